@@ -1,0 +1,144 @@
+package mail
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
+)
+
+// MaxDomainOctets is the longest domain name accepted, as A-labels without a
+// trailing dot. RFC 5321 §4.5.3.1.2 allows 255 octets; the DNS can carry 253.
+const MaxDomainOctets = 253
+
+// Domain is a fully qualified domain name in its one canonical form: lower-case
+// A-labels without a trailing dot. The zero Domain is no domain.
+type Domain struct{ ascii string }
+
+// ParseDomain parses a domain name given as A-labels or U-labels.
+//
+// It maps nothing but letter case: a name that needs any other Unicode mapping
+// (soft hyphens, full-width letters, ideographic full stops) is refused, because
+// two programs that map it differently would disagree about where mail goes. A
+// trailing dot, an empty or over-long label, an underscore, and a numeric last
+// label (an IPv4 address in disguise) are refused too.
+func ParseDomain(s string) (Domain, error) {
+	if s == "" {
+		return Domain{}, syntaxError("domain", s, "it is empty")
+	}
+	if !utf8.ValidString(s) {
+		return Domain{}, syntaxError("domain", s, "it is not UTF-8")
+	}
+	ascii := s
+	if !isASCII(s) {
+		a, err := registration().ToASCII(strings.Map(lowerKeepingScript, s))
+		if err != nil {
+			return Domain{}, syntaxError("domain", s, "it is not an internationalised domain name in normal form")
+		}
+		ascii = a
+	}
+	ascii = strings.ToLower(ascii)
+	if reason := checkLabels(ascii); reason != "" {
+		return Domain{}, syntaxError("domain", s, reason)
+	}
+	return Domain{ascii: ascii}, nil
+}
+
+// ASCII returns the canonical A-label form: what is compared, routed and stored.
+func (d Domain) ASCII() string { return d.ascii }
+
+// Unicode returns the U-label form for people; it is never used to decide.
+func (d Domain) Unicode() string {
+	u, err := registration().ToUnicode(d.ascii)
+	if err != nil {
+		return d.ascii
+	}
+	return u
+}
+
+// String returns the canonical A-label form.
+func (d Domain) String() string { return d.ascii }
+
+// IsZero reports whether d is no domain at all.
+func (d Domain) IsZero() bool { return d.ascii == "" }
+
+// MarshalText writes the canonical form; the zero Domain is the empty text.
+func (d Domain) MarshalText() ([]byte, error) { return []byte(d.ascii), nil }
+
+// UnmarshalText parses with ParseDomain; the empty text is the zero Domain.
+func (d *Domain) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		*d = Domain{}
+		return nil
+	}
+	v, err := ParseDomain(string(b))
+	*d = v
+	return err
+}
+
+// registration is the strictest profile of UTS 46: non-transitional, validating,
+// without mapping. RFC 5891 §4.
+func registration() *idna.Profile {
+	return idna.New(
+		idna.ValidateForRegistration(),
+		idna.StrictDomainName(true),
+		idna.Transitional(false),
+	)
+}
+
+// lowerKeepingScript lower-cases a rune unless that would turn a compatibility
+// character into ASCII (U+212A KELVIN SIGN), which must stay different and be
+// refused by the profile.
+func lowerKeepingScript(r rune) rune {
+	l := unicode.ToLower(r)
+	if r >= utf8.RuneSelf && l < utf8.RuneSelf {
+		return r
+	}
+	return l
+}
+
+// checkLabels applies the host-name rules of RFC 1123 §2.1 to a lower-case ASCII
+// name and returns what is wrong in words, or "".
+func checkLabels(s string) string {
+	if len(s) > MaxDomainOctets {
+		return "it is longer than 253 octets"
+	}
+	labels := strings.Split(s, ".")
+	for _, l := range labels {
+		switch {
+		case l == "":
+			return "a label is empty"
+		case len(l) > 63:
+			return "a label is longer than 63 octets"
+		case l[0] == '-' || l[len(l)-1] == '-':
+			return "a label begins or ends with a hyphen"
+		case strings.IndexFunc(l, notLDH) >= 0:
+			return "only letters, digits, hyphens and dots may stand in it"
+		case strings.HasPrefix(l, "xn--"):
+			if _, err := registration().ToUnicode(l); err != nil {
+				return "an xn-- label does not decode"
+			}
+		case len(l) >= 4 && l[2:4] == "--":
+			return "a label has hyphens in its third and fourth place"
+		}
+	}
+	last := labels[len(labels)-1]
+	if last[0] >= '0' && last[0] <= '9' {
+		return "the last label begins with a digit, as only addresses do"
+	}
+	return ""
+}
+
+func notLDH(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-')
+}
+
+func isASCII(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}

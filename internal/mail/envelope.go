@@ -1,0 +1,86 @@
+package mail
+
+// BodyType is the BODY parameter of MAIL. The zero value is 7BIT, which promises
+// nothing. RFC 6152, RFC 3030.
+type BodyType uint8
+
+const (
+	Body7Bit BodyType = iota
+	Body8BitMIME
+	BodyBinaryMIME
+)
+
+// String returns the keyword of the BODY parameter.
+func (b BodyType) String() string {
+	switch b {
+	case Body8BitMIME:
+		return "8BITMIME"
+	case BodyBinaryMIME:
+		return "BINARYMIME"
+	}
+	return "7BIT"
+}
+
+// Notify is the NOTIFY parameter of RCPT as a set. The zero value means that it
+// was not given: failures are reported, and delays may be. RFC 3461 §4.1.
+type Notify uint8
+
+const (
+	NotifyNever Notify = 1 << iota
+	NotifySuccess
+	NotifyFailure
+	NotifyDelay
+)
+
+// Ret is the RET parameter of MAIL. RFC 3461 §4.3.
+type Ret uint8
+
+const (
+	RetUnset Ret = iota
+	RetFull
+	RetHeaders
+)
+
+// ORcpt is the ORCPT parameter of RCPT, decoded from xtext. RFC 3461 §4.2.
+type ORcpt struct {
+	Type    string `json:"type"` // "rfc822", "utf-8", lower case
+	Address string `json:"address"`
+}
+
+// Recipient is one recipient of an envelope.
+type Recipient struct {
+	Address Address `json:"address"`
+	Notify  Notify  `json:"notify,omitempty"`
+	ORcpt   ORcpt   `json:"orcpt,omitzero"`
+}
+
+// Envelope is what MAIL and RCPT said. A finished transaction's Envelope is never
+// changed.
+type Envelope struct {
+	From     ReversePath `json:"from"`
+	To       []Recipient `json:"to"`
+	Body     BodyType    `json:"body,omitempty"`
+	SMTPUTF8 bool        `json:"smtputf8,omitempty"`
+	Ret      Ret         `json:"ret,omitempty"`
+	EnvID    string      `json:"envid,omitempty"` // decoded from xtext
+	Size     int64       `json:"size,omitempty"`  // SIZE as declared, in octets; 0: not given
+}
+
+// Outcome is what became of one recipient in one delivery attempt. A Target
+// returns exactly one for each recipient that it was given, in their order.
+type Outcome struct {
+	Recipient Address `json:"recipient"`
+	Reply     Reply   `json:"reply"`            // of the remote, or made by us for a local fault
+	Remote    string  `json:"remote,omitempty"` // who said it: "mx.example [192.0.2.1]:25", "maildir"
+	TLS       string  `json:"tls,omitempty"`    // protocol and cipher, "" for clear text
+}
+
+// Delivered, Deferred and Failed part the outcomes: exactly one of them holds.
+// A reply that is no reply at all counts as deferred, so that nothing is lost.
+func (o Outcome) Delivered() bool { return o.Reply.OK() }
+
+// Failed reports a permanent refusal.
+func (o Outcome) Failed() bool { return o.Reply.Class() == ClassPermanent }
+
+// Deferred reports that the recipient must be tried again.
+func (o Outcome) Deferred() bool { return !o.Delivered() && !o.Failed() }
