@@ -32,7 +32,15 @@ func ParseDomain(s string) (Domain, error) {
 	}
 	ascii := s
 	if !isASCII(s) {
-		a, err := registration().ToASCII(strings.Map(lowerKeepingScript, s))
+		if strings.IndexFunc(s, notPValid) >= 0 {
+			return Domain{}, syntaxError("domain", s, "it holds a character that is neither a letter, a mark nor a digit")
+		}
+		// As it stands first: a script whose lower case came late to Unicode
+		// (Cherokee) is written in what looks like capitals.
+		a, err := registration().ToASCII(strings.Map(lowerASCII, s))
+		if err != nil {
+			a, err = registration().ToASCII(strings.Map(lowerKeepingScript, s))
+		}
 		if err != nil {
 			return Domain{}, syntaxError("domain", s, "it is not an internationalised domain name in normal form")
 		}
@@ -116,8 +124,10 @@ func checkLabels(s string) string {
 		case strings.IndexFunc(l, notLDH) >= 0:
 			return "only letters, digits, hyphens and dots may stand in it"
 		case strings.HasPrefix(l, "xn--"):
-			if _, err := registration().ToUnicode(l); err != nil {
-				return "an xn-- label does not decode"
+			u, err := registration().ToUnicode(l)
+			back, err2 := registration().ToASCII(u)
+			if err != nil || err2 != nil || back != l || isASCII(u) || strings.IndexFunc(u, notPValid) >= 0 {
+				return "an xn-- label does not decode to letters, marks and digits"
 			}
 		case len(l) >= 4 && l[2:4] == "--":
 			return "a label has hyphens in its third and fourth place"
@@ -128,6 +138,20 @@ func checkLabels(s string) string {
 		return "the last label begins with a digit, as only addresses do"
 	}
 	return ""
+}
+
+func lowerASCII(r rune) rune {
+	if r >= 'A' && r <= 'Z' {
+		return r + 'a' - 'A'
+	}
+	return r
+}
+
+// notPValid narrows UTS 46 to the letters, marks and digits of RFC 5892 §2: the
+// profile lets symbols such as U+2044 FRACTION SLASH pass, which look like the
+// punctuation that ends a name.
+func notPValid(r rune) bool {
+	return r >= utf8.RuneSelf && !unicode.In(r, unicode.L, unicode.M, unicode.Nd)
 }
 
 func notLDH(r rune) bool {

@@ -1,9 +1,9 @@
 package mail
 
 import (
-	"encoding/base32"
 	"encoding/binary"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -35,8 +35,18 @@ func ParseID(s string) (ID, error) {
 	if len(s) != IDLength {
 		return ID{}, syntaxError("queue id", s, "it is not 24 characters long")
 	}
-	if n, err := idEncoding().Decode(id.b[:], []byte(s)); err != nil || n != idOctets {
-		return ID{}, syntaxError("queue id", s, "it holds characters that no queue id has")
+	for i := range idOctets / 5 {
+		var v uint64
+		for _, c := range []byte(s[i*8 : i*8+8]) {
+			d := strings.IndexByte(idAlphabet, c)
+			if d < 0 {
+				return ID{}, syntaxError("queue id", s, "it holds characters that no queue id has")
+			}
+			v = v<<5 | uint64(d)
+		}
+		for j := range 5 {
+			id.b[i*5+j] = byte(v >> (32 - 8*j))
+		}
 	}
 	return id, nil
 }
@@ -59,7 +69,17 @@ func (id ID) String() string {
 	if id.IsZero() {
 		return ""
 	}
-	return idEncoding().EncodeToString(id.b[:])
+	var text [IDLength]byte
+	for i := range idOctets / 5 {
+		var v uint64
+		for _, c := range id.b[i*5 : i*5+5] {
+			v = v<<8 | uint64(c)
+		}
+		for j := range 8 {
+			text[i*8+j] = idAlphabet[v>>(35-5*j)&31]
+		}
+	}
+	return string(text[:])
 }
 
 // Time returns the time of making, to the millisecond.
@@ -86,8 +106,6 @@ func (id *ID) UnmarshalText(b []byte) error {
 	return err
 }
 
-// idEncoding is base 32 with digits before letters, so that texts sort as octets
-// do, and without the letters i, l, o and u that people misread.
-func idEncoding() *base32.Encoding {
-	return base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
-}
+// idAlphabet has digits before letters, so that texts sort as octets do, and
+// leaves out i, l, o and u, which people misread.
+const idAlphabet = "0123456789abcdefghjkmnpqrstvwxyz"
