@@ -27,6 +27,11 @@ func ParseDomain(s string) (Domain, error) {
 	if s == "" {
 		return Domain{}, syntaxError("domain", s, "it is empty")
 	}
+	// Decoding takes time quadratic in the length, so the length is bounded first:
+	// no name of 253 octets is longer than four times that as U-labels.
+	if len(s) > 4*MaxDomainOctets {
+		return Domain{}, syntaxError("domain", s, "it is longer than 253 octets")
+	}
 	if !utf8.ValidString(s) {
 		return Domain{}, syntaxError("domain", s, "it is not UTF-8")
 	}
@@ -113,6 +118,7 @@ func checkLabels(s string) string {
 		return "it is longer than 253 octets"
 	}
 	labels := strings.Split(s, ".")
+	profile := registration()
 	for _, l := range labels {
 		switch {
 		case l == "":
@@ -124,8 +130,8 @@ func checkLabels(s string) string {
 		case strings.IndexFunc(l, notLDH) >= 0:
 			return "only letters, digits, hyphens and dots may stand in it"
 		case strings.HasPrefix(l, "xn--"):
-			u, err := registration().ToUnicode(l)
-			back, err2 := registration().ToASCII(u)
+			u, err := profile.ToUnicode(l)
+			back, err2 := profile.ToASCII(u)
 			if err != nil || err2 != nil || back != l || isASCII(u) || strings.IndexFunc(u, notPValid) >= 0 {
 				return "an xn-- label does not decode to letters, marks and digits"
 			}
