@@ -1,0 +1,144 @@
+// Package bind decides whether an account may use an envelope sender, and whether
+// the header of its message tells the truth about who wrote it.
+//
+// It promises pure functions that refuse whatever they are not sure of: an absent
+// owner, a header whose author cannot be told with certainty, a missing author and
+// any author, sender or resender that the account does not own. Look-alikes need
+// no rule: they are not owned.
+package bind
+
+import (
+	"sallyport/internal/mail"
+)
+
+// Owner answers for one account. directory.Snapshot.Owner makes one.
+type Owner interface {
+	// Owns reports whether the account may send as a.
+	Owns(a mail.Address) bool
+}
+
+// Authors is what a header says of its authors. Its fields are those of
+// message.Authors, so that one converts to the other.
+type Authors struct {
+	From          []mail.Address
+	FromFields    int
+	Sender        []mail.Address
+	ResentFrom    []mail.Address
+	ResentSender  []mail.Address
+	Fault         string
+	NeedsUTF8     bool
+	DisplayClaims []mail.Address
+}
+
+// Rule is the name of the rule that made a Verdict, as the trace shows it.
+type Rule string
+
+const (
+	RuleSenderUnknown  Rule = "sender-unknown"
+	RuleSenderNull     Rule = "sender-null"
+	RuleSenderOwned    Rule = "sender-owned"
+	RuleSenderNotOwned Rule = "sender-not-owned"
+
+	RuleOwnerUnknown     Rule = "owner-unknown"
+	RuleAuthorUnclear    Rule = "author-unclear"
+	RuleAuthorNotASCII   Rule = "author-not-ascii"
+	RuleAuthorMissing    Rule = "author-missing"
+	RuleAuthorTwice      Rule = "author-twice"
+	RuleAuthorNotOwned   Rule = "author-not-owned"
+	RuleSenderFieldAlien Rule = "sender-field-not-owned"
+	RuleResentNotOwned   Rule = "resent-not-owned"
+	RuleAuthorOwned      Rule = "author-owned"
+)
+
+// Verdict is a decision, its rule and the reply that tells it. The zero Verdict
+// refuses. Notes are findings that refuse nothing but belong into the trace.
+type Verdict struct {
+	OK    bool
+	Rule  Rule
+	Reply mail.Reply
+	Notes []string
+}
+
+// Envelope judges the envelope sender. The null path passes: read receipts carry
+// it (RFC 8098 §3), and their header is still bound.
+func Envelope(o Owner, from mail.ReversePath) Verdict {
+	if o == nil || from.IsZero() {
+		return refuse(RuleSenderUnknown, mail.R(550, "5.7.1", "the sender is not known"))
+	}
+	a, named := from.Address()
+	switch {
+	case !named:
+		return accept(RuleSenderNull)
+	case o.Owns(a):
+		return accept(RuleSenderOwned)
+	}
+	return refuse(RuleSenderNotOwned, mail.R(553, "5.7.1", "this account may not use the sender "+shown(a)))
+}
+
+// Header judges the header's authors: exactly one From field, readable with
+// certainty, and every address in From, Sender, Resent-From and Resent-Sender
+// owned by the account. RFC 5322 §3.6.2 wants exactly one From; RFC 6409 §6.1
+// lets a submission server enforce who may stand in it.
+func Header(o Owner, a Authors) Verdict {
+	if o == nil {
+		return refuse(RuleOwnerUnknown, mail.R(550, "5.7.1", "the account is not known"))
+	}
+	if v, ok := readable(a); !ok {
+		return v
+	}
+	for _, c := range []struct {
+		addresses []mail.Address
+		rule      Rule
+		field     string
+	}{
+		{a.From, RuleAuthorNotOwned, "From"},
+		{a.Sender, RuleSenderFieldAlien, "Sender"},
+		{a.ResentFrom, RuleResentNotOwned, "Resent-From"},
+		{a.ResentSender, RuleResentNotOwned, "Resent-Sender"},
+	} {
+		for _, address := range c.addresses {
+			if !o.Owns(address) {
+				return refuse(c.rule, mail.R(550, "5.7.1", "this account may not write as "+shown(address)+" in "+c.field))
+			}
+		}
+	}
+	v := accept(RuleAuthorOwned)
+	v.Notes = claims(o, a.DisplayClaims)
+	return v
+}
+
+// readable judges whether the header names an author at all.
+func readable(a Authors) (Verdict, bool) {
+	switch {
+	case a.Fault != "" && a.NeedsUTF8:
+		// RFC 6532 §3: only SMTPUTF8 makes UTF-8 in a header legal. RFC 6531 §3.5
+		// gives the code.
+		return refuse(RuleAuthorNotASCII, mail.R(550, "5.6.7", "the header's author is not understood: "+a.Fault)), false
+	case a.Fault != "":
+		return refuse(RuleAuthorUnclear, mail.R(550, "5.7.1", "the header's author is not understood: "+a.Fault)), false
+	case a.FromFields > 1:
+		return refuse(RuleAuthorTwice, mail.R(550, "5.7.1", "the header has more than one From field")), false
+	case a.FromFields < 1 || len(a.From) == 0:
+		return refuse(RuleAuthorMissing, mail.R(550, "5.7.1", "the header has no From address")), false
+	}
+	return Verdict{}, true
+}
+
+// claims notes the addresses that a display name shows and the account does not
+// own: nobody forbids a name, but it is how people are deceived.
+func claims(o Owner, shownAddresses []mail.Address) []string {
+	var notes []string
+	for _, a := range shownAddresses {
+		if !o.Owns(a) {
+			notes = append(notes, "a display name shows "+shown(a))
+		}
+	}
+	return notes
+}
+
+func accept(r Rule) Verdict { return Verdict{OK: true, Rule: r, Reply: mail.R(250, "2.1.0", "ok")} }
+
+func refuse(r Rule, reply mail.Reply) Verdict { return Verdict{Rule: r, Reply: reply} }
+
+// shown quotes an address for a reply; an address is never longer than the cut.
+func shown(a mail.Address) string { return mail.Printable(a.String(), mail.MaxPathOctets) }

@@ -1,0 +1,215 @@
+package gate
+
+import "sallyport/internal/mail"
+
+// Action is what to do with a recipient, or with a sender. The zero Action
+// refuses.
+type Action uint8
+
+const (
+	Refuse      Action = iota
+	Defer              // ask the sender to try again later
+	AcceptLocal        // go on; a recipient is delivered here
+	Relay              // the recipient is not ours; the Verdict carries a Grant
+)
+
+// String returns the word of the golden table and the trace.
+func (a Action) String() string { return word(int(a), "refuse", "defer", "accept-local", "relay") }
+
+// Verdict is a decision, the rule that made it and the reply that tells it. The
+// zero Verdict refuses, but has no reply; Decide and DecideMail never return it.
+type Verdict struct {
+	Action Action
+	Rule   Rule
+	Reply  mail.Reply
+	grant  Grant
+}
+
+// Grant returns the Grant of a Verdict whose Action is Relay, and false for any
+// other.
+func (v Verdict) Grant() (Grant, bool) {
+	return v.grant, v.Action == Relay && !v.grant.IsZero()
+}
+
+// Decide judges one recipient. It is total: every value of every field, in range
+// or not, gives a Verdict with a rule and a reply. The sender is judged again, so
+// that a caller who forgot DecideMail is no less strict.
+func Decide(f Facts, s Subject) Verdict {
+	if v := DecideMail(f); v.Action != AcceptLocal {
+		return v
+	}
+	switch f.Destination {
+	case DestinationMailbox, DestinationPostmaster:
+		return decideLocal(f.Door)
+	case DestinationForeign:
+		return decideForeign(f, s)
+	case DestinationNoSuchUser:
+		return verdictOf(RuleNoSuchUser)
+	case DestinationLoop:
+		return verdictOf(RuleAliasLoop)
+	case DestinationOwnLiteral:
+		return verdictOf(RuleOwnLiteral)
+	case DestinationUnavailable:
+		return verdictOf(RuleDirectoryUnavailable)
+	}
+	return verdictOf(RuleFactsUnknown)
+}
+
+// DecideMail judges the sender, before any recipient is known; f.Destination is
+// ignored. AcceptLocal means "go on" and gives no right to relay.
+func DecideMail(f Facts) Verdict {
+	if !sessionKnown(f) {
+		return verdictOf(RuleFactsUnknown)
+	}
+	switch f.Door {
+	case DoorMX:
+		return decideMX(f)
+	case DoorSubmission:
+		return decideSubmission(f)
+	case DoorSendmail:
+		return decideSendmail(f)
+	case DoorForward:
+		return decideForward(f)
+	case DoorNotification:
+		return decideNotification(f)
+	}
+	return verdictOf(RuleFactsUnknown)
+}
+
+// sessionKnown reports whether every fact but the destination is known.
+func sessionKnown(f Facts) bool {
+	return f.Door > DoorUnknown && f.Door <= DoorNotification &&
+		f.Peer > PeerUnknown && f.Peer <= PeerProvenNetwork &&
+		f.Auth > AuthUnknown && f.Auth <= AuthNetworkAccount &&
+		f.Standing > StandingUnknown && f.Standing <= StandingFrozen &&
+		f.Ownership > OwnershipUnknown && f.Ownership <= OwnershipOurs
+}
+
+// decideMX: no authentication and no network matters on port 25.
+func decideMX(f Facts) Verdict {
+	switch f.Ownership {
+	case OwnershipNull, OwnershipForeign:
+		return verdictOf(RuleMXSender)
+	}
+	return verdictOf(RuleMXOwnSender)
+}
+
+func decideSubmission(f Facts) Verdict {
+	switch f.Auth {
+	case AuthPassword, AuthToken, AuthCertificate:
+		return decideAccount(f, RuleSubmissionSender)
+	case AuthNetworkAccount:
+		if f.Peer != PeerProvenNetwork {
+			return verdictOf(RuleNetworkUnproven)
+		}
+		return decideAccount(f, RuleSubmissionSender)
+	case AuthNone:
+		// RFC 6409 §4.3 leaves networks as an alternative to signing in; here
+		// even a proven one signs in as its account.
+		return verdictOf(RuleSignInRequired)
+	}
+	return verdictOf(RuleFactsContradict)
+}
+
+func decideSendmail(f Facts) Verdict {
+	switch f.Auth {
+	case AuthLocalUID:
+		return decideAccount(f, RuleSendmailSender)
+	case AuthNone:
+		return verdictOf(RuleSignInRequired)
+	}
+	return verdictOf(RuleFactsContradict)
+}
+
+// decideForward: nobody signs in to a forward; the standing is that of the
+// account which owns it.
+func decideForward(f Facts) Verdict {
+	if f.Auth != AuthNone {
+		return verdictOf(RuleFactsContradict)
+	}
+	return decideAccount(f, RuleForwardSender)
+}
+
+func decideNotification(f Facts) Verdict {
+	if f.Auth != AuthNone {
+		return verdictOf(RuleFactsContradict)
+	}
+	if f.Ownership != OwnershipNull {
+		return verdictOf(RuleNotificationNotNull)
+	}
+	return verdictOf(RuleNotificationSender)
+}
+
+// decideAccount judges standing and sender of the account that answers for the
+// message. The null sender is allowed: read receipts carry it (RFC 8098 §3), and
+// the grant and the bound header From still name the account.
+func decideAccount(f Facts, accepted Rule) Verdict {
+	switch f.Standing {
+	case StandingFrozen:
+		return verdictOf(RuleAccountFrozen)
+	case StandingActive:
+	default:
+		return verdictOf(RuleFactsContradict)
+	}
+	switch f.Ownership {
+	case OwnershipOwned, OwnershipNull:
+		return verdictOf(accepted)
+	}
+	return verdictOf(RuleSenderNotOwned)
+}
+
+// decideLocal is reached only with a sender that DecideMail accepted.
+func decideLocal(d Door) Verdict {
+	switch d {
+	case DoorMX:
+		return verdictOf(RuleMXLocal)
+	case DoorSubmission:
+		return verdictOf(RuleSubmissionLocal)
+	case DoorSendmail:
+		return verdictOf(RuleSendmailLocal)
+	case DoorForward:
+		return verdictOf(RuleForwardLocal)
+	case DoorNotification:
+		return verdictOf(RuleNotificationLocal)
+	}
+	return verdictOf(RuleFactsUnknown)
+}
+
+// decideForeign is reached only with a sender that DecideMail accepted.
+func decideForeign(f Facts, s Subject) Verdict {
+	switch f.Door {
+	case DoorMX:
+		return verdictOf(RuleRelayDenied)
+	case DoorNotification:
+		return verdictOf(RuleNotificationForeign)
+	case DoorSubmission:
+		return relay(f, s, RuleSubmissionRelay)
+	case DoorSendmail:
+		return relay(f, s, RuleSendmailRelay)
+	case DoorForward:
+		return relay(f, s, RuleForwardRelay)
+	}
+	return verdictOf(RuleFactsUnknown)
+}
+
+// relay is the only place where a Grant is born.
+func relay(f Facts, s Subject, r Rule) Verdict {
+	if s.Transaction.IsZero() || s.Account.IsZero() || s.Recipient.IsZero() || !senderAgrees(f.Ownership, s.Sender) {
+		return verdictOf(RuleSubjectIncomplete)
+	}
+	v := verdictOf(r)
+	v.grant = Grant{tx: s.Transaction, account: s.Account, sender: s.Sender, recipients: []mail.Address{s.Recipient}}
+	return v
+}
+
+// senderAgrees reports whether the sender is of the kind that was judged.
+func senderAgrees(o Ownership, p mail.ReversePath) bool {
+	_, named := p.Address()
+	switch o {
+	case OwnershipNull:
+		return p.IsNull()
+	case OwnershipOwned:
+		return named && !p.IsNull()
+	}
+	return false
+}

@@ -1,0 +1,177 @@
+package gate
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"slices"
+
+	"sallyport/internal/mail"
+)
+
+// KeyOctets is the length of the secret that a Key is made of.
+const KeyOctets = 32
+
+var (
+	// ErrKey says that a secret is not fit to be a Key.
+	ErrKey = errors.New("gate: a key takes 32 octets that are not all zero")
+	// ErrSeal says that a sealed grant was not written by Seal under this Key, or
+	// was changed since.
+	ErrSeal = errors.New("gate: the grant does not verify")
+)
+
+// Key authenticates stored grants. The zero Key seals nothing and restores
+// nothing. It does not print its secret.
+type Key struct{ secret [KeyOctets]byte }
+
+// NewKey makes a Key of 32 octets of chance; anything else is ErrKey.
+func NewKey(secret []byte) (Key, error) {
+	var k Key
+	if len(secret) != KeyOctets {
+		return Key{}, ErrKey
+	}
+	copy(k.secret[:], secret)
+	if k.isZero() {
+		return Key{}, ErrKey
+	}
+	return k, nil
+}
+
+func (k Key) isZero() bool { return k == Key{} }
+
+// String does not tell the secret.
+func (k Key) String() string { return "gate.Key(secret)" }
+
+// GoString does not tell the secret.
+func (k Key) GoString() string { return k.String() }
+
+// sealVersion is the first octet of every sealed grant; it is under the MAC.
+const sealVersion = 1
+
+// Seal writes the grant with a MAC (HMAC-SHA-256). Equal grants give equal texts.
+// A zero Grant or a zero Key gives nil, which Restore refuses.
+func (g Grant) Seal(k Key) []byte {
+	if g.IsZero() || k.isZero() {
+		return nil
+	}
+	b := []byte{sealVersion}
+	b = append(b, g.tx.Bytes()...)
+	b = appendText(b, g.account.String())
+	b = appendText(b, g.sender.String())
+	b = binary.AppendUvarint(b, uint64(len(g.recipients)))
+	for _, r := range g.recipients {
+		b = appendText(b, r.String())
+	}
+	return append(b, k.mac(b)...)
+}
+
+// Restore returns the grant that Seal wrote under the same Key. Everything else,
+// down to one changed bit, is ErrSeal. The MAC is compared in constant time and
+// before anything is read.
+func Restore(k Key, sealed []byte) (Grant, error) {
+	at := len(sealed) - sha256.Size
+	if k.isZero() || at <= 0 || !hmac.Equal(sealed[at:], k.mac(sealed[:at])) {
+		return Grant{}, ErrSeal
+	}
+	r := sealReader{rest: sealed[:at]}
+	g := r.grant()
+	if r.failed || len(r.rest) != 0 || g.IsZero() || g.account.IsZero() || g.sender.IsZero() {
+		return Grant{}, ErrSeal
+	}
+	return g, nil
+}
+
+func (k Key) mac(text []byte) []byte {
+	h := hmac.New(sha256.New, k.secret[:])
+	// The purpose keeps a MAC made under this key for anything else from passing
+	// as a grant.
+	h.Write([]byte("sallyport grant\x00"))
+	h.Write(text)
+	return h.Sum(nil)
+}
+
+func appendText(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+// sealReader reads a sealed grant; the first fault sticks.
+type sealReader struct {
+	rest   []byte
+	failed bool
+}
+
+func (r *sealReader) grant() Grant {
+	var g Grant
+	if v := r.take(1); r.failed || v[0] != sealVersion {
+		r.failed = true
+		return Grant{}
+	}
+	g.tx = r.id()
+	g.account = r.address()
+	g.sender = r.sender()
+	n := r.number()
+	// Each recipient takes at least one octet: a number beyond the rest is false,
+	// and must not size anything.
+	if n > MaxGrantRecipients || n > uint64(len(r.rest)) {
+		r.failed = true
+		return Grant{}
+	}
+	g.recipients = make([]mail.Address, 0, n)
+	for range n {
+		g.recipients = append(g.recipients, r.address())
+	}
+	if !slices.IsSortedFunc(g.recipients, compareAddress) {
+		r.failed = true
+	}
+	return g
+}
+
+func (r *sealReader) id() mail.ID {
+	id, err := mail.IDFromBytes(r.take(len(mail.ID{}.Bytes())))
+	r.failed = r.failed || err != nil
+	return id
+}
+
+func (r *sealReader) address() mail.Address {
+	a, err := mail.ParseAddress(string(r.text()), mail.UTF8)
+	r.failed = r.failed || err != nil
+	return a
+}
+
+func (r *sealReader) sender() mail.ReversePath {
+	p, err := mail.ParseReversePath(string(r.text()), mail.UTF8)
+	r.failed = r.failed || err != nil
+	return p
+}
+
+func (r *sealReader) text() []byte {
+	n := r.number()
+	if n > uint64(len(r.rest)) {
+		r.failed = true
+		return nil
+	}
+	return r.take(int(n))
+}
+
+func (r *sealReader) number() uint64 {
+	n, size := binary.Uvarint(r.rest)
+	if size <= 0 || !bytes.Equal(binary.AppendUvarint(nil, n), r.rest[:size]) {
+		r.failed = true
+		return 0
+	}
+	r.rest = r.rest[size:]
+	return n
+}
+
+func (r *sealReader) take(n int) []byte {
+	if r.failed || n > len(r.rest) {
+		r.failed = true
+		return nil
+	}
+	b := r.rest[:n]
+	r.rest = r.rest[n:]
+	return b
+}
