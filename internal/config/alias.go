@@ -1,0 +1,112 @@
+package config
+
+import (
+	"fmt"
+
+	"sallyport/internal/mail"
+)
+
+// checkAliases reports aliases that are given twice, lead out of our domains, in a
+// circle, too deep, or to too many.
+func (s *source) checkAliases(c *Config) {
+	byKey := map[string]int{}
+	for i, a := range c.Aliases {
+		at := s.aliasAt[i]
+		if _, twice := byKey[a.Address.Key()]; twice {
+			s.fault(at.key, s.literal(at.key), "this alias stands here a second time", "capitals make no difference in an address of ours")
+			continue
+		}
+		byKey[a.Address.Key()] = i
+		if !c.ours(a.Address.Domain()) {
+			s.fault(at.key, s.literal(at.key), "this alias is in no domain of ours", `add [domain."`+a.Address.Domain().ASCII()+`"], or remove the alias`)
+		}
+		for j, target := range a.Targets {
+			if !c.ours(target.Domain()) {
+				s.faultAt(targetNode(at, a, j), "an alias leads only to addresses of ours, and this is none", "mail that leaves this server needs an account that sends it")
+			}
+		}
+	}
+	w := walker{limits: c.Limits, aliases: c.Aliases, byKey: byKey, done: map[string]reach{}}
+	for i, a := range c.Aliases {
+		w.open = map[string]bool{}
+		if r := w.walk(a.Address); r.message != "" && !w.reported(r) {
+			at := s.aliasAt[i]
+			s.fault(at.key, s.literal(at.key), r.message, r.hint)
+		}
+	}
+}
+
+// targetNode is where the j-th target stands, if every target could be read.
+func targetNode(at *node, a Alias, j int) *node {
+	if len(at.items) == len(a.Targets) {
+		return at.items[j]
+	}
+	return at
+}
+
+// reach is how far an address leads: over how many aliases at most, to how many
+// mailboxes, or what is wrong with that.
+type reach struct {
+	depth, targets int
+	message, hint  string
+	culprit        string // the alias at which it goes wrong
+}
+
+// walker follows aliases, each once.
+type walker struct {
+	limits   Limits
+	aliases  []Alias
+	byKey    map[string]int
+	done     map[string]reach
+	open     map[string]bool // the aliases between the start and here
+	culprits map[string]bool
+}
+
+// reported notes r's culprit, and tells whether it has been reported before: a
+// circle is one fault, not one for each alias that leads into it.
+func (w *walker) reported(r reach) bool {
+	if w.culprits == nil {
+		w.culprits = map[string]bool{}
+	}
+	before := w.culprits[r.culprit]
+	w.culprits[r.culprit] = true
+	return before
+}
+
+func (w *walker) walk(a mail.Address) reach {
+	key := a.Key()
+	i, isAlias := w.byKey[key]
+	if !isAlias {
+		return reach{targets: 1}
+	}
+	if r, ok := w.done[key]; ok {
+		return r
+	}
+	if w.open[key] {
+		return reach{message: "this alias leads back to itself", hint: "over " + a.String(), culprit: key}
+	}
+	if len(w.open) > w.limits.AliasDepth {
+		return reach{message: "this alias leads over too many others", culprit: key,
+			hint: fmt.Sprintf("limits.alias_depth allows %d behind each other", w.limits.AliasDepth)}
+	}
+	w.open[key] = true
+	defer delete(w.open, key)
+	r := reach{depth: 1}
+	for _, target := range w.aliases[i].Targets {
+		t := w.walk(target)
+		if t.message != "" {
+			return t // not remembered: seen from elsewhere it may be no fault
+		}
+		r.depth, r.targets = max(r.depth, t.depth+1), r.targets+t.targets
+	}
+	switch {
+	case r.depth > w.limits.AliasDepth:
+		return reach{message: "this alias leads over too many others", culprit: key,
+			hint: fmt.Sprintf("limits.alias_depth allows %d behind each other", w.limits.AliasDepth)}
+	case r.targets > w.limits.AliasTargets:
+		return reach{message: "this alias leads to too many mailboxes", culprit: key,
+			hint: fmt.Sprintf("limits.alias_targets allows %d, and these are %d", w.limits.AliasTargets, r.targets)}
+	}
+	w.done[key] = r
+	return r
+}

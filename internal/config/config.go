@@ -1,0 +1,196 @@
+package config
+
+import (
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"sallyport/internal/mail"
+)
+
+// Config is the whole configuration, parsed and checked. Paths are absolute, or
+// relative to the process as the path given to Load was.
+type Config struct {
+	File       string       // the path given to Load
+	Hostname   mail.Domain  // our own name: banner, EHLO, Received
+	Data       string       // the data folder
+	Postmaster mail.Address // where postmaster@ of a domain without its own goes; zero: a role mailbox each
+	Notice     string       // text added to the banner, printable ASCII
+	Detail     byte         // parts alice+lists into alice and lists; 0: off
+	Literals   []netip.Addr // own addresses, whose literals are ours (for postmaster alone)
+
+	Listen  Listen
+	TLS     TLS
+	Domains []Domain // in the order of the file
+	Aliases []Alias
+	Routes  []Route
+	Limits  Limits
+	Retry   Retry
+	Maildir Maildir
+	Trace   Trace
+	Auth    Auth
+
+	positions map[string]Position
+}
+
+// Listen holds the listening addresses of each door. Port 0 takes any free port.
+type Listen struct {
+	MX          []netip.AddrPort // port 25: the world; never relays
+	Submission  []netip.AddrPort // STARTTLS, then AUTH. RFC 6409
+	Submissions []netip.AddrPort // implicit TLS. RFC 8314 §3.3
+}
+
+// TLS names the server's certificate chain and key, both PEM. Both are empty
+// where there is no TLS, which only a server without submission may be.
+type TLS struct {
+	Cert, Key string
+}
+
+// Delivery says where the mail of a domain of ours goes. The zero value is none.
+type Delivery uint8
+
+const (
+	DeliverNowhere Delivery = iota
+	DeliverMaildir
+)
+
+// Domain is a domain that we accept mail for.
+type Domain struct {
+	Name       mail.Domain
+	Deliver    Delivery
+	Postmaster mail.Address // zero: as Config.Postmaster says
+}
+
+// Alias is an address of ours that stands for others of ours.
+type Alias struct {
+	Address mail.Address
+	Targets []mail.Address
+}
+
+// TLSMode says how a route is secured. The zero value is none decided, and no
+// Route of a loaded Config has it.
+type TLSMode uint8
+
+const (
+	TLSUndecided     TLSMode = iota
+	TLSNone                  // never: the destination is this host or a trusted wire
+	TLSOpportunistic         // STARTTLS where offered, certificate not checked. RFC 7435
+	TLSRequired              // STARTTLS and a certificate that verifies, or no mail
+	TLSImplicit              // TLS from the first octet, certificate verified. RFC 8314
+)
+
+// Route is the next hop of a foreign domain.
+type Route struct {
+	Domain       mail.Domain // zero: "*", every domain without a route of its own
+	Host         string      // host name, IPv4 or IPv6 address without brackets
+	Port         uint16
+	TLS          TLSMode
+	CA           string // PEM file of the roots to trust; "": the system's
+	User         string // "": no AUTH
+	PasswordFile string // one line, the password
+	Connections  int    // the most connections at once
+	Messages     int    // the most messages on one connection
+}
+
+// Limits are the named bounds of sessions, messages and queue. Octets are octets,
+// durations are durations; docs/config.md tells each.
+type Limits struct {
+	// Sessions.
+	Connections           int           // at once, over all listeners
+	ConnectionsPerNetwork int           // at once, from one IPv4 /24 or IPv6 /64
+	Handshakes            int           // TLS handshakes at once
+	HandshakeTimeout      time.Duration // of one TLS handshake
+	GreetDelay            time.Duration // silence before the banner on the mx door
+	CommandTimeout        time.Duration // waiting for a command
+	DataTimeout           time.Duration // waiting for a block of data
+	MinDataRate           int64         // octets per second of message data, averaged
+	SessionTime           time.Duration // whole session
+	ShutdownGrace         time.Duration // for data in progress at shutdown
+	Transactions          int           // in one session
+	Recipients            int           // in one transaction
+	Errors                int           // refused commands in one session
+	UnknownCommands       int           // unknown verbs in one session
+	JunkCommands          int           // commands that move no mail, in a row
+	AuthFailures          int           // failed sign-ins in one session
+	SessionsPerAccount    int           // at once, signed in as one account
+
+	// Messages.
+	MessageSize  int64 // octets of one message
+	HeaderSize   int64 // octets of one header section
+	HeaderFields int   // fields of one header section
+	Hops         int   // Received fields before a message counts as looping
+
+	// Aliases.
+	AliasTargets int // recipients that one address may expand to
+	AliasDepth   int // aliases behind each other
+
+	// Queue.
+	InlineSize             int64 // octets of a body kept inside the index
+	QueueMessages          int
+	QueueSize              int64
+	QueueMessagesByAccount int
+	QueueSizeByAccount     int64
+	MinFree                int64 // octets of disk that accepting leaves free
+
+	// Delivery.
+	Deliveries          int // attempts at once
+	DeliveriesPerDomain int // attempts at once, to one destination
+}
+
+// Retry is the schedule of repeated attempts.
+type Retry struct {
+	First  time.Duration // from acceptance to the second attempt
+	Max    time.Duration // the longest pause
+	Factor float64       // each pause by the one before
+	Jitter float64       // the share of a pause that is chance
+	Expire time.Duration // after which a message is returned. RFC 5321 §4.5.4.1
+}
+
+// Maildir says where mailboxes are kept.
+type Maildir struct {
+	Root string // one folder a domain beneath it, one a mailbox beneath that
+}
+
+// Trace says what is kept of what happened, and for how long.
+type Trace struct {
+	Origin          string        // the name of the log in its signed checkpoints
+	Keep            time.Duration // facts about accepted mail and accounts
+	KeepStrangers   time.Duration // facts about refused strangers
+	CheckpointEvery time.Duration // how often a changed log is signed
+}
+
+// Auth holds the bounds of signing in.
+type Auth struct {
+	CacheTTL       time.Duration // for which a password once verified is remembered
+	CacheEntries   int
+	Hashing        int           // password hashes at once; 0: half the processors
+	Waiting        int           // sign-ins that may wait for hashing
+	WaitTime       time.Duration // for which one waits
+	GuessesPerTime int           // wrong passwords for an account from unknown networks in GuessTime
+	GuessTime      time.Duration
+	ScramRounds    int   // PBKDF2 iterations of new passwords. RFC 7677 §4
+	ArgonMemory    int64 // octets of argon2id for new passwords. RFC 9106 §4
+	ArgonRounds    int   // passes of argon2id for new passwords
+}
+
+// StoreDir is the folder of the embedded store.
+func (c Config) StoreDir() string { return filepath.Join(c.Data, "store") }
+
+// KeysDir is the folder of the keys that the server makes for itself.
+func (c Config) KeysDir() string { return filepath.Join(c.Data, "keys") }
+
+// CheckpointDir is the folder into which signed checkpoints are exported.
+func (c Config) CheckpointDir() string { return filepath.Join(c.Data, "trace") }
+
+// Socket is the path of the operator's socket.
+func (c Config) Socket() string { return filepath.Join(c.Data, "sallyport.sock") }
+
+// At returns where a key stands in the file, for messages about its value:
+// "hostname", `domain.local.test`, `route.*.to`, "listen.mx[0]". A key that was
+// not given answers with the file alone.
+func (c Config) At(key string) Position {
+	if p, ok := c.positions[key]; ok {
+		return p
+	}
+	return Position{File: c.File}
+}

@@ -1,0 +1,102 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"os"
+	"strings"
+)
+
+const (
+	maxPEM      = 1 << 20
+	maxPassword = 1024
+)
+
+// checkFiles looks at the files that the configuration names.
+func (s *source) checkFiles(c *Config, root *node) {
+	cert, key := root.child("tls", "cert"), root.child("tls", "key")
+	if cert != nil && key != nil && c.TLS.Cert != "" && c.TLS.Key != "" {
+		s.checkPair(c.TLS, cert, key)
+	}
+	for i, r := range c.Routes {
+		if n := s.routeAt[i].child("ca"); n != nil && r.CA != "" {
+			s.checkCA(r.CA, n)
+		}
+		if n := s.routeAt[i].child("password_file"); n != nil && r.PasswordFile != "" {
+			if _, err := ReadPassword(r.PasswordFile); err != nil {
+				s.faultAt(n, cause(err), secretHint(err, r.PasswordFile))
+			}
+		}
+	}
+}
+
+// checkPair reports a certificate and key that cannot be used together.
+func (s *source) checkPair(t TLS, certAt, keyAt *node) {
+	cert, errCert := readFile(t.Cert, maxPEM)
+	if errCert != nil {
+		s.faultAt(certAt, "this certificate cannot be read: "+cause(errCert), "looked for "+t.Cert)
+	}
+	key, errKey := readSecret(t.Key, maxPEM)
+	if errKey != nil {
+		s.faultAt(keyAt, "this key cannot be used: "+cause(errKey), secretHint(errKey, t.Key))
+	}
+	if errCert != nil || errKey != nil {
+		return
+	}
+	if _, err := tls.X509KeyPair(cert, key); err != nil {
+		s.faultAt(keyAt, "certificate and key do not go together: "+strings.TrimPrefix(err.Error(), "tls: "), "both must be PEM, and the key that of the first certificate")
+	}
+}
+
+func (s *source) checkCA(path string, n *node) {
+	pem, err := readFile(path, maxPEM)
+	if err != nil {
+		s.faultAt(n, "this file cannot be read: "+cause(err), "looked for "+path)
+		return
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		s.faultAt(n, "this file holds no certificate", "certificates are PEM: -----BEGIN CERTIFICATE-----")
+	}
+}
+
+// ReadPassword returns the password in a route's password_file: its only line,
+// without the line's end. The file must be closed to strangers.
+func ReadPassword(path string) (string, error) {
+	text, err := readSecret(path, maxPassword)
+	if err != nil {
+		return "", err
+	}
+	line := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
+	if line == "" || strings.ContainsAny(line, "\r\n\x00") {
+		return "", errorText("a password file holds one line, the password")
+	}
+	return line, nil
+}
+
+// exposedError tells that others may read a secret.
+type exposedError os.FileMode
+
+func (e exposedError) Error() string {
+	return fmt.Sprintf("others may use it too (mode %04o)", os.FileMode(e).Perm())
+}
+
+// readSecret reads a file that only its owner, and its group for reading, may
+// have access to.
+func readSecret(path string, limit int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.Mode().Perm()&0o037 != 0 {
+		return nil, exposedError(info.Mode())
+	}
+	return readFile(path, limit)
+}
+
+func secretHint(err error, path string) string {
+	if _, exposed := err.(exposedError); exposed {
+		return "chmod 600 " + path
+	}
+	return "looked for " + path
+}

@@ -1,0 +1,181 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"sallyport/internal/mail"
+)
+
+// Keys returns every key there is, in the order of the reference.
+func Keys() []Key {
+	var all []Key
+	all = appendKeys(all, serverKeys())
+	all = appendKeys(all, listenKeys())
+	all = appendKeys(all, tlsKeys())
+	all = appendKeys(all, domainKeys())
+	all = append(all, aliasKey())
+	all = appendKeys(all, routeKeys())
+	all = appendKeys(all, limitKeys())
+	all = appendKeys(all, retryKeys())
+	all = appendKeys(all, maildirKeys())
+	all = appendKeys(all, traceKeys())
+	return appendKeys(all, authKeys())
+}
+
+func appendKeys[T any](all []Key, entries []entry[T]) []Key {
+	for _, e := range entries {
+		all = append(all, e.Key)
+	}
+	return all
+}
+
+func serverKeys() []entry[Config] {
+	return []entry[Config]{
+		parsed(Key{Path: "hostname", Type: TypeHost, Required: true,
+			Doc: "The name of this server, as the banner, EHLO and the Received fields give it; the DNS should lead from it to this host and back."},
+			parseHost, func(c *Config) *mail.Domain { return &c.Hostname }),
+		parsed(Key{Path: "data", Type: TypePath, Required: true, Min: "1", Max: "4096",
+			Doc: "The folder that holds the queue, the accounts, the trace and the mailboxes. It is made where it is missing, with mode 0700, and only one server may use it at a time."},
+			parsePath, func(c *Config) *string { return &c.Data }),
+		parsed(Key{Path: "postmaster", Type: TypeAddress,
+			Doc: "The address of ours that receives mail for postmaster and abuse of the domains that name none themselves. Without it, each domain's postmaster is a mailbox of its own. RFC 5321 §4.5.1."},
+			parseMailbox, func(c *Config) *mail.Address { return &c.Postmaster }),
+		parsed(Key{Path: "notice", Type: TypeText, Max: "200",
+			Doc: "Text added to the banner, printable ASCII."},
+			parseNotice, func(c *Config) *string { return &c.Notice }),
+		parsed(Key{Path: "detail", Type: TypeChoice, Default: "+",
+			Doc: `The character that parts a detail from a mailbox name: with "+", mail for alice+lists goes to alice. One of "+", "-", "=" or "off".`},
+			parseDetail, func(c *Config) *byte { return &c.Detail }),
+		list(Key{Path: "literals", Type: TypeIPs,
+			Doc: "Addresses of this host whose literals (postmaster@[192.0.2.1]) name it. Only postmaster and abuse are ever accepted there. Listening addresses count without being listed."},
+			parseIP, func(c *Config) *[]netip.Addr { return &c.Literals }),
+	}
+}
+
+func listenKeys() []entry[Config] {
+	door := func(path, doc string, field func(*Config) *[]netip.AddrPort) entry[Config] {
+		return list(Key{Path: path, Type: TypeListen, Doc: doc}, parseListen, field)
+	}
+	return []entry[Config]{
+		door("listen.mx", "Where the world delivers mail for our own domains; never relays, and never offers AUTH. Usually port 25.",
+			func(c *Config) *[]netip.AddrPort { return &c.Listen.MX }),
+		door("listen.submission", "Where our own people hand in mail, with STARTTLS and then AUTH (RFC 6409). Usually port 587; needs a certificate.",
+			func(c *Config) *[]netip.AddrPort { return &c.Listen.Submission }),
+		door("listen.submissions", "The same with TLS from the first octet (RFC 8314). Usually port 465; needs a certificate.",
+			func(c *Config) *[]netip.AddrPort { return &c.Listen.Submissions }),
+	}
+}
+
+func tlsKeys() []entry[Config] {
+	return []entry[Config]{
+		parsed(Key{Path: "tls.cert", Type: TypePath, Min: "1", Max: "4096",
+			Doc: "The certificate chain, PEM, own certificate first."},
+			parsePath, func(c *Config) *string { return &c.TLS.Cert }),
+		parsed(Key{Path: "tls.key", Type: TypePath, Min: "1", Max: "4096",
+			Doc: "The certificate's private key, PEM. Nobody but its owner and its group may have access (mode 0600 or 0640)."},
+			parsePath, func(c *Config) *string { return &c.TLS.Key }),
+	}
+}
+
+func domainKeys() []entry[Domain] {
+	return []entry[Domain]{
+		parsed(Key{Path: "domain.NAME.deliver", Type: TypeChoice, Required: true,
+			Doc: `How mail for this domain of ours is delivered: "maildir", into the mailboxes below maildir.root.`},
+			parseDelivery, func(d *Domain) *Delivery { return &d.Deliver }),
+		parsed(Key{Path: "domain.NAME.postmaster", Type: TypeAddress,
+			Doc: "The address of ours that receives mail for postmaster and abuse of this domain; else what the key postmaster says."},
+			parseMailbox, func(d *Domain) *mail.Address { return &d.Postmaster }),
+	}
+}
+
+func aliasKey() Key {
+	return Key{Path: "alias.NAME", Type: TypeAddresses, Min: "1", Max: "limits.alias_targets",
+		Doc: "An address of ours that stands for others of ours, each with its domain. An alias may lead to further aliases, but never back."}
+}
+
+func routeKeys() []entry[Route] {
+	return []entry[Route]{
+		{Key{Path: "route.NAME.to", Type: TypeURL, Required: true,
+			Doc: `The next hop for a foreign domain, or for "*", all that have no route of their own (a smarthost): smtp://host, or smtps://host for TLS from the first octet. Ports are 25 and 465 where none is given.`},
+			readTo},
+		parsed(Key{Path: "route.NAME.tls", Type: TypeChoice,
+			Doc: `How an smtp:// route is secured: "none", "opportunistic" (STARTTLS where offered, certificate not checked) or "required" (STARTTLS and a certificate that verifies, or the mail waits). Without it: opportunistic. An smtps:// route always verifies.`},
+			parseTLSMode, func(r *Route) *TLSMode { return &r.TLS }),
+		parsed(Key{Path: "route.NAME.ca", Type: TypePath, Min: "1", Max: "4096",
+			Doc: "A PEM file of the certificates to trust for this route, instead of the system's."},
+			parsePath, func(r *Route) *string { return &r.CA }),
+		parsed(Key{Path: "route.NAME.user", Type: TypeText, Max: "254",
+			Doc: "The name to sign in with; needs password_file, and TLS that verifies."},
+			parseUser, func(r *Route) *string { return &r.User }),
+		parsed(Key{Path: "route.NAME.password_file", Type: TypePath, Min: "1", Max: "4096",
+			Doc: "A file with the password in its only line. Nobody but its owner and its group may have access (mode 0600 or 0640)."},
+			parsePath, func(r *Route) *string { return &r.PasswordFile }),
+		count("route.NAME.connections", "20", "1", "1000", "The most connections to this next hop at once.",
+			func(r *Route) *int { return &r.Connections }),
+		count("route.NAME.messages", "100", "1", "100000", "The most messages on one connection.",
+			func(r *Route) *int { return &r.Messages }),
+	}
+}
+
+func retryKeys() []entry[Config] {
+	return []entry[Config]{
+		duration("retry.first", "5m", "1s", "1d", "From the first attempt to the second.",
+			func(c *Config) *time.Duration { return &c.Retry.First }),
+		duration("retry.max", "4h", "1s", "2d", "The longest pause between two attempts; not shorter than retry.first.",
+			func(c *Config) *time.Duration { return &c.Retry.Max }),
+		factor("retry.factor", "2", "1", "10", "By how much each pause is longer than the one before.",
+			func(c *Config) *float64 { return &c.Retry.Factor }),
+		factor("retry.jitter", "0.2", "0", "0.9", "The share of a pause that is left to chance, so that messages that failed together are not tried again together.",
+			func(c *Config) *float64 { return &c.Retry.Jitter }),
+		duration("retry.expire", "5d", "1m", "4w", "How long a message is tried before it goes back to its sender. RFC 5321 §4.5.4.1 asks for 4 to 5 days.",
+			func(c *Config) *time.Duration { return &c.Retry.Expire }),
+	}
+}
+
+func maildirKeys() []entry[Config] {
+	return []entry[Config]{
+		parsed(Key{Path: "maildir.root", Type: TypePath, Min: "1", Max: "4096",
+			Doc: "The folder of the mailboxes: one folder for each domain, one for each mailbox in it. Without it: mail below the data folder."},
+			parsePath, func(c *Config) *string { return &c.Maildir.Root }),
+	}
+}
+
+func traceKeys() []entry[Config] {
+	return []entry[Config]{
+		parsed(Key{Path: "trace.origin", Type: TypeText, Max: "200",
+			Doc: "The name that the signed checkpoints of the trace bear, without spaces. Without it: the hostname followed by /sallyport. Changing it starts a new series of checkpoints."},
+			parseOrigin, func(c *Config) *string { return &c.Trace.Origin }),
+		duration("trace.keep", "400d", "1d", "3650d", "How long facts about accepted mail and accounts are kept.",
+			func(c *Config) *time.Duration { return &c.Trace.Keep }),
+		duration("trace.keep_strangers", "30d", "1h", "3650d", "How long facts about refused strangers are kept. They have a class of their own, so that a flood of them displaces nothing else.",
+			func(c *Config) *time.Duration { return &c.Trace.KeepStrangers }),
+		duration("trace.checkpoint_every", "5s", "1s", "1h", "How often a trace that has grown is signed and exported.",
+			func(c *Config) *time.Duration { return &c.Trace.CheckpointEvery }),
+	}
+}
+
+func authKeys() []entry[Config] {
+	return []entry[Config]{
+		duration("auth.cache_ttl", "5m", "1s", "1h", "How long a password once verified is remembered, under a key that lives in memory alone; a changed password or a freeze forgets it at once.",
+			func(c *Config) *time.Duration { return &c.Auth.CacheTTL }),
+		count("auth.cache_entries", "10000", "1", "1000000", "The most passwords remembered so.",
+			func(c *Config) *int { return &c.Auth.CacheEntries }),
+		count("auth.hashing", "0", "0", "256", "Password hashes computed at once; 0: half the processors, at least one.",
+			func(c *Config) *int { return &c.Auth.Hashing }),
+		count("auth.waiting", "128", "1", "10000", "Sign-ins that may wait for hashing; more are told to come back (454).",
+			func(c *Config) *int { return &c.Auth.Waiting }),
+		duration("auth.wait_time", "10s", "100ms", "1m", "How long one waits for hashing before it is told to come back.",
+			func(c *Config) *time.Duration { return &c.Auth.WaitTime }),
+		count("auth.guesses", "10", "1", "1000", "Wrong passwords for one account from networks it never signed in from, in auth.guess_time.",
+			func(c *Config) *int { return &c.Auth.GuessesPerTime }),
+		duration("auth.guess_time", "10m", "1m", "1d", "The time in which auth.guesses are allowed.",
+			func(c *Config) *time.Duration { return &c.Auth.GuessTime }),
+		count("auth.scram_rounds", "15000", "4096", "1000000", "PBKDF2 iterations of the SCRAM verifiers of new passwords. RFC 7677 §4.",
+			func(c *Config) *int { return &c.Auth.ScramRounds }),
+		size("auth.argon_memory", "19MiB", "8MiB", "1GiB", "Memory of argon2id for new passwords. RFC 9106 §4.",
+			func(c *Config) *int64 { return &c.Auth.ArgonMemory }),
+		count("auth.argon_rounds", "2", "1", "64", "Passes of argon2id for new passwords.",
+			func(c *Config) *int { return &c.Auth.ArgonRounds }),
+	}
+}

@@ -1,0 +1,92 @@
+package config
+
+import "time"
+
+func limitKeys() []entry[Limits] {
+	all := connectionLimits()
+	all = append(all, sessionLimits()...)
+	all = append(all, messageLimits()...)
+	return append(all, queueLimits()...)
+}
+
+func connectionLimits() []entry[Limits] {
+	return []entry[Limits]{
+		count("limits.connections", "2000", "1", "100000", "Connections at once, over all listeners.",
+			func(l *Limits) *int { return &l.Connections }),
+		count("limits.connections_per_network", "50", "1", "100000", "Connections at once from one network: an IPv4 /24 or an IPv6 /64. This host itself is not counted.",
+			func(l *Limits) *int { return &l.ConnectionsPerNetwork }),
+		count("limits.handshakes", "100", "1", "10000", "TLS handshakes at once; more wait for their turn.",
+			func(l *Limits) *int { return &l.Handshakes }),
+		duration("limits.handshake_time", "30s", "1s", "5m", "The longest TLS handshake.",
+			func(l *Limits) *time.Duration { return &l.HandshakeTimeout }),
+		duration("limits.greet_delay", "200ms", "0s", "30s", "Silence before the banner on the mx door: who speaks before it is refused.",
+			func(l *Limits) *time.Duration { return &l.GreetDelay }),
+		duration("limits.shutdown_grace", "20s", "0s", "10m", "How long data in progress may take to finish at shutdown.",
+			func(l *Limits) *time.Duration { return &l.ShutdownGrace }),
+	}
+}
+
+func sessionLimits() []entry[Limits] {
+	return []entry[Limits]{
+		duration("limits.command_timeout", "5m", "1s", "1h", "How long to wait for a command. RFC 5321 §4.5.3.2.7 asks for 5 minutes.",
+			func(l *Limits) *time.Duration { return &l.CommandTimeout }),
+		duration("limits.data_timeout", "3m", "1s", "1h", "How long to wait for more of a message. RFC 5321 §4.5.3.2.5 asks for 3 minutes.",
+			func(l *Limits) *time.Duration { return &l.DataTimeout }),
+		size("limits.min_data_rate", "100", "0", "1MiB", "Octets a second that message data must reach on average, after the first data_timeout.",
+			func(l *Limits) *int64 { return &l.MinDataRate }),
+		duration("limits.session_time", "2h", "1m", "2d", "The longest session.",
+			func(l *Limits) *time.Duration { return &l.SessionTime }),
+		count("limits.transactions", "1000", "1", "1000000", "Messages in one session. Told to the client (RFC 9422).",
+			func(l *Limits) *int { return &l.Transactions }),
+		count("limits.recipients", "1000", "100", "50000", "Recipients of one message. RFC 5321 §4.5.3.1.8 asks for at least 100. Told to the client (RFC 9422).",
+			func(l *Limits) *int { return &l.Recipients }),
+		count("limits.errors", "20", "1", "1000", "Refused commands in one session.",
+			func(l *Limits) *int { return &l.Errors }),
+		count("limits.unknown_commands", "10", "1", "1000", "Unknown commands in one session.",
+			func(l *Limits) *int { return &l.UnknownCommands }),
+		count("limits.junk_commands", "100", "10", "10000", "Commands that move no mail (NOOP, RSET, VRFY, HELP) without a message between them.",
+			func(l *Limits) *int { return &l.JunkCommands }),
+		count("limits.auth_failures", "3", "1", "20", "Failed sign-ins in one session.",
+			func(l *Limits) *int { return &l.AuthFailures }),
+		count("limits.sessions_per_account", "32", "1", "10000", "Sessions at once that are signed in as one account.",
+			func(l *Limits) *int { return &l.SessionsPerAccount }),
+	}
+}
+
+func messageLimits() []entry[Limits] {
+	return []entry[Limits]{
+		size("limits.message_size", "50MiB", "64KiB", "2GiB", "The largest message. Told to the client (RFC 1870).",
+			func(l *Limits) *int64 { return &l.MessageSize }),
+		size("limits.header_size", "1MiB", "16KiB", "16MiB", "The largest header section of a message.",
+			func(l *Limits) *int64 { return &l.HeaderSize }),
+		count("limits.header_fields", "1000", "50", "100000", "The most fields in the header section of a message.",
+			func(l *Limits) *int { return &l.HeaderFields }),
+		count("limits.hops", "50", "10", "200", "Received fields beyond which a message counts as looping. RFC 5321 §6.3.",
+			func(l *Limits) *int { return &l.Hops }),
+		count("limits.alias_targets", "1000", "1", "100000", "Mailboxes that one address may expand to.",
+			func(l *Limits) *int { return &l.AliasTargets }),
+		count("limits.alias_depth", "10", "1", "100", "Aliases that may follow each other.",
+			func(l *Limits) *int { return &l.AliasDepth }),
+	}
+}
+
+func queueLimits() []entry[Limits] {
+	return []entry[Limits]{
+		count("limits.queue_messages", "2000000", "1", "100000000", "Messages in the queue; further ones are told to come back (452).",
+			func(l *Limits) *int { return &l.QueueMessages }),
+		size("limits.queue_size", "100GiB", "1MiB", "100TiB", "Octets in the queue.",
+			func(l *Limits) *int64 { return &l.QueueSize }),
+		count("limits.queue_messages_per_account", "20000", "1", "100000000", "Messages of one account in the queue.",
+			func(l *Limits) *int { return &l.QueueMessagesByAccount }),
+		size("limits.queue_size_per_account", "5GiB", "1MiB", "100TiB", "Octets of one account in the queue.",
+			func(l *Limits) *int64 { return &l.QueueSizeByAccount }),
+		size("limits.inline_size", "128KiB", "0", "1MiB", "Up to this size a message is kept in the store itself, beyond it in a file of its own.",
+			func(l *Limits) *int64 { return &l.InlineSize }),
+		size("limits.min_free", "256MiB", "0", "1TiB", "Disk space that is never used for accepting mail, so that what was accepted can still be delivered.",
+			func(l *Limits) *int64 { return &l.MinFree }),
+		count("limits.deliveries", "200", "1", "10000", "Delivery attempts at once.",
+			func(l *Limits) *int { return &l.Deliveries }),
+		count("limits.deliveries_per_domain", "50", "1", "10000", "Delivery attempts at once to one destination.",
+			func(l *Limits) *int { return &l.DeliveriesPerDomain }),
+	}
+}

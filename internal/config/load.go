@@ -1,0 +1,257 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"sallyport/internal/mail"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// MaxOctets is the largest configuration file that is read.
+const MaxOctets = 4 << 20
+
+// Load reads and checks the configuration at path, the files that it names too.
+// Its error, where the file could be read at all, is a Faults.
+func Load(path string) (Config, error) {
+	text, err := readFile(path, MaxOctets)
+	if err != nil {
+		return Config{}, Faults{unreadable(path, err)}
+	}
+	s := &source{file: path, text: text}
+	c, root := s.config()
+	if root != nil {
+		s.checkFiles(&c, root)
+	}
+	return s.result(c)
+}
+
+// Parse checks a configuration without looking at the files that it names. file
+// is its path, for messages and relative paths.
+func Parse(file string, text []byte) (Config, error) {
+	s := &source{file: file, text: text}
+	c, _ := s.config()
+	return s.result(c)
+}
+
+// result returns c, or the faults in the order of the file.
+func (s *source) result(c Config) (Config, error) {
+	if len(s.faults) == 0 {
+		return c, nil
+	}
+	slices.SortStableFunc(s.faults, func(a, b Fault) int {
+		if a.Position.Line != b.Position.Line {
+			return a.Position.Line - b.Position.Line
+		}
+		return a.Position.Column - b.Position.Column
+	})
+	return Config{}, s.faults
+}
+
+// config reads the text; the tree is nil where it is no TOML.
+func (s *source) config() (Config, *node) {
+	c := Config{File: s.file}
+	root := s.parseTree()
+	if root == nil {
+		return c, nil
+	}
+	// A table's own reader reports its unknown keys, the root's those of the root.
+	tables := []string{"listen", "tls", "domain", "alias", "route", "limits", "retry", "maildir", "trace", "auth"}
+	block(s, root, serverKeys(), &c, tables...)
+	block(s, s.table(root, "listen"), listenKeys(), &c)
+	block(s, s.table(root, "tls"), tlsKeys(), &c)
+	block(s, s.table(root, "limits"), limitKeys(), &c.Limits)
+	block(s, s.table(root, "retry"), retryKeys(), &c)
+	block(s, s.table(root, "maildir"), maildirKeys(), &c)
+	block(s, s.table(root, "trace"), traceKeys(), &c)
+	block(s, s.table(root, "auth"), authKeys(), &c)
+	s.domains(s.table(root, "domain"), &c)
+	s.aliases(s.table(root, "alias"), &c)
+	s.routes(s.table(root, "route"), &c)
+	s.resolve(&c)
+	s.meaning(&c, root)
+	c.positions = map[string]Position{}
+	s.locate(root, c.positions)
+	return c, root
+}
+
+// table returns the table name of n, or nil where it is missing or no table.
+func (s *source) table(n *node, name string) *node {
+	t, ok := n.children[name]
+	if !ok {
+		return nil
+	}
+	if t.kind != unstable.Table {
+		s.fault(t.meant(), s.literal(t.meant()), name+" must be a table, and is "+article(t.kind), "write ["+name+"] in a line of its own, and its keys below")
+		return nil
+	}
+	return t
+}
+
+// named calls read for each table of n, by its name in the file.
+func (s *source) named(n *node, read func(name string, t *node)) {
+	if n == nil {
+		return
+	}
+	for _, name := range n.names {
+		t := n.children[name]
+		if t.kind != unstable.Table {
+			s.fault(t.key, join(n.path, name), "this is a key where the name of a table is expected",
+				"write ["+n.path+`."example.org"] in a line of its own, and its keys below`)
+			continue
+		}
+		read(name, t)
+	}
+}
+
+func (s *source) domains(n *node, c *Config) {
+	s.named(n, func(name string, t *node) {
+		var d Domain
+		block(s, t, domainKeys(), &d)
+		parsed, err := mail.ParseDomain(name)
+		if err != nil {
+			s.fault(t.key, s.literal(t.key), "this is no domain: "+reason(err), quoteHint(t, name))
+			return
+		}
+		d.Name = parsed
+		if slices.ContainsFunc(c.Domains, func(o Domain) bool { return o.Name == d.Name }) {
+			s.fault(t.key, s.literal(t.key), "this domain stands here a second time", "its other spelling means the same: "+d.Name.ASCII())
+			return
+		}
+		c.Domains = append(c.Domains, d)
+		s.domainAt = append(s.domainAt, t)
+	})
+}
+
+func (s *source) routes(n *node, c *Config) {
+	s.named(n, func(name string, t *node) {
+		var r Route
+		block(s, t, routeKeys(), &r)
+		s.secure(&r, t)
+		if name != "*" {
+			d, err := mail.ParseDomain(name)
+			if err != nil {
+				s.fault(t.key, s.literal(t.key), "this is no domain: "+reason(err), quoteHint(t, name))
+				return
+			}
+			r.Domain = d
+		}
+		if slices.ContainsFunc(c.Routes, func(o Route) bool { return o.Domain == r.Domain }) {
+			s.fault(t.key, s.literal(t.key), "this domain has a route already", "its other spelling means the same: "+r.Domain.ASCII())
+			return
+		}
+		c.Routes = append(c.Routes, r)
+		s.routeAt = append(s.routeAt, t)
+	})
+}
+
+// quoteHint explains the commonest slip: a name with dots, unquoted, is a table
+// in a table.
+func quoteHint(t *node, name string) string {
+	for _, child := range t.names {
+		if t.children[child].kind == unstable.Table {
+			return fmt.Sprintf("a name with dots stands in quotes: [%s.\"%s.%s\"]", strings.TrimSuffix(t.path, "."+name), name, child)
+		}
+	}
+	return `write it as in ["example.org"]`
+}
+
+// aliases reads the table of aliases, whose keys are addresses.
+func (s *source) aliases(n *node, c *Config) {
+	if n == nil {
+		return
+	}
+	k := aliasKey()
+	for _, name := range n.names {
+		v := n.children[name]
+		address, message, hint := parseMailbox(name)
+		if message != "" {
+			s.fault(v.key, s.literal(v.key), message, hint+`; an alias stands in quotes: "sales@example.org" = ["alice@example.org"]`)
+			continue
+		}
+		a := Alias{Address: address}
+		list(k, parseMailbox, func(a *Alias) *[]mail.Address { return &a.Targets }).read(s, k, v, &a)
+		if v.kind == unstable.Array && len(v.items) == 0 {
+			s.fault(v.key, s.literal(v.key), "this alias has no targets", "name at least one address, or remove it")
+		}
+		c.Aliases = append(c.Aliases, a)
+		s.aliasAt = append(s.aliasAt, v)
+	}
+}
+
+// resolve makes paths relative to the file, and fills what follows from others.
+func (s *source) resolve(c *Config) {
+	dir := filepath.Dir(s.file)
+	paths := []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Maildir.Root}
+	for i := range c.Routes {
+		paths = append(paths, &c.Routes[i].CA, &c.Routes[i].PasswordFile)
+	}
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+	if c.Maildir.Root == "" && c.Data != "" {
+		c.Maildir.Root = filepath.Join(c.Data, "mail")
+	}
+	if c.Trace.Origin == "" && !c.Hostname.IsZero() {
+		c.Trace.Origin = c.Hostname.ASCII() + "/sallyport"
+	}
+}
+
+// locate notes where each key and table stands.
+func (s *source) locate(n *node, into map[string]Position) {
+	if n.path != "" {
+		into[n.path] = s.position(n.meant().offset)
+	}
+	for _, item := range n.items {
+		s.locate(item, into)
+	}
+	for _, name := range n.names {
+		s.locate(n.children[name], into)
+	}
+}
+
+// readFile reads a regular file of at most limit octets.
+func readFile(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, errorText("it is no regular file")
+	}
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		return nil, errorText(fmt.Sprintf("it is larger than %d octets", limit))
+	}
+	return text, err
+}
+
+// unreadable is the fault of a configuration file that could not be read.
+func unreadable(path string, err error) Fault {
+	f := Fault{Position: Position{File: path}, Message: "cannot be read: " + cause(err)}
+	if errors.Is(err, fs.ErrNotExist) {
+		f.Message, f.Hint = "there is no such file", "name another with -c, or make one with: sallyport init"
+	}
+	return f
+}
+
+// cause returns an error of the file system without operation and path.
+func cause(err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,210 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"sallyport/internal/mail"
+)
+
+// meaning checks what no key can be checked for alone.
+func (s *source) meaning(c *Config, root *node) {
+	s.checkListen(c, root)
+	s.checkTLS(c, root)
+	s.checkDomains(c, root)
+	s.checkRoutes(c)
+	s.checkAliases(c)
+	s.checkRetry(c, root)
+}
+
+// child returns the node that names lead to, or nil.
+func (n *node) child(names ...string) *node {
+	for _, name := range names {
+		if n == nil {
+			return nil
+		}
+		n = n.children[name]
+	}
+	return n
+}
+
+// item returns the i-th item of a list, or the list where it is none.
+func (n *node) item(i int) *node {
+	if n != nil && i < len(n.items) {
+		return n.items[i]
+	}
+	return n
+}
+
+// faultAt notes a fault about a node, quoting it as it stands.
+func (s *source) faultAt(n *node, message, hint string) {
+	if n == nil {
+		s.fault(span{}, "", message, hint)
+		return
+	}
+	s.fault(n.meant(), s.literal(n.meant()), message, hint)
+}
+
+type listener struct {
+	addr netip.AddrPort
+	at   *node
+}
+
+func (s *source) checkListen(c *Config, root *node) {
+	var all []listener
+	for _, door := range []struct {
+		name  string
+		addrs []netip.AddrPort
+	}{{"mx", c.Listen.MX}, {"submission", c.Listen.Submission}, {"submissions", c.Listen.Submissions}} {
+		list := root.child("listen", door.name)
+		if list == nil || len(list.items) != len(door.addrs) {
+			continue // some could not be read, and have been reported
+		}
+		for i, addr := range door.addrs {
+			all = append(all, listener{addr, list.item(i)})
+		}
+	}
+	if root.child("listen", "mx") == nil && root.child("listen", "submission") == nil && root.child("listen", "submissions") == nil {
+		s.faultAt(root.child("listen"), "this server listens nowhere", `write [listen] and mx = ["0.0.0.0:25"]`)
+	}
+	for i, l := range all {
+		for _, other := range all[:i] {
+			if collide(l.addr, other.addr) {
+				s.faultAt(l.at, "this address is taken by another listener: "+other.addr.String(), "give each door a port of its own")
+				break
+			}
+		}
+	}
+}
+
+// collide reports whether two listeners cannot both be bound.
+func collide(a, b netip.AddrPort) bool {
+	if a.Port() != b.Port() || a.Port() == 0 {
+		return false
+	}
+	if a.Addr().IsUnspecified() || b.Addr().IsUnspecified() {
+		return a.Addr().Is4() == b.Addr().Is4()
+	}
+	return a.Addr() == b.Addr()
+}
+
+func (s *source) checkTLS(c *Config, root *node) {
+	cert, key := root.child("tls", "cert"), root.child("tls", "key")
+	switch {
+	case cert != nil && key == nil:
+		s.faultAt(cert, "this certificate has no key", "add tls.key")
+	case cert == nil && key != nil:
+		s.faultAt(key, "this key has no certificate", "add tls.cert")
+	case cert != nil:
+		return
+	}
+	for _, door := range []string{"submission", "submissions"} {
+		if n := root.child("listen", door); n != nil && len(n.items) > 0 && cert == nil {
+			s.faultAt(n, "nobody can sign in here without TLS", "add [tls] with cert and key, or remove this listener")
+		}
+	}
+}
+
+func (c *Config) ours(d mail.Domain) bool {
+	return slices.ContainsFunc(c.Domains, func(o Domain) bool { return o.Name == d })
+}
+
+func (s *source) checkDomains(c *Config, root *node) {
+	if root.child("domain") == nil {
+		s.fault(span{}, "", "this server has no domain of its own", `write [domain."example.org"] and deliver = "maildir"`)
+	}
+	s.checkOurs(c, root.child("postmaster"), c.Postmaster)
+	for i, d := range c.Domains {
+		s.checkOurs(c, s.domainAt[i].child("postmaster"), d.Postmaster)
+	}
+}
+
+// checkOurs reports an address that must be one of our own and is not.
+func (s *source) checkOurs(c *Config, n *node, a mail.Address) {
+	if n != nil && !a.IsZero() && !c.ours(a.Domain()) {
+		s.faultAt(n, "this address is in no domain of ours", `the domains are those with a [domain."…"] table`)
+	}
+}
+
+// secure settles the TLS mode of a route and refuses to show a password to a
+// host that is not proven.
+func (s *source) secure(r *Route, n *node) {
+	to, mode := n.child("to"), n.child("tls")
+	if to == nil || r.Host == "" {
+		return
+	}
+	implicit := strings.HasPrefix(strings.ToLower(to.text), "smtps:")
+	switch {
+	case implicit && mode != nil && r.TLS != TLSRequired && r.TLS != TLSImplicit:
+		s.faultAt(mode, "an smtps:// route always has verified TLS", `remove this key, or write to = "smtp://…"`)
+		r.TLS = TLSImplicit
+	case implicit:
+		r.TLS = TLSImplicit
+	case mode == nil:
+		r.TLS = TLSOpportunistic
+	}
+	verified := r.TLS == TLSRequired || r.TLS == TLSImplicit
+	user, password, ca := n.child("user"), n.child("password_file"), n.child("ca")
+	switch {
+	case user != nil && password == nil:
+		s.faultAt(user, "this user has no password", "add password_file")
+	case user == nil && password != nil:
+		s.faultAt(password, "this password has no user", "add user")
+	case user != nil && !verified:
+		s.faultAt(user, "this password would go to whoever answers", `add tls = "required", or write to = "smtps://…"`)
+	}
+	if ca != nil && !verified {
+		s.faultAt(ca, "no certificate is checked on this route", `add tls = "required"`)
+	}
+}
+
+func (s *source) checkRoutes(c *Config) {
+	for i, r := range c.Routes {
+		at := s.routeAt[i]
+		if !r.Domain.IsZero() && c.ours(r.Domain) {
+			s.fault(at.key, s.literal(at.key), "this domain is one of ours, and its mail is delivered here", `remove this route, or the table [domain."`+r.Domain.ASCII()+`"]`)
+		}
+		if to := at.child("to"); to != nil && c.leadsHere(r) {
+			s.faultAt(to, "this route leads back to this server", "name the host that the mail shall go to")
+		}
+	}
+}
+
+// leadsHere reports whether a route's next hop is one of our own listeners, as far
+// as that can be seen without the DNS.
+func (c *Config) leadsHere(r Route) bool {
+	ip, err := netip.ParseAddr(r.Host)
+	for _, l := range slices.Concat(c.Listen.MX, c.Listen.Submission, c.Listen.Submissions) {
+		switch {
+		case l.Port() != r.Port || l.Port() == 0:
+		case err == nil && (l.Addr() == ip || l.Addr().IsUnspecified() && ip.IsLoopback()):
+			return true
+		case r.Host == "localhost" && (l.Addr().IsLoopback() || l.Addr().IsUnspecified()):
+			return true
+		case r.Host == c.Hostname.ASCII():
+			return true
+		}
+	}
+	return false
+}
+
+func (s *source) checkRetry(c *Config, root *node) {
+	if n := root.child("retry"); n != nil {
+		if c.Retry.Max < c.Retry.First {
+			s.faultAt(firstOf(n.child("max"), n.child("first")), "the longest pause is shorter than the first", "retry.max must not be less than retry.first")
+		}
+		if c.Retry.Expire < c.Retry.First {
+			s.faultAt(firstOf(n.child("expire"), n.child("first")), "mail would expire before it is tried a second time", "retry.expire must not be less than retry.first")
+		}
+	}
+}
+
+func firstOf(nodes ...*node) *node {
+	for _, n := range nodes {
+		if n != nil {
+			return n
+		}
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package config
+
+import (
+	"errors"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"sallyport/internal/mail"
+)
+
+// Each parse function returns its value, or what is wrong in words and a hint.
+
+func parseHost(text string) (d mail.Domain, message, hint string) {
+	d, err := mail.ParseDomain(text)
+	if err != nil {
+		return d, "this is no host name: " + reason(err), `write it as "mx.example.org"`
+	}
+	if !strings.Contains(d.ASCII(), ".") && d.ASCII() != "localhost" {
+		return d, "this host name has only one label", `write it in full, as in "mx.example.org"`
+	}
+	return d, "", ""
+}
+
+func parsePath(text string) (path, message, hint string) {
+	switch {
+	case text == "":
+		return "", "this path is empty", "remove the key, or name a file"
+	case len(text) > 4096 || strings.ContainsRune(text, 0):
+		return "", "this is no path", ""
+	}
+	return text, "", ""
+}
+
+func parseMailbox(text string) (a mail.Address, message, hint string) {
+	a, err := mail.ParseAddress(text, mail.UTF8)
+	if err != nil {
+		hint = `write it as "alice@example.org"`
+		if strings.ContainsAny(text, "<>") {
+			hint = "write it without angle brackets and without a name"
+		}
+		return a, "this is no address: " + reason(err), hint
+	}
+	if _, literal := a.Literal(); literal {
+		return a, "an address literal is no mailbox of ours", "write the domain's name"
+	}
+	return a, "", ""
+}
+
+func parseNotice(text string) (notice, message, hint string) {
+	if len(text) > 200 {
+		return "", "this text is longer than 200 characters", ""
+	}
+	if !printableASCII(text) {
+		return "", "this text must be printable ASCII in one line", ""
+	}
+	return text, "", ""
+}
+
+func parseUser(text string) (user, message, hint string) {
+	if text == "" || len(text) > 254 || strings.ContainsFunc(text, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+		return "", "this is no user name of 1 to 254 characters", "remove the key where the next hop asks for none"
+	}
+	return text, "", ""
+}
+
+// parseOrigin refuses what the first line of a checkpoint cannot carry.
+func parseOrigin(text string) (origin, message, hint string) {
+	if text == "" || len(text) > 200 || !printableASCII(text) || strings.ContainsAny(text, " +") {
+		return "", "this is no name of 1 to 200 characters without spaces and plus signs", `write it as "mx.example.org/sallyport"`
+	}
+	return text, "", ""
+}
+
+func parseDetail(text string) (c byte, message, hint string) {
+	switch text {
+	case "+", "-", "=":
+		return text[0], "", ""
+	case "off":
+		return 0, "", ""
+	}
+	return 0, "this separator is unknown", `write "+", "-", "=" or "off"`
+}
+
+func parseIP(text string) (ip netip.Addr, message, hint string) {
+	ip, err := netip.ParseAddr(text)
+	if err != nil || ip.Zone() != "" || ip.IsUnspecified() {
+		return ip, "this is no single IP address", `write it as "192.0.2.1" or "2001:db8::1"`
+	}
+	return ip.Unmap(), "", ""
+}
+
+func parseListen(text string) (ap netip.AddrPort, message, hint string) {
+	ap, err := netip.ParseAddrPort(text)
+	if err == nil {
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), "", ""
+	}
+	message, hint = "this is no IP:port to listen on", `write it as "127.0.0.1:25", "0.0.0.0:25" or "[::]:25"`
+	if port, found := strings.CutPrefix(text, ":"); found {
+		hint = `name the address too: "0.0.0.0:` + port + `" is all of IPv4, "[::]:` + port + `" all of IPv6`
+	} else if _, err := netip.ParseAddr(text); err == nil {
+		hint = `add the port`
+	} else if strings.HasPrefix(text, "localhost:") {
+		hint = `write "127.0.0.1` + strings.TrimPrefix(text, "localhost") + `"`
+	}
+	return ap, message, hint
+}
+
+func parseDelivery(text string) (d Delivery, message, hint string) {
+	if text == "maildir" {
+		return DeliverMaildir, "", ""
+	}
+	if strings.HasPrefix(text, "lmtp://") || strings.HasPrefix(text, "smtp://") {
+		return 0, "this release delivers its own domains to Maildir only", `write deliver = "maildir"`
+	}
+	return 0, "this way of delivery is unknown", `write deliver = "maildir"`
+}
+
+func parseTLSMode(text string) (m TLSMode, message, hint string) {
+	switch text {
+	case "none":
+		return TLSNone, "", ""
+	case "opportunistic":
+		return TLSOpportunistic, "", ""
+	case "required":
+		return TLSRequired, "", ""
+	}
+	return 0, "this kind of TLS is unknown", `write "none", "opportunistic" or "required"`
+}
+
+// hop is what a route's URL says.
+type hop struct {
+	host     string
+	port     uint16
+	implicit bool
+}
+
+// parseHop reads smtp://host[:port] or smtps://host[:port].
+func parseHop(text string) (h hop, message, hint string) {
+	const example = `write it as "smtp://mail.example.net:25" or "smtps://mail.example.net:465"`
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Opaque != "" {
+		return h, "this is no URL of a next hop", example
+	}
+	switch u.Scheme {
+	case "smtp":
+		h.port = 25
+	case "smtps":
+		h.port, h.implicit = 465, true
+	default:
+		return h, "this kind of next hop is unknown: " + u.Scheme, example
+	}
+	if u.User != nil {
+		return h, "a URL is no place for a password", "use the keys user and password_file"
+	}
+	if u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "" || u.ForceQuery {
+		return h, "a next hop is only a host and a port", example
+	}
+	if u.Port() != "" {
+		port, err := strconv.ParseUint(u.Port(), 10, 16)
+		if err != nil || port == 0 {
+			return h, "the port is none of 1 to 65535", example
+		}
+		h.port = uint16(port)
+	}
+	h.host, message = parseHopHost(u.Hostname())
+	if message != "" {
+		return h, message, example
+	}
+	return h, "", ""
+}
+
+// parseHopHost returns the host in canonical form.
+func parseHopHost(text string) (host, message string) {
+	if ip, err := netip.ParseAddr(text); err == nil {
+		if ip.Zone() != "" || ip.IsUnspecified() {
+			return "", "nobody is reached at this address"
+		}
+		return ip.Unmap().String(), ""
+	}
+	d, err := mail.ParseDomain(text)
+	if err != nil {
+		return "", "this host is no host name: " + reason(err)
+	}
+	return d.ASCII(), ""
+}
+
+func readTo(s *source, _ Key, n *node, r *Route) {
+	text, ok := s.str(n)
+	if !ok {
+		return
+	}
+	h, message, hint := parseHop(text)
+	if message != "" {
+		s.fault(n.meant(), s.literal(n.meant()), message, hint)
+		return
+	}
+	r.Host, r.Port = h.host, h.port
+	if h.implicit {
+		r.TLS = TLSImplicit
+	}
+}
+
+func printableASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r < 0x20 || r > 0x7e })
+}
+
+// reason returns why a value is none of the vocabulary, without repeating it.
+func reason(err error) string {
+	var se *mail.SyntaxError
+	if errors.As(err, &se) {
+		return se.Reason
+	}
+	return err.Error()
+}
