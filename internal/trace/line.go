@@ -1,0 +1,178 @@
+package trace
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Line renders the fact as one readable line of printable text, with the time of
+// day in At's own location:
+//
+//	14:03:12 accepted 0r5… from <alice@local.test> to <bob@remote.test> (1.2 KB) rule submission-relay
+func (f Fact) Line() string {
+	f = f.normalIn(f.At.Location())
+	l := line{}
+	if !f.At.IsZero() {
+		l.word(f.At.Format("15:04:05"))
+	}
+	l.word(f.Kind.word())
+	l.times(f)
+	l.who(f)
+	l.from(f)
+	l.to(f)
+	l.amounts(f)
+	l.answer(f)
+	l.why(f)
+	return strings.Join(l.words, " ")
+}
+
+// Timeline renders facts as lines, with a heading where the day changes and the
+// evidence indented below its fact. loc is the reader's time zone; nil is UTC.
+func Timeline(entries []Entry, loc *time.Location) string {
+	if loc == nil {
+		loc = time.UTC
+	}
+	var b strings.Builder
+	day := ""
+	for _, e := range entries {
+		f := e.Fact
+		f.At, f.Until = f.At.In(loc), f.Until.In(loc)
+		if d := f.At.Format("Monday, 2 January 2006 (MST)"); d != day && !f.At.IsZero() {
+			day = d
+			b.WriteString(d + "\n")
+		}
+		b.WriteString("  " + f.Line() + "\n")
+		for _, p := range f.normal().Evidence {
+			b.WriteString("             " + p.Name + ": " + p.Value + "\n")
+		}
+	}
+	return b.String()
+}
+
+// normalIn cleans every text of a fact that may not come from the store, and
+// keeps the time zone of its reader.
+func (f Fact) normalIn(loc *time.Location) Fact {
+	n := f.normal()
+	n.At, n.Until = n.At.In(loc), n.Until.In(loc)
+	return n
+}
+
+type line struct{ words []string }
+
+func (l *line) word(s string) {
+	if s != "" {
+		l.words = append(l.words, s)
+	}
+}
+
+func (l *line) named(name, value string) {
+	if value != "" {
+		l.word(name + " " + value)
+	}
+}
+
+// times says how often, for a fact that stands for several.
+func (l *line) times(f Fact) {
+	switch {
+	case f.Kind == KindRefusals:
+		l.word(strconv.Itoa(f.Count) + " of strangers, summed up")
+	case !f.Until.IsZero() && f.Count > 1:
+		l.word(strconv.Itoa(f.Count) + " times until " + f.Until.Format("15:04:05"))
+	case f.Kind == KindAttempt && f.Count > 0:
+		l.word("number " + strconv.Itoa(f.Count))
+	case f.Count > 0 && f.Until.IsZero():
+		l.word(strconv.Itoa(f.Count))
+	}
+}
+
+func (l *line) who(f Fact) {
+	l.word(f.Queue.String())
+	l.named("about", f.About.String())
+	l.named("account", f.Account)
+	switch {
+	case f.Network.IsValid():
+		l.named("network", f.Network.String())
+	case f.Peer.IsValid() && f.Queue.IsZero():
+		l.named("client", f.Peer.String())
+	}
+	if f.Queue.IsZero() {
+		l.named("on", f.Door)
+		l.named("hello", f.Hello)
+	}
+}
+
+func (l *line) from(f Fact) {
+	if f.Sender != "" {
+		l.word("from " + bracketed(f.Sender))
+	}
+}
+
+// shownRecipients is how many recipients one line names.
+const shownRecipients = 3
+
+func (l *line) to(f Fact) {
+	list := f.Recipients
+	if f.Recipient != "" {
+		list = append([]string{f.Recipient}, list...)
+	}
+	if len(list) == 0 {
+		return
+	}
+	var names []string
+	for _, s := range list[:min(len(list), shownRecipients)] {
+		names = append(names, bracketed(s))
+	}
+	text := "to " + strings.Join(names, ", ")
+	if more := len(list) - len(names); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	l.word(text)
+}
+
+func (l *line) amounts(f Fact) {
+	if f.Size > 0 {
+		l.word("(" + Octets(f.Size) + ")")
+	}
+}
+
+func (l *line) answer(f Fact) {
+	l.named("via", f.Remote)
+	if f.TLS != "" {
+		l.word("[" + f.TLS + "]")
+	}
+	if !f.Reply.IsZero() {
+		l.word(f.Reply.String())
+	}
+}
+
+func (l *line) why(f Fact) {
+	if f.Text != "" {
+		l.word("- " + f.Text)
+	}
+	l.named("rule", f.Rule)
+	if f.Kind != KindRefusals {
+		l.named("message-id", f.MessageID)
+	}
+}
+
+func bracketed(s string) string {
+	if strings.HasPrefix(s, "<") {
+		return s
+	}
+	return "<" + s + ">"
+}
+
+// Octets writes a size for people: "812 B", "1.2 KB", "3.4 MB".
+func Octets(n int64) string {
+	switch {
+	case n < 1000:
+		return strconv.FormatInt(n, 10) + " B"
+	case n < 1_000_000:
+		return strconv.FormatFloat(float64(n)/1000, 'f', 1, 64) + " KB"
+	case n < 1_000_000_000:
+		return strconv.FormatFloat(float64(n)/1_000_000, 'f', 1, 64) + " MB"
+	}
+	return strconv.FormatFloat(float64(n)/1_000_000_000, 'f', 1, 64) + " GB"
+}
