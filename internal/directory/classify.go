@@ -1,0 +1,267 @@
+package directory
+
+import (
+	"net/netip"
+	"strings"
+
+	"sallyport/internal/gate"
+	"sallyport/internal/mail"
+)
+
+const (
+	postmasterLocal = "postmaster"
+	abuseLocal      = "abuse"
+)
+
+// The rules by which an address got its class, for the trace.
+const (
+	RuleForeign        = "foreign"
+	RuleForeignLiteral = "foreign-literal"
+	RuleSpecialLiteral = "special-literal" // loopback, multicast, link-local: nobody's mailbox
+	RuleOwnLiteral     = "own-literal"
+	RuleUnavailable    = "accounts-unavailable"
+	RuleAccount        = "account"
+	RuleAlias          = "alias"
+	RuleDetail         = "detail"
+	RuleRole           = "role"
+	RuleNoSuchUser     = "no-such-user"
+	RuleAliasEmpty     = "alias-without-mailbox"
+	RuleAliasLoop      = "alias-loop"
+	RuleAliasDepth     = "alias-depth"
+	RuleAliasExpansion = "alias-expansion"
+)
+
+// Class is what an address is to this server. The zero Class is unknown, and the
+// gate refuses it.
+type Class struct {
+	Destination gate.Destination
+	// Mailboxes are where mail for the address is delivered, each account once. It
+	// is empty unless Destination is DestinationMailbox or DestinationPostmaster.
+	Mailboxes []Mailbox
+	// Missing are the targets of aliases on the way that are no mailbox (any more).
+	Missing []mail.Address
+	// Rule says how the class was found.
+	Rule string
+}
+
+// Mailbox is a final place of delivery.
+type Mailbox struct {
+	Account mail.Address
+	Detail  string // what stood behind the separator, "" for nothing
+}
+
+// Classify tells what a is.
+func (s *Snapshot) Classify(a mail.Address) Class {
+	if a.IsZero() {
+		return Class{}
+	}
+	if ip, literal := a.Literal(); literal {
+		return s.classifyLiteral(a, ip)
+	}
+	if !s.IsOurs(a.Domain()) {
+		return Class{Destination: gate.DestinationForeign, Rule: RuleForeign}
+	}
+	return s.classifyOurs(a)
+}
+
+// classifyLiteral: RFC 5321 §4.5.1 wants the postmaster reachable; nobody else
+// lives at a literal. Loopback and its like are never foreign, so that no signed-in
+// account can be made to send there either.
+func (s *Snapshot) classifyLiteral(a mail.Address, ip netip.Addr) Class {
+	if !s.base.literals[ip] {
+		if isSpecial(ip) {
+			return Class{Destination: gate.DestinationOwnLiteral, Rule: RuleSpecialLiteral}
+		}
+		return Class{Destination: gate.DestinationForeign, Rule: RuleForeignLiteral}
+	}
+	if mail.FoldLocal(a.Local()) != postmasterLocal {
+		return Class{Destination: gate.DestinationOwnLiteral, Rule: RuleOwnLiteral}
+	}
+	c := s.classifyOurs(s.base.hostPostmaster)
+	// The literal is nobody's to send as, whoever reads the postmaster's mail.
+	c.Rule = RuleRole
+	return c
+}
+
+func isSpecial(ip netip.Addr) bool {
+	return ip.IsLoopback() || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLinkLocalUnicast()
+}
+
+// classifyOurs classifies an address of a domain of ours.
+func (s *Snapshot) classifyOurs(a mail.Address) Class {
+	if s.accounts == nil {
+		return Class{Destination: gate.DestinationUnavailable, Rule: RuleUnavailable}
+	}
+	e := expansion{snapshot: s, state: map[string]visit{}}
+	rule := e.visit(a, "", 0)
+	switch {
+	case isRole(a):
+		return e.roleClass(a, rule)
+	case e.fault != "":
+		return Class{Destination: gate.DestinationLoop, Rule: e.fault}
+	case rule == RuleNoSuchUser:
+		return Class{Destination: gate.DestinationNoSuchUser, Rule: RuleNoSuchUser}
+	case len(e.found) == 0:
+		return Class{Destination: gate.DestinationNoSuchUser, Missing: e.missing, Rule: RuleAliasEmpty}
+	}
+	return Class{Destination: gate.DestinationMailbox, Mailboxes: e.found, Missing: e.missing, Rule: rule}
+}
+
+// roleClass is the class of postmaster and abuse, which always exist: where the
+// alias or the setting for them loops or leads nowhere, the role's own mailbox
+// takes the mail.
+func (e *expansion) roleClass(a mail.Address, rule string) Class {
+	c := Class{Destination: gate.DestinationPostmaster, Mailboxes: e.found, Missing: e.missing, Rule: rule}
+	own, err := a.WithLocal(postmasterLocal)
+	if err == nil && (e.fault != "" || len(e.found) == 0) {
+		c.Mailboxes = []Mailbox{{Account: own}}
+		c.Rule = RuleRole
+	}
+	return c
+}
+
+// isRole reports whether the local-part is a mailbox name that always exists.
+// RFC 5321 §4.5.1 (postmaster), RFC 2142 §4 (abuse).
+func isRole(a mail.Address) bool {
+	local := mail.FoldLocal(a.Local())
+	return local == postmasterLocal || local == abuseLocal
+}
+
+// visit marks where an expansion has been.
+type visit uint8
+
+const (
+	visitOpen visit = iota + 1 // on the way from the start to here
+	visitDone
+)
+
+// expansion follows aliases from one address. Each alias is followed once, however
+// many ways lead to it, so that the work is bounded by the number of aliases.
+type expansion struct {
+	snapshot *Snapshot
+	state    map[string]visit // of aliases and role addresses, by Key
+	found    []Mailbox
+	missing  []mail.Address
+	fault    string // the rule of the bound that was met
+}
+
+// visit resolves one address and returns the rule that found it.
+func (e *expansion) visit(a mail.Address, detail string, depth int) (rule string) {
+	if e.fault != "" {
+		return e.fault
+	}
+	key := a.Key()
+	if account, ok := e.account(key); ok {
+		e.add(Mailbox{Account: account, Detail: detail})
+		return RuleAccount
+	}
+	if alias, ok := e.snapshot.base.aliases[key]; ok {
+		return e.follow(key, alias.Targets, detail, depth, RuleAlias)
+	}
+	if base, rest, ok := e.cutDetail(a); ok {
+		e.visit(base, rest, depth)
+		return RuleDetail
+	}
+	if isRole(a) {
+		return e.role(a, key, depth)
+	}
+	return RuleNoSuchUser
+}
+
+// account finds an account of a domain that is ours now.
+func (e *expansion) account(key string) (mail.Address, bool) {
+	a, ok := e.snapshot.accounts.get(key)
+	if !ok {
+		return mail.Address{}, false
+	}
+	_, ours := e.snapshot.base.domains[a.Domain()]
+	return a, ours
+}
+
+// follow resolves all targets of an alias, or of a role.
+func (e *expansion) follow(key string, targets []mail.Address, detail string, depth int, rule string) string {
+	switch {
+	case e.state[key] == visitOpen:
+		e.fault = RuleAliasLoop
+		return e.fault
+	case e.state[key] == visitDone:
+		return rule
+	case depth >= e.snapshot.base.maxDepth:
+		e.fault = RuleAliasDepth
+		return e.fault
+	}
+	e.state[key] = visitOpen
+	for _, t := range targets {
+		if e.visit(t, detail, depth+1) == RuleNoSuchUser {
+			e.missing = append(e.missing, t)
+		}
+	}
+	e.state[key] = visitDone
+	return rule
+}
+
+// add notes a mailbox, each account once; the first detail stays.
+func (e *expansion) add(m Mailbox) {
+	key := "\x00" + m.Account.Key() // no Key holds a control character
+	if e.state[key] == visitDone {
+		return
+	}
+	if len(e.found) >= e.snapshot.base.maxExpansion {
+		e.fault = RuleAliasExpansion
+		return
+	}
+	e.state[key] = visitDone
+	e.found = append(e.found, m)
+}
+
+// cutDetail parts a local-part at the separator, if an account or an alias has the
+// base; otherwise the whole local-part is just an unknown name.
+func (e *expansion) cutDetail(a mail.Address) (base mail.Address, detail string, ok bool) {
+	if e.snapshot.base.detail == 0 {
+		return mail.Address{}, "", false
+	}
+	local, detail, found := strings.Cut(a.Local(), string(rune(e.snapshot.base.detail)))
+	if !found || local == "" {
+		return mail.Address{}, "", false
+	}
+	base, err := a.WithLocal(local)
+	if err != nil {
+		return mail.Address{}, "", false
+	}
+	key := base.Key()
+	_, account := e.account(key)
+	_, alias := e.snapshot.base.aliases[key]
+	return base, detail, account || alias
+}
+
+// role resolves postmaster and abuse where neither an account nor an alias has
+// their name: abuse is the postmaster's, and the postmaster is whom the domain
+// names, or a mailbox of its own.
+func (e *expansion) role(a mail.Address, key string, depth int) string {
+	if mail.FoldLocal(a.Local()) == abuseLocal {
+		if postmaster, err := a.WithLocal(postmasterLocal); err == nil {
+			return e.follow(key, []mail.Address{postmaster}, "", depth, RuleRole)
+		}
+	}
+	named := e.snapshot.base.postmasterOf(a.Domain())
+	if named.IsZero() || named.Key() == key {
+		if own, err := a.WithLocal(postmasterLocal); err == nil {
+			e.add(Mailbox{Account: own})
+		}
+		return RuleRole
+	}
+	return e.follow(key, []mail.Address{named}, "", depth, RuleRole)
+}
+
+// postmasterOf returns whom the configuration names as a domain's postmaster; zero
+// for nobody.
+func (b *base) postmasterOf(d mail.Domain) mail.Address {
+	own, ok := b.domains[d]
+	switch {
+	case !ok:
+		return b.hostPostmaster
+	case own.Postmaster.IsZero():
+		return b.postmaster
+	}
+	return own.Postmaster
+}

@@ -1,0 +1,133 @@
+package directory
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"sallyport/internal/mail"
+)
+
+const (
+	// DefaultMaxExpansion is how many mailboxes one address may reach through
+	// aliases when Config says nothing.
+	DefaultMaxExpansion = 1000
+	// DefaultMaxDepth is how many aliases may follow one another when Config says
+	// nothing.
+	DefaultMaxDepth = 10
+	// MaxExpansionCeiling and MaxDepthCeiling bound what Config may say.
+	MaxExpansionCeiling = 10_000
+	MaxDepthCeiling     = 50
+)
+
+// ErrConfig is joined with every fault that NewSnapshot finds.
+var ErrConfig = errors.New("directory: bad configuration")
+
+// Config is the part of the directory that the administrator writes. It must not
+// be changed after it was given to NewSnapshot.
+type Config struct {
+	// Hostname is the server's own name. If it is none of the Domains, only
+	// postmaster and abuse exist there.
+	Hostname mail.Domain
+	// Domains are our own domains. A subdomain is foreign unless it is listed.
+	Domains []Domain
+	// Postmaster is where postmaster arrives of every domain that names none, of
+	// Hostname and of our literals; zero: a mailbox of their own each, and for
+	// Hostname and the literals the postmaster of the first domain.
+	Postmaster mail.Address
+	Aliases    []Alias
+	Routes     []Route
+	// Literals are the addresses that this server is reached under.
+	Literals []netip.Addr
+	// Detail parts a local-part into base and detail: one of + - = _ #, or 0 for no
+	// such parting.
+	Detail byte
+	// MaxExpansion bounds the mailboxes that one address reaches; 0:
+	// DefaultMaxExpansion.
+	MaxExpansion int
+	// MaxDepth bounds the aliases that follow one another; 0: DefaultMaxDepth.
+	MaxDepth int
+}
+
+// Deliver is how a domain's mail is delivered. The zero value is refused.
+type Deliver uint8
+
+const (
+	DeliverUnknown Deliver = iota
+	DeliverMaildir
+)
+
+// Domain is a domain of ours.
+type Domain struct {
+	Name    mail.Domain
+	Deliver Deliver
+	// Postmaster is where postmaster and abuse arrive when neither an account nor
+	// an alias has their name; zero: as Config.Postmaster says.
+	Postmaster mail.Address
+}
+
+// Alias leads from an address of ours to one or more addresses of ours.
+type Alias struct {
+	Address mail.Address
+	Targets []mail.Address
+}
+
+// TLS is what a route asks of its connection. The zero value is the strictest.
+type TLS uint8
+
+const (
+	TLSRequired      TLS = iota // STARTTLS with a verified certificate, or nothing
+	TLSImplicit                 // TLS from the first octet, verified
+	TLSOpportunistic            // STARTTLS when offered, unverified
+	TLSNone                     // clear text, for a next hop on the same machine
+)
+
+// Route leads a domain's mail to a next hop. The strings are handed on as the
+// administrator wrote them; nothing here interprets them.
+type Route struct {
+	Domain       mail.Domain // zero: every domain that has no route of its own ("*")
+	Host         string
+	Port         uint16
+	TLS          TLS
+	CA           string // file of the authorities to trust; "": the system's
+	User         string // "": no signing in
+	PasswordFile string
+}
+
+// faults collects what is wrong with a configuration.
+type faults struct{ found []error }
+
+func (f *faults) add(format string, args ...any) {
+	f.found = append(f.found, fmt.Errorf(format, args...))
+}
+
+func (f *faults) err() error {
+	if len(f.found) == 0 {
+		return nil
+	}
+	return errors.Join(append([]error{ErrConfig}, f.found...)...)
+}
+
+func (f *faults) checkBounds(c Config) {
+	if c.Hostname.IsZero() {
+		f.add("the server has no host name")
+	}
+	if len(c.Domains) == 0 {
+		f.add("there is no domain of our own")
+	}
+	if c.Detail != 0 && strings.IndexByte("+-=_#", c.Detail) < 0 {
+		f.add("the detail separator %q is none of + - = _ #", string(rune(c.Detail)))
+	}
+	if c.MaxExpansion < 0 || c.MaxExpansion > MaxExpansionCeiling {
+		f.add("the expansion bound %d does not lie between 1 and %d", c.MaxExpansion, MaxExpansionCeiling)
+	}
+	if c.MaxDepth < 0 || c.MaxDepth > MaxDepthCeiling {
+		f.add("the alias depth %d does not lie between 1 and %d", c.MaxDepth, MaxDepthCeiling)
+	}
+	for _, ip := range c.Literals {
+		if !ip.IsValid() || ip.Zone() != "" {
+			f.add("the address literal %q is no address", ip.String())
+		}
+	}
+}

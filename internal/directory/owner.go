@@ -1,0 +1,58 @@
+package directory
+
+import (
+	"sallyport/internal/gate"
+	"sallyport/internal/mail"
+)
+
+// Owner answers which addresses one account may send as. The zero Owner owns
+// nothing.
+type Owner struct {
+	snapshot *Snapshot
+	key      string
+}
+
+// Owner returns the Owner of an account. For the zero address, for an account that
+// is not in the snapshot and for a snapshot whose accounts cannot be read, it owns
+// nothing.
+func (s *Snapshot) Owner(account mail.Address) Owner {
+	if s.accounts == nil || account.IsZero() {
+		return Owner{}
+	}
+	return Owner{snapshot: s, key: account.Key()}
+}
+
+// Owns reports whether a is the account's own address, that address with a detail,
+// or an alias that leads to this account alone. The role addresses are the
+// account's only if an alias says so: being where the postmaster's mail arrives
+// does not make one the postmaster.
+func (o Owner) Owns(a mail.Address) bool {
+	if o.snapshot == nil {
+		return false
+	}
+	c := o.snapshot.Classify(a)
+	switch c.Rule {
+	case RuleAccount, RuleAlias, RuleDetail:
+	default:
+		return false
+	}
+	return len(c.Mailboxes) == 1 && len(c.Missing) == 0 && c.Mailboxes[0].Account.Key() == o.key
+}
+
+// Ownership tells what an envelope sender is to an account; the zero account is
+// none. An own address literal is ours, and nobody's.
+func (s *Snapshot) Ownership(account mail.Address, from mail.ReversePath) gate.Ownership {
+	if from.IsZero() {
+		return gate.OwnershipUnknown
+	}
+	a, named := from.Address()
+	switch {
+	case !named:
+		return gate.OwnershipNull
+	case s.Classify(a).Destination == gate.DestinationForeign:
+		return gate.OwnershipForeign
+	case s.Owner(account).Owns(a):
+		return gate.OwnershipOwned
+	}
+	return gate.OwnershipOurs
+}

@@ -1,0 +1,234 @@
+package directory
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+
+	"sallyport/internal/mail"
+)
+
+// ErrAccount says that an address cannot be an account.
+var ErrAccount = errors.New("directory: this address cannot be an account")
+
+// Snapshot is one immutable state of the directory. It is safe for concurrent
+// use. The nil Snapshot is not usable.
+type Snapshot struct {
+	base     *base
+	accounts *accountSet // nil: they cannot be read now
+}
+
+// base is what only a new configuration changes; snapshots share it.
+type base struct {
+	hostname   mail.Domain
+	list       []Domain
+	domains    map[mail.Domain]Domain
+	postmaster mail.Address // of domains that name none; zero: a mailbox of their own
+	// hostPostmaster is the postmaster of our literals, and of hostname when it is
+	// none of domains.
+	hostPostmaster mail.Address
+	aliases        map[string]Alias
+	routes         map[mail.Domain]Route
+	literals       map[netip.Addr]bool
+	detail         byte
+	maxExpansion   int
+	maxDepth       int
+}
+
+// NewSnapshot builds the directory of a configuration and its accounts. The error
+// is ErrConfig joined with every fault found: no host name or domain of our own, an
+// alias or postmaster that leads out of our domains, an alias that hides an
+// account, a route for a domain of ours, anything given twice, a bound out of
+// range. Accounts of domains that are not ours (any more) are kept, but no address
+// leads to them and they own none.
+func NewSnapshot(cfg Config, accounts []mail.Address) (*Snapshot, error) {
+	b, f := newBase(cfg)
+	set := newAccountSet(accounts)
+	for key, alias := range b.aliases {
+		if _, taken := set.get(key); taken {
+			f.add("%s is an alias and also an account", alias.Address)
+		}
+	}
+	for _, a := range accounts {
+		if a.IsZero() {
+			f.add("an account has no address")
+		}
+	}
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	return &Snapshot{base: b, accounts: set}, nil
+}
+
+// Unavailable builds the directory of a configuration whose accounts cannot be
+// read now.
+func Unavailable(cfg Config) (*Snapshot, error) {
+	b, f := newBase(cfg)
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	return &Snapshot{base: b}, nil
+}
+
+// WithAccount returns a snapshot that also has the account. On an unavailable
+// snapshot it changes nothing: one account says nothing about the others.
+func (s *Snapshot) WithAccount(a mail.Address) *Snapshot {
+	if s.accounts == nil || a.IsZero() {
+		return s
+	}
+	return &Snapshot{base: s.base, accounts: s.accounts.with(a)}
+}
+
+// WithoutAccount returns a snapshot that lacks the account.
+func (s *Snapshot) WithoutAccount(a mail.Address) *Snapshot {
+	if s.accounts == nil {
+		return s
+	}
+	return &Snapshot{base: s.base, accounts: s.accounts.without(a.Key())}
+}
+
+// CheckAccount reports why a cannot be made an account: it is of no domain of
+// ours, or an alias has its address. The error wraps ErrAccount.
+func (s *Snapshot) CheckAccount(a mail.Address) error {
+	if _, ours := s.base.domains[a.Domain()]; a.IsZero() || !ours {
+		return errors.Join(ErrAccount, errors.New("its domain is none of ours"))
+	}
+	if _, alias := s.base.aliases[a.Key()]; alias {
+		return errors.Join(ErrAccount, errors.New("an alias has this address"))
+	}
+	return nil
+}
+
+// Hostname returns the server's own name.
+func (s *Snapshot) Hostname() mail.Domain { return s.base.hostname }
+
+// Domains returns our own domains in the order of the configuration. The caller
+// owns the slice.
+func (s *Snapshot) Domains() []Domain { return slices.Clone(s.base.list) }
+
+// Domain returns our own domain of that name.
+func (s *Snapshot) Domain(d mail.Domain) (Domain, bool) {
+	own, ok := s.base.domains[d]
+	return own, ok
+}
+
+// IsOurs reports whether d is a domain of our own, or our host name. A subdomain
+// of either is not.
+func (s *Snapshot) IsOurs(d mail.Domain) bool {
+	_, own := s.base.domains[d]
+	return own || !d.IsZero() && d == s.base.hostname
+}
+
+// Route returns the next hop of a foreign domain: its own route, else that of "*".
+// The zero Domain, which an address literal has, only ever has the latter. A domain
+// of ours has no route.
+func (s *Snapshot) Route(d mail.Domain) (Route, bool) {
+	if s.IsOurs(d) {
+		return Route{}, false
+	}
+	if r, ok := s.base.routes[d]; ok {
+		return r, true
+	}
+	r, ok := s.base.routes[mail.Domain{}]
+	return r, ok
+}
+
+func newBase(c Config) (*base, *faults) {
+	f := &faults{}
+	f.checkBounds(c)
+	b := &base{
+		hostname: c.Hostname, list: slices.Clone(c.Domains), detail: c.Detail,
+		domains: make(map[mail.Domain]Domain, len(c.Domains)), aliases: make(map[string]Alias, len(c.Aliases)),
+		routes: make(map[mail.Domain]Route, len(c.Routes)), literals: make(map[netip.Addr]bool, len(c.Literals)),
+		maxExpansion: c.MaxExpansion, maxDepth: c.MaxDepth,
+	}
+	if b.maxExpansion == 0 {
+		b.maxExpansion = DefaultMaxExpansion
+	}
+	if b.maxDepth == 0 {
+		b.maxDepth = DefaultMaxDepth
+	}
+	for _, ip := range c.Literals {
+		b.literals[ip.Unmap()] = true
+	}
+	b.addDomains(c, f)
+	b.addAliases(c.Aliases, f)
+	b.addRoutes(c.Routes, f)
+	return b, f
+}
+
+func (b *base) addDomains(c Config, f *faults) {
+	for _, d := range c.Domains {
+		switch {
+		case d.Name.IsZero():
+			f.add("a domain of our own has no name")
+		case d.Deliver != DeliverMaildir:
+			f.add("the domain %s has no way of delivery", d.Name)
+		}
+		if _, twice := b.domains[d.Name]; twice {
+			f.add("the domain %s is given twice", d.Name)
+		}
+		b.domains[d.Name] = d
+	}
+	// Only now all of our domains are known.
+	for _, d := range c.Domains {
+		b.checkOurs(d.Postmaster, "the postmaster of "+d.Name.String(), f)
+	}
+	b.checkOurs(c.Postmaster, "the postmaster", f)
+	b.postmaster, b.hostPostmaster = c.Postmaster, c.Postmaster
+	if c.Postmaster.IsZero() && len(c.Domains) > 0 {
+		if first, err := mail.NewAddress(postmasterLocal, c.Domains[0].Name); err == nil {
+			b.hostPostmaster = first
+		}
+	}
+}
+
+func (b *base) addAliases(aliases []Alias, f *faults) {
+	for _, a := range aliases {
+		key := a.Address.Key()
+		if _, ours := b.domains[a.Address.Domain()]; !ours {
+			f.add("the alias %s is of no domain of ours", mail.Printable(a.Address.String(), mail.MaxPathOctets))
+		}
+		if _, twice := b.aliases[key]; twice {
+			f.add("the alias %s is given twice", a.Address)
+		}
+		if len(a.Targets) == 0 {
+			f.add("the alias %s leads nowhere", a.Address)
+		}
+		for _, t := range a.Targets {
+			if t.IsZero() {
+				f.add("the alias %s has a target without an address", a.Address)
+			}
+			b.checkOurs(t, "the target of "+a.Address.String(), f)
+		}
+		b.aliases[key] = Alias{Address: a.Address, Targets: slices.Clone(a.Targets)}
+	}
+}
+
+func (b *base) addRoutes(routes []Route, f *faults) {
+	for _, r := range routes {
+		name := r.Domain.String()
+		if r.Domain.IsZero() {
+			name = "*"
+		}
+		_, own := b.domains[r.Domain]
+		_, twice := b.routes[r.Domain]
+		switch {
+		case own || !r.Domain.IsZero() && r.Domain == b.hostname:
+			f.add("the route for %s leads our own domain away", name)
+		case twice:
+			f.add("the route for %s is given twice", name)
+		case r.Host == "" || r.Port == 0 || r.TLS > TLSNone:
+			f.add("the route for %s has no host, no port, or no known TLS mode", name)
+		}
+		b.routes[r.Domain] = r
+	}
+}
+
+// checkOurs adds a fault unless a is zero or of a domain of ours: an alias that
+// leads out would be a relay without a grant.
+func (b *base) checkOurs(a mail.Address, what string, f *faults) {
+	if _, ours := b.domains[a.Domain()]; !ours && !a.IsZero() {
+		f.add("%s, %s, is of no domain of ours", what, a)
+	}
+}
