@@ -1,0 +1,133 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"time"
+)
+
+// mode of every directory: mail is for its owner alone.
+const mode = 0o700
+
+// makeRoot makes the root, and durable whatever of its path did not exist yet.
+func (t *Target) makeRoot() error {
+	missing := []string{t.root}
+	for dir := t.root; ; {
+		parent := t.fs.PathDir(dir)
+		if parent == dir {
+			break
+		}
+		// The parent of the highest new directory holds its entry.
+		missing = append(missing, parent)
+		if _, err := t.fs.Stat(parent); err == nil {
+			break
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		dir = parent
+	}
+	if err := t.fs.MkdirAll(t.root, mode); err != nil {
+		return err
+	}
+	return t.syncAll(missing...)
+}
+
+// ensure makes the directories of a mailbox and returns when they are durable: a
+// file synced into a directory that itself can vanish is not durable.
+func (t *Target) ensure(box string) error {
+	t.mu.Lock()
+	_, known := t.known[box]
+	t.mu.Unlock()
+	if known {
+		return nil
+	}
+	for _, sub := range []string{"tmp", "new", "cur"} {
+		if err := t.fs.MkdirAll(t.fs.PathJoin(box, sub), mode); err != nil {
+			return err
+		}
+	}
+	domain := t.fs.PathDir(box)
+	if err := t.syncAll(box, domain, t.fs.PathDir(domain)); err != nil {
+		return err
+	}
+	t.remember(box)
+	return nil
+}
+
+func (t *Target) syncAll(dirs ...string) error {
+	for _, dir := range dirs {
+		if err := t.sync.sync(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remember keeps the set of known mailboxes within its bound by dropping any
+// other: forgetting costs no more than making directories that exist.
+func (t *Target) remember(box string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for other := range t.known {
+		if len(t.known) < t.limits.Known {
+			break
+		}
+		delete(t.known, other)
+	}
+	t.known[box] = struct{}{}
+}
+
+func (t *Target) forget(box string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.known, box)
+}
+
+// Clean removes the files that deliveries which died left in tmp/, of every
+// mailbox, once they are older than Limits.StaleTmp. It returns how many it
+// removed, and the first error, having cleaned on past it. It may run at any time
+// beside deliveries.
+func (t *Target) Clean(ctx context.Context, now time.Time) (removed int, err error) {
+	keep := func(e error) {
+		if err == nil && !errors.Is(e, fs.ErrNotExist) {
+			err = e
+		}
+	}
+	for _, domain := range t.list(t.root, keep) {
+		for _, box := range t.list(domain, keep) {
+			if ctx.Err() != nil {
+				return removed, ctx.Err()
+			}
+			for _, file := range t.list(t.fs.PathJoin(box, "tmp"), keep) {
+				old, e := t.stale(file, now)
+				if e == nil && old {
+					e = t.fs.Remove(file)
+				}
+				keep(e)
+				if old && e == nil {
+					removed++
+				}
+			}
+		}
+	}
+	return removed, err
+}
+
+func (t *Target) list(dir string, keep func(error)) []string {
+	names, err := t.fs.List(dir)
+	keep(err)
+	for i, n := range names {
+		names[i] = t.fs.PathJoin(dir, n)
+	}
+	return names
+}
+
+// stale reports whether a file in tmp/ belongs to no delivery that still lives.
+func (t *Target) stale(file string, now time.Time) (bool, error) {
+	info, err := t.fs.Stat(file)
+	if err != nil {
+		return false, err
+	}
+	return !info.IsDir() && now.Sub(info.ModTime()) > t.limits.StaleTmp, nil
+}

@@ -1,0 +1,21 @@
+// Package maildir delivers to Maildir mailboxes.
+//
+// It promises that an outcome that says "delivered" means a complete file in
+// new/ that survives a power cut: the file is written in tmp/ and synced, renamed
+// into new/, and the directory is synced, in this order, before Deliver returns.
+// Deliveries that finish in one directory at the same time share its sync.
+//
+// A file is named by the queue id and the recipient, so that a delivery repeated
+// after a crash is the same file, and no second copy of the message.
+//
+// A message is stored byte for byte as it came over the wire, with CRLF line
+// ends, after the Return-Path and Delivered-To fields of this delivery: the bytes
+// that were signed are the bytes that are kept. Readers of Maildir (Dovecot,
+// mutt, Python's mailbox) take CRLF and LF alike. The detail of an address
+// (alice+lists) chooses no folder; Delivered-To names the whole address.
+//
+// A mailbox is the folder ROOT/DOMAIN/LOCAL-PART with tmp, new and cur in it, all
+// made with mode 0700. Within one mailbox nothing is ever overwritten but a copy
+// of the same message, and nothing outside tmp/ is ever removed but a file whose
+// delivery failed at the last step.
+package maildir

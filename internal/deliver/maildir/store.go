@@ -1,0 +1,155 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sallyport/internal/deliver"
+)
+
+// bufferOctets is the size of a write. A message of ordinary size is one write.
+const bufferOctets = 64 << 10
+
+// category names our writes in the statistics of the file system.
+const category vfs.DiskWriteCategory = "maildir"
+
+var errSize = errors.New("the message is not as long as it was when it was accepted")
+
+// store leaves the message durably in the mailbox, once.
+func (t *Target) store(ctx context.Context, box string, j deliver.Job, to deliver.Recipient) error {
+	if err := t.ensure(box); err != nil {
+		return err
+	}
+	head, name := head(j, to), t.fileName(j.ID, to)
+	// A first attempt cannot have left anything but its own file in new/, which
+	// the rename replaces. Looking through cur/ is too dear to do for nothing.
+	if j.Attempt > 1 {
+		if done, err := t.stored(box, name, int64(len(head))+j.Size); done || err != nil {
+			return err
+		}
+	}
+	err := t.write(ctx, box, name, head, j)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	// Somebody removed the mailbox since it was made: make it anew.
+	t.forget(box)
+	if err := t.ensure(box); err != nil {
+		return err
+	}
+	return t.write(ctx, box, name, head, j)
+}
+
+// head returns the fields of this delivery. RFC 5321 §4.4: the server that makes
+// the final delivery puts Return-Path at the beginning of the message.
+func head(j deliver.Job, to deliver.Recipient) []byte {
+	return fmt.Appendf(nil, "Return-Path: %s\r\nDelivered-To: %s\r\n", j.Envelope.From, to.Address)
+}
+
+// stored reports whether an earlier attempt already left the message in new/, or a
+// reader moved it to cur/ since.
+func (t *Target) stored(box, name string, size int64) (bool, error) {
+	inNew := t.fs.PathJoin(box, "new")
+	info, err := t.fs.Stat(t.fs.PathJoin(inNew, name))
+	if err == nil && info.Size() == size {
+		return true, t.sync.sync(inNew) // that attempt may have died before its sync
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	inCur := t.fs.PathJoin(box, "cur")
+	names, err := t.fs.List(inCur)
+	if err != nil {
+		return false, err
+	}
+	for _, n := range names {
+		// A reader appends ":2," and flags; some put sizes after a comma first.
+		if rest, ok := strings.CutPrefix(n, name); ok && (rest == "" || rest[0] == ':' || rest[0] == ',') {
+			return true, t.sync.sync(inCur)
+		}
+	}
+	return false, nil
+}
+
+// write goes the way of the Maildir convention: a file in tmp/, synced, renamed
+// into new/, the directory synced. The order is the promise.
+func (t *Target) write(ctx context.Context, box, name string, head []byte, j deliver.Job) error {
+	tmp := t.fs.PathJoin(box, "tmp", fmt.Sprintf("%s.%s.%d", name, t.run, t.serial.Add(1)))
+	if err := t.writeTmp(ctx, tmp, head, j); err != nil {
+		t.discard(tmp)
+		return err
+	}
+	dir := t.fs.PathJoin(box, "new")
+	file := t.fs.PathJoin(dir, name)
+	if err := t.fs.Rename(tmp, file); err != nil {
+		t.discard(tmp)
+		return err
+	}
+	if err := t.sync.sync(dir); err != nil {
+		// After a failed sync a later one may succeed without having written
+		// anything. The file goes, so that the next attempt renames anew instead
+		// of trusting what it finds.
+		t.discard(file)
+		return err
+	}
+	return nil
+}
+
+func (t *Target) writeTmp(ctx context.Context, tmp string, head []byte, j deliver.Job) error {
+	f, err := t.fs.Create(tmp, category)
+	if err != nil {
+		return err
+	}
+	err = t.fill(ctx, f, head, j)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// fill copies the message through a buffer of our own, because a vfs.File may
+// scribble over the slice that it writes.
+func (t *Target) fill(ctx context.Context, f vfs.File, head []byte, j deliver.Job) error {
+	r, err := j.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	buf := t.buffers.Get().(*[bufferOctets]byte)
+	defer t.buffers.Put(buf)
+	n, body := copy(buf[:], head), int64(0)
+	for {
+		m, err := r.Read(buf[n:])
+		n, body = n+m, body+int64(m)
+		switch {
+		case err != nil && err != io.EOF:
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case body > j.Size, err == io.EOF && body != j.Size:
+			return errSize
+		}
+		if n == len(buf) || err == io.EOF {
+			if _, err := f.Write(buf[:n]); err != nil {
+				return err
+			}
+			n = 0
+		}
+		if err == io.EOF {
+			return nil
+		}
+	}
+}
+
+// discard removes a file of a failed delivery. Clean finds later what stays.
+func (t *Target) discard(name string) {
+	if err := t.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.log.Warn("rest of a failed delivery stays", "file", name, "error", err)
+	}
+}
