@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"sallyport/internal/mail"
 )
@@ -28,7 +30,7 @@ func (s *source) checkAliases(c *Config) {
 	}
 	w := walker{limits: c.Limits, aliases: c.Aliases, byKey: byKey, done: map[string]reach{}}
 	for i, a := range c.Aliases {
-		w.open = map[string]bool{}
+		w.open = nil
 		if r := w.walk(a.Address); r.message != "" && !w.reported(r) {
 			at := s.aliasAt[i]
 			s.fault(at.key, s.literal(at.key), r.message, r.hint)
@@ -58,7 +60,7 @@ type walker struct {
 	aliases  []Alias
 	byKey    map[string]int
 	done     map[string]reach
-	open     map[string]bool // the aliases between the start and here
+	open     []string // the keys of the aliases between the start and here
 	culprits map[string]bool
 }
 
@@ -82,15 +84,17 @@ func (w *walker) walk(a mail.Address) reach {
 	if r, ok := w.done[key]; ok {
 		return r
 	}
-	if w.open[key] {
-		return reach{message: "this alias leads back to itself", hint: "over " + a.String(), culprit: key}
+	if at := slices.Index(w.open, key); at >= 0 {
+		circle := w.open[at:]
+		return reach{message: "these aliases lead back to themselves", hint: strings.Join(append(slices.Clone(circle), key), " → "),
+			culprit: slices.Min(circle)}
 	}
 	if len(w.open) > w.limits.AliasDepth {
 		return reach{message: "this alias leads over too many others", culprit: key,
 			hint: fmt.Sprintf("limits.alias_depth allows %d behind each other", w.limits.AliasDepth)}
 	}
-	w.open[key] = true
-	defer delete(w.open, key)
+	w.open = append(w.open, key)
+	defer func() { w.open = w.open[:len(w.open)-1] }()
 	r := reach{depth: 1}
 	for _, target := range w.aliases[i].Targets {
 		t := w.walk(target)

@@ -10,8 +10,9 @@ import (
 // Position is a place in a configuration file. Line and Column count from 1, the
 // column in characters; both are 0 for the file as a whole.
 type Position struct {
-	File         string
-	Line, Column int
+	File   string `json:"file"`
+	Line   int    `json:"line,omitempty"`
+	Column int    `json:"column,omitempty"`
 }
 
 // String returns "file:line:column" as editors and compilers read it.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -85,7 +86,8 @@ type Key struct {
 	Type     Type
 	Default  string // as it would be written; "": nothing
 	Min, Max string // bounds of a number or size; a text's length
-	Required bool   // wherever its table stands
+	Required bool   // wherever its table stands; then it has an Example
+	Example  string // as it would be written
 	Doc      string // what it means, in sentences
 }
 
@@ -114,7 +116,7 @@ func block[T any](s *source, n *node, entries []entry[T], into *T, inner ...stri
 		case ok:
 			e.read(s, e.Key, v, into)
 		case e.Required:
-			s.fault(n.key, join(n.path, name), "this key is missing", e.Doc)
+			s.fault(n.key, join(n.path, name), "this key is missing", "add "+name+" = "+strconv.Quote(e.Example))
 		}
 	}
 	if n != nil {

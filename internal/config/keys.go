@@ -32,10 +32,10 @@ func appendKeys[T any](all []Key, entries []entry[T]) []Key {
 
 func serverKeys() []entry[Config] {
 	return []entry[Config]{
-		parsed(Key{Path: "hostname", Type: TypeHost, Required: true,
+		parsed(Key{Path: "hostname", Type: TypeHost, Required: true, Example: "mx.example.org",
 			Doc: "The name of this server, as the banner, EHLO and the Received fields give it; the DNS should lead from it to this host and back."},
 			parseHost, func(c *Config) *mail.Domain { return &c.Hostname }),
-		parsed(Key{Path: "data", Type: TypePath, Required: true, Min: "1", Max: "4096",
+		parsed(Key{Path: "data", Type: TypePath, Required: true, Example: "/var/lib/sallyport", Min: "1", Max: "4096",
 			Doc: "The folder that holds the queue, the accounts, the trace and the mailboxes. It is made where it is missing, with mode 0700, and only one server may use it at a time."},
 			parsePath, func(c *Config) *string { return &c.Data }),
 		parsed(Key{Path: "postmaster", Type: TypeAddress,
@@ -80,7 +80,7 @@ func tlsKeys() []entry[Config] {
 
 func domainKeys() []entry[Domain] {
 	return []entry[Domain]{
-		parsed(Key{Path: "domain.NAME.deliver", Type: TypeChoice, Required: true,
+		parsed(Key{Path: "domain.NAME.deliver", Type: TypeChoice, Required: true, Example: "maildir",
 			Doc: `How mail for this domain of ours is delivered: "maildir", into the mailboxes below maildir.root.`},
 			parseDelivery, func(d *Domain) *Delivery { return &d.Deliver }),
 		parsed(Key{Path: "domain.NAME.postmaster", Type: TypeAddress,
@@ -96,7 +96,7 @@ func aliasKey() Key {
 
 func routeKeys() []entry[Route] {
 	return []entry[Route]{
-		{Key{Path: "route.NAME.to", Type: TypeURL, Required: true,
+		{Key{Path: "route.NAME.to", Type: TypeURL, Required: true, Example: "smtp://mail.example.net:25",
 			Doc: `The next hop for a foreign domain, or for "*", all that have no route of their own (a smarthost): smtp://host, or smtps://host for TLS from the first octet. Ports are 25 and 465 where none is given.`},
 			readTo},
 		parsed(Key{Path: "route.NAME.tls", Type: TypeChoice,

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"sallyport/internal/mail"
 
@@ -107,8 +106,27 @@ func (s *source) named(n *node, read func(name string, t *node)) {
 				"write ["+n.path+`."example.org"] in a line of its own, and its keys below`)
 			continue
 		}
+		if inner := t.innerTable(); inner != "" {
+			s.fault(t.key, s.literal(t.key), "this name is not quoted, and so ends at its first dot",
+				fmt.Sprintf("write [%s.\"%s.%s\"]", n.path, name, inner))
+			continue
+		}
 		read(name, t)
 	}
+}
+
+// innerTable returns the path to the innermost table of n, or "" where n has none:
+// what follows the first dot of a name that was not quoted.
+func (n *node) innerTable() string {
+	for _, name := range n.names {
+		if t := n.children[name]; t.kind == unstable.Table {
+			if inner := t.innerTable(); inner != "" {
+				return name + "." + inner
+			}
+			return name
+		}
+	}
+	return ""
 }
 
 func (s *source) domains(n *node, c *Config) {
@@ -117,7 +135,7 @@ func (s *source) domains(n *node, c *Config) {
 		block(s, t, domainKeys(), &d)
 		parsed, err := mail.ParseDomain(name)
 		if err != nil {
-			s.fault(t.key, s.literal(t.key), "this is no domain: "+reason(err), quoteHint(t, name))
+			s.fault(t.key, s.literal(t.key), "this is no domain: "+reason(err), "write it as in ["+n.path+`."example.org"]`)
 			return
 		}
 		d.Name = parsed
@@ -138,7 +156,7 @@ func (s *source) routes(n *node, c *Config) {
 		if name != "*" {
 			d, err := mail.ParseDomain(name)
 			if err != nil {
-				s.fault(t.key, s.literal(t.key), "this is no domain: "+reason(err), quoteHint(t, name))
+				s.fault(t.key, s.literal(t.key), "this is no domain: "+reason(err), "write it as in ["+n.path+`."example.org"]`)
 				return
 			}
 			r.Domain = d
@@ -150,17 +168,6 @@ func (s *source) routes(n *node, c *Config) {
 		c.Routes = append(c.Routes, r)
 		s.routeAt = append(s.routeAt, t)
 	})
-}
-
-// quoteHint explains the commonest slip: a name with dots, unquoted, is a table
-// in a table.
-func quoteHint(t *node, name string) string {
-	for _, child := range t.names {
-		if t.children[child].kind == unstable.Table {
-			return fmt.Sprintf("a name with dots stands in quotes: [%s.\"%s.%s\"]", strings.TrimSuffix(t.path, "."+name), name, child)
-		}
-	}
-	return `write it as in ["example.org"]`
 }
 
 // aliases reads the table of aliases, whose keys are addresses.

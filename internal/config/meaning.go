@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"sallyport/internal/mail"
+
+	"github.com/pelletier/go-toml/v2/unstable"
 )
 
 // meaning checks what no key can be checked for alone.
@@ -65,8 +67,12 @@ func (s *source) checkListen(c *Config, root *node) {
 			all = append(all, listener{addr, list.item(i)})
 		}
 	}
+	table := root.child("listen")
+	if table != nil && table.kind != unstable.Table {
+		return
+	}
 	if root.child("listen", "mx") == nil && root.child("listen", "submission") == nil && root.child("listen", "submissions") == nil {
-		s.faultAt(root.child("listen"), "this server listens nowhere", `write [listen] and mx = ["0.0.0.0:25"]`)
+		s.faultAt(table, "this server listens nowhere", `write [listen] and mx = ["0.0.0.0:25"]`)
 	}
 	for i, l := range all {
 		for _, other := range all[:i] {

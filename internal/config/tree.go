@@ -91,8 +91,8 @@ func (b *builder) expression(e *unstable.Node) {
 		at := spanOf(it.Node())
 		b.fault(at, "[["+string(it.Node().Data)+"]]", "no part of this file is an array of tables",
 			"write [name] once, with single brackets")
-		// What stands below belongs to nothing; it is read to find its syntax errors.
-		b.current = newTable(string(it.Node().Data), at)
+		// It is read as the table that it was meant to be, to find what else is wrong.
+		b.current = b.step(b.root, it.Node())
 	case unstable.KeyValue:
 		b.keyValue(b.current, e)
 	}
@@ -191,7 +191,11 @@ func (b *builder) syntax(err error) {
 	if errors.As(err, &perr) {
 		r := b.parser.Range(perr.Highlight)
 		at := span{int(r.Offset), int(r.Length)}
-		b.fault(at, b.literal(at), "this is not TOML: "+perr.Message, "text stands in \"quotes\", lists in [brackets]")
+		hint := ""
+		if strings.Contains(perr.Message, "start of value") {
+			hint = "text stands in \"quotes\", lists in [brackets]"
+		}
+		b.fault(at, b.literal(at), "this is not TOML: "+perr.Message, hint)
 		return
 	}
 	var derr *toml.DecodeError
