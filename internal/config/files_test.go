@@ -1,0 +1,128 @@
+package config
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// folder writes a certificate, its key, another key and passwords.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	key, other := testKey(t), testKey(t)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "mx.local.test"},
+		NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<33, 0)}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "cert.pem", 0o644, pemOf("CERTIFICATE", cert))
+	write(t, dir, "key.pem", 0o600, pemOf("PRIVATE KEY", pkcs8(t, key)))
+	write(t, dir, "group.pem", 0o640, pemOf("PRIVATE KEY", pkcs8(t, key)))
+	write(t, dir, "exposed.pem", 0o644, pemOf("PRIVATE KEY", pkcs8(t, key)))
+	write(t, dir, "other.pem", 0o600, pemOf("PRIVATE KEY", pkcs8(t, other)))
+	write(t, dir, "password", 0o600, "correct horse\n")
+	write(t, dir, "two-lines", 0o600, "one\ntwo\n")
+	write(t, dir, "password-exposed", 0o604, "secret\n")
+	return dir
+}
+
+func TestFilesAreCheckedWhereTheyAreNamed(t *testing.T) {
+	route := func(keys string) string { return "[route.\"*\"]\nto = \"smtps://smart.test\"\n" + keys }
+	tests := []struct{ name, keys, want string }{
+		{"a good pair", "[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n", ""},
+		{"a key for the group", "[tls]\ncert = \"cert.pem\"\nkey = \"group.pem\"\n", ""},
+		{"a key for everybody", "[tls]\ncert = \"cert.pem\"\nkey = \"exposed.pem\"\n", `:9:7: "exposed.pem": this key cannot be used: others may use it too (mode 0644); chmod 600 `},
+		{"no certificate", "[tls]\ncert = \"none.pem\"\nkey = \"key.pem\"\n", `:8:8: "none.pem": this certificate cannot be read: no such file or directory; looked for `},
+		{"another's key", "[tls]\ncert = \"cert.pem\"\nkey = \"other.pem\"\n", `:9:7: "other.pem": certificate and key do not go together: `},
+		{"a key for a certificate", "[tls]\ncert = \"key.pem\"\nkey = \"key.pem\"\n", "do not go together"},
+		{"a folder as certificate", "[tls]\ncert = \".\"\nkey = \"key.pem\"\n", "it is no regular file"},
+		{"roots", route("ca = \"cert.pem\"\n"), ""},
+		{"no roots", route("ca = \"password\"\n"), `:9:6: "password": this file holds no certificate`},
+		{"missing roots", route("ca = \"none\"\n"), "this file cannot be read: no such file"},
+		{"a password", route("user = \"u\"\npassword_file = \"password\"\n"), ""},
+		{"two lines", route("user = \"u\"\npassword_file = \"two-lines\"\n"), `:10:17: "two-lines": a password file holds one line`},
+		{"a password for everybody", route("user = \"u\"\npassword_file = \"password-exposed\"\n"), "others may use it too (mode 0604); chmod 600 "},
+	}
+	dir := folder(t)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			write(t, dir, "sallyport.toml", 0o644, minimal+test.keys)
+			_, err := Load(filepath.Join(dir, "sallyport.toml"))
+			switch {
+			case test.want == "" && err != nil:
+				t.Errorf("refused:\n%v", err)
+			case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+				t.Errorf("got %v\nwant %s", err, test.want)
+			}
+		})
+	}
+}
+
+func TestAFileThatCannotBeReadIsAFault(t *testing.T) {
+	dir := t.TempDir()
+	for path, want := range map[string]string{
+		filepath.Join(dir, "none.toml"): "there is no such file; name another with -c",
+		dir:                             "cannot be read: it is no regular file",
+	} {
+		_, err := Load(path)
+		if err == nil || !strings.HasPrefix(err.Error(), path+": "+want) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	big := filepath.Join(dir, "big.toml")
+	write(t, dir, "big.toml", 0o644, strings.Repeat("#\n", MaxOctets))
+	if _, err := Load(big); err == nil || !strings.Contains(err.Error(), "it is larger than") {
+		t.Errorf("a huge file: %v", err)
+	}
+}
+
+func TestReadPasswordLeavesOutTheLineEnd(t *testing.T) {
+	dir := folder(t)
+	if p, err := ReadPassword(filepath.Join(dir, "password")); p != "correct horse" || err != nil {
+		t.Errorf("%q, %v", p, err)
+	}
+}
+
+func testKey(t *testing.T) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func pkcs8(t *testing.T, key *ecdsa.PrivateKey) []byte {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}
+
+func pemOf(kind string, der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
+}
+
+func write(t *testing.T, dir, name string, mode os.FileMode, text string) {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+}

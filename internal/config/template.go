@@ -1,0 +1,92 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"sallyport/internal/mail"
+)
+
+// Template is what a new configuration is made from.
+type Template struct {
+	Hostname    mail.Domain
+	Domain      mail.Domain // zero: none yet
+	Data        string
+	Cert, Key   string // both empty: no TLS yet, and so no submission
+	MX          string // IP:port; "": written as a comment
+	Submission  string
+	Submissions string
+	Routes      []TemplateRoute
+	Preamble    []string // comment lines at the head
+}
+
+// TemplateRoute is one route of a Template.
+type TemplateRoute struct {
+	Domain string // or "*"
+	To     string
+}
+
+// Text returns a commented configuration file. Whatever the Template leaves out
+// is shown as a comment, so that nothing is open that was not asked for.
+func (t Template) Text() []byte {
+	var b strings.Builder
+	for _, line := range t.Preamble {
+		b.WriteString(strings.TrimRight("# "+line, " ") + "\n")
+	}
+	fmt.Fprintf(&b, "\nhostname = %s   # the name of this server, in the DNS too\n", quote(t.Hostname.ASCII()))
+	fmt.Fprintf(&b, "data     = %s   # queue, accounts, trace and mailboxes\n", quote(t.Data))
+	b.WriteString("\n[listen]\n")
+	listenLine(&b, "mx         ", t.MX, "0.0.0.0:25", "the world; never relays")
+	listenLine(&b, "submission ", t.Submission, "0.0.0.0:587", "STARTTLS, then AUTH; needs [tls]")
+	listenLine(&b, "submissions", t.Submissions, "0.0.0.0:465", "TLS from the first octet; needs [tls]")
+	b.WriteString("\n")
+	if t.Cert != "" {
+		fmt.Fprintf(&b, "[tls]\ncert = %s\nkey  = %s\n", quote(t.Cert), quote(t.Key))
+	} else {
+		b.WriteString("# [tls]\n# cert = \"/etc/ssl/certs/mail.pem\"     # the chain, own certificate first\n# key  = \"/etc/ssl/private/mail.key\"   # mode 0600 or 0640\n")
+	}
+	if !t.Domain.IsZero() {
+		fmt.Fprintf(&b, "\n# A domain of ours: its mail is delivered here, and its accounts may send.\n[domain.%s]\ndeliver = \"maildir\"\n", quote(t.Domain.ASCII()))
+	}
+	d := "example.org"
+	if !t.Domain.IsZero() {
+		d = t.Domain.ASCII()
+	}
+	fmt.Fprintf(&b, "\n# Addresses that stand for others of ours.\n[alias]\n# \"sales@%s\" = [\"alice@%s\"]\n", d, d)
+	b.WriteString("\n# The next hop of other domains; \"*\" is a smarthost. Only signed-in accounts' mail goes there.\n")
+	if len(t.Routes) == 0 {
+		b.WriteString("# [route.\"*\"]\n# to = \"smtps://smart.example.net\"\n# user = \"me\"\n# password_file = \"smarthost.password\"\n")
+	}
+	for _, r := range t.Routes {
+		fmt.Fprintf(&b, "[route.%s]\nto = %s\n", quote(r.Domain), quote(r.To))
+	}
+	return []byte(b.String())
+}
+
+// listenLine writes a listener, as a comment where there is none.
+func listenLine(b *strings.Builder, name, addr, example, meaning string) {
+	mark := ""
+	if addr == "" {
+		mark, addr = "# ", example
+	}
+	fmt.Fprintf(b, "%s%s = [%s]   # %s\n", mark, name, quote(addr), meaning)
+}
+
+// quote writes s as a basic string of TOML.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteByte('\\')
+			b.WriteRune(r)
+		case r < 0x20 || r == 0x7f:
+			fmt.Fprintf(&b, "\\u%04X", r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
