@@ -1,0 +1,319 @@
+package message
+
+import (
+	"errors"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"sallyport/internal/mail"
+)
+
+// maxCommentDepth bounds comments within comments.
+const maxCommentDepth = 8
+
+// addressReader reads a mailbox-list in the strict grammar of RFC 5322 §3.4, with
+// dots in display names (§4.1), which people write. The first fault sticks and
+// ends the reading.
+type addressReader struct {
+	text    string
+	charset mail.Charset
+	room    int // how many more addresses there may be
+
+	at        int
+	comments  strings.Builder // of the mailbox being read
+	found     []mail.Address
+	claims    []mail.Address
+	fault     string
+	needsUTF8 bool
+}
+
+func (r *addressReader) fail(fault string) {
+	if r.fault == "" {
+		r.fault = fault
+	}
+}
+
+// list reads: mailbox *("," mailbox). Empty elements (§4.4) are faults.
+func (r *addressReader) list() {
+	r.checkText()
+	for r.fault == "" {
+		r.mailbox()
+		if r.fault != "" || r.at == len(r.text) {
+			return
+		}
+		if r.text[r.at] != ',' {
+			r.fail(r.unexpected())
+			return
+		}
+		r.at++
+	}
+}
+
+// checkText refuses octets that no reader should ever meet in an address field.
+func (r *addressReader) checkText() {
+	ascii := true
+	for i := range len(r.text) {
+		c := r.text[i]
+		if c < 0x20 && c != '\t' || c == 0x7f {
+			r.fail("it holds a control character")
+		}
+		ascii = ascii && c < utf8.RuneSelf
+	}
+	switch {
+	case ascii:
+	case r.charset != mail.UTF8:
+		r.needsUTF8 = r.fault == ""
+		r.fail("it is not ASCII and SMTPUTF8 was not asked for")
+	case !utf8.ValidString(r.text):
+		r.fail("it is not UTF-8")
+	case strings.IndexFunc(r.text, isDeceptive) >= 0:
+		r.fail("it holds a character that hides or turns round text")
+	}
+}
+
+// isDeceptive reports characters that make readers see another text than programs:
+// controls, line separators, and bidirectional embeddings and overrides.
+func isDeceptive(c rune) bool {
+	return unicode.IsControl(c) && c != '\t' || c == 0x2028 || c == 0x2029 ||
+		c >= 0x202a && c <= 0x202e || c >= 0x2066 && c <= 0x2069
+}
+
+// mailbox reads: addr-spec, or [phrase] "<" addr-spec ">", with comments and white
+// space around words.
+func (r *addressReader) mailbox() {
+	r.comments.Reset()
+	r.skip()
+	start := r.at
+	switch {
+	case r.fault != "":
+		return
+	case r.peek() == '<':
+		r.angle("")
+	default:
+		r.word()
+		if r.fault != "" {
+			return
+		}
+		if r.peek() == '@' {
+			r.spec(start)
+			break
+		}
+		r.phrase(start)
+	}
+	r.skip()
+	r.claim(r.comments.String())
+}
+
+// phrase reads the rest of a display name that began at start, and the angle
+// brackets behind it.
+func (r *addressReader) phrase(start int) {
+	for {
+		end := r.at
+		r.skip()
+		switch {
+		case r.fault != "":
+			return
+		case r.peek() == '<':
+			r.angle(r.text[start:end])
+			return
+		}
+		r.word()
+		if r.fault != "" {
+			return
+		}
+	}
+}
+
+// angle reads: "<" addr-spec ">", without white space, comment or route in it.
+func (r *addressReader) angle(name string) {
+	r.at++
+	start := r.at
+	switch r.peek() {
+	case '@':
+		r.fail("a source route stands in the address") // RFC 5322 §4.4
+		return
+	case '>':
+		r.fail("the angle brackets are empty")
+		return
+	}
+	r.word()
+	if r.fault != "" {
+		return
+	}
+	r.spec(start)
+	if r.fault != "" {
+		return
+	}
+	if r.peek() != '>' {
+		r.fail("the address does not end where its angle brackets do")
+		return
+	}
+	r.at++
+	r.claim(name)
+}
+
+// spec reads "@" and the domain behind a local-part that began at start, and takes
+// the address. White space and comments around the "@" (RFC 5322 §4.4) are faults.
+func (r *addressReader) spec(start int) {
+	if r.peek() != '@' {
+		r.fail("the address has no domain")
+		return
+	}
+	r.at++
+	for r.at < len(r.text) && isDomainOctet(r.text[r.at]) {
+		r.at++
+	}
+	text := r.text[start:r.at]
+	if strings.Contains(text, "=?") {
+		// Some programs decode it there, others do not: two authors.
+		r.fail("an encoded word stands in the address")
+		return
+	}
+	a, err := mail.ParseAddress(text, r.charset)
+	if err != nil {
+		r.fail("the address is malformed" + reason(err))
+		return
+	}
+	if len(r.found) >= r.room {
+		r.fail("it names too many addresses")
+		return
+	}
+	r.found = append(r.found, a)
+}
+
+func reason(err error) string {
+	var syntax *mail.SyntaxError
+	if errors.As(err, &syntax) {
+		return ": " + syntax.Reason
+	}
+	return ""
+}
+
+// word reads an atom (with dots) or a quoted-string.
+func (r *addressReader) word() {
+	if r.peek() == '"' {
+		r.quoted()
+		return
+	}
+	start := r.at
+	for r.at < len(r.text) && (isAtext(r.text[r.at]) || r.text[r.at] == '.') {
+		r.at++
+	}
+	if r.at == start {
+		r.fail(r.unexpected())
+	}
+}
+
+// unexpected says in words why what stands here cannot stand here.
+func (r *addressReader) unexpected() string {
+	switch r.peek() {
+	case 0:
+		return "an address is missing or incomplete"
+	case ',':
+		return "a name stands without an address"
+	case '@':
+		return "an @ stands outside the address"
+	case ':', ';':
+		return "it is a group, not an address"
+	case ')':
+		return "a comment ends that did not begin"
+	case '>', '<':
+		return "angle brackets do not match"
+	}
+	return "it cannot be read with certainty"
+}
+
+// quoted skips a quoted-string. RFC 5322 §3.2.4.
+func (r *addressReader) quoted() {
+	for r.at++; r.at < len(r.text); r.at++ {
+		switch r.text[r.at] {
+		case '"':
+			r.at++
+			return
+		case '\\':
+			r.at++
+		}
+	}
+	r.at = len(r.text)
+	r.fail("a quoted text does not end")
+}
+
+// skip passes white space and comments. RFC 5322 §3.2.2.
+func (r *addressReader) skip() {
+	for r.fault == "" && r.at < len(r.text) {
+		switch c := r.text[r.at]; {
+		case isSpace(c):
+			r.at++
+		case c == '(':
+			r.comment()
+		default:
+			return
+		}
+	}
+}
+
+// comment passes one comment with those inside it, and keeps its text.
+func (r *addressReader) comment() {
+	start, depth := r.at, 0
+	for ; r.at < len(r.text); r.at++ {
+		switch r.text[r.at] {
+		case '\\':
+			r.at++
+		case '(':
+			depth++
+		case ')':
+			depth--
+		}
+		if depth > maxCommentDepth {
+			r.fail("comments are nested too deep")
+			return
+		}
+		if depth == 0 {
+			r.at++
+			r.comments.WriteString(r.text[start:r.at])
+			return
+		}
+	}
+	r.at = len(r.text)
+	r.fail("a comment does not end")
+}
+
+// claim notes the addresses that a display name or comment shows beside the
+// mailbox that was found last.
+func (r *addressReader) claim(shown string) {
+	if r.fault != "" || shown == "" || len(r.found) == 0 {
+		return
+	}
+	text, clean := decodeWords(shown)
+	if !clean {
+		r.fail("an encoded word hides control characters")
+		return
+	}
+	mailbox := r.found[len(r.found)-1].Key()
+	for _, a := range addressesIn(text, MaxDisplayClaims-len(r.claims)) {
+		if a.Key() != mailbox {
+			r.claims = append(r.claims, a)
+		}
+	}
+}
+
+func (r *addressReader) peek() byte {
+	if r.at < len(r.text) {
+		return r.text[r.at]
+	}
+	return 0
+}
+
+// isAtext reports the octets of an atom; those of UTF-8 were let in by checkText
+// alone. RFC 5322 §3.2.3, RFC 6532 §3.2.
+func isAtext(c byte) bool {
+	return c >= utf8.RuneSelf || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' ||
+		strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0
+}
+
+// isDomainOctet reports what may stand in a domain or an address literal; the
+// vocabulary judges it.
+func isDomainOctet(c byte) bool {
+	return isAtext(c) || c == '.' || c == '[' || c == ']' || c == ':'
+}
