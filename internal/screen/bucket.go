@@ -1,0 +1,80 @@
+package screen
+
+import (
+	"math"
+	"time"
+)
+
+// Rate is the size of a bucket and how fast it fills. The zero Rate gives nothing.
+type Rate struct {
+	Burst int           // how many may be taken at once from a full bucket
+	Every time.Duration // after how long one more is there
+}
+
+// forever is the wait for what a Rate never gives.
+const forever = time.Duration(math.MaxInt64)
+
+// AtMost returns a Rate that gives at most n in any span of time of length
+// window, whatever came before: half of them at once, the others spread evenly.
+// With n < 1 or without a window it returns the Rate that gives nothing.
+func AtMost(n int, window time.Duration) Rate {
+	if n < 1 || window <= 0 {
+		return Rate{}
+	}
+	burst := max(1, n/2)
+	// A window that begins with a full bucket sees the burst and each refill
+	// within it, of which there must be n - burst.
+	return Rate{Burst: burst, Every: window/time.Duration(n-burst+1) + 1}
+}
+
+// Valid reports whether the rate gives anything at all.
+func (r Rate) Valid() bool {
+	return r.Burst > 0 && r.Every > 0 && int64(r.Burst) <= math.MaxInt64/2/int64(r.Every)
+}
+
+// span is how long an empty bucket takes to be full.
+func (r Rate) span() time.Duration { return time.Duration(r.Burst) * r.Every }
+
+// Bucket is what is left of one Rate. It remembers only when it will be full
+// again, so the zero Bucket is a full one. It is a value: Take and GiveBack
+// return the next one.
+type Bucket struct{ full time.Time }
+
+// IsFull reports whether the bucket has nothing to remember any more.
+func (b Bucket) IsFull(now time.Time) bool { return !b.full.After(now) }
+
+// Wait returns how long it takes until one may be taken: 0 for now.
+func (b Bucket) Wait(r Rate, now time.Time) time.Duration {
+	if !r.Valid() {
+		return forever
+	}
+	return max(0, b.clamp(r, now).Add(r.Every).Sub(now.Add(r.span())))
+}
+
+// Take takes one, or reports that there is none and changes nothing.
+func (b Bucket) Take(r Rate, now time.Time) (Bucket, bool) {
+	if b.Wait(r, now) > 0 {
+		return b, false
+	}
+	return Bucket{full: b.clamp(r, now).Add(r.Every)}, true
+}
+
+// GiveBack undoes one Take.
+func (b Bucket) GiveBack(r Rate, now time.Time) Bucket {
+	if !r.Valid() {
+		return b
+	}
+	return Bucket{full: b.clamp(r, now).Add(-r.Every)}
+}
+
+// clamp keeps the moment between now and the span from now: a clock that was set
+// back would otherwise close the bucket for as long as it was set back.
+func (b Bucket) clamp(r Rate, now time.Time) time.Time {
+	if b.full.Before(now) {
+		return now
+	}
+	if last := now.Add(r.span()); b.full.After(last) {
+		return last
+	}
+	return b.full
+}

@@ -1,0 +1,117 @@
+package screen
+
+import (
+	"container/heap"
+	"time"
+)
+
+// Table holds one bucket for each key, all of one rate, and never more than its
+// bound. When it is full it forgets the bucket that is nearest to being full
+// again: to make it forget an emptied one, an attacker must first empty as many
+// others as the table holds. It is not safe for concurrent use.
+type Table[K comparable] struct {
+	rate    Rate
+	max     int
+	entries map[K]*entry[K]
+	queue   queue[K]
+}
+
+type entry[K comparable] struct {
+	key    K
+	bucket Bucket
+	index  int
+}
+
+// NewTable makes an empty table of at most max buckets. Without a valid rate or
+// a positive bound it gives nothing to anybody.
+func NewTable[K comparable](r Rate, max int) *Table[K] {
+	return &Table[K]{rate: r, max: max, entries: make(map[K]*entry[K])}
+}
+
+// Len returns the number of buckets that are remembered.
+func (t *Table[K]) Len() int { return len(t.entries) }
+
+// Wait returns how long k must wait until Take succeeds: 0 for not at all.
+func (t *Table[K]) Wait(k K, now time.Time) time.Duration {
+	if t.max <= 0 {
+		return forever
+	}
+	if e, ok := t.entries[k]; ok {
+		return e.bucket.Wait(t.rate, now)
+	}
+	return Bucket{}.Wait(t.rate, now)
+}
+
+// Take takes one from the bucket of k, or reports that there is none.
+func (t *Table[K]) Take(k K, now time.Time) bool {
+	if t.Wait(k, now) > 0 {
+		return false
+	}
+	e, ok := t.entries[k]
+	if !ok {
+		t.makeRoom(now)
+		e = &entry[K]{key: k}
+		t.entries[k] = e
+		heap.Push(&t.queue, e)
+	}
+	e.bucket, _ = e.bucket.Take(t.rate, now)
+	heap.Fix(&t.queue, e.index)
+	return true
+}
+
+// GiveBack undoes one Take of k, if it is still remembered.
+func (t *Table[K]) GiveBack(k K, now time.Time) {
+	e, ok := t.entries[k]
+	if !ok {
+		return
+	}
+	e.bucket = e.bucket.GiveBack(t.rate, now)
+	heap.Fix(&t.queue, e.index)
+}
+
+// makeRoom drops the buckets that are full again, a few at a time so that no
+// single call is slow, and the fullest one if the table has no room.
+func (t *Table[K]) makeRoom(now time.Time) {
+	const sweep = 4
+	for range sweep {
+		if len(t.queue) == 0 || !t.queue[0].bucket.IsFull(now) {
+			break
+		}
+		t.forgetFirst()
+	}
+	if len(t.queue) >= t.max {
+		t.forgetFirst()
+	}
+}
+
+func (t *Table[K]) forgetFirst() {
+	e := heap.Pop(&t.queue).(*entry[K])
+	delete(t.entries, e.key)
+}
+
+// queue is a heap: the bucket that is full first stands first.
+type queue[K comparable] []*entry[K]
+
+func (q queue[K]) Len() int           { return len(q) }
+func (q queue[K]) Less(i, j int) bool { return q[i].bucket.full.Before(q[j].bucket.full) }
+
+func (q queue[K]) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
+}
+
+// Push is for container/heap alone.
+func (q *queue[K]) Push(x any) {
+	e := x.(*entry[K])
+	e.index = len(*q)
+	*q = append(*q, e)
+}
+
+// Pop is for container/heap alone.
+func (q *queue[K]) Pop() any {
+	last := len(*q) - 1
+	e := (*q)[last]
+	(*q)[last] = nil
+	*q = (*q)[:last]
+	return e
+}
