@@ -1,0 +1,216 @@
+package spool
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+
+	"sallyport/internal/mail"
+)
+
+// recordVersion is the first octet of every record. A record ends with the
+// CRC-32C of all before it.
+const recordVersion = 1
+
+// The flags of a record.
+const (
+	flagLeased = 1 << iota
+	flagUTF8
+)
+
+const (
+	// maxRecordOctets bounds an encoded entry: an update with its precondition,
+	// and a notification with its body, must fit into one transaction.
+	maxRecordOctets = 3 << 19
+	// maxReplyText, maxRemote and maxReason bound what strangers' words may take
+	// in a record, in octets.
+	maxReplyText = 1024
+	maxRemote    = 256
+	maxReason    = 512
+)
+
+// appendEntry writes e. decodeEntry reads it back exactly, but for times, which
+// come back in UTC, and texts of remotes, which are cut to their bounds.
+func appendEntry(b []byte, e *Entry) []byte {
+	start := len(b)
+	b = append(b, recordVersion, entryFlags(e), byte(e.place))
+	b = append(b, e.ID.Bytes()...)
+	b = appendTime(b, e.Received)
+	b = appendTime(b, e.NextTry)
+	b = binary.AppendUvarint(b, uint64(e.Size))
+	b = append(b, e.SHA256[:]...)
+	b = binary.AppendUvarint(b, uint64(e.Attempts))
+	b = binary.AppendUvarint(b, e.settled)
+	b = appendText(b, cut(e.Held, maxReason))
+	b = appendTime(b, e.HeldAt)
+	b = appendText(b, e.Account.String())
+	b = appendText(b, e.MessageID)
+	b = appendText(b, string(e.Prefix))
+	b = appendText(b, string(e.grant))
+	b = appendText(b, e.file)
+	b = appendEnvelope(b, &e.Envelope)
+	b = binary.AppendUvarint(b, uint64(len(e.Recipients)))
+	at := 0
+	for i := range e.Recipients {
+		at = find(e.Envelope.To, e.Recipients[i].Recipient, at)
+		b = appendState(b, at, &e.Recipients[i])
+	}
+	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[start:], crc32.MakeTable(crc32.Castagnoli)))
+}
+
+func entryFlags(e *Entry) byte {
+	var f byte
+	if e.leased {
+		f |= flagLeased
+	}
+	if e.Envelope.SMTPUTF8 {
+		f |= flagUTF8
+	}
+	return f
+}
+
+func appendEnvelope(b []byte, v *mail.Envelope) []byte {
+	b = appendText(b, v.From.String())
+	b = append(b, byte(v.Body), byte(v.Ret))
+	b = appendText(b, v.EnvID)
+	b = binary.AppendUvarint(b, uint64(max(v.Size, 0)))
+	b = binary.AppendUvarint(b, uint64(len(v.To)))
+	for i := range v.To {
+		b = appendRecipient(b, &v.To[i])
+	}
+	return b
+}
+
+func appendRecipient(b []byte, r *mail.Recipient) []byte {
+	b = appendText(b, r.Address.String())
+	b = append(b, byte(r.Notify))
+	b = appendText(b, r.ORcpt.Type)
+	return appendText(b, r.ORcpt.Address)
+}
+
+// find returns the place of r in to counted from 1, or 0. It looks first behind
+// the last place found: deliveries stand in the order of their recipients, and
+// two thousand of each must not cost millions of comparisons.
+func find(to []mail.Recipient, r mail.Recipient, last int) int {
+	for n := range len(to) {
+		i := (max(last-1, 0) + n) % len(to)
+		if to[i] == r {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+// appendState names the recipient by its place in the envelope, counted from 1,
+// or writes it out after a 0 when it stands not there.
+func appendState(b []byte, at int, r *RecipientState) []byte {
+	b = binary.AppendUvarint(b, uint64(at))
+	if at == 0 {
+		b = appendRecipient(b, &r.Recipient)
+	}
+	b = append(b, byte(r.Kind), byte(r.State))
+	b = appendText(b, r.Mailbox.String())
+	b = appendText(b, r.Detail)
+	b = binary.AppendUvarint(b, uint64(max(r.Last.Code, 0)))
+	b = binary.AppendUvarint(b, uint64(r.Last.Enhanced.Class))
+	b = binary.AppendUvarint(b, uint64(r.Last.Enhanced.Subject))
+	b = binary.AppendUvarint(b, uint64(r.Last.Enhanced.Detail))
+	b = appendText(b, cut(r.Last.Text, maxReplyText))
+	b = appendTime(b, r.LastAt)
+	return appendText(b, cut(r.Remote, maxRemote))
+}
+
+// decodeEntry reads a record that must belong to id. Whatever does not verify is
+// ErrDamaged.
+func decodeEntry(id mail.ID, record []byte) (*Entry, error) {
+	at := len(record) - crc32.Size
+	if at < 1 || record[0] != recordVersion {
+		return nil, fmt.Errorf("%w: entry %s: no record of a known version", ErrDamaged, id)
+	}
+	if crc32.Checksum(record[:at], crc32.MakeTable(crc32.Castagnoli)) != binary.BigEndian.Uint32(record[at:]) {
+		return nil, fmt.Errorf("%w: entry %s: the checksum does not match", ErrDamaged, id)
+	}
+	r := reader{rest: record[1:at]}
+	e := r.entry()
+	switch {
+	case r.failed || len(r.rest) != 0:
+		return nil, fmt.Errorf("%w: entry %s: the record does not parse", ErrDamaged, id)
+	case e.ID != id:
+		return nil, fmt.Errorf("%w: entry %s: the record is of %s", ErrDamaged, id, e.ID)
+	}
+	return e, nil
+}
+
+func (r *reader) entry() *Entry {
+	e := &Entry{}
+	flags := r.octet()
+	e.leased = flags&flagLeased != 0
+	e.Envelope.SMTPUTF8 = flags&flagUTF8 != 0
+	e.place = place(r.octet())
+	r.require(flags < 2*flagUTF8 && e.place >= placeDue && e.place <= placeParked)
+	e.ID = r.id()
+	e.Received, e.NextTry = r.time(), r.time()
+	e.Size = int64(r.number(1 << 62))
+	copy(e.SHA256[:], r.take(len(e.SHA256)))
+	e.Attempts = int(r.number(1 << 31))
+	e.settled = r.number(1<<64 - 1)
+	e.Held, e.HeldAt = r.text(), r.time()
+	e.Account = r.address()
+	e.MessageID = r.text()
+	e.Prefix = r.octets()
+	e.grant = r.octets()
+	e.file = r.text()
+	r.envelope(&e.Envelope)
+	// A delivery takes at least one octet: a number beyond the rest is false, and
+	// must not size anything.
+	n := r.number(uint64(len(r.rest)))
+	for range n {
+		e.Recipients = append(e.Recipients, r.state(&e.Envelope))
+		if r.failed {
+			return e
+		}
+	}
+	return e
+}
+
+func (r *reader) envelope(v *mail.Envelope) {
+	v.From = r.path()
+	v.Body, v.Ret = mail.BodyType(r.octet()), mail.Ret(r.octet())
+	r.require(v.Body <= mail.BodyBinaryMIME && v.Ret <= mail.RetHeaders)
+	v.EnvID = r.text()
+	v.Size = int64(r.number(1 << 62))
+	n := r.number(uint64(len(r.rest)))
+	for range n {
+		v.To = append(v.To, r.recipient())
+		if r.failed {
+			return
+		}
+	}
+}
+
+func (r *reader) recipient() mail.Recipient {
+	a := r.address()
+	r.require(!a.IsZero())
+	n := mail.Notify(r.octet())
+	return mail.Recipient{Address: a, Notify: n, ORcpt: mail.ORcpt{Type: r.text(), Address: r.text()}}
+}
+
+func (r *reader) state(v *mail.Envelope) RecipientState {
+	var s RecipientState
+	if at := r.number(uint64(len(v.To))); at > 0 && !r.failed {
+		s.Recipient = v.To[at-1]
+	} else {
+		s.Recipient = r.recipient()
+	}
+	s.Kind, s.State = Kind(r.octet()), State(r.octet())
+	r.require(s.Kind >= KindLocal && s.Kind <= KindOutbound && s.State >= StatePending && s.State <= StateFailed)
+	s.Mailbox, s.Detail = r.address(), r.text()
+	s.Last.Code = int(r.number(1 << 31))
+	s.Last.Enhanced.Class = uint16(r.number(1<<16 - 1))
+	s.Last.Enhanced.Subject = uint16(r.number(1<<16 - 1))
+	s.Last.Enhanced.Detail = uint16(r.number(1<<16 - 1))
+	s.Last.Text = r.text()
+	s.LastAt = r.time()
+	s.Remote = r.text()
+	return s
+}

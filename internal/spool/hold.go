@@ -1,0 +1,187 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+)
+
+// HoldAccount holds everything that account has in the queue and will have, with
+// one small write whatever the queue's length: entries are set aside when their
+// turn comes. Attempts under way end as they end. The hold stands in memory even
+// when an error is returned; it is durable when none is.
+func (s *Spool) HoldAccount(ctx context.Context, account mail.Address, reason string, facts ...[]byte) error {
+	if account.IsZero() {
+		return fmt.Errorf("%w: no account", ErrInvalid)
+	}
+	reason = reasonOf(reason)
+	s.mu.Lock()
+	s.accounts[account.Key()] = reason
+	s.mu.Unlock()
+	_, err := s.st.Apply(ctx, store.Tx{
+		Mutations: []store.Mutation{{Key: accountKey(account), Value: []byte(reason)}},
+		Facts:     facts,
+	}, store.Durable)
+	return err
+}
+
+// ReleaseAccount ends HoldAccount: what was set aside is due at once. When it
+// fails half-way, repeating it does the rest.
+func (s *Spool) ReleaseAccount(ctx context.Context, account mail.Address, facts ...[]byte) error {
+	if account.IsZero() {
+		return fmt.Errorf("%w: no account", ErrInvalid)
+	}
+	_, err := s.st.Apply(ctx, store.Tx{
+		Mutations: []store.Mutation{{Key: accountKey(account), Delete: true}},
+		Facts:     facts,
+	}, store.Durable)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	delete(s.accounts, account.Key())
+	s.mu.Unlock()
+	_, err = s.unpark(ctx, parkedRange(account.Key()))
+	return err
+}
+
+// AccountHeld returns why an account's queue is held, and whether it is.
+func (s *Spool) AccountHeld(account mail.Address) (reason string, held bool) {
+	if account.IsZero() {
+		return "", false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	reason, held = s.accounts[account.Key()]
+	return reason, held
+}
+
+// Hold holds the chosen entries, durably, and returns how many.
+func (s *Spool) Hold(ctx context.Context, f Filter, reason string, facts [][]byte) (int, error) {
+	now := s.now()
+	return s.change(ctx, f, facts, func(e *Entry) verdict {
+		if e.place == placeHeld {
+			return keep
+		}
+		hold(e, reason, now)
+		return update
+	})
+}
+
+// Release ends the hold of the chosen entries; they are due at once, unless their
+// account is held.
+func (s *Spool) Release(ctx context.Context, f Filter, facts [][]byte) (int, error) {
+	now := s.now()
+	return s.change(ctx, f, facts, func(e *Entry) verdict {
+		if e.place != placeHeld {
+			return keep
+		}
+		e.place, e.Held, e.HeldAt, e.NextTry = placeDue, "", time.Time{}, wall(now)
+		return update
+	})
+}
+
+// Retry makes the chosen entries due at once. Held ones stay held.
+func (s *Spool) Retry(ctx context.Context, f Filter, facts [][]byte) (int, error) {
+	now := s.now()
+	return s.change(ctx, f, facts, func(e *Entry) verdict {
+		if e.place != placeDue {
+			return keep
+		}
+		e.NextTry = wall(now)
+		return update
+	})
+}
+
+// Remove drops the chosen entries with their bodies, durably, without notifying
+// anybody, and ends the claims on them.
+func (s *Spool) Remove(ctx context.Context, f Filter, facts [][]byte) (int, error) {
+	return s.change(ctx, f, facts, func(*Entry) verdict { return remove })
+}
+
+func hold(e *Entry, reason string, now time.Time) {
+	e.place, e.leased = placeHeld, false
+	e.Held, e.HeldAt = reasonOf(reason), wall(now)
+}
+
+// reasonOf keeps "" for what is not held.
+func reasonOf(reason string) string {
+	if reason == "" {
+		return "held"
+	}
+	return cut(reason, maxReason)
+}
+
+// holdOne holds an entry just read; a conflict leaves it to the next claim.
+func (s *Spool) holdOne(ctx context.Context, e *Entry, record []byte, reason string, facts [][]byte) error {
+	next := *e
+	hold(&next, reason, s.now())
+	return ignoreConflict(s.replace(ctx, e, record, &next, appendEntry(nil, &next), facts, store.Durable))
+}
+
+// park sets an entry aside whose account is held.
+func (s *Spool) park(ctx context.Context, e *Entry, record []byte) error {
+	if e.place == placeParked {
+		return nil
+	}
+	next := *e
+	next.place, next.leased = placeParked, false
+	err := s.replace(ctx, e, record, &next, appendEntry(nil, &next), nil, store.Lazy)
+	if err != nil {
+		return ignoreConflict(err)
+	}
+	if _, held := s.AccountHeld(e.Account); held {
+		return nil
+	}
+	// The account was released meanwhile, and may have been searched already.
+	_, err = s.unpark(ctx, store.Prefix(indexKey(&next)))
+	return err
+}
+
+// unpark makes due what stands parked in a range of keys.
+func (s *Spool) unpark(ctx context.Context, r store.Range) (int, error) {
+	total := 0
+	for {
+		ids, last, err := s.idsIn(ctx, r)
+		if err != nil || len(ids) == 0 {
+			return total, err
+		}
+		now := s.now()
+		n, err := s.change(ctx, Filter{IDs: ids}, nil, func(e *Entry) verdict {
+			if e.place != placeParked {
+				return keep
+			}
+			e.place, e.NextTry = placeDue, wall(now)
+			return update
+		})
+		total += n
+		if err != nil {
+			return total, err
+		}
+		r.From = append(last, 0)
+	}
+}
+
+// idsIn returns the first Limits.Batch IDs of an index range, and the last key.
+func (s *Spool) idsIn(ctx context.Context, r store.Range) (ids []mail.ID, last []byte, err error) {
+	r.Limit = s.limits.Batch
+	err = s.st.Scan(ctx, r, func(k, _ []byte) (bool, error) {
+		if id, ok := keyID(k); ok {
+			ids = append(ids, id)
+		}
+		last = append(last[:0], k...)
+		return true, nil
+	})
+	return ids, last, err
+}
+
+func ignoreConflict(err error) error {
+	if errors.Is(err, store.ErrConflict) {
+		return nil
+	}
+	return err
+}

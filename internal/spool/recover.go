@@ -1,0 +1,335 @@
+package spool
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+)
+
+// openingBits are the bits of a fence that count claims of one opening; the bits
+// above count openings, so that no token of an earlier process is ever current.
+const openingBits = 40
+
+// Open opens the queue in st and recovers it: it counts what is there, makes due
+// what was under way, removes bodies without an entry, and verifies entries
+// within the limits' budget. It reads indexes, not bodies, and starts in seconds
+// with a million entries. The Report says what it found; Verify does the rest.
+func Open(ctx context.Context, st store.Store, o Options) (*Spool, Report, error) {
+	s, err := newSpool(st, o)
+	if err != nil {
+		return nil, Report{}, err
+	}
+	began := s.now()
+	var r Report
+	for _, step := range []func(context.Context, *Report) error{s.number, s.loadAccounts, s.loadIndexes, s.removeOrphans} {
+		if err := step(ctx, &r); err != nil {
+			return nil, r, fmt.Errorf("spool: recovery: %w", err)
+		}
+	}
+	err = s.verify(ctx, &r, budget{entries: s.limits.VerifyEntries, until: began.Add(s.limits.VerifyTime)})
+	if err != nil {
+		return nil, r, fmt.Errorf("spool: recovery: %w", err)
+	}
+	s.count(&r, began)
+	s.log.Info("queue open", "entries", r.Entries, "held", r.Held, "octets", r.Octets, "resumed", r.Resumed,
+		"orphans", r.Orphans, "damaged", r.Damaged, "repaired", r.Repaired, "verified", r.Verified, "took", r.Took)
+	return s, r, nil
+}
+
+// Verify checks every entry: its record, its place in the indexes, the length and
+// the SHA-256 of its body. What is damaged goes into quarantine, what is out of
+// place is put right. It may run beside everything else.
+func (s *Spool) Verify(ctx context.Context) (Report, error) {
+	began := s.now()
+	var r Report
+	err := s.verify(ctx, &r, budget{full: true})
+	s.count(&r, began)
+	return r, err
+}
+
+func (s *Spool) count(r *Report, began time.Time) {
+	st := s.Stats()
+	r.Entries, r.Held, r.Octets = st.Entries, st.Held, st.Octets
+	r.Took = s.now().Sub(began)
+}
+
+// number counts this opening and begins the fences above all earlier ones.
+func (s *Spool) number(ctx context.Context, _ *Report) error {
+	k := key(spaceOpenings)
+	v, err := s.st.Get(ctx, k)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	var n uint64
+	if err == nil {
+		if len(v) != 8 {
+			return fmt.Errorf("%w: the number of openings", ErrDamaged)
+		}
+		n = binary.BigEndian.Uint64(v)
+	}
+	n++
+	s.fence = n << openingBits
+	_, err = s.st.Apply(ctx, store.Tx{
+		Mutations: []store.Mutation{{Key: k, Value: binary.BigEndian.AppendUint64(nil, n)}},
+	}, store.Durable)
+	return err
+}
+
+func (s *Spool) loadAccounts(ctx context.Context, _ *Report) error {
+	return s.st.Scan(ctx, spaceRange(spaceAccount), func(k, v []byte) (bool, error) {
+		s.accounts[keyAccount(k)] = string(v)
+		return true, nil
+	})
+}
+
+// loadIndexes counts the queue, makes due what was under way when the last
+// process ended, and what stands parked for an account that is not held.
+func (s *Spool) loadIndexes(ctx context.Context, r *Report) error {
+	for _, space := range []byte{spaceDue, spaceHeld, spaceParked} {
+		if err := s.loadIndex(ctx, space); err != nil {
+			return err
+		}
+	}
+	if err := s.resume(ctx, r); err != nil {
+		return err
+	}
+	return s.unparkReleased(ctx)
+}
+
+func (s *Spool) loadIndex(ctx context.Context, space byte) error {
+	return s.st.Scan(ctx, spaceRange(space), func(k, v []byte) (bool, error) {
+		sum, ok := decodeSummary(v)
+		if id, isID := keyID(k); !ok && isID {
+			// The summary can be made again from the entry; a damaged entry counts
+			// with nothing until verification quarantines it.
+			if e, _, err := s.read(ctx, id); err == nil {
+				sum = summarise(e)
+			}
+		}
+		s.counts.addSummary(sum, placeOf(k), 1)
+		return true, nil
+	})
+}
+
+// resume makes due the entries whose attempt was interrupted. The attempt was
+// counted before it began, so that a crash cannot make attempts free.
+func (s *Spool) resume(ctx context.Context, r *Report) error {
+	rg := spaceRange(spaceDue)
+	for {
+		ids, last, err := s.leasedIn(ctx, rg)
+		if err != nil || last == nil {
+			return err
+		}
+		now := s.now()
+		n, err := s.change(ctx, Filter{IDs: ids}, nil, func(e *Entry) verdict {
+			if !e.leased {
+				return keep
+			}
+			e.leased, e.NextTry = false, wall(now)
+			return update
+		})
+		r.Resumed += n
+		if err != nil {
+			return err
+		}
+		rg.From = append(last, 0)
+	}
+}
+
+// leasedIn returns up to a batch of leased entries of a range, and the last key
+// that it looked at, nil at the end.
+func (s *Spool) leasedIn(ctx context.Context, r store.Range) (ids []mail.ID, last []byte, err error) {
+	ids = []mail.ID{}
+	err = s.st.Scan(ctx, r, func(k, v []byte) (bool, error) {
+		last = append(last[:0], k...)
+		sum, ok := decodeSummary(v)
+		if id, isID := keyID(k); isID && (sum.leased || !ok) {
+			ids = append(ids, id)
+		}
+		return len(ids) < s.limits.Batch, nil
+	})
+	return ids, last, err
+}
+
+func (s *Spool) unparkReleased(ctx context.Context) error {
+	r := spaceRange(spaceParked)
+	for {
+		var account string
+		found := false
+		r.Limit = 1
+		err := s.st.Scan(ctx, r, func(k, _ []byte) (bool, error) {
+			account, found = keyAccount(k), true
+			return false, nil
+		})
+		if err != nil || !found {
+			return err
+		}
+		one := parkedRange(account)
+		if _, held := s.accounts[account]; !held {
+			if _, err := s.unpark(ctx, one); err != nil {
+				return err
+			}
+		}
+		r.From = one.To
+	}
+}
+
+// removeOrphans removes blobs to which no entry belongs: bodies whose message was
+// never acknowledged, or is settled.
+func (s *Spool) removeOrphans(ctx context.Context, r *Report) error {
+	names, err := s.st.Blobs().List()
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		_, err := s.st.Get(ctx, fileKey(name))
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if err := s.st.Blobs().Remove(name); err != nil {
+			return err
+		}
+		r.Orphans++
+	}
+	return nil
+}
+
+// budget bounds a verification.
+type budget struct {
+	full    bool // without bound, and with the hashes of large bodies
+	entries int
+	until   time.Time
+}
+
+// verify checks entries in the order of their IDs within a budget, and then the
+// index keys without an entry.
+func (s *Spool) verify(ctx context.Context, r *Report, b budget) error {
+	rg := spaceRange(spaceEntry)
+	for {
+		ids, last, err := s.idsIn(ctx, rg)
+		if err != nil {
+			return err
+		}
+		if last == nil {
+			r.Complete = true
+			return s.verifyIndexes(ctx, r)
+		}
+		for _, id := range ids {
+			if !b.full && (r.Verified >= b.entries || !s.now().Before(b.until)) {
+				return nil
+			}
+			if err := s.verifyEntry(ctx, r, id, b.full); err != nil {
+				return err
+			}
+		}
+		rg.From = append(last, 0)
+	}
+}
+
+// verifyEntry checks one entry. Its large body is hashed only in a full run.
+func (s *Spool) verifyEntry(ctx context.Context, r *Report, id mail.ID, full bool) error {
+	e, record, err := s.read(ctx, id)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return nil
+	case errors.Is(err, ErrDamaged):
+		r.Damaged++
+		return nil
+	case err != nil:
+		return err
+	}
+	if err := s.verifyBody(ctx, e, record, full); errors.Is(err, ErrDamaged) {
+		r.Damaged++
+		return nil
+	} else if err != nil {
+		return err
+	}
+	r.Verified++
+	if e.file == "" || full {
+		r.Hashed++
+	}
+	return s.verifyPlace(ctx, r, e, record)
+}
+
+// verifyBody checks that a body is there: a small one with its hash, a large one
+// with its length, and with its hash in a full run.
+func (s *Spool) verifyBody(ctx context.Context, e *Entry, record []byte, full bool) error {
+	if e.file == "" {
+		_, err := s.smallBody(ctx, e, record)
+		return err
+	}
+	if full {
+		f, err := s.OpenBody(ctx, e.ID)
+		if errors.Is(err, ErrNotFound) {
+			return nil // delivered meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, f)
+		return errors.Join(err, f.Close())
+	}
+	f, err := s.openFile(e)
+	if errors.Is(err, ErrDamaged) {
+		s.quarantine(ctx, e.ID, record, indexKey(e), err)
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// verifyPlace puts an entry back into its index, so that none is forgotten.
+func (s *Spool) verifyPlace(ctx context.Context, r *Report, e *Entry, record []byte) error {
+	_, err := s.st.Get(ctx, indexKey(e))
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	s.scheduled(e)
+	_, err = s.st.Apply(ctx, store.Tx{
+		Preconditions: []store.Precondition{{Key: entryKey(e.ID), Value: record}, {Key: indexKey(e), Absent: true}},
+		Mutations:     []store.Mutation{{Key: indexKey(e), Value: summarise(e).encode()}},
+	}, store.Durable)
+	if err != nil {
+		return ignoreConflict(err) // it moved meanwhile
+	}
+	s.log.Error("entry put back into its index", "queue", e.ID.String())
+	r.Repaired++
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts.add(e, 1)
+	return nil
+}
+
+// verifyIndexes removes index keys to which no entry belongs.
+func (s *Spool) verifyIndexes(ctx context.Context, r *Report) error {
+	for _, space := range []byte{spaceDue, spaceHeld, spaceParked} {
+		err := s.st.Scan(ctx, spaceRange(space), func(k, _ []byte) (bool, error) {
+			id, ok := keyID(k)
+			if !ok {
+				return true, nil
+			}
+			_, err := s.st.Get(ctx, entryKey(id))
+			if !errors.Is(err, store.ErrNotFound) {
+				return true, err
+			}
+			if s.unindex(ctx, id, append([]byte(nil), k...)) {
+				r.Repaired++
+			}
+			return true, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,163 @@
+package spool
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"sallyport/internal/gate"
+	"sallyport/internal/mail"
+	"sallyport/internal/sched"
+	"sallyport/internal/store"
+)
+
+// maxInlineOctets bounds Limits.InlineOctets: an entry, its body and its facts
+// fit into one transaction.
+const maxInlineOctets = 1 << 20
+
+// casTries bounds how often a change is tried again because somebody else changed
+// the same entry in between.
+const casTries = 16
+
+// Spool is the queue. All methods may be called concurrently; there is one Spool
+// for a store at a time.
+type Spool struct {
+	st     store.Store
+	key    gate.Key
+	policy sched.Policy
+	limits Limits
+	now    func() time.Time
+	log    *slog.Logger
+	wake   chan struct{}
+
+	look sync.Mutex // one search of the schedule at a time
+
+	mu       sync.Mutex
+	claims   map[mail.ID]*claim
+	fence    uint64
+	counts   counts
+	accounts map[string]string // held accounts by key, with the reason
+	ended    memory
+	doubts   map[mail.ID]*Entry // Puts that failed and may have happened
+	missing  map[mail.ID]bool   // scheduled, claimed, and not found
+	floor    int64              // no schedule key lies before, in Unix nanoseconds
+	inserted int64              // lowest schedule key inserted since the search began
+}
+
+// counts are the figures behind Stats and the limits.
+type counts struct {
+	entries  int
+	held     int
+	octets   int64
+	accounts map[string]int
+}
+
+func (c *counts) add(e *Entry, sign int) {
+	c.addSummary(summarise(e), e.place, sign)
+}
+
+func (c *counts) addSummary(s summary, p place, sign int) {
+	c.entries += sign
+	c.octets += int64(sign) * s.octets
+	if p == placeHeld || p == placeParked {
+		c.held += sign
+	}
+	if s.account == "" {
+		return
+	}
+	if c.accounts[s.account] += sign; c.accounts[s.account] <= 0 {
+		delete(c.accounts, s.account)
+	}
+}
+
+// newSpool checks the options and returns a Spool that knows nothing yet.
+func newSpool(st store.Store, o Options) (*Spool, error) {
+	l, err := o.Limits.check()
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Policy.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Now == nil || o.Logger == nil || o.Key == (gate.Key{}) {
+		return nil, fmt.Errorf("%w: the options need a key, a clock and a logger", ErrInvalid)
+	}
+	return &Spool{
+		st: st, key: o.Key, policy: o.Policy, limits: l, now: o.Now, log: o.Logger,
+		wake:     make(chan struct{}, 1),
+		claims:   map[mail.ID]*claim{},
+		counts:   counts{accounts: map[string]int{}},
+		accounts: map[string]string{},
+		ended:    memory{settled: map[Token]Settled{}, max: l.Remembered},
+		doubts:   map[mail.ID]*Entry{},
+		missing:  map[mail.ID]bool{},
+		inserted: math.MaxInt64,
+	}, nil
+}
+
+// check fills zero fields with their defaults and refuses what makes no sense.
+func (l Limits) check() (Limits, error) {
+	d := DefaultLimits()
+	fill(&l.InlineOctets, d.InlineOctets)
+	fill(&l.MessageOctets, d.MessageOctets)
+	fill(&l.PrefixOctets, d.PrefixOctets)
+	fill(&l.Recipients, d.Recipients)
+	fill(&l.Entries, d.Entries)
+	fill(&l.Octets, d.Octets)
+	fill(&l.EntriesPerAccount, d.EntriesPerAccount)
+	fill(&l.Claims, d.Claims)
+	fill(&l.ClaimTime, d.ClaimTime)
+	fill(&l.Remembered, d.Remembered)
+	fill(&l.Batch, d.Batch)
+	fill(&l.VerifyEntries, d.VerifyEntries)
+	fill(&l.VerifyTime, d.VerifyTime)
+	for _, n := range []int64{int64(l.InlineOctets), l.MessageOctets, int64(l.PrefixOctets), int64(l.Recipients), int64(l.Entries), l.Octets, int64(l.EntriesPerAccount), int64(l.Claims), int64(l.ClaimTime), int64(l.Remembered), int64(l.Batch), int64(l.VerifyEntries), int64(l.VerifyTime)} {
+		if n < 0 {
+			return l, fmt.Errorf("%w: a limit is negative", ErrInvalid)
+		}
+	}
+	if l.InlineOctets > maxInlineOctets || l.PrefixOctets > maxInlineOctets {
+		return l, fmt.Errorf("%w: InlineOctets and PrefixOctets are at most %d", ErrInvalid, maxInlineOctets)
+	}
+	return l, nil
+}
+
+func fill[T int | int64 | time.Duration](v *T, def T) {
+	if *v == 0 {
+		*v = def
+	}
+}
+
+// Stats returns the counts of the queue.
+func (s *Spool) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stats{Entries: s.counts.entries, Held: s.counts.held, Octets: s.counts.octets, Claims: len(s.claims)}
+}
+
+// Watch returns a channel that receives when something may have become due
+// earlier than NextDue last said. It has one owner.
+func (s *Spool) Watch() <-chan struct{} { return s.wake }
+
+func (s *Spool) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// scheduled notes, before its commit, that e may come to stand in the schedule.
+// It keeps the floor below every key, so that a search need not step over the
+// remains of all that was delivered before.
+func (s *Spool) scheduled(e *Entry) {
+	if e.place != placeDue {
+		return
+	}
+	at := max(e.NextTry.UnixNano(), 0)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.floor = min(s.floor, at)
+	s.inserted = min(s.inserted, at)
+}

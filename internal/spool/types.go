@@ -1,0 +1,246 @@
+package spool
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"sallyport/internal/gate"
+	"sallyport/internal/mail"
+	"sallyport/internal/sched"
+	"sallyport/internal/store"
+)
+
+var (
+	// ErrNoGrant refuses a delivery to a foreign address that no Grant covers.
+	ErrNoGrant = errors.New("spool: no grant covers the delivery")
+	// ErrFull means that a limit of the queue is reached; try again later.
+	ErrFull = errors.New("spool: the queue is full")
+	// ErrTooLarge means that a message or its envelope is beyond a limit for good.
+	ErrTooLarge = errors.New("spool: the message is too large")
+	// ErrUnavailable means that the disk is full or fails; try again later.
+	ErrUnavailable = store.ErrUnavailable
+	// ErrStale means that a token's claim has ended: settled, expired and claimed
+	// again, or its entry removed. Nothing was changed.
+	ErrStale = errors.New("spool: the claim has ended")
+	// ErrNotFound means that there is no such entry.
+	ErrNotFound = errors.New("spool: no such entry")
+	// ErrClaimed means that somebody else holds a live claim on the entry.
+	ErrClaimed = errors.New("spool: the entry is claimed")
+	// ErrHeld means that the entry or its account is held.
+	ErrHeld = errors.New("spool: held")
+	// ErrDamaged means that a record or a body does not verify.
+	ErrDamaged = errors.New("spool: damaged")
+	// ErrInvalid means that a caller's message or outcomes make no sense.
+	ErrInvalid = errors.New("spool: invalid")
+)
+
+// Options configures Open.
+type Options struct {
+	Key    gate.Key     // authenticates stored grants
+	Policy sched.Policy // when to try again
+	Limits Limits       // zero fields mean their default
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+// Limits bounds the queue. DefaultLimits gives every field.
+type Limits struct {
+	InlineOctets      int           // a body up to this is stored beside its entry, larger ones in a file
+	MessageOctets     int64         // largest body
+	PrefixOctets      int           // largest Prefix
+	Recipients        int           // most deliveries of one message
+	Entries           int           // most messages in the queue
+	Octets            int64         // most octets in the queue, bodies and prefixes
+	EntriesPerAccount int           // most messages of one account; strangers' are bounded by Entries alone
+	Claims            int           // most live claims
+	ClaimTime         time.Duration // how long the claim that Put returns lives
+	Remembered        int           // how many ended claims Settle can repeat its answer for
+	Batch             int           // most entries changed in one transaction of a mass operation
+	VerifyEntries     int           // most entries that Open verifies before it returns
+	VerifyTime        time.Duration // most time that Open spends on verifying
+}
+
+// DefaultLimits returns the limits of a server of ordinary size.
+func DefaultLimits() Limits {
+	return Limits{
+		InlineOctets:      128 << 10,
+		MessageOctets:     64 << 20,
+		PrefixOctets:      64 << 10,
+		Recipients:        2000,
+		Entries:           2_000_000,
+		Octets:            64 << 30,
+		EntriesPerAccount: 50_000,
+		Claims:            20_000,
+		ClaimTime:         time.Hour,
+		Remembered:        4096,
+		Batch:             500,
+		VerifyEntries:     20_000,
+		VerifyTime:        2 * time.Second,
+	}
+}
+
+// Kind says where a delivery goes. The zero value refuses.
+type Kind uint8
+
+const (
+	KindUnknown  Kind = iota
+	KindLocal         // into a mailbox of ours
+	KindOutbound      // to another host; needs a Grant
+)
+
+// Delivery is one recipient and the way to it. One recipient of the envelope may
+// have several, when an alias names several mailboxes.
+type Delivery struct {
+	Recipient mail.Recipient
+	Kind      Kind
+	Mailbox   mail.Address // the account that receives, for KindLocal
+	Detail    string       // what stood behind the "+", for KindLocal
+}
+
+// Message is what Put stores beside the body.
+type Message struct {
+	ID         mail.ID
+	Envelope   mail.Envelope
+	Account    mail.Address // who submitted it; zero for a stranger
+	MessageID  string
+	Deliveries []Delivery
+	Grant      gate.Grant // zero if nothing is outbound
+	Prefix     []byte     // header fields of ours, delivered before the body
+}
+
+// State is what became of a delivery so far. The zero value is none.
+type State uint8
+
+const (
+	StateUnknown State = iota
+	StatePending
+	StateDelivered
+	StateFailed
+)
+
+// RecipientState is a delivery and what became of it.
+type RecipientState struct {
+	Delivery
+	State  State
+	Last   mail.Reply // of the last attempt
+	LastAt time.Time
+	Remote string // who gave the last reply
+}
+
+// Entry is a message in the queue. Slices are shared: nobody changes them.
+type Entry struct {
+	ID         mail.ID
+	Envelope   mail.Envelope
+	Account    mail.Address
+	MessageID  string
+	Prefix     []byte
+	Received   time.Time
+	Size       int64 // octets of the body, without the Prefix
+	SHA256     [32]byte
+	Attempts   int
+	NextTry    time.Time
+	Held       string // why it is held; "" when it is not held by itself
+	HeldAt     time.Time
+	Recipients []RecipientState
+
+	grant   []byte // sealed
+	file    string // the blob that holds the body; "" when it stands beside the entry
+	place   place  // the index in which the entry stands
+	leased  bool   // an attempt was recorded and not settled
+	settled uint64 // fence of the last settlement, to recognise it when repeated
+}
+
+// Pending returns the deliveries still to be made, in order.
+func (e Entry) Pending() []RecipientState {
+	var out []RecipientState
+	for _, r := range e.Recipients {
+		if r.State == StatePending {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// Parked reports whether the entry waits because its account is held.
+func (e Entry) Parked() bool { return e.place == placeParked }
+
+// Token names one claim. A later claim of the same entry has a higher fence. The
+// zero Token is stale everywhere.
+type Token struct {
+	ID    mail.ID
+	Fence uint64
+}
+
+// Claim is the exclusive right to attempt the pending deliveries of an entry
+// until it is settled, postponed or expires.
+type Claim struct {
+	Token   Token
+	Entry   Entry
+	Body    []byte // the body if it is small, else nil: use OpenBody
+	Expires time.Time
+}
+
+// DueEntry is an entry whose next try has come.
+type DueEntry struct {
+	ID      mail.ID
+	NextTry time.Time
+}
+
+// Notification is a message about a delivery, committed together with it.
+type Notification struct {
+	Message Message
+	Body    *Body
+}
+
+// Final is what Settle commits in one act with the outcomes.
+type Final struct {
+	Facts  [][]byte
+	Notify *Notification // nil for none
+}
+
+// Settled says what an attempt came to.
+type Settled struct {
+	ID        mail.ID
+	Delivered int
+	Failed    int
+	Deferred  int
+	Done      bool      // nothing is pending any more; the entry is gone
+	NextTry   time.Time // of what was deferred; zero when Done
+}
+
+// Stats are the queue's counts.
+type Stats struct {
+	Entries int
+	Held    int   // of Entries: held themselves, or parked with their account
+	Octets  int64 // bodies and prefixes
+	Claims  int
+}
+
+// Report says what Open or Verify found.
+type Report struct {
+	Entries  int
+	Held     int
+	Octets   int64
+	Verified int // entries whose record, and whose body's presence and length, were checked
+	Hashed   int // of Verified: whose body's SHA-256 was checked too
+	Resumed  int // entries whose attempt was interrupted, and which are due now
+	Orphans  int // bodies without an entry, removed
+	Damaged  int // entries quarantined
+	Repaired int // index records rebuilt from their entry, or removed with it
+	Complete bool
+	Took     time.Duration
+}
+
+// Filter chooses entries; empty fields choose all.
+type Filter struct {
+	IDs       []mail.ID
+	Account   mail.Address
+	Sender    mail.Address
+	Null      bool // only the null reverse-path
+	Recipient mail.Address
+	Domain    mail.Domain // of a recipient
+	Held      *bool       // by itself or with its account
+	OlderThan time.Time   // received before
+	Limit     int
+}
