@@ -77,7 +77,11 @@ func (s *Snapshot) classifyLiteral(a mail.Address, ip netip.Addr) Class {
 	if mail.FoldLocal(a.Local()) != postmasterLocal {
 		return Class{Destination: gate.DestinationOwnLiteral, Rule: RuleOwnLiteral}
 	}
-	c := s.classifyOurs(s.base.hostPostmaster)
+	host, err := mail.NewAddress(postmasterLocal, s.base.hostname)
+	if err != nil {
+		return Class{}
+	}
+	c := s.classifyOurs(host)
 	// The literal is nobody's to send as, whoever reads the postmaster's mail.
 	c.Rule = RuleRole
 	return c

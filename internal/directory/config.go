@@ -32,9 +32,10 @@ type Config struct {
 	Hostname mail.Domain
 	// Domains are our own domains. A subdomain is foreign unless it is listed.
 	Domains []Domain
-	// Postmaster is where postmaster arrives of every domain that names none, of
-	// Hostname and of our literals; zero: a mailbox of their own each, and for
-	// Hostname and the literals the postmaster of the first domain.
+	// Postmaster is where the postmaster's mail arrives of every domain that names
+	// none, and of Hostname. Zero: a mailbox of its own for each domain, and for a
+	// Hostname that is none of Domains the postmaster of the first domain. The bare
+	// postmaster of RFC 5321 §4.5.1 and our literals are Hostname's.
 	Postmaster mail.Address
 	Aliases    []Alias
 	Routes     []Route

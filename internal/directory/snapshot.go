@@ -24,8 +24,7 @@ type base struct {
 	list       []Domain
 	domains    map[mail.Domain]Domain
 	postmaster mail.Address // of domains that name none; zero: a mailbox of their own
-	// hostPostmaster is the postmaster of our literals, and of hostname when it is
-	// none of domains.
+	// hostPostmaster is the postmaster of hostname when it is none of domains.
 	hostPostmaster mail.Address
 	aliases        map[string]Alias
 	routes         map[mail.Domain]Route
