@@ -274,8 +274,8 @@ func (s *scanner) expect(c byte) {
 func (s *scanner) quoted() []byte {
 	s.expect('"')
 	start := s.i
-	for s.ok && s.peek() != '"' {
-		if c := s.b[s.i]; c == '\\' || c < 0x20 {
+	for c := s.peek(); s.ok && c != '"'; c = s.peek() {
+		if c == '\\' || c < 0x20 {
 			s.ok = false
 		}
 		s.i++
@@ -293,8 +293,8 @@ func (s *scanner) quoted() []byte {
 func (s *scanner) string() string {
 	s.expect('"')
 	start, escaped, ascii := s.i, false, true
-	for s.ok && s.peek() != '"' {
-		switch c := s.b[s.i]; {
+	for c := s.peek(); s.ok && c != '"'; c = s.peek() {
+		switch {
 		case c == '\\':
 			escaped = true
 			s.i++

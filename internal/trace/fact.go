@@ -65,6 +65,9 @@ func (f Fact) Find(name string) (string, bool) {
 	return "", false
 }
 
+// summed reports whether the fact stands for several of strangers.
+func (f *Fact) summed() bool { return !f.Until.IsZero() }
+
 // Split returns f as several facts when it names more recipients than one fact
 // holds, so that each of them can be found; otherwise f alone. The evidence
 // stays with the first.

@@ -78,11 +78,11 @@ func (l *line) times(f Fact) {
 	switch {
 	case f.Kind == KindRefusals:
 		l.word(strconv.Itoa(f.Count) + " of strangers, summed up")
-	case !f.Until.IsZero() && f.Count > 1:
+	case f.summed() && f.Count > 1:
 		l.word(strconv.Itoa(f.Count) + " times until " + f.Until.Format("15:04:05"))
 	case f.Kind == KindAttempt && f.Count > 0:
 		l.word("number " + strconv.Itoa(f.Count))
-	case f.Count > 0 && f.Until.IsZero():
+	case f.Count > 0 && !f.summed():
 		l.word(strconv.Itoa(f.Count))
 	}
 }

@@ -1,0 +1,256 @@
+package trace
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"sallyport/internal/store"
+)
+
+// Files in the folder for checkpoints.
+const (
+	checkpointFile = "checkpoint"
+	historyPrefix  = "checkpoints-"
+	historySuffix  = ".txt"
+	// maxHistoryOctets bounds the history of one day.
+	maxHistoryOctets = 1 << 20
+)
+
+func (l *Log) checkpointDue(now time.Time) bool {
+	l.sequencing.Lock()
+	defer l.sequencing.Unlock()
+	grown := l.tree.size - l.signed
+	return grown >= l.o.Limits.CheckpointFacts || grown > 0 && now.Sub(l.signedAt) >= l.o.Limits.CheckpointEvery
+}
+
+// checkpoint signs the tree as it is, unless it was signed already. The order is
+// what makes a checkpoint true: first everything that it covers is synced, with
+// the checkpoint itself; only then does it leave the store. A crash in between
+// loses an export, never a promise.
+func (l *Log) checkpoint(ctx context.Context) error {
+	l.sequencing.Lock()
+	defer l.sequencing.Unlock()
+	if err := l.fresh(ctx); err != nil {
+		return err
+	}
+	if l.tree.size == l.signed && !l.signedAt.IsZero() {
+		return nil
+	}
+	root, err := l.tree.root()
+	if err != nil {
+		return err
+	}
+	signed, err := l.o.Key.Sign(Checkpoint{Origin: l.o.Origin, Size: l.tree.size, Root: root})
+	if err != nil {
+		return err
+	}
+	tx := store.Tx{Mutations: []store.Mutation{{Key: []byte(checkpointKey), Value: signed}}}
+	if _, err := l.st.Apply(ctx, tx, store.Durable); err != nil {
+		return err
+	}
+	if err := l.export(signed); err != nil {
+		return fmt.Errorf("trace: exporting a checkpoint: %w", err)
+	}
+	l.signed, l.signedAt = l.tree.size, l.o.Now()
+	return nil
+}
+
+func (l *Log) export(signed []byte) error {
+	dir := l.o.CheckpointDir
+	if err := replaceFile(dir, checkpointFile, signed); err != nil {
+		return err
+	}
+	now := l.o.Now()
+	if !l.historyAt.IsZero() && now.Sub(l.historyAt) < l.o.Limits.HistoryEvery {
+		return nil
+	}
+	if err := appendHistory(dir, now, signed); err != nil {
+		return err
+	}
+	l.historyAt = now
+	return trimHistory(dir, l.o.Limits.HistoryFiles)
+}
+
+// replaceFile writes a whole new file, syncs it, gives it its name, and syncs the
+// folder: a reader sees the old content or the new one.
+func replaceFile(dir, name string, content []byte) error {
+	f, err := os.CreateTemp(dir, "."+name+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // fails when the file got its name; then nothing is left to remove
+	_, err = f.Write(content)
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(dir, name))
+	}
+	if err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = d.Sync()
+	if closed := d.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// appendHistory adds a checkpoint to the file of its day, parted by an empty
+// line. The file is replaced as a whole, so that a crash cannot leave half a note
+// that would look forged. A day's file that is full takes no more.
+func appendHistory(dir string, now time.Time, signed []byte) error {
+	name := historyPrefix + now.UTC().Format(time.DateOnly) + historySuffix
+	have, err := readBounded(filepath.Join(dir, name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if len(have) > 0 {
+		have = append(have, '\n')
+	}
+	if len(have)+len(signed) > maxHistoryOctets {
+		return nil
+	}
+	return replaceFile(dir, name, append(have, signed...))
+}
+
+// readBounded reads a file that is no longer than a day of history may be.
+func readBounded(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxHistoryOctets+1))
+	if err == nil && len(b) > maxHistoryOctets {
+		err = fmt.Errorf("%s is longer than %d octets", path, maxHistoryOctets)
+	}
+	return b, err
+}
+
+// trimHistory removes the oldest days beyond keep.
+func trimHistory(dir string, keep int) error {
+	names, err := historyFiles(dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range names[:max(0, len(names)-keep)] {
+		if err := os.Remove(filepath.Join(dir, n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// historyFiles lists the days of history, oldest first.
+func historyFiles(dir string) ([]string, error) {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range list {
+		if strings.HasPrefix(e.Name(), historyPrefix) && strings.HasSuffix(e.Name(), historySuffix) {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// readHistory calls fn with each note in a file of the history. A note's
+// signatures follow its text after an empty line, so a note is two blocks; what
+// is no pair is handed over too, and will not verify.
+func readHistory(path string, fn func(signed []byte)) error {
+	raw, err := readBounded(path)
+	if err != nil {
+		return err
+	}
+	blocks := strings.Split(strings.TrimRight(string(raw), "\n"), "\n\n")
+	for i := 0; i < len(blocks); i += 2 {
+		fn([]byte(strings.Join(blocks[i:min(i+2, len(blocks))], "\n\n") + "\n"))
+	}
+	return nil
+}
+
+// openCheckpoints reads the newest checkpoint from the store, and compares the
+// exported one with the facts.
+func (l *Log) openCheckpoints(ctx context.Context) error {
+	if err := os.MkdirAll(l.o.CheckpointDir, 0o755); err != nil {
+		return err
+	}
+	raw, err := l.st.Get(ctx, []byte(checkpointKey))
+	if err == nil {
+		if c, err := l.o.Key.Open(raw); err == nil && c.Size <= l.tree.size {
+			l.signed = c.Size
+		}
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	exported, err := readBounded(filepath.Join(l.o.CheckpointDir, checkpointFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if fault := l.compare(ctx, exported); fault != "" {
+		return l.alarm(ctx, exported, fault)
+	}
+	return nil
+}
+
+// compare says in words what is wrong between a checkpoint and the tree, or "".
+func (l *Log) compare(ctx context.Context, signed []byte) string {
+	c, err := l.o.Key.Open(signed)
+	if err != nil {
+		return "the exported checkpoint was not signed by this log's key"
+	}
+	if c.Size > l.tree.size {
+		return fmt.Sprintf("the store is older than the exported checkpoint: that one covers %d facts, the store has %d", c.Size, l.tree.size)
+	}
+	root, err := tlog.TreeHash(c.Size, chunkReader{ctx: ctx, st: l.st, chunks: map[int64][]byte{}})
+	if err != nil || root != c.Root {
+		return fmt.Sprintf("the first %d facts are not those that the exported checkpoint covers", c.Size)
+	}
+	return ""
+}
+
+// alarm records that the store contradicts a checkpoint. The checkpoint goes into
+// the history first, for the next one will take its place.
+func (l *Log) alarm(ctx context.Context, signed []byte, fault string) error {
+	l.o.Logger.ErrorContext(ctx, "the trace contradicts its checkpoint", "rule", RuleRollback, "fault", fault)
+	if err := appendHistory(l.o.CheckpointDir, l.o.Now(), signed); err != nil {
+		return err
+	}
+	f := Fact{At: l.o.Now(), Kind: KindAlarm, Rule: RuleRollback, Text: fault}
+	_, err := l.st.Apply(ctx, store.Tx{Facts: [][]byte{f.Encode()}}, store.Durable)
+	if err != nil {
+		return err
+	}
+	return l.catchUp(ctx)
+}

@@ -1,0 +1,196 @@
+package trace
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sallyport/internal/store"
+)
+
+var (
+	// ErrRunning means that Run was called while it runs.
+	ErrRunning = errors.New("trace: the sequencer is already running")
+	// ErrBroken means that the store lacks facts or hashes that it once had.
+	ErrBroken = errors.New("trace: the log is broken")
+)
+
+// Options of a Log. All are needed but Observe.
+type Options struct {
+	// Origin names this log in its checkpoints, such as "mx.example/trace". It
+	// must be the name that the key was made with.
+	Origin string
+	Key    Key
+	// CheckpointDir is the folder to which checkpoints are exported: the newest
+	// as "checkpoint", older ones by day. An administrator copies it to another
+	// machine, or an auditor fetches it.
+	CheckpointDir string
+	Limits        Limits
+	Now           func() time.Time
+	Rand          io.Reader // crypto/rand.Reader in a server
+	Logger        *slog.Logger
+	// Observe is called with each fact in the order of the log, by one goroutine
+	// of Run. When it is slow, facts are skipped for it, and the number logged.
+	Observe func(Fact)
+}
+
+// Log is the trace of one server. Its methods may be called concurrently.
+type Log struct {
+	st store.Store
+	o  Options
+
+	sequencing sync.Mutex // guards tree, stale and signed; held while a batch commits
+	tree       tree
+	stale      bool // the store may be ahead of memory
+	signed     int64
+	signedAt   time.Time
+	historyAt  time.Time
+
+	retaining sync.Mutex // held while bodies are removed or verified
+	retainAt  time.Time  // when Run looks for old facts next
+	at        atomic.Pointer[progress]
+	running   atomic.Bool
+	strangers strangers
+	observed  chan Fact
+	skipped   atomic.Int64
+}
+
+// progress is how far the sequencer and the retention came. It is stored with
+// every batch, so that both go on after a crash exactly where they were.
+type progress struct {
+	Next   uint64 `json:"next"`   // first fact that is in neither tree nor index
+	Oldest uint64 `json:"oldest"` // first fact whose body is kept
+	Bodies int64  `json:"bodies"` // bodies of strangers' facts
+
+	raw []byte // as stored; nil when nothing is stored yet
+}
+
+func (p progress) size() int64 { return int64(p.Next - 1) }
+
+// Open prepares the log in st: it reads where the sequencer stopped, takes the
+// facts that a crash left out, and compares the store with the newest exported
+// checkpoint. A store that is older than the checkpoint, or differs from it, is
+// reported by an alarm in log and trace, and does not stop the server.
+func Open(ctx context.Context, st store.Store, o Options) (*Log, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	l := &Log{st: st, o: o, observed: make(chan Fact, o.Limits.Observed)}
+	l.strangers.open()
+	if err := l.reload(ctx); err != nil {
+		return nil, err
+	}
+	if err := l.catchUp(ctx); err != nil {
+		return nil, err
+	}
+	if err := l.openCheckpoints(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func (o Options) check() error {
+	switch {
+	case o.Now == nil || o.Rand == nil || o.Logger == nil:
+		return errors.New("trace: a clock, a source of chance and a logger are needed")
+	case o.CheckpointDir == "":
+		return errors.New("trace: a folder for checkpoints is needed")
+	case o.Key.Origin() == "" || o.Key.Origin() != o.Origin:
+		return fmt.Errorf("trace: the signing key is for the log %q, not for %q", o.Key.Origin(), o.Origin)
+	}
+	return o.Limits.check()
+}
+
+// Write records facts that accompany no other change: a connection, an attempt.
+// They are ordered at once and synced with the next durable commit or checkpoint.
+func (l *Log) Write(ctx context.Context, facts ...Fact) error {
+	if len(facts) == 0 {
+		return nil
+	}
+	_, err := l.st.Apply(ctx, store.Tx{Facts: EncodeAll(facts...)}, store.Lazy)
+	return err
+}
+
+// Stats is the state of a log in figures.
+type Stats struct {
+	Facts     uint64    `json:"facts"`     // ever committed
+	Sequenced uint64    `json:"sequenced"` // of them in tree and index
+	Oldest    uint64    `json:"oldest"`    // first whose body is kept
+	Strangers int64     `json:"strangers"` // bodies of strangers' facts kept
+	Signed    int64     `json:"signed"`    // size of the newest checkpoint
+	SignedAt  time.Time `json:"signed_at,omitzero"`
+	Skipped   int64     `json:"skipped"` // facts that Observe was too slow for
+}
+
+// Stats returns the state of the log.
+func (l *Log) Stats() Stats {
+	p := l.at.Load()
+	l.sequencing.Lock()
+	defer l.sequencing.Unlock()
+	return Stats{
+		Facts: l.st.FactHead(), Sequenced: p.Next - 1, Oldest: p.Oldest, Strangers: p.Bodies,
+		Signed: l.signed, SignedAt: l.signedAt, Skipped: l.skipped.Load(),
+	}
+}
+
+// reload reads progress and tree from the store. The caller holds sequencing, or
+// is Open.
+func (l *Log) reload(ctx context.Context) error {
+	p := progress{Next: 1, Oldest: 1}
+	raw, err := l.st.Get(ctx, []byte(stateKey))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+	case err != nil:
+		return err
+	default:
+		if err := json.Unmarshal(raw, &p); err != nil || p.Next < 1 || p.Oldest < 1 {
+			return fmt.Errorf("%w: its progress record does not read", ErrBroken)
+		}
+		p.raw = raw
+	}
+	if head := l.st.FactHead(); head < p.Next-1 {
+		return fmt.Errorf("%w: %d facts were indexed, the store has only %d", ErrBroken, p.Next-1, head)
+	}
+	t, err := loadTree(ctx, l.st, p.size())
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	l.tree, l.stale = t, false
+	l.at.Store(&p)
+	return nil
+}
+
+// advance commits tx together with a step of progress, on condition that nobody
+// else made one. The caller holds sequencing.
+func (l *Log) advance(ctx context.Context, tx store.Tx, to progress, d store.Durability) error {
+	from := l.at.Load()
+	raw, err := json.Marshal(to)
+	if err != nil {
+		return err
+	}
+	to.raw = raw
+	tx.Preconditions = append(tx.Preconditions, store.Precondition{Key: []byte(stateKey), Value: from.raw, Absent: from.raw == nil})
+	tx.Mutations = append(tx.Mutations, store.Mutation{Key: []byte(stateKey), Value: raw})
+	if _, err := l.st.Apply(ctx, tx, d); err != nil {
+		// A transaction in doubt may yet commit: look before the next step.
+		l.stale = true
+		return err
+	}
+	l.at.Store(&to)
+	return nil
+}
+
+// fresh makes sure that memory is not behind the store. The caller holds
+// sequencing.
+func (l *Log) fresh(ctx context.Context) error {
+	if !l.stale {
+		return nil
+	}
+	return l.reload(ctx)
+}

@@ -1,0 +1,141 @@
+package trace
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+)
+
+// matcher decides whether a fact is found by a term.
+type matcher struct {
+	term    indexTerm
+	network netip.Prefix // for clients
+	conn    bool         // connections have two terms
+	session indexTerm
+}
+
+func newMatcher(t Term) (matcher, error) {
+	m := matcher{}
+	switch t.Field {
+	case FieldQueue:
+		id, err := mail.ParseID(strings.TrimSpace(t.Text))
+		if err != nil {
+			return m, err
+		}
+		m.term = textTerm(indexQueue, id.String())
+	case FieldMessageID:
+		m.term = textTerm(indexMessage, normalMessageID(t.Text))
+	case FieldAddress:
+		// The reader may write a domain in its own script; facts do not.
+		s := strings.Trim(strings.TrimSpace(t.Text), "<>")
+		if a, err := mail.ParseAddress(s, mail.UTF8); err == nil {
+			s = a.Key()
+		}
+		m.term = textTerm(indexAddress, normalAddress(s))
+	case FieldPeer:
+		p, err := parseNetwork(t.Text)
+		if err != nil {
+			return m, err
+		}
+		m.network = p
+	case FieldConn:
+		s := clean(strings.TrimSpace(t.Text), maxName)
+		m.conn, m.term, m.session = true, textTerm(indexConn, s), textTerm(indexSession, s)
+	default:
+		return m, fmt.Errorf("trace: no field %q", t.Field)
+	}
+	return m, nil
+}
+
+// matches asks for the same terms that the index is made of.
+func (m matcher) matches(f *Fact, terms []indexTerm) bool {
+	for _, t := range terms {
+		switch {
+		case m.network.IsValid():
+			if t.field == indexPeer && m.network.Contains(netip.AddrFrom16(t.key).Unmap()) {
+				return true
+			}
+		case t == m.term || m.conn && t == m.session:
+			return true
+		}
+	}
+	return m.network.IsValid() && f.Network.IsValid() && m.network.Overlaps(f.Network)
+}
+
+// keyRange is the index entries of a term, or of a network.
+type keyRange struct {
+	from, to  []byte
+	strangers bool
+	wide      bool // not in the order of the log
+}
+
+// ranges returns where in the index the term's entries are.
+func (m matcher) ranges(before uint64) []keyRange {
+	if m.network.IsValid() {
+		return m.peerRanges()
+	}
+	terms := []indexTerm{m.term}
+	if m.conn {
+		terms = append(terms, m.session)
+	}
+	var list []keyRange
+	for _, t := range terms {
+		prefix := appendTermPrefix(nil, t, false)
+		to := binary.BigEndian.AppendUint64(prefix[:len(prefix):len(prefix)], before)
+		list = append(list, keyRange{from: prefix, to: to})
+		prefix = appendTermPrefix(nil, t, true)
+		list = append(list, keyRange{from: prefix, to: store.PrefixEnd(prefix), strangers: true})
+	}
+	return list
+}
+
+func (m matcher) peerRanges() []keyRange {
+	first, last := address16(m.network.Addr()), lastAddress(m.network)
+	wide := first != last
+	list := []keyRange{peerRange(first, last, false, wide), peerRange(first, last, true, wide)}
+	// Strangers are also found under the first address of their network.
+	if base := address16(networkOf(m.network.Addr()).Addr()); base != first {
+		list = append(list, peerRange(base, base, true, false))
+	}
+	return list
+}
+
+func peerRange(first, last [16]byte, strangers, wide bool) keyRange {
+	from := appendTermPrefix(nil, indexTerm{field: indexPeer, n: 16, key: first}, strangers)
+	to := appendTermPrefix(nil, indexTerm{field: indexPeer, n: 16, key: last}, strangers)
+	return keyRange{from: from, to: store.PrefixEnd(to), strangers: strangers, wide: wide}
+}
+
+// lastAddress is the greatest address of a network.
+func lastAddress(p netip.Prefix) [16]byte {
+	b := address16(p.Addr())
+	bits := p.Bits()
+	if p.Addr().Is4() {
+		bits += 96
+	}
+	for i := bits; i < 128; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	return b
+}
+
+// parseNetwork reads an address or a network.
+func parseNetwork(s string) (netip.Prefix, error) {
+	s = strings.TrimSpace(s)
+	if p, err := netip.ParsePrefix(s); err == nil {
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		return p.Masked(), nil
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("trace: %s is no IP address or network", mail.Printable(s, maxName))
+	}
+	a = plainAddr(a)
+	return netip.PrefixFrom(a, a.BitLen()), nil
+}

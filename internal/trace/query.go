@@ -1,0 +1,400 @@
+package trace
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+)
+
+// ErrNoTerm means that a query names nothing to look for.
+var ErrNoTerm = errors.New("trace: nothing to look for")
+
+// Term is one thing to look for.
+type Term struct {
+	Field Field  `json:"field"`
+	Text  string `json:"text"`
+}
+
+// Query asks for the story of whatever a term finds. ParseQuery makes one.
+type Query struct {
+	// Terms are tried in order; the first that finds anything is answered.
+	Terms []Term `json:"terms"`
+	// From and To bound the time of the hits, half open; zero is no bound.
+	From time.Time `json:"from,omitzero"`
+	To   time.Time `json:"to,omitzero"`
+	// Before asks for hits that are older than this sequence number: Answer.Older
+	// of the page before. Zero begins with the newest.
+	Before uint64 `json:"before,omitempty"`
+	// Limit is how many entries are wanted; zero, or too many, is Limits.Entries.
+	Limit int `json:"limit,omitempty"`
+	// Exact leaves out what only shares a message or a session with a hit.
+	Exact bool `json:"exact,omitempty"`
+}
+
+// Entry is a fact with its place in the log.
+type Entry struct {
+	Seq  uint64 `json:"seq"`            // sequence number; the record in the tree is Seq-1
+	Part int    `json:"part,omitempty"` // 1, 2, …: of a bundle of strangers' facts
+	Fact Fact   `json:"fact"`
+
+	bundle mail.ID
+}
+
+// Answer is what a query found, in the order of the log.
+type Answer struct {
+	Matched Term    `json:"matched,omitzero"` // the term that was answered
+	Entries []Entry `json:"entries"`
+	Older   uint64  `json:"older,omitempty"` // Query.Before for the next page; 0: this was all
+	// Partial means that the term has more index entries than one query reads,
+	// in no order of time: a narrower network finds the rest.
+	Partial bool `json:"partial,omitempty"`
+}
+
+// Query answers from index and log. It reads bounded amounts, newest first, and
+// adds to each hit all facts of the same message, of notifications about it, and
+// of the session in which it came. Facts of this very moment are included.
+func (l *Log) Query(ctx context.Context, q Query) (Answer, error) {
+	if len(q.Terms) == 0 {
+		return Answer{}, ErrNoTerm
+	}
+	if err := l.Flush(ctx); err != nil {
+		// What strangers did in the last seconds will be found when the store
+		// takes writes again; what is in the log is found now.
+		l.o.Logger.WarnContext(ctx, "answering without the newest facts of strangers", "error", err)
+	}
+	s, err := l.newSearch(ctx, q)
+	if err != nil {
+		return Answer{}, err
+	}
+	for _, t := range q.Terms {
+		a, err := s.answer(t)
+		if err != nil || len(a.Entries) > 0 {
+			return a, err
+		}
+	}
+	return Answer{}, nil
+}
+
+// search is one query at work.
+type search struct {
+	ctx  context.Context
+	log  *Log
+	q    Query
+	tail tail
+
+	seen    map[place]bool
+	stories map[indexTerm]bool
+	found   []Entry
+}
+
+func (l *Log) newSearch(ctx context.Context, q Query) (*search, error) {
+	if q.Limit <= 0 || q.Limit > l.o.Limits.Entries {
+		q.Limit = l.o.Limits.Entries
+	}
+	if q.Before == 0 {
+		q.Before = ^uint64(0)
+	}
+	// The tail is read before the index, so that what the sequencer moves from
+	// the one to the other meanwhile is seen twice rather than not at all.
+	t, err := l.readTail(ctx)
+	return &search{ctx: ctx, log: l, q: q, tail: t, seen: map[place]bool{}, stories: map[indexTerm]bool{}}, err
+}
+
+// answer follows the hits of one term, newest first, until the answer is full.
+func (s *search) answer(t Term) (Answer, error) {
+	m, err := newMatcher(t)
+	if err != nil {
+		return Answer{}, err
+	}
+	h, err := s.hits(m)
+	if err != nil {
+		return Answer{}, err
+	}
+	a := Answer{Matched: t, Older: h.floor, Partial: h.partial}
+	for i, e := range h.entries {
+		if len(s.found) >= s.q.Limit && e.Seq != h.entries[i-1].Seq {
+			a.Older = h.entries[i-1].Seq
+			break
+		}
+		s.keep(e)
+		if !s.q.Exact {
+			if err := s.story(e.Fact, true); err != nil {
+				return Answer{}, err
+			}
+		}
+	}
+	slices.SortFunc(s.found, func(x, y Entry) int {
+		return cmp.Or(cmp.Compare(x.Seq, y.Seq), cmp.Compare(x.Part, y.Part))
+	})
+	a.Entries = s.found
+	return a, nil
+}
+
+func (s *search) keep(e Entry) {
+	if p := e.place(); !s.seen[p] {
+		s.seen[p] = true
+		s.found = append(s.found, e)
+	}
+}
+
+func (e Entry) place() place {
+	if e.Part == 0 {
+		return place{seq: e.Seq}
+	}
+	return place{seq: e.Seq, bundle: e.bundle, part: uint16(e.Part - 1)}
+}
+
+// hits are the facts that a term itself finds, newest first.
+type hits struct {
+	entries []Entry
+	floor   uint64 // what is older was not looked at; 0: everything was
+	partial bool
+}
+
+func (s *search) hits(m matcher) (h hits, err error) {
+	places, h, err := s.places(m)
+	if err != nil {
+		return h, err
+	}
+	known := map[place]bool{}
+	for _, t := range s.tail.facts {
+		if s.wanted(t.Entry) && m.matches(&t.Fact, t.terms) {
+			h.entries = append(h.entries, t.Entry)
+			known[t.place()] = true
+		}
+	}
+	for _, p := range places {
+		if known[p] {
+			continue
+		}
+		known[p] = true
+		e, ok, err := s.load(p)
+		if err != nil {
+			return h, err
+		}
+		// The index only narrows down: the fact itself decides.
+		if ok && s.wanted(e) && m.matches(&e.Fact, appendTerms(nil, &e.Fact)) {
+			h.entries = append(h.entries, e)
+		}
+	}
+	slices.SortStableFunc(h.entries, func(x, y Entry) int { return cmp.Compare(y.Seq, x.Seq) })
+	return h, nil
+}
+
+// places reads the index for a term: the newest places, and where it stopped.
+func (s *search) places(m matcher) (places []place, h hits, err error) {
+	cut := false
+	for _, r := range m.ranges(s.q.Before) {
+		more, full, err := s.scan(r)
+		if err != nil {
+			return nil, h, err
+		}
+		places = append(places, more...)
+		cut, h.partial = cut || full, h.partial || full && r.wide
+	}
+	slices.SortFunc(places, func(x, y place) int {
+		return cmp.Or(cmp.Compare(y.seq, x.seq), cmp.Compare(y.part, x.part))
+	})
+	if most := s.log.o.Limits.Hits; len(places) > most {
+		places, cut = places[:most], true
+	}
+	if cut && len(places) > 0 {
+		h.floor = places[len(places)-1].seq
+		// Parts of one bundle share a number. When the cut went through a bundle,
+		// the next page has it whole, unless this page is nothing else.
+		if whole := slices.IndexFunc(places, func(p place) bool { return p.seq == h.floor }); whole > 0 && places[len(places)-1].inBundle() {
+			places = places[:whole]
+			h.floor++
+		}
+	}
+	return places, h, nil
+}
+
+// wanted applies the bounds of the query.
+func (s *search) wanted(e Entry) bool {
+	last := e.Fact.At
+	if e.Fact.summed() {
+		last = e.Fact.Until
+	}
+	return e.Seq < s.q.Before &&
+		(s.q.From.IsZero() || !last.Before(s.q.From)) && (s.q.To.IsZero() || e.Fact.At.Before(s.q.To))
+}
+
+// scan reads index entries, newest first. A network's entries are in the order
+// of addresses, so all of them are read, up to a bound.
+func (s *search) scan(r keyRange) (places []place, cut bool, err error) {
+	scanned, lim := 0, s.log.o.Limits
+	rng := store.Range{From: r.from, To: r.to, Reverse: true}
+	err = s.log.st.Scan(s.ctx, rng, func(key, value []byte) (bool, error) {
+		if cut = scanned >= lim.Scanned || !r.wide && len(places) >= lim.Hits; cut {
+			return false, nil
+		}
+		scanned++
+		if p, ok := parsePlace(key, value, r.strangers); ok && p.seq < s.q.Before {
+			places = append(places, p)
+		}
+		return true, nil
+	})
+	return places, cut, err
+}
+
+// load reads one fact. It may be gone: retention removes the index first, but a
+// reader may have been faster.
+func (s *search) load(p place) (e Entry, ok bool, err error) {
+	if p.inBundle() {
+		raw, err := s.log.st.Get(s.ctx, bodyKey(p.bundle, p.part))
+		if errors.Is(err, store.ErrNotFound) {
+			return Entry{}, false, nil
+		}
+		if err != nil {
+			return Entry{}, false, err
+		}
+		f, err := Decode(raw)
+		return Entry{Seq: p.seq, Part: int(p.part) + 1, Fact: f, bundle: p.bundle}, err == nil, nil
+	}
+	err = s.log.st.Facts(s.ctx, p.seq, p.seq+1, func(seq uint64, raw []byte) (bool, error) {
+		f, err := Decode(raw)
+		e, ok = Entry{Seq: seq, Fact: f}, err == nil
+		return false, nil
+	})
+	return e, ok, err
+}
+
+// story adds everything that shares a message or a session with a fact; further
+// follows what is found so once more: from an outcome to its message, from there
+// to the session in which it came.
+func (s *search) story(f Fact, further bool) error {
+	for _, id := range [...]mail.ID{f.Queue, f.About} {
+		if !id.IsZero() {
+			if err := s.chapter(textTerm(indexQueue, id.String()), further); err != nil {
+				return err
+			}
+		}
+	}
+	// What stands for several of strangers names sessions only as samples.
+	if f.Conn != "" && !f.summed() {
+		return s.chapter(textTerm(indexSession, f.Conn), false)
+	}
+	return nil
+}
+
+// chapter adds the facts of one message, or those of one session that belong to
+// no message, once.
+func (s *search) chapter(t indexTerm, further bool) error {
+	if s.stories[t] || len(s.found) >= s.log.o.Limits.Entries {
+		return nil
+	}
+	s.stories[t] = true
+	entries, err := s.chapterEntries(t)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		s.keep(e)
+		if further {
+			if err := s.story(e.Fact, !e.Fact.About.IsZero()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *search) chapterEntries(t indexTerm) ([]Entry, error) {
+	list := s.tail.find(t)
+	prefix := appendTermPrefix(nil, t, false)
+	rng := store.Prefix(prefix)
+	rng.Limit = s.log.o.Limits.Story
+	var places []place
+	err := s.log.st.Scan(s.ctx, rng, func(key, value []byte) (bool, error) {
+		if p, ok := parsePlace(key, value, false); ok && !s.seen[p] {
+			places = append(places, p)
+		}
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range places {
+		e, ok, err := s.load(p)
+		if err != nil {
+			return nil, err
+		}
+		if ok && slices.Contains(appendTerms(nil, &e.Fact), t) {
+			list = append(list, e)
+		}
+	}
+	return list, nil
+}
+
+// tail is what the sequencer has not taken yet.
+type tail struct {
+	facts []tailFact
+	index map[indexTerm][]int
+}
+
+type tailFact struct {
+	Entry
+	terms []indexTerm
+}
+
+func (t *tail) add(e Entry) {
+	f := tailFact{Entry: e, terms: appendTerms(nil, &e.Fact)}
+	for _, term := range f.terms {
+		t.index[term] = append(t.index[term], len(t.facts))
+	}
+	t.facts = append(t.facts, f)
+}
+
+// find returns the facts of a term, but none of strangers.
+func (t *tail) find(term indexTerm) []Entry {
+	var list []Entry
+	for _, i := range t.index[term] {
+		if !t.facts[i].place().inBundle() {
+			list = append(list, t.facts[i].Entry)
+		}
+	}
+	return list
+}
+
+// readTail reads the facts that are not indexed yet, the newest if there are too
+// many, with the bodies of strangers' facts. What does not decode is left to the
+// sequencer to report.
+func (l *Log) readTail(ctx context.Context) (tail, error) {
+	t := tail{index: map[indexTerm][]int{}}
+	next, end := l.at.Load().Next, l.st.FactHead()+1
+	if most := uint64(l.o.Limits.Tail); end > next+most {
+		next = end - most
+	}
+	var stubs []Entry
+	err := l.st.Facts(ctx, next, end, func(seq uint64, raw []byte) (bool, error) {
+		if f, err := Decode(raw); err == nil {
+			e := Entry{Seq: seq, Fact: f}
+			t.add(e)
+			if f.Kind == KindRefusals {
+				stubs = append(stubs, e)
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return t, err
+	}
+	for _, stub := range stubs {
+		err := l.scanBundle(ctx, stub.Fact.Bundle, func(part uint16, raw []byte) error {
+			if f, err := Decode(raw); err == nil {
+				t.add(Entry{Seq: stub.Seq, Part: int(part) + 1, Fact: f, bundle: stub.Fact.Bundle})
+			}
+			return nil
+		})
+		if err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}

@@ -1,0 +1,175 @@
+package trace
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+)
+
+// Evidence of KindRetention, which Verify reads back.
+const (
+	evidenceBefore   = "facts before"
+	evidenceUpBundle = "strangers' bundles up to"
+)
+
+func (l *Log) retainWhenDue(ctx context.Context, now time.Time) error {
+	if now.Before(l.retainAt) {
+		return nil
+	}
+	if err := l.Retain(ctx); err != nil {
+		return err
+	}
+	l.retainAt = now.Add(l.o.Limits.RetainEvery)
+	return nil
+}
+
+// Retain forgets the bodies of facts that are older or more than the limits
+// admit, with their index. Hashes stay in the tree, and what was forgotten is a
+// fact. While Verify runs it does nothing.
+func (l *Log) Retain(ctx context.Context) error {
+	if !l.retaining.TryLock() {
+		return nil
+	}
+	defer l.retaining.Unlock()
+	if err := l.retainFacts(ctx); err != nil {
+		return err
+	}
+	return l.retainStrangers(ctx)
+}
+
+// retainFacts moves the oldest kept fact forward in batches. The index and the
+// new mark commit first; the bodies go afterwards, and are asked for again at
+// the next look, should that fail.
+func (l *Log) retainFacts(ctx context.Context) error {
+	for {
+		n, err := l.forgetFacts(ctx)
+		if err != nil {
+			return err
+		}
+		if before := l.at.Load().Oldest; before > 1 {
+			if err := l.st.DeleteFacts(ctx, before); err != nil {
+				return err
+			}
+		}
+		if n == 0 {
+			return nil
+		}
+	}
+}
+
+func (l *Log) forgetFacts(ctx context.Context) (n int, err error) {
+	l.sequencing.Lock()
+	defer l.sequencing.Unlock()
+	if err := l.fresh(ctx); err != nil {
+		return 0, err
+	}
+	to := *l.at.Load()
+	limit := l.o.Now().Add(-l.o.Limits.Keep)
+	var tx store.Tx
+	from := to.Oldest
+	err = l.st.Facts(ctx, from, to.Next, func(seq uint64, raw []byte) (bool, error) {
+		f, err := Decode(raw)
+		if err != nil {
+			// It has no age: it goes with the next one that has.
+			return true, nil
+		}
+		if to.Next-seq <= l.o.Limits.KeepFacts && !f.At.Before(limit) {
+			return false, nil
+		}
+		forgetIndex(&tx, &f, place{seq: seq})
+		to.Oldest = seq + 1
+		return len(tx.Mutations) < fullBatch, nil
+	})
+	n = int(to.Oldest - from)
+	if err != nil || n == 0 {
+		return n, err
+	}
+	tx.Facts = [][]byte{Fact{
+		At: l.o.Now(), Kind: KindRetention, Rule: RuleRetention, Count: n,
+		Evidence: []Pair{{evidenceBefore, strconv.FormatUint(to.Oldest, 10)}},
+	}.Encode()}
+	return n, l.advance(ctx, tx, to, store.Lazy)
+}
+
+// retainStrangers forgets strangers' bodies, which have an age and a number of
+// their own.
+func (l *Log) retainStrangers(ctx context.Context) error {
+	for {
+		n, err := l.forgetStrangers(ctx)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
+func (l *Log) forgetStrangers(ctx context.Context) (n int, err error) {
+	l.sequencing.Lock()
+	defer l.sequencing.Unlock()
+	if err := l.fresh(ctx); err != nil {
+		return 0, err
+	}
+	to := *l.at.Load()
+	limit := l.o.Now().Add(-l.o.Limits.StrangersKeep)
+	var tx store.Tx
+	var last mail.ID
+	err = l.st.Scan(ctx, store.Prefix([]byte(bodyPrefix)), func(key, raw []byte) (bool, error) {
+		bundle, part, ok := parseBodyKey(key)
+		if ok && to.Bodies-int64(n) <= l.o.Limits.StrangersFacts && !bundle.Time().Before(limit) {
+			return false, nil
+		}
+		if f, err := Decode(raw); ok && err == nil {
+			forgetIndex(&tx, &f, place{bundle: bundle, part: part})
+		}
+		tx.Mutations = append(tx.Mutations, store.Mutation{Key: bytes.Clone(key), Delete: true})
+		last = bundle
+		n++
+		return len(tx.Mutations) < fullBatch, nil
+	})
+	if err != nil || n == 0 {
+		return n, err
+	}
+	to.Bodies = max(0, to.Bodies-int64(n))
+	tx.Facts = [][]byte{Fact{
+		At: l.o.Now(), Kind: KindRetention, Rule: RuleRetention, Count: n,
+		Evidence: []Pair{{evidenceUpBundle, last.String()}},
+	}.Encode()}
+	return n, l.advance(ctx, tx, to, store.Lazy)
+}
+
+func forgetIndex(tx *store.Tx, f *Fact, p place) {
+	for _, t := range appendTerms(nil, f) {
+		tx.Mutations = append(tx.Mutations, store.Mutation{Key: indexKey(nil, t, p), Delete: true})
+	}
+}
+
+// forgotten is what retention facts say was removed.
+type forgotten struct {
+	before uint64  // facts
+	bundle mail.ID // strangers' bundles up to and with this one
+}
+
+// note takes in one retention fact.
+func (g *forgotten) note(f Fact) error {
+	if s, ok := f.Find(evidenceBefore); ok {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			return fmt.Errorf("trace: a retention fact names no number: %w", err)
+		}
+		g.before = max(g.before, n)
+	}
+	if s, ok := f.Find(evidenceUpBundle); ok {
+		id, err := mail.ParseID(s)
+		if err != nil {
+			return err
+		}
+		if bytes.Compare(id.Bytes(), g.bundle.Bytes()) > 0 {
+			g.bundle = id
+		}
+	}
+	return nil
+}

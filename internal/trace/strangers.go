@@ -1,0 +1,336 @@
+package trace
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+)
+
+// A bundle has at most so many bodies and octets, so that it fits into one
+// transaction, and its index into another.
+const (
+	maxBundleBodies = 128
+	maxBundleOctets = 1 << 20
+)
+
+// Networks that count as one stranger.
+const (
+	strangerBits4 = 24
+	strangerBits6 = 64
+)
+
+// strangers sums up facts about those whom nobody knows, in bounded memory.
+type strangers struct {
+	mu     sync.Mutex
+	groups map[groupKey]*group
+	opened time.Time     // when the first of groups came
+	quiet  time.Time     // when groups was last written
+	window time.Duration // how long groups waits, from opened
+	wake   chan struct{}
+}
+
+type groupKey struct {
+	kind    Kind
+	network netip.Prefix
+	rule    string
+}
+
+// group sums up the facts of one kind and rule that came from one network.
+type group struct {
+	first Fact // whose reply, door and text stand for all
+	until time.Time
+	count int
+
+	senders, recipients, peers, conns, hellos []string
+}
+
+func (s *strangers) open() {
+	s.groups = map[groupKey]*group{}
+	s.wake = make(chan struct{}, 1)
+}
+
+// due returns when the groups are to be written; ok is false when there are none.
+func (s *strangers) due() (t time.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.opened.Add(s.window), len(s.groups) > 0
+}
+
+// Stranger records a fact about somebody whom nobody knows: a refusal, a failed
+// sign-in, a connection that brought no mail. Facts of one kind and rule from
+// one network (a /24 or a /64) become one fact with their Count and samples;
+// memory and disk stay bounded whatever strangers do, at the price that a flood
+// loses detail. Rule must come from the program, never from a peer.
+//
+// Stranger does not wait and cannot fail. A query sees the fact at once; the
+// store has it after Limits.FlushFirst to FlushLast.
+func (l *Log) Stranger(f Fact) {
+	s := &l.strangers
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.groups) == 0 {
+		s.begin(l.o.Now(), l.o.Limits)
+	}
+	s.group(f, l.o.Limits.Groups).add(f, l.o.Limits.Samples)
+}
+
+// begin opens a window: the first after a quiet time is short, so that a single
+// refusal is seen soon; under steady fire each is twice as long as the last.
+func (s *strangers) begin(now time.Time, lim Limits) {
+	s.opened = now
+	if now.Sub(s.quiet) > s.window {
+		s.window = lim.FlushFirst
+	} else {
+		s.window = min(2*s.window, lim.FlushLast)
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// group finds the group of f, or makes one. When there are too many, one group
+// for each kind takes the rest.
+func (s *strangers) group(f Fact, most int) *group {
+	key := groupKey{kind: Kind(clean(string(f.Kind), maxWord)), rule: clean(f.Rule, maxWord), network: networkOf(f.Peer)}
+	if g, ok := s.groups[key]; ok {
+		return g
+	}
+	if len(s.groups) >= most {
+		key = groupKey{kind: overflowKind(f.Kind), rule: RuleOverflow}
+		if g, ok := s.groups[key]; ok {
+			return g
+		}
+		f = Fact{At: f.At}
+	}
+	g := &group{first: Fact{
+		At: f.At, Kind: key.kind, Rule: key.rule, Network: key.network,
+		Door: clean(f.Door, maxWord), Reply: mail.Reply{Code: f.Reply.Code, Enhanced: f.Reply.Enhanced, Text: cleanLines(f.Reply.Text)},
+		Text: clean(f.Text, maxReply),
+	}}
+	s.groups[key] = g
+	return g
+}
+
+// overflowKind keeps the number of overflow groups fixed.
+func overflowKind(k Kind) Kind {
+	switch k {
+	case KindConnect, KindDisconnect, KindAuth:
+		return k
+	}
+	return KindRefuse
+}
+
+// networkOf is the network that counts as one stranger; zero without a client.
+func networkOf(a netip.Addr) netip.Prefix {
+	a = plainAddr(a)
+	bits := strangerBits6
+	if a.Is4() {
+		bits = strangerBits4
+	}
+	return netip.PrefixFrom(a, bits).Masked()
+}
+
+func (g *group) add(f Fact, samples int) {
+	g.count += max(f.Count, 1)
+	if f.At.Before(g.first.At) {
+		g.first.At = f.At
+	}
+	for _, t := range []time.Time{f.At, f.Until} {
+		if t.After(g.until) {
+			g.until = t
+		}
+	}
+	if f.Peer.IsValid() && len(g.peers) < samples {
+		sample(&g.peers, plainAddr(f.Peer).String(), maxName, samples)
+	}
+	sample(&g.senders, f.Sender, maxAddress, samples)
+	sample(&g.recipients, f.Recipient, maxAddress, samples)
+	for _, r := range f.Recipients {
+		sample(&g.recipients, r, maxAddress, samples)
+	}
+	sample(&g.conns, f.Conn, maxName, samples)
+	sample(&g.hellos, f.Hello, maxName, samples)
+}
+
+// sample remembers a text that it does not have yet. The text is copied: it may
+// be a small part of a large buffer.
+func sample(list *[]string, s string, max, most int) {
+	if s == "" || len(*list) >= most {
+		return
+	}
+	if s = clean(s, max); !slices.Contains(*list, s) {
+		*list = append(*list, strings.Clone(s))
+	}
+}
+
+// absorb takes in another group of the same key.
+func (g *group) absorb(o *group, samples int) {
+	f := o.fact()
+	f.Peer, f.Evidence = netip.Addr{}, nil
+	g.add(f, samples)
+	for _, p := range []struct{ to, from *[]string }{
+		{&g.senders, &o.senders}, {&g.peers, &o.peers}, {&g.conns, &o.conns}, {&g.hellos, &o.hellos},
+	} {
+		for _, s := range *p.from {
+			sample(p.to, s, maxAddress, samples)
+		}
+	}
+}
+
+// fact is the body that is stored for the group. What was the same in all stands
+// in its field; several different ones are evidence.
+func (g *group) fact() Fact {
+	f := g.first
+	f.Count, f.Until = g.count, g.until
+	if len(g.recipients) == 1 {
+		f.Recipient = g.recipients[0]
+	} else {
+		f.Recipients = g.recipients
+	}
+	if len(g.peers) == 1 {
+		f.Peer, _ = netip.ParseAddr(g.peers[0])
+	} else {
+		f.addEvidence(evidencePeer, g.peers)
+	}
+	f.several(&f.Sender, evidenceSender, g.senders)
+	f.several(&f.Conn, evidenceConn, g.conns)
+	f.several(&f.Hello, evidenceHello, g.hellos)
+	return f
+}
+
+// several puts a single value into its field, and more into the evidence.
+func (f *Fact) several(field *string, name string, values []string) {
+	if len(values) == 1 {
+		*field = values[0]
+		return
+	}
+	f.addEvidence(name, values)
+}
+
+func (f *Fact) addEvidence(name string, values []string) {
+	for _, v := range values {
+		f.Evidence = append(f.Evidence, Pair{name, v})
+	}
+}
+
+// Flush writes what Stranger has summed up. When the store refuses, it stays in
+// memory for the next time.
+func (l *Log) Flush(ctx context.Context) error {
+	taken := l.strangers.take(l.o.Now())
+	for len(taken) > 0 {
+		n, err := l.writeBundle(ctx, taken)
+		// In doubt, the bundle is ordered and will be written with the next.
+		if err != nil && !errors.Is(err, store.ErrInDoubt) {
+			l.strangers.giveBack(taken, l.o.Limits)
+			return err
+		}
+		taken = taken[n:]
+		if err != nil {
+			l.strangers.giveBack(taken, l.o.Limits)
+			return err
+		}
+	}
+	return nil
+}
+
+// take empties the memory, oldest group first.
+func (s *strangers) take(now time.Time) []*group {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.groups) == 0 {
+		return nil
+	}
+	var list []*group
+	for _, g := range s.groups {
+		list = append(list, g)
+	}
+	slices.SortFunc(list, func(a, b *group) int { return a.first.At.Compare(b.first.At) })
+	s.groups = map[groupKey]*group{}
+	s.quiet = now
+	return list
+}
+
+func (s *strangers) giveBack(list []*group, lim Limits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range list {
+		key := groupKey{kind: g.first.Kind, rule: g.first.Rule, network: g.first.Network}
+		switch have, ok := s.groups[key]; {
+		case ok:
+			have.absorb(g, lim.Samples)
+		case len(s.groups) < lim.Groups:
+			s.groups[key] = g
+		default:
+			f := g.fact()
+			s.group(f, lim.Groups).absorb(g, lim.Samples)
+		}
+	}
+}
+
+// writeBundle stores the bodies of the first groups, and the fact that stands
+// for them in the tree, in one transaction. It returns how many groups it took.
+func (l *Log) writeBundle(ctx context.Context, list []*group) (int, error) {
+	now := l.o.Now()
+	id, err := mail.NewID(now, l.o.Rand)
+	if err != nil {
+		return 0, err
+	}
+	var tx store.Tx
+	stub := Fact{At: now, Kind: KindRefusals, Bundle: id}
+	sum, octets, n := newBundleHash(), 0, 0
+	for _, g := range list[:min(len(list), maxBundleBodies)] {
+		body := g.fact().Encode()
+		if octets += len(body); octets > maxBundleOctets && n > 0 {
+			break
+		}
+		sum.add(uint16(n), body)
+		tx.Mutations = append(tx.Mutations, store.Mutation{Key: bodyKey(id, uint16(n)), Value: body})
+		stub.Count += g.count
+		n++
+	}
+	stub.Digest = sum.digest()
+	tx.Facts = [][]byte{stub.Encode()}
+	_, err = l.st.Apply(ctx, tx, store.Lazy)
+	return n, err
+}
+
+// bundleHash is the hash over the bodies of a bundle: SHA-256 of the SHA-256 of
+// each with its number.
+type bundleHash struct{ parts []byte }
+
+func newBundleHash() *bundleHash { return &bundleHash{} }
+
+func (h *bundleHash) add(part uint16, body []byte) {
+	h.parts = binary.BigEndian.AppendUint16(h.parts, part)
+	sum := sha256.Sum256(body)
+	h.parts = append(h.parts, sum[:]...)
+}
+
+func (h *bundleHash) digest() string {
+	sum := sha256.Sum256(h.parts)
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// scanBundle calls fn with each body of a bundle that is still kept.
+func (l *Log) scanBundle(ctx context.Context, bundle mail.ID, fn func(part uint16, body []byte) error) error {
+	prefix := append([]byte(bodyPrefix), bundle.Bytes()...)
+	return l.st.Scan(ctx, store.Prefix(prefix), func(key, value []byte) (bool, error) {
+		if _, part, ok := parseBodyKey(key); ok {
+			return true, fn(part, value)
+		}
+		return true, nil
+	})
+}
+
+func seqValue(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
