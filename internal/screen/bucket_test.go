@@ -1,0 +1,100 @@
+package screen
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func at(d time.Duration) time.Time {
+	return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).Add(d)
+}
+
+func TestABucketIsEmptiedAndFillsAgain(t *testing.T) {
+	r := Rate{Burst: 2, Every: time.Minute}
+	var b Bucket
+	for _, step := range []struct {
+		at   time.Duration
+		want bool
+	}{
+		{0, true}, {0, true}, {0, false}, {59 * time.Second, false}, {time.Minute, true}, {time.Minute, false},
+		{3 * time.Minute, true}, {3 * time.Minute, true}, {3 * time.Minute, false},
+		{100 * time.Hour, true}, {100 * time.Hour, true}, {100 * time.Hour, false},
+	} {
+		next, ok := b.Take(r, at(step.at))
+		if ok != step.want {
+			t.Fatalf("Take at %v = %v", step.at, ok)
+		}
+		if !ok && next != b {
+			t.Fatalf("a refused Take changed the bucket")
+		}
+		b = next
+	}
+	if wait := b.Wait(r, at(100*time.Hour)); wait != time.Minute {
+		t.Errorf("Wait = %v", wait)
+	}
+	if b = b.GiveBack(r, at(100*time.Hour)); b.Wait(r, at(100*time.Hour)) != 0 {
+		t.Error("what was given back is not there")
+	}
+}
+
+func TestRatesThatGiveNothing(t *testing.T) {
+	for _, r := range []Rate{{}, {Burst: 1}, {Every: 1}, {Burst: -1, Every: 1}, {Burst: 1, Every: -1}, {Burst: math.MaxInt, Every: math.MaxInt64},
+		AtMost(0, time.Hour), AtMost(-1, time.Hour), AtMost(1, 0)} {
+		if _, ok := (Bucket{}).Take(r, at(0)); ok {
+			t.Errorf("%+v gave one", r)
+		}
+		if (Bucket{}).Wait(r, at(0)) != forever {
+			t.Errorf("%+v will give one some day", r)
+		}
+	}
+}
+
+// A clock set back by a year must not lock anybody out for a year.
+func TestAClockSetBack(t *testing.T) {
+	r := Rate{Burst: 2, Every: time.Minute}
+	b, _ := Bucket{}.Take(r, at(365*24*time.Hour))
+	if wait := b.Wait(r, at(0)); wait > time.Minute {
+		t.Errorf("Wait = %v", wait)
+	}
+}
+
+// However the attempts are spread, no window sees more than AtMost says.
+func TestAtMostHoldsInEveryWindow(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.IntRange(1, 40).Draw(t, "n")
+		window := time.Duration(rapid.Int64Range(1, int64(time.Hour)).Draw(t, "window"))
+		r := AtMost(n, window)
+		var b Bucket
+		var taken []time.Duration
+		var now time.Duration
+		for _, gap := range rapid.SliceOfN(rapid.Int64Range(0, int64(window)/3), 1, 300).Draw(t, "gaps") {
+			now += time.Duration(gap)
+			next, ok := b.Take(r, at(now))
+			if !ok {
+				continue
+			}
+			b, taken = next, append(taken, now)
+			if len(taken) > n && now-taken[len(taken)-1-n] <= window {
+				t.Fatalf("%d in %v, at most %d allowed", n+1, now-taken[len(taken)-1-n], n)
+			}
+		}
+	})
+}
+
+func TestAtMostGivesAllItPromises(t *testing.T) {
+	r := AtMost(10, 10*time.Minute)
+	var b Bucket
+	got := 0
+	for s := range 601 {
+		if next, ok := b.Take(r, at(time.Duration(s)*time.Second+time.Millisecond)); ok {
+			b = next
+			got++
+		}
+	}
+	if got != 10 {
+		t.Errorf("%d within 10 minutes, want 10", got)
+	}
+}
