@@ -40,7 +40,7 @@ type LineReader struct {
 	buf     []byte
 	large   *[LargeBufferOctets]byte
 	r, w    int
-	busy    bool // the last read filled the buffer: more is on its way
+	busy    bool  // the last read filled the buffer: more is on its way
 	err     error // came with octets; returned once they are used
 }
 

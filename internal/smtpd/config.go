@@ -1,0 +1,51 @@
+package smtpd
+
+import (
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"time"
+
+	"sallyport/internal/mail"
+)
+
+// Config is what the engine is told about one listener. It is not changed while a
+// server uses it.
+type Config struct {
+	Kind     Kind
+	Hostname mail.Domain // in the greeting and the reply to EHLO
+	// TLS is used for STARTTLS and implicit TLS. Nil: no STARTTLS; required for
+	// KindSubmissions.
+	TLS    *tls.Config
+	Limits Limits
+	Logger *slog.Logger
+	// Now is the clock; the deadlines of sockets follow it.
+	Now func() time.Time
+	// Mechanisms returns the SASL mechanisms to offer. It is asked only under TLS;
+	// plusAvailable says that channel binding is possible. Nil: no AUTH.
+	Mechanisms func(tlsOn bool, plusAvailable bool) []string
+	// Notice is added to the greeting; may be empty.
+	Notice string
+}
+
+var (
+	errKind     = errors.New("smtpd: the listener has no kind")
+	errHostname = errors.New("smtpd: the server has no host name")
+	errNoTLS    = errors.New("smtpd: submissions needs a TLS configuration")
+	errNeeds    = errors.New("smtpd: logger, clock and backend are required")
+)
+
+// check says what is missing: an engine that was told too little must not run.
+func (c Config) check(b Backend) error {
+	switch {
+	case c.Kind != KindMX && c.Kind != KindSubmission && c.Kind != KindSubmissions:
+		return errKind
+	case c.Hostname.IsZero():
+		return errHostname
+	case c.Kind == KindSubmissions && c.TLS == nil:
+		return errNoTLS
+	case c.Logger == nil || c.Now == nil || b == nil:
+		return errNeeds
+	}
+	return c.Limits.check()
+}

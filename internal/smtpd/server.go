@@ -1,0 +1,237 @@
+package smtpd
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/smtpwire"
+)
+
+const (
+	// maxAcceptPause bounds the wait after an error of the listener.
+	maxAcceptPause = time.Second
+	// refusalLogInterval is how often refused connections are logged, together.
+	refusalLogInterval = 10 * time.Second
+	// refusalWriteTimeout bounds the sending of a refusal into an empty socket.
+	refusalWriteTimeout = 100 * time.Millisecond
+)
+
+// server is what the connections of one listener share.
+type server struct {
+	cfg     Config
+	backend Backend
+	buffers smtpwire.Buffers
+
+	commandLimit, authLimit smtpwire.LineLimit
+
+	mu         sync.Mutex
+	open       int
+	networks   map[netip.Prefix]int
+	handshakes int
+	refused    int       // connections, since the last log record
+	logged     time.Time // when that was
+}
+
+func newServer(cfg Config, b Backend) (*server, error) {
+	if err := cfg.check(b); err != nil {
+		return nil, err
+	}
+	s := &server{cfg: cfg, backend: b, networks: map[netip.Prefix]int{}}
+	s.commandLimit = cfg.Limits.commandLine
+	s.authLimit = func([]byte) int { return cfg.Limits.AuthLineOctets }
+	return s, nil
+}
+
+// Serve accepts connections from ln and serves each on one goroutine, until ctx is
+// done. Then it closes ln, answers 421 to every session that waits for a command,
+// lets a message in progress end within Limits.ShutdownGrace, and returns nil when
+// all connections are closed. Before that it returns only the error of an unfit
+// configuration, or of a listener that was closed by others.
+func Serve(ctx context.Context, ln net.Listener, cfg Config, b Backend) error {
+	s, err := newServer(cfg, b)
+	if err != nil {
+		return err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
+	defer stop()
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	wait := time.Duration(0)
+	for {
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+			wait = 0
+			s.admit(ctx, nc, &conns)
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default:
+			// Out of descriptors, say: it passes, and must not become a busy loop.
+			wait = min(max(2*wait, 5*time.Millisecond), maxAcceptPause)
+			cfg.Logger.Warn("accept failed", "kind", cfg.Kind.String(), "err", err)
+			pause(ctx, wait)
+		}
+	}
+}
+
+// ServeConn serves one connection and closes it. An unfit configuration closes it
+// at once, with an error in the log if there is one.
+func ServeConn(ctx context.Context, nc net.Conn, cfg Config, b Backend) {
+	s, err := newServer(cfg, b)
+	if err != nil {
+		if cfg.Logger != nil {
+			cfg.Logger.Error("connection closed", "err", err)
+		}
+		_ = nc.Close()
+		return
+	}
+	s.serve(ctx, nc)
+}
+
+// admit starts a connection, or refuses it when there are too many.
+func (s *server) admit(ctx context.Context, nc net.Conn, conns *sync.WaitGroup) {
+	network := networkOf(addrPort(nc.RemoteAddr()).Addr())
+	if !s.enter(network) {
+		s.turnAway(nc)
+		return
+	}
+	conns.Go(func() {
+		defer s.leave(network)
+		s.serve(ctx, nc)
+	})
+}
+
+// serve runs one connection to its end.
+func (s *server) serve(ctx context.Context, nc net.Conn) {
+	id, err := mail.NewID(s.cfg.Now(), rand.Reader)
+	if err != nil {
+		s.cfg.Logger.Error("no chance for a connection id", "err", err)
+		_ = nc.Close()
+		return
+	}
+	c := s.newConn(nc, id.String())
+	// The session outlives ctx by the grace given to a message in progress.
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		c.interrupt()
+		pause(inner, s.cfg.Limits.ShutdownGrace)
+		cancel()
+		c.abandon()
+	})
+	defer stop()
+	c.run(inner)
+}
+
+func (s *server) newConn(nc net.Conn, id string) *conn {
+	w := &wire{limits: &s.cfg.Limits, now: s.cfg.Now, raw: nc, nc: nc}
+	w.in = smtpwire.NewLineReader(w, &s.buffers)
+	return &conn{wire: w, srv: s, info: Conn{
+		ID: id, Kind: s.cfg.Kind, Started: s.cfg.Now(),
+		Remote: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()),
+	}}
+}
+
+// enter counts a connection in, if the limits have room for it.
+func (s *server) enter(network netip.Prefix) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open >= s.cfg.Limits.Connections {
+		return false
+	}
+	if network.IsValid() {
+		if s.networks[network] >= s.cfg.Limits.ConnectionsPerNetwork {
+			return false
+		}
+		s.networks[network]++
+	}
+	s.open++
+	return true
+}
+
+func (s *server) leave(network netip.Prefix) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open--
+	if s.networks[network]--; s.networks[network] <= 0 {
+		delete(s.networks, network)
+	}
+}
+
+// turnAway refuses a connection before it costs anything. Under implicit TLS a
+// reply in clear would only confuse.
+func (s *server) turnAway(nc net.Conn) {
+	if s.cfg.Kind != KindSubmissions && nc.SetWriteDeadline(s.cfg.Now().Add(refusalWriteTimeout)) == nil {
+		// It fits into the empty buffer of a fresh socket; if not, it is lost.
+		_, _ = nc.Write(smtpwire.AppendReply(nil, mail.R(421, "4.7.0", "too many connections; try again later")))
+	}
+	_ = nc.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused++
+	if now := s.cfg.Now(); now.Sub(s.logged) >= refusalLogInterval {
+		s.cfg.Logger.Warn("connections refused", "kind", s.cfg.Kind.String(), "count", s.refused, "open", s.open)
+		s.refused, s.logged = 0, now
+	}
+}
+
+// beginHandshake takes a place for a TLS handshake and says how long it may last.
+func (s *server) beginHandshake() (time.Duration, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	timeout, ok := s.cfg.Limits.handshake(s.handshakes)
+	if ok {
+		s.handshakes++
+	}
+	return timeout, ok
+}
+
+func (s *server) endHandshake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handshakes--
+}
+
+// handshake says whether one more handshake may begin beside others, and how long
+// it may take.
+func (l *Limits) handshake(others int) (time.Duration, bool) {
+	switch {
+	case others >= l.Handshakes:
+		return 0, false
+	case others >= l.Handshakes/2:
+		return min(l.HandshakeRush, l.HandshakeTimeout), true
+	}
+	return l.HandshakeTimeout, true
+}
+
+// addrPort returns an address without an IPv4-in-IPv6 wrapping; zero if the
+// transport has no such addresses.
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// networkOf returns what counts as one client's network: an IPv4 /24, an IPv6 /64.
+func networkOf(a netip.Addr) netip.Prefix {
+	bits := 64
+	if a.Is4() {
+		bits = 24
+	}
+	p, err := a.WithZone("").Prefix(bits)
+	if err != nil {
+		return netip.Prefix{} // no address: only the total counts
+	}
+	return p
+}
