@@ -218,8 +218,10 @@ func (r *addressReader) unexpected() string {
 		return "it is a group, not an address"
 	case ')':
 		return "a comment ends that did not begin"
-	case '>', '<':
-		return "angle brackets do not match"
+	case '<':
+		return "angle brackets stand where none can"
+	case '>':
+		return "angle brackets end that did not begin"
 	}
 	return "it cannot be read with certainty"
 }

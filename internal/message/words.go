@@ -76,7 +76,25 @@ func decodeWord(s string) (text string, n int, ok bool) {
 	default:
 		return "", 0, false
 	}
+	if len(charset) >= 8 && strings.EqualFold(charset[:8], "iso-2022") {
+		text = dropShifted(text)
+	}
 	return text, len(s) - len(rest), true
+}
+
+// dropShifted leaves out what stands between a shift to a double-octet set and the
+// shift back, where ASCII octets mean other characters. RFC 1468.
+func dropShifted(s string) string {
+	var b strings.Builder
+	for {
+		before, shifted, found := strings.Cut(s, "\x1b$")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		_, s, _ = strings.Cut(shifted, "\x1b(")
+		s = s[min(1, len(s)):] // the letter that names the set
+	}
 }
 
 // decodeQ decodes the "Q" encoding; a broken escape stands for itself. RFC 2047
