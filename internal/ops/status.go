@@ -1,0 +1,63 @@
+package ops
+
+import (
+	"context"
+	"time"
+
+	"sallyport/internal/identity"
+	"sallyport/internal/trace"
+)
+
+// Server is the running server.
+type Server struct {
+	Version string              `json:"version,omitempty"`
+	PID     int                 `json:"pid"`
+	Started time.Time           `json:"started"`
+	Listen  map[string][]string `json:"listen"` // addresses as bound, by door
+}
+
+// Status is the state of everything in figures.
+type Status struct {
+	Hostname string      `json:"hostname"`
+	Domains  []string    `json:"domains"`
+	Server   *Server     `json:"server,omitempty"` // nil: no server runs
+	Accounts int         `json:"accounts"`
+	Frozen   int         `json:"frozen"`
+	Queue    QueueStats  `json:"queue"`
+	Trace    trace.Stats `json:"trace"`
+}
+
+// QueueStats is the queue in figures.
+type QueueStats struct {
+	Messages int   `json:"messages"`
+	Held     int   `json:"held"`
+	Octets   int64 `json:"octets"`
+}
+
+// Status returns the state of everything.
+func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, error) {
+	snapshot, queue := op.o.Directory(), op.o.Queue.Stats()
+	s := Status{
+		Hostname: snapshot.Hostname().ASCII(),
+		Queue:    QueueStats{queue.Entries, queue.Held, queue.Octets},
+		Trace:    op.o.Trace.Stats(),
+	}
+	for _, d := range snapshot.Domains() {
+		s.Domains = append(s.Domains, d.Name.ASCII())
+	}
+	all, err := op.o.Accounts.List(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.Accounts = len(all)
+	for _, a := range all {
+		if a.Standing != identity.StandingActive {
+			s.Frozen++
+		}
+	}
+	if op.o.Server != nil {
+		server := op.o.Server()
+		s.Server = &server
+	}
+	return s, nil
+}
