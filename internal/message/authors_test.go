@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gomail "github.com/emersion/go-message/mail"
 	"github.com/emersion/go-message/textproto"
@@ -61,7 +62,7 @@ func TestAuthorsOfRealClients(t *testing.T) {
 			t.Errorf("%s: %+v; want %s", name, a, want)
 		}
 		readers := otherReaders(h.Raw())
-		if len(readers) == 0 {
+		if len(readers) == 0 && name != "iso-2022-jp.eml" { // a charset that none of them has
 			t.Errorf("%s: no other reader understands it", name)
 		}
 		for reader, got := range readers {
@@ -249,7 +250,13 @@ func TestAuthorsOfLongFields(t *testing.T) {
 		"a long local-part":  strings.Repeat("a", n) + "@local.test",
 		"words without ends": strings.Repeat("=?", n/2) + " <alice@local.test>",
 	} {
-		a := header(t, "From: "+value+"\n").Authors(mail.ASCII)
+		h := header(t, "From: "+value+"\n")
+		begin := time.Now()
+		a := h.Authors(mail.ASCII)
+		// Linear work takes milliseconds here, quadratic work minutes.
+		if took := time.Since(begin); took > 5*time.Second {
+			t.Errorf("%s: it took %v", what, took)
+		}
 		if len(a.From) > MaxAuthorAddresses || len(a.DisplayClaims) > MaxDisplayClaims {
 			t.Errorf("%s: %d addresses, %d claims", what, len(a.From), len(a.DisplayClaims))
 		}

@@ -14,13 +14,13 @@ type Limits struct {
 	// Fields is the largest number of header fields.
 	Fields int
 	// Hops is the number of Received fields beyond which a message counts as
-	// looping. RFC 5321 §6.3 wants at least 100; see DefaultLimits.
+	// looping. RFC 5321 §6.3.
 	Hops int
 }
 
-// DefaultLimits returns 1 MiB, 1000 fields and 50 hops. RFC 5321 §6.3 suggests 100
-// hops for servers that count nothing else; no mail of our time takes 50, and each
-// hop of a loop costs two servers a delivery.
+// DefaultLimits returns 1 MiB, 1000 fields and 50 hops. RFC 5321 §6.3 suggests at
+// least 100 hops; no honest mail of our time takes 50, and each further turn of a
+// loop costs two servers a delivery.
 func DefaultLimits() Limits {
 	return Limits{HeaderOctets: 1 << 20, Fields: 1000, Hops: 50}
 }
