@@ -17,7 +17,7 @@ type Config struct {
 	Postmaster mail.Address // where postmaster@ of a domain without its own goes; zero: a role mailbox each
 	Notice     string       // text added to the banner, printable ASCII
 	Detail     byte         // parts alice+lists into alice and lists; 0: off
-	Literals   []netip.Addr // own addresses, whose literals are ours (for postmaster alone)
+	Literals   []netip.Addr // own addresses, listening ones too, whose literals are ours (for postmaster alone)
 
 	Listen  Listen
 	TLS     TLS
@@ -129,11 +129,10 @@ type Limits struct {
 	QueueMessages          int
 	QueueSize              int64
 	QueueMessagesByAccount int
-	QueueSizeByAccount     int64
 	MinFree                int64 // octets of disk that accepting leaves free
 
 	// Delivery.
-	Deliveries          int // attempts at once
+	ActiveMessages      int // messages in memory for delivery at once
 	DeliveriesPerDomain int // attempts at once, to one destination
 }
 
@@ -161,6 +160,7 @@ type Trace struct {
 
 // Auth holds the bounds of signing in.
 type Auth struct {
+	Mechanisms     []string      // SASL mechanisms to offer, the names in capitals; nil: all
 	CacheTTL       time.Duration // for which a password once verified is remembered
 	CacheEntries   int
 	Hashing        int           // password hashes at once; 0: half the processors

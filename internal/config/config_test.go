@@ -57,7 +57,7 @@ func TestEveryKeyOfAFullFileIsRead(t *testing.T) {
 	equal("postmaster", c.Postmaster, address(t, "alice@local.test"))
 	equal("notice", c.Notice, "no spam please")
 	equal("detail", c.Detail, byte('-'))
-	equal("literals", len(c.Literals), 2)
+	equal("literals, with those listened on", len(c.Literals), 4)
 	equal("listen.mx", len(c.Listen.MX), 2)
 	equal("listen.mx[1]", c.Listen.MX[1], netip.MustParseAddrPort("[::1]:2525"))
 	equal("listen.submission", c.Listen.Submission[0], netip.MustParseAddrPort("127.0.0.1:2587"))
@@ -89,7 +89,7 @@ func TestDefaultsAreThoseOfTheKeyTable(t *testing.T) {
 	if c.Detail != '+' || c.Limits.MessageSize != 50<<20 || c.Retry.Expire != 5*24*time.Hour || c.Auth.ArgonMemory != 19<<20 {
 		t.Errorf("defaults: detail %q, message_size %d, expire %v, argon %d", c.Detail, c.Limits.MessageSize, c.Retry.Expire, c.Auth.ArgonMemory)
 	}
-	if len(c.Listen.Submission)+len(c.Routes)+len(c.Aliases)+len(c.Literals) != 0 || c.TLS != (TLS{}) {
+	if len(c.Listen.Submission)+len(c.Routes)+len(c.Aliases) != 0 || len(c.Literals) != 1 || c.TLS != (TLS{}) {
 		t.Errorf("something is open that nobody opened: %+v", c)
 	}
 }

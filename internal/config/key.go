@@ -24,6 +24,7 @@ const (
 	TypeListen         // a list of IP:port
 	TypeIPs            // a list of IP addresses
 	TypeChoice         // one of the words that its documentation lists
+	TypeWords          // a list of words that its documentation lists
 	TypeURL            // smtp://host:port or smtps://host:port
 )
 
@@ -54,6 +55,8 @@ func (t Type) String() string {
 		return "a list of IP addresses"
 	case TypeChoice:
 		return "a word"
+	case TypeWords:
+		return "a list of words"
 	case TypeURL:
 		return "a URL"
 	}

@@ -122,7 +122,7 @@ func retryKeys() []entry[Config] {
 	return []entry[Config]{
 		duration("retry.first", "5m", "1s", "1d", "From the first attempt to the second.",
 			func(c *Config) *time.Duration { return &c.Retry.First }),
-		duration("retry.max", "4h", "1s", "2d", "The longest pause between two attempts; not shorter than retry.first.",
+		duration("retry.max", "2h", "1s", "2d", "The longest pause between two attempts; not shorter than retry.first.",
 			func(c *Config) *time.Duration { return &c.Retry.Max }),
 		factor("retry.factor", "2", "1", "10", "By how much each pause is longer than the one before.",
 			func(c *Config) *float64 { return &c.Retry.Factor }),
@@ -144,7 +144,7 @@ func maildirKeys() []entry[Config] {
 func traceKeys() []entry[Config] {
 	return []entry[Config]{
 		parsed(Key{Path: "trace.origin", Type: TypeText, Max: "200",
-			Doc: "The name that the signed checkpoints of the trace bear, without spaces. Without it: the hostname followed by /sallyport. Changing it starts a new series of checkpoints."},
+			Doc: "The name that the signed checkpoints of the trace bear, without spaces. Without it: the hostname followed by /sallyport. A log keeps its name: with a data folder that was begun under another one, the server does not start."},
 			parseOrigin, func(c *Config) *string { return &c.Trace.Origin }),
 		duration("trace.keep", "400d", "1d", "3650d", "How long facts about accepted mail and accounts are kept.",
 			func(c *Config) *time.Duration { return &c.Trace.Keep }),
@@ -157,13 +157,15 @@ func traceKeys() []entry[Config] {
 
 func authKeys() []entry[Config] {
 	return []entry[Config]{
+		list(Key{Path: "auth.mechanisms", Type: TypeWords, Doc: "The SASL mechanisms to offer, always under TLS only: SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN. Without it: all four."},
+			parseMechanism, func(c *Config) *[]string { return &c.Auth.Mechanisms }),
 		duration("auth.cache_ttl", "5m", "1s", "1h", "How long a password once verified is remembered, under a key that lives in memory alone; a changed password or a freeze forgets it at once.",
 			func(c *Config) *time.Duration { return &c.Auth.CacheTTL }),
-		count("auth.cache_entries", "10000", "1", "1000000", "The most passwords remembered so.",
+		count("auth.cache_entries", "16384", "1", "1000000", "The most passwords remembered so.",
 			func(c *Config) *int { return &c.Auth.CacheEntries }),
 		count("auth.hashing", "0", "0", "256", "Password hashes computed at once; 0: half the processors, at least one.",
 			func(c *Config) *int { return &c.Auth.Hashing }),
-		count("auth.waiting", "128", "1", "10000", "Sign-ins that may wait for hashing; more are told to come back (454).",
+		count("auth.waiting", "64", "1", "10000", "Sign-ins that may wait for hashing; more are told to come back (454).",
 			func(c *Config) *int { return &c.Auth.Waiting }),
 		duration("auth.wait_time", "10s", "100ms", "1m", "How long one waits for hashing before it is told to come back.",
 			func(c *Config) *time.Duration { return &c.Auth.WaitTime }),

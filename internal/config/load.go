@@ -208,6 +208,11 @@ func (s *source) resolve(c *Config) {
 	if c.Maildir.Root == "" && c.Data != "" {
 		c.Maildir.Root = filepath.Join(c.Data, "mail")
 	}
+	for _, l := range slices.Concat(c.Listen.MX, c.Listen.Submission, c.Listen.Submissions) {
+		if ip := l.Addr(); !ip.IsUnspecified() && !slices.Contains(c.Literals, ip) {
+			c.Literals = append(c.Literals, ip)
+		}
+	}
 	if c.Trace.Origin == "" && !c.Hostname.IsZero() {
 		c.Trace.Origin = c.Hostname.ASCII() + "/sallyport"
 	}

@@ -129,6 +129,14 @@ func parseTLSMode(text string) (m TLSMode, message, hint string) {
 	return 0, "this kind of TLS is unknown", `write "none", "opportunistic" or "required"`
 }
 
+func parseMechanism(text string) (m, message, hint string) {
+	switch text {
+	case "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN":
+		return text, "", ""
+	}
+	return "", "this mechanism is unknown", "write SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN or LOGIN"
+}
+
 // hop is what a route's URL says.
 type hop struct {
 	host     string

@@ -7,6 +7,7 @@ import (
 
 	"sallyport/internal/identity"
 	"sallyport/internal/mail"
+	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
 
@@ -130,7 +131,8 @@ func (op *Operator) AccountThaw(ctx context.Context, by Caller, r AccountRef) (A
 }
 
 // AccountRemove removes an account. Its mailbox stays on disk, and what it has in
-// the queue is held, since nobody answers for it any more.
+// the queue is held message by message, since nobody answers for it any more: an
+// account of the same name that is added later does not set it free.
 func (op *Operator) AccountRemove(ctx context.Context, by Caller, r AccountRef) (Account, error) {
 	a, err := parseAccount(r.Address)
 	if err != nil {
@@ -145,7 +147,24 @@ func (op *Operator) AccountRemove(ctx context.Context, by Caller, r AccountRef) 
 	}
 	v := op.view(account)
 	v.SessionsEnded = op.endSessions(a)
+	if err := op.orphan(ctx, by, a); err != nil {
+		return v, fmt.Errorf("the account is removed, but its queue is not held yet; hold it with: sallyport queue hold --account %s: %w", a, err)
+	}
 	return v, op.changed(ctx)
+}
+
+// orphan holds what a removed account has in the queue, and forgets a hold of the
+// account as a whole.
+func (op *Operator) orphan(ctx context.Context, by Caller, a mail.Address) error {
+	f := op.fact(trace.KindHold, by, "the removed account's queue")
+	f.Account = a.String()
+	if _, err := op.o.Queue.Hold(ctx, spool.Filter{Account: a}, "its account was removed", trace.EncodeAll(f)); err != nil {
+		return err
+	}
+	if _, held := op.o.Queue.AccountHeld(a); held {
+		return op.o.Queue.ReleaseAccount(ctx, a)
+	}
+	return nil
 }
 
 // AccountShow returns one account.

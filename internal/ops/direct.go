@@ -31,6 +31,7 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: w.header.Clone(), Body: body, Request: r, ContentLength: -1,
 		}, nil
 	case <-r.Context().Done():
+		body.CloseWithError(r.Context().Err()) // so that the handler's writes fail
 		return nil, r.Context().Err()
 	}
 }
