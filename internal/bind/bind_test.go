@@ -171,16 +171,17 @@ func TestHeader(t *testing.T) {
 // The property in other words: whoever passes owns each address that could be
 // taken for an author, and there is one field that says so.
 func TestWhoPassesOwnsEverything(t *testing.T) {
-	names := []string{"alice@local.test", "sales@local.test", "bob@local.test", "x@remote.test"}
+	// Mostly her own, so that about every fourth draw passes.
+	names := []string{"alice@local.test", "sales@local.test", "alice+x@local.test", "Alice@local.test", "alice@LOCAL.test",
+		"sales+y@local.test", "bob@local.test", "x@remote.test"}
 	o := alice(t)
-	passed := 0
 	rapid.Check(t, func(r *rapid.T) {
 		draw := func(label string) []mail.Address {
 			return rapid.SliceOfN(rapid.Custom(func(r *rapid.T) mail.Address {
 				return address(t, rapid.SampledFrom(names).Draw(r, "name"))
 			}), 0, 2).Draw(r, label)
 		}
-		a := bind.Authors{From: draw("from"), FromFields: rapid.IntRange(-1, 3).Draw(r, "fields"), Sender: draw("sender"),
+		a := bind.Authors{From: draw("from"), FromFields: rapid.SampledFrom([]int{1, 1, 1, 1, 1, 0, -1, 2}).Draw(r, "fields"), Sender: draw("sender"),
 			ResentFrom: draw("resent from"), ResentSender: draw("resent sender"), DisplayClaims: draw("claims"),
 			Fault: rapid.SampledFrom([]string{"", "", "", "odd"}).Draw(r, "fault"), NeedsUTF8: rapid.Bool().Draw(r, "utf8")}
 		all := slices.Concat(a.From, a.Sender, a.ResentFrom, a.ResentSender)
@@ -189,13 +190,7 @@ func TestWhoPassesOwnsEverything(t *testing.T) {
 		if v.OK != may || v.OK != v.Reply.OK() {
 			r.Fatalf("%+v: %+v", a, v)
 		}
-		if v.OK {
-			passed++
-		}
 	})
-	if passed == 0 {
-		t.Error("nothing ever passed")
-	}
 }
 
 func FuzzHeaderIsBound(f *testing.F) {
