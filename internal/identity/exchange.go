@@ -116,10 +116,11 @@ func (x *Exchange) Account() (Account, bool) {
 	return x.account, x.next == nil && x.err == nil && !x.account.Address.IsZero()
 }
 
-// Attempt is what the trace should know of an exchange. It never holds a password.
+// Attempt is what the trace should know of an exchange. It never holds a password,
+// nor a user name without "@", which may be one typed in the wrong field.
 type Attempt struct {
 	Mechanism string
-	User      string       // as the client wrote it, quoted and shortened; "" if it did not get that far
+	User      string       // as the client wrote it, quoted; only described when it has no "@"; "" if it did not come
 	Account   mail.Address // the address that was tried, whether there is such an account or not
 	Remote    netip.Addr
 	Network   netip.Prefix
@@ -131,9 +132,7 @@ type Attempt struct {
 // Attempt returns how the exchange went so far.
 func (x *Exchange) Attempt() Attempt {
 	a := Attempt{Mechanism: x.mechanism, Remote: x.peer.Remote, Network: screen.Network(x.peer.Remote)}
-	if x.user != "" {
-		a.User = mail.Printable(x.user, 320)
-	}
+	a.User = describeUser(x.user)
 	if addr, err := mail.ParseAddress(x.user, mail.UTF8); err == nil {
 		a.Account = addr
 		a.Known = x.id.knows(addr.Key(), a.Network, x.id.o.Now())
@@ -206,5 +205,5 @@ func sameIdentity(authzid, user string) error {
 	if errZ == nil && errU == nil && z.Key() == u.Key() {
 		return nil
 	}
-	return fail(ErrBadCredentials, RuleAuthzid, "asked to act as "+mail.Printable(authzid, 120))
+	return fail(ErrBadCredentials, RuleAuthzid, "asked to act as "+describeUser(authzid))
 }

@@ -104,9 +104,9 @@ func address(t testing.TB, s string) mail.Address {
 	return a
 }
 
-// peerAt is a peer behind TLS 1.2, in which there is nothing to bind to.
+// peerAt is a peer behind TLS that exports no keys: there is nothing to bind to.
 func peerAt(ip string) Peer {
-	return Peer{Remote: netip.MustParseAddr(ip), TLS: &tls.ConnectionState{Version: tls.VersionTLS12, HandshakeComplete: true}}
+	return Peer{Remote: netip.MustParseAddr(ip), TLS: &tls.ConnectionState{Version: tls.VersionTLS12}}
 }
 
 // peerN is one of many peers, each in a network of its own.

@@ -19,25 +19,25 @@ import (
 const nonceOctets = 24
 
 // ChannelBinding reports whether SCRAM-SHA-256-PLUS can be offered on a
-// connection: what advertises mechanisms must ask here, since a client that was
-// not offered it, but could have been, is taken for one that was deceived.
+// connection: exactly where the connection exports keys (TLS 1.3, and TLS 1.2
+// with the extended master secret). What advertises mechanisms must go by the
+// same rule, because a client that could bind but was not offered it is taken for
+// one that was deceived.
 func (i *Identity) ChannelBinding(state *tls.ConnectionState) bool {
 	return len(i.bindings(state)) > 0
 }
 
-// bindings returns what the client may bind to: tls-exporter where it is defined
-// without further conditions (RFC 9266 §3), and tls-server-end-point where our
-// certificate is known (RFC 5929 §4).
+// bindings returns what the client may bind to: tls-exporter (RFC 9266 §3), and
+// besides it tls-server-end-point where our certificate is known (RFC 5929 §4).
 func (i *Identity) bindings(state *tls.ConnectionState) []scram.ChannelBinding {
-	if state == nil {
+	if state == nil || !state.HandshakeComplete {
 		return nil
 	}
-	var out []scram.ChannelBinding
-	if state.Version >= tls.VersionTLS13 {
-		if b, err := scram.NewTLSExporterBinding(state); err == nil {
-			out = append(out, b)
-		}
+	exporter, err := scram.NewTLSExporterBinding(state)
+	if err != nil {
+		return nil
 	}
+	out := []scram.ChannelBinding{exporter}
 	if i.o.Certificate == nil {
 		return out
 	}

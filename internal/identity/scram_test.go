@@ -214,10 +214,16 @@ func tlsPair(t testing.TB, version uint16) (server, client tls.ConnectionState, 
 
 func TestChannelBindingTLSExporter(t *testing.T) {
 	f := withAlice(t, laxLimits())
-	server, client, _ := tlsPair(t, tls.VersionTLS13)
+	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) { testExporter(t, f, version) })
+	}
+}
+
+func testExporter(t *testing.T, f *fixture, version uint16) {
+	server, client, _ := tlsPair(t, version)
 	p := Peer{Remote: home().Remote, TLS: &server}
 	if !f.ChannelBinding(&server) {
-		t.Fatal("nothing to bind to in TLS 1.3")
+		t.Fatal("nothing to bind to")
 	}
 	binding, err := scram.NewTLSExporterBinding(&client)
 	if err != nil {
@@ -245,7 +251,7 @@ func TestChannelBindingTLSExporter(t *testing.T) {
 	got, rule = play(MechScram, c.NewConversationAdvertisingChannelBinding())
 	expect("downgrade", got, rule, bad535, RuleDowngrade)
 	// Row H14: the client's TLS ends at somebody else.
-	_, other, _ := tlsPair(t, tls.VersionTLS13)
+	_, other, _ := tlsPair(t, version)
 	foreign, err := scram.NewTLSExporterBinding(&other)
 	if err != nil {
 		t.Fatal(err)
@@ -263,9 +269,6 @@ func TestChannelBindingTLSExporter(t *testing.T) {
 func TestChannelBindingServerEndPoint(t *testing.T) {
 	server, client, cert := tlsPair(t, tls.VersionTLS12)
 	f := withAlice(t, laxLimits())
-	if f.ChannelBinding(&server) {
-		t.Fatal("bound to nothing in TLS 1.2")
-	}
 	g := open(t, f.st, Options{Limits: laxLimits(), Certificate: func(*tls.ConnectionState) *x509.Certificate { return cert }})
 	p := Peer{Remote: home().Remote, TLS: &server}
 	binding, err := scram.NewTLSServerEndpointBinding(&client)
@@ -291,9 +294,20 @@ func TestChannelBindingServerEndPoint(t *testing.T) {
 		t.Errorf("another server's certificate: %s", got)
 	}
 	// Without -PLUS on offer the flag "y" is honest.
-	x, _ = f.Begin(MechScram, p)
-	if got := converse(t, x, c.NewConversationAdvertisingChannelBinding()); got != ok235 {
-		t.Errorf("honest y: %s", got)
+	for name, h := range map[string]*fixture{"nothing to bind to": f, "not enabled": open(t, f.st, Options{Limits: laxLimits(), Mechanisms: []string{MechScram}})} {
+		q := p
+		if h == f {
+			q = home()
+		}
+		x, _ = h.Begin(MechScram, q)
+		if got := converse(t, x, c.NewConversationAdvertisingChannelBinding()); got != ok235 {
+			t.Errorf("%s, an honest y: %s", name, got)
+		}
+	}
+	// A server that does not know its certificate does not guess.
+	x, _ = f.Begin(MechScramPlus, p)
+	if got := converse(t, x, c.NewConversationWithChannelBinding(binding)); got != bad535 {
+		t.Errorf("a certificate that is not known: %s", got)
 	}
 }
 

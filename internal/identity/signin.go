@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -50,11 +51,19 @@ func parseUser(user string) (mail.Address, error) {
 	if err == nil {
 		return a, nil
 	}
-	why := mail.Printable(user, 120) + " is no address"
-	if user != "" && !strings.ContainsAny(user, "@ \t") {
-		why = mail.Printable(user, 120) + " has no domain; the user name is the full address"
+	return mail.Address{}, fail(ErrBadCredentials, RuleNoAddress, "the user name is no full address: "+describeUser(user))
+}
+
+// describeUser writes a user name for the trace. One without "@" may be a password
+// that was typed in the wrong field, so that only its length is told.
+func describeUser(user string) string {
+	if user == "" {
+		return ""
 	}
-	return mail.Address{}, fail(ErrBadCredentials, RuleNoAddress, why)
+	if !strings.Contains(user, "@") {
+		return fmt.Sprintf("(%d octets without @)", len(user))
+	}
+	return mail.Printable(user, 320)
 }
 
 // trial is one password tried at one account, which may not exist.
