@@ -1,0 +1,80 @@
+package intake
+
+import (
+	"context"
+	"errors"
+
+	"sallyport/internal/identity"
+	"sallyport/internal/mail"
+	"sallyport/internal/smtpd"
+	"sallyport/internal/trace"
+)
+
+// Auth starts a SASL exchange. The engine has already refused clear text, a second
+// sign-in, and mechanisms that are not offered.
+func (s *session) Auth(ctx context.Context, mech string) (smtpd.SASL, mail.Reply) {
+	x, err := s.in.Accounts.Begin(mech, identity.Peer{Remote: peer(s.conn), TLS: s.hello.TLS})
+	if err != nil {
+		return nil, s.refuse(ctx, trace.Fact{Rule: ruleOf(err), Reply: identity.Reply(err), Text: err.Error()})
+	}
+	return &exchange{s: s, x: x}, mail.Reply{}
+}
+
+// exchange is one SASL exchange of a session.
+type exchange struct {
+	s *session
+	x *identity.Exchange
+}
+
+// Next advances the exchange; its end, good or bad, is a fact.
+func (e *exchange) Next(ctx context.Context, response []byte) (challenge []byte, done bool, r mail.Reply) {
+	challenge, done, err := e.x.Next(ctx, response)
+	if !done {
+		return challenge, false, mail.Reply{}
+	}
+	if err != nil {
+		return nil, true, e.failed(ctx, err)
+	}
+	account, ok := e.x.Account()
+	if !ok {
+		return nil, true, e.failed(ctx, identity.ErrBadCredentials)
+	}
+	if !e.s.in.live.add(account.Address) {
+		return nil, true, e.refused(ctx, "sessions-per-account", mail.R(421, "4.7.0", "too many sessions of this account"))
+	}
+	e.s.account = account
+	f := e.fact()
+	f.Reply = identity.Reply(nil)
+	e.s.write(ctx, f)
+	return nil, true, f.Reply
+}
+
+func (e *exchange) failed(ctx context.Context, err error) mail.Reply {
+	return e.refused(ctx, ruleOf(err), identity.Reply(err))
+}
+
+// refused records a failed sign-in. It is a stranger's fact: whoever failed to sign
+// in is nobody, whatever account he named.
+func (e *exchange) refused(_ context.Context, rule string, r mail.Reply) mail.Reply {
+	e.s.refused++
+	f := e.fact()
+	f.Rule, f.Reply = rule, r
+	e.s.in.Journal.Stranger(f)
+	return r
+}
+
+func (e *exchange) fact() trace.Fact {
+	a := e.x.Attempt()
+	f := e.s.fact(trace.KindAuth)
+	f.Rule, f.Account, f.Text = string(a.Rule), a.Account.String(), a.Why
+	return f.Evidenced("mechanism", a.Mechanism).Evidenced("user", a.User).Evidenced("network", a.Network.String())
+}
+
+// ruleOf names the rule of a failed sign-in.
+func ruleOf(err error) string {
+	var failed *identity.SignInError
+	if errors.As(err, &failed) {
+		return string(failed.Rule)
+	}
+	return "signin-unavailable"
+}

@@ -1,0 +1,204 @@
+package intake
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+
+	"sallyport/internal/bind"
+	"sallyport/internal/gate"
+	"sallyport/internal/mail"
+	"sallyport/internal/message"
+	"sallyport/internal/spool"
+	"sallyport/internal/trace"
+)
+
+// errRefused carries a refusal out of the streaming of a body.
+type errRefused struct {
+	rule  string
+	reply mail.Reply
+	notes []string
+}
+
+func (e *errRefused) Error() string { return e.rule + ": " + e.reply.String() }
+
+// content is what was learnt of a message while it was received.
+type content struct {
+	messageID string
+	notes     []string // findings of bind that refuse nothing
+}
+
+// Data takes the message. The order is: header section into bounded memory, policy
+// on it, body streamed to the spool, one durable Put, then 250.
+func (t *transaction) Data(ctx context.Context, r io.Reader) mail.Reply {
+	body, err := t.s.in.Queue.NewBody(ctx)
+	if err != nil {
+		return t.failed(ctx, content{}, err)
+	}
+	defer func() { _ = body.Abort() }() // does nothing once Put took it
+	c, err := t.receive(body, r)
+	if err != nil {
+		return t.failed(ctx, c, err)
+	}
+	// The account may have been frozen while the data came: no permission given
+	// before counts for a message that is complete only now.
+	f := t.s.facts()
+	f.Ownership = t.facts.Ownership
+	if v := gate.DecideMail(f); v.Action != gate.AcceptLocal {
+		return t.failed(ctx, c, &errRefused{rule: string(v.Rule), reply: v.Reply})
+	}
+	return t.put(ctx, c, body)
+}
+
+// receive judges the header section and copies the whole message into body.
+func (t *transaction) receive(body io.Writer, r io.Reader) (content, error) {
+	h, rest, err := message.ReadHeader(r, t.s.in.Limits.Header)
+	if err != nil {
+		return content{}, headerError(err)
+	}
+	c := content{messageID: h.MessageID()}
+	// RFC 5321 §6.3: too many Received fields are a mail loop.
+	if h.Hops() > t.s.in.Limits.Header.Hops {
+		return c, &errRefused{rule: "mail-loop", reply: mail.R(554, "5.4.6", "too many hops: this message is in a loop")}
+	}
+	head, err := t.rewrite(h, &c)
+	if err != nil {
+		return c, err
+	}
+	for _, part := range [][]byte{head, rest} {
+		if _, err := body.Write(part); err != nil {
+			return c, err
+		}
+	}
+	_, err = io.Copy(body, r)
+	return c, err
+}
+
+func headerError(err error) error {
+	switch {
+	case errors.Is(err, message.ErrHeaderTooLarge), errors.Is(err, message.ErrTooManyFields):
+		return &errRefused{rule: "header-too-large", reply: mail.R(552, "5.3.4", "the header section is too large")}
+	case errors.Is(err, message.ErrLineEnding):
+		return &errRefused{rule: "header-line-ending", reply: mail.R(554, "5.6.0", "the header holds a bare CR, a bare LF or a NUL")}
+	}
+	return err
+}
+
+// rewrite returns the header section as it is stored. Return-Path is only ever
+// written by final delivery (RFC 5321 §4.4), Authentication-Results in our name
+// only by us (RFC 8601 §5). What our people submit is bound to its author and gains
+// what RFC 6409 §8 says a submission server adds.
+func (t *transaction) rewrite(h message.Header, c *content) ([]byte, error) {
+	rules := message.StripRules{Names: []string{"Return-Path"}, AuthServIDs: []mail.Domain{t.s.in.Hostname}}
+	var added []byte
+	if t.facts.Door == gate.DoorSubmission {
+		if err := t.judgeAuthors(h, c); err != nil {
+			return nil, err
+		}
+		added = message.Missing(h, t.id, t.s.in.Hostname, t.s.in.Now())
+		if c.messageID == "" {
+			c.messageID = "<" + t.id.String() + "@" + t.s.in.Hostname.ASCII() + ">"
+		}
+	}
+	return h.Without(added, message.Strip(h, rules)), nil
+}
+
+// judgeAuthors binds the header's authors to the account. Promise 2.
+func (t *transaction) judgeAuthors(h message.Header, c *content) error {
+	cs := mail.ASCII
+	if t.env.SMTPUTF8 {
+		cs = mail.UTF8
+	}
+	v := bind.Header(t.dir.Owner(t.s.account.Address), bind.Authors(h.Authors(cs)))
+	if !v.OK {
+		return &errRefused{rule: string(v.Rule), reply: v.Reply, notes: v.Notes}
+	}
+	c.notes = v.Notes
+	return nil
+}
+
+// put makes the message durable, hands it over and answers 250.
+func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail.Reply {
+	m := spool.Message{
+		ID: t.id, Envelope: t.env, Account: t.s.account.Address, MessageID: c.messageID,
+		Deliveries: t.deliveries, Prefix: t.received(),
+	}
+	if len(t.grants) > 0 {
+		grant, err := gate.Join(t.grants...)
+		if err != nil {
+			return t.failed(ctx, c, &errRefused{rule: "grants-do-not-join", reply: mail.R(451, "4.3.0", "try again later")})
+		}
+		m.Grant = grant
+	}
+	f := t.acceptFact(c, body.Size())
+	claim, err := t.s.in.Queue.Put(ctx, m, body, trace.EncodeAll(f))
+	if err != nil {
+		return t.failed(ctx, c, err)
+	}
+	t.s.accepted++
+	t.s.in.Handoff(claim)
+	return f.Reply
+}
+
+// received is our trace field. RFC 5321 §4.4.
+func (t *transaction) received() []byte {
+	hop := message.Hop{
+		Hello: t.s.hello.Name, Remote: peer(t.s.conn), By: t.s.in.Hostname, ID: t.id, At: t.s.in.Now(),
+		Session: message.Session{Extended: t.s.hello.Extended, TLS: t.s.hello.TLS != nil, Auth: !t.s.anonymous(), UTF8: t.env.SMTPUTF8},
+	}
+	if t.s.hello.TLS != nil {
+		hop.Cipher = tls.CipherSuiteName(t.s.hello.TLS.CipherSuite)
+	}
+	if len(t.env.To) == 1 {
+		hop.For = t.env.To[0].Address
+	}
+	return message.Received(hop)
+}
+
+func (t *transaction) acceptFact(c content, size int64) trace.Fact {
+	f := t.s.fact(trace.KindAccept)
+	f.Rule, f.Queue, f.MessageID, f.Size = string(t.rule), t.id, c.messageID, size
+	f.Sender, f.Recipients = t.env.From.String(), t.recipients()
+	f.Reply = mail.R(250, "2.0.0", "queued as "+t.id.String())
+	for _, n := range c.notes {
+		f = f.Evidenced("note", n)
+	}
+	return f
+}
+
+// failed answers and records why a message was not taken. An error that is neither
+// a refusal of ours nor the spool's came from the connection: the engine knows why
+// its reader ended, records it and answers by itself.
+func (t *transaction) failed(ctx context.Context, c content, err error) mail.Reply {
+	f := trace.Fact{Sender: t.env.From.String(), Recipients: t.recipients(), MessageID: c.messageID}
+	var refused *errRefused
+	switch {
+	case errors.As(err, &refused):
+		f.Rule, f.Reply = refused.rule, refused.reply
+		for _, n := range refused.notes {
+			f = f.Evidenced("note", n)
+		}
+	case errors.Is(err, spool.ErrFull):
+		f.Rule, f.Reply = "queue-full", mail.R(452, "4.3.1", "the queue is full; try again later")
+	case errors.Is(err, spool.ErrTooLarge):
+		f.Rule, f.Reply = "message-too-large", mail.R(552, "5.3.4", "the message is too large")
+	case errors.Is(err, spool.ErrUnavailable):
+		f.Rule, f.Reply = "storage-unavailable", mail.R(452, "4.3.1", "the message could not be stored; try again later")
+	default:
+		t.s.in.Logger.Debug("message not received", "conn", t.s.conn.ID, "err", err)
+		return mail.R(451, "4.3.0", "the message was not received; try again later")
+	}
+	if f.Reply.Class() == mail.ClassTransient {
+		t.s.in.Logger.Warn("message not stored", "conn", t.s.conn.ID, "rule", f.Rule, "err", err)
+	}
+	return t.s.refuse(ctx, f)
+}
+
+func (t *transaction) recipients() []string {
+	out := make([]string, len(t.env.To))
+	for i, r := range t.env.To {
+		out[i] = r.Address.String()
+	}
+	return out
+}

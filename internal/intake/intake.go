@@ -1,0 +1,103 @@
+// Package intake is the hub through which mail enters: it alone knows how a
+// message is accepted.
+//
+// For each command it collects facts (who is connected, who signed in, whose
+// address that is), lets gate and bind decide, and does what they decided. It
+// promises that
+//
+//   - a 250 at end of data means one durable copy in the spool, and any other
+//     reply means none;
+//   - a recipient outside our domains is only ever accepted with a gate.Grant;
+//   - a transaction sees one directory snapshot from MAIL to end of data;
+//   - every refusal and every acceptance leaves a fact that names its rule.
+//
+// It decides nothing itself and touches neither sockets nor disks.
+package intake
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"sallyport/internal/directory"
+	"sallyport/internal/identity"
+	"sallyport/internal/mail"
+	"sallyport/internal/message"
+	"sallyport/internal/smtpd"
+	"sallyport/internal/spool"
+	"sallyport/internal/trace"
+)
+
+// Accounts is what intake needs of identity.
+type Accounts interface {
+	// Lookup returns an account as it stands now; it is asked at every MAIL.
+	Lookup(a mail.Address) (identity.Account, bool)
+	// Begin starts a SASL exchange.
+	Begin(mech string, p identity.Peer) (*identity.Exchange, error)
+}
+
+// Queue is what intake needs of the spool.
+type Queue interface {
+	NewBody(ctx context.Context) (*spool.Body, error)
+	Put(ctx context.Context, m spool.Message, body *spool.Body, facts [][]byte) (spool.Claim, error)
+}
+
+// Journal is what intake needs of the trace.
+type Journal interface {
+	Write(ctx context.Context, facts ...trace.Fact) error
+	Stranger(f trace.Fact)
+}
+
+// Limits bounds what one message may cost before it is refused.
+type Limits struct {
+	// Header bounds the header section and the hops. RFC 5321 §6.3
+	Header message.Limits
+	// Deliveries bounds what the recipients of one message expand to.
+	Deliveries int
+	// SessionsPerAccount bounds the live sessions signed in as one account.
+	SessionsPerAccount int
+}
+
+// DefaultLimits returns the limits of a server that was told nothing.
+func DefaultLimits() Limits {
+	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, SessionsPerAccount: 32}
+}
+
+// Options are everything that intake works with; all fields but Logger are
+// required.
+type Options struct {
+	Hostname  mail.Domain
+	Directory func() *directory.Snapshot
+	Accounts  Accounts
+	Queue     Queue
+	Journal   Journal
+	// Handoff receives each accepted message with its first claim; it must not
+	// block.
+	Handoff func(spool.Claim)
+	Limits  Limits
+	Now     func() time.Time
+	Rand    io.Reader
+	Logger  *slog.Logger
+}
+
+// Intake makes sessions; it implements smtpd.Backend.
+type Intake struct {
+	Options
+	live *sessions
+}
+
+// New returns an Intake.
+func New(o Options) *Intake {
+	return &Intake{Options: o, live: newSessions(o.Limits.SessionsPerAccount)}
+}
+
+// Connect greets every client: who may do what is decided per transaction.
+func (in *Intake) Connect(_ context.Context, c smtpd.Conn) (smtpd.Session, mail.Reply) {
+	s := &session{in: in, conn: c}
+	return s, mail.R(220, "", "")
+}
+
+// peer returns the client's address without an IPv4-in-IPv6 wrapping.
+func peer(c smtpd.Conn) netip.Addr { return c.Remote.Addr().Unmap() }

@@ -1,0 +1,164 @@
+package intake
+
+import (
+	"context"
+	"crypto/tls"
+	"strconv"
+	"sync"
+	"time"
+
+	"sallyport/internal/gate"
+	"sallyport/internal/identity"
+	"sallyport/internal/mail"
+	"sallyport/internal/smtpd"
+	"sallyport/internal/trace"
+)
+
+// session is one connection's policy state. The engine calls it from one
+// goroutine.
+type session struct {
+	in      *Intake
+	conn    smtpd.Conn
+	hello   smtpd.Hello
+	account identity.Account // as it stood at sign-in; zero: nobody signed in
+
+	accepted, refused int
+}
+
+var _ smtpd.Session = (*session)(nil)
+
+// Hello notes the client's name; it is recorded and never trusted.
+func (s *session) Hello(_ context.Context, h smtpd.Hello) mail.Reply {
+	s.hello = h
+	return mail.R(250, "", s.in.Hostname.ASCII())
+}
+
+// Refused records what the engine itself refused.
+func (s *session) Refused(ctx context.Context, command string, r mail.Reply) {
+	s.refuse(ctx, trace.Fact{Rule: "protocol", Text: mail.Printable(command, 200), Reply: r})
+}
+
+// Close writes the one fact that sums the connection up.
+func (s *session) Close(ctx context.Context, why string) {
+	f := s.fact(trace.KindDisconnect)
+	f.Rule, f.Text, f.Count = "connection-ended", why, s.accepted
+	f = f.Evidenced("refused", strconv.Itoa(s.refused)).
+		Evidenced("lasted", f.At.Sub(s.conn.Started).Round(time.Millisecond).String())
+	if s.anonymous() {
+		if s.accepted == 0 {
+			s.in.Journal.Stranger(f)
+			return
+		}
+	} else {
+		s.in.live.remove(s.account.Address)
+	}
+	s.write(ctx, f)
+}
+
+func (s *session) anonymous() bool { return s.account.Address.IsZero() }
+
+// refuse counts and records a refusal: a stranger's is aggregated and kept apart,
+// an account's is evidence. The fact brings what the refusal was about.
+func (s *session) refuse(ctx context.Context, about trace.Fact) mail.Reply {
+	s.refused++
+	f := s.fact(trace.KindRefuse)
+	f.Rule, f.Reply, f.Text = about.Rule, about.Reply, about.Text
+	f.Sender, f.Recipients, f.MessageID, f.Evidence = about.Sender, about.Recipients, about.MessageID, about.Evidence
+	if s.anonymous() {
+		s.in.Journal.Stranger(f)
+	} else {
+		s.write(ctx, f)
+	}
+	return f.Reply
+}
+
+// write records a fact that accompanies no other change. A journal that can't be
+// written is reported; the store refuses new mail by itself in that state.
+func (s *session) write(ctx context.Context, f trace.Fact) {
+	if err := s.in.Journal.Write(context.WithoutCancel(ctx), f); err != nil {
+		s.in.Logger.Error("fact not recorded", "kind", string(f.Kind), "conn", s.conn.ID, "err", err)
+	}
+}
+
+// fact starts a fact with what is known of the connection.
+func (s *session) fact(k trace.Kind) trace.Fact {
+	return trace.Fact{
+		At: s.in.Now(), Kind: k, Conn: s.conn.ID, Peer: peer(s.conn), Door: doorName(s.conn.Kind),
+		Hello: s.hello.Name, TLS: tlsName(s.hello.TLS), Account: s.account.Address.String(),
+	}
+}
+
+// facts collects what the gate asks about the session.
+func (s *session) facts() gate.Facts {
+	f := gate.Facts{Door: door(s.conn.Kind), Peer: gate.PeerStranger, Auth: gate.AuthNone, Standing: gate.StandingNone}
+	if s.anonymous() {
+		return f
+	}
+	f.Auth, f.Standing = gate.AuthPassword, gate.StandingFrozen
+	// Any change of the account since the sign-in (a freeze, a new password) ends
+	// what this session may do.
+	now, ok := s.in.Accounts.Lookup(s.account.Address)
+	if ok && now.Standing == identity.StandingActive && now.Revision == s.account.Revision {
+		f.Standing = gate.StandingActive
+	}
+	return f
+}
+
+func door(k smtpd.Kind) gate.Door {
+	switch k {
+	case smtpd.KindMX:
+		return gate.DoorMX
+	case smtpd.KindSubmission, smtpd.KindSubmissions:
+		return gate.DoorSubmission
+	}
+	return gate.DoorUnknown
+}
+
+func doorName(k smtpd.Kind) string {
+	switch k {
+	case smtpd.KindMX:
+		return "mx"
+	case smtpd.KindSubmission:
+		return "submission"
+	case smtpd.KindSubmissions:
+		return "submissions"
+	}
+	return "unknown"
+}
+
+func tlsName(cs *tls.ConnectionState) string {
+	if cs == nil {
+		return ""
+	}
+	return tls.VersionName(cs.Version) + " " + tls.CipherSuiteName(cs.CipherSuite)
+}
+
+// sessions counts the live signed-in sessions of each account.
+type sessions struct {
+	mu    sync.Mutex
+	limit int
+	count map[mail.Address]int
+}
+
+func newSessions(limit int) *sessions {
+	return &sessions{limit: limit, count: map[mail.Address]int{}}
+}
+
+// add reports false when the account has as many sessions as it may.
+func (l *sessions) add(account mail.Address) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.count[account] >= l.limit {
+		return false
+	}
+	l.count[account]++
+	return true
+}
+
+func (l *sessions) remove(account mail.Address) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.count[account]--; l.count[account] <= 0 {
+		delete(l.count, account)
+	}
+}

@@ -1,0 +1,272 @@
+// Package harness starts the real server as a user would, `sallyport quickstart`,
+// on free loopback ports and in a folder of its own, and the peers that tests talk
+// to. A missing tool fails a test with the way to install it; nothing is skipped.
+package harness
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Account is one account of the quickstart.
+type Account struct {
+	Address  string `json:"address"`
+	Password string `json:"password"`
+	Maildir  string `json:"maildir"`
+}
+
+// Info is the one line that `quickstart --json` prints.
+type Info struct {
+	Hostname string `json:"hostname"`
+	Domain   string `json:"domain"`
+	Config   string `json:"config"`
+	Data     string `json:"data"`
+	CA       string `json:"ca"`
+	Listen   struct {
+		MX          []string `json:"mx"`
+		Submission  []string `json:"submission"`
+		Submissions []string `json:"submissions"`
+	} `json:"listen"`
+	Accounts []Account `json:"accounts"`
+}
+
+// Server is a running server.
+type Server struct {
+	Info
+	Binary string
+	t      testing.TB
+	dir    string
+	args   []string
+	cmd    *exec.Cmd
+	done   chan struct{}
+	err    error
+	log    *tail
+}
+
+// Binary builds the server once per test process and returns its path.
+func Binary(t testing.TB) string {
+	t.Helper()
+	path, err := buildOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// buildOnce builds into a folder named by the build's own content, so that packages
+// tested at the same time share nothing but the build cache.
+var buildOnce = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "sallyport-test-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "sallyport")
+	root, err := Root()
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-o", path, "./cmd/sallyport")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// Root finds the project's root from the working folder of a test.
+func Root() (string, error) {
+	dir, err := os.Getwd()
+	for err == nil {
+		if _, statErr := os.Stat(filepath.Join(dir, "go.mod")); statErr == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", errors.New("no go.mod above the test")
+		}
+		dir = filepath.Dir(dir)
+	}
+	return "", err
+}
+
+// Start starts a quickstart server with further arguments and stops it when the
+// test ends.
+func Start(t testing.TB, args ...string) *Server {
+	t.Helper()
+	s := &Server{Binary: Binary(t), t: t, dir: filepath.Join(t.TempDir(), "server"), args: args}
+	s.launch("0")
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Restart starts the server again on the same data, on other ports; it must
+// have been stopped or killed.
+func (s *Server) Restart() {
+	s.t.Helper()
+	s.launch("0")
+}
+
+func (s *Server) launch(base string) {
+	s.t.Helper()
+	args := append([]string{"quickstart", "--json", "--dir", s.dir}, s.args...)
+	if base != "" {
+		args = append(args, "--listen-base", base)
+	}
+	s.cmd = exec.Command(s.Binary, args...)
+	s.log = &tail{max: 64 << 10}
+	s.cmd.Stderr = s.log
+	out, err := s.cmd.StdoutPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.done = make(chan struct{})
+	line := make(chan []byte, 1)
+	go func() {
+		r := bufio.NewReader(out)
+		first, _ := r.ReadBytes('\n')
+		line <- first
+		_, _ = io.Copy(io.Discard, r)
+		s.err = s.cmd.Wait()
+		close(s.done)
+	}()
+	select {
+	case b := <-line:
+		if err := json.Unmarshal(b, &s.Info); err != nil {
+			s.Stop()
+			s.t.Fatalf("quickstart printed %q: %v\n%s", b, err, s.log)
+		}
+	case <-time.After(60 * time.Second):
+		s.Kill()
+		s.t.Fatalf("quickstart printed nothing in a minute\n%s", s.log)
+	}
+}
+
+// PID is the server's process id.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
+
+// Log returns the end of what the server wrote to standard error.
+func (s *Server) Log() string { return s.log.String() }
+
+// Kill ends the server with SIGKILL, as a crash would.
+func (s *Server) Kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.done
+}
+
+// Stop ends the server as Ctrl-C does and checks that it ended cleanly.
+func (s *Server) Stop() {
+	select {
+	case <-s.done:
+		return
+	default:
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGINT)
+	select {
+	case <-s.done:
+		if s.err != nil {
+			s.t.Errorf("the server ended with %v\n%s", s.err, s.log)
+		}
+	case <-time.After(30 * time.Second):
+		s.t.Errorf("the server did not stop in 30 s\n%s", s.log)
+		s.Kill()
+	}
+}
+
+// MX, Submission and Submissions are the first address of each door.
+func (s *Server) MX() string          { return s.Listen.MX[0] }
+func (s *Server) Submission() string  { return s.Listen.Submission[0] }
+func (s *Server) Submissions() string { return s.Listen.Submissions[0] }
+
+// Account returns the quickstart account of that local-part.
+func (s *Server) Account(local string) Account {
+	s.t.Helper()
+	for _, a := range s.Accounts {
+		if strings.HasPrefix(a.Address, local+"@") {
+			return a
+		}
+	}
+	s.t.Fatalf("the quickstart has no account %s", local)
+	return Account{}
+}
+
+// CLI runs a sallyport command on this server's configuration and returns what it
+// printed; a failing command fails the test.
+func (s *Server) CLI(args ...string) string {
+	s.t.Helper()
+	return Run(s.t, nil, s.Binary, append(args, "-c", s.Config)...)
+}
+
+// Run runs a program with standard input and fails the test when it fails.
+func Run(t testing.TB, stdin []byte, name string, args ...string) string {
+	t.Helper()
+	out, err := Try(t, stdin, name, args...)
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// Try runs a program with standard input, for at most a minute, and returns what
+// it printed on both outputs.
+func Try(t testing.TB, stdin []byte, name string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, Tool(t, name), args...)
+	cmd.Stdin = bytes.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// Tool finds a program, also where only root looks, and fails with the remedy.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	for _, dir := range []string{"/usr/sbin", "/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path
+		}
+	}
+	t.Fatalf("%s is not installed: run ./scripts/install-test-tools", name)
+	return ""
+}
+
+// tail keeps the end of what is written to it.
+type tail struct {
+	mu  sync.Mutex
+	max int
+	b   []byte
+}
+
+func (w *tail) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.b = append(w.b, p...)
+	if len(w.b) > w.max {
+		w.b = append([]byte(nil), w.b[len(w.b)-w.max:]...)
+	}
+	return len(p), nil
+}
+
+func (w *tail) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(w.b)
+}
