@@ -24,6 +24,9 @@ type Config struct {
 	// Mechanisms returns the SASL mechanisms to offer. It is asked only under TLS;
 	// plusAvailable says that channel binding is possible. Nil: no AUTH.
 	Mechanisms func(tlsOn bool, plusAvailable bool) []string
+	// Admission counts connections and handshakes together with other listeners;
+	// nil: alone.
+	Admission *Admission
 	// Notice is added to the greeting; may be empty.
 	Notice string
 }

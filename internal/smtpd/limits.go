@@ -10,9 +10,11 @@ import (
 // Limits bounds everything that a client can make the engine hold, do or wait for.
 // Every field must be positive, except those that say that zero switches them off.
 type Limits struct {
-	// Connections is how many may be open at once on one listener.
+	// Connections is how many may be open at once, over all listeners that share an
+	// Admission.
 	Connections int
-	// ConnectionsPerNetwork bounds those of one IPv4 /24 or IPv6 /64.
+	// ConnectionsPerNetwork bounds those of one IPv4 /24 or IPv6 /64. This host
+	// itself is not bounded.
 	ConnectionsPerNetwork int
 	// Handshakes is how many TLS handshakes may be in progress at once. While
 	// more than half of them are, each has only HandshakeRush, so that clients that

@@ -30,19 +30,21 @@ type server struct {
 
 	commandLimit, authLimit smtpwire.LineLimit
 
-	mu         sync.Mutex
-	open       int
-	networks   map[netip.Prefix]int
-	handshakes int
-	refused    int       // connections, since the last log record
-	logged     time.Time // when that was
+	admission *Admission
+
+	mu      sync.Mutex
+	refused int       // connections, since the last log record
+	logged  time.Time // when that was
 }
 
 func newServer(cfg Config, b Backend) (*server, error) {
 	if err := cfg.check(b); err != nil {
 		return nil, err
 	}
-	s := &server{cfg: cfg, backend: b, networks: map[netip.Prefix]int{}}
+	s := &server{cfg: cfg, backend: b, admission: cfg.Admission}
+	if s.admission == nil {
+		s.admission = NewAdmission()
+	}
 	s.commandLimit = cfg.Limits.commandLine
 	s.authLimit = func([]byte) int { return cfg.Limits.AuthLineOctets }
 	return s, nil
@@ -99,12 +101,12 @@ func ServeConn(ctx context.Context, nc net.Conn, cfg Config, b Backend) {
 // admit starts a connection, or refuses it when there are too many.
 func (s *server) admit(ctx context.Context, nc net.Conn, conns *sync.WaitGroup) {
 	network := networkOf(addrPort(nc.RemoteAddr()).Addr())
-	if !s.enter(network) {
+	if !s.admission.enter(network, &s.cfg.Limits) {
 		s.turnAway(nc)
 		return
 	}
 	conns.Go(func() {
-		defer s.leave(network)
+		defer s.admission.leave(network)
 		s.serve(ctx, nc)
 	})
 }
@@ -140,32 +142,6 @@ func (s *server) newConn(nc net.Conn, id string) *conn {
 	}}
 }
 
-// enter counts a connection in, if the limits have room for it.
-func (s *server) enter(network netip.Prefix) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open >= s.cfg.Limits.Connections {
-		return false
-	}
-	if network.IsValid() {
-		if s.networks[network] >= s.cfg.Limits.ConnectionsPerNetwork {
-			return false
-		}
-		s.networks[network]++
-	}
-	s.open++
-	return true
-}
-
-func (s *server) leave(network netip.Prefix) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.open--
-	if s.networks[network]--; s.networks[network] <= 0 {
-		delete(s.networks, network)
-	}
-}
-
 // turnAway refuses a connection before it costs anything. Under implicit TLS a
 // reply in clear would only confuse.
 func (s *server) turnAway(nc net.Conn) {
@@ -178,38 +154,9 @@ func (s *server) turnAway(nc net.Conn) {
 	defer s.mu.Unlock()
 	s.refused++
 	if now := s.cfg.Now(); now.Sub(s.logged) >= refusalLogInterval {
-		s.cfg.Logger.Warn("connections refused", "kind", s.cfg.Kind.String(), "count", s.refused, "open", s.open)
+		s.cfg.Logger.Warn("connections refused", "kind", s.cfg.Kind.String(), "count", s.refused)
 		s.refused, s.logged = 0, now
 	}
-}
-
-// beginHandshake takes a place for a TLS handshake and says how long it may last.
-func (s *server) beginHandshake() (time.Duration, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	timeout, ok := s.cfg.Limits.handshake(s.handshakes)
-	if ok {
-		s.handshakes++
-	}
-	return timeout, ok
-}
-
-func (s *server) endHandshake() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.handshakes--
-}
-
-// handshake says whether one more handshake may begin beside others, and how long
-// it may take.
-func (l *Limits) handshake(others int) (time.Duration, bool) {
-	switch {
-	case others >= l.Handshakes:
-		return 0, false
-	case others >= l.Handshakes/2:
-		return min(l.HandshakeRush, l.HandshakeTimeout), true
-	}
-	return l.HandshakeTimeout, true
 }
 
 // addrPort returns an address without an IPv4-in-IPv6 wrapping; zero if the
@@ -221,17 +168,4 @@ func addrPort(a net.Addr) netip.AddrPort {
 	}
 	ap := tcp.AddrPort()
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-}
-
-// networkOf returns what counts as one client's network: an IPv4 /24, an IPv6 /64.
-func networkOf(a netip.Addr) netip.Prefix {
-	bits := 64
-	if a.Is4() {
-		bits = 24
-	}
-	p, err := a.WithZone("").Prefix(bits)
-	if err != nil {
-		return netip.Prefix{} // no address: only the total counts
-	}
-	return p
 }
