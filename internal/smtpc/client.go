@@ -68,7 +68,7 @@ func (cl *Client) setUp(ctx context.Context) error {
 			return err
 		}
 	}
-	greeting, err := cl.c.exchange(StageGreeting, "", cl.o.Timeouts.Greeting)
+	greeting, err := cl.c.greeting(cl.o.Timeouts.Greeting)
 	if err != nil {
 		return err
 	}

@@ -188,5 +188,5 @@ func atom(s string) bool {
 			return false
 		}
 	}
-	return s != ""
+	return s != "" && s[0] != '-'
 }

@@ -94,7 +94,7 @@ func (c *conn) fault(stage Stage) error {
 	defer c.mu.Unlock()
 	var refused *ReplyError
 	if errors.As(c.cause, &refused) {
-		return refused
+		return &ReplyError{Reply: refused.Reply, Stage: stage}
 	}
 	return &ConnError{Stage: stage, Err: c.cause}
 }
@@ -108,32 +108,40 @@ func (c *conn) alive() bool {
 	}
 }
 
-// exchange sends a line ("" for none) and reads the reply, before start.
+// exchange sends a line and reads the reply, before start.
 func (c *conn) exchange(stage Stage, line string, d time.Duration) (mail.Reply, error) {
-	r, err := c.roundTrip(line, d)
+	return c.before(stage, d, func() error {
+		_, err := c.net.Write([]byte(line + "\r\n"))
+		return err
+	})
+}
+
+// greeting reads the reply that comes first of all.
+func (c *conn) greeting(d time.Duration) (mail.Reply, error) {
+	return c.before(StageGreeting, d, func() error { return nil })
+}
+
+// before writes and reads one reply, before start, all within d.
+func (c *conn) before(stage Stage, d time.Duration, write func() error) (mail.Reply, error) {
+	var r mail.Reply
+	err := c.net.SetDeadline(time.Now().Add(d))
+	if err == nil {
+		err = write()
+	}
+	if err == nil {
+		r, err = c.readReply()
+	}
 	if err == nil && c.in.Buffered() > 0 {
 		// Whatever follows a reply unasked would be taken for the answer to our
 		// next command; after STARTTLS it would be text injected before the
 		// handshake. RFC 3207 §4.2.
-		err = fmt.Errorf("%w: it sent more than one reply", ErrProtocol)
+		err = errTrailing
 	}
 	if err != nil {
 		c.fail(lost(err))
 		return mail.Reply{}, c.fault(stage)
 	}
 	return r, nil
-}
-
-func (c *conn) roundTrip(line string, d time.Duration) (mail.Reply, error) {
-	if err := c.net.SetDeadline(time.Now().Add(d)); err != nil {
-		return mail.Reply{}, err
-	}
-	if line != "" {
-		if _, err := c.net.Write([]byte(line + "\r\n")); err != nil {
-			return mail.Reply{}, err
-		}
-	}
-	return c.readReply()
 }
 
 func (c *conn) readReply() (mail.Reply, error) {
@@ -188,8 +196,8 @@ func (c *conn) read() {
 		}
 		trailing := c.expected.Add(-1) == 0 && c.in.Buffered() > 0
 		c.replies <- received{r, trailing}
-		if trailing {
-			c.fail(errTrailing)
+		if end := ending(r, trailing); end != nil {
+			c.fail(end)
 			return
 		}
 	}
@@ -207,7 +215,7 @@ func (e *unaskedError) Error() string {
 
 func (e *unaskedError) Unwrap() error {
 	if e.reply.Code == 421 {
-		return &ReplyError{Reply: e.reply, Stage: StageIdle}
+		return &ReplyError{Reply: e.reply}
 	}
 	return ErrProtocol
 }
@@ -247,7 +255,7 @@ func (c *conn) wait(stage Stage, d time.Duration) (mail.Reply, error) {
 	defer timer.Stop()
 	select {
 	case r := <-c.replies:
-		return c.take(stage, r)
+		return c.take(r)
 	case <-timer.C:
 		c.fail(ErrTimeout)
 	case <-c.dead:
@@ -256,22 +264,31 @@ func (c *conn) wait(stage Stage, d time.Duration) (mail.Reply, error) {
 	// close.
 	select {
 	case r := <-c.replies:
-		return c.take(stage, r)
+		return c.take(r)
 	default:
 		return mail.Reply{}, c.fault(stage)
 	}
 }
 
-// take accepts a reply in its turn. With 421 the server says that it closes; with
-// more behind the last expected one it is out of step.
-func (c *conn) take(stage Stage, r received) (mail.Reply, error) {
-	if r.trailing {
-		c.fail(errTrailing)
-	}
-	if r.reply.Code == 421 {
-		c.fail(&ReplyError{Reply: r.reply, Stage: stage})
+// take accepts a reply in its turn. If it ends the connection, it does so before
+// it is acted on.
+func (c *conn) take(r received) (mail.Reply, error) {
+	if end := ending(r.reply, r.trailing); end != nil {
+		c.fail(end)
 	}
 	return r.reply, nil
+}
+
+// ending says why a reply is the last one: with 421 the server says that it closes
+// (RFC 5321 §3.8); with more behind the last expected one it is out of step.
+func ending(r mail.Reply, trailing bool) error {
+	switch {
+	case r.Code == 421:
+		return &ReplyError{Reply: r}
+	case trailing:
+		return errTrailing
+	}
+	return nil
 }
 
 // nonsense ends the connection because a reply has no meaning at its stage.

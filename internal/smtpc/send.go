@@ -280,7 +280,9 @@ func (t *transaction) took(cmd command, r mail.Reply) bool {
 			t.count++
 			return true
 		}
-		t.decide(cmd.rcpt, rcptRefusal(r))
+		if refused {
+			t.decide(cmd.rcpt, rcptRefusal(r))
+		}
 		return refused
 	case StageData:
 		t.dataOK = r.Code == 354
