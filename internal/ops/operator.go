@@ -56,8 +56,8 @@ type Options struct {
 	// Changed is called after the set of accounts changed, before the action
 	// returns: who acts and then sends mail finds the change done.
 	Changed func(ctx context.Context) error
-	// Server tells about the running server; nil: none runs.
-	Server func() Server
+	// Server tells about the running server; nil, or a nil answer: none runs.
+	Server func() *Server
 }
 
 // Operator is the actions. Callers are checked by Handler; who holds an Operator

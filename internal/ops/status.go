@@ -56,8 +56,7 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 		}
 	}
 	if op.o.Server != nil {
-		server := op.o.Server()
-		s.Server = &server
+		s.Server = op.o.Server()
 	}
 	return s, nil
 }
