@@ -1,0 +1,321 @@
+// Package rig builds the real server, starts it as a process of its own with a
+// configuration for tests, kills it, and looks into its data folder and its
+// process from outside. Nothing of the server is linked into the caller.
+package rig
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Account is a mailbox of the server with its password.
+type Account struct {
+	Address  string `json:"address"`
+	Password string `json:"password"`
+	Maildir  string `json:"maildir"`
+}
+
+// Info is the line that `sallyport quickstart --json` prints.
+type Info struct {
+	Hostname string    `json:"hostname"`
+	Domain   string    `json:"domain"`
+	Config   string    `json:"config"`
+	Data     string    `json:"data"`
+	CA       string    `json:"ca"`
+	Listen   Doors     `json:"listen"`
+	Accounts []Account `json:"accounts"`
+}
+
+// Doors are the listening addresses of each kind.
+type Doors struct {
+	MX          []string `json:"mx"`
+	Submission  []string `json:"submission"`
+	Submissions []string `json:"submissions"`
+}
+
+// Options say how the server of a test is set up.
+type Options struct {
+	Binary string // from Build
+	Dir    string // data folder and configuration
+	Remote string // host:port that mail for remote.test goes to
+	IPv6   bool   // listen on ::1 too, beside 127.0.0.1
+	Extra  string // further lines of the configuration
+}
+
+// Server is a server that can be started, stopped, killed and started again with
+// the same addresses and the same data.
+type Server struct {
+	Info            // the doors are those of Start, one address per family
+	Config   string // the configuration that Start uses
+	MailRoot string // folder of the mailboxes: domain, then local-part
+
+	binary string
+	dir    string
+
+	mu   sync.Mutex
+	cmd  *exec.Cmd
+	done chan struct{} // closed when cmd has ended
+}
+
+// Time limits of what the rig waits for.
+const (
+	startTimeout = 60 * time.Second
+	stopTimeout  = 30 * time.Second
+	pollInterval = 20 * time.Millisecond
+)
+
+// Build compiles the server of the module that contains the working directory.
+func Build(ctx context.Context, dir string) (string, error) {
+	binary := filepath.Join(dir, "sallyport")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "sallyport/cmd/sallyport")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// Prepare makes a data folder with `quickstart`, then a configuration of its own
+// beside it: the domains local.test and other.test, the accounts alice, bob and
+// carol at the first and dave at the second, the alias list@local.test, and a
+// route for remote.test. The server is not running when it returns.
+func Prepare(ctx context.Context, o Options) (*Server, error) {
+	s := &Server{binary: o.Binary, dir: o.Dir}
+	if err := s.quickstart(ctx, o); err != nil {
+		return nil, err
+	}
+	if err := s.chooseDoors(o.IPv6); err != nil {
+		return nil, err
+	}
+	if len(s.Accounts) < 2 {
+		return nil, fmt.Errorf("rig: quickstart made %d accounts", len(s.Accounts))
+	}
+	s.MailRoot = filepath.Dir(filepath.Dir(s.Accounts[0].Maildir))
+	s.Config = filepath.Join(filepath.Dir(s.Info.Config), "rig.toml")
+	if err := os.WriteFile(s.Config, []byte(s.configuration(o)), 0o600); err != nil {
+		return nil, err
+	}
+	for _, address := range []string{"carol@local.test", "dave@other.test"} {
+		a := Account{Address: address, Password: "rig-password-of-" + address}
+		if _, err := s.CLI(ctx, a.Password+"\n", "account", "add", address, "--password-stdin"); err != nil {
+			return nil, err
+		}
+		s.Accounts = append(s.Accounts, a)
+	}
+	return s, nil
+}
+
+// quickstart runs the command until it has printed its line, and stops it.
+func (s *Server) quickstart(ctx context.Context, o Options) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, o.Binary, "quickstart", "--json", "--listen-base", "0",
+		"--dir", o.Dir, "--route", "remote.test=smtp://"+o.Remote)
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &s.Info)
+	}
+	_ = cmd.Process.Signal(syscall.SIGTERM)
+	go io.Copy(io.Discard, out)
+	waitErr := cmd.Wait()
+	if err != nil || waitErr != nil {
+		return fmt.Errorf("rig: quickstart: %w\n%s", errors.Join(err, waitErr), errs.String())
+	}
+	return nil
+}
+
+// chooseDoors replaces the doors by free ports that stay the same over restarts.
+func (s *Server) chooseDoors(v6 bool) error {
+	hosts := []string{"127.0.0.1"}
+	if v6 {
+		hosts = append(hosts, "::1")
+	}
+	s.Listen = Doors{}
+	for _, host := range hosts {
+		for _, door := range []*[]string{&s.Listen.MX, &s.Listen.Submission, &s.Listen.Submissions} {
+			addr, err := freePort(host)
+			if err != nil {
+				return err
+			}
+			*door = append(*door, addr)
+		}
+	}
+	return nil
+}
+
+func freePort(host string) (string, error) {
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return "", err
+	}
+	defer ln.Close()
+	return ln.Addr().String(), nil
+}
+
+func (s *Server) configuration(o Options) string {
+	list := func(addrs []string) string { return `["` + strings.Join(addrs, `", "`) + `"]` }
+	return fmt.Sprintf(`hostname = %q
+data     = %q
+
+[listen]
+mx          = %s
+submission  = %s
+submissions = %s
+
+[tls]
+cert = %q
+key  = %q
+
+[domain."local.test"]
+deliver = "maildir"
+
+[domain."other.test"]
+deliver = "maildir"
+
+[alias]
+"list@local.test" = ["alice@local.test", "bob@local.test"]
+
+[route."remote.test"]
+to  = "smtp://%s"
+tls = "none"
+
+%s
+`, s.Hostname, s.Data, list(s.Listen.MX), list(s.Listen.Submission), list(s.Listen.Submissions),
+		filepath.Join(filepath.Dir(s.CA), "server.pem"), filepath.Join(filepath.Dir(s.CA), "server.key"),
+		o.Remote, o.Extra)
+}
+
+// Start starts the server and waits until every door answers. wrap is put before
+// the command line ("strace", "-o", ...). What it logs goes to server.log.
+func (s *Server) Start(ctx context.Context, wrap ...string) error {
+	log, err := os.OpenFile(s.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	args := append(wrap, s.binary, "serve", "-c", s.Config)
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	done := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(done)
+	}()
+	s.mu.Lock()
+	s.cmd, s.done = cmd, done
+	s.mu.Unlock()
+	return s.ready(ctx, done)
+}
+
+// LogFile returns the path of what the server logs.
+func (s *Server) LogFile() string { return filepath.Join(s.dir, "server.log") }
+
+// ready waits until every door accepts.
+func (s *Server) ready(ctx context.Context, done <-chan struct{}) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	var doors []string
+	doors = append(append(append(doors, s.Listen.MX...), s.Listen.Submission...), s.Listen.Submissions...)
+	for _, addr := range doors {
+		for {
+			c, err := net.DialTimeout("tcp", addr, time.Second)
+			if err == nil {
+				c.Close()
+				break
+			}
+			select {
+			case <-done:
+				return fmt.Errorf("rig: the server ended at once\n%s", s.LogTail())
+			case <-ctx.Done():
+				return fmt.Errorf("rig: %s does not answer: %w\n%s", addr, err, s.LogTail())
+			case <-time.After(pollInterval):
+			}
+		}
+	}
+	return nil
+}
+
+// LogTail returns the end of what the server logged, for a failing test.
+func (s *Server) LogTail() string {
+	b, err := os.ReadFile(s.LogFile())
+	if err != nil {
+		return err.Error()
+	}
+	return string(b[max(0, len(b)-4000):])
+}
+
+// Kill ends the server as a power cut would (SIGKILL) and waits for its end.
+func (s *Server) Kill() error { return s.signal(syscall.SIGKILL) }
+
+// Stop ends the server in the ordinary way (SIGTERM) and waits for its end.
+func (s *Server) Stop() error { return s.signal(syscall.SIGTERM) }
+
+func (s *Server) signal(sig syscall.Signal) error {
+	s.mu.Lock()
+	cmd, done := s.cmd, s.done
+	s.mu.Unlock()
+	if cmd == nil {
+		return nil
+	}
+	pid, err := s.PID()
+	if err == nil {
+		err = syscall.Kill(pid, sig)
+	}
+	select {
+	case <-done:
+		return nil
+	case <-time.After(stopTimeout):
+		return fmt.Errorf("rig: the server survives %s (%v)\n%s", sig, err, s.LogTail())
+	}
+}
+
+// PID returns the process of the server itself, also where it was wrapped.
+func (s *Server) PID() (int, error) {
+	s.mu.Lock()
+	cmd := s.cmd
+	s.mu.Unlock()
+	if cmd == nil || cmd.Process == nil {
+		return 0, errors.New("rig: the server was never started")
+	}
+	return serverBelow(cmd.Process.Pid, s.binary)
+}
+
+// CLI runs a command of the binary against the rig's configuration and returns
+// what it printed.
+func (s *Server) CLI(ctx context.Context, stdin string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.binary, append(args, "-c", s.Config)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("sallyport %s: %w\n%s", strings.Join(args, " "), err, errs.String())
+	}
+	return out.String(), nil
+}

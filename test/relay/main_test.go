@@ -1,0 +1,130 @@
+// Package relay runs the table of relay and hijack cases against the real server
+// through real sockets, in every way of cutting the bytes, and looks afterwards
+// into its mailboxes, its queue, its trace and at the foreign domain.
+package relay
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/relayaudit"
+	"sallyport/test/load"
+	"sallyport/test/load/rig"
+)
+
+// world is the server under test and the foreign domain.
+type world struct {
+	server *rig.Server
+	sink   *load.Sink
+	v6     bool
+}
+
+// the is made once by TestMain; the tests of this package share it.
+var the world
+
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "relay")
+	if err != nil {
+		return fail(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	binary, err := rig.Build(ctx, dir)
+	if err != nil {
+		return fail(err)
+	}
+	if the.sink, err = load.NewSink(load.SinkOptions{Keep: true}); err != nil {
+		return fail(err)
+	}
+	defer the.sink.Close()
+	the.v6 = hasIPv6()
+	the.server, err = rig.Prepare(ctx, rig.Options{
+		Binary: binary, Dir: dir + "/data", Remote: the.sink.Addr(), IPv6: the.v6,
+		// A short silence before the banner: thousands of sessions wait for it.
+		Extra: "[limits]\ngreet_delay = \"60ms\"\n",
+	})
+	if err != nil {
+		return fail(err)
+	}
+	if err := the.server.Start(ctx); err != nil {
+		return fail(err)
+	}
+	code := m.Run()
+	if err := the.server.Stop(); err != nil {
+		return fail(err)
+	}
+	if code != 0 {
+		fmt.Fprintf(os.Stderr, "end of the server's log:\n%s\n", the.server.LogTail())
+	}
+	return code
+}
+
+func fail(err error) int {
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+func hasIPv6() bool {
+	_, err := os.Stat("/proc/net/if_inet6")
+	return err == nil
+}
+
+// target returns the server as the audit sees it, on its IPv4 or IPv6 doors.
+func target(t *testing.T, family int) relayaudit.Target {
+	t.Helper()
+	s := the.server
+	account := s.Accounts[0]
+	door := func(addrs []string) netip.AddrPort {
+		a, err := netip.ParseAddrPort(addrs[family])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	lim := relayaudit.DefaultLimits()
+	lim.Dial, lim.Reply = time.Minute, time.Minute // the machine is loaded
+	return relayaudit.Target{
+		MX: door(s.Listen.MX), Submission: door(s.Listen.Submission), Submissions: door(s.Listen.Submissions),
+		Hostname: domain(t, s.Hostname), Local: domain(t, s.Domain),
+		Second: domain(t, "other.test"), Remote: domain(t, "remote.test"),
+		Roots: roots(t), User: account.Address, Password: account.Password, Limits: lim,
+	}
+}
+
+func domain(t *testing.T, s string) mail.Domain {
+	t.Helper()
+	d, err := mail.ParseDomain(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func roots(t *testing.T) *x509.CertPool {
+	t.Helper()
+	pem, err := os.ReadFile(the.server.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		t.Fatalf("%s holds no certificate", the.server.CA)
+	}
+	return pool
+}
+
+func tlsConfig(t *testing.T) *tls.Config {
+	return &tls.Config{RootCAs: roots(t), ServerName: the.server.Hostname}
+}
