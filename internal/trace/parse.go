@@ -31,7 +31,9 @@ func ParseQuery(s string) (Query, error) {
 	if text == "" {
 		return Query{}, ErrNoTerm
 	}
-	if !strings.ContainsFunc(text, unicode.IsSpace) {
+	// A quoted local-part may hold a space.
+	_, err := mail.ParseAddress(strings.Trim(text, "<>"), mail.UTF8)
+	if err == nil || !strings.ContainsFunc(text, unicode.IsSpace) {
 		t, err := parseWord(text)
 		if err != nil {
 			return Query{}, err

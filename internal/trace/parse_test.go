@@ -37,6 +37,7 @@ Message-ID:
 		{id, "queue id=" + id},
 		{"<a.b@c.test>", "message-id=a.b@c.test address=a.b@c.test"},
 		{" Bob@Remote.test\n", "address=Bob@Remote.test message-id=Bob@Remote.test"},
+		{`"a b"@local.test`, `address="a b"@local.test message-id="a b"@local.test`},
 		{"192.0.2.7", "client=192.0.2.7"},
 		{"192.0.2.77/24", "client=192.0.2.0/24"},
 		{"2001:db8::1", "client=2001:db8::1"},

@@ -15,6 +15,9 @@ import (
 // bundle, it must still fit into a transaction of the store.
 const fullBatch = store.MaxTxParts / 2
 
+// usualTerms is how many index entries a fact commonly has.
+const usualTerms = 5
+
 // Run is the one sequencer: it takes committed facts in their order into tree
 // and index, signs checkpoints, writes out strangers' facts, and forgets what is
 // too old, until ctx is done. It then finishes what is left. Errors of the store
@@ -120,8 +123,10 @@ func (l *Log) step(ctx context.Context) (more bool, err error) {
 	if from.Next > head {
 		return false, nil
 	}
+	before := min(head+1, from.Next+uint64(l.o.Limits.BatchFacts))
 	b := batch{log: l, tree: l.tree.clone(), to: from}
-	if err := b.read(ctx, min(head+1, from.Next+uint64(l.o.Limits.BatchFacts))); err != nil {
+	b.tx.Mutations = make([]store.Mutation, 0, min(usualTerms*int(before-from.Next), fullBatch)+1)
+	if err := b.read(ctx, before); err != nil {
 		return false, err
 	}
 	if b.to.Next == from.Next {

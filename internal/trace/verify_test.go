@@ -272,7 +272,7 @@ func TestForgettingKeepsTheProof(t *testing.T) {
 	if p, err := l.Prove(context.Background(), 1); err != nil || p.Fact != nil || p.Check(h.o.Key) != nil {
 		t.Errorf("a forgotten fact cannot be proved: %v", err)
 	}
-	leftIndex(t, h, 1, old.String())
+	leftIndex(t, h, old.String())
 	// What is forgotten stays forgotten after a restart.
 	l = h.open()
 	if r := h.verify(l); !r.OK() || r.Forgotten != 6 {
@@ -281,7 +281,7 @@ func TestForgettingKeepsTheProof(t *testing.T) {
 }
 
 // leftIndex fails if index entries of a forgotten message are left.
-func leftIndex(t *testing.T, h *house, _ int, queue string) {
+func leftIndex(t *testing.T, h *house, queue string) {
 	t.Helper()
 	prefix := appendTermPrefix(nil, textTerm(indexQueue, queue), false)
 	err := h.st.Scan(context.Background(), store.Prefix(prefix), func(k, _ []byte) (bool, error) {
