@@ -39,7 +39,7 @@ func (e *exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	if !ok {
 		return nil, true, e.failed(ctx, identity.ErrBadCredentials)
 	}
-	if !e.s.in.live.add(account.Address) {
+	if !e.s.in.live.add(account.Address, e.s) {
 		return nil, true, e.refused(ctx, "sessions-per-account", mail.R(421, "4.7.0", "too many sessions of this account"))
 	}
 	e.s.account = account

@@ -99,5 +99,10 @@ func (in *Intake) Connect(_ context.Context, c smtpd.Conn) (smtpd.Session, mail.
 	return s, mail.R(220, "", "")
 }
 
+// EndSessions ends every live session that signed in as the account, and returns
+// how many there were. A message in progress may come to its end of data, where
+// the account's standing is asked again.
+func (in *Intake) EndSessions(account mail.Address) int { return in.live.end(account) }
+
 // peer returns the client's address without an IPv4-in-IPv6 wrapping.
 func peer(c smtpd.Conn) netip.Addr { return c.Remote.Addr().Unmap() }

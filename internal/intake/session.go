@@ -50,7 +50,7 @@ func (s *session) Close(ctx context.Context, why string) {
 			return
 		}
 	} else {
-		s.in.live.remove(s.account.Address)
+		s.in.live.remove(s.account.Address, s)
 	}
 	s.write(ctx, f)
 }
@@ -133,32 +133,49 @@ func tlsName(cs *tls.ConnectionState) string {
 	return tls.VersionName(cs.Version) + " " + tls.CipherSuiteName(cs.CipherSuite)
 }
 
-// sessions counts the live signed-in sessions of each account.
+// sessions knows the live signed-in sessions of each account, so that they can be
+// bounded and ended.
 type sessions struct {
 	mu    sync.Mutex
 	limit int
-	count map[mail.Address]int
+	by    map[mail.Address]map[*session]struct{}
 }
 
 func newSessions(limit int) *sessions {
-	return &sessions{limit: limit, count: map[mail.Address]int{}}
+	return &sessions{limit: limit, by: map[mail.Address]map[*session]struct{}{}}
 }
 
 // add reports false when the account has as many sessions as it may.
-func (l *sessions) add(account mail.Address) bool {
+func (l *sessions) add(account mail.Address, s *session) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.count[account] >= l.limit {
+	set := l.by[account]
+	if len(set) >= l.limit {
 		return false
 	}
-	l.count[account]++
+	if set == nil {
+		set = map[*session]struct{}{}
+		l.by[account] = set
+	}
+	set[s] = struct{}{}
 	return true
 }
 
-func (l *sessions) remove(account mail.Address) {
+func (l *sessions) remove(account mail.Address, s *session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.count[account]--; l.count[account] <= 0 {
-		delete(l.count, account)
+	delete(l.by[account], s)
+	if len(l.by[account]) == 0 {
+		delete(l.by, account)
 	}
+}
+
+// end ends the sessions of an account and returns how many there were.
+func (l *sessions) end(account mail.Address) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := range l.by[account] {
+		s.conn.End()
+	}
+	return len(l.by[account])
 }

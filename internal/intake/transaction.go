@@ -48,8 +48,8 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (smtpd.Transactio
 
 // Rcpt decides one recipient.
 func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Reply {
-	// RFC 5321 §4.5.1: a bare postmaster is the postmaster of our first domain.
-	addr, err := to.To.At(t.dir.Domains()[0].Name)
+	// RFC 5321 §4.5.1: a bare postmaster is this host's.
+	addr, err := to.To.At(t.dir.Hostname())
 	if err != nil {
 		return t.refuse(ctx, "recipient-syntax", mail.R(501, "5.1.3", "no recipient address"), to.To.String())
 	}

@@ -1,0 +1,95 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"sallyport/internal/config"
+	"sallyport/internal/gate"
+	"sallyport/internal/identity"
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+	"sallyport/internal/store/pebblestore"
+	"sallyport/internal/trace"
+)
+
+// keys are the secrets that the server made for itself.
+type keys struct {
+	grant gate.Key
+	trace trace.Key
+}
+
+func loadKeys(cfg config.Config, rnd io.Reader) (keys, error) {
+	fresh, err := isFresh(cfg.StoreDir())
+	if err != nil {
+		return keys{}, err
+	}
+	secret, err := loadOrMakeKey(filepath.Join(cfg.KeysDir(), grantKeyFile), fresh, func() ([]byte, error) { return randomKey(rnd) })
+	if err != nil {
+		return keys{}, err
+	}
+	grant, err := gate.NewKey(secret)
+	if err != nil {
+		return keys{}, fmt.Errorf("%s: %w", grantKeyFile, err)
+	}
+	text, err := loadOrMakeKey(filepath.Join(cfg.KeysDir(), traceKeyFile), fresh, func() ([]byte, error) {
+		s, err := trace.NewKey(rnd, cfg.Trace.Origin)
+		return []byte(s + "\n"), err
+	})
+	if err != nil {
+		return keys{}, err
+	}
+	signing, err := trace.ParseKey(string(text))
+	if err != nil {
+		return keys{}, fmt.Errorf("%s: %w", traceKeyFile, err)
+	}
+	if signing.Origin() != cfg.Trace.Origin {
+		return keys{}, fmt.Errorf("%s: trace.origin is %q, but the key in %s signs for %q; a log keeps its name",
+			cfg.At("trace.origin"), cfg.Trace.Origin, traceKeyFile, signing.Origin())
+	}
+	return keys{grant: grant, trace: signing}, nil
+}
+
+func openStore(cfg config.Config, o Options) (store.Store, error) {
+	return pebblestore.Open(pebblestore.Options{FS: o.FS, Dir: cfg.StoreDir(), Logger: o.Logger})
+}
+
+// accountAddresses lists every account, frozen ones too: they go on receiving.
+func accountAddresses(ctx context.Context, id *identity.Identity) ([]mail.Address, error) {
+	accounts, err := id.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]mail.Address, len(accounts))
+	for i, a := range accounts {
+		out[i] = a.Address
+	}
+	return out, nil
+}
+
+// serverTLS is the TLS configuration of every door; nil where there is no
+// certificate. Go's defaults choose protocol (1.2 and later) and ciphers.
+func serverTLS(cfg config.Config) (*tls.Config, error) {
+	if cfg.TLS.Cert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.At("tls.cert"), err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+// certificateOf tells identity which certificate we presented, for the channel
+// binding tls-server-end-point: there is one for all doors.
+func certificateOf(cert *tls.Config) func(*tls.ConnectionState) *x509.Certificate {
+	if cert == nil {
+		return nil
+	}
+	leaf := cert.Certificates[0].Leaf
+	return func(*tls.ConnectionState) *x509.Certificate { return leaf }
+}

@@ -1,0 +1,42 @@
+package node
+
+import (
+	"context"
+	"os"
+
+	"sallyport/internal/ops"
+)
+
+func (n *Node) openOperator(_ context.Context, _ keys) error {
+	n.operator = ops.New(ops.Options{
+		Accounts: n.identity, Queue: n.spool, Trace: n.trace, Directory: n.dirs.snapshot, Now: n.o.Now,
+		EndSessions: n.intake.EndSessions, Changed: n.refreshDirectory, Server: n.server,
+	})
+	return nil
+}
+
+// Operator returns every operator action on this node. Without Serve, changes are
+// made durable all the same, and a server started later finds them.
+func (n *Node) Operator() *ops.Operator { return n.operator }
+
+// server describes the running server; nil while none of our doors is bound.
+func (n *Node) server() *ops.Server {
+	started := n.started.Load()
+	if started == nil {
+		return nil
+	}
+	a := n.Addrs()
+	return &ops.Server{
+		Version: n.o.Version, PID: os.Getpid(), Started: *started,
+		Listen: map[string][]string{"mx": a.MX, "submission": a.Submission, "submissions": a.Submissions},
+	}
+}
+
+func (n *Node) listenAdmin() (err error) {
+	n.admin, err = ops.Listen(n.cfg.Socket())
+	return err
+}
+
+func (n *Node) serveAdmin(ctx context.Context) error {
+	return ops.Serve(ctx, n.admin, n.operator, n.log)
+}

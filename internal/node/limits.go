@@ -1,0 +1,84 @@
+package node
+
+import (
+	"math"
+
+	"sallyport/internal/config"
+	"sallyport/internal/dispatch"
+	"sallyport/internal/identity"
+	"sallyport/internal/intake"
+	"sallyport/internal/sched"
+	"sallyport/internal/screen"
+	"sallyport/internal/smtpd"
+	"sallyport/internal/spool"
+	"sallyport/internal/trace"
+)
+
+// The functions of this file hand each package its bounds: what the configuration
+// names, and the package's own defaults for the rest.
+
+func smtpdLimits(cfg config.Config, k smtpd.Kind) smtpd.Limits {
+	c, l := cfg.Limits, smtpd.DefaultLimits()
+	l.Connections, l.ConnectionsPerNetwork = c.Connections, c.ConnectionsPerNetwork
+	l.Handshakes, l.HandshakeTimeout = c.Handshakes, c.HandshakeTimeout
+	l.CommandTimeout, l.DataTimeout, l.MinDataRate = c.CommandTimeout, c.DataTimeout, c.MinDataRate
+	l.SessionDuration, l.ShutdownGrace = c.SessionTime, c.ShutdownGrace
+	l.Transactions, l.Recipients, l.MessageOctets = c.Transactions, c.Recipients, c.MessageSize
+	l.Errors, l.Unknown, l.Junk, l.AuthFailures = c.Errors, c.UnknownCommands, c.JunkCommands, c.AuthFailures
+	l.HandshakeRush = min(l.HandshakeRush, l.HandshakeTimeout)
+	if k == smtpd.KindMX {
+		// Programs of our own people may be eager; strangers must wait for the greeting.
+		l.GreetDelay = c.GreetDelay
+	}
+	return l
+}
+
+func intakeLimits(cfg config.Config) intake.Limits {
+	l := intake.DefaultLimits()
+	l.Header.HeaderOctets, l.Header.Fields, l.Header.Hops = int(cfg.Limits.HeaderSize), cfg.Limits.HeaderFields, cfg.Limits.Hops
+	l.SessionsPerAccount = cfg.Limits.SessionsPerAccount
+	return l
+}
+
+func spoolLimits(cfg config.Config) spool.Limits {
+	c, l := cfg.Limits, spool.DefaultLimits()
+	l.InlineOctets = int(c.InlineSize)
+	// What intake adds to a header section must not make a message too large.
+	l.MessageOctets = c.MessageSize + int64(l.PrefixOctets)
+	l.Entries, l.Octets, l.EntriesPerAccount = c.QueueMessages, c.QueueSize, c.QueueMessagesByAccount
+	return l
+}
+
+func dispatchLimits(cfg config.Config) dispatch.Limits {
+	l := dispatch.DefaultLimits()
+	l.Workers = cfg.Limits.DeliveriesPerDomain
+	return l
+}
+
+func identityLimits(cfg config.Config) identity.Limits {
+	c, l := cfg.Auth, identity.DefaultLimits()
+	if c.Hashing > 0 {
+		l.HashAtOnce = c.Hashing
+	}
+	l.HashQueue, l.HashWait = c.Waiting, c.WaitTime
+	l.CacheEntries, l.CacheTTL = c.CacheEntries, c.CacheTTL
+	l.HashMemory, l.HashPasses = clampUint32(c.ArgonMemory>>10), clampUint32(int64(c.ArgonRounds))
+	l.ScramRounds = c.ScramRounds
+	guesses := screen.AtMost(c.GuessesPerTime, c.GuessTime)
+	l.Guesses.Account, l.Guesses.Known = guesses, guesses
+	return l
+}
+
+func clampUint32(v int64) uint32 { return uint32(max(0, min(v, math.MaxUint32))) }
+
+func traceLimits(cfg config.Config) trace.Limits {
+	l := trace.DefaultLimits()
+	l.Keep, l.StrangersKeep, l.CheckpointEvery = cfg.Trace.Keep, cfg.Trace.KeepStrangers, cfg.Trace.CheckpointEvery
+	return l
+}
+
+func retryPolicy(cfg config.Config) sched.Policy {
+	p, r := sched.Default(), cfg.Retry
+	p.First, p.Max, p.Factor, p.Jitter, p.Expire = r.First, r.Max, r.Factor, r.Jitter, r.Expire
+	return p
+}

@@ -1,0 +1,238 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sallyport/internal/config"
+	"sallyport/internal/deliver/maildir"
+	"sallyport/internal/dispatch"
+	"sallyport/internal/identity"
+	"sallyport/internal/intake"
+	"sallyport/internal/mail"
+	"sallyport/internal/ops"
+	"sallyport/internal/smtpd"
+	"sallyport/internal/spool"
+	"sallyport/internal/store"
+	"sallyport/internal/trace"
+)
+
+// Options are what a Node is given besides its configuration. Every field may be
+// left out: the zero value means the real clock, disk, network and chance.
+type Options struct {
+	Logger *slog.Logger
+	// Events is called with every fact as it happens, for a console; it must be
+	// quick, or facts are skipped for it.
+	Events func(trace.Fact)
+	Now    func() time.Time
+	Rand   io.Reader
+	FS     vfs.FS // of the store and the mailboxes
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	// Paused accepts and queues mail but delivers none.
+	Paused bool
+	// Version is what the trace says started.
+	Version string
+}
+
+func (o Options) complete() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Reader
+	}
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Dial == nil {
+		d := &net.Dialer{}
+		// Landlock does not see MPTCP sockets, so none is ever opened.
+		d.SetMultipathTCP(false)
+		o.Dial = d.DialContext
+	}
+	return o
+}
+
+// Node is one server on one data folder.
+type Node struct {
+	cfg      config.Config
+	o        Options
+	log      *slog.Logger
+	tls      *tls.Config // nil: no certificate
+	store    store.Store
+	trace    *trace.Log
+	identity *identity.Identity
+	spool    *spool.Spool
+	dirs     *directories
+	mailbox  *maildir.Target
+	routes   *routes
+	dispatch *dispatch.Dispatch
+	intake   *intake.Intake
+	operator *ops.Operator
+	// admission counts the connections of all doors together.
+	admission *smtpd.Admission
+
+	doors   []door
+	admin   net.Listener
+	started atomic.Pointer[time.Time] // of Serve; nil while it does not run
+}
+
+// Open opens the data folder and everything in it; nothing is bound and nothing is
+// delivered yet. It fails when another process has the folder open, and returns
+// what recovery found by recording it as a fact. Close releases the folder.
+func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error) {
+	n = &Node{cfg: cfg, o: o.complete(), admission: smtpd.NewAdmission()}
+	n.log = n.o.Logger
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.Close())
+			n = nil
+		}
+	}()
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return n, err
+	}
+	if n.tls, err = serverTLS(cfg); err != nil {
+		return n, err
+	}
+	keys, err := loadKeys(cfg, n.o.Rand)
+	if err != nil {
+		return n, err
+	}
+	if n.store, err = openStore(cfg, n.o); err != nil {
+		return n, fmt.Errorf("store in %s: %w", cfg.StoreDir(), err)
+	}
+	for _, step := range []func(context.Context, keys) error{n.openTrace, n.openIdentity, n.openDirectory, n.openSpool, n.openDelivery, n.openIntake, n.openOperator} {
+		if err := step(ctx, keys); err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+func (n *Node) openTrace(ctx context.Context, k keys) (err error) {
+	n.trace, err = trace.Open(ctx, n.store, trace.Options{
+		Origin: k.trace.Origin(), Key: k.trace, CheckpointDir: n.cfg.CheckpointDir(), Limits: traceLimits(n.cfg),
+		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log, Observe: n.o.Events,
+	})
+	return err
+}
+
+func (n *Node) openIdentity(ctx context.Context, _ keys) (err error) {
+	n.identity, err = identity.Open(ctx, n.store, identity.Options{
+		Limits: identityLimits(n.cfg), Mechanisms: n.cfg.Auth.Mechanisms, Now: n.o.Now, Logger: n.log, Rand: n.o.Rand,
+		Certificate: certificateOf(n.tls),
+	})
+	return err
+}
+
+func (n *Node) openDirectory(ctx context.Context, _ keys) error {
+	addresses, err := accountAddresses(ctx, n.identity)
+	if err != nil {
+		return err
+	}
+	n.dirs, err = newDirectories(n.cfg, addresses)
+	return err
+}
+
+func (n *Node) openSpool(ctx context.Context, k keys) error {
+	s, report, err := spool.Open(ctx, n.store, spool.Options{
+		Key: k.grant, Policy: retryPolicy(n.cfg), Limits: spoolLimits(n.cfg), Now: n.o.Now, Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.spool = s
+	return n.recordRecovery(ctx, report)
+}
+
+// recordRecovery tells what the queue looked like when it was opened, if there was
+// anything to tell.
+func (n *Node) recordRecovery(ctx context.Context, r spool.Report) error {
+	if r.Entries+r.Damaged+r.Orphans+r.Repaired == 0 {
+		return nil
+	}
+	f := trace.Fact{At: n.o.Now(), Kind: trace.KindRecover, Rule: "recovery", Count: r.Entries}
+	for _, p := range []struct {
+		name  string
+		value int
+	}{{"resumed", r.Resumed}, {"held", r.Held}, {"damaged", r.Damaged}, {"orphans", r.Orphans}, {"repaired", r.Repaired}} {
+		f = f.Evidenced(p.name, fmt.Sprint(p.value))
+	}
+	if r.Damaged > 0 {
+		n.log.Error("damaged messages are in quarantine", "count", r.Damaged)
+	}
+	n.log.Info("queue recovered", "entries", r.Entries, "resumed", r.Resumed, "held", r.Held, "damaged", r.Damaged,
+		"orphans", r.Orphans, "repaired", r.Repaired, "took", r.Took)
+	return n.trace.Write(ctx, f)
+}
+
+func (n *Node) openDelivery(_ context.Context, _ keys) (err error) {
+	n.mailbox, err = maildir.New(maildir.Options{
+		FS: n.o.FS, Root: n.cfg.Maildir.Root, Hostname: n.cfg.Hostname, Limits: maildir.DefaultLimits(), Rand: n.o.Rand, Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.routes = newRoutes(n.cfg, n.o)
+	n.dispatch = dispatch.New(dispatch.Options{
+		Hostname: n.cfg.Hostname, Queue: n.spool, Directory: n.dirs.snapshot, Active: n.maySend,
+		Local: n.mailbox, Route: n.routes.target, Policy: retryPolicy(n.cfg), Limits: dispatchLimits(n.cfg),
+		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+	})
+	return nil
+}
+
+// maySend reports whether an account is active now.
+func (n *Node) maySend(account mail.Address) bool {
+	a, ok := n.identity.Lookup(account)
+	return ok && a.Standing == identity.StandingActive
+}
+
+func (n *Node) openIntake(_ context.Context, _ keys) error {
+	n.intake = intake.New(intake.Options{
+		Hostname: n.cfg.Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace,
+		Handoff: n.dispatch.Offer, Limits: intakeLimits(n.cfg), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+	})
+	return nil
+}
+
+// Close releases the data folder. Serve must have returned.
+func (n *Node) Close() error {
+	var errs []error
+	for _, d := range n.doors {
+		errs = append(errs, ignoreClosed(d.listener.Close()))
+	}
+	if n.admin != nil {
+		errs = append(errs, ignoreClosed(n.admin.Close()))
+	}
+	if n.routes != nil {
+		n.routes.close()
+	}
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	n.doors, n.admin, n.store = nil, nil, nil
+	return errors.Join(errs...)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,199 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"sallyport/internal/smtpd"
+	"sallyport/internal/trace"
+)
+
+// door is one bound listener.
+type door struct {
+	kind     smtpd.Kind
+	listener net.Listener
+}
+
+// Addrs are the addresses really bound, in the order of the configuration.
+type Addrs struct {
+	MX          []string `json:"mx"`
+	Submission  []string `json:"submission"`
+	Submissions []string `json:"submissions"`
+}
+
+// Listen binds every door and the operator's socket. On an error nothing stays
+// bound.
+func (n *Node) Listen(ctx context.Context) error {
+	for _, set := range []struct {
+		kind smtpd.Kind
+		key  string
+		at   []netip.AddrPort
+	}{
+		{smtpd.KindMX, "listen.mx", n.cfg.Listen.MX},
+		{smtpd.KindSubmission, "listen.submission", n.cfg.Listen.Submission},
+		{smtpd.KindSubmissions, "listen.submissions", n.cfg.Listen.Submissions},
+	} {
+		for i, at := range set.at {
+			if err := n.bind(ctx, set.kind, at); err != nil {
+				n.unbind()
+				return fmt.Errorf("%s: %w", n.cfg.At(fmt.Sprintf("%s[%d]", set.key, i)), err)
+			}
+		}
+	}
+	if err := n.listenAdmin(); err != nil {
+		n.unbind()
+		return err
+	}
+	return nil
+}
+
+func (n *Node) bind(ctx context.Context, k smtpd.Kind, at netip.AddrPort) error {
+	var lc net.ListenConfig
+	// Landlock does not see MPTCP sockets, so none is ever opened.
+	lc.SetMultipathTCP(false)
+	ln, err := lc.Listen(ctx, "tcp", at.String())
+	if err != nil {
+		return err
+	}
+	n.doors = append(n.doors, door{kind: k, listener: ln})
+	return nil
+}
+
+func (n *Node) unbind() {
+	for _, d := range n.doors {
+		_ = d.listener.Close()
+	}
+	n.doors = nil
+}
+
+// Addrs returns what Listen bound.
+func (n *Node) Addrs() Addrs {
+	a := Addrs{MX: []string{}, Submission: []string{}, Submissions: []string{}}
+	for _, d := range n.doors {
+		at := d.listener.Addr().String()
+		switch d.kind {
+		case smtpd.KindMX:
+			a.MX = append(a.MX, at)
+		case smtpd.KindSubmission:
+			a.Submission = append(a.Submission, at)
+		case smtpd.KindSubmissions:
+			a.Submissions = append(a.Submissions, at)
+		}
+	}
+	return a
+}
+
+// Serve runs until ctx ends, then stops in this order: no new connections, sessions
+// end (a message in progress may finish), deliveries under way finish or are
+// cut after the grace time and stay queued, the trace takes what is left.
+func (n *Node) Serve(ctx context.Context) error {
+	now := n.o.Now()
+	n.started.Store(&now)
+	defer n.started.Store(nil)
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBackground()
+	var running sync.WaitGroup
+	errs := make(chan error, len(n.doors)+3)
+	run := func(f func() error) {
+		running.Add(1)
+		go func() { defer running.Done(); errs <- f() }()
+	}
+	if err := n.writeLife(ctx, trace.KindStart); err != nil {
+		return err
+	}
+	traced := make(chan struct{})
+	go func() { defer close(traced); n.runTrace(background) }()
+	go n.followAccounts(background)
+	go n.cleanMailboxes(background)
+
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	run(func() error { return n.serveAdmin(serving) })
+	if !n.o.Paused {
+		run(func() error { return n.runDispatch(serving) })
+	}
+	for _, d := range n.doors {
+		run(func() error {
+			err := smtpd.Serve(serving, d.listener, n.doorConfig(d.kind), n.intake)
+			stop() // a door that can't be served any more ends the server, loudly
+			return err
+		})
+	}
+	running.Wait()
+	close(errs)
+	var all []error
+	for err := range errs {
+		all = append(all, err)
+	}
+	all = append(all, n.writeLife(background, trace.KindStop))
+	stopBackground()
+	<-traced
+	return errors.Join(all...)
+}
+
+// runDispatch gives deliveries under way the grace time after ctx ended, then cuts
+// their connections; what is cut stays queued.
+func (n *Node) runDispatch(ctx context.Context) error {
+	hard, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	finished := make(chan struct{})
+	defer close(finished)
+	go func() {
+		select {
+		case <-finished:
+			return
+		case <-ctx.Done():
+		}
+		select {
+		case <-finished:
+		case <-time.After(n.cfg.Limits.ShutdownGrace):
+			cut()
+		}
+	}()
+	return n.dispatch.Run(ctx, hard)
+}
+
+func (n *Node) runTrace(ctx context.Context) {
+	if err := n.trace.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		n.log.Error("the trace stopped", "err", err)
+	}
+}
+
+// cleanMailboxes removes what crashed deliveries left behind, at start and daily.
+func (n *Node) cleanMailboxes(ctx context.Context) {
+	for {
+		if removed, err := n.mailbox.Clean(ctx, n.o.Now()); err != nil && ctx.Err() == nil {
+			n.log.Warn("mailboxes not cleaned", "err", err)
+		} else if removed > 0 {
+			n.log.Info("stale files removed from mailboxes", "count", removed)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(24 * time.Hour):
+		}
+	}
+}
+
+func (n *Node) writeLife(ctx context.Context, k trace.Kind) error {
+	f := trace.Fact{At: n.o.Now(), Kind: k, Rule: "server", Text: "sallyport " + n.o.Version}
+	for _, d := range n.doors {
+		f = f.Evidenced(d.kind.String(), d.listener.Addr().String())
+	}
+	return n.trace.Write(ctx, f)
+}
+
+func (n *Node) doorConfig(k smtpd.Kind) smtpd.Config {
+	c := smtpd.Config{
+		Kind: k, Hostname: n.cfg.Hostname, TLS: n.tls, Limits: smtpdLimits(n.cfg, k), Admission: n.admission, Logger: n.log, Now: n.o.Now, Notice: n.cfg.Notice,
+	}
+	if k != smtpd.KindMX {
+		c.Mechanisms = n.identity.Mechanisms
+	}
+	return c
+}
