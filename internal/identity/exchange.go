@@ -54,6 +54,7 @@ type Exchange struct {
 	mechanism string
 	next      step
 	user      string // as the client wrote it
+	known     bool   // the user had signed in from this network before
 	account   Account
 	err       error
 }
@@ -111,6 +112,15 @@ func (x *Exchange) end(err error) error {
 	return err
 }
 
+// names notes who the client says it is, and whether that account is at home where
+// it comes from: a success will make it so.
+func (x *Exchange) names(user string) {
+	x.user = user
+	if a, err := mail.ParseAddress(user, mail.UTF8); err == nil {
+		x.known = x.id.guessOf(a.Key(), x.peer).Known
+	}
+}
+
 // Account returns who signed in; false before the exchange ended well.
 func (x *Exchange) Account() (Account, bool) {
 	return x.account, x.next == nil && x.err == nil && !x.account.Address.IsZero()
@@ -134,8 +144,7 @@ func (x *Exchange) Attempt() Attempt {
 	a := Attempt{Mechanism: x.mechanism, Remote: x.peer.Remote, Network: screen.Network(x.peer.Remote)}
 	a.User = describeUser(x.user)
 	if addr, err := mail.ParseAddress(x.user, mail.UTF8); err == nil {
-		a.Account = addr
-		a.Known = x.id.knows(addr.Key(), a.Network, x.id.o.Now())
+		a.Account, a.Known = addr, x.known
 	}
 	if _, ok := x.Account(); ok {
 		a.Rule, a.Why = RuleSignedIn, "the password was right"
@@ -159,7 +168,7 @@ func (x *Exchange) plain(ctx context.Context, response []byte) ([]byte, step, er
 	if len(parts) != 3 || len(parts[1]) == 0 || len(parts[2]) == 0 || !utf8.Valid(response) {
 		return nil, nil, fail(ErrMalformed, RuleMalformed, "PLAIN is [identity] NUL user NUL password")
 	}
-	x.user = string(parts[1])
+	x.names(string(parts[1]))
 	if err := sameIdentity(string(parts[0]), x.user); err != nil {
 		return nil, nil, err
 	}
@@ -174,7 +183,7 @@ func (x *Exchange) login(_ context.Context, response []byte) ([]byte, step, erro
 	if len(response) == 0 || !utf8.Valid(response) {
 		return nil, nil, fail(ErrMalformed, RuleMalformed, "the user name is empty or not UTF-8")
 	}
-	x.user = string(response)
+	x.names(string(response))
 	return []byte("Password:"), x.loginPassword, nil
 }
 

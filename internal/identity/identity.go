@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -272,12 +271,18 @@ func (i *Identity) Get(a mail.Address) (Account, error) {
 
 // List returns all accounts in the order of their keys.
 func (i *Identity) List(ctx context.Context) ([]Account, error) {
-	out := make([]Account, 0, i.count.Load())
-	i.accounts.Range(func(_, v any) bool {
-		out = append(out, v.(*record).Account)
+	keys := make([]string, 0, i.count.Load())
+	i.accounts.Range(func(k, _ any) bool {
+		keys = append(keys, k.(string))
 		return ctx.Err() == nil
 	})
-	slices.SortFunc(out, func(a, b Account) int { return strings.Compare(a.Address.Key(), b.Address.Key()) })
+	slices.Sort(keys)
+	out := make([]Account, 0, len(keys))
+	for _, k := range keys {
+		if r := i.record(k); r != nil {
+			out = append(out, r.Account)
+		}
+	}
 	return out, ctx.Err()
 }
 

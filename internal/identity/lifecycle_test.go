@@ -366,6 +366,29 @@ func TestKnownNetworks(t *testing.T) {
 	}
 }
 
+// The trace tells a first sign-in from a network from the later ones.
+func TestAttemptTellsWhetherTheNetworkWasKnown(t *testing.T) {
+	f := withAlice(t, laxLimits())
+	for n, mech := range []string{MechPlain, MechLogin, MechScram} {
+		p := peerN(n)
+		for _, want := range []bool{false, true} {
+			var x *Exchange
+			switch mech {
+			case MechPlain:
+				_, x = say(f.Identity, p, mech, lines("\x00alice@local.test\x00"+alicePassword)...)
+			case MechLogin:
+				_, x = say(f.Identity, p, mech, lines("alice@local.test", alicePassword)...)
+			default:
+				x, _ = f.Begin(mech, p)
+				converse(t, x, scramClient(t, "alice@local.test", alicePassword).NewConversation())
+			}
+			if a := x.Attempt(); a.Known != want || a.Rule != RuleSignedIn {
+				t.Errorf("%s: %+v, want known %v", mech, a, want)
+			}
+		}
+	}
+}
+
 // A second sign-in of the day writes nothing.
 func TestKnownNetworksAreWrittenSeldom(t *testing.T) {
 	f := withAlice(t, laxLimits())

@@ -121,7 +121,7 @@ func (x *Exchange) newTalk(msg string, lookup scram.CredentialLookup) (*scram.Se
 
 // lookup finds the credentials of a user, or feigns them. RFC 5802 §7.
 func (s *scramState) lookup(user string) (scram.StoredCredentials, error) {
-	s.x.user = user
+	s.x.names(user)
 	a, err := parseUser(user)
 	if err != nil {
 		return scram.StoredCredentials{}, err

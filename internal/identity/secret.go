@@ -122,21 +122,21 @@ func (s secret) validate() error {
 // time for the same name and key, at the same cost, and matched by nothing that
 // anybody can find. RFC 5802 §7 on telling users apart.
 func decoy(key []byte, c cost, name string) secret {
-	part := func(what string, n int) []byte {
-		m := hmac.New(sha256.New, key)
-		io.WriteString(m, what)
-		m.Write([]byte{0})
-		io.WriteString(m, name)
-		return m.Sum(nil)[:n]
+	m := hmac.New(sha256.New, key)
+	io.WriteString(m, name)
+	seed := m.Sum(make([]byte, 0, sha256.Size+1))
+	part := func(what byte, n int) []byte {
+		sum := sha256.Sum256(append(seed, what))
+		return sum[:n]
 	}
 	return secret{
 		Argon: argonHash{
 			Memory: c.Memory, Passes: c.Passes, Lanes: c.Lanes,
-			Salt: part("argon2id salt", saltOctets), Hash: part("argon2id hash", hashOctets),
+			Salt: part('a', saltOctets), Hash: part('b', hashOctets),
 		},
 		Scram: scramVerifier{
-			Rounds: c.Rounds, Salt: part("scram salt", saltOctets),
-			StoredKey: part("scram stored key", hashOctets), ServerKey: part("scram server key", hashOctets),
+			Rounds: c.Rounds, Salt: part('c', saltOctets),
+			StoredKey: part('d', hashOctets), ServerKey: part('e', hashOctets),
 		},
 	}
 }
