@@ -2,12 +2,16 @@ package trace
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
+	"sallyport/internal/store/pebblestore"
 )
 
 // messageFacts is what one relayed message leaves in the log on a kept
@@ -139,9 +143,24 @@ func fill(t testing.TB, h *house, l *Log, messages int) {
 	sync1(t, l)
 }
 
+func openPebble(t testing.TB, fs vfs.FS, dir string) store.Store {
+	t.Helper()
+	st, err := pebblestore.Open(pebblestore.Options{FS: fs, Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil && !errors.Is(err, store.ErrClosed) {
+			t.Error(err)
+		}
+	})
+	return st
+}
+
 func stores() map[string]func(testing.TB) store.Store {
 	return map[string]func(testing.TB) store.Store{
 		"memory":  func(t testing.TB) store.Store { return newHouse(t).st },
+		"pebble":  func(t testing.TB) store.Store { return openPebble(t, vfs.Default, t.TempDir()) },
 		"nowhere": func(t testing.TB) store.Store { return &nowhere{Store: newHouse(t).st} },
 	}
 }

@@ -10,8 +10,9 @@ import (
 	"sallyport/internal/store"
 )
 
-// hashesPerChunk hashes share one key of the store: 4 KiB.
-const hashesPerChunk = 128
+// hashesPerChunk hashes share one key of the store, 1 KiB: small enough that
+// rewriting the last chunk with every batch costs little.
+const hashesPerChunk = 32
 
 // maxLevels bounds the height of the tree: a sequence number has 63 bits.
 const maxLevels = 63

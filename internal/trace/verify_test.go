@@ -108,7 +108,7 @@ func TestVerifyFindsWhatWasDone(t *testing.T) {
 				v[40] ^= 1
 			}
 			return v
-		}, want: "the stored hashes 128 to 255 do not fit"},
+		}, want: "the stored hashes 32 to 63 do not fit"},
 		"hashes removed": {get: func(k, v []byte) []byte {
 			if bytes.Equal(k, chunkKey(1)) {
 				return nil
