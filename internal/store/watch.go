@@ -54,6 +54,15 @@ func (ws *Watchers) Committed(tx Tx) {
 	}
 }
 
+// WakeAll wakes every watch.
+func (ws *Watchers) WakeAll() {
+	ws.mu.RLock()
+	defer ws.mu.RUnlock()
+	for w := range ws.set {
+		w.signal()
+	}
+}
+
 func (ws *Watchers) add(w *Watch) *Watch {
 	w.wake = make(chan struct{}, 1)
 	w.C, w.owner = w.wake, ws

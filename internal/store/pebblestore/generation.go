@@ -1,0 +1,177 @@
+package pebblestore
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"sallyport/internal/store"
+)
+
+// generation is one opening of the database. It ends with Close, or when its disk
+// fails; the store then opens the next one.
+type generation struct {
+	db    *pebble.DB
+	guard *guard
+
+	// order is held while a commit is checked, numbered and applied in memory. It
+	// belongs to the generation because a commit that is parked never gives it
+	// back.
+	order sync.Mutex
+
+	mu      sync.Mutex
+	users   int  // readers and commits inside db
+	retired bool // nobody enters any more
+	drained chan struct{}
+}
+
+// openGeneration opens the database in the store's folder.
+func (s *pebbleStore) openGeneration() (*generation, error) {
+	g := &generation{guard: newGuard(s.opts.FS, s.health), drained: make(chan struct{})}
+	l := dbLogger{log: s.opts.Logger, guard: g.guard}
+	db, err := pebble.Open(s.opts.FS.PathJoin(s.opts.Dir, dbDir), s.opts.pebbleOptions(g.guard, l, s.cache))
+	if err != nil {
+		return nil, err
+	}
+	g.db = db
+	if err := g.guard.enter(phaseLive); err != nil {
+		// Still opening as far as the guard goes: errors reach Close.
+		return nil, errors.Join(err, db.Close())
+	}
+	return g, nil
+}
+
+// enter lets a reader or a commit use the database until leave.
+func (g *generation) enter() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.retired {
+		return false
+	}
+	g.users++
+	return true
+}
+
+func (g *generation) leave() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.users--
+	if g.retired && g.users == 0 {
+		close(g.drained)
+	}
+}
+
+// retire keeps new users out, and waits for those inside until they are gone, or
+// the time is up, or the database fails. It reports whether all are gone.
+func (g *generation) retire(patience time.Duration, failed <-chan struct{}) bool {
+	g.mu.Lock()
+	if !g.retired {
+		g.retired = true
+		if g.users == 0 {
+			close(g.drained)
+		}
+	}
+	g.mu.Unlock()
+	select {
+	case <-g.drained:
+		return true
+	case <-time.After(patience):
+	case <-failed:
+	}
+	select {
+	case <-g.drained:
+		return true
+	default:
+		return false
+	}
+}
+
+// close closes a healthy database.
+func (g *generation) close() error {
+	if err := g.guard.enter(phaseClosing); err != nil {
+		return err
+	}
+	return g.db.Close()
+}
+
+// giveUp closes a failed database and reports whether that worked. It does not if
+// something inside is parked for good; the database then stays in memory, cut
+// off from the disk.
+func (g *generation) giveUp(patience time.Duration) bool {
+	deadline := time.Now().Add(patience)
+	// Whoever holds the order is in the middle of a commit, from which Pebble does
+	// not return with an error but with a panic. Whoever comes later finds that the
+	// database has failed.
+	for !g.order.TryLock() {
+		if !time.Now().Before(deadline) {
+			return false
+		}
+		time.Sleep(time.Millisecond)
+	}
+	g.order.Unlock()
+	g.guard.release()
+	if !g.retire(patience, nil) {
+		return false
+	}
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		// Its error is that of the disk, which is known.
+		_ = g.db.Close()
+	}()
+	select {
+	case <-closed:
+		return true
+	case <-time.After(patience):
+		return false
+	}
+}
+
+// The store's own keys begin with store.ReservedPrefix.
+const (
+	spaceFact = 'f' // 0x00 f SEQ: a fact
+	spaceHead = 'h' // 0x00 h: the last revision and the last fact's number
+)
+
+// dbDir and blobDir are the folders in the store's folder.
+const (
+	dbDir    = "db"
+	blobDir  = "blobs"
+	lockFile = "lock"
+)
+
+func headKey() []byte { return []byte{store.ReservedPrefix, spaceHead} }
+
+func factKey(seq uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{store.ReservedPrefix, spaceFact}, seq)
+}
+
+// head is the store's place in its history. It is written with every commit.
+type head struct {
+	rev  uint64
+	fact uint64
+}
+
+func (h head) encode() []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, h.rev), h.fact)
+}
+
+// head reads the last commit's head.
+func (g *generation) head() (head, error) {
+	v, closer, err := g.db.Get(headKey())
+	if errors.Is(err, pebble.ErrNotFound) {
+		return head{}, nil
+	}
+	if err != nil {
+		return head{}, err
+	}
+	defer closer.Close()
+	if len(v) != 16 {
+		return head{}, fmt.Errorf("the head has %d octets", len(v))
+	}
+	return head{rev: binary.BigEndian.Uint64(v), fact: binary.BigEndian.Uint64(v[8:])}, nil
+}
