@@ -126,3 +126,20 @@ func write(t *testing.T, dir, name string, mode os.FileMode, text string) {
 		t.Fatal(err)
 	}
 }
+
+// TestAServerIsFoundByABrokenFile: an account must be frozen now, not after the
+// file is mended.
+func TestAServerIsFoundByABrokenFile(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "sallyport.toml", 0o644, "data = \"d\"\nhostnmae = 5\n[listen]\nmx = 25\n")
+	c, err := Locate(filepath.Join(dir, "sallyport.toml"))
+	if err != nil || c.Socket() != filepath.Join(dir, "d", "sallyport.sock") {
+		t.Errorf("socket %q, %v", c.Socket(), err)
+	}
+	for text, want := range map[string]string{"data = 5\n": "this must be text", "x = 1\n": "this key is missing", "data\n": "this is not TOML"} {
+		write(t, dir, "broken.toml", 0o644, text)
+		if _, err := Locate(filepath.Join(dir, "broken.toml")); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

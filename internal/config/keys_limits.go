@@ -21,7 +21,7 @@ func connectionLimits() []entry[Limits] {
 			func(l *Limits) *time.Duration { return &l.HandshakeTimeout }),
 		duration("limits.greet_delay", "10ms", "0s", "30s", "Silence before the banner on the mx door: who speaks before it is refused.",
 			func(l *Limits) *time.Duration { return &l.GreetDelay }),
-		duration("limits.shutdown_grace", "20s", "0s", "10m", "How long data in progress may take to finish at shutdown.",
+		duration("limits.shutdown_grace", "20s", "1s", "10m", "How long data in progress may take to finish at shutdown.",
 			func(l *Limits) *time.Duration { return &l.ShutdownGrace }),
 	}
 }
@@ -78,7 +78,7 @@ func queueLimits() []entry[Limits] {
 			func(l *Limits) *int64 { return &l.QueueSize }),
 		count("limits.queue_messages_per_account", "50000", "1", "100000000", "Messages of one account in the queue.",
 			func(l *Limits) *int { return &l.QueueMessagesByAccount }),
-		size("limits.inline_size", "128KiB", "0", "1MiB", "Up to this size a message is kept in the store itself, beyond it in a file of its own.",
+		size("limits.inline_size", "128KiB", "1KiB", "1MiB", "Up to this size a message is kept in the store itself, beyond it in a file of its own.",
 			func(l *Limits) *int64 { return &l.InlineSize }),
 		size("limits.min_free", "128MiB", "1MiB", "1TiB", "Disk space that is never used for accepting mail, so that what was accepted can still be delivered.",
 			func(l *Limits) *int64 { return &l.MinFree }),

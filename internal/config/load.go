@@ -267,3 +267,30 @@ func cause(err error) string {
 	}
 	return err.Error()
 }
+
+// Locate returns what it takes to find a running server by its configuration file
+// at path: a Config of which only File and Data are set. It reads past any other
+// fault, since a server must stay within reach while its file is being edited.
+func Locate(path string) (Config, error) {
+	text, err := readFile(path, MaxOctets)
+	if err != nil {
+		return Config{}, Faults{unreadable(path, err)}
+	}
+	s := &source{file: path, text: text}
+	root := s.parseTree()
+	if root == nil {
+		return s.result(Config{})
+	}
+	found := &source{file: path, text: text}
+	c := Config{File: path}
+	n := root.child("data")
+	if n == nil {
+		found.fault(span{}, "data", "this key is missing", "")
+		return found.result(Config{})
+	}
+	if data, ok := found.str(n); ok {
+		c.Data = data
+		found.resolve(&c)
+	}
+	return found.result(c)
+}

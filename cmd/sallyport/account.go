@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"sallyport/internal/ops"
+)
+
+type accountCommands struct {
+	Add    accountAdd    `cmd:"" help:"Make an account."`
+	Passwd accountPasswd `cmd:"" help:"Change a password; live sessions of the account end."`
+	Ls     accountLs     `cmd:"" help:"List the accounts."`
+	Show   accountShow   `cmd:"" help:"Show one account."`
+	Freeze accountFreeze `cmd:"" help:"Stop an account at once: no sign-in, sessions end, its queue is held. It still receives."`
+	Thaw   accountThaw   `cmd:"" help:"Let a frozen account act again, and release its queue."`
+	Rm     accountRm     `cmd:"" help:"Remove an account. Its mailbox stays; what it has in the queue is held."`
+}
+
+type accountArg struct {
+	configFlag
+	jsonFlag
+	Address string `arg:"" help:"The account's full address."`
+}
+
+type accountAdd struct {
+	accountArg
+	passwordFlags
+	Role string `enum:"person,bulk" default:"person" help:"What it sends: a person's mail, or bulk (newsletters, shops)."`
+}
+
+// Help shows examples.
+func (accountAdd) Help() string {
+	return `Examples:
+  sallyport account add alice@example.org                      asks for a password
+  sallyport account add alice@example.org --generate           makes and prints one
+  pass mail/alice | sallyport account add alice@example.org --password-stdin
+  sallyport account add news@example.org --role bulk --generate`
+}
+
+// Run makes the account.
+func (a accountAdd) Run(ctx context.Context, c console) error {
+	password, err := a.password(c, a.Address)
+	if err != nil {
+		return err
+	}
+	return a.operate(ctx, c, func(o *ops.Client) error {
+		account, err := o.AccountAdd(ctx, ops.AccountAdd{Address: a.Address, Password: password, Role: a.Role})
+		return a.tell(c, account, err, "added", a.shown(password))
+	})
+}
+
+type accountPasswd struct {
+	accountArg
+	passwordFlags
+}
+
+// Help shows examples.
+func (accountPasswd) Help() string {
+	return `Examples:
+  sallyport account passwd alice@example.org                   asks for the new one
+  sallyport account passwd alice@example.org --generate        makes and prints one`
+}
+
+// Run changes the password.
+func (a accountPasswd) Run(ctx context.Context, c console) error {
+	password, err := a.password(c, a.Address)
+	if err != nil {
+		return err
+	}
+	return a.operate(ctx, c, func(o *ops.Client) error {
+		account, err := o.AccountPassword(ctx, ops.AccountPassword{Address: a.Address, Password: password})
+		return a.tell(c, account, err, "has a new password", a.shown(password))
+	})
+}
+
+type accountFreeze struct {
+	accountArg
+	Reason string `help:"Why; it stands in the trace and in listings."`
+}
+
+// Help shows examples.
+func (accountFreeze) Help() string {
+	return `Examples:
+  sallyport account freeze alice@example.org --reason "password seen in a leak"
+  sallyport account passwd alice@example.org --generate && sallyport account thaw alice@example.org`
+}
+
+// Run freezes the account.
+func (a accountFreeze) Run(ctx context.Context, c console) error {
+	return a.operate(ctx, c, func(o *ops.Client) error {
+		account, err := o.AccountFreeze(ctx, ops.AccountReason{Address: a.Address, Reason: a.Reason})
+		return a.tell(c, account, err, fmt.Sprintf("is frozen, its queue is held, %s ended", plural(account.SessionsEnded, "session")), "")
+	})
+}
+
+type accountThaw struct{ accountArg }
+
+// Run thaws the account.
+func (a accountThaw) Run(ctx context.Context, c console) error {
+	return a.operate(ctx, c, func(o *ops.Client) error {
+		account, err := o.AccountThaw(ctx, ops.AccountRef{Address: a.Address})
+		return a.tell(c, account, err, "is active again, its queue is released", "")
+	})
+}
+
+type accountRm struct{ accountArg }
+
+// Run removes the account.
+func (a accountRm) Run(ctx context.Context, c console) error {
+	return a.operate(ctx, c, func(o *ops.Client) error {
+		account, err := o.AccountRemove(ctx, ops.AccountRef{Address: a.Address})
+		return a.tell(c, account, err, "is removed; its mailbox stays on disk", "")
+	})
+}
+
+type accountShow struct{ accountArg }
+
+// Run shows the account.
+func (a accountShow) Run(ctx context.Context, c console) error {
+	return a.operate(ctx, c, func(o *ops.Client) error {
+		account, err := o.AccountShow(ctx, ops.AccountRef{Address: a.Address})
+		if err != nil || a.JSON {
+			return a.tell(c, account, err, "", "")
+		}
+		c.printf("address           %s\nstanding          %s\n", account.Address, account.Standing)
+		if account.FrozenReason != "" {
+			c.printf("frozen because    %s\n", account.FrozenReason)
+		}
+		if account.QueueHeld != "" {
+			c.printf("queue held        %s\n", account.QueueHeld)
+		}
+		c.printf("role              %s\nmade              %s\npassword changed  %s\n", account.Role, moment(account.Created), moment(account.PasswordChanged))
+		return nil
+	})
+}
+
+type accountLs struct {
+	configFlag
+	jsonFlag
+}
+
+// Run lists the accounts.
+func (a accountLs) Run(ctx context.Context, c console) error {
+	return a.operate(ctx, c, func(o *ops.Client) error {
+		if a.JSON {
+			return o.AccountList(ctx, func(v ops.Account) error { return printJSON(c.out, v) })
+		}
+		t := newTable(c.out, "ADDRESS", "STANDING", "ROLE", "MADE", "REASON")
+		err := o.AccountList(ctx, func(v ops.Account) error {
+			t.row(v.Address, v.Standing, v.Role, moment(v.Created), dash(v.FrozenReason))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return t.flush()
+	})
+}
+
+// tell prints what became of an account. password is shown when it was made here.
+func (a accountArg) tell(c console, v ops.Account, err error, what, password string) error {
+	if err != nil {
+		return err
+	}
+	if a.JSON {
+		return printJSON(c.out, struct {
+			ops.Account
+			Password string `json:"password,omitempty"`
+		}{v, password})
+	}
+	c.printf("%s %s\n", v.Address, what)
+	if password != "" {
+		c.printf("password: %s\n", password)
+	}
+	return nil
+}

@@ -1,0 +1,27 @@
+package main
+
+// defaultConfig is where a configuration is looked for that -c does not name.
+const defaultConfig = "/etc/sallyport/sallyport.toml"
+
+// commands is the whole grammar of the command line.
+type commands struct {
+	Quickstart quickstartCommand `cmd:"" help:"Run a complete server on loopback, with two accounts to try."`
+	Init       initCommand       `cmd:"" help:"Write a configuration to begin with, closed by default."`
+	Check      checkCommand      `cmd:"" help:"Say whether a configuration is right."`
+	Serve      serveCommand      `cmd:"" help:"Run the server."`
+	Status     statusCommand     `cmd:"" help:"Show the state of server, accounts, queue and trace in figures."`
+	Account    accountCommands   `cmd:"" help:"The people who receive and send."`
+	Queue      queueCommands     `cmd:"" help:"What waits to be delivered."`
+	Trace      traceCommand      `cmd:"" help:"Ask what happened, and why."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
+}
+
+// configFlag names the configuration.
+type configFlag struct {
+	Config string `short:"c" default:"${config}" env:"SALLYPORT_CONFIG" placeholder:"FILE" help:"The configuration (default: ${config})."`
+}
+
+// jsonFlag asks for JSON.
+type jsonFlag struct {
+	JSON bool `name:"json" help:"Print JSON, one object a line."`
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"sallyport/internal/config"
+	"sallyport/internal/mail"
+)
+
+type initCommand struct {
+	Dir      string `required:"" placeholder:"DIR" help:"The folder to write sallyport.toml to; made where it is missing."`
+	Hostname string `required:"" placeholder:"NAME" help:"The name of this server in the DNS."`
+	Domain   string `required:"" placeholder:"NAME" help:"The domain to receive mail for."`
+	Data     string `placeholder:"DIR" help:"The folder for queue, accounts, trace and mailboxes (default: data in DIR)."`
+	Cert     string `placeholder:"FILE" help:"The certificate chain; opens submission, with --key."`
+	Key      string `placeholder:"FILE" help:"Its private key."`
+}
+
+// Help shows examples.
+func (initCommand) Help() string {
+	return `Writes DIR/sallyport.toml and makes the data folder. The configuration is closed: it takes mail
+for one domain, and relays for nobody. An existing file is never touched.
+
+Examples:
+  sallyport init --dir /etc/sallyport --hostname mx.example.org --domain example.org --data /var/lib/sallyport
+  sallyport init --dir ./try --hostname mx.example.org --domain example.org --cert chain.pem --key key.pem`
+}
+
+// Run writes the configuration.
+func (i initCommand) Run(_ context.Context, c console) error {
+	t, err := i.template()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(i.Dir, "sallyport.toml")
+	text := t.Text()
+	// What is written is checked first: nobody should begin with a broken file.
+	cfg, err := config.Parse(path, text)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(i.Dir, 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s exists already, and is left as it is", path)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close(), os.MkdirAll(cfg.Data, 0o700)); err != nil {
+		return err
+	}
+	i.tell(c, path)
+	return nil
+}
+
+func (i initCommand) tell(c console, path string) {
+	c.printf("wrote %s\n\nNext:\n", path)
+	if i.Cert == "" {
+		c.printf("  edit %s: name a certificate in [tls] and open [listen] submission, to let people send\n", path)
+	}
+	c.printf("  sallyport check -c %s\n  sallyport account add you@%s -c %s\n  sallyport serve -c %s\n", path, i.Domain, path, path)
+}
+
+func (i initCommand) template() (t config.Template, err error) {
+	if t.Hostname, err = mail.ParseDomain(i.Hostname); err != nil {
+		return t, usageError{"--hostname: " + err.Error()}
+	}
+	if t.Domain, err = mail.ParseDomain(i.Domain); err != nil {
+		return t, usageError{"--domain: " + err.Error()}
+	}
+	if (i.Cert == "") != (i.Key == "") {
+		return t, usageError{"--cert and --key go together"}
+	}
+	if t.Data = "data"; i.Data != "" {
+		if t.Data, err = filepath.Abs(i.Data); err != nil {
+			return t, err
+		}
+	}
+	t.MX = "0.0.0.0:25"
+	if i.Cert != "" {
+		if t.Cert, err = filepath.Abs(i.Cert); err != nil {
+			return t, err
+		}
+		if t.Key, err = filepath.Abs(i.Key); err != nil {
+			return t, err
+		}
+		t.Submission, t.Submissions = "0.0.0.0:587", "0.0.0.0:465"
+	}
+	t.Preamble = []string{
+		"The configuration of sallyport. Every key is explained in docs/config.md.",
+		"Check it after each change: sallyport check -c " + strings.Map(oneLine, filepath.Join(i.Dir, "sallyport.toml")),
+	}
+	return t, nil
+}
+
+// oneLine keeps a folder's name from ending a comment.
+func oneLine(r rune) rune {
+	if r < 0x20 || r == 0x7f {
+		return '?'
+	}
+	return r
+}

@@ -1,0 +1,134 @@
+// Command sallyport is the mail server and everything that an operator does with
+// it. Every command exits with 0 when all is well, 1 when it found something
+// wrong, and 2 when it was not understood.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"sallyport/internal/config"
+
+	"github.com/alecthomas/kong"
+)
+
+// Exit codes of every command.
+const (
+	exitFine  = 0
+	exitWrong = 1
+	exitUsage = 2
+)
+
+func main() { os.Exit(run(os.Args[1:], console{os.Stdin, os.Stdout, os.Stderr})) }
+
+// console is what a command reads and writes.
+type console struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+// printf writes for people. A terminal or pipe that has gone away is no reason to
+// stop: what a command does is done all the same.
+func (c console) printf(format string, args ...any) { _, _ = fmt.Fprintf(c.out, format, args...) }
+
+// run runs one command to its end and returns its exit code.
+func run(args []string, c console) int {
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	var cli commands
+	helped := false
+	parser, err := kong.New(&cli,
+		kong.Name("sallyport"),
+		kong.Description("A mail server that cannot be hijacked."),
+		kong.Writers(c.out, c.err),
+		kong.Exit(func(int) { helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+		kong.Vars{"config": defaultConfig},
+	)
+	if err != nil {
+		fmt.Fprintln(c.err, "sallyport:", err)
+		return exitWrong
+	}
+	parsed, err := parser.Parse(args)
+	if helped {
+		return exitFine
+	}
+	if err != nil {
+		fmt.Fprintf(c.err, "sallyport: %v\n", err)
+		fmt.Fprintln(c.err, "Try: sallyport --help")
+		return exitUsage
+	}
+	return finish(parsed, c)
+}
+
+// finish runs the parsed command until it ends or is interrupted: once asks it to
+// stop in order, twice does not wait.
+func finish(parsed *kong.Context, c console) int {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	// A reader that went away must not kill the server: writes fail instead.
+	signal.Ignore(syscall.SIGPIPE)
+
+	done := make(chan error, 1)
+	go func() {
+		parsed.BindTo(ctx, (*context.Context)(nil))
+		done <- parsed.Run(c)
+	}()
+	var first time.Time
+	for {
+		select {
+		case err := <-done:
+			return exitCode(err, c)
+		case <-signals:
+			switch {
+			case first.IsZero():
+				first = time.Now()
+				cancel()
+			case time.Since(first) > sameInterrupt:
+				fmt.Fprintln(c.err, "sallyport: stopped without waiting; nothing that was accepted is lost")
+				return exitWrong
+			}
+		}
+	}
+}
+
+// sameInterrupt is how close two signals count as one: supervisors signal a process
+// and its group, and one key press reaches both.
+const sameInterrupt = 500 * time.Millisecond
+
+// usageError is a command that was understood by its grammar, but makes no sense.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+// errSilent makes a command exit with 1 without a word: it has said everything.
+var errSilent = errors.New("found something wrong")
+
+func exitCode(err error, c console) int {
+	var usage usageError
+	var faults config.Faults
+	switch {
+	case err == nil:
+		return exitFine
+	case errors.Is(err, errSilent):
+		return exitWrong
+	case errors.As(err, &usage):
+		fmt.Fprintln(c.err, "sallyport:", usage.text)
+		return exitUsage
+	case errors.As(err, &faults):
+		fmt.Fprintln(c.err, faults.Error())
+		return exitWrong
+	}
+	fmt.Fprintln(c.err, "sallyport:", err)
+	return exitWrong
+}

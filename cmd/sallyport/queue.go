@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"sallyport/internal/ops"
+	"sallyport/internal/trace"
+)
+
+type queueCommands struct {
+	Ls      queueLs      `cmd:"" help:"List the messages that wait, oldest first."`
+	Show    queueShow    `cmd:"" help:"Show one message and what became of it so far."`
+	Hold    queueHold    `cmd:"" help:"Keep messages from being tried."`
+	Release queueRelease `cmd:"" help:"End the hold of messages."`
+	Retry   queueRetry   `cmd:"" help:"Try messages now."`
+	Rm      queueRm      `cmd:"" help:"Remove messages for good, without telling their senders."`
+}
+
+// selectFlags choose messages.
+type selectFlags struct {
+	configFlag
+	jsonFlag
+	IDs       []string      `arg:"" optional:"" name:"id" help:"Queue ids."`
+	Account   string        `help:"Of this account."`
+	Sender    string        `help:"With this envelope sender; '<>' for notifications."`
+	Recipient string        `help:"To this recipient."`
+	Domain    string        `help:"To this domain."`
+	Held      *bool         `negatable:"" help:"Held ones only, or with --no-held the others."`
+	OlderThan time.Duration `placeholder:"DURATION" help:"Received longer ago than this, such as 36h."`
+}
+
+func (s selectFlags) choice() ops.Select {
+	return ops.Select{IDs: s.IDs, Account: s.Account, Sender: s.Sender, Recipient: s.Recipient, Domain: s.Domain, Held: s.Held, OlderThan: s.OlderThan}
+}
+
+type queueLs struct {
+	selectFlags
+	Limit int `help:"At most so many."`
+}
+
+// Help shows examples.
+func (queueLs) Help() string {
+	return `Examples:
+  sallyport queue ls
+  sallyport queue ls --domain example.net --older-than 4h
+  sallyport queue ls --account alice@example.org --held --json`
+}
+
+// Run lists messages.
+func (q queueLs) Run(ctx context.Context, c console) error {
+	choice := q.choice()
+	choice.Limit = q.Limit
+	return q.operate(ctx, c, func(o *ops.Client) error {
+		if q.JSON {
+			return o.QueueList(ctx, choice, func(m ops.Message) error { return printJSON(c.out, m) })
+		}
+		t, n := newTable(c.out, "ID", "STATE", "SIZE", "TRIES", "NEXT TRY", "SENDER", "RECIPIENTS"), 0
+		err := o.QueueList(ctx, choice, func(m ops.Message) error {
+			n++
+			t.row(m.ID, m.State, trace.Octets(m.Size), strconv.Itoa(m.Attempts), moment(m.NextTry), m.Sender, pending(m))
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			c.printf("the queue is empty, or nothing in it matches\n")
+			return nil
+		}
+		return t.flush()
+	})
+}
+
+// pending names the recipients that still wait, three at most.
+func pending(m ops.Message) string {
+	var names []string
+	for _, r := range m.Recipients {
+		if r.State == "pending" {
+			names = append(names, r.Address)
+		}
+	}
+	if len(names) > 3 {
+		names = append(names[:3], "and "+strconv.Itoa(len(names)-3)+" more")
+	}
+	return strings.Join(names, ", ")
+}
+
+type queueShow struct {
+	configFlag
+	jsonFlag
+	ID string `arg:"" help:"The queue id."`
+}
+
+// Run shows a message.
+func (q queueShow) Run(ctx context.Context, c console) error {
+	return q.operate(ctx, c, func(o *ops.Client) error {
+		m, err := o.QueueShow(ctx, ops.QueueRef{ID: q.ID})
+		if err != nil {
+			return err
+		}
+		if q.JSON {
+			return printJSON(c.out, m)
+		}
+		c.printf("id          %s\nstate       %s\n", m.ID, m.State)
+		if m.Reason != "" {
+			c.printf("because     %s\n", m.Reason)
+		}
+		c.printf("received    %s\nsender      %s\naccount     %s\nmessage-id  %s\nsize        %s\nattempts    %d\nnext try    %s\n",
+			moment(m.Received), m.Sender, dash(m.Account), dash(m.MessageID), trace.Octets(m.Size), m.Attempts, moment(m.NextTry))
+		for _, r := range m.Recipients {
+			c.printf("to          %s: %s\n", r.Address, r.State)
+			if r.Last != "" {
+				c.printf("              %s, %s: %s\n", moment(r.LastAt), dash(r.Remote), r.Last)
+			}
+		}
+		return nil
+	})
+}
+
+// changeFlags choose messages to change.
+type changeFlags struct {
+	selectFlags
+	All    bool `help:"All messages."`
+	DryRun bool `help:"Only say how many it would be."`
+}
+
+// apply changes the chosen messages and tells how many they were.
+func (f changeFlags) apply(ctx context.Context, c console, reason, done string, act func(*ops.Client, ops.QueueChange) (ops.QueueChanged, error)) error {
+	r := ops.QueueChange{Select: f.choice(), Reason: reason, DryRun: f.DryRun}
+	r.All = f.All
+	return f.operate(ctx, c, func(o *ops.Client) error {
+		changed, err := act(o, r)
+		if err != nil {
+			return err
+		}
+		if f.JSON {
+			return printJSON(c.out, changed)
+		}
+		if changed.DryRun {
+			done = "would be " + done
+		}
+		c.printf("%s %s\n", plural(changed.Count, "message"), done)
+		return nil
+	})
+}
+
+type queueHold struct {
+	changeFlags
+	Reason string `help:"Why; it stands in the trace and in listings."`
+}
+
+// Help shows examples.
+func (queueHold) Help() string {
+	return `Examples:
+  sallyport queue hold 06f1k4h8m2n5q7r9s1t3v5w7 --reason "is this spam?"
+  sallyport queue hold --domain example.net --dry-run`
+}
+
+// Run holds messages.
+func (q queueHold) Run(ctx context.Context, c console) error {
+	return q.apply(ctx, c, q.Reason, "held", func(o *ops.Client, r ops.QueueChange) (ops.QueueChanged, error) {
+		return o.QueueHold(ctx, r)
+	})
+}
+
+type queueRelease struct{ changeFlags }
+
+// Run releases messages.
+func (q queueRelease) Run(ctx context.Context, c console) error {
+	return q.apply(ctx, c, "", "released", func(o *ops.Client, r ops.QueueChange) (ops.QueueChanged, error) {
+		return o.QueueRelease(ctx, r)
+	})
+}
+
+type queueRetry struct{ changeFlags }
+
+// Run retries messages.
+func (q queueRetry) Run(ctx context.Context, c console) error {
+	return q.apply(ctx, c, "", "due now", func(o *ops.Client, r ops.QueueChange) (ops.QueueChanged, error) {
+		return o.QueueRetry(ctx, r)
+	})
+}
+
+type queueRm struct {
+	changeFlags
+	Reason string `help:"Why; it stands in the trace."`
+}
+
+// Run removes messages.
+func (q queueRm) Run(ctx context.Context, c console) error {
+	return q.apply(ctx, c, q.Reason, "removed", func(o *ops.Client, r ops.QueueChange) (ops.QueueChanged, error) {
+		return o.QueueRemove(ctx, r)
+	})
+}

@@ -1,0 +1,273 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"sallyport/internal/config"
+	"sallyport/internal/mail"
+	"sallyport/internal/node"
+	"sallyport/internal/ops"
+	"sallyport/internal/pki"
+)
+
+const (
+	quickstartHost   = "mx.local.test"
+	quickstartDomain = "local.test"
+	// quickstartBase is the port from which the three doors are counted: 25, 87
+	// and -35 beyond it give 2525, 2587 and 2465.
+	quickstartBase = 2500
+	// quickstartMark is the first line of a configuration that quickstart may
+	// write again.
+	quickstartMark = "Written by quickstart at every start. Remove this line to keep changes of yours."
+)
+
+type quickstartCommand struct {
+	Dir        string            `placeholder:"DIR" help:"The folder to keep everything in (default: sallyport/quickstart below $$XDG_DATA_HOME or ~/.local/share)."`
+	JSON       bool              `name:"json" help:"Print one line of JSON that tells where everything is, then serve in silence."`
+	ListenBase *int              `placeholder:"PORT" help:"Listen on PORT+25, PORT+87 and PORT-35 (default: 2500); 0: any free ports."`
+	Route      map[string]string `placeholder:"DOMAIN=smtp://HOST:PORT" mapsep:"none" help:"A next hop for a foreign domain; may be repeated."`
+}
+
+// Help shows examples.
+func (quickstartCommand) Help() string {
+	return `Makes a private CA, a server certificate, the domain local.test and the accounts alice and bob,
+prints their passwords and commands to try, and shows what happens as it happens. Ctrl-C stops it;
+started again, it has the same accounts and the same mail.
+
+The passwords are kept readable in DIR/passwords.json (mode 0600), so that they can be printed
+again. That is a convenience of the quickstart; a real server keeps no passwords.
+
+Examples:
+  sallyport quickstart
+  sallyport quickstart --dir ./try --listen-base 0
+  sallyport quickstart --route remote.test=smtp://127.0.0.1:2626`
+}
+
+// quickstartInfo is what --json prints.
+type quickstartInfo struct {
+	Hostname string              `json:"hostname"`
+	Domain   string              `json:"domain"`
+	Config   string              `json:"config"`
+	Data     string              `json:"data"`
+	CA       string              `json:"ca"`
+	Listen   node.Addrs          `json:"listen"`
+	Accounts []quickstartAccount `json:"accounts"`
+}
+
+type quickstartAccount struct {
+	Address  string `json:"address"`
+	Password string `json:"password"`
+	Maildir  string `json:"maildir"`
+}
+
+// Run makes what is missing, and serves.
+func (q quickstartCommand) Run(ctx context.Context, c console) error {
+	dir, err := q.dir()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := ownFolder(dir); err != nil {
+		return err
+	}
+	files := pki.In(filepath.Join(dir, "data", "tls"))
+	if err := files.Ensure("sallyport quickstart", quickstartNames(), time.Now()); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "sallyport.toml")
+	if err := q.writeConfig(path, files); err != nil {
+		return err
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		return err
+	}
+	accounts, err := quickstartPasswords(filepath.Join(dir, "passwords.json"))
+	if err != nil {
+		return err
+	}
+	info := quickstartInfo{Hostname: cfg.Hostname.ASCII(), Domain: quickstartDomain, Config: path, Data: cfg.Data, CA: files.CA}
+	for _, a := range accounts {
+		local, _, _ := strings.Cut(a.Address, "@")
+		a.Maildir = filepath.Join(cfg.Maildir.Root, quickstartDomain, local)
+		info.Accounts = append(info.Accounts, a)
+	}
+	return q.serve(ctx, c, cfg, info)
+}
+
+// serve adds the accounts that are missing, tells where everything is, and serves.
+func (q quickstartCommand) serve(ctx context.Context, c console, cfg config.Config, info quickstartInfo) error {
+	o := node.Options{Logger: quiet(c), Version: version()}
+	if !q.JSON {
+		o.Events = happening(c)
+	} else {
+		o.Logger = slog.New(slog.NewTextHandler(c.err, nil))
+	}
+	return serve(ctx, cfg, o, func(n *node.Node) error {
+		if err := addMissing(ctx, ops.Direct(n.Operator()), info.Accounts); err != nil {
+			return err
+		}
+		info.Listen = n.Addrs()
+		if q.JSON {
+			return printJSON(c.out, info)
+		}
+		c.printf("%s", welcome(info))
+		return nil
+	})
+}
+
+// addMissing makes the accounts that do not exist.
+func addMissing(ctx context.Context, o *ops.Client, accounts []quickstartAccount) error {
+	for _, a := range accounts {
+		_, err := o.AccountAdd(ctx, ops.AccountAdd{Address: a.Address, Password: a.Password, Role: "person"})
+		var known *ops.Error
+		if err != nil && !(errors.As(err, &known) && known.Code == ops.CodeExists) {
+			return err
+		}
+	}
+	return nil
+}
+
+// dir returns the folder, absolute.
+func (q quickstartCommand) dir() (string, error) {
+	if q.Dir != "" {
+		return filepath.Abs(q.Dir)
+	}
+	if base := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(base) {
+		return filepath.Join(base, "sallyport", "quickstart"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", usageError{"there is no home folder: name a folder with --dir"}
+	}
+	return filepath.Join(home, ".local", "share", "sallyport", "quickstart"), nil
+}
+
+func quickstartNames() pki.Names {
+	return pki.Names{
+		Hosts:     []string{quickstartHost, "localhost"},
+		Addresses: []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()},
+	}
+}
+
+// writeConfig writes the configuration that the flags ask for, unless the user has
+// made the file their own.
+func (q quickstartCommand) writeConfig(path string, files pki.Files) error {
+	t, err := q.template(files)
+	if err != nil {
+		return err
+	}
+	text := t.Text()
+	old, err := os.ReadFile(path)
+	switch {
+	case err == nil && !bytes.HasPrefix(old, []byte("# "+quickstartMark)):
+		if q.ListenBase != nil || len(q.Route) > 0 {
+			return usageError{path + " was changed by hand, so that --listen-base and --route cannot be written into it; edit it, or name another --dir"}
+		}
+		return nil
+	case err == nil && bytes.Equal(old, text):
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if _, err := config.Parse(path, text); err != nil {
+		return fmt.Errorf("these flags make no configuration:\n%w", err)
+	}
+	return replaceFile(path, text)
+}
+
+func (q quickstartCommand) template(files pki.Files) (t config.Template, err error) {
+	if t.Hostname, err = mail.ParseDomain(quickstartHost); err != nil {
+		return t, err
+	}
+	if t.Domain, err = mail.ParseDomain(quickstartDomain); err != nil {
+		return t, err
+	}
+	t.Preamble = []string{quickstartMark, "", "A server on loopback. Every key is explained in docs/config.md."}
+	t.Data, t.Cert, t.Key = "data", files.Cert, files.Key
+	if t.MX, t.Submission, t.Submissions, err = q.doors(); err != nil {
+		return t, err
+	}
+	for _, domain := range slices.Sorted(maps.Keys(q.Route)) {
+		t.Routes = append(t.Routes, config.TemplateRoute{Domain: domain, To: q.Route[domain]})
+	}
+	return t, nil
+}
+
+// doors returns the three listening addresses.
+func (q quickstartCommand) doors() (mx, submission, submissions string, err error) {
+	base := quickstartBase
+	if q.ListenBase != nil {
+		base = *q.ListenBase
+	}
+	port := func(offset int) string {
+		if base == 0 {
+			offset = 0
+		}
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(base+offset))
+	}
+	if base != 0 && (base < 36 || base > 65535-87) {
+		return "", "", "", usageError{"--listen-base must be 0, or 36 to 65448"}
+	}
+	return port(25), port(87), port(-35), nil
+}
+
+// quickstartPasswords reads the accounts' passwords, or makes them. They are on
+// disk before the accounts are made, so that a crash between loses none.
+func quickstartPasswords(path string) ([]quickstartAccount, error) {
+	text, err := os.ReadFile(path)
+	if err == nil {
+		var accounts []quickstartAccount
+		if err := json.Unmarshal(text, &accounts); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return accounts, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var accounts []quickstartAccount
+	for _, local := range []string{"alice", "bob"} {
+		password, err := newPassword()
+		if err != nil {
+			return nil, err
+		}
+		accounts = append(accounts, quickstartAccount{Address: local + "@" + quickstartDomain, Password: password})
+	}
+	if text, err = json.MarshalIndent(accounts, "", "  "); err != nil {
+		return nil, err
+	}
+	return accounts, replaceFile(path, append(text, '\n'))
+}
+
+// replaceFile writes a file that its owner alone may read, as a whole or not at
+// all.
+func replaceFile(path string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"syscall"
+
+	"sallyport/internal/config"
+	"sallyport/internal/node"
+	"sallyport/internal/ops"
+	"sallyport/internal/trace"
+)
+
+type serveCommand struct {
+	configFlag
+	LogFormat string `enum:"auto,text,json" default:"auto" help:"How to log: text, json, or auto, which is text on a terminal (default: auto)."`
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"What to log: debug, info, warn or error (default: info)."`
+}
+
+// Help says how it starts and stops.
+func (serveCommand) Help() string {
+	return `Runs in the foreground and logs to standard error. SIGINT and SIGTERM stop it in order: sessions
+and deliveries in progress may finish, everything accepted stays queued. A second one does not wait.
+
+Example:
+  sallyport serve -c /etc/sallyport/sallyport.toml`
+}
+
+// Run serves until it is stopped.
+func (s serveCommand) Run(ctx context.Context, c console) error {
+	cfg, err := config.Load(s.Config)
+	if err != nil {
+		return err
+	}
+	if err := ownFolder(cfg.Data); err != nil {
+		return err
+	}
+	log, err := s.logger(c)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, cfg, node.Options{Logger: log, Version: version()}, func(n *node.Node) error {
+		at := n.Addrs()
+		log.Info("serving", "hostname", cfg.Hostname.ASCII(), "mx", at.MX, "submission", at.Submission, "submissions", at.Submissions)
+		return nil
+	})
+}
+
+func (s serveCommand) logger(c console) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.LogLevel)); err != nil {
+		return nil, err
+	}
+	o := &slog.HandlerOptions{Level: level}
+	f, isFile := c.err.(*os.File)
+	if s.LogFormat == "json" || s.LogFormat == "auto" && !(isFile && isTerminal(f)) {
+		return slog.New(slog.NewJSONHandler(c.err, o)), nil
+	}
+	return slog.New(slog.NewTextHandler(c.err, o)), nil
+}
+
+// serve opens a node, binds its listeners, calls ready, and serves until ctx ends.
+func serve(ctx context.Context, cfg config.Config, o node.Options, ready func(*node.Node) error) error {
+	if client, err := ops.Dial(ctx, cfg.Socket()); err == nil {
+		client.Close()
+		return fmt.Errorf("a server is already running on %s", cfg.Data)
+	}
+	n, err := node.Open(ctx, cfg, o)
+	if err != nil {
+		return openError(cfg, err)
+	}
+	if err := n.Listen(ctx); err != nil {
+		return errors.Join(bindError(err), n.Close())
+	}
+	if err := ready(n); err != nil {
+		return errors.Join(err, n.Close())
+	}
+	return errors.Join(n.Serve(ctx), n.Close())
+}
+
+// bindError says what to do about an address that cannot be bound.
+func bindError(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("%w; another program listens there: stop it, or choose another port (quickstart: --listen-base 12525, or 0 for any free ports)", err)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("%w; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE", err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("%w; this host has no such address", err)
+	}
+	return err
+}
+
+// happening prints facts as lines while they happen.
+func happening(c console) func(trace.Fact) {
+	return func(f trace.Fact) {
+		f.At, f.Until = f.At.Local(), f.Until.Local()
+		c.printf("%s\n", strings.TrimSpace(f.Line()))
+	}
+}

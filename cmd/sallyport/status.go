@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"sallyport/internal/ops"
+	"sallyport/internal/trace"
+)
+
+type statusCommand struct {
+	configFlag
+	jsonFlag
+}
+
+// Run shows the state of everything.
+func (s statusCommand) Run(ctx context.Context, c console) error {
+	return s.operate(ctx, c, func(o *ops.Client) error {
+		v, err := o.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if s.JSON {
+			return printJSON(c.out, v)
+		}
+		c.printf("%s, for %s\n", v.Hostname, strings.Join(v.Domains, ", "))
+		if v.Server == nil {
+			c.printf("server    not running\n")
+		} else {
+			c.printf("server    running for %s, pid %d\n", time.Since(v.Server.Started).Round(time.Second), v.Server.PID)
+			for _, door := range []string{"mx", "submission", "submissions"} {
+				if at := v.Server.Listen[door]; len(at) > 0 {
+					c.printf("          %s on %s\n", door, strings.Join(at, ", "))
+				}
+			}
+		}
+		c.printf("accounts  %d, %d of them frozen\n", v.Accounts, v.Frozen)
+		c.printf("queue     %s, %d of them held, %s\n", plural(v.Queue.Messages, "message"), v.Queue.Held, trace.Octets(v.Queue.Octets))
+		c.printf("trace     %d facts, %d of them under the last signed checkpoint (%s)\n", v.Trace.Facts, v.Trace.Signed, moment(v.Trace.SignedAt))
+		return nil
+	})
+}
