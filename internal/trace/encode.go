@@ -221,7 +221,7 @@ func appendQuoted(b []byte, s string) []byte {
 // clean returns s with everything that is not printable written as a Go escape,
 // cut to max octets. Applying it again changes nothing.
 func clean(s string, max int) string {
-	if len(s) <= max && isPlain(s) {
+	if len(s) <= max && isPrintable(s) {
 		return s
 	}
 	const ellipsis = "…"
@@ -266,6 +266,19 @@ func cleanLines(s string) string {
 		left -= len(lines[i]) + 1
 	}
 	return strings.Join(lines, "\n")
+}
+
+// isPrintable reports whether clean has nothing to escape.
+func isPrintable(s string) bool {
+	if isPlain(s) {
+		return true
+	}
+	for i, r := range s {
+		if !unicode.IsPrint(r) || r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD") {
+			return false
+		}
+	}
+	return true
 }
 
 func isPlain(s string) bool {

@@ -200,7 +200,7 @@ func (s *search) places(m matcher) (places []place, h hits, err error) {
 	slices.SortFunc(places, func(x, y place) int {
 		return cmp.Or(cmp.Compare(y.seq, x.seq), cmp.Compare(y.part, x.part))
 	})
-	if most := s.log.o.Limits.Hits; len(places) > most {
+	if most := s.most(); len(places) > most {
 		places, cut = places[:most], true
 	}
 	if cut && len(places) > 0 {
@@ -213,6 +213,15 @@ func (s *search) places(m matcher) (places []place, h hits, err error) {
 		}
 	}
 	return places, h, nil
+}
+
+// most is how many hits are of use: each is an entry of the answer at least,
+// unless the bounds of time drop it.
+func (s *search) most() int {
+	if s.q.From.IsZero() && s.q.To.IsZero() {
+		return min(s.q.Limit, s.log.o.Limits.Hits)
+	}
+	return s.log.o.Limits.Hits
 }
 
 // wanted applies the bounds of the query.
@@ -228,10 +237,10 @@ func (s *search) wanted(e Entry) bool {
 // scan reads index entries, newest first. A network's entries are in the order
 // of addresses, so all of them are read, up to a bound.
 func (s *search) scan(r keyRange) (places []place, cut bool, err error) {
-	scanned, lim := 0, s.log.o.Limits
+	scanned, most := 0, s.most()
 	rng := store.Range{From: r.from, To: r.to, Reverse: true}
 	err = s.log.st.Scan(s.ctx, rng, func(key, value []byte) (bool, error) {
-		if cut = scanned >= lim.Scanned || !r.wide && len(places) >= lim.Hits; cut {
+		if cut = scanned >= s.log.o.Limits.Scanned || !r.wide && len(places) >= most; cut {
 			return false, nil
 		}
 		scanned++
