@@ -49,6 +49,10 @@ type Conn struct {
 	Kind          Kind
 	Remote, Local netip.AddrPort // zero if the transport has no addresses
 	Started       time.Time
+	// End ends the connection as a shutdown does: a session that waits for a
+	// command is told 421, a message in progress comes to its end first. Any
+	// goroutine may call it, at any time.
+	End func()
 }
 
 // Hello is what EHLO or HELO said. Nothing in it is verified.

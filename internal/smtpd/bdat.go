@@ -29,8 +29,10 @@ func (c *conn) bdat(ctx context.Context, req request) result {
 	}
 	switch res, refused := c.noMessage(); {
 	case refused:
+		c.drop(ctx) // a client that sent its message has ended the transaction
 		return c.unwanted(ctx, chunk, res)
 	case !c.state.extended:
+		c.drop(ctx)
 		return c.unwanted(ctx, chunk, refuse(503, "5.5.1", "BDAT needs EHLO"))
 	case chunk.Size > c.limits.MessageOctets:
 		c.drop(ctx)

@@ -36,7 +36,7 @@ type state struct {
 
 // request is one command line as it was read.
 type request struct {
-	line  []byte // valid until the next read
+	line  []byte // as it came; of a command that reads on, an excerpt
 	cmd   smtpwire.Command
 	fault *smtpwire.Fault
 	// misplaced: it broke a BDAT sequence off.
@@ -166,21 +166,26 @@ func (c *conn) next(ctx context.Context) (req request, end string) {
 		return request{}, c.broken(ctx, "", errShutdown)
 	}
 	c.in.Release()
-	now := c.now()
-	c.data, c.deadline = false, now.Add(c.limits.CommandTimeout)
+	c.data, c.deadline = false, c.now().Add(c.limits.CommandTimeout)
 	line, err := c.in.ReadLine(c.srv.commandLimit)
 	if err != nil {
 		return request{}, c.broken(ctx, excerpt(c.in.Peek()), err)
 	}
 	req = request{line: line}
 	end, text := c.count.exceeded(c.limits)
-	if end == "" && now.Sub(c.info.Started) > c.limits.SessionDuration {
+	if end == "" && c.now().Sub(c.info.Started) > c.limits.SessionDuration {
 		end, text = EndDuration, "this session has lasted long enough"
 	}
 	if end != "" {
 		return req, c.settle(ctx, req, refuse(421, "4.7.0", text).ending(end))
 	}
 	req.cmd, req.fault = smtpwire.ParseCommand(line)
+	switch req.verb() {
+	case smtpwire.VerbAUTH, smtpwire.VerbBDAT, smtpwire.VerbDATA:
+		// These read on, and the buffer with them: what is told of the command
+		// must not turn into what came behind it.
+		req.line = []byte(excerpt(line))
+	}
 	return req, ""
 }
 
@@ -231,7 +236,7 @@ func (c *conn) broken(ctx context.Context, command string, err error) (end strin
 	case errors.Is(err, errTimeout):
 		res = said(mail.R(421, "4.4.2", "timed out")).ending(EndTimeout)
 	case errors.Is(err, errShutdown):
-		res = said(mail.R(421, "4.3.2", "the server is shutting down")).ending(EndShutdown)
+		res = said(mail.R(421, "4.3.2", "this session is closed; try again later")).ending(EndShutdown)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return EndEOF
 	default:

@@ -138,7 +138,7 @@ func (s *server) newConn(nc net.Conn, id string) *conn {
 	w.in = smtpwire.NewLineReader(w, &s.buffers)
 	return &conn{wire: w, srv: s, info: Conn{
 		ID: id, Kind: s.cfg.Kind, Started: s.cfg.Now(),
-		Remote: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()),
+		Remote: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()), End: w.interrupt,
 	}}
 }
 
