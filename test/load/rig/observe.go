@@ -14,9 +14,12 @@ import (
 	"time"
 )
 
-// Queue returns the entries of the queue as `queue ls --json` prints them.
+// maxListed bounds how many entries Queue returns: tests ask whether there are any.
+const maxListed = "50"
+
+// Queue returns the oldest entries of the queue as `queue ls --json` prints them.
 func (s *Server) Queue(ctx context.Context) ([]json.RawMessage, error) {
-	out, err := s.CLI(ctx, "", "queue", "ls", "--json")
+	out, err := s.CLI(ctx, "", "queue", "ls", "--json", "--limit", maxListed)
 	if err != nil {
 		return nil, err
 	}
