@@ -18,7 +18,6 @@ import (
 	"sallyport/internal/smtpc"
 )
 
-
 // expect checks that there is one outcome for each recipient, in their order, and
 // returns their codes.
 func expect(t *testing.T, j deliver.Job, out []mail.Outcome, codes string) {
