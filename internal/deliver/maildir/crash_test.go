@@ -1,6 +1,7 @@
 package maildir
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -174,87 +176,55 @@ func (w *world) verify(rt *rapid.T) {
 	}
 }
 
-// Everybody who asks while a sync runs is served by one more sync, and by no sync
-// that began before the question.
+// Everybody who asks while a sync runs is served by one more sync, by no sync that
+// began before the question, and told when that one fails.
 func TestDirectorySyncsAreShared(t *testing.T) {
-	var syncs atomic.Int64
-	entered, release := make(chan struct{}), make(chan struct{})
-	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind == errorfs.OpFileSync && syncs.Add(1) == 1 {
-			close(entered)
-			<-release
-		}
-		return nil
-	}))
-	check(t, fs.MkdirAll("/d", 0o700))
-	s := newSyncer(fs)
-	var wg sync.WaitGroup
-	results := make(chan error, 51)
-	ask := func() { results <- s.sync("/d") }
-	wg.Go(ask)
-	<-entered
-	for range 50 {
-		wg.Go(ask)
-	}
-	for waiting := 0; waiting < 1; { // until the others stand in line
-		s.mu.Lock()
-		if s.dirs["/d"].next != nil {
-			waiting++
-		}
-		s.mu.Unlock()
-	}
-	close(release)
-	wg.Wait()
-	close(results)
-	for err := range results {
-		check(t, err)
-	}
-	if n := syncs.Load(); n < 2 || n > 20 {
-		t.Errorf("51 questions took %d syncs", n)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.dirs) != 0 {
-		t.Error("idle directories are remembered")
+	for name, second := range map[string]error{"success": nil, "fault": syscall.EIO} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { shareSyncs(t, second) })
+		})
 	}
 }
 
-// A shared sync that fails, fails for all who waited for it.
-func TestSharedSyncFaultReachesEverybody(t *testing.T) {
+// shareSyncs lets 50 ask while a first sync runs; the sync after it ends as told.
+func shareSyncs(t *testing.T, second error) {
 	var syncs atomic.Int64
-	entered, release := make(chan struct{}), make(chan struct{})
+	release := make(chan struct{})
 	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if op.Kind != errorfs.OpFileSync {
 			return nil
 		}
 		if syncs.Add(1) == 1 {
-			close(entered)
 			<-release
 			return nil
 		}
-		return syscall.EIO
+		return second
 	}))
 	check(t, fs.MkdirAll("/d", 0o700))
 	s := newSyncer(fs)
-	first := make(chan error, 1)
-	go func() { first <- s.sync("/d") }()
-	<-entered
-	second := make(chan error, 1)
-	go func() { second <- s.sync("/d") }()
-	for {
-		s.mu.Lock()
-		waits := s.dirs["/d"].next != nil
-		s.mu.Unlock()
-		if waits {
-			break
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := s.sync("/d"); err != nil {
+			t.Errorf("the first: %v", err)
 		}
+	})
+	synctest.Wait() // the first sync runs
+	for range 50 {
+		wg.Go(func() {
+			if err := s.sync("/d"); !errors.Is(err, second) {
+				t.Errorf("one of those who waited: %v", err)
+			}
+		})
 	}
+	synctest.Wait() // all stand in line
 	close(release)
-	if err := <-first; err != nil {
-		t.Errorf("the first sync: %v", err)
+	wg.Wait()
+	synctest.Wait()
+	if n := syncs.Load(); n != 2 {
+		t.Errorf("51 questions took %d syncs", n)
 	}
-	if err := <-second; err == nil {
-		t.Error("a failed sync was reported as done")
+	if len(s.dirs) != 0 {
+		t.Error("an idle directory is remembered")
 	}
 }
 
