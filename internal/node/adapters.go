@@ -55,7 +55,7 @@ func loadKeys(cfg config.Config, rnd io.Reader) (keys, error) {
 }
 
 func openStore(cfg config.Config, o Options) (store.Store, error) {
-	return pebblestore.Open(pebblestore.Options{FS: o.FS, Dir: cfg.StoreDir(), Logger: o.Logger})
+	return pebblestore.Open(pebblestore.Options{FS: o.FS, Dir: cfg.StoreDir(), Logger: o.Logger, MinFree: uint64(max(cfg.Limits.MinFree, 0))})
 }
 
 // accountAddresses lists every account, frozen ones too: they go on receiving.

@@ -17,6 +17,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/deliver/maildir"
+	"sallyport/internal/deliver/route"
 	"sallyport/internal/dispatch"
 	"sallyport/internal/identity"
 	"sallyport/internal/intake"
@@ -59,10 +60,7 @@ func (o Options) complete() Options {
 		o.FS = vfs.Default
 	}
 	if o.Dial == nil {
-		d := &net.Dialer{}
-		// Landlock does not see MPTCP sockets, so none is ever opened.
-		d.SetMultipathTCP(false)
-		o.Dial = d.DialContext
+		o.Dial = route.Dialer()
 	}
 	return o
 }
@@ -109,7 +107,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if n.tls, err = serverTLS(cfg); err != nil {
 		return n, err
 	}
-	keys, err := loadKeys(cfg, n.o.Rand)
+	secrets, err := loadKeys(cfg, n.o.Rand)
 	if err != nil {
 		return n, err
 	}
@@ -117,7 +115,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 		return n, fmt.Errorf("store in %s: %w", cfg.StoreDir(), err)
 	}
 	for _, step := range []func(context.Context, keys) error{n.openTrace, n.openIdentity, n.openDirectory, n.openSpool, n.openDelivery, n.openIntake, n.openOperator} {
-		if err := step(ctx, keys); err != nil {
+		if err := step(ctx, secrets); err != nil {
 			return n, err
 		}
 	}
@@ -188,7 +186,9 @@ func (n *Node) openDelivery(_ context.Context, _ keys) (err error) {
 	if err != nil {
 		return err
 	}
-	n.routes = newRoutes(n.cfg, n.o)
+	if n.routes, err = newRoutes(n.cfg, n.o); err != nil {
+		return err
+	}
 	n.dispatch = dispatch.New(dispatch.Options{
 		Hostname: n.cfg.Hostname, Queue: n.spool, Directory: n.dirs.snapshot, Active: n.maySend,
 		Local: n.mailbox, Route: n.routes.target, Policy: retryPolicy(n.cfg), Limits: dispatchLimits(n.cfg),

@@ -98,7 +98,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
 	var running sync.WaitGroup
-	errs := make(chan error, len(n.doors)+3)
+	errs := make(chan error, len(n.doors)+4)
 	run := func(f func() error) {
 		running.Add(1)
 		go func() { defer running.Done(); errs <- f() }()
@@ -106,13 +106,14 @@ func (n *Node) Serve(ctx context.Context) error {
 	if err := n.writeLife(ctx, trace.KindStart); err != nil {
 		return err
 	}
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
 	traced := make(chan struct{})
 	go func() { defer close(traced); n.runTrace(background) }()
 	go n.followAccounts(background)
+	run(func() error { return ignoreCancelled(n.identity.Run(serving)) })
 	go n.cleanMailboxes(background)
 
-	serving, stop := context.WithCancel(ctx)
-	defer stop()
 	run(func() error { return n.serveAdmin(serving) })
 	if !n.o.Paused {
 		run(func() error { return n.runDispatch(serving) })
@@ -159,9 +160,16 @@ func (n *Node) runDispatch(ctx context.Context) error {
 }
 
 func (n *Node) runTrace(ctx context.Context) {
-	if err := n.trace.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
+	if err := ignoreCancelled(n.trace.Run(ctx)); err != nil {
 		n.log.Error("the trace stopped", "err", err)
 	}
+}
+
+func ignoreCancelled(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // cleanMailboxes removes what crashed deliveries left behind, at start and daily.

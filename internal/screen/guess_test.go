@@ -135,33 +135,3 @@ func TestNoMixtureBeatsTheAccountRate(t *testing.T) {
 		}
 	})
 }
-
-func TestConnectRate(t *testing.T) {
-	c := NewConnects(ConnectLimits{Network: Rate{Burst: 3, Every: time.Second}, Networks: 10})
-	from := netip.MustParseAddr("192.0.2.1")
-	neighbour := netip.MustParseAddr("192.0.2.200")
-	for _, a := range []netip.Addr{from, neighbour, from} {
-		if v := c.Arrive(a, at(0)); !v.OK || v.Rule != RuleWithinRates {
-			t.Fatalf("%+v", v)
-		}
-	}
-	v := c.Arrive(neighbour, at(0))
-	if v.OK || v.Rule != RuleConnectRate || v.Reply.Code != 421 || v.Wait != time.Second || !strings.Contains(v.Evidence, "192.0.2.0/24") {
-		t.Errorf("%+v", v)
-	}
-	if v := c.Arrive(netip.MustParseAddr("198.51.100.1"), at(0)); !v.OK {
-		t.Errorf("another network is refused: %+v", v)
-	}
-	if v := c.Arrive(from, at(time.Second)); !v.OK {
-		t.Errorf("a second later: %+v", v)
-	}
-	if v := NewConnects(ConnectLimits{}).Arrive(from, at(0)); v.OK {
-		t.Error("limits of zero let somebody in")
-	}
-	d := NewConnects(DefaultConnectLimits())
-	for n := range 10_000 {
-		if v := d.Arrive(from, at(0)); !v.OK {
-			t.Fatalf("connection %d: %+v", n, v)
-		}
-	}
-}

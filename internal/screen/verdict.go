@@ -11,12 +11,11 @@ import (
 type Rule string
 
 const (
-	RuleNone           Rule = ""                     // no verdict: refuses
-	RuleWithinRates    Rule = "within-rates"         // nothing is exceeded
-	RuleConnectRate    Rule = "connect-network-rate" // a network opens connections too fast
-	RuleGuessAccount   Rule = "signin-account-rate"  // new networks failed at this account too often
-	RuleGuessKnown     Rule = "signin-known-rate"    // this known network failed at its account too often
-	RuleGuessOfNetwork Rule = "signin-network-rate"  // a network failed at any accounts too often
+	RuleNone           Rule = ""                    // no verdict: refuses
+	RuleWithinRates    Rule = "within-rates"        // nothing is exceeded
+	RuleGuessAccount   Rule = "signin-account-rate" // new networks failed at this account too often
+	RuleGuessKnown     Rule = "signin-known-rate"   // this known network failed at its account too often
+	RuleGuessOfNetwork Rule = "signin-network-rate" // a network failed at any accounts too often
 )
 
 // Verdict is a decision with its rule and its evidence. The zero Verdict refuses.

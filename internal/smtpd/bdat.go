@@ -13,9 +13,10 @@ import (
 // Its octets are taken off the stream in any case: they are never commands.
 // RFC 3030 §2.
 func (c *conn) bdat(ctx context.Context, req request) result {
+	// A BDAT that is refused leaves nothing of the transaction: a client that
+	// pipelined it has sent its message, and goes on to the next.
 	if req.fault != nil {
-		// A fault within a sequence leaves nothing of the transaction. Without a
-		// size there is nothing to take off: what comes next is a command again.
+		// Without a size there is nothing to take off: a command comes next.
 		c.drop(ctx)
 		res := c.faulty(req)
 		if !req.fault.ChunkKnown {
@@ -29,7 +30,7 @@ func (c *conn) bdat(ctx context.Context, req request) result {
 	}
 	switch res, refused := c.noMessage(); {
 	case refused:
-		c.drop(ctx) // a client that sent its message has ended the transaction
+		c.drop(ctx)
 		return c.unwanted(ctx, chunk, res)
 	case !c.state.extended:
 		c.drop(ctx)
@@ -38,6 +39,7 @@ func (c *conn) bdat(ctx context.Context, req request) result {
 		c.drop(ctx)
 		return c.unwanted(ctx, chunk, refuse(552, "5.3.4", "the message is larger than allowed"))
 	case isJunk(req.cmd) && c.overJunk():
+		// Counted only here: whatever else is refused counts as an error.
 		return refuse(421, "4.7.0", "too many empty chunks").ending(EndJunk)
 	}
 	tx := c.take()

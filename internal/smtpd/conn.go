@@ -21,6 +21,8 @@ type conn struct {
 	state state
 	tx    transaction
 	count counts
+	// authTried: some AUTH was seen, whatever became of it.
+	authTried bool
 	// pending is a command that broke a BDAT sequence off and is still to be
 	// answered.
 	pending *request
@@ -185,7 +187,13 @@ func (c *conn) next(ctx context.Context) (req request, end string) {
 		// These read on, and the buffer with them: what is told of the command
 		// must not turn into what came behind it.
 		req.line = []byte(excerpt(line))
+	case smtpwire.VerbUnknown:
+		// A client whose AUTH was refused may go on with its password.
+		if c.authTried {
+			req.line = []byte("(unknown command behind AUTH)")
+		}
 	}
+	c.authTried = c.authTried || req.verb() == smtpwire.VerbAUTH
 	return req, ""
 }
 
@@ -254,11 +262,18 @@ func excerpt(line []byte) string {
 	if i := bytes.IndexAny(line, "\r\n"); i >= 0 {
 		line = line[:i]
 	}
-	if len(line) >= 4 && strings.EqualFold(string(line[:4]), "AUTH") {
-		words := bytes.SplitN(line, []byte(" "), 3)
-		line = bytes.Join(words[:min(2, len(words))], []byte(" "))
+	line = line[:min(len(line), maxExcerpt)]
+	if len(line) < 4 || !strings.EqualFold(string(line[:4]), "AUTH") {
+		return string(line)
 	}
-	return string(line[:min(len(line), maxExcerpt)])
+	// Only a mechanism that was read as one is shown; what else stands there may
+	// be a password in the wrong place.
+	words := bytes.SplitN(line, []byte(" "), 3)
+	cmd, fault := smtpwire.ParseCommand(bytes.Join(words[:min(len(words), 2)], []byte(" ")))
+	if fault != nil || cmd.Verb != smtpwire.VerbAUTH {
+		return "AUTH"
+	}
+	return "AUTH " + cmd.Auth.Mechanism
 }
 
 // pause waits, but not beyond the end of the connection.

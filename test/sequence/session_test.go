@@ -30,7 +30,8 @@ type session struct {
 	from   string
 	chunks []byte // BDAT octets of the transaction under way
 	open   bool   // a MAIL was answered 250 and its transaction not ended
-	marks  int
+	inBDAT bool   // a chunk that was not the last was answered 250
+	bad    bool   // a chunk so far was content that must not be accepted
 }
 
 func (s *session) transcript() string {
@@ -52,6 +53,8 @@ func (s *session) step() bool {
 	switch n := s.r.IntN(100); {
 	case n < 6:
 		return s.hello()
+	case n < 12:
+		return s.plain()
 	case n < 26:
 		return s.mail()
 	case n < 50:
@@ -74,6 +77,29 @@ func (s *session) step() bool {
 	return false
 }
 
+// plain sends what an honest client would, so that enough is accepted for the
+// rest to matter; random commands before it may still spoil it.
+func (s *session) plain() bool {
+	from := "x@remote.test"
+	if s.signedIn {
+		from = "alice@local.test"
+	}
+	if code, ok := s.command("MAIL FROM:<" + from + ">"); !ok || code != 250 {
+		return ok
+	}
+	s.drop()
+	s.open, s.from = true, from
+	for range 1 + s.r.IntN(3) {
+		if !s.rcpt() {
+			return false
+		}
+	}
+	if s.r.IntN(2) == 0 {
+		return s.data()
+	}
+	return s.bdat()
+}
+
 func (s *session) hello() bool {
 	code, ok := s.command(s.pick("EHLO client.test", "HELO client.test", "EHLO [127.0.0.2]"))
 	if code == 250 {
@@ -82,7 +108,9 @@ func (s *session) hello() bool {
 	return ok
 }
 
-func (s *session) drop() { s.open, s.rcpts, s.chunks, s.from = false, nil, nil, "" }
+func (s *session) drop() {
+	s.open, s.inBDAT, s.bad, s.rcpts, s.chunks, s.from = false, false, false, nil, nil, ""
+}
 
 func (s *session) mail() bool {
 	from := s.pick("alice@local.test", "alice+tag@local.test", "sales@local.test", "bob@local.test", "x@remote.test", "", "alice@remote.test", "ALICE@LOCAL.TEST", "nobody@sub.local.test")
@@ -127,7 +155,7 @@ func (s *session) data() bool {
 	if !s.open || len(s.rcpts) == 0 {
 		return s.faultf("DATA was accepted without recipients")
 	}
-	if len(s.chunks) > 0 {
+	if s.inBDAT {
 		return s.faultf("DATA was accepted behind BDAT")
 	}
 	content, bad := s.content()
@@ -138,7 +166,7 @@ func (s *session) data() bool {
 	return s.judge(code, text, content, bad) && ok
 }
 
-// bdat sends one to three chunks, written in one go with their commands.
+// bdat sends one chunk, written in one go with its command.
 func (s *session) bdat() bool {
 	content, bad := s.content()
 	if s.r.IntN(4) == 0 {
@@ -156,11 +184,10 @@ func (s *session) bdat() bool {
 	}
 	if code == 250 && !last {
 		// What was accepted may still turn out bad; whether it did, the end tells.
-		s.badChunk(bad)
+		s.inBDAT, s.bad = true, s.bad || bad
 		return ok
 	}
-	whole := s.chunks
-	return s.judge(code, text, whole, bad || s.wasBad()) && ok
+	return s.judge(code, text, s.chunks, bad || s.bad) && ok
 }
 
 // judge compares the answer to end of data with what was stored.
@@ -169,7 +196,6 @@ func (s *session) judge(code int, text string, content []byte, bad bool) bool {
 	stored := s.stored.take()
 	rcpts, from := s.rcpts, s.from
 	s.drop()
-	s.clearBad()
 	switch {
 	case code != 250 && len(stored) > 0:
 		return s.faultf("%d, but %d copies were stored", code, len(stored))
@@ -188,14 +214,6 @@ func (s *session) judge(code int, text string, content []byte, bad bool) bool {
 	s.w.expect(stored[0])
 	return true
 }
-
-func (s *session) badChunk(bad bool) {
-	if bad {
-		s.marks++
-	}
-}
-func (s *session) wasBad() bool { return s.marks > 0 }
-func (s *session) clearBad()    { s.marks = 0 }
 
 // content makes a message, or garbage that looks like one; bad says that no server
 // may accept it.
@@ -246,7 +264,6 @@ func (s *session) startTLS() bool {
 	}
 	s.c, s.in = c, bufio.NewReader(c)
 	s.drop()
-	s.clearBad()
 	return true
 }
 
@@ -258,7 +275,6 @@ func (s *session) expectOne(line string) bool {
 	_, ok := s.command(line)
 	if line == "BDAT x" || line == "BDAT -1" {
 		s.drop() // an error in BDAT drops the transaction
-		s.clearBad()
 	}
 	return ok
 }
@@ -269,6 +285,12 @@ func (s *session) command(line string) (code int, ok bool) {
 	s.log = append(s.log, "C: "+line)
 	s.write([]byte(line + "\r\n"))
 	code, _, ok = s.reply()
+	if len(s.chunks) > 0 || s.inBDAT {
+		// A refused command within a sequence of chunks leaves nothing of it.
+		if code >= 400 {
+			s.drop()
+		}
+	}
 	return code, ok
 }
 

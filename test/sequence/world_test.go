@@ -33,6 +33,7 @@ import (
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
 	"sallyport/internal/sched"
+	"sallyport/internal/smtpc"
 	"sallyport/internal/smtpd"
 	"sallyport/internal/spool"
 	"sallyport/internal/store/memstore"
@@ -105,7 +106,10 @@ func directoryConfig(t *testing.T, alice, bob mail.Address) directory.Config {
 			{Address: address(t, "sales@local.test"), Targets: []mail.Address{alice}},
 			{Address: address(t, "all@local.test"), Targets: []mail.Address{alice, bob}},
 		},
-		Routes: []directory.Route{{Domain: remote, Host: "127.0.0.1", Port: 25, TLS: directory.TLSNone}},
+		Routes: []directory.Route{
+			{Domain: remote, Host: "127.0.0.1", Port: 25, TLS: directory.TLSNone},
+			{Host: "127.0.0.1", Port: 25, TLS: directory.TLSNone},
+		},
 	}
 }
 
@@ -115,8 +119,11 @@ func (w *world) startDispatch() {
 	out := newRoute(w)
 	w.dispatch = dispatch.New(dispatch.Options{
 		Hostname: w.dir.Hostname(), Queue: w.spool, Directory: func() *directory.Snapshot { return w.dir },
-		Active: func(a mail.Address) bool { acc, ok := w.identity.Lookup(a); return ok && acc.Standing == identity.StandingActive },
-		Local:  box, Route: func(directory.Route) deliver.Target { return out },
+		Active: func(a mail.Address) bool {
+			acc, ok := w.identity.Lookup(a)
+			return ok && acc.Standing == identity.StandingActive
+		},
+		Local: box, Route: func(directory.Route) deliver.Target { return out },
 		Policy: sched.Default(), Limits: dispatch.DefaultLimits(), Now: time.Now, Rand: crand.Reader, Logger: w.log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -206,7 +213,7 @@ func (s stored) disagrees(from string, rcpts []string) string {
 	want := map[string]bool{}
 	for _, r := range rcpts {
 		if strings.EqualFold(r, "postmaster") {
-			r = "postmaster@local.test"
+			r = "postmaster@mx.local.test"
 		}
 		want[strings.ToLower(r)] = true
 	}
@@ -302,6 +309,10 @@ func (w *world) settle() {
 	<-w.finished
 	if left := w.spool.Stats(); left.Entries > 0 {
 		w.t.Errorf("%d messages are still queued", left.Entries)
+		_ = w.spool.List(context.Background(), spool.Filter{Limit: 3}, func(e spool.Entry) (bool, error) {
+			w.t.Errorf("%s from %s: %+v", e.ID, e.Envelope.From, e.Recipients)
+			return true, nil
+		})
 	}
 	copies := w.mailboxCopies()
 	for id, s := range w.due {
@@ -402,4 +413,18 @@ func certificates(t *testing.T) (server, client *tls.Config) {
 		&tls.Config{RootCAs: roots, ServerName: "mx.local.test", ClientSessionCache: tls.NewLRUClientSessionCache(16)}
 }
 
-var _ = route.New
+// newRoute is the real route to the sink, whose address stands in for the one that
+// the configuration names.
+func newRoute(w *world) deliver.Target {
+	limits := route.DefaultLimits()
+	limits.Connections = clients
+	out, err := route.New(route.Options{
+		Host: "127.0.0.1", Port: 25, Hello: w.dir.Hostname(), TLS: smtpc.TLSNone,
+		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, w.sink.ln.Addr().String())
+		},
+		Timeouts: smtpc.DefaultTimeouts(), SMTP: smtpc.DefaultLimits(), Limits: limits, Now: time.Now, Logger: w.log,
+	})
+	must(w.t, err)
+	return out
+}
