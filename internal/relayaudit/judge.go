@@ -75,18 +75,12 @@ func judgePromise(r Result, stored int) []string {
 			accepted++
 		}
 	}
-	ends := slices.ContainsFunc(r.Case.steps, func(s step) bool { return s.act == actBodyMute })
+	mute := slices.ContainsFunc(r.Case.steps, func(s step) bool { return s.act == actBodyMute })
 	switch {
 	case accepted > 0 && stored == 0:
 		return []string{"the message was answered 2xx and is nowhere"}
-	case accepted == 0 && stored > 0 && !ends && !chunked(r.Case.steps):
+	case accepted == 0 && stored > 0 && !mute && hasReply(r.Case.steps, "end") && !hasReply(r.Case.steps, "bdat"):
 		return []string{"the message was not answered 2xx and is there"}
 	}
 	return nil
-}
-
-// chunked reports whether a script speaks BDAT by hand, where the reply that
-// stands for the message has the name bdat.
-func chunked(steps []step) bool {
-	return slices.ContainsFunc(steps, func(s step) bool { return s.name == "bdat" })
 }

@@ -144,12 +144,14 @@ func (r *run) fault(format string, args ...any) {
 func ProbeSession(ctx context.Context, t Target, cases []Case, m Mode) []Result {
 	results := make([]Result, 0, len(cases))
 	var w *wire
+	renamed := false
 	for _, c := range cases {
 		r := newRun(ctx, t, c, m)
 		r.w = w
-		r.shared()
+		r.shared(renamed)
 		w = r.w
-		if r.res.Closed || r.ended || r.res.Err != nil {
+		hello, protected := c.leaves()
+		if renamed = hello; protected || r.res.Closed || r.ended || r.res.Err != nil {
 			r.hangUp()
 			w = nil
 		}
@@ -163,8 +165,8 @@ func ProbeSession(ctx context.Context, t Target, cases []Case, m Mode) []Result 
 
 // shared runs a row within a session that may have ended meanwhile. A row that
 // meets the session's limit (421) is run again in a fresh session.
-func (r *run) shared() {
-	if r.w == nil || !r.rset() {
+func (r *run) shared(renamed bool) {
+	if r.w == nil || !r.rset(renamed) {
 		r.hangUp()
 		if r.res.Err = r.open(); r.res.Err != nil {
 			return
@@ -192,10 +194,25 @@ func (r *run) attempt() {
 }
 
 // rset drops the transaction of the row before; false: the session is of no use.
-func (r *run) rset() bool {
-	r.w.write([]byte("RSET\r\n"))
+// EHLO does that too (RFC 5321 §4.1.4), and undoes a HELO of the row before.
+func (r *run) rset(again bool) bool {
+	line := "RSET\r\n"
+	if again {
+		line = "EHLO client." + r.t.Remote.ASCII() + "\r\n"
+	}
+	r.w.write([]byte(line))
 	_, outcome := r.w.readReply()
 	return isReply(outcome, 2)
+}
+
+// leaves reports what a row does to a session beyond its transaction: it names the
+// client anew, or it protects the connection.
+func (c Case) leaves() (hello, protected bool) {
+	for _, st := range c.steps {
+		hello = hello || st.name == "ehlo" || st.name == "helo"
+		protected = protected || st.act == actTLS || st.act == actOver
+	}
+	return hello, protected
 }
 
 // limited reports whether a reply of the run was the session's end by a limit.

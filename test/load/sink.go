@@ -223,10 +223,10 @@ func (x *sinkSession) say(s string) { x.bw.WriteString(s + "\r\n") }
 func (x *sinkSession) line(what string) ([]byte, error) {
 	_ = x.c.SetReadDeadline(time.Now().Add(sinkTimeout))
 	line, err := x.br.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		line, err = x.longLine(line, what)
+	}
 	if err != nil {
-		if errors.Is(err, bufio.ErrBufferFull) {
-			x.taint("a line longer than 64 KiB in " + what)
-		}
 		return nil, err
 	}
 	body, ok := bytes.CutSuffix(line, []byte("\r\n"))
@@ -236,6 +236,28 @@ func (x *sinkSession) line(what string) ([]byte, error) {
 	}
 	x.inspect(body, what)
 	return line, nil
+}
+
+// maxSinkLine bounds a line; what a server takes may be longer than it should be
+// (RFC 5321 §4.5.3.1.6), but not without end.
+const maxSinkLine = 4 << 20
+
+// longLine goes on with a line that the buffer does not hold.
+func (x *sinkSession) longLine(begun []byte, what string) ([]byte, error) {
+	long := append([]byte(nil), begun...)
+	for {
+		more, err := x.br.ReadSlice('\n')
+		long = append(long, more...)
+		switch {
+		case err == nil:
+			return long, nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, err
+		case len(long) > maxSinkLine:
+			x.taint("an endless line in " + what)
+			return nil, err
+		}
+	}
 }
 
 func (x *sinkSession) inspect(body []byte, what string) {
