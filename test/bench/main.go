@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"sallyport/test/load/rig"
+)
+
+// options are the flags of the command.
+type options struct {
+	messages int    // of one measurement
+	rounds   int    // how often each measurement is repeated
+	clients  int    // at the same time
+	size     int    // octets of a message
+	plain    int    // idle connections in clear
+	secured  int    // idle connections under TLS
+	server   string // path of the sallyport binary; empty: build it
+	dir      string // where the servers keep their data; empty: the system's temporary folder
+	json     bool
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var o options
+	flag.IntVar(&o.messages, "messages", 2000, "messages of one measurement")
+	flag.IntVar(&o.rounds, "rounds", 3, "how often each measurement is repeated; figures are medians")
+	flag.IntVar(&o.clients, "clients", 20, "clients at the same time")
+	flag.IntVar(&o.size, "size", 10240, "octets of a message")
+	flag.IntVar(&o.plain, "idle", 1000, "idle connections in clear, for the memory of one")
+	flag.IntVar(&o.secured, "idle-tls", 500, "idle connections under TLS, for the memory of one")
+	flag.StringVar(&o.server, "server", "", "sallyport `binary` to measure; empty: build it")
+	flag.StringVar(&o.dir, "dir", "", "`folder` for the data of both servers; its disk is what is measured")
+	flag.BoolVar(&o.json, "json", false, "print every sample as JSON instead of the tables")
+	flag.Parse()
+	if err := run(ctx, o, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// check refuses what can't be measured, before anything is started.
+func (o options) check() error {
+	if o.messages < o.clients || o.rounds < 1 || o.clients < 1 || o.size < 1024 || o.plain < 1 || o.secured < 1 {
+		return errors.New("needs at least one round, one client, a message for each client, 1024 octets and one idle connection of each kind")
+	}
+	if os.Geteuid() != 0 {
+		return errors.New("Postfix's master starts as root only: run scripts/bench, which asks sudo")
+	}
+	for _, tool := range []string{postfixCommand, postconfCommand, sourceCommand} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return fmt.Errorf("%w: run ./scripts/install-test-tools", err)
+		}
+	}
+	return nil
+}
+
+// run measures everything and prints the result.
+func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
+	if err := o.check(); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(o.dir, "sallyport-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	// Postfix's processes run as another user and must reach their files.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	if o.server == "" {
+		if o.server, err = rig.Build(ctx, dir); err != nil {
+			return err
+		}
+	}
+	if o.server, err = filepath.Abs(o.server); err != nil {
+		return err
+	}
+	r := result{Options: reported(o)}
+	if r.Machine, err = inspect(dir); err != nil {
+		return err
+	}
+	b := bench{o: o, dir: dir, progress: progress}
+	if r.Samples, r.Idle, err = b.all(ctx); err != nil {
+		return err
+	}
+	if o.json {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "\t")
+		return enc.Encode(r)
+	}
+	_, err = io.WriteString(out, r.markdown())
+	return err
+}
