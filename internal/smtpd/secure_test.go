@@ -294,6 +294,12 @@ func TestRefusedNamesNoCredentials(t *testing.T) {
 	play(t, cfg, client, m, clearHello+`
 		C: AUTH PLAIN AGFsaWNlAHNlY3JldA==
 		S: 538
+		C: AGFsaWNlAHNlY3JldA==
+		S: 500
+		C: AUTH c2VjcmV0== c2VjcmV0
+		S: 501
+		C: AUTHPLAIN c2VjcmV0
+		S: 500
 		C: STARTTLS
 		S: 220
 		TLS
@@ -311,7 +317,7 @@ func TestRefusedNamesNoCredentials(t *testing.T) {
 		S: 554
 		S.`)
 	all := strings.Join(m.refused, "\n")
-	if strings.Contains(all, "c2Vjc") || strings.Contains(all, "AGFs") || strings.Count(all, "AUTH") != 4 || len(m.refused) != 4 {
+	if strings.Contains(all, "c2Vjc") || strings.Contains(all, "AGFs") || strings.Count(all, "AUTH") != 7 || len(m.refused) != 7 {
 		t.Errorf("%q", m.refused)
 	}
 }
