@@ -13,9 +13,10 @@ import (
 //	t/c                                  newest signed checkpoint, a note
 //	t/h  chunk(8)                        hashesPerChunk hashes of the tree, 32 octets each
 //	t/b  bundle(15) part(2)              body of one of strangers' facts
+//	t/q  bundle(15)                      -> seq(8) of the fact that stands for it
 //	t/i  field(1) term(8|16) seq(8)      index of facts -> nothing
-//	t/j  field(1) term(8|16) bundle(15) part(2)
-//	                                     index of strangers' facts -> seq(8) of their bundle's fact
+//	t/j  field(1) term(8|16) seq(8) part(2)
+//	                                     index of strangers' facts -> bundle(15)
 //
 // The tree's hashes are numbered as tlog.StoredHashIndex numbers them. Index keys
 // end with the place of a fact, so that one term's facts lie together, oldest
@@ -26,6 +27,7 @@ const (
 	checkpointKey   = "t/c"
 	hashPrefix      = "t/h"
 	bodyPrefix      = "t/b"
+	bundlePrefix    = "t/q"
 	indexPrefix     = "t/i"
 	strangersPrefix = "t/j"
 )
@@ -48,11 +50,11 @@ func (p place) inBundle() bool { return !p.bundle.IsZero() }
 // indexKey is the index entry of one term of the fact at p.
 func indexKey(b []byte, t indexTerm, p place) []byte {
 	b = appendTermPrefix(b, t, p.inBundle())
+	b = binary.BigEndian.AppendUint64(b, p.seq)
 	if p.inBundle() {
-		b = append(b, p.bundle.Bytes()...)
-		return binary.BigEndian.AppendUint16(b, p.part)
+		b = binary.BigEndian.AppendUint16(b, p.part)
 	}
-	return binary.BigEndian.AppendUint64(b, p.seq)
+	return b
 }
 
 // appendTermPrefix is what all index entries of one term begin with.
@@ -74,16 +76,15 @@ func parsePlace(key, value []byte, strangers bool) (place, bool) {
 		}
 		return place{seq: binary.BigEndian.Uint64(key[len(key)-seqOctets:])}, true
 	}
-	if len(key) < bundleOctets+partOctets || len(value) != seqOctets {
+	id, err := mail.IDFromBytes(value)
+	if err != nil || len(key) < seqOctets+partOctets {
 		return place{}, false
 	}
-	tail := key[len(key)-bundleOctets-partOctets:]
-	id, err := mail.IDFromBytes(tail[:bundleOctets])
-	if err != nil {
-		return place{}, false
-	}
-	return place{seq: binary.BigEndian.Uint64(value), bundle: id, part: binary.BigEndian.Uint16(tail[bundleOctets:])}, true
+	tail := key[len(key)-seqOctets-partOctets:]
+	return place{seq: binary.BigEndian.Uint64(tail), bundle: id, part: binary.BigEndian.Uint16(tail[seqOctets:])}, true
 }
+
+func bundleKey(bundle mail.ID) []byte { return append([]byte(bundlePrefix), bundle.Bytes()...) }
 
 func bodyKey(bundle mail.ID, part uint16) []byte {
 	b := append([]byte(bodyPrefix), bundle.Bytes()...)

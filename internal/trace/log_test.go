@@ -249,9 +249,68 @@ func TestPagesGoBackWithoutGapOrOverlap(t *testing.T) {
 			t.Errorf("limit %d: %d entries %v", limit, len(seqs), seqs)
 		}
 	}
+	// Bounds of time pass over pages that have nothing in them.
+	h.clock.add(time.Hour)
+	for i := range 30 {
+		h.deliver(l, 20+i, "bob@remote.test")
+	}
+	sync1(t, l)
+	within := Query{Terms: []Term{{FieldAddress, "bob@remote.test"}}, To: testTime().Add(time.Minute), Exact: true}
+	if a, err := l.Query(context.Background(), within); err != nil || len(a.Entries) == 0 || a.Entries[0].Fact.At != testTime() {
+		t.Errorf("an hour ago: %+v %v", a, err)
+	}
+	// A term that only meets unwanted facts leaves them to the next term.
+	two := Query{Terms: []Term{{FieldQueue, testID(t, 999).String()}, {FieldConn, "c3"}}}
+	if a, err := l.Query(context.Background(), two); err != nil || a.Matched.Field != FieldConn || len(a.Entries) != 5 {
+		t.Errorf("second term: %+v %v", a, err)
+	}
 	q := Query{Terms: []Term{{FieldAddress, "bob@remote.test"}}, To: testTime()}
 	if a, err := l.Query(context.Background(), q); err != nil || len(a.Entries) != 0 {
 		t.Errorf("before it happened: %v %v", a, err)
+	}
+}
+
+func TestPagesKeepBundlesWhole(t *testing.T) {
+	h := newHouse(t)
+	l := h.open()
+	for i := range 12 {
+		for net := range 3 {
+			l.Stranger(Fact{At: h.clock.now(), Kind: KindRefuse, Peer: netip.AddrFrom4([4]byte{192, 0, byte(net), 1}), Recipient: "bob@local.test"})
+		}
+		h.deliver(l, i, "bob@local.test")
+		if i%4 == 0 {
+			sync1(t, l)
+		} else if err := l.Flush(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, limit := range []int{1, 2, 3, 4, 5, 100} {
+		q := Query{Terms: []Term{{FieldAddress, "bob@local.test"}}, Exact: true, Limit: limit}
+		seen := map[string]int{}
+		for {
+			a, err := l.Query(context.Background(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range a.Entries {
+				seen[fmt.Sprint(e.Seq, "/", e.Part)]++
+			}
+			if a.Older == 0 {
+				break
+			}
+			if q.Before != 0 && a.Older >= q.Before {
+				t.Fatalf("page %d does not go back: %d", q.Before, a.Older)
+			}
+			q.Before = a.Older
+		}
+		if len(seen) != 12*3+12*2 {
+			t.Errorf("limit %d: %d of 60 found", limit, len(seen))
+		}
+		for e, n := range seen {
+			if n != 1 {
+				t.Errorf("limit %d: %s shown %d times", limit, e, n)
+			}
+		}
 	}
 }
 

@@ -84,11 +84,11 @@ func (m matcher) ranges(before uint64) []keyRange {
 	}
 	var list []keyRange
 	for _, t := range terms {
-		prefix := appendTermPrefix(nil, t, false)
-		to := binary.BigEndian.AppendUint64(prefix[:len(prefix):len(prefix)], before)
-		list = append(list, keyRange{from: prefix, to: to})
-		prefix = appendTermPrefix(nil, t, true)
-		list = append(list, keyRange{from: prefix, to: store.PrefixEnd(prefix), strangers: true})
+		for _, strangers := range []bool{false, true} {
+			prefix := appendTermPrefix(nil, t, strangers)
+			to := binary.BigEndian.AppendUint64(prefix[:len(prefix):len(prefix)], before)
+			list = append(list, keyRange{from: prefix, to: to, strangers: strangers})
+		}
 	}
 	return list
 }

@@ -72,12 +72,29 @@ func (l *Log) Query(ctx context.Context, q Query) (Answer, error) {
 		return Answer{}, err
 	}
 	for _, t := range q.Terms {
-		a, err := s.answer(t)
-		if err != nil || len(a.Entries) > 0 {
+		a, err := s.firstPage(t)
+		if err != nil || len(a.Entries) > 0 || a.Older > 0 {
 			return a, err
 		}
 	}
 	return Answer{}, nil
+}
+
+// emptyPages is how many pages in which a query's bounds of time leave nothing
+// are passed over by themselves.
+const emptyPages = 20
+
+func (s *search) firstPage(t Term) (a Answer, err error) {
+	begin := s.q.Before
+	defer func() { s.q.Before = begin }()
+	for range emptyPages {
+		a, err = s.answer(t)
+		if err != nil || len(a.Entries) > 0 || a.Older == 0 {
+			break
+		}
+		s.q.Before = a.Older
+	}
+	return a, err
 }
 
 // search is one query at work.
@@ -87,7 +104,7 @@ type search struct {
 	q    Query
 	tail tail
 
-	seen    map[place]bool
+	seen    map[place]bool // what found has
 	stories map[indexTerm]bool
 	found   []Entry
 }
@@ -111,21 +128,18 @@ func (s *search) answer(t Term) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	h, err := s.hits(m)
+	list, a, err := s.candidates(m)
 	if err != nil {
 		return Answer{}, err
 	}
-	a := Answer{Matched: t, Older: h.floor, Partial: h.partial}
-	for i, e := range h.entries {
-		if len(s.found) >= s.q.Limit && e.Seq != h.entries[i-1].Seq {
-			a.Older = h.entries[i-1].Seq
+	a.Matched = t
+	for i, c := range list {
+		if len(s.found) >= s.q.Limit && c.seq != list[i-1].seq {
+			a.Older = list[i-1].seq
 			break
 		}
-		s.keep(e)
-		if !s.q.Exact {
-			if err := s.story(e.Fact, true); err != nil {
-				return Answer{}, err
-			}
+		if err := s.follow(c, m); err != nil {
+			return Answer{}, err
 		}
 	}
 	slices.SortFunc(s.found, func(x, y Entry) int {
@@ -149,70 +163,83 @@ func (e Entry) place() place {
 	return place{seq: e.Seq, bundle: e.bundle, part: uint16(e.Part - 1)}
 }
 
-// hits are the facts that a term itself finds, newest first.
-type hits struct {
-	entries []Entry
-	floor   uint64 // what is older was not looked at; 0: everything was
-	partial bool
+// candidate is a fact that a term may find: where it is, and the fact itself if
+// it was read already.
+type candidate struct {
+	place
+	tail *tailFact
 }
 
-func (s *search) hits(m matcher) (h hits, err error) {
-	places, h, err := s.places(m)
+// candidates returns what the term may find, newest first, in an answer that
+// says how far it looked.
+func (s *search) candidates(m matcher) (list []candidate, a Answer, err error) {
+	places, a, err := s.places(m)
 	if err != nil {
-		return h, err
+		return nil, a, err
 	}
 	known := map[place]bool{}
-	for _, t := range s.tail.facts {
-		if s.wanted(t.Entry) && m.matches(&t.Fact, t.terms) {
-			h.entries = append(h.entries, t.Entry)
+	for i := range s.tail.facts {
+		if t := &s.tail.facts[i]; s.wanted(t.Entry) && m.matches(&t.Fact, t.terms) {
+			list = append(list, candidate{t.place(), t})
 			known[t.place()] = true
 		}
 	}
 	for _, p := range places {
-		if known[p] {
-			continue
-		}
-		known[p] = true
-		e, ok, err := s.load(p)
-		if err != nil {
-			return h, err
-		}
-		// The index only narrows down: the fact itself decides.
-		if ok && s.wanted(e) && m.matches(&e.Fact, appendTerms(nil, &e.Fact)) {
-			h.entries = append(h.entries, e)
+		if !known[p] {
+			list = append(list, candidate{p, nil})
+			known[p] = true
 		}
 	}
-	slices.SortStableFunc(h.entries, func(x, y Entry) int { return cmp.Compare(y.Seq, x.Seq) })
-	return h, nil
+	slices.SortStableFunc(list, func(x, y candidate) int { return cmp.Compare(y.seq, x.seq) })
+	return list, a, nil
+}
+
+// follow keeps a candidate that the term really finds, with its story. The index
+// only narrows down: the fact itself decides.
+func (s *search) follow(c candidate, m matcher) error {
+	var e Entry
+	if c.tail != nil {
+		e = c.tail.Entry
+	} else {
+		read, ok, err := s.load(c.place)
+		if err != nil || !ok {
+			return err
+		}
+		if !s.wanted(read) || !m.matches(&read.Fact, appendTerms(nil, &read.Fact)) {
+			return nil
+		}
+		e = read
+	}
+	s.keep(e)
+	if s.q.Exact {
+		return nil
+	}
+	return s.story(e.Fact, true)
 }
 
 // places reads the index for a term: the newest places, and where it stopped.
-func (s *search) places(m matcher) (places []place, h hits, err error) {
+func (s *search) places(m matcher) (places []place, a Answer, err error) {
 	cut := false
 	for _, r := range m.ranges(s.q.Before) {
 		more, full, err := s.scan(r)
 		if err != nil {
-			return nil, h, err
+			return nil, a, err
 		}
 		places = append(places, more...)
-		cut, h.partial = cut || full, h.partial || full && r.wide
+		cut, a.Partial = cut || full, a.Partial || full && r.wide
 	}
 	slices.SortFunc(places, func(x, y place) int {
 		return cmp.Or(cmp.Compare(y.seq, x.seq), cmp.Compare(y.part, x.part))
 	})
-	if most := s.most(); len(places) > most {
-		places, cut = places[:most], true
+	// Parts of one bundle share a number and stay on one page.
+	n := min(len(places), s.most())
+	for n > 0 && n < len(places) && places[n].seq == places[n-1].seq {
+		n++
 	}
-	if cut && len(places) > 0 {
-		h.floor = places[len(places)-1].seq
-		// Parts of one bundle share a number. When the cut went through a bundle,
-		// the next page has it whole, unless this page is nothing else.
-		if whole := slices.IndexFunc(places, func(p place) bool { return p.seq == h.floor }); whole > 0 && places[len(places)-1].inBundle() {
-			places = places[:whole]
-			h.floor++
-		}
+	if places, cut = places[:n], cut || n < len(places); cut && n > 0 {
+		a.Older = places[n-1].seq
 	}
-	return places, h, nil
+	return places, a, nil
 }
 
 // most is how many hits are of use: each is an entry of the answer at least,
@@ -240,11 +267,14 @@ func (s *search) scan(r keyRange) (places []place, cut bool, err error) {
 	scanned, most := 0, s.most()
 	rng := store.Range{From: r.from, To: r.to, Reverse: true}
 	err = s.log.st.Scan(s.ctx, rng, func(key, value []byte) (bool, error) {
-		if cut = scanned >= s.log.o.Limits.Scanned || !r.wide && len(places) >= most; cut {
+		p, ok := parsePlace(key, value, r.strangers)
+		n := len(places)
+		enough := !r.wide && n >= most && places[n-1].seq != p.seq
+		if scanned++; scanned > s.log.o.Limits.Scanned || enough {
+			cut = true
 			return false, nil
 		}
-		scanned++
-		if p, ok := parsePlace(key, value, r.strangers); ok && p.seq < s.q.Before {
+		if ok && p.seq < s.q.Before {
 			places = append(places, p)
 		}
 		return true, nil

@@ -3,6 +3,8 @@ package trace
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -116,19 +118,32 @@ func (l *Log) forgetStrangers(ctx context.Context) (n int, err error) {
 	to := *l.at.Load()
 	limit := l.o.Now().Add(-l.o.Limits.StrangersKeep)
 	var tx store.Tx
-	var last mail.ID
+	var at place // of the bundle that is being forgotten
 	err = l.st.Scan(ctx, store.Prefix([]byte(bodyPrefix)), func(key, raw []byte) (bool, error) {
 		bundle, part, ok := parseBodyKey(key)
-		if ok && to.Bodies-int64(n) <= l.o.Limits.StrangersFacts && !bundle.Time().Before(limit) {
-			return false, nil
+		if !ok {
+			return true, nil
 		}
-		if f, err := Decode(raw); ok && err == nil {
-			forgetIndex(&tx, &f, place{bundle: bundle, part: part})
+		if bundle != at.bundle {
+			// Only whole bundles are forgotten: half of one would look altered.
+			few := to.Bodies-int64(n) <= l.o.Limits.StrangersFacts
+			if few && !bundle.Time().Before(limit) || len(tx.Mutations) >= fullBatch {
+				return false, nil
+			}
+			seq, err := l.bundleSeq(ctx, bundle)
+			if err != nil {
+				return false, err
+			}
+			at = place{seq: seq, bundle: bundle}
+			tx.Mutations = append(tx.Mutations, store.Mutation{Key: bundleKey(bundle), Delete: true})
+		}
+		if f, err := Decode(raw); err == nil {
+			at.part = part
+			forgetIndex(&tx, &f, at)
 		}
 		tx.Mutations = append(tx.Mutations, store.Mutation{Key: bytes.Clone(key), Delete: true})
-		last = bundle
 		n++
-		return len(tx.Mutations) < fullBatch, nil
+		return true, nil
 	})
 	if err != nil || n == 0 {
 		return n, err
@@ -136,9 +151,25 @@ func (l *Log) forgetStrangers(ctx context.Context) (n int, err error) {
 	to.Bodies = max(0, to.Bodies-int64(n))
 	tx.Facts = [][]byte{Fact{
 		At: l.o.Now(), Kind: KindRetention, Rule: RuleRetention, Count: n,
-		Evidence: []Pair{{evidenceUpBundle, last.String()}},
+		Evidence: []Pair{{evidenceUpBundle, at.bundle.String()}},
 	}.Encode()}
 	return n, l.advance(ctx, tx, to, store.Lazy)
+}
+
+// bundleSeq returns the number of the fact that stands for a bundle; zero when
+// the sequencer has not come to it, and has indexed nothing of it.
+func (l *Log) bundleSeq(ctx context.Context, bundle mail.ID) (uint64, error) {
+	raw, err := l.st.Get(ctx, bundleKey(bundle))
+	if errors.Is(err, store.ErrNotFound) {
+		return 0, nil
+	}
+	if err == nil && len(raw) != seqOctets {
+		err = fmt.Errorf("trace: the number of the bundle %s does not read", bundle)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return binary.BigEndian.Uint64(raw), nil
 }
 
 func forgetIndex(tx *store.Tx, f *Fact, p place) {

@@ -210,6 +210,7 @@ func (b *batch) addBundle(ctx context.Context, seq uint64, stub Fact) error {
 	if stub.Bundle.IsZero() {
 		return nil
 	}
+	b.tx.Mutations = append(b.tx.Mutations, store.Mutation{Key: bundleKey(stub.Bundle), Value: seqValue(seq)})
 	return b.log.scanBundle(ctx, stub.Bundle, func(part uint16, raw []byte) error {
 		f, err := Decode(raw)
 		if err != nil {
@@ -227,7 +228,7 @@ func (b *batch) index(f *Fact, p place) {
 	b.terms = appendTerms(b.terms[:0], f)
 	var value []byte
 	if p.inBundle() {
-		value = seqValue(p.seq)
+		value = p.bundle.Bytes()
 	}
 	for _, t := range b.terms {
 		// Keys of one batch share blocks of memory; each block is only appended

@@ -312,6 +312,13 @@ func TestStrangersOnlyPushOutStrangers(t *testing.T) {
 	if a := h.ask(l, "x@y.test"); len(a.Entries) != 10 {
 		t.Errorf("%d bodies of strangers", len(a.Entries))
 	}
+	for prefix, want := range map[string]int{bodyPrefix: 10, bundlePrefix: 10, strangersPrefix: 30} {
+		n := 0
+		err := h.st.Scan(context.Background(), store.Prefix([]byte(prefix)), func(_, _ []byte) (bool, error) { n++; return true, nil })
+		if err != nil || n != want {
+			t.Errorf("%d keys %s are left, want %d (%v)", n, prefix, want, err)
+		}
+	}
 	if s := l.Stats(); s.Strangers != 10 || s.Oldest != 1 {
 		t.Errorf("%+v", s)
 	}
