@@ -161,6 +161,8 @@ func constant(e ast.Expr) bool {
 		return true
 	case *ast.BasicLit:
 		return true
+	case *ast.SelectorExpr: // another package's sentinel under our name
+		return strings.HasPrefix(e.Sel.Name, "Err")
 	case *ast.CallExpr:
 		f, ok := e.Fun.(*ast.SelectorExpr)
 		if !ok {

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"slices"
+	"unicode/utf8"
 
 	"sallyport/internal/bind"
 	"sallyport/internal/gate"
@@ -27,6 +29,7 @@ func (e *errRefused) Error() string { return e.rule + ": " + e.reply.String() }
 type content struct {
 	messageID string
 	notes     []string // findings of bind that refuse nothing
+	utf8      bool     // it can only travel with SMTPUTF8
 }
 
 // Data takes the message. The order is: header section into bounded memory, policy
@@ -66,6 +69,7 @@ func (t *transaction) receive(body io.Writer, r io.Reader) (content, error) {
 	if err != nil {
 		return c, err
 	}
+	c.utf8 = t.env.SMTPUTF8 && t.needsUTF8(h)
 	for _, part := range [][]byte{head, rest} {
 		if _, err := body.Write(part); err != nil {
 			return c, err
@@ -120,8 +124,10 @@ func (t *transaction) judgeAuthors(h message.Header, c *content) error {
 
 // put makes the message durable, hands it over and answers 250.
 func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail.Reply {
+	env := t.env
+	env.SMTPUTF8 = c.utf8
 	m := spool.Message{
-		ID: t.id, Envelope: t.env, Account: t.s.account.Address, MessageID: c.messageID,
+		ID: t.id, Envelope: env, Account: t.s.account.Address, MessageID: c.messageID,
 		Deliveries: t.deliveries, Prefix: t.received(),
 	}
 	if len(t.grants) > 0 {
@@ -139,6 +145,21 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 	t.s.accepted++
 	t.s.in.Handoff(claim)
 	return f.Reply
+}
+
+// needsUTF8 reports whether the message uses what SMTPUTF8 permits. Many programs ask
+// for it whenever it is offered; only a message that needs it may require it of the
+// next hop. RFC 6531 §3.6.
+func (t *transaction) needsUTF8(h message.Header) bool {
+	if from, ok := t.env.From.Address(); ok && !from.IsASCII() {
+		return true
+	}
+	for _, r := range t.env.To {
+		if !r.Address.IsASCII() {
+			return true
+		}
+	}
+	return slices.ContainsFunc(h.Raw(), func(c byte) bool { return c >= utf8.RuneSelf })
 }
 
 // received is our trace field. RFC 5321 §4.4.

@@ -71,8 +71,8 @@ func TestClientsSendToBobAndBeyond(t *testing.T) {
 				t.Errorf("Bob's copy is not what was sent:\n%q\nwant at its end:\n%q", inbox, m.octets)
 			}
 			far := find(t, sink.Dir, m.mark)
-			// smtp-sink stores LF line ends and the dots as they came.
-			want := bytes.ReplaceAll(stuff(m.octets), []byte("\r\n"), []byte("\n"))
+			// smtp-sink stores LF line ends.
+			want := bytes.ReplaceAll(m.octets, []byte("\r\n"), []byte("\n"))
 			if !bytes.Contains(far, want) {
 				t.Errorf("the sink's copy is not what was sent:\n%q\nwant in it:\n%q", far, want)
 			}
@@ -88,19 +88,28 @@ func TestGsaslSignsInWithChannelBinding(t *testing.T) {
 	for _, mech := range []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"} {
 		t.Run(mech, func(t *testing.T) {
 			out := harness.Run(t, nil, "gsasl", "--smtp", "--mechanism", mech, "--authentication-id", alice.Address, "--authorization-id", "",
-				"--password", alice.Password, "--x509-ca-file", s.CA, "--connect", s.Submission())
+				"--password", alice.Password, "--x509-ca-file", s.CA, "--connect", s.Submission(), binding(mech))
 			if !strings.Contains(out, "235") {
 				t.Errorf("no 235 in:\n%s", out)
 			}
 		})
 		t.Run(mech+" with a wrong password", func(t *testing.T) {
 			out, err := harness.Try(t, nil, "gsasl", "--smtp", "--mechanism", mech, "--authentication-id", alice.Address, "--authorization-id", "",
-				"--password", "not "+alice.Password, "--x509-ca-file", s.CA, "--connect", s.Submission())
+				"--password", "not "+alice.Password, "--x509-ca-file", s.CA, "--connect", s.Submission(), binding(mech))
 			if err == nil || strings.Contains(out, "235 ") {
 				t.Errorf("signed in with a wrong password:\n%s", out)
 			}
 		})
 	}
+}
+
+// binding switches channel binding off where the mechanism has none: gsasl would
+// otherwise take our offer of -PLUS for a downgrade, as it should.
+func binding(mech string) string {
+	if strings.HasSuffix(mech, "-PLUS") {
+		return "--verbose"
+	}
+	return "--no-cb"
 }
 
 func swaks(mech string, implicit bool) func(*testing.T, *harness.Server, sent) {
@@ -246,8 +255,3 @@ func search(dir, mark string) []byte {
 }
 
 func endsWith(stored, sent []byte) bool { return bytes.HasSuffix(stored, sent) }
-
-// stuff doubles leading dots, as DATA does. RFC 5321 §4.5.2.
-func stuff(b []byte) []byte {
-	return bytes.ReplaceAll(b, []byte("\r\n."), []byte("\r\n.."))
-}
