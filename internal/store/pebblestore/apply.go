@@ -31,8 +31,8 @@ type commit struct {
 
 const (
 	stateWaiting   = iota // nothing was changed
-	stateApplying         // can no longer be taken back
-	stateCancelled        // will not be applied
+	stateApplying         // will happen: it can no longer be taken back
+	stateCancelled        // will not happen
 )
 
 // Apply implements store.Store.
@@ -137,8 +137,11 @@ func (s *pebbleStore) commit(c *commit) {
 	if !c.durable {
 		return
 	}
-	if err := c.batch.SyncWait(); err != nil {
-		c.err = fmt.Errorf("%w: %v", store.ErrInDoubt, err)
+	// Pebble is told of no failure: only a database that has not failed by now has
+	// really synced.
+	err := c.batch.SyncWait()
+	if cause := c.gen.guard.reason(); cause != nil || err != nil {
+		c.err = fmt.Errorf("%w: %v", store.ErrInDoubt, errors.Join(cause, err))
 		return
 	}
 	s.tail.synced(c.rev)
@@ -151,14 +154,15 @@ func (s *pebbleStore) apply(c *commit) error {
 	g := c.gen
 	g.order.Lock()
 	defer g.order.Unlock()
-	if !c.state.CompareAndSwap(stateWaiting, stateApplying) {
-		return errTrouble // nobody waits for the answer
-	}
-	if g.guard.hasFailed() {
+	if c.state.Load() != stateWaiting || g.guard.hasFailed() {
 		return errTrouble
 	}
 	if err := g.holds(c.tx.Preconditions); err != nil {
 		return err
+	}
+	// From here on the commit will happen, in this database or in the next one.
+	if !c.state.CompareAndSwap(stateWaiting, stateApplying) {
+		return errTrouble // nobody waits for the answer
 	}
 	h := s.tail.next(len(c.tx.Facts))
 	seq := h.fact - uint64(len(c.tx.Facts))

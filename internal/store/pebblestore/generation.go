@@ -18,9 +18,7 @@ type generation struct {
 	db    *pebble.DB
 	guard *guard
 
-	// order is held while a commit is checked, numbered and applied in memory. It
-	// belongs to the generation because a commit that is parked never gives it
-	// back.
+	// order is held while a commit is checked, numbered and applied in memory.
 	order sync.Mutex
 
 	mu      sync.Mutex
@@ -33,16 +31,27 @@ type generation struct {
 func (s *pebbleStore) openGeneration() (*generation, error) {
 	g := &generation{guard: newGuard(s.opts.FS, s.health), drained: make(chan struct{})}
 	l := dbLogger{log: s.opts.Logger, guard: g.guard}
-	db, err := pebble.Open(s.opts.FS.PathJoin(s.opts.Dir, dbDir), s.opts.pebbleOptions(g.guard, l, s.cache))
+	db, err := openPebble(s.opts.FS.PathJoin(s.opts.Dir, dbDir), s.opts.pebbleOptions(g.guard, l, s.cache))
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(g.guard.reason(), err)
 	}
 	g.db = db
-	if err := g.guard.enter(phaseLive); err != nil {
-		// Still opening as far as the guard goes: errors reach Close.
+	g.guard.setPatient(true)
+	if err := g.guard.reason(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return g, nil
+}
+
+// openPebble turns the panics by which Pebble answers some errors of the disk while
+// it opens, after having cleaned up, into errors.
+func openPebble(dir string, o *pebble.Options) (db *pebble.DB, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			db, err = nil, fmt.Errorf("the database does not open: %v", r)
+		}
+	}()
+	return pebble.Open(dir, o)
 }
 
 // enter lets a reader or a commit use the database until leave.
@@ -65,9 +74,9 @@ func (g *generation) leave() {
 	}
 }
 
-// retire keeps new users out, and waits for those inside until they are gone, or
-// the time is up, or the database fails. It reports whether all are gone.
-func (g *generation) retire(patience time.Duration, failed <-chan struct{}) bool {
+// retire keeps new users out and waits until those inside are gone, or until stop
+// is closed. It reports whether they are gone.
+func (g *generation) retire(stop <-chan struct{}) bool {
 	g.mu.Lock()
 	if !g.retired {
 		g.retired = true
@@ -79,47 +88,30 @@ func (g *generation) retire(patience time.Duration, failed <-chan struct{}) bool
 	select {
 	case <-g.drained:
 		return true
-	case <-time.After(patience):
-	case <-failed:
-	}
-	select {
-	case <-g.drained:
-		return true
-	default:
+	case <-stop:
 		return false
 	}
 }
 
-// close closes a healthy database.
+// close closes a database without users. It returns why, if what was applied may
+// not be synced.
 func (g *generation) close() error {
-	if err := g.guard.enter(phaseClosing); err != nil {
-		return err
-	}
-	return g.db.Close()
+	g.guard.setPatient(false)
+	err := g.db.Close()
+	return errors.Join(g.guard.reason(), err)
 }
 
-// giveUp closes a failed database and reports whether that worked. It does not if
-// something inside is parked for good; the database then stays in memory, cut
-// off from the disk.
+// giveUp closes a failed database when its last user has left, and waits for that
+// as long as patience lasts. Nothing that it does reaches the disk.
 func (g *generation) giveUp(patience time.Duration) bool {
-	deadline := time.Now().Add(patience)
-	// Whoever holds the order is in the middle of a commit, from which Pebble does
-	// not return with an error but with a panic. Whoever comes later finds that the
-	// database has failed.
-	for !g.order.TryLock() {
-		if !time.Now().Before(deadline) {
-			return false
-		}
-		time.Sleep(time.Millisecond)
-	}
-	g.order.Unlock()
-	g.guard.release()
-	if !g.retire(patience, nil) {
-		return false
-	}
+	// Whoever is ordering a commit now adds it to the tail in time; whoever comes
+	// later finds that the database has failed.
+	g.order.Lock()
+	g.order.Unlock() //nolint:staticcheck // a barrier
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
+		g.retire(nil)
 		// Its error is that of the disk, which is known.
 		_ = g.db.Close()
 	}()

@@ -1,7 +1,7 @@
 package pebblestore
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"log/slog"
 
@@ -22,14 +22,18 @@ func (l dbLogger) Infof(format string, args ...any) {
 
 // Errorf implements pebble.Logger.
 func (l dbLogger) Errorf(format string, args ...any) {
-	l.log.Error("database", "text", fmt.Sprintf(format, args...))
+	level := slog.LevelError
+	if l.guard.hasFailed() {
+		// The cause was reported; what follows speaks of files that never were.
+		level = slog.LevelDebug
+	}
+	l.log.Log(context.Background(), level, "database", "text", fmt.Sprintf(format, args...))
 }
 
 // Fatalf implements pebble.Logger.
 func (l dbLogger) Fatalf(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	l.log.Error("database failed", "text", text)
-	l.guard.fail(errors.New(text))
+	l.Errorf(format, args...)
+	l.guard.fail(fmt.Errorf(format, args...))
 }
 
 // listener reports what an administrator should know, and no more: Pebble's own

@@ -24,8 +24,7 @@ type Options struct {
 	TailOctets     int           // most octets of commits not yet synced, before a lazy one waits
 	RetryFirst     time.Duration // first wait before a failing disk is tried again; doubles
 	RetryMax       time.Duration // longest such wait
-	CloseTime      time.Duration // how long a failed database is given to close
-	MaxAbandoned   int           // how many failed databases may stay in memory unclosed
+	CloseTime      time.Duration // how long a failed database is waited for to close
 }
 
 // DefaultOptions returns the defaults.
@@ -42,7 +41,6 @@ func DefaultOptions() Options {
 		RetryFirst:     100 * time.Millisecond,
 		RetryMax:       5 * time.Second,
 		CloseTime:      5 * time.Second,
-		MaxAbandoned:   8,
 	}
 }
 
@@ -63,7 +61,6 @@ func (o Options) withDefaults() Options {
 	fill(&o.RetryFirst, d.RetryFirst)
 	fill(&o.RetryMax, d.RetryMax)
 	fill(&o.CloseTime, d.CloseTime)
-	fill(&o.MaxAbandoned, d.MaxAbandoned)
 	return o
 }
 

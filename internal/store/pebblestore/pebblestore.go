@@ -27,10 +27,9 @@ type pebbleStore struct {
 	quit chan struct{} // closed by Close
 	done chan struct{} // closed when supervise has ended
 
-	mu        sync.RWMutex
-	gen       *generation // nil while the next one is opened
-	closed    bool
-	abandoned int // failed databases left in memory; of supervise alone
+	mu     sync.RWMutex
+	gen    *generation // nil while the next one is opened
+	closed bool
 }
 
 // Open opens the store in o.Dir, or makes one there. A folder belongs to one

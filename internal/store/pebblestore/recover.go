@@ -36,13 +36,12 @@ func (s *pebbleStore) current() *generation {
 }
 
 // recover gives the failed database up and opens the next one, as soon as the disk
-// lets it. It returns false when the store is closed first, or cannot be kept
-// alive in this process.
+// lets it. It returns false when the store is closed first.
 func (s *pebbleStore) recover() bool {
 	s.opts.Logger.Error("database failed, recovering", "err", s.current().guard.reason())
 	s.giveUp(s.current())
 	wait := s.opts.RetryFirst
-	for s.abandoned <= s.opts.MaxAbandoned {
+	for {
 		g, err := s.reopen()
 		if err == nil {
 			s.install(g)
@@ -56,8 +55,6 @@ func (s *pebbleStore) recover() bool {
 		}
 		wait = min(2*wait, s.opts.RetryMax)
 	}
-	s.opts.Logger.Error("too many failed databases in memory: the store stays unavailable until the server is started again")
-	return false
 }
 
 // giveUp takes a failed database out of use.
@@ -66,8 +63,7 @@ func (s *pebbleStore) giveUp(g *generation) {
 	s.gen = nil
 	s.mu.Unlock()
 	if !g.giveUp(s.opts.CloseTime) {
-		s.abandoned++
-		s.opts.Logger.Warn("failed database left in memory", "count", s.abandoned)
+		s.opts.Logger.Warn("failed database is still read from, and stays in memory until then")
 	}
 }
 
@@ -77,19 +73,13 @@ func (s *pebbleStore) reopen() (*generation, error) {
 	if err != nil {
 		return nil, err
 	}
-	replayed := make(chan error, 1)
-	go func() { replayed <- s.replay(g) }()
-	select {
-	case err = <-replayed:
-		if err == nil {
-			return g, nil
-		}
-		g.guard.fail(err)
-	case <-g.guard.failed:
-		err = g.guard.reason()
+	// Nobody waits for space here: recovering is tried again as a whole.
+	g.guard.setPatient(false)
+	if err := errors.Join(s.replay(g), g.guard.reason()); err != nil {
+		return nil, errors.Join(err, g.close())
 	}
-	s.giveUp(g)
-	return nil, err
+	g.guard.setPatient(true)
+	return g, nil
 }
 
 // replay applies the unsynced commits that the disk has lost, in order, and syncs
@@ -117,6 +107,9 @@ func (s *pebbleStore) replay(g *generation) error {
 	}
 	if err := g.db.Set(headKey(), last.encode(), pebble.Sync); err != nil {
 		return err
+	}
+	if g.guard.hasFailed() {
+		return nil // it was not synced; the caller asks why
 	}
 	s.tail.synced(last.rev)
 	s.opts.Logger.Info("database recovered", "revision", last.rev, "replayed", len(lost))
@@ -149,18 +142,19 @@ func (s *pebbleStore) Close() error {
 	return errors.Join(err, s.lock.Close())
 }
 
-// closeGeneration closes a healthy database when its last user has left, and cuts
-// a troubled one off.
+// closeGeneration closes a healthy database when its last user has left. In
+// trouble nobody waits for the disk: what is not synced then is lost as in a
+// crash, and whoever asked for it was not told that it is durable.
 func (s *pebbleStore) closeGeneration(g *generation) error {
 	if g == nil {
 		return fmt.Errorf("%w: closed while being recovered", store.ErrUnavailable)
 	}
-	if g.retire(s.opts.CloseTime, s.health.watch()) {
-		if err := g.close(); !g.guard.hasFailed() {
-			return err
-		}
+	if !g.retire(s.health.watch()) {
+		g.guard.fail(errors.New("closed in trouble"))
+		g.retire(nil)
 	}
-	g.guard.fail(errors.New("closed in trouble"))
-	g.giveUp(s.opts.CloseTime)
-	return fmt.Errorf("%w: closed in trouble: %v", store.ErrUnavailable, g.guard.reason())
+	if err := g.close(); err != nil {
+		return fmt.Errorf("%w: closed in trouble: %v", store.ErrUnavailable, err)
+	}
+	return nil
 }
