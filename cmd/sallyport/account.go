@@ -40,7 +40,7 @@ func (accountAdd) Help() string {
 
 // Run makes the account.
 func (a accountAdd) Run(ctx context.Context, c console) error {
-	password, err := a.password(c, a.Address)
+	password, err := a.password(ctx, c, a.Address)
 	if err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func (accountPasswd) Help() string {
 
 // Run changes the password.
 func (a accountPasswd) Run(ctx context.Context, c console) error {
-	password, err := a.password(c, a.Address)
+	password, err := a.password(ctx, c, a.Address)
 	if err != nil {
 		return err
 	}

@@ -37,6 +37,21 @@ type console struct {
 // stop: what a command does is done all the same.
 func (c console) printf(format string, args ...any) { _, _ = fmt.Fprintf(c.out, format, args...) }
 
+// errReaderGone means that who read our output went away, as head(1) does.
+var errReaderGone = errors.New("nobody reads the output any more")
+
+// output tells a reader of ours that went away from any other broken pipe.
+type output struct{ io.Writer }
+
+// Write writes to the output.
+func (o output) Write(b []byte) (int, error) {
+	n, err := o.Writer.Write(b)
+	if errors.Is(err, syscall.EPIPE) {
+		err = errReaderGone
+	}
+	return n, err
+}
+
 // run runs one command to its end and returns its exit code.
 func run(args []string, c console) int {
 	if len(args) == 0 {
@@ -65,6 +80,7 @@ func run(args []string, c console) int {
 		fmt.Fprintln(c.err, "Try: sallyport --help")
 		return exitUsage
 	}
+	c.out = output{c.out}
 	return finish(parsed, c)
 }
 
@@ -118,7 +134,7 @@ func exitCode(err error, c console) int {
 	var usage usageError
 	var faults config.Faults
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errReaderGone): // it has seen enough
 		return exitFine
 	case errors.Is(err, errSilent):
 		return exitWrong

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ type passwordFlags struct {
 }
 
 // password returns the new password.
-func (f passwordFlags) password(c console, address string) (string, error) {
+func (f passwordFlags) password(ctx context.Context, c console, address string) (string, error) {
 	if f.Generate {
 		return newPassword()
 	}
@@ -35,11 +36,11 @@ func (f passwordFlags) password(c console, address string) (string, error) {
 	if !ok || !isTerminal(tty) {
 		return "", usageError{"there is no terminal to ask for a password: use --password-stdin or --generate"}
 	}
-	first, err := ask(tty, c.err, "Password for "+address+": ")
+	first, err := ask(ctx, tty, c.err, "Password for "+address+": ")
 	if err != nil {
 		return "", err
 	}
-	second, err := ask(tty, c.err, "Once more: ")
+	second, err := ask(ctx, tty, c.err, "Once more: ")
 	if err != nil {
 		return "", err
 	}
@@ -58,7 +59,7 @@ func (f passwordFlags) shown(password string) string {
 }
 
 // readLine reads one line, and refuses a second: a password with a line end inside
-// is a mistake. It reads octet by octet, to take nothing that belongs to others.
+// is a mistake.
 func readLine(r io.Reader) (string, error) {
 	text, err := io.ReadAll(io.LimitReader(r, maxPasswordLine+1))
 	if err != nil {
@@ -74,8 +75,9 @@ func readLine(r io.Reader) (string, error) {
 	return line, nil
 }
 
-// ask reads a line from a terminal without showing it.
-func ask(tty *os.File, prompt io.Writer, text string) (string, error) {
+// ask reads a line from a terminal without showing it. An interrupt ends it, and
+// the terminal shows again what is typed.
+func ask(ctx context.Context, tty *os.File, prompt io.Writer, text string) (line string, err error) {
 	fd := int(tty.Fd())
 	before, err := unix.IoctlGetTermios(fd, unix.TCGETS)
 	if err != nil {
@@ -86,13 +88,28 @@ func ask(tty *os.File, prompt io.Writer, text string) (string, error) {
 	if err := unix.IoctlSetTermios(fd, unix.TCSETSF, &silent); err != nil {
 		return "", err
 	}
+	defer func() {
+		fmt.Fprintln(prompt)
+		err = errors.Join(err, unix.IoctlSetTermios(fd, unix.TCSETSF, before))
+	}()
 	fmt.Fprint(prompt, text)
-	line, err := bufio.NewReader(tty).ReadString('\n')
-	fmt.Fprintln(prompt)
-	if restore := unix.IoctlSetTermios(fd, unix.TCSETSF, before); restore != nil {
-		return "", restore
+	typed := make(chan answer, 1)
+	go func() {
+		text, err := bufio.NewReader(tty).ReadString('\n')
+		typed <- answer{text, err}
+	}()
+	select {
+	case a := <-typed:
+		return strings.TrimRight(a.text, "\r\n"), a.err
+	case <-ctx.Done():
+		return "", errors.New("interrupted; nothing was changed")
 	}
-	return strings.TrimRight(line, "\r\n"), err
+}
+
+// answer is what was typed.
+type answer struct {
+	text string
+	err  error
 }
 
 func isTerminal(f *os.File) bool {

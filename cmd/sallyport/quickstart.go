@@ -41,6 +41,7 @@ type quickstartCommand struct {
 	JSON       bool              `name:"json" help:"Print one line of JSON that tells where everything is, then serve in silence."`
 	ListenBase *int              `placeholder:"PORT" help:"Listen on PORT+25, PORT+87 and PORT-35 (default: 2500); 0: any free ports."`
 	Route      map[string]string `placeholder:"DOMAIN=smtp://HOST:PORT" mapsep:"none" help:"A next hop for a foreign domain; may be repeated."`
+	Paused     bool              `help:"Accept and queue mail, but deliver none until started again without this."`
 }
 
 // Help shows examples.
@@ -114,7 +115,7 @@ func (q quickstartCommand) Run(ctx context.Context, c console) error {
 
 // serve adds the accounts that are missing, tells where everything is, and serves.
 func (q quickstartCommand) serve(ctx context.Context, c console, cfg config.Config, info quickstartInfo) error {
-	o := node.Options{Logger: quiet(c), Version: version()}
+	o := node.Options{Logger: quiet(c), Version: version(), Paused: q.Paused}
 	if !q.JSON {
 		o.Events = happening(c)
 	} else {

@@ -19,6 +19,7 @@ type serveCommand struct {
 	configFlag
 	LogFormat string `enum:"auto,text,json" default:"auto" help:"How to log: text, json, or auto, which is text on a terminal (default: auto)."`
 	LogLevel  string `enum:"debug,info,warn,error" default:"info" help:"What to log: debug, info, warn or error (default: info)."`
+	Paused    bool   `help:"Accept and queue mail, but deliver none until started again without this."`
 }
 
 // Help says how it starts and stops.
@@ -43,9 +44,9 @@ func (s serveCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, cfg, node.Options{Logger: log, Version: version()}, func(n *node.Node) error {
+	return serve(ctx, cfg, node.Options{Logger: log, Version: version(), Paused: s.Paused}, func(n *node.Node) error {
 		at := n.Addrs()
-		log.Info("serving", "hostname", cfg.Hostname.ASCII(), "mx", at.MX, "submission", at.Submission, "submissions", at.Submissions)
+		log.Info("serving", "hostname", cfg.Hostname.ASCII(), "mx", at.MX, "submission", at.Submission, "submissions", at.Submissions, "paused", s.Paused)
 		return nil
 	})
 }
