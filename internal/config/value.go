@@ -141,6 +141,9 @@ func parseDuration(text string) (time.Duration, error) {
 		if err != nil {
 			return 0, errorText("it does not begin with a whole number")
 		}
+		if n > uint64((math.MaxInt64-whole)/u.length) {
+			return 0, errorText("it is too large")
+		}
 		whole, rest = whole+time.Duration(n)*u.length, after
 	}
 	if rest == "" && whole > 0 {
