@@ -111,6 +111,9 @@ func (s *sequence) nextChunk() error {
 	}
 	s.total += s.chunk.Size
 	for {
+		if end := c.await(s.ctx); end != "" {
+			return s.over(end)
+		}
 		req, end := c.next(s.ctx)
 		if end != "" {
 			return s.over(end)

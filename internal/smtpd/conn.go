@@ -75,8 +75,10 @@ func (r result) ending(why string) result {
 }
 
 // run holds the whole conversation.
-func (c *conn) run(ctx context.Context) {
-	end := c.converse(ctx)
+func (c *conn) run(ctx context.Context) { c.finish(ctx, c.converse(ctx)) }
+
+// finish ends the connection: exactly once, whatever ended it.
+func (c *conn) finish(ctx context.Context, end string) {
 	// What is told at the end must be heard although the connection is no more.
 	ctx = context.WithoutCancel(ctx)
 	c.drop(ctx)
@@ -105,14 +107,24 @@ func (c *conn) converse(ctx context.Context) (end string) {
 		return end
 	}
 	for {
-		req, end := c.next(ctx)
-		if end != "" {
+		// A connection spends its life in await: what a command needs on the stack
+		// is not held there.
+		if end := c.await(ctx); end != "" {
 			return end
 		}
-		if end := c.settle(ctx, req, c.handle(ctx, req)); end != "" {
+		if end := c.turn(ctx); end != "" {
 			return end
 		}
 	}
+}
+
+// turn reads one command and answers it.
+func (c *conn) turn(ctx context.Context) (end string) {
+	req, end := c.next(ctx)
+	if end != "" {
+		return end
+	}
+	return c.settle(ctx, req, c.handle(ctx, req))
 }
 
 // greet asks the backend, watches for early talkers, and greets. RFC 5321 §3.1.
@@ -158,17 +170,32 @@ func (c *conn) awaitSilence(ctx context.Context) (end string) {
 	}
 }
 
-// next reads one command, or ends the conversation with a reply of its own.
+// await waits until some octet of a command is there.
+func (c *conn) await(ctx context.Context) (end string) {
+	if c.pending != nil {
+		return ""
+	}
+	if c.stopped() || ctx.Err() != nil {
+		return c.broken(ctx, "", errShutdown)
+	}
+	c.in.Release()
+	c.data, c.deadline = false, c.now().Add(c.limits.CommandTimeout)
+	if c.in.Buffered() > 0 {
+		return ""
+	}
+	if err := c.in.Fill(); err != nil {
+		return c.broken(ctx, "", err)
+	}
+	return ""
+}
+
+// next reads the command that await has waited for, or ends the conversation with a
+// reply of its own.
 func (c *conn) next(ctx context.Context) (req request, end string) {
 	if c.pending != nil {
 		req, c.pending = *c.pending, nil
 		return req, ""
 	}
-	if c.stopped() || ctx.Err() != nil {
-		return request{}, c.broken(ctx, "", errShutdown)
-	}
-	c.in.Release()
-	c.data, c.deadline = false, c.now().Add(c.limits.CommandTimeout)
 	line, err := c.in.ReadLine(c.srv.commandLimit)
 	if err != nil {
 		return request{}, c.broken(ctx, excerpt(c.in.Peek()), err)

@@ -443,3 +443,18 @@ func TestHandshakePlaces(t *testing.T) {
 		t.Error("a place that was given back is not free")
 	}
 }
+
+// Without a place for a handshake STARTTLS is put off, in clear and before any 220.
+func TestTooBusyForTLS(t *testing.T) {
+	cfg, client := withTLS(t, testConfig(KindSubmission))
+	cfg.Admission = NewAdmission()
+	for range cfg.Limits.Handshakes {
+		cfg.Admission.beginHandshake(&cfg.Limits)
+	}
+	play(t, cfg, client, &memory{}, clearHello+"C: STARTTLS\nS: 454 4.7.0")
+	cfg.Kind = KindSubmissions
+	c := &tape{cut: whole, in: []byte("EHLO x\r\n")}
+	if ServeConn(context.Background(), c, cfg, &memory{}); len(c.out) > 0 || !c.shut {
+		t.Errorf("answered %q", c.out)
+	}
+}

@@ -111,35 +111,48 @@ func (s *server) admit(ctx context.Context, nc net.Conn, conns *sync.WaitGroup) 
 	})
 }
 
-// serve runs one connection to its end.
+// serve runs one connection to its end. The frames from here to the read of an idle
+// connection are kept small: with them, its stack can be.
 func (s *server) serve(ctx context.Context, nc net.Conn) {
-	id, err := mail.NewID(s.cfg.Now(), rand.Reader)
+	c, err := s.newConn(nc)
 	if err != nil {
 		s.cfg.Logger.Error("no chance for a connection id", "err", err)
 		_ = nc.Close()
 		return
 	}
-	c := s.newConn(nc, id.String())
-	// The session outlives ctx by the grace given to a message in progress.
-	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() {
-		c.interrupt()
-		pause(inner, s.cfg.Limits.ShutdownGrace)
-		cancel()
-		c.abandon()
-	})
-	defer stop()
+	inner, release := c.lifetime(ctx)
+	defer release()
 	c.run(inner)
 }
 
-func (s *server) newConn(nc net.Conn, id string) *conn {
+// lifetime returns the context of the connection, which outlives ctx by the grace
+// given to a message in progress. release ends it.
+func (c *conn) lifetime(ctx context.Context) (inner context.Context, release func()) {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		c.interrupt()
+		pause(inner, c.limits.ShutdownGrace)
+		cancel()
+		c.abandon()
+	})
+	return inner, func() {
+		stop()
+		cancel()
+	}
+}
+
+func (s *server) newConn(nc net.Conn) (*conn, error) {
+	started := s.cfg.Now()
+	id, err := mail.NewID(started, rand.Reader)
+	if err != nil {
+		return nil, err
+	}
 	w := &wire{limits: &s.cfg.Limits, now: s.cfg.Now, raw: nc, nc: nc}
 	w.in = smtpwire.NewLineReader(w, &s.buffers)
 	return &conn{wire: w, srv: s, info: Conn{
-		ID: id, Kind: s.cfg.Kind, Started: s.cfg.Now(),
-		Remote: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()), End: w.interrupt,
-	}}
+		ID: id.String(), Kind: s.cfg.Kind, Started: started,
+		Remote: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()),
+	}}, nil
 }
 
 // turnAway refuses a connection before it costs anything. Under implicit TLS a

@@ -473,7 +473,7 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	runtime.ReadMemStats(&end)
 	each := (int64(end.HeapAlloc+end.StackInuse) - int64(start.HeapAlloc+start.StackInuse)) / n
 	t.Logf("%d octets for each idle connection, both ends", each)
-	if each > 12<<10 {
+	if each > 10<<10 {
 		t.Errorf("an idle connection holds %d octets", each)
 	}
 	for _, nc := range conns {
@@ -488,3 +488,68 @@ func TestKindNames(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+// A backend that breaks the contract gets nothing accepted.
+func TestBackendsThatBreakTheContract(t *testing.T) {
+	const in = "EHLO x\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<bob@local.test>\r\nDATA\r\n"
+	for name, tt := range map[string]struct {
+		b    *rogue
+		want string
+	}{
+		"greets without a session":        {&rogue{greeting: mail.R(220, "", "")}, "451"},
+		"refuses with a session":          {&rogue{sess: true, greeting: mail.R(554, "5.7.1", "no")}, "554"},
+		"accepts without a transaction":   {&rogue{sess: true, greeting: mail.R(220, "", ""), mail: mail.R(250, "2.1.0", "ok")}, "220 250 451 503 503"},
+		"refuses with a transaction":      {&rogue{sess: true, greeting: mail.R(220, "", ""), tx: true, mail: mail.R(550, "5.7.1", "no")}, "220 250 550 503 503"},
+		"says nothing to a hello":         {&rogue{sess: true, greeting: mail.R(220, "", ""), mute: true}, "220 451 503 503 503"},
+		"answers MAIL with a 3xx":         {&rogue{sess: true, greeting: mail.R(220, "", ""), mail: mail.R(354, "", "go")}, "220 250 451 503 503"},
+		"closes by 421 in answer to MAIL": {&rogue{sess: true, greeting: mail.R(220, "", ""), mail: mail.R(421, "4.7.0", "bye")}, "220 250 421"},
+	} {
+		c := &tape{cut: whole, in: []byte(in)}
+		ServeConn(context.Background(), c, testConfig(KindMX), tt.b)
+		if got := strings.Join(codes(c.out), " "); got != tt.want {
+			t.Errorf("%s: %s; want %s", name, got, tt.want)
+		}
+		if tt.b.sess && tt.b.closed != 1 || tt.b.tx && tt.b.aborted != 1 {
+			t.Errorf("%s: closed %d times, aborted %d times", name, tt.b.closed, tt.b.aborted)
+		}
+	}
+}
+
+// rogue answers as it is told, in and out of the contract.
+type rogue struct {
+	memSession
+	sess, tx, mute  bool
+	greeting, mail  mail.Reply
+	closed, aborted int
+}
+
+func (r *rogue) Connect(context.Context, Conn) (Session, mail.Reply) {
+	if !r.sess {
+		return nil, r.greeting
+	}
+	return r, r.greeting
+}
+
+func (r *rogue) Hello(context.Context, Hello) mail.Reply {
+	if r.mute {
+		return mail.Reply{}
+	}
+	return mail.R(250, "", "")
+}
+
+func (r *rogue) Mail(context.Context, mail.Envelope) (Transaction, mail.Reply) {
+	if !r.tx {
+		return nil, r.mail
+	}
+	return &rogueTx{r: r}, r.mail
+}
+
+func (r *rogue) Refused(context.Context, string, mail.Reply) {}
+func (r *rogue) Close(context.Context, string)               { r.closed++ }
+
+type rogueTx struct {
+	memTx
+	r *rogue
+}
+
+func (x *rogueTx) Abort(context.Context) { x.r.aborted++ }
