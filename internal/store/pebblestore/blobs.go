@@ -50,12 +50,20 @@ func openBlobs(fs vfs.FS, dir string, sp *space) (*blobs, error) {
 	return b, nil
 }
 
-// makeDir makes a folder whose name is durable.
-func makeDir(fs vfs.FS, dir string) error {
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
+// makeDir makes a folder, and what is missing above it, and returns when all their
+// names are durable. The folder above is always synced: an earlier process may
+// have died before it did.
+func makeDir(disk vfs.FS, dir string) error {
+	parent := disk.PathDir(dir)
+	if _, err := disk.Stat(parent); errors.Is(err, fs.ErrNotExist) && parent != "" && parent != dir {
+		if err := makeDir(disk, parent); err != nil {
+			return err
+		}
+	}
+	if err := disk.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	return syncDir(fs, fs.PathDir(dir))
+	return syncDir(disk, parent)
 }
 
 func syncDir(fs vfs.FS, dir string) error {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -127,7 +128,24 @@ func isFull(err error) bool {
 
 // Create implements vfs.FS.
 func (g *guard) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return g.open(func() (vfs.File, error) { return g.FS.Create(name, c) })
+	return g.open(func() (vfs.File, error) {
+		if err := g.settleMarker(name); err != nil {
+			return nil, err
+		}
+		return g.FS.Create(name, c)
+	})
+}
+
+// settleMarker syncs the folder before a marker in it appears or goes. A marker is
+// the name of a file that says which manifest counts. Pebble syncs the folder once
+// after having made the manifest, made the new marker and removed the old one; a
+// disk may keep any of these and lose the others, and a database with a marker of
+// no manifest does not open, and one without a marker is taken for a new one.
+func (g *guard) settleMarker(name string) error {
+	if !strings.HasPrefix(g.PathBase(name), "marker.") {
+		return nil
+	}
+	return final(syncDir(g.FS, g.PathDir(name)))
 }
 
 // OpenReadWrite implements vfs.FS.
@@ -179,6 +197,9 @@ func (g *guard) MkdirAll(dir string, perm os.FileMode) error {
 // Remove implements vfs.FS. Pebble removes only what nobody needs, and bears that
 // it stays, so that a failure here is no failure of the database.
 func (g *guard) Remove(name string) error {
+	if err := g.change(func() error { return g.settleMarker(name) }); err != nil {
+		return err
+	}
 	err, _ := g.try(func() error { return g.FS.Remove(name) })
 	return err
 }
