@@ -23,20 +23,18 @@ type keys struct {
 	trace trace.Key
 }
 
-func loadKeys(cfg config.Config, rnd io.Reader) (keys, error) {
-	fresh, err := isFresh(cfg.StoreDir())
-	if err != nil {
-		return keys{}, err
-	}
-	secret, err := loadOrMakeKey(filepath.Join(cfg.KeysDir(), grantKeyFile), fresh, func() ([]byte, error) { return randomKey(rnd) })
+// loadKeys reads the keys, or makes them for a store that holds nothing yet.
+func loadKeys(cfg config.Config, fresh bool, rnd io.Reader) (keys, error) {
+	grantPath, tracePath := filepath.Join(cfg.KeysDir(), grantKeyFile), filepath.Join(cfg.KeysDir(), traceKeyFile)
+	secret, err := loadOrMakeKey(grantPath, fresh, func() ([]byte, error) { return randomKey(rnd) })
 	if err != nil {
 		return keys{}, err
 	}
 	grant, err := gate.NewKey(secret)
 	if err != nil {
-		return keys{}, fmt.Errorf("%s: %w", grantKeyFile, err)
+		return keys{}, damagedKey(grantPath, err)
 	}
-	text, err := loadOrMakeKey(filepath.Join(cfg.KeysDir(), traceKeyFile), fresh, func() ([]byte, error) {
+	text, err := loadOrMakeKey(tracePath, fresh, func() ([]byte, error) {
 		s, err := trace.NewKey(rnd, cfg.Trace.Origin)
 		return []byte(s + "\n"), err
 	})
@@ -45,11 +43,11 @@ func loadKeys(cfg config.Config, rnd io.Reader) (keys, error) {
 	}
 	signing, err := trace.ParseKey(string(text))
 	if err != nil {
-		return keys{}, fmt.Errorf("%s: %w", traceKeyFile, err)
+		return keys{}, damagedKey(tracePath, err)
 	}
 	if signing.Origin() != cfg.Trace.Origin {
 		return keys{}, fmt.Errorf("%s: trace.origin is %q, but the key in %s signs for %q; a log keeps its name",
-			cfg.At("trace.origin"), cfg.Trace.Origin, traceKeyFile, signing.Origin())
+			cfg.At("trace.origin"), cfg.Trace.Origin, tracePath, signing.Origin())
 	}
 	return keys{grant: grant, trace: signing}, nil
 }

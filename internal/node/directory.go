@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"sallyport/internal/config"
@@ -15,6 +16,7 @@ import (
 type directories struct {
 	base    directory.Config
 	current atomic.Pointer[directory.Snapshot]
+	change  sync.Mutex // held while the accounts are read and become the snapshot
 }
 
 func newDirectories(cfg config.Config, accounts []mail.Address) (*directories, error) {
@@ -50,8 +52,11 @@ func (n *Node) followAccounts(ctx context.Context) {
 	}
 }
 
-// refreshDirectory rebuilds the snapshot from the accounts as they stand.
+// refreshDirectory rebuilds the snapshot from the accounts as they stand, one at a
+// time, so that an older state never replaces a newer one.
 func (n *Node) refreshDirectory(ctx context.Context) error {
+	n.dirs.change.Lock()
+	defer n.dirs.change.Unlock()
 	addresses, err := accountAddresses(ctx, n.identity)
 	if err != nil {
 		return err

@@ -17,24 +17,51 @@ const (
 	traceKeyFile = "trace.key" // signs checkpoints of the trace
 )
 
-// loadOrMakeKey reads a key of our own, or makes it when the data folder is new. A
-// missing key beside an existing store is an error: a new one would make every
-// queued Grant and every signed checkpoint look forged.
-func loadOrMakeKey(path string, fresh bool, make func() ([]byte, error)) ([]byte, error) {
-	b, err := os.ReadFile(path)
-	if err == nil {
-		return b, nil
-	}
+// maxKeyOctets bounds a key file: what is larger is none of ours.
+const maxKeyOctets = 4 << 10
+
+// loadOrMakeKey reads a key of our own, or makes it for a store that holds nothing
+// yet. A missing key beside any other store is an error: a new one would make
+// every queued Grant and every signed checkpoint look forged.
+func loadOrMakeKey(path string, fresh bool, generate func() ([]byte, error)) ([]byte, error) {
+	b, err := readKey(path)
 	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return b, err
 	}
 	if !fresh {
-		return nil, fmt.Errorf("%s is missing, but the store is not new; restore it from a backup of the data folder", path)
+		return nil, fmt.Errorf("%s is missing, but the store is not new: restore it from a backup of the data folder", path)
 	}
-	if b, err = make(); err != nil {
+	if b, err = generate(); err != nil {
 		return nil, err
 	}
 	return b, writeSynced(path, b)
+}
+
+// readKey reads a file that nobody but its owner may have access to: whoever reads
+// one of these keys can forge Grants or the trace.
+func readKey(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	switch mode := info.Mode(); {
+	case !mode.IsRegular():
+		return nil, fmt.Errorf("%s is no regular file", path)
+	case mode.Perm()&0o077 != 0:
+		return nil, fmt.Errorf("%s is open to others than its owner (mode %04o): if it was always so, consider it stolen; else: chmod 600 %s", path, mode.Perm(), path)
+	case info.Size() > maxKeyOctets:
+		return nil, damagedKey(path, errors.New("it is too large"))
+	}
+	return io.ReadAll(io.LimitReader(f, maxKeyOctets))
+}
+
+func damagedKey(path string, why error) error {
+	return fmt.Errorf("%s is no key of ours: restore it from a backup of the data folder: %w", path, why)
 }
 
 func randomKey(rnd io.Reader) ([]byte, error) {
@@ -47,7 +74,7 @@ func randomKey(rnd io.Reader) ([]byte, error) {
 // first message could depend on it.
 func writeSynced(path string, b []byte) error {
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(dir); err != nil {
 		return err
 	}
 	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
@@ -55,25 +82,43 @@ func writeSynced(path string, b []byte) error {
 		return err
 	}
 	_, err = f.Write(b)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(path+".tmp", path); err != nil {
 		return err
 	}
+	return syncDir(dir)
+}
+
+// makeDir makes a folder that only we may enter, and what is missing above it, and
+// returns when all their names are durable.
+func makeDir(dir string) error {
+	info, err := os.Stat(dir)
+	switch {
+	case err == nil && info.IsDir():
+		return nil
+	case err == nil:
+		return fmt.Errorf("%s is in the way: it is no folder", dir)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(parent)
+}
+
+func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-// isFresh reports whether dir does not exist or is empty.
-func isFresh(dir string) (bool, error) {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return true, nil
-	}
-	return len(entries) == 0, err
 }

@@ -37,6 +37,7 @@ func intakeLimits(cfg config.Config) intake.Limits {
 	l := intake.DefaultLimits()
 	l.Header.HeaderOctets, l.Header.Fields, l.Header.Hops = int(cfg.Limits.HeaderSize), cfg.Limits.HeaderFields, cfg.Limits.Hops
 	l.SessionsPerAccount = cfg.Limits.SessionsPerAccount
+	l.Deliveries = spool.DefaultLimits().Recipients
 	return l
 }
 
@@ -46,12 +47,14 @@ func spoolLimits(cfg config.Config) spool.Limits {
 	// What intake adds to a header section must not make a message too large.
 	l.MessageOctets = c.MessageSize + int64(l.PrefixOctets)
 	l.Entries, l.Octets, l.EntriesPerAccount = c.QueueMessages, c.QueueSize, c.QueueMessagesByAccount
+	// Each session may hold the claim of a message that waits to be dispatched.
+	l.Claims = c.ActiveMessages + c.Connections
 	return l
 }
 
 func dispatchLimits(cfg config.Config) dispatch.Limits {
 	l := dispatch.DefaultLimits()
-	l.Workers = cfg.Limits.DeliveriesPerDomain
+	l.Active, l.Workers = cfg.Limits.ActiveMessages, cfg.Limits.DeliveriesPerDomain
 	return l
 }
 

@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -101,18 +100,20 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 			n = nil
 		}
 	}()
-	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
-		return n, err
-	}
 	if n.tls, err = serverTLS(cfg); err != nil {
 		return n, err
 	}
-	secrets, err := loadKeys(cfg, n.o.Rand)
-	if err != nil {
+	if err := makeDir(cfg.Data); err != nil {
+		return n, fmt.Errorf("data folder: %w", err)
+	}
+	// The store comes first: it keeps every other process out of the folder, and
+	// knows whether anything depends on keys that are missing.
+	if n.store, err = openStore(cfg, n.o); err != nil {
 		return n, err
 	}
-	if n.store, err = openStore(cfg, n.o); err != nil {
-		return n, fmt.Errorf("store in %s: %w", cfg.StoreDir(), err)
+	secrets, err := loadKeys(cfg, n.store.FactHead() == 0, n.o.Rand)
+	if err != nil {
+		return n, err
 	}
 	for _, step := range []func(context.Context, keys) error{n.openTrace, n.openIdentity, n.openDirectory, n.openSpool, n.openDelivery, n.openIntake, n.openOperator} {
 		if err := step(ctx, secrets); err != nil {

@@ -90,51 +90,73 @@ func (n *Node) Addrs() Addrs {
 
 // Serve runs until ctx ends, then stops in this order: no new connections, sessions
 // end (a message in progress may finish), deliveries under way finish or are
-// cut after the grace time and stay queued, the trace takes what is left.
+// cut after the grace time and stay queued, the trace takes what is left. It
+// returns an error when a part of the server ended before; then all of it ends.
 func (n *Node) Serve(ctx context.Context) error {
 	now := n.o.Now()
 	n.started.Store(&now)
 	defer n.started.Store(nil)
-	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopBackground()
-	var running sync.WaitGroup
-	errs := make(chan error, len(n.doors)+4)
-	run := func(f func() error) {
-		running.Add(1)
-		go func() { defer running.Done(); errs <- f() }()
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	if err := n.writeLife(background, trace.KindStart); err != nil {
+		stop()
+		return fmt.Errorf("the start could not be recorded: %w", err)
 	}
-	if err := n.writeLife(ctx, trace.KindStart); err != nil {
-		return err
+	// These outlive doors and deliveries: what those leave behind is taken in.
+	var behind sync.WaitGroup
+	for _, work := range []func(context.Context){n.runTrace, n.followAccounts, n.cleanMailboxes} {
+		behind.Go(func() { work(background) })
 	}
-	serving, stop := context.WithCancel(ctx)
-	defer stop()
-	traced := make(chan struct{})
-	go func() { defer close(traced); n.runTrace(background) }()
-	go n.followAccounts(background)
-	run(func() error { return ignoreCancelled(n.identity.Run(serving)) })
-	go n.cleanMailboxes(background)
+	err := n.runParts(ctx)
+	if lifeErr := n.writeLife(background, trace.KindStop); lifeErr != nil {
+		err = errors.Join(err, fmt.Errorf("the stop could not be recorded: %w", lifeErr))
+	}
+	stop()
+	behind.Wait()
+	return err
+}
 
-	run(func() error { return n.serveAdmin(serving) })
+// part is something that a server is not whole without.
+type part struct {
+	name string
+	run  func(context.Context) error
+}
+
+func (n *Node) parts() []part {
+	all := []part{{"accounts", n.identity.Run}, {"operator's socket", n.serveAdmin}}
 	if !n.o.Paused {
-		run(func() error { return n.runDispatch(serving) })
+		all = append(all, part{"dispatch", n.runDispatch})
 	}
 	for _, d := range n.doors {
-		run(func() error {
-			err := smtpd.Serve(serving, d.listener, n.doorConfig(d.kind), n.intake)
-			stop() // a door that can't be served any more ends the server, loudly
-			return err
+		all = append(all, part{d.kind.String() + " " + d.listener.Addr().String(), func(ctx context.Context) error {
+			return smtpd.Serve(ctx, d.listener, n.doorConfig(d.kind), n.intake)
+		}})
+	}
+	return all
+}
+
+// runParts runs every part until ctx ends. A part that ends by itself ends the
+// server, loudly: half a server would refuse mail, keep it, or be beyond control.
+func (n *Node) runParts(ctx context.Context) error {
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	parts := n.parts()
+	errs := make([]error, len(parts))
+	var running sync.WaitGroup
+	for i, p := range parts {
+		running.Go(func() {
+			err := ignoreCancelled(p.run(serving))
+			if err == nil && serving.Err() == nil {
+				err = errors.New("ended by itself")
+			}
+			if err != nil {
+				errs[i] = fmt.Errorf("%s: %w", p.name, err)
+				n.log.Error("a part of the server ended", "part", p.name, "err", err)
+				stop()
+			}
 		})
 	}
 	running.Wait()
-	close(errs)
-	var all []error
-	for err := range errs {
-		all = append(all, err)
-	}
-	all = append(all, n.writeLife(background, trace.KindStop))
-	stopBackground()
-	<-traced
-	return errors.Join(all...)
+	return errors.Join(errs...)
 }
 
 // runDispatch gives deliveries under way the grace time after ctx ended, then cuts
