@@ -111,7 +111,7 @@ func routeKeys() []entry[Route] {
 		parsed(Key{Path: "route.NAME.password_file", Type: TypePath, Min: "1", Max: "4096",
 			Doc: "A file with the password in its only line. Nobody but its owner and its group may have access (mode 0600 or 0640)."},
 			parsePath, func(r *Route) *string { return &r.PasswordFile }),
-		count("route.NAME.connections", "20", "1", "1000", "The most connections to this next hop at once.",
+		count("route.NAME.connections", "20", "1", "1000", "The most connections to this next hop at once; never more than limits.deliveries_per_domain are used.",
 			func(r *Route) *int { return &r.Connections }),
 		count("route.NAME.messages", "100", "1", "100000", "The most messages on one connection.",
 			func(r *Route) *int { return &r.Messages }),
