@@ -1,0 +1,172 @@
+package smtpd
+
+import (
+	"bufio"
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Each limit on what a session may do, by what goes over it.
+func TestSessionLimits(t *testing.T) {
+	for name, tt := range map[string]struct{ transcript, end string }{
+		"D36 NOOP":    {hello + strings.Repeat("C: NOOP\nS: 250\n", 29) + "C: NOOP\nS: 421 4.7.0\nS.", EndJunk},
+		"D36 RSET":    {hello + strings.Repeat("C: RSET\nS: 250\n", 29) + "C: RSET\nS: 421 4.7.0\nS.", EndJunk},
+		"VRFY":        {hello + strings.Repeat("C: VRFY x\nS: 252\n", 29) + "C: EXPN x\nS: 421 4.7.0\nS.", EndJunk},
+		"EHLO":        {hello + strings.Repeat("C: EHLO x\nS: 250\n", 29) + "C: EHLO x\nS: 421 4.7.0\nS.", EndJunk},
+		"F05 BDAT 0":  {toBob + strings.Repeat("C: BDAT 0\n", 40) + strings.Repeat("S: 250\n", 29) + "S: 421 4.7.0\nS.", EndJunk},
+		"BDAT, NOOP":  {toBob + "C: BDAT 0\n" + strings.Repeat("C: NOOP\n", 40) + strings.Repeat("S: 250\n", 29) + "S: 421 4.7.0\nS.", EndJunk},
+		"D37 unknown": {hello + strings.Repeat("C: FOO\nS: 500\n", 10) + "C: NOOP\nS: 421 4.7.0\nS.", EndUnknown},
+		"D38 dictionary": {hello + "C: MAIL FROM:<a@remote.test>\nS: 250\n" +
+			strings.Repeat("C: RCPT TO:<rnd@remote.test>\n", 25) + strings.Repeat("S: 550\n", 20) + "S: 421 4.7.0\nS.", EndErrors},
+		"deferrals": {hello + "C: MAIL FROM:<a@remote.test>\nS: 250\n" +
+			strings.Repeat("C: RCPT TO:<busy@local.test>\n", 45) + strings.Repeat("S: 451\n", 40) + "S: 421 4.7.0\nS.", EndErrors},
+		"transactions": {hello + strings.Repeat("C: MAIL FROM:<a@remote.test>\nS: 250\nC: RCPT TO:<bob@local.test>\nS: 250\nC: DATA\nS: 354\nC: .\nS: 250\n", 50) +
+			"C: MAIL FROM:<a@remote.test>\nS: 421 4.7.0\nS.", EndTransactions},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg := testConfig(KindMX)
+			cfg.Limits.Deferrals = 40
+			m := &memory{}
+			d := connect(t, cfg, nil, m)
+			d.run(tt.transcript)
+			waitFor(t, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return len(m.ends) == 1 })
+			if m.ends[0] != tt.end {
+				t.Errorf("ended by %s; want %s", m.ends[0], tt.end)
+			}
+		})
+	}
+}
+
+func waitFor(t *testing.T, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(5 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("waited in vain")
+		}
+	}
+}
+
+// An accepted message gives room for more of the small commands.
+func TestJunkIsForgivenByMail(t *testing.T) {
+	one := strings.Repeat("C: NOOP\nS: 250\n", 20) + "C: MAIL FROM:<a@remote.test>\nS: 250\nC: RCPT TO:<bob@local.test>\nS: 250\nC: DATA\nS: 354\nC: .\nS: 250\n"
+	play(t, testConfig(KindMX), nil, &memory{}, hello+one+one+one)
+}
+
+// Each wait of the server ends, with its reply where somebody may still read it.
+func TestTimeouts(t *testing.T) {
+	for name, tt := range map[string]struct{ transcript, end string }{
+		"of a command":       {hello + "S: 421 4.4.2\nS.", EndTimeout},
+		"of half a command":  {hello + "C+ \"NOO\"\nS: 421 4.4.2\nS.", EndTimeout},
+		"in a transaction":   {toBob + "S: 421 4.4.2\nS.", EndTimeout},
+		"of data":            {toBob + "C: DATA\nS: 354\nC: abc\nS: 421 4.4.2\nS.", EndTimeout},
+		"of a chunk":         {toBob + "C+ \"BDAT 10\\r\\nabc\"\nS: 421 4.4.2\nS.", EndTimeout},
+		"of the next chunk":  {toBob + "C+ \"BDAT 5\\r\\nabc\\r\\n\"\nS: 250\nS: 421 4.4.2\nS.", EndTimeout},
+		"of unwanted octets": {hello + "C+ \"BDAT 10\\r\\nabc\"\nS: 421 4.4.2\nS.", EndTimeout},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := testConfig(KindMX)
+			cfg.Limits.CommandTimeout, cfg.Limits.DataTimeout = 150*time.Millisecond, 150*time.Millisecond
+			m := &memory{}
+			connect(t, cfg, nil, m).run(tt.transcript)
+			waitFor(t, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return len(m.ends) == 1 })
+			if m.ends[0] != tt.end || len(m.snapshot()) > 0 {
+				t.Errorf("ended by %s, delivered %q", m.ends[0], m.delivered())
+			}
+		})
+	}
+}
+
+// A command that drips in is bounded as a whole, not octet by octet.
+func TestDrippingCommand(t *testing.T) {
+	cfg := testConfig(KindMX)
+	cfg.Limits.CommandTimeout = 200 * time.Millisecond
+	d := connect(t, cfg, nil, &memory{})
+	d.steps("S: 220")
+	go func() {
+		for range 100 {
+			if _, err := d.raw.Write([]byte("x")); err != nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}()
+	start := time.Now()
+	d.steps("S: 421 4.4.2")
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+// Data that drips in below the rate is ended although each octet comes in time.
+func TestDrippingData(t *testing.T) {
+	cfg := testConfig(KindMX)
+	cfg.Limits.MinDataRate, cfg.Limits.DataRateGrace = 1000, 100*time.Millisecond
+	m := &memory{}
+	d := connect(t, cfg, nil, m)
+	d.steps(toBob + "C: DATA\nS: 354")
+	go func() {
+		for range 200 {
+			if _, err := d.raw.Write([]byte("x")); err != nil {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	d.steps("S: 421 4.4.2")
+	waitFor(t, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return len(m.ends) == 1 })
+	if m.ends[0] != EndSlow {
+		t.Error(m.ends)
+	}
+}
+
+func TestMeter(t *testing.T) {
+	l := &Limits{MinDataRate: 100, DataRateGrace: time.Second}
+	for _, tt := range []struct {
+		octets int
+		waited time.Duration
+		slow   bool
+	}{
+		{0, time.Second, false}, {0, time.Second + 1, true}, {200, 2 * time.Second, false}, {199, 2 * time.Second, true}, {1 << 30, time.Hour, false},
+	} {
+		if got := (meter{}).add(tt.octets, tt.waited).tooSlow(l); got != tt.slow {
+			t.Errorf("%d octets in %v: %v", tt.octets, tt.waited, got)
+		}
+	}
+	if (meter{}).add(0, time.Hour).tooSlow(&Limits{DataRateGrace: 1}) {
+		t.Error("no minimum, and too slow")
+	}
+}
+
+func TestSessionDuration(t *testing.T) {
+	cfg := testConfig(KindMX)
+	cfg.Limits.SessionDuration = 50 * time.Millisecond
+	d := connect(t, cfg, nil, &memory{})
+	d.steps("S: 220\nC: NOOP\nS: 250")
+	time.Sleep(60 * time.Millisecond)
+	d.run("C: NOOP\nS: 421 4.7.0\nS.")
+}
+
+// A client that does not read its replies does not hold the server.
+func TestClientThatDoesNotRead(t *testing.T) {
+	cfg := testConfig(KindMX)
+	cfg.Limits.WriteTimeout, cfg.Limits.Junk = 100*time.Millisecond, 1<<30
+	m := &memory{}
+	a, b := net.Pipe() // holds nothing back: a write waits for its reader
+	go func() {
+		br := bufio.NewReader(a)
+		_, _ = br.ReadString('\n')
+		for {
+			if _, err := a.Write([]byte("NOOP\r\n")); err != nil {
+				return
+			}
+		}
+	}()
+	ServeConn(context.Background(), b, cfg, m)
+	if m.check(t, 1); m.ends[0] != EndTimeout {
+		t.Error(m.ends)
+	}
+}
