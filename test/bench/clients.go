@@ -28,7 +28,6 @@ const (
 type sender struct {
 	address  string
 	password string // empty: the server trusts the network and is not signed in to
-	tls      *tls.Config
 }
 
 // traffic is how much is sent and how.
@@ -55,10 +54,10 @@ func source(ctx context.Context, addr string, t traffic) error {
 }
 
 // submit sends mail for remoteRecipient over TLS with the generator of package load.
-func submit(ctx context.Context, addr string, from sender, t traffic, prefix string) error {
+func submit(ctx context.Context, addr string, cfg *tls.Config, from sender, t traffic, prefix string) error {
 	o := load.Options{
 		Addr: func() string { return addr }, Connections: t.clients, Messages: t.messages, Size: t.size,
-		From: from.address, To: []string{remoteRecipient}, Security: load.Implicit, TLS: from.tls,
+		From: from.address, To: []string{remoteRecipient}, Security: load.Implicit, TLS: cfg,
 		Pipelining: true, Prefix: prefix,
 	}
 	if from.password != "" {

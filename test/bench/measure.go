@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"time"
 )
@@ -9,13 +10,14 @@ import (
 // instance is a server under measurement.
 type instance struct {
 	name        string
-	root        int    // the process at the top of its tree
-	mx          string // host:port for mail from anyone
-	submissions string // host:port for mail under implicit TLS
-	sender      sender
-	inbox       string                                 // folder "new" of the Maildir of localRecipient
-	queued      func(ctx context.Context) (int, error) // messages in its queue
-	stop        func() error                           // ends it and says what it complained of
+	root        int                                       // the process at the top of its tree
+	mx          string                                    // host:port for mail from anyone
+	submissions string                                    // host:port for mail under implicit TLS
+	tls         *tls.Config                               // of a client that trusts it
+	enlist      func(ctx context.Context) (sender, error) // makes who may submit mail that leaves
+	inbox       string                                    // folder "new" of the Maildir of localRecipient
+	queued      func(ctx context.Context) (int, error)    // messages in its queue
+	stop        func() error                              // ends it and says what it complained of
 }
 
 // sample is one measurement.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +19,7 @@ type bench struct {
 	o        options
 	dir      string // for the data of the servers
 	progress io.Writer
-	started  int // servers so far; names their folders
+	folders  int // made so far; names them
 }
 
 // scenario is one thing that both servers are measured at.
@@ -37,6 +38,7 @@ type scenario struct {
 type site struct {
 	*instance
 	sink    *load.Sink
+	from    sender
 	relayed int
 	inboxed int
 	stored  int
@@ -76,7 +78,7 @@ func acceptCheck(ctx context.Context, at site, t traffic) error {
 }
 
 func relayWork(ctx context.Context, at site, t traffic) error {
-	if err := submit(ctx, at.submissions, at.sender, t, at.prefix); err != nil {
+	if err := submit(ctx, at.submissions, at.tls, at.from, t, at.prefix); err != nil {
 		return err
 	}
 	return arrive(ctx, at.relayed+t.messages, pollInterval/4, func() (int, error) { return at.sink.Messages(), nil })
@@ -99,13 +101,15 @@ func (b *bench) servers(round int) []string {
 	return names
 }
 
-// start starts a fresh server with fresh data.
-func (b *bench) start(ctx context.Context, name, sink string, queueOnly bool) (*instance, error) {
-	b.started++
-	dir := filepath.Join(b.dir, fmt.Sprintf("%02d", b.started))
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return nil, err
-	}
+// folder makes an empty folder for a server.
+func (b *bench) folder() (string, error) {
+	b.folders++
+	dir := filepath.Join(b.dir, fmt.Sprintf("%02d", b.folders))
+	return dir, os.Mkdir(dir, 0o755)
+}
+
+// start starts a server on the data in dir.
+func (b *bench) start(ctx context.Context, name, dir, sink string, queueOnly bool) (*instance, error) {
 	if name == theirs {
 		return startPostfix(ctx, dir, sink, queueOnly)
 	}
@@ -140,20 +144,28 @@ func (b *bench) visit(ctx context.Context, round int, name string, queueOnly boo
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, sink.Close()) }()
-	i, err := b.start(ctx, name, sink.Addr(), queueOnly)
+	dir, err := b.folder()
+	if err != nil {
+		return nil, err
+	}
+	i, err := b.start(ctx, name, dir, sink.Addr(), queueOnly)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, i.stop()) }()
+	from, err := i.enlist(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for n, s := range scenarios() {
 		if s.queueOnly != queueOnly {
 			continue
 		}
 		prefix := fmt.Sprintf("%d-%s-%d", round, name, n)
-		if _, err := b.once(ctx, s, site{instance: i, sink: sink, prefix: prefix + "-warm"}, max(warmUp, b.o.clients)); err != nil {
+		if _, err := b.once(ctx, s, site{instance: i, sink: sink, from: from, prefix: prefix + "-warm"}, max(warmUp, b.o.clients)); err != nil {
 			return nil, fmt.Errorf("%s, warming up: %w", s.name, err)
 		}
-		m, err := b.once(ctx, s, site{instance: i, sink: sink, prefix: prefix}, b.o.messages)
+		m, err := b.once(ctx, s, site{instance: i, sink: sink, from: from, prefix: prefix}, b.o.messages)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -210,29 +222,49 @@ func (b *bench) idle(ctx context.Context) ([]idleSample, error) {
 	return all, nil
 }
 
+// nowhere is where mail for remote.test would go when none is sent.
+const nowhere = "127.0.0.1:9"
+
+// idleOnce measures in a process that has done nothing before: the one that made the
+// accounts, and left the memory of hashing their passwords behind, is ended first.
 func (b *bench) idleOnce(ctx context.Context, name string, secured bool) (s idleSample, err error) {
-	i, err := b.start(ctx, name, "127.0.0.1:9", false) // nothing is relayed
+	dir, err := b.folder()
 	if err != nil {
+		return s, err
+	}
+	i, err := b.start(ctx, name, dir, nowhere, false)
+	if err != nil {
+		return s, err
+	}
+	if err := i.stop(); err != nil {
+		return s, err
+	}
+	if i, err = b.start(ctx, name, dir, nowhere, false); err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, i.stop()) }()
 	s = idleSample{Kind: "idle, in clear after EHLO", Server: name, Connections: b.o.plain}
-	addr, cfg := i.mx, i.sender.tls
 	if secured {
-		s.Kind, s.Connections, addr = "idle, under TLS after EHLO", b.o.secured, i.submissions
-	} else {
-		cfg = nil
-	}
-	if s.Before, err = memoryAtRest(ctx, i.root); err != nil {
+		s.Kind, s.Connections = "idle, under TLS after EHLO", b.o.secured
+		err = s.fill(ctx, i.root, i.submissions, i.tls)
 		return s, err
+	}
+	err = s.fill(ctx, i.root, i.mx, nil)
+	return s, err
+}
+
+// fill measures the memory of the server with and without the connections.
+func (s *idleSample) fill(ctx context.Context, root int, addr string, cfg *tls.Config) (err error) {
+	if s.Before, err = memoryAtRest(ctx, root); err != nil {
+		return err
 	}
 	open, err := openIdle(ctx, addr, cfg, s.Connections)
 	if err != nil {
-		return s, err
+		return err
 	}
 	defer open.close()
-	s.After, err = memoryAtRest(ctx, i.root)
-	return s, err
+	s.After, err = memoryAtRest(ctx, root)
+	return err
 }
 
 // settleTime is given to a server at rest before its memory is read.

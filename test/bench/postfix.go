@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,8 +40,9 @@ func startPostfix(ctx context.Context, dir, sink string, queueOnly bool) (*insta
 	}
 	p := &instance{
 		name: theirs, root: root, mx: l.mx, submissions: l.submissions,
-		inbox: l.inboxPath(), queued: l.queued, sender: cfg,
-		stop: l.stop,
+		inbox: l.inboxPath(), queued: l.queued, tls: cfg,
+		enlist: func(context.Context) (sender, error) { return sender{address: localRecipient}, nil },
+		stop:   l.stop,
 	}
 	if err := answers(ctx, p.mx, p.submissions); err != nil {
 		return nil, errors.Join(err, p.stop())
@@ -48,40 +50,41 @@ func startPostfix(ctx context.Context, dir, sink string, queueOnly bool) (*insta
 	return p, nil
 }
 
-// prepare makes the folders and files of the instance.
-func (l *postfixLayout) prepare() (sender, error) {
+// prepare makes the folders and files of the instance, and what a client needs to
+// trust it.
+func (l *postfixLayout) prepare() (*tls.Config, error) {
 	owner, err := user.Lookup(postfixUser)
 	if err != nil {
-		return sender{}, err
+		return nil, err
 	}
 	for _, d := range []string{l.config(), l.queue(), l.data(), l.mail()} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
-			return sender{}, err
+			return nil, err
 		}
 	}
 	uid, err := strconv.Atoi(owner.Uid)
 	if err != nil {
-		return sender{}, err
+		return nil, err
 	}
 	gid, err := strconv.Atoi(owner.Gid)
 	if err != nil {
-		return sender{}, err
+		return nil, err
 	}
 	if err := errors.Join(os.Chown(l.data(), uid, gid), os.Chown(l.mail(), uid, gid)); err != nil {
-		return sender{}, err
+		return nil, err
 	}
 	doors, err := freePorts(2)
 	if err != nil {
-		return sender{}, err
+		return nil, err
 	}
 	l.mx, l.submissions = doors[0], doors[1]
 	cert, key, err := selfSigned("mx.local.test", time.Now())
 	if err != nil {
-		return sender{}, err
+		return nil, err
 	}
 	cfg, err := trust(cert, "mx.local.test")
 	if err != nil {
-		return sender{}, err
+		return nil, err
 	}
 	err = errors.Join(
 		os.WriteFile(l.certFile(), cert, 0o644), os.WriteFile(l.keyFile(), key, 0o600),
@@ -89,7 +92,7 @@ func (l *postfixLayout) prepare() (sender, error) {
 		os.WriteFile(filepath.Join(l.config(), "master.cf"), []byte(l.masterCF()), 0o644),
 		l.silenceWakeUps(uid, gid),
 	)
-	return sender{address: localRecipient, tls: cfg}, err
+	return cfg, err
 }
 
 // silenceWakeUps puts a socket that nobody listens on where cleanup looks for the

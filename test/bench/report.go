@@ -109,6 +109,8 @@ func span(v []float64) (mid, low, high float64) {
 	return median(v), slices.Min(v), slices.Max(v)
 }
 
+func mib(octets int64) float64 { return float64(octets) / (1 << 20) }
+
 // markdown returns the tables with the line that says what they were measured on.
 func (r result) markdown() string {
 	var b strings.Builder
@@ -123,15 +125,15 @@ func (r result) markdown() string {
 		fmt.Fprintf(&b, "| %s | %.0f | %.0f | **%.2f** (%.2f to %.2f) | %.3f | %.3f | **%.2f** (%.2f to %.2f) |\n",
 			c.scenario, c.ourRate, c.theirRate, c.rateRatio, c.low, c.high, c.ourCost, c.theirCost, c.costRatio, c.cLow, c.cHigh)
 	}
-	b.WriteString("\n| | connections | sallyport, KiB each | Postfix, KiB each | ratio | sallyport with none, MiB | Postfix with none, MiB |\n")
+	b.WriteString("\n| | connections | sallyport, KiB each | Postfix, KiB each | ratio | sallyport in all, none to all, MiB | Postfix in all, none to all, MiB |\n")
 	b.WriteString("|---|---:|---:|---:|---:|---:|---:|\n")
 	for _, our := range r.Idle {
 		for _, their := range r.Idle {
 			if our.Server != ours || their.Server != theirs || our.Kind != their.Kind {
 				continue
 			}
-			fmt.Fprintf(&b, "| %s | %d | %.1f | %.1f | **%.3f** | %.1f | %.1f |\n", our.Kind, our.Connections,
-				our.each()/1024, their.each()/1024, our.each()/their.each(), float64(our.Before)/(1<<20), float64(their.Before)/(1<<20))
+			fmt.Fprintf(&b, "| %s | %d | %.1f | %.1f | **%.3f** | %.0f to %.0f | %.0f to %.0f |\n", our.Kind, our.Connections,
+				our.each()/1024, their.each()/1024, our.each()/their.each(), mib(our.Before), mib(our.After), mib(their.Before), mib(their.After))
 		}
 	}
 	return b.String()

@@ -99,7 +99,7 @@ func (s *sallyport) watch(out io.Reader, first chan<- []byte) {
 	close(s.ended)
 }
 
-// instance makes an account that may send in bulk and describes the server.
+// instance describes the server.
 func (s *sallyport) instance(ctx context.Context) (*instance, error) {
 	pem, err := os.ReadFile(s.info.CA)
 	if err != nil {
@@ -113,19 +113,22 @@ func (s *sallyport) instance(ctx context.Context) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	from := sender{address: "bulk@local.test", password: "a-password-for-the-benchmark", tls: cfg}
-	if _, err := s.command(ctx, from.password+"\n", "account", "add", from.address, "--password-stdin", "--role", "bulk"); err != nil {
-		return nil, err
-	}
 	inbox, err := s.inbox()
 	if err != nil {
 		return nil, err
 	}
 	i := &instance{
 		name: ours, root: s.cmd.Process.Pid, mx: s.info.Listen.MX[0], submissions: submissions,
-		sender: from, inbox: inbox, queued: s.queued, stop: s.stop,
+		tls: cfg, enlist: s.enlist, inbox: inbox, queued: s.queued, stop: s.stop,
 	}
 	return i, answers(ctx, i.mx, i.submissions)
+}
+
+// enlist makes an account that may send in bulk.
+func (s *sallyport) enlist(ctx context.Context) (sender, error) {
+	from := sender{address: "bulk@local.test", password: "a-password-for-the-benchmark"}
+	_, err := s.command(ctx, from.password+"\n", "account", "add", from.address, "--password-stdin", "--role", "bulk")
+	return from, err
 }
 
 func (s *sallyport) inbox() (string, error) {
