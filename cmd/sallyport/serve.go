@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"syscall"
 
 	"sallyport/internal/config"
@@ -100,6 +99,8 @@ func bindError(err error) error {
 func happening(c console) func(trace.Fact) {
 	return func(f trace.Fact) {
 		f.At, f.Until = f.At.Local(), f.Until.Local()
-		c.printf("%s\n", strings.TrimSpace(f.Line()))
+		if brief := f.Brief(); brief != "" {
+			c.printf("%s\n", brief)
+		}
 	}
 }

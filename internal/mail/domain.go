@@ -118,7 +118,6 @@ func checkLabels(s string) string {
 		return "it is longer than 253 octets"
 	}
 	labels := strings.Split(s, ".")
-	profile := registration()
 	for _, l := range labels {
 		switch {
 		case l == "":
@@ -130,9 +129,7 @@ func checkLabels(s string) string {
 		case strings.IndexFunc(l, notLDH) >= 0:
 			return "only letters, digits, hyphens and dots may stand in it"
 		case strings.HasPrefix(l, "xn--"):
-			u, err := profile.ToUnicode(l)
-			back, err2 := profile.ToASCII(u)
-			if err != nil || err2 != nil || back != l || isASCII(u) || strings.IndexFunc(u, notPValid) >= 0 {
+			if !isALabel(l) {
 				return "an xn-- label does not decode to letters, marks and digits"
 			}
 		case len(l) >= 4 && l[2:4] == "--":
@@ -151,6 +148,18 @@ func lowerASCII(r rune) rune {
 		return r + 'a' - 'A'
 	}
 	return r
+}
+
+// isALabel reports whether an xn-- label decodes to a U-label that encodes to it
+// again. RFC 5890 §2.3.2.1.
+func isALabel(l string) bool {
+	profile := registration()
+	u, err := profile.ToUnicode(l)
+	if err != nil || isASCII(u) || strings.IndexFunc(u, notPValid) >= 0 {
+		return false
+	}
+	back, err := profile.ToASCII(u)
+	return err == nil && back == l
 }
 
 // notPValid narrows UTS 46 to the letters, marks and digits of RFC 5892 §2: the

@@ -17,7 +17,7 @@ func (f Fact) Line() string {
 	if !f.At.IsZero() {
 		l.word(f.At.Format("15:04:05"))
 	}
-	l.word(f.Kind.word())
+	l.word(f.verb())
 	l.times(f)
 	l.who(f)
 	l.from(f)
@@ -80,8 +80,10 @@ func (l *line) times(f Fact) {
 		l.word(strconv.Itoa(f.Count) + " of strangers, summed up")
 	case f.summed() && f.Count > 1:
 		l.word(strconv.Itoa(f.Count) + " times until " + f.Until.Format("15:04:05"))
-	case f.Kind == KindAttempt && f.Count > 0:
-		l.word("number " + strconv.Itoa(f.Count))
+	case (f.Kind == KindAttempt || f.Kind == KindOutcome) && f.Count > 0:
+		l.word("at attempt " + strconv.Itoa(f.Count))
+	case f.Kind == KindDisconnect && !f.summed():
+		l.word("after " + strconv.Itoa(f.Count) + " accepted")
 	case f.Count > 0 && !f.summed():
 		l.word(strconv.Itoa(f.Count))
 	}
@@ -90,7 +92,11 @@ func (l *line) times(f Fact) {
 func (l *line) who(f Fact) {
 	l.word(f.Queue.String())
 	l.named("about", f.About.String())
-	l.named("account", f.Account)
+	if f.Kind == KindAccount || f.Kind == KindAuth {
+		l.word(f.Account)
+	} else {
+		l.named("account", f.Account)
+	}
 	switch {
 	case f.Network.IsValid():
 		l.named("network", f.Network.String())
