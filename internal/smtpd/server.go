@@ -151,7 +151,7 @@ func (s *server) newConn(nc net.Conn) (*conn, error) {
 	w.in = smtpwire.NewLineReader(w, &s.buffers)
 	return &conn{wire: w, srv: s, info: Conn{
 		ID: id.String(), Kind: s.cfg.Kind, Started: started,
-		Remote: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()),
+		Remote: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()), End: w.interrupt,
 	}}, nil
 }
 
