@@ -33,14 +33,14 @@ func (e *exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 		return challenge, false, mail.Reply{}
 	}
 	if err != nil {
-		return nil, true, e.failed(ctx, err)
+		return nil, true, e.failed(err)
 	}
 	account, ok := e.x.Account()
 	if !ok {
-		return nil, true, e.failed(ctx, identity.ErrBadCredentials)
+		return nil, true, e.failed(identity.ErrBadCredentials)
 	}
 	if !e.s.in.live.add(account.Address, e.s) {
-		return nil, true, e.refused(ctx, "sessions-per-account", mail.R(421, "4.7.0", "too many sessions of this account"))
+		return nil, true, e.crowded(ctx)
 	}
 	e.s.account = account
 	f := e.fact()
@@ -49,18 +49,24 @@ func (e *exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	return nil, true, f.Reply
 }
 
-func (e *exchange) failed(ctx context.Context, err error) mail.Reply {
-	return e.refused(ctx, ruleOf(err), identity.Reply(err))
-}
-
-// refused records a failed sign-in. It is a stranger's fact: whoever failed to sign
+// failed records a failed sign-in. It is a stranger's fact: whoever failed to sign
 // in is nobody, whatever account he named.
-func (e *exchange) refused(_ context.Context, rule string, r mail.Reply) mail.Reply {
+func (e *exchange) failed(err error) mail.Reply {
 	e.s.refused++
 	f := e.fact()
-	f.Rule, f.Reply = rule, r
+	f.Rule, f.Reply = ruleOf(err), identity.Reply(err)
 	e.s.in.Journal.Stranger(f)
-	return r
+	return f.Reply
+}
+
+// crowded refuses a session too many. It is the account's fact: the credentials
+// were right.
+func (e *exchange) crowded(ctx context.Context) mail.Reply {
+	e.s.refused++
+	f := e.fact()
+	f.Rule, f.Reply = "sessions-per-account", mail.R(421, "4.7.0", "too many sessions of this account")
+	e.s.write(ctx, f)
+	return f.Reply
 }
 
 func (e *exchange) fact() trace.Fact {

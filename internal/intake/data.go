@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"unicode/utf8"
@@ -25,6 +26,21 @@ type errRefused struct {
 
 func (e *errRefused) Error() string { return e.rule + ": " + e.reply.String() }
 
+// errConnection marks the error of a message that did not come to its end. The
+// engine knows why its reader ended, records it and answers by itself.
+var errConnection = errors.New("intake: the message did not come to its end")
+
+// received is the engine's reader; its errors are told from all others.
+type received struct{ r io.Reader }
+
+func (r *received) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %v", errConnection, err) // not wrapped: no error of theirs is an end
+	}
+	return n, err
+}
+
 // content is what was learnt of a message while it was received.
 type content struct {
 	messageID string
@@ -40,22 +56,20 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) mail.Reply {
 		return t.failed(ctx, content{}, err)
 	}
 	defer func() { _ = body.Abort() }() // does nothing once Put took it
-	c, err := t.receive(body, r)
+	c, err := t.receive(body, &received{r: r})
 	if err != nil {
 		return t.failed(ctx, c, err)
 	}
 	// The account may have been frozen while the data came: no permission given
 	// before counts for a message that is complete only now.
-	f := t.s.facts()
-	f.Ownership = t.facts.Ownership
-	if v := gate.DecideMail(f); v.Action != gate.AcceptLocal {
+	if v := gate.DecideMail(t.now()); v.Action != gate.AcceptLocal {
 		return t.failed(ctx, c, &errRefused{rule: string(v.Rule), reply: v.Reply})
 	}
 	return t.put(ctx, c, body)
 }
 
 // receive judges the header section and copies the whole message into body.
-func (t *transaction) receive(body io.Writer, r io.Reader) (content, error) {
+func (t *transaction) receive(body io.Writer, r *received) (content, error) {
 	h, rest, err := message.ReadHeader(r, t.s.in.Limits.Header)
 	if err != nil {
 		return content{}, headerError(err)
@@ -101,7 +115,7 @@ func (t *transaction) rewrite(h message.Header, c *content) ([]byte, error) {
 			return nil, err
 		}
 		added = message.Missing(h, t.id, t.s.in.Hostname, t.s.in.Now())
-		if c.messageID == "" {
+		if h.Count("Message-ID") == 0 {
 			c.messageID = "<" + t.id.String() + "@" + t.s.in.Hostname.ASCII() + ">"
 		}
 	}
@@ -188,32 +202,43 @@ func (t *transaction) acceptFact(c content, size int64) trace.Fact {
 	return f
 }
 
-// failed answers and records why a message was not taken. An error that is neither
-// a refusal of ours nor the spool's came from the connection: the engine knows why
-// its reader ended, records it and answers by itself.
+// failed answers and records why a message was not taken; what failed in the
+// connection is the engine's to record.
 func (t *transaction) failed(ctx context.Context, c content, err error) mail.Reply {
+	if errors.Is(err, errConnection) {
+		t.s.in.Logger.Debug("message not received", "conn", t.s.conn.ID, "err", err)
+		return mail.R(451, "4.3.0", "the message was not received; try again later")
+	}
 	f := trace.Fact{Sender: t.env.From.String(), Recipients: t.recipients(), MessageID: c.messageID}
 	var refused *errRefused
-	switch {
-	case errors.As(err, &refused):
+	if errors.As(err, &refused) {
 		f.Rule, f.Reply = refused.rule, refused.reply
 		for _, n := range refused.notes {
 			f = f.Evidenced("note", n)
 		}
-	case errors.Is(err, spool.ErrFull):
-		f.Rule, f.Reply = "queue-full", mail.R(452, "4.3.1", "the queue is full; try again later")
-	case errors.Is(err, spool.ErrTooLarge):
-		f.Rule, f.Reply = "message-too-large", mail.R(552, "5.3.4", "the message is too large")
-	case errors.Is(err, spool.ErrUnavailable):
-		f.Rule, f.Reply = "storage-unavailable", mail.R(452, "4.3.1", "the message could not be stored; try again later")
-	default:
-		t.s.in.Logger.Debug("message not received", "conn", t.s.conn.ID, "err", err)
-		return mail.R(451, "4.3.0", "the message was not received; try again later")
-	}
-	if f.Reply.Class() == mail.ClassTransient {
+	} else {
+		f.Rule, f.Reply = notStored(err)
+		f.Text = err.Error()
 		t.s.in.Logger.Warn("message not stored", "conn", t.s.conn.ID, "rule", f.Rule, "err", err)
 	}
 	return t.s.refuse(ctx, f)
+}
+
+// notStored names the rule and the answer of a message that the spool did not
+// take. What is not known passes by itself: nobody's mail is refused for good
+// because of a fault of ours.
+func notStored(err error) (rule string, r mail.Reply) {
+	switch {
+	case errors.Is(err, spool.ErrFull):
+		return "queue-full", mail.R(452, "4.3.1", "the queue is full; try again later")
+	case errors.Is(err, spool.ErrTooLarge):
+		return "message-too-large", mail.R(552, "5.3.4", "the message is too large")
+	case errors.Is(err, spool.ErrUnavailable):
+		return "storage-unavailable", mail.R(452, "4.3.1", "the message could not be stored; try again later")
+	case errors.Is(err, spool.ErrHeld):
+		return "account-queue-held", mail.R(450, "4.7.0", "sending is suspended for this account; contact the postmaster")
+	}
+	return "message-not-stored", mail.R(451, "4.3.0", "the message could not be stored; try again later")
 }
 
 func (t *transaction) recipients() []string {

@@ -32,7 +32,7 @@ import (
 
 // Accounts is what intake needs of identity.
 type Accounts interface {
-	// Lookup returns an account as it stands now; it is asked at every MAIL.
+	// Lookup returns an account as it stands now; it is asked at every MAIL, RCPT and end of data.
 	Lookup(a mail.Address) (identity.Account, bool)
 	// Begin starts a SASL exchange.
 	Begin(mech string, p identity.Peer) (*identity.Exchange, error)

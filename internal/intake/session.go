@@ -3,6 +3,8 @@ package intake
 import (
 	"context"
 	"crypto/tls"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -64,6 +66,9 @@ func (s *session) refuse(ctx context.Context, about trace.Fact) mail.Reply {
 	f := s.fact(trace.KindRefuse)
 	f.Rule, f.Reply, f.Text = about.Rule, about.Reply, about.Text
 	f.Sender, f.Recipients, f.MessageID, f.Evidence = about.Sender, about.Recipients, about.MessageID, about.Evidence
+	if why := s.fallen(); why != "" {
+		f = f.Evidenced("standing", why)
+	}
 	if s.anonymous() {
 		s.in.Journal.Stranger(f)
 	} else {
@@ -95,13 +100,27 @@ func (s *session) facts() gate.Facts {
 		return f
 	}
 	f.Auth, f.Standing = gate.AuthPassword, gate.StandingFrozen
-	// Any change of the account since the sign-in (a freeze, a new password) ends
-	// what this session may do.
-	now, ok := s.in.Accounts.Lookup(s.account.Address)
-	if ok && now.Standing == identity.StandingActive && now.Revision == s.account.Revision {
+	if s.fallen() == "" {
 		f.Standing = gate.StandingActive
 	}
 	return f
+}
+
+// fallen says why the account that signed in may do nothing any more; "" if it
+// may. Any change of it since the sign-in ends what this session may do.
+func (s *session) fallen() string {
+	now, ok := s.in.Accounts.Lookup(s.account.Address)
+	switch {
+	case s.anonymous():
+		return ""
+	case !ok:
+		return "the account was removed"
+	case now.Standing != identity.StandingActive:
+		return "the account is " + now.Standing.String()
+	case now.Revision != s.account.Revision:
+		return "the account was changed after the sign-in"
+	}
+	return ""
 }
 
 func door(k smtpd.Kind) gate.Door {
@@ -138,24 +157,24 @@ func tlsName(cs *tls.ConnectionState) string {
 type sessions struct {
 	mu    sync.Mutex
 	limit int
-	by    map[mail.Address]map[*session]struct{}
+	by    map[string]map[*session]struct{} // by the account's key
 }
 
 func newSessions(limit int) *sessions {
-	return &sessions{limit: limit, by: map[mail.Address]map[*session]struct{}{}}
+	return &sessions{limit: limit, by: map[string]map[*session]struct{}{}}
 }
 
 // add reports false when the account has as many sessions as it may.
 func (l *sessions) add(account mail.Address, s *session) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	set := l.by[account]
+	set := l.by[account.Key()]
 	if len(set) >= l.limit {
 		return false
 	}
 	if set == nil {
 		set = map[*session]struct{}{}
-		l.by[account] = set
+		l.by[account.Key()] = set
 	}
 	set[s] = struct{}{}
 	return true
@@ -164,18 +183,21 @@ func (l *sessions) add(account mail.Address, s *session) bool {
 func (l *sessions) remove(account mail.Address, s *session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.by[account], s)
-	if len(l.by[account]) == 0 {
-		delete(l.by, account)
+	key := account.Key()
+	delete(l.by[key], s)
+	if len(l.by[key]) == 0 {
+		delete(l.by, key)
 	}
 }
 
 // end ends the sessions of an account and returns how many there were.
 func (l *sessions) end(account mail.Address) int {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for s := range l.by[account] {
+	set := slices.Collect(maps.Keys(l.by[account.Key()]))
+	l.mu.Unlock()
+	// Outside the lock: a session that ends removes itself.
+	for _, s := range set {
 		s.conn.End()
 	}
-	return len(l.by[account])
+	return len(set)
 }

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"slices"
 
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
@@ -34,7 +35,7 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (smtpd.Transactio
 	id, err := mail.NewID(s.in.Now(), s.in.Rand)
 	if err != nil {
 		s.in.Logger.Error("no chance for a queue id", "err", err)
-		return nil, mail.R(451, "4.3.0", "try again later")
+		return nil, s.refuse(ctx, trace.Fact{Rule: "queue-id-unavailable", Reply: mail.R(451, "4.3.0", "try again later"), Sender: env.From.String(), Text: err.Error()})
 	}
 	tx := &transaction{s: s, id: id, dir: s.in.Directory(), env: env, facts: s.facts(), seen: map[string]bool{}}
 	tx.facts.Ownership = tx.dir.Ownership(s.account.Address, env.From)
@@ -57,25 +58,26 @@ func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Rep
 		return t.refuse(ctx, "recipient-utf8", mail.R(553, "5.6.7", "SMTPUTF8 was not asked for"), addr.String())
 	}
 	class := t.dir.Classify(addr)
-	f := t.facts
+	// The account's standing is asked again: permission given at MAIL is none now.
+	f := t.now()
 	f.Destination = class.Destination
 	v := gate.Decide(f, gate.Subject{Transaction: t.id, Account: t.s.account.Address, Sender: t.env.From, Recipient: addr})
 	rcpt := mail.Recipient{Address: addr, Notify: to.Notify, ORcpt: to.ORcpt}
-	switch v.Action {
-	case gate.AcceptLocal:
-		t.addLocal(rcpt, class.Mailboxes)
-	case gate.Relay:
-		grant, ok := v.Grant()
-		if !ok {
-			// A relay verdict without its capability can't happen; if it does, it
-			// is no permission.
-			return t.refuse(ctx, "relay-without-grant", mail.R(451, "4.3.0", "try again later"), addr.String())
-		}
-		t.addOutbound(rcpt, grant)
+	var ways []spool.Delivery
+	grant, granted := v.Grant()
+	switch {
+	case v.Action == gate.AcceptLocal:
+		ways = localWays(rcpt, class.Mailboxes)
+	case v.Action == gate.Relay && granted:
+		ways = []spool.Delivery{{Recipient: rcpt, Kind: spool.KindOutbound}}
+	case v.Action == gate.Relay:
+		// A relay verdict without its capability can't happen; if it does, it is
+		// no permission.
+		return t.refuse(ctx, "relay-without-grant", mail.R(451, "4.3.0", "try again later"), addr.String())
 	default:
 		return t.refuse(ctx, string(v.Rule), v.Reply, addr.String())
 	}
-	if len(t.deliveries) > t.s.in.Limits.Deliveries {
+	if !t.add(rcpt, ways, grant) {
 		// The aliases of all recipients together reach too many mailboxes.
 		return t.refuse(ctx, "too-many-deliveries", mail.R(452, "4.5.3", "too many recipients"), addr.String())
 	}
@@ -83,26 +85,47 @@ func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Rep
 	return mail.R(250, "2.1.5", "recipient ok")
 }
 
-func (t *transaction) addLocal(r mail.Recipient, boxes []directory.Mailbox) {
-	for _, box := range boxes {
-		key := "mailbox " + box.Account.Key() + " " + box.Detail
-		if t.seen[key] {
-			continue
-		}
-		t.seen[key] = true
-		t.deliveries = append(t.deliveries, spool.Delivery{Recipient: r, Kind: spool.KindLocal, Mailbox: box.Account, Detail: box.Detail})
-	}
-	t.addRecipient(r)
+// now collects the facts as they stand at this moment; only what the directory
+// said of the sender stays as it was at MAIL.
+func (t *transaction) now() gate.Facts {
+	f := t.s.facts()
+	f.Ownership = t.facts.Ownership
+	return f
 }
 
-func (t *transaction) addOutbound(r mail.Recipient, g gate.Grant) {
-	if t.seen["remote "+r.Address.String()] {
-		return
+func localWays(r mail.Recipient, boxes []directory.Mailbox) []spool.Delivery {
+	ways := make([]spool.Delivery, len(boxes))
+	for i, box := range boxes {
+		ways[i] = spool.Delivery{Recipient: r, Kind: spool.KindLocal, Mailbox: box.Account, Detail: box.Detail}
 	}
-	t.seen["remote "+r.Address.String()] = true
-	t.deliveries = append(t.deliveries, spool.Delivery{Recipient: r, Kind: spool.KindOutbound})
-	t.grants = append(t.grants, g)
+	return ways
+}
+
+// wayKey tells one delivery from another: a mailbox gets one copy, whichever
+// addresses lead to it.
+func wayKey(w spool.Delivery) string {
+	if w.Kind == spool.KindLocal {
+		return "mailbox " + w.Mailbox.Key() + " " + w.Detail
+	}
+	return "remote " + w.Recipient.Address.String()
+}
+
+// add takes a recipient with the ways that are new; or, where they are too many,
+// nothing of it.
+func (t *transaction) add(r mail.Recipient, ways []spool.Delivery, g gate.Grant) bool {
+	ways = slices.DeleteFunc(ways, func(w spool.Delivery) bool { return t.seen[wayKey(w)] })
+	if len(t.deliveries)+len(ways) > t.s.in.Limits.Deliveries {
+		return false
+	}
+	for _, w := range ways {
+		t.seen[wayKey(w)] = true
+	}
+	t.deliveries = append(t.deliveries, ways...)
+	if len(ways) > 0 && !g.IsZero() {
+		t.grants = append(t.grants, g)
+	}
 	t.addRecipient(r)
+	return true
 }
 
 // addRecipient adds to the envelope each address once.
