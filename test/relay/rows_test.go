@@ -35,6 +35,7 @@ type job struct {
 // TLS, over IPv4 and IPv6, and in random order in shared sessions. What strangers
 // say must not bring one connection to the foreign domain.
 func TestRows(t *testing.T) {
+	t.Parallel()
 	cases, err := relayaudit.Cases()
 	if err != nil {
 		t.Fatal(err)

@@ -137,6 +137,9 @@ func (s *Server) quickstart(ctx context.Context, o Options) error {
 	if err == nil {
 		err = json.Unmarshal(line, &s.Info)
 	}
+	if err == nil {
+		err = greeted(s.Listen.MX)
+	}
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	go io.Copy(io.Discard, out)
 	waitErr := cmd.Wait()
@@ -144,6 +147,23 @@ func (s *Server) quickstart(ctx context.Context, o Options) error {
 		return fmt.Errorf("rig: quickstart: %w\n%s", errors.Join(err, waitErr), errs.String())
 	}
 	return nil
+}
+
+// greeted waits for the banner of the first of addrs: the server then serves.
+func greeted(addrs []string) error {
+	if len(addrs) == 0 {
+		return errors.New("rig: the server names no door")
+	}
+	c, err := net.DialTimeout("tcp", addrs[0], startTimeout)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetReadDeadline(time.Now().Add(startTimeout)); err != nil {
+		return err
+	}
+	_, err = bufio.NewReader(c).ReadString('\n')
+	return err
 }
 
 // chooseDoors replaces the doors by free ports that stay the same over restarts.
