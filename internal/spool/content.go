@@ -101,6 +101,7 @@ func (s *Spool) quarantine(ctx context.Context, id mail.ID, record, index []byte
 		s.log.Error("damaged entry not quarantined", "queue", id.String(), "cause", cause, "err", err)
 		return
 	}
+	s.damaged.Add(1)
 	s.log.Error("damaged entry in quarantine", "queue", id.String(), "cause", cause)
 	if index != nil {
 		s.mu.Lock()

@@ -37,6 +37,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Spool, Report, error
 		return nil, r, fmt.Errorf("spool: recovery: %w", err)
 	}
 	s.count(&r, began)
+	r.Damaged = int(s.damaged.Load())
 	s.log.Info("queue open", "entries", r.Entries, "held", r.Held, "octets", r.Octets, "resumed", r.Resumed,
 		"orphans", r.Orphans, "damaged", r.Damaged, "repaired", r.Repaired, "verified", r.Verified, "took", r.Took)
 	return s, r, nil
@@ -48,8 +49,10 @@ func Open(ctx context.Context, st store.Store, o Options) (*Spool, Report, error
 func (s *Spool) Verify(ctx context.Context) (Report, error) {
 	began := s.now()
 	var r Report
+	before := s.damaged.Load()
 	err := s.verify(ctx, &r, budget{full: true})
 	s.count(&r, began)
+	r.Damaged = int(s.damaged.Load() - before)
 	return r, err
 }
 
@@ -239,25 +242,27 @@ func (s *Spool) verify(ctx context.Context, r *Report, b budget) error {
 func (s *Spool) verifyEntry(ctx context.Context, r *Report, id mail.ID, full bool) error {
 	e, record, err := s.read(ctx, id)
 	switch {
-	case errors.Is(err, ErrNotFound):
-		return nil
-	case errors.Is(err, ErrDamaged):
-		r.Damaged++
+	case errors.Is(err, ErrNotFound) || errors.Is(err, ErrDamaged):
 		return nil
 	case err != nil:
 		return err
 	}
-	if err := s.verifyBody(ctx, e, record, full); errors.Is(err, ErrDamaged) {
-		r.Damaged++
-		return nil
-	} else if err != nil {
-		return err
+	if err := s.verifyBody(ctx, e, record, full); err != nil {
+		return ignoreDamage(err)
 	}
 	r.Verified++
 	if e.file == "" || full {
 		r.Hashed++
 	}
 	return s.verifyPlace(ctx, r, e, record)
+}
+
+// ignoreDamage goes on after an entry went into quarantine, which counts it.
+func ignoreDamage(err error) error {
+	if errors.Is(err, ErrDamaged) {
+		return nil
+	}
+	return err
 }
 
 // verifyBody checks that a body is there: a small one with its hash, a large one

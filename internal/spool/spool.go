@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sallyport/internal/gate"
@@ -31,6 +32,8 @@ type Spool struct {
 	now    func() time.Time
 	log    *slog.Logger
 	wake   chan struct{}
+
+	damaged atomic.Int64 // entries quarantined since Open began
 
 	look sync.Mutex // one search of the schedule at a time
 

@@ -226,7 +226,7 @@ type Report struct {
 	Hashed   int // of Verified: whose body's SHA-256 was checked too
 	Resumed  int // entries whose attempt was interrupted, and which are due now
 	Orphans  int // bodies without an entry, removed
-	Damaged  int // entries quarantined
+	Damaged  int // entries quarantined meanwhile
 	Repaired int // index records rebuilt from their entry, or removed with it
 	Complete bool
 	Took     time.Duration
