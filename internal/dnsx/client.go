@@ -1,0 +1,234 @@
+package dnsx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"sallyport/internal/mail"
+)
+
+// Client is a Resolver that asks configured servers, remembers what they said and
+// asks the same question only once at a time. It is safe for concurrent use.
+type Client struct {
+	o     Options
+	slots chan struct{} // one for each question on its way
+
+	mu      sync.Mutex
+	cache   *cache
+	flights map[question]*flight
+	rests   []time.Time // for each server: until when it is asked last
+}
+
+var _ Resolver = (*Client)(nil)
+
+// given is an answer and who gave it.
+type given struct {
+	answer
+	secure bool
+	server netip.AddrPort
+}
+
+// flight is a question on its way, for whoever waits for it.
+type flight struct {
+	done  chan struct{}
+	given given // once done is closed
+}
+
+// NewClient returns a client; it sends nothing yet. It fails when the options are
+// incomplete or trust a server that must not be trusted.
+func NewClient(o Options) (*Client, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	o.Servers = slices.Clone(o.Servers)
+	return &Client{
+		o: o, slots: make(chan struct{}, o.Limits.Concurrent), flights: map[question]*flight{},
+		cache: newCache(o.Limits.CacheEntries, o.Limits.CacheOctets), rests: make([]time.Time, len(o.Servers)),
+	}, nil
+}
+
+// MX asks for the mail exchangers of d. RFC 5321 §5.1: the domain may be an alias.
+func (c *Client) MX(ctx context.Context, d mail.Domain) (Answer[MX], error) {
+	g, err := c.lookup(ctx, question{NameOf(d), dns.TypeMX})
+	if err != nil {
+		return Answer[MX]{}, err
+	}
+	return Answer[MX]{Data: slices.Clone(g.mx), Secure: g.secure, TTL: g.ttl}, nil
+}
+
+// Addresses asks for the addresses of host, both kinds at once.
+func (c *Client) Addresses(ctx context.Context, host Name) (Answer[netip.Addr], error) {
+	var v4 given
+	var err4 error
+	var wg sync.WaitGroup
+	wg.Go(func() { v4, err4 = c.lookup(ctx, question{host, dns.TypeA}) })
+	v6, err6 := c.lookup(ctx, question{host, dns.TypeAAAA})
+	wg.Wait()
+	return bothFamilies(v4, err4, v6, err6)
+}
+
+// bothFamilies joins two answers. There is no address only if both say so: a
+// failure of one leaves the question open.
+func bothFamilies(v4 given, err4 error, v6 given, err6 error) (Answer[netip.Addr], error) {
+	switch {
+	case err4 == nil && err6 == nil:
+		return Answer[netip.Addr]{Data: slices.Concat(v6.addrs, v4.addrs), Secure: v4.secure && v6.secure, TTL: min(v4.ttl, v6.ttl)}, nil
+	case err4 == nil:
+		return Answer[netip.Addr]{Data: slices.Clone(v4.addrs), Secure: v4.secure, TTL: v4.ttl}, nil
+	case err6 == nil:
+		return Answer[netip.Addr]{Data: slices.Clone(v6.addrs), Secure: v6.secure, TTL: v6.ttl}, nil
+	case !Permanent(err4):
+		return Answer[netip.Addr]{}, err4
+	case !Permanent(err6):
+		return Answer[netip.Addr]{}, err6
+	case errors.Is(err4, ErrNoName) && errors.Is(err6, ErrNoName):
+		return Answer[netip.Addr]{}, err4
+	case errors.Is(err4, ErrNoName):
+		return Answer[netip.Addr]{}, err6 // the name exists for one of them
+	}
+	return Answer[netip.Addr]{}, err4
+}
+
+// lookup answers from memory, or waits for the one flight with this question.
+func (c *Client) lookup(ctx context.Context, q question) (given, error) {
+	if q.name.IsZero() {
+		return given{}, &LookupError{Question: q.String(), Err: ErrBadName}
+	}
+	f, known, err := c.board(ctx, q)
+	if err != nil {
+		return given{}, &LookupError{Question: q.String(), Err: err}
+	}
+	if f != nil {
+		select {
+		case <-f.done:
+			known = f.given
+		case <-ctx.Done():
+			return given{}, &LookupError{Question: q.String(), Err: context.Cause(ctx)}
+		}
+	}
+	if known.err != nil {
+		return given{}, &LookupError{Question: q.String(), Server: known.server, Secure: known.secure, Err: known.err}
+	}
+	return known, nil
+}
+
+// board returns what is known, or the flight to wait for: one that is under way,
+// or a new one once there is room.
+func (c *Client) board(ctx context.Context, q question) (*flight, given, error) {
+	if f, g, ok := c.known(q); ok {
+		return f, g, nil
+	}
+	select {
+	case c.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, given{}, context.Cause(ctx)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f, g, ok := c.recall(q); ok {
+		<-c.slots
+		return f, g, nil
+	}
+	f := &flight{done: make(chan struct{})}
+	c.flights[q] = f
+	// It outlives a caller who gives up, since others may wait for it; Limits.Total
+	// ends it.
+	go c.fly(context.WithoutCancel(ctx), q, f)
+	return f, given{}, nil
+}
+
+func (c *Client) known(q question) (*flight, given, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.recall(q)
+}
+
+func (c *Client) recall(q question) (*flight, given, bool) {
+	if f, ok := c.flights[q]; ok {
+		return f, given{}, true
+	}
+	g, ok := c.cache.get(q, c.o.Now())
+	return nil, g, ok
+}
+
+// fly asks, remembers and tells whoever waits.
+func (c *Client) fly(ctx context.Context, q question, f *flight) {
+	defer func() { <-c.slots }()
+	ctx, cancel := context.WithTimeout(ctx, c.o.Limits.Total)
+	defer cancel()
+	g := c.ask(ctx, q)
+	g.ttl = c.o.Limits.keep(g.answer)
+	f.given = g
+	c.mu.Lock()
+	c.cache.put(q, g, c.o.Now())
+	delete(c.flights, q)
+	c.mu.Unlock()
+	close(f.done)
+}
+
+// keep returns for how long an answer is remembered.
+func (l Limits) keep(a answer) time.Duration {
+	switch {
+	case a.err == nil:
+		return min(max(a.ttl, l.MinTTL), l.MaxTTL)
+	case Permanent(a.err):
+		return min(max(a.ttl, l.MinTTL), l.MaxNegative)
+	}
+	return l.FailureTTL
+}
+
+// ask asks one server after the other, and all of them again, until one gives an
+// answer or the time is over.
+func (c *Client) ask(ctx context.Context, q question) given {
+	last := given{answer: answer{err: fmt.Errorf("%w: no server was asked", ErrTimeout)}}
+	for range c.o.Limits.Rounds {
+		for _, i := range c.turn() {
+			if ctx.Err() != nil {
+				return last
+			}
+			s := c.o.Servers[i]
+			a := c.o.Limits.exchange(ctx, s, q)
+			if a.err == nil || Permanent(a.err) {
+				return given{answer: a, secure: a.ad && s.Validating, server: s.Addr}
+			}
+			last = given{answer: a, server: s.Addr}
+			c.blame(i, a.err)
+		}
+	}
+	return last
+}
+
+// turn returns the servers in the order to ask them: as configured, those that did
+// not answer lately last.
+func (c *Client) turn() []int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.o.Now()
+	var first, rest []int
+	for i, until := range c.rests {
+		if now.Before(until) {
+			rest = append(rest, i)
+		} else {
+			first = append(first, i)
+		}
+	}
+	return append(first, rest...)
+}
+
+// blame lets a server rest that cannot be reached. SERVFAIL and its like are
+// about the name as often as about the server.
+func (c *Client) blame(i int, err error) {
+	if !errors.Is(err, ErrTimeout) && !errors.Is(err, errUnreachable) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rests[i] = c.o.Now().Add(c.o.Limits.Rest)
+}

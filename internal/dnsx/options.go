@@ -1,0 +1,92 @@
+package dnsx
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// Server is a recursive server to ask.
+type Server struct {
+	Addr netip.AddrPort
+	// Validating says that the administrator knows it to validate with DNSSEC, so
+	// that its AD bit is believed. RFC 6840 §5.8 asks for a path that nobody can
+	// write to: it must have a loopback address.
+	Validating bool
+}
+
+// Options says whom to ask and how hard. The zero Options are refused.
+type Options struct {
+	Servers []Server // in the order of preference
+	Limits  Limits
+	Now     func() time.Time
+}
+
+// Limits bounds what a question may cost and what is remembered.
+type Limits struct {
+	Servers    int           // that are configured, the most
+	Query      time.Duration // to wait for one answer of one server
+	Total      time.Duration // to wait for all answers to one question
+	Rounds     int           // how often each server is asked
+	Rest       time.Duration // a server that did not answer is asked last for so long
+	Concurrent int           // questions on their way at once; more wait
+	Strays     int           // datagrams that are no answer to our question, before TCP is tried instead
+	UDPOctets  int           // of an answer over UDP, as EDNS0 announces. RFC 6891 §6.2.5
+	TCPOctets  int           // of an answer over TCP
+	Records    int           // in all sections of an answer
+	Aliases    int           // CNAME records from the name asked for to the last
+
+	CacheEntries int           // answers remembered
+	CacheOctets  int           // their size together, roughly
+	MinTTL       time.Duration // what says that it may not be kept is kept for so long
+	MaxTTL       time.Duration // no answer is kept longer
+	MaxNegative  time.Duration // the same for ErrNoName and ErrNoData. RFC 2308 §5
+	FailureTTL   time.Duration // how long a failure is remembered. RFC 9520 §3.2: 1 s to 5 min
+}
+
+// DefaultLimits returns the bounds of a resolver that nobody configured.
+func DefaultLimits() Limits {
+	return Limits{
+		Servers: 4, Query: 4 * time.Second, Total: 20 * time.Second, Rounds: 2, Rest: 30 * time.Second,
+		Concurrent: 256, Strays: 16, UDPOctets: 1232, TCPOctets: 32 << 10, Records: 256, Aliases: 8,
+		CacheEntries: 10_000, CacheOctets: 8 << 20,
+		MinTTL: 5 * time.Second, MaxTTL: time.Hour, MaxNegative: 10 * time.Minute, FailureTTL: 5 * time.Second,
+	}
+}
+
+// minUDPOctets is what every DNS server may send over UDP. RFC 1035 §2.3.4.
+const minUDPOctets = 512
+
+func (o Options) check() error {
+	l := o.Limits
+	counts := min(l.Servers, l.Rounds, l.Concurrent, l.Strays, l.Records, l.Aliases, l.CacheEntries, l.CacheOctets)
+	times := min(l.Query, l.Total, l.Rest, l.MinTTL, l.MaxNegative, l.FailureTTL)
+	switch {
+	case o.Now == nil:
+		return errors.New("dnsx: a clock is needed")
+	case counts < 1 || times <= 0 || l.MaxTTL < l.MinTTL || l.MaxNegative < l.MinTTL:
+		return errors.New("dnsx: every limit must be positive, and no longest time below the shortest")
+	case l.UDPOctets < minUDPOctets || l.UDPOctets > 4096 || l.TCPOctets < l.UDPOctets || l.TCPOctets > 65535:
+		return errors.New("dnsx: answers need 512 to 4096 octets over UDP, and no fewer over TCP")
+	case len(o.Servers) == 0 || len(o.Servers) > l.Servers:
+		return fmt.Errorf("dnsx: 1 to %d servers are needed", l.Servers)
+	}
+	return checkServers(o.Servers)
+}
+
+// checkServers also refuses a mixture: when the validating server is slow, or made
+// slow, another would answer in its place without validation.
+func checkServers(servers []Server) error {
+	for _, s := range servers {
+		switch {
+		case !s.Addr.IsValid() || s.Addr.Port() == 0 || s.Addr.Addr().IsUnspecified() || s.Addr.Addr().IsMulticast():
+			return fmt.Errorf("dnsx: %s is no address of a server", s.Addr)
+		case s.Validating && !s.Addr.Addr().Unmap().IsLoopback():
+			return fmt.Errorf("dnsx: %s is trusted to validate, but is not reached over loopback", s.Addr)
+		case s.Validating != servers[0].Validating:
+			return errors.New("dnsx: either all servers validate, or none")
+		}
+	}
+	return nil
+}
