@@ -80,7 +80,7 @@ func (s *Spool) change(ctx context.Context, f Filter, facts [][]byte, fn func(*E
 // changeBatch commits what fn makes of all entries in one act.
 func (s *Spool) changeBatch(ctx context.Context, batch []stored, facts [][]byte, fn func(*Entry) verdict) (int, error) {
 	tx := store.Tx{Facts: facts}
-	var from, to []*Entry
+	var from, to, scheduled []*Entry
 	for _, st := range batch {
 		next := *st.entry
 		v := fn(&next)
@@ -95,13 +95,13 @@ func (s *Spool) changeBatch(ctx context.Context, batch []stored, facts [][]byte,
 			continue
 		}
 		to = append(to, &next)
-		s.scheduled(&next)
+		scheduled = append(scheduled, &next)
 		tx.Mutations = append(tx.Mutations, replacement(st.entry, &next, appendEntry(nil, &next))...)
 	}
 	if len(from) == 0 {
 		return 0, nil
 	}
-	_, err := s.st.Apply(ctx, tx, store.Durable)
+	err := s.apply(ctx, tx, store.Durable, scheduled...)
 	if !committed(err) {
 		return 0, err
 	}

@@ -210,12 +210,11 @@ func (s *Spool) read(ctx context.Context, id mail.ID) (*Entry, []byte, error) {
 
 // replace writes next in the place of e, if the store still holds e's record.
 func (s *Spool) replace(ctx context.Context, e *Entry, record []byte, next *Entry, nextRecord []byte, facts [][]byte, d store.Durability) error {
-	s.scheduled(next)
-	_, err := s.st.Apply(ctx, store.Tx{
+	err := s.apply(ctx, store.Tx{
 		Preconditions: []store.Precondition{{Key: entryKey(e.ID), Value: record}},
 		Mutations:     replacement(e, next, nextRecord),
 		Facts:         facts,
-	}, d)
+	}, d, next)
 	if committed(err) {
 		s.recount(e, next)
 	}

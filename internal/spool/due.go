@@ -73,7 +73,9 @@ func (s *Spool) search(ctx context.Context, now time.Time, fn func(DueEntry) boo
 		id, ok := keyID(k)
 		return !ok || fn(DueEntry{ID: id, NextTry: at}), nil
 	})
-	if err == nil {
+	if err != nil {
+		s.lower() // a store that recovers may still commit what it was asked to
+	} else {
 		s.raise(min(first, now.UnixNano()))
 	}
 	return first != math.MaxInt64, err
@@ -84,6 +86,13 @@ func (s *Spool) raise(at int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.floor = max(s.floor, min(at, s.inserted))
+}
+
+// lower makes the next search look at the whole schedule.
+func (s *Spool) lower() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.floor = 0
 }
 
 // busy reports whether an entry is not to be had: claimed, or in doubt.

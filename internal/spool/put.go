@@ -130,13 +130,12 @@ func (s *Spool) insert(ctx context.Context, e *Entry, body *Body, facts [][]byte
 	if err != nil {
 		return nil, err
 	}
-	s.scheduled(e)
-	_, err = s.st.Apply(ctx, store.Tx{
+	err = s.apply(ctx, store.Tx{
 		Preconditions: []store.Precondition{{Key: entryKey(e.ID), Absent: true}},
 		Mutations:     mutations,
 		Facts:         facts,
 		Bulk:          true,
-	}, store.Durable)
+	}, store.Durable, e)
 	if errors.Is(err, store.ErrConflict) {
 		err = fmt.Errorf("%w: id %s is in use", ErrInvalid, e.ID)
 	}

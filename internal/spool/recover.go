@@ -299,11 +299,10 @@ func (s *Spool) verifyPlace(ctx context.Context, r *Report, e *Entry, record []b
 	if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	s.scheduled(e)
-	_, err = s.st.Apply(ctx, store.Tx{
+	err = s.apply(ctx, store.Tx{
 		Preconditions: []store.Precondition{{Key: entryKey(e.ID), Value: record}, {Key: indexKey(e), Absent: true}},
 		Mutations:     []store.Mutation{{Key: indexKey(e), Value: summarise(e).encode()}},
-	}, store.Durable)
+	}, store.Durable, e)
 	if err != nil {
 		return ignoreConflict(err) // it moved meanwhile
 	}

@@ -147,6 +147,7 @@ func (s *Spool) commitSettlement(ctx context.Context, c *claim, next, note *Entr
 		Preconditions: []store.Precondition{{Key: entryKey(c.entry.ID), Value: c.record}},
 		Facts:         f.Facts,
 	}
+	var scheduled []*Entry
 	d := store.Lazy
 	record := appendEntry(nil, next)
 	if done(next) {
@@ -157,7 +158,7 @@ func (s *Spool) commitSettlement(ctx context.Context, c *claim, next, note *Entr
 		}
 	} else {
 		tx.Mutations = replacement(c.entry, next, record)
-		s.scheduled(next)
+		scheduled = append(scheduled, next)
 	}
 	if newlyFailed(c.entry, next) || note != nil {
 		d = store.Durable
@@ -168,9 +169,9 @@ func (s *Spool) commitSettlement(ctx context.Context, c *claim, next, note *Entr
 			return err
 		}
 		tx.Mutations = append(tx.Mutations, ms...)
-		s.scheduled(note)
+		scheduled = append(scheduled, note)
 	}
-	_, err := s.st.Apply(ctx, tx, d)
+	err := s.apply(ctx, tx, d, scheduled...)
 	if committed(err) {
 		s.countSettlement(c, next, note)
 	}

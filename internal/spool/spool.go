@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math"
@@ -151,9 +152,23 @@ func (s *Spool) signal() {
 	}
 }
 
-// scheduled notes, before its commit, that e may come to stand in the schedule.
-// It keeps the floor below every key, so that a search need not step over the
-// remains of all that was delivered before.
+// apply commits tx, by which these entries may come to stand in the schedule. They
+// are noted before, for a search that begins after the commit, and again after, for
+// one that began between: it did not see them, and may have raised the floor.
+func (s *Spool) apply(ctx context.Context, tx store.Tx, d store.Durability, entries ...*Entry) error {
+	for _, e := range entries {
+		s.scheduled(e)
+	}
+	_, err := s.st.Apply(ctx, tx, d)
+	for _, e := range entries {
+		s.scheduled(e)
+	}
+	return err
+}
+
+// scheduled notes that e may stand in the schedule. It keeps the floor below every
+// key, so that a search need not step over the remains of all that was delivered
+// before.
 func (s *Spool) scheduled(e *Entry) {
 	if e.place != placeDue {
 		return
