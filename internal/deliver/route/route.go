@@ -17,13 +17,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"strconv"
 	"time"
 
 	"sallyport/internal/deliver"
+	"sallyport/internal/deliver/pool"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtpc"
 )
@@ -68,7 +68,7 @@ type Target struct {
 	o    Options
 	addr string // host:port
 	tls  *tls.Config
-	pool *pool
+	hop  *pool.Hop
 }
 
 var _ deliver.Target = (*Target)(nil)
@@ -95,184 +95,60 @@ func New(o Options) (*Target, error) {
 	case o.Credentials != nil && o.TLS != smtpc.TLSRequired && o.TLS != smtpc.TLSImplicit:
 		return nil, errors.New("route: a password is only sent under TLS that is required")
 	}
-	return &Target{
-		o: o, addr: net.JoinHostPort(o.Host, strconv.Itoa(int(o.Port))), pool: newPool(l),
+	t := &Target{
+		o: o, addr: net.JoinHostPort(o.Host, strconv.Itoa(int(o.Port))),
 		tls: &tls.Config{RootCAs: o.Roots, ServerName: o.Host, ClientSessionCache: tls.NewLRUClientSessionCache(1)},
-	}, nil
+	}
+	hop, err := pool.New(pool.Options{
+		Name: t.addr, Open: t.open, Now: o.Now, Logger: o.Logger,
+		Limits: pool.Limits{Connections: l.Connections, Start: l.Start, Messages: l.Messages, Idle: l.Idle, Rest: l.Rest},
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.hop = hop
+	return t, nil
 }
 
 // Close ends the kept connections. Deliveries under way go on; their connections
 // end with them.
 func (t *Target) Close() error {
-	t.pool.close()
+	t.hop.Close()
 	return nil
 }
 
 // Deliver sends the message to the next hop, in as many transactions as the next
 // hop takes recipients at once.
 func (t *Target) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
-	out := j.All(mail.Reply{}, t.addr)
-	left := make([]int, len(out))
-	for i := range left {
-		left[i] = i
-	}
-	for len(left) > 0 {
-		var more []int
-		for n, o := range t.transact(ctx, j, left) {
-			out[left[n]] = o
-			if tooMany(o.Reply) {
-				more = append(more, left[n])
-			}
-		}
-		// Each round settles somebody, or there is no other.
-		if len(more) == len(left) {
-			break
-		}
-		left = more
-	}
-	return out
+	return t.hop.Deliver(ctx, j)
 }
 
-// tooMany reports whether a recipient was put off only because the transaction
-// was full. RFC 5321 §4.5.3.1.10: then it is sent in another one.
-func tooMany(r mail.Reply) bool {
-	return r.Code == 452 && r.Enhanced == mail.Enhanced{Class: 4, Subject: 5, Detail: 3}
-}
-
-// transact sends the message to some of the recipients in one transaction.
-func (t *Target) transact(ctx context.Context, j deliver.Job, some []int) []mail.Outcome {
-	part := j
-	part.Recipients = make([]deliver.Recipient, len(some))
-	for n, i := range some {
-		part.Recipients[n] = j.Recipients[i]
-	}
-	if err := t.pool.enter(ctx); err != nil {
-		return part.All(mail.R(451, "4.3.2", "the delivery was interrupted"), t.addr)
-	}
-	defer t.pool.leave()
-	c := t.pool.take()
-	if c != nil {
-		out, stale := t.send(ctx, c, part)
-		if !stale {
-			return out
-		}
-		// The next hop closed the connection while it was kept, and has nothing of
-		// this message: that is no fault, and a new connection is worth one try.
-	}
-	c, r := t.connect(ctx)
-	if c == nil {
-		return part.All(r, t.addr)
-	}
-	out, _ := t.send(ctx, c, part)
-	return out
-}
-
-// send sends the message over one connection and keeps or ends that. stale reports
-// a connection that was of no more use before anything of the message was sent.
-func (t *Target) send(ctx context.Context, c *connection, j deliver.Job) (out []mail.Outcome, stale bool) {
-	body, err := j.Open()
-	if err != nil {
-		t.log(j).Error("message cannot be read", "error", err)
-		t.pool.keep(c)
-		return j.All(mail.R(451, "4.3.0", "the message could not be read"), t.addr), false
-	}
-	defer body.Close()
-	env := j.Envelope
-	env.To = make([]mail.Recipient, len(j.Recipients))
-	for i, to := range j.Recipients {
-		env.To[i] = to.Recipient
-	}
-	out, err = c.Send(ctx, env, j.Size, body)
-	c.used++
-	t.pool.learn(err)
-	if err != nil {
-		t.log(j).Info("connection ended", "remote", c.Remote(), "error", err)
-	}
-	t.pool.keep(c)
-	return out, errors.Is(err, smtpc.ErrNothingSent) && ctx.Err() == nil
-}
-
-func (t *Target) log(j deliver.Job) *slog.Logger {
-	return t.o.Logger.With("queue", j.ID.String(), "route", t.addr)
-}
-
-// connect opens a connection, or says why there is none: as a reply that defers.
-func (t *Target) connect(ctx context.Context) (*connection, mail.Reply) {
-	if r, resting := t.pool.resting(t.o.Now()); resting {
-		return nil, r
-	}
-	began := t.o.Now()
-	c, err := t.open(ctx, t.o.TLS)
-	var failed *smtpc.ConnError
-	if t.o.TLS == smtpc.TLSOpportunistic && errors.As(err, &failed) && failed.Stage == smtpc.StageTLS && ctx.Err() == nil {
-		// RFC 7435 §3: TLS that does not work is no worse than none offered.
-		t.o.Logger.Warn("TLS failed, going on without", "route", t.addr, "error", err)
-		c, err = t.open(ctx, smtpc.TLSNone)
-	}
-	if err == nil {
-		return &connection{Client: c}, mail.Reply{}
-	}
-	r := connectReply(t.addr, err)
-	if ctx.Err() == nil {
-		t.o.Logger.Warn("no connection", "route", t.addr, "error", err)
-		t.pool.failed(r, t.o.Now(), t.o.Now().Sub(began))
-	}
-	return nil, r
-}
-
-func (t *Target) open(ctx context.Context, mode smtpc.TLSMode) (*smtpc.Client, error) {
+// open opens a connection, or says why there is none: always as a reply that
+// defers.
+func (t *Target) open(ctx context.Context, _ deliver.Job) (*smtpc.Client, pool.Failure) {
 	o := smtpc.Options{
-		Hello: t.o.Hello, Host: t.o.Host, TLS: smtpc.TLSPolicy{Mode: mode, Config: t.tls},
+		Hello: t.o.Hello, Host: t.o.Host, TLS: smtpc.TLSPolicy{Mode: t.o.TLS, Config: t.tls},
 		Timeouts: t.o.Timeouts, Limits: t.o.SMTP,
 	}
 	if t.o.Credentials != nil {
 		auth, err := t.o.Credentials()
 		if err != nil {
-			return nil, &credentialsError{err}
+			t.o.Logger.Error("credentials cannot be read", "route", t.addr, "error", err)
+			// The error may hold the path of a file of ours.
+			return nil, pool.Failure{Reply: mail.R(454, "4.7.0", "the credentials for "+t.addr+" cannot be read"), Remote: t.addr}
 		}
 		o.Auth = &auth
 	}
-	dial, cancel := context.WithTimeout(ctx, t.o.Limits.Connect)
-	defer cancel()
-	nc, err := t.o.Dial(dial, "tcp", t.addr)
+	call := pool.Call{
+		Dial:    func(ctx context.Context) (net.Conn, error) { return t.o.Dial(ctx, "tcp", t.addr) },
+		Connect: t.o.Limits.Connect, SMTP: o,
+		WithoutTLS: func(err error) {
+			t.o.Logger.Warn("TLS failed, going on without", "route", t.addr, "error", err)
+		},
+	}
+	c, err := call.Open(ctx)
 	if err != nil {
-		return nil, &dialError{err}
+		return nil, pool.Failure{Reply: pool.ReplyFor(t.addr, err), Remote: t.addr}
 	}
-	return smtpc.New(ctx, nc, o)
-}
-
-type dialError struct{ err error }
-
-func (e *dialError) Error() string { return e.err.Error() }
-func (e *dialError) Unwrap() error { return e.err }
-
-type credentialsError struct{ err error }
-
-func (e *credentialsError) Error() string { return "credentials: " + e.err.Error() }
-func (e *credentialsError) Unwrap() error { return e.err }
-
-// connectReply puts a failed connection into the words of RFC 3463 §3.5.
-func connectReply(addr string, err error) mail.Reply {
-	var dial *dialError
-	var credentials *credentialsError
-	var dns *net.DNSError
-	switch {
-	case errors.As(err, &credentials):
-		// The text may hold the path of a file of ours.
-		return mail.R(454, "4.7.0", "the credentials for "+addr+" cannot be read")
-	case !errors.As(err, &dial):
-		return smtpc.ReplyFor(err)
-	case errors.As(err, &dns):
-		return mail.R(451, "4.4.3", "the name in "+addr+" cannot be resolved: "+dns.Err)
-	}
-	return mail.R(451, "4.4.1", fmt.Sprintf("no connection to %s: %s", addr, reason(err)))
-}
-
-// reason leaves out the addresses that the network's errors repeat.
-func reason(err error) string {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Err != nil {
-		err = op.Err
-	}
-	return mail.Printable(err.Error(), 200)
+	return c, pool.Failure{}
 }

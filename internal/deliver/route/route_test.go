@@ -51,6 +51,31 @@ func TestConnectionsAreKept(t *testing.T) {
 	}
 }
 
+// Many deliveries at once: never more connections than allowed, each message once.
+func TestConcurrencyIsBounded(t *testing.T) {
+	h := newHop(t, nil)
+	h.hold = 5 * time.Millisecond
+	o := options(t, h.port)
+	o.Limits.Start, o.Limits.Connections = 2, 6
+	target := newTarget(t, o)
+	var wg sync.WaitGroup
+	for i := range 120 {
+		wg.Go(func() {
+			j := job(t, fmt.Sprintf("user%d@x.test", i))
+			expect(t, j, target.Deliver(t.Context(), j), "250")
+		})
+	}
+	wg.Wait()
+	if h.most.Load() > 6 || h.connections.Load() > 6 || h.most.Load() < 3 {
+		t.Errorf("%d messages at once, %d connections", h.most.Load(), h.connections.Load())
+	}
+	for i := range 120 {
+		if n := h.took[fmt.Sprintf("user%d@x.test", i)]; n != 1 {
+			t.Errorf("message %d arrived %d times", i, n)
+		}
+	}
+}
+
 func TestIdleConnectionsEnd(t *testing.T) {
 	h := newHop(t, nil)
 	o := options(t, h.port)
@@ -58,10 +83,7 @@ func TestIdleConnectionsEnd(t *testing.T) {
 	target := newTarget(t, o)
 	target.Deliver(t.Context(), job(t, "a@x.test"))
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		target.pool.mu.Lock()
-		n := len(target.pool.idle)
-		target.pool.mu.Unlock()
-		if n == 0 {
+		if target.hop.Use().Kept == 0 {
 			break
 		}
 		if time.Now().After(end) {
@@ -77,7 +99,7 @@ func TestClosedRouteKeepsNothing(t *testing.T) {
 	check(t, target.Close())
 	j := job(t, "a@x.test")
 	expect(t, j, target.Deliver(t.Context(), j), "250")
-	if len(target.pool.idle) != 0 {
+	if target.hop.Use().Kept != 0 {
 		t.Error("a connection is kept after Close")
 	}
 }
@@ -312,8 +334,8 @@ func TestInterruptedDelivery(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if target.pool.active != 0 || len(target.pool.waiting) != 0 {
-		t.Errorf("%d inside, %d waiting", target.pool.active, len(target.pool.waiting))
+	if use := target.hop.Use(); use.Active != 0 || use.Waiting != 0 {
+		t.Errorf("%+v", use)
 	}
 }
 

@@ -1,4 +1,4 @@
-package route
+package pool
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"sallyport/internal/mail"
 	"sallyport/internal/smtpc"
 )
 
@@ -32,7 +31,7 @@ type pool struct {
 	waiting []chan struct{} // those who stand in line, first come first served
 	idle    []*connection   // the one used last at the end
 	until   time.Time       // when the next hop may be tried again
-	why     mail.Reply      // why not before
+	why     Failure         // why not before
 	closed  bool
 }
 
@@ -172,7 +171,7 @@ func (p *pool) learn(err error) {
 
 // failed notes that no connection could be made, and that it took so long to find
 // out. For as long again, up to Limits.Rest, nobody else shall wait for the same.
-func (p *pool) failed(why mail.Reply, now time.Time, took time.Duration) {
+func (p *pool) failed(why Failure, now time.Time, took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.width = max(p.width/2, 1)
@@ -180,7 +179,7 @@ func (p *pool) failed(why mail.Reply, now time.Time, took time.Duration) {
 }
 
 // resting reports why the next hop is left alone at the moment.
-func (p *pool) resting(now time.Time) (mail.Reply, bool) {
+func (p *pool) resting(now time.Time) (Failure, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.why, now.Before(p.until)

@@ -1,4 +1,4 @@
-package route
+package pool
 
 import (
 	"context"
@@ -16,35 +16,14 @@ import (
 	"sallyport/internal/smtpc"
 )
 
-// Many deliveries at once: never more connections than allowed, each message once.
-func TestConcurrencyIsBounded(t *testing.T) {
-	h := newHop(t, nil)
-	h.hold = 5 * time.Millisecond
-	o := options(t, h.port)
-	o.Limits.Start, o.Limits.Connections = 2, 6
-	target := newTarget(t, o)
-	var wg sync.WaitGroup
-	for i := range 120 {
-		wg.Go(func() {
-			j := job(t, fmt.Sprintf("user%d@x.test", i))
-			expect(t, j, target.Deliver(t.Context(), j), "250")
-		})
-	}
-	wg.Wait()
-	if h.most.Load() > 6 || h.connections.Load() > 6 || h.most.Load() < 3 {
-		t.Errorf("%d messages at once, %d connections", h.most.Load(), h.connections.Load())
-	}
-	for i := range 120 {
-		if n := h.took[fmt.Sprintf("user%d@x.test", i)]; n != 1 {
-			t.Errorf("message %d arrived %d times", i, n)
-		}
-	}
+func limits() Limits {
+	return Limits{Connections: 20, Start: 4, Messages: 100, Idle: 30 * time.Second, Rest: 30 * time.Second}
 }
 
 // The width follows what the next hop bears, and stays between one and the limit.
 func TestWidthAdapts(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		l := DefaultLimits()
+		l := limits()
 		l.Start, l.Connections = rapid.IntRange(1, 30).Draw(rt, "start"), rapid.IntRange(1, 30).Draw(rt, "most")
 		p := newPool(l)
 		now := time.Unix(1_800_000_000, 0)
@@ -74,7 +53,7 @@ func TestWidthAdapts(t *testing.T) {
 			},
 			"no connection": func(*rapid.T) {
 				took := time.Duration(rapid.IntRange(0, 600).Draw(rt, "seconds")) * time.Second
-				p.failed(mail.R(451, "4.4.1", "no"), now, took)
+				p.failed(Failure{Reply: mail.R(451, "4.4.1", "no"), Remote: "mx"}, now, took)
 				if _, resting := p.resting(now.Add(min(took, l.Rest))); resting {
 					rt.Fatal("it rests longer than finding out took")
 				}
@@ -94,7 +73,7 @@ func TestWidthAdapts(t *testing.T) {
 // Whoever enters leaves, whoever gives up does not block the others, and never
 // more are inside than the width.
 func TestLineMovesOn(t *testing.T) {
-	l := DefaultLimits()
+	l := limits()
 	l.Start, l.Connections = 3, 3
 	p := newPool(l)
 	var inside, most, entered atomic.Int64
