@@ -15,6 +15,9 @@ type destKey string
 
 const localKey destKey = "mailbox"
 
+// ourName is who answered, in outcomes that dispatch itself makes.
+const ourName = "sallyport"
+
 // group is what one message has for one destination.
 type group struct {
 	key    destKey
@@ -27,38 +30,31 @@ type group struct {
 // known, or a reason to hold it.
 type plan struct {
 	groups   []group
-	outcomes []mail.Outcome // one per pending recipient; filled where known
-	known    []bool
+	outcomes []mail.Outcome // one per pending recipient
+	spoken   []bool         // whose outcome is known; all others stay pending
 	hold     string
 }
 
 // planner holds the values that a plan depends on.
 type planner struct {
-	dir    *directory.Snapshot
-	active func(mail.Address) bool
-	local  deliver.Target
-	route  func(directory.Route) deliver.Target
+	dir   *directory.Snapshot
+	local deliver.Target
+	route func(directory.Route) deliver.Target
 }
 
-// plan groups the pending recipients. A message whose account may not send is held
-// whole: nothing of it leaves until a person has looked.
-func (p planner) plan(e spool.Entry, pending []spool.RecipientState) plan {
-	out := plan{outcomes: make([]mail.Outcome, len(pending)), known: make([]bool, len(pending))}
-	if !e.Account.IsZero() && !p.active(e.Account) {
-		out.hold = "the account " + e.Account.String() + " may not send"
-		return out
-	}
+// plan groups the pending recipients.
+func (p planner) plan(pending []spool.RecipientState) plan {
+	out := plan{outcomes: make([]mail.Outcome, len(pending)), spoken: make([]bool, len(pending))}
 	at := map[destKey]int{}
 	for i, r := range pending {
 		g, reply := p.destination(r)
 		if !reply.IsZero() {
-			out.outcomes[i] = mail.Outcome{Recipient: r.Recipient.Address, Reply: reply, Remote: "sallyport"}
-			out.known[i] = true
+			out.outcomes[i] = mail.Outcome{Recipient: r.Recipient.Address, Reply: reply, Remote: ourName}
+			out.spoken[i] = true
 			continue
 		}
 		if g.target == nil {
-			out.hold = "nothing says how " + r.Recipient.Address.String() + " is reached"
-			return out
+			return plan{hold: "nothing says how " + r.Recipient.Address.String() + " is reached"}
 		}
 		n, ok := at[g.key]
 		if !ok {
@@ -81,16 +77,25 @@ func (p planner) destination(r spool.RecipientState) (group, mail.Reply) {
 	case spool.KindOutbound:
 		// Put and Claim verified that the Grant covers this recipient; a claim is
 		// the only way to be here.
-		route, ok := p.dir.Route(r.Recipient.Address.Domain())
+		a := r.Recipient.Address
+		route, ok := p.dir.Route(a.Domain())
 		if !ok {
-			return group{}, mail.R(451, "4.4.4", "no route leads to "+r.Recipient.Address.Domain().ASCII())
+			return group{}, mail.R(451, "4.4.4", "no route leads to "+host(a))
 		}
 		return group{key: routeKey(route), target: p.route(route)}, mail.Reply{}
 	}
 	return group{}, mail.Reply{}
 }
 
+func host(a mail.Address) string {
+	if ip, literal := a.Literal(); literal {
+		return mail.FormatLiteral(ip)
+	}
+	return a.Domain().ASCII()
+}
+
 // routeKey names a next hop: what shares connections and a fate.
 func routeKey(r directory.Route) destKey {
-	return destKey(net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))) + " " + strconv.Itoa(int(r.TLS)) + " " + r.User)
+	return destKey(net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))) +
+		" " + strconv.Itoa(int(r.TLS)) + " " + strconv.Quote(r.User) + strconv.Quote(r.PasswordFile) + strconv.Quote(r.CA))
 }

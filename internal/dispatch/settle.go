@@ -1,123 +1,199 @@
 package dispatch
 
 import (
-	"context"
+	"errors"
+	"slices"
 	"time"
 
+	"sallyport/internal/directory"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
 
+// attempt is what an attempt came to: recipients and their outcomes, side by side.
+// Who is not among them was not tried and stays pending.
+type attempt struct {
+	states   []spool.RecipientState
+	outcomes []mail.Outcome
+}
+
+// attempt gathers the outcomes of a run. When deliveries were cut, what was
+// deferred says nothing about the recipient: it was not tried.
+func (r *run) attempt(cut bool) attempt {
+	var a attempt
+	for i, o := range r.plan.outcomes {
+		if !r.plan.spoken[i] || cut && o.Deferred() {
+			continue
+		}
+		a.states = append(a.states, r.pending[i])
+		a.outcomes = append(a.outcomes, o)
+	}
+	return a
+}
+
 // settle ends an attempt: results, next try and notification in one update.
 func (d *Dispatch) settle(r *run) {
-	defer d.end(r.claim)
-	now := d.Now()
 	e := r.claim.Entry
-	// A delivery that our own stopping cut short says nothing about the recipient.
-	if d.ctx.Err() != nil && allDeferred(r.plan.outcomes) {
-		d.postpone(context.WithoutCancel(d.ctx), r.claim, now)
-		return
-	}
-	outcomes := r.plan.outcomes
-	if d.Policy.Expired(e.Received, now) {
-		outcomes = expire(outcomes)
-	}
-	facts := d.outcomeFacts(e, r.pending, outcomes)
-	if d.strangers(e) && anyFailed(outcomes) {
-		d.keepForPostmaster(r, outcomes, facts)
-		return
-	}
-	final := spool.Final{Facts: facts}
-	note, err := d.notification(d.ctx, r.claim, r.pending, outcomes, now)
-	if err != nil {
-		// Without its notification a failure must not become final.
-		d.Logger.Error("no notification could be made; the message stays queued", "queue", e.ID.String(), "err", err)
-		d.postpone(context.WithoutCancel(d.ctx), r.claim, now.Add(d.Limits.Idle))
-		return
-	}
-	if note != nil {
-		final.Notify = &note.Notification
-		final.Facts = append(final.Facts, note.fact.Encode())
-		defer func() { _ = note.Body.Abort() }() // does nothing once Settle took it
-	}
-	if _, err := d.Queue.Settle(context.WithoutCancel(d.ctx), r.claim.Token, outcomes, now, final); err != nil {
-		d.Logger.Error("a delivery could not be settled and will be repeated", "queue", e.ID.String(), "err", err)
-	}
-}
-
-// strangers reports whether nobody here stands behind the message: then no
-// notification is possible without writing to an innocent. Promise 5.
-func (d *Dispatch) strangers(e spool.Entry) bool {
-	return e.Account.IsZero() && !e.Envelope.From.IsNull()
-}
-
-// keepForPostmaster holds a stranger's message that can't be delivered after its
-// 250, for the administrator to decide: it is neither bounced nor dropped.
-func (d *Dispatch) keepForPostmaster(r *run, outcomes []mail.Outcome, facts [][]byte) {
-	e := r.claim.Entry
-	reason := "could not be delivered after acceptance"
-	for _, o := range outcomes {
-		if o.Failed() {
-			reason += ": " + o.Recipient.String() + ": " + o.Reply.String()
-			break
+	cut := d.cutting().Err() != nil
+	a := r.attempt(cut)
+	switch {
+	case r.halt == haltStale:
+		d.Logger.Info("a message was taken away while it waited", "queue", e.ID.String())
+		d.end(r)
+	case len(a.outcomes) == 0 && r.halt == haltSuspended:
+		go d.suspend(r)
+	case len(a.outcomes) == 0:
+		d.postpone(r.claim, 0)
+		d.end(r)
+	default:
+		if !cut && d.Policy.Expired(e.Received, d.Now()) {
+			a.outcomes = expire(a.outcomes)
 		}
+		d.conclude(r, d.judge(e, a, len(a.outcomes) < len(r.pending)))
+	}
+}
+
+// conclusion is what is to be recorded of an attempt.
+type conclusion struct {
+	attempt
+	settle  []mail.Outcome // what the queue is told
+	reports []report       // what the sender is told
+	boxes   []directory.Mailbox
+	rule    string // why the message is to be held now; "" if it is not
+	reason  string // who fails without anybody being told; "" for nobody
+}
+
+// judge decides what becomes of the outcomes. A failure of which nobody can be told
+// without writing to an innocent never becomes final: it stays pending beside what
+// is still tried, and when nothing else is, the message is held for the
+// administrator, who decides. Promise 5.
+func (d *Dispatch) judge(e spool.Entry, a attempt, more bool) conclusion {
+	c := conclusion{attempt: a, settle: a.outcomes}
+	fail := slices.IndexFunc(a.outcomes, mail.Outcome.Failed)
+	sender, named := e.Envelope.From.Address()
+	// RFC 5321 §6.1: a message with the null path is never answered.
+	if named && !e.Account.IsZero() {
+		c.reports, c.boxes = wanted(a.states, a.outcomes), d.verified(e, sender)
+	}
+	untold := slices.ContainsFunc(c.reports, report.failed) && len(c.boxes) == 0
+	switch {
+	case fail >= 0 && e.Account.IsZero():
+		c.rule = "undeliverable-stranger"
+	case untold:
+		c.rule = "undeliverable-unverified"
+	}
+	if len(c.boxes) == 0 {
+		c.reports = nil
+	}
+	if c.rule == "" {
+		return c
+	}
+	c.settle = slices.DeleteFunc(slices.Clone(a.outcomes), mail.Outcome.Failed)
+	o := a.outcomes[fail]
+	c.reason = "could not be delivered after acceptance: " + o.Recipient.String() + ": " + o.Reply.String()
+	if more || slices.ContainsFunc(c.settle, mail.Outcome.Deferred) {
+		c.rule = ""
+	}
+	return c
+}
+
+// conclude records an attempt and ends its run. While the store fails, what is
+// known waits in memory, where the limits count it.
+func (d *Dispatch) conclude(r *run, c conclusion) {
+	err := d.record(r, c)
+	if !errors.Is(err, spool.ErrUnavailable) {
+		d.concluded(r, err)
+		return
+	}
+	d.Logger.Warn("an attempt cannot be recorded yet", "queue", r.claim.Entry.ID.String(), "err", err)
+	go func() {
+		for errors.Is(err, spool.ErrUnavailable) && d.pause(d.Limits.Retry) {
+			err = d.record(r, c)
+		}
+		d.concluded(r, err)
+	}()
+}
+
+func (d *Dispatch) concluded(r *run, err error) {
+	switch {
+	case errors.Is(err, spool.ErrStale):
+		d.Logger.Info("a message was taken away during its attempt", "queue", r.claim.Entry.ID.String())
+	case err != nil:
+		d.Logger.Error("an attempt could not be recorded and may be repeated", "queue", r.claim.Entry.ID.String(), "err", err)
+	}
+	d.end(r)
+}
+
+// record writes what an attempt came to. It may be repeated.
+func (d *Dispatch) record(r *run, c conclusion) error {
+	e := r.claim.Entry
+	facts := d.outcomeFacts(e, c.attempt)
+	if c.reason != "" {
+		d.Logger.Warn("a recipient fails and nobody can be told", "queue", e.ID.String(), "held", c.rule != "", "reason", c.reason)
+	}
+	if c.rule == "" {
+		return d.recordFinal(r, c, facts)
 	}
 	f := d.fact(trace.KindHold, e)
-	f.Rule, f.Text = "undeliverable-stranger", reason
-	d.Logger.Warn("message held", "queue", e.ID.String(), "reason", reason)
-	err := d.Queue.HoldClaimed(context.WithoutCancel(d.ctx), r.claim.Token, reason, append(facts, f.Encode()))
-	if err != nil {
-		d.Logger.Error("a message could not be held", "queue", e.ID.String(), "err", err)
+	f.Rule, f.Text = c.rule, c.reason
+	held := trace.EncodeAll(f)
+	if len(c.settle) == 0 {
+		return d.Queue.HoldClaimed(d.durable(), r.claim.Token, c.reason, append(facts, held...))
 	}
+	// Those who have the message must not get it again when it is released. Dying
+	// in between repeats the failure, and holds it then.
+	if _, err := d.Queue.Settle(d.durable(), r.claim.Token, c.settle, d.Now(), spool.Final{Facts: facts}); err != nil {
+		return err
+	}
+	_, err := d.Queue.Hold(d.durable(), spool.Filter{IDs: []mail.ID{e.ID}}, c.reason, held)
+	return err
+}
+
+// recordFinal settles, with the notification of what became final.
+func (d *Dispatch) recordFinal(r *run, c conclusion, facts [][]byte) error {
+	now := d.Now()
+	final := spool.Final{Facts: facts}
+	if len(c.reports) > 0 {
+		// Without its notification a failure must not become final.
+		n, fact, err := d.notification(r.claim, c.reports, c.boxes, now)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = n.Body.Abort() }() // does nothing once Settle took it
+		final.Notify, final.Facts = n, append(facts, trace.EncodeAll(fact)...)
+	}
+	_, err := d.Queue.Settle(d.durable(), r.claim.Token, c.settle, now, final)
+	return err
 }
 
 // expire turns what is still deferred into a failure. RFC 5321 §4.5.4.1.
 func expire(outcomes []mail.Outcome) []mail.Outcome {
-	out := make([]mail.Outcome, len(outcomes))
-	for i, o := range outcomes {
+	out := slices.Clone(outcomes)
+	for i, o := range out {
 		if o.Deferred() {
-			o.Reply = mail.R(554, "5.4.7", "delivery time expired; the last answer was: "+o.Reply.String())
+			out[i].Reply = mail.R(554, "5.4.7", "delivery time expired; the last answer was: "+o.Reply.String())
 		}
-		out[i] = o
 	}
 	return out
 }
 
-func allDeferred(outcomes []mail.Outcome) bool {
-	for _, o := range outcomes {
-		if !o.Deferred() {
-			return false
-		}
-	}
-	return true
-}
-
-func anyFailed(outcomes []mail.Outcome) bool {
-	for _, o := range outcomes {
-		if o.Failed() {
-			return true
-		}
-	}
-	return false
-}
-
 // outcomeFacts writes one fact for each distinct answer of each remote, with the
 // recipients that it was about.
-func (d *Dispatch) outcomeFacts(e spool.Entry, pending []spool.RecipientState, outcomes []mail.Outcome) [][]byte {
+func (d *Dispatch) outcomeFacts(e spool.Entry, at attempt) [][]byte {
 	type answer struct {
 		remote, tls string
 		reply       mail.Reply
 	}
 	var order []answer
 	about := map[answer][]string{}
-	for i, o := range outcomes {
+	for i, o := range at.outcomes {
 		a := answer{o.Remote, o.TLS, o.Reply}
 		if about[a] == nil {
 			order = append(order, a)
 		}
 		name := o.Recipient.String()
-		if box := pending[i].Mailbox; !box.IsZero() && box.Key() != o.Recipient.Key() {
+		if box := at.states[i].Mailbox; !box.IsZero() && box.Key() != o.Recipient.Key() {
 			name += " (" + box.String() + ")"
 		}
 		about[a] = append(about[a], name)
@@ -154,6 +230,5 @@ func ruleOf(r mail.Reply) string {
 }
 
 func (d *Dispatch) fact(k trace.Kind, e spool.Entry) trace.Fact {
-	f := trace.Fact{At: d.Now(), Kind: k, Queue: e.ID, MessageID: e.MessageID, Account: e.Account.String(), Sender: e.Envelope.From.String(), Size: e.Size}
-	return f
+	return trace.Fact{At: d.Now(), Kind: k, Queue: e.ID, MessageID: e.MessageID, Account: e.Account.String(), Sender: e.Envelope.From.String(), Size: e.Size}
 }

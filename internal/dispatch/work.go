@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"sync"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"sallyport/internal/deliver"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // destination is one destination's queue and workers. Its fields are guarded by
@@ -31,46 +29,78 @@ type task struct {
 type run struct {
 	claim   spool.Claim
 	pending []spool.RecipientState
-	plan    plan
-	mu      sync.Mutex
-	left    int
+	cost    int64 // octets that the envelope takes
+
+	mu   sync.Mutex
+	plan plan
+	left int
+	halt halt
 }
 
-// start plans a claimed message and queues its groups, all or none: when a
-// destination's queue is full, the message waits in the store for a while.
-func (d *Dispatch) start(c spool.Claim) {
-	r := &run{claim: c, pending: c.Entry.Pending()}
-	p := planner{dir: d.Directory(), active: d.Active, local: d.Local, route: d.Route}
-	r.plan = p.plan(c.Entry, r.pending)
-	if r.plan.hold != "" {
-		d.hold(r)
+// halt says why groups of a run were not tried. The zero halt is none.
+type halt uint8
+
+const (
+	haltNone      halt = iota
+	haltStopping       // the server stops
+	haltSuspended      // the account may not send any more
+	haltStale          // the claim is no longer ours: the message was removed, or claimed again
+)
+
+// start plans a claimed message and queues its groups. When every destination's
+// queue is full, the message waits in the store for a while; when only some are,
+// the others get theirs, and the next try is for the rest.
+func (d *Dispatch) start(r *run) {
+	if !d.maySend(r) {
+		go d.suspend(r)
 		return
 	}
-	r.left = len(r.plan.groups)
-	if r.left == 0 {
-		d.settle(r)
-		return
-	}
-	if wait := d.enqueue(r); wait > 0 {
-		d.postpone(d.ctx, c, d.Now().Add(wait))
-		d.end(c)
+	p := planner{dir: d.Directory(), local: d.Local, route: d.Route}
+	r.plan = p.plan(r.pending)
+	switch {
+	case r.plan.hold != "":
+		go d.hold(r, r.plan.hold)
+	case len(r.plan.groups) == 0:
+		go d.settle(r)
+	default:
+		if wait := d.enqueue(r); wait > 0 {
+			d.postpone(r.claim, wait)
+			d.end(r)
+		}
 	}
 }
 
-// enqueue queues every group of r and starts workers where there are too few. When
-// one destination has no room it queues nothing and returns how long to wait: the
-// longer, the more messages were turned away since that queue was last empty, so
-// that a crowd does not go round and round.
+// maySend reports whether the account behind a message may send at this moment;
+// strangers' mail and notifications have none.
+func (d *Dispatch) maySend(r *run) bool {
+	a := r.claim.Entry.Account
+	if a.IsZero() {
+		return true
+	}
+	_, held := d.Queue.AccountHeld(a)
+	return !held && d.Active(a)
+}
+
+// enqueue queues the groups of r whose destinations have room, and starts workers
+// where there are too few. When none has, it queues nothing and returns how long to
+// wait.
 func (d *Dispatch) enqueue(r *run) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	var room []group
+	var wait time.Duration
 	for _, g := range r.plan.groups {
 		if dest := d.dests[g.key]; dest != nil && len(dest.waiting) >= d.Limits.PerDestination {
-			dest.turnedAway++
-			return d.Limits.Crowded * time.Duration(1+dest.turnedAway/d.Limits.PerDestination)
+			wait = max(wait, d.turnAway(dest))
+			continue
 		}
+		room = append(room, g)
 	}
-	for _, g := range r.plan.groups {
+	if len(room) == 0 {
+		return wait
+	}
+	r.left = len(room)
+	for _, g := range room {
 		dest := d.dests[g.key]
 		if dest == nil {
 			dest = &destination{}
@@ -85,25 +115,59 @@ func (d *Dispatch) enqueue(r *run) time.Duration {
 	return 0
 }
 
+// turnAway returns how long to wait for a destination without room: the longer, the
+// more messages were turned away since that queue was last empty, so that a crowd
+// does not go round and round.
+func (d *Dispatch) turnAway(dest *destination) time.Duration {
+	dest.turnedAway++
+	return min(d.Limits.Crowded*time.Duration(1+dest.turnedAway/d.Limits.PerDestination), d.Limits.CrowdedMost)
+}
+
 // serve works a destination's queue until it is empty, then goes away.
 func (d *Dispatch) serve(key destKey, dest *destination) {
 	for {
-		d.mu.Lock()
-		if len(dest.waiting) == 0 {
-			dest.running--
-			if dest.running == 0 {
-				delete(d.dests, key)
-			}
-			d.mu.Unlock()
+		t, stopping := d.next(key, dest)
+		if t == nil {
 			return
 		}
-		t := dest.waiting[0]
-		dest.waiting[0] = nil
-		dest.waiting = dest.waiting[1:]
-		ctx := d.ctx
-		d.mu.Unlock()
-		d.finish(t, t.group.target.Deliver(ctx, d.job(t)))
+		if h := d.mustHalt(t.run, stopping); h != haltNone {
+			d.skip(t, h)
+			continue
+		}
+		d.finish(t, t.group.target.Deliver(d.cutting(), d.job(t)))
 	}
+}
+
+// next takes the first task off a destination's queue; at its end it takes the
+// worker off the destination's books and returns nil.
+func (d *Dispatch) next(key destKey, dest *destination) (t *task, stopping bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(dest.waiting) == 0 {
+		dest.running--
+		if dest.running == 0 {
+			delete(d.dests, key)
+		}
+		return nil, false
+	}
+	t = dest.waiting[0]
+	dest.waiting[0] = nil
+	dest.waiting = dest.waiting[1:]
+	return t, d.closed
+}
+
+// mustHalt asks once more, now that the turn of a message has come, whether it may
+// be delivered: it may have waited long.
+func (d *Dispatch) mustHalt(r *run, stopping bool) halt {
+	switch {
+	case stopping:
+		return haltStopping
+	case d.Queue.Extend(r.claim.Token, d.Limits.Lease, d.Now()) != nil:
+		return haltStale
+	case !d.maySend(r):
+		return haltSuspended
+	}
+	return haltNone
 }
 
 func (d *Dispatch) job(t *task) deliver.Job {
@@ -120,7 +184,7 @@ func (d *Dispatch) open(c spool.Claim) (io.ReadCloser, error) {
 	if c.Body != nil {
 		return io.NopCloser(io.MultiReader(bytes.NewReader(c.Entry.Prefix), bytes.NewReader(c.Body))), nil
 	}
-	body, err := d.Queue.OpenBody(d.ctx, c.Entry.ID)
+	body, err := d.Queue.OpenBody(d.durable(), c.Entry.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -132,33 +196,40 @@ type prefixed struct {
 	io.Closer
 }
 
-// finish notes a group's outcomes and settles the message after its last group. A
-// target that returned the wrong number of outcomes has delivered nothing that
-// counts.
+// finish notes a group's outcomes. A target that returned the wrong number of them
+// has delivered nothing that counts, and whom an outcome is about is never the
+// target's to say.
 func (d *Dispatch) finish(t *task, outcomes []mail.Outcome) {
 	r := t.run
 	r.mu.Lock()
 	for i, place := range t.group.index {
+		o := mail.Outcome{Remote: ourName, Reply: mail.R(451, "4.3.0", "the delivery reported nothing")}
 		if len(outcomes) == len(t.group.index) {
-			r.plan.outcomes[place] = outcomes[i]
-		} else {
-			r.plan.outcomes[place] = mail.Outcome{Recipient: t.group.to[i].Address, Remote: "sallyport", Reply: mail.R(451, "4.3.0", "the delivery reported nothing")}
+			o = outcomes[i]
 		}
+		o.Recipient = t.group.to[i].Address
+		r.plan.outcomes[place], r.plan.spoken[place] = o, true
 	}
+	r.mu.Unlock()
+	d.groupDone(r)
+}
+
+// skip leaves a group untried.
+func (d *Dispatch) skip(t *task, h halt) {
+	r := t.run
+	r.mu.Lock()
+	r.halt = max(r.halt, h)
+	r.mu.Unlock()
+	d.groupDone(r)
+}
+
+// groupDone settles the message after its last group.
+func (d *Dispatch) groupDone(r *run) {
+	r.mu.Lock()
 	r.left--
 	last := r.left == 0
 	r.mu.Unlock()
 	if last {
 		d.settle(r)
-	}
-}
-
-// hold keeps a message that may not leave, with the reason.
-func (d *Dispatch) hold(r *run) {
-	defer d.end(r.claim)
-	f := d.fact(trace.KindHold, r.claim.Entry)
-	f.Rule, f.Text = "dispatch-hold", r.plan.hold
-	if err := d.Queue.HoldClaimed(context.WithoutCancel(d.ctx), r.claim.Token, r.plan.hold, [][]byte{f.Encode()}); err != nil {
-		d.Logger.Error("a message could not be held; it stays unsent", "queue", r.claim.Entry.ID.String(), "err", err)
 	}
 }

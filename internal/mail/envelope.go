@@ -73,6 +73,9 @@ type Outcome struct {
 	Reply     Reply   `json:"reply"`            // of the remote, or made by us for a local fault
 	Remote    string  `json:"remote,omitempty"` // who said it: "mx.example [192.0.2.1]:25", "maildir"
 	TLS       string  `json:"tls,omitempty"`    // protocol and cipher, "" for clear text
+	// Notifies says that who replied was asked for the sender's notifications and
+	// will give them. RFC 3461 §5.2.2.
+	Notifies bool `json:"notifies,omitempty"`
 }
 
 // Delivered, Deferred and Failed part the outcomes: exactly one of them holds.

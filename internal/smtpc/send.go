@@ -52,7 +52,7 @@ type transaction struct {
 func newTransaction(cl *Client, env mail.Envelope, size int64) *transaction {
 	t := &transaction{cl: cl, env: env, size: size, out: make([]mail.Outcome, len(env.To)), accepted: make([]bool, len(env.To))}
 	for i, to := range env.To {
-		t.out[i] = mail.Outcome{Recipient: to.Address, Remote: cl.remote, TLS: cl.tls}
+		t.out[i] = mail.Outcome{Recipient: to.Address, Remote: cl.remote, TLS: cl.tls, Notifies: cl.caps.Has("DSN")}
 	}
 	return t
 }

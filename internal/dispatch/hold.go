@@ -1,0 +1,45 @@
+package dispatch
+
+import (
+	"time"
+
+	"sallyport/internal/trace"
+)
+
+// suspend keeps a message whose account may not send. A freeze is two acts, the
+// account's standing and then its queue, so the second is waited for: then the
+// next claim sets the message aside, and the account's release brings it back.
+// Where nobody holds the queue (the account is gone), the message itself is held.
+func (d *Dispatch) suspend(r *run) {
+	e := r.claim.Entry
+	timer := time.NewTimer(d.Limits.Suspended)
+	defer timer.Stop()
+	select {
+	case <-d.stopping:
+	case <-timer.C:
+	}
+	_, held := d.Queue.AccountHeld(e.Account)
+	if held || d.Active(e.Account) || d.stopped() {
+		d.postpone(r.claim, 0)
+		d.end(r)
+		return
+	}
+	d.hold(r, "the account "+e.Account.String()+" may not send")
+}
+
+func (d *Dispatch) stopped() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.closed
+}
+
+// hold keeps a message that may not leave, with the reason, and ends its run.
+func (d *Dispatch) hold(r *run, reason string) {
+	defer d.end(r)
+	f := d.fact(trace.KindHold, r.claim.Entry)
+	f.Rule, f.Text = "dispatch-hold", reason
+	d.Logger.Warn("message held", "queue", r.claim.Entry.ID.String(), "reason", reason)
+	if err := d.Queue.HoldClaimed(d.durable(), r.claim.Token, reason, trace.EncodeAll(f)); err != nil {
+		d.Logger.Error("a message could not be held; it stays unsent", "queue", r.claim.Entry.ID.String(), "err", err)
+	}
+}

@@ -1,0 +1,227 @@
+package dispatch
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/textproto"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/message"
+	"sallyport/internal/spool"
+)
+
+// notice is one delivery status notification: RFC 3464, and RFC 6533 where the
+// message had addresses beyond ASCII.
+type notice struct {
+	host    mail.Domain
+	id      mail.ID
+	to      mail.Address
+	entry   spool.Entry
+	reports []report
+	at      time.Time
+	limits  Limits
+}
+
+// maxText bounds a remote's words in one line. RFC 5322 §2.1.1 allows 998 octets.
+const maxText = 800
+
+func (n notice) utf8() bool { return n.entry.Envelope.SMTPUTF8 }
+
+func (n notice) messageID() string { return "<" + n.id.String() + "@" + n.host.ASCII() + ">" }
+
+func (n notice) failed() bool { return slices.ContainsFunc(n.reports, report.failed) }
+
+// write writes the notification, a multipart/report with the message
+// that it is about.
+func (n notice) write(w io.Writer, original io.Reader) error {
+	parts := multipart.NewWriter(w)
+	// Nobody who wrote the original knew this id: the original cannot end the part.
+	if err := parts.SetBoundary(n.id.String()); err != nil {
+		return err
+	}
+	kind := "delivery-status"
+	if n.utf8() {
+		kind = "global-delivery-status"
+	}
+	if _, err := io.WriteString(w, n.header(kind)); err != nil {
+		return err
+	}
+	if err := addPart(parts, "text/plain; charset=utf-8", strings.NewReader(n.words())); err != nil {
+		return err
+	}
+	if err := addPart(parts, "message/"+kind, strings.NewReader(n.status())); err != nil {
+		return err
+	}
+	kind, part, err := n.returned(original)
+	if err != nil {
+		return err
+	}
+	if err := addPart(parts, kind, part); err != nil {
+		return err
+	}
+	return parts.Close()
+}
+
+func (n notice) header(kind string) string {
+	subject := "Your message was delivered"
+	if n.failed() {
+		subject = "Your message could not be delivered"
+	}
+	return fmt.Sprintf("From: Mail delivery system <postmaster@%s>\r\nTo: %s\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: %s\r\n"+
+		"Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=%s;\r\n\tboundary=\"%s\"\r\n\r\n",
+		n.host.ASCII(), n.to, subject, message.FormatDate(n.at.UTC()), n.messageID(), kind, n.id)
+}
+
+func addPart(w *multipart.Writer, contentType string, text io.Reader) error {
+	h := textproto.MIMEHeader{"Content-Type": {contentType}}
+	if contentType != "message/delivery-status" { // which is ASCII. RFC 3464 §2.1.1
+		h.Set("Content-Transfer-Encoding", "8bit")
+	}
+	p, err := w.CreatePart(h)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(p, text)
+	return err
+}
+
+// words is the part that a person reads.
+func (n notice) words() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "This is the mail server %s.\r\n\r\n", n.host.Unicode())
+	for _, r := range n.reports {
+		if !r.failed() {
+			fmt.Fprintf(&b, "Your message was %s to %s.\r\n\r\n", r.action, r.outcome.Recipient)
+			continue
+		}
+		fmt.Fprintf(&b, "Your message could not be delivered to %s.\r\n    %s said: %s\r\n\r\n", r.outcome.Recipient, who(r.outcome), oneLine(r.outcome.Reply.String()))
+	}
+	fmt.Fprintf(&b, "Your message was accepted on %s as %s. Give that number to your\r\nadministrator to see everything that became of it.\r\n",
+		message.FormatDate(n.entry.Received.UTC()), n.entry.ID)
+	return b.String()
+}
+
+func who(o mail.Outcome) string {
+	if o.Remote == "" || o.Remote == ourName {
+		return "This server"
+	}
+	return oneLine(o.Remote)
+}
+
+// status is the part that a program reads. RFC 3464 §2.
+func (n notice) status() string {
+	var b strings.Builder
+	e := n.entry
+	fmt.Fprintf(&b, "Reporting-MTA: dns; %s\r\n", n.host.ASCII())
+	if e.Envelope.EnvID != "" {
+		fmt.Fprintf(&b, "Original-Envelope-Id: %s\r\n", n.field(e.Envelope.EnvID))
+	}
+	fmt.Fprintf(&b, "Arrival-Date: %s\r\n", message.FormatDate(e.Received.UTC()))
+	kind := "rfc822"
+	if n.utf8() {
+		kind = "utf-8" // RFC 6533 §3
+	}
+	for _, r := range n.reports {
+		b.WriteString("\r\n")
+		if o := r.state.Recipient.ORcpt; o.Type != "" {
+			fmt.Fprintf(&b, "Original-Recipient: %s; %s\r\n", n.field(o.Type), n.original(o))
+		}
+		fmt.Fprintf(&b, "Final-Recipient: %s; %s\r\nAction: %s\r\nStatus: %s\r\n", kind, r.outcome.Recipient, r.action, statusCode(r))
+		if r.state.Kind == spool.KindOutbound && r.outcome.Remote != "" && r.outcome.Remote != ourName {
+			fmt.Fprintf(&b, "Remote-MTA: dns; %s\r\n", n.field(r.outcome.Remote))
+		}
+		fmt.Fprintf(&b, "Diagnostic-Code: smtp; %s\r\nLast-Attempt-Date: %s\r\n", n.field(r.outcome.Reply.String()), message.FormatDate(n.at.UTC()))
+	}
+	return b.String()
+}
+
+// original writes ORCPT back. In a notification that is ASCII, an address of type
+// utf-8 is written as utf-8-addr-xtext. RFC 6533 §3.
+func (n notice) original(o mail.ORcpt) string {
+	if n.utf8() || o.Type != "utf-8" {
+		return n.field(o.Address)
+	}
+	var b strings.Builder
+	for _, c := range o.Address {
+		if c <= ' ' || c > '~' || c == '\\' || c == '+' || c == '=' {
+			fmt.Fprintf(&b, `\x{%X}`, c)
+			continue
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
+}
+
+// field makes a text fit for a field of the status part, which is ASCII unless the
+// message was not.
+func (n notice) field(s string) string {
+	s = oneLine(s)
+	if n.utf8() {
+		return s
+	}
+	return strings.Map(func(r rune) rune {
+		if r >= utf8.RuneSelf {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// oneLine makes a remote's text fit for one line, so that no answer of theirs adds
+// a line to our notification.
+func oneLine(s string) string {
+	out := strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	if len(out) > maxText {
+		out = strings.ToValidUTF8(out[:maxText], "")
+	}
+	return out
+}
+
+// statusCode is the enhanced code of the answer, if it is of the class that the
+// action means, or the general one of that class. RFC 3464 §2.3.4.
+func statusCode(r report) string {
+	class := uint16(2)
+	if r.failed() {
+		class = 5
+	}
+	if r.outcome.Reply.Enhanced.Class == class {
+		return r.outcome.Reply.Enhanced.String()
+	}
+	return fmt.Sprintf("%d.0.0", class)
+}
+
+// returned is the last part: the header section of the message, bounded, or the
+// whole message where the sender asked for it, something failed, and it is small.
+// RFC 3461 §4.3, §6.2.
+func (n notice) returned(original io.Reader) (kind string, part io.Reader, err error) {
+	if n.entry.Envelope.Ret == mail.RetFull && n.failed() && n.entry.Size <= n.limits.ReturnedMessage {
+		if n.utf8() {
+			return "message/global", original, nil // RFC 6532 §3.7
+		}
+		return "message/rfc822", original, nil
+	}
+	head, err := io.ReadAll(io.LimitReader(original, n.limits.ReturnedHeader))
+	if err != nil {
+		return "", nil, err
+	}
+	if end := bytes.Index(head, []byte("\r\n\r\n")); end >= 0 {
+		head = head[:end+2]
+	} else if end := bytes.LastIndex(head, []byte("\r\n")); end >= 0 {
+		head = head[:end+2]
+	}
+	if n.utf8() {
+		return "message/global-headers", bytes.NewReader(head), nil // RFC 6533 §4
+	}
+	return "text/rfc822-headers", bytes.NewReader(head), nil
+}
