@@ -179,3 +179,5 @@ func wantBody(t testing.TB, q *spool.Spool, id mail.ID, want string) {
 		t.Errorf("body of %s: %d octets, %v; want %d", id, len(got), err, len(want))
 	}
 }
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
