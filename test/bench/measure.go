@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"os"
+	"runtime"
 	"time"
 )
 
@@ -28,6 +30,7 @@ type sample struct {
 	Messages int     `json:"messages"`
 	Seconds  float64 `json:"seconds"` // wall time until the last message was where it belongs
 	CPU      float64 `json:"cpu"`     // seconds of processor time of the server's processes
+	Others   float64 `json:"others"`  // share of all processors that neither server nor clients took meanwhile
 }
 
 // rate is messages a second.
@@ -72,14 +75,27 @@ func measure(ctx context.Context, root, messages int, work func(ctx context.Cont
 	if err != nil {
 		return sample{}, err
 	}
+	noise, err := procfs("/proc").others(os.Getpid(), root)
+	if err != nil {
+		return sample{}, err
+	}
 	begun := time.Now()
 	if err := work(ctx); err != nil {
 		return sample{}, err
 	}
 	took := time.Since(begun)
+	noisier, err := procfs("/proc").others(os.Getpid(), root)
+	if err != nil {
+		return sample{}, err
+	}
 	after, err := rest(ctx, root)
 	if err != nil {
 		return sample{}, err
 	}
-	return sample{Messages: messages, Seconds: took.Seconds(), CPU: (after - before).Seconds()}, nil
+	capacity := took.Seconds() * float64(runtime.NumCPU())
+	return sample{
+		Messages: messages, Seconds: took.Seconds(), CPU: (after - before).Seconds(),
+		// The grain of the clock can make it a little less than nothing.
+		Others: max(0, (noisier-noise).Seconds()/capacity),
+	}, nil
 }

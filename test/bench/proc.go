@@ -157,6 +157,56 @@ func total(ps []process) time.Duration {
 	return sum
 }
 
+// busy returns the time that all processors together have not been idle since the
+// machine started; what the hypervisor gave to others counts as well.
+func (f procfs) busy() (time.Duration, error) {
+	b, err := os.ReadFile(filepath.Join(string(f), "stat"))
+	if err != nil {
+		return 0, err
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	return parseBusy(line)
+}
+
+// parseBusy reads the line "cpu" of /proc/stat: user, nice, system, idle, iowait, irq,
+// softirq, steal, and guests, who are part of user already.
+func parseBusy(line string) (time.Duration, error) {
+	fields := strings.Fields(line)
+	if len(fields) < 9 || fields[0] != "cpu" {
+		return 0, fmt.Errorf("stat begins with %q", line)
+	}
+	var ticks int64
+	for i, field := range fields[1:9] {
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("stat begins with %q", line)
+		}
+		if isIdle := i == 3 || i == 4; !isIdle {
+			ticks += n
+		}
+	}
+	return time.Duration(ticks) * time.Second / clockTicks, nil
+}
+
+// others returns the time that neither the tree of self nor that of root took of what
+// the processors did.
+func (f procfs) others(self, root int) (time.Duration, error) {
+	sum, err := f.busy()
+	if err != nil {
+		return 0, err
+	}
+	below, err := f.tree(self)
+	if err != nil {
+		return 0, err
+	}
+	sum -= total(below)
+	if slices.ContainsFunc(below, func(p process) bool { return p.pid == root }) {
+		return sum, nil
+	}
+	apart, err := f.tree(root)
+	return sum - total(apart), err
+}
+
 // pss returns the proportional set size of the tree in octets: shared pages count
 // by their share.
 func (f procfs) pss(root int) (int64, error) {

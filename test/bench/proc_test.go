@@ -98,6 +98,29 @@ func TestProcessorTimeOfARealChild(t *testing.T) {
 	}
 }
 
+// Of 10000 busy ticks the tree of self took 210, the server within it or 5000 beside it.
+func TestOthers(t *testing.T) {
+	dir := t.TempDir()
+	const line = "cpu  100 200 300 7777 8888 60 40 9300 5 5\ncpu0 1 1 1 1 1 1 1 1 0 0\n"
+	if err := os.WriteFile(filepath.Join(dir, "stat"), []byte(line), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	stat(t, dir, 10, 1, "bench", [4]int{1, 2, 3, 4})
+	stat(t, dir, 11, 10, "server", [4]int{10, 20, 30, 40})
+	stat(t, dir, 12, 11, "worker", [4]int{100, 0, 0, 0})
+	stat(t, dir, 13, 1, "daemon", [4]int{5000, 0, 0, 0})
+	for root, want := range map[int]time.Duration{11: 97900 * time.Millisecond, 13: 47900 * time.Millisecond} {
+		if got, err := procfs(dir).others(10, root); err != nil || got != want {
+			t.Errorf("with the server at %d others took %v, %v; want %v", root, got, err, want)
+		}
+	}
+	for _, bad := range []string{"", "cpu 1 2 3", "cpu0 1 2 3 4 5 6 7 8", "cpu 1 2 3 4 5 6 7 x"} {
+		if d, err := parseBusy(bad); err == nil {
+			t.Errorf("%q is %v", bad, d)
+		}
+	}
+}
+
 func TestStatThatIsNone(t *testing.T) {
 	for _, line := range []string{"", "1", "1 (x", "x (y) S 1", "1 (x) S 1 2 3", "1 (x) S y 1 1 0 -1 0 1 2 3 4 5 6 7 8 9 10"} {
 		if p, err := parseStat([]byte(line)); err == nil {

@@ -115,10 +115,11 @@ func mib(octets int64) float64 { return float64(octets) / (1 << 20) }
 func (r result) markdown() string {
 	var b strings.Builder
 	m := r.Machine
+	mid, _, worst := span(each(r.Samples, func(s sample) float64 { return s.Others }))
 	fmt.Fprintf(&b, "%d cores (%s), %.0f GiB of memory, Linux %s, %s, %s; a sync of 10 KiB takes %.2f ms. sallyport built with %s, Postfix %s. "+
-		"%d messages of %d octets, %d clients, medians of %d rounds.\n\n",
+		"%d messages of %d octets, %d clients, medians of %d rounds. Other work took %.0f %% of the processors in the median measurement, %.0f %% in the worst.\n\n",
 		m.Cores, m.Processor, float64(m.Memory)/(1<<30), m.Kernel, m.System, m.Disk, m.Sync*1000, m.Go, m.Postfix,
-		r.Options.Messages, r.Options.Size, r.Options.Clients, r.Options.Rounds)
+		r.Options.Messages, r.Options.Size, r.Options.Clients, r.Options.Rounds, mid*100, worst*100)
 	b.WriteString("| | sallyport, messages/s | Postfix, messages/s | ratio (least to greatest) | sallyport, CPU s per 1000 | Postfix, CPU s per 1000 | ratio (least to greatest) |\n")
 	b.WriteString("|---|---:|---:|---:|---:|---:|---:|\n")
 	for _, c := range compare(r.Samples) {
