@@ -44,7 +44,7 @@ func (n *Node) followAccounts(ctx context.Context) {
 			return
 		case <-n.identity.Watch():
 		}
-		if err := n.refreshDirectory(ctx); err != nil {
+		if err := n.refreshDirectory(ctx); err != nil && ctx.Err() == nil {
 			// The former snapshot stays: it knows fewer or more accounts, and every
 			// sign-in and claim asks identity itself.
 			n.log.Error("the directory could not be rebuilt", "err", err)
