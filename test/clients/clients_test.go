@@ -17,8 +17,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"sallyport/test/harness"
 )
 
 // sent is one message on its way, with a mark that finds it again.
@@ -29,7 +27,7 @@ type sent struct {
 	octets []byte // as DATA carries them, without the final dot
 }
 
-func compose(s *harness.Server, mark string, to ...string) sent {
+func compose(s *Server, mark string, to ...string) sent {
 	from := s.Account("alice").Address
 	text := fmt.Sprintf("From: Alice <%s>\r\nTo: %s\r\nSubject: %s\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <%s@client.test>\r\n\r\n"+
 		"First line.\r\n.a line that begins with a dot\r\n..\r\n\r\nLast line, %s\r\n", from, strings.Join(to, ", "), mark, mark, mark)
@@ -39,7 +37,7 @@ func compose(s *harness.Server, mark string, to ...string) sent {
 // A sender is a program that signs in as alice and sends.
 type sender struct {
 	name string
-	send func(t *testing.T, s *harness.Server, m sent)
+	send func(t *testing.T, s *Server, m sent)
 }
 
 func senders(t *testing.T) []sender {
@@ -60,8 +58,8 @@ func senders(t *testing.T) []sender {
 }
 
 func TestClientsSendToBobAndBeyond(t *testing.T) {
-	sink := harness.StartSmtpSink(t)
-	s := harness.Start(t, "--route", "remote.test=smtp://"+sink.Addr)
+	sink := StartSmtpSink(t)
+	s := Start(t, "--route", "remote.test=smtp://"+sink.Addr)
 	for i, c := range senders(t) {
 		t.Run(c.name, func(t *testing.T) {
 			m := compose(s, fmt.Sprintf("mark-%d-end", i), s.Account("bob").Address, "friend@remote.test")
@@ -83,18 +81,18 @@ func TestClientsSendToBobAndBeyond(t *testing.T) {
 // gsasl speaks the mechanisms that few clients have: -PLUS binds the sign-in to the
 // TLS connection.
 func TestGsaslSignsInWithChannelBinding(t *testing.T) {
-	s := harness.Start(t)
+	s := Start(t)
 	alice := s.Account("alice")
 	for _, mech := range []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"} {
 		t.Run(mech, func(t *testing.T) {
-			out := harness.Run(t, nil, "gsasl", "--smtp", "--mechanism", mech, "--authentication-id", alice.Address, "--authorization-id", "",
+			out := Run(t, nil, "gsasl", "--smtp", "--mechanism", mech, "--authentication-id", alice.Address, "--authorization-id", "",
 				"--password", alice.Password, "--x509-ca-file", s.CA, "--connect", s.Submission(), binding(mech))
 			if !strings.Contains(out, "235") {
 				t.Errorf("no 235 in:\n%s", out)
 			}
 		})
 		t.Run(mech+" with a wrong password", func(t *testing.T) {
-			out, err := harness.Try(t, nil, "gsasl", "--smtp", "--mechanism", mech, "--authentication-id", alice.Address, "--authorization-id", "",
+			out, err := Try(t, nil, "gsasl", "--smtp", "--mechanism", mech, "--authentication-id", alice.Address, "--authorization-id", "",
 				"--password", "not "+alice.Password, "--x509-ca-file", s.CA, "--connect", s.Submission(), binding(mech))
 			if err == nil || strings.Contains(out, "235 ") {
 				t.Errorf("signed in with a wrong password:\n%s", out)
@@ -112,8 +110,8 @@ func binding(mech string) string {
 	return "--no-cb"
 }
 
-func swaks(mech string, implicit bool) func(*testing.T, *harness.Server, sent) {
-	return func(t *testing.T, s *harness.Server, m sent) {
+func swaks(mech string, implicit bool) func(*testing.T, *Server, sent) {
+	return func(t *testing.T, s *Server, m sent) {
 		args := []string{"--server", s.Submission(), "--tls", "--tls-ca-path", s.CA, "--tls-verify"}
 		if implicit {
 			args = []string{"--server", s.Submissions(), "--tls-on-connect", "--tls-ca-path", s.CA, "--tls-verify"}
@@ -121,12 +119,12 @@ func swaks(mech string, implicit bool) func(*testing.T, *harness.Server, sent) {
 		args = append(args, "--auth", mech, "--auth-user", s.Account("alice").Address, "--auth-password", s.Account("alice").Password,
 			"--from", m.from, "--to", strings.Join(m.to, ","), "--data", "-")
 		lf := bytes.ReplaceAll(m.octets, []byte("\r\n"), []byte("\n"))
-		harness.Run(t, lf[:len(lf)-1], "swaks", args...) // swaks adds the last line end
+		Run(t, lf[:len(lf)-1], "swaks", args...) // swaks adds the last line end
 	}
 }
 
-func msmtp(auth string, implicit bool) func(*testing.T, *harness.Server, sent) {
-	return func(t *testing.T, s *harness.Server, m sent) {
+func msmtp(auth string, implicit bool) func(*testing.T, *Server, sent) {
+	return func(t *testing.T, s *Server, m sent) {
 		addr, starttls := s.Submission(), "on"
 		if implicit {
 			addr, starttls = s.Submissions(), "off"
@@ -134,12 +132,12 @@ func msmtp(auth string, implicit bool) func(*testing.T, *harness.Server, sent) {
 		host, port, _ := net.SplitHostPort(addr)
 		args := []string{"--host=" + host, "--port=" + port, "--tls=on", "--tls-starttls=" + starttls, "--tls-trust-file=" + s.CA,
 			"--auth=" + auth, "--user=" + s.Account("alice").Address, "--passwordeval=printf %s " + s.Account("alice").Password, "--from=" + m.from}
-		harness.Run(t, bytes.ReplaceAll(m.octets, []byte("\r\n"), []byte("\n")), "msmtp", append(args, m.to...)...)
+		Run(t, bytes.ReplaceAll(m.octets, []byte("\r\n"), []byte("\n")), "msmtp", append(args, m.to...)...)
 	}
 }
 
-func curl(implicit bool) func(*testing.T, *harness.Server, sent) {
-	return func(t *testing.T, s *harness.Server, m sent) {
+func curl(implicit bool) func(*testing.T, *Server, sent) {
+	return func(t *testing.T, s *Server, m sent) {
 		url := "smtp://" + s.Submission()
 		if implicit {
 			url = "smtps://" + s.Submissions()
@@ -149,7 +147,7 @@ func curl(implicit bool) func(*testing.T, *harness.Server, sent) {
 		for _, to := range m.to {
 			args = append(args, "--mail-rcpt", to)
 		}
-		harness.Run(t, m.octets, "curl", args...)
+		Run(t, m.octets, "curl", args...)
 	}
 }
 
@@ -169,18 +167,18 @@ smtp.quit()
 sys.exit(1 if refused else 0)
 `
 
-func python(implicit bool) func(*testing.T, *harness.Server, sent) {
-	return func(t *testing.T, s *harness.Server, m sent) {
+func python(implicit bool) func(*testing.T, *Server, sent) {
+	return func(t *testing.T, s *Server, m sent) {
 		mode, addr := "starttls", s.Submission()
 		if implicit {
 			mode, addr = "implicit", s.Submissions()
 		}
 		args := []string{"-c", pythonSender, mode, addr, s.CA, s.Account("alice").Address, s.Account("alice").Password, m.from}
-		harness.Run(t, m.octets, "python3", append(args, m.to...)...)
+		Run(t, m.octets, "python3", append(args, m.to...)...)
 	}
 }
 
-func goSMTP(t *testing.T, s *harness.Server, m sent) {
+func goSMTP(t *testing.T, s *Server, m sent) {
 	c, err := smtp.Dial(s.Submission())
 	if err != nil {
 		t.Fatal(err)

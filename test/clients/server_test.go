@@ -1,15 +1,10 @@
-// Package harness starts the real server as a user would, `sallyport quickstart`,
-// on free loopback ports and in a folder of its own, and the peers that tests talk
-// to. A missing tool fails a test with the way to install it; nothing is skipped.
-package harness
+package clients
 
 import (
 	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -19,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sallyport/test/load/rig"
 )
 
 // Account is one account of the quickstart.
@@ -56,74 +53,23 @@ type Server struct {
 	log    *tail
 }
 
-// Binary builds the server once per test process and returns its path.
-func Binary(t testing.TB) string {
-	t.Helper()
-	path, err := buildOnce()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// buildOnce builds into a folder named by the build's own content, so that packages
-// tested at the same time share nothing but the build cache.
-var buildOnce = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "sallyport-test-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "sallyport")
-	root, err := Root()
-	if err != nil {
-		return "", err
-	}
-	cmd := exec.Command("go", "build", "-o", path, "./cmd/sallyport")
-	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return path, nil
-})
-
-// Root finds the project's root from the working folder of a test.
-func Root() (string, error) {
-	dir, err := os.Getwd()
-	for err == nil {
-		if _, statErr := os.Stat(filepath.Join(dir, "go.mod")); statErr == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", errors.New("no go.mod above the test")
-		}
-		dir = filepath.Dir(dir)
-	}
-	return "", err
-}
-
 // Start starts a quickstart server with further arguments and stops it when the
 // test ends.
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
-	s := &Server{Binary: Binary(t), t: t, dir: filepath.Join(t.TempDir(), "server"), args: args}
-	s.launch("0")
+	binary, err := rig.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{Binary: binary, t: t, dir: filepath.Join(t.TempDir(), "server"), args: args}
+	s.launch()
 	t.Cleanup(s.Stop)
 	return s
 }
 
-// Restart starts the server again on the same data, on other ports; it must
-// have been stopped or killed.
-func (s *Server) Restart() {
+func (s *Server) launch() {
 	s.t.Helper()
-	s.launch("0")
-}
-
-func (s *Server) launch(base string) {
-	s.t.Helper()
-	args := append([]string{"quickstart", "--json", "--dir", s.dir}, s.args...)
-	if base != "" {
-		args = append(args, "--listen-base", base)
-	}
+	args := append([]string{"quickstart", "--json", "--dir", s.dir, "--listen-base", "0"}, s.args...)
 	s.cmd = exec.Command(s.Binary, args...)
 	s.log = &tail{max: 64 << 10}
 	s.cmd.Stderr = s.log
@@ -155,12 +101,6 @@ func (s *Server) launch(base string) {
 		s.t.Fatalf("quickstart printed nothing in a minute\n%s", s.log)
 	}
 }
-
-// PID is the server's process id.
-func (s *Server) PID() int { return s.cmd.Process.Pid }
-
-// Log returns the end of what the server wrote to standard error.
-func (s *Server) Log() string { return s.log.String() }
 
 // Kill ends the server with SIGKILL, as a crash would.
 func (s *Server) Kill() {
@@ -202,13 +142,6 @@ func (s *Server) Account(local string) Account {
 	}
 	s.t.Fatalf("the quickstart has no account %s", local)
 	return Account{}
-}
-
-// CLI runs a sallyport command on this server's configuration and returns what it
-// printed; a failing command fails the test.
-func (s *Server) CLI(args ...string) string {
-	s.t.Helper()
-	return Run(s.t, nil, s.Binary, append(args, "-c", s.Config)...)
 }
 
 // Run runs a program with standard input and fails the test when it fails.
