@@ -49,7 +49,7 @@ type Options struct {
 	Open   func(ctx context.Context, j deliver.Job) (*smtpc.Client, Failure)
 	Limits Limits
 	Now    func() time.Time
-	Logger *slog.Logger
+	Logger *slog.Logger // with the next hop among its keys
 }
 
 // Hop is one next hop. It is safe for concurrent use.
@@ -74,6 +74,10 @@ func New(o Options) (*Hop, error) {
 // Close ends the kept connections. Deliveries under way go on; their connections
 // end with them.
 func (h *Hop) Close() { h.pool.close() }
+
+// Drop ends the kept connections at once and returns how many there were. The hop
+// keeps others later.
+func (h *Hop) Drop() int { return h.pool.drop() }
 
 // Use is what goes on at a next hop at one moment.
 type Use struct {
@@ -174,7 +178,7 @@ func (h *Hop) send(ctx context.Context, c *connection, j deliver.Job) (out []mai
 }
 
 func (h *Hop) log(j deliver.Job) *slog.Logger {
-	return h.o.Logger.With("queue", j.ID.String(), "route", h.o.Name)
+	return h.o.Logger.With("queue", j.ID.String())
 }
 
 // connect opens a connection, unless the next hop is being left alone. A permanent

@@ -143,6 +143,19 @@ func quit(c *connection) {
 	_ = c.Quit(ctx)
 }
 
+// drop ends what is kept without a farewell, for when room is needed now.
+func (p *pool) drop() int {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle = nil
+	p.mu.Unlock()
+	for _, c := range idle {
+		c.expire.Stop()
+		_ = c.Close() // nothing was under way
+	}
+	return len(idle)
+}
+
 func (p *pool) close() {
 	p.mu.Lock()
 	idle := p.idle

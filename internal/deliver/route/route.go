@@ -100,7 +100,7 @@ func New(o Options) (*Target, error) {
 		tls: &tls.Config{RootCAs: o.Roots, ServerName: o.Host, ClientSessionCache: tls.NewLRUClientSessionCache(1)},
 	}
 	hop, err := pool.New(pool.Options{
-		Name: t.addr, Open: t.open, Now: o.Now, Logger: o.Logger,
+		Name: t.addr, Open: t.open, Now: o.Now, Logger: o.Logger.With("route", t.addr),
 		Limits: pool.Limits{Connections: l.Connections, Start: l.Start, Messages: l.Messages, Idle: l.Idle, Rest: l.Rest},
 	})
 	if err != nil {

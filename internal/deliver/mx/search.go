@@ -1,0 +1,229 @@
+package mx
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+
+	"sallyport/internal/deliver"
+	"sallyport/internal/deliver/pool"
+	"sallyport/internal/dnsx"
+	"sallyport/internal/mail"
+	"sallyport/internal/smtpc"
+)
+
+// search is one search for a connection to a destination: what it tried, and the
+// faults that it met.
+type search struct {
+	t     *Targets
+	to    destination
+	id    mail.ID
+	rule  Rule
+	tries int
+
+	temporary pool.Failure // the last fault that may pass; zero: none
+	permanent pool.Failure // the last one that will not
+}
+
+// endpoint is an address that passed the check, and the host that it belongs to.
+type endpoint struct {
+	host host
+	addr netip.Addr
+}
+
+// open finds a connection for the destination, or says why there is none.
+func (t *Targets) open(whole context.Context, to destination, j deliver.Job) (*smtpc.Client, pool.Failure) {
+	ctx, cancel := context.WithTimeoutCause(whole, t.o.Limits.Search, smtpc.ErrTimeout)
+	defer cancel()
+	s := &search{t: t, to: to, id: j.ID, rule: Rule{Own: t.o.Own(), Allow: t.o.AllowPrivate}}
+	p, r := s.plan(ctx)
+	if !r.IsZero() {
+		return nil, pool.Failure{Reply: r, Remote: to.String()}
+	}
+	for _, group := range p {
+		ends, ours := s.resolve(ctx, group)
+		// RFC 5321 §5.1: what is no better than ourselves is not tried.
+		if ours {
+			s.fails(mail.R(554, "5.4.6", "mail for "+to.String()+" loops back: an address of its mail exchanger is ours"), to.String())
+			break
+		}
+		if c := s.first(ctx, ends); c != nil {
+			return c, pool.Failure{}
+		}
+	}
+	if whole.Err() != nil {
+		return nil, pool.Failure{Reply: mail.R(451, "4.3.2", "the delivery was interrupted"), Remote: to.String()}
+	}
+	return nil, s.failure()
+}
+
+// plan finds out which hosts take mail for the destination.
+func (s *search) plan(ctx context.Context) (plan, mail.Reply) {
+	if s.to.literal.IsValid() {
+		return plan{{{literal: s.to.literal}}}, mail.Reply{}
+	}
+	own, most := s.t.o.names(), s.t.o.Limits.Hosts
+	a, err := s.t.o.Resolver.MX(ctx, s.to.domain)
+	switch {
+	case err == nil:
+		return exchangers(a.Data, own, s.id, most)
+	case errors.Is(err, dnsx.ErrNoData):
+		// RFC 5321 §5.1: a domain without MX is its own, with preference 0.
+		return exchangers([]dnsx.MX{{Host: dnsx.NameOf(s.to.domain)}}, own, s.id, most)
+	case errors.Is(err, dnsx.ErrNoName):
+		return nil, mail.R(550, "5.1.2", "there is no such domain: "+words(err))
+	}
+	return nil, mail.R(451, "4.4.3", "the DNS does not answer: "+words(err))
+}
+
+// resolve returns the addresses that may be dialled, of all hosts of one
+// preference, and whether one of these hosts is this server.
+func (s *search) resolve(ctx context.Context, group []host) (ends []endpoint, ours bool) {
+	answers := make([]dnsx.Answer[netip.Addr], len(group))
+	errs := make([]error, len(group))
+	var wg sync.WaitGroup
+	for i, h := range group {
+		if h.literal.IsValid() {
+			answers[i].Data = []netip.Addr{h.literal}
+			continue
+		}
+		wg.Go(func() { answers[i], errs[i] = s.t.o.Resolver.Addresses(ctx, h.name) })
+	}
+	wg.Wait()
+	for i, h := range group {
+		if errs[i] != nil {
+			s.unresolved(h, errs[i])
+			continue
+		}
+		good, found := s.admitted(h, answers[i].Data)
+		ours = ours || found
+		for _, ip := range spread(good, s.id, s.t.o.Limits.Addresses) {
+			ends = append(ends, endpoint{h, ip})
+		}
+	}
+	return ends, ours
+}
+
+// unresolved notes a host without an address. Only what the DNS states is final.
+func (s *search) unresolved(h host, err error) {
+	if dnsx.Permanent(err) {
+		s.fails(mail.R(550, "5.4.4", "the mail exchanger has no address: "+words(err)), h.text())
+		return
+	}
+	s.defers(mail.R(451, "4.4.3", "the DNS does not answer: "+words(err)), h.text())
+}
+
+// admitted keeps the addresses that the rule admits.
+func (s *search) admitted(h host, addrs []netip.Addr) (good []netip.Addr, ours bool) {
+	for _, ip := range addrs {
+		switch why := s.rule.Check(ip); why {
+		case "":
+			good = append(good, ip)
+		case RefuseOurs:
+			ours = true
+		default:
+			s.fails(mail.R(550, "5.4.4", fmt.Sprintf("the address of the mail exchanger is not dialled: %s", why)), remote(h, ip, s.t.o.Port))
+		}
+	}
+	return good, ours
+}
+
+// first tries one address after the other until one of them takes part.
+func (s *search) first(ctx context.Context, ends []endpoint) *smtpc.Client {
+	for _, e := range ends {
+		if s.tries >= s.t.o.Limits.Tries || ctx.Err() != nil {
+			s.defersUnlessMet(mail.R(451, "4.4.1", "no mail exchanger was reached in time"))
+			return nil
+		}
+		c, err := s.call(e).Open(ctx)
+		if err == nil {
+			return c
+		}
+		// A family that this host does not speak costs nothing and shall cost no try.
+		if !errors.Is(err, syscall.ENETUNREACH) {
+			s.tries++
+		}
+		where := remote(e.host, e.addr, s.t.o.Port)
+		s.t.o.Logger.Info("mail exchanger does not serve", "queue", s.id.String(), "destination", s.to.String(), "remote", where, "error", err)
+		s.defers(failureReply(where, err), where)
+	}
+	return nil
+}
+
+// defersUnlessMet notes that not every address was tried, so that nothing is final.
+func (s *search) defersUnlessMet(r mail.Reply) {
+	if s.temporary.Reply.IsZero() {
+		s.defers(r, s.to.String())
+	}
+}
+
+func failureReply(where string, err error) mail.Reply {
+	if errors.Is(err, errTooManyOpen) {
+		return mail.R(451, "4.3.2", errTooManyOpen.Error())
+	}
+	return pool.ReplyFor(where, err)
+}
+
+// call is the one place where an address is dialled: the very value that was
+// checked, never a name.
+func (s *search) call(e endpoint) pool.Call {
+	o := s.t.o
+	name := e.host.name.String()
+	if e.host.literal.IsValid() {
+		name = e.addr.String()
+	}
+	where := remote(e.host, e.addr, o.Port)
+	return pool.Call{
+		Dial:    func(ctx context.Context) (net.Conn, error) { return s.t.dial(ctx, netip.AddrPortFrom(e.addr, o.Port)) },
+		Connect: o.Limits.Connect,
+		SMTP: smtpc.Options{
+			Hello: o.Hello, Host: e.host.name.String(), Timeouts: o.Timeouts, Limits: o.SMTP,
+			TLS: smtpc.TLSPolicy{Mode: smtpc.TLSOpportunistic, Config: &tls.Config{ServerName: name, ClientSessionCache: s.t.sessions}},
+		},
+		WithoutTLS: func(err error) {
+			o.Logger.Warn("TLS failed, going on without", "queue", s.id.String(), "destination", s.to.String(), "remote", where, "error", err)
+		},
+	}
+}
+
+func (s *search) fails(r mail.Reply, remote string) {
+	s.permanent = pool.Failure{Reply: r, Remote: remote}
+}
+func (s *search) defers(r mail.Reply, remote string) {
+	s.temporary = pool.Failure{Reply: r, Remote: remote}
+}
+
+// failure is the verdict of a search that found nothing: final only if nothing
+// that was met can pass.
+func (s *search) failure() pool.Failure {
+	switch {
+	case !s.temporary.Reply.IsZero():
+		return s.temporary
+	case !s.permanent.Reply.IsZero():
+		return s.permanent
+	}
+	return pool.Failure{Reply: mail.R(451, "4.4.0", "no mail exchanger was found"), Remote: s.to.String()}
+}
+
+// remote is who speaks in outcomes: "mx.example [192.0.2.1]:25".
+func remote(h host, ip netip.Addr, port uint16) string {
+	where := fmt.Sprintf("[%s]:%d", ip, port)
+	if h.literal.IsValid() {
+		return where
+	}
+	return h.text() + " " + where
+}
+
+// words are those of an error of the DNS, for a reply.
+func words(err error) string {
+	var q *dnsx.LookupError
+	if errors.As(err, &q) {
+		return mail.Printable(q.Question, 270) + ": " + mail.Printable(q.Err.Error(), 200)
+	}
+	return mail.Printable(err.Error(), 200)
+}
