@@ -1,6 +1,7 @@
 package smtpd
 
 import (
+	"container/list"
 	"net/netip"
 	"sync"
 	"time"
@@ -13,7 +14,7 @@ type Admission struct {
 	mu         sync.Mutex
 	open       int
 	networks   map[netip.Prefix]int
-	handshakes int
+	handshakes list.List // of func(), which end one; the oldest first
 }
 
 // NewAdmission returns an Admission that counts nothing yet.
@@ -58,34 +59,43 @@ func (a *Admission) Open() int {
 	return a.open
 }
 
-// beginHandshake takes a place for a TLS handshake and says how long it may last.
-func (a *Admission) beginHandshake(l *Limits) (time.Duration, bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	timeout, ok := l.handshake(a.handshakes)
-	if ok {
-		a.handshakes++
+// beginHandshake takes a place for a TLS handshake and says how long it may last;
+// release gives the place back. When all places are taken, the handshake that began
+// first loses its own and abandon is called for it: an honest one is over in a few
+// round trips, so what has waited longest is the likeliest to wait for nothing, and
+// those who stall can't keep others out. abandon may be called until release
+// returns, by any goroutine.
+func (a *Admission) beginHandshake(l *Limits, abandon func()) (timeout time.Duration, release func()) {
+	place, others, oldest := a.takePlace(l, abandon)
+	if oldest != nil {
+		oldest()
 	}
-	return timeout, ok
+	return l.handshake(others), func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		// Does nothing if the place was lost.
+		a.handshakes.Remove(place)
+	}
 }
 
-// endHandshake gives the place back.
-func (a *Admission) endHandshake() {
+// takePlace adds a handshake and returns how many others there are. abandoned is
+// not nil if the oldest had to make room.
+func (a *Admission) takePlace(l *Limits, abandon func()) (place *list.Element, others int, abandoned func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.handshakes--
+	if first := a.handshakes.Front(); first != nil && a.handshakes.Len() >= l.Handshakes {
+		abandoned, _ = a.handshakes.Remove(first).(func())
+	}
+	others = a.handshakes.Len()
+	return a.handshakes.PushBack(abandon), others, abandoned
 }
 
-// handshake says whether one more handshake may begin beside others, and how long
-// it may take.
-func (l *Limits) handshake(others int) (time.Duration, bool) {
-	switch {
-	case others >= l.Handshakes:
-		return 0, false
-	case others >= l.Handshakes/2:
-		return min(l.HandshakeRush, l.HandshakeTimeout), true
+// handshake says how long a handshake may take beside others.
+func (l *Limits) handshake(others int) time.Duration {
+	if others >= l.Handshakes/2 {
+		return min(l.HandshakeRush, l.HandshakeTimeout)
 	}
-	return l.HandshakeTimeout, true
+	return l.HandshakeTimeout
 }
 
 // networkOf returns what counts as one client's network: an IPv4 /24, an IPv6 /64.

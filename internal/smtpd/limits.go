@@ -17,8 +17,9 @@ type Limits struct {
 	// itself is not bounded.
 	ConnectionsPerNetwork int
 	// Handshakes is how many TLS handshakes may be in progress at once. While
-	// more than half of them are, each has only HandshakeRush, so that clients that
-	// stall theirs can't keep others out.
+	// more than half of them are, each new one has only HandshakeRush; when all are,
+	// the oldest is given up for a new one, so that clients that stall theirs can't
+	// keep others out.
 	Handshakes int
 
 	// GreetDelay is how long the greeting on KindMX waits for clients that speak too

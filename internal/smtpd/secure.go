@@ -19,11 +19,8 @@ func (c *conn) startTLSCommand(ctx context.Context) result {
 		// CVE-2011-0411: what was sent in clear must never count as sent under TLS.
 		return refuse(554, "5.5.1", "nothing may follow STARTTLS before TLS is on").ending(EndInjection)
 	}
-	timeout, ok := c.srv.admission.beginHandshake(c.limits)
-	if !ok {
-		return refuse(454, "4.7.0", "too busy for TLS; try again later")
-	}
-	defer c.srv.admission.endHandshake()
+	timeout, release := c.srv.admission.beginHandshake(c.limits, c.abandon)
+	defer release()
 	// RFC 3207 §4.2: all knowledge of the client is discarded.
 	c.drop(ctx)
 	c.state = state{}
@@ -36,11 +33,8 @@ func (c *conn) startTLSCommand(ctx context.Context) result {
 
 // implicitTLS begins a connection under TLS. RFC 8314 §3.3.
 func (c *conn) implicitTLS() (end string) {
-	timeout, ok := c.srv.admission.beginHandshake(c.limits)
-	if !ok {
-		return EndTLS
-	}
-	defer c.srv.admission.endHandshake()
+	timeout, release := c.srv.admission.beginHandshake(c.limits, c.abandon)
+	defer release()
 	if err := c.startTLS(c.srv.cfg.TLS, timeout); err != nil {
 		return c.handshakeFailed(err).end
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -386,75 +388,95 @@ func TestCloseNotifyMidChunk(t *testing.T) {
 	}
 }
 
-// G15: clients that stall their handshakes are closed, and others are served.
+// G15: clients that stall their handshakes are closed, and others are served at
+// once, however many stall and however long they may.
 func TestStalledHandshakes(t *testing.T) {
 	cfg, client := withTLS(t, testConfig(KindSubmissions))
-	cfg.Limits.Handshakes, cfg.Limits.HandshakeTimeout, cfg.Limits.HandshakeRush = 4, 300*time.Millisecond, 50*time.Millisecond
+	cfg.Limits.Handshakes, cfg.Limits.HandshakeTimeout, cfg.Limits.HandshakeRush = 4, time.Minute, time.Minute
+	cfg.Admission = NewAdmission()
 	addr, _ := serve(t, cfg, &memory{})
-	var stalled []net.Conn
-	for range 4 {
+	for range 20 {
 		nc, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer nc.Close()
-		stalled = append(stalled, nc)
 	}
-	deadline := time.Now().Add(5 * time.Second)
-	for {
-		nc, err := tls.Dial("tcp", addr, client)
-		if err == nil {
-			nc.Close()
-			break
-		}
+	deadline := time.Now().Add(10 * time.Second)
+	nc, err := tls.Dial("tcp", addr, client)
+	for ; err != nil; nc, err = tls.Dial("tcp", addr, client) {
+		// It may have come before some of those who stall, and lost its place to them.
 		if time.Now().After(deadline) {
-			t.Fatal("nobody else is served")
+			t.Fatal("nobody else is served:", err)
 		}
 	}
-	for _, nc := range stalled {
-		_ = nc.SetReadDeadline(deadline)
-		if n, err := nc.Read(make([]byte, 1)); err == nil || n > 0 {
-			t.Errorf("a stalled handshake was answered: %d, %v", n, err)
-		} else if ne, ok := err.(net.Error); ok && ne.Timeout() {
-			t.Error("a stalled handshake stays open")
+	nc.Close()
+	for cfg.Admission.Open() > cfg.Limits.Handshakes {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections stay open", cfg.Admission.Open())
 		}
+		time.Sleep(time.Millisecond)
 	}
+}
+
+// A stalled handshake ends by its time even when nobody wants its place.
+func TestHandshakeTimeout(t *testing.T) {
+	cfg, _ := withTLS(t, testConfig(KindSubmissions))
+	cfg.Limits.HandshakeTimeout = 50 * time.Millisecond
+	addr, _ := serve(t, cfg, &memory{})
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if err := expectEnd(nc, 5*time.Second); err != nil {
+		t.Error(err)
+	}
+}
+
+// expectEnd fails unless the connection is closed, without a word, in time.
+func expectEnd(nc net.Conn, within time.Duration) error {
+	if err := nc.SetReadDeadline(time.Now().Add(within)); err != nil {
+		return err
+	}
+	n, err := nc.Read(make([]byte, 1))
+	var ne net.Error
+	switch {
+	case n > 0 || err == nil:
+		return errors.New("a stalled handshake was answered")
+	case errors.As(err, &ne) && ne.Timeout():
+		return errors.New("a stalled handshake stays open")
+	}
+	return nil
 }
 
 func TestHandshakePlaces(t *testing.T) {
 	l := DefaultLimits()
 	l.Handshakes = 4
-	for others, want := range []time.Duration{l.HandshakeTimeout, l.HandshakeTimeout, l.HandshakeRush, l.HandshakeRush, 0, 0} {
-		if got, ok := l.handshake(others); got != want || ok != (want > 0) {
-			t.Errorf("beside %d: %v, %v; want %v", others, got, ok, want)
+	for others, want := range []time.Duration{l.HandshakeTimeout, l.HandshakeTimeout, l.HandshakeRush, l.HandshakeRush} {
+		if got := l.handshake(others); got != want {
+			t.Errorf("beside %d: %v; want %v", others, got, want)
 		}
 	}
-	a := NewAdmission()
-	for range 4 {
-		if _, ok := a.beginHandshake(&l); !ok {
-			t.Fatal("no place")
-		}
+	a, abandoned := NewAdmission(), []int{}
+	begin := func(n int) (time.Duration, func()) {
+		return a.beginHandshake(&l, func() { abandoned = append(abandoned, n) })
 	}
-	if _, ok := a.beginHandshake(&l); ok {
-		t.Error("five of four")
+	_, first := begin(1)
+	_, second := begin(2)
+	begin(3)
+	begin(4)
+	second()
+	begin(5) // takes the place of 2
+	if timeout, _ := begin(6); timeout != l.HandshakeRush {
+		t.Errorf("under pressure: %v", timeout)
 	}
-	a.endHandshake()
-	if _, ok := a.beginHandshake(&l); !ok {
-		t.Error("a place that was given back is not free")
+	first() // 1 had lost its place already, and must not give back another's
+	begin(7)
+	if want := []int{1, 3}; !slices.Equal(abandoned, want) {
+		t.Errorf("abandoned %v; want %v", abandoned, want)
 	}
-}
-
-// Without a place for a handshake STARTTLS is put off, in clear and before any 220.
-func TestTooBusyForTLS(t *testing.T) {
-	cfg, client := withTLS(t, testConfig(KindSubmission))
-	cfg.Admission = NewAdmission()
-	for range cfg.Limits.Handshakes {
-		cfg.Admission.beginHandshake(&cfg.Limits)
-	}
-	play(t, cfg, client, &memory{}, clearHello+"C: STARTTLS\nS: 454 4.7.0")
-	cfg.Kind = KindSubmissions
-	c := &tape{cut: whole, in: []byte("EHLO x\r\n")}
-	if ServeConn(context.Background(), c, cfg, &memory{}); len(c.out) > 0 || !c.shut {
-		t.Errorf("answered %q", c.out)
+	if n := a.handshakes.Len(); n != 4 {
+		t.Errorf("%d handshakes of 4", n)
 	}
 }
