@@ -17,31 +17,9 @@ import (
 	"sallyport/test/load/rig"
 )
 
-// Account is one account of the quickstart.
-type Account struct {
-	Address  string `json:"address"`
-	Password string `json:"password"`
-	Maildir  string `json:"maildir"`
-}
-
-// Info is the one line that `quickstart --json` prints.
-type Info struct {
-	Hostname string `json:"hostname"`
-	Domain   string `json:"domain"`
-	Config   string `json:"config"`
-	Data     string `json:"data"`
-	CA       string `json:"ca"`
-	Listen   struct {
-		MX          []string `json:"mx"`
-		Submission  []string `json:"submission"`
-		Submissions []string `json:"submissions"`
-	} `json:"listen"`
-	Accounts []Account `json:"accounts"`
-}
-
-// Server is a running server.
+// Server is `sallyport quickstart` as a user starts it, and nothing else.
 type Server struct {
-	Info
+	rig.Info
 	Binary string
 	t      testing.TB
 	dir    string
@@ -132,7 +110,7 @@ func (s *Server) Submission() string  { return s.Listen.Submission[0] }
 func (s *Server) Submissions() string { return s.Listen.Submissions[0] }
 
 // Account returns the quickstart account of that local-part.
-func (s *Server) Account(local string) Account {
+func (s *Server) Account(local string) rig.Account {
 	s.t.Helper()
 	for _, a := range s.Accounts {
 		if strings.HasPrefix(a.Address, local+"@") {
@@ -140,7 +118,7 @@ func (s *Server) Account(local string) Account {
 		}
 	}
 	s.t.Fatalf("the quickstart has no account %s", local)
-	return Account{}
+	return rig.Account{}
 }
 
 // Run runs a program with standard input and fails the test when it fails.
