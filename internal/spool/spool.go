@@ -2,6 +2,7 @@ package spool
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -48,6 +49,7 @@ type Spool struct {
 	missing  map[mail.ID]bool   // scheduled, claimed, and not found
 	floor    int64              // no schedule key lies before, in Unix nanoseconds
 	inserted int64              // lowest schedule key inserted since the search began
+	doubtAt  int64              // lowest schedule key that a commit in doubt may insert
 }
 
 // counts are the figures behind Stats and the limits.
@@ -98,6 +100,7 @@ func newSpool(st store.Store, o Options) (*Spool, error) {
 		doubts:   map[mail.ID]*Entry{},
 		missing:  map[mail.ID]bool{},
 		inserted: math.MaxInt64,
+		doubtAt:  math.MaxInt64,
 	}, nil
 }
 
@@ -154,28 +157,51 @@ func (s *Spool) signal() {
 
 // apply commits tx, by which these entries may come to stand in the schedule. They
 // are noted before, for a search that begins after the commit, and again after, for
-// one that began between: it did not see them, and may have raised the floor.
+// one that began between: it did not see them, and may have raised the floor. What
+// is in doubt is noted once more after the next commit that succeeds, since the
+// store keeps their order.
 func (s *Spool) apply(ctx context.Context, tx store.Tx, d store.Durability, entries ...*Entry) error {
+	first := int64(math.MaxInt64)
 	for _, e := range entries {
-		s.scheduled(e)
+		if e.place == placeDue {
+			first = min(first, max(e.NextTry.UnixNano(), 0))
+		}
 	}
+	doubtful := s.scheduled(first)
 	_, err := s.st.Apply(ctx, tx, d)
-	for _, e := range entries {
-		s.scheduled(e)
+	s.scheduled(first)
+	switch {
+	case errors.Is(err, store.ErrInDoubt):
+		s.doubtSchedule(first)
+	case err == nil && doubtful != math.MaxInt64:
+		s.scheduled(doubtful)
+		s.clearSchedule(doubtful)
 	}
 	return err
 }
 
-// scheduled notes that e may stand in the schedule. It keeps the floor below every
-// key, so that a search need not step over the remains of all that was delivered
-// before.
-func (s *Spool) scheduled(e *Entry) {
-	if e.place != placeDue {
-		return
-	}
-	at := max(e.NextTry.UnixNano(), 0)
+// scheduled notes that a key of this time may stand in the schedule. It keeps the
+// floor below every key, so that a search need not step over the remains of all
+// that was delivered before. It returns the first time that is in doubt.
+func (s *Spool) scheduled(at int64) (doubtful int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.floor = min(s.floor, at)
 	s.inserted = min(s.inserted, at)
+	return s.doubtAt
+}
+
+func (s *Spool) doubtSchedule(at int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doubtAt = min(s.doubtAt, at)
+}
+
+// clearSchedule ends a doubt, unless another one was added meanwhile.
+func (s *Spool) clearSchedule(at int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.doubtAt == at {
+		s.doubtAt = math.MaxInt64
+	}
 }
