@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 //
 //	quickstart DIR [FLAG…]       starts a server, and sets MX, SUBMISSION, SUBMISSIONS, CA,
 //	                             CONFIG, ALICE and BOB (passwords), ALICE_PLAIN and BOB_PLAIN
-//	stop                         ends it as Ctrl-C does, and wants exit code 0
+//	halt                         ends it as Ctrl-C does, and wants exit code 0
 //	dialogue ADDRESS FILE        speaks SMTP: "C:" is sent, "S:" must be answered, "TLS" begins TLS;
 //	                             sets QUEUED to the queue id of the last message
 //	exits CODE PROGRAM [ARG…]    runs a program and wants its exit code
@@ -47,7 +47,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"quickstart": scriptQuickstart,
-			"stop":       scriptStop,
+			"halt":       scriptHalt,
 			"dialogue":   scriptDialogue,
 			"exits":      scriptExits,
 			"eventually": scriptEventually,
@@ -108,7 +108,7 @@ func scriptQuickstart(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func scriptStop(ts *testscript.TestScript, _ bool, _ []string) {
+func scriptHalt(ts *testscript.TestScript, _ bool, _ []string) {
 	s := serverOf(ts)
 	ts.Check(s.cmd.Process.Signal(syscall.SIGINT))
 	err := s.cmd.Wait()
