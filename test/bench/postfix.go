@@ -31,7 +31,9 @@ func startPostfix(ctx context.Context, dir, sink string, queueOnly bool) (*insta
 	if err != nil {
 		return nil, fmt.Errorf("preparing Postfix: %w", err)
 	}
-	if out, err := exec.CommandContext(ctx, postfixCommand, "-c", l.config(), "start").CombinedOutput(); err != nil {
+	// Without the context: a start that is cut short could leave a master behind that
+	// nobody knows of.
+	if out, err := exec.Command(postfixCommand, "-c", l.config(), "start").CombinedOutput(); err != nil {
 		return nil, errors.Join(fmt.Errorf("postfix start: %w: %s%s", err, out, l.complaints()), l.stop())
 	}
 	root, err := l.master(ctx)
