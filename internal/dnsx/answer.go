@@ -268,6 +268,9 @@ func (a *answer) addAddr(octets []byte) error {
 // there is an exchanger, of no use.
 func exchanger(rr *dns.MX) MX {
 	m := MX{Preference: rr.Preference, Null: rr.Mx == ".", Text: mail.Printable(rr.Mx, 253)}
+	if m.Null {
+		m.Text = rr.Mx
+	}
 	if host, err := ParseName(rr.Mx); err == nil {
 		m.Host, m.Text = host, host.String()
 	}

@@ -65,8 +65,11 @@ func fakeAnswer[T any](ctx context.Context, f *Fake, kind string, n Name, find f
 	if n.IsZero() {
 		return failed(ErrBadName)
 	}
+	f.mu.Lock()
+	delay := f.Delay
+	f.mu.Unlock()
 	select {
-	case <-time.After(f.Delay):
+	case <-time.After(delay):
 	case <-ctx.Done():
 		return failed(context.Cause(ctx))
 	}
