@@ -9,11 +9,17 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
 	"sallyport/internal/mail"
 )
+
+// ErrWithdrawn says that a message may not be delivered any more, although its job
+// has begun: its account was frozen, say, while it waited for a connection. It is
+// nobody's fault. What was not delivered by then is deferred.
+var ErrWithdrawn = errors.New("deliver: the message was withdrawn")
 
 // Recipient is one recipient of a Job.
 type Recipient struct {
@@ -35,6 +41,10 @@ type Job struct {
 	// Open returns the whole message, Prefix first, and may be called again. The
 	// reader ends in io.EOF only when the body is known to be undamaged, so that a
 	// Target makes nothing final before it has seen io.EOF.
+	//
+	// A Target calls it when all else is ready, and before it tells a next hop
+	// anything of the message: it fails with ErrWithdrawn when the message may not
+	// leave any more.
 	Open func() (io.ReadCloser, error)
 }
 

@@ -23,6 +23,9 @@ type destination struct {
 type task struct {
 	run   *run
 	group group
+	// withdrawn says why the target was not given the message after all; guarded by
+	// run.mu.
+	withdrawn halt
 }
 
 // run is one claimed message on its way; it settles when its last group ends.
@@ -175,8 +178,23 @@ func (d *Dispatch) job(t *task) deliver.Job {
 	return deliver.Job{
 		ID: e.ID, Envelope: e.Envelope, Recipients: t.group.to, Prefix: e.Prefix,
 		Size: int64(len(e.Prefix)) + e.Size, Received: e.Received, Attempt: e.Attempts,
-		Open: func() (io.ReadCloser, error) { return d.open(t.run.claim) },
+		Open: func() (io.ReadCloser, error) {
+			// It may have waited for its turn within the target, too.
+			if h := d.mustHalt(t.run, d.stopped()); h != haltNone {
+				t.withdraw(h)
+				return nil, deliver.ErrWithdrawn
+			}
+			return d.open(t.run.claim)
+		},
 	}
+}
+
+// withdraw notes that the message was kept from the task's target at the last moment.
+func (t *task) withdraw(h halt) {
+	t.run.mu.Lock()
+	defer t.run.mu.Unlock()
+	t.withdrawn = max(t.withdrawn, h)
+	t.run.halt = max(t.run.halt, h)
 }
 
 // open returns the message as it leaves: our trace fields, then the body.
@@ -198,7 +216,8 @@ type prefixed struct {
 
 // finish notes a group's outcomes. A target that returned the wrong number of them
 // has delivered nothing that counts, and whom an outcome is about is never the
-// target's to say.
+// target's to say. A deferral of what was withdrawn says nothing about anybody: it
+// was not tried.
 func (d *Dispatch) finish(t *task, outcomes []mail.Outcome) {
 	r := t.run
 	r.mu.Lock()
@@ -206,6 +225,9 @@ func (d *Dispatch) finish(t *task, outcomes []mail.Outcome) {
 		o := mail.Outcome{Remote: ourName, Reply: mail.R(451, "4.3.0", "the delivery reported nothing")}
 		if len(outcomes) == len(t.group.index) {
 			o = outcomes[i]
+		}
+		if t.withdrawn != haltNone && o.Deferred() {
+			continue
 		}
 		o.Recipient = t.group.to[i].Address
 		r.plan.outcomes[place], r.plan.spoken[place] = o, true

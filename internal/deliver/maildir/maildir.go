@@ -134,7 +134,9 @@ func (t *Target) one(ctx context.Context, j deliver.Job, to deliver.Recipient) m
 	if err == nil {
 		return mail.R(250, "2.0.0", "stored as "+t.fileName(j.ID, to))
 	}
-	t.log.Error("maildir delivery failed", "queue", j.ID.String(), "mailbox", box, "error", err)
+	if !errors.Is(err, deliver.ErrWithdrawn) {
+		t.log.Error("maildir delivery failed", "queue", j.ID.String(), "mailbox", box, "error", err)
+	}
 	return fault(err)
 }
 

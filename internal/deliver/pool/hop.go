@@ -157,7 +157,9 @@ func (h *Hop) transact(ctx context.Context, j deliver.Job, some []int) []mail.Ou
 func (h *Hop) send(ctx context.Context, c *connection, j deliver.Job) (out []mail.Outcome, stale bool) {
 	body, err := j.Open()
 	if err != nil {
-		h.log(j).Error("message cannot be read", "error", err)
+		if !errors.Is(err, deliver.ErrWithdrawn) {
+			h.log(j).Error("message cannot be read", "error", err)
+		}
 		h.pool.keep(c)
 		return j.All(mail.R(451, "4.3.0", "the message could not be read"), h.o.Name), false
 	}
