@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -137,12 +138,21 @@ func (f changeFlags) apply(ctx context.Context, c console, reason, done string, 
 			return err
 		}
 		if f.JSON {
-			return printJSON(c.out, changed)
+			if err := printJSON(c.out, changed); err != nil || changed.Missing == 0 {
+				return err
+			}
+			return errSilent
 		}
 		if changed.DryRun {
 			done = "would be " + done
 		}
 		c.printf("%s %s\n", plural(changed.Count, "message"), done)
+		if changed.Unchanged > 0 {
+			c.printf("%s unchanged: already so, or held with an account, which only 'account thaw' ends\n", plural(changed.Unchanged, "message"))
+		}
+		if changed.Missing > 0 {
+			return fmt.Errorf("%s not found in the queue; 'sallyport trace ID' tells what became of it", plural(changed.Missing, "named message"))
+		}
 		return nil
 	})
 }

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"sallyport/internal/mail"
@@ -57,10 +58,14 @@ type QueueChange struct {
 	DryRun bool   `json:"dry_run,omitempty"` // only count
 }
 
-// QueueChanged says how many messages were changed, or would be.
+// QueueChanged says how many messages were changed, or would be. Those that were
+// chosen and could not be (what is held with its account is neither released nor
+// retried) are Unchanged; those that were named and not found are Missing.
 type QueueChanged struct {
-	Count  int  `json:"count"`
-	DryRun bool `json:"dry_run,omitempty"`
+	Count     int  `json:"count"`
+	Unchanged int  `json:"unchanged,omitempty"`
+	Missing   int  `json:"missing,omitempty"`
+	DryRun    bool `json:"dry_run,omitempty"`
 }
 
 // QueueRef names a message.
@@ -86,6 +91,9 @@ func (op *Operator) QueueShow(ctx context.Context, _ Caller, r QueueRef) (Messag
 		return Message{}, invalid(err)
 	}
 	e, err := op.o.Queue.Get(ctx, id)
+	if errors.Is(err, spool.ErrNotFound) {
+		return Message{}, &Error{CodeNotFound, "no message " + r.ID + " is in the queue; its trace tells what became of it"}
+	}
 	if err != nil {
 		return Message{}, err
 	}
@@ -130,15 +138,22 @@ func (op *Operator) change(ctx context.Context, by Caller, r QueueChange, kind t
 		return QueueChanged{}, invalid(errText("name messages, or choose them by account, sender, recipient, domain, hold or age, or take all of them; not several of these"))
 	}
 	done := QueueChanged{DryRun: r.DryRun}
+	missing := map[mail.ID]bool{}
+	for _, id := range f.IDs {
+		missing[id] = true
+	}
 	err = op.o.Queue.List(ctx, f, func(e spool.Entry) (bool, error) {
+		delete(missing, e.ID)
 		if r.DryRun {
 			done.Count++
 			return true, nil
 		}
 		n, err := act(ctx, spool.Filter{IDs: []mail.ID{e.ID}}, trace.EncodeAll(op.messageFact(kind, by, e, r.Reason)))
 		done.Count += n
+		done.Unchanged += 1 - n
 		return true, err
 	})
+	done.Missing = len(missing)
 	return done, err
 }
 
