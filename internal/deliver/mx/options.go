@@ -88,7 +88,7 @@ func (o Options) check() error {
 	switch {
 	case o.Hello.IsZero() || o.Resolver == nil || o.Own == nil || o.Port == 0 || o.Dial == nil || o.Now == nil || o.Logger == nil:
 		return errors.New("mx: our name, resolver, our addresses, port, dialer, clock and logger must be given")
-	case !o.Limits.valid():
+	case !o.Limits.valid() || o.Timeouts == (smtpc.Timeouts{}) || o.SMTP == (smtpc.Limits{}):
 		return errors.New("mx: every limit must be positive")
 	}
 	return nil

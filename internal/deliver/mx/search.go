@@ -41,25 +41,49 @@ func (t *Targets) open(whole context.Context, to destination, j deliver.Job) (*s
 	ctx, cancel := context.WithTimeoutCause(whole, t.o.Limits.Search, smtpc.ErrTimeout)
 	defer cancel()
 	s := &search{t: t, to: to, id: j.ID, rule: Rule{Own: t.o.Own(), Allow: t.o.AllowPrivate}}
-	p, r := s.plan(ctx)
-	if !r.IsZero() {
-		return nil, pool.Failure{Reply: r, Remote: to.String()}
-	}
-	for _, group := range p {
-		ends, ours := s.resolve(ctx, group)
-		// RFC 5321 §5.1: what is no better than ourselves is not tried.
-		if ours {
-			s.fails(mail.R(554, "5.4.6", "mail for "+to.String()+" loops back: an address of its mail exchanger is ours"), to.String())
-			break
-		}
-		if c := s.first(ctx, ends); c != nil {
-			return c, pool.Failure{}
-		}
-	}
-	if whole.Err() != nil {
+	c := s.run(ctx)
+	switch {
+	case c != nil:
+		return c, pool.Failure{}
+	case whole.Err() != nil:
 		return nil, pool.Failure{Reply: mail.R(451, "4.3.2", "the delivery was interrupted"), Remote: to.String()}
 	}
 	return nil, s.failure()
+}
+
+// run goes from the best exchangers to the worst until there is a connection; nil
+// when there is none.
+func (s *search) run(ctx context.Context) *smtpc.Client {
+	p, r := s.plan(ctx)
+	if !r.IsZero() {
+		s.notes(r, s.to.String())
+		return nil
+	}
+	for _, group := range p {
+		if s.over(ctx) {
+			return nil
+		}
+		ends, ours := s.resolve(ctx, group)
+		// RFC 5321 §5.1: what is no better than ourselves is not tried.
+		if ours {
+			s.notes(mail.R(554, "5.4.6", "mail for "+s.to.String()+" loops back: an address of its mail exchanger is ours"), s.to.String())
+			return nil
+		}
+		if c := s.first(ctx, ends); c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+// over reports whether the search has cost what it may. Then not everything was
+// tried, so that nothing is final.
+func (s *search) over(ctx context.Context) bool {
+	over := s.tries >= s.t.o.Limits.Tries || ctx.Err() != nil
+	if over && s.temporary.Reply.IsZero() {
+		s.notes(mail.R(451, "4.4.1", "no mail exchanger was reached in time"), s.to.String())
+	}
+	return over
 }
 
 // plan finds out which hosts take mail for the destination.
@@ -112,10 +136,10 @@ func (s *search) resolve(ctx context.Context, group []host) (ends []endpoint, ou
 // unresolved notes a host without an address. Only what the DNS states is final.
 func (s *search) unresolved(h host, err error) {
 	if dnsx.Permanent(err) {
-		s.fails(mail.R(550, "5.4.4", "the mail exchanger has no address: "+words(err)), h.text())
+		s.notes(mail.R(550, "5.4.4", "the mail exchanger has no address: "+words(err)), h.text())
 		return
 	}
-	s.defers(mail.R(451, "4.4.3", "the DNS does not answer: "+words(err)), h.text())
+	s.notes(mail.R(451, "4.4.3", "the DNS does not answer: "+words(err)), h.text())
 }
 
 // admitted keeps the addresses that the rule admits.
@@ -127,7 +151,7 @@ func (s *search) admitted(h host, addrs []netip.Addr) (good []netip.Addr, ours b
 		case RefuseOurs:
 			ours = true
 		default:
-			s.fails(mail.R(550, "5.4.4", fmt.Sprintf("the address of the mail exchanger is not dialled: %s", why)), remote(h, ip, s.t.o.Port))
+			s.notes(mail.R(550, "5.4.4", fmt.Sprintf("the address of the mail exchanger is not dialled: %s", why)), remote(h, ip, s.t.o.Port))
 		}
 	}
 	return good, ours
@@ -136,8 +160,7 @@ func (s *search) admitted(h host, addrs []netip.Addr) (good []netip.Addr, ours b
 // first tries one address after the other until one of them takes part.
 func (s *search) first(ctx context.Context, ends []endpoint) *smtpc.Client {
 	for _, e := range ends {
-		if s.tries >= s.t.o.Limits.Tries || ctx.Err() != nil {
-			s.defersUnlessMet(mail.R(451, "4.4.1", "no mail exchanger was reached in time"))
+		if s.over(ctx) {
 			return nil
 		}
 		c, err := s.call(e).Open(ctx)
@@ -150,16 +173,9 @@ func (s *search) first(ctx context.Context, ends []endpoint) *smtpc.Client {
 		}
 		where := remote(e.host, e.addr, s.t.o.Port)
 		s.t.o.Logger.Info("mail exchanger does not serve", "queue", s.id.String(), "destination", s.to.String(), "remote", where, "error", err)
-		s.defers(failureReply(where, err), where)
+		s.notes(failureReply(where, err), where)
 	}
 	return nil
-}
-
-// defersUnlessMet notes that not every address was tried, so that nothing is final.
-func (s *search) defersUnlessMet(r mail.Reply) {
-	if s.temporary.Reply.IsZero() {
-		s.defers(r, s.to.String())
-	}
 }
 
 func failureReply(where string, err error) mail.Reply {
@@ -191,10 +207,13 @@ func (s *search) call(e endpoint) pool.Call {
 	}
 }
 
-func (s *search) fails(r mail.Reply, remote string) {
-	s.permanent = pool.Failure{Reply: r, Remote: remote}
-}
-func (s *search) defers(r mail.Reply, remote string) {
+// notes keeps the last fault of each kind: those that can pass, and those that
+// will not.
+func (s *search) notes(r mail.Reply, remote string) {
+	if r.Class() == mail.ClassPermanent {
+		s.permanent = pool.Failure{Reply: r, Remote: remote}
+		return
+	}
 	s.temporary = pool.Failure{Reply: r, Remote: remote}
 }
 
