@@ -100,7 +100,7 @@ func (n notice) words() string {
 			fmt.Fprintf(&b, "Your message was %s to %s.\r\n\r\n", r.action, r.outcome.Recipient)
 			continue
 		}
-		fmt.Fprintf(&b, "Your message could not be delivered to %s.\r\n    %s said: %s\r\n\r\n", r.outcome.Recipient, who(r.outcome), oneLine(r.outcome.Reply.String()))
+		fmt.Fprintf(&b, "Your message could not be delivered to %s.\r\n%s said:\r\n    %s\r\n\r\n", r.outcome.Recipient, who(r.outcome), oneLine(r.outcome.Reply.String()))
 	}
 	fmt.Fprintf(&b, "Your message was accepted on %s as %s. Give that number to your\r\nadministrator to see everything that became of it.\r\n",
 		message.FormatDate(n.entry.Received.UTC()), n.entry.ID)
@@ -129,8 +129,9 @@ func (n notice) status() string {
 	}
 	for _, r := range n.reports {
 		b.WriteString("\r\n")
-		if o := r.state.Recipient.ORcpt; o.Type != "" {
-			fmt.Fprintf(&b, "Original-Recipient: %s; %s\r\n", n.field(o.Type), n.original(o))
+		// An address that only fits into more than one line is left out, not cut.
+		if o := n.original(r.state.Recipient.ORcpt); o != "" && len(o) <= maxText {
+			fmt.Fprintf(&b, "Original-Recipient: %s\r\n", o)
 		}
 		fmt.Fprintf(&b, "Final-Recipient: %s; %s\r\nAction: %s\r\nStatus: %s\r\n", kind, r.outcome.Recipient, r.action, statusCode(r))
 		if r.state.Kind == spool.KindOutbound && r.outcome.Remote != "" && r.outcome.Remote != ourName {
@@ -141,13 +142,17 @@ func (n notice) status() string {
 	return b.String()
 }
 
-// original writes ORCPT back. In a notification that is ASCII, an address of type
-// utf-8 is written as utf-8-addr-xtext. RFC 6533 §3.
+// original writes ORCPT back, if there was one. In a notification that is ASCII, an
+// address of type utf-8 is written as utf-8-addr-xtext. RFC 6533 §3.
 func (n notice) original(o mail.ORcpt) string {
+	if o.Type == "" {
+		return ""
+	}
 	if n.utf8() || o.Type != "utf-8" {
-		return n.field(o.Address)
+		return n.field(o.Type) + "; " + n.field(o.Address)
 	}
 	var b strings.Builder
+	b.WriteString("utf-8; ")
 	for _, c := range o.Address {
 		if c <= ' ' || c > '~' || c == '\\' || c == '+' || c == '=' {
 			fmt.Fprintf(&b, `\x{%X}`, c)
