@@ -64,3 +64,24 @@ func TestASearchDuringAChangeHidesNothing(t *testing.T) {
 		})
 	}
 }
+
+// Who waits for the schedule to change learns that an attempt was deferred: nobody
+// told it when a fresh message would be tried again.
+func TestADeferralWakes(t *testing.T) {
+	h := newHouse(t)
+	c := put(t, h.q, localMessage("alice@local.test", "bob@local.test"), "hello")
+	select {
+	case <-h.q.Watch():
+	default:
+	}
+	h.settle(c.Token, spool.Final{}, outcome("bob@local.test", 451))
+	select {
+	case <-h.q.Watch():
+	default:
+		t.Error("nobody was woken")
+	}
+	next, ok, err := h.q.NextDue(ctx)
+	if err != nil || !ok || !next.Equal(c.Entry.NextTry) {
+		t.Errorf("next due at %v, %v, %v; want %v", next, ok, err, c.Entry.NextTry)
+	}
+}

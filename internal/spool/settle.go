@@ -229,11 +229,16 @@ func (s *Spool) finish(c *claim, outcomes []mail.Outcome, next *Entry) Settled {
 		settled.Deferred = len(next.Pending())
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.claims[c.token.ID] == c {
 		delete(s.claims, c.token.ID)
 	}
 	s.ended.add(c.token, settled)
+	s.mu.Unlock()
+	if !settled.Done {
+		// Nobody was told of the next try yet: NextDue passes over claims, and Put
+		// wakes nobody.
+		s.signal()
+	}
 	return settled
 }
 
