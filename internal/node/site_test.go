@@ -250,3 +250,6 @@ func message(id, from string, size int) string {
 	}
 	return b.String() + ".\r\nthe end of " + id + "\r\n"
 }
+
+// quiet is for tests in which errors are logged on purpose.
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
