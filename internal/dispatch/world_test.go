@@ -198,10 +198,12 @@ func inWorld(t *testing.T, fn func(t *testing.T, w *world)) {
 	})
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldOf(t, sched.Default()) }
+
+func newWorldOf(t *testing.T, p sched.Policy) *world {
 	t.Helper()
 	w := &world{
-		t: t, disk: &disk{Store: memstore.New()}, limits: dispatch.DefaultLimits(), policy: sched.Default(), local: newTarget("maildir"),
+		t: t, disk: &disk{Store: memstore.New()}, limits: dispatch.DefaultLimits(), policy: p, local: newTarget("maildir"),
 		routes: map[string]*target{"remote.test": newTarget("mx.remote.test:25"), "slow.test": newTarget("mx.slow.test:25"), "far.test": newTarget("mx.far.test:25")},
 	}
 	limits := identity.DefaultLimits()
