@@ -251,6 +251,40 @@ func TestQuestionsOnTheirWayAreBounded(t *testing.T) {
 	}
 }
 
+// Two who wait in line with one question ask it once.
+func TestWaitingInLineForOneQuestion(t *testing.T) {
+	let := make(chan struct{})
+	s := serve(t, func(_ string, q *dns.Msg) [][]byte {
+		if q.Question[0].Name == "slow.test." {
+			<-let
+		}
+		return one(reply(q, q.Question[0].Name+" 300 MX 10 mx.x.test."))
+	})
+	l := quick()
+	l.Concurrent, l.Query = 1, 5*time.Second
+	c := client(t, l, s)
+	var wg sync.WaitGroup
+	ask := func(d string) {
+		wg.Go(func() {
+			if a, err := c.MX(t.Context(), domain(t, d)); words(a, err) != "mx.x.test" {
+				t.Error(words(a, err))
+			}
+		})
+	}
+	ask("slow.test")
+	for s.udp.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	ask("x.test")
+	ask("x.test")
+	time.Sleep(20 * time.Millisecond) // both stand in line
+	close(let)
+	wg.Wait()
+	if n := s.udp.Load(); n != 2 || len(c.slots) != 0 {
+		t.Errorf("%d questions, %d slots taken", n, len(c.slots))
+	}
+}
+
 func TestNoNameIsNoQuestion(t *testing.T) {
 	s := serve(t, func(_ string, q *dns.Msg) [][]byte { return one(reply(q, ". 60 MX 1 evil.test.")) })
 	c := client(t, quick(), s)

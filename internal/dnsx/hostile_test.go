@@ -230,6 +230,16 @@ func tooOld(_ string, q *dns.Msg) [][]byte {
 	return one(reply(q, honest))
 }
 
+// The length that comes before an answer over TCP is believed only within bounds.
+func TestAnswerOverTCPIsBounded(t *testing.T) {
+	l := quick()
+	l.TCPOctets = l.UDPOctets
+	_, err := client(t, l, serve(t, huge(200))).MX(t.Context(), domain(t, "x.test"))
+	if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "octets long") {
+		t.Error(err)
+	}
+}
+
 // A long answer over UDP that was not announced is not read.
 func TestAnswerLongerThanAnnounced(t *testing.T) {
 	s := serve(t, func(network string, q *dns.Msg) [][]byte {

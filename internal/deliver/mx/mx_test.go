@@ -195,10 +195,26 @@ func TestTriesAreBounded(t *testing.T) {
 		t.Errorf("%v after %v", got, w.dialed)
 	}
 	o.Limits.Tries, o.Limits.Hosts, o.Limits.Addresses = 1000, 4, 2
+	if w.dns.Asked("ADDR mx2.x.test") != 0 {
+		t.Error("a host was asked for that was not to be tried")
+	}
 	w.dialed = nil
 	got = w.deliver(w.targets(o), "ann@x.test")
 	if len(w.dialed) != 8 || w.dns.Asked("ADDR mx4.x.test") != 0 {
 		t.Errorf("%v after %v", got, w.dialed)
+	}
+}
+
+// Hosts beyond the limit may be reachable: nothing is final.
+func TestWhatWasNotTriedIsNotFinal(t *testing.T) {
+	for _, preference := range []string{"10", "20"} {
+		w := newWorld(t).zone("x.test MX 10 a.x.test", "x.test MX "+preference+" b.x.test")
+		o := w.options()
+		if got := w.deliver(w.targets(o), "ann@x.test"); !strings.HasPrefix(got[0], "550 5.4.4 ") {
+			t.Error(got)
+		}
+		o.Limits.Hosts = 1
+		w.want(w.deliver(w.targets(o), "ann@x.test"), "451 4.4.1 x.test")
 	}
 }
 

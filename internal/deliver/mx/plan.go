@@ -29,22 +29,25 @@ func (h host) text() string {
 type plan [][]host
 
 // exchangers makes a plan of MX records, or says why the domain takes no mail from
-// us. RFC 5321 §5.1. own are our names; most is how many hosts are kept.
-func exchangers(mxs []dnsx.MX, own []dnsx.Name, id mail.ID, most int) (plan, mail.Reply) {
+// us. RFC 5321 §5.1. own are our names.
+func exchangers(mxs []dnsx.MX, own []dnsx.Name, id mail.ID) (plan, mail.Reply) {
+	if len(mxs) == 0 {
+		return nil, mail.R(451, "4.4.3", "the DNS gave neither records nor a reason")
+	}
 	// RFC 7505 §3: a null MX stands alone; beside others it means nothing.
 	others := slices.DeleteFunc(slices.Clone(mxs), func(m dnsx.MX) bool { return m.Null })
-	if len(others) == 0 && len(mxs) > 0 {
+	if len(others) == 0 {
 		return nil, mail.R(556, "5.1.10", "the domain accepts no mail: it has a null MX")
 	}
 	ahead := beforeUs(others, own)
-	if len(ahead) == 0 && len(others) > 0 {
+	if len(ahead) == 0 {
 		return nil, mail.R(554, "5.4.6", "mail for the domain loops back: this server is its best mail exchanger, and does not know it")
 	}
 	usable := slices.DeleteFunc(ahead, func(m dnsx.MX) bool { return m.Host.IsZero() })
 	if len(usable) == 0 {
 		return nil, mail.R(550, "5.4.4", "the mail exchangers of the domain are no host names")
 	}
-	return grouped(usable, id, most), mail.Reply{}
+	return grouped(usable, id), mail.Reply{}
 }
 
 // beforeUs drops the records that are no better than the one that names us, so
@@ -61,7 +64,7 @@ func beforeUs(mxs []dnsx.MX, own []dnsx.Name) []dnsx.MX {
 
 // grouped orders by preference. RFC 5321 §5.1: equal ones in an order of chance,
 // which here is the message's own, so that a decision can be repeated.
-func grouped(mxs []dnsx.MX, id mail.ID, most int) plan {
+func grouped(mxs []dnsx.MX, id mail.ID) plan {
 	slices.SortFunc(mxs, func(a, b dnsx.MX) int {
 		return cmp.Or(cmp.Compare(a.Preference, b.Preference),
 			cmp.Compare(chance(id, a.Host.String()), chance(id, b.Host.String())), cmp.Compare(a.Host.String(), b.Host.String()))
@@ -72,9 +75,6 @@ func grouped(mxs []dnsx.MX, id mail.ID, most int) plan {
 	for _, m := range mxs {
 		if seen[m.Host] {
 			continue
-		}
-		if len(seen) == most {
-			break
 		}
 		seen[m.Host] = true
 		if int(m.Preference) != last {

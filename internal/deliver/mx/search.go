@@ -20,11 +20,13 @@ import (
 // search is one search for a connection to a destination: what it tried, and the
 // faults that it met.
 type search struct {
-	t     *Targets
-	to    destination
-	id    mail.ID
-	rule  Rule
-	tries int
+	t       *Targets
+	to      destination
+	id      mail.ID
+	rule    Rule
+	hosts   int  // that were looked at
+	tries   int  // connections that failed
+	skipped bool // something was not tried, so that nothing is final
 
 	temporary pool.Failure // the last fault that may pass; zero: none
 	permanent pool.Failure // the last one that will not
@@ -60,7 +62,8 @@ func (s *search) run(ctx context.Context) *smtpc.Client {
 		return nil
 	}
 	for _, group := range p {
-		if s.over(ctx) {
+		group = s.some(group)
+		if len(group) == 0 || s.tired(ctx) {
 			return nil
 		}
 		ends, ours := s.resolve(ctx, group)
@@ -76,14 +79,19 @@ func (s *search) run(ctx context.Context) *smtpc.Client {
 	return nil
 }
 
-// over reports whether the search has cost what it may. Then not everything was
-// tried, so that nothing is final.
-func (s *search) over(ctx context.Context) bool {
-	over := s.tries >= s.t.o.Limits.Tries || ctx.Err() != nil
-	if over && s.temporary.Reply.IsZero() {
-		s.notes(mail.R(451, "4.4.1", "no mail exchanger was reached in time"), s.to.String())
-	}
-	return over
+// tired reports whether the search has cost what it may; what is left is skipped.
+func (s *search) tired(ctx context.Context) bool {
+	tired := s.tries >= s.t.o.Limits.Tries || ctx.Err() != nil
+	s.skipped = s.skipped || tired
+	return tired
+}
+
+// some returns as many hosts of a group as may still be looked at.
+func (s *search) some(group []host) []host {
+	n := min(len(group), s.t.o.Limits.Hosts-s.hosts)
+	s.hosts += n
+	s.skipped = s.skipped || n < len(group)
+	return group[:n]
 }
 
 // plan finds out which hosts take mail for the destination.
@@ -91,14 +99,14 @@ func (s *search) plan(ctx context.Context) (plan, mail.Reply) {
 	if s.to.literal.IsValid() {
 		return plan{{{literal: s.to.literal}}}, mail.Reply{}
 	}
-	own, most := s.t.o.names(), s.t.o.Limits.Hosts
+	own := s.t.o.names()
 	a, err := s.t.o.Resolver.MX(ctx, s.to.domain)
 	switch {
 	case err == nil:
-		return exchangers(a.Data, own, s.id, most)
+		return exchangers(a.Data, own, s.id)
 	case errors.Is(err, dnsx.ErrNoData):
 		// RFC 5321 §5.1: a domain without MX is its own, with preference 0.
-		return exchangers([]dnsx.MX{{Host: dnsx.NameOf(s.to.domain)}}, own, s.id, most)
+		return exchangers([]dnsx.MX{{Host: dnsx.NameOf(s.to.domain)}}, own, s.id)
 	case errors.Is(err, dnsx.ErrNoName):
 		return nil, mail.R(550, "5.1.2", "there is no such domain: "+words(err))
 	}
@@ -160,20 +168,24 @@ func (s *search) admitted(h host, addrs []netip.Addr) (good []netip.Addr, ours b
 // first tries one address after the other until one of them takes part.
 func (s *search) first(ctx context.Context, ends []endpoint) *smtpc.Client {
 	for _, e := range ends {
-		if s.over(ctx) {
+		if s.tired(ctx) {
 			return nil
 		}
 		c, err := s.call(e).Open(ctx)
 		if err == nil {
 			return c
 		}
-		// A family that this host does not speak costs nothing and shall cost no try.
-		if !errors.Is(err, syscall.ENETUNREACH) {
-			s.tries++
-		}
 		where := remote(e.host, e.addr, s.t.o.Port)
 		s.t.o.Logger.Info("mail exchanger does not serve", "queue", s.id.String(), "destination", s.to.String(), "remote", where, "error", err)
-		s.notes(failureReply(where, err), where)
+		// A family that this host does not speak costs nothing: it costs no try, and
+		// says less than what failed otherwise.
+		foreign := errors.Is(err, syscall.ENETUNREACH)
+		if !foreign {
+			s.tries++
+		}
+		if !foreign || s.temporary.Reply.IsZero() {
+			s.notes(failureReply(where, err), where)
+		}
 	}
 	return nil
 }
@@ -223,6 +235,8 @@ func (s *search) failure() pool.Failure {
 	switch {
 	case !s.temporary.Reply.IsZero():
 		return s.temporary
+	case s.skipped:
+		return pool.Failure{Reply: mail.R(451, "4.4.1", "none of the mail exchangers that were tried can be reached"), Remote: s.to.String()}
 	case !s.permanent.Reply.IsZero():
 		return s.permanent
 	}

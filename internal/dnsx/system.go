@@ -1,0 +1,36 @@
+package dnsx
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net/netip"
+	"strings"
+)
+
+// port is that of the DNS. RFC 1035 §4.2.
+const port = 53
+
+// SystemServers reads the servers of a resolv.conf(5), at most as many as most, in
+// their order. None of them is taken to validate: only the administrator knows
+// that. It is an error if there is none.
+func SystemServers(conf io.Reader, most int) ([]Server, error) {
+	var servers []Server
+	lines := bufio.NewScanner(conf) // no line is longer than its 64 KiB
+	for lines.Scan() && len(servers) < most {
+		f := strings.Fields(lines.Text())
+		if len(f) < 2 || f[0] != "nameserver" {
+			continue
+		}
+		if ip, err := netip.ParseAddr(f[1]); err == nil {
+			servers = append(servers, Server{Addr: netip.AddrPortFrom(ip, port)})
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, err
+	}
+	if len(servers) == 0 {
+		return nil, errors.New("dnsx: no name server is configured")
+	}
+	return servers, nil
+}
