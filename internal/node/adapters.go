@@ -53,7 +53,11 @@ func loadKeys(cfg config.Config, fresh bool, rnd io.Reader) (keys, error) {
 }
 
 func openStore(cfg config.Config, o Options) (store.Store, error) {
-	return pebblestore.Open(pebblestore.Options{FS: o.FS, Dir: cfg.StoreDir(), Logger: o.Logger, MinFree: uint64(max(cfg.Limits.MinFree, 0))})
+	return pebblestore.Open(storeOptions(cfg, o))
+}
+
+func storeOptions(cfg config.Config, o Options) pebblestore.Options {
+	return pebblestore.Options{FS: o.FS, Dir: cfg.StoreDir(), Logger: o.Logger, MinFree: uint64(max(cfg.Limits.MinFree, 0))}
 }
 
 // accountAddresses lists every account, frozen ones too: they go on receiving.

@@ -27,7 +27,7 @@ func newRoutes(cfg config.Config, o Options) (*routes, error) {
 		target, err := newRoute(cfg, cfg.Routes[i], o)
 		if err != nil {
 			r.close()
-			return nil, fmt.Errorf("%s: %w", cfg.At("route."+routeName(known.Domain)+".to"), err)
+			return nil, err
 		}
 		r.targets[known] = target
 	}
@@ -42,9 +42,10 @@ func routeName(d mail.Domain) string {
 }
 
 func newRoute(cfg config.Config, c config.Route, o Options) (*route.Target, error) {
+	key := "route." + routeName(c.Domain)
 	roots, err := loadRoots(c.CA)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", cfg.At(key+".ca"), err)
 	}
 	l := route.DefaultLimits()
 	l.Connections, l.Messages = c.Connections, c.Messages
@@ -60,7 +61,11 @@ func newRoute(cfg config.Config, c config.Route, o Options) (*route.Target, erro
 			return smtpc.Credentials{User: c.User, Password: strings.TrimRight(string(b), "\r\n")}, err
 		}
 	}
-	return route.New(opts)
+	target, err := route.New(opts)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.At(key+".to"), err)
+	}
+	return target, nil
 }
 
 func loadRoots(file string) (*x509.CertPool, error) {
