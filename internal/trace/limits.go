@@ -40,8 +40,8 @@ type Limits struct {
 	// Groups is how many groups of strangers' facts are in memory at once; one
 	// more for each kind takes what does not fit.
 	Groups int
-	// Samples is how many different senders, recipients, clients, connections
-	// and greetings each group remembers.
+	// Samples is how many different senders, recipients, clients, connections,
+	// greetings, answers and details each group remembers.
 	Samples int
 	// FlushFirst is how long the first strangers' facts after a quiet time wait
 	// to be written; while more come, the time doubles up to FlushLast.
@@ -107,8 +107,8 @@ func (l Limits) check() error {
 			return errors.New("trace: every limit must be positive; begin with DefaultLimits")
 		}
 	}
-	// Four lists of samples share the evidence of one fact.
-	if l.Samples > MaxEvidence/4 || l.BatchDelay < 0 {
+	// Six lists of samples share the evidence of one fact.
+	if l.Samples > MaxEvidence/6 || l.BatchDelay < 0 {
 		return errors.New("trace: a limit is out of range")
 	}
 	return nil

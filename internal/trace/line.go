@@ -98,10 +98,10 @@ func (l *line) who(f Fact) {
 		l.named("account", f.Account)
 	}
 	switch {
-	case f.Network.IsValid():
-		l.named("network", f.Network.String())
 	case f.Peer.IsValid() && f.Queue.IsZero():
 		l.named("client", f.Peer.String())
+	case f.Network.IsValid():
+		l.named("network", f.Network.String())
 	}
 	if f.Queue.IsZero() {
 		l.named("on", f.Door)

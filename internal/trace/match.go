@@ -63,6 +63,9 @@ func (m matcher) matches(f *Fact, terms []indexTerm) bool {
 			return true
 		}
 	}
+	if f.Peer.IsValid() {
+		return false // all that the fact stands for came from that one client
+	}
 	return m.network.IsValid() && f.Network.IsValid() && m.network.Overlaps(f.Network)
 }
 

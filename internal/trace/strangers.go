@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -33,6 +34,7 @@ const (
 type strangers struct {
 	mu     sync.Mutex
 	groups map[groupKey]*group
+	made   int           // groups so far: the order of those that began at once
 	opened time.Time     // when the first of groups came
 	quiet  time.Time     // when groups was last written
 	window time.Duration // how long groups waits, from opened
@@ -43,15 +45,28 @@ type groupKey struct {
 	kind    Kind
 	network netip.Prefix
 	rule    string
+	door    string
+	code    int
+	status  mail.Enhanced
 }
 
-// group sums up the facts of one kind and rule that came from one network.
+// keyOf is the group that f belongs to.
+func keyOf(f Fact) groupKey {
+	return groupKey{
+		kind: Kind(clean(string(f.Kind), maxWord)), network: networkOf(f.Peer), rule: clean(f.Rule, maxWord),
+		door: clean(f.Door, maxWord), code: f.Reply.Code, status: f.Reply.Enhanced,
+	}
+}
+
+// group sums up the facts of one key.
 type group struct {
-	first Fact // whose reply, door and text stand for all
+	key   groupKey
+	order int
+	first Fact // whose reply stands for all
 	until time.Time
 	count int
 
-	senders, recipients, peers, conns, hellos []string
+	senders, recipients, peers, conns, hellos, replies, texts []string
 }
 
 func (s *strangers) open() {
@@ -67,10 +82,11 @@ func (s *strangers) due() (t time.Time, ok bool) {
 }
 
 // Stranger records a fact about somebody whom nobody knows: a refusal, a failed
-// sign-in, a connection that brought no mail. Facts of one kind and rule from
-// one network (a /24 or a /64) become one fact with their Count and samples;
-// memory and disk stay bounded whatever strangers do, at the price that a flood
-// loses detail. Rule must come from the program, never from a peer.
+// sign-in, a connection that brought no mail. Facts of one kind, rule and reply
+// code from one network (a /24 or a /64) at one door become one fact with their
+// Count and samples; memory and disk stay bounded whatever strangers do, at the
+// price that a flood loses detail. Rule, Door and Reply must come from the program,
+// never from a peer.
 //
 // Stranger does not wait and cannot fail. A query sees the fact at once; the
 // store has it after Limits.FlushFirst to FlushLast.
@@ -102,7 +118,7 @@ func (s *strangers) begin(now time.Time, lim Limits) {
 // group finds the group of f, or makes one. When there are too many, one group
 // for each kind takes the rest.
 func (s *strangers) group(f Fact, most int) *group {
-	key := groupKey{kind: Kind(clean(string(f.Kind), maxWord)), rule: clean(f.Rule, maxWord), network: networkOf(f.Peer)}
+	key := keyOf(f)
 	if g, ok := s.groups[key]; ok {
 		return g
 	}
@@ -113,10 +129,10 @@ func (s *strangers) group(f Fact, most int) *group {
 		}
 		f = Fact{At: f.At}
 	}
-	g := &group{first: Fact{
-		At: f.At, Kind: key.kind, Rule: key.rule, Network: key.network,
-		Door: clean(f.Door, maxWord), Reply: mail.Reply{Code: f.Reply.Code, Enhanced: f.Reply.Enhanced, Text: cleanLines(f.Reply.Text)},
-		Text: clean(f.Text, maxReply),
+	s.made++
+	g := &group{key: key, order: s.made, first: Fact{
+		At: f.At, Kind: key.kind, Rule: key.rule, Network: key.network, Door: key.door,
+		Reply: mail.Reply{Code: f.Reply.Code, Enhanced: f.Reply.Enhanced, Text: cleanLines(f.Reply.Text)},
 	}}
 	s.groups[key] = g
 	return g
@@ -161,6 +177,16 @@ func (g *group) add(f Fact, samples int) {
 	}
 	sample(&g.conns, f.Conn, maxName, samples)
 	sample(&g.hellos, f.Hello, maxName, samples)
+	sample(&g.replies, replyText(f.Reply), maxAddress, samples)
+	sample(&g.texts, f.Text, maxAddress, samples)
+}
+
+// replyText is a reply as evidence; none for no reply.
+func replyText(r mail.Reply) string {
+	if r.IsZero() {
+		return ""
+	}
+	return r.String()
 }
 
 // sample remembers a text that it does not have yet. The text is copied: it may
@@ -181,6 +207,7 @@ func (g *group) absorb(o *group, samples int) {
 	g.add(f, samples)
 	for _, p := range []struct{ to, from *[]string }{
 		{&g.senders, &o.senders}, {&g.peers, &o.peers}, {&g.conns, &o.conns}, {&g.hellos, &o.hellos},
+		{&g.replies, &o.replies}, {&g.texts, &o.texts},
 	} {
 		for _, s := range *p.from {
 			sample(p.to, s, maxAddress, samples)
@@ -206,6 +233,10 @@ func (g *group) fact() Fact {
 	f.several(&f.Sender, evidenceSender, g.senders)
 	f.several(&f.Conn, evidenceConn, g.conns)
 	f.several(&f.Hello, evidenceHello, g.hellos)
+	f.several(&f.Text, evidenceText, g.texts)
+	if len(g.replies) > 1 {
+		f.addEvidence(evidenceReply, g.replies)
+	}
 	return f
 }
 
@@ -255,7 +286,9 @@ func (s *strangers) take(now time.Time) []*group {
 	for _, g := range s.groups {
 		list = append(list, g)
 	}
-	slices.SortFunc(list, func(a, b *group) int { return a.first.At.Compare(b.first.At) })
+	slices.SortFunc(list, func(a, b *group) int {
+		return cmp.Or(a.first.At.Compare(b.first.At), cmp.Compare(a.order, b.order))
+	})
 	s.groups = map[groupKey]*group{}
 	s.quiet = now
 	return list
@@ -265,12 +298,11 @@ func (s *strangers) giveBack(list []*group, lim Limits) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, g := range list {
-		key := groupKey{kind: g.first.Kind, rule: g.first.Rule, network: g.first.Network}
-		switch have, ok := s.groups[key]; {
+		switch have, ok := s.groups[g.key]; {
 		case ok:
 			have.absorb(g, lim.Samples)
 		case len(s.groups) < lim.Groups:
-			s.groups[key] = g
+			s.groups[g.key] = g
 		default:
 			f := g.fact()
 			s.group(f, lim.Groups).absorb(g, lim.Samples)

@@ -58,6 +58,8 @@ const (
 	evidencePeer   = "client"
 	evidenceConn   = "connection"
 	evidenceHello  = "hello"
+	evidenceReply  = "answer"
+	evidenceText   = "detail"
 )
 
 // appendTerms appends what the fact is found by, each term once.
