@@ -83,6 +83,26 @@ func TestSecureIsTheWordOfAValidatingServerOnly(t *testing.T) {
 	}
 }
 
+// An answer of two families is as trustworthy as the lesser of them.
+func TestBothFamiliesMustBeSecure(t *testing.T) {
+	for _, rtype := range []uint16{dns.TypeA, dns.TypeAAAA, dns.TypeMX} {
+		s := serve(t, func(_ string, q *dns.Msg) [][]byte {
+			m := reply(q, "h.test. 60 A 192.0.2.1")
+			if q.Question[0].Qtype == dns.TypeAAAA {
+				m = reply(q, "h.test. 60 AAAA 2001:db8::1")
+			}
+			m.AuthenticatedData = q.Question[0].Qtype != rtype
+			return one(m)
+		})
+		c := client(t, quick(), s)
+		c.o.Servers[0].Validating = true
+		a, err := c.Addresses(t.Context(), name(t, "h.test"))
+		if err != nil || a.Secure != (rtype == dns.TypeMX) || len(a.Data) != 2 {
+			t.Errorf("%+v, %v", a, err)
+		}
+	}
+}
+
 func TestServersThatMustNotBeAskedOrTrusted(t *testing.T) {
 	addr := netip.MustParseAddrPort
 	for title, spoil := range map[string]func(*Options){

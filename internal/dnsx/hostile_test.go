@@ -48,6 +48,16 @@ func TestAnswersOfServers(t *testing.T) {
 		"alias to nowhere": {func(_ string, q *dns.Msg) [][]byte {
 			return one(withCode(reply(q, "x.test. 1 CNAME y.test.", "--", soa), dns.RcodeNameError))
 		}, ErrNoName.Error()},
+		"alias not followed": {func(_ string, q *dns.Msg) [][]byte {
+			m := reply(q, "x.test. 1 CNAME y.test.")
+			m.RecursionAvailable, m.Authoritative = false, true
+			return one(m)
+		}, ErrLame.Error()},
+		"authoritative no data": {func(_ string, q *dns.Msg) [][]byte {
+			m := reply(q, "--", soa)
+			m.RecursionAvailable, m.Authoritative = false, true
+			return one(m)
+		}, ErrNoData.Error()},
 		"records of another":     {func(_ string, q *dns.Msg) [][]byte { return one(reply(q, "y.test. 300 MX 1 evil.test.", honest)) }, "mx.x.test"},
 		"NXDOMAIN with records":  {func(_ string, q *dns.Msg) [][]byte { return one(withCode(reply(q, evil), dns.RcodeNameError)) }, ErrMalformed.Error()},
 		"SERVFAIL":               {func(_ string, q *dns.Msg) [][]byte { return one(withCode(reply(q), dns.RcodeServerFailure)) }, ErrServer.Error()},

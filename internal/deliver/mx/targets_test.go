@@ -171,6 +171,21 @@ func TestOpenConnectionsAreBounded(t *testing.T) {
 	targets.opened = 0
 }
 
+// What could not be reached takes no place.
+func TestFailedConnectionsTakeNoPlace(t *testing.T) {
+	w := newWorld(t).zone("dead.test A 127.0.0.2", "rude.test A 127.0.0.3", "x.test A 127.0.0.4")
+	w.play("127.0.0.3", greets("554 5.7.1 rude"))
+	w.serve("127.0.0.4", nil)
+	o := w.options()
+	o.Limits.Open = 1
+	targets := w.targets(o)
+	for range 3 {
+		w.want(w.deliver(targets, "ann@dead.test"), "451 4.4.1 "+w.at("dead.test", "127.0.0.2"))
+		w.want(w.deliver(targets, "ann@rude.test"), "451 4.4.0 "+w.at("rude.test", "127.0.0.3"))
+	}
+	w.want(w.deliver(targets, "ann@x.test"), "250 2.0.0 "+w.at("x.test", "127.0.0.4"))
+}
+
 // Under load: never more connections than allowed, each message once, nothing kept
 // when it is over.
 func TestManyDestinationsAtOnce(t *testing.T) {
