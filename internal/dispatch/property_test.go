@@ -104,6 +104,12 @@ type stage struct {
 func (s story) play(w *world) string {
 	w.limits.Workers, w.limits.PerDestination, w.limits.Active = s.workers, s.crowd, s.active
 	p := &stage{w: w, s: s, fates: map[string]*fate{}}
+	for _, l := range s.letters {
+		for i, to := range l.to {
+			f := l.fates[i]
+			p.fates[to] = &f
+		}
+	}
 	for _, g := range []*target{w.local, w.routes["remote.test"], w.routes["slow.test"], w.routes["far.test"]} {
 		g.fn = p.answer
 	}
@@ -152,10 +158,6 @@ func (p *stage) answer(ctx context.Context, j deliver.Job, to mail.Address) mail
 }
 
 func (p *stage) send(l tale) {
-	for i, to := range l.to {
-		f := l.fates[i]
-		p.fates[to] = &f
-	}
 	m := letterOf{from: "x@innocent.test", to: l.to}
 	if !l.stranger {
 		m = fresh(l.to...)

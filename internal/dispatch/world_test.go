@@ -154,10 +154,13 @@ func (g *target) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
 }
 
 func (g *target) answer(ctx context.Context, j deliver.Job, to mail.Address) mail.Reply {
-	if g.fn == nil {
+	g.mu.Lock()
+	fn := g.fn
+	g.mu.Unlock()
+	if fn == nil {
 		return mail.R(250, "2.0.0", "ok")
 	}
-	return g.fn(ctx, j, to)
+	return fn(ctx, j, to)
 }
 
 func (g *target) times(to string) int {
