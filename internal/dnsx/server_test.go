@@ -149,7 +149,7 @@ func zone(records map[string][]string) script {
 // quick are the limits of a test that waits for silence.
 func quick() Limits {
 	l := DefaultLimits()
-	l.Query, l.Total = 60*time.Millisecond, 2*time.Second
+	l.Query, l.Total = 300*time.Millisecond, 5*time.Second
 	return l
 }
 

@@ -11,9 +11,12 @@ import (
 // port is that of the DNS. RFC 1035 §4.2.
 const port = 53
 
+// ErrNoServers says that a resolv.conf names no server.
+var ErrNoServers = errors.New("dnsx: no name server is configured")
+
 // SystemServers reads the servers of a resolv.conf(5), at most as many as most, in
 // their order. None of them is taken to validate: only the administrator knows
-// that. It is an error if there is none.
+// that. ErrNoServers if there is none.
 func SystemServers(conf io.Reader, most int) ([]Server, error) {
 	var servers []Server
 	lines := bufio.NewScanner(conf) // no line is longer than its 64 KiB
@@ -30,7 +33,7 @@ func SystemServers(conf io.Reader, most int) ([]Server, error) {
 		return nil, err
 	}
 	if len(servers) == 0 {
-		return nil, errors.New("dnsx: no name server is configured")
+		return nil, ErrNoServers
 	}
 	return servers, nil
 }

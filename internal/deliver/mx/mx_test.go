@@ -6,8 +6,10 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -45,7 +47,7 @@ func TestTheNextHostIsTried(t *testing.T) {
 			w.play("127.0.0.2", play)
 			w.serve("127.0.0.3", nil)
 			o := w.options()
-			o.Timeouts.Greeting = 100 * time.Millisecond
+			o.Timeouts.Greeting = 500 * time.Millisecond
 			w.want(w.deliver(w.targets(o), "ann@x.test"), "250 2.0.0 "+w.at("b.x.test", "127.0.0.3"))
 			w.wantDialed("127.0.0.2", "127.0.0.3")
 		})
@@ -218,6 +220,38 @@ func TestWhatWasNotTriedIsNotFinal(t *testing.T) {
 	}
 }
 
+// Nor is anything final when the time is over before all was tried.
+func TestTimeIsOverBeforeAllWasTried(t *testing.T) {
+	w := newWorld(t).zone("x.test MX 10 a.x.test", "x.test MX 20 b.x.test", "b.x.test A 127.0.0.2")
+	w.dns.Before = func(question string) {
+		if question == "ADDR b.x.test" {
+			time.Sleep(300 * time.Millisecond)
+		}
+	}
+	o := w.options()
+	o.Limits.Search = 100 * time.Millisecond
+	w.want(w.deliver(w.targets(o), "ann@x.test"), "451 4.4.1 x.test")
+	w.wantDialed()
+}
+
+// An address of a family that this host does not speak costs no try.
+func TestUnspokenFamilyCostsNoTry(t *testing.T) {
+	w := newWorld(t).zone("x.test MX 10 a.x.test", "a.x.test A 127.0.0.2", "x.test MX 20 b.x.test", "b.x.test A 127.0.0.3", "y.test A 127.0.0.2")
+	w.serve("127.0.0.3", nil)
+	o := w.options()
+	o.Limits.Tries = 1
+	dial := o.Dial
+	o.Dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		if to.Addr() == netip.MustParseAddr("127.0.0.2") {
+			return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENETUNREACH)}
+		}
+		return dial(ctx, to)
+	}
+	targets := w.targets(o)
+	w.want(w.deliver(targets, "ann@x.test"), "250 2.0.0 "+w.at("b.x.test", "127.0.0.3"))
+	w.want(w.deliver(targets, "ann@y.test"), "451 4.4.1 "+w.at("y.test", "127.0.0.2"))
+}
+
 // A search ends in time, however slow everything is.
 func TestSearchEndsInTime(t *testing.T) {
 	w := newWorld(t).zone("x.test MX 10 a.x.test", "a.x.test A 127.0.0.2", "a.x.test A 127.0.0.3")
@@ -285,7 +319,6 @@ func TestSilentDestinationDelaysNobody(t *testing.T) {
 	w.play("127.0.0.2", func(_ int, nc net.Conn) { io.Copy(io.Discard, nc) })
 	w.serve("127.0.0.3", nil)
 	o := w.options()
-	o.Timeouts.Greeting = 200 * time.Millisecond
 	targets := w.targets(o)
 	var wg sync.WaitGroup
 	began := time.Now()
@@ -293,11 +326,11 @@ func TestSilentDestinationDelaysNobody(t *testing.T) {
 		wg.Go(func() { w.want(w.deliver(targets, "ann@dead.test"), "451 4.4.2 "+w.at("dead.test", "127.0.0.2")) })
 	}
 	w.want(w.deliver(targets, "ann@x.test"), "250 2.0.0 "+w.at("x.test", "127.0.0.3"))
-	if took := time.Since(began); took > 150*time.Millisecond {
+	if took := time.Since(began); took > o.Timeouts.Greeting*3/4 {
 		t.Errorf("the healthy destination waited %v", took)
 	}
 	wg.Wait()
-	if n := w.count("127.0.0.2"); n > o.Limits.Start || time.Since(began) > time.Second {
+	if n := w.count("127.0.0.2"); n > o.Limits.Start || time.Since(began) > 3*o.Timeouts.Greeting {
 		t.Errorf("%d connections, %v", n, time.Since(began))
 	}
 }
