@@ -74,7 +74,7 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Options are everything that dispatch works with; all are required.
+// Options are everything that dispatch works with; all but World are required.
 type Options struct {
 	Hostname  mail.Domain
 	Queue     Queue
@@ -84,6 +84,9 @@ type Options struct {
 	Active func(account mail.Address) bool
 	Local  deliver.Target
 	Route  func(directory.Route) deliver.Target
+	// World returns where mail goes that no route leads to; false, or a nil World:
+	// it waits.
+	World  func(a mail.Address) (deliver.Target, bool)
 	Policy sched.Policy
 	Limits Limits
 	Now    func() time.Time

@@ -169,7 +169,7 @@ func TestSlowDestinationDelaysNobody(t *testing.T) {
 func TestCrowdedDestination(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.limits.Workers, w.limits.PerDestination = 1, 2
+		w.limits.Workers, w.limits.PerDestination, w.limits.CrowdedMost = 1, 2, 5*time.Second
 		w.routes["slow.test"].fn = func(context.Context, deliver.Job, mail.Address) mail.Reply {
 			time.Sleep(time.Second)
 			return mail.R(250, "2.0.0", "ok")
@@ -182,6 +182,12 @@ func TestCrowdedDestination(t *testing.T) {
 		if n := w.spool.Stats().Claims; n > 3 {
 			t.Errorf("%d messages in memory, want 3", n)
 		}
+		must(t, w.spool.List(t.Context(), spool.Filter{}, func(e spool.Entry) (bool, error) {
+			if wait := time.Until(e.NextTry); e.Attempts == 0 && (wait < w.limits.Crowded || wait > w.limits.CrowdedMost) {
+				t.Errorf("turned away for %v", wait)
+			}
+			return true, nil
+		}))
 		later(10 * time.Minute)
 		w.queued(0, 0)
 		g := w.routes["slow.test"]
@@ -238,6 +244,7 @@ func TestActiveOctets(t *testing.T) {
 		}
 		w.start()
 		body := letter + strings.Repeat("0123456789abcd\r\n", 80)
+		before := w.disk.gets.Load()
 		for i := range 20 {
 			l := fresh(fmt.Sprintf("bob+%d@local.test", i))
 			l.body = body
@@ -246,6 +253,9 @@ func TestActiveOctets(t *testing.T) {
 		synctest.Wait()
 		if n := w.spool.Stats().Claims; n > 6 || n < 3 {
 			t.Errorf("%d messages in memory", n)
+		}
+		if w.disk.gets.Load() == before {
+			t.Error("no body was left in the store")
 		}
 		later(5 * time.Minute)
 		w.queued(0, 0)

@@ -210,6 +210,20 @@ func TestSenderThatIsNoLongerOwned(t *testing.T) {
 	})
 }
 
+// A sender of ours that is another's is told nothing of what he did not send.
+func TestSenderIsAnothers(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.routes["remote.test"].fn = always(550, "5.1.1", "nobody")
+		l := fresh("x@remote.test")
+		l.from = "bob@local.test"
+		w.send(l)
+		w.queued(1, 1)
+		if w.local.attempts() != 0 || len(w.facts(trace.KindNotify)) != 0 {
+			t.Error("bob was notified")
+		}
+	})
+}
+
 // A freeze cannot be outrun by messages that wait for room in memory.
 func TestFrozenWhileCrowded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

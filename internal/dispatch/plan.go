@@ -40,6 +40,7 @@ type planner struct {
 	dir   *directory.Snapshot
 	local deliver.Target
 	route func(directory.Route) deliver.Target
+	world func(mail.Address) (deliver.Target, bool)
 }
 
 // plan groups the pending recipients.
@@ -78,13 +79,24 @@ func (p planner) destination(r spool.RecipientState) (group, mail.Reply) {
 		// Put and Claim verified that the Grant covers this recipient; a claim is
 		// the only way to be here.
 		a := r.Recipient.Address
-		route, ok := p.dir.Route(a.Domain())
-		if !ok {
-			return group{}, mail.R(451, "4.4.4", "no route leads to "+host(a))
+		if route, ok := p.dir.Route(a.Domain()); ok {
+			return group{key: routeKey(route), target: p.route(route)}, mail.Reply{}
 		}
-		return group{key: routeKey(route), target: p.route(route)}, mail.Reply{}
+		if target, ok := p.outside(a); ok {
+			return group{key: destKey("mx " + host(a)), target: target}, mail.Reply{}
+		}
+		return group{}, mail.R(451, "4.4.4", "no route leads to "+host(a))
 	}
 	return group{}, mail.Reply{}
+}
+
+// outside finds where mail goes that no route leads to. A domain that has become
+// ours since the message was accepted is not outside: the message waits.
+func (p planner) outside(a mail.Address) (deliver.Target, bool) {
+	if p.world == nil || p.dir.IsOurs(a.Domain()) {
+		return nil, false
+	}
+	return p.world(a)
 }
 
 func host(a mail.Address) string {

@@ -35,8 +35,7 @@ func (r *run) attempt(cut bool) attempt {
 // settle ends an attempt: results, next try and notification in one update.
 func (d *Dispatch) settle(r *run) {
 	e := r.claim.Entry
-	cut := d.cutting().Err() != nil
-	a := r.attempt(cut)
+	a := r.attempt(d.cutting().Err() != nil)
 	switch {
 	case r.halt == haltStale:
 		d.Logger.Info("a message was taken away while it waited", "queue", e.ID.String())
@@ -47,7 +46,8 @@ func (d *Dispatch) settle(r *run) {
 		d.postpone(r.claim, 0)
 		d.end(r)
 	default:
-		if !cut && d.Policy.Expired(e.Received, d.Now()) {
+		// What was cut is not among the outcomes: it can't expire by that.
+		if d.Policy.Expired(e.Received, d.Now()) {
 			a.outcomes = expire(a.outcomes)
 		}
 		d.conclude(r, d.judge(e, a, len(a.outcomes) < len(r.pending)))

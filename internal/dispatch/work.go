@@ -58,7 +58,7 @@ func (d *Dispatch) start(r *run) {
 		go d.suspend(r)
 		return
 	}
-	p := planner{dir: d.Directory(), local: d.Local, route: d.Route}
+	p := planner{dir: d.Directory(), local: d.Local, route: d.Route, world: d.World}
 	r.plan = p.plan(r.pending)
 	switch {
 	case r.plan.hold != "":
