@@ -2,6 +2,7 @@ package directory
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -90,10 +91,10 @@ func (s *Snapshot) WithoutAccount(a mail.Address) *Snapshot {
 // ours, or an alias has its address. The error wraps ErrAccount.
 func (s *Snapshot) CheckAccount(a mail.Address) error {
 	if _, ours := s.base.domains[a.Domain()]; a.IsZero() || !ours {
-		return errors.Join(ErrAccount, errors.New("its domain is none of ours"))
+		return fmt.Errorf("%w: its domain is none of ours", ErrAccount)
 	}
 	if _, alias := s.base.aliases[a.Key()]; alias {
-		return errors.Join(ErrAccount, errors.New("an alias has this address"))
+		return fmt.Errorf("%w: an alias has this address", ErrAccount)
 	}
 	return nil
 }

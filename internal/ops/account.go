@@ -59,7 +59,7 @@ func (op *Operator) AccountAdd(ctx context.Context, by Caller, r AccountAdd) (Ac
 		return Account{}, invalid(err)
 	}
 	if err := op.o.Directory().CheckAccount(a); err != nil {
-		return Account{}, invalid(fmt.Errorf("%s cannot be an account: %w", a, err))
+		return Account{}, invalid(fmt.Errorf("%s: %w", a, err))
 	}
 	f := op.accountFact(by, a, "added").Evidenced("role", role.String())
 	account, err := op.o.Accounts.Add(ctx, a, r.Password, role, trace.EncodeAll(f))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"sallyport/internal/identity"
 	"sallyport/internal/spool"
@@ -65,10 +66,16 @@ func asError(err error) *Error {
 	case errors.Is(err, spool.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		code = CodeUnavailable
 	}
-	return &Error{code, err.Error()}
+	return &Error{code, words(err)}
 }
 
-func invalid(err error) error { return &Error{CodeInvalid, err.Error()} }
+func invalid(err error) error { return &Error{CodeInvalid, words(err)} }
+
+// words is the text of an error without the names of our packages, which tell a
+// programmer where it comes from and everybody else nothing.
+func words(err error) string {
+	return strings.NewReplacer("directory: ", "", "identity: ", "", "spool: ", "", "trace: ", "").Replace(err.Error())
+}
 
 type errText string
 
