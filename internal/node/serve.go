@@ -56,12 +56,21 @@ func (n *Node) bind(ctx context.Context, k smtpd.Kind, at netip.AddrPort) error 
 	var lc net.ListenConfig
 	// Landlock does not see MPTCP sockets, so none is ever opened.
 	lc.SetMultipathTCP(false)
-	ln, err := lc.Listen(ctx, "tcp", at.String())
+	ln, err := lc.Listen(ctx, family(at), at.String())
 	if err != nil {
 		return err
 	}
 	n.doors = append(n.doors, door{kind: k, listener: ln})
 	return nil
+}
+
+// family is the network of exactly what was written: for "tcp", Go would take 0.0.0.0
+// for all of IPv6 as well, a door that nobody asked for.
+func family(at netip.AddrPort) string {
+	if at.Addr().Unmap().Is4() {
+		return "tcp4"
+	}
+	return "tcp6"
 }
 
 func (n *Node) unbind() {
