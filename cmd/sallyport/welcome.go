@@ -23,7 +23,7 @@ func welcome(i quickstartInfo) string {
 	}
 	p("\n  configuration  %s\n  authority      %s (trust it to verify this server)\n", i.Config, i.CA)
 
-	p("\nTry, in another terminal:\n")
+	p("\nTry, in another terminal (apt-get install swaks, if it is missing):\n")
 	p("\n  # A stranger writes to bob: accepted.\n")
 	p("  swaks --server %s --from stranger@remote.test --to %s\n", mx, bob.Address)
 	p("\n  # A stranger asks us to relay: refused, and so is a stranger who claims to be alice.\n")
@@ -40,10 +40,11 @@ func welcome(i quickstartInfo) string {
 	p("\n  # By hand, with the certificate verified.\n")
 	p("  openssl s_client -connect %s -starttls smtp -crlf -quiet -CAfile %s -verify_return_error -verify_hostname %s\n",
 		submission, quoted(i.CA), hostToVerify(submission))
-	p("\n  # What happened to bob's mail, what waits, and an account stopped at once.\n")
+	p("\n  # What happened to bob's mail, what waits, and an account stopped at once and let go again.\n")
 	p("  %s trace %s -c %s\n", quoted(program()), bob.Address, quoted(i.Config))
 	p("  %s queue ls -c %s\n", quoted(program()), quoted(i.Config))
 	p("  %s account freeze %s -c %s\n", quoted(program()), alice.Address, quoted(i.Config))
+	p("  %s account thaw %s -c %s\n", quoted(program()), alice.Address, quoted(i.Config))
 	p("\nCtrl-C stops. What happens from here on:\n\n")
 	return b.String()
 }
