@@ -202,7 +202,7 @@ func (q quickstartCommand) template(files pki.Files) (t config.Template, err err
 		return t, err
 	}
 	t.Preamble = []string{quickstartMark, "", "A server on loopback. Every key is explained in docs/config.md."}
-	t.Data, t.Cert, t.Key = "data", files.Cert, files.Key
+	t.Data, t.Cert, t.Key, t.NoMX = "data", files.Cert, files.Key, true
 	if t.MX, t.Submission, t.Submissions, err = q.doors(); err != nil {
 		return t, err
 	}

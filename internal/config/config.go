@@ -24,6 +24,7 @@ type Config struct {
 	Domains []Domain // in the order of the file
 	Aliases []Alias
 	Routes  []Route
+	MX      MX
 	Limits  Limits
 	Retry   Retry
 	Maildir Maildir
@@ -90,6 +91,13 @@ type Route struct {
 	PasswordFile string // one line, the password
 	Connections  int    // the most connections at once
 	Messages     int    // the most messages on one connection
+}
+
+// MX says how domains without a route are reached.
+type MX struct {
+	Delivery bool             // by their mail exchangers; else not at all
+	DNS      []netip.AddrPort // recursive servers; none: the system's
+	Private  []netip.Prefix   // that may be dialled although they are not public
 }
 
 // Limits are the named bounds of sessions, messages and queue. Octets are octets,

@@ -23,6 +23,7 @@ const (
 	TypePath           // a file or folder, relative to the configuration file
 	TypeListen         // a list of IP:port
 	TypeIPs            // a list of IP addresses
+	TypeNetworks       // a list of networks
 	TypeChoice         // one of the words that its documentation lists
 	TypeWords          // a list of words that its documentation lists
 	TypeURL            // smtp://host:port or smtps://host:port
@@ -53,6 +54,8 @@ func (t Type) String() string {
 		return "a list of IP:port"
 	case TypeIPs:
 		return "a list of IP addresses"
+	case TypeNetworks:
+		return "a list of networks"
 	case TypeChoice:
 		return "a word"
 	case TypeWords:

@@ -16,6 +16,7 @@ func Keys() []Key {
 	all = appendKeys(all, domainKeys())
 	all = append(all, aliasKey())
 	all = appendKeys(all, routeKeys())
+	all = appendKeys(all, mxKeys())
 	all = appendKeys(all, limitKeys())
 	all = appendKeys(all, retryKeys())
 	all = appendKeys(all, maildirKeys())
@@ -115,6 +116,20 @@ func routeKeys() []entry[Route] {
 			func(r *Route) *int { return &r.Connections }),
 		count("route.NAME.messages", "100", "1", "100000", "The most messages on one connection.",
 			func(r *Route) *int { return &r.Messages }),
+	}
+}
+
+func mxKeys() []entry[Config] {
+	return []entry[Config]{
+		parsed(Key{Path: "mx.delivery", Type: TypeChoice, Default: "on",
+			Doc: `Whether mail for a domain without a route goes to the domain's mail exchangers, as the DNS names them (RFC 5321 §5): "on", or "off", and then such mail waits for a route.`},
+			parseSwitch, func(c *Config) *bool { return &c.MX.Delivery }),
+		list(Key{Path: "mx.dns", Type: TypeListen,
+			Doc: "The recursive name servers to ask, at most four. Without it: those of /etc/resolv.conf."},
+			parseServer, func(c *Config) *[]netip.AddrPort { return &c.MX.DNS }),
+		list(Key{Path: "mx.private", Type: TypeNetworks,
+			Doc: "Networks that mail exchangers may lie in although they are not public, for an inner network with a DNS of its own. Our own addresses are never dialled, whatever stands here."},
+			parseNetwork, func(c *Config) *[]netip.Prefix { return &c.MX.Private }),
 	}
 }
 

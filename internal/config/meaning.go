@@ -18,7 +18,13 @@ func (s *source) meaning(c *Config, root *node) {
 	s.checkRoutes(c)
 	s.checkAliases(c)
 	s.checkRetry(c, root)
+	if len(c.MX.DNS) > maxNameServers {
+		s.faultAt(root.child("mx", "dns"), "these are more name servers than are ever asked", "name at most four")
+	}
 }
+
+// maxNameServers is how many mx.dns may name.
+const maxNameServers = 4
 
 // child returns the node that names lead to, or nil.
 func (n *node) child(names ...string) *node {

@@ -91,6 +91,35 @@ func parseIP(text string) (ip netip.Addr, message, hint string) {
 	return ip.Unmap(), "", ""
 }
 
+func parseSwitch(text string) (on bool, message, hint string) {
+	switch text {
+	case "on":
+		return true, "", ""
+	case "off":
+		return false, "", ""
+	}
+	return false, "this is neither on nor off", `write "on" or "off"`
+}
+
+func parseServer(text string) (ap netip.AddrPort, message, hint string) {
+	ap, err := netip.ParseAddrPort(text)
+	if err != nil || ap.Port() == 0 || ap.Addr().IsUnspecified() || ap.Addr().IsMulticast() {
+		return ap, "this is no IP:port of a name server", `write it as "127.0.0.1:53" or "[::1]:53"`
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()), "", ""
+}
+
+func parseNetwork(text string) (p netip.Prefix, message, hint string) {
+	p, err := netip.ParsePrefix(text)
+	switch {
+	case err != nil:
+		return p, "this is no network", `write it as "10.0.0.0/8" or "fd00::/8"`
+	case p != p.Masked():
+		return p, "this network has bits behind its prefix", `write it as "` + p.Masked().String() + `"`
+	}
+	return p, "", ""
+}
+
 func parseListen(text string) (ap netip.AddrPort, message, hint string) {
 	ap, err := netip.ParseAddrPort(text)
 	if err == nil {

@@ -61,7 +61,7 @@ func TestExamplesOfTheDocumentAreTaken(t *testing.T) {
 	for _, k := range Keys() {
 		known[k.Path] = true
 	}
-	tables := regexp.MustCompile("`((?:listen|tls|limits|retry|maildir|trace|auth)\\.[a-z_]+)`")
+	tables := regexp.MustCompile("`((?:listen|tls|mx|limits|retry|maildir|trace|auth)\\.[a-z_]+)`")
 	for _, m := range tables.FindAllStringSubmatch(string(text), -1) {
 		if !known[m[1]] {
 			t.Errorf("the document names %s, and there is no such key", m[1])

@@ -17,6 +17,7 @@ type Template struct {
 	Submission  string
 	Submissions string
 	Routes      []TemplateRoute
+	NoMX        bool     // mail for domains without a route waits
 	Preamble    []string // comment lines at the head
 }
 
@@ -53,12 +54,15 @@ func (t Template) Text() []byte {
 		d = t.Domain.ASCII()
 	}
 	fmt.Fprintf(&b, "\n# Addresses that stand for others of ours.\n[alias]\n# \"sales@%s\" = [\"alice@%s\"]\n", d, d)
-	b.WriteString("\n# The next hop of other domains; \"*\" is a smarthost. Only signed-in accounts' mail goes there.\n")
+	b.WriteString("\n# The next hop of other domains; \"*\" is a smarthost. Only signed-in accounts' mail goes\n# there. A domain without a route is reached by its MX records.\n")
 	if len(t.Routes) == 0 {
 		b.WriteString("# [route.\"*\"]\n# to = \"smtps://smart.example.net\"\n# user = \"me\"\n# password_file = \"smarthost.password\"\n")
 	}
 	for _, r := range t.Routes {
 		fmt.Fprintf(&b, "[route.%s]\nto = %s\n", quote(r.Domain), quote(r.To))
+	}
+	if t.NoMX {
+		b.WriteString("\n# Mail for domains without a route waits: nothing leaves this host by itself.\n[mx]\ndelivery = \"off\"\n")
 	}
 	return []byte(b.String())
 }

@@ -18,6 +18,7 @@ import (
 	"sallyport/internal/deliver/maildir"
 	"sallyport/internal/deliver/route"
 	"sallyport/internal/dispatch"
+	"sallyport/internal/dnsx"
 	"sallyport/internal/identity"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
@@ -39,6 +40,9 @@ type Options struct {
 	Rand   io.Reader
 	FS     vfs.FS // of the store and the mailboxes
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	// Resolver answers for mail exchangers; nil: the servers of mx.dns.
+	Resolver dnsx.Resolver
+	MXPort   uint16 // of mail exchangers; 0: 25
 	// Paused accepts and queues mail but delivers none.
 	Paused bool
 	// Version is what the trace says started.
@@ -57,6 +61,9 @@ func (o Options) complete() Options {
 	}
 	if o.FS == nil {
 		o.FS = vfs.Default
+	}
+	if o.MXPort == 0 {
+		o.MXPort = 25 // RFC 5321 §4.5.4.2
 	}
 	if o.Dial == nil {
 		o.Dial = route.Dialer()
@@ -77,6 +84,7 @@ type Node struct {
 	dirs     *directories
 	mailbox  *maildir.Target
 	routes   *routes
+	world    world
 	dispatch *dispatch.Dispatch
 	intake   *intake.Intake
 	operator *ops.Operator
@@ -190,9 +198,12 @@ func (n *Node) openDelivery(_ context.Context, _ keys) (err error) {
 	if n.routes, err = newRoutes(n.cfg, n.o); err != nil {
 		return err
 	}
+	if n.world, err = newWorld(n.cfg, n.o); err != nil {
+		return err
+	}
 	n.dispatch = dispatch.New(dispatch.Options{
 		Hostname: n.cfg.Hostname, Queue: n.spool, Directory: n.dirs.snapshot, Active: n.maySend,
-		Local: n.mailbox, Route: n.routes.target, Policy: retryPolicy(n.cfg), Limits: dispatchLimits(n.cfg),
+		Local: n.mailbox, Route: n.routes.target, World: n.world.target, Policy: retryPolicy(n.cfg), Limits: dispatchLimits(n.cfg),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	return nil
@@ -223,6 +234,9 @@ func (n *Node) Close() error {
 	}
 	if n.routes != nil {
 		n.routes.close()
+	}
+	if err := n.world.close(); err != nil {
+		errs = append(errs, err)
 	}
 	if n.store != nil {
 		errs = append(errs, n.store.Close())

@@ -1,0 +1,118 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+
+	"sallyport/internal/config"
+	"sallyport/internal/deliver"
+	"sallyport/internal/deliver/mx"
+	"sallyport/internal/dnsx"
+	"sallyport/internal/mail"
+	"sallyport/internal/smtpc"
+)
+
+// resolvConf is where the system names its recursive servers.
+const resolvConf = "/etc/resolv.conf"
+
+// world reaches domains without a route by their mail exchangers; with no targets,
+// it reaches none.
+type world struct{ targets *mx.Targets }
+
+func newWorld(cfg config.Config, o Options) (world, error) {
+	if !cfg.MX.Delivery {
+		return world{}, nil
+	}
+	resolver, err := newResolver(cfg, o)
+	if err != nil {
+		return world{}, fmt.Errorf("%s: %w", cfg.At("mx.dns"), err)
+	}
+	limits := mx.DefaultLimits()
+	limits.Connections = cfg.Limits.DeliveriesPerDomain
+	limits.Start = min(limits.Start, limits.Connections)
+	targets, err := mx.New(mx.Options{
+		Hello: cfg.Hostname, Resolver: resolver, Own: func() []netip.Addr { return ownAddresses(cfg, o) },
+		AllowPrivate: cfg.MX.Private, Port: o.MXPort,
+		Dial: func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+			return o.Dial(ctx, "tcp", to.String())
+		},
+		Timeouts: smtpc.DefaultTimeouts(), SMTP: smtpc.DefaultLimits(), Limits: limits, Now: o.Now, Logger: o.Logger,
+	})
+	return world{targets}, err
+}
+
+func newResolver(cfg config.Config, o Options) (dnsx.Resolver, error) {
+	if o.Resolver != nil {
+		return o.Resolver, nil
+	}
+	opts := dnsx.Options{Limits: dnsx.DefaultLimits(), Now: o.Now}
+	for _, at := range cfg.MX.DNS {
+		opts.Servers = append(opts.Servers, dnsx.Server{Addr: at})
+	}
+	if len(opts.Servers) == 0 {
+		var err error
+		if opts.Servers, err = systemServers(opts.Limits.Servers); err != nil {
+			return nil, err
+		}
+	}
+	return dnsx.NewClient(opts)
+}
+
+// systemServers are those of resolv.conf. A system that names none has one on this
+// host, as resolv.conf(5) says.
+func systemServers(most int) ([]dnsx.Server, error) {
+	local := []dnsx.Server{{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 53)}}
+	f, err := os.Open(resolvConf)
+	if errors.Is(err, fs.ErrNotExist) {
+		return local, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	servers, err := dnsx.SystemServers(f, most)
+	if errors.Is(err, dnsx.ErrNoServers) {
+		return local, nil
+	}
+	return servers, err
+}
+
+// ownAddresses are those that this host has now, and those that the configuration
+// says are ours although the host does not show them (address translation).
+func ownAddresses(cfg config.Config, o Options) []netip.Addr {
+	own := append([]netip.Addr(nil), cfg.Literals...)
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		o.Logger.Warn("our own addresses are not known", "err", err)
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			own = append(own, p.Addr().Unmap().WithZone(""))
+		}
+	}
+	return own
+}
+
+// target returns where mail for an address goes that no route leads to; false when
+// it may only wait.
+func (w world) target(a mail.Address) (deliver.Target, bool) {
+	if w.targets == nil {
+		return nil, false
+	}
+	if ip, literal := a.Literal(); literal {
+		return w.targets.ForLiteral(ip), true
+	}
+	return w.targets.For(a.Domain()), true
+}
+
+func (w world) close() error {
+	if w.targets == nil {
+		return nil
+	}
+	return w.targets.Close()
+}
