@@ -337,6 +337,34 @@ func TestTakenAwayWhileWaiting(t *testing.T) {
 	})
 }
 
+// What no route leads to goes out into the world, each domain by itself; routes come
+// first, and a domain that has become ours is not the world.
+func TestOutIntoTheWorld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		world := newTarget("mx")
+		w.outside = func(a mail.Address) (deliver.Target, bool) {
+			_, literal := a.Literal()
+			return world, !literal
+		}
+		w.start()
+		c := w.put(fresh("a@one.test", "b@two.test", "c@one.test", "d@remote.test", "e@[192.0.2.77]"))
+		w.dispatch.Offer(c)
+		w.queued(1, 0)
+		var jobs []string
+		for _, j := range world.jobs {
+			jobs = append(jobs, fmt.Sprint(len(j.Recipients), j.Recipients[0].Address.Domain()))
+		}
+		if !slices.Equal(sorted(jobs), []string{"1 two.test", "2 one.test"}) || w.routes["remote.test"].times("d@remote.test") != 1 {
+			t.Errorf("jobs %q", jobs)
+		}
+		if e, _ := w.entry(c.Entry.ID); len(e.Pending()) != 1 || e.Recipients[4].State != spool.StatePending {
+			t.Errorf("%+v", e.Recipients)
+		}
+		w.stop()
+	})
+}
+
 // Attempts follow the policy, to the second; a message without a route is tried
 // like any other.
 func TestRetriesFollowThePolicy(t *testing.T) {

@@ -47,6 +47,8 @@ type world struct {
 
 	local  *target
 	routes map[string]*target // by domain
+	// outside takes what no route leads to, if it is set.
+	outside func(mail.Address) (deliver.Target, bool)
 
 	dispatch *dispatch.Dispatch
 	soft     context.CancelFunc
@@ -261,7 +263,7 @@ func (w *world) start() {
 			acc, ok := w.identity.Lookup(a)
 			return ok && acc.Standing == identity.StandingActive
 		},
-		Local: w.local, Route: func(r directory.Route) deliver.Target { return w.routes[r.Host] },
+		Local: w.local, Route: func(r directory.Route) deliver.Target { return w.routes[r.Host] }, World: w.outside,
 		Policy: w.policy, Limits: w.limits, Now: time.Now, Rand: rand.Reader, Logger: w.log(),
 	})
 	soft, stop := context.WithCancel(context.Background())
