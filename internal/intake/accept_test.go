@@ -111,6 +111,8 @@ func TestStoredHeader(t *testing.T) {
 		{"an empty id is an id", "alice@local.test", "From: alice@local.test\r\nMessage-ID:\r\nDate: x\r\n\r\nhi\r\n",
 			"From: alice@local.test\r\nMessage-ID:\r\nDate: x\r\n\r\nhi\r\n"},
 		{"strips what is submitted too", "alice@local.test", "Return-Path: <x>\r\n" + ours + message, message},
+		{"secret recipients stay secret", "alice@local.test", "Bcc: a@far.test,\r\n b@far.test\r\nbcc: c@far.test\r\nResent-Bcc: d@far.test\r\nX-Bcc: kept\r\n" + message, "X-Bcc: kept\r\n" + message},
+		{"strangers' are theirs", "", "Bcc: a@far.test\r\n" + message, "Bcc: a@far.test\r\n" + message},
 		{"50 hops", "", strings.Repeat("Received: x\r\n", 50) + message, strings.Repeat("Received: x\r\n", 50) + message},
 		{"large", "alice@local.test", message + strings.Repeat("0123456789abcdef\r\n", 20_000), message + strings.Repeat("0123456789abcdef\r\n", 20_000)},
 	} {

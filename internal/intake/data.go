@@ -105,8 +105,9 @@ func headerError(err error) error {
 
 // rewrite returns the header section as it is stored. Return-Path is only ever
 // written by final delivery (RFC 5321 §4.4), Authentication-Results in our name
-// only by us (RFC 8601 §5). What our people submit is bound to its author and gains
-// what RFC 6409 §8 says a submission server adds.
+// only by us (RFC 8601 §5). What our people submit is bound to its author, loses the
+// names of its secret recipients, and gains what RFC 6409 §8 says a submission
+// server adds.
 func (t *transaction) rewrite(h message.Header, c *content) ([]byte, error) {
 	rules := message.StripRules{Names: []string{"Return-Path"}, AuthServIDs: []mail.Domain{t.s.in.Hostname}}
 	var added []byte
@@ -114,6 +115,8 @@ func (t *transaction) rewrite(h message.Header, c *content) ([]byte, error) {
 		if err := t.judgeAuthors(h, c); err != nil {
 			return nil, err
 		}
+		// RFC 5322 §3.6.3: the other recipients must not learn whom it names.
+		rules.Names = append(rules.Names, "Bcc", "Resent-Bcc")
 		added = message.Missing(h, t.id, t.s.in.Hostname, t.s.in.Now())
 		if h.Count("Message-ID") == 0 {
 			c.messageID = "<" + t.id.String() + "@" + t.s.in.Hostname.ASCII() + ">"
