@@ -114,8 +114,13 @@ func (s *pebbleStore) Get(ctx context.Context, key []byte) ([]byte, error) {
 	if err != nil {
 		return nil, readError(err)
 	}
-	defer closer.Close()
-	return append([]byte{}, v...), nil
+	v = append([]byte{}, v...)
+	// A large value lies in a file of its own, and where that cannot be read Pebble
+	// returns an empty value, and its error only here.
+	if err := closer.Close(); err != nil {
+		return nil, readError(err)
+	}
+	return v, nil
 }
 
 // Scan implements store.Store.
