@@ -59,7 +59,7 @@ func listenKeys() []entry[Config] {
 		return list(Key{Path: path, Type: TypeListen, Doc: doc}, parseListen, field)
 	}
 	return []entry[Config]{
-		door("listen.mx", "Where the world delivers mail for our own domains; never relays, and never offers AUTH. Usually port 25.",
+		door("listen.mx", "Where the world delivers mail for our own domains; never relays, and never offers AUTH. Usually port 25. An address opens its own family alone: 0.0.0.0 all of IPv4, [::] all of IPv6.",
 			func(c *Config) *[]netip.AddrPort { return &c.Listen.MX }),
 		door("listen.submission", "Where our own people hand in mail, with STARTTLS and then AUTH (RFC 6409). Usually port 587; needs a certificate.",
 			func(c *Config) *[]netip.AddrPort { return &c.Listen.Submission }),
