@@ -30,14 +30,14 @@ type Limits struct {
 	ScramRounds  int    // PBKDF2 iterations of a SCRAM verifier; RFC 7677 §4 asks for 4096 at least
 	HashAtOnce   int    // hashes computed at the same time
 	HashQueue    int    // sign-ins waiting for a hash, in each of two lanes
-	HashWait     time.Duration
+	HashWait     time.Duration // how long a sign-in may wait for a hash
 	CacheEntries int // passwords remembered as right, and as many as wrong
-	CacheTTL     time.Duration
+	CacheTTL     time.Duration // how long they are remembered
 
 	KnownNetworks int           // networks remembered for one account
 	KnownFor      time.Duration // how long a network stays known after a sign-in
 
-	Guesses screen.GuessLimits
+	Guesses screen.GuessLimits // how often wrong passwords are judged at all
 }
 
 // DefaultLimits follows OWASP for argon2id (19 MiB, 2 passes, 1 lane: about 30 ms)

@@ -39,14 +39,16 @@ type Limits struct {
 	SessionDuration time.Duration
 	// MinDataRate is how many octets a second a message must average over the time
 	// spent waiting for it, once that is more than DataRateGrace; 0: any.
-	MinDataRate   int64
+	MinDataRate int64
+	// DataRateGrace is how long a client may be slow before MinDataRate counts.
 	DataRateGrace time.Duration
 	// ShutdownGrace is how long a message in progress may take to end at shutdown.
 	ShutdownGrace time.Duration
 	// LingerTimeout and LingerOctets bound what is read and thrown away after a
 	// refusal that closes, so that the client gets to see it.
 	LingerTimeout time.Duration
-	LingerOctets  int64
+	// LingerOctets bounds the octets of it.
+	LingerOctets int64
 
 	// LineOctets bounds a command line with CRLF. RFC 5321 §4.5.3.1.4.
 	LineOctets int
