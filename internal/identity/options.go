@@ -24,14 +24,14 @@ type Limits struct {
 	ReasonOctets   int // most octets of the reason of a freeze
 	ResponseOctets int // most octets of one SASL response, decoded
 
-	HashMemory   uint32 // memory of one argon2id hash, in KiB
-	HashPasses   uint32 // passes of argon2id over its memory
-	HashLanes    uint8  // lanes of argon2id
-	ScramRounds  int    // PBKDF2 iterations of a SCRAM verifier; RFC 7677 §4 asks for 4096 at least
-	HashAtOnce   int    // hashes computed at the same time
-	HashQueue    int    // sign-ins waiting for a hash, in each of two lanes
+	HashMemory   uint32        // memory of one argon2id hash, in KiB
+	HashPasses   uint32        // passes of argon2id over its memory
+	HashLanes    uint8         // lanes of argon2id
+	ScramRounds  int           // PBKDF2 iterations of a SCRAM verifier; RFC 7677 §4 asks for 4096 at least
+	HashAtOnce   int           // hashes computed at the same time
+	HashQueue    int           // sign-ins waiting for a hash, in each of two lanes
 	HashWait     time.Duration // how long a sign-in may wait for a hash
-	CacheEntries int // passwords remembered as right, and as many as wrong
+	CacheEntries int           // passwords remembered as right, and as many as wrong
 	CacheTTL     time.Duration // how long they are remembered
 
 	KnownNetworks int           // networks remembered for one account
