@@ -7,14 +7,14 @@ import (
 
 // Brief renders the fact as one short line for somebody who watches a server work:
 // what became of whom, and why. Facts that only complete a story (connections that
-// ended, settlements) give "": Line and the trace itself have them.
+// ended, what was forgotten) give "": Line and the trace itself have them.
 //
 //	14:03:12  accepted   0r5… from <alice@local.test> to <bob@remote.test> (1.2 KB)
 func (f Fact) Brief() string {
 	f = f.normalIn(f.At.Location())
 	l := line{}
 	switch f.Kind {
-	case KindDisconnect, KindConnect, KindSettle, KindRetention, KindRefusals:
+	case KindDisconnect, KindRetention, KindRefusals:
 		return ""
 	case KindAccept:
 		l.message(f)

@@ -10,22 +10,17 @@ const (
 	KindStart      Kind = "start"
 	KindStop       Kind = "stop"
 	KindRecover    Kind = "recover"
-	KindConfig     Kind = "config"
-	KindConnect    Kind = "connect"
 	KindDisconnect Kind = "disconnect"
 	KindAuth       Kind = "auth"
 	KindRefuse     Kind = "refuse"
 	KindAccept     Kind = "accept"
-	KindAttempt    Kind = "attempt"
 	KindOutcome    Kind = "outcome"
-	KindSettle     Kind = "settle"
 	KindNotify     Kind = "notify"
 	KindHold       Kind = "hold"
 	KindRelease    Kind = "release"
 	KindRetry      Kind = "retry"
 	KindRemove     Kind = "remove"
 	KindAccount    Kind = "account"
-	KindOperator   Kind = "operator"
 	KindAlarm      Kind = "alarm"
 	KindRefusals   Kind = "refusals"
 	KindRetention  Kind = "retention"
@@ -56,22 +51,17 @@ func Kinds() []KindInfo {
 		{KindStart, "started", "The server began to serve: Text names the version and listeners."},
 		{KindStop, "stopped", "The server ended in order."},
 		{KindRecover, "recovered", "What recovery found at start: Count entries, Evidence with the figures."},
-		{KindConfig, "configuration", "The configuration in force changed."},
-		{KindConnect, "connected", "A client connected: Conn, Peer, Door. For strangers only in a bundle."},
 		{KindDisconnect, "disconnected", "A connection ended: Conn, Peer, Text (why), Count (accepted messages)."},
 		{KindAuth, "sign-in", "A sign-in succeeded or failed: Conn, Peer, Account, Reply, Evidence (mechanism, cause)."},
 		{KindRefuse, "refused", "A command, sender, recipient or message was refused: Rule, Reply, and what was known by then."},
 		{KindAccept, "accepted", "A message became durable: Queue, MessageID, Account, Sender, Recipients, Peer, Size, Rule."},
-		{KindAttempt, "attempt", "A delivery was begun: Queue, Count (which attempt), Remote."},
 		{KindOutcome, "outcome", "What a remote or a mailbox answered for one recipient: Queue, Recipient, Reply, Remote, TLS."},
-		{KindSettle, "settled", "A message left the queue: Queue, Text."},
 		{KindNotify, "notified", "A notification was queued: Queue is its own, About the message that it reports on."},
 		{KindHold, "held", "A message or an account's queue was held: Queue or Account, Rule, Evidence."},
 		{KindRelease, "released", "What was held may go on: Queue or Account."},
 		{KindRetry, "retried", "An operator asked for another attempt now: Queue."},
 		{KindRemove, "removed", "An operator removed a message from the queue: Queue."},
 		{KindAccount, "account", "An account was added, changed, frozen, thawed or removed: Account, Text."},
-		{KindOperator, "operator", "Anything else an operator did: Account (who), Text."},
 		{KindAlarm, "ALARM", "Something that a person must look at: Rule, Text, Evidence."},
 		{KindRefusals, "refusals", "A bundle of strangers' facts: Count of them, Bundle, Digest of the bodies."},
 		{KindRetention, "forgotten", "Bodies of old facts were removed: Count of them, Evidence (up to where)."},

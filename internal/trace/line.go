@@ -80,7 +80,7 @@ func (l *line) times(f Fact) {
 		l.word(strconv.Itoa(f.Count) + " of strangers, summed up")
 	case f.summed() && f.Count > 1:
 		l.word(strconv.Itoa(f.Count) + " times until " + f.Until.Format("15:04:05"))
-	case (f.Kind == KindAttempt || f.Kind == KindOutcome) && f.Count > 0:
+	case f.Kind == KindOutcome && f.Count > 0:
 		l.word("at attempt " + strconv.Itoa(f.Count))
 	case f.Kind == KindDisconnect && !f.summed():
 		l.word("after " + strconv.Itoa(f.Count) + " accepted")

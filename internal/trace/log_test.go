@@ -85,7 +85,7 @@ func (h *house) deliver(l *Log, n int, to string) mail.ID {
 	peer := netip.AddrFrom4([4]byte{198, 51, byte(n >> 8), byte(n)})
 	at := h.clock.now()
 	err := l.Write(context.Background(),
-		Fact{At: at, Kind: KindConnect, Conn: conn, Peer: peer, Door: "submission"},
+		Fact{At: at, Kind: KindDisconnect, Conn: conn, Peer: peer, Door: "submission"},
 		Fact{At: at, Kind: KindAuth, Conn: conn, Peer: peer, Account: "alice@local.test", Reply: mail.R(235, "2.7.0", "welcome")},
 		Fact{At: at, Kind: KindAccept, Conn: conn, Peer: peer, Queue: id, MessageID: fmt.Sprintf("<m%d@local.test>", n),
 			Account: "alice@local.test", Sender: "alice@local.test", Recipients: []string{to}, Size: 1000, Rule: "submission-relay"},
@@ -152,7 +152,7 @@ func TestTheWholeStoryFromAnyEnd(t *testing.T) {
 			"> Message-ID:\r\n>  <m2@local.test>\r\n",
 		} {
 			a := h.ask(l, text)
-			if got := kinds(a); got != "connect auth accept outcome disconnect" || a.Older != 0 {
+			if got := kinds(a); got != "disconnect auth accept outcome disconnect" || a.Older != 0 {
 				t.Errorf("indexed %v: %q finds %q (older %d)", indexed, text, got, a.Older)
 			}
 		}
@@ -185,7 +185,7 @@ func TestAKeptConnectionDoesNotFloodTheStory(t *testing.T) {
 	l := h.open()
 	ctx := context.Background()
 	at := h.clock.now()
-	facts := []Fact{{At: at, Kind: KindConnect, Conn: "busy", Peer: netip.MustParseAddr("198.51.100.1")}}
+	facts := []Fact{{At: at, Kind: KindDisconnect, Conn: "busy", Peer: netip.MustParseAddr("198.51.100.1")}}
 	for i := range 300 {
 		facts = append(facts, Fact{At: at, Kind: KindAccept, Conn: "busy", Queue: testID(t, i), Recipients: []string{"bob@local.test"}})
 	}
@@ -193,7 +193,7 @@ func TestAKeptConnectionDoesNotFloodTheStory(t *testing.T) {
 		t.Fatal(err)
 	}
 	sync1(t, l)
-	if got := kinds(h.ask(l, testID(t, 7).String())); got != "connect accept" {
+	if got := kinds(h.ask(l, testID(t, 7).String())); got != "disconnect accept" {
 		t.Errorf("got %q", got)
 	}
 	if a := h.ask(l, "conn:busy"); len(a.Entries) != 301 {
@@ -214,7 +214,7 @@ func TestANotificationBelongsToItsMessage(t *testing.T) {
 	}
 	sync1(t, l)
 	for _, text := range []string{id.String(), note.String()} {
-		if got := kinds(h.ask(l, text)); got != "connect auth accept outcome disconnect notify outcome" {
+		if got := kinds(h.ask(l, text)); got != "disconnect auth accept outcome disconnect notify outcome" {
 			t.Errorf("%s: %s", text, got)
 		}
 	}
@@ -322,7 +322,7 @@ func TestStrangersAreSummedUpAndFound(t *testing.T) {
 			Peer: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), Sender: "spam@bad.test", Recipient: fmt.Sprintf("victim%d@far.test\x1b", i%3),
 			Reply: mail.R(550, "5.7.1", "relaying denied")})
 	}
-	l.Stranger(Fact{At: h.clock.now(), Kind: KindConnect, Peer: netip.MustParseAddr("2001:db8::7"), Conn: "y"})
+	l.Stranger(Fact{At: h.clock.now(), Kind: KindDisconnect, Peer: netip.MustParseAddr("2001:db8::7"), Conn: "y"})
 	// Seen at once, before anything flushed them, by sender, recipient, client,
 	// network, and by a client that is no sample.
 	for _, text := range []string{"spam@bad.test", `addr:victim1@far.test\x1b`, "192.0.2.3", "192.0.2.250", "192.0.2.0/24", "192.0.0.0/16", "x1"} {
@@ -331,7 +331,7 @@ func TestStrangersAreSummedUpAndFound(t *testing.T) {
 			t.Errorf("%q: %+v", text, a)
 		}
 	}
-	if got := kinds(h.ask(l, "2001:db8::7")); got != "connect" {
+	if got := kinds(h.ask(l, "2001:db8::7")); got != "disconnect" {
 		t.Errorf("the other: %s", got)
 	}
 	f := h.ask(l, "spam@bad.test").Entries[0].Fact
@@ -353,7 +353,7 @@ func TestAFloodOfStrangersIsBounded(t *testing.T) {
 	h.o.Limits.Groups = 50
 	l := h.open()
 	for i := range 20000 {
-		l.Stranger(Fact{At: h.clock.now(), Kind: Kind([]Kind{KindRefuse, KindConnect, "x"}[i%3]), Rule: "r", Conn: fmt.Sprint(i),
+		l.Stranger(Fact{At: h.clock.now(), Kind: Kind([]Kind{KindRefuse, KindDisconnect, "x"}[i%3]), Rule: "r", Conn: fmt.Sprint(i),
 			Peer: netip.AddrFrom4([4]byte{byte(i >> 16), byte(i >> 8), byte(i), 1}), Sender: strings.Repeat("s", 5000) + fmt.Sprint(i)})
 	}
 	if n := len(l.strangers.groups); n > 50+4 {
@@ -423,7 +423,7 @@ func TestAFullDiskLosesNoStranger(t *testing.T) {
 		}
 	}
 	// The log can still be read.
-	if got := kinds(h.ask(l, id.String())); got != "connect auth accept outcome disconnect" {
+	if got := kinds(h.ask(l, id.String())); got != "disconnect auth accept outcome disconnect" {
 		t.Errorf("with a full disk: %q", got)
 	}
 	disk.err = nil

@@ -88,9 +88,9 @@ func TestRunShowsFactsInOrderAndSignsAtTheEnd(t *testing.T) {
 		return len(shown) == 6
 	})
 	h.deliver(l, 2, "bob@remote.test")
-	l.Stranger(Fact{At: time.Now(), Kind: KindConnect, Peer: testPeer()})
+	l.Stranger(Fact{At: time.Now(), Kind: KindDisconnect, Peer: testPeer()})
 	stop()
-	if got := strings.Join(shown, " "); got != "connect auth accept outcome disconnect refuse connect auth accept outcome disconnect connect" {
+	if got := strings.Join(shown, " "); got != "disconnect auth accept outcome disconnect refuse disconnect auth accept outcome disconnect disconnect" {
 		t.Errorf("shown: %s", got)
 	}
 	raw, err := os.ReadFile(filepath.Join(h.o.CheckpointDir, checkpointFile))
@@ -193,7 +193,7 @@ func TestManyWritersAndReadersAtOnce(t *testing.T) {
 			for i := range 50 {
 				n := w*50 + i
 				id := h.deliver(l, n, "bob@remote.test")
-				if got := kinds(h.ask(l, id.String())); got != "connect auth accept outcome disconnect" {
+				if got := kinds(h.ask(l, id.String())); got != "disconnect auth accept outcome disconnect" {
 					t.Errorf("message %d: %q", n, got)
 				}
 				l.Stranger(Fact{At: time.Now(), Kind: KindRefuse, Peer: testPeer(), Recipient: fmt.Sprintf("x%d@y.test", n)})
@@ -246,7 +246,7 @@ func TestAnySequenceOfEvents(t *testing.T) {
 			"": func(rt *rapid.T) {
 				if messages > 0 {
 					n := rapid.IntRange(0, messages-1).Draw(rt, "which")
-					if got := kinds(h.ask(l, testID(t, n).String())); got != "connect auth accept outcome disconnect" {
+					if got := kinds(h.ask(l, testID(t, n).String())); got != "disconnect auth accept outcome disconnect" {
 						rt.Fatalf("message %d of %d: %q", n, messages, got)
 					}
 				}

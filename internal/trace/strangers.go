@@ -141,7 +141,7 @@ func (s *strangers) group(f Fact, most int) *group {
 // overflowKind keeps the number of overflow groups fixed.
 func overflowKind(k Kind) Kind {
 	switch k {
-	case KindConnect, KindDisconnect, KindAuth:
+	case KindDisconnect, KindAuth:
 		return k
 	}
 	return KindRefuse

@@ -306,7 +306,7 @@ func TestStrangersOnlyPushOutStrangers(t *testing.T) {
 		retain(t, l)
 	}
 	sync1(t, l)
-	if got := kinds(h.ask(l, id.String())); got != "connect auth accept outcome disconnect" {
+	if got := kinds(h.ask(l, id.String())); got != "disconnect auth accept outcome disconnect" {
 		t.Errorf("mail was pushed out: %q", got)
 	}
 	if a := h.ask(l, "x@y.test"); len(a.Entries) != 10 {
