@@ -11,7 +11,7 @@ func limitKeys() []entry[Limits] {
 
 func connectionLimits() []entry[Limits] {
 	return []entry[Limits]{
-		count("limits.connections", "4096", "1", "100000", "Connections at once, over all listeners.",
+		count("limits.connections", "4096", "1", "100000", "Connections at once, over all listeners. New ones on mx are turned away when three quarters are taken, so that strangers leave room for our own people.",
 			func(l *Limits) *int { return &l.Connections }),
 		count("limits.connections_per_network", "128", "1", "100000", "Connections at once from one network: an IPv4 /24 or an IPv6 /64. This host itself is not counted.",
 			func(l *Limits) *int { return &l.ConnectionsPerNetwork }),

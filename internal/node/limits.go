@@ -29,6 +29,8 @@ func smtpdLimits(cfg config.Config, k smtpd.Kind) smtpd.Limits {
 	if k == smtpd.KindMX {
 		// Programs of our own people may be eager; strangers must wait for the greeting.
 		l.GreetDelay = c.GreetDelay
+		// The count is over all doors: strangers must leave room for our own people.
+		l.Connections -= l.Connections / 4
 	}
 	return l
 }
