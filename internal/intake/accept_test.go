@@ -73,6 +73,29 @@ func TestRecipientsBecomeDeliveries(t *testing.T) {
 	}
 }
 
+// An acceptance names each rule that let a recipient in, in whatever order.
+func TestAcceptFactNamesEveryRule(t *testing.T) {
+	for _, to := range [][]string{
+		{"<x@remote.test>", "<bob@local.test>", "<y@remote.test>"}, {"<bob@local.test>", "<x@remote.test>", "<alice@local.test>"},
+	} {
+		w := newWorld(t)
+		c := w.signedIn("alice@local.test")
+		c.want(c.from("<alice@local.test>"), 250)
+		for _, r := range to {
+			c.want(c.to(r), 250)
+		}
+		c.want(c.data(message), 250)
+		first, other := "submission-relay", "submission-local"
+		if to[0] == "<bob@local.test>" {
+			first, other = other, first
+		}
+		f := w.oneFact(first)
+		if got, _ := f.Find("other recipients"); got != other || len(f.Evidence) != 1 {
+			t.Errorf("%q: evidence %q", to, f.Evidence)
+		}
+	}
+}
+
 // The acceptance is a fact that stands in the store with the message.
 func TestAcceptFact(t *testing.T) {
 	w := newWorld(t)

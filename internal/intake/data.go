@@ -196,7 +196,14 @@ func (t *transaction) received() []byte {
 
 func (t *transaction) acceptFact(c content, size int64) trace.Fact {
 	f := t.s.fact(trace.KindAccept)
-	f.Rule, f.Queue, f.MessageID, f.Size = string(t.rule), t.id, c.messageID, size
+	f.Queue, f.MessageID, f.Size = t.id, c.messageID, size
+	for i, r := range t.rules {
+		if i == 0 {
+			f.Rule = string(r)
+			continue
+		}
+		f = f.Evidenced("other recipients", string(r))
+	}
 	f.Sender, f.Recipients = t.env.From.String(), t.recipients()
 	f.Reply = mail.R(250, "2.0.0", "queued as "+t.id.String())
 	for _, n := range c.notes {

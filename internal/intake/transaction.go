@@ -25,7 +25,7 @@ type transaction struct {
 	deliveries []spool.Delivery
 	seen       map[string]bool // recipients by key, and mailboxes
 	grants     []gate.Grant
-	rule       gate.Rule // of the last accepted recipient
+	rules      []gate.Rule // that let recipients in, each once
 }
 
 var _ smtpd.Transaction = (*transaction)(nil)
@@ -81,7 +81,9 @@ func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Rep
 		// The aliases of all recipients together reach too many mailboxes.
 		return t.refuse(ctx, "too-many-deliveries", mail.R(452, "4.5.3", "too many recipients"), addr.String())
 	}
-	t.rule = v.Rule
+	if !slices.Contains(t.rules, v.Rule) {
+		t.rules = append(t.rules, v.Rule)
+	}
 	return mail.R(250, "2.1.5", "recipient ok")
 }
 
