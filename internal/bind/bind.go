@@ -1,5 +1,6 @@
-// Package bind decides whether an account may use an envelope sender, and whether
-// the header of its message tells the truth about who wrote it.
+// Package bind decides whether the header of an account's message tells the truth
+// about who wrote it. Whether the account may use its envelope sender is one of the
+// gate's facts.
 //
 // It promises pure functions that refuse whatever they are not sure of: an absent
 // owner, a header whose author cannot be told with certainty, a missing author and
@@ -34,11 +35,6 @@ type Authors struct {
 type Rule string
 
 const (
-	RuleSenderUnknown  Rule = "sender-unknown"
-	RuleSenderNull     Rule = "sender-null"
-	RuleSenderOwned    Rule = "sender-owned"
-	RuleSenderNotOwned Rule = "sender-not-owned"
-
 	RuleOwnerUnknown     Rule = "owner-unknown"
 	RuleAuthorUnclear    Rule = "author-unclear"
 	RuleAuthorNotASCII   Rule = "author-not-ascii"
@@ -57,22 +53,6 @@ type Verdict struct {
 	Rule  Rule
 	Reply mail.Reply
 	Notes []string
-}
-
-// Envelope judges the envelope sender. The null path passes: read receipts carry
-// it (RFC 8098 §3), and their header is still bound.
-func Envelope(o Owner, from mail.ReversePath) Verdict {
-	if o == nil || from.IsZero() {
-		return refuse(RuleSenderUnknown, mail.R(550, "5.7.1", "the sender is not known"))
-	}
-	a, named := from.Address()
-	switch {
-	case !named:
-		return accept(RuleSenderNull)
-	case o.Owns(a):
-		return accept(RuleSenderOwned)
-	}
-	return refuse(RuleSenderNotOwned, mail.R(553, "5.7.1", "this account may not use the sender "+shown(a)))
 }
 
 // Header judges the header's authors: exactly one From field, readable with

@@ -59,42 +59,6 @@ func judge(t testing.TB, lines string, cs mail.Charset) bind.Verdict {
 	return bind.Header(alice(t), bind.Authors(h.Authors(cs)))
 }
 
-func TestEnvelope(t *testing.T) {
-	for from, want := range map[string]string{
-		"alice@local.test":             "250 sender-owned",
-		"ALICE@Local.Test":             "250 sender-owned",
-		"alice+news@local.test":        "250 sender-owned",
-		"sales@local.test":             "250 sender-owned",
-		"bob@local.test":               "553 sender-not-owned", // J01
-		"alice@remote.test":            "553 sender-not-owned", // J02
-		"alice@sub.local.test":         "553 sender-not-owned", // J05
-		"alice@xlocal.test":            "553 sender-not-owned",
-		"alice%remote.test@local.test": "553 sender-not-owned", // J06
-		"team@local.test":              "553 sender-not-owned", // J34
-		"alice@second.test":            "553 sender-not-owned", // J35
-		"alice@[192.0.2.1]":            "553 sender-not-owned",
-	} {
-		v := bind.Envelope(alice(t), mail.PathOf(address(t, from)))
-		if got := fmt.Sprintf("%d %s", v.Reply.Code, v.Rule); got != want || v.OK != v.Reply.OK() || !v.OK && v.Reply.Enhanced.String() != "5.7.1" {
-			t.Errorf("as %s: %s %v; want %s", from, got, v.Reply, want)
-		}
-	}
-	if v := bind.Envelope(alice(t), mail.NullPath()); !v.OK || v.Rule != bind.RuleSenderNull {
-		t.Errorf("the null path: %v", v)
-	}
-	for what, v := range map[string]bind.Verdict{
-		"no path":              bind.Envelope(alice(t), mail.ReversePath{}),
-		"no owner":             bind.Envelope(nil, mail.NullPath()),
-		"no owner of a header": bind.Header(nil, bind.Authors{From: []mail.Address{address(t, "alice@local.test")}, FromFields: 1}),
-		"no header":            bind.Header(alice(t), bind.Authors{}),
-		"an owner of nothing":  bind.Envelope(directory.Owner{}, mail.PathOf(address(t, "alice@local.test"))),
-	} {
-		if v.OK || v.Rule == "" || v.Reply.Class() != mail.ClassPermanent {
-			t.Errorf("%s: %v", what, v)
-		}
-	}
-}
-
 // Rows J of the relay cases, and those between them.
 func TestHeader(t *testing.T) {
 	for _, c := range []struct{ row, lines, want string }{

@@ -116,9 +116,6 @@ func isToken(s string) bool {
 	}) < 0
 }
 
-// ReturnPath returns the field that final delivery puts on top. RFC 5321 §4.4.
-func ReturnPath(p mail.ReversePath) []byte { return []byte("Return-Path: " + p.String() + "\r\n") }
-
 // FormatDate writes a date-time of RFC 5322 §3.3.
 func FormatDate(t time.Time) string { return t.Format("Mon, 2 Jan 2006 15:04:05 -0700") }
 

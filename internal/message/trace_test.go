@@ -117,16 +117,6 @@ func FuzzReceived(f *testing.F) {
 	})
 }
 
-func TestReturnPath(t *testing.T) {
-	bob, err := mail.ParseAddress("bob@remote.test", mail.ASCII)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := string(ReturnPath(mail.NullPath())) + string(ReturnPath(mail.PathOf(bob))); got != "Return-Path: <>\r\nReturn-Path: <bob@remote.test>\r\n" {
-		t.Errorf("%q", got)
-	}
-}
-
 func TestMissing(t *testing.T) {
 	id, by := queueID(t), domain(t, "mx.local.test")
 	date, msgid := "Date: Sat, 7 Nov 2026 09:14:22 +0100\r\n", "Message-ID: <"+id.String()+"@mx.local.test>\r\n"

@@ -65,23 +65,14 @@ type Options struct {
 	// for an inner network that has its own DNS, and for tests. Empty: none.
 	AllowPrivate []netip.Prefix
 	Port         uint16 // 25 in a server. RFC 5321 §4.5.4.2
-	// Dial connects to the address that was checked; Dialer() in a server.
+	// Dial connects to the address that was checked, without Multipath TCP, which the
+	// sandbox does not see.
 	Dial     func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	Timeouts smtpc.Timeouts
 	SMTP     smtpc.Limits
 	Limits   Limits
 	Now      func() time.Time
 	Logger   *slog.Logger
-}
-
-// Dialer returns the dialer of a server. Multipath TCP is off: the sandbox does
-// not see such connections.
-func Dialer() func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := &net.Dialer{}
-	d.SetMultipathTCP(false)
-	return func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-		return d.DialContext(ctx, "tcp", to.String())
-	}
 }
 
 func (o Options) check() error {

@@ -147,7 +147,9 @@ func (w *world) options() Options {
 	hello, err := mail.ParseDomain("mail.home.test")
 	check(w.t, err)
 	const d = time.Second
-	dial := Dialer()
+	dial := func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", to.String())
+	}
 	return Options{
 		Hello: hello, Resolver: w.dns, Port: w.port, SMTP: smtpc.DefaultLimits(), Limits: DefaultLimits(), Now: time.Now,
 		Own:          func() []netip.Addr { return []netip.Addr{netip.MustParseAddr("127.0.0.1")} },
