@@ -97,12 +97,30 @@ func (r *addressReader) mailbox() {
 		}
 		if r.peek() == '@' {
 			r.spec(start)
+			r.shownAgain()
 			break
 		}
 		r.phrase(start)
 	}
 	r.skip()
 	r.claim(r.comments.String())
+}
+
+// shownAgain reads the angle brackets of "alice@x <alice@x>", which many scripts
+// write without the quotes that RFC 5322 §3.2.3 wants. It names one author only
+// when both are the same address, to the octet.
+func (r *addressReader) shownAgain() {
+	if r.skip(); r.fault != "" || r.peek() != '<' {
+		return
+	}
+	last := len(r.found) - 1
+	r.room++
+	r.angle("")
+	r.room--
+	if r.fault == "" && r.found[last] != r.found[last+1] {
+		r.fail("two addresses stand side by side")
+	}
+	r.found = r.found[:last+1]
 }
 
 // phrase reads the rest of a display name that began at start, and the angle

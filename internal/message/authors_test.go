@@ -98,6 +98,8 @@ func TestAuthorsUnderstood(t *testing.T) {
 		// Addresses that a reader is shown and that are not the mailbox.
 		{"From: \"bob@local.test\" <alice@local.test>\n", "alice@local.test", "bob@local.test"},
 		{"From: \"alice@local.test\" <alice@local.test>\n", "alice@local.test", ""},
+		{"From: alice@local.test <alice@local.test>\n", "alice@local.test", ""},
+		{"From: alice@local.test (home) <alice@local.test>, alice@local.test\n", "alice@local.test alice@local.test", ""},
 		{"From: \"'Alice@local.test' via list\" <alice@local.test>\n", "alice@local.test", ""},
 		{"From: =?utf-8?Q?bob=40local.test?= <alice@local.test>\n", "alice@local.test", "bob@local.test"},
 		{"From: =?utf-8?B?Ym9iQGxvY2FsLnRlc3Q=?= <alice@local.test>\n", "alice@local.test", "bob@local.test"},
@@ -132,7 +134,11 @@ func TestAuthorsNotUnderstood(t *testing.T) {
 		{"Fr\u043em: bob@local.test\nFrom: alice@local.test\n", "a field name holds"},
 
 		// One field, two readings.
-		{"From: bob@local.test <alice@local.test>\n", "From: angle brackets stand"},
+		{"From: bob@local.test <alice@local.test>\n", "From: two addresses stand side by side"},
+		{"From: Alice@local.test <alice@local.test>\n", "From: two addresses stand side by side"},
+		{"From: alice@local.test <alice@local.test> <alice@local.test>\n", "From: angle brackets"},
+		{"From: alice@local.test <alice@local.test>, <bob@local.test> <bob@local.test>\n", "From: angle brackets"},
+		{"From: alice@local.test <@x:alice@local.test>\n", "From: a source route"},
 		{"From: bob @local.test <alice@local.test>\n", "From: an @ stands outside"},
 		{"From: <alice@local.test>bob@local.test\n", "From: it cannot be read"},
 		{"From: <alice@local.test> <bob@local.test>\n", "From: angle brackets"},
