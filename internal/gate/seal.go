@@ -136,14 +136,17 @@ func (r *sealReader) id() mail.ID {
 }
 
 func (r *sealReader) address() mail.Address {
-	a, err := mail.ParseAddress(string(r.text()), mail.UTF8)
-	r.failed = r.failed || err != nil
+	text := string(r.text())
+	a, err := mail.ParseAddress(text, mail.UTF8)
+	// Only the form that Seal writes is a Grant's: one text for each.
+	r.failed = r.failed || err != nil || a.String() != text
 	return a
 }
 
 func (r *sealReader) sender() mail.ReversePath {
-	p, err := mail.ParseReversePath(string(r.text()), mail.UTF8)
-	r.failed = r.failed || err != nil
+	text := string(r.text())
+	p, err := mail.ParseReversePath(text, mail.UTF8)
+	r.failed = r.failed || err != nil || p.String() != text
 	return p
 }
 
