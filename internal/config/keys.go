@@ -184,7 +184,7 @@ func authKeys() []entry[Config] {
 			func(c *Config) *int { return &c.Auth.Waiting }),
 		duration("auth.wait_time", "10s", "100ms", "1m", "How long one waits for hashing before it is told to come back.",
 			func(c *Config) *time.Duration { return &c.Auth.WaitTime }),
-		count("auth.guesses", "10", "1", "1000", "Wrong passwords for one account from all networks it never signed in from, in auth.guess_time; each network that it did sign in from is allowed ten times as many of its own.",
+		count("auth.guesses", "10", "1", "1000", "Wrong passwords for one account from networks it never signed in from, in auth.guess_time.",
 			func(c *Config) *int { return &c.Auth.GuessesPerTime }),
 		duration("auth.guess_time", "10m", "1m", "1d", "The time in which auth.guesses are allowed.",
 			func(c *Config) *time.Duration { return &c.Auth.GuessTime }),

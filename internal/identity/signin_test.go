@@ -283,8 +283,8 @@ func TestBruteForceThroughScram(t *testing.T) {
 			t.Fatal(got)
 		}
 	}
-	if judged != 7 {
-		t.Errorf("%d proofs were judged at once, want 7", judged)
+	if judged != 5 {
+		t.Errorf("%d proofs were judged at once, want 5", judged)
 	}
 	wantFailure(t, "PLAIN after SCRAM", f.signIn("alice@local.test", "guess", peerN(99)), ErrTooMany, Rule("signin-account-rate"))
 }

@@ -69,8 +69,8 @@ func identityLimits(cfg config.Config) identity.Limits {
 	l.CacheEntries, l.CacheTTL = c.CacheEntries, c.CacheTTL
 	l.HashMemory, l.HashPasses = clampUint32(c.ArgonMemory>>10), clampUint32(int64(c.ArgonRounds))
 	l.ScramRounds = c.ScramRounds
-	l.Guesses.Account = screen.AtMost(c.GuessesPerTime, c.GuessTime)
-	l.Guesses.Known = screen.AtMost(screen.KnownFactor*c.GuessesPerTime, c.GuessTime)
+	guesses := screen.AtMost(c.GuessesPerTime, c.GuessTime)
+	l.Guesses.Account, l.Guesses.Known = guesses, guesses
 	return l
 }
 

@@ -14,15 +14,14 @@ type Rate struct {
 // forever is the wait for what a Rate never gives.
 const forever = time.Duration(math.MaxInt64)
 
-// AtMost returns a Rate that gives at most n in any span of time of length window,
-// whatever came before: three quarters of them at once, for people who mistype,
-// the others spread evenly.
+// AtMost returns a Rate that gives at most n in any span of time of length
+// window, whatever came before: half of them at once, the others spread evenly.
 // With n < 1 or without a window it returns the Rate that gives nothing.
 func AtMost(n int, window time.Duration) Rate {
 	if n < 1 || window <= 0 {
 		return Rate{}
 	}
-	burst := max(1, n*3/4)
+	burst := max(1, n/2)
 	// A window that begins with a full bucket sees the burst and each refill
 	// within it, of which there must be n - burst.
 	return Rate{Burst: burst, Every: window/time.Duration(n-burst+1) + 1}

@@ -19,18 +19,14 @@ type GuessLimits struct {
 	Networks int // networks remembered
 }
 
-// KnownFactor is how many times more wrong passwords a known network is allowed.
-const KnownFactor = 10
-
 // DefaultGuessLimits judges at most 10 passwords in 10 minutes for one account
-// and new networks, and KnownFactor times as many for each known network of the
-// account, where programs with an old password and people who mistype sit beside
-// their owner; 60 in 10 minutes from one network at all accounts together. The tables take about 30
+// and new networks, and as many for each known network of the account; 60 in 10
+// minutes from one network at all accounts together. The tables take about 30
 // MiB when all are full.
 func DefaultGuessLimits() GuessLimits {
 	return GuessLimits{
 		Account:  AtMost(10, 10*time.Minute),
-		Known:    AtMost(KnownFactor*10, 10*time.Minute),
+		Known:    AtMost(10, 10*time.Minute),
 		Network:  AtMost(60, 10*time.Minute),
 		Accounts: 65_536,
 		Pairs:    65_536,

@@ -59,7 +59,7 @@ func TestAKnownNetworkIsBoundedToo(t *testing.T) {
 			judged++
 		}
 	}
-	if judged != KnownFactor*10 || last.Rule != RuleGuessKnown {
+	if judged != 10 || last.Rule != RuleGuessKnown {
 		t.Errorf("%d judged, last %+v", judged, last)
 	}
 	if v := g.Allow(Guess{Account: "alice@local.test", Network: network(2), Known: true}, at(0)); !v.OK {
@@ -77,7 +77,7 @@ func TestSprayingIsBoundedByNetwork(t *testing.T) {
 			judged++
 		}
 	}
-	if judged != 45 || last.Rule != RuleGuessOfNetwork {
+	if judged != 30 || last.Rule != RuleGuessOfNetwork {
 		t.Errorf("%d judged at once, last %+v", judged, last)
 	}
 	if v := g.Allow(Guess{Account: "user1", Network: network(1), Known: true}, at(0)); !v.OK {
