@@ -47,13 +47,15 @@ func senders(t *testing.T) []sender {
 		{"swaks PLAIN, implicit TLS", swaks("PLAIN", true)},
 		{"swaks LOGIN, implicit TLS", swaks("LOGIN", true)},
 		{"msmtp SCRAM-SHA-256, STARTTLS", msmtp("scram-sha-256", false)},
+		{"msmtp SCRAM-SHA-256, implicit TLS", msmtp("scram-sha-256", true)},
 		{"msmtp PLAIN, implicit TLS", msmtp("plain", true)},
 		{"msmtp chooses, STARTTLS", msmtp("on", false)},
 		{"curl, STARTTLS", curl(false)},
 		{"curl, implicit TLS", curl(true)},
 		{"Python smtplib, STARTTLS", python(false)},
 		{"Python smtplib, implicit TLS", python(true)},
-		{"Go net/smtp, STARTTLS", goSMTP},
+		{"Go net/smtp, STARTTLS", goSMTP(false)},
+		{"Go net/smtp, implicit TLS", goSMTP(true)},
 	}
 }
 
@@ -178,21 +180,41 @@ func python(implicit bool) func(*testing.T, *Server, sent) {
 	}
 }
 
-func goSMTP(t *testing.T, s *Server, m sent) {
-	c, err := smtp.Dial(s.Submission())
-	if err != nil {
-		t.Fatal(err)
+func goSMTP(implicit bool) func(*testing.T, *Server, sent) {
+	return func(t *testing.T, s *Server, m sent) {
+		pem, err := os.ReadFile(s.CA)
+		if err != nil {
+			t.Fatal(err)
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(pem)
+		cfg := &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}
+		if !implicit {
+			c, err := smtp.Dial(s.Submission())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.StartTLS(cfg); err != nil {
+				t.Fatal(err)
+			}
+			goSend(t, c, s, m)
+			return
+		}
+		conn, err := tls.Dial("tcp", s.Submissions(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := smtp.NewClient(conn, "127.0.0.1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		goSend(t, c, s, m)
 	}
+}
+
+// goSend signs in and sends over a connection that is encrypted.
+func goSend(t *testing.T, c *smtp.Client, s *Server, m sent) {
 	defer c.Close()
-	pem, err := os.ReadFile(s.CA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	if err := c.StartTLS(&tls.Config{RootCAs: roots, ServerName: "127.0.0.1"}); err != nil {
-		t.Fatal(err)
-	}
 	alice := s.Account("alice")
 	if err := c.Auth(smtp.PlainAuth("", alice.Address, alice.Password, "127.0.0.1")); err != nil {
 		t.Fatal(err)
