@@ -25,6 +25,7 @@ type Config struct {
 	Aliases []Alias
 	Routes  []Route
 	MX      MX
+	Forward Forward
 	Limits  Limits
 	Retry   Retry
 	Maildir Maildir

@@ -17,6 +17,7 @@ func Keys() []Key {
 	all = append(all, aliasKey())
 	all = appendKeys(all, routeKeys())
 	all = appendKeys(all, mxKeys())
+	all = appendKeys(all, forwardKeys())
 	all = appendKeys(all, limitKeys())
 	all = appendKeys(all, retryKeys())
 	all = appendKeys(all, maildirKeys())

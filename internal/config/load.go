@@ -62,7 +62,7 @@ func (s *source) config() (Config, *node) {
 		return c, nil
 	}
 	// A table's own reader reports its unknown keys, the root's those of the root.
-	tables := []string{"listen", "tls", "domain", "alias", "route", "mx", "limits", "retry", "maildir", "trace", "auth"}
+	tables := []string{"listen", "tls", "domain", "alias", "route", "mx", "forward", "limits", "retry", "maildir", "trace", "auth"}
 	block(s, root, serverKeys(), &c, tables...)
 	block(s, s.table(root, "listen"), listenKeys(), &c)
 	block(s, s.table(root, "tls"), tlsKeys(), &c)
@@ -72,6 +72,7 @@ func (s *source) config() (Config, *node) {
 	block(s, s.table(root, "trace"), traceKeys(), &c)
 	block(s, s.table(root, "mx"), mxKeys(), &c)
 	block(s, s.table(root, "auth"), authKeys(), &c)
+	block(s, s.table(root, "forward"), forwardKeys(), &c.Forward)
 	s.domains(s.table(root, "domain"), &c)
 	s.aliases(s.table(root, "alias"), &c)
 	s.routes(s.table(root, "route"), &c)

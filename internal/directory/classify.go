@@ -155,7 +155,7 @@ func (e *expansion) visit(a mail.Address, detail string, depth int) (rule string
 		return e.fault
 	}
 	key := a.Key()
-	if account, ok := e.account(key); ok {
+	if account, ok := e.snapshot.account(key); ok {
 		e.add(Mailbox{Account: account, Detail: detail})
 		return RuleAccount
 	}
@@ -173,12 +173,12 @@ func (e *expansion) visit(a mail.Address, detail string, depth int) (rule string
 }
 
 // account finds an account of a domain that is ours now.
-func (e *expansion) account(key string) (mail.Address, bool) {
-	a, ok := e.snapshot.accounts.get(key)
+func (s *Snapshot) account(key string) (mail.Address, bool) {
+	a, ok := s.accounts.get(key)
 	if !ok {
 		return mail.Address{}, false
 	}
-	_, ours := e.snapshot.base.domains[a.Domain()]
+	_, ours := s.base.domains[a.Domain()]
 	return a, ours
 }
 
@@ -233,7 +233,7 @@ func (e *expansion) cutDetail(a mail.Address) (base mail.Address, detail string,
 		return mail.Address{}, "", false
 	}
 	key := base.Key()
-	_, account := e.account(key)
+	_, account := e.snapshot.account(key)
 	_, alias := e.snapshot.base.aliases[key]
 	return base, detail, account || alias
 }

@@ -39,6 +39,12 @@ type Config struct {
 	Postmaster mail.Address
 	Aliases    []Alias
 	Routes     []Route
+	Forwards   []Forward
+	// ForwardExternal says whether forwards are carried out at all.
+	ForwardExternal bool
+	// ForwardTargets bounds the addresses that one account forwards to; 0:
+	// DefaultForwardTargets.
+	ForwardTargets int
 	// Literals are the addresses that this server is reached under.
 	Literals []netip.Addr
 	// Detail parts a local-part into base and detail: one of + - = _ #, or 0 for no
@@ -125,6 +131,9 @@ func (f *faults) checkBounds(c Config) {
 	}
 	if c.MaxDepth < 0 || c.MaxDepth > MaxDepthCeiling {
 		f.add("the alias depth %d does not lie between 1 and %d", c.MaxDepth, MaxDepthCeiling)
+	}
+	if c.ForwardTargets < 0 || c.ForwardTargets > ForwardTargetsCeiling {
+		f.add("the bound of forwards %d does not lie between 1 and %d", c.ForwardTargets, ForwardTargetsCeiling)
 	}
 	for _, ip := range c.Literals {
 		if !ip.IsValid() || ip.Zone() != "" {

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -33,6 +34,10 @@ type base struct {
 	detail         byte
 	maxExpansion   int
 	maxDepth       int
+
+	forwards        map[string]Forward // by the account's Key
+	forwardExternal bool
+	forwardTargets  int
 }
 
 // NewSnapshot builds the directory of a configuration and its accounts. The error
@@ -114,9 +119,11 @@ func (s *Snapshot) Domain(d mail.Domain) (Domain, bool) {
 
 // IsOurs reports whether d is a domain of our own, or our host name. A subdomain
 // of either is not.
-func (s *Snapshot) IsOurs(d mail.Domain) bool {
-	_, own := s.base.domains[d]
-	return own || !d.IsZero() && d == s.base.hostname
+func (s *Snapshot) IsOurs(d mail.Domain) bool { return s.base.isOurs(d) }
+
+func (b *base) isOurs(d mail.Domain) bool {
+	_, own := b.domains[d]
+	return own || !d.IsZero() && d == b.hostname
 }
 
 // Route returns the next hop of a foreign domain: its own route, else that of "*".
@@ -140,13 +147,9 @@ func newBase(c Config) (*base, *faults) {
 		hostname: c.Hostname, list: slices.Clone(c.Domains), detail: c.Detail,
 		domains: make(map[mail.Domain]Domain, len(c.Domains)), aliases: make(map[string]Alias, len(c.Aliases)),
 		routes: make(map[mail.Domain]Route, len(c.Routes)), literals: make(map[netip.Addr]bool, len(c.Literals)),
-		maxExpansion: c.MaxExpansion, maxDepth: c.MaxDepth,
-	}
-	if b.maxExpansion == 0 {
-		b.maxExpansion = DefaultMaxExpansion
-	}
-	if b.maxDepth == 0 {
-		b.maxDepth = DefaultMaxDepth
+		maxExpansion: cmp.Or(c.MaxExpansion, DefaultMaxExpansion), maxDepth: cmp.Or(c.MaxDepth, DefaultMaxDepth),
+		forwards: make(map[string]Forward, len(c.Forwards)), forwardExternal: c.ForwardExternal,
+		forwardTargets: cmp.Or(c.ForwardTargets, DefaultForwardTargets),
 	}
 	for _, ip := range c.Literals {
 		b.literals[ip.Unmap()] = true
@@ -154,6 +157,7 @@ func newBase(c Config) (*base, *faults) {
 	b.addDomains(c, f)
 	b.addAliases(c.Aliases, f)
 	b.addRoutes(c.Routes, f)
+	b.addForwards(c.Forwards, f)
 	return b, f
 }
 

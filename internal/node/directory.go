@@ -68,6 +68,7 @@ func directoryConfig(cfg config.Config) directory.Config {
 	out := directory.Config{
 		Hostname: cfg.Hostname, Postmaster: cfg.Postmaster, Literals: cfg.Literals, Detail: cfg.Detail,
 		MaxExpansion: cfg.Limits.AliasTargets, MaxDepth: cfg.Limits.AliasDepth,
+		ForwardExternal: cfg.Forward.External, ForwardTargets: cfg.Forward.Targets,
 	}
 	for _, d := range cfg.Domains {
 		out.Domains = append(out.Domains, directory.Domain{Name: d.Name, Deliver: deliverOf(d.Deliver), Postmaster: d.Postmaster})
