@@ -14,7 +14,7 @@ import (
 	"sallyport/internal/mail"
 )
 
-// question is a name and a type: dns.TypeMX, dns.TypeA or dns.TypeAAAA.
+// question is a name and a type: one of those that answer.add takes.
 type question struct {
 	name  Name
 	rtype uint16
@@ -26,6 +26,10 @@ func (q question) String() string { return dns.TypeToString[q.rtype] + " " + q.n
 type answer struct {
 	mx    []MX
 	addrs []netip.Addr
+	txt   []string
+	tlsa  []TLSA
+	alias Name          // where the name itself leads, for a question about that
+	name  Name          // at which the data stands: the last alias
 	ad    bool          // the server says that it validated
 	ttl   time.Duration // as the server said; 0 also when it did not say
 	err   error         // instead of data
@@ -36,6 +40,12 @@ func (a answer) size() int {
 	n := 200 + len(a.addrs)*24
 	for _, m := range a.mx {
 		n += 48 + len(m.Host.text) + len(m.Text)
+	}
+	for _, t := range a.txt {
+		n += 16 + len(t)
+	}
+	for _, t := range a.tlsa {
+		n += 24 + len(t.Data)
 	}
 	return n
 }
@@ -137,11 +147,11 @@ func failure(rcode int) error {
 
 // collect follows the aliases and takes the records that were asked for.
 func collect(m *dns.Msg, q question, l Limits) answer {
-	name, ttl, err := lastAlias(m.Answer, q.name, l.Aliases)
+	name, ttl, err := lastAlias(m.Answer, q, l.Aliases)
 	if err != nil {
 		return answer{err: err}
 	}
-	var a answer
+	a := answer{name: name}
 	for _, rr := range m.Answer {
 		if !owns(rr, name) || rr.Header().Rrtype != q.rtype {
 			continue
@@ -151,8 +161,8 @@ func collect(m *dns.Msg, q question, l Limits) answer {
 		}
 		ttl = min(ttl, lifetime(rr.Header().Ttl))
 	}
-	switch none := len(a.mx)+len(a.addrs) == 0; {
-	case none:
+	switch {
+	case a.empty():
 		return absent(m, ttl)
 	case m.Rcode == dns.RcodeNameError:
 		return answer{err: fmt.Errorf("%w: it gives records of a name that it says does not exist", ErrMalformed)}
@@ -161,15 +171,22 @@ func collect(m *dns.Msg, q question, l Limits) answer {
 	return a
 }
 
+func (a answer) empty() bool {
+	return len(a.mx)+len(a.addrs)+len(a.txt)+len(a.tlsa) == 0 && a.alias.IsZero()
+}
+
 // owns reports whether rr is a record of the name, in the class of the Internet.
 func owns(rr dns.RR, name Name) bool {
 	return rr.Header().Class == dns.ClassINET && strings.EqualFold(rr.Header().Name, name.wire())
 }
 
-// lastAlias follows CNAME records from name. RFC 1034 §3.6.2. Their number is
-// bounded, and so is every loop.
-func lastAlias(rrs []dns.RR, name Name, most int) (Name, time.Duration, error) {
-	ttl := lifetime(1<<31 - 1)
+// lastAlias follows CNAME records from the name asked for, unless they are what is
+// asked for. RFC 1034 §3.6.2. Their number is bounded, and so is every loop.
+func lastAlias(rrs []dns.RR, q question, most int) (Name, time.Duration, error) {
+	name, ttl := q.name, lifetime(1<<31-1)
+	if q.rtype == dns.TypeCNAME {
+		return name, ttl, nil
+	}
 	for range most + 1 {
 		var next *dns.CNAME
 		for _, rr := range rrs {
@@ -247,6 +264,19 @@ func (a *answer) add(rr dns.RR) error {
 		return a.addAddr(rr.A.To4())
 	case *dns.AAAA:
 		return a.addAddr(rr.AAAA)
+	case *dns.TXT:
+		if t := readTXT(rr); !slices.Contains(a.txt, t) {
+			a.txt = append(a.txt, t)
+		}
+		return nil
+	case *dns.TLSA:
+		t, err := readTLSA(rr)
+		if err == nil && !slices.Contains(a.tlsa, t) {
+			a.tlsa = append(a.tlsa, t)
+		}
+		return err
+	case *dns.CNAME:
+		return a.addAlias(rr)
 	}
 	return fmt.Errorf("%w: a record of another kind than its type says", ErrMalformed)
 }
@@ -261,6 +291,15 @@ func (a *answer) addAddr(octets []byte) error {
 	if !slices.Contains(a.addrs, ip) {
 		a.addrs = append(a.addrs, ip)
 	}
+	return nil
+}
+
+func (a *answer) addAlias(rr *dns.CNAME) error {
+	target, err := ParseName(rr.Target)
+	if err != nil || !a.alias.IsZero() && a.alias != target {
+		return fmt.Errorf("%w: an alias leads to %s", ErrMalformed, mail.Printable(rr.Target, 120))
+	}
+	a.alias = target
 	return nil
 }
 

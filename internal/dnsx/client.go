@@ -60,7 +60,7 @@ func (c *Client) MX(ctx context.Context, d mail.Domain) (Answer[MX], error) {
 	if err != nil {
 		return Answer[MX]{}, err
 	}
-	return Answer[MX]{Data: slices.Clone(g.mx), Secure: g.secure, TTL: g.ttl}, nil
+	return Answer[MX]{Data: slices.Clone(g.mx), Name: g.name, Secure: g.secure, TTL: g.ttl}, nil
 }
 
 // Addresses asks for the addresses of host, both kinds at once.
@@ -79,11 +79,11 @@ func (c *Client) Addresses(ctx context.Context, host Name) (Answer[netip.Addr], 
 func bothFamilies(v4 given, err4 error, v6 given, err6 error) (Answer[netip.Addr], error) {
 	switch {
 	case err4 == nil && err6 == nil:
-		return Answer[netip.Addr]{Data: slices.Concat(v6.addrs, v4.addrs), Secure: v4.secure && v6.secure, TTL: min(v4.ttl, v6.ttl)}, nil
+		return Answer[netip.Addr]{Data: slices.Concat(v6.addrs, v4.addrs), Name: v6.name, Secure: v4.secure && v6.secure, TTL: min(v4.ttl, v6.ttl)}, nil
 	case err4 == nil:
-		return Answer[netip.Addr]{Data: slices.Clone(v4.addrs), Secure: v4.secure, TTL: v4.ttl}, nil
+		return Answer[netip.Addr]{Data: slices.Clone(v4.addrs), Name: v4.name, Secure: v4.secure, TTL: v4.ttl}, nil
 	case err6 == nil:
-		return Answer[netip.Addr]{Data: slices.Clone(v6.addrs), Secure: v6.secure, TTL: v6.ttl}, nil
+		return Answer[netip.Addr]{Data: slices.Clone(v6.addrs), Name: v6.name, Secure: v6.secure, TTL: v6.ttl}, nil
 	case !Permanent(err4):
 		return Answer[netip.Addr]{}, err4
 	case !Permanent(err6):

@@ -18,12 +18,15 @@ import (
 type Fake struct {
 	Exchangers map[string][]MX
 	Hosts      map[string][]netip.Addr
-	Failures   map[string]error // "MX name" or "ADDR name": instead of an answer
-	Unsigned   map[string]bool  // names whose answers are not Secure, when Signed
-	Signed     bool             // every answer is Secure but for those of Unsigned
+	Texts      map[string][]string
+	TLSAs      map[string][]TLSA
+	Aliases    map[string]string // names that lead to others
+	Failures   map[string]error  // "MX name", "ADDR name", "TXT name", "TLSA name", "CNAME name": instead of an answer
+	Unsigned   map[string]bool   // names whose answers are not Secure, when Signed; those of their aliases neither
+	Signed     bool              // every answer is Secure but for those of Unsigned
 	// Delay is how long every answer takes; a caller may give up before.
 	Delay time.Duration
-	// Before is called with each question, "MX name" or "ADDR name", before it is
+	// Before is called with each question, as in Failures, before it is
 	// answered, by one question at a time; it may change the tables. nil: nothing.
 	Before func(question string)
 
@@ -40,7 +43,7 @@ func (f *Fake) Change(fn func()) {
 	fn()
 }
 
-// Asked returns how often a question was asked: "MX name" or "ADDR name".
+// Asked returns how often a question was asked, as it stands in Failures.
 func (f *Fake) Asked(question string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -49,32 +52,68 @@ func (f *Fake) Asked(question string) int {
 
 // MX answers from Exchangers.
 func (f *Fake) MX(ctx context.Context, d mail.Domain) (Answer[MX], error) {
-	return fakeAnswer(ctx, f, "MX", NameOf(d), func() []MX { return f.Exchangers[d.ASCII()] })
+	return fakeAnswer(ctx, f, "MX", NameOf(d), func(n string) []MX { return f.Exchangers[n] })
 }
 
 // Addresses answers from Hosts.
 func (f *Fake) Addresses(ctx context.Context, host Name) (Answer[netip.Addr], error) {
-	return fakeAnswer(ctx, f, "ADDR", host, func() []netip.Addr { return f.Hosts[host.String()] })
+	return fakeAnswer(ctx, f, "ADDR", host, func(n string) []netip.Addr { return f.Hosts[n] })
 }
 
-func fakeAnswer[T any](ctx context.Context, f *Fake, kind string, n Name, find func() []T) (Answer[T], error) {
+// TXT answers from Texts.
+func (f *Fake) TXT(ctx context.Context, n Name) (Answer[string], error) {
+	return fakeAnswer(ctx, f, "TXT", n, func(n string) []string { return f.Texts[n] })
+}
+
+// TLSA answers from TLSAs.
+func (f *Fake) TLSA(ctx context.Context, n Name) (Answer[TLSA], error) {
+	return fakeAnswer(ctx, f, "TLSA", n, func(n string) []TLSA { return f.TLSAs[n] })
+}
+
+// Alias answers from Aliases.
+func (f *Fake) Alias(ctx context.Context, n Name) (Answer[Name], error) {
+	return fakeAnswer(ctx, f, "CNAME", n, func(n string) []Name {
+		if target, ok := f.Aliases[n]; ok {
+			return []Name{{target}}
+		}
+		return nil
+	})
+}
+
+func fakeAnswer[T any](ctx context.Context, f *Fake, kind string, n Name, find func(string) []T) (Answer[T], error) {
 	question := kind + " " + n.String()
-	failed := func(err error) (Answer[T], error) {
+	if n.IsZero() {
+		return Answer[T]{}, &LookupError{Question: question, Err: ErrBadName}
+	}
+	if err := f.begin(ctx, question); err != nil {
 		return Answer[T]{}, &LookupError{Question: question, Err: err}
 	}
-	if n.IsZero() {
-		return failed(ErrBadName)
+	defer f.mu.Unlock()
+	if err := f.Failures[question]; err != nil {
+		return Answer[T]{}, &LookupError{Question: question, Err: err}
 	}
+	last, secure := f.follow(kind, n)
+	if data := find(last.String()); len(data) > 0 {
+		return Answer[T]{Data: append([]T(nil), data...), Name: last, Secure: secure, TTL: time.Minute}, nil
+	}
+	if f.exists(last.String()) {
+		return Answer[T]{}, &LookupError{Question: question, Secure: secure, Err: ErrNoData}
+	}
+	return Answer[T]{}, &LookupError{Question: question, Secure: secure, Err: ErrNoName}
+}
+
+// begin waits for the delay and counts; without an error it leaves the tables
+// locked.
+func (f *Fake) begin(ctx context.Context, question string) error {
 	f.mu.Lock()
 	delay := f.Delay
 	f.mu.Unlock()
 	select {
 	case <-time.After(delay):
 	case <-ctx.Done():
-		return failed(context.Cause(ctx))
+		return context.Cause(ctx)
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	if f.asked == nil {
 		f.asked = map[string]int{}
 	}
@@ -82,22 +121,30 @@ func fakeAnswer[T any](ctx context.Context, f *Fake, kind string, n Name, find f
 	if f.Before != nil {
 		f.Before(question)
 	}
-	if err := f.Failures[question]; err != nil {
-		return failed(err)
+	return nil
+}
+
+// follow goes along the aliases, of which all must be signed.
+func (f *Fake) follow(kind string, n Name) (last Name, secure bool) {
+	secure = f.Signed && !f.Unsigned[n.String()]
+	for range DefaultLimits().Aliases {
+		next, ok := f.Aliases[n.String()]
+		if !ok || kind == "CNAME" {
+			break
+		}
+		n = Name{next}
+		secure = secure && !f.Unsigned[next]
 	}
-	if data := find(); len(data) > 0 {
-		return Answer[T]{Data: append([]T(nil), data...), Secure: f.Signed && !f.Unsigned[n.String()], TTL: time.Minute}, nil
-	}
-	if f.exists(n.String()) {
-		return failed(ErrNoData)
-	}
-	return failed(ErrNoName)
+	return n, secure
 }
 
 func (f *Fake) exists(name string) bool {
 	_, mx := f.Exchangers[name]
 	_, host := f.Hosts[name]
-	return mx || host
+	_, text := f.Texts[name]
+	_, tlsa := f.TLSAs[name]
+	_, alias := f.Aliases[name]
+	return mx || host || text || tlsa || alias
 }
 
 // Exchanger returns an MX for the tables of a Fake; the host "." is the null MX.

@@ -20,11 +20,19 @@ type Resolver interface {
 	// Addresses returns the IPv4 and IPv6 addresses of a host, at least one. When
 	// only one of the families could be found out about, it returns that one.
 	Addresses(ctx context.Context, host Name) (Answer[netip.Addr], error)
+	// TXT returns the texts at a name in no order, octets as they came, at least one.
+	TXT(ctx context.Context, n Name) (Answer[string], error)
+	// TLSA returns the certificate associations at a name, at least one.
+	TLSA(ctx context.Context, n Name) (Answer[TLSA], error)
+	// Alias returns where a name leads that is an alias (CNAME), and follows it no
+	// further; ErrNoData for a name that is none.
+	Alias(ctx context.Context, n Name) (Answer[Name], error)
 }
 
 // Answer is what the DNS said.
 type Answer[T any] struct {
 	Data   []T           // at least one, none twice
+	Name   Name          // at which it stands: the name asked for, or its last alias
 	Secure bool          // validated with DNSSEC by a resolver that we trust
 	TTL    time.Duration // for how long it may be kept, within our own bounds
 }
