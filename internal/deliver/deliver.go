@@ -37,7 +37,8 @@ type Job struct {
 	Prefix     []byte // the header fields that we put before the body; already part of what Open reads
 	Size       int64  // exact number of octets that Open reads
 	Received   time.Time
-	Attempt    int // 1 for the first attempt; more means that an earlier one may have succeeded unnoticed
+	Junk       bool // a mailbox keeps it apart from other mail, where it can
+	Attempt    int  // 1 for the first attempt; more means that an earlier one may have succeeded unnoticed
 	// Open returns the whole message, Prefix first, and may be called again. The
 	// reader ends in io.EOF only when the body is known to be undamaged, so that a
 	// Target makes nothing final before it has seen io.EOF.

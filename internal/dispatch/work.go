@@ -177,7 +177,7 @@ func (d *Dispatch) job(t *task) deliver.Job {
 	e := t.run.claim.Entry
 	return deliver.Job{
 		ID: e.ID, Envelope: e.Envelope, Recipients: t.group.to, Prefix: e.Prefix,
-		Size: int64(len(e.Prefix)) + e.Size, Received: e.Received, Attempt: e.Attempts,
+		Size: int64(len(e.Prefix)) + e.Size, Received: e.Received, Attempt: e.Attempts, Junk: e.Junk,
 		Open: func() (io.ReadCloser, error) {
 			// It may have waited for its turn within the target, too.
 			if h := d.mustHalt(t.run, d.stopped()); h != haltNone {

@@ -19,9 +19,10 @@ import (
 
 // errRefused carries a refusal out of the streaming of a body.
 type errRefused struct {
-	rule  string
-	reply mail.Reply
-	notes []string
+	rule     string
+	reply    mail.Reply
+	notes    []string
+	evidence []trace.Pair
 }
 
 func (e *errRefused) Error() string { return e.rule + ": " + e.reply.String() }
@@ -46,10 +47,12 @@ type content struct {
 	messageID string
 	notes     []string // findings of bind that refuse nothing
 	utf8      bool     // it can only travel with SMTPUTF8
+	looks     []look   // of the inspectors that it concerns
+	judged    judgement
 }
 
 // Data takes the message. The order is: header section into bounded memory, policy
-// on it, body streamed to the spool, one durable Put, then 250.
+// on it, body streamed to the spool, inspectors, one durable Put, then 250.
 func (t *transaction) Data(ctx context.Context, r io.Reader) mail.Reply {
 	body, err := t.s.in.Queue.NewBody(ctx)
 	if err != nil {
@@ -58,6 +61,9 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) mail.Reply {
 	defer func() { _ = body.Abort() }() // does nothing once Put took it
 	c, err := t.receive(body, &received{r: r})
 	if err != nil {
+		return t.failed(ctx, c, err)
+	}
+	if err := t.judge(ctx, &c, body); err != nil {
 		return t.failed(ctx, c, err)
 	}
 	// The account may have been frozen while the data came: no permission given
@@ -84,12 +90,17 @@ func (t *transaction) receive(body io.Writer, r *received) (content, error) {
 		return c, err
 	}
 	c.utf8 = t.env.SMTPUTF8 && t.needsUTF8(h)
-	for _, part := range [][]byte{head, rest} {
-		if _, err := body.Write(part); err != nil {
-			return c, err
-		}
+	if c.looks, err = t.begin(h, head); err != nil {
+		return c, err
 	}
-	_, err = io.Copy(body, r)
+	if _, err := body.Write(head); err != nil {
+		return c, err
+	}
+	watched := tee{w: body, looks: c.looks}
+	if _, err := watched.Write(rest); err != nil {
+		return c, err
+	}
+	_, err = io.Copy(watched, r)
 	return c, err
 }
 
@@ -109,7 +120,7 @@ func headerError(err error) error {
 // names of its secret recipients, and gains what RFC 6409 §8 says a submission
 // server adds.
 func (t *transaction) rewrite(h message.Header, c *content) ([]byte, error) {
-	rules := message.StripRules{Names: []string{"Return-Path"}, AuthServIDs: []mail.Domain{t.s.in.Hostname}}
+	rules := message.StripRules{Names: []string{"Return-Path", junkField}, AuthServIDs: []mail.Domain{t.s.in.Hostname}}
 	var added []byte
 	if t.facts.Door == gate.DoorSubmission {
 		if err := t.judgeAuthors(h, c); err != nil {
@@ -145,7 +156,7 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 	env.SMTPUTF8 = c.utf8
 	m := spool.Message{
 		ID: t.id, Envelope: env, Account: t.s.account.Address, MessageID: c.messageID,
-		Deliveries: t.deliveries, Prefix: t.received(),
+		Deliveries: t.deliveries, Prefix: append(c.judged.prefix(), t.received()...), Junk: c.judged.junk,
 	}
 	if len(t.grants) > 0 {
 		grant, err := gate.Join(t.grants...)
@@ -155,12 +166,19 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 		m.Grant = grant
 	}
 	f := t.acceptFact(c, body.Size())
-	claim, err := t.s.in.Queue.Put(ctx, m, body, trace.EncodeAll(f))
+	facts := []trace.Fact{f}
+	if c.judged.Action == Hold {
+		m.Hold = c.judged.Rule + ": " + c.judged.Reason
+		facts = append(facts, t.holdFact(c))
+	}
+	claim, err := t.s.in.Queue.Put(ctx, m, body, trace.EncodeAll(facts...))
 	if err != nil {
 		return t.failed(ctx, c, err)
 	}
 	t.s.accepted++
-	t.s.in.Handoff(claim)
+	if m.Hold == "" {
+		t.s.in.Handoff(claim)
+	}
 	return f.Reply
 }
 
@@ -209,7 +227,7 @@ func (t *transaction) acceptFact(c content, size int64) trace.Fact {
 	for _, n := range c.notes {
 		f = f.Evidenced("note", n)
 	}
-	return f
+	return c.judged.evidenced(f)
 }
 
 // failed answers and records why a message was not taken; what failed in the
@@ -226,6 +244,7 @@ func (t *transaction) failed(ctx context.Context, c content, err error) mail.Rep
 		for _, n := range refused.notes {
 			f = f.Evidenced("note", n)
 		}
+		f.Evidence = append(f.Evidence, refused.evidence...)
 	} else {
 		f.Rule, f.Reply = notStored(err)
 		f.Text = err.Error()

@@ -58,15 +58,23 @@ type Limits struct {
 	Deliveries int
 	// SessionsPerAccount bounds the live sessions signed in as one account.
 	SessionsPerAccount int
+	// InspectTime is how long all inspectors together may take over one message; then
+	// it is deferred. RFC 5321 §4.5.3.2.6 lets a client wait ten minutes.
+	InspectTime time.Duration
+	// InspectedOctets bounds the header fields that inspectors add to one message.
+	InspectedOctets int
+	// Inspections is how many inspectors may be at work at once, those that did not
+	// come back in time among them; beyond it messages are deferred.
+	Inspections int
 }
 
 // DefaultLimits returns the limits of a server that was told nothing.
 func DefaultLimits() Limits {
-	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, SessionsPerAccount: 32}
+	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, SessionsPerAccount: 32, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096}
 }
 
-// Options are everything that intake works with; all fields but Logger are
-// required.
+// Options are everything that intake works with; all fields but
+// Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
 	Directory func() *directory.Snapshot
@@ -76,21 +84,24 @@ type Options struct {
 	// Handoff receives each accepted message with its first claim; it must not
 	// block.
 	Handoff func(spool.Claim)
-	Limits  Limits
-	Now     func() time.Time
-	Rand    io.Reader
-	Logger  *slog.Logger
+	// Inspectors judge each complete message, in this order; none may be nil.
+	Inspectors []Inspector
+	Limits     Limits
+	Now        func() time.Time
+	Rand       io.Reader
+	Logger     *slog.Logger
 }
 
 // Intake makes sessions; it implements smtpd.Backend.
 type Intake struct {
 	Options
-	live *sessions
+	live       *sessions
+	inspecting chan struct{} // holds one token for each inspector at work
 }
 
 // New returns an Intake.
 func New(o Options) *Intake {
-	return &Intake{Options: o, live: newSessions(o.Limits.SessionsPerAccount)}
+	return &Intake{Options: o, live: newSessions(o.Limits.SessionsPerAccount), inspecting: make(chan struct{}, o.Limits.Inspections)}
 }
 
 // Connect greets every client: who may do what is decided per transaction.

@@ -222,6 +222,15 @@ func (h *Header) note(fault string) {
 // caller must not change them.
 func (h Header) Raw() []byte { return h.raw }
 
+// Ended reports whether the empty line that ends a header section is part of it.
+func (h Header) Ended() bool {
+	end := 0
+	if len(h.fields) > 0 {
+		end = h.fields[len(h.fields)-1].end
+	}
+	return len(h.raw) > end
+}
+
 // Len returns the number of fields.
 func (h Header) Len() int { return len(h.fields) }
 

@@ -1,6 +1,8 @@
 package spool
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -8,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"log/slog"
 
 	"sallyport/internal/store"
@@ -29,8 +32,9 @@ type Body struct {
 	file   store.BlobWriter // nil: all in memory
 	err    error            // sticks
 
-	finished  bool // nothing may be written any more, and sum is valid
-	committed bool // the file is durable
+	flushed   int64 // octets that stand in the file
+	finished  bool  // nothing may be written any more, and sum is valid
+	committed bool  // the file is durable
 	sum       [sha256.Size]byte
 }
 
@@ -98,9 +102,29 @@ func (b *Body) flush() error {
 	if _, err := b.file.Write(b.buf); err != nil {
 		return err
 	}
+	b.flushed += int64(len(b.buf))
 	// The buffer is small from here on, whatever the body in memory had grown to.
 	b.buf = make([]byte, 0, chunkOctets)
 	return nil
+}
+
+// End fixes the body: nothing can be written any more, and Reader may be called. It
+// may be repeated.
+func (b *Body) End() error { return b.finish() }
+
+// Reader reads a body that has ended, from its first octet, without another copy of
+// it in memory. Several may be used at once, also by other goroutines; after Put,
+// Settle or Abort they may fail. It fails for a body that has not ended.
+func (b *Body) Reader() (io.Reader, error) {
+	switch {
+	case b.err != nil:
+		return nil, b.err
+	case !b.finished:
+		return nil, fmt.Errorf("%w: the body has not ended", ErrInvalid)
+	case b.file == nil:
+		return bytes.NewReader(b.buf), nil
+	}
+	return bufio.NewReaderSize(io.NewSectionReader(b.file, 0, b.flushed), chunkOctets), nil
 }
 
 // Size returns the octets written so far.

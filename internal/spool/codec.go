@@ -16,6 +16,8 @@ const recordVersion = 1
 const (
 	flagLeased = 1 << iota
 	flagUTF8
+	flagJunk
+	flagsEnd
 )
 
 const (
@@ -65,6 +67,9 @@ func entryFlags(e *Entry) byte {
 	}
 	if e.Envelope.SMTPUTF8 {
 		f |= flagUTF8
+	}
+	if e.Junk {
+		f |= flagJunk
 	}
 	return f
 }
@@ -146,8 +151,9 @@ func (r *reader) entry() *Entry {
 	flags := r.octet()
 	e.leased = flags&flagLeased != 0
 	e.Envelope.SMTPUTF8 = flags&flagUTF8 != 0
+	e.Junk = flags&flagJunk != 0
 	e.place = place(r.octet())
-	r.require(flags < 2*flagUTF8 && e.place >= placeDue && e.place <= placeParked)
+	r.require(flags < flagsEnd && e.place >= placeDue && e.place <= placeParked)
 	e.ID = r.id()
 	e.Received, e.NextTry = r.time(), r.time()
 	e.Size = int64(r.number(1 << 62))

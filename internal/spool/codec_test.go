@@ -25,6 +25,7 @@ func genEntry(t *rapid.T) *Entry {
 		NextTry:   genTime(t, "next"),
 		settled:   rapid.Uint64().Draw(t, "settled"),
 		leased:    rapid.Bool().Draw(t, "leased"),
+		Junk:      rapid.Bool().Draw(t, "junk"),
 		place:     place(rapid.IntRange(1, 3).Draw(t, "place")),
 	}
 	copy(e.SHA256[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "hash"))

@@ -15,6 +15,9 @@ import (
 // which is already recorded. When Put fails, the message will not be delivered.
 // Put ends the body in either case.
 //
+// A message with a Hold is stored held: there is no attempt to record, and the claim
+// is the zero Claim.
+//
 // Errors: ErrNoGrant for an outbound delivery that m.Grant does not cover,
 // ErrHeld for an account whose queue is held, ErrFull and ErrUnavailable for what
 // passes by itself, ErrTooLarge and ErrInvalid for what does not.
@@ -28,7 +31,11 @@ func (s *Spool) Put(ctx context.Context, m Message, body *Body, facts [][]byte) 
 		_ = body.Abort()
 		return Claim{}, err
 	}
-	e.Attempts, e.leased, e.NextTry = 1, true, wall(s.policy.Next(m.ID, 1, now))
+	if m.Hold != "" {
+		hold(e, m.Hold, now)
+	} else {
+		e.Attempts, e.leased, e.NextTry = 1, true, wall(s.policy.Next(m.ID, 1, now))
+	}
 	if err := s.reserve(e); err != nil {
 		_ = body.Abort()
 		return Claim{}, err
@@ -37,6 +44,9 @@ func (s *Spool) Put(ctx context.Context, m Message, body *Body, facts [][]byte) 
 	if err != nil {
 		s.putFailed(e, body, err)
 		return Claim{}, err
+	}
+	if m.Hold != "" {
+		return Claim{}, nil
 	}
 	return s.claimNew(e, record, body.inline(), now), nil
 }
@@ -52,6 +62,7 @@ func (s *Spool) newEntry(m Message, body *Body, now time.Time) (*Entry, error) {
 	e := &Entry{
 		ID: m.ID, Envelope: m.Envelope, Account: m.Account, MessageID: cut(m.MessageID, maxReplyText),
 		Prefix: m.Prefix, Received: wall(now), Size: body.size, SHA256: body.sum, NextTry: wall(now),
+		Junk:  m.Junk,
 		grant: m.Grant.Seal(s.key), file: body.name, place: placeDue,
 	}
 	for _, d := range m.Deliveries {

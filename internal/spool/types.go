@@ -107,6 +107,8 @@ type Message struct {
 	Deliveries []Delivery
 	Grant      gate.Grant // zero if nothing is outbound
 	Prefix     []byte     // header fields of ours, delivered before the body
+	Hold       string     // why it is held from the start; "" to deliver it
+	Junk       bool       // mailboxes of ours keep it apart from other mail
 }
 
 // State is what became of a delivery so far. The zero value is none.
@@ -142,6 +144,7 @@ type Entry struct {
 	NextTry    time.Time
 	Held       string // why it is held; "" when it is not held by itself
 	HeldAt     time.Time
+	Junk       bool // mailboxes of ours keep it apart from other mail
 	Recipients []RecipientState
 
 	grant   []byte // sealed

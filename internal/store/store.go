@@ -139,9 +139,11 @@ type Blobs interface {
 	List() ([]string, error)
 }
 
-// BlobWriter writes one blob; it belongs to one goroutine.
+// BlobWriter writes one blob; it belongs to one goroutine. Until Commit or Abort,
+// others may read at any time what a Write that has returned left.
 type BlobWriter interface {
 	io.Writer
+	io.ReaderAt
 	// Commit syncs the file, gives it its name, and syncs the directory: the blob
 	// is durable when it returns nil. After an error there is no blob.
 	Commit() error

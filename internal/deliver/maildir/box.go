@@ -42,17 +42,42 @@ func (t *Target) ensure(box string) error {
 	if known {
 		return nil
 	}
+	if t.fs.PathBase(box) == junkFolder {
+		if err := t.ensure(t.fs.PathDir(box)); err != nil {
+			return err
+		}
+	}
 	for _, sub := range []string{"tmp", "new", "cur"} {
 		if err := t.fs.MkdirAll(t.fs.PathJoin(box, sub), mode); err != nil {
 			return err
 		}
 	}
-	domain := t.fs.PathDir(box)
-	if err := t.syncAll(box, domain, t.fs.PathDir(domain)); err != nil {
+	if err := t.mark(box); err != nil {
+		return err
+	}
+	above := t.fs.PathDir(box)
+	if err := t.syncAll(box, above, t.fs.PathDir(above)); err != nil {
 		return err
 	}
 	t.remember(box)
 	return nil
+}
+
+// junkFolder is where a mailbox keeps mail apart that may be forged or harmful, in
+// the way of Maildir++: a folder is a Maildir within the Maildir whose name begins
+// with a dot. No local-part has such a name.
+const junkFolder = ".Junk"
+
+// mark leaves the empty file in a folder by which Maildir++ tells it from a mailbox.
+func (t *Target) mark(box string) error {
+	if t.fs.PathBase(box) != junkFolder {
+		return nil
+	}
+	f, err := t.fs.Create(t.fs.PathJoin(box, "maildirfolder"), category)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func (t *Target) syncAll(dirs ...string) error {
@@ -99,7 +124,8 @@ func (t *Target) Clean(ctx context.Context, now time.Time) (removed int, err err
 			if ctx.Err() != nil {
 				return removed, ctx.Err()
 			}
-			for _, file := range t.list(t.fs.PathJoin(box, "tmp"), keep) {
+			files := t.list(t.fs.PathJoin(box, "tmp"), keep)
+			for _, file := range append(files, t.list(t.fs.PathJoin(box, junkFolder, "tmp"), keep)...) {
 				old, e := t.stale(file, now)
 				if e == nil && old {
 					e = t.fs.Remove(file)

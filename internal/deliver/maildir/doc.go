@@ -14,6 +14,9 @@
 // mutt, Python's mailbox) take CRLF and LF alike. The detail of an address
 // (alice+lists) chooses no folder; Delivered-To names the whole address.
 //
+// Junk goes into the Maildir++ folder .Junk of the mailbox, which readers show as
+// "Junk".
+//
 // A mailbox is the folder ROOT/DOMAIN/LOCAL-PART with tmp, new and cur in it, all
 // made with mode 0700. Within one mailbox nothing is ever overwritten but a copy
 // of the same message, and nothing outside tmp/ is ever removed but a file whose

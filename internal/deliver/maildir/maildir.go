@@ -124,6 +124,9 @@ func (t *Target) one(ctx context.Context, j deliver.Job, to deliver.Recipient) m
 	if !ok {
 		return mail.R(451, "4.3.5", "the recipient has no mailbox here")
 	}
+	if j.Junk {
+		box = t.fs.PathJoin(box, junkFolder)
+	}
 	select {
 	case t.files <- struct{}{}:
 		defer func() { <-t.files }()

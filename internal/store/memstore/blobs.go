@@ -82,8 +82,16 @@ func (b *blobs) close() {
 type blobWriter struct {
 	blobs *blobs
 	name  string
+	mu    sync.Mutex // guards buf against those who read it meanwhile
 	buf   []byte
 	ended bool
+}
+
+// ReadAt implements io.ReaderAt.
+func (w *blobWriter) ReadAt(p []byte, off int64) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return bytes.NewReader(w.buf).ReadAt(p, off)
 }
 
 // Write implements io.Writer.
@@ -91,6 +99,8 @@ func (w *blobWriter) Write(p []byte) (int, error) {
 	if w.ended {
 		return 0, store.ErrClosed
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.buf = append(w.buf, p...)
 	return len(p), nil
 }
@@ -109,6 +119,8 @@ func (w *blobWriter) Commit() error {
 
 // Abort implements store.BlobWriter.
 func (w *blobWriter) Abort() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if !w.ended {
 		w.ended, w.buf = true, nil
 	}

@@ -176,6 +176,12 @@ func (w *blobWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// ReadAt implements io.ReaderAt.
+func (w *blobWriter) ReadAt(p []byte, off int64) (int, error) {
+	n, err := w.file.ReadAt(p, off)
+	return n, readEnd(err)
+}
+
 // fault keeps the first error.
 func (w *blobWriter) fault(err error) error {
 	if w.err == nil {

@@ -46,6 +46,10 @@ func wantNoBlob(t *testing.T, s store.Store, name string) {
 
 func testBlobs(t *testing.T, s store.Store) {
 	w := createBlob(t, s, "one", "first")
+	part := make([]byte, 8)
+	if n, err := w.ReadAt(part, 2); string(part[:n]) != "rst" || err != io.EOF {
+		t.Errorf("a blob that is being written: %q, %v", part[:n], err)
+	}
 	wantNoBlob(t, s, "one")
 	if err := w.Commit(); err != nil {
 		t.Fatal(err)

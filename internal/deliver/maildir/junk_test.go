@@ -1,0 +1,47 @@
+package maildir
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Junk never stands among other mail: it has a Maildir++ folder of its own, durable
+// as every other, which is cleaned as every other.
+func TestJunkHasAFolderOfItsOwn(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	target := newTarget(t, fs, "/mail")
+	j := job(t, message, "alice@local.test alice@local.test", "bob@local.test bob@local.test")
+	j.Junk = true
+	for _, attempt := range []int{1, 2} {
+		j.Attempt = attempt
+		for _, o := range target.Deliver(t.Context(), j) {
+			if !o.Delivered() {
+				t.Fatalf("%v", o)
+			}
+		}
+	}
+	after := fs.CrashClone(vfs.CrashCloneCfg{})
+	for _, who := range []string{"alice", "bob"} {
+		box := "/mail/local.test/" + who
+		if got := files(t, after, box+"/.Junk/new"); len(got) != 1 || !strings.HasSuffix(only(got), message) {
+			t.Errorf("%s: the junk folder holds %q", who, got)
+		}
+		if _, err := after.Stat(box + "/.Junk/maildirfolder"); err != nil {
+			t.Errorf("%s: %v", who, err)
+		}
+		for _, sub := range []string{"/new", "/cur", "/.Junk/tmp"} {
+			if got := files(t, after, box+sub); len(got) != 0 && sub != "/.Junk/tmp" {
+				t.Errorf("%s%s holds %q", box, sub, got)
+			}
+		}
+	}
+	f, err := fs.Create("/mail/local.test/alice/.Junk/tmp/left", category)
+	check(t, err)
+	check(t, f.Close())
+	if n, err := target.Clean(t.Context(), time.Now().Add(40*time.Hour)); n != 1 || err != nil {
+		t.Errorf("cleaned %d, %v", n, err)
+	}
+}
