@@ -73,7 +73,7 @@ func (d *Dispatch) verified(e spool.Entry, sender mail.Address) []directory.Mail
 
 // notification makes the delivery status notification of the reports, and the fact
 // about it.
-func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directory.Mailbox, now time.Time) (*spool.Notification, trace.Fact, error) {
+func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directory.Mailbox, now time.Time) (*spool.Spawned, trace.Fact, error) {
 	e := c.Entry
 	sender, _ := e.Envelope.From.Address()
 	id, err := mail.NewID(now, d.Rand)
@@ -101,7 +101,7 @@ func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directo
 	f := d.fact(trace.KindNotify, e)
 	f.Queue, f.About, f.MessageID = id, e.ID, m.MessageID
 	f.Sender, f.Rule, f.Recipients, f.Size = "<>", "notify-verified-sender", []string{sender.String()}, body.Size()
-	return &spool.Notification{Message: m, Body: body}, f, nil
+	return &spool.Spawned{Message: m, Body: body}, f, nil
 }
 
 func (d *Dispatch) write(body *spool.Body, n notice, c spool.Claim) error {

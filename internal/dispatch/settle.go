@@ -161,7 +161,7 @@ func (d *Dispatch) recordFinal(r *run, c conclusion, facts [][]byte) error {
 			return err
 		}
 		defer func() { _ = n.Body.Abort() }() // does nothing once Settle took it
-		final.Notify, final.Facts = n, append(facts, trace.EncodeAll(fact)...)
+		final.Spawn, final.Facts = []spool.Spawned{*n}, append(facts, trace.EncodeAll(fact)...)
 	}
 	_, err := d.Queue.Settle(d.durable(), r.claim.Token, c.settle, now, final)
 	return err

@@ -21,7 +21,7 @@ const chunkOctets = 64 << 10
 
 // Body is a message's content while it is received: in memory as long as it is
 // small, in a file from then on. It belongs to one goroutine and ends with Put,
-// with Settle (in a notification) or with Abort.
+// with Settle (of what is spawned) or with Abort.
 type Body struct {
 	blobs  store.Blobs
 	limits Limits
@@ -35,6 +35,7 @@ type Body struct {
 	flushed   int64 // octets that stand in the file
 	finished  bool  // nothing may be written any more, and sum is valid
 	committed bool  // the file is durable
+	taken     bool  // an entry has it, or may have
 	sum       [sha256.Size]byte
 }
 
@@ -135,8 +136,13 @@ func (b *Body) Abort() error {
 	if b.err == nil {
 		b.err = errBodyEnded
 	}
-	if b.file == nil || b.committed {
+	switch {
+	case b.file == nil || b.taken:
 		return nil
+	case b.committed:
+		// Once: what is removed twice is missing.
+		b.taken = true
+		return b.blobs.Remove(b.name)
 	}
 	return b.file.Abort()
 }
@@ -184,11 +190,7 @@ func (b *Body) inline() []byte {
 
 // discard removes what was written for a message that did not enter.
 func (b *Body) discard(log *slog.Logger) {
-	err := b.Abort()
-	if b.committed {
-		err = b.blobs.Remove(b.name)
-	}
-	if err != nil {
+	if err := b.Abort(); err != nil {
 		log.Warn("body not removed", "blob", b.name, "err", err)
 	}
 }

@@ -17,8 +17,13 @@ const (
 	flagLeased = 1 << iota
 	flagUTF8
 	flagJunk
-	flagsEnd
+	flagWarned
+	flagForward
+	flagKept
 )
+
+// flagsKnown has every flag.
+const flagsKnown = flagLeased | flagUTF8 | flagJunk | flagWarned | flagForward | flagKept
 
 const (
 	// maxRecordOctets bounds an encoded entry: an update with its precondition,
@@ -70,6 +75,15 @@ func entryFlags(e *Entry) byte {
 	}
 	if e.Junk {
 		f |= flagJunk
+	}
+	if e.Warned {
+		f |= flagWarned
+	}
+	switch e.Forward {
+	case ForwardSent:
+		f |= flagForward
+	case ForwardKept:
+		f |= flagForward | flagKept
 	}
 	return f
 }
@@ -152,8 +166,17 @@ func (r *reader) entry() *Entry {
 	e.leased = flags&flagLeased != 0
 	e.Envelope.SMTPUTF8 = flags&flagUTF8 != 0
 	e.Junk = flags&flagJunk != 0
+	e.Warned = flags&flagWarned != 0
+	switch flags & (flagForward | flagKept) {
+	case flagForward:
+		e.Forward = ForwardSent
+	case flagForward | flagKept:
+		e.Forward = ForwardKept
+	case flagKept:
+		r.failed = true
+	}
 	e.place = place(r.octet())
-	r.require(flags < flagsEnd && e.place >= placeDue && e.place <= placeParked)
+	r.require(flags&^flagsKnown == 0 && e.place >= placeDue && e.place <= placeParked)
 	e.ID = r.id()
 	e.Received, e.NextTry = r.time(), r.time()
 	e.Size = int64(r.number(1 << 62))

@@ -27,6 +27,8 @@ func genEntry(t *rapid.T) *Entry {
 		leased:    rapid.Bool().Draw(t, "leased"),
 		Junk:      rapid.Bool().Draw(t, "junk"),
 		place:     place(rapid.IntRange(1, 3).Draw(t, "place")),
+		Warned:    rapid.Bool().Draw(t, "warned"),
+		Forward:   Forward(rapid.IntRange(0, 2).Draw(t, "forward")),
 	}
 	copy(e.SHA256[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "hash"))
 	if p := rapid.SliceOfN(rapid.Byte(), 0, 60).Draw(t, "prefix"); len(p) > 0 {
@@ -221,7 +223,7 @@ func FuzzDecodeEntry(f *testing.F) {
 	e := &Entry{ID: id, place: placeDue, Size: 5, Received: time.Unix(1, 0).UTC(), Prefix: []byte("Received: x\r\n"), Envelope: mail.Envelope{From: mail.NullPath(), To: []mail.Recipient{r}}}
 	f.Add(body(appendEntry(nil, e)))
 	e.Recipients = []RecipientState{{Delivery: Delivery{Recipient: r, Kind: KindOutbound}, State: StatePending, Last: mail.R(451, "4.7.1", "later")}}
-	e.grant, e.file, e.leased = []byte("grant"), "0123", true
+	e.grant, e.file, e.leased, e.Warned, e.Forward = []byte("grant"), "0123", true, true, ForwardKept
 	f.Add(body(appendEntry(nil, e)))
 	e.Envelope.To = nil
 	e.Held, e.HeldAt, e.place = "why", time.Unix(2, 0).UTC(), placeHeld

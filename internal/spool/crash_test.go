@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -39,9 +40,10 @@ func openDisk(t *testing.T, fs vfs.FS) store.Store {
 // ledger is what the outside was told: the promises that must be kept.
 type ledger struct {
 	mu       sync.Mutex
-	promised map[mail.ID]string // acknowledged and not being settled: content
-	possible map[mail.ID]string // everything that was ever offered
-	failed   map[mail.ID]bool   // whose only recipient was durably settled as failed
+	promised map[mail.ID]string   // acknowledged and not being settled: content
+	possible map[mail.ID]string   // everything that was ever offered
+	failed   map[mail.ID]bool     // whose only recipient was durably settled, as failed or as sent on
+	born     []map[mail.ID]string // what was spawned together
 }
 
 func newLedger() *ledger {
@@ -57,7 +59,7 @@ func (l *ledger) change(fn func()) {
 func (l *ledger) clone() *ledger {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return &ledger{promised: maps.Clone(l.promised), possible: maps.Clone(l.possible), failed: maps.Clone(l.failed)}
+	return &ledger{promised: maps.Clone(l.promised), possible: maps.Clone(l.possible), failed: maps.Clone(l.failed), born: slices.Clone(l.born)}
 }
 
 // blackout is what a power failure at one moment left, and the promises then.
@@ -132,7 +134,7 @@ func TestPowerFailsAtEveryWrite(t *testing.T) {
 func traffic(t *testing.T, q *spool.Spool, l *ledger, w int) {
 	for i := range 20 {
 		size := 3000
-		if i%5 == 4 {
+		if i%7 == 6 {
 			size = 150 << 10
 		}
 		m := localMessage("alice@local.test", "bob@local.test")
@@ -155,8 +157,8 @@ func finish(t *testing.T, q *spool.Spool, l *ledger, c spool.Claim, i int) error
 	id := c.Entry.ID
 	var out mail.Outcome
 	var f spool.Final
-	var note spool.Message
-	switch i % 4 {
+	spawned := map[mail.ID]string{}
+	switch i % 5 {
 	case 0:
 		return nil // stays claimed
 	case 1:
@@ -166,18 +168,35 @@ func finish(t *testing.T, q *spool.Spool, l *ledger, c spool.Claim, i int) error
 		out = outcome("bob@local.test", 451)
 	case 3:
 		out = outcome("bob@local.test", 550)
-		note = localMessage("alice@local.test", "alice@local.test")
-		f.Notify = &spool.Notification{Message: note, Body: bodyOf(t, q, []byte("bounce"))}
-		l.change(func() { delete(l.promised, id); l.possible[note.ID] = "bounce" })
+		f.Spawn = spawn(t, q, spawned, "bounce")
+	case 4:
+		out = outcome("bob@local.test", 250)
+		f.Spawn = spawn(t, q, spawned, "sent on", "sent on twice", string(bytes.Repeat([]byte("large"), 30<<10)))
+	}
+	if f.Spawn != nil {
+		l.change(func() { delete(l.promised, id); maps.Copy(l.possible, spawned) })
 	}
 	f.Facts = [][]byte{[]byte("settled " + id.String())}
 	if _, err := q.Settle(ctx, c.Token, []mail.Outcome{out}, time.Now(), f); err != nil {
 		return err
 	}
-	if f.Notify != nil {
-		l.change(func() { l.promised[note.ID] = "bounce"; l.failed[id] = true })
+	if f.Spawn != nil {
+		// Neither a failure nor what was sent on is done a second time.
+		l.change(func() { maps.Copy(l.promised, spawned); l.failed[id] = true; l.born = append(l.born, spawned) })
 	}
 	return nil
+}
+
+// spawn makes messages that a settlement puts into the queue, and notes them.
+func spawn(t *testing.T, q *spool.Spool, into map[mail.ID]string, contents ...string) []spool.Spawned {
+	var out []spool.Spawned
+	for _, content := range contents {
+		m := localMessage("alice@local.test", "alice@local.test")
+		m.Forward = spool.ForwardSent
+		out = append(out, spool.Spawned{Message: m, Body: bodyOf(t, q, []byte(content))})
+		into[m.ID] = content
+	}
+	return out
 }
 
 func checkBlackout(t *testing.T, b blackout) {
@@ -234,6 +253,23 @@ func wantLedger(t *testing.T, q *spool.Spool, l *ledger, moment string) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+	wantWhole(t, q, l, moment)
+}
+
+// wantWhole checks that what was spawned together is there together.
+func wantWhole(t *testing.T, q *spool.Spool, l *ledger, moment string) {
+	t.Helper()
+	for _, family := range l.born {
+		n := 0
+		for id := range family {
+			if _, err := q.Get(ctx, id); err == nil {
+				n++
+			}
+		}
+		if n != len(family) {
+			t.Errorf("%s: %d of %d spawned messages are there", moment, n, len(family))
+		}
 	}
 }
 

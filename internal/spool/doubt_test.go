@@ -93,7 +93,7 @@ func TestASettlementInDoubtCountsOnce(t *testing.T) {
 			note := localMessage("alice@local.test", "alice@local.test")
 			f := spool.Final{Facts: [][]byte{[]byte("settled")}}
 			if code == 550 {
-				f.Notify = &spool.Notification{Message: note, Body: bodyOf(t, h.q, []byte("bounce"))}
+				f.Spawn = []spool.Spawned{{Message: note, Body: bodyOf(t, h.q, []byte("bounce"))}}
 			}
 			st.err, st.happen = store.ErrInDoubt, happen
 			_, err := h.q.Settle(ctx, c.Token, out, h.clock.now(), f)

@@ -2,6 +2,7 @@ package spool_test
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -157,14 +158,22 @@ func faultStep(t *testing.T, q *spool.Spool, l *ledger, i int) {
 }
 
 func offer(q *spool.Spool, m spool.Message, content string) (spool.Claim, error) {
-	b, err := q.NewBody(ctx)
+	b, err := bodyWith(q, content)
 	if err != nil {
 		return spool.Claim{}, err
 	}
-	if _, err := b.Write([]byte(content)); err != nil {
-		return spool.Claim{}, errors.Join(err, b.Abort())
-	}
 	return q.Put(ctx, m, b, [][]byte{[]byte("accepted " + m.ID.String())})
+}
+
+func bodyWith(q *spool.Spool, content string) (*spool.Body, error) {
+	b, err := q.NewBody(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := b.Write([]byte(content)); err != nil {
+		return nil, errors.Join(err, b.Abort())
+	}
+	return b, nil
 }
 
 // faultSettle repeats a settlement with the same token until it is answered.
@@ -174,9 +183,11 @@ func faultSettle(t *testing.T, q *spool.Spool, l *ledger, c spool.Claim, i int) 
 	out := []mail.Outcome{outcome("bob@local.test", []int{250, 451, 550}[i%3])}
 	f := spool.Final{Facts: [][]byte{[]byte("settled " + id.String())}}
 	if i%3 == 2 {
-		note := localMessage("alice@local.test", "alice@local.test")
-		f.Notify = &spool.Notification{Message: note, Body: bodyOf(t, q, []byte("bounce"))}
-		l.possible[note.ID], l.promised[note.ID] = "bounce", "bounce"
+		spawned := map[mail.ID]string{}
+		f.Spawn = spawn(t, q, spawned, "bounce", "sent on", "")
+		spawned[f.Spawn[2].Message.ID] = strings.Repeat("large", 30<<10)
+		maps.Copy(l.possible, spawned)
+		maps.Copy(l.promised, spawned)
 		l.failed[id] = true
 	}
 	if i%3 != 1 {
@@ -184,6 +195,15 @@ func faultSettle(t *testing.T, q *spool.Spool, l *ledger, c spool.Claim, i int) 
 		delete(l.possible, id) // the store goes on: it must be gone for good
 	}
 	again(t, func() error {
+		// A body that met a fault is of no use any more.
+		for i := range f.Spawn {
+			b, err := bodyWith(q, l.possible[f.Spawn[i].Message.ID])
+			if err != nil {
+				return err
+			}
+			defer func() { _ = b.Abort() }()
+			f.Spawn[i].Body = b
+		}
 		s, err := q.Settle(ctx, c.Token, out, time.Now(), f)
 		if err == nil && s.Done != (i%3 != 1) {
 			t.Errorf("settled %+v", s)

@@ -42,6 +42,8 @@ type modelEntry struct {
 	next    time.Time
 	held    bool
 	parked  bool
+	warned  bool
+	forward spool.Forward
 	claim   *spool.Claim
 }
 
@@ -192,27 +194,39 @@ func (m *model) lose(e *modelEntry) {
 func (m *model) settle(t *rapid.T) {
 	id, e := m.some(t, func(e *modelEntry) bool { return e.claim != nil })
 	var out []mail.Outcome
-	failed := false
+	pending := maps.Clone(e.pending)
 	for _, r := range slices.Sorted(maps.Keys(e.pending)) {
 		switch rapid.IntRange(0, 3).Draw(t, r) {
 		case 0:
 			out = append(out, outcome(r, 250))
-			delete(e.pending, r)
+			delete(pending, r)
 		case 1:
 			out = append(out, outcome(r, 550))
-			delete(e.pending, r)
-			failed = true
+			delete(pending, r)
 		case 2:
 			out = append(out, outcome(r, 451))
-			e.pending[r]++
+			pending[r]++
 		}
 	}
-	final := spool.Final{Facts: m.fact()}
-	if failed && e.account != "" && rapid.Bool().Draw(t, "notify") {
-		final.Notify = m.notification(t, e)
+	final := spool.Final{Facts: m.fact(), Warned: rapid.Bool().Draw(t, "warned")}
+	spawned, room := m.spawn(t, &final)
+	if rapid.Bool().Draw(t, "soon") {
+		final.Next = m.clock.now().Add(time.Second)
 	}
 	s, err := m.q.Settle(ctx, e.claim.Token, out, m.clock.now(), final)
-	if err != nil || s.Done != (len(e.pending) == 0) {
+	if !room {
+		if !errors.Is(err, spool.ErrHeld) {
+			t.Fatalf("settled %+v, %v, although an account has no room", s, err)
+		}
+		m.facts--
+		return
+	}
+	maps.Copy(m.entries, spawned)
+	e.pending, e.warned = pending, e.warned || final.Warned
+	if !final.Next.IsZero() {
+		e.next = final.Next
+	}
+	if err != nil || s.Done != (len(e.pending) == 0) || !s.Done && !s.NextTry.Equal(e.next) {
 		t.Fatalf("settled %+v, %v; pending %v", s, err, e.pending)
 	}
 	again, err := m.q.Settle(ctx, e.claim.Token, out, m.clock.now(), final)
@@ -225,20 +239,30 @@ func (m *model) settle(t *rapid.T) {
 	}
 }
 
-func (m *model) notification(t *rapid.T, e *modelEntry) *spool.Notification {
-	n := localMessage(e.account, e.account)
-	n.ID = m.newID(t)
-	n.Account, n.Envelope.From = mail.Address{}, mail.NullPath()
-	body, err := m.q.NewBody(ctx)
-	if err != nil {
-		t.Fatal(err)
+// spawn draws what a settlement spawns: notifications, and forwards in the name of
+// an account. room is false if one of the accounts is held.
+func (m *model) spawn(t *rapid.T, f *spool.Final) (entries map[mail.ID]*modelEntry, room bool) {
+	entries, room = map[mail.ID]*modelEntry{}, true
+	for range rapid.IntRange(0, 3).Draw(t, "spawned") {
+		n := localMessage("alice@local.test", "carol@local.test")
+		n.ID = m.newID(t)
+		ne := &modelEntry{content: rapid.StringN(0, 200, 300).Draw(t, "content"), pending: map[string]int{"carol@local.test": 0}, next: m.clock.now()}
+		if rapid.Bool().Draw(t, "forward") {
+			ne.account, ne.forward = rapid.SampledFrom([]string{"alice@local.test", "bob@local.test"}).Draw(t, "owner"), spool.ForwardKept
+			room = room && !m.accounts[ne.account]
+		}
+		n.Account, n.Forward, n.Envelope.From = addr(ne.account), ne.forward, mail.NullPath()
+		body, err := m.q.NewBody(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := body.Write([]byte(ne.content)); err != nil {
+			t.Fatal(err)
+		}
+		entries[n.ID] = ne
+		f.Spawn = append(f.Spawn, spool.Spawned{Message: n, Body: body})
 	}
-	ne := &modelEntry{content: "it failed", pending: map[string]int{e.account: 0}, next: m.clock.now()}
-	if _, err := body.Write([]byte(ne.content)); err != nil {
-		t.Fatal(err)
-	}
-	m.entries[n.ID] = ne
-	return &spool.Notification{Message: n, Body: body}
+	return entries, room
 }
 
 func (m *model) settleStale(t *rapid.T) {
@@ -372,6 +396,9 @@ func (m *model) check(t *rapid.T) {
 		octets += int64(len(e.content)) + int64(len("Received: from somewhere\r\n"))
 		if got, err := readBody(m.q, id); err != nil || string(got) != e.content {
 			t.Fatalf("body of %s: %q, %v", id, got, err)
+		}
+		if got, err := m.q.Get(ctx, id); err != nil || got.Warned != e.warned || got.Forward != e.forward {
+			t.Fatalf("entry %+v, %v; model %+v", got, err, e)
 		}
 	}
 	st := m.q.Stats()

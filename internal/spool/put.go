@@ -45,6 +45,7 @@ func (s *Spool) Put(ctx context.Context, m Message, body *Body, facts [][]byte) 
 		s.putFailed(e, body, err)
 		return Claim{}, err
 	}
+	body.taken = true
 	if m.Hold != "" {
 		return Claim{}, nil
 	}
@@ -62,7 +63,7 @@ func (s *Spool) newEntry(m Message, body *Body, now time.Time) (*Entry, error) {
 	e := &Entry{
 		ID: m.ID, Envelope: m.Envelope, Account: m.Account, MessageID: cut(m.MessageID, maxReplyText),
 		Prefix: m.Prefix, Received: wall(now), Size: body.size, SHA256: body.sum, NextTry: wall(now),
-		Junk:  m.Junk,
+		Junk: m.Junk, Forward: m.Forward,
 		grant: m.Grant.Seal(s.key), file: body.name, place: placeDue,
 	}
 	for _, d := range m.Deliveries {
@@ -74,6 +75,8 @@ func (s *Spool) newEntry(m Message, body *Body, now time.Time) (*Entry, error) {
 // judge refuses a message that must not enter.
 func (s *Spool) judge(m Message) error {
 	switch {
+	case m.Forward > ForwardKept || m.Forward != ForwardNone && m.Account.IsZero():
+		return fmt.Errorf("%w: a forward that no account answers for", ErrInvalid)
 	case m.ID.IsZero() || m.Envelope.From.IsZero() || len(m.Deliveries) == 0:
 		return fmt.Errorf("%w: a message needs an id, a reverse-path and a delivery", ErrInvalid)
 	case len(m.Deliveries) > s.limits.Recipients || len(m.Envelope.To) > s.limits.Recipients:
@@ -112,25 +115,34 @@ func judgeDelivery(m Message, d Delivery) error {
 func (s *Spool) reserve(e *Entry) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sum := summarise(e)
-	c := &s.counts
-	if _, held := s.accounts[sum.account]; held && sum.account != "" {
-		return fmt.Errorf("%w: the queue of %s", ErrHeld, e.Account)
-	}
 	if s.claims[e.ID] != nil || s.doubts[e.ID] != nil {
 		return fmt.Errorf("%w: id %s is in use", ErrInvalid, e.ID)
 	}
+	if err := s.refusal(summarise(e)); err != nil {
+		return err
+	}
+	if s.fullOfClaims() {
+		return fmt.Errorf("%w: %d deliveries under way", ErrFull, len(s.claims))
+	}
+	s.counts.add(e, 1)
+	return nil
+}
+
+// refusal returns why a limit or a hold keeps a message out; nil for nothing. The
+// caller holds mu.
+func (s *Spool) refusal(sum summary) error {
+	c := &s.counts
+	_, held := s.accounts[sum.account]
 	switch {
+	case held && sum.account != "":
+		return fmt.Errorf("%w: the queue of %s", ErrHeld, sum.account)
 	case c.entries >= s.limits.Entries:
 		return fmt.Errorf("%w: %d messages", ErrFull, c.entries)
 	case c.octets+sum.octets > s.limits.Octets:
 		return fmt.Errorf("%w: %d octets", ErrFull, c.octets)
 	case sum.account != "" && c.accounts[sum.account] >= s.limits.EntriesPerAccount:
-		return fmt.Errorf("%w: %d messages of %s", ErrFull, c.accounts[sum.account], e.Account)
-	case s.fullOfClaims():
-		return fmt.Errorf("%w: %d deliveries under way", ErrFull, len(s.claims))
+		return fmt.Errorf("%w: %d messages of %s", ErrFull, c.accounts[sum.account], sum.account)
 	}
-	c.add(e, 1)
 	return nil
 }
 
@@ -177,6 +189,7 @@ func (s *Spool) insertion(e *Entry, body *Body) (record []byte, ms []store.Mutat
 // again.
 func (s *Spool) putFailed(e *Entry, body *Body, err error) {
 	if errors.Is(err, store.ErrInDoubt) {
+		body.taken = true
 		s.mu.Lock()
 		s.doubts[e.ID] = e
 		s.mu.Unlock()

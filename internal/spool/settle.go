@@ -16,20 +16,22 @@ import (
 // the next try that Claim recorded. When nothing is pending any more, the entry
 // and its body are removed.
 //
-// Successes are settled lazily. A failure is durable when Settle returns, and
-// commits in one act with f: with the facts and the notification about it, which
-// is due at once.
+// Successes are settled lazily. What fails, and what f spawns, is durable when
+// Settle returns; outcomes, facts and spawned messages commit in one act, and the
+// latter are due at once.
 //
 // Settle is idempotent: repeated with the same token, after an answer or after an
 // error, it changes nothing twice and answers the same. ErrStale means that the
-// claim has ended otherwise; nothing was changed then.
+// claim has ended otherwise; nothing was changed then. ErrFull and ErrHeld mean that
+// the account of a spawned message has no room: nothing was changed, and the claim
+// lives on.
 func (s *Spool) Settle(ctx context.Context, t Token, outcomes []mail.Outcome, now time.Time, f Final) (Settled, error) {
 	c, settled, err := s.take(t)
 	if c == nil {
 		return settled, err
 	}
 	defer c.ending.Unlock()
-	note, err := s.note(f.Notify, now)
+	spawn, err := s.bear(f.Spawn, now)
 	if err != nil {
 		return Settled{}, err
 	}
@@ -37,11 +39,11 @@ func (s *Spool) Settle(ctx context.Context, t Token, outcomes []mail.Outcome, no
 		if c.entry.settled == t.Fence {
 			break // an earlier settlement in doubt has happened
 		}
-		next, err := conclude(c.entry, outcomes, t.Fence, now)
+		next, err := conclude(c.entry, outcomes, t.Fence, now, f)
 		if err != nil {
 			return Settled{}, err
 		}
-		err = s.commitSettlement(ctx, c, next, note, f)
+		err = s.commitSettlement(ctx, c, next, spawn, f)
 		if err == nil {
 			return s.finish(c, outcomes, next), nil
 		}
@@ -85,10 +87,13 @@ func (s *Spool) take(t Token) (*claim, Settled, error) {
 }
 
 // conclude is what outcomes make of an entry: a new value; e stays as it is.
-func conclude(e *Entry, outcomes []mail.Outcome, fence uint64, now time.Time) (*Entry, error) {
+func conclude(e *Entry, outcomes []mail.Outcome, fence uint64, now time.Time, f Final) (*Entry, error) {
 	next := *e
 	next.Recipients = append([]RecipientState(nil), e.Recipients...)
-	next.settled, next.leased = fence, false
+	next.settled, next.leased, next.Warned = fence, false, e.Warned || f.Warned
+	if !f.Next.IsZero() {
+		next.NextTry = wall(f.Next)
+	}
 	spoken := make([]bool, len(next.Recipients))
 	at := 0
 	for _, o := range outcomes {
@@ -129,20 +134,9 @@ func pendingFor(rs []RecipientState, spoken []bool, a mail.Address, from int) in
 	return -1
 }
 
-// note makes the entry of a notification and commits its large body.
-func (s *Spool) note(n *Notification, now time.Time) (*Entry, error) {
-	if n == nil {
-		return nil, nil
-	}
-	if n.Body == nil {
-		return nil, fmt.Errorf("%w: a notification without a body", ErrInvalid)
-	}
-	return s.newEntry(n.Message, n.Body, now)
-}
-
 // commitSettlement writes the settlement: the entry's next state or its removal,
-// the notification, and the facts.
-func (s *Spool) commitSettlement(ctx context.Context, c *claim, next, note *Entry, f Final) error {
+// what it spawns, and the facts.
+func (s *Spool) commitSettlement(ctx context.Context, c *claim, next *Entry, spawn []born, f Final) error {
 	tx := store.Tx{
 		Preconditions: []store.Precondition{{Key: entryKey(c.entry.ID), Value: c.record}},
 		Facts:         f.Facts,
@@ -160,39 +154,37 @@ func (s *Spool) commitSettlement(ctx context.Context, c *claim, next, note *Entr
 		tx.Mutations = replacement(c.entry, next, record)
 		scheduled = append(scheduled, next)
 	}
-	if newlyFailed(c.entry, next) || note != nil {
+	if newlyFailed(c.entry, next) || len(spawn) > 0 || f.Warned {
 		d = store.Durable
 	}
-	if note != nil {
-		_, ms, err := s.insertion(note, f.Notify.Body)
-		if err != nil {
-			return err
-		}
-		tx.Mutations = append(tx.Mutations, ms...)
-		scheduled = append(scheduled, note)
+	ms, err := s.insertions(spawn)
+	if err != nil {
+		return err
 	}
-	err := s.apply(ctx, tx, d, scheduled...)
+	tx.Mutations = append(tx.Mutations, ms...)
+	for _, b := range spawn {
+		tx.Preconditions = append(tx.Preconditions, store.Precondition{Key: entryKey(b.entry.ID), Absent: true})
+		scheduled = append(scheduled, b.entry)
+	}
+	if err := s.admit(spawn); err != nil {
+		return err
+	}
+	err = s.apply(ctx, tx, d, scheduled...)
 	if committed(err) {
-		s.countSettlement(c, next, note)
+		s.countSettlement(c, next)
 	}
+	s.enter(spawn, committed(err))
 	if err == nil && done(next) {
 		s.removeFile(c.entry)
 	}
 	return err
 }
 
-func (s *Spool) countSettlement(c *claim, next, note *Entry) {
+func (s *Spool) countSettlement(c *claim, next *Entry) {
 	if done(next) {
-		s.recount(c.entry, nil)
-	} else {
-		s.recount(c.entry, next)
+		next = nil
 	}
-	if note != nil {
-		s.mu.Lock()
-		s.counts.add(note, 1)
-		s.mu.Unlock()
-		s.signal()
-	}
+	s.recount(c.entry, next)
 }
 
 func done(e *Entry) bool {

@@ -118,9 +118,10 @@ func (l Limits) check() (Limits, error) {
 	fill(&l.ClaimTime, d.ClaimTime)
 	fill(&l.Remembered, d.Remembered)
 	fill(&l.Batch, d.Batch)
+	fill(&l.Spawned, d.Spawned)
 	fill(&l.VerifyEntries, d.VerifyEntries)
 	fill(&l.VerifyTime, d.VerifyTime)
-	for _, n := range []int64{int64(l.InlineOctets), l.MessageOctets, int64(l.PrefixOctets), int64(l.Recipients), int64(l.Entries), l.Octets, int64(l.EntriesPerAccount), int64(l.Claims), int64(l.ClaimTime), int64(l.Remembered), int64(l.Batch), int64(l.VerifyEntries), int64(l.VerifyTime)} {
+	for _, n := range []int64{int64(l.InlineOctets), l.MessageOctets, int64(l.PrefixOctets), int64(l.Recipients), int64(l.Entries), l.Octets, int64(l.EntriesPerAccount), int64(l.Claims), int64(l.ClaimTime), int64(l.Remembered), int64(l.Batch), int64(l.Spawned), int64(l.VerifyEntries), int64(l.VerifyTime)} {
 		if n < 0 {
 			return l, fmt.Errorf("%w: a limit is negative", ErrInvalid)
 		}

@@ -345,7 +345,7 @@ func TestAFailureCommitsWithItsNotification(t *testing.T) {
 		n := localMessage("alice@local.test", "alice@local.test")
 		n.Envelope.From, n.Account = mail.NullPath(), mail.Address{}
 		content := strings.Repeat("b", size)
-		final := spool.Final{Facts: [][]byte{[]byte("failed")}, Notify: &spool.Notification{Message: n, Body: bodyOf(t, h.q, []byte(content))}}
+		final := spool.Final{Facts: [][]byte{[]byte("failed")}, Spawn: []spool.Spawned{{Message: n, Body: bodyOf(t, h.q, []byte(content))}}}
 		<-drained(h.q.Watch())
 		s := h.settle(c.Token, final, outcome("bob@local.test", 550), outcome("carol@local.test", 451))
 		if s.Failed != 1 || s.Deferred != 1 || s.Done {
@@ -390,7 +390,7 @@ func TestANotificationNeedsAGrantToo(t *testing.T) {
 	c := put(t, h.q, localMessage("alice@local.test", "bob@local.test"), "x")
 	n := outboundMessage(t, "alice@local.test", nil, "a@far.test")
 	_, err := h.q.Settle(ctx, c.Token, []mail.Outcome{outcome("bob@local.test", 550)}, h.clock.now(),
-		spool.Final{Notify: &spool.Notification{Message: n, Body: bodyOf(t, h.q, []byte("x"))}})
+		spool.Final{Spawn: []spool.Spawned{{Message: n, Body: bodyOf(t, h.q, []byte("x"))}}})
 	h.wantError(err, spool.ErrNoGrant)
 	h.wantStats(1, 0)
 }

@@ -57,6 +57,7 @@ type Limits struct {
 	ClaimTime         time.Duration // how long the claim that Put returns lives
 	Remembered        int           // how many ended claims Settle can repeat its answer for
 	Batch             int           // most entries changed in one transaction of a mass operation
+	Spawned           int           // most messages that one settlement puts into the queue
 	VerifyEntries     int           // most entries that Open verifies before it returns
 	VerifyTime        time.Duration // most time that Open spends on verifying
 }
@@ -75,6 +76,7 @@ func DefaultLimits() Limits {
 		ClaimTime:         time.Hour,
 		Remembered:        4096,
 		Batch:             500,
+		Spawned:           32,
 		VerifyEntries:     20_000,
 		VerifyTime:        2 * time.Second,
 	}
@@ -109,6 +111,7 @@ type Message struct {
 	Prefix     []byte     // header fields of ours, delivered before the body
 	Hold       string     // why it is held from the start; "" to deliver it
 	Junk       bool       // mailboxes of ours keep it apart from other mail
+	Forward    Forward
 }
 
 // State is what became of a delivery so far. The zero value is none.
@@ -145,6 +148,8 @@ type Entry struct {
 	Held       string // why it is held; "" when it is not held by itself
 	HeldAt     time.Time
 	Junk       bool // mailboxes of ours keep it apart from other mail
+	Forward    Forward
+	Warned     bool // the sender was told of the delay
 	Recipients []RecipientState
 
 	grant   []byte // sealed
@@ -190,16 +195,12 @@ type DueEntry struct {
 	NextTry time.Time
 }
 
-// Notification is a message about a delivery, committed together with it.
-type Notification struct {
-	Message Message
-	Body    *Body
-}
-
 // Final is what Settle commits in one act with the outcomes.
 type Final struct {
 	Facts  [][]byte
-	Notify *Notification // nil for none
+	Spawn  []Spawned // at most Limits.Spawned
+	Warned bool      // the sender is told of the delay now, and need not be again
+	Next   time.Time // when what is left is tried again; zero: when Claim recorded
 }
 
 // Settled says what an attempt came to.
