@@ -114,6 +114,9 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if err := makeDir(cfg.Data); err != nil {
 		return n, fmt.Errorf("data folder: %w", err)
 	}
+	if err := checkFormat(cfg); err != nil {
+		return n, err
+	}
 	// The store comes first: it keeps every other process out of the folder, and
 	// knows whether anything depends on keys that are missing.
 	if n.store, err = openStore(cfg, n.o); err != nil {
@@ -123,7 +126,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if err != nil {
 		return n, err
 	}
-	for _, step := range []func(context.Context, keys) error{n.openTrace, n.openIdentity, n.openDirectory, n.openSpool, n.openDelivery, n.openIntake, n.openOperator} {
+	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openIdentity, n.openDirectory, n.openSpool, n.openDelivery, n.openIntake, n.openOperator} {
 		if err := step(ctx, secrets); err != nil {
 			return n, err
 		}

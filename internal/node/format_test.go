@@ -1,0 +1,165 @@
+package node
+
+import (
+	"archive/tar"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+
+	"sallyport/internal/dataformat"
+	"sallyport/internal/ops"
+)
+
+// fixtureTime is when testdata/format0 was made: waiting mail expires by then.
+var fixtureTime = time.Date(2026, 11, 25, 19, 30, 0, 0, time.UTC)
+
+// unpack restores a fixture into a folder.
+func unpack(t *testing.T, archive, dir string) {
+	t.Helper()
+	f, err := os.Open(archive)
+	must(t, err)
+	defer f.Close()
+	z, err := zstd.NewReader(f)
+	must(t, err)
+	defer z.Close()
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return
+		}
+		must(t, err)
+		path := filepath.Join(dir, h.Name)
+		if h.Typeflag == tar.TypeDir {
+			must(t, os.MkdirAll(path, 0o700))
+			continue
+		}
+		b, err := io.ReadAll(r)
+		must(t, err)
+		must(t, os.WriteFile(path, b, h.FileInfo().Mode()))
+	}
+}
+
+// Data of the first release, which kept no record of its format: everything is
+// still there after the upgrade, is delivered, and is signed for as before.
+func TestDataOfTheFirstReleaseLivesOn(t *testing.T) {
+	noLeaks(t)
+	s := newSite(t, nil)
+	unpack(t, "testdata/format0/data.tar.zst", s.dir)
+	began := time.Now()
+	o := s.options()
+	o.Now = func() time.Time { return fixtureTime.Add(time.Since(began)) }
+	o.Paused = true
+	n, err := Open(t.Context(), s.cfg, o)
+	must(t, err)
+	if r, err := dataformat.Read(s.cfg.Data); err != nil || r.Version != dataformat.Current() || r.Program != "test" {
+		t.Errorf("the folder says %+v, %v", r, err)
+	}
+	var states []string
+	must(t, n.Operator().QueueList(t.Context(), root, ops.Select{}, func(m ops.Message) error {
+		states = append(states, fmt.Sprint(m.MessageID, " ", m.State, " ", m.Reason))
+		return nil
+	}))
+	slices.Sort(states)
+	want := []string{
+		"<frozen@local.test> held with its account frozen in the first release", "<held@local.test> held held in the first release",
+		"<large@local.test> waiting ", "<untried@local.test> waiting ", "<waiting@local.test> waiting ",
+	}
+	if !slices.Equal(states, want) {
+		t.Errorf("the queue holds\n%s\nwant\n%s", strings.Join(states, "\n"), strings.Join(want, "\n"))
+	}
+	verified, err := n.Operator().TraceVerify(t.Context(), root, struct{}{})
+	if err != nil || !verified.OK() || verified.Checkpoints < 4 || verified.Facts < 35 {
+		t.Errorf("the trace: %+v, %v", verified, err)
+	}
+	answer, err := n.Operator().Trace(t.Context(), root, ops.TraceQuery{Text: "bob@local.test"})
+	if err != nil || len(answer.Entries) < 3 {
+		t.Errorf("the trace tells of bob: %+v, %v", answer, err)
+	}
+	must(t, n.Close())
+
+	o.Paused = false
+	n, err = Open(t.Context(), s.cfg, o)
+	must(t, err)
+	run := s.serve(n)
+	s.signInOld(run, "alice@local.test")
+	_, err = n.Operator().AccountThaw(t.Context(), root, ops.AccountRef{Address: "carol@local.test"})
+	must(t, err)
+	for _, change := range []func() (ops.QueueChanged, error){
+		func() (ops.QueueChanged, error) {
+			return n.Operator().QueueRelease(t.Context(), root, ops.QueueChange{Select: ops.Select{All: true}})
+		},
+		func() (ops.QueueChanged, error) {
+			return n.Operator().QueueRetry(t.Context(), root, ops.QueueChange{Select: ops.Select{All: true}})
+		},
+	} {
+		_, err := change()
+		must(t, err)
+	}
+	run.idle()
+	for _, id := range []string{"<waiting@local.test>", "<large@local.test>", "<held@local.test>", "<frozen@local.test>"} {
+		if got := count(s, id); got != 1 {
+			t.Errorf("%s left %d times", id, got)
+		}
+	}
+	box, err := os.ReadDir(filepath.Join(s.cfg.Maildir.Root, "local.test", "bob", "new"))
+	if err != nil || len(box) != 2 {
+		t.Errorf("bob has %d messages, want the old one and the one that waited: %v", len(box), err)
+	}
+}
+
+// count tells how many of the messages that left carry an identifier.
+func count(s *site, id string) (n int) {
+	for _, m := range s.sink.Kept() {
+		if strings.Contains(string(m.Octets), "Message-ID: "+id) {
+			n++
+		}
+	}
+	return n
+}
+
+// signInOld signs in with the password that the fixture's account was given.
+func (s *site) signInOld(n *running, account string) {
+	s.t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.cfg.Data, "passwords.json"))
+	must(s.t, err)
+	var known []struct{ Address, Password string }
+	must(s.t, json.Unmarshal(text, &known))
+	for _, k := range known {
+		if k.Address == account {
+			c := connectTLS(s.t, n.Addrs().Submissions[0], s.clientTLS())
+			c.ok("250", "EHLO client.test")
+			c.ok("235", "AUTH PLAIN %s", base64.StdEncoding.EncodeToString([]byte("\x00"+account+"\x00"+k.Password)))
+			return
+		}
+	}
+	s.t.Fatalf("the fixture has no %s", account)
+}
+
+// A folder that a newer program wrote is refused, and stays as it is.
+func TestANewerDataFolderIsRefused(t *testing.T) {
+	s := newSite(t, nil)
+	must(t, s.open().Close())
+	record := filepath.Join(s.cfg.Data, dataformat.File)
+	newer := fmt.Sprintf("sallyport data format %d, written by v99\n", dataformat.Current()+1)
+	must(t, os.WriteFile(record, []byte(newer), 0o600))
+	must(t, os.RemoveAll(s.cfg.StoreDir()))
+	err := s.fails("written by sallyport v99", "nothing was changed")
+	if !errors.Is(err, dataformat.ErrNewer) {
+		t.Errorf("the error is %v", err)
+	}
+	if _, err := os.Stat(s.cfg.StoreDir()); !os.IsNotExist(err) {
+		t.Errorf("a store was made: %v", err)
+	}
+	must(t, os.WriteFile(record, []byte("nonsense"), 0o600))
+	s.fails(record, "does not read")
+}
