@@ -24,6 +24,7 @@ type Config struct {
 	Domains []Domain // in the order of the file
 	Aliases []Alias
 	Routes  []Route
+	Callout Callout
 	MX      MX
 	Forward Forward
 	Limits  Limits
@@ -46,21 +47,6 @@ type Listen struct {
 // where there is no TLS, which only a server without submission may be.
 type TLS struct {
 	Cert, Key string
-}
-
-// Delivery says where the mail of a domain of ours goes. The zero value is none.
-type Delivery uint8
-
-const (
-	DeliverNowhere Delivery = iota
-	DeliverMaildir
-)
-
-// Domain is a domain that we accept mail for.
-type Domain struct {
-	Name       mail.Domain
-	Deliver    Delivery
-	Postmaster mail.Address // zero: as Config.Postmaster says
 }
 
 // Alias is an address of ours that stands for others of ours.

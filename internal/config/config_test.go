@@ -62,7 +62,7 @@ func TestEveryKeyOfAFullFileIsRead(t *testing.T) {
 	equal("listen.mx[1]", c.Listen.MX[1], netip.MustParseAddrPort("[::1]:2525"))
 	equal("listen.submission", c.Listen.Submission[0], netip.MustParseAddrPort("127.0.0.1:2587"))
 	equal("tls.cert", c.TLS.Cert, "/etc/sallyport/server.pem")
-	equal("domain 0", c.Domains[0], Domain{c.Domains[0].Name, DeliverMaildir, address(t, "bob@local.test")})
+	equal("domain 0", c.Domains[0], Domain{Name: c.Domains[0].Name, Deliver: Delivery{Kind: DeliverMaildir}, Postmaster: address(t, "bob@local.test"), Recipients: RecipientsAccounts})
 	equal("domain 1", c.Domains[1].Name.ASCII(), "xn--bcher-kva.test")
 	equal("alias 0", c.Aliases[0].Targets[1], address(t, "team@local.test"))
 	equal("alias 1", c.Aliases[1].Targets[0], address(t, "bob@local.test"))

@@ -19,6 +19,7 @@ func (s *source) checkFiles(c *Config, root *node) {
 	if cert != nil && key != nil && c.TLS.Cert != "" && c.TLS.Key != "" {
 		s.checkPair(c.TLS, cert, key)
 	}
+	s.checkDomainFiles(c)
 	for i, r := range c.Routes {
 		if n := s.routeAt[i].child("ca"); n != nil && r.CA != "" {
 			s.checkCA(r.CA, n)

@@ -27,6 +27,7 @@ const (
 	TypeChoice         // one of the words that its documentation lists
 	TypeWords          // a list of words that its documentation lists
 	TypeURL            // smtp://host:port or smtps://host:port
+	TypeDelivery       // maildir, or a URL of a server behind us
 )
 
 // String returns the type in words, with its article.
@@ -62,6 +63,8 @@ func (t Type) String() string {
 		return "a list of words"
 	case TypeURL:
 		return "a URL"
+	case TypeDelivery:
+		return "a way of delivery"
 	}
 	return "nothing"
 }

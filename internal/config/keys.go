@@ -15,6 +15,7 @@ func Keys() []Key {
 	all = appendKeys(all, tlsKeys())
 	all = appendKeys(all, domainKeys())
 	all = append(all, aliasKey())
+	all = appendKeys(all, calloutKeys())
 	all = appendKeys(all, routeKeys())
 	all = appendKeys(all, mxKeys())
 	all = appendKeys(all, forwardKeys())
@@ -77,17 +78,6 @@ func tlsKeys() []entry[Config] {
 		parsed(Key{Path: "tls.key", Type: TypePath, Min: "1", Max: "4096",
 			Doc: "The certificate's private key, PEM. Nobody but its owner and its group may have access (mode 0600 or 0640)."},
 			parsePath, func(c *Config) *string { return &c.TLS.Key }),
-	}
-}
-
-func domainKeys() []entry[Domain] {
-	return []entry[Domain]{
-		parsed(Key{Path: "domain.NAME.deliver", Type: TypeChoice, Required: true, Example: "maildir",
-			Doc: `How mail for this domain of ours is delivered: "maildir", into the mailboxes below maildir.root.`},
-			parseDelivery, func(d *Domain) *Delivery { return &d.Deliver }),
-		parsed(Key{Path: "domain.NAME.postmaster", Type: TypeAddress,
-			Doc: "The address of ours that receives mail for postmaster and abuse of this domain; else what the key postmaster says."},
-			parseMailbox, func(d *Domain) *mail.Address { return &d.Postmaster }),
 	}
 }
 

@@ -62,7 +62,7 @@ func (s *source) config() (Config, *node) {
 		return c, nil
 	}
 	// A table's own reader reports its unknown keys, the root's those of the root.
-	tables := []string{"listen", "tls", "domain", "alias", "route", "mx", "forward", "limits", "retry", "maildir", "trace", "auth"}
+	tables := []string{"listen", "tls", "domain", "callout", "alias", "route", "mx", "forward", "limits", "retry", "maildir", "trace", "auth"}
 	block(s, root, serverKeys(), &c, tables...)
 	block(s, s.table(root, "listen"), listenKeys(), &c)
 	block(s, s.table(root, "tls"), tlsKeys(), &c)
@@ -71,6 +71,7 @@ func (s *source) config() (Config, *node) {
 	block(s, s.table(root, "maildir"), maildirKeys(), &c)
 	block(s, s.table(root, "trace"), traceKeys(), &c)
 	block(s, s.table(root, "mx"), mxKeys(), &c)
+	block(s, s.table(root, "callout"), calloutKeys(), &c.Callout)
 	block(s, s.table(root, "auth"), authKeys(), &c)
 	block(s, s.table(root, "forward"), forwardKeys(), &c.Forward)
 	s.domains(s.table(root, "domain"), &c)
@@ -135,6 +136,7 @@ func (s *source) domains(n *node, c *Config) {
 	s.named(n, func(name string, t *node) {
 		var d Domain
 		block(s, t, domainKeys(), &d)
+		s.settleDomain(&d, t)
 		parsed, err := mail.ParseDomain(name)
 		if err != nil {
 			s.fault(t.key, s.literal(t.key), "this is no domain: "+reason(err), "write it as in ["+n.path+`."example.org"]`)
@@ -199,6 +201,9 @@ func (s *source) aliases(n *node, c *Config) {
 func (s *source) resolve(c *Config) {
 	dir := filepath.Dir(s.file)
 	paths := []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Maildir.Root}
+	for i := range c.Domains {
+		paths = append(paths, &c.Domains[i].CA, &c.Domains[i].RecipientsFile)
+	}
 	for i := range c.Routes {
 		paths = append(paths, &c.Routes[i].CA, &c.Routes[i].PasswordFile)
 	}
@@ -210,7 +215,7 @@ func (s *source) resolve(c *Config) {
 	if c.Maildir.Root == "" && c.Data != "" {
 		c.Maildir.Root = filepath.Join(c.Data, "mail")
 	}
-	for _, l := range slices.Concat(c.Listen.MX, c.Listen.Submission, c.Listen.Submissions) {
+	for _, l := range c.listeners() {
 		if ip := l.Addr(); !ip.IsUnspecified() && !slices.Contains(c.Literals, ip) {
 			c.Literals = append(c.Literals, ip)
 		}

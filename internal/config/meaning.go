@@ -15,6 +15,7 @@ func (s *source) meaning(c *Config, root *node) {
 	s.checkListen(c, root)
 	s.checkTLS(c, root)
 	s.checkDomains(c, root)
+	s.checkBehind(c)
 	s.checkRoutes(c)
 	s.checkAliases(c)
 	s.checkRetry(c, root)
@@ -177,28 +178,15 @@ func (s *source) checkRoutes(c *Config) {
 		if !r.Domain.IsZero() && c.ours(r.Domain) {
 			s.fault(at.key, s.literal(at.key), "this domain is one of ours, and its mail is delivered here", `remove this route, or the table [domain."`+r.Domain.ASCII()+`"]`)
 		}
-		if to := at.child("to"); to != nil && c.leadsHere(r) {
+		if to := at.child("to"); to != nil && c.leadsHere(r.Host, r.Port) {
 			s.faultAt(to, "this route leads back to this server", "name the host that the mail shall go to")
 		}
 	}
 }
 
-// leadsHere reports whether a route's next hop is one of our own listeners, as far
-// as that can be seen without the DNS.
-func (c *Config) leadsHere(r Route) bool {
-	ip, err := netip.ParseAddr(r.Host)
-	for _, l := range slices.Concat(c.Listen.MX, c.Listen.Submission, c.Listen.Submissions) {
-		switch {
-		case l.Port() != r.Port || l.Port() == 0:
-		case err == nil && (l.Addr() == ip || l.Addr().IsUnspecified() && ip.IsLoopback()):
-			return true
-		case r.Host == "localhost" && (l.Addr().IsLoopback() || l.Addr().IsUnspecified()):
-			return true
-		case r.Host == c.Hostname.ASCII():
-			return true
-		}
-	}
-	return false
+// listeners returns every listening address.
+func (c *Config) listeners() []netip.AddrPort {
+	return slices.Concat(c.Listen.MX, c.Listen.Submission, c.Listen.Submissions)
 }
 
 func (s *source) checkRetry(c *Config, root *node) {

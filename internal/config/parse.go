@@ -136,16 +136,6 @@ func parseListen(text string) (ap netip.AddrPort, message, hint string) {
 	return ap, message, hint
 }
 
-func parseDelivery(text string) (d Delivery, message, hint string) {
-	if text == "maildir" {
-		return DeliverMaildir, "", ""
-	}
-	if strings.HasPrefix(text, "lmtp://") || strings.HasPrefix(text, "smtp://") {
-		return 0, "this release delivers its own domains to Maildir only", `write deliver = "maildir"`
-	}
-	return 0, "this way of delivery is unknown", `write deliver = "maildir"`
-}
-
 func parseTLSMode(text string) (m TLSMode, message, hint string) {
 	switch text {
 	case "none":

@@ -29,6 +29,9 @@ const (
 	RuleAliasLoop      = "alias-loop"
 	RuleAliasDepth     = "alias-depth"
 	RuleAliasExpansion = "alias-expansion"
+	RuleBehind         = "server-behind"  // an address of a domain with a server behind us
+	RuleRefusedBehind  = "refused-behind" // which that server refuses
+	RuleUnverified     = "unverified"     // of which nothing is known now
 )
 
 // Class is what an address is to this server. The zero Class is unknown, and the
@@ -36,8 +39,12 @@ const (
 type Class struct {
 	Destination gate.Destination
 	// Mailboxes are where mail for the address is delivered, each account once. It
-	// is empty unless Destination is DestinationMailbox or DestinationPostmaster.
+	// is empty unless Destination is DestinationMailbox or DestinationPostmaster, or
+	// Ask is not empty.
 	Mailboxes []Mailbox
+	// Ask are mailboxes of which only the server behind us knows whether they exist.
+	// Until Resolve is told, Destination is DestinationUnavailable.
+	Ask []Mailbox
 	// Missing are the targets of aliases on the way that are no mailbox (any more).
 	Missing []mail.Address
 	// Rule says how the class was found.
@@ -48,6 +55,18 @@ type Class struct {
 type Mailbox struct {
 	Account mail.Address
 	Detail  string // what stood behind the separator, "" for nothing
+	// Behind is the address to give to the server behind us, with the capitals and
+	// the detail that it came with; zero for a mailbox of ours.
+	Behind mail.Address
+}
+
+// Place returns the address of the mailbox where it is kept: what tells where mail
+// for it goes.
+func (m Mailbox) Place() mail.Address {
+	if m.Behind.IsZero() {
+		return m.Account
+	}
+	return m.Behind
 }
 
 // Classify tells what a is.
@@ -99,12 +118,14 @@ func (s *Snapshot) classifyOurs(a mail.Address) Class {
 	e := expansion{snapshot: s, state: map[string]visit{}}
 	rule := e.visit(a, "", 0)
 	switch {
-	case isRole(a):
+	case isRole(a) && rule != RuleBehind:
 		return e.roleClass(a, rule)
 	case e.fault != "":
 		return Class{Destination: gate.DestinationLoop, Rule: e.fault}
 	case rule == RuleNoSuchUser:
 		return Class{Destination: gate.DestinationNoSuchUser, Rule: RuleNoSuchUser}
+	case len(e.ask) > 0:
+		return Class{Destination: gate.DestinationUnavailable, Mailboxes: e.found, Ask: e.ask, Missing: e.missing, Rule: rule}
 	case len(e.found) == 0:
 		return Class{Destination: gate.DestinationNoSuchUser, Missing: e.missing, Rule: RuleAliasEmpty}
 	}
@@ -115,10 +136,12 @@ func (s *Snapshot) classifyOurs(a mail.Address) Class {
 // alias or the setting for them loops or leads nowhere, the role's own mailbox
 // takes the mail.
 func (e *expansion) roleClass(a mail.Address, rule string) Class {
+	// Nobody is asked about a role: what the server behind us refuses later is held.
+	e.found = append(e.found, e.ask...)
 	c := Class{Destination: gate.DestinationPostmaster, Mailboxes: e.found, Missing: e.missing, Rule: rule}
 	own, err := a.WithLocal(postmasterLocal)
 	if err == nil && (e.fault != "" || len(e.found) == 0) {
-		c.Mailboxes = []Mailbox{{Account: own}}
+		c.Mailboxes = []Mailbox{e.snapshot.base.placed(Mailbox{Account: own})}
 		c.Rule = RuleRole
 	}
 	return c
@@ -145,6 +168,7 @@ type expansion struct {
 	snapshot *Snapshot
 	state    map[string]visit // of aliases and role addresses, by Key
 	found    []Mailbox
+	ask      []Mailbox
 	missing  []mail.Address
 	fault    string // the rule of the bound that was met
 }
@@ -155,8 +179,11 @@ func (e *expansion) visit(a mail.Address, detail string, depth int) (rule string
 		return e.fault
 	}
 	key := a.Key()
+	if d, ok := e.snapshot.base.domains[a.Domain()]; ok && d.Deliver.Behind() {
+		return e.visitBehind(d, a, detail, depth)
+	}
 	if account, ok := e.snapshot.account(key); ok {
-		e.add(Mailbox{Account: account, Detail: detail})
+		e.add(Mailbox{Account: account, Detail: detail}, false)
 		return RuleAccount
 	}
 	if alias, ok := e.snapshot.base.aliases[key]; ok {
@@ -204,17 +231,22 @@ func (e *expansion) follow(key string, targets []mail.Address, detail string, de
 	return rule
 }
 
-// add notes a mailbox, each account once; the first detail stays.
-func (e *expansion) add(m Mailbox) {
+// add notes a mailbox, or one to be asked about, each account once; the first detail
+// stays.
+func (e *expansion) add(m Mailbox, ask bool) {
 	key := "\x00" + m.Account.Key() // no Key holds a control character
 	if e.state[key] == visitDone {
 		return
 	}
-	if len(e.found) >= e.snapshot.base.maxExpansion {
+	if len(e.found)+len(e.ask) >= e.snapshot.base.maxExpansion {
 		e.fault = RuleAliasExpansion
 		return
 	}
 	e.state[key] = visitDone
+	if ask {
+		e.ask = append(e.ask, m)
+		return
+	}
 	e.found = append(e.found, m)
 }
 
@@ -250,7 +282,7 @@ func (e *expansion) role(a mail.Address, key string, depth int) string {
 	named := e.snapshot.base.postmasterOf(a.Domain())
 	if named.IsZero() || named.Key() == key {
 		if own, err := a.WithLocal(postmasterLocal); err == nil {
-			e.add(Mailbox{Account: own})
+			e.add(e.snapshot.base.placed(Mailbox{Account: own}), false)
 		}
 		return RuleRole
 	}

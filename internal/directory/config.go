@@ -57,23 +57,6 @@ type Config struct {
 	MaxDepth int
 }
 
-// Deliver is how a domain's mail is delivered. The zero value is refused.
-type Deliver uint8
-
-const (
-	DeliverUnknown Deliver = iota
-	DeliverMaildir
-)
-
-// Domain is a domain of ours.
-type Domain struct {
-	Name    mail.Domain
-	Deliver Deliver
-	// Postmaster is where postmaster and abuse arrive when neither an account nor
-	// an alias has their name; zero: as Config.Postmaster says.
-	Postmaster mail.Address
-}
-
 // Alias leads from an address of ours to one or more addresses of ours.
 type Alias struct {
 	Address mail.Address

@@ -1,6 +1,8 @@
 package directory
 
 import (
+	"slices"
+
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 )
@@ -36,7 +38,9 @@ func (o Owner) Owns(a mail.Address) bool {
 	default:
 		return false
 	}
-	return len(c.Mailboxes) == 1 && len(c.Missing) == 0 && c.Mailboxes[0].Account.Key() == o.key
+	// Whether the server behind us takes mail for it does not make it another's.
+	boxes := slices.Concat(c.Mailboxes, c.Ask)
+	return len(boxes) == 1 && len(c.Missing) == 0 && boxes[0].Account.Key() == o.key
 }
 
 // Ownership tells what an envelope sender is to an account; the zero account is

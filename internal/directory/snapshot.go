@@ -29,6 +29,7 @@ type base struct {
 	// hostPostmaster is the postmaster of hostname when it is none of domains.
 	hostPostmaster mail.Address
 	aliases        map[string]Alias
+	listed         map[string]bool // by Key, of the lists of all domains
 	routes         map[mail.Domain]Route
 	literals       map[netip.Addr]bool
 	detail         byte
@@ -148,7 +149,7 @@ func newBase(c Config) (*base, *faults) {
 		domains: make(map[mail.Domain]Domain, len(c.Domains)), aliases: make(map[string]Alias, len(c.Aliases)),
 		routes: make(map[mail.Domain]Route, len(c.Routes)), literals: make(map[netip.Addr]bool, len(c.Literals)),
 		maxExpansion: cmp.Or(c.MaxExpansion, DefaultMaxExpansion), maxDepth: cmp.Or(c.MaxDepth, DefaultMaxDepth),
-		forwards: make(map[string]Forward, len(c.Forwards)), forwardExternal: c.ForwardExternal,
+		forwards: make(map[string]Forward, len(c.Forwards)), forwardExternal: c.ForwardExternal, listed: map[string]bool{},
 		forwardTargets: cmp.Or(c.ForwardTargets, DefaultForwardTargets),
 	}
 	for _, ip := range c.Literals {
@@ -166,13 +167,16 @@ func (b *base) addDomains(c Config, f *faults) {
 		switch {
 		case d.Name.IsZero():
 			f.add("a domain of our own has no name")
-		case d.Deliver != DeliverMaildir:
-			f.add("the domain %s has no way of delivery", d.Name)
+		default:
+			d.check(f)
 		}
 		if _, twice := b.domains[d.Name]; twice {
 			f.add("the domain %s is given twice", d.Name)
 		}
 		b.domains[d.Name] = d
+		for _, a := range d.List {
+			b.listed[a.Key()] = true
+		}
 	}
 	// Only now all of our domains are known.
 	for _, d := range c.Domains {

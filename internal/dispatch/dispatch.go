@@ -74,7 +74,7 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Options are everything that dispatch works with; all but World are required.
+// Options are everything that dispatch works with; all but World and Behind are required.
 type Options struct {
 	Hostname  mail.Domain
 	Queue     Queue
@@ -84,6 +84,9 @@ type Options struct {
 	Active func(account mail.Address) bool
 	Local  deliver.Target
 	Route  func(directory.Route) deliver.Target
+	// Behind returns the way to a server of ours that stands behind us; nil: mail for
+	// it is held.
+	Behind func(directory.Hop) deliver.Target
 	// World returns where mail goes that no route leads to; false, or a nil World:
 	// it waits.
 	World  func(a mail.Address) (deliver.Target, bool)

@@ -41,6 +41,8 @@ type planner struct {
 	local deliver.Target
 	route func(directory.Route) deliver.Target
 	world func(mail.Address) (deliver.Target, bool)
+	// behind returns the way to a server behind us.
+	behind func(directory.Hop) deliver.Target
 }
 
 // plan groups the pending recipients.
@@ -74,7 +76,7 @@ func (p planner) plan(pending []spool.RecipientState) plan {
 func (p planner) destination(r spool.RecipientState) (group, mail.Reply) {
 	switch r.Kind {
 	case spool.KindLocal:
-		return group{key: localKey, target: p.local}, mail.Reply{}
+		return p.inside(r.Mailbox), mail.Reply{}
 	case spool.KindOutbound:
 		// Put and Claim verified that the Grant covers this recipient; a claim is
 		// the only way to be here.
@@ -88,6 +90,25 @@ func (p planner) destination(r spool.RecipientState) (group, mail.Reply) {
 		return group{}, mail.R(451, "4.4.4", "no route leads to "+host(a))
 	}
 	return group{}, mail.Reply{}
+}
+
+// inside finds where mail for a recipient of ours goes: into its mailbox, or to the
+// server behind us that has its domain now. A domain that is not ours any more has
+// neither: a server behind us is only dialled as it is configured.
+func (p planner) inside(mailbox mail.Address) group {
+	d, ours := p.dir.Domain(mailbox.Domain())
+	switch {
+	case ours && d.Deliver.Behind() && p.behind != nil:
+		return group{key: behindKey(d.Hop), target: p.behind(d.Hop)}
+	case ours && d.Deliver == directory.DeliverMaildir, !ours && mailbox.Domain() == p.dir.Hostname():
+		return group{key: localKey, target: p.local}
+	}
+	return group{}
+}
+
+// behindKey names a server behind us: what shares connections and a fate.
+func behindKey(h directory.Hop) destKey {
+	return destKey("behind " + strconv.FormatBool(h.LMTP) + " " + h.String() + " " + strconv.Itoa(int(h.TLS)) + " " + strconv.Quote(h.CA))
 }
 
 // outside finds where mail goes that no route leads to. A domain that has become

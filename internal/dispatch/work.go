@@ -58,7 +58,7 @@ func (d *Dispatch) start(r *run) {
 		go d.suspend(r)
 		return
 	}
-	p := planner{dir: d.Directory(), local: d.Local, route: d.Route, world: d.World}
+	p := planner{dir: d.Directory(), local: d.Local, route: d.Route, world: d.World, behind: d.Behind}
 	r.plan = p.plan(r.pending)
 	switch {
 	case r.plan.hold != "":

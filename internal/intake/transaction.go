@@ -98,7 +98,7 @@ func (t *transaction) now() gate.Facts {
 func localWays(r mail.Recipient, boxes []directory.Mailbox) []spool.Delivery {
 	ways := make([]spool.Delivery, len(boxes))
 	for i, box := range boxes {
-		ways[i] = spool.Delivery{Recipient: r, Kind: spool.KindLocal, Mailbox: box.Account, Detail: box.Detail}
+		ways[i] = spool.Delivery{Recipient: r, Kind: spool.KindLocal, Mailbox: box.Place(), Detail: box.Detail}
 	}
 	return ways
 }
@@ -107,7 +107,8 @@ func localWays(r mail.Recipient, boxes []directory.Mailbox) []spool.Delivery {
 // addresses lead to it.
 func wayKey(w spool.Delivery) string {
 	if w.Kind == spool.KindLocal {
-		return "mailbox " + w.Mailbox.Key() + " " + w.Detail
+		// Whether capitals make two mailboxes of one is the server's behind us to say.
+		return "mailbox " + w.Mailbox.String() + " " + w.Detail
 	}
 	return "remote " + w.Recipient.Address.String()
 }

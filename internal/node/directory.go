@@ -21,6 +21,9 @@ type directories struct {
 
 func newDirectories(cfg config.Config, accounts []mail.Address) (*directories, error) {
 	d := &directories{base: directoryConfig(cfg)}
+	if err := readLists(cfg, d.base.Domains); err != nil {
+		return nil, err
+	}
 	return d, d.set(accounts)
 }
 
@@ -71,7 +74,7 @@ func directoryConfig(cfg config.Config) directory.Config {
 		ForwardExternal: cfg.Forward.External, ForwardTargets: cfg.Forward.Targets,
 	}
 	for _, d := range cfg.Domains {
-		out.Domains = append(out.Domains, directory.Domain{Name: d.Name, Deliver: deliverOf(d.Deliver), Postmaster: d.Postmaster})
+		out.Domains = append(out.Domains, domainOf(d))
 	}
 	for _, a := range cfg.Aliases {
 		out.Aliases = append(out.Aliases, directory.Alias{Address: a.Address, Targets: a.Targets})
@@ -82,13 +85,6 @@ func directoryConfig(cfg config.Config) directory.Config {
 		})
 	}
 	return out
-}
-
-func deliverOf(d config.Delivery) directory.Deliver {
-	if d == config.DeliverMaildir {
-		return directory.DeliverMaildir
-	}
-	return directory.DeliverUnknown
 }
 
 // routeTLS maps what is not known to the strictest mode.

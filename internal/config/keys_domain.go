@@ -1,0 +1,208 @@
+package config
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"strings"
+
+	"sallyport/internal/mail"
+)
+
+// Domain is a domain that we accept mail for. All fields below Postmaster are about
+// the server behind us, and zero where there is none.
+type Domain struct {
+	Name       mail.Domain
+	Deliver    Delivery
+	Postmaster mail.Address // zero: as Config.Postmaster says
+
+	TLS            TLSMode
+	CA             string // PEM file of the roots to trust; "": the system's
+	Connections    int    // the most connections at once
+	Messages       int    // the most messages on one connection
+	Recipients     Recipients
+	RecipientsFile string // for RecipientsList
+	CutThrough     bool   // the server behind us answers before we do
+}
+
+// Recipients says who knows the recipients of a domain. The zero value is nobody,
+// and no Domain of a loaded Config has it.
+type Recipients uint8
+
+const (
+	RecipientsUnknown  Recipients = iota
+	RecipientsAccounts            // the accounts of this server
+	RecipientsList                // a file
+	RecipientsCallout             // the server behind us, which is asked
+)
+
+const (
+	// MaxRecipientsOctets is the largest recipients_file that is read.
+	MaxRecipientsOctets = 64 << 20
+	// MaxRecipients is how many names a recipients_file may hold.
+	MaxRecipients = 1_000_000
+)
+
+func domainKeys() []entry[Domain] {
+	return []entry[Domain]{
+		parsed(Key{Path: "domain.NAME.deliver", Type: TypeDelivery, Required: true, Example: "maildir",
+			Doc: `How mail for this domain of ours is delivered: "maildir", into the mailboxes below maildir.root; or to a server that stands behind this one, which is dialled as written here and nowhere else: "lmtp://host:port" (port 24 where none is given), "lmtp+unix:///path" of a socket, "smtp://host:port" (25) or "smtps://host:port" (465, TLS from the first octet).`},
+			parseDelivery, func(d *Domain) *Delivery { return &d.Deliver }),
+		parsed(Key{Path: "domain.NAME.postmaster", Type: TypeAddress,
+			Doc: "The address of ours that receives mail for postmaster and abuse of this domain; else what the key postmaster says. Where neither says anything and a server stands behind this one, postmaster is passed on to it without being asked about."},
+			parseMailbox, func(d *Domain) *mail.Address { return &d.Postmaster }),
+		parsed(Key{Path: "domain.NAME.tls", Type: TypeChoice,
+			Doc: `How the connection to the server behind is secured: "none", "opportunistic" (STARTTLS where offered, certificate not checked) or "required" (STARTTLS and a certificate that verifies, or the mail waits). Without it: opportunistic. smtps:// always verifies; a socket has none.`},
+			parseTLSMode, func(d *Domain) *TLSMode { return &d.TLS }),
+		parsed(Key{Path: "domain.NAME.ca", Type: TypePath, Min: "1", Max: "4096",
+			Doc: "A PEM file of the certificates to trust for the server behind, instead of the system's."},
+			parsePath, func(d *Domain) *string { return &d.CA }),
+		count("domain.NAME.connections", "20", "1", "1000", "The most connections for deliveries to the server behind at once; never more than limits.deliveries_per_domain are used. Questions about recipients have callout.connections of their own.",
+			func(d *Domain) *int { return &d.Connections }),
+		count("domain.NAME.messages", "100", "1", "100000", "The most messages on one connection.",
+			func(d *Domain) *int { return &d.Messages }),
+		parsed(Key{Path: "domain.NAME.recipients", Type: TypeChoice,
+			Doc: `Who knows the recipients of a domain with a server behind: "callout", that server is asked at RCPT (see [callout]); "list", recipients_file names them; or "accounts", the accounts of this server. Aliases of this server exist in each case, and its accounts of the domain may sign in and send. Without it: list where there is a recipients_file, else callout. A Maildir domain always has accounts.`},
+			parseRecipients, func(d *Domain) *Recipients { return &d.Recipients }),
+		parsed(Key{Path: "domain.NAME.recipients_file", Type: TypePath, Min: "1", Max: "4096",
+			Doc: "A file with the recipients of this domain, one in a line, as a whole address or as what stands before the @; lines that begin with # are comments. At most 1000000 names. It is read at the start and at every reload."},
+			parsePath, func(d *Domain) *string { return &d.RecipientsFile }),
+		parsed(Key{Path: "domain.NAME.cut_through", Type: TypeChoice, Default: "off",
+			Doc: `Whether the server behind gets each message while its sender still waits, so that its answer becomes ours: "on" or "off". With it, what that server refuses is refused here, and while it cannot be reached mail for this domain alone is deferred with 451.`},
+			parseSwitch, func(d *Domain) *bool { return &d.CutThrough }),
+	}
+}
+
+func parseRecipients(text string) (r Recipients, message, hint string) {
+	switch text {
+	case "accounts":
+		return RecipientsAccounts, "", ""
+	case "list":
+		return RecipientsList, "", ""
+	case "callout":
+		return RecipientsCallout, "", ""
+	}
+	return 0, "nobody of this name knows recipients", `write "callout", "list" (with recipients_file) or "accounts"`
+}
+
+// complete fills in what follows from other keys.
+func (d *Domain) complete() {
+	switch {
+	case !d.Deliver.Behind():
+		d.TLS, d.Recipients, d.Connections, d.Messages = TLSUndecided, RecipientsAccounts, 0, 0
+		return
+	case d.Deliver.Implicit:
+		d.TLS = TLSImplicit
+	case d.Deliver.Path != "":
+		d.TLS = TLSNone
+	case d.TLS == TLSUndecided:
+		d.TLS = TLSOpportunistic
+	}
+	if d.Recipients == RecipientsUnknown {
+		d.Recipients = RecipientsCallout
+		if d.RecipientsFile != "" {
+			d.Recipients = RecipientsList
+		}
+	}
+}
+
+// settleDomain completes a domain and reports keys that contradict each other.
+func (s *source) settleDomain(d *Domain, n *node) {
+	if n.child("deliver") == nil || d.Deliver.Kind == DeliverNowhere {
+		return // reported already
+	}
+	if !d.Deliver.Behind() {
+		for _, name := range []string{"tls", "ca", "connections", "messages", "recipients_file", "cut_through"} {
+			if at := n.child(name); at != nil {
+				s.faultAt(at, "no server stands behind this domain", `remove this key, or write deliver = "smtp://host:25" or "lmtp://host:24"`)
+			}
+		}
+		if at := n.child("recipients"); at != nil && d.Recipients != RecipientsAccounts {
+			s.faultAt(at, "the recipients of a Maildir domain are its accounts and aliases", "remove this key")
+		}
+		d.complete()
+		return
+	}
+	given := d.TLS
+	d.complete()
+	mode, ca := n.child("tls"), n.child("ca")
+	switch {
+	case mode != nil && d.Deliver.Path != "":
+		s.faultAt(mode, "a socket has no TLS", "remove this key")
+	case mode != nil && d.Deliver.Implicit && given != TLSRequired:
+		s.faultAt(mode, "an smtps:// server always has verified TLS", `remove this key, or write deliver = "smtp://…"`)
+	}
+	if ca != nil && d.TLS != TLSRequired && d.TLS != TLSImplicit {
+		s.faultAt(ca, "no certificate is checked on this connection", `add tls = "required"`)
+	}
+	file := n.child("recipients_file")
+	switch {
+	case d.Recipients == RecipientsList && file == nil:
+		s.faultAt(n.child("recipients"), "this list has no file", "add recipients_file")
+	case d.Recipients != RecipientsList && file != nil:
+		s.faultAt(file, "this file is not read", `write recipients = "list", or remove the key recipients`)
+	}
+}
+
+// checkBehind reports a server behind us that is this one.
+func (s *source) checkBehind(c *Config) {
+	for i, d := range c.Domains {
+		if at := s.domainAt[i].child("deliver"); at != nil && d.Deliver.Behind() && c.leadsHere(d.Deliver.Host, d.Deliver.Port) {
+			s.faultAt(at, "this leads back to this server", "name the server that the mail shall go to")
+		}
+	}
+}
+
+// checkDomainFiles looks at the files that domains name.
+func (s *source) checkDomainFiles(c *Config) {
+	for i, d := range c.Domains {
+		if n := s.domainAt[i].child("ca"); n != nil && d.CA != "" {
+			s.checkCA(d.CA, n)
+		}
+		if n := s.domainAt[i].child("recipients_file"); n != nil && d.RecipientsFile != "" {
+			if _, err := ReadRecipients(d.RecipientsFile, d.Name); err != nil {
+				s.faultAt(n, "these recipients cannot be read: "+cause(err), "looked for "+d.RecipientsFile)
+			}
+		}
+	}
+}
+
+// ReadRecipients returns the addresses of a domain that its recipients_file names.
+// The error names the line that is none, or says why the file cannot be read.
+func ReadRecipients(path string, domain mail.Domain) ([]mail.Address, error) {
+	text, err := readFile(path, MaxRecipientsOctets)
+	if err != nil {
+		return nil, err
+	}
+	var all []mail.Address
+	lines := bufio.NewScanner(bytes.NewReader(text))
+	for number := 1; lines.Scan(); number++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		a, err := parseRecipientLine(line, domain)
+		if err != nil {
+			return nil, errorText(fmt.Sprintf("line %d: %s", number, reason(err)))
+		}
+		if len(all) == MaxRecipients {
+			return nil, errorText(fmt.Sprintf("line %d: there are more than %d", number, MaxRecipients))
+		}
+		all = append(all, a)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, errorText("a line is too long")
+	}
+	return all, nil
+}
+
+func parseRecipientLine(line string, domain mail.Domain) (mail.Address, error) {
+	a, err := mail.ParseAddress(line, mail.UTF8)
+	if err != nil && !strings.Contains(line, "@") {
+		a, err = mail.ParseAddress(line+"@"+domain.String(), mail.UTF8)
+	}
+	if err == nil && a.Domain() != domain {
+		return mail.Address{}, errorText("this address is of another domain")
+	}
+	return a, err
+}

@@ -1,0 +1,152 @@
+package directory
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"sallyport/internal/gate"
+	"sallyport/internal/mail"
+)
+
+// shieldSite is site with a domain of each kind behind it: asked.test by callout,
+// named.test by list, known.test by accounts.
+func shieldSite(t testing.TB) (Config, []mail.Address) {
+	cfg, accounts := site(t)
+	hop := Hop{Host: "10.0.0.5", Port: 25, TLS: TLSOpportunistic}
+	lmtp := Hop{LMTP: true, Path: "/run/lmtp", TLS: TLSNone}
+	cfg.Domains = append(cfg.Domains,
+		Domain{Name: domain(t, "asked.test"), Deliver: DeliverSMTP, Hop: hop, Recipients: RecipientsCallout},
+		Domain{Name: domain(t, "named.test"), Deliver: DeliverLMTP, Hop: lmtp, Recipients: RecipientsList, List: addresses(t, "Nina@named.test", "abuse@named.test")},
+		Domain{Name: domain(t, "known.test"), Deliver: DeliverLMTP, Hop: lmtp, Recipients: RecipientsAccounts, Postmaster: address(t, "bob@local.test")},
+	)
+	cfg.Aliases = append(cfg.Aliases,
+		alias(t, "desk@asked.test", "ada@asked.test"),
+		alias(t, "mixed@local.test", "alice@local.test", "Eve@asked.test", "nina@named.test", "gone@named.test"),
+		alias(t, "abuse@known.test", "ada@asked.test"),
+	)
+	return cfg, append(accounts, addresses(t, "ada@asked.test", "kim@known.test")...)
+}
+
+func shownBehind(c Class) string {
+	words := []string{c.Destination.String()}
+	for _, m := range c.Mailboxes {
+		words = append(words, m.Place().String())
+	}
+	for _, m := range c.Ask {
+		words = append(words, "ask "+m.Behind.String())
+	}
+	return strings.Join(words, " ")
+}
+
+func TestClassifyBehind(t *testing.T) {
+	s, err := NewSnapshot(shieldSite(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ addr, want, rule string }{
+		// By callout, whatever we know ourselves; capitals and details go as they came.
+		{"Zoe@asked.test", "unavailable ask Zoe@asked.test", RuleBehind},
+		{"zoe+lists@asked.test", "unavailable ask zoe+lists@asked.test", RuleBehind},
+		{"ADA@asked.test", "unavailable ask ADA@asked.test", RuleAccount},
+		{"Ada+x@asked.test", "unavailable ask Ada+x@asked.test", RuleDetail},
+		{"desk@asked.test", "unavailable ask ada@asked.test", RuleAlias},
+		{"desk+urgent@asked.test", "unavailable ask ada+urgent@asked.test", RuleDetail},
+		{"mixed@local.test", "unavailable alice@local.test nina@named.test ask Eve@asked.test", RuleAlias},
+		// The postmaster is never asked about; abuse is, where nobody is named for it.
+		{"PostMaster@asked.test", "postmaster postmaster@asked.test", RuleRole},
+		{"abuse@asked.test", "unavailable ask abuse@asked.test", RuleBehind},
+		{"abuse@known.test", "postmaster ada@asked.test", RuleAlias},
+		{"postmaster@known.test", "postmaster bob@local.test", RuleRole},
+		// By list.
+		{"NINA@named.test", "mailbox NINA@named.test", RuleBehind},
+		{"nina+a@named.test", "mailbox nina+a@named.test", RuleBehind},
+		{"noor@named.test", "no-such-user", RuleNoSuchUser},
+		{"abuse@named.test", "mailbox abuse@named.test", RuleBehind},
+		{"postmaster@named.test", "postmaster postmaster@named.test", RuleRole},
+		// By accounts.
+		{"Kim+x@known.test", "mailbox Kim+x@known.test", RuleDetail},
+		{"ada@known.test", "no-such-user", RuleNoSuchUser},
+		// A subdomain is not behind us.
+		{"zoe@sub.asked.test", "foreign", RuleForeign},
+		{"zoe%remote.test@named.test", "no-such-user", RuleNoSuchUser},
+	} {
+		class := s.Classify(address(t, c.addr))
+		if got := shownBehind(class); got != c.want || class.Rule != c.rule {
+			t.Errorf("%s is %q by %q, want %q by %q", c.addr, got, class.Rule, c.want, c.rule)
+		}
+	}
+}
+
+func TestResolve(t *testing.T) {
+	s, err := NewSnapshot(shieldSite(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	always := func(a Answer) func(Mailbox) Answer { return func(Mailbox) Answer { return a } }
+	for _, c := range []struct {
+		addr   string
+		answer Answer
+		want   string
+	}{
+		{"zoe@asked.test", AnswerYes, "mailbox zoe@asked.test"},
+		{"zoe@asked.test", AnswerNo, "no-such-user"},
+		{"zoe@asked.test", AnswerUnknown, "unavailable"},
+		{"zoe@asked.test", 200, "unavailable"},
+		{"mixed@local.test", AnswerYes, "mailbox alice@local.test nina@named.test Eve@asked.test"},
+		{"mixed@local.test", AnswerNo, "mailbox alice@local.test nina@named.test"},
+		{"mixed@local.test", AnswerUnknown, "unavailable"},
+		{"alice@local.test", AnswerNo, "mailbox alice@local.test"},
+		{"zoe@remote.test", AnswerYes, "foreign"},
+		{"nobody@local.test", AnswerYes, "no-such-user"},
+	} {
+		if got := shownBehind(s.Classify(address(t, c.addr)).Resolve(always(c.answer))); got != c.want {
+			t.Errorf("%s with the answer %d is %q, want %q", c.addr, c.answer, got, c.want)
+		}
+	}
+	if got := (Class{}).Resolve(always(AnswerYes)); got.Destination != gate.DestinationUnknown {
+		t.Errorf("what is unknown became %v", got.Destination)
+	}
+}
+
+func TestAccountsBehindOwnTheirAddresses(t *testing.T) {
+	s, err := NewSnapshot(shieldSite(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ada := s.Owner(address(t, "ada@asked.test"))
+	for addr, want := range map[string]bool{
+		"ada@asked.test": true, "ADA+news@asked.test": true, "desk@asked.test": true,
+		"zoe@asked.test": false, "mixed@local.test": false, "postmaster@asked.test": false, "abuse@asked.test": false,
+	} {
+		if got := ada.Owns(address(t, addr)); got != want {
+			t.Errorf("ada owns %s: %v", addr, got)
+		}
+	}
+	if s.Owner(address(t, "zoe@asked.test")).Owns(address(t, "zoe@asked.test")) {
+		t.Error("one without an account owns an address")
+	}
+}
+
+func TestDomainsBehindThatAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		what string
+		edit func(*Domain)
+		want string
+	}{
+		{"nowhere", func(d *Domain) { d.Hop.Host = "" }, "has no host and port"},
+		{"without a port", func(d *Domain) { d.Hop.Port = 0 }, "has no host and port"},
+		{"at a socket too", func(d *Domain) { d.Hop.Path = "/run/lmtp" }, "besides them a socket"},
+		{"by unknown TLS", func(d *Domain) { d.Hop.TLS = TLSNone + 1 }, "no known TLS mode"},
+		{"by LMTP and SMTP", func(d *Domain) { d.Hop.LMTP = true }, "speaks another protocol"},
+		{"whose recipients nobody knows", func(d *Domain) { d.Recipients = RecipientsUnknown }, "nobody knows the recipients of asked.test"},
+		{"with others' recipients", func(d *Domain) { d.List = addresses(t, "a@local.test") }, "which is of another domain"},
+		{"also in mailboxes", func(d *Domain) { d.Deliver = DeliverMaildir }, "and also to a server behind"},
+	} {
+		cfg, accounts := shieldSite(t)
+		c.edit(&cfg.Domains[2])
+		if s, err := NewSnapshot(cfg, accounts); s != nil || !errors.Is(err, ErrConfig) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("a domain %s: %v; want %q", c.what, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package directory
+
+import (
+	"strconv"
+	"strings"
+
+	"sallyport/internal/mail"
+)
+
+// Deliver is how a domain's mail is delivered. The zero value is refused.
+type Deliver uint8
+
+const (
+	DeliverUnknown Deliver = iota
+	DeliverMaildir         // into mailboxes of ours
+	DeliverLMTP            // to a server of ours that stands behind us, by LMTP
+	DeliverSMTP            // to a server of ours that stands behind us, by SMTP
+)
+
+// Behind reports whether a server behind us takes the mail.
+func (d Deliver) Behind() bool { return d == DeliverLMTP || d == DeliverSMTP }
+
+// Recipients says who knows the recipients of a domain with a server behind us.
+// The zero value is refused there.
+type Recipients uint8
+
+const (
+	RecipientsUnknown  Recipients = iota
+	RecipientsAccounts            // our own accounts
+	RecipientsList                // Domain.List
+	RecipientsCallout             // the server behind us; see Class.Ask
+)
+
+// Hop is a server of ours that stands behind us. Its texts are handed on as the
+// administrator wrote them; nothing here interprets them. It is comparable: what is
+// equal shares connections and a fate.
+type Hop struct {
+	LMTP bool
+	Path string // of a Unix socket; "": Host and Port
+	Host string
+	Port uint16
+	TLS  TLS
+	CA   string // file of the authorities to trust; "": the system's
+}
+
+// String returns where the hop is: host:port, or the path of the socket.
+func (h Hop) String() string {
+	if h.Path != "" {
+		return h.Path
+	}
+	host := h.Host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return host + ":" + strconv.Itoa(int(h.Port))
+}
+
+// Domain is a domain of ours.
+type Domain struct {
+	Name    mail.Domain
+	Deliver Deliver
+	// Postmaster is where postmaster and abuse arrive when neither an account nor
+	// an alias has their name; zero: as Config.Postmaster says.
+	Postmaster mail.Address
+
+	// What follows is about the server behind us, and zero for DeliverMaildir.
+	Hop        Hop
+	Recipients Recipients
+	List       []mail.Address // for RecipientsList: those who exist
+	CutThrough bool           // its answer to a message becomes ours
+}
+
+// check adds what is wrong with how the domain's mail is delivered.
+func (d Domain) check(f *faults) {
+	switch {
+	case d.Deliver == DeliverMaildir:
+		if d.Hop != (Hop{}) || d.CutThrough {
+			f.add("the domain %s is delivered to mailboxes, and also to a server behind", d.Name)
+		}
+		return
+	case !d.Deliver.Behind():
+		f.add("the domain %s has no way of delivery", d.Name)
+		return
+	}
+	h := d.Hop
+	switch socket := h.Path != ""; {
+	case socket == (h.Host != "" || h.Port != 0), !socket && (h.Host == "" || h.Port == 0):
+		f.add("the server behind %s has no host and port, or besides them a socket", d.Name)
+	case h.TLS > TLSNone || socket && h.TLS != TLSNone:
+		f.add("the server behind %s has no known TLS mode", d.Name)
+	case h.LMTP != (d.Deliver == DeliverLMTP):
+		f.add("the server behind %s speaks another protocol than its domain says", d.Name)
+	}
+	if d.Recipients == RecipientsUnknown || d.Recipients > RecipientsCallout {
+		f.add("nobody knows the recipients of %s", d.Name)
+	}
+	for _, a := range d.List {
+		if a.IsZero() || a.Domain() != d.Name {
+			f.add("the list of %s names %s, which is of another domain", d.Name, a)
+		}
+	}
+}
