@@ -15,12 +15,13 @@ type Config struct {
 	Hostname   mail.Domain  // our own name: banner, EHLO, Received
 	Data       string       // the data folder
 	Postmaster mail.Address // where postmaster@ of a domain without its own goes; zero: a role mailbox each
-	Notice     string       // text added to the banner, printable ASCII
+	Notice     string       // text for strangers in banner and refusals, printable ASCII
 	Detail     byte         // parts alice+lists into alice and lists; 0: off
 	Literals   []netip.Addr // own addresses, listening ones too, whose literals are ours (for postmaster alone)
 
 	Listen  Listen
 	TLS     TLS
+	Proxy   Proxy
 	Domains []Domain // in the order of the file
 	Aliases []Alias
 	Routes  []Route

@@ -13,6 +13,7 @@ func Keys() []Key {
 	all = appendKeys(all, serverKeys())
 	all = appendKeys(all, listenKeys())
 	all = appendKeys(all, tlsKeys())
+	all = appendKeys(all, proxyKeys())
 	all = appendKeys(all, domainKeys())
 	all = append(all, aliasKey())
 	all = appendKeys(all, calloutKeys())
@@ -45,7 +46,7 @@ func serverKeys() []entry[Config] {
 			Doc: "The address of ours that receives mail for postmaster and abuse of the domains that name none themselves. Without it, each domain's postmaster is a mailbox of its own. RFC 5321 §4.5.1."},
 			parseMailbox, func(c *Config) *mail.Address { return &c.Postmaster }),
 		parsed(Key{Path: "notice", Type: TypeText, Max: "200",
-			Doc: "Text added to the banner, printable ASCII."},
+			Doc: "Text for strangers, in one line of printable ASCII, such as \"no unauthorised use\": it stands in the banner, and behind the refusals that strangers get for want of a right (relaying denied, signing in required, a sender of ours on port 25)."},
 			parseNotice, func(c *Config) *string { return &c.Notice }),
 		parsed(Key{Path: "detail", Type: TypeChoice, Default: "+",
 			Doc: `The character that parts a detail from a mailbox name: with "+", mail for alice+lists goes to alice. One of "+", "-", "=" or "off".`},

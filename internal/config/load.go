@@ -63,9 +63,11 @@ func (s *source) config() (Config, *node) {
 	}
 	// A table's own reader reports its unknown keys, the root's those of the root.
 	tables := []string{"listen", "tls", "domain", "callout", "alias", "route", "mx", "forward", "limits", "retry", "maildir", "trace", "auth"}
+	tables = append(tables, "proxy")
 	block(s, root, serverKeys(), &c, tables...)
 	block(s, s.table(root, "listen"), listenKeys(), &c)
 	block(s, s.table(root, "tls"), tlsKeys(), &c)
+	block(s, s.table(root, "proxy"), proxyKeys(), &c.Proxy)
 	block(s, s.table(root, "limits"), limitKeys(), &c.Limits)
 	block(s, s.table(root, "retry"), retryKeys(), &c)
 	block(s, s.table(root, "maildir"), maildirKeys(), &c)

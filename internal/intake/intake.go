@@ -84,6 +84,9 @@ type Options struct {
 	// Handoff receives each accepted message with its first claim; it must not
 	// block.
 	Handoff func(spool.Claim)
+	// Notice is the administrator's word to strangers, added to the refusals that
+	// they get for want of a right; may be empty.
+	Notice string
 	// Inspectors judge each complete message, in this order; none may be nil.
 	Inspectors []Inspector
 	Limits     Limits

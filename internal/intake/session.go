@@ -64,8 +64,11 @@ func (s *session) anonymous() bool { return s.account.Address.IsZero() }
 func (s *session) refuse(ctx context.Context, about trace.Fact) mail.Reply {
 	s.refused++
 	f := s.fact(trace.KindRefuse)
-	f.Rule, f.Reply, f.Text = about.Rule, about.Reply, about.Text
-	f.Sender, f.Recipients, f.MessageID, f.Evidence = about.Sender, about.Recipients, about.MessageID, about.Evidence
+	f.Rule, f.Reply, f.Text = about.Rule, s.noticed(about), about.Text
+	f.Sender, f.Recipients, f.MessageID = about.Sender, about.Recipients, about.MessageID
+	for _, p := range about.Evidence {
+		f = f.Evidenced(p.Name, p.Value)
+	}
 	if why := s.fallen(); why != "" {
 		f = f.Evidenced("standing", why)
 	}
@@ -87,10 +90,29 @@ func (s *session) write(ctx context.Context, f trace.Fact) {
 
 // fact starts a fact with what is known of the connection.
 func (s *session) fact(k trace.Kind) trace.Fact {
-	return trace.Fact{
+	f := trace.Fact{
 		At: s.in.Now(), Kind: k, Conn: s.conn.ID, Peer: peer(s.conn), Door: doorName(s.conn.Kind),
 		Hello: s.hello.Name, TLS: tlsName(s.hello.TLS), Account: s.account.Address.String(),
 	}
+	if b := s.conn.Balancer; b.IsValid() {
+		f = f.Evidenced(trace.EvidenceBalancer, b.String())
+	}
+	return f
+}
+
+// noticed returns the reply of a refusal, with the administrator's notice where a
+// stranger asked for what he has no right to. It stays one line: a client may show
+// its user no more than that.
+func (s *session) noticed(about trace.Fact) mail.Reply {
+	r := about.Reply
+	if s.in.Notice == "" || !s.anonymous() {
+		return r
+	}
+	switch gate.Rule(about.Rule) {
+	case gate.RuleRelayDenied, gate.RuleSignInRequired, gate.RuleMXOwnSender:
+		r.Text += "; " + s.in.Notice
+	}
+	return r
 }
 
 // facts collects what the gate asks about the session.

@@ -25,6 +25,7 @@ func smtpdLimits(cfg config.Config, k smtpd.Kind) smtpd.Limits {
 	l.SessionDuration, l.ShutdownGrace = c.SessionTime, c.ShutdownGrace
 	l.Transactions, l.Recipients, l.MessageOctets = c.Transactions, c.Recipients, c.MessageSize
 	l.Errors, l.Unknown, l.Junk, l.AuthFailures = c.Errors, c.UnknownCommands, c.JunkCommands, c.AuthFailures
+	l.ProxyTimeout = cfg.Proxy.Timeout
 	l.HandshakeRush = min(l.HandshakeRush, l.HandshakeTimeout)
 	if k == smtpd.KindMX {
 		// Programs of our own people may be eager; strangers must wait for the greeting.

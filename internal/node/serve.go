@@ -229,7 +229,7 @@ func (n *Node) writeLife(ctx context.Context, k trace.Kind) error {
 
 func (n *Node) doorConfig(k smtpd.Kind) smtpd.Config {
 	c := smtpd.Config{
-		Kind: k, Hostname: n.cfg.Hostname, TLS: n.tls, Limits: smtpdLimits(n.cfg, k), Admission: n.admission, Logger: n.log, Now: n.o.Now, Notice: n.cfg.Notice,
+		Kind: k, Hostname: n.cfg.Hostname, TLS: n.tls, Limits: smtpdLimits(n.cfg, k), Admission: n.admission, Logger: n.log, Now: n.o.Now, Notice: n.cfg.Notice, Balancers: n.cfg.Proxy.From,
 	}
 	if k != smtpd.KindMX {
 		c.Mechanisms = n.identity.Mechanisms

@@ -39,11 +39,37 @@ func (a *Admission) enter(network netip.Prefix, l *Limits) bool {
 	return true
 }
 
+// join counts a connection that is in already to its network, once that is known.
+func (a *Admission) join(network netip.Prefix, l *Limits) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !network.IsValid() {
+		return true
+	}
+	if a.networks[network] >= l.ConnectionsPerNetwork {
+		return false
+	}
+	a.networks[network]++
+	return true
+}
+
+// part undoes join.
+func (a *Admission) part(network netip.Prefix) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.forget(network)
+}
+
 // leave counts a connection out.
 func (a *Admission) leave(network netip.Prefix) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.open--
+	a.forget(network)
+}
+
+// forget takes one connection off a network; the lock is held.
+func (a *Admission) forget(network netip.Prefix) {
 	if !network.IsValid() {
 		return
 	}
@@ -98,16 +124,25 @@ func (l *Limits) handshake(others int) time.Duration {
 	return l.HandshakeTimeout
 }
 
-// networkOf returns what counts as one client's network: an IPv4 /24, an IPv6 /64.
-// It is not valid, and only the total counts, for no address and for this host: a
-// proxy on it speaks for everybody.
+// networkOf returns what counts as one client's network. It is not valid, and only
+// the total counts, for no address and for this host: a proxy on it speaks for
+// everybody.
 func networkOf(a netip.Addr) netip.Prefix {
+	if a.IsLoopback() {
+		return netip.Prefix{}
+	}
+	return clientNetwork(a)
+}
+
+// clientNetwork returns an IPv4 /24 or an IPv6 /64, also of an address that says it
+// is this host's: a balancer may be told anything.
+func clientNetwork(a netip.Addr) netip.Prefix {
 	bits := 64
 	if a.Is4() {
 		bits = 24
 	}
 	p, err := a.WithZone("").Prefix(bits)
-	if err != nil || a.IsLoopback() {
+	if err != nil {
 		return netip.Prefix{}
 	}
 	return p

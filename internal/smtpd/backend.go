@@ -48,7 +48,10 @@ type Conn struct {
 	ID            string // unique, and sorts by time
 	Kind          Kind
 	Remote, Local netip.AddrPort // zero if the transport has no addresses
-	Started       time.Time
+	// Balancer passed the connection on, and said that Remote is its client; zero:
+	// nobody did. Remote is a claim of the balancer's.
+	Balancer netip.AddrPort
+	Started  time.Time
 	// End ends the connection as a shutdown does: a session that waits for a
 	// command is told 421, a message in progress comes to its end first. Any
 	// goroutine may call it, at any time.

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"sallyport/internal/mail"
@@ -27,6 +28,10 @@ type Config struct {
 	// Admission counts connections and handshakes together with other listeners;
 	// nil: alone.
 	Admission *Admission
+	// Balancers lists the networks of the balancers. A connection from one of them
+	// must begin with a header of the PROXY protocol, and is closed without a word
+	// if it does not; from anywhere else such a header is no SMTP.
+	Balancers []netip.Prefix
 	// Notice is added to the greeting; may be empty.
 	Notice string
 }

@@ -35,6 +35,8 @@ type Limits struct {
 	WriteTimeout time.Duration
 	// HandshakeTimeout bounds a TLS handshake, HandshakeRush one under pressure.
 	HandshakeTimeout, HandshakeRush time.Duration
+	// ProxyTimeout bounds the wait for a balancer's PROXY header.
+	ProxyTimeout time.Duration
 	// SessionDuration is how long a connection may begin new commands.
 	SessionDuration time.Duration
 	// MinDataRate is how many octets a second a message must average over the time
@@ -96,6 +98,7 @@ func DefaultLimits() Limits {
 		GreetDelay:     10 * time.Millisecond,
 		CommandTimeout: 5 * time.Minute, DataTimeout: 3 * time.Minute, WriteTimeout: 2 * time.Minute,
 		HandshakeTimeout: 30 * time.Second, HandshakeRush: 5 * time.Second,
+		ProxyTimeout:    5 * time.Second,
 		SessionDuration: 2 * time.Hour,
 		MinDataRate:     256, DataRateGrace: time.Minute,
 		ShutdownGrace: 20 * time.Second,
@@ -132,7 +135,7 @@ func (l Limits) check() error {
 		{"Handshakes", int64(l.Handshakes)}, {"CommandTimeout", int64(l.CommandTimeout)},
 		{"DataTimeout", int64(l.DataTimeout)}, {"WriteTimeout", int64(l.WriteTimeout)},
 		{"HandshakeTimeout", int64(l.HandshakeTimeout)}, {"HandshakeRush", int64(l.HandshakeRush)},
-		{"SessionDuration", int64(l.SessionDuration)}, {"DataRateGrace", int64(l.DataRateGrace)},
+		{"ProxyTimeout", int64(l.ProxyTimeout)}, {"SessionDuration", int64(l.SessionDuration)}, {"DataRateGrace", int64(l.DataRateGrace)},
 		{"ShutdownGrace", int64(l.ShutdownGrace)}, {"LingerTimeout", int64(l.LingerTimeout)},
 		{"LingerOctets", l.LingerOctets}, {"LineOctets", int64(l.LineOctets)},
 		{"PathLineOctets", int64(l.PathLineOctets)}, {"AuthLineOctets", int64(l.AuthLineOctets)},

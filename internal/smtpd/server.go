@@ -32,9 +32,26 @@ type server struct {
 
 	admission *Admission
 
-	mu      sync.Mutex
-	refused int       // connections, since the last log record
-	logged  time.Time // when that was
+	refused  tally // connections too many
+	headless tally // connections from balancers without a proper header
+}
+
+// tally logs what strangers can cause at will: at most once in refusalLogInterval,
+// with the count of what happened since.
+type tally struct {
+	mu     sync.Mutex
+	count  int
+	logged time.Time
+}
+
+func (t *tally) add(cfg *Config, what string, more ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.count++
+	if now := cfg.Now(); now.Sub(t.logged) >= refusalLogInterval {
+		cfg.Logger.Warn(what, append([]any{"kind", cfg.Kind.String(), "count", t.count}, more...)...)
+		t.count, t.logged = 0, now
+	}
 }
 
 func newServer(cfg Config, b Backend) (*server, error) {
@@ -95,26 +112,40 @@ func ServeConn(ctx context.Context, nc net.Conn, cfg Config, b Backend) {
 		_ = nc.Close()
 		return
 	}
-	s.serve(ctx, nc)
+	remote := addrPort(nc.RemoteAddr())
+	if s.balanced(remote.Addr()) {
+		s.serveBehind(ctx, nc, remote)
+		return
+	}
+	s.serve(ctx, nc, origin{remote: remote})
 }
 
 // admit starts a connection, or refuses it when there are too many.
 func (s *server) admit(ctx context.Context, nc net.Conn, conns *sync.WaitGroup) {
-	network := networkOf(addrPort(nc.RemoteAddr()).Addr())
+	remote := addrPort(nc.RemoteAddr())
+	network, balanced := networkOf(remote.Addr()), s.balanced(remote.Addr())
+	if balanced {
+		// It is the clients that are counted, once they are known.
+		network = netip.Prefix{}
+	}
 	if !s.admission.enter(network, &s.cfg.Limits) {
 		s.turnAway(nc)
 		return
 	}
 	conns.Go(func() {
 		defer s.admission.leave(network)
-		s.serve(ctx, nc)
+		if balanced {
+			s.serveBehind(ctx, nc, remote)
+			return
+		}
+		s.serve(ctx, nc, origin{remote: remote})
 	})
 }
 
 // serve runs one connection to its end. The frames from here to the read of an idle
 // connection are kept small: with them, its stack can be.
-func (s *server) serve(ctx context.Context, nc net.Conn) {
-	c, err := s.newConn(nc)
+func (s *server) serve(ctx context.Context, nc net.Conn, from origin) {
+	c, err := s.newConn(nc, from)
 	if err != nil {
 		s.cfg.Logger.Error("no chance for a connection id", "err", err)
 		_ = nc.Close()
@@ -141,7 +172,7 @@ func (c *conn) lifetime(ctx context.Context) (inner context.Context, release fun
 	}
 }
 
-func (s *server) newConn(nc net.Conn) (*conn, error) {
+func (s *server) newConn(nc net.Conn, from origin) (*conn, error) {
 	started := s.cfg.Now()
 	id, err := mail.NewID(started, rand.Reader)
 	if err != nil {
@@ -151,7 +182,7 @@ func (s *server) newConn(nc net.Conn) (*conn, error) {
 	w.in = smtpwire.NewLineReader(w, &s.buffers)
 	return &conn{wire: w, srv: s, info: Conn{
 		ID: id.String(), Kind: s.cfg.Kind, Started: started,
-		Remote: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()), End: w.interrupt,
+		Remote: from.remote, Local: addrPort(nc.LocalAddr()), Balancer: from.balancer, End: w.interrupt,
 	}}, nil
 }
 
@@ -163,13 +194,7 @@ func (s *server) turnAway(nc net.Conn) {
 		_, _ = nc.Write(smtpwire.AppendReply(nil, mail.R(421, "4.7.0", "too many connections; try again later")))
 	}
 	_ = nc.Close()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.refused++
-	if now := s.cfg.Now(); now.Sub(s.logged) >= refusalLogInterval {
-		s.cfg.Logger.Warn("connections refused", "kind", s.cfg.Kind.String(), "count", s.refused)
-		s.refused, s.logged = 0, now
-	}
+	s.refused.add(&s.cfg, "connections refused")
 }
 
 // addrPort returns an address without an IPv4-in-IPv6 wrapping; zero if the

@@ -45,6 +45,10 @@ type Fact struct {
 	Cut      int    // how many Recipients and Evidence pairs did not fit
 }
 
+// EvidenceBalancer names the balancer that passed a connection on. Facts about
+// strangers keep it when they are summed up.
+const EvidenceBalancer = "balancer"
+
 // Pair is one piece of evidence: "new recipients" and "4 of 4".
 type Pair struct{ Name, Value string }
 

@@ -66,7 +66,7 @@ type group struct {
 	until time.Time
 	count int
 
-	senders, recipients, peers, conns, hellos, replies, texts []string
+	senders, recipients, peers, conns, hellos, replies, texts, balancers []string
 }
 
 func (s *strangers) open() {
@@ -179,6 +179,9 @@ func (g *group) add(f Fact, samples int) {
 	sample(&g.hellos, f.Hello, maxName, samples)
 	sample(&g.replies, replyText(f.Reply), maxAddress, samples)
 	sample(&g.texts, f.Text, maxAddress, samples)
+	if via, ok := f.Find(EvidenceBalancer); ok {
+		sample(&g.balancers, via, maxName, samples)
+	}
 }
 
 // replyText is a reply as evidence; none for no reply.
@@ -207,7 +210,7 @@ func (g *group) absorb(o *group, samples int) {
 	g.add(f, samples)
 	for _, p := range []struct{ to, from *[]string }{
 		{&g.senders, &o.senders}, {&g.peers, &o.peers}, {&g.conns, &o.conns}, {&g.hellos, &o.hellos},
-		{&g.replies, &o.replies}, {&g.texts, &o.texts},
+		{&g.replies, &o.replies}, {&g.texts, &o.texts}, {&g.balancers, &o.balancers},
 	} {
 		for _, s := range *p.from {
 			sample(p.to, s, maxAddress, samples)
@@ -234,6 +237,7 @@ func (g *group) fact() Fact {
 	f.several(&f.Conn, evidenceConn, g.conns)
 	f.several(&f.Hello, evidenceHello, g.hellos)
 	f.several(&f.Text, evidenceText, g.texts)
+	f.addEvidence(EvidenceBalancer, g.balancers)
 	if len(g.replies) > 1 {
 		f.addEvidence(evidenceReply, g.replies)
 	}
