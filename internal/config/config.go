@@ -139,6 +139,7 @@ type Retry struct {
 	Factor float64       // each pause by the one before
 	Jitter float64       // the share of a pause that is chance
 	Expire time.Duration // after which a message is returned. RFC 5321 §4.5.4.1
+	Warn   time.Duration // after which its sender is told that it still waits; 0: never
 }
 
 // Maildir says where mailboxes are kept.

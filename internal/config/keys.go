@@ -137,6 +137,8 @@ func retryKeys() []entry[Config] {
 			func(c *Config) *float64 { return &c.Retry.Jitter }),
 		duration("retry.expire", "5d", "1m", "4w", "How long a message is tried before it goes back to its sender. RFC 5321 §4.5.4.1 asks for 4 to 5 days.",
 			func(c *Config) *time.Duration { return &c.Retry.Expire }),
+		duration("retry.warn", "4h", "0s", "4w", "How long a message waits before its sender is told, once, that it still does (RFC 3464: delayed); 0s: never. Only our own people are told, and whoever asked not to be (RFC 3461: NOTIFY) is not.",
+			func(c *Config) *time.Duration { return &c.Retry.Warn }),
 	}
 }
 

@@ -197,6 +197,9 @@ func (s *source) checkRetry(c *Config, root *node) {
 		if c.Retry.Expire < c.Retry.First {
 			s.faultAt(firstOf(n.child("expire"), n.child("first")), "mail would expire before it is tried a second time", "retry.expire must not be less than retry.first")
 		}
+		if warn := n.child("warn"); warn != nil && c.Retry.Warn >= c.Retry.Expire {
+			s.faultAt(warn, "mail would go back before its sender is warned", "retry.warn must be less than retry.expire; 0s: no warnings")
+		}
 	}
 }
 

@@ -388,7 +388,8 @@ func TestRetriesFollowThePolicy(t *testing.T) {
 		if e, _ := w.entry(id); e.Attempts != len(g.at) {
 			t.Errorf("%d attempts recorded, %d made", e.Attempts, len(g.at))
 		}
-		if f := w.facts(trace.KindOutcome); len(f) != len(g.at) || f[0].Rule != "deferred" || !strings.Contains(f[0].Text, "next try") {
+		f := slices.DeleteFunc(w.facts(trace.KindOutcome), func(f trace.Fact) bool { return f.Queue != id }) // the warning's
+		if len(f) != len(g.at) || f[0].Rule != "deferred" || !strings.Contains(f[0].Text, "next try") {
 			t.Errorf("%d outcomes recorded", len(f))
 		}
 	})

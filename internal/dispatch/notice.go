@@ -25,6 +25,7 @@ type notice struct {
 	entry   spool.Entry
 	reports []report
 	at      time.Time
+	until   time.Time // when what is delayed is given up
 	limits  Limits
 }
 
@@ -36,6 +37,8 @@ func (n notice) utf8() bool { return n.entry.Envelope.SMTPUTF8 }
 func (n notice) messageID() string { return "<" + n.id.String() + "@" + n.host.ASCII() + ">" }
 
 func (n notice) failed() bool { return slices.ContainsFunc(n.reports, report.failed) }
+
+func (n notice) delayed() bool { return slices.ContainsFunc(n.reports, report.delayed) }
 
 // write writes the notification, a multipart/report with the message
 // that it is about.
@@ -70,8 +73,11 @@ func (n notice) write(w io.Writer, original io.Reader) error {
 
 func (n notice) header(kind string) string {
 	subject := "Your message was delivered"
-	if n.failed() {
+	switch {
+	case n.failed():
 		subject = "Your message could not be delivered"
+	case n.delayed():
+		subject = "Your message is delayed"
 	}
 	return fmt.Sprintf("From: Mail delivery system <postmaster@%s>\r\nTo: %s\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: %s\r\n"+
 		"Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=%s;\r\n\tboundary=\"%s\"\r\n\r\n",
@@ -96,11 +102,15 @@ func (n notice) words() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "This is the mail server %s.\r\n\r\n", n.host.Unicode())
 	for _, r := range n.reports {
-		if !r.failed() {
+		switch said := who(r.outcome) + " said:\r\n    " + oneLine(r.outcome.Reply.String()); {
+		case r.failed():
+			fmt.Fprintf(&b, "Your message could not be delivered to %s.\r\n%s\r\n\r\n", r.outcome.Recipient, said)
+		case r.delayed():
+			fmt.Fprintf(&b, "Your message could not be delivered to %s yet.\r\n%s\r\nThis server goes on trying until %s.\r\n"+
+				"You need not send the message again.\r\n\r\n", r.outcome.Recipient, said, message.FormatDate(n.until.UTC()))
+		default:
 			fmt.Fprintf(&b, "Your message was %s to %s.\r\n\r\n", r.action, r.outcome.Recipient)
-			continue
 		}
-		fmt.Fprintf(&b, "Your message could not be delivered to %s.\r\n%s said:\r\n    %s\r\n\r\n", r.outcome.Recipient, who(r.outcome), oneLine(r.outcome.Reply.String()))
 	}
 	fmt.Fprintf(&b, "Your message was accepted on %s as %s. Give that number to your\r\nadministrator to see everything that became of it.\r\n",
 		message.FormatDate(n.entry.Received.UTC()), n.entry.ID)
@@ -138,6 +148,9 @@ func (n notice) status() string {
 			fmt.Fprintf(&b, "Remote-MTA: dns; %s\r\n", n.field(r.outcome.Remote))
 		}
 		fmt.Fprintf(&b, "Diagnostic-Code: smtp; %s\r\nLast-Attempt-Date: %s\r\n", n.field(r.outcome.Reply.String()), message.FormatDate(n.at.UTC()))
+		if r.delayed() { // RFC 3464 §2.3.9
+			fmt.Fprintf(&b, "Will-Retry-Until: %s\r\n", message.FormatDate(n.until.UTC()))
+		}
 	}
 	return b.String()
 }
@@ -197,8 +210,11 @@ func oneLine(s string) string {
 // action means, or the general one of that class. RFC 3464 §2.3.4.
 func statusCode(r report) string {
 	class := uint16(2)
-	if r.failed() {
+	switch {
+	case r.failed():
 		class = 5
+	case r.delayed():
+		class = 4
 	}
 	if r.outcome.Reply.Enhanced.Class == class {
 		return r.outcome.Reply.Enhanced.String()

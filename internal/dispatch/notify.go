@@ -20,17 +20,25 @@ type report struct {
 
 const (
 	actionFailed    = "failed"
+	actionDelayed   = "delayed"
 	actionDelivered = "delivered"
 	actionRelayed   = "relayed"
 )
 
 func (r report) failed() bool { return r.action == actionFailed }
 
-// wanted picks the outcomes that RFC 3461 §4.1 says to report.
-func wanted(states []spool.RecipientState, outcomes []mail.Outcome) []report {
+func (r report) delayed() bool { return r.action == actionDelayed }
+
+// wanted picks the outcomes that RFC 3461 §4.1 says to report. Of what is deferred
+// it speaks only when the message is late.
+func wanted(states []spool.RecipientState, outcomes []mail.Outcome, late bool) []report {
 	var out []report
 	for i, o := range outcomes {
-		if action := actionOf(states[i], o); action != "" {
+		action := actionOf(states[i], o)
+		if late && isDelayWanted(states[i], o) {
+			action = actionDelayed
+		}
+		if action != "" {
 			out = append(out, report{states[i], o, action})
 		}
 	}
@@ -53,6 +61,13 @@ func actionOf(s spool.RecipientState, o mail.Outcome) string {
 		return "" // RFC 3461 §5.2.2: the next hop reports
 	}
 	return actionRelayed // RFC 3461 §5.2.3: nobody behind us will
+}
+
+// isDelayWanted reports whether a delay is to be told. RFC 3461 §4.1 leaves it to us
+// where the sender said nothing; NEVER, and a list without DELAY, forbid it.
+func isDelayWanted(s spool.RecipientState, o mail.Outcome) bool {
+	n := s.Recipient.Notify
+	return o.Deferred() && (n == 0 || n&mail.NotifyDelay != 0) && n&mail.NotifyNever == 0
 }
 
 // verified asks the gate whether a notification may go to the sender, and returns
@@ -81,7 +96,9 @@ func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directo
 	if err != nil {
 		return nil, trace.Fact{}, err
 	}
-	n := notice{host: d.Hostname, id: id, to: sender, entry: e, reports: reports, at: now, limits: d.Limits}
+	n := notice{
+		host: d.Hostname, id: id, to: sender, entry: e, reports: reports, at: now, until: e.Received.Add(d.Policy.Expire), limits: d.Limits,
+	}
 	body, err := d.Queue.NewBody(d.durable())
 	if err != nil {
 		return nil, trace.Fact{}, err
@@ -102,6 +119,9 @@ func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directo
 	f := d.fact(trace.KindNotify, e)
 	f.Queue, f.About, f.MessageID = id, e.ID, m.MessageID
 	f.Sender, f.Rule, f.Recipients, f.Size = "<>", "notify-verified-sender", []string{sender.String()}, body.Size()
+	for _, r := range reports {
+		f = f.Evidenced(r.action, r.outcome.Recipient.String())
+	}
 	return &spool.Spawned{Message: m, Body: body}, f, nil
 }
 

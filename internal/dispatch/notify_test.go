@@ -335,16 +335,16 @@ func TestExpiry(t *testing.T) {
 		w.send(fresh("x@remote.test"))
 		later(w.policy.Expire - time.Minute)
 		w.queued(1, 0)
-		if len(w.notices()) != 0 {
-			t.Error("notified too early")
+		if n := w.notices(); len(n) != 1 || !strings.Contains(n[0], "Action: delayed") {
+			t.Errorf("notified too early: %q", n)
 		}
 		later(w.policy.Max + time.Hour)
 		w.queued(0, 0)
 		notices := w.notices()
-		if len(notices) != 1 {
+		if len(notices) != 2 {
 			t.Fatalf("%d notifications", len(notices))
 		}
-		d := parse(t, notices[0])
+		d := parse(t, notices[1])
 		if r := d.recipients[0]; r.Get("Status") != "5.4.7" || !strings.Contains(r.Get("Diagnostic-Code"), "451 4.4.1 try later") {
 			t.Errorf("%q", d.statusBytes)
 		}

@@ -200,11 +200,18 @@ func (p *stage) happen(what string) {
 
 // judge compares what became of each recipient with what was told about him.
 func (p *stage) judge() string {
-	reported := map[string]int{}
+	reported, delayed := map[string]int{}, map[string]int{}
 	for _, text := range p.w.notices() {
+		about := ""
 		for line := range strings.SplitSeq(text, "\r\n") {
 			if to, ok := strings.CutPrefix(line, "Final-Recipient: rfc822; "); ok {
-				reported[to]++
+				about = to
+			}
+			switch line {
+			case "Action: failed":
+				reported[about]++
+			case "Action: delayed":
+				delayed[about]++
 			}
 		}
 	}
@@ -215,6 +222,8 @@ func (p *stage) judge() string {
 			pending := queued && e.Recipients[n].State == spool.StatePending
 			ends := arrived + reported[to]
 			switch end := l.fates[n].end; {
+			case delayed[to] > 1 || delayed[to] > 0 && l.stranger:
+				return fmt.Sprintf("the delay of %s was told %d times", to, delayed[to])
 			case arrived > 1 || reported[to] > 1 || ends > 1:
 				return fmt.Sprintf("%s arrived %d times and was reported %d times", to, arrived, reported[to])
 			case end == 250 && arrived != 1:

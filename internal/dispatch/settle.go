@@ -74,7 +74,7 @@ func (d *Dispatch) judge(e spool.Entry, a attempt, more bool) conclusion {
 	sender, named := e.Envelope.From.Address()
 	// RFC 5321 §6.1: a message with the null path is never answered.
 	if named && !e.Account.IsZero() {
-		c.reports, c.boxes = wanted(a.states, a.outcomes), d.verified(e, sender)
+		c.reports, c.boxes = wanted(a.states, a.outcomes, !e.Warned && d.Policy.Late(e.Received, d.Now())), d.verified(e, sender)
 	}
 	untold := slices.ContainsFunc(c.reports, report.failed) && len(c.boxes) == 0
 	switch {
@@ -161,6 +161,7 @@ func (d *Dispatch) recordFinal(r *run, c conclusion, facts [][]byte) error {
 			return err
 		}
 		defer func() { _ = n.Body.Abort() }() // does nothing once Settle took it
+		final.Warned = slices.ContainsFunc(c.reports, report.delayed)
 		final.Spawn, final.Facts = []spool.Spawned{*n}, append(facts, trace.EncodeAll(fact)...)
 	}
 	_, err := d.Queue.Settle(d.durable(), r.claim.Token, c.settle, now, final)

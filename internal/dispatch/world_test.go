@@ -203,6 +203,19 @@ func inWorld(t *testing.T, fn func(t *testing.T, w *world)) {
 	})
 }
 
+// inWorldOf is inWorld with senders warned after so long.
+func inWorldOf(t *testing.T, warn time.Duration, fn func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := sched.Default()
+		p.Warn = warn
+		w := newWorldOf(t, p)
+		w.start()
+		fn(t, w)
+		w.stop()
+	})
+}
+
 func newWorld(t *testing.T) *world { return newWorldOf(t, sched.Default()) }
 
 func newWorldOf(t *testing.T, p sched.Policy) *world {

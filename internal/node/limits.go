@@ -86,5 +86,6 @@ func traceLimits(cfg config.Config) trace.Limits {
 func retryPolicy(cfg config.Config) sched.Policy {
 	p, r := sched.Default(), cfg.Retry
 	p.First, p.Max, p.Factor, p.Jitter, p.Expire = r.First, r.Max, r.Factor, r.Jitter, r.Expire
+	p.Warn = r.Warn
 	return p
 }

@@ -31,6 +31,9 @@ type Policy struct {
 	Jitter float64
 	// Expire is how long after its acceptance a message is given up.
 	Expire time.Duration
+	// Warn is how long after its acceptance the sender of a message that still waits
+	// is told so, once; 0: never.
+	Warn time.Duration
 }
 
 // MinDelay is the shortest wait that Next ever answers with.
@@ -39,11 +42,12 @@ const MinDelay = time.Second
 // ErrPolicy says that a policy's figures make no sense.
 var ErrPolicy = errors.New("sched: bad policy")
 
-// Default returns 5 minutes, doubling up to 2 hours, a fifth of jitter, and 5 days:
+// Default returns 5 minutes, doubling up to 2 hours, a fifth of jitter, a warning
+// after 4 hours, and 5 days:
 // the first tries come soon (greylisting ends within minutes), and the give-up
 // time is that of RFC 5321 §4.5.4.1.
 func Default() Policy {
-	return Policy{First: 5 * time.Minute, Max: 2 * time.Hour, Factor: 2, Jitter: 0.2, Expire: 5 * 24 * time.Hour}
+	return Policy{First: 5 * time.Minute, Max: 2 * time.Hour, Factor: 2, Jitter: 0.2, Expire: 5 * 24 * time.Hour, Warn: 4 * time.Hour}
 }
 
 // Validate refuses a policy that would hammer, never end, or overflow.
@@ -57,6 +61,8 @@ func (p Policy) Validate() error {
 		return errors.Join(ErrPolicy, errors.New("jitter must lie between 0 and 1"))
 	case p.Expire < p.First:
 		return errors.Join(ErrPolicy, errors.New("expire must be no less than first"))
+	case p.Warn < 0:
+		return errors.Join(ErrPolicy, errors.New("warn must not be negative"))
 	}
 	return nil
 }
@@ -74,6 +80,12 @@ func (p Policy) Next(id mail.ID, attempt int, now time.Time) time.Time {
 // policy without Expire gives nothing up.
 func (p Policy) Expired(received, now time.Time) bool {
 	return p.Expire > 0 && now.Sub(received) >= p.Expire
+}
+
+// Late reports whether the sender of a message accepted at received is to be told
+// that it still waits. What is given up is not late.
+func (p Policy) Late(received, now time.Time) bool {
+	return p.Warn > 0 && now.Sub(received) >= p.Warn && !p.Expired(received, now)
 }
 
 // wait is the full wait after an attempt: First * Factor^(attempt-1), at most Max.
