@@ -39,8 +39,8 @@ func alice(t testing.TB) bind.Owner {
 	s, err := directory.NewSnapshot(directory.Config{
 		Hostname: domains[0].Name, Domains: domains, Detail: '+',
 		Aliases: []directory.Alias{
-			{Address: address(t, "sales@local.test"), Targets: []mail.Address{a}},
-			{Address: address(t, "team@local.test"), Targets: []mail.Address{a, b}},
+			{Address: address(t, "sales@local.test"), Targets: []mail.Address{a}, Posting: directory.PostingAnyone},
+			{Address: address(t, "team@local.test"), Targets: []mail.Address{a, b}, Posting: directory.PostingAnyone},
 		},
 	}, []mail.Address{a, b})
 	if err != nil {

@@ -1,8 +1,6 @@
 package directory
 
 import (
-	"strings"
-
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 )
@@ -37,7 +35,7 @@ func (c Class) Resolve(answer func(Mailbox) Answer) Class {
 			return Class{Destination: gate.DestinationUnavailable, Rule: RuleUnverified}
 		}
 	}
-	out.Destination = gate.DestinationMailbox
+	out.Destination = c.known
 	if len(out.Mailboxes) == 0 {
 		out.Destination, out.Rule = gate.DestinationNoSuchUser, RuleRefusedBehind
 	}
@@ -53,9 +51,9 @@ func (e *expansion) visitBehind(d Domain, a mail.Address, detail string, depth i
 	rule = RuleAccount
 	if !known {
 		if alias, ok := e.snapshot.base.aliases[key]; ok {
-			return e.follow(key, alias.Targets, detail, depth, RuleAlias)
+			return e.alias(alias, key, detail, depth)
 		}
-		base, rest, parted := e.cutDetail(a)
+		base, rest, parted := e.snapshot.cutDetail(a)
 		account, known = e.snapshot.account(base.Key())
 		switch {
 		case parted && !known: // an alias has the base
@@ -64,7 +62,7 @@ func (e *expansion) visitBehind(d Domain, a mail.Address, detail string, depth i
 		case parted:
 			m.Account, m.Detail, rule = account, rest, RuleDetail
 		case e.roleBehind(d, a):
-			return e.role(a, key, depth)
+			return e.role(e.snapshot.role(a, key), depth)
 		default:
 			m.Account, rule = a, RuleBehind
 		}
@@ -95,12 +93,8 @@ func (e *expansion) listed(a mail.Address) bool {
 	if e.snapshot.base.listed[a.Key()] {
 		return true
 	}
-	local, _, found := strings.Cut(a.Local(), string(rune(e.snapshot.base.detail)))
-	if e.snapshot.base.detail == 0 || !found || local == "" {
-		return false
-	}
-	base, err := a.WithLocal(local)
-	return err == nil && e.snapshot.base.listed[base.Key()]
+	base, _, parted := e.snapshot.split(a)
+	return parted && e.snapshot.base.listed[base.Key()]
 }
 
 // joined returns an address with the detail that led to it through an alias.

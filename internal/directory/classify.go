@@ -2,7 +2,6 @@ package directory
 
 import (
 	"net/netip"
-	"strings"
 
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
@@ -24,6 +23,7 @@ const (
 	RuleAlias          = "alias"
 	RuleDetail         = "detail"
 	RuleRole           = "role"
+	RuleCatchAll       = "catch-all"
 	RuleNoSuchUser     = "no-such-user"
 	RuleAliasEmpty     = "alias-without-mailbox"
 	RuleAliasLoop      = "alias-loop"
@@ -39,8 +39,7 @@ const (
 type Class struct {
 	Destination gate.Destination
 	// Mailboxes are where mail for the address is delivered, each account once. It
-	// is empty unless Destination is DestinationMailbox or DestinationPostmaster, or
-	// Ask is not empty.
+	// is empty for what is not ours, nobody's, or not known, but for what Ask says.
 	Mailboxes []Mailbox
 	// Ask are mailboxes of which only the server behind us knows whether they exist.
 	// Until Resolve is told, Destination is DestinationUnavailable.
@@ -49,6 +48,8 @@ type Class struct {
 	Missing []mail.Address
 	// Rule says how the class was found.
 	Rule string
+	// known is what Destination becomes when Resolve finds a mailbox.
+	known gate.Destination
 }
 
 // Mailbox is a final place of delivery.
@@ -69,8 +70,12 @@ func (m Mailbox) Place() mail.Address {
 	return m.Behind
 }
 
-// Classify tells what a is.
-func (s *Snapshot) Classify(a mail.Address) Class {
+// Classify tells what a is to somebody who has no account here.
+func (s *Snapshot) Classify(a mail.Address) Class { return s.ClassifyFor(mail.Address{}, a) }
+
+// ClassifyFor tells what a is to an account, which may be a member of groups that
+// only members write to. The zero account is none, and no member.
+func (s *Snapshot) ClassifyFor(account, a mail.Address) Class {
 	if a.IsZero() {
 		return Class{}
 	}
@@ -80,7 +85,7 @@ func (s *Snapshot) Classify(a mail.Address) Class {
 	if !s.IsOurs(a.Domain()) {
 		return Class{Destination: gate.DestinationForeign, Rule: RuleForeign}
 	}
-	return s.classifyOurs(a)
+	return s.classifyOurs(account, a)
 }
 
 // classifyLiteral: RFC 5321 §4.5.1 wants the postmaster reachable; nobody else
@@ -100,7 +105,7 @@ func (s *Snapshot) classifyLiteral(a mail.Address, ip netip.Addr) Class {
 	if err != nil {
 		return Class{}
 	}
-	c := s.classifyOurs(host)
+	c := s.classifyOurs(mail.Address{}, host)
 	// The literal is nobody's to send as, whoever reads the postmaster's mail.
 	c.Rule = RuleRole
 	return c
@@ -110,8 +115,9 @@ func isSpecial(ip netip.Addr) bool {
 	return ip.IsLoopback() || ip.IsUnspecified() || ip.IsMulticast() || ip.IsLinkLocalUnicast()
 }
 
-// classifyOurs classifies an address of a domain of ours.
-func (s *Snapshot) classifyOurs(a mail.Address) Class {
+// classifyOurs classifies an address of a domain of ours, for an account or for
+// nobody.
+func (s *Snapshot) classifyOurs(account, a mail.Address) Class {
 	if s.accounts == nil {
 		return Class{Destination: gate.DestinationUnavailable, Rule: RuleUnavailable}
 	}
@@ -125,11 +131,11 @@ func (s *Snapshot) classifyOurs(a mail.Address) Class {
 	case rule == RuleNoSuchUser:
 		return Class{Destination: gate.DestinationNoSuchUser, Rule: RuleNoSuchUser}
 	case len(e.ask) > 0:
-		return Class{Destination: gate.DestinationUnavailable, Mailboxes: e.found, Ask: e.ask, Missing: e.missing, Rule: rule}
+		return Class{Destination: gate.DestinationUnavailable, Mailboxes: e.found, Ask: e.ask, Missing: e.missing, Rule: rule, known: e.audience(account)}
 	case len(e.found) == 0:
 		return Class{Destination: gate.DestinationNoSuchUser, Missing: e.missing, Rule: RuleAliasEmpty}
 	}
-	return Class{Destination: gate.DestinationMailbox, Mailboxes: e.found, Missing: e.missing, Rule: rule}
+	return Class{Destination: e.audience(account), Mailboxes: e.found, Missing: e.missing, Rule: rule}
 }
 
 // roleClass is the class of postmaster and abuse, which always exist: where the
@@ -166,11 +172,12 @@ const (
 // many ways lead to it, so that the work is bounded by the number of aliases.
 type expansion struct {
 	snapshot *Snapshot
-	state    map[string]visit // of aliases and role addresses, by Key
+	state    map[string]visit // of aliases, catch-alls and role addresses, by their key
 	found    []Mailbox
 	ask      []Mailbox
 	missing  []mail.Address
-	fault    string // the rule of the bound that was met
+	closed   []Alias // aliases on the way that not everybody may write to
+	fault    string  // the rule of the bound that was met
 }
 
 // visit resolves one address and returns the rule that found it.
@@ -178,35 +185,45 @@ func (e *expansion) visit(a mail.Address, detail string, depth int) (rule string
 	if e.fault != "" {
 		return e.fault
 	}
-	key := a.Key()
-	if d, ok := e.snapshot.base.domains[a.Domain()]; ok && d.Deliver.Behind() {
-		return e.visitBehind(d, a, detail, depth)
+	h := hop{rule: RuleNoSuchUser}
+	if d := e.snapshot.base.domains[a.Domain()]; !d.Deliver.Behind() {
+		h = e.snapshot.look(a)
+	} else if rule = e.visitBehind(d, a, detail, depth); rule != RuleNoSuchUser {
+		return rule
 	}
-	if account, ok := e.snapshot.account(key); ok {
-		e.add(Mailbox{Account: account, Detail: detail}, false)
-		return RuleAccount
+	if h.rule == RuleNoSuchUser && depth == 0 {
+		h = e.snapshot.catchAll(a)
 	}
-	if alias, ok := e.snapshot.base.aliases[key]; ok {
-		return e.follow(key, alias.Targets, detail, depth, RuleAlias)
+	switch h.rule {
+	case RuleAccount:
+		e.add(Mailbox{Account: h.account, Detail: detail}, false)
+	case RuleAlias:
+		return e.alias(h.alias, h.key, detail, depth)
+	case RuleDetail:
+		e.visit(h.targets[0], h.detail, depth)
+	case RuleRole:
+		return e.role(h, depth)
+	case RuleCatchAll:
+		return e.follow(h.key, h.targets, "", depth, h.rule)
 	}
-	if base, rest, ok := e.cutDetail(a); ok {
-		e.visit(base, rest, depth)
-		return RuleDetail
-	}
-	if isRole(a) {
-		return e.role(a, key, depth)
-	}
-	return RuleNoSuchUser
+	return h.rule
 }
 
-// account finds an account of a domain that is ours now.
-func (s *Snapshot) account(key string) (mail.Address, bool) {
-	a, ok := s.accounts.get(key)
-	if !ok {
-		return mail.Address{}, false
+// alias follows an alias, and notes it where not everybody may write to it.
+func (e *expansion) alias(a Alias, key, detail string, depth int) string {
+	if a.Posting != PostingAnyone {
+		e.closed = append(e.closed, a)
 	}
-	_, ours := s.base.domains[a.Domain()]
-	return a, ours
+	return e.follow(key, a.Targets, detail, depth, RuleAlias)
+}
+
+// role follows a role, which may be a mailbox of its own.
+func (e *expansion) role(h hop, depth int) string {
+	if len(h.targets) == 0 {
+		e.add(e.snapshot.base.placed(Mailbox{Account: h.account}), false)
+		return h.rule
+	}
+	return e.follow(h.key, h.targets, "", depth, h.rule)
 }
 
 // follow resolves all targets of an alias, or of a role.
@@ -248,45 +265,6 @@ func (e *expansion) add(m Mailbox, ask bool) {
 		return
 	}
 	e.found = append(e.found, m)
-}
-
-// cutDetail parts a local-part at the separator, if an account or an alias has the
-// base; otherwise the whole local-part is just an unknown name.
-func (e *expansion) cutDetail(a mail.Address) (base mail.Address, detail string, ok bool) {
-	if e.snapshot.base.detail == 0 {
-		return mail.Address{}, "", false
-	}
-	local, detail, found := strings.Cut(a.Local(), string(rune(e.snapshot.base.detail)))
-	if !found || local == "" {
-		return mail.Address{}, "", false
-	}
-	base, err := a.WithLocal(local)
-	if err != nil {
-		return mail.Address{}, "", false
-	}
-	key := base.Key()
-	_, account := e.snapshot.account(key)
-	_, alias := e.snapshot.base.aliases[key]
-	return base, detail, account || alias
-}
-
-// role resolves postmaster and abuse where neither an account nor an alias has
-// their name: abuse is the postmaster's, and the postmaster is whom the domain
-// names, or a mailbox of its own.
-func (e *expansion) role(a mail.Address, key string, depth int) string {
-	if mail.FoldLocal(a.Local()) == abuseLocal {
-		if postmaster, err := a.WithLocal(postmasterLocal); err == nil {
-			return e.follow(key, []mail.Address{postmaster}, "", depth, RuleRole)
-		}
-	}
-	named := e.snapshot.base.postmasterOf(a.Domain())
-	if named.IsZero() || named.Key() == key {
-		if own, err := a.WithLocal(postmasterLocal); err == nil {
-			e.add(e.snapshot.base.placed(Mailbox{Account: own}), false)
-		}
-		return RuleRole
-	}
-	return e.follow(key, []mail.Address{named}, "", depth, RuleRole)
 }
 
 // postmasterOf returns whom the configuration names as a domain's postmaster; zero

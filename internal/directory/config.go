@@ -1,8 +1,6 @@
 package directory
 
 import (
-	"errors"
-	"fmt"
 	"net/netip"
 	"strings"
 
@@ -18,11 +16,8 @@ const (
 	DefaultMaxDepth = 10
 	// MaxExpansionCeiling and MaxDepthCeiling bound what Config may say.
 	MaxExpansionCeiling = 10_000
-	MaxDepthCeiling     = 50
+	MaxDepthCeiling     = 100
 )
-
-// ErrConfig is joined with every fault that NewSnapshot finds.
-var ErrConfig = errors.New("directory: bad configuration")
 
 // Config is the part of the directory that the administrator writes. It must not
 // be changed after it was given to NewSnapshot.
@@ -39,6 +34,7 @@ type Config struct {
 	Postmaster mail.Address
 	Aliases    []Alias
 	Routes     []Route
+	Delegates  []Delegate
 	Forwards   []Forward
 	// ForwardExternal says whether forwards are carried out at all.
 	ForwardExternal bool
@@ -55,12 +51,6 @@ type Config struct {
 	MaxExpansion int
 	// MaxDepth bounds the aliases that follow one another; 0: DefaultMaxDepth.
 	MaxDepth int
-}
-
-// Alias leads from an address of ours to one or more addresses of ours.
-type Alias struct {
-	Address mail.Address
-	Targets []mail.Address
 }
 
 // TLS is what a route asks of its connection. The zero value is the strictest.
@@ -83,20 +73,6 @@ type Route struct {
 	CA           string // file of the authorities to trust; "": the system's
 	User         string // "": no signing in
 	PasswordFile string
-}
-
-// faults collects what is wrong with a configuration.
-type faults struct{ found []error }
-
-func (f *faults) add(format string, args ...any) {
-	f.found = append(f.found, fmt.Errorf(format, args...))
-}
-
-func (f *faults) err() error {
-	if len(f.found) == 0 {
-		return nil
-	}
-	return errors.Join(append([]error{ErrConfig}, f.found...)...)
 }
 
 func (f *faults) checkBounds(c Config) {

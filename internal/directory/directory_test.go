@@ -42,7 +42,7 @@ func domain(t testing.TB, s string) mail.Domain {
 }
 
 func alias(t testing.TB, from string, to ...string) Alias {
-	return Alias{Address: address(t, from), Targets: addresses(t, to...)}
+	return Alias{Address: address(t, from), Targets: addresses(t, to...), Posting: PostingAnyone}
 }
 
 // site is the house of the tests: two domains, a host name of its own, aliases of
@@ -247,7 +247,7 @@ func TestExpansionIsBounded(t *testing.T) {
 		a := address(t, fmt.Sprintf("u%d@local.test", i))
 		accounts, everybody = append(accounts, a), append(everybody, a)
 	}
-	cfg.Aliases = []Alias{{Address: address(t, "all@local.test"), Targets: everybody}}
+	cfg.Aliases = []Alias{{Address: address(t, "all@local.test"), Targets: everybody, Posting: PostingAnyone}}
 	cfg.MaxExpansion = 20
 	classify := func(addr string) Class {
 		s, err := NewSnapshot(cfg, accounts)
@@ -462,7 +462,7 @@ func TestBadConfigurations(t *testing.T) {
 			c.Aliases = append(c.Aliases, alias(t, "x@local.test"))
 		}, "the alias x@local.test leads nowhere"},
 		{"an alias to no address", func(c *Config) {
-			c.Aliases = append(c.Aliases, Alias{address(t, "x@local.test"), make([]mail.Address, 1)})
+			c.Aliases = append(c.Aliases, Alias{Address: address(t, "x@local.test"), Targets: make([]mail.Address, 1), Posting: PostingAnyone})
 		}, "the alias x@local.test has a target without an address"},
 		{"a foreign postmaster", func(c *Config) { c.Postmaster = address(t, "x@remote.test") }, "the postmaster, x@remote.test, is of no domain of ours"},
 		{"a foreign postmaster of a domain", func(c *Config) {

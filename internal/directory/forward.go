@@ -22,6 +22,10 @@ type Forward struct {
 	Keep    bool           // the account's mailbox gets a copy as well
 }
 
+func (fw Forward) subject() Subject {
+	return Subject{KindForward, fw.Account.String()}
+}
+
 // Forwards returns the forward of an account that is to be carried out now. It is
 // false for an account that has none, for an account that does not exist or is of
 // no domain of ours, and for every account while forwards may not leave
@@ -47,24 +51,24 @@ func (s *Snapshot) Forwards(account mail.Address) (Forward, bool) {
 // into the operator's own network.
 func (b *base) addForwards(forwards []Forward, f *faults) {
 	for _, fw := range forwards {
-		key := fw.Account.Key()
+		key, s := fw.Account.Key(), fw.subject()
 		if _, ours := b.domains[fw.Account.Domain()]; !ours {
-			f.add("the forward of %s is of no domain of ours", mail.Printable(fw.Account.String(), mail.MaxPathOctets))
+			f.about(s, "the forward of %s is of no domain of ours", fw.Account)
 		}
 		if _, twice := b.forwards[key]; twice {
-			f.add("the forward of %s is given twice", fw.Account)
+			f.about(s, "the forward of %s is given twice", fw.Account)
 		}
 		if len(fw.Targets) == 0 || len(fw.Targets) > b.forwardTargets {
-			f.add("the forward of %s leads to %d addresses; it may be 1 to %d", fw.Account, len(fw.Targets), b.forwardTargets)
+			f.about(s, "the forward of %s leads to %d addresses; it may be 1 to %d", fw.Account, len(fw.Targets), b.forwardTargets)
 		}
 		for i, t := range fw.Targets {
 			switch {
 			case t.Domain().IsZero():
-				f.add("the forward of %s has a target in no domain", fw.Account)
+				f.about(s, "the forward of %s has a target in no domain", fw.Account)
 			case b.isOurs(t.Domain()):
-				f.add("the forward of %s leads to %s, an address of ours", fw.Account, t)
+				f.about(s, "the forward of %s leads to %s, an address of ours", fw.Account, t)
 			case slices.Contains(fw.Targets[:i], t):
-				f.add("the forward of %s leads to %s twice", fw.Account, t)
+				f.about(s, "the forward of %s leads to %s twice", fw.Account, t)
 			}
 		}
 		b.forwards[key] = Forward{Account: fw.Account, Targets: slices.Clone(fw.Targets), Keep: fw.Keep}

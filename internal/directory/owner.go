@@ -25,12 +25,16 @@ func (s *Snapshot) Owner(account mail.Address) Owner {
 }
 
 // Owns reports whether a is the account's own address, that address with a detail,
-// or an alias that leads to this account alone. The role addresses are the
-// account's only if an alias says so: being where the postmaster's mail arrives
-// does not make one the postmaster.
+// an alias that leads to this account alone, or what a delegate lets it send as.
+// Where a catch-all leads to it, it owns none of those addresses. The role
+// addresses are the account's only if an alias or a delegate says so: being where
+// the postmaster's mail arrives does not make one the postmaster.
 func (o Owner) Owns(a mail.Address) bool {
 	if o.snapshot == nil {
 		return false
+	}
+	if o.delegated(a) {
+		return true
 	}
 	c := o.snapshot.Classify(a)
 	switch c.Rule {

@@ -30,6 +30,8 @@ type base struct {
 	hostPostmaster mail.Address
 	aliases        map[string]Alias
 	listed         map[string]bool // by Key, of the lists of all domains
+	catchAlls      map[mail.Domain]Alias
+	delegates      map[string]map[string]mail.Address // by the account's Key, by the address's
 	routes         map[mail.Domain]Route
 	literals       map[netip.Addr]bool
 	detail         byte
@@ -42,17 +44,20 @@ type base struct {
 }
 
 // NewSnapshot builds the directory of a configuration and its accounts. The error
-// is ErrConfig joined with every fault found: no host name or domain of our own, an
+// is a Faults with everything that was found: no host name or domain of our own, an
 // alias or postmaster that leads out of our domains, an alias that hides an
 // account, a route for a domain of ours, anything given twice, a bound out of
-// range. Accounts of domains that are not ours (any more) are kept, but no address
+// range. What needs the whole of the aliases to be seen, Check finds. Accounts of domains that are not ours (any more) are kept, but no address
 // leads to them and they own none.
 func NewSnapshot(cfg Config, accounts []mail.Address) (*Snapshot, error) {
 	b, f := newBase(cfg)
 	set := newAccountSet(accounts)
 	for key, alias := range b.aliases {
 		if _, taken := set.get(key); taken {
-			f.add("%s is an alias and also an account", alias.Address)
+			f.found = append(f.found, Fault{
+				About: []Subject{alias.subject(), {KindAccount, alias.Address.String()}},
+				Text:  alias.Address.String() + " is an alias and also an account",
+			})
 		}
 	}
 	for _, a := range accounts {
@@ -147,6 +152,7 @@ func newBase(c Config) (*base, *faults) {
 	b := &base{
 		hostname: c.Hostname, list: slices.Clone(c.Domains), detail: c.Detail,
 		domains: make(map[mail.Domain]Domain, len(c.Domains)), aliases: make(map[string]Alias, len(c.Aliases)),
+		catchAlls: map[mail.Domain]Alias{}, delegates: map[string]map[string]mail.Address{},
 		routes: make(map[mail.Domain]Route, len(c.Routes)), literals: make(map[netip.Addr]bool, len(c.Literals)),
 		maxExpansion: cmp.Or(c.MaxExpansion, DefaultMaxExpansion), maxDepth: cmp.Or(c.MaxDepth, DefaultMaxDepth),
 		forwards: make(map[string]Forward, len(c.Forwards)), forwardExternal: c.ForwardExternal, listed: map[string]bool{},
@@ -159,6 +165,7 @@ func newBase(c Config) (*base, *faults) {
 	b.addAliases(c.Aliases, f)
 	b.addRoutes(c.Routes, f)
 	b.addForwards(c.Forwards, f)
+	b.addDelegates(c.Delegates, f)
 	return b, f
 }
 
@@ -171,7 +178,7 @@ func (b *base) addDomains(c Config, f *faults) {
 			d.check(f)
 		}
 		if _, twice := b.domains[d.Name]; twice {
-			f.add("the domain %s is given twice", d.Name)
+			f.about(d.subject(), "the domain %s is given twice", d.Name)
 		}
 		b.domains[d.Name] = d
 		for _, a := range d.List {
@@ -180,36 +187,14 @@ func (b *base) addDomains(c Config, f *faults) {
 	}
 	// Only now all of our domains are known.
 	for _, d := range c.Domains {
-		b.checkOurs(d.Postmaster, "the postmaster of "+d.Name.String(), f)
+		b.checkOurs(d.Postmaster, d.subject(), "the postmaster of "+d.Name.String(), f)
 	}
-	b.checkOurs(c.Postmaster, "the postmaster", f)
+	b.checkOurs(c.Postmaster, Subject{}, "the postmaster", f)
 	b.postmaster, b.hostPostmaster = c.Postmaster, c.Postmaster
 	if c.Postmaster.IsZero() && len(c.Domains) > 0 {
 		if first, err := mail.NewAddress(postmasterLocal, c.Domains[0].Name); err == nil {
 			b.hostPostmaster = first
 		}
-	}
-}
-
-func (b *base) addAliases(aliases []Alias, f *faults) {
-	for _, a := range aliases {
-		key := a.Address.Key()
-		if _, ours := b.domains[a.Address.Domain()]; !ours {
-			f.add("the alias %s is of no domain of ours", mail.Printable(a.Address.String(), mail.MaxPathOctets))
-		}
-		if _, twice := b.aliases[key]; twice {
-			f.add("the alias %s is given twice", a.Address)
-		}
-		if len(a.Targets) == 0 {
-			f.add("the alias %s leads nowhere", a.Address)
-		}
-		for _, t := range a.Targets {
-			if t.IsZero() {
-				f.add("the alias %s has a target without an address", a.Address)
-			}
-			b.checkOurs(t, "the target of "+a.Address.String(), f)
-		}
-		b.aliases[key] = Alias{Address: a.Address, Targets: slices.Clone(a.Targets)}
 	}
 }
 
@@ -219,15 +204,17 @@ func (b *base) addRoutes(routes []Route, f *faults) {
 		if r.Domain.IsZero() {
 			name = "*"
 		}
+		route := Subject{KindRoute, name}
 		_, own := b.domains[r.Domain]
 		_, twice := b.routes[r.Domain]
 		switch {
 		case own || !r.Domain.IsZero() && r.Domain == b.hostname:
-			f.add("the route for %s leads our own domain away", name)
+			// The domain may be the newer of the two.
+			f.found = append(f.found, Fault{About: []Subject{route, {KindDomain, name}}, Text: "the route for " + name + " leads our own domain away"})
 		case twice:
-			f.add("the route for %s is given twice", name)
+			f.about(route, "the route for %s is given twice", name)
 		case r.Host == "" || r.Port == 0 || r.TLS > TLSNone:
-			f.add("the route for %s has no host, no port, or no known TLS mode", name)
+			f.about(route, "the route for %s has no host, no port, or no known TLS mode", name)
 		}
 		b.routes[r.Domain] = r
 	}
@@ -235,8 +222,8 @@ func (b *base) addRoutes(routes []Route, f *faults) {
 
 // checkOurs adds a fault unless a is zero or of a domain of ours: an alias that
 // leads out would be a relay without a grant.
-func (b *base) checkOurs(a mail.Address, what string, f *faults) {
+func (b *base) checkOurs(a mail.Address, s Subject, what string, f *faults) {
 	if _, ours := b.domains[a.Domain()]; !ours && !a.IsZero() {
-		f.add("%s, %s, is of no domain of ours", what, a)
+		f.about(s, "%s, %s, is of no domain of ours", what, a)
 	}
 }

@@ -41,6 +41,12 @@ func Decide(f Facts, s Subject) Verdict {
 	switch f.Destination {
 	case DestinationMailbox, DestinationPostmaster:
 		return decideLocal(f.Door)
+	case DestinationAccountsOnly:
+		return decideGroup(f.Door, RuleGroupAccounts)
+	case DestinationMembersOnly:
+		return decideGroup(f.Door, RuleGroupMembers)
+	case DestinationNonMember:
+		return decideOutsider(f.Door)
 	case DestinationForeign:
 		return decideForeign(f, s)
 	case DestinationNoSuchUser:
@@ -173,6 +179,26 @@ func decideLocal(d Door) Verdict {
 		return verdictOf(RuleNotificationLocal)
 	}
 	return verdictOf(RuleFactsUnknown)
+}
+
+// decideGroup is for a group that is not open to the world, and an account, if
+// there is one, that may write to it. Who writes on port 25, or through a forward,
+// is somebody else than an account of ours.
+func decideGroup(d Door, closed Rule) Verdict {
+	switch d {
+	case DoorSubmission, DoorSendmail, DoorNotification:
+		return decideLocal(d)
+	}
+	return verdictOf(closed)
+}
+
+// decideOutsider is for a group that only members may write to, and somebody who
+// is none. A notification of our own answers mail that was sent as the group.
+func decideOutsider(d Door) Verdict {
+	if d == DoorNotification {
+		return decideLocal(d)
+	}
+	return verdictOf(RuleGroupMembers)
 }
 
 // decideForeign is reached only with a sender that DecideMail accepted.

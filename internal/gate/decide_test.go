@@ -31,7 +31,7 @@ func each(fn func(Facts)) {
 			for _, auth := range values(7) {
 				for _, standing := range values(4) {
 					for _, ownership := range values(5) {
-						for _, destination := range values(8) {
+						for _, destination := range values(11) {
 							fn(Facts{Door(door), Peer(peer), Auth(auth), Standing(standing), Ownership(ownership), Destination(destination)})
 						}
 					}
@@ -77,7 +77,7 @@ func subjectFor(f Facts, owned, null Subject) Subject {
 
 func inRange(f Facts) bool {
 	return f.Door >= 1 && f.Door <= 5 && f.Peer >= 1 && f.Peer <= 2 && f.Auth >= 1 && f.Auth <= 6 &&
-		f.Standing >= 1 && f.Standing <= 3 && f.Ownership >= 1 && f.Ownership <= 4 && f.Destination >= 1 && f.Destination <= 7
+		f.Standing >= 1 && f.Standing <= 3 && f.Ownership >= 1 && f.Ownership <= 4 && f.Destination >= 1 && f.Destination <= 10
 }
 
 // The property of the design, in other words than the code: whatever leaves, leaves
@@ -120,6 +120,53 @@ func TestNothingLeavesWithoutAGrant(t *testing.T) {
 	// Two senders times: two peers for each of five proofs, and one for the network.
 	if want := 2 * (2*5 + 1); grants != want {
 		t.Errorf("%d combinations are granted; want %d", grants, want)
+	}
+}
+
+// Who writes to a group that is not open to the world has proven to be an account
+// in good standing, by this door's own means; or it is the server itself. Only a
+// member, or the server, writes to a group for members.
+func TestGroupsAreClosed(t *testing.T) {
+	owned, null := subjects(t)
+	proofs := map[Door][]Auth{
+		DoorSubmission:   {AuthPassword, AuthToken, AuthCertificate, AuthNetworkAccount},
+		DoorSendmail:     {AuthLocalUID},
+		DoorNotification: {AuthNone},
+	}
+	accepted := map[Destination]int{}
+	each(func(f Facts) {
+		switch f.Destination {
+		case DestinationAccountsOnly, DestinationMembersOnly, DestinationNonMember:
+		default:
+			return
+		}
+		v := Decide(f, subjectFor(f, owned, null))
+		if v.Action == Refuse {
+			return
+		}
+		accepted[f.Destination]++
+		switch {
+		case v.Action != AcceptLocal:
+			t.Fatalf("%+v: %v", f, v.Action)
+		case !slices.Contains(proofs[f.Door], f.Auth):
+			t.Fatalf("%+v: a proof that this door does not have", f)
+		case f.Door != DoorNotification && f.Standing != StandingActive:
+			t.Fatalf("%+v: an account that is not in good standing", f)
+		case f.Door != DoorNotification && f.Destination == DestinationNonMember:
+			t.Fatalf("%+v: somebody who is no member", f)
+		case f.Ownership != OwnershipOwned && f.Ownership != OwnershipNull:
+			t.Fatalf("%+v: a sender of somebody else", f)
+		}
+	})
+	// The null sender with any standing for two peers of a notification, and what is
+	// granted to the world for the doors of accounts (forwards apart).
+	notifications, accounts := 2*3, 2*(2*4+1)
+	for d, want := range map[Destination]int{
+		DestinationAccountsOnly: notifications + accounts, DestinationMembersOnly: notifications + accounts, DestinationNonMember: notifications,
+	} {
+		if accepted[d] != want {
+			t.Errorf("%v: %d combinations are accepted; want %d", d, accepted[d], want)
+		}
 	}
 }
 
@@ -241,6 +288,12 @@ func TestReplies(t *testing.T) {
 		{"a stranger writes to nobody", mx, func(f *Facts) { f.Destination = DestinationNoSuchUser }, "550 5.1.1"},
 		{"a stranger writes to bob@[us]", mx, func(f *Facts) { f.Destination = DestinationOwnLiteral }, "550 5.1.1"},
 		{"a stranger writes to a looping alias", mx, func(f *Facts) { f.Destination = DestinationLoop }, "550 5.4.6"},
+		{"a stranger writes to a group for our people", mx, func(f *Facts) { f.Destination = DestinationAccountsOnly }, "550 5.7.2"},
+		{"a bounce comes for a group for our people", mx, func(f *Facts) { f.Destination, f.Ownership = DestinationAccountsOnly, OwnershipNull }, "550 5.7.2"},
+		{"a stranger writes to a group for members", mx, func(f *Facts) { f.Destination = DestinationNonMember }, "550 5.7.2"},
+		{"alice writes to a group for our people", alice, func(f *Facts) { f.Destination = DestinationAccountsOnly }, "250 2.1.5"},
+		{"alice writes to her group", alice, func(f *Facts) { f.Destination = DestinationMembersOnly }, "250 2.1.5"},
+		{"alice writes to a group of others", alice, func(f *Facts) { f.Destination = DestinationNonMember }, "550 5.7.2"},
 		{"the directory is down", mx, func(f *Facts) { f.Destination = DestinationUnavailable }, "451 4.3.0"},
 		{"nobody signed in", alice, func(f *Facts) { f.Auth, f.Standing = AuthNone, StandingNone }, "530 5.7.0"},
 		{"nobody signed in from a proven network", alice, func(f *Facts) {
@@ -301,7 +354,7 @@ func TestGoldenTable(t *testing.T) {
 
 // drawn returns the rows below one prefix of values, with equal parts joined.
 func drawn(prefix []uint8, decide func([]uint8) string) []string {
-	counts := []int{6, 3, 7, 4, 5, 8}
+	counts := []int{6, 3, 7, 4, 5, 11}
 	words := []func(uint8) string{
 		func(v uint8) string { return Door(v).String() }, func(v uint8) string { return Peer(v).String() },
 		func(v uint8) string { return Auth(v).String() }, func(v uint8) string { return Standing(v).String() },

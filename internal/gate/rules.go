@@ -39,6 +39,8 @@ const (
 	RuleSubjectIncomplete    Rule = "subject-incomplete"
 	RuleNoSuchUser           Rule = "no-such-user"
 	RuleAliasLoop            Rule = "alias-loop"
+	RuleGroupAccounts        Rule = "group-accounts"
+	RuleGroupMembers         Rule = "group-members"
 	RuleOwnLiteral           Rule = "own-literal"
 	RuleDirectoryUnavailable Rule = "directory-unavailable"
 )
@@ -97,6 +99,10 @@ var ruleTable = [...]RuleInfo{
 		"When the directory cannot tell, the sender is asked to try again; nothing is guessed."},
 	{RuleAliasLoop, Refuse, mail.R(550, "5.4.6", "this alias loops or names too many recipients"),
 		"An alias that leads back to itself, or grows beyond its bound, delivers nothing."},
+	{RuleGroupAccounts, Refuse, mail.R(550, "5.7.2", "only signed-in users of this server may write to this address"),
+		"An address that is for our own people takes nothing from the world."}, // RFC 3463 §3.8
+	{RuleGroupMembers, Refuse, mail.R(550, "5.7.2", "only members may write to this group"),
+		"A group that is for its members takes nothing from anybody else."}, // RFC 3463 §3.8
 	{RuleOwnLiteral, Refuse, mail.R(550, "5.1.1", "no such user here"),
 		"Our own address literal reaches the postmaster and nobody else."},
 	{RuleSendmailSender, AcceptLocal, mail.R(250, "2.1.0", "sender ok"),

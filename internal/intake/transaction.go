@@ -57,7 +57,7 @@ func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Rep
 	if !addr.IsASCII() && !t.env.SMTPUTF8 {
 		return t.refuse(ctx, "recipient-utf8", mail.R(553, "5.6.7", "SMTPUTF8 was not asked for"), addr.String())
 	}
-	class := t.dir.Classify(addr)
+	class := t.dir.ClassifyFor(t.s.account.Address, addr)
 	// The account's standing is asked again: permission given at MAIL is none now.
 	f := t.now()
 	f.Destination = class.Destination

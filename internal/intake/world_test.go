@@ -192,10 +192,10 @@ func (w *world) publish(accounts ...string) {
 		Hostname: domain(w.t, "mx.local.test"), Detail: '+',
 		Domains: []directory.Domain{{Name: domain(w.t, "local.test"), Deliver: directory.DeliverMaildir}},
 		Aliases: []directory.Alias{
-			{Address: addr(w.t, "sales@local.test"), Targets: []mail.Address{addr(w.t, "alice@local.test")}},
-			{Address: addr(w.t, "all@local.test"), Targets: []mail.Address{addr(w.t, "alice@local.test"), addr(w.t, "bob@local.test")}},
-			{Address: addr(w.t, "round@local.test"), Targets: []mail.Address{addr(w.t, "square@local.test")}},
-			{Address: addr(w.t, "square@local.test"), Targets: []mail.Address{addr(w.t, "round@local.test")}},
+			{Address: addr(w.t, "sales@local.test"), Targets: []mail.Address{addr(w.t, "alice@local.test")}, Posting: directory.PostingAnyone},
+			{Address: addr(w.t, "all@local.test"), Targets: []mail.Address{addr(w.t, "alice@local.test"), addr(w.t, "bob@local.test")}, Posting: directory.PostingAnyone},
+			{Address: addr(w.t, "round@local.test"), Targets: []mail.Address{addr(w.t, "square@local.test")}, Posting: directory.PostingAnyone},
+			{Address: addr(w.t, "square@local.test"), Targets: []mail.Address{addr(w.t, "round@local.test")}, Posting: directory.PostingAnyone},
 		},
 		Literals: []netip.Addr{netip.MustParseAddr("192.0.2.1")},
 	}, list)

@@ -77,7 +77,7 @@ func directoryConfig(cfg config.Config) directory.Config {
 		out.Domains = append(out.Domains, domainOf(d))
 	}
 	for _, a := range cfg.Aliases {
-		out.Aliases = append(out.Aliases, directory.Alias{Address: a.Address, Targets: a.Targets})
+		out.Aliases = append(out.Aliases, directory.Alias{Address: a.Address, Targets: a.Targets, Posting: directory.PostingAnyone})
 	}
 	for _, r := range cfg.Routes {
 		out.Routes = append(out.Routes, directory.Route{

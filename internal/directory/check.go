@@ -1,0 +1,173 @@
+package directory
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"sallyport/internal/mail"
+)
+
+// Check finds what only the whole of the directory shows: aliases that lead back
+// to themselves, over too many others or to too many mailboxes (Classify refuses
+// their mail, one by one), and catch-alls that lead to an account with a forward.
+// Its error is a Faults. On a snapshot without accounts it finds nothing.
+func (s *Snapshot) Check() error {
+	if s.accounts == nil {
+		return nil
+	}
+	c := checker{snapshot: s, done: map[string]reach{}, culprits: map[string]bool{}}
+	var f faults
+	for _, a := range s.everyAlias() {
+		c.open = nil
+		if !a.CatchAll.IsZero() {
+			f.found = append(f.found, c.catchAll(a)...)
+			continue
+		}
+		if r := c.walk(a.Address); r.fault.Text != "" && !c.culprits[r.culprit] {
+			c.culprits[r.culprit] = true
+			f.found = append(f.found, r.fault)
+		}
+	}
+	return f.err()
+}
+
+// everyAlias returns all aliases, the catch-alls last, each kind in order.
+func (s *Snapshot) everyAlias() []Alias {
+	var all []Alias
+	for _, a := range s.base.aliases {
+		all = append(all, a)
+	}
+	for _, a := range s.base.catchAlls {
+		all = append(all, a)
+	}
+	slices.SortFunc(all, func(a, b Alias) int {
+		if a.CatchAll.IsZero() != b.CatchAll.IsZero() {
+			return strings.Compare(a.CatchAll.ASCII(), b.CatchAll.ASCII())
+		}
+		return strings.Compare(a.Name(), b.Name())
+	})
+	return all
+}
+
+// reach is how far an address leads: over how many aliases at most, to how many
+// mailboxes, to which account with a forward, or what is wrong with that.
+type reach struct {
+	depth, boxes int
+	forward      mail.Address
+	fault        Fault
+	culprit      string // the alias at which it goes wrong
+}
+
+// checker follows aliases, each once.
+type checker struct {
+	snapshot *Snapshot
+	done     map[string]reach
+	open     []hop // the aliases between the start and here
+	culprits map[string]bool
+}
+
+// catchAll follows a catch-all.
+func (c *checker) catchAll(a Alias) []Fault {
+	r := c.follow(hop{rule: RuleCatchAll, key: catchAllKey(a.CatchAll), alias: a, targets: a.Targets})
+	switch {
+	case r.fault.Text != "" && !c.culprits[r.culprit]:
+		c.culprits[r.culprit] = true
+		return []Fault{r.fault}
+	case r.fault.Text == "" && !r.forward.IsZero():
+		return []Fault{{
+			About: []Subject{a.subject(), Forward{Account: r.forward}.subject()},
+			Text: fmt.Sprintf("the catch-all %s leads to %s, whose mail is forwarded: every name that a stranger invents would leave this server; "+
+				"give the addresses that shall be forwarded an alias each", a.Name(), r.forward),
+		}}
+	}
+	return nil
+}
+
+// walk follows one address. An address with a forward counts, account or not: it
+// may be one tomorrow.
+func (c *checker) walk(a mail.Address) reach {
+	h := c.snapshot.look(a)
+	r := c.onward(h)
+	if _, forwards := c.snapshot.base.forwards[a.Key()]; forwards {
+		r.forward = a
+	}
+	if base, _, ok := c.snapshot.split(a); ok && h.rule == RuleNoSuchUser {
+		if _, forwards := c.snapshot.base.forwards[base.Key()]; forwards {
+			r.forward = base
+		}
+	}
+	return r
+}
+
+func (c *checker) onward(h hop) reach {
+	switch {
+	case len(h.targets) == 0:
+		return reach{boxes: 1}
+	case h.rule == RuleDetail:
+		return c.walk(h.targets[0])
+	}
+	return c.follow(h)
+}
+
+// follow follows what leads on.
+func (c *checker) follow(h hop) reach {
+	if r, ok := c.done[h.key]; ok {
+		return r
+	}
+	if at := slices.IndexFunc(c.open, func(o hop) bool { return o.key == h.key }); at >= 0 {
+		return circle(append(slices.Clone(c.open[at:]), h))
+	}
+	most := c.snapshot.base
+	if len(c.open) > most.maxDepth {
+		return tooMuch(h, "the alias %s leads over more than %d others", most.maxDepth)
+	}
+	c.open = append(c.open, h)
+	defer func() { c.open = c.open[:len(c.open)-1] }()
+	r := reach{depth: 1}
+	for _, t := range h.targets {
+		next := c.walk(t)
+		if next.fault.Text != "" {
+			return next // not remembered: seen from elsewhere it may be no fault
+		}
+		r.depth, r.boxes = max(r.depth, next.depth+1), r.boxes+next.boxes
+		if r.forward.IsZero() {
+			r.forward = next.forward
+		}
+	}
+	switch {
+	case r.depth > most.maxDepth:
+		return tooMuch(h, "the alias %s leads over more than %d others", most.maxDepth)
+	case r.boxes > most.maxExpansion:
+		return tooMuch(h, "the alias %s leads to more than %d mailboxes", most.maxExpansion)
+	}
+	c.done[h.key] = r
+	return r
+}
+
+func tooMuch(h hop, format string, bound int) reach {
+	s := h.subject()
+	return reach{culprit: h.key, fault: Fault{About: []Subject{s}, Text: fmt.Sprintf(format, s.Name, bound)}}
+}
+
+// circle is the fault of aliases that lead back to the first of them.
+func circle(hops []hop) reach {
+	var f Fault
+	var names, keys []string
+	for i, h := range hops {
+		names, keys = append(names, h.subject().Name), append(keys, h.key)
+		if i < len(hops)-1 {
+			f.About = append(f.About, h.subject())
+		}
+	}
+	f.Text = "these aliases lead back to themselves: " + strings.Join(names, " → ")
+	return reach{culprit: slices.Min(keys), fault: f}
+}
+
+// subject names what is followed: an alias, or the domain whose postmaster it is.
+func (h hop) subject() Subject {
+	if h.rule == RuleRole {
+		return Subject{KindDomain, strings.TrimPrefix(h.key[strings.LastIndexByte(h.key, '@'):], "@")}
+	}
+	return h.alias.subject()
+}
