@@ -164,6 +164,47 @@ func TestSlowDestinationDelaysNobody(t *testing.T) {
 	})
 }
 
+// However many destinations hang, and however much mail waits for them, another one
+// gets its mail at once; and what hangs takes no more memory than it may.
+func TestManySlowDestinationsDelayNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.limits.Active = 400
+		slow := &target{name: "slow", arrived: map[string]int{}, fn: func(ctx context.Context, _ deliver.Job, _ mail.Address) mail.Reply {
+			select {
+			case <-ctx.Done():
+			case <-time.After(10 * time.Minute):
+			}
+			return mail.R(451, "4.4.1", "nobody answers")
+		}}
+		quick := &target{name: "quick", arrived: map[string]int{}}
+		w.outside = func(a mail.Address) (deliver.Target, bool) {
+			if strings.HasPrefix(a.Domain().ASCII(), "slow") {
+				return slow, true
+			}
+			return quick, true
+		}
+		w.start()
+		for round := range 40 {
+			for d := range 50 {
+				w.send(fresh(fmt.Sprintf("x%d@slow%d.test", round, d)))
+			}
+			// Others arrive in between, and after the crowd came back from the store.
+			began := time.Now()
+			w.send(fresh(fmt.Sprintf("x%d@quick.test", round)))
+			synctest.Wait()
+			if quick.times(fmt.Sprintf("x%d@quick.test", round)) != 1 || time.Since(began) != 0 {
+				t.Fatalf("quick.test waits for slow ones, in round %d", round)
+			}
+			later(5 * time.Second)
+		}
+		if n := w.spool.Stats().Claims; n > w.limits.Active {
+			t.Errorf("%d messages in memory", n)
+		}
+		w.stop()
+	})
+}
+
 // A crowded destination's mail waits in the store and comes back until all of it
 // is delivered, once each.
 func TestCrowdedDestination(t *testing.T) {

@@ -93,7 +93,7 @@ func (d *Dispatch) enqueue(r *run) time.Duration {
 	var room []group
 	var wait time.Duration
 	for _, g := range r.plan.groups {
-		if dest := d.dests[g.key]; dest != nil && len(dest.waiting) >= d.Limits.PerDestination {
+		if dest := d.dests[g.key]; dest != nil && dest.load() >= d.share() {
 			wait = max(wait, d.turnAway(dest))
 			continue
 		}
@@ -118,12 +118,28 @@ func (d *Dispatch) enqueue(r *run) time.Duration {
 	return 0
 }
 
+// shareOfFree is the part of the free room that one destination may take: a quarter.
+// One crowded destination then comes to a fifth of all the room; a thousand of them
+// together leave one place in 250 to those that are not.
+const shareOfFree = 4
+
+// share returns how many messages one destination may have under way now: a part of
+// the room that is still free, so that no number of crowded destinations takes all
+// of it, and one that is not crowded always finds some.
+func (d *Dispatch) share() int {
+	free := d.Limits.Active - len(d.runs)
+	return max(1, min(d.Limits.PerDestination+d.Limits.Workers, free/shareOfFree))
+}
+
+// load is how many messages a destination has under way.
+func (dest *destination) load() int { return dest.running + len(dest.waiting) }
+
 // turnAway returns how long to wait for a destination without room: the longer, the
 // more messages were turned away since that queue was last empty, so that a crowd
 // does not go round and round.
 func (d *Dispatch) turnAway(dest *destination) time.Duration {
 	dest.turnedAway++
-	return min(d.Limits.Crowded*time.Duration(1+dest.turnedAway/d.Limits.PerDestination), d.Limits.CrowdedMost)
+	return min(d.Limits.Crowded*time.Duration(1+dest.turnedAway/max(1, dest.load())), d.Limits.CrowdedMost)
 }
 
 // serve works a destination's queue until it is empty, then goes away.

@@ -37,6 +37,7 @@ type Options struct {
 	Security    Security
 	TLS         *tls.Config // nil only with Clear
 	PerConn     int         // messages per connection; 0: as many as it takes
+	PerSecond   int         // messages begun in a second, over all connections; 0: as many as go
 	Pipelining  bool        // MAIL, RCPT and DATA in one write
 	Prefix      string      // of the identifiers; must be unique among runs
 	Patience    time.Duration
@@ -145,11 +146,15 @@ func (r *runner) work(ctx context.Context) {
 	}
 }
 
-// take returns the index of a message that nobody has sent, or -1.
+// take returns the index of a message that nobody has sent, when its time has come,
+// or -1.
 func (r *runner) take() int64 {
 	i := r.next.Add(1) - 1
 	if i >= int64(r.o.Messages) {
 		return -1
+	}
+	if r.o.PerSecond > 0 {
+		time.Sleep(time.Until(r.started.Add(time.Duration(i) * time.Second / time.Duration(r.o.PerSecond))))
 	}
 	return i
 }

@@ -131,6 +131,7 @@ func (t *Targets) acquire(to destination) (*entry, error) {
 	}
 	hop, err := pool.New(pool.Options{
 		Name: to.String(), Limits: t.o.Limits.pool(), Now: t.o.Now, Logger: t.o.Logger.With("destination", to.String()),
+		Room: t.room,
 		Open: func(ctx context.Context, j deliver.Job) (*smtpc.Client, pool.Failure) { return t.open(ctx, to, j) },
 	})
 	if err != nil {
@@ -214,6 +215,17 @@ func (t *Targets) reserve() bool {
 	}
 	t.opened++
 	return true
+}
+
+// shareOfFree is the part of the connections still free that one destination may
+// use: a quarter, so that no number of slow destinations takes all of them.
+const shareOfFree = 4
+
+// room is how many connections a destination may use at this moment.
+func (t *Targets) room() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return (t.o.Limits.Open - t.opened) / shareOfFree
 }
 
 // spare returns a destination with kept connections, nil if there is none.

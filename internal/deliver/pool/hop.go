@@ -42,12 +42,15 @@ type Failure struct {
 	Remote string
 }
 
-// Options says where to and how; all are required.
+// Options says where to and how; all but Room are required.
 type Options struct {
 	Name string // of the next hop, who speaks in outcomes while there is no connection
 	// Open makes a new connection for a job, or says why there is none.
 	Open   func(ctx context.Context, j deliver.Job) (*smtpc.Client, Failure)
 	Limits Limits
+	// Room says how many connections the next hop may use at this moment, where
+	// several share a bound; nil: as many as Limits says. One is always allowed.
+	Room   func() int
 	Now    func() time.Time
 	Logger *slog.Logger // with the next hop among its keys
 }
@@ -171,12 +174,19 @@ func (h *Hop) send(ctx context.Context, c *connection, j deliver.Job) (out []mai
 	}
 	out, err = c.Send(ctx, env, j.Size, body)
 	c.used++
-	h.pool.learn(err)
+	h.pool.learn(err, h.room())
 	if err != nil {
 		h.log(j).Info("connection ended", "remote", c.Remote(), "error", err)
 	}
 	h.pool.keep(c)
 	return out, errors.Is(err, smtpc.ErrNothingSent) && ctx.Err() == nil
+}
+
+func (h *Hop) room() int {
+	if h.o.Room == nil {
+		return h.o.Limits.Connections
+	}
+	return max(1, min(h.o.Room(), h.o.Limits.Connections))
 }
 
 func (h *Hop) log(j deliver.Job) *slog.Logger {

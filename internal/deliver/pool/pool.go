@@ -168,14 +168,14 @@ func (p *pool) close() {
 }
 
 // learn adapts how many deliveries run at once: one more for each that the next
-// hop bore, half when it asks for relief with 421.
-func (p *pool) learn(err error) {
+// hop bore and for which there is room, half when it asks for relief with 421.
+func (p *pool) learn(err error, room int) {
 	var refused *smtpc.ReplyError
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case err == nil:
-		p.width = min(p.width+1, p.limits.Connections)
+		p.width = min(p.width+1, room)
 		p.admit()
 	case errors.As(err, &refused) && refused.Reply.Code == 421:
 		p.width = max(p.width/2, 1)

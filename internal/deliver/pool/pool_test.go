@@ -31,22 +31,22 @@ func TestWidthAdapts(t *testing.T) {
 		lost := &smtpc.ConnError{Stage: smtpc.StageMail, Err: smtpc.ErrLost}
 		rt.Repeat(map[string]func(*rapid.T){
 			"success": func(*rapid.T) {
-				before := p.width
-				p.learn(nil)
-				if p.width != min(before+1, l.Connections) {
+				before, room := p.width, rapid.IntRange(1, l.Connections).Draw(rt, "room")
+				p.learn(nil, room)
+				if p.width != min(before+1, room) {
 					rt.Fatalf("%d became %d", before, p.width)
 				}
 			},
 			"421": func(*rapid.T) {
 				before := p.width
-				p.learn(fmt.Errorf("%w (%w)", closing, smtpc.ErrNothingSent))
+				p.learn(fmt.Errorf("%w (%w)", closing, smtpc.ErrNothingSent), l.Connections)
 				if p.width != max(before/2, 1) {
 					rt.Fatalf("%d became %d", before, p.width)
 				}
 			},
 			"lost": func(*rapid.T) {
 				before := p.width
-				p.learn(lost)
+				p.learn(lost, l.Connections)
 				if p.width != before {
 					rt.Fatalf("%d became %d", before, p.width)
 				}
