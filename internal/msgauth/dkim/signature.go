@@ -1,0 +1,248 @@
+package dkim
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"sallyport/internal/mail"
+)
+
+// Algorithm is how a signature is made. The zero Algorithm is none.
+type Algorithm uint8
+
+const (
+	AlgorithmUnknown Algorithm = iota
+	RSASHA256                  // RFC 6376 §3.3.2
+	Ed25519SHA256              // RFC 8463
+)
+
+// String returns the algorithm as the a= tag names it.
+func (a Algorithm) String() string {
+	switch a {
+	case RSASHA256:
+		return "rsa-sha256"
+	case Ed25519SHA256:
+		return "ed25519-sha256"
+	}
+	return "unknown"
+}
+
+// keyType is what the k= tag of its keys says.
+func (a Algorithm) keyType() string {
+	key, _, _ := strings.Cut(a.String(), "-")
+	return key
+}
+
+// Canon is a canonicalisation. The zero Canon is "simple", as in the standard.
+type Canon uint8
+
+const (
+	Simple  Canon = iota // RFC 6376 §3.4.1, §3.4.3
+	Relaxed              // RFC 6376 §3.4.2, §3.4.4
+)
+
+// KeyName names a public key in the DNS. It is comparable.
+type KeyName struct {
+	Selector string // lower case
+	Domain   mail.Domain
+}
+
+// String returns the name to ask for: "sel._domainkey.example.org". RFC 6376 §3.6.2.1.
+func (n KeyName) String() string { return n.Selector + "._domainkey." + n.Domain.ASCII() }
+
+// Signature is a parsed DKIM-Signature field. RFC 6376 §3.5.
+type Signature struct {
+	Algorithm  Algorithm
+	Key        KeyName     // from d= and s=
+	Identity   string      // i= as written, "" if it is not there
+	identity   mail.Domain // of i=, or d=
+	Header     Canon
+	Body       Canon
+	Names      []string // h= in lower case
+	BodyHash   []byte
+	Value      []byte    // b=
+	Length     int64     // l=, -1 if it is not there
+	Made       time.Time // t=, zero if it is not there
+	Expires    time.Time // x=, zero if it is not there
+	bFrom, bTo int       // offsets of the value of b= in the field's value
+}
+
+// errAlgorithm is a signature by an algorithm that is not on our list: rsa-sha1, for
+// one, must not count. RFC 8301 §3.1.
+var errAlgorithm = errors.New("its algorithm is not one that counts")
+
+// ParseSignature parses the value of a DKIM-Signature field as it was written, folds
+// and all. The Signature that comes with an error holds what could be read of d=, s=
+// and a=, for reports alone.
+func ParseSignature(value string, l Limits) (Signature, error) {
+	s := Signature{Length: -1}
+	if len(value) > l.SignatureOctets {
+		return s, errors.New("the signature is too large")
+	}
+	tags, err := parseTags(value, l.Tags)
+	if err != nil {
+		return s, err
+	}
+	for _, step := range []func(tagList, Limits) error{s.readKey, s.readAlgorithm, s.readForm, s.readIdentity, s.readNames, s.readTimes, s.readValues} {
+		if err := step(tags, l); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// readKey reads v=, d=, s= and q=.
+func (s *Signature) readKey(tags tagList, _ Limits) (err error) {
+	if s.Key.Domain, err = mail.ParseDomain(tags.value("d", "")); err != nil {
+		return errors.New("d= is no domain")
+	}
+	if s.Key.Selector, err = parseSelector(tags.value("s", "")); err != nil {
+		return err
+	}
+	if tags.value("v", "") != "1" {
+		return errors.New("v= is not 1")
+	}
+	if !slices.Contains(words(tags.value("q", "dns/txt")), "dns/txt") {
+		return errors.New("q= names no way that we know")
+	}
+	return nil
+}
+
+// parseSelector accepts the names that the DNS can be asked for.
+func parseSelector(s string) (string, error) {
+	bad := errors.New("s= is no selector")
+	if len(s) > 180 {
+		return "", bad
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		wrong := strings.IndexFunc(label, func(c rune) bool {
+			return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_')
+		})
+		if label == "" || len(label) > 63 || wrong >= 0 {
+			return "", bad
+		}
+	}
+	return strings.ToLower(s), nil
+}
+
+func (s *Signature) readAlgorithm(tags tagList, _ Limits) error {
+	switch a, ok := tags.find("a"); {
+	case !ok:
+		return errors.New("a= is missing")
+	case a.value == RSASHA256.String():
+		s.Algorithm = RSASHA256
+	case a.value == Ed25519SHA256.String():
+		s.Algorithm = Ed25519SHA256
+	default:
+		return errAlgorithm
+	}
+	return nil
+}
+
+// readForm reads c= and l=.
+func (s *Signature) readForm(tags tagList, _ Limits) error {
+	header, body, both := strings.Cut(tags.value("c", "simple"), "/")
+	if !both {
+		body = "simple" // RFC 6376 §3.5
+	}
+	var ok1, ok2 bool
+	s.Header, ok1 = parseCanon(header)
+	s.Body, ok2 = parseCanon(body)
+	if !ok1 || !ok2 {
+		return errors.New("c= names no canonicalisation")
+	}
+	if t, ok := tags.find("l"); ok {
+		if s.Length = number(t.value); s.Length < 0 {
+			return errors.New("l= is no number")
+		}
+	}
+	return nil
+}
+
+func parseCanon(s string) (Canon, bool) {
+	switch s {
+	case "simple":
+		return Simple, true
+	case "relaxed":
+		return Relaxed, true
+	}
+	return Simple, false
+}
+
+// readIdentity reads i=, whose domain is that of d= or below it. RFC 6376 §3.5.
+func (s *Signature) readIdentity(tags tagList, _ Limits) error {
+	s.identity = s.Key.Domain
+	t, ok := tags.find("i")
+	if !ok {
+		return nil
+	}
+	at := strings.LastIndexByte(t.value, '@')
+	d, err := mail.ParseDomain(t.value[at+1:])
+	if at < 0 || err != nil {
+		return errors.New("i= names no domain")
+	}
+	if d != s.Key.Domain && !strings.HasSuffix(d.ASCII(), "."+s.Key.Domain.ASCII()) {
+		return errors.New("i= is outside of d=")
+	}
+	s.Identity, s.identity = t.value, d
+	return nil
+}
+
+func (s *Signature) readNames(tags tagList, l Limits) error {
+	t, ok := tags.find("h")
+	if !ok {
+		return errors.New("h= is missing")
+	}
+	if strings.Count(t.value, ":") >= l.SignedFields {
+		return errors.New("h= names too many fields")
+	}
+	for _, n := range words(t.value) {
+		if n == "" || strings.IndexFunc(n, func(c rune) bool { return c <= ' ' || c > '~' }) >= 0 {
+			return errors.New("h= is malformed")
+		}
+		s.Names = append(s.Names, strings.ToLower(n))
+	}
+	// RFC 6376 §5.4: who wrote a message is the least that a signature must say.
+	if !slices.Contains(s.Names, "from") {
+		return errors.New("h= does not name From")
+	}
+	return nil
+}
+
+func (s *Signature) readTimes(tags tagList, _ Limits) error {
+	for name, to := range map[string]*time.Time{"t": &s.Made, "x": &s.Expires} {
+		t, ok := tags.find(name)
+		if !ok {
+			continue
+		}
+		n := number(t.value)
+		if n < 0 {
+			return fmt.Errorf("%s= is no time", name)
+		}
+		// Beyond the year 9999 no time is later than another.
+		*to = time.Unix(min(n, 253402300799), 0).UTC()
+	}
+	if !s.Made.IsZero() && !s.Expires.IsZero() && s.Expires.Before(s.Made) {
+		return errors.New("x= is before t=")
+	}
+	return nil
+}
+
+func (s *Signature) readValues(tags tagList, _ Limits) (err error) {
+	b, ok := tags.find("b")
+	if !ok {
+		return errors.New("b= is missing")
+	}
+	s.bFrom, s.bTo = b.from, b.to
+	if s.Value, err = base64.StdEncoding.DecodeString(squeeze(b.value)); err != nil || len(s.Value) == 0 {
+		return errors.New("b= is no base64")
+	}
+	if s.BodyHash, err = base64.StdEncoding.DecodeString(squeeze(tags.value("bh", ""))); err != nil || len(s.BodyHash) != 32 {
+		return errors.New("bh= is no SHA-256 in base64")
+	}
+	return nil
+}
