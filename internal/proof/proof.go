@@ -1,0 +1,252 @@
+package proof
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"sallyport/internal/directory"
+	"sallyport/internal/gate"
+	"sallyport/internal/mail"
+)
+
+// World is what is to be proven. Of makes it of a real directory.
+type World struct {
+	// Config is the directory as it was written; it says what is ours.
+	Config directory.Config
+	// Accounts are accounts to act as; those that the configuration gives rights to
+	// are added by themselves.
+	Accounts []mail.Address
+
+	Classify  func(account, a mail.Address) directory.Class
+	Ownership func(account mail.Address, from mail.ReversePath) gate.Ownership
+	Decide    func(gate.Facts, gate.Subject) gate.Verdict
+}
+
+// Of returns the world of a snapshot that was made of cfg and the accounts.
+func Of(cfg directory.Config, s *directory.Snapshot, accounts []mail.Address) World {
+	return World{Config: cfg, Accounts: accounts, Classify: s.ClassifyFor, Ownership: s.Ownership, Decide: gate.Decide}
+}
+
+// Report is what a proof came to.
+type Report struct {
+	Addresses int      // representatives of recipients
+	Classes   int      // combinations of recipient, sender and session that were judged
+	Witness   *Witness // nil: closed
+}
+
+// Closed reports whether no witness was found and anything was tried at all.
+func (r Report) Closed() bool { return r.Witness == nil && r.Classes > 0 }
+
+// Witness is one way in that must not be.
+type Witness struct {
+	Door      gate.Door
+	Peer      gate.Peer
+	Auth      gate.Auth
+	Standing  gate.Standing
+	Account   mail.Address // zero: nobody signed in
+	Sender    mail.ReversePath
+	Recipient mail.Address
+	Rule      gate.Rule         // that let it in; zero where the class alone is wrong
+	Class     string            // the directory's rule
+	Cause     directory.Subject // of the configuration; zero: none in particular
+	Why       string
+}
+
+// String returns the witness in one sentence.
+func (w Witness) String() string {
+	who := "somebody who is not signed in"
+	if !w.Account.IsZero() {
+		who = fmt.Sprintf("%s (%s, %s)", w.Account, w.Auth, w.Standing)
+	}
+	s := fmt.Sprintf("%s at the %s door may send from %s to %s: %s", who, w.Door, w.Sender, w.Recipient, w.Why)
+	if w.Rule != "" {
+		s += "; the rule is " + string(w.Rule)
+	}
+	return s + "; the directory says " + w.Class
+}
+
+// accountsTried bounds the accounts that a proof acts as: those without any right
+// of their own are all alike.
+const accountsTried = 64
+
+// Prove tries everything, and stops at the first witness.
+func Prove(w World) Report {
+	p := prover{w: w, ours: map[mail.Domain]bool{w.Config.Hostname: true}, literals: map[netip.Addr]bool{}}
+	for _, d := range w.Config.Domains {
+		p.ours[d.Name] = true
+	}
+	for _, ip := range w.Config.Literals {
+		p.literals[ip.Unmap()] = true
+	}
+	recipients := p.recipients()
+	p.report.Addresses = len(recipients)
+	for i, account := range p.actors() {
+		if i == 2 {
+			// What an account is changes nothing about addresses that nobody named.
+			recipients = p.namedOnly()
+		}
+		if p.account(account, recipients); p.report.Witness != nil {
+			break
+		}
+	}
+	return p.report
+}
+
+type prover struct {
+	w        World
+	ours     map[mail.Domain]bool
+	literals map[netip.Addr]bool
+	report   Report
+}
+
+// actors are nobody, some accounts, and every account with a right of its own.
+func (p *prover) actors() []mail.Address {
+	all := []mail.Address{{}}
+	add := func(a mail.Address) {
+		if len(all) <= accountsTried && !a.IsZero() && !slices.Contains(all, a) {
+			all = append(all, a)
+		}
+	}
+	for i := range min(2, len(p.w.Accounts)) {
+		add(p.w.Accounts[i])
+	}
+	for _, d := range p.w.Config.Delegates {
+		add(d.Account)
+	}
+	for _, f := range p.w.Config.Forwards {
+		add(f.Account)
+	}
+	return all
+}
+
+// foreign says in words of its own what is not ours: an address whose domain is
+// neither listed nor the host name, and a literal that is not listed.
+func (p *prover) foreign(a mail.Address) bool {
+	if ip, literal := a.Literal(); literal {
+		return !p.literals[ip]
+	}
+	return !p.ours[a.Domain()]
+}
+
+// class is a destination together with whether it is really foreign, and one
+// recipient of it.
+type class struct {
+	destination gate.Destination
+	foreign     bool
+}
+
+// found is a class with the first recipient of it.
+type found struct {
+	class
+	recipient
+	rule string // of the directory
+}
+
+// account judges everything that one account, or nobody, could do.
+func (p *prover) account(account mail.Address, recipients []recipient) {
+	var all []found
+	seen, judged := map[class]bool{}, 0
+	for _, r := range recipients {
+		for _, c := range resolved(p.w.Classify(account, r.address)) {
+			if w := p.misplaced(account, r, c); w != nil {
+				p.report.Witness = w
+				return
+			}
+			k := class{c.Destination, p.foreign(r.address)}
+			if !seen[k] {
+				seen[k] = true
+				all = append(all, found{k, r, c.Rule})
+			}
+			// A decision depends on the facts alone; what was judged for one recipient
+			// of a class holds for all of it.
+			judged++
+		}
+	}
+	senders := p.senders(account)
+	p.report.Classes += judged * len(senders) * len(sessions(account.IsZero()))
+	for _, k := range all {
+		if p.sessions(account, senders, k); p.report.Witness != nil {
+			return
+		}
+	}
+}
+
+// resolved returns what a class may become when the server behind us answers.
+func resolved(c directory.Class) []directory.Class {
+	if len(c.Ask) == 0 {
+		return []directory.Class{c}
+	}
+	var all []directory.Class
+	for _, answer := range []directory.Answer{directory.AnswerUnknown, directory.AnswerYes, directory.AnswerNo} {
+		all = append(all, c.Resolve(func(directory.Mailbox) directory.Answer { return answer }))
+	}
+	return all
+}
+
+// misplaced finds a class that leads out by itself: mail for a foreign address that
+// counts as ours, or a mailbox that is not.
+func (p *prover) misplaced(account mail.Address, r recipient, c directory.Class) *Witness {
+	w := &Witness{Account: account, Recipient: r.address, Class: c.Rule, Cause: r.cause, Sender: mail.NullPath(), Door: gate.DoorMX}
+	if p.foreign(r.address) && (c.Destination == gate.DestinationMailbox || c.Destination == gate.DestinationPostmaster) {
+		w.Why = "the address is not ours, but the directory takes it for ours"
+		return w
+	}
+	for _, m := range c.Mailboxes {
+		for _, a := range []mail.Address{m.Account, m.Behind} {
+			if !a.IsZero() && p.foreign(a) {
+				w.Why = "its mail would be delivered to " + a.String() + ", which is not ours"
+				return w
+			}
+		}
+	}
+	return nil
+}
+
+// sessions judges one class of recipients in every state of a session.
+func (p *prover) sessions(account mail.Address, senders []mail.ReversePath, k found) {
+	for _, from := range senders {
+		ownership := p.w.Ownership(account, from)
+		for _, f := range sessions(account.IsZero()) {
+			f.Ownership, f.Destination = ownership, k.destination
+			s := gate.Subject{Transaction: someID(), Account: account, Sender: from, Recipient: k.address}
+			v := p.w.Decide(f, s)
+			why := p.open(account, from, k.class, f, s, v)
+			if why == "" {
+				continue
+			}
+			p.report.Witness = &Witness{
+				Door: f.Door, Peer: f.Peer, Auth: f.Auth, Standing: f.Standing, Account: account, Sender: from,
+				Recipient: k.address, Rule: v.Rule, Class: k.rule, Cause: k.cause, Why: why,
+			}
+			return
+		}
+	}
+}
+
+// open says why a verdict opens the server; "" for one that does not.
+func (p *prover) open(account mail.Address, from mail.ReversePath, k class, f gate.Facts, s gate.Subject, v gate.Verdict) string {
+	g, granted := v.Grant()
+	sender, named := from.Address()
+	switch {
+	case v.Action == gate.AcceptLocal && k.foreign:
+		return "a recipient that is not ours is accepted as if it were"
+	case v.Action != gate.Relay && granted:
+		return "a grant is given without a relay"
+	case v.Action != gate.Relay:
+		return ""
+	case !granted || !g.Covers(s.Transaction, s.Sender, s.Recipient) || g.Account() != account:
+		return "mail leaves without a grant that covers it"
+	case f.Door == gate.DoorMX || f.Door == gate.DoorUnknown:
+		return "a door for strangers relays"
+	case account.IsZero() || f.Auth == gate.AuthUnknown || f.Auth == gate.AuthNone && f.Door != gate.DoorForward:
+		return "somebody who is not signed in relays"
+	case f.Standing != gate.StandingActive:
+		return "an account that may not send relays"
+	case named && p.foreign(sender):
+		return "mail leaves in a foreign name"
+	case named && f.Ownership != gate.OwnershipOwned:
+		return "mail leaves in another's name"
+	}
+	return ""
+}
