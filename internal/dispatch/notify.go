@@ -110,7 +110,7 @@ func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directo
 		ID: id, MessageID: n.messageID(),
 		Envelope: mail.Envelope{
 			From: mail.NullPath(), To: []mail.Recipient{{Address: sender, Notify: mail.NotifyNever}}, // RFC 3464 §2
-			Body: mail.Body8BitMIME, SMTPUTF8: e.Envelope.SMTPUTF8,
+			Body: mail.Body8BitMIME, SMTPUTF8: e.Envelope.SMTPUTF8, TLS: e.Envelope.TLS, // RFC 8689 §5
 		},
 	}
 	for _, b := range boxes {

@@ -183,13 +183,13 @@ func expire(outcomes []mail.Outcome) []mail.Outcome {
 // recipients that it was about.
 func (d *Dispatch) outcomeFacts(e spool.Entry, at attempt) [][]byte {
 	type answer struct {
-		remote, tls string
-		reply       mail.Reply
+		remote, tls, policy string
+		reply               mail.Reply
 	}
 	var order []answer
 	about := map[answer][]string{}
 	for i, o := range at.outcomes {
-		a := answer{o.Remote, o.TLS, o.Reply}
+		a := answer{o.Remote, o.TLS, o.Policy, o.Reply}
 		if about[a] == nil {
 			order = append(order, a)
 		}
@@ -204,6 +204,9 @@ func (d *Dispatch) outcomeFacts(e spool.Entry, at attempt) [][]byte {
 		f := d.fact(trace.KindOutcome, e)
 		f.Recipients, f.Remote, f.TLS, f.Reply = about[a], a.remote, a.tls, a.reply
 		f.Rule, f.Count = ruleOf(a.reply), e.Attempts
+		if a.policy != "" {
+			f = f.Evidenced("TLS policy", a.policy)
+		}
 		if f.Rule == ruleDeferred {
 			f.Text = "next try " + e.NextTry.UTC().Format(time.RFC3339)
 		}

@@ -233,6 +233,35 @@ func TestUTF8OnlyWhenNeeded(t *testing.T) {
 	}
 }
 
+// What a message asks of TLS is the parameter, or else the field, if that says one
+// thing once. RFC 8689 §3, §4.1.
+func TestWhatAMessageAsksOfTLS(t *testing.T) {
+	for _, row := range []struct {
+		asked  mail.TLSDemand
+		fields string
+		want   mail.TLSDemand
+	}{
+		{mail.TLSAsUsual, "", mail.TLSAsUsual},
+		{mail.TLSRequired, "", mail.TLSRequired},
+		{mail.TLSAsUsual, "TLS-Required: No\r\n", mail.TLSOptional},
+		{mail.TLSAsUsual, "tls-required:\tno \r\n", mail.TLSOptional},
+		{mail.TLSRequired, "TLS-Required: No\r\n", mail.TLSRequired},
+		{mail.TLSAsUsual, "TLS-Required: Yes\r\n", mail.TLSAsUsual},
+		{mail.TLSAsUsual, "TLS-Required: No\r\nTLS-Required: No\r\n", mail.TLSAsUsual},
+	} {
+		w := newWorld(t)
+		c := w.signedIn("alice@local.test")
+		p, err := mail.ParseReversePath("<alice@local.test>", mail.ASCII)
+		must(t, err)
+		c.want(c.mail(mail.Envelope{From: p, TLS: row.asked}), 250)
+		c.want(c.to("<x@remote.test>"), 250)
+		c.want(c.data(row.fields+message), 250)
+		if claim, _ := w.only(); claim.Entry.Envelope.TLS != row.want {
+			t.Errorf("%+v: %v", row, claim.Entry.Envelope.TLS)
+		}
+	}
+}
+
 // Whatever a client says in whatever order: what is stored is what was answered
 // with 250, an outbound delivery is an active account's with a sender of its own,
 // and every refusal is exactly one fact.

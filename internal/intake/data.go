@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"sallyport/internal/bind"
@@ -47,7 +48,8 @@ type content struct {
 	messageID string
 	notes     []string // findings of bind that refuse nothing
 	utf8      bool     // it can only travel with SMTPUTF8
-	looks     []look   // of the inspectors that it concerns
+	tls       mail.TLSDemand
+	looks     []look // of the inspectors that it concerns
 	judged    judgement
 }
 
@@ -90,6 +92,7 @@ func (t *transaction) receive(body io.Writer, r *received) (content, error) {
 		return c, err
 	}
 	c.utf8 = t.env.SMTPUTF8 && t.needsUTF8(h)
+	c.tls = tlsDemand(t.env.TLS, h)
 	if c.looks, err = t.begin(h, head); err != nil {
 		return c, err
 	}
@@ -102,6 +105,15 @@ func (t *transaction) receive(body io.Writer, r *received) (content, error) {
 	}
 	_, err = io.Copy(watched, r)
 	return c, err
+}
+
+// tlsDemand reads the field TLS-Required, which says nothing beside REQUIRETLS, when
+// it stands twice, or when it says anything but "No". RFC 8689 §3, §4.1.
+func tlsDemand(asked mail.TLSDemand, h message.Header) mail.TLSDemand {
+	if asked == mail.TLSRequired || h.Count("TLS-Required") != 1 || !strings.EqualFold(strings.TrimSpace(h.Value("TLS-Required")), "no") {
+		return asked
+	}
+	return mail.TLSOptional
 }
 
 func headerError(err error) error {
@@ -153,7 +165,7 @@ func (t *transaction) judgeAuthors(h message.Header, c *content) error {
 // put makes the message durable, hands it over and answers 250.
 func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail.Reply {
 	env := t.env
-	env.SMTPUTF8 = c.utf8
+	env.SMTPUTF8, env.TLS = c.utf8, c.tls
 	m := spool.Message{
 		ID: t.id, Envelope: env, Account: t.s.account.Address, MessageID: c.messageID,
 		Deliveries: t.deliveries, Prefix: append(c.judged.prefix(), t.received()...), Junk: c.judged.junk,

@@ -41,6 +41,20 @@ const (
 	RetHeaders
 )
 
+// TLSDemand is what a message asks of the connections that it travels over. The zero
+// value asks for nothing. RFC 8689.
+type TLSDemand uint8
+
+const (
+	TLSAsUsual TLSDemand = iota
+	// TLSRequired is the REQUIRETLS parameter of MAIL: only over TLS to a host that is
+	// proven and asks the same of the next one. RFC 8689 §2.
+	TLSRequired
+	// TLSOptional is the field "TLS-Required: No": rather in clear text than not at
+	// all, whatever the recipient's domain demands. RFC 8689 §3.
+	TLSOptional
+)
+
 // ORcpt is the ORCPT parameter of RCPT, decoded from xtext. RFC 3461 §4.2.
 type ORcpt struct {
 	Type    string `json:"type"` // "rfc822", "utf-8", lower case
@@ -64,6 +78,7 @@ type Envelope struct {
 	Ret      Ret         `json:"ret,omitempty"`
 	EnvID    string      `json:"envid,omitempty"` // decoded from xtext
 	Size     int64       `json:"size,omitempty"`  // SIZE as declared, in octets; 0: not given
+	TLS      TLSDemand   `json:"tls,omitempty"`
 }
 
 // Outcome is what became of one recipient in one delivery attempt. A Target
@@ -73,6 +88,7 @@ type Outcome struct {
 	Reply     Reply   `json:"reply"`            // of the remote, or made by us for a local fault
 	Remote    string  `json:"remote,omitempty"` // who said it: "mx.example [192.0.2.1]:25", "maildir"
 	TLS       string  `json:"tls,omitempty"`    // protocol and cipher, "" for clear text
+	Policy    string  `json:"policy,omitempty"` // which TLS policy held, and what verified the certificate; "" for none
 	// Notifies says that who replied was asked for the sender's notifications and
 	// will give them. RFC 3461 §5.2.2.
 	Notifies bool `json:"notifies,omitempty"`

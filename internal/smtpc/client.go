@@ -167,7 +167,7 @@ func (cl *Client) secure(ctx context.Context) error {
 	cfg := cl.o.TLS.Config.Clone()
 	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
 	opportunistic := cl.o.TLS.Mode == TLSOpportunistic
-	if opportunistic {
+	if opportunistic || cl.o.TLS.Unverified {
 		cfg.InsecureSkipVerify = true
 	}
 	if err := cl.c.handshake(ctx, cfg, cl.o.Timeouts.TLS); err != nil {
@@ -176,7 +176,7 @@ func (cl *Client) secure(ctx context.Context) error {
 	}
 	state, _ := cl.tlsState()
 	cl.tls = tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
-	if opportunistic {
+	if opportunistic || cl.o.TLS.Unverified {
 		cl.tls += " (unverified)"
 	}
 	return nil
@@ -202,6 +202,13 @@ func (cl *Client) tlsState() (tls.ConnectionState, bool) {
 
 // TLS returns the protocol and the cipher in use, "" for clear text.
 func (cl *Client) TLS() string { return cl.tls }
+
+// verified reports whether the connection is one to a server whose certificate was
+// demanded to verify, and did.
+func (cl *Client) verified() bool {
+	m := cl.o.TLS.Mode
+	return cl.tls != "" && (m == TLSRequired && !cl.o.TLS.Unverified || m == TLSImplicit)
+}
 
 // Remote returns who the server is: the name it was configured by and its address.
 func (cl *Client) Remote() string { return cl.remote }

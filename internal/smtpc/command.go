@@ -31,6 +31,9 @@ func mailCommand(caps smtpwire.Capabilities, env mail.Envelope, size int64) ([]b
 	if caps.Has("SMTPUTF8") && needsUTF8(env) {
 		b = append(b, " SMTPUTF8"...) // RFC 6531 §3.4
 	}
+	if env.TLS == mail.TLSRequired {
+		b = append(b, " REQUIRETLS"...) // RFC 8689 §4.2.1: refusal sees to it that it is offered
+	}
 	if caps.Has("DSN") {
 		b = appendMailDSN(b, env)
 	}

@@ -39,6 +39,12 @@ const (
 type TLSPolicy struct {
 	Mode   TLSMode
 	Config *tls.Config
+	// Unverified accepts any certificate where TLS is required: against listeners,
+	// and for a domain whose records name no certificate that could be verified.
+	Unverified bool
+	// Name is the policy by which the connection was secured, for outcomes: "dane",
+	// "mta-sts". "": none but the mode.
+	Name string
 }
 
 // Credentials sign us in. They need TLSRequired or TLSImplicit.

@@ -52,7 +52,7 @@ type transaction struct {
 func newTransaction(cl *Client, env mail.Envelope, size int64) *transaction {
 	t := &transaction{cl: cl, env: env, size: size, out: make([]mail.Outcome, len(env.To)), accepted: make([]bool, len(env.To))}
 	for i, to := range env.To {
-		t.out[i] = mail.Outcome{Recipient: to.Address, Remote: cl.remote, TLS: cl.tls, Notifies: cl.caps.Has("DSN")}
+		t.out[i] = mail.Outcome{Recipient: to.Address, Remote: cl.remote, TLS: cl.tls, Policy: cl.o.TLS.Name, Notifies: cl.caps.Has("DSN")}
 	}
 	return t
 }
@@ -154,6 +154,10 @@ func (t *transaction) refusal() mail.Reply {
 	switch {
 	case t.size < 0:
 		return mail.R(451, "4.3.0", "the length of the message is not known")
+	case t.env.TLS == mail.TLSRequired && !t.cl.verified():
+		return mail.R(550, "5.7.10", "the message requires TLS with a verified server, and this connection has none") // RFC 8689 §4.2.1
+	case t.env.TLS == mail.TLSRequired && !t.cl.caps.Has("REQUIRETLS"):
+		return mail.R(550, "5.7.30", "the message requires TLS all the way, and the next server does not support that (REQUIRETLS)")
 	case t.env.Body == mail.BodyBinaryMIME:
 		return mail.R(554, "5.6.1", "binary messages are not sent")
 	case needsUTF8(t.env) && !t.cl.caps.Has("SMTPUTF8"):

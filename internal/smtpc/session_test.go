@@ -264,16 +264,20 @@ func TestRemoteNamesTheServer(t *testing.T) {
 
 func TestUndecidedOptionsAreRefused(t *testing.T) {
 	for name, spoil := range map[string]func(*Options){
-		"nothing":                     func(o *Options) { *o = Options{} },
-		"no name":                     func(o *Options) { o.Hello = mail.Domain{} },
-		"TLS undecided":               func(o *Options) { o.TLS = TLSPolicy{} },
-		"TLS beyond":                  func(o *Options) { o.TLS.Mode = 9 },
-		"TLS without configuration":   func(o *Options) { o.TLS.Mode = TLSRequired },
-		"password in clear":           func(o *Options) { o.Auth = &Credentials{"u", "p"} },
-		"password under optional TLS": func(o *Options) { o.Auth, o.TLS = &Credentials{"u", "p"}, TLSPolicy{TLSOpportunistic, &tls.Config{}} },
-		"no password":                 func(o *Options) { o.Auth, o.TLS = &Credentials{"u", ""}, TLSPolicy{TLSRequired, &tls.Config{}} },
-		"no timeouts":                 func(o *Options) { o.Timeouts = Timeouts{} },
-		"no limits":                   func(o *Options) { o.Limits = Limits{} },
+		"nothing":                   func(o *Options) { *o = Options{} },
+		"no name":                   func(o *Options) { o.Hello = mail.Domain{} },
+		"TLS undecided":             func(o *Options) { o.TLS = TLSPolicy{} },
+		"TLS beyond":                func(o *Options) { o.TLS.Mode = 9 },
+		"TLS without configuration": func(o *Options) { o.TLS.Mode = TLSRequired },
+		"password in clear":         func(o *Options) { o.Auth = &Credentials{"u", "p"} },
+		"password under optional TLS": func(o *Options) {
+			o.Auth, o.TLS = &Credentials{"u", "p"}, TLSPolicy{Mode: TLSOpportunistic, Config: &tls.Config{}}
+		},
+		"no password": func(o *Options) {
+			o.Auth, o.TLS = &Credentials{"u", ""}, TLSPolicy{Mode: TLSRequired, Config: &tls.Config{}}
+		},
+		"no timeouts": func(o *Options) { o.Timeouts = Timeouts{} },
+		"no limits":   func(o *Options) { o.Limits = Limits{} },
 	} {
 		addr, _ := serve(t, "eof", nil)
 		o := options(t)

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/xdg-go/scram"
+
+	"sallyport/internal/mail"
 )
 
 func TestTLSModes(t *testing.T) {
@@ -242,4 +244,39 @@ func (p *player) binding() scram.ChannelBinding {
 	b, err := scram.NewTLSServerEndpointBinding(&roots)
 	check(p.t, err)
 	return b
+}
+
+// RFC 8689 §4.2.1: a message that requires TLS goes only to a server that is verified
+// and takes the parameter.
+func TestRequireTLS(t *testing.T) {
+	server, client := authority(t)
+	const offer = "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nTLS\nC: EHLO\n"
+	const takes = "S: 250 REQUIRETLS\nC: MAIL\nS: 250 ok\nC: RCPT\nS: 250 ok\nC: DATA\nS: 354 go\n.\nS: 250 ok\nstall"
+	for _, row := range []struct {
+		name, script string
+		policy       TLSPolicy
+		want         string
+	}{
+		{"verified, offered", offer + "S: 250-mx\n" + takes, TLSPolicy{Mode: TLSRequired, Config: client, Name: "dane"}, "250"},
+		{"verified, not offered", offer + "S: 250 mx\nstall", TLSPolicy{Mode: TLSRequired, Config: client}, "550 5.7.30"},
+		{"offered, not verified", offer + "S: 250-mx\nS: 250 REQUIRETLS\nstall", TLSPolicy{Mode: TLSOpportunistic, Config: client}, "550 5.7.10"},
+		{"offered, any certificate", offer + "S: 250-mx\nS: 250 REQUIRETLS\nstall", TLSPolicy{Mode: TLSRequired, Unverified: true, Config: client}, "550 5.7.10"},
+		{"offered in clear", "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250 REQUIRETLS\nstall", TLSPolicy{Mode: TLSNone}, "550 5.7.10"},
+	} {
+		addr, sent := serve(t, row.script, server)
+		o := options(t)
+		o.TLS = row.policy
+		c, err := dial(t, addr, o)
+		check(t, err)
+		env := envelope(t, "a@y.test", "b@x.test")
+		env.TLS = mail.TLSRequired
+		out, err := c.Send(t.Context(), env, int64(len(letter)), strings.NewReader(letter))
+		c.Close()
+		if err != nil || !strings.HasPrefix(out[0].Reply.String(), row.want) || out[0].Policy != row.policy.Name {
+			t.Errorf("%s: %+v %v", row.name, out, err)
+		}
+		if got := strings.Contains(sent(), "MAIL FROM:<a@y.test> REQUIRETLS\r\n"); got != (row.want == "250") {
+			t.Errorf("%s: sent %q", row.name, sent())
+		}
+	}
 }

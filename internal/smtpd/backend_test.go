@@ -42,6 +42,7 @@ type memory struct {
 	aborts   int
 	faults   []string
 	hellos   []Hello
+	demands  []mail.TLSDemand // of each MAIL
 
 	greeting mail.Reply             // of Connect; zero: 220
 	auth     bool                   // Mail needs a sign-in
@@ -156,6 +157,9 @@ func (s *memSession) Mail(_ context.Context, env mail.Envelope) (Transaction, ma
 	if s.m.auth && s.signed == "" {
 		return nil, mail.R(530, "5.7.0", "sign in first")
 	}
+	s.m.mu.Lock()
+	s.m.demands = append(s.m.demands, env.TLS)
+	s.m.mu.Unlock()
 	if env.From.IsZero() || len(env.To) > 0 {
 		s.m.note("Mail with %+v", env)
 	}

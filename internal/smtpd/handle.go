@@ -133,6 +133,9 @@ func (c *conn) capabilities() []string {
 	if c.srv.cfg.TLS != nil && c.tls == nil {
 		caps = append(caps, "STARTTLS")
 	}
+	if c.tls != nil {
+		caps = append(caps, "REQUIRETLS") // RFC 8689 §2
+	}
 	if mechs := c.mechanisms(); len(mechs) > 0 {
 		caps = append(caps, "AUTH "+strings.Join(mechs, " "))
 	}

@@ -26,7 +26,7 @@ const (
 	S: 220 2.0.0
 	TLS
 	C: EHLO client.test
-	S: 250 mx.local.test / PIPELINING / SIZE 10000 / 8BITMIME / SMTPUTF8 / ENHANCEDSTATUSCODES / CHUNKING / DSN / AUTH PLAIN LOGIN SCRAM-SHA-256 / LIMITS
+	S: 250 mx.local.test / PIPELINING / SIZE 10000 / 8BITMIME / SMTPUTF8 / ENHANCEDSTATUSCODES / CHUNKING / DSN / REQUIRETLS / AUTH PLAIN LOGIN SCRAM-SHA-256 / LIMITS
 `
 	signedIn = tlsHello + `
 	C: AUTH PLAIN AGFsaWNlAHNlY3JldA==
@@ -250,7 +250,7 @@ func TestSubmissionsIsTLSFromTheFirstOctet(t *testing.T) {
 	play(t, cfg, client, m, `
 		S: 220
 		C: EHLO client.test
-		S: 250 mx.local.test / PIPELINING / SIZE 10000 / 8BITMIME / SMTPUTF8 / ENHANCEDSTATUSCODES / CHUNKING / DSN / AUTH PLAIN
+		S: 250 mx.local.test / PIPELINING / SIZE 10000 / 8BITMIME / SMTPUTF8 / ENHANCEDSTATUSCODES / CHUNKING / DSN / REQUIRETLS / AUTH PLAIN
 		C: STARTTLS
 		S: 503
 		C: MAIL FROM:<alice@local.test>
@@ -279,13 +279,43 @@ func TestSTARTTLSDropsTheTransaction(t *testing.T) {
 		C: DATA
 		S: 503
 		C: EHLO client.test
-		S: 250 mx.local.test / PIPELINING / SIZE 10000 / 8BITMIME / SMTPUTF8 / ENHANCEDSTATUSCODES / CHUNKING / DSN / LIMITS
+		S: 250 mx.local.test / PIPELINING / SIZE 10000 / 8BITMIME / SMTPUTF8 / ENHANCEDSTATUSCODES / CHUNKING / DSN / REQUIRETLS / LIMITS
 		C: DATA
 		S: 503
 		C: AUTH PLAIN AGFsaWNlAHNlY3JldA==
 		S: 502`)
 	if m.aborts != 1 || len(m.hellos) != 2 || m.hellos[0].TLS != nil || m.hellos[1].TLS == nil {
 		t.Errorf("%d aborts, hellos %+v", m.aborts, m.hellos)
+	}
+}
+
+// RFC 8689 §2: REQUIRETLS is offered under TLS, refused in clear, and takes no value.
+func TestRequireTLS(t *testing.T) {
+	cfg, client := withTLS(t, testConfig(KindMX))
+	m := &memory{}
+	play(t, cfg, client, m, clearHello+`
+		C: MAIL FROM:<a@remote.test> REQUIRETLS
+		S: 530 5.7.0
+		C: STARTTLS
+		S: 220
+		TLS
+		C: EHLO client.test
+		S: 250 mx.local.test / PIPELINING / SIZE 10000 / 8BITMIME / SMTPUTF8 / ENHANCEDSTATUSCODES / CHUNKING / DSN / REQUIRETLS / LIMITS
+		C: MAIL FROM:<a@remote.test> REQUIRETLS=1
+		S: 501 5.5.4
+		C: MAIL FROM:<a@remote.test> REQUIRETLS REQUIRETLS
+		S: 501 5.5.4
+		C: MAIL FROM:<a@remote.test> requiretls SIZE=10
+		S: 250
+		C: RCPT TO:<bob@local.test>
+		S: 250
+		C: DATA
+		S: 354
+		C: x
+		C: .
+		S: 250`)
+	if len(m.demands) != 1 || m.demands[0] != mail.TLSRequired {
+		t.Errorf("%v", m.demands)
 	}
 }
 

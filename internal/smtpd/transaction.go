@@ -45,6 +45,9 @@ func (c *conn) mail(ctx context.Context, p smtpwire.MailParams) result {
 		return refuse(503, "5.5.1", "a transaction is open already")
 	case p.Extended && !c.state.extended:
 		return refuse(555, "5.5.4", "parameters need EHLO")
+	case p.RequireTLS && c.tls == nil:
+		// RFC 8689 §2: it is offered under TLS only, and means nothing in clear.
+		return refuse(530, "5.7.0", "REQUIRETLS needs TLS here, too")
 	case p.Body == mail.BodyBinaryMIME:
 		// RFC 3030 §3: not offered.
 		return refuse(555, "5.6.1", "BINARYMIME is not offered")

@@ -40,6 +40,8 @@ type MailParams struct {
 	SizeGiven bool
 	Ret       mail.Ret // RFC 3461 §4.3
 	EnvID     string   // decoded from xtext. RFC 3461 §4.4
+	// RequireTLS is the REQUIRETLS parameter. RFC 8689 §2.
+	RequireTLS bool
 	// Auth is the decoded AUTH parameter. It grants nothing. RFC 4954 §5.
 	Auth string
 	// Extended says that some parameter was given, which only EHLO allows.
@@ -48,10 +50,14 @@ type MailParams struct {
 
 // Envelope returns the parameters as an envelope without recipients.
 func (m MailParams) Envelope() mail.Envelope {
-	return mail.Envelope{
+	e := mail.Envelope{
 		From: m.From, Body: m.Body, SMTPUTF8: m.SMTPUTF8,
 		Ret: m.Ret, EnvID: m.EnvID, Size: m.Size,
 	}
+	if m.RequireTLS {
+		e.TLS = mail.TLSRequired
+	}
+	return e
 }
 
 // RcptParams is the argument of RCPT. RFC 5321 §4.1.1.3.

@@ -9,7 +9,7 @@ import (
 )
 
 // maxParams bounds the parameters of one command; the extensions that we offer
-// have six.
+// have seven.
 const maxParams = 10
 
 // param is one esmtp-param: keyword in capitals, value as it came.
@@ -61,6 +61,8 @@ func (m *MailParams) set(p param) *Fault {
 		m.Body, ok = parseBody(p.value)
 	case "SMTPUTF8":
 		m.SMTPUTF8, ok = true, !p.given
+	case "REQUIRETLS":
+		m.RequireTLS, ok = true, !p.given
 	case "RET":
 		m.Ret, ok = parseRet(p.value)
 	case "ENVID":

@@ -20,10 +20,12 @@ const (
 	flagWarned
 	flagForward
 	flagKept
+	flagTLSRequired
+	flagTLSOptional
 )
 
 // flagsKnown has every flag.
-const flagsKnown = flagLeased | flagUTF8 | flagJunk | flagWarned | flagForward | flagKept
+const flagsKnown = flagLeased | flagUTF8 | flagJunk | flagWarned | flagForward | flagKept | flagTLSRequired | flagTLSOptional
 
 const (
 	// maxRecordOctets bounds an encoded entry: an update with its precondition,
@@ -85,7 +87,17 @@ func entryFlags(e *Entry) byte {
 	case ForwardKept:
 		f |= flagForward | flagKept
 	}
-	return f
+	return f | tlsFlags(e.Envelope.TLS)
+}
+
+func tlsFlags(d mail.TLSDemand) byte {
+	switch d {
+	case mail.TLSRequired:
+		return flagTLSRequired
+	case mail.TLSOptional:
+		return flagTLSOptional
+	}
+	return 0
 }
 
 func appendEnvelope(b []byte, v *mail.Envelope) []byte {
@@ -175,6 +187,7 @@ func (r *reader) entry() *Entry {
 	case flagKept:
 		r.failed = true
 	}
+	e.Envelope.TLS = r.tlsDemand(flags)
 	e.place = place(r.octet())
 	r.require(flags&^flagsKnown == 0 && e.place >= placeDue && e.place <= placeParked)
 	e.ID = r.id()
@@ -200,6 +213,19 @@ func (r *reader) entry() *Entry {
 		}
 	}
 	return e
+}
+
+func (r *reader) tlsDemand(flags byte) mail.TLSDemand {
+	switch flags & (flagTLSRequired | flagTLSOptional) {
+	case 0:
+		return mail.TLSAsUsual
+	case flagTLSRequired:
+		return mail.TLSRequired
+	case flagTLSOptional:
+		return mail.TLSOptional
+	}
+	r.failed = true
+	return mail.TLSAsUsual
 }
 
 func (r *reader) envelope(v *mail.Envelope) {

@@ -96,6 +96,7 @@ func genEnvelope(t *rapid.T) mail.Envelope {
 		From:     mail.NullPath(),
 		Body:     mail.BodyType(rapid.IntRange(0, 2).Draw(t, "body")),
 		SMTPUTF8: rapid.Bool().Draw(t, "utf8"),
+		TLS:      mail.TLSDemand(rapid.IntRange(0, 2).Draw(t, "tls")),
 		Ret:      mail.Ret(rapid.IntRange(0, 2).Draw(t, "ret")),
 		EnvID:    rapid.String().Draw(t, "envid"),
 		Size:     rapid.Int64Range(0, 1<<40).Draw(t, "declared"),
