@@ -14,36 +14,53 @@ func (s *source) checkAliases(c *Config) {
 	byKey := map[string]int{}
 	for i, a := range c.Aliases {
 		at := s.aliasAt[i]
-		if _, twice := byKey[a.Address.Key()]; twice {
+		if _, twice := byKey[a.key()]; twice {
 			s.fault(at.key, s.literal(at.key), "this alias stands here a second time", "capitals make no difference in an address of ours")
 			continue
 		}
-		byKey[a.Address.Key()] = i
-		if !c.ours(a.Address.Domain()) {
-			s.fault(at.key, s.literal(at.key), "this alias is in no domain of ours", `add [domain."`+a.Address.Domain().ASCII()+`"], or remove the alias`)
+		byKey[a.key()] = i
+		if d := a.domain(); !c.ours(d) {
+			s.fault(at.key, s.literal(at.key), "this alias is in no domain of ours", `add [domain."`+d.ASCII()+`"], or remove the alias`)
 		}
 		for j, target := range a.Targets {
 			if !c.ours(target.Domain()) {
 				s.faultAt(targetNode(at, a, j), "an alias leads only to addresses of ours, and this is none", "mail that leaves this server needs an account that sends it")
 			}
 		}
+		s.checkAudience(c, a, at)
 	}
 	w := walker{limits: c.Limits, aliases: c.Aliases, byKey: byKey, done: map[string]reach{}}
 	for i, a := range c.Aliases {
 		w.open = nil
-		if r := w.walk(a.Address); r.message != "" && !w.reported(r) {
+		if r := w.walk(a.key()); r.message != "" && !w.reported(r) {
 			at := s.aliasAt[i]
 			s.fault(at.key, s.literal(at.key), r.message, r.hint)
 		}
 	}
 }
 
+// checkAudience reports aliases that the world must be able to write to, or nobody
+// could.
+func (s *source) checkAudience(c *Config, a Alias, at *node) {
+	closed, catchAll := a.From != FromAnyone, !a.CatchAll.IsZero()
+	local := mail.FoldLocal(a.Address.Local())
+	switch {
+	case closed && catchAll:
+		s.faultAt(firstOf(at.child("from"), at), "a catch-all is open to anyone", "give the group an address of its own")
+	case closed && (local == "postmaster" || local == "abuse"): // RFC 5321 §4.5.1, RFC 2142 §4
+		s.faultAt(firstOf(at.child("from"), at), "the world must be able to write to this address", `remove from, or write from = "anyone"`)
+	case catchAll && slices.ContainsFunc(c.Domains, func(d Domain) bool { return d.Name == a.CatchAll && d.Recipients == RecipientsCallout }):
+		s.fault(at.key, s.literal(at.key), "a catch-all would hide the recipients that the server behind this domain knows", "make it on that server, or name the recipients in a recipients_file")
+	}
+}
+
 // targetNode is where the j-th target stands, if every target could be read.
 func targetNode(at *node, a Alias, j int) *node {
-	if len(at.items) == len(a.Targets) {
-		return at.items[j]
+	list := firstOf(at.child("to"), at)
+	if len(list.items) == len(a.Targets) {
+		return list.items[j]
 	}
-	return at
+	return list
 }
 
 // reach is how far an address leads: over how many aliases at most, to how many
@@ -75,8 +92,7 @@ func (w *walker) reported(r reach) bool {
 	return before
 }
 
-func (w *walker) walk(a mail.Address) reach {
-	key := a.Key()
+func (w *walker) walk(key string) reach {
 	i, isAlias := w.byKey[key]
 	if !isAlias {
 		return reach{targets: 1}
@@ -97,7 +113,7 @@ func (w *walker) walk(a mail.Address) reach {
 	defer func() { w.open = w.open[:len(w.open)-1] }()
 	r := reach{depth: 1}
 	for _, target := range w.aliases[i].Targets {
-		t := w.walk(target)
+		t := w.walk(target.Key())
 		if t.message != "" {
 			return t // not remembered: seen from elsewhere it may be no fault
 		}

@@ -50,12 +50,6 @@ type TLS struct {
 	Cert, Key string
 }
 
-// Alias is an address of ours that stands for others of ours.
-type Alias struct {
-	Address mail.Address
-	Targets []mail.Address
-}
-
 // TLSMode says how a route is secured. The zero value is none decided, and no
 // Route of a loaded Config has it.
 type TLSMode uint8

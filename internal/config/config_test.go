@@ -66,6 +66,12 @@ func TestEveryKeyOfAFullFileIsRead(t *testing.T) {
 	equal("domain 1", c.Domains[1].Name.ASCII(), "xn--bcher-kva.test")
 	equal("alias 0", c.Aliases[0].Targets[1], address(t, "team@local.test"))
 	equal("alias 1", c.Aliases[1].Targets[0], address(t, "bob@local.test"))
+	equal("who writes to alias 1", c.Aliases[1].From, FromAnyone)
+	equal("where alias 1 stands", c.Aliases[1].At.Line, 26)
+	equal("catch-all", c.Aliases[2].CatchAll.ASCII()+" "+c.Aliases[2].Address.String(), "local.test ")
+	equal("group", c.Aliases[3].Address, address(t, "Board@local.test"))
+	equal("who writes to the group", c.Aliases[3].From, FromMembers)
+	equal("members of the group", len(c.Aliases[3].Targets), 2)
 	equal("route 0", c.Routes[0], Route{Domain: c.Routes[0].Domain, Host: "127.0.0.1", Port: 2626, TLS: TLSOpportunistic, Connections: 20, Messages: 100})
 	equal("route *", c.Routes[1], Route{Host: "smart.example.net", Port: 465, TLS: TLSImplicit, User: "sallyport",
 		PasswordFile: "/etc/sallyport/password", Connections: 5, Messages: 100})

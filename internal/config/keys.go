@@ -16,6 +16,7 @@ func Keys() []Key {
 	all = appendKeys(all, proxyKeys())
 	all = appendKeys(all, domainKeys())
 	all = append(all, aliasKey())
+	all = appendKeys(all, aliasKeys())
 	all = appendKeys(all, calloutKeys())
 	all = appendKeys(all, routeKeys())
 	all = appendKeys(all, mxKeys())
@@ -80,11 +81,6 @@ func tlsKeys() []entry[Config] {
 			Doc: "The certificate's private key, PEM. Nobody but its owner and its group may have access (mode 0600 or 0640)."},
 			parsePath, func(c *Config) *string { return &c.TLS.Key }),
 	}
-}
-
-func aliasKey() Key {
-	return Key{Path: "alias.NAME", Type: TypeAddresses, Min: "1", Max: "limits.alias_targets",
-		Doc: "An address of ours that stands for others of ours, each with its domain. An alias may lead to further aliases, but never back."}
 }
 
 func routeKeys() []entry[Route] {

@@ -176,29 +176,6 @@ func (s *source) routes(n *node, c *Config) {
 	})
 }
 
-// aliases reads the table of aliases, whose keys are addresses.
-func (s *source) aliases(n *node, c *Config) {
-	if n == nil {
-		return
-	}
-	k := aliasKey()
-	for _, name := range n.names {
-		v := n.children[name]
-		address, message, hint := parseMailbox(name)
-		if message != "" {
-			s.fault(v.key, s.literal(v.key), message, hint+`; an alias stands in quotes: "sales@example.org" = ["alice@example.org"]`)
-			continue
-		}
-		a := Alias{Address: address}
-		list(k, parseMailbox, func(a *Alias) *[]mail.Address { return &a.Targets }).read(s, k, v, &a)
-		if v.kind == unstable.Array && len(v.items) == 0 {
-			s.fault(v.key, s.literal(v.key), "this alias has no targets", "name at least one address, or remove it")
-		}
-		c.Aliases = append(c.Aliases, a)
-		s.aliasAt = append(s.aliasAt, v)
-	}
-}
-
 // resolve makes paths relative to the file, and fills what follows from others.
 func (s *source) resolve(c *Config) {
 	dir := filepath.Dir(s.file)

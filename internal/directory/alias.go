@@ -24,7 +24,8 @@ func (a Alias) Name() string {
 	return a.Address.String()
 }
 
-func (a Alias) subject() Subject {
+// Subject names the alias in a Fault.
+func (a Alias) Subject() Subject {
 	return Subject{KindAlias, a.Name()}
 }
 
@@ -76,12 +77,12 @@ func (b *base) addAliases(aliases []Alias, f *faults) {
 
 // checkAlias checks one alias against those that are in b already.
 func (b *base) checkAlias(a Alias, f *faults) {
-	s := a.subject()
+	s := a.Subject()
 	domain := a.Address.Domain()
-	_, twice := b.aliases[a.Address.Key()]
+	other, twice := b.aliases[a.Address.Key()]
 	if !a.CatchAll.IsZero() {
 		domain = a.CatchAll
-		_, twice = b.catchAlls[domain]
+		other, twice = b.catchAlls[domain]
 	}
 	if !a.CatchAll.IsZero() && !a.Address.IsZero() {
 		f.about(s, "the alias %s is a catch-all and an address at once", s.Name)
@@ -94,7 +95,7 @@ func (b *base) checkAlias(a Alias, f *faults) {
 		f.about(s, "the catch-all %s would hide the recipients that the server behind us knows; make it there", s.Name)
 	}
 	if twice {
-		f.about(s, "the alias %s is given twice", s.Name)
+		f.found = append(f.found, Fault{About: distinct(s, other.Subject()), Text: "the alias " + s.Name + " is given twice"})
 	}
 	if len(a.Targets) == 0 {
 		f.about(s, "the alias %s leads nowhere", s.Name)

@@ -76,7 +76,7 @@ func (c *checker) catchAll(a Alias) []Fault {
 		return []Fault{r.fault}
 	case r.fault.Text == "" && !r.forward.IsZero():
 		return []Fault{{
-			About: []Subject{a.subject(), Forward{Account: r.forward}.subject()},
+			About: []Subject{a.Subject(), Forward{Account: r.forward}.Subject()},
 			Text: fmt.Sprintf("the catch-all %s leads to %s, whose mail is forwarded: every name that a stranger invents would leave this server; "+
 				"give the addresses that shall be forwarded an alias each", a.Name(), r.forward),
 		}}
@@ -169,5 +169,5 @@ func (h hop) subject() Subject {
 	if h.rule == RuleRole {
 		return Subject{KindDomain, strings.TrimPrefix(h.key[strings.LastIndexByte(h.key, '@'):], "@")}
 	}
-	return h.alias.subject()
+	return h.alias.Subject()
 }

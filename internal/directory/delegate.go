@@ -13,7 +13,8 @@ type Delegate struct {
 	Address mail.Address // an account, an alias or a role of ours
 }
 
-func (d Delegate) subject() Subject {
+// Subject names the delegate in a Fault.
+func (d Delegate) Subject() Subject {
 	return Subject{KindDelegate, d.Account.String() + " " + d.Address.String()}
 }
 
@@ -21,7 +22,7 @@ func (d Delegate) subject() Subject {
 // what is not ours: a foreign sender would be forged, whoever allowed it.
 func (b *base) addDelegates(delegates []Delegate, f *faults) {
 	for _, d := range delegates {
-		s := d.subject()
+		s := d.Subject()
 		key, as := d.Account.Key(), d.Address.Key()
 		for _, a := range []mail.Address{d.Account, d.Address} {
 			if _, ours := b.domains[a.Domain()]; !ours {

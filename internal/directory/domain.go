@@ -70,35 +70,36 @@ type Domain struct {
 	CutThrough bool           // its answer to a message becomes ours
 }
 
-func (d Domain) subject() Subject { return Subject{KindDomain, d.Name.String()} }
+// Subject names the domain in a Fault.
+func (d Domain) Subject() Subject { return Subject{KindDomain, d.Name.String()} }
 
 // check adds what is wrong with how the domain's mail is delivered.
 func (d Domain) check(f *faults) {
 	switch {
 	case d.Deliver == DeliverMaildir:
 		if d.Hop != (Hop{}) || d.CutThrough {
-			f.about(d.subject(), "the domain %s is delivered to mailboxes, and also to a server behind", d.Name)
+			f.about(d.Subject(), "the domain %s is delivered to mailboxes, and also to a server behind", d.Name)
 		}
 		return
 	case !d.Deliver.Behind():
-		f.about(d.subject(), "the domain %s has no way of delivery", d.Name)
+		f.about(d.Subject(), "the domain %s has no way of delivery", d.Name)
 		return
 	}
 	h := d.Hop
 	switch socket := h.Path != ""; {
 	case socket == (h.Host != "" || h.Port != 0), !socket && (h.Host == "" || h.Port == 0):
-		f.about(d.subject(), "the server behind %s has no host and port, or besides them a socket", d.Name)
+		f.about(d.Subject(), "the server behind %s has no host and port, or besides them a socket", d.Name)
 	case h.TLS > TLSNone || socket && h.TLS != TLSNone:
-		f.about(d.subject(), "the server behind %s has no known TLS mode", d.Name)
+		f.about(d.Subject(), "the server behind %s has no known TLS mode", d.Name)
 	case h.LMTP != (d.Deliver == DeliverLMTP):
-		f.about(d.subject(), "the server behind %s speaks another protocol than its domain says", d.Name)
+		f.about(d.Subject(), "the server behind %s speaks another protocol than its domain says", d.Name)
 	}
 	if d.Recipients == RecipientsUnknown || d.Recipients > RecipientsCallout {
-		f.about(d.subject(), "nobody knows the recipients of %s", d.Name)
+		f.about(d.Subject(), "nobody knows the recipients of %s", d.Name)
 	}
 	for _, a := range d.List {
 		if a.IsZero() || a.Domain() != d.Name {
-			f.about(d.subject(), "the list of %s names %s, which is of another domain", d.Name, a)
+			f.about(d.Subject(), "the list of %s names %s, which is of another domain", d.Name, a)
 		}
 	}
 }

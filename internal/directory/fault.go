@@ -90,6 +90,14 @@ func (f *faults) about(s Subject, format string, args ...any) {
 	f.found = append(f.found, Fault{About: []Subject{s}, Text: fmt.Sprintf(format, args...)})
 }
 
+// distinct returns both subjects, or the one that they are.
+func distinct(a, b Subject) []Subject {
+	if a == b {
+		return []Subject{a}
+	}
+	return []Subject{a, b}
+}
+
 func (f *faults) err() error {
 	if len(f.found) == 0 {
 		return nil

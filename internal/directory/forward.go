@@ -22,7 +22,8 @@ type Forward struct {
 	Keep    bool           // the account's mailbox gets a copy as well
 }
 
-func (fw Forward) subject() Subject {
+// Subject names the forward in a Fault.
+func (fw Forward) Subject() Subject {
 	return Subject{KindForward, fw.Account.String()}
 }
 
@@ -51,7 +52,7 @@ func (s *Snapshot) Forwards(account mail.Address) (Forward, bool) {
 // into the operator's own network.
 func (b *base) addForwards(forwards []Forward, f *faults) {
 	for _, fw := range forwards {
-		key, s := fw.Account.Key(), fw.subject()
+		key, s := fw.Account.Key(), fw.Subject()
 		if _, ours := b.domains[fw.Account.Domain()]; !ours {
 			f.about(s, "the forward of %s is of no domain of ours", fw.Account)
 		}

@@ -55,7 +55,7 @@ func NewSnapshot(cfg Config, accounts []mail.Address) (*Snapshot, error) {
 	for key, alias := range b.aliases {
 		if _, taken := set.get(key); taken {
 			f.found = append(f.found, Fault{
-				About: []Subject{alias.subject(), {KindAccount, alias.Address.String()}},
+				About: []Subject{alias.Subject(), {KindAccount, alias.Address.String()}},
 				Text:  alias.Address.String() + " is an alias and also an account",
 			})
 		}
@@ -178,7 +178,7 @@ func (b *base) addDomains(c Config, f *faults) {
 			d.check(f)
 		}
 		if _, twice := b.domains[d.Name]; twice {
-			f.about(d.subject(), "the domain %s is given twice", d.Name)
+			f.about(d.Subject(), "the domain %s is given twice", d.Name)
 		}
 		b.domains[d.Name] = d
 		for _, a := range d.List {
@@ -187,7 +187,7 @@ func (b *base) addDomains(c Config, f *faults) {
 	}
 	// Only now all of our domains are known.
 	for _, d := range c.Domains {
-		b.checkOurs(d.Postmaster, d.subject(), "the postmaster of "+d.Name.String(), f)
+		b.checkOurs(d.Postmaster, d.Subject(), "the postmaster of "+d.Name.String(), f)
 	}
 	b.checkOurs(c.Postmaster, Subject{}, "the postmaster", f)
 	b.postmaster, b.hostPostmaster = c.Postmaster, c.Postmaster

@@ -2,50 +2,32 @@ package node
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
-	"sallyport/internal/mail"
 )
 
 // directories holds the one current directory snapshot. Transactions take it
 // once and keep it.
 type directories struct {
-	base    directory.Config
+	stated  stated // guarded by change
+	fault   error  // why no directory stands that a server could be run on; guarded by change
 	current atomic.Pointer[directory.Snapshot]
-	change  sync.Mutex // held while the accounts are read and become the snapshot
-}
-
-func newDirectories(cfg config.Config, accounts []mail.Address) (*directories, error) {
-	d := &directories{base: directoryConfig(cfg)}
-	if err := readLists(cfg, d.base.Domains); err != nil {
-		return nil, err
-	}
-	return d, d.set(accounts)
-}
-
-// set builds a snapshot of the configuration with these accounts.
-func (d *directories) set(accounts []mail.Address) error {
-	s, err := directory.NewSnapshot(d.base, accounts)
-	if err != nil {
-		return fmt.Errorf("directory: %w", err)
-	}
-	d.current.Store(s)
-	return nil
+	change  sync.Mutex // held while accounts and roster are read and become the snapshot
 }
 
 func (d *directories) snapshot() *directory.Snapshot { return d.current.Load() }
 
-// followAccounts rebuilds the snapshot whenever the account set changes.
+// followAccounts rebuilds the snapshot whenever the accounts or the roster change.
 func (n *Node) followAccounts(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-n.identity.Watch():
+		case <-n.roster.Watch():
 		}
 		if err := n.refreshDirectory(ctx); err != nil && ctx.Err() == nil {
 			// The former snapshot stays: it knows fewer or more accounts, and every
@@ -53,18 +35,6 @@ func (n *Node) followAccounts(ctx context.Context) {
 			n.log.Error("the directory could not be rebuilt", "err", err)
 		}
 	}
-}
-
-// refreshDirectory rebuilds the snapshot from the accounts as they stand, one at a
-// time, so that an older state never replaces a newer one.
-func (n *Node) refreshDirectory(ctx context.Context) error {
-	n.dirs.change.Lock()
-	defer n.dirs.change.Unlock()
-	addresses, err := accountAddresses(ctx, n.identity)
-	if err != nil {
-		return err
-	}
-	return n.dirs.set(addresses)
 }
 
 func directoryConfig(cfg config.Config) directory.Config {
@@ -77,7 +47,7 @@ func directoryConfig(cfg config.Config) directory.Config {
 		out.Domains = append(out.Domains, domainOf(d))
 	}
 	for _, a := range cfg.Aliases {
-		out.Aliases = append(out.Aliases, directory.Alias{Address: a.Address, Targets: a.Targets, Posting: directory.PostingAnyone})
+		out.Aliases = append(out.Aliases, aliasOf(a))
 	}
 	for _, r := range cfg.Routes {
 		out.Routes = append(out.Routes, directory.Route{

@@ -23,6 +23,7 @@ import (
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
 	"sallyport/internal/ops"
+	"sallyport/internal/roster"
 	"sallyport/internal/smtpd"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
@@ -80,6 +81,7 @@ type Node struct {
 	store    store.Store
 	trace    *trace.Log
 	identity *identity.Identity
+	roster   *roster.Roster
 	spool    *spool.Spool
 	dirs     *directories
 	mailbox  *maildir.Target
@@ -126,7 +128,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if err != nil {
 		return n, err
 	}
-	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openIdentity, n.openDirectory, n.openSpool, n.openDelivery, n.openIntake, n.openOperator} {
+	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openIdentity, n.openRoster, n.openSpool, n.openDelivery, n.openIntake, n.openOperator} {
 		if err := step(ctx, secrets); err != nil {
 			return n, err
 		}
@@ -147,15 +149,6 @@ func (n *Node) openIdentity(ctx context.Context, _ keys) (err error) {
 		Limits: identityLimits(n.cfg), Mechanisms: n.cfg.Auth.Mechanisms, Now: n.o.Now, Logger: n.log, Rand: n.o.Rand,
 		Certificate: certificateOf(n.tls),
 	})
-	return err
-}
-
-func (n *Node) openDirectory(ctx context.Context, _ keys) error {
-	addresses, err := accountAddresses(ctx, n.identity)
-	if err != nil {
-		return err
-	}
-	n.dirs, err = newDirectories(n.cfg, addresses)
 	return err
 }
 

@@ -27,8 +27,11 @@ type Addrs struct {
 }
 
 // Listen binds every door and the operator's socket. On an error nothing stays
-// bound.
+// bound; a directory that does not stand is one.
 func (n *Node) Listen(ctx context.Context) error {
+	if err := n.directoryFault(); err != nil {
+		return err
+	}
 	for _, set := range []struct {
 		kind smtpd.Kind
 		key  string
@@ -131,7 +134,7 @@ type part struct {
 }
 
 func (n *Node) parts() []part {
-	all := []part{{"accounts", n.identity.Run}, {"operator's socket", n.serveAdmin}}
+	all := []part{{"accounts", n.identity.Run}, {"roster", n.roster.Run}, {"operator's socket", n.serveAdmin}}
 	if !n.o.Paused {
 		all = append(all, part{"dispatch", n.runDispatch})
 	}

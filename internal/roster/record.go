@@ -1,0 +1,146 @@
+package roster
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"sallyport/internal/directory"
+	"sallyport/internal/mail"
+)
+
+const (
+	prefixAll   = "roster/entry/"
+	keyRevision = "roster/revision"
+
+	// recordVersion is the version of entries that is written; no other is read.
+	recordVersion = 1
+)
+
+func (r Ref) storeKey() []byte { return []byte(prefixAll + r.Kind.String() + "/" + r.key) }
+
+// refOf reads a key of the store back.
+func refOf(storeKey []byte) (Ref, error) {
+	kind, key, found := strings.Cut(strings.TrimPrefix(string(storeKey), prefixAll), "/")
+	for _, k := range kinds() {
+		if found && k.String() == kind {
+			return Ref{k, key}, nil
+		}
+	}
+	return Ref{}, fmt.Errorf("the roster holds an entry of the kind %s, which this release does not know", mail.Printable(kind, 40))
+}
+
+// kinds are the kinds of entries.
+func kinds() []directory.Kind {
+	return []directory.Kind{directory.KindDomain, directory.KindAlias, directory.KindForward, directory.KindDelegate}
+}
+
+type storedDomain struct {
+	Version    int          `json:"v"`
+	Name       mail.Domain  `json:"domain"`
+	Deliver    string       `json:"deliver"`
+	Postmaster mail.Address `json:"postmaster,omitzero"`
+	Added      time.Time    `json:"added"`
+}
+
+type storedAlias struct {
+	Version  int            `json:"v"`
+	Address  mail.Address   `json:"address,omitzero"`
+	CatchAll mail.Domain    `json:"catch_all,omitzero"`
+	Targets  []mail.Address `json:"targets"`
+	From     string         `json:"from"`
+	Added    time.Time      `json:"added"`
+}
+
+type storedForward struct {
+	Version int            `json:"v"`
+	Account mail.Address   `json:"account"`
+	Targets []mail.Address `json:"targets"`
+	Keep    bool           `json:"keep"`
+	Added   time.Time      `json:"added"`
+}
+
+type storedDelegate struct {
+	Version int          `json:"v"`
+	Account mail.Address `json:"account"`
+	Address mail.Address `json:"address"`
+	Added   time.Time    `json:"added"`
+}
+
+func (d Domain) encode() ([]byte, error) {
+	return json.Marshal(storedDomain{recordVersion, d.Name, d.Deliver, d.Postmaster, d.Added})
+}
+
+func (a Alias) encode() ([]byte, error) {
+	return json.Marshal(storedAlias{recordVersion, a.Address, a.CatchAll, a.Targets, a.Posting.String(), a.Added})
+}
+
+func (f Forward) encode() ([]byte, error) {
+	return json.Marshal(storedForward{recordVersion, f.Account, f.Targets, f.Keep, f.Added})
+}
+
+func (d Delegate) encode() ([]byte, error) {
+	return json.Marshal(storedDelegate{recordVersion, d.Account, d.Address, d.Added})
+}
+
+// decodeEntry reads the value under an entry's key. It refuses what it does not
+// understand wholly, and what belongs under another key.
+func decodeEntry(ref Ref, value []byte) (Entry, error) {
+	e, version, err := decodeKind(ref.Kind, value)
+	switch {
+	case err != nil:
+		return nil, err
+	case version != recordVersion:
+		return nil, fmt.Errorf("version %d is not known", version)
+	case e.Ref() != ref:
+		return nil, errors.New("its name is not the key's")
+	}
+	return e, nil
+}
+
+func decodeKind(k directory.Kind, value []byte) (Entry, int, error) {
+	switch k {
+	case directory.KindDomain:
+		var s storedDomain
+		err := decodeStrictly(value, &s)
+		return Domain{s.Name, s.Deliver, s.Postmaster, s.Added}, s.Version, err
+	case directory.KindAlias:
+		var s storedAlias
+		if err := decodeStrictly(value, &s); err != nil {
+			return nil, 0, err
+		}
+		posting, err := directory.ParsePosting(s.From)
+		return Alias{directory.Alias{Address: s.Address, CatchAll: s.CatchAll, Targets: s.Targets, Posting: posting}, s.Added}, s.Version, err
+	case directory.KindForward:
+		var s storedForward
+		err := decodeStrictly(value, &s)
+		return Forward{directory.Forward{Account: s.Account, Targets: s.Targets, Keep: s.Keep}, s.Added}, s.Version, err
+	case directory.KindDelegate:
+		var s storedDelegate
+		err := decodeStrictly(value, &s)
+		return Delegate{directory.Delegate{Account: s.Account, Address: s.Address}, s.Added}, s.Version, err
+	}
+	return nil, 0, errors.New("its kind is not known")
+}
+
+func decodeStrictly(value []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(value))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if d.More() {
+		return errors.New("something follows the record")
+	}
+	return nil
+}
+
+func encodeRevision(n uint64) []byte { return strconv.AppendUint(nil, n, 10) }
+
+func decodeRevision(value []byte) (uint64, error) {
+	return strconv.ParseUint(string(value), 10, 64)
+}
