@@ -129,6 +129,9 @@ type evaluation struct {
 	limits Limits
 	terms  int
 	void   int
+
+	claimed bool     // names were asked for
+	good    []string // the client's validated names
 }
 
 // errLimit is a check that asks too much. RFC 7208 §4.6.4.
@@ -346,26 +349,31 @@ func within(name, domain string) bool {
 	return name == domain || strings.HasSuffix(name, "."+domain)
 }
 
-// names are the client's validated names: those whose addresses lead back.
+// names are the client's validated names, those whose addresses lead back. They are
+// asked for once, however many terms and macros want them.
 func (e *evaluation) names(counts bool) ([]string, error) {
+	if e.claimed {
+		return e.good, nil
+	}
+	e.claimed = true
 	all, err := e.r.PTR(e.ctx, e.q.IP)
 	switch {
 	case errors.Is(err, ErrAbsent) && counts:
 		return nil, e.empty()
 	case err != nil:
-		return nil, nil //nolint:nilerr // RFC 7208 §5.5: the mechanism does not match
+		// RFC 7208 §5.5: without an answer, the mechanism does not match.
+		return nil, nil
 	}
-	var good []string
 	for _, n := range all[:min(len(all), e.limits.Names)] {
 		if !isName(n) {
 			continue
 		}
 		found, err := e.r.Addresses(e.ctx, n, e.q.IP.Is6())
 		if err == nil && slices.Contains(found, e.q.IP) {
-			good = append(good, n)
+			e.good = append(e.good, n)
 		}
 	}
-	return good, nil
+	return e.good, nil
 }
 
 // validated is the %{p}: a validated name, the domain's own if there is one.
