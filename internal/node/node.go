@@ -96,6 +96,7 @@ type Node struct {
 	doors   []door
 	admin   net.Listener
 	started atomic.Pointer[time.Time] // of Serve; nil while it does not run
+	copying atomic.Bool               // a backup is under way
 }
 
 // Open opens the data folder and everything in it; nothing is bound and nothing is

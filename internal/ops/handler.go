@@ -44,6 +44,7 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	answer(mux, "trace", op.Trace)
 	answer(mux, "trace.verify", op.TraceVerify)
 	answer(mux, "status", op.Status)
+	streaming(mux, "backup", op.Backup)
 	return guard(mux, owner)
 }
 
@@ -74,6 +75,7 @@ func answer[Q, A any](mux *http.ServeMux, name string, act func(context.Context,
 			fail(w, err)
 			return
 		}
+		unhurried(http.NewResponseController(w))
 		a, err := act(r.Context(), callerOf(r.Context()), q)
 		if err != nil {
 			fail(w, err)
@@ -101,6 +103,7 @@ func listing[Q, A any](mux *http.ServeMux, name string, act func(context.Context
 		}
 		w.Header().Set("Content-Type", "application/x-ndjson")
 		control, enc := http.NewResponseController(w), json.NewEncoder(w)
+		unhurried(control)
 		begun := false
 		err = act(r.Context(), callerOf(r.Context()), q, func(a A) error {
 			begun = true

@@ -58,6 +58,10 @@ type Options struct {
 	Changed func(ctx context.Context) error
 	// Server tells about the running server; nil, or a nil answer: none runs.
 	Server func() *Server
+	// Write records facts that accompany no other change.
+	Write func(ctx context.Context, facts ...trace.Fact) error
+	// Backup copies the data folder; nil: it cannot be copied.
+	Backup BackupSource
 }
 
 // Operator is the actions. Callers are checked by Handler; who holds an Operator

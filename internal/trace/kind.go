@@ -24,6 +24,8 @@ const (
 	KindAlarm      Kind = "alarm"
 	KindRefusals   Kind = "refusals"
 	KindRetention  Kind = "retention"
+	KindBackup     Kind = "backup"
+	KindRestore    Kind = "restore"
 )
 
 // Rules of this package's own; all others are named by the package that decides.
@@ -64,6 +66,8 @@ func Kinds() []KindInfo {
 		{KindAccount, "account", "An account was added, changed, frozen, thawed or removed: Account, Text."},
 		{KindAlarm, "ALARM", "Something that a person must look at: Rule, Text, Evidence."},
 		{KindRefusals, "refusals", "A bundle of strangers' facts: Count of them, Bundle, Digest of the bodies."},
+		{KindBackup, "backed up", "Somebody began to copy everything, keys too: Text (of what), Evidence (by whom)."},
+		{KindRestore, "restored", "This log goes on in data that came out of a backup: Text (of when), Evidence (manifest, by whom)."},
 		{KindRetention, "forgotten", "Bodies of old facts were removed: Count of them, Evidence (up to where)."},
 	}
 }
