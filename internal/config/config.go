@@ -33,6 +33,7 @@ type Config struct {
 	Maildir Maildir
 	Trace   Trace
 	Auth    Auth
+	Metrics Metrics
 
 	positions map[string]Position
 }

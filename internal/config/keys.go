@@ -25,7 +25,8 @@ func Keys() []Key {
 	all = appendKeys(all, retryKeys())
 	all = appendKeys(all, maildirKeys())
 	all = appendKeys(all, traceKeys())
-	return appendKeys(all, authKeys())
+	all = appendKeys(all, authKeys())
+	return appendKeys(all, metricsKeys())
 }
 
 func appendKeys[T any](all []Key, entries []entry[T]) []Key {

@@ -62,7 +62,7 @@ func (s *source) config() (Config, *node) {
 		return c, nil
 	}
 	// A table's own reader reports its unknown keys, the root's those of the root.
-	tables := []string{"listen", "tls", "domain", "callout", "alias", "route", "mx", "forward", "limits", "retry", "maildir", "trace", "auth"}
+	tables := []string{"listen", "tls", "domain", "callout", "alias", "route", "mx", "forward", "limits", "retry", "maildir", "trace", "auth", "metrics"}
 	tables = append(tables, "proxy")
 	block(s, root, serverKeys(), &c, tables...)
 	block(s, s.table(root, "listen"), listenKeys(), &c)
@@ -75,6 +75,7 @@ func (s *source) config() (Config, *node) {
 	block(s, s.table(root, "mx"), mxKeys(), &c)
 	block(s, s.table(root, "callout"), calloutKeys(), &c.Callout)
 	block(s, s.table(root, "auth"), authKeys(), &c)
+	block(s, s.table(root, "metrics"), metricsKeys(), &c)
 	block(s, s.table(root, "forward"), forwardKeys(), &c.Forward)
 	s.domains(s.table(root, "domain"), &c)
 	s.aliases(s.table(root, "alias"), &c)

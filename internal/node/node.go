@@ -22,6 +22,7 @@ import (
 	"sallyport/internal/identity"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
+	"sallyport/internal/metrics"
 	"sallyport/internal/ops"
 	"sallyport/internal/roster"
 	"sallyport/internal/smtpd"
@@ -97,6 +98,9 @@ type Node struct {
 	admin   net.Listener
 	started atomic.Pointer[time.Time] // of Serve; nil while it does not run
 	copying atomic.Bool               // a backup is under way
+
+	metrics   *metrics.Set // nil: served nowhere
+	metricsAt []net.Listener
 }
 
 // Open opens the data folder and everything in it; nothing is bound and nothing is
@@ -125,6 +129,9 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if n.store, err = openStore(cfg, n.o); err != nil {
 		return n, err
 	}
+	if err := n.openMetrics(); err != nil {
+		return n, err
+	}
 	secrets, err := loadKeys(cfg, n.store.FactHead() == 0, n.o.Rand)
 	if err != nil {
 		return n, err
@@ -140,7 +147,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 func (n *Node) openTrace(ctx context.Context, k keys) (err error) {
 	n.trace, err = trace.Open(ctx, n.store, trace.Options{
 		Origin: k.trace.Origin(), Key: k.trace, CheckpointDir: n.cfg.CheckpointDir(), Limits: traceLimits(n.cfg),
-		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log, Observe: n.o.Events,
+		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log, Observe: n.observer(),
 	})
 	return err
 }
@@ -226,6 +233,7 @@ func (n *Node) Close() error {
 	for _, d := range n.doors {
 		errs = append(errs, ignoreClosed(d.listener.Close()))
 	}
+	n.unbindMetrics()
 	if n.admin != nil {
 		errs = append(errs, ignoreClosed(n.admin.Close()))
 	}

@@ -52,6 +52,10 @@ func (n *Node) Listen(ctx context.Context) error {
 		n.unbind()
 		return err
 	}
+	if err := n.listenMetrics(ctx); err != nil {
+		n.unbind()
+		return err
+	}
 	return nil
 }
 
@@ -138,6 +142,7 @@ func (n *Node) parts() []part {
 	if !n.o.Paused {
 		all = append(all, part{"dispatch", n.runDispatch})
 	}
+	all = append(all, n.metricsParts()...)
 	for _, d := range n.doors {
 		all = append(all, part{d.kind.String() + " " + d.listener.Addr().String(), func(ctx context.Context) error {
 			return smtpd.Serve(ctx, d.listener, n.doorConfig(d.kind), n.intake)
