@@ -35,6 +35,8 @@ type Config struct {
 	Auth    Auth
 	Metrics Metrics
 
+	TLSPolicy TLSPolicy
+
 	positions map[string]Position
 }
 

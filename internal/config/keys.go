@@ -20,6 +20,7 @@ func Keys() []Key {
 	all = appendKeys(all, calloutKeys())
 	all = appendKeys(all, routeKeys())
 	all = appendKeys(all, mxKeys())
+	all = appendKeys(all, tlsPolicyKeys())
 	all = appendKeys(all, forwardKeys())
 	all = appendKeys(all, limitKeys())
 	all = appendKeys(all, retryKeys())

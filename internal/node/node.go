@@ -43,8 +43,9 @@ type Options struct {
 	FS     vfs.FS // of the store and the mailboxes
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	// Resolver answers for mail exchangers; nil: the servers of mx.dns.
-	Resolver dnsx.Resolver
-	MXPort   uint16 // of mail exchangers; 0: 25
+	Resolver   dnsx.Resolver
+	MXPort     uint16 // of mail exchangers; 0: 25
+	PolicyPort uint16 // of web servers with MTA-STS policies; 0: 443
 	// Paused accepts and queues mail but delivers none.
 	Paused bool
 	// Version is what the trace says started.
@@ -66,6 +67,9 @@ func (o Options) complete() Options {
 	}
 	if o.MXPort == 0 {
 		o.MXPort = 25 // RFC 5321 §4.5.4.2
+	}
+	if o.PolicyPort == 0 {
+		o.PolicyPort = 443 // RFC 8461 §3.3
 	}
 	if o.Dial == nil {
 		o.Dial = route.Dialer()
@@ -192,7 +196,7 @@ func (n *Node) recordRecovery(ctx context.Context, r spool.Report) error {
 	return n.trace.Write(ctx, f)
 }
 
-func (n *Node) openDelivery(_ context.Context, _ keys) (err error) {
+func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 	n.mailbox, err = maildir.New(maildir.Options{
 		FS: n.o.FS, Root: n.cfg.Maildir.Root, Hostname: n.cfg.Hostname, Limits: maildir.DefaultLimits(), Rand: n.o.Rand, Logger: n.log,
 	})
@@ -202,7 +206,7 @@ func (n *Node) openDelivery(_ context.Context, _ keys) (err error) {
 	if n.routes, err = newRoutes(n.cfg, n.o); err != nil {
 		return err
 	}
-	if n.world, err = newWorld(n.cfg, n.o); err != nil {
+	if n.world, err = n.openWorld(ctx); err != nil {
 		return err
 	}
 	n.dispatch = dispatch.New(dispatch.Options{
