@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sallyport/internal/identity"
+	"sallyport/internal/msgauth/keyring"
 	"sallyport/internal/spool"
 )
 
@@ -57,11 +58,11 @@ func asError(err error) *Error {
 	}
 	code := CodeInternal
 	switch {
-	case errors.Is(err, identity.ErrNoSuch), errors.Is(err, spool.ErrNotFound):
+	case errors.Is(err, identity.ErrNoSuch), errors.Is(err, spool.ErrNotFound), errors.Is(err, keyring.ErrNotFound):
 		code = CodeNotFound
-	case errors.Is(err, identity.ErrExists):
+	case errors.Is(err, identity.ErrExists), errors.Is(err, keyring.ErrPending):
 		code = CodeExists
-	case errors.Is(err, identity.ErrInvalid), errors.Is(err, identity.ErrPassword), errors.Is(err, identity.ErrFull):
+	case errors.Is(err, identity.ErrInvalid), errors.Is(err, identity.ErrPassword), errors.Is(err, identity.ErrFull), errors.Is(err, keyring.ErrInvalid):
 		code = CodeInvalid
 	case errors.Is(err, spool.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		code = CodeUnavailable
@@ -74,7 +75,7 @@ func invalid(err error) error { return &Error{CodeInvalid, words(err)} }
 // words is the text of an error without the names of our packages, which tell a
 // programmer where it comes from and everybody else nothing.
 func words(err error) string {
-	return strings.NewReplacer("directory: ", "", "identity: ", "", "spool: ", "", "trace: ", "").Replace(err.Error())
+	return strings.NewReplacer("directory: ", "", "identity: ", "", "spool: ", "", "trace: ", "", "keyring: ", "", "dkim: ", "").Replace(err.Error())
 }
 
 type errText string
