@@ -12,8 +12,9 @@ type commands struct {
 	Status     statusCommand     `cmd:"" help:"Show the state of server, accounts, queue and trace in figures."`
 	Account    accountCommands   `cmd:"" help:"The people who receive and send."`
 	Queue      queueCommands     `cmd:"" help:"What waits to be delivered."`
-	DKIM       dkimCommands      `cmd:"" name:"dkim" help:"The keys that sign mail, and their DNS records."`
 	Trace      traceCommand      `cmd:"" help:"Ask what happened, and why."`
+	Backup     backupCommand     `cmd:"" help:"Copy everything that the server keeps into one file, while it runs."`
+	Restore    restoreCommand    `cmd:"" help:"Make a server out of a backup, in a new folder."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 

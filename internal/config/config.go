@@ -28,12 +28,14 @@ type Config struct {
 	Callout Callout
 	MX      MX
 	Forward Forward
-	DKIM    DKIM
 	Limits  Limits
 	Retry   Retry
 	Maildir Maildir
 	Trace   Trace
 	Auth    Auth
+	Metrics Metrics
+
+	TLSPolicy TLSPolicy
 
 	positions map[string]Position
 }

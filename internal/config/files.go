@@ -20,6 +20,9 @@ func (s *source) checkFiles(c *Config, root *node) {
 		s.checkPair(c.TLS, cert, key)
 	}
 	s.checkDomainFiles(c)
+	if n := root.child("tls_policy", "ca"); n != nil && c.TLSPolicy.CA != "" {
+		s.checkCA(c.TLSPolicy.CA, n)
+	}
 	for i, r := range c.Routes {
 		if n := s.routeAt[i].child("ca"); n != nil && r.CA != "" {
 			s.checkCA(r.CA, n)

@@ -20,13 +20,14 @@ func Keys() []Key {
 	all = appendKeys(all, calloutKeys())
 	all = appendKeys(all, routeKeys())
 	all = appendKeys(all, mxKeys())
+	all = appendKeys(all, tlsPolicyKeys())
 	all = appendKeys(all, forwardKeys())
-	all = appendKeys(all, dkimKeys())
 	all = appendKeys(all, limitKeys())
 	all = appendKeys(all, retryKeys())
 	all = appendKeys(all, maildirKeys())
 	all = appendKeys(all, traceKeys())
-	return appendKeys(all, authKeys())
+	all = appendKeys(all, authKeys())
+	return appendKeys(all, metricsKeys())
 }
 
 func appendKeys[T any](all []Key, entries []entry[T]) []Key {

@@ -62,8 +62,9 @@ func (s *source) config() (Config, *node) {
 		return c, nil
 	}
 	// A table's own reader reports its unknown keys, the root's those of the root.
-	tables := []string{"listen", "tls", "domain", "callout", "alias", "route", "mx", "forward", "limits", "retry", "maildir", "trace", "auth"}
-	tables = append(tables, "proxy", "dkim")
+	tables := []string{"listen", "tls", "domain", "callout", "alias", "route", "mx", "forward", "limits", "retry", "maildir", "trace", "auth", "metrics"}
+	tables = append(tables, "proxy")
+	tables = append(tables, "tls_policy")
 	block(s, root, serverKeys(), &c, tables...)
 	block(s, s.table(root, "listen"), listenKeys(), &c)
 	block(s, s.table(root, "tls"), tlsKeys(), &c)
@@ -73,9 +74,10 @@ func (s *source) config() (Config, *node) {
 	block(s, s.table(root, "maildir"), maildirKeys(), &c)
 	block(s, s.table(root, "trace"), traceKeys(), &c)
 	block(s, s.table(root, "mx"), mxKeys(), &c)
+	block(s, s.table(root, "tls_policy"), tlsPolicyKeys(), &c.TLSPolicy)
 	block(s, s.table(root, "callout"), calloutKeys(), &c.Callout)
 	block(s, s.table(root, "auth"), authKeys(), &c)
-	block(s, s.table(root, "dkim"), dkimKeys(), &c.DKIM)
+	block(s, s.table(root, "metrics"), metricsKeys(), &c)
 	block(s, s.table(root, "forward"), forwardKeys(), &c.Forward)
 	s.domains(s.table(root, "domain"), &c)
 	s.aliases(s.table(root, "alias"), &c)
@@ -180,7 +182,7 @@ func (s *source) routes(n *node, c *Config) {
 // resolve makes paths relative to the file, and fills what follows from others.
 func (s *source) resolve(c *Config) {
 	dir := filepath.Dir(s.file)
-	paths := []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Maildir.Root}
+	paths := []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Maildir.Root, &c.TLSPolicy.CA}
 	for i := range c.Domains {
 		paths = append(paths, &c.Domains[i].CA, &c.Domains[i].RecipientsFile)
 	}

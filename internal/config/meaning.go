@@ -19,6 +19,8 @@ func (s *source) meaning(c *Config, root *node) {
 	s.checkRoutes(c)
 	s.checkAliases(c)
 	s.checkRetry(c, root)
+	s.checkMetrics(c, root)
+	s.checkTLSPolicy(c, root)
 	if len(c.MX.DNS) > maxNameServers {
 		s.faultAt(root.child("mx", "dns"), "these are more name servers than are ever asked", "name at most four")
 	}

@@ -28,6 +28,7 @@ type answer struct {
 	addrs []netip.Addr
 	txt   []string
 	tlsa  []TLSA
+	hosts []Name        // of an address, for a question about that
 	alias Name          // where the name itself leads, for a question about that
 	name  Name          // at which the data stands: the last alias
 	ad    bool          // the server says that it validated
@@ -40,6 +41,9 @@ func (a answer) size() int {
 	n := 200 + len(a.addrs)*24
 	for _, m := range a.mx {
 		n += 48 + len(m.Host.text) + len(m.Text)
+	}
+	for _, h := range a.hosts {
+		n += 16 + len(h.text)
 	}
 	for _, t := range a.txt {
 		n += 16 + len(t)
@@ -172,7 +176,7 @@ func collect(m *dns.Msg, q question, l Limits) answer {
 }
 
 func (a answer) empty() bool {
-	return len(a.mx)+len(a.addrs)+len(a.txt)+len(a.tlsa) == 0 && a.alias.IsZero()
+	return len(a.mx)+len(a.addrs)+len(a.txt)+len(a.tlsa)+len(a.hosts) == 0 && a.alias.IsZero()
 }
 
 // owns reports whether rr is a record of the name, in the class of the Internet.
@@ -275,6 +279,12 @@ func (a *answer) add(rr dns.RR) error {
 			a.tlsa = append(a.tlsa, t)
 		}
 		return err
+	case *dns.PTR:
+		// A name that no host can have says nothing about the address.
+		if h, err := ParseName(rr.Ptr); err == nil && !slices.Contains(a.hosts, h) {
+			a.hosts = append(a.hosts, h)
+		}
+		return nil
 	case *dns.CNAME:
 		return a.addAlias(rr)
 	}

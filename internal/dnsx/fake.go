@@ -20,10 +20,11 @@ type Fake struct {
 	Hosts      map[string][]netip.Addr
 	Texts      map[string][]string
 	TLSAs      map[string][]TLSA
-	Aliases    map[string]string // names that lead to others
-	Failures   map[string]error  // "MX name", "ADDR name", "TXT name", "TLSA name", "CNAME name": instead of an answer
-	Unsigned   map[string]bool   // names whose answers are not Secure, when Signed; those of their aliases neither
-	Signed     bool              // every answer is Secure but for those of Unsigned
+	Names      map[string][]string // of an address, by its text
+	Aliases    map[string]string   // names that lead to others
+	Failures   map[string]error    // "MX name", "ADDR name", "TXT name", "TLSA name", "CNAME name": instead of an answer
+	Unsigned   map[string]bool     // names whose answers are not Secure, when Signed; those of their aliases neither
+	Signed     bool                // every answer is Secure but for those of Unsigned
 	// Delay is how long every answer takes; a caller may give up before.
 	Delay time.Duration
 	// Before is called with each question, as in Failures, before it is
@@ -68,6 +69,23 @@ func (f *Fake) TXT(ctx context.Context, n Name) (Answer[string], error) {
 // TLSA answers from TLSAs.
 func (f *Fake) TLSA(ctx context.Context, n Name) (Answer[TLSA], error) {
 	return fakeAnswer(ctx, f, "TLSA", n, func(n string) []TLSA { return f.TLSAs[n] })
+}
+
+// Pointers answers from Names; the question is "PTR " and the name that stands for the
+// address.
+func (f *Fake) Pointers(ctx context.Context, ip netip.Addr) (Answer[Name], error) {
+	n, err := reverseName(ip)
+	if err != nil {
+		return Answer[Name]{}, &LookupError{Question: "PTR " + ip.String(), Err: err}
+	}
+	return fakeAnswer(ctx, f, "PTR", n, func(string) (names []Name) {
+		for _, text := range f.Names[ip.Unmap().String()] {
+			if h, err := ParseName(text); err == nil {
+				names = append(names, h)
+			}
+		}
+		return names
+	})
 }
 
 // Alias answers from Aliases.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -38,6 +39,31 @@ func (c *Client) TLSA(ctx context.Context, n Name) (Answer[TLSA], error) {
 		return Answer[TLSA]{}, err
 	}
 	return Answer[TLSA]{Data: slices.Clone(g.tlsa), Name: g.name, Secure: g.secure, TTL: g.ttl}, nil
+}
+
+// Pointers asks for the names of an address. RFC 1035 §3.5, RFC 3596 §2.5.
+func (c *Client) Pointers(ctx context.Context, ip netip.Addr) (Answer[Name], error) {
+	n, err := reverseName(ip)
+	if err != nil {
+		return Answer[Name]{}, &LookupError{Question: "PTR " + ip.String(), Err: err}
+	}
+	g, err := c.lookup(ctx, question{n, dns.TypePTR})
+	if err != nil {
+		return Answer[Name]{}, err
+	}
+	return Answer[Name]{Data: slices.Clone(g.hosts), Name: g.name, Secure: g.secure, TTL: g.ttl}, nil
+}
+
+// reverseName is where the names of an address stand.
+func reverseName(ip netip.Addr) (Name, error) {
+	if !ip.IsValid() {
+		return Name{}, ErrBadName
+	}
+	text, err := dns.ReverseAddr(ip.Unmap().WithZone("").String())
+	if err != nil {
+		return Name{}, ErrBadName
+	}
+	return ParseName(text)
 }
 
 // Alias asks whether a name is an alias, without following it.

@@ -3,6 +3,7 @@ package dnsx
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -21,6 +22,39 @@ var moreRecords = map[string][]string{
 	"CNAME two.test.":  {"two.test. 60 CNAME a.test.", "two.test. 60 CNAME b.test."},
 	"A a.test.":        {"a.test. 60 CNAME t.test.", "t.test. 60 A 192.0.2.1"},
 	"AAAA a.test.":     nil,
+	"PTR 1.2.0.192.in-addr.arpa.": {"1.2.0.192.in-addr.arpa. 60 CNAME 1.0-127.2.0.192.in-addr.arpa.",
+		"1.0-127.2.0.192.in-addr.arpa. 60 PTR Host.Test.", `1.0-127.2.0.192.in-addr.arpa. 60 PTR b\032d.test.`, "1.0-127.2.0.192.in-addr.arpa. 60 PTR two.test."},
+	"PTR 2.2.0.192.in-addr.arpa.": nil,
+	"PTR 1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa.": {
+		"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa. 60 PTR six.test."},
+}
+
+// The names of an address are found by either family, along an alias as RFC 2317
+// makes them; what no host can be called is left out.
+func TestPointers(t *testing.T) {
+	c := client(t, quick(), serve(t, zone(moreRecords)))
+	for ip, want := range map[string]string{
+		"192.0.2.1": "host.test two.test", "::ffff:192.0.2.1": "host.test two.test", "2001:db8::1": "six.test", "192.0.2.2": "",
+	} {
+		a, err := c.Pointers(t.Context(), netip.MustParseAddr(ip))
+		var got []string
+		for _, n := range a.Data {
+			got = append(got, n.String())
+		}
+		if strings.Join(got, " ") != want || (want == "") != errors.Is(err, ErrNoData) {
+			t.Errorf("%s: %v %v, want %s", ip, got, err, want)
+		}
+	}
+	if _, err := c.Pointers(t.Context(), netip.Addr{}); !errors.Is(err, ErrBadName) {
+		t.Error(err)
+	}
+	fake := &Fake{Names: map[string][]string{"192.0.2.1": {"host.test"}}}
+	if a, err := fake.Pointers(t.Context(), netip.MustParseAddr("192.0.2.1")); err != nil || a.Data[0].String() != "host.test" {
+		t.Errorf("%v %v", a, err)
+	}
+	if _, err := fake.Pointers(t.Context(), netip.MustParseAddr("192.0.2.2")); !errors.Is(err, ErrNoName) {
+		t.Error(err)
+	}
 }
 
 func TestTextsAssociationsAndAliases(t *testing.T) {

@@ -24,6 +24,9 @@ type Resolver interface {
 	TXT(ctx context.Context, n Name) (Answer[string], error)
 	// TLSA returns the certificate associations at a name, at least one.
 	TLSA(ctx context.Context, n Name) (Answer[TLSA], error)
+	// Pointers returns the names that the DNS has for an address, at least one. They are
+	// claims of whoever has the address, to be believed only when they lead back.
+	Pointers(ctx context.Context, ip netip.Addr) (Answer[Name], error)
 	// Alias returns where a name leads that is an alias (CNAME), and follows it no
 	// further; ErrNoData for a name that is none.
 	Alias(ctx context.Context, n Name) (Answer[Name], error)

@@ -22,6 +22,7 @@ import (
 	"sallyport/internal/identity"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
+	"sallyport/internal/metrics"
 	"sallyport/internal/ops"
 	"sallyport/internal/roster"
 	"sallyport/internal/smtpd"
@@ -42,8 +43,9 @@ type Options struct {
 	FS     vfs.FS // of the store and the mailboxes
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	// Resolver answers for mail exchangers; nil: the servers of mx.dns.
-	Resolver dnsx.Resolver
-	MXPort   uint16 // of mail exchangers; 0: 25
+	Resolver   dnsx.Resolver
+	MXPort     uint16 // of mail exchangers; 0: 25
+	PolicyPort uint16 // of web servers with MTA-STS policies; 0: 443
 	// Paused accepts and queues mail but delivers none.
 	Paused bool
 	// Version is what the trace says started.
@@ -66,6 +68,9 @@ func (o Options) complete() Options {
 	if o.MXPort == 0 {
 		o.MXPort = 25 // RFC 5321 §4.5.4.2
 	}
+	if o.PolicyPort == 0 {
+		o.PolicyPort = 443 // RFC 8461 §3.3
+	}
 	if o.Dial == nil {
 		o.Dial = route.Dialer()
 	}
@@ -87,7 +92,6 @@ type Node struct {
 	mailbox  *maildir.Target
 	routes   *routes
 	world    world
-	dkim     dkimParts
 	dispatch *dispatch.Dispatch
 	intake   *intake.Intake
 	operator *ops.Operator
@@ -97,6 +101,10 @@ type Node struct {
 	doors   []door
 	admin   net.Listener
 	started atomic.Pointer[time.Time] // of Serve; nil while it does not run
+	copying atomic.Bool               // a backup is under way
+
+	metrics   *metrics.Set // nil: served nowhere
+	metricsAt []net.Listener
 }
 
 // Open opens the data folder and everything in it; nothing is bound and nothing is
@@ -125,11 +133,14 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if n.store, err = openStore(cfg, n.o); err != nil {
 		return n, err
 	}
+	if err := n.openMetrics(); err != nil {
+		return n, err
+	}
 	secrets, err := loadKeys(cfg, n.store.FactHead() == 0, n.o.Rand)
 	if err != nil {
 		return n, err
 	}
-	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openIdentity, n.openRoster, n.openSpool, n.openDelivery, n.openAuthentication, n.openIntake, n.openOperator} {
+	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openIdentity, n.openRoster, n.openSpool, n.openDelivery, n.openIntake, n.openOperator} {
 		if err := step(ctx, secrets); err != nil {
 			return n, err
 		}
@@ -140,7 +151,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 func (n *Node) openTrace(ctx context.Context, k keys) (err error) {
 	n.trace, err = trace.Open(ctx, n.store, trace.Options{
 		Origin: k.trace.Origin(), Key: k.trace, CheckpointDir: n.cfg.CheckpointDir(), Limits: traceLimits(n.cfg),
-		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log, Observe: n.o.Events,
+		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log, Observe: n.observer(),
 	})
 	return err
 }
@@ -185,7 +196,7 @@ func (n *Node) recordRecovery(ctx context.Context, r spool.Report) error {
 	return n.trace.Write(ctx, f)
 }
 
-func (n *Node) openDelivery(_ context.Context, _ keys) (err error) {
+func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 	n.mailbox, err = maildir.New(maildir.Options{
 		FS: n.o.FS, Root: n.cfg.Maildir.Root, Hostname: n.cfg.Hostname, Limits: maildir.DefaultLimits(), Rand: n.o.Rand, Logger: n.log,
 	})
@@ -195,7 +206,7 @@ func (n *Node) openDelivery(_ context.Context, _ keys) (err error) {
 	if n.routes, err = newRoutes(n.cfg, n.o); err != nil {
 		return err
 	}
-	if n.world, err = newWorld(n.cfg, n.o); err != nil {
+	if n.world, err = n.openWorld(ctx); err != nil {
 		return err
 	}
 	n.dispatch = dispatch.New(dispatch.Options{
@@ -215,7 +226,7 @@ func (n *Node) maySend(account mail.Address) bool {
 func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
 		Hostname: n.cfg.Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace,
-		Notice: n.cfg.Notice, Handoff: n.dispatch.Offer, Inspectors: n.inspectors(), Limits: intakeLimits(n.cfg), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+		Notice: n.cfg.Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.cfg), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	return nil
 }
@@ -226,6 +237,7 @@ func (n *Node) Close() error {
 	for _, d := range n.doors {
 		errs = append(errs, ignoreClosed(d.listener.Close()))
 	}
+	n.unbindMetrics()
 	if n.admin != nil {
 		errs = append(errs, ignoreClosed(n.admin.Close()))
 	}

@@ -52,6 +52,10 @@ func (n *Node) Listen(ctx context.Context) error {
 		n.unbind()
 		return err
 	}
+	if err := n.listenMetrics(ctx); err != nil {
+		n.unbind()
+		return err
+	}
 	return nil
 }
 
@@ -115,7 +119,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	}
 	// These outlive doors and deliveries: what those leave behind is taken in.
 	var behind sync.WaitGroup
-	for _, work := range []func(context.Context){n.runTrace, n.followAccounts, n.cleanMailboxes} {
+	for _, work := range []func(context.Context){n.runTrace, n.followAccounts, n.cleanMailboxes, n.refreshPolicies} {
 		behind.Go(func() { work(background) })
 	}
 	err := n.runParts(ctx)
@@ -134,10 +138,11 @@ type part struct {
 }
 
 func (n *Node) parts() []part {
-	all := []part{{"accounts", n.identity.Run}, {"roster", n.roster.Run}, {"operator's socket", n.serveAdmin}, {"signing keys", n.dkim.ring.Run}}
+	all := []part{{"accounts", n.identity.Run}, {"roster", n.roster.Run}, {"operator's socket", n.serveAdmin}}
 	if !n.o.Paused {
 		all = append(all, part{"dispatch", n.runDispatch})
 	}
+	all = append(all, n.metricsParts()...)
 	for _, d := range n.doors {
 		all = append(all, part{d.kind.String() + " " + d.listener.Addr().String(), func(ctx context.Context) error {
 			return smtpd.Serve(ctx, d.listener, n.doorConfig(d.kind), n.intake)

@@ -22,9 +22,13 @@ const resolvConf = "/etc/resolv.conf"
 
 // world reaches domains without a route by their mail exchangers; with no targets,
 // it reaches none.
-type world struct{ targets *mx.Targets }
+type world struct {
+	targets  *mx.Targets
+	policies policies
+}
 
-func newWorld(cfg config.Config, o Options) (world, error) {
+func (n *Node) openWorld(ctx context.Context) (world, error) {
+	cfg, o := n.cfg, n.o
 	if !cfg.MX.Delivery {
 		return world{}, nil
 	}
@@ -32,18 +36,24 @@ func newWorld(cfg config.Config, o Options) (world, error) {
 	if err != nil {
 		return world{}, fmt.Errorf("%s: %w", cfg.At("mx.dns"), err)
 	}
+	p, err := n.openPolicies(ctx, resolver)
+	if err != nil {
+		return world{}, err
+	}
 	limits := mx.DefaultLimits()
 	limits.Connections = cfg.Limits.DeliveriesPerDomain
 	limits.Start = min(limits.Start, limits.Connections)
-	targets, err := mx.New(mx.Options{
+	opts := mx.Options{
 		Hello: cfg.Hostname, Resolver: resolver, Own: func() []netip.Addr { return ownAddresses(cfg, o) },
 		AllowPrivate: cfg.MX.Private, Port: o.MXPort,
 		Dial: func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 			return o.Dial(ctx, "tcp", to.String())
 		},
 		Timeouts: smtpc.DefaultTimeouts(), SMTP: smtpc.DefaultLimits(), Limits: limits, Now: o.Now, Logger: o.Logger,
-	})
-	return world{targets}, err
+	}
+	p.obeyed(&opts)
+	targets, err := mx.New(opts)
+	return world{targets, p}, err
 }
 
 func newResolver(cfg config.Config, o Options) (dnsx.Resolver, error) {
@@ -59,6 +69,10 @@ func newResolver(cfg config.Config, o Options) (dnsx.Resolver, error) {
 		if opts.Servers, err = systemServers(opts.Limits.Servers); err != nil {
 			return nil, err
 		}
+	}
+	// Only the administrator knows whether they validate.
+	for i := range opts.Servers {
+		opts.Servers[i].Validating = cfg.TLSPolicy.Validated
 	}
 	return dnsx.NewClient(opts)
 }

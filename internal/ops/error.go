@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"sallyport/internal/identity"
-	"sallyport/internal/msgauth/keyring"
 	"sallyport/internal/spool"
 )
 
@@ -58,11 +57,11 @@ func asError(err error) *Error {
 	}
 	code := CodeInternal
 	switch {
-	case errors.Is(err, identity.ErrNoSuch), errors.Is(err, spool.ErrNotFound), errors.Is(err, keyring.ErrNotFound):
+	case errors.Is(err, identity.ErrNoSuch), errors.Is(err, spool.ErrNotFound):
 		code = CodeNotFound
-	case errors.Is(err, identity.ErrExists), errors.Is(err, keyring.ErrPending):
+	case errors.Is(err, identity.ErrExists):
 		code = CodeExists
-	case errors.Is(err, identity.ErrInvalid), errors.Is(err, identity.ErrPassword), errors.Is(err, identity.ErrFull), errors.Is(err, keyring.ErrInvalid):
+	case errors.Is(err, identity.ErrInvalid), errors.Is(err, identity.ErrPassword), errors.Is(err, identity.ErrFull):
 		code = CodeInvalid
 	case errors.Is(err, spool.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		code = CodeUnavailable
@@ -75,7 +74,7 @@ func invalid(err error) error { return &Error{CodeInvalid, words(err)} }
 // words is the text of an error without the names of our packages, which tell a
 // programmer where it comes from and everybody else nothing.
 func words(err error) string {
-	return strings.NewReplacer("directory: ", "", "identity: ", "", "spool: ", "", "trace: ", "", "keyring: ", "", "dkim: ", "").Replace(err.Error())
+	return strings.NewReplacer("directory: ", "", "identity: ", "", "spool: ", "", "trace: ", "").Replace(err.Error())
 }
 
 type errText string

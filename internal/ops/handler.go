@@ -41,15 +41,10 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	answer(mux, "queue.release", op.QueueRelease)
 	answer(mux, "queue.retry", op.QueueRetry)
 	answer(mux, "queue.rm", op.QueueRemove)
-	listing(mux, "dkim.ls", op.DKIMList)
-	answer(mux, "dkim.rotate", op.DKIMRotate)
-	answer(mux, "dkim.check", op.DKIMCheck)
-	answer(mux, "dkim.activate", op.DKIMActivate)
-	answer(mux, "dkim.import", op.DKIMImport)
-	answer(mux, "dkim.rm", op.DKIMRemove)
 	answer(mux, "trace", op.Trace)
 	answer(mux, "trace.verify", op.TraceVerify)
 	answer(mux, "status", op.Status)
+	streaming(mux, "backup", op.Backup)
 	return guard(mux, owner)
 }
 
@@ -80,6 +75,7 @@ func answer[Q, A any](mux *http.ServeMux, name string, act func(context.Context,
 			fail(w, err)
 			return
 		}
+		unhurried(http.NewResponseController(w))
 		a, err := act(r.Context(), callerOf(r.Context()), q)
 		if err != nil {
 			fail(w, err)
@@ -107,6 +103,7 @@ func listing[Q, A any](mux *http.ServeMux, name string, act func(context.Context
 		}
 		w.Header().Set("Content-Type", "application/x-ndjson")
 		control, enc := http.NewResponseController(w), json.NewEncoder(w)
+		unhurried(control)
 		begun := false
 		err = act(r.Context(), callerOf(r.Context()), q, func(a A) error {
 			begun = true

@@ -56,10 +56,12 @@ type Options struct {
 	// Changed is called after the set of accounts changed, before the action
 	// returns: who acts and then sends mail finds the change done.
 	Changed func(ctx context.Context) error
-	// SigningKeys are the keys that sign mail.
-	SigningKeys SigningKeys
 	// Server tells about the running server; nil, or a nil answer: none runs.
 	Server func() *Server
+	// Write records facts that accompany no other change.
+	Write func(ctx context.Context, facts ...trace.Fact) error
+	// Backup copies the data folder; nil: it cannot be copied.
+	Backup BackupSource
 }
 
 // Operator is the actions. Callers are checked by Handler; who holds an Operator

@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
@@ -187,10 +187,19 @@ func (cl *Client) secure(ctx context.Context) error {
 func tlsFault(err error) error {
 	cause := lost(err)
 	if errors.Is(cause, ErrLost) {
-		return fmt.Errorf("%w: %s", ErrLost, mail.Printable(err.Error(), 300))
+		return &handshakeError{err}
 	}
 	return cause
 }
+
+// handshakeError is a connection lost in the handshake, and why.
+type handshakeError struct{ err error }
+
+func (e *handshakeError) Error() string {
+	return ErrLost.Error() + ": " + mail.Printable(e.err.Error(), 300)
+}
+
+func (e *handshakeError) Unwrap() []error { return []error{ErrLost, e.err} }
 
 func (cl *Client) tlsState() (tls.ConnectionState, bool) {
 	tc, ok := cl.c.net.(*tls.Conn)
@@ -212,6 +221,15 @@ func (cl *Client) verified() bool {
 
 // Remote returns who the server is: the name it was configured by and its address.
 func (cl *Client) Remote() string { return cl.remote }
+
+// LocalAddr returns our own address of the connection, the zero Addr where it has none.
+func (cl *Client) LocalAddr() netip.Addr {
+	ap, err := netip.ParseAddrPort(cl.c.net.LocalAddr().String())
+	if err != nil {
+		return netip.Addr{}
+	}
+	return ap.Addr().Unmap()
+}
 
 // Offers reports whether the server's last reply to EHLO had the keyword, which is
 // given in capitals.

@@ -13,6 +13,8 @@ import (
 type Admission struct {
 	mu         sync.Mutex
 	open       int
+	entered    uint64 // ever
+	turnedAway uint64 // ever
 	networks   map[netip.Prefix]int
 	handshakes list.List // of func(), which end one; the oldest first
 }
@@ -26,17 +28,23 @@ func NewAdmission() *Admission {
 func (a *Admission) enter(network netip.Prefix, l *Limits) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.open >= l.Connections {
+	if a.open >= l.Connections || network.IsValid() && a.networks[network] >= l.ConnectionsPerNetwork {
+		a.turnedAway++
 		return false
 	}
 	if network.IsValid() {
-		if a.networks[network] >= l.ConnectionsPerNetwork {
-			return false
-		}
 		a.networks[network]++
 	}
 	a.open++
+	a.entered++
 	return true
+}
+
+// Counts returns how many connections were ever let in, and turned away.
+func (a *Admission) Counts() (entered, turnedAway uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.entered, a.turnedAway
 }
 
 // join counts a connection that is in already to its network, once that is known.

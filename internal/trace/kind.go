@@ -21,10 +21,11 @@ const (
 	KindRetry      Kind = "retry"
 	KindRemove     Kind = "remove"
 	KindAccount    Kind = "account"
-	KindKey        Kind = "key"
 	KindAlarm      Kind = "alarm"
 	KindRefusals   Kind = "refusals"
 	KindRetention  Kind = "retention"
+	KindBackup     Kind = "backup"
+	KindRestore    Kind = "restore"
 )
 
 // Rules of this package's own; all others are named by the package that decides.
@@ -63,9 +64,10 @@ func Kinds() []KindInfo {
 		{KindRetry, "retried", "An operator asked for another attempt now: Queue."},
 		{KindRemove, "removed", "An operator removed a message from the queue: Queue."},
 		{KindAccount, "account", "An account was added, changed, frozen, thawed or removed: Account, Text."},
-		{KindKey, "key", "A key that signs mail was made, taken into use, lost from the DNS, retired or forgotten: Account (the domain), Text, Evidence (its name, by whom)."},
 		{KindAlarm, "ALARM", "Something that a person must look at: Rule, Text, Evidence."},
 		{KindRefusals, "refusals", "A bundle of strangers' facts: Count of them, Bundle, Digest of the bodies."},
+		{KindBackup, "backed up", "Somebody began to copy everything, keys too: Text (of what), Evidence (by whom)."},
+		{KindRestore, "restored", "This log goes on in data that came out of a backup: Text (of when), Evidence (manifest, by whom)."},
 		{KindRetention, "forgotten", "Bodies of old facts were removed: Count of them, Evidence (up to where)."},
 	}
 }

@@ -10,6 +10,9 @@
 // a record leads us to ourselves or into a private network; and that a destination
 // costs bounded questions, tries, connections, memory and time.
 //
-// TLS is opportunistic: it is used where it is offered, and any certificate will
-// do, because what it replaces is clear text (RFC 7435).
+// TLS is what the domain and the message demand of it, by DANE, MTA-STS and
+// REQUIRETLS: what cannot be met defers with the policy's and the host's name, and
+// never goes in clear text. Where nothing is demanded it is opportunistic: used where
+// it is offered, and any certificate will do, because what it replaces is clear text
+// (RFC 7435).
 package mx

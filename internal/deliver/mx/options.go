@@ -2,6 +2,7 @@ package mx
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
@@ -12,6 +13,8 @@ import (
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtpc"
+	"sallyport/internal/tlspolicy"
+	"sallyport/internal/tlspolicy/mtasts"
 )
 
 // Limits bounds what a destination may use, and all of them together.
@@ -67,7 +70,17 @@ type Options struct {
 	Port         uint16 // 25 in a server. RFC 5321 §4.5.4.2
 	// Dial connects to the address that was checked, without Multipath TCP, which the
 	// sandbox does not see.
-	Dial     func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
+	Dial func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
+	// STS finds out what a domain demands by MTA-STS; nil: nothing.
+	STS func(ctx context.Context, d mail.Domain) mtasts.Found
+	// DANE obeys TLSA records where the Resolver calls them secure.
+	DANE bool
+	// Roots verify the certificates of hosts where a policy demands it; nil: the
+	// system's.
+	Roots *x509.CertPool
+	// Report is told how each attempt to secure a connection ended; nil: nobody. It
+	// must be quick.
+	Report   func(tlspolicy.Session)
 	Timeouts smtpc.Timeouts
 	SMTP     smtpc.Limits
 	Limits   Limits

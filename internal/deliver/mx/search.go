@@ -2,7 +2,6 @@ package mx
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -15,6 +14,7 @@ import (
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtpc"
+	"sallyport/internal/tlspolicy"
 )
 
 // search is one search for a connection to a destination: what it tried, and the
@@ -24,9 +24,12 @@ type search struct {
 	to      destination
 	id      mail.ID
 	rule    Rule
-	hosts   int  // that were looked at
-	tries   int  // connections that failed
-	skipped bool // something was not tried, so that nothing is final
+	hosts   int             // that were looked at
+	tries   int             // connections that failed
+	facts   tlspolicy.Facts // what is known of the destination; its host is not set
+	signed  bool            // the host names came with DNSSEC
+	alias   dnsx.Name       // where the domain's records stand, if elsewhere
+	skipped bool            // something was not tried, so that nothing is final
 
 	temporary pool.Failure // the last fault that may pass; zero: none
 	permanent pool.Failure // the last one that will not
@@ -36,13 +39,17 @@ type search struct {
 type endpoint struct {
 	host host
 	addr netip.Addr
+	tls  secured
 }
 
 // open finds a connection for the destination, or says why there is none.
 func (t *Targets) open(whole context.Context, to destination, j deliver.Job) (*smtpc.Client, pool.Failure) {
 	ctx, cancel := context.WithTimeoutCause(whole, t.o.Limits.Search, smtpc.ErrTimeout)
 	defer cancel()
-	s := &search{t: t, to: to, id: j.ID, rule: Rule{Own: t.o.Own(), Allow: t.o.AllowPrivate}}
+	s := &search{
+		t: t, to: to, id: j.ID, rule: Rule{Own: t.o.Own(), Allow: t.o.AllowPrivate},
+		facts: tlspolicy.Facts{Domain: to.domain, Demand: to.demand},
+	}
 	c := s.run(ctx)
 	switch {
 	case c != nil:
@@ -56,7 +63,9 @@ func (t *Targets) open(whole context.Context, to destination, j deliver.Job) (*s
 // run goes from the best exchangers to the worst until there is a connection; nil
 // when there is none.
 func (s *search) run(ctx context.Context) *smtpc.Client {
+	known := s.learn(ctx)
 	p, r := s.plan(ctx)
+	s.facts.STS = known()
 	if !r.IsZero() {
 		s.notes(r, s.to.String())
 		return nil
@@ -103,9 +112,12 @@ func (s *search) plan(ctx context.Context) (plan, mail.Reply) {
 	a, err := s.t.o.Resolver.MX(ctx, s.to.domain)
 	switch {
 	case err == nil:
+		s.signed, s.facts.NameSecured = a.Secure, a.Secure
+		s.aliased(a.Name)
 		return exchangers(a.Data, own, s.id)
 	case errors.Is(err, dnsx.ErrNoData):
 		// RFC 5321 §5.1: a domain without MX is its own, with preference 0.
+		s.signed, s.facts.NameSecured = secureDenial(err), true
 		return exchangers([]dnsx.MX{{Host: dnsx.NameOf(s.to.domain)}}, own, s.id)
 	case errors.Is(err, dnsx.ErrNoName):
 		return nil, mail.R(550, "5.1.2", "there is no such domain: "+words(err))
@@ -118,13 +130,20 @@ func (s *search) plan(ctx context.Context) (plan, mail.Reply) {
 func (s *search) resolve(ctx context.Context, group []host) (ends []endpoint, ours bool) {
 	answers := make([]dnsx.Answer[netip.Addr], len(group))
 	errs := make([]error, len(group))
+	ways := make([]secured, len(group))
 	var wg sync.WaitGroup
 	for i, h := range group {
 		if h.literal.IsValid() {
 			answers[i].Data = []netip.Addr{h.literal}
+			ways[i] = s.judge(ctx, h, answers[i])
 			continue
 		}
-		wg.Go(func() { answers[i], errs[i] = s.t.o.Resolver.Addresses(ctx, h.name) })
+		wg.Go(func() {
+			answers[i], errs[i] = s.t.o.Resolver.Addresses(ctx, h.name)
+			if errs[i] == nil {
+				ways[i] = s.judge(ctx, h, answers[i])
+			}
+		})
 	}
 	wg.Wait()
 	for i, h := range group {
@@ -134,8 +153,12 @@ func (s *search) resolve(ctx context.Context, group []host) (ends []endpoint, ou
 		}
 		good, found := s.admitted(h, answers[i].Data)
 		ours = ours || found
+		if v := ways[i].verdict; v.Level == tlspolicy.LevelRefused {
+			s.refused(ways[i], h)
+			continue
+		}
 		for _, ip := range spread(good, s.id, s.t.o.Limits.Addresses) {
-			ends = append(ends, endpoint{h, ip})
+			ends = append(ends, endpoint{h, ip, ways[i].once()})
 		}
 	}
 	return ends, ours
@@ -172,8 +195,11 @@ func (s *search) first(ctx context.Context, ends []endpoint) *smtpc.Client {
 			return nil
 		}
 		c, err := s.call(e).Open(ctx)
-		if err == nil {
+		if err == nil && s.secures(e, c) {
 			return c
+		}
+		if err == nil {
+			continue
 		}
 		where := remote(e.host, e.addr, s.t.o.Port)
 		s.t.o.Logger.Info("mail exchanger does not serve", "queue", s.id.String(), "destination", s.to.String(), "remote", where, "error", err)
@@ -184,7 +210,7 @@ func (s *search) first(ctx context.Context, ends []endpoint) *smtpc.Client {
 			s.tries++
 		}
 		if !foreign || s.temporary.Reply.IsZero() {
-			s.notes(failureReply(where, err), where)
+			s.notes(s.unserved(e, where, err), where)
 		}
 	}
 	return nil
@@ -201,19 +227,16 @@ func failureReply(where string, err error) mail.Reply {
 // checked, never a name.
 func (s *search) call(e endpoint) pool.Call {
 	o := s.t.o
-	name := e.host.name.String()
-	if e.host.literal.IsValid() {
-		name = e.addr.String()
-	}
 	where := remote(e.host, e.addr, o.Port)
 	return pool.Call{
 		Dial:    func(ctx context.Context) (net.Conn, error) { return s.t.dial(ctx, netip.AddrPortFrom(e.addr, o.Port)) },
 		Connect: o.Limits.Connect,
 		SMTP: smtpc.Options{
 			Hello: o.Hello, Host: e.host.name.String(), Timeouts: o.Timeouts, Limits: o.SMTP,
-			TLS: smtpc.TLSPolicy{Mode: smtpc.TLSOpportunistic, Config: &tls.Config{ServerName: name, ClientSessionCache: s.t.sessions}},
+			TLS: s.policy(e),
 		},
 		WithoutTLS: func(err error) {
+			s.report(e, nil, err)
 			o.Logger.Warn("TLS failed, going on without", "queue", s.id.String(), "destination", s.to.String(), "remote", where, "error", err)
 		},
 	}

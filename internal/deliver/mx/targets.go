@@ -24,10 +24,13 @@ var (
 	errTooManyDestinations = errors.New("too many destinations are being delivered to")
 )
 
-// destination is a domain or a literal; exactly one of them is set.
+// destination is a domain or a literal; exactly one of them is set. Messages that ask
+// for something of TLS have connections of their own: those of others do not serve
+// them.
 type destination struct {
 	domain  mail.Domain
 	literal netip.Addr
+	demand  mail.TLSDemand
 }
 
 // String returns the destination as it stands in an address.
@@ -104,6 +107,7 @@ func (g target) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
 	if g.to.domain.IsZero() == !g.to.literal.IsValid() {
 		return j.All(mail.R(451, "4.4.4", "there is no destination"), "sallyport")
 	}
+	g.to.demand = j.Envelope.TLS
 	e, err := g.t.acquire(g.to)
 	if err != nil {
 		return j.All(mail.R(451, "4.3.2", err.Error()), g.to.String())

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -28,6 +29,9 @@ type blobs struct {
 	dir    string
 	space  *space
 	closed atomic.Bool
+	// removing is held for writing while a checkpoint is taken, and for reading while a
+	// blob is removed.
+	removing sync.RWMutex
 }
 
 // openBlobs makes the folder and removes what earlier processes did not commit.
@@ -128,6 +132,8 @@ func (b *blobs) Remove(name string) error {
 	if err := b.check(name); err != nil {
 		return err
 	}
+	b.removing.RLock()
+	defer b.removing.RUnlock()
 	if err := b.fs.Remove(b.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return diskError(err)
 	}

@@ -104,3 +104,6 @@ func matches(r dnsx.TLSA, cert *x509.Certificate) bool {
 	}
 	return false
 }
+
+// Records returns the usable records. The caller owns the slice.
+func (s Set) Records() []dnsx.TLSA { return append([]dnsx.TLSA(nil), s.records...) }

@@ -1,0 +1,109 @@
+// Package metrics counts what the server does, for Prometheus.
+//
+// It promises that every metric stands in Table with its meaning; that no label ever
+// holds an address, an account or a name that a peer chose, and that the values of
+// each label are few, whatever peers do; and that counting costs nobody who delivers
+// mail a wait.
+package metrics
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Type is what Prometheus calls the type of a metric.
+type Type string
+
+const (
+	Counter   Type = "counter"
+	Gauge     Type = "gauge"
+	Histogram Type = "histogram"
+)
+
+// Metric is one metric of ours. Those of the Go runtime and of the process (go_…,
+// process_…) are the client library's own.
+type Metric struct {
+	Name   string
+	Type   Type
+	Labels []string
+	Doc    string
+}
+
+const prefix = "sallyport_"
+
+// Names of the metrics, without the prefix.
+const (
+	buildInfo       = "build_info"
+	connsOpen       = "connections_open"
+	connsTotal      = "connections_total"
+	connsAway       = "connections_turned_away_total"
+	refusedTotal    = "refused_total"
+	authTotal       = "auth_total"
+	acceptedTotal   = "accepted_total"
+	acceptedOctets  = "accepted_octets_total"
+	outcomesTotal   = "outcomes_total"
+	notifiedTotal   = "notifications_total"
+	heldTotal       = "holds_total"
+	alarmsTotal     = "alarms_total"
+	queueMessages   = "queue_messages"
+	queueHeld       = "queue_held_messages"
+	queueOctets     = "queue_octets"
+	queueActive     = "queue_active_messages"
+	queueOldest     = "queue_oldest_seconds"
+	commitSeconds   = "store_commit_seconds"
+	commitErrors    = "store_commit_errors_total"
+	diskFree        = "disk_free_octets"
+	traceFacts      = "trace_facts_total"
+	traceSequenced  = "trace_sequenced_facts"
+	traceSigned     = "trace_signed_facts"
+	traceSignedTime = "trace_signed_timestamp_seconds"
+	traceSkipped    = "trace_skipped_facts_total"
+	certExpiry      = "certificate_expiry_timestamp_seconds"
+	startTime       = "start_timestamp_seconds"
+)
+
+// Table returns every metric, in the order of its documentation.
+func Table() []Metric {
+	m := func(name string, t Type, doc string, labels ...string) Metric {
+		return Metric{prefix + name, t, labels, doc}
+	}
+	return []Metric{
+		m(buildInfo, Gauge, "Always 1; its label is the version of the program.", "version"),
+		m(startTime, Gauge, "When the server began to serve, in seconds since 1970."),
+		m(connsOpen, Gauge, "Connections open now, over all doors."),
+		m(connsTotal, Counter, "Connections that were let in, over all doors."),
+		m(connsAway, Counter, "Connections that were turned away because a limit of connections was reached."),
+		m(refusedTotal, Counter, "Commands, senders, recipients and messages refused, by the door and the rule that refused. Refusals of strangers are counted when they are written, at most some minutes later.", "door", "rule"),
+		m(authTotal, Counter, "Sign-ins, by their result (ok, failed) and the rule that decided.", "result", "rule"),
+		m(acceptedTotal, Counter, "Messages accepted: each was answered with 250 and is durable.", "door"),
+		m(acceptedOctets, Counter, "Octets of the messages accepted.", "door"),
+		m(outcomesTotal, Counter, "What became of recipients: delivered, deferred (to be tried again), failed (for good), or any other rule of a delivery.", "result"),
+		m(notifiedTotal, Counter, "Notifications about deliveries (bounces, delays) that were queued."),
+		m(heldTotal, Counter, "Times that a message or an account's queue was held, by rule.", "rule"),
+		m(alarmsTotal, Counter, "Alarms: things that a person must look at, by rule.", "rule"),
+		m(queueMessages, Gauge, "Messages in the queue, held ones too."),
+		m(queueHeld, Gauge, "Messages in the queue that are held, by themselves or with their account."),
+		m(queueOctets, Gauge, "Octets in the queue."),
+		m(queueActive, Gauge, "Messages that are being delivered now."),
+		m(queueOldest, Gauge, "Age of the oldest message in the queue that is not held; 0: there is none."),
+		m(commitSeconds, Histogram, "How long a change of the store took, by its durability (durable: until it was synced; lazy: until it was ordered).", "durability"),
+		m(commitErrors, Counter, "Changes of the store that failed: unavailable (the disk is full or fails), or another error.", "error"),
+		m(diskFree, Gauge, "Octets free on the disk of the data folder, for the server's user."),
+		m(traceFacts, Counter, "Facts that were ever committed to the trace."),
+		m(traceSequenced, Gauge, "Facts that are in the signed tree and the index; far behind the facts: the trace cannot write."),
+		m(traceSigned, Gauge, "Facts under the newest signed checkpoint."),
+		m(traceSignedTime, Gauge, "When the newest checkpoint was signed, in seconds since 1970."),
+		m(traceSkipped, Counter, "Facts that these counters missed because they came too fast."),
+		m(certExpiry, Gauge, "When the server's certificate expires, in seconds since 1970; there only with a certificate."),
+	}
+}
+
+// Document returns the list of metrics in Markdown.
+func Document() string {
+	var b strings.Builder
+	b.WriteString("| metric | type | labels | meaning |\n|---|---|---|---|\n")
+	for _, m := range Table() {
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", m.Name, m.Type, strings.Join(m.Labels, ", "), m.Doc)
+	}
+	return b.String()
+}

@@ -1,0 +1,157 @@
+package node
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"sallyport/internal/metrics"
+	"sallyport/internal/spool"
+	"sallyport/internal/store"
+	"sallyport/internal/trace"
+)
+
+// openMetrics makes the counters where they are served, and lets them see the store.
+func (n *Node) openMetrics() (err error) {
+	if len(n.cfg.Metrics.Listen) == 0 {
+		return nil
+	}
+	n.metrics, err = metrics.New(metrics.Options{Version: n.o.Version, Limits: metrics.DefaultLimits(), State: n.state})
+	n.store = timedStore{n.store, n.metrics}
+	return err
+}
+
+// observer returns who sees facts as they happen.
+func (n *Node) observer() func(trace.Fact) {
+	if n.metrics == nil {
+		return n.o.Events
+	}
+	return func(f trace.Fact) {
+		n.metrics.Fact(f)
+		if n.o.Events != nil {
+			n.o.Events(f)
+		}
+	}
+}
+
+// timedStore counts and times changes of the store.
+type timedStore struct {
+	store.Store
+	set *metrics.Set
+}
+
+// Apply implements store.Store.
+func (s timedStore) Apply(ctx context.Context, tx store.Tx, d store.Durability) (store.Revision, error) {
+	began := time.Now()
+	r, err := s.Store.Apply(ctx, tx, d)
+	if ctx.Err() == nil {
+		s.set.Commit(d, time.Since(began), err)
+	}
+	return r, err
+}
+
+// Checkpoint implements store.Checkpointer where the store below does.
+func (s timedStore) Checkpoint(ctx context.Context, dir string) error {
+	at, ok := s.Store.(store.Checkpointer)
+	if !ok {
+		return errors.New("this store cannot be copied")
+	}
+	return at.Checkpoint(ctx, dir)
+}
+
+// state reads what is not counted. It is called once for each scrape.
+func (n *Node) state(ctx context.Context) metrics.State {
+	queue, log := n.spool.Stats(), n.trace.Stats()
+	v := metrics.State{
+		Open: n.admission.Open(), Messages: queue.Entries, Held: queue.Held, Active: queue.Claims, Octets: queue.Octets,
+		Facts: log.Facts, Sequenced: log.Sequenced, Signed: log.Signed, SignedAt: log.SignedAt, Skipped: log.Skipped,
+	}
+	v.Connections, v.TurnedAway = n.admission.Counts()
+	if started := n.started.Load(); started != nil {
+		v.Started = *started
+	}
+	var disk unix.Statfs_t
+	if err := unix.Statfs(n.cfg.Data, &disk); err == nil {
+		v.DiskFree = disk.Bavail * uint64(disk.Bsize)
+	}
+	if oldest, ok := n.oldest(ctx); ok {
+		v.Oldest = max(n.o.Now().Sub(oldest), time.Millisecond)
+	}
+	if leaf := n.leaf(); leaf != nil {
+		v.CertificateExpires = leaf.NotAfter
+	}
+	return v
+}
+
+// oldest returns when the oldest message that is not held was received.
+func (n *Node) oldest(ctx context.Context) (at time.Time, ok bool) {
+	free := false
+	err := n.spool.List(ctx, spool.Filter{Held: &free, Limit: 1}, func(e spool.Entry) (bool, error) {
+		at, ok = e.Received, true
+		return false, nil
+	})
+	return at, ok && err == nil
+}
+
+// leaf is the certificate that the doors present; nil: none.
+func (n *Node) leaf() *x509.Certificate {
+	if n.tls == nil || len(n.tls.Certificates) == 0 {
+		return nil
+	}
+	return n.tls.Certificates[0].Leaf
+}
+
+func (n *Node) listenMetrics(ctx context.Context) error {
+	for i, at := range n.cfg.Metrics.Listen {
+		var lc net.ListenConfig
+		lc.SetMultipathTCP(false)
+		ln, err := lc.Listen(ctx, family(at), at.String())
+		if err != nil {
+			n.unbindMetrics()
+			return fmt.Errorf("%s: %w", n.cfg.At(fmt.Sprintf("metrics.listen[%d]", i)), err)
+		}
+		n.metricsAt = append(n.metricsAt, ln)
+	}
+	return nil
+}
+
+func (n *Node) unbindMetrics() {
+	for _, ln := range n.metricsAt {
+		_ = ln.Close()
+	}
+	n.metricsAt = nil
+}
+
+// Bounds of a connection of Prometheus.
+const (
+	metricsRead   = 10 * time.Second
+	metricsWrite  = 30 * time.Second
+	metricsIdle   = 2 * time.Minute
+	metricsHeader = 8 << 10
+)
+
+// metricsParts serves the metrics, at every address that they have.
+func (n *Node) metricsParts() (parts []part) {
+	for _, ln := range n.metricsAt {
+		parts = append(parts, part{"metrics " + ln.Addr().String(), func(ctx context.Context) error {
+			srv := &http.Server{
+				Handler: n.metrics.Handler(), ReadTimeout: metricsRead, WriteTimeout: metricsWrite, IdleTimeout: metricsIdle,
+				MaxHeaderBytes: metricsHeader, ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
+			}
+			release := context.AfterFunc(ctx, func() { _ = srv.Close() })
+			defer release()
+			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+				return err
+			}
+			return nil
+		}})
+	}
+	return parts
+}
