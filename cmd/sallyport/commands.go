@@ -14,6 +14,7 @@ type commands struct {
 	Queue      queueCommands     `cmd:"" help:"What waits to be delivered."`
 	Trace      traceCommand      `cmd:"" help:"Ask what happened, and why."`
 	Backup     backupCommand     `cmd:"" help:"Copy everything that the server keeps into one file, while it runs."`
+	Doctor     doctorCommand     `cmd:"" help:"Look at DNS, ports, certificate, clock, disk and files, and say what is wrong and what helps."`
 	Restore    restoreCommand    `cmd:"" help:"Make a server out of a backup, in a new folder."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }

@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 //	exits CODE PROGRAM [ARG…]    runs a program and wants its exit code
 //	eventually PROGRAM [ARG…]    repeats it until it succeeds, for at most 20 seconds
 //	until PATTERN PROGRAM [ARG…] repeats it until its output matches
+//	nameserver ZONEFILE          serves the DNS of a zone file; sets DNS to its address
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../test/script",
@@ -55,6 +56,7 @@ func TestScripts(t *testing.T) {
 			"exits":      scriptExits,
 			"eventually": scriptEventually,
 			"until":      scriptUntil,
+			"nameserver": scriptNameserver,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[serverKey{}] = &scriptServer{}

@@ -37,7 +37,22 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 		}
 		c.printf("accounts  %d, %d of them frozen\n", v.Accounts, v.Frozen)
 		c.printf("queue     %s, %d of them held, %s\n", plural(v.Queue.Messages, "message"), v.Queue.Held, trace.Octets(v.Queue.Octets))
+		health(c, v.Health)
 		c.printf("trace     %d facts, %d of them under the last signed checkpoint (%s)\n", v.Trace.Facts, v.Trace.Signed, moment(v.Trace.SignedAt))
 		return nil
 	})
+}
+
+// health tells what comes before trouble.
+func health(c console, h ops.Health) {
+	if !h.Oldest.IsZero() {
+		c.printf("          the oldest that is not held waits for %s\n", time.Since(h.Oldest).Round(time.Second))
+	}
+	if h.DiskTotal > 0 {
+		c.printf("disk      %s free of %s\n", trace.Octets(int64(h.DiskFree)), trace.Octets(int64(h.DiskTotal)))
+	}
+	if !h.CertificateExpires.IsZero() {
+		c.printf("tls       the certificate expires on %s, in %s\n", h.CertificateExpires.Local().Format(time.DateOnly),
+			plural(int(time.Until(h.CertificateExpires).Hours()/24), "day"))
+	}
 }

@@ -11,7 +11,7 @@ func (n *Node) openOperator(_ context.Context, _ keys) error {
 	n.operator = ops.New(ops.Options{
 		Accounts: n.identity, Queue: n.spool, Trace: n.trace, Directory: n.dirs.snapshot, Now: n.o.Now,
 		EndSessions: n.intake.EndSessions, Changed: n.changed, Server: n.server,
-		Write: n.trace.Write, Backup: n.backup,
+		Write: n.trace.Write, Backup: n.backup, Health: n.health,
 	})
 	return nil
 }

@@ -58,6 +58,8 @@ type Options struct {
 	Changed func(ctx context.Context) error
 	// Server tells about the running server; nil, or a nil answer: none runs.
 	Server func() *Server
+	// Health reads what Status tells of disk, certificate and oldest message; nil: nothing.
+	Health func(ctx context.Context) Health
 	// Write records facts that accompany no other change.
 	Write func(ctx context.Context, facts ...trace.Fact) error
 	// Backup copies the data folder; nil: it cannot be copied.

@@ -25,6 +25,15 @@ type Status struct {
 	Frozen   int         `json:"frozen"`
 	Queue    QueueStats  `json:"queue"`
 	Trace    trace.Stats `json:"trace"`
+	Health   Health      `json:"health"`
+}
+
+// Health is what tells trouble before it comes.
+type Health struct {
+	Oldest             time.Time `json:"oldest,omitzero"` // when the oldest message that is not held was received
+	DiskFree           uint64    `json:"disk_free"`       // octets, for the server's user
+	DiskTotal          uint64    `json:"disk_total"`
+	CertificateExpires time.Time `json:"certificate_expires,omitzero"` // zero: there is no certificate
 }
 
 // QueueStats is the queue in figures.
@@ -54,6 +63,9 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 		if a.Standing != identity.StandingActive {
 			s.Frozen++
 		}
+	}
+	if op.o.Health != nil {
+		s.Health = op.o.Health(ctx)
 	}
 	if op.o.Server != nil {
 		s.Server = op.o.Server()

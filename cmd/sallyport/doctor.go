@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"sallyport/internal/config"
+	"sallyport/internal/doctor"
+	"sallyport/internal/node"
+	"sallyport/internal/ops"
+)
+
+type doctorCommand struct {
+	configFlag
+	jsonFlag
+	All      bool   `short:"a" help:"What is fine, too."`
+	Outbound string `placeholder:"DOMAIN" help:"Try to reach port 25 of this domain's mail exchanger, such as one of yours elsewhere."`
+}
+
+// Help says what is looked at.
+func (doctorCommand) Help() string {
+	return `Looks at the DNS (address, reverse name, MX, SPF, DMARC, MTA-STS and TLS-RPT of each domain; whether
+the name servers invent or validate), at who answers on each port, at the certificate, the clock, the
+disk, owners and modes of files, limits of process and kernel, and the queue. Says in words what is
+wrong and what helps. Exits with 1 when something is wrong, 0 when there are only warnings.
+
+It asks the name servers of mx.dns, for names of your own, for one that cannot exist, and for
+` + node.DNSSECProbe + `. Nothing is sent to anybody else, unless --outbound names a domain.
+
+Examples:
+  sallyport doctor
+  sallyport doctor --all --outbound example.net
+  sallyport doctor --json              one finding a line`
+}
+
+// Run looks and tells.
+func (d doctorCommand) Run(ctx context.Context, c console) error {
+	cfg, err := config.Load(d.Config)
+	if err != nil {
+		return err
+	}
+	server, queue := d.ask(ctx, c, cfg)
+	server.Here = version()
+	facts := node.Gather(ctx, cfg, node.DoctorOptions{Options: node.Options{Logger: quiet(c)}, Outbound: d.Outbound, Server: server, Queue: queue})
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return d.tell(c, doctor.Examine(facts))
+}
+
+// ask asks the running server, or the data folder, about the queue.
+func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (s doctor.ServerFacts, q doctor.QueueFacts) {
+	if _, err := os.Stat(cfg.StoreDir()); errors.Is(err, os.ErrNotExist) {
+		return s, doctor.QueueFacts{Known: true} // a folder is not made by looking at it
+	}
+	err := d.operate(ctx, c, func(o *ops.Client) error {
+		v, err := o.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if v.Server != nil {
+			s.Running, s.PID, s.Version = true, v.Server.PID, v.Server.Version
+		}
+		q = doctor.QueueFacts{Known: true, Messages: v.Queue.Messages, Held: v.Queue.Held}
+		if !v.Health.Oldest.IsZero() {
+			q.Oldest = time.Since(v.Health.Oldest)
+		}
+		return nil
+	})
+	if err != nil {
+		fmt.Fprintln(c.err, "sallyport: the queue could not be asked:", err)
+	}
+	return s, q
+}
+
+func (d doctorCommand) tell(c console, all []doctor.Finding) error {
+	count := map[doctor.State]int{}
+	for _, f := range all {
+		count[f.State]++
+		if d.JSON {
+			if err := printJSON(c.out, f); err != nil {
+				return err
+			}
+			continue
+		}
+		if f.State == doctor.Fine && !d.All {
+			continue
+		}
+		c.printf("%-8s %s: %s: %s\n", f.State, f.Check, f.Subject, f.What)
+		if f.Remedy != "" {
+			c.printf("         -> %s\n", f.Remedy)
+		}
+	}
+	if !d.JSON {
+		c.printf("%s: %d wrong, %d to be watched, %d unknown, %d to know\n", plural(len(all), "check"),
+			count[doctor.Wrong], count[doctor.Warning], count[doctor.Unknown], count[doctor.Note])
+	}
+	if count[doctor.Wrong] > 0 {
+		return errSilent
+	}
+	return nil
+}

@@ -1,0 +1,208 @@
+// Package doctor judges what was gathered about a server and its surroundings, and
+// says in words what is wrong and what helps.
+//
+// It promises that each check is a function of Facts alone, so that every finding can
+// be tested and repeated; that what could not be found out is said to be unknown, and is
+// never taken for fine; and that a finding which is wrong names a remedy.
+package doctor
+
+import (
+	"net/netip"
+	"time"
+)
+
+// State says how bad a finding is. The zero State is Unknown.
+type State uint8
+
+const (
+	Unknown State = iota // it could not be found out
+	Fine
+	Note    // nothing is wrong, and it may help to know
+	Warning // it works, and will not for ever or not everywhere
+	Wrong   // mail suffers
+)
+
+// String returns the state in a word.
+func (s State) String() string {
+	switch s {
+	case Fine:
+		return "fine"
+	case Note:
+		return "note"
+	case Warning:
+		return "warning"
+	case Wrong:
+		return "wrong"
+	}
+	return "unknown"
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Finding is the end of one check.
+type Finding struct {
+	Check   string `json:"check"`   // "dns", "ports", …
+	Subject string `json:"subject"` // what it is about: a name, a path, an address
+	State   State  `json:"state"`
+	What    string `json:"what"`
+	Remedy  string `json:"remedy,omitempty"`
+}
+
+// Lookup is what the DNS answered to one question.
+type Lookup struct {
+	Values []string
+	Absent bool   // the DNS says that there is nothing
+	Error  string // it could not be found out; "" and no Values and not Absent: not asked
+}
+
+// Asked reports whether the question has an answer.
+func (l Lookup) known() bool { return len(l.Values) > 0 || l.Absent }
+
+// Facts are everything that the checks look at.
+type Facts struct {
+	Now      time.Time
+	Hostname string
+	Host     Lookup         // addresses of Hostname
+	Own      []netip.Addr   // addresses of this host, and those that the configuration says are ours
+	Reverse  []ReverseFacts // of the public ones of Host
+	Domains  []DomainFacts
+	Resolver ResolverFacts
+	Ports    []PortFacts
+	Outbound *OutboundFacts // nil: not tried
+	TLS      TLSFacts
+	Clock    ClockFacts
+	Disk     DiskFacts
+	Files    []FileFacts
+	Limits   LimitFacts
+	Queue    QueueFacts
+	Server   ServerFacts
+	// Others are the findings of features that judge themselves, such as the keys that
+	// sign mail and what the DNS shows of them.
+	Others []Finding
+}
+
+// ReverseFacts are about one address of ours.
+type ReverseFacts struct {
+	Address netip.Addr
+	Names   Lookup   // of the address
+	Back    []string // addresses of those names
+}
+
+// DomainFacts are what the DNS says about a domain of ours.
+type DomainFacts struct {
+	Name    string
+	MX      Lookup              // hosts, best first
+	MXHosts map[string][]string // their addresses
+	SPF     Lookup              // texts at the domain
+	DMARC   Lookup              // texts at _dmarc
+	MTASTS  Lookup              // texts at _mta-sts
+	TLSRPT  Lookup              // texts at _smtp._tls
+}
+
+// ResolverFacts are about the recursive servers.
+type ResolverFacts struct {
+	Error   string   // it cannot be used
+	Invents []string // addresses for a name that cannot exist
+	Asked   bool     // that name was asked for, with an answer
+	Secure  State    // Fine: it validates; Note: it does not
+}
+
+// PortFacts are about one configured listener.
+type PortFacts struct {
+	Door     string
+	Address  string
+	Greeting string // of who answers there; for submissions after TLS
+	Error    string // nobody answers
+	Free     bool   // nobody listens there, and it can be bound
+	BindErr  string // why it cannot be bound
+}
+
+// OutboundFacts are about reaching another host's port 25.
+type OutboundFacts struct {
+	To    string
+	Error string
+}
+
+// TLSFacts are about the certificate.
+type TLSFacts struct {
+	Configured          bool
+	File                string
+	Error               string // of reading it or its key
+	Names               []string
+	NotBefore, NotAfter time.Time
+	Chain               string // why a client would not trust it; "" it would
+	CoversHostname      bool
+}
+
+// ClockFacts are what the kernel says about its clock.
+type ClockFacts struct {
+	Known  bool
+	Synced bool
+	Error  time.Duration // the most that it may be wrong
+}
+
+// DiskFacts are about the disk of the data folder.
+type DiskFacts struct {
+	Path                    string
+	Error                   string
+	Free, Total, MinFree    uint64
+	InodesFree, InodesTotal uint64
+	SyncError               string
+	SyncTook                time.Duration
+}
+
+// FileFacts are about one file or folder.
+type FileFacts struct {
+	Path    string
+	What    string
+	Error   string
+	Mode    uint32
+	Owner   string
+	Ours    bool // it belongs to the owner of the data folder, or to root
+	Secret  bool // nobody else may read it
+	OwnOnly bool // not even the group
+}
+
+// LimitFacts are the bounds of process and kernel.
+type LimitFacts struct {
+	Files       uint64 // open files that the process may have; 0: not known
+	FilesOf     string // whose limit: "the running server", "this shell"
+	Connections int    // limits.connections
+	Backlog     int    // net.core.somaxconn; 0: not known
+	LocalPorts  int    // size of net.ipv4.ip_local_port_range; 0: not known
+}
+
+// QueueFacts are about what waits.
+type QueueFacts struct {
+	Known          bool
+	Messages, Held int
+	Oldest         time.Duration // of what is not held
+}
+
+// ServerFacts are about the running server.
+type ServerFacts struct {
+	Running bool
+	PID     int
+	Version string // "": not known
+	Here    string // version of this program
+}
+
+// Check judges one thing.
+type Check func(Facts) []Finding
+
+// Checks returns every check in the order in which it is told.
+func Checks() []Check {
+	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, others}
+}
+
+func others(f Facts) []Finding { return f.Others }
+
+// Examine runs every check.
+func Examine(f Facts) []Finding {
+	var all []Finding
+	for _, c := range Checks() {
+		all = append(all, c(f)...)
+	}
+	return all
+}

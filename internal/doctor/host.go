@@ -1,0 +1,220 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+func checkServer(f Facts) []Finding {
+	s := f.Server
+	one := func(st State, what, remedy string) []Finding {
+		return []Finding{{"server", f.Hostname, st, what, remedy}}
+	}
+	switch {
+	case !s.Running:
+		return one(Warning, "no server runs on this data folder", "start it: systemctl start sallyport, or sallyport serve")
+	case s.Version != "" && s.Version != s.Here:
+		return one(Warning, fmt.Sprintf("version %s runs (pid %d), and %s is installed", s.Version, s.PID, s.Here), "restart the server to run what is installed")
+	}
+	return one(Fine, fmt.Sprintf("runs, pid %d", s.PID), "")
+}
+
+func checkPorts(f Facts) (all []Finding) {
+	for _, p := range f.Ports {
+		add := func(s State, what, remedy string) {
+			all = append(all, Finding{"ports", p.Door + " " + p.Address, s, what, remedy})
+		}
+		ours := strings.Contains(p.Greeting, f.Hostname)
+		switch {
+		case ours && f.Server.Running:
+			add(Fine, "this server answers there", "")
+		case p.Greeting != "":
+			add(Wrong, fmt.Sprintf("another program answers there: %q", p.Greeting), "stop it, or listen elsewhere; ss -ltnp names it")
+		case f.Server.Running:
+			add(Wrong, "the server runs, and does not answer there: "+p.Error, "look into its log; was the configuration changed since it started? is a firewall in the way?")
+		case p.Free:
+			add(Fine, "nobody is there, and the server can listen", "")
+		default:
+			add(Wrong, "the server could not listen there: "+p.BindErr, "stop whoever is there (ss -ltnp names it); ports below 1024 need CAP_NET_BIND_SERVICE")
+		}
+	}
+	return all
+}
+
+func checkOutbound(f Facts) []Finding {
+	o := f.Outbound
+	switch {
+	case o == nil:
+		return nil
+	case o.Error != "":
+		return []Finding{{"ports", o.To, Warning, "cannot be reached: " + o.Error, "many providers block port 25 until you ask; another host to try: --outbound DOMAIN"}}
+	}
+	return []Finding{{"ports", o.To, Fine, "port 25 of other hosts can be reached", ""}}
+}
+
+// Times before a certificate's end at which somebody should look.
+const (
+	certificateSoon = 14 * 24 * time.Hour
+)
+
+func checkTLS(f Facts) (all []Finding) {
+	t := f.TLS
+	add := func(s State, what, remedy string) { all = append(all, Finding{"certificate", t.File, s, what, remedy}) }
+	switch {
+	case !t.Configured:
+		return []Finding{{"certificate", f.Hostname, Note, "no certificate is configured: mail comes in clear, and nobody can submit any", "name one in [tls]"}}
+	case t.Error != "":
+		add(Wrong, "cannot be used: "+t.Error, "put the certificate and the key that belongs to it where [tls] says")
+		return all
+	}
+	left := t.NotAfter.Sub(f.Now)
+	switch {
+	case left <= 0:
+		add(Wrong, "expired on "+t.NotAfter.UTC().Format(time.DateOnly), "renew it, then reload or restart the server")
+	case f.Now.Before(t.NotBefore):
+		add(Wrong, "is not valid before "+t.NotBefore.UTC().Format(time.DateOnly), "look at the clock, or use the former one until then")
+	case left < certificateSoon:
+		add(Warning, fmt.Sprintf("expires in %d days, on %s", int(left.Hours()/24), t.NotAfter.UTC().Format(time.DateOnly)), "renew it; whatever renews it by itself has not")
+	default:
+		add(Fine, "is valid until "+t.NotAfter.UTC().Format(time.DateOnly), "")
+	}
+	if !t.CoversHostname {
+		add(Wrong, "is for "+strings.Join(t.Names, ", ")+", and not for "+f.Hostname, "get one for that name: clients refuse this one")
+	}
+	if t.Chain != "" {
+		add(Warning, "would not be trusted by clients: "+t.Chain, "put the intermediate certificates behind it into the same file; a private authority must be known to every client")
+	}
+	return all
+}
+
+// clockBound is how wrong a clock may be before tickets, signatures and certificates
+// suffer.
+const clockBound = 10 * time.Second
+
+func checkClock(f Facts) []Finding {
+	c := f.Clock
+	one := func(s State, what, remedy string) []Finding { return []Finding{{"clock", "kernel", s, what, remedy}} }
+	switch {
+	case !c.Known:
+		return one(Unknown, "the kernel does not say whether its clock is right", "run chrony or systemd-timesyncd")
+	case !c.Synced:
+		return one(Warning, "nothing keeps the clock right", "run chrony or systemd-timesyncd; certificates, signatures and traces need the time")
+	case c.Error > clockBound:
+		return one(Wrong, fmt.Sprintf("the clock may be wrong by %s", c.Error.Round(time.Second)), "look at chronyc tracking or timedatectl timesync-status")
+	}
+	return one(Fine, "the clock is kept right", "")
+}
+
+// syncSlow is a sync that makes every sender wait noticeably.
+const syncSlow = 500 * time.Millisecond
+
+func checkDisk(f Facts) (all []Finding) {
+	d := f.Disk
+	add := func(s State, what, remedy string) { all = append(all, Finding{"disk", d.Path, s, what, remedy}) }
+	if d.Error != "" {
+		add(Wrong, d.Error, "make the folder, or mount its disk")
+		return all
+	}
+	share := func(free, total uint64) uint64 { return 100 * free / max(total, 1) }
+	switch {
+	case d.Free < d.MinFree:
+		add(Wrong, fmt.Sprintf("%d MB are free, less than limits.min_free: no mail is accepted", d.Free>>20), "free space; see docs/operations.md, the disk is full")
+	case share(d.Free, d.Total) < 10 || d.Free < 4*d.MinFree:
+		add(Warning, fmt.Sprintf("only %d MB (%d %%) are free", d.Free>>20, share(d.Free, d.Total)), "free space before it is needed")
+	default:
+		add(Fine, fmt.Sprintf("%d MB are free", d.Free>>20), "")
+	}
+	if d.InodesTotal > 0 && share(d.InodesFree, d.InodesTotal) < 5 {
+		add(Wrong, fmt.Sprintf("only %d files more can be made", d.InodesFree), "remove files, or make the file system anew with more inodes: each message in a mailbox is a file")
+	}
+	switch {
+	case d.SyncError != "":
+		add(Wrong, "a write cannot be synced: "+d.SyncError, "look at dmesg: the disk fails, or is mounted read-only")
+	case d.SyncTook > syncSlow:
+		add(Warning, fmt.Sprintf("a sync took %s: every message waits for one", d.SyncTook.Round(time.Millisecond)), "look for what else writes there; a disk with a write cache that survives a power cut helps")
+	default:
+		add(Fine, "writes are synced", "")
+	}
+	return all
+}
+
+func checkFiles(f Facts) (all []Finding) {
+	for _, p := range f.Files {
+		add := func(s State, what, remedy string) {
+			all = append(all, Finding{"files", p.Path, s, p.What + ": " + what, remedy})
+		}
+		forbidden := uint32(0o022)
+		if p.Secret {
+			forbidden = 0o037
+		}
+		if p.OwnOnly {
+			forbidden = 0o077
+		}
+		switch {
+		case p.Error != "":
+			add(Wrong, p.Error, "put it back, from a backup if need be")
+		case p.Mode&forbidden != 0:
+			add(Wrong, fmt.Sprintf("others may use it (mode %04o)", p.Mode), fmt.Sprintf("chmod %o %s; if it was so for long, consider a secret stolen", p.Mode&^(forbidden|0o7000), p.Path))
+		case !p.Ours:
+			add(Wrong, "belongs to "+p.Owner+", and not to the owner of the data folder", "chown it to the server's user: run sallyport as that user, never as another")
+		}
+	}
+	if !slices.ContainsFunc(all, func(x Finding) bool { return x.State == Wrong }) && len(f.Files) > 0 {
+		all = append(all, Finding{"files", f.Files[0].Path, Fine, fmt.Sprintf("%d files and folders have the right owner and mode", len(f.Files)), ""})
+	}
+	return all
+}
+
+// Open files that a server needs beside its connections: store, bodies, mailboxes.
+const filesBeside = 4096
+
+// Kernel settings below which a busy server suffers.
+const (
+	backlogLow = 1024
+	portsLow   = 10_000
+)
+
+func checkLimits(f Facts) (all []Finding) {
+	l := f.Limits
+	add := func(s State, subject, what, remedy string) {
+		all = append(all, Finding{"limits", subject, s, what, remedy})
+	}
+	need := uint64(max(l.Connections, 0))*2 + filesBeside
+	switch {
+	case l.Files == 0:
+		add(Unknown, "open files", "the limit is not known", "")
+	case l.Files < need:
+		add(Warning, "open files", fmt.Sprintf("%s may open %d, and limits.connections = %d may need %d", l.FilesOf, l.Files, l.Connections, need), fmt.Sprintf("LimitNOFILE=%d in the unit, or ulimit -n %d, or fewer connections", need, need))
+	default:
+		add(Fine, "open files", fmt.Sprintf("%s may open %d", l.FilesOf, l.Files), "")
+	}
+	if l.Backlog > 0 && l.Backlog < backlogLow {
+		add(Note, "net.core.somaxconn", fmt.Sprintf("only %d connections may wait to be accepted", l.Backlog), fmt.Sprintf("sysctl net.core.somaxconn=%d", 4*backlogLow))
+	}
+	if l.LocalPorts > 0 && l.LocalPorts < portsLow {
+		add(Note, "net.ipv4.ip_local_port_range", fmt.Sprintf("only %d ports for connections to other hosts", l.LocalPorts), `sysctl net.ipv4.ip_local_port_range="32768 60999"`)
+	}
+	return all
+}
+
+// Ages of the oldest waiting message at which somebody should look.
+const queueOld = 4 * time.Hour
+
+func checkQueue(f Facts) (all []Finding) {
+	q := f.Queue
+	add := func(s State, what, remedy string) { all = append(all, Finding{"queue", f.Hostname, s, what, remedy}) }
+	switch {
+	case !q.Known:
+		add(Unknown, "nobody could look into the queue", "run this as root or as the server's user")
+	case q.Oldest > queueOld:
+		add(Warning, fmt.Sprintf("the oldest of %d messages waits for %s", q.Messages-q.Held, q.Oldest.Round(time.Minute)), "sallyport queue ls --no-held --older-than 4h; queue show ID says what the other side answers")
+	default:
+		add(Fine, fmt.Sprintf("%d messages wait, none for long", q.Messages-q.Held), "")
+	}
+	if q.Known && q.Held > 0 {
+		add(Note, fmt.Sprintf("%d messages are held until somebody decides", q.Held), "sallyport queue ls --held; then queue release or queue rm")
+	}
+	return all
+}

@@ -1,0 +1,25 @@
+package node
+
+import (
+	"context"
+
+	"golang.org/x/sys/unix"
+
+	"sallyport/internal/ops"
+)
+
+// health reads what tells trouble before it comes.
+func (n *Node) health(ctx context.Context) ops.Health {
+	var h ops.Health
+	if at, ok := n.oldest(ctx); ok {
+		h.Oldest = at
+	}
+	var disk unix.Statfs_t
+	if err := unix.Statfs(n.cfg.Data, &disk); err == nil {
+		h.DiskFree, h.DiskTotal = disk.Bavail*uint64(disk.Bsize), disk.Blocks*uint64(disk.Bsize)
+	}
+	if leaf := n.leaf(); leaf != nil {
+		h.CertificateExpires = leaf.NotAfter
+	}
+	return h
+}
