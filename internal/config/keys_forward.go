@@ -1,9 +1,13 @@
 package config
 
+import "time"
+
 // Forward says whether and how mail is forwarded to addresses that are not ours.
 type Forward struct {
 	External bool // forwards are carried out; else they sleep
 	Targets  int  // the most addresses that one account forwards to
+	// ReturnAge is how long bounces of what was forwarded are taken.
+	ReturnAge time.Duration
 }
 
 func forwardKeys() []entry[Forward] {
@@ -13,5 +17,7 @@ func forwardKeys() []entry[Forward] {
 			parseSwitch, func(f *Forward) *bool { return &f.External }),
 		count("forward.targets", "5", "1", "100", "The most addresses that one account may forward to.",
 			func(f *Forward) *int { return &f.Targets }),
+		duration("forward.return_age", "10d", "1d", "60d", "How long after a message was forwarded its bounce is still taken, in whole days, for the mailbox of the account that forwards: a next hop tries for five days, and its bounce may take as long.",
+			func(f *Forward) *time.Duration { return &f.ReturnAge }),
 	}
 }

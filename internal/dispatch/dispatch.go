@@ -28,8 +28,10 @@ import (
 	"sallyport/internal/deliver"
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
+	"sallyport/internal/message"
 	"sallyport/internal/sched"
 	"sallyport/internal/spool"
+	"sallyport/internal/srs"
 )
 
 // Queue is what dispatch needs of the spool.
@@ -38,6 +40,7 @@ type Queue interface {
 	NextDue(ctx context.Context) (time.Time, bool, error)
 	Claim(ctx context.Context, id mail.ID, owner string, ttl time.Duration, now time.Time) (spool.Claim, error)
 	Extend(t spool.Token, ttl time.Duration, now time.Time) error
+	Room(account mail.Address, octets int64) error
 	Settle(ctx context.Context, t spool.Token, outcomes []mail.Outcome, now time.Time, f spool.Final) (spool.Settled, error)
 	Postpone(ctx context.Context, t spool.Token, until time.Time, facts [][]byte) error
 	HoldClaimed(ctx context.Context, t spool.Token, reason string, facts [][]byte) error
@@ -62,6 +65,13 @@ type Limits struct {
 	Suspended       time.Duration // an account that may not send is asked about again after this, before its message is held
 	ReturnedHeader  int64         // octets of the original header section in a notification
 	ReturnedMessage int64         // octets of the largest message that a notification returns whole (RET=FULL)
+	Forwards        int           // messages sent on for accounts in one attempt; the rest follows in the next
+	ForwardOctets   int64         // octets of those of them that are not kept in files
+	Failing         int           // pairs of account and target whose failures are counted
+	FailingAlarm    int           // failures one after another that make an alarm
+	// Header bounds the header section of a message that is sent on, with what we put
+	// before it.
+	Header message.Limits
 }
 
 // DefaultLimits returns the limits of a server that was told nothing.
@@ -71,10 +81,13 @@ func DefaultLimits() Limits {
 		Lease: 30 * time.Minute, Crowded: 2 * time.Second, CrowdedMost: 10 * time.Minute,
 		Idle: time.Minute, Retry: time.Second, Suspended: 2 * time.Second,
 		ReturnedHeader: 64 << 10, ReturnedMessage: 1 << 20,
+		Forwards: 16, ForwardOctets: 2 << 20, Failing: 4096, FailingAlarm: 3,
+		Header: message.DefaultLimits(),
 	}
 }
 
-// Options are everything that dispatch works with; all but World and Behind are required.
+// Options are everything that dispatch works with; all but World, Behind, Returns and
+// ReturnAge are required.
 type Options struct {
 	Hostname  mail.Domain
 	Queue     Queue
@@ -91,10 +104,15 @@ type Options struct {
 	// it waits.
 	World  func(a mail.Address) (deliver.Target, bool)
 	Policy sched.Policy
-	Limits Limits
-	Now    func() time.Time
-	Rand   io.Reader
-	Logger *slog.Logger
+	// Returns makes the return paths of mail that is sent on for an account; with the
+	// zero key none is, and all of it stays in the mailbox.
+	Returns srs.Key
+	// ReturnAge is how long a mark is believed that says that the mailbox has a copy.
+	ReturnAge time.Duration
+	Limits    Limits
+	Now       func() time.Time
+	Rand      io.Reader
+	Logger    *slog.Logger
 }
 
 // Dispatch moves mail from the spool to its targets. Make it with New, start it
@@ -109,6 +127,7 @@ type Dispatch struct {
 	entries  int64             // octets that their envelopes take
 	bodies   int64             // octets of their bodies in memory
 	dests    map[destKey]*destination
+	failing  map[string]int  // failures one after another, by account and target of a forward
 	starved  bool            // there was no room for more; the end of a run wakes
 	ctx      context.Context // of Run: its end cuts deliveries
 	stopping chan struct{}   // closed: nothing new is begun
@@ -118,7 +137,7 @@ type Dispatch struct {
 // New returns a Dispatch that does nothing until Run.
 func New(o Options) *Dispatch {
 	return &Dispatch{
-		Options: o, wake: make(chan struct{}, 1), runs: map[*run]struct{}{}, dests: map[destKey]*destination{},
+		Options: o, wake: make(chan struct{}, 1), runs: map[*run]struct{}{}, dests: map[destKey]*destination{}, failing: map[string]int{},
 		ctx: context.Background(), stopping: make(chan struct{}), closed: true,
 	}
 }

@@ -36,6 +36,9 @@ func (n notice) utf8() bool { return n.entry.Envelope.SMTPUTF8 }
 
 func (n notice) messageID() string { return "<" + n.id.String() + "@" + n.host.ASCII() + ">" }
 
+// forwarded reports whether it is about mail that was sent on for its reader.
+func (n notice) forwarded() bool { return n.entry.Forward != spool.ForwardNone }
+
 func (n notice) failed() bool { return slices.ContainsFunc(n.reports, report.failed) }
 
 func (n notice) delayed() bool { return slices.ContainsFunc(n.reports, report.delayed) }
@@ -74,6 +77,8 @@ func (n notice) write(w io.Writer, original io.Reader) error {
 func (n notice) header(kind string) string {
 	subject := "Your message was delivered"
 	switch {
+	case n.forwarded():
+		subject = "Mail for you could not be forwarded"
 	case n.failed():
 		subject = "Your message could not be delivered"
 	case n.delayed():
@@ -103,6 +108,8 @@ func (n notice) words() string {
 	fmt.Fprintf(&b, "This is the mail server %s.\r\n\r\n", n.host.Unicode())
 	for _, r := range n.reports {
 		switch said := who(r.outcome) + " said:\r\n    " + oneLine(r.outcome.Reply.String()); {
+		case n.forwarded():
+			fmt.Fprintf(&b, "A message for you could not be forwarded to %s.\r\n%s\r\n\r\n", r.outcome.Recipient, said)
 		case r.failed():
 			fmt.Fprintf(&b, "Your message could not be delivered to %s.\r\n%s\r\n\r\n", r.outcome.Recipient, said)
 		case r.delayed():
@@ -112,8 +119,13 @@ func (n notice) words() string {
 			fmt.Fprintf(&b, "Your message was %s to %s.\r\n\r\n", r.action, r.outcome.Recipient)
 		}
 	}
-	fmt.Fprintf(&b, "Your message was accepted on %s as %s. Give that number to your\r\nadministrator to see everything that became of it.\r\n",
-		message.FormatDate(n.entry.Received.UTC()), n.entry.ID)
+	about := "Your message"
+	if n.forwarded() {
+		b.WriteString("Nobody else was told. The message itself is in your mailbox. If this happens\r\nagain, look after your forward: it is not taken out by itself.\r\n\r\n")
+		about = "The forward"
+	}
+	fmt.Fprintf(&b, "%s was accepted on %s as %s. Give that number to your\r\nadministrator to see everything that became of it.\r\n",
+		about, message.FormatDate(n.entry.Received.UTC()), n.entry.ID)
 	return b.String()
 }
 

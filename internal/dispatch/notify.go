@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"sallyport/internal/directory"
@@ -55,6 +56,8 @@ func actionOf(s spool.RecipientState, o mail.Outcome) string {
 		return actionFailed
 	case !o.Delivered() || n&mail.NotifySuccess == 0:
 		return ""
+	case s.Kind == spool.KindLocal && o.Remote == forwardName:
+		return actionRelayed
 	case s.Kind == spool.KindLocal:
 		return actionDelivered
 	case o.Notifies:
@@ -68,6 +71,19 @@ func actionOf(s spool.RecipientState, o mail.Outcome) string {
 func isDelayWanted(s spool.RecipientState, o mail.Outcome) bool {
 	n := s.Recipient.Notify
 	return o.Deferred() && (n == 0 || n&mail.NotifyDelay != 0) && n&mail.NotifyNever == 0
+}
+
+// addressee returns who is told of an entry's failures, if anybody is: its sender, or
+// the account whose mail it is that was sent on, whoever wrote that.
+func addressee(e spool.Entry) (mail.Address, bool) {
+	if e.Account.IsZero() {
+		return mail.Address{}, false
+	}
+	if e.Forward != spool.ForwardNone {
+		return e.Account, true
+	}
+	// RFC 5321 §6.1: a message with the null path is never answered.
+	return e.Envelope.From.Address()
 }
 
 // verified asks the gate whether a notification may go to the sender, and returns
@@ -87,42 +103,68 @@ func (d *Dispatch) verified(e spool.Entry, sender mail.Address) []directory.Mail
 	return class.Mailboxes
 }
 
+// tell makes the notification of a conclusion. What was sent on without a copy, and
+// reaches somebody never, comes into the mailbox after all, in the same act.
+func (d *Dispatch) tell(c spool.Claim, k conclusion, now time.Time) (leaving, error) {
+	n, fact, err := d.notification(c, k.reports, k.boxes, now)
+	if err != nil {
+		return leaving{}, err
+	}
+	out := leaving{messages: []spool.Spawned{n}, facts: []trace.Fact{fact}}
+	if c.Entry.Forward != spool.ForwardSent || !slices.ContainsFunc(k.reports, report.failed) {
+		return out, nil
+	}
+	back, fact, err := d.bringBack(c, k.boxes, now)
+	if err != nil {
+		return out, err
+	}
+	return leaving{messages: append(out.messages, back), facts: append(out.facts, fact)}, nil
+}
+
 // notification makes the delivery status notification of the reports, and the fact
 // about it.
-func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directory.Mailbox, now time.Time) (*spool.Spawned, trace.Fact, error) {
+func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directory.Mailbox, now time.Time) (spool.Spawned, trace.Fact, error) {
 	e := c.Entry
-	sender, _ := e.Envelope.From.Address()
+	to, _ := addressee(e)
 	id, err := mail.NewID(now, d.Rand)
 	if err != nil {
-		return nil, trace.Fact{}, err
+		return spool.Spawned{}, trace.Fact{}, err
 	}
 	n := notice{
-		host: d.Hostname, id: id, to: sender, entry: e, reports: reports, at: now, until: e.Received.Add(d.Policy.Expire), limits: d.Limits,
+		host: d.Hostname, id: id, to: to, entry: e, reports: reports, at: now, until: e.Received.Add(d.Policy.Expire), limits: d.Limits,
 	}
 	body, err := d.Queue.NewBody(d.durable())
 	if err != nil {
-		return nil, trace.Fact{}, err
+		return spool.Spawned{}, trace.Fact{}, err
 	}
 	if err := d.write(body, n, c); err != nil {
-		return nil, trace.Fact{}, errors.Join(err, body.Abort())
+		return spool.Spawned{}, trace.Fact{}, errors.Join(err, body.Abort())
 	}
-	m := spool.Message{
-		ID: id, MessageID: n.messageID(),
-		Envelope: mail.Envelope{
-			From: mail.NullPath(), To: []mail.Recipient{{Address: sender, Notify: mail.NotifyNever}}, // RFC 3464 §2
-			Body: mail.Body8BitMIME, SMTPUTF8: e.Envelope.SMTPUTF8, TLS: e.Envelope.TLS, // RFC 8689 §5
-		},
-	}
-	for _, b := range boxes {
-		m.Deliveries = append(m.Deliveries, spool.Delivery{Recipient: m.Envelope.To[0], Kind: spool.KindLocal, Mailbox: b.Place(), Detail: b.Detail})
+	m := toBoxes(id, to, boxes)
+	m.MessageID, m.Envelope.Body, m.Envelope.SMTPUTF8 = n.messageID(), mail.Body8BitMIME, e.Envelope.SMTPUTF8
+	m.Envelope.TLS = e.Envelope.TLS // RFC 8689 §5
+	if e.Forward != spool.ForwardNone {
+		// It must not go the way that fails.
+		m.Prefix = passing(e.Account)
 	}
 	f := d.fact(trace.KindNotify, e)
 	f.Queue, f.About, f.MessageID = id, e.ID, m.MessageID
-	f.Sender, f.Rule, f.Recipients, f.Size = "<>", "notify-verified-sender", []string{sender.String()}, body.Size()
+	f.Sender, f.Rule, f.Recipients, f.Size = "<>", "notify-verified-sender", []string{to.String()}, body.Size()
 	for _, r := range reports {
 		f = f.Evidenced(r.action, r.outcome.Recipient.String())
 	}
-	return &spool.Spawned{Message: m, Body: body}, f, nil
+	return spool.Spawned{Message: m, Body: body}, f, nil
+}
+
+// toBoxes is a message of our own to mailboxes of ours, with the null path, of which
+// nobody is ever told. RFC 3464 §2
+func toBoxes(id mail.ID, to mail.Address, boxes []directory.Mailbox) spool.Message {
+	r := mail.Recipient{Address: to, Notify: mail.NotifyNever}
+	m := spool.Message{ID: id, Envelope: mail.Envelope{From: mail.NullPath(), To: []mail.Recipient{r}}}
+	for _, b := range boxes {
+		m.Deliveries = append(m.Deliveries, spool.Delivery{Recipient: r, Kind: spool.KindLocal, Mailbox: b.Place(), Detail: b.Detail})
+	}
+	return m
 }
 
 func (d *Dispatch) write(body *spool.Body, n notice, c spool.Claim) error {

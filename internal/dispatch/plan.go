@@ -18,6 +18,9 @@ const localKey destKey = "mailbox"
 // ourName is who answered, in outcomes that dispatch itself makes.
 const ourName = "sallyport"
 
+// forwardName is who answered, where a forward stands for a delivery.
+const forwardName = "forward"
+
 // group is what one message has for one destination.
 type group struct {
 	key    destKey
@@ -33,6 +36,8 @@ type plan struct {
 	outcomes []mail.Outcome // one per pending recipient
 	spoken   []bool         // whose outcome is known; all others stay pending
 	hold     string
+	forwards map[int]sendOn // how the deliveries to accounts that forward are carried on, by place
+	more     bool           // some of them wait for the next attempt
 }
 
 // planner holds the values that a plan depends on.
@@ -43,13 +48,30 @@ type planner struct {
 	world func(mail.Address) (deliver.Target, bool)
 	// behind returns the way to a server behind us.
 	behind func(directory.Hop) deliver.Target
+	// forwards are the deliveries to accounts that forward, of which so many leave in
+	// one attempt.
+	forwards map[int]sendOn
+	most     int
 }
 
 // plan groups the pending recipients.
 func (p planner) plan(pending []spool.RecipientState) plan {
-	out := plan{outcomes: make([]mail.Outcome, len(pending)), spoken: make([]bool, len(pending))}
+	out := plan{outcomes: make([]mail.Outcome, len(pending)), spoken: make([]bool, len(pending)), forwards: p.forwards}
 	at := map[destKey]int{}
+	leaving := 0
 	for i, r := range pending {
+		s := p.forwards[i]
+		if s.leaves() {
+			if leaving++; leaving > p.most {
+				out.more = true
+				continue
+			}
+		}
+		if reply := s.instead(); !reply.IsZero() {
+			out.outcomes[i] = mail.Outcome{Recipient: r.Recipient.Address, Reply: reply, Remote: forwardName}
+			out.spoken[i] = true
+			continue
+		}
 		g, reply := p.destination(r)
 		if !reply.IsZero() {
 			out.outcomes[i] = mail.Outcome{Recipient: r.Recipient.Address, Reply: reply, Remote: ourName}

@@ -16,6 +16,7 @@ import (
 type attempt struct {
 	states   []spool.RecipientState
 	outcomes []mail.Outcome
+	on       []sendOn // how each is carried on, if its account forwards
 }
 
 // attempt gathers the outcomes of a run. When deliveries were cut, what was
@@ -28,6 +29,7 @@ func (r *run) attempt(cut bool) attempt {
 		}
 		a.states = append(a.states, r.pending[i])
 		a.outcomes = append(a.outcomes, o)
+		a.on = append(a.on, r.plan.forwards[i])
 	}
 	return a
 }
@@ -57,11 +59,20 @@ func (d *Dispatch) settle(r *run) {
 // conclusion is what is to be recorded of an attempt.
 type conclusion struct {
 	attempt
-	settle  []mail.Outcome // what the queue is told
-	reports []report       // what the sender is told
+	reports []report // what the sender is told, or the account whose forward it is
 	boxes   []directory.Mailbox
 	rule    string // why the message is to be held now; "" if it is not
 	reason  string // who fails without anybody being told; "" for nobody
+	alarms  []trace.Fact
+}
+
+// settled is what the queue is told: failures of which nobody can be told stay
+// pending.
+func (c conclusion) settled() []mail.Outcome {
+	if c.reason == "" {
+		return c.outcomes
+	}
+	return slices.DeleteFunc(slices.Clone(c.outcomes), mail.Outcome.Failed)
 }
 
 // judge decides what becomes of the outcomes. A failure of which nobody can be told
@@ -69,12 +80,11 @@ type conclusion struct {
 // is still tried, and when nothing else is, the message is held for the
 // administrator, who decides. Promise 5.
 func (d *Dispatch) judge(e spool.Entry, a attempt, more bool) conclusion {
-	c := conclusion{attempt: a, settle: a.outcomes}
+	c := conclusion{attempt: a, alarms: d.countFailures(e, a)}
 	fail := slices.IndexFunc(a.outcomes, mail.Outcome.Failed)
-	sender, named := e.Envelope.From.Address()
-	// RFC 5321 §6.1: a message with the null path is never answered.
-	if named && !e.Account.IsZero() {
-		c.reports, c.boxes = wanted(a.states, a.outcomes, !e.Warned && d.Policy.Late(e.Received, d.Now())), d.verified(e, sender)
+	if to, ok := addressee(e); ok {
+		late := !e.Warned && e.Forward == spool.ForwardNone && d.Policy.Late(e.Received, d.Now())
+		c.reports, c.boxes = wanted(a.states, a.outcomes, late), d.verified(e, to)
 	}
 	untold := slices.ContainsFunc(c.reports, report.failed) && len(c.boxes) == 0
 	switch {
@@ -89,10 +99,9 @@ func (d *Dispatch) judge(e spool.Entry, a attempt, more bool) conclusion {
 	if c.rule == "" {
 		return c
 	}
-	c.settle = slices.DeleteFunc(slices.Clone(a.outcomes), mail.Outcome.Failed)
 	o := a.outcomes[fail]
 	c.reason = "could not be delivered after acceptance: " + o.Recipient.String() + ": " + o.Reply.String()
-	if more || slices.ContainsFunc(c.settle, mail.Outcome.Deferred) {
+	if more || slices.ContainsFunc(c.settled(), mail.Outcome.Deferred) {
 		c.rule = ""
 	}
 	return c
@@ -127,23 +136,63 @@ func (d *Dispatch) concluded(r *run, err error) {
 
 // record writes what an attempt came to. It may be repeated.
 func (d *Dispatch) record(r *run, c conclusion) error {
+	l, err := d.sendAll(r.claim, c.attempt)
+	defer l.abort() // does nothing once Settle took them
+	if errors.Is(err, errWithheld) {
+		return d.recordWithout(r, c, ruleKeptHeld)
+	}
+	if err != nil {
+		return err
+	}
+	whole := c
+	whole.attempt = l.named(c.attempt)
+	err = d.recordWith(r, whole, l)
+	switch {
+	case len(l.messages) == 0:
+		return err
+	case errors.Is(err, spool.ErrHeld):
+		return d.recordWithout(r, c, ruleKeptHeld)
+	case errors.Is(err, spool.ErrFull):
+		return d.recordWithout(r, c, ruleKeptFull)
+	}
+	return err
+}
+
+// recordWithout records what does not depend on sending anything on. What was to leave
+// alone was not tried: the next attempt finds why it can't, and delivers it here.
+func (d *Dispatch) recordWithout(r *run, c conclusion, rule string) error {
+	c.attempt = c.stay(rule)
+	if len(c.outcomes) == 0 {
+		return d.Queue.Postpone(d.durable(), r.claim.Token, d.Now().Add(d.Limits.Crowded), nil)
+	}
+	return d.recordWith(r, c, leaving{})
+}
+
+// recordWith records an attempt together with what is sent on.
+func (d *Dispatch) recordWith(r *run, c conclusion, l leaving) error {
 	e := r.claim.Entry
-	facts := d.outcomeFacts(e, c.attempt)
+	final := spool.Final{Facts: d.outcomeFacts(e, c.attempt), Spawn: l.messages}
+	final.Facts = append(final.Facts, trace.EncodeAll(l.facts...)...)
+	final.Facts = append(final.Facts, trace.EncodeAll(d.stayFacts(e, c.attempt)...)...)
+	final.Facts = append(final.Facts, trace.EncodeAll(c.alarms...)...)
+	if r.plan.more {
+		final.Next = d.Now()
+	}
 	if c.reason != "" {
 		d.Logger.Warn("a recipient fails and nobody can be told", "queue", e.ID.String(), "held", c.rule != "", "reason", c.reason)
 	}
 	if c.rule == "" {
-		return d.recordFinal(r, c, facts)
+		return d.recordFinal(r, c, final)
 	}
 	f := d.fact(trace.KindHold, e)
 	f.Rule, f.Text = c.rule, c.reason
 	held := trace.EncodeAll(f)
-	if len(c.settle) == 0 {
-		return d.Queue.HoldClaimed(d.durable(), r.claim.Token, c.reason, append(facts, held...))
+	if len(c.settled()) == 0 {
+		return d.Queue.HoldClaimed(d.durable(), r.claim.Token, c.reason, append(final.Facts, held...))
 	}
 	// Those who have the message must not get it again when it is released. Dying
 	// in between repeats the failure, and holds it then.
-	if _, err := d.Queue.Settle(d.durable(), r.claim.Token, c.settle, d.Now(), spool.Final{Facts: facts}); err != nil {
+	if _, err := d.Queue.Settle(d.durable(), r.claim.Token, c.settled(), d.Now(), final); err != nil {
 		return err
 	}
 	_, err := d.Queue.Hold(d.durable(), spool.Filter{IDs: []mail.ID{e.ID}}, c.reason, held)
@@ -151,20 +200,20 @@ func (d *Dispatch) record(r *run, c conclusion) error {
 }
 
 // recordFinal settles, with the notification of what became final.
-func (d *Dispatch) recordFinal(r *run, c conclusion, facts [][]byte) error {
+func (d *Dispatch) recordFinal(r *run, c conclusion, final spool.Final) error {
 	now := d.Now()
-	final := spool.Final{Facts: facts}
 	if len(c.reports) > 0 {
 		// Without its notification a failure must not become final.
-		n, fact, err := d.notification(r.claim, c.reports, c.boxes, now)
+		told, err := d.tell(r.claim, c, now)
+		defer told.abort() // does nothing once Settle took them
 		if err != nil {
 			return err
 		}
-		defer func() { _ = n.Body.Abort() }() // does nothing once Settle took it
 		final.Warned = slices.ContainsFunc(c.reports, report.delayed)
-		final.Spawn, final.Facts = []spool.Spawned{*n}, append(facts, trace.EncodeAll(fact)...)
+		final.Kept = len(told.messages) > 1
+		final.Spawn, final.Facts = append(final.Spawn, told.messages...), append(final.Facts, trace.EncodeAll(told.facts...)...)
 	}
-	_, err := d.Queue.Settle(d.durable(), r.claim.Token, c.settle, now, final)
+	_, err := d.Queue.Settle(d.durable(), r.claim.Token, c.settled(), now, final)
 	return err
 }
 

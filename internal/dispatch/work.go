@@ -58,7 +58,20 @@ func (d *Dispatch) start(r *run) {
 		go d.suspend(r)
 		return
 	}
-	p := planner{dir: d.Directory(), local: d.Local, route: d.Route, world: d.World, behind: d.Behind}
+	p := planner{dir: d.Directory(), local: d.Local, route: d.Route, world: d.World, behind: d.Behind, most: d.mostForwards(r.claim.Entry)}
+	if !d.anyForward(p.dir, r.pending) {
+		d.launch(r, p)
+		return
+	}
+	// Whether mail is sent on depends on its header, which may have to be read.
+	go func() {
+		p.forwards = d.forwards(r, p.dir)
+		d.launch(r, p)
+	}()
+}
+
+// launch queues the groups of a plan.
+func (d *Dispatch) launch(r *run, p planner) {
 	r.plan = p.plan(r.pending)
 	switch {
 	case r.plan.hold != "":

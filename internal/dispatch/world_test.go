@@ -23,6 +23,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/sched"
 	"sallyport/internal/spool"
+	"sallyport/internal/srs"
 	"sallyport/internal/store"
 	"sallyport/internal/store/memstore"
 	"sallyport/internal/trace"
@@ -42,8 +43,14 @@ type world struct {
 	spool    *spool.Spool
 	dir      atomic.Pointer[directory.Snapshot]
 	limits   dispatch.Limits
-	policy   sched.Policy
-	logged   syncBuffer
+	returns  srs.Key
+	forwards []directory.Forward
+	mailbox  mail.Address // of the recipients of what is put, if it is set
+	queue    spool.Limits
+	// wrap gives dispatch another queue, if it is set.
+	wrap   func(*spool.Spool) dispatch.Queue
+	policy sched.Policy
+	logged syncBuffer
 
 	local  *target
 	routes map[string]*target // by domain
@@ -224,9 +231,11 @@ func newWorldOf(t *testing.T, p sched.Policy) *world {
 		t: t, disk: &disk{Store: memstore.New()}, limits: dispatch.DefaultLimits(), policy: p, local: newTarget("maildir"),
 		routes: map[string]*target{"remote.test": newTarget("mx.remote.test:25"), "slow.test": newTarget("mx.slow.test:25"), "far.test": newTarget("mx.far.test:25")},
 	}
+	var err error
+	w.returns, err = srs.NewKey(bytes.Repeat([]byte{9}, srs.KeyOctets))
+	must(t, err)
 	limits := identity.DefaultLimits()
 	limits.HashMemory, limits.HashPasses, limits.ScramRounds = 64, 1, 4096
-	var err error
 	w.identity, err = identity.Open(t.Context(), w.disk, identity.Options{Limits: limits, Now: time.Now})
 	must(t, err)
 	w.account("alice@local.test")
@@ -254,6 +263,7 @@ func (w *world) publish(accounts ...string) {
 			{Domain: addr("x@slow.test").Domain(), Host: "slow.test", Port: 25},
 			{Domain: addr("x@far.test").Domain(), Host: "far.test", Port: 25},
 		},
+		Forwards: w.forwards, ForwardExternal: true,
 	}, list)
 	must(w.t, err)
 	w.dir.Store(s)
@@ -263,20 +273,25 @@ func (w *world) publish(accounts ...string) {
 func (w *world) open() {
 	key, err := gate.NewKey(bytes.Repeat([]byte{7}, gate.KeyOctets))
 	must(w.t, err)
-	w.spool, _, err = spool.Open(w.t.Context(), w.disk, spool.Options{Key: key, Policy: w.policy, Now: time.Now, Logger: w.log()})
+	w.spool, _, err = spool.Open(w.t.Context(), w.disk, spool.Options{Key: key, Policy: w.policy, Limits: w.queue, Now: time.Now, Logger: w.log()})
 	must(w.t, err)
 }
 
 func (w *world) log() *slog.Logger { return slog.New(slog.NewTextHandler(&w.logged, nil)) }
 
 func (w *world) start() {
+	var queue dispatch.Queue = w.spool
+	if w.wrap != nil {
+		queue = w.wrap(w.spool)
+	}
 	w.dispatch = dispatch.New(dispatch.Options{
-		Hostname: addr("x@mx.local.test").Domain(), Queue: w.spool, Directory: w.dir.Load,
+		Hostname: addr("x@mx.local.test").Domain(), Queue: queue, Directory: w.dir.Load,
 		Active: func(a mail.Address) bool {
 			acc, ok := w.identity.Lookup(a)
 			return ok && acc.Standing == identity.StandingActive
 		},
 		Local: w.local, Route: func(r directory.Route) deliver.Target { return w.routes[r.Host] }, World: w.outside,
+		Returns: w.returns, ReturnAge: 7 * 24 * time.Hour,
 		Policy: w.policy, Limits: w.limits, Now: time.Now, Rand: rand.Reader, Logger: w.log(),
 	})
 	soft, stop := context.WithCancel(context.Background())
@@ -313,6 +328,7 @@ type letterOf struct {
 	env     mail.Envelope
 	rcpt    func(*mail.Recipient)
 	body    string
+	junk    bool
 }
 
 // send stores a message as intake does and hands it over.
@@ -327,7 +343,7 @@ func (w *world) put(l letterOf) spool.Claim {
 	w.t.Helper()
 	id, err := mail.NewID(time.Now(), rand.Reader)
 	must(w.t, err)
-	m := spool.Message{ID: id, Envelope: l.env, MessageID: "<1@local.test>", Prefix: []byte(prefix)}
+	m := spool.Message{ID: id, Envelope: l.env, MessageID: "<1@local.test>", Prefix: []byte(prefix), Junk: l.junk}
 	m.Envelope.From = mail.NullPath()
 	if l.from != "" {
 		m.Envelope.From = mail.PathOf(addr(l.from))
@@ -343,7 +359,11 @@ func (w *world) put(l letterOf) spool.Claim {
 		}
 		m.Envelope.To = append(m.Envelope.To, r)
 		if strings.HasSuffix(s, "@local.test") {
-			m.Deliveries = append(m.Deliveries, spool.Delivery{Recipient: r, Kind: spool.KindLocal, Mailbox: r.Address})
+			box := r.Address
+			if !w.mailbox.IsZero() {
+				box = w.mailbox
+			}
+			m.Deliveries = append(m.Deliveries, spool.Delivery{Recipient: r, Kind: spool.KindLocal, Mailbox: box})
 			continue
 		}
 		m.Deliveries = append(m.Deliveries, spool.Delivery{Recipient: r, Kind: spool.KindOutbound})

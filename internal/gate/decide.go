@@ -49,6 +49,10 @@ func Decide(f Facts, s Subject) Verdict {
 		return decideOutsider(f.Door)
 	case DestinationForeign:
 		return decideForeign(f, s)
+	case DestinationForwardReturn:
+		return decideReturn(f)
+	case DestinationForwardForged:
+		return verdictOf(RuleForwardForged)
 	case DestinationNoSuchUser:
 		return verdictOf(RuleNoSuchUser)
 	case DestinationLoop:
@@ -199,6 +203,15 @@ func decideOutsider(d Door) Verdict {
 		return decideLocal(d)
 	}
 	return verdictOf(RuleGroupMembers)
+}
+
+// decideReturn: a bounce of what a forward sent on comes from outside, and carries
+// the null sender (RFC 5321 §4.5.5). Nobody else has anything to say there.
+func decideReturn(f Facts) Verdict {
+	if f.Door == DoorMX && f.Ownership == OwnershipNull {
+		return verdictOf(RuleForwardReturn)
+	}
+	return verdictOf(RuleForwardReturnNotNull)
 }
 
 // decideForeign is reached only with a sender that DecideMail accepted.

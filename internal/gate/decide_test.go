@@ -31,7 +31,7 @@ func each(fn func(Facts)) {
 			for _, auth := range values(7) {
 				for _, standing := range values(4) {
 					for _, ownership := range values(5) {
-						for _, destination := range values(11) {
+						for _, destination := range values(13) {
 							fn(Facts{Door(door), Peer(peer), Auth(auth), Standing(standing), Ownership(ownership), Destination(destination)})
 						}
 					}
@@ -77,7 +77,7 @@ func subjectFor(f Facts, owned, null Subject) Subject {
 
 func inRange(f Facts) bool {
 	return f.Door >= 1 && f.Door <= 5 && f.Peer >= 1 && f.Peer <= 2 && f.Auth >= 1 && f.Auth <= 6 &&
-		f.Standing >= 1 && f.Standing <= 3 && f.Ownership >= 1 && f.Ownership <= 4 && f.Destination >= 1 && f.Destination <= 10
+		f.Standing >= 1 && f.Standing <= 3 && f.Ownership >= 1 && f.Ownership <= 4 && f.Destination >= 1 && f.Destination <= 12
 }
 
 // The property of the design, in other words than the code: whatever leaves, leaves
@@ -191,6 +191,12 @@ func TestDecideIsTotalAndClosed(t *testing.T) {
 		if f.Door == DoorMX && v.Action == Relay {
 			t.Fatalf("%+v: port 25 relays", f)
 		}
+		if bounce := f.Door == DoorMX && f.Ownership == OwnershipNull; f.Destination == DestinationForwardReturn && v.Action != Refuse && !bounce {
+			t.Fatalf("%+v: the return path of a forward takes more than bounces from outside", f)
+		}
+		if f.Destination == DestinationForwardForged && v.Action != Refuse {
+			t.Fatalf("%+v: a forged return path is accepted", f)
+		}
 		if f.Standing == StandingFrozen && f.Door != DoorMX && f.Door != DoorNotification && v.Action != Refuse {
 			t.Fatalf("%+v: a frozen account sends", f)
 		}
@@ -294,6 +300,10 @@ func TestReplies(t *testing.T) {
 		{"alice writes to a group for our people", alice, func(f *Facts) { f.Destination = DestinationAccountsOnly }, "250 2.1.5"},
 		{"alice writes to her group", alice, func(f *Facts) { f.Destination = DestinationMembersOnly }, "250 2.1.5"},
 		{"alice writes to a group of others", alice, func(f *Facts) { f.Destination = DestinationNonMember }, "550 5.7.2"},
+		{"a bounce of a forward", mx, func(f *Facts) { f.Destination, f.Ownership = DestinationForwardReturn, OwnershipNull }, "250 2.1.5"},
+		{"mail to the return path of a forward", mx, func(f *Facts) { f.Destination = DestinationForwardReturn }, "550 5.7.1"},
+		{"alice writes to the return path of a forward", alice, func(f *Facts) { f.Destination, f.Ownership = DestinationForwardReturn, OwnershipNull }, "550 5.7.1"},
+		{"a bounce to a forged return path", mx, func(f *Facts) { f.Destination, f.Ownership = DestinationForwardForged, OwnershipNull }, "550 5.7.1"},
 		{"the directory is down", mx, func(f *Facts) { f.Destination = DestinationUnavailable }, "451 4.3.0"},
 		{"nobody signed in", alice, func(f *Facts) { f.Auth, f.Standing = AuthNone, StandingNone }, "530 5.7.0"},
 		{"nobody signed in from a proven network", alice, func(f *Facts) {
@@ -354,7 +364,7 @@ func TestGoldenTable(t *testing.T) {
 
 // drawn returns the rows below one prefix of values, with equal parts joined.
 func drawn(prefix []uint8, decide func([]uint8) string) []string {
-	counts := []int{6, 3, 7, 4, 5, 11}
+	counts := []int{6, 3, 7, 4, 5, 13}
 	words := []func(uint8) string{
 		func(v uint8) string { return Door(v).String() }, func(v uint8) string { return Peer(v).String() },
 		func(v uint8) string { return Auth(v).String() }, func(v uint8) string { return Standing(v).String() },

@@ -104,23 +104,25 @@ func (o Ownership) String() string {
 type Destination uint8
 
 const (
-	DestinationUnknown      Destination = iota
-	DestinationMailbox                  // one or more mailboxes of ours
-	DestinationPostmaster               // postmaster or abuse of ours. RFC 5321 §4.5.1, RFC 2142 §4
-	DestinationNoSuchUser               // our domain, no such mailbox
-	DestinationLoop                     // an alias that loops or grows too large
-	DestinationForeign                  // no domain of ours
-	DestinationOwnLiteral               // our own address literal, not postmaster
-	DestinationUnavailable              // the directory cannot tell now
-	DestinationAccountsOnly             // mailboxes that only accounts of ours may write to
-	DestinationMembersOnly              // a group that only members may write to, and the account is one
-	DestinationNonMember                // a group that only members may write to, and who writes is none
+	DestinationUnknown       Destination = iota
+	DestinationMailbox                   // one or more mailboxes of ours
+	DestinationPostmaster                // postmaster or abuse of ours. RFC 5321 §4.5.1, RFC 2142 §4
+	DestinationNoSuchUser                // our domain, no such mailbox
+	DestinationLoop                      // an alias that loops or grows too large
+	DestinationForeign                   // no domain of ours
+	DestinationOwnLiteral                // our own address literal, not postmaster
+	DestinationUnavailable               // the directory cannot tell now
+	DestinationAccountsOnly              // mailboxes that only accounts of ours may write to
+	DestinationMembersOnly               // a group that only members may write to, and the account is one
+	DestinationNonMember                 // a group that only members may write to, and who writes is none
+	DestinationForwardReturn             // the return path of a forward, proven ours and fresh
+	DestinationForwardForged             // what has the form of one, and is forged or stale
 )
 
 // String returns the word of the golden table and the trace.
 func (d Destination) String() string {
 	return word(int(d), "unknown", "mailbox", "postmaster", "no-such-user", "loop", "foreign", "own-literal", "unavailable",
-		"accounts-only", "members-only", "non-member")
+		"accounts-only", "members-only", "non-member", "forward-return", "forward-forged")
 }
 
 func word(i int, words ...string) string {

@@ -31,6 +31,10 @@ const (
 	RuleForwardLocal  Rule = "forward-local"
 	RuleForwardRelay  Rule = "forward-relay"
 
+	RuleForwardReturn        Rule = "forward-return"
+	RuleForwardReturnNotNull Rule = "forward-return-not-null"
+	RuleForwardForged        Rule = "forward-return-forged"
+
 	RuleNotificationSender  Rule = "notification-sender"
 	RuleNotificationNotNull Rule = "notification-not-null"
 	RuleNotificationLocal   Rule = "notification-local"
@@ -117,6 +121,12 @@ var ruleTable = [...]RuleInfo{
 		"A forward may lead to our own recipients."},
 	{RuleForwardRelay, Relay, mail.R(250, "2.1.5", "recipient ok"),
 		"A forward of an account in good standing may leave, on that account's grant."},
+	{RuleForwardReturn, AcceptLocal, mail.R(250, "2.1.5", "recipient ok"),
+		"A bounce to the return path of a forward goes to the mailbox of the account that owns the forward, and never any further."},
+	{RuleForwardReturnNotNull, Refuse, mail.R(550, "5.7.1", "this address takes bounces only"),
+		"The return path of a forward takes nothing but the null sender, on port 25."},
+	{RuleForwardForged, Refuse, mail.R(550, "5.7.1", "this return path is forged or too old"),
+		"A return path of a forward that we did not make, or made too long ago, reaches nobody."},
 	{RuleNotificationSender, AcceptLocal, mail.R(250, "2.1.0", "sender ok"),
 		"A notification of our own carries the null sender."}, // RFC 5321 §4.5.5
 	{RuleNotificationNotNull, Refuse, mail.R(550, "5.7.1", "a notification carries the null sender only"),

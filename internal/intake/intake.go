@@ -73,7 +73,7 @@ func DefaultLimits() Limits {
 	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, SessionsPerAccount: 32, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096}
 }
 
-// Options are everything that intake works with; all fields but
+// Options are everything that intake works with; all fields but Returns and
 // Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
@@ -87,6 +87,9 @@ type Options struct {
 	// Notice is the administrator's word to strangers, added to the refusals that
 	// they get for want of a right; may be empty.
 	Notice string
+	// Returns tells what an address in the form of a forward's return path is; false:
+	// it is to be classified like any other. Nil: there are none.
+	Returns func(dir *directory.Snapshot, a mail.Address) (directory.Class, bool)
 	// Inspectors judge each complete message, in this order; none may be nil.
 	Inspectors []Inspector
 	Limits     Limits

@@ -57,7 +57,7 @@ func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Rep
 	if !addr.IsASCII() && !t.env.SMTPUTF8 {
 		return t.refuse(ctx, "recipient-utf8", mail.R(553, "5.6.7", "SMTPUTF8 was not asked for"), addr.String())
 	}
-	class := t.dir.ClassifyFor(t.s.account.Address, addr)
+	class := t.classify(addr)
 	// The account's standing is asked again: permission given at MAIL is none now.
 	f := t.now()
 	f.Destination = class.Destination
@@ -85,6 +85,17 @@ func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Rep
 		t.rules = append(t.rules, v.Rule)
 	}
 	return mail.R(250, "2.1.5", "recipient ok")
+}
+
+// classify tells what a recipient is. A return path of ours is none of the
+// directory's names, and must not be taken by a detail or a catch-all.
+func (t *transaction) classify(a mail.Address) directory.Class {
+	if t.s.in.Returns != nil {
+		if c, ok := t.s.in.Returns(t.dir, a); ok {
+			return c
+		}
+	}
+	return t.dir.ClassifyFor(t.s.account.Address, a)
 }
 
 // now collects the facts as they stand at this moment; only what the directory

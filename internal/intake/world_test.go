@@ -137,6 +137,8 @@ func (j *journal) take() []entry {
 type setup struct {
 	limits intake.Limits
 	spool  spool.Limits
+	// returns tells return paths of forwards.
+	returns func(*directory.Snapshot, mail.Address) (directory.Class, bool)
 	// inspectors judge complete messages.
 	inspectors []intake.Inspector
 }
@@ -173,7 +175,7 @@ func newWorldOf(t *testing.T, s setup) *world {
 	w.tls = handshake(t)
 	w.in = intake.New(intake.Options{
 		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Queue: w.spool, Journal: w.journal,
-		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
+		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Returns: s.returns, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
 	})
 	w.seen = w.st.FactHead()
 	return w

@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/identity"
 	"sallyport/internal/mail"
+	"sallyport/internal/srs"
 	"sallyport/internal/store"
 	"sallyport/internal/store/pebblestore"
 	"sallyport/internal/trace"
@@ -19,8 +20,9 @@ import (
 
 // keys are the secrets that the server made for itself.
 type keys struct {
-	grant gate.Key
-	trace trace.Key
+	grant   gate.Key
+	forward srs.Key
+	trace   trace.Key
 }
 
 // loadKeys reads the keys, or makes them for a store that holds nothing yet.
@@ -49,7 +51,8 @@ func loadKeys(cfg config.Config, fresh bool, rnd io.Reader) (keys, error) {
 		return keys{}, fmt.Errorf("%s: trace.origin is %q, but the key in %s signs for %q; a log keeps its name",
 			cfg.At("trace.origin"), cfg.Trace.Origin, tracePath, signing.Origin())
 	}
-	return keys{grant: grant, trace: signing}, nil
+	forward, err := loadForwardKey(cfg, rnd)
+	return keys{grant: grant, forward: forward, trace: signing}, err
 }
 
 func openStore(cfg config.Config, o Options) (store.Store, error) {

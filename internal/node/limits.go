@@ -58,6 +58,11 @@ func spoolLimits(cfg config.Config) spool.Limits {
 func dispatchLimits(cfg config.Config) dispatch.Limits {
 	l := dispatch.DefaultLimits()
 	l.Active, l.Workers = cfg.Limits.ActiveMessages, cfg.Limits.DeliveriesPerDomain
+	// What intake takes, with the fields that it adds, reads here.
+	h := intakeLimits(cfg).Header
+	h.HeaderOctets += spool.DefaultLimits().PrefixOctets
+	h.Fields += l.Header.Fields
+	l.Header = h
 	return l
 }
 

@@ -89,6 +89,7 @@ type Node struct {
 	roster   *roster.Roster
 	spool    *spool.Spool
 	dirs     *directories
+	returns  *returns
 	mailbox  *maildir.Target
 	routes   *routes
 	world    world
@@ -210,6 +211,7 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 		return err
 	}
 	n.dispatch = dispatch.New(dispatch.Options{
+		Returns: n.returns.key, ReturnAge: n.returns.maxAge,
 		Hostname: n.cfg.Hostname, Queue: n.spool, Directory: n.dirs.snapshot, Active: n.maySend,
 		Local: n.mailbox, Route: n.routes.target, World: n.world.target, Policy: retryPolicy(n.cfg), Limits: dispatchLimits(n.cfg),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
@@ -225,7 +227,7 @@ func (n *Node) maySend(account mail.Address) bool {
 
 func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
-		Hostname: n.cfg.Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace,
+		Hostname: n.cfg.Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Returns: n.returns.classify,
 		Notice: n.cfg.Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.cfg), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	return nil

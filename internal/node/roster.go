@@ -159,7 +159,8 @@ func postingOf(a config.Audience) directory.Posting {
 // openRoster reads the roster and builds the directory. Where what is stored does
 // not go with the configuration, the commands that mend it work all the same, but
 // no server can be run: see directoryFault.
-func (n *Node) openRoster(ctx context.Context, _ keys) (err error) {
+func (n *Node) openRoster(ctx context.Context, k keys) (err error) {
+	n.returns = newReturns(k.forward, n.cfg.Forward.ReturnAge, n.o.Now)
 	if n.roster, err = roster.Open(ctx, n.store, roster.Options{Limits: roster.DefaultLimits(), Logger: n.log}); err != nil {
 		return err
 	}
@@ -197,6 +198,7 @@ func (n *Node) refreshDirectory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.returns.learn(addresses)
 	s, err := n.dirs.stated.build(n.roster.State(), addresses)
 	if err != nil {
 		err = fmt.Errorf("the directory does not stand: %w", err)

@@ -91,6 +91,9 @@ func conclude(e *Entry, outcomes []mail.Outcome, fence uint64, now time.Time, f 
 	next := *e
 	next.Recipients = append([]RecipientState(nil), e.Recipients...)
 	next.settled, next.leased, next.Warned = fence, false, e.Warned || f.Warned
+	if f.Kept && next.Forward == ForwardSent {
+		next.Forward = ForwardKept
+	}
 	if !f.Next.IsZero() {
 		next.NextTry = wall(f.Next)
 	}

@@ -200,6 +200,7 @@ type Final struct {
 	Facts  [][]byte
 	Spawn  []Spawned // at most Limits.Spawned
 	Warned bool      // the sender is told of the delay now, and need not be again
+	Kept   bool      // the mailbox gets a copy now of what was sent on without one
 	Next   time.Time // when what is left is tried again; zero: when Claim recorded
 }
 

@@ -16,6 +16,7 @@ const (
 	KindAccept     Kind = "accept"
 	KindOutcome    Kind = "outcome"
 	KindNotify     Kind = "notify"
+	KindForward    Kind = "forward"
 	KindHold       Kind = "hold"
 	KindRelease    Kind = "release"
 	KindRetry      Kind = "retry"
@@ -59,6 +60,7 @@ func Kinds() []KindInfo {
 		{KindAccept, "accepted", "A message became durable: Queue, MessageID, Account, Sender, Recipients, Peer, Size, Rule."},
 		{KindOutcome, "outcome", "What a remote or a mailbox answered for one recipient: Queue, Recipient, Reply, Remote, TLS."},
 		{KindNotify, "notified", "A notification was queued: Queue is its own, About the message that it reports on."},
+		{KindForward, "forward", "Mail of an account that forwards was sent on (Queue is its own, About the message as which it came), or stayed in the mailbox (Rule says why): Account, Recipients."},
 		{KindHold, "held", "A message or an account's queue was held: Queue or Account, Rule, Evidence."},
 		{KindRelease, "released", "What was held may go on: Queue or Account."},
 		{KindRetry, "retried", "An operator asked for another attempt now: Queue."},

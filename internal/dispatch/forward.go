@@ -1,0 +1,304 @@
+package dispatch
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"sallyport/internal/directory"
+	"sallyport/internal/gate"
+	"sallyport/internal/mail"
+	"sallyport/internal/message"
+	"sallyport/internal/spool"
+	"sallyport/internal/srs"
+	"sallyport/internal/trace"
+)
+
+// deliveredTo is the field that names the account on whose way the message is. Other
+// servers know it as a loop mark, too.
+const deliveredTo = "Delivered-To"
+
+// The rules by which mail of an account that forwards stays in its mailbox; all others
+// are the gate's.
+const (
+	ruleKeptJunk     = "forward-junk"        // mail that an inspector found to be junk would be sent in the account's name
+	ruleKeptReturn   = "forward-return"      // a bounce of a forward
+	ruleKeptLoop     = "forward-loop"        // it came back
+	ruleKeptTwice    = "forward-loop-kept"   // it came back, and the mailbox has it
+	ruleKeptHeader   = "forward-header"      // its header section does not read, so that no loop could be seen
+	ruleKeptHeld     = "forward-queue-held"  // the account's queue is held
+	ruleKeptFull     = "forward-queue-full"  // the account, or the queue, has no room
+	ruleKeptAfterAll = "forward-undelivered" // a target refused it for good, and the mailbox gets what it did not have
+	ruleFailing      = "forward-keeps-failing"
+)
+
+// sendOn is how one local delivery of a claimed message is carried on.
+type sendOn struct {
+	account mail.Address
+	targets []mail.Address // to whom it may leave
+	keep    bool           // the mailbox gets a copy
+	rule    string         // why it stays although the account forwards; "" when it does not
+	done    bool           // the mailbox has it already: nothing is to be delivered
+}
+
+func (s sendOn) leaves() bool { return len(s.targets) > 0 }
+
+// instead is the answer in the place of a delivery; zero if there is to be one.
+func (s sendOn) instead() mail.Reply {
+	switch {
+	case s.done:
+		return mail.R(250, "2.0.0", "it came back: the mailbox has it already")
+	case s.leaves() && !s.keep:
+		return mail.R(250, "2.0.0", "sent on")
+	}
+	return mail.Reply{}
+}
+
+// anyForward reports whether an account among the pending recipients forwards.
+func (d *Dispatch) anyForward(dir *directory.Snapshot, pending []spool.RecipientState) bool {
+	for _, r := range pending {
+		if r.Kind != spool.KindLocal {
+			continue
+		}
+		if _, ok := dir.Forwards(r.Mailbox); ok {
+			return true
+		}
+	}
+	return false
+}
+
+// forwards decides for each pending delivery to an account that forwards whether the
+// message is sent on, by place.
+func (d *Dispatch) forwards(r *run, dir *directory.Snapshot) map[int]sendOn {
+	out := map[int]sendOn{}
+	var seen *history
+	for i, p := range r.pending {
+		if p.Kind != spool.KindLocal {
+			continue
+		}
+		fw, ok := dir.Forwards(p.Mailbox)
+		if !ok {
+			continue
+		}
+		if seen == nil {
+			seen = d.history(r.claim)
+		}
+		out[i] = d.forward(r.claim.Entry, p, fw, dir, seen)
+	}
+	return out
+}
+
+// forward decides one of them. What does not leave goes into the mailbox: nothing is
+// lost, and nobody is bounced at.
+func (d *Dispatch) forward(e spool.Entry, p spool.RecipientState, fw directory.Forward, dir *directory.Snapshot, seen *history) sendOn {
+	s := sendOn{account: p.Mailbox, keep: fw.Keep}
+	mark := d.markOf(seen, p.Mailbox, e.MessageID)
+	switch {
+	case e.Junk:
+		s.rule = ruleKeptJunk
+	case srs.Is(p.Recipient.Address):
+		s.rule = ruleKeptReturn
+	case seen.err != nil:
+		s.rule = ruleKeptHeader
+	case mark == srs.MarkKept:
+		s.rule, s.done = ruleKeptTwice, true
+	case mark == srs.MarkSent || seen.passed(p.Mailbox):
+		s.rule = ruleKeptLoop
+	default:
+		s.rule = d.noRoom(e, p.Mailbox)
+	}
+	if s.rule != "" {
+		return s
+	}
+	for _, target := range fw.Targets {
+		if v := d.decideForward(dir, e, p.Mailbox, mail.ID{}, target); v.Action == gate.Relay || v.Rule == gate.RuleSubjectIncomplete {
+			s.targets = append(s.targets, target)
+		} else {
+			// Whom it may not reach must be able to read it here.
+			s.keep, s.rule = true, string(v.Rule)
+		}
+	}
+	return s
+}
+
+// noRoom returns why the account's queue takes no more, "" if it does.
+func (d *Dispatch) noRoom(e spool.Entry, account mail.Address) string {
+	switch err := d.Queue.Room(account, e.Size+int64(len(e.Prefix))); {
+	case errors.Is(err, spool.ErrHeld):
+		return ruleKeptHeld
+	case err != nil:
+		return ruleKeptFull
+	}
+	return ""
+}
+
+// decideForward asks the gate whether a message may leave to a target in the name of
+// the account, as id. The sender is the account's: it is the null one, or a return
+// path that is made for this account and nobody else.
+func (d *Dispatch) decideForward(dir *directory.Snapshot, e spool.Entry, account mail.Address, id mail.ID, target mail.Address) gate.Verdict {
+	f := gate.Facts{
+		Door: gate.DoorForward, Peer: gate.PeerStranger, Auth: gate.AuthNone, Standing: gate.StandingFrozen,
+		Ownership: gate.OwnershipOwned, Destination: dir.Classify(target).Destination,
+	}
+	if d.Active(account) {
+		f.Standing = gate.StandingActive
+	}
+	from, err := d.returnPath(e, account)
+	switch {
+	case err != nil:
+		f.Ownership = gate.OwnershipUnknown
+	case from.IsNull():
+		f.Ownership = gate.OwnershipNull
+	}
+	return gate.Decide(f, gate.Subject{Transaction: id, Account: account, Sender: from, Recipient: target})
+}
+
+// returnPath is the reverse-path of what is sent on. A null one stays (RFC 5321
+// §4.5.5); any other would make us lie about a domain that is not ours, and have
+// bounces reach somebody who did not send them to us.
+func (d *Dispatch) returnPath(e spool.Entry, account mail.Address) (mail.ReversePath, error) {
+	if e.Envelope.From.IsNull() {
+		return mail.NullPath(), nil
+	}
+	// The day of its arrival: every attempt makes the same.
+	a, err := d.Returns.Path(account, e.Received)
+	if err != nil {
+		return mail.ReversePath{}, err
+	}
+	return mail.PathOf(a), nil
+}
+
+// history is what the header of a message says of its way.
+type history struct {
+	header message.Header
+	err    error
+}
+
+// history reads the header section of a claimed message.
+func (d *Dispatch) history(c spool.Claim) *history {
+	text, err := d.open(c)
+	if err != nil {
+		return &history{err: err}
+	}
+	defer func() { _ = text.Close() }()
+	h, _, err := message.ReadHeader(text, d.Limits.Header)
+	return &history{header: h, err: err}
+}
+
+// passed reports whether the message says that it came through the account before.
+// Anybody can write that: it only ever keeps a message here.
+func (h *history) passed(account mail.Address) bool {
+	for _, f := range h.header.Fields(deliveredTo) {
+		if a, err := mail.ParseAddress(f.Value, mail.UTF8); err == nil && a.Key() == account.Key() {
+			return true
+		}
+	}
+	return false
+}
+
+// markOf returns what our own marks say of this account and this message.
+func (d *Dispatch) markOf(h *history, account mail.Address, messageID string) srs.Mark {
+	found := srs.MarkNone
+	for _, f := range h.header.Fields(srs.MarkField) {
+		found = max(found, d.Returns.ReadMark(f.Value, account, messageID, d.ReturnAge, d.Now()))
+	}
+	return found
+}
+
+// sent is a message that is sent on, with the fact about it.
+type sent struct {
+	spool.Spawned
+	fact trace.Fact
+}
+
+// send makes the message that leaves for one delivery, and its Grant. The content is
+// that of the original, octet for octet, so that its signatures stay whole.
+func (d *Dispatch) send(c spool.Claim, s sendOn, now time.Time) (sent, error) {
+	e := c.Entry
+	id, err := mail.NewID(now, d.Rand)
+	if err != nil {
+		return sent{}, err
+	}
+	from, err := d.returnPath(e, s.account)
+	if err != nil {
+		return sent{}, err
+	}
+	m := spool.Message{
+		ID: id, Account: s.account, MessageID: e.MessageID, Forward: spool.ForwardSent,
+		// Whoever sent it hears nothing of what happens behind us, and nobody behind us
+		// learns what was said about it: RFC 3461 §5.2.7 has us begin anew.
+		Envelope: mail.Envelope{From: from, Body: e.Envelope.Body, SMTPUTF8: e.Envelope.SMTPUTF8, TLS: e.Envelope.TLS},
+		Prefix:   append(d.trace(e, s, now), e.Prefix...),
+	}
+	if s.keep {
+		m.Forward = spool.ForwardKept
+	}
+	var grants []gate.Grant
+	f := d.fact(trace.KindForward, e)
+	f.Queue, f.About, f.Account, f.Sender, f.Size = id, e.ID, s.account.String(), from.String(), e.Size
+	for _, target := range s.targets {
+		v := d.decideForward(d.Directory(), e, s.account, id, target)
+		grant, ok := v.Grant()
+		if !ok {
+			return sent{}, fmt.Errorf("%w: %s may not leave any more: %s", errWithheld, target, v.Rule)
+		}
+		to := mail.Recipient{Address: target}
+		m.Envelope.To = append(m.Envelope.To, to)
+		m.Envelope.SMTPUTF8 = m.Envelope.SMTPUTF8 || !target.IsASCII()
+		m.Deliveries = append(m.Deliveries, spool.Delivery{Recipient: to, Kind: spool.KindOutbound})
+		grants = append(grants, grant)
+		f.Rule, f.Recipients = string(v.Rule), append(f.Recipients, target.String())
+	}
+	if m.Grant, err = gate.Join(grants...); err != nil {
+		return sent{}, err
+	}
+	body, err := d.copyBody(c)
+	return sent{spool.Spawned{Message: m, Body: body}, f}, err
+}
+
+// errWithheld says that what was to be sent on may not be any more.
+var errWithheld = errors.New("dispatch: not sent on")
+
+// trace is what we put before a message that is sent on: the name under which any
+// server finds a loop, and a mark that only we can make.
+func (d *Dispatch) trace(e spool.Entry, s sendOn, now time.Time) []byte {
+	b := passing(s.account)
+	m := srs.MarkSent
+	if s.keep {
+		m = srs.MarkKept
+	}
+	if mark := d.Returns.Mark(m, s.account, e.MessageID, now); mark != "" {
+		b = append(b, srs.MarkField+": "+mark+"\r\n"...)
+	}
+	return b
+}
+
+// passing is the field that names an account on whose way a message is; nothing for
+// one whose name would make the header other than ASCII.
+func passing(account mail.Address) []byte {
+	if !account.IsASCII() {
+		return nil
+	}
+	return []byte(deliveredTo + ": " + account.Local() + "@" + account.Domain().ASCII() + "\r\n")
+}
+
+// copyBody copies the body of a claimed message.
+func (d *Dispatch) copyBody(c spool.Claim) (*spool.Body, error) {
+	body, err := d.Queue.NewBody(d.durable())
+	if err != nil {
+		return nil, err
+	}
+	var from io.ReadCloser = io.NopCloser(bytes.NewReader(c.Body))
+	if c.Body == nil {
+		if from, err = d.Queue.OpenBody(d.durable(), c.Entry.ID); err != nil {
+			return nil, errors.Join(err, body.Abort())
+		}
+	}
+	_, err = io.Copy(body, from)
+	if err = errors.Join(err, from.Close()); err != nil {
+		return nil, errors.Join(err, body.Abort())
+	}
+	return body, nil
+}

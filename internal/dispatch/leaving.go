@@ -1,0 +1,153 @@
+package dispatch
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"sallyport/internal/directory"
+	"sallyport/internal/mail"
+	"sallyport/internal/spool"
+	"sallyport/internal/trace"
+)
+
+// leaving is what enters the queue together with an attempt, and the facts about it.
+type leaving struct {
+	messages []spool.Spawned
+	facts    []trace.Fact
+	of       []int // which delivery of the attempt each message carries on; nil for none
+}
+
+// abort drops what was not taken.
+func (l leaving) abort() {
+	for _, m := range l.messages {
+		_ = m.Body.Abort()
+	}
+}
+
+// named returns the attempt with each outcome naming the message that carries it on.
+func (l leaving) named(a attempt) attempt {
+	a.outcomes = slices.Clone(a.outcomes)
+	for n, i := range l.of {
+		text := "sent on as " + l.messages[n].Message.ID.String()
+		if o := &a.outcomes[i]; o.Reply.Text == "" || o.Remote == forwardName {
+			o.Reply.Text = text
+		} else {
+			o.Reply.Text += "; " + text
+		}
+	}
+	return a
+}
+
+// sendAll makes what leaves for the deliveries of an attempt: where a mailbox gets a
+// copy, only when it has it.
+func (d *Dispatch) sendAll(c spool.Claim, a attempt) (leaving, error) {
+	var out leaving
+	for i, s := range a.on {
+		if !s.leaves() || !a.outcomes[i].Delivered() {
+			continue
+		}
+		m, err := d.send(c, s, d.Now())
+		if err != nil {
+			return out, err
+		}
+		out.messages, out.facts, out.of = append(out.messages, m.Spawned), append(out.facts, m.fact), append(out.of, i)
+	}
+	return out, nil
+}
+
+// stay returns the attempt without anything that leaves, for a reason: mailboxes keep
+// the copies that they got, and what was to leave alone was not tried.
+func (a attempt) stay(rule string) attempt {
+	var out attempt
+	for i, s := range a.on {
+		if s.leaves() && !s.keep {
+			continue
+		}
+		if s.leaves() {
+			s.targets, s.rule = nil, rule
+		}
+		out.states, out.outcomes, out.on = append(out.states, a.states[i]), append(out.outcomes, a.outcomes[i]), append(out.on, s)
+	}
+	return out
+}
+
+// stayFacts says why mail stays although its account forwards.
+func (d *Dispatch) stayFacts(e spool.Entry, a attempt) []trace.Fact {
+	var facts []trace.Fact
+	for i, s := range a.on {
+		if s.rule == "" || !a.outcomes[i].Delivered() {
+			continue
+		}
+		f := d.fact(trace.KindForward, e)
+		f.Rule, f.Account, f.Text = s.rule, s.account.String(), "it stays in the mailbox"
+		if s.leaves() {
+			f.Text = "it stays in the mailbox, and is sent to others"
+		}
+		facts = append(facts, f)
+	}
+	return facts
+}
+
+// mostForwards returns how many messages one attempt at e may send on, at least one:
+// they enter the queue in one act, whose size is bound.
+func (d *Dispatch) mostForwards(e spool.Entry) int {
+	const record = 16 << 10 // what a message takes beside its content, or more
+	each := record + int64(len(e.Prefix))
+	if e.Size <= d.Limits.ForwardOctets/2 {
+		each += e.Size // it may be kept beside its record; a larger one is in a file
+	}
+	return int(min(int64(d.Limits.Forwards), max(d.Limits.ForwardOctets/each, 1)))
+}
+
+// bringBack makes the copy of a message for the mailbox that has none.
+func (d *Dispatch) bringBack(c spool.Claim, boxes []directory.Mailbox, now time.Time) (spool.Spawned, trace.Fact, error) {
+	e := c.Entry
+	id, err := mail.NewID(now, d.Rand)
+	if err != nil {
+		return spool.Spawned{}, trace.Fact{}, err
+	}
+	m := toBoxes(id, e.Account, boxes)
+	m.MessageID, m.Prefix = e.MessageID, e.Prefix // its marks keep it from being sent on again
+	m.Envelope.Body, m.Envelope.SMTPUTF8, m.Envelope.TLS = e.Envelope.Body, e.Envelope.SMTPUTF8, e.Envelope.TLS
+	body, err := d.copyBody(c)
+	f := d.fact(trace.KindForward, e)
+	f.Queue, f.About, f.Rule, f.Recipients = id, e.ID, ruleKeptAfterAll, []string{e.Account.String()}
+	f.Text = "a target refused it: it comes into the mailbox"
+	return spool.Spawned{Message: m, Body: body}, f, err
+}
+
+// countFailures counts the failures of a forward's targets one after another, and
+// returns an alarm when they have become many.
+func (d *Dispatch) countFailures(e spool.Entry, a attempt) []trace.Fact {
+	if e.Forward == spool.ForwardNone {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var alarms []trace.Fact
+	for _, o := range a.outcomes {
+		key := strings.Join([]string{e.Account.Key(), o.Recipient.Key()}, " ")
+		switch {
+		case o.Delivered():
+			delete(d.failing, key)
+		case o.Failed():
+			if len(d.failing) >= d.Limits.Failing {
+				clear(d.failing) // a count begun anew is an alarm later, not none
+			}
+			d.failing[key]++
+			if n := d.failing[key]; n%d.Limits.FailingAlarm == 0 {
+				alarms = append(alarms, d.failingAlarm(e, o, n))
+			}
+		}
+	}
+	return alarms
+}
+
+func (d *Dispatch) failingAlarm(e spool.Entry, o mail.Outcome, n int) trace.Fact {
+	d.Logger.Warn("a forward keeps failing", "account", e.Account.String(), "target", o.Recipient.String(), "times", n, "answer", o.Reply.String())
+	f := d.fact(trace.KindAlarm, e)
+	f.Rule, f.Count, f.Recipients, f.Reply, f.Remote = ruleFailing, n, []string{o.Recipient.String()}, o.Reply, o.Remote
+	f.Text = "the forward of " + e.Account.String() + " keeps failing"
+	return f
+}
