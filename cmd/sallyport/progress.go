@@ -34,6 +34,9 @@ func newProgress(c console, what string, amount func(int64) string) *progress {
 	return p
 }
 
+// seen reports whether anybody looks at the bar.
+func (p *progress) seen() bool { return p.w != nil }
+
 // at tells how much is done, of how much in all; 0: nobody knows.
 func (p *progress) at(done, of int64) {
 	now := time.Now()

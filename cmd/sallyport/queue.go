@@ -133,7 +133,10 @@ func (f changeFlags) apply(ctx context.Context, c console, reason, done string, 
 	r := ops.QueueChange{Select: f.choice(), Reason: reason, DryRun: f.DryRun}
 	r.All = f.All
 	return f.operate(ctx, c, func(o *ops.Client) error {
-		changed, err := act(o, r)
+		changed, err := f.watched(c, o, r, act)
+		if err != nil && changed.Count > 0 {
+			return fmt.Errorf("%s, at least, %s, and the rest is as it was; the command may be repeated: %w", plural(changed.Count, "message"), done, err)
+		}
 		if err != nil {
 			return err
 		}
@@ -155,6 +158,24 @@ func (f changeFlags) apply(ctx context.Context, c console, reason, done string, 
 		}
 		return nil
 	})
+}
+
+// watched changes messages under the eyes of whoever sits at a terminal. How many they
+// will be is asked first, for the bar alone.
+func (f changeFlags) watched(c console, o *ops.Client, r ops.QueueChange, act func(*ops.Client, ops.QueueChange) (ops.QueueChanged, error)) (ops.QueueChanged, error) {
+	bar := newProgress(c, "changing", func(n int64) string { return plural(int(n), "message") })
+	if r.DryRun || !bar.seen() {
+		return act(o, r)
+	}
+	r.DryRun = true
+	before, err := act(o, r)
+	if err != nil {
+		return before, err
+	}
+	defer bar.end()
+	r.DryRun = false
+	r.Tell = func(now ops.QueueChanged) { bar.at(int64(now.Count+now.Unchanged), int64(before.Count)) }
+	return act(o, r)
 }
 
 type queueHold struct {

@@ -104,22 +104,22 @@ func (c *Client) QueueShow(ctx context.Context, r QueueRef) (Message, error) {
 
 // QueueHold calls Operator.QueueHold.
 func (c *Client) QueueHold(ctx context.Context, r QueueChange) (QueueChanged, error) {
-	return call[QueueChanged](ctx, c, "queue.hold", r)
+	return c.changed(ctx, "queue.hold", r)
 }
 
 // QueueRelease calls Operator.QueueRelease.
 func (c *Client) QueueRelease(ctx context.Context, r QueueChange) (QueueChanged, error) {
-	return call[QueueChanged](ctx, c, "queue.release", r)
+	return c.changed(ctx, "queue.release", r)
 }
 
 // QueueRetry calls Operator.QueueRetry.
 func (c *Client) QueueRetry(ctx context.Context, r QueueChange) (QueueChanged, error) {
-	return call[QueueChanged](ctx, c, "queue.retry", r)
+	return c.changed(ctx, "queue.retry", r)
 }
 
 // QueueRemove calls Operator.QueueRemove.
 func (c *Client) QueueRemove(ctx context.Context, r QueueChange) (QueueChanged, error) {
-	return call[QueueChanged](ctx, c, "queue.rm", r)
+	return c.changed(ctx, "queue.rm", r)
 }
 
 // Trace calls Operator.Trace.

@@ -37,10 +37,10 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	listing(mux, "account.ls", op.AccountList)
 	listing(mux, "queue.ls", op.QueueList)
 	answer(mux, "queue.show", op.QueueShow)
-	answer(mux, "queue.hold", op.QueueHold)
-	answer(mux, "queue.release", op.QueueRelease)
-	answer(mux, "queue.retry", op.QueueRetry)
-	answer(mux, "queue.rm", op.QueueRemove)
+	changes(mux, "queue.hold", op.QueueHold)
+	changes(mux, "queue.release", op.QueueRelease)
+	changes(mux, "queue.retry", op.QueueRetry)
+	changes(mux, "queue.rm", op.QueueRemove)
 	answer(mux, "trace", op.Trace)
 	answer(mux, "trace.verify", op.TraceVerify)
 	answer(mux, "status", op.Status)
@@ -104,14 +104,19 @@ func listing[Q, A any](mux *http.ServeMux, name string, act func(context.Context
 		w.Header().Set("Content-Type", "application/x-ndjson")
 		control, enc := http.NewResponseController(w), json.NewEncoder(w)
 		unhurried(control)
-		begun := false
+		begun, flushed := false, time.Now()
 		err = act(r.Context(), callerOf(r.Context()), q, func(a A) error {
 			begun = true
 			// In-process writers know no deadline; a socket does.
 			_ = control.SetWriteDeadline(time.Now().Add(lineTime))
-			return enc.Encode(struct {
+			err := enc.Encode(struct {
 				Item A `json:"item"`
 			}{a})
+			if err == nil && time.Since(flushed) >= tellEvery {
+				// What comes slowly is seen as it comes; in-process writers keep nothing back.
+				_, flushed = control.Flush(), time.Now()
+			}
+			return err
 		})
 		switch {
 		case err == nil:

@@ -31,6 +31,7 @@ import (
 type world struct {
 	*Operator
 	spool *spool.Spool
+	queue *faultyQueue
 	trace *trace.Log
 	ended []mail.Address
 }
@@ -54,8 +55,8 @@ func newWorld(t *testing.T) *world {
 	snapshot, err := directory.NewSnapshot(directory.Config{Hostname: host, Domains: []directory.Domain{{Name: domain, Deliver: directory.DeliverMaildir}},
 		MaxExpansion: 10, MaxDepth: 3}, nil)
 	check(t, err)
-	w := &world{spool: queue, trace: openTrace(t, st)}
-	w.Operator = New(Options{Accounts: accounts, Queue: queue, Trace: w.trace, Now: time.Now,
+	w := &world{spool: queue, queue: &faultyQueue{Spool: queue}, trace: openTrace(t, st)}
+	w.Operator = New(Options{Accounts: accounts, Queue: w.queue, Trace: w.trace, Now: time.Now,
 		Directory:   func() *directory.Snapshot { return snapshot },
 		EndSessions: func(a mail.Address) int { w.ended = append(w.ended, a); return 3 }})
 	return w

@@ -56,6 +56,9 @@ type QueueChange struct {
 	Select
 	Reason string `json:"reason,omitempty"`
 	DryRun bool   `json:"dry_run,omitempty"` // only count
+	// Tell is called now and then, by one goroutine at a time, with what is done so far,
+	// while there is much to do; nil: nobody asks. It is not sent.
+	Tell func(QueueChanged) `json:"-"`
 }
 
 // QueueChanged says how many messages were changed, or would be. Those that were
@@ -124,37 +127,6 @@ func (op *Operator) QueueRetry(ctx context.Context, by Caller, r QueueChange) (Q
 // QueueRemove removes the chosen messages for good, without telling their senders.
 func (op *Operator) QueueRemove(ctx context.Context, by Caller, r QueueChange) (QueueChanged, error) {
 	return op.change(ctx, by, r, trace.KindRemove, op.o.Queue.Remove)
-}
-
-// change applies act to each chosen message, one at a time and each with a fact of
-// its own, so that the trace of a message tells what was done to it.
-func (op *Operator) change(ctx context.Context, by Caller, r QueueChange, kind trace.Kind,
-	act func(context.Context, spool.Filter, [][]byte) (int, error)) (QueueChanged, error) {
-	f, err := op.filter(r.Select)
-	if err != nil {
-		return QueueChanged{}, err
-	}
-	if r.chooses() == r.All {
-		return QueueChanged{}, invalid(errText("name messages, or choose them by account, sender, recipient, domain, hold or age, or take all of them; not several of these"))
-	}
-	done := QueueChanged{DryRun: r.DryRun}
-	missing := map[mail.ID]bool{}
-	for _, id := range f.IDs {
-		missing[id] = true
-	}
-	err = op.o.Queue.List(ctx, f, func(e spool.Entry) (bool, error) {
-		delete(missing, e.ID)
-		if r.DryRun {
-			done.Count++
-			return true, nil
-		}
-		n, err := act(ctx, spool.Filter{IDs: []mail.ID{e.ID}}, trace.EncodeAll(op.messageFact(kind, by, e, r.Reason)))
-		done.Count += n
-		done.Unchanged += 1 - n
-		return true, err
-	})
-	done.Missing = len(missing)
-	return done, err
 }
 
 // chooses reports whether anything narrows the choice down.
