@@ -65,7 +65,7 @@ func (l *Log) Query(ctx context.Context, q Query) (Answer, error) {
 	if err := l.Flush(ctx); err != nil {
 		// What strangers did in the last seconds will be found when the store
 		// takes writes again; what is in the log is found now.
-		l.o.Logger.WarnContext(ctx, "answering without the newest facts of strangers", "error", err)
+		l.o.Logger.WarnContext(ctx, "answering without the newest facts of strangers", "err", err)
 	}
 	s, err := l.newSearch(ctx, q)
 	if err != nil {

@@ -37,7 +37,7 @@ func (l *Log) Run(ctx context.Context) error {
 			if errors.Is(err, store.ErrClosed) || errors.Is(err, ErrBroken) {
 				return err
 			}
-			l.o.Logger.ErrorContext(ctx, "the trace cannot write", "error", err)
+			l.o.Logger.ErrorContext(ctx, "the trace cannot write", "err", err)
 			l.sleep(ctx, nil, l.o.Limits.RetryEvery)
 			continue
 		}
@@ -197,7 +197,7 @@ func (b *batch) add(seq uint64, raw []byte) error {
 	b.to.Next++
 	f, err := Decode(raw)
 	if err != nil {
-		b.log.o.Logger.Warn("a fact does not decode", "seq", seq, "error", err)
+		b.log.o.Logger.Warn("a fact does not decode", "seq", seq, "err", err)
 		f = Fact{}
 	}
 	b.facts = append(b.facts, f)
@@ -214,7 +214,7 @@ func (b *batch) addBundle(ctx context.Context, seq uint64, stub Fact) error {
 	return b.log.scanBundle(ctx, stub.Bundle, func(part uint16, raw []byte) error {
 		f, err := Decode(raw)
 		if err != nil {
-			b.log.o.Logger.Warn("a stranger's fact does not decode", "seq", seq, "part", part, "error", err)
+			b.log.o.Logger.Warn("a stranger's fact does not decode", "seq", seq, "part", part, "err", err)
 			return nil
 		}
 		b.to.Bodies++

@@ -48,7 +48,7 @@ func (l *Log) Verify(ctx context.Context) (VerifyReport, error) {
 	if err := l.catchUp(ctx); errors.Is(err, ErrBroken) {
 		v.fault("%v", err)
 	} else if err != nil {
-		l.o.Logger.WarnContext(ctx, "verifying without the newest facts", "error", err)
+		l.o.Logger.WarnContext(ctx, "verifying without the newest facts", "err", err)
 	}
 	v.at = *l.at.Load()
 	v.report.Pending = int64(l.st.FactHead()) - v.at.size()

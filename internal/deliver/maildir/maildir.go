@@ -138,7 +138,7 @@ func (t *Target) one(ctx context.Context, j deliver.Job, to deliver.Recipient) m
 		return mail.R(250, "2.0.0", "stored as "+t.fileName(j.ID, to))
 	}
 	if !errors.Is(err, deliver.ErrWithdrawn) {
-		t.log.Error("maildir delivery failed", "queue", j.ID.String(), "mailbox", box, "error", err)
+		t.log.Error("maildir delivery failed", "queue", j.ID.String(), "mailbox", box, "err", err)
 	}
 	return fault(err)
 }

@@ -150,6 +150,6 @@ func (t *Target) fill(ctx context.Context, f vfs.File, head []byte, j deliver.Jo
 // discard removes a file of a failed delivery. Clean finds later what stays.
 func (t *Target) discard(name string) {
 	if err := t.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.log.Warn("rest of a failed delivery stays", "file", name, "error", err)
+		t.log.Warn("rest of a failed delivery stays", "file", name, "err", err)
 	}
 }

@@ -202,7 +202,7 @@ func (s *search) first(ctx context.Context, ends []endpoint) *smtpc.Client {
 			continue
 		}
 		where := remote(e.host, e.addr, s.t.o.Port)
-		s.t.o.Logger.Info("mail exchanger does not serve", "queue", s.id.String(), "destination", s.to.String(), "remote", where, "error", err)
+		s.t.o.Logger.Info("mail exchanger does not serve", "queue", s.id.String(), "destination", s.to.String(), "remote", where, "err", err)
 		// A family that this host does not speak costs nothing: it costs no try, and
 		// says less than what failed otherwise.
 		foreign := errors.Is(err, syscall.ENETUNREACH)
@@ -237,7 +237,7 @@ func (s *search) call(e endpoint) pool.Call {
 		},
 		WithoutTLS: func(err error) {
 			s.report(e, nil, err)
-			o.Logger.Warn("TLS failed, going on without", "queue", s.id.String(), "destination", s.to.String(), "remote", where, "error", err)
+			o.Logger.Warn("TLS failed, going on without", "queue", s.id.String(), "destination", s.to.String(), "remote", where, "err", err)
 		},
 	}
 }

@@ -161,7 +161,7 @@ func (h *Hop) send(ctx context.Context, c *connection, j deliver.Job) (out []mai
 	body, err := j.Open()
 	if err != nil {
 		if !errors.Is(err, deliver.ErrWithdrawn) {
-			h.log(j).Error("message cannot be read", "error", err)
+			h.log(j).Error("message cannot be read", "err", err)
 		}
 		h.pool.keep(c)
 		return j.All(mail.R(451, "4.3.0", "the message could not be read"), h.o.Name), false
@@ -176,7 +176,7 @@ func (h *Hop) send(ctx context.Context, c *connection, j deliver.Job) (out []mai
 	c.used++
 	h.pool.learn(err, h.room())
 	if err != nil {
-		h.log(j).Info("connection ended", "remote", c.Remote(), "error", err)
+		h.log(j).Info("connection ended", "remote", c.Remote(), "err", err)
 	}
 	h.pool.keep(c)
 	return out, errors.Is(err, smtpc.ErrNothingSent) && ctx.Err() == nil

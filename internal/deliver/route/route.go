@@ -133,7 +133,7 @@ func (t *Target) open(ctx context.Context, _ deliver.Job) (*smtpc.Client, pool.F
 	if t.o.Credentials != nil {
 		auth, err := t.o.Credentials()
 		if err != nil {
-			t.o.Logger.Error("credentials cannot be read", "route", t.addr, "error", err)
+			t.o.Logger.Error("credentials cannot be read", "route", t.addr, "err", err)
 			// The error may hold the path of a file of ours.
 			return nil, pool.Failure{Reply: mail.R(454, "4.7.0", "the credentials for "+t.addr+" cannot be read"), Remote: t.addr}
 		}
@@ -143,7 +143,7 @@ func (t *Target) open(ctx context.Context, _ deliver.Job) (*smtpc.Client, pool.F
 		Dial:    func(ctx context.Context) (net.Conn, error) { return t.o.Dial(ctx, "tcp", t.addr) },
 		Connect: t.o.Limits.Connect, SMTP: o,
 		WithoutTLS: func(err error) {
-			t.o.Logger.Warn("TLS failed, going on without", "route", t.addr, "error", err)
+			t.o.Logger.Warn("TLS failed, going on without", "route", t.addr, "err", err)
 		},
 	}
 	c, err := call.Open(ctx)
