@@ -91,7 +91,6 @@ func TestDataOfTheFirstReleaseLivesOn(t *testing.T) {
 	n, err = Open(t.Context(), s.cfg, o)
 	must(t, err)
 	run := s.serve(n)
-	s.signInOld(run, "alice@local.test")
 	_, err = n.Operator().AccountThaw(t.Context(), root, ops.AccountRef{Address: "carol@local.test"})
 	must(t, err)
 	for _, change := range []func() (ops.QueueChanged, error){
@@ -115,6 +114,13 @@ func TestDataOfTheFirstReleaseLivesOn(t *testing.T) {
 	if err != nil || len(box) != 2 {
 		t.Errorf("bob has %d messages, want the old one and the one that waited: %v", len(box), err)
 	}
+	run.stopped()
+
+	// Connections live in the time of the clock on the wall.
+	o.Now = time.Now
+	n, err = Open(t.Context(), s.cfg, o)
+	must(t, err)
+	s.signInOld(s.serve(n), "alice@local.test")
 }
 
 // count tells how many of the messages that left carry an identifier.

@@ -103,8 +103,8 @@ func directoryConfig(t *testing.T, alice, bob mail.Address) directory.Config {
 		Hostname: address(t, "x@mx.local.test").Domain(), Detail: '+',
 		Domains: []directory.Domain{{Name: local, Deliver: directory.DeliverMaildir}},
 		Aliases: []directory.Alias{
-			{Address: address(t, "sales@local.test"), Targets: []mail.Address{alice}},
-			{Address: address(t, "all@local.test"), Targets: []mail.Address{alice, bob}},
+			{Address: address(t, "sales@local.test"), Targets: []mail.Address{alice}, Posting: directory.PostingAnyone},
+			{Address: address(t, "all@local.test"), Targets: []mail.Address{alice, bob}, Posting: directory.PostingAnyone},
 		},
 		Routes: []directory.Route{
 			{Domain: remote, Host: "127.0.0.1", Port: 25, TLS: directory.TLSNone},

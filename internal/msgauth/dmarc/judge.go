@@ -1,0 +1,154 @@
+package dmarc
+
+import "sallyport/internal/mail"
+
+// Verdict is the result of an evaluation. The zero Verdict is none: no policy
+// applies.
+type Verdict uint8
+
+const (
+	None Verdict = iota
+	Pass
+	Fail
+	TempError // the DNS did not answer; another time it may
+	PermError // the author cannot be told
+)
+
+// String returns the word of RFC 8601 §2.7 and RFC 9989 §9.
+func (v Verdict) String() string {
+	switch v {
+	case Pass:
+		return "pass"
+	case Fail:
+		return "fail"
+	case TempError:
+		return "temperror"
+	case PermError:
+		return "permerror"
+	}
+	return "none"
+}
+
+// Mechanism is what SPF or one DKIM signature said.
+type Mechanism struct {
+	Domain    mail.Domain // that was authenticated: of the envelope sender, or of d=
+	Passed    bool
+	Temporary bool // it could not be found out
+}
+
+// Existence is whether the author's domain exists. The zero value is not known, and
+// asks for no more than an existing one does.
+type Existence uint8
+
+const (
+	ExistenceUnknown Existence = iota
+	Exists
+	Absent // the DNS says that there is no such name. RFC 8020
+)
+
+// Facts is what a message is judged by.
+type Facts struct {
+	Author    Walk // of the domain in From
+	Existence Existence
+	SPF       Mechanism
+	DKIM      []Mechanism
+	// Organization returns the organizational domain of a domain that SPF or DKIM
+	// authenticated; false: it could not be found out. It is asked only where it
+	// matters: see NeedsOrganization.
+	Organization func(mail.Domain) (mail.Domain, bool)
+}
+
+// Result is what an evaluation came to.
+type Result struct {
+	Verdict      Verdict
+	Place        Place       // where the policy stands; zero: nowhere
+	Author       mail.Domain // the domain in From
+	Organization mail.Domain // of the author
+	Policy       Policy      // that the domain asks for, for such an author
+	Disposition  Policy      // what is left to be done: PolicyNone unless Verdict is Fail and the policy is no test
+	AlignedSPF   bool
+	AlignedDKIM  bool
+}
+
+// NeedsOrganization reports whether the organizational domain of other decides
+// anything: where it is not the author's own, and relaxed alignment counts.
+func NeedsOrganization(author Walk, other mail.Domain, dkim bool) bool {
+	p, ok := author.Policy()
+	if !ok || other.IsZero() || other == author.Start() {
+		return false
+	}
+	if dkim {
+		return !p.Record.StrictDKIM
+	}
+	return !p.Record.StrictSPF
+}
+
+// Judge evaluates a message whose author's walk is done. RFC 9989 §5.3.
+func Judge(f Facts) Result {
+	r := Result{Author: f.Author.Start(), Disposition: PolicyNone}
+	if !f.Author.Done() {
+		r.Verdict = TempError
+		if f.Author.Start().IsZero() {
+			r.Verdict = PermError
+		}
+		return r
+	}
+	r.Organization = f.Author.Organization()
+	place, ok := f.Author.Policy()
+	if !ok || place.Record.Policy == PolicyAbsent {
+		return r
+	}
+	r.Place, r.Policy = place, asked(place, r.Author, f.Existence)
+	var doubt bool
+	r.AlignedSPF, doubt = f.aligned(f.SPF, place.Record.StrictSPF, r.Organization)
+	for _, m := range f.DKIM {
+		ok, unknown := f.aligned(m, place.Record.StrictDKIM, r.Organization)
+		r.AlignedDKIM = r.AlignedDKIM || ok
+		doubt = doubt || unknown
+	}
+	switch {
+	case r.AlignedSPF || r.AlignedDKIM:
+		r.Verdict = Pass
+	case doubt:
+		// RFC 9989 §5.3.2: what may pass another time has not failed.
+		r.Verdict = TempError
+	default:
+		r.Verdict = Fail
+		if !place.Record.Testing {
+			r.Disposition = r.Policy
+		}
+	}
+	return r
+}
+
+// asked is the policy that a record has for an author. RFC 9989 §4.7.
+func asked(p Place, author mail.Domain, e Existence) Policy {
+	policy := p.Record.Policy
+	if p.Domain == author {
+		return policy
+	}
+	if p.Record.Subdomains != PolicyAbsent {
+		policy = p.Record.Subdomains
+	}
+	if e == Absent && p.Record.Missing != PolicyAbsent {
+		policy = p.Record.Missing
+	}
+	return policy
+}
+
+// aligned reports whether what was authenticated stands for the author; doubt: it
+// could not be found out, and might. RFC 9989 §4.4.
+func (f Facts) aligned(m Mechanism, strict bool, organization mail.Domain) (ok, doubt bool) {
+	if m.Domain.IsZero() || !m.Passed && !m.Temporary {
+		return false, false
+	}
+	same := m.Domain == f.Author.Start()
+	if !same && !strict && f.Organization != nil {
+		org, known := f.Organization(m.Domain)
+		if !known {
+			return false, true
+		}
+		same = org == organization
+	}
+	return same && m.Passed, same && m.Temporary
+}
