@@ -25,7 +25,13 @@ const (
 	exitUsage = 2
 )
 
-func main() { os.Exit(run(os.Args[1:], console{os.Stdin, os.Stdout, os.Stderr})) }
+func main() {
+	c := console{os.Stdin, os.Stdout, os.Stderr}
+	if name, args, ok := sendmailCall(os.Args); ok {
+		os.Exit(runSendmail(name, args, c))
+	}
+	os.Exit(run(os.Args[1:], c))
+}
 
 // console is what a command reads and writes.
 type console struct {
@@ -132,10 +138,13 @@ var errSilent = errors.New("found something wrong")
 
 func exitCode(err error, c console) int {
 	var usage usageError
+	var chosen exitStatus
 	var faults config.Faults
 	switch {
 	case err == nil, errors.Is(err, errReaderGone): // it has seen enough
 		return exitFine
+	case errors.As(err, &chosen):
+		return int(chosen)
 	case errors.Is(err, errSilent):
 		return exitWrong
 	case errors.As(err, &usage):

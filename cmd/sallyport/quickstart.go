@@ -202,6 +202,8 @@ func (q quickstartCommand) template(files pki.Files) (t config.Template, err err
 		return t, err
 	}
 	t.Preamble = []string{quickstartMark, "", "A server on loopback. Every key is explained in docs/config.md."}
+	t.Sendmail = "sendmail.sock"
+	t.Users = map[string]string{strconv.Itoa(os.Geteuid()): "alice@" + quickstartDomain}
 	t.Data, t.Cert, t.Key, t.NoMX = "data", files.Cert, files.Key, true
 	if t.MX, t.Submission, t.Submissions, err = q.doors(); err != nil {
 		return t, err

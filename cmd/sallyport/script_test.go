@@ -27,7 +27,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"sallyport": main})
+	testscript.Main(m, map[string]func(){"sallyport": main, "sendmail": main, "mailq": main, "newaliases": main})
 }
 
 // TestScripts runs the transcripts of test/script. Beside the commands of

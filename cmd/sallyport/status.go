@@ -29,7 +29,7 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 			c.printf("server    not running\n")
 		} else {
 			c.printf("server    running for %s, pid %d\n", time.Since(v.Server.Started).Round(time.Second), v.Server.PID)
-			for _, door := range []string{"mx", "submission", "submissions"} {
+			for _, door := range []string{"mx", "submission", "submissions", "sendmail"} {
 				if at := v.Server.Listen[door]; len(at) > 0 {
 					c.printf("          %s on %s\n", door, strings.Join(at, ", "))
 				}

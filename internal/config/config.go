@@ -37,6 +37,9 @@ type Config struct {
 
 	TLSPolicy TLSPolicy
 
+	// Sendmail says who of this host's users may send, and as whom.
+	Sendmail Sendmail
+
 	positions map[string]Position
 }
 

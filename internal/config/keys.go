@@ -12,8 +12,11 @@ func Keys() []Key {
 	var all []Key
 	all = appendKeys(all, serverKeys())
 	all = appendKeys(all, listenKeys())
+	all = appendKeys(all, sendmailListenKeys())
 	all = appendKeys(all, tlsKeys())
 	all = appendKeys(all, proxyKeys())
+	all = appendKeys(all, sendmailKeys())
+	all = append(all, sendmailUserKey())
 	all = appendKeys(all, domainKeys())
 	all = append(all, aliasKey())
 	all = appendKeys(all, aliasKeys())

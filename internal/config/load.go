@@ -63,10 +63,10 @@ func (s *source) config() (Config, *node) {
 	}
 	// A table's own reader reports its unknown keys, the root's those of the root.
 	tables := []string{"listen", "tls", "domain", "callout", "alias", "route", "mx", "forward", "limits", "retry", "maildir", "trace", "auth", "metrics"}
-	tables = append(tables, "proxy")
+	tables = append(tables, "proxy", "sendmail")
 	tables = append(tables, "tls_policy")
 	block(s, root, serverKeys(), &c, tables...)
-	block(s, s.table(root, "listen"), listenKeys(), &c)
+	block(s, s.table(root, "listen"), listenKeys(), &c, "sendmail")
 	block(s, s.table(root, "tls"), tlsKeys(), &c)
 	block(s, s.table(root, "proxy"), proxyKeys(), &c.Proxy)
 	block(s, s.table(root, "limits"), limitKeys(), &c.Limits)
@@ -82,6 +82,7 @@ func (s *source) config() (Config, *node) {
 	s.domains(s.table(root, "domain"), &c)
 	s.aliases(s.table(root, "alias"), &c)
 	s.routes(s.table(root, "route"), &c)
+	s.sendmail(root, &c)
 	s.resolve(&c)
 	s.meaning(&c, root)
 	c.positions = map[string]Position{}
@@ -182,7 +183,7 @@ func (s *source) routes(n *node, c *Config) {
 // resolve makes paths relative to the file, and fills what follows from others.
 func (s *source) resolve(c *Config) {
 	dir := filepath.Dir(s.file)
-	paths := []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Maildir.Root, &c.TLSPolicy.CA}
+	paths := []*string{&c.Sendmail.Socket, &c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Maildir.Root, &c.TLSPolicy.CA}
 	for i := range c.Domains {
 		paths = append(paths, &c.Domains[i].CA, &c.Domains[i].RecipientsFile)
 	}
@@ -258,7 +259,7 @@ func cause(err error) string {
 }
 
 // Locate returns what it takes to find a running server by its configuration file
-// at path: a Config of which only File and Data are set. It reads past any other
+// at path: a Config of which only File, Data and Sendmail.Socket are set. It reads past any other
 // fault, since a server must stay within reach while its file is being edited.
 func Locate(path string) (Config, error) {
 	text, err := readFile(path, MaxOctets)
@@ -279,6 +280,9 @@ func Locate(path string) (Config, error) {
 	}
 	if data, ok := found.str(n); ok {
 		c.Data = data
+		if door := root.child("listen", "sendmail"); door != nil {
+			c.Sendmail.Socket, _ = found.str(door)
+		}
 		found.resolve(&c)
 	}
 	return found.result(c)

@@ -18,6 +18,9 @@ func Reference() string {
 		name := lastName(k.Path)
 		if name == "NAME" {
 			name = `"ADDRESS"`
+			if sectionOf(k.Path) == "sendmail.users" {
+				name = `"USER"`
+			}
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", name, strings.TrimPrefix(strings.TrimPrefix(k.Type.String(), "a "), "an "),
 			referenceDefault(k), referenceBounds(k), k.Doc)

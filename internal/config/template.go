@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"sallyport/internal/mail"
@@ -16,6 +18,8 @@ type Template struct {
 	MX          string // IP:port; "": written as a comment
 	Submission  string
 	Submissions string
+	Sendmail    string            // socket of the sendmail command; "": written as a comment
+	Users       map[string]string // accounts of this host's users, by name or uid
 	Routes      []TemplateRoute
 	NoMX        bool     // mail for domains without a route waits
 	Preamble    []string // comment lines at the head
@@ -40,6 +44,7 @@ func (t Template) Text() []byte {
 	listenLine(&b, "mx         ", t.MX, "0.0.0.0:25", "the world; never relays")
 	listenLine(&b, "submission ", t.Submission, "0.0.0.0:587", "STARTTLS, then AUTH; needs [tls]")
 	listenLine(&b, "submissions", t.Submissions, "0.0.0.0:465", "TLS from the first octet; needs [tls]")
+	listenText(&b, "sendmail   ", t.Sendmail, "/run/sallyport/sendmail.sock", "programs of this host; see [sendmail]")
 	b.WriteString("\n")
 	if t.Cert != "" {
 		fmt.Fprintf(&b, "[tls]\ncert = %s\nkey  = %s\n", quote(t.Cert), quote(t.Key))
@@ -49,6 +54,7 @@ func (t Template) Text() []byte {
 	if !t.Domain.IsZero() {
 		fmt.Fprintf(&b, "\n# A domain of ours: its mail is delivered here, and its accounts may send.\n[domain.%s]\ndeliver = \"maildir\"\n", quote(t.Domain.ASCII()))
 	}
+	t.users(&b)
 	d := "example.org"
 	if !t.Domain.IsZero() {
 		d = t.Domain.ASCII()
@@ -65,6 +71,26 @@ func (t Template) Text() []byte {
 		b.WriteString("\n# Mail for domains without a route waits: nothing leaves this host by itself.\n[mx]\ndelivery = \"off\"\n")
 	}
 	return []byte(b.String())
+}
+
+// users writes whose accounts the users of this host send as.
+func (t Template) users(b *strings.Builder) {
+	if len(t.Users) == 0 {
+		return
+	}
+	b.WriteString("\n# Users of this host who may send by 'sallyport sendmail', by name or uid.\n[sendmail.users]\n")
+	for _, name := range slices.Sorted(maps.Keys(t.Users)) {
+		fmt.Fprintf(b, "%s = %s\n", quote(name), quote(t.Users[name]))
+	}
+}
+
+// listenText writes a listener that is one text.
+func listenText(b *strings.Builder, name, path, example, meaning string) {
+	mark := ""
+	if path == "" {
+		mark, path = "# ", example
+	}
+	fmt.Fprintf(b, "%s%s = %s   # %s\n", mark, name, quote(path), meaning)
 }
 
 // listenLine writes a listener, as a comment where there is none.

@@ -134,7 +134,7 @@ func headerError(err error) error {
 func (t *transaction) rewrite(h message.Header, c *content) ([]byte, error) {
 	rules := message.StripRules{Names: []string{"Return-Path", junkField}, AuthServIDs: []mail.Domain{t.s.in.Hostname}}
 	var added []byte
-	if t.facts.Door == gate.DoorSubmission {
+	if t.submitted() {
 		if err := t.judgeAuthors(h, c); err != nil {
 			return nil, err
 		}
@@ -146,6 +146,12 @@ func (t *transaction) rewrite(h message.Header, c *content) ([]byte, error) {
 		}
 	}
 	return h.Without(added, message.Strip(h, rules)), nil
+}
+
+// submitted reports whether the message is one of our own people's, handed in to be
+// sent: on the submission doors or by the sendmail command.
+func (t *transaction) submitted() bool {
+	return t.facts.Door == gate.DoorSubmission || t.facts.Door == gate.DoorSendmail
 }
 
 // judgeAuthors binds the header's authors to the account. Promise 2.

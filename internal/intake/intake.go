@@ -81,6 +81,8 @@ type Options struct {
 	Accounts  Accounts
 	Queue     Queue
 	Journal   Journal
+	// LocalUser says whose account a user of this host sends as; nil: nobody's.
+	LocalUser func(uid uint32) LocalUser
 	// Handoff receives each accepted message with its first claim; it must not
 	// block.
 	Handoff func(spool.Claim)
@@ -110,9 +112,13 @@ func New(o Options) *Intake {
 	return &Intake{Options: o, live: newSessions(o.Limits.SessionsPerAccount), inspecting: make(chan struct{}, o.Limits.Inspections)}
 }
 
-// Connect greets every client: who may do what is decided per transaction.
-func (in *Intake) Connect(_ context.Context, c smtpd.Conn) (smtpd.Session, mail.Reply) {
+// Connect greets every client: who may do what is decided per transaction. At the
+// sendmail door it is the user who is known, or turned away.
+func (in *Intake) Connect(ctx context.Context, c smtpd.Conn) (smtpd.Session, mail.Reply) {
 	s := &session{in: in, conn: c}
+	if c.Kind == smtpd.KindSendmail {
+		return s.recognise(ctx)
+	}
 	return s, mail.R(220, "", "")
 }
 

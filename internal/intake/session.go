@@ -23,6 +23,7 @@ type session struct {
 	conn    smtpd.Conn
 	hello   smtpd.Hello
 	account identity.Account // as it stood at sign-in; zero: nobody signed in
+	local   LocalUser        // at the sendmail door
 
 	accepted, refused int
 }
@@ -94,6 +95,9 @@ func (s *session) fact(k trace.Kind) trace.Fact {
 		At: s.in.Now(), Kind: k, Conn: s.conn.ID, Peer: peer(s.conn), Door: doorName(s.conn.Kind),
 		Hello: s.hello.Name, TLS: tlsName(s.hello.TLS), Account: s.account.Address.String(),
 	}
+	if s.conn.Kind == smtpd.KindSendmail {
+		f = f.Evidenced("local user", s.local.name(s.conn.UID))
+	}
 	if b := s.conn.Balancer; b.IsValid() {
 		f = f.Evidenced(trace.EvidenceBalancer, b.String())
 	}
@@ -122,6 +126,9 @@ func (s *session) facts() gate.Facts {
 		return f
 	}
 	f.Auth, f.Standing = gate.AuthPassword, gate.StandingFrozen
+	if f.Door == gate.DoorSendmail {
+		f.Auth = gate.AuthLocalUID
+	}
 	if s.fallen() == "" {
 		f.Standing = gate.StandingActive
 	}
@@ -151,6 +158,8 @@ func door(k smtpd.Kind) gate.Door {
 		return gate.DoorMX
 	case smtpd.KindSubmission, smtpd.KindSubmissions:
 		return gate.DoorSubmission
+	case smtpd.KindSendmail:
+		return gate.DoorSendmail
 	}
 	return gate.DoorUnknown
 }
@@ -163,6 +172,8 @@ func doorName(k smtpd.Kind) string {
 		return "submission"
 	case smtpd.KindSubmissions:
 		return "submissions"
+	case smtpd.KindSendmail:
+		return "sendmail"
 	}
 	return "unknown"
 }

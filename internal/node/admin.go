@@ -27,9 +27,13 @@ func (n *Node) server() *ops.Server {
 		return nil
 	}
 	a := n.Addrs()
+	listen := map[string][]string{"mx": a.MX, "submission": a.Submission, "submissions": a.Submissions}
+	if a.Sendmail != "" {
+		listen["sendmail"] = []string{a.Sendmail}
+	}
 	return &ops.Server{
 		Version: n.o.Version, PID: os.Getpid(), Started: *started,
-		Listen: map[string][]string{"mx": a.MX, "submission": a.Submission, "submissions": a.Submissions},
+		Listen: listen,
 	}
 }
 

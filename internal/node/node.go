@@ -228,7 +228,7 @@ func (n *Node) maySend(account mail.Address) bool {
 func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
 		Hostname: n.cfg.Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Returns: n.returns.classify,
-		Notice: n.cfg.Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.cfg), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+		LocalUser: n.localUser, Notice: n.cfg.Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.cfg), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	return nil
 }

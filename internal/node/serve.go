@@ -24,6 +24,7 @@ type Addrs struct {
 	MX          []string `json:"mx"`
 	Submission  []string `json:"submission"`
 	Submissions []string `json:"submissions"`
+	Sendmail    string   `json:"sendmail,omitempty"` // the socket of the sendmail command
 }
 
 // Listen binds every door and the operator's socket. On an error nothing stays
@@ -47,6 +48,10 @@ func (n *Node) Listen(ctx context.Context) error {
 				return fmt.Errorf("%s: %w", n.cfg.At(fmt.Sprintf("%s[%d]", set.key, i)), err)
 			}
 		}
+	}
+	if err := n.listenSendmail(); err != nil {
+		n.unbind()
+		return fmt.Errorf("%s: %w", n.cfg.At("listen.sendmail"), err)
 	}
 	if err := n.listenAdmin(); err != nil {
 		n.unbind()
@@ -99,6 +104,8 @@ func (n *Node) Addrs() Addrs {
 			a.Submission = append(a.Submission, at)
 		case smtpd.KindSubmissions:
 			a.Submissions = append(a.Submissions, at)
+		case smtpd.KindSendmail:
+			a.Sendmail = at
 		}
 	}
 	return a
@@ -145,7 +152,7 @@ func (n *Node) parts() []part {
 	all = append(all, n.metricsParts()...)
 	for _, d := range n.doors {
 		all = append(all, part{d.kind.String() + " " + d.listener.Addr().String(), func(ctx context.Context) error {
-			return smtpd.Serve(ctx, d.listener, n.doorConfig(d.kind), n.intake)
+			return n.serveDoor(ctx, d)
 		}})
 	}
 	return all
@@ -238,6 +245,12 @@ func (n *Node) writeLife(ctx context.Context, k trace.Kind) error {
 func (n *Node) doorConfig(k smtpd.Kind) smtpd.Config {
 	c := smtpd.Config{
 		Kind: k, Hostname: n.cfg.Hostname, TLS: n.tls, Limits: smtpdLimits(n.cfg, k), Admission: n.admission, Logger: n.log, Now: n.o.Now, Notice: n.cfg.Notice, Balancers: n.cfg.Proxy.From,
+	}
+	if k == smtpd.KindSendmail {
+		// The kernel keeps this door from everybody outside: neither TLS nor a sign-in
+		// would add to what it says.
+		c.TLS, c.UserID, c.Balancers = nil, localUID, nil
+		return c
 	}
 	if k != smtpd.KindMX {
 		c.Mechanisms = n.identity.Mechanisms

@@ -12,6 +12,7 @@ import (
 	"os"
 
 	"sallyport/internal/trace"
+	"sallyport/internal/unixsock"
 )
 
 // ErrNoServer means that no server listens at the socket.
@@ -31,7 +32,7 @@ func Direct(op *Operator) *Client {
 // Dial returns a Client of the server at a socket, or ErrNoServer. It connects
 // once to find out.
 func Dial(ctx context.Context, path string) (*Client, error) {
-	c, err := dialSocket(ctx, path)
+	c, err := unixsock.Dial(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("%w at %s: %w", ErrNoServer, path, err)
 	}
@@ -39,19 +40,9 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 		return nil, err
 	}
 	transport := &http.Transport{DisableCompression: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return dialSocket(ctx, path)
+		return unixsock.Dial(ctx, path)
 	}}
 	return &Client{&http.Client{Transport: transport}}, nil
-}
-
-func dialSocket(ctx context.Context, path string) (net.Conn, error) {
-	short, done, err := shortPath(path)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	var d net.Dialer
-	return d.DialContext(ctx, "unix", short)
 }
 
 // Close ends kept connections.

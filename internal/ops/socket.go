@@ -9,11 +9,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strconv"
 	"sync"
-	"syscall"
 	"time"
+
+	"sallyport/internal/unixsock"
 )
 
 const (
@@ -29,7 +28,7 @@ const (
 // alone, replacing one that an earlier process left behind. Call it only while
 // holding the data folder, since nothing else tells a dead socket from a live one.
 func Listen(path string) (net.Listener, error) {
-	short, done, err := shortPath(path)
+	short, done, err := unixsock.ShortPath(path)
 	if err != nil {
 		return nil, err
 	}
@@ -71,16 +70,6 @@ func (s *socket) Close() error {
 		err = errors.Join(s.UnixListener.Close(), os.Remove(s.path))
 	})
 	return err
-}
-
-// shortPath returns a name of path that fits into a socket address, which holds
-// 107 octets, however deep the folder is.
-func shortPath(path string) (short string, done func(), err error) {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return "", nil, err
-	}
-	return filepath.Join("/proc/self/fd", strconv.Itoa(int(dir.Fd())), filepath.Base(path)), func() { dir.Close() }, nil
 }
 
 // Serve serves op on ln until ctx is done, then lets actions under way finish for
@@ -145,20 +134,11 @@ func (s *socket) Accept() (net.Conn, error) {
 
 // peer asks the kernel who is at the other end; without an answer it is nobody.
 func peer(c *net.UnixConn) Caller {
-	raw, err := c.SyscallConn()
-	if err != nil {
+	uid, known := unixsock.PeerUID(c)
+	if !known {
 		return Caller{}
 	}
-	var caller Caller
-	err = raw.Control(func(fd uintptr) {
-		if cred, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED); err == nil {
-			caller = Caller{UID: cred.Uid, Known: true}
-		}
-	})
-	if err != nil {
-		return Caller{}
-	}
-	return caller
+	return Caller{UID: uid, Known: true}
 }
 
 // callerAt returns who is at the other end of a connection of ours.

@@ -19,6 +19,7 @@ const (
 	KindMX               // port 25: AUTH is never offered
 	KindSubmission       // port 587: nothing but STARTTLS before TLS. RFC 6409
 	KindSubmissions      // port 465: TLS from the first octet. RFC 8314 §3.3
+	KindSendmail         // the local sendmail command: its user is known by uid, and no network leads here
 )
 
 // String returns the kind for logs.
@@ -30,6 +31,8 @@ func (k Kind) String() string {
 		return "submission"
 	case KindSubmissions:
 		return "submissions"
+	case KindSendmail:
+		return "sendmail"
 	}
 	return "unknown"
 }
@@ -52,6 +55,8 @@ type Conn struct {
 	// nobody did. Remote is a claim of the balancer's.
 	Balancer netip.AddrPort
 	Started  time.Time
+	// UID is the user at the other end, as the kernel said; on KindSendmail alone.
+	UID uint32
 	// End ends the connection as a shutdown does: a session that waits for a
 	// command is told 421, a message in progress comes to its end first. Any
 	// goroutine may call it, at any time.

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 
@@ -28,6 +29,9 @@ type Config struct {
 	// Admission counts connections and handshakes together with other listeners;
 	// nil: alone.
 	Admission *Admission
+	// UserID says who is at the other end of a connection, as the kernel knows; a
+	// connection of which it does not know is closed. On KindSendmail alone.
+	UserID func(net.Conn) (uid uint32, ok bool)
 	// Balancers lists the networks of the balancers. A connection from one of them
 	// must begin with a header of the PROXY protocol, and is closed without a word
 	// if it does not; from anywhere else such a header is no SMTP.
@@ -40,18 +44,21 @@ var (
 	errKind     = errors.New("smtpd: the listener has no kind")
 	errHostname = errors.New("smtpd: the server has no host name")
 	errNoTLS    = errors.New("smtpd: submissions needs a TLS configuration")
+	errUserID   = errors.New("smtpd: the sendmail door, and no other, asks for user ids")
 	errNeeds    = errors.New("smtpd: logger, clock and backend are required")
 )
 
 // check says what is missing: an engine that was told too little must not run.
 func (c Config) check(b Backend) error {
 	switch {
-	case c.Kind != KindMX && c.Kind != KindSubmission && c.Kind != KindSubmissions:
+	case c.Kind != KindMX && c.Kind != KindSubmission && c.Kind != KindSubmissions && c.Kind != KindSendmail:
 		return errKind
 	case c.Hostname.IsZero():
 		return errHostname
 	case c.Kind == KindSubmissions && c.TLS == nil:
 		return errNoTLS
+	case (c.Kind == KindSendmail) != (c.UserID != nil):
+		return errUserID
 	case c.Logger == nil || c.Now == nil || b == nil:
 		return errNeeds
 	}

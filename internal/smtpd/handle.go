@@ -77,7 +77,7 @@ func (c *conn) misplaced(req request) (res result, refused bool) {
 		// RFC 3030 §2: the sequence may only be followed by BDAT; what it leaves
 		// behind is undetermined, so nothing is left.
 		return refuse(503, "5.5.1", "the BDAT sequence was not finished; the message is dropped"), true
-	case (transacts || verb == smtpwire.VerbVRFY || verb == smtpwire.VerbEXPN) && c.info.Kind != KindMX && c.tls == nil:
+	case (transacts || verb == smtpwire.VerbVRFY || verb == smtpwire.VerbEXPN) && c.info.Kind != KindMX && c.info.Kind != KindSendmail && c.tls == nil:
 		// RFC 3207 §4: nothing but EHLO, NOOP, RSET, QUIT and STARTTLS.
 		return refuse(530, "5.7.0", "Must issue a STARTTLS command first"), true
 	case transacts && !c.state.hello:

@@ -22,6 +22,9 @@ const (
 	refusalWriteTimeout = 100 * time.Millisecond
 )
 
+// errNobody refuses a connection whose user the kernel does not tell.
+var errNobody = errors.New("smtpd: nobody knows whose connection this is")
+
 // server is what the connections of one listener share.
 type server struct {
 	cfg     Config
@@ -147,7 +150,7 @@ func (s *server) admit(ctx context.Context, nc net.Conn, conns *sync.WaitGroup) 
 func (s *server) serve(ctx context.Context, nc net.Conn, from origin) {
 	c, err := s.newConn(nc, from)
 	if err != nil {
-		s.cfg.Logger.Error("no chance for a connection id", "err", err)
+		s.cfg.Logger.Error("connection not served", "err", err)
 		_ = nc.Close()
 		return
 	}
@@ -178,11 +181,18 @@ func (s *server) newConn(nc net.Conn, from origin) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	uid, known := uint32(0), true
+	if s.cfg.UserID != nil {
+		uid, known = s.cfg.UserID(nc)
+	}
+	if !known {
+		return nil, errNobody
+	}
 	w := &wire{limits: &s.cfg.Limits, now: s.cfg.Now, raw: nc, nc: nc}
 	w.in = smtpwire.NewLineReader(w, &s.buffers)
 	return &conn{wire: w, srv: s, info: Conn{
 		ID: id.String(), Kind: s.cfg.Kind, Started: started,
-		Remote: from.remote, Local: addrPort(nc.LocalAddr()), Balancer: from.balancer, End: w.interrupt,
+		Remote: from.remote, Local: addrPort(nc.LocalAddr()), Balancer: from.balancer, UID: uid, End: w.interrupt,
 	}}, nil
 }
 

@@ -1,0 +1,62 @@
+package intake
+
+import (
+	"context"
+	"strconv"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/smtpd"
+	"sallyport/internal/trace"
+)
+
+// LocalUser is a user of this host who runs the sendmail command.
+type LocalUser struct {
+	Name    string       // as the host calls him; "" if it does not know him
+	Account mail.Address // zero: he has none
+	Why     string       // why he has none, in words for himself
+}
+
+// name shows a user in facts: "alice (uid 1000)".
+func (u LocalUser) name(uid uint32) string {
+	number := "uid " + strconv.FormatUint(uint64(uid), 10)
+	if u.Name == "" {
+		return number
+	}
+	return u.Name[:min(len(u.Name), 64)] + " (" + number + ")"
+}
+
+// recognise takes the user whom the kernel named for the account that he sends as.
+// The greeting tells him which: "220 mx.local.test ESMTP account=<alice@local.test>".
+func (s *session) recognise(ctx context.Context) (smtpd.Session, mail.Reply) {
+	if s.in.LocalUser != nil {
+		s.local = s.in.LocalUser(s.conn.UID)
+	}
+	account, exists := s.in.Accounts.Lookup(s.local.Account)
+	if s.local.Account.IsZero() || !exists {
+		return nil, s.turnAway()
+	}
+	if !s.in.live.add(account.Address, s) {
+		s.account = account
+		return nil, s.refuse(ctx, trace.Fact{Rule: "sessions-per-account", Reply: mail.R(421, "4.7.0", "too many sessions of this account")})
+	}
+	s.account = account
+	return s, mail.R(220, "", "account=<"+account.Address.String()+">")
+}
+
+// turnAway refuses a user without an account, and tells him what the administrator
+// has to do.
+func (s *session) turnAway() mail.Reply {
+	why := s.local.Why
+	switch {
+	case why != "":
+	case s.local.Account.IsZero():
+		why = "this user has no account to send as"
+	default:
+		why = "this user's account " + s.local.Account.String() + " does not exist"
+	}
+	f := s.fact(trace.KindRefuse)
+	f.Rule, f.Reply = "local-user-unknown", mail.R(554, "5.7.1", s.local.name(s.conn.UID)+": "+why)
+	f.Text = s.local.name(s.conn.UID)
+	s.in.Journal.Stranger(f)
+	return f.Reply
+}

@@ -1,0 +1,101 @@
+package intake_test
+
+import (
+	"strings"
+	"testing"
+
+	"sallyport/internal/intake"
+	"sallyport/internal/mail"
+	"sallyport/internal/smtpd"
+)
+
+// local connects a user of this host by the sendmail door.
+func (w *world) local(uid uint32) (*client, mail.Reply) {
+	w.t.Helper()
+	w.in.LocalUser = func(uid uint32) intake.LocalUser {
+		switch uid {
+		case 1000:
+			return intake.LocalUser{Name: "al", Account: addr(w.t, "alice@local.test")}
+		case 1001:
+			return intake.LocalUser{Name: "gone", Account: addr(w.t, "gone@local.test")}
+		}
+		return intake.LocalUser{Why: "no account"}
+	}
+	id := "l" + string(rune('a'+len(w.ended)))
+	s, r := w.in.Connect(w.t.Context(), smtpd.Conn{ID: id, Kind: smtpd.KindSendmail, Started: w.now, UID: uid, End: func() { w.ended = append(w.ended, id) }})
+	if s == nil {
+		return nil, r
+	}
+	c := &client{w: w, s: s}
+	c.want(c.s.Hello(w.t.Context(), smtpd.Hello{Name: "localhost", Extended: true}), 250)
+	return c, r
+}
+
+// A user sends as his account, within everything that binds it. M16
+func TestSendmailDoor(t *testing.T) {
+	w := newWorld(t)
+	c, r := w.local(1000)
+	if c == nil || r.Code != 220 || !strings.Contains(r.Text, "account=<alice@local.test>") {
+		t.Fatalf("%v", r)
+	}
+	c.want(c.from("<bob@local.test>"), 553)
+	w.oneFact("sender-not-owned")
+	c.want(c.from("<x@far.test>"), 553)
+	w.oneFact("sender-not-owned")
+	c.want(c.from("<alice@local.test>"), 250)
+	c.want(c.to("<x@remote.test>"), 250)
+	c.want(c.data(strings.Replace(message, "alice@", "bob@", 1)), 550)
+	w.oneFact("author-not-owned")
+	w.empty()
+	c.want(c.from("<alice@local.test>"), 250)
+	c.want(c.to("<x@remote.test>"), 250)
+	c.want(c.data("Bcc: s@far.test\r\nFrom: alice@local.test\r\n\r\nx\r\n"), 250)
+	f := w.oneFact("sendmail-relay")
+	if user, _ := f.Find("local user"); user != "al (uid 1000)" || f.Door != "sendmail" || f.Account != "alice@local.test" {
+		t.Errorf("%+v", f)
+	}
+	claim, text := w.only()
+	if strings.Contains(text, "Bcc") || !strings.Contains(text, "Message-ID: <") || !strings.Contains(text, "Date: ") {
+		t.Errorf("%+v\n%s", claim.Entry, text)
+	}
+}
+
+// Without an account nobody gets in; a freeze ends the session's rights at once.
+func TestSendmailDoorRefuses(t *testing.T) {
+	w := newWorld(t)
+	for uid, why := range map[uint32]string{1001: "gone@local.test does not exist", 1002: "no account"} {
+		c, r := w.local(uid)
+		if c != nil || r.Code != 554 || !strings.Contains(r.Text, why) {
+			t.Errorf("%d: %v", uid, r)
+		}
+		if f := w.oneFact("local-user-unknown"); !f.stranger || f.Reply != r {
+			t.Errorf("%+v", f)
+		}
+	}
+	c, _ := w.local(1000)
+	c.want(c.from("<alice@local.test>"), 250)
+	_, err := w.identity.Freeze(t.Context(), addr(t, "alice@local.test"), "incident", nil)
+	must(t, err)
+	c.want(c.to("<bob@local.test>"), 550)
+	w.oneFact("account-frozen")
+	if n := w.in.EndSessions(addr(t, "alice@local.test")); n != 1 {
+		t.Errorf("%d sessions ended", n)
+	}
+}
+
+// The sessions of an account are bounded over all its doors together.
+func TestSendmailDoorSharesTheSessions(t *testing.T) {
+	l := intake.DefaultLimits()
+	l.SessionsPerAccount = 2
+	w := newWorldOf(t, setup{limits: l})
+	w.signedIn("alice@local.test")
+	first, _ := w.local(1000)
+	if c, r := w.local(1000); c != nil || r.Code != 421 {
+		t.Errorf("%v", r)
+	}
+	w.oneFact("sessions-per-account")
+	first.s.Close(t.Context(), smtpd.EndQuit)
+	if c, r := w.local(1000); c == nil {
+		t.Errorf("%v", r)
+	}
+}

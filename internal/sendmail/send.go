@@ -1,0 +1,332 @@
+package sendmail
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"sallyport/internal/localdoor"
+	"sallyport/internal/mail"
+	imf "sallyport/internal/message"
+	"sallyport/internal/smtpwire"
+	"sallyport/internal/unixsock"
+)
+
+// replyTime bounds the wait for each reply. RFC 5321 §4.5.3.2 asks for 10 minutes at
+// the end of a message.
+const replyTime = 10 * time.Minute
+
+// Caller is who calls, and how the server is found.
+type Caller struct {
+	Socket   string
+	FullName string // of the user, as the host knows him; -F comes before it
+}
+
+// Sent is what became of a message.
+type Sent struct {
+	Account mail.Address
+	Reply   mail.Reply // the server's last word
+}
+
+// Send reads a message from in and hands it to the server. On a nil error the server
+// has made it durable, for every recipient. The error is an *Error.
+func Send(ctx context.Context, o Options, c Caller, in io.Reader) (Sent, error) {
+	m, err := readMessage(in, o.IgnoreDots)
+	if err != nil {
+		return Sent{}, err
+	}
+	defer func() { _ = m.drop(nil) }()
+	r, err := m.reader()
+	if err != nil {
+		return Sent{}, err
+	}
+	fields, body, err := splitHeader(r)
+	if err != nil {
+		return Sent{}, err
+	}
+	h, err := imf.ParseHeader(fields)
+	if err != nil {
+		return Sent{}, fail(CodeData, "the header cannot be read: %v", err)
+	}
+	s, err := open(ctx, c.Socket)
+	if err != nil {
+		return Sent{}, err
+	}
+	defer s.close()
+	to, err := recipients(o, h, s.account.Domain())
+	if err != nil {
+		return Sent{}, err
+	}
+	from, err := o.sender(s.account)
+	if err != nil {
+		return Sent{}, err
+	}
+	head := append(complete(h, author{s.account, orElse(o.Name, c.FullName)}), "\r\n"...)
+	size := m.size - int64(len(fields)) + int64(len(head))
+	if err := s.begin(o, from, to, size, m.eight, head); err != nil {
+		return Sent{}, err
+	}
+	reply, err := s.data(head, body)
+	// The message is decided; what becomes of a farewell changes nothing.
+	_ = s.expect("QUIT", "")
+	return Sent{s.account, reply}, err
+}
+
+// sender is the envelope sender: the account's address unless -f says otherwise. A
+// login name stands for the account.
+func (o Options) sender(account mail.Address) (mail.ReversePath, error) {
+	text := strings.TrimSuffix(strings.TrimPrefix(o.Sender, "<"), ">")
+	switch {
+	case !o.SenderSet || bareName(text):
+		return mail.PathOf(account), nil
+	case text == "":
+		return mail.NullPath(), nil
+	}
+	a, err := mail.ParseAddress(text, mail.UTF8)
+	if err != nil {
+		return mail.ReversePath{}, fail(CodeUsage, "-f: %q is no address: %v", mail.Printable(text, 200), err)
+	}
+	return mail.PathOf(a), nil
+}
+
+// session is one conversation with the server.
+type session struct {
+	nc      net.Conn
+	br      *bufio.Reader
+	bw      *bufio.Writer
+	account mail.Address
+	stop    func() bool
+}
+
+// Dial opens a connection for one purpose of package localdoor.
+func Dial(ctx context.Context, socket, hello string) (net.Conn, error) {
+	nc, err := unixsock.Dial(ctx, socket)
+	if err != nil {
+		return nil, fail(CodeTempFail, "the mail server does not answer at %s (%v); nothing was sent, try again later", socket, cause(err))
+	}
+	if _, err := io.WriteString(nc, hello+"\n"); err != nil {
+		return nil, errors.Join(fail(CodeTempFail, "the mail server does not answer at %s (%v); nothing was sent, try again later", socket, cause(err)), nc.Close())
+	}
+	return nc, nil
+}
+
+func cause(err error) error {
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Err
+	}
+	return err
+}
+
+// open connects, and learns from the greeting whose account this is.
+func open(ctx context.Context, socket string) (*session, error) {
+	nc, err := Dial(ctx, socket, localdoor.HelloSMTP)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{nc: nc, br: bufio.NewReader(nc), bw: bufio.NewWriter(nc)}
+	s.stop = context.AfterFunc(ctx, func() { _ = nc.Close() })
+	greeting, err := s.reply()
+	if err == nil && greeting.Code != 220 {
+		err = refusal("", greeting)
+	}
+	if err == nil {
+		s.account, err = accountIn(greeting.Text)
+	}
+	if err == nil {
+		err = s.expect("EHLO localhost", "")
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// accountIn reads the account from a greeting: "account=<alice@example.org>".
+func accountIn(greeting string) (mail.Address, error) {
+	_, rest, found := strings.Cut(greeting, "account=<")
+	text, _, ended := strings.Cut(rest, ">")
+	if a, err := mail.ParseAddress(text, mail.UTF8); found && ended && err == nil {
+		return a, nil
+	}
+	return mail.Address{}, fail(CodeSoftware, "the server at the socket is none of ours: it says %q", mail.Printable(greeting, 200))
+}
+
+func (s *session) close() {
+	s.stop()
+	_ = s.nc.Close()
+}
+
+// lost is a connection that ended before the server had answered.
+func lost(err error) *Error {
+	e := fail(CodeTempFail, "the connection to the mail server was lost (%v); it has not said that it took the message", cause(err))
+	e.lost = true
+	return e
+}
+
+func (s *session) reply() (mail.Reply, error) {
+	if err := s.nc.SetDeadline(time.Now().Add(replyTime)); err != nil {
+		return mail.Reply{}, lost(err)
+	}
+	r, err := smtpwire.ReadReply(s.br, smtpwire.DefaultReplyLimits())
+	if err != nil {
+		return r, lost(err)
+	}
+	return r, nil
+}
+
+// refusal is a refused command; about names whom it was about.
+func refusal(about string, r mail.Reply) *Error {
+	if about != "" {
+		about += ": "
+	}
+	return &Error{Code: codeOf(r), Text: about + r.String()}
+}
+
+// expect sends a command and wants a success.
+func (s *session) expect(line, about string) error {
+	if _, err := s.bw.WriteString(line + "\r\n"); err != nil {
+		return lost(err)
+	}
+	if err := s.bw.Flush(); err != nil {
+		return lost(err)
+	}
+	r, err := s.reply()
+	if err == nil && !r.OK() {
+		return refusal(about, r)
+	}
+	return err
+}
+
+// begin names sender and recipients. When a recipient is refused, nothing is sent to
+// any: whoever called knows then that the message is still his.
+func (s *session) begin(o Options, from mail.ReversePath, to []mail.Address, size int64, eight bool, head []byte) error {
+	utf8 := !ascii(from.String())
+	for _, a := range to {
+		utf8 = utf8 || !a.IsASCII()
+	}
+	line := fmt.Sprintf("MAIL FROM:%s SIZE=%s", from, strconv.FormatInt(size, 10))
+	if eight || o.Body == mail.Body8BitMIME {
+		line += " BODY=8BITMIME"
+	}
+	if utf8 || fromNeedsUTF8(head) {
+		line += " SMTPUTF8"
+	}
+	switch o.Ret {
+	case mail.RetFull:
+		line += " RET=FULL"
+	case mail.RetHeaders:
+		line += " RET=HDRS"
+	}
+	if o.EnvID != "" {
+		line += " ENVID=" + string(smtpwire.AppendXtext(nil, o.EnvID))
+	}
+	if err := s.expect(line, "sender "+from.String()); err != nil {
+		return err
+	}
+	var refused []*Error
+	for _, a := range to {
+		err := s.expect("RCPT TO:<"+a.String()+">"+notifyWords(o.Notify), "recipient "+a.String())
+		var no *Error
+		switch {
+		case errors.As(err, &no) && !no.lost:
+			refused = append(refused, no)
+		case err != nil:
+			return err
+		}
+	}
+	return together(refused, len(to))
+}
+
+// together is one error of several refused recipients.
+func together(refused []*Error, of int) error {
+	if len(refused) == 0 {
+		return nil
+	}
+	text := make([]string, 0, len(refused)+1)
+	for _, e := range refused {
+		text = append(text, e.Text)
+	}
+	if len(refused) < of {
+		text = append(text, "nothing was sent to the other recipients either")
+	}
+	return &Error{Code: refused[0].Code, Text: strings.Join(text, "\n")}
+}
+
+func ascii(s string) bool { return strings.IndexFunc(s, func(r rune) bool { return r > 0x7e }) < 0 }
+
+// fromNeedsUTF8 reports whether the author's field is beyond ASCII, which the server
+// only reads with SMTPUTF8. Elsewhere in a header such octets pass as they are.
+func fromNeedsUTF8(head []byte) bool {
+	h, err := imf.ParseHeader(head)
+	return err == nil && !ascii(h.Value("From"))
+}
+
+// notifyWords is the NOTIFY parameter. RFC 3461 §4.1.
+func notifyWords(n mail.Notify) string {
+	var words []string
+	for _, w := range []struct {
+		bit  mail.Notify
+		word string
+	}{{mail.NotifyNever, "NEVER"}, {mail.NotifySuccess, "SUCCESS"}, {mail.NotifyFailure, "FAILURE"}, {mail.NotifyDelay, "DELAY"}} {
+		if n&w.bit != 0 {
+			words = append(words, w.word)
+		}
+	}
+	if words == nil {
+		return ""
+	}
+	return " NOTIFY=" + strings.Join(words, ",")
+}
+
+// data sends the message. Unless all of it could be read and written, its end is never
+// said, and the server takes no part of it.
+func (s *session) data(head []byte, body io.Reader) (mail.Reply, error) {
+	if _, err := s.bw.WriteString("DATA\r\n"); err != nil {
+		return mail.Reply{}, lost(err)
+	}
+	if err := s.bw.Flush(); err != nil {
+		return mail.Reply{}, lost(err)
+	}
+	r, err := s.reply()
+	if err != nil {
+		return r, err
+	}
+	if r.Code != 354 {
+		return r, refusal("", r)
+	}
+	w := smtpwire.NewDataWriter(s.bw)
+	for _, part := range []io.Reader{strings.NewReader(string(head)), body} {
+		if _, err := io.Copy(writes{w, s.nc}, part); err != nil {
+			return mail.Reply{}, lost(err)
+		}
+	}
+	if err := errors.Join(w.Close(), s.bw.Flush()); err != nil {
+		return mail.Reply{}, lost(err)
+	}
+	if r, err = s.reply(); err == nil && !r.OK() {
+		err = refusal("", r)
+	}
+	return r, err
+}
+
+// writes gives each piece its own time.
+type writes struct {
+	w  io.Writer
+	nc net.Conn
+}
+
+// Write writes a piece.
+func (w writes) Write(p []byte) (int, error) {
+	if err := w.nc.SetDeadline(time.Now().Add(replyTime)); err != nil {
+		return 0, err
+	}
+	return w.w.Write(p)
+}
