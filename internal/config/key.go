@@ -28,6 +28,7 @@ const (
 	TypeWords          // a list of words that its documentation lists
 	TypeURL            // smtp://host:port or smtps://host:port
 	TypeDelivery       // maildir, or a URL of a server behind us
+	TypeSocket         // a UNIX socket that the server makes, relative to the configuration file
 )
 
 // String returns the type in words, with its article.
@@ -61,6 +62,8 @@ func (t Type) String() string {
 		return "a word"
 	case TypeWords:
 		return "a list of words"
+	case TypeSocket:
+		return "a socket"
 	case TypeURL:
 		return "a URL"
 	case TypeDelivery:

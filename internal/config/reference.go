@@ -63,7 +63,7 @@ func referenceBounds(k Key) string {
 		return k.Min + " to " + k.Max
 	case TypeText:
 		return "at most " + k.Max + " characters"
-	case TypePath:
+	case TypePath, TypeSocket:
 		return k.Min + " to " + k.Max + " octets"
 	case TypeAddresses:
 		return "at least one; all of them lead to at most " + k.Max + " mailboxes"
