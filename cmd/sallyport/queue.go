@@ -163,7 +163,7 @@ func (f changeFlags) apply(ctx context.Context, c console, reason, done string, 
 // watched changes messages under the eyes of whoever sits at a terminal. How many they
 // will be is asked first, for the bar alone.
 func (f changeFlags) watched(c console, o *ops.Client, r ops.QueueChange, act func(*ops.Client, ops.QueueChange) (ops.QueueChanged, error)) (ops.QueueChanged, error) {
-	bar := newProgress(c, "changing", func(n int64) string { return plural(int(n), "message") })
+	bar := newProgress(c, "changing messages", func(n int64) string { return strconv.FormatInt(n, 10) })
 	if r.DryRun || !bar.seen() {
 		return act(o, r)
 	}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+)
+
+// Every command that the documentation shows is one that the program understands.
+func TestDocumentationShowsCommandsThatThereAre(t *testing.T) {
+	files := []string{"../../README.md"}
+	err := filepath.WalkDir("../../docs", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(path, ".md") {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := 0
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range shownCommands(string(text)) {
+			shown++
+			if err := understood(line); err != nil {
+				t.Errorf("%s: %q: %v", strings.TrimPrefix(file, "../../"), line, err)
+			}
+		}
+	}
+	if shown < 50 {
+		t.Errorf("only %d commands found", shown)
+	}
+}
+
+// shownCommands returns the command lines in blocks and spans of code. One with an
+// ellipsis or a bar of alternatives is a form, and no command.
+func shownCommands(text string) (found []string) {
+	text = strings.ReplaceAll(text, "\\\n", " ")
+	for _, m := range regexp.MustCompile("(?m)^(?:\\$ )?(?:sudo -u \\S+ )?sallyport ([a-z].*)$|`(?:sudo -u \\S+ )?sallyport ([^`]+)`").FindAllStringSubmatch(text, -1) {
+		line := m[1] + m[2]
+		line, _, _ = strings.Cut(line, " #")
+		line = regexp.MustCompile(` (\||&&|<|;) .*$|;.*$`).ReplaceAllString(line, "")
+		line = regexp.MustCompile(`   +.*$`).ReplaceAllString(line, "") // words beside it
+		if !strings.ContainsAny(line, "…[|") && !strings.Contains(line, "...") && !strings.Contains(line, ", ") {
+			found = append(found, strings.Join(strings.Fields(line), " "))
+		}
+	}
+	return found
+}
+
+func understood(line string) error {
+	var cli commands
+	helped := false
+	parser, err := kong.New(&cli, kong.Name("sallyport"), kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) { helped = true }), kong.Vars{"config": defaultConfig})
+	if err != nil {
+		return err
+	}
+	_, err = parser.Parse(words(line))
+	if helped {
+		return nil
+	}
+	// Naming a command without its arguments is a way to speak about it.
+	if err != nil && (strings.Contains(err.Error(), "expected one of") || strings.HasPrefix(err.Error(), "expected \"<") || strings.Contains(err.Error(), "missing flags")) {
+		return nil
+	}
+	return err
+}
+
+// words splits a line as a shell does, as far as the documentation needs it.
+func words(line string) (all []string) {
+	for _, m := range regexp.MustCompile(`(?:[^\s"']+|"[^"]*"|'[^']*')+`).FindAllString(line, -1) {
+		all = append(all, strings.NewReplacer(`"`, "", `'`, "").Replace(m))
+	}
+	return all
+}
