@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/srs"
 	"sallyport/test/load"
 )
 
@@ -68,7 +69,7 @@ func exact(got, sent string) error {
 		switch {
 		case field == "Received":
 			received++
-		case field == "Return-Path", field == "Delivered-To", line[0] == ' ', line[0] == '\t':
+		case field == "Return-Path", field == "Delivered-To", field == srs.MarkField, line[0] == ' ', line[0] == '\t':
 		default:
 			return fmt.Errorf("a line of unknown origin above the message: %q", line)
 		}
