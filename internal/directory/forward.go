@@ -33,7 +33,25 @@ func (fw Forward) Subject() Subject {
 // (Config.ForwardExternal): then mail stays in the mailbox. The caller must not
 // change the targets.
 func (s *Snapshot) Forwards(account mail.Address) (Forward, bool) {
-	if s.accounts == nil || account.IsZero() || !s.base.forwardExternal {
+	if !s.base.forwardExternal {
+		return Forward{}, false
+	}
+	return s.forwardOf(account)
+}
+
+// ForwardSleeps reports whether an account has a forward that would be carried out if
+// forwards might leave (Config.ForwardExternal).
+func (s *Snapshot) ForwardSleeps(account mail.Address) bool {
+	if s.base.forwardExternal {
+		return false
+	}
+	_, ok := s.forwardOf(account)
+	return ok
+}
+
+// forwardOf returns the forward of an account that exists.
+func (s *Snapshot) forwardOf(account mail.Address) (Forward, bool) {
+	if s.accounts == nil || account.IsZero() {
 		return Forward{}, false
 	}
 	key := account.Key()

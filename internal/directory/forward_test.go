@@ -45,6 +45,11 @@ func TestForwards(t *testing.T) {
 	if _, ok := asleep.Forwards(address(t, "alice@local.test")); ok {
 		t.Error("a forward is carried out although forwards are off")
 	}
+	for a, want := range map[string]bool{"alice@local.test": true, "gone@local.test": false, "bob@local.test": false} {
+		if asleep.ForwardSleeps(address(t, a)) != want || awake.ForwardSleeps(address(t, a)) {
+			t.Errorf("the forward of %s sleeps: %v", a, !want)
+		}
+	}
 	cfg.ForwardExternal = true
 	dark, err := Unavailable(cfg)
 	if err != nil {

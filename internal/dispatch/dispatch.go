@@ -81,7 +81,7 @@ func DefaultLimits() Limits {
 		Lease: 30 * time.Minute, Crowded: 2 * time.Second, CrowdedMost: 10 * time.Minute,
 		Idle: time.Minute, Retry: time.Second, Suspended: 2 * time.Second,
 		ReturnedHeader: 64 << 10, ReturnedMessage: 1 << 20,
-		Forwards: 16, ForwardOctets: 2 << 20, Failing: 4096, FailingAlarm: 3,
+		Forwards: 16, ForwardOctets: 1 << 20, Failing: 4096, FailingAlarm: 3,
 		Header: message.DefaultLimits(),
 	}
 }

@@ -23,14 +23,15 @@ const deliveredTo = "Delivered-To"
 // The rules by which mail of an account that forwards stays in its mailbox; all others
 // are the gate's.
 const (
-	ruleKeptJunk     = "forward-junk"        // mail that an inspector found to be junk would be sent in the account's name
-	ruleKeptReturn   = "forward-return"      // a bounce of a forward
-	ruleKeptLoop     = "forward-loop"        // it came back
-	ruleKeptTwice    = "forward-loop-kept"   // it came back, and the mailbox has it
-	ruleKeptHeader   = "forward-header"      // its header section does not read, so that no loop could be seen
-	ruleKeptHeld     = "forward-queue-held"  // the account's queue is held
-	ruleKeptFull     = "forward-queue-full"  // the account, or the queue, has no room
-	ruleKeptAfterAll = "forward-undelivered" // a target refused it for good, and the mailbox gets what it did not have
+	ruleKeptOff      = "forward-external-off" // the administrator does not let forwards leave
+	ruleKeptJunk     = "forward-junk"         // mail that an inspector found to be junk would be sent in the account's name
+	ruleKeptReturn   = "forward-return"       // a bounce of a forward
+	ruleKeptLoop     = "forward-loop"         // it came back
+	ruleKeptTwice    = "forward-loop-kept"    // it came back, and the mailbox has it
+	ruleKeptHeader   = "forward-header"       // its header section does not read, so that no loop could be seen
+	ruleKeptHeld     = "forward-queue-held"   // the account's queue is held
+	ruleKeptFull     = "forward-queue-full"   // the account, or the queue, has no room
+	ruleKeptAfterAll = "forward-undelivered"  // a target refused it for good, and the mailbox gets what it did not have
 	ruleFailing      = "forward-keeps-failing"
 )
 
@@ -56,13 +57,14 @@ func (s sendOn) instead() mail.Reply {
 	return mail.Reply{}
 }
 
-// anyForward reports whether an account among the pending recipients forwards.
+// anyForward reports whether an account among the pending recipients forwards, or
+// would if forwards were on.
 func (d *Dispatch) anyForward(dir *directory.Snapshot, pending []spool.RecipientState) bool {
 	for _, r := range pending {
 		if r.Kind != spool.KindLocal {
 			continue
 		}
-		if _, ok := dir.Forwards(r.Mailbox); ok {
+		if _, ok := dir.Forwards(r.Mailbox); ok || dir.ForwardSleeps(r.Mailbox) {
 			return true
 		}
 	}
@@ -77,6 +79,9 @@ func (d *Dispatch) forwards(r *run, dir *directory.Snapshot) map[int]sendOn {
 	for i, p := range r.pending {
 		if p.Kind != spool.KindLocal {
 			continue
+		}
+		if dir.ForwardSleeps(p.Mailbox) {
+			out[i] = sendOn{account: p.Mailbox, rule: ruleKeptOff}
 		}
 		fw, ok := dir.Forwards(p.Mailbox)
 		if !ok {

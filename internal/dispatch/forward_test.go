@@ -154,8 +154,12 @@ func TestForwardStays(t *testing.T) {
 			must(w.t, w.spool.HoldAccount(w.t.Context(), addr("alice@local.test"), "incident"))
 		}, rule: "forward-queue-held"},
 		"account full": {prepare: func(w *world) { w.put(fresh("y@far.test")) }, rule: "forward-queue-full"},
-		"no key":       {prepare: func(w *world) { w.returns = srs.Key{}; w.restart() }, rule: "facts-unknown"},
-		"junk":         {letter: letterOf{from: "x@innocent.test", to: []string{"alice@local.test"}, junk: true}, rule: "forward-junk"},
+		"forwards off": {prepare: func(w *world) {
+			w.asleep = true
+			w.publish("alice@local.test", "bob@local.test")
+		}, rule: "forward-external-off"},
+		"no key": {prepare: func(w *world) { w.returns = srs.Key{}; w.restart() }, rule: "facts-unknown"},
+		"junk":   {letter: letterOf{from: "x@innocent.test", to: []string{"alice@local.test"}, junk: true}, rule: "forward-junk"},
 		"says that it passed": {letter: letterOf{from: "x@innocent.test", to: []string{"alice@local.test"},
 			body: "Subject: x\r\nDelivered-To: ALICE@local.test\r\n\r\nbody\r\n"}, rule: "forward-loop"},
 		"forged mark": {letter: letterOf{from: "x@innocent.test", to: []string{"alice@local.test"},
@@ -346,9 +350,11 @@ func TestForwardIsOneAct(t *testing.T) {
 // More accounts than one act can carry forward one after another, without waiting for
 // the next attempt's time, each once.
 func TestManyForward(t *testing.T) {
-	for _, size := range []int{10, 100 << 10, 300 << 10} {
+	for _, size := range []int{10, 100 << 10, 700 << 10, 1200 << 10} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
+			w.queue.InlineOctets = 1 << 20 // the most that stands beside a record
+			w.open()
 			var to, accounts []string
 			for i := range 40 {
 				a := fmt.Sprintf("u%d@local.test", i)

@@ -92,10 +92,13 @@ func (d *Dispatch) stayFacts(e spool.Entry, a attempt) []trace.Fact {
 // mostForwards returns how many messages one attempt at e may send on, at least one:
 // they enter the queue in one act, whose size is bound.
 func (d *Dispatch) mostForwards(e spool.Entry) int {
-	const record = 16 << 10 // what a message takes beside its content, or more
+	const (
+		record = 16 << 10 // what a message takes beside its content, about
+		beside = 1 << 20  // a larger body is never kept beside its record, but in a file
+	)
 	each := record + int64(len(e.Prefix))
-	if e.Size <= d.Limits.ForwardOctets/2 {
-		each += e.Size // it may be kept beside its record; a larger one is in a file
+	if e.Size <= beside {
+		each += e.Size
 	}
 	return int(min(int64(d.Limits.Forwards), max(d.Limits.ForwardOctets/each, 1)))
 }

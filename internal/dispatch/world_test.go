@@ -45,6 +45,7 @@ type world struct {
 	limits   dispatch.Limits
 	returns  srs.Key
 	forwards []directory.Forward
+	asleep   bool         // forwards may not leave
 	mailbox  mail.Address // of the recipients of what is put, if it is set
 	queue    spool.Limits
 	// wrap gives dispatch another queue, if it is set.
@@ -263,7 +264,7 @@ func (w *world) publish(accounts ...string) {
 			{Domain: addr("x@slow.test").Domain(), Host: "slow.test", Port: 25},
 			{Domain: addr("x@far.test").Domain(), Host: "far.test", Port: 25},
 		},
-		Forwards: w.forwards, ForwardExternal: true,
+		Forwards: w.forwards, ForwardExternal: !w.asleep,
 	}, list)
 	must(w.t, err)
 	w.dir.Store(s)
