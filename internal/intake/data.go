@@ -245,6 +245,7 @@ func (t *transaction) acceptFact(c content, size int64) trace.Fact {
 	for _, n := range c.notes {
 		f = f.Evidenced("note", n)
 	}
+	f.Evidence = append(f.Evidence, t.said...)
 	return c.judged.evidenced(f)
 }
 

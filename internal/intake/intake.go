@@ -56,6 +56,8 @@ type Limits struct {
 	Header message.Limits
 	// Deliveries bounds what the recipients of one message expand to.
 	Deliveries int
+	// AskTime is how long a recipient may wait for what the servers behind us say.
+	AskTime time.Duration
 	// SessionsPerAccount bounds the live sessions signed in as one account.
 	SessionsPerAccount int
 	// InspectTime is how long all inspectors together may take over one message; then
@@ -70,11 +72,11 @@ type Limits struct {
 
 // DefaultLimits returns the limits of a server that was told nothing.
 func DefaultLimits() Limits {
-	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, SessionsPerAccount: 32, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096}
+	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, AskTime: 20 * time.Second, SessionsPerAccount: 32, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096}
 }
 
-// Options are everything that intake works with; all fields but Returns and
-// Inspectors are required.
+// Options are everything that intake works with; all fields but Returns,
+// Recipients and Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
 	Directory func() *directory.Snapshot
@@ -83,6 +85,8 @@ type Options struct {
 	Journal   Journal
 	// LocalUser says whose account a user of this host sends as; nil: nobody's.
 	LocalUser func(uid uint32) LocalUser
+	// Recipients asks the servers behind us; nil: what only they know is not known.
+	Recipients Recipients
 	// Handoff receives each accepted message with its first claim; it must not
 	// block.
 	Handoff func(spool.Claim)

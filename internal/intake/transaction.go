@@ -25,7 +25,8 @@ type transaction struct {
 	deliveries []spool.Delivery
 	seen       map[string]bool // recipients by key, and mailboxes
 	grants     []gate.Grant
-	rules      []gate.Rule // that let recipients in, each once
+	rules      []gate.Rule  // that let recipients in, each once
+	said       []trace.Pair // by servers behind us, of recipients that were let in
 }
 
 var _ smtpd.Transaction = (*transaction)(nil)
@@ -57,11 +58,7 @@ func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Rep
 	if !addr.IsASCII() && !t.env.SMTPUTF8 {
 		return t.refuse(ctx, "recipient-utf8", mail.R(553, "5.6.7", "SMTPUTF8 was not asked for"), addr.String())
 	}
-	class := t.classify(addr)
-	// The account's standing is asked again: permission given at MAIL is none now.
-	f := t.now()
-	f.Destination = class.Destination
-	v := gate.Decide(f, gate.Subject{Transaction: t.id, Account: t.s.account.Address, Sender: t.env.From, Recipient: addr})
+	v, class, said := t.decide(ctx, addr)
 	rcpt := mail.Recipient{Address: addr, Notify: to.Notify, ORcpt: to.ORcpt}
 	var ways []spool.Delivery
 	grant, granted := v.Grant()
@@ -75,12 +72,13 @@ func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Rep
 		// no permission.
 		return t.refuse(ctx, "relay-without-grant", mail.R(451, "4.3.0", "try again later"), addr.String())
 	default:
-		return t.refuse(ctx, string(v.Rule), v.Reply, addr.String())
+		return t.refuseRecipient(ctx, v, addr, said)
 	}
 	if !t.add(rcpt, ways, grant) {
 		// The aliases of all recipients together reach too many mailboxes.
 		return t.refuse(ctx, "too-many-deliveries", mail.R(452, "4.5.3", "too many recipients"), addr.String())
 	}
+	t.note(said)
 	if !slices.Contains(t.rules, v.Rule) {
 		t.rules = append(t.rules, v.Rule)
 	}

@@ -141,6 +141,8 @@ type setup struct {
 	returns func(*directory.Snapshot, mail.Address) (directory.Class, bool)
 	// inspectors judge complete messages.
 	inspectors []intake.Inspector
+	// recipients are who answers for behind.test and cut.test.
+	recipients intake.Recipients
 }
 
 func newWorld(t *testing.T) *world { return newWorldOf(t, setup{limits: intake.DefaultLimits()}) }
@@ -175,7 +177,7 @@ func newWorldOf(t *testing.T, s setup) *world {
 	w.tls = handshake(t)
 	w.in = intake.New(intake.Options{
 		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Queue: w.spool, Journal: w.journal,
-		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Returns: s.returns, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
+		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Recipients: s.recipients, Returns: s.returns, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
 	})
 	w.seen = w.st.FactHead()
 	return w
@@ -192,10 +194,17 @@ func (w *world) publish(accounts ...string) {
 	}
 	s, err := directory.NewSnapshot(directory.Config{
 		Hostname: domain(w.t, "mx.local.test"), Detail: '+',
-		Domains: []directory.Domain{{Name: domain(w.t, "local.test"), Deliver: directory.DeliverMaildir}},
+		Domains: []directory.Domain{
+			{Name: domain(w.t, "local.test"), Deliver: directory.DeliverMaildir},
+			{Name: domain(w.t, "behind.test"), Deliver: directory.DeliverSMTP, Recipients: directory.RecipientsCallout,
+				Hop: directory.Hop{Host: "10.0.0.5", Port: 25, TLS: directory.TLSNone}},
+			{Name: domain(w.t, "cut.test"), Deliver: directory.DeliverLMTP, Recipients: directory.RecipientsCallout, CutThrough: true,
+				Hop: directory.Hop{LMTP: true, Path: "/run/lmtp", TLS: directory.TLSNone}},
+		},
 		Aliases: []directory.Alias{
 			{Address: addr(w.t, "sales@local.test"), Targets: []mail.Address{addr(w.t, "alice@local.test")}, Posting: directory.PostingAnyone},
 			{Address: addr(w.t, "all@local.test"), Targets: []mail.Address{addr(w.t, "alice@local.test"), addr(w.t, "bob@local.test")}, Posting: directory.PostingAnyone},
+			{Address: addr(w.t, "both@local.test"), Targets: []mail.Address{addr(w.t, "bob@local.test"), addr(w.t, "Zoe@behind.test")}, Posting: directory.PostingAnyone},
 			{Address: addr(w.t, "round@local.test"), Targets: []mail.Address{addr(w.t, "square@local.test")}, Posting: directory.PostingAnyone},
 			{Address: addr(w.t, "square@local.test"), Targets: []mail.Address{addr(w.t, "round@local.test")}, Posting: directory.PostingAnyone},
 		},

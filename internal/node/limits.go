@@ -39,6 +39,7 @@ func smtpdLimits(cfg config.Config, k smtpd.Kind) smtpd.Limits {
 func intakeLimits(cfg config.Config) intake.Limits {
 	l := intake.DefaultLimits()
 	l.Header.HeaderOctets, l.Header.Fields, l.Header.Hops = int(cfg.Limits.HeaderSize), cfg.Limits.HeaderFields, cfg.Limits.Hops
+	l.AskTime = cfg.Callout.Timeout
 	l.SessionsPerAccount = cfg.Limits.SessionsPerAccount
 	l.Deliveries = spool.DefaultLimits().Recipients
 	return l

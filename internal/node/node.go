@@ -92,6 +92,7 @@ type Node struct {
 	returns  *returns
 	mailbox  *maildir.Target
 	routes   *routes
+	inners   *inners
 	world    world
 	dispatch *dispatch.Dispatch
 	intake   *intake.Intake
@@ -141,7 +142,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if err != nil {
 		return n, err
 	}
-	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openIdentity, n.openRoster, n.openSpool, n.openDelivery, n.openIntake, n.openOperator} {
+	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openIdentity, n.openRoster, n.openSpool, n.openInners, n.openDelivery, n.openIntake, n.openOperator} {
 		if err := step(ctx, secrets); err != nil {
 			return n, err
 		}
@@ -213,7 +214,7 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 	n.dispatch = dispatch.New(dispatch.Options{
 		Returns: n.returns.key, ReturnAge: n.returns.maxAge,
 		Hostname: n.cfg.Hostname, Queue: n.spool, Directory: n.dirs.snapshot, Active: n.maySend,
-		Local: n.mailbox, Route: n.routes.target, World: n.world.target, Policy: retryPolicy(n.cfg), Limits: dispatchLimits(n.cfg),
+		Local: n.mailbox, Route: n.routes.target, Behind: n.inners.target, World: n.world.target, Policy: retryPolicy(n.cfg), Limits: dispatchLimits(n.cfg),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	return nil
@@ -227,7 +228,7 @@ func (n *Node) maySend(account mail.Address) bool {
 
 func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
-		Hostname: n.cfg.Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Returns: n.returns.classify,
+		Hostname: n.cfg.Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Recipients: n.inners, Returns: n.returns.classify,
 		LocalUser: n.localUser, Notice: n.cfg.Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.cfg), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	return nil
@@ -246,6 +247,7 @@ func (n *Node) Close() error {
 	if n.routes != nil {
 		n.routes.close()
 	}
+	n.inners.close()
 	if err := n.world.close(); err != nil {
 		errs = append(errs, err)
 	}

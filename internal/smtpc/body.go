@@ -44,16 +44,54 @@ func (t *transaction) message(body io.Reader) error {
 	if err := t.write(body); err != nil {
 		return err
 	}
+	if t.cl.o.LMTP {
+		return t.verdicts()
+	}
 	r, err := c.wait(StageEnd, t.cl.o.Timeouts.DataDone)
 	if err != nil {
 		return err
 	}
-	if !completed(r) && r.Class() != mail.ClassTransient && r.Class() != mail.ClassPermanent {
+	if !final(r) {
 		return c.nonsense(StageEnd, r)
 	}
 	t.decideAll(r)
 	t.cl.dirty = !completed(r)
 	return nil
+}
+
+// verdicts takes the replies of an LMTP server to the end of data: one for each
+// recipient that it accepted, in their order. RFC 2033 §4.2.
+func (t *transaction) verdicts() error {
+	times := t.cl.o.Timeouts
+	end := time.Now().Add(times.DataDone + times.Envelope)
+	for i := range t.out {
+		if !t.accepted[i] {
+			continue
+		}
+		r, err := t.cl.c.wait(StageEnd, min(times.DataDone, time.Until(end)))
+		if err != nil {
+			return err
+		}
+		if !final(r) {
+			return t.cl.c.nonsense(StageEnd, r)
+		}
+		t.decide(i, r)
+	}
+	t.cl.dirty = false // with the last reply the transaction is over
+	return nil
+}
+
+// final reports whether a reply can end a message.
+func final(r mail.Reply) bool {
+	return completed(r) || r.Class() == mail.ClassTransient || r.Class() == mail.ClassPermanent
+}
+
+// verdictCount is how many replies the end of data has.
+func (t *transaction) verdictCount() int64 {
+	if t.cl.o.LMTP {
+		return int64(t.count)
+	}
+	return 1
 }
 
 // write puts the message on the wire. As a whole it has the time of one block and
@@ -118,7 +156,7 @@ func (t *transaction) pump(f framer, body io.Reader) error {
 	if err := t.cl.c.ready(StageMessage); err != nil {
 		return err
 	}
-	t.cl.c.expected.Add(1)
+	t.cl.c.expected.Add(t.verdictCount())
 	if _, err := f.Write(piece); err != nil {
 		return err
 	}
@@ -137,6 +175,12 @@ func bodyError(err error) error {
 func (t *transaction) emptyMessage() error {
 	c := t.cl.c
 	t.cl.dirty = true
+	if t.cl.o.LMTP {
+		// RFC 2033 §4.2: an LMTP server says 503 then. One that does not cannot
+		// answer for nobody either.
+		c.fail(fmt.Errorf("%w: it wants a message for nobody", ErrProtocol))
+		return c.fault(StageData)
+	}
 	if err := c.send(StageEnd, []byte(".\r\n"), 1); err != nil {
 		return err
 	}

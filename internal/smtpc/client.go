@@ -90,7 +90,11 @@ func (cl *Client) setUp(ctx context.Context) error {
 
 // hello says EHLO and learns what the server offers. RFC 5321 §4.1.1.1.
 func (cl *Client) hello() error {
-	r, err := cl.c.exchange(StageHello, "EHLO "+cl.o.Hello.ASCII(), cl.o.Timeouts.Hello)
+	verb := "EHLO "
+	if cl.o.LMTP {
+		verb = "LHLO " // RFC 2033 §4.1
+	}
+	r, err := cl.c.exchange(StageHello, verb+cl.o.Hello.ASCII(), cl.o.Timeouts.Hello)
 	if err != nil {
 		return err
 	}
@@ -100,7 +104,7 @@ func (cl *Client) hello() error {
 		cl.caps = smtpwire.ParseCapabilities(r.Text)
 		cl.readLimits()
 		return nil
-	case r.Class() != mail.ClassPermanent || cl.tls != "":
+	case r.Class() != mail.ClassPermanent || cl.tls != "" || cl.o.LMTP:
 		return &ReplyError{Reply: r, Stage: StageHello}
 	}
 	// RFC 5321 §3.2: a server too old for EHLO is greeted with HELO.

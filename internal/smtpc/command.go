@@ -22,7 +22,7 @@ func mailCommand(caps smtpwire.Capabilities, env mail.Envelope, size int64) ([]b
 		return nil, errUnsafe
 	}
 	b := fmt.Appendf(nil, "MAIL FROM:%s", env.From)
-	if caps.Has("SIZE") {
+	if caps.Has("SIZE") && size >= 0 {
 		b = fmt.Appendf(b, " SIZE=%d", size) // RFC 1870 §6
 	}
 	if caps.Has("8BITMIME") && env.Body == mail.Body8BitMIME {
@@ -164,8 +164,13 @@ func safePath(path string) bool {
 
 // needsUTF8 reports whether the message may only go to a server with SMTPUTF8.
 func needsUTF8(env mail.Envelope) bool {
+	return env.SMTPUTF8 || utf8Addresses(env)
+}
+
+// utf8Addresses reports whether an address of the envelope is not ASCII.
+func utf8Addresses(env mail.Envelope) bool {
 	from, _ := env.From.Address()
-	if env.SMTPUTF8 || !from.IsASCII() {
+	if !from.IsASCII() {
 		return true
 	}
 	for _, to := range env.To {

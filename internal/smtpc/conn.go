@@ -37,7 +37,7 @@ type conn struct {
 
 	expected atomic.Int64  // replies that the commands sent so far will have
 	strange  atomic.Bool   // the server has begun a reply that nothing asked for
-	replies  chan received // never more than Limits.Pipeline of them
+	replies  chan received // holds Limits.Pipeline of them, all that SMTP ever has waiting
 	dead     chan struct{} // closed by fail
 
 	mu    sync.Mutex
@@ -195,11 +195,29 @@ func (c *conn) read() {
 			return
 		}
 		trailing := c.expected.Add(-1) == 0 && c.in.Buffered() > 0
-		c.replies <- received{r, trailing}
+		if !c.deliver(received{r, trailing}) {
+			return
+		}
 		if end := ending(r, trailing); end != nil {
 			c.fail(end)
 			return
 		}
+	}
+}
+
+// deliver hands a reply to who waits for it; false when the connection ended and
+// nobody does.
+func (c *conn) deliver(r received) bool {
+	select {
+	case c.replies <- r:
+		return true
+	default:
+	}
+	select {
+	case c.replies <- r:
+		return true
+	case <-c.dead:
+		return false
 	}
 }
 

@@ -10,6 +10,9 @@ import (
 
 // Options says how to speak to one server. The zero Options are refused.
 type Options struct {
+	// LMTP speaks LMTP: LHLO, and after a message one reply for each recipient that
+	// was accepted. RFC 2033
+	LMTP     bool
 	Hello    mail.Domain  // our name, for EHLO
 	Host     string       // the server's name for Remote, as configured; may be empty
 	TLS      TLSPolicy    // decided, always
@@ -62,7 +65,7 @@ type Timeouts struct {
 	Envelope  time.Duration // MAIL and all RCPT of a message together
 	DataInit  time.Duration // §4.5.3.2.4, 2 minutes, the reply to DATA
 	DataBlock time.Duration // §4.5.3.2.5, 3 minutes, each write
-	DataDone  time.Duration // §4.5.3.2.6, 10 minutes, the reply to the end of data
+	DataDone  time.Duration // §4.5.3.2.6, 10 minutes, each reply to the end of data; with LMTP, all together have Envelope more
 	Reset     time.Duration // RSET
 	Quit      time.Duration // QUIT, whose reply nothing depends on
 }

@@ -1,0 +1,176 @@
+// Package inner delivers to a server of ours that stands behind us, over LMTP or
+// SMTP, and asks it about recipients.
+//
+// It promises one outcome per recipient whatever that server does, that the server
+// is dialled as it is configured and nowhere else, and that it costs bounded
+// connections, memory and time. Deliveries and questions have connections apart, so
+// that neither holds up the other; both are kept and used again.
+//
+// A fault of the connection (nobody answers, failed TLS) never fails a message for
+// good: it is deferred, and the operator can mend it.
+package inner
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"net"
+	"slices"
+	"time"
+
+	"sallyport/internal/deliver"
+	"sallyport/internal/deliver/pool"
+	"sallyport/internal/mail"
+	"sallyport/internal/smtpc"
+)
+
+// Limits bounds what a server behind us may use.
+type Limits struct {
+	Connections int           // for deliveries at once, the most
+	Start       int           // for deliveries at once, before anything is known about the server
+	Questions   int           // connections for questions at once
+	Messages    int           // on one connection, and questions
+	Idle        time.Duration // how long an unused connection is kept
+	Connect     time.Duration // to reach the server, before it greets
+	// Rest is the longest time for which a server that could not be reached is left
+	// alone.
+	Rest time.Duration
+}
+
+// DefaultLimits returns the bounds of a server behind us that nobody configured.
+func DefaultLimits() Limits {
+	return Limits{
+		Connections: 20, Start: 4, Questions: 4, Messages: 100,
+		Idle: 30 * time.Second, Connect: 10 * time.Second, Rest: 5 * time.Second,
+	}
+}
+
+// Options says where the server is and how it is spoken to.
+type Options struct {
+	LMTP    bool
+	Network string // "tcp" or "unix"
+	Address string // host:port, or the path of the socket
+	Host    string // the name or address that its certificate must bear
+	Hello   mail.Domain
+	TLS     smtpc.TLSMode
+	Roots   *x509.CertPool // the authorities to trust; nil: the system's
+	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Timeouts are those of deliveries. A question has the time of its context.
+	Timeouts smtpc.Timeouts
+	SMTP     smtpc.Limits
+	Limits   Limits
+	Now      func() time.Time
+	Logger   *slog.Logger
+}
+
+// Target is one server behind us. It is safe for concurrent use.
+type Target struct {
+	o         Options
+	tls       *tls.Config
+	mail      *pool.Hop
+	questions *pool.Hop
+}
+
+var _ deliver.Target = (*Target)(nil)
+
+// New returns the target; it connects to nothing yet. It fails when an option is
+// missing.
+func New(o Options) (*Target, error) {
+	l := o.Limits
+	switch {
+	case o.Network != "tcp" && o.Network != "unix" || o.Address == "":
+		return nil, errors.New("inner: a network and an address must be given")
+	case o.Hello.IsZero() || o.Dial == nil || o.Now == nil || o.Logger == nil:
+		return nil, errors.New("inner: our name, dialer, clock and logger must be given")
+	case min(l.Connections, l.Start, l.Questions, l.Messages) < 1 || min(l.Idle, l.Connect, l.Rest) <= 0:
+		return nil, errors.New("inner: every limit must be positive")
+	case o.TLS == smtpc.TLSUndecided || o.TLS > smtpc.TLSImplicit:
+		return nil, errors.New("inner: whether to use TLS is undecided")
+	}
+	t := &Target{o: o, tls: &tls.Config{RootCAs: o.Roots, ServerName: o.Host, ClientSessionCache: tls.NewLRUClientSessionCache(1)}}
+	var errs [2]error
+	t.mail, errs[0] = t.hop(l.Connections, min(l.Start, l.Connections))
+	t.questions, errs[1] = t.hop(l.Questions, l.Questions)
+	return t, errors.Join(errs[:]...)
+}
+
+func (t *Target) hop(connections, start int) (*pool.Hop, error) {
+	l := t.o.Limits
+	return pool.New(pool.Options{
+		Name: t.o.Address, Open: t.open, Now: t.o.Now, Logger: t.o.Logger.With("behind", t.o.Address),
+		Limits: pool.Limits{Connections: connections, Start: start, Messages: l.Messages, Idle: l.Idle, Rest: l.Rest},
+	})
+}
+
+// Close ends the kept connections. What is under way goes on; its connections end
+// with it.
+func (t *Target) Close() error {
+	t.mail.Close()
+	t.questions.Close()
+	return nil
+}
+
+// Use returns what goes on: deliveries, and questions.
+func (t *Target) Use() (deliveries, questions pool.Use) { return t.mail.Use(), t.questions.Use() }
+
+// Resting returns why the server is left alone at the moment, and whether it is.
+func (t *Target) Resting() (mail.Reply, bool) {
+	for _, h := range []*pool.Hop{t.mail, t.questions} {
+		if f, resting := h.Resting(); resting {
+			return f.Reply, true
+		}
+	}
+	return mail.Reply{}, false
+}
+
+// Deliver sends the message to the server behind us, for the mailboxes that the
+// recipients lead to.
+func (t *Target) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
+	part := j
+	part.Recipients = slices.Clone(j.Recipients)
+	for i, to := range part.Recipients {
+		// An alias of ours means nothing to that server.
+		if !to.Mailbox.IsZero() {
+			part.Recipients[i].Address = to.Mailbox
+		}
+	}
+	out := t.mail.Deliver(ctx, part)
+	for i := range out {
+		out[i].Recipient = j.Recipients[i].Address
+	}
+	return out
+}
+
+// Ask asks the server whether it would take mail for an address, and returns its
+// reply and who gave it. The error says that there is none: an *Unreachable of
+// package pool, or an error of smtpc's Verify.
+func (t *Target) Ask(ctx context.Context, a mail.Address) (r mail.Reply, remote string, err error) {
+	replies, remote, err := t.questions.Ask(ctx, []mail.Address{a})
+	if err != nil {
+		return mail.Reply{}, remote, err
+	}
+	return replies[0], remote, nil
+}
+
+// open opens a connection, or says why there is none: always as a reply that
+// defers.
+func (t *Target) open(ctx context.Context, _ deliver.Job) (*smtpc.Client, pool.Failure) {
+	call := pool.Call{
+		Dial:    func(ctx context.Context) (net.Conn, error) { return t.o.Dial(ctx, t.o.Network, t.o.Address) },
+		Connect: t.o.Limits.Connect,
+		SMTP: smtpc.Options{
+			LMTP: t.o.LMTP, Hello: t.o.Hello, Host: t.o.Host, TLS: smtpc.TLSPolicy{Mode: t.o.TLS, Config: t.tls},
+			Timeouts: t.o.Timeouts, Limits: t.o.SMTP,
+		},
+		WithoutTLS: func(err error) {
+			t.o.Logger.Warn("TLS failed, going on without", "behind", t.o.Address, "err", err)
+		},
+	}
+	c, err := call.Open(ctx)
+	if err != nil {
+		return nil, pool.Failure{Reply: pool.ReplyFor(t.o.Address, err), Remote: t.o.Address}
+	}
+	return c, pool.Failure{}
+}

@@ -1,0 +1,145 @@
+package intake
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"sallyport/internal/directory"
+	"sallyport/internal/gate"
+	"sallyport/internal/mail"
+	"sallyport/internal/trace"
+	"sallyport/internal/verify"
+)
+
+// Recipients is what intake needs of the servers behind us.
+type Recipients interface {
+	// Ask returns what is known of an address at the server that a domain of ours
+	// has behind us. It waits for a bounded time.
+	Ask(ctx context.Context, d directory.Domain, a mail.Address) verify.Answer
+}
+
+// maxHeard is how many answers of servers behind us the fact of one message tells.
+const maxHeard = 10
+
+// heard is what a server behind us said of a recipient.
+type heard struct {
+	about  mail.Address
+	answer verify.Answer
+}
+
+// decide has the gate judge a recipient. A server behind us is asked only when
+// nothing but its answer is missing.
+func (t *transaction) decide(ctx context.Context, addr mail.Address) (gate.Verdict, directory.Class, []heard) {
+	class := t.classify(addr)
+	v := t.verdict(class.Destination, addr)
+	if len(class.Ask) == 0 || v.Rule != gate.RuleDirectoryUnavailable || t.s.in.Recipients == nil {
+		return v, class, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.s.in.Limits.AskTime)
+	defer cancel()
+	var answers []heard
+	class = class.Resolve(func(m directory.Mailbox) directory.Answer {
+		d, ok := t.dir.Domain(m.Behind.Domain())
+		if !ok {
+			return directory.AnswerUnknown
+		}
+		a := t.s.in.Recipients.Ask(ctx, d, m.Behind)
+		answers = append(answers, heard{m.Behind, a})
+		return answerOf(a.Known)
+	})
+	// The account's standing is asked again: an answer may have taken its time.
+	return t.verdict(class.Destination, addr), class, answers
+}
+
+// verdict asks the gate about a recipient of a class. The account's standing is
+// asked again: permission given at MAIL is none now.
+func (t *transaction) verdict(to gate.Destination, addr mail.Address) gate.Verdict {
+	f := t.now()
+	f.Destination = to
+	return gate.Decide(f, gate.Subject{Transaction: t.id, Account: t.s.account.Address, Sender: t.env.From, Recipient: addr})
+}
+
+func answerOf(k verify.Knowledge) directory.Answer {
+	switch k {
+	case verify.Yes:
+		return directory.AnswerYes
+	case verify.No:
+		return directory.AnswerNo
+	}
+	return directory.AnswerUnknown
+}
+
+// refuseRecipient answers a recipient that the gate did not let in. Who is refused
+// by the server behind us is refused in its words, so that a full mailbox is not
+// called a missing one.
+func (t *transaction) refuseRecipient(ctx context.Context, v gate.Verdict, addr mail.Address, said []heard) mail.Reply {
+	f := trace.Fact{Rule: string(v.Rule), Reply: v.Reply, Sender: t.env.From.String(), Recipients: []string{addr.String()}}
+	for i, h := range said {
+		if i < maxHeard {
+			f.Evidence = append(f.Evidence, h.pair())
+		}
+	}
+	if v.Rule == gate.RuleNoSuchUser && len(said) == 1 {
+		f.Reply = said[0].refusal(v.Reply)
+	}
+	return t.s.refuse(ctx, f)
+}
+
+// refusal is the server's own reply where it is one, and what the gate says where
+// it gave no more than that.
+func (h heard) refusal(otherwise mail.Reply) mail.Reply {
+	r := h.answer.Reply
+	if r.Class() != mail.ClassPermanent || r.Enhanced.Class != 5 || r.Enhanced == otherwise.Enhanced {
+		return otherwise
+	}
+	return mail.R(550, r.Enhanced.String(), "the server of this domain refuses the recipient: "+asciiLine(r.Text))
+}
+
+// asciiLine makes one printable line of a reply of a server.
+func asciiLine(s string) string {
+	const most = 200
+	s = strings.Map(func(r rune) rune {
+		switch {
+		case r == '\n':
+			return ' '
+		case r < 0x20 || r > 0x7e:
+			return '?'
+		}
+		return r
+	}, s)
+	return s[:min(len(s), most)]
+}
+
+// pair is what was said as evidence.
+func (h heard) pair() trace.Pair {
+	words := []string{h.about.String() + " is not known"}
+	switch h.answer.Known {
+	case verify.Yes:
+		words[0] = h.about.String() + " is taken"
+	case verify.No:
+		words[0] = h.about.String() + " is refused"
+	}
+	if !h.answer.Reply.IsZero() {
+		words = append(words, h.answer.Reply.String())
+	}
+	if h.answer.Remote != "" {
+		words = append(words, "says "+h.answer.Remote)
+	}
+	if h.answer.Age > 0 {
+		words = append(words, h.answer.Age.Round(time.Second).String()+" ago")
+	}
+	if h.answer.Why != "" {
+		words = append(words, h.answer.Why)
+	}
+	return trace.Pair{Name: "server behind", Value: strings.Join(words, "; ")}
+}
+
+// note keeps what was said of an accepted recipient for the message's fact.
+func (t *transaction) note(said []heard) {
+	for _, h := range said {
+		if len(t.said) < maxHeard {
+			t.said = append(t.said, h.pair())
+		}
+	}
+}
