@@ -11,6 +11,7 @@ type commands struct {
 	Serve      serveCommand      `cmd:"" help:"Run the server."`
 	Status     statusCommand     `cmd:"" help:"Show the state of server, accounts, queue and trace in figures."`
 	Account    accountCommands   `cmd:"" help:"The people who receive and send."`
+	Import     importCommands    `cmd:"" help:"Move in from another mail server."`
 	Sendmail   sendmailCommand   `cmd:"" passthrough:"" help:"Send mail as sendmail(1) does; also when run under that name."`
 	Queue      queueCommands     `cmd:"" help:"What waits to be delivered."`
 	Trace      traceCommand      `cmd:"" help:"Ask what happened, and why."`
