@@ -3,7 +3,6 @@ package postfix
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"strings"
 
 	"sallyport/internal/mail"
@@ -199,7 +198,10 @@ func hostPort(s, port string) string {
 	if host == "" || strings.ContainsAny(host, " /$") || strings.Trim(port, "0123456789") != "" {
 		return ""
 	}
-	return net.JoinHostPort(host, port)
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	return host + ":" + port
 }
 
 // relayDomains are those of servers behind us.
