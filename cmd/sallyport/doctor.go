@@ -42,19 +42,19 @@ func (d doctorCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	server, queue := d.ask(ctx, c, cfg)
+	server, queue, domains := d.ask(ctx, c, cfg)
 	server.Here = version()
-	facts := node.Gather(ctx, cfg, node.DoctorOptions{Options: node.Options{Logger: quiet(c)}, Outbound: d.Outbound, Server: server, Queue: queue})
+	facts := node.Gather(ctx, cfg, node.DoctorOptions{Options: node.Options{Logger: quiet(c)}, Outbound: d.Outbound, Domains: domains, Server: server, Queue: queue})
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	return d.tell(c, doctor.Examine(facts))
 }
 
-// ask asks the running server, or the data folder, about the queue.
-func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (s doctor.ServerFacts, q doctor.QueueFacts) {
+// ask asks the running server, or the data folder, about the queue and the domains.
+func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (s doctor.ServerFacts, q doctor.QueueFacts, domains []string) {
 	if _, err := os.Stat(cfg.StoreDir()); errors.Is(err, os.ErrNotExist) {
-		return s, doctor.QueueFacts{Known: true} // a folder is not made by looking at it
+		return s, doctor.QueueFacts{Known: true}, nil // a folder is not made by looking at it
 	}
 	err := d.operate(ctx, c, func(o *ops.Client) error {
 		v, err := o.Status(ctx)
@@ -64,6 +64,7 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (s
 		if v.Server != nil {
 			s.Running, s.PID, s.Version = true, v.Server.PID, v.Server.Version
 		}
+		domains = v.Domains
 		q = doctor.QueueFacts{Known: true, Messages: v.Queue.Messages, Held: v.Queue.Held}
 		if !v.Health.Oldest.IsZero() {
 			q.Oldest = time.Since(v.Health.Oldest)
@@ -73,7 +74,7 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (s
 	if err != nil {
 		fmt.Fprintln(c.err, "sallyport: the queue could not be asked:", err)
 	}
-	return s, q
+	return s, q, domains
 }
 
 func (d doctorCommand) tell(c console, all []doctor.Finding) error {

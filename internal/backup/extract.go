@@ -93,7 +93,8 @@ func (e *extractor) member(h *tar.Header) error {
 	}
 	// Members whose folder is not one of the archive: config/ and files/.
 	if dir := path.Dir(name); dir != "." {
-		if err := e.x.Root.MkdirAll(dir, 0o700); err != nil {
+		// Whoever may read the files in it must reach them; they have their own modes.
+		if err := e.x.Root.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,8 +23,11 @@ type DoctorOptions struct {
 	Options
 	// Outbound is a domain whose mail exchanger's port 25 is tried; "": none.
 	Outbound string
-	Server   doctor.ServerFacts
-	Queue    doctor.QueueFacts
+	// Domains are those of ours that were added at run time; the configuration's need not
+	// be among them.
+	Domains []string
+	Server  doctor.ServerFacts
+	Queue   doctor.QueueFacts
 }
 
 // DoctorTime bounds each look at the network.
@@ -48,7 +52,7 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 	if err != nil {
 		f.Resolver.Error = err.Error()
 	} else {
-		gatherDNS(ctx, cfg, resolver, &f)
+		gatherDNS(ctx, cfg, d.Domains, resolver, &f)
 		if d.Outbound != "" {
 			f.Outbound = gatherOutbound(ctx, d.Outbound, resolver, o)
 		}
@@ -87,7 +91,7 @@ func texts(ctx context.Context, r dnsx.Resolver, name string) doctor.Lookup {
 	return lookup(ctx, func(ctx context.Context) (dnsx.Answer[string], error) { return r.TXT(ctx, n) }, printable)
 }
 
-func gatherDNS(ctx context.Context, cfg config.Config, r dnsx.Resolver, f *doctor.Facts) {
+func gatherDNS(ctx context.Context, cfg config.Config, more []string, r dnsx.Resolver, f *doctor.Facts) {
 	gatherResolver(ctx, r, &f.Resolver)
 	if f.Resolver.Error != "" {
 		return // each question would only wait as long again
@@ -98,9 +102,22 @@ func gatherDNS(ctx context.Context, cfg config.Config, r dnsx.Resolver, f *docto
 			f.Reverse = append(f.Reverse, gatherReverse(ctx, r, a))
 		}
 	}
-	for _, d := range cfg.Domains {
-		f.Domains = append(f.Domains, gatherDomain(ctx, r, d.Name))
+	for _, d := range ourDomains(cfg, more) {
+		f.Domains = append(f.Domains, gatherDomain(ctx, r, d))
 	}
+}
+
+// ourDomains are those of the configuration, and then others, each once.
+func ourDomains(cfg config.Config, more []string) (all []mail.Domain) {
+	for _, d := range cfg.Domains {
+		all = append(all, d.Name)
+	}
+	for _, name := range more {
+		if d, err := mail.ParseDomain(name); err == nil && !slices.Contains(all, d) {
+			all = append(all, d)
+		}
+	}
+	return all
 }
 
 func gatherResolver(ctx context.Context, r dnsx.Resolver, f *doctor.ResolverFacts) {
