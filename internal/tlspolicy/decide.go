@@ -75,7 +75,7 @@ func byPolicy(f Facts) Verdict {
 		// RFC 7672 §2.1.2: an attacker could make the lookup fail.
 		return refuse(RuleDANE, ResultDNSSEC, mail.R(451, "4.7.5", "whether "+f.Host.String()+" has a DANE policy cannot be found out: "+mail.Printable(f.DANE.Err.Error(), 300)))
 	case f.DANE.Kind == dane.KindVerify:
-		return Verdict{Rule: RuleDANE, Level: LevelVerified, Words: "DANE of " + f.DANE.Base.String() + ": TLSA " + mail.Printable(f.DANE.Set.String(), 300)}
+		return Verdict{Rule: RuleDANE, Level: LevelVerified, Words: "DANE of " + f.DANE.Base.String() + ": TLSA " + shortened(f.DANE.Set.String())}
 	case sts == mtasts.ModeEnforce && !f.STS.Policy.Allows(f.Host):
 		// RFC 8461 §5: such a host is not used.
 		return refuse(RuleSTS, ResultValidation, mail.R(451, "4.7.5", fmt.Sprintf("%s does not name the mail exchanger %s", stsWords(f), f.Host)))
@@ -91,6 +91,15 @@ func byPolicy(f Facts) Verdict {
 		return v
 	}
 	return Verdict{Rule: RuleNone, Level: LevelOpportunistic}
+}
+
+// shortened bounds what the records of a host take in an outcome.
+func shortened(s string) string {
+	const most = 300
+	if len(s) > most {
+		return s[:most] + "…"
+	}
+	return s
 }
 
 // required raises a verdict to what a message with REQUIRETLS asks: a verified
