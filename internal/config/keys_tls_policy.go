@@ -1,5 +1,7 @@
 package config
 
+import "sallyport/internal/mail"
+
 // TLSPolicy says which TLS policies of other domains are obeyed on the way to their
 // mail exchangers.
 type TLSPolicy struct {
@@ -7,6 +9,9 @@ type TLSPolicy struct {
 	DANE      bool   // where the DNS is validated. RFC 7672
 	Validated bool   // the servers that are asked validate with DNSSEC
 	CA        string // PEM file of the roots to trust; "": the system's
+	// ReportAccount answers for the reports about TLS that other domains ask for; zero:
+	// none are sent.
+	ReportAccount mail.Address
 }
 
 func tlsPolicyKeys() []entry[TLSPolicy] {
@@ -23,12 +28,16 @@ func tlsPolicyKeys() []entry[TLSPolicy] {
 		parsed(Key{Path: "tls_policy.ca", Type: TypePath, Min: "1", Max: "4096",
 			Doc: "A PEM file of the certificates to trust for policy hosts and mail exchangers, instead of the system's; for a closed network."},
 			parsePath, func(p *TLSPolicy) *string { return &p.CA }),
+		parsed(Key{Path: "tls_policy.report_account", Type: TypeAddress,
+			Doc: "An account of ours that answers for reports: every day it sends those domains that ask for them (TLS-RPT, RFC 8460) how the TLS of our mail to them fared, from its own address, which is also the contact. Without it nothing is counted and nothing is sent."},
+			parseMailbox, func(p *TLSPolicy) *mail.Address { return &p.ReportAccount }),
 	}
 }
 
 // checkTLSPolicy refuses to believe a name server over a way that somebody else can
 // write to. RFC 6840 §5.8.
 func (s *source) checkTLSPolicy(c *Config, root *node) {
+	s.checkOurs(c, root.child("tls_policy", "report_account"), c.TLSPolicy.ReportAccount)
 	at := root.child("tls_policy", "dns_validates")
 	if at == nil || !c.TLSPolicy.Validated {
 		return

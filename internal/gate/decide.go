@@ -80,6 +80,8 @@ func DecideMail(f Facts) Verdict {
 		return decideSendmail(f)
 	case DoorForward:
 		return decideForward(f)
+	case DoorReport:
+		return decideReport(f)
 	case DoorNotification:
 		return decideNotification(f)
 	}
@@ -88,7 +90,7 @@ func DecideMail(f Facts) Verdict {
 
 // sessionKnown reports whether every fact but the destination is known.
 func sessionKnown(f Facts) bool {
-	return f.Door > DoorUnknown && f.Door <= DoorNotification &&
+	return f.Door > DoorUnknown && f.Door <= DoorReport &&
 		f.Peer > PeerUnknown && f.Peer <= PeerProvenNetwork &&
 		f.Auth > AuthUnknown && f.Auth <= AuthNetworkAccount &&
 		f.Standing > StandingUnknown && f.Standing <= StandingFrozen &&
@@ -140,6 +142,19 @@ func decideForward(f Facts) Verdict {
 	return decideAccount(f, RuleForwardSender)
 }
 
+// decideReport: nobody signs in to a report; the standing is that of the account named
+// for it. It bears that account's own address, so that whoever gets it can answer, and
+// a report that comes back has somebody to come back to.
+func decideReport(f Facts) Verdict {
+	switch {
+	case f.Auth != AuthNone:
+		return verdictOf(RuleFactsContradict)
+	case f.Ownership == OwnershipNull:
+		return verdictOf(RuleReportNull)
+	}
+	return decideAccount(f, RuleReportSender)
+}
+
 func decideNotification(f Facts) Verdict {
 	if f.Auth != AuthNone {
 		return verdictOf(RuleFactsContradict)
@@ -181,6 +196,8 @@ func decideLocal(d Door) Verdict {
 		return verdictOf(RuleForwardLocal)
 	case DoorNotification:
 		return verdictOf(RuleNotificationLocal)
+	case DoorReport:
+		return verdictOf(RuleReportLocal)
 	}
 	return verdictOf(RuleFactsUnknown)
 }
@@ -227,6 +244,8 @@ func decideForeign(f Facts, s Subject) Verdict {
 		return relay(f, s, RuleSendmailRelay)
 	case DoorForward:
 		return relay(f, s, RuleForwardRelay)
+	case DoorReport:
+		return relay(f, s, RuleReportRelay)
 	}
 	return verdictOf(RuleFactsUnknown)
 }

@@ -26,7 +26,7 @@ func values(named int) []uint8 {
 }
 
 func each(fn func(Facts)) {
-	for _, door := range values(6) {
+	for _, door := range values(7) {
 		for _, peer := range values(3) {
 			for _, auth := range values(7) {
 				for _, standing := range values(4) {
@@ -76,7 +76,7 @@ func subjectFor(f Facts, owned, null Subject) Subject {
 }
 
 func inRange(f Facts) bool {
-	return f.Door >= 1 && f.Door <= 5 && f.Peer >= 1 && f.Peer <= 2 && f.Auth >= 1 && f.Auth <= 6 &&
+	return f.Door >= 1 && f.Door <= 6 && f.Peer >= 1 && f.Peer <= 2 && f.Auth >= 1 && f.Auth <= 6 &&
 		f.Standing >= 1 && f.Standing <= 3 && f.Ownership >= 1 && f.Ownership <= 4 && f.Destination >= 1 && f.Destination <= 12
 }
 
@@ -89,6 +89,7 @@ func TestNothingLeavesWithoutAGrant(t *testing.T) {
 		DoorSubmission: {AuthPassword, AuthToken, AuthCertificate, AuthNetworkAccount},
 		DoorSendmail:   {AuthLocalUID},
 		DoorForward:    {AuthNone}, // the owner of the forward answers for it
+		DoorReport:     {AuthNone}, // the account named for reports does
 	}
 	grants := 0
 	each(func(f Facts) {
@@ -115,10 +116,13 @@ func TestNothingLeavesWithoutAGrant(t *testing.T) {
 			t.Fatalf("%+v: a grant for an account that is not in good standing", f)
 		case f.Ownership != OwnershipOwned && f.Ownership != OwnershipNull:
 			t.Fatalf("%+v: a grant for a sender of somebody else", f)
+		case f.Door == DoorReport && f.Ownership != OwnershipOwned:
+			t.Fatalf("%+v: a report that nobody could answer", f)
 		}
 	})
-	// Two senders times: two peers for each of five proofs, and one for the network.
-	if want := 2 * (2*5 + 1); grants != want {
+	// Two senders times: two peers for each of five proofs, and one for the network;
+	// and a report's one sender for two peers.
+	if want := 2*(2*5+1) + 2; grants != want {
 		t.Errorf("%d combinations are granted; want %d", grants, want)
 	}
 }

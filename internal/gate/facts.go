@@ -33,11 +33,12 @@ const (
 	DoorSendmail          // the local sendmail command, known by its user id
 	DoorForward           // a forward carried out by dispatch, owned by an account
 	DoorNotification      // a notification of our own about a message of ours
+	DoorReport            // a report of our own, on the answer of the account that the administrator named for it
 )
 
 // String returns the word of the golden table and the trace.
 func (d Door) String() string {
-	return word(int(d), "unknown", "mx", "submission", "sendmail", "forward", "notification")
+	return word(int(d), "unknown", "mx", "submission", "sendmail", "forward", "notification", "report")
 }
 
 // Peer says what is known of the other end's network. No network is trusted by

@@ -35,6 +35,11 @@ const (
 	RuleForwardReturnNotNull Rule = "forward-return-not-null"
 	RuleForwardForged        Rule = "forward-return-forged"
 
+	RuleReportSender Rule = "report-sender"
+	RuleReportNull   Rule = "report-null"
+	RuleReportLocal  Rule = "report-local"
+	RuleReportRelay  Rule = "report-relay"
+
 	RuleNotificationSender  Rule = "notification-sender"
 	RuleNotificationNotNull Rule = "notification-not-null"
 	RuleNotificationLocal   Rule = "notification-local"
@@ -127,6 +132,14 @@ var ruleTable = [...]RuleInfo{
 		"The return path of a forward takes nothing but the null sender, on port 25."},
 	{RuleForwardForged, Refuse, mail.R(550, "5.7.1", "this return path is forged or too old"),
 		"A return path of a forward that we did not make, or made too long ago, reaches nobody."},
+	{RuleReportSender, AcceptLocal, mail.R(250, "2.1.0", "sender ok"),
+		"A report of our own bears an address of the account that the administrator named for reports, while that is in good standing."},
+	{RuleReportNull, Refuse, mail.R(550, "5.7.1", "a report carries the address of its account"),
+		"A report of our own never carries the null sender."},
+	{RuleReportLocal, AcceptLocal, mail.R(250, "2.1.5", "recipient ok"),
+		"A report of our own may go to our own recipients."},
+	{RuleReportRelay, Relay, mail.R(250, "2.1.5", "recipient ok"),
+		"A report of our own may leave, on the grant of the account that the administrator named for reports."},
 	{RuleNotificationSender, AcceptLocal, mail.R(250, "2.1.0", "sender ok"),
 		"A notification of our own carries the null sender."}, // RFC 5321 §4.5.5
 	{RuleNotificationNotNull, Refuse, mail.R(550, "5.7.1", "a notification carries the null sender only"),

@@ -200,7 +200,7 @@ func sessions(nobody bool) []gate.Facts {
 		standings = append(standings, gate.StandingActive, gate.StandingFrozen)
 	}
 	var all []gate.Facts
-	for _, door := range []gate.Door{gate.DoorUnknown, gate.DoorMX, gate.DoorSubmission, gate.DoorSendmail, gate.DoorForward, gate.DoorNotification} {
+	for _, door := range []gate.Door{gate.DoorUnknown, gate.DoorMX, gate.DoorSubmission, gate.DoorSendmail, gate.DoorForward, gate.DoorNotification, gate.DoorReport} {
 		for _, peer := range []gate.Peer{gate.PeerUnknown, gate.PeerStranger, gate.PeerProvenNetwork} {
 			for _, auth := range auths {
 				for _, standing := range standings {

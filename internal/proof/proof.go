@@ -239,7 +239,7 @@ func (p *prover) open(account mail.Address, from mail.ReversePath, k class, f ga
 		return "mail leaves without a grant that covers it"
 	case f.Door == gate.DoorMX || f.Door == gate.DoorUnknown:
 		return "a door for strangers relays"
-	case account.IsZero() || f.Auth == gate.AuthUnknown || f.Auth == gate.AuthNone && f.Door != gate.DoorForward:
+	case account.IsZero() || f.Auth == gate.AuthUnknown || f.Auth == gate.AuthNone && f.Door != gate.DoorForward && f.Door != gate.DoorReport:
 		return "somebody who is not signed in relays"
 	case f.Standing != gate.StandingActive:
 		return "an account that may not send relays"

@@ -64,7 +64,9 @@ func (s *search) reportPolicy(f mtasts.Found) {
 }
 
 func (s *search) tell(session tlspolicy.Session) {
-	if s.t.o.Report != nil && !session.Domain.IsZero() {
+	// RFC 8460 §5.3 asks that reports are not reported about; they, and all else that
+	// does not mind, tell nothing about a policy.
+	if s.t.o.Report != nil && !session.Domain.IsZero() && s.to.demand != mail.TLSOptional {
 		s.t.o.Report(session)
 	}
 }

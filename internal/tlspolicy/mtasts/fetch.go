@@ -82,16 +82,8 @@ func (f Fetcher) get(ctx context.Context, d mail.Domain) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{
-		DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return f.dial(ctx, host) },
-		TLSClientConfig:        &tls.Config{RootCAs: f.Roots, ServerName: host.String(), MinVersion: tls.VersionTLS12},
-		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1 alone
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxHeaderOctets,
-	}
-	defer transport.CloseIdleConnections()
-	client := http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return errRedirect }}
+	client := f.Client(host, f.Port)
+	defer client.CloseIdleConnections()
 	where := "https://" + host.String()
 	if f.Port != 443 {
 		where += ":" + strconv.Itoa(int(f.Port))
@@ -107,6 +99,22 @@ func (f Fetcher) get(ctx context.Context, d mail.Domain) ([]byte, error) {
 	}
 	defer resp.Body.Close()
 	return body(resp)
+}
+
+// Client returns an HTTP client that talks to one host: at addresses that are admitted
+// alone, with a certificate that verifies, without redirects, and for one request.
+func (f Fetcher) Client(host dnsx.Name, port uint16) *http.Client {
+	return &http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return errRedirect },
+		Transport: &http.Transport{
+			DialContext:            func(ctx context.Context, _, _ string) (net.Conn, error) { return f.dial(ctx, host, port) },
+			TLSClientConfig:        &tls.Config{RootCAs: f.Roots, ServerName: host.String(), MinVersion: tls.VersionTLS12},
+			TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1 alone
+			DisableKeepAlives:      true,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: maxHeaderOctets,
+		},
+	}
 }
 
 // body reads the response. RFC 8461 §3.2: the media type is text/plain, so that a
@@ -129,7 +137,7 @@ func body(resp *http.Response) ([]byte, error) {
 }
 
 // dial connects to the first address that is admitted and answers.
-func (f Fetcher) dial(ctx context.Context, host dnsx.Name) (net.Conn, error) {
+func (f Fetcher) dial(ctx context.Context, host dnsx.Name, port uint16) (net.Conn, error) {
 	a, err := f.Resolver.Addresses(ctx, host)
 	if err != nil {
 		return nil, err
@@ -144,7 +152,7 @@ func (f Fetcher) dial(ctx context.Context, host dnsx.Name) (net.Conn, error) {
 			continue
 		}
 		each, cancel := context.WithTimeout(ctx, dialTime)
-		nc, err := f.Dial(each, netip.AddrPortFrom(ip, f.Port))
+		nc, err := f.Dial(each, netip.AddrPortFrom(ip, port))
 		cancel()
 		if err == nil {
 			return nc, nil

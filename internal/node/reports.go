@@ -1,0 +1,114 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync"
+
+	"sallyport/internal/dnsx"
+	"sallyport/internal/gate"
+	"sallyport/internal/identity"
+	"sallyport/internal/mail"
+	"sallyport/internal/report"
+	"sallyport/internal/tlspolicy/tlsrpt"
+)
+
+// reportSender sends reports of our own as mail of an account. Everything that reports
+// to other domains goes through it.
+func (n *Node) reportSender(account mail.Address) (*report.Sender, error) {
+	return report.New(report.Options{
+		Hostname: n.cfg.Hostname, Account: account, Directory: n.dirs.snapshot, Standing: n.standing, Queue: n.spool,
+		Handoff: n.dispatch.Offer, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+	})
+}
+
+// standing is how an account stands now, as the gate asks it.
+func (n *Node) standing(account mail.Address) gate.Standing {
+	a, ok := n.identity.Lookup(account)
+	switch {
+	case !ok:
+		return gate.StandingNone
+	case a.Standing == identity.StandingActive:
+		return gate.StandingActive
+	}
+	return gate.StandingFrozen
+}
+
+// tlsReporter returns what sends TLS reports; nil where nobody answers for them.
+func (n *Node) tlsReporter() (*tlsrpt.Reporter, error) {
+	if n.world.policies.results == nil {
+		return nil, nil
+	}
+	resolver, err := newResolver(n.cfg, n.o)
+	if err != nil {
+		return nil, err
+	}
+	sender, err := n.reportSender(n.cfg.TLSPolicy.ReportAccount)
+	if err != nil {
+		return nil, err
+	}
+	return &tlsrpt.Reporter{
+		Collector: n.world.policies.results, Resolver: resolver, Mail: sender, Post: n.postReport,
+		Organisation: n.cfg.Hostname.ASCII(), Limits: tlsrpt.DefaultLimits(), Now: n.o.Now, Logger: n.log,
+	}, nil
+}
+
+// runReports counts TLS results and reports them, where that is configured.
+func (n *Node) runReports(ctx context.Context) {
+	r, err := n.tlsReporter()
+	if err != nil {
+		n.log.Error("TLS reports are not sent", "err", err)
+	}
+	if r == nil || err != nil {
+		return
+	}
+	var both sync.WaitGroup
+	both.Go(func() { n.world.policies.results.Run(ctx) })
+	both.Go(func() { r.Run(ctx) })
+	both.Wait()
+}
+
+// postReport hands a report over by HTTPS. RFC 8460 §5.4. The host is dialled by the
+// rule for everything that strangers name.
+func (n *Node) postReport(ctx context.Context, where string, gz []byte) error {
+	u, err := url.Parse(where)
+	if err != nil {
+		return err
+	}
+	host, err := dnsx.ParseName(u.Hostname())
+	if err != nil {
+		return err
+	}
+	port := uint64(n.o.PolicyPort)
+	if u.Port() != "" {
+		if port, err = strconv.ParseUint(u.Port(), 10, 16); err != nil {
+			return err
+		}
+	}
+	client := n.world.policies.fetcher.Client(host, uint16(port))
+	defer client.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, where, bytes.NewReader(gz))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/tlsrpt+gzip")
+	req.Header.Set("User-Agent", "")
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	if err := resp.Body.Close(); err != nil {
+		return err
+	}
+	if resp.StatusCode < 200 || resp.StatusCode > 299 {
+		return fmt.Errorf("%w: %s", errReportRefused, resp.Status)
+	}
+	return nil
+}
+
+var errReportRefused = errors.New("the report was not taken")

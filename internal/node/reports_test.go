@@ -1,0 +1,183 @@
+package node
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"mime/multipart"
+	netmail "net/mail"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"sallyport/internal/dnsx"
+	"sallyport/internal/mail"
+	"sallyport/internal/ops"
+	"sallyport/internal/report"
+)
+
+// readReport takes a TLS report apart as its receiver does, with the standard library.
+func readReport(t *testing.T, text []byte) (header netmail.Header, doc map[string]any) {
+	t.Helper()
+	m, err := netmail.ReadMessage(bytes.NewReader(text))
+	must(t, err)
+	kind, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	must(t, err)
+	if kind != "multipart/report" || params["report-type"] != "tlsrpt" {
+		t.Errorf("Content-Type %q", m.Header.Get("Content-Type"))
+	}
+	parts := multipart.NewReader(m.Body, params["boundary"])
+	for {
+		p, err := parts.NextPart()
+		if errors.Is(err, io.EOF) {
+			t.Fatal("no report among the parts")
+		}
+		must(t, err)
+		if p.Header.Get("Content-Type") != "application/tlsrpt+gzip" {
+			continue
+		}
+		z, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, p))
+		must(t, err)
+		must(t, json.NewDecoder(z).Decode(&doc))
+		return m.Header, doc
+	}
+}
+
+// What happened with a domain that asks for reports is told to it the day after, as
+// mail of the account that answers for it; the report itself is not reported about;
+// and a frozen account reports nothing.
+func TestTLSReports(t *testing.T) {
+	s := newSite(t, nil, "[mx]", `private = ["127.0.0.0/8"]`, "[tls_policy]", `mta_sts = "off"`, `report_account = "alice@local.test"`)
+	o := s.options()
+	var shift atomic.Int64
+	// At noon, and never in the past, where deadlines would have passed.
+	noon := time.Now().UTC().Truncate(24 * time.Hour).Add(36 * time.Hour)
+	ahead := time.Until(noon)
+	o.Now = func() time.Time { return time.Now().Add(ahead + time.Duration(shift.Load())) }
+	o.Resolver = &dnsx.Fake{
+		Exchangers: map[string][]dnsx.MX{"far.test": {{Preference: 20, Host: name(t, "mail.far.test")}}, "quiet.test": {{Preference: 20, Host: name(t, "mail.far.test")}}},
+		Hosts:      map[string][]netip.Addr{"mail.far.test": {netip.MustParseAddr("127.9.9.9")}},
+		Texts:      map[string][]string{"_smtp._tls.far.test": {"v=TLSRPTv1; rua=mailto:reports@far.test"}},
+	}
+	n, err := Open(t.Context(), s.cfg, o)
+	must(t, err)
+	s.populate(n)
+	r := s.serve(n)
+	c := s.signIn(r, true, "bob@local.test")
+	c.send("bob@local.test", "From: bob@local.test\r\n\r\nHello.\r\n", "friend@far.test", "friend@quiet.test")
+	r.idle()
+	reporter, err := n.tlsReporter()
+	must(t, err)
+	reporter.Collector.Flush(t.Context())
+	reporter.Send(t.Context()) // the day is not over
+	r.idle()
+	if got := reports(s); len(got) != 0 {
+		t.Fatalf("%d reports on the same day", len(got))
+	}
+	shift.Store(int64(24 * time.Hour))
+	reporter.Send(t.Context())
+	reporter.Collector.Flush(t.Context())
+	r.idle()
+	got := reports(s)
+	if len(got) != 1 {
+		t.Fatalf("%d reports, want one", len(got))
+	}
+	header, doc := readReport(t, got[0])
+	if from, err := header.AddressList("From"); err != nil || from[0].Address != "alice@local.test" || header.Get("TLS-Report-Domain") != "far.test" ||
+		header.Get("TLS-Report-Submitter") != "local.test" || header.Get("TLS-Required") != "No" || !strings.HasPrefix(header.Get("Subject"), "Report Domain: far.test") {
+		t.Errorf("header %v", header)
+	}
+	policies := doc["policies"].([]any)
+	first := policies[0].(map[string]any)
+	details := first["failure-details"].([]any)[0].(map[string]any)
+	if doc["contact-info"] != "alice@local.test" || doc["date-range"].(map[string]any)["start-datetime"] != noon.Format("2006-01-02")+"T00:00:00Z" || len(policies) != 1 ||
+		first["policy"].(map[string]any)["policy-type"] != "no-policy-found" || first["summary"].(map[string]any)["total-failure-session-count"] != 1.0 ||
+		details["result-type"] != "starttls-not-supported" || details["receiving-mx-hostname"] != "mail.far.test" || details["receiving-ip"] != "127.9.9.9" {
+		t.Errorf("report %v", doc)
+	}
+	shift.Store(int64(48 * time.Hour))
+	reporter.Send(t.Context())
+	r.idle()
+	if got := reports(s); len(got) != 1 {
+		t.Errorf("%d reports: one about the report itself, or one twice", len(got))
+	}
+	alice, err := mail.ParseAddress("alice@local.test", mail.ASCII)
+	must(t, err)
+	_, err = r.Operator().AccountFreeze(t.Context(), root, ops.AccountReason{Address: alice.String(), Reason: "test"})
+	must(t, err)
+	if _, err := reporter.Mail.Send(t.Context(), report.Mail{To: []mail.Address{alice}}); !errors.Is(err, report.ErrNoAccount) {
+		t.Errorf("a frozen account reports: %v", err)
+	}
+}
+
+func reports(s *site) (all [][]byte) {
+	for _, m := range s.sink.Kept() {
+		if bytes.Contains(m.Octets, []byte("TLS-Report-Domain: ")) {
+			all = append(all, m.Octets)
+		}
+	}
+	return all
+}
+
+// A report is mail of its account or nothing: it goes where the gate lets it, and what
+// a caller puts together cannot become other fields or another message.
+func TestReportsAreBoundToTheirAccount(t *testing.T) {
+	s := newSite(t, nil)
+	n := s.open()
+	s.populate(n)
+	r := s.serve(n)
+	parse := func(text string) mail.Address {
+		a, err := mail.ParseAddress(text, mail.ASCII)
+		must(t, err)
+		return a
+	}
+	text := report.Part{Type: "text/plain; charset=us-ascii", Data: []byte("Hello\r\n")}
+	good := report.Mail{To: []mail.Address{parse("bob@local.test"), parse("far@remote.test"), parse("nobody@local.test")}, Subject: "x", Type: "mixed", Rule: "test-report", Parts: []report.Part{text}}
+	for name, row := range map[string]struct {
+		account string
+		change  func(*report.Mail)
+		want    error
+	}{
+		"good":               {"alice@local.test", func(*report.Mail) {}, nil},
+		"no account":         {"", func(*report.Mail) {}, report.ErrNoAccount},
+		"account not there":  {"carol@local.test", func(*report.Mail) {}, report.ErrNoAccount},
+		"foreign account":    {"x@remote.test", func(*report.Mail) {}, report.ErrNoAccount},
+		"nobody to go to":    {"alice@local.test", func(m *report.Mail) { m.To = m.To[2:] }, report.ErrRefused},
+		"no recipients":      {"alice@local.test", func(m *report.Mail) { m.To = nil }, report.ErrRefused},
+		"injected field":     {"alice@local.test", func(m *report.Mail) { m.Subject = "x\r\nFrom: eve@evil.test" }, report.ErrMail},
+		"injected body":      {"alice@local.test", func(m *report.Mail) { m.Subject = "x\r\n\r\nbody" }, report.ErrMail},
+		"bare line feed":     {"alice@local.test", func(m *report.Mail) { m.Fields = []report.Field{{Name: "X", Value: "a\nb"}} }, report.ErrMail},
+		"field name":         {"alice@local.test", func(m *report.Mail) { m.Fields = []report.Field{{Name: "X: y\r\nZ", Value: "a"}} }, report.ErrMail},
+		"file name":          {"alice@local.test", func(m *report.Mail) { m.Parts = []report.Part{{Type: "a/b", Name: "x\"; y", Data: nil, Base64: true}} }, report.ErrMail},
+		"binary without it":  {"alice@local.test", func(m *report.Mail) { m.Parts = []report.Part{{Type: "a/b", Data: []byte{0}}} }, report.ErrMail},
+		"lines without CRLF": {"alice@local.test", func(m *report.Mail) { m.Parts = []report.Part{{Type: "a/b", Data: []byte("a\nb")}} }, report.ErrMail},
+		"no parts":           {"alice@local.test", func(m *report.Mail) { m.Parts = nil }, report.ErrMail},
+	} {
+		account := mail.Address{}
+		if row.account != "" {
+			account = parse(row.account)
+		}
+		sender, err := n.reportSender(account)
+		must(t, err)
+		m := good
+		row.change(&m)
+		before := n.spool.Stats().Entries
+		_, err = sender.Send(t.Context(), m)
+		if !errors.Is(err, row.want) || (err == nil) != (row.want == nil) {
+			t.Errorf("%s: %v, want %v", name, err, row.want)
+		}
+		if row.want != nil && n.spool.Stats().Entries > before {
+			t.Errorf("%s: something is queued", name)
+		}
+		r.idle()
+	}
+	if n := len(s.sink.Kept()); n != 1 {
+		t.Errorf("%d messages left, want one", n)
+	}
+}
