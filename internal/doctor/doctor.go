@@ -70,6 +70,7 @@ type Facts struct {
 	Resolver ResolverFacts
 	Ports    []PortFacts
 	Outbound *OutboundFacts // nil: not tried
+	Behind   []BehindFacts  // the servers behind us, and next hops
 	TLS      TLSFacts
 	Clock    ClockFacts
 	Disk     DiskFacts
@@ -122,6 +123,14 @@ type PortFacts struct {
 type OutboundFacts struct {
 	To    string
 	Error string
+}
+
+// BehindFacts are about a server that we pass mail on to.
+type BehindFacts struct {
+	For      string // whose mail: "domain example.org", "route *"
+	At       string
+	Greeting string
+	Error    string
 }
 
 // TLSFacts are about the certificate.
@@ -193,7 +202,7 @@ type Check func(Facts) []Finding
 
 // Checks returns every check in the order in which it is told.
 func Checks() []Check {
-	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, others}
+	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, others}
 }
 
 func others(f Facts) []Finding { return f.Others }

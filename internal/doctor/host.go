@@ -54,6 +54,20 @@ func checkOutbound(f Facts) []Finding {
 	return []Finding{{"ports", o.To, Fine, "port 25 of other hosts can be reached", ""}}
 }
 
+func checkBehind(f Facts) (all []Finding) {
+	for _, b := range f.Behind {
+		switch {
+		case b.Error != "":
+			all = append(all, Finding{"hops", b.For, Wrong, b.At + " does not answer: " + b.Error, "look whether that server runs and lets this host in; mail waits until it does"})
+		case !strings.HasPrefix(b.Greeting, "220"):
+			all = append(all, Finding{"hops", b.For, Wrong, fmt.Sprintf("%s greets with %q", b.At, b.Greeting), "look into that server's log: it turns us away, or is no mail server"})
+		default:
+			all = append(all, Finding{"hops", b.For, Fine, b.At + " answers", ""})
+		}
+	}
+	return all
+}
+
 // Times before a certificate's end at which somebody should look.
 const (
 	certificateSoon = 14 * 24 * time.Hour

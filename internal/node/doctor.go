@@ -21,6 +21,8 @@ import (
 // DoctorOptions say how far a doctor looks.
 type DoctorOptions struct {
 	Options
+	// Others are findings of features that judge themselves.
+	Others []doctor.Finding
 	// Outbound is a domain whose mail exchanger's port 25 is tried; "": none.
 	Outbound string
 	// Domains are those of ours that were added at run time; the configuration's need not
@@ -43,11 +45,12 @@ const DNSSECProbe = "iana.org"
 func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Facts {
 	o := d.complete()
 	f := doctor.Facts{
-		Now: o.Now(), Hostname: cfg.Hostname.ASCII(), Own: ownAddresses(cfg, o), Server: d.Server, Queue: d.Queue,
+		Now: o.Now(), Hostname: cfg.Hostname.ASCII(), Own: ownAddresses(cfg, o), Server: d.Server, Queue: d.Queue, Others: d.Others,
 		TLS: gatherTLS(cfg, o.Now()), Clock: gatherClock(), Disk: gatherDisk(cfg), Files: gatherFiles(cfg), Limits: gatherLimits(cfg, d.Server.PID),
 	}
 	var looking sync.WaitGroup
 	looking.Go(func() { f.Ports = gatherPorts(ctx, cfg, d.Server.Running) })
+	looking.Go(func() { f.Behind = gatherBehind(ctx, cfg) })
 	resolver, err := newResolver(cfg, o)
 	if err != nil {
 		f.Resolver.Error = err.Error()

@@ -37,7 +37,7 @@ func gatherPorts(ctx context.Context, cfg config.Config, running bool) (all []do
 				continue // any free port: nothing to look at
 			}
 			p := doctor.PortFacts{Door: door.name, Address: at.String()}
-			greeting, err := greetingAt(ctx, reachable(at), door.tls)
+			greeting, err := greetingAt(ctx, "tcp", reachable(at).String(), door.tls)
 			switch {
 			case err == nil:
 				p.Greeting = printable(greeting)
@@ -63,11 +63,39 @@ func reachable(at netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(netip.IPv6Loopback(), at.Port())
 }
 
-func greetingAt(ctx context.Context, at netip.AddrPort, implicit bool) (string, error) {
+// gatherBehind asks the servers behind us and the next hops of routes, each once, who
+// they are.
+func gatherBehind(ctx context.Context, cfg config.Config) (all []doctor.BehindFacts) {
+	add := func(what, network, at string, implicit bool) {
+		if slices.ContainsFunc(all, func(b doctor.BehindFacts) bool { return b.At == at }) {
+			return
+		}
+		b := doctor.BehindFacts{For: what, At: at}
+		greeting, err := greetingAt(ctx, network, at, implicit)
+		if b.Greeting = printable(greeting); err != nil {
+			b.Error = err.Error()
+		}
+		all = append(all, b)
+	}
+	for _, d := range cfg.Domains {
+		switch to := d.Deliver; {
+		case to.Behind() && to.Path != "":
+			add("domain "+d.Name.ASCII(), "unix", to.Path, false)
+		case to.Behind():
+			add("domain "+d.Name.ASCII(), "tcp", net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port))), to.Implicit)
+		}
+	}
+	for _, r := range cfg.Routes {
+		add("route "+routeName(r.Domain), "tcp", net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))), r.TLS == config.TLSImplicit)
+	}
+	return all
+}
+
+func greetingAt(ctx context.Context, network, at string, implicit bool) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, DoctorTime)
 	defer cancel()
 	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", at.String())
+	c, err := d.DialContext(ctx, network, at)
 	if err != nil {
 		return "", err
 	}
@@ -85,9 +113,7 @@ func greetingAt(ctx context.Context, at netip.AddrPort, implicit bool) (string, 
 	if err != nil {
 		return "", fmt.Errorf("it accepts connections, and greets nobody: %w", err)
 	}
-	if !implicit || strings.HasPrefix(line, "220") {
-		_, _ = io.WriteString(c, "QUIT\r\n") // politeness; we leave anyway
-	}
+	_, _ = io.WriteString(c, "QUIT\r\n") // politeness; we leave anyway
 	return strings.TrimSpace(line), nil
 }
 
