@@ -9,6 +9,7 @@ type commands struct {
 	Init       initCommand       `cmd:"" help:"Write a configuration to begin with, closed by default."`
 	Check      checkCommand      `cmd:"" help:"Say whether a configuration is right."`
 	Serve      serveCommand      `cmd:"" help:"Run the server."`
+	Reload     reloadCommand     `cmd:"" help:"Make the running server read its configuration again."`
 	Status     statusCommand     `cmd:"" help:"Show the state of server, accounts, queue and trace in figures."`
 	Account    accountCommands   `cmd:"" help:"The people who receive and send."`
 	Import     importCommands    `cmd:"" help:"Move in from another mail server."`

@@ -25,6 +25,7 @@ type serveCommand struct {
 func (serveCommand) Help() string {
 	return `Runs in the foreground and logs to standard error. SIGINT and SIGTERM stop it in order: sessions
 and deliveries in progress may finish, everything accepted stays queued. A second one does not wait.
+SIGHUP makes it read its configuration again, as the command reload does.
 
 Example:
   sallyport serve -c /etc/sallyport/sallyport.toml`
@@ -79,7 +80,10 @@ func serve(ctx context.Context, cfg config.Config, o node.Options, ready func(*n
 	if err := ready(n); err != nil {
 		return errors.Join(err, n.Close())
 	}
-	return errors.Join(n.Serve(ctx), n.Close())
+	stop := reloadOnSignal(ctx, n)
+	err = n.Serve(ctx)
+	stop()
+	return errors.Join(err, n.Close())
 }
 
 // bindError says what to do about an address that cannot be bound.

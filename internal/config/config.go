@@ -41,6 +41,7 @@ type Config struct {
 	Sendmail Sendmail
 
 	positions map[string]Position
+	written   map[string]string // what each value says, by its key
 }
 
 // Listen holds the listening addresses of each door. Port 0 takes any free port.

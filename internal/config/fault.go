@@ -46,10 +46,15 @@ func (f Fault) Error() string {
 	return s
 }
 
+// Fault returns a fault of the value of a key, found by whoever uses it.
+func (c Config) Fault(key, message, hint string) Fault {
+	return Fault{Position: c.At(key), Text: key, Message: message, Hint: hint}
+}
+
 // Excerpt returns the source line with a caret under the fault, each line
 // indented, or "" where there is none to show.
 func (f Fault) Excerpt() string {
-	if f.Position.Line == 0 {
+	if f.Position.Line == 0 || f.Source == "" {
 		return ""
 	}
 	number := strconv.Itoa(f.Position.Line)

@@ -101,6 +101,9 @@ type Key struct {
 	Required bool   // wherever its table stands; then it has an Example
 	Example  string // as it would be written
 	Doc      string // what it means, in sentences
+	// Restart says why a change takes effect at the next start alone; "": a reload
+	// takes it in.
+	Restart string
 }
 
 // entry joins a key and the code that reads it into a T.

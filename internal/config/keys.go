@@ -43,10 +43,12 @@ func appendKeys[T any](all []Key, entries []entry[T]) []Key {
 func serverKeys() []entry[Config] {
 	return []entry[Config]{
 		parsed(Key{Path: "hostname", Type: TypeHost, Required: true, Example: "mx.example.org",
-			Doc: "The name of this server, as the banner, EHLO and the Received fields give it; the DNS should lead from it to this host and back."},
+			Restart: "banner, Received fields and mailbox files of a running server bear one name",
+			Doc:     "The name of this server, as the banner, EHLO and the Received fields give it; the DNS should lead from it to this host and back."},
 			parseHost, func(c *Config) *mail.Domain { return &c.Hostname }),
 		parsed(Key{Path: "data", Type: TypePath, Required: true, Example: "/var/lib/sallyport", Min: "1", Max: "4096",
-			Doc: "The folder that holds the queue, the accounts, the trace and the mailboxes. It is made where it is missing, with mode 0700, and only one server may use it at a time."},
+			Restart: "the queue stays where it was opened",
+			Doc:     "The folder that holds the queue, the accounts, the trace and the mailboxes. It is made where it is missing, with mode 0700, and only one server may use it at a time."},
 			parsePath, func(c *Config) *string { return &c.Data }),
 		parsed(Key{Path: "postmaster", Type: TypeAddress,
 			Doc: "The address of ours that receives mail for postmaster and abuse of the domains that name none themselves. Without it, each domain's postmaster is a mailbox of its own. RFC 5321 §4.5.1."},
@@ -146,7 +148,8 @@ func retryKeys() []entry[Config] {
 func maildirKeys() []entry[Config] {
 	return []entry[Config]{
 		parsed(Key{Path: "maildir.root", Type: TypePath, Min: "1", Max: "4096",
-			Doc: "The folder of the mailboxes: one folder for each domain, one for each mailbox in it. Without it: mail below the data folder."},
+			Restart: "the mailboxes must not be moved while mail is delivered into them",
+			Doc:     "The folder of the mailboxes: one folder for each domain, one for each mailbox in it. Without it: mail below the data folder."},
 			parsePath, func(c *Config) *string { return &c.Maildir.Root }),
 	}
 }
@@ -154,7 +157,8 @@ func maildirKeys() []entry[Config] {
 func traceKeys() []entry[Config] {
 	return []entry[Config]{
 		parsed(Key{Path: "trace.origin", Type: TypeText, Max: "200",
-			Doc: "The name that the signed checkpoints of the trace bear, without spaces. Without it: the hostname followed by /sallyport. A log keeps its name: with a data folder that was begun under another one, the server does not start."},
+			Restart: "a log keeps its name",
+			Doc:     "The name that the signed checkpoints of the trace bear, without spaces. Without it: the hostname followed by /sallyport. A log keeps its name: with a data folder that was begun under another one, the server does not start."},
 			parseOrigin, func(c *Config) *string { return &c.Trace.Origin }),
 		duration("trace.keep", "400d", "1d", "3650d", "How long facts about accepted mail and accounts are kept.",
 			func(c *Config) *time.Duration { return &c.Trace.Keep }),

@@ -85,8 +85,8 @@ func (s *source) config() (Config, *node) {
 	s.sendmail(root, &c)
 	s.resolve(&c)
 	s.meaning(&c, root)
-	c.positions = map[string]Position{}
-	s.locate(root, c.positions)
+	c.positions, c.written = map[string]Position{}, map[string]string{}
+	s.locate(root, &c)
 	return c, root
 }
 
@@ -208,16 +208,20 @@ func (s *source) resolve(c *Config) {
 	}
 }
 
-// locate notes where each key and table stands.
-func (s *source) locate(n *node, into map[string]Position) {
+// locate notes where each key and table stands, and what each key says.
+func (s *source) locate(n *node, into *Config) {
 	if n.path != "" {
-		into[n.path] = s.position(n.meant().offset)
+		into.positions[n.path] = s.position(n.meant().offset)
 	}
 	for _, item := range n.items {
 		s.locate(item, into)
 	}
 	for _, name := range n.names {
-		s.locate(n.children[name], into)
+		child := n.children[name]
+		s.locate(child, into)
+		if child.kind != unstable.Table {
+			into.written[child.path] = child.said()
+		}
 	}
 }
 

@@ -23,7 +23,7 @@ func Reference() string {
 			}
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", name, strings.TrimPrefix(strings.TrimPrefix(k.Type.String(), "a "), "an "),
-			referenceDefault(k), referenceBounds(k), k.Doc)
+			referenceDefault(k), referenceBounds(k), referenceDoc(k))
 	}
 	return b.String()
 }
@@ -45,6 +45,13 @@ func sectionTitle(section string) string {
 		return "`[route.\"NAME\"]`, one for each foreign domain with a next hop of its own, or `\"*\"`"
 	}
 	return "`[" + section + "]`"
+}
+
+func referenceDoc(k Key) string {
+	if k.Restart == "" {
+		return k.Doc
+	}
+	return k.Doc + " **Needs a restart**: " + k.Restart + "."
 }
 
 func referenceDefault(k Key) string {

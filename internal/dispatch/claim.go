@@ -24,12 +24,12 @@ func (d *Dispatch) claimDue(ctx context.Context) time.Duration {
 	now := d.Now()
 	room := d.room()
 	if room == 0 {
-		return d.Limits.Idle // finishing work wakes us
+		return d.bounds().Idle // finishing work wakes us
 	}
 	due, err := d.Queue.Due(ctx, now, room)
 	if err != nil {
 		d.Logger.Warn("the queue could not be read", "err", err)
-		return d.Limits.Retry
+		return d.bounds().Retry
 	}
 	var failed error
 	for _, e := range due {
@@ -43,7 +43,7 @@ func (d *Dispatch) claimDue(ctx context.Context) time.Duration {
 	switch {
 	case failed != nil:
 		d.Logger.Warn("messages could not be claimed", "err", failed)
-		return d.Limits.Retry
+		return d.bounds().Retry
 	case len(due) == room:
 		return 0
 	}
@@ -53,18 +53,18 @@ func (d *Dispatch) claimDue(ctx context.Context) time.Duration {
 func (d *Dispatch) untilNext(ctx context.Context, now time.Time) time.Duration {
 	next, ok, err := d.Queue.NextDue(ctx)
 	if err != nil {
-		return d.Limits.Retry
+		return d.bounds().Retry
 	}
 	if !ok {
-		return d.Limits.Idle
+		return d.bounds().Idle
 	}
-	return min(max(next.Sub(now), shortestWait), d.Limits.Idle)
+	return min(max(next.Sub(now), shortestWait), d.bounds().Idle)
 }
 
 // claim claims one entry and begins its run. The error is one that the next entry
 // is likely to meet as well.
 func (d *Dispatch) claim(ctx context.Context, id mail.ID, now time.Time) error {
-	c, err := d.Queue.Claim(ctx, id, "dispatch", d.Limits.Lease, now)
+	c, err := d.Queue.Claim(ctx, id, "dispatch", d.bounds().Lease, now)
 	switch {
 	case err == nil:
 		d.take(c)
@@ -98,10 +98,10 @@ func (d *Dispatch) begin(c spool.Claim) (r *run, ok bool, wait time.Duration) {
 	}
 	cost := int64(len(c.Entry.Prefix) + recipientOctets*len(c.Entry.Recipients))
 	// One message is always admitted, however many recipients it has.
-	if len(d.runs) >= d.Limits.Active || len(d.runs) > 0 && d.entries+cost > d.Limits.ActiveOctets {
-		return nil, false, d.Limits.Crowded
+	if len(d.runs) >= d.bounds().Active || len(d.runs) > 0 && d.entries+cost > d.bounds().ActiveOctets {
+		return nil, false, d.bounds().Crowded
 	}
-	if d.bodies+int64(len(c.Body)) > d.Limits.ActiveOctets {
+	if d.bodies+int64(len(c.Body)) > d.bounds().ActiveOctets {
 		c.Body = nil
 	}
 	r = &run{claim: c, pending: c.Entry.Pending(), cost: cost}
@@ -118,7 +118,7 @@ func (d *Dispatch) end(r *run) {
 	delete(d.runs, r)
 	d.entries -= r.cost
 	d.bodies -= int64(len(r.claim.Body))
-	wake := d.starved && len(d.runs) <= d.Limits.Active/2 && d.entries <= d.Limits.ActiveOctets/2
+	wake := d.starved && len(d.runs) <= d.bounds().Active/2 && d.entries <= d.bounds().ActiveOctets/2
 	if wake {
 		d.starved = false
 	}
@@ -136,9 +136,9 @@ func (d *Dispatch) end(r *run) {
 func (d *Dispatch) room() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := min(d.Limits.Active-len(d.runs), claimBatch)
+	n := min(d.bounds().Active-len(d.runs), claimBatch)
 	// Near the bound, what is claimed would often have to be given back.
-	if n <= 0 || d.entries > d.Limits.ActiveOctets/8*7 {
+	if n <= 0 || d.entries > d.bounds().ActiveOctets/8*7 {
 		d.starved = true
 		return 0
 	}

@@ -23,6 +23,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sallyport/internal/deliver"
@@ -103,7 +104,7 @@ type Options struct {
 	// World returns where mail goes that no route leads to; false, or a nil World:
 	// it waits.
 	World  func(a mail.Address) (deliver.Target, bool)
-	Policy sched.Policy
+	Policy sched.Policy // to begin with, as ReturnAge and Limits; Adjust replaces them
 	// Returns makes the return paths of mail that is sent on for an account; with the
 	// zero key none is, and all of it stays in the mailbox.
 	Returns srs.Key
@@ -119,6 +120,7 @@ type Options struct {
 // with Run, and Offer it fresh messages.
 type Dispatch struct {
 	Options
+	set  atomic.Pointer[settings]
 	wake chan struct{}
 	work sync.WaitGroup
 
@@ -136,11 +138,34 @@ type Dispatch struct {
 
 // New returns a Dispatch that does nothing until Run.
 func New(o Options) *Dispatch {
-	return &Dispatch{
+	d := &Dispatch{
 		Options: o, wake: make(chan struct{}, 1), runs: map[*run]struct{}{}, dests: map[destKey]*destination{}, failing: map[string]int{},
 		ctx: context.Background(), stopping: make(chan struct{}), closed: true,
 	}
+	d.Adjust(o.Policy, o.Limits, o.ReturnAge)
+	return d
 }
+
+// settings are what Adjust replaces.
+type settings struct {
+	policy    sched.Policy
+	limits    Limits
+	returnAge time.Duration
+}
+
+// Adjust replaces schedule, limits and the age of marks, for what happens from now
+// on; what is under way beyond new limits goes on.
+func (d *Dispatch) Adjust(p sched.Policy, l Limits, returnAge time.Duration) {
+	d.set.Store(&settings{p, l, returnAge})
+}
+
+// Bounds returns the schedule and the limits in force.
+func (d *Dispatch) Bounds() (sched.Policy, Limits) {
+	s := d.set.Load()
+	return s.policy, s.limits
+}
+
+func (d *Dispatch) bounds() *Limits { return &d.set.Load().limits }
 
 // Offer takes a message that was just accepted, with its first claim, so that it
 // need not be read back. It does not wait for deliveries: what does not fit waits
@@ -184,7 +209,7 @@ func (d *Dispatch) drain() {
 // keepLeases extends the claims of all messages under way, so that none of them is
 // claimed a second time while it waits for a slow destination.
 func (d *Dispatch) keepLeases(done <-chan struct{}) {
-	tick := time.NewTicker(max(d.Limits.Lease/3, time.Millisecond))
+	tick := time.NewTicker(max(d.bounds().Lease/3, time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {
@@ -194,7 +219,7 @@ func (d *Dispatch) keepLeases(done <-chan struct{}) {
 		}
 		for _, r := range d.underWay() {
 			// A claim that has ended is noticed before its delivery, and at its end.
-			_ = d.Queue.Extend(r.claim.Token, d.Limits.Lease, d.Now())
+			_ = d.Queue.Extend(r.claim.Token, d.bounds().Lease, d.Now())
 		}
 	}
 }

@@ -188,7 +188,7 @@ func (d *Dispatch) history(c spool.Claim) *history {
 		return &history{err: err}
 	}
 	defer func() { _ = text.Close() }()
-	h, _, err := message.ReadHeader(text, d.Limits.Header)
+	h, _, err := message.ReadHeader(text, d.bounds().Header)
 	return &history{header: h, err: err}
 }
 
@@ -207,7 +207,7 @@ func (h *history) passed(account mail.Address) bool {
 func (d *Dispatch) markOf(h *history, account mail.Address, messageID string) srs.Mark {
 	found := srs.MarkNone
 	for _, f := range h.header.Fields(srs.MarkField) {
-		found = max(found, d.Returns.ReadMark(f.Value, account, messageID, d.ReturnAge, d.Now()))
+		found = max(found, d.Returns.ReadMark(f.Value, account, messageID, d.set.Load().returnAge, d.Now()))
 	}
 	return found
 }

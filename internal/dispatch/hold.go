@@ -12,7 +12,7 @@ import (
 // Where nobody holds the queue (the account is gone), the message itself is held.
 func (d *Dispatch) suspend(r *run) {
 	e := r.claim.Entry
-	timer := time.NewTimer(d.Limits.Suspended)
+	timer := time.NewTimer(d.bounds().Suspended)
 	defer timer.Stop()
 	select {
 	case <-d.stopping:

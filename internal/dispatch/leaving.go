@@ -100,7 +100,7 @@ func (d *Dispatch) mostForwards(e spool.Entry) int {
 	if e.Size <= beside {
 		each += e.Size
 	}
-	return int(min(int64(d.Limits.Forwards), max(d.Limits.ForwardOctets/each, 1)))
+	return int(min(int64(d.bounds().Forwards), max(d.bounds().ForwardOctets/each, 1)))
 }
 
 // bringBack makes the copy of a message for the mailbox that has none.
@@ -135,11 +135,11 @@ func (d *Dispatch) countFailures(e spool.Entry, a attempt) []trace.Fact {
 		case o.Delivered():
 			delete(d.failing, key)
 		case o.Failed():
-			if len(d.failing) >= d.Limits.Failing {
+			if len(d.failing) >= d.bounds().Failing {
 				clear(d.failing) // a count begun anew is an alarm later, not none
 			}
 			d.failing[key]++
-			if n := d.failing[key]; n%d.Limits.FailingAlarm == 0 {
+			if n := d.failing[key]; n%d.bounds().FailingAlarm == 0 {
 				alarms = append(alarms, d.failingAlarm(e, o, n))
 			}
 		}

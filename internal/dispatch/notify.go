@@ -131,7 +131,7 @@ func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directo
 		return spool.Spawned{}, trace.Fact{}, err
 	}
 	n := notice{
-		host: d.Hostname, id: id, to: to, entry: e, reports: reports, at: now, until: e.Received.Add(d.Policy.Expire), limits: d.Limits,
+		host: d.Hostname, id: id, to: to, entry: e, reports: reports, at: now, until: e.Received.Add(d.set.Load().policy.Expire), limits: *d.bounds(),
 	}
 	body, err := d.Queue.NewBody(d.durable())
 	if err != nil {

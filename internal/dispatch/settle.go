@@ -49,7 +49,7 @@ func (d *Dispatch) settle(r *run) {
 		d.end(r)
 	default:
 		// What was cut is not among the outcomes: it can't expire by that.
-		if d.Policy.Expired(e.Received, d.Now()) {
+		if d.set.Load().policy.Expired(e.Received, d.Now()) {
 			a.outcomes = expire(a.outcomes)
 		}
 		d.conclude(r, d.judge(e, a, len(a.outcomes) < len(r.pending)))
@@ -83,7 +83,7 @@ func (d *Dispatch) judge(e spool.Entry, a attempt, more bool) conclusion {
 	c := conclusion{attempt: a, alarms: d.countFailures(e, a)}
 	fail := slices.IndexFunc(a.outcomes, mail.Outcome.Failed)
 	if to, ok := addressee(e); ok {
-		late := !e.Warned && e.Forward == spool.ForwardNone && d.Policy.Late(e.Received, d.Now())
+		late := !e.Warned && e.Forward == spool.ForwardNone && d.set.Load().policy.Late(e.Received, d.Now())
 		c.reports, c.boxes = wanted(a.states, a.outcomes, late), d.verified(e, to)
 	}
 	untold := slices.ContainsFunc(c.reports, report.failed) && len(c.boxes) == 0
@@ -117,7 +117,7 @@ func (d *Dispatch) conclude(r *run, c conclusion) {
 	}
 	d.Logger.Warn("an attempt cannot be recorded yet", "queue", r.claim.Entry.ID.String(), "err", err)
 	go func() {
-		for errors.Is(err, spool.ErrUnavailable) && d.pause(d.Limits.Retry) {
+		for errors.Is(err, spool.ErrUnavailable) && d.pause(d.bounds().Retry) {
 			err = d.record(r, c)
 		}
 		d.concluded(r, err)
@@ -163,7 +163,7 @@ func (d *Dispatch) record(r *run, c conclusion) error {
 func (d *Dispatch) recordWithout(r *run, c conclusion, rule string) error {
 	c.attempt = c.stay(rule)
 	if len(c.outcomes) == 0 {
-		return d.Queue.Postpone(d.durable(), r.claim.Token, d.Now().Add(d.Limits.Crowded), nil)
+		return d.Queue.Postpone(d.durable(), r.claim.Token, d.Now().Add(d.bounds().Crowded), nil)
 	}
 	return d.recordWith(r, c, leaving{})
 }

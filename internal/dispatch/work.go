@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/internal/deliver"
+	"sallyport/internal/directory"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 )
@@ -32,7 +33,8 @@ type task struct {
 type run struct {
 	claim   spool.Claim
 	pending []spool.RecipientState
-	cost    int64 // octets that the envelope takes
+	cost    int64               // octets that the envelope takes
+	dir     *directory.Snapshot // that the plan was made by
 
 	mu   sync.Mutex
 	plan plan
@@ -45,6 +47,7 @@ type halt uint8
 
 const (
 	haltNone      halt = iota
+	haltMoved          // it leads elsewhere by now
 	haltStopping       // the server stops
 	haltSuspended      // the account may not send any more
 	haltStale          // the claim is no longer ours: the message was removed, or claimed again
@@ -58,7 +61,8 @@ func (d *Dispatch) start(r *run) {
 		go d.suspend(r)
 		return
 	}
-	p := planner{dir: d.Directory(), local: d.Local, route: d.Route, world: d.World, behind: d.Behind, most: d.mostForwards(r.claim.Entry)}
+	p := d.planner()
+	p.most = d.mostForwards(r.claim.Entry)
 	if !d.anyForward(p.dir, r.pending) {
 		d.launch(r, p)
 		return
@@ -72,7 +76,7 @@ func (d *Dispatch) start(r *run) {
 
 // launch queues the groups of a plan.
 func (d *Dispatch) launch(r *run, p planner) {
-	r.plan = p.plan(r.pending)
+	r.dir, r.plan = p.dir, p.plan(r.pending)
 	switch {
 	case r.plan.hold != "":
 		go d.hold(r, r.plan.hold)
@@ -123,7 +127,7 @@ func (d *Dispatch) enqueue(r *run) time.Duration {
 			d.dests[g.key] = dest
 		}
 		dest.waiting = append(dest.waiting, &task{run: r, group: g})
-		if dest.running < d.Limits.Workers {
+		if dest.running < d.bounds().Workers {
 			dest.running++
 			go d.serve(g.key, dest)
 		}
@@ -140,8 +144,8 @@ const shareOfFree = 4
 // the room that is still free, so that no number of crowded destinations takes all
 // of it, and one that is not crowded always finds some.
 func (d *Dispatch) share() int {
-	free := d.Limits.Active - len(d.runs)
-	return max(1, min(d.Limits.PerDestination+d.Limits.Workers, free/shareOfFree))
+	free := d.bounds().Active - len(d.runs)
+	return max(1, min(d.bounds().PerDestination+d.bounds().Workers, free/shareOfFree))
 }
 
 // load is how many messages a destination has under way.
@@ -152,7 +156,7 @@ func (dest *destination) load() int { return dest.running + len(dest.waiting) }
 // does not go round and round.
 func (d *Dispatch) turnAway(dest *destination) time.Duration {
 	dest.turnedAway++
-	return min(d.Limits.Crowded*time.Duration(1+dest.turnedAway/max(1, dest.load())), d.Limits.CrowdedMost)
+	return min(d.bounds().Crowded*time.Duration(1+dest.turnedAway/max(1, dest.load())), d.bounds().CrowdedMost)
 }
 
 // serve works a destination's queue until it is empty, then goes away.
@@ -166,8 +170,36 @@ func (d *Dispatch) serve(key destKey, dest *destination) {
 			d.skip(t, h)
 			continue
 		}
-		d.finish(t, t.group.target.Deliver(d.cutting(), d.job(t)))
+		target, ok := d.targetNow(t)
+		if !ok {
+			d.skip(t, haltMoved)
+			continue
+		}
+		d.finish(t, target.Deliver(d.cutting(), d.job(t)))
 	}
+}
+
+// planner returns a planner for this moment.
+func (d *Dispatch) planner() planner {
+	return planner{dir: d.Directory(), local: d.Local, route: d.Route, world: d.World, behind: d.Behind}
+}
+
+// targetNow returns where a group goes now that its turn has come; false when it
+// leads elsewhere by now, so that the message must be planned again.
+func (d *Dispatch) targetNow(t *task) (deliver.Target, bool) {
+	p := d.planner()
+	if p.dir == t.run.dir {
+		return t.group.target, true
+	}
+	var target deliver.Target
+	for _, i := range t.group.index {
+		g, _ := p.destination(t.run.pending[i])
+		if g.key != t.group.key || g.target == nil {
+			return nil, false
+		}
+		target = g.target
+	}
+	return target, true
 }
 
 // next takes the first task off a destination's queue; at its end it takes the
@@ -194,7 +226,7 @@ func (d *Dispatch) mustHalt(r *run, stopping bool) halt {
 	switch {
 	case stopping:
 		return haltStopping
-	case d.Queue.Extend(r.claim.Token, d.Limits.Lease, d.Now()) != nil:
+	case d.Queue.Extend(r.claim.Token, d.bounds().Lease, d.Now()) != nil:
 		return haltStale
 	case !d.maySend(r):
 		return haltSuspended

@@ -36,7 +36,7 @@ func (i *Identity) Mechanisms(tlsOn, plus bool) []string {
 	}
 	var out []string
 	for _, m := range DefaultMechanisms() {
-		if slices.Contains(i.o.Mechanisms, m) && (plus || m != MechScramPlus) {
+		if slices.Contains(i.offered(), m) && (plus || m != MechScramPlus) {
 			out = append(out, m)
 		}
 	}
@@ -90,7 +90,7 @@ func (x *Exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	if x.next == nil {
 		return nil, true, x.end(fail(ErrMalformed, RuleMalformed, "the exchange is over"))
 	}
-	if len(response) > x.id.o.Limits.ResponseOctets {
+	if len(response) > x.id.limits().ResponseOctets {
 		return nil, true, x.end(fail(ErrMalformed, RuleMalformed, "the response is too long"))
 	}
 	challenge, x.next, err = x.next(ctx, response)

@@ -22,11 +22,10 @@ const (
 // hasher bounds the hashing work: so many at once, so many waiting in each lane,
 // and each of them for so long.
 type hasher struct {
-	queue int
-	wait  time.Duration
-
 	mu      sync.Mutex
-	free    int
+	queue   int
+	wait    time.Duration
+	free    int               // negative while more run than may since adjust
 	waiting [lanes]*list.List // of chan struct{}, closed when the slot is given
 	stats   HashStats
 }
@@ -50,14 +49,26 @@ func newHasher(l Limits) *hasher {
 	return h
 }
 
+// adjust replaces the bounds. What runs or waits beyond them goes on.
+func (h *hasher) adjust(l Limits) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.queue, h.wait = l.HashQueue, l.HashWait
+	h.free += l.HashAtOnce - h.stats.Slots
+	h.stats.Slots = l.HashAtOnce
+	for h.free > 0 && h.next() {
+		h.free--
+	}
+}
+
 // acquire waits for a slot; nil means that release must follow. Errors are
 // SignInErrors of ErrBusy or ErrCancelled.
 func (h *hasher) acquire(ctx context.Context, l lane) error {
-	turn, place, err := h.enter(l)
+	turn, place, wait, err := h.enter(l)
 	if err != nil || turn == nil {
 		return err
 	}
-	t := time.NewTimer(h.wait)
+	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
 	case <-turn:
@@ -65,28 +76,29 @@ func (h *hasher) acquire(ctx context.Context, l lane) error {
 	case <-ctx.Done():
 		err = cancelled(ctx)
 	case <-t.C:
-		err = fail(ErrBusy, RuleBusy, fmt.Sprintf("no hash became free in %v", h.wait))
+		err = fail(ErrBusy, RuleBusy, fmt.Sprintf("no hash became free in %v", wait))
 	}
 	h.leave(l, turn, place, err)
 	return err
 }
 
-// enter takes a free slot (a nil turn) or a place in the lane's queue.
-func (h *hasher) enter(l lane) (turn chan struct{}, place *list.Element, err error) {
+// enter takes a free slot (a nil turn) or a place in the lane's queue, and says how
+// long to wait there.
+func (h *hasher) enter(l lane) (turn chan struct{}, place *list.Element, wait time.Duration, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.free > 0 {
 		h.free--
 		h.started()
-		return nil, nil, nil
+		return nil, nil, 0, nil
 	}
 	q := h.waiting[l]
 	if q.Len() >= h.queue {
 		h.stats.Refused++
-		return nil, nil, fail(ErrBusy, RuleBusy, fmt.Sprintf("%d sign-ins wait for a hash already", q.Len()))
+		return nil, nil, 0, fail(ErrBusy, RuleBusy, fmt.Sprintf("%d sign-ins wait for a hash already", q.Len()))
 	}
 	turn = make(chan struct{})
-	return turn, q.PushBack(turn), nil
+	return turn, q.PushBack(turn), h.wait, nil
 }
 
 // leave gives up a place, and the slot too if it was given in the same moment.
@@ -113,15 +125,22 @@ func (h *hasher) release() {
 // pass hands a slot to the first who waits, or back.
 func (h *hasher) pass() {
 	h.stats.Running--
+	if h.free < 0 || !h.next() {
+		h.free++
+	}
+}
+
+// next gives a slot to the first who waits, if anybody does.
+func (h *hasher) next() bool {
 	for _, q := range h.waiting {
 		if first := q.Front(); first != nil {
 			q.Remove(first)
 			h.started()
 			close(first.Value.(chan struct{}))
-			return
+			return true
 		}
 	}
-	h.free++
+	return false
 }
 
 func (h *hasher) started() {

@@ -104,3 +104,37 @@ func TestHasherKeepsItsSlots(t *testing.T) {
 		t.Errorf("%+v, %d free", s, h.free)
 	}
 }
+
+// Bounds that shrink take slots away as they are given back; bounds that grow let
+// those in who wait.
+func TestHasherAdjusts(t *testing.T) {
+	h := hasherOf(2, 5, time.Minute)
+	for range 2 {
+		if err := h.acquire(t.Context(), laneKnown); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := DefaultLimits()
+	l.HashAtOnce, l.HashQueue, l.HashWait = 1, 5, time.Minute
+	h.adjust(l)
+	turns := make(chan string, 3)
+	enqueue(h, laneKnown, "waits", turns)
+	h.release()
+	if s := h.snapshot(); s.Running != 1 || s.Waiting != 1 || s.Slots != 1 {
+		t.Fatalf("after one of two ended, with one slot: %+v", s)
+	}
+	l.HashAtOnce = 3
+	h.adjust(l)
+	if who := <-turns; who != "waits" {
+		t.Fatal(who)
+	}
+	if s := h.snapshot(); s.Running != 2 || s.Waiting != 0 {
+		t.Errorf("with three slots: %+v", s)
+	}
+	for range 2 {
+		h.release()
+	}
+	if h.free != 3 {
+		t.Errorf("%d slots are free, want 3", h.free)
+	}
+}

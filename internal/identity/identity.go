@@ -27,6 +27,7 @@ const refreshRetry = 5 * time.Second
 type Identity struct {
 	st       store.Store
 	o        Options
+	set      atomic.Pointer[settings]
 	decoyKey []byte
 	cacheKey []byte
 	changed  chan struct{}
@@ -70,6 +71,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Identity, error) {
 		hasher:   newHasher(l),
 		flights:  newFlights(),
 	}
+	i.set.Store(&settings{l, o.Mechanisms})
 	if _, err := io.ReadFull(o.Rand, i.cacheKey); err != nil {
 		return nil, fmt.Errorf("identity: reading random octets: %w", err)
 	}

@@ -18,7 +18,7 @@ const knownFreshness = 24 * time.Hour
 func (i *Identity) knows(key string, n netip.Prefix, now time.Time) bool {
 	for _, k := range i.networksOf(key) {
 		if k.Network == n && n.IsValid() {
-			return now.Sub(k.Last) < i.o.Limits.KnownFor
+			return now.Sub(k.Last) < i.limits().KnownFor
 		}
 	}
 	return false
@@ -34,12 +34,12 @@ func (i *Identity) networksOf(key string) []knownNetwork {
 // nothing but the privilege of a known network.
 func (i *Identity) remember(ctx context.Context, key string, n netip.Prefix, now time.Time) {
 	note := knownNetwork{Network: n, Last: now.UTC()}
-	if _, changed := noteNetwork(i.networksOf(key), note, i.o.Limits); !changed {
+	if _, changed := noteNetwork(i.networksOf(key), note, *i.limits()); !changed {
 		return
 	}
 	i.load.Lock()
 	defer i.load.Unlock()
-	next, changed := noteNetwork(i.networksOf(key), note, i.o.Limits)
+	next, changed := noteNetwork(i.networksOf(key), note, *i.limits())
 	if !changed {
 		return
 	}

@@ -69,8 +69,8 @@ func (i *Identity) SetPassword(ctx context.Context, a mail.Address, password str
 // Freeze ends signing in and sending until Thaw; mail for the account is still
 // delivered. Freezing a frozen account replaces the reason.
 func (i *Identity) Freeze(ctx context.Context, a mail.Address, reason string, facts [][]byte) (Account, error) {
-	if reason == "" || len(reason) > i.o.Limits.ReasonOctets {
-		return Account{}, fmt.Errorf("%w: a freeze needs a reason of at most %d octets", ErrInvalid, i.o.Limits.ReasonOctets)
+	if reason == "" || len(reason) > i.limits().ReasonOctets {
+		return Account{}, fmt.Errorf("%w: a freeze needs a reason of at most %d octets", ErrInvalid, i.limits().ReasonOctets)
 	}
 	return i.amend(ctx, a, facts, func(r *record) {
 		r.Standing = StandingFrozen
@@ -123,7 +123,7 @@ func (i *Identity) amend(ctx context.Context, a mail.Address, facts [][]byte, f 
 
 // derive makes the secret of a new password, in the lane of those who are known.
 func (i *Identity) derive(ctx context.Context, a mail.Address, password string) (secret, error) {
-	prepared, err := newPassword(a, password, i.o.Limits)
+	prepared, err := newPassword(a, password, *i.limits())
 	if err != nil {
 		return secret{}, err
 	}
@@ -131,7 +131,7 @@ func (i *Identity) derive(ctx context.Context, a mail.Address, password string) 
 		return secret{}, err
 	}
 	defer i.hasher.release()
-	return newSecret(i.o.Rand, i.o.Limits.cost(), password, prepared)
+	return newSecret(i.o.Rand, i.limits().cost(), password, prepared)
 }
 
 // change carries out one change and returns when it is committed as it asks for
@@ -161,8 +161,8 @@ func (i *Identity) tryChange(ctx context.Context, key string, c change) (Account
 	if err != nil {
 		return Account{}, err
 	}
-	if c.grows && i.count.Load() >= int64(i.o.Limits.Accounts) {
-		return Account{}, fmt.Errorf("%w: %d", ErrFull, i.o.Limits.Accounts)
+	if c.grows && i.count.Load() >= int64(i.limits().Accounts) {
+		return Account{}, fmt.Errorf("%w: %d", ErrFull, i.limits().Accounts)
 	}
 	revision++
 	next, err := c.edit(old, revision)

@@ -48,6 +48,15 @@ func newMemo(max int, ttl time.Duration) *memo {
 	return &memo{max: max, ttl: ttl, entries: map[memoKey]*list.Element{}, byAge: list.New()}
 }
 
+// adjust replaces the bounds; what is too much goes, the oldest first. What is
+// remembered for longer than a shorter time allows is not believed any more.
+func (m *memo) adjust(max int, ttl time.Duration) {
+	m.max, m.ttl = max, ttl
+	for m.byAge.Len() > m.max {
+		m.remove(m.byAge.Front())
+	}
+}
+
 // has reports whether k was put less than the time to live ago. A clock that was
 // set back does not lengthen it.
 func (m *memo) has(k memoKey, now time.Time) bool {

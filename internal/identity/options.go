@@ -2,8 +2,6 @@ package identity
 
 import (
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -120,12 +118,9 @@ type Options struct {
 	Limits Limits
 	// Mechanisms narrows what is offered; nil offers all of DefaultMechanisms.
 	Mechanisms []string
-	// Certificate returns the certificate that we presented on a connection, for
-	// the channel binding tls-server-end-point; nil offers only tls-exporter.
-	Certificate func(*tls.ConnectionState) *x509.Certificate
-	Now         func() time.Time // nil: time.Now
-	Logger      *slog.Logger     // nil: nothing is logged
-	Rand        io.Reader        // nil: crypto/rand.Reader
+	Now        func() time.Time // nil: time.Now
+	Logger     *slog.Logger     // nil: nothing is logged
+	Rand       io.Reader        // nil: crypto/rand.Reader
 }
 
 func (o Options) complete() (Options, error) {

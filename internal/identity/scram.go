@@ -24,12 +24,13 @@ const nonceOctets = 24
 // same rule, because a client that could bind but was not offered it is taken for
 // one that was deceived.
 func (i *Identity) ChannelBinding(state *tls.ConnectionState) bool {
-	return len(i.bindings(state)) > 0
+	return len(bindings(Peer{TLS: state})) > 0
 }
 
 // bindings returns what the client may bind to: tls-exporter (RFC 9266 §3), and
 // besides it tls-server-end-point where our certificate is known (RFC 5929 §4).
-func (i *Identity) bindings(state *tls.ConnectionState) []scram.ChannelBinding {
+func bindings(p Peer) []scram.ChannelBinding {
+	state := p.TLS
 	if state == nil || !state.HandshakeComplete {
 		return nil
 	}
@@ -38,12 +39,9 @@ func (i *Identity) bindings(state *tls.ConnectionState) []scram.ChannelBinding {
 		return nil
 	}
 	out := []scram.ChannelBinding{exporter}
-	if i.o.Certificate == nil {
-		return out
-	}
-	if cert := i.o.Certificate(state); cert != nil {
+	if p.Certificate != nil {
 		// The library hashes the first certificate of a peer; here it is ours.
-		ours := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{cert}}
+		ours := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{p.Certificate}}
 		if b, err := scram.NewTLSServerEndpointBinding(ours); err == nil {
 			out = append(out, b)
 		}
@@ -100,7 +98,7 @@ func (x *Exchange) newTalk(msg string, lookup scram.CredentialLookup) (*scram.Se
 	server.WithNonceGenerator(func() string { return base64.StdEncoding.EncodeToString(nonce) })
 	flag, _, _ := strings.Cut(msg, ",")
 	kind, binds := strings.CutPrefix(flag, "p=")
-	offered := x.id.bindings(x.peer.TLS)
+	offered := bindings(x.peer)
 	switch {
 	case binds != (x.mechanism == MechScramPlus):
 		return nil, fail(ErrBadCredentials, RuleBinding, "the mechanism and the client's channel binding flag contradict each other")
@@ -111,7 +109,7 @@ func (x *Exchange) newTalk(msg string, lookup scram.CredentialLookup) (*scram.Se
 			}
 		}
 		return nil, fail(ErrBadCredentials, RuleBinding, "the channel binding type is not supported on this connection")
-	case len(offered) > 0 && slices.Contains(x.id.o.Mechanisms, MechScramPlus):
+	case len(offered) > 0 && slices.Contains(x.id.offered(), MechScramPlus):
 		// With a binding at hand the library refuses the flag "y": such a client
 		// can bind and was told that we cannot.
 		return server.NewConversationWithChannelBinding(offered[0]), nil

@@ -269,8 +269,8 @@ func testExporter(t *testing.T, f *fixture, version uint16) {
 func TestChannelBindingServerEndPoint(t *testing.T) {
 	server, client, cert := tlsPair(t, tls.VersionTLS12)
 	f := withAlice(t, laxLimits())
-	g := open(t, f.st, Options{Limits: laxLimits(), Certificate: func(*tls.ConnectionState) *x509.Certificate { return cert }})
-	p := Peer{Remote: home().Remote, TLS: &server}
+	g := open(t, f.st, Options{Limits: laxLimits()})
+	p := Peer{Remote: home().Remote, TLS: &server, Certificate: cert}
 	binding, err := scram.NewTLSServerEndpointBinding(&client)
 	if err != nil {
 		t.Fatal(err)
@@ -305,7 +305,7 @@ func TestChannelBindingServerEndPoint(t *testing.T) {
 		}
 	}
 	// A server that does not know its certificate does not guess.
-	x, _ = f.Begin(MechScramPlus, p)
+	x, _ = f.Begin(MechScramPlus, Peer{Remote: p.Remote, TLS: p.TLS})
 	if got := converse(t, x, c.NewConversationWithChannelBinding(binding)); got != bad535 {
 		t.Errorf("a certificate that is not known: %s", got)
 	}

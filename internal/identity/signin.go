@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -18,6 +19,9 @@ import (
 type Peer struct {
 	Remote netip.Addr
 	TLS    *tls.ConnectionState // nil: clear text, in which nobody signs in
+	// Certificate is the one that we presented on this connection, for the channel
+	// binding tls-server-end-point; nil: only tls-exporter is there.
+	Certificate *x509.Certificate
 }
 
 // SignIn checks a user name, which is the full address, and a password. It is
@@ -30,7 +34,7 @@ func (i *Identity) SignIn(ctx context.Context, user, password string, p Peer) (A
 	if err != nil {
 		return Account{}, err
 	}
-	prepared, err := preparePassword(password, i.o.Limits.PasswordOctets)
+	prepared, err := preparePassword(password, i.limits().PasswordOctets)
 	if err != nil {
 		return Account{}, fail(ErrBadCredentials, RuleBadPassword, "nobody can have this password: "+err.Error())
 	}
@@ -93,7 +97,7 @@ func (i *Identity) newTrial(a mail.Address, typed, prepared string, p Peer) tria
 // secretOf returns the record of key, if there is one, and the secret to check
 // against. The decoy is made in either case, so that both take the same time.
 func (i *Identity) secretOf(key string) (*record, secret) {
-	s := decoy(i.decoyKey, i.o.Limits.cost(), key)
+	s := decoy(i.decoyKey, i.limits().cost(), key)
 	r := i.record(key)
 	if r != nil && r.Standing != StandingUnknown {
 		s = r.secret
@@ -122,7 +126,7 @@ func (i *Identity) judge(ctx context.Context, t trial) (*record, error) {
 	}
 	right := t.secret.Argon.matches(t.prepared)
 	var better *secret
-	if right && t.account.mayAct() && t.secret.cost() != i.o.Limits.cost() {
+	if right && t.account.mayAct() && t.secret.cost() != i.limits().cost() {
 		better = i.rederive(t)
 	}
 	i.hasher.release()
@@ -194,7 +198,7 @@ func (i *Identity) admit(ctx context.Context, r *record, p Peer) (Account, error
 // rederive makes the secret that the present limits ask for; the caller holds a
 // slot of the hasher.
 func (i *Identity) rederive(t trial) *secret {
-	s, err := newSecret(i.o.Rand, i.o.Limits.cost(), t.typed, t.prepared)
+	s, err := newSecret(i.o.Rand, i.limits().cost(), t.typed, t.prepared)
 	if err != nil {
 		i.log(slog.LevelWarn, "a password could not be hashed anew", t.key, err)
 		return nil

@@ -13,7 +13,7 @@ import (
 // Auth starts a SASL exchange. The engine has already refused clear text, a second
 // sign-in, and mechanisms that are not offered.
 func (s *session) Auth(ctx context.Context, mech string) (smtpd.SASL, mail.Reply) {
-	x, err := s.in.Accounts.Begin(mech, identity.Peer{Remote: peer(s.conn), TLS: s.hello.TLS})
+	x, err := s.in.Accounts.Begin(mech, identity.Peer{Remote: peer(s.conn), TLS: s.hello.TLS, Certificate: s.hello.Certificate})
 	if err != nil {
 		return nil, s.refuse(ctx, trace.Fact{Rule: ruleOf(err), Reply: identity.Reply(err), Text: err.Error()})
 	}

@@ -78,13 +78,13 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) mail.Reply {
 
 // receive judges the header section and copies the whole message into body.
 func (t *transaction) receive(body io.Writer, r *received) (content, error) {
-	h, rest, err := message.ReadHeader(r, t.s.in.Limits.Header)
+	h, rest, err := message.ReadHeader(r, t.limit.Header)
 	if err != nil {
 		return content{}, headerError(err)
 	}
 	c := content{messageID: h.MessageID()}
 	// RFC 5321 §6.3: too many Received fields are a mail loop.
-	if h.Hops() > t.s.in.Limits.Header.Hops {
+	if h.Hops() > t.limit.Header.Hops {
 		return c, &errRefused{rule: "mail-loop", reply: mail.R(554, "5.4.6", "too many hops: this message is in a loop")}
 	}
 	head, err := t.rewrite(h, &c)

@@ -124,7 +124,7 @@ func (t *transaction) begin(came message.Header, head []byte) ([]look, error) {
 	}
 	stored := came
 	if !bytes.Equal(head, came.Raw()) {
-		l := t.s.in.Limits.Header
+		l := t.limit.Header
 		// Our own fields must not make it too large.
 		l.HeaderOctets, l.Fields = l.HeaderOctets+1<<10, l.Fields+8
 		var err error
@@ -173,12 +173,12 @@ type judgement struct {
 // inspect asks the inspectors in their order. The first that does not accept ends
 // it; else the strictest finding counts.
 func (t *transaction) inspect(ctx context.Context, looks []look, c Content) judgement {
-	ctx, cancel := context.WithTimeout(ctx, t.s.in.Limits.InspectTime)
+	ctx, cancel := context.WithTimeout(ctx, t.limit.InspectTime)
 	defer cancel()
 	j := judgement{Finding: Finding{Action: Pass}}
 	for _, l := range looks {
 		c.Added = j.fields
-		f := t.s.in.Limits.mended(l.name, t.ask(ctx, l, c), len(j.fields))
+		f := t.limit.mended(l.name, t.ask(ctx, l, c), len(j.fields))
 		notes := append(j.Notes, f.Notes...)
 		switch f.Action {
 		case Defer, Refuse:

@@ -8,7 +8,8 @@
 //   - a 250 at end of data means one durable copy in the spool, and any other
 //     reply means none;
 //   - a recipient outside our domains is only ever accepted with a gate.Grant;
-//   - a transaction sees one directory snapshot from MAIL to end of data;
+//   - a transaction sees one directory snapshot and one set of limits from MAIL to
+//     end of data;
 //   - every refusal and every acceptance leaves a fact that names its rule.
 //
 // It decides nothing itself and touches neither sockets nor disks.
@@ -19,6 +20,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"sallyport/internal/directory"
@@ -91,14 +93,14 @@ type Options struct {
 	// block.
 	Handoff func(spool.Claim)
 	// Notice is the administrator's word to strangers, added to the refusals that
-	// they get for want of a right; may be empty.
+	// they get for want of a right; may be empty. Adjust replaces it.
 	Notice string
 	// Returns tells what an address in the form of a forward's return path is; false:
 	// it is to be classified like any other. Nil: there are none.
 	Returns func(dir *directory.Snapshot, a mail.Address) (directory.Class, bool)
 	// Inspectors judge each complete message, in this order; none may be nil.
 	Inspectors []Inspector
-	Limits     Limits
+	Limits     Limits // to begin with; Adjust replaces them
 	Now        func() time.Time
 	Rand       io.Reader
 	Logger     *slog.Logger
@@ -107,14 +109,36 @@ type Options struct {
 // Intake makes sessions; it implements smtpd.Backend.
 type Intake struct {
 	Options
+	set        atomic.Pointer[settings]
 	live       *sessions
 	inspecting chan struct{} // holds one token for each inspector at work
 }
 
 // New returns an Intake.
 func New(o Options) *Intake {
-	return &Intake{Options: o, live: newSessions(o.Limits.SessionsPerAccount), inspecting: make(chan struct{}, o.Limits.Inspections)}
+	in := &Intake{Options: o, live: newSessions(o.Limits.SessionsPerAccount), inspecting: make(chan struct{}, o.Limits.Inspections)}
+	in.set.Store(&settings{o.Limits, o.Notice})
+	return in
 }
+
+// settings are what Adjust replaces.
+type settings struct {
+	limits Limits
+	notice string
+}
+
+// Adjust replaces limits and notice: those of a message from the next MAIL on, those
+// of sessions from the next sign-in on. How many inspectors work at once stays as it
+// was.
+func (in *Intake) Adjust(l Limits, notice string) {
+	in.set.Store(&settings{l, notice})
+	in.live.adjust(l.SessionsPerAccount)
+}
+
+// Bounds returns the limits of the next transaction.
+func (in *Intake) Bounds() Limits { return in.set.Load().limits }
+
+func (in *Intake) notice() string { return in.set.Load().notice }
 
 // Connect greets every client: who may do what is decided per transaction. At the
 // sendmail door it is the user who is known, or turned away.

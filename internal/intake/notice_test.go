@@ -27,7 +27,7 @@ func TestNotice(t *testing.T) {
 		{smtpd.KindSubmissions, "alice@local.test", "<bob@local.test>", 553, false, "5.7.1"},
 	} {
 		w := newWorld(t)
-		w.in.Notice = notice
+		w.in.Adjust(w.in.Bounds(), notice)
 		c := w.open(row.door, row.as)
 		from, to, more := strings.Cut(row.say, " ")
 		r := c.from(from)

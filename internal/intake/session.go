@@ -109,12 +109,12 @@ func (s *session) fact(k trace.Kind) trace.Fact {
 // its user no more than that.
 func (s *session) noticed(about trace.Fact) mail.Reply {
 	r := about.Reply
-	if s.in.Notice == "" || !s.anonymous() {
+	if s.in.notice() == "" || !s.anonymous() {
 		return r
 	}
 	switch gate.Rule(about.Rule) {
 	case gate.RuleRelayDenied, gate.RuleSignInRequired, gate.RuleMXOwnSender:
-		r.Text += "; " + s.in.Notice
+		r.Text += "; " + s.in.notice()
 	}
 	return r
 }
@@ -195,6 +195,12 @@ type sessions struct {
 
 func newSessions(limit int) *sessions {
 	return &sessions{limit: limit, by: map[string]map[*session]struct{}{}}
+}
+
+func (l *sessions) adjust(limit int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limit = limit
 }
 
 // add reports false when the account has as many sessions as it may.

@@ -19,6 +19,7 @@ type transaction struct {
 	s     *session
 	id    mail.ID
 	dir   *directory.Snapshot // one for the whole transaction
+	limit Limits              // one set for the whole transaction
 	facts gate.Facts
 	env   mail.Envelope
 
@@ -38,7 +39,7 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (smtpd.Transactio
 		s.in.Logger.Error("no chance for a queue id", "err", err)
 		return nil, s.refuse(ctx, trace.Fact{Rule: "queue-id-unavailable", Reply: mail.R(451, "4.3.0", "try again later"), Sender: env.From.String(), Text: err.Error()})
 	}
-	tx := &transaction{s: s, id: id, dir: s.in.Directory(), env: env, facts: s.facts(), seen: map[string]bool{}}
+	tx := &transaction{s: s, id: id, dir: s.in.Directory(), limit: s.in.Bounds(), env: env, facts: s.facts(), seen: map[string]bool{}}
 	tx.facts.Ownership = tx.dir.Ownership(s.account.Address, env.From)
 	v := gate.DecideMail(tx.facts)
 	if v.Action == gate.AcceptLocal {
@@ -126,7 +127,7 @@ func wayKey(w spool.Delivery) string {
 // nothing of it.
 func (t *transaction) add(r mail.Recipient, ways []spool.Delivery, g gate.Grant) bool {
 	ways = slices.DeleteFunc(ways, func(w spool.Delivery) bool { return t.seen[wayKey(w)] })
-	if len(t.deliveries)+len(ways) > t.s.in.Limits.Deliveries {
+	if len(t.deliveries)+len(ways) > t.limit.Deliveries {
 		return false
 	}
 	for _, w := range ways {

@@ -2,8 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -60,7 +58,7 @@ func openStore(cfg config.Config, o Options) (store.Store, error) {
 }
 
 func storeOptions(cfg config.Config, o Options) pebblestore.Options {
-	return pebblestore.Options{FS: o.FS, Dir: cfg.StoreDir(), Logger: o.Logger, MinFree: uint64(max(cfg.Limits.MinFree, 0))}
+	return pebblestore.Options{FS: o.FS, Dir: cfg.StoreDir(), Logger: o.Logger, MinFree: minFree(cfg)}
 }
 
 // accountAddresses lists every account, frozen ones too: they go on receiving.
@@ -74,27 +72,4 @@ func accountAddresses(ctx context.Context, id *identity.Identity) ([]mail.Addres
 		out[i] = a.Address
 	}
 	return out, nil
-}
-
-// serverTLS is the TLS configuration of every door; nil where there is no
-// certificate. Go's defaults choose protocol (1.2 and later) and ciphers.
-func serverTLS(cfg config.Config) (*tls.Config, error) {
-	if cfg.TLS.Cert == "" {
-		return nil, nil
-	}
-	cert, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cfg.At("tls.cert"), err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
-}
-
-// certificateOf tells identity which certificate we presented, for the channel
-// binding tls-server-end-point: there is one for all doors.
-func certificateOf(cert *tls.Config) func(*tls.ConnectionState) *x509.Certificate {
-	if cert == nil {
-		return nil
-	}
-	leaf := cert.Certificates[0].Leaf
-	return func(*tls.ConnectionState) *x509.Certificate { return leaf }
 }

@@ -11,7 +11,7 @@ func (n *Node) openOperator(_ context.Context, _ keys) error {
 	n.operator = ops.New(ops.Options{
 		Accounts: n.identity, Queue: n.spool, Trace: n.trace, Directory: n.dirs.snapshot, Now: n.o.Now,
 		EndSessions: n.intake.EndSessions, Changed: n.changed, Server: n.server,
-		Write: n.trace.Write, Backup: n.backup, Health: n.health,
+		Write: n.trace.Write, Backup: n.backup, Health: n.health, Reload: n.Reload,
 	})
 	return nil
 }
@@ -38,7 +38,7 @@ func (n *Node) server() *ops.Server {
 }
 
 func (n *Node) listenAdmin() (err error) {
-	n.admin, err = ops.Listen(n.cfg.Socket())
+	n.admin, err = ops.Listen(n.config().Socket())
 	return err
 }
 

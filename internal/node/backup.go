@@ -43,28 +43,28 @@ func (n *Node) backup(ctx context.Context, r ops.BackupRequest, start func(ops.B
 		return errors.New("this store cannot be copied")
 	}
 	began := n.o.Now()
-	tmp := filepath.Join(n.cfg.Data, copyDir)
+	tmp := filepath.Join(n.config().Data, copyDir)
 	if err := os.RemoveAll(tmp); err != nil { // of one that was killed
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
-	if err := copyFiles(n.cfg.CheckpointDir(), filepath.Join(tmp, "trace")); err != nil {
+	if err := copyFiles(n.config().CheckpointDir(), filepath.Join(tmp, "trace")); err != nil {
 		return err
 	}
 	if err := at.Checkpoint(ctx, filepath.Join(tmp, "store")); err != nil {
 		return err
 	}
-	plan := backupPlan(n.cfg, tmp, r.Mailboxes)
+	plan := backupPlan(n.config(), tmp, r.Mailboxes)
 	octets, err := plan.octets(ctx)
 	if err != nil {
 		return err
 	}
-	record, err := dataformat.Read(n.cfg.Data)
+	record, err := dataformat.Read(n.config().Data)
 	if err != nil {
 		return err
 	}
 	err = start(ops.BackupHead{
-		Hostname: n.cfg.Hostname.ASCII(), Program: n.o.Version, DataFormat: uint32(record.Version), Began: began,
+		Hostname: n.config().Hostname.ASCII(), Program: n.o.Version, DataFormat: uint32(record.Version), Began: began,
 		Messages: n.spool.Stats().Entries, Octets: octets,
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -16,6 +17,38 @@ type directories struct {
 	fault   error  // why no directory stands that a server could be run on; guarded by change
 	current atomic.Pointer[directory.Snapshot]
 	change  sync.Mutex // held while accounts and roster are read and become the snapshot
+}
+
+// buildDirectory makes the snapshot of a configuration with the accounts and the
+// roster of now. In a reload, the caller holds dirs.change. Where what is stored does
+// not go with the configuration, a reload is refused; at the start the commands that
+// mend it work all the same, but no server can be run: see directoryFault.
+func (n *Node) buildDirectory(ctx context.Context, next, last *generation) error {
+	st, err := stateOf(next.cfg)
+	if err != nil {
+		return err
+	}
+	addresses, err := accountAddresses(ctx, n.identity)
+	if err != nil {
+		return err
+	}
+	n.returns.learn(addresses) // it only ever learns
+	s, fault := st.build(n.roster.State(), addresses)
+	if fault != nil {
+		fault = fmt.Errorf("the directory does not stand: %w", fault)
+		if last != nil {
+			return fault
+		}
+		// Until it is mended nothing is guessed.
+		if s, err = directory.Unavailable(st.base); err != nil {
+			return fmt.Errorf("directory: %w", err)
+		}
+	}
+	next.then = append(next.then, func() {
+		n.dirs.stated, n.dirs.fault = st, fault
+		n.dirs.current.Store(s)
+	})
+	return nil
 }
 
 func (d *directories) snapshot() *directory.Snapshot { return d.current.Load() }

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"strconv"
 	"testing"
-
-	"sallyport/internal/smtpd"
 )
 
 // 0.0.0.0 is all of IPv4 and opens nothing of IPv6, where [::] can be beside it.
@@ -16,16 +14,18 @@ func TestAllAddressesOfOneFamily(t *testing.T) {
 	} else {
 		must(t, ln.Close())
 	}
-	n := &Node{}
-	defer n.unbind()
-	must(t, n.bind(t.Context(), smtpd.KindMX, netip.MustParseAddrPort("0.0.0.0:0")))
-	port := netip.MustParseAddrPort(n.Addrs().MX[0]).Port()
+	four, err := listen(t.Context(), netip.MustParseAddrPort("0.0.0.0:0"))
+	must(t, err)
+	defer four.Close()
+	port := netip.MustParseAddrPort(four.Addr().String()).Port()
 	at := net.JoinHostPort("::1", strconv.Itoa(int(port)))
 	if c, err := net.Dial("tcp6", at); err == nil {
 		c.Close()
 		t.Error("0.0.0.0 is open on IPv6")
 	}
-	must(t, n.bind(t.Context(), smtpd.KindMX, netip.AddrPortFrom(netip.IPv6Unspecified(), port)))
+	six, err := listen(t.Context(), netip.AddrPortFrom(netip.IPv6Unspecified(), port))
+	must(t, err)
+	defer six.Close()
 	for _, host := range []string{"::1", "127.0.0.1"} {
 		c, err := net.Dial("tcp", net.JoinHostPort(host, strconv.Itoa(int(port))))
 		must(t, err)

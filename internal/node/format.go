@@ -17,5 +17,5 @@ func checkFormat(cfg config.Config) error {
 // migrate brings an older folder to this program's format. The store is open, which
 // keeps every other process out, and nothing else has read it yet.
 func (n *Node) migrate(ctx context.Context, _ keys) error {
-	return dataformat.Migrate(ctx, n.cfg.Data, n.store, dataformat.Steps(), n.o.Version, n.log)
+	return dataformat.Migrate(ctx, n.config().Data, n.store, dataformat.Steps(), n.o.Version, n.log)
 }

@@ -47,6 +47,13 @@ func newReturns(key srs.Key, maxAge time.Duration, now func() time.Time) *return
 	return &returns{key: key, maxAge: maxAge, now: now, known: map[string]struct{}{}, owner: map[srs.Ref]mail.Address{}}
 }
 
+// adjust replaces the age up to which return paths are taken.
+func (r *returns) adjust(maxAge time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.maxAge = maxAge
+}
+
 // learn adds accounts.
 func (r *returns) learn(accounts []mail.Address) {
 	r.mu.Lock()
@@ -78,7 +85,10 @@ func (r *returns) classify(dir *directory.Snapshot, a mail.Address) (directory.C
 		return directory.Class{}, false
 	}
 	refused := directory.Class{Destination: gate.DestinationForwardForged, Rule: ruleReturnForged}
-	ref, err := r.key.Open(a, r.maxAge, r.now())
+	r.mu.RLock()
+	maxAge := r.maxAge
+	r.mu.RUnlock()
+	ref, err := r.key.Open(a, maxAge, r.now())
 	if err != nil {
 		if err == srs.ErrStale {
 			refused.Rule = ruleReturnStale

@@ -15,7 +15,7 @@ func (n *Node) health(ctx context.Context) ops.Health {
 		h.Oldest = at
 	}
 	var disk unix.Statfs_t
-	if err := unix.Statfs(n.cfg.Data, &disk); err == nil {
+	if err := unix.Statfs(n.config().Data, &disk); err == nil {
 		h.DiskFree, h.DiskTotal = disk.Bavail*uint64(disk.Bsize), disk.Blocks*uint64(disk.Bsize)
 	}
 	if leaf := n.leaf(); leaf != nil {

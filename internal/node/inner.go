@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -24,30 +25,60 @@ type inners struct {
 	verifier *verify.Verifier
 
 	mu      sync.Mutex
-	targets map[directory.Hop]*inner.Target
+	targets map[directory.Hop]behind
 	closed  bool
 }
 
-// openInners makes the targets of the configuration, so that a fault in it shows at
-// the start.
-func (n *Node) openInners(_ context.Context, _ keys) (err error) {
-	n.inners = &inners{cfg: n.cfg, o: n.o, targets: map[directory.Hop]*inner.Target{}}
-	n.inners.verifier, err = verify.New(verify.Options{
-		Limits: calloutLimits(n.cfg), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log, Learnt: n.learntCatchall,
-	})
-	if err != nil {
-		return err
+// behind is a target, and what it was made of.
+type behind struct {
+	*inner.Target
+	made string
+}
+
+// buildInners makes the targets of the configuration, so that a fault in it shows at
+// once, and takes over those that are the same, and what was learnt of recipients.
+func (n *Node) buildInners(_ context.Context, next, last *generation) (err error) {
+	former := &inners{}
+	if last != nil {
+		former = last.inners
 	}
-	for _, d := range n.cfg.Domains {
+	in := &inners{cfg: next.cfg, o: n.o, targets: map[directory.Hop]behind{}}
+	next.inners = in
+	if in.verifier = former.verifier; in.verifier == nil || former.cfg.Callout != next.cfg.Callout {
+		in.verifier, err = verify.New(verify.Options{
+			Limits: calloutLimits(next.cfg), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log, Learnt: n.learntCatchall,
+		})
+		if err != nil {
+			return next.cfg.Fault("callout", err.Error(), "")
+		}
+	}
+	in.inherit(former)
+	var errs []error
+	for _, d := range next.cfg.Domains {
 		if !d.Deliver.Behind() {
 			continue
 		}
-		hop := domainOf(d).Hop
-		if _, err := n.inners.open(hop); err != nil {
-			return fmt.Errorf("%s: %w", n.cfg.At("domain."+d.Name.ASCII()+".deliver"), err)
+		if _, err := in.open(domainOf(d).Hop); err != nil {
+			errs = append(errs, next.cfg.Fault("domain."+d.Name.ASCII()+".deliver", err.Error(), ""))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
+}
+
+// inherit takes over the targets that would be made in the same way, also those of
+// domains that were added at run time.
+func (in *inners) inherit(former *inners) {
+	former.mu.Lock()
+	defer former.mu.Unlock()
+	for h, t := range former.targets {
+		if _, pem, err := loadRoots(h.CA); err == nil && t.made == in.madeOf(h, pem) {
+			in.targets[h] = t
+		}
+	}
+}
+
+func (in *inners) madeOf(h directory.Hop, pem []byte) string {
+	return fmt.Sprintf("%s %+v %q", in.cfg.Hostname, in.limits(h), pem)
 }
 
 // open returns the target of a server behind us, and makes it where there is none.
@@ -55,12 +86,12 @@ func (in *inners) open(h directory.Hop) (*inner.Target, error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if t, ok := in.targets[h]; ok {
-		return t, nil
+		return t.Target, nil
 	}
 	if in.closed {
 		return nil, fmt.Errorf("the server stops")
 	}
-	roots, err := loadRoots(h.CA)
+	roots, pem, err := loadRoots(h.CA)
 	if err != nil {
 		return nil, err
 	}
@@ -75,8 +106,19 @@ func (in *inners) open(h directory.Hop) (*inner.Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	in.targets[h] = t
+	in.targets[h] = behind{t, in.madeOf(h, pem)}
 	return t, nil
+}
+
+// innerTarget returns the way to a server behind us as it stands now.
+func (n *Node) innerTarget(h directory.Hop) deliver.Target { return n.now().inners.target(h) }
+
+// servers asks the servers behind us as they stand now.
+type servers struct{ n *Node }
+
+// Ask asks the server behind a domain about a recipient.
+func (s servers) Ask(ctx context.Context, d directory.Domain, a mail.Address) verify.Answer {
+	return s.n.now().inners.Ask(ctx, d, a)
 }
 
 // limits are those of the first domain with the server behind it; a domain that was
@@ -121,17 +163,28 @@ func (in *inners) Ask(ctx context.Context, d directory.Domain, a mail.Address) v
 	return in.verifier.Ask(ctx, d.Hop.String(), t, a)
 }
 
-func (in *inners) close() {
-	if in == nil {
+// retire ends what heir does not have.
+func (in *inners) retire(heir *inners) {
+	if in == nil || in == heir {
 		return
+	}
+	kept := map[*inner.Target]bool{}
+	if heir != nil {
+		heir.mu.Lock()
+		for _, t := range heir.targets {
+			kept[t.Target] = true
+		}
+		heir.mu.Unlock()
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.closed = true
 	for _, t := range in.targets {
-		_ = t.Close()
+		if !kept[t.Target] {
+			_ = t.Close()
+		}
 	}
-	if in.verifier != nil {
+	if in.verifier != nil && (heir == nil || heir.verifier != in.verifier) {
 		in.verifier.Close()
 	}
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"math"
 
 	"sallyport/internal/config"
@@ -11,11 +12,40 @@ import (
 	"sallyport/internal/screen"
 	"sallyport/internal/smtpd"
 	"sallyport/internal/spool"
+	"sallyport/internal/store/pebblestore"
 	"sallyport/internal/trace"
 )
 
 // The functions of this file hand each package its bounds: what the configuration
 // names, and the package's own defaults for the rest.
+
+// buildLimits checks the bounds of what lives longer than a configuration, and
+// adjusts them. The bounds of the doors are in their own configurations.
+func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
+	cfg := next.cfg
+	if err := retryPolicy(cfg).Validate(); err != nil {
+		return err
+	}
+	next.then = append(next.then, func() {
+		n.intake.Adjust(intakeLimits(cfg), cfg.Notice)
+		n.dispatch.Adjust(retryPolicy(cfg), dispatchLimits(cfg), cfg.Forward.ReturnAge)
+		n.returns.adjust(cfg.Forward.ReturnAge)
+		// What was checked does not fail; if it does, the former bounds stay.
+		for _, err := range []error{
+			n.spool.Adjust(retryPolicy(cfg), spoolLimits(cfg)),
+			n.identity.Adjust(identityLimits(cfg), cfg.Auth.Mechanisms),
+			n.trace.Adjust(traceLimits(cfg)),
+			pebblestore.Reserve(n.disk, minFree(cfg)),
+		} {
+			if err != nil {
+				n.log.Error("bounds not adjusted", "err", err)
+			}
+		}
+	})
+	return nil
+}
+
+func minFree(cfg config.Config) uint64 { return uint64(max(cfg.Limits.MinFree, 0)) }
 
 func smtpdLimits(cfg config.Config, k smtpd.Kind) smtpd.Limits {
 	c, l := cfg.Limits, smtpd.DefaultLimits()

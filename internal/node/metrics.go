@@ -20,7 +20,7 @@ import (
 
 // openMetrics makes the counters where they are served, and lets them see the store.
 func (n *Node) openMetrics() (err error) {
-	if len(n.cfg.Metrics.Listen) == 0 {
+	if len(n.config().Metrics.Listen) == 0 {
 		return nil
 	}
 	n.metrics, err = metrics.New(metrics.Options{Version: n.o.Version, Limits: metrics.DefaultLimits(), State: n.state})
@@ -78,7 +78,7 @@ func (n *Node) state(ctx context.Context) metrics.State {
 		v.Started = *started
 	}
 	var disk unix.Statfs_t
-	if err := unix.Statfs(n.cfg.Data, &disk); err == nil {
+	if err := unix.Statfs(n.config().Data, &disk); err == nil {
 		v.DiskFree = disk.Bavail * uint64(disk.Bsize)
 	}
 	if oldest, ok := n.oldest(ctx); ok {
@@ -102,20 +102,21 @@ func (n *Node) oldest(ctx context.Context) (at time.Time, ok bool) {
 
 // leaf is the certificate that the doors present; nil: none.
 func (n *Node) leaf() *x509.Certificate {
-	if n.tls == nil || len(n.tls.Certificates) == 0 {
+	c := n.now().tls
+	if c == nil || len(c.Certificates) == 0 {
 		return nil
 	}
-	return n.tls.Certificates[0].Leaf
+	return c.Certificates[0].Leaf
 }
 
 func (n *Node) listenMetrics(ctx context.Context) error {
-	for i, at := range n.cfg.Metrics.Listen {
+	for i, at := range n.config().Metrics.Listen {
 		var lc net.ListenConfig
 		lc.SetMultipathTCP(false)
 		ln, err := lc.Listen(ctx, family(at), at.String())
 		if err != nil {
 			n.unbindMetrics()
-			return fmt.Errorf("%s: %w", n.cfg.At(fmt.Sprintf("metrics.listen[%d]", i)), err)
+			return fmt.Errorf("%s: %w", n.config().At(fmt.Sprintf("metrics.listen[%d]", i)), err)
 		}
 		n.metricsAt = append(n.metricsAt, ln)
 	}

@@ -3,12 +3,12 @@ package node
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -79,31 +79,31 @@ func (o Options) complete() Options {
 
 // Node is one server on one data folder.
 type Node struct {
-	cfg      config.Config
-	o        Options
-	log      *slog.Logger
-	tls      *tls.Config // nil: no certificate
-	store    store.Store
-	trace    *trace.Log
-	identity *identity.Identity
-	roster   *roster.Roster
-	spool    *spool.Spool
-	dirs     *directories
-	returns  *returns
-	mailbox  *maildir.Target
-	routes   *routes
-	inners   *inners
-	world    world
-	dispatch *dispatch.Dispatch
-	intake   *intake.Intake
-	operator *ops.Operator
+	o         Options
+	log       *slog.Logger
+	current   atomic.Pointer[generation] // what depends on the configuration
+	reloading sync.Mutex                 // one reload at a time
+	store     store.Store
+	disk      store.Store // the store itself, where the other only watches it
+	trace     *trace.Log
+	identity  *identity.Identity
+	roster    *roster.Roster
+	spool     *spool.Spool
+	dirs      directories
+	returns   *returns
+	mailbox   *maildir.Target
+	dispatch  *dispatch.Dispatch
+	intake    *intake.Intake
+	operator  *ops.Operator
 	// admission counts the connections of all doors together.
 	admission *smtpd.Admission
 
-	doors   []door
+	doors   doors
 	admin   net.Listener
 	started atomic.Pointer[time.Time] // of Serve; nil while it does not run
 	copying atomic.Bool               // a backup is under way
+	// listening: Listen has bound everything, so that a reload may bind more.
+	listening atomic.Bool
 
 	metrics   *metrics.Set // nil: served nowhere
 	metricsAt []net.Listener
@@ -113,17 +113,15 @@ type Node struct {
 // delivered yet. It fails when another process has the folder open, and returns
 // what recovery found by recording it as a fact. Close releases the folder.
 func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error) {
-	n = &Node{cfg: cfg, o: o.complete(), admission: smtpd.NewAdmission()}
+	n = &Node{o: o.complete(), admission: smtpd.NewAdmission()}
 	n.log = n.o.Logger
+	n.current.Store(&generation{cfg: cfg}) // so that every step can read it
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())
 			n = nil
 		}
 	}()
-	if n.tls, err = serverTLS(cfg); err != nil {
-		return n, err
-	}
 	if err := makeDir(cfg.Data); err != nil {
 		return n, fmt.Errorf("data folder: %w", err)
 	}
@@ -132,9 +130,10 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	}
 	// The store comes first: it keeps every other process out of the folder, and
 	// knows whether anything depends on keys that are missing.
-	if n.store, err = openStore(cfg, n.o); err != nil {
+	if n.disk, err = openStore(cfg, n.o); err != nil {
 		return n, err
 	}
+	n.store = n.disk
 	if err := n.openMetrics(); err != nil {
 		return n, err
 	}
@@ -142,17 +141,25 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if err != nil {
 		return n, err
 	}
-	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openIdentity, n.openRoster, n.openSpool, n.openInners, n.openDelivery, n.openIntake, n.openOperator} {
+	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openIdentity, n.openRoster, n.openSpool, n.openDelivery, n.openIntake, n.openOperator} {
 		if err := step(ctx, secrets); err != nil {
 			return n, err
 		}
+	}
+	first, err := n.build(ctx, cfg, nil)
+	if err != nil {
+		return n, err
+	}
+	n.current.Store(first)
+	for _, then := range first.then {
+		then()
 	}
 	return n, nil
 }
 
 func (n *Node) openTrace(ctx context.Context, k keys) (err error) {
 	n.trace, err = trace.Open(ctx, n.store, trace.Options{
-		Origin: k.trace.Origin(), Key: k.trace, CheckpointDir: n.cfg.CheckpointDir(), Limits: traceLimits(n.cfg),
+		Origin: k.trace.Origin(), Key: k.trace, CheckpointDir: n.config().CheckpointDir(), Limits: traceLimits(n.config()),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log, Observe: n.observer(),
 	})
 	return err
@@ -160,15 +167,14 @@ func (n *Node) openTrace(ctx context.Context, k keys) (err error) {
 
 func (n *Node) openIdentity(ctx context.Context, _ keys) (err error) {
 	n.identity, err = identity.Open(ctx, n.store, identity.Options{
-		Limits: identityLimits(n.cfg), Mechanisms: n.cfg.Auth.Mechanisms, Now: n.o.Now, Logger: n.log, Rand: n.o.Rand,
-		Certificate: certificateOf(n.tls),
+		Limits: identityLimits(n.config()), Mechanisms: n.config().Auth.Mechanisms, Now: n.o.Now, Logger: n.log, Rand: n.o.Rand,
 	})
 	return err
 }
 
 func (n *Node) openSpool(ctx context.Context, k keys) error {
 	s, report, err := spool.Open(ctx, n.store, spool.Options{
-		Key: k.grant, Policy: retryPolicy(n.cfg), Limits: spoolLimits(n.cfg), Now: n.o.Now, Logger: n.log,
+		Key: k.grant, Policy: retryPolicy(n.config()), Limits: spoolLimits(n.config()), Now: n.o.Now, Logger: n.log,
 	})
 	if err != nil {
 		return err
@@ -200,21 +206,15 @@ func (n *Node) recordRecovery(ctx context.Context, r spool.Report) error {
 
 func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 	n.mailbox, err = maildir.New(maildir.Options{
-		FS: n.o.FS, Root: n.cfg.Maildir.Root, Hostname: n.cfg.Hostname, Limits: maildir.DefaultLimits(), Rand: n.o.Rand, Logger: n.log,
+		FS: n.o.FS, Root: n.config().Maildir.Root, Hostname: n.config().Hostname, Limits: maildir.DefaultLimits(), Rand: n.o.Rand, Logger: n.log,
 	})
 	if err != nil {
 		return err
 	}
-	if n.routes, err = newRoutes(n.cfg, n.o); err != nil {
-		return err
-	}
-	if n.world, err = n.openWorld(ctx); err != nil {
-		return err
-	}
 	n.dispatch = dispatch.New(dispatch.Options{
-		Returns: n.returns.key, ReturnAge: n.returns.maxAge,
-		Hostname: n.cfg.Hostname, Queue: n.spool, Directory: n.dirs.snapshot, Active: n.maySend,
-		Local: n.mailbox, Route: n.routes.target, Behind: n.inners.target, World: n.world.target, Policy: retryPolicy(n.cfg), Limits: dispatchLimits(n.cfg),
+		Returns: n.returns.key, ReturnAge: n.config().Forward.ReturnAge,
+		Hostname: n.config().Hostname, Queue: n.spool, Directory: n.dirs.snapshot, Active: n.maySend,
+		Local: n.mailbox, Route: n.routeTarget, Behind: n.innerTarget, World: n.worldTarget, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	return nil
@@ -228,8 +228,8 @@ func (n *Node) maySend(account mail.Address) bool {
 
 func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
-		Hostname: n.cfg.Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Recipients: n.inners, Returns: n.returns.classify,
-		LocalUser: n.localUser, Notice: n.cfg.Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.cfg), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+		Hostname: n.config().Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Recipients: servers{n}, Returns: n.returns.classify,
+		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	return nil
 }
@@ -237,24 +237,17 @@ func (n *Node) openIntake(_ context.Context, _ keys) error {
 // Close releases the data folder. Serve must have returned.
 func (n *Node) Close() error {
 	var errs []error
-	for _, d := range n.doors {
-		errs = append(errs, ignoreClosed(d.listener.Close()))
-	}
+	n.listening.Store(false)
+	errs = append(errs, n.doors.close())
 	n.unbindMetrics()
 	if n.admin != nil {
 		errs = append(errs, ignoreClosed(n.admin.Close()))
 	}
-	if n.routes != nil {
-		n.routes.close()
-	}
-	n.inners.close()
-	if err := n.world.close(); err != nil {
-		errs = append(errs, err)
-	}
+	n.now().retire(nil)
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
 	}
-	n.doors, n.admin, n.store = nil, nil, nil
+	n.admin, n.store = nil, nil
 	return errors.Join(errs...)
 }
 

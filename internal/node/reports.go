@@ -22,7 +22,7 @@ import (
 // to other domains goes through it.
 func (n *Node) reportSender(account mail.Address) (*report.Sender, error) {
 	return report.New(report.Options{
-		Hostname: n.cfg.Hostname, Account: account, Directory: n.dirs.snapshot, Standing: n.standing, Queue: n.spool,
+		Hostname: n.config().Hostname, Account: account, Directory: n.dirs.snapshot, Standing: n.standing, Queue: n.spool,
 		Handoff: n.dispatch.Offer, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 }
@@ -40,27 +40,29 @@ func (n *Node) standing(account mail.Address) gate.Standing {
 }
 
 // tlsReporter returns what sends TLS reports; nil where nobody answers for them.
-func (n *Node) tlsReporter() (*tlsrpt.Reporter, error) {
-	if n.world.policies.results == nil {
+func (n *Node) tlsReporter(g *generation) (*tlsrpt.Reporter, error) {
+	if g.world.policies.results == nil {
 		return nil, nil
 	}
-	resolver, err := newResolver(n.cfg, n.o)
+	resolver, err := newResolver(g.cfg, n.o)
 	if err != nil {
 		return nil, err
 	}
-	sender, err := n.reportSender(n.cfg.TLSPolicy.ReportAccount)
+	sender, err := n.reportSender(g.cfg.TLSPolicy.ReportAccount)
 	if err != nil {
 		return nil, err
 	}
 	return &tlsrpt.Reporter{
-		Collector: n.world.policies.results, Resolver: resolver, Mail: sender, Post: n.postReport,
-		Organisation: n.cfg.Hostname.ASCII(), Limits: tlsrpt.DefaultLimits(), Now: n.o.Now, Logger: n.log,
+		Collector: g.world.policies.results, Resolver: resolver, Mail: sender, Post: g.world.policies.post,
+		Organisation: g.cfg.Hostname.ASCII(), Limits: tlsrpt.DefaultLimits(), Now: n.o.Now, Logger: n.log,
 	}, nil
 }
 
 // runReports counts TLS results and reports them, where that is configured.
-func (n *Node) runReports(ctx context.Context) {
-	r, err := n.tlsReporter()
+func (n *Node) runReports(ctx context.Context) { n.followWorld(ctx, n.reportTLS) }
+
+func (n *Node) reportTLS(ctx context.Context, g *generation) {
+	r, err := n.tlsReporter(g)
 	if err != nil {
 		n.log.Error("TLS reports are not sent", "err", err)
 	}
@@ -68,14 +70,14 @@ func (n *Node) runReports(ctx context.Context) {
 		return
 	}
 	var both sync.WaitGroup
-	both.Go(func() { n.world.policies.results.Run(ctx) })
+	both.Go(func() { g.world.policies.results.Run(ctx) })
 	both.Go(func() { r.Run(ctx) })
 	both.Wait()
 }
 
-// postReport hands a report over by HTTPS. RFC 8460 §5.4. The host is dialled by the
+// post hands a report over by HTTPS. RFC 8460 §5.4. The host is dialled by the
 // rule for everything that strangers name.
-func (n *Node) postReport(ctx context.Context, where string, gz []byte) error {
+func (p policies) post(ctx context.Context, where string, gz []byte) error {
 	u, err := url.Parse(where)
 	if err != nil {
 		return err
@@ -84,13 +86,13 @@ func (n *Node) postReport(ctx context.Context, where string, gz []byte) error {
 	if err != nil {
 		return err
 	}
-	port := uint64(n.o.PolicyPort)
+	port := uint64(p.fetcher.Port)
 	if u.Port() != "" {
 		if port, err = strconv.ParseUint(u.Port(), 10, 16); err != nil {
 			return err
 		}
 	}
-	client := n.world.policies.fetcher.Client(host, uint16(port))
+	client := p.fetcher.Client(host, uint16(port))
 	defer client.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, where, bytes.NewReader(gz))
 	if err != nil {

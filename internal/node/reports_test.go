@@ -72,7 +72,7 @@ func TestTLSReports(t *testing.T) {
 	c := s.signIn(r, true, "bob@local.test")
 	c.send("bob@local.test", "From: bob@local.test\r\n\r\nHello.\r\n", "friend@far.test", "friend@quiet.test")
 	r.idle()
-	reporter, err := n.tlsReporter()
+	reporter, err := n.tlsReporter(n.now())
 	must(t, err)
 	reporter.Collector.Flush(t.Context())
 	reporter.Send(t.Context()) // the day is not over

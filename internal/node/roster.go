@@ -156,29 +156,11 @@ func postingOf(a config.Audience) directory.Posting {
 	return directory.PostingUnknown
 }
 
-// openRoster reads the roster and builds the directory. Where what is stored does
-// not go with the configuration, the commands that mend it work all the same, but
-// no server can be run: see directoryFault.
+// openRoster reads the roster; buildDirectory puts it to use.
 func (n *Node) openRoster(ctx context.Context, k keys) (err error) {
-	n.returns = newReturns(k.forward, n.cfg.Forward.ReturnAge, n.o.Now)
-	if n.roster, err = roster.Open(ctx, n.store, roster.Options{Limits: roster.DefaultLimits(), Logger: n.log}); err != nil {
-		return err
-	}
-	st, err := stateOf(n.cfg)
-	if err != nil {
-		return err
-	}
-	n.dirs = &directories{stated: st}
-	if err := n.refreshDirectory(ctx); n.dirs.fault == nil {
-		return err
-	}
-	// Until it is mended nothing is guessed.
-	dark, err := directory.Unavailable(st.base)
-	if err != nil {
-		return fmt.Errorf("directory: %w", err)
-	}
-	n.dirs.current.Store(dark)
-	return nil
+	n.returns = newReturns(k.forward, n.config().Forward.ReturnAge, n.o.Now)
+	n.roster, err = roster.Open(ctx, n.store, roster.Options{Limits: roster.DefaultLimits(), Logger: n.log})
+	return err
 }
 
 // directoryFault says why the directory does not stand; nil when it does.

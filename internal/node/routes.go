@@ -19,20 +19,50 @@ import (
 // routes holds one target for each configured route.
 type routes struct {
 	targets map[directory.Route]*route.Target
+	made    map[*route.Target]string // of what each was made
 }
 
-func newRoutes(cfg config.Config, o Options) (*routes, error) {
-	r := &routes{targets: map[directory.Route]*route.Target{}}
-	for i, known := range directoryConfig(cfg).Routes {
-		target, err := newRoute(cfg, cfg.Routes[i], o)
-		if err != nil {
-			r.close()
-			return nil, err
-		}
-		r.targets[known] = target
+// buildRoutes makes a target for each route, and takes over those that are the same.
+func (n *Node) buildRoutes(_ context.Context, next, last *generation) error {
+	former := &routes{}
+	if last != nil && last.routes != nil {
+		former = last.routes
 	}
-	return r, nil
+	next.routes = &routes{targets: map[directory.Route]*route.Target{}, made: map[*route.Target]string{}}
+	var errs []error
+	for i, known := range directoryConfig(next.cfg).Routes {
+		roots, pem, err := loadRoots(next.cfg.Routes[i].CA)
+		if err != nil {
+			errs = append(errs, next.cfg.Fault("route."+routeName(known.Domain)+".ca", err.Error(), ""))
+			continue
+		}
+		made := fmt.Sprintf("%+v %s %q", next.cfg.Routes[i], next.cfg.Hostname, pem)
+		target := former.targets[known]
+		if target == nil || former.made[target] != made {
+			if target, err = newRoute(next.cfg, next.cfg.Routes[i], roots, n.o); err != nil {
+				errs = append(errs, err)
+				continue
+			}
+		}
+		next.routes.targets[known], next.routes.made[target] = target, made
+	}
+	return errors.Join(errs...)
 }
+
+// retire ends the targets that heir does not have.
+func (r *routes) retire(heir *routes) {
+	if r == nil {
+		return
+	}
+	for _, t := range r.targets {
+		if heir == nil || heir.made[t] == "" {
+			_ = t.Close() // it waits for nobody
+		}
+	}
+}
+
+// routeTarget returns the target of a route as it stands now.
+func (n *Node) routeTarget(known directory.Route) deliver.Target { return n.now().routes.target(known) }
 
 func routeName(d mail.Domain) string {
 	if d.IsZero() {
@@ -41,12 +71,8 @@ func routeName(d mail.Domain) string {
 	return d.ASCII()
 }
 
-func newRoute(cfg config.Config, c config.Route, o Options) (*route.Target, error) {
+func newRoute(cfg config.Config, c config.Route, roots *x509.CertPool, o Options) (*route.Target, error) {
 	key := "route." + routeName(c.Domain)
-	roots, err := loadRoots(c.CA)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cfg.At(key+".ca"), err)
-	}
 	l := route.DefaultLimits()
 	l.Connections, l.Messages = c.Connections, c.Messages
 	l.Start = min(l.Start, l.Connections)
@@ -63,24 +89,25 @@ func newRoute(cfg config.Config, c config.Route, o Options) (*route.Target, erro
 	}
 	target, err := route.New(opts)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", cfg.At(key+".to"), err)
+		return nil, cfg.Fault(key+".to", err.Error(), "")
 	}
 	return target, nil
 }
 
-func loadRoots(file string) (*x509.CertPool, error) {
+// loadRoots reads the authorities of a file; nil, for the system's, where there is
+// none.
+func loadRoots(file string) (pool *x509.CertPool, pem []byte, err error) {
 	if file == "" {
-		return nil, nil
+		return nil, nil, nil
 	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
+	if pem, err = os.ReadFile(file); err != nil {
+		return nil, nil, err
 	}
-	pool := x509.NewCertPool()
+	pool = x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, errors.New(file + " holds no certificate")
+		return nil, nil, errors.New(file + " holds no certificate")
 	}
-	return pool, nil
+	return pool, pem, nil
 }
 
 // clientTLS maps what is not decided to what refuses.
@@ -105,12 +132,6 @@ func (r *routes) target(known directory.Route) deliver.Target {
 		return t
 	}
 	return noRoute{}
-}
-
-func (r *routes) close() {
-	for _, t := range r.targets {
-		_ = t.Close()
-	}
 }
 
 // noRoute defers: a route that vanished may come back.

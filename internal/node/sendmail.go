@@ -16,32 +16,23 @@ import (
 	"sallyport/internal/localdoor"
 	"sallyport/internal/mail"
 	"sallyport/internal/ops"
-	"sallyport/internal/smtpd"
 )
 
 // overflowUID is what the kernel says of a user whom it cannot name here: one of
 // another user namespace, such as a container's. All of them are one uid.
 const overflowUID = 65534
 
-// listenSendmail binds the socket of the sendmail command, if there is one.
-func (n *Node) listenSendmail() error {
-	if n.cfg.Sendmail.Socket == "" {
-		return nil
-	}
-	d, err := localdoor.Listen(n.cfg.Sendmail.Socket, localdoor.DefaultLimits(), localdoor.Handler{Queue: n.localQueue, Retry: n.localRetry}, n.o.Now)
-	if err != nil {
-		return err
-	}
-	n.doors = append(n.doors, door{kind: smtpd.KindSendmail, listener: d})
-	return nil
+// listenSendmail binds the socket of the sendmail command.
+func (n *Node) listenSendmail(path string) (net.Listener, error) {
+	return localdoor.Listen(path, localdoor.DefaultLimits(), localdoor.Handler{Queue: n.localQueue, Retry: n.localRetry}, n.o.Now)
 }
 
-// serveDoor serves one listener; the socket of the sendmail command learns first what
-// each connection is for.
-func (n *Node) serveDoor(ctx context.Context, d door) error {
+// serve serves one listener; the socket of the sendmail command learns first what each
+// connection is for.
+func (d *door) serve(ctx context.Context) error {
 	local, ok := d.listener.(*localdoor.Door)
 	if !ok {
-		return smtpd.Serve(ctx, d.listener, n.doorConfig(d.kind), n.intake)
+		return d.engine.Serve(ctx, d.listener)
 	}
 	both, stop := context.WithCancel(ctx)
 	defer stop()
@@ -50,7 +41,7 @@ func (n *Node) serveDoor(ctx context.Context, d door) error {
 		defer stop()
 		received <- local.Run(both)
 	}()
-	err := smtpd.Serve(both, local, n.doorConfig(d.kind), n.intake)
+	err := d.engine.Serve(both, local)
 	stop()
 	return errors.Join(err, ignoreClosed(<-received))
 }
@@ -70,7 +61,7 @@ func (n *Node) localUser(uid uint32) intake.LocalUser {
 	if known, err := user.LookupId(strconv.FormatUint(uint64(uid), 10)); err == nil {
 		u.Name = known.Username
 	}
-	u.Account, u.Why = localAccount(n.cfg.Sendmail, uid, u.Name, func(a mail.Address) bool {
+	u.Account, u.Why = localAccount(n.config().Sendmail, uid, u.Name, func(a mail.Address) bool {
 		_, exists := n.identity.Lookup(a)
 		return exists
 	})

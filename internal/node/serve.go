@@ -4,112 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"sync"
 	"time"
 
-	"sallyport/internal/smtpd"
 	"sallyport/internal/trace"
 )
-
-// door is one bound listener.
-type door struct {
-	kind     smtpd.Kind
-	listener net.Listener
-}
-
-// Addrs are the addresses really bound, in the order of the configuration.
-type Addrs struct {
-	MX          []string `json:"mx"`
-	Submission  []string `json:"submission"`
-	Submissions []string `json:"submissions"`
-	Sendmail    string   `json:"sendmail,omitempty"` // the socket of the sendmail command
-}
-
-// Listen binds every door and the operator's socket. On an error nothing stays
-// bound; a directory that does not stand is one.
-func (n *Node) Listen(ctx context.Context) error {
-	if err := n.directoryFault(); err != nil {
-		return err
-	}
-	for _, set := range []struct {
-		kind smtpd.Kind
-		key  string
-		at   []netip.AddrPort
-	}{
-		{smtpd.KindMX, "listen.mx", n.cfg.Listen.MX},
-		{smtpd.KindSubmission, "listen.submission", n.cfg.Listen.Submission},
-		{smtpd.KindSubmissions, "listen.submissions", n.cfg.Listen.Submissions},
-	} {
-		for i, at := range set.at {
-			if err := n.bind(ctx, set.kind, at); err != nil {
-				n.unbind()
-				return fmt.Errorf("%s: %w", n.cfg.At(fmt.Sprintf("%s[%d]", set.key, i)), err)
-			}
-		}
-	}
-	if err := n.listenSendmail(); err != nil {
-		n.unbind()
-		return fmt.Errorf("%s: %w", n.cfg.At("listen.sendmail"), err)
-	}
-	if err := n.listenAdmin(); err != nil {
-		n.unbind()
-		return err
-	}
-	if err := n.listenMetrics(ctx); err != nil {
-		n.unbind()
-		return err
-	}
-	return nil
-}
-
-func (n *Node) bind(ctx context.Context, k smtpd.Kind, at netip.AddrPort) error {
-	var lc net.ListenConfig
-	// Landlock does not see MPTCP sockets, so none is ever opened.
-	lc.SetMultipathTCP(false)
-	ln, err := lc.Listen(ctx, family(at), at.String())
-	if err != nil {
-		return err
-	}
-	n.doors = append(n.doors, door{kind: k, listener: ln})
-	return nil
-}
-
-// family is the network of exactly what was written: for "tcp", Go would take 0.0.0.0
-// for all of IPv6 as well, a door that nobody asked for.
-func family(at netip.AddrPort) string {
-	if at.Addr().Unmap().Is4() {
-		return "tcp4"
-	}
-	return "tcp6"
-}
-
-func (n *Node) unbind() {
-	for _, d := range n.doors {
-		_ = d.listener.Close()
-	}
-	n.doors = nil
-}
-
-// Addrs returns what Listen bound.
-func (n *Node) Addrs() Addrs {
-	a := Addrs{MX: []string{}, Submission: []string{}, Submissions: []string{}}
-	for _, d := range n.doors {
-		at := d.listener.Addr().String()
-		switch d.kind {
-		case smtpd.KindMX:
-			a.MX = append(a.MX, at)
-		case smtpd.KindSubmission:
-			a.Submission = append(a.Submission, at)
-		case smtpd.KindSubmissions:
-			a.Submissions = append(a.Submissions, at)
-		case smtpd.KindSendmail:
-			a.Sendmail = at
-		}
-	}
-	return a
-}
 
 // Serve runs until ctx ends, then stops in this order: no new connections, sessions
 // end (a message in progress may finish), deliveries under way finish or are
@@ -150,12 +49,7 @@ func (n *Node) parts() []part {
 		all = append(all, part{"dispatch", n.runDispatch})
 	}
 	all = append(all, n.metricsParts()...)
-	for _, d := range n.doors {
-		all = append(all, part{d.kind.String() + " " + d.listener.Addr().String(), func(ctx context.Context) error {
-			return n.serveDoor(ctx, d)
-		}})
-	}
-	return all
+	return append(all, part{"listeners", n.serveDoors})
 }
 
 // runParts runs every part until ctx ends. A part that ends by itself ends the
@@ -198,7 +92,7 @@ func (n *Node) runDispatch(ctx context.Context) error {
 		}
 		select {
 		case <-finished:
-		case <-time.After(n.cfg.Limits.ShutdownGrace):
+		case <-time.After(n.config().Limits.ShutdownGrace):
 			cut()
 		}
 	}()
@@ -236,24 +130,8 @@ func (n *Node) cleanMailboxes(ctx context.Context) {
 
 func (n *Node) writeLife(ctx context.Context, k trace.Kind) error {
 	f := trace.Fact{At: n.o.Now(), Kind: k, Rule: "server", Text: "sallyport " + n.o.Version}
-	for _, d := range n.doors {
+	for _, d := range n.doors.all() {
 		f = f.Evidenced(d.kind.String(), d.listener.Addr().String())
 	}
 	return n.trace.Write(ctx, f)
-}
-
-func (n *Node) doorConfig(k smtpd.Kind) smtpd.Config {
-	c := smtpd.Config{
-		Kind: k, Hostname: n.cfg.Hostname, TLS: n.tls, Limits: smtpdLimits(n.cfg, k), Admission: n.admission, Logger: n.log, Now: n.o.Now, Notice: n.cfg.Notice, Balancers: n.cfg.Proxy.From,
-	}
-	if k == smtpd.KindSendmail {
-		// The kernel keeps this door from everybody outside: neither TLS nor a sign-in
-		// would add to what it says.
-		c.TLS, c.UserID, c.Balancers = nil, localUID, nil
-		return c
-	}
-	if k != smtpd.KindMX {
-		c.Mechanisms = n.identity.Mechanisms
-	}
-	return c
 }

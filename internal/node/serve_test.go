@@ -275,7 +275,7 @@ func (s *site) restart(n *running) *running {
 func TestHalfAServerDoesNotServe(t *testing.T) {
 	noLeaks(t)
 	for part, breakIt := range map[string]func(*Node){
-		"submission":        func(n *Node) { n.doors[1].listener.Close() },
+		"submission":        func(n *Node) { n.doors.all()[1].listener.Close() },
 		"operator's socket": func(n *Node) { n.admin.Close() },
 	} {
 		s := newSite(t, vfs.NewMem())

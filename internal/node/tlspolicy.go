@@ -3,10 +3,11 @@ package node
 import (
 	"context"
 	"crypto/x509"
-	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 
+	"sallyport/internal/config"
 	"sallyport/internal/deliver/mx"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
@@ -25,23 +26,23 @@ type policies struct {
 }
 
 // openPolicies opens the policies that the store keeps.
-func (n *Node) openPolicies(ctx context.Context, r dnsx.Resolver) (p policies, err error) {
-	c := n.cfg.TLSPolicy
-	if p.roots, err = loadRoots(c.CA); err != nil {
-		return p, fmt.Errorf("%s: %w", n.cfg.At("tls_policy.ca"), err)
-	}
-	p.dane = c.DANE
+func (n *Node) openPolicies(ctx context.Context, cfg config.Config, r dnsx.Resolver, roots *x509.CertPool, last policies) (p policies, err error) {
+	p.roots, p.dane = roots, cfg.TLSPolicy.DANE
 	limits := mtasts.DefaultLimits()
 	p.fetcher = mtasts.Fetcher{
-		Resolver: r, Admit: n.admitted, Roots: p.roots, Port: n.o.PolicyPort, Addresses: limits.Addresses,
+		Resolver: r, Admit: func(ip netip.Addr) string { return n.admitted(cfg, ip) }, Roots: p.roots, Port: n.o.PolicyPort, Addresses: limits.Addresses,
 		Dial: func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 			return n.o.Dial(ctx, "tcp", to.String())
 		},
 	}
-	if !c.ReportAccount.IsZero() {
+	switch {
+	case cfg.TLSPolicy.ReportAccount.IsZero():
+	case last.results != nil:
+		p.results = last.results // with what it has counted
+	default:
 		p.results = tlsrpt.NewCollector(n.store, tlsrpt.DefaultLimits(), n.o.Now, n.log)
 	}
-	if !c.STS {
+	if !cfg.TLSPolicy.STS {
 		return p, nil
 	}
 	p.sts, err = mtasts.New(ctx, mtasts.Options{Resolver: r, Fetch: p.fetcher.Fetch, Store: n.store, Limits: limits, Now: n.o.Now, Logger: n.log})
@@ -50,8 +51,8 @@ func (n *Node) openPolicies(ctx context.Context, r dnsx.Resolver) (p policies, e
 
 // admitted says why a web server of somebody else's is not dialled: by the same rule
 // as mail exchangers.
-func (n *Node) admitted(ip netip.Addr) string {
-	rule := mx.Rule{Own: ownAddresses(n.cfg, n.o), Allow: n.cfg.MX.Private}
+func (n *Node) admitted(cfg config.Config, ip netip.Addr) string {
+	rule := mx.Rule{Own: ownAddresses(cfg, n.o), Allow: cfg.MX.Private}
 	return string(rule.Check(ip))
 }
 
@@ -68,7 +69,26 @@ func (p policies) obeyed(o *mx.Options) {
 
 // refreshPolicies keeps what is known of other domains' policies fresh.
 func (n *Node) refreshPolicies(ctx context.Context) {
-	if n.world.policies.sts != nil {
-		_ = n.world.policies.sts.Run(ctx) // it ends with ctx alone
+	n.followWorld(ctx, func(ctx context.Context, g *generation) {
+		if g.world.policies.sts != nil {
+			_ = g.world.policies.sts.Run(ctx) // it ends with ctx alone
+		}
+	})
+}
+
+// followWorld runs what belongs to the way to mail exchangers, one generation of it
+// after the other, until ctx ends. run may end before.
+func (n *Node) followWorld(ctx context.Context, run func(context.Context, *generation)) {
+	for ctx.Err() == nil {
+		g := n.now()
+		inner, stop := context.WithCancel(ctx)
+		var running sync.WaitGroup
+		running.Go(func() { run(inner, g) })
+		select {
+		case <-ctx.Done():
+		case <-g.world.gone:
+		}
+		stop()
+		running.Wait()
 	}
 }

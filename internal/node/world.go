@@ -2,12 +2,14 @@ package node
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 
 	"sallyport/internal/config"
 	"sallyport/internal/deliver"
@@ -25,20 +27,46 @@ const resolvConf = "/etc/resolv.conf"
 type world struct {
 	targets  *mx.Targets
 	policies policies
+	made     string        // of what
+	gone     chan struct{} // closed when nothing is to be learnt any more
+	end      func()        // closes it
 }
 
-func (n *Node) openWorld(ctx context.Context) (world, error) {
-	cfg, o := n.cfg, n.o
-	if !cfg.MX.Delivery {
-		return world{}, nil
+// buildWorld makes the targets, or takes over those that would be the same, with all
+// that they have learnt.
+func (n *Node) buildWorld(ctx context.Context, next, last *generation) error {
+	roots, pem, err := loadRoots(next.cfg.TLSPolicy.CA)
+	if err != nil {
+		return next.cfg.Fault("tls_policy.ca", err.Error(), "")
 	}
+	made := fmt.Sprintf("%+v %+v %s %v %d %q", next.cfg.MX, next.cfg.TLSPolicy, next.cfg.Hostname, next.cfg.Literals, next.cfg.Limits.DeliveriesPerDomain, pem)
+	if last != nil && last.world.made == made {
+		next.world = last.world
+		return nil
+	}
+	gone := make(chan struct{})
+	next.world = world{made: made, gone: gone, end: sync.OnceFunc(func() { close(gone) })}
+	if !next.cfg.MX.Delivery {
+		return nil
+	}
+	if last == nil {
+		last = &generation{}
+	}
+	return n.openWorld(ctx, next, last, roots)
+}
+
+// worldTarget returns where mail goes that no route leads to, as it stands now.
+func (n *Node) worldTarget(a mail.Address) (deliver.Target, bool) { return n.now().world.target(a) }
+
+func (n *Node) openWorld(ctx context.Context, next, last *generation, roots *x509.CertPool) error {
+	cfg, o := next.cfg, n.o
 	resolver, err := newResolver(cfg, o)
 	if err != nil {
-		return world{}, fmt.Errorf("%s: %w", cfg.At("mx.dns"), err)
+		return cfg.Fault("mx.dns", err.Error(), "")
 	}
-	p, err := n.openPolicies(ctx, resolver)
+	p, err := n.openPolicies(ctx, cfg, resolver, roots, last.world.policies)
 	if err != nil {
-		return world{}, err
+		return err
 	}
 	limits := mx.DefaultLimits()
 	limits.Connections = cfg.Limits.DeliveriesPerDomain
@@ -52,8 +80,9 @@ func (n *Node) openWorld(ctx context.Context) (world, error) {
 		Timeouts: smtpc.DefaultTimeouts(), SMTP: smtpc.DefaultLimits(), Limits: limits, Now: o.Now, Logger: o.Logger,
 	}
 	p.obeyed(&opts)
-	targets, err := mx.New(opts)
-	return world{targets, p}, err
+	next.world.policies = p
+	next.world.targets, err = mx.New(opts)
+	return err
 }
 
 func newResolver(cfg config.Config, o Options) (dnsx.Resolver, error) {
@@ -124,9 +153,13 @@ func (w world) target(a mail.Address) (deliver.Target, bool) {
 	return w.targets.For(a.Domain()), true
 }
 
-func (w world) close() error {
-	if w.targets == nil {
-		return nil
+// retire ends the targets, unless heir has them.
+func (w world) retire(heir world) {
+	if w.made == "" || w.gone == heir.gone {
+		return
 	}
-	return w.targets.Close()
+	w.end()
+	if w.targets != nil {
+		_ = w.targets.Close() // it waits for nobody
+	}
 }

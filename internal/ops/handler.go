@@ -45,6 +45,7 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	answer(mux, "trace.verify", op.TraceVerify)
 	answer(mux, "status", op.Status)
 	streaming(mux, "backup", op.Backup)
+	answer(mux, "reload", op.Reload)
 	return guard(mux, owner)
 }
 

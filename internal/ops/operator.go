@@ -43,8 +43,8 @@ type Trace interface {
 	Stats() trace.Stats
 }
 
-// Options are what an Operator acts on. All are needed but EndSessions, Changed
-// and Server.
+// Options are what an Operator acts on. All are needed but EndSessions, Changed,
+// Server and Reload.
 type Options struct {
 	Accounts  Accounts
 	Queue     Queue
@@ -64,6 +64,8 @@ type Options struct {
 	Write func(ctx context.Context, facts ...trace.Fact) error
 	// Backup copies the data folder; nil: it cannot be copied.
 	Backup BackupSource
+	// Reload reads the configuration again; nil: there is none.
+	Reload func(ctx context.Context, by string) (Reloaded, error)
 }
 
 // Operator is the actions. Callers are checked by Handler; who holds an Operator

@@ -66,6 +66,13 @@ func NewGuesses(l GuessLimits) *Guesses {
 	}
 }
 
+// Adjust replaces the rates. What was counted is kept, and judged by the new ones.
+func (g *Guesses) Adjust(l GuessLimits) {
+	l.Accounts, l.Pairs, l.Networks = g.limits.Accounts, g.limits.Pairs, g.limits.Networks
+	g.limits = l
+	g.accounts.rate, g.pairs.rate, g.networks.rate = l.Account, l.Known, l.Network
+}
+
 // Allow decides whether a password may be judged now. It counts nothing.
 func (g *Guesses) Allow(q Guess, now time.Time) Verdict {
 	if q.Known {

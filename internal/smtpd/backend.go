@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net/netip"
 	"time"
@@ -68,6 +69,8 @@ type Hello struct {
 	Name     string
 	Extended bool                 // EHLO
 	TLS      *tls.ConnectionState // nil: clear text
+	// Certificate is the one that we presented under TLS; nil where that is unknown.
+	Certificate *x509.Certificate
 }
 
 // Session is one connection. Its methods are called by one goroutine, never two at

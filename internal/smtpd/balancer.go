@@ -30,7 +30,7 @@ func (s *server) balanced(a netip.Addr) bool {
 func (s *server) serveBehind(ctx context.Context, nc net.Conn, balancer netip.AddrPort) {
 	from, err := s.readOrigin(ctx, nc, balancer)
 	if err != nil {
-		s.headless.add(&s.cfg, "connections closed: no proper PROXY header", "balancer", balancer.String(), "err", err.Error())
+		s.counted.headless.add(&s.cfg, "connections closed: no proper PROXY header", "balancer", balancer.String(), "err", err.Error())
 		_ = nc.Close()
 		return
 	}

@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"context"
+	"crypto/x509"
 
 	"sallyport/internal/mail"
 )
@@ -47,6 +48,15 @@ func (c *conn) handshakeFailed(err error) result {
 	c.srv.cfg.Logger.Debug("TLS handshake failed", "conn", c.info.ID, "remote", c.info.Remote.String(), "err", err)
 	c.outErr = err
 	return result{silent: true, end: EndTLS}
+}
+
+// presented returns the certificate of this connection's TLS: each configuration
+// has one, and a connection keeps its configuration.
+func (c *conn) presented() *x509.Certificate {
+	if c.tls == nil || len(c.srv.cfg.TLS.Certificates) != 1 {
+		return nil
+	}
+	return c.srv.cfg.TLS.Certificates[0].Leaf
 }
 
 // plusAvailable reports whether SASL can be bound to this TLS channel. RFC 9266.

@@ -34,7 +34,11 @@ type server struct {
 	commandLimit, authLimit smtpwire.LineLimit
 
 	admission *Admission
+	counted   *tallies
+}
 
+// tallies are what a listener counts, whatever its configuration.
+type tallies struct {
 	refused  tally // connections too many
 	headless tally // connections from balancers without a proper header
 }
@@ -61,47 +65,13 @@ func newServer(cfg Config, b Backend) (*server, error) {
 	if err := cfg.check(b); err != nil {
 		return nil, err
 	}
-	s := &server{cfg: cfg, backend: b, admission: cfg.Admission}
+	s := &server{cfg: cfg, backend: b, admission: cfg.Admission, counted: &tallies{}}
 	if s.admission == nil {
 		s.admission = NewAdmission()
 	}
 	s.commandLimit = cfg.Limits.commandLine
 	s.authLimit = func([]byte) int { return cfg.Limits.AuthLineOctets }
 	return s, nil
-}
-
-// Serve accepts connections from ln and serves each on one goroutine, until ctx is
-// done. Then it closes ln, answers 421 to every session that waits for a command,
-// lets a message in progress end within Limits.ShutdownGrace, and returns nil when
-// all connections are closed. Before that it returns only the error of an unfit
-// configuration, or of a listener that was closed by others.
-func Serve(ctx context.Context, ln net.Listener, cfg Config, b Backend) error {
-	s, err := newServer(cfg, b)
-	if err != nil {
-		return err
-	}
-	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
-	defer stop()
-	var conns sync.WaitGroup
-	defer conns.Wait()
-	wait := time.Duration(0)
-	for {
-		nc, err := ln.Accept()
-		switch {
-		case err == nil:
-			wait = 0
-			s.admit(ctx, nc, &conns)
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
-		default:
-			// Out of descriptors, say: it passes, and must not become a busy loop.
-			wait = min(max(2*wait, 5*time.Millisecond), maxAcceptPause)
-			cfg.Logger.Warn("accept failed", "kind", cfg.Kind.String(), "err", err)
-			pause(ctx, wait)
-		}
-	}
 }
 
 // ServeConn serves one connection and closes it. An unfit configuration closes it
@@ -204,7 +174,7 @@ func (s *server) turnAway(nc net.Conn) {
 		_, _ = nc.Write(smtpwire.AppendReply(nil, mail.R(421, "4.7.0", "too many connections; try again later")))
 	}
 	_ = nc.Close()
-	s.refused.add(&s.cfg, "connections refused")
+	s.counted.refused.add(&s.cfg, "connections refused")
 }
 
 // addrPort returns an address without an IPv4-in-IPv6 wrapping; zero if the

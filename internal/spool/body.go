@@ -44,7 +44,7 @@ func (s *Spool) NewBody(ctx context.Context) (*Body, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return &Body{blobs: s.st.Blobs(), limits: s.limits, hash: sha256.New()}, nil
+	return &Body{blobs: s.st.Blobs(), limits: *s.limits.Load(), hash: sha256.New()}, nil
 }
 
 // Write appends p. It fails with ErrTooLarge beyond Limits.MessageOctets, with

@@ -192,7 +192,7 @@ func (s *Spool) batch(ctx context.Context, r store.Range, f Filter) (batch []sto
 			batch = append(batch, stored{e, append([]byte(nil), record...)})
 			octets += len(record)
 		}
-		return len(batch) < s.limits.Batch && octets < batchOctets, nil
+		return len(batch) < s.limits.Load().Batch && octets < batchOctets, nil
 	})
 	return batch, last, err
 }
@@ -211,7 +211,7 @@ func (s *Spool) eachOf(ctx context.Context, f Filter, fn func([]stored) (bool, e
 			batch = append(batch, stored{e, record})
 			octets += len(record)
 		}
-		if len(batch) == 0 || i+1 < len(f.IDs) && len(batch) < s.limits.Batch && octets < batchOctets {
+		if len(batch) == 0 || i+1 < len(f.IDs) && len(batch) < s.limits.Load().Batch && octets < batchOctets {
 			continue
 		}
 		if more, err := fn(batch); err != nil || !more {

@@ -77,7 +77,7 @@ func (s *Spool) begin(id mail.ID, owner string, expires, now time.Time) (*claim,
 // fullOfClaims reports whether no further claim may begin, after it has swept out
 // the expired ones.
 func (s *Spool) fullOfClaims() bool {
-	if len(s.claims) < s.limits.Claims {
+	if len(s.claims) < s.limits.Load().Claims {
 		return false
 	}
 	now := s.now()
@@ -86,7 +86,7 @@ func (s *Spool) fullOfClaims() bool {
 			delete(s.claims, id)
 		}
 	}
-	return len(s.claims) >= s.limits.Claims
+	return len(s.claims) >= s.limits.Load().Claims
 }
 
 // drop ends a claim, unless a later one has taken its place.
@@ -123,7 +123,7 @@ func (s *Spool) attempt(ctx context.Context, c *claim, now time.Time) (body []by
 		}
 		next := *e
 		next.Attempts++
-		next.NextTry = wall(s.policy.Next(e.ID, next.Attempts, now))
+		next.NextTry = wall(s.policy.Load().Next(e.ID, next.Attempts, now))
 		next.leased = true
 		c.entry, c.record = &next, appendEntry(nil, &next)
 		err = s.replace(ctx, e, record, &next, c.record, nil, store.Lazy)

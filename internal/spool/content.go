@@ -169,7 +169,7 @@ func (s *Spool) notFound(ctx context.Context, id mail.ID, err error) {
 	}
 	s.mu.Lock()
 	again := s.missing[id]
-	if again || len(s.missing) >= s.limits.Remembered {
+	if again || len(s.missing) >= s.limits.Load().Remembered {
 		clear(s.missing)
 	}
 	if !again {

@@ -106,7 +106,7 @@ func (s *Spool) busy(id mail.ID, now time.Time) bool {
 func (s *Spool) firstExpiry(now time.Time) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	first := now.Add(s.limits.ClaimTime)
+	first := now.Add(s.limits.Load().ClaimTime)
 	for _, c := range s.claims {
 		if c.expires.Before(first) {
 			first = c.expires

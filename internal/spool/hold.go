@@ -168,7 +168,7 @@ func (s *Spool) unpark(ctx context.Context, r store.Range) (int, error) {
 
 // idsIn returns the first Limits.Batch IDs of an index range, and the last key.
 func (s *Spool) idsIn(ctx context.Context, r store.Range) (ids []mail.ID, last []byte, err error) {
-	r.Limit = s.limits.Batch
+	r.Limit = s.limits.Load().Batch
 	err = s.st.Scan(ctx, r, func(k, _ []byte) (bool, error) {
 		if id, ok := keyID(k); ok {
 			ids = append(ids, id)

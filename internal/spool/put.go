@@ -34,7 +34,7 @@ func (s *Spool) Put(ctx context.Context, m Message, body *Body, facts [][]byte) 
 	if m.Hold != "" {
 		hold(e, m.Hold, now)
 	} else {
-		e.Attempts, e.leased, e.NextTry = 1, true, wall(s.policy.Next(m.ID, 1, now))
+		e.Attempts, e.leased, e.NextTry = 1, true, wall(s.policy.Load().Next(m.ID, 1, now))
 	}
 	if err := s.reserve(e); err != nil {
 		_ = body.Abort()
@@ -79,9 +79,9 @@ func (s *Spool) judge(m Message) error {
 		return fmt.Errorf("%w: a forward that no account answers for", ErrInvalid)
 	case m.ID.IsZero() || m.Envelope.From.IsZero() || len(m.Deliveries) == 0:
 		return fmt.Errorf("%w: a message needs an id, a reverse-path and a delivery", ErrInvalid)
-	case len(m.Deliveries) > s.limits.Recipients || len(m.Envelope.To) > s.limits.Recipients:
-		return fmt.Errorf("%w: more than %d deliveries", ErrTooLarge, s.limits.Recipients)
-	case len(m.Prefix) > s.limits.PrefixOctets:
+	case len(m.Deliveries) > s.limits.Load().Recipients || len(m.Envelope.To) > s.limits.Load().Recipients:
+		return fmt.Errorf("%w: more than %d deliveries", ErrTooLarge, s.limits.Load().Recipients)
+	case len(m.Prefix) > s.limits.Load().PrefixOctets:
 		return fmt.Errorf("%w: a prefix of %d octets", ErrTooLarge, len(m.Prefix))
 	}
 	for _, d := range m.Deliveries {
@@ -136,11 +136,11 @@ func (s *Spool) refusal(sum summary) error {
 	switch {
 	case held && sum.account != "":
 		return fmt.Errorf("%w: the queue of %s", ErrHeld, sum.account)
-	case c.entries >= s.limits.Entries:
+	case c.entries >= s.limits.Load().Entries:
 		return fmt.Errorf("%w: %d messages", ErrFull, c.entries)
-	case c.octets+sum.octets > s.limits.Octets:
+	case c.octets+sum.octets > s.limits.Load().Octets:
 		return fmt.Errorf("%w: %d octets", ErrFull, c.octets)
-	case sum.account != "" && c.accounts[sum.account] >= s.limits.EntriesPerAccount:
+	case sum.account != "" && c.accounts[sum.account] >= s.limits.Load().EntriesPerAccount:
 		return fmt.Errorf("%w: %d messages of %s", ErrFull, c.accounts[sum.account], sum.account)
 	}
 	return nil
@@ -250,7 +250,7 @@ func (s *Spool) removeFile(e *Entry) {
 func (s *Spool) claimNew(e *Entry, record, body []byte, now time.Time) Claim {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := &claim{token: s.nextToken(e.ID), entry: e, record: record, expires: now.Add(s.limits.ClaimTime)}
+	c := &claim{token: s.nextToken(e.ID), entry: e, record: record, expires: now.Add(s.limits.Load().ClaimTime)}
 	s.claims[e.ID] = c
 	return Claim{Token: c.token, Entry: *e, Body: body, Expires: c.expires}
 }

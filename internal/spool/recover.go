@@ -32,7 +32,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Spool, Report, error
 			return nil, r, fmt.Errorf("spool: recovery: %w", err)
 		}
 	}
-	err = s.verify(ctx, &r, budget{entries: s.limits.VerifyEntries, until: began.Add(s.limits.VerifyTime)})
+	err = s.verify(ctx, &r, budget{entries: s.limits.Load().VerifyEntries, until: began.Add(s.limits.Load().VerifyTime)})
 	if err != nil {
 		return nil, r, fmt.Errorf("spool: recovery: %w", err)
 	}
@@ -155,7 +155,7 @@ func (s *Spool) leasedIn(ctx context.Context, r store.Range) (ids []mail.ID, las
 		if id, isID := keyID(k); isID && (sum.leased || !ok) {
 			ids = append(ids, id)
 		}
-		return len(ids) < s.limits.Batch, nil
+		return len(ids) < s.limits.Load().Batch, nil
 	})
 	return ids, last, err
 }

@@ -46,8 +46,8 @@ type born struct {
 
 // bear judges what a settlement spawns and makes its entries.
 func (s *Spool) bear(spawn []Spawned, now time.Time) ([]born, error) {
-	if len(spawn) > s.limits.Spawned {
-		return nil, fmt.Errorf("%w: more than %d messages in one settlement", ErrTooLarge, s.limits.Spawned)
+	if len(spawn) > s.limits.Load().Spawned {
+		return nil, fmt.Errorf("%w: more than %d messages in one settlement", ErrTooLarge, s.limits.Load().Spawned)
 	}
 	out := make([]born, 0, len(spawn))
 	for _, n := range spawn {

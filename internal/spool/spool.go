@@ -29,8 +29,8 @@ const casTries = 16
 type Spool struct {
 	st     store.Store
 	key    gate.Key
-	policy sched.Policy
-	limits Limits
+	policy atomic.Pointer[sched.Policy]
+	limits atomic.Pointer[Limits]
 	now    func() time.Time
 	log    *slog.Logger
 	wake   chan struct{}
@@ -90,8 +90,8 @@ func newSpool(st store.Store, o Options) (*Spool, error) {
 	if o.Now == nil || o.Logger == nil || o.Key == (gate.Key{}) {
 		return nil, fmt.Errorf("%w: the options need a key, a clock and a logger", ErrInvalid)
 	}
-	return &Spool{
-		st: st, key: o.Key, policy: o.Policy, limits: l, now: o.Now, log: o.Logger,
+	s := &Spool{
+		st: st, key: o.Key, now: o.Now, log: o.Logger,
 		wake:     make(chan struct{}, 1),
 		claims:   map[mail.ID]*claim{},
 		counts:   counts{accounts: map[string]int{}},
@@ -101,8 +101,29 @@ func newSpool(st store.Store, o Options) (*Spool, error) {
 		missing:  map[mail.ID]bool{},
 		inserted: math.MaxInt64,
 		doubtAt:  math.MaxInt64,
-	}, nil
+	}
+	s.policy.Store(&o.Policy)
+	s.limits.Store(&l)
+	return s, nil
 }
+
+// Adjust replaces the schedule of tries and the limits, for what happens from now
+// on; what was accepted before is kept whatever they say. Unfit ones change nothing.
+func (s *Spool) Adjust(p sched.Policy, l Limits) error {
+	l, err := l.check()
+	if err == nil {
+		err = p.Validate()
+	}
+	if err != nil {
+		return err
+	}
+	s.policy.Store(&p)
+	s.limits.Store(&l)
+	return nil
+}
+
+// Bounds returns the schedule and the limits in force.
+func (s *Spool) Bounds() (sched.Policy, Limits) { return *s.policy.Load(), *s.limits.Load() }
 
 // check fills zero fields with their defaults and refuses what makes no sense.
 func (l Limits) check() (Limits, error) {

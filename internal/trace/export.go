@@ -30,7 +30,7 @@ func (l *Log) checkpointDue(now time.Time) bool {
 	l.sequencing.Lock()
 	defer l.sequencing.Unlock()
 	grown := l.tree.size - l.signed
-	return grown >= l.o.Limits.CheckpointFacts || grown > 0 && now.Sub(l.signedAt) >= l.o.Limits.CheckpointEvery
+	return grown >= l.bounds().CheckpointFacts || grown > 0 && now.Sub(l.signedAt) >= l.bounds().CheckpointEvery
 }
 
 // checkpoint signs the tree as it is, unless it was signed already. The order is
@@ -71,14 +71,14 @@ func (l *Log) export(signed []byte) error {
 		return err
 	}
 	now := l.o.Now()
-	if !l.historyAt.IsZero() && now.Sub(l.historyAt) < l.o.Limits.HistoryEvery {
+	if !l.historyAt.IsZero() && now.Sub(l.historyAt) < l.bounds().HistoryEvery {
 		return nil
 	}
 	if err := appendHistory(dir, now, signed); err != nil {
 		return err
 	}
 	l.historyAt = now
-	return trimHistory(dir, l.o.Limits.HistoryFiles)
+	return trimHistory(dir, l.bounds().HistoryFiles)
 }
 
 // replaceFile writes a whole new file, syncs it, gives it its name, and syncs the

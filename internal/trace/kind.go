@@ -9,6 +9,7 @@ type Kind string
 const (
 	KindStart      Kind = "start"
 	KindStop       Kind = "stop"
+	KindReload     Kind = "reload"
 	KindRecover    Kind = "recover"
 	KindDisconnect Kind = "disconnect"
 	KindAuth       Kind = "auth"
@@ -53,6 +54,7 @@ func Kinds() []KindInfo {
 	return []KindInfo{
 		{KindStart, "started", "The server began to serve: Text names the version and listeners."},
 		{KindStop, "stopped", "The server ended in order."},
+		{KindReload, "reload", "The configuration was read again: Rule says whether it is in force, Evidence names changed keys or faults."},
 		{KindRecover, "recovered", "What recovery found at start: Count entries, Evidence with the figures."},
 		{KindDisconnect, "disconnected", "A connection ended: Conn, Peer, Text (why), Count (accepted messages)."},
 		{KindAuth, "sign-in", "A sign-in succeeded or failed: Conn, Peer, Account, Reply, Evidence (mechanism, cause)."},

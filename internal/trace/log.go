@@ -31,7 +31,7 @@ type Options struct {
 	// as "checkpoint", older ones by day. An administrator copies it to another
 	// machine, or an auditor fetches it.
 	CheckpointDir string
-	Limits        Limits
+	Limits        Limits // to begin with; Adjust replaces them
 	Now           func() time.Time
 	Rand          io.Reader // crypto/rand.Reader in a server
 	Logger        *slog.Logger
@@ -42,8 +42,9 @@ type Options struct {
 
 // Log is the trace of one server. Its methods may be called concurrently.
 type Log struct {
-	st store.Store
-	o  Options
+	st     store.Store
+	o      Options
+	limits atomic.Pointer[Limits]
 
 	sequencing sync.Mutex // guards tree, stale and signed; held while a batch commits
 	tree       tree
@@ -82,6 +83,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{st: st, o: o, observed: make(chan Fact, o.Limits.Observed)}
+	l.limits.Store(&o.Limits)
 	l.strangers.open()
 	if err := l.reload(ctx); err != nil {
 		return nil, err
@@ -94,6 +96,21 @@ func Open(ctx context.Context, st store.Store, o Options) (*Log, error) {
 	}
 	return l, nil
 }
+
+// Adjust replaces the limits; unfit ones change nothing. How many facts wait for
+// Observe stays as it was.
+func (l *Log) Adjust(to Limits) error {
+	if err := to.check(); err != nil {
+		return err
+	}
+	l.limits.Store(&to)
+	return nil
+}
+
+// Bounds returns the limits in force.
+func (l *Log) Bounds() Limits { return *l.bounds() }
+
+func (l *Log) bounds() *Limits { return l.limits.Load() }
 
 func (o Options) check() error {
 	switch {

@@ -110,8 +110,8 @@ type search struct {
 }
 
 func (l *Log) newSearch(ctx context.Context, q Query) (*search, error) {
-	if q.Limit <= 0 || q.Limit > l.o.Limits.Entries {
-		q.Limit = l.o.Limits.Entries
+	if q.Limit <= 0 || q.Limit > l.bounds().Entries {
+		q.Limit = l.bounds().Entries
 	}
 	if q.Before == 0 {
 		q.Before = ^uint64(0)
@@ -246,9 +246,9 @@ func (s *search) places(m matcher) (places []place, a Answer, err error) {
 // unless the bounds of time drop it.
 func (s *search) most() int {
 	if s.q.From.IsZero() && s.q.To.IsZero() {
-		return min(s.q.Limit, s.log.o.Limits.Hits)
+		return min(s.q.Limit, s.log.bounds().Hits)
 	}
-	return s.log.o.Limits.Hits
+	return s.log.bounds().Hits
 }
 
 // wanted applies the bounds of the query.
@@ -270,7 +270,7 @@ func (s *search) scan(r keyRange) (places []place, cut bool, err error) {
 		p, ok := parsePlace(key, value, r.strangers)
 		n := len(places)
 		enough := !r.wide && n >= most && places[n-1].seq != p.seq
-		if scanned++; scanned > s.log.o.Limits.Scanned || enough {
+		if scanned++; scanned > s.log.bounds().Scanned || enough {
 			cut = true
 			return false, nil
 		}
@@ -325,7 +325,7 @@ func (s *search) story(f Fact, further bool) error {
 // chapter adds the facts of one message, or those of one session that belong to
 // no message, once.
 func (s *search) chapter(t indexTerm, further bool) error {
-	if s.stories[t] || len(s.found) >= s.log.o.Limits.Entries {
+	if s.stories[t] || len(s.found) >= s.log.bounds().Entries {
 		return nil
 	}
 	s.stories[t] = true
@@ -348,7 +348,7 @@ func (s *search) chapterEntries(t indexTerm) ([]Entry, error) {
 	list := s.tail.find(t)
 	prefix := appendTermPrefix(nil, t, false)
 	rng := store.Prefix(prefix)
-	rng.Limit = s.log.o.Limits.Story
+	rng.Limit = s.log.bounds().Story
 	var places []place
 	err := s.log.st.Scan(s.ctx, rng, func(key, value []byte) (bool, error) {
 		if p, ok := parsePlace(key, value, false); ok && !s.seen[p] {
@@ -407,7 +407,7 @@ func (t *tail) find(term indexTerm) []Entry {
 func (l *Log) readTail(ctx context.Context) (tail, error) {
 	t := tail{index: map[indexTerm][]int{}}
 	next, end := l.at.Load().Next, l.st.FactHead()+1
-	if most := uint64(l.o.Limits.Tail); end > next+most {
+	if most := uint64(l.bounds().Tail); end > next+most {
 		next = end - most
 	}
 	var stubs []Entry

@@ -26,7 +26,7 @@ func (l *Log) retainWhenDue(ctx context.Context, now time.Time) error {
 	if err := l.Retain(ctx); err != nil {
 		return err
 	}
-	l.retainAt = now.Add(l.o.Limits.RetainEvery)
+	l.retainAt = now.Add(l.bounds().RetainEvery)
 	return nil
 }
 
@@ -71,7 +71,7 @@ func (l *Log) forgetFacts(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	to := *l.at.Load()
-	limit := l.o.Now().Add(-l.o.Limits.Keep)
+	limit := l.o.Now().Add(-l.bounds().Keep)
 	var tx store.Tx
 	from := to.Oldest
 	err = l.st.Facts(ctx, from, to.Next, func(seq uint64, raw []byte) (bool, error) {
@@ -80,7 +80,7 @@ func (l *Log) forgetFacts(ctx context.Context) (n int, err error) {
 			// It has no age: it goes with the next one that has.
 			return true, nil
 		}
-		if to.Next-seq <= l.o.Limits.KeepFacts && !f.At.Before(limit) {
+		if to.Next-seq <= l.bounds().KeepFacts && !f.At.Before(limit) {
 			return false, nil
 		}
 		forgetIndex(&tx, &f, place{seq: seq})
@@ -116,7 +116,7 @@ func (l *Log) forgetStrangers(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	to := *l.at.Load()
-	limit := l.o.Now().Add(-l.o.Limits.StrangersKeep)
+	limit := l.o.Now().Add(-l.bounds().StrangersKeep)
 	var tx store.Tx
 	var at place // of the bundle that is being forgotten
 	err = l.st.Scan(ctx, store.Prefix([]byte(bodyPrefix)), func(key, raw []byte) (bool, error) {
@@ -126,7 +126,7 @@ func (l *Log) forgetStrangers(ctx context.Context) (n int, err error) {
 		}
 		if bundle != at.bundle {
 			// Only whole bundles are forgotten: half of one would look altered.
-			few := to.Bodies-int64(n) <= l.o.Limits.StrangersFacts
+			few := to.Bodies-int64(n) <= l.bounds().StrangersFacts
 			if few && !bundle.Time().Before(limit) || len(tx.Mutations) >= fullBatch {
 				return false, nil
 			}

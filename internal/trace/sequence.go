@@ -38,14 +38,14 @@ func (l *Log) Run(ctx context.Context) error {
 				return err
 			}
 			l.o.Logger.ErrorContext(ctx, "the trace cannot write", "err", err)
-			l.sleep(ctx, nil, l.o.Limits.RetryEvery)
+			l.sleep(ctx, nil, l.bounds().RetryEvery)
 			continue
 		}
 		if l.sleep(ctx, watch.C, wait) {
-			l.sleep(ctx, nil, l.o.Limits.BatchDelay)
+			l.sleep(ctx, nil, l.bounds().BatchDelay)
 		}
 	}
-	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.o.Limits.Finish)
+	finish, cancel := context.WithTimeout(context.WithoutCancel(ctx), l.bounds().Finish)
 	defer cancel()
 	return l.Sync(finish)
 }
@@ -81,7 +81,7 @@ func (l *Log) round(ctx context.Context) (time.Duration, error) {
 	if err := l.retainWhenDue(ctx, now); err != nil {
 		return 0, err
 	}
-	wait := l.o.Limits.CheckpointEvery
+	wait := l.bounds().CheckpointEvery
 	if due, ok := l.strangers.due(); ok {
 		wait = min(wait, max(due.Sub(now), time.Millisecond))
 	}
@@ -123,7 +123,7 @@ func (l *Log) step(ctx context.Context) (more bool, err error) {
 	if from.Next > head {
 		return false, nil
 	}
-	before := min(head+1, from.Next+uint64(l.o.Limits.BatchFacts))
+	before := min(head+1, from.Next+uint64(l.bounds().BatchFacts))
 	b := batch{log: l, tree: l.tree.clone(), to: from}
 	b.tx.Mutations = make([]store.Mutation, 0, min(usualTerms*int(before-from.Next), fullBatch)+1)
 	if err := b.read(ctx, before); err != nil {

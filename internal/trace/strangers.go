@@ -95,9 +95,9 @@ func (l *Log) Stranger(f Fact) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.groups) == 0 {
-		s.begin(l.o.Now(), l.o.Limits)
+		s.begin(l.o.Now(), *l.bounds())
 	}
-	s.group(f, l.o.Limits.Groups).add(f, l.o.Limits.Samples)
+	s.group(f, l.bounds().Groups).add(f, l.bounds().Samples)
 }
 
 // begin opens a window: the first after a quiet time is short, so that a single
@@ -267,12 +267,12 @@ func (l *Log) Flush(ctx context.Context) error {
 		n, err := l.writeBundle(ctx, taken)
 		// In doubt, the bundle is ordered and will be written with the next.
 		if err != nil && !errors.Is(err, store.ErrInDoubt) {
-			l.strangers.giveBack(taken, l.o.Limits)
+			l.strangers.giveBack(taken, *l.bounds())
 			return err
 		}
 		taken = taken[n:]
 		if err != nil {
-			l.strangers.giveBack(taken, l.o.Limits)
+			l.strangers.giveBack(taken, *l.bounds())
 			return err
 		}
 	}

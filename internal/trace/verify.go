@@ -92,7 +92,7 @@ type stub struct {
 const verifyBatch = 256
 
 func (v *verification) fault(format string, args ...any) {
-	if len(v.report.Faults) >= v.log.o.Limits.Faults {
+	if len(v.report.Faults) >= v.log.bounds().Faults {
 		v.report.More++
 		return
 	}
@@ -241,7 +241,7 @@ func (v *verification) checkBundle(s stub) error {
 	if sum.digest() == s.digest {
 		return nil
 	}
-	if len(v.bad) >= v.log.o.Limits.Faults {
+	if len(v.bad) >= v.log.bounds().Faults {
 		v.bad = v.bad[1:]
 	}
 	v.bad = append(v.bad, s)

@@ -1,10 +1,13 @@
 package pebblestore
 
 import (
+	"errors"
 	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sallyport/internal/store"
 )
 
 // spaceTime is how long a measurement of free space is believed.
@@ -20,6 +23,34 @@ type space struct {
 	at      time.Time
 	free    uint64 // as measured, less what was announced since
 	unknown bool   // the disk does not tell
+}
+
+// Reserve replaces Options.MinFree of a store that Open returned.
+func Reserve(st store.Store, octets uint64) error {
+	s, ok := st.(*pebbleStore)
+	if !ok {
+		return errors.New("pebblestore: this is another store")
+	}
+	s.space.reserve(octets)
+	return nil
+}
+
+// Reserved returns the reserve in force of a store that Open returned; 0 for another.
+func Reserved(st store.Store) uint64 {
+	s, ok := st.(*pebbleStore)
+	if !ok {
+		return 0
+	}
+	s.space.mu.Lock()
+	defer s.space.mu.Unlock()
+	return s.space.min
+}
+
+// reserve replaces the reserve.
+func (s *space) reserve(octets uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.min = octets
 }
 
 // low reports whether free space is below the reserve, or would be with n octets

@@ -1,0 +1,77 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// Change is a key that two configurations give differently.
+type Change struct {
+	Key      string   // as it stands in the file: "limits.recipients"
+	Position Position // in the newer one; without a line where the key is gone from it
+	Restart  string   // why it takes effect at the next start alone; "": at once
+}
+
+// Changes returns the keys that stand differently in c than in former, in the order
+// of their names. A value that is only written in another way counts too.
+func (c Config) Changes(former Config) []Change {
+	names := map[string]bool{}
+	for key, text := range c.written {
+		if former.written[key] != text {
+			names[key] = true
+		}
+	}
+	for key := range former.written {
+		if _, ok := c.written[key]; !ok {
+			names[key] = true
+		}
+	}
+	var all []Change
+	for _, key := range slices.Sorted(maps.Keys(names)) {
+		all = append(all, Change{Key: key, Position: c.At(key), Restart: restartOf(key)})
+	}
+	return all
+}
+
+// Keeping returns c with those values of the running configuration that change at a
+// start alone.
+func (c Config) Keeping(running Config) Config {
+	c.Hostname, c.Data = running.Hostname, running.Data
+	c.Maildir.Root, c.Trace.Origin = running.Maildir.Root, running.Trace.Origin
+	c.Metrics, c.Sendmail.Socket = running.Metrics, running.Sendmail.Socket
+	return c
+}
+
+// restartOf says why the key of a path needs a restart; "" for one that does not.
+func restartOf(path string) string {
+	for _, k := range Keys() {
+		if k.Restart != "" && k.names(path) {
+			return k.Restart
+		}
+	}
+	return ""
+}
+
+// names reports whether path is this key, whatever stands for NAME.
+func (k Key) names(path string) bool {
+	before, after, named := strings.Cut(k.Path, "NAME")
+	if !named {
+		return path == k.Path
+	}
+	return len(path) > len(before)+len(after) && strings.HasPrefix(path, before) && strings.HasSuffix(path, after)
+}
+
+// said returns what a value says, without the blanks and comments around it.
+func (n *node) said() string {
+	if n.kind != unstable.Array {
+		return n.kind.String() + " " + n.text
+	}
+	said := "["
+	for _, item := range n.items {
+		said += item.said() + "\n"
+	}
+	return said + "]"
+}

@@ -1,0 +1,116 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+)
+
+const changeBefore = `hostname = "mx.example.org"
+data = "data"
+notice = "hello"
+listen.mx = ["127.0.0.1:25"]
+[domain."example.org"]
+deliver = "maildir"
+[alias]
+"sales@example.org" = ["a@example.org", "b@example.org"]
+[limits]
+recipients = 200
+`
+
+func TestChangesNamesWhatStandsDifferently(t *testing.T) {
+	before, err := Parse("a.toml", []byte(changeBefore))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := Parse("a.toml", []byte(`# the same, but for a few keys
+hostname = "mx2.example.org"
+data = "data"
+listen.mx = ["127.0.0.1:25"]
+[domain."example.org"]
+deliver = "maildir"
+postmaster = "a@example.org"
+[alias]
+"sales@example.org" = [
+  "a@example.org",   # a comment is no change
+  "b@example.org",
+]
+[limits]
+recipients = 300
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, c := range after.Changes(before) {
+		got = append(got, c.Key)
+		if (c.Restart != "") != (c.Key == "hostname") {
+			t.Errorf("%s: restart %q", c.Key, c.Restart)
+		}
+		if (c.Position.Line == 0) != (c.Key == "notice") {
+			t.Errorf("%s stands at %v", c.Key, c.Position)
+		}
+	}
+	want := []string{"domain.example.org.postmaster", "hostname", "limits.recipients", "notice"}
+	if !slices.Equal(got, want) {
+		t.Errorf("changed: %v, want %v", got, want)
+	}
+	if same := before.Changes(before); len(same) > 0 {
+		t.Errorf("nothing changed, and yet: %v", same)
+	}
+}
+
+// TestKeepingHoldsEveryKeyThatNeedsARestart tries each of them: a key that says so
+// keeps its value, and the function keeps no other.
+func TestKeepingHoldsEveryKeyThatNeedsARestart(t *testing.T) {
+	running, err := Parse("a.toml", []byte(changeBefore))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := Parse("a.toml", []byte(`hostname = "mx2.example.org"
+data = "elsewhere"
+notice = "goodbye"
+listen.mx = ["127.0.0.1:25"]
+listen.sendmail = "sendmail.sock"
+[domain."example.net"]
+deliver = "maildir"
+[maildir]
+root = "boxes"
+[trace]
+origin = "other"
+[metrics]
+listen = ["192.0.2.1:9025"]
+beyond_loopback = "on"
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// One line for each key with Restart: what the configuration says of it.
+	says := map[string]func(Config) string{
+		"hostname":                func(c Config) string { return c.Hostname.ASCII() },
+		"data":                    func(c Config) string { return c.Data },
+		"maildir.root":            func(c Config) string { return c.Maildir.Root },
+		"listen.sendmail":         func(c Config) string { return c.Sendmail.Socket },
+		"metrics.listen":          func(c Config) string { return fmt.Sprint(c.Metrics.Listen) },
+		"metrics.beyond_loopback": func(c Config) string { return fmt.Sprint(c.Metrics.Beyond) },
+		"trace.origin":            func(c Config) string { return c.Trace.Origin },
+	}
+	kept := next.Keeping(running)
+	for _, k := range Keys() {
+		if k.Restart == "" {
+			continue
+		}
+		value, ok := says[k.Path]
+		switch {
+		case !ok:
+			t.Errorf("%s needs a restart, and this test does not say how to see its value", k.Path)
+		case value(next) == value(running):
+			t.Errorf("%s does not differ: the test shows nothing", k.Path)
+		case value(kept) != value(running):
+			t.Errorf("%s is %q after a reload, want %q", k.Path, value(kept), value(running))
+		}
+	}
+	if kept.Notice != "goodbye" || len(kept.Domains) != 1 || kept.Domains[0].Name.ASCII() != "example.net" {
+		t.Errorf("what needs no restart was kept: %q %v", kept.Notice, kept.Domains)
+	}
+}

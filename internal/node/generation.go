@@ -1,0 +1,98 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+
+	"sallyport/internal/config"
+	"sallyport/internal/smtpd"
+)
+
+// generation is what one state of the configuration amounts to. It is built whole
+// and never changed; who needs something of it takes the generation in force, once
+// for each thing that must be consistent.
+type generation struct {
+	number int
+	cfg    config.Config // as in force: keys that need a restart have their running values
+
+	tls    *tls.Config // nil: no certificate
+	routes *routes
+	world  world
+	inners *inners
+	doors  map[smtpd.Kind]smtpd.Config
+
+	undo []func() // what building did to the world outside; called if it comes to nothing
+	then []func() // what puts it in force beyond being current; none of them fails
+}
+
+// topic is a part of the server that depends on the configuration. Every block of
+// the configuration belongs to one: topics lists them.
+type topic struct {
+	name string
+	// build fills the topic's fields of next from next.cfg, or says what is wrong
+	// with it. It takes over from last what need not change, so that connections and
+	// what was learnt live on; last is nil when the server starts. Nothing that is in
+	// use may change: what must change is appended to next.then, and what was done to
+	// the world outside (a bound address, say) is taken back by next.undo.
+	build func(ctx context.Context, next, last *generation) error
+}
+
+// topics lists what takes part in a start and in each reload, in the order in which
+// it is built.
+func (n *Node) topics() []topic {
+	return []topic{
+		{"certificate", n.buildCertificate},
+		{"routes", n.buildRoutes},
+		{"mail exchangers", n.buildWorld},
+		{"servers behind us", n.buildInners},
+		{"limits", n.buildLimits},
+		{"directory", n.buildDirectory},
+		{"listeners", n.buildDoors},
+	}
+}
+
+// build makes the generation of a configuration. Every topic has its say, so that
+// all faults are told at once; on an error nothing has happened.
+func (n *Node) build(ctx context.Context, cfg config.Config, last *generation) (*generation, error) {
+	next := &generation{number: 1, cfg: cfg, doors: map[smtpd.Kind]smtpd.Config{}}
+	if last != nil {
+		next.number = last.number + 1
+	}
+	var errs []error
+	for _, t := range n.topics() {
+		if err := t.build(ctx, next, last); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 {
+		next.abandon()
+		next.retire(last)
+		return nil, errors.Join(errs...)
+	}
+	return next, nil
+}
+
+// abandon takes back what building did.
+func (g *generation) abandon() {
+	for _, undo := range g.undo {
+		undo()
+	}
+}
+
+// retire ends what only this generation has. Deliveries under way go on, and their
+// connections end with them.
+func (g *generation) retire(heir *generation) {
+	if heir == nil {
+		heir = &generation{}
+	}
+	g.routes.retire(heir.routes)
+	g.world.retire(heir.world)
+	g.inners.retire(heir.inners)
+}
+
+// now returns the generation in force.
+func (n *Node) now() *generation { return n.current.Load() }
+
+// config returns the configuration in force.
+func (n *Node) config() config.Config { return n.now().cfg }

@@ -1,0 +1,136 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"sallyport/internal/config"
+	"sallyport/internal/directory"
+	"sallyport/internal/ops"
+	"sallyport/internal/trace"
+)
+
+// mostChanges bounds the keys that one fact and one log record of a reload name.
+const mostChanges = 50
+
+// Reload reads the configuration again. A faulty one changes nothing, and its faults
+// are returned; a good one is in force for the next connection, transaction and
+// delivery when Reload returns. What is under way keeps what it began with. by says
+// who asked for it.
+func (n *Node) Reload(ctx context.Context, by string) (ops.Reloaded, error) {
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
+	if !n.listening.Load() {
+		return ops.Reloaded{}, &ops.Error{Code: ops.CodeInvalid, Message: "no server is running; it reads its configuration when it starts"}
+	}
+	last := n.now()
+	written, err := config.Load(last.cfg.File)
+	if err != nil {
+		return n.refuseReload(ctx, by, err)
+	}
+	changes := written.Changes(last.cfg)
+	// From here to the end no account may come or go unseen.
+	n.dirs.change.Lock()
+	defer n.dirs.change.Unlock()
+	next, err := n.build(ctx, written.Keeping(last.cfg), last)
+	if err != nil {
+		return n.refuseReload(ctx, by, err)
+	}
+	n.current.Store(next)
+	for _, then := range next.then {
+		then()
+	}
+	last.retire(next)
+	return n.reloaded(ctx, by, next, changes), nil
+}
+
+func (n *Node) reloaded(ctx context.Context, by string, g *generation, changes []config.Change) ops.Reloaded {
+	out := ops.Reloaded{Generation: g.number, Changed: []ops.ReloadChange{}, Restart: []ops.ReloadChange{}}
+	f := n.reloadFact(by, "reloaded", fmt.Sprintf("configuration %d is in force", g.number))
+	for i, c := range changes {
+		change, to, name := ops.ReloadChange{Key: c.Key, Position: c.Position.String(), Why: c.Restart}, &out.Changed, "changed"
+		if c.Restart != "" {
+			to, name = &out.Restart, "needs a restart"
+		}
+		*to = append(*to, change)
+		if i < mostChanges {
+			f = f.Evidenced(name, c.Key)
+		}
+	}
+	f.Count = len(changes)
+	n.record(ctx, f)
+	n.log.Info("configuration reloaded", "generation", g.number, "by", by, "changed", keysOf(out.Changed), "needs_restart", keysOf(out.Restart))
+	return out
+}
+
+func keysOf(changes []ops.ReloadChange) []string {
+	keys := make([]string, 0, len(changes))
+	for _, c := range changes[:min(len(changes), mostChanges)] {
+		keys = append(keys, c.Key)
+	}
+	return keys
+}
+
+// refuseReload reports what is wrong, to the caller, the log and the trace.
+func (n *Node) refuseReload(ctx context.Context, by string, err error) (ops.Reloaded, error) {
+	out := ops.Reloaded{Generation: n.now().number, Faults: faultsOf(err)}
+	f := n.reloadFact(by, "reload-refused", "the former configuration stays in force")
+	f.Count = len(out.Faults)
+	for i, fault := range out.Faults {
+		if i < mostChanges {
+			f = f.Evidenced("fault", fault.Line())
+		}
+		n.log.Error("the configuration was not reloaded", "fault", fault.Line(), "by", by)
+	}
+	n.record(ctx, f)
+	return out, nil
+}
+
+func (n *Node) reloadFact(by, rule, text string) trace.Fact {
+	f := trace.Fact{At: n.o.Now(), Kind: trace.KindReload, Rule: rule, Text: text}
+	return f.Evidenced("by", by)
+}
+
+// record writes a fact that accompanies no other change.
+func (n *Node) record(ctx context.Context, f trace.Fact) {
+	if err := n.trace.Write(context.WithoutCancel(ctx), f); err != nil {
+		n.log.Error("fact not recorded", "kind", string(f.Kind), "err", err)
+	}
+}
+
+// faultsOf returns every fault that an error of config.Load or of build holds.
+func faultsOf(err error) []ops.ReloadFault {
+	var several interface{ Unwrap() []error }
+	var faults config.Faults
+	var fault config.Fault
+	var entries directory.Faults
+	switch {
+	case errors.As(err, &faults):
+		out := make([]ops.ReloadFault, len(faults))
+		for i, f := range faults {
+			out[i] = faultOf(f)
+		}
+		return out
+	case errors.As(err, &entries):
+		out := make([]ops.ReloadFault, len(entries))
+		for i, f := range entries {
+			out[i] = ops.ReloadFault{Message: f.Text}
+		}
+		return out
+	case errors.As(err, &several):
+		var out []ops.ReloadFault
+		for _, one := range several.Unwrap() {
+			out = append(out, faultsOf(one)...)
+		}
+		return out
+	case errors.As(err, &fault):
+		return []ops.ReloadFault{faultOf(fault)}
+	}
+	return []ops.ReloadFault{{Message: strings.TrimSpace(err.Error())}}
+}
+
+func faultOf(f config.Fault) ops.ReloadFault {
+	return ops.ReloadFault{Position: f.Position.String(), Text: f.Text, Message: f.Message, Hint: f.Hint, Excerpt: f.Excerpt()}
+}

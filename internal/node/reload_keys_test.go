@@ -1,0 +1,293 @@
+package node
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sallyport/internal/config"
+	"sallyport/internal/mail"
+	"sallyport/internal/smtpd"
+	"sallyport/internal/store/pebblestore"
+)
+
+// proof shows that a reload takes a key in: a line that sets it, below its table, and
+// what the running server then does differently. The observation asks the room that
+// uses the value, never the configuration.
+type proof struct {
+	set string // "notice = \"n\"", or "[limits]\nrecipients = 150"
+	see func(*Node) any
+	on  string // what stands there before, in the same form; "": the settings as they are
+}
+
+func door25(f func(smtpd.Config) any) func(*Node) any {
+	return func(n *Node) any { return f(n.doors.all()[0].engine.Config()) }
+}
+
+func class(address string) func(*Node) any {
+	return func(n *Node) any {
+		a, err := mail.ParseAddress(address, mail.ASCII)
+		if err != nil {
+			return err
+		}
+		return fmt.Sprint(n.dirs.snapshot().Classify(a))
+	}
+}
+
+func boundsOfIdentity(n *Node) any {
+	l, m := n.identity.Bounds()
+	return fmt.Sprint(l, m)
+}
+
+func boundsOfSpool(n *Node) any {
+	p, l := n.spool.Bounds()
+	return fmt.Sprint(p, l)
+}
+
+func theRoute(n *Node) any {
+	var all []string
+	for known := range n.now().routes.targets {
+		all = append(all, fmt.Sprintf("%+v %p", known, n.now().routes.targets[known]))
+	}
+	return strings.Join(all, "\n")
+}
+
+func theDomain(n *Node) any {
+	d := n.dirs.stated.base.Domains[len(n.dirs.stated.base.Domains)-1]
+	return fmt.Sprintf("%+v %v %s", d, d.Hop.TLS, d.Hop.CA)
+}
+
+func theWorld(n *Node) any { return fmt.Sprintf("%p", n.now().world.targets) }
+
+func limitsOfDoor(n *Node) any {
+	return fmt.Sprintf("%+v", n.doors.all()[0].engine.Config().Limits)
+}
+
+// proofs has one entry for each key that needs no restart.
+func proofs() map[string]proof {
+	all := map[string]proof{
+		"postmaster":                  {set: `postmaster = "bob@local.test"`, see: class("postmaster@local.test")},
+		"notice":                      {set: `notice = "Keep out"`, see: door25(func(c smtpd.Config) any { return c.Notice })},
+		"detail":                      {set: `detail = "off"`, see: class("alice+x@local.test")},
+		"literals":                    {set: `literals = ["192.0.2.7"]`, see: class("postmaster@[192.0.2.7]")},
+		"listen.mx":                   {set: `listen.mx = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().MX) }},
+		"listen.submission":           {set: `listen.submission = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().Submission) }},
+		"listen.submissions":          {set: `listen.submissions = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().Submissions) }},
+		"tls.cert":                    {set: `tls = { cert = "other/server.pem", key = "other/server.key" }`, see: door25(func(c smtpd.Config) any { return string(c.TLS.Certificates[0].Certificate[0]) })},
+		"domain.NAME.deliver":         {set: "[domain.\"new.test\"]\ndeliver = \"maildir\"", see: class("alice@new.test")},
+		"domain.NAME.postmaster":      {set: "[domain.\"local.test\"]\ndeliver = \"maildir\"\npostmaster = \"bob@local.test\"", see: class("postmaster@local.test")},
+		"alias.NAME":                  {set: "[alias]\n\"new@local.test\" = [\"bob@local.test\"]", see: class("new@local.test")},
+		"mx.delivery":                 {set: "[mx]\ndelivery = \"off\"", see: theWorld},
+		"mx.dns":                      {set: "[mx]\ndns = [\"127.0.0.53:53\"]", see: theWorld},
+		"mx.private":                  {set: "[mx]\nprivate = [\"10.0.0.0/8\"]", see: theWorld},
+		"limits.sessions_per_account": {set: "[limits]\nsessions_per_account = 3", see: func(n *Node) any { return n.intake.Bounds().SessionsPerAccount }},
+		"limits.shutdown_grace":       {set: "[limits]\nshutdown_grace = \"3s\"", see: limitsOfDoor},
+		"limits.min_free":             {set: "[limits]\nmin_free = \"7MiB\"", see: func(n *Node) any { return pebblestore.Reserved(n.disk) }},
+		"limits.alias_targets":        {set: "[limits]\nalias_targets = 2", see: func(n *Node) any { return n.dirs.stated.base.MaxExpansion }},
+		"limits.alias_depth":          {set: "[limits]\nalias_depth = 3", see: func(n *Node) any { return n.dirs.stated.base.MaxDepth }},
+		"trace.keep":                  {set: "[trace]\nkeep = \"3d\"", see: func(n *Node) any { return n.trace.Bounds().Keep }},
+		"trace.keep_strangers":        {set: "[trace]\nkeep_strangers = \"3d\"", see: func(n *Node) any { return n.trace.Bounds().StrangersKeep }},
+		"trace.checkpoint_every":      {set: "[trace]\ncheckpoint_every = \"3s\"", see: func(n *Node) any { return n.trace.Bounds().CheckpointEvery }},
+		"auth.mechanisms":             {set: "[auth]\nmechanisms = [\"PLAIN\"]", see: boundsOfIdentity},
+	}
+	all["tls.key"] = all["tls.cert"] // they change together
+	all["proxy.from"] = proof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]", see: door25(func(c smtpd.Config) any { return fmt.Sprint(c.Balancers) })}
+	all["proxy.timeout"] = proof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]\ntimeout = \"9s\"", see: limitsOfDoor}
+	all["forward.external"] = proof{set: "[forward]\nexternal = \"on\"", see: func(n *Node) any { return n.dirs.stated.base.ForwardExternal }}
+	all["forward.targets"] = proof{set: "[forward]\nexternal = \"on\"\ntargets = 9", see: func(n *Node) any { return n.dirs.stated.base.ForwardTargets }}
+	all["forward.return_age"] = proof{set: "[forward]\nreturn_age = \"3d\"", see: func(n *Node) any { return n.returns.maxAge }}
+	who := func(n *Node) any { return n.localUser(uint32(os.Geteuid())) }
+	all["sendmail.domain"] = proof{set: "[sendmail]\ndomain = \"local.test\"", see: func(n *Node) any {
+		_, why := localAccount(n.config().Sendmail, 4711, "alice", func(mail.Address) bool { return true })
+		return why
+	}}
+	all["sendmail.users.NAME"] = proof{set: fmt.Sprintf("[sendmail.users]\n%d = \"alice@local.test\"", os.Geteuid()), see: who}
+	list := "[alias.\"list@local.test\"]\nto = [\"bob@local.test\"]"
+	aliases := func(n *Node) any { return fmt.Sprintf("%+v", n.dirs.stated.base.Aliases) }
+	all["alias.NAME.to"] = proof{set: list, see: aliases}
+	all["alias.NAME.from"] = proof{set: list + "\nfrom = \"accounts\"", see: aliases, on: list}
+	for key, value := range map[string]string{"mta_sts": `"off"`, "dane": `"off"`, "dns_validates": `"on"`, "report_account": `"alice@local.test"`, "ca": `"tls/ca.pem"`} {
+		own := "[mx]\ndns = [\"127.0.0.1:53\"]"
+		all["tls_policy."+key] = proof{set: own + "\n[tls_policy]\n" + key + " = " + value, see: theWorld, on: own}
+	}
+	behind := "[domain.\"behind.test\"]\ndeliver = \"smtp://192.0.2.9\""
+	for key, value := range map[string]string{"tls": `"required"`, "ca": "\"tls/ca.pem\"\ntls = \"required\"", "recipients": `"accounts"`, "cut_through": `"on"`, "recipients_file": `"names"`} {
+		p := proof{set: behind + "\n" + key + " = " + value, see: theDomain, on: behind}
+		if key == "ca" {
+			p.on += "\ntls = \"required\""
+		}
+		all["domain.NAME."+key] = p
+	}
+	for key, value := range map[string]string{"connections": "3", "messages": "3"} {
+		all["domain.NAME."+key] = proof{set: behind + "\n" + key + " = " + value, on: behind, see: func(n *Node) any {
+			return fmt.Sprint(n.now().inners.limits(n.dirs.stated.base.Domains[len(n.dirs.stated.base.Domains)-1].Hop))
+		}}
+	}
+	for key, value := range map[string]string{
+		"timeout": `"9s"`, "positive_ttl": `"9m"`, "grace": `"9h"`, "negative_ttl": `"9s"`, "entries": "999", "connections": "9", "rate": "9", "waiting": "9",
+	} {
+		all["callout."+key] = proof{set: "[callout]\n" + key + " = " + value, see: func(n *Node) any { return fmt.Sprintf("%p", n.now().inners.verifier) }}
+	}
+	for key, value := range map[string]string{
+		"to": `"smtp://127.0.0.1:2727"`, "tls": `"opportunistic"`, "ca": `"tls/ca.pem"`, "user": `"u"`, "password_file": `"secret"`,
+		"connections": "3", "messages": "3",
+	} {
+		line := "[route.\"remote.test\"]\nto = \"smtp://127.0.0.1:2626\"\ntls = \"none\"\n" + key + " = " + value
+		switch key {
+		case "to":
+			line = "[route.\"remote.test\"]\ntls = \"none\"\nto = " + value
+		case "tls":
+			line = "[route.\"remote.test\"]\nto = \"smtp://127.0.0.1:2626\"\ntls = " + value
+		case "ca":
+			line = "[route.\"remote.test\"]\nto = \"smtp://127.0.0.1:2626\"\ntls = \"required\"\nca = " + value
+		case "user", "password_file":
+			line = "[route.\"remote.test\"]\nto = \"smtps://127.0.0.1:2626\"\nuser = \"u\"\npassword_file = \"secret\""
+		}
+		all["route.NAME."+key] = proof{set: line, see: theRoute}
+	}
+	for key, value := range map[string]string{
+		"connections": "99", "connections_per_network": "9", "handshakes": "9", "handshake_time": `"9s"`, "greet_delay": `"9ms"`,
+		"command_timeout": `"9s"`, "data_timeout": `"9s"`, "min_data_rate": "9", "session_time": `"9m"`, "transactions": "9", "recipients": "109",
+		"errors": "9", "unknown_commands": "9", "junk_commands": "19", "auth_failures": "9", "message_size": `"1MiB"`,
+	} {
+		all["limits."+key] = proof{set: "[limits]\n" + key + " = " + value, see: limitsOfDoor}
+	}
+	for key, value := range map[string]string{"header_size": `"32KiB"`, "header_fields": "99", "hops": "11"} {
+		all["limits."+key] = proof{set: "[limits]\n" + key + " = " + value, see: func(n *Node) any { return n.intake.Bounds() }}
+	}
+	for key, value := range map[string]string{"queue_messages": "99", "queue_size": `"9MiB"`, "queue_messages_per_account": "9", "inline_size": `"9KiB"`} {
+		all["limits."+key] = proof{set: "[limits]\n" + key + " = " + value, see: boundsOfSpool}
+	}
+	for key, value := range map[string]string{"active_messages": "99", "deliveries_per_domain": "9"} {
+		all["limits."+key] = proof{set: "[limits]\n" + key + " = " + value, see: func(n *Node) any { _, l := n.dispatch.Bounds(); return l }}
+	}
+	for key, value := range map[string]string{"first": `"9s"`, "max": `"9h"`, "factor": "3", "jitter": "0.3", "warn": `"9h"`, "expire": `"2d"`} {
+		all["retry."+key] = proof{set: "[retry]\n" + key + " = " + value, see: func(n *Node) any { p, _ := n.dispatch.Bounds(); return fmt.Sprint(p, boundsOfSpool(n)) }}
+	}
+	for key, value := range map[string]string{
+		"cache_ttl": `"9s"`, "cache_entries": "9", "hashing": "9", "waiting": "9", "wait_time": `"9s"`, "guesses": "9", "guess_time": `"9m"`,
+		"scram_rounds": "5000", "argon_memory": `"9MiB"`, "argon_rounds": "3",
+	} {
+		all["auth."+key] = proof{set: "[auth]\n" + key + " = " + value, see: boundsOfIdentity}
+	}
+	return all
+}
+
+// with returns the settings with what a proof sets. Tables and keys of its own stand
+// for those of the settings.
+func with(set string) string {
+	head, rest, _ := strings.Cut(set, "\n")
+	switch {
+	case strings.HasPrefix(head, "listen."):
+		door, _, _ := strings.Cut(strings.TrimPrefix(head, "listen."), " ")
+		return strings.Replace(settings, "\n"+door+" = [\"127.0.0.1:0\"]", "\n"+strings.TrimPrefix(head, "listen."), 1)
+	case strings.HasPrefix(head, "tls = "):
+		return strings.ReplaceAll(settings, "\"tls/server.", "\"other/server.")
+	case !strings.HasPrefix(head, "["):
+		return head + "\n" + settings
+	case strings.HasPrefix(head, "[route."):
+		old := settings[strings.Index(settings, "[route."):strings.Index(settings, "[limits]")]
+		return strings.Replace(settings, old, set+"\n\n", 1)
+	case !strings.Contains(settings, head):
+		return settings + "\n" + set + "\n"
+	}
+	out := settings
+	for _, line := range strings.Split(rest, "\n") {
+		key, _, _ := strings.Cut(line, " = ")
+		out = without(out, head, key)
+	}
+	return strings.Replace(out, head+"\n", head+"\n"+rest+"\n", 1)
+}
+
+// without drops a key from a table of a configuration.
+func without(text, head, key string) string {
+	var out []string
+	in := ""
+	for _, line := range strings.Split(text, "\n") {
+		if strings.HasPrefix(line, "[") {
+			in = line
+		}
+		if in != head || !strings.HasPrefix(line, key+" = ") {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+// TestEveryKeyTakesPartInReload holds each key to what the key table says of it: one
+// that needs no restart has an effect on the running server, shown here.
+func TestEveryKeyTakesPartInReload(t *testing.T) {
+	noLeaks(t)
+	s := newSite(t, vfs.NewMem())
+	must(t, os.WriteFile(filepath.Join(s.dir, "names"), []byte("carl\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(s.dir, "secret"), []byte("x\n"), 0o600))
+	s.certificate("other")
+	n := s.start()
+	s.populate(n.Node)
+	all := proofs()
+	for _, k := range config.Keys() {
+		p, ok := all[k.Path]
+		delete(all, k.Path)
+		if k.Restart != "" {
+			if ok {
+				t.Errorf("%s needs a restart, and yet has a proof that it does not", k.Path)
+			}
+			continue
+		}
+		if !ok {
+			t.Errorf("%s: nothing shows that a reload takes it in; add it to proofs, or say in the key table why it needs a restart", k.Path)
+			continue
+		}
+		start := settings
+		if p.on != "" {
+			start = with(p.on)
+			s.write(start)
+			s.reload(n)
+		}
+		before := p.see(n.Node)
+		s.write(with(p.set))
+		s.reload(n)
+		if after := p.see(n.Node); after == before {
+			t.Errorf("%s: the running server shows no difference after a reload: %v", k.Path, after)
+		}
+		s.write(start)
+		s.reload(n)
+		if again := p.see(n.Node); again != before && !strings.HasPrefix(k.Path, "route.") && !strings.HasPrefix(k.Path, "mx.") && !strings.HasPrefix(k.Path, "callout.") && !strings.HasPrefix(k.Path, "tls_policy.") {
+			t.Errorf("%s: after taking it back, %v is %v", k.Path, before, again)
+		}
+	}
+	for path := range all {
+		t.Errorf("there is a proof for %s, and no such key", path)
+	}
+}
+
+// Keys that need a restart keep their values, and the answer names them.
+func TestKeysThatNeedARestartAreNamed(t *testing.T) {
+	s := newSite(t, vfs.NewMem())
+	n := s.start()
+	s.write(strings.NewReplacer(`"mx.local.test"`, `"mx2.local.test"`, `"data"`, `"data2"`).Replace(strings.Replace(settings, "[listen]", "[listen]\nsendmail = \"s.sock\"", 1)) + "origin = \"other\"\n[metrics]\nlisten = [\"127.0.0.1:9025\"]\nbeyond_loopback = \"on\"\n[maildir]\nroot = \"boxes\"\n")
+	answer, err := n.Reload(t.Context(), "test")
+	must(t, err)
+	named := map[string]string{}
+	for _, k := range answer.Restart {
+		named[k.Key] = k.Why
+	}
+	for _, k := range config.Keys() {
+		if k.Restart != "" && named[k.Path] != k.Restart {
+			t.Errorf("%s: the answer says %q, want %q", k.Path, named[k.Path], k.Restart)
+		}
+	}
+	if len(answer.Changed) != 0 || len(answer.Faults) != 0 {
+		t.Errorf("changed %v, faults %v", answer.Changed, answer.Faults)
+	}
+	if got := n.config(); got.Hostname != s.cfg.Hostname || got.Data != s.cfg.Data {
+		t.Errorf("the running server goes by %v and %s", got.Hostname, got.Data)
+	}
+	if h := n.dirs.snapshot().Hostname(); h != s.cfg.Hostname {
+		t.Errorf("the directory goes by %v", h)
+	}
+}
