@@ -61,6 +61,9 @@ func run(m *testing.M) int {
 	if err := the.server.Start(ctx); err != nil {
 		return fail(err)
 	}
+	if err := fillDirectory(ctx); err != nil {
+		return fail(err)
+	}
 	code := m.Run()
 	if err := the.server.Stop(); err != nil {
 		return fail(err)
@@ -69,6 +72,24 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "end of the server's log:\n%s\n", the.server.LogTail())
 	}
 	return code
+}
+
+// fillDirectory adds what the rows about catch-alls and groups speak of, with the
+// commands and under the running server.
+func fillDirectory(ctx context.Context) error {
+	domain := "catch." + the.server.Domain
+	alice, bob := "alice@"+the.server.Domain, "bob@"+the.server.Domain
+	for _, args := range [][]string{
+		{"domain", "add", domain},
+		{"alias", "add", "@" + domain, bob},
+		{"alias", "add", "staff@" + domain, alice, bob, "--from", "accounts"},
+		{"alias", "add", "open@" + domain, "staff@" + domain},
+	} {
+		if out, err := the.server.CLI(ctx, "", args...); err != nil {
+			return fmt.Errorf("%v: %w: %s", args, err, out)
+		}
+	}
+	return nil
 }
 
 func fail(err error) int {
