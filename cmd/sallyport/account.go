@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"sallyport/internal/ops"
 )
@@ -131,8 +132,25 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 			c.printf("queue held        %s\n", account.QueueHeld)
 		}
 		c.printf("role              %s\nmade              %s\npassword changed  %s\n", account.Role, moment(account.Created), moment(account.PasswordChanged))
+		for _, as := range account.SendsAs {
+			c.printf("also sends as     %s\n", as)
+		}
+		if len(account.ForwardsTo) > 0 {
+			c.printf("forwards to       %s%s\n", strings.Join(account.ForwardsTo, ", "), forwardState(account))
+		}
 		return nil
 	})
+}
+
+// forwardState says what becomes of the mailbox of an account with a forward.
+func forwardState(a ops.Account) string {
+	switch {
+	case a.ForwardAsleep:
+		return " (asleep: forwards are off)"
+	case a.ForwardKeeps:
+		return " (the mailbox keeps a copy)"
+	}
+	return ""
 }
 
 type accountLs struct {

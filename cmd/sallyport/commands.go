@@ -12,6 +12,10 @@ type commands struct {
 	Reload     reloadCommand     `cmd:"" help:"Make the running server read its configuration again."`
 	Status     statusCommand     `cmd:"" help:"Show the state of server, accounts, queue and trace in figures."`
 	Account    accountCommands   `cmd:"" help:"The people who receive and send."`
+	Domain     domainCommands    `cmd:"" help:"The domains that are ours."`
+	Alias      aliasCommands     `cmd:"" help:"Addresses that stand for others: aliases, groups, catch-alls."`
+	Forward    forwardCommands   `cmd:"" help:"Accounts whose mail goes on to other servers."`
+	Delegate   delegateCommands  `cmd:"" help:"Who may send as somebody else."`
 	Import     importCommands    `cmd:"" help:"Move in from another mail server."`
 	Sendmail   sendmailCommand   `cmd:"" passthrough:"" help:"Send mail as sendmail(1) does; also when run under that name."`
 	Queue      queueCommands     `cmd:"" help:"What waits to be delivered."`

@@ -66,12 +66,12 @@ func (o Owner) delegated(a mail.Address) bool {
 	if _, exists := o.snapshot.account(o.key); !exists {
 		return false
 	}
-	return o.snapshot.isSomebody(a)
+	return o.snapshot.IsSomebody(a)
 }
 
-// isSomebody reports whether a is an account, an alias that reaches a mailbox, a
+// IsSomebody reports whether a is an account, an alias that reaches a mailbox, a
 // role of ours or a mailbox of the server behind us: no detail of one, and nothing that only a catch-all would take.
-func (s *Snapshot) isSomebody(a mail.Address) bool {
+func (s *Snapshot) IsSomebody(a mail.Address) bool {
 	c := s.Classify(a)
 	switch c.Rule {
 	case RuleAccount, RuleAlias, RuleRole, RuleBehind:

@@ -8,6 +8,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
+	"sallyport/internal/ops"
 	"sallyport/internal/roster"
 )
 
@@ -215,13 +216,49 @@ func (n *Node) judge(ctx context.Context, s *roster.State) error {
 	return err
 }
 
-// CheckStored says what is wrong with a configuration beside the roster and the
-// accounts of a data folder, for a command that runs no server.
-func CheckStored(cfg config.Config, s *roster.State, accounts []mail.Address) error {
+// Directory is what a configuration makes of the directory, with the roster and the
+// accounts of its data folder.
+type Directory struct {
+	Config   directory.Config
+	Accounts []mail.Address
+	Snapshot *directory.Snapshot
+}
+
+// BuildDirectory builds the directory of a configuration, without running it. What
+// is stored beside it, stored tells; nil: nothing is. The error says what does not
+// go together, and how it is mended.
+func BuildDirectory(ctx context.Context, cfg config.Config, stored *ops.Client) (Directory, error) {
 	st, err := stateOf(cfg)
 	if err != nil {
-		return err
+		return Directory{}, err
 	}
-	_, err = st.build(s, accounts)
-	return err
+	var entries []roster.Stored
+	var accounts []mail.Address
+	if stored != nil {
+		err := stored.DirectoryStored(ctx, func(e roster.Stored) error {
+			entries = append(entries, e)
+			return nil
+		})
+		if err != nil {
+			return Directory{}, err
+		}
+		err = stored.AccountList(ctx, func(a ops.Account) error {
+			address, err := mail.ParseAddress(a.Address, mail.UTF8)
+			accounts = append(accounts, address)
+			return err
+		})
+		if err != nil {
+			return Directory{}, err
+		}
+	}
+	s, err := roster.Import(entries)
+	if err != nil {
+		return Directory{}, err
+	}
+	snapshot, err := st.build(s, accounts)
+	if err != nil {
+		return Directory{}, err
+	}
+	whole, _ := st.with(s)
+	return Directory{whole, accounts, snapshot}, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"sallyport/internal/identity"
 	"sallyport/internal/mail"
+	"sallyport/internal/roster"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
@@ -20,7 +21,12 @@ type Account struct {
 	Created         time.Time `json:"created"`
 	PasswordChanged time.Time `json:"password_changed"`
 	QueueHeld       string    `json:"queue_held,omitempty"` // why its queue is held
-	SessionsEnded   int       `json:"sessions_ended,omitempty"`
+	// SendsAs and ForwardsTo are told by AccountShow alone.
+	SendsAs       []string `json:"sends_as,omitempty"`    // by delegates
+	ForwardsTo    []string `json:"forwards_to,omitempty"` // addresses that are not ours
+	ForwardKeeps  bool     `json:"forward_keeps,omitempty"`
+	ForwardAsleep bool     `json:"forward_asleep,omitempty"`
+	SessionsEnded int      `json:"sessions_ended,omitempty"`
 }
 
 // AccountAdd asks for a new account.
@@ -58,8 +64,15 @@ func (op *Operator) AccountAdd(ctx context.Context, by Caller, r AccountAdd) (Ac
 	if err != nil {
 		return Account{}, invalid(err)
 	}
+	op.directory.Lock()
+	defer op.directory.Unlock()
 	if err := op.o.Directory().CheckAccount(a); err != nil {
 		return Account{}, invalid(fmt.Errorf("%s: %w", a, err))
+	}
+	if _, err := op.o.Accounts.Get(a); err != nil {
+		if err := op.dropRights(ctx, by, a); err != nil {
+			return Account{}, err
+		}
 	}
 	f := op.accountFact(by, a, "added").Evidenced("role", role.String())
 	account, err := op.o.Accounts.Add(ctx, a, r.Password, role, trace.EncodeAll(f))
@@ -130,7 +143,8 @@ func (op *Operator) AccountThaw(ctx context.Context, by Caller, r AccountRef) (A
 	return op.view(account), nil
 }
 
-// AccountRemove removes an account. Its mailbox stays on disk, and what it has in
+// AccountRemove removes an account, its forward, its rights to send as others and
+// those of others to send as it. Its mailbox stays on disk, and what it has in
 // the queue is held message by message, since nobody answers for it any more: an
 // account of the same name that is added later does not set it free.
 func (op *Operator) AccountRemove(ctx context.Context, by Caller, r AccountRef) (Account, error) {
@@ -138,8 +152,13 @@ func (op *Operator) AccountRemove(ctx context.Context, by Caller, r AccountRef) 
 	if err != nil {
 		return Account{}, err
 	}
+	op.directory.Lock()
+	defer op.directory.Unlock()
 	account, err := op.o.Accounts.Get(a)
 	if err != nil {
+		return Account{}, err
+	}
+	if err := op.dropRights(ctx, by, a); err != nil {
 		return Account{}, err
 	}
 	if err := op.o.Accounts.Remove(ctx, a, trace.EncodeAll(op.accountFact(by, a, "removed"))); err != nil {
@@ -174,7 +193,21 @@ func (op *Operator) AccountShow(_ context.Context, _ Caller, r AccountRef) (Acco
 		return Account{}, err
 	}
 	account, err := op.o.Accounts.Get(a)
-	return op.view(account), err
+	if err != nil {
+		return Account{}, err
+	}
+	v := op.view(account)
+	for _, d := range op.o.Book.Roster.State().Delegates() {
+		if d.Account.Key() == a.Key() {
+			v.SendsAs = append(v.SendsAs, d.Address.String())
+		}
+	}
+	if e, ok := op.o.Book.Roster.State().Get(roster.ForwardRef(a)); ok {
+		if f, ok := e.(roster.Forward); ok {
+			v.ForwardsTo, v.ForwardKeeps, v.ForwardAsleep = texts(f.Targets), f.Keep, !op.o.Book.External()
+		}
+	}
+	return v, nil
 }
 
 // AccountList calls fn for each account in the order of addresses.

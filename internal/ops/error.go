@@ -8,7 +8,9 @@ import (
 	"strings"
 
 	"sallyport/internal/identity"
+	"sallyport/internal/roster"
 	"sallyport/internal/spool"
+	"sallyport/internal/store"
 )
 
 // Code says what kind of failure an Error is.
@@ -57,13 +59,13 @@ func asError(err error) *Error {
 	}
 	code := CodeInternal
 	switch {
-	case errors.Is(err, identity.ErrNoSuch), errors.Is(err, spool.ErrNotFound):
+	case errors.Is(err, identity.ErrNoSuch), errors.Is(err, spool.ErrNotFound), errors.Is(err, roster.ErrNoSuch):
 		code = CodeNotFound
 	case errors.Is(err, identity.ErrExists):
 		code = CodeExists
-	case errors.Is(err, identity.ErrInvalid), errors.Is(err, identity.ErrPassword), errors.Is(err, identity.ErrFull):
+	case errors.Is(err, identity.ErrInvalid), errors.Is(err, identity.ErrPassword), errors.Is(err, identity.ErrFull), errors.Is(err, roster.ErrFull):
 		code = CodeInvalid
-	case errors.Is(err, spool.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, spool.ErrUnavailable), errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		code = CodeUnavailable
 	}
 	return &Error{code, words(err)}
@@ -74,7 +76,7 @@ func invalid(err error) error { return &Error{CodeInvalid, words(err)} }
 // words is the text of an error without the names of our packages, which tell a
 // programmer where it comes from and everybody else nothing.
 func words(err error) string {
-	return strings.NewReplacer("directory: ", "", "identity: ", "", "spool: ", "", "trace: ", "", "store: ", "").Replace(err.Error())
+	return strings.NewReplacer("directory: ", "", "identity: ", "", "spool: ", "", "trace: ", "", "store: ", "", "roster: ", "").Replace(err.Error())
 }
 
 type errText string

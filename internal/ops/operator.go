@@ -2,6 +2,7 @@ package ops
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"sallyport/internal/directory"
@@ -50,10 +51,11 @@ type Options struct {
 	Queue     Queue
 	Trace     Trace
 	Directory func() *directory.Snapshot
+	Book      Book
 	Now       func() time.Time
 	// EndSessions ends the live sessions of an account and says how many.
 	EndSessions func(account mail.Address) int
-	// Changed is called after the set of accounts changed, before the action
+	// Changed is called after accounts or the roster changed, before the action
 	// returns: who acts and then sends mail finds the change done.
 	Changed func(ctx context.Context) error
 	// Server tells about the running server; nil, or a nil answer: none runs.
@@ -70,10 +72,14 @@ type Options struct {
 
 // Operator is the actions. Callers are checked by Handler; who holds an Operator
 // may do everything.
-type Operator struct{ o Options }
+type Operator struct {
+	o Options
+	// directory is held while accounts or entries of the directory change.
+	directory sync.Mutex
+}
 
 // New returns an Operator.
-func New(o Options) *Operator { return &Operator{o} }
+func New(o Options) *Operator { return &Operator{o: o} }
 
 // Caller is who acts, as the kernel or the process itself knows. The zero Caller
 // is nobody, and is refused.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/identity"
 	"sallyport/internal/mail"
+	"sallyport/internal/roster"
 	"sallyport/internal/sched"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
@@ -30,10 +32,14 @@ import (
 // world is an Operator on real rooms over a store in memory.
 type world struct {
 	*Operator
-	spool *spool.Spool
-	queue *faultyQueue
-	trace *trace.Log
-	ended []mail.Address
+	spool     *spool.Spool
+	queue     *faultyQueue
+	trace     *trace.Log
+	accounts  *identity.Identity
+	roster    *roster.Roster
+	base      directory.Config
+	directory atomic.Pointer[directory.Snapshot]
+	ended     []mail.Address
 }
 
 func newWorld(t *testing.T) *world {
@@ -52,12 +58,13 @@ func newWorld(t *testing.T) *world {
 	check(t, err)
 	host, err := mail.ParseDomain("mx.local.test")
 	check(t, err)
-	snapshot, err := directory.NewSnapshot(directory.Config{Hostname: host, Domains: []directory.Domain{{Name: domain, Deliver: directory.DeliverMaildir}},
-		MaxExpansion: 10, MaxDepth: 3}, nil)
+	w := &world{spool: queue, queue: &faultyQueue{Spool: queue}, trace: openTrace(t, st), accounts: accounts, base: directory.Config{
+		Hostname: host, Domains: []directory.Domain{{Name: domain, Deliver: directory.DeliverMaildir}}, MaxExpansion: 10, MaxDepth: 3, Detail: '+', ForwardExternal: true}}
+	w.roster, err = roster.Open(ctx, st, roster.Options{Limits: roster.DefaultLimits()})
 	check(t, err)
-	w := &world{spool: queue, queue: &faultyQueue{Spool: queue}, trace: openTrace(t, st)}
-	w.Operator = New(Options{Accounts: accounts, Queue: w.queue, Trace: w.trace, Now: time.Now,
-		Directory:   func() *directory.Snapshot { return snapshot },
+	check(t, w.rebuild(ctx))
+	w.Operator = New(Options{Accounts: accounts, Queue: w.queue, Trace: w.trace, Now: time.Now, Book: w.book(), Changed: w.rebuild,
+		Directory:   w.directory.Load,
 		EndSessions: func(a mail.Address) int { w.ended = append(w.ended, a); return 3 }})
 	return w
 }
@@ -84,11 +91,16 @@ func check(t *testing.T, err error) {
 // put queues a message of an account for bob.
 func (w *world) put(t *testing.T, account string) mail.ID {
 	t.Helper()
+	return w.putTo(t, account, "bob@local.test")
+}
+
+func (w *world) putTo(t *testing.T, account, mailbox string) mail.ID {
+	t.Helper()
 	id, err := mail.NewID(time.Now(), rand.Reader)
 	check(t, err)
 	from, err := mail.ParseAddress(account, mail.ASCII)
 	check(t, err)
-	to, err := mail.ParseAddress("bob@local.test", mail.ASCII)
+	to, err := mail.ParseAddress(mailbox, mail.ASCII)
 	check(t, err)
 	body, err := w.spool.NewBody(t.Context())
 	check(t, err)

@@ -127,19 +127,15 @@ func (r *Roster) refresh(ctx context.Context) error {
 	if now := r.current.Load(); now != nil && now.revision == revision {
 		return nil
 	}
-	s := &State{revision: revision, entries: map[Ref]Entry{}, damaged: map[Ref]string{}}
+	s := newState(revision)
 	err = r.st.Scan(ctx, store.Prefix([]byte(prefixAll)), func(k, v []byte) (bool, error) {
 		ref, err := refOf(k)
 		if err != nil {
 			return false, err
 		}
-		e, err := decodeEntry(ref, v)
-		if err != nil {
+		if err := s.take(ref, v); err != nil {
 			r.o.Logger.Error("an entry of the roster cannot be read", "kind", ref.Kind, "entry", mail.Printable(ref.Name(), 640), "err", err)
-			s.damaged[ref] = err.Error()
-			return true, nil
 		}
-		s.entries[ref] = e
 		return true, nil
 	})
 	if err != nil {

@@ -1,6 +1,9 @@
 package roster
 
 import (
+	"bytes"
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -12,7 +15,13 @@ import (
 type State struct {
 	revision uint64
 	entries  map[Ref]Entry
-	damaged  map[Ref]string // why each cannot be read
+	damaged  map[Ref]damage
+}
+
+// damage is an entry that cannot be read, as it is stored.
+type damage struct {
+	why   string
+	value []byte
 }
 
 // Damaged is an entry that cannot be read. It can be removed.
@@ -52,11 +61,66 @@ func (s *State) Delegates() []Delegate { return sorted[Delegate](s) }
 // Damaged returns the entries that cannot be read, in order.
 func (s *State) Damaged() []Damaged {
 	var out []Damaged
-	for r, why := range s.damaged {
-		out = append(out, Damaged{r, why})
+	for r, d := range s.damaged {
+		out = append(out, Damaged{r, d.why})
 	}
 	slices.SortFunc(out, func(a, b Damaged) int { return compareRefs(a.Ref, b.Ref) })
 	return out
+}
+
+// Stored is one entry as it is stored, for a process that judges it elsewhere.
+type Stored struct {
+	Kind  string `json:"kind"`
+	Key   string `json:"key"`
+	Value []byte `json:"value"`
+}
+
+// Export returns every entry as it is stored, in order.
+func (s *State) Export() ([]Stored, error) {
+	var out []Stored
+	for r, e := range s.entries {
+		value, err := e.encode()
+		if err != nil {
+			return nil, fmt.Errorf("roster: encoding an entry: %w", err)
+		}
+		out = append(out, Stored{r.Kind.String(), r.key, value})
+	}
+	for r, d := range s.damaged {
+		out = append(out, Stored{r.Kind.String(), r.key, d.value})
+	}
+	slices.SortFunc(out, func(a, b Stored) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Key, b.Key))
+	})
+	return out, nil
+}
+
+// Import returns the State of what Export returned.
+func Import(all []Stored) (*State, error) {
+	s := newState(0)
+	for _, e := range all {
+		ref, err := refOf([]byte(prefixAll + e.Kind + "/" + e.Key))
+		if err != nil {
+			return nil, err
+		}
+		_ = s.take(ref, e.Value)
+	}
+	return s, nil
+}
+
+func newState(revision uint64) *State {
+	return &State{revision: revision, entries: map[Ref]Entry{}, damaged: map[Ref]damage{}}
+}
+
+// take adds an entry as it is stored to a State that nobody else has yet; the error
+// is that it cannot be read.
+func (s *State) take(ref Ref, value []byte) error {
+	e, err := decodeEntry(ref, value)
+	if err != nil {
+		s.damaged[ref] = damage{err.Error(), bytes.Clone(value)}
+		return err
+	}
+	s.entries[ref] = e
+	return nil
 }
 
 func sorted[E Entry](s *State) []E {

@@ -23,6 +23,7 @@ const (
 	KindRetry      Kind = "retry"
 	KindRemove     Kind = "remove"
 	KindAccount    Kind = "account"
+	KindDirectory  Kind = "directory"
 	KindAlarm      Kind = "alarm"
 	KindRefusals   Kind = "refusals"
 	KindRetention  Kind = "retention"
@@ -68,6 +69,7 @@ func Kinds() []KindInfo {
 		{KindRetry, "retried", "An operator asked for another attempt now: Queue."},
 		{KindRemove, "removed", "An operator removed a message from the queue: Queue."},
 		{KindAccount, "account", "An account was added, changed, frozen, thawed or removed: Account, Text."},
+		{KindDirectory, "directory", "A domain, alias, forward or delegate was added, changed or removed: Account (its own name), Recipients (targets), Sender (whom a delegate may send as), Text."},
 		{KindAlarm, "ALARM", "Something that a person must look at: Rule, Text, Evidence."},
 		{KindRefusals, "refusals", "A bundle of strangers' facts: Count of them, Bundle, Digest of the bodies."},
 		{KindBackup, "backed up", "Somebody began to copy everything, keys too: Text (of what), Evidence (by whom)."},

@@ -92,7 +92,7 @@ func (l *line) times(f Fact) {
 func (l *line) who(f Fact) {
 	l.word(f.Queue.String())
 	l.named("about", f.About.String())
-	if f.Kind == KindAccount || f.Kind == KindAuth {
+	if f.Kind == KindAccount || f.Kind == KindAuth || f.Kind == KindDirectory {
 		l.word(f.Account)
 	} else {
 		l.named("account", f.Account)
