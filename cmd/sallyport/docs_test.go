@@ -46,8 +46,18 @@ func TestDocumentationShowsCommandsThatThereAre(t *testing.T) {
 // ellipsis or a bar of alternatives is a form, and no command.
 func shownCommands(text string) (found []string) {
 	text = strings.ReplaceAll(text, "\\\n", " ")
-	for _, m := range regexp.MustCompile("(?m)^(?:\\$ )?(?:sudo -u \\S+ )?sallyport ([a-z].*)$|`(?:sudo -u \\S+ )?sallyport ([^`]+)`").FindAllStringSubmatch(text, -1) {
-		line := m[1] + m[2]
+	inBlock, inText := regexp.MustCompile(`(?m)^(?:\$ )?(?:sudo -u \S+ )?sallyport ([a-z].*)$`), regexp.MustCompile("`(?:sudo -u \\S+ )?sallyport ([^`]+)`")
+	var lines []string
+	for i, part := range strings.Split(text, "\n```") {
+		pattern := inText
+		if i%2 == 1 {
+			pattern = inBlock
+		}
+		for _, m := range pattern.FindAllStringSubmatch(part, -1) {
+			lines = append(lines, m[1])
+		}
+	}
+	for _, line := range lines {
 		line, _, _ = strings.Cut(line, " #")
 		line = regexp.MustCompile(` (\||&&|<|;) .*$|;.*$`).ReplaceAllString(line, "")
 		line = regexp.MustCompile(`   +.*$`).ReplaceAllString(line, "") // words beside it
