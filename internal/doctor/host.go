@@ -86,7 +86,7 @@ func checkTLS(f Facts) (all []Finding) {
 	left := t.NotAfter.Sub(f.Now)
 	switch {
 	case left <= 0:
-		add(Wrong, "expired on "+t.NotAfter.UTC().Format(time.DateOnly), "renew it, then reload or restart the server")
+		add(Wrong, "expired on "+t.NotAfter.UTC().Format(time.DateOnly), "renew it, then: sallyport reload")
 	case f.Now.Before(t.NotBefore):
 		add(Wrong, "is not valid before "+t.NotBefore.UTC().Format(time.DateOnly), "look at the clock, or use the former one until then")
 	case left < certificateSoon:
