@@ -44,7 +44,11 @@ func (s serveCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, cfg, node.Options{Logger: log, Version: version(), Paused: s.Paused}, func(n *node.Node) error {
+	sockets, err := handedOver()
+	if err != nil {
+		return err
+	}
+	return serve(ctx, cfg, node.Options{Logger: log, Version: version(), Paused: s.Paused, Sockets: sockets}, func(n *node.Node) error {
 		at := n.Addrs()
 		log.Info("serving", "hostname", cfg.Hostname.ASCII(), "mx", at.MX, "submission", at.Submission, "submissions", at.Submissions, "paused", s.Paused)
 		return nil
@@ -81,7 +85,9 @@ func serve(ctx context.Context, cfg config.Config, o node.Options, ready func(*n
 		return errors.Join(err, n.Close())
 	}
 	stop := reloadOnSignal(ctx, n)
+	tell := tellSupervisor(ctx, n, o.Logger)
 	err = n.Serve(ctx)
+	tell()
 	stop()
 	return errors.Join(err, n.Close())
 }

@@ -125,6 +125,9 @@ func (n *Node) doorConfig(g *generation, k smtpd.Kind) smtpd.Config {
 // addresses that are new.
 func (n *Node) buildDoors(ctx context.Context, next, last *generation) error {
 	var errs []error
+	for _, f := range n.checkSockets(next.cfg) {
+		errs = append(errs, f)
+	}
 	for _, p := range places(next.cfg) {
 		if _, ok := next.doors[p.kind]; ok {
 			continue
@@ -220,9 +223,12 @@ func (n *Node) bind(ctx context.Context, p place, c smtpd.Config) (*door, error)
 		return nil, err
 	}
 	var ln net.Listener
-	if p.at.IsValid() {
+	switch handed, ok := n.inherited(p); {
+	case ok:
+		ln = handed
+	case p.at.IsValid():
 		ln, err = listen(ctx, p.at)
-	} else {
+	default:
 		ln, err = n.listenSendmail(p.path)
 	}
 	if err != nil {

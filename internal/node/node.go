@@ -46,6 +46,9 @@ type Options struct {
 	Resolver   dnsx.Resolver
 	MXPort     uint16 // of mail exchangers; 0: 25
 	PolicyPort uint16 // of web servers with MTA-STS policies; 0: 443
+	// Sockets are listeners that were bound by others and are used instead of binding
+	// any; they must be exactly those that the configuration names.
+	Sockets []Socket
 	// Paused accepts and queues mail but delivers none.
 	Paused bool
 	// Version is what the trace says started.
