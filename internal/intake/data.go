@@ -183,15 +183,19 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 		}
 		m.Grant = grant
 	}
+	o, r, done := t.cutThrough(ctx, &m, c, body)
+	if done {
+		return r
+	}
 	f := t.acceptFact(c, body.Size())
-	facts := []trace.Fact{f}
+	facts := append([]trace.Fact{f}, t.offerFacts(c, o)...)
 	if c.judged.Action == Hold {
 		m.Hold = c.judged.Rule + ": " + c.judged.Reason
 		facts = append(facts, t.holdFact(c))
 	}
 	claim, err := t.s.in.Queue.Put(ctx, m, body, trace.EncodeAll(facts...))
 	if err != nil {
-		return t.failed(ctx, c, err)
+		return t.failed(ctx, c, o.notQueued(err))
 	}
 	t.s.accepted++
 	if m.Hold == "" {

@@ -58,6 +58,9 @@ type Limits struct {
 	Header message.Limits
 	// Deliveries bounds what the recipients of one message expand to.
 	Deliveries int
+	// OfferTime is how long servers behind us may take over one message while its
+	// sender waits, who waits for ten minutes at least. RFC 5321 §4.5.3.2.6
+	OfferTime time.Duration
 	// AskTime is how long a recipient may wait for what the servers behind us say.
 	AskTime time.Duration
 	// SessionsPerAccount bounds the live sessions signed in as one account.
@@ -74,10 +77,10 @@ type Limits struct {
 
 // DefaultLimits returns the limits of a server that was told nothing.
 func DefaultLimits() Limits {
-	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, AskTime: 20 * time.Second, SessionsPerAccount: 32, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096}
+	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, OfferTime: 5 * time.Minute, AskTime: 20 * time.Second, SessionsPerAccount: 32, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096}
 }
 
-// Options are everything that intake works with; all fields but Returns,
+// Options are everything that intake works with; all fields but Returns, Offers,
 // Recipients and Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
@@ -87,6 +90,8 @@ type Options struct {
 	Journal   Journal
 	// LocalUser says whose account a user of this host sends as; nil: nobody's.
 	LocalUser func(uid uint32) LocalUser
+	// Offers gives messages to the servers behind us; nil: all are queued.
+	Offers Offers
 	// Recipients asks the servers behind us; nil: what only they know is not known.
 	Recipients Recipients
 	// Handoff receives each accepted message with its first claim; it must not

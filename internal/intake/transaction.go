@@ -39,6 +39,9 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (smtpd.Transactio
 		s.in.Logger.Error("no chance for a queue id", "err", err)
 		return nil, s.refuse(ctx, trace.Fact{Rule: "queue-id-unavailable", Reply: mail.R(451, "4.3.0", "try again later"), Sender: env.From.String(), Text: err.Error()})
 	}
+	if s.anonymous() && env.Ret == mail.RetFull {
+		env.Ret = mail.RetHeaders // nothing of a stranger is sent back whole
+	}
 	tx := &transaction{s: s, id: id, dir: s.in.Directory(), limit: s.in.Bounds(), env: env, facts: s.facts(), seen: map[string]bool{}}
 	tx.facts.Ownership = tx.dir.Ownership(s.account.Address, env.From)
 	v := gate.DecideMail(tx.facts)
@@ -60,7 +63,7 @@ func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Rep
 		return t.refuse(ctx, "recipient-utf8", mail.R(553, "5.6.7", "SMTPUTF8 was not asked for"), addr.String())
 	}
 	v, class, said := t.decide(ctx, addr)
-	rcpt := mail.Recipient{Address: addr, Notify: to.Notify, ORcpt: to.ORcpt}
+	rcpt := mail.Recipient{Address: addr, Notify: t.notify(to.Notify), ORcpt: to.ORcpt}
 	var ways []spool.Delivery
 	grant, granted := v.Grant()
 	switch {
@@ -95,6 +98,18 @@ func (t *transaction) classify(a mail.Address) directory.Class {
 		}
 	}
 	return t.dir.ClassifyFor(t.s.account.Address, a)
+}
+
+// notify is what a recipient's NOTIFY comes to. A stranger is told of no success and
+// no delay, by us or by a server behind us: nobody knows who is behind the address.
+func (t *transaction) notify(n mail.Notify) mail.Notify {
+	if n == 0 || !t.s.anonymous() {
+		return n
+	}
+	if n &^= mail.NotifySuccess | mail.NotifyDelay; n == 0 {
+		return mail.NotifyNever
+	}
+	return n
 }
 
 // now collects the facts as they stand at this moment; only what the directory

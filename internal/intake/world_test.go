@@ -175,9 +175,10 @@ func newWorldOf(t *testing.T, s setup) *world {
 	must(t, err)
 	w.journal = &journal{Log: w.trace}
 	w.tls = handshake(t)
+	offers, _ := s.recipients.(intake.Offers)
 	w.in = intake.New(intake.Options{
 		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Queue: w.spool, Journal: w.journal,
-		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Recipients: s.recipients, Returns: s.returns, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
+		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Recipients: s.recipients, Offers: offers, Returns: s.returns, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
 	})
 	w.seen = w.st.FactHead()
 	return w
@@ -277,6 +278,12 @@ func (c *client) to(path string) mail.Reply {
 	p, err := mail.ParseForwardPath(path, mail.UTF8)
 	must(c.w.t, err)
 	return c.t.Rcpt(c.w.t.Context(), smtpwire.RcptParams{To: p})
+}
+
+func (c *client) notified(path string, n mail.Notify) mail.Reply {
+	p, err := mail.ParseForwardPath(path, mail.UTF8)
+	must(c.w.t, err)
+	return c.t.Rcpt(c.w.t.Context(), smtpwire.RcptParams{To: p, Notify: n})
 }
 
 func (c *client) data(text string) mail.Reply { return c.stream(strings.NewReader(text)) }

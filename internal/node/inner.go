@@ -154,6 +154,11 @@ func (unusable) Deliver(_ context.Context, j deliver.Job) []mail.Outcome {
 	return j.All(mail.R(451, "4.3.5", "the server behind this domain cannot be used as it is configured"), "sallyport")
 }
 
+// Offer gives a message to a server behind us while its sender waits.
+func (in *inners) Offer(ctx context.Context, h directory.Hop, j deliver.Job) []mail.Outcome {
+	return in.target(h).Deliver(ctx, j)
+}
+
 // Ask asks the server behind a domain about a recipient.
 func (in *inners) Ask(ctx context.Context, d directory.Domain, a mail.Address) verify.Answer {
 	t, err := in.open(d.Hop)

@@ -1,0 +1,209 @@
+package intake
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+
+	"sallyport/internal/deliver"
+	"sallyport/internal/directory"
+	"sallyport/internal/gate"
+	"sallyport/internal/mail"
+	"sallyport/internal/spool"
+	"sallyport/internal/trace"
+)
+
+// Offers is how intake gives a message to a server behind us while its sender waits.
+type Offers interface {
+	// Offer delivers the job to the server behind us and returns one outcome for
+	// each recipient. It waits no longer than ctx.
+	Offer(ctx context.Context, h directory.Hop, j deliver.Job) []mail.Outcome
+}
+
+// offered is what became of the deliveries of a message that servers behind us were
+// offered.
+type offered struct {
+	deliveries []spool.Delivery
+	outcomes   []mail.Outcome // side by side with deliveries
+	rest       []spool.Delivery
+	others     int // of rest, those that were not offered
+}
+
+// cutThrough offers a message to the servers behind us of domains that ask for it,
+// and leaves in m what is still to be delivered. done means that the sender's answer
+// is known: that nobody has the message, and no other recipient waits for it, or
+// that all of them have it.
+//
+// There is one answer for the whole message (RFC 5321 §4.2). A sender that is told
+// anything but 250 sends it again, to all: so once somebody has it the answer is
+// 250, and who does not have it yet is queued.
+func (t *transaction) cutThrough(ctx context.Context, m *spool.Message, c content, body *spool.Body) (o offered, r mail.Reply, done bool) {
+	hops := t.cutHops(m.Deliveries)
+	if len(hops) == 0 || c.judged.Action == Hold {
+		return offered{rest: m.Deliveries}, mail.Reply{}, false
+	}
+	if err := body.End(); err != nil {
+		return o, t.failed(ctx, c, err), true
+	}
+	limited, cancel := context.WithTimeout(ctx, t.s.in.Limits.OfferTime)
+	defer cancel()
+	for _, h := range hops {
+		t.offer(limited, h, *m, body, &o)
+	}
+	for _, d := range m.Deliveries {
+		if _, cut := t.cutHop(d); !cut {
+			o.rest = append(o.rest, d)
+			o.others++
+		}
+	}
+	switch {
+	case o.others == 0 && !slices.ContainsFunc(o.outcomes, mail.Outcome.Delivered):
+		return o, t.failed(ctx, c, o.refusal()), true
+	case len(o.rest) == 0:
+		return o, t.passedOn(ctx, c, body.Size(), o), true
+	}
+	m.Deliveries = o.rest
+	return o, mail.Reply{}, false
+}
+
+// cutHop returns the server behind us that a delivery is offered to at once.
+func (t *transaction) cutHop(d spool.Delivery) (directory.Hop, bool) {
+	own, ok := t.dir.Domain(d.Mailbox.Domain())
+	cut := ok && d.Kind == spool.KindLocal && own.Deliver.Behind() && own.CutThrough && t.s.in.Offers != nil
+	// A forward is carried out by dispatch, which then delivers the copy as well.
+	_, forwarded := t.dir.Forwards(d.Mailbox)
+	return own.Hop, cut && !forwarded
+}
+
+// cutHops returns each of them once.
+func (t *transaction) cutHops(all []spool.Delivery) []directory.Hop {
+	var hops []directory.Hop
+	for _, d := range all {
+		if h, ok := t.cutHop(d); ok && !slices.Contains(hops, h) {
+			hops = append(hops, h)
+		}
+	}
+	return hops
+}
+
+// offer offers the message to one server behind us and notes what became of it.
+func (t *transaction) offer(ctx context.Context, h directory.Hop, m spool.Message, body *spool.Body, o *offered) {
+	j := deliver.Job{
+		ID: m.ID, Envelope: m.Envelope, Prefix: m.Prefix, Size: int64(len(m.Prefix)) + body.Size(), Received: t.s.in.Now(), Attempt: 1,
+		Open: func() (io.ReadCloser, error) {
+			// The account may have been frozen while a connection was made.
+			if v := gate.DecideMail(t.now()); v.Action != gate.AcceptLocal {
+				return nil, deliver.ErrWithdrawn
+			}
+			r, err := body.Reader()
+			if err != nil {
+				return nil, err
+			}
+			return io.NopCloser(io.MultiReader(bytes.NewReader(m.Prefix), r)), nil
+		},
+	}
+	var mine []spool.Delivery
+	for _, d := range m.Deliveries {
+		if at, ok := t.cutHop(d); ok && at == h {
+			mine = append(mine, d)
+			j.Recipients = append(j.Recipients, deliver.Recipient{Recipient: d.Recipient, Mailbox: d.Mailbox, Detail: d.Detail})
+		}
+	}
+	out := t.s.in.Offers.Offer(ctx, h, j)
+	if len(out) != len(mine) {
+		out = j.All(mail.R(451, "4.3.0", "the delivery reported nothing"), h.String())
+	}
+	for i, d := range mine {
+		if !out[i].Delivered() {
+			o.rest = append(o.rest, d)
+		}
+	}
+	o.deliveries, o.outcomes = append(o.deliveries, mine...), append(o.outcomes, out...)
+}
+
+// refusal is the answer where nobody has the message: it may be tried again while
+// anything may pass, else it is the first refusal.
+func (o offered) refusal() *errRefused {
+	e := &errRefused{rule: "cut-through-refused", evidence: o.pairs()}
+	at := slices.IndexFunc(o.outcomes, mail.Outcome.Deferred)
+	if at >= 0 {
+		e.rule = "cut-through-deferred"
+	} else {
+		at = 0
+	}
+	r := o.outcomes[at].Reply
+	text := "the server of this domain says: " + asciiLine(r.Text)
+	switch r.Class() {
+	case mail.ClassPermanent:
+		e.reply = mail.R(554, r.Enhanced.String(), text)
+	default:
+		e.reply = mail.R(451, r.Enhanced.String(), text)
+		if r.Enhanced.Class != 4 {
+			e.reply = mail.R(451, "4.3.0", text)
+		}
+	}
+	return e
+}
+
+// pairs are the outcomes as evidence.
+func (o offered) pairs() []trace.Pair {
+	var out []trace.Pair
+	for i, d := range o.deliveries {
+		if i == maxHeard {
+			break
+		}
+		words := []string{d.Mailbox.String(), o.outcomes[i].Reply.String(), "says " + o.outcomes[i].Remote}
+		out = append(out, trace.Pair{Name: "server behind", Value: strings.Join(words, "; ")})
+	}
+	return out
+}
+
+// offerFacts are the outcomes as facts of the message.
+func (t *transaction) offerFacts(c content, o offered) []trace.Fact {
+	var facts []trace.Fact
+	for i, d := range o.deliveries {
+		out := o.outcomes[i]
+		f := t.s.fact(trace.KindOutcome)
+		f.Queue, f.MessageID, f.Sender = t.id, c.messageID, t.env.From.String()
+		f.Recipients, f.Remote, f.TLS, f.Reply, f.Count, f.Text = []string{d.Mailbox.String()}, out.Remote, out.TLS, out.Reply, 1, "while the sender waited"
+		switch {
+		case out.Delivered():
+			f.Rule = "delivered"
+		case out.Failed():
+			f.Rule = "failed"
+		default:
+			f.Rule = "deferred"
+		}
+		facts = append(facts, f)
+	}
+	return facts
+}
+
+// passedOn answers a message that the servers behind us have taken for everybody:
+// their word is the durable copy.
+func (t *transaction) passedOn(ctx context.Context, c content, size int64, o offered) mail.Reply {
+	f := t.acceptFact(c, size)
+	f.Reply = mail.R(250, "2.0.0", "delivered as "+t.id.String())
+	if err := t.s.in.Journal.Write(context.WithoutCancel(ctx), append([]trace.Fact{f}, t.offerFacts(c, o)...)...); err != nil {
+		t.s.in.Logger.Error("fact not recorded", "kind", string(f.Kind), "conn", t.s.conn.ID, "err", err)
+	}
+	t.s.accepted++
+	return f.Reply
+}
+
+// notQueued is the error of a message that the queue did not take, with who has it
+// already: they get it again, and the trace says so.
+func (o offered) notQueued(err error) error {
+	if !slices.ContainsFunc(o.outcomes, mail.Outcome.Delivered) {
+		return err
+	}
+	var refused *errRefused
+	if errors.As(err, &refused) {
+		return err
+	}
+	rule, reply := notStored(err)
+	return &errRefused{rule: rule, reply: reply, evidence: append(o.pairs(), trace.Pair{Name: "repeated", Value: "some have the message already: " + err.Error()})}
+}

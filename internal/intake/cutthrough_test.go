@@ -1,0 +1,192 @@
+package intake_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"sallyport/internal/deliver"
+	"sallyport/internal/directory"
+	"sallyport/internal/intake"
+	"sallyport/internal/mail"
+	"sallyport/internal/smtpd"
+	"sallyport/internal/trace"
+	"sallyport/internal/verify"
+)
+
+// gateway is a server behind us that answers each local-part with a reply.
+type gateway struct {
+	replies map[string]mail.Reply
+	took    []string
+	text    string
+	err     error
+	wrong   bool // it reports nothing
+}
+
+func (g *gateway) Ask(context.Context, directory.Domain, mail.Address) verify.Answer {
+	return verify.Answer{Known: verify.Yes, Reply: mail.R(250, "", "ok"), Remote: "gateway"}
+}
+
+func (g *gateway) Offer(_ context.Context, h directory.Hop, j deliver.Job) []mail.Outcome {
+	out := j.All(mail.R(451, "4.4.1", "no connection"), h.String())
+	if g.replies == nil {
+		return out
+	}
+	r, err := j.Open()
+	if g.err = err; err != nil {
+		return out
+	}
+	text, err := io.ReadAll(r)
+	g.text = string(text)
+	if err != nil || int64(len(text)) != j.Size {
+		g.err = fmt.Errorf("%v, %d octets, not %d", err, len(text), j.Size)
+	}
+	for i, to := range j.Recipients {
+		out[i].Reply, out[i].Remote = g.replies[to.Mailbox.Local()], "gateway"
+		if out[i].Delivered() {
+			g.took = append(g.took, to.Mailbox.String())
+		}
+	}
+	if g.wrong {
+		return nil
+	}
+	return out
+}
+
+// Whatever the server behind says: who has the message does not get it again, who
+// does not have it is queued, or the sender is told.
+func TestCutThrough(t *testing.T) {
+	ok, no, later := mail.R(250, "2.0.0", "saved"), mail.R(550, "5.7.1", "virus"), mail.R(452, "4.2.2", "full")
+	for name, row := range map[string]struct {
+		replies map[string]mail.Reply
+		to      string
+		wrong   bool
+		code    int
+		queued  string
+		rules   string // of the facts
+	}{
+		"taken":            {map[string]mail.Reply{"a": ok}, "a@cut.test", false, 250, "", "delivered mx-local"},
+		"refused":          {map[string]mail.Reply{"a": no}, "a@cut.test", false, 554, "", "cut-through-refused"},
+		"put off":          {map[string]mail.Reply{"a": later}, "a@cut.test", false, 451, "", "cut-through-deferred"},
+		"not there":        {nil, "a@cut.test", false, 451, "", "cut-through-deferred"},
+		"silent":           {map[string]mail.Reply{"a": ok}, "a@cut.test", true, 451, "", "cut-through-deferred"},
+		"no reply at all":  {map[string]mail.Reply{}, "a@cut.test", false, 451, "", "cut-through-deferred"},
+		"all":              {map[string]mail.Reply{"a": ok, "b": ok}, "a@cut.test b@cut.test", false, 250, "", "delivered delivered mx-local"},
+		"one of two":       {map[string]mail.Reply{"a": ok, "b": no}, "a@cut.test b@cut.test", false, 250, "b@cut.test", "delivered failed mx-local"},
+		"one of two later": {map[string]mail.Reply{"a": later, "b": ok}, "a@cut.test b@cut.test", false, 250, "a@cut.test", "deferred delivered mx-local"},
+		// Nobody has it: while one may still get it, all are sent again.
+		"one refused, one put off": {map[string]mail.Reply{"a": no, "b": later}, "a@cut.test b@cut.test", false, 451, "", "cut-through-deferred"},
+		// Others do not wait for that server, and it is queued for it.
+		"with another":           {map[string]mail.Reply{"a": ok}, "bob@local.test a@cut.test", false, 250, "bob@local.test", "delivered mx-local"},
+		"refused, with another":  {map[string]mail.Reply{"a": no}, "bob@local.test a@cut.test", false, 250, "a@cut.test bob@local.test", "failed mx-local"},
+		"away, with another":     {nil, "a@cut.test bob@local.test", false, 250, "a@cut.test bob@local.test", "deferred mx-local"},
+		"nothing is cut through": {map[string]mail.Reply{"z": ok}, "z@behind.test", false, 250, "z@behind.test", "mx-local"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := &gateway{replies: row.replies, wrong: row.wrong}
+			w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: g})
+			c := w.connect(smtpd.KindMX)
+			c.want(c.from("<x@far.test>"), 250)
+			for to := range strings.FieldsSeq(row.to) {
+				c.want(c.to("<"+to+">"), 250)
+			}
+			r := c.data("Subject: x\r\n\r\nhello\r\n")
+			if r.Code != row.code || g.err != nil {
+				t.Errorf("answered %v, want %d; %v", r, row.code, g.err)
+			}
+			var queued []string
+			for _, claim := range w.handed {
+				for _, s := range claim.Entry.Recipients {
+					queued = append(queued, s.Mailbox.String())
+				}
+			}
+			slices.Sort(queued)
+			if got := strings.Join(queued, " "); got != row.queued {
+				t.Errorf("queued for %q, want %q", got, row.queued)
+			}
+			if got := w.rules(); got != row.rules {
+				t.Errorf("facts %q, want %q", got, row.rules)
+			}
+			if len(g.took) > 0 && (!strings.HasPrefix(g.text, "Received: ") || !strings.HasSuffix(g.text, "\r\nhello\r\n")) {
+				t.Errorf("it took %q", g.text)
+			}
+		})
+	}
+}
+
+// rules are those of all that was recorded, sorted.
+func (w *world) rules() string {
+	w.t.Helper()
+	rules := []string{}
+	for _, f := range w.journal.take() {
+		if f.stranger {
+			rules = append(rules, f.Rule)
+		}
+	}
+	head := w.st.FactHead()
+	must(w.t, w.st.Facts(w.t.Context(), w.seen+1, head+1, func(_ uint64, b []byte) (bool, error) {
+		f, err := trace.Decode(b)
+		rules = append(rules, f.Rule)
+		return true, err
+	}))
+	slices.Sort(rules)
+	return strings.Join(rules, " ")
+}
+
+// A message that the spool does not take after somebody got it is refused, and the
+// trace says that it will come again.
+func TestCutThroughThatIsRepeatedIsSaid(t *testing.T) {
+	g := &gateway{replies: map[string]mail.Reply{"a": mail.R(250, "", "ok"), "b": mail.R(451, "", "later")}}
+	s := setup{limits: intake.DefaultLimits(), recipients: g}
+	s.spool.Entries = 1
+	w := newWorldOf(t, s)
+	c := w.connect(smtpd.KindMX)
+	for i, code := range []int{250, 452} {
+		c.want(c.from("<x@far.test>"), 250)
+		c.want(c.to("<a@cut.test>"), 250)
+		c.want(c.to("<b@cut.test>"), 250)
+		c.want(c.data(fmt.Sprintf("Subject: %d\r\n\r\n", i)), code)
+	}
+	all := w.journal.take()
+	f := all[len(all)-1]
+	if said, ok := f.Find("repeated"); f.Rule != "queue-full" || !ok || !strings.Contains(said, "have the message already") {
+		t.Errorf("%+v", f)
+	}
+}
+
+// RFC 3461 asked by a stranger: L16 of the relay catalogue.
+func TestAStrangerIsToldOfNoSuccess(t *testing.T) {
+	for _, row := range []struct {
+		asked, kept mail.Notify
+		door        smtpd.Kind
+	}{
+		{mail.NotifySuccess | mail.NotifyFailure | mail.NotifyDelay, mail.NotifyFailure, smtpd.KindMX},
+		{mail.NotifySuccess, mail.NotifyNever, smtpd.KindMX},
+		{0, 0, smtpd.KindMX},
+		{mail.NotifyNever, mail.NotifyNever, smtpd.KindMX},
+		{mail.NotifySuccess, mail.NotifySuccess, smtpd.KindSubmissions},
+	} {
+		w := newWorld(t)
+		c, from := w.connect(smtpd.KindMX), "<x@far.test>"
+		if row.door != smtpd.KindMX {
+			c, from = w.signedIn("alice@local.test"), "<alice@local.test>"
+		}
+		p, err := mail.ParseReversePath(from, mail.ASCII)
+		must(t, err)
+		c.want(c.mail(mail.Envelope{From: p, Ret: mail.RetFull}), 250)
+		c.want(c.notified("<bob@local.test>", row.asked), 250)
+		c.want(c.data(message), 250)
+		claim, _ := w.only()
+		e := claim.Entry
+		wantRet := mail.RetHeaders
+		if row.door != smtpd.KindMX {
+			wantRet = mail.RetFull
+		}
+		if got := e.Recipients[0].Recipient.Notify; got != row.kept || e.Envelope.Ret != wantRet {
+			t.Errorf("NOTIFY %b became %b, RET %d", row.asked, got, e.Envelope.Ret)
+		}
+	}
+}
