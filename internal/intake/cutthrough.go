@@ -48,7 +48,7 @@ func (t *transaction) cutThrough(ctx context.Context, m *spool.Message, c conten
 	if err := body.End(); err != nil {
 		return o, t.failed(ctx, c, err), true
 	}
-	limited, cancel := context.WithTimeout(ctx, t.s.in.Limits.OfferTime)
+	limited, cancel := context.WithTimeout(ctx, t.limit.OfferTime)
 	defer cancel()
 	for _, h := range hops {
 		t.offer(limited, h, *m, body, &o)

@@ -36,7 +36,7 @@ func (t *transaction) decide(ctx context.Context, addr mail.Address) (gate.Verdi
 	if len(class.Ask) == 0 || v.Rule != gate.RuleDirectoryUnavailable || t.s.in.Recipients == nil {
 		return v, class, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.s.in.Limits.AskTime)
+	ctx, cancel := context.WithTimeout(ctx, t.limit.AskTime)
 	defer cancel()
 	var answers []heard
 	class = class.Resolve(func(m directory.Mailbox) directory.Answer {

@@ -121,6 +121,11 @@ func (s servers) Ask(ctx context.Context, d directory.Domain, a mail.Address) ve
 	return s.n.now().inners.Ask(ctx, d, a)
 }
 
+// Offer gives a message to a server behind us while its sender waits.
+func (s servers) Offer(ctx context.Context, h directory.Hop, j deliver.Job) []mail.Outcome {
+	return s.n.now().inners.target(h).Deliver(ctx, j)
+}
+
 // limits are those of the first domain with the server behind it; a domain that was
 // added at run time has the defaults.
 func (in *inners) limits(h directory.Hop) inner.Limits {
@@ -152,11 +157,6 @@ type unusable struct{}
 
 func (unusable) Deliver(_ context.Context, j deliver.Job) []mail.Outcome {
 	return j.All(mail.R(451, "4.3.5", "the server behind this domain cannot be used as it is configured"), "sallyport")
-}
-
-// Offer gives a message to a server behind us while its sender waits.
-func (in *inners) Offer(ctx context.Context, h directory.Hop, j deliver.Job) []mail.Outcome {
-	return in.target(h).Deliver(ctx, j)
 }
 
 // Ask asks the server behind a domain about a recipient.
