@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	volume    = 1500
+	volume    = 800
 	clients   = 10
 	largeSize = 200 << 10     // a body in a file of its own
 	nobody    = "127.0.0.1:9" // the next hop of remote.test: nobody listens there
@@ -85,7 +85,7 @@ func TestBackupUnderLoadHoldsWhatWasAcknowledged(t *testing.T) {
 	}
 	alice := s.Accounts[0]
 	send(load.Options{Messages: volume, Size: 2000, Prefix: "small", From: "x@client.test", To: []string{"alice@local.test", "list@local.test"}}, &local)
-	send(load.Options{Messages: volume / 10, Size: largeSize, Prefix: "large", From: "x@client.test", To: []string{"bob@local.test"}}, &large)
+	send(load.Options{Messages: volume / 20, Size: largeSize, Prefix: "large", From: "x@client.test", To: []string{"bob@local.test"}}, &large)
 	send(load.Options{Messages: volume / 2, Size: 2000, Prefix: "out", From: alice.Address, To: []string{"x@remote.test"},
 		User: alice.Address, Password: alice.Password, Security: load.Implicit, TLS: trust(t, s)}, &remote)
 
