@@ -28,6 +28,7 @@ type Config struct {
 	Callout Callout
 	MX      MX
 	Forward Forward
+	DKIM    DKIM
 	Limits  Limits
 	Retry   Retry
 	Maildir Maildir

@@ -25,6 +25,7 @@ func Keys() []Key {
 	all = appendKeys(all, mxKeys())
 	all = appendKeys(all, tlsPolicyKeys())
 	all = appendKeys(all, forwardKeys())
+	all = appendKeys(all, dkimKeys())
 	all = appendKeys(all, limitKeys())
 	all = appendKeys(all, retryKeys())
 	all = appendKeys(all, maildirKeys())

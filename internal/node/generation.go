@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"sallyport/internal/config"
+	"sallyport/internal/msgauth/inspect"
 	"sallyport/internal/smtpd"
 )
 
@@ -20,6 +21,7 @@ type generation struct {
 	routes *routes
 	world  world
 	inners *inners
+	keys   inspect.Keys // the way to the keys of others
 	doors  map[smtpd.Kind]smtpd.Config
 
 	undo []func() // what building did to the world outside; called if it comes to nothing
@@ -46,6 +48,7 @@ func (n *Node) topics() []topic {
 		{"routes", n.buildRoutes},
 		{"mail exchangers", n.buildWorld},
 		{"servers behind us", n.buildInners},
+		{"sender authentication", n.buildAuthentication},
 		{"limits", n.buildLimits},
 		{"directory", n.buildDirectory},
 		{"listeners", n.buildDoors},

@@ -23,6 +23,7 @@ import (
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
 	"sallyport/internal/metrics"
+	"sallyport/internal/msgauth/keyring"
 	"sallyport/internal/ops"
 	"sallyport/internal/roster"
 	"sallyport/internal/smtpd"
@@ -94,6 +95,7 @@ type Node struct {
 	spool     *spool.Spool
 	dirs      directories
 	returns   *returns
+	ring      *keyring.Ring // the keys that sign
 	mailbox   *maildir.Target
 	dispatch  *dispatch.Dispatch
 	intake    *intake.Intake
@@ -144,7 +146,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if err != nil {
 		return n, err
 	}
-	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openIdentity, n.openRoster, n.openSpool, n.openDelivery, n.openIntake, n.openOperator} {
+	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openIdentity, n.openRoster, n.openSpool, n.openDelivery, n.openRing, n.openIntake, n.openOperator} {
 		if err := step(ctx, secrets); err != nil {
 			return n, err
 		}
@@ -233,6 +235,7 @@ func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
 		Hostname: n.config().Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Recipients: servers{n}, Offers: servers{n}, Returns: n.returns.classify,
 		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+		Inspectors: n.inspectors(),
 	})
 	return nil
 }

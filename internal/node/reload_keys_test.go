@@ -100,6 +100,7 @@ func proofs() map[string]proof {
 	all["forward.external"] = proof{set: "[forward]\nexternal = \"on\"", see: func(n *Node) any { return n.dirs.stated.base.ForwardExternal }}
 	all["forward.targets"] = proof{set: "[forward]\nexternal = \"on\"\ntargets = 9", see: func(n *Node) any { return n.dirs.stated.base.ForwardTargets }}
 	all["forward.return_age"] = proof{set: "[forward]\nreturn_age = \"3d\"", see: func(n *Node) any { return n.returns.maxAge }}
+	proveDKIM(all)
 	who := func(n *Node) any { return n.localUser(uint32(os.Geteuid())) }
 	all["sendmail.domain"] = proof{set: "[sendmail]\ndomain = \"local.test\"", see: func(n *Node) any {
 		_, why := localAccount(n.config().Sendmail, 4711, "alice", func(mail.Address) bool { return true })

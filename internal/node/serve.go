@@ -44,7 +44,7 @@ type part struct {
 }
 
 func (n *Node) parts() []part {
-	all := []part{{"accounts", n.identity.Run}, {"roster", n.roster.Run}, {"operator's socket", n.serveAdmin}}
+	all := []part{{"accounts", n.identity.Run}, {"roster", n.roster.Run}, {"operator's socket", n.serveAdmin}, {"signing keys", n.ring.Run}}
 	if !n.o.Paused {
 		all = append(all, part{"dispatch", n.runDispatch})
 	}

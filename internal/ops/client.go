@@ -83,6 +83,36 @@ func (c *Client) AccountList(ctx context.Context, fn func(Account) error) error 
 	return stream(ctx, c, "account.ls", struct{}{}, fn)
 }
 
+// DKIMList calls Operator.DKIMList.
+func (c *Client) DKIMList(ctx context.Context, r DKIMRef, fn func(DKIMKey) error) error {
+	return stream(ctx, c, "dkim.ls", r, fn)
+}
+
+// DKIMRotate calls Operator.DKIMRotate.
+func (c *Client) DKIMRotate(ctx context.Context, r DKIMRef) (DKIMKeys, error) {
+	return call[DKIMKeys](ctx, c, "dkim.rotate", r)
+}
+
+// DKIMCheck calls Operator.DKIMCheck.
+func (c *Client) DKIMCheck(ctx context.Context, r DKIMRef) (DKIMKeys, error) {
+	return call[DKIMKeys](ctx, c, "dkim.check", r)
+}
+
+// DKIMActivate calls Operator.DKIMActivate.
+func (c *Client) DKIMActivate(ctx context.Context, r DKIMRef) (DKIMKeys, error) {
+	return call[DKIMKeys](ctx, c, "dkim.activate", r)
+}
+
+// DKIMImport calls Operator.DKIMImport.
+func (c *Client) DKIMImport(ctx context.Context, r DKIMImport) (DKIMKeys, error) {
+	return call[DKIMKeys](ctx, c, "dkim.import", r)
+}
+
+// DKIMRemove calls Operator.DKIMRemove.
+func (c *Client) DKIMRemove(ctx context.Context, r DKIMRef) (DKIMKeys, error) {
+	return call[DKIMKeys](ctx, c, "dkim.rm", r)
+}
+
 // QueueList calls Operator.QueueList.
 func (c *Client) QueueList(ctx context.Context, s Select, fn func(Message) error) error {
 	return stream(ctx, c, "queue.ls", s, fn)

@@ -42,6 +42,7 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	changes(mux, "queue.release", op.QueueRelease)
 	changes(mux, "queue.retry", op.QueueRetry)
 	changes(mux, "queue.rm", op.QueueRemove)
+	signingKeyRoutes(mux, op)
 	answer(mux, "trace", op.Trace)
 	answer(mux, "trace.verify", op.TraceVerify)
 	answer(mux, "status", op.Status)

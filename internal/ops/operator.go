@@ -58,6 +58,8 @@ type Options struct {
 	// Changed is called after accounts or the roster changed, before the action
 	// returns: who acts and then sends mail finds the change done.
 	Changed func(ctx context.Context) error
+	// SigningKeys are the keys that sign mail.
+	SigningKeys SigningKeys
 	// Server tells about the running server; nil, or a nil answer: none runs.
 	Server func() *Server
 	// Health reads what Status tells of disk, certificate and oldest message; nil: nothing.

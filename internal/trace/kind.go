@@ -24,6 +24,7 @@ const (
 	KindRemove     Kind = "remove"
 	KindAccount    Kind = "account"
 	KindDirectory  Kind = "directory"
+	KindKey        Kind = "key"
 	KindAlarm      Kind = "alarm"
 	KindRefusals   Kind = "refusals"
 	KindRetention  Kind = "retention"
@@ -70,6 +71,7 @@ func Kinds() []KindInfo {
 		{KindRemove, "removed", "An operator removed a message from the queue: Queue."},
 		{KindAccount, "account", "An account was added, changed, frozen, thawed or removed: Account, Text."},
 		{KindDirectory, "directory", "A domain, alias, forward or delegate was added, changed or removed: Account (its own name), Recipients (targets), Sender (whom a delegate may send as), Text."},
+		{KindKey, "key", "A key that signs mail was made, taken into use, lost from the DNS, retired or forgotten: Account (the domain), Text, Evidence (its name, by whom)."},
 		{KindAlarm, "ALARM", "Something that a person must look at: Rule, Text, Evidence."},
 		{KindRefusals, "refusals", "A bundle of strangers' facts: Count of them, Bundle, Digest of the bodies."},
 		{KindBackup, "backed up", "Somebody began to copy everything, keys too: Text (of what), Evidence (by whom)."},

@@ -134,3 +134,9 @@ func SplitTXT(text string) string {
 	}
 	return strings.Join(append(parts, `"`+text+`"`), " ")
 }
+
+// Equal reports whether two records hold the same key for the same algorithm, and
+// both can be used for mail.
+func (k PublicKey) Equal(other PublicKey) bool {
+	return k.Algorithm == other.Algorithm && !other.Revoked && k.Same(other.key)
+}

@@ -1,0 +1,73 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"sallyport/internal/intake"
+	"sallyport/internal/mail"
+	"sallyport/internal/msgauth/dkim"
+	"sallyport/internal/msgauth/inspect"
+	"sallyport/internal/msgauth/keyring"
+	"sallyport/internal/trace"
+)
+
+// keyTime bounds the wait for the public keys of one message; it is well within the
+// time of all inspectors, so that a silent DNS makes results temporary and defers
+// nothing.
+const keyTime = 20 * time.Second
+
+// buildAuthentication makes the way to other domains' records. As long as the same
+// servers are asked, what they said stays known.
+func (n *Node) buildAuthentication(_ context.Context, next, last *generation) error {
+	if last != nil && slices.Equal(next.cfg.MX.DNS, last.cfg.MX.DNS) {
+		next.keys = last.keys
+		return nil
+	}
+	resolver, err := newResolver(next.cfg, n.o)
+	if err != nil {
+		return next.cfg.Fault("mx.dns", err.Error(), "")
+	}
+	next.keys = inspect.Keys{Resolver: resolver, Time: keyTime}
+	return nil
+}
+
+func (n *Node) openRing(ctx context.Context, _ keys) (err error) {
+	n.ring, err = keyring.Open(ctx, n.store, keyring.Options{
+		Limits: keyring.DefaultLimits(), Overlap: func() time.Duration { return n.config().DKIM.Overlap },
+		Find: n.findKeys, Facts: n.keyFacts, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+	})
+	return err
+}
+
+func (n *Node) findKeys(ctx context.Context, names []dkim.KeyName) map[dkim.KeyName]dkim.Found {
+	return n.now().keys.Find(ctx, names)
+}
+
+// keyFacts records what became of a signing key.
+func (n *Node) keyFacts(c keyring.Change) [][]byte {
+	f := trace.Fact{At: n.o.Now(), Kind: trace.KindKey, Rule: "dkim-key", Text: c.Key.Name.String() + ": " + c.What}
+	if c.Bad {
+		f.Kind, f.Rule = trace.KindAlarm, "dkim-key-lost"
+	}
+	f.Account = c.Key.Name.Domain.ASCII() // so that addr:example.org finds it
+	f = f.Evidenced("selector", c.Key.Name.Selector).Evidenced("state", c.Key.State.String())
+	return trace.EncodeAll(f)
+}
+
+// inspectors are asked at end of data in this order: who a stranger really is comes
+// before what others make of it, and signing comes last. Each asks the configuration
+// in force.
+func (n *Node) inspectors() []intake.Inspector {
+	return []intake.Inspector{
+		inspect.Verifier{
+			On: func() bool { return n.config().DKIM.Verify }, Limits: dkim.DefaultLimits(), Find: n.findKeys, Now: n.o.Now,
+		},
+		inspect.Signer{
+			On:   func() bool { return n.config().DKIM.Sign },
+			Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) }, Keys: n.ring.Signing,
+			Lasts: func() time.Duration { return n.config().DKIM.Lasts }, Now: n.o.Now, Logger: n.log,
+		},
+	}
+}

@@ -1,0 +1,178 @@
+package node
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/internal/dnsx"
+	"sallyport/internal/mail"
+	msg "sallyport/internal/message"
+	"sallyport/internal/msgauth/dkim"
+	"sallyport/internal/msgauth/inspect"
+	"sallyport/internal/ops"
+	"sallyport/internal/trace"
+)
+
+// What an account submits leaves signed with both keys once the DNS shows them, and
+// unsigned before; another server of ours verifies it and records what it found.
+func TestSubmittedMailIsSignedAndVerifies(t *testing.T) {
+	s := newSite(t, nil)
+	o := s.options()
+	dns := &dnsx.Fake{Texts: map[string][]string{}}
+	o.Resolver = dns
+	n, err := Open(t.Context(), s.cfg, o)
+	must(t, err)
+	s.populate(n)
+	r := s.serve(n)
+	made, err := r.Operator().DKIMRotate(t.Context(), root, ops.DKIMRef{Domain: "local.test"})
+	must(t, err)
+	c := s.signIn(r, true, "alice@local.test")
+	c.send("alice@local.test", message1("before"), "x@remote.test")
+	dns.Change(func() {
+		for _, k := range made.Keys {
+			dns.Texts[k.Name] = []string{k.Text}
+		}
+	})
+	checked, err := r.Operator().DKIMCheck(t.Context(), root, ops.DKIMRef{Domain: "local.test"})
+	must(t, err)
+	if len(checked.Keys) != 2 || !checked.Keys[0].Signs || !checked.Keys[1].Signs || checked.Keys[0].Sight != "published" {
+		t.Fatalf("%+v", checked)
+	}
+	id := queueID(c.send("alice@local.test", message1("after"), "x@remote.test", "bob@local.test"))
+	r.idle()
+	for _, m := range s.sink.Kept() {
+		text := string(m.Octets)
+		results := verified(t, text, inspect.Keys{Resolver: dns})
+		if strings.Contains(text, "Subject: before") != (len(results) == 0) {
+			t.Errorf("%v for %q", results, text)
+		}
+		for _, res := range results {
+			if !res.Passed() || res.Domain().ASCII() != "local.test" {
+				t.Errorf("%v", res)
+			}
+		}
+		// Only fields were put before it.
+		if !strings.HasSuffix(text, message1("before")) && !strings.HasSuffix(text, message1("after")) {
+			t.Errorf("the message was changed: %q", text)
+		}
+	}
+	wantNote(t, r, id, "signed d=local.test s="+made.Keys[0].Selector+","+made.Keys[1].Selector)
+	stored := onlyMail(t, s, "bob")
+	if got := verified(t, stored, inspect.Keys{Resolver: dns}); len(got) != 2 || !got[0].Passed() || !got[1].Passed() {
+		t.Errorf("in the mailbox: %v", got)
+	}
+}
+
+func message1(subject string) string {
+	return "From: Alice <alice@local.test>\r\nTo: x@remote.test\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <" + subject + "@local.test>\r\nSubject: " + subject + "\r\n\r\nHello  world \r\n\r\n"
+}
+
+func verified(t *testing.T, text string, keys inspect.Keys) []dkim.Result {
+	t.Helper()
+	h, err := msg.ParseHeader([]byte(text[:strings.Index(text, "\r\n\r\n")+4]))
+	must(t, err)
+	check := dkim.NewCheck(h, dkim.DefaultLimits())
+	check.Body([]byte(text[len(h.Raw()):]))
+	return check.Results(time.Now(), keys.Find(t.Context(), check.Names()))
+}
+
+// onlyMail returns the one message in a mailbox.
+func onlyMail(t *testing.T, s *site, who string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(s.cfg.Maildir.Root, "local.test", who, "new", "*"))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%q, %v", found, err)
+	}
+	b, err := os.ReadFile(found[0])
+	must(t, err)
+	return string(b)
+}
+
+// wantNote demands that the acceptance of a message carries a note about DKIM.
+func wantNote(t *testing.T, r *running, queue, want string) {
+	t.Helper()
+	got := ""
+	eventually(t, "the trace to know the message", func() bool {
+		a, err := r.Operator().Trace(t.Context(), root, ops.TraceQuery{Text: queue})
+		must(t, err)
+		for _, e := range a.Entries {
+			if e.Fact.Kind == trace.KindAccept {
+				got, _ = e.Fact.Find("dkim")
+				return true
+			}
+		}
+		return false
+	})
+	if !strings.HasPrefix(got, want) {
+		t.Errorf("noted %q, want %q", got, want)
+	}
+}
+
+// What a stranger brings is verified, a silent DNS delays nothing, and whatever comes
+// out is evidence.
+func TestStrangersSignaturesAreVerified(t *testing.T) {
+	s := newSite(t, nil)
+	o := s.options()
+	dns := &dnsx.Fake{Texts: map[string][]string{}, Failures: map[string]error{}}
+	o.Resolver = dns
+	n, err := Open(t.Context(), s.cfg, o)
+	must(t, err)
+	s.populate(n)
+	r := s.serve(n)
+	signed, key := signedBy(t, "far.test")
+	for _, row := range []struct{ text, failure, want string }{
+		{signed, "", "pass d=far.test s=s1 a=ed25519-sha256"},
+		{strings.Replace(signed, "Hello", "Jello", 1), "", "fail d=far.test"},
+		{strings.Replace(signed, "s=s1", "s=s2", 1), "TXT s2._domainkey.far.test", "temperror d=far.test s=s2"},
+		{strings.Replace(signed, "s=s1", "s=s3", 1), "", "permerror d=far.test s=s3"},
+		{"From: x@far.test\r\n\r\nx\r\n", "", "none"},
+	} {
+		dns.Change(func() {
+			dns.Texts["s1._domainkey.far.test"] = []string{key}
+			if row.failure != "" {
+				dns.Failures[row.failure] = dnsx.ErrTimeout
+			}
+		})
+		c := connect(t, r.Addrs().MX[0])
+		c.ok("250", "EHLO client.test")
+		wantNote(t, r, queueID(c.send("x@far.test", row.text, "bob@local.test")), row.want)
+	}
+}
+
+// signedBy returns a message that a domain signed, and the text of its key record.
+func signedBy(t *testing.T, domain string) (text, record string) {
+	t.Helper()
+	d, err := mail.ParseDomain(domain)
+	must(t, err)
+	public, secret, err := ed25519.GenerateKey(rand.Reader)
+	must(t, err)
+	k, err := dkim.NewSigningKey(dkim.KeyName{Selector: "s1", Domain: d}, secret)
+	must(t, err)
+	text = "From: x@" + domain + "\r\nSubject: hi\r\n\r\nHello\r\n"
+	h, err := msg.ParseHeader([]byte(text[:strings.Index(text, "\r\n\r\n")+4]))
+	must(t, err)
+	work := dkim.NewSigning(h, []dkim.SigningKey{k})
+	work.Body([]byte("Hello\r\n"))
+	fields, err := work.Fields(time.Now(), 0)
+	must(t, err)
+	record, err = dkim.Record(public)
+	must(t, err)
+	return string(fields) + text, record
+}
+
+// proveDKIM shows that the signer, the verifier and the ring see a reload.
+func proveDKIM(all map[string]proof) {
+	signer := func(n *Node) inspect.Signer { s, _ := n.inspectors()[1].(inspect.Signer); return s }
+	all["dkim.sign"] = proof{set: "[dkim]\nsign = \"off\"", see: func(n *Node) any { return signer(n).On() }}
+	all["dkim.lasts"] = proof{set: "[dkim]\nlasts = \"9d\"", see: func(n *Node) any { return signer(n).Lasts() }}
+	all["dkim.overlap"] = proof{set: "[dkim]\noverlap = \"9d\"", see: func(n *Node) any { return n.ring.Overlap() }}
+	all["dkim.verify"] = proof{set: "[dkim]\nverify = \"off\"", see: func(n *Node) any {
+		v, _ := n.inspectors()[0].(inspect.Verifier)
+		return v.On()
+	}}
+}
