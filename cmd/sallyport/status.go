@@ -34,6 +34,9 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 					c.printf("          %s on %s\n", door, strings.Join(at, ", "))
 				}
 			}
+			if ends := v.Server.CertificateEnds; !ends.IsZero() {
+				c.printf("          certificate until %s\n", moment(ends))
+			}
 		}
 		c.printf("accounts  %d, %d of them frozen\n", v.Accounts, v.Frozen)
 		c.printf("queue     %s, %d of them held, %s\n", plural(v.Queue.Messages, "message"), v.Queue.Held, trace.Octets(v.Queue.Octets))

@@ -32,10 +32,11 @@ func (n *Node) server() *ops.Server {
 	if a.Sendmail != "" {
 		listen["sendmail"] = []string{a.Sendmail}
 	}
-	return &ops.Server{
-		Version: n.o.Version, PID: os.Getpid(), Started: *started,
-		Listen: listen,
+	s := &ops.Server{Version: n.o.Version, PID: os.Getpid(), Started: *started, Listen: listen, Generation: n.now().number}
+	if leaf := n.leaf(); leaf != nil {
+		s.CertificateEnds = leaf.NotAfter
 	}
+	return s
 }
 
 func (n *Node) listenAdmin() (err error) {

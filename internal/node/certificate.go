@@ -4,6 +4,17 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"time"
+
+	"sallyport/internal/smtpd"
+	"sallyport/internal/trace"
+)
+
+const (
+	// certificateEvery is how often the files of the certificate are looked at.
+	certificateEvery = 10 * time.Second
+	// certificateWarn is how long before its end a certificate is warned of, daily.
+	certificateWarn = 14 * 24 * time.Hour
 )
 
 // buildCertificate reads the certificate of every door; there is none where the
@@ -41,4 +52,63 @@ func sameCertificate(c *tls.Config, cert tls.Certificate) bool {
 		}
 	}
 	return true
+}
+
+// watchCertificate takes a certificate in when its files change, and warns before one
+// ends, until ctx ends.
+func (n *Node) watchCertificate(ctx context.Context) {
+	fault, warned := "", time.Time{}
+	for {
+		fault = n.rereadCertificate(ctx, fault)
+		if leaf, now := n.leaf(), n.o.Now(); leaf != nil && leaf.NotAfter.Sub(now) < certificateWarn && now.Sub(warned) >= 24*time.Hour {
+			warned = now
+			n.log.Warn("the certificate ends soon, and nothing has renewed it", "file", n.config().TLS.Cert, "until", leaf.NotAfter)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(certificateEvery):
+		}
+	}
+}
+
+// rereadCertificate presents the certificate of the files to new connections, if it is
+// another one. A pair that cannot be used leaves the former one in force; that is told
+// once, and returned, so that the next call knows. While one of the two files is new
+// and the other is not yet, the pair is such a one for a moment.
+func (n *Node) rereadCertificate(ctx context.Context, told string) (fault string) {
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
+	g := n.now()
+	if g.tls == nil {
+		return ""
+	}
+	cert, err := tls.LoadX509KeyPair(g.cfg.TLS.Cert, g.cfg.TLS.Key)
+	if err != nil {
+		if told != err.Error() {
+			n.log.Error("the certificate cannot be read again; the former one stays in force", "file", g.cfg.TLS.Cert, "err", err)
+			f := n.reloadFact("the files of the certificate", "certificate-refused", "the former certificate stays in force")
+			n.record(ctx, f.Evidenced("fault", err.Error()))
+		}
+		return err.Error()
+	}
+	if sameCertificate(g.tls, cert) {
+		return ""
+	}
+	next := *g
+	next.tls, next.doors, next.then, next.undo = tlsConfig(cert), map[smtpd.Kind]smtpd.Config{}, nil, nil
+	for k := range g.doors {
+		next.doors[k] = n.doorConfig(&next, k)
+	}
+	n.current.Store(&next)
+	for _, d := range n.doors.all() {
+		if err := d.engine.Use(next.doors[d.kind]); err != nil {
+			n.log.Error("a listener keeps its former configuration", "at", d.listener.Addr().String(), "err", err)
+		}
+	}
+	leaf := cert.Leaf
+	n.log.Info("a new certificate is in force", "file", g.cfg.TLS.Cert, "until", leaf.NotAfter)
+	f := trace.Fact{At: n.o.Now(), Kind: trace.KindReload, Rule: "certificate-renewed", Text: "a new certificate is in force"}
+	n.record(ctx, f.Evidenced("until", leaf.NotAfter.UTC().Format(time.RFC3339)))
+	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -188,6 +189,50 @@ func TestANewCertificate(t *testing.T) {
 	s.reload(n)
 	if leaf() == before {
 		t.Error("the former certificate is still presented")
+	}
+}
+
+// Files that change are read again without a reload; a pair that is broken leaves the
+// former one in force. A session that began before keeps its certificate, also for the
+// channel binding of a sign-in.
+func TestACertificateIsReadAgain(t *testing.T) {
+	noLeaks(t)
+	s := newSite(t, vfs.NewMem())
+	s.log = quiet()
+	n := s.start()
+	before := n.leaf()
+	held := connectTLS(t, n.Addrs().Submissions[0], s.clientTLS())
+	certFile, keyFile := n.config().TLS.Cert, n.config().TLS.Key
+	must(t, os.WriteFile(certFile, []byte("half a file"), 0o600))
+	fault := n.rereadCertificate(t.Context(), "")
+	if fault == "" || n.leaf() != before {
+		t.Fatalf("a broken certificate: %q", fault)
+	}
+	if again := n.rereadCertificate(t.Context(), fault); again != fault {
+		t.Errorf("and again: %q", again)
+	}
+	other := s.certificate("other")
+	for from, to := range map[string]string{other.Cert: certFile, other.Key: keyFile} {
+		text, err := os.ReadFile(from)
+		must(t, err)
+		must(t, os.WriteFile(to, text, 0o600))
+	}
+	if fault := n.rereadCertificate(t.Context(), fault); fault != "" || n.leaf().Equal(before) {
+		t.Fatalf("the new certificate is not in force: %q", fault)
+	}
+	c, err := tls.Dial("tcp", n.Addrs().Submissions[0], &tls.Config{InsecureSkipVerify: true})
+	must(t, err)
+	if !c.ConnectionState().PeerCertificates[0].Equal(n.leaf()) {
+		t.Error("a new connection sees another certificate")
+	}
+	must(t, c.Close())
+	held.ok("250", "EHLO client.test")
+	var rules []string
+	for _, f := range n.facts(trace.KindReload) {
+		rules = append(rules, f.Rule)
+	}
+	if !slices.Contains(rules, "certificate-refused") || !slices.Contains(rules, "certificate-renewed") {
+		t.Errorf("the trace holds %v", rules)
 	}
 }
 

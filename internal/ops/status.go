@@ -14,6 +14,10 @@ type Server struct {
 	PID     int                 `json:"pid"`
 	Started time.Time           `json:"started"`
 	Listen  map[string][]string `json:"listen"` // addresses as bound, by door
+	// Generation numbers the configuration in force, from 1 at the start.
+	Generation int `json:"generation"`
+	// CertificateEnds is when the certificate in force does; zero: there is none.
+	CertificateEnds time.Time `json:"certificate_ends,omitzero"`
 }
 
 // Status is the state of everything in figures.
