@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/node"
 	"sallyport/internal/ops"
+	"sallyport/internal/proof"
 )
 
 type checkCommand struct {
@@ -25,9 +26,13 @@ aliases without circles, routes that lead elsewhere, files present and secrets c
 Then whether it goes together with what the data folder holds: accounts, and the domains,
 aliases, forwards and delegates that were added with commands.
 
+Then it proves that all of this together is closed: the server's own classification and decisions
+are run over one representative of every kind of recipient, sender and session. It says how many
+those were, or names the witness: who could send from what to whom, and by which rule.
+
 Examples:
   sallyport check -c /etc/sallyport/sallyport.toml
-  sallyport check -c new.toml --json                one fault a line`
+  sallyport check -c new.toml --json                one fault a line, or how much was tried`
 }
 
 // Run checks the configuration.
@@ -45,21 +50,35 @@ func (k checkCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	if err := k.stored(ctx, c, cfg); err != nil {
+	tried, err := k.stored(ctx, c, cfg)
+	if err != nil {
 		return err
 	}
 	if k.JSON {
-		return nil
+		return printJSON(c.out, closedJSON{File: k.Config, Closed: true, Addresses: tried.Addresses, Classes: tried.Classes})
 	}
 	c.printf("%s: syntax and meaning: fine (%s, %s, %s)\n", k.Config,
 		plural(len(cfg.Domains), "domain"), pluralAlias(len(cfg.Aliases)), plural(len(cfg.Routes), "route"))
+	c.printf("%s: closed: of %d kinds of recipients, each with every kind of sender and session (%d in all), none is relayed to for anybody who did not sign in\n",
+		k.Config, tried.Addresses, tried.Classes)
 	return nil
 }
 
-// stored checks a configuration beside what its data folder holds, if anything.
-func (k checkCommand) stored(ctx context.Context, c console, cfg config.Config) error {
+// closedJSON is what is printed of a configuration that is right.
+type closedJSON struct {
+	File      string `json:"file"`
+	Closed    bool   `json:"closed"`
+	Addresses int    `json:"addresses"` // kinds of recipients
+	Classes   int    `json:"classes"`   // with every kind of sender and session
+}
+
+// stored checks a configuration beside what its data folder holds, if anything, and
+// proves both together closed.
+func (k checkCommand) stored(ctx context.Context, c console, cfg config.Config) (proof.Report, error) {
+	var tried proof.Report
 	check := func(stored *ops.Client) error {
-		_, err := node.BuildDirectory(ctx, cfg, stored)
+		d, err := node.BuildDirectory(ctx, cfg, stored)
+		tried = d.Proof
 		return err
 	}
 	var err error
@@ -67,23 +86,23 @@ func (k checkCommand) stored(ctx context.Context, c console, cfg config.Config) 
 	case errors.Is(statErr, fs.ErrNotExist):
 		err = check(nil)
 	case statErr != nil:
-		return fmt.Errorf("what the data folder holds cannot be checked: %w", statErr)
+		return tried, fmt.Errorf("what the data folder holds cannot be checked: %w", statErr)
 	default:
 		err = k.operate(ctx, c, check)
 	}
 	var faults directory.Faults
 	if !errors.As(err, &faults) {
-		return err
+		return tried, err
 	}
 	for _, f := range faults {
 		fault := config.Fault{Position: config.Position{File: k.Config}, Message: f.Text}
 		if !k.JSON {
 			fmt.Fprintln(c.err, fault.Error())
 		} else if err := printJSON(c.out, fault); err != nil {
-			return err
+			return tried, err
 		}
 	}
-	return errSilent
+	return tried, errSilent
 }
 
 func pluralAlias(n int) string {

@@ -34,6 +34,9 @@ func (n *Node) buildDirectory(ctx context.Context, next, last *generation) error
 	}
 	n.returns.learn(addresses) // it only ever learns
 	s, fault := st.build(n.roster.State(), addresses)
+	if fault == nil && last != nil {
+		_, _, fault = st.proven(n.roster.State(), addresses) // a start proves it in Listen
+	}
 	if fault != nil {
 		fault = fmt.Errorf("the directory does not stand: %w", fault)
 		if last != nil {

@@ -195,6 +195,9 @@ func (n *Node) Listen(ctx context.Context) error {
 	if err := n.directoryFault(); err != nil {
 		return err
 	}
+	if err := n.proveServed(ctx); err != nil {
+		return err
+	}
 	g := n.now()
 	var open []*door
 	n.doors.replace(nil)

@@ -15,10 +15,10 @@ import (
 	"sallyport/internal/store/pebblestore"
 )
 
-// proof shows that a reload takes a key in: a line that sets it, below its table, and
+// keyProof shows that a reload takes a key in: a line that sets it, below its table, and
 // what the running server then does differently. The observation asks the room that
 // uses the value, never the configuration.
-type proof struct {
+type keyProof struct {
 	set string // "notice = \"n\"", or "[limits]\nrecipients = 150"
 	see func(*Node) any
 	on  string // what stands there before, in the same form; "": the settings as they are
@@ -68,8 +68,8 @@ func limitsOfDoor(n *Node) any {
 }
 
 // proofs has one entry for each key that needs no restart.
-func proofs() map[string]proof {
-	all := map[string]proof{
+func proofs() map[string]keyProof {
+	all := map[string]keyProof{
 		"postmaster":                  {set: `postmaster = "bob@local.test"`, see: class("postmaster@local.test")},
 		"notice":                      {set: `notice = "Keep out"`, see: door25(func(c smtpd.Config) any { return c.Notice })},
 		"detail":                      {set: `detail = "off"`, see: class("alice+x@local.test")},
@@ -95,43 +95,43 @@ func proofs() map[string]proof {
 		"auth.mechanisms":             {set: "[auth]\nmechanisms = [\"PLAIN\"]", see: boundsOfIdentity},
 	}
 	all["tls.key"] = all["tls.cert"] // they change together
-	all["proxy.from"] = proof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]", see: door25(func(c smtpd.Config) any { return fmt.Sprint(c.Balancers) })}
-	all["proxy.timeout"] = proof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]\ntimeout = \"9s\"", see: limitsOfDoor}
-	all["forward.external"] = proof{set: "[forward]\nexternal = \"on\"", see: func(n *Node) any { return n.dirs.stated.base.ForwardExternal }}
-	all["forward.targets"] = proof{set: "[forward]\nexternal = \"on\"\ntargets = 9", see: func(n *Node) any { return n.dirs.stated.base.ForwardTargets }}
-	all["forward.return_age"] = proof{set: "[forward]\nreturn_age = \"3d\"", see: func(n *Node) any { return n.returns.maxAge }}
+	all["proxy.from"] = keyProof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]", see: door25(func(c smtpd.Config) any { return fmt.Sprint(c.Balancers) })}
+	all["proxy.timeout"] = keyProof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]\ntimeout = \"9s\"", see: limitsOfDoor}
+	all["forward.external"] = keyProof{set: "[forward]\nexternal = \"on\"", see: func(n *Node) any { return n.dirs.stated.base.ForwardExternal }}
+	all["forward.targets"] = keyProof{set: "[forward]\nexternal = \"on\"\ntargets = 9", see: func(n *Node) any { return n.dirs.stated.base.ForwardTargets }}
+	all["forward.return_age"] = keyProof{set: "[forward]\nreturn_age = \"3d\"", see: func(n *Node) any { return n.returns.maxAge }}
 	proveDKIM(all)
 	who := func(n *Node) any { return n.localUser(uint32(os.Geteuid())) }
-	all["sendmail.domain"] = proof{set: "[sendmail]\ndomain = \"local.test\"", see: func(n *Node) any {
+	all["sendmail.domain"] = keyProof{set: "[sendmail]\ndomain = \"local.test\"", see: func(n *Node) any {
 		_, why := localAccount(n.config().Sendmail, 4711, "alice", func(mail.Address) bool { return true })
 		return why
 	}}
-	all["sendmail.users.NAME"] = proof{set: fmt.Sprintf("[sendmail.users]\n%d = \"alice@local.test\"", os.Geteuid()), see: who}
+	all["sendmail.users.NAME"] = keyProof{set: fmt.Sprintf("[sendmail.users]\n%d = \"alice@local.test\"", os.Geteuid()), see: who}
 	list := "[alias.\"list@local.test\"]\nto = [\"bob@local.test\"]"
 	aliases := func(n *Node) any { return fmt.Sprintf("%+v", n.dirs.stated.base.Aliases) }
-	all["alias.NAME.to"] = proof{set: list, see: aliases}
-	all["alias.NAME.from"] = proof{set: list + "\nfrom = \"accounts\"", see: aliases, on: list}
+	all["alias.NAME.to"] = keyProof{set: list, see: aliases}
+	all["alias.NAME.from"] = keyProof{set: list + "\nfrom = \"accounts\"", see: aliases, on: list}
 	for key, value := range map[string]string{"mta_sts": `"off"`, "dane": `"off"`, "dns_validates": `"on"`, "report_account": `"alice@local.test"`, "ca": `"tls/ca.pem"`} {
 		own := "[mx]\ndns = [\"127.0.0.1:53\"]"
-		all["tls_policy."+key] = proof{set: own + "\n[tls_policy]\n" + key + " = " + value, see: theWorld, on: own}
+		all["tls_policy."+key] = keyProof{set: own + "\n[tls_policy]\n" + key + " = " + value, see: theWorld, on: own}
 	}
 	behind := "[domain.\"behind.test\"]\ndeliver = \"smtp://192.0.2.9\""
 	for key, value := range map[string]string{"tls": `"required"`, "ca": "\"tls/ca.pem\"\ntls = \"required\"", "recipients": `"accounts"`, "cut_through": `"on"`, "recipients_file": `"names"`} {
-		p := proof{set: behind + "\n" + key + " = " + value, see: theDomain, on: behind}
+		p := keyProof{set: behind + "\n" + key + " = " + value, see: theDomain, on: behind}
 		if key == "ca" {
 			p.on += "\ntls = \"required\""
 		}
 		all["domain.NAME."+key] = p
 	}
 	for key, value := range map[string]string{"connections": "3", "messages": "3"} {
-		all["domain.NAME."+key] = proof{set: behind + "\n" + key + " = " + value, on: behind, see: func(n *Node) any {
+		all["domain.NAME."+key] = keyProof{set: behind + "\n" + key + " = " + value, on: behind, see: func(n *Node) any {
 			return fmt.Sprint(n.now().inners.limits(n.dirs.stated.base.Domains[len(n.dirs.stated.base.Domains)-1].Hop))
 		}}
 	}
 	for key, value := range map[string]string{
 		"timeout": `"9s"`, "positive_ttl": `"9m"`, "grace": `"9h"`, "negative_ttl": `"9s"`, "entries": "999", "connections": "9", "rate": "9", "waiting": "9",
 	} {
-		all["callout."+key] = proof{set: "[callout]\n" + key + " = " + value, see: func(n *Node) any { return fmt.Sprintf("%p", n.now().inners.verifier) }}
+		all["callout."+key] = keyProof{set: "[callout]\n" + key + " = " + value, see: func(n *Node) any { return fmt.Sprintf("%p", n.now().inners.verifier) }}
 	}
 	for key, value := range map[string]string{
 		"to": `"smtp://127.0.0.1:2727"`, "tls": `"opportunistic"`, "ca": `"tls/ca.pem"`, "user": `"u"`, "password_file": `"secret"`,
@@ -148,37 +148,37 @@ func proofs() map[string]proof {
 		case "user", "password_file":
 			line = "[route.\"remote.test\"]\nto = \"smtps://127.0.0.1:2626\"\nuser = \"u\"\npassword_file = \"secret\""
 		}
-		all["route.NAME."+key] = proof{set: line, see: theRoute}
+		all["route.NAME."+key] = keyProof{set: line, see: theRoute}
 	}
 	for key, value := range map[string]string{
 		"connections": "99", "connections_per_network": "9", "handshakes": "9", "handshake_time": `"9s"`, "greet_delay": `"9ms"`,
 		"command_timeout": `"9s"`, "data_timeout": `"9s"`, "min_data_rate": "9", "session_time": `"9m"`, "transactions": "9", "recipients": "109",
 		"errors": "9", "unknown_commands": "9", "junk_commands": "19", "auth_failures": "9", "message_size": `"1MiB"`,
 	} {
-		all["limits."+key] = proof{set: "[limits]\n" + key + " = " + value, see: limitsOfDoor}
+		all["limits."+key] = keyProof{set: "[limits]\n" + key + " = " + value, see: limitsOfDoor}
 	}
 	for key, value := range map[string]string{"header_size": `"32KiB"`, "header_fields": "99", "hops": "11"} {
-		all["limits."+key] = proof{set: "[limits]\n" + key + " = " + value, see: func(n *Node) any { return n.intake.Bounds() }}
+		all["limits."+key] = keyProof{set: "[limits]\n" + key + " = " + value, see: func(n *Node) any { return n.intake.Bounds() }}
 	}
 	for key, value := range map[string]string{"queue_messages": "99", "queue_size": `"9MiB"`, "queue_messages_per_account": "9", "inline_size": `"9KiB"`} {
-		all["limits."+key] = proof{set: "[limits]\n" + key + " = " + value, see: boundsOfSpool}
+		all["limits."+key] = keyProof{set: "[limits]\n" + key + " = " + value, see: boundsOfSpool}
 	}
 	for key, value := range map[string]string{"active_messages": "99", "deliveries_per_domain": "9"} {
-		all["limits."+key] = proof{set: "[limits]\n" + key + " = " + value, see: func(n *Node) any { _, l := n.dispatch.Bounds(); return l }}
+		all["limits."+key] = keyProof{set: "[limits]\n" + key + " = " + value, see: func(n *Node) any { _, l := n.dispatch.Bounds(); return l }}
 	}
 	for key, value := range map[string]string{"first": `"9s"`, "max": `"9h"`, "factor": "3", "jitter": "0.3", "warn": `"9h"`, "expire": `"2d"`} {
-		all["retry."+key] = proof{set: "[retry]\n" + key + " = " + value, see: func(n *Node) any { p, _ := n.dispatch.Bounds(); return fmt.Sprint(p, boundsOfSpool(n)) }}
+		all["retry."+key] = keyProof{set: "[retry]\n" + key + " = " + value, see: func(n *Node) any { p, _ := n.dispatch.Bounds(); return fmt.Sprint(p, boundsOfSpool(n)) }}
 	}
 	for key, value := range map[string]string{
 		"cache_ttl": `"9s"`, "cache_entries": "9", "hashing": "9", "waiting": "9", "wait_time": `"9s"`, "guesses": "9", "guess_time": `"9m"`,
 		"scram_rounds": "5000", "argon_memory": `"9MiB"`, "argon_rounds": "3",
 	} {
-		all["auth."+key] = proof{set: "[auth]\n" + key + " = " + value, see: boundsOfIdentity}
+		all["auth."+key] = keyProof{set: "[auth]\n" + key + " = " + value, see: boundsOfIdentity}
 	}
 	return all
 }
 
-// with returns the settings with what a proof sets. Tables and keys of its own stand
+// with returns the settings with what a keyProof sets. Tables and keys of its own stand
 // for those of the settings.
 func with(set string) string {
 	head, rest, _ := strings.Cut(set, "\n")
@@ -235,7 +235,7 @@ func TestEveryKeyTakesPartInReload(t *testing.T) {
 		delete(all, k.Path)
 		if k.Restart != "" {
 			if ok {
-				t.Errorf("%s needs a restart, and yet has a proof that it does not", k.Path)
+				t.Errorf("%s needs a restart, and yet has a keyProof that it does not", k.Path)
 			}
 			continue
 		}
@@ -262,7 +262,7 @@ func TestEveryKeyTakesPartInReload(t *testing.T) {
 		}
 	}
 	for path := range all {
-		t.Errorf("there is a proof for %s, and no such key", path)
+		t.Errorf("there is a keyProof for %s, and no such key", path)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
 	"sallyport/internal/ops"
+	"sallyport/internal/proof"
 	"sallyport/internal/roster"
 )
 
@@ -203,7 +204,8 @@ func (n *Node) changed(ctx context.Context) error {
 	return err
 }
 
-// judge says what would be wrong with the directory if the roster were s.
+// judge says what would be wrong with the directory if the roster were s, and whom it
+// would let relay.
 func (n *Node) judge(ctx context.Context, s *roster.State) error {
 	n.dirs.change.Lock()
 	st := n.dirs.stated
@@ -212,7 +214,7 @@ func (n *Node) judge(ctx context.Context, s *roster.State) error {
 	if err != nil {
 		return err
 	}
-	_, err = st.build(s, addresses)
+	_, _, err = st.proven(s, addresses)
 	return err
 }
 
@@ -222,11 +224,12 @@ type Directory struct {
 	Config   directory.Config
 	Accounts []mail.Address
 	Snapshot *directory.Snapshot
+	Proof    proof.Report // that it is closed
 }
 
-// BuildDirectory builds the directory of a configuration, without running it. What
-// is stored beside it, stored tells; nil: nothing is. The error says what does not
-// go together, and how it is mended.
+// BuildDirectory builds the directory of a configuration, without running it, and
+// proves it closed. What is stored beside it, stored tells; nil: nothing is. The error
+// says what does not go together, or who could relay, and how it is mended.
 func BuildDirectory(ctx context.Context, cfg config.Config, stored *ops.Client) (Directory, error) {
 	st, err := stateOf(cfg)
 	if err != nil {
@@ -255,10 +258,10 @@ func BuildDirectory(ctx context.Context, cfg config.Config, stored *ops.Client) 
 	if err != nil {
 		return Directory{}, err
 	}
-	snapshot, err := st.build(s, accounts)
+	snapshot, report, err := st.proven(s, accounts)
 	if err != nil {
 		return Directory{}, err
 	}
 	whole, _ := st.with(s)
-	return Directory{whole, accounts, snapshot}, nil
+	return Directory{whole, accounts, snapshot, report}, nil
 }
