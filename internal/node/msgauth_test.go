@@ -166,12 +166,12 @@ func signedBy(t *testing.T, domain string) (text, record string) {
 }
 
 // proveDKIM shows that the signer, the verifier and the ring see a reload.
-func proveDKIM(all map[string]proof) {
+func proveDKIM(all map[string]keyProof) {
 	signer := func(n *Node) inspect.Signer { s, _ := n.inspectors()[1].(inspect.Signer); return s }
-	all["dkim.sign"] = proof{set: "[dkim]\nsign = \"off\"", see: func(n *Node) any { return signer(n).On() }}
-	all["dkim.lasts"] = proof{set: "[dkim]\nlasts = \"9d\"", see: func(n *Node) any { return signer(n).Lasts() }}
-	all["dkim.overlap"] = proof{set: "[dkim]\noverlap = \"9d\"", see: func(n *Node) any { return n.ring.Overlap() }}
-	all["dkim.verify"] = proof{set: "[dkim]\nverify = \"off\"", see: func(n *Node) any {
+	all["dkim.sign"] = keyProof{set: "[dkim]\nsign = \"off\"", see: func(n *Node) any { return signer(n).On() }}
+	all["dkim.lasts"] = keyProof{set: "[dkim]\nlasts = \"9d\"", see: func(n *Node) any { return signer(n).Lasts() }}
+	all["dkim.overlap"] = keyProof{set: "[dkim]\noverlap = \"9d\"", see: func(n *Node) any { return n.ring.Overlap() }}
+	all["dkim.verify"] = keyProof{set: "[dkim]\nverify = \"off\"", see: func(n *Node) any {
 		v, _ := n.inspectors()[0].(inspect.Verifier)
 		return v.On()
 	}}
