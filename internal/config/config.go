@@ -19,22 +19,23 @@ type Config struct {
 	Detail     byte         // parts alice+lists into alice and lists; 0: off
 	Literals   []netip.Addr // own addresses, listening ones too, whose literals are ours (for postmaster alone)
 
-	Listen  Listen
-	TLS     TLS
-	Proxy   Proxy
-	Domains []Domain // in the order of the file
-	Aliases []Alias
-	Routes  []Route
-	Callout Callout
-	MX      MX
-	Forward Forward
-	DKIM    DKIM
-	Limits  Limits
-	Retry   Retry
-	Maildir Maildir
-	Trace   Trace
-	Auth    Auth
-	Metrics Metrics
+	Listen         Listen
+	TLS            TLS
+	Proxy          Proxy
+	Domains        []Domain // in the order of the file
+	Aliases        []Alias
+	Routes         []Route
+	Callout        Callout
+	MX             MX
+	Forward        Forward
+	DKIM           DKIM
+	Authentication Authentication
+	Limits         Limits
+	Retry          Retry
+	Maildir        Maildir
+	Trace          Trace
+	Auth           Auth
+	Metrics        Metrics
 
 	TLSPolicy TLSPolicy
 

@@ -7,7 +7,6 @@ type DKIM struct {
 	Sign    bool          // what accounts submit is signed, where the domain has keys in use
 	Lasts   time.Duration // how long a signature counts; 0: for ever
 	Overlap time.Duration // how long the record of a retired key must stay
-	Verify  bool          // signatures on mail from outside are verified
 }
 
 func dkimKeys() []entry[DKIM] {
@@ -19,8 +18,5 @@ func dkimKeys() []entry[DKIM] {
 			func(d *DKIM) *time.Duration { return &d.Lasts }),
 		duration("dkim.overlap", "14d", "1d", "365d", "How long the record of a retired key must stay in the DNS, for mail that it signed and that is still under way; then the key is forgotten and you are told.",
 			func(d *DKIM) *time.Duration { return &d.Overlap }),
-		parsed(Key{Path: "dkim.verify", Type: TypeChoice, Default: "on",
-			Doc: `Whether signatures on mail that comes to the mx door are verified: "on" or "off". The keys are asked for in the DNS (mx.dns); what it does not answer in time counts as not known, and delays nothing.`},
-			parseSwitch, func(d *DKIM) *bool { return &d.Verify }),
 	}
 }

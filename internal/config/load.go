@@ -65,7 +65,7 @@ func (s *source) config() (Config, *node) {
 	tables := []string{"listen", "tls", "domain", "callout", "alias", "route", "mx", "forward", "limits", "retry", "maildir", "trace", "auth", "metrics"}
 	tables = append(tables, "proxy", "sendmail")
 	tables = append(tables, "tls_policy")
-	tables = append(tables, "dkim")
+	tables = append(tables, "dkim", "authentication")
 	block(s, root, serverKeys(), &c, tables...)
 	block(s, s.table(root, "listen"), listenKeys(), &c, "sendmail")
 	block(s, s.table(root, "tls"), tlsKeys(), &c)
@@ -80,6 +80,7 @@ func (s *source) config() (Config, *node) {
 	block(s, s.table(root, "auth"), authKeys(), &c)
 	block(s, s.table(root, "metrics"), metricsKeys(), &c)
 	block(s, s.table(root, "dkim"), dkimKeys(), &c.DKIM)
+	block(s, s.table(root, "authentication"), authenticationKeys(), &c.Authentication)
 	block(s, s.table(root, "forward"), forwardKeys(), &c.Forward)
 	s.domains(s.table(root, "domain"), &c)
 	s.aliases(s.table(root, "alias"), &c)

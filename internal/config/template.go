@@ -68,7 +68,7 @@ func (t Template) Text() []byte {
 		fmt.Fprintf(&b, "[route.%s]\nto = %s\n", quote(r.Domain), quote(r.To))
 	}
 	if t.NoMX {
-		b.WriteString("\n# Mail for domains without a route waits: nothing leaves this host by itself.\n[mx]\ndelivery = \"off\"\n")
+		b.WriteString("\n# Mail for domains without a route waits: nothing leaves this host by itself.\n[mx]\ndelivery = \"off\"\n\n# Nor is the DNS asked about those who bring mail.\n[authentication]\ncheck = \"off\"\n")
 	}
 	return []byte(b.String())
 }

@@ -5,11 +5,14 @@ import (
 	"slices"
 	"time"
 
+	"sallyport/internal/config"
+	"sallyport/internal/dnsx"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
 	"sallyport/internal/msgauth/dkim"
 	"sallyport/internal/msgauth/inspect"
 	"sallyport/internal/msgauth/keyring"
+	"sallyport/internal/msgauth/spf"
 	"sallyport/internal/trace"
 )
 
@@ -61,8 +64,10 @@ func (n *Node) keyFacts(c keyring.Change) [][]byte {
 // in force.
 func (n *Node) inspectors() []intake.Inspector {
 	return []intake.Inspector{
-		inspect.Verifier{
-			On: func() bool { return n.config().DKIM.Verify }, Limits: dkim.DefaultLimits(), Find: n.findKeys, Now: n.o.Now,
+		inspect.Authenticator{
+			Hostname: n.config().Hostname, Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) },
+			Policy: n.senderPolicy, Resolver: func() dnsx.Resolver { return n.now().keys.Resolver }, Keys: func() inspect.Keys { return n.now().keys },
+			DKIM: dkim.DefaultLimits(), SPF: spf.DefaultLimits(), Time: keyTime, Now: n.o.Now,
 		},
 		inspect.Signer{
 			On:   func() bool { return n.config().DKIM.Sign },
@@ -70,4 +75,17 @@ func (n *Node) inspectors() []intake.Inspector {
 			Lasts: func() time.Duration { return n.config().DKIM.Lasts }, Now: n.o.Now, Logger: n.log,
 		},
 	}
+}
+
+// senderPolicy is the one in force. What is not known is the strictest.
+func (n *Node) senderPolicy() inspect.Policy {
+	c := n.config().Authentication
+	p := inspect.Policy{Check: c.Check, Apply: c.Apply, Own: inspect.OwnRefuse}
+	switch c.Own {
+	case config.OwnJunk:
+		p.Own = inspect.OwnJunk
+	case config.OwnDMARC:
+		p.Own = inspect.OwnDMARC
+	}
+	return p
 }

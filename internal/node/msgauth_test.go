@@ -96,13 +96,19 @@ func onlyMail(t *testing.T, s *site, who string) string {
 // wantNote demands that the acceptance of a message carries a note about DKIM.
 func wantNote(t *testing.T, r *running, queue, want string) {
 	t.Helper()
+	wantEvidence(t, r, queue, "dkim", want)
+}
+
+// wantEvidence demands what the trace notes of an accepted message under a name.
+func wantEvidence(t *testing.T, r *running, queue, name, want string) {
+	t.Helper()
 	got := ""
 	eventually(t, "the trace to know the message", func() bool {
 		a, err := r.Operator().Trace(t.Context(), root, ops.TraceQuery{Text: queue})
 		must(t, err)
 		for _, e := range a.Entries {
 			if e.Fact.Kind == trace.KindAccept {
-				got, _ = e.Fact.Find("dkim")
+				got, _ = e.Fact.Find(name)
 				return true
 			}
 		}
@@ -116,7 +122,7 @@ func wantNote(t *testing.T, r *running, queue, want string) {
 // What a stranger brings is verified, a silent DNS delays nothing, and whatever comes
 // out is evidence.
 func TestStrangersSignaturesAreVerified(t *testing.T) {
-	s := newSite(t, nil)
+	s := newSite(t, nil, "[authentication]", `check = "on"`)
 	o := s.options()
 	dns := &dnsx.Fake{Texts: map[string][]string{}, Failures: map[string]error{}}
 	o.Resolver = dns
@@ -171,8 +177,8 @@ func proveDKIM(all map[string]keyProof) {
 	all["dkim.sign"] = keyProof{set: "[dkim]\nsign = \"off\"", see: func(n *Node) any { return signer(n).On() }}
 	all["dkim.lasts"] = keyProof{set: "[dkim]\nlasts = \"9d\"", see: func(n *Node) any { return signer(n).Lasts() }}
 	all["dkim.overlap"] = keyProof{set: "[dkim]\noverlap = \"9d\"", see: func(n *Node) any { return n.ring.Overlap() }}
-	all["dkim.verify"] = keyProof{set: "[dkim]\nverify = \"off\"", see: func(n *Node) any {
-		v, _ := n.inspectors()[0].(inspect.Verifier)
-		return v.On()
-	}}
+	policy := func(n *Node) inspect.Policy { a, _ := n.inspectors()[0].(inspect.Authenticator); return a.Policy() }
+	all["authentication.check"] = keyProof{set: "[authentication]\ncheck = \"off\"", see: func(n *Node) any { return policy(n).Check }}
+	all["authentication.apply"] = keyProof{set: "[authentication]\napply = \"off\"", see: func(n *Node) any { return policy(n).Apply }}
+	all["authentication.own"] = keyProof{set: "[authentication]\nown = \"junk\"", see: func(n *Node) any { return policy(n).Own }}
 }

@@ -270,7 +270,7 @@ func TestEveryKeyTakesPartInReload(t *testing.T) {
 func TestKeysThatNeedARestartAreNamed(t *testing.T) {
 	s := newSite(t, vfs.NewMem())
 	n := s.start()
-	s.write(strings.NewReplacer(`"mx.local.test"`, `"mx2.local.test"`, `"data"`, `"data2"`).Replace(strings.Replace(settings, "[listen]", "[listen]\nsendmail = \"s.sock\"", 1)) + "origin = \"other\"\n[metrics]\nlisten = [\"127.0.0.1:9025\"]\nbeyond_loopback = \"on\"\n[maildir]\nroot = \"boxes\"\n")
+	s.write(strings.NewReplacer(`"mx.local.test"`, `"mx2.local.test"`, `"data"`, `"data2"`).Replace(strings.Replace(settings, "[listen]", "[listen]\nsendmail = \"s.sock\"", 1)) + "origin = \"other\"\n[metrics]\nlisten = [\"127.0.0.1:9025\"]\nbeyond_loopback = \"on\"\n[maildir]\nroot = \"boxes\"\n[authentication]\ncheck = \"off\"\n")
 	answer, err := n.Reload(t.Context(), "test")
 	must(t, err)
 	named := map[string]string{}

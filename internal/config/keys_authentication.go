@@ -1,0 +1,44 @@
+package config
+
+// Own says what becomes of mail from outside in the name of one of our own domains.
+// The zero value refuses it.
+type Own uint8
+
+const (
+	OwnRefuse Own = iota
+	OwnJunk
+	OwnDMARC
+)
+
+// Authentication says how mail from outside is held against its sender.
+type Authentication struct {
+	Check bool // SPF, DKIM and DMARC are checked on the mx door
+	Apply bool // and DMARC policies are done
+	Own   Own
+}
+
+func authenticationKeys() []entry[Authentication] {
+	return []entry[Authentication]{
+		parsed(Key{Path: "authentication.check", Type: TypeChoice, Default: "on",
+			Doc: `Whether mail that comes to the mx door is held against its sender by SPF (RFC 7208), DKIM (RFC 6376) and DMARC (RFC 9989), with an Authentication-Results field (RFC 8601): "on" or "off". It asks the DNS (mx.dns); what that does not answer in time counts as not known, and delays nothing but mail in our own name.`},
+			parseSwitch, func(a *Authentication) *bool { return &a.Check }),
+		parsed(Key{Path: "authentication.apply", Type: TypeChoice, Default: "on",
+			Doc: `Whether what a domain's DMARC policy asks for is done: "on" refuses (p=reject) or puts into the junk folder (p=quarantine) what fails, "off" only notes it.`},
+			parseSwitch, func(a *Authentication) *bool { return &a.Apply }),
+		parsed(Key{Path: "authentication.own", Type: TypeChoice, Default: "refuse",
+			Doc: `What becomes of mail from outside that names one of our own domains as its author and bears no valid DKIM signature of that domain: "refuse", "junk", or "dmarc", which leaves it to the domain's own DMARC policy. Our people sign in, and what they sent and comes back by a list is signed (dkim.sign).`},
+			parseOwn, func(a *Authentication) *Own { return &a.Own }),
+	}
+}
+
+func parseOwn(text string) (o Own, message, hint string) {
+	switch text {
+	case "refuse":
+		return OwnRefuse, "", ""
+	case "junk":
+		return OwnJunk, "", ""
+	case "dmarc":
+		return OwnDMARC, "", ""
+	}
+	return 0, "this is none of the ways to treat mail in our own name", `write "refuse", "junk" or "dmarc"`
+}

@@ -1,0 +1,270 @@
+package inspect
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"sallyport/internal/dnsx"
+	"sallyport/internal/gate"
+	"sallyport/internal/intake"
+	"sallyport/internal/mail"
+	"sallyport/internal/message"
+	"sallyport/internal/msgauth/authres"
+	"sallyport/internal/msgauth/dkim"
+	"sallyport/internal/msgauth/dmarc"
+	"sallyport/internal/msgauth/spf"
+)
+
+// Own says what becomes of mail from outside that names one of our own domains as its
+// author and bears no signature of that domain. The zero value refuses it.
+type Own uint8
+
+const (
+	OwnRefuse Own = iota
+	OwnJunk
+	OwnDMARC // as the domain's own DMARC policy says
+)
+
+// Policy is what is done about mail from outside. The zero Policy checks nothing.
+type Policy struct {
+	Check bool
+	Apply bool // what DMARC policies ask for is done; else it is only noted
+	Own   Own
+}
+
+// Authenticator finds out who really sent what strangers bring to the MX door, by
+// SPF, DKIM and DMARC, says so in an Authentication-Results field, and does what the
+// policy of the author's domain asks for. It is an intake.Inspector.
+type Authenticator struct {
+	Hostname mail.Domain
+	// Ours reports whether a domain is ours now.
+	Ours func(mail.Domain) bool
+	// Policy, Resolver and Keys are asked once for each message.
+	Policy   func() Policy
+	Resolver func() dnsx.Resolver
+	Keys     func() Keys
+	DKIM     dkim.Limits
+	SPF      spf.Limits
+	// Time bounds the wait for everything that is asked for one message. What is not
+	// known by then counts as not known, and keeps no message but those in our name.
+	Time time.Duration
+	// Observe is told of each message that a policy applies to, for reports; it must
+	// not block. nil: nobody is.
+	Observe func(Observation)
+	Now     func() time.Time
+}
+
+// Observation is what reports to domain owners are made of. RFC 9990.
+type Observation struct {
+	Peer     netip.Addr
+	Envelope mail.ReversePath
+	SPF      spf.Result
+	SPFBy    mail.Domain // that SPF was asked about
+	DKIM     []dkim.Result
+	DMARC    dmarc.Result
+	// Done is what was done, which may be less than DMARC.Disposition.
+	Done dmarc.Policy
+	// Override says why, in a word of RFC 9990; "": it was done.
+	Override string
+}
+
+var _ intake.Inspector = Authenticator{}
+
+// Name implements intake.Inspector.
+func (Authenticator) Name() string { return "authentication" }
+
+// Begin implements intake.Inspector.
+func (a Authenticator) Begin(m intake.Message) intake.Look {
+	p := a.Policy()
+	if !p.Check || m.Door != gate.DoorMX || !m.Account.IsZero() {
+		return nil
+	}
+	return &authentication{a: a, m: m, policy: p, dns: a.Resolver(), keys: a.Keys(), check: dkim.NewCheck(m.Header, a.DKIM), author: authorOf(m.Header, a.Ours)}
+}
+
+// author is whom a header section names as the author's domain.
+type author struct {
+	domain mail.Domain   // the only one; zero: none, or several
+	ours   []mail.Domain // of ours that it names
+	fault  string        // why domain is zero
+}
+
+// authorOf reads the From fields. RFC 9989 §5.3.1: several domains are no author that
+// DMARC could judge by. Where the field cannot be read, each name of ours in it
+// counts: a reader may show it.
+func authorOf(h message.Header, ours func(mail.Domain) bool) author {
+	var out author
+	authors := h.Authors(mail.UTF8)
+	var domains []mail.Domain
+	add := func(d mail.Domain) {
+		if !d.IsZero() && !slices.Contains(domains, d) {
+			domains = append(domains, d)
+			if ours(d) {
+				out.ours = append(out.ours, d)
+			}
+		}
+	}
+	for _, a := range authors.From {
+		add(a.Domain())
+	}
+	switch {
+	case authors.Fault != "":
+		for _, f := range h.Fields("From") {
+			for _, word := range strings.FieldsFunc(f.Value, notInDomain) {
+				if d, err := mail.ParseDomain(word); err == nil && ours(d) {
+					add(d)
+				}
+			}
+		}
+		out.fault = authors.Fault
+	case len(domains) == 0:
+		out.fault = "the message names no author"
+	case len(domains) > 1:
+		out.fault = "the authors are of several domains"
+	default:
+		out.domain = domains[0]
+	}
+	return out
+}
+
+func notInDomain(c rune) bool {
+	return c != '.' && c != '-' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && c < 0x80
+}
+
+// authentication is one message under judgement.
+type authentication struct {
+	a      Authenticator
+	m      intake.Message
+	policy Policy
+	dns    dnsx.Resolver
+	keys   Keys
+	check  *dkim.Check
+	author author
+}
+
+// Body implements intake.Look.
+func (g *authentication) Body(p []byte) { g.check.Body(p) }
+
+// Judge implements intake.Look.
+func (g *authentication) Judge(ctx context.Context, _ intake.Content) intake.Finding {
+	ctx, cancel := context.WithTimeout(ctx, g.a.Time)
+	defer cancel()
+	r := g.find(ctx)
+	f := g.decide(r)
+	f.Notes = append(f.Notes, r.notes(g.author)...)
+	f.Fields = authres.Field(g.a.Hostname, r.results(g))
+	return f
+}
+
+// found is everything that was found out about a message.
+type found struct {
+	spf   spf.Result
+	spfBy mail.Domain
+	dkim  []dkim.Result
+	dmarc dmarc.Result
+}
+
+// find asks everything at once that does not depend on something else.
+func (g *authentication) find(ctx context.Context) found {
+	var r found
+	var walk dmarc.Walk
+	var all sync.WaitGroup
+	all.Go(func() { r.spf, r.spfBy = g.spf(ctx) })
+	if !g.author.domain.IsZero() {
+		all.Go(func() { walk = g.walk(ctx, g.author.domain) })
+	}
+	if g.check.Signed() {
+		r.dkim = g.check.Results(g.a.Now(), g.keys.Find(ctx, g.check.Names()))
+	}
+	all.Wait()
+	r.dmarc = dmarc.Judge(g.facts(ctx, walk, r))
+	return r
+}
+
+// spf checks the envelope sender, or the client's name where there is none.
+// RFC 7208 §2.4.
+func (g *authentication) spf(ctx context.Context) (spf.Result, mail.Domain) {
+	q := spf.Query{IP: g.m.Peer, Hello: g.m.Hello, Receiver: g.a.Hostname.ASCII(), Now: g.a.Now()}
+	var by mail.Domain
+	if from, ok := g.m.Envelope.From.Address(); ok {
+		q.Local, by = from.Local(), from.Domain()
+	} else if d, err := mail.ParseDomain(g.m.Hello); err == nil {
+		by = d
+	}
+	q.Domain = by.ASCII()
+	return spf.Check(ctx, spf.FromDNS(g.dns), q, g.a.SPF), by
+}
+
+// walk goes up the tree. RFC 9989 §4.10. A DNS that does not answer leaves it
+// unfinished.
+func (g *authentication) walk(ctx context.Context, start mail.Domain) dmarc.Walk {
+	w := dmarc.NewWalk(start)
+	for {
+		d, more := w.Next()
+		if !more {
+			return w
+		}
+		n, err := dnsx.ParseName("_dmarc." + d.ASCII())
+		if err != nil {
+			w = w.Add(nil) // too long for the DNS: there can be none
+			continue
+		}
+		answer, err := g.dns.TXT(ctx, n)
+		if err != nil && !dnsx.Permanent(err) {
+			return w
+		}
+		w = w.Add(answer.Data)
+	}
+}
+
+// facts puts together what DMARC is judged by, and asks what else that takes.
+func (g *authentication) facts(ctx context.Context, author dmarc.Walk, r found) dmarc.Facts {
+	f := dmarc.Facts{
+		Author: author,
+		SPF:    dmarc.Mechanism{Domain: r.spfBy, Passed: r.spf.Verdict == spf.Pass, Temporary: r.spf.Verdict == spf.TempError},
+	}
+	organizations := map[mail.Domain]mail.Domain{}
+	learn := func(m dmarc.Mechanism, dkim bool) {
+		if _, known := organizations[m.Domain]; known || !m.Passed && !m.Temporary || !dmarc.NeedsOrganization(author, m.Domain, dkim) {
+			return
+		}
+		if w := g.walk(ctx, m.Domain); w.Done() {
+			organizations[m.Domain] = w.Organization()
+		}
+	}
+	learn(f.SPF, false)
+	for _, s := range r.dkim {
+		m := dmarc.Mechanism{Domain: s.Domain(), Passed: s.Passed(), Temporary: s.Status == dkim.StatusTempError}
+		f.DKIM = append(f.DKIM, m)
+		learn(m, true)
+	}
+	f.Organization = func(d mail.Domain) (mail.Domain, bool) {
+		org, ok := organizations[d]
+		return org, ok
+	}
+	f.Existence = g.existence(ctx, author)
+	return f
+}
+
+// existence finds out whether the author's domain exists, where a policy asks.
+// RFC 8020: a name that does not exist has nothing below it either.
+func (g *authentication) existence(ctx context.Context, author dmarc.Walk) dmarc.Existence {
+	place, ok := author.Policy()
+	if !ok || place.Domain == author.Start() || place.Record.Missing == dmarc.PolicyAbsent {
+		return dmarc.ExistenceUnknown
+	}
+	_, err := g.dns.TXT(ctx, dnsx.NameOf(author.Start()))
+	switch {
+	case err == nil:
+		return dmarc.Exists
+	case isNoName(err):
+		return dmarc.Absent
+	case dnsx.Permanent(err):
+		return dmarc.Exists
+	}
+	return dmarc.ExistenceUnknown
+}

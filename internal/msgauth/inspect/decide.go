@@ -1,0 +1,165 @@
+package inspect
+
+import (
+	"errors"
+	"slices"
+
+	"sallyport/internal/dnsx"
+	"sallyport/internal/intake"
+	"sallyport/internal/mail"
+	"sallyport/internal/msgauth/authres"
+	"sallyport/internal/msgauth/dkim"
+	"sallyport/internal/msgauth/dmarc"
+	"sallyport/internal/msgauth/spf"
+	"sallyport/internal/trace"
+)
+
+func isNoName(err error) bool { return errors.Is(err, dnsx.ErrNoName) }
+
+// The rules of findings.
+const (
+	ruleOwnDomain      = "own-domain-unsigned"
+	ruleOwnUnknown     = "own-domain-unverified"
+	ruleDMARCReject    = "dmarc-reject"
+	ruleDMARCJunk      = "dmarc-quarantine"
+	overrideLocal      = "local_policy"     // RFC 9990 §2.1.1.11
+	overrideTest       = "policy_test_mode" // the domain's t=y
+	enhancedMultiple   = "5.7.26"           // RFC 7372 §3: multiple authentication checks failed
+	enhancedNotAllowed = "5.7.1"
+)
+
+// decide says what becomes of a message by what was found.
+func (g *authentication) decide(r found) intake.Finding {
+	if f := g.own(r); f.Action != intake.Pass {
+		g.observe(r, f.Action, overrideLocal)
+		return f
+	}
+	f := intake.Finding{Action: intake.Pass}
+	override := ""
+	switch {
+	case r.dmarc.Verdict != dmarc.Fail:
+	case r.dmarc.Disposition != r.dmarc.Policy:
+		override = overrideTest
+	case !g.policy.Apply:
+		if r.dmarc.Disposition != dmarc.PolicyNone {
+			override = overrideLocal
+		}
+	case r.dmarc.Disposition == dmarc.PolicyReject:
+		f = intake.Finding{Action: intake.Refuse, Rule: ruleDMARCReject,
+			Reply: mail.R(550, enhancedMultiple, "the DMARC policy of "+r.dmarc.Author.ASCII()+" refuses this message: neither SPF nor DKIM speaks for its author")}
+	case r.dmarc.Disposition == dmarc.PolicyQuarantine:
+		f = intake.Finding{Action: intake.Junk, Rule: ruleDMARCJunk,
+			Reason: "the DMARC policy of " + r.dmarc.Author.ASCII() + " wants it kept apart: neither SPF nor DKIM speaks for its author"}
+	}
+	g.observe(r, f.Action, override)
+	return f
+}
+
+// own judges mail that claims to be from one of our own domains: our people sign in,
+// and what they sent elsewhere and comes back bears their domain's signature.
+func (g *authentication) own(r found) intake.Finding {
+	pass := intake.Finding{Action: intake.Pass}
+	if len(g.author.ours) == 0 || g.policy.Own == OwnDMARC {
+		return pass
+	}
+	signed, unknown := false, false
+	for _, s := range r.dkim {
+		if slices.Contains(g.author.ours, s.Domain()) {
+			signed = signed || s.Passed()
+			unknown = unknown || s.Status == dkim.StatusTempError
+		}
+	}
+	names := g.author.ours[0].ASCII()
+	switch {
+	case signed && g.author.fault == "":
+		return pass
+	case unknown:
+		return intake.Finding{Action: intake.Defer, Rule: ruleOwnUnknown,
+			Reply: mail.R(451, "4.7.5", "the signature of "+names+" cannot be verified now; try again later")}
+	case g.policy.Own == OwnJunk:
+		return intake.Finding{Action: intake.Junk, Rule: ruleOwnDomain, Reason: "it claims to be from " + names + ", but bears no signature of it"}
+	}
+	return intake.Finding{Action: intake.Refuse, Rule: ruleOwnDomain,
+		Reply: mail.R(550, enhancedNotAllowed, "mail from "+names+" is taken from its own people only, signed in or signed")}
+}
+
+// observe tells what was done, for reports.
+func (g *authentication) observe(r found, a intake.Action, override string) {
+	if g.a.Observe == nil || r.dmarc.Place.Domain.IsZero() {
+		return
+	}
+	done := dmarc.PolicyNone
+	switch a {
+	case intake.Refuse:
+		done = dmarc.PolicyReject
+	case intake.Junk:
+		done = dmarc.PolicyQuarantine
+	case intake.Defer:
+		return // it will come again
+	}
+	if done == r.dmarc.Policy && r.dmarc.Verdict == dmarc.Fail {
+		override = ""
+	}
+	g.a.Observe(Observation{
+		Peer: g.m.Peer, Envelope: g.m.Envelope.From, SPF: r.spf, SPFBy: r.spfBy, DKIM: r.dkim, DMARC: r.dmarc, Done: done, Override: override,
+	})
+}
+
+// notes is the evidence for the trace.
+func (r found) notes(a author) []trace.Pair {
+	out := []trace.Pair{{Name: "spf", Value: spfWords(r)}}
+	out = append(out, notes(r.dkim)...)
+	d := r.dmarc.Verdict.String()
+	if a.fault != "" {
+		d += " (" + mail.Printable(a.fault, 100) + ")"
+	} else {
+		d += " from=" + a.domain.ASCII()
+	}
+	if p := r.dmarc.Place; !p.Domain.IsZero() {
+		d += " policy=" + r.dmarc.Policy.String() + " of=" + p.Domain.ASCII()
+		if p.Record.Testing {
+			d += " testing"
+		}
+	}
+	return append(out, trace.Pair{Name: "dmarc", Value: d})
+}
+
+func spfWords(r found) string {
+	s := r.spf.Verdict.String()
+	if !r.spfBy.IsZero() {
+		s += " domain=" + r.spfBy.ASCII()
+	}
+	if r.spf.Mechanism != "" {
+		s += " by " + mail.Printable(r.spf.Mechanism, 100)
+	}
+	if r.spf.Err != nil && r.spf.Verdict != spf.None {
+		s += " (" + mail.Printable(r.spf.Err.Error(), 150) + ")"
+	}
+	return s
+}
+
+// results is what Authentication-Results says. RFC 8601 §2.7.
+func (r found) results(g *authentication) []authres.Result {
+	s := authres.Result{Method: "spf", Value: r.spf.Verdict.String()}
+	if from, ok := g.m.Envelope.From.Address(); ok {
+		s.Props = []authres.Prop{{Type: "smtp", Name: "mailfrom", Value: from.Domain().ASCII()}}
+	} else {
+		s.Props = []authres.Prop{{Type: "smtp", Name: "helo", Value: g.m.Hello}}
+	}
+	out := []authres.Result{s}
+	for _, d := range r.dkim {
+		out = append(out, authres.Result{Method: "dkim", Value: d.Status.String(), Reason: d.Reason, Props: []authres.Prop{
+			{Type: "header", Name: "d", Value: d.Domain().ASCII()}, {Type: "header", Name: "s", Value: d.Key.Selector},
+			{Type: "header", Name: "a", Value: d.Algorithm.String()}, {Type: "header", Name: "b", Value: d.Value},
+		}})
+	}
+	if len(r.dkim) == 0 {
+		out = append(out, authres.Result{Method: "dkim", Value: "none"})
+	}
+	m := authres.Result{Method: "dmarc", Value: r.dmarc.Verdict.String(), Reason: g.author.fault}
+	if p := r.dmarc.Place; !p.Domain.IsZero() {
+		m.Comment = "p " + r.dmarc.Policy.String()
+	}
+	m.Props = []authres.Prop{{Type: "header", Name: "from", Value: g.author.domain.ASCII()}}
+	return append(out, m)
+}

@@ -1,0 +1,124 @@
+package node
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sallyport/internal/dnsx"
+	"sallyport/internal/ops"
+)
+
+// authenticating is a site that asks a DNS about those who bring mail from loopback.
+func authenticating(t *testing.T, more ...string) (*site, *running, *dnsx.Fake) {
+	s := newSite(t, nil, append([]string{"[authentication]\ncheck = \"on\""}, more...)...)
+	o := s.options()
+	dns := &dnsx.Fake{
+		Texts: map[string][]string{
+			"good.test": {"v=spf1 ip4:127.0.0.1 -all"}, "_dmarc.good.test": {"v=DMARC1; p=reject"},
+			"bad.test": {"v=spf1 -all"}, "_dmarc.bad.test": {"v=DMARC1; p=reject"},
+			"junk.test": {"v=spf1 -all"}, "_dmarc.junk.test": {"v=DMARC1; p=quarantine"},
+			"try.test": {"v=spf1 -all"}, "_dmarc.try.test": {"v=DMARC1; p=reject; t=y"},
+			"gone.test": {"v=spf1 -all"}, "_dmarc.gone.test": {"v=DMARC1; p=none; np=reject"},
+		},
+		Failures: map[string]error{"TXT _dmarc.silent.test": dnsx.ErrTimeout, "TXT silent.test": dnsx.ErrTimeout, "TXT key._domainkey.local.test": dnsx.ErrTimeout},
+		Hosts:    map[string][]netip.Addr{},
+	}
+	o.Resolver = dns
+	n, err := Open(t.Context(), s.cfg, o)
+	must(t, err)
+	s.populate(n)
+	return s, s.serve(n), dns
+}
+
+// bring sends one message from outside and returns the answer to its end.
+func bring(t *testing.T, r *running, envelope, from string, more ...string) string {
+	c := connect(t, r.Addrs().MX[0])
+	c.ok("250", "EHLO client.test")
+	c.ok("250", "MAIL FROM:<%s>", envelope)
+	c.ok("250", "RCPT TO:<bob@local.test>")
+	c.ok("354", "DATA")
+	return c.say("%s", strings.Join(append(more, "From: "+from, "Subject: x", "Message-ID: <1@x.test>", "Date: Mon, 23 Nov 2026 10:00:00 +0000", "", "Hello.", "."), "\r\n"))
+}
+
+// Each policy of an author's domain, and our own, as the client meets it.
+func TestSendersAreHeldAgainstTheirDomains(t *testing.T) {
+	s, r, _ := authenticating(t)
+	for _, c := range []struct{ envelope, from, want string }{
+		{"a@good.test", "A <a@good.test>", "250"},
+		{"a@good.test", "A <a@sub.good.test>", "250"},         // relaxed alignment
+		{"a@good.test", "A <a@bad.test>", "550 5.7.26"},       // SPF passes, for another
+		{"a@bad.test", "A <a@bad.test>", "550 5.7.26"},        // SPF fails
+		{"a@junk.test", "A <a@junk.test>", "250"},             // into the junk folder
+		{"a@try.test", "A <a@try.test>", "250"},               // a test is not applied
+		{"a@gone.test", "A <a@gone.test>", "250"},             // p=none
+		{"a@gone.test", "A <a@nowhere.gone.test>", "550"},     // np=reject: there is no such name
+		{"a@nobody.test", "A <a@nobody.test>", "250"},         // no policy
+		{"a@silent.test", "A <a@silent.test>", "250"},         // the DNS is silent: nothing is held against it
+		{"a@good.test", "Boss <bob@local.test>", "550 5.7.1"}, // our own name, without our signature
+		{"", "Mailer <postmaster@local.test>", "550 5.7.1"},   // the null path is no way around
+		{"a@good.test", "\"bob@local.test\" <a@good.test>", "250"},
+		{"a@good.test", "a@good.test, bob@local.test", "550 5.7.1"},
+		{"a@good.test", "<bob@local.test> <a@good.test>", "550 5.7.1"}, // unreadable, but some show it
+	} {
+		if got := bring(t, r, c.envelope, c.from); !strings.HasPrefix(got, c.want) {
+			t.Errorf("MAIL FROM:<%s>, From: %s: %s, want %s", c.envelope, c.from, got, c.want)
+		}
+	}
+	r.idle()
+	junk, err := os.ReadDir(filepath.Join(s.cfg.Maildir.Root, "local.test", "bob", ".Junk", "new"))
+	if err != nil || len(junk) != 1 {
+		t.Errorf("%d messages in the junk folder, %v", len(junk), err)
+	}
+}
+
+// The field says what was found, in the place of one that a stranger brought, and
+// the trace says the same.
+func TestAuthenticationResults(t *testing.T) {
+	s, r, _ := authenticating(t)
+	got := bring(t, r, "a@good.test", "A <a@good.test>", "Authentication-Results: mx.local.test; dkim=pass header.d=bank.test")
+	id := queueID(got)
+	r.idle()
+	text := onlyMail(t, s, "bob")
+	want := "Authentication-Results: mx.local.test;\r\n\tspf=pass\r\n\tsmtp.mailfrom=good.test;\r\n\tdkim=none;\r\n\tdmarc=pass (p reject)\r\n\theader.from=good.test\r\n"
+	if !strings.Contains(text, want) || strings.Contains(text, "bank.test") {
+		t.Errorf("the message is\n%s", text)
+	}
+	wantEvidence(t, r, id, "spf", "pass domain=good.test by \"ip4:127.0.0.1\"")
+	wantEvidence(t, r, id, "dmarc", "pass from=good.test policy=reject of=good.test")
+}
+
+// A signature of ours that cannot be verified now defers, and junk is another way.
+func TestOurOwnName(t *testing.T) {
+	hash := sha256.Sum256([]byte("Hello.\r\n"))
+	signature := "DKIM-Signature: v=1; a=rsa-sha256; d=local.test; s=key; h=from; bh=" + base64.StdEncoding.EncodeToString(hash[:]) + "; b=YWJj"
+	_, r, _ := authenticating(t)
+	if got := bring(t, r, "a@good.test", "<bob@local.test>", signature); !strings.HasPrefix(got, "451 4.7.5") {
+		t.Errorf("with a silent DNS: %s", got)
+	}
+	s, r, _ := authenticating(t, `own = "junk"`)
+	if got := bring(t, r, "a@good.test", "<bob@local.test>"); !strings.HasPrefix(got, "250") {
+		t.Errorf("with junk: %s", got)
+	}
+	r.idle()
+	if junk, err := os.ReadDir(filepath.Join(s.cfg.Maildir.Root, "local.test", "bob", ".Junk", "new")); err != nil || len(junk) != 1 {
+		t.Errorf("%d messages in the junk folder, %v", len(junk), err)
+	}
+	_, r, _ = authenticating(t, `own = "dmarc"`)
+	if got := bring(t, r, "a@good.test", "<bob@local.test>"); !strings.HasPrefix(got, "250") {
+		t.Errorf("left to DMARC: %s", got)
+	}
+	_, r, _ = authenticating(t, `apply = "off"`)
+	got := bring(t, r, "a@bad.test", "<a@bad.test>")
+	if !strings.HasPrefix(got, "250") {
+		t.Fatalf("not applied: %s", got)
+	}
+	answer, err := r.Operator().Trace(t.Context(), root, ops.TraceQuery{Text: queueID(got)})
+	if err != nil || len(answer.Entries) == 0 {
+		t.Errorf("%v %v", answer, err)
+	}
+}
