@@ -1,5 +1,7 @@
 package config
 
+import "time"
+
 // Own says what becomes of mail from outside in the name of one of our own domains.
 // The zero value refuses it.
 type Own uint8
@@ -15,6 +17,7 @@ type Authentication struct {
 	Check bool // SPF, DKIM and DMARC are checked on the mx door
 	Apply bool // and DMARC policies are done
 	Own   Own
+	Time  time.Duration // for everything that is asked for one message
 }
 
 func authenticationKeys() []entry[Authentication] {
@@ -28,6 +31,8 @@ func authenticationKeys() []entry[Authentication] {
 		parsed(Key{Path: "authentication.own", Type: TypeChoice, Default: "refuse",
 			Doc: `What becomes of mail from outside that names one of our own domains as its author and bears no valid DKIM signature of that domain: "refuse", "junk", or "dmarc", which leaves it to the domain's own DMARC policy. Our people sign in, and what they sent and comes back by a list is signed (dkim.sign).`},
 			parseOwn, func(a *Authentication) *Own { return &a.Own }),
+		duration("authentication.time", "20s", "1s", "30s", "How long one message waits for the DNS at most, for everything that is asked about it together.",
+			func(a *Authentication) *time.Duration { return &a.Time }),
 	}
 }
 

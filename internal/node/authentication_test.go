@@ -1,12 +1,15 @@
 package node
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"sallyport/internal/dnsx"
@@ -121,4 +124,47 @@ func TestOurOwnName(t *testing.T) {
 	if err != nil || len(answer.Entries) == 0 {
 		t.Errorf("%v %v", answer, err)
 	}
+}
+
+// hanging is a DNS that never answers about some names.
+type hanging struct {
+	dnsx.Resolver
+	asked atomic.Int64
+}
+
+func (h *hanging) TXT(ctx context.Context, n dnsx.Name) (dnsx.Answer[string], error) {
+	if strings.HasSuffix(n.String(), "hang.test") {
+		h.asked.Add(1)
+		<-ctx.Done()
+		return dnsx.Answer[string]{}, context.Cause(ctx)
+	}
+	return h.Resolver.TXT(ctx, n)
+}
+
+// A DNS that hangs about one domain keeps no other mail waiting, and nothing is held
+// against those of whom it does not tell.
+func TestAHangingDNSKeepsNobodyElse(t *testing.T) {
+	s := newSite(t, nil, "[authentication]\ncheck = \"on\"\ntime = \"3s\"")
+	o := s.options()
+	h := &hanging{Resolver: &dnsx.Fake{Texts: map[string][]string{"good.test": {"v=spf1 ip4:127.0.0.1 -all"}}}}
+	o.Resolver = h
+	n, err := Open(t.Context(), s.cfg, o)
+	must(t, err)
+	s.populate(n)
+	r := s.serve(n)
+	var slow sync.WaitGroup
+	var done atomic.Int64
+	for range 10 {
+		slow.Go(func() {
+			if got := bring(t, r, "a@hang.test", "<a@hang.test>"); !strings.HasPrefix(got, "250") {
+				t.Errorf("with a hanging DNS: %s", got)
+			}
+			done.Add(1)
+		})
+	}
+	eventually(t, "the DNS to be asked about each", func() bool { return h.asked.Load() >= 10 })
+	if got := bring(t, r, "a@good.test", "<a@good.test>"); !strings.HasPrefix(got, "250") || done.Load() > 0 {
+		t.Errorf("%s, after %d of those that wait for the DNS", got, done.Load())
+	}
+	slow.Wait()
 }

@@ -67,7 +67,7 @@ func (n *Node) inspectors() []intake.Inspector {
 		inspect.Authenticator{
 			Hostname: n.config().Hostname, Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) },
 			Policy: n.senderPolicy, Resolver: func() dnsx.Resolver { return n.now().keys.Resolver }, Keys: func() inspect.Keys { return n.now().keys },
-			DKIM: dkim.DefaultLimits(), SPF: spf.DefaultLimits(), Time: keyTime, Now: n.o.Now,
+			DKIM: dkim.DefaultLimits(), SPF: spf.DefaultLimits(), Now: n.o.Now,
 		},
 		inspect.Signer{
 			On:   func() bool { return n.config().DKIM.Sign },
@@ -80,7 +80,7 @@ func (n *Node) inspectors() []intake.Inspector {
 // senderPolicy is the one in force. What is not known is the strictest.
 func (n *Node) senderPolicy() inspect.Policy {
 	c := n.config().Authentication
-	p := inspect.Policy{Check: c.Check, Apply: c.Apply, Own: inspect.OwnRefuse}
+	p := inspect.Policy{Check: c.Check, Apply: c.Apply, Own: inspect.OwnRefuse, Time: c.Time}
 	switch c.Own {
 	case config.OwnJunk:
 		p.Own = inspect.OwnJunk

@@ -180,5 +180,6 @@ func proveDKIM(all map[string]keyProof) {
 	policy := func(n *Node) inspect.Policy { a, _ := n.inspectors()[0].(inspect.Authenticator); return a.Policy() }
 	all["authentication.check"] = keyProof{set: "[authentication]\ncheck = \"off\"", see: func(n *Node) any { return policy(n).Check }}
 	all["authentication.apply"] = keyProof{set: "[authentication]\napply = \"off\"", see: func(n *Node) any { return policy(n).Apply }}
+	all["authentication.time"] = keyProof{set: "[authentication]\ntime = \"7s\"", see: func(n *Node) any { return policy(n).Time }}
 	all["authentication.own"] = keyProof{set: "[authentication]\nown = \"junk\"", see: func(n *Node) any { return policy(n).Own }}
 }

@@ -34,6 +34,9 @@ type Policy struct {
 	Check bool
 	Apply bool // what DMARC policies ask for is done; else it is only noted
 	Own   Own
+	// Time bounds the wait for everything that is asked for one message. What is not
+	// known by then counts as not known, and keeps no message but those in our name.
+	Time time.Duration
 }
 
 // Authenticator finds out who really sent what strangers bring to the MX door, by
@@ -49,9 +52,6 @@ type Authenticator struct {
 	Keys     func() Keys
 	DKIM     dkim.Limits
 	SPF      spf.Limits
-	// Time bounds the wait for everything that is asked for one message. What is not
-	// known by then counts as not known, and keeps no message but those in our name.
-	Time time.Duration
 	// Observe is told of each message that a policy applies to, for reports; it must
 	// not block. nil: nobody is.
 	Observe func(Observation)
@@ -151,7 +151,7 @@ func (g *authentication) Body(p []byte) { g.check.Body(p) }
 
 // Judge implements intake.Look.
 func (g *authentication) Judge(ctx context.Context, _ intake.Content) intake.Finding {
-	ctx, cancel := context.WithTimeout(ctx, g.a.Time)
+	ctx, cancel := context.WithTimeout(ctx, g.policy.Time)
 	defer cancel()
 	r := g.find(ctx)
 	f := g.decide(r)
