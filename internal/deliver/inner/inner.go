@@ -129,6 +129,9 @@ func (t *Target) Resting() (mail.Reply, bool) {
 // recipients lead to.
 func (t *Target) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
 	part := j
+	// RFC 8689 §4.4: what a message demands of TLS ends at our own servers; how this one
+	// is reached, the administrator decided.
+	part.Envelope.TLS = mail.TLSAsUsual
 	part.Recipients = slices.Clone(j.Recipients)
 	for i, to := range part.Recipients {
 		// An alias of ours means nothing to that server.

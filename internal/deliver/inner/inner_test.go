@@ -243,3 +243,16 @@ func TestOptionsAreRequired(t *testing.T) {
 		}
 	}
 }
+
+// RFC 8689 §4.4: a message that requires TLS has arrived when it is with our own
+// servers, however the administrator connects them.
+func TestMailThatRequiresTLSHasArrived(t *testing.T) {
+	for _, lmtp := range []bool{true, false} {
+		_, o := serve(t, lmtp, "tcp")
+		j := job(t, "known-c@inner.test")
+		j.Envelope.TLS = mail.TLSRequired
+		if out := target(t, o).Deliver(t.Context(), j); !out[0].Delivered() {
+			t.Errorf("LMTP %v: %s", lmtp, out[0].Reply)
+		}
+	}
+}
