@@ -1,6 +1,11 @@
 package config
 
-import "sallyport/internal/mail"
+import (
+	"net/netip"
+	"time"
+
+	"sallyport/internal/mail"
+)
 
 // TLSPolicy says which TLS policies of other domains are obeyed on the way to their
 // mail exchangers.
@@ -12,6 +17,10 @@ type TLSPolicy struct {
 	// ReportAccount answers for the reports about TLS that other domains ask for; zero:
 	// none are sent.
 	ReportAccount mail.Address
+	// Listen is where our own MTA-STS policy is served over HTTPS; none: nowhere.
+	Listen []netip.AddrPort
+	Mode   string        // of our own policy: "none", "testing" or "enforce"
+	MaxAge time.Duration // for which others keep it
 }
 
 func tlsPolicyKeys() []entry[TLSPolicy] {
@@ -31,12 +40,31 @@ func tlsPolicyKeys() []entry[TLSPolicy] {
 		parsed(Key{Path: "tls_policy.report_account", Type: TypeAddress,
 			Doc: "An account of ours that answers for reports: every day it sends those domains that ask for them (TLS-RPT, RFC 8460) how the TLS of our mail to them fared, from its own address, which is also the contact. Without it nothing is counted and nothing is sent."},
 			parseMailbox, func(p *TLSPolicy) *mail.Address { return &p.ReportAccount }),
+		list(Key{Path: "tls_policy.listen", Type: TypeListen,
+			Doc: "Where the MTA-STS policy of our own domains is served over HTTPS, usually port 443. It names hostname as the only mail exchanger. The certificate must be for mta-sts.DOMAIN of each domain, too. Only the policy's own path of those names is answered."},
+			parseListen, func(p *TLSPolicy) *[]netip.AddrPort { return &p.Listen }),
+		parsed(Key{Path: "tls_policy.mode", Type: TypeChoice, Default: "testing",
+			Doc: `The mode of our own policy: "testing" (others deliver all the same, and report), "enforce", or "none" to withdraw it before it is taken away.`},
+			parseSTSMode, func(p *TLSPolicy) *string { return &p.Mode }),
+		duration("tls_policy.max_age", "7d", "1d", "365d", "How long others keep our own policy.",
+			func(p *TLSPolicy) *time.Duration { return &p.MaxAge }),
 	}
 }
 
-// checkTLSPolicy refuses to believe a name server over a way that somebody else can
+func parseSTSMode(text string) (mode, message, hint string) {
+	switch text {
+	case "none", "testing", "enforce":
+		return text, "", ""
+	}
+	return "", "this mode is unknown", `write "testing", "enforce" or "none"`
+}
+
+// checkTLSPolicy refuses to serve a policy in clear text, and to believe a name server over a way that somebody else can
 // write to. RFC 6840 §5.8.
 func (s *source) checkTLSPolicy(c *Config, root *node) {
+	if n := root.child("tls_policy", "listen"); n != nil && len(n.items) > 0 && root.child("tls", "cert") == nil {
+		s.faultAt(n, "a policy is served under TLS only", "add [tls] with cert and key, or remove this listener")
+	}
 	s.checkOurs(c, root.child("tls_policy", "report_account"), c.TLSPolicy.ReportAccount)
 	at := root.child("tls_policy", "dns_validates")
 	if at == nil || !c.TLSPolicy.Validated {

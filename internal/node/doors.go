@@ -216,6 +216,10 @@ func (n *Node) Listen(ctx context.Context) error {
 	if err := n.listenMetrics(ctx); err != nil {
 		return errors.Join(err, n.doors.close())
 	}
+	if err := n.listenPolicies(ctx); err != nil {
+		n.unbindMetrics()
+		return errors.Join(err, n.doors.close())
+	}
 	n.listening.Store(true)
 	return nil
 }

@@ -110,8 +110,9 @@ type Node struct {
 	// listening: Listen has bound everything, so that a reload may bind more.
 	listening atomic.Bool
 
-	metrics   *metrics.Set // nil: served nowhere
-	metricsAt []net.Listener
+	metrics    *metrics.Set // nil: served nowhere
+	metricsAt  []net.Listener
+	policiesAt []net.Listener
 }
 
 // Open opens the data folder and everything in it; nothing is bound and nothing is
@@ -246,6 +247,7 @@ func (n *Node) Close() error {
 	n.listening.Store(false)
 	errs = append(errs, n.doors.close())
 	n.unbindMetrics()
+	n.unbindPolicies()
 	if n.admin != nil {
 		errs = append(errs, ignoreClosed(n.admin.Close()))
 	}

@@ -49,6 +49,7 @@ func (n *Node) parts() []part {
 		all = append(all, part{"dispatch", n.runDispatch})
 	}
 	all = append(all, n.metricsParts()...)
+	all = append(all, n.policyParts()...)
 	return append(all, part{"listeners", n.serveDoors})
 }
 

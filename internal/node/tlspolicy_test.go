@@ -14,10 +14,12 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
 	"sallyport/internal/ops"
+	"sallyport/internal/tlspolicy/mtasts"
 	"sallyport/internal/tlspolicy/policytest"
 )
 
@@ -102,4 +104,32 @@ func TestAnEnforcedPolicyHoldsMailBack(t *testing.T) {
 	_, err = r.Operator().QueueRetry(t.Context(), root, ops.QueueChange{Select: ops.Select{Domain: "far.test"}})
 	must(t, err)
 	eventually(t, "the message to be delivered", func() bool { return len(list(r)) == 0 })
+}
+
+// Our own policy is served over HTTPS as others fetch it; M11: nothing else is.
+func TestOurOwnPolicyIsServed(t *testing.T) {
+	s := newSite(t, nil, "[tls_policy]", `listen = ["127.0.0.1:0"]`, `mode = "enforce"`)
+	n := s.open()
+	r := s.serve(n)
+	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: s.clientTLS(), DisableKeepAlives: true}}
+	for host, want := range map[string]int{"mta-sts.local.test": 200, "mta-sts.remote.test": 404, "local.test": 404} {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+r.policiesAt[0].Addr().String()+mtasts.Path, nil)
+		must(t, err)
+		req.Host = host
+		resp, err := client.Do(req)
+		must(t, err)
+		text, err := io.ReadAll(resp.Body)
+		must(t, err)
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s: %s", host, resp.Status)
+		}
+		if want != 200 {
+			continue
+		}
+		p, err := mtasts.ParsePolicy(text)
+		if err != nil || p.Mode != mtasts.ModeEnforce || !p.Allows(dnsx.NameOf(s.cfg.Hostname)) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
 }
