@@ -14,6 +14,8 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/identity"
 	"sallyport/internal/mail"
+	msg "sallyport/internal/message"
+	"sallyport/internal/msgauth/dkim"
 	"sallyport/internal/report"
 	"sallyport/internal/tlspolicy/tlsrpt"
 )
@@ -23,7 +25,7 @@ import (
 func (n *Node) reportSender(account mail.Address) (*report.Sender, error) {
 	return report.New(report.Options{
 		Hostname: n.config().Hostname, Account: account, Directory: n.dirs.snapshot, Standing: n.standing, Queue: n.spool,
-		Handoff: n.dispatch.Offer, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+		Sign: n.signReport, Handoff: n.dispatch.Offer, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 }
 
@@ -37,6 +39,21 @@ func (n *Node) standing(account mail.Address) gate.Standing {
 		return gate.StandingActive
 	}
 	return gate.StandingFrozen
+}
+
+// signReport signs as everything else that our accounts send is signed. RFC 8460 §3
+// asks for it; a domain whose keys are not in use yet sends unsigned.
+func (n *Node) signReport(d mail.Domain, h msg.Header, body []byte) ([]byte, error) {
+	if !n.config().DKIM.Sign {
+		return nil, nil
+	}
+	keys := n.ring.Signing(d)
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	s := dkim.NewSigning(h, keys)
+	s.Body(body)
+	return s.Fields(n.o.Now(), n.config().DKIM.Lasts)
 }
 
 // tlsReporter returns what sends TLS reports; nil where nobody answers for them.

@@ -18,6 +18,7 @@ import (
 
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
+	"sallyport/internal/msgauth/inspect"
 	"sallyport/internal/ops"
 	"sallyport/internal/report"
 )
@@ -179,5 +180,44 @@ func TestReportsAreBoundToTheirAccount(t *testing.T) {
 	}
 	if n := len(s.sink.Kept()); n != 1 {
 		t.Errorf("%d messages left, want one", n)
+	}
+}
+
+// A report is signed as all mail of our accounts is, once the DNS shows the keys, and
+// verifies. RFC 8460 §3.
+func TestReportsAreSigned(t *testing.T) {
+	s := newSite(t, nil)
+	o := s.options()
+	dns := &dnsx.Fake{Texts: map[string][]string{}}
+	o.Resolver = dns
+	n, err := Open(t.Context(), s.cfg, o)
+	must(t, err)
+	s.populate(n)
+	r := s.serve(n)
+	made, err := r.Operator().DKIMRotate(t.Context(), root, ops.DKIMRef{Domain: "local.test"})
+	must(t, err)
+	dns.Change(func() {
+		for _, k := range made.Keys {
+			dns.Texts[k.Name] = []string{k.Text}
+		}
+	})
+	_, err = r.Operator().DKIMCheck(t.Context(), root, ops.DKIMRef{Domain: "local.test"})
+	must(t, err)
+	alice, err := mail.ParseAddress("alice@local.test", mail.ASCII)
+	must(t, err)
+	far, err := mail.ParseAddress("reports@remote.test", mail.ASCII)
+	must(t, err)
+	sender, err := n.reportSender(alice)
+	must(t, err)
+	_, err = sender.Send(t.Context(), report.Mail{To: []mail.Address{far}, Subject: "x", Type: "mixed", Rule: "test-report",
+		Parts: []report.Part{{Type: "application/gzip", Name: "x.gz", Data: bytes.Repeat([]byte("x"), 1000), Base64: true}}})
+	must(t, err)
+	r.idle()
+	if len(s.sink.Kept()) != 1 {
+		t.Fatal("the report did not leave")
+	}
+	results := verified(t, string(s.sink.Kept()[0].Octets), inspect.Keys{Resolver: dns})
+	if len(results) != 2 || !results[0].Passed() || !results[1].Passed() {
+		t.Errorf("%v", results)
 	}
 }
