@@ -39,6 +39,10 @@ type Config struct {
 
 	TLSPolicy TLSPolicy
 
+	// Content checks.
+	Rspamd  Rspamd
+	Milters []Milter // in the order of the file
+
 	// Sendmail says who of this host's users may send, and as whom.
 	Sendmail Sendmail
 

@@ -20,6 +20,7 @@ func (s *source) checkFiles(c *Config, root *node) {
 		s.checkPair(c.TLS, cert, key)
 	}
 	s.checkDomainFiles(c)
+	s.checkContent(c, root)
 	if n := root.child("tls_policy", "ca"); n != nil && c.TLSPolicy.CA != "" {
 		s.checkCA(c.TLSPolicy.CA, n)
 	}

@@ -66,6 +66,7 @@ func (s *source) config() (Config, *node) {
 	tables = append(tables, "proxy", "sendmail")
 	tables = append(tables, "tls_policy")
 	tables = append(tables, "dkim", "authentication")
+	tables = append(tables, "rspamd", "milter")
 	block(s, root, serverKeys(), &c, tables...)
 	block(s, s.table(root, "listen"), listenKeys(), &c, "sendmail")
 	block(s, s.table(root, "tls"), tlsKeys(), &c)
@@ -82,6 +83,8 @@ func (s *source) config() (Config, *node) {
 	block(s, s.table(root, "dkim"), dkimKeys(), &c.DKIM)
 	block(s, s.table(root, "authentication"), authenticationKeys(), &c.Authentication)
 	block(s, s.table(root, "forward"), forwardKeys(), &c.Forward)
+	block(s, s.table(root, "rspamd"), rspamdKeys(), &c.Rspamd)
+	s.milters(s.table(root, "milter"), &c)
 	s.domains(s.table(root, "domain"), &c)
 	s.aliases(s.table(root, "alias"), &c)
 	s.routes(s.table(root, "route"), &c)
@@ -186,7 +189,7 @@ func (s *source) routes(n *node, c *Config) {
 // resolve makes paths relative to the file, and fills what follows from others.
 func (s *source) resolve(c *Config) {
 	dir := filepath.Dir(s.file)
-	paths := []*string{&c.Sendmail.Socket, &c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Maildir.Root, &c.TLSPolicy.CA}
+	paths := []*string{&c.Sendmail.Socket, &c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Maildir.Root, &c.TLSPolicy.CA, &c.Rspamd.PasswordFile}
 	for i := range c.Domains {
 		paths = append(paths, &c.Domains[i].CA, &c.Domains[i].RecipientsFile)
 	}

@@ -39,6 +39,8 @@ func sectionTitle(section string) string {
 		return "At the top of the file"
 	case "alias.NAME":
 		return "`[alias.\"ADDRESS\"]`, the same as a table, for a group with a rule of its own"
+	case "milter.NAME":
+		return "`[milter.NAME]`, one for each milter"
 	case "domain.NAME":
 		return "`[domain.\"NAME\"]`, one for each domain of ours"
 	case "route.NAME":

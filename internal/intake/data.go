@@ -133,6 +133,9 @@ func headerError(err error) error {
 // server adds.
 func (t *transaction) rewrite(h message.Header, c *content) ([]byte, error) {
 	rules := message.StripRules{Names: []string{"Return-Path", junkField}, AuthServIDs: []mail.Domain{t.s.in.Hostname}}
+	if t.facts.Door == gate.DoorMX && t.s.in.Reserved != nil {
+		rules.Names = append(rules.Names, t.s.in.Reserved()...)
+	}
 	var added []byte
 	if t.submitted() {
 		if err := t.judgeAuthors(h, c); err != nil {

@@ -81,7 +81,7 @@ func DefaultLimits() Limits {
 }
 
 // Options are everything that intake works with; all fields but Returns, Offers,
-// Recipients and Inspectors are required.
+// Recipients, Reserved and Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
 	Directory func() *directory.Snapshot
@@ -103,6 +103,9 @@ type Options struct {
 	// Returns tells what an address in the form of a forward's return path is; false:
 	// it is to be classified like any other. Nil: there are none.
 	Returns func(dir *directory.Snapshot, a mail.Address) (directory.Class, bool)
+	// Reserved names the header fields that no stranger may bring along, since what
+	// they say is for our own checks to say; nil: none.
+	Reserved func() []string
 	// Inspectors judge each complete message, in this order; none may be nil.
 	Inspectors []Inspector
 	Limits     Limits // to begin with; Adjust replaces them

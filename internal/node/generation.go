@@ -22,6 +22,7 @@ type generation struct {
 	world  world
 	inners *inners
 	keys   inspect.Keys // the way to the keys of others
+	checks checks
 	doors  map[smtpd.Kind]smtpd.Config
 
 	undo []func() // what building did to the world outside; called if it comes to nothing
@@ -50,6 +51,7 @@ func (n *Node) topics() []topic {
 		{"servers behind us", n.buildInners},
 		{"sender authentication", n.buildAuthentication},
 		{"limits", n.buildLimits},
+		{"content checks", n.buildContent},
 		{"directory", n.buildDirectory},
 		{"listeners", n.buildDoors},
 	}
@@ -92,6 +94,7 @@ func (g *generation) retire(heir *generation) {
 	g.routes.retire(heir.routes)
 	g.world.retire(heir.world)
 	g.inners.retire(heir.inners)
+	g.checks.retire()
 }
 
 // now returns the generation in force.

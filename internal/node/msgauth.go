@@ -63,18 +63,19 @@ func (n *Node) keyFacts(c keyring.Change) [][]byte {
 // before what others make of it, and signing comes last. Each asks the configuration
 // in force.
 func (n *Node) inspectors() []intake.Inspector {
-	return []intake.Inspector{
+	all := []intake.Inspector{
 		inspect.Authenticator{
 			Hostname: n.config().Hostname, Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) },
 			Policy: n.senderPolicy, Resolver: func() dnsx.Resolver { return n.now().keys.Resolver }, Keys: func() inspect.Keys { return n.now().keys },
 			DKIM: dkim.DefaultLimits(), SPF: spf.DefaultLimits(), Now: n.o.Now,
 		},
-		inspect.Signer{
-			On:   func() bool { return n.config().DKIM.Sign },
-			Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) }, Keys: n.ring.Signing,
-			Lasts: func() time.Duration { return n.config().DKIM.Lasts }, Now: n.o.Now, Logger: n.log,
-		},
 	}
+	all = append(all, n.contentInspectors()...)
+	return append(all, inspect.Signer{
+		On:   func() bool { return n.config().DKIM.Sign },
+		Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) }, Keys: n.ring.Signing,
+		Lasts: func() time.Duration { return n.config().DKIM.Lasts }, Now: n.o.Now, Logger: n.log,
+	})
 }
 
 // senderPolicy is the one in force. What is not known is the strictest.

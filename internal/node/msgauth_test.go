@@ -173,7 +173,11 @@ func signedBy(t *testing.T, domain string) (text, record string) {
 
 // proveDKIM shows that the signer, the verifier and the ring see a reload.
 func proveDKIM(all map[string]keyProof) {
-	signer := func(n *Node) inspect.Signer { s, _ := n.inspectors()[1].(inspect.Signer); return s }
+	signer := func(n *Node) inspect.Signer {
+		all := n.inspectors()
+		s, _ := all[len(all)-1].(inspect.Signer)
+		return s
+	}
 	all["dkim.sign"] = keyProof{set: "[dkim]\nsign = \"off\"", see: func(n *Node) any { return signer(n).On() }}
 	all["dkim.lasts"] = keyProof{set: "[dkim]\nlasts = \"9d\"", see: func(n *Node) any { return signer(n).Lasts() }}
 	all["dkim.overlap"] = keyProof{set: "[dkim]\noverlap = \"9d\"", see: func(n *Node) any { return n.ring.Overlap() }}

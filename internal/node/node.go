@@ -236,7 +236,7 @@ func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
 		Hostname: n.config().Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Recipients: servers{n}, Offers: servers{n}, Returns: n.returns.classify,
 		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
-		Inspectors: n.inspectors(),
+		Inspectors: n.inspectors(), Reserved: n.reservedFields,
 	})
 	return nil
 }

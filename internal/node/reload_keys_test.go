@@ -115,6 +115,7 @@ func proofs() map[string]keyProof {
 		own := "[mx]\ndns = [\"127.0.0.1:53\"]"
 		all["tls_policy."+key] = keyProof{set: own + "\n[tls_policy]\n" + key + " = " + value, see: theWorld, on: own}
 	}
+	contentProofs(all)
 	behind := "[domain.\"behind.test\"]\ndeliver = \"smtp://192.0.2.9\""
 	for key, value := range map[string]string{"tls": `"required"`, "ca": "\"tls/ca.pem\"\ntls = \"required\"", "recipients": `"accounts"`, "cut_through": `"on"`, "recipients_file": `"names"`} {
 		p := keyProof{set: behind + "\n" + key + " = " + value, see: theDomain, on: behind}

@@ -1,0 +1,337 @@
+package milter
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"sallyport/internal/mail"
+)
+
+// Reader gives the body of a message.
+type Reader = io.Reader
+
+// conversation is one message shown to one filter.
+type conversation struct {
+	r      *bufio.Reader
+	w      *bufio.Writer
+	l      Limits
+	m      Message
+	n      negotiated
+	values map[string]string
+	got    int // packets
+	octets int // of added fields
+	advice Advice
+	done   bool // the filter has decided
+	skip   bool // it wants no more of the body
+}
+
+func newConversation(rw io.ReadWriter, l Limits, m Message) *conversation {
+	return &conversation{r: bufio.NewReader(rw), w: bufio.NewWriter(rw), l: l, m: m, values: m.macros()}
+}
+
+// run goes through the protocol until the filter has decided.
+func (s *conversation) run(body io.Reader) (Advice, error) {
+	if err := s.negotiate(); err != nil {
+		return Advice{}, err
+	}
+	for _, step := range []func() error{s.envelope, s.header, func() error { return s.body(body) }, s.end} {
+		if err := step(); err != nil {
+			return Advice{}, err
+		}
+		if s.done {
+			break
+		}
+	}
+	if writePacket(s.w, cmdQuit, nil) == nil {
+		_ = s.w.Flush() // a filter that is gone has said all it had to say
+	}
+	return s.advice, nil
+}
+
+func (s *conversation) negotiate() error {
+	if err := writePacket(s.w, cmdNegotiate, negotiation()); err != nil {
+		return err
+	}
+	p, err := s.receive()
+	if err != nil {
+		return err
+	}
+	s.n, err = parseNegotiation(p)
+	return err
+}
+
+// send sends the macros of a stage, where it has any, and a command.
+func (s *conversation) send(at stage, macros bool, cmd byte, data []byte) error {
+	if macros {
+		names, chosen := s.n.lists[at]
+		if !chosen {
+			names = choice(at)
+		}
+		if p := packMacros(cmd, names, s.values); len(p) > 1 {
+			if err := writePacket(s.w, cmdMacro, p); err != nil {
+				return err
+			}
+		}
+	}
+	return writePacket(s.w, cmd, data)
+}
+
+// step sends a command that the filter can have left out, and reads its answer, which
+// it can leave out too.
+func (s *conversation) step(name string, at stage, macros bool, cmd byte, data []byte, unwanted, silent uint32) error {
+	if s.done || unwanted != 0 && s.n.asked(unwanted) {
+		return nil
+	}
+	if err := s.send(at, macros, cmd, data); err != nil || silent != 0 && s.n.asked(silent) {
+		return err
+	}
+	return s.answer(name)
+}
+
+func (s *conversation) receive() (packet, error) {
+	if err := s.w.Flush(); err != nil {
+		return packet{}, fmt.Errorf("milter: %w", err)
+	}
+	if s.got++; s.got > s.l.Packets {
+		return packet{}, errors.New("milter: it does not stop answering")
+	}
+	return readPacket(s.r, s.l.PacketOctets)
+}
+
+func (s *conversation) envelope() error {
+	if err := s.step("connect", stageConnect, true, cmdConnect, s.m.connectInfo(), noConnect, nrConnect); err != nil {
+		return err
+	}
+	if err := s.step("HELO", stageHelo, true, cmdHelo, texts(s.m.Hello), noHelo, nrHelo); err != nil {
+		return err
+	}
+	if err := s.step("MAIL", stageMail, true, cmdMail, texts(s.m.From.String()), noMail, nrMail); err != nil {
+		return err
+	}
+	for _, to := range s.m.To {
+		s.values["{rcpt_addr}"], s.values["{rcpt_host}"] = to.Address.String(), to.Address.Domain().ASCII()
+		if err := s.step("RCPT", stageRcpt, true, cmdRcpt, texts("<"+to.Address.String()+">"), noRcpt, nrRcpt); err != nil {
+			return err
+		}
+	}
+	return s.step("DATA", stageData, true, cmdData, nil, noData, nrData)
+}
+
+func (s *conversation) header() error {
+	for _, f := range s.m.Fields {
+		value := strings.ReplaceAll(f.Value, "\r\n", "\n")
+		if !s.n.asked(leadingSpace) {
+			value = strings.TrimPrefix(value, " ")
+		}
+		if err := s.step("header", stageData, false, cmdHeader, texts(f.Name, value), noHeaders, nrHeader); err != nil {
+			return err
+		}
+	}
+	return s.step("end of header", stageEOH, true, cmdEOH, nil, noEOH, nrEOH)
+}
+
+func (s *conversation) body(r io.Reader) error {
+	if s.n.asked(noBody) {
+		return nil
+	}
+	chunk := make([]byte, bodyChunk)
+	for !s.done && !s.skip {
+		n, err := io.ReadFull(r, chunk)
+		if n > 0 {
+			if err := s.step("body", stageEnd, false, cmdBody, chunk[:n], 0, nrBody); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("milter: reading the message: %w", err)
+		}
+	}
+	return nil
+}
+
+// end asks for the verdict, which changes may precede.
+func (s *conversation) end() error {
+	if err := s.send(stageEnd, true, cmdEnd, nil); err != nil {
+		return err
+	}
+	for !s.done {
+		p, err := s.receive()
+		if err != nil {
+			return err
+		}
+		known, err := s.change(p)
+		switch {
+		case err != nil:
+			return err
+		case known:
+		case p.cmd == rspContinue:
+			s.decide(Accept, "end of message", mail.Reply{})
+		default:
+			if err := s.judge("end of message", p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// answer reads the answer to a command before the end.
+func (s *conversation) answer(name string) error {
+	for {
+		p, err := s.receive()
+		switch {
+		case err != nil:
+			return err
+		case p.cmd == rspProgress:
+			continue
+		case p.cmd == rspContinue:
+			return nil
+		case p.cmd == rspSkip && name == "body" && s.n.asked(skip):
+			s.skip = true
+			return nil
+		}
+		return s.judge(name, p)
+	}
+}
+
+// judge reads a verdict.
+func (s *conversation) judge(name string, p packet) error {
+	switch p.cmd {
+	case rspAccept:
+		s.decide(Accept, name, mail.Reply{})
+	case rspReject:
+		s.decide(Reject, name, mail.Reply{})
+	case rspTempFail, rspShutdown, rspConnFail:
+		s.decide(TempFail, name, mail.Reply{})
+	case rspDiscard:
+		s.decide(Discard, name, mail.Reply{})
+	case rspReplyCode:
+		r, err := parseReply(p.data)
+		if err != nil {
+			return err
+		}
+		if r.Class() == mail.ClassPermanent {
+			s.decide(Reject, name, r)
+		} else {
+			s.decide(TempFail, name, r)
+		}
+	case rspProgress:
+		return nil
+	default:
+		return fmt.Errorf("milter: it answers %q to %s", p.cmd, name)
+	}
+	return nil
+}
+
+// decide ends the conversation. A message that is in quarantine stays there when the
+// filter is done with it.
+func (s *conversation) decide(a Action, stage string, r mail.Reply) {
+	if a != Accept || s.advice.Action != Quarantine {
+		s.advice.Action = a
+	}
+	s.advice.Stage, s.advice.Reply, s.done = stage, r, true
+}
+
+// change notes a change that the filter asks for; false: the packet is none.
+func (s *conversation) change(p packet) (bool, error) {
+	data, needs := p.data, uint32(0)
+	switch p.cmd {
+	case rspQuarantine:
+		reason, err := cutTexts(data, 1)
+		if err != nil {
+			return true, err
+		}
+		needs, s.advice.Action, s.advice.Reason = actQuarantine, Quarantine, reason[0]
+	case rspAddHeader, rspInsHeader, rspChgHeader:
+		needs = actAddHeaders
+		if p.cmd != rspAddHeader {
+			if len(data) < 4 {
+				return true, errors.New("milter: a change of a header field is cut short")
+			}
+			data = data[4:]
+		}
+		t, err := cutTexts(data, 2)
+		if err != nil {
+			return true, err
+		}
+		if p.cmd == rspChgHeader {
+			needs = actChgHeaders
+			s.undone(fmt.Sprintf("change of field %s %d", mail.Printable(t[0], 60), binary.BigEndian.Uint32(p.data)))
+			break
+		}
+		if err := s.add(Field{t[0], t[1]}); err != nil {
+			return true, err
+		}
+	default:
+		return false, nil
+	}
+	if s.n.actions&needs == 0 {
+		return true, fmt.Errorf("milter: it does what was not negotiated (%q)", p.cmd)
+	}
+	return true, nil
+}
+
+func (s *conversation) add(f Field) error {
+	s.octets += len(f.Name) + len(f.Value)
+	if len(s.advice.Fields) >= s.l.Fields || s.octets > s.l.FieldOctets {
+		return errors.New("milter: it adds too many header fields")
+	}
+	f.Value = strings.ReplaceAll(strings.ReplaceAll(f.Value, "\r\n", "\n"), "\n", "\r\n")
+	if !s.n.asked(leadingSpace) {
+		f.Value = " " + f.Value
+	}
+	s.advice.Fields = append(s.advice.Fields, f)
+	return nil
+}
+
+func (s *conversation) undone(what string) {
+	if len(s.advice.Undone) < s.l.Fields {
+		s.advice.Undone = append(s.advice.Undone, what)
+	}
+}
+
+// parseReply reads "550 5.7.1 text", possibly of several lines, the first of which
+// counts. Anything but a 4xx or a 5xx is an error.
+func parseReply(data []byte) (mail.Reply, error) {
+	t, err := cutTexts(data, 1)
+	if err != nil {
+		return mail.Reply{}, err
+	}
+	line, _, _ := strings.Cut(t[0], "\r\n")
+	if len(line) < 3 || len(line) > 3 && line[3] != ' ' && line[3] != '-' {
+		return mail.Reply{}, fmt.Errorf("milter: a malformed reply: %s", mail.Printable(line, 60))
+	}
+	code, err := strconv.Atoi(line[:3])
+	if err != nil || code < 400 || code > 599 {
+		return mail.Reply{}, fmt.Errorf("milter: a reply that refuses nothing: %s", mail.Printable(line, 60))
+	}
+	r := mail.Reply{Code: code}
+	rest := ""
+	if len(line) > 4 {
+		rest = line[4:]
+	}
+	e, text, ok := mail.ParseEnhanced(rest)
+	if ok && int(e.Class) == code/100 {
+		r.Enhanced, rest = e, text
+	}
+	r.Text = printable(rest)
+	return r, nil
+}
+
+// printable makes a filter's words fit for a reply line.
+func printable(s string) string {
+	return strings.TrimSpace(strings.Map(func(c rune) rune {
+		if c < ' ' || c > '~' {
+			return '?'
+		}
+		return c
+	}, s[:min(len(s), 300)]))
+}

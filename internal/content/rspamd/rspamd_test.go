@@ -1,0 +1,156 @@
+package rspamd_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/internal/content/rspamd"
+	"sallyport/internal/mail"
+)
+
+func request(t *testing.T, text string) rspamd.Request {
+	t.Helper()
+	from, err := mail.ParseReversePath("<x@far.test>", mail.ASCII)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := mail.ParseAddress("bob@local.test", mail.ASCII)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := mail.NewID(time.Unix(1700000000, 0), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rspamd.Request{
+		IP: netip.MustParseAddr("192.0.2.7"), Hello: "evil\r\nPassword: x\x00", From: from,
+		To: []mail.Recipient{{Address: to}, {Address: to}}, QueueID: id, Size: int64(len(text)),
+	}
+}
+
+// The question carries what Rspamd wants to know, over TCP and over a socket, and
+// nothing that a client said breaks it.
+func TestQuestion(t *testing.T) {
+	seen := make(chan *http.Request, 1)
+	body := make(chan string, 1)
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		seen <- r
+		body <- string(b)
+		_, _ = io.WriteString(w, `{"action":"add header","score":7.5,"required_score":15,"symbols":{"A":{"score":1},"B":{"score":-6},"C":{"score":1}},
+			"messages":{"smtp_message":"no"},"milter":{"add_headers":{"X-Spam":{"value":"Yes","order":0},"X-B":"b","X-C":["1",{"value":"2"}],"X-D":7}}}`)
+	})
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	onSocket := &http.Server{Handler: h}
+	go func() { _ = onSocket.Serve(l) }()
+	t.Cleanup(func() { _ = onSocket.Close() })
+	tcp := httptest.NewServer(h)
+	t.Cleanup(tcp.Close)
+	for _, o := range []rspamd.Options{{URL: tcp.URL + "/", Password: "secret"}, {Socket: socket, Password: "secret"}} {
+		o.Limits = rspamd.DefaultLimits()
+		c := rspamd.New(o)
+		a, err := c.Check(t.Context(), request(t, "Subject: hi\r\n\r\nhello"), strings.NewReader("Subject: hi\r\n\r\nhello and more"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		want := rspamd.Answer{
+			Action: rspamd.AddHeader, Score: 7.5, Required: 15, Message: "no",
+			Symbols: []rspamd.Symbol{{"B", -6}, {"A", 1}, {"C", 1}},
+			Fields:  []rspamd.Field{{"X-B", "b"}, {"X-C", "1"}, {"X-C", "2"}, {"X-Spam", "Yes"}},
+		}
+		if fmt.Sprint(a) != fmt.Sprint(want) {
+			t.Errorf("got %+v, want %+v", a, want)
+		}
+		r := <-seen
+		if got := <-body; got != "Subject: hi\r\n\r\nhello" {
+			t.Errorf("body %q", got)
+		}
+		if r.URL.Path != "/checkv2" || r.Header.Get("IP") != "192.0.2.7" || r.Header.Get("From") != "<x@far.test>" || len(r.Header.Values("Rcpt")) != 2 ||
+			r.Header.Get("Password") != "secret" || r.Header.Get("Helo") != "evil??Password: x?" || r.Header.Get("Queue-Id") == "" {
+			t.Errorf("asked %v %v", r.URL, r.Header)
+		}
+	}
+}
+
+// Whatever the other side does, there is an error within the time, and no answer that
+// was never given.
+func TestHostileServers(t *testing.T) {
+	for name, answer := range map[string]string{
+		"not HTTP":       "220 hello\r\n",
+		"nothing":        "",
+		"half":           "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"action\":",
+		"no JSON":        "HTTP/1.1 200 OK\r\n\r\nno",
+		"no action":      "HTTP/1.1 200 OK\r\n\r\n{}",
+		"no score":       "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\"}",
+		"unknown action": "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"dance\",\"score\":1}",
+		"an error":       "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\",\"score\":1,\"error\":\"broken\"}",
+		"refuses":        "HTTP/1.1 403 Forbidden\r\n\r\n{\"action\":\"no action\",\"score\":1}",
+		"redirects":      "HTTP/1.1 307 Go\r\nLocation: http://192.0.2.1/\r\n\r\n",
+		"huge":           "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\",\"score\":1,\"x\":\"" + strings.Repeat("x", 2<<20) + "\"}",
+		"huge header":    "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n{\"action\":\"no action\",\"score\":1}",
+		"hangs":          "hang",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = l.Close() })
+			go func() {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				defer func() { _ = c.Close() }()
+				if answer == "hang" {
+					_, _ = io.Copy(io.Discard, c)
+					return
+				}
+				_, _ = c.Read(make([]byte, 64<<10))
+				_, _ = io.WriteString(c, answer)
+			}()
+			limits := rspamd.DefaultLimits()
+			if answer == "hang" {
+				limits.Time = 100 * time.Millisecond
+			}
+			c := rspamd.New(rspamd.Options{URL: "http://" + l.Addr().String(), Limits: limits})
+			defer c.Close()
+			if a, err := c.Check(context.Background(), request(t, "x"), strings.NewReader("x")); err == nil {
+				t.Errorf("answered %+v", a)
+			}
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{
+		`{"action":"reject","score":1e300,"symbols":{"A":{"score":1}},"messages":{"smtp_message":"x"}}`,
+		`{"action":"no action","is_skipped":true,"messages":["x"],"milter":{"add_headers":{"X":["1",{"value":"2"}]}}}`,
+		`{"action":"reject","score":"1"}`, `[]`, `null`, ``,
+	} {
+		f.Add([]byte(s))
+	}
+	l := rspamd.DefaultLimits()
+	f.Fuzz(func(t *testing.T, text []byte) {
+		a, err := l.Parse(text)
+		if err == nil && (a.Action == rspamd.ActionUnknown || len(a.Symbols) > l.Symbols || len(a.Fields) > l.Fields) {
+			t.Errorf("%q: %+v", text, a)
+		}
+	})
+}

@@ -1,0 +1,124 @@
+package node
+
+import (
+	"context"
+	"slices"
+
+	"sallyport/internal/config"
+	"sallyport/internal/content"
+	"sallyport/internal/content/milter"
+	"sallyport/internal/content/rspamd"
+	"sallyport/internal/intake"
+)
+
+// checks are the opinions that one generation asks for about complete messages.
+type checks struct {
+	client  *rspamd.Client
+	rspamd  *content.Rspamd // nil: none
+	milters []*content.Milter
+}
+
+// buildContent prepares the checks; nothing is connected to yet.
+func (n *Node) buildContent(_ context.Context, next, _ *generation) error {
+	if r := next.cfg.Rspamd; r.Network != "" {
+		client, err := rspamdClient(r)
+		if err != nil {
+			return err
+		}
+		spam := content.SpamJunk
+		if r.MarkOnly {
+			spam = content.SpamField
+		}
+		next.checks.client = client
+		next.checks.rspamd = content.NewRspamd(client, next.cfg.Hostname, scopeOf(r.Check), spam, n.log)
+	}
+	for _, m := range next.cfg.Milters {
+		l := milter.DefaultLimits()
+		l.Time, l.Connections = m.Timeout, m.Connections
+		client := milter.New(milter.Options{Network: m.Network, Address: m.Address, Limits: l})
+		next.checks.milters = append(next.checks.milters,
+			content.NewMilter(client, m.Name, next.cfg.Hostname, scopeOf(m.Check), slices.Clone(m.Fields), intakeLimits(next.cfg).Header, n.log))
+	}
+	return nil
+}
+
+func rspamdClient(r config.Rspamd) (*rspamd.Client, error) {
+	o := rspamd.Options{Limits: rspamd.DefaultLimits()}
+	o.Limits.Time, o.Limits.Connections = r.Timeout, r.Connections
+	if r.Network == "unix" {
+		o.Socket = r.Address
+	} else {
+		o.URL = r.Network + "://" + r.Address
+	}
+	if r.PasswordFile != "" {
+		var err error
+		if o.Password, err = config.ReadPassword(r.PasswordFile); err != nil {
+			return nil, err
+		}
+	}
+	return rspamd.New(o), nil
+}
+
+func scopeOf(c config.Check) content.Scope {
+	s := content.Scope{Accounts: c.Accounts, MaxSize: c.MaxSize, Down: content.DownDefer}
+	if c.AcceptDown {
+		s.Down = content.DownAccept
+	}
+	return s
+}
+
+// retire ends the idle connections; those of questions under way end with them.
+func (c checks) retire() {
+	if c.client != nil {
+		c.client.Close()
+	}
+}
+
+// inForce is an inspector of the generation that is in force when a message begins.
+type inForce struct {
+	name string
+	pick func() (intake.Inspector, bool)
+}
+
+// Name implements intake.Inspector.
+func (s inForce) Name() string {
+	if i, ok := s.pick(); ok {
+		return i.Name()
+	}
+	return s.name
+}
+
+// Begin implements intake.Inspector.
+func (s inForce) Begin(m intake.Message) intake.Look {
+	if i, ok := s.pick(); ok {
+		return i.Begin(m)
+	}
+	return nil
+}
+
+// contentInspectors asks the checks of the generation in force: Rspamd, then the
+// milters in their order.
+func (n *Node) contentInspectors() []intake.Inspector {
+	all := []intake.Inspector{inForce{"rspamd", func() (intake.Inspector, bool) {
+		r := n.now().checks.rspamd
+		return r, r != nil
+	}}}
+	for at := range config.MaxMilters {
+		all = append(all, inForce{"milter", func() (intake.Inspector, bool) {
+			milters := n.now().checks.milters
+			if at >= len(milters) {
+				return nil, false
+			}
+			return milters[at], true
+		}})
+	}
+	return all
+}
+
+// reservedFields are the header fields that no stranger may bring along.
+func (n *Node) reservedFields() []string {
+	if n.now().checks.rspamd == nil {
+		return nil
+	}
+	return content.SpamFields()
+}

@@ -1,0 +1,166 @@
+package node
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"sallyport/internal/trace"
+)
+
+// contentProofs adds those of the checks of content.
+func contentProofs(all map[string]keyProof) {
+	see := func(n *Node) any {
+		var b strings.Builder
+		if r := n.now().checks.rspamd; r != nil {
+			fmt.Fprintf(&b, "%+v %v %+v", r.Scope, r.Spam, r.Client.Options())
+		}
+		for _, m := range n.now().checks.milters {
+			fmt.Fprintf(&b, "\n%s %+v %v %+v", m.Label, m.Scope, m.Fields, m.Client.Options())
+		}
+		return b.String()
+	}
+	values := map[string]string{"timeout": `"9s"`, "max_size": `"9KiB"`, "down": `"accept"`, "accounts": `"on"`, "connections": "9"}
+	for name, start := range map[string]string{"rspamd": "[rspamd]\nurl = \"http://127.0.0.1:1\"", "milter.NAME": "[milter.one]\naddress = \"tcp://127.0.0.1:1\""} {
+		for key, value := range values {
+			all[name+"."+key] = keyProof{set: start + "\n" + key + " = " + value, see: see, on: start}
+		}
+	}
+	on := "[rspamd]\nurl = \"http://127.0.0.1:1\""
+	all["rspamd.url"] = keyProof{set: strings.Replace(on, ":1\"", ":2\"", 1), see: see, on: on}
+	all["rspamd.spam"] = keyProof{set: on + "\nspam = \"field\"", see: see, on: on}
+	all["rspamd.password_file"] = keyProof{set: on + "\npassword_file = \"secret\"", see: see, on: on}
+	one := "[milter.one]\naddress = \"tcp://127.0.0.1:1\""
+	all["milter.NAME.address"] = keyProof{set: strings.Replace(one, ":1\"", ":2\"", 1), see: see, on: one}
+	all["milter.NAME.fields"] = keyProof{set: one + "\nfields = [\"DKIM-Signature\"]", see: see, on: one}
+}
+
+// judgeOfWords is an Rspamd and a milter that go by words in the message.
+func judgeOfWords(t *testing.T) (url, socket string) {
+	t.Helper()
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		action := "no action"
+		switch {
+		case strings.Contains(string(b), "be rejected"):
+			action = "reject"
+		case strings.Contains(string(b), "be marked"):
+			action = "add header"
+		}
+		_, _ = fmt.Fprintf(w, `{"action":%q,"score":7,"required_score":15,"symbols":{"WORDS":{"score":7}}}`, action)
+	}))
+	t.Cleanup(web.Close)
+	dir, err := os.MkdirTemp("", "sp")
+	must(t, err)
+	socket = filepath.Join(dir, "milter")
+	l, err := net.Listen("unix", socket)
+	must(t, err)
+	t.Cleanup(func() { _ = l.Close(); _ = os.RemoveAll(dir) })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go milterOfWords(c)
+		}
+	}()
+	return web.URL, socket
+}
+
+// milterOfWords holds what says "be held".
+func milterOfWords(c net.Conn) {
+	defer func() { _ = c.Close() }()
+	held := false
+	send := func(cmd byte, data string) {
+		_, _ = c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(data)+1)), append([]byte{cmd}, data...)...))
+	}
+	for {
+		var head [5]byte
+		if _, err := io.ReadFull(c, head[:]); err != nil {
+			return
+		}
+		data := make([]byte, binary.BigEndian.Uint32(head[:4])-1)
+		if _, err := io.ReadFull(c, data); err != nil {
+			return
+		}
+		switch head[4] {
+		case 'O':
+			send('O', "\x00\x00\x00\x06\x00\x00\x01\x31\x00\x00\x00\x00")
+		case 'D':
+		case 'Q':
+			return
+		case 'B':
+			held = strings.Contains(string(data), "be held")
+			send('c', "")
+		case 'E':
+			send('h', "X-Seen\x00by the milter\x00")
+			if held {
+				send('q', "it says so\x00")
+			}
+			send('c', "")
+		default:
+			send('c', "")
+		}
+	}
+}
+
+// What checks of content say happens, over SMTP, to the mailbox, and to the trace; a
+// stranger's own words about spam do not reach the mailbox.
+func TestContentChecksOverSMTP(t *testing.T) {
+	url, socket := judgeOfWords(t)
+	s := newSite(t, nil, "[authentication]\ncheck = \"off\"\n[rspamd]\nurl = \""+url+"\"\n[milter.words]\naddress = \"unix://"+socket+"\"\n")
+	n := s.start()
+	s.populate(n.Node)
+	c := connect(t, n.Addrs().MX[0])
+	c.ok("250", "EHLO client.test")
+	box := filepath.Join(s.cfg.Maildir.Root, "local.test", "bob")
+	for _, tc := range []struct{ word, want, rule, folder, field string }{
+		{"be read", "250", "rspamd", "new", "X-Spam-Status: No, score=7.00"},
+		{"be rejected", "550 5.7.1", "rspamd-reject", "", ""},
+		{"be marked", "250", "rspamd-spam", ".Junk/new", "X-Spam: Yes"},
+		{"be held", "250", "milter-quarantine", "", ""},
+	} {
+		id := "<" + strings.ReplaceAll(tc.word, " ", "-") + "@far.test>"
+		from := strings.ReplaceAll(tc.word, " ", "-") + "@far.test"
+		r := c.send(from, "From: x@far.test\r\nMessage-ID: "+id+"\r\nX-Spam: forged\r\nX-Spam-Status: forged\r\n\r\nto "+tc.word+"\r\n", "bob@local.test")
+		if !strings.HasPrefix(r, tc.want) {
+			t.Errorf("%s: got %q", tc.word, r)
+		}
+		if tc.folder != "" {
+			n.idle()
+			text := only(t, filepath.Join(box, tc.folder))
+			if !strings.Contains(text, tc.field) || !strings.Contains(text, "X-Seen: by the milter") || strings.Contains(text, "forged") {
+				t.Errorf("%s: delivered\n%s", tc.word, text)
+			}
+		}
+		eventually(t, "the facts of "+tc.word, func() bool {
+			a, err := n.trace.Query(t.Context(), trace.Query{Terms: []trace.Term{{Field: trace.FieldAddress, Text: from}}})
+			must(t, err)
+			return strings.Contains(fmt.Sprint(a.Entries), tc.rule)
+		})
+	}
+	if l, err := os.ReadDir(filepath.Join(box, "new")); err != nil || len(l) != 1 {
+		t.Errorf("%v, %v: what was to be held or refused was delivered", l, err)
+	}
+}
+
+// only returns the one file in a folder.
+func only(t *testing.T, dir string) string {
+	t.Helper()
+	l, err := os.ReadDir(dir)
+	must(t, err)
+	if len(l) != 1 {
+		t.Fatalf("%s holds %d files", dir, len(l))
+	}
+	b, err := os.ReadFile(filepath.Join(dir, l[0].Name()))
+	must(t, err)
+	return string(b)
+}
