@@ -20,6 +20,7 @@ type commands struct {
 	Sendmail   sendmailCommand   `cmd:"" passthrough:"" help:"Send mail as sendmail(1) does; also when run under that name."`
 	Queue      queueCommands     `cmd:"" help:"What waits to be delivered."`
 	DKIM       dkimCommands      `cmd:"" name:"dkim" help:"The keys that sign mail, and their DNS records."`
+	DMARC      dmarcCommands     `cmd:"" name:"dmarc" help:"Who sends in our name, and the records that say who may."`
 	Trace      traceCommand      `cmd:"" help:"Ask what happened, and why."`
 	Backup     backupCommand     `cmd:"" help:"Copy everything that the server keeps into one file, while it runs."`
 	Doctor     doctorCommand     `cmd:"" help:"Look at DNS, ports, certificate, clock, disk and files, and say what is wrong and what helps."`

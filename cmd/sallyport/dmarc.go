@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/msgauth/feedback"
+)
+
+type dmarcCommands struct {
+	Report dmarcReport `cmd:"" help:"Show who sends in the name of our domains, from the reports that others send about them."`
+	Record dmarcRecord `cmd:"" help:"Print the SPF and DMARC records of a domain, ready to paste."`
+}
+
+type dmarcReport struct {
+	jsonFlag
+	Files   []string `arg:"" optional:"" name:"file" help:"Reports, or messages that bear them: files, folders of files such as a Maildir, or - for standard input."`
+	Maildir string   `placeholder:"FOLDER" help:"A Maildir: the messages in its new and cur."`
+	Domain  string   `placeholder:"DOMAIN" help:"Only mail in the name of this domain and those below it."`
+	Since   string   `placeholder:"WHEN" help:"Only reports of days after this one: 2026-11-01, or 14d for that long ago."`
+	Names   bool     `help:"Ask the system's DNS for the name of each source."`
+	Failed  bool     `help:"Only sources of mail that neither SPF nor DKIM speaks for."`
+}
+
+// Help says what is read and shows examples.
+func (dmarcReport) Help() string {
+	return `Reads DMARC aggregate reports (RFC 9990, and RFC 7489): XML, gzip, zip, or the messages that they come
+in. What is no report is told and passed over; a report that comes twice counts once. Nothing is asked
+and nothing is sent, unless --names asks the DNS. Exits with 1 if there is mail that neither SPF nor DKIM
+speaks for, or something could not be read.
+
+Examples:
+  sallyport dmarc report /var/lib/sallyport/mail/example.org/reports
+  sallyport dmarc report --domain example.org --since 14d --failed reports/
+  sallyport dmarc report - < report.eml
+  sallyport dmarc report --json reports/        one source a line`
+}
+
+// Run reads and tells.
+func (d dmarcReport) Run(ctx context.Context, c console) error {
+	filter, err := d.filter(time.Now())
+	if err != nil {
+		return err
+	}
+	if d.Maildir != "" {
+		d.Files = append(d.Files, d.Maildir)
+	}
+	if len(d.Files) == 0 {
+		return usageError{"name files or folders with reports, or - for standard input"}
+	}
+	in := reportInput{c: c, limits: feedback.DefaultLimits()}
+	for _, path := range d.Files {
+		if err := in.path(ctx, path); err != nil {
+			return err
+		}
+	}
+	if in.others > 0 {
+		fmt.Fprintf(c.err, "sallyport: %s without a report passed over\n", plural(in.others, "message"))
+	}
+	s := feedback.Summarize(in.found, filter)
+	if d.Failed {
+		s.Sources = slices.DeleteFunc(s.Sources, func(s feedback.Source) bool { return s.Failed() == 0 })
+	}
+	if d.Names {
+		nameSources(ctx, s.Sources)
+	}
+	if err := d.tell(c, s); err != nil {
+		return err
+	}
+	if in.bad > 0 || s.Passed < s.Messages {
+		return errSilent
+	}
+	return nil
+}
+
+func (d dmarcReport) filter(now time.Time) (f feedback.Filter, err error) {
+	if d.Domain != "" {
+		domain, err := mail.ParseDomain(d.Domain)
+		if err != nil {
+			return f, usageError{"--domain: " + err.Error()}
+		}
+		f.Domain = domain.ASCII()
+	}
+	if d.Since == "" {
+		return f, nil
+	}
+	if f.Since, err = time.Parse("2006-01-02", d.Since); err == nil {
+		return f, nil
+	}
+	var days int
+	if n, err := fmt.Sscanf(d.Since, "%dd", &days); err == nil && n == 1 && days >= 0 && days < 100_000 && fmt.Sprintf("%dd", days) == d.Since {
+		f.Since = now.AddDate(0, 0, -days)
+		return f, nil
+	}
+	return f, usageError{"--since: write a day as 2026-11-01, or how long ago as 14d"}
+}
+
+// reportInput reads reports from wherever they are.
+type reportInput struct {
+	c      console
+	limits feedback.Limits
+	found  []feedback.Report
+	bad    int // that could not be read
+	others int // messages of a folder that bear no report
+}
+
+// path reads a file, a folder with its folders, or standard input.
+func (r *reportInput) path(ctx context.Context, path string) error {
+	if path == "-" {
+		r.read("standard input", r.c.in, false)
+		return nil
+	}
+	return filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if d.IsDir() || name != path && skipped(d) {
+			return nil
+		}
+		f, err := os.Open(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a mail program moved it meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		r.read(name, f, name != path)
+		return nil
+	})
+}
+
+// skipped are a Maildir's own files, and what no report can be.
+func skipped(d fs.DirEntry) bool {
+	return !d.Type().IsRegular() || d.Name() == "maildirfolder" || strings.HasPrefix(d.Name(), "dovecot") || strings.HasPrefix(d.Name(), ".")
+}
+
+// read reads one file. In a mailbox there may be other mail, too.
+func (r *reportInput) read(name string, in io.Reader, mailbox bool) {
+	data, err := io.ReadAll(io.LimitReader(in, r.limits.Octets+1))
+	if err == nil {
+		var more []feedback.Report
+		more, err = r.limits.Read(data)
+		r.found = append(r.found, more...)
+	}
+	if mailbox && errors.Is(err, feedback.ErrNone) {
+		r.others++
+		return
+	}
+	if err != nil {
+		r.bad++
+		fmt.Fprintf(r.c.err, "sallyport: %s: %v\n", name, err)
+	}
+}
+
+// nameSources asks the system's resolver, no longer than namesTime for all.
+func nameSources(ctx context.Context, all []feedback.Source) {
+	ctx, cancel := context.WithTimeout(ctx, namesTime)
+	defer cancel()
+	for i := range all {
+		all[i].Name = reverseName(ctx, all[i].Address)
+	}
+}
+
+const namesTime = 30 * time.Second
+
+func reverseName(ctx context.Context, ip netip.Addr) string {
+	names, err := (&net.Resolver{}).LookupAddr(ctx, ip.String())
+	if err != nil || len(names) == 0 {
+		return ""
+	}
+	d, err := mail.ParseDomain(strings.TrimSuffix(names[0], "."))
+	if err != nil {
+		return ""
+	}
+	return d.ASCII()
+}
+
+func (d dmarcReport) tell(c console, s feedback.Summary) error {
+	if d.JSON {
+		for _, source := range s.Sources {
+			if err := printJSON(c.out, source); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if s.Reports == 0 {
+		c.printf("no reports\n")
+		return nil
+	}
+	c.printf("%s from %s, %s to %s\n", plural(s.Reports, "report"), strings.Join(s.Receivers, ", "), s.Begin.Format("2006-01-02"), s.End.Format("2006-01-02"))
+	if s.Duplicates > 0 {
+		c.printf("%s that came twice counted once\n", plural(s.Duplicates, "report"))
+	}
+	c.printf("%s, %d of them with SPF or DKIM that speaks for the author, %d without\n\n", plural(s.Messages, "message"), s.Passed, s.Messages-s.Passed)
+	t := newTable(c.out, "SOURCE", "MESSAGES", "PASSED", "BY SPF", "BY DKIM", "FAILED", "REFUSED", "JUNKED", "SENDS AS")
+	for _, v := range s.Sources {
+		t.row(v.Address.String(), fmt.Sprint(v.Messages), fmt.Sprint(v.Passed), fmt.Sprint(v.BySPF), fmt.Sprint(v.ByDKIM), fmt.Sprint(v.Failed()),
+			fmt.Sprint(v.Refused), fmt.Sprint(v.Junked), strings.Join(v.From, " "))
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	for _, v := range s.Sources {
+		if v.Advice == feedback.Passes {
+			continue
+		}
+		name := v.Address.String()
+		if v.Name != "" {
+			name += " (" + v.Name + ")"
+		}
+		what := fmt.Sprintf("sent %s as %s", plural(v.Messages, "message"), strings.Join(v.From, ", "))
+		if v.Failed() > 0 {
+			what += fmt.Sprintf(", %d of them without SPF or DKIM for the author", v.Failed())
+		}
+		c.printf("\n%s %s.\n  %s\n", name, what, v.Advice)
+	}
+	return nil
+}
