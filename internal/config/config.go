@@ -42,6 +42,7 @@ type Config struct {
 	// Content checks.
 	Rspamd  Rspamd
 	Milters []Milter // in the order of the file
+	Bounces Bounces
 
 	// Sendmail says who of this host's users may send, and as whom.
 	Sendmail Sendmail

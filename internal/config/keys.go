@@ -32,6 +32,7 @@ func Keys() []Key {
 	all = appendKeys(all, maildirKeys())
 	all = appendKeys(all, traceKeys())
 	all = appendKeys(all, authKeys())
+	all = appendKeys(all, bouncesKeys())
 	all = appendKeys(all, rspamdKeys())
 	all = appendKeys(all, milterKeys())
 	return appendKeys(all, metricsKeys())

@@ -6,9 +6,13 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/content"
+	"sallyport/internal/content/bounce"
 	"sallyport/internal/content/milter"
 	"sallyport/internal/content/rspamd"
+	"sallyport/internal/directory"
+	"sallyport/internal/gate"
 	"sallyport/internal/intake"
+	"sallyport/internal/mail"
 )
 
 // checks are the opinions that one generation asks for about complete messages.
@@ -96,10 +100,10 @@ func (s inForce) Begin(m intake.Message) intake.Look {
 	return nil
 }
 
-// contentInspectors asks the checks of the generation in force: Rspamd, then the
-// milters in their order.
+// contentInspectors tells forged bounces, and asks the checks of the generation in
+// force: Rspamd, then the milters in their order.
 func (n *Node) contentInspectors() []intake.Inspector {
-	all := []intake.Inspector{inForce{"rspamd", func() (intake.Inspector, bool) {
+	all := []intake.Inspector{n.bounces(), inForce{"rspamd", func() (intake.Inspector, bool) {
 		r := n.now().checks.rspamd
 		return r, r != nil
 	}}}
@@ -113,6 +117,47 @@ func (n *Node) contentInspectors() []intake.Inspector {
 		}})
 	}
 	return all
+}
+
+// bounces recognises bounces of mail that was never sent from here.
+func (n *Node) bounces() content.Bounces {
+	return content.Bounces{
+		Policy: func() content.BouncePolicy {
+			c := n.config().Bounces
+			return content.BouncePolicy{Forged: treatment(c.Forged), Unnamed: treatment(c.Unnamed)}
+		},
+		Ours: func(d mail.Domain) bool {
+			dir := n.dirs.snapshot()
+			if d == n.config().Hostname {
+				return true
+			}
+			// A server behind us that speaks SMTP may send by itself.
+			known, ours := dir.Domain(d)
+			return ours && known.Deliver != directory.DeliverSMTP
+		},
+		Return: func(a mail.Address) bool {
+			c, ok := n.returns.classify(n.dirs.snapshot(), a)
+			return ok && c.Destination == gate.DestinationForwardReturn
+		},
+		Sent: func(ctx context.Context, id string) (s content.Sent, err error) {
+			if s.Ours, err = n.trace.Sent(ctx, id); err == nil && !s.Ours {
+				s.Since, err = n.trace.Since(ctx)
+			}
+			return s, err
+		},
+		Limits: bounce.DefaultLimits(), Now: n.o.Now,
+	}
+}
+
+// treatment maps what is not known to the strictest.
+func treatment(a config.BounceAction) content.Treatment {
+	switch a {
+	case config.BounceAccept:
+		return content.TreatAccept
+	case config.BounceJunk:
+		return content.TreatJunk
+	}
+	return content.TreatRefuse
 }
 
 // reservedFields are the header fields that no stranger may bring along.

@@ -10,7 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"sallyport/internal/trace"
 )
@@ -33,6 +35,8 @@ func contentProofs(all map[string]keyProof) {
 			all[name+"."+key] = keyProof{set: start + "\n" + key + " = " + value, see: see, on: start}
 		}
 	}
+	all["bounces.forged"] = keyProof{set: "[bounces]\nforged = \"junk\"", see: func(n *Node) any { return n.bounces().Policy().Forged }}
+	all["bounces.unnamed"] = keyProof{set: "[bounces]\nunnamed = \"junk\"", see: func(n *Node) any { return n.bounces().Policy().Unnamed }}
 	on := "[rspamd]\nurl = \"http://127.0.0.1:1\""
 	all["rspamd.url"] = keyProof{set: strings.Replace(on, ":1\"", ":2\"", 1), see: see, on: on}
 	all["rspamd.spam"] = keyProof{set: on + "\nspam = \"field\"", see: see, on: on}
@@ -163,4 +167,52 @@ func only(t *testing.T, dir string) string {
 	b, err := os.ReadFile(filepath.Join(dir, l[0].Name()))
 	must(t, err)
 	return string(b)
+}
+
+// A bounce of what was sent from here comes in; one of what never was does not, once
+// the trace goes back far enough to tell.
+func TestForgedBouncesAreRefused(t *testing.T) {
+	s := newSite(t, nil, "[authentication]\ncheck = \"off\"\n")
+	var later atomic.Int64
+	o := s.options()
+	o.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	opened, err := Open(t.Context(), s.cfg, o)
+	must(t, err)
+	n := s.serve(opened)
+	s.populate(n.Node)
+	c := s.signIn(n, false, "alice@local.test")
+	sent := c.send("alice@local.test", "From: alice@local.test\r\nMessage-ID: <Sent@local.test>\r\nSubject: hi\r\n\r\nhello\r\n", "x@remote.test")
+	if !strings.HasPrefix(sent, "250") {
+		t.Fatal(sent)
+	}
+	bounce := func(id, from string) string {
+		c := connect(t, n.Addrs().MX[0])
+		c.ok("250", "EHLO far.test")
+		return c.send("", "From: MAILER-DAEMON@far.test\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"+
+			"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; far.test\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n"+
+			"Message-ID: "+id+"\r\nFrom: "+from+"\r\n\r\nhello\r\n--b--\r\n", "alice@local.test")
+	}
+	for _, row := range []struct {
+		later            time.Duration
+		id, from, answer string
+	}{
+		{0, "<sent@local.test>", "alice@local.test", "250"},
+		{0, "<never@local.test>", "alice@local.test", "250"}, // the trace is young
+		{15 * 24 * time.Hour, "<sent@local.test>", "alice@local.test", "250"},
+		{15 * 24 * time.Hour, "<never@local.test>", "alice@local.test", "550 5.7.1"},
+		{15 * 24 * time.Hour, "<never@elsewhere.test>", "alice@local.test", "550 5.7.1"},
+		{15 * 24 * time.Hour, "<never@elsewhere.test>", "eve@elsewhere.test", "250"},
+	} {
+		later.Store(int64(row.later))
+		if r := bounce(row.id, row.from); !strings.HasPrefix(r, row.answer) {
+			t.Errorf("%v later, %s from %s: got %q, want %s", row.later, row.id, row.from, r, row.answer)
+		}
+	}
+	a, err := n.trace.Query(t.Context(), trace.Query{Terms: []trace.Term{{Field: trace.FieldAddress, Text: "alice@local.test"}}})
+	must(t, err)
+	for _, want := range []string{"bounce-forged", "of our message", "does not go back far enough"} {
+		if !strings.Contains(fmt.Sprint(a.Entries), want) {
+			t.Errorf("the trace does not say %q", want)
+		}
+	}
 }

@@ -1,0 +1,82 @@
+package content_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"context"
+
+	"sallyport/internal/content"
+	"sallyport/internal/content/bounce"
+	"sallyport/internal/intake"
+	"sallyport/internal/mail"
+)
+
+// Each answer of the trace, each choice of the administrator.
+func TestBounceTable(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	local := must[mail.Domain](t)(mail.ParseDomain("local.test"))
+	far := must[mail.Domain](t)(mail.ParseDomain("far.test"))
+	ours := func(d mail.Domain) bool { return d == local }
+	old, young := content.Sent{Since: now.Add(-15 * 24 * time.Hour)}, content.Sent{Since: now.Add(-13 * 24 * time.Hour)}
+	known := content.Sent{Ours: true}
+	named := bounce.Returned{MessageID: "<1@local.test>"}
+	from := bounce.Returned{MessageID: "<1@elsewhere.test>", Domains: []mail.Domain{local}}
+	foreign := bounce.Returned{MessageID: "<1@far.test>", Domains: []mail.Domain{far}}
+	nameless := bounce.Returned{Domains: []mail.Domain{local}}
+	none := content.BouncePolicy{Forged: content.TreatAccept, Unnamed: content.TreatAccept}
+	junk := content.BouncePolicy{Forged: content.TreatJunk, Unnamed: content.TreatJunk}
+	for name, tc := range map[string]struct {
+		kind     bounce.Kind
+		returned []bounce.Returned
+		sent     []content.Sent
+		policy   content.BouncePolicy
+		want     intake.Action
+		rule     string
+	}{
+		"no bounce":                 {bounce.NoBounce, nil, nil, content.BouncePolicy{}, intake.Pass, ""},
+		"of our mail":               {bounce.Report, []bounce.Returned{from}, []content.Sent{known}, content.BouncePolicy{}, intake.Pass, ""},
+		"by its identifier":         {bounce.Report, []bounce.Returned{named}, []content.Sent{old}, content.BouncePolicy{}, intake.Refuse, "bounce-forged"},
+		"by its author":             {bounce.Plain, []bounce.Returned{from}, []content.Sent{old}, content.BouncePolicy{}, intake.Refuse, "bounce-forged"},
+		"somebody else's":           {bounce.Report, []bounce.Returned{foreign}, []content.Sent{old}, content.BouncePolicy{}, intake.Pass, ""},
+		"the trace is young":        {bounce.Report, []bounce.Returned{from}, []content.Sent{young}, content.BouncePolicy{}, intake.Pass, ""},
+		"the trace is empty":        {bounce.Report, []bounce.Returned{from}, []content.Sent{{}}, content.BouncePolicy{}, intake.Pass, ""},
+		"one of two is ours":        {bounce.Report, []bounce.Returned{from, named}, []content.Sent{old, known}, content.BouncePolicy{}, intake.Pass, ""},
+		"forged, kept apart":        {bounce.Report, []bounce.Returned{from}, []content.Sent{old}, junk, intake.Junk, "bounce-forged"},
+		"forged, let in":            {bounce.Report, []bounce.Returned{from}, []content.Sent{old}, none, intake.Pass, ""},
+		"names nothing, refused":    {bounce.Report, nil, nil, content.BouncePolicy{}, intake.Refuse, "bounce-without-origin"},
+		"names nothing, kept apart": {bounce.Plain, nil, nil, junk, intake.Junk, "bounce-without-origin"},
+		"names nothing, let in":     {bounce.Report, []bounce.Returned{nameless}, []content.Sent{{}}, none, intake.Pass, ""},
+	} {
+		f := content.JudgeBounce(bounce.Found{Kind: tc.kind, Returned: tc.returned}, tc.sent, tc.policy, ours, now)
+		if f.Action != tc.want || f.Rule != tc.rule && f.Action != intake.Pass || (f.Action == intake.Refuse) != (f.Reply.Code == 550) {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+}
+
+// Only mail from outside with the null path is looked at; a trace that cannot tell has
+// the bounce come again.
+func TestBouncesOfStrangersAlone(t *testing.T) {
+	text := "From: MAILER-DAEMON@far.test\r\n\r\nMessage-ID: <1@local.test>\r\n"
+	b := content.Bounces{
+		Policy: func() content.BouncePolicy { return content.BouncePolicy{} },
+		Ours:   func(mail.Domain) bool { return true }, Return: func(mail.Address) bool { return false },
+		Sent: func(context.Context, string) (content.Sent, error) {
+			return content.Sent{}, errors.New("the disk is gone")
+		},
+		Limits: bounce.DefaultLimits(), Now: time.Now,
+	}
+	null := func(m *intake.Message) { m.Envelope.From = mail.NullPath() }
+	if f := judge(t, b, text); f.Action != intake.ActionUnknown {
+		t.Errorf("a message with a sender was looked at: %+v", f)
+	}
+	if f := judge(t, b, text, null); f.Action != intake.Defer || f.Rule != "bounce-not-looked-up" {
+		t.Errorf("without a trace: %+v", f)
+	}
+	b.Return = func(mail.Address) bool { return true }
+	if f := judge(t, b, text, null); f.Action != intake.ActionUnknown {
+		t.Errorf("a bounce to a return path of ours was looked at: %+v", f)
+	}
+}

@@ -1,0 +1,42 @@
+package trace
+
+import (
+	"context"
+	"time"
+)
+
+// Sent reports whether a message with this Message-ID was accepted from an account of
+// ours or sent on for one, as far as facts are kept. It reads a bounded number of them,
+// newest first, and where they are more it reports true: in doubt something is ours.
+func (l *Log) Sent(ctx context.Context, messageID string) (bool, error) {
+	if normalMessageID(messageID) == "" {
+		return false, nil
+	}
+	q := Query{Terms: []Term{{Field: FieldMessageID, Text: messageID}}, Limit: l.bounds().Hits, Exact: true}
+	s, err := l.newSearch(ctx, q)
+	if err != nil {
+		return false, err
+	}
+	a, err := s.answer(q.Terms[0])
+	if err != nil {
+		return false, err
+	}
+	for _, e := range a.Entries {
+		if e.Part == 0 && (e.Fact.Kind == KindAccept && e.Fact.Account != "" || e.Fact.Kind == KindForward) {
+			return true, nil
+		}
+	}
+	return a.Older > 0, nil
+}
+
+// Since returns the time of the oldest fact that is kept; zero: there is none.
+func (l *Log) Since(ctx context.Context) (at time.Time, err error) {
+	err = l.st.Facts(ctx, l.at.Load().Oldest, l.st.FactHead()+1, func(_ uint64, raw []byte) (bool, error) {
+		f, err := Decode(raw)
+		if err == nil {
+			at = f.At
+		}
+		return err != nil, nil
+	})
+	return at, err
+}

@@ -1,0 +1,59 @@
+package trace
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// Only what an account of ours handed in, or what was sent on for one, was sent from
+// here; a stranger's message with the same identifier changes nothing.
+func TestSent(t *testing.T) {
+	h := newHouse(t)
+	l := h.open()
+	begin := h.clock.now()
+	write := func(f Fact) {
+		t.Helper()
+		f.At = h.clock.now()
+		if err := l.Write(context.Background(), f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(Fact{Kind: KindAccept, MessageID: "<Ours@local.test>", Account: "alice@local.test", Queue: h.deliver(l, 1, "x@far.test")})
+	write(Fact{Kind: KindAccept, MessageID: "<theirs@far.test>"})
+	write(Fact{Kind: KindForward, MessageID: "<onward@far.test>", Account: "alice@local.test"})
+	write(Fact{Kind: KindRefuse, MessageID: "<refused@local.test>", Account: "alice@local.test"})
+	l.Stranger(Fact{At: h.clock.now(), Kind: KindRefuse, MessageID: "<stranger@local.test>", Account: "alice@local.test"})
+	for range 50 {
+		write(Fact{Kind: KindAccept, MessageID: "<ours@local.test>"})
+	}
+	for round := range 2 {
+		for id, want := range map[string]bool{
+			"<ours@local.test>": true, "OURS@local.test": true, "<theirs@far.test>": false, "<onward@far.test>": true,
+			"<refused@local.test>": false, "<stranger@local.test>": false, "<never@local.test>": false, "": false, "<>": false,
+		} {
+			if got, err := l.Sent(t.Context(), id); err != nil || got != want {
+				t.Errorf("round %d: %s: %v, %v", round, id, got, err)
+			}
+		}
+		sync1(t, l)
+	}
+	h.clock.add(20 * 24 * time.Hour)
+	if at, err := l.Since(t.Context()); err != nil || at.Before(begin.Add(-time.Second)) || at.After(begin.Add(time.Minute)) {
+		t.Errorf("since %v, %v; want %v", at, err, begin)
+	}
+	// More of them than are read: in doubt it is ours.
+	limits := l.Bounds()
+	limits.Hits = 10
+	if err := l.Adjust(limits); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		write(Fact{Kind: KindAccept, MessageID: "<flood@local.test>", Text: fmt.Sprint(i)})
+	}
+	sync1(t, l)
+	if got, err := l.Sent(t.Context(), "<flood@local.test>"); err != nil || !got {
+		t.Errorf("a flood hides what is ours: %v, %v", got, err)
+	}
+}
