@@ -41,6 +41,7 @@ func (c Config) Changes(former Config) []Change {
 func (c Config) Keeping(running Config) Config {
 	c.Hostname, c.Data = running.Hostname, running.Data
 	c.Maildir.Root, c.Trace.Origin = running.Maildir.Root, running.Trace.Origin
+	c.TLSPolicy.Listen = running.TLSPolicy.Listen
 	c.Metrics, c.Sendmail.Socket = running.Metrics, running.Sendmail.Socket
 	return c
 }

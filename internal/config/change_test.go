@@ -78,6 +78,11 @@ deliver = "maildir"
 root = "boxes"
 [trace]
 origin = "other"
+[tls]
+cert = "c.pem"
+key = "k.pem"
+[tls_policy]
+listen = ["192.0.2.1:443"]
 [metrics]
 listen = ["192.0.2.1:9025"]
 beyond_loopback = "on"
@@ -90,6 +95,7 @@ beyond_loopback = "on"
 		"hostname":                func(c Config) string { return c.Hostname.ASCII() },
 		"data":                    func(c Config) string { return c.Data },
 		"maildir.root":            func(c Config) string { return c.Maildir.Root },
+		"tls_policy.listen":       func(c Config) string { return fmt.Sprint(c.TLSPolicy.Listen) },
 		"listen.sendmail":         func(c Config) string { return c.Sendmail.Socket },
 		"metrics.listen":          func(c Config) string { return fmt.Sprint(c.Metrics.Listen) },
 		"metrics.beyond_loopback": func(c Config) string { return fmt.Sprint(c.Metrics.Beyond) },

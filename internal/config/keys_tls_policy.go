@@ -40,7 +40,7 @@ func tlsPolicyKeys() []entry[TLSPolicy] {
 		parsed(Key{Path: "tls_policy.report_account", Type: TypeAddress,
 			Doc: "An account of ours that answers for reports: every day it sends those domains that ask for them (TLS-RPT, RFC 8460) how the TLS of our mail to them fared, from its own address, which is also the contact. Without it nothing is counted and nothing is sent."},
 			parseMailbox, func(p *TLSPolicy) *mail.Address { return &p.ReportAccount }),
-		list(Key{Path: "tls_policy.listen", Type: TypeListen,
+		list(Key{Path: "tls_policy.listen", Type: TypeListen, Restart: "the web server of the policy is bound at the start alone",
 			Doc: "Where the MTA-STS policy of our own domains is served over HTTPS, usually port 443. It names hostname as the only mail exchanger. The certificate must be for mta-sts.DOMAIN of each domain, too. Only the policy's own path of those names is answered."},
 			parseListen, func(p *TLSPolicy) *[]netip.AddrPort { return &p.Listen }),
 		parsed(Key{Path: "tls_policy.mode", Type: TypeChoice, Default: "testing",

@@ -111,6 +111,9 @@ func proofs() map[string]keyProof {
 	aliases := func(n *Node) any { return fmt.Sprintf("%+v", n.dirs.stated.base.Aliases) }
 	all["alias.NAME.to"] = keyProof{set: list, see: aliases}
 	all["alias.NAME.from"] = keyProof{set: list + "\nfrom = \"accounts\"", see: aliases, on: list}
+	for key, value := range map[string]string{"mode": `"enforce"`, "max_age": `"9d"`} {
+		all["tls_policy."+key] = keyProof{set: "[tls_policy]\n" + key + " = " + value, see: func(n *Node) any { return fmt.Sprint(n.ownPolicy()) }}
+	}
 	for key, value := range map[string]string{"mta_sts": `"off"`, "dane": `"off"`, "dns_validates": `"on"`, "report_account": `"alice@local.test"`, "ca": `"tls/ca.pem"`} {
 		own := "[mx]\ndns = [\"127.0.0.1:53\"]"
 		all["tls_policy."+key] = keyProof{set: own + "\n[tls_policy]\n" + key + " = " + value, see: theWorld, on: own}
@@ -271,7 +274,7 @@ func TestEveryKeyTakesPartInReload(t *testing.T) {
 func TestKeysThatNeedARestartAreNamed(t *testing.T) {
 	s := newSite(t, vfs.NewMem())
 	n := s.start()
-	s.write(strings.NewReplacer(`"mx.local.test"`, `"mx2.local.test"`, `"data"`, `"data2"`).Replace(strings.Replace(settings, "[listen]", "[listen]\nsendmail = \"s.sock\"", 1)) + "origin = \"other\"\n[metrics]\nlisten = [\"127.0.0.1:9025\"]\nbeyond_loopback = \"on\"\n[maildir]\nroot = \"boxes\"\n[authentication]\ncheck = \"off\"\n")
+	s.write(strings.NewReplacer(`"mx.local.test"`, `"mx2.local.test"`, `"data"`, `"data2"`).Replace(strings.Replace(settings, "[listen]", "[listen]\nsendmail = \"s.sock\"", 1)) + "origin = \"other\"\n[tls_policy]\nlisten = [\"127.0.0.1:9443\"]\n[metrics]\nlisten = [\"127.0.0.1:9025\"]\nbeyond_loopback = \"on\"\n[maildir]\nroot = \"boxes\"\n[authentication]\ncheck = \"off\"\n")
 	answer, err := n.Reload(t.Context(), "test")
 	must(t, err)
 	named := map[string]string{}
