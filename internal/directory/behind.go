@@ -1,6 +1,10 @@
 package directory
 
 import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 )
@@ -67,7 +71,11 @@ func (e *expansion) visitBehind(d Domain, a mail.Address, detail string, depth i
 			m.Account, rule = a, RuleBehind
 		}
 	}
+	// What the operator wrote down is a name: an account, a line of the list, a target.
+	named := detail == "" && (depth > 0 || known && rule == RuleAccount || e.snapshot.base.listed[key])
 	switch {
+	case !named && !passable(m.Behind.Local()):
+		return RuleNoSuchUser
 	case d.Recipients == RecipientsCallout && mail.FoldLocal(a.Local()) != postmasterLocal:
 		e.add(m, true)
 	case d.Recipients == RecipientsCallout, d.Recipients == RecipientsAccounts && known, d.Recipients == RecipientsList && e.listed(a):
@@ -76,6 +84,25 @@ func (e *expansion) visitBehind(d Domain, a mail.Address, detail string, depth i
 		return RuleNoSuchUser
 	}
 	return rule
+}
+
+// passable reports whether a local-part that nobody named may be given to a server
+// behind us. Nothing inside a local-part routes here, but that server trusts us, and
+// many still read user%host, host!user, a quoted user@host or a gateway's slashes as
+// another place to send to: what a stranger writes would be relayed by it. So only
+// letters, digits and these signs pass. RFC 5321 §4.1.2 gives the rest no meaning
+// that anybody needs; RFC 6531 §3.3 adds letters beyond ASCII.
+func passable(local string) bool {
+	for i, c := range local {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c >= utf8.RuneSelf && unicode.In(c, unicode.L, unicode.M, unicode.N):
+		case strings.ContainsRune("#$&'*+-=?^_`{}~", c):
+		case c == '.' && i > 0 && i < len(local)-1 && local[i-1] != '.':
+		default:
+			return false
+		}
+	}
+	return local != ""
 }
 
 // roleBehind reports whether an address is the role that this server answers for:

@@ -17,13 +17,14 @@ func shieldSite(t testing.TB) (Config, []mail.Address) {
 	lmtp := Hop{LMTP: true, Path: "/run/lmtp", TLS: TLSNone}
 	cfg.Domains = append(cfg.Domains,
 		Domain{Name: domain(t, "asked.test"), Deliver: DeliverSMTP, Hop: hop, Recipients: RecipientsCallout},
-		Domain{Name: domain(t, "named.test"), Deliver: DeliverLMTP, Hop: lmtp, Recipients: RecipientsList, List: addresses(t, "Nina@named.test", "abuse@named.test")},
+		Domain{Name: domain(t, "named.test"), Deliver: DeliverLMTP, Hop: lmtp, Recipients: RecipientsList, List: addresses(t, "Nina@named.test", "abuse@named.test", "o/p%q@named.test")},
 		Domain{Name: domain(t, "known.test"), Deliver: DeliverLMTP, Hop: lmtp, Recipients: RecipientsAccounts, Postmaster: address(t, "bob@local.test")},
 	)
 	cfg.Aliases = append(cfg.Aliases,
 		alias(t, "desk@asked.test", "ada@asked.test"),
 		alias(t, "mixed@local.test", "alice@local.test", "Eve@asked.test", "nina@named.test", "gone@named.test"),
 		alias(t, "abuse@known.test", "ada@asked.test"),
+		alias(t, "gate@local.test", "a%b@asked.test"),
 	)
 	return cfg, append(accounts, addresses(t, "ada@asked.test", "kim@known.test")...)
 }
@@ -70,6 +71,27 @@ func TestClassifyBehind(t *testing.T) {
 		// A subdomain is not behind us.
 		{"zoe@sub.asked.test", "foreign", RuleForeign},
 		{"zoe%remote.test@named.test", "no-such-user", RuleNoSuchUser},
+		// What that server might read as another place to send to is not given to it,
+		// neither in a name, nor in a detail, nor by way of an alias.
+		{"victim%remote.test@asked.test", "no-such-user", RuleNoSuchUser},
+		{"remote.test!victim@asked.test", "no-such-user", RuleNoSuchUser},
+		{`"victim@remote.test"@asked.test`, "no-such-user", RuleNoSuchUser},
+		{`"@remote.test:victim"@asked.test`, "no-such-user", RuleNoSuchUser},
+		{`"remote::victim"@asked.test`, "no-such-user", RuleNoSuchUser},
+		{`"|prog"@asked.test`, "no-such-user", RuleNoSuchUser},
+		{"/PRMD=x/S=victim@asked.test", "no-such-user", RuleNoSuchUser},
+		{"ada+victim%remote.test@asked.test", "no-such-user", RuleNoSuchUser},
+		{"desk+victim%remote.test@asked.test", "no-such-user", RuleAliasEmpty},
+		{`"desk+victim@remote.test"@asked.test`, "no-such-user", RuleAliasEmpty},
+		{"nina+victim%remote.test@named.test", "no-such-user", RuleNoSuchUser},
+		{"remote.test!nina+x@named.test", "no-such-user", RuleNoSuchUser},
+		{`"kim+victim@remote.test"@known.test`, "no-such-user", RuleNoSuchUser},
+		{"jürg+ä.b#'=~@asked.test", "unavailable ask jürg+ä.b#'=~@asked.test", RuleBehind},
+		// But a name that the operator wrote down is a name.
+		{"o/p%q@named.test", "mailbox o/p%q@named.test", RuleBehind},
+		{"o/p%q+x@named.test", "no-such-user", RuleNoSuchUser},
+		{"gate@local.test", "unavailable ask a%b@asked.test", RuleAlias},
+		{"gate+c@local.test", "no-such-user", RuleAliasEmpty},
 	} {
 		class := s.Classify(address(t, c.addr))
 		if got := shownBehind(class); got != c.want || class.Rule != c.rule {

@@ -19,10 +19,11 @@ import (
 	"sallyport/test/load/rig"
 )
 
-// world is the server under test and the foreign domain.
+// world is the server under test, the foreign domain, and a server behind.
 type world struct {
 	server *rig.Server
 	sink   *load.Sink
+	inner  *load.Sink // takes anybody
 	v6     bool
 }
 
@@ -49,6 +50,10 @@ func run(m *testing.M) int {
 		return fail(err)
 	}
 	defer the.sink.Close()
+	if the.inner, err = load.NewSink(load.SinkOptions{Keep: true}); err != nil {
+		return fail(err)
+	}
+	defer the.inner.Close()
 	the.v6 = hasIPv6()
 	the.server, err = rig.Prepare(ctx, rig.Options{
 		Binary: binary, Dir: dir + "/data", Remote: the.sink.Addr(), IPv6: the.v6,
@@ -74,7 +79,7 @@ func run(m *testing.M) int {
 	return code
 }
 
-// fillDirectory adds what the rows about catch-alls and groups speak of, with the
+// fillDirectory adds what the rows about catch-alls, groups and servers behind speak of, with the
 // commands and under the running server.
 func fillDirectory(ctx context.Context) error {
 	domain := "catch." + the.server.Domain
@@ -84,6 +89,8 @@ func fillDirectory(ctx context.Context) error {
 		{"alias", "add", "@" + domain, bob},
 		{"alias", "add", "staff@" + domain, alice, bob, "--from", "accounts"},
 		{"alias", "add", "open@" + domain, "staff@" + domain},
+		{"domain", "add", "inner." + the.server.Domain, "--deliver", "smtp://" + the.inner.Addr()},
+		{"alias", "add", "desk@" + domain, "desk@inner." + the.server.Domain},
 	} {
 		if out, err := the.server.CLI(ctx, "", args...); err != nil {
 			return fmt.Errorf("%v: %w: %s", args, err, out)

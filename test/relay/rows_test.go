@@ -54,6 +54,18 @@ func TestRows(t *testing.T) {
 		t.Errorf("on the wire to the foreign domain: %s", f)
 	}
 	judge(t, results)
+	theServerBehind(t)
+}
+
+// theServerBehind checks that it was asked about the name that is one, and was given
+// none that it could read as another place to send to.
+func theServerBehind(t *testing.T) {
+	if the.inner.Connections() == 0 {
+		t.Error("the server behind was asked about nobody")
+	}
+	for _, m := range the.inner.Kept() {
+		t.Errorf("the server behind was given mail for %q", m.To)
+	}
 }
 
 // divide parts the rows that may reach the foreign domain from those that must not.
