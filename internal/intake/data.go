@@ -24,6 +24,7 @@ type errRefused struct {
 	reply    mail.Reply
 	notes    []string
 	evidence []trace.Pair
+	found    string // the evidence that decided, in words
 }
 
 func (e *errRefused) Error() string { return e.rule + ": " + e.reply.String() }
@@ -271,6 +272,9 @@ func (t *transaction) failed(ctx context.Context, c content, err error) mail.Rep
 			f = f.Evidenced("note", n)
 		}
 		f.Evidence = append(f.Evidence, refused.evidence...)
+		if t.s.anonymous() {
+			f.Text = refused.found
+		}
 	} else {
 		f.Rule, f.Reply = notStored(err)
 		f.Text = err.Error()

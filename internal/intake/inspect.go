@@ -156,7 +156,7 @@ func (t *transaction) judge(ctx context.Context, c *content, body *spool.Body) e
 	}
 	c.judged = t.inspect(ctx, c.looks, Content{Size: body.Size(), Open: body.Reader})
 	if j := c.judged; j.Action == Defer || j.Action == Refuse {
-		return &errRefused{rule: j.Rule, reply: j.Reply, notes: c.notes, evidence: j.Notes}
+		return &errRefused{rule: j.Rule, reply: j.Reply, notes: c.notes, evidence: j.Notes, found: j.found}
 	}
 	return nil
 }
@@ -168,6 +168,7 @@ type judgement struct {
 	junk    bool
 	marks   []trace.Pair // the rules of those that accepted with a reservation
 	why     []string     // and their reasons, for the junk field
+	found   string       // evidence of the one that did not accept
 }
 
 // inspect asks the inspectors in their order. The first that does not accept ends
@@ -182,8 +183,9 @@ func (t *transaction) inspect(ctx context.Context, looks []look, c Content) judg
 		notes := append(j.Notes, f.Notes...)
 		switch f.Action {
 		case Defer, Refuse:
+			found := inWords(f.Notes)
 			f.Notes = notes
-			return judgement{Finding: f}
+			return judgement{Finding: f, found: found}
 		case Junk:
 			j.junk = true
 			j.marks = append(j.marks, trace.Pair{Name: "junk", Value: f.Rule})
@@ -198,6 +200,16 @@ func (t *transaction) inspect(ctx context.Context, looks []look, c Content) judg
 		j.Notes = notes
 	}
 	return j
+}
+
+// inWords puts evidence into one line: of strangers' facts, which are summed up, the
+// text is kept.
+func inWords(notes []trace.Pair) string {
+	words := make([]string, len(notes))
+	for i, n := range notes {
+		words[i] = n.Name + ": " + n.Value
+	}
+	return strings.Join(words, "; ")
 }
 
 // prefix returns the header fields that the inspectors want put before the message.

@@ -128,7 +128,7 @@ func TestContentChecksOverSMTP(t *testing.T) {
 	box := filepath.Join(s.cfg.Maildir.Root, "local.test", "bob")
 	for _, tc := range []struct{ word, want, rule, folder, field string }{
 		{"be read", "250", "rspamd", "new", "X-Spam-Status: No, score=7.00"},
-		{"be rejected", "550 5.7.1", "rspamd-reject", "", ""},
+		{"be rejected", "550 5.7.1", "rspamd: reject, score 7.00 of 15.00; rspamd symbols: WORDS(7.00)", "", ""},
 		{"be marked", "250", "rspamd-spam", ".Junk/new", "X-Spam: Yes"},
 		{"be held", "250", "milter-quarantine", "", ""},
 	} {
