@@ -230,6 +230,9 @@ func gatherFiles(cfg config.Config) (all []doctor.FileFacts) {
 			add(r.PasswordFile, "a password file", true, false)
 		}
 	}
+	if p := cfg.Rspamd.PasswordFile; p != "" {
+		add(p, "a password file", true, false)
+	}
 	return all
 }
 

@@ -80,7 +80,7 @@ func judgeFilters(name string) (noted, bool) {
 	switch name {
 	case "smtpd_milters", "non_smtpd_milters", "milter_default_action", "milter_protocol", "content_filter", "smtpd_proxy_filter", "header_checks", "body_checks",
 		"mime_header_checks", "nested_header_checks", "smtp_header_checks", "receive_override_options":
-		return noted{Lost, "filters are configured anew; signing with DKIM needs none (see docs/config.md)"}, true
+		return noted{Lost, "filters are configured anew (see docs/guides/rspamd.md); signing with DKIM needs none"}, true
 	case "sender_canonical_maps", "recipient_canonical_maps", "canonical_maps", "canonical_classes", "sender_canonical_classes", "recipient_canonical_classes", "smtp_generic_maps", "masquerade_domains", "masquerade_classes", "sender_bcc_maps",
 		"recipient_bcc_maps", "always_bcc", "relocated_maps", "sender_dependent_relayhost_maps", "sender_dependent_default_transport_maps", "fallback_relay", "smtp_fallback_relay":
 		return noted{Lost, "addresses and messages are never rewritten, copied or routed by their sender here"}, true
