@@ -22,7 +22,7 @@ type doctorCommand struct {
 
 // Help says what is looked at.
 func (doctorCommand) Help() string {
-	return `Looks at the DNS (address, reverse name, MX, SPF, DMARC, MTA-STS and TLS-RPT of each domain; whether
+	return `Looks at the DNS (address, reverse name, MX, SPF, DKIM, DMARC, MTA-STS and TLS-RPT of each domain; whether
 the name servers invent or validate), at who answers on each port and on next hops, at the certificate, the clock, the
 disk, owners and modes of files, limits of process and kernel, and the queue. Says in words what is
 wrong and what helps. Exits with 1 when something is wrong, 0 when there are only warnings.
@@ -42,19 +42,20 @@ func (d doctorCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	server, queue, domains := d.ask(ctx, c, cfg)
+	server, queue, domains, keys := d.ask(ctx, c, cfg)
 	server.Here = version()
-	facts := node.Gather(ctx, cfg, node.DoctorOptions{Options: node.Options{Logger: quiet(c)}, Outbound: d.Outbound, Domains: domains, Server: server, Queue: queue})
+	facts := node.Gather(ctx, cfg, node.DoctorOptions{Options: node.Options{Logger: quiet(c)}, Outbound: d.Outbound, Domains: domains, Keys: keys, Server: server, Queue: queue})
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	return d.tell(c, doctor.Examine(facts))
 }
 
-// ask asks the running server, or the data folder, about the queue and the domains.
-func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (s doctor.ServerFacts, q doctor.QueueFacts, domains []string) {
+// ask asks the running server, or the data folder, about the queue, the domains and
+// the keys that sign.
+func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (s doctor.ServerFacts, q doctor.QueueFacts, domains []string, keys []ops.DKIMKey) {
 	if _, err := os.Stat(cfg.StoreDir()); errors.Is(err, os.ErrNotExist) {
-		return s, doctor.QueueFacts{Known: true}, nil // a folder is not made by looking at it
+		return s, doctor.QueueFacts{Known: true}, nil, nil // a folder is not made by looking at it
 	}
 	err := d.operate(ctx, c, func(o *ops.Client) error {
 		v, err := o.Status(ctx)
@@ -69,12 +70,15 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (s
 		if !v.Health.Oldest.IsZero() {
 			q.Oldest = time.Since(v.Health.Oldest)
 		}
-		return nil
+		return o.DKIMList(ctx, ops.DKIMRef{}, func(k ops.DKIMKey) error {
+			keys = append(keys, k)
+			return nil
+		})
 	})
 	if err != nil {
 		fmt.Fprintln(c.err, "sallyport: the queue could not be asked:", err)
 	}
-	return s, q, domains
+	return s, q, domains, keys
 }
 
 func (d doctorCommand) tell(c console, all []doctor.Finding) error {

@@ -53,6 +53,7 @@ func (domainAdd) Help() string {
 	return `The domain is ours from the next transaction on, without a restart. A domain that the
 configuration states is changed there. A server behind this one (lmtp://, smtp://) is
 asked about recipients; all other keys of such a domain need the configuration.
+Keys that sign its mail (DKIM) are made, and their DNS records printed.
 
 Examples:
   sallyport domain add example.org
@@ -71,6 +72,14 @@ func (d domainAdd) Run(ctx context.Context, c console) error {
 			return printJSON(c.out, v)
 		}
 		c.printf("%s%s is ours, delivered to %s\n", d.would(), v.Name, v.Deliver)
+		if len(v.DKIM) == 0 {
+			return nil
+		}
+		c.printf("publish these records; its mail is signed once the DNS shows them:\n")
+		for _, k := range v.DKIM {
+			c.printf("  %s\n", k.Zone)
+		}
+		c.printf("sallyport dmarc record %s prints those for SPF and DMARC, sallyport doctor looks at all of them\n", v.Name)
 		return nil
 	})
 }

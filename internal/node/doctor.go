@@ -16,13 +16,14 @@ import (
 	"sallyport/internal/dnsx"
 	"sallyport/internal/doctor"
 	"sallyport/internal/mail"
+	"sallyport/internal/ops"
 )
 
 // DoctorOptions say how far a doctor looks.
 type DoctorOptions struct {
 	Options
-	// Others are findings of features that judge themselves.
-	Others []doctor.Finding
+	// Keys are the keys that sign mail.
+	Keys []ops.DKIMKey
 	// Outbound is a domain whose mail exchanger's port 25 is tried; "": none.
 	Outbound string
 	// Domains are those of ours that were added at run time; the configuration's need not
@@ -45,7 +46,7 @@ const DNSSECProbe = "iana.org"
 func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Facts {
 	o := d.complete()
 	f := doctor.Facts{
-		Now: o.Now(), Hostname: cfg.Hostname.ASCII(), Own: ownAddresses(cfg, o), Server: d.Server, Queue: d.Queue, Others: d.Others,
+		Now: o.Now(), Hostname: cfg.Hostname.ASCII(), Own: ownAddresses(cfg, o), Server: d.Server, Queue: d.Queue,
 		TLS: gatherTLS(cfg, o.Now()), Clock: gatherClock(), Disk: gatherDisk(cfg), Files: gatherFiles(cfg), Limits: gatherLimits(cfg, d.Server.PID),
 	}
 	var looking sync.WaitGroup
@@ -56,6 +57,9 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 		f.Resolver.Error = err.Error()
 	} else {
 		gatherDNS(ctx, cfg, d.Domains, resolver, &f)
+		if f.Resolver.Error == "" && cfg.DKIM.Sign {
+			f.Others = examineKeys(ctx, resolver, signingDomains(cfg, d.Domains), d.Keys)
+		}
 		if d.Outbound != "" {
 			f.Outbound = gatherOutbound(ctx, d.Outbound, resolver, o)
 		}

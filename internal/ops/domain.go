@@ -22,6 +22,9 @@ type Domain struct {
 	Origin     string    `json:"origin"`          // "configuration" or "command"
 	Where      string    `json:"where,omitempty"` // of the configuration
 	Added      time.Time `json:"added,omitzero"`
+	// DKIM are the keys that were made for a domain just added; they sign when the DNS
+	// shows their records.
+	DKIM []DKIMKey `json:"dkim,omitempty"`
 }
 
 // DomainAdd asks for a new domain of ours.
@@ -41,7 +44,8 @@ type DomainRemove struct {
 	DryRun bool   `json:"dry_run,omitempty"`
 }
 
-// DomainAdd makes a domain ours. When it returns, mail for it is accepted.
+// DomainAdd makes a domain ours, and keys that sign its mail once the DNS shows them.
+// When it returns, mail for it is accepted.
 func (op *Operator) DomainAdd(ctx context.Context, by Caller, r DomainAdd) (Domain, error) {
 	d, err := op.newDomain(r)
 	if err != nil {
@@ -57,7 +61,17 @@ func (op *Operator) DomainAdd(ctx context.Context, by Caller, r DomainAdd) (Doma
 		}
 		return roster.Edit{Put: []roster.Entry{d}, Facts: trace.EncodeAll(f)}, nil
 	}})
-	return domainView(d), err
+	if err != nil || r.DryRun || op.o.SigningKeys == nil {
+		return domainView(d), err
+	}
+	v := domainView(d)
+	if len(op.o.SigningKeys.Keys(d.Name)) == 0 {
+		if _, err := op.o.SigningKeys.Rotate(ctx, d.Name, op.keyFact(by, d.Name, "first keys")); err != nil {
+			return v, &Error{CodeInternal, d.Name.String() + " is ours, but its signing keys could not be made; sallyport dkim rotate tries again: " + words(err)}
+		}
+	}
+	v.DKIM = op.keysOf(d.Name, nil, nil).Keys
+	return v, nil
 }
 
 // newDomain parses a request for a domain.
