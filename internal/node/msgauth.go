@@ -67,7 +67,7 @@ func (n *Node) inspectors() []intake.Inspector {
 		inspect.Authenticator{
 			Hostname: n.config().Hostname, Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) },
 			Policy: n.senderPolicy, Resolver: func() dnsx.Resolver { return n.now().keys.Resolver }, Keys: func() inspect.Keys { return n.now().keys },
-			DKIM: dkim.DefaultLimits(), SPF: spf.DefaultLimits(), Now: n.o.Now,
+			DKIM: verifyLimits(), SPF: spf.DefaultLimits(), Now: n.o.Now,
 		},
 	}
 	all = append(all, n.contentInspectors()...)
@@ -76,6 +76,14 @@ func (n *Node) inspectors() []intake.Inspector {
 		Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) }, Keys: n.ring.Signing,
 		Lasts: func() time.Duration { return n.config().DKIM.Lasts }, Now: n.o.Now, Logger: n.log,
 	})
+}
+
+// verifyLimits are those of mail from outside: one signature of a domain that passes
+// says all that its others could.
+func verifyLimits() dkim.Limits {
+	l := dkim.DefaultLimits()
+	l.Enough = 1
+	return l
 }
 
 // senderPolicy is the one in force. What is not known is the strictest.

@@ -22,15 +22,21 @@ func BenchmarkVerify(b *testing.B) {
 			text := benchText()
 			text = sign(b, text, keys, time.Now(), 0) + text
 			h, body := parts(b, text)
+			limits := DefaultLimits()
+			limits.Enough = 1 // as on the mx door
 			b.ReportAllocs()
 			for b.Loop() {
-				c := NewCheck(h, DefaultLimits())
+				c := NewCheck(h, limits)
 				c.Body(body)
 				c.Names()
+				passed := 0
 				for _, r := range c.Results(time.Now(), found) {
-					if !r.Passed() {
-						b.Fatal(r)
+					if r.Passed() {
+						passed++
 					}
+				}
+				if passed != 1 {
+					b.Fatal(passed)
 				}
 			}
 		})

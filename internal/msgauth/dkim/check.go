@@ -19,13 +19,13 @@ import (
 type Status uint8
 
 const (
-	StatusNone      Status = iota
-	StatusPass             // it verified, and covers the whole message
-	StatusFail             // header or body is not what was signed
-	StatusPolicy           // it may verify, but does not count here; Reason says why
-	StatusNeutral          // it could not be read
-	StatusTempError        // its key could not be asked for; another time it may
-	StatusPermError        // its key does not exist or cannot be used
+	StatusNone      Status = iota // also of a signature that was not verified
+	StatusPass                    // it verified, and covers the whole message
+	StatusFail                    // header or body is not what was signed
+	StatusPolicy                  // it may verify, but does not count here; Reason says why
+	StatusNeutral                 // it could not be read
+	StatusTempError               // its key could not be asked for; another time it may
+	StatusPermError               // its key does not exist or cannot be used
 )
 
 // String returns the result as Authentication-Results name it.
@@ -176,10 +176,31 @@ func (p *pending) bodyMatches() bool { return bytes.Equal(p.body.finish(), p.Bod
 // that is not in found counts as one that could not be asked for.
 func (c *Check) Results(now time.Time, found map[KeyName]Found) []Result {
 	out := make([]Result, len(c.sigs))
-	for i, p := range c.sigs {
+	passed := map[mail.Domain]int{}
+	for _, i := range c.cheapestFirst() {
+		p := c.sigs[i]
+		if c.limits.Enough > 0 && p.err == nil && passed[p.Key.Domain] >= c.limits.Enough {
+			// RFC 6376 §6.1: a verifier need not go on when a signature has passed.
+			out[i] = Result{Key: p.Key, Identity: p.Identity, Algorithm: p.Algorithm, Value: p.shortValue(), Reason: "not verified: another signature of its domain passed"}
+			continue
+		}
 		out[i] = c.result(p, now, found)
+		if out[i].Passed() {
+			passed[p.Key.Domain]++
+		}
 	}
 	return out
+}
+
+// cheapestFirst is the order in which signatures are verified: RSA with its small
+// exponent costs less than Ed25519.
+func (c *Check) cheapestFirst() []int {
+	order := make([]int, len(c.sigs))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return int(c.sigs[a].Algorithm) - int(c.sigs[b].Algorithm) })
+	return order
 }
 
 func (c *Check) result(p *pending, now time.Time, found map[KeyName]Found) Result {

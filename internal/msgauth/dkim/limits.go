@@ -20,6 +20,9 @@ type Limits struct {
 	RecordOctets, Records int
 	// MinRSABits and MaxRSABits bound the keys that count. RFC 8301 §3.2.
 	MinRSABits, MaxRSABits int
+	// Enough is how many signatures of one domain pass before the others of it are not
+	// verified any more: they would say nothing new. 0: all are.
+	Enough int
 	// Skew is how far in the future a signature may have been made.
 	Skew time.Duration
 }

@@ -148,6 +148,9 @@ func (r found) results(g *authentication) []authres.Result {
 	}
 	out := []authres.Result{s}
 	for _, d := range r.dkim {
+		if d.Status == dkim.StatusNone {
+			continue // it was not verified, and there is a pass of its domain
+		}
 		out = append(out, authres.Result{Method: "dkim", Value: d.Status.String(), Reason: d.Reason, Props: []authres.Prop{
 			{Type: "header", Name: "d", Value: d.Domain().ASCII()}, {Type: "header", Name: "s", Value: d.Key.Selector},
 			{Type: "header", Name: "a", Value: d.Algorithm.String()}, {Type: "header", Name: "b", Value: d.Value},
