@@ -111,7 +111,11 @@ type accountRm struct{ accountArg }
 func (a accountRm) Run(ctx context.Context, c console) error {
 	return a.operate(ctx, c, func(o *ops.Client) error {
 		account, err := o.AccountRemove(ctx, ops.AccountRef{Address: a.Address})
-		return a.tell(c, account, err, "is removed; its mailbox stays on disk", "")
+		if err := a.tell(c, account, err, "is removed; its mailbox stays on disk", ""); err != nil || a.JSON || len(account.NamedBy) == 0 {
+			return err
+		}
+		c.printf("it is still a target of %s, and gets nothing there; see: sallyport alias ls\n", strings.Join(account.NamedBy, ", "))
+		return nil
 	})
 }
 

@@ -111,6 +111,9 @@ func (q queueShow) Run(ctx context.Context, c console) error {
 		}
 		c.printf("received    %s\nsender      %s\naccount     %s\nmessage-id  %s\nsize        %s\nattempts    %d\nnext try    %s\n",
 			moment(m.Received), m.Sender, dash(m.Account), dash(m.MessageID), trace.Octets(m.Size), m.Attempts, moment(m.NextTry))
+		for _, mark := range marks(m) {
+			c.printf("note        %s\n", mark)
+		}
 		for _, r := range m.Recipients {
 			c.printf("to          %s: %s\n", r.Address, r.State)
 			if r.Last != "" {
@@ -119,6 +122,20 @@ func (q queueShow) Run(ctx context.Context, c console) error {
 		}
 		return nil
 	})
+}
+
+// marks says what is special about a message.
+func marks(m ops.Message) (all []string) {
+	if m.Forward {
+		all = append(all, "a forward of the account's mail, in its name")
+	}
+	if m.Warned {
+		all = append(all, "the account was told of the delay")
+	}
+	if m.Junk {
+		all = append(all, "junk: a mailbox of ours keeps it apart")
+	}
+	return all
 }
 
 // changeFlags choose messages to change.

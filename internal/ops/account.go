@@ -3,8 +3,10 @@ package ops
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	"sallyport/internal/directory"
 	"sallyport/internal/identity"
 	"sallyport/internal/mail"
 	"sallyport/internal/roster"
@@ -27,6 +29,8 @@ type Account struct {
 	ForwardKeeps  bool     `json:"forward_keeps,omitempty"`
 	ForwardAsleep bool     `json:"forward_asleep,omitempty"`
 	SessionsEnded int      `json:"sessions_ended,omitempty"`
+	// NamedBy is told by AccountRemove alone: the aliases that still lead to the account.
+	NamedBy []string `json:"named_by,omitempty"`
 }
 
 // AccountAdd asks for a new account.
@@ -165,11 +169,27 @@ func (op *Operator) AccountRemove(ctx context.Context, by Caller, r AccountRef) 
 		return Account{}, err
 	}
 	v := op.view(account)
-	v.SessionsEnded = op.endSessions(a)
+	v.SessionsEnded, v.NamedBy = op.endSessions(a), op.namedBy(a)
 	if err := op.orphan(ctx, by, a); err != nil {
 		return v, fmt.Errorf("the account is removed, but its queue is not held yet; hold it with: sallyport queue hold --account %s: %w", a, err)
 	}
 	return v, op.changed(ctx)
+}
+
+// namedBy returns the aliases that lead to an account, those of the configuration first.
+func (op *Operator) namedBy(account mail.Address) (names []string) {
+	leads := func(a directory.Alias) {
+		if slices.ContainsFunc(a.Targets, func(t mail.Address) bool { return t.Key() == account.Key() }) {
+			names = append(names, a.Name())
+		}
+	}
+	for _, a := range op.o.Book.Aliases() {
+		leads(a)
+	}
+	for _, a := range op.o.Book.Roster.State().Aliases() {
+		leads(a.Alias)
+	}
+	return names
 }
 
 // orphan holds what a removed account has in the queue, and forgets a hold of the

@@ -25,6 +25,9 @@ type Message struct {
 	Size       int64       `json:"size"`
 	Attempts   int         `json:"attempts"`
 	NextTry    time.Time   `json:"next_try,omitzero"`
+	Forward    bool        `json:"forward,omitempty"` // sent on in the account's name
+	Warned     bool        `json:"warned,omitempty"`  // the account was told of the delay
+	Junk       bool        `json:"junk,omitempty"`    // mailboxes of ours keep it apart
 	Recipients []Recipient `json:"recipients"`
 }
 
@@ -180,7 +183,8 @@ func (op *Operator) filter(s Select) (f spool.Filter, err error) {
 func (op *Operator) message(e spool.Entry) Message {
 	m := Message{
 		ID: e.ID.String(), State: "waiting", Received: e.Received, Sender: e.Envelope.From.String(), Account: e.Account.String(),
-		MessageID: e.MessageID, Size: e.Size, Attempts: e.Attempts, NextTry: e.NextTry, Recipients: []Recipient{},
+		MessageID: e.MessageID, Size: e.Size, Attempts: e.Attempts, NextTry: e.NextTry,
+		Forward: e.Forward != spool.ForwardNone, Warned: e.Warned, Junk: e.Junk, Recipients: []Recipient{},
 	}
 	reason, accountHeld := op.o.Queue.AccountHeld(e.Account)
 	switch {
