@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/netip"
 	"strings"
+	"sync"
 
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
@@ -154,11 +155,39 @@ func (t *transaction) judge(ctx context.Context, c *content, body *spool.Body) e
 	if err := body.End(); err != nil {
 		return err
 	}
-	c.judged = t.inspect(ctx, c.looks, Content{Size: body.Size(), Open: body.Reader})
+	l := lease{open: body.Reader}
+	defer l.end()
+	c.judged = t.inspect(ctx, c.looks, Content{Size: body.Size(), Open: l.reader})
 	if j := c.judged; j.Action == Defer || j.Action == Refuse {
 		return &errRefused{rule: j.Rule, reply: j.Reply, notes: c.notes, evidence: j.Notes, found: j.found}
 	}
 	return nil
+}
+
+// errJudged says that an inspector asked for a message that was judged without it.
+var errJudged = errors.New("intake: the message was judged already")
+
+// lease opens a message for its inspectors until it is judged. Then it goes into the
+// queue or is dropped, and one that did not come back in time must not touch it any
+// more.
+type lease struct {
+	mu   sync.Mutex
+	open func() (io.Reader, error)
+}
+
+func (l *lease) reader() (io.Reader, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open == nil {
+		return nil, errJudged
+	}
+	return l.open()
+}
+
+func (l *lease) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = nil
 }
 
 // judgement is what all inspectors together said.

@@ -243,3 +243,46 @@ func TestAnInspectorThatHangs(t *testing.T) {
 	}
 	w.empty()
 }
+
+// late is an inspector that goes on to ask for a message long after its time.
+type late struct {
+	stop chan struct{}
+	done chan error // what it was told at last
+}
+
+func (late) Name() string { return "late" }
+
+func (l late) Begin(intake.Message) intake.Look { return l }
+
+func (late) Body([]byte) {}
+
+func (l late) Judge(_ context.Context, c intake.Content) intake.Finding {
+	for {
+		_, err := c.Open()
+		select {
+		case <-l.stop:
+			l.done <- err
+			return intake.Finding{Action: intake.Pass}
+		default:
+		}
+	}
+}
+
+// An inspector that was not waited for gets nothing more of its message, and does not
+// race with what becomes of it: go test -race shows that.
+func TestALateInspectorHasNoMessage(t *testing.T) {
+	limits := intake.DefaultLimits()
+	limits.InspectTime = 20 * time.Millisecond
+	l := late{make(chan struct{}), make(chan error, 1)}
+	w := newWorldOf(t, setup{limits: limits, inspectors: []intake.Inspector{l}})
+	c := w.connect(smtpd.KindMX)
+	c.want(c.from("<x@far.test>"), 250)
+	c.want(c.to("<bob@local.test>"), 250)
+	c.want(c.data(message), 451)
+	close(l.stop)
+	if err := <-l.done; err == nil {
+		t.Error("it could read a message that was dropped")
+	}
+	w.oneFact("inspection-timeout")
+	w.empty()
+}
