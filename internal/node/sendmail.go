@@ -91,7 +91,8 @@ func localAccount(c config.Sendmail, uid uint32, name string, exists func(mail.A
 	if name == "" {
 		return mail.Address{}, "this host knows no such user; " + remedy
 	}
-	if a, ok := c.Users[name]; ok {
+	// A name in digits is not the uid that it looks like, which is another user's.
+	if a, ok := c.Users[name]; ok && strings.Trim(name, "0123456789") != "" {
 		return a, ""
 	}
 	if c.Domain.IsZero() || !plainName(name) {

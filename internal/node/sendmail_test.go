@@ -35,6 +35,7 @@ func TestLocalAccount(t *testing.T) {
 	}{
 		{false, 33, "www-data", "web@local.test", ""},
 		{false, 1000, "alice", "byuid@local.test", ""},
+		{false, 1001, "1000", "", "no account"}, // a name that looks like another's uid
 		{true, 1000, "", "byuid@local.test", ""},
 		{false, 1001, "alice", "", "no account"},
 		{true, 1001, "alice", "alice@local.test", ""},
