@@ -37,7 +37,8 @@ type Config struct {
 	Auth           Auth
 	Metrics        Metrics
 
-	TLSPolicy TLSPolicy
+	TLSPolicy   TLSPolicy
+	DMARCReport DMARCReport
 
 	// Content checks.
 	Rspamd  Rspamd

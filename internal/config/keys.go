@@ -24,6 +24,7 @@ func Keys() []Key {
 	all = appendKeys(all, routeKeys())
 	all = appendKeys(all, mxKeys())
 	all = appendKeys(all, tlsPolicyKeys())
+	all = appendKeys(all, dmarcReportKeys())
 	all = appendKeys(all, forwardKeys())
 	all = appendKeys(all, dkimKeys())
 	all = appendKeys(all, authenticationKeys())

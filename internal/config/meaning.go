@@ -21,6 +21,7 @@ func (s *source) meaning(c *Config, root *node) {
 	s.checkRetry(c, root)
 	s.checkMetrics(c, root)
 	s.checkTLSPolicy(c, root)
+	s.checkDMARCReport(c, root)
 	if len(c.MX.DNS) > maxNameServers {
 		s.faultAt(root.child("mx", "dns"), "these are more name servers than are ever asked", "name at most four")
 	}

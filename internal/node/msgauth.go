@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/msgauth/dkim"
 	"sallyport/internal/msgauth/inspect"
 	"sallyport/internal/msgauth/keyring"
+	"sallyport/internal/msgauth/rua"
 	"sallyport/internal/msgauth/spf"
 	"sallyport/internal/trace"
 )
@@ -41,6 +42,7 @@ func (n *Node) openRing(ctx context.Context, _ keys) (err error) {
 		Limits: keyring.DefaultLimits(), Overlap: func() time.Duration { return n.config().DKIM.Overlap },
 		Find: n.findKeys, Facts: n.keyFacts, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
+	n.dmarc = rua.NewCollector(n.store, rua.DefaultLimits(), n.o.Now, n.log)
 	return err
 }
 
@@ -67,7 +69,7 @@ func (n *Node) inspectors() []intake.Inspector {
 		inspect.Authenticator{
 			Hostname: n.config().Hostname, Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) },
 			Policy: n.senderPolicy, Resolver: func() dnsx.Resolver { return n.now().keys.Resolver }, Keys: func() inspect.Keys { return n.now().keys },
-			DKIM: verifyLimits(), SPF: spf.DefaultLimits(), Now: n.o.Now,
+			DKIM: verifyLimits(), SPF: spf.DefaultLimits(), Observe: n.observeSender, Now: n.o.Now,
 		},
 	}
 	all = append(all, n.contentInspectors()...)

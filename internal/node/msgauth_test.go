@@ -182,6 +182,7 @@ func proveDKIM(all map[string]keyProof) {
 	all["dkim.lasts"] = keyProof{set: "[dkim]\nlasts = \"9d\"", see: func(n *Node) any { return signer(n).Lasts() }}
 	all["dkim.overlap"] = keyProof{set: "[dkim]\noverlap = \"9d\"", see: func(n *Node) any { return n.ring.Overlap() }}
 	policy := func(n *Node) inspect.Policy { a, _ := n.inspectors()[0].(inspect.Authenticator); return a.Policy() }
+	proveDMARCReports(all)
 	all["authentication.check"] = keyProof{set: "[authentication]\ncheck = \"off\"", see: func(n *Node) any { return policy(n).Check }}
 	all["authentication.apply"] = keyProof{set: "[authentication]\napply = \"off\"", see: func(n *Node) any { return policy(n).Apply }}
 	all["authentication.time"] = keyProof{set: "[authentication]\ntime = \"7s\"", see: func(n *Node) any { return policy(n).Time }}

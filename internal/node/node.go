@@ -24,6 +24,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/metrics"
 	"sallyport/internal/msgauth/keyring"
+	"sallyport/internal/msgauth/rua"
 	"sallyport/internal/ops"
 	"sallyport/internal/roster"
 	"sallyport/internal/smtpd"
@@ -95,7 +96,8 @@ type Node struct {
 	spool     *spool.Spool
 	dirs      directories
 	returns   *returns
-	ring      *keyring.Ring // the keys that sign
+	ring      *keyring.Ring  // the keys that sign
+	dmarc     *rua.Collector // what came in the name of others
 	mailbox   *maildir.Target
 	dispatch  *dispatch.Dispatch
 	intake    *intake.Intake

@@ -23,6 +23,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/spool"
+	"sallyport/internal/store"
 	"sallyport/internal/trace"
 )
 
@@ -85,6 +86,8 @@ type Mail struct {
 	// Rule names in the trace what it is: "tls-report".
 	Rule string
 	TLS  mail.TLSDemand
+	// Also is changed in the act that queues the report, such as the mark that it was.
+	Also []store.Mutation
 }
 
 // Field is a header field, in ASCII.
@@ -115,7 +118,7 @@ func (s *Sender) Send(ctx context.Context, m Mail) (mail.ID, error) {
 		return mail.ID{}, err
 	}
 	let.MessageID = s.messageID(id)
-	let.Envelope.TLS = m.TLS
+	let.Envelope.TLS, let.Also = m.TLS, m.Also
 	f := trace.Fact{
 		At: s.o.Now(), Kind: trace.KindAccept, Rule: m.Rule, Queue: id, MessageID: let.MessageID, Account: s.o.Account.String(),
 		Sender: let.Envelope.From.String(), Size: int64(len(text)), Door: gate.DoorReport.String(), Reply: mail.R(250, "2.0.0", "queued as "+id.String()),

@@ -40,7 +40,7 @@ func (s *Spool) Put(ctx context.Context, m Message, body *Body, facts [][]byte) 
 		_ = body.Abort()
 		return Claim{}, err
 	}
-	record, err := s.insert(ctx, e, body, facts)
+	record, err := s.insert(ctx, e, body, facts, m.Also)
 	if err != nil {
 		s.putFailed(e, body, err)
 		return Claim{}, err
@@ -148,14 +148,14 @@ func (s *Spool) refusal(sum summary) error {
 
 // insert makes e durable: first a large body, then entry, index, small body and
 // facts in one act.
-func (s *Spool) insert(ctx context.Context, e *Entry, body *Body, facts [][]byte) ([]byte, error) {
+func (s *Spool) insert(ctx context.Context, e *Entry, body *Body, facts [][]byte, also []store.Mutation) ([]byte, error) {
 	record, mutations, err := s.insertion(e, body)
 	if err != nil {
 		return nil, err
 	}
 	err = s.apply(ctx, store.Tx{
 		Preconditions: []store.Precondition{{Key: entryKey(e.ID), Absent: true}},
-		Mutations:     mutations,
+		Mutations:     append(mutations, also...),
 		Facts:         facts,
 		Bulk:          true,
 	}, store.Durable, e)

@@ -112,6 +112,9 @@ type Message struct {
 	Hold       string     // why it is held from the start; "" to deliver it
 	Junk       bool       // mailboxes of ours keep it apart from other mail
 	Forward    Forward
+	// Also is changed in the act that makes the message durable: what must be known of
+	// it if and only if it exists. Only Put does it. The keys are the caller's own.
+	Also []store.Mutation
 }
 
 // State is what became of a delivery so far. The zero value is none.

@@ -88,6 +88,9 @@ func (g *authentication) observe(r found, a intake.Action, override string) {
 	if g.a.Observe == nil || r.dmarc.Place.Domain.IsZero() {
 		return
 	}
+	if r.dmarc.Verdict == dmarc.Pass && isReport(g.m.Header) {
+		return
+	}
 	done := dmarc.PolicyNone
 	switch a {
 	case intake.Refuse:

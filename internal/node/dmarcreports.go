@@ -1,0 +1,61 @@
+package node
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"sallyport/internal/msgauth/inspect"
+	"sallyport/internal/msgauth/rua"
+)
+
+// observeSender counts what came in a domain's name, if somebody answers for reports
+// about it.
+func (n *Node) observeSender(o inspect.Observation) {
+	if !n.config().DMARCReport.Account.IsZero() {
+		n.dmarc.Add(o.DMARC.Place, o.Record())
+	}
+}
+
+// dmarcReporter returns what sends DMARC reports by the configuration in force; nil
+// where nobody answers for them.
+func (n *Node) dmarcReporter() (*rua.Reporter, error) {
+	g := n.now()
+	c := g.cfg.DMARCReport
+	if c.Account.IsZero() {
+		return nil, nil
+	}
+	sender, err := n.reportSender(c.Account)
+	if err != nil {
+		return nil, err
+	}
+	r := &rua.Reporter{
+		Collector: n.dmarc, Resolver: g.keys.Resolver, Mail: sender, Organisation: c.Organisation, Extra: c.Contact,
+		Daily: c.Daily, Octets: c.Size, Limits: rua.DefaultLimits(), Now: n.o.Now, Logger: n.log,
+	}
+	if r.Organisation == "" {
+		r.Organisation = g.cfg.Hostname.ASCII()
+	}
+	return r, nil
+}
+
+// runDMARCReports counts what came in the name of others and reports it, where that is
+// configured.
+func (n *Node) runDMARCReports(ctx context.Context) {
+	var both sync.WaitGroup
+	both.Go(func() { n.dmarc.Run(ctx) })
+	both.Go(func() {
+		for ctx.Err() == nil {
+			if r, err := n.dmarcReporter(); err != nil {
+				n.log.Error("DMARC reports are not sent", "err", err)
+			} else if r != nil {
+				r.Send(ctx)
+			}
+			select {
+			case <-ctx.Done():
+			case <-time.After(rua.DefaultLimits().Look):
+			}
+		}
+	})
+	both.Wait()
+}
