@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
@@ -54,13 +55,20 @@ func (k checkCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
+	returnPath, err := node.ReturnPathOf(cfg)
+	if err != nil {
+		return err
+	}
 	if k.JSON {
-		return printJSON(c.out, closedJSON{File: k.Config, Closed: true, Addresses: tried.Addresses, Classes: tried.Classes})
+		return printJSON(c.out, closedJSON{File: k.Config, Closed: true, Addresses: tried.Addresses, Classes: tried.Classes, ReturnPath: returnPath})
 	}
 	c.printf("%s: syntax and meaning: fine (%s, %s, %s)\n", k.Config,
 		plural(len(cfg.Domains), "domain"), pluralAlias(len(cfg.Aliases)), plural(len(cfg.Routes), "route"))
 	c.printf("%s: closed: of %d kinds of recipients, each with every kind of sender and session (%d in all), none is relayed to for anybody who did not sign in\n",
 		k.Config, tried.Addresses, tried.Classes)
+	if returnPath != nil {
+		c.printf("%s: return paths %s\n", k.Config, returnPath.Words(time.Now()))
+	}
 	return nil
 }
 
@@ -70,6 +78,8 @@ type closedJSON struct {
 	Closed    bool   `json:"closed"`
 	Addresses int    `json:"addresses"` // kinds of recipients
 	Classes   int    `json:"classes"`   // with every kind of sender and session
+	// ReturnPath is how far the signing of return paths has come; nil: none are signed.
+	ReturnPath *ops.ReturnPath `json:"return_path,omitempty"`
 }
 
 // stored checks a configuration beside what its data folder holds, if anything, and

@@ -54,6 +54,9 @@ func health(c console, h ops.Health) {
 	if h.DiskTotal > 0 {
 		c.printf("disk      %s free of %s\n", trace.Octets(int64(h.DiskFree)), trace.Octets(int64(h.DiskTotal)))
 	}
+	if r := h.ReturnPath; r != nil {
+		c.printf("bounces   return paths %s\n", r.Words(time.Now()))
+	}
 	if !h.CertificateExpires.IsZero() {
 		c.printf("tls       the certificate expires on %s, in %s\n", h.CertificateExpires.Local().Format(time.DateOnly),
 			plural(int(time.Until(h.CertificateExpires).Hours()/24), "day"))

@@ -39,6 +39,7 @@ type Config struct {
 
 	TLSPolicy   TLSPolicy
 	DMARCReport DMARCReport
+	ReturnPath  ReturnPath
 
 	// Content checks.
 	Rspamd  Rspamd

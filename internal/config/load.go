@@ -64,7 +64,7 @@ func (s *source) config() (Config, *node) {
 	// A table's own reader reports its unknown keys, the root's those of the root.
 	tables := []string{"listen", "tls", "domain", "callout", "alias", "route", "mx", "forward", "limits", "retry", "maildir", "trace", "auth", "metrics"}
 	tables = append(tables, "proxy", "sendmail")
-	tables = append(tables, "tls_policy", "dmarc_report")
+	tables = append(tables, "tls_policy", "dmarc_report", "return_path")
 	tables = append(tables, "dkim", "authentication")
 	tables = append(tables, "rspamd", "milter", "bounces")
 	block(s, root, serverKeys(), &c, tables...)
@@ -78,6 +78,7 @@ func (s *source) config() (Config, *node) {
 	block(s, s.table(root, "mx"), mxKeys(), &c)
 	block(s, s.table(root, "tls_policy"), tlsPolicyKeys(), &c.TLSPolicy)
 	block(s, s.table(root, "dmarc_report"), dmarcReportKeys(), &c.DMARCReport)
+	block(s, s.table(root, "return_path"), returnPathKeys(), &c.ReturnPath)
 	block(s, s.table(root, "callout"), calloutKeys(), &c.Callout)
 	block(s, s.table(root, "auth"), authKeys(), &c)
 	block(s, s.table(root, "metrics"), metricsKeys(), &c)

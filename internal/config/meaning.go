@@ -22,6 +22,7 @@ func (s *source) meaning(c *Config, root *node) {
 	s.checkMetrics(c, root)
 	s.checkTLSPolicy(c, root)
 	s.checkDMARCReport(c, root)
+	s.checkReturnPath(c, root)
 	if len(c.MX.DNS) > maxNameServers {
 		s.faultAt(root.child("mx", "dns"), "these are more name servers than are ever asked", "name at most four")
 	}

@@ -32,7 +32,7 @@ type Recipient struct {
 // value that a Target reads and never changes.
 type Job struct {
 	ID         mail.ID
-	Envelope   mail.Envelope // as accepted; the recipients of this attempt stand in Recipients
+	Envelope   mail.Envelope // as accepted, but that From may be signed where it leaves; the recipients of this attempt stand in Recipients
 	Recipients []Recipient
 	Prefix     []byte // the header fields that we put before the body; already part of what Open reads
 	Size       int64  // exact number of octets that Open reads

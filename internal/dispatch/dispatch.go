@@ -87,8 +87,8 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Options are everything that dispatch works with; all but World, Behind, Returns and
-// ReturnAge are required.
+// Options are everything that dispatch works with; all but World, Behind, Returns, Sign
+// and ReturnAge are required.
 type Options struct {
 	Hostname  mail.Domain
 	Queue     Queue
@@ -108,6 +108,9 @@ type Options struct {
 	// Returns makes the return paths of mail that is sent on for an account; with the
 	// zero key none is, and all of it stays in the mailbox.
 	Returns srs.Key
+	// Sign signs an envelope sender of an account's message that leaves, by when that was
+	// received; false: it leaves as it is. Nil: all do.
+	Sign func(from mail.Address, received time.Time) (mail.Address, bool)
 	// ReturnAge is how long a mark is believed that says that the mailbox has a copy.
 	ReturnAge time.Duration
 	Limits    Limits

@@ -59,7 +59,7 @@ func (d *Dispatch) sendAll(c spool.Claim, a attempt) (leaving, error) {
 // stay returns the attempt without anything that leaves, for a reason: mailboxes keep
 // the copies that they got, and what was to leave alone was not tried.
 func (a attempt) stay(rule string) attempt {
-	var out attempt
+	out := attempt{sender: a.sender}
 	for i, s := range a.on {
 		if s.leaves() && !s.keep {
 			continue

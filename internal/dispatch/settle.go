@@ -16,13 +16,14 @@ import (
 type attempt struct {
 	states   []spool.RecipientState
 	outcomes []mail.Outcome
-	on       []sendOn // how each is carried on, if its account forwards
+	on       []sendOn         // how each is carried on, if its account forwards
+	sender   mail.ReversePath // with which it left this server, where it left
 }
 
 // attempt gathers the outcomes of a run. When deliveries were cut, what was
 // deferred says nothing about the recipient: it was not tried.
 func (r *run) attempt(cut bool) attempt {
-	var a attempt
+	a := attempt{sender: r.sender}
 	for i, o := range r.plan.outcomes {
 		if !r.plan.spoken[i] || cut && o.Deferred() {
 			continue
@@ -234,11 +235,12 @@ func (d *Dispatch) outcomeFacts(e spool.Entry, at attempt) [][]byte {
 	type answer struct {
 		remote, tls, policy string
 		reply               mail.Reply
+		signed              bool
 	}
 	var order []answer
 	about := map[answer][]string{}
 	for i, o := range at.outcomes {
-		a := answer{o.Remote, o.TLS, o.Policy, o.Reply}
+		a := answer{o.Remote, o.TLS, o.Policy, o.Reply, at.states[i].Kind == spool.KindOutbound && o.Remote != ourName && at.sender != e.Envelope.From}
 		if about[a] == nil {
 			order = append(order, a)
 		}
@@ -255,6 +257,9 @@ func (d *Dispatch) outcomeFacts(e spool.Entry, at attempt) [][]byte {
 		f.Rule, f.Count = ruleOf(a.reply), e.Attempts
 		if a.policy != "" {
 			f = f.Evidenced("TLS policy", a.policy)
+		}
+		if a.signed {
+			f = f.Evidenced(trace.EvidenceReturnPath, at.sender.String())
 		}
 		if f.Rule == ruleDeferred {
 			f.Text = "next try " + e.NextTry.UTC().Format(time.RFC3339)

@@ -35,6 +35,7 @@ type run struct {
 	pending []spool.RecipientState
 	cost    int64               // octets that the envelope takes
 	dir     *directory.Snapshot // that the plan was made by
+	sender  mail.ReversePath    // with which it leaves this server
 
 	mu   sync.Mutex
 	plan plan
@@ -76,7 +77,7 @@ func (d *Dispatch) start(r *run) {
 
 // launch queues the groups of a plan.
 func (d *Dispatch) launch(r *run, p planner) {
-	r.dir, r.plan = p.dir, p.plan(r.pending)
+	r.dir, r.plan, r.sender = p.dir, p.plan(r.pending), d.signed(r.claim.Entry)
 	switch {
 	case r.plan.hold != "":
 		go d.hold(r, r.plan.hold)
@@ -236,8 +237,12 @@ func (d *Dispatch) mustHalt(r *run, stopping bool) halt {
 
 func (d *Dispatch) job(t *task) deliver.Job {
 	e := t.run.claim.Entry
+	envelope := e.Envelope
+	if t.group.leaves() {
+		envelope.From = t.run.sender
+	}
 	return deliver.Job{
-		ID: e.ID, Envelope: e.Envelope, Recipients: t.group.to, Prefix: e.Prefix,
+		ID: e.ID, Envelope: envelope, Recipients: t.group.to, Prefix: e.Prefix,
 		Size: int64(len(e.Prefix)) + e.Size, Received: e.Received, Attempt: e.Attempts, Junk: e.Junk,
 		Open: func() (io.ReadCloser, error) {
 			// It may have waited for its turn within the target, too.

@@ -44,6 +44,7 @@ type world struct {
 	dir      atomic.Pointer[directory.Snapshot]
 	limits   dispatch.Limits
 	returns  srs.Key
+	sign     func(mail.Address, time.Time) (mail.Address, bool)
 	forwards []directory.Forward
 	asleep   bool         // forwards may not leave
 	mailbox  mail.Address // of the recipients of what is put, if it is set
@@ -292,7 +293,7 @@ func (w *world) start() {
 			return ok && acc.Standing == identity.StandingActive
 		},
 		Local: w.local, Route: func(r directory.Route) deliver.Target { return w.routes[r.Host] }, World: w.outside,
-		Returns: w.returns, ReturnAge: 7 * 24 * time.Hour,
+		Returns: w.returns, Sign: w.sign, ReturnAge: 7 * 24 * time.Hour,
 		Policy: w.policy, Limits: w.limits, Now: time.Now, Rand: rand.Reader, Logger: w.log(),
 	})
 	soft, stop := context.WithCancel(context.Background())

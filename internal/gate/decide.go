@@ -53,6 +53,10 @@ func Decide(f Facts, s Subject) Verdict {
 		return decideReturn(f)
 	case DestinationForwardForged:
 		return verdictOf(RuleForwardForged)
+	case DestinationMarkForged:
+		return verdictOf(RuleReturnForged)
+	case DestinationUnmarked:
+		return decideUnmarked(f)
 	case DestinationNoSuchUser:
 		return verdictOf(RuleNoSuchUser)
 	case DestinationLoop:
@@ -229,6 +233,16 @@ func decideReturn(f Facts) Verdict {
 		return verdictOf(RuleForwardReturn)
 	}
 	return verdictOf(RuleForwardReturnNotNull)
+}
+
+// decideUnmarked: mail of ours leaves with a signed return path, so that a bounce from
+// outside to the bare address answers nothing that was sent from here. Nobody else is
+// asked for a signature: a caller who says that of other mail contradicts himself.
+func decideUnmarked(f Facts) Verdict {
+	if f.Door == DoorMX && f.Ownership == OwnershipNull {
+		return verdictOf(RuleBounceUnsigned)
+	}
+	return verdictOf(RuleFactsContradict)
 }
 
 // decideForeign is reached only with a sender that DecideMail accepted.

@@ -118,12 +118,15 @@ const (
 	DestinationNonMember                 // a group that only members may write to, and who writes is none
 	DestinationForwardReturn             // the return path of a forward, proven ours and fresh
 	DestinationForwardForged             // what has the form of one, and is forged or stale
+	DestinationMarkForged                // what has the form of a signed return path, and is forged or has ended
+	DestinationUnmarked                  // an address that takes no bounces without a signature
 )
 
 // String returns the word of the golden table and the trace.
 func (d Destination) String() string {
 	return word(int(d), "unknown", "mailbox", "postmaster", "no-such-user", "loop", "foreign", "own-literal", "unavailable",
-		"accounts-only", "members-only", "non-member", "forward-return", "forward-forged")
+		"accounts-only", "members-only", "non-member", "forward-return", "forward-forged",
+		"mark-forged", "unmarked")
 }
 
 func word(i int, words ...string) string {

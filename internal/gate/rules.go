@@ -35,6 +35,9 @@ const (
 	RuleForwardReturnNotNull Rule = "forward-return-not-null"
 	RuleForwardForged        Rule = "forward-return-forged"
 
+	RuleReturnForged   Rule = "return-path-forged"
+	RuleBounceUnsigned Rule = "bounce-unsigned"
+
 	RuleReportSender Rule = "report-sender"
 	RuleReportNull   Rule = "report-null"
 	RuleReportLocal  Rule = "report-local"
@@ -132,6 +135,10 @@ var ruleTable = [...]RuleInfo{
 		"The return path of a forward takes nothing but the null sender, on port 25."},
 	{RuleForwardForged, Refuse, mail.R(550, "5.7.1", "this return path is forged or too old"),
 		"A return path of a forward that we did not make, or made too long ago, reaches nobody."},
+	{RuleReturnForged, Refuse, mail.R(550, "5.7.1", "this return path is forged or too old"),
+		"What has the form of a signed return path, and was not signed here or has ended, reaches nobody."},
+	{RuleBounceUnsigned, Refuse, mail.R(550, "5.7.1", "this is no answer to mail from here: what we send carries a signed return path"),
+		"Where signed return paths are required, a bounce from outside to a bare address is refused."},
 	{RuleReportSender, AcceptLocal, mail.R(250, "2.1.0", "sender ok"),
 		"A report of our own bears an address of the account that the administrator named for reports, while that is in good standing."},
 	{RuleReportNull, Refuse, mail.R(550, "5.7.1", "a report carries the address of its account"),

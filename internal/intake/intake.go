@@ -80,8 +80,8 @@ func DefaultLimits() Limits {
 	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, OfferTime: 5 * time.Minute, AskTime: 20 * time.Second, SessionsPerAccount: 32, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096}
 }
 
-// Options are everything that intake works with; all fields but Returns, Offers,
-// Recipients, Reserved and Inspectors are required.
+// Options are everything that intake works with; all fields but Returns, Marks,
+// Offers, Recipients, Reserved and Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
 	Directory func() *directory.Snapshot
@@ -103,6 +103,9 @@ type Options struct {
 	// Returns tells what an address in the form of a forward's return path is; false:
 	// it is to be classified like any other. Nil: there are none.
 	Returns func(dir *directory.Snapshot, a mail.Address) (directory.Class, bool)
+	// Marks tells what the form of a recipient says, as that of a signed return path
+	// does; bounce: the mail comes from outside, with the null path. Nil: nothing.
+	Marks func(dir *directory.Snapshot, a mail.Address, bounce bool) Mark
 	// Reserved names the header fields that no stranger may bring along, since what
 	// they say is for our own checks to say; nil: none.
 	Reserved func() []string

@@ -30,8 +30,8 @@ type heard struct {
 
 // decide has the gate judge a recipient. A server behind us is asked only when
 // nothing but its answer is missing.
-func (t *transaction) decide(ctx context.Context, addr mail.Address) (gate.Verdict, directory.Class, []heard) {
-	class := t.classify(addr)
+func (t *transaction) decide(ctx context.Context, m Mark) (gate.Verdict, directory.Class, []heard) {
+	class, addr := t.class(m), m.Address
 	v := t.verdict(class.Destination, addr)
 	if len(class.Ask) == 0 || v.Rule != gate.RuleDirectoryUnavailable || t.s.in.Recipients == nil {
 		return v, class, nil
@@ -73,8 +73,11 @@ func answerOf(k verify.Knowledge) directory.Answer {
 // refuseRecipient answers a recipient that the gate did not let in. Who is refused
 // by the server behind us is refused in its words, so that a full mailbox is not
 // called a missing one.
-func (t *transaction) refuseRecipient(ctx context.Context, v gate.Verdict, addr mail.Address, said []heard) mail.Reply {
-	f := trace.Fact{Rule: string(v.Rule), Reply: v.Reply, Sender: t.env.From.String(), Recipients: []string{addr.String()}}
+func (t *transaction) refuseRecipient(ctx context.Context, v gate.Verdict, addr mail.Address, said []heard, m Mark) mail.Reply {
+	f := trace.Fact{Rule: string(v.Rule), Reply: v.Reply, Sender: t.env.From.String(), Recipients: []string{addr.String()}, Evidence: m.evidence()}
+	if t.s.anonymous() && m.Note != "" {
+		f.Text = "signed return path: " + m.Note // of a stranger's refusal the trace keeps no evidence but this
+	}
 	for i, h := range said {
 		if i < maxHeard {
 			f.Evidence = append(f.Evidence, h.pair())
@@ -135,8 +138,9 @@ func (h heard) pair() trace.Pair {
 	return trace.Pair{Name: "server behind", Value: strings.Join(words, "; ")}
 }
 
-// note keeps what was said of an accepted recipient for the message's fact.
-func (t *transaction) note(said []heard) {
+// note keeps what was said and found of an accepted recipient for the message's fact.
+func (t *transaction) note(said []heard, found []trace.Pair) {
+	t.said = append(t.said, found[:min(len(found), max(maxHeard-len(t.said), 0))]...)
 	for _, h := range said {
 		if len(t.said) < maxHeard {
 			t.said = append(t.said, h.pair())

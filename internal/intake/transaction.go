@@ -27,7 +27,7 @@ type transaction struct {
 	seen       map[string]bool // recipients by key, and mailboxes
 	grants     []gate.Grant
 	rules      []gate.Rule  // that let recipients in, each once
-	said       []trace.Pair // by servers behind us, of recipients that were let in
+	said       []trace.Pair // by servers behind us and by signed return paths, of recipients that were let in
 }
 
 var _ smtpd.Transaction = (*transaction)(nil)
@@ -62,8 +62,9 @@ func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Rep
 	if !addr.IsASCII() && !t.env.SMTPUTF8 {
 		return t.refuse(ctx, "recipient-utf8", mail.R(553, "5.6.7", "SMTPUTF8 was not asked for"), addr.String())
 	}
-	v, class, said := t.decide(ctx, addr)
-	rcpt := mail.Recipient{Address: addr, Notify: t.notify(to.Notify), ORcpt: to.ORcpt}
+	mark := t.mark(addr)
+	v, class, said := t.decide(ctx, mark)
+	rcpt := mail.Recipient{Address: mark.Address, Notify: t.notify(to.Notify), ORcpt: to.ORcpt}
 	var ways []spool.Delivery
 	grant, granted := v.Grant()
 	switch {
@@ -76,13 +77,13 @@ func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Rep
 		// no permission.
 		return t.refuse(ctx, "relay-without-grant", mail.R(451, "4.3.0", "try again later"), addr.String())
 	default:
-		return t.refuseRecipient(ctx, v, addr, said)
+		return t.refuseRecipient(ctx, v, addr, said, mark)
 	}
 	if !t.add(rcpt, ways, grant) {
 		// The aliases of all recipients together reach too many mailboxes.
 		return t.refuse(ctx, "too-many-deliveries", mail.R(452, "4.5.3", "too many recipients"), addr.String())
 	}
-	t.note(said)
+	t.note(said, mark.evidence())
 	if !slices.Contains(t.rules, v.Rule) {
 		t.rules = append(t.rules, v.Rule)
 	}

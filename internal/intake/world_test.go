@@ -139,6 +139,8 @@ type setup struct {
 	spool  spool.Limits
 	// returns tells return paths of forwards.
 	returns func(*directory.Snapshot, mail.Address) (directory.Class, bool)
+	// marks tells what the form of a recipient says.
+	marks func(*directory.Snapshot, mail.Address, bool) intake.Mark
 	// inspectors judge complete messages.
 	inspectors []intake.Inspector
 	// recipients are who answers for behind.test and cut.test.
@@ -178,7 +180,7 @@ func newWorldOf(t *testing.T, s setup) *world {
 	offers, _ := s.recipients.(intake.Offers)
 	w.in = intake.New(intake.Options{
 		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Queue: w.spool, Journal: w.journal,
-		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Recipients: s.recipients, Offers: offers, Returns: s.returns, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
+		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Recipients: s.recipients, Offers: offers, Returns: s.returns, Marks: s.marks, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
 	})
 	w.seen = w.st.FactHead()
 	return w

@@ -6,6 +6,7 @@ import (
 	"io"
 	"path/filepath"
 
+	"sallyport/internal/batv"
 	"sallyport/internal/config"
 	"sallyport/internal/gate"
 	"sallyport/internal/identity"
@@ -20,6 +21,7 @@ import (
 type keys struct {
 	grant   gate.Key
 	forward srs.Key
+	returns batv.Key
 	trace   trace.Key
 }
 
@@ -50,7 +52,11 @@ func loadKeys(cfg config.Config, fresh bool, rnd io.Reader) (keys, error) {
 			cfg.At("trace.origin"), cfg.Trace.Origin, tracePath, signing.Origin())
 	}
 	forward, err := loadForwardKey(cfg, rnd)
-	return keys{grant: grant, forward: forward, trace: signing}, err
+	if err != nil {
+		return keys{}, err
+	}
+	returns, err := loadReturnKey(cfg, rnd)
+	return keys{grant: grant, forward: forward, returns: returns, trace: signing}, err
 }
 
 func openStore(cfg config.Config, o Options) (store.Store, error) {

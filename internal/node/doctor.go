@@ -65,6 +65,7 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 		}
 	}
 	looking.Wait()
+	f.Others = append(f.Others, examineReturnPath(cfg, f.Now)...)
 	return f
 }
 

@@ -25,6 +25,8 @@ type generation struct {
 	checks checks
 	doors  map[smtpd.Kind]smtpd.Config
 
+	signing signing // of return paths
+
 	undo []func() // what building did to the world outside; called if it comes to nothing
 	then []func() // what puts it in force beyond being current; none of them fails
 }
@@ -52,6 +54,7 @@ func (n *Node) topics() []topic {
 		{"sender authentication", n.buildAuthentication},
 		{"limits", n.buildLimits},
 		{"content checks", n.buildContent},
+		{"return paths", n.buildReturnPath},
 		{"directory", n.buildDirectory},
 		{"listeners", n.buildDoors},
 	}

@@ -21,5 +21,9 @@ func (n *Node) health(ctx context.Context) ops.Health {
 	if leaf := n.leaf(); leaf != nil {
 		h.CertificateExpires = leaf.NotAfter
 	}
+	var err error
+	if h.ReturnPath, err = ReturnPathOf(n.config()); err != nil {
+		n.log.Error("it is not known since when return paths are signed", "err", err)
+	}
 	return h
 }

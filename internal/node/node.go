@@ -14,6 +14,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/batv"
 	"sallyport/internal/config"
 	"sallyport/internal/deliver/maildir"
 	"sallyport/internal/deliver/route"
@@ -96,6 +97,7 @@ type Node struct {
 	spool     *spool.Spool
 	dirs      directories
 	returns   *returns
+	returnKey batv.Key
 	ring      *keyring.Ring  // the keys that sign
 	dmarc     *rua.Collector // what came in the name of others
 	mailbox   *maildir.Target
@@ -220,7 +222,7 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 		return err
 	}
 	n.dispatch = dispatch.New(dispatch.Options{
-		Returns: n.returns.key, ReturnAge: n.config().Forward.ReturnAge,
+		Returns: n.returns.key, Sign: n.signSender, ReturnAge: n.config().Forward.ReturnAge,
 		Hostname: n.config().Hostname, Queue: n.spool, Directory: n.dirs.snapshot, Active: n.maySend,
 		Local: n.mailbox, Route: n.routeTarget, Behind: n.innerTarget, World: n.worldTarget, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
@@ -236,7 +238,7 @@ func (n *Node) maySend(account mail.Address) bool {
 
 func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
-		Hostname: n.config().Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Recipients: servers{n}, Offers: servers{n}, Returns: n.returns.classify,
+		Hostname: n.config().Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Recipients: servers{n}, Offers: servers{n}, Returns: n.returns.classify, Marks: n.readMark,
 		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 		Inspectors: n.inspectors(), Reserved: n.reservedFields,
 	})

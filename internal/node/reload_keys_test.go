@@ -119,6 +119,14 @@ func proofs() map[string]keyProof {
 		all["tls_policy."+key] = keyProof{set: own + "\n[tls_policy]\n" + key + " = " + value, see: theWorld, on: own}
 	}
 	contentProofs(all)
+	signs := "[return_path]\nsign = \"require\""
+	for key, value := range map[string]string{"sign": `"tag"`, "age": `"20d"`, "exempt": `["bob@local.test"]`} {
+		p := keyProof{set: signs + "\n" + key + " = " + value, on: signs, see: theSigning}
+		if key == "sign" {
+			p.set, p.on = "[return_path]\nsign = "+value, ""
+		}
+		all["return_path."+key] = p
+	}
 	behind := "[domain.\"behind.test\"]\ndeliver = \"smtp://192.0.2.9\""
 	for key, value := range map[string]string{"tls": `"required"`, "ca": "\"tls/ca.pem\"\ntls = \"required\"", "recipients": `"accounts"`, "cut_through": `"on"`, "recipients_file": `"names"`} {
 		p := keyProof{set: behind + "\n" + key + " = " + value, see: theDomain, on: behind}

@@ -160,6 +160,7 @@ func postingOf(a config.Audience) directory.Posting {
 
 // openRoster reads the roster; buildDirectory puts it to use.
 func (n *Node) openRoster(ctx context.Context, k keys) (err error) {
+	n.returnKey = k.returns
 	n.returns = newReturns(k.forward, n.config().Forward.ReturnAge, n.o.Now)
 	n.roster, err = roster.Open(ctx, n.store, roster.Options{Limits: roster.DefaultLimits(), Logger: n.log})
 	return err

@@ -38,6 +38,8 @@ type Health struct {
 	DiskFree           uint64    `json:"disk_free"`       // octets, for the server's user
 	DiskTotal          uint64    `json:"disk_total"`
 	CertificateExpires time.Time `json:"certificate_expires,omitzero"` // zero: there is no certificate
+	// ReturnPath is how far the signing of return paths has come; nil: none are signed.
+	ReturnPath *ReturnPath `json:"return_path,omitempty"`
 }
 
 // QueueStats is the queue in figures.

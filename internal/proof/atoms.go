@@ -21,7 +21,7 @@ type recipient struct {
 func operators() []string {
 	return []string{
 		"victim%FOREIGN", "FOREIGN!victim", "victim@FOREIGN", "@FOREIGN:victim", "victim:FOREIGN", "victim+FOREIGN", "+victim",
-		"|/bin/sh", "/etc/passwd", "../../x", ":include:/etc/passwd", "${run{/bin/id}}", "-oQ/tmp", "*", "%25", "SRS0=AAAA=BB=FOREIGN=victim", "SRS1=AAAA=FOREIGN==BB=x=victim",
+		"|/bin/sh", "/etc/passwd", "../../x", ":include:/etc/passwd", "${run{/bin/id}}", "-oQ/tmp", "*", "%25", "SRS0=AAAA=BB=FOREIGN=victim", "SRS1=AAAA=FOREIGN==BB=x=victim", "prvs=0123abcdef=victim%FOREIGN",
 		"postmaster", "abuse", "mailer-daemon", "nobody-of-this-name", "POSTMASTER", "",
 	}
 }

@@ -49,6 +49,10 @@ type Fact struct {
 // strangers keep it when they are summed up.
 const EvidenceBalancer = "balancer"
 
+// EvidenceReturnPath names the signed return path with which a message left; it is
+// found by that address, too.
+const EvidenceReturnPath = "return path"
+
 // Pair is one piece of evidence: "new recipients" and "4 of 4".
 type Pair struct{ Name, Value string }
 

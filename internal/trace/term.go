@@ -94,6 +94,9 @@ func appendTerms(terms []indexTerm, f *Fact) []indexTerm {
 	for _, s := range f.Recipients {
 		addAddress(s)
 	}
+	if path, ok := f.Find(EvidenceReturnPath); ok {
+		addAddress(path)
+	}
 	if f.Peer.IsValid() {
 		add(peerTerm(f.Peer))
 	}

@@ -58,7 +58,8 @@ func run(m *testing.M) int {
 	the.server, err = rig.Prepare(ctx, rig.Options{
 		Binary: binary, Dir: dir + "/data", Remote: the.sink.Addr(), IPv6: the.v6,
 		// A short silence before the banner: thousands of sessions wait for it.
-		Extra: "[limits]\ngreet_delay = \"60ms\"\n",
+		// Signed return paths are on, so that what leaves and what has their form is tried.
+		Extra: "[limits]\ngreet_delay = \"60ms\"\n[return_path]\nsign = \"require\"\n",
 	})
 	if err != nil {
 		return fail(err)
