@@ -87,22 +87,26 @@ func (b *bodyHash) writeRelaxed(p []byte) {
 }
 
 // cleanLines returns how many octets of whole lines at the start of p, none of them
-// empty, are in their relaxed form already: most of a message is.
+// empty, are in their relaxed form already: most of a message is. It looks at each
+// octet once.
 func cleanLines(p []byte) int {
 	at := 0
-	for {
-		i := bytes.IndexByte(p[at:], '\n')
-		if i < 2 || p[at+i-1] != '\r' {
+	for i, c := range p {
+		switch {
+		case c > ' ':
+		case c == '\n':
+			if i < at+2 || p[i-1] != '\r' || isBlank(p[i-2]) {
+				return at
+			}
+			at = i + 1
+		case c == '\t', c == ' ' && i > at && p[i-1] == ' ':
 			return at
 		}
-		line := p[at : at+i-1]
-		last := line[len(line)-1]
-		if last == ' ' || last == '\t' || bytes.IndexByte(line, '\t') >= 0 || bytes.Contains(line, []byte("  ")) {
-			return at
-		}
-		at += i + 1
 	}
+	return at
 }
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
 // reduce takes a part of a line, or a line with its end, octet by octet.
 func (b *bodyHash) reduce(p []byte) {

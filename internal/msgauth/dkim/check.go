@@ -296,7 +296,7 @@ func (c *Check) reserve(p *pending, now time.Time) (Status, string) {
 	case p.Length >= 0 && p.Length < p.body.total:
 		// RFC 6376 §8.2: anybody can add to such a message.
 		return StatusPolicy, "the signature leaves out the end of the body"
-	case len(c.fields["from"]) > from:
+	case c.fields.count("from") > from:
 		// RFC 6376 §8.15: a second author was added.
 		return StatusPolicy, "the signature leaves out a From field"
 	}

@@ -12,35 +12,58 @@ import (
 // signatureField is the name of the field that this package is about.
 const signatureField = "DKIM-Signature"
 
-// fields are those of one header section by their names in lower case, each list in
-// the order of the section.
-type fields map[string][][]byte
+// fields are those of one header section, in its order.
+type fields []message.Field
 
 func indexFields(h message.Header) fields {
-	out := make(fields, h.Len())
+	out := make(fields, 0, h.Len())
 	h.All(func(f message.Field) bool {
-		name := strings.ToLower(f.Name)
-		out[name] = append(out[name], f.Raw)
+		out = append(out, f)
 		return true
 	})
 	return out
+}
+
+// count returns how many fields have a name, in whatever case.
+func (f fields) count(name string) int {
+	n := 0
+	for i := range f {
+		if strings.EqualFold(f[i].Name, name) {
+			n++
+		}
+	}
+	return n
+}
+
+// before returns the last field of a name above position end, and where it stands;
+// -1 if there is none.
+func (f fields) before(end int, name string) int {
+	for i := end - 1; i >= 0; i-- {
+		if len(f[i].Name) == len(name) && strings.EqualFold(f[i].Name, name) {
+			return i
+		}
+	}
+	return -1
 }
 
 // hash returns the hash that is signed: the named fields, then the signature field
 // itself without the value of b=. RFC 6376 §3.7.
 func (f fields) hash(c Canon, names []string, signature []byte) []byte {
 	sum := sha256.New()
-	used := make(map[string]int, len(names))
-	var buf []byte
-	for _, name := range names {
+	buf := make([]byte, 0, 1024)
+	for i, name := range names {
 		// RFC 6376 §5.4.2: from the bottom up; a name too many stands for no field,
 		// so that none can be added.
-		have, n := f[name], used[name]
-		if n >= len(have) {
+		at := len(f)
+		for _, earlier := range names[:i] {
+			if earlier == name && at >= 0 {
+				at = f.before(at, name)
+			}
+		}
+		if at = f.before(at, name); at < 0 {
 			continue
 		}
-		used[name] = n + 1
-		buf = appendField(buf[:0], c, have[len(have)-1-n])
+		buf = appendField(buf[:0], c, f[at].Raw)
 		writeLine(sum, buf)
 	}
 	// The signature's own line end is not signed.
@@ -64,20 +87,26 @@ func appendField(dst []byte, c Canon, raw []byte) []byte {
 		return append(dst, raw...)
 	}
 	name, value, _ := bytes.Cut(raw, []byte(":"))
-	dst = append(dst, bytes.ToLower(bytes.TrimRight(name, " \t"))...)
+	for _, c := range bytes.TrimRight(name, " \t") {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
 	dst = append(dst, ':')
-	start, blank := len(dst), false
-	for _, c := range value {
-		switch c {
-		case '\r', '\n':
-		case ' ', '\t':
-			blank = true
-		default:
-			if blank && len(dst) > start {
-				dst = append(dst, ' ')
-			}
-			blank = false
-			dst = append(dst, c)
+	start := len(dst)
+	for len(value) > 0 {
+		n := 0
+		for n < len(value) && !isSpace(value[n]) {
+			n++
+		}
+		dst = append(dst, value[:n]...)
+		blank := false
+		for value = value[n:]; len(value) > 0 && isSpace(value[0]); value = value[1:] {
+			blank = blank || isBlank(value[0])
+		}
+		if blank && len(value) > 0 && len(dst) > start {
+			dst = append(dst, ' ')
 		}
 	}
 	return append(dst, "\r\n"...)

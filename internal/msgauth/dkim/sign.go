@@ -73,7 +73,7 @@ func NewSigning(h message.Header, keys []SigningKey) *Signing {
 		s.name(n, 1)
 	}
 	for _, n := range signedIfPresent() {
-		if len(s.fields[n]) > 0 {
+		if s.fields.count(n) > 0 {
 			s.name(n, 1)
 		}
 	}
@@ -82,7 +82,7 @@ func NewSigning(h message.Header, keys []SigningKey) *Signing {
 
 // name signs every field of a name, and so many more that are not there.
 func (s *Signing) name(n string, more int) {
-	s.names = append(s.names, slices.Repeat([]string{n}, len(s.fields[n])+more)...)
+	s.names = append(s.names, slices.Repeat([]string{n}, s.fields.count(n)+more)...)
 }
 
 // Body takes the next octets of the body.

@@ -124,12 +124,13 @@ func squeeze(s string) string {
 	if strings.IndexAny(s, " \t\r\n") < 0 {
 		return s
 	}
-	return strings.Map(func(c rune) rune {
-		if c < 0x80 && isSpace(byte(c)) {
-			return -1
+	out := make([]byte, 0, len(s))
+	for i := range len(s) {
+		if !isSpace(s[i]) {
+			out = append(out, s[i])
 		}
-		return c
-	}, s)
+	}
+	return string(out)
 }
 
 // number reads 1*12DIGIT or more; -1 for what is none. RFC 6376 §3.5 lets numbers
