@@ -117,6 +117,9 @@ func (c *client) send(o Options, id, to string) (int, error) {
 
 // message returns a whole message with its end of data.
 func (o Options) message(id, to string) string {
+	if o.Text != "" {
+		return o.Text + ".\r\n"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "From: <%s>\r\nTo: <%s>\r\nSubject: load %s\r\nDate: %s\r\nMessage-ID: <%s@load.invalid>\r\n%s%s\r\n\r\n",
 		o.From, to, id, time.Now().UTC().Format(time.RFC1123Z), id, IDField, id)

@@ -40,6 +40,7 @@ type Options struct {
 	PerSecond   int         // messages begun in a second, over all connections; 0: as many as go
 	Pipelining  bool        // MAIL, RCPT and DATA in one write
 	Prefix      string      // of the identifiers; must be unique among runs
+	Text        string      // the message as it is, again and again; "": one is made for each
 	Patience    time.Duration
 	// Acked, if not nil, receives each acknowledged identifier and "\n" in one
 	// Write, at once.
