@@ -284,10 +284,10 @@ func (t *transaction) ask(ctx context.Context, l look, c Content) Finding {
 		return crowded
 	}
 	answer := make(chan Finding, 1)
-	go func() {
+	t.s.in.inspectors.Go(func() {
 		defer func() { <-t.s.in.inspecting }()
 		answer <- l.Judge(ctx, c)
-	}()
+	})
 	select {
 	case f := <-answer:
 		if ctx.Err() == nil || f.Action == Refuse {

@@ -23,6 +23,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/internal/crew"
 	"sallyport/internal/directory"
 	"sallyport/internal/identity"
 	"sallyport/internal/mail"
@@ -117,17 +118,21 @@ type Options struct {
 	Logger     *slog.Logger
 }
 
+// linger is how long a goroutine of an inspection is kept for the next one.
+const linger = 2 * time.Second
+
 // Intake makes sessions; it implements smtpd.Backend.
 type Intake struct {
 	Options
 	set        atomic.Pointer[settings]
 	live       *sessions
 	inspecting chan struct{} // holds one token for each inspector at work
+	inspectors *crew.Crew    // on which they work
 }
 
 // New returns an Intake.
 func New(o Options) *Intake {
-	in := &Intake{Options: o, live: newSessions(o.Limits.SessionsPerAccount), inspecting: make(chan struct{}, o.Limits.Inspections)}
+	in := &Intake{Options: o, live: newSessions(o.Limits.SessionsPerAccount), inspecting: make(chan struct{}, o.Limits.Inspections), inspectors: crew.New(linger)}
 	in.set.Store(&settings{o.Limits, o.Notice})
 	return in
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport/internal/config"
+	"sallyport/internal/crew"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
@@ -21,6 +22,9 @@ import (
 // time of all inspectors, so that a silent DNS makes results temporary and defers
 // nothing.
 const keyTime = 20 * time.Second
+
+// crewLinger is how long a goroutine that asks the DNS for a message is kept.
+const crewLinger = 2 * time.Second
 
 // buildAuthentication makes the way to other domains' records. As long as the same
 // servers are asked, what they said stays known.
@@ -69,7 +73,7 @@ func (n *Node) inspectors() []intake.Inspector {
 		inspect.Authenticator{
 			Hostname: n.config().Hostname, Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) },
 			Policy: n.senderPolicy, Resolver: func() dnsx.Resolver { return n.now().keys.Resolver }, Keys: func() inspect.Keys { return n.now().keys },
-			DKIM: verifyLimits(), SPF: spf.DefaultLimits(), Observe: n.observeSender, Now: n.o.Now,
+			DKIM: verifyLimits(), SPF: spf.DefaultLimits(), Observe: n.observeSender, Crew: crew.New(crewLinger), Now: n.o.Now,
 		},
 	}
 	all = append(all, n.contentInspectors()...)

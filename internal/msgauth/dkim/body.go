@@ -3,6 +3,7 @@ package dkim
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"hash"
 )
 
@@ -87,23 +88,50 @@ func (b *bodyHash) writeRelaxed(p []byte) {
 }
 
 // cleanLines returns how many octets of whole lines at the start of p, none of them
-// empty, are in their relaxed form already: most of a message is. It looks at each
-// octet once.
+// empty, are in their relaxed form already: most of a message is.
 func cleanLines(p []byte) int {
 	at := 0
-	for i, c := range p {
-		switch {
-		case c > ' ':
-		case c == '\n':
-			if i < at+2 || p[i-1] != '\r' || isBlank(p[i-2]) {
-				return at
-			}
-			at = i + 1
-		case c == '\t', c == ' ' && i > at && p[i-1] == ' ':
+	for {
+		i := bytes.IndexByte(p[at:], '\n')
+		if i < 2 || p[at+i-1] != '\r' || !clean(p[at:at+i]) {
 			return at
 		}
+		at += i + 1
 	}
-	return at
+}
+
+// clean reports whether a line, which ends with its CR, has no tab and no space before
+// another space or a CR. It may say no of a line in which a CR stands elsewhere too.
+func clean(line []byte) bool {
+	const (
+		each  = 0x0101010101010101
+		tab   = each * '\t'
+		space = each * ' '
+		cr    = each * '\r'
+	)
+	before := uint64(0) // its highest bit: the octet before was a space
+	for ; len(line) >= 8; line = line[8:] {
+		w := binary.LittleEndian.Uint64(line)
+		s := equal(w ^ space)
+		if equal(w^tab)|(s|equal(w^cr))&(s<<8|before>>56) != 0 {
+			return false
+		}
+		before = s
+	}
+	last := before>>63 != 0
+	for _, c := range line {
+		if c == '\t' || last && (c == ' ' || c == '\r') {
+			return false
+		}
+		last = c == ' '
+	}
+	return true
+}
+
+// equal sets the highest bit of each octet of x that is zero, and no other.
+func equal(x uint64) uint64 {
+	const low = 0x7f7f7f7f7f7f7f7f
+	return ^((x&low + low) | x | low)
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }

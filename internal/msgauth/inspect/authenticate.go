@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/crew"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
@@ -55,7 +56,9 @@ type Authenticator struct {
 	// Observe is told of each message that a policy applies to, for reports; it must
 	// not block. nil: nobody is.
 	Observe func(Observation)
-	Now     func() time.Time
+	// Crew runs what is asked at the same time.
+	Crew *crew.Crew
+	Now  func() time.Time
 }
 
 // Observation is what reports to domain owners are made of. RFC 9990.
@@ -173,9 +176,16 @@ func (g *authentication) find(ctx context.Context) found {
 	var r found
 	var walk dmarc.Walk
 	var all sync.WaitGroup
-	all.Go(func() { r.spf, r.spfBy = g.spf(ctx) })
+	meanwhile := func(f func()) {
+		all.Add(1)
+		g.a.Crew.Go(func() {
+			defer all.Done()
+			f()
+		})
+	}
+	meanwhile(func() { r.spf, r.spfBy = g.spf(ctx) })
 	if !g.author.domain.IsZero() {
-		all.Go(func() { walk = g.walk(ctx, g.author.domain) })
+		meanwhile(func() { walk = g.walk(ctx, g.author.domain) })
 	}
 	if g.check.Signed() {
 		r.dkim = g.check.Results(g.a.Now(), g.keys.Find(ctx, g.check.Names()))
