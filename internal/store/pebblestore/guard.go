@@ -5,6 +5,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -156,6 +158,33 @@ func (g *guard) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.
 // ReuseForWrite implements vfs.FS.
 func (g *guard) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	return g.open(func() (vfs.File, error) { return g.FS.ReuseForWrite(oldname, newname, c) })
+}
+
+// Open implements vfs.FS. Whoever reads a file from one end to the other sorts or
+// copies tables, which can wait.
+func (g *guard) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := g.FS.Open(name, opts...)
+	if err == nil && slices.Contains(opts, vfs.SequentialReadsOption) {
+		f = patientFile{f}
+	}
+	return f, err
+}
+
+// patientFile lets everything else that can run go first at each of its reads.
+// Sorting tables is long computing, of which the scheduler would take its processor
+// away only every 10 ms: on a machine with few of them, mail would wait that long.
+type patientFile struct{ vfs.File }
+
+// ReadAt implements vfs.File.
+func (f patientFile) ReadAt(p []byte, off int64) (int, error) {
+	runtime.Gosched()
+	return f.File.ReadAt(p, off)
+}
+
+// Read implements vfs.File.
+func (f patientFile) Read(p []byte) (int, error) {
+	runtime.Gosched()
+	return f.File.Read(p)
 }
 
 // OpenDir implements vfs.FS. A directory is opened to be synced.

@@ -2,6 +2,7 @@ package pebblestore
 
 import (
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -90,7 +91,7 @@ func (o Options) pebbleOptions(fs vfs.FS, l dbLogger, cache *pebble.Cache) *pebb
 		L0StopWritesThreshold:       64,
 		LBaseMaxBytes:               64 << 20,
 		BytesPerSync:                1 << 20,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
 		EventListener:               listener(l),
 	}
 	p.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
