@@ -42,20 +42,20 @@ func (d doctorCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	server, queue, domains, keys := d.ask(ctx, c, cfg)
-	server.Here = version()
-	facts := node.Gather(ctx, cfg, node.DoctorOptions{Options: node.Options{Logger: quiet(c)}, Outbound: d.Outbound, Domains: domains, Keys: keys, Server: server, Queue: queue})
+	known := d.ask(ctx, c, cfg)
+	known.Server.Here, known.Outbound, known.Options = version(), d.Outbound, node.Options{Logger: quiet(c)}
+	facts := node.Gather(ctx, cfg, known)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	return d.tell(c, doctor.Examine(facts))
 }
 
-// ask asks the running server, or the data folder, about the queue, the domains and
-// the keys that sign.
-func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (s doctor.ServerFacts, q doctor.QueueFacts, domains []string, keys []ops.DKIMKey) {
+// ask asks the running server, or the data folder, about the queue, the domains, the
+// keys that sign, and a certificate that is obtained.
+func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (known node.DoctorOptions) {
 	if _, err := os.Stat(cfg.StoreDir()); errors.Is(err, os.ErrNotExist) {
-		return s, doctor.QueueFacts{Known: true}, nil, nil // a folder is not made by looking at it
+		return node.DoctorOptions{Queue: doctor.QueueFacts{Known: true}} // a folder is not made by looking at it
 	}
 	err := d.operate(ctx, c, func(o *ops.Client) error {
 		v, err := o.Status(ctx)
@@ -63,22 +63,22 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (s
 			return err
 		}
 		if v.Server != nil {
-			s.Running, s.PID, s.Version = true, v.Server.PID, v.Server.Version
+			known.Server = doctor.ServerFacts{Running: true, PID: v.Server.PID, Version: v.Server.Version}
 		}
-		domains = v.Domains
-		q = doctor.QueueFacts{Known: true, Messages: v.Queue.Messages, Held: v.Queue.Held}
+		known.Domains, known.Obtained = v.Domains, v.Health.Obtained
+		known.Queue = doctor.QueueFacts{Known: true, Messages: v.Queue.Messages, Held: v.Queue.Held}
 		if !v.Health.Oldest.IsZero() {
-			q.Oldest = time.Since(v.Health.Oldest)
+			known.Queue.Oldest = time.Since(v.Health.Oldest)
 		}
 		return o.DKIMList(ctx, ops.DKIMRef{}, func(k ops.DKIMKey) error {
-			keys = append(keys, k)
+			known.Keys = append(known.Keys, k)
 			return nil
 		})
 	})
 	if err != nil {
 		fmt.Fprintln(c.err, "sallyport: the queue could not be asked:", err)
 	}
-	return s, q, domains, keys
+	return known
 }
 
 func (d doctorCommand) tell(c console, all []doctor.Finding) error {

@@ -66,7 +66,7 @@ func (i initCommand) Run(_ context.Context, c console) error {
 func (i initCommand) tell(c console, path string) {
 	c.printf("wrote %s\n\nNext:\n", path)
 	if i.Cert == "" {
-		c.printf("  edit %s: name a certificate in [tls] and open [listen] submission, to let people send\n", path)
+		c.printf("  edit %s: name a certificate in [tls], or let [acme] obtain one, and open [listen] submission, to let people send\n", path)
 	}
 	c.printf("  sallyport check -c %s\n  sallyport account add you@%s -c %s\n  sallyport serve -c %s\n", path, i.Domain, path, path)
 }

@@ -61,4 +61,12 @@ func health(c console, h ops.Health) {
 		c.printf("tls       the certificate expires on %s, in %s\n", h.CertificateExpires.Local().Format(time.DateOnly),
 			plural(int(time.Until(h.CertificateExpires).Hours()/24), "day"))
 	}
+	if o := h.Obtained; o != nil {
+		if o.Chain == "" {
+			c.printf("tls       there is no certificate yet: no STARTTLS, and nobody can sign in\n")
+		}
+		if o.Fault != "" {
+			c.printf("          none was obtained: %s\n          next attempt at %s, or with the next: sallyport reload\n", o.Fault, moment(o.Next))
+		}
+	}
 }

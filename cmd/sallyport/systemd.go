@@ -19,8 +19,8 @@ import (
 func handedOver() ([]node.Socket, error) {
 	var sockets []node.Socket
 	for name, files := range activation.FilesWithNames() {
-		if !slices.Contains([]string{"mx", "submission", "submissions"}, name) {
-			return nil, fmt.Errorf("systemd handed over a socket named %q: FileDescriptorName= of a socket unit must be mx, submission or submissions", name)
+		if !slices.Contains([]string{"mx", "submission", "submissions", "acme"}, name) {
+			return nil, fmt.Errorf("systemd handed over a socket named %q: FileDescriptorName= of a socket unit must be mx, submission, submissions or acme", name)
 		}
 		for _, f := range files {
 			ln, err := net.FileListener(f)

@@ -31,7 +31,11 @@ func (c Config) Changes(former Config) []Change {
 	}
 	var all []Change
 	for _, key := range slices.Sorted(maps.Keys(names)) {
-		all = append(all, Change{Key: key, Position: c.At(key), Restart: restartOf(key)})
+		restart := restartOf(key)
+		if restart == "" && c.ACME.On() != former.ACME.On() && slices.Contains([]string{"tls.cert", "tls.key", "acme.names"}, key) {
+			restart = acmeRestart
+		}
+		all = append(all, Change{Key: key, Position: c.At(key), Restart: restart})
 	}
 	return all
 }
@@ -42,6 +46,12 @@ func (c Config) Keeping(running Config) Config {
 	c.Hostname, c.Data = running.Hostname, running.Data
 	c.Maildir.Root, c.Trace.Origin = running.Maildir.Root, running.Trace.Origin
 	c.TLSPolicy.Listen = running.TLSPolicy.Listen
+	names := c.ACME.Names
+	if c.ACME.On() != running.ACME.On() {
+		c.TLS, names = running.TLS, running.ACME.Names // where certificates come from is one decision
+	}
+	c.ACME = running.ACME
+	c.ACME.Names = names
 	c.Metrics, c.Sendmail.Socket = running.Metrics, running.Sendmail.Socket
 	return c
 }

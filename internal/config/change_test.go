@@ -78,9 +78,14 @@ deliver = "maildir"
 root = "boxes"
 [trace]
 origin = "other"
-[tls]
-cert = "c.pem"
-key = "k.pem"
+[acme]
+agree = "yes"
+listen = ["192.0.2.1:444"]
+challenge = "tls-alpn-01"
+contact = "hostmaster@example.net"
+directory = "https://ca.example.net/"
+names = ["smtp.example.net"]
+ca = "ca.pem"
 [tls_policy]
 listen = ["192.0.2.1:443"]
 [metrics]
@@ -95,6 +100,13 @@ beyond_loopback = "on"
 		"hostname":                func(c Config) string { return c.Hostname.ASCII() },
 		"data":                    func(c Config) string { return c.Data },
 		"maildir.root":            func(c Config) string { return c.Maildir.Root },
+		"acme.agree":              func(c Config) string { return fmt.Sprint(c.ACME.Agree) },
+		"acme.listen":             func(c Config) string { return fmt.Sprint(c.ACME.Listen) },
+		"acme.challenge":          func(c Config) string { return c.ACME.Challenge },
+		"acme.contact":            func(c Config) string { return c.ACME.Contact.String() },
+		"acme.directory":          func(c Config) string { return c.ACME.Directory },
+		"acme.names":              func(c Config) string { return fmt.Sprint(c.ACME.Names) },
+		"acme.ca":                 func(c Config) string { return c.ACME.CA },
 		"tls_policy.listen":       func(c Config) string { return fmt.Sprint(c.TLSPolicy.Listen) },
 		"listen.sendmail":         func(c Config) string { return c.Sendmail.Socket },
 		"metrics.listen":          func(c Config) string { return fmt.Sprint(c.Metrics.Listen) },

@@ -21,6 +21,7 @@ type Config struct {
 
 	Listen         Listen
 	TLS            TLS
+	ACME           ACME
 	Proxy          Proxy
 	Domains        []Domain // in the order of the file
 	Aliases        []Alias

@@ -20,6 +20,9 @@ func (s *source) checkFiles(c *Config, root *node) {
 		s.checkPair(c.TLS, cert, key)
 	}
 	s.checkDomainFiles(c)
+	if n := root.child("acme", "ca"); n != nil && c.ACME.CA != "" {
+		s.checkCA(c.ACME.CA, n)
+	}
 	s.checkContent(c, root)
 	if n := root.child("tls_policy", "ca"); n != nil && c.TLSPolicy.CA != "" {
 		s.checkCA(c.TLSPolicy.CA, n)

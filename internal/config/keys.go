@@ -14,6 +14,7 @@ func Keys() []Key {
 	all = appendKeys(all, listenKeys())
 	all = appendKeys(all, sendmailListenKeys())
 	all = appendKeys(all, tlsKeys())
+	all = appendKeys(all, acmeKeys())
 	all = appendKeys(all, proxyKeys())
 	all = appendKeys(all, sendmailKeys())
 	all = append(all, sendmailUserKey())

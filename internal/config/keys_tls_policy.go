@@ -62,8 +62,8 @@ func parseSTSMode(text string) (mode, message, hint string) {
 // checkTLSPolicy refuses to serve a policy in clear text, and to believe a name server over a way that somebody else can
 // write to. RFC 6840 §5.8.
 func (s *source) checkTLSPolicy(c *Config, root *node) {
-	if n := root.child("tls_policy", "listen"); n != nil && len(n.items) > 0 && root.child("tls", "cert") == nil {
-		s.faultAt(n, "a policy is served under TLS only", "add [tls] with cert and key, or remove this listener")
+	if n := root.child("tls_policy", "listen"); n != nil && len(n.items) > 0 && !root.certified() {
+		s.faultAt(n, "a policy is served under TLS only", "add [tls] with cert and key, or [acme], or remove this listener")
 	}
 	s.checkOurs(c, root.child("tls_policy", "report_account"), c.TLSPolicy.ReportAccount)
 	at := root.child("tls_policy", "dns_validates")

@@ -64,7 +64,7 @@ func (s *source) config() (Config, *node) {
 	// A table's own reader reports its unknown keys, the root's those of the root.
 	tables := []string{"listen", "tls", "domain", "callout", "alias", "route", "mx", "forward", "limits", "retry", "maildir", "trace", "auth", "metrics"}
 	tables = append(tables, "proxy", "sendmail")
-	tables = append(tables, "tls_policy", "dmarc_report", "return_path")
+	tables = append(tables, "tls_policy", "dmarc_report", "return_path", "acme")
 	tables = append(tables, "dkim", "authentication")
 	tables = append(tables, "rspamd", "milter", "bounces")
 	block(s, root, serverKeys(), &c, tables...)
@@ -92,6 +92,7 @@ func (s *source) config() (Config, *node) {
 	s.aliases(s.table(root, "alias"), &c)
 	s.routes(s.table(root, "route"), &c)
 	s.sendmail(root, &c)
+	s.acme(root, &c)
 	s.resolve(&c)
 	s.meaning(&c, root)
 	c.positions, c.written = map[string]Position{}, map[string]string{}

@@ -117,8 +117,8 @@ func (s *source) checkTLS(c *Config, root *node) {
 		return
 	}
 	for _, door := range []string{"submission", "submissions"} {
-		if n := root.child("listen", door); n != nil && len(n.items) > 0 && cert == nil {
-			s.faultAt(n, "nobody can sign in here without TLS", "add [tls] with cert and key, or remove this listener")
+		if n := root.child("listen", door); n != nil && len(n.items) > 0 && !root.certified() {
+			s.faultAt(n, "nobody can sign in here without TLS", "add [tls] with cert and key, or [acme], or remove this listener")
 		}
 	}
 }

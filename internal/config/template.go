@@ -42,14 +42,14 @@ func (t Template) Text() []byte {
 	fmt.Fprintf(&b, "data     = %s   # queue, accounts, trace and mailboxes\n", quote(t.Data))
 	b.WriteString("\n[listen]\n")
 	listenLine(&b, "mx         ", t.MX, "0.0.0.0:25", "the world; never relays")
-	listenLine(&b, "submission ", t.Submission, "0.0.0.0:587", "STARTTLS, then AUTH; needs [tls]")
-	listenLine(&b, "submissions", t.Submissions, "0.0.0.0:465", "TLS from the first octet; needs [tls]")
+	listenLine(&b, "submission ", t.Submission, "0.0.0.0:587", "STARTTLS, then AUTH; needs [tls] or [acme]")
+	listenLine(&b, "submissions", t.Submissions, "0.0.0.0:465", "TLS from the first octet; needs [tls] or [acme]")
 	listenText(&b, "sendmail   ", t.Sendmail, "/run/sallyport/sendmail.sock", "programs of this host; see [sendmail]")
 	b.WriteString("\n")
 	if t.Cert != "" {
 		fmt.Fprintf(&b, "[tls]\ncert = %s\nkey  = %s\n", quote(t.Cert), quote(t.Key))
 	} else {
-		b.WriteString("# [tls]\n# cert = \"/etc/ssl/certs/mail.pem\"     # the chain, own certificate first\n# key  = \"/etc/ssl/private/mail.key\"   # mode 0600 or 0640\n")
+		b.WriteString("# [tls]\n# cert = \"/etc/ssl/certs/mail.pem\"     # the chain, own certificate first\n# key  = \"/etc/ssl/private/mail.key\"   # mode 0600 or 0640\n# or obtained and renewed by the server itself:\n# [acme]\n# agree  = \"yes\"                       # to the terms of Let's Encrypt\n# listen = [\"0.0.0.0:80\"]              # where its challenges are answered\n")
 	}
 	if !t.Domain.IsZero() {
 		fmt.Fprintf(&b, "\n# A domain of ours: its mail is delivered here, and its accounts may send.\n[domain.%s]\ndeliver = \"maildir\"\n", quote(t.Domain.ASCII()))

@@ -142,6 +142,12 @@ type TLSFacts struct {
 	NotBefore, NotAfter time.Time
 	Chain               string // why a client would not trust it; "" it would
 	CoversHostname      bool
+	Lacks               []string // names that it should bear, beside the host name
+	// Authority is who gives it, by the URL of its directory; "": it comes from files.
+	Authority string
+	Pending   bool      // it was not obtained yet
+	Fault     string    // why the last attempt to obtain one failed; "": it did not
+	Next      time.Time // of the next attempt after a fault
 }
 
 // ClockFacts are what the kernel says about its clock.

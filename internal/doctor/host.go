@@ -70,26 +70,38 @@ func checkBehind(f Facts) (all []Finding) {
 
 // Times before a certificate's end at which somebody should look.
 const (
-	certificateSoon = 14 * 24 * time.Hour
+	certificateSoon = 14 * 24 * time.Hour // of one from files
 )
 
 func checkTLS(f Facts) (all []Finding) {
 	t := f.TLS
-	add := func(s State, what, remedy string) { all = append(all, Finding{"certificate", t.File, s, what, remedy}) }
+	subject, again := t.File, "renew it, then: sallyport reload"
+	if t.Authority != "" {
+		subject, again = t.Authority, "see below why it was not renewed, then: sallyport reload"
+	}
+	add := func(s State, what, remedy string) {
+		all = append(all, Finding{"certificate", subject, s, what, remedy})
+	}
 	switch {
 	case !t.Configured:
-		return []Finding{{"certificate", f.Hostname, Note, "no certificate is configured: mail comes in clear, and nobody can submit any", "name one in [tls]"}}
+		return []Finding{{"certificate", f.Hostname, Note, "no certificate is configured: mail comes in clear, and nobody can submit any", "name one in [tls], or let one be obtained by [acme]"}}
 	case t.Error != "":
 		add(Wrong, "cannot be used: "+t.Error, "put the certificate and the key that belongs to it where [tls] says")
 		return all
+	case t.Pending:
+		return append(all, checkObtaining(f, subject)...)
+	}
+	soon := certificateSoon
+	if t.Authority != "" {
+		soon = t.NotAfter.Sub(t.NotBefore) / 4 // it is renewed when a third is left
 	}
 	left := t.NotAfter.Sub(f.Now)
 	switch {
 	case left <= 0:
-		add(Wrong, "expired on "+t.NotAfter.UTC().Format(time.DateOnly), "renew it, then: sallyport reload")
+		add(Wrong, "expired on "+t.NotAfter.UTC().Format(time.DateOnly), again)
 	case f.Now.Before(t.NotBefore):
 		add(Wrong, "is not valid before "+t.NotBefore.UTC().Format(time.DateOnly), "look at the clock, or use the former one until then")
-	case left < certificateSoon:
+	case left < soon:
 		add(Warning, fmt.Sprintf("expires in %d days, on %s", int(left.Hours()/24), t.NotAfter.UTC().Format(time.DateOnly)), "renew it; whatever renews it by itself has not")
 	default:
 		add(Fine, "is valid until "+t.NotAfter.UTC().Format(time.DateOnly), "")
@@ -97,10 +109,43 @@ func checkTLS(f Facts) (all []Finding) {
 	if !t.CoversHostname {
 		add(Wrong, "is for "+strings.Join(t.Names, ", ")+", and not for "+f.Hostname, "get one for that name: clients refuse this one")
 	}
+	if len(t.Lacks) > 0 {
+		add(Warning, "is not for "+strings.Join(t.Lacks, ", "), lacksRemedy(t))
+	}
 	if t.Chain != "" {
 		add(Warning, "would not be trusted by clients: "+t.Chain, "put the intermediate certificates behind it into the same file; a private authority must be known to every client")
 	}
-	return all
+	return append(all, checkObtaining(f, subject)...)
+}
+
+func lacksRemedy(t TLSFacts) string {
+	if t.Authority != "" {
+		return "let these names lead to where the host name leads, then: sallyport reload"
+	}
+	return "get one for these names, too: who looks for a policy there finds none"
+}
+
+// checkObtaining judges how it goes with a certificate that an authority gives.
+func checkObtaining(f Facts, subject string) []Finding {
+	t := f.TLS
+	one := func(s State, what, remedy string) []Finding {
+		return []Finding{{"certificate", subject, s, what, remedy}}
+	}
+	remedy := "the authority must be within reach, every name must lead to this host, and the port of the challenge to acme.listen; then: sallyport reload"
+	if !t.Next.IsZero() {
+		remedy += "; without it the next attempt is made on " + t.Next.UTC().Format("2006-01-02 15:04 UTC")
+	}
+	switch {
+	case t.Pending && t.Fault != "":
+		return one(Wrong, "no certificate was obtained yet, so that nobody can sign in: "+t.Fault, remedy)
+	case t.Fault != "":
+		return one(Warning, "no new certificate was obtained: "+t.Fault, remedy)
+	case t.Pending && f.Server.Running:
+		return one(Warning, "no certificate was obtained yet, so that nobody can sign in: it is under way", "look again in a minute")
+	case t.Pending:
+		return one(Warning, "no certificate was obtained yet", "start the server: it obtains one")
+	}
+	return nil
 }
 
 // clockBound is how wrong a clock may be before tickets, signatures and certificates

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"time"
 
 	"sallyport/internal/smtpd"
@@ -20,7 +21,10 @@ const (
 // buildCertificate reads the certificate of every door; there is none where the
 // configuration names none. The same certificate keeps its TLS configuration, whose
 // tickets clients may still hold.
-func (n *Node) buildCertificate(_ context.Context, next, last *generation) error {
+func (n *Node) buildCertificate(ctx context.Context, next, last *generation) error {
+	if next.cfg.ACME.On() {
+		return n.buildObtained(ctx, next, last)
+	}
 	if next.cfg.TLS.Cert == "" {
 		return nil
 	}
@@ -60,9 +64,9 @@ func (n *Node) watchCertificate(ctx context.Context) {
 	fault, warned := "", time.Time{}
 	for {
 		fault = n.rereadCertificate(ctx, fault)
-		if leaf, now := n.leaf(), n.o.Now(); leaf != nil && leaf.NotAfter.Sub(now) < certificateWarn && now.Sub(warned) >= 24*time.Hour {
+		if leaf, now := n.leaf(), n.o.Now(); leaf != nil && leaf.NotAfter.Sub(now) < n.warnBefore(leaf) && now.Sub(warned) >= 24*time.Hour {
 			warned = now
-			n.log.Warn("the certificate ends soon, and nothing has renewed it", "file", n.config().TLS.Cert, "until", leaf.NotAfter)
+			n.certificateLog().Warn("the certificate ends soon, and nothing has renewed it", "until", leaf.NotAfter)
 		}
 		select {
 		case <-ctx.Done():
@@ -70,6 +74,14 @@ func (n *Node) watchCertificate(ctx context.Context) {
 		case <-time.After(certificateEvery):
 		}
 	}
+}
+
+// certificateLog returns a logger that says where the certificate comes from.
+func (n *Node) certificateLog() *slog.Logger {
+	if cfg := n.config(); !cfg.ACME.On() {
+		return n.log.With("file", cfg.TLS.Cert)
+	}
+	return n.log.With("authority", n.config().ACME.Directory)
 }
 
 // rereadCertificate presents the certificate of the files to new connections, if it is
@@ -80,7 +92,7 @@ func (n *Node) rereadCertificate(ctx context.Context, told string) (fault string
 	n.reloading.Lock()
 	defer n.reloading.Unlock()
 	g := n.now()
-	if g.tls == nil {
+	if g.tls == nil || g.cfg.ACME.On() {
 		return ""
 	}
 	cert, err := tls.LoadX509KeyPair(g.cfg.TLS.Cert, g.cfg.TLS.Key)
@@ -95,6 +107,13 @@ func (n *Node) rereadCertificate(ctx context.Context, told string) (fault string
 	if sameCertificate(g.tls, cert) {
 		return ""
 	}
+	n.present(ctx, cert)
+	return ""
+}
+
+// present shows a certificate to new connections from now on; n.reloading is held.
+func (n *Node) present(ctx context.Context, cert tls.Certificate) {
+	g := n.now()
 	next := *g
 	next.tls, next.doors, next.then, next.undo = tlsConfig(cert), map[smtpd.Kind]smtpd.Config{}, nil, nil
 	for k := range g.doors {
@@ -107,8 +126,7 @@ func (n *Node) rereadCertificate(ctx context.Context, told string) (fault string
 		}
 	}
 	leaf := cert.Leaf
-	n.log.Info("a new certificate is in force", "file", g.cfg.TLS.Cert, "until", leaf.NotAfter)
+	n.certificateLog().Info("a new certificate is in force", "until", leaf.NotAfter)
 	f := trace.Fact{At: n.o.Now(), Kind: trace.KindReload, Rule: "certificate-renewed", Text: "a new certificate is in force"}
 	n.record(ctx, f.Evidenced("until", leaf.NotAfter.UTC().Format(time.RFC3339)))
-	return ""
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
@@ -31,6 +32,8 @@ type DoctorOptions struct {
 	Domains []string
 	Server  doctor.ServerFacts
 	Queue   doctor.QueueFacts
+	// Obtained is what there is of a certificate that an authority gives; nil: not known.
+	Obtained *ops.Obtained
 }
 
 // DoctorTime bounds each look at the network.
@@ -47,8 +50,10 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 	o := d.complete()
 	f := doctor.Facts{
 		Now: o.Now(), Hostname: cfg.Hostname.ASCII(), Own: ownAddresses(cfg, o), Server: d.Server, Queue: d.Queue,
-		TLS: gatherTLS(cfg, o.Now()), Clock: gatherClock(), Disk: gatherDisk(cfg), Files: gatherFiles(cfg), Limits: gatherLimits(cfg, d.Server.PID),
+		Clock: gatherClock(), Disk: gatherDisk(cfg), Files: gatherFiles(cfg), Limits: gatherLimits(cfg, d.Server.PID),
 	}
+	var cert *x509.Certificate
+	f.TLS, cert = gatherTLS(cfg, d.Obtained, o.Now())
 	var looking sync.WaitGroup
 	looking.Go(func() { f.Ports = gatherPorts(ctx, cfg, d.Server.Running) })
 	looking.Go(func() { f.Behind = gatherBehind(ctx, cfg) })
@@ -60,6 +65,7 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 		if f.Resolver.Error == "" && cfg.DKIM.Sign {
 			f.Others = examineKeys(ctx, resolver, signingDomains(cfg, d.Domains), d.Keys)
 		}
+		f.TLS.Lacks = lacks(cfg, f.Domains, cert)
 		if d.Outbound != "" {
 			f.Outbound = gatherOutbound(ctx, d.Outbound, resolver, o)
 		}

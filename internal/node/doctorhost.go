@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -127,35 +126,6 @@ func canBind(ctx context.Context, at netip.AddrPort) (free bool, why string) {
 		return false, err.Error()
 	}
 	return true, ""
-}
-
-func gatherTLS(cfg config.Config, now time.Time) (f doctor.TLSFacts) {
-	if cfg.TLS.Cert == "" {
-		return f
-	}
-	f.Configured, f.File = true, cfg.TLS.Cert
-	pair, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
-	if err != nil {
-		f.Error = err.Error()
-		return f
-	}
-	leaf, between := pair.Leaf, x509.NewCertPool()
-	for _, der := range pair.Certificate[1:] {
-		if c, err := x509.ParseCertificate(der); err == nil {
-			between.AddCert(c)
-		}
-	}
-	f.Names, f.NotBefore, f.NotAfter = leaf.DNSNames, leaf.NotBefore, leaf.NotAfter
-	f.CoversHostname = leaf.VerifyHostname(cfg.Hostname.ASCII()) == nil
-	// Judged in the middle of its time: that it expires is a finding of its own.
-	middle := leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)
-	if now.After(leaf.NotBefore) && now.Before(leaf.NotAfter) {
-		middle = now
-	}
-	if _, err := leaf.Verify(x509.VerifyOptions{Intermediates: between, CurrentTime: middle}); err != nil {
-		f.Chain = strings.TrimPrefix(err.Error(), "x509: ")
-	}
-	return f
 }
 
 // gatherClock asks the kernel, which whoever keeps the clock tells. clock_adjtime(2).

@@ -106,13 +106,13 @@ func places(cfg config.Config) []place {
 // doorConfig is what the next connection of a kind of door meets.
 func (n *Node) doorConfig(g *generation, k smtpd.Kind) smtpd.Config {
 	c := smtpd.Config{
-		Kind: k, Hostname: g.cfg.Hostname, TLS: g.tls, Limits: smtpdLimits(g.cfg, k), Admission: n.admission,
+		Kind: k, Hostname: g.cfg.Hostname, TLS: g.tls, Awaiting: g.tls == nil && g.cfg.ACME.On(), Limits: smtpdLimits(g.cfg, k), Admission: n.admission,
 		Logger: n.log, Now: n.o.Now, Notice: g.cfg.Notice, Balancers: g.cfg.Proxy.From,
 	}
 	if k == smtpd.KindSendmail {
 		// The kernel keeps this door from everybody outside: neither TLS nor a sign-in
 		// would add to what it says.
-		c.TLS, c.UserID, c.Balancers = nil, localUID, nil
+		c.TLS, c.Awaiting, c.UserID, c.Balancers = nil, false, localUID, nil
 		return c
 	}
 	if k != smtpd.KindMX {
@@ -218,6 +218,11 @@ func (n *Node) Listen(ctx context.Context) error {
 	}
 	if err := n.listenPolicies(ctx); err != nil {
 		n.unbindMetrics()
+		return errors.Join(err, n.doors.close())
+	}
+	if err := n.listenACME(ctx); err != nil {
+		n.unbindMetrics()
+		n.unbindPolicies()
 		return errors.Join(err, n.doors.close())
 	}
 	n.listening.Store(true)

@@ -21,6 +21,7 @@ func (n *Node) health(ctx context.Context) ops.Health {
 	if leaf := n.leaf(); leaf != nil {
 		h.CertificateExpires = leaf.NotAfter
 	}
+	h.Obtained = n.obtained()
 	var err error
 	if h.ReturnPath, err = ReturnPathOf(n.config()); err != nil {
 		n.log.Error("it is not known since when return paths are signed", "err", err)

@@ -14,17 +14,24 @@ import (
 
 // Socket is a listening socket that was bound by others, systemd say, for a door.
 type Socket struct {
-	Door     string // mx, submission or submissions
+	Door     string // mx, submission, submissions or acme
 	Listener net.Listener
 }
 
 // socketHint says where the sockets of an activated server are named.
 const socketHint = "systemd opens the listeners of this server: change ListenStream= in sallyport-%s.socket to the same addresses, and restart the socket unit"
 
+// doorACME is where the challenges of a certificate authority are answered.
+const doorACME = "acme"
+
 // inherited returns the socket that was handed over for a place.
 func (n *Node) inherited(p place) (net.Listener, bool) {
+	return n.handedOver(p.kind.String(), p.at)
+}
+
+func (n *Node) handedOver(door string, at netip.AddrPort) (net.Listener, bool) {
 	for _, s := range n.o.Sockets {
-		if s.Door == p.kind.String() && sameAddress(s.Listener.Addr(), p.at) {
+		if s.Door == door && sameAddress(s.Listener.Addr(), at) {
 			return s.Listener, true
 		}
 	}
@@ -53,11 +60,19 @@ func (n *Node) checkSockets(cfg config.Config) (faults []config.Fault) {
 			faults = append(faults, cfg.Fault(p.key, "no socket was handed over for "+p.String(), fmt.Sprintf(socketHint, p.kind)))
 		}
 	}
+	for i, at := range cfg.ACME.Listen {
+		if _, ok := n.handedOver(doorACME, at); !ok {
+			faults = append(faults, cfg.Fault(fmt.Sprintf("acme.listen[%d]", i), "no socket was handed over for "+at.String(), fmt.Sprintf(socketHint, doorACME)))
+		}
+	}
 	for _, s := range n.o.Sockets {
-		if !slices.ContainsFunc(named, func(p place) bool {
-			return p.kind.String() == s.Door && sameAddress(s.Listener.Addr(), p.at)
-		}) {
-			faults = append(faults, cfg.Fault("listen."+s.Door, "a socket was handed over for "+s.Listener.Addr().String()+", which is not named here", fmt.Sprintf(socketHint, s.Door)))
+		key, is := "listen."+s.Door, func(at netip.AddrPort) bool { return sameAddress(s.Listener.Addr(), at) }
+		known := slices.ContainsFunc(named, func(p place) bool { return p.kind.String() == s.Door && is(p.at) })
+		if s.Door == doorACME {
+			key, known = "acme.listen", slices.ContainsFunc(cfg.ACME.Listen, is)
+		}
+		if !known {
+			faults = append(faults, cfg.Fault(key, "a socket was handed over for "+s.Listener.Addr().String()+", which is not named here", fmt.Sprintf(socketHint, s.Door)))
 		}
 	}
 	return faults

@@ -117,6 +117,7 @@ type Node struct {
 	metrics    *metrics.Set // nil: served nowhere
 	metricsAt  []net.Listener
 	policiesAt []net.Listener
+	obtaining  obtaining // a certificate
 }
 
 // Open opens the data folder and everything in it; nothing is bound and nothing is
@@ -252,6 +253,7 @@ func (n *Node) Close() error {
 	errs = append(errs, n.doors.close())
 	n.unbindMetrics()
 	n.unbindPolicies()
+	n.unbindACME()
 	if n.admin != nil {
 		errs = append(errs, ignoreClosed(n.admin.Close()))
 	}

@@ -43,6 +43,7 @@ func (n *Node) Reload(ctx context.Context, by string) (ops.Reloaded, error) {
 		then()
 	}
 	last.retire(next)
+	n.wakeACME()
 	return n.reloaded(ctx, by, next, changes), nil
 }
 

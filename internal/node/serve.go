@@ -50,6 +50,7 @@ func (n *Node) parts() []part {
 	}
 	all = append(all, n.metricsParts()...)
 	all = append(all, n.policyParts()...)
+	all = append(all, n.acmeParts()...)
 	return append(all, part{"listeners", n.serveDoors})
 }
 

@@ -40,6 +40,16 @@ type Health struct {
 	CertificateExpires time.Time `json:"certificate_expires,omitzero"` // zero: there is no certificate
 	// ReturnPath is how far the signing of return paths has come; nil: none are signed.
 	ReturnPath *ReturnPath `json:"return_path,omitempty"`
+	// Obtained is nil where the certificate comes from files, or where there is to be none.
+	Obtained *Obtained `json:"obtained,omitempty"`
+}
+
+// Obtained is what there is of a certificate that an authority gives. RFC 8555
+type Obtained struct {
+	Authority string    `json:"authority"`       // URL of its directory
+	Chain     string    `json:"chain,omitempty"` // PEM of the certificate in force; "": there is none yet
+	Fault     string    `json:"fault,omitempty"` // why the last attempt failed; "": it did not
+	Next      time.Time `json:"next,omitzero"`   // of the next attempt after a fault
 }
 
 // QueueStats is the queue in figures.

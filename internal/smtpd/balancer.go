@@ -39,7 +39,7 @@ func (s *server) serveBehind(ctx context.Context, nc net.Conn, balancer netip.Ad
 		network = networkOf(from.remote.Addr())
 	}
 	if !s.admission.join(network, &s.cfg.Limits) {
-		s.turnAway(nc)
+		s.turnAway(nc, tooMany())
 		return
 	}
 	defer s.admission.part(network)

@@ -17,10 +17,13 @@ type Config struct {
 	Kind     Kind
 	Hostname mail.Domain // in the greeting and the reply to EHLO
 	// TLS is used for STARTTLS and implicit TLS. Nil: no STARTTLS; required for
-	// KindSubmissions.
-	TLS    *tls.Config
-	Limits Limits
-	Logger *slog.Logger
+	// KindSubmissions, unless Awaiting.
+	TLS *tls.Config
+	// Awaiting: the certificate has yet to come. Until then connections are turned away,
+	// except on KindMX, which needs none.
+	Awaiting bool
+	Limits   Limits
+	Logger   *slog.Logger
 	// Now is the clock; the deadlines of sockets follow it.
 	Now func() time.Time
 	// Mechanisms returns the SASL mechanisms to offer. It is asked only under TLS;
@@ -48,6 +51,11 @@ var (
 	errNeeds    = errors.New("smtpd: logger, clock and backend are required")
 )
 
+// closed reports whether nobody can be served yet.
+func (c Config) closed() bool {
+	return c.Awaiting && (c.Kind == KindSubmission || c.Kind == KindSubmissions)
+}
+
 // check says what is missing: an engine that was told too little must not run.
 func (c Config) check(b Backend) error {
 	switch {
@@ -55,7 +63,7 @@ func (c Config) check(b Backend) error {
 		return errKind
 	case c.Hostname.IsZero():
 		return errHostname
-	case c.Kind == KindSubmissions && c.TLS == nil:
+	case c.Kind == KindSubmissions && c.TLS == nil && !c.Awaiting:
 		return errNoTLS
 	case (c.Kind == KindSendmail) != (c.UserID != nil):
 		return errUserID

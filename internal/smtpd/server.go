@@ -95,6 +95,10 @@ func ServeConn(ctx context.Context, nc net.Conn, cfg Config, b Backend) {
 
 // admit starts a connection, or refuses it when there are too many.
 func (s *server) admit(ctx context.Context, nc net.Conn, conns *sync.WaitGroup) {
+	if s.cfg.closed() {
+		s.turnAway(nc, mail.R(421, "4.3.2", "there is no certificate yet; try again later"))
+		return
+	}
 	remote := addrPort(nc.RemoteAddr())
 	network, balanced := networkOf(remote.Addr()), s.balanced(remote.Addr())
 	if balanced {
@@ -102,7 +106,7 @@ func (s *server) admit(ctx context.Context, nc net.Conn, conns *sync.WaitGroup) 
 		network = netip.Prefix{}
 	}
 	if !s.admission.enter(network, &s.cfg.Limits) {
-		s.turnAway(nc)
+		s.turnAway(nc, tooMany())
 		return
 	}
 	conns.Go(func() {
@@ -166,12 +170,14 @@ func (s *server) newConn(nc net.Conn, from origin) (*conn, error) {
 	}}, nil
 }
 
+func tooMany() mail.Reply { return mail.R(421, "4.7.0", "too many connections; try again later") }
+
 // turnAway refuses a connection before it costs anything. Under implicit TLS a
 // reply in clear would only confuse.
-func (s *server) turnAway(nc net.Conn) {
+func (s *server) turnAway(nc net.Conn, r mail.Reply) {
 	if s.cfg.Kind != KindSubmissions && nc.SetWriteDeadline(s.cfg.Now().Add(refusalWriteTimeout)) == nil {
 		// It fits into the empty buffer of a fresh socket; if not, it is lost.
-		_, _ = nc.Write(smtpwire.AppendReply(nil, mail.R(421, "4.7.0", "too many connections; try again later")))
+		_, _ = nc.Write(smtpwire.AppendReply(nil, r))
 	}
 	_ = nc.Close()
 	s.counted.refused.add(&s.cfg, "connections refused")
