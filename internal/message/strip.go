@@ -60,9 +60,20 @@ func (r StripRules) claims(value string) bool {
 	if !ok {
 		return true
 	}
-	d, err := mail.ParseDomain(strings.TrimSuffix(id, "."))
-	// An id that is no domain is not ours.
-	return err == nil && slices.Contains(r.AuthServIDs, d)
+	if d, err := mail.ParseDomain(strings.TrimSuffix(id, ".")); err == nil && slices.Contains(r.AuthServIDs, d) {
+		return true
+	}
+	// Nor may it be ours to a reader who is less strict; any other id is not ours.
+	decoded, _ := decodeWords(value)
+	for _, text := range []string{value, decoded} {
+		first, _, _ := strings.Cut(squeezed(mapped(text)), ";")
+		for _, word := range strings.FieldsFunc(first, endsDomain) {
+			if d, err := mail.ParseDomain(strings.Trim(word, ".-")); err == nil && slices.Contains(r.AuthServIDs, d) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // authServID reads the authserv-id at the start of a value: a token or a

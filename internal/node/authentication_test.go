@@ -67,6 +67,26 @@ func TestSendersAreHeldAgainstTheirDomains(t *testing.T) {
 		{"a@good.test", "\"bob@local.test\" <a@good.test>", "250"},
 		{"a@good.test", "a@good.test, bob@local.test", "550 5.7.1"},
 		{"a@good.test", "<bob@local.test> <a@good.test>", "550 5.7.1"}, // unreadable, but some show it
+		{"a@good.test", "<bob@local.test.>", "550 5.7.1"},
+		{"a@good.test", "bob@local.test..", "550 5.7.1"},
+		{"a@good.test", "bob@LOCAL . test", "550 5.7.1"},
+		{"a@good.test", "bob@local.\r\n test", "550 5.7.1"},
+		{"a@good.test", "<bob@(our) local(own).(one)test>", "550 5.7.1"},
+		{"a@good.test", "bob@local(a \\) b).test", "550 5.7.1"},
+		{"a@good.test", "<bob@loc\u00adal.test>", "550 5.7.1"},
+		{"a@good.test", "bob@local\u3002test", "550 5.7.1"},
+		{"a@good.test", "bob@\uff4cocal.test", "550 5.7.1"},
+		{"a@good.test", "=?utf-8?q?bob=40local=2Etest?=", "550 5.7.1"},
+		{"a@good.test", "=?utf-8?b?PGJvYkBsb2NhbC50ZXN0Pg==?=", "550 5.7.1"},
+		{"a@good.test", "bob@=?utf-8?q?local?=.test", "550 5.7.1"},
+		{"a@good.test", "staff: bob@local.test;", "550 5.7.1"},
+		{"a@good.test", "bob@\"local.test\"", "550 5.7.1"},
+		{"a@good.test", "bob@local.\\test", "550 5.7.1"},
+		{"a@good.test", "<a@good.test>\r\nFrom: bob@local.test", "550 5.7.1"},
+		{"a@good.test", "<a@good.test>\r\nFrom : bob@local.test", "550 5.7.1"},
+		{"a@good.test", "<a@good.test>\r\nFROM\r\n : bob@local.test", "550 5.7.1"},
+		{"a@good.test", "<a@notlocal.test", "250"},       // unreadable, and not ours
+		{"a@good.test", "<a@local.test.example>", "250"}, // another's
 	} {
 		if got := bring(t, r, c.envelope, c.from); !strings.HasPrefix(got, c.want) {
 			t.Errorf("MAIL FROM:<%s>, From: %s: %s, want %s", c.envelope, c.from, got, c.want)

@@ -3,6 +3,7 @@ package ops
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // faultyQueue is a queue that is slow or fails to hold.
 type faultyQueue struct {
 	*spool.Spool
-	slow  time.Duration
+	slow  atomic.Int64 // as a time.Duration
 	fails error
 }
 
@@ -21,7 +22,7 @@ func (q *faultyQueue) Hold(ctx context.Context, f spool.Filter, reason string, f
 	if q.fails != nil {
 		return 0, q.fails
 	}
-	time.Sleep(q.slow)
+	time.Sleep(time.Duration(q.slow.Load()))
 	return q.Spool.Hold(ctx, f, reason, facts)
 }
 
@@ -36,7 +37,7 @@ func TestManyChangesTellAndMayBeInterrupted(t *testing.T) {
 			for range many {
 				w.put(t, "alice@local.test")
 			}
-			w.queue.slow = 20 * time.Millisecond
+			w.queue.slow.Store(int64(20 * time.Millisecond))
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			told := 0
@@ -54,7 +55,7 @@ func TestManyChangesTellAndMayBeInterrupted(t *testing.T) {
 			if before < told || before == many {
 				t.Errorf("%d are held, %d were told", before, told)
 			}
-			w.queue.slow = 0
+			w.queue.slow.Store(0)
 			all.Tell = nil
 			changed, err := c.QueueHold(t.Context(), all)
 			if err != nil || changed.Count != many-before || changed.Unchanged != before || w.spool.Stats().Held != many {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -116,11 +115,9 @@ func authorOf(h message.Header, ours func(mail.Domain) bool) author {
 	}
 	switch {
 	case authors.Fault != "":
-		for _, f := range h.Fields("From") {
-			for _, word := range strings.FieldsFunc(f.Value, notInDomain) {
-				if d, err := mail.ParseDomain(word); err == nil && ours(d) {
-					add(d)
-				}
+		for _, d := range h.ShownDomains("From") {
+			if ours(d) {
+				add(d)
 			}
 		}
 		out.fault = authors.Fault
@@ -132,10 +129,6 @@ func authorOf(h message.Header, ours func(mail.Domain) bool) author {
 		out.domain = domains[0]
 	}
 	return out
-}
-
-func notInDomain(c rune) bool {
-	return c != '.' && c != '-' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && c < 0x80
 }
 
 // authentication is one message under judgement.

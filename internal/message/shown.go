@@ -1,0 +1,91 @@
+package message
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+
+	"sallyport/internal/mail"
+)
+
+// ShownDomains returns every domain that some program might read out of the fields of
+// that name and show to a person, however badly they are written: behind encoded
+// words, comments, quotes, white space around dots, a dot at the end, characters that
+// look or map alike. It is for fields that Authors found a fault in, and for suspicion
+// alone: a domain that is among them need not be meant.
+func (h Header) ShownDomains(name string) []mail.Domain {
+	var found []mail.Domain
+	seen := map[string]bool{}
+	for _, f := range h.fields {
+		if !h.named(f, name) {
+			continue
+		}
+		value := h.value(f)
+		decoded, _ := decodeWords(value)
+		for _, text := range []string{value, decoded} {
+			text = mapped(text)
+			for _, reading := range []string{text, squeezed(text)} {
+				for word := range strings.FieldsFuncSeq(reading, endsDomain) {
+					if seen[word] {
+						continue
+					}
+					seen[word] = true
+					if d, err := mail.ParseDomain(strings.Trim(word, ".-")); err == nil && !slices.Contains(found, d) {
+						found = append(found, d)
+					}
+				}
+			}
+		}
+	}
+	return found
+}
+
+func endsDomain(c rune) bool {
+	return c != '.' && c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && c < 0x80
+}
+
+// mapped does to a text what lenient programs do to domain names: one form of letters
+// of several, lower case, no characters without width, full stops of every script as
+// dots. UTS 46 §4.
+func mapped(s string) string {
+	return strings.Map(func(c rune) rune {
+		switch {
+		case c == 0x3002: // ideographic full stop; NFKC made the others this one or a dot
+			return '.'
+		case unicode.Is(unicode.Cf, c), unicode.Is(unicode.Variation_Selector, c):
+			return -1
+		}
+		return unicode.ToLower(c)
+	}, norm.NFKC.String(s))
+}
+
+// squeezed leaves out comments, quotes, backslashes, and white space beside dots and
+// "@": what stood around them is read together. RFC 5322 §4.4.
+func squeezed(s string) string {
+	var b strings.Builder
+	depth, gap := 0, false
+	joins := true // what was written last takes no white space behind it
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\' && depth > 0:
+			i++
+		case c == '(':
+			depth++
+		case c == ')' && depth > 0:
+			depth--
+		case depth > 0 || c == '\\' || c == '"':
+		case isSpace(c):
+			gap = true
+		default:
+			dot := c == '.' || c == '@'
+			if gap && !dot && !joins {
+				b.WriteByte(' ')
+			}
+			gap, joins = false, dot
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,35 @@
+package message
+
+import (
+	"strings"
+	"testing"
+
+	"sallyport/internal/mail"
+)
+
+func TestShownDomains(t *testing.T) {
+	for text, want := range map[string]string{
+		"From: a@x.test\n":                                 "x.test",
+		"From: a@x.test.\nFrom : <b@y.test\n":              "x.test y.test",
+		"From: a@x(c).(d)test (e\n":                        "x.test",
+		"From: =?utf-8?q?a=40x=2Etest?=\n":                 "utf-8 40x x.test",
+		"From: a@\uff38\uff0eTEST\n":                       "x.test",
+		"From: a@x\u200b.te\u00adst\n":                     "x.test",
+		"From: a@x \\.\n \"test\"\n":                       "x.test",
+		"From: a@xn--bcher-kva.test, b@B\u00fccher.test\n": "xn--bcher-kva.test",
+		"Sender: a@x.test\nFrom: b c\n":                    "",
+	} {
+		got := map[string]bool{}
+		for _, d := range header(t, text).ShownDomains("From") {
+			got[d.ASCII()] = true
+		}
+		for _, w := range strings.Fields(want) {
+			if d, err := mail.ParseDomain(w); err == nil && !got[d.ASCII()] {
+				t.Errorf("%q shows %v, want %s", text, got, w)
+			}
+		}
+		if want == "" && got["x.test"] {
+			t.Errorf("%q shows %v", text, got)
+		}
+	}
+}
