@@ -136,6 +136,9 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 			c.printf("queue held        %s\n", account.QueueHeld)
 		}
 		c.printf("role              %s\nmade              %s\npassword changed  %s\n", account.Role, moment(account.Created), moment(account.PasswordChanged))
+		for _, name := range account.NamedBy {
+			c.printf("also receives for %s\n", name)
+		}
 		for _, as := range account.SendsAs {
 			c.printf("also sends as     %s\n", as)
 		}

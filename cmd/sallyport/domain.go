@@ -10,6 +10,8 @@ type domainCommands struct {
 	Add domainAdd `cmd:"" help:"Make a domain ours."`
 	Ls  domainLs  `cmd:"" help:"List our domains."`
 	Rm  domainRm  `cmd:"" help:"Give a domain up."`
+
+	Records domainRecords `cmd:"" help:"Print all that the DNS should say about a domain of ours, ready to paste."`
 }
 
 // entryFlags are those of every change of the directory.
@@ -75,11 +77,15 @@ func (d domainAdd) Run(ctx context.Context, c console) error {
 		if len(v.DKIM) == 0 {
 			return nil
 		}
-		c.printf("publish these records; its mail is signed once the DNS shows them:\n")
+		if v.DKIMKept {
+			c.printf("it was ours before, and its signing keys of then are used again:\n")
+		} else {
+			c.printf("publish these records; its mail is signed once the DNS shows them:\n")
+		}
 		for _, k := range v.DKIM {
 			c.printf("  %s\n", k.Zone)
 		}
-		c.printf("sallyport dmarc record %s prints those for SPF and DMARC, sallyport doctor looks at all of them\n", v.Name)
+		c.printf("sallyport domain records %s prints all that its DNS needs, sallyport doctor looks at it\n", v.Name)
 		return nil
 	})
 }

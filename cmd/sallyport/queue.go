@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/mail"
 	"sallyport/internal/ops"
 	"sallyport/internal/trace"
 )
@@ -97,6 +98,9 @@ type queueShow struct {
 
 // Run shows a message.
 func (q queueShow) Run(ctx context.Context, c console) error {
+	if err := checkIDs(q.ID); err != nil {
+		return err
+	}
 	return q.operate(ctx, c, func(o *ops.Client) error {
 		m, err := o.QueueShow(ctx, ops.QueueRef{ID: q.ID})
 		if err != nil {
@@ -149,6 +153,9 @@ type changeFlags struct {
 func (f changeFlags) apply(ctx context.Context, c console, reason, done string, act func(*ops.Client, ops.QueueChange) (ops.QueueChanged, error)) error {
 	r := ops.QueueChange{Select: f.choice(), Reason: reason, DryRun: f.DryRun}
 	r.All = f.All
+	if err := f.check(r); err != nil {
+		return err
+	}
 	return f.operate(ctx, c, func(o *ops.Client) error {
 		changed, err := f.watched(c, o, r, act)
 		if err != nil && changed.Count > 0 {
@@ -175,6 +182,27 @@ func (f changeFlags) apply(ctx context.Context, c console, reason, done string, 
 		}
 		return nil
 	})
+}
+
+// check demands that messages are chosen, in one way.
+func (f changeFlags) check(r ops.QueueChange) error {
+	if r.All && r.Chooses() {
+		return usageError{"--all means every message: name none beside it, and leave out what narrows the choice down"}
+	}
+	if !r.All && !r.Chooses() {
+		return usageError{"which messages? Name their ids, or choose them by --account, --sender, --recipient, --domain, --held or --older-than, or take --all; --dry-run says how many that would be"}
+	}
+	return checkIDs(f.IDs...)
+}
+
+// checkIDs demands queue ids.
+func checkIDs(ids ...string) error {
+	for _, id := range ids {
+		if _, err := mail.ParseID(id); err != nil {
+			return usageError{err.Error() + "; 'sallyport queue ls' lists them"}
+		}
+	}
+	return nil
 }
 
 // watched changes messages under the eyes of whoever sits at a terminal. How many they

@@ -72,8 +72,10 @@ func checkDomains(f Facts) (all []Finding) {
 		all = append(all, checkMX(f, d))
 		all = append(all, d.checkText("SPF", d.SPF, "v=spf1", d.Name, `"v=spf1 mx -all"`, "that says who may send for the domain")...)
 		all = append(all, d.checkText("DMARC", d.DMARC, "v=DMARC1", "_dmarc."+d.Name, `"v=DMARC1; p=quarantine; rua=mailto:postmaster@`+d.Name+`"`, "that says what to do with forged mail")...)
-		all = append(all, d.optional("MTA-STS", d.MTASTS, "v=STSv1", "_mta-sts."+d.Name)...)
-		all = append(all, d.optional("TLS-RPT", d.TLSRPT, "v=TLSRPTv1", "_smtp._tls."+d.Name)...)
+		all = append(all, d.optional("MTA-STS", d.MTASTS, "v=STSv1", "_mta-sts."+d.Name,
+			"tls_policy.listen serves a policy (docs/config.md); then sallyport domain records "+d.Name+" prints its record")...)
+		all = append(all, d.optional("TLS-RPT", d.TLSRPT, "v=TLSRPTv1", "_smtp._tls."+d.Name,
+			"it asks others to tell how TLS to here fares; sallyport domain records "+d.Name+" prints one")...)
 	}
 	return all
 }
@@ -128,7 +130,7 @@ func (d DomainFacts) checkText(kind string, l Lookup, version, at, example, what
 }
 
 // optional judges a record that helps and that few have.
-func (d DomainFacts) optional(kind string, l Lookup, version, at string) []Finding {
+func (d DomainFacts) optional(kind string, l Lookup, version, at, remedy string) []Finding {
 	found := tagged(l, version)
 	switch {
 	case len(found) == 1:
@@ -136,7 +138,7 @@ func (d DomainFacts) optional(kind string, l Lookup, version, at string) []Findi
 	case len(found) > 1:
 		return []Finding{{"dns", d.Name, Wrong, "has " + fmt.Sprint(len(found)) + " " + kind + " records, which count as none", "leave one of them at " + at}}
 	case l.known():
-		return []Finding{{"dns", d.Name, Note, "has no " + kind + " record", "see the documentation before you add one at " + at}}
+		return []Finding{{"dns", d.Name, Note, "has no " + kind + " record", remedy}}
 	}
 	return nil
 }

@@ -29,7 +29,8 @@ type Account struct {
 	ForwardKeeps  bool     `json:"forward_keeps,omitempty"`
 	ForwardAsleep bool     `json:"forward_asleep,omitempty"`
 	SessionsEnded int      `json:"sessions_ended,omitempty"`
-	// NamedBy is told by AccountRemove alone: the aliases that still lead to the account.
+	// NamedBy is told by AccountShow and AccountRemove: the aliases that lead to the
+	// account.
 	NamedBy []string `json:"named_by,omitempty"`
 }
 
@@ -217,6 +218,7 @@ func (op *Operator) AccountShow(_ context.Context, _ Caller, r AccountRef) (Acco
 		return Account{}, err
 	}
 	v := op.view(account)
+	v.NamedBy = op.namedBy(a)
 	for _, d := range op.o.Book.Roster.State().Delegates() {
 		if d.Account.Key() == a.Key() {
 			v.SendsAs = append(v.SendsAs, d.Address.String())

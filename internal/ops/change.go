@@ -39,7 +39,7 @@ func (op *Operator) change(ctx context.Context, by Caller, r QueueChange, kind t
 	if err != nil {
 		return QueueChanged{}, err
 	}
-	if r.chooses() == r.All {
+	if r.Chooses() == r.All {
 		return QueueChanged{}, invalid(errText("name messages, or choose them by account, sender, recipient, domain, hold or age, or take all of them; not several of these"))
 	}
 	c := &changing{done: QueueChanged{DryRun: r.DryRun}, slots: make(chan struct{}, changesAtOnce), told: time.Now()}

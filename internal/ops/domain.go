@@ -25,6 +25,8 @@ type Domain struct {
 	// DKIM are the keys that were made for a domain just added; they sign when the DNS
 	// shows their records.
 	DKIM []DKIMKey `json:"dkim,omitempty"`
+	// DKIMKept says that they are those of earlier, when the domain was ours before.
+	DKIMKept bool `json:"dkim_kept,omitempty"`
 }
 
 // DomainAdd asks for a new domain of ours.
@@ -65,7 +67,8 @@ func (op *Operator) DomainAdd(ctx context.Context, by Caller, r DomainAdd) (Doma
 		return domainView(d), err
 	}
 	v := domainView(d)
-	if len(op.o.SigningKeys.Keys(d.Name)) == 0 {
+	v.DKIMKept = len(op.o.SigningKeys.Keys(d.Name)) > 0
+	if !v.DKIMKept {
 		if _, err := op.o.SigningKeys.Rotate(ctx, d.Name, op.keyFact(by, d.Name, "first keys")); err != nil {
 			return v, &Error{CodeInternal, d.Name.String() + " is ours, but its signing keys could not be made; sallyport dkim rotate tries again: " + words(err)}
 		}
@@ -168,6 +171,11 @@ func (op *Operator) withoutDomain(ctx context.Context, by Caller, before *roster
 	}
 	if queued > 0 {
 		out.Done = append(out.Done, fmt.Sprintf("queued for it and held: %d", queued))
+	}
+	if op.o.SigningKeys != nil {
+		if n := len(op.o.SigningKeys.Keys(name)); n > 0 {
+			out.Done = append(out.Done, fmt.Sprintf("signing keys kept for when the domain is back: %d; sallyport dkim rm removes them", n))
+		}
 	}
 	edit.Facts = trace.EncodeAll(facts...)
 	return edit, nil

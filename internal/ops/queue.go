@@ -132,8 +132,8 @@ func (op *Operator) QueueRemove(ctx context.Context, by Caller, r QueueChange) (
 	return op.change(ctx, by, r, trace.KindRemove, op.o.Queue.Remove)
 }
 
-// chooses reports whether anything narrows the choice down.
-func (s Select) chooses() bool {
+// Chooses reports whether anything narrows the choice down.
+func (s Select) Chooses() bool {
 	return len(s.IDs) > 0 || s.Account != "" || s.Sender != "" || s.Recipient != "" || s.Domain != "" || s.Held != nil || s.OlderThan > 0
 }
 

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"sallyport/internal/config"
+	"sallyport/internal/mail"
+	"sallyport/internal/ops"
+)
+
+type domainRecords struct {
+	configFlag
+	jsonFlag
+	Domain string `arg:"" help:"A domain of ours."`
+	Policy string `default:"none" enum:"none,quarantine,reject" help:"DMARC: what others are asked to do with mail that fails: none, quarantine or reject."`
+	Rua    string `placeholder:"ADDRESS" help:"Who gets the reports of others (default: postmaster of the domain)."`
+}
+
+// Help says what is printed.
+func (domainRecords) Help() string {
+	return `All that the DNS should say about a domain of ours, as lines of a zone file: where its mail
+goes, who may send for it, the keys that sign, and what the configuration has turned on.
+sallyport doctor looks whether the DNS says so. sallyport dmarc record has more choices for SPF
+and DMARC.
+
+Examples:
+  sallyport domain records example.org
+  sallyport domain records example.org --policy reject >> example.org.zone`
+}
+
+// Run prints the records.
+func (d domainRecords) Run(ctx context.Context, c console) error {
+	domain, err := mail.ParseDomain(d.Domain)
+	if err != nil {
+		return usageError{err.Error()}
+	}
+	cfg, err := config.Load(d.Config)
+	if err != nil {
+		return err
+	}
+	sender, err := dmarcRecord{Domain: d.Domain, Policy: d.Policy, Rua: d.Rua}.records()
+	if err != nil {
+		return err
+	}
+	all := []dnsRecord{{Name: domain.ASCII(), Type: "MX", Data: "10 " + cfg.Hostname.ASCII() + ".", Why: "mail for the domain comes to this server"}}
+	for _, r := range sender {
+		all = append(all, textRecord(r.Name, r.Text, r.Why))
+	}
+	keys, err := d.keys(ctx, c, domain, cfg.DKIM.Sign)
+	if err != nil {
+		return err
+	}
+	all = append(append(all, keys...), policyRecords(cfg, domain)...)
+	all = append(all, textRecord("_smtp._tls."+domain.ASCII(), "v=TLSRPTv1; rua=mailto:"+reportsTo(d.Rua, domain),
+		"TLS-RPT, of your choice: others tell how TLS fared when they sent to the domain"))
+	return d.print(c, cfg, all)
+}
+
+// keys returns the records of the domain's signing keys.
+func (d domainRecords) keys(ctx context.Context, c console, domain mail.Domain, sign bool) (all []dnsRecord, err error) {
+	ours := false
+	err = d.operate(ctx, c, func(o *ops.Client) error {
+		err := o.DomainList(ctx, func(v ops.Domain) error {
+			v2, err := mail.ParseDomain(v.Name)
+			ours = ours || err == nil && v2 == domain
+			return nil
+		})
+		if err != nil || !sign {
+			return err
+		}
+		return o.DKIMList(ctx, ops.DKIMRef{Domain: domain.ASCII()}, func(k ops.DKIMKey) error {
+			all = append(all, textRecord(k.Name, k.Text, "DKIM, "+k.Algorithm+": the key is "+k.State))
+			return nil
+		})
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case !ours:
+		return nil, fmt.Errorf("%s is not ours; sallyport domain add %s makes it so", domain, domain)
+	case sign && len(all) == 0:
+		return nil, fmt.Errorf("%s has no signing keys yet; sallyport dkim rotate %s makes them", domain, domain)
+	}
+	return all, nil
+}
+
+// policyRecords are those of our MTA-STS policy, where it is served. RFC 8461 §3.1.
+func policyRecords(cfg config.Config, domain mail.Domain) []dnsRecord {
+	p := cfg.TLSPolicy
+	if len(p.Listen) == 0 {
+		return nil
+	}
+	// The id has to change with the policy, and only then.
+	sum := sha256.Sum256([]byte(cfg.Hostname.ASCII() + " " + p.Mode + " " + p.MaxAge.Round(time.Second).String()))
+	return []dnsRecord{
+		textRecord("_mta-sts."+domain.ASCII(), "v=STSv1; id="+hex.EncodeToString(sum[:10]), "MTA-STS: others fetch our policy for TLS; the id changes when the policy does"),
+		{Name: "mta-sts." + domain.ASCII(), Type: "CNAME", Data: cfg.Hostname.ASCII() + ".", Why: "from where they fetch it; the certificate must name it"},
+	}
+}
+
+func reportsTo(rua string, domain mail.Domain) string {
+	if rua == "" {
+		return "postmaster@" + domain.ASCII()
+	}
+	return rua
+}
+
+func (d domainRecords) print(c console, cfg config.Config, all []dnsRecord) error {
+	for _, r := range all {
+		if d.JSON {
+			if err := printJSON(c.out, r); err != nil {
+				return err
+			}
+			continue
+		}
+		c.printf("; %s\n%s. 3600 IN %s %s\n", r.Why, r.Name, r.Type, r.zone())
+	}
+	if d.JSON {
+		return nil
+	}
+	host := cfg.Hostname.ASCII()
+	c.printf("; and %s itself needs A or AAAA records, and the address a reverse name that is %s: ask who gave you the address\n", host, host)
+	if !cfg.DKIM.Sign {
+		c.printf("; no DKIM keys: dkim.sign is off\n")
+	}
+	if len(cfg.TLSPolicy.Listen) == 0 {
+		c.printf("; no MTA-STS: nothing serves our policy, as tls_policy.listen would\n")
+	}
+	return nil
+}
