@@ -113,7 +113,7 @@ func checkTLS(f Facts) (all []Finding) {
 		add(Warning, "is not for "+strings.Join(t.Lacks, ", "), lacksRemedy(t))
 	}
 	if t.Chain != "" {
-		add(Warning, "would not be trusted by clients: "+t.Chain, "put the intermediate certificates behind it into the same file; a private authority must be known to every client")
+		add(Warning, "would not be trusted by clients: "+t.Chain, "put the intermediate certificates behind it into the same file; one of an authority of your own, as quickstart makes for trying out, serves only clients that know that authority: for everybody else get one of a public authority, as [acme] does")
 	}
 	return append(all, checkObtaining(f, subject)...)
 }
