@@ -85,6 +85,15 @@ func TestSendersAreHeldAgainstTheirDomains(t *testing.T) {
 		{"a@good.test", "<a@good.test>\r\nFrom: bob@local.test", "550 5.7.1"},
 		{"a@good.test", "<a@good.test>\r\nFrom : bob@local.test", "550 5.7.1"},
 		{"a@good.test", "<a@good.test>\r\nFROM\r\n : bob@local.test", "550 5.7.1"},
+		{"a@good.test", "<a@good.test>, <a@bad.test>", "550 5.7.26"}, // a second author is no way around a policy
+		{"a@good.test", "<a@good.test>\r\nFrom: <a@bad.test>", "550 5.7.26"},
+		{"a@good.test", "<a@bad.test>\r\nFrom: <a@good.test>", "550 5.7.26"},
+		{"a@good.test", "<a@good.test>, <a@try.test>, <a@nobody.test>", "250"},
+		{"a@good.test", "<a@silent.test>, <a@good.test>", "250"},
+		{"a@good.test", "<a@good.test>\r\nFrom: <a@bad.test.>", "250"},                                  // unreadable: into the junk folder
+		{"a@good.test", "<a@bad.test.>", "250"},                                                         // the same
+		{"a@good.test", "<a@1.x.test>, <a@2.x.test>, <a@3.x.test>, <a@4.x.test>, <a@good.test>", "250"}, // more than are asked: the same
+		{"a@good.test", "<a@bad.test>, <a@2.x.test>, <a@3.x.test>, <a@4.x.test>, <a@good.test>", "550 5.7.26"},
 		{"a@good.test", "<a@notlocal.test", "250"},       // unreadable, and not ours
 		{"a@good.test", "<a@local.test.example>", "250"}, // another's
 	} {
@@ -94,7 +103,7 @@ func TestSendersAreHeldAgainstTheirDomains(t *testing.T) {
 	}
 	r.idle()
 	junk, err := os.ReadDir(filepath.Join(s.cfg.Maildir.Root, "local.test", "bob", ".Junk", "new"))
-	if err != nil || len(junk) != 1 {
+	if err != nil || len(junk) != 4 {
 		t.Errorf("%d messages in the junk folder, %v", len(junk), err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -93,10 +94,19 @@ type author struct {
 	domain mail.Domain   // the only one; zero: none, or several
 	ours   []mail.Domain // of ours that it names
 	fault  string        // why domain is zero
+	// judged are the domains that DMARC is asked about: domain, or, where there is not
+	// one author, each that a reader may take for it.
+	judged []mail.Domain
+	unread bool // the field cannot be read: what is judged is what some reader may show
+	many   bool // there are more than are judged
 }
 
-// authorOf reads the From fields. RFC 9989 §5.3.1: several domains are no author that
-// DMARC could judge by. Where the field cannot be read, each name of ours in it
+// maxAuthors bounds the domains of one message that DMARC is asked about. Each costs a
+// walk through the DNS.
+const maxAuthors = 4
+
+// authorOf reads the From fields. Several domains are no author that DMARC could judge
+// by, so that each of them is asked. Where the field cannot be read, each name in it
 // counts: a reader may show it.
 func authorOf(h message.Header, ours func(mail.Domain) bool) author {
 	var out author
@@ -116,11 +126,11 @@ func authorOf(h message.Header, ours func(mail.Domain) bool) author {
 	switch {
 	case authors.Fault != "":
 		for _, d := range h.ShownDomains("From") {
-			if ours(d) {
+			if ours(d) || strings.Contains(d.ASCII(), ".") {
 				add(d)
 			}
 		}
-		out.fault = authors.Fault
+		out.fault, out.unread = authors.Fault, true
 	case len(domains) == 0:
 		out.fault = "the message names no author"
 	case len(domains) > 1:
@@ -128,6 +138,7 @@ func authorOf(h message.Header, ours func(mail.Domain) bool) author {
 	default:
 		out.domain = domains[0]
 	}
+	out.judged, out.many = domains[:min(len(domains), maxAuthors)], len(domains) > maxAuthors
 	return out
 }
 
@@ -167,7 +178,7 @@ type found struct {
 // find asks everything at once that does not depend on something else.
 func (g *authentication) find(ctx context.Context) found {
 	var r found
-	var walk dmarc.Walk
+	walks := make([]dmarc.Walk, len(g.author.judged))
 	var all sync.WaitGroup
 	meanwhile := func(f func()) {
 		all.Add(1)
@@ -177,15 +188,31 @@ func (g *authentication) find(ctx context.Context) found {
 		})
 	}
 	meanwhile(func() { r.spf, r.spfBy = g.spf(ctx) })
-	if !g.author.domain.IsZero() {
-		meanwhile(func() { walk = g.walk(ctx, g.author.domain) })
+	for i, d := range g.author.judged {
+		meanwhile(func() { walks[i] = g.walk(ctx, d) })
 	}
 	if g.check.Signed() {
 		r.dkim = g.check.Results(g.a.Now(), g.keys.Find(ctx, g.check.Names()))
 	}
 	all.Wait()
-	r.dmarc = dmarc.Judge(g.facts(ctx, walk, r))
+	r.dmarc = g.dmarc(ctx, walks, r)
 	return r
+}
+
+// dmarc judges the author. Where there is not one, the strictest policy counts of those
+// that the message fails: else a second name would be the way around every policy.
+// RFC 7489 §6.6.1; RFC 9989 leaves it to us.
+func (g *authentication) dmarc(ctx context.Context, walks []dmarc.Walk, r found) dmarc.Result {
+	if !g.author.domain.IsZero() {
+		return dmarc.Judge(g.facts(ctx, walks[0], r))
+	}
+	worst := dmarc.Judge(g.facts(ctx, dmarc.Walk{}, r))
+	for _, w := range walks {
+		if one := dmarc.Judge(g.facts(ctx, w, r)); one.Disposition > worst.Disposition {
+			worst = one
+		}
+	}
+	return worst
 }
 
 // spf checks the envelope sender, or the client's name where there is none.

@@ -22,6 +22,7 @@ const (
 	ruleOwnUnknown     = "own-domain-unverified"
 	ruleDMARCReject    = "dmarc-reject"
 	ruleDMARCJunk      = "dmarc-quarantine"
+	ruleManyAuthors    = "authors-too-many"
 	overrideLocal      = "local_policy"     // RFC 9990 §2.1.1.11
 	overrideTest       = "policy_test_mode" // the domain's t=y
 	enhancedMultiple   = "5.7.26"           // RFC 7372 §3: multiple authentication checks failed
@@ -37,6 +38,8 @@ func (g *authentication) decide(r found) intake.Finding {
 	f := intake.Finding{Action: intake.Pass}
 	override := ""
 	switch {
+	case g.policy.Apply && g.author.many && r.dmarc.Disposition != dmarc.PolicyReject:
+		f = intake.Finding{Action: intake.Junk, Rule: ruleManyAuthors, Reason: "it names more authors than their policies can be asked for"}
 	case r.dmarc.Verdict != dmarc.Fail:
 	case r.dmarc.Disposition != r.dmarc.Policy:
 		override = overrideTest
@@ -44,12 +47,15 @@ func (g *authentication) decide(r found) intake.Finding {
 		if r.dmarc.Disposition != dmarc.PolicyNone {
 			override = overrideLocal
 		}
-	case r.dmarc.Disposition == dmarc.PolicyReject:
+	case r.dmarc.Disposition == dmarc.PolicyReject && !g.author.unread:
 		f = intake.Finding{Action: intake.Refuse, Rule: ruleDMARCReject,
 			Reply: mail.R(550, enhancedMultiple, "the DMARC policy of "+r.dmarc.Author.ASCII()+" refuses this message: neither SPF nor DKIM speaks for its author")}
-	case r.dmarc.Disposition == dmarc.PolicyQuarantine:
+	case r.dmarc.Disposition == dmarc.PolicyQuarantine || r.dmarc.Disposition == dmarc.PolicyReject:
+		if r.dmarc.Disposition == dmarc.PolicyReject {
+			override = overrideLocal // that domain need not be meant
+		}
 		f = intake.Finding{Action: intake.Junk, Rule: ruleDMARCJunk,
-			Reason: "the DMARC policy of " + r.dmarc.Author.ASCII() + " wants it kept apart: neither SPF nor DKIM speaks for its author"}
+			Reason: "the DMARC policy of " + r.dmarc.Author.ASCII() + " keeps it apart: neither SPF nor DKIM speaks for its author"}
 	}
 	g.observe(r, f.Action, override)
 	return f
@@ -166,6 +172,6 @@ func (r found) results(g *authentication) []authres.Result {
 	if p := r.dmarc.Place; !p.Domain.IsZero() {
 		m.Comment = "p " + r.dmarc.Policy.String()
 	}
-	m.Props = []authres.Prop{{Type: "header", Name: "from", Value: g.author.domain.ASCII()}}
+	m.Props = []authres.Prop{{Type: "header", Name: "from", Value: r.dmarc.Author.ASCII()}}
 	return append(out, m)
 }
