@@ -27,6 +27,8 @@ import (
 
 const directory = "https://ca.test/"
 
+var limits = DefaultLimits()
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -100,7 +102,7 @@ func TestKeep(t *testing.T) {
 		more := names[1:1]
 		k, err := New(Options{
 			Store: st, Directory: directory, Agreed: true, Challenge: HTTP01, Host: names[0], Listeners: []net.Listener{nil},
-			Names: func(context.Context) []mail.Domain { return more }, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+			Names: func(context.Context) []mail.Domain { return more }, Limits: limits, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 			Obtained: func(context.Context, tls.Certificate) { told = append(told, time.Since(began)) },
 			Failed: func(_ context.Context, err error, next time.Time) {
 				if !errors.Is(err, fault) {
@@ -142,12 +144,12 @@ func TestKeep(t *testing.T) {
 		if len(tried) != 0 {
 			t.Errorf("renewed early: %v", tried)
 		}
-		at(17*time.Minute + 60*24*time.Hour + Look)
+		at(17*time.Minute + 60*24*time.Hour + limits.Look)
 		if len(tried) != 1 || len(told) != 2 {
 			t.Errorf("not renewed: %v", tried)
 		}
 		more = names[1:]
-		time.Sleep(Look)
+		time.Sleep(limits.Look)
 		synctest.Wait()
 		h, ok, err := Load(t.Context(), st, names[0])
 		if len(tried) != 2 || !ok || err != nil || !h.serves(directory, names) {
@@ -159,7 +161,7 @@ func TestKeep(t *testing.T) {
 }
 
 func TestPause(t *testing.T) {
-	if got := []time.Duration{pause(1), pause(2), pause(10), pause(11), pause(1000)}; !slices.Equal(got, []time.Duration{time.Minute, 2 * time.Minute, 512 * time.Minute, MaxPause, MaxPause}) {
+	if got := []time.Duration{limits.pause(1), limits.pause(2), limits.pause(10), limits.pause(11), limits.pause(1000)}; !slices.Equal(got, []time.Duration{time.Minute, 2 * time.Minute, 512 * time.Minute, limits.MaxPause, limits.MaxPause}) {
 		t.Error(got)
 	}
 }
@@ -171,13 +173,13 @@ func TestNoRush(t *testing.T) {
 	leaf := &x509.Certificate{NotBefore: now.Add(-80 * time.Hour), NotAfter: now.Add(10 * time.Hour), DNSNames: []string{"mx.test"}}
 	h, names := Held{tls.Certificate{Leaf: leaf}, directory}, domains(t, "mx.test")
 	a := obtainedAt(now, leaf)
-	if a.due(h, directory, names, now) || !a.due(h, directory, names, now.Add(5*time.Hour)) || a.wait(h, directory, names, now) != Look {
+	if a.due(h, directory, names, now) || !a.due(h, directory, names, now.Add(5*time.Hour)) || limits.wait(a.until(h, directory, names), now) != limits.Look {
 		t.Errorf("%+v", a)
 	}
 	if !(attempts{}).due(h, directory, names, now) || !(attempts{}).due(Held{}, directory, names, now) {
 		t.Error("nothing is due")
 	}
-	if w := (attempts{}).wait(h, directory, names, now); w != time.Second {
+	if w := limits.wait(attempts{}.until(h, directory, names), now); w != time.Second {
 		t.Errorf("waits for %v", w)
 	}
 }
@@ -185,7 +187,7 @@ func TestNoRush(t *testing.T) {
 func TestOptionsAreRequired(t *testing.T) {
 	whole := Options{
 		Store: memstore.New(), Directory: directory, Agreed: true, Challenge: TLSALPN01, Host: domains(t, "mx.test")[0], Listeners: []net.Listener{nil},
-		Obtained: func(context.Context, tls.Certificate) {}, Failed: func(context.Context, error, time.Time) {}, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Obtained: func(context.Context, tls.Certificate) {}, Failed: func(context.Context, error, time.Time) {}, Limits: limits, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 	}
 	if k, err := New(whole); err != nil || k == nil {
 		t.Errorf("%v, %v", k, err)
@@ -193,7 +195,7 @@ func TestOptionsAreRequired(t *testing.T) {
 	for i, without := range []func(*Options){
 		func(o *Options) { o.Store = nil }, func(o *Options) { o.Directory = "" }, func(o *Options) { o.Agreed = false },
 		func(o *Options) { o.Challenge = ChallengeNone }, func(o *Options) { o.Host = mail.Domain{} }, func(o *Options) { o.Listeners = nil },
-		func(o *Options) { o.Obtained = nil }, func(o *Options) { o.Failed = nil }, func(o *Options) { o.Now = nil }, func(o *Options) { o.Logger = nil },
+		func(o *Options) { o.Limits.Look = 0 }, func(o *Options) { o.Limits.Names = 0 }, func(o *Options) { o.Obtained = nil }, func(o *Options) { o.Failed = nil }, func(o *Options) { o.Now = nil }, func(o *Options) { o.Logger = nil },
 	} {
 		o := whole
 		without(&o)

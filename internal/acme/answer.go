@@ -7,16 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"time"
 
 	"golang.org/x/net/netutil"
-)
-
-// Bounds of answering challenges.
-const (
-	answerTime        = 10 * time.Second // for a connection, with its request and answer
-	answerHeader      = 8 << 10          // octets of the header of a request
-	answerConnections = 64               // at once, at one address; more wait
 )
 
 // alpn is the protocol of tls-alpn-01. RFC 8737 §6.2
@@ -31,12 +23,12 @@ func (k *Keeper) answer(ctx context.Context, ln net.Listener, ca *authority) err
 			http.NotFound(w, r)
 		}
 	})
-	limited := netutil.LimitListener(ln, answerConnections)
+	limited := netutil.LimitListener(ln, k.o.Limits.Connections)
 	if k.o.Challenge == TLSALPN01 {
 		limited = tls.NewListener(limited, challengeTLS(ca))
 	}
 	srv := &http.Server{
-		Handler: handler, ReadTimeout: answerTime, WriteTimeout: answerTime, IdleTimeout: answerTime, MaxHeaderBytes: answerHeader,
+		Handler: handler, ReadTimeout: k.o.Limits.Challenge, WriteTimeout: k.o.Limits.Challenge, IdleTimeout: k.o.Limits.Challenge, MaxHeaderBytes: k.o.Limits.Header,
 		ErrorLog:     slog.NewLogLogger(k.o.Logger.Handler(), slog.LevelDebug),
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){alpn: func(*http.Server, *tls.Conn, http.Handler) {}},
 	}

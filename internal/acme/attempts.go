@@ -7,19 +7,6 @@ import (
 	"sallyport/internal/mail"
 )
 
-// Bounds of obtaining a certificate.
-const (
-	// FirstPause is how long after a failure the next attempt is made; the pause doubles
-	// with each failure in a row, up to MaxPause.
-	FirstPause = time.Minute
-	MaxPause   = 12 * time.Hour
-	// AttemptTime bounds one attempt.
-	AttemptTime = 10 * time.Minute
-	// Look is how often it is seen whether something is to be done: a clock may be set,
-	// and a name may have been added.
-	Look = time.Hour
-)
-
 // attempts is what former attempts leave behind. The zero value: there were none.
 type attempts struct {
 	failed int       // in a row
@@ -28,9 +15,9 @@ type attempts struct {
 }
 
 // failedAt returns the state after another failure.
-func (a attempts) failedAt(now time.Time) attempts {
+func (a attempts) failedAt(now time.Time, l Limits) attempts {
 	a.failed++
-	a.next = now.Add(pause(a.failed))
+	a.next = now.Add(l.pause(a.failed))
 	return a
 }
 
@@ -48,8 +35,8 @@ func (a attempts) due(h Held, directory string, names []mail.Domain, now time.Ti
 	return !h.serves(directory, names) || !now.Before(renewAt(h.Certificate.Leaf)) && !now.Before(a.rest)
 }
 
-// wait is how long nothing is to be done.
-func (a attempts) wait(h Held, directory string, names []mail.Domain, now time.Time) time.Duration {
+// until is when something is to be done, as things are now.
+func (a attempts) until(h Held, directory string, names []mail.Domain) time.Time {
 	at := a.next
 	if h.serves(directory, names) {
 		for _, t := range []time.Time{renewAt(h.Certificate.Leaf), a.rest} {
@@ -58,7 +45,7 @@ func (a attempts) wait(h Held, directory string, names []mail.Domain, now time.T
 			}
 		}
 	}
-	return min(max(at.Sub(now), time.Second), Look)
+	return at
 }
 
 // renewAt is when a certificate is to be renewed: when a third of its time is left.
@@ -66,13 +53,18 @@ func renewAt(leaf *x509.Certificate) time.Time {
 	return leaf.NotAfter.Add(-leaf.NotAfter.Sub(leaf.NotBefore) / 3)
 }
 
+// wait is how long until then: never no time at all, and never longer than a look allows.
+func (l Limits) wait(until, now time.Time) time.Duration {
+	return min(max(until.Sub(now), time.Second), l.Look)
+}
+
 // pause is how long to wait before another attempt, after so many failed ones in a row.
-func pause(failed int) time.Duration {
-	wait := FirstPause
+func (l Limits) pause(failed int) time.Duration {
+	wait := l.FirstPause
 	for range failed - 1 {
-		if wait *= 2; wait >= MaxPause {
-			return MaxPause
+		if wait *= 2; wait >= l.MaxPause {
+			return l.MaxPause
 		}
 	}
-	return wait
+	return min(wait, l.MaxPause)
 }

@@ -19,9 +19,6 @@ import (
 	"sallyport/internal/store"
 )
 
-// MaxNames is how many names a certificate bears, at most.
-const MaxNames = 100
-
 // Challenge is how it is proven that a name is ours. The zero value is no way.
 type Challenge uint8
 
@@ -49,11 +46,12 @@ type Options struct {
 	// wrong and when the next attempt is made.
 	Obtained func(context.Context, tls.Certificate)
 	Failed   func(ctx context.Context, err error, next time.Time)
+	Limits   Limits
 	Now      func() time.Time
 	Logger   *slog.Logger
 }
 
-var errOptions = errors.New("acme: store, directory, agreement, challenge, host, listeners, functions, clock and logger are required")
+var errOptions = errors.New("acme: store, directory, agreement, challenge, host, listeners, functions, limits, clock and logger are required")
 
 // Keeper obtains the certificate and renews it.
 type Keeper struct {
@@ -65,7 +63,7 @@ type Keeper struct {
 func New(o Options) (*Keeper, error) {
 	switch {
 	case o.Store == nil || o.Directory == "" || !o.Agreed || o.Host.IsZero() || len(o.Listeners) == 0,
-		o.Challenge != HTTP01 && o.Challenge != TLSALPN01,
+		!o.Limits.valid(), o.Challenge != HTTP01 && o.Challenge != TLSALPN01,
 		o.Obtained == nil || o.Failed == nil || o.Now == nil || o.Logger == nil:
 		return nil, errOptions
 	}
@@ -128,7 +126,7 @@ func (k *Keeper) keep(ctx context.Context, obtain func(context.Context, []mail.D
 			case ctx.Err() != nil:
 				return
 			default:
-				a = a.failedAt(k.o.Now())
+				a = a.failedAt(k.o.Now(), k.o.Limits)
 				k.o.Failed(ctx, err, a.next)
 			}
 		}
@@ -137,7 +135,7 @@ func (k *Keeper) keep(ctx context.Context, obtain func(context.Context, []mail.D
 			return
 		case <-k.woken:
 			a = attempts{}
-		case <-time.After(a.wait(held, k.o.Directory, names, k.o.Now())):
+		case <-time.After(k.o.Limits.wait(a.until(held, k.o.Directory, names), k.o.Now())):
 		}
 	}
 }
@@ -164,10 +162,10 @@ func (k *Keeper) names(ctx context.Context) []mail.Domain {
 
 // obtain obtains a certificate and stores it.
 func (k *Keeper) obtain(ctx context.Context, ca *authority, wanted []mail.Domain) (cert tls.Certificate, err error) {
-	ctx, cancel := context.WithTimeout(ctx, AttemptTime)
+	ctx, cancel := context.WithTimeout(ctx, k.o.Limits.Attempt)
 	defer cancel()
-	if len(wanted) > MaxNames {
-		return cert, fmt.Errorf("acme: %d names are more than the %d that a certificate may bear", len(wanted), MaxNames)
+	if len(wanted) > k.o.Limits.Names {
+		return cert, fmt.Errorf("acme: %d names are more than the %d that a certificate may bear", len(wanted), k.o.Limits.Names)
 	}
 	var names []string
 	for _, d := range wanted {

@@ -92,7 +92,7 @@ func (n *Node) keepCertificate(ctx context.Context) error {
 	cfg := n.config()
 	o := acme.Options{
 		Store: n.store, Directory: cfg.ACME.Directory, Agreed: cfg.ACME.Agree, Host: cfg.Hostname, Names: n.moreNames, Listeners: n.obtaining.listeners,
-		Challenge: acme.HTTP01, Obtained: n.certificateObtained, Failed: n.certificateFailed, Now: n.o.Now, Logger: n.log,
+		Challenge: acme.HTTP01, Obtained: n.certificateObtained, Failed: n.certificateFailed, Limits: acme.DefaultLimits(), Now: n.o.Now, Logger: n.log,
 	}
 	if cfg.ACME.Challenge == config.ChallengeTLSALPN {
 		o.Challenge = acme.TLSALPN01

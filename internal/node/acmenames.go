@@ -38,7 +38,7 @@ func (n *Node) moreNames(ctx context.Context) []mail.Domain {
 		return leaf != nil && leaf.VerifyHostname(d.ASCII()) == nil
 	}}
 	wanted := names.wanted(cfg, n.policyHosts())
-	room := max(acme.MaxNames-1-len(all), 0)
+	room := max(acme.DefaultLimits().Names-1-len(all), 0)
 	if len(wanted) > room {
 		n.log.Warn("a certificate bears no more names: some policies are served without one", "count", len(wanted)-room)
 		wanted = wanted[:room]

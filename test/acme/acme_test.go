@@ -37,13 +37,12 @@ type site struct {
 }
 
 // newSite prepares a site with the account alice; nothing but the name server runs.
-func newSite(t *testing.T, index, seconds int, more string) *site {
+func newSite(t *testing.T, p programs, index, seconds int, more string) *site {
 	t.Helper()
-	s := &site{t: t, at: place(index), dir: t.TempDir()}
-	s.bin, s.conf = filepath.Join(s.dir, "sallyport"), filepath.Join(s.dir, "sallyport.toml")
-	s.ca = newAuthority(t, s.at, s.dir, seconds)
+	s := &site{t: t, at: place(index), dir: t.TempDir(), bin: p.sallyport}
+	s.conf = filepath.Join(s.dir, "sallyport.toml")
+	s.ca = newAuthority(t, p.pebble, s.at, s.dir, seconds)
 	s.names = serveNames(t, s.at+":5353")
-	build(t, "", "sallyport/cmd/sallyport", s.bin)
 	s.configure(more)
 	s.command(password+"\n", "account", "add", "alice@local.test", "--password-stdin")
 	return s
@@ -232,13 +231,19 @@ func leafOf(t *testing.T, c *smtp.Client) *x509.Certificate {
 	return state.PeerCertificates[0]
 }
 
+// The server and a real authority, over each of the two challenges.
+func TestObtain(t *testing.T) {
+	p := build(t)
+	t.Run("http-01", func(t *testing.T) { t.Parallel(); overHTTP(t, p) })
+	t.Run("tls-alpn-01", func(t *testing.T) { t.Parallel(); overTLSALPN(t, p) })
+}
+
 // An authority that cannot be reached, and names that lead elsewhere, leave a server that
 // takes mail, turns away whoever would sign in, and says why; when they come right it has
 // its certificate, and keeps it through a restart.
-func TestHTTP01(t *testing.T) {
-	t.Parallel()
+func overHTTP(t *testing.T, p programs) {
 	at := place(0)
-	s := newSite(t, 0, 90*24*3600, fmt.Sprintf("listen = [%q]\ncontact = \"alice@local.test\"\nnames = [\"smtp.local.test\"]\n[tls_policy]\nlisten = [%q]\n", at+":5080", at+":8443"))
+	s := newSite(t, p, 0, 90*24*3600, fmt.Sprintf("listen = [%q]\ncontact = \"alice@local.test\"\nnames = [\"smtp.local.test\"]\n[tls_policy]\nlisten = [%q]\n", at+":5080", at+":8443"))
 	s.serve()
 	s.failed(s.at+":14000", "connection refused")
 	s.closed()
@@ -326,10 +331,9 @@ func (s *site) private() {
 
 // A certificate that lasts for seconds is renewed again and again, without a restart; a
 // session that began before keeps what it saw. A name that is added is obtained.
-func TestTLSALPN01(t *testing.T) {
-	t.Parallel()
+func overTLSALPN(t *testing.T, p programs) {
 	more := fmt.Sprintf("challenge = \"tls-alpn-01\"\nlisten = [\"%s:5443\"]\n", place(1))
-	s := newSite(t, 1, 18, more)
+	s := newSite(t, p, 1, 12, more)
 	s.ca.start()
 	s.names.lead("mx.local.test", s.at)
 	s.names.lead("smtp.local.test", s.at)

@@ -49,14 +49,23 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// build builds a program of this module, or of the module in a folder.
-func build(t *testing.T, folder, pkg, to string) {
+// programs are the server and the authority, built once for all tests.
+type programs struct{ sallyport, pebble string }
+
+func build(t *testing.T) (p programs) {
 	t.Helper()
-	cmd := exec.Command("go", "build", "-o", to, pkg)
-	cmd.Dir = folder
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build %s: %v\n%s", pkg, err, out)
+	dir := t.TempDir()
+	p = programs{filepath.Join(dir, "sallyport"), filepath.Join(dir, "pebble")}
+	for _, one := range []struct{ folder, pkg, to string }{
+		{"", "sallyport/cmd/sallyport", p.sallyport}, {"pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble", p.pebble},
+	} {
+		cmd := exec.Command("go", "build", "-o", one.to, one.pkg)
+		cmd.Dir = one.folder
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("go build %s: %v\n%s", one.pkg, err, out)
+		}
 	}
+	return p
 }
 
 // names is a name server that knows a few addresses, and says of all else that there is
@@ -162,12 +171,11 @@ type authority struct {
 }
 
 // newAuthority prepares one whose certificates last so many seconds; it does not run yet.
-func newAuthority(t *testing.T, at, dir string, seconds int) *authority {
+func newAuthority(t *testing.T, bin, at, dir string, seconds int) *authority {
 	t.Helper()
 	files := pki.In(dir)
 	must(t, files.Ensure("ACME test", pki.Names{Hosts: []string{"ca.test"}, Addresses: []netip.Addr{netip.MustParseAddr(at)}}, time.Now()))
-	a := &authority{t: t, at: at, bin: filepath.Join(dir, "pebble"), conf: filepath.Join(dir, "pebble.json"), nameserver: at + ":5353"}
-	build(t, "pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble", a.bin)
+	a := &authority{t: t, at: at, bin: bin, conf: filepath.Join(dir, "pebble.json"), nameserver: at + ":5353"}
 	text, err := json.Marshal(map[string]any{"pebble": map[string]any{
 		"listenAddress": at + ":14000", "managementListenAddress": at + ":15000", "certificate": files.Cert, "privateKey": files.Key,
 		"httpPort": 5080, "tlsPort": 5443, "keyAlgorithm": "ecdsa", "retryAfter": map[string]int{"authz": 1, "order": 1},
