@@ -79,12 +79,13 @@ ca = "ca.pem"
 %[2]s`, s.at, more), 0o600))
 }
 
-// serve starts the server and waits until its doors are open.
+// serve starts the server and waits until its doors are open, and the operator's socket
+// behind them: before, a command would open the data folder itself.
 func (s *site) serve() {
 	s.t.Helper()
 	s.server = run(s.t, nil, s.bin, "serve", "-c", s.conf)
 	eventually(s.t, "the server", func() bool {
-		c, err := net.Dial("tcp", s.at+":2525")
+		c, err := net.Dial("unix", filepath.Join(s.dir, "data", "sallyport.sock"))
 		if err == nil {
 			_ = c.Close()
 		}
