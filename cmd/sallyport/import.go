@@ -26,9 +26,9 @@ type importPostfix struct {
 
 // Help says what it reads.
 func (importPostfix) Help() string {
-	return `Reads main.cf, the source text of the tables that it names and the file of aliases; nothing of Postfix is
-run or changed. Names below /etc/postfix are read in DIR. Every line of main.cf gets a verdict: carried over as what,
-could not be carried over and why, or not needed. Trust in networks is never carried over, nor are programs, files and
+	return `Reads main.cf, the source text of the tables that it names, the file of aliases, and master.cf where it is;
+nothing of Postfix is run or changed. Names below /etc/postfix are read in DIR. Every line of main.cf and master.cf
+gets a verdict: carried over as what, could not be carried over and why, or not needed. Trust in networks is never carried over, nor are programs, files and
 lookups that ask elsewhere. The exit code is 1 while 'check' finds faults in what was made.
 
 Examples:
@@ -48,6 +48,13 @@ func (i importPostfix) Run(_ context.Context, c console) error {
 		return err
 	}
 	r := postfix.Import(main, path, i.Dir, host, i.read)
+	services := filepath.Join(i.Dir, "master.cf")
+	switch text, err := os.ReadFile(services); {
+	case err == nil:
+		r.Lines = append(r.Lines, postfix.MasterVerdicts(text, services)...)
+	case !errors.Is(err, fs.ErrNotExist): // a copy of main.cf alone will do
+		return err
+	}
 	if err := i.report(c, r); err != nil {
 		return err
 	}

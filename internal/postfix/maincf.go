@@ -1,5 +1,5 @@
 // Package postfix reads a configuration of Postfix: main.cf, the tables that it names,
-// and aliases(5), and says line by line what of it can be carried over.
+// aliases(5) and master.cf, and says line by line what of it can be carried over.
 //
 // It promises that every setting of main.cf gets a verdict with its line, that what
 // cannot be carried over is said and never guessed, and that no trust in addresses, no
