@@ -96,7 +96,7 @@ func serve(ctx context.Context, cfg config.Config, o node.Options, ready func(*n
 func bindError(err error) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("%w; another program listens there: stop it, or choose another port (quickstart: --listen-base 12525, or 0 for any free ports)", err)
+		return fmt.Errorf("%w; another program listens there: stop it, or choose another port", err)
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("%w; ports below 1024 need root or the capability CAP_NET_BIND_SERVICE", err)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):

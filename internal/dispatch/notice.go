@@ -107,7 +107,7 @@ func (n notice) words() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "This is the mail server %s.\r\n\r\n", n.host.Unicode())
 	for _, r := range n.reports {
-		switch said := who(r.outcome) + " said:\r\n    " + oneLine(r.outcome.Reply.String()); {
+		switch said := who(r) + "\r\n    " + oneLine(r.outcome.Reply.String()); {
 		case n.forwarded():
 			fmt.Fprintf(&b, "A message for you could not be forwarded to %s.\r\n%s\r\n\r\n", r.outcome.Recipient, said)
 		case r.failed():
@@ -129,11 +129,16 @@ func (n notice) words() string {
 	return b.String()
 }
 
-func who(o mail.Outcome) string {
-	if o.Remote == "" || o.Remote == ourName {
-		return "This server"
+// who introduces an answer by whose it is: nothing is put into the mouth of a host
+// that said nothing.
+func who(r report) string {
+	switch o := r.outcome; {
+	case o.Said:
+		return oneLine(o.Remote) + " said:"
+	case r.elsewhere():
+		return "This server tried " + oneLine(o.Remote) + " and found:"
 	}
-	return oneLine(o.Remote)
+	return "This server says:"
 }
 
 // status is the part that a program reads. RFC 3464 §2.
@@ -156,7 +161,8 @@ func (n notice) status() string {
 			fmt.Fprintf(&b, "Original-Recipient: %s\r\n", o)
 		}
 		fmt.Fprintf(&b, "Final-Recipient: %s; %s\r\nAction: %s\r\nStatus: %s\r\n", kind, r.outcome.Recipient, r.action, statusCode(r))
-		if r.state.Kind == spool.KindOutbound && r.outcome.Remote != "" && r.outcome.Remote != ourName {
+		// Only of who reported something. RFC 3464 §2.3.5.
+		if r.outcome.Said && r.elsewhere() {
 			fmt.Fprintf(&b, "Remote-MTA: dns; %s\r\n", n.field(r.outcome.Remote))
 		}
 		fmt.Fprintf(&b, "Diagnostic-Code: smtp; %s\r\nLast-Attempt-Date: %s\r\n", n.field(r.outcome.Reply.String()), message.FormatDate(n.at.UTC()))

@@ -19,6 +19,11 @@ type report struct {
 	action  string // RFC 3464 §2.3.3
 }
 
+// elsewhere reports an attempt beyond this server.
+func (r report) elsewhere() bool {
+	return r.state.Kind == spool.KindOutbound && r.outcome.Remote != "" && r.outcome.Remote != ourName && r.outcome.Remote != forwardName
+}
+
 const (
 	actionFailed    = "failed"
 	actionDelayed   = "delayed"

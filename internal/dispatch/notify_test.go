@@ -89,6 +89,25 @@ func bounce(t *testing.T, l letterOf, reply mail.Reply) (w *world, notices []str
 	return w, notices
 }
 
+// A notification tells what a host said from what this server found out about it,
+// and names no host as a reporter that reported nothing. RFC 3464 §2.3.5.
+func TestNotificationTellsWhoSaidIt(t *testing.T) {
+	for _, mute := range []bool{false, true} {
+		inWorld(t, func(t *testing.T, w *world) {
+			w.routes["remote.test"].mute = mute
+			w.routes["remote.test"].fn = always(550, "5.1.2", "there is no such domain")
+			w.send(fresh("x@remote.test"))
+			w.queued(0, 0)
+			text := w.notices()[0]
+			said := strings.Contains(text, "mx.remote.test:25 said:\r\n    550 5.1.2")
+			found := strings.Contains(text, "This server tried mx.remote.test:25 and found:\r\n    550 5.1.2")
+			if remote := parse(t, text).recipients[0].Get("Remote-MTA"); said == mute || found != mute || (remote == "") != mute {
+				t.Errorf("mute %v: Remote-MTA %q in\n%s", mute, remote, text)
+			}
+		})
+	}
+}
+
 // A failure becomes exactly one notification, which names everything.
 func TestNotification(t *testing.T) {
 	l := fresh("x@remote.test", "bob@local.test", "y@remote.test")

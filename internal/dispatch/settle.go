@@ -223,7 +223,7 @@ func expire(outcomes []mail.Outcome) []mail.Outcome {
 	out := slices.Clone(outcomes)
 	for i, o := range out {
 		if o.Deferred() {
-			out[i].Reply = mail.R(554, "5.4.7", "delivery time expired; the last answer was: "+o.Reply.String())
+			out[i].Reply, out[i].Said = mail.R(554, "5.4.7", "delivery time expired; the last answer was: "+o.Reply.String()), false
 		}
 	}
 	return out

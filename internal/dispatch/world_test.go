@@ -126,6 +126,7 @@ func (d *disk) Get(ctx context.Context, key []byte) ([]byte, error) {
 type target struct {
 	name     string // who answers
 	notifies bool   // it takes NOTIFY
+	mute     bool   // the answers are what we found, and not its own
 	fn       func(ctx context.Context, j deliver.Job, to mail.Address) mail.Reply
 	// raw answers for the whole job instead, if it is set.
 	raw func(j deliver.Job) []mail.Outcome
@@ -153,7 +154,7 @@ func (g *target) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
 	}
 	var out []mail.Outcome
 	for _, to := range j.Recipients {
-		o := mail.Outcome{Recipient: to.Address, Reply: g.answer(ctx, j, to.Address), Remote: g.name, Notifies: g.notifies}
+		o := mail.Outcome{Recipient: to.Address, Reply: g.answer(ctx, j, to.Address), Remote: g.name, Said: !g.mute, Notifies: g.notifies}
 		if o.Delivered() {
 			g.mu.Lock()
 			g.arrived[to.Address.String()]++

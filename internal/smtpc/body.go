@@ -54,7 +54,7 @@ func (t *transaction) message(body io.Reader) error {
 	if !final(r) {
 		return c.nonsense(StageEnd, r)
 	}
-	t.decideAll(r)
+	t.saidAll(r)
 	t.cl.dirty = !completed(r)
 	return nil
 }
@@ -75,7 +75,7 @@ func (t *transaction) verdicts() error {
 		if !final(r) {
 			return t.cl.c.nonsense(StageEnd, r)
 		}
-		t.decide(i, r)
+		t.said(i, r)
 	}
 	t.cl.dirty = false // with the last reply the transaction is over
 	return nil

@@ -81,7 +81,7 @@ func (t *transaction) run(body io.Reader) error {
 
 // settle gives a reply to every recipient that has none yet.
 func (t *transaction) settle(err error) {
-	r := mail.R(451, "4.3.0", "the server left the recipient undecided")
+	r, decide := mail.R(451, "4.3.0", "the server left the recipient undecided"), t.decide
 	var unasked *unaskedError
 	if err != nil {
 		r = ReplyFor(err)
@@ -89,12 +89,12 @@ func (t *transaction) settle(err error) {
 		// it cannot accept one.
 		if c := mail.ClassNone; t.started && errors.As(err, &unasked) {
 			if c = unasked.reply.Class(); c == mail.ClassTransient || c == mail.ClassPermanent {
-				r = unasked.reply
+				r, decide = unasked.reply, t.said
 			}
 		}
 	}
 	for i := range t.out {
-		t.decide(i, r)
+		decide(i, r)
 	}
 }
 
@@ -107,6 +107,19 @@ func (t *transaction) decide(i int, r mail.Reply) {
 func (t *transaction) decideAll(r mail.Reply) {
 	for i := range t.out {
 		t.decide(i, r)
+	}
+}
+
+// said decides by what the server answered.
+func (t *transaction) said(i int, r mail.Reply) {
+	if t.out[i].Reply.IsZero() {
+		t.out[i].Reply, t.out[i].Said = r, true
+	}
+}
+
+func (t *transaction) saidAll(r mail.Reply) {
+	for i := range t.out {
+		t.said(i, r)
 	}
 }
 
@@ -282,7 +295,7 @@ func (t *transaction) took(cmd command, r mail.Reply) bool {
 		t.mailOK = completed(r)
 		t.cl.dirty = t.cl.dirty || t.mailOK
 		if refused {
-			t.decideAll(r)
+			t.saidAll(r)
 		}
 		return t.mailOK || refused
 	case StageRcpt:
@@ -292,13 +305,13 @@ func (t *transaction) took(cmd command, r mail.Reply) bool {
 			return true
 		}
 		if refused {
-			t.decide(cmd.rcpt, rcptRefusal(r))
+			t.said(cmd.rcpt, rcptRefusal(r))
 		}
 		return refused
 	case StageData:
 		t.dataOK = r.Code == 354
 		if refused {
-			t.decideAll(r)
+			t.saidAll(r)
 		}
 		return t.dataOK || refused
 	}

@@ -80,8 +80,8 @@ func TestRefusedWithoutAsking(t *testing.T) {
 				t.Fatalf("%v, %v", out, err)
 			}
 			for _, o := range out {
-				if !strings.HasPrefix(o.Reply.String(), row.want) {
-					t.Errorf("%v, want %s", o.Reply, row.want)
+				if !strings.HasPrefix(o.Reply.String(), row.want) || o.Said {
+					t.Errorf("%v, said by the server %v, want %s by us", o.Reply, o.Said, row.want)
 				}
 			}
 			if !c.Usable() {
@@ -100,8 +100,8 @@ func TestOneUnsafeRecipient(t *testing.T) {
 	env := envelope(t, "", "a@x.test", "b@x.test")
 	env.To[0].Address = mail.Address{}
 	out, _ := send(t, honest+"S: 250 mx\nC: MAIL\nS: 250 ok\nC: RCPT TO:<b\nS: 250 ok\nC: DATA\nS: 354 go\n.\nS: 250 ok\nstall", env, letter)
-	if codes(out) != "553 250" {
-		t.Errorf("%v", out)
+	if codes(out) != "553 250" || out[0].Said || !out[1].Said {
+		t.Errorf("%+v", out)
 	}
 }
 
