@@ -86,6 +86,11 @@ func New(o Options) (*Set, error) {
 			all = append(all, c)
 		}
 	}
+	// An alert by increase() sees nothing in the first value of a series, so that the
+	// series is there before the first error.
+	for _, kind := range []string{"unavailable", "other"} {
+		s.add(commitErrors, 0, kind)
+	}
 	for _, c := range all {
 		if err := s.registry.Register(c); err != nil {
 			return nil, err

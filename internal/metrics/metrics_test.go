@@ -169,6 +169,37 @@ func TestTheListIsWhole(t *testing.T) {
 	}
 }
 
+// What an alert watches by increase() is there before it happens first, or the alert
+// asks for new series as well: in the first value of one, increase() sees nothing.
+func TestAlertsSeeTheFirstTime(t *testing.T) {
+	alerts, err := os.ReadFile("../../packaging/prometheus/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := New(Options{Version: "test", Limits: DefaultLimits(), State: func(context.Context) State { return State{} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	families, err := set.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	for _, f := range families {
+		there[f.GetName()] = len(f.GetMetric()) > 0
+	}
+	watched := 0
+	for _, rule := range regexp.MustCompile(`(?m)^ *expr: (.*increase\((sallyport_[a-z_]+)\b.*)$`).FindAllStringSubmatch(string(alerts), -1) {
+		watched++
+		if !there[rule[2]] && !strings.Contains(rule[1], rule[2]+" unless "+rule[2]+" offset") {
+			t.Errorf("the first time goes unseen: %s", rule[1])
+		}
+	}
+	if watched < 2 {
+		t.Fatalf("only %d rules with increase() found", watched)
+	}
+}
+
 // Every query of the dashboard and every rule of the alerts asks for metrics and
 // labels that there are.
 func TestDashboardAndAlertsAskForWhatThereIs(t *testing.T) {
