@@ -24,8 +24,9 @@ import (
 	"sallyport/internal/pki"
 )
 
-// patience is how long something may take on a busy host.
-const patience = time.Minute
+// patience is how long something may take on a busy host: longer than the first pause of
+// the server, so that an attempt that fails for once does not fail the test.
+const patience = 2 * time.Minute
 
 // place is an address of a test's own on loopback, so that its ports are free.
 func place(index int) string {
