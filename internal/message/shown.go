@@ -1,7 +1,6 @@
 package message
 
 import (
-	"slices"
 	"strings"
 	"unicode"
 
@@ -17,7 +16,7 @@ import (
 // alone: a domain that is among them need not be meant.
 func (h Header) ShownDomains(name string) []mail.Domain {
 	var found []mail.Domain
-	seen := map[string]bool{}
+	seen, known := map[string]bool{}, map[mail.Domain]bool{} // a field may hold a hundred thousand
 	for _, f := range h.fields {
 		if !h.named(f, name) {
 			continue
@@ -32,7 +31,8 @@ func (h Header) ShownDomains(name string) []mail.Domain {
 						continue
 					}
 					seen[word] = true
-					if d, err := mail.ParseDomain(strings.Trim(word, ".-")); err == nil && !slices.Contains(found, d) {
+					if d, err := mail.ParseDomain(strings.Trim(word, ".-")); err == nil && !known[d] {
+						known[d] = true
 						found = append(found, d)
 					}
 				}

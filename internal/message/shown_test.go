@@ -1,6 +1,7 @@
 package message
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -31,5 +32,22 @@ func TestShownDomains(t *testing.T) {
 		if want == "" && got["x.test"] {
 			t.Errorf("%q shows %v", text, got)
 		}
+	}
+}
+
+// The largest field with as many names as it can hold is read to its end, at a cost that
+// grows with its octets and not with their square.
+func TestShownDomainsOfAHugeField(t *testing.T) {
+	var b strings.Builder
+	names := 0
+	for ; b.Len() < DefaultLimits().HeaderOctets-100; names++ {
+		b.WriteString("a" + strconv.Itoa(names) + ".b ")
+	}
+	h, err := ParseHeader([]byte("From: " + b.String() + "\r\n\r\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found := h.ShownDomains("From"); len(found) < names {
+		t.Errorf("%d of %d names are found", len(found), names)
 	}
 }

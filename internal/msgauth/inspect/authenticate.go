@@ -126,7 +126,8 @@ func authorOf(h message.Header, ours func(mail.Domain) bool) author {
 	switch {
 	case authors.Fault != "":
 		for _, d := range h.ShownDomains("From") {
-			if ours(d) || strings.Contains(d.ASCII(), ".") {
+			// Of others, no more are needed than tell that they are too many.
+			if ours(d) || len(domains) <= maxAuthors && strings.Contains(d.ASCII(), ".") {
 				add(d)
 			}
 		}
