@@ -94,6 +94,9 @@ func TestSendersAreHeldAgainstTheirDomains(t *testing.T) {
 		{"a@good.test", "<a@bad.test.>", "250"},                                                         // the same
 		{"a@good.test", "<a@1.x.test>, <a@2.x.test>, <a@3.x.test>, <a@4.x.test>, <a@good.test>", "250"}, // more than are asked: the same
 		{"a@good.test", "<a@bad.test>, <a@2.x.test>, <a@3.x.test>, <a@4.x.test>, <a@good.test>", "550 5.7.26"},
+		{"a@good.test", "\r\nSender: <bob@local.test>", "550 5.7.1"}, // shown where there is no author
+		{"a@good.test", "undisclosed\r\nSender: <bob@local.test>", "550 5.7.1"},
+		{"a@good.test", "<a@good.test>\r\nSender: <bob@local.test>", "250"},
 		{"a@good.test", "<a@notlocal.test", "250"},       // unreadable, and not ours
 		{"a@good.test", "<a@local.test.example>", "250"}, // another's
 	} {

@@ -123,21 +123,28 @@ func authorOf(h message.Header, ours func(mail.Domain) bool) author {
 	for _, a := range authors.From {
 		add(a.Domain())
 	}
-	switch {
-	case authors.Fault != "":
-		for _, d := range h.ShownDomains("From") {
+	shown := func(field string) {
+		out.unread = true
+		for _, d := range h.ShownDomains(field) {
 			// Of others, no more are needed than tell that they are too many.
 			if ours(d) || len(domains) <= maxAuthors && strings.Contains(d.ASCII(), ".") {
 				add(d)
 			}
 		}
-		out.fault, out.unread = authors.Fault, true
+	}
+	switch {
+	case authors.Fault != "":
+		shown("From")
+		out.fault = authors.Fault
 	case len(domains) == 0:
 		out.fault = "the message names no author"
 	case len(domains) > 1:
 		out.fault = "the authors are of several domains"
 	default:
 		out.domain = domains[0]
+	}
+	if len(domains) == 0 {
+		shown("Sender") // some readers show it where there is nothing else
 	}
 	out.judged, out.many = domains[:min(len(domains), maxAuthors)], len(domains) > maxAuthors
 	return out
