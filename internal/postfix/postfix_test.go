@@ -104,6 +104,14 @@ func TestRelay(t *testing.T) {
 	}
 }
 
+// Who may send as whom is not lost without a word.
+func TestSenderLoginMapsAreToBeMadeDelegates(t *testing.T) {
+	r := Import([]byte("smtpd_sender_login_maps = hash:/a\n"), "main.cf", "/etc/postfix", "host.example", func(string) ([]byte, error) { return nil, os.ErrNotExist })
+	if v, ok := verdictOf(r, "smtpd_sender_login_maps"); !ok || v.Kind != Lost || !strings.Contains(v.Text, "delegate add") {
+		t.Errorf("%+v", v)
+	}
+}
+
 // Values are those that Postfix itself computes.
 func TestValuesAsPostconf(t *testing.T) {
 	postconf, err := exec.LookPath("/usr/sbin/postconf")

@@ -52,7 +52,9 @@ func judgeTrust(name string) (noted, bool) {
 	switch name {
 	case "mynetworks", "mynetworks_style", "smtpd_authorized_xforward_hosts", "smtpd_authorized_xclient_hosts", "permit_mx_backup_networks":
 		return noted{Lost, "no address is ever trusted here: a container, a NAT or a balancer makes the world look local. Give each host and program that sends an account of its own (docs/guides/application-relay.md)"}, true
-	case "smtpd_relay_restrictions", "smtpd_recipient_restrictions", "smtpd_sender_restrictions", "smtpd_sender_login_maps", "smtpd_client_restrictions",
+	case "smtpd_sender_login_maps":
+		return noted{Lost, "an account sends as its own addresses; let it send as others of ours with 'sallyport delegate add ACCOUNT ADDRESS'"}, true
+	case "smtpd_relay_restrictions", "smtpd_recipient_restrictions", "smtpd_sender_restrictions", "smtpd_client_restrictions",
 		"smtpd_helo_restrictions", "smtpd_data_restrictions", "smtpd_end_of_data_restrictions", "smtpd_reject_unlisted_recipient", "smtpd_reject_unlisted_sender",
 		"smtpd_helo_required", "smtpd_delay_reject", "disable_vrfy_command", "strict_rfc821_envelopes", "allow_percent_hack", "swap_bangpath", "local_recipient_maps",
 		"smtpd_forbid_bare_newline", "smtpd_forbid_unauth_pipelining", "smtpd_discard_ehlo_keywords":
