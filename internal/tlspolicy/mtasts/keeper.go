@@ -267,16 +267,31 @@ func (k *Keeper) remember(d mail.Domain, f failure) {
 func (k *Keeper) keep(ctx context.Context, d mail.Domain, e entry) error {
 	ms := []store.Mutation{set(d, e)}
 	k.mu.Lock()
-	_, known := k.known[d]
+	former, known := k.known[d]
+	var gone mail.Domain
+	var goneAt time.Time
 	if !known && len(k.known) >= k.o.Limits.Entries {
 		if oldest, ok := k.oldest(); ok {
 			ms = append(ms, store.Mutation{Key: entryKey(oldest), Delete: true})
+			gone, goneAt = oldest, k.known[oldest]
 			delete(k.known, oldest)
 		}
 	}
 	k.known[d] = e.fetched
 	k.mu.Unlock()
 	_, err := k.o.Store.Apply(ctx, store.Tx{Mutations: ms}, store.Durable)
+	if err == nil {
+		return nil
+	}
+	// What the store still has is counted still.
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if delete(k.known, d); known {
+		k.known[d] = former
+	}
+	if !gone.IsZero() {
+		k.known[gone] = goneAt
+	}
 	return err
 }
 

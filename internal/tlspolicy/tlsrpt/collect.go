@@ -175,6 +175,11 @@ func (c *Collector) over(ctx context.Context, fn func(waiting) error) error {
 	})
 }
 
+// read returns a tally as it stands now.
+func (c *Collector) read(ctx context.Context, key string) (tally, error) {
+	return decoded(c.store.Get(ctx, []byte(key)))
+}
+
 func decoded(value []byte, err error) (tally, error) {
 	if err != nil {
 		return tally{}, err

@@ -83,6 +83,7 @@ func (r *Reporter) Send(ctx context.Context) {
 		// What was counted just before midnight needs its time to arrive.
 		midnight := w.day.Add(24 * time.Hour)
 		if now.Sub(midnight) >= 2*r.Limits.Flush+delay(w, r.Limits.Spread) {
+			w.tally = tally{} // read again when its turn comes: a thousand domains' are not held at once
 			due = append(due, w)
 		}
 		return nil
@@ -94,7 +95,10 @@ func (r *Reporter) Send(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		err := r.sendOne(ctx, w)
+		var err error
+		if w.tally, err = r.Collector.read(ctx, w.key); err == nil {
+			err = r.sendOne(ctx, w)
+		}
 		if err != nil {
 			r.Logger.Warn("a TLS report is not sent", "domain", w.key[len(keyPrefix):], "err", err)
 		}
