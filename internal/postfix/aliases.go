@@ -52,9 +52,56 @@ func (im *importer) localAliases() {
 				continue
 			}
 			im.alias(e, e.Key+"@"+home, targets(e.Value))
+			im.users = append(im.users, strings.ToLower(e.Key))
 		}
 	}
-	im.note("alias_maps", Carried, "[alias], entry by entry as told below")
+	im.note("alias_maps", Carried, "[alias], entry by entry as told below%s", im.elsewhere())
+}
+
+// elsewhere says what becomes of names in the local domains beside home.
+func (im *importer) elsewhere() string {
+	var others []string
+	for _, d := range im.local {
+		if d != im.home() {
+			others = append(others, d)
+		}
+	}
+	if len(others) == 0 {
+		return ""
+	}
+	return "; the same names in " + none(others) + " are aliases of those in " + im.home()
+}
+
+// residents are those to whom aliases lead: each needs an account. A local name was
+// the same mailbox in every domain of mydestination: here it is one address, and an
+// alias of it in each of the others.
+func (im *importer) residents() {
+	local := slices.Clone(im.users)
+	for _, key := range im.order {
+		for _, t := range im.aliases[key] {
+			name, host, _ := strings.Cut(t, "@")
+			if d := im.ours(host); im.aliases[t] != nil || d == nil || d.deliver != "maildir" || slices.Contains(im.people, t) {
+				continue
+			}
+			im.people = append(im.people, t)
+			if host == im.home() {
+				local = append(local, name)
+			}
+		}
+	}
+	if !slices.Contains(im.local, im.home()) {
+		return
+	}
+	for _, d := range im.local {
+		for _, name := range local {
+			key, to := name+"@"+d, name+"@"+im.home()
+			known := im.aliases[to] != nil || slices.Contains(im.people, to)
+			if d != im.home() && known && im.aliases[key] == nil {
+				im.aliases[key] = []string{to}
+				im.order = append(im.order, key)
+			}
+		}
+	}
 }
 
 // home is the domain that names without one are in.

@@ -72,6 +72,7 @@ func (im *importer) localDomains() {
 			taken = append(taken, d.name)
 		}
 	}
+	im.local = taken
 	if good {
 		im.note("mydestination", Carried, "a [domain] each, delivered to Maildir: %s (localhost is no domain of the net)", none(taken))
 	}

@@ -35,6 +35,8 @@ type importer struct {
 	aliases   map[string][]string
 	order     []string // of the aliases
 	routes    []route
+	local     []string // domains whose names are those of the system's users
+	users     []string // local-parts that alias_maps names
 	people    []string
 	secrets   map[string]string
 	listen    []string
@@ -50,7 +52,7 @@ type route struct{ domain, to, tls, user, file string }
 func Import(main []byte, file, dir, host string, read Files) Result {
 	settings, faults := ParseMain(string(main))
 	im := &importer{p: NewParams(settings, dir, host), main: file, read: read, notes: map[string]noted{}, aliases: map[string][]string{}, secrets: map[string]string{}}
-	for _, step := range []func(){im.server, im.tls, im.localDomains, im.virtualDomains, im.relayDomains, im.virtualAliases, im.localAliases, im.transports, im.relayhost} {
+	for _, step := range []func(){im.server, im.tls, im.localDomains, im.virtualDomains, im.relayDomains, im.virtualAliases, im.localAliases, im.residents, im.transports, im.relayhost} {
 		step()
 	}
 	r := Result{Config: im.text(), Secrets: im.secrets, People: im.people}

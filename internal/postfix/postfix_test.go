@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -73,11 +74,16 @@ func TestOffice(t *testing.T) {
 	config := string(r.Config)
 	for _, want := range []string{
 		`hostname = "mail.office.example"`, `detail   = "+"`, `mx = ["0.0.0.0:25"]`, "[domain.\"office.example\"]\ndeliver = \"maildir\"", "[domain.\"shop.example\"]\ndeliver = \"lmtp://127.0.0.1:2424\"",
-		`"sales@office.example" = ["alice@office.example", "bob@office.example"]`, `"@shop.example" = ["shop@shop.example"]`, `"root@office.example" = ["alice@office.example"]`,
+		`"sales@office.example" = ["alice@office.example", "bob@office.example"]`, `"@shop.example" = ["shop@shop.example"]`, `"root@office.example" = ["alice@office.example"]`, `"root@mail.office.example" = ["root@office.example"]`, `"alice@mail.office.example" = ["alice@office.example"]`,
 		`to = "smtp://smart.example:587"`, `tls = "required"`, `user = "office"`, `message_size = 20480000`, `cert = "/etc/ssl/certs/mail.pem"`, `submission  = ["0.0.0.0:587"]`,
 	} {
 		if !strings.Contains(config, want) {
 			t.Errorf("%s is not in\n%s", want, config)
+		}
+	}
+	for _, who := range []string{"alice@office.example", "bob@office.example"} {
+		if !slices.Contains(r.People, who) {
+			t.Errorf("%s is not among the accounts to make: %v", who, r.People)
 		}
 	}
 	if strings.Contains(config, "127.0.0.0") || strings.Contains(config, "robot") || strings.Contains(config, "s3cret") || r.Secrets["smarthost.password"] != "s3cret\n" {
