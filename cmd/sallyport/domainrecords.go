@@ -57,7 +57,7 @@ func (d domainRecords) Run(ctx context.Context, c console) error {
 	all = append(append(all, keys...), policyRecords(cfg, domain)...)
 	all = append(all, textRecord("_smtp._tls."+domain.ASCII(), "v=TLSRPTv1; rua=mailto:"+reportsTo(d.Rua, domain),
 		"TLS-RPT, of your choice: others tell how TLS fared when they sent to the domain"))
-	return d.print(c, cfg, all)
+	return d.print(c, cfg, len(keys), all)
 }
 
 // keys returns the records of the domain's signing keys.
@@ -77,15 +77,10 @@ func (d domainRecords) keys(ctx context.Context, c console, domain mail.Domain, 
 			return nil
 		})
 	})
-	switch {
-	case err != nil:
-		return nil, err
-	case !ours:
-		return nil, fmt.Errorf("%s is not ours; sallyport domain add %s makes it so", domain, domain)
-	case sign && len(all) == 0:
-		return nil, fmt.Errorf("%s has no signing keys yet; sallyport dkim rotate %s makes them", domain, domain)
+	if err == nil && !ours {
+		err = fmt.Errorf("%s is not ours; sallyport domain add %s makes it so", domain, domain)
 	}
-	return all, nil
+	return all, err
 }
 
 // policyRecords are those of our MTA-STS policy, where it is served. RFC 8461 §3.1.
@@ -109,7 +104,7 @@ func reportsTo(rua string, domain mail.Domain) string {
 	return rua
 }
 
-func (d domainRecords) print(c console, cfg config.Config, all []dnsRecord) error {
+func (d domainRecords) print(c console, cfg config.Config, keys int, all []dnsRecord) error {
 	for _, r := range all {
 		if d.JSON {
 			if err := printJSON(c.out, r); err != nil {
@@ -124,8 +119,11 @@ func (d domainRecords) print(c console, cfg config.Config, all []dnsRecord) erro
 	}
 	host := cfg.Hostname.ASCII()
 	c.printf("; and %s itself needs A or AAAA records, and the address a reverse name that is %s: ask who gave you the address\n", host, host)
-	if !cfg.DKIM.Sign {
-		c.printf("; no DKIM keys: dkim.sign is off\n")
+	switch {
+	case !cfg.DKIM.Sign:
+		c.printf("; no DKIM: dkim.sign is off\n")
+	case keys == 0:
+		c.printf("; no DKIM: the domain has no keys yet; sallyport dkim rotate %s makes them\n", d.Domain)
 	}
 	if len(cfg.TLSPolicy.Listen) == 0 {
 		c.printf("; no MTA-STS: nothing serves our policy, as tls_policy.listen would\n")
