@@ -106,7 +106,7 @@ func (im *importer) residents() {
 
 // home is the domain that names without one are in.
 func (im *importer) home() string {
-	if origin := im.value("myorigin"); im.ours(origin) != nil {
+	if origin := im.origin(); im.ours(origin) != nil {
 		return strings.ToLower(origin)
 	}
 	for _, d := range im.domains {
@@ -115,6 +115,21 @@ func (im *importer) home() string {
 		}
 	}
 	return ""
+}
+
+// origin is myorigin, which Debian keeps in a file.
+func (im *importer) origin() string {
+	v := im.value("myorigin")
+	if !strings.HasPrefix(v, "/") {
+		return v
+	}
+	text, err := im.read(v)
+	if err != nil {
+		im.note("myorigin", Lost, "%v; names without a domain are taken to be in the first local domain", err)
+		return ""
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	return strings.TrimSpace(first)
 }
 
 // alias takes an entry whose targets are all addresses of ours; everything else is

@@ -193,3 +193,25 @@ func FuzzImport(f *testing.F) {
 		}
 	})
 }
+
+// Debian keeps myorigin in a file.
+func TestOriginInAFile(t *testing.T) {
+	const main = "myhostname = mail.firm.example\nmyorigin = /etc/mailname\nmydestination = other.example, firm.example\n"
+	for mailname, want := range map[string]string{"firm.example\n": `"info@firm.example" = ["anna@firm.example"]`, "": `"info@other.example" = ["anna@other.example"]`} {
+		r := Import([]byte(main), "main.cf", "/etc/postfix", "host.example", func(path string) ([]byte, error) {
+			switch {
+			case path == "/etc/aliases":
+				return []byte("info: anna\n"), nil
+			case path == "/etc/mailname" && mailname != "":
+				return []byte(mailname), nil
+			}
+			return nil, os.ErrNotExist
+		})
+		if !strings.Contains(string(r.Config), want) {
+			t.Errorf("%s is not in\n%s", want, r.Config)
+		}
+		if v, ok := verdictOf(r, "myorigin"); mailname == "" && (!ok || v.Kind != Lost) {
+			t.Errorf("%+v", v)
+		}
+	}
+}
