@@ -40,7 +40,7 @@ type answer struct {
 func (a answer) size() int {
 	n := 200 + len(a.addrs)*24
 	for _, m := range a.mx {
-		n += 48 + len(m.Host.text) + len(m.Text)
+		n += 64 + len(m.Host.text) + len(m.Odd.text) + len(m.Text)
 	}
 	for _, h := range a.hosts {
 		n += 16 + len(h.text)
@@ -206,11 +206,8 @@ func lastAlias(rrs []dns.RR, q question, most int) (Name, time.Duration, error) 
 		if next == nil {
 			return name, ttl, nil
 		}
-		target, err := ParseName(next.Target)
-		if err != nil {
-			return Name{}, 0, fmt.Errorf("%w: an alias leads to %s", ErrMalformed, mail.Printable(next.Target, 120))
-		}
-		name, ttl = target, min(ttl, lifetime(next.Hdr.Ttl))
+		// RFC 2317 §4: aliases lead to names that no host has, and those count.
+		name, ttl = nameFromWire(next.Target), min(ttl, lifetime(next.Hdr.Ttl))
 	}
 	return Name{}, 0, fmt.Errorf("%w: more than %d aliases, or a circle of them", ErrMalformed, most)
 }
@@ -280,8 +277,7 @@ func (a *answer) add(rr dns.RR) error {
 		}
 		return err
 	case *dns.PTR:
-		// A name that no host can have says nothing about the address.
-		if h, err := ParseName(rr.Ptr); err == nil && !slices.Contains(a.hosts, h) {
+		if h := nameFromWire(rr.Ptr); !slices.Contains(a.hosts, h) {
 			a.hosts = append(a.hosts, h)
 		}
 		return nil
@@ -305,9 +301,9 @@ func (a *answer) addAddr(octets []byte) error {
 }
 
 func (a *answer) addAlias(rr *dns.CNAME) error {
-	target, err := ParseName(rr.Target)
-	if err != nil || !a.alias.IsZero() && a.alias != target {
-		return fmt.Errorf("%w: an alias leads to %s", ErrMalformed, mail.Printable(rr.Target, 120))
+	target := nameFromWire(rr.Target)
+	if !a.alias.IsZero() && a.alias != target {
+		return fmt.Errorf("%w: two aliases for one name", ErrMalformed)
 	}
 	a.alias = target
 	return nil
@@ -320,8 +316,12 @@ func exchanger(rr *dns.MX) MX {
 	if m.Null {
 		m.Text = rr.Mx
 	}
-	if host, err := ParseName(rr.Mx); err == nil {
+	host, err := ParseName(rr.Mx)
+	switch {
+	case err == nil:
 		m.Host, m.Text = host, host.String()
+	case !m.Null:
+		m.Odd = nameFromWire(rr.Mx)
 	}
 	return m
 }

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-
-	"sallyport/internal/mail"
 )
 
 // Client is a Resolver that asks configured servers, remembers what they said and
@@ -54,9 +52,9 @@ func NewClient(o Options) (*Client, error) {
 	}, nil
 }
 
-// MX asks for the mail exchangers of d. RFC 5321 §5.1: the domain may be an alias.
-func (c *Client) MX(ctx context.Context, d mail.Domain) (Answer[MX], error) {
-	g, err := c.lookup(ctx, question{NameOf(d), dns.TypeMX})
+// MX asks for the mail exchangers of a domain. RFC 5321 §5.1: the domain may be an alias.
+func (c *Client) MX(ctx context.Context, n Name) (Answer[MX], error) {
+	g, err := c.lookup(ctx, question{n, dns.TypeMX})
 	if err != nil {
 		return Answer[MX]{}, err
 	}
@@ -72,6 +70,22 @@ func (c *Client) Addresses(ctx context.Context, host Name) (Answer[netip.Addr], 
 	v6, err6 := c.lookup(ctx, question{host, dns.TypeAAAA})
 	wg.Wait()
 	return bothFamilies(v4, err4, v6, err6)
+}
+
+// OneFamily asks for the addresses of one family.
+func (c *Client) OneFamily(ctx context.Context, host Name, f Family) (Answer[netip.Addr], error) {
+	q := question{name: host}
+	switch f {
+	case IPv4:
+		q.rtype = dns.TypeA
+	case IPv6:
+		q.rtype = dns.TypeAAAA
+	}
+	g, err := c.lookup(ctx, q)
+	if err != nil {
+		return Answer[netip.Addr]{}, err
+	}
+	return Answer[netip.Addr]{Data: slices.Clone(g.addrs), Name: g.name, Secure: g.secure, TTL: g.ttl}, nil
 }
 
 // bothFamilies joins two answers. There is no address only if both say so: a
@@ -98,7 +112,7 @@ func bothFamilies(v4 given, err4 error, v6 given, err6 error) (Answer[netip.Addr
 
 // lookup answers from memory, or waits for the one flight with this question.
 func (c *Client) lookup(ctx context.Context, q question) (given, error) {
-	if q.name.IsZero() {
+	if q.name.IsZero() || q.rtype == dns.TypeNone {
 		return given{}, &LookupError{Question: q.String(), Err: ErrBadName}
 	}
 	f, known, err := c.board(ctx, q)

@@ -73,7 +73,7 @@ func TestSecureIsTheWordOfAValidatingServerOnly(t *testing.T) {
 			c := client(t, quick(), s)
 			c.o.Servers[0].Validating = trusted
 			for range 2 { // asked, and remembered
-				a, err := c.MX(t.Context(), domain(t, "x.test"))
+				a, err := c.MX(t.Context(), name(t, "x.test"))
 				check(t, err)
 				if a.Secure != (signed && trusted) {
 					t.Errorf("signed %v, trusted %v: secure %v", signed, trusted, a.Secure)
@@ -138,7 +138,7 @@ func TestTheNextServerAnswers(t *testing.T) {
 	failing := serve(t, func(_ string, q *dns.Msg) [][]byte { return one(withCode(reply(q), dns.RcodeRefused)) })
 	c := client(t, quick(), silent, failing, good)
 	for _, d := range []string{"x.test", "y.test"} {
-		a, err := c.MX(t.Context(), domain(t, d))
+		a, err := c.MX(t.Context(), name(t, d))
 		if words(a, err) != "mx.x.test" {
 			t.Error(words(a, err))
 		}
@@ -157,7 +157,7 @@ func TestFailureIsBoundedAndRemembered(t *testing.T) {
 	c.o.Now = func() time.Time { return now }
 	ask := func(want int64) {
 		t.Helper()
-		_, err := c.MX(t.Context(), domain(t, "x.test"))
+		_, err := c.MX(t.Context(), name(t, "x.test"))
 		if !errors.Is(err, ErrServer) || !strings.Contains(err.Error(), "MX x.test") || !strings.Contains(err.Error(), failing.addr.String()) {
 			t.Error(err)
 		}
@@ -185,18 +185,18 @@ func TestAnswersAreRememberedWithinBounds(t *testing.T) {
 		c := client(t, l, s)
 		now := time.Now()
 		c.o.Now = func() time.Time { return now }
-		a, err := c.MX(t.Context(), domain(t, host))
+		a, err := c.MX(t.Context(), name(t, host))
 		if err == nil && a.TTL != want {
 			t.Errorf("%s may be kept for %v, want %v", host, a.TTL, want)
 		}
 		before := s.udp.Load()
 		now = now.Add(want - 1)
-		_, err2 := c.MX(t.Context(), domain(t, host))
+		_, err2 := c.MX(t.Context(), name(t, host))
 		if s.udp.Load() != before || (err == nil) != (err2 == nil) || Permanent(err) != Permanent(err2) {
 			t.Errorf("%s was asked again too early: %v", host, err2)
 		}
 		now = now.Add(1)
-		c.MX(t.Context(), domain(t, host))
+		c.MX(t.Context(), name(t, host))
 		if s.udp.Load() != before+1 {
 			t.Errorf("%s was not asked again", host)
 		}
@@ -213,7 +213,7 @@ func TestOneQuestionAtATime(t *testing.T) {
 	hasty, cancel := context.WithCancel(t.Context())
 	gaveUp := make(chan error)
 	go func() {
-		_, err := c.MX(hasty, domain(t, "x.test"))
+		_, err := c.MX(hasty, name(t, "x.test"))
 		gaveUp <- err
 	}()
 	for s.udp.Load() == 0 {
@@ -227,7 +227,7 @@ func TestOneQuestionAtATime(t *testing.T) {
 	var good atomic.Int64
 	for range 50 {
 		wg.Go(func() {
-			if a, err := c.MX(t.Context(), domain(t, "x.test")); words(a, err) == "mx.x.test" {
+			if a, err := c.MX(t.Context(), name(t, "x.test")); words(a, err) == "mx.x.test" {
 				a.Data[0] = MX{} // a caller's copy is its own
 				good.Add(1)
 			}
@@ -250,7 +250,7 @@ func TestQuestionsOnTheirWayAreBounded(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 6 {
 		wg.Go(func() {
-			_, err := c.MX(t.Context(), domain(t, string(rune('a'+i))+".test"))
+			_, err := c.MX(t.Context(), name(t, string(rune('a'+i))+".test"))
 			if !errors.Is(err, ErrTimeout) {
 				t.Error(err)
 			}
@@ -262,7 +262,7 @@ func TestQuestionsOnTheirWayAreBounded(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	if _, err := c.MX(ctx, domain(t, "hasty.test")); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := c.MX(ctx, name(t, "hasty.test")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 	wg.Wait()
@@ -286,7 +286,7 @@ func TestWaitingInLineForOneQuestion(t *testing.T) {
 	var wg sync.WaitGroup
 	ask := func(d string) {
 		wg.Go(func() {
-			if a, err := c.MX(t.Context(), domain(t, d)); words(a, err) != "mx.x.test" {
+			if a, err := c.MX(t.Context(), name(t, d)); words(a, err) != "mx.x.test" {
 				t.Error(words(a, err))
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,9 +23,11 @@ type Fake struct {
 	TLSAs      map[string][]TLSA
 	Names      map[string][]string // of an address, by its text
 	Aliases    map[string]string   // names that lead to others
-	Failures   map[string]error    // "MX name", "ADDR name", "TXT name", "TLSA name", "CNAME name": instead of an answer
-	Unsigned   map[string]bool     // names whose answers are not Secure, when Signed; those of their aliases neither
-	Signed     bool                // every answer is Secure but for those of Unsigned
+	// Failures are instead of answers, by "MX name", "ADDR name" (the addresses of both
+	// families), "A name", "AAAA name", "TXT name", "TLSA name", "CNAME name".
+	Failures map[string]error
+	Unsigned map[string]bool // names whose answers are not Secure, when Signed; those of their aliases neither
+	Signed   bool            // every answer is Secure but for those of Unsigned
 	// Delay is how long every answer takes; a caller may give up before.
 	Delay time.Duration
 	// Before is called with each question, as in Failures, before it is
@@ -52,13 +55,21 @@ func (f *Fake) Asked(question string) int {
 }
 
 // MX answers from Exchangers.
-func (f *Fake) MX(ctx context.Context, d mail.Domain) (Answer[MX], error) {
-	return fakeAnswer(ctx, f, "MX", NameOf(d), func(n string) []MX { return f.Exchangers[n] })
+func (f *Fake) MX(ctx context.Context, n Name) (Answer[MX], error) {
+	return fakeAnswer(ctx, f, "MX", n, func(n string) []MX { return f.Exchangers[n] })
 }
 
 // Addresses answers from Hosts.
 func (f *Fake) Addresses(ctx context.Context, host Name) (Answer[netip.Addr], error) {
 	return fakeAnswer(ctx, f, "ADDR", host, func(n string) []netip.Addr { return f.Hosts[n] })
+}
+
+// OneFamily answers from Hosts.
+func (f *Fake) OneFamily(ctx context.Context, host Name, family Family) (Answer[netip.Addr], error) {
+	kinds := map[Family]string{IPv4: "A", IPv6: "AAAA"}
+	return fakeAnswer(ctx, f, kinds[family], host, func(n string) []netip.Addr {
+		return slices.DeleteFunc(slices.Clone(f.Hosts[n]), func(ip netip.Addr) bool { return ip.Is4() != (family == IPv4) })
+	})
 }
 
 // TXT answers from Texts.
@@ -107,7 +118,7 @@ func fakeAnswer[T any](ctx context.Context, f *Fake, kind string, n Name, find f
 		return Answer[T]{}, &LookupError{Question: question, Err: err}
 	}
 	defer f.mu.Unlock()
-	if err := f.Failures[question]; err != nil {
+	if err := f.failure(kind, n); err != nil {
 		return Answer[T]{}, &LookupError{Question: question, Err: err}
 	}
 	last, secure := f.follow(kind, n)
@@ -118,6 +129,15 @@ func fakeAnswer[T any](ctx context.Context, f *Fake, kind string, n Name, find f
 		return Answer[T]{}, &LookupError{Question: question, Secure: secure, Err: ErrNoData}
 	}
 	return Answer[T]{}, &LookupError{Question: question, Secure: secure, Err: ErrNoName}
+}
+
+// failure is what happens instead of an answer.
+func (f *Fake) failure(kind string, n Name) error {
+	err := f.Failures[kind+" "+n.String()]
+	if err == nil && (kind == "A" || kind == "AAAA") {
+		err = f.Failures["ADDR "+n.String()]
+	}
+	return err
 }
 
 // begin waits for the delay and counts; without an error it leaves the tables

@@ -35,7 +35,7 @@ func TestFakeIsHonest(t *testing.T) {
 	for _, s := range []string{"x.test", "null.test", "mx.x.test", "broken.test", "missing.test"} {
 		var said [2]string
 		for i, r := range []Resolver{fake, real} {
-			mx, err := r.MX(t.Context(), domain(t, s))
+			mx, err := r.MX(t.Context(), name(t, s))
 			addrs, err2 := r.Addresses(t.Context(), name(t, s))
 			said[i] = fmt.Sprint(mx.Data, addrs.Data, cause(err), cause(err2))
 		}

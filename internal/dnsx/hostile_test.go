@@ -44,7 +44,11 @@ func TestAnswersOfServers(t *testing.T) {
 		"two aliases": {func(_ string, q *dns.Msg) [][]byte {
 			return one(reply(q, "x.test. 1 CNAME y.test.", "x.test. 1 CNAME z.test."))
 		}, ErrMalformed.Error()},
-		"alias with NUL": {func(_ string, q *dns.Msg) [][]byte { return one(reply(q, `x.test. 1 CNAME y\000.test.`)) }, ErrMalformed.Error()},
+		// RFC 2181 §11, RFC 2317 §4: an alias may lead to any name.
+		"alias with NUL": {func(_ string, q *dns.Msg) [][]byte {
+			return one(reply(q, `x.test. 1 CNAME y\000.test.`, `y\000.test. 1 CNAME a/b\.c+\(\@\\.Test.`, `A/b\.c+\(\@\\.test. 1 MX 10 mx.x.test.`))
+		}, "mx.x.test"},
+		"alias to the root": {func(_ string, q *dns.Msg) [][]byte { return one(reply(q, "x.test. 1 CNAME .")) }, ErrNoData.Error()},
 		"alias to nowhere": {func(_ string, q *dns.Msg) [][]byte {
 			return one(withCode(reply(q, "x.test. 1 CNAME y.test.", "--", soa), dns.RcodeNameError))
 		}, ErrNoName.Error()},
@@ -104,7 +108,7 @@ func TestAnswersOfServers(t *testing.T) {
 	} {
 		t.Run(title, func(t *testing.T) {
 			t.Parallel()
-			a, err := client(t, quick(), serve(t, row.play)).MX(t.Context(), domain(t, "x.test"))
+			a, err := client(t, quick(), serve(t, row.play)).MX(t.Context(), name(t, "x.test"))
 			if got := words(a, err); !strings.Contains(got, row.want) || strings.Contains(got, "evil.test") {
 				t.Errorf("%s, want %s", got, row.want)
 			}
@@ -244,7 +248,7 @@ func tooOld(_ string, q *dns.Msg) [][]byte {
 func TestAnswerOverTCPIsBounded(t *testing.T) {
 	l := quick()
 	l.TCPOctets = l.UDPOctets
-	_, err := client(t, l, serve(t, huge(200))).MX(t.Context(), domain(t, "x.test"))
+	_, err := client(t, l, serve(t, huge(200))).MX(t.Context(), name(t, "x.test"))
 	if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "octets long") {
 		t.Error(err)
 	}
@@ -255,7 +259,7 @@ func TestAnswerLongerThanAnnounced(t *testing.T) {
 	s := serve(t, func(network string, q *dns.Msg) [][]byte {
 		return append(huge(150)("tcp", q), one(reply(q, honest))...)
 	})
-	a, err := client(t, quick(), s).MX(t.Context(), domain(t, "x.test"))
+	a, err := client(t, quick(), s).MX(t.Context(), name(t, "x.test"))
 	if words(a, err) != "mx.x.test" {
 		t.Error(words(a, err))
 	}
@@ -263,7 +267,7 @@ func TestAnswerLongerThanAnnounced(t *testing.T) {
 
 // A port where nobody listens is found out about at once.
 func TestUnreachableServer(t *testing.T) {
-	_, err := client(t, quick(), closed(t)).MX(t.Context(), domain(t, "x.test"))
+	_, err := client(t, quick(), closed(t)).MX(t.Context(), name(t, "x.test"))
 	if !errors.Is(err, ErrServer) || Permanent(err) {
 		t.Error(err)
 	}

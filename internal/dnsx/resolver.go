@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"time"
-
-	"sallyport/internal/mail"
 )
 
 // Resolver answers questions. Each method returns data, or an error: ErrNoName
@@ -16,10 +14,13 @@ import (
 type Resolver interface {
 	// MX returns the mail exchangers of a domain in no order, at least one. A null
 	// MX (RFC 7505) is data.
-	MX(ctx context.Context, d mail.Domain) (Answer[MX], error)
+	MX(ctx context.Context, n Name) (Answer[MX], error)
 	// Addresses returns the IPv4 and IPv6 addresses of a host, at least one. When
 	// only one of the families could be found out about, it returns that one.
 	Addresses(ctx context.Context, host Name) (Answer[netip.Addr], error)
+	// OneFamily returns the addresses of one family of a host, at least one, and asks
+	// for no others.
+	OneFamily(ctx context.Context, host Name, f Family) (Answer[netip.Addr], error)
 	// TXT returns the texts at a name in no order, octets as they came, at least one.
 	TXT(ctx context.Context, n Name) (Answer[string], error)
 	// TLSA returns the certificate associations at a name, at least one.
@@ -31,6 +32,14 @@ type Resolver interface {
 	// further; ErrNoData for a name that is none.
 	Alias(ctx context.Context, n Name) (Answer[Name], error)
 }
+
+// Family is a kind of addresses. The zero Family is none, which nothing answers.
+type Family uint8
+
+const (
+	IPv4 Family = iota + 1
+	IPv6
+)
 
 // Answer is what the DNS said.
 type Answer[T any] struct {
@@ -44,6 +53,7 @@ type Answer[T any] struct {
 type MX struct {
 	Preference uint16
 	Host       Name   // zero: Null, or a name that no host has
+	Odd        Name   // instead of Host: a name that no host has, but that the DNS may know
 	Null       bool   // the root: this domain takes no mail. RFC 7505 §3
 	Text       string // the name as it came, printable, for words to people only
 }

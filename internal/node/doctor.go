@@ -174,7 +174,7 @@ func gatherReverse(ctx context.Context, r dnsx.Resolver, a netip.Addr) doctor.Re
 func gatherDomain(ctx context.Context, r dnsx.Resolver, d mail.Domain) doctor.DomainFacts {
 	name := d.ASCII()
 	f := doctor.DomainFacts{Name: name, MXHosts: map[string][]string{}}
-	f.MX = lookup(ctx, func(ctx context.Context) (dnsx.Answer[dnsx.MX], error) { return r.MX(ctx, d) }, func(m dnsx.MX) string {
+	f.MX = lookup(ctx, func(ctx context.Context) (dnsx.Answer[dnsx.MX], error) { return r.MX(ctx, dnsx.NameOf(d)) }, func(m dnsx.MX) string {
 		if m.Null {
 			return "."
 		}
@@ -201,7 +201,7 @@ func gatherOutbound(ctx context.Context, domain string, r dnsx.Resolver, o Optio
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*DoctorTime)
 	defer cancel()
-	mx, err := r.MX(ctx, d)
+	mx, err := r.MX(ctx, dnsx.NameOf(d))
 	if err != nil {
 		f.Error = err.Error()
 		return f

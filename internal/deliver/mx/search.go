@@ -109,7 +109,7 @@ func (s *search) plan(ctx context.Context) (plan, mail.Reply) {
 		return plan{{{literal: s.to.literal}}}, mail.Reply{}
 	}
 	own := s.t.o.names()
-	a, err := s.t.o.Resolver.MX(ctx, s.to.domain)
+	a, err := s.t.o.Resolver.MX(ctx, dnsx.NameOf(s.to.domain))
 	switch {
 	case err == nil:
 		s.signed, s.facts.NameSecured = a.Secure, a.Secure

@@ -8,12 +8,11 @@ import (
 	"slices"
 
 	"sallyport/internal/dnsx"
-	"sallyport/internal/mail"
 )
 
-// FromDNS returns a Resolver that asks r. A name that r cannot be asked for, with
-// characters that no host name has, counts as one that does not exist: macros make
-// such names of what strangers write.
+// FromDNS returns a Resolver that asks r. A name that is too long for the DNS, or has an
+// empty label, does not exist; every other is asked for, whatever octets stand in it:
+// macros make such names of what strangers write. RFC 7208 §7.1.
 func FromDNS(r dnsx.Resolver) Resolver { return resolver{r} }
 
 type resolver struct{ dns dnsx.Resolver }
@@ -27,11 +26,17 @@ func absent(err error) error {
 }
 
 func parseName(text string) (dnsx.Name, error) {
-	n, err := dnsx.ParseName(text)
+	n, err := dnsx.NameOfOctets(text)
 	if err != nil {
 		return n, fmt.Errorf("%w: %w", ErrAbsent, err)
 	}
 	return n, nil
+}
+
+// octets is a name as it is asked for again; "" for one that no text can stand for.
+func octets(n dnsx.Name) string {
+	s, _ := n.Octets()
+	return s
 }
 
 // TXT asks for texts.
@@ -44,42 +49,40 @@ func (r resolver) TXT(ctx context.Context, name string) ([]string, error) {
 	return a.Data, absent(err)
 }
 
-// Addresses asks for the addresses of one family.
+// Addresses asks for the addresses of one family, and for those alone. RFC 7208 §5: a
+// failure of the other decides nothing.
 func (r resolver) Addresses(ctx context.Context, name string, ip6 bool) ([]netip.Addr, error) {
 	n, err := parseName(name)
 	if err != nil {
 		return nil, err
 	}
-	a, err := r.dns.Addresses(ctx, n)
-	if err != nil {
-		return nil, absent(err)
+	family := dnsx.IPv4
+	if ip6 {
+		family = dnsx.IPv6
 	}
-	found := slices.DeleteFunc(slices.Clone(a.Data), func(ip netip.Addr) bool { return ip.Is6() != ip6 })
-	if len(found) == 0 {
-		return nil, ErrAbsent
-	}
-	return found, nil
+	a, err := r.dns.OneFamily(ctx, n, family)
+	return a.Data, absent(err)
 }
 
-// MX asks for the names of the mail exchangers.
+// MX asks for the names of the mail exchangers. One of which no question can be made,
+// as the root of a null MX, is a name all the same: it is an answer.
 func (r resolver) MX(ctx context.Context, name string) ([]string, error) {
-	d, err := mail.ParseDomain(name)
+	n, err := parseName(name)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrAbsent, err)
+		return nil, err
 	}
-	a, err := r.dns.MX(ctx, d)
+	a, err := r.dns.MX(ctx, n)
 	if err != nil {
 		return nil, absent(err)
 	}
 	all := slices.SortedStableFunc(slices.Values(a.Data), func(x, y dnsx.MX) int { return cmp.Compare(x.Preference, y.Preference) })
 	var names []string
 	for _, m := range all {
-		if !m.Host.IsZero() {
-			names = append(names, m.Host.String())
+		host := m.Host
+		if host.IsZero() {
+			host = m.Odd
 		}
-	}
-	if len(names) == 0 {
-		return nil, ErrAbsent // a null MX, or names that no host has
+		names = append(names, octets(host))
 	}
 	return names, nil
 }
@@ -92,7 +95,7 @@ func (r resolver) PTR(ctx context.Context, ip netip.Addr) ([]string, error) {
 	}
 	var names []string
 	for _, n := range a.Data {
-		names = append(names, n.String())
+		names = append(names, octets(n))
 	}
 	return names, nil
 }

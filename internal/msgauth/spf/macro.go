@@ -216,7 +216,7 @@ func (v values) expand(pieces []piece) string {
 			b.WriteString(p.literal)
 			continue
 		}
-		parts := strings.FieldsFunc(v.of(p.letter), func(c rune) bool { return strings.ContainsRune(p.delimiters, c) })
+		parts := split(v.of(p.letter), p.delimiters)
 		if p.reverse {
 			slices.Reverse(parts)
 		}
@@ -230,6 +230,19 @@ func (v values) expand(pieces []piece) string {
 		b.WriteString(text)
 	}
 	return b.String()
+}
+
+// split parts s at each of the delimiters. RFC 7208 §7.3: what stands between two of
+// them is a part, also when it is nothing.
+func split(s, delimiters string) []string {
+	var parts []string
+	for {
+		i := strings.IndexAny(s, delimiters)
+		if i < 0 {
+			return append(parts, s)
+		}
+		parts, s = append(parts, s[:i]), s[i+1:]
+	}
 }
 
 // escape percent-encodes everything that is not unreserved. RFC 3986 §2.3.

@@ -38,7 +38,7 @@ func Lookup(ctx context.Context, r dnsx.Resolver, host dnsx.Name, addrs dnsx.Ans
 		return Finding{Kind: KindUnknown, Base: host, Err: err}
 	}
 	for _, base := range bases {
-		n, err := dnsx.ParseName("_" + strconv.Itoa(int(port)) + "._tcp." + base.String())
+		n, err := base.Below("_" + strconv.Itoa(int(port)) + "._tcp")
 		if err != nil {
 			continue // longer than any name in the DNS: there is no such record
 		}
