@@ -129,8 +129,10 @@ func (d *Dispatch) enqueue(r *run) time.Duration {
 		}
 		dest.waiting = append(dest.waiting, &task{run: r, group: g})
 		if dest.running < d.bounds().Workers {
+			// It is given its task here: no message counts as waiting and as being
+			// delivered at once.
 			dest.running++
-			go d.serve(g.key, dest)
+			go d.serve(g.key, dest, dest.pop())
 		}
 	}
 	return 0
@@ -149,8 +151,16 @@ func (d *Dispatch) share() int {
 	return max(1, min(d.bounds().PerDestination+d.bounds().Workers, free/shareOfFree))
 }
 
-// load is how many messages a destination has under way.
+// load is how many messages a destination has under way; each worker has one.
 func (dest *destination) load() int { return dest.running + len(dest.waiting) }
+
+// pop takes the first task off the queue, which is not empty.
+func (dest *destination) pop() *task {
+	t := dest.waiting[0]
+	dest.waiting[0] = nil
+	dest.waiting = dest.waiting[1:]
+	return t
+}
 
 // turnAway returns how long to wait for a destination without room: the longer, the
 // more messages were turned away since that queue was last empty, so that a crowd
@@ -160,14 +170,11 @@ func (d *Dispatch) turnAway(dest *destination) time.Duration {
 	return min(d.bounds().Crowded*time.Duration(1+dest.turnedAway/max(1, dest.load())), d.bounds().CrowdedMost)
 }
 
-// serve works a destination's queue until it is empty, then goes away.
-func (d *Dispatch) serve(key destKey, dest *destination) {
-	for {
-		t, stopping := d.next(key, dest)
-		if t == nil {
-			return
-		}
-		if h := d.mustHalt(t.run, stopping); h != haltNone {
+// serve works on a task and then on a destination's queue until it is empty, then goes
+// away.
+func (d *Dispatch) serve(key destKey, dest *destination, t *task) {
+	for ; t != nil; t = d.next(key, dest) {
+		if h := d.mustHalt(t.run); h != haltNone {
 			d.skip(t, h)
 			continue
 		}
@@ -205,7 +212,7 @@ func (d *Dispatch) targetNow(t *task) (deliver.Target, bool) {
 
 // next takes the first task off a destination's queue; at its end it takes the
 // worker off the destination's books and returns nil.
-func (d *Dispatch) next(key destKey, dest *destination) (t *task, stopping bool) {
+func (d *Dispatch) next(key destKey, dest *destination) *task {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(dest.waiting) == 0 {
@@ -213,19 +220,16 @@ func (d *Dispatch) next(key destKey, dest *destination) (t *task, stopping bool)
 		if dest.running == 0 {
 			delete(d.dests, key)
 		}
-		return nil, false
+		return nil
 	}
-	t = dest.waiting[0]
-	dest.waiting[0] = nil
-	dest.waiting = dest.waiting[1:]
-	return t, d.closed
+	return dest.pop()
 }
 
 // mustHalt asks once more, now that the turn of a message has come, whether it may
 // be delivered: it may have waited long.
-func (d *Dispatch) mustHalt(r *run, stopping bool) halt {
+func (d *Dispatch) mustHalt(r *run) halt {
 	switch {
-	case stopping:
+	case d.stopped():
 		return haltStopping
 	case d.Queue.Extend(r.claim.Token, d.bounds().Lease, d.Now()) != nil:
 		return haltStale
@@ -246,7 +250,7 @@ func (d *Dispatch) job(t *task) deliver.Job {
 		Size: int64(len(e.Prefix)) + e.Size, Received: e.Received, Attempt: e.Attempts, Junk: e.Junk,
 		Open: func() (io.ReadCloser, error) {
 			// It may have waited for its turn within the target, too.
-			if h := d.mustHalt(t.run, d.stopped()); h != haltNone {
+			if h := d.mustHalt(t.run); h != haltNone {
 				t.withdraw(h)
 				return nil, deliver.ErrWithdrawn
 			}
