@@ -28,8 +28,8 @@ func (f configFlag) operate(ctx context.Context, c console, act func(*ops.Client
 		defer client.Close()
 		return act(client)
 	}
-	if errors.Is(dialErr, fs.ErrPermission) {
-		return fmt.Errorf("a server runs on %s, and only root and its own user may speak to it: %w", place.Data, dialErr)
+	if !errors.Is(dialErr, ops.ErrNoServer) {
+		return cannotAsk(place, dialErr)
 	}
 	cfg, err := config.Load(f.Config)
 	if err != nil {
@@ -44,6 +44,14 @@ func (f configFlag) operate(ctx context.Context, c console, act func(*ops.Client
 	}
 	direct := ops.Direct(n.Operator())
 	return errors.Join(act(direct), n.Close())
+}
+
+// cannotAsk says why a server that runs, or what pretends to be one, is not asked.
+func cannotAsk(place config.Config, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("a server runs on %s, and only root and its own user may speak to it: %w", place.Data, err)
+	}
+	return err
 }
 
 // openError says what to do about a data folder that cannot be opened.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -39,10 +38,10 @@ func (r reloadCommand) Run(ctx context.Context, c console) error {
 	}
 	client, err := ops.Dial(ctx, place.Socket())
 	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("a server runs on %s, and only root and its own user may speak to it: %w", place.Data, err)
-	case err != nil:
+	case errors.Is(err, ops.ErrNoServer):
 		return fmt.Errorf("no server runs on %s; it reads its configuration when it starts", place.Data)
+	case err != nil:
+		return cannotAsk(place, err)
 	}
 	defer client.Close()
 	answer, err := client.Reload(ctx)

@@ -15,7 +15,7 @@ type Sendmail struct {
 func sendmailListenKeys() []entry[Sendmail] {
 	return []entry[Sendmail]{
 		parsed(Key{Path: "listen.sendmail", Type: TypeSocket, Restart: "the sendmail commands that run know the socket by its path", Min: "1", Max: "4096",
-			Doc: "The UNIX socket of the sendmail command, such as /run/sallyport/sendmail.sock, where the command looks by itself. Every user of this host may open it (mode 0666, in a folder of mode 0755 that is made where it is missing), and is known by the uid that the kernel tells. Without it there is no such door."},
+			Doc: "The UNIX socket of the sendmail command, such as /run/sallyport/sendmail.sock, where the command looks by itself. Every user of this host may open it (mode 0666, in a folder of mode 0755 that is made where it is missing; nobody but root and the server's user may be able to write into a folder on the way to it, or other users' commands do not trust it), and is known by the uid that the kernel tells. Without it there is no such door."},
 			parsePath, func(s *Sendmail) *string { return &s.Socket }),
 	}
 }

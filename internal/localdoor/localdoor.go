@@ -41,6 +41,9 @@ const maxHello = 32
 type Limits struct {
 	// Connections is how many may be open at once.
 	Connections int
+	// Reserved is how many of them nobody but root and the server's own user may hold, so
+	// that several users together cannot lock them out.
+	Reserved int
 	// ConnectionsPerUser is how many of them may be one user's.
 	ConnectionsPerUser int
 	// HelloTime bounds the wait for the first line.
@@ -52,7 +55,7 @@ type Limits struct {
 
 // DefaultLimits returns the limits of a door that was told nothing else.
 func DefaultLimits() Limits {
-	return Limits{Connections: 256, ConnectionsPerUser: 64, HelloTime: 5 * time.Second, AnswerTime: 30 * time.Second}
+	return Limits{Connections: 256, Reserved: 32, ConnectionsPerUser: 64, HelloTime: 5 * time.Second, AnswerTime: 30 * time.Second}
 }
 
 // Handler answers what is not SMTP. An error is told to the caller.
@@ -254,7 +257,11 @@ func (p *patient) Write(b []byte) (int, error) {
 func (d *Door) enter(uid uint32) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.open >= d.limits.Connections || d.users[uid] >= d.limits.ConnectionsPerUser {
+	places := d.limits.Connections
+	if uid != 0 && uid != uint32(os.Geteuid()) {
+		places -= d.limits.Reserved
+	}
+	if d.open >= places || d.users[uid] >= d.limits.ConnectionsPerUser {
 		return false
 	}
 	d.open++

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sallyport/internal/unixsock"
+	"sallyport/internal/unixsock/sockettest"
 )
 
 // open runs a door; it is closed when the test ends.
@@ -136,6 +137,38 @@ func TestPlacesOfAUser(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	t.Error("the place does not come back")
+}
+
+// Several users together do not lock out root and the server's own user.
+func TestReservedPlaces(t *testing.T) {
+	l := DefaultLimits()
+	l.Connections, l.Reserved, l.ConnectionsPerUser, l.HelloTime = 6, 2, 2, time.Minute
+	_, path := open(t, l)
+	for at := filepath.Dir(path); at != os.TempDir(); at = filepath.Dir(at) {
+		if err := os.Chmod(at, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused := 0
+	for uid := uint32(4001); uid <= 4003; uid++ {
+		sockettest.As(t, uid, func() {
+			for range 2 {
+				c := dial(t, path)
+				if err := c.SetReadDeadline(time.Now().Add(200 * time.Millisecond)); err != nil {
+					t.Error(err)
+				}
+				if n, _ := c.Read(make([]byte, 100)); n > 0 {
+					refused++
+				}
+			}
+		})
+	}
+	if refused != 2 {
+		t.Errorf("%d of 6 connections of others were turned away, want 2", refused)
+	}
+	if got := say(t, path, HelloQueue+"\n"); !strings.HasSuffix(got, "+\n") {
+		t.Errorf("root is told %q", got)
+	}
 }
 
 // Who says nothing is not waited for.

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 
 	"sallyport/internal/trace"
 	"sallyport/internal/unixsock"
@@ -29,12 +31,16 @@ func Direct(op *Operator) *Client {
 	return &Client{&http.Client{Transport: direct{Handler(op, uint32(os.Geteuid()))}}}
 }
 
-// Dial returns a Client of the server at a socket, or ErrNoServer. It connects
-// once to find out.
+// Dial returns a Client of the server at a socket; ErrNoServer where nothing listens,
+// and another error where something does that cannot be asked, or that may be no server
+// of ours (unixsock.ErrUntrusted): passwords go this way. It connects once to find out.
 func Dial(ctx context.Context, path string) (*Client, error) {
 	c, err := unixsock.Dial(ctx, path)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("%w at %s: %w", ErrNoServer, path, err)
+	case err != nil:
+		return nil, fmt.Errorf("the server's socket %s cannot be used: %w", path, err)
 	}
 	if err := c.Close(); err != nil {
 		return nil, err

@@ -18,6 +18,9 @@ const lineTime = 30 * time.Second
 
 type callerKey struct{}
 
+// refusalKey is for the *Error that a connection is refused with.
+type refusalKey struct{}
+
 // WithCaller returns a context that says who acts. Only what asked the kernel may
 // call it.
 func WithCaller(ctx context.Context, c Caller) context.Context {
@@ -55,14 +58,25 @@ func Handler(op *Operator, owner uint32) http.Handler {
 // nor the owner.
 func guard(next http.Handler, owner uint32) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := callerOf(r.Context())
-		if !c.Known || c.UID != 0 && c.UID != owner {
-			fail(w, &Error{CodeForbidden, fmt.Sprintf("only root and the server's own user (uid %d) may do this", owner)})
+		if refused, ok := r.Context().Value(refusalKey{}).(*Error); ok {
+			fail(w, refused)
+			return
+		}
+		if err := mayAct(callerOf(r.Context()), owner); err != nil {
+			fail(w, err)
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, MaxRequest)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// mayAct refuses whom the kernel did not name, and who is neither root nor the owner.
+func mayAct(c Caller, owner uint32) *Error {
+	if c.Known && (c.UID == 0 || c.UID == owner) {
+		return nil
+	}
+	return &Error{CodeForbidden, fmt.Sprintf("only root and the server's own user (uid %d) may do this", owner)}
 }
 
 func callerOf(ctx context.Context) Caller {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -406,45 +405,6 @@ func TestTheSocketIsClosedToOthers(t *testing.T) {
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != "precious" {
 		t.Errorf("the file holds %q, %v", text, err)
-	}
-}
-
-// TestConnectionsAreBounded opens more than there are places.
-func TestConnectionsAreBounded(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s.sock")
-	ln, err := Listen(path)
-	check(t, err)
-	defer ln.Close()
-	accepted := make(chan net.Conn, 2*maxConnections)
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				close(accepted)
-				return
-			}
-			accepted <- c
-		}
-	}()
-	for range 2 * maxConnections {
-		c, err := net.Dial("unix", path)
-		check(t, err)
-		defer c.Close()
-	}
-	var open []net.Conn
-	for range maxConnections {
-		open = append(open, <-accepted)
-	}
-	select {
-	case <-accepted:
-		t.Fatal("one more than allowed was accepted")
-	case <-time.After(50 * time.Millisecond):
-	}
-	check(t, open[0].Close())
-	select {
-	case <-accepted:
-	case <-time.After(5 * time.Second):
-		t.Fatal("a place that was freed was not given away")
 	}
 }
 

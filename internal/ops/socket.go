@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,12 +17,14 @@ import (
 )
 
 const (
-	maxConnections = 16
-	headerTime     = 5 * time.Second
-	requestTime    = 30 * time.Second
-	idleTime       = time.Minute
-	finishTime     = 5 * time.Second
-	maxHeader      = 16 << 10
+	// maxConnectionsPerUser bounds root's connections, those of the server's own user and
+	// those of all others apart, so that nobody can take another's.
+	maxConnectionsPerUser = 16
+	headerTime            = 5 * time.Second
+	requestTime           = 30 * time.Second
+	idleTime              = time.Minute
+	finishTime            = 5 * time.Second
+	maxHeader             = 16 << 10
 )
 
 // Listen binds the operator's socket at path, readable and writable by its owner
@@ -50,25 +53,24 @@ func Listen(path string) (net.Listener, error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(err, ln.Close())
 	}
-	return &socket{UnixListener: ln, path: path, places: make(chan struct{}, maxConnections), closed: make(chan struct{})}, nil
+	return &socket{UnixListener: ln, path: path, owner: uint32(os.Geteuid()), seats: map[seat][]*conn{}}, nil
 }
 
-// socket removes its file when it is closed.
+// socket knows whose its connections are, and removes its file when it is closed.
 type socket struct {
 	*net.UnixListener
-	path   string
-	places chan struct{}
-	close  sync.Once
-	closed chan struct{}
+	path  string
+	owner uint32
+	close sync.Once
+
+	mu    sync.Mutex
+	seats map[seat][]*conn // the open connections, those that changed last at the end
 }
 
 // Close stops listening and removes the file.
 func (s *socket) Close() error {
 	err := net.ErrClosed
-	s.close.Do(func() {
-		close(s.closed)
-		err = errors.Join(s.UnixListener.Close(), os.Remove(s.path))
-	})
+	s.close.Do(func() { err = errors.Join(s.UnixListener.Close(), os.Remove(s.path)) })
 	return err
 }
 
@@ -82,8 +84,11 @@ func Serve(ctx context.Context, ln net.Listener, op *Operator, log *slog.Logger)
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			return WithCaller(ctx, callerAt(c))
+		ConnContext:       told,
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if ours, ok := c.(*conn); ok {
+				ours.socket.turned(ours, state == http.StateNew || state == http.StateIdle)
+			}
 		},
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
@@ -106,30 +111,84 @@ func Serve(ctx context.Context, ln net.Listener, op *Operator, log *slog.Logger)
 // conn is a connection whose other end the kernel named.
 type conn struct {
 	*net.UnixConn
-	caller Caller
-	done   func()
+	socket  *socket
+	caller  Caller
+	seat    seat
+	refused *Error // what every request is answered with; nil: they are carried out
+	idle    bool   // it asks for nothing now; guarded by socket.mu
+}
+
+// seat is whose places a connection takes.
+type seat struct {
+	uid     uint32
+	outside bool // everybody's who is only told why he may not, or not now
 }
 
 // Close frees the connection's place.
 func (c *conn) Close() error {
-	defer c.done()
+	c.socket.leave(c)
 	return c.UnixConn.Close()
 }
 
-// Accept waits until fewer than maxConnections are open, and for one more.
+// Accept never lets a connection wait for another. Whose it is the kernel says before
+// anything is read: root and the server's own user have places of their own each, and all
+// others share some in which they are told to go away. Where a user has all his places,
+// his connection that has been idle for longest makes room; when all are at work, the new
+// one is told to come back.
 func (s *socket) Accept() (net.Conn, error) {
-	select {
-	case s.places <- struct{}{}:
-	case <-s.closed:
-		return nil, net.ErrClosed
-	}
-	free := sync.OnceFunc(func() { <-s.places })
-	c, err := s.AcceptUnix()
+	nc, err := s.AcceptUnix()
 	if err != nil {
-		free()
 		return nil, err
 	}
-	return &conn{c, peer(c), free}, nil
+	c := &conn{UnixConn: nc, socket: s, caller: peer(nc), idle: true}
+	c.seat.uid, c.refused = c.caller.UID, mayAct(c.caller, s.owner)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.refused == nil && !s.room(c.seat, func(c *conn) bool { return c.idle }) {
+		c.refused = &Error{CodeUnavailable, fmt.Sprintf("%d commands of this user are at work already; try again when one has ended", maxConnectionsPerUser)}
+	}
+	if c.refused != nil {
+		c.seat = seat{outside: true}
+		s.room(c.seat, func(*conn) bool { return true })
+	}
+	s.seats[c.seat] = append(s.seats[c.seat], c)
+	return c, nil
+}
+
+// room makes room for one more, and closes for it the first that may be closed.
+func (s *socket) room(at seat, may func(*conn) bool) bool {
+	held := s.seats[at]
+	if len(held) < maxConnectionsPerUser {
+		return true
+	}
+	i := slices.IndexFunc(held, may)
+	if i < 0 {
+		return false
+	}
+	_ = held[i].UnixConn.Close()
+	s.seats[at] = slices.Delete(held, i, i+1)
+	return true
+}
+
+// turned notes that a connection begins or ends a request. One that has just ended a
+// request has been idle for the shortest time.
+func (s *socket) turned(c *conn, idle bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held := s.seats[c.seat]
+	if at := slices.Index(held, c); at >= 0 && c.idle != idle {
+		c.idle = idle
+		s.seats[c.seat] = append(slices.Delete(held, at, at+1), c)
+	}
+}
+
+func (s *socket) leave(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held := s.seats[c.seat]
+	if at := slices.Index(held, c); at >= 0 {
+		s.seats[c.seat] = slices.Delete(held, at, at+1)
+	}
 }
 
 // peer asks the kernel who is at the other end; without an answer it is nobody.
@@ -141,10 +200,15 @@ func peer(c *net.UnixConn) Caller {
 	return Caller{UID: uid, Known: true}
 }
 
-// callerAt returns who is at the other end of a connection of ours.
-func callerAt(c net.Conn) Caller {
-	if ours, ok := c.(*conn); ok {
-		return ours.caller
+// told returns a context that says who is at the other end of a connection of ours, or
+// what he is refused with.
+func told(ctx context.Context, c net.Conn) context.Context {
+	ours, ok := c.(*conn)
+	switch {
+	case !ok:
+		return WithCaller(ctx, Caller{})
+	case ours.refused != nil:
+		return context.WithValue(ctx, refusalKey{}, ours.refused)
 	}
-	return Caller{}
+	return WithCaller(ctx, ours.caller)
 }

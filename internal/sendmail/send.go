@@ -107,7 +107,11 @@ type session struct {
 // Dial opens a connection for one purpose of package localdoor.
 func Dial(ctx context.Context, socket, hello string) (net.Conn, error) {
 	nc, err := unixsock.Dial(ctx, socket)
-	if err != nil {
+	switch {
+	case errors.Is(err, unixsock.ErrUntrusted):
+		// Not a refusal: whoever put it there must not make callers throw their mail away.
+		return nil, fail(CodeTempFail, "nothing is said at %s: %v; nothing was sent, tell the administrator", socket, err)
+	case err != nil:
 		return nil, fail(CodeTempFail, "the mail server does not answer at %s (%v); nothing was sent, try again later", socket, cause(err))
 	}
 	if _, err := io.WriteString(nc, hello+"\n"); err != nil {
