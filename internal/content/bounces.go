@@ -47,7 +47,10 @@ type Bounces struct {
 	Ours func(mail.Domain) bool
 	// Return reports whether an address is a return path that only we can make.
 	Return func(mail.Address) bool
+	// Sent and SentAs tell what the trace knows of a Message-ID, and of a queue
+	// identifier.
 	Sent   func(ctx context.Context, messageID string) (Sent, error)
+	SentAs func(ctx context.Context, queue mail.ID) (Sent, error)
 	Limits bounce.Limits
 	Now    func() time.Time
 }
@@ -84,17 +87,46 @@ func (l bounceLook) Judge(ctx context.Context, c intake.Content) intake.Finding 
 	if err != nil {
 		return intake.Finding{Action: intake.Defer, Rule: "bounce-unreadable", Notes: []trace.Pair{{Name: "bounce", Value: err.Error()}}}
 	}
-	known := make([]Sent, len(f.Returned))
+	known, err := l.b.lookUp(ctx, f)
+	if err != nil {
+		// Nothing is guessed: the bounce comes again.
+		return intake.Finding{Action: intake.Defer, Rule: "bounce-not-looked-up", Notes: []trace.Pair{{Name: "bounce", Value: err.Error()}}}
+	}
+	return JudgeBounce(f, known, l.b.Policy(), l.b.Ours, l.b.Now())
+}
+
+// Known is what the trace knows of what was found in a bounce.
+type Known struct {
+	Returned []Sent // one for each returned message
+	// Ours is an identifier of a message of ours that stands anywhere else; "": none
+	// does.
+	Ours string
+}
+
+// lookUp asks the trace about everything that was found, until one is ours.
+func (b Bounces) lookUp(ctx context.Context, f bounce.Found) (k Known, err error) {
+	k.Returned = make([]Sent, len(f.Returned))
 	for i, r := range f.Returned {
 		if r.MessageID == "" {
 			continue
 		}
-		if known[i], err = l.b.Sent(ctx, r.MessageID); err != nil {
-			// Nothing is guessed: the bounce comes again.
-			return intake.Finding{Action: intake.Defer, Rule: "bounce-not-looked-up", Notes: []trace.Pair{{Name: "bounce", Value: err.Error()}}}
+		if k.Returned[i], err = b.Sent(ctx, r.MessageID); err != nil || k.Returned[i].Ours {
+			return k, err
 		}
 	}
-	return JudgeBounce(f, known, l.b.Policy(), l.b.Ours, l.b.Now())
+	for _, id := range f.Mentioned {
+		if s, err := b.Sent(ctx, id); err != nil || s.Ours {
+			k.Ours = id
+			return k, err
+		}
+	}
+	for _, id := range f.Queue {
+		if s, err := b.SentAs(ctx, id); err != nil || s.Ours {
+			k.Ours = id.String()
+			return k, err
+		}
+	}
+	return k, nil
 }
 
 func (l bounceLook) read(c intake.Content) (bounce.Found, error) {
@@ -111,19 +143,22 @@ func (l bounceLook) read(c intake.Content) (bounce.Found, error) {
 
 // JudgeBounce says what becomes of a message by what was read in it and what the trace
 // knows of each returned message.
-func JudgeBounce(f bounce.Found, known []Sent, p BouncePolicy, ours func(mail.Domain) bool, now time.Time) intake.Finding {
+func JudgeBounce(f bounce.Found, known Known, p BouncePolicy, ours func(mail.Domain) bool, now time.Time) intake.Finding {
 	if f.Kind == bounce.NoBounce {
 		return intake.Finding{Action: intake.Pass}
+	}
+	if known.Ours != "" {
+		return bouncePass("of our message " + known.Ours)
 	}
 	named, forged, young := false, "", false
 	for i, r := range f.Returned {
 		named = named || r.MessageID != ""
 		switch {
 		case r.MessageID == "":
-		case known[i].Ours:
+		case known.Returned[i].Ours:
 			return bouncePass("of our message " + r.MessageID)
 		case !inOurName(r, ours):
-		case known[i].Since.IsZero() || now.Sub(known[i].Since) < memory:
+		case known.Returned[i].Since.IsZero() || now.Sub(known.Returned[i].Since) < memory:
 			young = true
 		default:
 			forged = r.MessageID

@@ -2,6 +2,7 @@ package content_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,7 +50,7 @@ func TestBounceTable(t *testing.T) {
 		"names nothing, kept apart": {bounce.Plain, nil, nil, junk, intake.Junk, "bounce-without-origin"},
 		"names nothing, let in":     {bounce.Report, []bounce.Returned{nameless}, []content.Sent{{}}, none, intake.Pass, ""},
 	} {
-		f := content.JudgeBounce(bounce.Found{Kind: tc.kind, Returned: tc.returned}, tc.sent, tc.policy, ours, now)
+		f := content.JudgeBounce(bounce.Found{Kind: tc.kind, Returned: tc.returned}, content.Known{Returned: tc.sent}, tc.policy, ours, now)
 		if f.Action != tc.want || f.Rule != tc.rule && f.Action != intake.Pass || (f.Action == intake.Refuse) != (f.Reply.Code == 550) {
 			t.Errorf("%s: %+v", name, f)
 		}
@@ -78,5 +79,44 @@ func TestBouncesOfStrangersAlone(t *testing.T) {
 	b.Return = func(mail.Address) bool { return true }
 	if f := judge(t, b, text, null); f.Action != intake.ActionUnknown {
 		t.Errorf("a bounce to a return path of ours was looked at: %+v", f)
+	}
+}
+
+// Whatever a bounce names is looked up until something is ours; what is only mentioned
+// proves, and accuses nobody.
+func TestBounceLookUp(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	queue := must[mail.ID](t)(mail.NewID(now, strings.NewReader("123456789")))
+	b := content.Bounces{
+		Policy: func() content.BouncePolicy { return content.BouncePolicy{Unnamed: content.TreatRefuse} },
+		Ours:   func(d mail.Domain) bool { return d.ASCII() == "local.test" }, Return: func(mail.Address) bool { return false },
+		Sent: func(_ context.Context, id string) (content.Sent, error) {
+			return content.Sent{Ours: id == "<1@local.test>" || id == "1@local.test", Since: now.Add(-30 * 24 * time.Hour)}, nil
+		},
+		SentAs: func(_ context.Context, id mail.ID) (content.Sent, error) {
+			return content.Sent{Ours: id == queue, Since: now.Add(-30 * 24 * time.Hour)}, nil
+		},
+		Limits: bounce.DefaultLimits(), Now: func() time.Time { return now },
+	}
+	null := func(m *intake.Message) { m.Envelope.From = mail.NullPath() }
+	const head = "From: MAILER-DAEMON@far.test\r\n"
+	for name, tc := range map[string]struct {
+		text   string
+		action intake.Action
+		rule   string
+	}{
+		"another identifier first": {head + "\r\nMessage-ID: <x@far.test>\r\n\r\nFrom: alice@local.test\r\nMessage-ID: <1@local.test>\r\n", intake.Pass, ""},
+		"one of ours that is none": {head + "\r\nMessage-ID: <2@local.test>\r\n\r\nFrom: alice@local.test\r\nMessage-ID: <1@local.test>\r\n", intake.Pass, ""},
+		"forged":                   {head + "\r\nMessage-ID: <x@far.test>\r\n\r\nFrom: alice@local.test\r\nMessage-ID: <2@local.test>\r\n", intake.Refuse, "bounce-forged"},
+		"cut by quoted-printable":  {head + "Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nFrom: alice@local.test\r\nMessage-ID: <1@loc=\r\nal.test>\r\n", intake.Pass, ""},
+		"forged and cut":           {head + "Content-Type: text/plain\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nFrom: alice@local.test\r\nMessage-ID: <2@loc=\r\nal.test>\r\n", intake.Refuse, "bounce-forged"},
+		"mentioned":                {head + "\r\nYour mail <1@local.test> did not arrive\r\n", intake.Pass, ""},
+		"an address is no proof":   {head + "\r\nYour mail <alice@local.test> did not arrive\r\n", intake.Refuse, "bounce-without-origin"},
+		"by our queue":             {head + "\r\nReceived: by mx.local.test id " + queue.String() + "\r\n", intake.Pass, ""},
+		"by somebody's queue":      {head + "\r\nReceived: by mx.local.test id 0123456789abcdefghjkmnpq\r\n", intake.Refuse, "bounce-without-origin"},
+	} {
+		if f := judge(t, b, tc.text, null); f.Action != tc.action || f.Rule != tc.rule {
+			t.Errorf("%s: %+v", name, f)
+		}
 	}
 }

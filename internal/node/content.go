@@ -139,14 +139,24 @@ func (n *Node) bounces() content.Bounces {
 			c, ok := n.returns.classify(n.dirs.snapshot(), a)
 			return ok && c.Destination == gate.DestinationForwardReturn
 		},
-		Sent: func(ctx context.Context, id string) (s content.Sent, err error) {
-			if s.Ours, err = n.trace.Sent(ctx, id); err == nil && !s.Ours {
-				s.Since, err = n.trace.Since(ctx)
-			}
-			return s, err
+		Sent: func(ctx context.Context, id string) (content.Sent, error) {
+			ours, err := n.trace.Sent(ctx, id)
+			return n.sent(ctx, ours, err)
+		},
+		SentAs: func(ctx context.Context, id mail.ID) (content.Sent, error) {
+			ours, err := n.trace.SentAs(ctx, id)
+			return n.sent(ctx, ours, err)
 		},
 		Limits: bounce.DefaultLimits(), Now: n.o.Now,
 	}
+}
+
+// sent adds to an answer of the trace how far back it goes.
+func (n *Node) sent(ctx context.Context, ours bool, err error) (s content.Sent, _ error) {
+	if s.Ours = ours; err == nil && !ours {
+		s.Since, err = n.trace.Since(ctx)
+	}
+	return s, err
 }
 
 // treatment maps what is not known to the strictest.

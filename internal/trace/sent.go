@@ -3,6 +3,8 @@ package trace
 import (
 	"context"
 	"time"
+
+	"sallyport/internal/mail"
 )
 
 // Sent reports whether a message with this Message-ID was accepted from an account of
@@ -12,12 +14,24 @@ func (l *Log) Sent(ctx context.Context, messageID string) (bool, error) {
 	if normalMessageID(messageID) == "" {
 		return false, nil
 	}
-	q := Query{Terms: []Term{{Field: FieldMessageID, Text: messageID}}, Limit: l.bounds().Hits, Exact: true}
+	return l.sent(ctx, Term{Field: FieldMessageID, Text: messageID})
+}
+
+// SentAs is Sent for a queue identifier.
+func (l *Log) SentAs(ctx context.Context, id mail.ID) (bool, error) {
+	if id.IsZero() {
+		return false, nil
+	}
+	return l.sent(ctx, Term{Field: FieldQueue, Text: id.String()})
+}
+
+func (l *Log) sent(ctx context.Context, t Term) (bool, error) {
+	q := Query{Terms: []Term{t}, Limit: l.bounds().Hits, Exact: true}
 	s, err := l.newSearch(ctx, q)
 	if err != nil {
 		return false, err
 	}
-	a, err := s.answer(q.Terms[0])
+	a, err := s.answer(t)
 	if err != nil {
 		return false, err
 	}

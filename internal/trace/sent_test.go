@@ -3,8 +3,11 @@ package trace
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"sallyport/internal/mail"
 )
 
 // Only what an account of ours handed in, or what was sent on for one, was sent from
@@ -20,7 +23,13 @@ func TestSent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(Fact{Kind: KindAccept, MessageID: "<Ours@local.test>", Account: "alice@local.test", Queue: h.deliver(l, 1, "x@far.test")})
+	queue := h.deliver(l, 1, "x@far.test")
+	others, err := mail.NewID(begin, strings.NewReader("123456789"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(Fact{Kind: KindAccept, MessageID: "<theirs2@far.test>", Queue: others})
+	write(Fact{Kind: KindAccept, MessageID: "<Ours@local.test>", Account: "alice@local.test", Queue: queue})
 	write(Fact{Kind: KindAccept, MessageID: "<theirs@far.test>"})
 	write(Fact{Kind: KindForward, MessageID: "<onward@far.test>", Account: "alice@local.test"})
 	write(Fact{Kind: KindRefuse, MessageID: "<refused@local.test>", Account: "alice@local.test"})
@@ -34,6 +43,11 @@ func TestSent(t *testing.T) {
 			"<refused@local.test>": false, "<stranger@local.test>": false, "<never@local.test>": false, "": false, "<>": false,
 		} {
 			if got, err := l.Sent(t.Context(), id); err != nil || got != want {
+				t.Errorf("round %d: %s: %v, %v", round, id, got, err)
+			}
+		}
+		for id, want := range map[mail.ID]bool{queue: true, others: false, {}: false} {
+			if got, err := l.SentAs(t.Context(), id); err != nil || got != want {
 				t.Errorf("round %d: %s: %v, %v", round, id, got, err)
 			}
 		}

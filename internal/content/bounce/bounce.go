@@ -3,16 +3,13 @@
 //
 // It promises to be arithmetic over a message that costs bounded time and memory,
 // whatever stands in it, and to find the returned Message-ID where RFC 6522 and RFC
-// 6533 put it, and where older programs do.
+// 6533 put it, and where other programs do: in the report's fields, or copied into a
+// text, quoted, wrapped, and in whatever encoding.
 package bounce
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/base64"
 	"io"
 	"mime"
-	"mime/multipart"
 	"slices"
 	"strings"
 
@@ -30,6 +27,9 @@ type Limits struct {
 	Parts int
 	// Returned is how many returned messages are remembered.
 	Returned int
+	// Mentioned is how many further identifiers are remembered, and as many queue
+	// identifiers.
+	Mentioned int
 	// Header bounds a returned header section.
 	Header message.Limits
 }
@@ -37,7 +37,10 @@ type Limits struct {
 // DefaultLimits are right for every bounce that was seen: what is returned stands
 // behind a short text and a short report.
 func DefaultLimits() Limits {
-	return Limits{Octets: 1 << 20, Depth: 4, Parts: 20, Returned: 5, Header: message.Limits{HeaderOctets: 256 << 10, Fields: 1000, Hops: 1000}}
+	return Limits{
+		Octets: 1 << 20, Depth: 4, Parts: 20, Returned: 20, Mentioned: 20,
+		Header: message.Limits{HeaderOctets: 256 << 10, Fields: 1000, Hops: 1000},
+	}
 }
 
 // Kind says what a message is. The zero Kind is no bounce.
@@ -51,7 +54,7 @@ const (
 
 // Returned is a message that came back, as far as its header section tells.
 type Returned struct {
-	MessageID string        // with its angle brackets; "": it has none
+	MessageID string        // with its angle brackets, where it has them; "": it has none
 	Domains   []mail.Domain // that it names as its author's
 }
 
@@ -59,6 +62,11 @@ type Returned struct {
 type Found struct {
 	Kind     Kind
 	Returned []Returned
+	// Mentioned are identifiers that stand anywhere else in it, and Queue what has the
+	// form of a queue identifier of ours. They prove by being known that a message of
+	// ours came back; that one is not known says nothing.
+	Mentioned []string
+	Queue     []mail.ID
 }
 
 // Read tells what the message with this header section is, whose body is read from r.
@@ -66,7 +74,7 @@ type Found struct {
 // nothing.
 func (l Limits) Read(h message.Header, body io.Reader) (Found, error) {
 	kind := kindOf(h)
-	if kind == NoBounce {
+	if kind == NoBounce && !wraps(h) {
 		return Found{}, nil
 	}
 	text, err := io.ReadAll(io.LimitReader(body, l.Octets))
@@ -74,19 +82,38 @@ func (l Limits) Read(h message.Header, body io.Reader) (Found, error) {
 		return Found{}, err
 	}
 	w := walk{l: l}
-	w.entity(h.Value("Content-Type"), h.Value("Content-Transfer-Encoding"), bytes.NewReader(text), 0)
-	if len(w.found) == 0 {
-		w.lines(text)
+	w.entity(h.Value("Content-Type"), h.Value("Content-Transfer-Encoding"), text, 0)
+	if kind == NoBounce && !w.report {
+		return Found{}, nil
 	}
-	return Found{Kind: kind, Returned: w.found}, nil
+	if kind == NoBounce {
+		kind = Report
+	}
+	found := Found{Kind: kind, Returned: w.returned, Mentioned: w.mentioned, Queue: w.queue}
+	// What is copied into a text counts as returned where nothing else is.
+	if len(found.Returned) == 0 {
+		found.Returned = w.copied
+		return found, nil
+	}
+	for _, c := range w.copied {
+		w.mention(c.MessageID)
+	}
+	found.Mentioned = w.mentioned
+	return found, nil
+}
+
+// wraps reports whether a message that does not look like a bounce may have one as its
+// first part, as what passes through a list or a disclaimer has.
+func wraps(h message.Header) bool {
+	kind, _ := mediaType(h.Value("Content-Type"))
+	return kind == "multipart/mixed" || kind == "multipart/signed"
 }
 
 // kindOf judges by the header section. A notification that a message was read is no
 // bounce, nor is the answer of somebody who is away.
 func kindOf(h message.Header) Kind {
-	kind, params, err := mime.ParseMediaType(h.Value("Content-Type"))
-	if err == nil && kind == "multipart/report" {
-		if strings.EqualFold(params["report-type"], "delivery-status") {
+	if kind, params := mediaType(h.Value("Content-Type")); kind == "multipart/report" {
+		if isDelivery(params) {
 			return Report
 		}
 		return NoBounce
@@ -103,104 +130,60 @@ func kindOf(h message.Header) Kind {
 	return NoBounce
 }
 
-// walk looks for returned messages.
-type walk struct {
-	l     Limits
-	parts int
-	found []Returned
+// isDelivery reports whether a multipart/report is a delivery status notification: RFC
+// 3464 §2, and the name that RFC 6533 gives to the part, which is used here too.
+func isDelivery(params map[string]string) bool {
+	kind := strings.ToLower(params["report-type"])
+	return kind == "delivery-status" || kind == "global-delivery-status"
 }
 
-func (w *walk) entity(contentType, encoding string, r io.Reader, depth int) {
-	if w.parts++; w.parts > w.l.Parts || depth > w.l.Depth {
-		return
+// mediaType reads a Content-Type; what cannot be read is plain text (RFC 2045 §5.2),
+// but for a multipart whose boundary is found all the same: many write it without
+// the quotation marks that it needs.
+func mediaType(s string) (kind string, params map[string]string) {
+	kind, params, err := mime.ParseMediaType(s)
+	if err == nil {
+		return kind, params
 	}
-	kind, params, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return
-	}
-	switch {
-	case strings.HasPrefix(kind, "multipart/"):
-		w.multipart(params["boundary"], r, depth)
-	// RFC 6522 §3, RFC 6533 §5; the last is a mistake that is often made.
-	case slices.Contains([]string{"message/rfc822", "text/rfc822-headers", "message/global", "message/global-headers", "message/rfc822-headers"}, kind):
-		if strings.EqualFold(strings.TrimSpace(encoding), "base64") {
-			r = base64.NewDecoder(base64.StdEncoding, r)
+	kind, rest, _ := strings.Cut(s, ";")
+	kind = strings.ToLower(strings.TrimSpace(kind))
+	params = map[string]string{}
+	for _, name := range []string{"boundary", "report-type", "charset"} {
+		if v := parameter(rest, name); v != "" {
+			params[name] = v
 		}
-		w.returned(r)
 	}
+	if !strings.Contains(kind, "/") || strings.HasPrefix(kind, "multipart/") && params["boundary"] == "" {
+		return "text/plain", nil
+	}
+	return kind, params
 }
 
-func (w *walk) multipart(boundary string, r io.Reader, depth int) {
-	if boundary == "" || len(boundary) > 200 {
-		return
-	}
-	m := multipart.NewReader(r, boundary)
-	for w.parts < w.l.Parts {
-		p, err := m.NextPart()
-		if err != nil {
-			return
+// parameter looks for one parameter in a list that breaks the rules.
+func parameter(list, name string) string {
+	for len(list) > 0 {
+		var one string
+		one, list, _ = strings.Cut(list, ";")
+		n, v, ok := strings.Cut(strings.TrimSpace(one), "=")
+		if !ok || !strings.EqualFold(strings.TrimSpace(n), name) {
+			continue
 		}
-		w.entity(p.Header.Get("Content-Type"), p.Header.Get("Content-Transfer-Encoding"), p, depth+1)
+		v = strings.TrimSpace(v)
+		if quoted, ok := strings.CutPrefix(v, `"`); ok {
+			v, _, _ = strings.Cut(quoted, `"`)
+			return v
+		}
+		return strings.TrimRight(v, " \t")
 	}
+	return ""
 }
 
-// returned reads a header section. A text that breaks off is as good as a whole one.
-func (w *walk) returned(r io.Reader) {
-	text, err := io.ReadAll(io.LimitReader(r, int64(w.l.Header.HeaderOctets)))
-	if err != nil && len(text) == 0 {
-		return
+// add appends one to a list that is bounded, once.
+func add[T comparable](list []T, one T, most int) []T {
+	if len(list) >= most || slices.Contains(list, one) {
+		return list
 	}
-	// Some programs lose the CR of what they return.
-	text = bytes.ReplaceAll(bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
-	if i := bytes.Index(text, []byte("\r\n\r\n")); i >= 0 {
-		text = text[:i+4]
-	}
-	if h, err := w.l.Header.Parse(text); err == nil {
-		w.add(h)
-	}
-}
-
-func (w *walk) add(h message.Header) {
-	r := Returned{MessageID: strings.TrimSpace(h.MessageID())}
-	for _, a := range h.Authors(mail.UTF8).From {
-		if d := a.Domain(); !d.IsZero() && !slices.Contains(r.Domains, d) {
-			r.Domains = append(r.Domains, d)
-		}
-	}
-	if (r.MessageID != "" || len(r.Domains) > 0) && len(w.found) < w.l.Returned {
-		w.found = append(w.found, r)
-	}
-}
-
-// lines looks in a text for the fields of a message that was copied into it, as qmail
-// and others do, each line possibly behind a quotation mark.
-func (w *walk) lines(text []byte) {
-	var from, id string
-	s := bufio.NewScanner(bytes.NewReader(text))
-	s.Buffer(make([]byte, 0, 4<<10), 64<<10)
-	for s.Scan() && (from == "" || id == "") {
-		line := strings.TrimLeft(s.Text(), "> \t")
-		name, value, ok := strings.Cut(line, ":")
-		switch {
-		case !ok:
-		case id == "" && strings.EqualFold(name, "Message-ID"):
-			id = strings.TrimSpace(value)
-		case from == "" && strings.EqualFold(name, "From"):
-			from = strings.TrimSpace(value)
-		}
-	}
-	if from == "" && id == "" {
-		return
-	}
-	var section strings.Builder
-	for _, f := range [...]struct{ name, value string }{{"From", from}, {"Message-ID", id}} {
-		if f.value != "" {
-			section.WriteString(f.name + ": " + f.value + "\r\n")
-		}
-	}
-	if h, err := w.l.Header.Parse([]byte(section.String())); err == nil {
-		w.add(h)
-	}
+	return append(list, one)
 }
 
 // Origin returns the domain in which a Message-ID says it was made.
