@@ -132,7 +132,7 @@ func TestJudge(t *testing.T) {
 		"signed.example.com": {"v=DMARC1; p=none"},
 	}
 	org := func(d mail.Domain) (mail.Domain, bool) {
-		if d.ASCII() == "silent.test" {
+		if d.ASCII() == "silent.test" || d.ASCII() == "silent.example.com" {
 			return mail.Domain{}, false
 		}
 		w, _ := z.walk(t, d.ASCII())
@@ -166,7 +166,8 @@ func TestJudge(t *testing.T) {
 		"SPF not found out":            {"example.com", Exists, temp("example.com"), nil, "temperror none false false"},
 		"not found out, but another's": {"example.com", Exists, temp("other.test"), nil, "fail quarantine false false"},
 		"DKIM not found out, SPF is":   {"example.com", Exists, pass("example.com"), []Mechanism{temp("example.com")}, "pass none true false"},
-		"whose is not found out":       {"example.com", Exists, pass("silent.test"), nil, "temperror none false false"},
+		"whose is not found out":       {"example.com", Exists, pass("silent.example.com"), nil, "temperror none false false"},
+		"a stranger with a broken DNS": {"example.com", Exists, pass("silent.test"), []Mechanism{temp("silent.test")}, "fail quarantine false false"},
 	} {
 		w, _ := z.walk(t, c.from)
 		r := Judge(Facts{Author: w, Existence: c.existence, SPF: c.spf, DKIM: c.dkim, Organization: org})
@@ -182,6 +183,58 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// What the DNS does not say above an author's own record throws none of it away: who
+// cannot be of the same organization fails, who can be is in doubt. Where the author's
+// own record is not known, nothing is.
+func TestTheDNSFailsAboveTheRecord(t *testing.T) {
+	z := zone{"mail.example.co.test": {"v=DMARC1; p=reject"}, "strict.example.co.test": {"v=DMARC1; p=reject; aspf=s"}, "example.co.test": {"v=DMARC1; p=quarantine"}}
+	walk := func(start string, failing ...string) Walk {
+		w := NewWalk(dom(t, start))
+		for {
+			d, more := w.Next()
+			if !more {
+				return w
+			}
+			if !slices.Contains(failing, d.ASCII()) {
+				w = w.Add(z[d.ASCII()])
+				continue
+			}
+			next, goesOn := w.Unanswered()
+			if !goesOn {
+				return w
+			}
+			w = next
+		}
+	}
+	for _, c := range []struct{ from, failing, passes, want string }{
+		{"mail.example.co.test", "example.co.test", "", "fail reject"},
+		{"mail.example.co.test", "example.co.test", "mail.example.co.test", "pass none"},
+		{"mail.example.co.test", "example.co.test", "bounce.mail.example.co.test", "temperror none"},
+		{"mail.example.co.test", "example.co.test", "bounce.example.co.test", "temperror none"},
+		{"mail.example.co.test", "example.co.test", "evil.co.test", "fail reject"},
+		{"mail.example.co.test", "example.co.test", "evilexample.co.test", "fail reject"},
+		{"mail.example.co.test", "co.test", "bounce.example.co.test", "temperror none"}, // co.test may say that it is wider still, or no
+		{"mail.example.co.test", "test", "bounce.example.co.test", "pass none"},
+		{"mail.example.co.test", "test", "evil.test", "fail reject"},
+		{"mail.example.co.test", "example.co.test co.test test", "evil.test", "fail reject"},
+		{"mail.example.co.test", "mail.example.co.test", "evil.test", "temperror none"},
+		{"strict.example.co.test", "example.co.test", "bounce.example.co.test", "fail reject"},
+		{"news.example.co.test", "test", "evil.test", "fail quarantine"},
+		{"news.example.co.test", "example.co.test", "evil.test", "temperror none"},
+		{"news.example.co.test", "co.test", "evil.test", "temperror none"},
+	} {
+		w := walk(c.from, strings.Fields(c.failing)...)
+		f := Facts{Author: w, Organization: func(d mail.Domain) (mail.Domain, bool) { return walk(d.ASCII()).Organization(), true }}
+		if c.passes != "" {
+			f.SPF = Mechanism{Domain: dom(t, c.passes), Passed: true}
+		}
+		r := Judge(f)
+		if got := fmt.Sprint(r.Verdict, " ", r.Disposition); got != c.want {
+			t.Errorf("%+v: %s", c, got)
+		}
+	}
+}
+
 func TestNeedsOrganization(t *testing.T) {
 	z := zone{"example.com": {"v=DMARC1; p=none; adkim=s"}}
 	w, _ := z.walk(t, "example.com")
@@ -189,7 +242,7 @@ func TestNeedsOrganization(t *testing.T) {
 		other string
 		dkim  bool
 		want  bool
-	}{{"example.com", false, false}, {"a.example.com", false, true}, {"a.example.com", true, false}, {"other.test", false, true}} {
+	}{{"example.com", false, false}, {"a.example.com", false, true}, {"a.example.com", true, false}, {"other.test", false, false}, {"notexample.com", false, false}} {
 		if got := NeedsOrganization(w, dom(t, c.other), c.dkim); got != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}

@@ -71,10 +71,11 @@ type Result struct {
 }
 
 // NeedsOrganization reports whether the organizational domain of other decides
-// anything: where it is not the author's own, and relaxed alignment counts.
+// anything: where it is not the author's own, relaxed alignment counts, and the two can
+// be of one organization, which that of the author is known for.
 func NeedsOrganization(author Walk, other mail.Domain, dkim bool) bool {
 	p, ok := author.Policy()
-	if !ok || other.IsZero() || other == author.Start() {
+	if !ok || other.IsZero() || other == author.Start() || !author.Done() || !author.MayShare(other) {
 		return false
 	}
 	if dkim {
@@ -83,10 +84,10 @@ func NeedsOrganization(author Walk, other mail.Domain, dkim bool) bool {
 	return !p.Record.StrictSPF
 }
 
-// Judge evaluates a message whose author's walk is done. RFC 9989 §5.3.
+// Judge evaluates a message whose author's walk is decided. RFC 9989 §5.3.
 func Judge(f Facts) Result {
 	r := Result{Author: f.Author.Start(), Disposition: PolicyNone}
-	if !f.Author.Done() {
+	if !f.Author.Decided() {
 		r.Verdict = TempError
 		if f.Author.Start().IsZero() {
 			r.Verdict = PermError
@@ -137,13 +138,18 @@ func asked(p Place, author mail.Domain, e Existence) Policy {
 }
 
 // aligned reports whether what was authenticated stands for the author; doubt: it
-// could not be found out, and might. RFC 9989 §4.4.
+// could not be found out, and might. RFC 9989 §4.4. There is no doubt about a domain that
+// cannot be of the author's organization: else a stranger's own broken DNS would save his
+// message from every policy.
 func (f Facts) aligned(m Mechanism, strict bool, organization mail.Domain) (ok, doubt bool) {
 	if m.Domain.IsZero() || !m.Passed && !m.Temporary {
 		return false, false
 	}
 	same := m.Domain == f.Author.Start()
-	if !same && !strict && f.Organization != nil {
+	if !same && !strict && f.Author.MayShare(m.Domain) {
+		if f.Organization == nil || !f.Author.Done() {
+			return false, true
+		}
 		org, known := f.Organization(m.Domain)
 		if !known {
 			return false, true

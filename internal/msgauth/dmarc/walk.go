@@ -17,6 +17,7 @@ type Walk struct {
 	start mail.Domain
 	next  mail.Domain // zero: it is over
 	found []Place
+	gap   mail.Domain // the shortest domain that the DNS did not answer for; zero: none
 }
 
 // Place is a domain that has exactly one record.
@@ -36,8 +37,7 @@ func (w Walk) Start() mail.Domain { return w.start }
 func (w Walk) Next() (mail.Domain, bool) { return w.next, !w.next.IsZero() }
 
 // Add continues the walk with the texts at the domain that Next named; none where
-// the DNS says that there are none. A DNS that does not answer ends an evaluation
-// before its walk is over.
+// the DNS says that there are none.
 func (w Walk) Add(texts []string) Walk {
 	at := w.next
 	if at.IsZero() {
@@ -62,6 +62,29 @@ func (w Walk) Add(texts []string) Walk {
 	return w
 }
 
+// Unanswered continues the walk where the DNS did not answer for the domain that Next
+// named. Where the record of the start is known the walk goes on, since that one decides
+// whatever stands above it (RFC 9989 §4.10.1); else it stays unfinished. A top label
+// counts as without a record: nobody's mail goes by one, and no organization is as wide.
+func (w Walk) Unanswered() (next Walk, goesOn bool) {
+	at := w.next
+	if at.IsZero() {
+		return w, false
+	}
+	top := !strings.Contains(at.ASCII(), ".")
+	if !top && !w.own() {
+		return w, false
+	}
+	if !top {
+		w.gap = at
+	}
+	w.next = above(at, at == w.start)
+	return w, true
+}
+
+// own reports whether the start has a record itself.
+func (w Walk) own() bool { return len(w.found) > 0 && w.found[0].Domain == w.start }
+
 // above is the domain that a walk asks for after d; zero after a top label.
 func above(d mail.Domain, first bool) mail.Domain {
 	labels := strings.Split(d.ASCII(), ".")
@@ -79,8 +102,23 @@ func above(d mail.Domain, first bool) mail.Domain {
 	return up
 }
 
-// Done reports whether every question was answered.
-func (w Walk) Done() bool { return !w.start.IsZero() && w.next.IsZero() }
+// Decided reports whether it is known which record applies, if any.
+func (w Walk) Decided() bool { return !w.start.IsZero() && w.next.IsZero() }
+
+// Done reports whether it is known as well which organization the start belongs to.
+func (w Walk) Done() bool { return w.Decided() && w.gap.IsZero() }
+
+// MayShare reports whether other can belong to the organization of the start: whoever
+// does is below its domain. Where the DNS left that open, the widest counts that it can
+// be.
+func (w Walk) MayShare(other mail.Domain) bool {
+	return within(other, w.Organization()) || !w.gap.IsZero() && within(other, w.gap)
+}
+
+// within reports whether d is up or below it.
+func within(d, up mail.Domain) bool {
+	return !d.IsZero() && !up.IsZero() && (d == up || strings.HasSuffix(d.ASCII(), "."+up.ASCII()))
+}
 
 // Organization returns the organizational domain of the domain where the walk
 // began. RFC 9989 §4.10.2.

@@ -238,7 +238,7 @@ func (g *authentication) spf(ctx context.Context) (spf.Result, mail.Domain) {
 }
 
 // walk goes up the tree. RFC 9989 §4.10. A DNS that does not answer leaves it
-// unfinished.
+// unfinished where that matters.
 func (g *authentication) walk(ctx context.Context, start mail.Domain) dmarc.Walk {
 	w := dmarc.NewWalk(start)
 	for {
@@ -253,7 +253,12 @@ func (g *authentication) walk(ctx context.Context, start mail.Domain) dmarc.Walk
 		}
 		answer, err := g.dns.TXT(ctx, n)
 		if err != nil && !dnsx.Permanent(err) {
-			return w
+			next, goesOn := w.Unanswered()
+			if !goesOn {
+				return w
+			}
+			w = next
+			continue
 		}
 		w = w.Add(answer.Data)
 	}
