@@ -27,32 +27,34 @@ func ParseDomain(s string) (Domain, error) {
 	if s == "" {
 		return Domain{}, syntaxError("domain", s, "it is empty")
 	}
-	// Decoding takes time quadratic in the length, so the length is bounded first:
-	// no name of 253 octets is longer than four times that as U-labels.
-	if len(s) > 4*MaxDomainOctets {
-		return Domain{}, syntaxError("domain", s, "it is longer than 253 octets")
+	// Encoding takes time quadratic in the length of a label, so the lengths are
+	// bounded first.
+	if reason := tooLong(s); reason != "" {
+		return Domain{}, syntaxError("domain", s, reason)
 	}
 	if !utf8.ValidString(s) {
 		return Domain{}, syntaxError("domain", s, "it is not UTF-8")
 	}
-	ascii := s
+	ascii, profile := s, registration()
 	if !isASCII(s) {
 		if strings.IndexFunc(s, notPValid) >= 0 {
 			return Domain{}, syntaxError("domain", s, "it holds a character that is neither a letter, a mark nor a digit")
 		}
 		// As it stands first: a script whose lower case came late to Unicode
 		// (Cherokee) is written in what looks like capitals.
-		a, err := registration().ToASCII(strings.Map(lowerASCII, s))
+		a, err := profile.ToASCII(strings.Map(lowerASCII, s))
 		if err != nil {
-			a, err = registration().ToASCII(strings.Map(lowerKeepingScript, s))
+			a, err = profile.ToASCII(strings.Map(lowerKeepingScript, s))
 		}
 		if err != nil {
 			return Domain{}, syntaxError("domain", s, "it is not an internationalised domain name in normal form")
 		}
 		ascii = a
 	}
-	ascii = strings.ToLower(ascii)
-	if reason := checkLabels(ascii); reason != "" {
+	if ascii = strings.ToLower(ascii); !isASCII(s) && !strings.Contains(strings.ToLower(s), aLabelPrefix) {
+		profile = nil // it has just made every A-label in it
+	}
+	if reason := checkLabels(ascii, profile); reason != "" {
 		return Domain{}, syntaxError("domain", s, reason)
 	}
 	return Domain{ascii: ascii}, nil
@@ -90,6 +92,32 @@ func (d *Domain) UnmarshalText(b []byte) error {
 	return err
 }
 
+const (
+	maxLabelOctets = 63 // RFC 1035 §2.3.4
+	aLabelPrefix   = "xn--"
+)
+
+// tooLong says what of a name in U-labels or A-labels is certainly too long, or "". An
+// A-label has at least one octet for each character, behind its prefix.
+func tooLong(s string) string {
+	octets, label, ascii := 0, 0, true
+	for _, c := range s {
+		if octets++; octets > MaxDomainOctets {
+			return "it is longer than 253 octets"
+		}
+		if c == '.' {
+			label, ascii = 0, true
+			continue
+		}
+		label++
+		ascii = ascii && c < utf8.RuneSelf
+		if most := maxLabelOctets - len(aLabelPrefix); label > maxLabelOctets || !ascii && label > most {
+			return "a label is longer than 63 octets"
+		}
+	}
+	return ""
+}
+
 // registration is the strictest profile of UTS 46: non-transitional, validating,
 // without mapping. RFC 5891 §4.
 func registration() *idna.Profile {
@@ -112,8 +140,9 @@ func lowerKeepingScript(r rune) rune {
 }
 
 // checkLabels applies the host-name rules of RFC 1123 §2.1 to a lower-case ASCII
-// name and returns what is wrong in words, or "".
-func checkLabels(s string) string {
+// name and returns what is wrong in words, or "". A-labels are decoded with profile; nil:
+// they were made from valid U-labels.
+func checkLabels(s string, profile *idna.Profile) string {
 	if len(s) > MaxDomainOctets {
 		return "it is longer than 253 octets"
 	}
@@ -122,14 +151,14 @@ func checkLabels(s string) string {
 		switch {
 		case l == "":
 			return "a label is empty"
-		case len(l) > 63:
+		case len(l) > maxLabelOctets:
 			return "a label is longer than 63 octets"
 		case l[0] == '-' || l[len(l)-1] == '-':
 			return "a label begins or ends with a hyphen"
 		case strings.IndexFunc(l, notLDH) >= 0:
 			return "only letters, digits, hyphens and dots may stand in it"
-		case strings.HasPrefix(l, "xn--"):
-			if !isALabel(l) {
+		case strings.HasPrefix(l, aLabelPrefix):
+			if profile != nil && !isALabel(l, profile) {
 				return "an xn-- label does not decode to letters, marks and digits"
 			}
 		case len(l) >= 4 && l[2:4] == "--":
@@ -152,8 +181,7 @@ func lowerASCII(r rune) rune {
 
 // isALabel reports whether an xn-- label decodes to a U-label that encodes to it
 // again. RFC 5890 §2.3.2.1.
-func isALabel(l string) bool {
-	profile := registration()
+func isALabel(l string, profile *idna.Profile) bool {
 	u, err := profile.ToUnicode(l)
 	if err != nil || isASCII(u) || strings.IndexFunc(u, notPValid) >= 0 {
 		return false

@@ -3,6 +3,7 @@ package message
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
 
@@ -21,9 +22,7 @@ func (h Header) ShownDomains(name string) []mail.Domain {
 		if !h.named(f, name) {
 			continue
 		}
-		value := h.value(f)
-		decoded, _ := decodeWords(value)
-		for _, text := range []string{value, decoded} {
+		for _, text := range readings(h.value(f)) {
 			text = mapped(text)
 			for _, reading := range []string{text, squeezed(text)} {
 				for word := range strings.FieldsFuncSeq(reading, endsDomain) {
@@ -42,6 +41,14 @@ func (h Header) ShownDomains(name string) []mail.Domain {
 	return found
 }
 
+// readings are a value and what it is with its encoded words decoded, if that differs.
+func readings(value string) []string {
+	if decoded, _ := decodeWords(value); decoded != value {
+		return []string{value, decoded}
+	}
+	return []string{value}
+}
+
 func endsDomain(c rune) bool {
 	return c != '.' && c != '-' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && c < 0x80
 }
@@ -50,15 +57,37 @@ func endsDomain(c rune) bool {
 // of several, lower case, no characters without width, full stops of every script as
 // dots. UTS 46 §4.
 func mapped(s string) string {
+	if !isASCII(s) {
+		s = norm.NFKC.String(strings.Map(withoutPhrases, s))
+	}
 	return strings.Map(func(c rune) rune {
 		switch {
+		case c < utf8.RuneSelf:
 		case c == 0x3002: // ideographic full stop; NFKC made the others this one or a dot
 			return '.'
 		case unicode.Is(unicode.Cf, c), unicode.Is(unicode.Variation_Selector, c):
 			return -1
 		}
 		return unicode.ToLower(c)
-	}, norm.NFKC.String(s))
+	}, s)
+}
+
+// withoutPhrases makes a blank of a character that NFKC turns into several words: no
+// domain holds one, and the text would grow sixfold.
+func withoutPhrases(c rune) rune {
+	if c == 0xfdfa || c == 0xfdfb {
+		return ' '
+	}
+	return c
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // squeezed leaves out comments, quotes, backslashes, and white space beside dots and

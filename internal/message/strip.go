@@ -25,8 +25,12 @@ type Span struct{ Start, End int }
 // Strip returns the fields that the rules remove, in order.
 func Strip(h Header, r StripRules) []Span {
 	var spans []Span
+	ours := make([]ourName, len(r.AuthServIDs))
+	for i, d := range r.AuthServIDs {
+		ours[i] = ourName{d, mapped(d.Unicode())}
+	}
 	for _, f := range h.fields {
-		if r.removes(h, f) {
+		if r.removes(h, f, ours) {
 			spans = append(spans, Span{f.start, f.end})
 		}
 	}
@@ -44,36 +48,57 @@ func (h Header) Without(dst []byte, spans []Span) []byte {
 	return append(dst, h.raw[at:]...)
 }
 
-func (r StripRules) removes(h Header, f span) bool {
+func (r StripRules) removes(h Header, f span, ours []ourName) bool {
 	for _, name := range r.Names {
 		if h.named(f, name) {
 			return true
 		}
 	}
-	return len(r.AuthServIDs) > 0 && h.named(f, "Authentication-Results") && (f.bad || r.claims(h.value(f)))
+	return len(ours) > 0 && h.named(f, "Authentication-Results") && (f.bad || claims(h.value(f), ours))
+}
+
+// ourName is a name under which this server speaks, and its form for people.
+type ourName struct {
+	domain  mail.Domain
+	unicode string
 }
 
 // claims reports whether a value of Authentication-Results claims to be ours, or
 // cannot be read.
-func (r StripRules) claims(value string) bool {
+func claims(value string, ours []ourName) bool {
 	id, ok := authServID(value)
 	if !ok {
 		return true
 	}
-	if d, err := mail.ParseDomain(strings.TrimSuffix(id, ".")); err == nil && slices.Contains(r.AuthServIDs, d) {
+	d, err := mail.ParseDomain(strings.TrimSuffix(id, "."))
+	if err == nil && slices.ContainsFunc(ours, func(o ourName) bool { return o.domain == d }) {
 		return true
 	}
 	// Nor may it be ours to a reader who is less strict; any other id is not ours.
-	decoded, _ := decodeWords(value)
-	for _, text := range []string{value, decoded} {
+	for _, text := range readings(value) {
 		first, _, _ := strings.Cut(squeezed(mapped(text)), ";")
-		for _, word := range strings.FieldsFunc(first, endsDomain) {
-			if d, err := mail.ParseDomain(strings.Trim(word, ".-")); err == nil && slices.Contains(r.AuthServIDs, d) {
+		for word := range strings.FieldsFuncSeq(first, endsDomain) {
+			word = strings.Trim(word, ".-")
+			if slices.ContainsFunc(ours, func(o ourName) bool { return sameLabels(word, o.domain.ASCII(), o.unicode) }) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// sameLabels reports whether a word is a domain, each label as A-label or U-label. It
+// only compares: reading every word as a domain would cost more than a stranger pays.
+func sameLabels(word, ascii, unicode string) bool {
+	for ascii != "" {
+		var a, u, label string
+		a, ascii, _ = strings.Cut(ascii, ".")
+		u, unicode, _ = strings.Cut(unicode, ".")
+		if label, word, _ = strings.Cut(word, "."); label != a && label != u {
+			return false
+		}
+	}
+	return word == ""
 }
 
 // authServID reads the authserv-id at the start of a value: a token or a

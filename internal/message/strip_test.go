@@ -1,0 +1,41 @@
+package message
+
+import (
+	"strings"
+	"testing"
+
+	"sallyport/internal/mail"
+)
+
+// A name of ours is told in every form: the words of a field are compared, not read.
+func TestStripKnowsOurNamesInEveryForm(t *testing.T) {
+	var ids []mail.Domain
+	for _, s := range []string{"mx.local.test", "mx.b\u00fccher.test"} {
+		d, err := mail.ParseDomain(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, d)
+	}
+	for value, ours := range map[string]bool{
+		"mx.b\u00fccher.test; spf=pass":                     true,
+		"MX.B\u00dcCHER.test; spf=pass":                     true,
+		"mx.xn--bcher-kva.test; spf=pass":                   true,
+		"(x) mx.XN--bcher-kva.TEST.; spf=pass":              true,
+		"mx.bu\u0308cher.test; spf=pass":                    true,
+		"mx\u3002b\u00fccher\uff0etest; spf=pass":           true,
+		"=?utf-8?q?mx=2Elocal=2Etest?=; spf=pass":           true,
+		"mx.lo\u00adcal.test; spf=pass":                     true,
+		"mx.b\u00fccher.test.remote.test; spf=pass":         false,
+		"x.mx.local.test; spf=pass":                         false,
+		"mx.local; spf=pass":                                false,
+		"mx.b\u00fccher; spf=pass":                          false,
+		"remote.test; spf=pass smtp.mailfrom=mx.local.test": false,
+		strings.Repeat("\u00fc", 100) + ".test; spf=pass":   false,
+	} {
+		h := header(t, "Authentication-Results: "+value+"\nFrom: a@b.test\n")
+		if got := len(Strip(h, StripRules{AuthServIDs: ids})) == 1; got != ours {
+			t.Errorf("%q is taken for ours: %v", value, got)
+		}
+	}
+}
