@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"sallyport/internal/directory"
@@ -42,6 +43,7 @@ type sendOn struct {
 	keep    bool           // the mailbox gets a copy
 	rule    string         // why it stays although the account forwards; "" when it does not
 	done    bool           // the mailbox has it already: nothing is to be delivered
+	before  bool           // an earlier attempt carried it on for another of the account's addresses
 }
 
 func (s sendOn) leaves() bool { return len(s.targets) > 0 }
@@ -51,6 +53,8 @@ func (s sendOn) instead() mail.Reply {
 	switch {
 	case s.done:
 		return mail.R(250, "2.0.0", "it came back: the mailbox has it already")
+	case s.before && !s.keep:
+		return mail.R(250, "2.0.0", "the account has it already")
 	case s.leaves() && !s.keep:
 		return mail.R(250, "2.0.0", "sent on")
 	}
@@ -76,6 +80,8 @@ func (d *Dispatch) anyForward(dir *directory.Snapshot, pending []spool.Recipient
 func (d *Dispatch) forwards(r *run, dir *directory.Snapshot) map[int]sendOn {
 	out := map[int]sendOn{}
 	var seen *history
+	settled := accountsWith(r.claim.Entry)
+	decided := map[string]sendOn{}
 	for i, p := range r.pending {
 		if p.Kind != spool.KindLocal {
 			continue
@@ -90,7 +96,42 @@ func (d *Dispatch) forwards(r *run, dir *directory.Snapshot) map[int]sendOn {
 		if seen == nil {
 			seen = d.history(r.claim)
 		}
-		out[i] = d.forward(r.claim.Entry, p, fw, dir, seen)
+		// Of all addresses that lead to one account, only the return path of a forward
+		// is another matter.
+		key := strconv.FormatBool(srs.Is(p.Recipient.Address)) + p.Mailbox.Key()
+		s, known := decided[key]
+		if !known {
+			s = d.forward(r.claim.Entry, p, fw, dir, seen)
+			if s.leaves() && settled[p.Mailbox.Key()] {
+				s.targets, s.before = nil, true
+			}
+			decided[key] = s
+		}
+		out[i] = s
+	}
+	return out
+}
+
+// accountsWith returns the accounts, by key, for which earlier attempts at a message
+// delivered it, or sent it on.
+func accountsWith(e spool.Entry) map[string]bool {
+	out := map[string]bool{}
+	for _, r := range e.Recipients {
+		if r.Kind == spool.KindLocal && r.State == spool.StateDelivered {
+			out[r.Mailbox.Key()] = true
+		}
+	}
+	return out
+}
+
+// boxesWith returns the mailboxes, by key, into which earlier attempts at a message
+// delivered it.
+func boxesWith(e spool.Entry) map[string]bool {
+	out := map[string]bool{}
+	for _, r := range e.Recipients {
+		if r.Kind == spool.KindLocal && r.State == spool.StateDelivered && r.Remote != forwardName {
+			out[r.Mailbox.Key()] = true
+		}
 	}
 	return out
 }

@@ -15,7 +15,7 @@ import (
 type leaving struct {
 	messages []spool.Spawned
 	facts    []trace.Fact
-	of       []int // which delivery of the attempt each message carries on; nil for none
+	of       [][]int // which deliveries of the attempt each message carries on; nil for none
 }
 
 // abort drops what was not taken.
@@ -28,30 +28,39 @@ func (l leaving) abort() {
 // named returns the attempt with each outcome naming the message that carries it on.
 func (l leaving) named(a attempt) attempt {
 	a.outcomes = slices.Clone(a.outcomes)
-	for n, i := range l.of {
+	for n, deliveries := range l.of {
 		text := "sent on as " + l.messages[n].Message.ID.String()
-		if o := &a.outcomes[i]; o.Reply.Text == "" || o.Remote == forwardName {
-			o.Reply.Text = text
-		} else {
-			o.Reply.Text += "; " + text
+		for _, i := range deliveries {
+			if o := &a.outcomes[i]; o.Reply.Text == "" || o.Remote == forwardName {
+				o.Reply.Text = text
+			} else {
+				o.Reply.Text += "; " + text
+			}
 		}
 	}
 	return a
 }
 
-// sendAll makes what leaves for the deliveries of an attempt: where a mailbox gets a
-// copy, only when it has it.
+// sendAll makes what leaves for the deliveries of an attempt, one message for each
+// account, whichever addresses lead to it: where a mailbox gets a copy, only when it
+// has it.
 func (d *Dispatch) sendAll(c spool.Claim, a attempt) (leaving, error) {
 	var out leaving
+	made := map[string]int{}
 	for i, s := range a.on {
 		if !s.leaves() || !a.outcomes[i].Delivered() {
 			continue
 		}
+		if n, ok := made[s.account.Key()]; ok {
+			out.of[n] = append(out.of[n], i)
+			continue
+		}
+		made[s.account.Key()] = len(out.of)
 		m, err := d.send(c, s, d.Now())
 		if err != nil {
 			return out, err
 		}
-		out.messages, out.facts, out.of = append(out.messages, m.Spawned), append(out.facts, m.fact), append(out.of, i)
+		out.messages, out.facts, out.of = append(out.messages, m.Spawned), append(out.facts, m.fact), append(out.of, []int{i})
 	}
 	return out, nil
 }

@@ -52,20 +52,23 @@ type planner struct {
 	// one attempt.
 	forwards map[int]sendOn
 	most     int
+	// had are the mailboxes, by key, that got their copy in an earlier attempt.
+	had map[string]bool
 }
 
 // plan groups the pending recipients.
 func (p planner) plan(pending []spool.RecipientState) plan {
 	out := plan{outcomes: make([]mail.Outcome, len(pending)), spoken: make([]bool, len(pending)), forwards: p.forwards}
 	at := map[destKey]int{}
-	leaving := 0
+	leaving := map[string]bool{} // accounts
 	for i, r := range pending {
 		s := p.forwards[i]
-		if s.leaves() {
-			if leaving++; leaving > p.most {
+		if key := s.account.Key(); s.leaves() && !leaving[key] {
+			if len(leaving) == p.most {
 				out.more = true
 				continue
 			}
+			leaving[key] = true
 		}
 		if reply := s.instead(); !reply.IsZero() {
 			out.outcomes[i] = mail.Outcome{Recipient: r.Recipient.Address, Reply: reply, Remote: forwardName}
@@ -75,6 +78,11 @@ func (p planner) plan(pending []spool.RecipientState) plan {
 		g, reply := p.destination(r)
 		if !reply.IsZero() {
 			out.outcomes[i] = mail.Outcome{Recipient: r.Recipient.Address, Reply: reply, Remote: ourName}
+			out.spoken[i] = true
+			continue
+		}
+		if g.key == localKey && p.had[r.Mailbox.Key()] {
+			out.outcomes[i] = mail.Outcome{Recipient: r.Recipient.Address, Reply: mail.R(250, "2.0.0", "the mailbox has it already"), Remote: ourName}
 			out.spoken[i] = true
 			continue
 		}

@@ -28,6 +28,8 @@ func (r *run) attempt(cut bool) attempt {
 		if !r.plan.spoken[i] || cut && o.Deferred() {
 			continue
 		}
+		// Of a recipient who is several mailboxes, some may not have been tried.
+		o.Mailbox = r.pending[i].Mailbox
 		a.states = append(a.states, r.pending[i])
 		a.outcomes = append(a.outcomes, o)
 		a.on = append(a.on, r.plan.forwards[i])

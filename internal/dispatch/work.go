@@ -63,7 +63,7 @@ func (d *Dispatch) start(r *run) {
 		return
 	}
 	p := d.planner()
-	p.most = d.mostForwards(r.claim.Entry)
+	p.most, p.had = d.mostForwards(r.claim.Entry), boxesWith(r.claim.Entry)
 	if !d.anyForward(p.dir, r.pending) {
 		d.launch(r, p)
 		return

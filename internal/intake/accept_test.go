@@ -37,8 +37,8 @@ func boxes(c spool.Claim) []string {
 	return out
 }
 
-// Each mailbox gets one copy, whatever addresses lead to it; each remote address
-// is asked once, as it was written.
+// Each recipient is a delivery, also one whose mailbox another leads to already; each
+// remote address is asked once, as it was written.
 func TestRecipientsBecomeDeliveries(t *testing.T) {
 	for _, row := range []struct {
 		as   string
@@ -46,11 +46,11 @@ func TestRecipientsBecomeDeliveries(t *testing.T) {
 		want []string
 	}{
 		{"", []string{"<bob@local.test>"}, []string{"bob@local.test"}},
-		{"", []string{"<BOB@LOCAL.TEST>", "<bob@local.test>"}, []string{"bob@local.test"}},
-		{"", []string{"<all@local.test>", "<bob@local.test>", "<sales@local.test>"}, []string{"alice@local.test", "bob@local.test"}},
+		{"", []string{"<BOB@LOCAL.TEST>", "<bob@local.test>"}, []string{"bob@local.test", "bob@local.test"}},
+		{"", []string{"<all@local.test>", "<bob@local.test>", "<sales@local.test>"}, []string{"alice@local.test", "bob@local.test", "bob@local.test", "alice@local.test"}},
 		{"", []string{"<bob+a@local.test>", "<bob+b@local.test>", "<bob+a@local.test>"}, []string{"bob@local.test +a", "bob@local.test +b"}},
 		{"", []string{"<Postmaster>"}, []string{"postmaster@local.test"}},
-		{"", []string{"<pOsTmAsTeR@[192.0.2.1]>", "<abuse@local.test>"}, []string{"postmaster@local.test"}},
+		{"", []string{"<pOsTmAsTeR@[192.0.2.1]>", "<abuse@local.test>"}, []string{"postmaster@local.test", "postmaster@local.test"}},
 		{"alice@local.test", []string{"<X@remote.test>", "<x@remote.test>", "<X@REMOTE.test>", "<bob@local.test>"}, []string{"-> X@remote.test", "-> x@remote.test", "bob@local.test"}},
 	} {
 		t.Run(strings.Join(row.to, " "), func(t *testing.T) {

@@ -129,8 +129,7 @@ func localWays(r mail.Recipient, boxes []directory.Mailbox) []spool.Delivery {
 	return ways
 }
 
-// wayKey tells one delivery from another: a mailbox gets one copy, whichever
-// addresses lead to it.
+// wayKey tells one delivery from another.
 func wayKey(w spool.Delivery) string {
 	if w.Kind == spool.KindLocal {
 		// Whether capitals make two mailboxes of one is the server's behind us to say.
@@ -140,30 +139,30 @@ func wayKey(w spool.Delivery) string {
 }
 
 // add takes a recipient with the ways that are new; or, where they are too many,
-// nothing of it.
+// nothing of it. Every recipient has one at least, so that what became of it is known:
+// that a mailbox gets one copy, whichever addresses lead to it, is for delivery to see.
 func (t *transaction) add(r mail.Recipient, ways []spool.Delivery, g gate.Grant) bool {
-	ways = slices.DeleteFunc(ways, func(w spool.Delivery) bool { return t.seen[wayKey(w)] })
-	if len(t.deliveries)+len(ways) > t.limit.Deliveries {
+	key := "recipient " + r.Address.String()
+	if t.seen[key] {
+		return true
+	}
+	fresh := slices.DeleteFunc(slices.Clone(ways), func(w spool.Delivery) bool { return t.seen[wayKey(w)] })
+	if len(fresh) == 0 {
+		fresh = ways[:min(len(ways), 1)]
+	}
+	if len(t.deliveries)+len(fresh) > t.limit.Deliveries {
 		return false
 	}
-	for _, w := range ways {
+	t.seen[key] = true
+	for _, w := range fresh {
 		t.seen[wayKey(w)] = true
 	}
-	t.deliveries = append(t.deliveries, ways...)
-	if len(ways) > 0 && !g.IsZero() {
+	t.deliveries = append(t.deliveries, fresh...)
+	if !g.IsZero() {
 		t.grants = append(t.grants, g)
 	}
-	t.addRecipient(r)
+	t.env.To = append(t.env.To, r)
 	return true
-}
-
-// addRecipient adds to the envelope each address once.
-func (t *transaction) addRecipient(r mail.Recipient) {
-	key := "recipient " + r.Address.String()
-	if !t.seen[key] {
-		t.seen[key] = true
-		t.env.To = append(t.env.To, r)
-	}
 }
 
 func (t *transaction) refuse(ctx context.Context, rule string, r mail.Reply, recipient string) mail.Reply {

@@ -85,11 +85,14 @@ type Envelope struct {
 // returns exactly one for each recipient that it was given, in their order.
 type Outcome struct {
 	Recipient Address `json:"recipient"`
-	Reply     Reply   `json:"reply"`            // of the remote, or made by us for a local fault
-	Remote    string  `json:"remote,omitempty"` // whom it is about: "mx.example [192.0.2.1]:25", "maildir"
-	Said      bool    `json:"said,omitempty"`   // Remote said it in these words; without it, it is what we found
-	TLS       string  `json:"tls,omitempty"`    // protocol and cipher, "" for clear text
-	Policy    string  `json:"policy,omitempty"` // which TLS policy held, and what verified the certificate; "" for none
+	// Mailbox tells apart the deliveries of one recipient who is several mailboxes of
+	// ours. The zero one is whichever comes first.
+	Mailbox Address `json:"mailbox,omitzero"`
+	Reply   Reply   `json:"reply"`            // of the remote, or made by us for a local fault
+	Remote  string  `json:"remote,omitempty"` // whom it is about: "mx.example [192.0.2.1]:25", "maildir"
+	Said    bool    `json:"said,omitempty"`   // Remote said it in these words; without it, it is what we found
+	TLS     string  `json:"tls,omitempty"`    // protocol and cipher, "" for clear text
+	Policy  string  `json:"policy,omitempty"` // which TLS policy held, and what verified the certificate; "" for none
 	// Notifies says that who replied was asked for the sender's notifications and
 	// will give them. RFC 3461 §5.2.2.
 	Notifies bool `json:"notifies,omitempty"`

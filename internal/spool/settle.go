@@ -11,8 +11,8 @@ import (
 )
 
 // Settle ends a claim with the outcomes of its attempt. Each outcome speaks of
-// the first pending delivery to its recipient that no earlier outcome spoke of;
-// a pending delivery without an outcome stays pending. What was deferred keeps
+// the first pending delivery to its recipient, and to its mailbox if it names one,
+// that no earlier outcome spoke of; a pending delivery without an outcome stays pending. What was deferred keeps
 // the next try that Claim recorded. When nothing is pending any more, the entry
 // and its body are removed.
 //
@@ -100,7 +100,7 @@ func conclude(e *Entry, outcomes []mail.Outcome, fence uint64, now time.Time, f 
 	spoken := make([]bool, len(next.Recipients))
 	at := 0
 	for _, o := range outcomes {
-		at = pendingFor(next.Recipients, spoken, o.Recipient, at)
+		at = pendingFor(next.Recipients, spoken, o, at)
 		if at < 0 {
 			return nil, fmt.Errorf("%w: an outcome for %s, to whom nothing is pending", ErrInvalid, o.Recipient)
 		}
@@ -118,11 +118,13 @@ func conclude(e *Entry, outcomes []mail.Outcome, fence uint64, now time.Time, f 
 	return &next, nil
 }
 
-// pendingFor finds the next delivery to a that is pending and not spoken of,
-// looking first at and behind from: outcomes come in the order of deliveries.
-func pendingFor(rs []RecipientState, spoken []bool, a mail.Address, from int) int {
+// pendingFor finds the next delivery that an outcome can speak of: that is pending and
+// not spoken of, looking first at and behind from: outcomes come in the order of
+// deliveries.
+func pendingFor(rs []RecipientState, spoken []bool, o mail.Outcome, from int) int {
 	match := func(i int) bool {
-		return !spoken[i] && rs[i].State == StatePending && rs[i].Recipient.Address == a
+		return !spoken[i] && rs[i].State == StatePending && rs[i].Recipient.Address == o.Recipient &&
+			(o.Mailbox.IsZero() || rs[i].Mailbox == o.Mailbox)
 	}
 	for i := from; i < len(rs); i++ {
 		if match(i) {

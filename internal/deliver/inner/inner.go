@@ -17,7 +17,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"slices"
 	"time"
 
 	"sallyport/internal/deliver"
@@ -132,16 +131,53 @@ func (t *Target) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
 	// RFC 8689 §4.4: what a message demands of TLS ends at our own servers; how this one
 	// is reached, the administrator decided.
 	part.Envelope.TLS = mail.TLSAsUsual
-	part.Recipients = slices.Clone(j.Recipients)
-	for i, to := range part.Recipients {
+	var of []int
+	part.Recipients, of = merged(j.Recipients)
+	said := t.mail.Deliver(ctx, part)
+	out := make([]mail.Outcome, len(j.Recipients))
+	for i, to := range j.Recipients {
+		out[i] = said[of[i]]
+		out[i].Recipient = to.Address
+	}
+	return out
+}
+
+// merged returns the recipients as the server behind us knows them, each address once,
+// so that nobody gets a message twice because two aliases lead to him; of says which of
+// them stands for each.
+func merged(all []deliver.Recipient) (once []deliver.Recipient, of []int) {
+	at := map[mail.Address]int{}
+	of = make([]int, len(all))
+	for i, to := range all {
 		// An alias of ours means nothing to that server.
 		if !to.Mailbox.IsZero() {
-			part.Recipients[i].Address = to.Mailbox
+			to.Address = to.Mailbox
 		}
+		n, known := at[to.Address]
+		if !known {
+			n = len(once)
+			at[to.Address] = n
+			once = append(once, to)
+		} else {
+			once[n].Notify = together(once[n].Notify, to.Notify)
+		}
+		of[i] = n
 	}
-	out := t.mail.Deliver(ctx, part)
-	for i := range out {
-		out[i].Recipient = j.Recipients[i].Address
+	return once, of
+}
+
+// together asks for what either of two recipients asks to be told. Who said nothing is
+// told of failures; NEVER stands alone. RFC 3461 §4.1.
+func together(a, b mail.Notify) mail.Notify {
+	if a == b {
+		return a
+	}
+	var out mail.Notify
+	for _, n := range []mail.Notify{a, b} {
+		if n == 0 {
+			n = mail.NotifyFailure
+		}
+		out |= n &^ mail.NotifyNever
 	}
 	return out
 }

@@ -162,7 +162,7 @@ func (w *world) verify(rt *rapid.T) {
 	for _, fs := range []*vfs.MemFS{w.mem, w.mem.CrashClone(vfs.CrashCloneCfg{})} {
 		got := files(w.t, fs, aliceNew)
 		for n, j := range w.jobs {
-			text, there := got[w.target.fileName(j.ID, j.Recipients[0])]
+			text, there := got[w.target.fileName(j.ID, j.Recipients[0].Mailbox)]
 			if w.delivered[n] && !there {
 				rt.Fatalf("message %d was delivered and is gone", n)
 			}

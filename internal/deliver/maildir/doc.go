@@ -5,14 +5,17 @@
 // into new/, and the directory is synced, in this order, before Deliver returns.
 // Deliveries that finish in one directory at the same time share its sync.
 //
-// A file is named by the queue id and the recipient, so that a delivery repeated
-// after a crash is the same file, and no second copy of the message.
+// A mailbox gets one copy of a message, whichever and however many addresses lead to
+// it, and every one of them has its outcome. The file is named by the queue id and the
+// mailbox, so that a delivery repeated after a crash is the same file, and no second
+// copy of the message.
 //
 // A message is stored byte for byte as it came over the wire, with CRLF line
 // ends, after the Return-Path and Delivered-To fields of this delivery: the bytes
 // that were signed are the bytes that are kept. Readers of Maildir (Dovecot,
 // mutt, Python's mailbox) take CRLF and LF alike. The detail of an address
-// (alice+lists) chooses no folder; Delivered-To names the whole address.
+// (alice+lists) chooses no folder; Delivered-To names the whole address, once for each
+// recipient that the copy stands for, in the order of the envelope.
 //
 // Junk goes into the Maildir++ folder .Junk of the mailbox, which readers show as
 // "Junk".

@@ -26,8 +26,10 @@ type Limits struct {
 	// Files is how many message files are open for writing at one time, over all
 	// mailboxes. A delivery beyond it waits.
 	Files int
-	// PerMessage is how many recipients of one message are written at one time.
+	// PerMessage is how many copies of one message are written at one time.
 	PerMessage int
+	// Named is how many recipients the Delivered-To fields of one copy name.
+	Named int
 	// Known is how many mailboxes are remembered to exist, so that they are not
 	// looked for again.
 	Known int
@@ -38,7 +40,7 @@ type Limits struct {
 
 // DefaultLimits returns the bounds of a server that nobody configured.
 func DefaultLimits() Limits {
-	return Limits{Files: 64, PerMessage: 8, Known: 10_000, StaleTmp: 36 * time.Hour}
+	return Limits{Files: 64, PerMessage: 8, Named: 50, Known: 10_000, StaleTmp: 36 * time.Hour}
 }
 
 // Options is what a Target needs.
@@ -76,7 +78,7 @@ func New(o Options) (*Target, error) {
 	switch {
 	case o.FS == nil || o.Root == "" || o.Hostname.IsZero() || o.Rand == nil || o.Logger == nil:
 		return nil, errors.New("maildir: file system, root, host name, random source and logger must be given")
-	case o.Limits.Files < 1 || o.Limits.PerMessage < 1 || o.Limits.Known < 1 || o.Limits.StaleTmp <= 0:
+	case o.Limits.Files < 1 || o.Limits.PerMessage < 1 || o.Limits.Named < 1 || o.Limits.Known < 1 || o.Limits.StaleTmp <= 0:
 		return nil, errors.New("maildir: every limit must be positive")
 	}
 	var run [6]byte
@@ -97,20 +99,23 @@ func New(o Options) (*Target, error) {
 	return t, nil
 }
 
-// Deliver writes one file per recipient. It returns one outcome for each, in
-// their order; a fault of the disk is always transient, because the mailbox is
-// ours and the message must not be lost.
+// Deliver writes one file per mailbox, however many of the recipients lead to it. It
+// returns one outcome for each recipient, in their order; a fault of the disk is
+// always transient, because the mailbox is ours and the message must not be lost.
 func (t *Target) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
 	if j.ID.IsZero() || j.Open == nil {
 		return j.All(mail.R(451, "4.3.0", "the message has no queue id or no body"), remote)
 	}
-	out := j.All(mail.Reply{}, remote)
+	out := j.All(mail.R(451, "4.3.5", "the recipient has no mailbox here"), remote)
 	slots := make(chan struct{}, t.limits.PerMessage)
 	var wg sync.WaitGroup
-	for i := range out {
+	for _, c := range t.copies(j) {
 		slots <- struct{}{}
 		wg.Go(func() {
-			out[i].Reply = t.one(ctx, j, j.Recipients[i])
+			r := t.one(ctx, j, c)
+			for _, i := range c.at {
+				out[i].Reply = r
+			}
 			<-slots
 		})
 	}
@@ -118,27 +123,20 @@ func (t *Target) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
 	return out
 }
 
-// one delivers to one recipient.
-func (t *Target) one(ctx context.Context, j deliver.Job, to deliver.Recipient) mail.Reply {
-	box, ok := t.Mailbox(to.Mailbox)
-	if !ok {
-		return mail.R(451, "4.3.5", "the recipient has no mailbox here")
-	}
-	if j.Junk {
-		box = t.fs.PathJoin(box, junkFolder)
-	}
+// one delivers one copy.
+func (t *Target) one(ctx context.Context, j deliver.Job, c *letter) mail.Reply {
 	select {
 	case t.files <- struct{}{}:
 		defer func() { <-t.files }()
 	case <-ctx.Done():
 		return mail.R(451, "4.3.2", "the delivery was interrupted")
 	}
-	err := t.store(ctx, box, j, to)
+	err := t.store(ctx, j, c)
 	if err == nil {
-		return mail.R(250, "2.0.0", "stored as "+t.fileName(j.ID, to))
+		return mail.R(250, "2.0.0", "stored as "+c.name)
 	}
 	if !errors.Is(err, deliver.ErrWithdrawn) {
-		t.log.Error("maildir delivery failed", "queue", j.ID.String(), "mailbox", box, "err", err)
+		t.log.Error("maildir delivery failed", "queue", j.ID.String(), "mailbox", c.box, "err", err)
 	}
 	return fault(err)
 }

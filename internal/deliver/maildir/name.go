@@ -10,11 +10,21 @@ import (
 	"sallyport/internal/mail"
 )
 
-// fileName returns the name of the file that one recipient's copy of a message
-// has in new/. It depends on nothing but the message and the recipient. The form
-// is that of the Maildir convention: seconds, a unique part, the host.
-func (t *Target) fileName(id mail.ID, to deliver.Recipient) string {
-	sum := sha256.Sum256([]byte(to.Mailbox.Key() + "\x00" + to.Address.String() + "\x00" + to.Detail))
+// fileName returns the name of the file that one mailbox's copy of a message has in
+// new/. It depends on nothing but the message and the mailbox. The form is that of the
+// Maildir convention: seconds, a unique part, the host.
+func (t *Target) fileName(id mail.ID, mailbox mail.Address) string {
+	return t.named(id, mailbox.Key())
+}
+
+// formerName returns the name that a version before this one gave the copy of one
+// recipient: it wrote one for each.
+func (t *Target) formerName(id mail.ID, to deliver.Recipient) string {
+	return t.named(id, to.Mailbox.Key()+"\x00"+to.Address.String()+"\x00"+to.Detail)
+}
+
+func (t *Target) named(id mail.ID, what string) string {
+	sum := sha256.Sum256([]byte(what))
 	return fmt.Sprintf("%d.%s-%s.%s", id.Time().Unix(), id, hex.EncodeToString(sum[:6]), t.hostname)
 }
 

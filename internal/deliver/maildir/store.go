@@ -22,55 +22,55 @@ const category vfs.DiskWriteCategory = "maildir"
 var errSize = errors.New("the message is not as long as it was when it was accepted")
 
 // store leaves the message durably in the mailbox, once.
-func (t *Target) store(ctx context.Context, box string, j deliver.Job, to deliver.Recipient) error {
-	if err := t.ensure(box); err != nil {
+func (t *Target) store(ctx context.Context, j deliver.Job, c *letter) error {
+	if err := t.ensure(c.box); err != nil {
 		return err
 	}
-	head, name := head(j, to), t.fileName(j.ID, to)
+	head := t.head(j, c)
 	// A first attempt cannot have left anything but its own file in new/, which
 	// the rename replaces. Looking through cur/ is too dear to do for nothing.
 	if j.Attempt > 1 {
-		if done, err := t.stored(box, name, int64(len(head))+j.Size); done || err != nil {
+		if done, err := t.stored(c.box, t.names(j, c), j.Size); done || err != nil {
 			return err
 		}
 	}
-	err := t.write(ctx, box, name, head, j)
+	err := t.write(ctx, c.box, c.name, head, j)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	// Somebody removed the mailbox since it was made: make it anew.
-	t.forget(box)
-	if err := t.ensure(box); err != nil {
+	t.forget(c.box)
+	if err := t.ensure(c.box); err != nil {
 		return err
 	}
-	return t.write(ctx, box, name, head, j)
-}
-
-// head returns the fields of this delivery. RFC 5321 §4.4: the server that makes
-// the final delivery puts Return-Path at the beginning of the message.
-func head(j deliver.Job, to deliver.Recipient) []byte {
-	return fmt.Appendf(nil, "Return-Path: %s\r\nDelivered-To: %s\r\n", j.Envelope.From, to.Address)
+	return t.write(ctx, c.box, c.name, head, j)
 }
 
 // stored reports whether an earlier attempt already left the message in new/, or a
-// reader moved it to cur/ since.
-func (t *Target) stored(box, name string, size int64) (bool, error) {
+// reader moved it to cur/ since. It was at least as long as the message without the
+// fields of its delivery, which may have named others.
+func (t *Target) stored(box string, names map[string]bool, size int64) (bool, error) {
 	inNew := t.fs.PathJoin(box, "new")
-	info, err := t.fs.Stat(t.fs.PathJoin(inNew, name))
-	if err == nil && info.Size() == size {
-		return true, t.sync.sync(inNew) // that attempt may have died before its sync
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return false, err
+	for name := range names {
+		info, err := t.fs.Stat(t.fs.PathJoin(inNew, name))
+		if err == nil && info.Size() > size {
+			return true, t.sync.sync(inNew) // that attempt may have died before its sync
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
 	}
 	inCur := t.fs.PathJoin(box, "cur")
-	names, err := t.fs.List(inCur)
+	found, err := t.fs.List(inCur)
 	if err != nil {
 		return false, err
 	}
-	for _, n := range names {
+	for _, n := range found {
 		// A reader appends ":2," and flags; some put sizes after a comma first.
-		if rest, ok := strings.CutPrefix(n, name); ok && (rest == "" || rest[0] == ':' || rest[0] == ',') {
+		if name, _, _ := strings.Cut(n, ":"); names[name] {
+			return true, t.sync.sync(inCur)
+		}
+		if name, _, _ := strings.Cut(n, ","); names[name] {
 			return true, t.sync.sync(inCur)
 		}
 	}
