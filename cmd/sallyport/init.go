@@ -73,10 +73,10 @@ func (i initCommand) tell(c console, path string) {
 }
 
 func (i initCommand) template() (t config.Template, err error) {
-	if t.Hostname, err = mail.ParseDomain(i.Hostname); err != nil {
+	if t.Hostname, err = mail.ParseHostname(i.Hostname); err != nil {
 		return t, usageError{"--hostname: " + err.Error()}
 	}
-	if t.Domain, err = mail.ParseDomain(i.Domain); err != nil {
+	if t.Domain, err = mail.ParseHostname(i.Domain); err != nil {
 		return t, usageError{"--domain: " + err.Error()}
 	}
 	if (i.Cert == "") != (i.Key == "") {

@@ -75,7 +75,7 @@ func tagged(a mail.Address, val string) (mail.Address, error) {
 		return mail.Address{}, ErrUnfit
 	}
 	out, err := a.WithLocal(tag + val + "=" + a.Local())
-	if err != nil || len(out.String()) > mail.MaxPathOctets-2 {
+	if err != nil || len(out.String())-len(out.Domain().ASCII())-1 > mail.SureLocalPartOctets {
 		return mail.Address{}, ErrUnfit
 	}
 	return out, nil

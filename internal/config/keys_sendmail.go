@@ -34,7 +34,7 @@ func sendmailUserKey() Key {
 }
 
 func parseSendmailDomain(text string) (mail.Domain, string, string) {
-	d, err := mail.ParseDomain(text)
+	d, err := mail.ParseHostname(text)
 	if err != nil {
 		return d, "this is no domain: " + reason(err), `write it as "example.org"`
 	}

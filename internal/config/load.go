@@ -153,7 +153,7 @@ func (s *source) domains(n *node, c *Config) {
 		var d Domain
 		block(s, t, domainKeys(), &d)
 		s.settleDomain(&d, t)
-		parsed, err := mail.ParseDomain(name)
+		parsed, err := mail.ParseHostname(name)
 		if err != nil {
 			s.fault(t.key, s.literal(t.key), "this is no domain: "+reason(err), "write it as in ["+n.path+`."example.org"]`)
 			return

@@ -13,7 +13,7 @@ import (
 // Each parse function returns its value, or what is wrong in words and a hint.
 
 func parseHost(text string) (d mail.Domain, message, hint string) {
-	d, err := mail.ParseDomain(text)
+	d, err := mail.ParseHostname(text)
 	if err != nil {
 		return d, "this is no host name: " + reason(err), `write it as "mx.example.org"`
 	}

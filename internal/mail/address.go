@@ -10,11 +10,16 @@ import (
 )
 
 const (
-	// MaxLocalPartOctets is the longest local-part accepted. RFC 5321 §4.5.3.1.1.
-	MaxLocalPartOctets = 64
 	// MaxPathOctets is the longest path accepted, with its angle brackets.
 	// RFC 5321 §4.5.3.1.3.
 	MaxPathOctets = 256
+	// MaxAddressOctets is what that leaves for an address, as String writes it. A
+	// local-part has no bound of its own: forwarders and mailing lists write whole
+	// addresses into the local-parts of their senders.
+	MaxAddressOctets = MaxPathOctets - 2
+	// SureLocalPartOctets is the longest local-part that every server has to take: what
+	// we invent ourselves stays within it. RFC 5321 §4.5.3.1.1.
+	SureLocalPartOctets = 64
 )
 
 // Address is a mailbox: an opaque local-part and either a domain or an address
@@ -37,11 +42,12 @@ const (
 )
 
 // ParseAddress parses a mailbox without angle brackets: local-part "@" domain or
-// literal, in the grammar of RFC 5321 §4.1.2. Comments, white space, source
-// routes and general address literals are refused.
+// literal, in the grammar of RFC 5321 §4.1.2, except that a local-part may have dots
+// anywhere without being quoted, as those of some carriers have; String quotes it. Comments,
+// white space, source routes and general address literals are refused.
 func ParseAddress(s string, cs Charset) (Address, error) {
-	if len(s) > MaxPathOctets-2 {
-		return Address{}, syntaxError("address", s, "it is longer than 254 octets")
+	if len(s) > MaxAddressOctets {
+		return Address{}, syntaxError("address", s, tooLongAddress)
 	}
 	if cs != UTF8 && !isASCII(s) {
 		return Address{}, syntaxError("address", s, "it is not ASCII and SMTPUTF8 was not asked for")
@@ -60,25 +66,32 @@ func ParseAddress(s string, cs Charset) (Address, error) {
 			return Address{}, syntaxError("address", s, reason)
 		}
 		a.literal = ip
-		return a, nil
+	} else {
+		d, err := ParseDomain(rest)
+		if err != nil {
+			return Address{}, err
+		}
+		a.domain = d
 	}
-	d, err := ParseDomain(rest)
-	if err != nil {
-		return Address{}, err
+	return a.fitting()
+}
+
+const tooLongAddress = "it is longer than 254 octets"
+
+// fitting returns a, unless no path has room for it as it is written.
+func (a Address) fitting() (Address, error) {
+	if text := a.String(); len(text) > MaxAddressOctets {
+		return Address{}, syntaxError("address", text, tooLongAddress)
 	}
-	a.domain = d
 	return a, nil
 }
 
 // NewAddress joins a local-part, given without quoting, and a domain.
 func NewAddress(local string, d Domain) (Address, error) {
-	if reason := checkLocal(local); reason != "" {
-		return Address{}, syntaxError("local-part", local, reason)
-	}
 	if d.IsZero() {
 		return Address{}, syntaxError("address", local, "it has no domain")
 	}
-	return Address{local: local, domain: d}, nil
+	return Address{domain: d}.WithLocal(local)
 }
 
 // Local returns the local-part without quoting.
@@ -102,7 +115,7 @@ func (a Address) WithLocal(local string) (Address, error) {
 		return Address{}, syntaxError("local-part", local, reason)
 	}
 	a.local = local
-	return a, nil
+	return a.fitting()
 }
 
 // Key returns the form in which mailboxes are compared: the local-part in NFC
@@ -207,12 +220,9 @@ func cutLocalPart(s string) (local, rest, reason string) {
 			return "", "", "it has no @"
 		}
 		local = s[:raw]
-		if !isDotString(local) {
-			return "", "", "its local-part is no dot-string and not quoted"
+		if strings.IndexFunc(local, notDottedAtext) >= 0 {
+			return "", "", "its local-part holds what must be quoted"
 		}
-	}
-	if raw > MaxLocalPartOctets {
-		return "", "", "its local-part is longer than 64 octets"
 	}
 	if raw >= len(s) || s[raw] != '@' {
 		return "", "", "no @ follows the local-part"
@@ -251,9 +261,6 @@ func checkLocal(local string) string {
 	if local == "" {
 		return "its local-part is empty"
 	}
-	if len(quoteLocal(local)) > MaxLocalPartOctets {
-		return "its local-part is longer than 64 octets"
-	}
 	for _, r := range local {
 		if r == utf8.RuneError || unicode.IsControl(r) {
 			return "its local-part holds a control character"
@@ -266,6 +273,12 @@ func checkLocal(local string) string {
 		}
 	}
 	return ""
+}
+
+// notDottedAtext tells what may not stand in a local-part without quotes, wherever its
+// dots are. Nothing that ends, quotes or routes an address is let pass.
+func notDottedAtext(r rune) bool {
+	return r < utf8.RuneSelf && r != '.' && !isAtext(byte(r))
 }
 
 // isDotString reports whether s is a Dot-string of RFC 5321 §4.1.2, with the

@@ -16,13 +16,28 @@ const MaxDomainOctets = 253
 // A-labels without a trailing dot. The zero Domain is no domain.
 type Domain struct{ ascii string }
 
+// ParseHostname parses the name of what we are or run: a host, or a domain of ours. It
+// is ParseDomain, and the name must obey the rules for host names: Domain.Oddity.
+func ParseHostname(s string) (Domain, error) {
+	d, err := ParseDomain(s)
+	if err != nil {
+		return Domain{}, err
+	}
+	if odd := d.Oddity(); odd != "" {
+		return Domain{}, syntaxError("domain", s, odd)
+	}
+	return d, nil
+}
+
 // ParseDomain parses a domain name given as A-labels or U-labels.
 //
 // It maps nothing but letter case: a name that needs any other Unicode mapping
 // (soft hyphens, full-width letters, ideographic full stops) is refused, because
 // two programs that map it differently would disagree about where mail goes. A
-// trailing dot, an empty or over-long label, an underscore, and a numeric last
-// label (an IPv4 address in disguise) are refused too.
+// trailing dot, an empty or over-long label, and a numeric last label (an IPv4 address
+// in disguise) are refused too. In ASCII, any label of letters, digits, hyphens and
+// underscores passes, since the DNS has such names and mail comes from them; what is odd
+// about them is for Oddity to say. RFC 2181 §11.
 func ParseDomain(s string) (Domain, error) {
 	if s == "" {
 		return Domain{}, syntaxError("domain", s, "it is empty")
@@ -35,8 +50,9 @@ func ParseDomain(s string) (Domain, error) {
 	if !utf8.ValidString(s) {
 		return Domain{}, syntaxError("domain", s, "it is not UTF-8")
 	}
-	ascii, profile := s, registration()
+	ascii := s
 	if !isASCII(s) {
+		profile := registration()
 		if strings.IndexFunc(s, notPValid) >= 0 {
 			return Domain{}, syntaxError("domain", s, "it holds a character that is neither a letter, a mark nor a digit")
 		}
@@ -51,10 +67,8 @@ func ParseDomain(s string) (Domain, error) {
 		}
 		ascii = a
 	}
-	if ascii = strings.ToLower(ascii); !isASCII(s) && !strings.Contains(strings.ToLower(s), aLabelPrefix) {
-		profile = nil // it has just made every A-label in it
-	}
-	if reason := checkLabels(ascii, profile); reason != "" {
+	ascii = strings.ToLower(ascii)
+	if reason := checkLabels(ascii); reason != "" {
 		return Domain{}, syntaxError("domain", s, reason)
 	}
 	return Domain{ascii: ascii}, nil
@@ -63,13 +77,39 @@ func ParseDomain(s string) (Domain, error) {
 // ASCII returns the canonical A-label form: what is compared, routed and stored.
 func (d Domain) ASCII() string { return d.ascii }
 
-// Unicode returns the U-label form for people; it is never used to decide.
+// Unicode returns the U-label form for people; it is never used to decide. A name that
+// is odd, or that would not read back as itself, is returned as it is.
 func (d Domain) Unicode() string {
 	u, err := registration().ToUnicode(d.ascii)
-	if err != nil {
+	if err != nil || d.Oddity() != "" {
+		return d.ascii
+	}
+	if back, err := ParseDomain(u); err != nil || back != d {
 		return d.ascii
 	}
 	return u
+}
+
+// Oddity says in words what keeps d from being the name of a host by the rules of
+// RFC 1123 §2.1 and RFC 5890 §2.3.1, or "": an underscore, a hyphen at the end of a
+// label or in its third and fourth place, an xn-- label that stands for nothing.
+func (d Domain) Oddity() string {
+	profile := registration()
+	for l := range strings.SplitSeq(d.ascii, ".") {
+		switch {
+		case strings.Contains(l, "_"):
+			return "an underscore stands in it"
+		case strings.HasPrefix(l, "-") || strings.HasSuffix(l, "-"):
+			return "a label begins or ends with a hyphen"
+		case strings.HasPrefix(l, aLabelPrefix):
+			if !isALabel(l, profile) {
+				return "an xn-- label does not decode to letters, marks and digits"
+			}
+		case len(l) >= 4 && l[2:4] == "--":
+			return "a label has hyphens in its third and fourth place"
+		}
+	}
+	return ""
 }
 
 // String returns the canonical A-label form.
@@ -139,33 +179,24 @@ func lowerKeepingScript(r rune) rune {
 	return l
 }
 
-// checkLabels applies the host-name rules of RFC 1123 §2.1 to a lower-case ASCII
-// name and returns what is wrong in words, or "". A-labels are decoded with profile; nil:
-// they were made from valid U-labels.
-func checkLabels(s string, profile *idna.Profile) string {
+// checkLabels applies what holds for every name in the DNS that mail may come from to a
+// lower-case ASCII name, and returns what is wrong in words, or "".
+func checkLabels(s string) string {
 	if len(s) > MaxDomainOctets {
 		return "it is longer than 253 octets"
 	}
-	labels := strings.Split(s, ".")
-	for _, l := range labels {
+	last := ""
+	for l := range strings.SplitSeq(s, ".") {
 		switch {
 		case l == "":
 			return "a label is empty"
 		case len(l) > maxLabelOctets:
 			return "a label is longer than 63 octets"
-		case l[0] == '-' || l[len(l)-1] == '-':
-			return "a label begins or ends with a hyphen"
-		case strings.IndexFunc(l, notLDH) >= 0:
+		case strings.IndexFunc(l, notInLabel) >= 0:
 			return "only letters, digits, hyphens and dots may stand in it"
-		case strings.HasPrefix(l, aLabelPrefix):
-			if profile != nil && !isALabel(l, profile) {
-				return "an xn-- label does not decode to letters, marks and digits"
-			}
-		case len(l) >= 4 && l[2:4] == "--":
-			return "a label has hyphens in its third and fourth place"
 		}
+		last = l
 	}
-	last := labels[len(labels)-1]
 	if last[0] >= '0' && last[0] <= '9' {
 		return "the last label begins with a digit, as only addresses do"
 	}
@@ -197,8 +228,8 @@ func notPValid(r rune) bool {
 	return r >= utf8.RuneSelf && !unicode.In(r, unicode.L, unicode.M, unicode.Nd)
 }
 
-func notLDH(r rune) bool {
-	return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-')
+func notInLabel(r rune) bool {
+	return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' || r == '_')
 }
 
 func isASCII(s string) bool {

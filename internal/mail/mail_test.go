@@ -29,9 +29,9 @@ func TestParseDomain(t *testing.T) {
 		}
 	}
 	for _, in := range []string{
-		"", ".", "..", "a..b", ".a", "local.test.", "-x.test", "x-.test", "a_b.test", "a b.test",
+		"", ".", "..", "a..b", ".a", "local.test.", "a b.test",
 		"0x7f.1", "0177.0.0.1", "127.0.0.1", "a.1", "remote。test", "local\u00adtest.test", "ban\u212a.test",
-		"a\u200db.test", "ｌocal.test", "xn--zzzzzz.test", "ab--c.test", "a\x00b.test", "a\xff.test", "local.test⁄remote.test",
+		"a\u200db.test", "ｌocal.test", "a\x00b.test", "a_b.b\u00fccher.test", "x@y.test", "a\xff.test", "local.test⁄remote.test",
 		strings.Repeat("a", 64) + ".test", strings.Repeat("abcdefg.", 32) + "test",
 	} {
 		if d, err := ParseDomain(in); err == nil {
@@ -42,20 +42,29 @@ func TestParseDomain(t *testing.T) {
 
 func TestParseAddress(t *testing.T) {
 	for in, want := range map[string]string{
-		"bob@local.test":              "bob@local.test",
-		"BOB@LOCAL.test":              "BOB@local.test",
-		`"bob"@local.test`:            "bob@local.test",
-		`"b\o\b"@local.test`:          "bob@local.test",
-		`"a b"@local.test`:            `"a b"@local.test`,
-		`"a@b"@local.test`:            `"a@b"@local.test`,
-		`"a\"b"@local.test`:           `"a\"b"@local.test`,
-		`".a"@local.test`:             `".a"@local.test`,
-		"user%remote.test@local.test": "user%remote.test@local.test",
-		"${run{/bin/id}}@local.test":  "${run{/bin/id}}@local.test",
-		"a@[192.0.2.1]":               "a@[192.0.2.1]",
-		"a@[IPv6:2001:db8::1]":        "a@[IPv6:2001:db8::1]",
-		"a@[ipv6:::ffff:192.0.2.1]":   "a@[192.0.2.1]",
-		"bób@local.test":              "bób@local.test",
+		"bob@local.test":        "bob@local.test",
+		"BOB@LOCAL.test":        "BOB@local.test",
+		`"bob"@local.test`:      "bob@local.test",
+		`"b\o\b"@local.test`:    "bob@local.test",
+		`"a b"@local.test`:      `"a b"@local.test`,
+		`"a@b"@local.test`:      `"a@b"@local.test`,
+		`"a\"b"@local.test`:     `"a\"b"@local.test`,
+		`".a"@local.test`:       `".a"@local.test`,
+		"x..y@remote.test":      `"x..y"@remote.test`,
+		".x@remote.test":        `".x"@remote.test`,
+		"x.@remote.test":        `"x."@remote.test`,
+		".@remote.test":         `"."@remote.test`,
+		"x@my_host.remote.test": "x@my_host.remote.test",
+		"u@em--1.a2.test":       "u@em--1.a2.test",
+		"u@xn--i-7iq.a2.test":   "u@xn--i-7iq.a2.test",
+		"user+caf_=website_8b506e99-b5c5-4e14-8294-f5ebd6083faa=mail.example.org@stranger.test": "user+caf_=website_8b506e99-b5c5-4e14-8294-f5ebd6083faa=mail.example.org@stranger.test",
+		strings.Repeat("a", 252) + "@b": strings.Repeat("a", 252) + "@b",
+		"user%remote.test@local.test":   "user%remote.test@local.test",
+		"${run{/bin/id}}@local.test":    "${run{/bin/id}}@local.test",
+		"a@[192.0.2.1]":                 "a@[192.0.2.1]",
+		"a@[IPv6:2001:db8::1]":          "a@[IPv6:2001:db8::1]",
+		"a@[ipv6:::ffff:192.0.2.1]":     "a@[192.0.2.1]",
+		"bób@local.test":                "bób@local.test",
 	} {
 		a, err := ParseAddress(in, UTF8)
 		if err != nil || a.String() != want {
@@ -67,12 +76,14 @@ func TestParseAddress(t *testing.T) {
 		}
 	}
 	for _, in := range []string{
-		"", "@", "@@", "bob", "bob@", "@local.test", "a@b@c", "a.@b.test", ".a@b.test", "a..b@b.test", "a b@b.test",
+		"", "@", "@@", "bob", "bob@", "@local.test", "a@b@c", "a b@b.test", "a.@", "..", "a..b", "a\\..b@b.test", `a."b"@b.test`, `"a".b@b.test`,
+		"a@b.test.", "a@.b.test", "a@b..test",
 		"bob @ local.test", "bob@local.test(x)", "(x)bob@local.test", "a,b@local.test", "a:b@local.test", "a;b@local.test",
 		`"a@local.test`, `"a"b@local.test`, `a"b"@local.test`, `user\@x@local.test`, `"a\`, "\"a\x00\"@b.test", `""@b.test`,
 		"a@[1.2.3.4", "a@[1.2.3.4]:25", "a@[::1]", "a@[IPv6:1.2.3.4]", "a@[x-tag:foo]", "a@[IPv6:fe80::1%eth0]", "a@1.2.3.4",
 		"a\rb@local.test", "a\nb@local.test", "a\x7f@local.test", "bo\u202eb@local.test", "bo\u200bb@local.test", "b\u0085@local.test",
-		strings.Repeat("a", 65) + "@local.test", "<bob@local.test>",
+		strings.Repeat("a", 255) + "@b", strings.Repeat("a", 253) + "@b", strings.Repeat("a", 244) + "@local.test", "<bob@local.test>",
+		strings.Repeat("a.", 125) + "@bx", // fits as it came, but not as it is written
 	} {
 		if a, err := ParseAddress(in, UTF8); err == nil {
 			t.Errorf("ParseAddress(%q) = %q; want an error", in, a)
@@ -80,6 +91,50 @@ func TestParseAddress(t *testing.T) {
 	}
 	if _, err := ParseAddress("bób@local.test", ASCII); err == nil {
 		t.Error("a UTF-8 local-part was read without SMTPUTF8")
+	}
+}
+
+// Names that the DNS has and no host should have are read, each as itself, and none is
+// taken for a host of ours.
+func TestOddDomains(t *testing.T) {
+	for _, in := range []string{
+		"a_b.test", "_dmarc.a.test", "em--1.a2.test", "ab--c.test", "-x.test", "x-.test", "xn--zzzzzz.test", "xn--.a2.test",
+		"xn--i-7iq.a2.test", "xn--local-.test", "_", "-",
+	} {
+		d, err := ParseDomain(in)
+		if err != nil || d.ASCII() != in || d.Unicode() != in || d.Oddity() == "" {
+			t.Errorf("ParseDomain(%q) = %q, shown %q, odd %q, %v", in, d, d.Unicode(), d.Oddity(), err)
+		}
+		if h, err := ParseHostname(in); err == nil {
+			t.Errorf("ParseHostname(%q) = %q; want an error", in, h)
+		}
+	}
+	for _, in := range []string{"local.test", "xn--bcher-kva.test", "bücher.test", "1and1.example"} {
+		if h, err := ParseHostname(in); err != nil || h.Oddity() != "" {
+			t.Errorf("ParseHostname(%q) = %q, odd %q, %v", in, h, h.Oddity(), err)
+		}
+	}
+}
+
+// The dot of the root is read where an address is typed, and nowhere else; one, behind
+// a domain.
+func TestTypedAddress(t *testing.T) {
+	long := strings.Repeat("a", 243) + "@local.test"
+	for in, want := range map[string]string{
+		"bob@local.test.": "bob@local.test", "bob@local.test": "bob@local.test", "x..@a_b.test.": `"x.."@a_b.test`,
+		long: long, long + ".": long,
+	} {
+		if a, err := ParseTyped(in, ASCII); err != nil || a.String() != want {
+			t.Errorf("ParseTyped(%q) = %q, %v", in, a, err)
+		}
+		if p, err := ParseReversePath("<"+in+">", ASCII); len(in) <= MaxAddressOctets && (err != nil || p.String() != "<"+want+">") {
+			t.Errorf("<%s> = %q, %v", in, p, err)
+		}
+	}
+	for _, in := range []string{"bob@local.test..", "bob@.", "bob.", ".", "", "a@[192.0.2.1].", "@local.test.", "a" + long, "a" + long + "."} {
+		if a, err := ParseTyped(in, ASCII); err == nil {
+			t.Errorf("ParseTyped(%q) = %q; want an error", in, a)
+		}
 	}
 }
 
@@ -194,7 +249,7 @@ func TestPrintableIsOneSafeLine(t *testing.T) {
 // What parses serialises to something that parses to the same value and that can
 // stand in a command line.
 func FuzzAddress(f *testing.F) {
-	for _, s := range []string{"bob@local.test", `"a b"@x.test`, "a@[IPv6:::1]", "a%b@c.test", "@a:b@c", "bób@bücher.test", "a@b@c", `"\"@x"`} {
+	for _, s := range []string{"bob@local.test", `"a b"@x.test`, "a@[IPv6:::1]", "a%b@c.test", "@a:b@c", "bób@bücher.test", "a@b@c", `"\"@x"`, ".a..b.@x_y.test", "a@xn--.b", strings.Repeat("a.", 120) + "@b.test"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -203,7 +258,7 @@ func FuzzAddress(f *testing.F) {
 			return
 		}
 		text := a.String()
-		if strings.ContainsAny(text, "\r\n\x00") || len(text) > MaxPathOctets {
+		if strings.ContainsAny(text, "\r\n\x00") || len(text) > MaxAddressOctets {
 			t.Fatalf("%q is unfit for the wire: %q", s, text)
 		}
 		again, err := ParseAddress(text, UTF8)
@@ -217,7 +272,7 @@ func FuzzAddress(f *testing.F) {
 }
 
 func FuzzDomain(f *testing.F) {
-	for _, s := range []string{"local.test", "bücher.test", "xn--bcher-kva.test", "a..b", "1.2.3.4", "remote。test"} {
+	for _, s := range []string{"local.test", "bücher.test", "xn--bcher-kva.test", "a..b", "1.2.3.4", "remote。test", "a_b.xn--.test", "-a-.xn--local-.test", "אב.ab--c"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -59,11 +59,25 @@ func ParseReversePath(s string, cs Charset) (ReversePath, error) {
 	if inner == "" {
 		return NullPath(), nil
 	}
-	a, err := ParseAddress(inner, cs)
+	a, err := ParseTyped(inner, cs)
 	if err != nil {
 		return ReversePath{}, err
 	}
 	return PathOf(a), nil
+}
+
+// ParseTyped parses an address that a person or a program gave as the sender or the
+// recipient of a message. It is ParseAddress, and the domain may end with the dot of the
+// root, which says nothing that the domain does not. RFC 1034 §3.1.
+func ParseTyped(s string, cs Charset) (Address, error) {
+	if len(s) > MaxPathOctets {
+		return Address{}, syntaxError("address", s, tooLongAddress)
+	}
+	a, err := ParseAddress(strings.TrimSuffix(s, "."), cs)
+	if err == nil && strings.HasSuffix(s, ".") && a.domain.IsZero() {
+		return Address{}, syntaxError("address", s, "a dot follows its literal")
+	}
+	return a, err
 }
 
 // ForwardPath is the argument of RCPT: an address, or the bare "<Postmaster>"
@@ -83,7 +97,7 @@ func ParseForwardPath(s string, cs Charset) (ForwardPath, error) {
 	if strings.EqualFold(inner, "postmaster") {
 		return ForwardPath{postmaster: true}, nil
 	}
-	a, err := ParseAddress(inner, cs)
+	a, err := ParseTyped(inner, cs)
 	if err != nil {
 		return ForwardPath{}, err
 	}

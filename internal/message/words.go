@@ -140,7 +140,7 @@ func addressesIn(text string, limit int) []mail.Address {
 		}
 		at := from + i
 		start, end := at, at+1
-		for start > from && at-start < mail.MaxLocalPartOctets && isShownOctet(text[start-1]) {
+		for start > from && at-start < mail.MaxAddressOctets && isShownOctet(text[start-1]) {
 			start--
 		}
 		for end < len(text) && end-at <= mail.MaxDomainOctets && isShownOctet(text[end]) {

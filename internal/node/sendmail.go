@@ -71,7 +71,7 @@ func (n *Node) localUser(uid uint32) intake.LocalUser {
 // plainName reports whether a name means the same as a local part and as a user:
 // without capitals, since accounts have none, and without signs that part or quote.
 func plainName(name string) bool {
-	if name == "" || len(name) > mail.MaxLocalPartOctets || name[0] == '.' || name[0] == '-' {
+	if name == "" || len(name) > mail.SureLocalPartOctets || name[0] == '.' || name[0] == '-' {
 		return false
 	}
 	return strings.IndexFunc(name, func(r rune) bool {

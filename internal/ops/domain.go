@@ -79,7 +79,7 @@ func (op *Operator) DomainAdd(ctx context.Context, by Caller, r DomainAdd) (Doma
 
 // newDomain parses a request for a domain.
 func (op *Operator) newDomain(r DomainAdd) (d roster.Domain, err error) {
-	if d.Name, err = mail.ParseDomain(r.Name); err != nil {
+	if d.Name, err = mail.ParseHostname(r.Name); err != nil {
 		return d, invalid(err)
 	}
 	if err := op.notStated(directory.Subject{Kind: directory.KindDomain, Name: d.Name.String()}); err != nil {

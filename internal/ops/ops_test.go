@@ -289,7 +289,7 @@ func TestQueueChoicesThatMakeNoSenseAreRefused(t *testing.T) {
 		{IDs: []string{"nonsense"}},
 		{IDs: make([]string, MaxIDs+1)},
 		{Sender: "nonsense"},
-		{Domain: "no_domain"},
+		{Domain: "no domain"},
 		{All: true, Limit: -1},
 		{OlderThan: -time.Hour},
 	} {

@@ -10,7 +10,7 @@ import (
 
 // own returns a domain of ours, and makes it where it is missing; nil for what is none.
 func (im *importer) own(name, deliver string) *domain {
-	d, err := mail.ParseDomain(strings.TrimSuffix(name, "."))
+	d, err := mail.ParseHostname(strings.TrimSuffix(name, "."))
 	if err != nil || !strings.Contains(d.ASCII(), ".") || d.ASCII() == "localhost.localdomain" || strings.HasPrefix(d.ASCII(), "localhost.") {
 		return nil
 	}

@@ -126,7 +126,7 @@ func (im *importer) value(name string) string {
 
 func (im *importer) server() {
 	im.hostname = im.value("myhostname")
-	if d, err := mail.ParseDomain(im.hostname); err != nil || !strings.Contains(im.hostname, ".") {
+	if d, err := mail.ParseHostname(im.hostname); err != nil || !strings.Contains(im.hostname, ".") {
 		im.note("myhostname", Lost, "%q is no host name with a domain; write your own as hostname", im.hostname)
 	} else {
 		im.hostname = d.ASCII()

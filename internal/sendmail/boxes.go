@@ -230,5 +230,5 @@ func addressOf(spec string, d mail.Domain) (mail.Address, error) {
 	if bareName(spec) {
 		return mail.NewAddress(spec, d)
 	}
-	return mail.ParseAddress(spec, mail.UTF8)
+	return mail.ParseTyped(spec, mail.UTF8)
 }

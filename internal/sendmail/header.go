@@ -154,7 +154,7 @@ func qualified(value string, d mail.Domain) (string, bool) {
 
 // bareName reports whether s is a login name: an atom with dots, and no domain.
 func bareName(s string) bool {
-	if s == "" || len(s) > mail.MaxLocalPartOctets || s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, "..") {
+	if s == "" || len(s) > mail.SureLocalPartOctets || s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, "..") {
 		return false
 	}
 	for i := range len(s) {

@@ -88,7 +88,7 @@ func (o Options) sender(account mail.Address) (mail.ReversePath, error) {
 	case text == "":
 		return mail.NullPath(), nil
 	}
-	a, err := mail.ParseAddress(text, mail.UTF8)
+	a, err := mail.ParseTyped(text, mail.UTF8)
 	if err != nil {
 		return mail.ReversePath{}, fail(CodeUsage, "-f: %q is no address: %v", mail.Printable(text, 200), err)
 	}

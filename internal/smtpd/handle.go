@@ -103,7 +103,12 @@ func idle(cmd smtpwire.Command) result {
 }
 
 // hello answers EHLO and HELO. RFC 5321 §4.1.1.1, and §4.1.4: they reset.
+//
+// A device that signs in may give no name; a mail server has one.
 func (c *conn) hello(ctx context.Context, cmd smtpwire.Command) result {
+	if cmd.Text == "" && c.info.Kind == KindMX {
+		return refuse(501, "5.5.4", cmd.Verb.String()+" needs a name")
+	}
 	c.drop(ctx)
 	extended := cmd.Verb == smtpwire.VerbEHLO
 	c.state = state{authed: c.state.authed}

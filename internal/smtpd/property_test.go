@@ -121,7 +121,7 @@ func (m *model) step(t *rapid.T) string {
 	case 15:
 		m.broken()
 		m.reply("501")
-		return "RCPT TO:bob@local.test\r\n"
+		return "RCPT TO:bob\r\n"
 	}
 	return m.smallStep(t)
 }

@@ -21,7 +21,7 @@ const (
 type Command struct {
 	Verb Verb
 	// Text is the argument of EHLO and HELO (the name that the client gives
-	// itself, one word, otherwise unchecked) and of VRFY, EXPN, HELP and NOOP.
+	// itself, unchecked; it may be empty) and of VRFY, EXPN, HELP and NOOP.
 	Text  string
 	Mail  MailParams
 	Rcpt  RcptParams
@@ -96,6 +96,11 @@ func ParseCommand(line []byte) (Command, *Fault) {
 		word, rest = line[:i], line[i+1:]
 	}
 	verb := parseVerb(word)
+	if verb != VerbBDAT {
+		// Some devices send two blanks; they say no more than one. What says how many
+		// octets follow is read to the letter.
+		rest = bytes.TrimLeft(rest, " ")
+	}
 	for _, c := range line {
 		if c < 0x20 || c == 0x7f {
 			return Command{}, fault(verb, 500, "5.5.2", "control characters are not allowed in a command")
@@ -132,15 +137,11 @@ func ParseCommand(line []byte) (Command, *Fault) {
 }
 
 // parseHello reads the client's name. Many honest clients give a name that is no
-// domain, so any one word passes; it is recorded and decides nothing.
+// domain, of several words ("RICOH MP C3003") or of none, so anything passes; it is
+// recorded and decides nothing.
 func parseHello(cmd Command, rest []byte) (Command, *Fault) {
-	switch {
-	case len(rest) == 0:
-		return Command{}, fault(cmd.Verb, 501, "5.5.4", cmd.Verb.String()+" needs a name")
-	case len(rest) > MaxHelloOctets:
+	if len(rest) > MaxHelloOctets {
 		return Command{}, fault(cmd.Verb, 501, "5.5.4", "the name is longer than 255 octets")
-	case bytes.IndexByte(rest, ' ') >= 0:
-		return Command{}, fault(cmd.Verb, 501, "5.5.4", cmd.Verb.String()+" takes one name")
 	}
 	cmd.Text = string(rest)
 	return cmd, nil
@@ -164,7 +165,7 @@ func parseBdat(cmd Command, rest []byte) (Command, *Fault) {
 
 // parseAuth reads a mechanism and perhaps an initial response. RFC 4954 §4.
 func parseAuth(cmd Command, rest []byte) (Command, *Fault) {
-	mech, initial, more := bytes.Cut(rest, []byte(" "))
+	mech, initial, more := cutBlanks(rest)
 	if !isMechanism(mech) {
 		return Command{}, fault(VerbAUTH, 501, "5.5.4", "AUTH needs the name of a mechanism")
 	}
@@ -186,6 +187,12 @@ func parseAuth(cmd Command, rest []byte) (Command, *Fault) {
 	}
 	cmd.Auth.Initial = response
 	return cmd, nil
+}
+
+// cutBlanks parts a text at its first blanks, however many they are.
+func cutBlanks(b []byte) (before, after []byte, found bool) {
+	before, after, found = bytes.Cut(b, []byte(" "))
+	return before, bytes.TrimLeft(after, " "), found
 }
 
 // isMechanism applies the grammar of RFC 4422 §3.1.

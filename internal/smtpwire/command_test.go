@@ -16,9 +16,12 @@ func TestParseCommand(t *testing.T) {
 		{"ehlo [192.0.2.1]", "EHLO [192.0.2.1]"},
 		{"HELO x ", "HELO x"},
 		{"LHLO x", "LHLO x"},
-		{"EHLO", "501 5.5.4"},
-		{"EHLO ", "501 5.5.4"},
-		{"EHLO a b", "501 5.5.4"},
+		{"EHLO", "EHLO "},
+		{"EHLO ", "EHLO "},
+		{"EHLO a b", "EHLO a b"},
+		{"HELO  RICOH MP C3003", "HELO RICOH MP C3003"},
+		{"HELO \"B\xfcro\"", "HELO \"B\xfcro\""},
+		{"NOOP  x", "NOOP x"},
 		{"EHLO " + strings.Repeat("a", 256), "501 5.5.4"},
 		{"NOOP", "NOOP "},
 		{"NOOP whatever it is", "NOOP whatever it is"},
@@ -84,8 +87,34 @@ func TestParseMail(t *testing.T) {
 		{"MAIL FROM :<a@b.test>", "501 5.5.4"},
 		{"MAIL TO:<a@b.test>", "501 5.5.4"},
 		{"MAIL FROM:", "501 5.5.2"},
-		{"MAIL FROM:a@b.test", "501 5.5.2"},
-		{"MAIL FROM: a@b.test", "501 5.5.2"},
+		{"MAIL FROM:a@b.test", "<a@b.test> 7BIT"},
+		{"MAIL  FROM:  a@b.test  BODY=8BITMIME", "<a@b.test> 8BITMIME"},
+		{"MAIL  FROM:<a@b.test>", "<a@b.test> 7BIT"},
+		{"MAIL FROM:<a@b.test.>", "<a@b.test> 7BIT"},
+		{"MAIL FROM:a@b.test.", "<a@b.test> 7BIT"},
+		{"MAIL FROM:<a@b.test> AUTH=alice+x@local.test", "<a@b.test> 7BIT"},
+		{"MAIL FROM:<a@b.test> AUTH=a=b@local.test", "<a@b.test> 7BIT"},
+		{"MAIL FROM:<a..b@c.test>", `<"a..b"@c.test> 7BIT`},
+		{"MAIL FROM:<.a@my_host.test>", `<".a"@my_host.test> 7BIT`},
+		{"MAIL FROM:<u@em--1.a2.test>", "<u@em--1.a2.test> 7BIT"},
+		{"MAIL FROM:<u@xn--.a2.test>", "<u@xn--.a2.test> 7BIT"},
+		{"MAIL FROM:<" + strings.Repeat("a", 65) + "@b.test>", "<" + strings.Repeat("a", 65) + "@b.test> 7BIT"},
+		{"MAIL FROM:a", "501 5.5.2"},
+		{"MAIL FROM:a@b.test>", "501 5.5.2"},
+		{"MAIL FROM:x<a@b.test>", "501 5.5.2"},
+		{"MAIL FROM:Alice <a@b.test>", "501 5.5.2"},
+		{"MAIL FROM:a@b.test<c@d.test>", "501 5.5.2"},
+		{"MAIL FROM:a@b.test <c@d.test>", "501 5.5.4"},
+		{"MAIL FROM:a@b.test,c@d.test", "501 5.5.2"},
+		{"MAIL FROM:@x.test:a@b.test", "501 5.5.2"},
+		{`MAIL FROM:"a"@b.test`, "501 5.5.2"},
+		{"MAIL FROM:a@[192.0.2.1]", "501 5.5.2"},
+		{"MAIL FROM:a@b@c.test", "501 5.1.7"},
+		{"MAIL FROM:<a@b.test..>", "501 5.1.7"},
+		{"MAIL FROM:<a@b..test>", "501 5.1.7"},
+		{"MAIL FROM:<a@b.test> AUTH=", "501 5.5.4"},
+		{"MAIL FROM:<a@b.test> AUTH", "501 5.5.4"},
+		{"MAIL FROM:<a@b.test> AUTH=" + strings.Repeat("+", 501), "501 5.5.4"},
 		{"MAIL FROM:<a@b.test", "501 5.5.2"},
 		{`MAIL FROM:<"a@b.test>`, "501 5.5.2"},
 		{"MAIL FROM:<a@b.test>BODY=7BIT", "501 5.5.2"},
@@ -95,7 +124,7 @@ func TestParseMail(t *testing.T) {
 		{"MAIL FROM:<spamtest>", "501 5.1.7"},
 		{"MAIL FROM:<LD!nobody>", "501 5.1.7"},
 		{"MAIL FROM:<@x.test:a@b.test>", "501 5.1.7"},
-		{"MAIL FROM:<" + strings.Repeat("a", 65) + "@b.test>", "501 5.1.7"},
+		{"MAIL FROM:<" + strings.Repeat("a", 249) + "@b.test>", "501 5.1.7"},
 		{"MAIL FROM:<bób@b.test>", "553 5.6.7"},
 		{"MAIL FROM:<bob@bücher.test>", "553 5.6.7"},
 		{"MAIL FROM:<a@b.test> XFOO=1", "555 5.5.4"},
@@ -120,7 +149,7 @@ func TestParseMail(t *testing.T) {
 		{"MAIL FROM:<a@b.test> ENVID=a+0g", "501 5.5.4"},
 		{"MAIL FROM:<a@b.test> ENVID=a+2b", "501 5.5.4"}, // small letters are no hexchar
 		{"MAIL FROM:<a@b.test> ENVID=" + strings.Repeat("x", 101), "501 5.5.4"},
-		{"MAIL FROM:<a@b.test> AUTH=a+0Ab", "501 5.5.4"},
+		{"MAIL FROM:<a@b.test> AUTH=a+0Ab", "<a@b.test> 7BIT"}, // names nobody: TestAuthParameter
 		{"MAIL FROM:<a@b.test>" + strings.Repeat(" X=1", 11), "501 5.5.4"},
 	} {
 		cmd, f := ParseCommand([]byte(tt.line))
@@ -154,6 +183,19 @@ func TestMailParameters(t *testing.T) {
 	}
 }
 
+// A value of AUTH that is no xtext names nobody. RFC 4954 §5.
+func TestAuthParameter(t *testing.T) {
+	for value, want := range map[string]string{
+		"<>": "<>", "alice@local.test": "alice@local.test", "alice+2Bx@local.test": "alice+x@local.test",
+		"alice+x@local.test": "<>", "a=b@local.test": "<>", "a+0Ab": "<>", "a+3": "<>", "+": "<>", "=": "<>", "+00": "<>",
+	} {
+		cmd, f := ParseCommand([]byte("MAIL FROM:<a@b.test> AUTH=" + value + " SIZE=7"))
+		if f != nil || cmd.Mail.Auth != want || cmd.Mail.Size != 7 {
+			t.Errorf("%q: %q, %v; want %q", value, cmd.Mail.Auth, f, want)
+		}
+	}
+}
+
 func TestParseRcpt(t *testing.T) {
 	for _, tt := range []struct{ line, want string }{
 		{"RCPT TO:<a@b.test>", "<a@b.test>"},
@@ -162,6 +204,16 @@ func TestParseRcpt(t *testing.T) {
 		{"RCPT TO:<bob@lоcal.test>", "<bob@xn--lcal-55d.test>"},
 		{"RCPT TO:<user%remote.test@local.test>", "<user%remote.test@local.test>"},
 		{`RCPT TO:<"user@remote.test"@local.test>`, `<"user@remote.test"@local.test>`},
+		{"RCPT TO:a@b.test", "<a@b.test>"},
+		{"RCPT TO:postmaster", "<Postmaster>"},
+		{"RCPT  TO: <a@b.test.>", "<a@b.test>"},
+		{"RCPT TO:user%remote.test@local.test", "<user%remote.test@local.test>"},
+		{"RCPT TO:victim", "501 5.5.2"},
+		{"RCPT TO:a@b.test,c@d.test", "501 5.5.2"},
+		{"RCPT TO:@b.test:c@d.test", "501 5.5.2"},
+		{"RCPT TO:a@b.test(c@d.test)", "501 5.5.2"},
+		{"RCPT TO:a@b.test c@d.test", "501 5.5.4"},
+		{`RCPT TO:"a@b.test"@d.test`, "501 5.5.2"},
 		{"RCPT TO:<>", "501 5.1.3"},
 		{"RCPT TO:<@a.test:b@c.test>", "501 5.1.3"},
 		{"RCPT TO:<@a.test,@b.test:b@c.test>", "501 5.1.3"},
@@ -355,7 +407,7 @@ func checkCommand(t *testing.T, line []byte, cmd Command) {
 			t.Fatalf("%q: %+v", line, cmd.Chunk)
 		}
 	case VerbEHLO, VerbHELO:
-		if cmd.Text == "" || len(cmd.Text) > MaxHelloOctets || strings.ContainsAny(cmd.Text, " \r\n\x00") {
+		if len(cmd.Text) > MaxHelloOctets || strings.ContainsAny(cmd.Text, "\t\r\n\x00") {
 			t.Fatalf("%q: %q", line, cmd.Text)
 		}
 	}
@@ -366,13 +418,25 @@ func FuzzAddressPath(f *testing.F) {
 	for _, s := range []string{"<a@b.test>", "<>", "<\"a> b\"@c.test>", "<@a,@b:c@d>", "<a@[IPv6:::1]>", "<Postmaster>", "<a@b> SIZE=1", "<\"\\\">\"@x>"} {
 		f.Add(s)
 	}
+	for _, s := range []string{"a@b.test", "a..@b_c.test. SIZE=1", "a@b@c", "a@b<c@d>"} {
+		f.Add(s)
+	}
 	f.Fuzz(func(t *testing.T, path string) {
 		cmd, fault := ParseCommand([]byte("MAIL FROM:" + path + " SMTPUTF8"))
 		want, err := mail.ParseReversePath(path, mail.UTF8)
 		if err == nil && (fault != nil || cmd.Mail.From != want) {
 			t.Fatalf("%q is the path %v, but the command says %v, %v", path, want, cmd.Mail.From, fault)
 		}
-		if fault == nil && err != nil && !strings.HasPrefix(strings.TrimLeft(path, " "), cmd.Mail.From.String()[:1]) {
+		if fault != nil || err == nil {
+			return
+		}
+		// What is no path, but was read, is one with blanks or parameters around it, or
+		// lacks nothing but its brackets.
+		word, _, _ := strings.Cut(strings.Trim(path, " \t"), " ")
+		if bare, err := mail.ParseReversePath("<"+word+">", mail.UTF8); err == nil && bare == cmd.Mail.From && !strings.ContainsAny(word, "<>\",:;()") {
+			return
+		}
+		if !strings.HasPrefix(word, "<") {
 			t.Fatalf("%q is no path, but the command says %v", path, cmd.Mail.From)
 		}
 	})

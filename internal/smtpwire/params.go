@@ -122,18 +122,18 @@ func (r *RcptParams) set(p param) *Fault {
 
 // splitPath parts "FROM:<path> params" into path and parameters.
 //
-// RFC 5321 §3.3 allows no space after the colon; many devices send one, and as it
-// can't change what the path says, it is let pass.
+// RFC 5321 §3.3 allows no space after the colon, and no address without its angle
+// brackets. Many devices send both, and as neither can change what the path says, they
+// are let pass; the path that is returned has its brackets.
 func splitPath(v Verb, rest []byte, lead string) (path string, params []param, f *Fault) {
 	if !hasPrefixFold(rest, lead) {
 		return "", nil, fault(v, 501, "5.5.4", v.String()+" must be followed by "+lead+"<address>")
 	}
 	text := string(bytes.TrimLeft(rest[len(lead):], " "))
-	end := pathEnd(text)
-	if end < 0 {
+	path, text = cutPath(text)
+	if path == "" {
 		return "", nil, fault(v, 501, "5.5.2", "the address must stand in angle brackets")
 	}
-	path, text = text[:end], text[end:]
 	if text == "" {
 		return path, nil, nil
 	}
@@ -145,6 +145,25 @@ func splitPath(v Verb, rest []byte, lead string) (path string, params []param, f
 		return "", nil, fault(v, 501, "5.5.4", "the parameters are not well formed")
 	}
 	return path, params, nil
+}
+
+// cutPath parts a path from what follows it, and gives it the brackets that it lacks;
+// it is empty where there is none.
+func cutPath(text string) (path, rest string) {
+	if bare, _, _ := strings.Cut(text, " "); isBare(bare) {
+		return "<" + bare + ">", text[len(bare):]
+	}
+	end := pathEnd(text)
+	if end < 0 {
+		return "", ""
+	}
+	return text[:end], text[end:]
+}
+
+// isBare reports whether a word may be an address without its brackets: one without
+// anything that quotes, routes, lists or comments.
+func isBare(s string) bool {
+	return (strings.Contains(s, "@") || strings.EqualFold(s, "postmaster")) && !strings.ContainsAny(s, "<>()[]\\\":;,")
 }
 
 // pathEnd returns the index after the ">" that closes the path at the start of s,
@@ -176,7 +195,11 @@ func parseParams(s string) ([]param, bool) {
 	var out []param
 	for _, w := range words {
 		k, v, given := strings.Cut(w, "=")
-		if !isKeyword(k) || given && v == "" || strings.Contains(v, "=") {
+		if !isKeyword(k) || given && v == "" {
+			return nil, false
+		}
+		// No value holds "=" (RFC 5321 §4.1.2); some clients write it into AUTH.
+		if strings.Contains(v, "=") && !strings.EqualFold(k, "AUTH") {
 			return nil, false
 		}
 		out = append(out, param{keyword: strings.ToUpper(k), value: v, given: given})

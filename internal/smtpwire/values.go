@@ -102,13 +102,21 @@ func unfit(r rune) bool {
 	return unicode.IsControl(r) || unicode.In(r, unicode.Zl, unicode.Zp, unicode.Cf)
 }
 
-// parseAuthParam reads the AUTH parameter of MAIL: xtext or "<>". RFC 4954 §5.
+// authUnknown is the AUTH parameter that names nobody. RFC 4954 §5.
+const authUnknown = "<>"
+
+// parseAuthParam reads the AUTH parameter of MAIL: xtext or "<>". What is no xtext, as
+// the plain addresses that some clients put there, names nobody, as does whatever is
+// not believed: RFC 4954 §5.
 func parseAuthParam(s string) (string, bool) {
-	if s == "<>" {
-		return s, true
+	if len(s) > maxAuthParamOctets {
+		return "", false
 	}
 	v, ok := decodeXtext(s)
-	return v, ok && v != "" && len(s) <= maxAuthParamOctets && isPrintable(v)
+	if !ok || v == "" || !isPrintable(v) {
+		return authUnknown, s != ""
+	}
+	return v, true
 }
 
 // decodeXtext decodes xtext, whose hexchars are in capitals. RFC 3461 §4. Octets

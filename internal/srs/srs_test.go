@@ -46,8 +46,12 @@ func path(t testing.TB, k Key, account string, at time.Time) mail.Address {
 
 func TestPath(t *testing.T) {
 	k := key(t, 1)
+	long := address(t, "a@"+strings.Repeat("long-label-of-a-domain.", 9)+"test")
+	if p, err := k.Path(long, noon); err == nil {
+		t.Errorf("no path has room for %s", p)
+	}
 	for _, account := range []string{"alice@local.test", "älice@bücher.test", strings.Repeat("a", 64) + "@local.test", `"a b"@local.test`,
-		"a@" + strings.Repeat("long-label-of-a-domain.", 10) + "test"} {
+		"a@" + strings.Repeat("long-label-of-a-domain.", 8) + "test"} {
 		a := address(t, account)
 		p := path(t, k, account, noon)
 		if p.Domain() != a.Domain() || len(p.Local()) > 64 || !Is(p) || len(a.Local()) > 1 && strings.Contains(p.Local(), a.Local()) {

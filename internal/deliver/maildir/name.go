@@ -46,10 +46,23 @@ func (t *Target) Mailbox(account mail.Address) (dir string, ok bool) {
 }
 
 // escape turns a local-part into a file name: an allow-list of octets stands for
-// itself, every other octet becomes "%" and two hexadecimal digits. Two
+// itself, every other octet becomes "%" and two hexadecimal digits. Of a name that no
+// file system takes the end is a digest, behind "%=", which stands in no other. Two
 // local-parts never share a name, and no name begins with a dot or holds a
 // separator.
 func escape(local string) string {
+	name := escapeAll(local)
+	if len(name) <= maxNameOctets {
+		return name
+	}
+	sum := sha256.Sum256([]byte(local))
+	return name[:maxNameOctets/2] + "%=" + hex.EncodeToString(sum[:])
+}
+
+// maxNameOctets bounds the name of a mailbox's folder; a file system takes 255.
+const maxNameOctets = 200
+
+func escapeAll(local string) string {
 	var b strings.Builder
 	for i := range len(local) {
 		if c := local[i]; isPlain(c) && (c != '.' || i > 0) {
