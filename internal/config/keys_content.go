@@ -48,7 +48,7 @@ func rspamdKeys() []entry[Rspamd] {
 			Doc: "A file with the password that Rspamd asks for in its only line. Nobody but its owner and its group may have access (mode 0600 or 0640)."},
 			parsePath, func(r *Rspamd) *string { return &r.PasswordFile }),
 		parsed(Key{Path: "rspamd.spam", Type: TypeChoice, Default: "junk",
-			Doc: `What becomes of mail from outside that Rspamd wants marked (add header, rewrite subject, quarantine): "junk", and mailboxes of ours keep it apart; or "field", and only the fields X-Spam and X-Spam-Status say so. What it rejects is refused, what it greylists or rejects softly is put off, what it wants discarded is held in the queue.`},
+			Doc: `What becomes of mail from outside that Rspamd wants marked (add header, rewrite subject, quarantine): "junk", and mailboxes of ours keep it apart; or "field", and only the fields X-Spam and X-Spam-Status say so. What it rejects is refused, what it rejects softly is put off, what it wants discarded is held in the queue.`},
 			parseSpam, func(r *Rspamd) *bool { return &r.MarkOnly }),
 		duration("rspamd.timeout", "15s", "1s", "50s", "How long Rspamd may take over one message.",
 			func(r *Rspamd) *time.Duration { return &r.Timeout }),

@@ -127,6 +127,18 @@ func gtube(letter string) string {
 		letter + "JS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X\r\n"
 }
 
+// rules are an Rspamd's of an administrator: one only removes a field, one has nothing
+// but a score.
+const rules = `
+rspamd_config.REMOVES = { score = 0.0, callback = function(task)
+  if task:get_header('X-Removed') then
+    task:set_milter_reply({ remove_headers = { ['X-Removed'] = 0 }, add_headers = {} })
+    return true
+  end
+end }
+rspamd_config.GREY = { score = 5.0, callback = function(task) return task:get_header('X-Grey') ~= nil end }
+`
+
 // An Rspamd as Debian has it, with none of its modules, is understood over its
 // socket.
 func TestRspamd(t *testing.T) {
@@ -137,6 +149,7 @@ func TestRspamd(t *testing.T) {
   control_socket = "%[1]s/control.sock mode=0600"; stats_file = "%[1]s/stats"; dns { nameserver = ["127.0.0.1:1"]; timeout = 0.1s; retransmits = 1; }
 }
 lang_detection { languages = "/nonexistent"; }
+lua = "%[1]s/rules.lua";
 logging { type = "console"; level = "error"; }
 actions { reject = 15; add_header = 6; greylist = 4; }
 worker "normal" { bind_socket = "%[1]s/worker.sock mode=0666"; count = 1; task_timeout = 8s; }
@@ -145,6 +158,9 @@ worker "normal" { bind_socket = "%[1]s/worker.sock mode=0666"; count = 1; task_t
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(dir+"/tld", []byte("test\ncom\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(dir+"/rules.lua", []byte(rules), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	start(t, socket, "rspamd", "-f", "--insecure", "-c", dir+"/rspamd.conf")
@@ -160,6 +176,7 @@ worker "normal" { bind_socket = "%[1]s/worker.sock mode=0666"; count = 1; task_t
 	}
 	all := scope
 	all.Accounts = true
+	ham := strings.Replace(gtube("X"), "STANDARD", "OTHER", 1)
 	for _, tc := range []struct {
 		name   string
 		i      *content.Rspamd
@@ -169,7 +186,9 @@ worker "normal" { bind_socket = "%[1]s/worker.sock mode=0666"; count = 1; task_t
 		rule   string
 		fields string
 	}{
-		{"ham", junk, strings.Replace(gtube("X"), "STANDARD", "OTHER", 1), false, intake.Pass, "", "X-Spam-Status: No, score=0.00 required=15.00\r\n"},
+		{"ham", junk, ham, false, intake.Pass, "", "X-Spam-Status: No, score=0.00 required=15.00\r\n"},
+		{"a field is only removed", junk, "X-Removed: 1\r\n" + ham, false, intake.Pass, "", "X-Spam-Status: No, score=0.00 required=15.00\r\n"},
+		{"greylist without its module", junk, "X-Grey: 1\r\n" + ham, false, intake.Pass, "", "X-Spam-Status: No, score=5.00 required=15.00\r\n"},
 		{"rejected", junk, gtube("X"), false, intake.Refuse, "rspamd-reject", ""},
 		{"marked", junk, gtube("Y"), false, intake.Junk, "rspamd-spam", "X-Spam: Yes\r\nX-Spam-Status: Yes, score=6.00 required=15.00\r\n"},
 		{"marked only", field, gtube("Y"), false, intake.Pass, "", "X-Spam: Yes\r\nX-Spam-Status: Yes, score=6.00 required=15.00\r\n"},

@@ -98,11 +98,8 @@ func RspamdFinding(a rspamd.Answer, spam Spam, own bool) intake.Finding {
 	switch a.Action {
 	case rspamd.Reject:
 		f.Action, f.Rule, f.Reply = intake.Refuse, "rspamd-reject", mail.R(550, "5.7.1", orText(words(a.Message), "the message looks like spam"))
-	case rspamd.SoftReject, rspamd.Greylist:
+	case rspamd.SoftReject:
 		f.Action, f.Rule, f.Reply = intake.Defer, "rspamd-soft-reject", mail.R(451, "4.7.1", orText(words(a.Message), "try again later"))
-		if a.Action == rspamd.Greylist {
-			f.Rule = "rspamd-greylist"
-		}
 	case rspamd.Discard:
 		// RFC 5321 §4.2.5: what was accepted may not vanish.
 		f.Action, f.Rule, f.Reason = intake.Hold, "rspamd-discard", "Rspamd wants it discarded; "+score(a)
@@ -111,7 +108,10 @@ func RspamdFinding(a rspamd.Answer, spam Spam, own bool) intake.Finding {
 		if spam == SpamJunk && !own {
 			f.Action, f.Rule, f.Reason = intake.Junk, "rspamd-spam", a.Action.String()+"; "+score(a)
 		}
-	case rspamd.NoAction:
+	case rspamd.NoAction, rspamd.Greylist:
+		// Whoever is to come again gets "soft reject" from its greylisting module. The bare
+		// word is a score, which is the same each time: where that module or its Redis is
+		// missing, such mail would never get in.
 	default:
 		return intake.Finding{} // nothing is known of it: it is deferred
 	}

@@ -1,6 +1,7 @@
 package rspamd
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -66,16 +67,29 @@ type Answer struct {
 
 // answer is the form of the protocol. What is not listed is not read.
 type answer struct {
-	Action   string            `json:"action"`
-	Score    *float64          `json:"score"`
-	Required float64           `json:"required_score"`
-	Skipped  bool              `json:"is_skipped"`
-	Error    string            `json:"error"`
-	Symbols  map[string]symbol `json:"symbols"`
-	Messages json.RawMessage   `json:"messages"`
-	Milter   struct {
-		Add map[string]json.RawMessage `json:"add_headers"`
-	} `json:"milter"`
+	Action   string   `json:"action"`
+	Score    *float64 `json:"score"`
+	Required float64  `json:"required_score"`
+	Skipped  bool     `json:"is_skipped"`
+	Error    string   `json:"error"`
+	Symbols  object   `json:"symbols"`
+	Messages object   `json:"messages"`
+	Milter   object   `json:"milter"`
+}
+
+// object is a place for an object. Lua has one kind of table, so that an empty object
+// comes as an empty list, and older releases have lists of texts for logs where later
+// ones have an object: neither says anything here, nor keeps the rest from being read.
+type object map[string]json.RawMessage
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (o *object) UnmarshalJSON(text []byte) error {
+	var m map[string]json.RawMessage
+	if json.Unmarshal(text, &m) != nil {
+		m = nil
+	}
+	*o = m
+	return nil
 }
 
 type symbol struct {
@@ -101,34 +115,24 @@ func (l Limits) Parse(text []byte) (Answer, error) {
 	if raw.Score != nil {
 		a.Score = *raw.Score
 	}
-	for name, s := range raw.Symbols {
+	for name, one := range raw.Symbols {
+		var s symbol
+		_ = json.Unmarshal(one, &s) // a symbol that says nothing of itself has spoken all the same
 		a.Symbols = append(a.Symbols, Symbol{name, s.Score})
 	}
 	slices.SortFunc(a.Symbols, func(x, y Symbol) int {
 		return cmp.Or(cmp.Compare(math.Abs(y.Score), math.Abs(x.Score)), cmp.Compare(x.Name, y.Name))
 	})
 	a.Symbols = a.Symbols[:min(len(a.Symbols), l.Symbols)]
-	a.Message = smtpMessage(raw.Messages)
-	a.Fields = l.fields(raw.Milter.Add)
+	a.Message, _ = scalar(raw.Messages["smtp_message"])
+	var add object
+	_ = json.Unmarshal(raw.Milter["add_headers"], &add) // nothing there: nothing to add
+	a.Fields = l.fields(add)
 	return a, nil
 }
 
-// smtpMessage returns the one message that is meant for the client. Other releases
-// send a list in its place, which is for logs.
-func smtpMessage(raw json.RawMessage) string {
-	var m map[string]json.RawMessage
-	if json.Unmarshal(raw, &m) != nil {
-		return ""
-	}
-	var text string
-	if json.Unmarshal(m["smtp_message"], &text) != nil {
-		return ""
-	}
-	return text
-}
-
-// fields reads a text, an object with a value, or a list of either for each name.
-func (l Limits) fields(add map[string]json.RawMessage) []Field {
+// fields reads a value, an object with a value, or a list of either for each name.
+func (l Limits) fields(add object) []Field {
 	var out []Field
 	for _, name := range slices.Sorted(maps.Keys(add)) {
 		var several []json.RawMessage
@@ -145,15 +149,26 @@ func (l Limits) fields(add map[string]json.RawMessage) []Field {
 }
 
 func fieldValue(raw json.RawMessage) (string, bool) {
-	var text string
-	if json.Unmarshal(raw, &text) == nil {
-		return strings.TrimSpace(text), true
+	if v, ok := scalar(raw); ok {
+		return strings.TrimSpace(v), true
 	}
-	var object struct {
-		Value *string `json:"value"`
-	}
-	if json.Unmarshal(raw, &object) != nil || object.Value == nil {
+	var o object
+	if json.Unmarshal(raw, &o) != nil {
 		return "", false
 	}
-	return strings.TrimSpace(*object.Value), true
+	v, ok := scalar(o["value"])
+	return strings.TrimSpace(v), ok
+}
+
+// scalar returns a text, or a number as Lua writes it.
+func scalar(raw json.RawMessage) (string, bool) {
+	var text string
+	if json.Unmarshal(raw, &text) == nil && !bytes.Equal(raw, []byte("null")) {
+		return text, true
+	}
+	var number json.Number
+	if json.Unmarshal(raw, &number) == nil && number != "" {
+		return number.String(), true
+	}
+	return "", false
 }

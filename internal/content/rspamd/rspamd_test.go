@@ -48,7 +48,7 @@ func TestQuestion(t *testing.T) {
 		seen <- r
 		body <- string(b)
 		_, _ = io.WriteString(w, `{"action":"add header","score":7.5,"required_score":15,"symbols":{"A":{"score":1},"B":{"score":-6},"C":{"score":1}},
-			"messages":{"smtp_message":"no"},"milter":{"add_headers":{"X-Spam":{"value":"Yes","order":0},"X-B":"b","X-C":["1",{"value":"2"}],"X-D":7}}}`)
+			"messages":{"smtp_message":"no"},"milter":{"add_headers":{"X-Spam":{"value":"Yes","order":0},"X-B":"b","X-C":["1",{"value":"2"}],"X-D":7,"X-E":[],"X-F":{"value":[]},"X-G":null}}}`)
 	})
 	socket := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", socket)
@@ -71,7 +71,7 @@ func TestQuestion(t *testing.T) {
 		want := rspamd.Answer{
 			Action: rspamd.AddHeader, Score: 7.5, Required: 15, Message: "no",
 			Symbols: []rspamd.Symbol{{"B", -6}, {"A", 1}, {"C", 1}},
-			Fields:  []rspamd.Field{{"X-B", "b"}, {"X-C", "1"}, {"X-C", "2"}, {"X-Spam", "Yes"}},
+			Fields:  []rspamd.Field{{"X-B", "b"}, {"X-C", "1"}, {"X-C", "2"}, {"X-D", "7"}, {"X-Spam", "Yes"}},
 		}
 		if fmt.Sprint(a) != fmt.Sprint(want) {
 			t.Errorf("got %+v, want %+v", a, want)
@@ -135,6 +135,41 @@ func TestHostileServers(t *testing.T) {
 				t.Errorf("answered %+v", a)
 			}
 		})
+	}
+}
+
+// An empty table of Lua's is an empty list, wherever an object is expected: it voids
+// nothing.
+func TestEmptyTables(t *testing.T) {
+	for place, text := range map[string]string{
+		"add_headers":              `"symbols":{"A":{"score":1}},"messages":{"smtp_message":"m"},"milter":{"add_headers":[],"remove_headers":{"X":0}}`,
+		"milter":                   `"symbols":{"A":{"score":1}},"messages":{"smtp_message":"m"},"milter":[]`,
+		"symbols":                  `"symbols":[],"messages":{"smtp_message":"m"},"milter":{"add_headers":{"X":"1"}}`,
+		"one symbol":               `"symbols":{"A":[]},"messages":{"smtp_message":"m"},"milter":{"add_headers":{"X":"1"}}`,
+		"messages":                 `"symbols":{"A":{"score":1}},"messages":[],"milter":{"add_headers":{"X":"1"}}`,
+		"messages of a list":       `"symbols":{"A":{"score":1}},"messages":["x"],"milter":{"add_headers":{"X":"1"}}`,
+		"one header":               `"symbols":{"A":{"score":1}},"messages":{"smtp_message":"m"},"milter":{"add_headers":{"X":[]}}`,
+		"one header's value":       `"symbols":{"A":{"score":1}},"messages":{"smtp_message":"m"},"milter":{"add_headers":{"X":{"value":[],"order":1}}}`,
+		"one header of several":    `"symbols":{"A":{"score":1}},"messages":{"smtp_message":"m"},"milter":{"add_headers":{"X":[[],{"value":"1"}]}}`,
+		"the message":              `"symbols":{"A":{"score":1}},"messages":{"smtp_message":[]},"milter":{"add_headers":{"X":"1"}}`,
+		"places that nobody reads": `"symbols":{"A":{"score":1,"options":[]}},"messages":{"smtp_message":"m"},"milter":{"add_headers":{"X":"1"},"remove_headers":[]},"urls":[],"thresholds":[]`,
+		"nothing at all":           `"symbols":null,"messages":null,"milter":null`,
+	} {
+		a, err := rspamd.DefaultLimits().Parse([]byte(`{"action":"add header","score":7,"required_score":15,` + text + `}`))
+		want := 3
+		switch place {
+		case "add_headers", "milter", "symbols", "messages", "messages of a list", "one header", "one header's value", "the message":
+			want = 2
+		case "nothing at all":
+			want = 0
+		}
+		got := len(a.Symbols) + len(a.Fields)
+		if a.Message != "" {
+			got++
+		}
+		if err != nil || a.Action != rspamd.AddHeader || a.Score != 7 || got != want {
+			t.Errorf("%s: %+v, %v; want %d things in it", place, a, err, want)
+		}
 	}
 }
 
