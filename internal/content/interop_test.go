@@ -263,6 +263,56 @@ func TestOpenDKIM(t *testing.T) {
 	}
 }
 
+// spamd is a server of SpamAssassin's protocol that marks every message and puts a
+// report in the place of its body.
+func spamd(t *testing.T, socket string) {
+	t.Helper()
+	l := must[net.Listener](t)(net.Listen("unix", socket))
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer func() { _ = c.Close() }()
+				all, _ := io.ReadAll(c) // spamc closes its side when it has said all
+				_, text, _ := strings.Cut(string(all), "\r\n\r\n")
+				head, _, _ := strings.Cut(strings.ReplaceAll(text, "\r\n", "\n"), "\n\n")
+				out := "X-Spam-Flag: YES\nX-Spam-Status: Yes, score=9.0 required=5.0\n" + head + "\n\nThis was spam.\n"
+				_, _ = fmt.Fprintf(c, "SPAMD/1.1 0 EX_OK\r\nContent-length: %d\r\nSpam: True ; 9.0 / 5.0\r\n\r\n%s", len(out), out)
+			}()
+		}
+	}()
+}
+
+// spamass-milter as Debian has it asks for the right to change bodies, and hangs up
+// without: it gets it, its fields are added, and the body stays.
+func TestSpamassMilter(t *testing.T) {
+	dir := folder(t)
+	spamd(t, dir+"/spamd.sock")
+	host := must[mail.Domain](t)(mail.ParseDomain("mx.local.test"))
+	for name, args := range map[string][]string{
+		"marks": nil, "marks-fields": {"-m"}, "refuses": {"-r", "8"},
+	} {
+		start(t, dir+"/"+name, "spamass-milter", append(append([]string{"-p", dir + "/" + name}, args...), "--", "-U", dir+"/spamd.sock")...)
+		l := milter.DefaultLimits()
+		l.Time = time.Minute
+		i := content.NewMilter(milter.New(milter.Options{Network: "unix", Address: dir + "/" + name, Limits: l}), name, host, scope, nil, message.DefaultLimits(), quiet())
+		f := judge(t, i, gtube("X"))
+		if name == "refuses" {
+			if f.Action != intake.Refuse || f.Rule != "milter-reject" || f.Reply.Code != 550 {
+				t.Errorf("%s: %+v", name, f)
+			}
+			continue
+		}
+		if f.Action != intake.Pass || !bytes.Contains(f.Fields, []byte("X-Spam-Flag: YES\r\n")) || strings.Contains(noted(f.Notes), "another body") != (name == "marks") {
+			t.Errorf("%s: %+v, fields %q", name, f, f.Fields)
+		}
+	}
+}
+
 // Without an answer the stated behaviour counts; what is too large is not shown.
 func TestNoAnswer(t *testing.T) {
 	host := must[mail.Domain](t)(mail.ParseDomain("mx.local.test"))

@@ -59,7 +59,7 @@ func (s *conversation) negotiate() error {
 	}
 	p, err := s.receive()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w, in the negotiation: it does not go on with what this server offers, or speaks no milter protocol", err)
 	}
 	s.n, err = parseNegotiation(p)
 	return err
@@ -271,7 +271,12 @@ func (s *conversation) change(p packet) (bool, error) {
 			return true, err
 		}
 	default:
-		return false, nil
+		what, bit := declined(p)
+		if bit == 0 {
+			return false, nil
+		}
+		needs = bit
+		s.undone(what)
 	}
 	if s.n.actions&needs == 0 {
 		return true, fmt.Errorf("milter: it does what was not negotiated (%q)", p.cmd)
@@ -292,8 +297,31 @@ func (s *conversation) add(f Field) error {
 	return nil
 }
 
+// declined says in words what a filter wants changed that no filter may change here, and
+// which action that is; 0: it is something else. Each octet of what it sends is dropped.
+func declined(p packet) (what string, needs uint32) {
+	text := func() string {
+		first, _, _ := strings.Cut(string(p.data), "\x00")
+		return " " + mail.Printable(first, 60)
+	}
+	switch p.cmd {
+	case rspReplBody:
+		return "another body", actChgBody
+	case rspChgFrom:
+		return "change of the sender to" + text(), actChgFrom
+	case rspAddRcpt:
+		return "added recipient" + text(), actAddRcpt
+	case rspAddRcptPar:
+		return "added recipient" + text(), actAddRcptPar
+	case rspDelRcpt:
+		return "removed recipient" + text(), actDelRcpt
+	}
+	return "", 0
+}
+
+// undone notes a change that is not made. A body comes in many pieces, and is one.
 func (s *conversation) undone(what string) {
-	if len(s.advice.Undone) < s.l.Fields {
+	if n := len(s.advice.Undone); n < s.l.Fields && (n == 0 || s.advice.Undone[n-1] != what) {
 		s.advice.Undone = append(s.advice.Undone, what)
 	}
 }

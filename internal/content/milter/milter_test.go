@@ -127,7 +127,7 @@ func (f *filter) ask(t *testing.T, m milter.Message, body string, l milter.Limit
 	return a, err
 }
 
-const allActions, allSteps = 0x131, 0x1fffff &^ 0x800
+const allActions, allSteps = 0x1ff, 0x1fffff &^ 0x800
 
 // A filter is shown everything in its order, with the macros of each stage.
 func TestWholeConversation(t *testing.T) {
@@ -200,6 +200,11 @@ func TestAdvice(t *testing.T) {
 		{'E', pack('q', "looks odd\x00") + field + pack('a', ""), "quarantine at end of message: looks odd X-One: 1"},
 		{'E', field + pack('i', "\x00\x00\x00\x01X-Two\x00a\n\tb\x00") + pack('c', ""), "accept at end of message X-One: 1 X-Two: a\r\n\tb"},
 		{'E', pack('m', "\x00\x00\x00\x01Subject\x00[SPAM] hi\x00") + pack('c', ""), "accept at end of message undone: change of field \"Subject\" 1"},
+		{'E', pack('b', "new") + pack('b', " body") + field + pack('c', ""), "accept at end of message X-One: 1 undone: another body"},
+		{'E', pack('+', "<evil@far.test>\x00") + pack('-', "<bob@local.test>\x00") + pack('a', ""),
+			"accept at end of message undone: added recipient \"<evil@far.test>\" undone: removed recipient \"<bob@local.test>\""},
+		{'E', pack('2', "<evil@far.test>\x00NOTIFY=NEVER\x00") + pack('r', ""), "reject at end of message undone: added recipient \"<evil@far.test>\""},
+		{'E', pack('e', "<evil\x1b@far.test>\x00") + pack('q', "odd\x00") + pack('c', ""), `quarantine at end of message: odd undone: change of the sender to "<evil\x1b@far.test>"`},
 		{'B', pack('s', ""), "accept at end of message"},
 	} {
 		f := &filter{negotiation: negotiate(6, allActions, 0x400, ""), say: map[byte]string{tc.cmd: tc.answer}}
@@ -225,7 +230,7 @@ func TestAdvice(t *testing.T) {
 
 // What breaks the protocol or the bounds is an error, never an acceptance.
 func TestHostileFilters(t *testing.T) {
-	good := negotiate(6, allActions, 0, "")
+	good := negotiate(6, 0x131, 0, "") // without the actions that some take all the same
 	for name, f := range map[string]*filter{
 		"closes":                       {negotiation: "close"},
 		"closes in the middle":         {negotiation: good, say: map[byte]string{'B': "close"}},
@@ -238,9 +243,7 @@ func TestHostileFilters(t *testing.T) {
 		"half a packet":                {negotiation: good, say: map[byte]string{'E': "\x00\x00\x00\x09h"}},
 		"another version":              {negotiation: negotiate(7, 0, 0, "")},
 		"version 1":                    {negotiation: negotiate(1, 0, 0, "")},
-		"wants to add recipients":      {negotiation: negotiate(6, 0x04, 0, "")},
-		"wants to change the body":     {negotiation: negotiate(6, 0x02, 0, "")},
-		"wants to change the sender":   {negotiation: negotiate(6, 0x40, 0, "")},
+		"wants what there is not":      {negotiation: negotiate(6, 0x200, 0, "")},
 		"wants steps not offered":      {negotiation: negotiate(6, 0, 0x800, "")},
 		"malformed macros":             {negotiation: negotiate(6, 0, 0, "\x00\x00\x00\x09x\x00")},
 		"cut macros":                   {negotiation: negotiate(6, 0, 0, "\x00\x00")},

@@ -39,10 +39,20 @@ const (
 	rspInsHeader  = 'i'
 	rspChgHeader  = 'm'
 	rspQuarantine = 'q'
+	rspReplBody   = 'b'
+	rspChgFrom    = 'e'
+	rspAddRcpt    = '+'
+	rspAddRcptPar = '2'
+	rspDelRcpt    = '-'
 
 	actAddHeaders = 0x01
+	actChgBody    = 0x02
+	actAddRcpt    = 0x04
+	actDelRcpt    = 0x08
 	actChgHeaders = 0x10
 	actQuarantine = 0x20
+	actChgFrom    = 0x40
+	actAddRcptPar = 0x80
 	actSymList    = 0x100
 
 	// What a filter can ask us to leave out, and replies that it can leave out.
@@ -54,7 +64,11 @@ const (
 
 	protocolOldest, protocolNewest = 2, 6
 
-	offeredActions  = actAddHeaders | actChgHeaders | actQuarantine | actSymList
+	// offeredActions is all there is. libmilter hangs up where one bit is missing that a
+	// filter asked for, and most ask for more than they use: what may not be done is
+	// declined when it is asked for.
+	offeredActions = actAddHeaders | actChgBody | actAddRcpt | actDelRcpt | actChgHeaders | actQuarantine |
+		actChgFrom | actAddRcptPar | actSymList
 	offeredProtocol = noConnect | noHelo | noMail | noRcpt | noBody | noHeaders | noEOH | noUnknown | noData | skip |
 		nrHeader | nrConnect | nrHelo | nrMail | nrRcpt | nrData | nrUnknown | nrEOH | nrBody | leadingSpace
 
@@ -145,7 +159,7 @@ func parseNegotiation(p packet) (negotiated, error) {
 	case version < protocolOldest || version > protocolNewest:
 		return negotiated{}, fmt.Errorf("milter: it speaks version %d of the protocol", version)
 	case n.actions&^offeredActions != 0:
-		return negotiated{}, fmt.Errorf("milter: it needs to do what no filter may here (actions %#x)", n.actions&^offeredActions)
+		return negotiated{}, fmt.Errorf("milter: it wants actions that were not offered ( %#x)", n.actions&^offeredActions)
 	case n.protocol&^offeredProtocol != 0:
 		return negotiated{}, fmt.Errorf("milter: it wants steps of the protocol that were not offered (%#x)", n.protocol&^offeredProtocol)
 	}
