@@ -26,7 +26,7 @@ func authenticationKeys() []entry[Authentication] {
 			Doc: `Whether mail that comes to the mx door is held against its sender by SPF (RFC 7208), DKIM (RFC 6376) and DMARC (RFC 9989), with an Authentication-Results field (RFC 8601): "on" or "off". It asks the DNS (mx.dns); what that does not answer in time counts as not known, and delays nothing but mail in our own name.`},
 			parseSwitch, func(a *Authentication) *bool { return &a.Check }),
 		parsed(Key{Path: "authentication.apply", Type: TypeChoice, Default: "on",
-			Doc: `Whether what a domain's DMARC policy asks for is done: "on" refuses (p=reject) or puts into the junk folder (p=quarantine) what fails, "off" only notes it.`},
+			Doc: `Whether what a domain's DMARC policy asks for is done: "on" refuses (p=reject) or puts into the junk folder (p=quarantine) what fails, and into the junk folder as well what names no author that could be judged (no From, no domain in it, a field or a domain that two programs would read in two ways); "off" only notes it.`},
 			parseSwitch, func(a *Authentication) *bool { return &a.Apply }),
 		parsed(Key{Path: "authentication.own", Type: TypeChoice, Default: "refuse",
 			Doc: `What becomes of mail from outside that names one of our own domains as its author and bears no valid DKIM signature of that domain: "refuse", "junk", or "dmarc", which leaves it to the domain's own DMARC policy. Our people sign in, and what they sent and comes back by a list is signed (dkim.sign).`},

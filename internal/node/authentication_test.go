@@ -90,14 +90,14 @@ func TestSendersAreHeldAgainstTheirDomains(t *testing.T) {
 		{"a@good.test", "<a@bad.test>\r\nFrom: <a@good.test>", "550 5.7.26"},
 		{"a@good.test", "<a@good.test>, <a@try.test>, <a@nobody.test>", "250"},
 		{"a@good.test", "<a@silent.test>, <a@good.test>", "250"},
-		{"a@good.test", "<a@good.test>\r\nFrom: <a@bad.test.>", "250"},                                  // unreadable: into the junk folder
-		{"a@good.test", "<a@bad.test.>", "250"},                                                         // the same
+		{"a@good.test", "<a@good.test>\r\nFrom: <a@bad.test.>", "550 5.7.26"},
+		{"a@good.test", "<a@bad.test.>", "550 5.7.26"},                                                  // one dot at the end changes nothing
 		{"a@good.test", "<a@1.x.test>, <a@2.x.test>, <a@3.x.test>, <a@4.x.test>, <a@good.test>", "250"}, // more than are asked: the same
 		{"a@good.test", "<a@bad.test>, <a@2.x.test>, <a@3.x.test>, <a@4.x.test>, <a@good.test>", "550 5.7.26"},
 		{"a@good.test", "\r\nSender: <bob@local.test>", "550 5.7.1"}, // shown where there is no author
 		{"a@good.test", "undisclosed\r\nSender: <bob@local.test>", "550 5.7.1"},
 		{"a@good.test", "<a@good.test>\r\nSender: <bob@local.test>", "250"},
-		{"a@good.test", "<a@notlocal.test", "250"},       // unreadable, and not ours
+		{"a@good.test", "<a@notlocal.test", "250"},       // unreadable, and not ours: into the junk folder
 		{"a@good.test", "<a@local.test.example>", "250"}, // another's
 	} {
 		if got := bring(t, r, c.envelope, c.from); !strings.HasPrefix(got, c.want) {
@@ -106,8 +106,53 @@ func TestSendersAreHeldAgainstTheirDomains(t *testing.T) {
 	}
 	r.idle()
 	junk, err := os.ReadDir(filepath.Join(s.cfg.Maildir.Root, "local.test", "bob", ".Junk", "new"))
-	if err != nil || len(junk) != 4 {
+	if err != nil || len(junk) != 3 {
 		t.Errorf("%d messages in the junk folder, %v", len(junk), err)
+	}
+}
+
+// A domain that cannot be read hides nobody: what is left of it is judged, and whatever
+// comes of that, such mail is kept apart at least. Valid fields are read however they
+// are written.
+func TestNoFormOfFromHidesAnAuthor(t *testing.T) {
+	s, r, _ := authenticating(t)
+	label := strings.Repeat("a", 64)
+	for _, from := range []string{
+		"u@em--1.bad.test", "u@xn--i-7iq.bad.test", "u@xn--.bad.test", "u@my_host.bad.test", "u@-x.bad.test", "u@x-.bad.test",
+		"u@bad..test", "u@.bad.test", "u@bad.test..", "u@x..bad.test", "u@x\xfc.bad.test", "u@\xfc.\xfc.bad.test", "u@x.\xfc.bad.test",
+		"u@" + label + ".bad.test", "u@" + strings.Repeat("a.", 200) + "bad.test", "u@x\x01.bad.test", "u@bad.test\x7f",
+		"u@bad\u3002test", "u@bad\uff61test", "u@\uff42ad.test", "u@b\u00adad.test", "u@bad.test\u00a0", "u@x%y.bad.test", "u@x/y.bad.test", "u@x'.bad.test",
+		"<u@bad.test >", "u @bad.test", "u@ bad . test", "List: u@bad.test;", "List: a@good.test, u@bad.test;", "(c)u(c)@(c)bad(c).(c)test(c)", "<\r\n u@bad.test\r\n >",
+		"\"a b\".c@bad.test", "u..v@bad.test", "<@good.test:u@bad.test>", "Smith, John <u@bad.test>", "M\xfcller <u@bad.test>", "u@bad.test <v@bad.test>",
+		"<u@bad.test", "a@good.test <u@bad.test", "<a@good.test>, <u@bad.test> x",
+	} {
+		if got := bring(t, r, "a@good.test", from); !strings.HasPrefix(got, "550 5.7.26") {
+			t.Errorf("From: %q: %s", from, got)
+		}
+	}
+	junk := []string{
+		"u@bad\xfc.test", "u@bad.test\xfc", "u@[192.0.2.1]", "u@[bad.test]", "u@192.0.2.1", "u@\xfc", "u@", "u", "<>", "", "List:;", "List: u;", "@bad.test",
+		"u@bad.test (c", "x u@bad.test", "u@\"bad.test\"", "u@bad%2Etest", "=?utf-8?q?u=40bad.test?=", "u@=?utf-8?q?bad?=.test", "u@x\xfc.nobody.test",
+		"<@bad.test:a@good.test>", "u@xx.good..test", "<a@good.test>\r\nFrom: a@nobody.test", "bad.test <a@good.test> <u@bad.test>",
+	}
+	for _, from := range junk {
+		if got := bring(t, r, "a@good.test", from); !strings.HasPrefix(got, "250") {
+			t.Errorf("From: %q: %s", from, got)
+		}
+	}
+	for _, from := range []string{"A <a@good.test >", "a @good.test", "List: a@good.test;", "M\xfcller <a@good.test>", "Smith, John <a@good.test>", "a@good.test."} {
+		got := bring(t, r, "a@good.test", from)
+		if !strings.HasPrefix(got, "250") {
+			t.Fatalf("From: %q: %s", from, got)
+		}
+		wantEvidence(t, r, queueID(got), "dmarc", "pass from=")
+	}
+	r.idle()
+	folder := filepath.Join(s.cfg.Maildir.Root, "local.test", "bob")
+	for dir, want := range map[string]int{filepath.Join(folder, ".Junk", "new"): len(junk), filepath.Join(folder, "new"): 6} {
+		if found, err := os.ReadDir(dir); err != nil || len(found) != want {
+			t.Errorf("%d messages in %s, want %d, %v", len(found), dir, want, err)
+		}
 	}
 }
 

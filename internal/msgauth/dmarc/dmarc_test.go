@@ -235,6 +235,47 @@ func TestTheDNSFailsAboveTheRecord(t *testing.T) {
 	}
 }
 
+// An author below a domain, whose own name nobody can ask for, has the policy of names
+// that do not exist, and what only the domain itself passed is not strictly his.
+func TestBelow(t *testing.T) {
+	z := zone{
+		"example.com":  {"v=DMARC1; p=none; sp=quarantine; np=reject"},
+		"strict.test":  {"v=DMARC1; p=none; sp=reject; aspf=s"},
+		"plain.test":   {"v=DMARC1; p=reject"},
+		"a.plain.test": {"v=DMARC1; p=none"},
+	}
+	for name, c := range map[string]struct {
+		from string
+		spf  string
+		want string
+	}{
+		"np":              {"example.com", "", "fail reject"},
+		"np, of a parent": {"mail.example.com", "", "fail reject"},
+		"sp":              {"strict.test", "", "fail reject"},
+		"p":               {"plain.test", "", "fail reject"},
+		"not a parent's":  {"a.plain.test", "", "fail reject"},
+		"relaxed":         {"plain.test", "plain.test", "pass none"},
+		"strict":          {"strict.test", "strict.test", "fail reject"},
+		"another's":       {"plain.test", "example.com", "fail reject"},
+	} {
+		w := NewWalkBelow(dom(t, c.from))
+		for {
+			d, more := w.Next()
+			if !more {
+				break
+			}
+			w = w.Add(z[d.ASCII()])
+		}
+		f := Facts{Author: w, Existence: Exists, Organization: func(d mail.Domain) (mail.Domain, bool) { w, _ := z.walk(t, d.ASCII()); return w.Organization(), true }}
+		if c.spf != "" {
+			f.SPF = Mechanism{Domain: dom(t, c.spf), Passed: true}
+		}
+		if r := Judge(f); fmt.Sprint(r.Verdict, " ", r.Disposition) != c.want {
+			t.Errorf("%s: %v %v, want %s", name, r.Verdict, r.Disposition, c.want)
+		}
+	}
+}
+
 func TestNeedsOrganization(t *testing.T) {
 	z := zone{"example.com": {"v=DMARC1; p=none; adkim=s"}}
 	w, _ := z.walk(t, "example.com")

@@ -99,7 +99,11 @@ func Judge(f Facts) Result {
 	if !ok || place.Record.Policy == PolicyAbsent {
 		return r
 	}
-	r.Place, r.Policy = place, asked(place, r.Author, f.Existence)
+	existence := f.Existence
+	if f.Author.Below() {
+		existence = Absent // no such name can be in the DNS
+	}
+	r.Place, r.Policy = place, asked(place, r.Author, f.Author.Below(), existence)
 	var doubt bool
 	r.AlignedSPF, doubt = f.aligned(f.SPF, place.Record.StrictSPF, r.Organization)
 	for _, m := range f.DKIM {
@@ -122,10 +126,10 @@ func Judge(f Facts) Result {
 	return r
 }
 
-// asked is the policy that a record has for an author. RFC 9989 §4.7.
-func asked(p Place, author mail.Domain, e Existence) Policy {
+// asked is the policy that a record has for an author, or for one below. RFC 9989 §4.7.
+func asked(p Place, author mail.Domain, below bool, e Existence) Policy {
 	policy := p.Record.Policy
-	if p.Domain == author {
+	if p.Domain == author && !below {
 		return policy
 	}
 	if p.Record.Subdomains != PolicyAbsent {
@@ -145,7 +149,7 @@ func (f Facts) aligned(m Mechanism, strict bool, organization mail.Domain) (ok, 
 	if m.Domain.IsZero() || !m.Passed && !m.Temporary {
 		return false, false
 	}
-	same := m.Domain == f.Author.Start()
+	same := m.Domain == f.Author.Start() && !(strict && f.Author.Below())
 	if !same && !strict && f.Author.MayShare(m.Domain) {
 		if f.Organization == nil || !f.Author.Done() {
 			return false, true

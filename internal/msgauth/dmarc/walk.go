@@ -15,6 +15,7 @@ const mostLabels = 8
 // long as Next says, and Add what the DNS answered. The zero Walk is of no domain.
 type Walk struct {
 	start mail.Domain
+	below bool        // what is asked about is a name below start that no question can hold
 	next  mail.Domain // zero: it is over
 	found []Place
 	gap   mail.Domain // the shortest domain that the DNS did not answer for; zero: none
@@ -28,6 +29,13 @@ type Place struct {
 
 // NewWalk begins at a domain.
 func NewWalk(start mail.Domain) Walk { return Walk{start: start, next: start} }
+
+// NewWalkBelow begins at a domain for an author below it whose own name cannot be asked
+// for: nothing in the DNS can be his.
+func NewWalkBelow(start mail.Domain) Walk { return Walk{start: start, below: true, next: start} }
+
+// Below reports whether the author is below Start, not Start itself.
+func (w Walk) Below() bool { return w.below }
 
 // Start returns the domain where the walk began.
 func (w Walk) Start() mail.Domain { return w.start }
@@ -82,8 +90,8 @@ func (w Walk) Unanswered() (next Walk, goesOn bool) {
 	return w, true
 }
 
-// own reports whether the start has a record itself.
-func (w Walk) own() bool { return len(w.found) > 0 && w.found[0].Domain == w.start }
+// own reports whether the author has a record itself.
+func (w Walk) own() bool { return !w.below && len(w.found) > 0 && w.found[0].Domain == w.start }
 
 // above is the domain that a walk asks for after d; zero after a top label.
 func above(d mail.Domain, first bool) mail.Domain {
@@ -163,7 +171,7 @@ func (w Walk) Policy() (Place, bool) {
 		}
 		return Place{}, false
 	}
-	if p, ok := at(w.start); ok {
+	if p, ok := at(w.start); ok && !w.below {
 		return p, true
 	}
 	if p, ok := at(w.Organization()); ok {

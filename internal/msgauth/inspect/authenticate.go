@@ -3,8 +3,6 @@ package inspect
 import (
 	"context"
 	"net/netip"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -13,7 +11,6 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
-	"sallyport/internal/message"
 	"sallyport/internal/msgauth/authres"
 	"sallyport/internal/msgauth/dkim"
 	"sallyport/internal/msgauth/dmarc"
@@ -89,67 +86,6 @@ func (a Authenticator) Begin(m intake.Message) intake.Look {
 	return &authentication{a: a, m: m, policy: p, dns: a.Resolver(), keys: a.Keys(), check: dkim.NewCheck(m.Header, a.DKIM), author: authorOf(m.Header, a.Ours)}
 }
 
-// author is whom a header section names as the author's domain.
-type author struct {
-	domain mail.Domain   // the only one; zero: none, or several
-	ours   []mail.Domain // of ours that it names
-	fault  string        // why domain is zero
-	// judged are the domains that DMARC is asked about: domain, or, where there is not
-	// one author, each that a reader may take for it.
-	judged []mail.Domain
-	unread bool // the field cannot be read: what is judged is what some reader may show
-	many   bool // there are more than are judged
-}
-
-// maxAuthors bounds the domains of one message that DMARC is asked about. Each costs a
-// walk through the DNS.
-const maxAuthors = 4
-
-// authorOf reads the From fields. Several domains are no author that DMARC could judge
-// by, so that each of them is asked. Where the field cannot be read, each name in it
-// counts: a reader may show it.
-func authorOf(h message.Header, ours func(mail.Domain) bool) author {
-	var out author
-	authors := h.Authors(mail.UTF8)
-	var domains []mail.Domain
-	add := func(d mail.Domain) {
-		if !d.IsZero() && !slices.Contains(domains, d) {
-			domains = append(domains, d)
-			if ours(d) {
-				out.ours = append(out.ours, d)
-			}
-		}
-	}
-	for _, a := range authors.From {
-		add(a.Domain())
-	}
-	shown := func(field string) {
-		out.unread = true
-		for _, d := range h.ShownDomains(field) {
-			// Of others, no more are needed than tell that they are too many.
-			if ours(d) || len(domains) <= maxAuthors && strings.Contains(d.ASCII(), ".") {
-				add(d)
-			}
-		}
-	}
-	switch {
-	case authors.Fault != "":
-		shown("From")
-		out.fault = authors.Fault
-	case len(domains) == 0:
-		out.fault = "the message names no author"
-	case len(domains) > 1:
-		out.fault = "the authors are of several domains"
-	default:
-		out.domain = domains[0]
-	}
-	if len(domains) == 0 {
-		shown("Sender") // some readers show it where there is nothing else
-	}
-	out.judged, out.many = domains[:min(len(domains), maxAuthors)], len(domains) > maxAuthors
-	return out
-}
-
 // authentication is one message under judgement.
 type authentication struct {
 	a      Authenticator
@@ -181,6 +117,7 @@ type found struct {
 	spfBy mail.Domain
 	dkim  []dkim.Result
 	dmarc dmarc.Result
+	shown bool // the author that dmarc is about need not be meant
 }
 
 // find asks everything at once that does not depend on something else.
@@ -196,31 +133,19 @@ func (g *authentication) find(ctx context.Context) found {
 		})
 	}
 	meanwhile(func() { r.spf, r.spfBy = g.spf(ctx) })
-	for i, d := range g.author.judged {
-		meanwhile(func() { walks[i] = g.walk(ctx, d) })
+	for i, c := range g.author.judged {
+		meanwhile(func() { walks[i] = g.walk(ctx, c.walk()) })
 	}
 	if g.check.Signed() {
 		r.dkim = g.check.Results(g.a.Now(), g.keys.Find(ctx, g.check.Names()))
 	}
 	all.Wait()
-	r.dmarc = g.dmarc(ctx, walks, r)
+	results := make([]dmarc.Result, len(walks))
+	for i, w := range walks {
+		results[i] = dmarc.Judge(g.facts(ctx, w, r))
+	}
+	r.dmarc, r.shown = g.author.judge(results)
 	return r
-}
-
-// dmarc judges the author. Where there is not one, the strictest policy counts of those
-// that the message fails: else a second name would be the way around every policy.
-// RFC 7489 §6.6.1; RFC 9989 leaves it to us.
-func (g *authentication) dmarc(ctx context.Context, walks []dmarc.Walk, r found) dmarc.Result {
-	if !g.author.domain.IsZero() {
-		return dmarc.Judge(g.facts(ctx, walks[0], r))
-	}
-	worst := dmarc.Judge(g.facts(ctx, dmarc.Walk{}, r))
-	for _, w := range walks {
-		if one := dmarc.Judge(g.facts(ctx, w, r)); one.Disposition > worst.Disposition {
-			worst = one
-		}
-	}
-	return worst
 }
 
 // spf checks the envelope sender, or the client's name where there is none.
@@ -239,8 +164,7 @@ func (g *authentication) spf(ctx context.Context) (spf.Result, mail.Domain) {
 
 // walk goes up the tree. RFC 9989 §4.10. A DNS that does not answer leaves it
 // unfinished where that matters.
-func (g *authentication) walk(ctx context.Context, start mail.Domain) dmarc.Walk {
-	w := dmarc.NewWalk(start)
+func (g *authentication) walk(ctx context.Context, w dmarc.Walk) dmarc.Walk {
 	for {
 		d, more := w.Next()
 		if !more {
@@ -275,7 +199,7 @@ func (g *authentication) facts(ctx context.Context, author dmarc.Walk, r found) 
 		if _, known := organizations[m.Domain]; known || !m.Passed && !m.Temporary || !dmarc.NeedsOrganization(author, m.Domain, dkim) {
 			return
 		}
-		if w := g.walk(ctx, m.Domain); w.Done() {
+		if w := g.walk(ctx, dmarc.NewWalk(m.Domain)); w.Done() {
 			organizations[m.Domain] = w.Organization()
 		}
 	}
@@ -297,7 +221,7 @@ func (g *authentication) facts(ctx context.Context, author dmarc.Walk, r found) 
 // RFC 8020: a name that does not exist has nothing below it either.
 func (g *authentication) existence(ctx context.Context, author dmarc.Walk) dmarc.Existence {
 	place, ok := author.Policy()
-	if !ok || place.Domain == author.Start() || place.Record.Missing == dmarc.PolicyAbsent {
+	if !ok || author.Below() || place.Domain == author.Start() || place.Record.Missing == dmarc.PolicyAbsent {
 		return dmarc.ExistenceUnknown
 	}
 	_, err := g.dns.TXT(ctx, dnsx.NameOf(author.Start()))

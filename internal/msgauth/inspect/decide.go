@@ -23,6 +23,7 @@ const (
 	ruleDMARCReject    = "dmarc-reject"
 	ruleDMARCJunk      = "dmarc-quarantine"
 	ruleManyAuthors    = "authors-too-many"
+	ruleUnread         = "author-unreadable"
 	overrideLocal      = "local_policy"     // RFC 9990 §2.1.1.11
 	overrideTest       = "policy_test_mode" // the domain's t=y
 	enhancedMultiple   = "5.7.26"           // RFC 7372 §3: multiple authentication checks failed
@@ -35,11 +36,25 @@ func (g *authentication) decide(r found) intake.Finding {
 		g.observe(r, f.Action, overrideLocal)
 		return f
 	}
-	f := intake.Finding{Action: intake.Pass}
-	override := ""
+	f, override := g.byPolicy(r)
+	if f.Action == intake.Pass && g.policy.Apply {
+		// Nobody's policy spoke against it, and nobody's could speak for it.
+		switch {
+		case g.author.many:
+			f = intake.Finding{Action: intake.Junk, Rule: ruleManyAuthors, Reason: "it names more authors than their policies can be asked for"}
+		case g.author.unread:
+			f = intake.Finding{Action: intake.Junk, Rule: ruleUnread, Reason: "its author cannot be told: " + mail.Printable(g.author.fault, 100)}
+		}
+	}
+	g.observe(r, f.Action, override)
+	return f
+}
+
+// byPolicy does what the policy of the author's domain asks for, and says why it does
+// less, in a word of RFC 9990.
+func (g *authentication) byPolicy(r found) (f intake.Finding, override string) {
+	f = intake.Finding{Action: intake.Pass}
 	switch {
-	case g.policy.Apply && g.author.many && r.dmarc.Disposition != dmarc.PolicyReject:
-		f = intake.Finding{Action: intake.Junk, Rule: ruleManyAuthors, Reason: "it names more authors than their policies can be asked for"}
 	case r.dmarc.Verdict != dmarc.Fail:
 	case r.dmarc.Disposition != r.dmarc.Policy:
 		override = overrideTest
@@ -47,7 +62,7 @@ func (g *authentication) decide(r found) intake.Finding {
 		if r.dmarc.Disposition != dmarc.PolicyNone {
 			override = overrideLocal
 		}
-	case r.dmarc.Disposition == dmarc.PolicyReject && !g.author.unread:
+	case r.dmarc.Disposition == dmarc.PolicyReject && !r.shown:
 		f = intake.Finding{Action: intake.Refuse, Rule: ruleDMARCReject,
 			Reply: mail.R(550, enhancedMultiple, "the DMARC policy of "+r.dmarc.Author.ASCII()+" refuses this message: neither SPF nor DKIM speaks for its author")}
 	case r.dmarc.Disposition == dmarc.PolicyQuarantine || r.dmarc.Disposition == dmarc.PolicyReject:
@@ -57,8 +72,7 @@ func (g *authentication) decide(r found) intake.Finding {
 		f = intake.Finding{Action: intake.Junk, Rule: ruleDMARCJunk,
 			Reason: "the DMARC policy of " + r.dmarc.Author.ASCII() + " keeps it apart: neither SPF nor DKIM speaks for its author"}
 	}
-	g.observe(r, f.Action, override)
-	return f
+	return f, override
 }
 
 // own judges mail that claims to be from one of our own domains: our people sign in,

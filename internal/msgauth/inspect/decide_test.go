@@ -48,7 +48,7 @@ func each(t *testing.T, fn func(judgement)) {
 	}
 	yesNo := []bool{false, true}
 	for bits := range 32 {
-		a := author{domain: other, many: bits&1 > 0, unread: bits&2 > 0}
+		a, shown := author{domain: other, many: bits&1 > 0, unread: bits&2 > 0}, bits&16 > 0
 		if bits&4 > 0 {
 			a.ours, a.domain = []mail.Domain{ours}, ours
 		}
@@ -59,7 +59,7 @@ func each(t *testing.T, fn func(judgement)) {
 			for _, own := range []Own{OwnRefuse, OwnJunk, OwnDMARC} {
 				for _, s := range signatures {
 					for _, v := range verdicts {
-						fn(judgement{Policy{Check: true, Apply: apply, Own: own}, a, found{dkim: s, dmarc: v}})
+						fn(judgement{Policy{Check: true, Apply: apply, Own: own}, a, found{dkim: s, dmarc: v, shown: shown}})
 					}
 				}
 			}
@@ -78,8 +78,9 @@ func (j judgement) signedByUs() (signed, unknown bool) {
 }
 
 // Mail in our own name without our signature never passes as such; nothing else is
-// deferred; only a domain's own p=reject, where it is applied, refuses others; every
-// finding names its rule.
+// deferred; only the p=reject of a domain that is named, where it is applied, refuses
+// others; no mail whose author cannot be told gets into the inbox where policies are
+// applied; every finding names its rule.
 func TestEveryDecision(t *testing.T) {
 	n, count := 0, map[intake.Action]int{}
 	each(t, func(j judgement) {
@@ -99,8 +100,10 @@ func TestEveryDecision(t *testing.T) {
 			expect(t, j, f, intake.Refuse)
 		case !j.policy.Apply:
 			expect(t, j, f, intake.Pass)
+		case f.Action == intake.Pass && (j.author.unread || j.author.many):
+			t.Fatalf("%+v gets into the inbox", j)
 		case f.Action == intake.Refuse:
-			if d := j.found.dmarc; d.Verdict != dmarc.Fail || d.Disposition != dmarc.PolicyReject || j.author.unread {
+			if d := j.found.dmarc; d.Verdict != dmarc.Fail || d.Disposition != dmarc.PolicyReject || j.found.shown {
 				t.Fatalf("%+v is refused by %s", j, f.Rule)
 			}
 		case f.Action == intake.Defer:

@@ -1,0 +1,164 @@
+package message
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// told is what a From field comes to, in one line: the domains as they can be judged,
+// "~" before what is not exactly so, "<" before what is only above the author, "!" at
+// the end where the field cannot be trusted.
+func told(n Named) string {
+	var out []string
+	for _, c := range n.Claims {
+		s := c.Domain.ASCII()
+		switch {
+		case c.Domain.IsZero():
+			s = "-"
+		case c.Below:
+			s = "<" + s
+		case !c.Exact:
+			s = "~" + s
+		}
+		if !c.Shown.IsZero() {
+			s += "=" + c.Shown.ASCII()
+		}
+		out = append(out, s)
+	}
+	if n.Fault != "" {
+		out = append(out, "!")
+	}
+	return strings.Join(out, " ")
+}
+
+// What RFC 5322 lets stand in a From field, and what people write who did not read it.
+func TestNamed(t *testing.T) {
+	long := strings.Repeat("a", 64)
+	for value, want := range map[string]string{
+		"u@a2.test":                          "a2.test",
+		"<u@a2.test >":                       "a2.test",
+		"< u@a2.test>":                       "a2.test",
+		"u @a2.test":                         "a2.test",
+		"u@ a2.test":                         "a2.test",
+		"u\r\n @\r\n a2.test":                "a2.test",
+		"u (c) @ (d) a2 (e) . (f) test (g)":  "a2.test",
+		"(a(b\\)c)) <(d)u(e)@(f)a2.test(g)>": "a2.test",
+		"u . v @ a2 . test":                  "a2.test",
+		"\"a b\" . c@a2.test":                "a2.test",
+		"\"a\\\"@x.test\"@a2.test":           "a2.test",
+		"u..v.@a2.test":                      "a2.test",
+		"List: u@a2.test;":                   "a2.test",
+		"List:;":                             "",
+		"A \"B\": u@a2.test, <v@b.test> ;":   "a2.test b.test",
+		"A: u@a2.test;, v@b.test":            "a2.test b.test",
+		"A: u@a2.test":                       "a2.test !",
+		"A: B: u@a2.test;;":                  "!",
+		"u@a2.test;":                         "a2.test !",
+		", u@a2.test,,":                      "a2.test",
+		"Smith, John <u@a2.test>":            "a2.test",
+		"J. R. Smith, Inc. <u@a2.test>":      "a2.test",
+		"[List] A <u@a2.test>":               "a2.test",
+		"M\xfcller <u@a2.test>":              "a2.test",
+		"=?utf-8?q?=C3=BC?= <u@a2.test>":     "a2.test",
+		"=?utf-8?q?x=40y=2Ez?= <u@a2.test>":  "a2.test", // a display name says what it likes
+		"\"x@y.test\" <u@a2.test>":           "a2.test",
+		"=?utf-8?q?x=40y=2Ez?=, u@a2.test":   "!",
+		"u@a2.test <u@a2.test>":              "a2.test",
+		"u@a2.test <v@A2.test>":              "a2.test",
+		"u@a2.test <u@b.test>":               "a2.test !",
+		"u@a2.test <>":                       "a2.test !",
+		"x u@a2.test":                        "!",
+		"u@a2.test x":                        "a2.test !",
+		"u@a2 test":                          "a2 !",
+		"<u@a2.test":                         "a2.test !",
+		"u@a2.test>":                         "a2.test !",
+		"<<u@a2.test>>":                      "!",
+		"<mailto:u@a2.test>":                 "!",
+		"<@b.test,@c.test:u@a2.test>":        "a2.test !",
+		"<@b.test u@a2.test>":                "!",
+		"u@a2.test (c":                       "!",
+		"\"u@a2.test":                        "!",
+		"u@\"a2.test\"":                      "!",
+		"u@a2\\.test":                        "a2 !",
+		"@a2.test":                           "!",
+		"u@":                                 "!",
+		"u@b@a2.test":                        "b !",
+		"u@=?utf-8?q?a2?=.test":              "!",
+		"<>":                                 "",
+		"":                                   "",
+		"u":                                  "",
+		strings.Repeat("(", 9) + strings.Repeat(")", 9) + "u@a2.test": "!",
+		// Domains, and what is none.
+		"u@A2.Test":                  "a2.test",
+		"u@a2.test.":                 "a2.test",
+		"u@b\u00fccher.test":         "xn--bcher-kva.test",
+		"u@a2..test":                 "~a2.test",
+		"u@.a2.test":                 "~a2.test",
+		"u@a2.test..":                "~a2.test",
+		"u@x\xfc.a2.test":            "<a2.test",
+		"u@x.\xfc.a2.test":           "<x.a2.test",
+		"u@a2\xfc.test":              "<test",
+		"u@a2.test\xfc":              "<a2",
+		"u@a2.\xfc.test":             "<a2.test",
+		"u@x\x01.a2.test":            "~x.a2.test",
+		"u@a2.test\x01":              "~a2.test",
+		"u@a2\u3002test":             "~a2.test",
+		"u@a2\uff0etest":             "~a2.test",
+		"u@\uff412.test":             "~a2.test",
+		"u@a\u00ad2.te\u200bst":      "~a2.test",
+		"u@a2.test\u00a0":            "~a2.test",
+		"u@x/y.a2.test":              "<a2.test",
+		"u@x%y.a2.test":              "<a2.test",
+		"u@" + long + ".a2.test":     "<a2.test",
+		"u@" + long[1:] + ".a2.test": long[1:] + ".a2.test",
+		"u@" + strings.Repeat("b.", 130) + "a2.test":       "<b.b.b.b.b.a2.test",
+		"u@" + strings.Repeat(long[1:]+".", 6) + "a2.test": "<" + strings.Repeat(long[1:]+".", 3) + "a2.test",
+		"u@" + strings.Repeat("\xfc.", 200) + "a2.test":    "<a2.test",
+		"u@[192.0.2.1]":                "-",
+		"u@[a2.test]":                  "-",
+		"u@192.0.2.1":                  "-",
+		"u@a2.test.1":                  "<a2.test",
+		"u@\xfc":                       "-",
+		"u@.":                          "-",
+		"u@test":                       "test",
+		"u@a2.test\r\nFrom : v@b.test": "a2.test b.test !",
+		"u@a2.test\r\nFrom: v@b.test":  "a2.test b.test",
+		"u@a2.test\r\nFrom\r\n :b":     "a2.test !",
+		strings.Repeat("u@a2.test,", MaxAuthorAddresses+1): strings.Repeat("a2.test ", MaxAuthorAddresses) + "!",
+	} {
+		h, err := ParseHeader([]byte("X: y\r\nFrom: " + value + "\r\nSubject: u@x.test\r\n\r\n"))
+		if err != nil {
+			t.Fatalf("%q: %v", value, err)
+		}
+		if got := told(h.Named("From")); got != want {
+			t.Errorf("%q is %q, want %q", value, got, want)
+		}
+	}
+}
+
+// Whatever stands in the fields, it is read to an end, what is exact is what stands
+// there, and nothing is taken out of a field without a fault but what stands behind "@".
+func FuzzNamed(f *testing.F) {
+	for _, s := range []string{"u@a2.test", "<@b,@c:u@a.test>", "A: u@a.test, b (c) <d@e>;", "\"x\\", "u@a2\u3002test", "u@xn--a2-.test", "=?utf-8?q?a=40b?=, c@d", "((((", "a@b <a@B>", "x.\xfc@y.\xfc.z"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		h, err := ParseHeader([]byte("From: " + value + "\r\n\r\n"))
+		if err != nil {
+			return
+		}
+		n := h.Named("From")
+		if len(n.Claims) > MaxAuthorAddresses || strings.Count(value, "@") < len(n.Claims) {
+			t.Fatalf("%q: %+v", value, n)
+		}
+		for _, c := range n.Claims {
+			if c.Exact && (c.Below || c.Domain.IsZero()) || c.Below && c.Domain.IsZero() && c.Exact {
+				t.Fatalf("%q: %+v", value, c)
+			}
+		}
+		if fmt.Sprint(n) != fmt.Sprint(h.Named("FROM")) && n.Fault == "" {
+			t.Fatalf("%q: the case of the name matters", value)
+		}
+	})
+}
