@@ -80,7 +80,7 @@ func queueLimits() []entry[Limits] {
 			func(l *Limits) *int { return &l.QueueMessagesByAccount }),
 		size("limits.inline_size", "128KiB", "1KiB", "1MiB", "Up to this size a message is kept in the store itself, beyond it in a file of its own.",
 			func(l *Limits) *int64 { return &l.InlineSize }),
-		size("limits.min_free", "128MiB", "1MiB", "1TiB", "Disk space that is never used for accepting mail, so that what was accepted can still be delivered.",
+		size("limits.min_free", "128MiB", "1MiB", "1TiB", "Disk space that mail never takes: below it mail is answered with 452, and neither put into mailboxes nor forwarded until there is room. What ends an attempt, freezes an account or stands in the trace may use it.",
 			func(l *Limits) *int64 { return &l.MinFree }),
 		count("limits.active_messages", "10000", "1", "100000", "Messages that are in memory for delivery at once.",
 			func(l *Limits) *int { return &l.ActiveMessages }),

@@ -87,8 +87,8 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Options are everything that dispatch works with; all but World, Behind, Returns, Sign
-// and ReturnAge are required.
+// Options are everything that dispatch works with; all but World, Behind, Returns, Sign,
+// Low and ReturnAge are required.
 type Options struct {
 	Hostname  mail.Domain
 	Queue     Queue
@@ -111,6 +111,9 @@ type Options struct {
 	// Sign signs an envelope sender of an account's message that leaves, by when that was
 	// received; false: it leaves as it is. Nil: all do.
 	Sign func(from mail.Address, received time.Time) (mail.Address, bool)
+	// Low reports whether so many octets more would be too many for the disk: then
+	// nothing is sent on, and notifications bring no message back. Nil: never.
+	Low func(octets int64) bool
 	// ReturnAge is how long a mark is believed that says that the mailbox has a copy.
 	ReturnAge time.Duration
 	Limits    Limits

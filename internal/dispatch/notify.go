@@ -138,6 +138,9 @@ func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directo
 	n := notice{
 		host: d.Hostname, id: id, to: to, entry: e, reports: reports, at: now, until: e.Received.Add(d.set.Load().policy.Expire), limits: *d.bounds(),
 	}
+	if d.low(e.Size) {
+		n.limits.ReturnedMessage = 0 // its header section must do
+	}
 	body, err := d.Queue.NewBody(d.durable())
 	if err != nil {
 		return spool.Spawned{}, trace.Fact{}, err

@@ -54,7 +54,12 @@ type planner struct {
 	most     int
 	// had are the mailboxes, by key, that got their copy in an earlier attempt.
 	had map[string]bool
+	// low: the disk has no room for what would be sent on.
+	low bool
 }
+
+// diskLow is the answer for mail that is not sent on for want of room.
+func diskLow() mail.Reply { return mail.R(452, "4.3.1", "the disk of this server is nearly full") }
 
 // plan groups the pending recipients.
 func (p planner) plan(pending []spool.RecipientState) plan {
@@ -63,6 +68,11 @@ func (p planner) plan(pending []spool.RecipientState) plan {
 	leaving := map[string]bool{} // accounts
 	for i, r := range pending {
 		s := p.forwards[i]
+		if s.leaves() && p.low {
+			out.outcomes[i] = mail.Outcome{Recipient: r.Recipient.Address, Reply: diskLow(), Remote: ourName}
+			out.spoken[i] = true
+			continue
+		}
 		if key := s.account.Key(); s.leaves() && !leaving[key] {
 			if len(leaving) == p.most {
 				out.more = true

@@ -118,7 +118,9 @@ func (d *Dispatch) conclude(r *run, c conclusion) {
 		d.concluded(r, err)
 		return
 	}
-	d.Logger.Warn("an attempt cannot be recorded yet", "queue", r.claim.Entry.ID.String(), "err", err)
+	if !errors.Is(err, spool.ErrLow) {
+		d.Logger.Warn("an attempt cannot be recorded yet", "queue", r.claim.Entry.ID.String(), "err", err)
+	}
 	go func() {
 		for errors.Is(err, spool.ErrUnavailable) && d.pause(d.bounds().Retry) {
 			err = d.record(r, c)

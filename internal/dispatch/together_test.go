@@ -94,3 +94,29 @@ func TestAnOutcomeIsOfItsMailbox(t *testing.T) {
 		w.stop()
 	})
 }
+
+// On a low disk nothing is sent on, and what waits goes when there is room.
+func TestALowDiskForwardsNothing(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.forward(keep, "alice@local.test", "a@remote.test")
+			low := true
+			w.low = func(int64) bool { return low }
+			w.start()
+			w.send(stranger("alice@local.test"))
+			later(time.Minute)
+			w.queued(1, 0)
+			if jobs, _ := w.left(); len(jobs) != 0 || w.local.attempts() != 0 {
+				t.Errorf("keep %v: %d left, %d attempts at the mailbox", keep, len(jobs), w.local.attempts())
+			}
+			low = false
+			later(time.Hour)
+			w.queued(0, 0)
+			if jobs, _ := w.left(); len(jobs) != 1 || w.copies() != map[bool]int{true: 1}[keep] {
+				t.Errorf("keep %v: %d left, %d copies", keep, len(jobs), w.copies())
+			}
+			w.stop()
+		})
+	}
+}

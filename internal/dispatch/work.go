@@ -63,7 +63,8 @@ func (d *Dispatch) start(r *run) {
 		return
 	}
 	p := d.planner()
-	p.most, p.had = d.mostForwards(r.claim.Entry), boxesWith(r.claim.Entry)
+	e := r.claim.Entry
+	p.most, p.had, p.low = d.mostForwards(e), boxesWith(e), d.low(e.Size)
 	if !d.anyForward(p.dir, r.pending) {
 		d.launch(r, p)
 		return
@@ -74,6 +75,9 @@ func (d *Dispatch) start(r *run) {
 		d.launch(r, p)
 	}()
 }
+
+// low reports whether the disk has no room for so many octets of content.
+func (d *Dispatch) low(octets int64) bool { return d.Low != nil && d.Low(octets) }
 
 // launch queues the groups of a plan.
 func (d *Dispatch) launch(r *run, p planner) {

@@ -46,6 +46,7 @@ type world struct {
 	returns  srs.Key
 	sign     func(mail.Address, time.Time) (mail.Address, bool)
 	forwards []directory.Forward
+	low      func(int64) bool
 	asleep   bool         // forwards may not leave
 	mailbox  mail.Address // of the recipients of what is put, if it is set
 	queue    spool.Limits
@@ -294,7 +295,7 @@ func (w *world) start() {
 			return ok && acc.Standing == identity.StandingActive
 		},
 		Local: w.local, Route: func(r directory.Route) deliver.Target { return w.routes[r.Host] }, World: w.outside,
-		Returns: w.returns, Sign: w.sign, ReturnAge: 7 * 24 * time.Hour,
+		Returns: w.returns, Sign: w.sign, Low: w.low, ReturnAge: 7 * 24 * time.Hour,
 		Policy: w.policy, Limits: w.limits, Now: time.Now, Rand: rand.Reader, Logger: w.log(),
 	})
 	soft, stop := context.WithCancel(context.Background())

@@ -179,7 +179,7 @@ func checkDisk(f Facts) (all []Finding) {
 	share := func(free, total uint64) uint64 { return 100 * free / max(total, 1) }
 	switch {
 	case d.Free < d.MinFree:
-		add(Wrong, fmt.Sprintf("%d MB are free, less than limits.min_free: no mail is accepted", d.Free>>20), "free space; see docs/operations.md, the disk is full")
+		add(Wrong, fmt.Sprintf("%d MB are free, less than limits.min_free: no mail is accepted, and none goes into mailboxes", d.Free>>20), "free space; see docs/operations.md, the disk is full")
 	case share(d.Free, d.Total) < 10 || d.Free < 4*d.MinFree:
 		add(Warning, fmt.Sprintf("only %d MB (%d %%) are free", d.Free>>20, share(d.Free, d.Total)), "free space before it is needed")
 	default:

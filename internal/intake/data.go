@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -278,7 +279,11 @@ func (t *transaction) failed(ctx context.Context, c content, err error) mail.Rep
 	} else {
 		f.Rule, f.Reply = notStored(err)
 		f.Text = err.Error()
-		t.s.in.Logger.Warn("message not stored", "conn", t.s.conn.ID, "rule", f.Rule, "err", err)
+		level := slog.LevelWarn
+		if errors.Is(err, spool.ErrLow) {
+			level = slog.LevelDebug // who watches the disk tells of it, once
+		}
+		t.s.in.Logger.Log(ctx, level, "message not stored", "conn", t.s.conn.ID, "rule", f.Rule, "err", err)
 	}
 	return t.s.refuse(ctx, f)
 }

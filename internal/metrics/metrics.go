@@ -38,6 +38,7 @@ type State struct {
 	Octets                  int64
 	Oldest                  time.Duration // 0: nothing waits
 	DiskFree                uint64
+	DiskLow                 bool
 	Facts, Sequenced        uint64
 	Signed                  int64
 	SignedAt                time.Time
@@ -214,7 +215,7 @@ func stateValues(v State) map[string]float64 {
 	values := map[string]float64{
 		buildInfo: 1, startTime: seconds(v.Started), connsOpen: float64(v.Open), connsTotal: float64(v.Connections), connsAway: float64(v.TurnedAway),
 		queueMessages: float64(v.Messages), queueHeld: float64(v.Held), queueOctets: float64(v.Octets), queueActive: float64(v.Active),
-		queueOldest: v.Oldest.Seconds(), diskFree: float64(v.DiskFree), traceFacts: float64(v.Facts), traceSequenced: float64(v.Sequenced),
+		queueOldest: v.Oldest.Seconds(), diskFree: float64(v.DiskFree), diskLow: bit(v.DiskLow), traceFacts: float64(v.Facts), traceSequenced: float64(v.Sequenced),
 		traceSigned: float64(v.Signed), traceSignedTime: seconds(v.SignedAt), traceSkipped: float64(v.Skipped), certExpiry: seconds(v.CertificateExpires),
 	}
 	out := make(map[string]float64, len(values))
@@ -222,6 +223,13 @@ func stateValues(v State) map[string]float64 {
 		out[prefix+name] = n
 	}
 	return out
+}
+
+func bit(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func seconds(t time.Time) float64 {

@@ -8,6 +8,7 @@ import (
 
 	"sallyport/internal/batv"
 	"sallyport/internal/config"
+	"sallyport/internal/diskspace"
 	"sallyport/internal/gate"
 	"sallyport/internal/identity"
 	"sallyport/internal/mail"
@@ -59,12 +60,12 @@ func loadKeys(cfg config.Config, fresh bool, rnd io.Reader) (keys, error) {
 	return keys{grant: grant, forward: forward, returns: returns, trace: signing}, err
 }
 
-func openStore(cfg config.Config, o Options) (store.Store, error) {
-	return pebblestore.Open(storeOptions(cfg, o))
+func openStore(cfg config.Config, o Options, space *diskspace.Space) (store.Store, error) {
+	return pebblestore.Open(storeOptions(cfg, o, space))
 }
 
-func storeOptions(cfg config.Config, o Options) pebblestore.Options {
-	return pebblestore.Options{FS: o.FS, Dir: cfg.StoreDir(), Logger: o.Logger, MinFree: minFree(cfg)}
+func storeOptions(cfg config.Config, o Options, space *diskspace.Space) pebblestore.Options {
+	return pebblestore.Options{FS: o.FS, Dir: cfg.StoreDir(), Logger: o.Logger, Space: space}
 }
 
 // accountAddresses lists every account, frozen ones too: they go on receiving.

@@ -12,7 +12,6 @@ import (
 	"sallyport/internal/screen"
 	"sallyport/internal/smtpd"
 	"sallyport/internal/spool"
-	"sallyport/internal/store/pebblestore"
 	"sallyport/internal/trace"
 )
 
@@ -27,6 +26,9 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 		return err
 	}
 	next.then = append(next.then, func() {
+		for _, s := range n.spaces {
+			s.Reserve(minFree(cfg))
+		}
 		n.intake.Adjust(intakeLimits(cfg), cfg.Notice)
 		n.dispatch.Adjust(retryPolicy(cfg), dispatchLimits(cfg), cfg.Forward.ReturnAge)
 		n.returns.adjust(cfg.Forward.ReturnAge)
@@ -35,7 +37,6 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 			n.spool.Adjust(retryPolicy(cfg), spoolLimits(cfg)),
 			n.identity.Adjust(identityLimits(cfg), cfg.Auth.Mechanisms),
 			n.trace.Adjust(traceLimits(cfg)),
-			pebblestore.Reserve(n.disk, minFree(cfg)),
 		} {
 			if err != nil {
 				n.log.Error("bounds not adjusted", "err", err)

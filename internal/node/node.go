@@ -18,6 +18,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/deliver/maildir"
 	"sallyport/internal/deliver/route"
+	"sallyport/internal/diskspace"
 	"sallyport/internal/dispatch"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/identity"
@@ -91,6 +92,9 @@ type Node struct {
 	reloading sync.Mutex                 // one reload at a time
 	store     store.Store
 	disk      store.Store // the store itself, where the other only watches it
+	// spaces are those of the disks that mail takes: the data folder's, and the
+	// mailboxes' where it is another.
+	spaces    []*diskspace.Space
 	trace     *trace.Log
 	identity  *identity.Identity
 	roster    *roster.Roster
@@ -139,9 +143,10 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if err := checkFormat(cfg); err != nil {
 		return n, err
 	}
+	n.openSpaces(cfg)
 	// The store comes first: it keeps every other process out of the folder, and
 	// knows whether anything depends on keys that are missing.
-	if n.disk, err = openStore(cfg, n.o); err != nil {
+	if n.disk, err = openStore(cfg, n.o, n.spaces[0]); err != nil {
 		return n, err
 	}
 	n.store = n.disk
@@ -217,7 +222,7 @@ func (n *Node) recordRecovery(ctx context.Context, r spool.Report) error {
 
 func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 	n.mailbox, err = maildir.New(maildir.Options{
-		FS: n.o.FS, Root: n.config().Maildir.Root, Hostname: n.config().Hostname, Limits: maildir.DefaultLimits(), Rand: n.o.Rand, Logger: n.log,
+		FS: n.o.FS, Root: n.config().Maildir.Root, Hostname: n.config().Hostname, Limits: maildir.DefaultLimits(), Rand: n.o.Rand, Logger: n.log, Space: n.mailboxSpace(),
 	})
 	if err != nil {
 		return err
@@ -225,7 +230,7 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 	n.dispatch = dispatch.New(dispatch.Options{
 		Returns: n.returns.key, Sign: n.signSender, ReturnAge: n.config().Forward.ReturnAge,
 		Hostname: n.config().Hostname, Queue: n.spool, Directory: n.dirs.snapshot, Active: n.maySend,
-		Local: n.mailbox, Route: n.routeTarget, Behind: n.innerTarget, World: n.worldTarget, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
+		Local: n.mailbox, Route: n.routeTarget, Behind: n.innerTarget, World: n.worldTarget, Low: n.spaces[0].Low, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	return nil

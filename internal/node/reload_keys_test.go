@@ -12,7 +12,6 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtpd"
-	"sallyport/internal/store/pebblestore"
 )
 
 // keyProof shows that a reload takes a key in: a line that sets it, below its table, and
@@ -86,7 +85,7 @@ func proofs() map[string]keyProof {
 		"mx.private":                  {set: "[mx]\nprivate = [\"10.0.0.0/8\"]", see: theWorld},
 		"limits.sessions_per_account": {set: "[limits]\nsessions_per_account = 3", see: func(n *Node) any { return n.intake.Bounds().SessionsPerAccount }},
 		"limits.shutdown_grace":       {set: "[limits]\nshutdown_grace = \"3s\"", see: limitsOfDoor},
-		"limits.min_free":             {set: "[limits]\nmin_free = \"7MiB\"", see: func(n *Node) any { return pebblestore.Reserved(n.disk) }},
+		"limits.min_free":             {set: "[limits]\nmin_free = \"7MiB\"", see: func(n *Node) any { return n.spaces[0].Reserved() }},
 		"limits.alias_targets":        {set: "[limits]\nalias_targets = 2", see: func(n *Node) any { return n.dirs.stated.base.MaxExpansion }},
 		"limits.alias_depth":          {set: "[limits]\nalias_depth = 3", see: func(n *Node) any { return n.dirs.stated.base.MaxDepth }},
 		"trace.keep":                  {set: "[trace]\nkeep = \"3d\"", see: func(n *Node) any { return n.trace.Bounds().Keep }},

@@ -20,6 +20,9 @@ var (
 	ErrTooLarge = errors.New("spool: the message is too large")
 	// ErrUnavailable means that the disk is full or fails; try again later.
 	ErrUnavailable = store.ErrUnavailable
+	// ErrLow is the ErrUnavailable of new mail while the disk has no more free space
+	// than is to stay free.
+	ErrLow = store.ErrLow
 	// ErrStale means that a token's claim has ended: settled, expired and claimed
 	// again, or its entry removed. Nothing was changed.
 	ErrStale = errors.New("spool: the claim has ended")

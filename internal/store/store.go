@@ -20,6 +20,9 @@ var (
 	// ErrUnavailable means that the disk is full or fails. Nothing was changed,
 	// unless the error is ErrInDoubt too. The store recovers by itself.
 	ErrUnavailable = errors.New("store: unavailable")
+	// ErrLow is the ErrUnavailable of new content while free space is below the
+	// reserve.
+	ErrLow = fmt.Errorf("%w: free space is below the reserve", ErrUnavailable)
 	// ErrInDoubt is the ErrUnavailable of a transaction that had already been
 	// ordered when the disk failed. If the process lives, the transaction will
 	// commit when the store recovers; if it dies first, it may or may not have.

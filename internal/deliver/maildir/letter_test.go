@@ -97,3 +97,43 @@ func TestTheCopyOfAFormerVersionIsFound(t *testing.T) {
 		}
 	}
 }
+
+// small is a disk with room for so many octets.
+type small struct{ left int64 }
+
+func (s *small) Take(n int64) (func(), bool) {
+	if n > s.left {
+		return func() {}, false
+	}
+	s.left -= n
+	return func() {}, true
+}
+
+// Where a copy would take what is to stay free, it waits and leaves nothing; what an
+// earlier attempt left is no copy more.
+func TestALowDisk(t *testing.T) {
+	fs := vfs.NewMem()
+	target := newTarget(t, fs, "/mail")
+	space := &small{}
+	target.space = space
+	j := job(t, message, "bob@local.test bob@local.test", "bob+b@local.test bob@local.test")
+	for range 2 {
+		for _, o := range target.Deliver(t.Context(), j) {
+			if !o.Deferred() || o.Reply.Code != 452 || !strings.Contains(o.Reply.Text, "nearly full") {
+				t.Errorf("%v", o)
+			}
+		}
+		if _, err := fs.Stat(bobBox); err == nil {
+			t.Error("a mailbox was made")
+		}
+		j.Attempt++
+	}
+	space.left = int64(len(message)) + 100
+	if out := target.Deliver(t.Context(), j); !out[0].Delivered() || space.left > 50 {
+		t.Fatalf("%v, %d left", out, space.left)
+	}
+	space.left = 0
+	if out := target.Deliver(t.Context(), j); !out[0].Delivered() || len(files(t, fs, bobBox+"/new")) != 1 {
+		t.Errorf("%v", out)
+	}
+}

@@ -51,6 +51,14 @@ type Options struct {
 	Limits   Limits
 	Rand     io.Reader    // crypto/rand.Reader in a server; tells the runs of a server apart in tmp/
 	Logger   *slog.Logger // disk faults, with their paths, which no outcome shows
+	// Space says how much of the disk a copy may take; nil: what there is.
+	Space Space
+}
+
+// Space is the room that is left for mail. Take takes octets until give is called, or
+// says that there are not so many.
+type Space interface {
+	Take(octets int64) (give func(), ok bool)
 }
 
 // Target delivers to the mailboxes below one root. It is safe for concurrent use.
@@ -65,6 +73,7 @@ type Target struct {
 	files    chan struct{} // holds one token per open file
 	buffers  sync.Pool
 	sync     *syncer
+	space    Space
 
 	mu    sync.Mutex
 	known map[string]struct{} // mailboxes whose directories are made and durable
@@ -91,6 +100,7 @@ func New(o Options) (*Target, error) {
 		files:   make(chan struct{}, o.Limits.Files),
 		buffers: sync.Pool{New: func() any { return new([bufferOctets]byte) }},
 		sync:    newSyncer(o.FS),
+		space:   o.Space,
 		known:   map[string]struct{}{},
 	}
 	if err := t.makeRoot(); err != nil {
@@ -135,7 +145,8 @@ func (t *Target) one(ctx context.Context, j deliver.Job, c *letter) mail.Reply {
 	if err == nil {
 		return mail.R(250, "2.0.0", "stored as "+c.name)
 	}
-	if !errors.Is(err, deliver.ErrWithdrawn) {
+	// That the disk is low is told once, by who watches it, and not of each copy.
+	if !errors.Is(err, deliver.ErrWithdrawn) && !errors.Is(err, errLow) {
 		t.log.Error("maildir delivery failed", "queue", j.ID.String(), "mailbox", c.box, "err", err)
 	}
 	return fault(err)
@@ -145,6 +156,8 @@ func (t *Target) one(ctx context.Context, j deliver.Job, c *letter) mail.Reply {
 // but whether it is full. RFC 3463 §3.4.
 func fault(err error) mail.Reply {
 	switch {
+	case errors.Is(err, errLow):
+		return mail.R(452, "4.3.1", "the disk of the mailboxes is nearly full")
 	case vfs.IsNoSpaceError(err), errors.Is(err, syscall.EDQUOT):
 		return mail.R(452, "4.3.1", "the mailbox store is full")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -19,20 +19,29 @@ const bufferOctets = 64 << 10
 // category names our writes in the statistics of the file system.
 const category vfs.DiskWriteCategory = "maildir"
 
+var errLow = errors.New("less is free on the disk than is to stay free")
+
 var errSize = errors.New("the message is not as long as it was when it was accepted")
 
 // store leaves the message durably in the mailbox, once.
 func (t *Target) store(ctx context.Context, j deliver.Job, c *letter) error {
-	if err := t.ensure(c.box); err != nil {
-		return err
-	}
-	head := t.head(j, c)
 	// A first attempt cannot have left anything but its own file in new/, which
 	// the rename replaces. Looking through cur/ is too dear to do for nothing.
 	if j.Attempt > 1 {
-		if done, err := t.stored(c.box, t.names(j, c), j.Size); done || err != nil {
+		if done, err := t.stored(c.box, t.names(j, c), j.Size); done || err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+	}
+	head := t.head(j, c)
+	if t.space != nil {
+		give, ok := t.space.Take(int64(len(head)) + j.Size)
+		if !ok {
+			return errLow
+		}
+		defer give()
+	}
+	if err := t.ensure(c.box); err != nil {
+		return err
 	}
 	err := t.write(ctx, c.box, c.name, head, j)
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -40,8 +40,12 @@ func (s *pebbleStore) Apply(ctx context.Context, tx store.Tx, d store.Durability
 	if err := tx.Check(); err != nil {
 		return 0, err
 	}
-	if tx.Bulk && s.space.low(tx.Octets()) {
-		return 0, errNoSpace
+	if tx.Bulk {
+		give, ok := s.space.Take(int64(tx.Octets()))
+		if !ok {
+			return 0, store.ErrLow
+		}
+		defer give()
 	}
 	return s.run(ctx, &commit{tx: tx, durable: d == store.Durable})
 }
@@ -77,10 +81,7 @@ func (s *pebbleStore) run(ctx context.Context, c *commit) (store.Revision, error
 	return c.wait(ctx, trouble)
 }
 
-var (
-	errTrouble = fmt.Errorf("%w: the disk does not take writes", store.ErrUnavailable)
-	errNoSpace = fmt.Errorf("%w: free space is below the reserve", store.ErrUnavailable)
-)
+var errTrouble = fmt.Errorf("%w: the disk does not take writes", store.ErrUnavailable)
 
 // wait returns the outcome of a commit; in trouble it takes the commit back, and
 // where that is too late, says so.

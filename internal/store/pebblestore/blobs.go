@@ -12,14 +12,12 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/diskspace"
 	"sallyport/internal/store"
 )
 
 // partial ends the name of a blob that is not committed.
 const partial = ".part"
-
-// spaceStep is how much of a blob is written between two looks at free space.
-const spaceStep = 1 << 20
 
 // writeCategory names our writes in the disk's statistics.
 const writeCategory vfs.DiskWriteCategory = "sallyport-blob"
@@ -27,7 +25,7 @@ const writeCategory vfs.DiskWriteCategory = "sallyport-blob"
 type blobs struct {
 	fs     vfs.FS
 	dir    string
-	space  *space
+	space  *diskspace.Space
 	closed atomic.Bool
 	// removing is held for writing while a checkpoint is taken, and for reading while a
 	// blob is removed.
@@ -35,7 +33,7 @@ type blobs struct {
 }
 
 // openBlobs makes the folder and removes what earlier processes did not commit.
-func openBlobs(fs vfs.FS, dir string, sp *space) (*blobs, error) {
+func openBlobs(fs vfs.FS, dir string, sp *diskspace.Space) (*blobs, error) {
 	if err := makeDir(fs, dir); err != nil {
 		return nil, err
 	}
@@ -97,8 +95,8 @@ func (b *blobs) Create(name string) (store.BlobWriter, error) {
 	if err := b.check(name); err != nil {
 		return nil, err
 	}
-	if b.space.low(0) {
-		return nil, errNoSpace
+	if b.space.Low(0) {
+		return nil, store.ErrLow
 	}
 	f, err := b.fs.Create(b.path(name+partial), writeCategory)
 	if err != nil {
@@ -158,7 +156,6 @@ type blobWriter struct {
 	blobs *blobs
 	name  string
 	file  vfs.File
-	since int // octets since the last look at free space
 	err   error
 	ended bool
 }
@@ -168,12 +165,11 @@ func (w *blobWriter) Write(p []byte) (int, error) {
 	if w.err != nil || w.ended {
 		return 0, w.fault(store.ErrClosed)
 	}
-	if w.since += len(p); w.since >= spaceStep {
-		if w.blobs.space.low(w.since) {
-			return 0, w.fault(errNoSpace)
-		}
-		w.since = 0
+	give, ok := w.blobs.space.Take(int64(len(p)))
+	if !ok {
+		return 0, w.fault(store.ErrLow)
 	}
+	defer give()
 	// The file may use the slice as it likes; the caller's stays as it is.
 	n, err := w.file.Write(slices.Clone(p))
 	if err != nil {

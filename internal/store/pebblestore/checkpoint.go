@@ -27,8 +27,8 @@ func (s *pebbleStore) Checkpoint(ctx context.Context, dir string) error {
 		return errTrouble
 	}
 	// The log is copied; on a full disk the database itself would wait for that copy.
-	if s.space.low(3 * int(s.opts.MemTableOctets)) {
-		return errNoSpace
+	if s.space.Low(3 * int64(s.opts.MemTableOctets)) {
+		return store.ErrLow
 	}
 	disk := s.opts.FS
 	blobsTo := disk.PathJoin(dir, blobDir)

@@ -8,6 +8,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sallyport/internal/diskspace"
 )
 
 // Options configures Open. Zero fields mean their default, given by
@@ -17,7 +19,9 @@ type Options struct {
 	Dir    string // the folder; made if it does not exist
 	Logger *slog.Logger
 
-	MinFree        uint64        // octets of free space below which new content is refused
+	MinFree uint64 // octets of free space below which new content is refused
+	// Space is that of the disk, where others share it; nil: one of its own, with MinFree.
+	Space          *diskspace.Space
 	MemTableOctets uint64        // memory that gathers commits before they go into tables; up to three of these
 	CacheOctets    int64         // memory for what was read
 	OpenFiles      int           // most files open at once

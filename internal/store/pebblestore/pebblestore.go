@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"sallyport/internal/diskspace"
 	"sallyport/internal/store"
 )
 
@@ -18,7 +19,7 @@ type pebbleStore struct {
 	cache    *pebble.Cache
 	lock     io.Closer
 	health   *health
-	space    *space
+	space    *diskspace.Space
 	blobs    *blobs
 	watchers store.Watchers
 	tail     tail
@@ -40,7 +41,9 @@ func Open(o Options) (store.Store, error) {
 		return nil, errors.New("pebblestore: no folder given")
 	}
 	s := &pebbleStore{opts: o, health: newHealth(), quit: make(chan struct{}), done: make(chan struct{})}
-	s.space = &space{fs: o.FS, dir: o.Dir, min: o.MinFree}
+	if s.space = o.Space; s.space == nil {
+		s.space = diskspace.New(o.FS, o.Dir, o.MinFree)
+	}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("pebblestore: %s: %w", o.Dir, err)
 	}
