@@ -36,9 +36,10 @@ type dmarcReport struct {
 // Help says what is read and shows examples.
 func (dmarcReport) Help() string {
 	return `Reads DMARC aggregate reports (RFC 9990, and RFC 7489): XML, gzip, zip, or the messages that they come
-in. What is no report is told and passed over; a report that comes twice counts once. Nothing is asked
-and nothing is sent, unless --names asks the DNS. Exits with 1 if there is mail that neither SPF nor DKIM
-speaks for, or something could not be read.
+in. What is no report is told and passed over; of a damaged one, what can be read counts, and what was
+left out is told; a report that comes twice counts once. Nothing is asked and nothing is sent, unless
+--names asks the DNS. Exits with 1 if there is mail that neither SPF nor DKIM speaks for, or something
+could not be read.
 
 Examples:
   sallyport dmarc report /var/lib/sallyport/mail/example.org/reports
@@ -67,6 +68,9 @@ func (d dmarcReport) Run(ctx context.Context, c console) error {
 	}
 	if in.others > 0 {
 		fmt.Fprintf(c.err, "sallyport: %s without a report passed over\n", plural(in.others, "message"))
+	}
+	if in.rows > 0 {
+		fmt.Fprintf(c.err, "sallyport: %s that could not be read left out, not counted below\n", plural(in.rows, "row"))
 	}
 	s := feedback.Summarize(in.found, filter)
 	if d.Failed {
@@ -111,7 +115,8 @@ type reportInput struct {
 	c      console
 	limits feedback.Limits
 	found  []feedback.Report
-	bad    int // that could not be read
+	bad    int // that could not be read, or not all of them
+	rows   int // that were left out
 	others int // messages of a folder that bear no report
 }
 
@@ -153,9 +158,16 @@ func skipped(d fs.DirEntry) bool {
 func (r *reportInput) read(name string, in io.Reader, mailbox bool) {
 	data, err := io.ReadAll(io.LimitReader(in, r.limits.Octets+1))
 	if err == nil {
-		var more []feedback.Report
-		more, err = r.limits.Read(data)
-		r.found = append(r.found, more...)
+		var got feedback.Reading
+		got, err = r.limits.Read(data)
+		r.found = append(r.found, got.Reports...)
+		r.rows += got.Rows
+		for _, fault := range got.Faults {
+			fmt.Fprintf(r.c.err, "sallyport: %s: not read whole: %s\n", name, fault)
+		}
+		if len(got.Faults) > 0 {
+			r.bad++
+		}
 	}
 	if mailbox && errors.Is(err, feedback.ErrNone) {
 		r.others++

@@ -82,7 +82,7 @@ func attached(t *testing.T, text []byte) (netmail.Header, string, feedback.Repor
 		must(t, err)
 		all, err := feedback.DefaultLimits().Read(gz)
 		must(t, err)
-		return m.Header, p.FileName(), all[0]
+		return m.Header, p.FileName(), all.Reports[0]
 	}
 }
 

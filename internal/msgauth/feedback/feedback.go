@@ -3,9 +3,11 @@
 // still what most reports look like.
 //
 // It promises that what is written is valid by the schema of RFC 9990, whatever a
-// stranger's mail brought into it; that reading is bounded in octets, also of what a
-// few of them expand to, in reports and in rows; that what is read is printable and of
-// a bounded length; and that nothing named in a document is fetched.
+// stranger's mail brought into it; that a damaged report is read as far as it can be, and
+// what is left out of it is counted; that reading is bounded in octets, also of what a
+// few of them expand to, in reports and in rows, and takes time in proportion to them; that
+// what is read is printable and of a bounded length; and that nothing named in a document
+// is fetched or expanded.
 package feedback
 
 import (

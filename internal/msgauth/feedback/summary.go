@@ -58,6 +58,9 @@ func Summarize(all []Report, f Filter) Summary {
 			continue
 		}
 		id := strings.Join([]string{r.Organisation, r.ID, r.Policy.Domain, fmt.Sprint(r.Begin.Unix())}, "\x00")
+		if r.ID == "" { // what the report lacks, its rows have to tell
+			id = fmt.Sprint(id, r.Records)
+		}
 		if seen[id] {
 			out.Duplicates++
 			continue
