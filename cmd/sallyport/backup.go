@@ -13,6 +13,7 @@ import (
 
 	"sallyport/internal/backup"
 	"sallyport/internal/config"
+	"sallyport/internal/mail"
 	"sallyport/internal/ops"
 	"sallyport/internal/trace"
 )
@@ -60,7 +61,7 @@ func (b backupCommand) Run(ctx context.Context, c console) error {
 			return printJSON(c.out, sum)
 		}
 		for _, m := range named.missing {
-			fmt.Fprintf(c.err, "sallyport: %s, which %s names, is not there, and so not in the backup\n", m.Path, m.Key)
+			fmt.Fprintf(c.err, "sallyport: %s, which %s names, is not there, and so not in the backup\n", mail.Shown(m.Path), m.Key)
 		}
 		c.printf("wrote %s: %s, %s, %s compressed\nmanifest %s\n", sum.Path, plural(sum.Files, "file"), trace.Octets(sum.Octets), trace.Octets(sum.Size), sum.Manifest)
 		return nil

@@ -77,7 +77,8 @@ func (a dkimShow) Run(ctx context.Context, c console) error {
 			if a.JSON {
 				return printJSON(c.out, k)
 			}
-			c.printf("; %s, %s since %s\n%s\n", k.Algorithm, k.State, moment(k.Since), k.Zone)
+			c.printf("; %s, %s since %s\n", k.Algorithm, k.State, moment(k.Since))
+			c.lines(k.Zone + "\n")
 			return nil
 		})
 		if err == nil && n == 0 {
@@ -120,7 +121,7 @@ func (a dkimRotate) Run(ctx context.Context, c console) error {
 		}
 		for _, k := range keys.Keys {
 			if k.State != "retired" && (k.State == "new" || a.Activate) {
-				c.printf("%s\n", k.Zone)
+				c.lines(k.Zone + "\n")
 			}
 		}
 		return nil

@@ -175,7 +175,7 @@ func (r *reportInput) read(name string, in io.Reader, mailbox bool) {
 	}
 	if err != nil {
 		r.bad++
-		fmt.Fprintf(r.c.err, "sallyport: %s: %v\n", name, err)
+		fmt.Fprintf(r.c.err, "sallyport: %s: %s\n", mail.Shown(name), mail.Shown(err.Error()))
 	}
 }
 

@@ -83,7 +83,7 @@ func (d domainAdd) Run(ctx context.Context, c console) error {
 			c.printf("publish these records; its mail is signed once the DNS shows them:\n")
 		}
 		for _, k := range v.DKIM {
-			c.printf("  %s\n", k.Zone)
+			c.lines("  " + k.Zone + "\n")
 		}
 		c.printf("sallyport domain records %s prints all that its DNS needs, sallyport doctor looks at it\n", v.Name)
 		return nil

@@ -112,7 +112,8 @@ func (d domainRecords) print(c console, cfg config.Config, keys int, all []dnsRe
 			}
 			continue
 		}
-		c.printf("; %s\n%s. 3600 IN %s %s\n", r.Why, r.Name, r.Type, r.zone())
+		c.printf("; %s\n%s. 3600 IN %s ", r.Why, r.Name, r.Type)
+		c.lines(r.zone() + "\n")
 	}
 	if d.JSON {
 		return nil

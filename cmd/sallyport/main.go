@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,7 +27,7 @@ const (
 )
 
 func main() {
-	c := console{os.Stdin, os.Stdout, os.Stderr}
+	c := console{os.Stdin, &visible{w: os.Stdout}, &visible{w: os.Stderr}}
 	if name, args, ok := sendmailCall(os.Args); ok {
 		os.Exit(runSendmail(name, args, c))
 	}
@@ -39,9 +40,15 @@ type console struct {
 	out, err io.Writer
 }
 
-// printf writes for people. A terminal or pipe that has gone away is no reason to
-// stop: what a command does is done all the same.
-func (c console) printf(format string, args ...any) { _, _ = fmt.Fprintf(c.out, format, args...) }
+// printf writes for people; every text among the arguments stays on its line. A terminal
+// or pipe that has gone away is no reason to stop: what a command does is done all the
+// same.
+func (c console) printf(format string, args ...any) {
+	_, _ = fmt.Fprintf(c.out, format, shownArgs(args)...)
+}
+
+// lines writes what has been made for people already, as several lines.
+func (c console) lines(text string) { _, _ = io.WriteString(c.out, text) }
 
 // errReaderGone means that who read our output went away, as head(1) does.
 var errReaderGone = errors.New("nobody reads the output any more")
@@ -82,7 +89,7 @@ func run(args []string, c console) int {
 		return exitFine
 	}
 	if err != nil {
-		fmt.Fprintf(c.err, "sallyport: %v\n", err)
+		fmt.Fprintln(c.err, "sallyport:", indented(err))
 		fmt.Fprintln(c.err, "Try: sallyport --help")
 		return exitUsage
 	}
@@ -148,12 +155,16 @@ func exitCode(err error, c console) int {
 	case errors.Is(err, errSilent):
 		return exitWrong
 	case errors.As(err, &usage):
-		fmt.Fprintln(c.err, "sallyport:", usage.text)
+		fmt.Fprintln(c.err, "sallyport:", indented(usage))
 		return exitUsage
 	case errors.As(err, &faults):
 		fmt.Fprintln(c.err, faults.Error())
 		return exitWrong
 	}
-	fmt.Fprintln(c.err, "sallyport:", err)
+	fmt.Fprintln(c.err, "sallyport:", indented(err))
 	return exitWrong
 }
+
+// indented is an error's text whose lines after the first cannot be taken for others of
+// ours.
+func indented(err error) string { return strings.ReplaceAll(err.Error(), "\n", "\n  ") }

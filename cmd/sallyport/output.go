@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"sallyport/internal/mail"
 )
 
 // printJSON writes v as one line.
@@ -32,7 +34,14 @@ func newTable(w io.Writer, heads ...string) *table {
 
 // row writes one row. An error of the output shows when it is flushed.
 func (t *table) row(cells ...string) {
-	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
+	shown := make([]string, len(cells))
+	for i, s := range cells {
+		// Two blanks part columns; none of ours holds them.
+		if shown[i] = mail.Shown(s); strings.Contains(shown[i], "  ") {
+			shown[i] = mail.Word(s)
+		}
+	}
+	fmt.Fprintln(t.w, strings.Join(shown, "\t"))
 	if t.rows++; t.rows%tableRows == 0 {
 		_ = t.w.Flush()
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 )
@@ -28,7 +27,7 @@ type progress struct {
 // newProgress returns a bar on the terminal that errors go to.
 func newProgress(c console, what string, amount func(int64) string) *progress {
 	p := &progress{what: what, amount: amount, began: time.Now()}
-	if f, ok := c.err.(*os.File); ok && isTerminal(f) {
+	if f, ok := fileOf(c.err); ok && isTerminal(f) {
 		p.w = f
 	}
 	return p

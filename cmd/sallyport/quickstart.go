@@ -129,7 +129,7 @@ func (q quickstartCommand) serve(ctx context.Context, c console, cfg config.Conf
 		if q.JSON {
 			return printJSON(c.out, info)
 		}
-		c.printf("%s", welcome(info))
+		c.lines(welcome(info))
 		return nil
 	})
 }

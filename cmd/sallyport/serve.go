@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"syscall"
 
 	"sallyport/internal/config"
@@ -61,7 +60,7 @@ func (s serveCommand) logger(c console) (*slog.Logger, error) {
 		return nil, err
 	}
 	o := &slog.HandlerOptions{Level: level}
-	f, isFile := c.err.(*os.File)
+	f, isFile := fileOf(c.err)
 	if s.LogFormat == "json" || s.LogFormat == "auto" && !(isFile && isTerminal(f)) {
 		return slog.New(slog.NewJSONHandler(c.err, o)), nil
 	}

@@ -85,7 +85,7 @@ func (t traceCommand) show(c console, a trace.Answer) error {
 			}
 		}
 	} else {
-		c.printf("%s", trace.Timeline(a.Entries, time.Local))
+		c.lines(trace.Timeline(a.Entries, time.Local))
 	}
 	if a.Older > 0 {
 		fmt.Fprintf(c.err, "sallyport: there is more; see it with --before %d\n", a.Older)

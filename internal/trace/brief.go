@@ -31,9 +31,9 @@ func (f Fact) Brief() string {
 		l.refusal(f)
 	default:
 		l.message(f)
-		l.word(f.Account)
+		l.value(f.Account)
 		l.to(f)
-		l.word(f.Text)
+		l.word(free(f.Text))
 		l.evidence(f)
 	}
 	return f.At.Format("15:04:05") + "  " + pad(f.verb(), 10) + " " + strings.Join(l.words, " ")
@@ -57,33 +57,35 @@ func (l *line) message(f Fact) { l.word(f.Queue.String()) }
 
 func (l *line) outcome(f Fact) {
 	if f.Reply.OK() {
-		l.named("via", f.Remote)
+		l.remote("via", f.Remote)
 		return
 	}
-	l.named("by", f.Remote)
-	l.word(f.Reply.String())
+	l.remote("by", f.Remote)
+	l.reply(f.Reply)
 	if f.Text != "" {
-		l.word("(" + f.Text + ")")
+		l.word("(" + free(f.Text) + ")")
 	}
 }
 
 func (l *line) signIn(f Fact) {
-	l.word(f.Account)
+	l.value(f.Account)
 	l.client(f)
 	if mech, ok := f.Find("mechanism"); ok {
 		l.named("with", mech)
 	}
 	if !f.Reply.OK() {
-		l.word(f.Reply.String() + " (" + f.Rule + ")")
+		l.reply(f.Reply)
+		l.word("(" + f.Rule + ")")
 	}
 }
 
 func (l *line) refusal(f Fact) {
-	l.word(f.Account)
+	l.value(f.Account)
 	l.client(f)
 	l.from(f)
 	l.to(f)
-	l.word(f.Reply.String() + " (" + f.Rule + ")")
+	l.reply(f.Reply)
+	l.word("(" + f.Rule + ")")
 	if f.Count > 1 {
 		l.word(strconv.Itoa(f.Count) + " times")
 	}
@@ -100,7 +102,7 @@ func (l *line) client(f Fact) {
 
 func (l *line) evidence(f Fact) {
 	for _, p := range f.Evidence {
-		l.word(p.Name + " " + p.Value)
+		l.named(p.Name, p.Value)
 	}
 }
 

@@ -2,6 +2,8 @@ package trace
 
 import (
 	"net/netip"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,5 +38,29 @@ func TestBriefIsWhatAWatcherReads(t *testing.T) {
 		if got := c.fact.Brief(); got != c.want {
 			t.Errorf("%s\n got %q\nwant %q", c.fact.Kind, got, c.want)
 		}
+	}
+}
+
+// What a stranger wrote never reads as a fact of ours, wherever it stands on the line.
+func TestLinesHoldNoInventedFacts(t *testing.T) {
+	const lie = `x@y.test> rule account-frozen account=root message-id <z`
+	f := Fact{
+		At: time.Date(2026, 11, 28, 14, 3, 12, 0, time.UTC), Kind: KindOutcome, Rule: "delivered", Account: lie, Sender: lie, Recipient: lie, MessageID: "<" + lie + ">",
+		Remote: "mx.y.test [192.0.2.1]:25", Reply: mail.R(250, "2.0.0", "ok rule x\naccount=root"), Text: "said - rule x \x1b[2K\u202e", Hello: lie,
+	}.Evidenced("saw", lie)
+	refused := f
+	refused.Kind, refused.Rule = KindRefuse, "syntax"
+	for _, fact := range []Fact{f, refused} {
+		for _, text := range []string{fact.Line(), fact.Brief()} {
+			rest := regexp.MustCompile(`"(\\.|[^"\\])*"`).ReplaceAllString(text, "Q")
+			for _, bad := range []string{"root", "account=", "account-frozen", `"`, "\x1b", "\u202e", "\n", "rule x"} {
+				if strings.Contains(rest, bad) {
+					t.Errorf("%q stands bare in\n%s", bad, text)
+				}
+			}
+		}
+	}
+	if lines := strings.Split(Timeline([]Entry{{Fact: f}}, nil), "\n"); len(lines) != 4 {
+		t.Errorf("%q", lines)
 	}
 }

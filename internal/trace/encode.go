@@ -5,8 +5,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"sallyport/internal/mail"
 )
@@ -227,15 +225,7 @@ func clean(s string, max int) string {
 	const ellipsis = "…"
 	var b strings.Builder
 	for i := 0; i < len(s); {
-		r, n := utf8.DecodeRuneInString(s[i:])
-		piece := s[i : i+n]
-		switch {
-		case r == utf8.RuneError && n == 1:
-			piece = `\x` + strconv.FormatUint(uint64(s[i])|0x100, 16)[1:]
-		case !unicode.IsPrint(r):
-			q := strconv.QuoteRuneToASCII(r)
-			piece = q[1 : len(q)-1]
-		}
+		piece, n := mail.ShownRune(s[i:])
 		i += n
 		rest := len(ellipsis)
 		if i == len(s) {
@@ -273,12 +263,7 @@ func isPrintable(s string) bool {
 	if isPlain(s) {
 		return true
 	}
-	for i, r := range s {
-		if !unicode.IsPrint(r) || r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD") {
-			return false
-		}
-	}
-	return true
+	return mail.Shown(s) == s
 }
 
 func isPlain(s string) bool {

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"sallyport/internal/mail"
 )
 
 // Line renders the fact as one readable line of printable text, with the time of
@@ -69,7 +71,40 @@ func (l *line) word(s string) {
 
 func (l *line) named(name, value string) {
 	if value != "" {
-		l.word(name + " " + value)
+		l.word(name + " " + mail.Word(value))
+	}
+}
+
+// free returns a text of several words, which a peer may have chosen: in quotes where it
+// could be read as what may follow it on the line, a name with its value.
+func free(s string) string {
+	if strings.Contains(s, "=") || strings.Contains(" "+s, " rule ") || strings.Contains(" "+s, " message-id ") || strings.Contains(s, " - ") {
+		return mail.Word(s)
+	}
+	return mail.Shown(s)
+}
+
+// remote names a server: a host name, and its address behind a blank.
+func (l *line) remote(name, value string) {
+	if value != "" {
+		l.word(name + " " + free(value))
+	}
+}
+
+// reply writes an answer. RFC 5321 §4.2
+func (l *line) reply(r mail.Reply) {
+	text := r.Text
+	r.Text = ""
+	if text = strings.ReplaceAll(text, "\n", " / "); text != "" {
+		text = free(text)
+	}
+	l.word(r.String() + text)
+}
+
+// value adds a text that a peer may have chosen, as one word.
+func (l *line) value(s string) {
+	if s != "" {
+		l.word(mail.Word(s))
 	}
 }
 
@@ -93,7 +128,7 @@ func (l *line) who(f Fact) {
 	l.word(f.Queue.String())
 	l.named("about", f.About.String())
 	if f.Kind == KindAccount || f.Kind == KindAuth || f.Kind == KindDirectory {
-		l.word(f.Account)
+		l.value(f.Account)
 	} else {
 		l.named("account", f.Account)
 	}
@@ -144,18 +179,18 @@ func (l *line) amounts(f Fact) {
 }
 
 func (l *line) answer(f Fact) {
-	l.named("via", f.Remote)
+	l.remote("via", f.Remote)
 	if f.TLS != "" {
 		l.word("[" + f.TLS + "]")
 	}
 	if !f.Reply.IsZero() {
-		l.word(f.Reply.String())
+		l.reply(f.Reply)
 	}
 }
 
 func (l *line) why(f Fact) {
 	if f.Text != "" {
-		l.word("- " + f.Text)
+		l.word("- " + free(f.Text))
 	}
 	l.named("rule", f.Rule)
 	if f.Kind != KindRefusals {
@@ -165,9 +200,9 @@ func (l *line) why(f Fact) {
 
 func bracketed(s string) string {
 	if strings.HasPrefix(s, "<") {
-		return s
+		return mail.Word(s)
 	}
-	return "<" + s + ">"
+	return mail.Word("<" + s + ">")
 }
 
 // Octets writes a size for people: "812 B", "1.2 KB", "3.4 MB".

@@ -1,0 +1,67 @@
+package mail_test
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"sallyport/internal/mail"
+)
+
+func TestShownAndWord(t *testing.T) {
+	for _, row := range []struct{ in, shown, word string }{
+		{"", "", `""`},
+		{"mx.example.org", "mx.example.org", "mx.example.org"},
+		{"Jörg", "Jörg", "Jörg"},
+		{"a b", "a b", `"a b"`},
+		{"rule=accepted", "rule=accepted", `"rule=accepted"`},
+		{"<SRS0=x=y@z.test>", "<SRS0=x=y@z.test>", "<SRS0=x=y@z.test>"},
+		{"<x@y.test> account=root", "<x@y.test> account=root", `"<x@y.test> account=root"`},
+		{"<x> a=b <y>", "<x> a=b <y>", `"<x> a=b <y>"`},
+		{`<"a b"@y.test>`, `<"a b"@y.test>`, `"<\"a b\"@y.test>"`},
+		{`say "x"`, `say "x"`, `"say \"x\""`},
+		{"\x1b[31m", `\x1b[31m`, `"\x1b[31m"`},
+		{"a\r\nb\tc\x00\x7f", `a\r\nb\tc\x00\x7f`, `"a\r\nb\tc\x00\x7f"`},
+		{"\u009b31m", `\u009b31m`, `"\u009b31m"`},
+		{"\x9b31m\xff", `\x9b31m\xff`, `"\x9b31m\xff"`},
+		{"\u202egpj\u2066", `\u202egpj\u2066`, `"\u202egpj\u2066"`},
+		{"\u2028\u2029\u00a0\u3000\u00ad\u200b\ufeff", `\u2028\u2029\u00a0\u3000\u00ad\u200b\ufeff`, `"\u2028\u2029\u00a0\u3000\u00ad\u200b\ufeff"`},
+		{"\u3164\u115f\u2800\ufe0f\U000e0041", `\u3164\u115f\u2800\ufe0f\U000e0041`, `"\u3164\u115f\u2800\ufe0f\U000e0041"`},
+		{`x\`, `x\`, `"x\\"`},
+		{`x\" account=y`, `x\" account=y`, `"x\\\" account=y"`},
+		{"\ufffd", "\ufffd", "\ufffd"},
+	} {
+		if got := mail.Shown(row.in); got != row.shown || mail.Shown(got) != got {
+			t.Errorf("Shown(%q) = %q, want %q", row.in, got, row.shown)
+		}
+		if got := mail.Word(row.in); got != row.word {
+			t.Errorf("Word(%q) = %q, want %q", row.in, got, row.word)
+		}
+	}
+}
+
+// Whatever it is: one line, of visible characters, and as a word never two.
+func FuzzWord(f *testing.F) {
+	f.Add("a b=c")
+	f.Add("\x1b\u202e\"\\")
+	f.Fuzz(func(t *testing.T, s string) {
+		w := mail.Word(s)
+		for i, r := range w {
+			if !mail.Visible(r) || r == utf8.RuneError && !strings.HasPrefix(w[i:], "\ufffd") {
+				t.Fatalf("%q: %q", s, w)
+			}
+		}
+		if w[0] != '"' {
+			if strings.ContainsAny(w, ` "\`) {
+				t.Fatalf("%q: %q", s, w)
+			}
+			return
+		}
+		for i, escaped := 1, false; i < len(w); i++ {
+			if w[i] == '"' && !escaped && i != len(w)-1 || i == len(w)-1 && (w[i] != '"' || escaped) {
+				t.Fatalf("%q: %q", s, w)
+			}
+			escaped = w[i] == '\\' && !escaped
+		}
+	})
+}
