@@ -11,9 +11,11 @@ import (
 	"os/user"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"sallyport/internal/config"
 	"sallyport/internal/localdoor"
+	"sallyport/internal/mail"
 	"sallyport/internal/ops"
 	"sallyport/internal/sendmail"
 )
@@ -49,7 +51,8 @@ A message goes to all its recipients or to none. The server is found by SALLYPOR
 listen.sendmail of the configuration if the caller may read it, then at ` + defaultSendmail + `.
 
 Exit codes are those of sysexits(3): 0 the message is durable, 64 usage, 65 message or address malformed,
-67 no such recipient, 68 no such domain, 69 refused, 75 try again later, 77 not allowed.
+67 no such recipient, 68 no such domain, 69 refused, or too large or for too many at once,
+74 the message could not be read, 75 try again later, 77 not allowed.
 `
 
 // sendmailCommand makes the command stand in the help; its arguments are not kong's.
@@ -88,7 +91,7 @@ func sendmailCall(args []string) (name string, rest []string, ok bool) {
 // runSendmail runs the command and returns its exit code.
 func runSendmail(name string, args []string, c console) int {
 	if len(args) == 1 && args[0] == "--help" {
-		c.printf("%s", sendmailHelp)
+		c.lines(sendmailHelp)
 		return exitFine
 	}
 	err := doSendmail(context.Background(), name, args, c)
@@ -96,7 +99,7 @@ func runSendmail(name string, args []string, c console) int {
 		return exitFine
 	}
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(c.err, "%s: %s\n", name, strings.TrimSuffix(line, "\n"))
+		fmt.Fprintf(c.err, "%s: %s\n", name, mail.Shown(strings.TrimSuffix(line, "\n")))
 	}
 	var known *sendmail.Error
 	if errors.As(err, &known) {
@@ -129,13 +132,35 @@ func doSendmail(ctx context.Context, name string, args []string, c console) erro
 		}
 		return nil
 	case sendmail.ModeSMTP:
-		return sendmail.Relay(ctx, at.Socket, c.in, c.out)
+		return sendmail.Relay(ctx, at.Socket, c.in, raw(c.out))
+	}
+	if closedInput(c.in) {
+		return &sendmail.Error{Code: sendmail.CodeIO, Text: "standard input is closed: there is no message"}
 	}
 	sent, err := sendmail.Send(ctx, o, at, c.in)
 	if err == nil && o.Verbose {
 		c.printf("%s, from %s\n", sent.Reply.Text, sent.Account)
 	}
 	return err
+}
+
+// closedInput reports whether the program was started without a standard input. The
+// runtime then opens the null device for it, to read and to write, which nobody does who
+// means an empty message.
+func closedInput(in io.Reader) bool {
+	f, ok := in.(*os.File)
+	if !ok {
+		return false
+	}
+	flags, _, e := syscall.Syscall(syscall.SYS_FCNTL, f.Fd(), syscall.F_GETFL, 0)
+	var at, null syscall.Stat_t
+	if e != 0 {
+		return true
+	}
+	if flags&syscall.O_ACCMODE != syscall.O_RDWR || syscall.Fstat(int(f.Fd()), &at) != nil || syscall.Stat(os.DevNull, &null) != nil {
+		return false
+	}
+	return at.Mode&syscall.S_IFMT == syscall.S_IFCHR && at.Rdev == null.Rdev
 }
 
 // sendmailSocket is where the server is. This program has no more rights than its
@@ -201,17 +226,17 @@ func printQueued(w io.Writer, m ops.Message) {
 	if sender == "" {
 		sender = "MAILER-DAEMON"
 	}
-	fmt.Fprintf(w, "%-26s %9d %s %s\n", m.ID+mark, m.Size, moment(m.Received), sender)
+	fmt.Fprintf(w, "%-26s %9d %s %s\n", m.ID+mark, m.Size, moment(m.Received), mail.Shown(sender))
 	last := ""
 	for _, r := range m.Recipients {
 		if r.State != "pending" {
 			continue
 		}
 		if r.Last != "" && r.Last != last {
-			fmt.Fprintf(w, "    (%s)\n", r.Last)
+			fmt.Fprintf(w, "    (%s)\n", mail.Shown(r.Last))
 			last = r.Last
 		}
-		fmt.Fprintf(w, "%57s%s\n", "", r.Address)
+		fmt.Fprintf(w, "%57s%s\n", "", mail.Shown(r.Address))
 	}
 	fmt.Fprintln(w)
 }

@@ -175,6 +175,9 @@ func (l *lister) end() bool {
 	return true
 }
 
+// argument is where a recipient stands that the command line names.
+const argument = "recipient"
+
 // recipients returns whom the message goes to: those of the command line, and with
 // -t those of the header, as in Postfix. A header that was resent names them in its
 // Resent fields alone.
@@ -184,12 +187,15 @@ func recipients(o Options, h imf.Header, d mail.Domain) ([]mail.Address, error) 
 	take := func(text, where string) error {
 		boxes, ok := readBoxes(text)
 		if !ok {
-			return fail(CodeData, "%s: %q is no list of addresses", where, mail.Printable(text, 200))
+			return fail(CodeData, "%s: %s is no list of addresses", where, mail.Printable(text, 200))
+		}
+		if len(boxes) == 0 && where == argument {
+			return fail(CodeUsage, "a recipient of the command line names nobody: %s", mail.Printable(text, 200))
 		}
 		for _, b := range boxes {
 			a, err := addressOf(b.spec, d)
 			if err != nil {
-				return fail(CodeData, "%s: %q is no address: %v", where, mail.Printable(b.spec, 200), err)
+				return fail(CodeData, "%s: %s is no address: %v", where, mail.Printable(b.spec, 200), err)
 			}
 			if !seen[a.String()] {
 				seen[a.String()] = true
@@ -199,7 +205,7 @@ func recipients(o Options, h imf.Header, d mail.Domain) ([]mail.Address, error) 
 		return nil
 	}
 	for _, r := range o.Recipients {
-		if err := take(r, "recipient"); err != nil {
+		if err := take(r, argument); err != nil {
 			return nil, err
 		}
 	}
@@ -220,7 +226,7 @@ func recipients(o Options, h imf.Header, d mail.Domain) ([]mail.Address, error) 
 	case len(out) == 0:
 		return nil, fail(CodeUsage, "the message names no recipient")
 	case len(out) > MaxRecipients:
-		return nil, fail(CodeUsage, "more than %d recipients", MaxRecipients)
+		return nil, fail(CodeUnavailable, "more than %d recipients; nothing was sent to any of them", MaxRecipients)
 	}
 	return out, nil
 }

@@ -38,6 +38,9 @@ func fail(c Code, format string, a ...any) *Error {
 
 // codeOf is the exit code of a refusal, by the enhanced code of RFC 3463.
 func codeOf(r mail.Reply) Code {
+	if r.Code == 452 && r.Enhanced.Subject == 5 && r.Enhanced.Detail == 3 {
+		return CodeUnavailable // too many recipients, which a later try would have as well
+	}
 	if r.Class() != mail.ClassPermanent {
 		return CodeTempFail
 	}

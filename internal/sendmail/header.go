@@ -16,32 +16,95 @@ const maxHeader = 1 << 20
 
 // splitHeader parts a message into its fields and its body. A header ends at its empty
 // line, or before the first line that can be no field: programs that write a bare text
-// send all of it as the body. The line "From …" of a mailbox file is no field.
-func splitHeader(r io.Reader) (fields []byte, body io.Reader, err error) {
+// send all of it as the body. The line "From …" of a mailbox file is no field. A line of
+// the header may be as long as the header. whole says that it did not break off.
+func splitHeader(r io.Reader) (fields []byte, body *bufio.Reader, whole bool, err error) {
 	br := bufio.NewReaderSize(r, 64<<10)
 	for first := true; ; first = false {
 		line, err := br.Peek(peekable(br))
 		if err != nil && err != io.EOF && len(line) == 0 {
-			return nil, nil, err
+			return nil, nil, false, err
 		}
 		end := bytes.Index(line, []byte("\r\n"))
+		begin := line
+		if end >= 0 {
+			begin = line[:end]
+		}
 		switch {
 		case len(line) == 0:
-			return fields, br, nil
+			return fields, br, true, nil
 		case end == 0:
 			_, _ = br.Discard(2)
-			return fields, br, nil
+			return fields, br, true, nil
 		case first && bytes.HasPrefix(line, []byte("From ")) && end > 0:
 			_, _ = br.Discard(end + 2)
 			continue
-		case end < 0 || !isField(line[:end], len(fields) > 0):
-			return fields, br, nil
-		case len(fields)+end > maxHeader:
-			return nil, nil, fail(CodeData, "the header is larger than %d octets", maxHeader)
+		case !isField(begin, len(fields) > 0):
+			return fields, br, false, nil
 		}
-		fields = append(fields, line[:end+2]...)
-		_, _ = br.Discard(end + 2)
+		if fields, err = appendLine(fields, br); err != nil {
+			return nil, nil, false, err
+		}
 	}
+}
+
+// appendLine adds the next line of the header, whatever its length.
+func appendLine(fields []byte, br *bufio.Reader) ([]byte, error) {
+	for {
+		piece, err := br.ReadSlice('\n')
+		if fields = append(fields, piece...); len(fields) > maxHeader {
+			return nil, fail(CodeData, "the header is larger than %d octets", maxHeader)
+		}
+		switch err {
+		case nil, io.EOF:
+			return fields, nil
+		case bufio.ErrBufferFull:
+		default:
+			return nil, fail(CodeTempFail, "the message could not be read again: %v", err)
+		}
+	}
+}
+
+// strayRecipients finds recipients that the header meant to name and does not: it broke
+// off before its empty line, at a line that can be no field, in the middle of a list or
+// with more fields of recipients to come. Taken as it stands, it would send the message to
+// some of them. It is nil where there are none.
+func strayRecipients(h imf.Header, body *bufio.Reader) error {
+	open := ""
+	h.All(func(f imf.Field) bool {
+		open = ""
+		if namesRecipients(f.Name) && strings.HasSuffix(f.Value, ",") {
+			open = f.Name
+		}
+		return true
+	})
+	next, err := body.Peek(peekAhead)
+	if err != nil && err != io.EOF || len(next) == 0 {
+		return nil // what cannot be read now fails when it is sent
+	}
+	for line := range bytes.SplitSeq(next, []byte("\r\n")) {
+		name, _, found := strings.Cut(string(line), ":")
+		switch {
+		case open != "":
+			return fail(CodeData, "the header breaks off in the list of %s, before %s; a line that goes on begins with a blank", open, mail.Printable(string(line), 60))
+		case len(line) == 0:
+			return nil
+		case found && namesRecipients(strings.TrimRight(name, " \t")):
+			return fail(CodeData, "the header breaks off before the field %s: the line before it is no header field", mail.Printable(name, 60))
+		}
+	}
+	return nil
+}
+
+// peekAhead is how much behind a broken header is searched for recipients.
+const peekAhead = 32 << 10
+
+func namesRecipients(field string) bool {
+	switch strings.ToLower(field) {
+	case "to", "cc", "bcc", "resent-to", "resent-cc", "resent-bcc":
+		return true
+	}
+	return false
 }
 
 // peekable returns how much of the reader can be looked at: up to the end of a line
@@ -149,7 +212,7 @@ func qualified(value string, d mail.Domain) (string, bool) {
 		}
 		names[i] = n + "@" + d.ASCII()
 	}
-	return strings.Join(names, ", "), true
+	return strings.Join(names, ",\r\n "), true
 }
 
 // bareName reports whether s is a login name: an atom with dots, and no domain.

@@ -21,6 +21,7 @@ const (
 type message struct {
 	memory bytes.Buffer
 	file   *os.File // what came after memory; nil: nothing
+	out    *bufio.Writer
 	size   int64
 	eight  bool // it holds octets beyond ASCII
 	ended  bool // the last line has its end
@@ -41,11 +42,21 @@ func readMessage(r io.Reader, ignoreDots bool) (*message, error) {
 		if err != nil && err != io.EOF {
 			return m, m.drop(fail(CodeIO, "the message could not be read: %v", err))
 		}
-		text := bytes.TrimSuffix(bytes.TrimSuffix(piece, []byte("\n")), []byte("\r"))
+		if !whole && piece[len(piece)-1] == '\r' {
+			// Only the next octet says whether it ends the line.
+			piece = piece[:len(piece)-1]
+			if err := br.UnreadByte(); err != nil {
+				return m, m.drop(fail(CodeIO, "the message could not be read: %v", err))
+			}
+		}
+		text, ended := bytes.CutSuffix(piece, []byte("\n"))
+		if ended {
+			text = bytes.TrimSuffix(text, []byte("\r"))
+		}
 		if !ignoreDots && whole && m.atLineStart() && string(text) == "." {
 			return m, nil
 		}
-		if bad := bytes.IndexAny(text, "\r\x00"); bad >= 0 && !(bad == len(text)-1 && !whole) {
+		if bytes.ContainsAny(text, "\r\x00") {
 			// Never repaired: who reads it otherwise would see another message.
 			return m, m.drop(fail(CodeData, "line %d holds a NUL, or a CR that does not end it", line))
 		}
@@ -91,9 +102,9 @@ func (m *message) add(text []byte) error {
 		}
 		// Without a name nothing is left behind, however this ends.
 		_ = os.Remove(f.Name())
-		m.file = f
+		m.file, m.out = f, bufio.NewWriterSize(f, 256<<10)
 	}
-	if _, err := m.file.Write(text); err != nil {
+	if _, err := m.out.Write(text); err != nil {
 		return fail(CodeTempFail, "no room for a large message: %v", err)
 	}
 	return nil
@@ -112,6 +123,9 @@ func (m *message) drop(err error) error {
 func (m *message) reader() (io.Reader, error) {
 	if m.file == nil {
 		return bytes.NewReader(m.memory.Bytes()), nil
+	}
+	if err := m.out.Flush(); err != nil {
+		return nil, fail(CodeTempFail, "no room for a large message: %v", err)
 	}
 	if _, err := m.file.Seek(0, io.SeekStart); err != nil {
 		return nil, fail(CodeTempFail, "the message could not be read again: %v", err)

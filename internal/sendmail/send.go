@@ -46,13 +46,18 @@ func Send(ctx context.Context, o Options, c Caller, in io.Reader) (Sent, error) 
 	if err != nil {
 		return Sent{}, err
 	}
-	fields, body, err := splitHeader(r)
+	fields, body, whole, err := splitHeader(r)
 	if err != nil {
 		return Sent{}, err
 	}
 	h, err := imf.ParseHeader(fields)
 	if err != nil {
 		return Sent{}, fail(CodeData, "the header cannot be read: %v", err)
+	}
+	if o.Extract && !whole {
+		if err := strayRecipients(h, body); err != nil {
+			return Sent{}, err
+		}
 	}
 	s, err := open(ctx, c.Socket)
 	if err != nil {
@@ -101,6 +106,7 @@ type session struct {
 	br      *bufio.Reader
 	bw      *bufio.Writer
 	account mail.Address
+	most    int // recipients that the server takes in one message; 0: it did not say
 	stop    func() bool
 }
 
@@ -144,13 +150,32 @@ func open(ctx context.Context, socket string) (*session, error) {
 		s.account, err = accountIn(greeting.Text)
 	}
 	if err == nil {
-		err = s.expect("EHLO localhost", "")
+		err = s.hello()
 	}
 	if err != nil {
 		s.close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// hello learns what the server takes. RFC 9422 §4.2
+func (s *session) hello() error {
+	r, err := s.command("EHLO localhost")
+	if err != nil {
+		return err
+	}
+	if !r.OK() {
+		return refusal("", r)
+	}
+	for line := range strings.Lines(r.Text) {
+		for word := range strings.FieldsSeq(line) {
+			if n, found := strings.CutPrefix(word, "RCPTMAX="); found {
+				s.most, _ = strconv.Atoi(n)
+			}
+		}
+	}
+	return nil
 }
 
 // accountIn reads the account from a greeting: "account=<alice@example.org>".
@@ -194,15 +219,20 @@ func refusal(about string, r mail.Reply) *Error {
 	return &Error{Code: codeOf(r), Text: about + r.String()}
 }
 
-// expect sends a command and wants a success.
-func (s *session) expect(line, about string) error {
+// command sends a command and returns the reply.
+func (s *session) command(line string) (mail.Reply, error) {
 	if _, err := s.bw.WriteString(line + "\r\n"); err != nil {
-		return lost(err)
+		return mail.Reply{}, lost(err)
 	}
 	if err := s.bw.Flush(); err != nil {
-		return lost(err)
+		return mail.Reply{}, lost(err)
 	}
-	r, err := s.reply()
+	return s.reply()
+}
+
+// expect sends a command and wants a success.
+func (s *session) expect(line, about string) error {
+	r, err := s.command(line)
 	if err == nil && !r.OK() {
 		return refusal(about, r)
 	}
@@ -212,6 +242,10 @@ func (s *session) expect(line, about string) error {
 // begin names sender and recipients. When a recipient is refused, nothing is sent to
 // any: whoever called knows then that the message is still his.
 func (s *session) begin(o Options, from mail.ReversePath, to []mail.Address, size int64, eight bool, head []byte) error {
+	if s.most > 0 && len(to) > s.most {
+		// Never in parts, of which some could fail.
+		return fail(CodeUnavailable, "%d recipients, and the server takes at most %d in one message (limits.recipients); nothing was sent to any of them", len(to), s.most)
+	}
 	utf8 := !ascii(from.String())
 	for _, a := range to {
 		utf8 = utf8 || !a.IsASCII()
@@ -242,6 +276,8 @@ func (s *session) begin(o Options, from mail.ReversePath, to []mail.Address, siz
 		switch {
 		case errors.As(err, &no) && !no.lost:
 			refused = append(refused, no)
+		case err != nil && len(refused) > 0:
+			return together(refused, len(to)) // the server had enough of them
 		case err != nil:
 			return err
 		}
@@ -249,19 +285,23 @@ func (s *session) begin(o Options, from mail.ReversePath, to []mail.Address, siz
 	return together(refused, len(to))
 }
 
-// together is one error of several refused recipients.
+// together is one error of several refused recipients. Its code is that of one that is
+// refused for good where there is one: the message can never be sent as it is.
 func together(refused []*Error, of int) error {
 	if len(refused) == 0 {
 		return nil
 	}
-	text := make([]string, 0, len(refused)+1)
+	text, code := make([]string, 0, len(refused)+1), refused[0].Code
 	for _, e := range refused {
 		text = append(text, e.Text)
+		if code == CodeTempFail {
+			code = e.Code
+		}
 	}
 	if len(refused) < of {
 		text = append(text, "nothing was sent to the other recipients either")
 	}
-	return &Error{Code: refused[0].Code, Text: strings.Join(text, "\n")}
+	return &Error{Code: code, Text: strings.Join(text, "\n")}
 }
 
 func ascii(s string) bool { return strings.IndexFunc(s, func(r rune) bool { return r > 0x7e }) < 0 }
@@ -309,16 +349,39 @@ func (s *session) data(head []byte, body io.Reader) (mail.Reply, error) {
 	w := smtpwire.NewDataWriter(s.bw)
 	for _, part := range []io.Reader{strings.NewReader(string(head)), body} {
 		if _, err := io.Copy(writes{w, s.nc}, part); err != nil {
-			return mail.Reply{}, lost(err)
+			return s.cutOff(err)
 		}
 	}
 	if err := errors.Join(w.Close(), s.bw.Flush()); err != nil {
-		return mail.Reply{}, lost(err)
+		return s.cutOff(err)
 	}
 	if r, err = s.reply(); err == nil && !r.OK() {
-		err = refusal("", r)
+		err = refusedContent(r)
 	}
 	return r, err
+}
+
+// cutOff is the end of a message that could not be written. A server that takes no more
+// of it has said why before it closed.
+func (s *session) cutOff(why error) (mail.Reply, error) {
+	var op *net.OpError
+	if !errors.As(why, &op) || op.Op != "write" {
+		return mail.Reply{}, lost(why) // the message could not be read, and the server waits for more
+	}
+	r, err := s.reply()
+	if err != nil || r.OK() {
+		return mail.Reply{}, lost(why)
+	}
+	return r, refusedContent(r)
+}
+
+// refusedContent is a message that was refused for what it holds.
+func refusedContent(r mail.Reply) *Error {
+	e := refusal("", r)
+	if r.Class() == mail.ClassPermanent && r.Enhanced.Subject == 5 { // its lines: too long, or not ended
+		e.Code = CodeData
+	}
+	return e
 }
 
 // writes gives each piece its own time.

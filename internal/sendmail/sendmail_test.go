@@ -100,6 +100,13 @@ func TestReadMessage(t *testing.T) {
 		{"a\rb\n", false, "", CodeData},
 		{"a\x00b\n", false, "", CodeData},
 		{"a\r\r\n", false, "", CodeData},
+		{"a\r", false, "", CodeData},
+		{".\r", false, "", CodeData},
+		// A piece of 64 KiB that ends with CR: in the middle of a line, and before its LF.
+		{strings.Repeat("x", 64<<10-1) + "\ry\n", true, "", CodeData},
+		{strings.Repeat("x", 64<<10-1) + "\r\ny\n", true, strings.Repeat("x", 64<<10-1) + "\r\ny\r\n", 0},
+		{strings.Repeat("x", 64<<10-1) + "\r", true, "", CodeData},
+		{strings.Repeat("x", 64<<10) + "\x00\n", true, "", CodeData},
 	} {
 		for _, cut := range []func(io.Reader) io.Reader{func(r io.Reader) io.Reader { return r }, iotest.HalfReader} {
 			m, err := readMessage(cut(strings.NewReader(row.in)), row.dots)
@@ -144,13 +151,13 @@ func TestComplete(t *testing.T) {
 		{"Subject: x\r\nbody\r\n", "From: \"Alice A.\" " + ours + "Subject: x\r\n", "body\r\n"},
 		{"From alice Mon\r\nSubject: x\r\n\r\nbody\r\n", "From: \"Alice A.\" " + ours + "Subject: x\r\n", "body\r\n"},
 		{"From: root (Cron Daemon)\r\nTo: alice\r\n\r\n", "From: \"Cron Daemon\" " + ours + "To: alice@local.test\r\n", ""},
-		{"From: root\r\nCc: a, b\r\n\r\n", "From: \"Alice A.\" " + ours + "Cc: a@local.test, b@local.test\r\n", ""},
+		{"From: root\r\nCc: a, b\r\n\r\n", "From: \"Alice A.\" " + ours + "Cc: a@local.test,\r\n b@local.test\r\n", ""},
 		{"From: \"x \\\" y\" <root>\r\n\r\n", "From: \"x \\\\\\\" y\" " + ours, ""},
 		{"From: bob@local.test\r\nTo: x@y.test, bare\r\n\r\n", "From: bob@local.test\r\nTo: x@y.test, bare\r\n", ""},
 		{"From: a, b\r\n\r\n", "From: a, b\r\n", ""},
 		{"From:\r\n alice@local.test\r\n\r\n", "From:\r\n alice@local.test\r\n", ""},
 	} {
-		fields, body, err := splitHeader(strings.NewReader(row.in))
+		fields, body, _, err := splitHeader(strings.NewReader(row.in))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,6 +195,11 @@ func TestRecipients(t *testing.T) {
 		{"", "To: list: a@y.test\r\n", "", CodeData},
 		{"", "To: <@z.test:a@y.test>\r\n", "", CodeData},
 		{"", "To: a@@y.test\r\n", "", CodeData},
+		{"undisclosed-recipients:;", "", "", CodeUsage},
+		{"(nobody)", "", "", CodeUsage},
+		{" ", "", "", CodeUsage},
+		{"<>", "", "", CodeData},
+		{"Bob@local.test, bob@local.test", "", "Bob@local.test bob@local.test", 0},
 		{"|/bin/sh", "", "|/bin/sh@local.test", 0},
 		{"-oQ/tmp@y.test", "", "-oQ/tmp@y.test", 0},
 	} {
@@ -218,7 +230,7 @@ func TestCodes(t *testing.T) {
 	}{
 		{550, "5.1.1", CodeNoUser}, {550, "5.7.1", CodeNoPerm}, {553, "5.7.1", CodeNoPerm}, {530, "5.7.0", CodeNoPerm},
 		{550, "5.4.6", CodeNoHost}, {501, "5.1.3", CodeData}, {554, "5.6.0", CodeData}, {552, "5.3.4", CodeUnavailable},
-		{451, "4.3.0", CodeTempFail}, {421, "4.7.0", CodeTempFail}, {0, "", CodeTempFail}, {250, "2.0.0", CodeTempFail}, {550, "", CodeUnavailable},
+		{452, "4.5.3", CodeUnavailable}, {452, "4.3.1", CodeTempFail}, {451, "4.3.0", CodeTempFail}, {421, "4.7.0", CodeTempFail}, {0, "", CodeTempFail}, {250, "2.0.0", CodeTempFail}, {550, "", CodeUnavailable},
 	} {
 		if got := codeOf(mail.R(row.code, row.enhanced, "x")); got != row.want {
 			t.Errorf("%d %s: %d, want %d", row.code, row.enhanced, got, row.want)
@@ -268,7 +280,7 @@ func FuzzSplitHeader(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fields, body, err := splitHeader(r)
+		fields, body, _, err := splitHeader(r)
 		if err != nil {
 			return
 		}
