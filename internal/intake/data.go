@@ -80,7 +80,8 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) mail.Reply {
 
 // receive judges the header section and copies the whole message into body.
 func (t *transaction) receive(body io.Writer, r *received) (content, error) {
-	h, rest, err := message.ReadHeader(r, t.limit.Header)
+	text := message.Begin(r)
+	h, rest, err := message.ReadHeader(text, t.limit.Header)
 	if err != nil {
 		return content{}, headerError(err)
 	}
@@ -105,7 +106,7 @@ func (t *transaction) receive(body io.Writer, r *received) (content, error) {
 	if _, err := watched.Write(rest); err != nil {
 		return c, err
 	}
-	_, err = io.Copy(watched, r)
+	_, err = io.Copy(watched, text)
 	return c, err
 }
 

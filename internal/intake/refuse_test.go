@@ -49,7 +49,7 @@ func TestRefusals(t *testing.T) {
 		{name: "another author", as: "alice@local.test", say: "<alice@local.test>|<x@remote.test>|" + field(message, "alice@", "bob@", 1), code: 550, rule: "author-not-owned", detail: "bob@local.test"},
 		{name: "two authors' fields", as: "alice@local.test", say: "<alice@local.test>|<x@remote.test>|From: alice@local.test\r\n" + message, code: 550, rule: "author-twice"},
 		{name: "no author", as: "alice@local.test", say: "<alice@local.test>|<x@remote.test>|Subject: x\r\n\r\n", code: 550, rule: "author-missing"},
-		{name: "no header", as: "alice@local.test", say: "<alice@local.test>|<x@remote.test>|just text\r\n", code: 550, rule: "author-unclear"},
+		{name: "no header", as: "alice@local.test", say: "<alice@local.test>|<x@remote.test>|just text\r\n", code: 550, rule: "author-missing"},
 		{name: "a space before the colon", as: "alice@local.test", say: "<alice@local.test>|<x@remote.test>|" + field(message, "From:", "From :", 1), code: 550, rule: "author-unclear"},
 		{name: "UTF-8 in From unasked", as: "alice@local.test", say: "<alice@local.test>|<x@remote.test>|" + field(message, "Alice", "Alicé", 1), code: 550, rule: "author-not-ascii"},
 		{name: "another's Sender", as: "alice@local.test", say: "<alice@local.test>|<x@remote.test>|Sender: bob@local.test\r\n" + message, code: 550, rule: "sender-field-not-owned"},
