@@ -52,7 +52,7 @@ func domainKeys() []entry[Domain] {
 			Doc: "The address of ours that receives mail for postmaster and abuse of this domain; else what the key postmaster says. Where neither says anything and a server stands behind this one, postmaster is passed on to it without being asked about."},
 			parseMailbox, func(d *Domain) *mail.Address { return &d.Postmaster }),
 		parsed(Key{Path: "domain.NAME.tls", Type: TypeChoice,
-			Doc: `How the connection to the server behind is secured: "none", "opportunistic" (STARTTLS where offered, certificate not checked) or "required" (STARTTLS and a certificate that verifies, or the mail waits). Without it: opportunistic. smtps:// always verifies; a socket has none.`},
+			Doc: `How the connection to the server behind is secured: "none", "opportunistic" (STARTTLS where offered, certificate not checked; where that fails, clear text, which the trace notes) or "required" (STARTTLS and a certificate that verifies, or the mail waits). Without it: opportunistic. smtps:// always verifies; a socket has none.`},
 			parseTLSMode, func(d *Domain) *TLSMode { return &d.TLS }),
 		parsed(Key{Path: "domain.NAME.ca", Type: TypePath, Min: "1", Max: "4096",
 			Doc: "A PEM file of the certificates to trust for the server behind, instead of the system's."},

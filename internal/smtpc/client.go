@@ -94,7 +94,11 @@ func (cl *Client) hello() error {
 	if cl.o.LMTP {
 		verb = "LHLO " // RFC 2033 §4.1
 	}
-	r, err := cl.c.exchange(StageHello, verb+cl.o.Hello.ASCII(), cl.o.Timeouts.Hello)
+	stage := StageHello
+	if cl.tls != "" && cl.o.TLS.Mode != TLSImplicit {
+		stage = StageHelloTLS
+	}
+	r, err := cl.c.exchange(stage, verb+cl.o.Hello.ASCII(), cl.o.Timeouts.Hello)
 	if err != nil {
 		return err
 	}
@@ -105,7 +109,7 @@ func (cl *Client) hello() error {
 		cl.readLimits()
 		return nil
 	case r.Class() != mail.ClassPermanent || cl.tls != "" || cl.o.LMTP:
-		return &ReplyError{Reply: r, Stage: StageHello}
+		return &ReplyError{Reply: r, Stage: stage}
 	}
 	// RFC 5321 §3.2: a server too old for EHLO is greeted with HELO.
 	r, err = cl.c.exchange(StageHello, "HELO "+cl.o.Hello.ASCII(), cl.o.Timeouts.Hello)
@@ -149,12 +153,16 @@ func (cl *Client) startTLS(ctx context.Context) error {
 		}
 		return nil
 	}
-	r, err := cl.c.exchange(StageSTARTTLS, "STARTTLS", cl.o.Timeouts.Hello)
+	wait := cl.o.Timeouts.Hello
+	if mode == TLSOpportunistic {
+		wait = min(wait, cl.o.Timeouts.TLS) // there is a way without: it must not take all the time there is
+	}
+	r, err := cl.c.exchange(StageSTARTTLS, "STARTTLS", wait)
 	switch {
 	case err != nil:
 		return err
 	case r.Code != 220 && mode == TLSOpportunistic && r.Code != 421:
-		return nil
+		return cl.refusedTLS(&ReplyError{Reply: r, Stage: StageSTARTTLS}, wait)
 	case r.Code != 220:
 		return &ReplyError{Reply: r, Stage: StageSTARTTLS}
 	}
@@ -163,6 +171,17 @@ func (cl *Client) startTLS(ctx context.Context) error {
 	}
 	// RFC 3207 §4.2: what was learnt in clear text is forgotten.
 	return cl.hello()
+}
+
+// refusedTLS goes on in clear text on the same connection, if the server does: some
+// refuse and hang up.
+func (cl *Client) refusedTLS(refused *ReplyError, wait time.Duration) error {
+	r, err := cl.c.exchange(StageSTARTTLS, "RSET", wait)
+	if err == nil && r.Code == 421 {
+		err = &ReplyError{Reply: r, Stage: StageSTARTTLS}
+	}
+	cl.o.TLS.Name = WithoutTLS(refused)
+	return err
 }
 
 // secure makes the connection TLS. Opportunistic TLS trusts any certificate: what

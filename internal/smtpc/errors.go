@@ -19,6 +19,7 @@ const (
 	StageHello    Stage = "EHLO"
 	StageSTARTTLS Stage = "STARTTLS"
 	StageTLS      Stage = "TLS handshake"
+	StageHelloTLS Stage = "EHLO under TLS"
 	StageAuth     Stage = "AUTH"
 	StageIdle     Stage = "idle"
 	StageReset    Stage = "RSET"
@@ -80,6 +81,36 @@ func (e *ConnError) Error() string { return fmt.Sprintf("%s: %v", e.Stage, e.Err
 
 // Unwrap returns the cause.
 func (e *ConnError) Unwrap() error { return e.Err }
+
+// PassesTLS reports whether what failed so may be tried again in clear text, over
+// another connection: only where TLS was offered and not demanded, and only when it is
+// TLS that failed. RFC 7435 §3: TLS that does not work is no worse than none offered.
+// Every other mode keeps the message: a policy, the administrator, or the message itself
+// asked for it.
+func (m TLSMode) PassesTLS(err error) bool {
+	if m != TLSOpportunistic {
+		return false
+	}
+	var stage Stage
+	var conn *ConnError
+	var refused *ReplyError
+	switch {
+	case errors.As(err, &refused):
+		stage = refused.Stage
+	case errors.As(err, &conn):
+		if errors.Is(err, ErrInterrupted) || errors.Is(err, ErrClosed) {
+			return false // it is we who gave up
+		}
+		stage = conn.Stage
+	}
+	return stage == StageSTARTTLS || stage == StageTLS || stage == StageHelloTLS
+}
+
+// WithoutTLS is the name of the policy by which a connection is in clear text although
+// TLS was offered, for outcomes.
+func WithoutTLS(err error) string {
+	return "opportunistic: TLS failed, and was done without: " + mail.Printable(err.Error(), 300)
+}
 
 // ReplyFor turns an error of New or Send into the reply that each recipient's
 // outcome shall have. It is transient whatever the server said, but for a message

@@ -58,7 +58,7 @@ type Credentials struct{ User, Password string }
 type Timeouts struct {
 	Greeting  time.Duration // §4.5.3.2.1, 5 minutes
 	Hello     time.Duration // EHLO, HELO and the reply to STARTTLS
-	TLS       time.Duration // the handshake
+	TLS       time.Duration // the handshake, and the reply to STARTTLS where there is a way without
 	Auth      time.Duration // each step of signing in
 	Mail      time.Duration // §4.5.3.2.2, 5 minutes
 	Rcpt      time.Duration // §4.5.3.2.3, 5 minutes, for each recipient

@@ -15,6 +15,37 @@ import (
 	"sallyport/internal/mail"
 )
 
+// Clear text takes the place of TLS only where nobody demanded TLS, and only when TLS is
+// what failed; every mode, every stage, every kind of end.
+func TestPassesTLS(t *testing.T) {
+	stages := []Stage{
+		StageGreeting, StageHello, StageSTARTTLS, StageTLS, StageHelloTLS, StageAuth, StageIdle, StageReset, StageMail, StageRcpt, StageData,
+		StageMessage, StageEnd, StageQuit, "",
+	}
+	tried := 0
+	for mode := TLSMode(0); mode < 255; mode++ {
+		for _, stage := range stages {
+			errs := map[error]bool{
+				&ReplyError{Stage: stage, Reply: mail.R(421, "4.7.0", "no")}: true, &ReplyError{Stage: stage, Reply: mail.R(554, "", "no")}: true,
+				errors.New("no connection"): false, nil: false,
+			}
+			for cause, ofTLS := range map[error]bool{ErrLost: true, ErrTimeout: true, ErrProtocol: true, &handshakeError{io.EOF}: true, ErrInterrupted: false, ErrClosed: false} {
+				errs[&ConnError{Stage: stage, Err: cause}] = ofTLS
+			}
+			for err, ofTLS := range errs {
+				want := mode == 2 && ofTLS && (stage == "STARTTLS" || stage == "TLS handshake" || stage == "EHLO under TLS")
+				if got := mode.PassesTLS(err); got != want {
+					t.Errorf("mode %d, %s, %v: %v", mode, stage, err, got)
+				}
+				tried++
+			}
+		}
+	}
+	if TLSOpportunistic != 2 || tried != 255*len(stages)*10 {
+		t.Errorf("%d cases", tried)
+	}
+}
+
 func TestTLSModes(t *testing.T) {
 	server, client := authority(t)
 	stranger, _ := authority(t)
@@ -33,7 +64,7 @@ func TestTLSModes(t *testing.T) {
 		{"opportunistic, offered", TLSOpportunistic, server, start, "unverified", nil, ""},
 		{"opportunistic, by a stranger", TLSOpportunistic, stranger, start, "unverified", nil, ""},
 		{"opportunistic, not offered", TLSOpportunistic, server, plainHello + "stall", "", nil, ""},
-		{"opportunistic, refused", TLSOpportunistic, server, offer + "C: STARTTLS\nS: 454 4.7.0 not now\nstall", "", nil, ""},
+		{"opportunistic, refused", TLSOpportunistic, server, offer + "C: STARTTLS\nS: 454 4.7.0 not now\nC: RSET\nS: 250 ok\nstall", "", nil, ""},
 		{"required", TLSRequired, server, start, "verified", nil, ""},
 		{"required, by a stranger", TLSRequired, stranger, start, "", ErrLost, StageTLS},
 		{"required, not offered", TLSRequired, server, plainHello + "eof", "", ErrNoTLS, StageSTARTTLS},
@@ -43,7 +74,7 @@ func TestTLSModes(t *testing.T) {
 		{"text instead of the handshake", TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\npause\nS: 250 x\nstall", "", ErrLost, StageTLS},
 		{"lost in the handshake", TLSRequired, server, offer + "C: STARTTLS\nS: 220 go", "", ErrLost, StageTLS},
 		{"silent in the handshake", TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\nstall", "", ErrTimeout, StageTLS},
-		{"EHLO refused after the handshake", TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\nTLS\nC: EHLO\nS: 550 no\neof", "", &ReplyError{}, StageHello},
+		{"EHLO refused after the handshake", TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\nTLS\nC: EHLO\nS: 550 no\neof", "", &ReplyError{}, StageHelloTLS},
 		{"implicit", TLSImplicit, server, "TLS\n" + plainHello + "stall", "verified", nil, ""},
 		{"implicit, by a stranger", TLSImplicit, stranger, "TLS\n" + plainHello + "stall", "", ErrLost, StageTLS},
 		{"implicit, in clear text", TLSImplicit, server, "S: 220 mx\nstall", "", ErrLost, StageTLS},

@@ -24,13 +24,11 @@ type Call struct {
 // Open dials, greets and secures. The error is a *DialError or one of smtpc.New.
 func (c Call) Open(ctx context.Context) (*smtpc.Client, error) {
 	client, err := c.once(ctx)
-	var failed *smtpc.ConnError
-	if c.SMTP.TLS.Mode != smtpc.TLSOpportunistic || !errors.As(err, &failed) || failed.Stage != smtpc.StageTLS || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil || !c.SMTP.TLS.Mode.PassesTLS(err) {
 		return client, err
 	}
-	// RFC 7435 §3: TLS that does not work is no worse than none offered.
 	c.WithoutTLS(err)
-	c.SMTP.TLS.Mode = smtpc.TLSNone
+	c.SMTP.TLS.Mode, c.SMTP.TLS.Name = smtpc.TLSNone, smtpc.WithoutTLS(err)
 	return c.once(ctx)
 }
 
