@@ -76,11 +76,11 @@ func (q queueLs) Run(ctx context.Context, c console) error {
 	})
 }
 
-// pending names the recipients that still wait, three at most.
+// pending names the recipients that do not have it and were not reported, three at most.
 func pending(m ops.Message) string {
 	var names []string
 	for _, r := range m.Recipients {
-		if r.State == "pending" {
+		if r.State == "pending" || r.State == ops.RecipientUntold {
 			names = append(names, r.Address)
 		}
 	}

@@ -45,7 +45,6 @@ type Queue interface {
 	Settle(ctx context.Context, t spool.Token, outcomes []mail.Outcome, now time.Time, f spool.Final) (spool.Settled, error)
 	Postpone(ctx context.Context, t spool.Token, until time.Time, facts [][]byte) error
 	HoldClaimed(ctx context.Context, t spool.Token, reason string, facts [][]byte) error
-	Hold(ctx context.Context, f spool.Filter, reason string, facts [][]byte) (int, error)
 	AccountHeld(account mail.Address) (reason string, held bool)
 	OpenBody(ctx context.Context, id mail.ID) (io.ReadCloser, error)
 	NewBody(ctx context.Context) (*spool.Body, error)

@@ -152,13 +152,15 @@ func TestStrangersFailureIsHeld(t *testing.T) {
 	}
 }
 
-// While another recipient is still tried, a stranger's failed one waits beside it;
-// only when nothing else is left to try is the message held.
+// While another recipient is still tried, a stranger's failed one is not tried again, and
+// the queue shows why; when nothing else is left to try the message is held. Only who
+// releases it has everybody tried again who does not have it.
 func TestStrangersFailureWaitsForOthers(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		tries := 0
+		tries, refused := 0, 0
 		w.local.fn = func(_ context.Context, _ deliver.Job, to mail.Address) mail.Reply {
 			if to.Local() == "alice" {
+				refused++
 				return mail.R(550, "5.2.1", "mailbox broken")
 			}
 			if tries++; tries < 3 {
@@ -166,12 +168,35 @@ func TestStrangersFailureWaitsForOthers(t *testing.T) {
 			}
 			return mail.R(250, "2.0.0", "ok")
 		}
-		w.send(letterOf{from: "x@innocent.test", to: []string{"alice@local.test", "bob@local.test"}})
+		id := w.send(letterOf{from: "x@innocent.test", to: []string{"alice@local.test", "bob@local.test"}})
 		w.queued(1, 0)
+		settled := func() {
+			t.Helper()
+			e, _ := w.entry(id)
+			if a := e.Recipients[0]; a.State != spool.StateUntold || a.Last.String() != "550 5.2.1 mailbox broken" || a.LastAt.IsZero() || a.Remote == "" {
+				t.Errorf("alice is %+v", a)
+			}
+		}
+		settled()
 		later(24 * time.Hour)
 		w.queued(1, 1)
+		settled()
+		if e, _ := w.entry(id); refused != 1 || !strings.Contains(e.Held, "alice@local.test: 550 5.2.1 mailbox broken") || len(w.facts(trace.KindHold)) != 1 {
+			t.Errorf("alice was offered %d times, held %q", refused, e.Held)
+		}
+		if w.restart(); refused != 1 {
+			t.Error("offered again after a restart")
+		}
+		settled()
 		if w.local.times("bob@local.test") != 1 || w.local.attempts() != 3 {
 			t.Errorf("bob got %d copies in %d attempts", w.local.times("bob@local.test"), w.local.attempts())
+		}
+		_, err := w.spool.Release(t.Context(), spool.Filter{IDs: []mail.ID{id}}, nil)
+		must(t, err)
+		later(time.Minute)
+		w.queued(1, 1)
+		if settled(); refused != 2 || w.local.times("bob@local.test") != 1 {
+			t.Errorf("released, alice was offered %d times", refused)
 		}
 	})
 }

@@ -220,6 +220,7 @@ func (p *stage) judge() string {
 		for n, to := range l.to {
 			arrived := p.target(to).times(to)
 			pending := queued && e.Recipients[n].State == spool.StatePending
+			untold := queued && e.Recipients[n].State == spool.StateUntold && !e.Recipients[n].Last.IsZero()
 			ends := arrived + reported[to]
 			switch end := l.fates[n].end; {
 			case delayed[to] > 1 || delayed[to] > 0 && l.stranger:
@@ -230,7 +231,7 @@ func (p *stage) judge() string {
 				return fmt.Sprintf("%s did not arrive: %+v", to, e)
 			case end != 250 && !l.stranger && reported[to] != 1:
 				return fmt.Sprintf("%s failed and was not reported: %+v", to, e)
-			case end != 250 && l.stranger && (!pending || e.Held == "" || reported[to] != 0):
+			case end != 250 && l.stranger && (!untold || e.Held == "" || reported[to] != 0):
 				return fmt.Sprintf("%s of a stranger failed and is not held: %+v", to, e)
 			case ends == 1 && pending:
 				return fmt.Sprintf("%s has ended and is still pending", to)

@@ -65,23 +65,15 @@ type conclusion struct {
 	reports []report // what the sender is told, or the account whose forward it is
 	boxes   []directory.Mailbox
 	rule    string // why the message is to be held now; "" if it is not
-	reason  string // who fails without anybody being told; "" for nobody
+	reason  string // the same in words
+	untold  string // who fails now without anybody being told; "" for nobody
 	alarms  []trace.Fact
 }
 
-// settled is what the queue is told: failures of which nobody can be told stay
-// pending.
-func (c conclusion) settled() []mail.Outcome {
-	if c.reason == "" {
-		return c.outcomes
-	}
-	return slices.DeleteFunc(slices.Clone(c.outcomes), mail.Outcome.Failed)
-}
-
-// judge decides what becomes of the outcomes. A failure of which nobody can be told
-// without writing to an innocent never becomes final: it stays pending beside what
-// is still tried, and when nothing else is, the message is held for the
-// administrator, who decides. Promise 5.
+// judge decides what becomes of the outcomes. Of some failures nobody can be told
+// without writing to an innocent: they are not tried again, and stay in the queue beside
+// what is; when nothing else is, the message is held for the administrator, who decides.
+// Promise 5.
 func (d *Dispatch) judge(e spool.Entry, a attempt, more bool) conclusion {
 	c := conclusion{attempt: a, alarms: d.countFailures(e, a)}
 	fail := slices.IndexFunc(a.outcomes, mail.Outcome.Failed)
@@ -91,23 +83,39 @@ func (d *Dispatch) judge(e spool.Entry, a attempt, more bool) conclusion {
 	}
 	untold := slices.ContainsFunc(c.reports, report.failed) && len(c.boxes) == 0
 	switch {
-	case fail >= 0 && e.Account.IsZero():
-		c.rule = "undeliverable-stranger"
-	case untold:
-		c.rule = "undeliverable-unverified"
+	case fail >= 0 && e.Account.IsZero(), untold:
+		c.rule = untoldRule(e)
 	}
 	if len(c.boxes) == 0 {
 		c.reports = nil
 	}
-	if c.rule == "" {
-		return c
+	if c.rule != "" {
+		c.untold = undelivered(a.outcomes[fail].Recipient, a.outcomes[fail].Reply)
 	}
-	o := a.outcomes[fail]
-	c.reason = "could not be delivered after acceptance: " + o.Recipient.String() + ": " + o.Reply.String()
-	if more || slices.ContainsFunc(c.settled(), mail.Outcome.Deferred) {
+	waits := more || slices.ContainsFunc(a.outcomes, mail.Outcome.Deferred)
+	before := e.Untold()
+	switch {
+	case waits:
 		c.rule = ""
+	case c.rule == "" && len(before) > 0:
+		// The others are done, and leave one behind that an earlier attempt settled.
+		c.rule, c.reason = untoldRule(e), undelivered(before[0].Recipient.Address, before[0].Last)
+	default:
+		c.reason = c.untold
 	}
 	return c
+}
+
+func undelivered(to mail.Address, r mail.Reply) string {
+	return "could not be delivered after acceptance: " + to.String() + ": " + r.String()
+}
+
+// untoldRule names why nobody may be told of a message's failures.
+func untoldRule(e spool.Entry) string {
+	if e.Account.IsZero() {
+		return ruleStranger
+	}
+	return ruleUnverified
 }
 
 // conclude records an attempt and ends its run. While the store fails, what is
@@ -183,25 +191,16 @@ func (d *Dispatch) recordWith(r *run, c conclusion, l leaving) error {
 	if r.plan.more {
 		final.Next = d.Now()
 	}
-	if c.reason != "" {
-		d.Logger.Warn("a recipient fails and nobody can be told", "queue", e.ID.String(), "held", c.rule != "", "reason", c.reason)
+	if c.untold != "" {
+		final.Untold = true
+		d.Logger.Warn("a recipient fails and nobody can be told", "queue", e.ID.String(), "held", c.rule != "", "reason", c.untold)
 	}
-	if c.rule == "" {
-		return d.recordFinal(r, c, final)
+	if c.rule != "" {
+		f := d.fact(trace.KindHold, e)
+		f.Rule, f.Text = c.rule, c.reason
+		final.Hold, final.Facts = c.reason, append(final.Facts, trace.EncodeAll(f)...)
 	}
-	f := d.fact(trace.KindHold, e)
-	f.Rule, f.Text = c.rule, c.reason
-	held := trace.EncodeAll(f)
-	if len(c.settled()) == 0 {
-		return d.Queue.HoldClaimed(d.durable(), r.claim.Token, c.reason, append(final.Facts, held...))
-	}
-	// Those who have the message must not get it again when it is released. Dying
-	// in between repeats the failure, and holds it then.
-	if _, err := d.Queue.Settle(d.durable(), r.claim.Token, c.settled(), d.Now(), final); err != nil {
-		return err
-	}
-	_, err := d.Queue.Hold(d.durable(), spool.Filter{IDs: []mail.ID{e.ID}}, c.reason, held)
-	return err
+	return d.recordFinal(r, c, final)
 }
 
 // recordFinal settles, with the notification of what became final.
@@ -218,7 +217,7 @@ func (d *Dispatch) recordFinal(r *run, c conclusion, final spool.Final) error {
 		final.Kept = len(told.messages) > 1
 		final.Spawn, final.Facts = append(final.Spawn, told.messages...), append(final.Facts, trace.EncodeAll(told.facts...)...)
 	}
-	_, err := d.Queue.Settle(d.durable(), r.claim.Token, c.settled(), now, final)
+	_, err := d.Queue.Settle(d.durable(), r.claim.Token, c.outcomes, now, final)
 	return err
 }
 
@@ -278,6 +277,13 @@ const (
 	ruleDelivered = "delivered"
 	ruleDeferred  = "deferred"
 	ruleFailed    = "failed"
+)
+
+// The rules by which a message is held for the administrator: it failed after its 250,
+// and its sender is a stranger, or not proven to be the account's any more.
+const (
+	ruleStranger   = "undeliverable-stranger"
+	ruleUnverified = "undeliverable-unverified"
 )
 
 func ruleOf(r mail.Reply) string {

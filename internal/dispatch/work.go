@@ -62,6 +62,10 @@ func (d *Dispatch) start(r *run) {
 		go d.suspend(r)
 		return
 	}
+	if len(r.pending) == 0 { // what is left of it is for a person to decide
+		go d.hold(r, "nobody is left to try, and nobody was told")
+		return
+	}
 	p := d.planner()
 	e := r.claim.Entry
 	p.most, p.had, p.low = d.mostForwards(e), boxesWith(e), d.low(e.Size)

@@ -35,7 +35,7 @@ type Message struct {
 type Recipient struct {
 	Address string    `json:"address"`
 	Mailbox string    `json:"mailbox,omitempty"` // of ours; "": it goes to another host
-	State   string    `json:"state"`             // "pending", "delivered", "failed"
+	State   string    `json:"state"`             // "pending", "delivered", "failed", or RecipientUntold
 	Last    string    `json:"last,omitempty"`    // the last reply
 	LastAt  time.Time `json:"last_at,omitzero"`
 	Remote  string    `json:"remote,omitempty"` // who gave it
@@ -199,6 +199,9 @@ func (op *Operator) message(e spool.Entry) Message {
 	return m
 }
 
+// RecipientUntold is the state of a recipient who failed without anybody being told.
+const RecipientUntold = "failed, nobody told"
+
 func recipient(r spool.RecipientState) Recipient {
 	v := Recipient{Address: r.Recipient.Address.String(), LastAt: r.LastAt, Remote: r.Remote}
 	if r.Kind == spool.KindLocal {
@@ -214,6 +217,8 @@ func recipient(r spool.RecipientState) Recipient {
 		v.State = "delivered"
 	case spool.StateFailed:
 		v.State = "failed"
+	case spool.StateUntold:
+		v.State = RecipientUntold
 	}
 	return v
 }

@@ -258,7 +258,7 @@ func (r *reader) state(v *mail.Envelope) RecipientState {
 		s.Recipient = r.recipient()
 	}
 	s.Kind, s.State = Kind(r.octet()), State(r.octet())
-	r.require(s.Kind >= KindLocal && s.Kind <= KindOutbound && s.State >= StatePending && s.State <= StateFailed)
+	r.require(s.Kind >= KindLocal && s.Kind <= KindOutbound && s.State >= StatePending && s.State <= StateUntold)
 	s.Mailbox, s.Detail = r.address(), r.text()
 	s.Last.Code = int(r.number(1 << 31))
 	s.Last.Enhanced.Class = uint16(r.number(1<<16 - 1))

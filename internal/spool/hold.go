@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sallyport/internal/mail"
@@ -73,7 +74,7 @@ func (s *Spool) Hold(ctx context.Context, f Filter, reason string, facts [][]byt
 }
 
 // Release ends the hold of the chosen entries; they are due at once, unless their
-// account is held.
+// account is held. Who failed without anybody being told is tried again.
 func (s *Spool) Release(ctx context.Context, f Filter, facts [][]byte) (int, error) {
 	now := s.now()
 	return s.change(ctx, f, facts, func(e *Entry) verdict {
@@ -81,6 +82,12 @@ func (s *Spool) Release(ctx context.Context, f Filter, facts [][]byte) (int, err
 			return keep
 		}
 		e.place, e.Held, e.HeldAt, e.NextTry = placeDue, "", time.Time{}, wall(now)
+		e.Recipients = slices.Clone(e.Recipients)
+		for i := range e.Recipients {
+			if e.Recipients[i].State == StateUntold {
+				e.Recipients[i].State = StatePending
+			}
+		}
 		return update
 	})
 }

@@ -14,7 +14,7 @@ import (
 // the first pending delivery to its recipient, and to its mailbox if it names one,
 // that no earlier outcome spoke of; a pending delivery without an outcome stays pending. What was deferred keeps
 // the next try that Claim recorded. When nothing is pending any more, the entry
-// and its body are removed.
+// and its body are removed, unless somebody failed without anybody being told.
 //
 // Successes are settled lazily. What fails, and what f spawns, is durable when
 // Settle returns; outcomes, facts and spawned messages commit in one act, and the
@@ -110,10 +110,15 @@ func conclude(e *Entry, outcomes []mail.Outcome, fence uint64, now time.Time, f 
 		switch {
 		case o.Delivered():
 			r.State = StateDelivered
+		case o.Failed() && f.Untold:
+			r.State = StateUntold
 		case o.Failed():
 			r.State = StateFailed
 		}
 		at++
+	}
+	if f.Hold != "" && !done(&next) {
+		hold(&next, f.Hold, now)
 	}
 	return &next, nil
 }
@@ -159,7 +164,7 @@ func (s *Spool) commitSettlement(ctx context.Context, c *claim, next *Entry, spa
 		tx.Mutations = replacement(c.entry, next, record)
 		scheduled = append(scheduled, next)
 	}
-	if newlyFailed(c.entry, next) || len(spawn) > 0 || f.Warned {
+	if newlyFailed(c.entry, next) || f.Hold != "" || len(spawn) > 0 || f.Warned {
 		d = store.Durable
 	}
 	ms, err := s.insertions(spawn)
@@ -194,7 +199,7 @@ func (s *Spool) countSettlement(c *claim, next *Entry) {
 
 func done(e *Entry) bool {
 	for i := range e.Recipients {
-		if e.Recipients[i].State == StatePending {
+		if s := e.Recipients[i].State; s == StatePending || s == StateUntold {
 			return false
 		}
 	}
@@ -203,7 +208,7 @@ func done(e *Entry) bool {
 
 func newlyFailed(e, next *Entry) bool {
 	for i := range next.Recipients {
-		if next.Recipients[i].State == StateFailed && e.Recipients[i].State != StateFailed {
+		if s := next.Recipients[i].State; s != e.Recipients[i].State && (s == StateFailed || s == StateUntold) {
 			return true
 		}
 	}

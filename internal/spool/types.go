@@ -128,6 +128,10 @@ const (
 	StatePending
 	StateDelivered
 	StateFailed
+	// StateUntold is failed, and nobody may be told of it: it is not tried again by
+	// itself, and keeps its entry in the queue until a person decides. Release tries it
+	// again.
+	StateUntold
 )
 
 // RecipientState is a delivery and what became of it.
@@ -176,6 +180,17 @@ func (e Entry) Pending() []RecipientState {
 	return out
 }
 
+// Untold returns the deliveries that failed without anybody being told, in order.
+func (e Entry) Untold() []RecipientState {
+	var out []RecipientState
+	for _, r := range e.Recipients {
+		if r.State == StateUntold {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // Parked reports whether the entry waits because its account is held.
 func (e Entry) Parked() bool { return e.place == placeParked }
 
@@ -208,15 +223,17 @@ type Final struct {
 	Warned bool      // the sender is told of the delay now, and need not be again
 	Kept   bool      // the mailbox gets a copy now of what was sent on without one
 	Next   time.Time // when what is left is tried again; zero: when Claim recorded
+	Untold bool      // of what fails now nobody may be told
+	Hold   string    // why the entry is held from now on; "" if it is not
 }
 
 // Settled says what an attempt came to.
 type Settled struct {
 	ID        mail.ID
 	Delivered int
-	Failed    int
+	Failed    int // also those of whom nobody is told
 	Deferred  int
-	Done      bool      // nothing is pending any more; the entry is gone
+	Done      bool      // there is nothing left to do or to decide; the entry is gone
 	NextTry   time.Time // of what was deferred; zero when Done
 }
 

@@ -58,7 +58,9 @@ func TestTLSThatFailsIsDoneWithout(t *testing.T) {
 					}
 					_, _ = io.Copy(io.Discard, nc)
 				})
-				out, _ := w.send(demand, func(o *Options) { o.Timeouts.TLS, o.Timeouts.Quit, o.Timeouts.Hello = 200*time.Millisecond, 20*time.Millisecond, 500*time.Millisecond })
+				out, _ := w.send(demand, func(o *Options) {
+					o.Timeouts.TLS, o.Timeouts.Quit, o.Timeouts.Hello = 200*time.Millisecond, 20*time.Millisecond, 500*time.Millisecond
+				})
 				said := strings.Contains(out.Policy, "TLS failed, and was done without: ")
 				if out.Delivered() == wants || out.TLS != "" || said == wants || wants && w.count("127.0.0.2") != 1 {
 					t.Errorf("demanded %v: %+v over %d connections", wants, out, w.count("127.0.0.2"))
