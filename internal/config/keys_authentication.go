@@ -23,7 +23,7 @@ type Authentication struct {
 func authenticationKeys() []entry[Authentication] {
 	return []entry[Authentication]{
 		parsed(Key{Path: "authentication.check", Type: TypeChoice, Default: "on",
-			Doc: `Whether mail that comes to the mx door is held against its sender by SPF (RFC 7208), DKIM (RFC 6376) and DMARC (RFC 9989), with an Authentication-Results field (RFC 8601): "on" or "off". It asks the DNS (mx.dns); what that does not answer in time counts as not known, and delays nothing but mail in our own name.`},
+			Doc: `Whether mail that comes to the mx door is held against its sender by SPF (RFC 7208), DKIM (RFC 6376) and DMARC (RFC 9989), with an Authentication-Results field (RFC 8601): "on" or "off". It asks the DNS (mx.dns); what that does not answer in time counts as not known, and delays nothing but mail in our own name. What this server had no room to ask, because strangers cause too many questions, delays the message (451) unless DMARC passes anyway. SPF of the name in HELO is told as well, and decides nothing.`},
 			parseSwitch, func(a *Authentication) *bool { return &a.Check }),
 		parsed(Key{Path: "authentication.apply", Type: TypeChoice, Default: "on",
 			Doc: `Whether what a domain's DMARC policy asks for is done: "on" refuses (p=reject) or puts into the junk folder (p=quarantine) what fails, and into the junk folder as well what names no author that could be judged (no From, no domain in it, a field or a domain that two programs would read in two ways); "off" only notes it.`},

@@ -29,6 +29,7 @@ type answer struct {
 	txt   []string
 	tlsa  []TLSA
 	hosts []Name        // of an address, for a question about that
+	zone  bool          // there is a zone of this name, for a question about that
 	alias Name          // where the name itself leads, for a question about that
 	name  Name          // at which the data stands: the last alias
 	ad    bool          // the server says that it validated
@@ -176,7 +177,7 @@ func collect(m *dns.Msg, q question, l Limits) answer {
 }
 
 func (a answer) empty() bool {
-	return len(a.mx)+len(a.addrs)+len(a.txt)+len(a.tlsa)+len(a.hosts) == 0 && a.alias.IsZero()
+	return len(a.mx)+len(a.addrs)+len(a.txt)+len(a.tlsa)+len(a.hosts) == 0 && a.alias.IsZero() && !a.zone
 }
 
 // owns reports whether rr is a record of the name, in the class of the Internet.
@@ -283,6 +284,9 @@ func (a *answer) add(rr dns.RR) error {
 		return nil
 	case *dns.CNAME:
 		return a.addAlias(rr)
+	case *dns.SOA:
+		a.zone = true
+		return nil
 	}
 	return fmt.Errorf("%w: a record of another kind than its type says", ErrMalformed)
 }

@@ -15,11 +15,13 @@ import (
 // Client is a Resolver that asks configured servers, remembers what they said and
 // asks the same question only once at a time. It is safe for concurrent use.
 type Client struct {
-	o     Options
-	slots chan struct{} // one for each question on its way
+	o    Options
+	room *room
 
 	mu      sync.Mutex
 	cache   *cache
+	failing *failing
+	heard   time.Time // when a server said anything the last time
 	flights map[question]*flight
 	rests   []time.Time // for each server: until when it is asked last
 }
@@ -47,7 +49,7 @@ func NewClient(o Options) (*Client, error) {
 	}
 	o.Servers = slices.Clone(o.Servers)
 	return &Client{
-		o: o, slots: make(chan struct{}, o.Limits.Concurrent), flights: map[question]*flight{},
+		o: o, room: newRoom(o.Limits), failing: newFailing(o.Limits), flights: map[question]*flight{},
 		cache: newCache(o.Limits.CacheEntries, o.Limits.CacheOctets), rests: make([]time.Time, len(o.Servers)),
 	}, nil
 }
@@ -117,20 +119,32 @@ func (c *Client) lookup(ctx context.Context, q question) (given, error) {
 	}
 	f, known, err := c.board(ctx, q)
 	if err != nil {
-		return given{}, &LookupError{Question: q.String(), Err: err}
+		known.err = err
 	}
 	if f != nil {
 		select {
 		case <-f.done:
 			known = f.given
 		case <-ctx.Done():
-			return given{}, &LookupError{Question: q.String(), Err: context.Cause(ctx)}
+			known.err = c.late(ctx)
 		}
+	}
+	if s := shareOf(ctx); s != nil && errors.Is(known.err, ErrExhausted) {
+		s.exhausted.Store(true)
 	}
 	if known.err != nil {
 		return given{}, &LookupError{Question: q.String(), Server: known.server, Secure: known.secure, Err: known.err}
 	}
 	return known, nil
+}
+
+// late is why a caller did not wait any longer. Where a good part of its time was lost
+// to our own want of room, that is the reason.
+func (c *Client) late(ctx context.Context) error {
+	if s := shareOf(ctx); s != nil && time.Duration(s.waited.Load()) >= c.o.Limits.Wait/4 {
+		return ErrExhausted
+	}
+	return context.Cause(ctx)
 }
 
 // board returns what is known, or the flight to wait for: one that is under way,
@@ -139,15 +153,17 @@ func (c *Client) board(ctx context.Context, q question) (*flight, given, error) 
 	if f, g, ok := c.known(q); ok {
 		return f, g, nil
 	}
-	select {
-	case c.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, given{}, context.Cause(ctx)
+	if ctx.Err() != nil {
+		return nil, given{}, c.late(ctx)
+	}
+	share := shareOf(ctx)
+	if err := c.room.enter(ctx, share); err != nil {
+		return nil, given{}, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if f, g, ok := c.recall(q); ok {
-		<-c.slots
+		c.room.leave(share)
 		return f, g, nil
 	}
 	f := &flight{done: make(chan struct{})}
@@ -161,7 +177,14 @@ func (c *Client) board(ctx context.Context, q question) (*flight, given, error) 
 func (c *Client) known(q question) (*flight, given, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.recall(q)
+	if f, g, ok := c.recall(q); ok {
+		return f, g, true
+	}
+	// RFC 9520 §3.2: who did not answer is left alone for a while.
+	if z, dead := c.failing.dead(q.name, c.o.Now()); dead {
+		return nil, given{answer: answer{err: fmt.Errorf("%w: %s did not answer lately, and is not asked now", ErrServer, z.name)}}, true
+	}
+	return nil, given{}, false
 }
 
 func (c *Client) recall(q question) (*flight, given, bool) {
@@ -174,17 +197,60 @@ func (c *Client) recall(q question) (*flight, given, bool) {
 
 // fly asks, remembers and tells whoever waits.
 func (c *Client) fly(ctx context.Context, q question, f *flight) {
-	defer func() { <-c.slots }()
-	ctx, cancel := context.WithTimeout(ctx, c.o.Limits.Total)
-	defer cancel()
+	defer c.room.leave(shareOf(ctx))
+	began := c.o.Now()
 	g := c.ask(ctx, q)
-	g.ttl = c.o.Limits.keep(g.answer)
-	f.given = g
 	c.mu.Lock()
-	c.cache.put(q, g, c.o.Now())
+	suspects := c.remember(q, &g, began)
+	f.given = g
 	delete(c.flights, q)
 	c.mu.Unlock()
 	close(f.done)
+	for _, z := range suspects {
+		if !c.examine(ctx, z) {
+			return // what answers is below all the others
+		}
+	}
+}
+
+// remember keeps an answer, and notes who did not give one; suspects are the zones that
+// should be asked for themselves.
+func (c *Client) remember(q question, g *given, began time.Time) (suspects []question) {
+	now := c.o.Now()
+	switch {
+	case errors.Is(g.err, ErrExhausted):
+		return nil // it is nobody's fault but ours
+	case g.err == nil || Permanent(g.err):
+		g.ttl = c.o.Limits.keep(g.answer)
+		c.failing.forget(q)
+		c.failing.heal(q.name)
+	case errors.Is(g.err, errUnreachable) || errors.Is(g.err, ErrTimeout) && began.Sub(c.heard) > c.o.Limits.Rest:
+		// The server that we ask may be the one that is silent.
+		g.ttl = c.o.Limits.FailureTTL
+	default:
+		g.ttl = c.failing.rest(q, now)
+		suspects = c.failing.blame(q.name, now)
+	}
+	c.cache.put(q, *g, now)
+	return suspects
+}
+
+// examine asks whether a zone answers for itself, and lets it rest if not. Names below
+// it that fail tell little: they may be others' zones.
+func (c *Client) examine(ctx context.Context, z question) (dead bool) {
+	g := c.ask(ctx, question{z.name, dns.TypeSOA})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.o.Now()
+	switch {
+	case errors.Is(g.err, ErrExhausted), errors.Is(g.err, errUnreachable):
+		return false
+	case g.err == nil || Permanent(g.err):
+		c.failing.heal(z.name)
+		return false
+	}
+	c.failing.bury(z, now)
+	return true
 }
 
 // keep returns for how long an answer is remembered.
@@ -195,12 +261,14 @@ func (l Limits) keep(a answer) time.Duration {
 	case Permanent(a.err):
 		return min(max(a.ttl, l.MinTTL), l.MaxNegative)
 	}
-	return l.FailureTTL
+	return 0
 }
 
 // ask asks one server after the other, and all of them again, until one gives an
 // answer or the time is over.
 func (c *Client) ask(ctx context.Context, q question) given {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Limits.Total)
+	defer cancel()
 	last := given{answer: answer{err: fmt.Errorf("%w: no server was asked", ErrTimeout)}}
 	for range c.o.Limits.Rounds {
 		for _, i := range c.turn() {
@@ -209,7 +277,11 @@ func (c *Client) ask(ctx context.Context, q question) given {
 			}
 			s := c.o.Servers[i]
 			a := c.o.Limits.exchange(ctx, s, q)
+			if errors.Is(a.err, ErrExhausted) {
+				return given{answer: a}
+			}
 			if a.err == nil || Permanent(a.err) {
+				c.listened()
 				return given{answer: a, secure: a.ad && s.Validating, server: s.Addr}
 			}
 			last = given{answer: a, server: s.Addr}
@@ -217,6 +289,13 @@ func (c *Client) ask(ctx context.Context, q question) given {
 		}
 	}
 	return last
+}
+
+// listened notes that a server said something.
+func (c *Client) listened() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.heard = c.o.Now()
 }
 
 // turn returns the servers in the order to ask them: as configured, those that did
@@ -239,10 +318,11 @@ func (c *Client) turn() []int {
 // blame lets a server rest that cannot be reached. SERVFAIL and its like are
 // about the name as often as about the server.
 func (c *Client) blame(i int, err error) {
-	if !errors.Is(err, ErrTimeout) && !errors.Is(err, errUnreachable) {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if !errors.Is(err, ErrTimeout) && !errors.Is(err, errUnreachable) {
+		c.heard = c.o.Now()
+		return
+	}
 	c.rests[i] = c.o.Now().Add(c.o.Limits.Rest)
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -141,8 +142,14 @@ func (l Limits) roundTripTCP(nc net.Conn, wire []byte, id uint16, q question) ([
 	return buf, nil
 }
 
-// unanswered puts the errors of the network into ours.
+// unanswered puts the errors of the network into ours. What this host has no more of is
+// not the server's fault.
 func unanswered(err error) error {
+	for _, own := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EAGAIN} {
+		if errors.Is(err, own) {
+			return fmt.Errorf("%w: %s", ErrExhausted, own.Error())
+		}
+	}
 	var timeout net.Error
 	switch {
 	case errors.Is(err, ErrMalformed), errors.Is(err, errStrays):

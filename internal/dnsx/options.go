@@ -31,27 +31,38 @@ type Limits struct {
 	Rounds     int           // how often each server is asked
 	Rest       time.Duration // a server that did not answer is asked last for so long
 	Concurrent int           // questions on their way at once; more wait
-	Strays     int           // datagrams that are no answer to our question, before TCP is tried instead
-	UDPOctets  int           // of an answer over UDP, as EDNS0 announces. RFC 6891 §6.2.5
-	TCPOctets  int           // of an answer over TCP
-	Records    int           // in all sections of an answer
-	Aliases    int           // CNAME records from the name asked for to the last
+	Strangers  int           // of them for all messages of strangers together, so that our own deliveries go on
+	Network    int           // of them for messages from one network: a /24 of IPv4, a /48 of IPv6
+	Message    int           // of them for one message
+	Wait       time.Duration // for room, the longest; then the message is deferred
+	Waiting    int           // questions that wait at once; more are refused, and their messages deferred
+
+	NetworkWaiting int // of them for messages from one network
+	Strays         int // datagrams that are no answer to our question, before TCP is tried instead
+	UDPOctets      int // of an answer over UDP, as EDNS0 announces. RFC 6891 §6.2.5
+	TCPOctets      int // of an answer over TCP
+	Records        int // in all sections of an answer
+	Aliases        int // CNAME records from the name asked for to the last
 
 	CacheEntries int           // answers remembered
 	CacheOctets  int           // their size together, roughly
 	MinTTL       time.Duration // what says that it may not be kept is kept for so long
 	MaxTTL       time.Duration // no answer is kept longer
 	MaxNegative  time.Duration // the same for ErrNoName and ErrNoData. RFC 2308 §5
-	FailureTTL   time.Duration // how long a failure is remembered. RFC 9520 §3.2: 1 s to 5 min
+	FailureTTL   time.Duration // how long a failure is remembered at first. RFC 9520 §3.2: at least 1 s
+	FailureMax   time.Duration // how long at most, after failures in a row. RFC 9520 §3.2: no more than 5 min
+	Failing      int           // names and zones whose failures are remembered
+	ZoneFailures int           // names that fail, one after the other, until their zone itself is asked whether it answers
 }
 
 // DefaultLimits returns the bounds of a resolver that nobody configured.
 func DefaultLimits() Limits {
 	return Limits{
 		Servers: 4, Query: 4 * time.Second, Total: 20 * time.Second, Rounds: 2, Rest: 30 * time.Second,
-		Concurrent: 256, Strays: 16, UDPOctets: 1232, TCPOctets: 32 << 10, Records: 256, Aliases: 8,
+		Concurrent: 256, Strangers: 192, Network: 32, Message: 16, Wait: 8 * time.Second, Waiting: 2048, NetworkWaiting: 128,
+		Strays: 16, UDPOctets: 1232, TCPOctets: 32 << 10, Records: 256, Aliases: 8,
 		CacheEntries: 10_000, CacheOctets: 8 << 20,
-		MinTTL: 5 * time.Second, MaxTTL: time.Hour, MaxNegative: 10 * time.Minute, FailureTTL: 5 * time.Second,
+		MinTTL: 5 * time.Second, MaxTTL: time.Hour, MaxNegative: 10 * time.Minute, FailureTTL: 5 * time.Second, FailureMax: 5 * time.Minute, Failing: 10_000, ZoneFailures: 3,
 	}
 }
 
@@ -60,12 +71,13 @@ const minUDPOctets = 512
 
 func (o Options) check() error {
 	l := o.Limits
-	counts := min(l.Servers, l.Rounds, l.Concurrent, l.Strays, l.Records, l.Aliases, l.CacheEntries, l.CacheOctets)
-	times := min(l.Query, l.Total, l.Rest, l.MinTTL, l.MaxNegative, l.FailureTTL)
+	counts := min(l.Servers, l.Rounds, l.Concurrent, l.Strays, l.Records, l.Aliases, l.CacheEntries, l.CacheOctets,
+		l.Strangers, l.Network, l.Message, l.Waiting, l.NetworkWaiting, l.Failing, l.ZoneFailures)
+	times := min(l.Query, l.Total, l.Rest, l.Wait, l.MinTTL, l.MaxNegative, l.FailureTTL)
 	switch {
 	case o.Now == nil:
 		return errors.New("dnsx: a clock is needed")
-	case counts < 1 || times <= 0 || l.MaxTTL < l.MinTTL || l.MaxNegative < l.MinTTL:
+	case counts < 1 || times <= 0 || l.MaxTTL < l.MinTTL || l.MaxNegative < l.MinTTL || l.FailureMax < l.FailureTTL:
 		return errors.New("dnsx: every limit must be positive, and no longest time below the shortest")
 	case l.UDPOctets < minUDPOctets || l.UDPOctets > 4096 || l.TCPOctets < l.UDPOctets || l.TCPOctets > 65535:
 		return errors.New("dnsx: answers need 512 to 4096 octets over UDP, and no fewer over TCP")

@@ -1,92 +1,37 @@
 package dnsx
 
 import (
-	"encoding/binary"
-	"io"
-	"net"
 	"net/netip"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
 
+	"sallyport/internal/dnsx/dnstest"
 	"sallyport/internal/mail"
 )
 
-// server is a DNS server on loopback, over UDP and TCP at one port, that answers
-// each question with the messages that its script returns: none for silence.
+// server is a server of dnstest with what came to it.
 type server struct {
+	*dnstest.Server
 	addr     netip.AddrPort
-	udp, tcp atomic.Int64 // questions that arrived
+	udp, tcp count
 }
 
-type script func(network string, q *dns.Msg) [][]byte
+// count is how many questions arrived over a network.
+type count struct {
+	s       *dnstest.Server
+	network string
+}
+
+func (c count) Load() int64 { return int64(c.s.Asked(c.network)) }
+
+type script = dnstest.Script
 
 func serve(t testing.TB, play script) *server {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	pc, err := net.ListenPacket("udp", ln.Addr().String())
-	check(t, err)
-	s := &server{addr: netip.MustParseAddrPort(ln.Addr().String())}
-	var wg sync.WaitGroup
-	wg.Go(func() { s.packets(pc, play) })
-	wg.Go(func() { s.streams(ln, play) })
-	t.Cleanup(func() { pc.Close(); ln.Close(); wg.Wait() })
-	return s
-}
-
-func (s *server) packets(pc net.PacketConn, play script) {
-	buf := make([]byte, 4096)
-	for {
-		n, from, err := pc.ReadFrom(buf)
-		if err != nil {
-			return
-		}
-		q := new(dns.Msg)
-		if q.Unpack(buf[:n]) != nil {
-			continue
-		}
-		s.udp.Add(1)
-		for _, wire := range play("udp", q) {
-			pc.WriteTo(wire, from)
-		}
-	}
-}
-
-func (s *server) streams(ln net.Listener, play script) {
-	for {
-		nc, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		s.stream(nc, play)
-	}
-}
-
-func (s *server) stream(nc net.Conn, play script) {
-	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(5 * time.Second))
-	var length [2]byte
-	if _, err := io.ReadFull(nc, length[:]); err != nil {
-		return
-	}
-	buf := make([]byte, binary.BigEndian.Uint16(length[:]))
-	if _, err := io.ReadFull(nc, buf); err != nil {
-		return
-	}
-	q := new(dns.Msg)
-	if q.Unpack(buf) != nil {
-		return
-	}
-	s.tcp.Add(1)
-	for _, wire := range play("tcp", q) {
-		nc.Write(binary.BigEndian.AppendUint16(nil, uint16(len(wire))))
-		nc.Write(wire)
-	}
-	io.Copy(io.Discard, nc) // until the client goes
+	s := dnstest.Serve(t, play)
+	return &server{s, s.Addr, count{s, "udp"}, count{s, "tcp"}}
 }
 
 // reply is an honest answer of a recursive server, with records in the notation of

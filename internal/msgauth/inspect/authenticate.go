@@ -3,6 +3,7 @@ package inspect
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,8 +33,9 @@ type Policy struct {
 	Check bool
 	Apply bool // what DMARC policies ask for is done; else it is only noted
 	Own   Own
-	// Time bounds the wait for everything that is asked for one message. What is not
-	// known by then counts as not known, and keeps no message but those in our name.
+	// Time bounds the wait for everything that is asked for one message. What others did
+	// not answer by then counts as not known, and keeps no message but those in our name.
+	// What we had no room to ask keeps every message whose author is not known otherwise.
 	Time time.Duration
 }
 
@@ -104,7 +106,9 @@ func (g *authentication) Body(p []byte) { g.check.Body(p) }
 func (g *authentication) Judge(ctx context.Context, _ intake.Content) intake.Finding {
 	ctx, cancel := context.WithTimeout(ctx, g.policy.Time)
 	defer cancel()
-	r := g.find(ctx)
+	share := dnsx.NewShare(g.m.Peer)
+	r := g.find(share.Context(ctx))
+	r.exhausted = share.Exhausted()
 	f := g.decide(r)
 	f.Notes = append(f.Notes, r.notes(g.author)...)
 	f.Fields = authres.Field(g.a.Hostname, r.results(g))
@@ -115,9 +119,14 @@ func (g *authentication) Judge(ctx context.Context, _ intake.Content) intake.Fin
 type found struct {
 	spf   spf.Result
 	spfBy mail.Domain
-	dkim  []dkim.Result
-	dmarc dmarc.Result
-	shown bool // the author that dmarc is about need not be meant
+	// hello is what SPF says of the client's name, where the sender is another.
+	hello   spf.Result
+	helloBy mail.Domain // zero: it was not asked about
+	dkim    []dkim.Result
+	dmarc   dmarc.Result
+	shown   bool // the author that dmarc is about need not be meant
+	// exhausted: we had no room to ask, so that what is not known might be.
+	exhausted bool
 }
 
 // find asks everything at once that does not depend on something else.
@@ -133,6 +142,7 @@ func (g *authentication) find(ctx context.Context) found {
 		})
 	}
 	meanwhile(func() { r.spf, r.spfBy = g.spf(ctx) })
+	meanwhile(func() { r.hello, r.helloBy = g.spfOfHello(ctx) })
 	for i, c := range g.author.judged {
 		meanwhile(func() { walks[i] = g.walk(ctx, c.walk()) })
 	}
@@ -151,14 +161,35 @@ func (g *authentication) find(ctx context.Context) found {
 // spf checks the envelope sender, or the client's name where there is none.
 // RFC 7208 §2.4.
 func (g *authentication) spf(ctx context.Context) (spf.Result, mail.Domain) {
-	q := spf.Query{IP: g.m.Peer, Hello: g.m.Hello, Receiver: g.a.Hostname.ASCII(), Now: g.a.Now()}
-	var by mail.Domain
 	if from, ok := g.m.Envelope.From.Address(); ok {
-		q.Local, by = from.Local(), from.Domain()
-	} else if d, err := mail.ParseDomain(g.m.Hello); err == nil {
-		by = d
+		return g.spfOf(ctx, from.Local(), from.Domain())
 	}
-	q.Domain = by.ASCII()
+	return g.spfOf(ctx, "", g.helloName())
+}
+
+// spfOfHello checks the client's name beside a sender. RFC 7208 §2.3. It is told and
+// decides nothing: many an honest host greets with a name whose record leaves it out, and
+// DMARC goes by it only where there is no sender.
+func (g *authentication) spfOfHello(ctx context.Context) (spf.Result, mail.Domain) {
+	by := g.helloName()
+	if _, ok := g.m.Envelope.From.Address(); !ok || by.IsZero() {
+		return spf.Result{}, mail.Domain{}
+	}
+	return g.spfOf(ctx, "", by)
+}
+
+// helloName is what the client calls itself, if that is a name in the DNS with several
+// labels; others have no record. RFC 7208 §4.3.
+func (g *authentication) helloName() mail.Domain {
+	d, err := mail.ParseDomain(g.m.Hello)
+	if err != nil || !strings.Contains(d.ASCII(), ".") {
+		return mail.Domain{}
+	}
+	return d
+}
+
+func (g *authentication) spfOf(ctx context.Context, local string, by mail.Domain) (spf.Result, mail.Domain) {
+	q := spf.Query{IP: g.m.Peer, Hello: g.m.Hello, Local: local, Domain: by.ASCII(), Receiver: g.a.Hostname.ASCII(), Now: g.a.Now()}
 	return spf.Check(ctx, spf.FromDNS(g.dns), q, g.a.SPF), by
 }
 

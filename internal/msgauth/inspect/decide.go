@@ -24,6 +24,7 @@ const (
 	ruleDMARCJunk      = "dmarc-quarantine"
 	ruleManyAuthors    = "authors-too-many"
 	ruleUnread         = "author-unreadable"
+	ruleExhausted      = "sender-not-asked-about"
 	overrideLocal      = "local_policy"     // RFC 9990 §2.1.1.11
 	overrideTest       = "policy_test_mode" // the domain's t=y
 	enhancedMultiple   = "5.7.26"           // RFC 7372 §3: multiple authentication checks failed
@@ -32,6 +33,11 @@ const (
 
 // decide says what becomes of a message by what was found.
 func (g *authentication) decide(r found) intake.Finding {
+	if r.exhausted && r.dmarc.Verdict != dmarc.Pass && (g.policy.Apply || len(g.author.ours) > 0) {
+		// Our own want of room must not be the way around anybody's policy.
+		return intake.Finding{Action: intake.Defer, Rule: ruleExhausted,
+			Reply: mail.R(451, "4.4.3", "too much is asked of the DNS here to know the sender now; try again later")}
+	}
 	if f := g.own(r); f.Action != intake.Pass {
 		g.observe(r, f.Action, overrideLocal)
 		return f
@@ -130,7 +136,10 @@ func (g *authentication) observe(r found, a intake.Action, override string) {
 
 // notes is the evidence for the trace.
 func (r found) notes(a author) []trace.Pair {
-	out := []trace.Pair{{Name: "spf", Value: spfWords(r)}}
+	out := []trace.Pair{{Name: "spf", Value: spfWords(r.spf, r.spfBy)}}
+	if !r.helloBy.IsZero() {
+		out = append(out, trace.Pair{Name: "spf of HELO", Value: spfWords(r.hello, r.helloBy)})
+	}
 	out = append(out, notes(r.dkim)...)
 	d := r.dmarc.Verdict.String()
 	if a.fault != "" {
@@ -147,16 +156,16 @@ func (r found) notes(a author) []trace.Pair {
 	return append(out, trace.Pair{Name: "dmarc", Value: d})
 }
 
-func spfWords(r found) string {
-	s := r.spf.Verdict.String()
-	if !r.spfBy.IsZero() {
-		s += " domain=" + r.spfBy.ASCII()
+func spfWords(r spf.Result, by mail.Domain) string {
+	s := r.Verdict.String()
+	if !by.IsZero() {
+		s += " domain=" + by.ASCII()
 	}
-	if r.spf.Mechanism != "" {
-		s += " by " + mail.Printable(r.spf.Mechanism, 100)
+	if r.Mechanism != "" {
+		s += " by " + mail.Printable(r.Mechanism, 100)
 	}
-	if r.spf.Err != nil && r.spf.Verdict != spf.None {
-		s += " (" + mail.Printable(r.spf.Err.Error(), 150) + ")"
+	if r.Err != nil && r.Verdict != spf.None {
+		s += " (" + mail.Printable(r.Err.Error(), 150) + ")"
 	}
 	return s
 }
@@ -170,6 +179,9 @@ func (r found) results(g *authentication) []authres.Result {
 		s.Props = []authres.Prop{{Type: "smtp", Name: "helo", Value: g.m.Hello}}
 	}
 	out := []authres.Result{s}
+	if r.hello.Verdict != spf.None {
+		out = append(out, authres.Result{Method: "spf", Value: r.hello.Verdict.String(), Props: []authres.Prop{{Type: "smtp", Name: "helo", Value: r.helloBy.ASCII()}}})
+	}
 	for _, d := range r.dkim {
 		if d.Status == dkim.StatusNone {
 			continue // it was not verified, and there is a pass of its domain

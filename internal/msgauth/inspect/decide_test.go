@@ -47,7 +47,7 @@ func each(t *testing.T, fn func(judgement)) {
 		}
 	}
 	yesNo := []bool{false, true}
-	for bits := range 32 {
+	for bits := range 64 {
 		a, shown := author{domain: other, many: bits&1 > 0, unread: bits&2 > 0}, bits&16 > 0
 		if bits&4 > 0 {
 			a.ours, a.domain = []mail.Domain{ours}, ours
@@ -59,7 +59,7 @@ func each(t *testing.T, fn func(judgement)) {
 			for _, own := range []Own{OwnRefuse, OwnJunk, OwnDMARC} {
 				for _, s := range signatures {
 					for _, v := range verdicts {
-						fn(judgement{Policy{Check: true, Apply: apply, Own: own}, a, found{dkim: s, dmarc: v, shown: shown}})
+						fn(judgement{Policy{Check: true, Apply: apply, Own: own}, a, found{dkim: s, dmarc: v, shown: shown, exhausted: bits&32 > 0}})
 					}
 				}
 			}
@@ -77,10 +77,11 @@ func (j judgement) signedByUs() (signed, unknown bool) {
 	return signed, unknown
 }
 
-// Mail in our own name without our signature never passes as such; nothing else is
-// deferred; only the p=reject of a domain that is named, where it is applied, refuses
-// others; no mail whose author cannot be told gets into the inbox where policies are
-// applied; every finding names its rule.
+// What we had no room to ask about is deferred unless DMARC passes all the same. Mail in
+// our own name without our signature never passes as such; nothing else is deferred; only
+// the p=reject of a domain that is named, where it is applied, refuses others; no mail
+// whose author cannot be told gets into the inbox where policies are applied; every
+// finding names its rule.
 func TestEveryDecision(t *testing.T) {
 	n, count := 0, map[intake.Action]int{}
 	each(t, func(j judgement) {
@@ -92,6 +93,8 @@ func TestEveryDecision(t *testing.T) {
 		guarded := len(j.author.ours) > 0 && j.policy.Own != OwnDMARC
 		good := signed && j.author.fault == ""
 		switch {
+		case j.found.exhausted && j.found.dmarc.Verdict != dmarc.Pass && (j.policy.Apply || len(j.author.ours) > 0):
+			expect(t, j, f, intake.Defer)
 		case guarded && !good && unknown:
 			expect(t, j, f, intake.Defer)
 		case guarded && !good && j.policy.Own == OwnJunk:

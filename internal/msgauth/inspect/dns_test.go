@@ -1,10 +1,15 @@
 package inspect
 
 import (
+	"context"
+	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/miekg/dns"
 
 	"sallyport/internal/crew"
 	"sallyport/internal/dnsx"
@@ -109,4 +114,120 @@ func TestKeysBehindOddAliases(t *testing.T) {
 	if got := (Keys{Resolver: r}).Find(t.Context(), []dkim.KeyName{n})[n]; len(got.Records) != 1 || got.Temporary {
 		t.Errorf("%+v", got)
 	}
+}
+
+// SPF of the client's name is asked about and told beside that of the sender, and decides
+// nothing; where there is no sender it is what DMARC goes by. RFC 7208 §2.3, §2.4.
+func TestSPFOfHello(t *testing.T) {
+	r, _ := resolving(t, nil,
+		`good.test. TXT "v=spf1 ip4:192.0.2.1 -all"`, `_dmarc.good.test. TXT "v=DMARC1; p=reject"`, `h.good.test. TXT "v=spf1 ip4:192.0.2.1 -all"`,
+		`h.bad.test. TXT "v=spf1 -all"`, "SERVFAIL h.dead.test.",
+	)
+	a := checker(t, r)
+	for _, c := range []struct {
+		strange
+		want intake.Action
+		says string
+	}{
+		{strange{"192.0.2.1", "h.good.test", "x@good.test", "u@good.test", nil}, intake.Pass, "spf=pass smtp.mailfrom=good.test; spf=pass smtp.helo=h.good.test; dkim=none; dmarc=pass"},
+		{strange{"192.0.2.1", "h.bad.test", "x@good.test", "u@good.test", nil}, intake.Pass, "spf=pass smtp.mailfrom=good.test; spf=fail smtp.helo=h.bad.test; dkim=none; dmarc=pass"},
+		{strange{"192.0.2.1", "h.dead.test", "x@good.test", "u@good.test", nil}, intake.Pass, "spf=pass smtp.mailfrom=good.test; spf=temperror smtp.helo=h.dead.test; dkim=none"},
+		{strange{"192.0.2.1", "h.none.test", "x@good.test", "u@good.test", nil}, intake.Pass, "spf=pass smtp.mailfrom=good.test; dkim=none"},
+		{strange{"192.0.2.1", "[192.0.2.1]", "x@good.test", "u@good.test", nil}, intake.Pass, "spf=pass smtp.mailfrom=good.test; dkim=none"},
+		{strange{"192.0.2.1", "localhost", "x@good.test", "u@good.test", nil}, intake.Pass, "spf=pass smtp.mailfrom=good.test; dkim=none"},
+		{strange{"192.0.2.2", "h.good.test", "x@good.test", "u@good.test", nil}, intake.Refuse, "spf=fail smtp.mailfrom=good.test; spf=fail smtp.helo=h.good.test"},
+		// A good name of the client speaks for no sender's author.
+		{strange{"192.0.2.1", "h.good.test", "x@bad.test", "u@good.test", nil}, intake.Refuse, "spf=none smtp.mailfrom=bad.test; spf=pass smtp.helo=h.good.test"},
+		{strange{"192.0.2.1", "h.good.test", "", "u@good.test", nil}, intake.Pass, "spf=pass smtp.helo=h.good.test; dkim=none; dmarc=pass"},
+		{strange{"192.0.2.1", "h.bad.test", "", "u@good.test", nil}, intake.Refuse, "spf=fail smtp.helo=h.bad.test; dkim=none; dmarc=fail"},
+	} {
+		f, words := judged(t, a, c.strange)
+		if f.Action != c.want || !strings.Contains(words, c.says) {
+			t.Errorf("%+v: action %v by %q, %s", c.strange, f.Action, f.Rule, words)
+		}
+		noted, named := false, c.sender != "" && strings.HasSuffix(c.hello, ".test")
+		for _, n := range f.Notes {
+			noted = noted || n.Name == "spf of HELO"
+		}
+		if noted != named {
+			t.Errorf("%+v: %v", c.strange, f.Notes)
+		}
+	}
+}
+
+// Strangers whose mail costs as many slow questions as can be made, from one network,
+// take no answer from honest senders elsewhere: those are judged, the good passes and the
+// forged is refused. What the flood itself had no room for is deferred, never let in.
+func TestAFloodOfExpensiveSendersStarvesNobody(t *testing.T) {
+	zone, err := dnstest.NewZone("SILENCE *.slow.test.", `_dmarc.victim.test. TXT "v=DMARC1; p=reject"`,
+		`good.test. TXT "v=spf1 a:h.good.test -all"`, "h.good.test. A 198.51.100.7", `_dmarc.good.test. TXT "v=DMARC1; p=reject"`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 60 {
+		rr, err := dns.NewRR(fmt.Sprintf(`m%d.evil.test. TXT "v=spf1 include:a%d.slow.test include:b%d.slow.test -all"`, i, i, i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		zone.Add(rr)
+	}
+	l := dnsx.DefaultLimits()
+	l.Query, l.Total, l.Wait, l.Network, l.ZoneFailures = time.Second, time.Second, 300*time.Millisecond, 8, 1000
+	server := dnstest.Serve(t, zone.Play)
+	r, err := dnsx.NewClient(dnsx.Options{Servers: []dnsx.Server{{Addr: server.Addr}}, Limits: l, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := checker(t, r)
+	var flood sync.WaitGroup
+	var mu sync.Mutex
+	actions := map[intake.Action]int{}
+	for i := range 60 {
+		flood.Go(func() {
+			f, _ := judged(t, a, strange{"203.0.113.5", "h.evil.test", fmt.Sprintf("x@m%d.evil.test", i), fmt.Sprintf("u@f%d.slow.test", i), nil})
+			mu.Lock()
+			defer mu.Unlock()
+			actions[f.Action]++
+			if f.Action == intake.Defer && (f.Rule != ruleExhausted || f.Reply.Code != 451) {
+				t.Errorf("%+v", f)
+			}
+		})
+	}
+	time.Sleep(100 * time.Millisecond)
+	for i := range 10 {
+		f, words := judged(t, a, strange{"198.51.100.7", "h.good.test", "x@good.test", "u@good.test", nil})
+		if f.Action != intake.Pass || !strings.Contains(words, "dmarc=pass") {
+			t.Errorf("an honest message %d: action %v by %q, %s", i, f.Action, f.Rule, words)
+		}
+		f, words = judged(t, a, strange{fmt.Sprintf("198.51.%d.7", i), "h.good.test", "x@evil.test", "u@victim.test", nil})
+		if f.Action != intake.Refuse {
+			t.Errorf("a forged message %d: action %v by %q, %s", i, f.Action, f.Rule, words)
+		}
+	}
+	flood.Wait()
+	if actions[intake.Defer] == 0 || actions[intake.Defer]+actions[intake.Pass] != 60 {
+		t.Errorf("the flood: %v", actions)
+	}
+	t.Logf("the flood: %v", actions)
+}
+
+// A forged message is let in by nobody's being asked: neither by the sender's own flood,
+// nor by those of others.
+func TestOwnExhaustionOpensNothing(t *testing.T) {
+	r, _ := resolving(t, func(l *dnsx.Limits) {
+		l.Strangers, l.Network, l.Message, l.Waiting, l.NetworkWaiting, l.Wait = 1, 1, 1, 1, 1, 50*time.Millisecond
+		l.Query, l.Total = time.Second, time.Second
+	}, "SILENCE *.slow.test.", `_dmarc.victim.test. TXT "v=DMARC1; p=reject"`)
+	a := checker(t, r)
+	blocked := make(chan struct{})
+	go func() {
+		defer close(blocked)
+		_, _ = r.TXT(dnsx.NewShare(netip.MustParseAddr("203.0.113.5")).Context(context.Background()), dnsx.NameOf(domainOf(t, "x.slow.test")))
+	}()
+	time.Sleep(50 * time.Millisecond)
+	f, words := judged(t, a, strange{"192.0.2.1", "h.evil.test", "x@evil.test", "u@victim.test", nil})
+	if f.Action != intake.Defer || f.Rule != ruleExhausted || f.Reply.Code != 451 {
+		t.Errorf("action %v by %q, %s", f.Action, f.Rule, words)
+	}
+	<-blocked
 }
