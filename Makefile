@@ -1,13 +1,15 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, fuzz, bench, soak, lint.
+# The rest: build, fuzz, bench, bench-parsers, authors, soak, lint.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
 SOAK     ?= 20m
+AUTHORS  ?= 100000
+SEED     ?= 1
 
-.PHONY: run build test unit fuzz bench soak lint clean
+.PHONY: run build test unit fuzz bench bench-parsers authors soak lint clean
 
 build:
 	go build -trimpath -o bin/sallyport ./cmd/sallyport
@@ -35,6 +37,17 @@ fuzz:
 bench: build
 	./scripts/install-test-tools
 	./scripts/bench
+
+# Every reader of others' octets against every hostile shape, one line for each pair of
+# the costliest; about ten minutes.
+bench-parsers:
+	SALLYPORT_BENCH=1 go test -timeout 0 -count 1 -run Table -v ./test/parsers
+
+# The author fields that we let out, read by the mail libraries of six languages.
+authors:
+	./scripts/install-test-tools
+	./scripts/install-author-readers
+	AUTHORS_ALL=1 AUTHORS=$(AUTHORS) SEED=$(SEED) go test -timeout 0 -count 1 -v ./test/authors
 
 # The long forms of the crash, command-sequence and load tests.
 soak: build

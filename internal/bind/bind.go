@@ -93,9 +93,9 @@ func readable(a Authors) (Verdict, bool) {
 	case a.Fault != "" && a.NeedsUTF8:
 		// RFC 6532 §3: only SMTPUTF8 makes UTF-8 in a header legal. RFC 6531 §3.5
 		// gives the code.
-		return refuse(RuleAuthorNotASCII, mail.R(550, "5.6.7", "the header's author is not understood: "+a.Fault)), false
+		return refuse(RuleAuthorNotASCII, mail.R(550, "5.6.7", "the header's author is not understood: "+a.Fault+"; names may hold any letters, addresses need SMTPUTF8")), false
 	case a.Fault != "":
-		return refuse(RuleAuthorUnclear, mail.R(550, "5.7.1", "the header's author is not understood: "+a.Fault)), false
+		return refuse(RuleAuthorUnclear, mail.R(550, "5.7.1", "the header's author is not understood: "+a.Fault+"; write it as \"Name\" <address>")), false
 	case a.FromFields > 1:
 		return refuse(RuleAuthorTwice, mail.R(550, "5.7.1", "the header has more than one From field")), false
 	case a.FromFields < 1 || len(a.From) == 0:

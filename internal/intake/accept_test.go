@@ -117,7 +117,8 @@ func TestAcceptFact(t *testing.T) {
 	}
 }
 
-// What is stored is the message as it came, with what only we may say replaced.
+// What is stored is the message as it came, with what only we may say replaced, and with
+// authors that every reader reads alike.
 func TestStoredHeader(t *testing.T) {
 	const ours, theirs = "Authentication-Results: mx.local.test; spf=pass\r\n", "Authentication-Results: mx.far.test; spf=pass\r\n"
 	for _, row := range []struct{ name, as, in, want string }{
@@ -135,6 +136,13 @@ func TestStoredHeader(t *testing.T) {
 			"From: alice@local.test\r\nMessage-ID:\r\nDate: x\r\n\r\nhi\r\n"},
 		{"strips what is submitted too", "alice@local.test", "Return-Path: <x>\r\n" + ours + message, message},
 		{"secret recipients stay secret", "alice@local.test", "Bcc: a@far.test,\r\n b@far.test\r\nbcc: c@far.test\r\nResent-Bcc: d@far.test\r\nX-Bcc: kept\r\n" + message, "X-Bcc: kept\r\n" + message},
+		{"an author written for every reader", "alice@local.test", "Sender: alice@local.test (Alice)\r\n" + strings.Replace(message, "From: Alice", "From: \"Example,\r\n Alice\" (x)", 1),
+			"Sender: \"Alice\" <alice@local.test>\r\n" + strings.Replace(message, "From: Alice", "From: \"Example, Alice (x)\"", 1)},
+		{"a name beyond ASCII", "alice@local.test", strings.Replace(message, "From: Alice", "From: Büro-Scanner", 1), strings.Replace(message, "From: Alice", "From: =?utf-8?q?B=C3=BCro=2DScanner?=", 1)},
+		{"a name in Latin-1", "alice@local.test", strings.Replace(message, "From: Alice", "From: B\xfcro", 1), strings.Replace(message, "From: Alice", "From: =?utf-8?q?B=C3=BCro?=", 1)},
+		{"a line of a mailbox file", "alice@local.test", "From 0123456789abcdef Mon Sep 17 00:00:00 2001\r\n" + message, message},
+		{"such a line, quoted and folded", "alice@local.test", ">From alice Mon Sep 17\r\n ; x\r\n" + message, message},
+		{"strangers' authors are theirs", "", strings.Replace(message, "From: Alice", "From: (x)\r\n Alice", 1), strings.Replace(message, "From: Alice", "From: (x)\r\n Alice", 1)},
 		{"strangers' are theirs", "", "Bcc: a@far.test\r\n" + message, "Bcc: a@far.test\r\n" + message},
 		{"50 hops", "", strings.Repeat("Received: x\r\n", 50) + message, strings.Repeat("Received: x\r\n", 50) + message},
 		{"large", "alice@local.test", message + strings.Repeat("0123456789abcdef\r\n", 20_000), message + strings.Repeat("0123456789abcdef\r\n", 20_000)},
@@ -211,7 +219,12 @@ func TestUTF8OnlyWhenNeeded(t *testing.T) {
 		{true, "<alice@local.test>", "<x@remote.test>", message + "Grüße\r\n", false, 250}, // 8BITMIME is enough
 		{true, "<alice@local.test>", "<ü@remote.test>", message, true, 250},
 		{true, "<alice+ü@local.test>", "<x@remote.test>", message, true, 250},
-		{true, "<alice@local.test>", "<x@remote.test>", strings.Replace(message, "Subject: x", "Subject: Grüße", 1), true, 250},
+		{true, "<alice@local.test>", "<x@remote.test>", strings.Replace(message, "To: x@", "To: ü@", 1), true, 250},
+		{true, "<alice@local.test>", "<x@remote.test>", strings.Replace(message, "alice@local.test", "alice+ü@local.test", 1), true, 250},
+		// What is only shown passes everywhere.
+		{true, "<alice@local.test>", "<x@remote.test>", strings.Replace(message, "Subject: x", "Subject: Grüße", 1), false, 250},
+		{true, "<alice@local.test>", "<x@remote.test>", strings.Replace(message, "From: Alice", "From: Älice", 1), false, 250},
+		{true, "<alice@local.test>", "<x@remote.test>", strings.Replace(message, "To: x@remote.test", "To: \"Büro, x\" <x@remote.test> (Ä@ö)", 1), false, 250},
 	} {
 		w := newWorld(t)
 		c := w.signedIn("alice@local.test")

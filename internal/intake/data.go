@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"sallyport/internal/bind"
 	"sallyport/internal/gate"
@@ -90,11 +88,15 @@ func (t *transaction) receive(body io.Writer, r *received) (content, error) {
 	if h.Hops() > t.limit.Header.Hops {
 		return c, &errRefused{rule: "mail-loop", reply: mail.R(554, "5.4.6", "too many hops: this message is in a loop")}
 	}
-	head, err := t.rewrite(h, &c)
+	kept := h
+	if t.submitted() {
+		kept = h.Settled()
+	}
+	head, err := t.rewrite(kept, &c)
 	if err != nil {
 		return c, err
 	}
-	c.utf8 = t.env.SMTPUTF8 && t.needsUTF8(h)
+	c.utf8 = t.env.SMTPUTF8 && t.needsUTF8(kept)
 	c.tls = tlsDemand(t.env.TLS, h)
 	if c.looks, err = t.begin(h, head); err != nil {
 		return c, err
@@ -144,8 +146,9 @@ func (t *transaction) rewrite(h message.Header, c *content) ([]byte, error) {
 		if err := t.judgeAuthors(h, c); err != nil {
 			return nil, err
 		}
-		// RFC 5322 §3.6.3: the other recipients must not learn whom it names.
-		rules.Names = append(rules.Names, "Bcc", "Resent-Bcc")
+		// RFC 5322 §3.6.3: the other recipients must not learn whom it names. A line of a
+		// mailbox file in front, as of git format-patch, is of no use to anybody.
+		rules.Names = append(rules.Names, "Bcc", "Resent-Bcc", message.MailboxLineField)
 		added = message.Missing(h, t.id, t.s.in.Hostname, t.s.in.Now())
 		if h.Count("Message-ID") == 0 {
 			c.messageID = "<" + t.id.String() + "@" + t.s.in.Hostname.ASCII() + ">"
@@ -210,9 +213,10 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 	return f.Reply
 }
 
-// needsUTF8 reports whether the message uses what SMTPUTF8 permits. Many programs ask
-// for it whenever it is offered; only a message that needs it may require it of the
-// next hop. RFC 6531 §3.6.
+// needsUTF8 reports whether the message can only travel with SMTPUTF8: an address in
+// its envelope or header is beyond ASCII. Many programs ask for it whenever it is
+// offered; only a message that needs it may require it of the next hop (RFC 6531 §3.6),
+// and raw text in a Subject or a display name passes everywhere.
 func (t *transaction) needsUTF8(h message.Header) bool {
 	if from, ok := t.env.From.Address(); ok && !from.IsASCII() {
 		return true
@@ -222,7 +226,7 @@ func (t *transaction) needsUTF8(h message.Header) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(h.Raw(), func(c byte) bool { return c >= utf8.RuneSelf })
+	return h.NeedsUTF8()
 }
 
 // received is our trace field. RFC 5321 §4.4.

@@ -23,6 +23,7 @@ type addressReader struct {
 	at        int
 	comments  strings.Builder // of the mailbox being read
 	found     []mail.Address
+	boxes     []writtenBox // as found, how each stands in text
 	claims    []mail.Address
 	fault     string
 	needsUTF8 bool
@@ -32,6 +33,15 @@ func (r *addressReader) fail(fault string) {
 	if r.fault == "" {
 		r.fault = fault
 	}
+}
+
+// writtenBox is how a mailbox stands in its field.
+type writtenBox struct {
+	start, end int    // in the text, without the white space around it
+	phrase     string // the display name as it is written
+	spec       string // the address as it is written
+	angled     bool
+	comments   string // all of them, one behind the other
 }
 
 // list reads: mailbox *("," mailbox). Empty elements (§4.4) are faults.
@@ -84,7 +94,7 @@ func isDeceptive(c rune) bool {
 func (r *addressReader) mailbox() {
 	r.comments.Reset()
 	r.skip()
-	start := r.at
+	start, before := r.at, len(r.boxes)
 	switch {
 	case r.fault != "":
 		return
@@ -102,8 +112,13 @@ func (r *addressReader) mailbox() {
 		}
 		r.phrase(start)
 	}
+	end := r.at
 	r.skip()
 	r.claim(r.comments.String())
+	if len(r.boxes) > before {
+		b := &r.boxes[before]
+		b.start, b.end, b.comments = start, end, r.comments.String()
+	}
 }
 
 // shownAgain reads the angle brackets of "alice@x <alice@x>", which many scripts
@@ -120,7 +135,10 @@ func (r *addressReader) shownAgain() {
 	if r.fault == "" && r.found[last] != r.found[last+1] {
 		r.fail("two addresses stand side by side")
 	}
-	r.found = r.found[:last+1]
+	r.found, r.boxes = r.found[:last+1], r.boxes[:last+1]
+	if r.fault == "" {
+		r.boxes[last].phrase, r.boxes[last].angled = quotedString(r.boxes[last].spec), true
+	}
 }
 
 // phrase reads the rest of a display name that began at start, and the angle
@@ -168,6 +186,8 @@ func (r *addressReader) angle(name string) {
 		return
 	}
 	r.at++
+	b := &r.boxes[len(r.boxes)-1]
+	b.phrase, b.angled = name, true
 	r.claim(name)
 }
 
@@ -198,6 +218,7 @@ func (r *addressReader) spec(start int) {
 		return
 	}
 	r.found = append(r.found, a)
+	r.boxes = append(r.boxes, writtenBox{spec: text})
 }
 
 func reason(err error) string {

@@ -23,7 +23,10 @@ func decodeWords(s string) (text string, clean bool) {
 		if i < 0 {
 			i = len(s)
 		}
-		word, n, ok := decodeWord(s[i:])
+		charset, word, n, ok := decodeWord(s[i:])
+		if len(charset) >= 8 && strings.EqualFold(charset[:8], "iso-2022") {
+			word = dropShifted(word)
+		}
 		if !ok {
 			i, n = min(i+2, len(s)), 0
 		}
@@ -51,14 +54,14 @@ func isClean(word string) bool {
 const maxEncodedWord = 2048
 
 // decodeWord decodes the encoded word at the start of s and returns its length.
-func decodeWord(s string) (text string, n int, ok bool) {
+func decodeWord(s string) (charset, text string, n int, ok bool) {
 	s = s[:min(len(s), maxEncodedWord)]
 	rest, found := strings.CutPrefix(s, "=?")
 	charset, rest, found2 := strings.Cut(rest, "?")
 	encoding, rest, found3 := strings.Cut(rest, "?")
 	body, rest, found4 := strings.Cut(rest, "?=")
 	if !(found && found2 && found3 && found4) || charset == "" || strings.ContainsAny(charset, " \t") {
-		return "", 0, false
+		return "", "", 0, false
 	}
 	switch encoding {
 	case "q", "Q":
@@ -74,12 +77,9 @@ func decodeWord(s string) (text string, n int, ok bool) {
 		}
 		text = string(raw)
 	default:
-		return "", 0, false
+		return "", "", 0, false
 	}
-	if len(charset) >= 8 && strings.EqualFold(charset[:8], "iso-2022") {
-		text = dropShifted(text)
-	}
-	return text, len(s) - len(rest), true
+	return charset, text, len(s) - len(rest), true
 }
 
 // dropShifted leaves out what stands between a shift to a double-octet set and the

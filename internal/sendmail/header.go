@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"io"
-	"mime"
 	"strings"
 
 	"sallyport/internal/mail"
@@ -36,7 +35,7 @@ func splitHeader(r io.Reader) (fields []byte, body *bufio.Reader, whole bool, er
 		case end == 0:
 			_, _ = br.Discard(2)
 			return fields, br, true, nil
-		case first && bytes.HasPrefix(line, []byte("From ")) && end > 0:
+		case first && bytes.HasPrefix(bytes.TrimLeft(line, ">"), []byte("From ")) && end > 0:
 			_, _ = br.Discard(end + 2)
 			continue
 		case !isField(begin, len(fields) > 0):
@@ -147,20 +146,14 @@ func (a author) field(name string) string {
 	return "From: " + strings.TrimLeft(phrase(name)+" <"+a.account.String()+">", " ") + "\r\n"
 }
 
-// phrase writes a display name. RFC 5322 §3.2.5, RFC 2047 §5.
+// phrase writes a display name; the server writes anew what readers could differ about.
 func phrase(name string) string {
-	name = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, name)), " ")
-	ascii := strings.IndexFunc(name, func(r rune) bool { return r > 0x7e }) < 0
+	name = strings.Join(strings.FieldsFunc(name, func(c rune) bool { return c == ' ' || c < 0x20 || c == 0x7f }), " ")
 	switch {
 	case name == "":
 		return ""
-	case !ascii:
-		return mime.QEncoding.Encode("utf-8", name)
+	case !ascii(name):
+		return imf.Phrase(name)
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
 }

@@ -254,7 +254,7 @@ func (s *session) begin(o Options, from mail.ReversePath, to []mail.Address, siz
 	if eight || o.Body == mail.Body8BitMIME {
 		line += " BODY=8BITMIME"
 	}
-	if utf8 || fromNeedsUTF8(head) {
+	if utf8 || headNeedsUTF8(head) {
 		line += " SMTPUTF8"
 	}
 	switch o.Ret {
@@ -306,11 +306,12 @@ func together(refused []*Error, of int) error {
 
 func ascii(s string) bool { return strings.IndexFunc(s, func(r rune) bool { return r > 0x7e }) < 0 }
 
-// fromNeedsUTF8 reports whether the author's field is beyond ASCII, which the server
-// only reads with SMTPUTF8. Elsewhere in a header such octets pass as they are.
-func fromNeedsUTF8(head []byte) bool {
+// headNeedsUTF8 reports whether an address in the header is beyond ASCII, which only
+// passes with SMTPUTF8. Elsewhere in a header such octets pass as they are, or the server
+// encodes them.
+func headNeedsUTF8(head []byte) bool {
 	h, err := imf.ParseHeader(head)
-	return err == nil && !ascii(h.Value("From"))
+	return err == nil && h.NeedsUTF8()
 }
 
 // notifyWords is the NOTIFY parameter. RFC 3461 §4.1.

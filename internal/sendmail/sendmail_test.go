@@ -150,6 +150,7 @@ func TestComplete(t *testing.T) {
 		{"Subject: x\r\n\r\nbody\r\n", "From: \"Alice A.\" " + ours + "Subject: x\r\n", "body\r\n"},
 		{"Subject: x\r\nbody\r\n", "From: \"Alice A.\" " + ours + "Subject: x\r\n", "body\r\n"},
 		{"From alice Mon\r\nSubject: x\r\n\r\nbody\r\n", "From: \"Alice A.\" " + ours + "Subject: x\r\n", "body\r\n"},
+		{">From alice Mon\r\nSubject: x\r\n\r\nbody\r\n", "From: \"Alice A.\" " + ours + "Subject: x\r\n", "body\r\n"},
 		{"From: root (Cron Daemon)\r\nTo: alice\r\n\r\n", "From: \"Cron Daemon\" " + ours + "To: alice@local.test\r\n", ""},
 		{"From: root\r\nCc: a, b\r\n\r\n", "From: \"Alice A.\" " + ours + "Cc: a@local.test,\r\n b@local.test\r\n", ""},
 		{"From: \"x \\\" y\" <root>\r\n\r\n", "From: \"x \\\\\\\" y\" " + ours, ""},
