@@ -92,6 +92,13 @@ func TestNamed(t *testing.T) {
 		// Domains, and what is none.
 		"u@A2.Test":                  "a2.test",
 		"u@a2.test.":                 "a2.test",
+		"u@xn--.a2.test":             "xn--.a2.test",
+		"u@xn--a2-.test":             "xn--a2-.test=a2.test",
+		"u@xn--i-7iq.a2.test":        "xn--i-7iq.a2.test",
+		"u@xn--bcher-kva.a2.test":    "xn--bcher-kva.a2.test",
+		"u@em--1.a2.test":            "em--1.a2.test",
+		"u@-a.a2.test":               "-a.a2.test",
+		"u@my_host.a2.test":          "my_host.a2.test",
 		"u@b\u00fccher.test":         "xn--bcher-kva.test",
 		"u@a2..test":                 "~a2.test",
 		"u@.a2.test":                 "~a2.test",

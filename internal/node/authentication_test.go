@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -118,7 +119,7 @@ func TestNoFormOfFromHidesAnAuthor(t *testing.T) {
 	s, r, _ := authenticating(t)
 	label := strings.Repeat("a", 64)
 	for _, from := range []string{
-		"u@em--1.bad.test", "u@xn--i-7iq.bad.test", "u@xn--.bad.test", "u@my_host.bad.test", "u@-x.bad.test", "u@x-.bad.test",
+		"u@em--1.bad.test", "u@xn--i-7iq.bad.test", "u@xn--.bad.test", "u@my_host.bad.test", "u@-x.bad.test", "u@x-.bad.test", "u@bad.test.1",
 		"u@bad..test", "u@.bad.test", "u@bad.test..", "u@x..bad.test", "u@x\xfc.bad.test", "u@\xfc.\xfc.bad.test", "u@x.\xfc.bad.test",
 		"u@" + label + ".bad.test", "u@" + strings.Repeat("a.", 200) + "bad.test", "u@x\x01.bad.test", "u@bad.test\x7f",
 		"u@bad\u3002test", "u@bad\uff61test", "u@\uff42ad.test", "u@b\u00adad.test", "u@bad.test\u00a0", "u@x%y.bad.test", "u@x/y.bad.test", "u@x'.bad.test",
@@ -132,7 +133,7 @@ func TestNoFormOfFromHidesAnAuthor(t *testing.T) {
 	}
 	junk := []string{
 		"u@bad\xfc.test", "u@bad.test\xfc", "u@[192.0.2.1]", "u@[bad.test]", "u@192.0.2.1", "u@\xfc", "u@", "u", "<>", "", "List:;", "List: u;", "@bad.test",
-		"u@bad.test (c", "x u@bad.test", "u@\"bad.test\"", "u@bad%2Etest", "=?utf-8?q?u=40bad.test?=", "u@=?utf-8?q?bad?=.test", "u@x\xfc.nobody.test",
+		"u@bad.test (c", "u@xn--bad-.test", "x u@bad.test", "u@\"bad.test\"", "u@bad%2Etest", "=?utf-8?q?u=40bad.test?=", "u@=?utf-8?q?bad?=.test", "u@x\xfc.nobody.test",
 		"<@bad.test:a@good.test>", "u@xx.good..test", "<a@good.test>\r\nFrom: a@nobody.test", "bad.test <a@good.test> <u@bad.test>",
 	}
 	for _, from := range junk {
@@ -140,7 +141,7 @@ func TestNoFormOfFromHidesAnAuthor(t *testing.T) {
 			t.Errorf("From: %q: %s", from, got)
 		}
 	}
-	for _, from := range []string{"A <a@good.test >", "a @good.test", "List: a@good.test;", "M\xfcller <a@good.test>", "Smith, John <a@good.test>", "a@good.test."} {
+	for _, from := range []string{"A <a@good.test >", "a @good.test", "List: a@good.test;", "a(c)@my_host.good.test", "a@em--1.good.test", "a@xn--i-7iq.good.test", "M\xfcller <a@good.test>", "Smith, John <a@good.test>", "a@good.test."} {
 		got := bring(t, r, "a@good.test", from)
 		if !strings.HasPrefix(got, "250") {
 			t.Fatalf("From: %q: %s", from, got)
@@ -149,7 +150,7 @@ func TestNoFormOfFromHidesAnAuthor(t *testing.T) {
 	}
 	r.idle()
 	folder := filepath.Join(s.cfg.Maildir.Root, "local.test", "bob")
-	for dir, want := range map[string]int{filepath.Join(folder, ".Junk", "new"): len(junk), filepath.Join(folder, "new"): 6} {
+	for dir, want := range map[string]int{filepath.Join(folder, ".Junk", "new"): len(junk), filepath.Join(folder, "new"): 9} {
 		if found, err := os.ReadDir(dir); err != nil || len(found) != want {
 			t.Errorf("%d messages in %s, want %d, %v", len(found), dir, want, err)
 		}
@@ -200,6 +201,57 @@ func TestOurOwnName(t *testing.T) {
 	answer, err := r.Operator().Trace(t.Context(), root, ops.TraceQuery{Text: queueID(got)})
 	if err != nil || len(answer.Entries) == 0 {
 		t.Errorf("%v %v", answer, err)
+	}
+}
+
+// The author's own signature counts wherever it stands and however large it is; and more
+// signatures than are looked at, or too large ones, are no way around his policy.
+func TestManySignatures(t *testing.T) {
+	s, r, dns := authenticating(t)
+	signed, key := signedBy(t, "bad.test")
+	dns.Change(func() { dns.Texts["s1._domainkey.bad.test"] = []string{"v=spf1 -all", "junk", "more", "and more", key} })
+	field, text := signed[:strings.Index(signed, "From:")], signed[strings.Index(signed, "From:"):]
+	var others, mine strings.Builder
+	for i := range 8 {
+		others.WriteString(strings.Replace(field, "d=bad.test", "d=list"+strconv.Itoa(i)+".test", 1))
+		mine.WriteString(strings.Replace(field, "s=s1", "s=x"+strconv.Itoa(i), 1))
+	}
+	huge := strings.Replace(field, "s=s1", "s=s1; z="+strings.Repeat("x|\r\n\t", 20_000), 1)
+	other := strings.Replace(huge, "d=bad.test", "d=list.test", 1)
+	sha1 := strings.Replace(strings.Replace(field, "a=ed25519-sha256", "a=rsa-sha1", 1), "d=bad.test", "d=list.test", 1)
+	for _, c := range []struct{ name, text, want, folder string }{
+		{"the ninth", others.String() + field + text, "250", "new"},
+		{"behind a large one", other + sha1 + field + text, "250", "new"},
+		{"behind eight others of its domain", mine.String() + field + text, "250", ".Junk/new"},
+		{"too large", huge + text, "250", ".Junk/new"},
+		{"of others alone", others.String() + other + sha1 + text, "550 5.7.26", ""},
+		{"broken", strings.Replace(field, "s=s1", "s=s9", 1) + text, "550 5.7.26", ""},
+	} {
+		folder := filepath.Join(s.cfg.Maildir.Root, "local.test", "bob", c.folder)
+		before, _ := os.ReadDir(folder)
+		conn := connect(t, r.Addrs().MX[0])
+		conn.ok("250", "EHLO client.test")
+		conn.ok("250", "MAIL FROM:<a@good.test>")
+		conn.ok("250", "RCPT TO:<bob@local.test>")
+		conn.ok("354", "DATA")
+		if got := conn.say("%s", c.text+"."); !strings.HasPrefix(got, c.want) {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+		r.idle()
+		if after, err := os.ReadDir(folder); c.folder != "" && (err != nil || len(after) != len(before)+1) {
+			t.Errorf("%s: it is not in %s: %v", c.name, c.folder, err)
+		}
+	}
+	found, err := filepath.Glob(filepath.Join(s.cfg.Maildir.Root, "local.test", "bob", "new", "*"))
+	must(t, err)
+	all := ""
+	for _, f := range found {
+		b, err := os.ReadFile(f)
+		must(t, err)
+		all += string(b)
+	}
+	if strings.Contains(all, "unknown") || !strings.Contains(all, "header.a=rsa-sha1") || !strings.Contains(all, "dkim=pass") || !strings.Contains(all, "dkim=policy") {
+		t.Errorf("the results are\n%s", all)
 	}
 }
 

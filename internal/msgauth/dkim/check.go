@@ -54,11 +54,15 @@ type Result struct {
 	Key       KeyName // zero where it could not be read
 	Identity  string  // i= as written, "" if it is not there
 	Algorithm Algorithm
+	Named     string // a= as written, "" if it is no name
 	KeyBits   int    // 0 where no key was seen
 	Value     string // the start of b= in base64, which tells signatures apart. RFC 6008
 	// Testing says that the domain only tries DKIM out: nothing may be held against a
 	// message that fails. RFC 6376 §3.6.1.
 	Testing bool
+	// Unseen says that the signature was not looked at, for a bound of ours: nothing is
+	// known about it.
+	Unseen bool
 	// Unsigned is how many octets of the body l= leaves out.
 	Unsigned int64
 }
@@ -73,7 +77,13 @@ func (r Result) Domain() mail.Domain { return r.Key.Domain }
 func (r Result) String() string {
 	s := r.Status.String()
 	if !r.Key.Domain.IsZero() {
-		s += fmt.Sprintf(" d=%s s=%s a=%s", r.Key.Domain.ASCII(), r.Key.Selector, r.Algorithm)
+		s += " d=" + r.Key.Domain.ASCII()
+		if r.Key.Selector != "" {
+			s += " s=" + r.Key.Selector
+		}
+		if r.Named != "" {
+			s += " a=" + r.Named
+		}
 	}
 	if r.KeyBits > 0 {
 		s += fmt.Sprintf(" bits=%d", r.KeyBits)
@@ -98,33 +108,45 @@ type Found struct {
 type Check struct {
 	limits Limits
 	fields fields
-	sigs   []*pending
+	sigs   []*pending // in the order of the message
+	order  []*pending // in that of verification
 	bodies []*bodyHash
+	chosen bool // those that are verified are
 }
 
 // pending is a signature under verification.
 type pending struct {
 	Signature
 	err  error
+	rank int
 	raw  []byte    // the whole field
 	at   int       // where its value begins
 	body *bodyHash // nil where err is not
 }
 
-// NewCheck begins to verify the signatures in a header section.
+// NewCheck begins to verify the signatures in a header section, from the top.
 func NewCheck(h message.Header, l Limits) *Check {
+	return NewCheckFor(h, l, func(mail.Domain) int { return 0 })
+}
+
+// NewCheckFor begins to verify the signatures in a header section, those first whose
+// domain has the lowest rank: a bound that others use up must not cost the author his
+// own.
+func NewCheckFor(h message.Header, l Limits, rank func(mail.Domain) int) *Check {
 	c := &Check{limits: l}
 	for i, f := range h.Fields(signatureField) {
 		if i == 0 {
 			c.fields = indexFields(h)
 		}
 		p := &pending{raw: f.Raw, at: bytes.IndexByte(f.Raw, ':') + 1}
+		p.Signature, p.err = ParseSignature(string(f.Raw[p.at:]), l)
+		p.rank = rank(p.Key.Domain)
 		c.sigs = append(c.sigs, p)
-		if i >= l.Signatures {
-			p.err = errors.New("the message has too many signatures")
-			continue
-		}
-		if p.Signature, p.err = ParseSignature(string(f.Raw[p.at:]), l); p.err == nil {
+	}
+	c.order = slices.Clone(c.sigs)
+	slices.SortStableFunc(c.order, func(a, b *pending) int { return a.rank - b.rank })
+	for _, p := range c.order {
+		if p.err == nil {
 			p.body, p.err = c.bodyFor(p.Signature)
 		}
 	}
@@ -140,7 +162,7 @@ func (c *Check) bodyFor(s Signature) (*bodyHash, error) {
 		}
 	}
 	if len(c.bodies) == c.limits.BodyHashes {
-		return nil, errors.New("the signatures want too many hashes of the body")
+		return nil, fmt.Errorf("%w: the signatures want too many hashes of the body", errBound)
 	}
 	b := newBodyHash(s.Body, s.Length)
 	c.bodies = append(c.bodies, b)
@@ -161,8 +183,9 @@ func (c *Check) Body(p []byte) {
 // Names returns the keys that are worth to be looked up, each once, now that the body
 // is complete.
 func (c *Check) Names() []KeyName {
+	c.choose()
 	var names []KeyName
-	for _, p := range c.sigs {
+	for _, p := range c.order {
 		if p.err == nil && p.bodyMatches() && !slices.Contains(names, p.Key) {
 			names = append(names, p.Key)
 		}
@@ -170,18 +193,34 @@ func (c *Check) Names() []KeyName {
 	return names
 }
 
+// choose leaves out what is more than is verified. What fails without its key costs next
+// to nothing, and does not count.
+func (c *Check) choose() {
+	n := 0
+	for _, p := range c.order {
+		if c.chosen || p.err != nil || !p.bodyMatches() {
+			continue
+		}
+		if n++; n > c.limits.Signatures {
+			p.err = fmt.Errorf("%w: the message has too many signatures", errBound)
+		}
+	}
+	c.chosen = true
+}
+
 func (p *pending) bodyMatches() bool { return bytes.Equal(p.body.finish(), p.BodyHash) }
 
 // Results returns one result for each signature, in the order of the message. A name
 // that is not in found counts as one that could not be asked for.
 func (c *Check) Results(now time.Time, found map[KeyName]Found) []Result {
+	c.choose()
 	out := make([]Result, len(c.sigs))
 	passed := map[mail.Domain]int{}
 	for _, i := range c.cheapestFirst() {
 		p := c.sigs[i]
 		if c.limits.Enough > 0 && p.err == nil && passed[p.Key.Domain] >= c.limits.Enough {
 			// RFC 6376 §6.1: a verifier need not go on when a signature has passed.
-			out[i] = Result{Key: p.Key, Identity: p.Identity, Algorithm: p.Algorithm, Value: p.shortValue(), Reason: "not verified: another signature of its domain passed"}
+			out[i] = Result{Key: p.Key, Identity: p.Identity, Algorithm: p.Algorithm, Named: p.Named, Value: p.shortValue(), Reason: "not verified: another signature of its domain passed"}
 			continue
 		}
 		out[i] = c.result(p, now, found)
@@ -204,12 +243,15 @@ func (c *Check) cheapestFirst() []int {
 }
 
 func (c *Check) result(p *pending, now time.Time, found map[KeyName]Found) Result {
-	r := Result{Key: p.Key, Identity: p.Identity, Algorithm: p.Algorithm, Value: p.shortValue()}
+	r := Result{Key: p.Key, Identity: p.Identity, Algorithm: p.Algorithm, Named: p.Named, Value: p.shortValue()}
 	say := func(s Status, why string) Result {
 		r.Status, r.Reason = s, why
 		return r
 	}
 	switch {
+	case errors.Is(p.err, errBound):
+		r.Unseen = true
+		return say(StatusPolicy, p.err.Error())
 	case errors.Is(p.err, errAlgorithm):
 		return say(StatusPolicy, p.err.Error())
 	case p.err != nil:
@@ -219,12 +261,17 @@ func (c *Check) result(p *pending, now time.Time, found map[KeyName]Found) Resul
 	case p.Length > p.body.total:
 		return say(StatusFail, "the body is shorter than what was signed")
 	}
-	key, status, why := c.choose(p, found)
-	r.KeyBits, r.Testing = key.Bits, key.Testing
+	keys, status, why := c.keys(p, found)
+	r.KeyBits, r.Testing = keys[0].Bits, keys[0].Testing
 	if status != StatusPass {
 		return say(status, why)
 	}
-	if !key.verifies(c.fields.hash(p.Header, p.Names, p.unsigned()), p.Value) {
+	sum := c.fields.hash(p.Header, p.Names, p.unsigned())
+	// RFC 6376 §3.6.2.2: what several keys mean is not defined; any will do.
+	i := slices.IndexFunc(keys, func(k PublicKey) bool { return k.verifies(sum, p.Value) })
+	if i >= 0 {
+		r.KeyBits, r.Testing = keys[i].Bits, keys[i].Testing
+	} else {
 		return say(StatusFail, "the header is not what was signed, or by another key")
 	}
 	if status, why = c.reserve(p, now); status != StatusPass {
@@ -236,36 +283,44 @@ func (c *Check) result(p *pending, now time.Time, found map[KeyName]Found) Resul
 	return say(StatusPass, "")
 }
 
-// choose returns the key among the records at a name that the signature can be
-// verified with; else why there is none.
-func (c *Check) choose(p *pending, found map[KeyName]Found) (PublicKey, Status, string) {
+// keys returns the keys among the records at a name that the signature may be verified
+// with; else the first one, and why there is none. Records that are no keys are passed
+// over.
+func (c *Check) keys(p *pending, found map[KeyName]Found) ([]PublicKey, Status, string) {
 	f, ok := found[p.Key]
+	none := []PublicKey{{}}
 	switch {
 	case !ok || f.Temporary:
-		return PublicKey{}, StatusTempError, "the key could not be asked for"
+		return none, StatusTempError, "the key could not be asked for"
 	case len(f.Records) == 0:
-		return PublicKey{}, StatusPermError, "the key does not exist"
+		return none, StatusPermError, "the key does not exist"
 	}
-	var first PublicKey
-	status, why := StatusNone, ""
-	for _, text := range f.Records[:min(len(f.Records), c.limits.Records)] {
+	var good []PublicKey
+	status, why, tried := StatusPermError, ErrNotKey.Error(), 0
+	for _, text := range f.Records {
 		k, err := ParseRecord(text, c.limits)
+		if errors.Is(err, ErrNotKey) {
+			continue
+		}
+		if tried++; tried > c.limits.Records {
+			break
+		}
 		s, w := c.usable(p, k, err)
 		if s == StatusPass {
-			return k, s, ""
-		}
-		if status == StatusNone || errors.Is(err, ErrNotKey) == false && why == ErrNotKey.Error() {
-			first, status, why = k, s, w
+			good = append(good, k)
+		} else if tried == 1 {
+			none, status, why = []PublicKey{k}, s, w
 		}
 	}
-	return first, status, why
+	if len(good) > 0 {
+		return good, StatusPass, ""
+	}
+	return none, status, why
 }
 
 // usable judges a key for a signature. RFC 6376 §6.1.2.
 func (c *Check) usable(p *pending, k PublicKey, err error) (Status, string) {
 	switch {
-	case errors.Is(err, ErrNotKey):
-		return StatusPermError, ErrNotKey.Error()
 	case err != nil:
 		return StatusPermError, err.Error()
 	case k.Revoked:
@@ -313,8 +368,8 @@ func (p *pending) unsigned() []byte {
 // shortValue is as much of b= as tells it from others. RFC 6008 §4 asks for 8
 // characters at least.
 func (p *pending) shortValue() string {
-	if p.err != nil {
-		return ""
+	if p.bTo == 0 {
+		return "" // it was not read so far
 	}
 	v := squeeze(string(p.raw[p.at+p.bFrom : p.at+p.bTo]))
 	return v[:min(len(v), 12)]

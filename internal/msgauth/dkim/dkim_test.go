@@ -306,10 +306,21 @@ func TestVerdicts(t *testing.T) {
 		{"a key without v=", std, strings.TrimPrefix(good, "v=DKIM1; "), text, "pass"},
 		{"a key for mail", std, good + "; s=email:x; h=sha1:sha256; n=what; x=y", text, "pass"},
 		{"a second record", std, "v=spf1 -all|" + good, text, "pass"},
+		{"many records that are no keys", std, "a|b|c|d=e|v=spf1 -all|x=y; z|" + good + "|zz", text, "pass"},
+		{"a damaged key before it", std, good[:len(good)-6] + "|" + good, text, "pass"},
+		{"another's key before it", std, "v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(make([]byte, 32)) + "|" + good, text, "pass"},
+		{"a revoked key before it", std, "v=DKIM1; p=|" + good, text, "pass"},
+		{"too many other keys before it", std, foreign + "|" + foreign + "|" + foreign + "|" + good, text, "permerror"},
+		{"a key without padding", std, strings.TrimRight(good, "="), text, "pass"},
+		{"a key with blanks in it", std, good[:40] + " \t" + good[40:], text, "pass"},
+		{"a key with padding within", std, good[:40] + "=" + good[40:], text, "permerror"},
 		{"a key that is tried out", std, good + "; t=y", text, "pass testing"},
 		{"a subdomain", with("s=e1", "i=b@sub.example.test; s=e1"), good, text, "pass"},
 		{"a strict key, same domain", with("s=e1", "i=@example.test; s=e1"), good + "; t=s", text, "pass"},
 		{"a strict key, subdomain", with("s=e1", "i=b@sub.example.test; s=e1"), good + ";t=y:s", text, "permerror"},
+		{"an identity in quoted-printable", with("s=e1", "i=a=3Bb=40=\r\n\t 2E@s=75b.example.te\r\n st; s=e1"), good, text, "pass"},
+		{"an identity with what is no escape", with("s=e1", "i=a=zz=@example.test; s=e1"), good, text, "pass"},
+		{"another's identity, encoded", with("s=e1", "i=@ex=61mple.test=2Eevil.test; s=e1"), good, text, "neutral"},
 		{"another's identity", with("s=e1", "i=b@test; s=e1"), good, text, "neutral"},
 		{"a look-alike identity", with("s=e1", "i=b@badexample.test; s=e1"), good, text, "neutral"},
 		{"no key", std, "", text, "permerror"},
@@ -365,6 +376,107 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
+// Values may lack their padding, and hold white space anywhere. RFC 6376 §2.10.
+func TestDecode64(t *testing.T) {
+	for text, want := range map[string]string{"YWJj": "abc", "YWI=": "ab", "YWI": "ab", "YQ==": "a", "YQ": "a", "YQ=": "a", " Y\r\n\tQ = =": "a", "": "",
+		"Y": "!", "YQ===": "!", "Y=Q=": "!", "Y-_": "!", "YQ==YQ==": "!"} {
+		got, err := decode64(text)
+		if (err != nil) != (want == "!") || err == nil && string(got) != want {
+			t.Errorf("%q is %q, %v", text, got, err)
+		}
+	}
+}
+
+// Labels of selectors may be U-labels, and underscores stand in real names. RFC 8616.
+func TestNamesOfKeys(t *testing.T) {
+	for tags, want := range map[string]string{
+		"s=b\u00fccher; d=b\u00fccher.test": "xn--bcher-kva._domainkey.xn--bcher-kva.test", "s=S1.b\u00fccher.2; d=x.test": "s1.xn--bcher-kva.2._domainkey.x.test",
+		"s=a_b; d=_x.my_host.test": "a_b._domainkey._x.my_host.test", "s=b\u00fccher.\u3002; d=x.test": "", "s=\u212a; d=x.test": "", "s=a b; d=x.test": "", "s=a; d=x..test": "",
+	} {
+		value := "v=1; a=rsa-sha256; h=from; bh=" + base64.StdEncoding.EncodeToString(make([]byte, 32)) + "; b=YQ; " + tags
+		s, err := ParseSignature(value, DefaultLimits())
+		if (err == nil) != (want != "") || err == nil && s.Key.String() != want {
+			t.Errorf("%s: %q, %v", tags, s.Key, err)
+		}
+	}
+}
+
+// What others put into a message does not cost the author his own signature: his come
+// first. What is not looked at is said to be just that.
+func TestTheAuthorComesFirst(t *testing.T) {
+	keys, records := pair(t)
+	var k SigningKey
+	for _, k = range keys {
+		if k.Algorithm == Ed25519SHA256 {
+			break
+		}
+	}
+	now := time.Unix(1_800_000_000, 0)
+	bh := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	std := "DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/simple; d=example.test; s=e1; h=from; bh=" + bh + "; b="
+	text := "From: a@example.test\r\n\r\nHello\r\n"
+	field := func(change func(string) string) string {
+		signed := craft(t, k, change(std), text)
+		return signed[:len(signed)-len(text)]
+	}
+	good := field(func(s string) string { return s })
+	foreign := func(i int) string {
+		return strings.Replace(good, "d=example.test", fmt.Sprintf("d=other%d.test", i), 1)
+	}
+	var before, broken, shapes strings.Builder
+	for i := range 30 {
+		before.WriteString(foreign(i))
+		broken.WriteString(strings.Replace(good, "bh=", "bh=AAAA", 1))
+		shapes.WriteString(field(func(s string) string { return strings.Replace(s, "s=e1", fmt.Sprintf("s=e1; l=%d", i), 1) }))
+	}
+	large := field(func(s string) string {
+		return strings.Replace(s, "s=e1", "s=e1; z="+strings.Repeat("From:=20x|", 900), 1)
+	})
+	for name, c := range map[string]struct {
+		prefix string
+		unseen int
+	}{
+		"alone": {good, 0}, "the ninth": {before.String() + good, 30 - 7}, "behind its own broken ones": {broken.String() + good, 0},
+		"with 9 kB of z=": {large, 0}, "behind other ways to hash": {strings.ReplaceAll(shapes.String(), "d=example.test", "d=other.test") + good, 28},
+	} {
+		h, body := parts(t, c.prefix+text)
+		check := NewCheckFor(h, DefaultLimits(), func(d mail.Domain) int {
+			if d.ASCII() == "example.test" {
+				return 0
+			}
+			return 1
+		})
+		check.Body(body)
+		found := map[KeyName]Found{}
+		for _, n := range check.Names() {
+			found[n] = Found{Records: []string{records[n.String()]}}
+		}
+		if len(found) > DefaultLimits().Signatures {
+			t.Errorf("%s: %d keys are asked for", name, len(found))
+		}
+		passed, unseen := 0, 0
+		for _, r := range check.Results(now, found) {
+			if r.Passed() {
+				passed++
+			}
+			if r.Unseen {
+				unseen++
+				if r.Status != StatusPolicy || !strings.Contains(r.Reason, "not looked at") || r.Domain().ASCII() == "" {
+					t.Errorf("%s: %v", name, r)
+				}
+			}
+		}
+		if passed != 1 || unseen != c.unseen {
+			t.Errorf("%s: %d passed, %d not looked at", name, passed, unseen)
+		}
+	}
+	// Beyond every bound it is known at least whose it would be.
+	huge := strings.Replace(good, "s=e1", "s=e1; z="+strings.Repeat("x", 70<<10), 1)
+	if got := check(t, huge+text, now, 100, records); !got[0].Unseen || got[0].Domain().ASCII() != "example.test" {
+		t.Errorf("%v", got)
+	}
+}
+
 // A stranger's signatures cost bounded work.
 func TestSignaturesAreBounded(t *testing.T) {
 	bh := base64.StdEncoding.EncodeToString(make([]byte, 32))
@@ -381,7 +493,7 @@ func TestSignaturesAreBounded(t *testing.T) {
 		t.Errorf("%d hashes, %d names", len(c.bodies), len(c.Names()))
 	}
 	for name, f := range map[string]string{
-		"names": field(strings.Repeat(":x", 300)), "tags": field(strings.Repeat("; x", 1) + strings.Repeat("=1; y", 50)), "octets": field("; z=" + strings.Repeat("x", 9<<10)),
+		"names": field(strings.Repeat(":x", 300)), "tags": field(strings.Repeat("; x", 1) + strings.Repeat("=1; y", 50)), "octets": field("; z=" + strings.Repeat("x", 65<<10)),
 	} {
 		if _, err := ParseSignature(strings.TrimPrefix(f, "DKIM-Signature:"), DefaultLimits()); err == nil {
 			t.Errorf("%s are not bounded", name)

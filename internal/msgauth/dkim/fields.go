@@ -13,57 +13,39 @@ import (
 const signatureField = "DKIM-Signature"
 
 // fields are those of one header section, in its order.
-type fields []message.Field
+type fields struct {
+	all    []message.Field
+	places map[string][]int // where those of a name in lower case stand
+}
 
 func indexFields(h message.Header) fields {
-	out := make(fields, 0, h.Len())
-	h.All(func(f message.Field) bool {
-		out = append(out, f)
+	f := fields{all: make([]message.Field, 0, h.Len()), places: make(map[string][]int, h.Len())}
+	h.All(func(one message.Field) bool {
+		name := strings.ToLower(one.Name)
+		f.places[name] = append(f.places[name], len(f.all))
+		f.all = append(f.all, one)
 		return true
 	})
-	return out
+	return f
 }
 
-// count returns how many fields have a name, in whatever case.
-func (f fields) count(name string) int {
-	n := 0
-	for i := range f {
-		if strings.EqualFold(f[i].Name, name) {
-			n++
-		}
-	}
-	return n
-}
-
-// before returns the last field of a name above position end, and where it stands;
-// -1 if there is none.
-func (f fields) before(end int, name string) int {
-	for i := end - 1; i >= 0; i-- {
-		if len(f[i].Name) == len(name) && strings.EqualFold(f[i].Name, name) {
-			return i
-		}
-	}
-	return -1
-}
+// count returns how many fields have a name in lower case.
+func (f fields) count(name string) int { return len(f.places[name]) }
 
 // hash returns the hash that is signed: the named fields, then the signature field
 // itself without the value of b=. RFC 6376 §3.7.
 func (f fields) hash(c Canon, names []string, signature []byte) []byte {
 	sum := sha256.New()
 	buf := make([]byte, 0, 1024)
-	for i, name := range names {
+	taken := make(map[string]int, len(names))
+	for _, name := range names {
 		// RFC 6376 §5.4.2: from the bottom up; a name too many stands for no field,
 		// so that none can be added.
-		at := len(f)
-		for _, earlier := range names[:i] {
-			if earlier == name && at >= 0 {
-				at = f.before(at, name)
-			}
-		}
-		if at = f.before(at, name); at < 0 {
+		places := f.places[name]
+		if taken[name]++; taken[name] > len(places) {
 			continue
 		}
-		buf = appendField(buf[:0], c, f[at].Raw)
+		buf = appendField(buf[:0], c, f.all[places[len(places)-taken[name]]].Raw)
 		writeLine(sum, buf)
 	}
 	// The signature's own line end is not signed.

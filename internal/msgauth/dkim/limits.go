@@ -4,8 +4,8 @@ import "time"
 
 // Limits bounds what the signatures of one message may cost.
 type Limits struct {
-	// Signatures is how many of a message are verified, from the top; the rest are
-	// reported as not verified.
+	// Signatures is how many of a message are verified, those of the author's domain
+	// first, then from the top; the rest are reported as not looked at.
 	Signatures int
 	// SignatureOctets bounds one DKIM-Signature field.
 	SignatureOctets int
@@ -16,7 +16,7 @@ type Limits struct {
 	BodyHashes int
 	// Tags bounds the tags of a signature or of a key record.
 	Tags int
-	// RecordOctets bounds a key record, Records how many at one name are tried.
+	// RecordOctets bounds a key record, Records how many keys at one name are tried.
 	RecordOctets, Records int
 	// MinRSABits and MaxRSABits bound the keys that count. RFC 8301 §3.2.
 	MinRSABits, MaxRSABits int
@@ -30,7 +30,7 @@ type Limits struct {
 // DefaultLimits returns the bounds of a server that was told nothing.
 func DefaultLimits() Limits {
 	return Limits{
-		Signatures: 8, SignatureOctets: 8 << 10, SignedFields: 200, BodyHashes: 3, Tags: 40,
+		Signatures: 8, SignatureOctets: 64 << 10, SignedFields: 200, BodyHashes: 3, Tags: 40,
 		RecordOctets: 4 << 10, Records: 3, MinRSABits: 1024, MaxRSABits: 4096, Skew: time.Hour,
 	}
 }

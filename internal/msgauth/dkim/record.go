@@ -71,7 +71,7 @@ func allows(list string, any ...string) bool {
 }
 
 func (k *PublicKey) readKey(p string) error {
-	raw, err := base64.StdEncoding.DecodeString(p)
+	raw, err := decode64(p)
 	if err != nil {
 		return ErrKey
 	}

@@ -1,12 +1,12 @@
 package dkim
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"sallyport/internal/mail"
 )
@@ -57,8 +57,9 @@ func (n KeyName) String() string { return n.Selector + "._domainkey." + n.Domain
 // Signature is a parsed DKIM-Signature field. RFC 6376 §3.5.
 type Signature struct {
 	Algorithm  Algorithm
+	Named      string      // a= as written, "" if it is no name
 	Key        KeyName     // from d= and s=
-	Identity   string      // i= as written, "" if it is not there
+	Identity   string      // i= decoded, "" if it is not there
 	identity   mail.Domain // of i=, or d=
 	Header     Canon
 	Body       Canon
@@ -75,17 +76,28 @@ type Signature struct {
 // one, must not count. RFC 8301 §3.1.
 var errAlgorithm = errors.New("its algorithm is not one that counts")
 
+// errBound is a signature that was not looked at since it exceeds a bound of ours.
+var errBound = errors.New("not looked at")
+
 // ParseSignature parses the value of a DKIM-Signature field as it was written, folds
 // and all. The Signature that comes with an error holds what could be read of d=, s=
 // and a=, for reports alone.
 func ParseSignature(value string, l Limits) (Signature, error) {
 	s := Signature{Length: -1}
 	if len(value) > l.SignatureOctets {
-		return s, errors.New("the signature is too large")
+		s.readDomain(value, l.SignatureOctets)
+		return s, fmt.Errorf("%w: the signature is too large", errBound)
 	}
 	tags, err := parseTags(value, l.Tags)
+	if errors.Is(err, errTagsMany) {
+		s.readDomain(value, l.SignatureOctets)
+		return s, fmt.Errorf("%w: %w", errBound, err)
+	}
 	if err != nil {
 		return s, err
+	}
+	if a := tags.value("a", ""); isAlgorithmName(a) {
+		s.Named = a
 	}
 	for _, step := range []func(tagList, Limits) error{s.readKey, s.readAlgorithm, s.readForm, s.readIdentity, s.readNames, s.readTimes, s.readValues} {
 		if err := step(tags, l); err != nil {
@@ -93,6 +105,24 @@ func ParseSignature(value string, l Limits) (Signature, error) {
 		}
 	}
 	return s, nil
+}
+
+// readDomain finds d= in a signature that is beyond a bound, among its first octets, so
+// that it is known whose was not looked at.
+func (s *Signature) readDomain(value string, most int) {
+	for text := range strings.SplitSeq(value[:min(len(value), most)], ";") {
+		if name, rest, found := strings.Cut(text, "="); found && trim(name) == "d" {
+			s.Key.Domain, _ = mail.ParseDomain(trim(rest)) // the zero Domain is nobody's
+			return
+		}
+	}
+}
+
+// isAlgorithmName reports whether a= is a name that can be told: "rsa-sha1", say.
+func isAlgorithmName(s string) bool {
+	return len(s) <= 40 && strings.Contains(s, "-") && strings.IndexFunc(s, func(c rune) bool {
+		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-')
+	}) < 0
 }
 
 // readKey reads v=, d=, s= and q=.
@@ -112,21 +142,31 @@ func (s *Signature) readKey(tags tagList, _ Limits) (err error) {
 	return nil
 }
 
-// parseSelector accepts the names that the DNS can be asked for.
+// parseSelector accepts the names that the DNS can be asked for; labels may be U-labels.
+// RFC 8616 §3.
 func parseSelector(s string) (string, error) {
 	bad := errors.New("s= is no selector")
 	if len(s) > 180 {
 		return "", bad
 	}
-	for label := range strings.SplitSeq(s, ".") {
+	labels := strings.Split(s, ".")
+	for i, label := range labels {
+		if strings.IndexFunc(label, func(c rune) bool { return c >= utf8.RuneSelf }) >= 0 {
+			d, err := mail.ParseDomain(label)
+			if err != nil {
+				return "", bad
+			}
+			label = d.ASCII()
+		}
 		wrong := strings.IndexFunc(label, func(c rune) bool {
 			return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_')
 		})
 		if label == "" || len(label) > 63 || wrong >= 0 {
 			return "", bad
 		}
+		labels[i] = label
 	}
-	return strings.ToLower(s), nil
+	return strings.ToLower(strings.Join(labels, ".")), nil
 }
 
 func (s *Signature) readAlgorithm(tags tagList, _ Limits) error {
@@ -180,15 +220,16 @@ func (s *Signature) readIdentity(tags tagList, _ Limits) error {
 	if !ok {
 		return nil
 	}
-	at := strings.LastIndexByte(t.value, '@')
-	d, err := mail.ParseDomain(t.value[at+1:])
+	value := unquote(t.value)
+	at := strings.LastIndexByte(value, '@')
+	d, err := mail.ParseDomain(value[at+1:])
 	if at < 0 || err != nil {
 		return errors.New("i= names no domain")
 	}
 	if d != s.Key.Domain && !strings.HasSuffix(d.ASCII(), "."+s.Key.Domain.ASCII()) {
 		return errors.New("i= is outside of d=")
 	}
-	s.Identity, s.identity = t.value, d
+	s.Identity, s.identity = value, d
 	return nil
 }
 
@@ -198,7 +239,7 @@ func (s *Signature) readNames(tags tagList, l Limits) error {
 		return errors.New("h= is missing")
 	}
 	if strings.Count(t.value, ":") >= l.SignedFields {
-		return errors.New("h= names too many fields")
+		return fmt.Errorf("%w: h= names too many fields", errBound)
 	}
 	for _, n := range words(t.value) {
 		if n == "" || strings.IndexFunc(n, func(c rune) bool { return c <= ' ' || c > '~' }) >= 0 {
@@ -238,10 +279,10 @@ func (s *Signature) readValues(tags tagList, _ Limits) (err error) {
 		return errors.New("b= is missing")
 	}
 	s.bFrom, s.bTo = b.from, b.to
-	if s.Value, err = base64.StdEncoding.DecodeString(squeeze(b.value)); err != nil || len(s.Value) == 0 {
+	if s.Value, err = decode64(b.value); err != nil || len(s.Value) == 0 {
 		return errors.New("b= is no base64")
 	}
-	if s.BodyHash, err = base64.StdEncoding.DecodeString(squeeze(tags.value("bh", ""))); err != nil || len(s.BodyHash) != 32 {
+	if s.BodyHash, err = decode64(tags.value("bh", "")); err != nil || len(s.BodyHash) != 32 {
 		return errors.New("bh= is no SHA-256 in base64")
 	}
 	return nil

@@ -1,6 +1,8 @@
 package dkim
 
 import (
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"strconv"
 	"strings"
@@ -129,6 +131,37 @@ func squeeze(s string) string {
 		if !isSpace(s[i]) {
 			out = append(out, s[i])
 		}
+	}
+	return string(out)
+}
+
+// decode64 decodes a base64string: white space may stand anywhere in it, and the padding
+// need not be there. RFC 6376 §2.10.
+func decode64(s string) ([]byte, error) {
+	s = squeeze(s)
+	for range 2 {
+		s = strings.TrimSuffix(s, "=")
+	}
+	return base64.RawStdEncoding.DecodeString(s)
+}
+
+// unquote decodes dkim-quoted-printable: white space does not count, as the value may be
+// folded anywhere. What is no escape stands for itself. RFC 6376 §2.11.
+func unquote(s string) string {
+	s = squeeze(s)
+	if strings.IndexByte(s, '=') < 0 {
+		return s
+	}
+	out := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '=' {
+			if c, err := hex.DecodeString(s[i+1 : min(i+3, len(s))]); err == nil && len(c) == 1 {
+				out = append(out, c[0])
+				i += 2
+				continue
+			}
+		}
+		out = append(out, s[i])
 	}
 	return string(out)
 }

@@ -141,6 +141,7 @@ func TestJudge(t *testing.T) {
 	pass := func(s string) Mechanism { return Mechanism{Domain: dom(t, s), Passed: true} }
 	temp := func(s string) Mechanism { return Mechanism{Domain: dom(t, s), Temporary: true} }
 	failed := func(s string) Mechanism { return Mechanism{Domain: dom(t, s)} }
+	unseen := func(s string) Mechanism { return Mechanism{Domain: dom(t, s), Unseen: true} }
 	for name, c := range map[string]struct {
 		from      string
 		existence Existence
@@ -148,26 +149,33 @@ func TestJudge(t *testing.T) {
 		dkim      []Mechanism
 		want      string // verdict, disposition, aligned by SPF, by DKIM
 	}{
-		"SPF of the domain":            {"example.com", Exists, pass("example.com"), nil, "pass none true false"},
-		"SPF of a subdomain":           {"example.com", Exists, pass("bounce.example.com"), nil, "pass none true false"},
-		"DKIM of the organization":     {"mail.example.com", Exists, Mechanism{}, []Mechanism{failed("example.com"), pass("example.com")}, "pass none false true"},
-		"a sibling's":                  {"mail.example.com", Exists, pass("signed.example.com"), nil, "pass none true false"},
-		"somebody else's":              {"example.com", Exists, pass("other.test"), []Mechanism{pass("other.test")}, "fail quarantine false false"},
-		"nothing":                      {"example.com", Exists, Mechanism{}, nil, "fail quarantine false false"},
-		"failed":                       {"example.com", Exists, failed("example.com"), []Mechanism{failed("example.com")}, "fail quarantine false false"},
-		"a subdomain":                  {"mail.example.com", Exists, Mechanism{}, nil, "fail reject false false"},
-		"a subdomain, perhaps":         {"mail.example.com", ExistenceUnknown, Mechanism{}, nil, "fail reject false false"},
-		"a subdomain that is none":     {"mail.example.com", Absent, Mechanism{}, nil, "fail none false false"},
-		"strict, the domain itself":    {"strict.test", Exists, pass("strict.test"), nil, "pass none true false"},
-		"strict, a subdomain":          {"strict.test", Exists, pass("a.strict.test"), []Mechanism{pass("a.strict.test")}, "fail reject false false"},
-		"a test":                       {"testing.test", Exists, Mechanism{}, nil, "fail none false false"},
-		"a policy that does not read":  {"unread.test", Exists, Mechanism{}, nil, "none none false false"},
-		"no policy":                    {"nowhere.test", Exists, pass("nowhere.test"), nil, "none none false false"},
-		"SPF not found out":            {"example.com", Exists, temp("example.com"), nil, "temperror none false false"},
-		"not found out, but another's": {"example.com", Exists, temp("other.test"), nil, "fail quarantine false false"},
-		"DKIM not found out, SPF is":   {"example.com", Exists, pass("example.com"), []Mechanism{temp("example.com")}, "pass none true false"},
-		"whose is not found out":       {"example.com", Exists, pass("silent.example.com"), nil, "temperror none false false"},
-		"a stranger with a broken DNS": {"example.com", Exists, pass("silent.test"), []Mechanism{temp("silent.test")}, "fail quarantine false false"},
+		"SPF of the domain":             {"example.com", Exists, pass("example.com"), nil, "pass none true false"},
+		"SPF of a subdomain":            {"example.com", Exists, pass("bounce.example.com"), nil, "pass none true false"},
+		"DKIM of the organization":      {"mail.example.com", Exists, Mechanism{}, []Mechanism{failed("example.com"), pass("example.com")}, "pass none false true"},
+		"a sibling's":                   {"mail.example.com", Exists, pass("signed.example.com"), nil, "pass none true false"},
+		"somebody else's":               {"example.com", Exists, pass("other.test"), []Mechanism{pass("other.test")}, "fail quarantine false false"},
+		"nothing":                       {"example.com", Exists, Mechanism{}, nil, "fail quarantine false false"},
+		"failed":                        {"example.com", Exists, failed("example.com"), []Mechanism{failed("example.com")}, "fail quarantine false false"},
+		"a subdomain":                   {"mail.example.com", Exists, Mechanism{}, nil, "fail reject false false"},
+		"a subdomain, perhaps":          {"mail.example.com", ExistenceUnknown, Mechanism{}, nil, "fail reject false false"},
+		"a subdomain that is none":      {"mail.example.com", Absent, Mechanism{}, nil, "fail none false false"},
+		"strict, the domain itself":     {"strict.test", Exists, pass("strict.test"), nil, "pass none true false"},
+		"strict, a subdomain":           {"strict.test", Exists, pass("a.strict.test"), []Mechanism{pass("a.strict.test")}, "fail reject false false"},
+		"a test":                        {"testing.test", Exists, Mechanism{}, nil, "fail none false false"},
+		"a policy that does not read":   {"unread.test", Exists, Mechanism{}, nil, "none none false false"},
+		"no policy":                     {"nowhere.test", Exists, pass("nowhere.test"), nil, "none none false false"},
+		"SPF not found out":             {"example.com", Exists, temp("example.com"), nil, "temperror none false false"},
+		"not found out, but another's":  {"example.com", Exists, temp("other.test"), nil, "fail quarantine false false"},
+		"not looked at":                 {"example.com", Exists, Mechanism{}, []Mechanism{failed("example.com"), unseen("example.com")}, "permerror quarantine false false"},
+		"not looked at, p=reject":       {"mail.example.com", Exists, Mechanism{}, []Mechanism{unseen("a.example.com")}, "permerror quarantine false false"},
+		"not looked at, p=none":         {"other.test", Exists, Mechanism{}, []Mechanism{unseen("other.test")}, "permerror none false false"},
+		"not looked at, a test":         {"testing.test", Exists, Mechanism{}, []Mechanism{unseen("testing.test")}, "permerror none false false"},
+		"not looked at, but another's":  {"example.com", Exists, Mechanism{}, []Mechanism{unseen("other.test")}, "fail quarantine false false"},
+		"not looked at, strict":         {"strict.test", Exists, Mechanism{}, []Mechanism{unseen("a.strict.test")}, "fail reject false false"},
+		"not looked at, but SPF passes": {"example.com", Exists, pass("example.com"), []Mechanism{unseen("example.com")}, "pass none true false"},
+		"DKIM not found out, SPF is":    {"example.com", Exists, pass("example.com"), []Mechanism{temp("example.com")}, "pass none true false"},
+		"whose is not found out":        {"example.com", Exists, pass("silent.example.com"), nil, "temperror none false false"},
+		"a stranger with a broken DNS":  {"example.com", Exists, pass("silent.test"), []Mechanism{temp("silent.test")}, "fail quarantine false false"},
 	} {
 		w, _ := z.walk(t, c.from)
 		r := Judge(Facts{Author: w, Existence: c.existence, SPF: c.spf, DKIM: c.dkim, Organization: org})

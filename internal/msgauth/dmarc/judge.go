@@ -11,7 +11,7 @@ const (
 	Pass
 	Fail
 	TempError // the DNS did not answer; another time it may
-	PermError // the author cannot be told
+	PermError // the author cannot be told, or what speaks for him was not looked at
 )
 
 // String returns the word of RFC 8601 §2.7 and RFC 9989 §9.
@@ -34,6 +34,7 @@ type Mechanism struct {
 	Domain    mail.Domain // that was authenticated: of the envelope sender, or of d=
 	Passed    bool
 	Temporary bool // it could not be found out
+	Unseen    bool // it was not looked at, for a bound of ours
 }
 
 // Existence is whether the author's domain exists. The zero value is not known, and
@@ -65,7 +66,7 @@ type Result struct {
 	Author       mail.Domain // the domain in From
 	Organization mail.Domain // of the author
 	Policy       Policy      // that the domain asks for, for such an author
-	Disposition  Policy      // what is left to be done: PolicyNone unless Verdict is Fail and the policy is no test
+	Disposition  Policy      // what is left to be done: PolicyNone unless Verdict is Fail, or nearly, and the policy is no test
 	AlignedSPF   bool
 	AlignedDKIM  bool
 }
@@ -104,12 +105,13 @@ func Judge(f Facts) Result {
 		existence = Absent // no such name can be in the DNS
 	}
 	r.Place, r.Policy = place, asked(place, r.Author, f.Author.Below(), existence)
-	var doubt bool
+	var doubt, unseen bool
 	r.AlignedSPF, doubt = f.aligned(f.SPF, place.Record.StrictSPF, r.Organization)
 	for _, m := range f.DKIM {
 		ok, unknown := f.aligned(m, place.Record.StrictDKIM, r.Organization)
 		r.AlignedDKIM = r.AlignedDKIM || ok
 		doubt = doubt || unknown
+		unseen = unseen || f.unseen(m, place.Record.StrictDKIM)
 	}
 	switch {
 	case r.AlignedSPF || r.AlignedDKIM:
@@ -117,6 +119,13 @@ func Judge(f Facts) Result {
 	case doubt:
 		// RFC 9989 §5.3.2: what may pass another time has not failed.
 		r.Verdict = TempError
+	case unseen:
+		// What we did not look at has not failed; but who sends more than we look at
+		// must not get around a policy by it.
+		r.Verdict = PermError
+		if !place.Record.Testing {
+			r.Disposition = min(r.Policy, PolicyQuarantine)
+		}
 	default:
 		r.Verdict = Fail
 		if !place.Record.Testing {
@@ -139,6 +148,15 @@ func asked(p Place, author mail.Domain, below bool, e Existence) Policy {
 		policy = p.Record.Missing
 	}
 	return policy
+}
+
+// unseen reports whether what was not looked at might have stood for the author. Nobody is
+// asked about that: it would be as many questions as a stranger likes.
+func (f Facts) unseen(m Mechanism, strict bool) bool {
+	if strict {
+		return m.Unseen && m.Domain == f.Author.Start()
+	}
+	return m.Unseen && f.Author.MayShare(m.Domain)
 }
 
 // aligned reports whether what was authenticated stands for the author; doubt: it

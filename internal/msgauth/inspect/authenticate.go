@@ -85,7 +85,8 @@ func (a Authenticator) Begin(m intake.Message) intake.Look {
 	if !p.Check || m.Door != gate.DoorMX || !m.Account.IsZero() {
 		return nil
 	}
-	return &authentication{a: a, m: m, policy: p, dns: a.Resolver(), keys: a.Keys(), check: dkim.NewCheck(m.Header, a.DKIM), author: authorOf(m.Header, a.Ours)}
+	author := authorOf(m.Header, a.Ours)
+	return &authentication{a: a, m: m, policy: p, dns: a.Resolver(), keys: a.Keys(), check: dkim.NewCheckFor(m.Header, a.DKIM, author.rank), author: author}
 }
 
 // authentication is one message under judgement.
@@ -236,7 +237,7 @@ func (g *authentication) facts(ctx context.Context, author dmarc.Walk, r found) 
 	}
 	learn(f.SPF, false)
 	for _, s := range r.dkim {
-		m := dmarc.Mechanism{Domain: s.Domain(), Passed: s.Passed(), Temporary: s.Status == dkim.StatusTempError}
+		m := dmarc.Mechanism{Domain: s.Domain(), Passed: s.Passed(), Temporary: s.Status == dkim.StatusTempError, Unseen: s.Unseen}
 		f.DKIM = append(f.DKIM, m)
 		learn(m, true)
 	}

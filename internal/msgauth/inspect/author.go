@@ -101,6 +101,32 @@ func authorOf(h message.Header, ours func(mail.Domain) bool) author {
 	return out
 }
 
+// rank says how near a domain that signed is to those that may be the author's: 0 is one
+// of them.
+func (a author) rank(d mail.Domain) int {
+	rank := 3
+	for _, c := range a.judged {
+		switch near, far := "."+d.ASCII(), "."+c.domain.ASCII(); {
+		case d.IsZero():
+		case near == far:
+			return 0
+		case strings.HasSuffix(near, far) || strings.HasSuffix(far, near):
+			rank = min(rank, 1)
+		case lastTwo(near) == lastTwo(far):
+			rank = min(rank, 2)
+		}
+	}
+	return rank
+}
+
+// lastTwo returns the last two labels of a name that begins with a dot.
+func lastTwo(name string) string {
+	if i := strings.LastIndexByte(name, '.'); i > 0 {
+		return name[strings.LastIndexByte(name[:i], '.'):]
+	}
+	return name
+}
+
 // show adds what some reader may show of the fields of that name.
 func (a *authors) show(h message.Header, field string) {
 	for _, d := range h.ShownDomains(field) {

@@ -43,7 +43,8 @@ func (g *authentication) decide(r found) intake.Finding {
 		return f
 	}
 	f, override := g.byPolicy(r)
-	if f.Action == intake.Pass && g.policy.Apply {
+	if f.Action == intake.Pass && g.policy.Apply && (g.author.many || g.author.unread) {
+		override = overrideLocal
 		// Nobody's policy spoke against it, and nobody's could speak for it.
 		switch {
 		case g.author.many:
@@ -60,23 +61,24 @@ func (g *authentication) decide(r found) intake.Finding {
 // less, in a word of RFC 9990.
 func (g *authentication) byPolicy(r found) (f intake.Finding, override string) {
 	f = intake.Finding{Action: intake.Pass}
+	asked, why := r.dmarc.Disposition, "neither SPF nor DKIM speaks for its author"
+	if r.dmarc.Verdict != dmarc.Fail {
+		why = "it has more signatures, or larger ones, than are looked at"
+	}
 	switch {
-	case r.dmarc.Verdict != dmarc.Fail:
-	case r.dmarc.Disposition != r.dmarc.Policy:
+	case r.dmarc.Verdict == dmarc.Fail && asked != r.dmarc.Policy:
 		override = overrideTest
+	case asked <= dmarc.PolicyNone:
 	case !g.policy.Apply:
-		if r.dmarc.Disposition != dmarc.PolicyNone {
-			override = overrideLocal
-		}
-	case r.dmarc.Disposition == dmarc.PolicyReject && !r.shown:
+		override = overrideLocal
+	case asked == dmarc.PolicyReject && !r.shown:
 		f = intake.Finding{Action: intake.Refuse, Rule: ruleDMARCReject,
-			Reply: mail.R(550, enhancedMultiple, "the DMARC policy of "+r.dmarc.Author.ASCII()+" refuses this message: neither SPF nor DKIM speaks for its author")}
-	case r.dmarc.Disposition == dmarc.PolicyQuarantine || r.dmarc.Disposition == dmarc.PolicyReject:
-		if r.dmarc.Disposition == dmarc.PolicyReject {
-			override = overrideLocal // that domain need not be meant
+			Reply: mail.R(550, enhancedMultiple, "the DMARC policy of "+r.dmarc.Author.ASCII()+" refuses this message: "+why)}
+	default:
+		if asked == dmarc.PolicyReject || r.dmarc.Verdict != dmarc.Fail {
+			override = overrideLocal // that domain need not be meant, or it may have signed
 		}
-		f = intake.Finding{Action: intake.Junk, Rule: ruleDMARCJunk,
-			Reason: "the DMARC policy of " + r.dmarc.Author.ASCII() + " keeps it apart: neither SPF nor DKIM speaks for its author"}
+		f = intake.Finding{Action: intake.Junk, Rule: ruleDMARCJunk, Reason: "the DMARC policy of " + r.dmarc.Author.ASCII() + " keeps it apart: " + why}
 	}
 	return f, override
 }
@@ -182,13 +184,13 @@ func (r found) results(g *authentication) []authres.Result {
 	if r.hello.Verdict != spf.None {
 		out = append(out, authres.Result{Method: "spf", Value: r.hello.Verdict.String(), Props: []authres.Prop{{Type: "smtp", Name: "helo", Value: r.helloBy.ASCII()}}})
 	}
-	for _, d := range r.dkim {
+	for _, d := range told(r.dkim) {
 		if d.Status == dkim.StatusNone {
 			continue // it was not verified, and there is a pass of its domain
 		}
 		out = append(out, authres.Result{Method: "dkim", Value: d.Status.String(), Reason: d.Reason, Props: []authres.Prop{
 			{Type: "header", Name: "d", Value: d.Domain().ASCII()}, {Type: "header", Name: "s", Value: d.Key.Selector},
-			{Type: "header", Name: "a", Value: d.Algorithm.String()}, {Type: "header", Name: "b", Value: d.Value},
+			{Type: "header", Name: "a", Value: d.Named}, {Type: "header", Name: "b", Value: d.Value},
 		}})
 	}
 	if len(r.dkim) == 0 {

@@ -41,6 +41,9 @@ func each(t *testing.T, fn func(judgement)) {
 	for _, v := range []dmarc.Verdict{dmarc.None, dmarc.Pass, dmarc.Fail, dmarc.TempError} {
 		for _, p := range []dmarc.Policy{dmarc.PolicyAbsent, dmarc.PolicyNone, dmarc.PolicyQuarantine, dmarc.PolicyReject} {
 			verdicts = append(verdicts, dmarc.Result{Verdict: v, Author: other, Policy: p, Disposition: dmarc.PolicyNone})
+			if v == dmarc.TempError {
+				verdicts = append(verdicts, dmarc.Result{Verdict: dmarc.PermError, Author: other, Policy: p, Disposition: min(p, dmarc.PolicyQuarantine)})
+			}
 			if v == dmarc.Fail {
 				verdicts = append(verdicts, dmarc.Result{Verdict: v, Author: other, Policy: p, Disposition: p})
 			}
@@ -103,6 +106,8 @@ func TestEveryDecision(t *testing.T) {
 			expect(t, j, f, intake.Refuse)
 		case !j.policy.Apply:
 			expect(t, j, f, intake.Pass)
+		case f.Action == intake.Pass && j.found.dmarc.Disposition > dmarc.PolicyNone && (j.found.dmarc.Verdict != dmarc.Fail || j.found.dmarc.Disposition == j.found.dmarc.Policy):
+			t.Fatalf("%+v gets into the inbox", j)
 		case f.Action == intake.Pass && (j.author.unread || j.author.many):
 			t.Fatalf("%+v gets into the inbox", j)
 		case f.Action == intake.Refuse:

@@ -57,6 +57,9 @@ type Fetcher struct {
 	Addresses int
 }
 
+// agent is what we say that we are.
+const agent = "sallyport"
+
 // maxHeaderOctets bounds the header of an HTTP response.
 const maxHeaderOctets = 16 << 10
 
@@ -92,7 +95,8 @@ func (f Fetcher) get(ctx context.Context, d mail.Domain) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("User-Agent", "")
+	// Some hosts of policies refuse who does not say what he is.
+	req.Header.Set("User-Agent", agent)
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err

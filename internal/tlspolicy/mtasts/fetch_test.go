@@ -105,6 +105,13 @@ func TestFetching(t *testing.T) {
 			io.WriteString(w, goodPolicy+strings.Repeat("x: y\n", 1<<20))
 			return true
 		}, want: CauseFetch},
+		{name: "a host that wants to know who asks", leaf: rightLeaf, says: func(w http.ResponseWriter, r *http.Request) bool {
+			if r.UserAgent() != agent {
+				w.WriteHeader(403)
+				return true
+			}
+			return false
+		}, want: "enforce"},
 		{name: "no policy", leaf: rightLeaf, says: func(w http.ResponseWriter, _ *http.Request) bool { io.WriteString(w, "hello"); return true }, want: CauseInvalid},
 		{name: "hanging", leaf: rightLeaf, says: func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true }, want: CauseFetch},
 		{name: "no address", leaf: rightLeaf, spy: func(w *web, _ *Fetcher) { w.dns.Hosts = nil }, want: CauseFetch},
