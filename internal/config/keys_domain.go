@@ -68,7 +68,7 @@ func domainKeys() []entry[Domain] {
 			Doc: "A file with the recipients of this domain, one in a line, as a whole address or as what stands before the @; lines that begin with # are comments. At most 1000000 names. It is read at the start and at every reload."},
 			parsePath, func(d *Domain) *string { return &d.RecipientsFile }),
 		parsed(Key{Path: "domain.NAME.cut_through", Type: TypeChoice, Default: "off",
-			Doc: `Whether the server behind gets each message while its sender still waits, so that its answer becomes ours: "on" or "off". With it, what that server refuses is refused here, and while it cannot be reached mail for this domain alone is deferred with 451.`},
+			Doc: `Whether the server behind gets each message while its sender still waits, so that its answer becomes ours: "on" or "off". With it, what that server refuses is refused here, and while it cannot be reached mail for this domain alone is deferred with 451. A stranger's message has one such recipient; the others get 452 4.5.3 and come by themselves, so that each has an answer of his own.`},
 			parseSwitch, func(d *Domain) *bool { return &d.CutThrough }),
 	}
 }

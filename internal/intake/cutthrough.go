@@ -39,7 +39,8 @@ type offered struct {
 //
 // There is one answer for the whole message (RFC 5321 §4.2). A sender that is told
 // anything but 250 sends it again, to all: so once somebody has it the answer is
-// 250, and who does not have it yet is queued.
+// 250, and who does not have it yet is queued. That happens to our own people, who can
+// be told, and to an alias with several mailboxes; see crowds.
 func (t *transaction) cutThrough(ctx context.Context, m *spool.Message, c content, body *spool.Body) (o offered, r mail.Reply, done bool) {
 	hops := t.cutHops(m.Deliveries)
 	if len(hops) == 0 || c.judged.Action == Hold {
@@ -76,6 +77,21 @@ func (t *transaction) cutHop(d spool.Delivery) (directory.Hop, bool) {
 	// A forward is carried out by dispatch, which then delivers the copy as well.
 	_, forwarded := t.dir.Forwards(d.Mailbox)
 	return own.Hop, cut && !forwarded
+}
+
+// crowds reports whether a recipient would keep a stranger from getting one answer for
+// all: a server behind us that gets the message while its sender waits answers for its
+// own recipient alone, and what it refuses could only be held. So such a recipient is by
+// himself in a stranger's transaction, and the others come in another one: RFC 5321
+// §4.5.3.1.10 has senders do that. Our own people are told by a notification.
+func (t *transaction) crowds(to mail.Address, ways []spool.Delivery) bool {
+	if !t.s.anonymous() || len(t.deliveries) == 0 || t.seen[recipientKey(to)] {
+		return false
+	}
+	return t.cut || slices.ContainsFunc(ways, func(w spool.Delivery) bool {
+		_, cut := t.cutHop(w)
+		return cut
+	})
 }
 
 // cutHops returns each of them once.

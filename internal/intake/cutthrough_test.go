@@ -74,26 +74,31 @@ func TestCutThrough(t *testing.T) {
 		"not there":        {nil, "a@cut.test", false, 451, "", "cut-through-deferred"},
 		"silent":           {map[string]mail.Reply{"a": ok}, "a@cut.test", true, 451, "", "cut-through-deferred"},
 		"no reply at all":  {map[string]mail.Reply{}, "a@cut.test", false, 451, "", "cut-through-deferred"},
-		"all":              {map[string]mail.Reply{"a": ok, "b": ok}, "a@cut.test b@cut.test", false, 250, "", "delivered delivered mx-local"},
-		"one of two":       {map[string]mail.Reply{"a": ok, "b": no}, "a@cut.test b@cut.test", false, 250, "b@cut.test", "delivered failed mx-local"},
-		"one of two later": {map[string]mail.Reply{"a": later, "b": ok}, "a@cut.test b@cut.test", false, 250, "a@cut.test", "deferred delivered mx-local"},
+		"all":              {map[string]mail.Reply{"a": ok, "b": ok}, "a@cut.test b@cut.test", false, 250, "", "delivered delivered submission-local"},
+		"one of two":       {map[string]mail.Reply{"a": ok, "b": no}, "a@cut.test b@cut.test", false, 250, "b@cut.test", "delivered failed submission-local"},
+		"one of two later": {map[string]mail.Reply{"a": later, "b": ok}, "a@cut.test b@cut.test", false, 250, "a@cut.test", "deferred delivered submission-local"},
 		// Nobody has it: while one may still get it, all are sent again.
 		"one refused, one put off": {map[string]mail.Reply{"a": no, "b": later}, "a@cut.test b@cut.test", false, 451, "", "cut-through-deferred"},
 		// Others do not wait for that server, and it is queued for it.
-		"with another":           {map[string]mail.Reply{"a": ok}, "bob@local.test a@cut.test", false, 250, "bob@local.test", "delivered mx-local"},
-		"refused, with another":  {map[string]mail.Reply{"a": no}, "bob@local.test a@cut.test", false, 250, "a@cut.test bob@local.test", "failed mx-local"},
-		"away, with another":     {nil, "a@cut.test bob@local.test", false, 250, "a@cut.test bob@local.test", "deferred mx-local"},
+		"with another":           {map[string]mail.Reply{"a": ok}, "bob@local.test a@cut.test", false, 250, "bob@local.test", "delivered submission-local"},
+		"refused, with another":  {map[string]mail.Reply{"a": no}, "bob@local.test a@cut.test", false, 250, "a@cut.test bob@local.test", "failed submission-local"},
+		"away, with another":     {nil, "a@cut.test bob@local.test", false, 250, "a@cut.test bob@local.test", "deferred submission-local"},
 		"nothing is cut through": {map[string]mail.Reply{"z": ok}, "z@behind.test", false, 250, "z@behind.test", "mx-local"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := &gateway{replies: row.replies, wrong: row.wrong}
 			w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: g})
-			c := w.connect(smtpd.KindMX)
-			c.want(c.from("<x@far.test>"), 250)
+			c, head := w.connect(smtpd.KindMX), ""
+			if strings.Contains(row.to, " ") { // a stranger has one answer for each: below
+				c, head = w.signedIn("alice@local.test"), "From: alice@local.test\r\n"
+				c.want(c.from("<alice@local.test>"), 250)
+			} else {
+				c.want(c.from("<x@far.test>"), 250)
+			}
 			for to := range strings.FieldsSeq(row.to) {
 				c.want(c.to("<"+to+">"), 250)
 			}
-			r := c.data("Subject: x\r\n\r\nhello\r\n")
+			r := c.data(head + "Subject: x\r\n\r\nhello\r\n")
 			if r.Code != row.code || g.err != nil {
 				t.Errorf("answered %v, want %d; %v", r, row.code, g.err)
 			}
@@ -114,6 +119,77 @@ func TestCutThrough(t *testing.T) {
 				t.Errorf("it took %q", g.text)
 			}
 		})
+	}
+}
+
+// A stranger's recipient whose server answers at once is alone in his transaction,
+// whoever comes first, and whoever is refused leaves the transaction as it was.
+func TestCutThroughIsAlone(t *testing.T) {
+	ok, no := mail.R(250, "2.0.0", "saved"), mail.R(552, "5.7.1", "no")
+	for _, row := range []struct {
+		to   string // with the code that each gets
+		code int
+		took string
+	}{
+		{"a@cut.test:250 b@cut.test:452", 250, "a@cut.test"},
+		{"b@cut.test:250 a@cut.test:452", 554, ""},
+		{"a@cut.test:250 bob@local.test:452 a@cut.test:250", 250, "a@cut.test"},
+		{"bob@local.test:250 a@cut.test:452 alice@local.test:250", 250, ""},
+		{"z@behind.test:250 a@cut.test:452", 250, ""},
+		{"both@local.test:250 a@cut.test:452", 250, ""},
+	} {
+		g := &gateway{replies: map[string]mail.Reply{"a": ok, "b": no}}
+		w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: g})
+		c := w.connect(smtpd.KindMX)
+		c.want(c.from("<x@far.test>"), 250)
+		for to := range strings.FieldsSeq(row.to) {
+			address, code, _ := strings.Cut(to, ":")
+			if r := c.to("<" + address + ">"); fmt.Sprint(r.Code) != code || r.Code == 452 && r.Enhanced.String() != "4.5.3" {
+				t.Errorf("%s: %s got %v", row.to, address, r)
+			}
+		}
+		r := c.data("Subject: x\r\n\r\nhello\r\n")
+		if got := strings.Join(g.took, " "); r.Code != row.code || got != row.took {
+			t.Errorf("%s: %v, taken for %q", row.to, r, got)
+		}
+	}
+}
+
+// knows is a server behind us that may take addresses beyond ASCII.
+type knows struct {
+	gateway
+	takes, known bool
+}
+
+func (k *knows) International(context.Context, directory.Domain, mail.Address) (bool, bool) {
+	return k.takes, k.known
+}
+
+// A sender beyond ASCII is refused at RCPT by the servers that cannot be given him, and
+// by nobody else.
+func TestSendersBeyondASCII(t *testing.T) {
+	for _, row := range []struct {
+		from, to     string
+		takes, known bool
+		want         string
+	}{
+		{"<jürgen@far.test>", "a@cut.test", false, true, "550 5.6.7"},
+		{"<jürgen@far.test>", "z@behind.test", false, true, "550 5.6.7"},
+		{"<jürgen@far.test>", "both@local.test", false, true, "550 5.6.7"},
+		{"<jürgen@far.test>", "a@cut.test", true, true, "250 2.1.5"},
+		{"<jürgen@far.test>", "a@cut.test", false, false, "451 4.4.1"},
+		{"<jürgen@far.test>", "bob@local.test", false, true, "250 2.1.5"},
+		{"<x@far.test>", "a@cut.test", false, true, "250 2.1.5"},
+		{"<>", "a@cut.test", false, false, "250 2.1.5"},
+	} {
+		w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: &knows{takes: row.takes, known: row.known}})
+		c := w.connect(smtpd.KindMX)
+		p, err := mail.ParseReversePath(row.from, mail.UTF8)
+		must(t, err)
+		c.want(c.mail(mail.Envelope{From: p, SMTPUTF8: true}), 250)
+		if r := c.to("<" + row.to + ">"); !strings.HasPrefix(r.String(), row.want) {
+			t.Errorf("%s to %s, takes %v, known %v: %v, want %s", row.from, row.to, row.takes, row.known, r, row.want)
+		}
 	}
 }
 
@@ -143,12 +219,12 @@ func TestCutThroughThatIsRepeatedIsSaid(t *testing.T) {
 	s := setup{limits: intake.DefaultLimits(), recipients: g}
 	s.spool.Entries = 1
 	w := newWorldOf(t, s)
-	c := w.connect(smtpd.KindMX)
+	c := w.signedIn("alice@local.test")
 	for i, code := range []int{250, 452} {
-		c.want(c.from("<x@far.test>"), 250)
+		c.want(c.from("<alice@local.test>"), 250)
 		c.want(c.to("<a@cut.test>"), 250)
 		c.want(c.to("<b@cut.test>"), 250)
-		c.want(c.data(fmt.Sprintf("Subject: %d\r\n\r\n", i)), code)
+		c.want(c.data(fmt.Sprintf("From: alice@local.test\r\nSubject: %d\r\n\r\n", i)), code)
 	}
 	all := w.journal.take()
 	f := all[len(all)-1]

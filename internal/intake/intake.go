@@ -82,7 +82,7 @@ func DefaultLimits() Limits {
 }
 
 // Options are everything that intake works with; all fields but Returns, Marks,
-// Offers, Recipients, Reserved and Inspectors are required.
+// Offers, Recipients, International, Reserved and Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
 	Directory func() *directory.Snapshot
@@ -95,6 +95,8 @@ type Options struct {
 	Offers Offers
 	// Recipients asks the servers behind us; nil: what only they know is not known.
 	Recipients Recipients
+	// International knows which servers behind us take addresses beyond ASCII; nil: all.
+	International International
 	// Handoff receives each accepted message with its first claim; it must not
 	// block.
 	Handoff func(spool.Claim)

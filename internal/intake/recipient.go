@@ -8,6 +8,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
+	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 	"sallyport/internal/verify"
 )
@@ -17,6 +18,36 @@ type Recipients interface {
 	// Ask returns what is known of an address at the server that a domain of ours
 	// has behind us. It waits for a bounded time.
 	Ask(ctx context.Context, d directory.Domain, a mail.Address) verify.Answer
+}
+
+// International is what intake needs to know of a server behind us before it accepts a
+// sender or a recipient that is not ASCII. known: somebody could be asked.
+type International interface {
+	International(ctx context.Context, d directory.Domain, a mail.Address) (takes, known bool)
+}
+
+// international refuses a sender that a server behind us cannot be given: RFC 6531 §3.5.
+// After the message nobody could be told of it. The recipient himself it was asked about.
+func (t *transaction) international(ctx context.Context, ways []spool.Delivery) mail.Reply {
+	from, named := t.env.From.Address()
+	if !named || from.IsASCII() || t.s.in.International == nil {
+		return mail.Reply{}
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.limit.AskTime)
+	defer cancel()
+	for _, w := range ways {
+		d, ok := t.dir.Domain(w.Mailbox.Domain())
+		if w.Kind != spool.KindLocal || !ok || !d.Deliver.Behind() {
+			continue
+		}
+		switch takes, known := t.s.in.International.International(ctx, d, w.Mailbox); {
+		case !known:
+			return mail.R(451, "4.4.1", "the server of this domain does not answer; try again later")
+		case !takes:
+			return mail.R(550, "5.6.7", "the server of this domain takes no sender beyond ASCII")
+		}
+	}
+	return mail.Reply{}
 }
 
 // maxHeard is how many answers of servers behind us the fact of one message tells.

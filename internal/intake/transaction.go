@@ -27,6 +27,7 @@ type transaction struct {
 	seen       map[string]bool // recipients by key, and mailboxes
 	grants     []gate.Grant
 	rules      []gate.Rule  // that let recipients in, each once
+	cut        bool         // a delivery is to a server that gets the message while its sender waits
 	said       []trace.Pair // by servers behind us and by signed return paths, of recipients that were let in
 }
 
@@ -78,6 +79,12 @@ func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Rep
 		return t.refuse(ctx, "relay-without-grant", mail.R(451, "4.3.0", "try again later"), addr.String())
 	default:
 		return t.refuseRecipient(ctx, v, addr, said, mark)
+	}
+	if t.crowds(rcpt.Address, ways) {
+		return t.refuse(ctx, "cut-through-alone", mail.R(452, "4.5.3", "this recipient needs a transaction of its own"), addr.String())
+	}
+	if r := t.international(ctx, ways); !r.IsZero() {
+		return t.refuse(ctx, "recipient-international", r, addr.String())
 	}
 	if !t.add(rcpt, ways, grant) {
 		// The aliases of all recipients together reach too many mailboxes.
@@ -138,11 +145,13 @@ func wayKey(w spool.Delivery) string {
 	return "remote " + w.Recipient.Address.String()
 }
 
+func recipientKey(a mail.Address) string { return "recipient " + a.String() }
+
 // add takes a recipient with the ways that are new; or, where they are too many,
 // nothing of it. Every recipient has one at least, so that what became of it is known:
 // that a mailbox gets one copy, whichever addresses lead to it, is for delivery to see.
 func (t *transaction) add(r mail.Recipient, ways []spool.Delivery, g gate.Grant) bool {
-	key := "recipient " + r.Address.String()
+	key := recipientKey(r.Address)
 	if t.seen[key] {
 		return true
 	}
@@ -156,6 +165,8 @@ func (t *transaction) add(r mail.Recipient, ways []spool.Delivery, g gate.Grant)
 	t.seen[key] = true
 	for _, w := range fresh {
 		t.seen[wayKey(w)] = true
+		_, cut := t.cutHop(w)
+		t.cut = t.cut || cut
 	}
 	t.deliveries = append(t.deliveries, fresh...)
 	if !g.IsZero() {

@@ -178,9 +178,10 @@ func newWorldOf(t *testing.T, s setup) *world {
 	w.journal = &journal{Log: w.trace}
 	w.tls = handshake(t)
 	offers, _ := s.recipients.(intake.Offers)
+	international, _ := s.recipients.(intake.International)
 	w.in = intake.New(intake.Options{
 		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Queue: w.spool, Journal: w.journal,
-		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Recipients: s.recipients, Offers: offers, Returns: s.returns, Marks: s.marks, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
+		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Recipients: s.recipients, Offers: offers, International: international, Returns: s.returns, Marks: s.marks, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
 	})
 	w.seen = w.st.FactHead()
 	return w

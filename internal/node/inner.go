@@ -126,6 +126,20 @@ func (s servers) Offer(ctx context.Context, h directory.Hop, j deliver.Job) []ma
 	return s.n.now().inners.target(h).Deliver(ctx, j)
 }
 
+// International tells whether the server behind a domain takes addresses beyond ASCII. One
+// that was not spoken to yet is asked about a recipient, for its greeting.
+func (s servers) International(ctx context.Context, d directory.Domain, a mail.Address) (takes, known bool) {
+	t, err := s.n.now().inners.open(d.Hop)
+	if err != nil {
+		return false, false
+	}
+	if takes, known = t.International(); !known {
+		_, _, _ = t.Ask(ctx, a) // whatever it says of the recipient
+		takes, known = t.International()
+	}
+	return takes, known
+}
+
 // limits are those of the first domain with the server behind it; a domain that was
 // added at run time has the defaults.
 func (in *inners) limits(h directory.Hop) inner.Limits {

@@ -106,6 +106,8 @@ func TestChain(t *testing.T) {
 	st.unknown()
 	st.changesItsMind()
 	st.cutThrough()
+	st.fullMailbox()
+	st.beyondASCII()
 	st.privateAddresses()
 	st.settles()
 	dovecot = st.stopped(dovecot)

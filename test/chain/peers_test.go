@@ -39,8 +39,11 @@ func (w *wire) dovecot() *process {
 	w.t.Helper()
 	mail, uid, gid := w.owned("dovecot/mail", "nobody")
 	var users strings.Builder
-	for _, name := range []string{"ada", "abe"} {
-		fmt.Fprintf(&users, "%s@dove.test::%s:%s::%s/%s\n", name, uid, gid, mail, name)
+	for _, user := range []struct{ address, quota string }{
+		{"ada@dove.test", "1000000"}, {"abe@dove.test", "1000000"}, {"fay@dove.test", "1"}, {"nan@nook.test", "1000000"}, {"ned@nook.test", "1"},
+	} {
+		name, _, _ := strings.Cut(user.address, "@")
+		fmt.Fprintf(&users, "%s::%s:%s::%s/%s::userdb_quota_rule=*:bytes=%s\n", user.address, uid, gid, mail, name, user.quota)
 	}
 	people := w.write("dovecot/users", users.String())
 	conf := w.write("dovecot/dovecot.conf", fmt.Sprintf(`base_dir = %[1]s/run
@@ -50,6 +53,10 @@ protocols = lmtp
 ssl = no
 first_valid_uid = 1
 mail_location = maildir:%%h
+mail_plugins = quota
+plugin {
+  quota = maildir:User quota
+}
 passdb {
   driver = passwd-file
   args = username_format=%%u %[2]s

@@ -58,6 +58,9 @@ key = %[3]q
 deliver = "maildir"
 [domain."dove.test"]
 deliver = "lmtp://%[4]s"
+[domain."nook.test"]
+deliver = "lmtp://%[4]s"
+cut_through = "on"
 [domain."shield.test"]
 deliver = "smtp://%[5]s"
 [domain."cut.test"]

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"sallyport/internal/deliver"
@@ -70,6 +71,7 @@ type Target struct {
 	tls       *tls.Config
 	mail      *pool.Hop
 	questions *pool.Hop
+	utf8      atomic.Int32 // whether it offers SMTPUTF8: 0, saidYes, saidNo
 }
 
 var _ deliver.Target = (*Target)(nil)
@@ -138,9 +140,40 @@ func (t *Target) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
 	for i, to := range j.Recipients {
 		out[i] = said[of[i]]
 		out[i].Recipient = to.Address
+		if full(out[i].Reply) {
+			out[i].Reply = mail.R(452, "4.2.2", "the mailbox is full; the server behind says: "+out[i].Reply.String())
+			out[i].Said = false // not in these words
+		}
 	}
 	return out
 }
+
+// full reports whether a server refuses for good what will fit when somebody tidies up:
+// RFC 3463 §3.3, X.2.2; RFC 5321 §4.2.3, 552, where it gives no such code (a message that
+// is too large was not sent, RFC 1870). Dovecot says so after the message, so that it was
+// accepted by then. Its mailbox is one of ours: the message waits like any other, its
+// sender hears of the delay if he may, and it ends when its time is over.
+func full(r mail.Reply) bool {
+	return r.Class() == mail.ClassPermanent && (r.Enhanced == mail.Enhanced{Class: 5, Subject: 2, Detail: 2} || r.Code == 552 && r.Enhanced == mail.Enhanced{})
+}
+
+// International reports whether the server takes internationalised addresses (RFC 6531
+// §3.1), as it said when it was connected to last; known: it was.
+func (t *Target) International() (takes, known bool) {
+	switch t.utf8.Load() {
+	case saidYes:
+		return true, true
+	case saidNo:
+		return false, true
+	}
+	return false, false
+}
+
+// What a server said, if it did.
+const (
+	saidYes = 1 + iota
+	saidNo
+)
 
 // merged returns the recipients as the server behind us knows them, each address once,
 // so that nobody gets a message twice because two aliases lead to him; of says which of
@@ -211,5 +244,10 @@ func (t *Target) open(ctx context.Context, _ deliver.Job) (*smtpc.Client, pool.F
 	if err != nil {
 		return nil, pool.Failure{Reply: pool.ReplyFor(t.o.Address, err), Remote: t.o.Address}
 	}
+	said := int32(saidNo)
+	if c.Offers("SMTPUTF8") {
+		said = saidYes
+	}
+	t.utf8.Store(said)
 	return c, pool.Failure{}
 }

@@ -56,6 +56,9 @@ func (s *storeSession) Rcpt(to string, _ *smtp.RcptOptions) error {
 }
 
 func (s *storeSession) keep(to, text string) error {
+	if code, ok := map[string]smtp.EnhancedCode{"full-552@": {5, 2, 2}, "full-bare@": smtp.NoEnhancedCode, "full-large@": {5, 3, 4}}[to[:strings.IndexByte(to, '@')+1]]; ok {
+		return &smtp.SMTPError{Code: 552, EnhancedCode: code, Message: "Quota exceeded"}
+	}
 	if strings.HasPrefix(to, "full") {
 		return &smtp.SMTPError{Code: 452, EnhancedCode: smtp.EnhancedCode{4, 2, 2}, Message: "the mailbox is full"}
 	}
@@ -254,5 +257,40 @@ func TestMailThatRequiresTLSHasArrived(t *testing.T) {
 		if out := target(t, o).Deliver(t.Context(), j); !out[0].Delivered() {
 			t.Errorf("LMTP %v: %s", lmtp, out[0].Reply)
 		}
+	}
+}
+
+// A full mailbox passes, whatever the server behind calls it; what is too large does not.
+func TestAFullMailboxPasses(t *testing.T) {
+	for local, want := range map[string]string{
+		"full-552":   "452 4.2.2 the mailbox is full; the server behind says: 552 5.2.2 Quota exceeded",
+		"full-bare":  "452 4.2.2 the mailbox is full; the server behind says: 552 Quota exceeded",
+		"full-large": "552 5.3.4 Quota exceeded",
+		"full":       "452 4.2.2 the mailbox is full",
+	} {
+		_, o := serve(t, true, "tcp")
+		out := target(t, o).Deliver(t.Context(), job(t, local+"@x.test"))
+		if got := strings.Replace(out[0].Reply.String(), "<"+local+"@x.test> ", "", 1); got != want || out[0].Said == strings.Contains(want, "says") {
+			t.Errorf("%s: %s, want %s", local, got, want)
+		}
+	}
+}
+
+// Whether the server takes addresses beyond ASCII is known when it has greeted.
+func TestInternational(t *testing.T) {
+	_, o := serve(t, true, "tcp")
+	b := target(t, o)
+	if takes, known := b.International(); takes || known {
+		t.Error("known before it was asked")
+	}
+	a, err := mail.ParseAddress("known@x.test", mail.ASCII)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.Ask(t.Context(), a); err != nil {
+		t.Fatal(err)
+	}
+	if takes, known := b.International(); takes || !known {
+		t.Errorf("takes %v, known %v", takes, known)
 	}
 }
