@@ -143,7 +143,7 @@ type Attempt struct {
 func (x *Exchange) Attempt() Attempt {
 	a := Attempt{Mechanism: x.mechanism, Remote: x.peer.Remote, Network: screen.Network(x.peer.Remote)}
 	a.User = describeUser(x.user)
-	if addr, err := mail.ParseAddress(x.user, mail.UTF8); err == nil {
+	if addr, err := mail.ParseAddress(x.user, mail.UTF8); err == nil && strings.Contains(addr.Domain().ASCII(), ".") {
 		a.Account, a.Known = addr, x.known
 	}
 	if _, ok := x.Account(); ok {

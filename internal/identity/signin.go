@@ -58,14 +58,16 @@ func parseUser(user string) (mail.Address, error) {
 	return mail.Address{}, fail(ErrBadCredentials, RuleNoAddress, "the user name is no full address: "+describeUser(user))
 }
 
-// describeUser writes a user name for the trace. One without "@" may be a password
-// that was typed in the wrong field, so that only its length is told.
+// describeUser writes a user name for the trace. One that is no address in a domain of
+// at least two labels may be a password that was typed in the wrong field, so that only
+// its length is told.
 func describeUser(user string) string {
 	if user == "" {
 		return ""
 	}
-	if !strings.Contains(user, "@") {
-		return fmt.Sprintf("(%d octets without @)", len(user))
+	a, err := mail.ParseAddress(user, mail.UTF8)
+	if err != nil || !strings.Contains(a.Domain().ASCII(), ".") {
+		return fmt.Sprintf("(%d octets that are no address)", len(user))
 	}
 	return mail.Printable(user, 320)
 }

@@ -91,8 +91,8 @@ type Session interface {
 	// Mail begins a transaction; env has no recipients. The Transaction is not nil
 	// exactly if the reply is a success.
 	Mail(ctx context.Context, env mail.Envelope) (Transaction, mail.Reply)
-	// Refused tells of a command that the engine itself refused. The command is
-	// the client's text, cut and without credentials, but otherwise as it came.
+	// Refused tells of a command that the engine itself refused, in the words of
+	// smtpwire.Outline: nothing that could be a credential is among them.
 	Refused(ctx context.Context, command string, r mail.Reply)
 	// Close is called exactly once, at the end. why is one of the End constants.
 	Close(ctx context.Context, why string)

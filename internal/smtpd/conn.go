@@ -1,11 +1,9 @@
 package smtpd
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
-	"strings"
 	"time"
 
 	"sallyport/internal/mail"
@@ -21,8 +19,6 @@ type conn struct {
 	state state
 	tx    transaction
 	count counts
-	// authTried: some AUTH was seen, whatever became of it.
-	authTried bool
 	// pending is a command that broke a BDAT sequence off and is still to be
 	// answered.
 	pending *request
@@ -38,11 +34,21 @@ type state struct {
 
 // request is one command line as it was read.
 type request struct {
-	line  []byte // as it came; of a command that reads on, an excerpt
+	line  []byte // as it came, until more is read
 	cmd   smtpwire.Command
 	fault *smtpwire.Fault
+	// outline is the line as it may be told, where it is not in line any more.
+	outline string
 	// misplaced: it broke a BDAT sequence off.
 	misplaced bool
+}
+
+// told returns what may be told of the line: see smtpwire.Outline.
+func (r request) told() string {
+	if r.outline != "" {
+		return r.outline
+	}
+	return smtpwire.Outline(r.line)
 }
 
 // verb returns the command's verb, also of one at fault.
@@ -198,7 +204,7 @@ func (c *conn) next(ctx context.Context) (req request, end string) {
 	}
 	line, err := c.in.ReadLine(c.srv.commandLimit)
 	if err != nil {
-		return request{}, c.broken(ctx, excerpt(c.in.Peek()), err)
+		return request{}, c.broken(ctx, smtpwire.Outline(c.in.Peek()), err)
 	}
 	req = request{line: line}
 	end, text := c.count.exceeded(c.limits)
@@ -213,14 +219,8 @@ func (c *conn) next(ctx context.Context) (req request, end string) {
 	case smtpwire.VerbAUTH, smtpwire.VerbBDAT, smtpwire.VerbDATA:
 		// These read on, and the buffer with them: what is told of the command
 		// must not turn into what came behind it.
-		req.line = []byte(excerpt(line))
-	case smtpwire.VerbUnknown:
-		// A client whose AUTH was refused may go on with its password.
-		if c.authTried {
-			req.line = []byte("(unknown command behind AUTH)")
-		}
+		req.outline = smtpwire.Outline(line)
 	}
-	c.authTried = c.authTried || req.verb() == smtpwire.VerbAUTH
 	return req, ""
 }
 
@@ -234,7 +234,7 @@ func (c *conn) settle(ctx context.Context, req request, res result) (end string)
 		r = mended(r)
 	}
 	if res.own && !r.OK() && c.sess != nil {
-		c.sess.Refused(ctx, excerpt(req.line), r)
+		c.sess.Refused(ctx, req.told(), r)
 	}
 	c.count = c.count.after(r)
 	c.send(r)
@@ -278,29 +278,7 @@ func (c *conn) broken(ctx context.Context, command string, err error) (end strin
 		c.srv.cfg.Logger.Debug("connection lost", "conn", c.info.ID, "err", err)
 		return EndEOF
 	}
-	return c.settle(ctx, request{line: []byte(command)}, res)
-}
-
-// maxExcerpt bounds the part of a command line that the session is shown.
-const maxExcerpt = 200
-
-// excerpt returns the beginning of a command line, without credentials.
-func excerpt(line []byte) string {
-	if i := bytes.IndexAny(line, "\r\n"); i >= 0 {
-		line = line[:i]
-	}
-	line = line[:min(len(line), maxExcerpt)]
-	if len(line) < 4 || !strings.EqualFold(string(line[:4]), "AUTH") {
-		return string(line)
-	}
-	// Only a mechanism that was read as one is shown; what else stands there may
-	// be a password in the wrong place.
-	words := bytes.SplitN(line, []byte(" "), 3)
-	cmd, fault := smtpwire.ParseCommand(bytes.Join(words[:min(len(words), 2)], []byte(" ")))
-	if fault != nil || cmd.Verb != smtpwire.VerbAUTH {
-		return "AUTH"
-	}
-	return "AUTH " + cmd.Auth.Mechanism
+	return c.settle(ctx, request{outline: command}, res)
 }
 
 // pause waits, but not beyond the end of the connection.

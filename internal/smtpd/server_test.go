@@ -103,7 +103,7 @@ func TestEarlyTalker(t *testing.T) {
 	d := connect(t, cfg, nil, m)
 	d.run("C: EHLO x\nC: MAIL FROM:<a@remote.test>\nC: RCPT TO:<bob@local.test>\nC: DATA\nS: 554 5.5.1\nS.")
 	waitFor(t, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return len(m.ends) == 1 })
-	if m.ends[0] != EndEarlyTalker || strings.Join(m.refused, ",") != "EHLO x -> 554 5.5.1" || len(m.hellos) > 0 {
+	if m.ends[0] != EndEarlyTalker || strings.Join(m.refused, ",") != "EHLO (1 octets) -> 554 5.5.1" || len(m.hellos) > 0 {
 		t.Errorf("%v %v %v", m.ends, m.refused, m.hellos)
 	}
 	play(t, cfg, nil, &memory{}, hello) // the patient are greeted

@@ -1,0 +1,113 @@
+package node
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"sallyport/internal/ops"
+)
+
+// lockedBuffer takes the log of a server.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// A password that is sent at any place of a dialogue is neither in the log, at its most
+// talkative, nor in the trace.
+func TestNoCredentialIsKept(t *testing.T) {
+	const secret = "Canary7Secret"
+	enc := base64.StdEncoding.EncodeToString
+	user, pass := enc([]byte("alice@local.test")), enc([]byte(secret))
+	initial := enc([]byte("\x00alice@local.test\x00" + secret))
+	swapped := enc([]byte("\x00" + secret + "\x00alice@local.test"))
+	var log lockedBuffer
+	s := newSite(t, nil)
+	o := s.options()
+	o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug - 100}))
+	n, err := Open(t.Context(), s.cfg, o)
+	must(t, err)
+	s.populate(n)
+	r := s.serve(n)
+	places := [][]string{
+		{"AUTH PLAIN " + initial}, {"AUTH PLAIN", initial}, {"AUTH PLAIN " + swapped}, {"AUTH PLAIN", swapped}, {"AUTH PLAIN " + initial + "?"},
+		{"AUTH LOGIN", user, pass}, {"AUTH LOGIN", pass, user}, {"AUTH LOGIN " + pass, pass}, {"AUTH LOGIN", user, secret}, {"AUTH LOGIN", secret},
+		{"AUTH LOGIN", enc([]byte(secret + "@x")), pass}, {"AUTH LOGIN", enc([]byte("p@" + secret)), pass},
+		{"AUTH " + secret}, {"AUTH " + secret + " " + secret}, {"AUTH SCRAM-SHA-256 " + enc([]byte("n,,n="+secret+",r=abcdefgh")), pass},
+		{"AUTH XOAUTH2 " + pass}, {"AUTH EXTERNAL " + pass}, {"AUTHPLAIN " + initial}, {secret}, {pass}, {initial}, {"PASS " + secret}, {"LOGIN alice " + secret},
+		{"NOOP " + secret}, {"HELP " + secret}, {"VRFY " + secret}, {"EXPN " + secret}, {"RSET " + secret}, {"QUIT " + secret}, {"DATA " + secret},
+		{"STARTTLS " + secret}, {"BDAT " + secret}, {"BDAT 0 " + secret},
+		{"MAIL " + secret}, {"MAIL FROM:" + secret}, {"MAIL FROM:<a@b.test> " + secret}, {"MAIL FROM:<a@b.test> AUTH=" + secret + " X=1"}, {"MAIL FROM:<a@b.test> X=" + secret},
+		{"RCPT " + secret}, {"RCPT TO:" + secret}, {"RCPT TO:<a@b.test>" + secret}, {"RCPT TO:<a@b.test> " + secret},
+		{secret + "\nx"}, {"AUTH PLAIN " + secret + "\nx"}, {"AUTH LOGIN", pass + "\nx"}, {secret + "\x00"}, {secret + ": x"}, {strings.Repeat(secret, 60)}, {strings.Repeat(secret, 1200)},
+	}
+	talk := func(t testing.TB, door string, lines []string) {
+		var c *client
+		switch door {
+		case "clear":
+			c = connect(t, r.Addrs().Submission[0])
+		case "tls":
+			c = connect(t, r.Addrs().Submission[0])
+			c.ok("250", "EHLO client.test")
+			c.startTLS(s.clientTLS())
+		case "implicit":
+			c = connectTLS(t, r.Addrs().Submissions[0], s.clientTLS())
+		case "mx":
+			c = connect(t, r.Addrs().MX[0])
+		}
+		c.ok("250", "EHLO client.test")
+		for _, l := range lines {
+			c.say("%s", l)
+		}
+		_ = c.c.Close()
+	}
+	// At once: a failed sign-in is answered late.
+	var talks sync.WaitGroup
+	for _, door := range []string{"clear", "tls", "implicit", "mx"} {
+		for _, lines := range places {
+			talks.Go(func() { talk(t, door, lines) })
+		}
+	}
+	talks.Wait()
+	r.stopped()
+	n, err = Open(t.Context(), s.cfg, s.options())
+	must(t, err)
+	defer func() { must(t, n.Close()) }()
+	kept := ""
+	for _, text := range []string{"127.0.0.1", "alice@local.test", secret, ""} {
+		a, err := n.Operator().Trace(t.Context(), root, ops.TraceQuery{Text: text})
+		if err != nil {
+			continue // not every text is one to ask for
+		}
+		b, err := json.Marshal(a)
+		must(t, err)
+		kept += string(b)
+	}
+	if len(kept) < 1000 {
+		t.Fatalf("the trace knows nothing of all this: %s", kept)
+	}
+	for _, form := range []string{secret, strings.ToLower(secret), pass, strings.TrimRight(initial, "=")[8:], strings.TrimRight(swapped, "=")} {
+		for name, text := range map[string]string{"log": log.String(), "trace": kept} {
+			if i := strings.Index(text, form); i >= 0 {
+				t.Errorf("the %s holds it: …%s…", name, text[max(0, i-200):min(len(text), i+200)])
+			}
+		}
+	}
+}
