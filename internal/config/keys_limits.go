@@ -44,7 +44,7 @@ func sessionLimits() []entry[Limits] {
 			func(l *Limits) *int { return &l.Errors }),
 		count("limits.unknown_commands", "10", "1", "1000", "Unknown commands in one session.",
 			func(l *Limits) *int { return &l.UnknownCommands }),
-		count("limits.junk_commands", "100", "10", "10000", "Commands that move no mail (NOOP, RSET, VRFY, HELP) without a message between them.",
+		count("limits.junk_commands", "100", "10", "10000", "Commands that move no mail (NOOP, RSET, VRFY, HELP, chunks of a few octets) without a message between them.",
 			func(l *Limits) *int { return &l.JunkCommands }),
 		count("limits.auth_failures", "3", "1", "20", "Failed sign-ins in one session.",
 			func(l *Limits) *int { return &l.AuthFailures }),

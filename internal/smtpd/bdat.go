@@ -67,7 +67,19 @@ type sequence struct {
 	chunk smtpwire.Chunk // the present one
 	left  int64          // octets of it still to come
 	total int64          // octets of the chunks before it
+	count int64          // of the chunks before it
 	text  smtpwire.Text
+}
+
+// chunkOctets is what the chunks of a message hold on average at least, unless they are
+// to count as junk: a command for each octet costs a hundred times what the octet does.
+// Senders make chunks of a thousand octets and more.
+const chunkOctets = 512
+
+// tiny reports whether a chunk brings less than a command costs, and those before it
+// have brought no more.
+func (s *sequence) tiny(chunk smtpwire.Chunk) bool {
+	return !chunk.Last && chunk.Size < chunkOctets && s.total < s.count*chunkOctets
 }
 
 // ended is the error of a sequence that was broken off. res is what is left to
@@ -109,7 +121,7 @@ func (s *sequence) nextChunk() error {
 	if end := c.settle(s.ctx, request{}, said(mail.R(250, "2.0.0", ok))); end != "" {
 		return s.over(end)
 	}
-	s.total += s.chunk.Size
+	s.total, s.count = s.total+s.chunk.Size, s.count+1
 	for {
 		if end := c.await(s.ctx); end != "" {
 			return s.over(end)
@@ -118,7 +130,7 @@ func (s *sequence) nextChunk() error {
 		if end != "" {
 			return s.over(end)
 		}
-		junk := req.fault == nil && isJunk(req.cmd)
+		junk := req.fault == nil && (isJunk(req.cmd) || req.cmd.Verb == smtpwire.VerbBDAT && s.tiny(req.cmd.Chunk))
 		if junk && c.overJunk() {
 			res := refuse(421, "4.7.0", "too many commands without mail").ending(EndJunk)
 			return s.over(c.settle(s.ctx, req, res))

@@ -66,8 +66,8 @@ func (d *Door) Serve(ctx context.Context, ln net.Listener) error {
 		default:
 			// Out of descriptors, say: it passes, and must not become a busy loop.
 			wait = min(max(2*wait, 5*time.Millisecond), maxAcceptPause)
-			cfg := d.Config()
-			cfg.Logger.Warn("accept failed", "kind", cfg.Kind.String(), "err", err)
+			s := d.current.Load()
+			s.counted.unaccepted.add(&s.cfg, "accept failed", "err", err)
 			pause(ctx, wait)
 		}
 	}

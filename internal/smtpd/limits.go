@@ -79,7 +79,7 @@ type Limits struct {
 	// many 4xx.
 	Errors, Deferrals int
 	// Junk is how many commands that carry no mail (NOOP, RSET, VRFY, EXPN, HELP,
-	// EHLO, empty chunks) may come before a message is accepted.
+	// EHLO, chunks that are empty or far too small) may come before a message is accepted.
 	Junk int
 	// Unknown is how many unknown verbs a session may give.
 	Unknown int

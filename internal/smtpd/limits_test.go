@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ func TestSessionLimits(t *testing.T) {
 		"EHLO":        {hello + strings.Repeat("C: EHLO x\nS: 250\n", 29) + "C: EHLO x\nS: 421 4.7.0\nS.", EndJunk},
 		"F05 BDAT 0":  {toBob + strings.Repeat("C: BDAT 0\n", 40) + strings.Repeat("S: 250\n", 29) + "S: 421 4.7.0\nS.", EndJunk},
 		"BDAT, NOOP":  {toBob + "C: BDAT 0\n" + strings.Repeat("C: NOOP\n", 40) + strings.Repeat("S: 250\n", 29) + "S: 421 4.7.0\nS.", EndJunk},
+		"BDAT 1":      {toBob + strings.Repeat("C+ \"BDAT 1\\r\\nx\"\n", 45) + strings.Repeat("S: 250\n", 30) + "S: 421 4.7.0\nS.", EndJunk},
 		"D37 unknown": {hello + strings.Repeat("C: FOO\nS: 500\n", 10) + "C: NOOP\nS: 421 4.7.0\nS.", EndUnknown},
 		"D38 dictionary": {hello + "C: MAIL FROM:<a@remote.test>\nS: 250\n" +
 			strings.Repeat("C: RCPT TO:<rnd@remote.test>\n", 25) + strings.Repeat("S: 550\n", 20) + "S: 421 4.7.0\nS.", EndErrors},
@@ -38,6 +40,17 @@ func TestSessionLimits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Small chunks are no junk where the message is more than they are: a header that is
+// sent for itself, or the end of a line behind a large chunk.
+func TestChunksOfHonestSenders(t *testing.T) {
+	large := strings.Repeat(strings.Repeat("x", chunkOctets-2)+"\r\n", 15)
+	text := "C+ \"BDAT 12\\r\\nSubject: x\\r\\n\"\nS: 250\nC+ \"BDAT 2\\r\\n\\r\\n\"\nS: 250\nC+ " +
+		strconv.Quote("BDAT "+strconv.Itoa(len(large))+"\r\n"+large) + "\nS: 250\n" + strings.Repeat("C+ \"BDAT 3\\r\\nx\\r\\n\"\nS: 250\n", 10) + "C+ \"BDAT 0 LAST\\r\\n\"\nS: 250\n"
+	cfg := testConfig(KindMX)
+	cfg.Limits.Junk = 3
+	play(t, cfg, nil, &memory{}, toBob+text)
 }
 
 func waitFor(t *testing.T, ok func() bool) {

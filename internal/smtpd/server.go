@@ -41,6 +41,8 @@ type server struct {
 type tallies struct {
 	refused  tally // connections too many
 	headless tally // connections from balancers without a proper header
+	// unaccepted: connections that could not be taken, for want of descriptors, say
+	unaccepted tally
 }
 
 // tally logs what strangers can cause at will: at most once in refusalLogInterval,
