@@ -155,7 +155,7 @@ func (r *namedReader) words() (any, local bool) {
 // shown demands that what was read since start, and is no address, is none to a reader
 // who decodes it first.
 func (r *namedReader) shown(start int) {
-	if text, _ := decodeWords(r.text[start:r.at]); !r.ended && strings.Contains(text, "@") {
+	if text, _ := decodeWords(squeezed(r.text[start:r.at])); !r.ended && strings.Contains(text, "@") {
 		r.fail("a name without an address looks like one")
 	}
 }

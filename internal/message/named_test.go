@@ -63,6 +63,8 @@ func TestNamed(t *testing.T) {
 		"=?utf-8?q?=C3=BC?= <u@a2.test>":     "a2.test",
 		"=?utf-8?q?x=40y=2Ez?= <u@a2.test>":  "a2.test", // a display name says what it likes
 		"\"x@y.test\" <u@a2.test>":           "a2.test",
+		"\"x@y.test\", u@a2.test":            "!",
+		"x (x@y.test), u@a2.test":            "a2.test",
 		"=?utf-8?q?x=40y=2Ez?=, u@a2.test":   "!",
 		"u@a2.test <u@a2.test>":              "a2.test",
 		"u@a2.test <v@A2.test>":              "a2.test",
