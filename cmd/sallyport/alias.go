@@ -25,12 +25,14 @@ type aliasAdd struct {
 func (aliasAdd) Help() string {
 	return `An alias leads to addresses of ours only; an account's mail goes on to other servers with:
 sallyport forward add. A catch-all takes what no account, no alias (with a detail or without)
-and no role has, and never leads to an account whose mail is forwarded.
+and no role has, and never leads to an account whose mail is forwarded. An alias that names itself
+stands beside the account of its address, and gives the others a copy of that account's mail.
 
 Examples:
   sallyport alias add sales@example.org alice@example.org
   sallyport alias add team@example.org alice@example.org bob@example.org --from accounts
   sallyport alias add team@example.org carol@example.org --more
+  sallyport alias add bob@example.org bob@example.org alice@example.org    a copy of bob's mail for alice
   sallyport alias add @example.org alice@example.org`
 }
 

@@ -31,7 +31,7 @@ const (
 
 func aliasKey() Key {
 	return Key{Path: "alias.NAME", Type: TypeAddresses, Min: "1", Max: "limits.alias_targets",
-		Doc: `An address of ours that stands for others of ours, each with its domain. An alias may lead to further aliases, but never back. "@example.org" is a catch-all: it takes what people write to in that domain and no account, no alias, with or without a detail, and no role has.`}
+		Doc: `An address of ours that stands for others of ours, each with its domain. An alias may lead to further aliases, but never back. One that names itself beside others stands beside the account of its address, and gives the others a copy of its mail: "bob@example.org" = ["bob@example.org", "alice@example.org"]. "@example.org" is a catch-all: it takes what people write to in that domain and no account, no alias, with or without a detail, and no role has.`}
 }
 
 // aliasKeys are those of an alias that is written as a table.

@@ -8,7 +8,9 @@ import (
 )
 
 // Alias leads from an address of ours, or from every address of a domain of ours
-// that nothing else has (a catch-all), to one or more addresses of ours.
+// that nothing else has (a catch-all), to one or more addresses of ours. One that names
+// itself among them stands beside the account of its address, and gives others a copy of
+// that account's mail: "bob: bob, alice".
 type Alias struct {
 	Address  mail.Address // zero for a catch-all
 	CatchAll mail.Domain  // zero for any other alias
@@ -22,6 +24,14 @@ func (a Alias) Name() string {
 		return "@" + a.CatchAll.String()
 	}
 	return a.Address.String()
+}
+
+// Keeps reports whether the alias names itself beside others: the mailbox of its address
+// gets its mail as well, and expansion stops there. One that names nothing but itself
+// leads nowhere.
+func (a Alias) Keeps() bool {
+	own := func(t mail.Address) bool { return t.Key() == a.Address.Key() }
+	return a.CatchAll.IsZero() && slices.ContainsFunc(a.Targets, own) && slices.ContainsFunc(a.Targets, func(t mail.Address) bool { return !own(t) })
 }
 
 // Subject names the alias in a Fault.
@@ -107,6 +117,8 @@ func (b *base) checkAlias(a Alias, f *faults) {
 		b.checkOurs(t, s, "the target of "+s.Name, f)
 	}
 	switch {
+	case a.Keeps() && a.Posting != PostingAnyone && a.Posting != PostingUnknown:
+		f.about(s, "the alias %s is open to anyone, since it keeps a copy in the mailbox of its address; give the group an address of its own", s.Name)
 	case a.Posting == PostingUnknown || a.Posting > PostingMembers:
 		f.about(s, "nothing says who may write to the alias %s", s.Name)
 	case a.Posting == PostingAnyone:

@@ -42,8 +42,11 @@ type membership struct {
 
 func (m *membership) leadsTo(a mail.Address) bool {
 	h := m.snapshot.look(a)
+	if !h.account.IsZero() && h.account.Key() == m.account {
+		return true
+	}
 	if len(h.targets) == 0 {
-		return !h.account.IsZero() && h.account.Key() == m.account
+		return false
 	}
 	if yes, seen := m.known[h.key]; seen {
 		return yes

@@ -47,20 +47,21 @@ func (c Class) Resolve(answer func(Mailbox) Answer) Class {
 }
 
 // visitBehind resolves an address of a domain with a server behind us, as visit
-// does. Capitals and details are that server's to interpret.
-func (e *expansion) visitBehind(d Domain, a mail.Address, detail string, depth int) (rule string) {
+// does. Capitals and details are that server's to interpret. With self no alias of exactly
+// this name counts: it is the one that names itself.
+func (e *expansion) visitBehind(d Domain, a mail.Address, detail string, depth int, self bool) (rule string) {
 	key := a.Key()
 	account, known := e.snapshot.account(key)
 	m := Mailbox{Account: account, Detail: detail, Behind: e.joined(a, detail)}
 	rule = RuleAccount
+	if alias, ok := e.snapshot.base.aliases[key]; ok && !self && (!known || alias.Keeps()) {
+		return e.beside(account, e.alias(alias, key, detail, depth))
+	}
 	if !known {
-		if alias, ok := e.snapshot.base.aliases[key]; ok {
-			return e.alias(alias, key, detail, depth)
-		}
 		base, rest, parted := e.snapshot.cutDetail(a)
 		account, known = e.snapshot.account(base.Key())
 		switch {
-		case parted && !known: // an alias has the base
+		case parted && (!known || e.snapshot.base.aliases[base.Key()].Keeps()): // an alias has the base
 			e.visit(base, rest, depth)
 			return RuleDetail
 		case parted:

@@ -172,3 +172,19 @@ func TestDomainsBehindThatAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// A copy of what goes to a server behind us: the server gets its mail, the account here a
+// copy, and who is asked is the server.
+func TestACopyBesideAServerBehind(t *testing.T) {
+	s := built(t, func(c *Config) {
+		c.Domains = append(c.Domains, Domain{Name: domain(t, "behind.test"), Deliver: DeliverLMTP, Hop: Hop{LMTP: true, Path: "/run/lmtp", TLS: TLSNone}, Recipients: RecipientsCallout})
+		c.Aliases = append(c.Aliases, alias(t, "bob@behind.test", "bob@behind.test", "alice@local.test"))
+	})
+	c := s.Classify(address(t, "bob@behind.test"))
+	if len(c.Ask) != 1 || c.Ask[0].Behind.String() != "bob@behind.test" || len(c.Mailboxes) != 1 {
+		t.Fatalf("%+v", c)
+	}
+	if err := s.Check(); err != nil && strings.Contains(err.Error(), "behind") {
+		t.Error(err)
+	}
+}

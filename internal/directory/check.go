@@ -51,10 +51,9 @@ func (s *Snapshot) everyAlias() []Alias {
 }
 
 // reach is how far an address leads: over how many aliases at most, to how many
-// mailboxes, to which account with a forward, or what is wrong with that.
+// mailboxes, or what is wrong with that.
 type reach struct {
 	depth, boxes int
-	forward      mail.Address
 	fault        Fault
 	culprit      string // the alias at which it goes wrong
 }
@@ -74,33 +73,46 @@ func (c *checker) catchAll(a Alias) []Fault {
 	case r.fault.Text != "" && !c.culprits[r.culprit]:
 		c.culprits[r.culprit] = true
 		return []Fault{r.fault}
-	case r.fault.Text == "" && !r.forward.IsZero():
+	case r.fault.Text != "":
+		return nil
+	}
+	if forward := c.forwardBehind(a.Targets, map[string]bool{}); !forward.IsZero() {
 		return []Fault{{
-			About: []Subject{a.Subject(), Forward{Account: r.forward}.Subject()},
+			About: []Subject{a.Subject(), Forward{Account: forward}.Subject()},
 			Text: fmt.Sprintf("the catch-all %s leads to %s, whose mail is forwarded: every name that a stranger invents would leave this server; "+
-				"give the addresses that shall be forwarded an alias each", a.Name(), r.forward),
+				"give the addresses that shall be forwarded an alias each", a.Name(), forward),
 		}}
 	}
 	return nil
 }
 
-// walk follows one address. An address with a forward counts, account or not: it
-// may be one tomorrow.
-func (c *checker) walk(a mail.Address) reach {
-	h := c.snapshot.look(a)
-	r := c.onward(h)
-	if _, forwards := c.snapshot.base.forwards[a.Key()]; forwards {
-		r.forward = a
-	}
-	if base, _, ok := c.snapshot.split(a); ok && h.rule == RuleNoSuchUser {
-		if _, forwards := c.snapshot.base.forwards[base.Key()]; forwards {
-			r.forward = base
+// forwardBehind finds the first account with a forward that addresses lead to. An address
+// with a forward counts, account or not: it may be one tomorrow.
+func (c *checker) forwardBehind(addresses []mail.Address, seen map[string]bool) mail.Address {
+	for _, a := range addresses {
+		if seen[a.Key()] {
+			continue
+		}
+		seen[a.Key()] = true
+		h := c.snapshot.look(a)
+		if _, forwards := c.snapshot.base.forwards[a.Key()]; forwards {
+			return a
+		}
+		if base, _, ok := c.snapshot.split(a); ok && h.rule == RuleNoSuchUser {
+			if _, forwards := c.snapshot.base.forwards[base.Key()]; forwards {
+				return base
+			}
+		}
+		if found := c.forwardBehind(h.targets, seen); !found.IsZero() {
+			return found
 		}
 	}
-	return r
+	return mail.Address{}
 }
 
-func (c *checker) onward(h hop) reach {
+// walk follows one address.
+func (c *checker) walk(a mail.Address) reach {
+	h := c.snapshot.look(a)
 	switch {
 	case len(h.targets) == 0:
 		return reach{boxes: 1}
@@ -116,6 +128,9 @@ func (c *checker) follow(h hop) reach {
 		return r
 	}
 	if at := slices.IndexFunc(c.open, func(o hop) bool { return o.key == h.key }); at >= 0 {
+		if h.alias.Keeps() {
+			return reach{} // its mailbox and its other targets are counted where it is open
+		}
 		return circle(append(slices.Clone(c.open[at:]), h))
 	}
 	most := c.snapshot.base
@@ -126,14 +141,15 @@ func (c *checker) follow(h hop) reach {
 	defer func() { c.open = c.open[:len(c.open)-1] }()
 	r := reach{depth: 1}
 	for _, t := range h.targets {
+		if t.Key() == h.key && h.alias.Keeps() {
+			r.boxes++
+			continue
+		}
 		next := c.walk(t)
 		if next.fault.Text != "" {
 			return next // not remembered: seen from elsewhere it may be no fault
 		}
 		r.depth, r.boxes = max(r.depth, next.depth+1), r.boxes+next.boxes
-		if r.forward.IsZero() {
-			r.forward = next.forward
-		}
 	}
 	switch {
 	case r.depth > most.maxDepth:

@@ -188,7 +188,7 @@ func (e *expansion) visit(a mail.Address, detail string, depth int) (rule string
 	h := hop{rule: RuleNoSuchUser}
 	if d := e.snapshot.base.domains[a.Domain()]; !d.Deliver.Behind() {
 		h = e.snapshot.look(a)
-	} else if rule = e.visitBehind(d, a, detail, depth); rule != RuleNoSuchUser {
+	} else if rule = e.visitBehind(d, a, detail, depth, false); rule != RuleNoSuchUser {
 		return rule
 	}
 	if h.rule == RuleNoSuchUser && depth == 0 {
@@ -198,7 +198,7 @@ func (e *expansion) visit(a mail.Address, detail string, depth int) (rule string
 	case RuleAccount:
 		e.add(Mailbox{Account: h.account, Detail: detail}, false)
 	case RuleAlias:
-		return e.alias(h.alias, h.key, detail, depth)
+		return e.beside(h.account, e.alias(h.alias, h.key, detail, depth))
 	case RuleDetail:
 		e.visit(h.targets[0], h.detail, depth)
 	case RuleRole:
@@ -217,6 +217,34 @@ func (e *expansion) alias(a Alias, key, detail string, depth int) string {
 	return e.follow(key, a.Targets, detail, depth, RuleAlias)
 }
 
+// beside is the rule of an address that an alias was followed for: with an account there,
+// the alias only gives others a copy, and the address is the account's.
+func (e *expansion) beside(account mail.Address, rule string) string {
+	if !account.IsZero() && rule == RuleAlias {
+		return RuleAccount
+	}
+	return rule
+}
+
+// self resolves the target by which an alias names itself: what has the address without
+// the alias.
+func (e *expansion) self(a mail.Address, detail string, depth int) string {
+	if d := e.snapshot.base.domains[a.Domain()]; d.Deliver.Behind() {
+		return e.visitBehind(d, a, detail, depth, true)
+	}
+	if account, ok := e.snapshot.account(a.Key()); ok {
+		e.add(Mailbox{Account: account, Detail: detail}, false)
+		return RuleAccount
+	}
+	if h := e.snapshot.role(a, a.Key()); isRole(a) && h.rule == RuleRole {
+		if len(h.targets) == 0 {
+			return e.role(h, depth)
+		}
+		return e.visit(h.targets[0], "", depth)
+	}
+	return RuleNoSuchUser
+}
+
 // role follows a role, which may be a mailbox of its own.
 func (e *expansion) role(h hop, depth int) string {
 	if len(h.targets) == 0 {
@@ -229,6 +257,8 @@ func (e *expansion) role(h hop, depth int) string {
 // follow resolves all targets of an alias, or of a role.
 func (e *expansion) follow(key string, targets []mail.Address, detail string, depth int, rule string) string {
 	switch {
+	case e.state[key] == visitOpen && e.snapshot.base.aliases[key].Keeps():
+		return rule // its mailbox has a copy, and its other targets have their turn
 	case e.state[key] == visitOpen:
 		e.fault = RuleAliasLoop
 		return e.fault
@@ -240,7 +270,11 @@ func (e *expansion) follow(key string, targets []mail.Address, detail string, de
 	}
 	e.state[key] = visitOpen
 	for _, t := range targets {
-		if e.visit(t, detail, depth+1) == RuleNoSuchUser {
+		resolve := e.visit
+		if t.Key() == key && e.snapshot.base.aliases[key].Keeps() {
+			resolve = e.self
+		}
+		if resolve(t, detail, depth+1) == RuleNoSuchUser {
 			e.missing = append(e.missing, t)
 		}
 	}

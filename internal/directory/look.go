@@ -11,7 +11,7 @@ import (
 type hop struct {
 	rule    string         // RuleAccount, RuleAlias, RuleDetail, RuleRole, RuleCatchAll or RuleNoSuchUser
 	key     string         // of what is followed: the alias, the role or the catch-all
-	account mail.Address   // RuleAccount; of a role with a mailbox of its own, that mailbox
+	account mail.Address   // RuleAccount; of an alias beside an account, that one; of a role with a mailbox of its own, that mailbox
 	alias   Alias          // RuleAlias, RuleCatchAll
 	targets []mail.Address // that it leads to; of RuleDetail the one base
 	detail  string         // RuleDetail: what was cut off
@@ -21,11 +21,13 @@ type hop struct {
 // exactly this name, one of the name before the separator, a role.
 func (s *Snapshot) look(a mail.Address) hop {
 	key := a.Key()
-	if account, ok := s.account(key); ok {
+	account, known := s.account(key)
+	alias, ok := s.base.aliases[key]
+	switch {
+	case ok && (!known || alias.Keeps()):
+		return hop{rule: RuleAlias, key: key, account: account, alias: alias, targets: alias.Targets}
+	case known:
 		return hop{rule: RuleAccount, key: key, account: account}
-	}
-	if alias, ok := s.base.aliases[key]; ok {
-		return hop{rule: RuleAlias, key: key, alias: alias, targets: alias.Targets}
 	}
 	if base, rest, ok := s.cutDetail(a); ok {
 		return hop{rule: RuleDetail, key: key, targets: []mail.Address{base}, detail: rest}

@@ -38,7 +38,15 @@ func (o Owner) Owns(a mail.Address) bool {
 	}
 	c := o.snapshot.Classify(a)
 	switch c.Rule {
-	case RuleAccount, RuleAlias, RuleDetail:
+	case RuleAccount:
+		return a.Key() == o.key // whoever gets a copy
+	case RuleDetail:
+		if base, _, ok := o.snapshot.split(a); ok {
+			if account, ok := o.snapshot.account(base.Key()); ok {
+				return account.Key() == o.key
+			}
+		}
+	case RuleAlias:
 	default:
 		return false
 	}

@@ -53,10 +53,10 @@ func NewSnapshot(cfg Config, accounts []mail.Address) (*Snapshot, error) {
 	b, f := newBase(cfg)
 	set := newAccountSet(accounts)
 	for key, alias := range b.aliases {
-		if _, taken := set.get(key); taken {
+		if _, taken := set.get(key); taken && !alias.Keeps() {
 			f.found = append(f.found, Fault{
 				About: []Subject{alias.Subject(), {KindAccount, alias.Address.String()}},
-				Text:  alias.Address.String() + " is an alias and also an account",
+				Text:  alias.Address.String() + " is an alias and also an account; for a copy of the account's mail let the alias name itself among its targets",
 			})
 		}
 	}
@@ -99,13 +99,13 @@ func (s *Snapshot) WithoutAccount(a mail.Address) *Snapshot {
 }
 
 // CheckAccount reports why a cannot be made an account: it is of no domain of
-// ours, or an alias has its address. The error wraps ErrAccount.
+// ours, or an alias has its address that does not name itself. The error wraps ErrAccount.
 func (s *Snapshot) CheckAccount(a mail.Address) error {
 	if _, ours := s.base.domains[a.Domain()]; a.IsZero() || !ours {
 		return fmt.Errorf("%w: its domain is none of ours", ErrAccount)
 	}
-	if _, alias := s.base.aliases[a.Key()]; alias {
-		return fmt.Errorf("%w: an alias has this address", ErrAccount)
+	if alias, ok := s.base.aliases[a.Key()]; ok && !alias.Keeps() {
+		return fmt.Errorf("%w: an alias has this address; for an account whose mail others get a copy of, let the alias name itself among its targets", ErrAccount)
 	}
 	return nil
 }

@@ -17,11 +17,14 @@ import (
 type stated struct {
 	cfg  config.Config
 	base directory.Config
+	// standing is the roster as it stands, where another one is judged: what it lacks was
+	// not added yet. nil: the judged one stands.
+	standing *roster.State
 }
 
 func stateOf(cfg config.Config) (stated, error) {
 	base := directoryConfig(cfg)
-	return stated{cfg, base}, readLists(cfg, base.Domains)
+	return stated{cfg: cfg, base: base}, readLists(cfg, base.Domains)
 }
 
 // build makes the directory of the configuration, the roster and the accounts, and
@@ -80,6 +83,9 @@ func (st stated) with(s *roster.State) (directory.Config, directory.Faults) {
 
 // explained adds to each fault where the entries stand that it is about.
 func (st stated) explained(faults directory.Faults, s *roster.State) error {
+	if st.standing != nil {
+		s = st.standing
+	}
 	added := addedSubjects(s)
 	out := make(directory.Faults, len(faults))
 	for i, f := range faults {
@@ -211,6 +217,7 @@ func (n *Node) judge(ctx context.Context, s *roster.State) error {
 	n.dirs.change.Lock()
 	st := n.dirs.stated
 	n.dirs.change.Unlock()
+	st.standing = n.roster.State()
 	addresses, err := accountAddresses(ctx, n.identity)
 	if err != nil {
 		return err

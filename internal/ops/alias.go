@@ -62,6 +62,9 @@ func (op *Operator) AliasAdd(ctx context.Context, by Caller, r AliasAdd) (Alias,
 	err = op.changeRoster(ctx, entryChange{dryRun: r.DryRun, plan: func(before *roster.State) (roster.Edit, error) {
 		var done string
 		next, done, err = op.nextAlias(before, roster.Alias{Alias: name, Added: op.addedNow()}, targets, r.More)
+		if err == nil && leadsToItself(next.Alias) {
+			err = invalid(fmt.Errorf("the alias %s leads to itself alone; name who else gets a copy", next.Name()))
+		}
 		if err != nil {
 			return roster.Edit{}, err
 		}
@@ -120,6 +123,9 @@ func (op *Operator) aliasNotStated(a directory.Alias) error {
 // that swallows mail.
 func (op *Operator) checkTarget(a directory.Alias, t mail.Address) error {
 	s := op.o.Directory()
+	if a.CatchAll.IsZero() && t.Key() == a.Address.Key() {
+		return op.checkSelf(s, t)
+	}
 	if !s.IsOurs(t.Domain()) {
 		return invalid(fmt.Errorf("%s is of no domain of ours, and an alias leads only to addresses of ours; mail of an account goes to other servers with: sallyport forward add", t))
 	}
@@ -128,6 +134,22 @@ func (op *Operator) checkTarget(a directory.Alias, t mail.Address) error {
 		return invalid(fmt.Errorf("there is no %s that %s could lead to; make the account or the alias first", t, a.Name()))
 	}
 	return nil
+}
+
+// leadsToItself reports whether an alias names nothing but itself.
+func leadsToItself(a directory.Alias) bool {
+	return a.CatchAll.IsZero() && !slices.ContainsFunc(a.Targets, func(t mail.Address) bool { return t.Key() != a.Address.Key() })
+}
+
+// checkSelf refuses an alias that names itself where nothing but an alias has the address.
+func (op *Operator) checkSelf(s *directory.Snapshot, t mail.Address) error {
+	if _, err := op.o.Accounts.Get(t); err == nil {
+		return nil
+	}
+	if rule := s.Classify(t).Rule; rule == directory.RuleBehind || rule == directory.RuleRole {
+		return nil
+	}
+	return invalid(fmt.Errorf("there is no account %s whose mailbox could keep a copy; make the account first, or leave %s out of the targets", t, t))
 }
 
 // nextAlias is the alias as it is to be, and what is done in words.
@@ -193,7 +215,8 @@ func (op *Operator) lessAlias(by Caller, before *roster.State, ref roster.Ref, t
 		}
 		next.Targets = slices.Delete(next.Targets, at, at+1)
 	}
-	if len(targets) > 0 && len(next.Targets) > 0 {
+	alone := leadsToItself(next.Alias) // a copy for nobody is no alias
+	if len(targets) > 0 && len(next.Targets) > 0 && !alone {
 		f := op.aliasFact(by, next, targets, "reduced")
 		return roster.Edit{Put: []roster.Entry{next}, Facts: trace.EncodeAll(f)}, []string{fmt.Sprintf("alias %s leads to %s", ref.Name(), joinAddresses(next.Targets))}, nil
 	}
@@ -203,8 +226,9 @@ func (op *Operator) lessAlias(by Caller, before *roster.State, ref roster.Ref, t
 		facts[0] = op.removalFact(by, old)
 	}
 	done := []string{"alias " + ref.Name() + " removed"}
+	_, noAccount := op.o.Accounts.Get(old.Address)
 	for _, d := range before.Delegates() {
-		if readable && d.Address.Key() == old.Address.Key() {
+		if readable && noAccount != nil && d.Address.Key() == old.Address.Key() {
 			edit.Remove = append(edit.Remove, d.Ref())
 			facts = append(facts, op.removalFact(by, d))
 			done = append(done, fmt.Sprintf("%s may no longer send as %s", d.Account, d.Address))

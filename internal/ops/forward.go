@@ -82,7 +82,7 @@ func (op *Operator) parseForward(account string, targets []string) (a mail.Addre
 		case t.Domain().IsZero():
 			return a, nil, invalid(fmt.Errorf("%s is in no domain, and mail is forwarded to domains only", t))
 		case op.o.Directory().IsOurs(t.Domain()):
-			return a, nil, invalid(fmt.Errorf("%s is an address of ours; mail goes there with: sallyport alias add", t))
+			return a, nil, invalid(fmt.Errorf("%s is an address of ours; it gets a copy of the mail of %s with: sallyport alias add %s %s %s", t, a, a, a, t))
 		}
 		if !slices.Contains(parsed, t) {
 			parsed = append(parsed, t)

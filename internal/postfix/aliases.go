@@ -80,7 +80,7 @@ func (im *importer) residents() {
 	for _, key := range im.order {
 		for _, t := range im.aliases[key] {
 			name, host, _ := strings.Cut(t, "@")
-			if d := im.ours(host); im.aliases[t] != nil || d == nil || d.deliver != "maildir" || slices.Contains(im.people, t) {
+			if d := im.ours(host); im.aliases[t] != nil && t != key || d == nil || d.deliver != "maildir" || slices.Contains(im.people, t) {
 				continue
 			}
 			im.people = append(im.people, t)
@@ -139,13 +139,16 @@ func (im *importer) alias(e Entry, address string, to []string) {
 		address += "@" + im.home()
 	}
 	catchAll := strings.HasPrefix(address, "@")
-	_, host, _ := strings.Cut(address, "@")
+	name, host, _ := strings.Cut(address, "@")
 	if _, err := mail.ParseAddress(strings.TrimPrefix("x"+address, "x"), mail.UTF8); err != nil && !catchAll || im.ours(host) == nil {
 		im.entry(e, Lost, "%s is no address of a domain of ours", mail.Printable(address, 80))
 		return
 	}
 	var ours []string
 	for _, t := range to {
+		if own, past := strings.CutPrefix(t, `\`); past && strings.EqualFold(own, name) {
+			t = address // aliases(5): the mailbox itself
+		}
 		a, why := im.target(t)
 		if why != "" {
 			im.entry(e, Lost, "%s: %s", mail.Printable(t, 80), why)
@@ -161,10 +164,14 @@ func (im *importer) alias(e Entry, address string, to []string) {
 		im.entry(e, Lost, "it has no target")
 	case len(ours) < len(to) && len(ours) == 0:
 		im.entry(e, Unneeded, "it stands for itself")
-	case len(ours) < len(to):
-		im.entry(e, Lost, "it keeps a copy and stands for others: give the group a name of its own")
 	case im.aliases[key] != nil:
 		im.entry(e, Lost, "an earlier entry of that name was carried over")
+	case len(ours) < len(to) && catchAll:
+		im.entry(e, Lost, "a catch-all keeps no copies: every name that is somebody's needs an account or an alias")
+	case len(ours) < len(to):
+		im.aliases[key] = append([]string{key}, ours...)
+		im.order = append(im.order, key)
+		im.entry(e, Carried, "alias %s, beside the account of that name, which keeps its copy", key)
 	default:
 		im.aliases[key] = ours
 		im.order = append(im.order, key)
@@ -185,7 +192,7 @@ func (im *importer) target(t string) (address, why string) {
 	case strings.HasPrefix(t, ":include:"):
 		return "", "a list in a file is not read; make it an alias with its members"
 	case t[0] == '\\':
-		return "", "it keeps a copy; an alias here stands for others"
+		return "", "it names a mailbox past the alias of that name; only the alias itself can do that here"
 	}
 	if !strings.Contains(t, "@") {
 		t += "@" + im.home()

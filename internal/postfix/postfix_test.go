@@ -194,6 +194,37 @@ func FuzzImport(f *testing.F) {
 	})
 }
 
+// "bob: bob, alice" is a copy, in each of its forms; a mailbox past another's alias is not.
+func TestCopies(t *testing.T) {
+	const main = "myhostname = mail.firm.example\nmyorigin = firm.example\nmydestination = firm.example\nvirtual_alias_maps = hash:/etc/virtual\n"
+	files := map[string]string{
+		"/etc/aliases": "anna: \\anna, ben\nben: ben, anna\ncarl: carl\ndora: \\anna\nemil: \\emil, |/bin/x\n",
+		"/etc/virtual": "fred@firm.example Fred@firm.example ben@firm.example\n@firm.example @firm.example, ben@firm.example\n",
+	}
+	r := Import([]byte(main), "main.cf", "/etc/postfix", "host.example", func(path string) ([]byte, error) {
+		if text, ok := files[path]; ok {
+			return []byte(text), nil
+		}
+		return nil, os.ErrNotExist
+	})
+	for _, want := range []string{`"anna@firm.example" = ["anna@firm.example", "ben@firm.example"]`, `"ben@firm.example" = ["ben@firm.example", "anna@firm.example"]`,
+		`"fred@firm.example" = ["fred@firm.example", "ben@firm.example"]`} {
+		if !strings.Contains(string(r.Config), want) {
+			t.Errorf("%s is not in\n%s", want, r.Config)
+		}
+	}
+	for what, kind := range map[string]Kind{"anna": Carried, "ben": Carried, "carl": Unneeded, "dora": Lost, "emil": Lost, "fred@firm.example": Carried, "@firm.example": Lost} {
+		if v, ok := verdictOf(r, what); !ok || v.Kind != kind {
+			t.Errorf("%s: %+v", what, v)
+		}
+	}
+	for _, a := range []string{"anna@firm.example", "ben@firm.example", "fred@firm.example"} {
+		if !slices.Contains(r.People, a) {
+			t.Errorf("%s is no account to make: %v", a, r.People)
+		}
+	}
+}
+
 // Debian keeps myorigin in a file.
 func TestOriginInAFile(t *testing.T) {
 	const main = "myhostname = mail.firm.example\nmyorigin = /etc/mailname\nmydestination = other.example, firm.example\n"

@@ -198,7 +198,12 @@ func (l *line) why(f Fact) {
 	}
 }
 
+// bracketed writes an address; of a recipient that leads to another mailbox, both.
 func bracketed(s string) string {
+	if to, mailbox, two := strings.Cut(strings.TrimSuffix(s, ")"), " ("); two && strings.HasSuffix(s, ")") &&
+		!strings.ContainsAny(mail.Word("<"+to+">")+mail.Word("<"+mailbox+">"), `" `) {
+		return "<" + s + ">"
+	}
 	if strings.HasPrefix(s, "<") {
 		return mail.Word(s)
 	}
