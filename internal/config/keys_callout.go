@@ -28,9 +28,9 @@ func calloutKeys() []entry[Callout] {
 			func(c *Callout) *int { return &c.Entries }),
 		count("callout.connections", "4", "1", "100", "The most connections with questions to one server behind at once.",
 			func(c *Callout) *int { return &c.Connections }),
-		count("callout.rate", "100", "1", "100000", "The most questions to one server behind in a second; beyond them the sender is told to try again.",
+		count("callout.rate", "100", "1", "100000", "The most questions to one server behind in a second; beyond them the sender is told to try again. While half of it is used, one network of clients (a /24, or a /48 of IPv6) has a quarter of it, and all networks whose guesses were mostly wrong have a quarter together, so that invented names take no question from honest ones.",
 			func(c *Callout) *int { return &c.Rate }),
-		count("callout.waiting", "200", "1", "100000", "The most recipients that wait for the answer of one server behind at once; more are told to try again.",
+		count("callout.waiting", "200", "1", "100000", "The most recipients that wait for the answer of one server behind at once; more are told to try again. While half of it is used, one network of clients has a quarter of it.",
 			func(c *Callout) *int { return &c.Waiting }),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -26,7 +27,7 @@ type gateway struct {
 	wrong   bool // it reports nothing
 }
 
-func (g *gateway) Ask(context.Context, directory.Domain, mail.Address) verify.Answer {
+func (g *gateway) Ask(context.Context, netip.Addr, directory.Domain, mail.Address) verify.Answer {
 	return verify.Answer{Known: verify.Yes, Reply: mail.R(250, "", "ok"), Remote: "gateway"}
 }
 

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -16,8 +17,8 @@ import (
 // Recipients is what intake needs of the servers behind us.
 type Recipients interface {
 	// Ask returns what is known of an address at the server that a domain of ours
-	// has behind us. It waits for a bounded time.
-	Ask(ctx context.Context, d directory.Domain, a mail.Address) verify.Answer
+	// has behind us, which a client writes to. It waits for a bounded time.
+	Ask(ctx context.Context, client netip.Addr, d directory.Domain, a mail.Address) verify.Answer
 }
 
 // International is what intake needs to know of a server behind us before it accepts a
@@ -75,7 +76,7 @@ func (t *transaction) decide(ctx context.Context, m Mark) (gate.Verdict, directo
 		if !ok {
 			return directory.AnswerUnknown
 		}
-		a := t.s.in.Recipients.Ask(ctx, d, m.Behind)
+		a := t.s.in.Recipients.Ask(ctx, peer(t.s.conn), d, m.Behind)
 		answers = append(answers, heard{m.Behind, a})
 		return answerOf(a.Known)
 	})

@@ -3,6 +3,7 @@ package intake_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -22,7 +23,7 @@ type behind struct {
 	onAsk   func()
 }
 
-func (b *behind) Ask(_ context.Context, d directory.Domain, a mail.Address) verify.Answer {
+func (b *behind) Ask(_ context.Context, _ netip.Addr, d directory.Domain, a mail.Address) verify.Answer {
 	b.asked = append(b.asked, d.Hop.String()+" "+a.String())
 	if b.onAsk != nil {
 		b.onAsk()

@@ -12,7 +12,7 @@ func (n *Node) openOperator(_ context.Context, _ keys) error {
 		Accounts: n.identity, Queue: n.spool, Trace: n.trace, Directory: n.dirs.snapshot, Book: n.book(), Now: n.o.Now,
 		EndSessions: n.intake.EndSessions, Changed: n.changed, Server: n.server,
 		Write: n.trace.Write, Backup: n.backup, Health: n.health, Reload: n.Reload,
-		SigningKeys: n.ring,
+		SigningKeys: n.ring, Callouts: callouts{n},
 	})
 	return nil
 }

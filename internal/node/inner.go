@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 
 	"sallyport/internal/config"
@@ -117,8 +118,8 @@ func (n *Node) innerTarget(h directory.Hop) deliver.Target { return n.now().inne
 type servers struct{ n *Node }
 
 // Ask asks the server behind a domain about a recipient.
-func (s servers) Ask(ctx context.Context, d directory.Domain, a mail.Address) verify.Answer {
-	return s.n.now().inners.Ask(ctx, d, a)
+func (s servers) Ask(ctx context.Context, client netip.Addr, d directory.Domain, a mail.Address) verify.Answer {
+	return s.n.now().inners.Ask(ctx, client, d, a)
 }
 
 // Offer gives a message to a server behind us while its sender waits.
@@ -163,7 +164,7 @@ func (in *inners) target(h directory.Hop) deliver.Target {
 		in.o.Logger.Error("a server behind us cannot be used", "behind", h.String(), "err", err)
 		return unusable{}
 	}
-	return t
+	return in.learns(h, t)
 }
 
 // unusable defers: what is wrong with the configuration can be mended.
@@ -174,12 +175,12 @@ func (unusable) Deliver(_ context.Context, j deliver.Job) []mail.Outcome {
 }
 
 // Ask asks the server behind a domain about a recipient.
-func (in *inners) Ask(ctx context.Context, d directory.Domain, a mail.Address) verify.Answer {
+func (in *inners) Ask(ctx context.Context, client netip.Addr, d directory.Domain, a mail.Address) verify.Answer {
 	t, err := in.open(d.Hop)
 	if err != nil {
 		return verify.Answer{Why: err.Error()}
 	}
-	return in.verifier.Ask(ctx, d.Hop.String(), t, a)
+	return in.verifier.Ask(ctx, d.Hop.String(), t, client, a)
 }
 
 // retire ends what heir does not have.

@@ -60,6 +60,8 @@ type Options struct {
 	Changed func(ctx context.Context) error
 	// SigningKeys are the keys that sign mail.
 	SigningKeys SigningKeys
+	// Callouts is what servers behind us said of recipients; nil: there is no such memory.
+	Callouts Callouts
 	// Server tells about the running server; nil, or a nil answer: none runs.
 	Server func() *Server
 	// Health reads what Status tells of disk, certificate and oldest message; nil: nothing.

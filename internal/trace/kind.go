@@ -24,6 +24,7 @@ const (
 	KindRemove     Kind = "remove"
 	KindAccount    Kind = "account"
 	KindDirectory  Kind = "directory"
+	KindCallout    Kind = "callout"
 	KindKey        Kind = "key"
 	KindAlarm      Kind = "alarm"
 	KindRefusals   Kind = "refusals"
@@ -71,6 +72,7 @@ func Kinds() []KindInfo {
 		{KindRemove, "removed", "An operator removed a message from the queue: Queue."},
 		{KindAccount, "account", "An account was added, changed, frozen, thawed or removed: Account, Text."},
 		{KindDirectory, "directory", "A domain, alias, forward or delegate was added, changed or removed: Account (its own name), Recipients (targets), Sender (whom a delegate may send as), Text."},
+		{KindCallout, "callout", "An operator had forgotten what servers behind said of recipients: Recipients (where named), Count, Evidence (the domain, by whom)."},
 		{KindKey, "key", "A key that signs mail was made, taken into use, lost from the DNS, retired or forgotten: Account (the domain), Text, Evidence (its name, by whom)."},
 		{KindAlarm, "ALARM", "Something that a person must look at: Rule, Text, Evidence."},
 		{KindRefusals, "refusals", "A bundle of strangers' facts: Count of them, Bundle, Digest of the bodies."},

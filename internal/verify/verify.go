@@ -6,7 +6,12 @@
 // caller asks the sender to try again. A question is asked once at a time, however
 // many wait for its answer, and questions to one server are bounded in number, rate
 // and time. Memory is bounded, and a flood of addresses that do not exist displaces
-// none that do.
+// none that do. Who guesses takes no question from others: where questions are scarce, each
+// network of clients has a share of the rate, and those whose guesses are mostly wrong have
+// one share together.
+//
+// A yes ends when the server refuses that recipient for good at a delivery, and when the
+// operator has it forgotten.
 //
 // A server that takes any address at all tells nothing by a yes. It is found out by
 // asking about an address that nobody has, and shows in Catchall.
@@ -17,6 +22,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -41,6 +47,10 @@ type Limits struct {
 	NegativeTTL time.Duration // for which a no is not asked again
 	Entries     int           // remembered of each kind
 	Rate        int           // questions to one server in a second
+	Share       int           // while half of Rate or Waiting is used, one network of clients has one in so many of it, and so have all guessers together
+	Guesses     int           // wrong ones in GuessTime that make a network a guesser
+	GuessTime   time.Duration // see Guesses
+	Networks    int           // of clients that are told apart at one server; the others count as one
 	Waiting     int           // callers that wait for one server at once
 	ProbeEvery  time.Duration // how often a domain is asked about an address that nobody has
 }
@@ -49,13 +59,13 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Timeout: 20 * time.Second, PositiveTTL: time.Hour, Grace: 24 * time.Hour, NegativeTTL: 5 * time.Minute,
-		Entries: 50_000, Rate: 100, Waiting: 200, ProbeEvery: 12 * time.Hour,
+		Entries: 50_000, Rate: 100, Share: 4, Guesses: 20, GuessTime: 10 * time.Minute, Networks: 10_000, Waiting: 200, ProbeEvery: 12 * time.Hour,
 	}
 }
 
 func (l Limits) valid() bool {
-	return min(l.Timeout, l.PositiveTTL, l.NegativeTTL, l.ProbeEvery) > 0 && l.Grace >= 0 &&
-		min(l.Entries, l.Rate, l.Waiting) > 0
+	return min(l.Timeout, l.PositiveTTL, l.NegativeTTL, l.ProbeEvery, l.GuessTime) > 0 && l.Grace >= 0 &&
+		min(l.Entries, l.Rate, l.Waiting, l.Share, l.Guesses, l.Networks) > 0
 }
 
 // Options is what a Verifier works with; all fields are required.
@@ -94,13 +104,17 @@ type Verifier struct {
 type flight struct {
 	done   chan struct{} // closed when answer is there
 	answer Answer
+	asker  netip.Prefix // of the client that it was begun for
 }
 
 // state is what goes on at one server.
 type state struct {
-	waiting int
-	rate    screen.Bucket
-	domains map[mail.Domain]*probed
+	waiting  int
+	rate     screen.Bucket
+	guessers screen.Bucket // what all networks that guess may ask together
+	networks map[netip.Prefix]*network
+	swept    time.Time // when idle networks were looked for
+	domains  map[mail.Domain]*probed
 }
 
 // New returns a Verifier that remembers nothing yet.
@@ -121,14 +135,14 @@ func (v *Verifier) Close() {
 	v.negative.StopAllGoroutines()
 }
 
-// Ask returns what the server of that name says of an address. It waits no longer
-// than ctx and the limits allow.
-func (v *Verifier) Ask(ctx context.Context, name string, s Server, a mail.Address) Answer {
+// Ask returns what the server of that name says of an address, which a client wants to
+// write to. It waits no longer than ctx and the limits allow.
+func (v *Verifier) Ask(ctx context.Context, name string, s Server, client netip.Addr, a mail.Address) Answer {
 	k := key{name, a.String()}
 	if found, ok := v.remembered(k); ok {
 		return found
 	}
-	answer := v.asked(ctx, k, s, a)
+	answer := v.asked(ctx, k, s, client, a)
 	if answer.Known != Unknown {
 		return answer
 	}
@@ -141,12 +155,19 @@ func (v *Verifier) Ask(ctx context.Context, name string, s Server, a mail.Addres
 	return answer
 }
 
+// place is where answers of one kind are remembered, and for how long.
+type place struct {
+	cache      *otter.Cache[key, known]
+	ttl, grace time.Duration
+}
+
+func (v *Verifier) places() [2]place {
+	return [2]place{{v.positive, v.o.Limits.PositiveTTL, v.o.Limits.Grace}, {v.negative, v.o.Limits.NegativeTTL, 0}}
+}
+
 // remembered returns an answer that needs no question.
 func (v *Verifier) remembered(k key) (Answer, bool) {
-	for _, place := range []struct {
-		cache *otter.Cache[key, known]
-		ttl   time.Duration
-	}{{v.positive, v.o.Limits.PositiveTTL}, {v.negative, v.o.Limits.NegativeTTL}} {
+	for _, place := range v.places() {
 		if found, ok := place.cache.GetIfPresent(k); ok && v.age(found) < place.ttl {
 			a := found.answer
 			a.Age = v.age(found)
@@ -161,12 +182,13 @@ func (v *Verifier) remembered(k key) (Answer, bool) {
 func (v *Verifier) age(n known) time.Duration { return max(v.o.Now().Sub(n.at), 0) }
 
 // asked asks, or waits for the answer to the same question.
-func (v *Verifier) asked(ctx context.Context, k key, s Server, a mail.Address) Answer {
-	f, refusal := v.join(k, s, a)
+func (v *Verifier) asked(ctx context.Context, k key, s Server, client netip.Addr, a mail.Address) Answer {
+	from := screen.Network(client)
+	f, leave, refusal := v.join(k, s, from, a)
 	if f == nil {
 		return Answer{Why: refusal}
 	}
-	defer v.left(k.server)
+	defer leave()
 	select {
 	case <-f.done:
 		return f.answer
@@ -175,29 +197,40 @@ func (v *Verifier) asked(ctx context.Context, k key, s Server, a mail.Address) A
 	}
 }
 
-// join returns the flight of a question, begun now or before; or why there is none.
-func (v *Verifier) join(k key, s Server, a mail.Address) (*flight, string) {
+// join returns the flight of a question, begun now or before, which its caller leaves
+// when it does not wait any more; or why there is none.
+func (v *Verifier) join(k key, s Server, from netip.Prefix, a mail.Address) (f *flight, leave func(), refusal string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	at := v.servers[k.server]
 	if at == nil {
-		at = &state{domains: map[mail.Domain]*probed{}}
+		at = &state{networks: map[netip.Prefix]*network{}, domains: map[mail.Domain]*probed{}}
 		v.servers[k.server] = at
 	}
-	if at.waiting >= v.o.Limits.Waiting {
-		return nil, "too many wait for the server behind"
+	n := v.network(at, from)
+	switch most := v.o.Limits.Waiting; {
+	case at.waiting >= most:
+		return nil, nil, "too many wait for the server behind"
+	case at.waiting >= most/2 && n.waiting >= v.part(most):
+		return nil, nil, "too many from the client's network wait for the server behind"
 	}
-	f := v.flights[k]
+	f = v.flights[k]
 	if f == nil {
-		if !v.spend(at) {
-			return nil, "too many questions to the server behind"
+		if refusal := v.allow(at, n); refusal != "" {
+			return nil, nil, refusal
 		}
-		f = &flight{done: make(chan struct{})}
+		f = &flight{done: make(chan struct{}), asker: from}
 		v.flights[k] = f
 		go v.fly(k, f, s, a)
 	}
 	at.waiting++
-	return f, ""
+	n.waiting++
+	return f, func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		at.waiting--
+		n.waiting--
+	}, ""
 }
 
 // spend takes one question from a server's rate.
@@ -209,12 +242,6 @@ func (v *Verifier) spend(at *state) bool {
 	return ok
 }
 
-func (v *Verifier) left(server string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.servers[server].waiting--
-}
-
 // fly asks one question, whoever still waits for it, and remembers what was said.
 func (v *Verifier) fly(k key, f *flight, s Server, a mail.Address) {
 	ctx, cancel := context.WithTimeout(context.Background(), v.o.Limits.Timeout)
@@ -224,6 +251,7 @@ func (v *Verifier) fly(k key, f *flight, s Server, a mail.Address) {
 	v.remember(k, f.answer)
 	v.mu.Lock()
 	delete(v.flights, k)
+	v.guessed(v.servers[k.server], f.asker, f.answer.Known)
 	v.mu.Unlock()
 	close(f.done)
 	if f.answer.Known == Yes {

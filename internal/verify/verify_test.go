@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -97,11 +98,16 @@ func newWorld(t *testing.T, edit func(*Limits)) *world {
 
 func (w *world) ask(a string) Answer {
 	w.t.Helper()
+	return w.askFrom("192.0.2.1", a)
+}
+
+func (w *world) askFrom(client, a string) Answer {
+	w.t.Helper()
 	addr, err := mail.ParseAddress(a, mail.UTF8)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return w.Ask(w.t.Context(), "inner:25", w.server, addr)
+	return w.Ask(w.t.Context(), "inner:25", w.server, netip.MustParseAddr(client), addr)
 }
 
 func (w *world) want(a string, k Knowledge, questions int) Answer {
@@ -171,9 +177,9 @@ func TestManyWaitForOneQuestion(t *testing.T) {
 		var wait sync.WaitGroup
 		var mu sync.Mutex
 		count := map[Knowledge]int{}
-		for range 60 {
+		for i := range 60 {
 			wait.Go(func() {
-				a := w.ask("alice@x.test")
+				a := w.askFrom(fmt.Sprintf("192.0.%d.1", i), "alice@x.test")
 				mu.Lock()
 				defer mu.Unlock()
 				count[a.Known]++
@@ -186,7 +192,7 @@ func TestManyWaitForOneQuestion(t *testing.T) {
 		// One that goes away takes the question from nobody else.
 		ctx, cancel := context.WithCancel(t.Context())
 		wait.Go(func() {
-			if a := w.Ask(ctx, "inner:25", w.server, mustAddress(t, "dora@x.test")); a.Known != Unknown {
+			if a := w.Ask(ctx, "inner:25", w.server, netip.Addr{}, mustAddress(t, "dora@x.test")); a.Known != Unknown {
 				t.Errorf("%+v", a)
 			}
 		})
@@ -211,7 +217,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 		w := newWorld(t, func(l *Limits) { l.Rate = 10 })
 		known := 0
 		for i := range 1000 {
-			if w.ask(fmt.Sprintf("u%d@x.test", i)).Known != Unknown {
+			if w.askFrom(fmt.Sprintf("10.%d.%d.1", i/250, i%250), fmt.Sprintf("u%d@x.test", i)).Known != Unknown {
 				known++
 			}
 			time.Sleep(time.Millisecond)
@@ -221,7 +227,7 @@ func TestQuestionsAreBounded(t *testing.T) {
 		}
 		// Another server has a rate of its own.
 		other := &people{takes: map[string]bool{"u999@x.test": true}}
-		if a := w.Ask(t.Context(), "other:25", other, mustAddress(t, "u999@x.test")); a.Known != Yes {
+		if a := w.Ask(t.Context(), "other:25", other, netip.Addr{}, mustAddress(t, "u999@x.test")); a.Known != Yes {
 			t.Errorf("%+v", a)
 		}
 	})
@@ -301,7 +307,7 @@ func TestJudge(t *testing.T) {
 
 func TestOptionsAreRequired(t *testing.T) {
 	for _, edit := range []func(*Options){
-		func(o *Options) { o.Limits.Entries = 0 }, func(o *Options) { o.Limits.Timeout = 0 }, func(o *Options) { o.Limits.Grace = -1 },
+		func(o *Options) { o.Limits.Entries = 0 }, func(o *Options) { o.Limits.Share = 0 }, func(o *Options) { o.Limits.GuessTime = 0 }, func(o *Options) { o.Limits.Timeout = 0 }, func(o *Options) { o.Limits.Grace = -1 },
 		func(o *Options) { o.Now = nil }, func(o *Options) { o.Rand = nil }, func(o *Options) { o.Learnt = nil },
 	} {
 		o := Options{Limits: DefaultLimits(), Now: time.Now, Rand: rand.New(rand.NewSource(1)), Logger: slog.Default(), Learnt: func(mail.Domain, string, bool) {}}

@@ -1,0 +1,65 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"sallyport/internal/deliver"
+	"sallyport/internal/directory"
+	"sallyport/internal/mail"
+	"sallyport/internal/ops"
+	"sallyport/internal/verify"
+)
+
+// callouts is what the server that runs remembers of recipients at servers behind us.
+type callouts struct{ n *Node }
+
+var _ ops.Callouts = callouts{}
+
+// Known implements ops.Callouts.
+func (c callouts) Known(fn func(ops.Callout) bool) {
+	c.n.now().inners.verifier.Remembered(func(r verify.Remembered) bool {
+		out := ops.Callout{Address: r.Address, Server: r.Server, State: "refused", Remote: r.Answer.Remote, Asked: r.At.Truncate(time.Second), Again: r.Until.Truncate(time.Second)}
+		if r.Answer.Known == verify.Yes {
+			out.State = "taken"
+		}
+		if !r.Answer.Reply.IsZero() {
+			out.Reply = r.Answer.Reply.String()
+		}
+		return fn(out)
+	})
+}
+
+// Forget implements ops.Callouts.
+func (c callouts) Forget(match func(server, address string) bool) int {
+	return c.n.now().inners.verifier.Forget(match)
+}
+
+// learning is the way to a server behind us; what that refuses for good at a delivery is
+// not taken to be known any more.
+type learning struct {
+	deliver.Target
+	verifier *verify.Verifier
+	server   string
+}
+
+// Deliver implements deliver.Target.
+func (l learning) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
+	out := l.Target.Deliver(ctx, j)
+	for i, o := range out {
+		if i >= len(j.Recipients) || o.Reply.Class() != mail.ClassPermanent {
+			continue
+		}
+		asked := j.Recipients[i].Mailbox // as the server behind knows the recipient
+		if asked.IsZero() {
+			asked = j.Recipients[i].Address
+		}
+		l.verifier.Refused(l.server, asked)
+	}
+	return out
+}
+
+// learns wraps the way to a server behind us.
+func (in *inners) learns(h directory.Hop, t deliver.Target) deliver.Target {
+	return learning{t, in.verifier, h.String()}
+}
