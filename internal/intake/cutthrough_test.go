@@ -194,6 +194,41 @@ func TestSendersBeyondASCII(t *testing.T) {
 	}
 }
 
+// A header with an address beyond ASCII is refused at the end of data where an SMTP server behind us takes
+// none; LMTP and mailboxes of ours store it.
+func TestHeadersBeyondASCII(t *testing.T) {
+	for _, row := range []struct {
+		to           string
+		utf8         bool // the message
+		takes, known bool
+		want         string
+	}{
+		{"z@behind.test", true, false, true, "550 5.6.7"},
+		{"both@local.test", true, false, true, "550 5.6.7"},
+		{"z@behind.test", true, false, false, "451 4.4.1"},
+		{"z@behind.test", true, true, true, "250 2.0.0"},
+		{"z@behind.test", false, false, true, "250 2.0.0"},
+		{"a@cut.test", true, false, true, "250 2.0.0"},
+		{"bob@local.test", true, false, true, "250 2.0.0"},
+	} {
+		k := &knows{takes: row.takes, known: row.known}
+		k.replies = map[string]mail.Reply{"a": mail.R(250, "", "ok")}
+		w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: k})
+		c := w.connect(smtpd.KindMX)
+		p, err := mail.ParseReversePath("<x@far.test>", mail.UTF8)
+		must(t, err)
+		c.want(c.mail(mail.Envelope{From: p, SMTPUTF8: true}), 250)
+		c.want(c.to("<"+row.to+">"), 250)
+		text := "Subject: u\r\n\r\n"
+		if row.utf8 {
+			text = "Cc: j\u00fcrgen@far.test\r\n\r\n"
+		}
+		if r := c.data(text); !strings.HasPrefix(r.String(), row.want) {
+			t.Errorf("%s, beyond ASCII %v, takes %v: %v, want %s", row.to, row.utf8, row.takes, r, row.want)
+		}
+	}
+}
+
 // rules are those of all that was recorded, sorted.
 func (w *world) rules() string {
 	w.t.Helper()

@@ -65,6 +65,11 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) mail.Reply {
 	if err != nil {
 		return t.failed(ctx, c, err)
 	}
+	if c.utf8 {
+		if err := t.takesHeader(ctx); err != nil {
+			return t.failed(ctx, c, err)
+		}
+	}
 	if err := t.judge(ctx, &c, body); err != nil {
 		return t.failed(ctx, c, err)
 	}

@@ -51,6 +51,31 @@ func (t *transaction) international(ctx context.Context, ways []spool.Delivery) 
 	return mail.Reply{}
 }
 
+// takesHeader refuses a stranger's message with an address beyond ASCII in its header, where an
+// SMTP server behind us takes no such one. (What LMTP stores, it stores as it is.)
+func (t *transaction) takesHeader(ctx context.Context) error {
+	if !t.s.anonymous() || t.s.in.International == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.limit.AskTime)
+	defer cancel()
+	asked := map[string]bool{}
+	for _, w := range t.deliveries {
+		d, ok := t.dir.Domain(w.Mailbox.Domain())
+		if w.Kind != spool.KindLocal || !ok || d.Deliver != directory.DeliverSMTP || asked[d.Name.ASCII()] {
+			continue
+		}
+		asked[d.Name.ASCII()] = true
+		switch takes, known := t.s.in.International.International(ctx, d, w.Mailbox); {
+		case !known:
+			return &errRefused{rule: "message-international", reply: mail.R(451, "4.4.1", "the server of "+d.Name.ASCII()+" does not answer; try again later")}
+		case !takes:
+			return &errRefused{rule: "message-international", reply: mail.R(550, "5.6.7", "the server of "+d.Name.ASCII()+" takes no address beyond ASCII in a header")}
+		}
+	}
+	return nil
+}
+
 // maxHeard is how many answers of servers behind us the fact of one message tells.
 const maxHeard = 10
 

@@ -180,7 +180,7 @@ func (cl *Client) refusedTLS(refused *ReplyError, wait time.Duration) error {
 	if err == nil && r.Code == 421 {
 		err = &ReplyError{Reply: r, Stage: StageSTARTTLS}
 	}
-	cl.o.TLS.Name = WithoutTLS(refused)
+	cl.o.TLS.Name, cl.o.TLS.Failed = WithoutTLS(refused), true
 	return err
 }
 

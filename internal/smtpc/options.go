@@ -45,6 +45,9 @@ type TLSPolicy struct {
 	// Unverified accepts any certificate where TLS is required: against listeners,
 	// and for a domain whose records name no certificate that could be verified.
 	Unverified bool
+	// Failed says that TLS was offered and failed, and that this is the way without. A
+	// server that demands TLS after all then puts nobody off for good.
+	Failed bool
 	// Name is the policy by which the connection was secured, for outcomes: "dane",
 	// "mta-sts". "": none but the mode.
 	Name string

@@ -26,6 +26,9 @@ func (cl *Client) Send(ctx context.Context, env mail.Envelope, size int64, body 
 	defer context.AfterFunc(ctx, func() { cl.c.fail(interrupted(ctx)) })()
 	err := t.run(body)
 	t.settle(err)
+	if cl.o.TLS.Failed {
+		t.spare()
+	}
 	if err == nil && !cl.c.alive() {
 		err = cl.c.fault(StageIdle)
 	}
@@ -33,6 +36,17 @@ func (cl *Client) Send(ctx context.Context, env mail.Envelope, size int64, body 
 		err = fmt.Errorf("%w (%w)", err, ErrNothingSent)
 	}
 	return t.out, err
+}
+
+// spare defers what is refused for want of TLS, where it is the server's TLS that failed:
+// RFC 3207 §4, 530; X.7.10 and X.7.11, encryption needed. It may work again.
+func (t *transaction) spare() {
+	for i, o := range t.out {
+		e := o.Reply.Enhanced
+		if o.Failed() && (o.Reply.Code == 530 || e.Subject == 7 && (e.Detail == 10 || e.Detail == 11)) {
+			t.out[i].Reply, t.out[i].Said = mail.R(454, "4.7.0", "TLS failed, and without it the server says: "+o.Reply.String()), false
+		}
+	}
 }
 
 // transaction is one message on its way. Its recipients are undecided, then

@@ -61,6 +61,8 @@ const (
 	nrHeader, nrConnect, nrHelo, nrMail       = 0x80, 0x1000, 0x2000, 0x4000
 	nrRcpt, nrData, nrUnknown, nrEOH, nrBody  = 0x8000, 0x10000, 0x20000, 0x40000, 0x80000
 	leadingSpace                              = 0x100000
+	// rejectedRcpts asks to be shown recipients that were refused; here there are none.
+	rejectedRcpts = 0x800
 
 	protocolOldest, protocolNewest = 2, 6
 
@@ -70,7 +72,7 @@ const (
 	offeredActions = actAddHeaders | actChgBody | actAddRcpt | actDelRcpt | actChgHeaders | actQuarantine |
 		actChgFrom | actAddRcptPar | actSymList
 	offeredProtocol = noConnect | noHelo | noMail | noRcpt | noBody | noHeaders | noEOH | noUnknown | noData | skip |
-		nrHeader | nrConnect | nrHelo | nrMail | nrRcpt | nrData | nrUnknown | nrEOH | nrBody | leadingSpace
+		nrHeader | nrConnect | nrHelo | nrMail | nrRcpt | nrData | nrUnknown | nrEOH | nrBody | leadingSpace | rejectedRcpts
 
 	// bodyChunk is the most that one body packet holds.
 	bodyChunk = 65535

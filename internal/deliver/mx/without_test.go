@@ -11,6 +11,27 @@ import (
 	"sallyport/internal/tlspolicy/mtasts"
 )
 
+// A host that takes nothing without the TLS that fails there keeps the mail waiting; what
+// it refuses otherwise it refuses.
+func TestAServerThatNeedsItsBrokenTLS(t *testing.T) {
+	for said, want := range map[string]string{
+		"530 5.7.0 Must issue a STARTTLS command first": "454 4.7.0", "554 5.7.10 encryption needed": "454 4.7.0", "550 5.7.1 no": "550 5.7.1",
+	} {
+		w := newPolicyWorld(t)
+		w.play("127.0.0.2", func(n int, nc net.Conn) {
+			if n == 1 {
+				say(nc, "220 mx", "250-mx\r\n250 STARTTLS", "220 go", "what")
+				return
+			}
+			say(nc, "220 mx", "250-mx\r\n250 STARTTLS", said, said, said)
+		})
+		out, _ := w.send(mail.TLSAsUsual, func(o *Options) { o.Timeouts.TLS, o.Timeouts.Quit = 200*time.Millisecond, 20*time.Millisecond })
+		if !strings.HasPrefix(out.Reply.String(), want) {
+			t.Errorf("%s: %s", said, out.Reply)
+		}
+	}
+}
+
 // However the TLS fails that a host offers, the mail goes in clear text where nobody
 // demands TLS, and the outcome says so; where somebody does, none of it leaves.
 func TestTLSThatFailsIsDoneWithout(t *testing.T) {

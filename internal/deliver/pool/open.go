@@ -28,7 +28,7 @@ func (c Call) Open(ctx context.Context) (*smtpc.Client, error) {
 		return client, err
 	}
 	c.WithoutTLS(err)
-	c.SMTP.TLS.Mode, c.SMTP.TLS.Name = smtpc.TLSNone, smtpc.WithoutTLS(err)
+	c.SMTP.TLS.Mode, c.SMTP.TLS.Name, c.SMTP.TLS.Failed = smtpc.TLSNone, smtpc.WithoutTLS(err), true
 	return c.once(ctx)
 }
 
