@@ -13,6 +13,7 @@ type accountCommands struct {
 	Passwd accountPasswd `cmd:"" help:"Change a password; live sessions of the account end."`
 	Ls     accountLs     `cmd:"" help:"List the accounts."`
 	Show   accountShow   `cmd:"" help:"Show one account."`
+	Set    accountSet    `cmd:"" help:"Change what an account may send: its role, and how many recipients in an hour and a day."`
 	Freeze accountFreeze `cmd:"" help:"Stop an account at once: no sign-in, sessions end, its queue is held. It still receives."`
 	Thaw   accountThaw   `cmd:"" help:"Let a frozen account act again, and release its queue."`
 	Rm     accountRm     `cmd:"" help:"Remove an account. Its mailbox stays; what it has in the queue is held."`
@@ -27,7 +28,9 @@ type accountArg struct {
 type accountAdd struct {
 	accountArg
 	passwordFlags
-	Role string `enum:"person,bulk" default:"person" help:"What it sends: a person's mail, or bulk (newsletters, shops)."`
+	Role           string `enum:"person,bulk" default:"person" help:"What it sends: a person's mail, or bulk (newsletters, shops)."`
+	RecipientsHour string `placeholder:"N" help:"The most recipients within an hour; without it those of its role (budget.person_hour, budget.bulk_hour)."`
+	RecipientsDay  string `placeholder:"N" help:"The most recipients within a day; without it those of its role."`
 }
 
 // Help shows examples.
@@ -36,17 +39,22 @@ func (accountAdd) Help() string {
   sallyport account add alice@example.org                      asks for a password
   sallyport account add alice@example.org --generate           makes and prints one
   pass mail/alice | sallyport account add alice@example.org --password-stdin
-  sallyport account add news@example.org --role bulk --generate`
+  sallyport account add news@example.org --role bulk --generate
+  sallyport account add scanner@example.org --recipients-hour 20 --recipients-day 100 --generate`
 }
 
 // Run makes the account.
 func (a accountAdd) Run(ctx context.Context, c console) error {
+	hour, day, err := limits(a.RecipientsHour, a.RecipientsDay)
+	if err != nil {
+		return err
+	}
 	password, err := a.password(ctx, c, a.Address)
 	if err != nil {
 		return err
 	}
 	return a.operate(ctx, c, func(o *ops.Client) error {
-		account, err := o.AccountAdd(ctx, ops.AccountAdd{Address: a.Address, Password: password, Role: a.Role})
+		account, err := o.AccountAdd(ctx, ops.AccountAdd{Address: a.Address, Password: password, Role: a.Role, RecipientsHour: given(hour), RecipientsDay: given(day)})
 		return a.tell(c, account, err, "added", a.shown(password))
 	})
 }
@@ -136,6 +144,12 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 			c.printf("queue held        %s\n", account.QueueHeld)
 		}
 		c.printf("role              %s\nmade              %s\npassword changed  %s\n", account.Role, moment(account.Created), moment(account.PasswordChanged))
+		if r := account.Recipients; r != nil {
+			c.printf("recipients        %s\n", usage(*r))
+			if !r.Refused.IsZero() {
+				c.printf("last refused      %s, for want of recipients that it may still write to\n", moment(r.Refused))
+			}
+		}
 		for _, name := range account.NamedBy {
 			c.printf("also receives for %s\n", name)
 		}

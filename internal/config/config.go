@@ -29,6 +29,7 @@ type Config struct {
 	Callout        Callout
 	MX             MX
 	Forward        Forward
+	Budget         Budget
 	DKIM           DKIM
 	Authentication Authentication
 	Limits         Limits

@@ -27,6 +27,7 @@ func Keys() []Key {
 	all = appendKeys(all, tlsPolicyKeys())
 	all = appendKeys(all, dmarcReportKeys())
 	all = appendKeys(all, forwardKeys())
+	all = appendKeys(all, budgetKeys())
 	all = appendKeys(all, returnPathKeys())
 	all = appendKeys(all, dkimKeys())
 	all = appendKeys(all, authenticationKeys())

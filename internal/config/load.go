@@ -64,7 +64,7 @@ func (s *source) config() (Config, *node) {
 	// A table's own reader reports its unknown keys, the root's those of the root.
 	tables := []string{"listen", "tls", "domain", "callout", "alias", "route", "mx", "forward", "limits", "retry", "maildir", "trace", "auth", "metrics"}
 	tables = append(tables, "proxy", "sendmail")
-	tables = append(tables, "tls_policy", "dmarc_report", "return_path", "acme")
+	tables = append(tables, "tls_policy", "dmarc_report", "return_path", "budget", "acme")
 	tables = append(tables, "dkim", "authentication")
 	tables = append(tables, "rspamd", "milter", "bounces")
 	block(s, root, serverKeys(), &c, tables...)
@@ -85,6 +85,7 @@ func (s *source) config() (Config, *node) {
 	block(s, s.table(root, "dkim"), dkimKeys(), &c.DKIM)
 	block(s, s.table(root, "authentication"), authenticationKeys(), &c.Authentication)
 	block(s, s.table(root, "forward"), forwardKeys(), &c.Forward)
+	block(s, s.table(root, "budget"), budgetKeys(), &c.Budget)
 	block(s, s.table(root, "bounces"), bouncesKeys(), &c.Bounces)
 	block(s, s.table(root, "rspamd"), rspamdKeys(), &c.Rspamd)
 	s.milters(s.table(root, "milter"), &c)

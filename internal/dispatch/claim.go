@@ -7,6 +7,7 @@ import (
 
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
+	"sallyport/internal/trace"
 )
 
 const (
@@ -114,6 +115,7 @@ func (d *Dispatch) begin(c spool.Claim) (r *run, ok bool, wait time.Duration) {
 
 // end counts a run out; whoever ends a run calls it last, once.
 func (d *Dispatch) end(r *run) {
+	d.account(r)
 	d.mu.Lock()
 	delete(d.runs, r)
 	d.entries -= r.cost
@@ -146,8 +148,8 @@ func (d *Dispatch) room() int {
 }
 
 // postpone gives a claim back untried.
-func (d *Dispatch) postpone(c spool.Claim, wait time.Duration) {
-	err := d.Queue.Postpone(d.durable(), c.Token, d.Now().Add(wait), nil)
+func (d *Dispatch) postpone(c spool.Claim, wait time.Duration, facts ...trace.Fact) {
+	err := d.Queue.Postpone(d.durable(), c.Token, d.Now().Add(wait), trace.EncodeAll(facts...))
 	switch {
 	case err == nil:
 	case errors.Is(err, spool.ErrStale):

@@ -26,6 +26,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/internal/budget"
+	"sallyport/internal/budget/ledger"
 	"sallyport/internal/deliver"
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
@@ -68,6 +70,7 @@ type Limits struct {
 	Forwards        int           // messages sent on for accounts in one attempt; the rest follows in the next
 	ForwardOctets   int64         // octets of those of them that are not kept in files
 	Failing         int           // pairs of account and target whose failures are counted
+	BudgetMost      time.Duration // how long mail waits at most for the budget of its forward before it is looked at again
 	FailingAlarm    int           // failures one after another that make an alarm
 	// Header bounds the header section of a message that is sent on, with what we put
 	// before it.
@@ -81,7 +84,7 @@ func DefaultLimits() Limits {
 		Lease: 30 * time.Minute, Crowded: 2 * time.Second, CrowdedMost: 10 * time.Minute,
 		Idle: time.Minute, Retry: time.Second, Suspended: 2 * time.Second,
 		ReturnedHeader: 64 << 10, ReturnedMessage: 1 << 20,
-		Forwards: 16, ForwardOctets: 1 << 20, Failing: 4096, FailingAlarm: 3,
+		Forwards: 16, ForwardOctets: 1 << 20, Failing: 4096, FailingAlarm: 3, BudgetMost: 15 * time.Minute,
 		Header: message.DefaultLimits(),
 	}
 }
@@ -102,8 +105,12 @@ type Options struct {
 	Behind func(directory.Hop) deliver.Target
 	// World returns where mail goes that no route leads to; false, or a nil World:
 	// it waits.
-	World  func(a mail.Address) (deliver.Target, bool)
-	Policy sched.Policy // to begin with, as ReturnAge and Limits; Adjust replaces them
+	World func(a mail.Address) (deliver.Target, bool)
+	// Charge begins what a message that a forward sent on takes of the budget of that
+	// forward and target, and Allowance is that budget.
+	Charge    func(account, target mail.Address) *ledger.Charge
+	Allowance func() budget.Limits
+	Policy    sched.Policy // to begin with, as ReturnAge and Limits; Adjust replaces them
 	// Returns makes the return paths of mail that is sent on for an account; with the
 	// zero key none is, and all of it stays in the mailbox.
 	Returns srs.Key

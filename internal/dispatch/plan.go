@@ -56,6 +56,8 @@ type planner struct {
 	had map[string]bool
 	// low: the disk has no room for what would be sent on.
 	low bool
+	// waits are the recipients that are not to be tried yet.
+	waits map[int]bool
 }
 
 // diskLow is the answer for mail that is not sent on for want of room.
@@ -67,6 +69,9 @@ func (p planner) plan(pending []spool.RecipientState) plan {
 	at := map[destKey]int{}
 	leaving := map[string]bool{} // accounts
 	for i, r := range pending {
+		if p.waits[i] {
+			continue
+		}
 		s := p.forwards[i]
 		if s.leaves() && p.low {
 			out.outcomes[i] = mail.Outcome{Recipient: r.Recipient.Address, Reply: diskLow(), Remote: ourName}

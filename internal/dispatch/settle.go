@@ -55,7 +55,9 @@ func (d *Dispatch) settle(r *run) {
 		if d.set.Load().policy.Expired(e.Received, d.Now()) {
 			a.outcomes = expire(a.outcomes)
 		}
-		d.conclude(r, d.judge(e, a, len(a.outcomes) < len(r.pending)))
+		c := d.judge(e, a, len(a.outcomes) < len(r.pending))
+		c.alarms = append(c.alarms, r.alarms...)
+		d.conclude(r, c)
 	}
 }
 
@@ -190,6 +192,8 @@ func (d *Dispatch) recordWith(r *run, c conclusion, l leaving) error {
 	final.Facts = append(final.Facts, trace.EncodeAll(c.alarms...)...)
 	if r.plan.more {
 		final.Next = d.Now()
+	} else if r.wait > 0 && !slices.ContainsFunc(c.outcomes, mail.Outcome.Deferred) {
+		final.Next = d.Now().Add(r.wait) // nobody is left but who waits for a budget
 	}
 	if c.untold != "" {
 		final.Untold = true

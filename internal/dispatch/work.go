@@ -3,6 +3,7 @@ package dispatch
 import (
 	"bytes"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
+	"sallyport/internal/trace"
 )
 
 // destination is one destination's queue and workers. Its fields are guarded by
@@ -36,6 +38,9 @@ type run struct {
 	cost    int64               // octets that the envelope takes
 	dir     *directory.Snapshot // that the plan was made by
 	sender  mail.ReversePath    // with which it leaves this server
+	charges map[int]charge      // what it takes of a forward's budget, by place
+	wait    time.Duration       // how long those wait who find nothing of it left; 0: nobody does
+	alarms  []trace.Fact        // that they wait
 
 	mu   sync.Mutex
 	plan plan
@@ -85,18 +90,26 @@ func (d *Dispatch) low(octets int64) bool { return d.Low != nil && d.Low(octets)
 
 // launch queues the groups of a plan.
 func (d *Dispatch) launch(r *run, p planner) {
+	p.waits, r.alarms = d.afford(r)
 	r.dir, r.plan, r.sender = p.dir, p.plan(r.pending), d.signed(r.claim.Entry)
 	switch {
 	case r.plan.hold != "":
 		go d.hold(r, r.plan.hold)
+	case len(r.plan.groups) == 0 && r.wait > 0 && !slices.Contains(r.plan.spoken, true):
+		d.putOff(r, r.wait)
 	case len(r.plan.groups) == 0:
 		go d.settle(r)
 	default:
 		if wait := d.enqueue(r); wait > 0 {
-			d.postpone(r.claim, wait)
-			d.end(r)
+			d.putOff(r, wait)
 		}
 	}
+}
+
+// putOff gives back a message that was not tried, and ends its run.
+func (d *Dispatch) putOff(r *run, wait time.Duration) {
+	d.postpone(r.claim, wait, r.alarms...)
+	d.end(r)
 }
 
 // maySend reports whether the account behind a message may send at this moment;

@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sallyport/internal/budget"
+	"sallyport/internal/budget/ledger"
 	"sallyport/internal/deliver"
 	"sallyport/internal/directory"
 	"sallyport/internal/dispatch"
@@ -41,6 +43,8 @@ type world struct {
 	disk     *disk
 	identity *identity.Identity
 	spool    *spool.Spool
+	counts   *ledger.Ledger
+	budget   budget.Limits // of each forward and target
 	dir      atomic.Pointer[directory.Snapshot]
 	limits   dispatch.Limits
 	returns  srs.Key
@@ -232,7 +236,8 @@ func newWorld(t *testing.T) *world { return newWorldOf(t, sched.Default()) }
 func newWorldOf(t *testing.T, p sched.Policy) *world {
 	t.Helper()
 	w := &world{
-		t: t, disk: &disk{Store: memstore.New()}, limits: dispatch.DefaultLimits(), policy: p, local: newTarget("maildir"),
+		budget: budget.Limits{Hour: 1 << 20, Day: 1 << 20},
+		t:      t, disk: &disk{Store: memstore.New()}, limits: dispatch.DefaultLimits(), policy: p, local: newTarget("maildir"),
 		routes: map[string]*target{"remote.test": newTarget("mx.remote.test:25"), "slow.test": newTarget("mx.slow.test:25"), "far.test": newTarget("mx.far.test:25")},
 	}
 	var err error
@@ -288,8 +293,15 @@ func (w *world) start() {
 	if w.wrap != nil {
 		queue = w.wrap(w.spool)
 	}
+	counts, err := ledger.Open(w.t.Context(), w.disk, ledger.Options{Now: time.Now, Logger: w.log()})
+	must(w.t, err)
+	w.counts = counts
 	w.dispatch = dispatch.New(dispatch.Options{
-		Hostname: addr("x@mx.local.test").Domain(), Queue: queue, Directory: w.dir.Load,
+		Charge: func(account, target mail.Address) *ledger.Charge {
+			return counts.Charge(ledger.Forward(account, target))
+		},
+		Allowance: func() budget.Limits { return w.budget },
+		Hostname:  addr("x@mx.local.test").Domain(), Queue: queue, Directory: w.dir.Load,
 		Active: func(a mail.Address) bool {
 			acc, ok := w.identity.Lookup(a)
 			return ok && acc.Standing == identity.StandingActive

@@ -15,6 +15,10 @@ type Account struct {
 	Role            Role         `json:"role"`
 	Created         time.Time    `json:"created"`
 	PasswordChanged time.Time    `json:"password_changed"`
+	// RecipientsHour and RecipientsDay are the most recipients that the account may write
+	// to within any hour and any day; 0: what its role may.
+	RecipientsHour int `json:"recipients_hour,omitempty"`
+	RecipientsDay  int `json:"recipients_day,omitempty"`
 	// Revision grows with every change of password, standing or role, and is
 	// never used again, not even by another account of the same address. A
 	// session that signed in under another revision must not go on.
@@ -53,6 +57,29 @@ func (s *Standing) UnmarshalText(b []byte) error {
 		}
 	}
 	return fmt.Errorf("%s is no standing of an account", mail.Printable(string(b), 40))
+}
+
+// MaxRecipients is the largest limit of recipients that an account may have.
+const MaxRecipients = 10_000_000
+
+// Sending is what an account may send.
+type Sending struct {
+	Role           Role
+	RecipientsHour int // 0: what its role may
+	RecipientsDay  int
+}
+
+// Validate says what is wrong with it.
+func (s Sending) Validate() error {
+	if s.Role != RolePerson && s.Role != RoleBulk {
+		return fmt.Errorf("%w: a role is person or bulk", ErrInvalid)
+	}
+	for _, n := range []int{s.RecipientsHour, s.RecipientsDay} {
+		if n < 0 || n > MaxRecipients {
+			return fmt.Errorf("%w: a limit of recipients is from 1 to %d", ErrInvalid, MaxRecipients)
+		}
+	}
+	return nil
 }
 
 // Role says what kind of sender an account is. The zero value is unknown, and no

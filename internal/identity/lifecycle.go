@@ -86,12 +86,18 @@ func (i *Identity) Thaw(ctx context.Context, a mail.Address, facts [][]byte) (Ac
 	})
 }
 
-// SetRole changes what kind of sender the account is.
-func (i *Identity) SetRole(ctx context.Context, a mail.Address, role Role, facts [][]byte) (Account, error) {
-	if role != RolePerson && role != RoleBulk {
-		return Account{}, fmt.Errorf("%w: a role is person or bulk", ErrInvalid)
+// SetSending changes what the account may send. Its sessions go on, unless its role is
+// another one.
+func (i *Identity) SetSending(ctx context.Context, a mail.Address, s Sending, facts [][]byte) (Account, error) {
+	if err := s.Validate(); err != nil {
+		return Account{}, err
 	}
-	return i.amend(ctx, a, facts, func(r *record) { r.Role = role })
+	return i.amendUnder(ctx, a, facts, func(r *record, revision uint64) {
+		if r.Role != s.Role {
+			r.Revision = revision
+		}
+		r.Role, r.RecipientsHour, r.RecipientsDay = s.Role, s.RecipientsHour, s.RecipientsDay
+	})
 }
 
 // Remove removes the account, also one whose record cannot be read.
@@ -107,6 +113,15 @@ func (i *Identity) Remove(ctx context.Context, a mail.Address, facts [][]byte) e
 
 // amend changes an existing account under a new revision.
 func (i *Identity) amend(ctx context.Context, a mail.Address, facts [][]byte, f func(*record)) (Account, error) {
+	return i.amendUnder(ctx, a, facts, func(r *record, revision uint64) {
+		f(r)
+		r.Revision = revision
+	})
+}
+
+// amendUnder changes an existing account, which keeps its revision unless f gives it the
+// new one.
+func (i *Identity) amendUnder(ctx context.Context, a mail.Address, facts [][]byte, f func(r *record, revision uint64)) (Account, error) {
 	return i.change(ctx, a, change{facts: facts, edit: func(old *record, revision uint64) (*record, error) {
 		if old == nil {
 			return nil, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), 320))
@@ -115,8 +130,7 @@ func (i *Identity) amend(ctx context.Context, a mail.Address, facts [][]byte, f 
 			return nil, fmt.Errorf("%w: the record of %s cannot be read; remove the account and add it again", ErrInvalid, mail.Printable(a.String(), 320))
 		}
 		next := *old
-		f(&next)
-		next.Revision = revision
+		f(&next, revision)
 		return &next, nil
 	}})
 }

@@ -21,7 +21,7 @@ func TestAccountsAreKept(t *testing.T) {
 	ctx := context.Background()
 	f := withAlice(t, laxLimits())
 	alice := address(t, "alice@local.test")
-	if _, err := f.SetRole(ctx, alice, RoleBulk, nil); err != nil {
+	if _, err := f.SetSending(ctx, alice, Sending{Role: RoleBulk}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := f.Freeze(ctx, address(t, "bob@local.test"), "gone fishing", nil); err != nil {
@@ -96,8 +96,8 @@ func TestChangesThatAreRefused(t *testing.T) {
 		"freeze for naught": {second(f.Freeze(ctx, alice, "", nil)), ErrInvalid},
 		"freeze at length":  {second(f.Freeze(ctx, alice, strings.Repeat("x", 513), nil)), ErrInvalid},
 		"thaw nobody":       {second(f.Thaw(ctx, nobody, nil)), ErrNoSuch},
-		"role of nobody":    {second(f.SetRole(ctx, nobody, RoleBulk, nil)), ErrNoSuch},
-		"no role at all":    {second(f.SetRole(ctx, alice, RoleUnknown, nil)), ErrInvalid},
+		"role of nobody":    {second(f.SetSending(ctx, nobody, Sending{Role: RoleBulk}, nil)), ErrNoSuch},
+		"no role at all":    {second(f.SetSending(ctx, alice, Sending{Role: RoleUnknown}, nil)), ErrInvalid},
 		"remove nobody":     {f.Remove(ctx, nobody, nil), ErrNoSuch},
 		"get nobody":        {second(f.Get(nobody)), ErrNoSuch},
 	} {
@@ -125,7 +125,7 @@ func TestFactsGoWithTheChange(t *testing.T) {
 		func() error { _, err := f.SetPassword(ctx, a, "b password", fact("password")); return err },
 		func() error { _, err := f.Freeze(ctx, a, "why not", fact("freeze")); return err },
 		func() error { _, err := f.Thaw(ctx, a, fact("thaw")); return err },
-		func() error { _, err := f.SetRole(ctx, a, RoleBulk, fact("role")); return err },
+		func() error { _, err := f.SetSending(ctx, a, Sending{Role: RoleBulk}, fact("role")); return err },
 		func() error { return f.Remove(ctx, a, fact("remove")) },
 	}
 	for _, s := range steps {

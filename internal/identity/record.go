@@ -60,6 +60,9 @@ func decodeRecord(key string, value []byte) (*record, error) {
 	if s.Standing == StandingUnknown || s.Role == RoleUnknown || s.Revision == 0 {
 		return nil, errors.New("it has no standing, role or revision")
 	}
+	if err := (Sending{s.Role, s.RecipientsHour, s.RecipientsDay}).Validate(); err != nil {
+		return nil, err
+	}
 	if err := s.Secret.validate(); err != nil {
 		return nil, err
 	}

@@ -49,6 +49,9 @@ func (t *transaction) cutThrough(ctx context.Context, m *spool.Message, c conten
 	if err := body.End(); err != nil {
 		return o, t.failed(ctx, c, err), true
 	}
+	if err := t.keepCharge(ctx); err != nil {
+		return o, t.failed(ctx, c, err), true
+	}
 	limited, cancel := context.WithTimeout(ctx, t.limit.OfferTime)
 	defer cancel()
 	for _, h := range hops {
@@ -206,6 +209,7 @@ func (t *transaction) passedOn(ctx context.Context, c content, size int64, o off
 	if err := t.s.in.Journal.Write(context.WithoutCancel(ctx), append([]trace.Fact{f}, t.offerFacts(c, o)...)...); err != nil {
 		t.s.in.Logger.Error("fact not recorded", "kind", string(f.Kind), "conn", t.s.conn.ID, "err", err)
 	}
+	t.sent()
 	t.s.accepted++
 	return f.Reply
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"sallyport/internal/bind"
@@ -56,6 +57,7 @@ type content struct {
 // Data takes the message. The order is: header section into bounded memory, policy
 // on it, body streamed to the spool, inspectors, one durable Put, then 250.
 func (t *transaction) Data(ctx context.Context, r io.Reader) mail.Reply {
+	defer t.released(ctx) // does nothing once the message was sent
 	body, err := t.s.in.Queue.NewBody(ctx)
 	if err != nil {
 		return t.failed(ctx, content{}, err)
@@ -207,10 +209,15 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 		m.Hold = c.judged.Rule + ": " + c.judged.Reason
 		facts = append(facts, t.holdFact(c))
 	}
+	t.charged(&m)
 	claim, err := t.s.in.Queue.Put(ctx, m, body, trace.EncodeAll(facts...))
 	if err != nil {
+		if slices.ContainsFunc(o.outcomes, mail.Outcome.Delivered) {
+			t.sent() // to some, who have it
+		}
 		return t.failed(ctx, c, o.notQueued(err))
 	}
+	t.sent()
 	t.s.accepted++
 	if m.Hold == "" {
 		t.s.in.Handoff(claim)

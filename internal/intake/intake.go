@@ -23,6 +23,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/internal/budget"
+	"sallyport/internal/budget/ledger"
 	"sallyport/internal/crew"
 	"sallyport/internal/directory"
 	"sallyport/internal/identity"
@@ -89,6 +91,10 @@ type Options struct {
 	Accounts  Accounts
 	Queue     Queue
 	Journal   Journal
+	// Ledger counts the recipients of each account, and Allowance says how many it may
+	// have, as things stand.
+	Ledger    *ledger.Ledger
+	Allowance func(identity.Account) budget.Limits
 	// LocalUser says whose account a user of this host sends as; nil: nobody's.
 	LocalUser func(uid uint32) LocalUser
 	// Offers gives messages to the servers behind us; nil: all are queued.

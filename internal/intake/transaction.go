@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
@@ -26,9 +27,11 @@ type transaction struct {
 	deliveries []spool.Delivery
 	seen       map[string]bool // recipients by key, and mailboxes
 	grants     []gate.Grant
-	rules      []gate.Rule  // that let recipients in, each once
-	cut        bool         // a delivery is to a server that gets the message while its sender waits
-	said       []trace.Pair // by servers behind us and by signed return paths, of recipients that were let in
+	rules      []gate.Rule    // that let recipients in, each once
+	cut        bool           // a delivery is to a server that gets the message while its sender waits
+	over       trace.Fact     // recipients that a limit kept out, not recorded yet
+	charge     *ledger.Charge // what it takes of the account's budget; nil: nothing
+	said       []trace.Pair   // by servers behind us and by signed return paths, of recipients that were let in
 }
 
 var _ smtpd.Transaction = (*transaction)(nil)
@@ -86,10 +89,15 @@ func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Rep
 	if r := t.international(ctx, ways); !r.IsZero() {
 		return t.refuse(ctx, "recipient-international", r, addr.String())
 	}
-	if !t.add(rcpt, ways, grant) {
+	ways = t.fresh(rcpt, ways)
+	if len(t.deliveries)+len(ways) > t.limit.Deliveries {
 		// The aliases of all recipients together reach too many mailboxes.
 		return t.refuse(ctx, "too-many-deliveries", mail.R(452, "4.5.3", "too many recipients"), addr.String())
 	}
+	if r, ok := t.allowed(ctx, len(ways), addr); !ok {
+		return r
+	}
+	t.add(rcpt, ways, grant)
 	t.note(said, mark.evidence())
 	if !slices.Contains(t.rules, v.Rule) {
 		t.rules = append(t.rules, v.Rule)
@@ -145,24 +153,27 @@ func wayKey(w spool.Delivery) string {
 	return "remote " + w.Recipient.Address.String()
 }
 
-func recipientKey(a mail.Address) string { return "recipient " + a.String() }
-
-// add takes a recipient with the ways that are new; or, where they are too many,
-// nothing of it. Every recipient has one at least, so that what became of it is known:
-// that a mailbox gets one copy, whichever addresses lead to it, is for delivery to see.
-func (t *transaction) add(r mail.Recipient, ways []spool.Delivery, g gate.Grant) bool {
-	key := recipientKey(r.Address)
-	if t.seen[key] {
-		return true
+// fresh returns what a recipient adds to the message: the ways that are new. Every
+// recipient has one at least, so that what became of it is known: that a mailbox gets one
+// copy, whichever addresses lead to it, is for delivery to see. Nothing, for one that was
+// given before.
+func (t *transaction) fresh(r mail.Recipient, ways []spool.Delivery) []spool.Delivery {
+	if t.seen[recipientKey(r.Address)] {
+		return nil
 	}
 	fresh := slices.DeleteFunc(slices.Clone(ways), func(w spool.Delivery) bool { return t.seen[wayKey(w)] })
 	if len(fresh) == 0 {
 		fresh = ways[:min(len(ways), 1)]
 	}
-	if len(t.deliveries)+len(fresh) > t.limit.Deliveries {
-		return false
+	return fresh
+}
+
+// add takes a recipient with what it adds; each address once.
+func (t *transaction) add(r mail.Recipient, fresh []spool.Delivery, g gate.Grant) {
+	if t.seen[recipientKey(r.Address)] {
+		return
 	}
-	t.seen[key] = true
+	t.seen[recipientKey(r.Address)] = true
 	for _, w := range fresh {
 		t.seen[wayKey(w)] = true
 		_, cut := t.cutHop(w)
@@ -173,8 +184,9 @@ func (t *transaction) add(r mail.Recipient, ways []spool.Delivery, g gate.Grant)
 		t.grants = append(t.grants, g)
 	}
 	t.env.To = append(t.env.To, r)
-	return true
 }
+
+func recipientKey(a mail.Address) string { return "recipient " + a.String() }
 
 func (t *transaction) refuse(ctx context.Context, rule string, r mail.Reply, recipient string) mail.Reply {
 	return t.s.refuse(ctx, trace.Fact{
@@ -183,4 +195,4 @@ func (t *transaction) refuse(ctx context.Context, rule string, r mail.Reply, rec
 }
 
 // Abort forgets the transaction; nothing of it was kept anywhere.
-func (t *transaction) Abort(context.Context) {}
+func (t *transaction) Abort(ctx context.Context) { t.released(ctx) }

@@ -21,6 +21,8 @@ import (
 	"testing/iotest"
 	"time"
 
+	"sallyport/internal/budget"
+	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
 	"sallyport/internal/identity"
@@ -46,6 +48,8 @@ type world struct {
 	st       *disk
 	identity *identity.Identity
 	spool    *spool.Spool
+	ledger   *ledger.Ledger
+	most     budget.Limits // of each account
 	trace    *trace.Log
 	journal  *journal
 	dir      atomic.Pointer[directory.Snapshot]
@@ -179,7 +183,11 @@ func newWorldOf(t *testing.T, s setup) *world {
 	w.tls = handshake(t)
 	offers, _ := s.recipients.(intake.Offers)
 	international, _ := s.recipients.(intake.International)
+	w.ledger, err = ledger.Open(t.Context(), w.st, ledger.Options{Now: w.clock, Logger: log})
+	must(t, err)
+	w.most = budget.Limits{Hour: 1 << 20, Day: 1 << 20}
 	w.in = intake.New(intake.Options{
+		Ledger: w.ledger, Allowance: func(identity.Account) budget.Limits { return w.most },
 		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Queue: w.spool, Journal: w.journal,
 		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Recipients: s.recipients, Offers: offers, International: international, Returns: s.returns, Marks: s.marks, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
 	})

@@ -45,6 +45,7 @@ const (
 	notifiedTotal   = "notifications_total"
 	heldTotal       = "holds_total"
 	alarmsTotal     = "alarms_total"
+	accountsCapped  = "accounts_capped"
 	queueMessages   = "queue_messages"
 	queueHeld       = "queue_held_messages"
 	queueOctets     = "queue_octets"
@@ -82,6 +83,7 @@ func Table() []Metric {
 		m(notifiedTotal, Counter, "Notifications about deliveries (bounces, delays) that were queued."),
 		m(heldTotal, Counter, "Times that a message or an account's queue was held, by rule.", "rule"),
 		m(alarmsTotal, Counter, "Alarms: things that a person must look at, by rule.", "rule"),
+		m(accountsCapped, Gauge, "Accounts that have reached their limit of recipients within an hour or a day, or were refused one by it within the last hour."),
 		m(queueMessages, Gauge, "Messages in the queue, held ones too."),
 		m(queueHeld, Gauge, "Messages in the queue that are held, by themselves or with their account."),
 		m(queueOctets, Gauge, "Octets in the queue."),

@@ -59,7 +59,7 @@ func TestASmallDisk(t *testing.T) {
 	s.log = slog.New(slog.NewTextHandler(&log, nil))
 	n := s.start()
 	s.populate(n.Node)
-	l := &ledger{texts: map[string]string{}, acked: map[string]bool{}}
+	l := &promises{texts: map[string]string{}, acked: map[string]bool{}}
 
 	before, _ := used(t, disk)
 	c := connect(t, n.Addrs().MX[0])

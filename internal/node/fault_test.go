@@ -63,14 +63,14 @@ func diskFaults() map[string]*fault {
 	return all
 }
 
-// ledger is what clients were told about their messages.
-type ledger struct {
+// promises are what clients were told about their messages.
+type promises struct {
 	mu    sync.Mutex
 	texts map[string]string
 	acked map[string]bool
 }
 
-func (l *ledger) note(id, text string, acked bool) {
+func (l *promises) note(id, text string, acked bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.texts[id], l.acked[id] = text, acked
@@ -78,7 +78,7 @@ func (l *ledger) note(id, text string, acked bool) {
 
 // deliver gives one message to the mx door and notes the answer, which must be 250
 // or 4xx. It reports whether the message was taken.
-func (l *ledger) deliver(t *testing.T, n *running, id string, size int) bool {
+func (l *promises) deliver(t *testing.T, n *running, id string, size int) bool {
 	c := connect(t, n.Addrs().MX[0])
 	defer c.c.Close()
 	c.ok("250", "EHLO client.test")
@@ -101,7 +101,7 @@ func TestTheDiskFails(t *testing.T) {
 	s.log = quiet()
 	n := s.start()
 	s.populate(n.Node)
-	l := &ledger{texts: map[string]string{}, acked: map[string]bool{}}
+	l := &promises{texts: map[string]string{}, acked: map[string]bool{}}
 	hits, refused := 0, 0
 	for name, f := range diskFaults() {
 		disk.now.Store(f)
@@ -168,7 +168,7 @@ func TestTheDiskIsNearlyFull(t *testing.T) {
 	if !strings.HasPrefix(early, "250") {
 		t.Fatalf("got %q", early)
 	}
-	l := &ledger{texts: map[string]string{}, acked: map[string]bool{}}
+	l := &promises{texts: map[string]string{}, acked: map[string]bool{}}
 	attempt := 0
 	try := func(want bool) bool {
 		attempt++

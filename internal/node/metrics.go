@@ -73,6 +73,7 @@ func (n *Node) state(ctx context.Context) metrics.State {
 		Open: n.admission.Open(), Messages: queue.Entries, Held: queue.Held, Active: queue.Claims, Octets: queue.Octets,
 		Facts: log.Facts, Sequenced: log.Sequenced, Signed: log.Signed, SignedAt: log.SignedAt, Skipped: log.Skipped,
 	}
+	v.Capped = n.capped(ctx)
 	v.Connections, v.TurnedAway = n.admission.Counts()
 	if started := n.started.Load(); started != nil {
 		v.Started = *started

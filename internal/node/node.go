@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sallyport/internal/batv"
+	"sallyport/internal/budget/ledger"
 	"sallyport/internal/config"
 	"sallyport/internal/deliver/maildir"
 	"sallyport/internal/deliver/route"
@@ -98,6 +99,7 @@ type Node struct {
 	trace     *trace.Log
 	identity  *identity.Identity
 	roster    *roster.Roster
+	ledger    *ledger.Ledger // of recipients
 	spool     *spool.Spool
 	dirs      directories
 	returns   *returns
@@ -157,7 +159,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if err != nil {
 		return n, err
 	}
-	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openIdentity, n.openRoster, n.openSpool, n.openDelivery, n.openRing, n.openIntake, n.openOperator} {
+	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openIdentity, n.openRoster, n.openLedger, n.openSpool, n.openDelivery, n.openRing, n.openIntake, n.openOperator} {
 		if err := step(ctx, secrets); err != nil {
 			return n, err
 		}
@@ -228,6 +230,7 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 		return err
 	}
 	n.dispatch = dispatch.New(dispatch.Options{
+		Charge: n.forwardCharge, Allowance: n.forwardAllowance,
 		Returns: n.returns.key, Sign: n.signSender, ReturnAge: n.config().Forward.ReturnAge,
 		Hostname: n.config().Hostname, Queue: n.spool, Directory: n.dirs.snapshot, Active: n.maySend,
 		Local: n.mailbox, Route: n.routeTarget, Behind: n.innerTarget, World: n.worldTarget, Low: n.spaces[0].Low, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
@@ -244,7 +247,7 @@ func (n *Node) maySend(account mail.Address) bool {
 
 func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
-		Hostname: n.config().Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Recipients: servers{n}, Offers: servers{n}, International: servers{n}, Returns: n.returns.classify, Marks: n.readMark,
+		Hostname: n.config().Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Ledger: n.ledger, Allowance: n.allowance, Recipients: servers{n}, Offers: servers{n}, International: servers{n}, Returns: n.returns.classify, Marks: n.readMark,
 		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 		Inspectors: n.inspectors(), Reserved: n.reservedFields,
 	})

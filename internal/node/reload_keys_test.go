@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sallyport/internal/config"
+	"sallyport/internal/identity"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtpd"
 )
@@ -99,6 +100,16 @@ func proofs() map[string]keyProof {
 	all["forward.external"] = keyProof{set: "[forward]\nexternal = \"on\"", see: func(n *Node) any { return n.dirs.stated.base.ForwardExternal }}
 	all["forward.targets"] = keyProof{set: "[forward]\nexternal = \"on\"\ntargets = 9", see: func(n *Node) any { return n.dirs.stated.base.ForwardTargets }}
 	all["forward.return_age"] = keyProof{set: "[forward]\nreturn_age = \"3d\"", see: func(n *Node) any { return n.returns.maxAge }}
+	for key, see := range map[string]func(*Node) any{
+		"person_hour":  func(n *Node) any { return n.allowance(identity.Account{Role: identity.RolePerson}).Hour },
+		"person_day":   func(n *Node) any { return n.allowance(identity.Account{Role: identity.RolePerson}).Day },
+		"bulk_hour":    func(n *Node) any { return n.allowance(identity.Account{Role: identity.RoleBulk}).Hour },
+		"bulk_day":     func(n *Node) any { return n.allowance(identity.Account{Role: identity.RoleBulk}).Day },
+		"forward_hour": func(n *Node) any { return n.forwardAllowance().Hour },
+		"forward_day":  func(n *Node) any { return n.forwardAllowance().Day },
+	} {
+		all["budget."+key] = keyProof{set: "[budget]\n" + key + " = 7", see: see}
+	}
 	proveDKIM(all)
 	who := func(n *Node) any { return n.localUser(uint32(os.Geteuid())) }
 	all["sendmail.domain"] = keyProof{set: "[sendmail]\ndomain = \"local.test\"", see: func(n *Node) any {

@@ -321,6 +321,9 @@ func TestAQueueOutlivesARestart(t *testing.T) {
 	s.unreachable.Store(true)
 	n := s.start()
 	s.populate(n.Node)
+	wide := messages // one account stands for many people
+	_, err := n.Operator().AccountSet(t.Context(), ops.Caller{UID: 0, Known: true}, ops.AccountSet{Address: "alice@local.test", RecipientsHour: &wide, RecipientsDay: &wide})
+	must(t, err)
 	rep, err := load.Run(t.Context(), load.Options{
 		Addr: func() string { return n.Addrs().Submissions[0] }, Connections: 10, Messages: messages, Size: 2000,
 		From: "alice@local.test", To: []string{"x@remote.test", "y@remote.test"}, User: "alice@local.test", Password: password,

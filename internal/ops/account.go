@@ -29,6 +29,8 @@ type Account struct {
 	ForwardKeeps  bool     `json:"forward_keeps,omitempty"`
 	ForwardAsleep bool     `json:"forward_asleep,omitempty"`
 	SessionsEnded int      `json:"sessions_ended,omitempty"`
+	// Recipients is told by AccountShow and AccountSet.
+	Recipients *Allowance `json:"recipients,omitempty"`
 	// NamedBy is told by AccountShow and AccountRemove: the aliases that lead to the
 	// account.
 	NamedBy []string `json:"named_by,omitempty"`
@@ -39,6 +41,9 @@ type AccountAdd struct {
 	Address  string `json:"address"`
 	Password string `json:"password"`
 	Role     string `json:"role"` // "person" or "bulk"
+	// The most recipients of its own; 0: its role's.
+	RecipientsHour int `json:"recipients_hour,omitempty"`
+	RecipientsDay  int `json:"recipients_day,omitempty"`
 }
 
 // AccountPassword asks for another password.
@@ -79,8 +84,15 @@ func (op *Operator) AccountAdd(ctx context.Context, by Caller, r AccountAdd) (Ac
 			return Account{}, err
 		}
 	}
-	f := op.accountFact(by, a, "added").Evidenced("role", role.String())
-	account, err := op.o.Accounts.Add(ctx, a, r.Password, role, trace.EncodeAll(f))
+	sending := identity.Sending{Role: role, RecipientsHour: r.RecipientsHour, RecipientsDay: r.RecipientsDay}
+	if err := sending.Validate(); err != nil {
+		return Account{}, invalid(err)
+	}
+	account, err := op.o.Accounts.Add(ctx, a, r.Password, role, trace.EncodeAll(sendingFact(op.accountFact(by, a, "added"), sending)))
+	if err == nil && sending != (identity.Sending{Role: role}) {
+		// Until then it has its role's limits.
+		account, err = op.o.Accounts.SetSending(ctx, a, sending, nil)
+	}
 	if err != nil {
 		return Account{}, err
 	}
@@ -217,7 +229,7 @@ func (op *Operator) AccountShow(_ context.Context, _ Caller, r AccountRef) (Acco
 	if err != nil {
 		return Account{}, err
 	}
-	v := op.view(account)
+	v := op.shown(account)
 	v.NamedBy = op.namedBy(a)
 	for _, d := range op.o.Book.Roster.State().Delegates() {
 		if d.Account.Key() == a.Key() {

@@ -69,6 +69,11 @@ func (c *Client) AccountFreeze(ctx context.Context, r AccountReason) (Account, e
 	return call[Account](ctx, c, "account.freeze", r)
 }
 
+// AccountSet calls Operator.AccountSet.
+func (c *Client) AccountSet(ctx context.Context, r AccountSet) (Account, error) {
+	return call[Account](ctx, c, "account.set", r)
+}
+
 // AccountThaw calls Operator.AccountThaw.
 func (c *Client) AccountThaw(ctx context.Context, r AccountRef) (Account, error) {
 	return call[Account](ctx, c, "account.thaw", r)

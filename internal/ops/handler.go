@@ -33,6 +33,7 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	mux := http.NewServeMux()
 	answer(mux, "account.add", op.AccountAdd)
 	answer(mux, "account.passwd", op.AccountPassword)
+	answer(mux, "account.set", op.AccountSet)
 	answer(mux, "account.freeze", op.AccountFreeze)
 	answer(mux, "account.thaw", op.AccountThaw)
 	answer(mux, "account.rm", op.AccountRemove)

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/budget"
 	"sallyport/internal/directory"
 	"sallyport/internal/identity"
 	"sallyport/internal/mail"
@@ -18,6 +19,7 @@ type Accounts interface {
 	SetPassword(ctx context.Context, a mail.Address, password string, facts [][]byte) (identity.Account, error)
 	Freeze(ctx context.Context, a mail.Address, reason string, facts [][]byte) (identity.Account, error)
 	Thaw(ctx context.Context, a mail.Address, facts [][]byte) (identity.Account, error)
+	SetSending(ctx context.Context, a mail.Address, s identity.Sending, facts [][]byte) (identity.Account, error)
 	Remove(ctx context.Context, a mail.Address, facts [][]byte) error
 	Get(a mail.Address) (identity.Account, error)
 	List(ctx context.Context) ([]identity.Account, error)
@@ -52,6 +54,9 @@ type Options struct {
 	Trace     Trace
 	Directory func() *directory.Snapshot
 	Book      Book
+	// Ledger counts recipients, and Allowance says how many an account may have.
+	Ledger    Ledger
+	Allowance func(identity.Account) budget.Limits
 	Now       func() time.Time
 	// EndSessions ends the live sessions of an account and says how many.
 	EndSessions func(account mail.Address) int

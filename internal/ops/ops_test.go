@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
 	"sallyport/internal/identity"
@@ -35,6 +36,7 @@ type world struct {
 	queue     *faultyQueue
 	trace     *trace.Log
 	accounts  *identity.Identity
+	ledger    *ledger.Ledger
 	roster    *roster.Roster
 	base      directory.Config
 	directory atomic.Pointer[directory.Snapshot]
@@ -62,7 +64,9 @@ func newWorld(t *testing.T) *world {
 	w.roster, err = roster.Open(ctx, st, roster.Options{Limits: roster.DefaultLimits()})
 	check(t, err)
 	check(t, w.rebuild(ctx))
-	w.Operator = New(Options{Accounts: accounts, Queue: w.queue, Trace: w.trace, Now: time.Now, Book: w.book(), Changed: w.rebuild,
+	w.ledger, err = ledger.Open(ctx, st, ledger.Options{Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	check(t, err)
+	w.Operator = New(Options{Ledger: w.ledger, Allowance: w.allowance, Accounts: accounts, Queue: w.queue, Trace: w.trace, Now: time.Now, Book: w.book(), Changed: w.rebuild,
 		Directory:   w.directory.Load,
 		EndSessions: func(a mail.Address) int { w.ended = append(w.ended, a); return 3 }})
 	return w

@@ -22,14 +22,16 @@ type Server struct {
 
 // Status is the state of everything in figures.
 type Status struct {
-	Hostname string      `json:"hostname"`
-	Domains  []string    `json:"domains"`
-	Server   *Server     `json:"server,omitempty"` // nil: no server runs
-	Accounts int         `json:"accounts"`
-	Frozen   int         `json:"frozen"`
-	Queue    QueueStats  `json:"queue"`
-	Trace    trace.Stats `json:"trace"`
-	Health   Health      `json:"health"`
+	Hostname string   `json:"hostname"`
+	Domains  []string `json:"domains"`
+	Server   *Server  `json:"server,omitempty"` // nil: no server runs
+	Accounts int      `json:"accounts"`
+	Frozen   int      `json:"frozen"`
+	// Capped are the accounts that may write to nobody more for now.
+	Capped []Capped    `json:"capped,omitempty"`
+	Queue  QueueStats  `json:"queue"`
+	Trace  trace.Stats `json:"trace"`
+	Health Health      `json:"health"`
 }
 
 // Health is what tells trouble before it comes.
@@ -74,7 +76,7 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 	if err != nil {
 		return s, err
 	}
-	s.Accounts = len(all)
+	s.Accounts, s.Capped = len(all), op.cappedOf(all)
 	for _, a := range all {
 		if a.Standing != identity.StandingActive {
 			s.Frozen++

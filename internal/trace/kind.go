@@ -44,6 +44,10 @@ const (
 	RuleRollback = "trace-rollback"
 )
 
+// ConnCapped stands in the place of a connection in alarms about limits of recipients, so
+// that all of them are found together: sallyport trace capped.
+const ConnCapped = "capped"
+
 // KindInfo explains a kind.
 type KindInfo struct {
 	Kind Kind

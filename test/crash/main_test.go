@@ -51,7 +51,13 @@ func run(m *testing.M) int {
 // newServer prepares a server with a sink for remote.test; it is not running yet.
 func newServer(t *testing.T) (*rig.Server, *load.Sink) {
 	t.Helper()
-	sink, err := load.NewSink(load.SinkOptions{})
+	return newServerWith(t, load.SinkOptions{}, "")
+}
+
+// newServerWith is newServer with further lines of the configuration.
+func newServerWith(t *testing.T, o load.SinkOptions, extra string) (*rig.Server, *load.Sink) {
+	t.Helper()
+	sink, err := load.NewSink(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +65,7 @@ func newServer(t *testing.T) (*rig.Server, *load.Sink) {
 	s, err := rig.Prepare(context.Background(), rig.Options{
 		Binary: binary, Dir: filepath.Join(t.TempDir(), "data"), Remote: sink.Addr(),
 		// What was being delivered at the kill is tried again after retry.first.
-		Extra: "[limits]\ngreet_delay = \"0s\"\ntransactions = 1000000\n\n[retry]\nfirst = \"2s\"\nmax = \"4s\"\n",
+		Extra: "[limits]\ngreet_delay = \"0s\"\ntransactions = 1000000\n\n[retry]\nfirst = \"2s\"\nmax = \"4s\"\n" + extra,
 	})
 	if err != nil {
 		t.Fatal(err)

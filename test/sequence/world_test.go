@@ -23,6 +23,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/budget"
+	"sallyport/internal/budget/ledger"
 	"sallyport/internal/deliver"
 	"sallyport/internal/deliver/maildir"
 	"sallyport/internal/deliver/route"
@@ -56,6 +58,7 @@ type world struct {
 	dir       *directory.Snapshot
 	identity  *identity.Identity
 	spool     *spool.Spool
+	ledger    *ledger.Ledger
 	dispatch  *dispatch.Dispatch
 	fs        *vfs.MemFS
 	listener  net.Listener
@@ -87,6 +90,8 @@ func newWorld(t *testing.T) *world {
 	w.dir, err = directory.NewSnapshot(directoryConfig(t, alice, bob), []mail.Address{alice, bob})
 	must(t, err)
 	key, err := gate.NewKey(bytes.Repeat([]byte{7}, gate.KeyOctets))
+	must(t, err)
+	w.ledger, err = ledger.Open(t.Context(), st, ledger.Options{Now: time.Now, Logger: w.log})
 	must(t, err)
 	w.spool, _, err = spool.Open(t.Context(), st, spool.Options{Key: key, Policy: sched.Default(), Now: time.Now, Logger: w.log})
 	must(t, err)
@@ -143,6 +148,7 @@ func (w *world) connect(r *rand.Rand) *session {
 		kind = smtpd.KindSubmissions
 	}
 	in := intake.New(intake.Options{
+		Ledger: w.ledger, Allowance: func(identity.Account) budget.Limits { return budget.Limits{Hour: 1 << 20, Day: 1 << 20} },
 		Hostname: w.dir.Hostname(), Directory: func() *directory.Snapshot { return w.dir }, Accounts: w.identity, Queue: s.stored,
 		Journal: silent{}, Handoff: w.dispatch.Offer, Limits: intake.DefaultLimits(), Now: time.Now, Rand: crand.Reader, Logger: w.log,
 	})

@@ -200,6 +200,10 @@ func (s *Server) configuration(o Options) string {
 	if !strings.Contains(extra, "[authentication]") {
 		extra += "\n[authentication]\ncheck = \"off\"\n" // there is no DNS to ask
 	}
+	if !strings.Contains(extra, "[budget]") {
+		// One account stands for many people.
+		extra += "\n[budget]\nperson_hour = 10000000\nperson_day = 10000000\n"
+	}
 	return fmt.Sprintf(`hostname = %q
 data     = %q
 

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/ops"
+)
+
+type accountSet struct {
+	accountArg
+	Role           string `enum:",person,bulk" default:"" help:"What it sends: a person's mail, or bulk (newsletters, shops). Its sessions end."`
+	RecipientsHour string `placeholder:"N" help:"The most recipients within an hour; default: those of its role again."`
+	RecipientsDay  string `placeholder:"N" help:"The most recipients within a day; default: those of its role again."`
+}
+
+// Help shows examples.
+func (accountSet) Help() string {
+	return `A limit counts each mailbox that a message of the account goes to, at home and outside,
+and is in force at once. sallyport account show tells how much of it is used.
+
+Examples:
+  sallyport account set club@example.org --recipients-hour 800 --recipients-day 2000
+  sallyport account set club@example.org --recipients-hour default
+  sallyport account set news@example.org --role bulk`
+}
+
+// Run changes what the account may send.
+func (a accountSet) Run(ctx context.Context, c console) error {
+	hour, day, err := limits(a.RecipientsHour, a.RecipientsDay)
+	if err != nil {
+		return err
+	}
+	return a.operate(ctx, c, func(o *ops.Client) error {
+		account, err := o.AccountSet(ctx, ops.AccountSet{Address: a.Address, Role: a.Role, RecipientsHour: hour, RecipientsDay: day})
+		if err != nil || account.Recipients == nil {
+			return a.tell(c, account, err, "", "")
+		}
+		return a.tell(c, account, err, fmt.Sprintf("may write to %d recipients an hour and %d a day", account.Recipients.Most.Hour, account.Recipients.Most.Day), "")
+	})
+}
+
+// limits reads two limits of recipients; nil for one that is not given.
+func limits(hour, day string) (h, d *int, err error) {
+	if h, err = limit("--recipients-hour", hour); err != nil {
+		return nil, nil, err
+	}
+	d, err = limit("--recipients-day", day)
+	return h, d, err
+}
+
+func limit(flag, s string) (*int, error) {
+	switch s {
+	case "":
+		return nil, nil
+	case "default":
+		return new(int), nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return nil, usageError{flag + ": " + mail.Printable(s, 40) + " is no number of recipients; give one from 1 on, or default"}
+	}
+	return &n, nil
+}
+
+// given is a limit, 0 where none is.
+func given(n *int) int {
+	if n == nil {
+		return 0
+	}
+	return *n
+}
+
+// usage says how much of what it may send an account has used.
+func usage(a ops.Allowance) string {
+	return fmt.Sprintf("%d of %d within an hour%s, %d of %d within a day%s",
+		a.Used.Hour, a.Most.Hour, own(a.Own.Hour), a.Used.Day, a.Most.Day, own(a.Own.Day))
+}
+
+func own(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return " (its own limit)"
+}

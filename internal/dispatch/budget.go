@@ -1,0 +1,78 @@
+package dispatch
+
+import (
+	"sallyport/internal/budget"
+	"sallyport/internal/budget/ledger"
+	"sallyport/internal/mail"
+	"sallyport/internal/spool"
+	"sallyport/internal/store"
+	"sallyport/internal/trace"
+)
+
+// ruleForwardBudget is why mail of a forward waits: enough went to the target lately.
+const ruleForwardBudget = "forward-budget"
+
+// charge is what one recipient of a forward's message takes of the forward's budget.
+type charge struct {
+	*ledger.Charge
+	target mail.Address
+}
+
+// afford takes for each recipient of a forward's message what it needs of the budget of
+// that forward and target. Who finds none waits in the queue and was not tried, so that
+// nothing is bounced, however long it takes; the account's own budget is not touched.
+func (d *Dispatch) afford(r *run) (waits map[int]bool, facts []trace.Fact) {
+	e := r.claim.Entry
+	if e.Forward == spool.ForwardNone {
+		return nil, nil
+	}
+	waits, r.charges = map[int]bool{}, map[int]charge{}
+	most := d.Allowance()
+	for i, p := range r.pending {
+		if p.Kind != spool.KindOutbound {
+			continue
+		}
+		target := p.Recipient.Address
+		c := charge{d.Charge(e.Account, target), target}
+		v, alarm := c.Take(1, most)
+		if v.OK {
+			r.charges[i] = c
+			continue
+		}
+		waits[i] = true
+		wait := ledger.Wait(v, d.Now(), d.bounds().Crowded, d.bounds().BudgetMost)
+		if r.wait == 0 || wait < r.wait {
+			r.wait = wait
+		}
+		if alarm {
+			facts = append(facts, d.budgetAlarm(e, target, v))
+		}
+	}
+	return waits, facts
+}
+
+func (d *Dispatch) budgetAlarm(e spool.Entry, target mail.Address, v budget.Verdict) trace.Fact {
+	d.Logger.Warn("mail of a forward waits: its target got enough for now", "account", e.Account.String(), "target", target.String(), "rule", string(v.Rule), "limit", v.Most)
+	f := d.fact(trace.KindAlarm, e)
+	f.Rule, f.Recipients, f.Count = ruleForwardBudget, []string{target.String()}, v.Used
+	f.Conn = trace.ConnCapped
+	f.Text = "the forward of " + e.Account.String() + " had " + v.Words() + ": what is more waits in the queue"
+	return f.Evidenced("limit", string(v.Rule))
+}
+
+// account ends the charges of a run that is over: who has the message counts, all others
+// were charged nothing.
+func (d *Dispatch) account(r *run) {
+	for i, c := range r.charges {
+		if i < len(r.plan.outcomes) && r.plan.spoken[i] && r.plan.outcomes[i].Delivered() {
+			// As a success itself, it is synced with what comes next.
+			if err := c.Keep(d.durable(), store.Lazy); err != nil {
+				d.Logger.Warn("a count of recipients is kept in memory alone", "queue", r.claim.Entry.ID.String(), "err", err)
+			}
+			c.Done()
+			continue
+		}
+		c.Release()
+	}
+	r.charges = nil
+}
