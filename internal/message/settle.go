@@ -287,7 +287,7 @@ func isAtomsOrWords(phrase string) bool {
 		if isWholeWord(w) {
 			continue
 		}
-		if w == "" || strings.Contains(w, "=?") || !isAtoms(strings.ReplaceAll(w, ".", "")) {
+		if w == "" || w[0] == '.' || strings.Contains(w, "..") || strings.Contains(w, "=?") || !isAtoms(strings.ReplaceAll(w, ".", "")) {
 			return false
 		}
 	}

@@ -56,6 +56,8 @@ func TestSettled(t *testing.T) {
 		{"From: \"a\\\\b\" <alice@local.test>", "From: \"a/b\" <alice@local.test>"},
 		{"From: =?utf-8?Q?M=C3=BCller=2C_Hans_=28hans=40local.test=29?= <alice@local.test>", "From: =?utf-8?q?M=C3=BCller?= \", Hans (hans@local.test)\" <alice@local.test>"},
 		{"From: =?utf-8?Q?B=C3=BCro_=28K=C3=B6ln=29?= <alice@local.test>", "From: =?utf-8?q?B=C3=BCro?= \"(\" =?utf-8?q?K=C3=B6ln?= \")\" <alice@local.test>"},
+		{"From: Alice . <alice@local.test>", "From: \"Alice .\" <alice@local.test>"},
+		{"From: A.. B <alice@local.test>", "From: \"A.. B\" <alice@local.test>"},
 		{"From: alice@local.test <alice@local.test>", "From: \"alice@local.test\" <alice@local.test>"},
 
 		// Names beyond ASCII.

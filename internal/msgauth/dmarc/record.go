@@ -152,9 +152,15 @@ func (r *Record) read(name, value string) {
 func uris(value string) []string {
 	var out []string
 	for text := range strings.SplitSeq(value, ",") {
+		if len(out) == maxURIs {
+			break
+		}
 		text, _, _ = strings.Cut(strings.Trim(text, " \t"), "!")
+		if !strings.Contains(text, ":") {
+			continue // no URI: it has no scheme
+		}
 		u, err := url.Parse(text)
-		if err != nil || u.Scheme == "" || u.Opaque == "" && u.Host == "" || len(out) == maxURIs {
+		if err != nil || u.Scheme == "" || u.Opaque == "" && u.Host == "" {
 			continue
 		}
 		out = append(out, text)

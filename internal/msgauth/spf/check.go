@@ -65,10 +65,13 @@ type Limits struct {
 	Void      int // questions without an answer. RFC 7208 §4.6.4: 2
 	Names     int // of one mx or ptr. RFC 7208 §4.6.4: 10
 	Explained int // octets of an explanation
+	Written   int // terms that one record has, whatever they ask
 }
 
 // DefaultLimits returns the bounds of the RFC.
-func DefaultLimits() Limits { return Limits{Terms: 10, Void: 2, Names: 10, Explained: 512} }
+func DefaultLimits() Limits {
+	return Limits{Terms: 10, Void: 2, Names: 10, Explained: 512, Written: 1000}
+}
 
 // Query is what is to be checked.
 type Query struct {
@@ -156,7 +159,7 @@ func (e *evaluation) domain(domain string, explain bool) Result {
 		}
 		return failed(domain, err)
 	}
-	rec, err := parseRecord(text)
+	rec, err := parseRecord(text, e.limits.Written)
 	if err != nil {
 		return failed(domain, err)
 	}

@@ -164,3 +164,25 @@ func FuzzRecord(f *testing.F) {
 		}
 	})
 }
+
+// A record of more terms than anybody writes is a fault, not work.
+func TestTermsOfARecordAreBounded(t *testing.T) {
+	for n, want := range map[int]spf.Verdict{1000: spf.Neutral, 1001: spf.PermError} {
+		r := &dnsx.Fake{Texts: map[string][]string{"a.test": {"v=spf1" + strings.Repeat("  ip4:192.0.2.1", n)}}}
+		got := spf.Check(t.Context(), spf.FromDNS(r), spf.Query{IP: netip.MustParseAddr("198.51.100.1"), Domain: "a.test"}, spf.DefaultLimits())
+		if got.Verdict != want {
+			t.Errorf("%d terms: %v, %v", n, got.Verdict, got.Err)
+		}
+	}
+}
+
+// So are macros, of which each may stand for much.
+func TestMacrosAreBounded(t *testing.T) {
+	for n, want := range map[int]spf.Verdict{50: spf.Neutral, 300: spf.PermError} {
+		r := &dnsx.Fake{Texts: map[string][]string{"a.test": {"v=spf1 x=" + strings.Repeat("%{l}.", n)}}}
+		got := spf.Check(t.Context(), spf.FromDNS(r), query("198.51.100.1", "u@a.test"), spf.DefaultLimits())
+		if got.Verdict != want {
+			t.Errorf("%d macros: %v, %v", n, got.Verdict, got.Err)
+		}
+	}
+}

@@ -24,6 +24,10 @@ type domainSpec []piece
 // isMacroLiteral is %x21-24 / %x26-7E.
 func isMacroLiteral(c byte) bool { return c >= 0x21 && c <= 0x7e && c != '%' }
 
+// maxMacros bounds the macros of one text, each of which may stand for 254 octets: a name
+// has 253 in all.
+const maxMacros = 100
+
 // parseMacros reads a macro-string.
 func parseMacros(s string) ([]piece, error) {
 	var out []piece
@@ -62,6 +66,9 @@ func parseMacros(s string) ([]piece, error) {
 				return nil, bad("a macro does not end in %q", s)
 			}
 			flush()
+			if len(out) >= 2*maxMacros { // each with a literal between them
+				return nil, bad("it has more than %d macros", maxMacros)
+			}
 			p, err := parseMacro(s[i+2 : i+end])
 			if err != nil {
 				return nil, err
