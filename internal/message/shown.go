@@ -1,6 +1,7 @@
 package message
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,39 +15,63 @@ import (
 // that name and show to a person, however badly they are written: behind encoded
 // words, comments, quotes, white space around dots, a dot at the end, characters that
 // look or map alike. It is for fields that Authors found a fault in, and for suspicion
-// alone: a domain that is among them need not be meant.
+// alone: a domain that is among them need not be meant. Of names outside of ASCII the first
+// 20,000 are read.
 func (h Header) ShownDomains(name string) []mail.Domain {
 	var found []mail.Domain
-	seen, known := map[string]bool{}, map[mail.Domain]bool{} // a field may hold a hundred thousand
+	seen, wide := map[string]bool{}, 0 // a field may hold a hundred thousand
 	for _, f := range h.fields {
 		if !h.named(f, name) {
 			continue
 		}
-		for _, text := range readings(h.value(f)) {
-			text = mapped(text)
-			for _, reading := range []string{text, squeezed(text)} {
-				for word := range strings.FieldsFuncSeq(reading, endsDomain) {
-					if seen[word] {
+		for _, reading := range readings(h.value(f)) {
+			for word := range strings.FieldsFuncSeq(reading, endsDomain) {
+				word = strings.Trim(word, ".-")
+				if seen[word] {
+					continue
+				}
+				seen[word] = true
+				if isWide(word) {
+					if wide++; wide > maxWideWords {
 						continue
 					}
-					seen[word] = true
-					if d, err := mail.ParseDomain(strings.Trim(word, ".-")); err == nil && !known[d] {
-						known[d] = true
-						found = append(found, d)
-					}
 				}
+				d, err := mail.ParseDomain(word)
+				if err != nil || d.ASCII() != word && seen[d.ASCII()] {
+					continue
+				}
+				seen[d.ASCII()] = true
+				found = append(found, d)
 			}
 		}
 	}
 	return found
 }
 
-// readings are a value and what it is with its encoded words decoded, if that differs.
+// maxWideWords bounds the names outside of ASCII that are read, each of which costs
+// several times what one in ASCII does; in who writes more, enough are found to suspect him.
+const maxWideWords = 20_000
+
+func isWide(s string) bool {
+	return strings.IndexFunc(s, func(c rune) bool { return c >= 0x80 }) >= 0
+}
+
+// readings returns the texts that programs may read a value as, each once.
 func readings(value string) []string {
-	if decoded, _ := decodeWords(value); decoded != value {
-		return []string{value, decoded}
+	decoded, _ := decodeWords(value)
+	var out []string
+	add := func(text string) {
+		if !slices.Contains(out, text) {
+			out = append(out, text)
+		}
 	}
-	return []string{value}
+	for _, text := range []string{value, decoded} {
+		if text = mapped(text); !slices.Contains(out, text) {
+			add(text)
+			add(squeezed(text))
+		}
+	}
+	return out
 }
 
 func endsDomain(c rune) bool {
