@@ -105,7 +105,7 @@ type MX struct {
 type Limits struct {
 	// Sessions.
 	Connections           int           // at once, over all listeners
-	ConnectionsPerNetwork int           // at once, from one IPv4 /24 or IPv6 /64
+	ConnectionsPerNetwork int           // at once, from one IPv4 /24 or IPv6 /64; wider ones have twice and four times that
 	Handshakes            int           // TLS handshakes at once
 	HandshakeTimeout      time.Duration // of one TLS handshake
 	GreetDelay            time.Duration // silence before the banner on the mx door

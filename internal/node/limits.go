@@ -63,6 +63,9 @@ func smtpdLimits(cfg config.Config, k smtpd.Kind) smtpd.Limits {
 		l.GreetDelay = c.GreetDelay
 		// The count is over all doors: strangers must leave room for our own people.
 		l.Connections -= l.Connections / 4
+	} else {
+		// And those who only connect, for those who sign in.
+		l.Reserved = l.Connections / 8
 	}
 	return l
 }

@@ -5,39 +5,70 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"sallyport/internal/screen"
 )
 
 // Admission counts the connections and TLS handshakes in progress, against the
-// limits of whoever asks. One may be shared by the listeners of a server. It is
-// safe for use by many goroutines.
+// limits of whoever asks, and ends silent connections where others need their places:
+// screen.Crowd decides. One may be shared by the listeners of a server. It is safe for
+// use by many goroutines.
 type Admission struct {
 	mu         sync.Mutex
-	open       int
-	entered    uint64 // ever
-	turnedAway uint64 // ever
-	networks   map[netip.Prefix]int
-	handshakes list.List // of func(), which end one; the oldest first
+	crowd      *screen.Crowd
+	ends       map[uint64]func() // how each connection is told to go, by its seat
+	entered    uint64            // ever
+	turnedAway uint64            // ever; with those that had to go
+	handshakes list.List         // of func(), which end one; the oldest first
 }
 
 // NewAdmission returns an Admission that counts nothing yet.
 func NewAdmission() *Admission {
-	return &Admission{networks: map[netip.Prefix]int{}}
+	return &Admission{crowd: screen.NewCrowd(), ends: map[uint64]func(){}}
 }
 
-// enter counts a connection in, if the limits have room for it.
-func (a *Admission) enter(network netip.Prefix, l *Limits) bool {
+// place is where a connection is counted. A nil place is none, of a connection that is
+// not counted.
+type place struct {
+	admission *Admission
+	seat      uint64
+	now       func() time.Time
+}
+
+// crowdLimits returns the bounds of the places.
+func (l *Limits) crowdLimits() screen.CrowdLimits {
+	return screen.CrowdLimits{Total: l.Connections, Reserved: l.Reserved, Network: l.ConnectionsPerNetwork}
+}
+
+// enter counts a connection in, if there is room for it or another goes for it; nil if
+// not. end is called, by any goroutine, when it has to go itself.
+func (a *Admission) enter(from netip.Addr, stage screen.Stage, l *Limits, now func() time.Time, end func()) (p *place, madeRoom bool) {
+	e, goes := a.decide(from, stage, l, now(), end)
+	if goes != nil {
+		goes()
+	}
+	if !e.OK {
+		return nil, false
+	}
+	return &place{admission: a, seat: e.Seat, now: now}, e.Victim != 0
+}
+
+// decide returns also how to end the connection that must go, which is to be called
+// without the lock.
+func (a *Admission) decide(from netip.Addr, stage screen.Stage, l *Limits, now time.Time, end func()) (e screen.Entry, goes func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.open >= l.Connections || network.IsValid() && a.networks[network] >= l.ConnectionsPerNetwork {
+	e = a.crowd.Enter(from, stage, l.crowdLimits(), now)
+	if !e.OK || e.Victim != 0 {
 		a.turnedAway++
-		return false
 	}
-	if network.IsValid() {
-		a.networks[network]++
+	if e.OK {
+		a.entered++
+		goes = a.ends[e.Victim]
+		delete(a.ends, e.Victim)
+		a.ends[e.Seat] = end
 	}
-	a.open++
-	a.entered++
-	return true
+	return e, goes
 }
 
 // Counts returns how many connections were ever let in, and turned away.
@@ -48,49 +79,55 @@ func (a *Admission) Counts() (entered, turnedAway uint64) {
 }
 
 // join counts a connection that is in already to its network, once that is known.
-func (a *Admission) join(network netip.Prefix, l *Limits) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !network.IsValid() {
+func (p *place) join(from netip.Addr, l *Limits) bool {
+	if p == nil {
 		return true
 	}
-	if a.networks[network] >= l.ConnectionsPerNetwork {
-		return false
-	}
-	a.networks[network]++
-	return true
+	p.admission.mu.Lock()
+	defer p.admission.mu.Unlock()
+	return p.admission.crowd.Join(p.seat, from, l.crowdLimits())
 }
 
-// part undoes join.
-func (a *Admission) part(network netip.Prefix) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.forget(network)
-}
-
-// leave counts a connection out.
-func (a *Admission) leave(network netip.Prefix) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.open--
-	a.forget(network)
-}
-
-// forget takes one connection off a network; the lock is held.
-func (a *Admission) forget(network netip.Prefix) {
-	if !network.IsValid() {
+// reach notes how far the connection has come.
+func (p *place) reach(stage screen.Stage) {
+	if p == nil {
 		return
 	}
-	if a.networks[network]--; a.networks[network] <= 0 {
-		delete(a.networks, network)
+	p.admission.mu.Lock()
+	defer p.admission.mu.Unlock()
+	p.admission.crowd.Reach(p.seat, stage, p.now())
+}
+
+// ending says how the connection is told to go from now on; it is called at once if it
+// was told already.
+func (p *place) ending(end func()) {
+	if p == nil {
+		return
 	}
+	p.admission.mu.Lock()
+	_, stays := p.admission.ends[p.seat]
+	if stays {
+		p.admission.ends[p.seat] = end
+	}
+	p.admission.mu.Unlock()
+	if !stays {
+		end()
+	}
+}
+
+// leave counts the connection out.
+func (p *place) leave() {
+	p.admission.mu.Lock()
+	defer p.admission.mu.Unlock()
+	delete(p.admission.ends, p.seat)
+	p.admission.crowd.Leave(p.seat)
 }
 
 // Open returns how many connections are open.
 func (a *Admission) Open() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.open
+	return a.crowd.Open()
 }
 
 // beginHandshake takes a place for a TLS handshake and says how long it may last;
@@ -132,26 +169,12 @@ func (l *Limits) handshake(others int) time.Duration {
 	return l.HandshakeTimeout
 }
 
-// networkOf returns what counts as one client's network. It is not valid, and only
+// countedAddr returns the address that a connection is counted for. It is zero, and only
 // the total counts, for no address and for this host: a proxy on it speaks for
-// everybody.
-func networkOf(a netip.Addr) netip.Prefix {
+// everybody. What a balancer says is counted as it is: it may be told anything.
+func countedAddr(a netip.Addr) netip.Addr {
 	if a.IsLoopback() {
-		return netip.Prefix{}
+		return netip.Addr{}
 	}
-	return clientNetwork(a)
-}
-
-// clientNetwork returns an IPv4 /24 or an IPv6 /64, also of an address that says it
-// is this host's: a balancer may be told anything.
-func clientNetwork(a netip.Addr) netip.Prefix {
-	bits := 64
-	if a.Is4() {
-		bits = 24
-	}
-	p, err := a.WithZone("").Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
+	return a
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport/internal/mail"
+	"sallyport/internal/screen"
 	"sallyport/internal/smtpwire"
 )
 
@@ -93,6 +94,7 @@ func (c *conn) response(ctx context.Context) (response []byte, res result) {
 func (c *conn) authDone(ctx context.Context, r mail.Reply) result {
 	if r.Code == 235 {
 		c.state.authed = true
+		c.place.reach(screen.StageOurs)
 		return said(r)
 	}
 	if r.OK() {

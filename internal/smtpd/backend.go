@@ -141,4 +141,5 @@ const (
 	EndTooLarge     = "message-too-large" // too much to read to its end
 	EndPolicy       = "policy"            // the session answered 421
 	EndShutdown     = "shutdown"
+	EndCrowded      = "made-room" // it sent no mail, and others needed its place
 )

@@ -27,23 +27,22 @@ func (s *server) balanced(a netip.Addr) bool {
 
 // serveBehind serves a connection that a balancer passed on. Without a proper header
 // nothing is known of the client, so there is nobody to answer.
-func (s *server) serveBehind(ctx context.Context, nc net.Conn, balancer netip.AddrPort) {
+func (s *server) serveBehind(ctx context.Context, nc net.Conn, balancer netip.AddrPort, p *place) {
 	from, err := s.readOrigin(ctx, nc, balancer)
 	if err != nil {
 		s.counted.headless.add(&s.cfg, "connections closed: no proper PROXY header", "balancer", balancer.String(), "err", err.Error())
 		_ = nc.Close()
 		return
 	}
-	network := clientNetwork(from.remote.Addr())
+	counted := from.remote.Addr()
 	if from.balancer == (netip.AddrPort{}) {
-		network = networkOf(from.remote.Addr())
+		counted = countedAddr(counted)
 	}
-	if !s.admission.join(network, &s.cfg.Limits) {
+	if !p.join(counted, &s.cfg.Limits) {
 		s.turnAway(nc, tooMany())
 		return
 	}
-	defer s.admission.part(network)
-	s.serve(ctx, nc, from)
+	s.serve(ctx, nc, from, p)
 }
 
 // readOrigin reads the header, within Limits.ProxyTimeout and not beyond a shutdown.

@@ -204,7 +204,7 @@ func TestNetworksAreCountedBehindBalancer(t *testing.T) {
 		waitFor(t, func() bool {
 			cfg.Admission.mu.Lock()
 			defer cfg.Admission.mu.Unlock()
-			return cfg.Admission.open == 0 && len(cfg.Admission.networks) == 0
+			return cfg.Admission.crowd.Open() == 0 && len(cfg.Admission.ends) == 0
 		})
 	}
 }

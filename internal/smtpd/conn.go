@@ -19,6 +19,7 @@ type conn struct {
 	state state
 	tx    transaction
 	count counts
+	place *place // where it is counted; nil: nowhere
 	// pending is a command that broke a BDAT sequence off and is still to be
 	// answered.
 	pending *request
@@ -96,7 +97,7 @@ func (c *conn) finish(ctx context.Context, end string) {
 	c.srv.cfg.Logger.Debug("connection ended", "conn", c.info.ID, "kind", c.info.Kind.String(),
 		"remote", c.info.Remote.String(), "why", end)
 	switch end {
-	case EndQuit, EndEOF, EndTimeout, EndSlow, EndTLS, EndShutdown:
+	case EndQuit, EndEOF, EndTimeout, EndSlow, EndTLS, EndShutdown, EndCrowded:
 		c.close()
 	default:
 		c.linger()
@@ -270,6 +271,8 @@ func (c *conn) broken(ctx context.Context, command string, err error) (end strin
 		res = refuse(421, "4.4.2", "the message comes too slowly").ending(EndSlow)
 	case errors.Is(err, errTimeout):
 		res = said(mail.R(421, "4.4.2", "timed out")).ending(EndTimeout)
+	case errors.Is(err, errShutdown) && c.givesWay():
+		res = said(mail.R(421, "4.7.0", "too many connections, and this one sent no mail; try again later")).ending(EndCrowded)
 	case errors.Is(err, errShutdown):
 		res = said(mail.R(421, "4.3.2", "this session is closed; try again later")).ending(EndShutdown)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"sallyport/internal/mail"
+	"sallyport/internal/screen"
 	"sallyport/internal/smtpwire"
 )
 
@@ -15,6 +16,7 @@ func (c *conn) dataCommand(ctx context.Context) result {
 		return res
 	}
 	tx := c.take()
+	c.place.reach(screen.StageBusy)
 	c.setMessage(true)
 	defer c.setMessage(false)
 	c.send(mail.R(354, "", "end the message with a line that holds only a dot"))
@@ -30,6 +32,9 @@ func (c *conn) dataCommand(ctx context.Context) result {
 // sides: the message was read to its true end, and Data then took it.
 func (c *conn) conclude(ctx context.Context, b *body, rest pieces, r mail.Reply) result {
 	r = mended(r)
+	if c.count.accepted == 0 && (b.err != io.EOF || !r.OK()) {
+		c.place.reach(screen.StageBegun)
+	}
 	var over *ended
 	switch {
 	case b.err == io.EOF:

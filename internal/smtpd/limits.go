@@ -13,8 +13,11 @@ type Limits struct {
 	// Connections is how many may be open at once, over all listeners that share an
 	// Admission.
 	Connections int
-	// ConnectionsPerNetwork bounds those of one IPv4 /24 or IPv6 /64. This host
-	// itself is not bounded.
+	// Reserved is how many of them are for sessions that have signed in; 0: none.
+	Reserved int
+	// ConnectionsPerNetwork bounds those of one IPv4 /24 or IPv6 /64; a /20 or /56 may
+	// have screen.WideShare times as many, a /16 or /48 screen.WidestShare times. This
+	// host itself is not bounded.
 	ConnectionsPerNetwork int
 	// Handshakes is how many TLS handshakes may be in progress at once. While
 	// more than half of them are, each new one has only HandshakeRush; when all are,
@@ -150,7 +153,7 @@ func (l Limits) check() error {
 			return fmt.Errorf("smtpd: limit %s is %d; it must be positive", f.name, f.value)
 		}
 	}
-	if l.GreetDelay < 0 || l.MinDataRate < 0 || l.AuthFailureDelay < 0 {
+	if l.Reserved < 0 || l.GreetDelay < 0 || l.MinDataRate < 0 || l.AuthFailureDelay < 0 {
 		return errors.New("smtpd: a limit is negative")
 	}
 	return nil

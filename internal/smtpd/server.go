@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sallyport/internal/mail"
+	"sallyport/internal/screen"
 	"sallyport/internal/smtpwire"
 )
 
@@ -39,8 +40,9 @@ type server struct {
 
 // tallies are what a listener counts, whatever its configuration.
 type tallies struct {
-	refused  tally // connections too many
-	headless tally // connections from balancers without a proper header
+	refused   tally // connections too many
+	displaced tally // connections that others needed the place of
+	headless  tally // connections from balancers without a proper header
 	// unaccepted: connections that could not be taken, for want of descriptors, say
 	unaccepted tally
 }
@@ -89,10 +91,10 @@ func ServeConn(ctx context.Context, nc net.Conn, cfg Config, b Backend) {
 	}
 	remote := addrPort(nc.RemoteAddr())
 	if s.balanced(remote.Addr()) {
-		s.serveBehind(ctx, nc, remote)
+		s.serveBehind(ctx, nc, remote, nil)
 		return
 	}
-	s.serve(ctx, nc, origin{remote: remote})
+	s.serve(ctx, nc, origin{remote: remote}, nil)
 }
 
 // admit starts a connection, or refuses it when there are too many.
@@ -102,34 +104,44 @@ func (s *server) admit(ctx context.Context, nc net.Conn, conns *sync.WaitGroup) 
 		return
 	}
 	remote := addrPort(nc.RemoteAddr())
-	network, balanced := networkOf(remote.Addr()), s.balanced(remote.Addr())
+	from, balanced := countedAddr(remote.Addr()), s.balanced(remote.Addr())
 	if balanced {
 		// It is the clients that are counted, once they are known.
-		network = netip.Prefix{}
+		from = netip.Addr{}
 	}
-	if !s.admission.enter(network, &s.cfg.Limits) {
+	stage := screen.StageFresh
+	if s.cfg.Kind == KindSendmail {
+		stage = screen.StageOurs // the kernel says who it is
+	}
+	p, madeRoom := s.admission.enter(from, stage, &s.cfg.Limits, s.cfg.Now, func() { _ = nc.Close() })
+	if p == nil {
 		s.turnAway(nc, tooMany())
 		return
 	}
+	if madeRoom {
+		s.counted.displaced.add(&s.cfg, "silent connections ended, to make room")
+	}
 	conns.Go(func() {
-		defer s.admission.leave(network)
+		defer p.leave()
 		if balanced {
-			s.serveBehind(ctx, nc, remote)
+			s.serveBehind(ctx, nc, remote, p)
 			return
 		}
-		s.serve(ctx, nc, origin{remote: remote})
+		s.serve(ctx, nc, origin{remote: remote}, p)
 	})
 }
 
 // serve runs one connection to its end. The frames from here to the read of an idle
 // connection are kept small: with them, its stack can be.
-func (s *server) serve(ctx context.Context, nc net.Conn, from origin) {
+func (s *server) serve(ctx context.Context, nc net.Conn, from origin, p *place) {
 	c, err := s.newConn(nc, from)
 	if err != nil {
 		s.cfg.Logger.Error("connection not served", "err", err)
 		_ = nc.Close()
 		return
 	}
+	c.place = p
+	p.ending(c.giveWay)
 	inner, release := c.lifetime(ctx)
 	defer release()
 	c.run(inner)

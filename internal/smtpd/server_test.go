@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sallyport/internal/mail"
+	"sallyport/internal/screen"
 )
 
 // serve runs a server on a real socket; stop shuts it down and waits for it.
@@ -213,22 +214,27 @@ func TestAdmissionByNetwork(t *testing.T) {
 	l := DefaultLimits()
 	l.Connections, l.ConnectionsPerNetwork = 6, 2
 	a := NewAdmission()
+	var all []*place
 	for _, tt := range []struct {
 		addr string
 		ok   bool
 	}{
 		{"192.0.2.1", true}, {"192.0.2.200", true}, {"192.0.2.3", false}, {"192.0.3.3", true},
-		{"2001:db8::1", true}, {"2001:db8::ffff:1", true}, {"2001:db8::2", false}, {"127.0.0.1", true}, {"198.51.100.1", false},
+		{"2001:db8::1", true}, {"2001:db8::ffff:1", true}, {"2001:db8::2", false}, {"127.0.0.1", true}, {"127.0.0.1", false},
 	} {
-		if ok := a.enter(networkOf(netip.MustParseAddr(tt.addr)), &l); ok != tt.ok {
-			t.Errorf("%s: %v", tt.addr, ok)
+		p, _ := a.enter(countedAddr(netip.MustParseAddr(tt.addr)), screen.StageBusy, &l, time.Now, func() {})
+		if (p != nil) != tt.ok {
+			t.Errorf("%s: %v", tt.addr, p)
+		}
+		if p != nil {
+			all = append(all, p)
 		}
 	}
-	for _, addr := range []string{"192.0.2.1", "192.0.2.200", "192.0.3.3", "2001:db8::1", "2001:db8::ffff:1", "127.0.0.1"} {
-		a.leave(networkOf(netip.MustParseAddr(addr)))
+	for _, p := range all {
+		p.leave()
 	}
-	if a.Open() != 0 || len(a.networks) != 0 {
-		t.Errorf("%d open, networks %v", a.Open(), a.networks)
+	if a.Open() != 0 || len(a.ends) != 0 {
+		t.Errorf("%d open, %d ends", a.Open(), len(a.ends))
 	}
 }
 

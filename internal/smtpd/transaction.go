@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"sallyport/internal/mail"
+	"sallyport/internal/screen"
 	"sallyport/internal/smtpwire"
 )
 
@@ -69,6 +70,9 @@ func (c *conn) mail(ctx context.Context, p smtpwire.MailParams) result {
 		return said(r)
 	}
 	c.tx = transaction{backend: tx, utf8: p.SMTPUTF8}
+	if c.count.accepted == 0 {
+		c.place.reach(screen.StageBegun)
+	}
 	return said(r)
 }
 

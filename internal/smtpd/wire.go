@@ -42,6 +42,7 @@ type wire struct {
 	mu       sync.Mutex
 	stopping bool // the server shuts down
 	message  bool // a message is in progress, and may still end
+	crowded  bool // it stops because others need its place
 }
 
 // Read fills the LineReader. Replies are sent before it waits: RFC 2920 §3.2.
@@ -104,6 +105,31 @@ func (w *wire) interrupt() {
 	}
 }
 
+// giveWay ends the connection as interrupt does, and soon: who does not read the answer
+// does not hold the place.
+func (w *wire) giveWay() {
+	w.mu.Lock()
+	w.crowded = true
+	_ = w.raw.SetWriteDeadline(w.now().Add(refusalWriteTimeout))
+	w.mu.Unlock()
+	w.interrupt()
+}
+
+// givesWay reports whether others need the place of this connection.
+func (w *wire) givesWay() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.crowded
+}
+
+// writeTimeout bounds the next write.
+func (w *wire) writeTimeout() time.Duration {
+	if w.givesWay() {
+		return refusalWriteTimeout
+	}
+	return w.limits.WriteTimeout
+}
+
 // stopped reports whether commands that are already here must wait for ever.
 func (w *wire) stopped() bool {
 	w.mu.Lock()
@@ -135,7 +161,7 @@ func (w *wire) flush() error {
 	if len(w.out) == 0 || w.outErr != nil {
 		return w.outErr
 	}
-	if w.outErr = w.raw.SetWriteDeadline(w.now().Add(w.limits.WriteTimeout)); w.outErr != nil {
+	if w.outErr = w.raw.SetWriteDeadline(w.now().Add(w.writeTimeout())); w.outErr != nil {
 		return w.outErr
 	}
 	if _, err := w.nc.Write(w.out); err != nil {
