@@ -89,7 +89,7 @@ func run(args []string, c console) int {
 		return exitFine
 	}
 	if err != nil {
-		fmt.Fprintln(c.err, "sallyport:", indented(err))
+		fmt.Fprintln(c.err, "sallyport:", indented(notUnderstood(args, err)))
 		fmt.Fprintln(c.err, "Try: sallyport --help")
 		return exitUsage
 	}
@@ -163,6 +163,31 @@ func exitCode(err error, c console) int {
 	}
 	fmt.Fprintln(c.err, "sallyport:", indented(err))
 	return exitWrong
+}
+
+// errNotShown stands for an error that would quote an argument where a password may be.
+var errNotShown = errors.New("an argument is not understood; it is not shown, since it may be a password, which is never an argument: --password-stdin reads it, and 'sallyport account --help' says what there is")
+
+// notUnderstood is why the command line was not understood. What stands behind the verb
+// of an account command goes into no terminal's history of others and no log of a program
+// that calls us: it may be a password in the wrong place.
+func notUnderstood(args []string, err error) error {
+	if len(args) < 3 || args[0] != "account" {
+		return err
+	}
+	for i, a := range args[2:] {
+		if before := args[i+1]; before == "--role" || before == "--reason" || before == "-c" || before == "--config" {
+			continue
+		}
+		name, value, flag := strings.Cut(a, "=")
+		if !strings.HasPrefix(name, "-") {
+			value, flag = a, true
+		}
+		if flag && value != "" && strings.Contains(err.Error(), value) {
+			return errNotShown
+		}
+	}
+	return err
 }
 
 // indented is an error's text whose lines after the first cannot be taken for others of

@@ -218,7 +218,7 @@ func (s *source) fault(at span, text, message, hint string) {
 		meant, _, _ := bytes.Cut(s.text[at.offset:end], []byte("\n"))
 		f.Width = utf8.RuneCount(meant)
 	}
-	s.faults = append(s.faults, f)
+	s.faults = append(s.faults, f.withoutSecrets())
 }
 
 // literal returns the source at a place, one line of it and no more than 80
