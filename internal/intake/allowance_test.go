@@ -9,6 +9,8 @@ import (
 
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
+	"sallyport/internal/intake"
+	"sallyport/internal/mail"
 	"sallyport/internal/smtpd"
 	"sallyport/internal/trace"
 )
@@ -158,4 +160,35 @@ func TestRestartGivesNoBudget(t *testing.T) {
 	if v, _ := again.Charge(ledger.Account(addr(t, "alice@local.test"))).Take(1, w.most); v.OK {
 		t.Errorf("after a restart: %+v", v)
 	}
+}
+
+// What a server behind us takes while its sender waits enters no queue, and counts all the
+// same, also for the next process; what it refuses does not.
+func TestCutThroughCounts(t *testing.T) {
+	g := &gateway{}
+	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: g})
+	w.most = budget.Limits{Hour: 2, Day: 2}
+	send := func(answer mail.Reply, code int) {
+		g.replies = map[string]mail.Reply{"a": answer}
+		c := w.signedIn("alice@local.test")
+		c.want(c.from("<alice@local.test>"), 250)
+		c.want(c.to("<a@cut.test>"), 250)
+		c.want(c.data("From: alice@local.test\r\nSubject: x\r\n\r\nhello\r\n"), code)
+	}
+	for range 3 {
+		send(mail.R(550, "5.7.1", "virus"), 554)
+	}
+	if got := w.used("alice@local.test"); got != 0 {
+		t.Errorf("%d are counted of what was refused", got)
+	}
+	send(mail.R(250, "2.0.0", "saved"), 250)
+	send(mail.R(250, "2.0.0", "saved"), 250)
+	again, err := ledger.Open(t.Context(), w.st, ledger.Options{Now: w.clock, Logger: w.in.Logger})
+	must(t, err)
+	if got := again.Use(ledger.Account(addr(t, "alice@local.test"))).Hour; len(g.took) != 2 || w.used("alice@local.test") != 2 || got != 2 {
+		t.Errorf("%d taken, %d counted, %d after a restart", len(g.took), w.used("alice@local.test"), got)
+	}
+	c := w.signedIn("alice@local.test")
+	c.want(c.from("<alice@local.test>"), 250)
+	c.want(c.to("<a@cut.test>"), 451)
 }
