@@ -126,6 +126,9 @@ func (h Header) settle(f span) (field []byte, fault string) {
 		if raw && !r.found[i].IsASCII() {
 			return nil, ""
 		}
+		if len(r.boxes) > 1 && strings.HasPrefix(r.found[i].String(), `"`) {
+			return nil, "a local-part in quotes stands beside another address" // some pair its quotes with others
+		}
 		if boxes[i], fault = b.settled(r.found[i]); fault != "" {
 			return nil, fault
 		}

@@ -94,6 +94,7 @@ func TestSettledRefuses(t *testing.T) {
 		"From: =?utf-8?Q?J=C3=BC=2Crgen?= \"evil@remote.test\" <alice@local.test>":   "From: a display name hides",
 		"From: evil\uff20remote.test <alice@local.test>":                             "From: a display name hides",
 		"From: =?utf-8?Q?=C3=BC=40remote.test?= <alice@local.test>":                  "From: a display name hides",
+		"From: \"a b\"@local.test, alice@local.test":                                 "From: a local-part in quotes stands beside",
 		"From: \"alice+<evil@remote.test>\"@local.test":                              "From: a local-part in quotes",
 		"From: " + strings.Repeat("a", 1000) + " <alice@local.test>":                 "From: a display name is too long",
 		"From: bob@local.test, " + strings.Repeat("a", 1000) + " <alice@local.test>": "From: a display name is too long",
