@@ -35,8 +35,8 @@ func (c callouts) Forget(match func(server, address string) bool) int {
 	return c.n.now().inners.verifier.Forget(match)
 }
 
-// learning is the way to a server behind us; what that refuses for good at a delivery is
-// not taken to be known any more.
+// learning is the way to a server behind us; what that refuses at a delivery, for good or
+// for want of space, is not taken to be known any more.
 type learning struct {
 	deliver.Target
 	verifier *verify.Verifier
@@ -47,7 +47,7 @@ type learning struct {
 func (l learning) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
 	out := l.Target.Deliver(ctx, j)
 	for i, o := range out {
-		if i >= len(j.Recipients) || o.Reply.Class() != mail.ClassPermanent {
+		if i >= len(j.Recipients) || !endsYes(o.Reply) {
 			continue
 		}
 		asked := j.Recipients[i].Mailbox // as the server behind knows the recipient
@@ -57,6 +57,13 @@ func (l learning) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
 		l.verifier.Refused(l.server, asked)
 	}
 	return out
+}
+
+// endsYes reports whether an outcome contradicts that the server takes mail for the
+// recipient: a refusal for good, or a full mailbox (RFC 3463 §3.3, X.2.2), which waits here
+// though the server refused for good.
+func endsYes(r mail.Reply) bool {
+	return r.Class() == mail.ClassPermanent || r.Enhanced == mail.Enhanced{Class: 4, Subject: 2, Detail: 2}
 }
 
 // learns wraps the way to a server behind us.

@@ -19,6 +19,7 @@ type innerServer struct {
 	mu    sync.Mutex
 	gone  map[string]bool
 	full  bool
+	off   bool
 	asked map[string]int // by address: RCPT
 }
 
@@ -65,6 +66,8 @@ func (s *innerServer) talk(c net.Conn) {
 			s.change(func() {
 				if s.full {
 					reply = "552 5.2.2 the mailbox is full"
+				} else if s.off {
+					reply = "554 5.2.1 the mailbox is disabled"
 				}
 			})
 		case "QUIT":
@@ -127,11 +130,12 @@ func TestWhatServersBehindSaid(t *testing.T) {
 
 	inner.change(func() { inner.full = true })
 	give("carl@behind.test", "250")
-	eventually(t, "the refusal ends what was known", func() bool {
+	unknown := func() bool {
 		known := 0
 		must(t, n.Operator().CalloutList(t.Context(), root, ops.CalloutRef{Addresses: []string{"carl@behind.test"}}, func(ops.Callout) error { known++; return nil }))
 		return known == 0
-	})
+	}
+	eventually(t, "a full mailbox ends what was known", unknown)
 	inner.change(func() { inner.gone["carl@behind.test"] = true })
 	give("carl@behind.test", "550")
 	known("carl@behind.test refused")
@@ -152,6 +156,11 @@ func TestWhatServersBehindSaid(t *testing.T) {
 	known("")
 	give("carl@behind.test", "250")
 	known("carl@behind.test taken")
+	inner.change(func() { inner.off = true })
+	give("carl@behind.test", "250")
+	eventually(t, "a refusal for good ends what was known", unknown)
+	inner.change(func() { inner.off = false })
+	give("carl@behind.test", "250")
 	if done, err := n.Operator().CalloutForget(t.Context(), root, ops.CalloutRef{All: true}); err != nil || done.Forgotten < 1 {
 		t.Errorf("%+v %v", done, err)
 	}
