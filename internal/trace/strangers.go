@@ -30,14 +30,25 @@ const (
 	strangerBits6 = 64
 )
 
+// Networks that share a part of the groups: what one customer of a provider has in IPv6
+// (RFC 6177 §2), and as much of IPv4 as screen counts together. One in shareOfGroups of
+// all groups is theirs; what more comes from there is summed up in one of theirs, so that
+// nobody alone makes the trace lose sight of the others.
+const (
+	shareBits4    = 20
+	shareBits6    = 56
+	shareOfGroups = 16
+)
+
 // strangers sums up facts about those whom nobody knows, in bounded memory.
 type strangers struct {
 	mu     sync.Mutex
 	groups map[groupKey]*group
-	made   int           // groups so far: the order of those that began at once
-	opened time.Time     // when the first of groups came
-	quiet  time.Time     // when groups was last written
-	window time.Duration // how long groups waits, from opened
+	shares map[netip.Prefix]int // groups of each network that shares a part of them
+	made   int                  // groups so far: the order of those that began at once
+	opened time.Time            // when the first of groups came
+	quiet  time.Time            // when groups was last written
+	window time.Duration        // how long groups waits, from opened
 	wake   chan struct{}
 }
 
@@ -70,7 +81,7 @@ type group struct {
 }
 
 func (s *strangers) open() {
-	s.groups = map[groupKey]*group{}
+	s.groups, s.shares = map[groupKey]*group{}, map[netip.Prefix]int{}
 	s.wake = make(chan struct{}, 1)
 }
 
@@ -115,12 +126,35 @@ func (s *strangers) begin(now time.Time, lim Limits) {
 	}
 }
 
-// group finds the group of f, or makes one. When there are too many, one group
-// for each kind takes the rest.
+// shareOf returns the network whose part of the groups a peer uses; it is not valid for
+// none.
+func shareOf(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	bits := shareBits6
+	if a.Is4() {
+		bits = shareBits4
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
+
+// group finds the group of f, or makes one. When a network has its part of them, or
+// there are too many, one group for each kind takes the rest.
 func (s *strangers) group(f Fact, most int) *group {
 	key := keyOf(f)
 	if g, ok := s.groups[key]; ok {
 		return g
+	}
+	share := shareOf(f.Peer)
+	if share.IsValid() && s.shares[share] >= max(1, most/shareOfGroups) {
+		key = groupKey{kind: overflowKind(f.Kind), rule: RuleOverflow, network: share}
+		if g, ok := s.groups[key]; ok {
+			return g
+		}
+		f = Fact{At: f.At}
 	}
 	if len(s.groups) >= most {
 		key = groupKey{kind: overflowKind(f.Kind), rule: RuleOverflow}
@@ -135,6 +169,9 @@ func (s *strangers) group(f Fact, most int) *group {
 		Reply: mail.Reply{Code: f.Reply.Code, Enhanced: f.Reply.Enhanced, Text: cleanLines(f.Reply.Text)},
 	}}
 	s.groups[key] = g
+	if share.IsValid() {
+		s.shares[share]++
+	}
 	return g
 }
 
@@ -293,7 +330,7 @@ func (s *strangers) take(now time.Time) []*group {
 	slices.SortFunc(list, func(a, b *group) int {
 		return cmp.Or(a.first.At.Compare(b.first.At), cmp.Compare(a.order, b.order))
 	})
-	s.groups = map[groupKey]*group{}
+	s.groups, s.shares = map[groupKey]*group{}, map[netip.Prefix]int{}
 	s.quiet = now
 	return list
 }
