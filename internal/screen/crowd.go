@@ -51,7 +51,7 @@ type Entry struct {
 // bounded by the limits. The zero value is not ready: see NewCrowd.
 type Crowd struct {
 	seats    map[uint64]*seat
-	networks map[netip.Prefix]int
+	networks map[netip.Prefix]*int
 	ours     int
 	leaving  map[uint64]struct{} // had to make room, and have not gone yet
 	last     uint64
@@ -59,13 +59,14 @@ type Crowd struct {
 
 type seat struct {
 	networks []netip.Prefix // from narrow to wide; nil: not counted
+	crowd    *int           // how many the widest of them has; nil: not counted
 	stage    Stage
 	since    time.Time // of the stage
 }
 
 // NewCrowd returns a Crowd of nobody.
 func NewCrowd() *Crowd {
-	return &Crowd{seats: map[uint64]*seat{}, networks: map[netip.Prefix]int{}, leaving: map[uint64]struct{}{}}
+	return &Crowd{seats: map[uint64]*seat{}, networks: map[netip.Prefix]*int{}, leaving: map[uint64]struct{}{}}
 }
 
 // Open returns how many connections there are, with those that are on their way out.
@@ -93,7 +94,7 @@ func networksOf(a netip.Addr) []netip.Prefix {
 // roomFor reports whether none of the networks has all that it may.
 func (c *Crowd) roomFor(networks []netip.Prefix, l CrowdLimits) bool {
 	for i, share := range [...]int{1, WideShare, WidestShare} {
-		if i < len(networks) && c.networks[networks[i]] >= l.Network*share {
+		if i < len(networks) && c.in(networks[i]) >= l.Network*share {
 			return false
 		}
 	}
@@ -134,7 +135,10 @@ func (c *Crowd) Enter(from netip.Addr, stage Stage, l CrowdLimits, now time.Time
 // crowded network, and for one of a network as crowded only after SeatGrace: who opens
 // many connections pushes out his own.
 func (c *Crowd) victim(networks []netip.Prefix, now time.Time) uint64 {
-	mine := c.crowd(networks) + 1
+	mine := 2
+	if len(networks) > 0 {
+		mine = c.in(networks[len(networks)-1]) + 1
+	}
 	var best uint64
 	var chosen *seat
 	most := 0
@@ -142,7 +146,10 @@ func (c *Crowd) victim(networks []netip.Prefix, now time.Time) uint64 {
 		if s.stage > StageBegun {
 			continue
 		}
-		n := c.crowd(s.networks)
+		n := 1
+		if s.crowd != nil {
+			n = *s.crowd
+		}
 		if n <= mine && (n < mine-1 || now.Sub(s.since) < SeatGrace) {
 			continue
 		}
@@ -164,12 +171,12 @@ func (s *seat) before(o *seat, n, others int) bool {
 	return s.since.Before(o.since)
 }
 
-// crowd returns how many connections the widest network has; one for no network.
-func (c *Crowd) crowd(networks []netip.Prefix) int {
-	if len(networks) == 0 {
-		return 1
+// in returns how many connections a network has.
+func (c *Crowd) in(network netip.Prefix) int {
+	if n := c.networks[network]; n != nil {
+		return *n
 	}
-	return c.networks[networks[len(networks)-1]]
+	return 0
 }
 
 // Join counts a connection to the networks of its client, once that is known; false if
@@ -204,7 +211,11 @@ func (c *Crowd) Leave(id uint64) {
 func (c *Crowd) count(s *seat, networks []netip.Prefix) {
 	s.networks = networks
 	for _, p := range networks {
-		c.networks[p]++
+		if c.networks[p] == nil {
+			c.networks[p] = new(int)
+		}
+		s.crowd = c.networks[p]
+		*s.crowd++
 	}
 }
 
@@ -218,7 +229,7 @@ func (c *Crowd) remove(id uint64) {
 		c.ours--
 	}
 	for _, p := range s.networks {
-		if c.networks[p]--; c.networks[p] <= 0 {
+		if *c.networks[p]--; *c.networks[p] <= 0 {
 			delete(c.networks, p)
 		}
 	}
