@@ -139,5 +139,8 @@ func (e entry) tells(x relayaudit.Exchange) bool {
 	_, path, _ := strings.Cut(x.Sent, "<")
 	address := strings.TrimSuffix(strings.TrimSuffix(path, `\r\n`), ">")
 	plain := !strings.ContainsAny(address, `"\<> `)
-	return !plain || strings.Contains(strings.ToLower(e.Fact.Recipient+e.Fact.Sender+e.Fact.Text), strings.ToLower(address))
+	// The trace writes an address as it was read: dots in odd places are quoted, and the
+	// dot of the root is none of it.
+	told := strings.ReplaceAll(e.Fact.Recipient+e.Fact.Sender+e.Fact.Text, `"`, "")
+	return !plain || strings.Contains(strings.ToLower(told), strings.ToLower(strings.TrimSuffix(address, ".")))
 }
