@@ -137,7 +137,9 @@ type Limits struct {
 	QueueMessages          int
 	QueueSize              int64
 	QueueMessagesByAccount int
-	MinFree                int64 // octets of disk that accepting leaves free
+	MinFree                int64 // octets of disk that mail leaves free
+	UnjudgedMemory         int64 // octets of memory for mail that is not judged yet
+	Memory                 int64 // octets of memory that the process tries to stay within; 0: found out
 
 	// Delivery.
 	ActiveMessages      int // messages in memory for delivery at once

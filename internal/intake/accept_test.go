@@ -315,6 +315,9 @@ func TestAnyConversation(t *testing.T) {
 					t.Fatalf("%s was accepted from %q, frozen %v", to, as, frozen)
 				}
 			}
+			if u := w.in.Memory.Use(); u.Used == 0 {
+				t.Fatal("a transaction takes no memory")
+			}
 			if len(accepted) == 0 || rapid.Bool().Draw(t, "abort") {
 				c.t.Abort(outer.Context())
 				continue
@@ -332,6 +335,9 @@ func TestAnyConversation(t *testing.T) {
 				continue
 			}
 			w.answered(t, r)
+		}
+		if u := w.in.Memory.Use(); u.Used != 0 || u.Peak == 0 {
+			t.Fatalf("memory that nobody holds: %+v", u)
 		}
 		if n := w.spool.Stats().Entries; n != stored || len(w.handed) != stored {
 			t.Fatalf("%d stored, %d handed over, %d answered with 250", n, len(w.handed), stored)

@@ -58,6 +58,7 @@ type content struct {
 // on it, body streamed to the spool, inspectors, one durable Put, then 250.
 func (t *transaction) Data(ctx context.Context, r io.Reader) mail.Reply {
 	defer t.released(ctx) // does nothing once the message was sent
+	defer t.hold.End()
 	body, err := t.s.in.Queue.NewBody(ctx)
 	if err != nil {
 		return t.failed(ctx, content{}, err)
@@ -84,12 +85,16 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) mail.Reply {
 }
 
 // receive judges the header section and copies the whole message into body.
-func (t *transaction) receive(body io.Writer, r *received) (content, error) {
+func (t *transaction) receive(into *spool.Body, r *received) (content, error) {
 	text := message.Begin(r)
-	h, rest, err := message.ReadHeader(text, t.limit.Header)
+	h, rest, err := message.ReadHeaderWithin(text, t.limit.Header, func(octets int) bool { return t.hold.Take(int64(octets)) })
 	if err != nil {
 		return content{}, headerError(err)
 	}
+	if !t.hold.Take(headerCost(h)) {
+		return content{}, errCrowded()
+	}
+	body := kept{body: into, hold: t.hold, held: new(int64)}
 	c := content{messageID: h.MessageID()}
 	// RFC 5321 §6.3: too many Received fields are a mail loop.
 	if h.Hops() > t.limit.Header.Hops {
@@ -132,6 +137,8 @@ func headerError(err error) error {
 	switch {
 	case errors.Is(err, message.ErrHeaderTooLarge), errors.Is(err, message.ErrTooManyFields):
 		return &errRefused{rule: "header-too-large", reply: mail.R(552, "5.3.4", "the header section is too large")}
+	case errors.Is(err, message.ErrNoRoom):
+		return errCrowded()
 	case errors.Is(err, message.ErrLineEnding):
 		return &errRefused{rule: "header-line-ending", reply: mail.R(554, "5.6.0", "the header holds a bare CR, a bare LF or a NUL")}
 	}

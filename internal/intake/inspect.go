@@ -155,6 +155,9 @@ func (t *transaction) judge(ctx context.Context, c *content, body *spool.Body) e
 	if err := body.End(); err != nil {
 		return err
 	}
+	if !t.hold.Take(inspectionOctets) {
+		return errCrowded()
+	}
 	l := lease{open: body.Reader}
 	defer l.end()
 	c.judged = t.inspect(ctx, c.looks, Content{Size: body.Size(), Open: l.reader})
@@ -284,8 +287,10 @@ func (t *transaction) ask(ctx context.Context, l look, c Content) Finding {
 		return crowded
 	}
 	answer := make(chan Finding, 1)
+	t.hold.Share() // who does not come back in time goes on holding the message
 	t.s.in.inspectors.Go(func() {
 		defer func() { <-t.s.in.inspecting }()
+		defer t.hold.End()
 		answer <- l.Judge(ctx, c)
 	})
 	select {

@@ -23,6 +23,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/internal/allowance"
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/crew"
@@ -83,7 +84,7 @@ func DefaultLimits() Limits {
 	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, OfferTime: 5 * time.Minute, AskTime: 20 * time.Second, SessionsPerAccount: 32, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096}
 }
 
-// Options are everything that intake works with; all fields but Returns, Marks,
+// Options are everything that intake works with; all fields but Memory, Returns, Marks,
 // Offers, Recipients, International, Reserved and Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
@@ -106,6 +107,9 @@ type Options struct {
 	// Handoff receives each accepted message with its first claim; it must not
 	// block.
 	Handoff func(spool.Claim)
+	// Memory bounds what is held of mail that is not judged yet; nil: DefaultMemory of
+	// its own.
+	Memory *allowance.Budget
 	// Notice is the administrator's word to strangers, added to the refusals that
 	// they get for want of a right; may be empty. Adjust replaces it.
 	Notice string
@@ -141,6 +145,9 @@ type Intake struct {
 // New returns an Intake.
 func New(o Options) *Intake {
 	in := &Intake{Options: o, live: newSessions(o.Limits.SessionsPerAccount), inspecting: make(chan struct{}, o.Limits.Inspections), inspectors: crew.New(linger)}
+	if in.Memory == nil {
+		in.Memory = allowance.New(DefaultMemory)
+	}
 	in.set.Store(&settings{o.Limits, o.Notice})
 	return in
 }

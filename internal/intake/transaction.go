@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"sallyport/internal/allowance"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
@@ -23,6 +24,7 @@ type transaction struct {
 	limit Limits              // one set for the whole transaction
 	facts gate.Facts
 	env   mail.Envelope
+	hold  *allowance.Hold // the memory that it takes; ends with it
 
 	deliveries []spool.Delivery
 	seen       map[string]bool // recipients by key, and mailboxes
@@ -46,12 +48,17 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (smtpd.Transactio
 	if s.anonymous() && env.Ret == mail.RetFull {
 		env.Ret = mail.RetHeaders // nothing of a stranger is sent back whole
 	}
-	tx := &transaction{s: s, id: id, dir: s.in.Directory(), limit: s.in.Bounds(), env: env, facts: s.facts(), seen: map[string]bool{}}
+	hold := s.in.Memory.Hold(!s.anonymous())
+	if !hold.Take(transactionOctets) {
+		return nil, s.refuse(ctx, trace.Fact{Rule: ruleMemory, Reply: crowded(), Sender: env.From.String()})
+	}
+	tx := &transaction{s: s, id: id, hold: hold, dir: s.in.Directory(), limit: s.in.Bounds(), env: env, facts: s.facts(), seen: map[string]bool{}}
 	tx.facts.Ownership = tx.dir.Ownership(s.account.Address, env.From)
 	v := gate.DecideMail(tx.facts)
 	if v.Action == gate.AcceptLocal {
 		return tx, mail.R(250, "2.1.0", "sender ok")
 	}
+	hold.End()
 	f := trace.Fact{Rule: string(v.Rule), Reply: v.Reply, Sender: env.From.String()}
 	return nil, s.refuse(ctx, f)
 }
@@ -88,6 +95,9 @@ func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Rep
 	}
 	if r := t.international(ctx, ways); !r.IsZero() {
 		return t.refuse(ctx, "recipient-international", r, addr.String())
+	}
+	if !t.hold.Take(recipientCost(rcpt, ways)) {
+		return t.refuse(ctx, ruleMemory, crowded(), addr.String())
 	}
 	ways = t.fresh(rcpt, ways)
 	if len(t.deliveries)+len(ways) > t.limit.Deliveries {
@@ -195,4 +205,7 @@ func (t *transaction) refuse(ctx context.Context, rule string, r mail.Reply, rec
 }
 
 // Abort forgets the transaction; nothing of it was kept anywhere.
-func (t *transaction) Abort(ctx context.Context) { t.released(ctx) }
+func (t *transaction) Abort(ctx context.Context) {
+	t.released(ctx)
+	t.hold.End()
+}

@@ -21,6 +21,7 @@ import (
 	"testing/iotest"
 	"time"
 
+	"sallyport/internal/allowance"
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
@@ -147,6 +148,8 @@ type setup struct {
 	marks func(*directory.Snapshot, mail.Address, bool) intake.Mark
 	// inspectors judge complete messages.
 	inspectors []intake.Inspector
+	// memory is for what is not judged yet; nil: the default.
+	memory *allowance.Budget
 	// recipients are who answers for behind.test and cut.test.
 	recipients intake.Recipients
 }
@@ -189,7 +192,7 @@ func newWorldOf(t *testing.T, s setup) *world {
 	w.in = intake.New(intake.Options{
 		Ledger: w.ledger, Allowance: func(identity.Account) budget.Limits { return w.most },
 		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Queue: w.spool, Journal: w.journal,
-		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Recipients: s.recipients, Offers: offers, International: international, Returns: s.returns, Marks: s.marks, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
+		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Memory: s.memory, Recipients: s.recipients, Offers: offers, International: international, Returns: s.returns, Marks: s.marks, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
 	})
 	w.seen = w.st.FactHead()
 	return w

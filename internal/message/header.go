@@ -30,6 +30,8 @@ var (
 	ErrHeaderTooLarge = errors.New("message: the header section is too large")
 	// ErrTooManyFields says that the header section exceeds Limits.Fields.
 	ErrTooManyFields = errors.New("message: the header section has too many fields")
+	// ErrNoRoom says that there is no memory for the header section now.
+	ErrNoRoom = errors.New("message: no memory for the header section")
 	// ErrLineEnding says that the header section holds a CR or LF that is not part
 	// of a CRLF, or a NUL.
 	ErrLineEnding = errors.New("message: the header section holds a bare CR, a bare LF or a NUL")
@@ -64,7 +66,13 @@ type Field struct {
 // l.HeaderOctets and one chunk. Errors are those of r, ErrHeaderTooLarge,
 // ErrTooManyFields and ErrLineEnding.
 func ReadHeader(r io.Reader, l Limits) (h Header, rest []byte, err error) {
-	section, rest, err := readSection(r, l.HeaderOctets)
+	return ReadHeaderWithin(r, l, func(int) bool { return true })
+}
+
+// ReadHeaderWithin is ReadHeader that asks room before it takes so many octets of
+// memory more; refused, it ends with ErrNoRoom.
+func ReadHeaderWithin(r io.Reader, l Limits, room func(octets int) bool) (h Header, rest []byte, err error) {
+	section, rest, err := readSection(r, l.HeaderOctets, room)
 	if err != nil {
 		return Header{}, nil, err
 	}
@@ -74,11 +82,21 @@ func ReadHeader(r io.Reader, l Limits) (h Header, rest []byte, err error) {
 
 const firstChunk = 8 << 10
 
-func readSection(r io.Reader, limit int) (section, rest []byte, err error) {
+func readSection(r io.Reader, limit int, room func(int) bool) (section, rest []byte, err error) {
+	if !room(firstChunk) {
+		return nil, nil, ErrNoRoom
+	}
 	buf := make([]byte, 0, firstChunk)
 	for {
 		if len(buf) == cap(buf) {
-			buf = append(buf, make([]byte, len(buf))...)[:len(buf)]
+			// Never much more than the limit, however near the section comes to it.
+			size := min(2*len(buf), max(limit, len(buf))+firstChunk)
+			if !room(size - len(buf)) {
+				return nil, nil, ErrNoRoom
+			}
+			larger := make([]byte, len(buf), size)
+			copy(larger, buf)
+			buf = larger
 		}
 		n, err := r.Read(buf[len(buf):cap(buf)])
 		// The end may begin in the octets that were there already.

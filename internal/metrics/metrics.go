@@ -34,6 +34,7 @@ type State struct {
 	Started                 time.Time
 	Open                    int
 	Connections, TurnedAway uint64
+	MemoryRefused           uint64
 	Messages, Held, Active  int
 	Capped                  int // accounts
 	Octets                  int64
@@ -214,7 +215,7 @@ func (s *Set) Collect(out chan<- prometheus.Metric) {
 // stateValues are the metrics that are read when somebody looks.
 func stateValues(v State) map[string]float64 {
 	values := map[string]float64{
-		buildInfo: 1, startTime: seconds(v.Started), connsOpen: float64(v.Open), connsTotal: float64(v.Connections), connsAway: float64(v.TurnedAway), accountsCapped: float64(v.Capped),
+		buildInfo: 1, startTime: seconds(v.Started), connsOpen: float64(v.Open), connsTotal: float64(v.Connections), connsAway: float64(v.TurnedAway), accountsCapped: float64(v.Capped), memoryRefused: float64(v.MemoryRefused),
 		queueMessages: float64(v.Messages), queueHeld: float64(v.Held), queueOctets: float64(v.Octets), queueActive: float64(v.Active),
 		queueOldest: v.Oldest.Seconds(), diskFree: float64(v.DiskFree), diskLow: bit(v.DiskLow), traceFacts: float64(v.Facts), traceSequenced: float64(v.Sequenced),
 		traceSigned: float64(v.Signed), traceSignedTime: seconds(v.SignedAt), traceSkipped: float64(v.Skipped), certExpiry: seconds(v.CertificateExpires),

@@ -37,6 +37,7 @@ const (
 	connsOpen       = "connections_open"
 	connsTotal      = "connections_total"
 	connsAway       = "connections_turned_away_total"
+	memoryRefused   = "memory_refused_total"
 	refusedTotal    = "refused_total"
 	authTotal       = "auth_total"
 	acceptedTotal   = "accepted_total"
@@ -74,6 +75,7 @@ func Table() []Metric {
 		m(startTime, Gauge, "When the server began to serve, in seconds since 1970."),
 		m(connsOpen, Gauge, "Connections open now, over all doors."),
 		m(connsTotal, Counter, "Connections that were let in, over all doors."),
+		m(memoryRefused, Counter, "How often there was no memory for mail that is not judged yet (limits.unjudged_memory)."),
 		m(connsAway, Counter, "Connections that were turned away because a limit of connections was reached."),
 		m(refusedTotal, Counter, "Commands, senders, recipients and messages refused, by the door and the rule that refused. Refusals of strangers are counted when they are written, at most some minutes later.", "door", "rule"),
 		m(authTotal, Counter, "Sign-ins, by their result (ok, failed) and the rule that decided.", "result", "rule"),

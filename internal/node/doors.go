@@ -106,7 +106,7 @@ func places(cfg config.Config) []place {
 // doorConfig is what the next connection of a kind of door meets.
 func (n *Node) doorConfig(g *generation, k smtpd.Kind) smtpd.Config {
 	c := smtpd.Config{
-		Kind: k, Hostname: g.cfg.Hostname, TLS: g.tls, Awaiting: g.tls == nil && g.cfg.ACME.On(), Limits: smtpdLimits(g.cfg, k), Admission: n.admission,
+		Kind: k, Hostname: g.cfg.Hostname, TLS: g.tls, Awaiting: g.tls == nil && g.cfg.ACME.On(), Limits: smtpdLimits(g.cfg, k), Admission: n.admission, Memory: n.memory,
 		Logger: n.log, Now: n.o.Now, Notice: g.cfg.Notice, Balancers: g.cfg.Proxy.From,
 	}
 	if k == smtpd.KindSendmail {

@@ -26,6 +26,8 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 		return err
 	}
 	next.then = append(next.then, func() {
+		n.memory.Adjust(cfg.Limits.UnjudgedMemory)
+		n.limitMemory(cfg)
 		for _, s := range n.spaces {
 			s.Reserve(minFree(cfg))
 		}

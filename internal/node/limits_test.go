@@ -19,7 +19,7 @@ import (
 func given(c config.Config) string {
 	return fmt.Sprintf("%+v", []any{
 		smtpdLimits(c, smtpd.KindMX), smtpdLimits(c, smtpd.KindSubmission), intakeLimits(c), spoolLimits(c), dispatchLimits(c),
-		identityLimits(c), traceLimits(c), retryPolicy(c), directoryConfig(c), minFree(c),
+		identityLimits(c), traceLimits(c), retryPolicy(c), directoryConfig(c), minFree(c), c.Limits.UnjudgedMemory, softLimit(c.Limits.Memory, 0, 0),
 	})
 }
 

@@ -82,7 +82,7 @@ func (n *Node) state(ctx context.Context) metrics.State {
 	if err := unix.Statfs(n.config().Data, &disk); err == nil {
 		v.DiskFree = disk.Bavail * uint64(disk.Bsize)
 	}
-	v.DiskLow = n.diskLow()
+	v.DiskLow, v.MemoryRefused = n.diskLow(), n.memory.Use().Refused
 	if oldest, ok := n.oldest(ctx); ok {
 		v.Oldest = max(n.o.Now().Sub(oldest), time.Millisecond)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/allowance"
 	"sallyport/internal/batv"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/config"
@@ -112,6 +113,8 @@ type Node struct {
 	operator  *ops.Operator
 	// admission counts the connections of all doors together.
 	admission *smtpd.Admission
+	// memory bounds what they hold of mail that is not judged yet.
+	memory *allowance.Budget
 
 	doors   doors
 	admin   net.Listener
@@ -130,7 +133,7 @@ type Node struct {
 // delivered yet. It fails when another process has the folder open, and returns
 // what recovery found by recording it as a fact. Close releases the folder.
 func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error) {
-	n = &Node{o: o.complete(), admission: smtpd.NewAdmission()}
+	n = &Node{o: o.complete(), admission: smtpd.NewAdmission(), memory: allowance.New(cfg.Limits.UnjudgedMemory)}
 	n.log = n.o.Logger
 	n.current.Store(&generation{cfg: cfg}) // so that every step can read it
 	defer func() {
@@ -249,7 +252,7 @@ func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
 		Hostname: n.config().Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Ledger: n.ledger, Allowance: n.allowance, Recipients: servers{n}, Offers: servers{n}, International: servers{n}, Returns: n.returns.classify, Marks: n.readMark,
 		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
-		Inspectors: n.inspectors(), Reserved: n.reservedFields,
+		Inspectors: n.inspectors(), Reserved: n.reservedFields, Memory: n.memory,
 	})
 	return nil
 }

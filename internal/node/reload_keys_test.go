@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -86,6 +87,8 @@ func proofs() map[string]keyProof {
 		"mx.private":                  {set: "[mx]\nprivate = [\"10.0.0.0/8\"]", see: theWorld},
 		"limits.sessions_per_account": {set: "[limits]\nsessions_per_account = 3", see: func(n *Node) any { return n.intake.Bounds().SessionsPerAccount }},
 		"limits.shutdown_grace":       {set: "[limits]\nshutdown_grace = \"3s\"", see: limitsOfDoor},
+		"limits.unjudged_memory":      {set: "[limits]\nunjudged_memory = \"77MiB\"", see: func(n *Node) any { return n.memory.Use().Most }},
+		"limits.memory":               {set: "[limits]\nmemory = \"7GiB\"", see: func(*Node) any { return debug.SetMemoryLimit(-1) }},
 		"limits.min_free":             {set: "[limits]\nmin_free = \"7MiB\"", see: func(n *Node) any { return n.spaces[0].Reserved() }},
 		"limits.alias_targets":        {set: "[limits]\nalias_targets = 2", see: func(n *Node) any { return n.dirs.stated.base.MaxExpansion }},
 		"limits.alias_depth":          {set: "[limits]\nalias_depth = 3", see: func(n *Node) any { return n.dirs.stated.base.MaxDepth }},

@@ -95,6 +95,9 @@ func (c *conn) authDone(ctx context.Context, r mail.Reply) result {
 	if r.Code == 235 {
 		c.state.authed = true
 		c.place.reach(screen.StageOurs)
+		if c.hold != nil {
+			c.hold.Known()
+		}
 		return said(r)
 	}
 	if r.OK() {

@@ -128,6 +128,7 @@ const (
 	EndSlow         = "slow"          // below Limits.MinDataRate
 	EndSmuggling    = "smuggling"     // bare CR, bare LF or NUL
 	EndLineTooLong  = "line-too-long" // in a command or in a message
+	EndMemory       = "no-memory"     // for a long line
 	EndEarlyTalker  = "early-talker"  // spoke before the greeting
 	EndInjection    = "injection"     // octets behind STARTTLS or AUTH
 	EndNotSMTP      = "not-smtp"      // another protocol's request

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"sallyport/internal/allowance"
 	"sallyport/internal/mail"
 )
 
@@ -32,6 +33,9 @@ type Config struct {
 	// Admission counts connections and handshakes together with other listeners;
 	// nil: alone.
 	Admission *Admission
+	// Memory bounds the large buffers of connections, together with what else of mail
+	// is held that is not judged yet; nil: nothing does.
+	Memory *allowance.Budget
 	// UserID says who is at the other end of a connection, as the kernel knows; a
 	// connection of which it does not know is closed. On KindSendmail alone.
 	UserID func(net.Conn) (uid uint32, ok bool)

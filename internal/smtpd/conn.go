@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"sallyport/internal/allowance"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtpwire"
 )
@@ -14,6 +15,7 @@ import (
 type conn struct {
 	*wire
 	srv   *server
+	hold  *allowance.Hold // what its buffers take; nil: nobody asks
 	info  Conn
 	sess  Session
 	state state
@@ -90,7 +92,10 @@ func (c *conn) finish(ctx context.Context, end string) {
 	ctx = context.WithoutCancel(ctx)
 	c.drop(ctx)
 	c.flushLater()
-	c.in.Release()
+	c.in.Close()
+	if c.hold != nil {
+		c.hold.End()
+	}
 	if c.sess != nil {
 		c.sess.Close(ctx, end)
 	}
@@ -267,6 +272,8 @@ func (c *conn) broken(ctx context.Context, command string, err error) (end strin
 		res = refuse(554, "5.5.2", "lines must end with CRLF and hold no NUL: "+err.Error()).ending(EndSmuggling)
 	case errors.Is(err, smtpwire.ErrLineTooLong):
 		res = refuse(500, "5.5.2", "line too long").ending(EndLineTooLong)
+	case errors.Is(err, smtpwire.ErrNoBuffer):
+		res = refuse(421, "4.3.1", "too much mail is on its way; try again later").ending(EndMemory)
 	case errors.Is(err, errSlow):
 		res = refuse(421, "4.4.2", "the message comes too slowly").ending(EndSlow)
 	case errors.Is(err, errTimeout):

@@ -15,6 +15,9 @@ func (c *conn) dataCommand(ctx context.Context) result {
 	if res, refused := c.noMessage(); refused {
 		return res
 	}
+	if !c.in.Grow() {
+		return refuse(452, "4.3.1", "too much mail is on its way; try again later")
+	}
 	tx := c.take()
 	c.place.reach(screen.StageBusy)
 	c.setMessage(true)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/allowance"
 	"sallyport/internal/mail"
 	"sallyport/internal/screen"
 	"sallyport/internal/smtpwire"
@@ -178,7 +179,12 @@ func (s *server) newConn(nc net.Conn, from origin) (*conn, error) {
 	}
 	w := &wire{limits: &s.cfg.Limits, now: s.cfg.Now, raw: nc, nc: nc}
 	w.in = smtpwire.NewLineReader(w, &s.buffers)
-	return &conn{wire: w, srv: s, info: Conn{
+	var hold *allowance.Hold
+	if s.cfg.Memory != nil {
+		hold = s.cfg.Memory.Hold(s.cfg.Kind == KindSendmail)
+		w.in.Within(hold)
+	}
+	return &conn{wire: w, srv: s, hold: hold, info: Conn{
 		ID: id.String(), Kind: s.cfg.Kind, Started: started,
 		Remote: from.remote, Local: addrPort(nc.LocalAddr()), Balancer: from.balancer, UID: uid, End: w.interrupt,
 	}}, nil

@@ -16,6 +16,8 @@ var (
 	ErrBareLF = errors.New("LF without CR")
 	// ErrNUL is an octet of value zero. RFC 5321 §4.5.2 allows to refuse it.
 	ErrNUL = errors.New("NUL octet")
+	// ErrNoBuffer is a line for which there is no memory at the moment.
+	ErrNoBuffer = errors.New("no memory for the line")
 	// ErrLineTooLong is a line beyond the limit given to its reader.
 	ErrLineTooLong = errors.New("line too long")
 )

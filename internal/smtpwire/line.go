@@ -37,12 +37,24 @@ type LineLimit func(start []byte) int
 type LineReader struct {
 	src     io.Reader
 	buffers *Buffers
+	ration  Ration // of what the large buffers may take; nil: they may
 	buf     []byte
 	large   *[LargeBufferOctets]byte
 	r, w    int
 	busy    bool  // the last read filled the buffer: more is on its way
 	err     error // came with octets; returned once they are used
 }
+
+// Ration bounds memory that others share.
+type Ration interface {
+	// Take takes octets, or reports that there are not so many.
+	Take(octets int64) bool
+	// Give gives them back.
+	Give(octets int64)
+}
+
+// Within makes l ask before it borrows a large buffer.
+func (l *LineReader) Within(r Ration) { l.ration = r }
 
 // NewLineReader returns a LineReader of src that borrows from buffers.
 func NewLineReader(src io.Reader, buffers *Buffers) *LineReader {
@@ -64,7 +76,18 @@ func (l *LineReader) Release() {
 	if l.large == nil || l.r != l.w {
 		return
 	}
-	l.buffers.put(l.large)
+	l.Close()
+}
+
+// Close gives a borrowed buffer back with whatever is in it. Nothing can be read any
+// more that was buffered.
+func (l *LineReader) Close() {
+	if l.large != nil {
+		l.buffers.put(l.large)
+		if l.ration != nil {
+			l.ration.Give(LargeBufferOctets)
+		}
+	}
 	l.large, l.buf, l.r, l.w, l.busy = nil, nil, 0, 0, false
 }
 
@@ -119,14 +142,17 @@ func (l *LineReader) limit(pending []byte, limit LineLimit) int {
 }
 
 // Fill reads more from the source behind what is buffered. It is ErrLineTooLong
-// when even the large buffer is full.
+// when even the large buffer is full, and ErrNoBuffer when there is none to be had.
 func (l *LineReader) Fill() error {
 	if err := l.err; err != nil {
 		l.err = nil
 		return err
 	}
 	l.makeRoom()
-	if l.w == len(l.buf) {
+	switch {
+	case l.w == len(l.buf) && l.large == nil:
+		return ErrNoBuffer
+	case l.w == len(l.buf):
 		return ErrLineTooLong
 	}
 	for range maxEmptyReads {
@@ -159,8 +185,7 @@ func (l *LineReader) makeRoom() {
 	if l.buf == nil {
 		l.buf = make([]byte, SmallBufferOctets)
 	}
-	if l.large == nil && (l.busy || l.w-l.r == len(l.buf)) {
-		l.Grow()
+	if l.large == nil && (l.busy || l.w-l.r == len(l.buf)) && l.Grow() {
 		return
 	}
 	if l.r > 0 {
@@ -169,14 +194,19 @@ func (l *LineReader) makeRoom() {
 	}
 }
 
-// Grow borrows a large buffer now, for a reader that is about to take a message.
-func (l *LineReader) Grow() {
+// Grow borrows a large buffer now, for a reader that is about to take a message. It
+// reports whether there is one.
+func (l *LineReader) Grow() bool {
 	if l.large != nil {
-		return
+		return true
+	}
+	if l.ration != nil && !l.ration.Take(LargeBufferOctets) {
+		return false
 	}
 	l.large = l.buffers.get()
 	l.w = copy(l.large[:], l.buf[l.r:l.w])
 	l.r, l.buf = 0, l.large[:]
+	return true
 }
 
 // Peek returns what is buffered; it is valid until the next call of any method.

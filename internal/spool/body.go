@@ -131,6 +131,9 @@ func (b *Body) Reader() (io.Reader, error) {
 // Size returns the octets written so far.
 func (b *Body) Size() int64 { return b.size }
 
+// Memory returns the octets of memory that the body takes.
+func (b *Body) Memory() int { return cap(b.buf) }
+
 // Abort drops the body. After Put or Settle took it, it does nothing.
 func (b *Body) Abort() error {
 	if b.err == nil {
