@@ -63,7 +63,7 @@ func rspamdKeys() []entry[Rspamd] {
 	}
 }
 
-const downDoc = `"defer", and the sender is told to try again (451); or "accept", unseen, which the trace notes.`
+const downDoc = `"defer", and the sender is told to try again (451); or "accept", unseen, which the trace notes. Where this server itself lacks what it takes to ask, mail is deferred in any case.`
 
 func milterKeys() []entry[Milter] {
 	return []entry[Milter]{

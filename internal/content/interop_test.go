@@ -48,6 +48,21 @@ func must[T any](t *testing.T) func(T, error) T {
 // judge shows an inspector a stranger's message.
 func judge(t *testing.T, i intake.Inspector, text string, change ...func(*intake.Message)) intake.Finding {
 	t.Helper()
+	l := begin(t, i, text, change...)
+	if l == nil {
+		return intake.Finding{}
+	}
+	l.Body([]byte(text))
+	return l.Judge(t.Context(), asContent(text))
+}
+
+func asContent(text string) intake.Content {
+	return intake.Content{Size: int64(len(text)), Open: func() (io.Reader, error) { return strings.NewReader(text), nil }}
+}
+
+// begin announces a stranger's message to an inspector.
+func begin(t *testing.T, i intake.Inspector, text string, change ...func(*intake.Message)) intake.Look {
+	t.Helper()
 	h, _, err := message.ReadHeader(strings.NewReader(text), message.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
@@ -61,12 +76,7 @@ func judge(t *testing.T, i intake.Inspector, text string, change ...func(*intake
 	for _, c := range change {
 		c(&m)
 	}
-	l := i.Begin(m)
-	if l == nil {
-		return intake.Finding{}
-	}
-	l.Body([]byte(text))
-	return l.Judge(t.Context(), intake.Content{Size: int64(len(text)), Open: func() (io.Reader, error) { return strings.NewReader(text), nil }})
+	return i.Begin(m)
 }
 
 func noted(notes []trace.Pair) string { return fmt.Sprint(notes) }

@@ -65,7 +65,7 @@ func (l milterLook) Judge(ctx context.Context, c intake.Content) intake.Finding 
 	a, err := l.ask(ctx, c)
 	l.m.health.saw(l.m.Name(), err)
 	if err != nil {
-		return l.named(l.m.Scope.failed("milter", err))
+		return l.named(l.m.Scope.failed("milter", err, &l.m.health))
 	}
 	return l.named(l.m.finding(a))
 }

@@ -72,7 +72,7 @@ func (l rspamdLook) Judge(ctx context.Context, c intake.Content) intake.Finding 
 	body, size, err := whole(c)
 	switch {
 	case err != nil:
-		return l.r.Scope.failed(rspamdName, err)
+		return l.r.Scope.failed(rspamdName, err, &l.r.health)
 	case size > l.r.Scope.MaxSize:
 		return l.r.Scope.oversize(rspamdName, size)
 	}
@@ -84,7 +84,7 @@ func (l rspamdLook) Judge(ctx context.Context, c intake.Content) intake.Finding 
 	a, err := l.r.Client.Check(ctx, q, body)
 	l.r.health.saw(rspamdName, err)
 	if err != nil {
-		return l.r.Scope.failed(rspamdName, err)
+		return l.r.Scope.failed(rspamdName, err, &l.r.health)
 	}
 	return RspamdFinding(a, l.r.Spam, !l.m.Account.IsZero())
 }

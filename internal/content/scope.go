@@ -3,12 +3,17 @@ package content
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"strings"
 	"sync/atomic"
+	"syscall"
 
+	"sallyport/internal/content/milter"
+	"sallyport/internal/content/rspamd"
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
@@ -44,8 +49,16 @@ func (s Scope) oversize(check string, octets int64) intake.Finding {
 	return intake.Finding{Action: intake.Pass, Notes: []trace.Pair{{Name: check, Value: fmt.Sprintf("not asked: %d octets are more than %d", octets, s.MaxSize)}}}
 }
 
-// failed returns the finding for a message about which a check gave no answer.
-func (s Scope) failed(check string, err error) intake.Finding {
+// failed returns the finding for a message about which a check gave no answer. Where
+// what was missing is ours, the message waits, whatever the administrator says of a
+// check that is down: else who makes us short of it would get past the check.
+func (s Scope) failed(check string, err error, h *health) intake.Finding {
+	if lacking(err, h) {
+		return intake.Finding{
+			Action: intake.Defer, Rule: check + "-crowded", Reply: mail.R(451, "4.3.2", "this server is too busy to check the message; try again later"),
+			Notes: []trace.Pair{{Name: check, Value: "not asked: " + err.Error()}},
+		}
+	}
 	f := intake.Finding{Action: intake.Pass, Notes: []trace.Pair{{Name: check, Value: "no answer: " + err.Error()}}}
 	if s.Down != DownAccept {
 		f.Action, f.Rule = intake.Defer, check+"-unavailable"
@@ -62,6 +75,7 @@ type health struct {
 
 func (h *health) saw(check string, err error) {
 	switch {
+	case err != nil && lacking(err, h): // it says nothing of the check
 	case err != nil && h.down.CompareAndSwap(false, true):
 		h.logger.Warn("a content check does not answer", "check", check, "err", err)
 	case err == nil && h.down.CompareAndSwap(true, false):
@@ -74,9 +88,41 @@ func (h *health) saw(check string, err error) {
 func whole(c intake.Content) (io.Reader, int64, error) {
 	r, err := c.Open()
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, fmt.Errorf("%w: %w", errStored, err)
 	}
-	return io.MultiReader(bytes.NewReader(c.Added), r), int64(len(c.Added)) + c.Size, nil
+	return io.MultiReader(bytes.NewReader(c.Added), stored{r}), int64(len(c.Added)) + c.Size, nil
+}
+
+// errStored marks what failed in reading the message itself.
+var errStored = errors.New("the message cannot be read")
+
+// stored is the message as our own disk gives it.
+type stored struct{ r io.Reader }
+
+// Read implements io.Reader.
+func (s stored) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%w: %w", errStored, err)
+	}
+	return n, err
+}
+
+// lacking reports whether an error says that this server lacks something: files,
+// memory, ports, the message itself, or a turn at a check that answers others. That
+// all turns are taken while the check does not answer is the check's doing.
+func lacking(err error, h *health) bool {
+	if errors.Is(err, milter.ErrBusy) || errors.Is(err, rspamd.ErrBusy) {
+		return !h.down.Load()
+	}
+	for _, own := range []error{errStored, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EADDRNOTAVAIL} {
+		if errors.Is(err, own) {
+			return true
+		}
+	}
+	// The resolver of the standard library tells of a lack of files in words alone.
+	var dns *net.DNSError
+	return errors.As(err, &dns) && strings.Contains(dns.Err, syscall.EMFILE.Error())
 }
 
 // security names version and cipher of a connection; empty for clear text.

@@ -12,6 +12,9 @@ import (
 	"sallyport/internal/mail"
 )
 
+// ErrBusy says that as many conversations go on as there may be.
+var ErrBusy = errors.New("milter: all connections are in use")
+
 // Options say where a filter is.
 type Options struct {
 	Network string // "tcp" or "unix"
@@ -103,7 +106,7 @@ func (c *Client) Check(ctx context.Context, m Message, body Reader) (Advice, err
 	case c.turns <- struct{}{}:
 		defer func() { <-c.turns }()
 	case <-ctx.Done():
-		return Advice{}, errors.New("milter: all connections are in use")
+		return Advice{}, ErrBusy
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, c.o.Network, c.o.Address)
 	if err != nil {

@@ -14,6 +14,9 @@ import (
 	"sallyport/internal/mail"
 )
 
+// ErrBusy says that as many questions are asked as may be.
+var ErrBusy = errors.New("rspamd: all connections are in use")
+
 // Options say where an Rspamd is. Socket or URL is required.
 type Options struct {
 	URL      string // "http://host:port" or "https://host:port"
@@ -59,9 +62,10 @@ type Request struct {
 
 // Client asks one Rspamd. It is used by many at once.
 type Client struct {
-	o    Options
-	url  string
-	http *http.Client
+	o     Options
+	url   string
+	http  *http.Client
+	turns chan struct{}
 }
 
 // New returns a client; it connects to nothing yet.
@@ -70,7 +74,7 @@ func New(o Options) *Client {
 		MaxConnsPerHost: o.Limits.Connections, MaxIdleConnsPerHost: o.Limits.Connections, IdleConnTimeout: 30 * time.Second,
 		MaxResponseHeaderBytes: int64(o.Limits.AnswerHeaderOctets), DisableCompression: true, TLSHandshakeTimeout: o.Limits.Time,
 	}
-	c := &Client{o: o, url: strings.TrimSuffix(o.URL, "/") + "/checkv2"}
+	c := &Client{o: o, turns: make(chan struct{}, o.Limits.Connections), url: strings.TrimSuffix(o.URL, "/") + "/checkv2"}
 	if o.Socket != "" {
 		c.url = "http://localhost/checkv2"
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -93,6 +97,12 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 func (c *Client) Check(ctx context.Context, r Request, body io.Reader) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Limits.Time)
 	defer cancel()
+	select {
+	case c.turns <- struct{}{}:
+		defer func() { <-c.turns }()
+	case <-ctx.Done():
+		return Answer{}, ErrBusy
+	}
 	q, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, io.LimitReader(body, r.Size))
 	if err != nil {
 		return Answer{}, fmt.Errorf("rspamd: %w", err)
