@@ -93,3 +93,44 @@ func words(line string) (all []string) {
 	}
 	return all
 }
+
+// The README's table names every command, and every command of a group.
+func TestReadmeNamesEveryCommand(t *testing.T) {
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (`.+?) \\|").FindAllStringSubmatch(string(text), -1) {
+		spans := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1)
+		var above []string // the groups that the next span's verbs belong to
+		for _, span := range spans {
+			group, verbs, more := strings.Cut(span[1], " ")
+			if !more {
+				verbs, group = "", strings.TrimSuffix(group, ",")
+			}
+			if strings.HasSuffix(group, ",") || (group == "add" && more) {
+				verbs, group = span[1], "" // `domain`, `alias`: `add, ls, rm`
+			}
+			if group != "" {
+				above = append(above, group)
+				named[group] = true
+			}
+			for verb := range strings.FieldsFuncSeq(verbs, func(r rune) bool { return r == ' ' || r == ',' }) {
+				for _, g := range above {
+					named[g+" "+verb] = true
+				}
+			}
+		}
+	}
+	parser, err := kong.New(&commands{}, kong.Vars{"config": defaultConfig})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, leaf := range parser.Model.Leaves(true) {
+		path := strings.TrimPrefix(leaf.Path(), "sallyport ")
+		if path != "version" && !named[path] {
+			t.Errorf("README.md does not name %q: %v", path, leaf.Help)
+		}
+	}
+}
