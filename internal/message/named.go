@@ -8,6 +8,9 @@ type Named struct {
 	Fields int
 	// Claims are the domains of the mailboxes, in their order.
 	Claims []Claim
+	// Locals are their local-parts, without quotes and comments, and those of mailboxes
+	// that have no domain.
+	Locals []string
 	// Fault says why the fields cannot be trusted to name what every reader shows, ""
 	// if they can: the domains in them need not be all among Claims.
 	Fault string
@@ -28,6 +31,7 @@ func (h Header) Named(name string) Named {
 		out.Fields++
 		r := namedReader{text: h.value(f), room: MaxAuthorAddresses - len(out.Claims)}
 		r.list()
+		out.Locals = append(out.Locals, r.locals...)
 		for _, d := range r.domains {
 			out.Claims = append(out.Claims, claimOf(d))
 		}
@@ -47,6 +51,8 @@ type namedReader struct {
 	at      int
 	room    int      // how many more domains there may be
 	domains []string // without comments and white space
+	locals  []string
+	word    strings.Builder // the words that were passed last, without quotes and blanks
 	group   bool
 	ended   bool // nothing more can be read
 	fault   string
@@ -115,12 +121,23 @@ func (r *namedReader) address() {
 	case r.peek() == '<':
 		r.angle()
 	case r.peek() == '@' && words && local:
+		r.local()
 		r.spec()
 		r.shownAgain()
 	case r.peek() == '@':
 		r.fail("an @ stands outside the address")
 	default:
+		if words && local {
+			r.local()
+		}
 		r.shown(start)
+	}
+}
+
+// local takes the words that were passed last for a local-part.
+func (r *namedReader) local() {
+	if !r.ended && len(r.locals) < r.room {
+		r.locals = append(r.locals, r.word.String())
 	}
 }
 
@@ -129,20 +146,24 @@ func (r *namedReader) address() {
 // stands between each two. RFC 5322 §4.1, §4.4.
 func (r *namedReader) words() (any, local bool) {
 	local = true
+	r.word.Reset()
 	for word := false; !r.ended; {
 		r.skip()
 		switch c := r.peek(); {
 		case c == '.':
 			word = false
+			r.word.WriteByte(c)
 			r.at++
 			continue
 		case c == '"':
+			start := r.at
 			r.quoted()
+			r.word.WriteString(unquote(r.text[start:r.at]))
 		case c == '[' || c == ']':
 			local = false // in display names, people write them without quotes
 			r.at++
 		case isLoose(c):
-			r.atom()
+			r.word.WriteString(r.atom())
 		default:
 			return any, local
 		}
@@ -172,6 +193,9 @@ func (r *namedReader) angle() {
 		r.route()
 	}
 	words, local := r.words()
+	if words && local {
+		r.local()
+	}
 	switch {
 	case r.ended:
 	case r.peek() != '@' || !words || !local:

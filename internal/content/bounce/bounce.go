@@ -121,8 +121,10 @@ func kindOf(h message.Header) Kind {
 	if h.Count("X-Failed-Recipients") > 0 { // Exim
 		return Plain
 	}
-	for _, a := range h.Authors(mail.UTF8).From {
-		switch strings.ToLower(a.Local()) {
+	// Programs that write no reports are careless about the rest, too: the strict grammar
+	// would not see them.
+	for _, local := range h.Named("From").Locals {
+		switch strings.ToLower(local) {
 		case "mailer-daemon", "mail-daemon", "maildaemon", "postmaster", "mdaemon":
 			return Plain
 		}

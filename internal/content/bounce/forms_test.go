@@ -167,3 +167,37 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 }
+
+// A program that writes no report is known by its name, however its From is written.
+func TestBounceByItsAuthor(t *testing.T) {
+	for _, c := range []struct {
+		from string
+		want bounce.Kind
+	}{
+		{"MAILER-DAEMON@far.test", bounce.Plain},
+		{"MAILER-DAEMON@far.test (Mail Delivery System)", bounce.Plain},
+		{"MAILER-DAEMON (Mail Delivery System) @far.test", bounce.Plain},
+		{"(the mailer) MAILER-DAEMON @ far . test", bounce.Plain},
+		{"Syst\xe8me de messagerie <MAILER-DAEMON@far.test>", bounce.Plain},
+		{"Système <mailer-daemon@far.test >", bounce.Plain},
+		{"=?utf-8?q?Syst=C3=A8me?= <\n MAILER-DAEMON@far.test>", bounce.Plain},
+		{"\"MAILER-DAEMON\"@far.test", bounce.Plain},
+		{"Mail Delivery Subsystem <MAILER-DAEMON>", bounce.Plain},
+		{"MAILER-DAEMON (Mail Delivery System)", bounce.Plain},
+		{"<postmaster@mx_1.far.test>", bounce.Plain},
+		{"Mail Delivery:MAILER-DAEMON@far.test;", bounce.Plain},
+		{"MAILER-DAEMON@far.test <MAILER-DAEMON@far.test>", bounce.Plain},
+		{"\"MAILER-DAEMON\" <x@far.test>", bounce.NoBounce},
+		{"x@far.test (MAILER-DAEMON)", bounce.NoBounce},
+		{"MAILER-DAEMON x <x@far.test>", bounce.NoBounce},
+		{"mailer-daemon.x@far.test", bounce.NoBounce},
+	} {
+		f := read(t, "From: "+c.from+"\nSubject: failure\n\nfailed\n\n> Message-ID: <1@local.test>\n> From: Alice <alice@local.test >\n")
+		if f.Kind != c.want {
+			t.Errorf("%q: %d, want %d", c.from, f.Kind, c.want)
+		}
+		if c.want == bounce.Plain && (len(f.Returned) != 1 || fmt.Sprint(f.Returned[0].Domains) != "[local.test]") {
+			t.Errorf("%q returns %v", c.from, f.Returned)
+		}
+	}
+}

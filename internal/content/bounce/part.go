@@ -134,9 +134,9 @@ func (w *walk) message(all []byte) {
 
 func returnedBy(h message.Header) (Returned, bool) {
 	r := Returned{MessageID: identifier(h.MessageID())}
-	for _, a := range h.Authors(mail.UTF8).From {
-		if d := a.Domain(); !d.IsZero() {
-			r.Domains = add(r.Domains, d, len(h.Raw()))
+	for _, c := range h.Named("From").Claims {
+		if !c.Domain.IsZero() {
+			r.Domains = add(r.Domains, c.Domain, message.MaxAuthorAddresses)
 		}
 	}
 	return r, r.MessageID != "" || len(r.Domains) > 0
