@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
+	"sallyport/internal/shortage"
 	"sallyport/internal/trace"
 )
 
@@ -115,14 +115,7 @@ func lacking(err error, h *health) bool {
 	if errors.Is(err, milter.ErrBusy) || errors.Is(err, rspamd.ErrBusy) {
 		return !h.down.Load()
 	}
-	for _, own := range []error{errStored, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EADDRNOTAVAIL} {
-		if errors.Is(err, own) {
-			return true
-		}
-	}
-	// The resolver of the standard library tells of a lack of files in words alone.
-	var dns *net.DNSError
-	return errors.As(err, &dns) && strings.Contains(dns.Err, syscall.EMFILE.Error())
+	return shortage.Of(err) || errors.Is(err, errStored) || errors.Is(err, syscall.EADDRNOTAVAIL)
 }
 
 // security names version and cipher of a connection; empty for clear text.

@@ -15,6 +15,7 @@ import (
 	"github.com/miekg/dns"
 
 	"sallyport/internal/mail"
+	"sallyport/internal/shortage"
 )
 
 // errUnreachable is a server that there is no way to talk to.
@@ -145,10 +146,8 @@ func (l Limits) roundTripTCP(nc net.Conn, wire []byte, id uint16, q question) ([
 // unanswered puts the errors of the network into ours. What this host has no more of is
 // not the server's fault.
 func unanswered(err error) error {
-	for _, own := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EAGAIN} {
-		if errors.Is(err, own) {
-			return fmt.Errorf("%w: %s", ErrExhausted, own.Error())
-		}
+	if shortage.Of(err) || errors.Is(err, syscall.EAGAIN) {
+		return fmt.Errorf("%w: %w", ErrExhausted, err)
 	}
 	var timeout net.Error
 	switch {

@@ -1,6 +1,7 @@
 package tlspolicy
 
 import (
+	"errors"
 	"fmt"
 
 	"sallyport/internal/dnsx"
@@ -19,6 +20,7 @@ const (
 	RuleRequireTLS Rule = "requiretls"      // the message asks it; the host's name is secured otherwise
 	RuleEncrypt    Rule = "dane-unusable"   // TLSA records of which none can be used: any certificate
 	RuleTesting    Rule = "mta-sts-testing" // nothing is demanded, what fails is reported
+	RuleUnknown    Rule = "mta-sts-unknown" // we lacked the means to ask for the policy: the message waits
 	RuleNone       Rule = "opportunistic"   // nothing is demanded
 	RuleOptional   Rule = "tls-optional"    // the message says that no policy matters
 )
@@ -50,7 +52,7 @@ type Verdict struct {
 	Rule    Rule
 	Level   Level
 	Refusal mail.Reply // why the host is not used; zero unless the Level is LevelRefused
-	Result  string     // of a refusal, and of a testing policy that does not name the host: RFC 8460 §4.3
+	Result  string     // of a refusal for which the domain answers, and of a testing policy that does not name the host: RFC 8460 §4.3
 	Words   string     // the policy in words, for outcomes and refusals
 }
 
@@ -73,9 +75,16 @@ func byPolicy(f Facts) Verdict {
 	switch {
 	case f.DANE.Kind == dane.KindUnknown:
 		// RFC 7672 §2.1.2: an attacker could make the lookup fail.
-		return refuse(RuleDANE, ResultDNSSEC, mail.R(451, "4.7.5", "whether "+f.Host.String()+" has a DANE policy cannot be found out: "+mail.Printable(f.DANE.Err.Error(), 300)))
+		result := ResultDNSSEC
+		if errors.Is(f.DANE.Err, dnsx.ErrExhausted) {
+			result = "" // the domain could mend nothing
+		}
+		return refuse(RuleDANE, result, mail.R(451, "4.7.5", "whether "+f.Host.String()+" has a DANE policy cannot be found out: "+mail.Printable(f.DANE.Err.Error(), 300)))
 	case f.DANE.Kind == dane.KindVerify:
 		return Verdict{Rule: RuleDANE, Level: LevelVerified, Words: "DANE of " + f.DANE.Base.String() + ": TLSA " + shortened(f.DANE.Set.String())}
+	case f.STS.Lack != nil:
+		// What is not known because we lacked something may demand anything.
+		return refuse(RuleUnknown, "", mail.R(451, "4.3.0", "whether "+f.Domain.ASCII()+" has an MTA-STS policy for "+f.Host.String()+" was not found out, for this server lacked the means: "+mail.Printable(f.STS.Lack.Error(), 300)))
 	case sts == mtasts.ModeEnforce && !f.STS.Policy.Allows(f.Host):
 		// RFC 8461 §5: such a host is not used.
 		return refuse(RuleSTS, ResultValidation, mail.R(451, "4.7.5", fmt.Sprintf("%s does not name the mail exchanger %s", stsWords(f), f.Host)))
@@ -107,7 +116,7 @@ func shortened(s string) string {
 func required(f Facts, v Verdict) Verdict {
 	named := f.NameSecured || f.STS.Policy.Allows(f.Host)
 	switch {
-	case v.Level == LevelVerified, v.Level == LevelRefused && f.DANE.Kind == dane.KindUnknown:
+	case v.Level == LevelVerified, v.Level == LevelRefused && (f.DANE.Kind == dane.KindUnknown || v.Rule == RuleUnknown):
 		return v
 	case v.Level == LevelRefused:
 		v.Refusal.Code, v.Refusal.Enhanced.Class = 550, 5

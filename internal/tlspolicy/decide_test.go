@@ -23,12 +23,14 @@ func TestEveryCombination(t *testing.T) {
 	usable := dane.Usable([]dnsx.TLSA{{Usage: 3, Selector: 1, Matching: 1, Data: strings.Repeat("a", 32)}})
 	fired := map[Rule]int{}
 	n := 0
+	lack := errors.New("too many open files")
 	for _, demand := range []mail.TLSDemand{mail.TLSAsUsual, mail.TLSRequired, mail.TLSOptional} {
 		for mode := mtasts.ModeUnknown; mode <= mtasts.ModeEnforce; mode++ {
 			for _, named := range []bool{true, false} {
 				for kind := dane.KindUndecided; kind <= dane.KindUnknown; kind++ {
 					for _, secured := range []bool{true, false} {
-						for _, literal := range []bool{true, false} {
+						for _, without := range []string{"", "address literal", "lack"} {
+							literal := without == "address literal"
 							f := Facts{Demand: demand, Domain: domain, Host: host, NameSecured: secured}
 							pattern := mtasts.Pattern{Name: other}
 							if named {
@@ -48,6 +50,9 @@ func TestEveryCombination(t *testing.T) {
 							if literal {
 								f.Host, f.STS, f.DANE, f.NameSecured, f.Domain = dnsx.Name{}, mtasts.Found{}, dane.Finding{}, false, mail.Domain{}
 							}
+							if without == "lack" {
+								f.STS = mtasts.Found{Lack: lack}
+							}
 							v := Decide(f)
 							n++
 							fired[v.Rule]++
@@ -58,12 +63,12 @@ func TestEveryCombination(t *testing.T) {
 			}
 		}
 	}
-	for _, r := range []Rule{RuleDANE, RuleSTS, RuleRequireTLS, RuleEncrypt, RuleTesting, RuleNone, RuleOptional} {
+	for _, r := range []Rule{RuleDANE, RuleSTS, RuleRequireTLS, RuleEncrypt, RuleTesting, RuleUnknown, RuleNone, RuleOptional} {
 		if fired[r] == 0 {
 			t.Errorf("%s never decides", r)
 		}
 	}
-	if n != 3*4*2*5*2*2 {
+	if n != 3*4*2*5*2*3 {
 		t.Errorf("%d combinations", n)
 	}
 }
@@ -76,7 +81,10 @@ func judge(t *testing.T, f Facts, v Verdict) {
 	for what, bad := range map[string]bool{
 		"a refusal without a reply, or a reply without a refusal":    refused != !v.Refusal.IsZero(),
 		"a refusal that is none":                                     refused && v.Refusal.Code/100 != 4 && v.Refusal.Code/100 != 5,
-		"a refusal that is not reported":                             refused && v.Result == "",
+		"a refusal that is not reported":                             refused && v.Result == "" && v.Rule != RuleUnknown,
+		"our own want told as the domain's failure":                  v.Rule == RuleUnknown && v.Result != "",
+		"our own want opens what a policy could close":               f.STS.Lack != nil && f.Demand != mail.TLSOptional && f.DANE.Kind != dane.KindVerify && !refused,
+		"our own want closes for good":                               v.Rule == RuleUnknown && v.Refusal.Code >= 500,
 		"no rule":                                                    v.Rule == "",
 		"less than a policy demands":                                 f.Demand != mail.TLSOptional && (enforced || records) && v.Level == LevelOpportunistic,
 		"a host that an enforced policy does not name":               f.Demand != mail.TLSOptional && enforced && f.DANE.Kind != dane.KindVerify && !f.STS.Policy.Allows(f.Host) && !refused,
@@ -86,7 +94,7 @@ func judge(t *testing.T, f Facts, v Verdict) {
 		"a message that requires TLS to a host that could be forged": f.Demand == mail.TLSRequired && !refused && v.Rule != RuleDANE && !f.NameSecured && !f.STS.Policy.Allows(f.Host),
 		"a message that requires TLS to a literal":                   f.Demand == mail.TLSRequired && f.Host.IsZero() && !refused,
 		"a permanent refusal of what may pass":                       refused && v.Refusal.Code >= 500 && (f.Demand != mail.TLSRequired || f.DANE.Kind == dane.KindUnknown),
-		"more than anybody demands":                                  f.Demand == mail.TLSAsUsual && !enforced && !records && v.Level != LevelOpportunistic,
+		"more than anybody demands":                                  f.Demand == mail.TLSAsUsual && !enforced && !records && f.STS.Lack == nil && v.Level != LevelOpportunistic,
 		"a refusal that names no host":                               refused && !strings.Contains(v.Refusal.Text, f.Host.String()),
 	} {
 		if bad {

@@ -101,6 +101,9 @@ func (s *search) judge(ctx context.Context, h host, addrs dnsx.Answer[netip.Addr
 func (s *search) refused(w secured, h host) {
 	s.t.o.Logger.Warn("mail exchanger not used", "queue", s.id.String(), "destination", s.to.String(), "host", h.text(), "reply", w.verdict.Refusal.String())
 	s.notes(w.verdict.Refusal, h.text())
+	if w.verdict.Result == "" {
+		return // it is nothing that the domain could mend
+	}
 	session := tlspolicy.Describe(w.facts)
 	session.Failure, session.Reason = w.verdict.Result, w.verdict.Refusal.Text
 	s.tell(session)

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
+	"sallyport/internal/shortage"
 	"sallyport/internal/store"
 )
 
@@ -57,6 +59,20 @@ type Found struct {
 	// Err says why there is no policy, or no fresh one, though the domain announces
 	// one: a *FetchError.
 	Err error
+	// Lack says that we lacked the means to find out whether the domain demands
+	// something, and what: nothing may be concluded from the rest. nil: we did not.
+	Lack error
+}
+
+// ErrCrowded is a policy that was not fetched because we fetch too many already.
+var ErrCrowded = errors.New("too many policies are being fetched")
+
+// errStore marks what our own store could not do.
+var errStore = errors.New("the store fails")
+
+// lacking reports whether it is our own doing that a policy is not known.
+func lacking(err error) bool {
+	return errors.Is(err, ErrCrowded) || errors.Is(err, errStore) || errors.Is(err, dnsx.ErrExhausted) || shortage.Of(err)
 }
 
 // Keeper knows the policies of domains. It is safe for concurrent use.
@@ -73,8 +89,9 @@ type Keeper struct {
 
 // flight is a fetch under way, for whoever waits for it.
 type flight struct {
-	done chan struct{}
-	err  error // once done is closed
+	done  chan struct{}
+	begun atomic.Bool // it has a slot
+	err   error       // once done is closed
 }
 
 // failure remembers a domain whose announced policy could not be had.
@@ -119,14 +136,18 @@ func (k *Keeper) Policy(ctx context.Context, d mail.Domain) Found {
 	defer cancel()
 	e, err := k.load(ctx, d)
 	if err != nil {
+		// It may be one that demands something.
 		k.o.Logger.Error("a kept policy cannot be read", "domain", d.ASCII(), "err", err)
+		return Found{Lack: err}
 	}
-	have := err == nil && e.valid(k.o.Now())
+	have := e.valid(k.o.Now())
 	id, err := k.record(ctx, d)
 	switch {
 	case err != nil && have:
 		k.touch(ctx, d, e)
 		return Found{Policy: e.policy, ID: e.id}
+	case lacking(err):
+		return Found{Lack: err}
 	case err != nil:
 		return Found{}
 	case have && id == e.id:
@@ -148,8 +169,14 @@ func (k *Keeper) renew(ctx context.Context, d mail.Domain, id string, old entry,
 			return Found{Policy: e.policy, ID: e.id}
 		}
 	}
+	if have && lacking(err) {
+		return Found{Policy: old.policy, ID: old.id} // it holds, and nobody failed but we
+	}
 	if have {
 		return Found{Policy: old.policy, ID: old.id, Err: err}
+	}
+	if lacking(err) {
+		return Found{Lack: err}
 	}
 	return Found{Err: err}
 }
@@ -160,7 +187,7 @@ func (k *Keeper) load(ctx context.Context, d mail.Domain) (entry, error) {
 		return entry{}, nil
 	}
 	if err != nil {
-		return entry{}, err
+		return entry{}, fmt.Errorf("%w: %w", errStore, err)
 	}
 	e, err := decodeEntry(b)
 	if err != nil {
@@ -192,6 +219,9 @@ func (k *Keeper) fetch(ctx context.Context, d mail.Domain, id string) error {
 	case <-f.done:
 		return f.err
 	case <-ctx.Done():
+		if !f.begun.Load() {
+			return ErrCrowded
+		}
 		return &FetchError{Cause: CauseFetch, Err: fmt.Errorf("it does not come: %w", context.Cause(ctx))}
 	}
 }
@@ -221,7 +251,7 @@ func (k *Keeper) board(ctx context.Context, d mail.Domain, id string) (*flight, 
 func (k *Keeper) fly(ctx context.Context, d mail.Domain, id string, f *flight) {
 	ctx, cancel := context.WithTimeout(ctx, k.o.Limits.Fetch)
 	defer cancel()
-	p, err := k.get(ctx, d)
+	p, err := k.get(ctx, d, f)
 	if err == nil {
 		now := k.o.Now()
 		err = k.keep(context.WithoutCancel(ctx), d, entry{policy: p, id: id, fetched: now, used: day(now)})
@@ -231,9 +261,9 @@ func (k *Keeper) fly(ctx context.Context, d mail.Domain, id string, f *flight) {
 	k.mu.Lock()
 	f.err = err
 	delete(k.flights, d)
-	if err != nil {
+	if err != nil && !lacking(err) {
 		k.remember(d, failure{id: id, until: k.o.Now().Add(k.o.Limits.Failure), err: err})
-	} else if _, ok := k.failed[d]; ok {
+	} else if _, ok := k.failed[d]; ok && err == nil {
 		k.failed[d] = failure{}
 	}
 	k.mu.Unlock()
@@ -241,12 +271,13 @@ func (k *Keeper) fly(ctx context.Context, d mail.Domain, id string, f *flight) {
 }
 
 // get fetches when there is room.
-func (k *Keeper) get(ctx context.Context, d mail.Domain) (Policy, error) {
+func (k *Keeper) get(ctx context.Context, d mail.Domain, f *flight) (Policy, error) {
 	select {
 	case k.slots <- struct{}{}:
 	case <-ctx.Done():
-		return Policy{}, &FetchError{Cause: CauseFetch, Err: errors.New("too many policies are being fetched")}
+		return Policy{}, ErrCrowded
 	}
+	f.begun.Store(true)
 	defer func() { <-k.slots }()
 	return k.o.Fetch(ctx, d)
 }
@@ -283,6 +314,7 @@ func (k *Keeper) keep(ctx context.Context, d mail.Domain, e entry) error {
 	if err == nil {
 		return nil
 	}
+	err = fmt.Errorf("%w: %w", errStore, err)
 	// What the store still has is counted still.
 	k.mu.Lock()
 	defer k.mu.Unlock()

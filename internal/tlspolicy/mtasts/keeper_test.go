@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -259,5 +260,56 @@ func (s *site) eventually(fn func() bool) {
 		if time.Now().After(end) {
 			s.t.Fatal("it does not happen")
 		}
+	}
+}
+
+// What we lack ourselves says nothing about a domain: it is told apart, it is not
+// remembered against the domain, and a policy that is known holds on.
+func TestOurOwnWantIsNoAnswer(t *testing.T) {
+	ctx, d := t.Context(), domain(t, "x.test")
+	for name, lack := range map[string]func(*site){
+		"no files to fetch with":      func(s *site) { s.set(func() { s.err = &FetchError{Cause: CauseFetch, Err: syscall.EMFILE} }) },
+		"no room among the questions": func(s *site) { s.dns.Change(func() { s.dns.Failures["TXT _mta-sts.x.test"] = dnsx.ErrExhausted }) },
+	} {
+		s := newSite(t)
+		k := s.keeper(nil)
+		lack(s)
+		if f := k.Policy(ctx, d); f.Lack == nil || f.Err != nil || f.Policy.Mode != ModeUnknown {
+			t.Errorf("%s: %+v", name, f)
+		}
+		s.set(func() { s.err = nil })
+		s.dns.Change(func() { clear(s.dns.Failures) })
+		if f := k.Policy(ctx, d); f.Lack != nil || f.Policy.Mode != ModeEnforce {
+			t.Errorf("%s is over: %+v", name, f)
+		}
+		lack(s)
+		s.record("v=STSv1; id=2;")
+		if f := k.Policy(ctx, d); f.Lack != nil || f.Err != nil || f.Policy.Mode != ModeEnforce {
+			t.Errorf("%s, with a policy known: %+v", name, f)
+		}
+	}
+}
+
+// Who waits for a turn to fetch has learnt nothing when his time is over.
+func TestCrowdedFetchesAreNoAnswer(t *testing.T) {
+	s := newSite(t)
+	s.set(func() { s.hang["slow.test"] = true })
+	s.dns.Change(func() { s.dns.Texts["_mta-sts.slow.test"] = []string{"v=STSv1; id=1;"} })
+	k := s.keeper(func(l *Limits) { l.Fetches, l.Wait = 1, 50*time.Millisecond })
+	if f := k.Policy(t.Context(), domain(t, "slow.test")); f.Lack != nil || f.Err == nil {
+		t.Errorf("a policy host that does not answer: %+v", f)
+	}
+	if f := k.Policy(t.Context(), domain(t, "x.test")); !errors.Is(f.Lack, ErrCrowded) || f.Err != nil {
+		t.Errorf("no turn to fetch: %+v", f)
+	}
+}
+
+// A store that fails may keep a policy that demands something.
+func TestAFailingStoreIsNoAnswer(t *testing.T) {
+	s := newSite(t)
+	k := s.keeper(nil)
+	check(t, s.store.Close())
+	if f := k.Policy(t.Context(), domain(t, "x.test")); f.Lack == nil {
+		t.Errorf("%+v", f)
 	}
 }

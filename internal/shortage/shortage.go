@@ -1,0 +1,24 @@
+// Package shortage tells what this host has no more of apart from what others did, so
+// that a check for which we lacked the means is never taken for one that found nothing.
+package shortage
+
+import (
+	"errors"
+	"net"
+	"strings"
+	"syscall"
+)
+
+// Of reports whether an error says that this host had no file, memory or buffer left.
+// It is true of nothing that another host can bring about alone. A lack of ports is not
+// among it: a host without IPv6 has none there at any time.
+func Of(err error) bool {
+	for _, own := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS} {
+		if errors.Is(err, own) {
+			return true
+		}
+	}
+	// The resolver of the standard library tells of a lack of files in words alone.
+	var dns *net.DNSError
+	return errors.As(err, &dns) && strings.Contains(dns.Err, syscall.EMFILE.Error())
+}
