@@ -303,6 +303,8 @@ func TestVerdicts(t *testing.T) {
 	for _, row := range []struct{ name, field, key, text, want string }{
 		{"right", std, good, text, "pass"},
 		{"right, in upper case", with("s=e1", "s=E1"), good, text, "pass"},
+		{"the grammar's words in another case", strings.NewReplacer("ed25519-sha256", "Ed25519-SHA256", "relaxed/simple", "Relaxed/SIMPLE", "s=e1", "s=e1; q=DNS/Txt").Replace(std), strings.Replace(good, "k=ed25519", "k=Ed25519; s=Email; h=SHA256", 1), text, "pass"},
+		{"a strict key in another case, subdomain", with("s=e1", "i=b@sub.example.test; s=e1"), good + "; t=S", text, "permerror"},
 		{"a key without v=", std, strings.TrimPrefix(good, "v=DKIM1; "), text, "pass"},
 		{"a key for mail", std, good + "; s=email:x; h=sha1:sha256; n=what; x=y", text, "pass"},
 		{"a second record", std, "v=spf1 -all|" + good, text, "pass"},

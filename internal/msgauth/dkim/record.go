@@ -49,9 +49,8 @@ func ParseRecord(text string, l Limits) (PublicKey, error) {
 	if !allows(tags.value("s", "*"), "*", "email") || !allows(tags.value("h", "sha256"), "sha256") {
 		return k, ErrService
 	}
-	flags := words(tags.value("t", ""))
-	k.Testing, k.Strict = slices.Contains(flags, "y"), slices.Contains(flags, "s")
-	switch tags.value("k", "rsa") {
+	k.Testing, k.Strict = allows(tags.value("t", ""), "y"), allows(tags.value("t", ""), "s")
+	switch strings.ToLower(tags.value("k", "rsa")) { // RFC 5234 §2.3
 	case "rsa":
 		k.Algorithm = RSASHA256
 	case "ed25519":
@@ -66,8 +65,12 @@ func ParseRecord(text string, l Limits) (PublicKey, error) {
 	return k, k.readKey(p)
 }
 
+// allows reports whether a list between colons holds one of these words, in any case: the
+// words of a grammar are written so. RFC 5234 §2.3.
 func allows(list string, any ...string) bool {
-	return slices.ContainsFunc(words(list), func(w string) bool { return slices.Contains(any, w) })
+	return slices.ContainsFunc(words(list), func(w string) bool {
+		return slices.Contains(any, strings.ToLower(w))
+	})
 }
 
 func (k *PublicKey) readKey(p string) error {

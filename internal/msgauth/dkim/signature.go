@@ -136,7 +136,7 @@ func (s *Signature) readKey(tags tagList, _ Limits) (err error) {
 	if tags.value("v", "") != "1" {
 		return errors.New("v= is not 1")
 	}
-	if !slices.Contains(words(tags.value("q", "dns/txt")), "dns/txt") {
+	if !allows(tags.value("q", "dns/txt"), "dns/txt") {
 		return errors.New("q= names no way that we know")
 	}
 	return nil
@@ -170,12 +170,13 @@ func parseSelector(s string) (string, error) {
 }
 
 func (s *Signature) readAlgorithm(tags tagList, _ Limits) error {
+	// The words of the grammar are in any case (RFC 5234 §2.3), and some write "RSA-SHA256".
 	switch a, ok := tags.find("a"); {
 	case !ok:
 		return errors.New("a= is missing")
-	case a.value == RSASHA256.String():
+	case strings.EqualFold(a.value, RSASHA256.String()):
 		s.Algorithm = RSASHA256
-	case a.value == Ed25519SHA256.String():
+	case strings.EqualFold(a.value, Ed25519SHA256.String()):
 		s.Algorithm = Ed25519SHA256
 	default:
 		return errAlgorithm
@@ -204,7 +205,7 @@ func (s *Signature) readForm(tags tagList, _ Limits) error {
 }
 
 func parseCanon(s string) (Canon, bool) {
-	switch s {
+	switch strings.ToLower(s) { // RFC 5234 §2.3
 	case "simple":
 		return Simple, true
 	case "relaxed":
