@@ -182,16 +182,7 @@ func (n notice) original(o mail.ORcpt) string {
 	if n.utf8() || o.Type != "utf-8" {
 		return n.field(o.Type) + "; " + n.field(o.Address)
 	}
-	var b strings.Builder
-	b.WriteString("utf-8; ")
-	for _, c := range o.Address {
-		if c <= ' ' || c > '~' || c == '\\' || c == '+' || c == '=' {
-			fmt.Fprintf(&b, `\x{%X}`, c)
-			continue
-		}
-		b.WriteRune(c)
-	}
-	return b.String()
+	return "utf-8; " + o.UTF8Xtext()
 }
 
 // field makes a text fit for a field of the status part, which is ASCII unless the

@@ -1,5 +1,10 @@
 package mail
 
+import (
+	"fmt"
+	"strings"
+)
+
 // BodyType is the BODY parameter of MAIL. The zero value is 7BIT, which promises
 // nothing. RFC 6152, RFC 3030.
 type BodyType uint8
@@ -59,6 +64,21 @@ const (
 type ORcpt struct {
 	Type    string `json:"type"` // "rfc822", "utf-8", lower case
 	Address string `json:"address"`
+}
+
+// UTF8Xtext returns the address in seven bits, as the type utf-8 has it: what is no
+// printable ASCII, and what has a meaning in this form or in xtext, as \x{F6}. RFC 6533
+// §3, utf-8-addr-xtext.
+func (o ORcpt) UTF8Xtext() string {
+	var b strings.Builder
+	for _, r := range o.Address {
+		if r > ' ' && r <= '~' && r != '+' && r != '=' && r != '\\' {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, `\x{%02X}`, r)
+		}
+	}
+	return b.String()
 }
 
 // Recipient is one recipient of an envelope.

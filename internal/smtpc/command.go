@@ -63,7 +63,9 @@ func rcptCommand(caps smtpwire.Capabilities, to mail.Recipient) ([]byte, error) 
 	b := append([]byte("RCPT TO:"), path...)
 	if caps.Has("DSN") {
 		b = appendNotify(b, to.Notify)
-		b = appendORcpt(b, to.ORcpt)
+		if with, ok := smtpwire.AppendORcpt(append(b, " ORCPT="...), to.ORcpt); ok {
+			b = with
+		}
 	}
 	return finish(b)
 }
@@ -87,39 +89,6 @@ func appendNotify(b []byte, n mail.Notify) []byte {
 		words = append(words, "DELAY")
 	}
 	return append(b, " NOTIFY="+strings.Join(words, ",")...)
-}
-
-// appendORcpt appends ORCPT. One that is too long or does not fit its type is left
-// out: it only tells what the first sender wrote. RFC 3461 §4.2.
-func appendORcpt(b []byte, o mail.ORcpt) []byte {
-	encoded, ok := []byte(nil), atom(o.Type)
-	switch {
-	case !ok || o.Address == "":
-		return b
-	case o.Type == "utf-8":
-		encoded = appendUTF8Xtext(nil, o.Address)
-	case printable(o.Address):
-		encoded = smtpwire.AppendXtext(nil, o.Address)
-	default:
-		return b
-	}
-	if len(o.Type)+1+len(encoded) > smtpwire.MaxORcptOctets {
-		return b
-	}
-	return append(append(b, " ORCPT="+o.Type+";"...), encoded...)
-}
-
-// appendUTF8Xtext writes an address of the type utf-8 in seven bits, which every
-// server takes. RFC 6533 §3, utf-8-addr-xtext.
-func appendUTF8Xtext(b []byte, s string) []byte {
-	for _, r := range s {
-		if r > 0x20 && r < 0x7f && r != '+' && r != '=' {
-			b = append(b, byte(r))
-		} else {
-			b = fmt.Appendf(b, `\x{%X}`, r)
-		}
-	}
-	return b
 }
 
 // finish ends a command and holds it to what may leave us, whoever made its parts:
@@ -188,13 +157,4 @@ func printable(s string) bool {
 		}
 	}
 	return true
-}
-
-func atom(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
-			return false
-		}
-	}
-	return s != "" && s[0] != '-'
 }

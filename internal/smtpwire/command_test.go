@@ -264,7 +264,7 @@ func TestRcptParameters(t *testing.T) {
 		"RCPT TO:<a@bücher.test>":                     true, // though an A-label once it is parsed
 		"RCPT TO:<a@b.test> ORCPT=utf-8;bób@b.test":   true,
 		"RCPT TO:<a@b.test> ORCPT=utf-8;b\\x{F3}b@b":  false,
-		"RCPT TO:<a@b.test> ORCPT=utf-8;b+C3+B3b@b.t": true,
+		"RCPT TO:<a@b.test> ORCPT=utf-8;b+C3+B3b@b.t": false,
 	} {
 		if cmd, f := ParseCommand([]byte(line)); f != nil || cmd.Rcpt.UTF8 != utf8 {
 			t.Errorf("%q: UTF8 = %v, %v", line, cmd.Rcpt.UTF8, f)
@@ -462,4 +462,31 @@ func FuzzResponse(f *testing.F) {
 			t.Fatalf("%q is at fault and read", line)
 		}
 	})
+}
+
+// An address of the type utf-8 is read in each of the forms that it may have: in seven
+// bits, in UTF-8, and as a plain address. RFC 6533 §3.
+func TestUTF8ORcptIsDecoded(t *testing.T) {
+	for value, want := range map[string]string{
+		`utf-8;b\x{F3}b@b.test`:               "bób@b.test",
+		`utf-8;b\x{f3}b@b.test`:               "bób@b.test",
+		`UTF-8;a\x{2B}b\x{3D}\x{5C}c@b.test`:  `a+b=\c@b.test`,
+		`utf-8;\x{5C}x{41}@b.test`:            `\x{41}@b.test`,
+		`utf-8;\x{1F4E7}@b.test`:              "\U0001F4E7@b.test",
+		`utf-8;bób@b.test`:                    "bób@b.test",
+		`utf-8;b\x{F3}bó@b.test`:              "bóbó@b.test",
+		`utf-8;"a\"b"@b.test`:                 `"a\"b"@b.test`,
+		`utf-8;a\x{41@b.test`:                 `a\x{41@b.test`,
+		`utf-8;a\x{}\x{G1}\x{1234567}@b.test`: `a\x{}\x{G1}\x{1234567}@b.test`,
+		`utf-8;a\x{D800}\x{110000}@b.test`:    "a\uFFFD\uFFFD@b.test",
+		`utf-8;a\x{0D}\x{0A}b@b.test`:         "",
+		`utf-8;a\x{7F}b@b.test`:               "",
+		`utf-8;a\x{202E}b@b.test`:             "",
+		`rfc822;b\x{F3}b@b.test`:              `b\x{F3}b@b.test`,
+	} {
+		cmd, f := ParseCommand([]byte("RCPT TO:<a@b.test> ORCPT=" + value))
+		if (f != nil) != (want == "") || cmd.Rcpt.ORcpt.Address != want {
+			t.Errorf("%s: %q, %v; want %q", value, cmd.Rcpt.ORcpt.Address, f, want)
+		}
+	}
 }

@@ -110,7 +110,7 @@ func (r *RcptParams) set(p param) *Fault {
 		r.Notify, ok = parseNotify(p.value)
 	case "ORCPT":
 		r.ORcpt, ok = parseORcpt(p.value)
-		r.UTF8 = r.UTF8 || !isASCII(r.ORcpt.Address)
+		r.UTF8 = r.UTF8 || !isASCII(p.value) // RFC 6533 §3: in seven bits it needs no SMTPUTF8
 	default:
 		return fault(VerbRCPT, 555, "5.5.4", "a parameter of RCPT is not known here")
 	}

@@ -1,6 +1,7 @@
 package smtpwire
 
 import (
+	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -88,6 +89,9 @@ func parseORcpt(s string) (mail.ORcpt, bool) {
 		return mail.ORcpt{}, false
 	}
 	addr, ok := decodeXtext(encoded)
+	if kind == "utf-8" {
+		addr = decodeUTF8Xtext(addr)
+	}
 	if !ok || addr == "" || !utf8.ValidString(addr) || strings.ContainsFunc(addr, unfit) {
 		return mail.ORcpt{}, false
 	}
@@ -154,6 +158,46 @@ func AppendXtext(b []byte, s string) []byte {
 		}
 	}
 	return b
+}
+
+// AppendORcpt appends the value of ORCPT; nothing where that is too long or would not be
+// read back as what it is: it only tells what the first sender wrote. The type utf-8 is
+// written in seven bits, which every server takes. RFC 3461 §4.2, RFC 6533 §3.
+func AppendORcpt(b []byte, o mail.ORcpt) ([]byte, bool) {
+	value := append([]byte(o.Type), ';')
+	if o.Type == "utf-8" {
+		value = append(value, o.UTF8Xtext()...)
+	} else {
+		value = AppendXtext(value, o.Address)
+	}
+	if back, ok := parseORcpt(string(value)); !ok || back != o {
+		return b, false
+	}
+	return append(b, value...), true
+}
+
+// decodeUTF8Xtext decodes the form that mail.ORcpt.UTF8Xtext writes. A backslash that begins
+// no such form stands for itself, as in the quoted text of a plain address, which
+// RFC 6533 §3 allows as well. A form of no character becomes U+FFFD.
+func decodeUTF8Xtext(s string) string {
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(s, `\x{`)
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		digits, behind, closed := strings.Cut(rest, "}")
+		point, err := strconv.ParseUint(digits, 16, 32)
+		if !closed || err != nil || len(digits) < 2 || len(digits) > 6 {
+			b.WriteString(`\x{`)
+			s = rest
+			continue
+		}
+		// WriteRune writes U+FFFD for what is no character.
+		b.WriteRune(rune(point))
+		s = behind
+	}
 }
 
 func isHexDigit(c byte) bool { return c >= '0' && c <= '9' || c >= 'A' && c <= 'F' }
