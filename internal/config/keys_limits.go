@@ -28,13 +28,13 @@ func connectionLimits() []entry[Limits] {
 
 func sessionLimits() []entry[Limits] {
 	return []entry[Limits]{
-		duration("limits.command_timeout", "5m", "1s", "1h", "How long to wait for a command. RFC 5321 §4.5.3.2.7 asks for 5 minutes.",
+		duration("limits.command_timeout", "5m", "1s", "1h", "How long to wait for a command, to its last octet, and for all responses of one sign-in together. RFC 5321 §4.5.3.2.7 asks for 5 minutes.",
 			func(l *Limits) *time.Duration { return &l.CommandTimeout }),
-		duration("limits.data_timeout", "3m", "1s", "1h", "How long to wait for more of a message. RFC 5321 §4.5.3.2.5 asks for 3 minutes.",
+		duration("limits.data_timeout", "3m", "1s", "1h", "How long to wait for the next octet of a message. RFC 5321 §4.5.3.2.5 asks for 3 minutes.",
 			func(l *Limits) *time.Duration { return &l.DataTimeout }),
-		size("limits.min_data_rate", "256", "0", "1MiB", "Octets a second that message data must reach on average, after a minute; 0: any.",
+		size("limits.min_data_rate", "256", "0", "1MiB", "Octets a second that message data must reach on average, after a minute of waiting for them, the pauses between BDAT commands included; 0: any.",
 			func(l *Limits) *int64 { return &l.MinDataRate }),
-		duration("limits.session_time", "2h", "1m", "2d", "The longest session.",
+		duration("limits.session_time", "2h", "1m", "2d", "The longest session. What is under way then ends with 421, a message in its middle too, and its client sends it again.",
 			func(l *Limits) *time.Duration { return &l.SessionTime }),
 		count("limits.transactions", "10000", "1", "1000000", "Messages in one session. Told to the client (RFC 9422).",
 			func(l *Limits) *int { return &l.Transactions }),

@@ -53,8 +53,10 @@ func tooEager() result {
 	return refuse(554, "5.5.1", "nothing may follow before AUTH is answered").ending(EndInjection)
 }
 
-// exchange carries challenges and responses until the mechanism is done.
+// exchange carries challenges and responses until the mechanism is done. All responses
+// together have the time of one command: a sign-in that is begun holds a place.
 func (c *conn) exchange(ctx context.Context, sasl SASL, response []byte) result {
+	c.deadline = c.now().Add(c.limits.CommandTimeout)
 	for range c.limits.AuthRounds {
 		challenge, done, r := sasl.Next(ctx, response)
 		if done {
@@ -72,7 +74,6 @@ func (c *conn) exchange(ctx context.Context, sasl SASL, response []byte) result 
 // response reads the client's answer to a challenge; nil means that the exchange
 // has ended with res.
 func (c *conn) response(ctx context.Context) (response []byte, res result) {
-	c.deadline = c.now().Add(c.limits.CommandTimeout)
 	line, err := c.in.ReadLine(c.srv.authLimit)
 	if err != nil {
 		return nil, result{silent: true, end: c.broken(ctx, "AUTH response", err)}

@@ -214,11 +214,11 @@ func (c *conn) next(ctx context.Context) (req request, end string) {
 	}
 	req = request{line: line}
 	end, text := c.count.exceeded(c.limits)
-	if end == "" && c.now().Sub(c.info.Started) > c.limits.SessionDuration {
-		end, text = EndDuration, "this session has lasted long enough"
-	}
-	if end != "" {
+	switch {
+	case end != "":
 		return req, c.settle(ctx, req, refuse(421, "4.7.0", text).ending(end))
+	case !c.now().Before(c.ends):
+		return req, c.settle(ctx, req, overlong())
 	}
 	req.cmd, req.fault = smtpwire.ParseCommand(line)
 	switch req.verb() {
@@ -228,6 +228,11 @@ func (c *conn) next(ctx context.Context) (req request, end string) {
 		req.outline = smtpwire.Outline(line)
 	}
 	return req, ""
+}
+
+// overlong ends a session that has lasted too long.
+func overlong() result {
+	return refuse(421, "4.7.0", "this session has lasted long enough").ending(EndDuration)
 }
 
 // settle answers a command: the one place where replies are counted and sent.
@@ -276,6 +281,8 @@ func (c *conn) broken(ctx context.Context, command string, err error) (end strin
 		res = refuse(421, "4.3.1", "too much mail is on its way; try again later").ending(EndMemory)
 	case errors.Is(err, errSlow):
 		res = refuse(421, "4.4.2", "the message comes too slowly").ending(EndSlow)
+	case errors.Is(err, errDuration):
+		res = overlong()
 	case errors.Is(err, errTimeout):
 		res = said(mail.R(421, "4.4.2", "timed out")).ending(EndTimeout)
 	case errors.Is(err, errShutdown) && c.givesWay():

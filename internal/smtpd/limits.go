@@ -30,7 +30,8 @@ type Limits struct {
 	// for octets sent along with the opening of the connection, too short to be
 	// felt.
 	GreetDelay time.Duration
-	// CommandTimeout bounds the wait for one whole command. RFC 5321 §4.5.3.2.7.
+	// CommandTimeout bounds the wait for one whole command, and for all responses of an
+	// AUTH together. RFC 5321 §4.5.3.2.7.
 	CommandTimeout time.Duration
 	// DataTimeout bounds the wait for the next octets of a message.
 	DataTimeout time.Duration
@@ -40,10 +41,12 @@ type Limits struct {
 	HandshakeTimeout, HandshakeRush time.Duration
 	// ProxyTimeout bounds the wait for a balancer's PROXY header.
 	ProxyTimeout time.Duration
-	// SessionDuration is how long a connection may begin new commands.
+	// SessionDuration is how long a session lasts at most: its end comes in the middle
+	// of a command or message as well.
 	SessionDuration time.Duration
 	// MinDataRate is how many octets a second a message must average over the time
-	// spent waiting for it, once that is more than DataRateGrace; 0: any.
+	// spent waiting for it and between its chunks, once that is more than DataRateGrace;
+	// 0: any.
 	MinDataRate int64
 	// DataRateGrace is how long a client may be slow before MinDataRate counts.
 	DataRateGrace time.Duration

@@ -3,11 +3,15 @@ package smtpd
 import (
 	"bufio"
 	"context"
+	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"sallyport/internal/mail"
 )
 
 // Each limit on what a session may do, by what goes over it.
@@ -161,6 +165,83 @@ func TestSessionDuration(t *testing.T) {
 	d.steps("S: 220\nC: NOOP\nS: 250")
 	time.Sleep(60 * time.Millisecond)
 	d.run("C: NOOP\nS: 421 4.7.0\nS.")
+}
+
+// trickle writes each of the pieces after a pause, until the server has had enough.
+func (d *dialogue) trickle(every time.Duration, pieces ...string) {
+	go func() {
+		for _, p := range pieces {
+			time.Sleep(every)
+			if _, err := io.WriteString(d.nc, p); err != nil {
+				return
+			}
+		}
+	}()
+}
+
+// Time bounds hold in the middle of a message as they do between commands: each piece
+// comes in time, and the whole does not.
+func TestTimeBoundsHoldInTheMiddle(t *testing.T) {
+	octets := slices.Repeat([]string{"x"}, 500)
+	for name, tt := range map[string]struct {
+		limit func(*Limits)
+		begin string
+		send  []string
+		end   string
+	}{
+		"rate of a line of data without end": {rate, toBob + "C: DATA\nS: 354", octets, EndSlow},
+		"rate of lines of data":              {rate, toBob + "C: DATA\nS: 354", slices.Repeat([]string{"\r\n"}, 500), EndSlow},
+		"rate of a chunk":                    {rate, toBob + "C+ \"BDAT 1000\\r\\n\"", octets, EndSlow},
+		"rate of a chunk that is refused":    {rate, hello + "C+ \"BDAT 1000\\r\\n\"", octets, EndSlow},
+		// Each chunk comes at once; between them is the time.
+		"rate over chunks":         {rate, toBob, slices.Repeat([]string{"BDAT 3\r\na\r\n"}, 500), EndSlow},
+		"session in a command":     {session, hello, octets, EndDuration},
+		"session between commands": {session, hello, []string{"NOOP\r\n"}, EndDuration},
+		"session in data":          {session, toBob + "C: DATA\nS: 354", octets, EndDuration},
+		"session in a chunk":       {session, toBob + "C+ \"BDAT 1000\\r\\n\"", octets, EndDuration},
+		"session between chunks":   {session, toBob, []string{"BDAT 3\r\na\r\n"}, EndDuration},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := testConfig(KindMX)
+			cfg.Limits.Junk = 1000
+			tt.limit(&cfg.Limits)
+			m := &memory{}
+			d := connect(t, cfg, nil, m)
+			d.steps(tt.begin)
+			d.trickle(10*time.Millisecond, tt.send...)
+			// Nothing else ends it: 5 s of trickle are more than any bound here.
+			waitFor(t, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return len(m.ends) == 1 })
+			if m.ends[0] != tt.end || len(m.snapshot()) > 0 {
+				t.Errorf("ended by %s, delivered %q", m.ends[0], m.delivered())
+			}
+		})
+	}
+}
+
+func rate(l *Limits)    { l.MinDataRate, l.DataRateGrace = 100_000, 100*time.Millisecond }
+func session(l *Limits) { l.SessionDuration = 300 * time.Millisecond }
+
+// endless is a mechanism that has always another challenge.
+type endless struct{}
+
+func (endless) Next(context.Context, []byte) ([]byte, bool, mail.Reply) {
+	return []byte("more"), false, mail.Reply{}
+}
+
+// All responses of a sign-in have the time of one command together, though each comes in
+// time by itself.
+func TestSignInIsBoundedAsAWhole(t *testing.T) {
+	cfg, client := withTLS(t, testConfig(KindSubmission))
+	cfg.Limits.CommandTimeout, cfg.Limits.AuthRounds = 300*time.Millisecond, 1000
+	m := &memory{sasl: func(string) SASL { return endless{} }}
+	d := connect(t, cfg, client, m)
+	d.steps(tlsHello + "C: AUTH LOGIN\nS: 334")
+	d.trickle(20*time.Millisecond, slices.Repeat([]string{"eA==\r\n"}, 500)...)
+	waitFor(t, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return len(m.ends) == 1 })
+	if m.ends[0] != EndTimeout {
+		t.Errorf("ended by %s", m.ends[0])
+	}
 }
 
 // A client that does not read its replies does not hold the server.

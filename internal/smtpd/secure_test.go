@@ -449,18 +449,33 @@ func TestStalledHandshakes(t *testing.T) {
 	}
 }
 
-// A stalled handshake ends by its time even when nobody wants its place.
+// A stalled handshake ends by its time even when nobody wants its place, and so does one
+// of which an octet comes now and then.
 func TestHandshakeTimeout(t *testing.T) {
 	cfg, _ := withTLS(t, testConfig(KindSubmissions))
-	cfg.Limits.HandshakeTimeout = 50 * time.Millisecond
+	cfg.Limits.HandshakeTimeout = 100 * time.Millisecond
 	addr, _ := serve(t, cfg, &memory{})
-	nc, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	if err := expectEnd(nc, 5*time.Second); err != nil {
-		t.Error(err)
+	for name, begin := range map[string]string{"stalled": "", "trickling": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc"} {
+		t.Run(name, func(t *testing.T) {
+			nc, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			if begin != "" {
+				go func() { // a ClientHello of 508 octets
+					for _, octet := range []byte(begin + strings.Repeat("\x03", 500)) {
+						if _, err := nc.Write([]byte{octet}); err != nil {
+							return
+						}
+						time.Sleep(10 * time.Millisecond)
+					}
+				}()
+			}
+			if err := expectEnd(nc, 2*time.Second); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

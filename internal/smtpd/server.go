@@ -177,7 +177,7 @@ func (s *server) newConn(nc net.Conn, from origin) (*conn, error) {
 	if !known {
 		return nil, errNobody
 	}
-	w := &wire{limits: &s.cfg.Limits, now: s.cfg.Now, raw: nc, nc: nc}
+	w := &wire{limits: &s.cfg.Limits, now: s.cfg.Now, raw: nc, nc: nc, ends: started.Add(s.cfg.Limits.SessionDuration)}
 	w.in = smtpwire.NewLineReader(w, &s.buffers)
 	var hold *allowance.Hold
 	if s.cfg.Memory != nil {

@@ -17,6 +17,7 @@ var (
 	errShutdown = errors.New("the server is shutting down")
 	errTimeout  = errors.New("timed out")
 	errSlow     = errors.New("the data came too slowly")
+	errDuration = errors.New("the session has lasted too long")
 )
 
 // keepOut is the largest reply buffer that an idle connection keeps.
@@ -35,6 +36,7 @@ type wire struct {
 	out    []byte
 	outErr error // of the first write that failed; nothing is written after it
 
+	ends     time.Time // of the session, whatever is being waited for
 	deadline time.Time // of the command that is being waited for
 	data     bool      // octets of a message are being waited for
 	meter    meter
@@ -58,13 +60,24 @@ func (w *wire) Read(p []byte) (int, error) {
 	if err != nil {
 		return n, w.cause(err)
 	}
-	if w.data {
-		w.meter = w.meter.add(n, w.now().Sub(start))
-		if w.meter.tooSlow(w.limits) {
-			return n, errSlow
-		}
+	return n, w.measure(n, w.now().Sub(start))
+}
+
+// measure counts n octets that were waited for. What is waited between the chunks of a
+// message is the message's time too, though the commands there are none of its octets.
+func (w *wire) measure(n int, waited time.Duration) error {
+	switch {
+	case w.data:
+		w.meter = w.meter.add(n, waited)
+	case w.message: // changed by this goroutine alone
+		w.meter = w.meter.add(0, waited)
+	default:
+		return nil
 	}
-	return n, nil
+	if w.meter.tooSlow(w.limits) {
+		return errSlow
+	}
+	return nil
 }
 
 // arm sets the deadline of the next read.
@@ -72,6 +85,9 @@ func (w *wire) arm(now time.Time) error {
 	deadline := w.deadline
 	if w.data {
 		deadline = now.Add(w.limits.DataTimeout)
+	}
+	if deadline.After(w.ends) {
+		deadline = w.ends
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -90,6 +106,9 @@ func (w *wire) cause(err error) error {
 	defer w.mu.Unlock()
 	if w.stopping && !w.message {
 		return errShutdown
+	}
+	if !w.now().Before(w.ends) {
+		return errDuration
 	}
 	return errTimeout
 }
