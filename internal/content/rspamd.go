@@ -108,10 +108,11 @@ func RspamdFinding(a rspamd.Answer, spam Spam, own bool) intake.Finding {
 		if spam == SpamJunk && !own {
 			f.Action, f.Rule, f.Reason = intake.Junk, "rspamd-spam", a.Action.String()+"; "+score(a)
 		}
-	case rspamd.NoAction, rspamd.Greylist:
+	case rspamd.NoAction, rspamd.Greylist, rspamd.Custom:
 		// Whoever is to come again gets "soft reject" from its greylisting module. The bare
 		// word is a score, which is the same each time: where that module or its Redis is
-		// missing, such mail would never get in.
+		// missing, such mail would never get in. Nor would mail with an action that the
+		// administrator invented: 451 belongs to "soft reject" alone.
 	default:
 		return intake.Finding{} // nothing is known of it: it is deferred
 	}
@@ -131,7 +132,11 @@ func orText(s, other string) string {
 func score(a rspamd.Answer) string { return fmt.Sprintf("score %.2f of %.2f", a.Score, a.Required) }
 
 func rspamdNotes(a rspamd.Answer) []trace.Pair {
-	notes := []trace.Pair{{Name: rspamdName, Value: a.Action.String() + ", " + score(a)}}
+	action := a.Action.String()
+	if a.Action == rspamd.Custom {
+		action = fmt.Sprintf("%s action %.40q", action, a.Word)
+	}
+	notes := []trace.Pair{{Name: rspamdName, Value: action + ", " + score(a)}}
 	if a.Skipped {
 		notes[0].Value += ", without its rules"
 	}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -25,6 +26,8 @@ const (
 	Reject
 	Quarantine
 	Discard
+	// Custom is an action of the administrator's own, whose meaning he alone knows.
+	Custom
 )
 
 // actions are the words of the protocol.
@@ -42,7 +45,21 @@ func (a Action) String() string {
 			return word
 		}
 	}
+	if a == Custom {
+		return "custom"
+	}
 	return "unknown"
+}
+
+// actionOf reads an action's word, which Rspamd itself takes with "_" as well.
+func actionOf(word string) Action {
+	if word == "" {
+		return ActionUnknown
+	}
+	if a, ok := actions()[strings.ReplaceAll(strings.ToLower(word), "_", " ")]; ok {
+		return a
+	}
+	return Custom
 }
 
 // Symbol is one rule that spoke.
@@ -57,6 +74,7 @@ type Field struct{ Name, Value string }
 // Answer is what Rspamd says. Its texts may hold what a sender wrote.
 type Answer struct {
 	Action          Action
+	Word            string // the action as it was written
 	Score, Required float64
 	Symbols         []Symbol // those that weigh most first
 	Message         string   // what to tell the client; may be empty
@@ -67,14 +85,14 @@ type Answer struct {
 
 // answer is the form of the protocol. What is not listed is not read.
 type answer struct {
-	Action   string   `json:"action"`
-	Score    *float64 `json:"score"`
-	Required float64  `json:"required_score"`
-	Skipped  bool     `json:"is_skipped"`
-	Error    string   `json:"error"`
-	Symbols  object   `json:"symbols"`
-	Messages object   `json:"messages"`
-	Milter   object   `json:"milter"`
+	Action   text    `json:"action"`
+	Score    *number `json:"score"`
+	Required number  `json:"required_score"`
+	Skipped  flag    `json:"is_skipped"`
+	Error    text    `json:"error"`
+	Symbols  object  `json:"symbols"`
+	Messages object  `json:"messages"`
+	Milter   object  `json:"milter"`
 }
 
 // object is a place for an object. Lua has one kind of table, so that an empty object
@@ -83,42 +101,79 @@ type answer struct {
 type object map[string]json.RawMessage
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (o *object) UnmarshalJSON(text []byte) error {
+func (o *object) UnmarshalJSON(raw []byte) error {
 	var m map[string]json.RawMessage
-	if json.Unmarshal(text, &m) != nil {
+	if json.Unmarshal(raw, &m) != nil {
 		m = nil
 	}
 	*o = m
 	return nil
 }
 
-type symbol struct {
-	Score float64 `json:"score"`
+// text, number and flag are places for one value, which Lua may write in another form: "1.5"
+// for a number, 1 for true. What has no such value leaves the zero value, and the rest of
+// the answer is read all the same.
+type (
+	text   string
+	number float64
+	flag   bool
+)
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *text) UnmarshalJSON(raw []byte) error {
+	s, _ := scalar(raw)
+	*t = text(s)
+	return nil
 }
 
-// Parse reads an answer. An action that is not known makes it an error: nobody can
-// tell what was meant by it.
-func (l Limits) Parse(text []byte) (Answer, error) {
+// UnmarshalJSON implements json.Unmarshaler.
+func (n *number) UnmarshalJSON(raw []byte) error {
+	s, _ := scalar(raw)
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
+		f = 0
+	}
+	*n = number(f)
+	return nil
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (f *flag) UnmarshalJSON(raw []byte) error {
+	s, ok := scalar(raw)
+	*f = flag(bytes.Equal(raw, []byte("true")) || ok && (s == "true" || s == "1"))
+	return nil
+}
+
+type symbol struct {
+	Score number `json:"score"`
+}
+
+// Parse reads an answer. One that names no action is an error; one with an action that the
+// protocol does not have is the answer of an Rspamd that was given actions of its own.
+func (l Limits) Parse(octets []byte) (Answer, error) {
 	var raw answer
-	if err := json.Unmarshal(text, &raw); err != nil {
+	if err := json.Unmarshal(octets, &raw); err != nil {
 		return Answer{}, fmt.Errorf("rspamd: the answer is not understood: %w", err)
 	}
 	switch {
 	case raw.Error != "":
 		return Answer{}, fmt.Errorf("rspamd: it reports an error: %.200q", raw.Error)
-	case actions()[raw.Action] == ActionUnknown:
-		return Answer{}, fmt.Errorf("rspamd: the action %.40q is not known", raw.Action)
-	case raw.Score == nil && !raw.Skipped:
+	case raw.Action == "":
+		return Answer{}, errors.New("rspamd: the answer names no action")
+	case raw.Score == nil && !bool(raw.Skipped):
 		return Answer{}, errors.New("rspamd: the answer has no score")
 	}
-	a := Answer{Action: actions()[raw.Action], Required: raw.Required, Skipped: raw.Skipped}
+	a := Answer{
+		Action: actionOf(string(raw.Action)), Word: string(raw.Action),
+		Required: float64(raw.Required), Skipped: bool(raw.Skipped),
+	}
 	if raw.Score != nil {
-		a.Score = *raw.Score
+		a.Score = float64(*raw.Score)
 	}
 	for name, one := range raw.Symbols {
 		var s symbol
 		_ = json.Unmarshal(one, &s) // a symbol that says nothing of itself has spoken all the same
-		a.Symbols = append(a.Symbols, Symbol{name, s.Score})
+		a.Symbols = append(a.Symbols, Symbol{name, float64(s.Score)})
 	}
 	slices.SortFunc(a.Symbols, func(x, y Symbol) int {
 		return cmp.Or(cmp.Compare(math.Abs(y.Score), math.Abs(x.Score)), cmp.Compare(x.Name, y.Name))
@@ -162,13 +217,13 @@ func fieldValue(raw json.RawMessage) (string, bool) {
 
 // scalar returns a text, or a number as Lua writes it.
 func scalar(raw json.RawMessage) (string, bool) {
-	var text string
-	if json.Unmarshal(raw, &text) == nil && !bytes.Equal(raw, []byte("null")) {
-		return text, true
+	var s string
+	if json.Unmarshal(raw, &s) == nil && !bytes.Equal(raw, []byte("null")) {
+		return s, true
 	}
-	var number json.Number
-	if json.Unmarshal(raw, &number) == nil && number != "" {
-		return number.String(), true
+	var n json.Number
+	if json.Unmarshal(raw, &n) == nil && n != "" {
+		return n.String(), true
 	}
 	return "", false
 }

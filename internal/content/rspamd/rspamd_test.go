@@ -69,7 +69,7 @@ func TestQuestion(t *testing.T) {
 		}
 		c.Close()
 		want := rspamd.Answer{
-			Action: rspamd.AddHeader, Score: 7.5, Required: 15, Message: "no",
+			Action: rspamd.AddHeader, Word: "add header", Score: 7.5, Required: 15, Message: "no",
 			Symbols: []rspamd.Symbol{{"B", -6}, {"A", 1}, {"C", 1}},
 			Fields:  []rspamd.Field{{"X-B", "b"}, {"X-C", "1"}, {"X-C", "2"}, {"X-D", "7"}, {"X-Spam", "Yes"}},
 		}
@@ -91,19 +91,20 @@ func TestQuestion(t *testing.T) {
 // was never given.
 func TestHostileServers(t *testing.T) {
 	for name, answer := range map[string]string{
-		"not HTTP":       "220 hello\r\n",
-		"nothing":        "",
-		"half":           "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"action\":",
-		"no JSON":        "HTTP/1.1 200 OK\r\n\r\nno",
-		"no action":      "HTTP/1.1 200 OK\r\n\r\n{}",
-		"no score":       "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\"}",
-		"unknown action": "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"dance\",\"score\":1}",
-		"an error":       "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\",\"score\":1,\"error\":\"broken\"}",
-		"refuses":        "HTTP/1.1 403 Forbidden\r\n\r\n{\"action\":\"no action\",\"score\":1}",
-		"redirects":      "HTTP/1.1 307 Go\r\nLocation: http://192.0.2.1/\r\n\r\n",
-		"huge":           "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\",\"score\":1,\"x\":\"" + strings.Repeat("x", 2<<20) + "\"}",
-		"huge header":    "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n{\"action\":\"no action\",\"score\":1}",
-		"hangs":          "hang",
+		"not HTTP":     "220 hello\r\n",
+		"nothing":      "",
+		"half":         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"action\":",
+		"no JSON":      "HTTP/1.1 200 OK\r\n\r\nno",
+		"no action":    "HTTP/1.1 200 OK\r\n\r\n{}",
+		"no score":     "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\"}",
+		"empty action": "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"\",\"score\":1}",
+		"action null":  "HTTP/1.1 200 OK\r\n\r\n{\"action\":null,\"score\":1}",
+		"an error":     "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\",\"score\":1,\"error\":\"broken\"}",
+		"refuses":      "HTTP/1.1 403 Forbidden\r\n\r\n{\"action\":\"no action\",\"score\":1}",
+		"redirects":    "HTTP/1.1 307 Go\r\nLocation: http://192.0.2.1/\r\n\r\n",
+		"huge":         "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\",\"score\":1,\"x\":\"" + strings.Repeat("x", 2<<20) + "\"}",
+		"huge header":  "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n{\"action\":\"no action\",\"score\":1}",
+		"hangs":        "hang",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -169,6 +170,34 @@ func TestEmptyTables(t *testing.T) {
 		}
 		if err != nil || a.Action != rspamd.AddHeader || a.Score != 7 || got != want {
 			t.Errorf("%s: %+v, %v; want %d things in it", place, a, err, want)
+		}
+	}
+}
+
+// What Lua writes in another form, or an administrator calls by a name of his own, voids no
+// answer: each such message would get 451 for ever.
+func TestOddValues(t *testing.T) {
+	for text, want := range map[string]string{
+		`"action":"no action","score":"1.5","required_score":"15"`:        "no action 1.5 15 false",
+		`"action":"no action","score":1e1,"required_score":null`:          "no action 10 0 false",
+		`"action":"no action","score":"nan","required_score":"inf"`:       "no action 0 0 false",
+		`"action":"no action","score":{},"required_score":[]`:             "no action 0 0 false",
+		`"action":"no action","score":1,"is_skipped":"false"`:             "no action 1 0 false",
+		`"action":"no action","score":1,"is_skipped":0`:                   "no action 1 0 false",
+		`"action":"no action","score":1,"is_skipped":1`:                   "no action 1 0 true",
+		`"action":"no action","is_skipped":"true"`:                        "no action 0 0 true",
+		`"action":"no action","score":1,"is_skipped":[],"error":null`:     "no action 1 0 false",
+		`"action":"no action","score":1,"symbols":{"A":{"score":"-2.5"}}`: "no action 1 0 false",
+		`"action":"soft_reject","score":1`:                                "soft reject 1 0 false",
+		`"action":"Reject","score":16`:                                    "reject 16 0 false",
+		`"action":"dance","score":1`:                                      "custom 1 0 false",
+	} {
+		a, err := rspamd.DefaultLimits().Parse([]byte("{" + text + "}"))
+		if got := fmt.Sprintf("%v %v %v %v", a.Action, a.Score, a.Required, a.Skipped); err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", text, got, err, want)
+		}
+		if len(a.Symbols) == 1 && a.Symbols[0].Score != -2.5 {
+			t.Errorf("%s: %v", text, a.Symbols)
 		}
 	}
 }
