@@ -177,6 +177,9 @@ type FileFacts struct {
 	Ours    bool // it belongs to the owner of the data folder, or to root
 	Secret  bool // nobody else may read it
 	OwnOnly bool // not even the group
+	// Exposed says why a socket's clients would take the server for a stranger; of a
+	// socket only that is told.
+	Exposed string
 }
 
 // LimitFacts are the bounds of process and kernel.

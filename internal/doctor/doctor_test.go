@@ -110,13 +110,16 @@ func TestEachFaultIsFound(t *testing.T) {
 		"open folder":    {func(f *Facts) { f.Files[0].Mode = 0o750 }, Wrong, "others may use it (mode 0750)"},
 		"missing file":   {func(f *Facts) { f.Files[0].Error = "no such file" }, Wrong, "no such file"},
 		"another's file": {func(f *Facts) { f.Files[0].Ours = false; f.Files[0].Owner = "root" }, Wrong, "belongs to root"},
-		"few files":      {func(f *Facts) { f.Limits.Files = 1024 }, Warning, "may open 1024, and limits.connections = 4096 may need 12288"},
-		"files unknown":  {func(f *Facts) { f.Limits.Files = 0 }, Unknown, "the limit is not known"},
-		"backlog":        {func(f *Facts) { f.Limits.Backlog = 128 }, Note, "only 128 connections"},
-		"local ports":    {func(f *Facts) { f.Limits.LocalPorts = 100 }, Note, "only 100 ports"},
-		"queue unknown":  {func(f *Facts) { f.Queue = QueueFacts{} }, Unknown, "nobody could look"},
-		"queue old":      {func(f *Facts) { f.Queue.Oldest = 5 * time.Hour }, Warning, "the oldest of 3 messages waits for 5h0m0s"},
-		"held":           {func(f *Facts) { f.Queue.Held = 2 }, Note, "2 messages are held"},
+		"open socket": {func(f *Facts) {
+			f.Files = append(f.Files, FileFacts{Path: "/run/s.sock", What: "the operator's socket", Exposed: "others than its owner may write into the folder /run"})
+		}, Warning, "clients will not speak to the server there: others than its owner may write into the folder /run"},
+		"few files":     {func(f *Facts) { f.Limits.Files = 1024 }, Warning, "may open 1024, and limits.connections = 4096 may need 12288"},
+		"files unknown": {func(f *Facts) { f.Limits.Files = 0 }, Unknown, "the limit is not known"},
+		"backlog":       {func(f *Facts) { f.Limits.Backlog = 128 }, Note, "only 128 connections"},
+		"local ports":   {func(f *Facts) { f.Limits.LocalPorts = 100 }, Note, "only 100 ports"},
+		"queue unknown": {func(f *Facts) { f.Queue = QueueFacts{} }, Unknown, "nobody could look"},
+		"queue old":     {func(f *Facts) { f.Queue.Oldest = 5 * time.Hour }, Warning, "the oldest of 3 messages waits for 5h0m0s"},
+		"held":          {func(f *Facts) { f.Queue.Held = 2 }, Note, "2 messages are held"},
 		"others": {func(f *Facts) {
 			f.Others = []Finding{{"dkim", "example.org", Wrong, "the key is not shown", "show it"}}
 		}, Wrong, "the key is not shown"},

@@ -212,6 +212,8 @@ func checkFiles(f Facts) (all []Finding) {
 			forbidden = 0o077
 		}
 		switch {
+		case p.Exposed != "":
+			add(Warning, "its clients will not speak to the server there: "+p.Exposed, "let every folder on the way to it belong to root or the server's user, and let nobody else write there (chmod go-w), or let the socket be elsewhere")
 		case p.Error != "":
 			add(Wrong, p.Error, "put it back, from a backup if need be")
 		case p.Mode&forbidden != 0:
@@ -220,7 +222,7 @@ func checkFiles(f Facts) (all []Finding) {
 			add(Wrong, "belongs to "+p.Owner+", and not to the owner of the data folder", "chown it to the server's user: run sallyport as that user, never as another")
 		}
 	}
-	if !slices.ContainsFunc(all, func(x Finding) bool { return x.State == Wrong }) && len(f.Files) > 0 {
+	if !slices.ContainsFunc(all, func(x Finding) bool { return x.State != Fine }) && len(f.Files) > 0 {
 		all = append(all, Finding{"files", f.Files[0].Path, Fine, fmt.Sprintf("%d files and folders have the right owner and mode", len(f.Files)), ""})
 	}
 	return all

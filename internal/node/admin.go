@@ -40,6 +40,7 @@ func (n *Node) server() *ops.Server {
 }
 
 func (n *Node) listenAdmin() (err error) {
+	n.warnExposed(n.config().Socket())
 	n.admin, err = ops.Listen(n.config().Socket())
 	return err
 }

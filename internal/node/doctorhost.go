@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -22,6 +23,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/doctor"
+	"sallyport/internal/unixsock"
 )
 
 // gatherPorts asks at every listener who is there.
@@ -198,6 +200,16 @@ func gatherFiles(cfg config.Config) (all []doctor.FileFacts) {
 	for _, r := range cfg.Routes {
 		if r.PasswordFile != "" && !slices.ContainsFunc(all, func(f doctor.FileFacts) bool { return f.Path == r.PasswordFile }) {
 			add(r.PasswordFile, "a password file", true, false)
+		}
+	}
+	sockets := []doctor.FileFacts{{Path: cfg.Socket(), What: "the operator's socket"}}
+	if p := cfg.Sendmail.Socket; p != "" {
+		sockets = append(sockets, doctor.FileFacts{Path: p, What: "the socket of the sendmail command"})
+	}
+	for _, f := range sockets {
+		if err := unixsock.Exposed(f.Path, owner); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			f.Exposed = err.Error()
+			all = append(all, f)
 		}
 	}
 	if p := cfg.Rspamd.PasswordFile; p != "" {

@@ -16,6 +16,7 @@ import (
 	"sallyport/internal/localdoor"
 	"sallyport/internal/mail"
 	"sallyport/internal/ops"
+	"sallyport/internal/unixsock"
 )
 
 // overflowUID is what the kernel says of a user whom it cannot name here: one of
@@ -24,7 +25,17 @@ const overflowUID = 65534
 
 // listenSendmail binds the socket of the sendmail command.
 func (n *Node) listenSendmail(path string) (net.Listener, error) {
+	n.warnExposed(path)
 	return localdoor.Listen(path, localdoor.DefaultLimits(), localdoor.Handler{Queue: n.localQueue, Retry: n.localRetry}, n.o.Now)
+}
+
+// warnExposed says in the log, when a socket begins, that who calls there will not speak to
+// this server: a mail or an operator's command that fails does not say so in our log.
+func (n *Node) warnExposed(path string) {
+	if err := unixsock.Exposed(path, uint32(os.Geteuid())); err != nil {
+		n.log.Warn("clients will not speak at this socket: others could put one of their own there", "path", path, "err", err,
+			"hint", "let every folder on the way to it belong to root or the server's user, and let nobody else write there")
+	}
 }
 
 // serve serves one listener; the socket of the sendmail command learns first what each

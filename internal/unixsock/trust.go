@@ -44,15 +44,48 @@ type placement struct {
 	caller   uint32
 }
 
-// check follows path from the root, through links as the kernel does, and wants every
-// folder on the way to be writable by root, the caller and the listener alone.
-func (p placement) check(path string) error {
+// Exposed says why callers would take whoever listens at path for a stranger although he
+// is the user listener: somebody else may put a socket of his own there. It is nil where
+// they would not, as they never do with root. The socket need not be there yet.
+func Exposed(path string, listener uint32) error {
+	if listener == 0 {
+		return nil
+	}
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return err
 	}
-	at, rest, links := "/", strings.Split(path, "/"), 0
-	var info fs.FileInfo
+	// Root owns what is no stranger's to any caller; another caller's own folders he knows.
+	p := placement{listener: listener, caller: 0}
+	at, _, err := p.follow(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return p.folder(at, listener, true)
+}
+
+// check wants a socket at path, and no place on the way where a stranger may put one.
+func (p placement) check(path string) error {
+	_, info, err := p.follow(path)
+	if err != nil {
+		return err
+	}
+	if info == nil || info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("%s is no socket", path)
+	}
+	return nil
+}
+
+// follow goes along path from the root, through links as the kernel does, and wants every
+// folder on the way to be writable by root, the caller and the listener alone. It returns
+// where the path leads and what is there.
+func (p placement) follow(path string) (at string, info fs.FileInfo, err error) {
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return "", nil, err
+	}
+	at = "/"
+	rest, links := strings.Split(path, "/"), 0
 	for len(rest) > 0 {
 		name := rest[0]
 		rest = rest[1:]
@@ -65,10 +98,11 @@ func (p placement) check(path string) error {
 		}
 		next := filepath.Join(at, name)
 		if info, err = os.Lstat(next); err != nil {
-			return err
+			return "", nil, err
 		}
-		if err := p.folder(at, info); err != nil {
-			return err
+		owner, known := ownerOf(info)
+		if err := p.folder(at, owner, known); err != nil {
+			return "", nil, err
 		}
 		if info.Mode().Type() != fs.ModeSymlink {
 			at = next
@@ -76,24 +110,21 @@ func (p placement) check(path string) error {
 		}
 		to, err := os.Readlink(next)
 		if err != nil {
-			return err
+			return "", nil, err
 		}
 		if links++; links > maxLinks {
-			return fmt.Errorf("%s leads through too many links", path)
+			return "", nil, fmt.Errorf("%s leads through too many links", path)
 		}
 		if filepath.IsAbs(to) {
 			at = "/"
 		}
 		rest = append(strings.Split(to, "/"), rest...)
 	}
-	if info == nil || info.Mode().Type() != fs.ModeSocket {
-		return fmt.Errorf("%s is no socket", path)
-	}
-	return nil
+	return at, info, nil
 }
 
-// folder judges one folder, and what the path names in it.
-func (p placement) folder(at string, named fs.FileInfo) error {
+// folder judges one folder, in which the path names what belongs to named.
+func (p placement) folder(at string, named uint32, namedKnown bool) error {
 	info, err := os.Lstat(at)
 	if err != nil {
 		return err
@@ -107,7 +138,7 @@ func (p placement) folder(at string, named fs.FileInfo) error {
 	}
 	// In a folder such as /tmp everybody may make a name, and only its owner change it:
 	// one of root's or the caller's own is no stranger's, the listener's may be.
-	if owner, known = ownerOf(named); info.Mode()&fs.ModeSticky != 0 && known && (owner == 0 || owner == p.caller) {
+	if info.Mode()&fs.ModeSticky != 0 && namedKnown && (named == 0 || named == p.caller) {
 		return nil
 	}
 	return fmt.Errorf("others than its owner may write into the folder %s", at)

@@ -105,6 +105,13 @@ func TestDialWantsTheServer(t *testing.T) {
 			}
 			dir := row.prepare(root)
 			path := filepath.Join(dir, "s.sock")
+			// What the server itself says of the place, before there is a socket. A caller's
+			// own folder it cannot know.
+			if row.uid != caller && !strings.HasPrefix(row.name, "the caller's") {
+				if err := unixsock.Exposed(path, row.uid); (err != nil) != (row.wrong != "") || err != nil && !strings.Contains(err.Error(), row.wrong) {
+					t.Errorf("the server says %v of the place, want %q", err, row.wrong)
+				}
+			}
 			listen(t, row.uid, path)
 			sockettest.As(t, caller, func() {
 				c, err := unixsock.Dial(t.Context(), path)
