@@ -1,6 +1,11 @@
 package message
 
-import "strings"
+import (
+	"slices"
+	"strings"
+
+	"sallyport/internal/mail"
+)
 
 // Named is what all fields of one name say of the mailboxes in them, read for judging
 // what a stranger sent: as generously as RFC 5322 lets, with its obsolete forms (§4).
@@ -11,6 +16,9 @@ type Named struct {
 	// Locals are their local-parts, without quotes and comments, and those of mailboxes
 	// that have no domain.
 	Locals []string
+	// Misread are the domains of others that widely used programs take for an author's,
+	// though by the grammar they are in a comment, a quoted text or a display name.
+	Misread []mail.Domain
 	// Fault says why the fields cannot be trusted to name what every reader shows, ""
 	// if they can: the domains in them need not be all among Claims.
 	Fault string
@@ -29,8 +37,10 @@ func (h Header) Named(name string) Named {
 			continue
 		}
 		out.Fields++
-		r := namedReader{text: h.value(f), room: MaxAuthorAddresses - len(out.Claims)}
+		r := namedReader{text: h.value(f), folds: h.foldsOf(f), room: MaxAuthorAddresses - len(out.Claims), misread: out.Misread}
 		r.list()
+		r.misread.encoded(r.text, r.domains)
+		out.Misread = r.misread
 		out.Locals = append(out.Locals, r.locals...)
 		for _, d := range r.domains {
 			out.Claims = append(out.Claims, claimOf(d))
@@ -42,17 +52,23 @@ func (h Header) Named(name string) Named {
 			out.Fault = name + ": " + r.fault
 		}
 	}
+	out.Misread = slices.DeleteFunc(out.Misread, func(d mail.Domain) bool {
+		return slices.ContainsFunc(out.Claims, func(c Claim) bool { return c.Domain == d })
+	})
 	return out
 }
 
 // namedReader reads an address-list. RFC 5322 §3.4, RFC 6854 §2.
 type namedReader struct {
 	text    string
+	folds   []int // where the text was folded
 	at      int
 	room    int      // how many more domains there may be
 	domains []string // without comments and white space
 	locals  []string
 	word    strings.Builder // the words that were passed last, without quotes and blanks
+	misread misread
+	inside  bool // an address is open
 	group   bool
 	ended   bool // nothing more can be read
 	fault   string
@@ -147,6 +163,12 @@ func (r *namedReader) local() {
 func (r *namedReader) words() (any, local bool) {
 	local = true
 	r.word.Reset()
+	var quotes []span
+	defer func() {
+		if len(quotes) > 0 {
+			r.misread.quotes(r.text, quotes, r.folds, local && r.peek() == '@')
+		}
+	}()
 	for word := false; !r.ended; {
 		r.skip()
 		switch c := r.peek(); {
@@ -159,6 +181,7 @@ func (r *namedReader) words() (any, local bool) {
 			start := r.at
 			r.quoted()
 			r.word.WriteString(unquote(r.text[start:r.at]))
+			quotes = append(quotes, span{start: start, end: r.at})
 		case c == '[' || c == ']':
 			local = false // in display names, people write them without quotes
 			r.at++
@@ -183,6 +206,8 @@ func (r *namedReader) shown(start int) {
 
 // angle reads: "<" addr-spec ">", empty, or with a source route.
 func (r *namedReader) angle() {
+	r.inside = true
+	defer func() { r.inside = false }()
 	r.at++
 	r.skip()
 	if r.peek() == '>' {
@@ -252,8 +277,13 @@ func (r *namedReader) spec() {
 func (r *namedReader) domain() string {
 	var b strings.Builder
 	for label := false; !r.ended; {
+		start := r.at
 		r.skip()
-		switch c := r.peek(); {
+		c := r.peek()
+		if r.at > start && (c == '.' || isLoose(c) && !label) {
+			r.misread.text(decodedToo(r.text[start:r.at])) // comments within the address
+		}
+		switch {
 		case c == '.':
 			r.at++
 			b.WriteByte('.')
@@ -334,16 +364,21 @@ func (r *namedReader) quoted() {
 
 // skip passes white space and comments. RFC 5322 §3.2.2.
 func (r *namedReader) skip() {
-	depth := 0
+	depth, start := 0, 0
 	for ; r.at < len(r.text); r.at++ {
 		switch c := r.text[r.at]; {
 		case c == '(':
+			if depth == 0 {
+				start = r.at
+			}
 			if depth++; depth > maxCommentDepth {
 				r.fail("comments are nested too deep")
 				return
 			}
 		case c == ')' && depth > 0:
-			depth--
+			if depth--; depth == 0 {
+				r.misread.comment(r.text[start:r.at+1], r.inside)
+			}
 		case c == '\\' && depth > 0:
 			r.at++
 		case depth == 0 && !isSpace(c):

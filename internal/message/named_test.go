@@ -171,3 +171,53 @@ func FuzzNamed(f *testing.F) {
 		}
 	})
 }
+
+// What widely used programs take for an author, though it is none, is told; what every
+// program reads alike is not, whatever it shows.
+func TestMisread(t *testing.T) {
+	for value, want := range map[string]string{
+		`(\) <u@a2.test>) v@none.test`:                                  "[a2.test]",
+		`v@none.test (<u@a2.test>)`:                                     "[a2.test]",
+		`((u@a2.test)) v@none.test`:                                     "[a2.test]",
+		`v@(u@a2.test)none.test`:                                        "[a2.test]",
+		`"u@a2.test,"@none.test`:                                        "[a2.test]",
+		`<"u@a2.test>"@none.test>`:                                      "[a2.test]",
+		`"a\" <u@a2.test>" <v@none.test>`:                               "[a2.test]",
+		`"\"" "<u@a2.test>" <v@none.test>`:                              "[a2.test]",
+		`"\\" "u@a2.test" <v@none.test>`:                                "[a2.test]",
+		"\"x\r\n <u@a2.test>\" <v@none.test>":                           "[a2.test]",
+		`=?utf-8?q?u=40a2=2Etest=2C?= <v@none.test>`:                    "[a2.test]",
+		`=?utf-8?q?x_=3Cu=40a2.test=3E?= <v@none.test>`:                 "[a2.test]",
+		`=?utf-16?b?/v8APAB1AEAAYQAyAC4AdABlAHMAdAA+?= <v@none.test>`:   "[a2.test]",
+		`=?utf-32be?b?AAAAPAAAAHUAAABAAAAAYQAAAC4AAABi?= <v@none.test>`: "[a.b]",
+		`=?utf-8?b?77ycdUBhMi50ZXN077ye?= <v@none.test>`:                "[a2.test]", // full-width brackets
+		`"u@a2.test" <v@none.test>`:                                     "[]",
+		`"'u@a2.test' via List" <v@none.test>`:                          "[]",
+		`"<u@a2.test>" <v@none.test>`:                                   "[]",
+		`"x \"y, z\" u@a2.test" <v@none.test>`:                          "[a2.test]",
+		`"x \"y\" <u@a2.test>" <v@none.test>`:                           "[]",
+		`v@none.test (u@a2.test)`:                                       "[]",
+		`"x\\y" <v@none.test>`:                                          "[]",
+		`=?utf-8?q?u=40a2=2Etest?= <v@none.test>`:                       "[]", // what contact forms send
+		`=?utf-8?q?J=C3=BCrgen_=28u=40a2.test=29?= <v@none.test>`:       "[]",
+		`"a\" <u@a2.test>" <v@a2.test>`:                                 "[]", // whom it names anyway
+		`v@none.test (a: b)`:                                            "[]",
+	} {
+		h, err := ParseHeader([]byte("From: " + value + "\r\n\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := h.Named("From")
+		if got := fmt.Sprint(n.Misread); got != want || n.Fault != "" {
+			t.Errorf("%s: %s, want %s; %s", value, got, want, n.Fault)
+		}
+	}
+	many := strings.Repeat("(<u@a.b>,c@", 1) + strings.Repeat("x.y>,<d@e", 50) + ") v@none.test"
+	for i := range 50 {
+		many += fmt.Sprintf(" (<u@a%d.test>)", i)
+	}
+	h, err := ParseHeader([]byte("From: " + many + "\r\n\r\n"))
+	if got := len(h.Named("From").Misread); err != nil || got != maxMisread {
+		t.Error(got, err)
+	}
+}

@@ -112,6 +112,52 @@ func TestSendersAreHeldAgainstTheirDomains(t *testing.T) {
 	}
 }
 
+// Mail whose author some program reads as another's, under a policy that does not hold,
+// is kept apart; what merely shows an address in a name is not.
+func TestWhatProgramsMisreadIsKeptApart(t *testing.T) {
+	s, r, _ := authenticating(t)
+	in := func(folder string) int {
+		r.idle()
+		found, err := os.ReadDir(filepath.Join(s.cfg.Maildir.Root, "local.test", "bob", folder, "new"))
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		return len(found)
+	}
+	apart := 0
+	for _, c := range []struct {
+		from string
+		junk bool
+	}{
+		{`(\) <u@bad.test>) a@good.test`, true},
+		{`"a\" <u@bad.test>" <a@good.test>`, true},
+		{"\"x\r\n <u@bad.test>\" <a@good.test>", true},
+		{`a@(u@bad.test)good.test`, true},
+		{`"u@bad.test,"@good.test`, true},
+		{`=?utf-8?q?u=40bad.test=2C?= <a@good.test>`, true},
+		{`"u@bad.test" <a@good.test>`, false},
+		{`=?utf-8?q?u=40bad.test?= <a@good.test>`, false},
+		{`"a\" <u@nobody.test>" <a@good.test>`, false}, // without a policy
+		{`"a\" <u@good.test>" <a@good.test>`, false},
+	} {
+		before := in("")
+		if got := bring(t, r, "a@good.test", c.from); !strings.HasPrefix(got, "250") {
+			t.Errorf("%s: %s", c.from, got)
+		}
+		if c.junk {
+			apart++
+		} else {
+			before++
+		}
+		if inbox, junk := in(""), in(".Junk"); inbox != before || junk != apart {
+			t.Errorf("%s: %d in the inbox, %d in the junk folder; want %d, %d", c.from, inbox, junk, before, apart)
+		}
+	}
+	if got := bring(t, r, "a@good.test", `"a\" <bob@local.test>" <a@good.test>`); !strings.HasPrefix(got, "550 5.7.1") {
+		t.Error("in our own name:", got)
+	}
+}
+
 // A domain that cannot be read hides nobody: what is left of it is judged, and whatever
 // comes of that, such mail is kept apart at least. Valid fields are read however they
 // are written.

@@ -87,6 +87,15 @@ func authorOf(h message.Header, ours func(mail.Domain) bool) author {
 	if out.unread = out.fault != ""; out.unread {
 		all.show(h, "From")
 	}
+	if before := len(all.found); out.fault == "" {
+		// By the grammar he is not the author, but many a program shows him.
+		for _, d := range from.Misread {
+			all.add(candidate{domain: d, shown: true})
+		}
+		if len(all.found) > before {
+			out.fault = "programs differ in whom they read as the author"
+		}
+	}
 	if len(all.found) == 0 {
 		all.show(h, "Sender") // some readers show it where there is nothing else
 	}

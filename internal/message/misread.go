@@ -1,0 +1,127 @@
+package message
+
+import (
+	"slices"
+	"strings"
+
+	"sallyport/internal/mail"
+)
+
+// maxMisread bounds the domains that are remembered of what programs may misread in the
+// fields of one name.
+const maxMisread = 20
+
+// misread are the domains that widely used programs may read out of fields that name
+// other authors by the grammar. What only shows an address, as a name in quotes does, is
+// not among them: every program reads the mailbox behind it.
+type misread []mail.Domain
+
+// text takes the addresses in a text.
+func (m *misread) text(text string) {
+	if len(*m) >= maxMisread {
+		return
+	}
+	for _, a := range addressesIn(text, maxMisread) {
+		if d := a.Domain(); len(*m) < maxMisread && !slices.Contains(*m, d) {
+			*m = append(*m, d)
+		}
+	}
+}
+
+// comment looks at a comment with its parentheses. Some programs end it at the first ")",
+// whatever stands before that or within it, and some read in it where an address is
+// open, or where something parts a list.
+func (m *misread) comment(text string, inAddress bool) {
+	if inner := text[1:max(1, len(text)-1)]; inAddress || strings.ContainsAny(inner, specialsOfLists) {
+		m.text(decodedToo(text))
+	}
+}
+
+// specialsOfLists are the specials without "@" and the dot. RFC 5322 §3.2.3.
+const specialsOfLists = `"\<>()[]:;,`
+
+// quotes looks at the quoted-strings of a local-part or a display name, which begin and
+// end there in a text. Some programs end one at an escaped quotation mark, and take what
+// stands in the next for what stands outside, some where the line is folded, and some at
+// brackets between two or where one is empty; in a local-part, some at everything.
+func (m *misread) quotes(text string, spans []span, folds []int, local bool) {
+	odd, words := local, text[spans[0].start:spans[len(spans)-1].end]
+	for i, q := range spans {
+		one := text[q.start:q.end]
+		inner := strings.ReplaceAll(one[1:max(1, len(one)-1)], `\"`, `"`)
+		fold, _ := slices.BinarySearch(folds, q.start)
+		folded := fold < len(folds) && folds[fold] < q.end
+		odd = odd || folded && strings.ContainsAny(inner, "<,") || strings.Contains(one, `\`) && !isQuotable(inner)
+		odd = odd || len(spans) > 1 && (inner == "" || i > 0 && strings.ContainsAny(text[spans[i-1].end:q.start], "[]"))
+	}
+	if odd {
+		m.text(words)
+	}
+}
+
+// decodedToo is a text, with what its encoded words hold behind it.
+func decodedToo(text string) string {
+	decoded, _ := decodeWords(text)
+	if decoded == text {
+		return text
+	}
+	return text + " " + decoded
+}
+
+// encoded looks at a whole field as programs see it that decode before they read. An
+// encoded word that holds nothing but an address, as contact forms send it, is a name.
+func (m *misread) encoded(value string, domains []string) {
+	if !strings.Contains(value, "=?") {
+		return
+	}
+	hidden := mapped(encodedText(value))
+	if !strings.Contains(hidden, "@") || !strings.ContainsAny(hidden, specialsOfLists) {
+		return
+	}
+	decoded, ok := decodeName(value)
+	if !ok {
+		decoded, _ = decodeWords(value)
+	}
+	r := namedReader{text: decoded, room: MaxAuthorAddresses}
+	r.list()
+	if r.fault != "" || !slices.Equal(r.domains, domains) {
+		m.text(hidden)
+	}
+}
+
+// encodedText is what the encoded words of a text hold, in their charsets, and nothing
+// else. Of a charset that is not known here the octets are taken, which are ASCII where
+// an address can be, but for the zeros of wide ones.
+func encodedText(s string) string {
+	var b strings.Builder
+	for {
+		i := strings.Index(s, "=?")
+		if i < 0 {
+			return b.String()
+		}
+		charset, word, n, ok := decodeWord(s[i:])
+		if !ok {
+			s = s[i+2:]
+			continue
+		}
+		if text, known := decodeCharset(charset, word); known {
+			word = text
+		}
+		b.WriteString(strings.ReplaceAll(word, "\x00", ""))
+		s = s[i+n:]
+	}
+}
+
+// foldsOf returns where in the unfolded value of a field its lines were folded.
+func (h Header) foldsOf(f span) []int {
+	var folds []int
+	raw := strings.Trim(string(h.raw[f.value:f.end]), " \t\r\n")
+	for at := 0; ; {
+		line, rest, more := strings.Cut(raw, "\r\n")
+		if !more {
+			return folds
+		}
+		at += len(line)
+		folds, raw = append(folds, at), rest
+	}
+}
