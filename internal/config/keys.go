@@ -129,7 +129,7 @@ func mxKeys() []entry[Config] {
 			Doc: `Whether mail for a domain without a route goes to the domain's mail exchangers, as the DNS names them (RFC 5321 §5): "on", or "off", and then such mail waits for a route.`},
 			parseSwitch, func(c *Config) *bool { return &c.MX.Delivery }),
 		list(Key{Path: "mx.dns", Type: TypeListen,
-			Doc: "The recursive name servers to ask, at most four. Without it: those of /etc/resolv.conf."},
+			Doc: "The recursive name servers to ask, at most four. Without it: those of /etc/resolv.conf. Where neither names one, this host is taken to have no DNS: mail from outside comes in with its sender not known (temperror), and mail for others waits."},
 			parseServer, func(c *Config) *[]netip.AddrPort { return &c.MX.DNS }),
 		list(Key{Path: "mx.private", Type: TypeNetworks,
 			Doc: "Networks that mail exchangers may lie in although they are not public, for an inner network with a DNS of its own. Our own addresses are never dialled, whatever stands here."},

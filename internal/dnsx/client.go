@@ -21,9 +21,13 @@ type Client struct {
 	mu      sync.Mutex
 	cache   *cache
 	failing *failing
-	heard   time.Time // when a server said anything the last time
 	flights map[question]*flight
 	rests   []time.Time // for each server: until when it is asked last
+
+	named    bool      // somebody named a server to ask
+	answered time.Time // when a server gave an answer the last time
+	trial    *trial    // under way
+	mute     bool      // the last trial had no answer, and nothing was answered since
 }
 
 var _ Resolver = (*Client)(nil)
@@ -51,6 +55,7 @@ func NewClient(o Options) (*Client, error) {
 	return &Client{
 		o: o, room: newRoom(o.Limits), failing: newFailing(o.Limits), flights: map[question]*flight{},
 		cache: newCache(o.Limits.CacheEntries, o.Limits.CacheOctets), rests: make([]time.Time, len(o.Servers)),
+		named: slices.ContainsFunc(o.Servers, func(s Server) bool { return !s.Assumed }),
 	}, nil
 }
 
@@ -129,8 +134,11 @@ func (c *Client) lookup(ctx context.Context, q question) (given, error) {
 			known.err = c.late(ctx)
 		}
 	}
-	if s := shareOf(ctx); s != nil && errors.Is(known.err, ErrExhausted) {
+	if s := shareOf(ctx); s != nil && want(known.err) {
 		s.exhausted.Store(true)
+		if errors.Is(known.err, ErrMute) {
+			s.mute.Store(true)
+		}
 	}
 	if known.err != nil {
 		return given{}, &LookupError{Question: q.String(), Server: known.server, Secure: known.secure, Err: known.err}
@@ -143,6 +151,11 @@ func (c *Client) lookup(ctx context.Context, q question) (given, error) {
 func (c *Client) late(ctx context.Context) error {
 	if s := shareOf(ctx); s != nil && time.Duration(s.waited.Load()) >= c.o.Limits.Wait/4 {
 		return ErrExhausted
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mute {
+		return fmt.Errorf("%w: %w", ErrMute, context.Cause(ctx))
 	}
 	return context.Cause(ctx)
 }
@@ -157,6 +170,9 @@ func (c *Client) board(ctx context.Context, q question) (*flight, given, error) 
 		return nil, given{}, c.late(ctx)
 	}
 	share := shareOf(ctx)
+	if share != nil && share.Mute() {
+		return nil, given{}, ErrMute // the message is deferred; nothing else needs to wait for it
+	}
 	if err := c.room.enter(ctx, share); err != nil {
 		return nil, given{}, err
 	}
@@ -198,10 +214,9 @@ func (c *Client) recall(q question) (*flight, given, bool) {
 // fly asks, remembers and tells whoever waits.
 func (c *Client) fly(ctx context.Context, q question, f *flight) {
 	defer c.room.leave(shareOf(ctx))
-	began := c.o.Now()
 	g := c.ask(ctx, q)
 	c.mu.Lock()
-	suspects := c.remember(q, &g, began)
+	suspects := c.remember(q, &g)
 	f.given = g
 	delete(c.flights, q)
 	c.mu.Unlock()
@@ -215,7 +230,7 @@ func (c *Client) fly(ctx context.Context, q question, f *flight) {
 
 // remember keeps an answer, and notes who did not give one; suspects are the zones that
 // should be asked for themselves.
-func (c *Client) remember(q question, g *given, began time.Time) (suspects []question) {
+func (c *Client) remember(q question, g *given) (suspects []question) {
 	now := c.o.Now()
 	switch {
 	case errors.Is(g.err, ErrExhausted):
@@ -224,8 +239,8 @@ func (c *Client) remember(q question, g *given, began time.Time) (suspects []que
 		g.ttl = c.o.Limits.keep(g.answer)
 		c.failing.forget(q)
 		c.failing.heal(q.name)
-	case errors.Is(g.err, errUnreachable) || errors.Is(g.err, ErrTimeout) && began.Sub(c.heard) > c.o.Limits.Rest:
-		// The server that we ask may be the one that is silent.
+	case errors.Is(g.err, ErrMute) || errors.Is(g.err, errUnreachable):
+		// No zone is to blame.
 		g.ttl = c.o.Limits.FailureTTL
 	default:
 		g.ttl = c.failing.rest(q, now)
@@ -243,7 +258,7 @@ func (c *Client) examine(ctx context.Context, z question) (dead bool) {
 	defer c.mu.Unlock()
 	now := c.o.Now()
 	switch {
-	case errors.Is(g.err, ErrExhausted), errors.Is(g.err, errUnreachable):
+	case want(g.err), errors.Is(g.err, errUnreachable):
 		return false
 	case g.err == nil || Permanent(g.err):
 		c.failing.heal(z.name)
@@ -270,10 +285,11 @@ func (c *Client) ask(ctx context.Context, q question) given {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Limits.Total)
 	defer cancel()
 	last := given{answer: answer{err: fmt.Errorf("%w: no server was asked", ErrTimeout)}}
+	var doubt *trial
 	for range c.o.Limits.Rounds {
 		for _, i := range c.turn() {
 			if ctx.Err() != nil {
-				return last
+				break
 			}
 			s := c.o.Servers[i]
 			a := c.o.Limits.exchange(ctx, s, q)
@@ -286,16 +302,20 @@ func (c *Client) ask(ctx context.Context, q question) given {
 			}
 			last = given{answer: a, server: s.Addr}
 			c.blame(i, a.err)
+			if doubt == nil {
+				doubt = c.doubt(ctx)
+			}
 		}
 	}
+	last.err = c.blamed(ctx, doubt, last.err)
 	return last
 }
 
-// listened notes that a server said something.
+// listened notes that a server gave an answer.
 func (c *Client) listened() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.heard = c.o.Now()
+	c.answered, c.mute = c.o.Now(), false
 }
 
 // turn returns the servers in the order to ask them: as configured, those that did
@@ -318,11 +338,10 @@ func (c *Client) turn() []int {
 // blame lets a server rest that cannot be reached. SERVFAIL and its like are
 // about the name as often as about the server.
 func (c *Client) blame(i int, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	if !errors.Is(err, ErrTimeout) && !errors.Is(err, errUnreachable) {
-		c.heard = c.o.Now()
 		return
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.rests[i] = c.o.Now().Add(c.o.Limits.Rest)
 }

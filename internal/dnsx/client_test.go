@@ -143,8 +143,8 @@ func TestTheNextServerAnswers(t *testing.T) {
 			t.Error(words(a, err))
 		}
 	}
-	if silent.udp.Load() != 1 || failing.udp.Load() != 2 || good.udp.Load() != 2 {
-		t.Errorf("asked %d, %d and %d times", silent.udp.Load(), failing.udp.Load(), good.udp.Load())
+	if a, b, d := silent.Asked("MX"), failing.Asked("MX"), good.Asked("MX"); a != 1 || b != 2 || d != 2 {
+		t.Errorf("asked %d, %d and %d times", a, b, d)
 	}
 }
 
@@ -155,13 +155,13 @@ func TestFailureIsBoundedAndRemembered(t *testing.T) {
 	c := client(t, quick(), failing)
 	now := time.Now()
 	c.o.Now = func() time.Time { return now }
-	ask := func(want int64) {
+	ask := func(want int) {
 		t.Helper()
 		_, err := c.MX(t.Context(), name(t, "x.test"))
 		if !errors.Is(err, ErrServer) || !strings.Contains(err.Error(), "MX x.test") || !strings.Contains(err.Error(), failing.addr.String()) {
 			t.Error(err)
 		}
-		if n := failing.udp.Load(); n != want {
+		if n := failing.Asked("MX"); n != want {
 			t.Errorf("asked %d times, want %d", n, want)
 		}
 	}
@@ -266,7 +266,7 @@ func TestQuestionsOnTheirWayAreBounded(t *testing.T) {
 		t.Error(err)
 	}
 	wg.Wait()
-	if n := s.udp.Load(); n != 6 {
+	if n := s.Asked("MX"); n != 6 {
 		t.Errorf("%d questions in all", n)
 	}
 }

@@ -14,6 +14,9 @@ type Server struct {
 	// that its AD bit is believed. RFC 6840 §5.8 asks for a path that nobody can
 	// write to: it must have a loopback address.
 	Validating bool
+	// Assumed says that nobody named it: it is where a server would be if this host had
+	// one. That it does not answer is no want of ours then.
+	Assumed bool
 }
 
 // Options says whom to ask and how hard. The zero Options are refused.
@@ -37,12 +40,13 @@ type Limits struct {
 	Wait       time.Duration // for room, the longest; then the message is deferred
 	Waiting    int           // questions that wait at once; more are refused, and their messages deferred
 
-	NetworkWaiting int // of them for messages from one network
-	Strays         int // datagrams that are no answer to our question, before TCP is tried instead
-	UDPOctets      int // of an answer over UDP, as EDNS0 announces. RFC 6891 §6.2.5
-	TCPOctets      int // of an answer over TCP
-	Records        int // in all sections of an answer
-	Aliases        int // CNAME records from the name asked for to the last
+	NetworkWaiting int           // of them for messages from one network
+	Sound          time.Duration // an answer so lately shows that our servers answer; else they are asked for the root when a question fails
+	Strays         int           // datagrams that are no answer to our question, before TCP is tried instead
+	UDPOctets      int           // of an answer over UDP, as EDNS0 announces. RFC 6891 §6.2.5
+	TCPOctets      int           // of an answer over TCP
+	Records        int           // in all sections of an answer
+	Aliases        int           // CNAME records from the name asked for to the last
 
 	CacheEntries int           // answers remembered
 	CacheOctets  int           // their size together, roughly
@@ -59,7 +63,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Servers: 4, Query: 4 * time.Second, Total: 20 * time.Second, Rounds: 2, Rest: 30 * time.Second,
-		Concurrent: 256, Strangers: 192, Network: 32, Message: 16, Wait: 8 * time.Second, Waiting: 2048, NetworkWaiting: 128,
+		Concurrent: 256, Strangers: 192, Network: 32, Message: 16, Wait: 8 * time.Second, Waiting: 2048, NetworkWaiting: 128, Sound: time.Second,
 		Strays: 16, UDPOctets: 1232, TCPOctets: 32 << 10, Records: 256, Aliases: 8,
 		CacheEntries: 10_000, CacheOctets: 8 << 20,
 		MinTTL: 5 * time.Second, MaxTTL: time.Hour, MaxNegative: 10 * time.Minute, FailureTTL: 5 * time.Second, FailureMax: 5 * time.Minute, Failing: 10_000, ZoneFailures: 3,
@@ -73,7 +77,7 @@ func (o Options) check() error {
 	l := o.Limits
 	counts := min(l.Servers, l.Rounds, l.Concurrent, l.Strays, l.Records, l.Aliases, l.CacheEntries, l.CacheOctets,
 		l.Strangers, l.Network, l.Message, l.Waiting, l.NetworkWaiting, l.Failing, l.ZoneFailures)
-	times := min(l.Query, l.Total, l.Rest, l.Wait, l.MinTTL, l.MaxNegative, l.FailureTTL)
+	times := min(l.Query, l.Total, l.Rest, l.Wait, l.MinTTL, l.MaxNegative, l.FailureTTL, l.Sound)
 	switch {
 	case o.Now == nil:
 		return errors.New("dnsx: a clock is needed")

@@ -25,6 +25,7 @@ type Share struct {
 	used      int          // under way; the room's lock keeps it
 	waited    atomic.Int64 // for room, in nanoseconds
 	exhausted atomic.Bool
+	mute      atomic.Bool
 }
 
 // NewShare begins to count for one message of a client.
@@ -33,8 +34,12 @@ func NewShare(client netip.Addr) *Share {
 }
 
 // Exhausted reports whether something was not found out because we ran out of room or
-// means, so that nothing may be concluded from its being unknown.
+// means, or have no name server that answers, so that nothing may be concluded from its
+// being unknown.
 func (s *Share) Exhausted() bool { return s.exhausted.Load() }
+
+// Mute reports whether that was for want of a name server that answers.
+func (s *Share) Mute() bool { return s.mute.Load() }
 
 type shareKey struct{}
 

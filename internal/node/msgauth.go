@@ -19,8 +19,8 @@ import (
 )
 
 // keyTime bounds the wait for the public keys of one message; it is well within the
-// time of all inspectors, so that a silent DNS makes results temporary and defers
-// nothing.
+// time of all inspectors, so that a domain whose DNS is silent makes results temporary and
+// defers nothing.
 const keyTime = 20 * time.Second
 
 // crewLinger is how long a goroutine that asks the DNS for a message is kept.

@@ -109,7 +109,7 @@ func newResolver(cfg config.Config, o Options) (dnsx.Resolver, error) {
 // systemServers are those of resolv.conf. A system that names none has one on this
 // host, as resolv.conf(5) says.
 func systemServers(most int) ([]dnsx.Server, error) {
-	local := []dnsx.Server{{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 53)}}
+	local := []dnsx.Server{{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 53), Assumed: true}}
 	f, err := os.Open(resolvConf)
 	if errors.Is(err, fs.ErrNotExist) {
 		return local, nil

@@ -35,7 +35,8 @@ type Policy struct {
 	Own   Own
 	// Time bounds the wait for everything that is asked for one message. What others did
 	// not answer by then counts as not known, and keeps no message but those in our name.
-	// What we had no room to ask keeps every message whose author is not known otherwise.
+	// What we had no room to ask, or no name server that answers, keeps every message whose
+	// author is not known otherwise.
 	Time time.Duration
 }
 
@@ -109,7 +110,7 @@ func (g *authentication) Judge(ctx context.Context, _ intake.Content) intake.Fin
 	defer cancel()
 	share := dnsx.NewShare(g.m.Peer)
 	r := g.find(share.Context(ctx))
-	r.exhausted = share.Exhausted()
+	r.exhausted, r.mute = share.Exhausted(), share.Mute()
 	f := g.decide(r)
 	f.Notes = append(f.Notes, r.notes(g.author)...)
 	f.Fields = authres.Field(g.a.Hostname, r.results(g))
@@ -126,8 +127,9 @@ type found struct {
 	dkim    []dkim.Result
 	dmarc   dmarc.Result
 	shown   bool // the author that dmarc is about need not be meant
-	// exhausted: we had no room to ask, so that what is not known might be.
+	// exhausted: we had no room or nobody to ask, so that what is not known might be.
 	exhausted bool
+	mute      bool // for want of a name server of ours that answers
 }
 
 // find asks everything at once that does not depend on something else.

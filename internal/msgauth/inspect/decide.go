@@ -34,9 +34,12 @@ const (
 // decide says what becomes of a message by what was found.
 func (g *authentication) decide(r found) intake.Finding {
 	if r.exhausted && r.dmarc.Verdict != dmarc.Pass && (g.policy.Apply || len(g.author.ours) > 0) {
-		// Our own want of room must not be the way around anybody's policy.
-		return intake.Finding{Action: intake.Defer, Rule: ruleExhausted,
-			Reply: mail.R(451, "4.4.3", "too much is asked of the DNS here to know the sender now; try again later")}
+		// Our own want must not be the way around anybody's policy.
+		why := "too much is asked of the DNS here to know the sender now; try again later"
+		if r.mute {
+			why = "the DNS does not answer here, so that the sender cannot be known now; try again later"
+		}
+		return intake.Finding{Action: intake.Defer, Rule: ruleExhausted, Reply: mail.R(451, "4.4.3", why)}
 	}
 	if f := g.own(r); f.Action != intake.Pass {
 		g.observe(r, f.Action, overrideLocal)

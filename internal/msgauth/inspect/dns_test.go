@@ -231,3 +231,44 @@ func TestOwnExhaustionOpensNothing(t *testing.T) {
 	}
 	<-blocked
 }
+
+// Where our own name servers answer nothing, forged mail is deferred, and honest mail
+// with it; where the author's own zone alone fails, honest mail is not held up by that. A
+// host for which nobody named a server takes mail as it comes.
+func TestOurOwnMuteServersOpenNothing(t *testing.T) {
+	play := map[string]dnstest.Script{
+		"silence": func(string, *dns.Msg) [][]byte { return nil },
+		"REFUSED": func(_ string, q *dns.Msg) [][]byte {
+			wire, _ := new(dns.Msg).SetRcode(q, dns.RcodeRefused).Pack()
+			return [][]byte{wire}
+		},
+	}
+	forged := strange{"192.0.2.1", "h.evil.test", "x@evil.test", "u@victim.test", nil}
+	honest := strange{"192.0.2.1", "h.good.test", "x@good.test", "u@good.test", nil}
+	for how, script := range play {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			server := dnstest.Serve(t, script)
+			l := dnsx.DefaultLimits()
+			l.Query, l.Rounds = 200*time.Millisecond, 1
+			for _, assumed := range []bool{false, true} {
+				r, err := dnsx.NewClient(dnsx.Options{Servers: []dnsx.Server{{Addr: server.Addr, Assumed: assumed}}, Limits: l, Now: time.Now})
+				if err != nil {
+					t.Fatal(err)
+				}
+				a := checker(t, r)
+				for _, s := range []strange{forged, honest} {
+					f, words := judged(t, a, s)
+					deferred := f.Action == intake.Defer && f.Rule == ruleExhausted && strings.Contains(f.Reply.String(), "the DNS does not answer here")
+					if deferred == assumed || assumed && f.Action != intake.Pass {
+						t.Errorf("assumed %v, %+v: action %v by %q, %s, %s", assumed, s, f.Action, f.Rule, f.Reply, words)
+					}
+				}
+			}
+		})
+	}
+	r, _ := resolving(t, func(l *dnsx.Limits) { l.Query, l.Rounds = 200*time.Millisecond, 1 }, "SILENCE good.test.", "SILENCE *.good.test.")
+	if f, words := judged(t, checker(t, r), honest); f.Action != intake.Pass || !strings.Contains(words, "dmarc=temperror") {
+		t.Errorf("of a zone that is silent: action %v by %q, %s", f.Action, f.Rule, words)
+	}
+}

@@ -1,0 +1,112 @@
+package dnsx
+
+import (
+	"errors"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// useless is what servers do that answer nothing, whatever they are asked.
+var useless = map[string]func(network string, q *dns.Msg) [][]byte{
+	"silence":      func(string, *dns.Msg) [][]byte { return nil },
+	"REFUSED":      func(_ string, q *dns.Msg) [][]byte { return one(withCode(reply(q), dns.RcodeRefused)) },
+	"SERVFAIL":     func(_ string, q *dns.Msg) [][]byte { return one(withCode(reply(q), dns.RcodeServerFailure)) },
+	"truncated":    func(_ string, q *dns.Msg) [][]byte { m := reply(q); m.Truncated = true; return one(m) },
+	"no recursion": func(_ string, q *dns.Msg) [][]byte { m := reply(q); m.RecursionAvailable = false; return one(m) },
+	"another question": func(_ string, q *dns.Msg) [][]byte {
+		q = q.Copy()
+		q.Question[0].Name = "other.test."
+		return one(reply(q, "other.test. 60 MX 1 mx.x.test."))
+	},
+	"a referral": func(_ string, q *dns.Msg) [][]byte { return one(reply(q, "--", ". 60 NS a.test.")) },
+	"garbage":    func(_ string, q *dns.Msg) [][]byte { return [][]byte{append(pack(reply(q))[:4], 0)} },
+	"slowness": func(_ string, q *dns.Msg) [][]byte {
+		time.Sleep(400 * time.Millisecond)
+		return one(reply(q, q.Question[0].Name+" 60 MX 1 mx.x.test."))
+	},
+}
+
+func impatient() Limits {
+	l := quick()
+	l.Query, l.Rounds, l.Sound = 150*time.Millisecond, 1, time.Nanosecond
+	return l
+}
+
+// Servers that answer nothing at all are a want of ours, whatever they do instead; a name
+// that fails while they answer for the root is not. As soon as they answer, all is well.
+func TestServersThatAnswerNothing(t *testing.T) {
+	for how, play := range useless {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			var well, only atomic.Bool
+			s := serve(t, func(network string, q *dns.Msg) [][]byte {
+				switch {
+				case well.Load(), only.Load() && q.Question[0].Name == ".":
+					return one(reply(q, q.Question[0].Name+" 60 MX 1 mx.x.test."))
+				}
+				return play(network, q)
+			})
+			c := client(t, impatient(), s, s)
+			ask := func(d string) (*Share, error) {
+				share := NewShare(netip.MustParseAddr("192.0.2.1"))
+				_, err := c.MX(share.Context(t.Context()), name(t, d))
+				return share, err
+			}
+			share, err := ask("a.test")
+			if !errors.Is(err, ErrMute) || !share.Exhausted() || !share.Mute() || Permanent(err) {
+				t.Errorf("of servers that answer nothing: %v", err)
+			}
+			asked := s.Asked("MX")
+			if _, err := c.MX(share.Context(t.Context()), name(t, "b.test")); !errors.Is(err, ErrMute) || s.Asked("MX") != asked {
+				t.Errorf("the same message asked on: %v", err)
+			}
+			if _, err := c.MX(t.Context(), name(t, "c.test")); !errors.Is(err, ErrMute) {
+				t.Errorf("a question of our own: %v", err)
+			}
+			only.Store(true)
+			if share, err := ask("d.test"); err == nil || Permanent(err) || want(err) || share.Exhausted() {
+				t.Errorf("of a name that does not answer: %v", err)
+			}
+			well.Store(true)
+			if share, err := ask("e.test"); err != nil || share.Exhausted() {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A host for which nobody named a server has no DNS to miss.
+func TestNobodyNamedAServer(t *testing.T) {
+	c, err := NewClient(Options{Servers: []Server{{Addr: netip.MustParseAddrPort("127.0.0.1:1"), Assumed: true}}, Limits: impatient(), Now: time.Now})
+	check(t, err)
+	share := NewShare(netip.MustParseAddr("192.0.2.1"))
+	if _, err := c.MX(share.Context(t.Context()), name(t, "a.test")); err == nil || want(err) || share.Exhausted() || !strings.Contains(err.Error(), "it cannot be reached") {
+		t.Error(err)
+	}
+}
+
+// What answered just now needs no trial: a flood of names that fail costs none.
+func TestTrialsAreFew(t *testing.T) {
+	s := serve(t, func(_ string, q *dns.Msg) [][]byte {
+		if strings.HasPrefix(q.Question[0].Name, "bad") {
+			return one(withCode(reply(q), dns.RcodeServerFailure))
+		}
+		return one(reply(q, q.Question[0].Name+" 60 MX 1 mx.x.test."))
+	})
+	l := quick()
+	l.ZoneFailures, l.Sound = 1000, time.Hour
+	c := client(t, l, s)
+	for i := range 50 {
+		if _, err := c.MX(t.Context(), name(t, "bad"+string(rune('a'+i%26))+string(rune('a'+i/26))+".test")); err == nil || want(err) {
+			t.Fatal(err)
+		}
+	}
+	if n := s.Asked("SOA"); n != 1 {
+		t.Errorf("%d trials", n)
+	}
+}
