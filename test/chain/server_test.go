@@ -66,6 +66,8 @@ deliver = "smtp://%[5]s"
 [domain."cut.test"]
 deliver = "smtp://%[5]s"
 cut_through = "on"
+[authentication]
+check = "off"
 [callout]
 timeout = "3s"
 [retry]
