@@ -135,7 +135,13 @@ func (im *importer) origin() string {
 // alias takes an entry whose targets are all addresses of ours; everything else is
 // reported, and nothing of such an entry is carried over.
 func (im *importer) alias(e Entry, address string, to []string) {
-	if !strings.Contains(address, "@") {
+	switch {
+	case strings.Contains(address, "@"):
+		address = im.atHome(address)
+	case im.ours(address) != nil:
+		im.entry(e, Unneeded, "it says that the domain is ours, as its [domain] does")
+		return
+	default:
 		address += "@" + im.home()
 	}
 	catchAll := strings.HasPrefix(address, "@")
@@ -194,7 +200,7 @@ func (im *importer) target(t string) (address, why string) {
 	case t[0] == '\\':
 		return "", "it names a mailbox past the alias of that name; only the alias itself can do that here"
 	}
-	if !strings.Contains(t, "@") {
+	if t = im.atHome(t); !strings.Contains(t, "@") {
 		t += "@" + im.home()
 	}
 	a, err := mail.ParseAddress(t, mail.UTF8)

@@ -3,6 +3,7 @@ package postfix
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"sallyport/internal/mail"
@@ -70,6 +71,8 @@ func (im *importer) localDomains() {
 	for _, n := range names {
 		if d := im.own(n, "maildir"); d != nil {
 			taken = append(taken, d.name)
+		} else {
+			im.loopback = append(im.loopback, strings.ToLower(n))
 		}
 	}
 	im.local = taken
@@ -116,8 +119,45 @@ func (im *importer) virtualDomains() {
 		if good {
 			im.note("virtual_alias_domains", Carried, "a [domain] each: %s", none(names))
 		}
+	} else {
+		im.aliasDomains()
 	}
 	im.mailboxes(deliver)
+}
+
+// aliasDomains are those that virtual_alias_maps itself names, by an entry such as
+// "shop.example anything" beside those of the domain's addresses: virtual_alias_domains
+// defaults to that table. virtual(5).
+func (im *importer) aliasDomains() {
+	if _, given := im.p.Given("virtual_alias_maps"); !given {
+		return
+	}
+	hosts := map[string]bool{}
+	var plain []string
+	for _, spec := range Words(im.value("virtual_alias_maps")) {
+		entries, _ := im.p.Table(spec, im.read) // what cannot be read is told of with the aliases
+		for _, e := range entries {
+			if _, host, found := strings.Cut(strings.ToLower(e.Key), "@"); found {
+				hosts[host] = true
+			} else {
+				plain = append(plain, strings.ToLower(e.Key))
+			}
+		}
+	}
+	for _, n := range plain {
+		if hosts[n] { // else it may be a local name with dots
+			im.own(n, "maildir")
+		}
+	}
+}
+
+// atHome replaces a name of this host for itself, which is local, by the domain that names
+// without one are in.
+func (im *importer) atHome(address string) string {
+	if name, host, found := strings.Cut(address, "@"); found && name != "" && slices.Contains(im.loopback, strings.ToLower(host)) {
+		return name + "@" + im.home()
+	}
+	return address
 }
 
 // mailboxes tells of the people whom virtual_mailbox_maps lists.

@@ -36,6 +36,7 @@ type importer struct {
 	order     []string // of the aliases
 	routes    []route
 	local     []string // domains whose names are those of the system's users
+	loopback  []string // names of this host for itself, such as localhost, that are local too
 	users     []string // local-parts that alias_maps names
 	people    []string
 	secrets   map[string]string

@@ -225,6 +225,37 @@ func TestCopies(t *testing.T) {
 	}
 }
 
+// The example of virtual(5) itself: the table names its domains, whose addresses are aliases.
+// A local name may have dots, and localhost is where local names are.
+func TestDomainsOfVirtual(t *testing.T) {
+	const main = "myhostname = mail.firm.example\nmydestination = firm.example, localhost, localhost.localdomain\nvirtual_alias_maps = hash:/etc/virtual\n"
+	table := "shop.example anything\ninfo@shop.example anna\njoe@SHOP.example root@localhost\n@club.example anna@firm.example\nClub.example x\n" +
+		"anna.b anna\nroot@localhost.localdomain anna\nlost@third.example anna\n"
+	read := func(path string) ([]byte, error) {
+		if path == "/etc/virtual" {
+			return []byte(table), nil
+		}
+		return nil, os.ErrNotExist
+	}
+	for _, more := range []string{"", "virtual_alias_domains = shop.example, club.example\n"} {
+		r := Import([]byte(main+more), "main.cf", "/etc/postfix", "host.example", read)
+		for _, want := range []string{`[domain."shop.example"]`, `[domain."club.example"]`, `"info@shop.example" = ["anna@firm.example"]`, `"joe@shop.example" = ["root@firm.example"]`,
+			`"@club.example" = ["anna@firm.example"]`, `"anna.b@firm.example" = ["anna@firm.example"]`, `"root@firm.example" = ["anna@firm.example"]`} {
+			if !strings.Contains(string(r.Config), want) {
+				t.Errorf("%q: %s is not in\n%s", more, want, r.Config)
+			}
+		}
+		for what, kind := range map[string]Kind{"shop.example": Unneeded, "Club.example": Unneeded, "anna.b": Carried, "lost@third.example": Lost} {
+			if v, ok := verdictOf(r, what); !ok || v.Kind != kind {
+				t.Errorf("%q: %s: %+v", more, what, v)
+			}
+		}
+		if len(r.People) != 1 || r.People[0] != "anna@firm.example" {
+			t.Errorf("%q: accounts to make: %v", more, r.People)
+		}
+	}
+}
+
 // Debian keeps myorigin in a file.
 func TestOriginInAFile(t *testing.T) {
 	const main = "myhostname = mail.firm.example\nmyorigin = /etc/mailname\nmydestination = other.example, firm.example\n"
