@@ -35,8 +35,9 @@ const (
 
 // Rules of this package's own; all others are named by the package that decides.
 const (
-	// RuleOverflow stands for every rule in the one group that takes what no
-	// longer fits into the memory for strangers.
+	// RuleOverflow stands for every rule in a group that takes what no longer fits into
+	// the memory for strangers: one of all, and one of each IPv4 /20 or IPv6 /56 that has
+	// used up its part.
 	RuleOverflow = "strangers-overflow"
 	// RuleRetention removed the bodies of old facts.
 	RuleRetention = "trace-retention"

@@ -38,7 +38,9 @@ type Limits struct {
 	RetainEvery time.Duration
 
 	// Groups is how many groups of strangers' facts are in memory at once; one
-	// more for each kind takes what does not fit.
+	// more for each kind takes what does not fit. An IPv4 /20 and an IPv6 /56 have a
+	// sixteenth of them at most, and one of their own for each kind that takes what more
+	// comes from there.
 	Groups int
 	// Samples is how many different senders, recipients, clients, connections,
 	// greetings, answers and details each group remembers.
