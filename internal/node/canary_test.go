@@ -4,11 +4,18 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"sallyport/internal/localdoor"
 	"sallyport/internal/ops"
 )
 
@@ -105,6 +112,79 @@ func TestNoCredentialIsKept(t *testing.T) {
 	}
 	for _, form := range []string{secret, strings.ToLower(secret), pass, strings.TrimRight(initial, "=")[8:], strings.TrimRight(swapped, "=")} {
 		for name, text := range map[string]string{"log": log.String(), "trace": kept} {
+			if i := strings.Index(text, form); i >= 0 {
+				t.Errorf("the %s holds it: …%s…", name, text[max(0, i-200):min(len(text), i+200)])
+			}
+		}
+	}
+}
+
+// The same of the doors of this host: what a program says to the socket of sendmail, and
+// what an operator gives and is shown.
+func TestNoCredentialIsKeptAtHome(t *testing.T) {
+	const secret = "Canary8Secret"
+	pass := base64.StdEncoding.EncodeToString([]byte(secret))
+	dir, err := os.MkdirTemp("/tmp", "canary") // a socket's path is short
+	must(t, err)
+	defer func() { must(t, os.RemoveAll(dir)) }()
+	var log lockedBuffer
+	s := newSite(t, nil)
+	s.configure(strings.Replace(settings, "[listen]", fmt.Sprintf("[listen]\nsendmail = %q", filepath.Join(dir, "s.sock")), 1) +
+		fmt.Sprintf("\n[authentication]\ncheck = \"off\"\n[sendmail.users]\n%d = \"alice@local.test\"\n", os.Geteuid()))
+	o := s.options()
+	o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug - 100}))
+	n, err := Open(t.Context(), s.cfg, o)
+	must(t, err)
+	s.populate(n)
+	r := s.serve(n)
+	answers := ""
+	for _, lines := range [][]string{
+		{secret}, {localdoor.HelloSMTP + " " + secret}, {secret + strings.Repeat("x", 500)}, {localdoor.HelloQueue + " " + secret},
+		{localdoor.HelloSMTP, "EHLO localhost", "AUTH PLAIN " + pass, pass, secret, "LOGIN alice " + secret, "NOOP " + secret, "HELP " + secret},
+		{localdoor.HelloSMTP, "EHLO localhost", "AUTH LOGIN", pass, pass, "MAIL FROM:<alice@local.test> " + secret, "MAIL FROM:" + secret, "RCPT TO:" + secret, "BDAT " + secret},
+		{localdoor.HelloSMTP, "EHLO localhost", "MAIL FROM:<alice@local.test>", "RCPT TO:<bob@local.test>", "RCPT TO:<bob@local.test> " + secret, secret, "QUIT"},
+	} {
+		c, err := net.Dial("unix", filepath.Join(dir, "s.sock"))
+		must(t, err)
+		must(t, c.SetDeadline(time.Now().Add(20*time.Second)))
+		_, _ = io.WriteString(c, strings.Join(lines, "\r\n")+"\r\n")
+		must(t, c.(*net.UnixConn).CloseWrite())
+		said, _ := io.ReadAll(c)
+		answers += string(said)
+		must(t, c.Close())
+	}
+	if !strings.Contains(answers, "250 2.1.5") || strings.Count(answers, "\n50") < 8 {
+		t.Errorf("the door answered %s", answers)
+	}
+	op := n.Operator()
+	shown := []any{}
+	add, err := op.AccountAdd(t.Context(), root, ops.AccountAdd{Address: "carol@local.test", Password: secret, Role: "person"})
+	must(t, err)
+	changed, err := op.AccountPassword(t.Context(), root, ops.AccountPassword{Address: "alice@local.test", Password: secret + "x"})
+	must(t, err)
+	_, failed := op.AccountAdd(t.Context(), root, ops.AccountAdd{Address: "carol@local.test", Password: secret, Role: "person"})
+	_, nobody := op.AccountPassword(t.Context(), root, ops.AccountPassword{Address: "nobody@local.test", Password: secret})
+	if failed == nil || nobody == nil {
+		t.Fatalf("%v, %v", failed, nobody)
+	}
+	status, err := op.Status(t.Context(), root, struct{}{})
+	must(t, err)
+	for _, text := range []string{"127.0.0.1", "alice@local.test", "carol@local.test", secret, ""} {
+		if a, err := op.Trace(t.Context(), root, ops.TraceQuery{Text: text}); err == nil {
+			shown = append(shown, a)
+		}
+	}
+	shown = append(shown, add, changed, failed.Error(), nobody.Error(), status)
+	must(t, op.AccountList(t.Context(), root, struct{}{}, func(a ops.Account) error { shown = append(shown, a); return nil }))
+	must(t, op.QueueList(t.Context(), root, ops.Select{}, func(m ops.Message) error { shown = append(shown, m); return nil }))
+	b, err := json.Marshal(shown)
+	must(t, err)
+	r.stopped()
+	if !strings.Contains(string(b), "carol@local.test") || !strings.Contains(log.String(), "sendmail") {
+		t.Fatalf("nothing is told of all this: %s, %s", b, log.String())
+	}
+	for _, form := range []string{secret, strings.ToLower(secret), strings.TrimRight(pass, "=")} {
+		for name, text := range map[string]string{"log": log.String(), "operator's answer": string(b)} {
 			if i := strings.Index(text, form); i >= 0 {
 				t.Errorf("the %s holds it: …%s…", name, text[max(0, i-200):min(len(text), i+200)])
 			}
