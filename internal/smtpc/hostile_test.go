@@ -97,6 +97,8 @@ func TestHostileServers(t *testing.T) {
 
 		{"silent at MAIL", hello + "C: MAIL\nstall", "451 451", ErrTimeout},
 		{"dripping at MAIL", hello + "C: MAIL\ndrip", "451 451", ErrTimeout},
+		{"dripping at RCPT", hello + "C: MAIL\nS: 250 ok\nC: RCPT\ndrip", "451 451", ErrTimeout},
+		{"dripping at DATA", hello + mailRcpt + "C: DATA\ndrip", "451 451", ErrTimeout},
 		{"silent after the message", hello + mailRcpt + "C: DATA\nS: 354 go\n.\nstall", "451 451", ErrTimeout},
 		{"dripping after the message", hello + mailRcpt + "C: DATA\nS: 354 go\n.\nS* 250-\ndrip", "451 451", ErrTimeout},
 	} {
@@ -106,6 +108,7 @@ func TestHostileServers(t *testing.T) {
 			o := options(t)
 			if row.err == ErrTimeout {
 				o.Timeouts.Mail, o.Timeouts.DataDone = 150*time.Millisecond, 150*time.Millisecond
+				o.Timeouts.Rcpt, o.Timeouts.DataInit = 150*time.Millisecond, 150*time.Millisecond
 			}
 			c, err := dial(t, addr, o)
 			check(t, err)
@@ -156,6 +159,7 @@ func TestServersThatRefuseTheConnection(t *testing.T) {
 		{"EHLO put off", "S: 220 mx\nC: EHLO\nS: 451 4.3.2 later\neof", 451, nil},
 		{"EHLO and HELO refused", "S: 220 mx\nC: EHLO\nS: 550 no\nC: HELO\nS: 550 5.7.1 no\neof", 550, nil},
 		{"closing at EHLO", "S: 220 mx\nC: EHLO", 0, ErrLost},
+		{"dripping at EHLO", "S: 220 mx\nC: EHLO\nS* 250-mx\\r\\n\ndrip", 0, ErrTimeout},
 		{"endless EHLO", "S: 220 mx\nC: EHLO\nflood", 0, ErrProtocol},
 		{"HTTP", "S: HTTP/1.1 400 Bad Request\neof", 0, ErrProtocol},
 	} {
@@ -163,7 +167,7 @@ func TestServersThatRefuseTheConnection(t *testing.T) {
 			t.Parallel()
 			addr, _ := serve(t, row.script, nil)
 			o := options(t)
-			o.Timeouts.Greeting = 150 * time.Millisecond
+			o.Timeouts.Greeting, o.Timeouts.Hello = 150*time.Millisecond, 150*time.Millisecond
 			c, err := dial(t, addr, o)
 			if c != nil || err == nil {
 				t.Fatal("the server was taken")

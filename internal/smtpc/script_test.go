@@ -84,7 +84,7 @@ func (p *player) step(step string) bool {
 		_, err := io.WriteString(p.nc, rest+"\r\n")
 		return err == nil
 	case "S*":
-		_, err := io.WriteString(p.nc, strings.NewReplacer(`\r`, "\r", `\n`, "\n", `\0`, "\x00").Replace(rest))
+		_, err := io.WriteString(p.nc, strings.NewReplacer(`\r`, "\r", `\n`, "\n", `\0`, "\x00", `\16`, "\x16", `\3`, "\x03").Replace(rest))
 		return err == nil
 	case "C:":
 		line, ok := p.line()

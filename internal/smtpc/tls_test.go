@@ -73,6 +73,7 @@ func TestTLSModes(t *testing.T) {
 		{"text injected before the handshake", TLSRequired, server, offer + "C: STARTTLS\n" + `S* 220 go\r\n250 x\r\n` + "\neof", "", ErrProtocol, StageSTARTTLS},
 		{"text instead of the handshake", TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\npause\nS: 250 x\nstall", "", ErrLost, StageTLS},
 		{"lost in the handshake", TLSRequired, server, offer + "C: STARTTLS\nS: 220 go", "", ErrLost, StageTLS},
+		{"dripping in the handshake", TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\npause\nS* \\16\\3\\3\\3\\3\ndrip", "", ErrTimeout, StageTLS},
 		{"silent in the handshake", TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\nstall", "", ErrTimeout, StageTLS},
 		{"EHLO refused after the handshake", TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\nTLS\nC: EHLO\nS: 550 no\neof", "", &ReplyError{}, StageHelloTLS},
 		{"implicit", TLSImplicit, server, "TLS\n" + plainHello + "stall", "verified", nil, ""},

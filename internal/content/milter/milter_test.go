@@ -102,6 +102,14 @@ func (f *filter) serve(c net.Conn) {
 			_, _ = io.Copy(io.Discard, r)
 			return
 		}
+		if rest, ok := strings.CutPrefix(answer, "trickle"); ok {
+			for _, octet := range []byte(strings.Repeat(rest, 1000)) {
+				if _, err := c.Write([]byte{octet}); err != nil {
+					return
+				}
+				time.Sleep(5 * time.Millisecond)
+			}
+		}
 		if _, err := io.WriteString(c, answer); err != nil {
 			return
 		}
@@ -232,44 +240,51 @@ func TestAdvice(t *testing.T) {
 func TestHostileFilters(t *testing.T) {
 	good := negotiate(6, 0x131, 0, "") // without the actions that some take all the same
 	for name, f := range map[string]*filter{
-		"closes":                       {negotiation: "close"},
-		"closes in the middle":         {negotiation: good, say: map[byte]string{'B': "close"}},
-		"hangs":                        {negotiation: "hang"},
-		"hangs at the end":             {negotiation: good, say: map[byte]string{'E': "hang"}},
-		"progresses for ever":          {negotiation: good, say: map[byte]string{'E': strings.Repeat(pack('p', ""), 11_000)}},
-		"is no milter":                 {negotiation: "220 hello\r\n"},
-		"huge packet":                  {negotiation: good, say: map[byte]string{'E': "\x7f\xff\xff\xffh"}},
-		"empty packet":                 {negotiation: good, say: map[byte]string{'E': "\x00\x00\x00\x00"}},
-		"half a packet":                {negotiation: good, say: map[byte]string{'E': "\x00\x00\x00\x09h"}},
-		"another version":              {negotiation: negotiate(7, 0, 0, "")},
-		"version 1":                    {negotiation: negotiate(1, 0, 0, "")},
-		"wants what there is not":      {negotiation: negotiate(6, 0x200, 0, "")},
-		"wants steps not offered":      {negotiation: negotiate(6, 0, 0x200000, "")},
-		"malformed macros":             {negotiation: negotiate(6, 0, 0, "\x00\x00\x00\x09x\x00")},
-		"cut macros":                   {negotiation: negotiate(6, 0, 0, "\x00\x00")},
-		"adds a recipient":             {negotiation: good, say: map[byte]string{'E': pack('+', "<evil@far.test>\x00") + pack('a', "")}},
-		"deletes a recipient":          {negotiation: good, say: map[byte]string{'E': pack('-', "<bob@local.test>\x00") + pack('a', "")}},
-		"replaces the body":            {negotiation: good, say: map[byte]string{'E': pack('b', "new") + pack('a', "")}},
-		"changes the sender":           {negotiation: good, say: map[byte]string{'E': pack('e', "<evil@far.test>\x00") + pack('a', "")}},
-		"adds a field too early":       {negotiation: good, say: map[byte]string{'M': pack('h', "X\x001\x00")}},
-		"adds a field unasked":         {negotiation: negotiate(6, 0, 0, ""), say: map[byte]string{'E': pack('h', "X\x001\x00") + pack('a', "")}},
-		"adds many fields":             {negotiation: good, say: map[byte]string{'E': strings.Repeat(pack('h', "X\x001\x00"), 60) + pack('a', "")}},
-		"adds long fields":             {negotiation: good, say: map[byte]string{'E': pack('h', "X\x00"+strings.Repeat("x", 20_000)+"\x00") + pack('a', "")}},
-		"a field without end":          {negotiation: good, say: map[byte]string{'E': pack('h', "X\x001") + pack('a', "")}},
-		"an index cut short":           {negotiation: good, say: map[byte]string{'E': pack('i', "\x00") + pack('a', "")}},
-		"says yes with a code":         {negotiation: good, say: map[byte]string{'E': pack('y', "250 fine\x00")}},
-		"says nothing in its code":     {negotiation: good, say: map[byte]string{'E': pack('y', "\x00")}},
-		"skips what is no body":        {negotiation: negotiate(6, 0, 0x400, ""), say: map[byte]string{'M': pack('s', "")}},
-		"answers with unknown letters": {negotiation: good, say: map[byte]string{'M': pack('Z', "")}},
+		"closes":                         {negotiation: "close"},
+		"closes in the middle":           {negotiation: good, say: map[byte]string{'B': "close"}},
+		"hangs":                          {negotiation: "hang"},
+		"hangs by progress now and then": {negotiation: good, say: map[byte]string{'E': "trickle" + pack('p', "")}},
+		"hangs in a long field":          {negotiation: good, say: map[byte]string{'E': "trickle" + pack('h', "X\x00"+strings.Repeat("1", 900)+"\x00")}},
+		"hangs in the negotiation":       {negotiation: "trickle" + good},
+		"hangs at the end":               {negotiation: good, say: map[byte]string{'E': "hang"}},
+		"progresses for ever":            {negotiation: good, say: map[byte]string{'E': strings.Repeat(pack('p', ""), 11_000)}},
+		"is no milter":                   {negotiation: "220 hello\r\n"},
+		"huge packet":                    {negotiation: good, say: map[byte]string{'E': "\x7f\xff\xff\xffh"}},
+		"empty packet":                   {negotiation: good, say: map[byte]string{'E': "\x00\x00\x00\x00"}},
+		"half a packet":                  {negotiation: good, say: map[byte]string{'E': "\x00\x00\x00\x09h"}},
+		"another version":                {negotiation: negotiate(7, 0, 0, "")},
+		"version 1":                      {negotiation: negotiate(1, 0, 0, "")},
+		"wants what there is not":        {negotiation: negotiate(6, 0x200, 0, "")},
+		"wants steps not offered":        {negotiation: negotiate(6, 0, 0x200000, "")},
+		"malformed macros":               {negotiation: negotiate(6, 0, 0, "\x00\x00\x00\x09x\x00")},
+		"cut macros":                     {negotiation: negotiate(6, 0, 0, "\x00\x00")},
+		"adds a recipient":               {negotiation: good, say: map[byte]string{'E': pack('+', "<evil@far.test>\x00") + pack('a', "")}},
+		"deletes a recipient":            {negotiation: good, say: map[byte]string{'E': pack('-', "<bob@local.test>\x00") + pack('a', "")}},
+		"replaces the body":              {negotiation: good, say: map[byte]string{'E': pack('b', "new") + pack('a', "")}},
+		"changes the sender":             {negotiation: good, say: map[byte]string{'E': pack('e', "<evil@far.test>\x00") + pack('a', "")}},
+		"adds a field too early":         {negotiation: good, say: map[byte]string{'M': pack('h', "X\x001\x00")}},
+		"adds a field unasked":           {negotiation: negotiate(6, 0, 0, ""), say: map[byte]string{'E': pack('h', "X\x001\x00") + pack('a', "")}},
+		"adds many fields":               {negotiation: good, say: map[byte]string{'E': strings.Repeat(pack('h', "X\x001\x00"), 60) + pack('a', "")}},
+		"adds long fields":               {negotiation: good, say: map[byte]string{'E': pack('h', "X\x00"+strings.Repeat("x", 20_000)+"\x00") + pack('a', "")}},
+		"a field without end":            {negotiation: good, say: map[byte]string{'E': pack('h', "X\x001") + pack('a', "")}},
+		"an index cut short":             {negotiation: good, say: map[byte]string{'E': pack('i', "\x00") + pack('a', "")}},
+		"says yes with a code":           {negotiation: good, say: map[byte]string{'E': pack('y', "250 fine\x00")}},
+		"says nothing in its code":       {negotiation: good, say: map[byte]string{'E': pack('y', "\x00")}},
+		"skips what is no body":          {negotiation: negotiate(6, 0, 0x400, ""), say: map[byte]string{'M': pack('s', "")}},
+		"answers with unknown letters":   {negotiation: good, say: map[byte]string{'M': pack('Z', "")}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := milter.DefaultLimits()
+			start := time.Now()
 			if strings.HasPrefix(name, "hangs") || name == "half a packet" {
 				l.Time = 100 * time.Millisecond
 			}
 			if a, err := f.ask(t, sample(t), "body", l); err == nil || a.Action != milter.ActionUnknown {
 				t.Errorf("advice %+v, %v", a, err)
+			}
+			if took := time.Since(start); strings.HasPrefix(name, "hangs") && took > 2*time.Second {
+				t.Errorf("it held us for %v", took)
 			}
 		})
 	}

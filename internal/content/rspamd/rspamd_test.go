@@ -91,20 +91,22 @@ func TestQuestion(t *testing.T) {
 // was never given.
 func TestHostileServers(t *testing.T) {
 	for name, answer := range map[string]string{
-		"not HTTP":     "220 hello\r\n",
-		"nothing":      "",
-		"half":         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"action\":",
-		"no JSON":      "HTTP/1.1 200 OK\r\n\r\nno",
-		"no action":    "HTTP/1.1 200 OK\r\n\r\n{}",
-		"no score":     "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\"}",
-		"empty action": "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"\",\"score\":1}",
-		"action null":  "HTTP/1.1 200 OK\r\n\r\n{\"action\":null,\"score\":1}",
-		"an error":     "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\",\"score\":1,\"error\":\"broken\"}",
-		"refuses":      "HTTP/1.1 403 Forbidden\r\n\r\n{\"action\":\"no action\",\"score\":1}",
-		"redirects":    "HTTP/1.1 307 Go\r\nLocation: http://192.0.2.1/\r\n\r\n",
-		"huge":         "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\",\"score\":1,\"x\":\"" + strings.Repeat("x", 2<<20) + "\"}",
-		"huge header":  "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n{\"action\":\"no action\",\"score\":1}",
-		"hangs":        "hang",
+		"not HTTP":       "220 hello\r\n",
+		"nothing":        "",
+		"half":           "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"action\":",
+		"no JSON":        "HTTP/1.1 200 OK\r\n\r\nno",
+		"no action":      "HTTP/1.1 200 OK\r\n\r\n{}",
+		"no score":       "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\"}",
+		"empty action":   "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"\",\"score\":1}",
+		"action null":    "HTTP/1.1 200 OK\r\n\r\n{\"action\":null,\"score\":1}",
+		"an error":       "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\",\"score\":1,\"error\":\"broken\"}",
+		"refuses":        "HTTP/1.1 403 Forbidden\r\n\r\n{\"action\":\"no action\",\"score\":1}",
+		"redirects":      "HTTP/1.1 307 Go\r\nLocation: http://192.0.2.1/\r\n\r\n",
+		"huge":           "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\",\"score\":1,\"x\":\"" + strings.Repeat("x", 2<<20) + "\"}",
+		"huge header":    "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n{\"action\":\"no action\",\"score\":1}",
+		"hangs":          "hang",
+		"trickles":       "hang HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n{\"action\":\"" + strings.Repeat("x", 1000),
+		"trickles early": "hang HTTP/1.1 200 OK\r\nX-A: " + strings.Repeat("x", 1000),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -113,6 +115,10 @@ func TestHostileServers(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = l.Close() })
+			slow, _ := strings.CutPrefix(answer, "hang ")
+			if slow == answer {
+				slow = ""
+			}
 			go func() {
 				c, err := l.Accept()
 				if err != nil {
@@ -124,16 +130,26 @@ func TestHostileServers(t *testing.T) {
 					return
 				}
 				_, _ = c.Read(make([]byte, 64<<10))
+				for _, octet := range []byte(slow) {
+					if _, err := c.Write([]byte{octet}); err != nil {
+						return
+					}
+					time.Sleep(5 * time.Millisecond)
+				}
 				_, _ = io.WriteString(c, answer)
 			}()
 			limits := rspamd.DefaultLimits()
-			if answer == "hang" {
+			if strings.HasPrefix(answer, "hang") {
 				limits.Time = 100 * time.Millisecond
 			}
+			start := time.Now()
 			c := rspamd.New(rspamd.Options{URL: "http://" + l.Addr().String(), Limits: limits})
 			defer c.Close()
 			if a, err := c.Check(context.Background(), request(t, "x"), strings.NewReader("x")); err == nil {
 				t.Errorf("answered %+v", a)
+			}
+			if took := time.Since(start); strings.HasPrefix(answer, "hang") && took > 2*time.Second {
+				t.Errorf("it held us for %v", took)
 			}
 		})
 	}

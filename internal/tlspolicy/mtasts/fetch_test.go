@@ -114,6 +114,15 @@ func TestFetching(t *testing.T) {
 		}, want: "enforce"},
 		{name: "no policy", leaf: rightLeaf, says: func(w http.ResponseWriter, _ *http.Request) bool { io.WriteString(w, "hello"); return true }, want: CauseInvalid},
 		{name: "hanging", leaf: rightLeaf, says: func(_ http.ResponseWriter, r *http.Request) bool { <-r.Context().Done(); return true }, want: CauseFetch},
+		{name: "hanging, an octet now and then", leaf: rightLeaf, says: func(w http.ResponseWriter, r *http.Request) bool {
+			for _, octet := range []byte(goodPolicy + strings.Repeat("x: y\n", 1000)) {
+				if _, err := w.Write([]byte{octet}); err != nil || http.NewResponseController(w).Flush() != nil {
+					break
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			return true
+		}, want: CauseFetch},
 		{name: "no address", leaf: rightLeaf, spy: func(w *web, _ *Fetcher) { w.dns.Hosts = nil }, want: CauseFetch},
 		{name: "address of a private network", leaf: rightLeaf, spy: func(w *web, _ *Fetcher) { w.refused = map[string]string{"127.0.0.1": "it is not public"} }, want: CauseFetch},
 		{name: "second address", leaf: rightLeaf, spy: func(w *web, _ *Fetcher) {
@@ -127,7 +136,7 @@ func TestFetching(t *testing.T) {
 				c.spy(w, &f)
 			}
 			limit := 20 * time.Second
-			if c.name == "hanging" {
+			if strings.HasPrefix(c.name, "hanging") {
 				limit = 300 * time.Millisecond
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
