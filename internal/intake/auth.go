@@ -40,12 +40,12 @@ func (e *exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 		return nil, true, e.failed(identity.ErrBadCredentials)
 	}
 	if !e.s.in.live.add(account.Address, e.s) {
-		return nil, true, e.crowded(ctx)
+		return nil, true, e.crowded(ctx, account.Address)
 	}
 	e.s.account = account
 	f := e.fact()
 	f.Reply = identity.Reply(nil)
-	e.s.write(ctx, f)
+	e.s.tell(ctx, account.Address, f)
 	return nil, true, f.Reply
 }
 
@@ -61,11 +61,11 @@ func (e *exchange) failed(err error) mail.Reply {
 
 // crowded refuses a session too many. It is the account's fact: the credentials
 // were right.
-func (e *exchange) crowded(ctx context.Context) mail.Reply {
+func (e *exchange) crowded(ctx context.Context, account mail.Address) mail.Reply {
 	e.s.refused++
 	f := e.fact()
 	f.Rule, f.Reply = "sessions-per-account", mail.R(421, "4.7.0", "too many sessions of this account")
-	e.s.write(ctx, f)
+	e.s.tell(ctx, account, f)
 	return f.Reply
 }
 

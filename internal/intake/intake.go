@@ -54,6 +54,8 @@ type Queue interface {
 type Journal interface {
 	Write(ctx context.Context, facts ...trace.Fact) error
 	Stranger(f trace.Fact)
+	// Many takes a fact of an account that makes too many to stand by themselves.
+	Many(f trace.Fact)
 }
 
 // Limits bounds what one message may cost before it is refused.
@@ -69,6 +71,9 @@ type Limits struct {
 	AskTime time.Duration
 	// SessionsPerAccount bounds the live sessions signed in as one account.
 	SessionsPerAccount int
+	// Facts bounds the sign-ins, refusals and ends of connections of one account that stand
+	// in the trace by themselves within an hour; more are summed up as strangers' are.
+	Facts int
 	// InspectTime is how long all inspectors together may take over one message; then
 	// it is deferred. RFC 5321 §4.5.3.2.6 lets a client wait ten minutes.
 	InspectTime time.Duration
@@ -81,7 +86,7 @@ type Limits struct {
 
 // DefaultLimits returns the limits of a server that was told nothing.
 func DefaultLimits() Limits {
-	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, OfferTime: 5 * time.Minute, AskTime: 20 * time.Second, SessionsPerAccount: 32, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096}
+	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, OfferTime: 5 * time.Minute, AskTime: 20 * time.Second, SessionsPerAccount: 32, Facts: 20_000, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096}
 }
 
 // Options are everything that intake works with; all fields but Memory, Returns, Marks,
@@ -138,13 +143,14 @@ type Intake struct {
 	Options
 	set        atomic.Pointer[settings]
 	live       *sessions
+	noise      *noise
 	inspecting chan struct{} // holds one token for each inspector at work
 	inspectors *crew.Crew    // on which they work
 }
 
 // New returns an Intake.
 func New(o Options) *Intake {
-	in := &Intake{Options: o, live: newSessions(o.Limits.SessionsPerAccount), inspecting: make(chan struct{}, o.Limits.Inspections), inspectors: crew.New(linger)}
+	in := &Intake{Options: o, live: newSessions(o.Limits.SessionsPerAccount), noise: newNoise(o.Limits.Facts), inspecting: make(chan struct{}, o.Limits.Inspections), inspectors: crew.New(linger)}
 	if in.Memory == nil {
 		in.Memory = allowance.New(DefaultMemory)
 	}
@@ -164,6 +170,7 @@ type settings struct {
 func (in *Intake) Adjust(l Limits, notice string) {
 	in.set.Store(&settings{l, notice})
 	in.live.adjust(l.SessionsPerAccount)
+	in.noise.adjust(l.Facts)
 }
 
 // Bounds returns the limits of the next transaction.

@@ -54,6 +54,10 @@ func (s *session) Close(ctx context.Context, why string) {
 		}
 	} else {
 		s.in.live.remove(s.account.Address, s)
+		if s.accepted == 0 {
+			s.tell(ctx, s.account.Address, f)
+			return
+		}
 	}
 	s.write(ctx, f)
 }
@@ -76,7 +80,7 @@ func (s *session) refuse(ctx context.Context, about trace.Fact) mail.Reply {
 	if s.anonymous() {
 		s.in.Journal.Stranger(f)
 	} else {
-		s.write(ctx, f)
+		s.tell(ctx, s.account.Address, f)
 	}
 	return f.Reply
 }

@@ -111,6 +111,7 @@ type journal struct {
 type entry struct {
 	trace.Fact
 	stranger bool
+	many     bool
 }
 
 func (j *journal) Write(ctx context.Context, facts ...trace.Fact) error {
@@ -123,6 +124,11 @@ func (j *journal) Write(ctx context.Context, facts ...trace.Fact) error {
 func (j *journal) Stranger(f trace.Fact) {
 	j.note(entry{Fact: f, stranger: true})
 	j.Log.Stranger(f)
+}
+
+func (j *journal) Many(f trace.Fact) {
+	j.note(entry{Fact: f, many: true})
+	j.Log.Many(f)
 }
 
 func (j *journal) note(e entry) {

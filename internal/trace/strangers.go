@@ -54,6 +54,7 @@ type strangers struct {
 
 type groupKey struct {
 	kind    Kind
+	account string // of facts of somebody who signed in, too many to stand by themselves
 	network netip.Prefix
 	rule    string
 	door    string
@@ -64,7 +65,7 @@ type groupKey struct {
 // keyOf is the group that f belongs to.
 func keyOf(f Fact) groupKey {
 	return groupKey{
-		kind: Kind(clean(string(f.Kind), maxWord)), network: networkOf(f.Peer), rule: clean(f.Rule, maxWord),
+		kind: Kind(clean(string(f.Kind), maxWord)), account: clean(f.Account, maxAddress), network: networkOf(f.Peer), rule: clean(f.Rule, maxWord),
 		door: clean(f.Door, maxWord), code: f.Reply.Code, status: f.Reply.Enhanced,
 	}
 }
@@ -102,6 +103,16 @@ func (s *strangers) due() (t time.Time, ok bool) {
 // Stranger does not wait and cannot fail. A query sees the fact at once; the
 // store has it after Limits.FlushFirst to FlushLast.
 func (l *Log) Stranger(f Fact) {
+	f.Account = "" // of whom a stranger names nothing is known
+	l.sum(f)
+}
+
+// Many records a fact of somebody who signed in and makes too many of them to stand by
+// themselves. They are summed up and kept as those of strangers are, apart for each
+// account.
+func (l *Log) Many(f Fact) { l.sum(f) }
+
+func (l *Log) sum(f Fact) {
 	s := &l.strangers
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,7 +176,7 @@ func (s *strangers) group(f Fact, most int) *group {
 	}
 	s.made++
 	g := &group{key: key, order: s.made, first: Fact{
-		At: f.At, Kind: key.kind, Rule: key.rule, Network: key.network, Door: key.door,
+		At: f.At, Kind: key.kind, Rule: key.rule, Network: key.network, Door: key.door, Account: key.account,
 		Reply: mail.Reply{Code: f.Reply.Code, Enhanced: f.Reply.Enhanced, Text: cleanLines(f.Reply.Text)},
 	}}
 	s.groups[key] = g

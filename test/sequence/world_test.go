@@ -388,6 +388,8 @@ type silent struct{}
 func (silent) Write(context.Context, ...trace.Fact) error { return nil }
 func (silent) Stranger(trace.Fact)                        {}
 
+func (silent) Many(trace.Fact) {}
+
 func address(t *testing.T, s string) mail.Address {
 	t.Helper()
 	a, err := mail.ParseAddress(s, mail.ASCII)
