@@ -102,12 +102,14 @@ func (cl *Client) channelBinding() (scram.ChannelBinding, bool) {
 // authenticate runs one exchange. RFC 4954 §4.
 func (cl *Client) authenticate(name string, m mechanism) error {
 	line := "AUTH " + name
+	secrets := []string{cl.o.Auth.Password}
 	if _, serverFirst := m.(*login); !serverFirst {
 		first, err := m.step(nil)
 		if err != nil {
 			return cl.giveUp(ErrNoAuth)
 		}
 		line += " " + encode(first)
+		secrets = append(secrets, encode(first))
 	}
 	r, err := cl.c.exchange(StageAuth, line, cl.o.Timeouts.Auth)
 	for range maxAuthSteps {
@@ -118,17 +120,31 @@ func (cl *Client) authenticate(name string, m mechanism) error {
 		if failed != nil {
 			return cl.giveUp(failed)
 		}
+		secrets = append(secrets, answer)
 		r, err = cl.c.exchange(StageAuth, answer, cl.o.Timeouts.Auth)
 	}
 	switch {
 	case err != nil:
 		return err
 	case r.Code != 235:
+		r.Text = without(r.Text, secrets)
 		return &ReplyError{Reply: r, Stage: StageAuth}
 	case !m.proven():
 		return cl.giveUp(fmt.Errorf("%w: it accepted us without proving that it knows the password", ErrProtocol))
 	}
 	return nil
+}
+
+// without leaves out of a server's text what we signed in with, as it is and as it was
+// sent: what a server says goes into the log, the trace and the bounce, and some say back
+// what they refuse.
+func without(text string, secrets []string) string {
+	for _, s := range secrets {
+		if s != "" {
+			text = strings.ReplaceAll(text, s, "...")
+		}
+	}
+	return text
 }
 
 // answer turns a challenge into the line that answers it.
