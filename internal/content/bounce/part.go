@@ -2,13 +2,13 @@ package bounce
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/binary"
 	"strings"
 	"unicode/utf16"
 
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
+	"sallyport/internal/transfer"
 )
 
 // walk looks for returned messages.
@@ -158,74 +158,15 @@ func (w *walk) identifiers(h message.Header) {
 	})
 }
 
-// decode undoes a transfer encoding, as far as what it encodes can be told: RFC 2045
-// §6.7 and §6.8 ask readers to go on where an encoder made mistakes.
+// decode undoes a transfer encoding, as far as what it encodes can be told.
 func decode(encoding string, body []byte) []byte {
 	switch strings.ToLower(strings.TrimSpace(encoding)) {
 	case "quoted-printable":
-		return unquoted(body)
+		return transfer.QuotedPrintable(body)
 	case "base64":
-		return unbase64(body)
+		return transfer.Base64(body)
 	}
 	return body
-}
-
-// unquoted undoes quoted-printable.
-func unquoted(b []byte) []byte {
-	out := make([]byte, 0, len(b))
-	for i := 0; i < len(b); i++ {
-		if b[i] != '=' {
-			out = append(out, b[i])
-			continue
-		}
-		if i+2 < len(b) && isHex(b[i+1]) && isHex(b[i+2]) {
-			out = append(out, unhex(b[i+1])<<4|unhex(b[i+2]))
-			i += 2
-			continue
-		}
-		// A soft line break, with the blanks that were added on the way.
-		rest := b[i+1 : min(len(b), i+1+softBlanks)]
-		end := bytes.IndexByte(rest, '\n')
-		if end < 0 || len(bytes.TrimSpace(rest[:end])) > 0 {
-			out = append(out, '=')
-			continue
-		}
-		i += 1 + end
-	}
-	return out
-}
-
-// softBlanks is how many blanks may stand behind the mark of a soft line break.
-const softBlanks = 76
-
-func isHex(c byte) bool {
-	return c >= '0' && c <= '9' || c >= 'A' && c <= 'F' || c >= 'a' && c <= 'f'
-}
-
-func unhex(c byte) byte {
-	switch {
-	case c <= '9':
-		return c - '0'
-	case c <= 'F':
-		return c - 'A' + 10
-	}
-	return c - 'a' + 10
-}
-
-// unbase64 undoes base64 up to its padding, whatever stands between its characters.
-func unbase64(b []byte) []byte {
-	clean := make([]byte, 0, len(b))
-	for _, c := range b {
-		if c == '=' {
-			break
-		}
-		if c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '+' || c == '/' {
-			clean = append(clean, c)
-		}
-	}
-	out := make([]byte, len(clean))
-	n, _ := base64.RawStdEncoding.Decode(out, clean) // a last character too many is dropped
-	return out[:n]
 }
 
 // wide turns UTF-16 into UTF-8; every other charset that mail is written in has the

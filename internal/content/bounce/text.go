@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"sallyport/internal/mail"
+	"sallyport/internal/transfer"
 )
 
 // How far is read from where something begins.
@@ -22,7 +23,7 @@ func (w *walk) text(text []byte) {
 	w.sections(text)
 	w.loose(text)
 	if bytes.Contains(text, []byte("=\n")) || bytes.Contains(text, []byte("=\r\n")) || bytes.Contains(text, []byte("=3")) {
-		w.loose(unquoted(text)) // some lose the field that says how they encoded it
+		w.loose(transfer.QuotedPrintable(text)) // some lose the field that says how they encoded it
 	}
 }
 

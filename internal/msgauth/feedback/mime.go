@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"mime"
 	"strings"
+
+	"sallyport/internal/transfer"
 )
 
 // entity is a message, or a part of one: what its header says it is, and its octets.
@@ -148,10 +150,10 @@ func decoded(e entity) []byte {
 	switch e.encoding {
 	case "base64":
 		if !bytes.HasPrefix(plain, []byte("<")) && !bytes.HasPrefix(plain, []byte(gzipMagic)) {
-			return unbase64(plain)
+			return transfer.Base64(plain)
 		}
 	case "quoted-printable":
-		return unquote(plain)
+		return transfer.QuotedPrintable(plain)
 	}
 	return e.body
 }
@@ -166,84 +168,4 @@ func isBase64(data []byte) bool {
 		}
 	}
 	return false
-}
-
-// unbase64 decodes base64 with anything between its characters, and padding, or none,
-// wherever a part of it ends. RFC 2045 §6.8.
-func unbase64(data []byte) []byte {
-	out := make([]byte, 0, len(data)/4*3+3)
-	var bits uint32
-	n := 0
-	flush := func() {
-		if n >= 2 {
-			bits <<= 6 * (4 - n)
-			out = append(out, []byte{byte(bits >> 16), byte(bits >> 8), byte(bits)}[:n-1]...)
-		}
-		bits, n = 0, 0
-	}
-	for _, c := range data {
-		v := base64Value(c)
-		switch {
-		case c == '=':
-			flush()
-		case v < 0:
-		default:
-			bits = bits<<6 | uint32(v)
-			if n++; n == 4 {
-				flush()
-			}
-		}
-	}
-	flush()
-	return out
-}
-
-func base64Value(c byte) int {
-	switch {
-	case c >= 'A' && c <= 'Z':
-		return int(c - 'A')
-	case c >= 'a' && c <= 'z':
-		return int(c-'a') + 26
-	case c >= '0' && c <= '9':
-		return int(c-'0') + 52
-	case c == '+':
-		return 62
-	case c == '/':
-		return 63
-	}
-	return -1
-}
-
-// unquote decodes quoted-printable; what is none of it stands for itself. RFC 2045 §6.7.
-func unquote(data []byte) []byte {
-	out := make([]byte, 0, len(data))
-	for len(data) > 0 {
-		i := bytes.IndexByte(data, '=')
-		if i < 0 {
-			return append(out, data...)
-		}
-		out, data = append(out, data[:i]...), data[i+1:]
-		if tail := bytes.TrimLeft(data[:min(len(data), maxText)], " \t\r"); bytes.HasPrefix(tail, []byte("\n")) {
-			data = data[bytes.IndexByte(data, '\n')+1:]
-			continue
-		}
-		if len(data) >= 2 && hexValue(data[0]) >= 0 && hexValue(data[1]) >= 0 {
-			out, data = append(out, byte(hexValue(data[0])<<4|hexValue(data[1]))), data[2:]
-			continue
-		}
-		out = append(out, '=')
-	}
-	return out
-}
-
-func hexValue(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'a' && c <= 'f':
-		return int(c-'a') + 10
-	case c >= 'A' && c <= 'F':
-		return int(c-'A') + 10
-	}
-	return -1
 }

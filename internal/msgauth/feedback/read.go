@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"slices"
+
+	"sallyport/internal/transfer"
 )
 
 // Limits bounds reading.
@@ -98,7 +100,7 @@ func (r *reader) content(data []byte, depth int) bool {
 		}
 		return true
 	case isBase64(plain):
-		return r.enter(depth) && r.content(unbase64(plain), depth+1)
+		return r.enter(depth) && r.content(transfer.Base64(plain), depth+1)
 	}
 	if !isXML(plain) {
 		return false
