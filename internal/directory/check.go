@@ -19,7 +19,7 @@ func (s *Snapshot) Check() error {
 	c := checker{snapshot: s, done: map[string]reach{}, culprits: map[string]bool{}}
 	var f faults
 	for _, a := range s.everyAlias() {
-		c.open = nil
+		c.open, c.cut = nil, map[string]reach{}
 		if !a.CatchAll.IsZero() {
 			f.found = append(f.found, c.catchAll(a)...)
 			continue
@@ -54,6 +54,7 @@ func (s *Snapshot) everyAlias() []Alias {
 // mailboxes, or what is wrong with that.
 type reach struct {
 	depth, boxes int
+	cut          bool // less was counted than it leads to, as a circle ended there
 	fault        Fault
 	culprit      string // the alias at which it goes wrong
 }
@@ -62,7 +63,8 @@ type reach struct {
 type checker struct {
 	snapshot *Snapshot
 	done     map[string]reach
-	open     []hop // the aliases between the start and here
+	cut      map[string]reach // since the start: what is no measure for another one
+	open     []hop            // the aliases between the start and here
 	culprits map[string]bool
 }
 
@@ -117,7 +119,9 @@ func (c *checker) walk(a mail.Address) reach {
 	case len(h.targets) == 0:
 		return reach{boxes: 1}
 	case h.rule == RuleDetail:
-		return c.walk(h.targets[0])
+		r := c.walk(h.targets[0])
+		r.boxes = max(r.boxes, 1) // the name with its detail may become an account of its own
+		return r
 	}
 	return c.follow(h)
 }
@@ -127,9 +131,12 @@ func (c *checker) follow(h hop) reach {
 	if r, ok := c.done[h.key]; ok {
 		return r
 	}
+	if r, ok := c.cut[h.key]; ok {
+		return r
+	}
 	if at := slices.IndexFunc(c.open, func(o hop) bool { return o.key == h.key }); at >= 0 {
-		if h.alias.Keeps() {
-			return reach{} // its mailbox and its other targets are counted where it is open
+		if slices.ContainsFunc(c.open[at:], func(o hop) bool { return o.alias.Keeps() }) {
+			return reach{cut: true} // a mailbox on the circle has a copy; it is counted where it is open
 		}
 		return circle(append(slices.Clone(c.open[at:]), h))
 	}
@@ -149,7 +156,7 @@ func (c *checker) follow(h hop) reach {
 		if next.fault.Text != "" {
 			return next // not remembered: seen from elsewhere it may be no fault
 		}
-		r.depth, r.boxes = max(r.depth, next.depth+1), r.boxes+next.boxes
+		r.depth, r.boxes, r.cut = max(r.depth, next.depth+1), r.boxes+next.boxes, r.cut || next.cut
 	}
 	switch {
 	case r.depth > most.maxDepth:
@@ -157,6 +164,12 @@ func (c *checker) follow(h hop) reach {
 	case r.boxes > most.maxExpansion:
 		return tooMuch(h, "the alias %s leads to more than %d mailboxes", most.maxExpansion)
 	}
+	// At the start of the walk all that was cut off is counted.
+	if r.cut && len(c.open) > 1 {
+		c.cut[h.key] = r
+		return r
+	}
+	r.cut = false
 	c.done[h.key] = r
 	return r
 }

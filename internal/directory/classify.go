@@ -2,6 +2,7 @@ package directory
 
 import (
 	"net/netip"
+	"slices"
 
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
@@ -173,6 +174,7 @@ const (
 type expansion struct {
 	snapshot *Snapshot
 	state    map[string]visit // of aliases, catch-alls and role addresses, by their key
+	open     []string         // those that are visitOpen, from the start to here
 	found    []Mailbox
 	ask      []Mailbox
 	missing  []mail.Address
@@ -257,8 +259,8 @@ func (e *expansion) role(h hop, depth int) string {
 // follow resolves all targets of an alias, or of a role.
 func (e *expansion) follow(key string, targets []mail.Address, detail string, depth int, rule string) string {
 	switch {
-	case e.state[key] == visitOpen && e.snapshot.base.aliases[key].Keeps():
-		return rule // its mailbox has a copy, and its other targets have their turn
+	case e.state[key] == visitOpen && e.kept(key):
+		return rule // a mailbox on the way has a copy, and the other targets have their turn
 	case e.state[key] == visitOpen:
 		e.fault = RuleAliasLoop
 		return e.fault
@@ -269,6 +271,7 @@ func (e *expansion) follow(key string, targets []mail.Address, detail string, de
 		return e.fault
 	}
 	e.state[key] = visitOpen
+	e.open = append(e.open, key)
 	for _, t := range targets {
 		resolve := e.visit
 		if t.Key() == key && e.snapshot.base.aliases[key].Keeps() {
@@ -278,8 +281,15 @@ func (e *expansion) follow(key string, targets []mail.Address, detail string, de
 			e.missing = append(e.missing, t)
 		}
 	}
+	e.open = e.open[:len(e.open)-1]
 	e.state[key] = visitDone
 	return rule
+}
+
+// kept reports whether an alias on the circle that ends here keeps a copy, so that the
+// circle does end somewhere.
+func (e *expansion) kept(key string) bool {
+	return slices.ContainsFunc(e.open[slices.Index(e.open, key):], func(k string) bool { return e.snapshot.base.aliases[k].Keeps() })
 }
 
 // add notes a mailbox, or one to be asked about, each account once; the first detail

@@ -116,3 +116,34 @@ func TestACopyHidesNoForward(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A circle of aliases ends where one of them keeps a copy, wherever mail enters it, and
+// what is counted of it is the whole.
+func TestACircleEndsAtACopy(t *testing.T) {
+	s := built(t, func(c *Config) {
+		c.Aliases = append(c.Aliases,
+			alias(t, "bob@local.test", "bob@local.test", "desk@local.test"),
+			alias(t, "desk@local.test", "staff@local.test"),
+			alias(t, "staff@local.test", "bob@local.test", "alice@local.test"))
+	})
+	for _, to := range []string{"bob@local.test", "desk@local.test", "staff@local.test"} {
+		c := s.Classify(address(t, to))
+		if len(c.Mailboxes) != 2 || c.Destination != gate.DestinationMailbox {
+			t.Errorf("%s: %+v", to, c)
+		}
+	}
+	cfg, accounts := site(t)
+	cfg.MaxExpansion = 2
+	cfg.Aliases = []Alias{ // seen from a, b leads to two mailboxes; from itself, to three
+		alias(t, "a@local.test", "a@local.test", "b@local.test"),
+		alias(t, "b@local.test", "a@local.test", "c@local.test"),
+		alias(t, "c@local.test", "c@local.test", "alice@local.test", "b@local.test"),
+	}
+	many, err := NewSnapshot(cfg, accounts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := many.Check(); err == nil || !strings.Contains(err.Error(), "more than 2 mailboxes") {
+		t.Errorf("%v", err)
+	}
+}
