@@ -79,6 +79,15 @@ func usage(a ops.Allowance) string {
 		a.Used.Hour, a.Most.Hour, own(a.Own.Hour), a.Used.Day, a.Most.Day, own(a.Own.Day))
 }
 
+// cappedUsage is the usage of an account that is capped, with the reason where the figures
+// alone would not show it: it asked for more at once than was left.
+func cappedUsage(a ops.Allowance) string {
+	if a.UsedUp() {
+		return usage(a)
+	}
+	return usage(a) + "; at " + moment(a.Refused) + " a message asked for more than was left"
+}
+
 func own(n int) string {
 	if n == 0 {
 		return ""

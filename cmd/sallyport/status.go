@@ -40,7 +40,7 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 		}
 		c.printf("accounts  %d, %d of them frozen\n", v.Accounts, v.Frozen)
 		for _, a := range v.Capped {
-			c.printf("          %s is capped: %s\n", a.Address, usage(a.Allowance))
+			c.printf("          %s is capped: %s\n", a.Address, cappedUsage(a.Allowance))
 		}
 		c.printf("queue     %s, %d of them held, %s\n", plural(v.Queue.Messages, "message"), v.Queue.Held, trace.Octets(v.Queue.Octets))
 		health(c, v.Health)

@@ -39,10 +39,14 @@ type Capped struct {
 // capped ones.
 const refusedLately = time.Hour
 
+// UsedUp reports whether nothing is left of it.
+func (a Allowance) UsedUp() bool {
+	return a.Used.Hour >= a.Most.Hour || a.Used.Day >= a.Most.Day
+}
+
 // capped reports whether an allowance is used up, or was too small lately.
 func (a Allowance) capped(now time.Time) bool {
-	return a.Used.Hour >= a.Most.Hour || a.Used.Day >= a.Most.Day ||
-		!a.Refused.IsZero() && now.Sub(a.Refused) < refusedLately
+	return a.UsedUp() || !a.Refused.IsZero() && now.Sub(a.Refused) < refusedLately
 }
 
 func (op *Operator) allowance(a identity.Account) Allowance {
