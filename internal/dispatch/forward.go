@@ -292,7 +292,6 @@ func (d *Dispatch) send(c spool.Claim, s sendOn, now time.Time) (sent, error) {
 		}
 		to := mail.Recipient{Address: target}
 		m.Envelope.To = append(m.Envelope.To, to)
-		m.Envelope.SMTPUTF8 = m.Envelope.SMTPUTF8 || !target.IsASCII()
 		m.Deliveries = append(m.Deliveries, spool.Delivery{Recipient: to, Kind: spool.KindOutbound})
 		grants = append(grants, grant)
 		f.Rule, f.Recipients = string(v.Rule), append(f.Recipients, target.String())

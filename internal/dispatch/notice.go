@@ -32,7 +32,10 @@ type notice struct {
 // maxText bounds a remote's words in one line. RFC 5322 §2.1.1 allows 998 octets.
 const maxText = 800
 
-func (n notice) utf8() bool { return n.entry.Envelope.SMTPUTF8 }
+// utf8 reports whether there are addresses beyond ASCII to tell of.
+func (n notice) utf8() bool {
+	return n.entry.Envelope.SMTPUTF8 || n.entry.Envelope.UTF8Addresses()
+}
 
 func (n notice) messageID() string { return "<" + n.id.String() + "@" + n.host.ASCII() + ">" }
 

@@ -149,7 +149,7 @@ func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directo
 		return spool.Spawned{}, trace.Fact{}, errors.Join(err, body.Abort())
 	}
 	m := toBoxes(id, to, boxes)
-	m.MessageID, m.Envelope.Body, m.Envelope.SMTPUTF8 = n.messageID(), mail.Body8BitMIME, e.Envelope.SMTPUTF8
+	m.MessageID, m.Envelope.Body, m.Envelope.SMTPUTF8 = n.messageID(), mail.Body8BitMIME, n.utf8()
 	m.Envelope.TLS = e.Envelope.TLS // RFC 8689 §5
 	if e.Forward != spool.ForwardNone {
 		// It must not go the way that fails.

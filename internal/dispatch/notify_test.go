@@ -266,7 +266,7 @@ func TestRet(t *testing.T) {
 
 // Addresses beyond ASCII make the notification one of RFC 6533.
 func TestUTF8Notification(t *testing.T) {
-	l := letterOf{account: "älice@local.test", from: "älice@local.test", to: []string{"ü@remote.test", "x@remote.test"}, env: mail.Envelope{SMTPUTF8: true, Ret: mail.RetFull}}
+	l := letterOf{account: "älice@local.test", from: "älice@local.test", to: []string{"ü@remote.test", "x@remote.test"}, env: mail.Envelope{Ret: mail.RetFull}}
 	l.rcpt = func(r *mail.Recipient) { r.ORcpt = mail.ORcpt{Type: "utf-8", Address: "ö@old.test"} }
 	w, notices := bounce(t, l, mail.R(550, "5.1.1", "niemand heißt so"))
 	if len(notices) != 1 {

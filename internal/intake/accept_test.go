@@ -217,8 +217,9 @@ func TestUTF8OnlyWhenNeeded(t *testing.T) {
 		{false, "<alice@local.test>", "<x@remote.test>", message, false, 250},
 		{true, "<alice@local.test>", "<x@remote.test>", message, false, 250},
 		{true, "<alice@local.test>", "<x@remote.test>", message + "Grüße\r\n", false, 250}, // 8BITMIME is enough
-		{true, "<alice@local.test>", "<ü@remote.test>", message, true, 250},
-		{true, "<alice+ü@local.test>", "<x@remote.test>", message, true, 250},
+		// The envelope's own addresses are judged where it is sent, which may be with others.
+		{true, "<alice@local.test>", "<ü@remote.test>", message, false, 250},
+		{true, "<alice+ü@local.test>", "<x@remote.test>", message, false, 250},
 		{true, "<alice@local.test>", "<x@remote.test>", strings.Replace(message, "To: x@", "To: ü@", 1), true, 250},
 		{true, "<alice@local.test>", "<x@remote.test>", strings.Replace(message, "alice@local.test", "alice+ü@local.test", 1), true, 250},
 		// What is only shown passes everywhere.

@@ -48,7 +48,7 @@ func (r *received) Read(p []byte) (int, error) {
 type content struct {
 	messageID string
 	notes     []string // findings of bind that refuse nothing
-	utf8      bool     // it can only travel with SMTPUTF8
+	utf8      bool     // for its header it can only travel with SMTPUTF8
 	tls       mail.TLSDemand
 	looks     []look // of the inspectors that it concerns
 	judged    judgement
@@ -108,7 +108,11 @@ func (t *transaction) receive(into *spool.Body, r *received) (content, error) {
 	if err != nil {
 		return c, err
 	}
-	c.utf8 = t.env.SMTPUTF8 && t.needsUTF8(kept)
+	// Many programs ask for SMTPUTF8 whenever it is offered; only an address in the header
+	// demands it of every hop (RFC 6531 §3.6), and raw text in a Subject or a display name
+	// passes everywhere. The addresses of the envelope are judged where it is sent: a
+	// forward leaves with others, and one recipient's address is not the others' fault.
+	c.utf8 = t.env.SMTPUTF8 && kept.NeedsUTF8()
 	c.tls = tlsDemand(t.env.TLS, h)
 	if c.looks, err = t.begin(h, head); err != nil {
 		return c, err
@@ -230,22 +234,6 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 		t.s.in.Handoff(claim)
 	}
 	return f.Reply
-}
-
-// needsUTF8 reports whether the message can only travel with SMTPUTF8: an address in
-// its envelope or header is beyond ASCII. Many programs ask for it whenever it is
-// offered; only a message that needs it may require it of the next hop (RFC 6531 §3.6),
-// and raw text in a Subject or a display name passes everywhere.
-func (t *transaction) needsUTF8(h message.Header) bool {
-	if from, ok := t.env.From.Address(); ok && !from.IsASCII() {
-		return true
-	}
-	for _, r := range t.env.To {
-		if !r.Address.IsASCII() {
-			return true
-		}
-	}
-	return h.NeedsUTF8()
 }
 
 // received is our trace field. RFC 5321 §4.4.

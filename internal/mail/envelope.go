@@ -2,6 +2,7 @@ package mail
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -94,11 +95,22 @@ type Envelope struct {
 	From     ReversePath `json:"from"`
 	To       []Recipient `json:"to"`
 	Body     BodyType    `json:"body,omitempty"`
-	SMTPUTF8 bool        `json:"smtputf8,omitempty"`
+	SMTPUTF8 bool        `json:"smtputf8,omitempty"` // MAIL asked for it; of what is accepted: its header needs it
 	Ret      Ret         `json:"ret,omitempty"`
 	EnvID    string      `json:"envid,omitempty"` // decoded from xtext
 	Size     int64       `json:"size,omitempty"`  // SIZE as declared, in octets; 0: not given
 	TLS      TLSDemand   `json:"tls,omitempty"`
+}
+
+// UTF8Addresses reports whether an address in it is beyond ASCII. RFC 6531 §3.3.
+func (e Envelope) UTF8Addresses() bool {
+	return e.UTF8Sender() || slices.ContainsFunc(e.To, func(r Recipient) bool { return !r.Address.IsASCII() })
+}
+
+// UTF8Sender reports whether its sender is beyond ASCII.
+func (e Envelope) UTF8Sender() bool {
+	from, ok := e.From.Address()
+	return ok && !from.IsASCII()
 }
 
 // Outcome is what became of one recipient in one delivery attempt. A Target

@@ -28,7 +28,7 @@ func mailCommand(caps smtpwire.Capabilities, env mail.Envelope, size int64) ([]b
 	if caps.Has("8BITMIME") && env.Body == mail.Body8BitMIME {
 		b = append(b, " BODY=8BITMIME"...) // RFC 6152 §3
 	}
-	if caps.Has("SMTPUTF8") && needsUTF8(env) {
+	if caps.Has("SMTPUTF8") && (env.SMTPUTF8 || env.UTF8Addresses()) {
 		b = append(b, " SMTPUTF8"...) // RFC 6531 §3.4
 	}
 	if env.TLS == mail.TLSRequired {
@@ -129,25 +129,6 @@ func safePath(path string) bool {
 		}
 	}
 	return !quoted
-}
-
-// needsUTF8 reports whether the message may only go to a server with SMTPUTF8.
-func needsUTF8(env mail.Envelope) bool {
-	return env.SMTPUTF8 || utf8Addresses(env)
-}
-
-// utf8Addresses reports whether an address of the envelope is not ASCII.
-func utf8Addresses(env mail.Envelope) bool {
-	from, _ := env.From.Address()
-	if !from.IsASCII() {
-		return true
-	}
-	for _, to := range env.To {
-		if !to.Address.IsASCII() {
-			return true
-		}
-	}
-	return false
 }
 
 func printable(s string) bool {

@@ -187,19 +187,24 @@ func (t *transaction) refusal() mail.Reply {
 		return mail.R(550, "5.7.30", "the message requires TLS all the way, and the next server does not support that (REQUIRETLS)")
 	case t.env.Body == mail.BodyBinaryMIME:
 		return mail.R(554, "5.6.1", "binary messages are not sent")
-	case needsUTF8(t.env) && !t.cl.caps.Has("SMTPUTF8") && !t.stored8bit():
-		return mail.R(550, "5.6.7", "the next server does not take internationalised addresses") // RFC 6531 §3.5
+	case t.needsUTF8() && !t.cl.caps.Has("SMTPUTF8"):
+		return noUTF8()
 	case len(limit) > 0 && exceeds(t.size, limit[0]):
 		return mail.R(552, "5.3.4", "the message is larger than the next server takes") // RFC 1870 §5
 	}
 	return mail.Reply{}
 }
 
-// stored8bit reports whether a message needs SMTPUTF8 for its header section alone
-// and goes to an LMTP server: that stores it as it is, in the user's mailbox, and
-// passes it to nobody who could not read it.
-func (t *transaction) stored8bit() bool {
-	return t.cl.o.LMTP && !utf8Addresses(t.env)
+// needsUTF8 reports whether the message as a whole may only go to a server with SMTPUTF8:
+// for its sender or its header section. An LMTP server stores a header as it is, in the
+// user's mailbox, and passes it to nobody who could not read it.
+func (t *transaction) needsUTF8() bool {
+	return t.env.UTF8Sender() || t.env.SMTPUTF8 && !t.cl.o.LMTP
+}
+
+// noUTF8 refuses what a server without SMTPUTF8 cannot be given. RFC 6531 §3.5.
+func noUTF8() mail.Reply {
+	return mail.R(550, "5.6.7", "the next server does not take internationalised addresses")
 }
 
 // recipients writes RCPT for as many recipients as the server takes at once.
@@ -208,6 +213,10 @@ func (t *transaction) recipients() []command {
 	domains := map[string]struct{}{}
 	full := false
 	for i, to := range t.env.To {
+		if !to.Address.IsASCII() && !t.cl.caps.Has("SMTPUTF8") {
+			t.decide(i, noUTF8()) // the others get theirs
+			continue
+		}
 		line, err := rcptCommand(t.cl.caps, to)
 		if err != nil {
 			t.decide(i, mail.R(553, "5.1.3", "the recipient's address cannot be sent"))

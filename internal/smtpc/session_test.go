@@ -61,7 +61,7 @@ func TestRefusedWithoutAsking(t *testing.T) {
 		size int64
 		want string
 	}{
-		"SMTPUTF8 by recipient": {envelope(t, "", "bób@x.test", "a@x.test"), 1, "550 5.6.7"},
+		"SMTPUTF8 by recipient": {envelope(t, "", "bób@x.test", "á@x.test"), 1, "550 5.6.7"},
 		"SMTPUTF8 by sender":    {envelope(t, "bób@y.test", "a@x.test"), 1, "550 5.6.7"},
 		"SMTPUTF8 by header":    {utf8, 1, "550 5.6.7"},
 		"binary":                {binary, 1, "554 5.6.1"},
@@ -101,6 +101,16 @@ func TestOneUnsafeRecipient(t *testing.T) {
 	env.To[0].Address = mail.Address{}
 	out, _ := send(t, honest+"S: 250 mx\nC: MAIL\nS: 250 ok\nC: RCPT TO:<b\nS: 250 ok\nC: DATA\nS: 354 go\n.\nS: 250 ok\nstall", env, letter)
 	if codes(out) != "553 250" || out[0].Said || !out[1].Said {
+		t.Errorf("%+v", out)
+	}
+}
+
+// Nor does one with an address beyond ASCII, where the server takes none: the message
+// itself needs no SMTPUTF8.
+func TestOneInternationalRecipient(t *testing.T) {
+	env := envelope(t, "x@y.test", "bób@x.test", "b@x.test")
+	out, _ := send(t, honest+"S: 250 mx\nC: MAIL FROM:<x@y.test>\nS: 250 ok\nC: RCPT TO:<b\nS: 250 ok\nC: DATA\nS: 354 go\n.\nS: 250 ok\nstall", env, letter)
+	if codes(out) != "550 250" || out[0].Said || !out[1].Said || out[0].Reply.Enhanced.String() != "5.6.7" {
 		t.Errorf("%+v", out)
 	}
 }

@@ -41,8 +41,8 @@ func (cl *Client) Verify(ctx context.Context, to []mail.Address) ([]mail.Reply, 
 // question is a transaction that ends before DATA.
 func (t *transaction) question() error {
 	cl := t.cl
-	if needsUTF8(t.env) && !cl.caps.Has("SMTPUTF8") {
-		t.decideAll(mail.R(550, "5.6.7", "the server behind does not take internationalised addresses"))
+	if t.needsUTF8() && !cl.caps.Has("SMTPUTF8") {
+		t.decideAll(noUTF8())
 		return nil
 	}
 	from, err := mailCommand(cl.caps, t.env, t.size)
