@@ -325,6 +325,29 @@ func (h Header) named(f span, name string) bool {
 	return f.nameEnd-f.start == len(name) && equalFoldASCII(h.raw[f.start:f.nameEnd], name)
 }
 
+// maxLooseName is the longest name that is looked at for another in it: a line is no
+// longer. RFC 5322 §2.1.1.
+const maxLooseName = 998
+
+// looksNamed reports whether a field has that name, or would have it to a program that
+// cuts off or leaves out what no name holds: blanks of other charsets, controls, and what
+// is not shown.
+func (h Header) looksNamed(f span, name string) bool {
+	if h.named(f, name) {
+		return true
+	}
+	if width := f.nameEnd - f.start; !f.bad || width < len(name) || width > maxLooseName {
+		return false
+	}
+	left := strings.Map(func(c rune) rune {
+		if c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' {
+			return c
+		}
+		return -1
+	}, mapped(string(h.raw[f.start:f.nameEnd])))
+	return left == strings.ToLower(name)
+}
+
 // equalFoldASCII compares without regard to ASCII case alone: bytes.EqualFold also
 // folds letters like U+017F onto ASCII ones.
 func equalFoldASCII(b []byte, s string) bool {

@@ -33,7 +33,7 @@ type Named struct {
 func (h Header) Named(name string) Named {
 	var out Named
 	for _, f := range h.fields {
-		if !h.named(f, name) {
+		if !h.looksNamed(f, name) {
 			continue
 		}
 		out.Fields++

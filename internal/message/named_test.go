@@ -221,3 +221,20 @@ func TestMisread(t *testing.T) {
 		t.Error(got, err)
 	}
 }
+
+// A field that some programs take for a From counts, and cannot be trusted.
+func TestNamedByWhatLooksLikeIt(t *testing.T) {
+	for name, want := range map[string]string{
+		"From\x0b": "none.test a2.test !", "From\x0c": "none.test a2.test !", "From\xa0": "none.test a2.test !", "\xa0From": "none.test a2.test !",
+		"\ufeffFrom": "none.test a2.test !", "F\u00adrom": "none.test a2.test !", "\uff26rom": "none.test a2.test !", "FROM\u3000": "none.test a2.test !",
+		"X-From": "none.test", "From\x0bx": "none.test", "Fro\x0b": "none.test", "Subject\x0b": "none.test",
+	} {
+		h, err := ParseHeader([]byte("From: v@none.test\r\n" + name + ": u@a2.test\r\n\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := told(h.Named("From")); got != want {
+			t.Errorf("%q: %s, want %s", name, got, want)
+		}
+	}
+}

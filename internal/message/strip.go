@@ -3,6 +3,8 @@ package message
 import (
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"sallyport/internal/mail"
 )
@@ -50,11 +52,11 @@ func (h Header) Without(dst []byte, spans []Span) []byte {
 
 func (r StripRules) removes(h Header, f span, ours []ourName) bool {
 	for _, name := range r.Names {
-		if h.named(f, name) {
+		if h.looksNamed(f, name) {
 			return true
 		}
 	}
-	return len(ours) > 0 && h.named(f, "Authentication-Results") && (f.bad || claims(h.value(f), ours))
+	return len(ours) > 0 && h.looksNamed(f, "Authentication-Results") && (f.bad || claims(h.value(f), ours))
 }
 
 // ourName is a name under which this server speaks, and its form for people.
@@ -75,7 +77,7 @@ func claims(value string, ours []ourName) bool {
 		return true
 	}
 	// Nor may it be ours to a reader who is less strict; any other id is not ours.
-	for _, text := range readings(value) {
+	for _, text := range readings(strings.Map(blankForUnseen, value)) {
 		first, _, _ := strings.Cut(squeezed(mapped(text)), ";")
 		for word := range strings.FieldsFuncSeq(first, endsDomain) {
 			word = strings.Trim(word, ".-")
@@ -85,6 +87,15 @@ func claims(value string, ours []ourName) bool {
 		}
 	}
 	return false
+}
+
+// blankForUnseen makes blanks of what programs take for white space, in one charset or
+// another, and cut off.
+func blankForUnseen(c rune) rune {
+	if c == utf8.RuneError || unicode.IsSpace(c) || unicode.IsControl(c) {
+		return ' '
+	}
+	return c
 }
 
 // sameLabels reports whether a word is a domain, each label as A-label or U-label. It

@@ -39,3 +39,35 @@ func TestStripKnowsOurNamesInEveryForm(t *testing.T) {
 		}
 	}
 }
+
+// Names and ids that only some programs read as ours are removed as well.
+func TestStripWhatLooksOurs(t *testing.T) {
+	ours, err := mail.ParseDomain("mx.local.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := StripRules{Names: []string{"Return-Path"}, AuthServIDs: []mail.Domain{ours}}
+	for field, want := range map[string]bool{
+		"Authentication-Results: mx.local.test\xa0; dmarc=pass":                       true,
+		"Authentication-Results: mx.local.test\u0085; dmarc=pass":                     true,
+		"Authentication-Results: \x85mx.local.test; dmarc=pass":                       true,
+		"Authentication-Results: mx.local.test\u2028; dmarc=pass":                     true,
+		"Authentication-Results\xa0: mx.local.test; dmarc=pass":                       true,
+		"Authentication-Results\x0b: mx.local.test; dmarc=pass":                       true,
+		"\ufeffAuthentication-Results: mx.local.test; dmarc=pass":                     true,
+		"\"Authentication-Results\": mx.local.test; dmarc=pass":                       false, // a name, if an odd one
+		"\uff21uthentication-Results\u200b: mx.local.test; dmarc=pass":                true,
+		"Return-Path\x0c: <x@y.test>":                                                 true,
+		"X-Authentication-Results: mx.local.test; dmarc=pass":                         false,
+		"Authentication-Results: mx.other.test\xa0; dmarc=pass":                       false,
+		"Authentication-Results-\x0b" + strings.Repeat("x", 2000) + ": mx.local.test": false,
+	} {
+		h, err := ParseHeader([]byte("Received: x\r\n" + field + "\r\nFrom: x\r\n\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(Strip(h, rules)) == 1; got != want {
+			t.Errorf("%q: removed: %v", field, got)
+		}
+	}
+}
