@@ -69,7 +69,7 @@ func serverKeys() []entry[Config] {
 			Doc: `The character that parts a detail from a mailbox name: with "+", mail for alice+lists goes to alice. One of "+", "-", "=" or "off".`},
 			parseDetail, func(c *Config) *byte { return &c.Detail }),
 		list(Key{Path: "literals", Type: TypeIPs,
-			Doc: "Addresses of this host whose literals (postmaster@[192.0.2.1]) name it. Only postmaster and abuse are ever accepted there. Listening addresses count without being listed."},
+			Doc: "Addresses of this host whose literals (postmaster@[192.0.2.1]) name it. Only postmaster is ever accepted there. Listening addresses count without being listed, but for 0.0.0.0 and [::], which name none."},
 			parseIP, func(c *Config) *[]netip.Addr { return &c.Literals }),
 	}
 }

@@ -57,7 +57,7 @@ func domainKeys() []entry[Domain] {
 		parsed(Key{Path: "domain.NAME.ca", Type: TypePath, Min: "1", Max: "4096",
 			Doc: "A PEM file of the certificates to trust for the server behind, instead of the system's."},
 			parsePath, func(d *Domain) *string { return &d.CA }),
-		count("domain.NAME.connections", "20", "1", "1000", "The most connections for deliveries to the server behind at once; never more than limits.deliveries_per_domain are used. Questions about recipients have callout.connections of their own.",
+		count("domain.NAME.connections", "20", "1", "1000", "The most connections for deliveries to the server behind at once; never more than limits.deliveries_per_domain are used. Domains with the same server behind share its connections, and the first of them in the file says how many. Questions about recipients have callout.connections of their own.",
 			func(d *Domain) *int { return &d.Connections }),
 		count("domain.NAME.messages", "100", "1", "100000", "The most messages on one connection.",
 			func(d *Domain) *int { return &d.Messages }),

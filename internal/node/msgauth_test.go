@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +23,8 @@ import (
 // What an account submits leaves signed with both keys once the DNS shows them, and
 // unsigned before; another server of ours verifies it and records what it found.
 func TestSubmittedMailIsSignedAndVerifies(t *testing.T) {
-	s := newSite(t, nil)
+	s := newSite(t, nil, "[dkim]", `lasts = "6d"`)
+	lasting := regexp.MustCompile(`; t=(\d+);\s+x=(\d+);`)
 	o := s.options()
 	dns := &dnsx.Fake{Texts: map[string][]string{}}
 	o.Resolver = dns
@@ -55,6 +58,15 @@ func TestSubmittedMailIsSignedAndVerifies(t *testing.T) {
 			if !res.Passed() || res.Domain().ASCII() != "local.test" {
 				t.Errorf("%v", res)
 			}
+		}
+		for _, span := range lasting.FindAllStringSubmatch(text, -1) {
+			made, _ := strconv.Atoi(span[1])
+			if ends, _ := strconv.Atoi(span[2]); ends-made != 6*24*3600 {
+				t.Errorf("it lasts from %d to %d", made, ends)
+			}
+		}
+		if len(lasting.FindAllString(text, -1)) != len(results) {
+			t.Errorf("%d signatures, and not all of them end: %q", len(results), text)
 		}
 		// Only fields were put before it.
 		if !strings.HasSuffix(text, message1("before")) && !strings.HasSuffix(text, message1("after")) {

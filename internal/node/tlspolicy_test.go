@@ -108,7 +108,7 @@ func TestAnEnforcedPolicyHoldsMailBack(t *testing.T) {
 
 // Our own policy is served over HTTPS as others fetch it; M11: nothing else is.
 func TestOurOwnPolicyIsServed(t *testing.T) {
-	s := newSite(t, nil, "[tls_policy]", `listen = ["127.0.0.1:0"]`, `mode = "enforce"`)
+	s := newSite(t, nil, "[tls_policy]", `listen = ["127.0.0.1:0"]`, `mode = "enforce"`, `max_age = "9d"`)
 	n := s.open()
 	r := s.serve(n)
 	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: s.clientTLS(), DisableKeepAlives: true}}
@@ -128,7 +128,7 @@ func TestOurOwnPolicyIsServed(t *testing.T) {
 			continue
 		}
 		p, err := mtasts.ParsePolicy(text)
-		if err != nil || p.Mode != mtasts.ModeEnforce || !p.Allows(dnsx.NameOf(s.cfg.Hostname)) {
+		if err != nil || p.Mode != mtasts.ModeEnforce || p.MaxAge != 9*24*time.Hour || !p.Allows(dnsx.NameOf(s.cfg.Hostname)) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
