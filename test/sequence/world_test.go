@@ -258,14 +258,18 @@ func (q *recorder) Put(ctx context.Context, m spool.Message, body *spool.Body, f
 	for _, r := range m.Envelope.To {
 		s.recipients = append(s.recipients, r.Address.String())
 	}
+	boxes := map[string]bool{} // a mailbox has one copy, however many recipients lead to it
 	for _, d := range m.Deliveries {
 		if d.Kind == spool.KindLocal {
-			s.mailboxes++
+			boxes[d.Mailbox.Key()] = true
 			continue
 		}
 		s.outbound = append(s.outbound, d.Recipient.Address.String())
-		s.problem = q.w.grantProblem(m, d)
+		if s.problem == "" {
+			s.problem = q.w.grantProblem(m, d)
+		}
 	}
+	s.mailboxes = len(boxes)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.puts = append(q.puts, s)
