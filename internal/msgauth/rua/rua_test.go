@@ -1,7 +1,10 @@
 package rua
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -14,6 +17,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/msgauth/dmarc"
 	"sallyport/internal/msgauth/feedback"
+	"sallyport/internal/report"
 	"sallyport/internal/store/memstore"
 )
 
@@ -165,4 +169,41 @@ func FuzzAddresses(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A report keeps to its size: the rarest rows are left out of a larger one, never the
+// commonest, and one that is too large with a single row is none.
+func TestReportsKeepToTheirSize(t *testing.T) {
+	var day tally
+	for i := range 400 {
+		r := row(fmt.Sprintf("2001:db8:%x:%x::%x", i*7919%65536, i*104729%65536, i*1299709%65536))
+		r.Row.Count = 1 + i
+		day.Rows = append(day.Rows, r)
+	}
+	d := place(t, "x.test", "v=DMARC1; p=none").Domain
+	r := &Reporter{Mail: new(report.Sender), Organisation: "Local", Octets: 4096, Logger: slog.New(slog.DiscardHandler)}
+	w := waiting{key: "k", day: time.Unix(1_700_000_000, 0).UTC(), domain: d}
+	m, err := r.build(w, day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gz := m.Parts[len(m.Parts)-1].Data
+	z, err := gzip.NewReader(bytes.NewReader(gz))
+	if err != nil || len(gz) > 4096 {
+		t.Fatalf("%d octets, %v", len(gz), err)
+	}
+	text, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range day.Rows {
+		found := strings.Contains(string(text), "<count>"+fmt.Sprint(r.Row.Count)+"</count>")
+		if i == len(day.Rows)-1 && !found || i == 0 && found {
+			t.Errorf("the row of %d messages is there: %v", r.Row.Count, found)
+		}
+	}
+	r.Octets = 100
+	if _, err := r.build(w, day); err == nil || !strings.Contains(err.Error(), "dmarc_report.size") {
+		t.Errorf("a single row that is too large: %v", err)
+	}
 }
