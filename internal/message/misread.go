@@ -40,22 +40,44 @@ func (m *misread) comment(text string, inAddress bool) {
 // specialsOfLists are the specials without "@" and the dot. RFC 5322 §3.2.3.
 const specialsOfLists = `"\<>()[]:;,`
 
-// quotes looks at the quoted-strings of a local-part or a display name, which begin and
-// end there in a text. Some programs end one at an escaped quotation mark, and take what
-// stands in the next for what stands outside, some where the line is folded, and some at
-// brackets between two or where one is empty; in a local-part, some at everything.
-func (m *misread) quotes(text string, spans []span, folds []int, local bool) {
-	odd, words := local, text[spans[0].start:spans[len(spans)-1].end]
-	for i, q := range spans {
-		one := text[q.start:q.end]
-		inner := strings.ReplaceAll(one[1:max(1, len(one)-1)], `\"`, `"`)
-		fold, _ := slices.BinarySearch(folds, q.start)
-		folded := fold < len(folds) && folds[fold] < q.end
-		odd = odd || folded && strings.ContainsAny(inner, "<,") || strings.Contains(one, `\`) && !isQuotable(inner)
-		odd = odd || len(spans) > 1 && (inner == "" || i > 0 && strings.ContainsAny(text[spans[i-1].end:q.start], "[]"))
+// quotes are the quoted-strings of a local-part or a display name, looked at one by one.
+// Some programs end one at an escaped quotation mark, and take what stands in the next
+// for what stands outside, some where the line is folded, and some at brackets between
+// two or where one is empty; in a local-part, some at everything.
+type quotes struct {
+	span        // from the first to the last
+	many  bool  // more than one
+	empty bool  // one of them is
+	odd   bool  // some program may read them otherwise
+	folds []int // where the field was folded
+}
+
+// add looks at the next one, which begins and ends there in a text.
+func (q *quotes) add(text string, start, end int) {
+	one := text[start:end]
+	inner := one[1:max(1, len(one)-1)]
+	pairs := strings.Contains(one, `\`)
+	if pairs {
+		inner = strings.ReplaceAll(inner, `\"`, `"`)
 	}
-	if odd {
-		m.text(words)
+	if q.end == 0 {
+		q.start = start
+	} else {
+		q.many = true
+		q.odd = q.odd || strings.ContainsAny(text[q.end:start], "[]")
+	}
+	q.end = end
+	q.empty = q.empty || inner == ""
+	q.odd = q.odd || pairs && !isQuotable(inner) || q.many && q.empty
+	if fold, _ := slices.BinarySearch(q.folds, start); !q.odd && fold < len(q.folds) && q.folds[fold] < end {
+		q.odd = strings.ContainsAny(inner, "<,")
+	}
+}
+
+// quoted takes the addresses in quoted-strings that some program may read otherwise.
+func (m *misread) quoted(text string, q quotes, local bool) {
+	if q.end > 0 && (q.odd || local) {
+		m.text(text[q.start:q.end])
 	}
 }
 

@@ -163,12 +163,8 @@ func (r *namedReader) local() {
 func (r *namedReader) words() (any, local bool) {
 	local = true
 	r.word.Reset()
-	var quotes []span
-	defer func() {
-		if len(quotes) > 0 {
-			r.misread.quotes(r.text, quotes, r.folds, local && r.peek() == '@')
-		}
-	}()
+	quoted := quotes{folds: r.folds}
+	defer func() { r.misread.quoted(r.text, quoted, local && r.peek() == '@') }()
 	for word := false; !r.ended; {
 		r.skip()
 		switch c := r.peek(); {
@@ -181,7 +177,7 @@ func (r *namedReader) words() (any, local bool) {
 			start := r.at
 			r.quoted()
 			r.word.WriteString(unquote(r.text[start:r.at]))
-			quotes = append(quotes, span{start: start, end: r.at})
+			quoted.add(r.text, start, r.at)
 		case c == '[' || c == ']':
 			local = false // in display names, people write them without quotes
 			r.at++

@@ -180,7 +180,7 @@ func (c *collector) field(name, value string) {
 // words takes queue ids, addresses and clients from anywhere in the text: the
 // "id" in our Received fields, an Original-Envelope-Id, a line of a log.
 func (c *collector) words(text string) {
-	for _, w := range strings.FieldsFunc(text, func(r rune) bool {
+	for w := range strings.FieldsFuncSeq(text, func(r rune) bool {
 		return unicode.IsSpace(r) || strings.ContainsRune(`<>()",;=`, r)
 	}) {
 		w = strings.Trim(w, ".:'")
@@ -199,6 +199,9 @@ func (c *collector) words(text string) {
 }
 
 func appendPerson(list []Term, s string) []Term {
+	if !strings.Contains(s, "@") {
+		return list // most words of a text are none, and an error costs more than a look
+	}
 	a, err := mail.ParseAddress(strings.Trim(s, "<>"), mail.UTF8)
 	if err != nil {
 		return list
