@@ -1,11 +1,12 @@
 package main
 
 import (
-	"net"
 	"strings"
 
 	"github.com/miekg/dns"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"sallyport/internal/dnsx/dnstest"
 )
 
 // scriptNameserver serves a zone file over UDP and TCP until the script ends, and sets
@@ -20,9 +21,7 @@ func scriptNameserver(ts *testscript.TestScript, neg bool, args []string) {
 		records[strings.ToLower(rr.Header().Name)] = append(records[strings.ToLower(rr.Header().Name)], rr)
 	}
 	ts.Check(zone.Err())
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	ts.Check(err)
-	udp, err := net.ListenPacket("udp", tcp.Addr().String())
+	tcp, udp, err := dnstest.Listen()
 	ts.Check(err)
 	answer := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
 		m := new(dns.Msg).SetReply(q)

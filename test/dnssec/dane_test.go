@@ -24,6 +24,7 @@ import (
 	"sallyport/internal/deliver"
 	"sallyport/internal/deliver/mx"
 	"sallyport/internal/dnsx"
+	"sallyport/internal/dnsx/dnstest"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtpc"
 	"sallyport/internal/tlspolicy/policytest"
@@ -56,18 +57,10 @@ func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 // freePort returns a port of loopback that was free for both transports a moment ago.
 func freePort(t *testing.T) int {
 	t.Helper()
-	for range 20 {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		check(t, err)
-		pc, err := net.ListenPacket("udp", ln.Addr().String())
-		ln.Close()
-		if err == nil {
-			pc.Close()
-			return ln.Addr().(*net.TCPAddr).Port
-		}
-	}
-	t.Fatal("no free port")
-	return 0
+	ln, pc, err := dnstest.Listen()
+	check(t, err)
+	_, _ = ln.Close(), pc.Close()
+	return ln.Addr().(*net.TCPAddr).Port
 }
 
 // resolver starts nsd with the zones and unbound before it, and returns the address

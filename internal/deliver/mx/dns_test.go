@@ -1,7 +1,6 @@
 package mx
 
 import (
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -10,6 +9,7 @@ import (
 	"github.com/miekg/dns"
 
 	"sallyport/internal/dnsx"
+	"sallyport/internal/dnsx/dnstest"
 )
 
 // nameServer is an independent DNS server on loopback, over UDP and TCP at one
@@ -41,9 +41,7 @@ func nameServer(t *testing.T, records ...string) netip.AddrPort {
 		}
 		w.WriteMsg(m)
 	})
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	pc, err := net.ListenPacket("udp", ln.Addr().String())
+	ln, pc, err := dnstest.Listen()
 	check(t, err)
 	for _, s := range []*dns.Server{{Listener: ln, Handler: answer}, {PacketConn: pc, Handler: answer}} {
 		ready := make(chan struct{})

@@ -31,11 +31,7 @@ type Server struct {
 // Serve starts a server.
 func Serve(t testing.TB, play Script) *Server {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	pc, err := net.ListenPacket("udp", ln.Addr().String())
+	ln, pc, err := Listen()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +41,24 @@ func Serve(t testing.TB, play Script) *Server {
 	wg.Go(func() { s.streams(&wg, ln, play) })
 	t.Cleanup(func() { _, _ = pc.Close(), ln.Close(); wg.Wait() })
 	return s
+}
+
+// listens is how many ports Listen tries.
+const listens = 20
+
+// Listen binds one free port of loopback for both transports. One that is free for TCP
+// may be another's for UDP, so several are tried.
+func Listen() (ln net.Listener, pc net.PacketConn, err error) {
+	for range listens {
+		if ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			return nil, nil, err
+		}
+		if pc, err = net.ListenPacket("udp", ln.Addr().String()); err == nil {
+			return ln, pc, nil
+		}
+		_ = ln.Close() // nobody knows of it
+	}
+	return nil, nil, err
 }
 
 // Asked returns how many questions came whose text ("MX x.test." and "udp MX x.test.")
