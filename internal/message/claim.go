@@ -43,20 +43,30 @@ func claimOf(text string) Claim {
 	if strings.HasPrefix(text, "[") {
 		return Claim{}
 	}
-	labels := strings.FieldsFunc(visible(text), func(c rune) bool { return c == '.' })
 	var c Claim
-	for i, looked := len(labels)-1, 0; i >= 0; i, looked = i-1, looked+1 {
+	looked := 0
+	for rest, label := lastLabel(visible(text)); label != ""; rest, label = lastLabel(rest) {
 		if looked == maxLabels || strings.Count(c.Domain.ASCII(), ".") == maxClaimed-1 {
 			c.Below = true
 			break
 		}
-		if d, ok := prepend(labels[i], c.Domain); ok {
+		looked++
+		if d, ok := prepend(label, c.Domain); ok {
 			c.Domain = d
 		} else {
 			c.Below = true
 		}
 	}
 	return c
+}
+
+// lastLabel parts the last label of a name from what stands before it; of dots in a row
+// and at the end nothing is kept. No list of the labels is made: a stranger may write a
+// megabyte of them. There is no label where it is empty.
+func lastLabel(name string) (rest, label string) {
+	name = strings.TrimRight(name, ".")
+	dot := strings.LastIndexByte(name, '.')
+	return name[:max(dot, 0)], name[dot+1:]
 }
 
 // prepend puts a label before a domain, unless it is none or makes it too long.
