@@ -52,7 +52,7 @@ authors:
 # The long forms of the crash, command-sequence and load tests.
 soak: build
 	./scripts/install-test-tools
-	SALLYPORT_SOAK=$(SOAK) go test -timeout 0 -count 1 ./test/... ./internal/spool ./internal/smtpd ./internal/node
+	SALLYPORT_SOAK=$(SOAK) go test -timeout 0 -count 1 ./test/... ./internal/spool ./internal/smtp/server ./internal/node
 
 clean:
 	rm -rf bin

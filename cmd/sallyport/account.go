@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 type accountCommands struct {
@@ -53,8 +53,8 @@ func (a accountAdd) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	return a.operate(ctx, c, func(o *ops.Client) error {
-		account, err := o.AccountAdd(ctx, ops.AccountAdd{Address: a.Address, Password: password, Role: a.Role, RecipientsHour: given(hour), RecipientsDay: given(day)})
+	return a.operate(ctx, c, func(o *operate.Client) error {
+		account, err := o.AccountAdd(ctx, operate.AccountAdd{Address: a.Address, Password: password, Role: a.Role, RecipientsHour: given(hour), RecipientsDay: given(day)})
 		return a.tell(c, account, err, "added", a.shown(password))
 	})
 }
@@ -77,8 +77,8 @@ func (a accountPasswd) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	return a.operate(ctx, c, func(o *ops.Client) error {
-		account, err := o.AccountPassword(ctx, ops.AccountPassword{Address: a.Address, Password: password})
+	return a.operate(ctx, c, func(o *operate.Client) error {
+		account, err := o.AccountPassword(ctx, operate.AccountPassword{Address: a.Address, Password: password})
 		return a.tell(c, account, err, "has a new password", a.shown(password))
 	})
 }
@@ -97,8 +97,8 @@ func (accountFreeze) Help() string {
 
 // Run freezes the account.
 func (a accountFreeze) Run(ctx context.Context, c console) error {
-	return a.operate(ctx, c, func(o *ops.Client) error {
-		account, err := o.AccountFreeze(ctx, ops.AccountReason{Address: a.Address, Reason: a.Reason})
+	return a.operate(ctx, c, func(o *operate.Client) error {
+		account, err := o.AccountFreeze(ctx, operate.AccountReason{Address: a.Address, Reason: a.Reason})
 		return a.tell(c, account, err, fmt.Sprintf("is frozen, its queue is held, %s ended", plural(account.SessionsEnded, "session")), "")
 	})
 }
@@ -107,8 +107,8 @@ type accountThaw struct{ accountArg }
 
 // Run thaws the account.
 func (a accountThaw) Run(ctx context.Context, c console) error {
-	return a.operate(ctx, c, func(o *ops.Client) error {
-		account, err := o.AccountThaw(ctx, ops.AccountRef{Address: a.Address})
+	return a.operate(ctx, c, func(o *operate.Client) error {
+		account, err := o.AccountThaw(ctx, operate.AccountRef{Address: a.Address})
 		return a.tell(c, account, err, "is active again, its queue is released", "")
 	})
 }
@@ -117,8 +117,8 @@ type accountRm struct{ accountArg }
 
 // Run removes the account.
 func (a accountRm) Run(ctx context.Context, c console) error {
-	return a.operate(ctx, c, func(o *ops.Client) error {
-		account, err := o.AccountRemove(ctx, ops.AccountRef{Address: a.Address})
+	return a.operate(ctx, c, func(o *operate.Client) error {
+		account, err := o.AccountRemove(ctx, operate.AccountRef{Address: a.Address})
 		if err := a.tell(c, account, err, "is removed; its mailbox stays on disk", ""); err != nil || a.JSON || len(account.NamedBy) == 0 {
 			return err
 		}
@@ -131,8 +131,8 @@ type accountShow struct{ accountArg }
 
 // Run shows the account.
 func (a accountShow) Run(ctx context.Context, c console) error {
-	return a.operate(ctx, c, func(o *ops.Client) error {
-		account, err := o.AccountShow(ctx, ops.AccountRef{Address: a.Address})
+	return a.operate(ctx, c, func(o *operate.Client) error {
+		account, err := o.AccountShow(ctx, operate.AccountRef{Address: a.Address})
 		if err != nil || a.JSON {
 			return a.tell(c, account, err, "", "")
 		}
@@ -164,7 +164,7 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 }
 
 // forwardState says what becomes of the mailbox of an account with a forward.
-func forwardState(a ops.Account) string {
+func forwardState(a operate.Account) string {
 	switch {
 	case a.ForwardAsleep:
 		return " (asleep: forwards are off)"
@@ -181,12 +181,12 @@ type accountLs struct {
 
 // Run lists the accounts.
 func (a accountLs) Run(ctx context.Context, c console) error {
-	return a.operate(ctx, c, func(o *ops.Client) error {
+	return a.operate(ctx, c, func(o *operate.Client) error {
 		if a.JSON {
-			return o.AccountList(ctx, func(v ops.Account) error { return printJSON(c.out, v) })
+			return o.AccountList(ctx, func(v operate.Account) error { return printJSON(c.out, v) })
 		}
 		t := newTable(c.out, "ADDRESS", "STANDING", "ROLE", "MADE", "REASON")
-		err := o.AccountList(ctx, func(v ops.Account) error {
+		err := o.AccountList(ctx, func(v operate.Account) error {
 			t.row(v.Address, v.Standing, v.Role, moment(v.Created), dash(v.FrozenReason))
 			return nil
 		})
@@ -198,13 +198,13 @@ func (a accountLs) Run(ctx context.Context, c console) error {
 }
 
 // tell prints what became of an account. password is shown when it was made here.
-func (a accountArg) tell(c console, v ops.Account, err error, what, password string) error {
+func (a accountArg) tell(c console, v operate.Account, err error, what, password string) error {
 	if err != nil {
 		return err
 	}
 	if a.JSON {
 		return printJSON(c.out, struct {
-			ops.Account
+			operate.Account
 			Password string `json:"password,omitempty"`
 		}{v, password})
 	}

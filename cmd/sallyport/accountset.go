@@ -6,7 +6,7 @@ import (
 	"strconv"
 
 	"sallyport/internal/mail"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 type accountSet struct {
@@ -33,8 +33,8 @@ func (a accountSet) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	return a.operate(ctx, c, func(o *ops.Client) error {
-		account, err := o.AccountSet(ctx, ops.AccountSet{Address: a.Address, Role: a.Role, RecipientsHour: hour, RecipientsDay: day})
+	return a.operate(ctx, c, func(o *operate.Client) error {
+		account, err := o.AccountSet(ctx, operate.AccountSet{Address: a.Address, Role: a.Role, RecipientsHour: hour, RecipientsDay: day})
 		if err != nil || account.Recipients == nil {
 			return a.tell(c, account, err, "", "")
 		}
@@ -74,14 +74,14 @@ func given(n *int) int {
 }
 
 // usage says how much of what it may send an account has used.
-func usage(a ops.Allowance) string {
+func usage(a operate.Allowance) string {
 	return fmt.Sprintf("%d of %d within an hour%s, %d of %d within a day%s",
 		a.Used.Hour, a.Most.Hour, own(a.Own.Hour), a.Used.Day, a.Most.Day, own(a.Own.Day))
 }
 
 // cappedUsage is the usage of an account that is capped, with the reason where the figures
 // alone would not show it: it asked for more at once than was left.
-func cappedUsage(a ops.Allowance) string {
+func cappedUsage(a operate.Allowance) string {
 	if a.UsedUp() {
 		return usage(a)
 	}

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"sallyport/internal/budget"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 // Whoever reads that an account is capped sees why, where it has not sent what it may.
@@ -18,7 +18,7 @@ func TestCappedUsage(t *testing.T) {
 		{9, "9 of 9 within an hour, 9 of 20 within a day"},
 		{3, "3 of 9 within an hour, 3 of 20 within a day; at 2026-11-28 12:00:00 a message asked for more than was left"},
 	} {
-		a := ops.Allowance{Used: budget.Use{Hour: row.used, Day: row.used}, Most: budget.Limits{Hour: 9, Day: 20}, Refused: at}
+		a := operate.Allowance{Used: budget.Use{Hour: row.used, Day: row.used}, Most: budget.Limits{Hour: 9, Day: 20}, Refused: at}
 		if got := cappedUsage(a); got != row.want {
 			t.Errorf("%q, want %q", got, row.want)
 		}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"strings"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 type aliasCommands struct {
@@ -38,8 +38,8 @@ Examples:
 
 // Run makes the alias.
 func (a aliasAdd) Run(ctx context.Context, c console) error {
-	return a.operate(ctx, c, func(o *ops.Client) error {
-		v, err := o.AliasAdd(ctx, ops.AliasAdd{Name: a.Name, Targets: a.Targets, From: a.From, More: a.More, DryRun: a.DryRun})
+	return a.operate(ctx, c, func(o *operate.Client) error {
+		v, err := o.AliasAdd(ctx, operate.AliasAdd{Name: a.Name, Targets: a.Targets, From: a.From, More: a.More, DryRun: a.DryRun})
 		if err != nil {
 			return err
 		}
@@ -71,12 +71,12 @@ type aliasLs struct {
 
 // Run lists the aliases.
 func (a aliasLs) Run(ctx context.Context, c console) error {
-	return a.operate(ctx, c, func(o *ops.Client) error {
+	return a.operate(ctx, c, func(o *operate.Client) error {
 		if a.JSON {
-			return o.AliasList(ctx, func(v ops.Alias) error { return printJSON(c.out, v) })
+			return o.AliasList(ctx, func(v operate.Alias) error { return printJSON(c.out, v) })
 		}
 		t := newTable(c.out, "ALIAS", "LEADS TO", "WHO WRITES", "ADDED", "STATED IN")
-		err := o.AliasList(ctx, func(v ops.Alias) error {
+		err := o.AliasList(ctx, func(v operate.Alias) error {
 			t.row(v.Name, strings.Join(v.Targets, ", "), v.From, moment(v.Added), dash(v.Where))
 			return nil
 		})
@@ -104,8 +104,8 @@ Examples:
 
 // Run removes the alias.
 func (a aliasRm) Run(ctx context.Context, c console) error {
-	return a.operate(ctx, c, func(o *ops.Client) error {
-		v, err := o.AliasRemove(ctx, ops.AliasRemove{Name: a.Name, Targets: a.Targets, DryRun: a.DryRun})
+	return a.operate(ctx, c, func(o *operate.Client) error {
+		v, err := o.AliasRemove(ctx, operate.AliasRemove{Name: a.Name, Targets: a.Targets, DryRun: a.DryRun})
 		return a.tell(c, v, err)
 	})
 }

@@ -11,10 +11,10 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"sallyport/internal/backup"
 	"sallyport/internal/config"
 	"sallyport/internal/mail"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
+	"sallyport/internal/operate/backup"
 	"sallyport/internal/trace"
 )
 
@@ -48,8 +48,8 @@ func (b backupCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	return b.operate(ctx, c, func(o *ops.Client) error {
-		stream, err := o.Backup(ctx, ops.BackupRequest{Mailboxes: b.Mailboxes})
+	return b.operate(ctx, c, func(o *operate.Client) error {
+		stream, err := o.Backup(ctx, operate.BackupRequest{Mailboxes: b.Mailboxes})
 		if err != nil {
 			return err
 		}
@@ -112,7 +112,7 @@ func (b backupCommand) files() (f namedFiles, err error) {
 
 // write writes what comes from the server and what is here, as one file or not at
 // all.
-func (b backupCommand) write(c console, stream *ops.BackupStream, named namedFiles) (sum backup.Summary, err error) {
+func (b backupCommand) write(c console, stream *operate.BackupStream, named namedFiles) (sum backup.Summary, err error) {
 	h := stream.Head
 	to := b.To
 	if info, err := os.Stat(to); err == nil && info.IsDir() {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 type calloutCommands struct {
@@ -20,8 +20,8 @@ type calloutFlags struct {
 	Domain    string   `help:"All of this domain."`
 }
 
-func (f calloutFlags) choice() ops.CalloutRef {
-	return ops.CalloutRef{Addresses: f.Addresses, Domain: f.Domain}
+func (f calloutFlags) choice() operate.CalloutRef {
+	return operate.CalloutRef{Addresses: f.Addresses, Domain: f.Domain}
 }
 
 type calloutLs struct{ calloutFlags }
@@ -40,12 +40,12 @@ Examples:
 
 // Run lists answers.
 func (l calloutLs) Run(ctx context.Context, c console) error {
-	return l.operate(ctx, c, func(o *ops.Client) error {
+	return l.operate(ctx, c, func(o *operate.Client) error {
 		if l.JSON {
-			return o.CalloutList(ctx, l.choice(), func(a ops.Callout) error { return printJSON(c.out, a) })
+			return o.CalloutList(ctx, l.choice(), func(a operate.Callout) error { return printJSON(c.out, a) })
 		}
 		t, n := newTable(c.out, "RECIPIENT", "STATE", "ASKED", "ASKED AGAIN FROM", "SERVER", "REPLY"), 0
-		err := o.CalloutList(ctx, l.choice(), func(a ops.Callout) error {
+		err := o.CalloutList(ctx, l.choice(), func(a operate.Callout) error {
 			n++
 			t.row(a.Address, a.State, moment(a.Asked), moment(a.Again), a.Server, dash(a.Reply))
 			return nil
@@ -84,7 +84,7 @@ func (f calloutForget) Run(ctx context.Context, c console) error {
 	if !choice.All && len(choice.Addresses) == 0 && choice.Domain == "" {
 		return errors.New("name addresses, --domain DOMAIN, or --all")
 	}
-	return f.operate(ctx, c, func(o *ops.Client) error {
+	return f.operate(ctx, c, func(o *operate.Client) error {
 		done, err := o.CalloutForget(ctx, choice)
 		if err != nil {
 			return err

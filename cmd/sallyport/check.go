@@ -10,9 +10,9 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
+	"sallyport/internal/directory/proof"
 	"sallyport/internal/node"
-	"sallyport/internal/ops"
-	"sallyport/internal/proof"
+	"sallyport/internal/operate"
 )
 
 type checkCommand struct {
@@ -79,14 +79,14 @@ type closedJSON struct {
 	Addresses int    `json:"addresses"` // kinds of recipients
 	Classes   int    `json:"classes"`   // with every kind of sender and session
 	// ReturnPath is how far the signing of return paths has come; nil: none are signed.
-	ReturnPath *ops.ReturnPath `json:"return_path,omitempty"`
+	ReturnPath *operate.ReturnPath `json:"return_path,omitempty"`
 }
 
 // stored checks a configuration beside what its data folder holds, if anything, and
 // proves both together closed.
 func (k checkCommand) stored(ctx context.Context, c console, cfg config.Config) (proof.Report, error) {
 	var tried proof.Report
-	check := func(stored *ops.Client) error {
+	check := func(stored *operate.Client) error {
 		d, err := node.BuildDirectory(ctx, cfg, stored)
 		tried = d.Proof
 		return err

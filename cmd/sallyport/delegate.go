@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 type delegateCommands struct {
@@ -32,8 +32,8 @@ Examples:
 
 // Run gives the right.
 func (d delegateAdd) Run(ctx context.Context, c console) error {
-	return d.operate(ctx, c, func(o *ops.Client) error {
-		v, err := o.DelegateAdd(ctx, ops.DelegateChange{Account: d.Account, Address: d.Address, DryRun: d.DryRun})
+	return d.operate(ctx, c, func(o *operate.Client) error {
+		v, err := o.DelegateAdd(ctx, operate.DelegateChange{Account: d.Account, Address: d.Address, DryRun: d.DryRun})
 		if err != nil {
 			return err
 		}
@@ -54,13 +54,13 @@ type delegateLs struct {
 
 // Run lists the rights.
 func (d delegateLs) Run(ctx context.Context, c console) error {
-	return d.operate(ctx, c, func(o *ops.Client) error {
-		r := ops.DelegateSelect{Account: d.Account, Address: d.Address}
+	return d.operate(ctx, c, func(o *operate.Client) error {
+		r := operate.DelegateSelect{Account: d.Account, Address: d.Address}
 		if d.JSON {
-			return o.DelegateList(ctx, r, func(v ops.Delegate) error { return printJSON(c.out, v) })
+			return o.DelegateList(ctx, r, func(v operate.Delegate) error { return printJSON(c.out, v) })
 		}
 		t := newTable(c.out, "ACCOUNT", "SENDS AS", "STATE", "ADDED")
-		err := o.DelegateList(ctx, r, func(v ops.Delegate) error {
+		err := o.DelegateList(ctx, r, func(v operate.Delegate) error {
 			state := "in force"
 			if !v.InForce {
 				state = "idle: one of the two does not exist"
@@ -79,8 +79,8 @@ type delegateRm struct{ delegateArgs }
 
 // Run takes the right away.
 func (d delegateRm) Run(ctx context.Context, c console) error {
-	return d.operate(ctx, c, func(o *ops.Client) error {
-		v, err := o.DelegateRemove(ctx, ops.DelegateChange{Account: d.Account, Address: d.Address, DryRun: d.DryRun})
+	return d.operate(ctx, c, func(o *operate.Client) error {
+		v, err := o.DelegateRemove(ctx, operate.DelegateChange{Account: d.Account, Address: d.Address, DryRun: d.DryRun})
 		return d.tell(c, v, err)
 	})
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"os"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 type dkimCommands struct {
@@ -31,12 +31,12 @@ type dkimLs struct {
 
 // Run lists the keys.
 func (a dkimLs) Run(ctx context.Context, c console) error {
-	return a.operate(ctx, c, func(o *ops.Client) error {
+	return a.operate(ctx, c, func(o *operate.Client) error {
 		if a.JSON {
-			return o.DKIMList(ctx, ops.DKIMRef{Domain: a.Domain}, func(k ops.DKIMKey) error { return printJSON(c.out, k) })
+			return o.DKIMList(ctx, operate.DKIMRef{Domain: a.Domain}, func(k operate.DKIMKey) error { return printJSON(c.out, k) })
 		}
 		t := newTable(c.out, "DOMAIN", "SELECTOR", "ALGORITHM", "STATE", "SINCE", "SIGNS", "SEEN IN DNS")
-		err := o.DKIMList(ctx, ops.DKIMRef{Domain: a.Domain}, func(k ops.DKIMKey) error {
+		err := o.DKIMList(ctx, operate.DKIMRef{Domain: a.Domain}, func(k operate.DKIMKey) error {
 			t.row(k.Domain, k.Selector, k.Algorithm, k.State, moment(k.Since), signs(k), moment(k.Seen))
 			return nil
 		})
@@ -47,7 +47,7 @@ func (a dkimLs) Run(ctx context.Context, c console) error {
 	})
 }
 
-func signs(k ops.DKIMKey) string {
+func signs(k operate.DKIMKey) string {
 	switch {
 	case !k.Lost.IsZero() && k.Signs:
 		return "yes, by order; DNS shows it not"
@@ -70,9 +70,9 @@ func (dkimShow) Help() string {
 
 // Run prints the records.
 func (a dkimShow) Run(ctx context.Context, c console) error {
-	return a.operate(ctx, c, func(o *ops.Client) error {
+	return a.operate(ctx, c, func(o *operate.Client) error {
 		n := 0
-		err := o.DKIMList(ctx, ops.DKIMRef{Domain: a.Domain}, func(k ops.DKIMKey) error {
+		err := o.DKIMList(ctx, operate.DKIMRef{Domain: a.Domain}, func(k operate.DKIMKey) error {
 			n++
 			if a.JSON {
 				return printJSON(c.out, k)
@@ -107,8 +107,8 @@ Examples:
 
 // Run makes keys.
 func (a dkimRotate) Run(ctx context.Context, c console) error {
-	return a.operate(ctx, c, func(o *ops.Client) error {
-		ref := ops.DKIMRef{Domain: a.Domain}
+	return a.operate(ctx, c, func(o *operate.Client) error {
+		ref := operate.DKIMRef{Domain: a.Domain}
 		keys, err := o.DKIMRotate(ctx, ref)
 		if err == nil && a.Activate {
 			keys, err = o.DKIMActivate(ctx, ref)
@@ -132,8 +132,8 @@ type dkimCheck struct{ dkimArg }
 
 // Run asks the DNS.
 func (a dkimCheck) Run(ctx context.Context, c console) error {
-	return a.operate(ctx, c, func(o *ops.Client) error {
-		keys, err := o.DKIMCheck(ctx, ops.DKIMRef{Domain: a.Domain})
+	return a.operate(ctx, c, func(o *operate.Client) error {
+		keys, err := o.DKIMCheck(ctx, operate.DKIMRef{Domain: a.Domain})
 		if err := a.tell(c, keys, err); err != nil {
 			return err
 		}
@@ -153,8 +153,8 @@ type dkimActivate struct {
 
 // Run activates new keys.
 func (a dkimActivate) Run(ctx context.Context, c console) error {
-	return a.operate(ctx, c, func(o *ops.Client) error {
-		keys, err := o.DKIMActivate(ctx, ops.DKIMRef{Domain: a.Domain, Selector: a.Selector})
+	return a.operate(ctx, c, func(o *operate.Client) error {
+		keys, err := o.DKIMActivate(ctx, operate.DKIMRef{Domain: a.Domain, Selector: a.Selector})
 		return a.tell(c, keys, err)
 	})
 }
@@ -178,8 +178,8 @@ func (a dkimImport) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	return a.operate(ctx, c, func(o *ops.Client) error {
-		keys, err := o.DKIMImport(ctx, ops.DKIMImport{Domain: a.Domain, Selector: a.Selector, PEM: string(text)})
+	return a.operate(ctx, c, func(o *operate.Client) error {
+		keys, err := o.DKIMImport(ctx, operate.DKIMImport{Domain: a.Domain, Selector: a.Selector, PEM: string(text)})
 		return a.tell(c, keys, err)
 	})
 }
@@ -191,14 +191,14 @@ type dkimRm struct {
 
 // Run removes a key.
 func (a dkimRm) Run(ctx context.Context, c console) error {
-	return a.operate(ctx, c, func(o *ops.Client) error {
-		keys, err := o.DKIMRemove(ctx, ops.DKIMRef{Domain: a.Domain, Selector: a.Selector})
+	return a.operate(ctx, c, func(o *operate.Client) error {
+		keys, err := o.DKIMRemove(ctx, operate.DKIMRef{Domain: a.Domain, Selector: a.Selector})
 		return a.tell(c, keys, err)
 	})
 }
 
 // tell prints what became of a domain's keys.
-func (a dkimArg) tell(c console, keys ops.DKIMKeys, err error) error {
+func (a dkimArg) tell(c console, keys operate.DKIMKeys, err error) error {
 	if err != nil {
 		return err
 	}

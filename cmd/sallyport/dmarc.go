@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"sallyport/internal/mail"
-	"sallyport/internal/msgauth/feedback"
+	"sallyport/internal/reports/format"
 )
 
 type dmarcCommands struct {
@@ -60,7 +60,7 @@ func (d dmarcReport) Run(ctx context.Context, c console) error {
 	if len(d.Files) == 0 {
 		return usageError{"name files or folders with reports, or - for standard input"}
 	}
-	in := reportInput{c: c, limits: feedback.DefaultLimits()}
+	in := reportInput{c: c, limits: format.DefaultLimits()}
 	for _, path := range d.Files {
 		if err := in.path(ctx, path); err != nil {
 			return err
@@ -72,9 +72,9 @@ func (d dmarcReport) Run(ctx context.Context, c console) error {
 	if in.rows > 0 {
 		fmt.Fprintf(c.err, "sallyport: %s that could not be read left out, not counted below\n", plural(in.rows, "row"))
 	}
-	s := feedback.Summarize(in.found, filter)
+	s := format.Summarize(in.found, filter)
 	if d.Failed {
-		s.Sources = slices.DeleteFunc(s.Sources, func(s feedback.Source) bool { return s.Failed() == 0 })
+		s.Sources = slices.DeleteFunc(s.Sources, func(s format.Source) bool { return s.Failed() == 0 })
 	}
 	if d.Names {
 		nameSources(ctx, s.Sources)
@@ -88,7 +88,7 @@ func (d dmarcReport) Run(ctx context.Context, c console) error {
 	return nil
 }
 
-func (d dmarcReport) filter(now time.Time) (f feedback.Filter, err error) {
+func (d dmarcReport) filter(now time.Time) (f format.Filter, err error) {
 	if d.Domain != "" {
 		domain, err := mail.ParseDomain(d.Domain)
 		if err != nil {
@@ -113,8 +113,8 @@ func (d dmarcReport) filter(now time.Time) (f feedback.Filter, err error) {
 // reportInput reads reports from wherever they are.
 type reportInput struct {
 	c      console
-	limits feedback.Limits
-	found  []feedback.Report
+	limits format.Limits
+	found  []format.Report
 	bad    int // that could not be read, or not all of them
 	rows   int // that were left out
 	others int // messages of a folder that bear no report
@@ -158,7 +158,7 @@ func skipped(d fs.DirEntry) bool {
 func (r *reportInput) read(name string, in io.Reader, mailbox bool) {
 	data, err := io.ReadAll(io.LimitReader(in, r.limits.Octets+1))
 	if err == nil {
-		var got feedback.Reading
+		var got format.Reading
 		got, err = r.limits.Read(data)
 		r.found = append(r.found, got.Reports...)
 		r.rows += got.Rows
@@ -169,7 +169,7 @@ func (r *reportInput) read(name string, in io.Reader, mailbox bool) {
 			r.bad++
 		}
 	}
-	if mailbox && errors.Is(err, feedback.ErrNone) {
+	if mailbox && errors.Is(err, format.ErrNone) {
 		r.others++
 		return
 	}
@@ -180,7 +180,7 @@ func (r *reportInput) read(name string, in io.Reader, mailbox bool) {
 }
 
 // nameSources asks the system's resolver, no longer than namesTime for all.
-func nameSources(ctx context.Context, all []feedback.Source) {
+func nameSources(ctx context.Context, all []format.Source) {
 	ctx, cancel := context.WithTimeout(ctx, namesTime)
 	defer cancel()
 	for i := range all {
@@ -202,7 +202,7 @@ func reverseName(ctx context.Context, ip netip.Addr) string {
 	return d.ASCII()
 }
 
-func (d dmarcReport) tell(c console, s feedback.Summary) error {
+func (d dmarcReport) tell(c console, s format.Summary) error {
 	if d.JSON {
 		for _, source := range s.Sources {
 			if err := printJSON(c.out, source); err != nil {
@@ -229,7 +229,7 @@ func (d dmarcReport) tell(c console, s feedback.Summary) error {
 		return err
 	}
 	for _, v := range s.Sources {
-		if v.Advice == feedback.Passes {
+		if v.Advice == format.Passes {
 			continue
 		}
 		name := v.Address.String()

@@ -1,6 +1,6 @@
 package main
 
-import "sallyport/internal/msgauth/dkim"
+import "sallyport/internal/auth/dkim"
 
 // dnsRecord is one record that somebody is to publish.
 type dnsRecord struct {

@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"sallyport/internal/config"
-	"sallyport/internal/doctor"
 	"sallyport/internal/node"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
+	"sallyport/internal/operate/doctor"
 )
 
 type doctorCommand struct {
@@ -57,7 +57,7 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (k
 	if _, err := os.Stat(cfg.StoreDir()); errors.Is(err, os.ErrNotExist) {
 		return node.DoctorOptions{Queue: doctor.QueueFacts{Known: true}} // a folder is not made by looking at it
 	}
-	err := d.operate(ctx, c, func(o *ops.Client) error {
+	err := d.operate(ctx, c, func(o *operate.Client) error {
 		v, err := o.Status(ctx)
 		if err != nil {
 			return err
@@ -70,7 +70,7 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (k
 		if !v.Health.Oldest.IsZero() {
 			known.Queue.Oldest = time.Since(v.Health.Oldest)
 		}
-		return o.DKIMList(ctx, ops.DKIMRef{}, func(k ops.DKIMKey) error {
+		return o.DKIMList(ctx, operate.DKIMRef{}, func(k operate.DKIMKey) error {
 			known.Keys = append(known.Keys, k)
 			return nil
 		})

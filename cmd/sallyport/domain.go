@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 type domainCommands struct {
@@ -22,7 +22,7 @@ type entryFlags struct {
 }
 
 // tell prints what a change did.
-func (f entryFlags) tell(c console, v ops.Changed, err error) error {
+func (f entryFlags) tell(c console, v operate.Changed, err error) error {
 	if err != nil {
 		return err
 	}
@@ -65,8 +65,8 @@ Examples:
 
 // Run makes the domain ours.
 func (d domainAdd) Run(ctx context.Context, c console) error {
-	return d.operate(ctx, c, func(o *ops.Client) error {
-		v, err := o.DomainAdd(ctx, ops.DomainAdd{Name: d.Name, Deliver: d.Deliver, Postmaster: d.Postmaster, DryRun: d.DryRun})
+	return d.operate(ctx, c, func(o *operate.Client) error {
+		v, err := o.DomainAdd(ctx, operate.DomainAdd{Name: d.Name, Deliver: d.Deliver, Postmaster: d.Postmaster, DryRun: d.DryRun})
 		if err != nil {
 			return err
 		}
@@ -97,12 +97,12 @@ type domainLs struct {
 
 // Run lists the domains.
 func (d domainLs) Run(ctx context.Context, c console) error {
-	return d.operate(ctx, c, func(o *ops.Client) error {
+	return d.operate(ctx, c, func(o *operate.Client) error {
 		if d.JSON {
-			return o.DomainList(ctx, func(v ops.Domain) error { return printJSON(c.out, v) })
+			return o.DomainList(ctx, func(v operate.Domain) error { return printJSON(c.out, v) })
 		}
 		t := newTable(c.out, "DOMAIN", "DELIVERED TO", "POSTMASTER", "ADDED", "STATED IN")
-		err := o.DomainList(ctx, func(v ops.Domain) error {
+		err := o.DomainList(ctx, func(v operate.Domain) error {
 			t.row(v.Name, v.Deliver, dash(v.Postmaster), moment(v.Added), dash(v.Where))
 			return nil
 		})
@@ -132,8 +132,8 @@ Examples:
 
 // Run gives the domain up.
 func (d domainRm) Run(ctx context.Context, c console) error {
-	return d.operate(ctx, c, func(o *ops.Client) error {
-		v, err := o.DomainRemove(ctx, ops.DomainRemove{Name: d.Name, Force: d.Force, DryRun: d.DryRun})
+	return d.operate(ctx, c, func(o *operate.Client) error {
+		v, err := o.DomainRemove(ctx, operate.DomainRemove{Name: d.Name, Force: d.Force, DryRun: d.DryRun})
 		return d.tell(c, v, err)
 	})
 }

@@ -9,7 +9,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/mail"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 type domainRecords struct {
@@ -63,8 +63,8 @@ func (d domainRecords) Run(ctx context.Context, c console) error {
 // keys returns the records of the domain's signing keys.
 func (d domainRecords) keys(ctx context.Context, c console, domain mail.Domain, sign bool) (all []dnsRecord, err error) {
 	ours := false
-	err = d.operate(ctx, c, func(o *ops.Client) error {
-		err := o.DomainList(ctx, func(v ops.Domain) error {
+	err = d.operate(ctx, c, func(o *operate.Client) error {
+		err := o.DomainList(ctx, func(v operate.Domain) error {
 			v2, err := mail.ParseDomain(v.Name)
 			ours = ours || err == nil && v2 == domain
 			return nil
@@ -72,7 +72,7 @@ func (d domainRecords) keys(ctx context.Context, c console, domain mail.Domain, 
 		if err != nil || !sign {
 			return err
 		}
-		return o.DKIMList(ctx, ops.DKIMRef{Domain: domain.ASCII()}, func(k ops.DKIMKey) error {
+		return o.DKIMList(ctx, operate.DKIMRef{Domain: domain.ASCII()}, func(k operate.DKIMKey) error {
 			all = append(all, textRecord(k.Name, k.Text, "DKIM, "+k.Algorithm+": the key is "+k.State))
 			return nil
 		})

@@ -4,7 +4,7 @@ import (
 	"context"
 	"strings"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 type forwardCommands struct {
@@ -33,8 +33,8 @@ Examples:
 
 // Run makes the forward.
 func (f forwardAdd) Run(ctx context.Context, c console) error {
-	return f.operate(ctx, c, func(o *ops.Client) error {
-		v, err := o.ForwardAdd(ctx, ops.ForwardAdd{Account: f.Account, Targets: f.Targets, Keep: f.Keep, More: f.More, DryRun: f.DryRun})
+	return f.operate(ctx, c, func(o *operate.Client) error {
+		v, err := o.ForwardAdd(ctx, operate.ForwardAdd{Account: f.Account, Targets: f.Targets, Keep: f.Keep, More: f.More, DryRun: f.DryRun})
 		if err != nil {
 			return err
 		}
@@ -66,12 +66,12 @@ the mail stays in the mailbox.`
 
 // Run lists the forwards.
 func (f forwardLs) Run(ctx context.Context, c console) error {
-	return f.operate(ctx, c, func(o *ops.Client) error {
+	return f.operate(ctx, c, func(o *operate.Client) error {
 		if f.JSON {
-			return o.ForwardList(ctx, func(v ops.Forward) error { return printJSON(c.out, v) })
+			return o.ForwardList(ctx, func(v operate.Forward) error { return printJSON(c.out, v) })
 		}
 		t := newTable(c.out, "ACCOUNT", "GOES ON TO", "MAILBOX", "STATE", "ADDED")
-		err := o.ForwardList(ctx, func(v ops.Forward) error {
+		err := o.ForwardList(ctx, func(v operate.Forward) error {
 			box, state := "-", "awake"
 			if v.Keep {
 				box = "keeps a copy"
@@ -104,8 +104,8 @@ func (forwardRm) Help() string {
 
 // Run removes the forward.
 func (f forwardRm) Run(ctx context.Context, c console) error {
-	return f.operate(ctx, c, func(o *ops.Client) error {
-		v, err := o.ForwardRemove(ctx, ops.ForwardRemove{Account: f.Account, Targets: f.Targets, DryRun: f.DryRun})
+	return f.operate(ctx, c, func(o *operate.Client) error {
+		v, err := o.ForwardRemove(ctx, operate.ForwardRemove{Account: f.Account, Targets: f.Targets, DryRun: f.DryRun})
 		return f.tell(c, v, err)
 	})
 }

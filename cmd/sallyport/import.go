@@ -11,7 +11,7 @@ import (
 	"strings"
 
 	"sallyport/internal/config"
-	"sallyport/internal/postfix"
+	"sallyport/internal/operate/migrate"
 )
 
 type importCommands struct {
@@ -47,11 +47,11 @@ func (i importPostfix) Run(_ context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	r := postfix.Import(main, path, i.Dir, host, i.read)
+	r := migrate.Import(main, path, i.Dir, host, i.read)
 	services := filepath.Join(i.Dir, "master.cf")
 	switch text, err := os.ReadFile(services); {
 	case err == nil:
-		r.Lines = append(r.Lines, postfix.MasterVerdicts(text, services)...)
+		r.Lines = append(r.Lines, migrate.MasterVerdicts(text, services)...)
 	case !errors.Is(err, fs.ErrNotExist): // a copy of main.cf alone will do
 		return err
 	}
@@ -86,7 +86,7 @@ func (i importPostfix) read(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-func (i importPostfix) report(c console, r postfix.Result) error {
+func (i importPostfix) report(c console, r migrate.Result) error {
 	for _, v := range r.Lines {
 		if i.JSON {
 			if err := printJSON(c.out, v); err != nil {
@@ -107,7 +107,7 @@ func (i importPostfix) report(c console, r postfix.Result) error {
 
 // writeImport writes the configuration and the files beside it; none of them may be
 // there already.
-func writeImport(out string, r postfix.Result) error {
+func writeImport(out string, r migrate.Result) error {
 	files := map[string][]byte{out: r.Config}
 	for name, text := range r.Secrets {
 		files[filepath.Join(filepath.Dir(out), name)] = []byte(text)

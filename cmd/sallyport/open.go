@@ -13,22 +13,22 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/node"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 // operate runs act on the server of a configuration if one runs, else on the data
 // folder itself.
-func (f configFlag) operate(ctx context.Context, c console, act func(*ops.Client) error) error {
+func (f configFlag) operate(ctx context.Context, c console, act func(*operate.Client) error) error {
 	place, err := config.Locate(f.Config)
 	if err != nil {
 		return err
 	}
-	client, dialErr := ops.Dial(ctx, place.Socket())
+	client, dialErr := operate.Dial(ctx, place.Socket())
 	if dialErr == nil {
 		defer client.Close()
 		return act(client)
 	}
-	if !errors.Is(dialErr, ops.ErrNoServer) {
+	if !errors.Is(dialErr, operate.ErrNoServer) {
 		return cannotAsk(place, dialErr)
 	}
 	cfg, err := config.Load(f.Config)
@@ -42,7 +42,7 @@ func (f configFlag) operate(ctx context.Context, c console, act func(*ops.Client
 	if err != nil {
 		return openError(cfg, err)
 	}
-	direct := ops.Direct(n.Operator())
+	direct := operate.Direct(n.Operator())
 	return errors.Join(act(direct), n.Close())
 }
 

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxPasswordLine bounds what is read as a password; package identity has the
+// maxPasswordLine bounds what is read as a password; package accounts has the
 // real bound.
 const maxPasswordLine = 4096
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"sallyport/internal/mail"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 )
 
@@ -34,8 +34,8 @@ type selectFlags struct {
 	OlderThan time.Duration `placeholder:"DURATION" help:"Received longer ago than this, such as 36h."`
 }
 
-func (s selectFlags) choice() ops.Select {
-	return ops.Select{IDs: s.IDs, Account: s.Account, Sender: s.Sender, Recipient: s.Recipient, Domain: s.Domain, Held: s.Held, OlderThan: s.OlderThan}
+func (s selectFlags) choice() operate.Select {
+	return operate.Select{IDs: s.IDs, Account: s.Account, Sender: s.Sender, Recipient: s.Recipient, Domain: s.Domain, Held: s.Held, OlderThan: s.OlderThan}
 }
 
 type queueLs struct {
@@ -55,12 +55,12 @@ func (queueLs) Help() string {
 func (q queueLs) Run(ctx context.Context, c console) error {
 	choice := q.choice()
 	choice.Limit = q.Limit
-	return q.operate(ctx, c, func(o *ops.Client) error {
+	return q.operate(ctx, c, func(o *operate.Client) error {
 		if q.JSON {
-			return o.QueueList(ctx, choice, func(m ops.Message) error { return printJSON(c.out, m) })
+			return o.QueueList(ctx, choice, func(m operate.Message) error { return printJSON(c.out, m) })
 		}
 		t, n := newTable(c.out, "ID", "STATE", "SIZE", "TRIES", "NEXT TRY", "SENDER", "RECIPIENTS"), 0
-		err := o.QueueList(ctx, choice, func(m ops.Message) error {
+		err := o.QueueList(ctx, choice, func(m operate.Message) error {
 			n++
 			t.row(m.ID, m.State, trace.Octets(m.Size), strconv.Itoa(m.Attempts), moment(m.NextTry), m.Sender, pending(m))
 			return nil
@@ -77,10 +77,10 @@ func (q queueLs) Run(ctx context.Context, c console) error {
 }
 
 // pending names the recipients that do not have it and were not reported, three at most.
-func pending(m ops.Message) string {
+func pending(m operate.Message) string {
 	var names []string
 	for _, r := range m.Recipients {
-		if r.State == "pending" || r.State == ops.RecipientUntold {
+		if r.State == "pending" || r.State == operate.RecipientUntold {
 			names = append(names, r.Address)
 		}
 	}
@@ -101,8 +101,8 @@ func (q queueShow) Run(ctx context.Context, c console) error {
 	if err := checkIDs(q.ID); err != nil {
 		return err
 	}
-	return q.operate(ctx, c, func(o *ops.Client) error {
-		m, err := o.QueueShow(ctx, ops.QueueRef{ID: q.ID})
+	return q.operate(ctx, c, func(o *operate.Client) error {
+		m, err := o.QueueShow(ctx, operate.QueueRef{ID: q.ID})
 		if err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func (q queueShow) Run(ctx context.Context, c console) error {
 }
 
 // marks says what is special about a message.
-func marks(m ops.Message) (all []string) {
+func marks(m operate.Message) (all []string) {
 	if m.Forward {
 		all = append(all, "a forward of the account's mail, in its name")
 	}
@@ -150,13 +150,13 @@ type changeFlags struct {
 }
 
 // apply changes the chosen messages and tells how many they were.
-func (f changeFlags) apply(ctx context.Context, c console, reason, done string, act func(*ops.Client, ops.QueueChange) (ops.QueueChanged, error)) error {
-	r := ops.QueueChange{Select: f.choice(), Reason: reason, DryRun: f.DryRun}
+func (f changeFlags) apply(ctx context.Context, c console, reason, done string, act func(*operate.Client, operate.QueueChange) (operate.QueueChanged, error)) error {
+	r := operate.QueueChange{Select: f.choice(), Reason: reason, DryRun: f.DryRun}
 	r.All = f.All
 	if err := f.check(r); err != nil {
 		return err
 	}
-	return f.operate(ctx, c, func(o *ops.Client) error {
+	return f.operate(ctx, c, func(o *operate.Client) error {
 		changed, err := f.watched(c, o, r, act)
 		if err != nil && changed.Count > 0 {
 			return fmt.Errorf("%s, at least, %s, and the rest is as it was; the command may be repeated: %w", plural(changed.Count, "message"), done, err)
@@ -185,7 +185,7 @@ func (f changeFlags) apply(ctx context.Context, c console, reason, done string, 
 }
 
 // check demands that messages are chosen, in one way.
-func (f changeFlags) check(r ops.QueueChange) error {
+func (f changeFlags) check(r operate.QueueChange) error {
 	if r.All && r.Chooses() {
 		return usageError{"--all means every message: name none beside it, and leave out what narrows the choice down"}
 	}
@@ -207,7 +207,7 @@ func checkIDs(ids ...string) error {
 
 // watched changes messages under the eyes of whoever sits at a terminal. How many they
 // will be is asked first, for the bar alone.
-func (f changeFlags) watched(c console, o *ops.Client, r ops.QueueChange, act func(*ops.Client, ops.QueueChange) (ops.QueueChanged, error)) (ops.QueueChanged, error) {
+func (f changeFlags) watched(c console, o *operate.Client, r operate.QueueChange, act func(*operate.Client, operate.QueueChange) (operate.QueueChanged, error)) (operate.QueueChanged, error) {
 	bar := newProgress(c, "changing messages", func(n int64) string { return strconv.FormatInt(n, 10) })
 	if r.DryRun || !bar.seen() {
 		return act(o, r)
@@ -219,7 +219,7 @@ func (f changeFlags) watched(c console, o *ops.Client, r ops.QueueChange, act fu
 	}
 	defer bar.end()
 	r.DryRun = false
-	r.Tell = func(now ops.QueueChanged) { bar.at(int64(now.Count+now.Unchanged), int64(before.Count)) }
+	r.Tell = func(now operate.QueueChanged) { bar.at(int64(now.Count+now.Unchanged), int64(before.Count)) }
 	return act(o, r)
 }
 
@@ -237,7 +237,7 @@ func (queueHold) Help() string {
 
 // Run holds messages.
 func (q queueHold) Run(ctx context.Context, c console) error {
-	return q.apply(ctx, c, q.Reason, "held", func(o *ops.Client, r ops.QueueChange) (ops.QueueChanged, error) {
+	return q.apply(ctx, c, q.Reason, "held", func(o *operate.Client, r operate.QueueChange) (operate.QueueChanged, error) {
 		return o.QueueHold(ctx, r)
 	})
 }
@@ -246,7 +246,7 @@ type queueRelease struct{ changeFlags }
 
 // Run releases messages.
 func (q queueRelease) Run(ctx context.Context, c console) error {
-	return q.apply(ctx, c, "", "released", func(o *ops.Client, r ops.QueueChange) (ops.QueueChanged, error) {
+	return q.apply(ctx, c, "", "released", func(o *operate.Client, r operate.QueueChange) (operate.QueueChanged, error) {
 		return o.QueueRelease(ctx, r)
 	})
 }
@@ -255,7 +255,7 @@ type queueRetry struct{ changeFlags }
 
 // Run retries messages.
 func (q queueRetry) Run(ctx context.Context, c console) error {
-	return q.apply(ctx, c, "", "due now", func(o *ops.Client, r ops.QueueChange) (ops.QueueChanged, error) {
+	return q.apply(ctx, c, "", "due now", func(o *operate.Client, r operate.QueueChange) (operate.QueueChanged, error) {
 		return o.QueueRetry(ctx, r)
 	})
 }
@@ -267,7 +267,7 @@ type queueRm struct {
 
 // Run removes messages.
 func (q queueRm) Run(ctx context.Context, c console) error {
-	return q.apply(ctx, c, q.Reason, "removed", func(o *ops.Client, r ops.QueueChange) (ops.QueueChanged, error) {
+	return q.apply(ctx, c, q.Reason, "removed", func(o *operate.Client, r operate.QueueChange) (operate.QueueChanged, error) {
 		return o.QueueRemove(ctx, r)
 	})
 }

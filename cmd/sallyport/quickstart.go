@@ -19,10 +19,10 @@ import (
 	"time"
 
 	"sallyport/internal/config"
+	"sallyport/internal/kit/pki"
 	"sallyport/internal/mail"
 	"sallyport/internal/node"
-	"sallyport/internal/ops"
-	"sallyport/internal/pki"
+	"sallyport/internal/operate"
 )
 
 const (
@@ -122,7 +122,7 @@ func (q quickstartCommand) serve(ctx context.Context, c console, cfg config.Conf
 		o.Logger = slog.New(slog.NewTextHandler(c.err, nil))
 	}
 	return serve(ctx, cfg, o, func(n *node.Node) error {
-		if err := addMissing(ctx, ops.Direct(n.Operator()), info.Accounts); err != nil {
+		if err := addMissing(ctx, operate.Direct(n.Operator()), info.Accounts); err != nil {
 			return err
 		}
 		info.Listen = n.Addrs()
@@ -135,11 +135,11 @@ func (q quickstartCommand) serve(ctx context.Context, c console, cfg config.Conf
 }
 
 // addMissing makes the accounts that do not exist.
-func addMissing(ctx context.Context, o *ops.Client, accounts []quickstartAccount) error {
+func addMissing(ctx context.Context, o *operate.Client, accounts []quickstartAccount) error {
 	for _, a := range accounts {
-		_, err := o.AccountAdd(ctx, ops.AccountAdd{Address: a.Address, Password: a.Password, Role: "person"})
-		var known *ops.Error
-		if err != nil && !(errors.As(err, &known) && known.Code == ops.CodeExists) {
+		_, err := o.AccountAdd(ctx, operate.AccountAdd{Address: a.Address, Password: a.Password, Role: "person"})
+		var known *operate.Error
+		if err != nil && !(errors.As(err, &known) && known.Code == operate.CodeExists) {
 			return err
 		}
 	}

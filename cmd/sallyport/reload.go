@@ -10,7 +10,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/node"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 type reloadCommand struct {
@@ -36,9 +36,9 @@ func (r reloadCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	client, err := ops.Dial(ctx, place.Socket())
+	client, err := operate.Dial(ctx, place.Socket())
 	switch {
-	case errors.Is(err, ops.ErrNoServer):
+	case errors.Is(err, operate.ErrNoServer):
 		return fmt.Errorf("no server runs on %s; it reads its configuration when it starts", place.Data)
 	case err != nil:
 		return cannotAsk(place, err)
@@ -61,7 +61,7 @@ func (r reloadCommand) Run(ctx context.Context, c console) error {
 	return nil
 }
 
-func tellReload(c console, a ops.Reloaded) {
+func tellReload(c console, a operate.Reloaded) {
 	for _, f := range a.Faults {
 		fmt.Fprintf(c.err, "%s\n%s", f.Line(), f.Excerpt)
 	}

@@ -11,11 +11,11 @@ import (
 	"strings"
 	"syscall"
 
-	"sallyport/internal/backup"
 	"sallyport/internal/config"
-	"sallyport/internal/dataformat"
 	"sallyport/internal/node"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
+	"sallyport/internal/operate/backup"
+	"sallyport/internal/operate/format"
 	"sallyport/internal/trace"
 )
 
@@ -71,7 +71,7 @@ func (r restoreCommand) Run(ctx context.Context, c console) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w; nothing was restored", r.From, err)
 	}
-	if known := dataformat.Current(); out.Info.DataFormat > uint32(known) {
+	if known := format.Current(); out.Info.DataFormat > uint32(known) {
 		return fmt.Errorf("%s is of data format %d, and this program knows formats up to %d: restore it with sallyport %s; nothing was restored", r.From, out.Info.DataFormat, known, out.Info.Program)
 	}
 	if err := r.extract(ctx, c, out.Info); err != nil {
@@ -199,11 +199,11 @@ func (r restoreCommand) finish(ctx context.Context, c console, out *restored) er
 }
 
 func (r restoreCommand) examine(ctx context.Context, n *node.Node, out *restored) error {
-	_, err := n.Operator().Restored(ctx, ops.Self(), ops.Restored{Began: out.Info.Began, Manifest: out.Backup.Manifest, Hold: r.Hold})
+	_, err := n.Operator().Restored(ctx, operate.Self(), operate.Restored{Began: out.Info.Began, Manifest: out.Backup.Manifest, Hold: r.Hold})
 	if err != nil {
 		return err
 	}
-	o := ops.Direct(n.Operator())
+	o := operate.Direct(n.Operator())
 	if out.Trace, err = o.TraceVerify(ctx); err != nil {
 		return err
 	}

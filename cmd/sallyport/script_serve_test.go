@@ -10,7 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"sallyport/internal/config"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 // scriptServing starts a server on a configuration of the script's own and waits
@@ -37,7 +37,7 @@ func scriptServing(ts *testscript.TestScript, neg bool, args []string) {
 			continue
 		}
 		out, err := scriptCommand(ts, context.Background(), []string{"sallyport", "status", "--json", "-c", path}).Output()
-		var status ops.Status
+		var status operate.Status
 		if err == nil && json.Unmarshal(out, &status) == nil && status.Server != nil {
 			for door, at := range status.Server.Listen {
 				if len(at) > 0 {

@@ -14,10 +14,10 @@ import (
 	"syscall"
 
 	"sallyport/internal/config"
-	"sallyport/internal/localdoor"
+	"sallyport/internal/local/door"
+	"sallyport/internal/local/sendmail"
 	"sallyport/internal/mail"
-	"sallyport/internal/ops"
-	"sallyport/internal/sendmail"
+	"sallyport/internal/operate"
 )
 
 // defaultSendmail is where the command looks for the server when nothing names
@@ -118,8 +118,8 @@ func doSendmail(ctx context.Context, name string, args []string, c console) erro
 	case sendmail.ModeQueue:
 		return printMailq(ctx, at.Socket, c)
 	case sendmail.ModeRetry:
-		return sendmail.Ask(ctx, at.Socket, localdoor.HelloRetry, func(line []byte) error {
-			var changed ops.QueueChanged
+		return sendmail.Ask(ctx, at.Socket, door.HelloRetry, func(line []byte) error {
+			var changed operate.QueueChanged
 			if err := json.Unmarshal(line, &changed); err != nil || !o.Verbose {
 				return err
 			}
@@ -193,8 +193,8 @@ func fullName() string {
 func printMailq(ctx context.Context, socket string, c console) error {
 	w := bufio.NewWriter(c.out)
 	n, octets := 0, int64(0)
-	err := sendmail.Ask(ctx, socket, localdoor.HelloQueue, func(line []byte) error {
-		var m ops.Message
+	err := sendmail.Ask(ctx, socket, door.HelloQueue, func(line []byte) error {
+		var m operate.Message
 		if err := json.Unmarshal(line, &m); err != nil {
 			return err
 		}
@@ -217,7 +217,7 @@ func printMailq(ctx context.Context, socket string, c console) error {
 }
 
 // printQueued writes one message: "!" behind the id of one that is held.
-func printQueued(w io.Writer, m ops.Message) {
+func printQueued(w io.Writer, m operate.Message) {
 	mark := ""
 	if strings.HasPrefix(m.State, "held") {
 		mark = "!"

@@ -9,7 +9,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/node"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 )
 
@@ -69,7 +69,7 @@ func (s serveCommand) logger(c console) (*slog.Logger, error) {
 
 // serve opens a node, binds its listeners, calls ready, and serves until ctx ends.
 func serve(ctx context.Context, cfg config.Config, o node.Options, ready func(*node.Node) error) error {
-	if client, err := ops.Dial(ctx, cfg.Socket()); err == nil {
+	if client, err := operate.Dial(ctx, cfg.Socket()); err == nil {
 		client.Close()
 		return fmt.Errorf("a server is already running on %s", cfg.Data)
 	}

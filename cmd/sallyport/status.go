@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 )
 
@@ -16,7 +16,7 @@ type statusCommand struct {
 
 // Run shows the state of everything.
 func (s statusCommand) Run(ctx context.Context, c console) error {
-	return s.operate(ctx, c, func(o *ops.Client) error {
+	return s.operate(ctx, c, func(o *operate.Client) error {
 		v, err := o.Status(ctx)
 		if err != nil {
 			return err
@@ -50,7 +50,7 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 }
 
 // health tells what comes before trouble.
-func health(c console, h ops.Health) {
+func health(c console, h operate.Health) {
 	if !h.Oldest.IsZero() {
 		c.printf("          the oldest that is not held waits for %s\n", time.Since(h.Oldest).Round(time.Second))
 	}

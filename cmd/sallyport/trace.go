@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 )
 
@@ -39,17 +39,17 @@ Exits with 1 when nothing is found, or when the log does not verify.`
 // Run answers the query.
 func (t traceCommand) Run(ctx context.Context, c console) error {
 	if t.Verify {
-		return t.operate(ctx, c, func(o *ops.Client) error { return t.verify(ctx, c, o) })
+		return t.operate(ctx, c, func(o *operate.Client) error { return t.verify(ctx, c, o) })
 	}
 	text, err := t.text(c)
 	if err != nil {
 		return err
 	}
-	q := ops.TraceQuery{Text: text, Limit: t.Limit, Exact: t.Exact, Before: t.Before}
+	q := operate.TraceQuery{Text: text, Limit: t.Limit, Exact: t.Exact, Before: t.Before}
 	if t.Since > 0 {
 		q.From = time.Now().Add(-t.Since)
 	}
-	return t.operate(ctx, c, func(o *ops.Client) error {
+	return t.operate(ctx, c, func(o *operate.Client) error {
 		answer, err := o.Trace(ctx, q)
 		if err != nil {
 			return err
@@ -96,7 +96,7 @@ func (t traceCommand) show(c console, a trace.Answer) error {
 	return nil
 }
 
-func (t traceCommand) verify(ctx context.Context, c console, o *ops.Client) error {
+func (t traceCommand) verify(ctx context.Context, c console, o *operate.Client) error {
 	r, err := o.TraceVerify(ctx)
 	if err != nil {
 		return err

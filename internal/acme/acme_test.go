@@ -22,7 +22,7 @@ import (
 
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
-	"sallyport/internal/store/memstore"
+	"sallyport/internal/store/mem"
 )
 
 const directory = "https://ca.test/"
@@ -69,7 +69,7 @@ func issue(t *testing.T, st store.Store, from string, lasts time.Duration, names
 }
 
 func TestLoad(t *testing.T) {
-	st := memstore.New()
+	st := mem.New()
 	names := domains(t, "mx.test", "smtp.test", "other.test")
 	if _, ok, err := Load(t.Context(), st, names[0]); ok || err != nil {
 		t.Errorf("of an empty store: %v, %v", ok, err)
@@ -97,7 +97,7 @@ func TestKeep(t *testing.T) {
 	names := domains(t, "mx.test", "smtp.test")
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		st, fault := memstore.New(), errors.New("refused")
+		st, fault := mem.New(), errors.New("refused")
 		var tried, nexts, told []time.Duration
 		more := names[1:1]
 		k, err := New(Options{
@@ -186,7 +186,7 @@ func TestNoRush(t *testing.T) {
 
 func TestOptionsAreRequired(t *testing.T) {
 	whole := Options{
-		Store: memstore.New(), Directory: directory, Agreed: true, Challenge: TLSALPN01, Host: domains(t, "mx.test")[0], Listeners: []net.Listener{nil},
+		Store: mem.New(), Directory: directory, Agreed: true, Challenge: TLSALPN01, Host: domains(t, "mx.test")[0], Listeners: []net.Listener{nil},
 		Obtained: func(context.Context, tls.Certificate) {}, Failed: func(context.Context, error, time.Time) {}, Limits: limits, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 	}
 	if k, err := New(whole); err != nil || k == nil {
@@ -207,7 +207,7 @@ func TestOptionsAreRequired(t *testing.T) {
 
 // The library finds in the store what it finds in a folder.
 func TestStorage(t *testing.T) {
-	s, ctx := newStorage(memstore.New()), t.Context()
+	s, ctx := newStorage(mem.New()), t.Context()
 	for _, key := range []string{"a/b/c", "a/b/d", "a/e", "ab"} {
 		must(t, s.Store(ctx, key, []byte(key)))
 	}
@@ -247,7 +247,7 @@ func TestStorage(t *testing.T) {
 // One holds a lock at a time; who waits for one may give up.
 func TestLocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStorage(memstore.New())
+		s := newStorage(mem.New())
 		must(t, s.Lock(t.Context(), "x"))
 		must(t, s.Lock(t.Context(), "y"))
 		short, cancel := context.WithTimeout(t.Context(), time.Second)

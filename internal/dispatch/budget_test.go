@@ -10,8 +10,8 @@ import (
 
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
-	"sallyport/internal/deliver"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 	"sallyport/internal/trace"
 )
 
@@ -62,7 +62,7 @@ func TestForwardBudgetIsPerTarget(t *testing.T) {
 		w.budget = budget.Limits{Hour: 3, Day: 100}
 		g := w.routes["remote.test"]
 		busy := true
-		g.fn = func(_ context.Context, _ deliver.Job, to mail.Address) mail.Reply {
+		g.fn = func(_ context.Context, _ nexthop.Job, to mail.Address) mail.Reply {
 			if busy && to.Local() == "b" {
 				return mail.R(451, "4.3.0", "busy")
 			}

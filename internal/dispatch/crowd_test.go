@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sallyport/internal/deliver"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 	"sallyport/internal/spool"
 )
 
@@ -20,7 +20,7 @@ func TestMessageCountsOnceAgainstRoom(t *testing.T) {
 		// Of 16 places one destination may take three: 16 less its own, by shareOfFree.
 		w.limits.Workers, w.limits.PerDestination, w.limits.Active = 1, 10, 16
 		slow := w.routes["slow.test"]
-		slow.fn = func(context.Context, deliver.Job, mail.Address) mail.Reply {
+		slow.fn = func(context.Context, nexthop.Job, mail.Address) mail.Reply {
 			time.Sleep(100 * time.Millisecond)
 			return mail.R(250, "2.0.0", "ok")
 		}

@@ -28,13 +28,13 @@ import (
 
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
-	"sallyport/internal/deliver"
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
+	"sallyport/internal/nexthop"
+	"sallyport/internal/returnpath/srs"
 	"sallyport/internal/sched"
 	"sallyport/internal/spool"
-	"sallyport/internal/srs"
 )
 
 // Queue is what dispatch needs of the spool.
@@ -98,14 +98,14 @@ type Options struct {
 	// Active reports whether an account may send now; it is asked at every claim,
 	// and again before each delivery.
 	Active func(account mail.Address) bool
-	Local  deliver.Target
-	Route  func(directory.Route) deliver.Target
+	Local  nexthop.Target
+	Route  func(directory.Route) nexthop.Target
 	// Behind returns the way to a server of ours that stands behind us; nil: mail for
 	// it is held.
-	Behind func(directory.Hop) deliver.Target
+	Behind func(directory.Hop) nexthop.Target
 	// World returns where mail goes that no route leads to; false, or a nil World:
 	// it waits.
-	World func(a mail.Address) (deliver.Target, bool)
+	World func(a mail.Address) (nexthop.Target, bool)
 	// Charge begins what a message that a forward sent on takes of the budget of that
 	// forward and target, and Allowance is that budget.
 	Charge    func(account, target mail.Address) *ledger.Charge

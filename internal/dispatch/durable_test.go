@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sallyport/internal/deliver"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
@@ -52,7 +52,7 @@ func TestFailureAndNotificationAreOneAct(t *testing.T) {
 func TestOutcomesWaitForTheDisk(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		g := w.routes["remote.test"]
-		g.fn = func(_ context.Context, _ deliver.Job, to mail.Address) mail.Reply {
+		g.fn = func(_ context.Context, _ nexthop.Job, to mail.Address) mail.Reply {
 			if to.Local() == "nobody" {
 				return mail.R(550, "5.1.1", "nobody")
 			}
@@ -123,11 +123,11 @@ func TestShutdown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.limits.Workers = 1
-		hang := func(ctx context.Context, _ deliver.Job, _ mail.Address) mail.Reply {
+		hang := func(ctx context.Context, _ nexthop.Job, _ mail.Address) mail.Reply {
 			<-ctx.Done()
 			return mail.R(451, "4.3.2", "interrupted")
 		}
-		brief := func(context.Context, deliver.Job, mail.Address) mail.Reply {
+		brief := func(context.Context, nexthop.Job, mail.Address) mail.Reply {
 			time.Sleep(5 * time.Second)
 			return mail.R(250, "2.0.0", "ok")
 		}
@@ -182,7 +182,7 @@ func TestShutdownExpiresNothing(t *testing.T) {
 		w := newWorld(t)
 		c := w.put(fresh("x@slow.test", "bob@local.test"))
 		must(t, w.spool.Postpone(t.Context(), c.Token, time.Now().Add(w.policy.Expire+time.Hour), nil))
-		w.routes["slow.test"].fn = func(ctx context.Context, _ deliver.Job, _ mail.Address) mail.Reply {
+		w.routes["slow.test"].fn = func(ctx context.Context, _ nexthop.Job, _ mail.Address) mail.Reply {
 			<-ctx.Done()
 			return mail.R(451, "4.3.2", "interrupted")
 		}
@@ -245,7 +245,7 @@ func TestRestart(t *testing.T) {
 // gets a second copy.
 func TestHoldAfterPartialDelivery(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		w.local.fn = func(_ context.Context, _ deliver.Job, to mail.Address) mail.Reply {
+		w.local.fn = func(_ context.Context, _ nexthop.Job, to mail.Address) mail.Reply {
 			if to.Local() == "alice" {
 				return mail.R(550, "5.2.1", "broken")
 			}

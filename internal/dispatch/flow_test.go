@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sallyport/internal/deliver"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
@@ -44,7 +44,7 @@ func TestFreshHandOff(t *testing.T) {
 // and each recipient its own outcome.
 func TestOneOutcomePerRecipient(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		w.routes["remote.test"].fn = func(_ context.Context, _ deliver.Job, to mail.Address) mail.Reply {
+		w.routes["remote.test"].fn = func(_ context.Context, _ nexthop.Job, to mail.Address) mail.Reply {
 			if to.Local() == "busy" {
 				return mail.R(450, "4.2.1", "later")
 			}
@@ -94,7 +94,7 @@ func TestMiscountingTarget(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				g := w.routes["remote.test"]
-				g.raw = func(deliver.Job) []mail.Outcome { return raw }
+				g.raw = func(nexthop.Job) []mail.Outcome { return raw }
 				id := w.send(fresh("x@remote.test", "y@remote.test"))
 				w.queued(1, 0)
 				if e, _ := w.entry(id); len(e.Pending()) != 2 {
@@ -112,7 +112,7 @@ func TestMiscountingTarget(t *testing.T) {
 		})
 	}
 	inWorld(t, func(t *testing.T, w *world) {
-		w.routes["remote.test"].raw = func(j deliver.Job) []mail.Outcome {
+		w.routes["remote.test"].raw = func(j nexthop.Job) []mail.Outcome {
 			return []mail.Outcome{ok("stranger@far.test"), {Reply: mail.R(354, "", "what?")}}
 		}
 		id := w.send(fresh("x@remote.test", "y@remote.test"))
@@ -130,7 +130,7 @@ func TestSlowDestinationDelaysNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.limits.Workers, w.limits.PerDestination = 3, 4
-		hang := func(ctx context.Context, _ deliver.Job, _ mail.Address) mail.Reply {
+		hang := func(ctx context.Context, _ nexthop.Job, _ mail.Address) mail.Reply {
 			select {
 			case <-ctx.Done():
 			case <-time.After(10 * time.Minute):
@@ -170,7 +170,7 @@ func TestManySlowDestinationsDelayNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.limits.Active = 400
-		slow := &target{name: "slow", arrived: map[string]int{}, fn: func(ctx context.Context, _ deliver.Job, _ mail.Address) mail.Reply {
+		slow := &target{name: "slow", arrived: map[string]int{}, fn: func(ctx context.Context, _ nexthop.Job, _ mail.Address) mail.Reply {
 			select {
 			case <-ctx.Done():
 			case <-time.After(10 * time.Minute):
@@ -178,7 +178,7 @@ func TestManySlowDestinationsDelayNobody(t *testing.T) {
 			return mail.R(451, "4.4.1", "nobody answers")
 		}}
 		quick := &target{name: "quick", arrived: map[string]int{}}
-		w.outside = func(a mail.Address) (deliver.Target, bool) {
+		w.outside = func(a mail.Address) (nexthop.Target, bool) {
 			if strings.HasPrefix(a.Domain().ASCII(), "slow") {
 				return slow, true
 			}
@@ -211,7 +211,7 @@ func TestCrowdedDestination(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.limits.Workers, w.limits.PerDestination, w.limits.CrowdedMost = 1, 2, 5*time.Second
-		w.routes["slow.test"].fn = func(context.Context, deliver.Job, mail.Address) mail.Reply {
+		w.routes["slow.test"].fn = func(context.Context, nexthop.Job, mail.Address) mail.Reply {
 			time.Sleep(time.Second)
 			return mail.R(250, "2.0.0", "ok")
 		}
@@ -251,7 +251,7 @@ func TestActiveIsBounded(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			w.limits.Active = active
-			w.local.fn = func(context.Context, deliver.Job, mail.Address) mail.Reply {
+			w.local.fn = func(context.Context, nexthop.Job, mail.Address) mail.Reply {
 				time.Sleep(time.Second)
 				return mail.R(250, "2.0.0", "ok")
 			}
@@ -279,7 +279,7 @@ func TestActiveOctets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.limits.ActiveOctets = 3000
-		w.local.fn = func(context.Context, deliver.Job, mail.Address) mail.Reply {
+		w.local.fn = func(context.Context, nexthop.Job, mail.Address) mail.Reply {
 			time.Sleep(time.Second)
 			return mail.R(250, "2.0.0", "ok")
 		}
@@ -335,7 +335,7 @@ func TestLongDeliveryIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.limits.Lease, w.limits.Workers = time.Minute, 1
-		w.routes["slow.test"].fn = func(context.Context, deliver.Job, mail.Address) mail.Reply {
+		w.routes["slow.test"].fn = func(context.Context, nexthop.Job, mail.Address) mail.Reply {
 			time.Sleep(40 * time.Minute)
 			return mail.R(250, "2.0.0", "ok")
 		}
@@ -358,7 +358,7 @@ func TestTakenAwayWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.limits.Workers = 1
-		w.routes["slow.test"].fn = func(context.Context, deliver.Job, mail.Address) mail.Reply {
+		w.routes["slow.test"].fn = func(context.Context, nexthop.Job, mail.Address) mail.Reply {
 			time.Sleep(time.Minute)
 			return mail.R(250, "2.0.0", "ok")
 		}
@@ -384,7 +384,7 @@ func TestOutIntoTheWorld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		world := newTarget("mx")
-		w.outside = func(a mail.Address) (deliver.Target, bool) {
+		w.outside = func(a mail.Address) (nexthop.Target, bool) {
 			_, literal := a.Literal()
 			return world, !literal
 		}

@@ -12,8 +12,8 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
+	"sallyport/internal/returnpath/srs"
 	"sallyport/internal/spool"
-	"sallyport/internal/srs"
 	"sallyport/internal/trace"
 )
 

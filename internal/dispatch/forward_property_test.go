@@ -11,9 +11,9 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sallyport/internal/deliver"
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 	"sallyport/internal/sched"
 )
 
@@ -81,7 +81,7 @@ func (s forwardStory) play(t *testing.T, w *world) string {
 	w.publish(to...)
 	var mu sync.Mutex
 	reached := map[string]int{}
-	w.routes["remote.test"].fn = func(_ context.Context, j deliver.Job, target mail.Address) mail.Reply {
+	w.routes["remote.test"].fn = func(_ context.Context, j nexthop.Job, target mail.Address) mail.Reply {
 		var letter, account int
 		_, rest, _ := strings.Cut(read(j), "\r\nSubject: letter ")
 		_, err1 := fmt.Sscanf(rest, "%d", &letter)

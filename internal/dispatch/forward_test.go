@@ -9,13 +9,13 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sallyport/internal/deliver"
 	"sallyport/internal/directory"
 	"sallyport/internal/dispatch"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
+	"sallyport/internal/returnpath/srs"
 	"sallyport/internal/sched"
 	"sallyport/internal/spool"
-	"sallyport/internal/srs"
 	"sallyport/internal/trace"
 )
 
@@ -45,7 +45,7 @@ func (w *world) forward(keep bool, account string, targets ...string) {
 }
 
 // left returns the jobs that reached remote.test, with their texts.
-func (w *world) left() ([]deliver.Job, []string) {
+func (w *world) left() ([]nexthop.Job, []string) {
 	g := w.routes["remote.test"]
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -210,7 +210,7 @@ func TestForwardFails(t *testing.T) {
 		for _, null := range []bool{false, true} {
 			t.Run(fmt.Sprintf("keep=%v,null=%v", keep, null), func(t *testing.T) {
 				inForward(t, keep, []string{"a@remote.test", "b@remote.test", "c@far.test"}, func(t *testing.T, w *world) {
-					w.routes["remote.test"].fn = func(_ context.Context, j deliver.Job, to mail.Address) mail.Reply {
+					w.routes["remote.test"].fn = func(_ context.Context, j nexthop.Job, to mail.Address) mail.Reply {
 						if to.Local() == "b" && j.Attempt < 3 {
 							return mail.R(451, "4.7.1", "later")
 						}
@@ -468,7 +468,7 @@ func TestForwardsToEachOther(t *testing.T) {
 			w.forward(keep, "bob@local.test", "alice@remote.test")
 			hops := 0
 			// remote.test carries everything back to the same name here.
-			w.routes["remote.test"].fn = func(_ context.Context, j deliver.Job, to mail.Address) mail.Reply {
+			w.routes["remote.test"].fn = func(_ context.Context, j nexthop.Job, to mail.Address) mail.Reply {
 				if hops++; hops > 100 {
 					return mail.R(554, "5.4.6", "a loop")
 				}

@@ -7,9 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sallyport/internal/deliver"
-	"sallyport/internal/identity"
+	"sallyport/internal/accounts"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
@@ -44,7 +44,7 @@ func TestFrozenAccountSendsNothing(t *testing.T) {
 				w := newWorld(t)
 				w.limits.Workers = 1
 				slow, remote := w.routes["slow.test"], w.routes["remote.test"]
-				slow.fn = func(context.Context, deliver.Job, mail.Address) mail.Reply {
+				slow.fn = func(context.Context, nexthop.Job, mail.Address) mail.Reply {
 					time.Sleep(time.Minute)
 					return mail.R(250, "2.0.0", "ok")
 				}
@@ -122,7 +122,7 @@ func TestStrangersFailureIsHeld(t *testing.T) {
 	for _, from := range []string{"victim@innocent.test", ""} {
 		inWorld(t, func(t *testing.T, w *world) {
 			refuse := true
-			w.local.fn = func(_ context.Context, _ deliver.Job, to mail.Address) mail.Reply {
+			w.local.fn = func(_ context.Context, _ nexthop.Job, to mail.Address) mail.Reply {
 				if refuse && to.Local() == "alice" {
 					return mail.R(550, "5.2.1", "mailbox broken")
 				}
@@ -158,7 +158,7 @@ func TestStrangersFailureIsHeld(t *testing.T) {
 func TestStrangersFailureWaitsForOthers(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		tries, refused := 0, 0
-		w.local.fn = func(_ context.Context, _ deliver.Job, to mail.Address) mail.Reply {
+		w.local.fn = func(_ context.Context, _ nexthop.Job, to mail.Address) mail.Reply {
 			if to.Local() == "alice" {
 				refused++
 				return mail.R(550, "5.2.1", "mailbox broken")
@@ -254,7 +254,7 @@ func TestFrozenWhileCrowded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.limits.Workers, w.limits.PerDestination, w.limits.Active = 1, 2, 4
-		w.routes["slow.test"].fn = func(context.Context, deliver.Job, mail.Address) mail.Reply {
+		w.routes["slow.test"].fn = func(context.Context, nexthop.Job, mail.Address) mail.Reply {
 			time.Sleep(10 * time.Second)
 			return mail.R(250, "2.0.0", "ok")
 		}
@@ -270,7 +270,7 @@ func TestFrozenWhileCrowded(t *testing.T) {
 		if n := w.routes["slow.test"].attempts(); n != 2 {
 			t.Errorf("%d attempts", n)
 		}
-		if a, _ := w.identity.Lookup(addr("alice@local.test")); a.Standing != identity.StandingFrozen {
+		if a, _ := w.identity.Lookup(addr("alice@local.test")); a.Standing != accounts.StandingFrozen {
 			t.Error("not frozen")
 		}
 		w.stop()

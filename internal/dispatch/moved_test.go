@@ -6,9 +6,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sallyport/internal/deliver"
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 )
 
 // What waits for its turn goes by the directory of that moment: to a route that
@@ -18,7 +18,7 @@ func TestARouteChangesWhileAMessageWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.limits.Workers = 1
-		w.routes["slow.test"].fn = func(context.Context, deliver.Job, mail.Address) mail.Reply {
+		w.routes["slow.test"].fn = func(context.Context, nexthop.Job, mail.Address) mail.Reply {
 			time.Sleep(time.Minute)
 			return mail.R(250, "2.0.0", "ok")
 		}

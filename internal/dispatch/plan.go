@@ -4,9 +4,9 @@ import (
 	"net"
 	"strconv"
 
-	"sallyport/internal/deliver"
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 	"sallyport/internal/spool"
 )
 
@@ -24,9 +24,9 @@ const forwardName = "forward"
 // group is what one message has for one destination.
 type group struct {
 	key    destKey
-	target deliver.Target
+	target nexthop.Target
 	index  []int // places in the claim's pending recipients
-	to     []deliver.Recipient
+	to     []nexthop.Recipient
 }
 
 // plan is what to do with a claimed message: groups to deliver, outcomes already
@@ -43,11 +43,11 @@ type plan struct {
 // planner holds the values that a plan depends on.
 type planner struct {
 	dir   *directory.Snapshot
-	local deliver.Target
-	route func(directory.Route) deliver.Target
-	world func(mail.Address) (deliver.Target, bool)
+	local nexthop.Target
+	route func(directory.Route) nexthop.Target
+	world func(mail.Address) (nexthop.Target, bool)
 	// behind returns the way to a server behind us.
-	behind func(directory.Hop) deliver.Target
+	behind func(directory.Hop) nexthop.Target
 	// forwards are the deliveries to accounts that forward, of which so many leave in
 	// one attempt.
 	forwards map[int]sendOn
@@ -111,7 +111,7 @@ func (p planner) plan(pending []spool.RecipientState) plan {
 			out.groups = append(out.groups, g)
 		}
 		out.groups[n].index = append(out.groups[n].index, i)
-		out.groups[n].to = append(out.groups[n].to, deliver.Recipient{Recipient: r.Recipient, Mailbox: r.Mailbox, Detail: r.Detail})
+		out.groups[n].to = append(out.groups[n].to, nexthop.Recipient{Recipient: r.Recipient, Mailbox: r.Mailbox, Detail: r.Detail})
 	}
 	return out
 }
@@ -158,7 +158,7 @@ func behindKey(h directory.Hop) destKey {
 
 // outside finds where mail goes that no route leads to. A domain that has become
 // ours since the message was accepted is not outside: the message waits.
-func (p planner) outside(a mail.Address) (deliver.Target, bool) {
+func (p planner) outside(a mail.Address) (nexthop.Target, bool) {
 	if p.world == nil || p.dir.IsOurs(a.Domain()) {
 		return nil, false
 	}

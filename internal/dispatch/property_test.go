@@ -10,8 +10,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sallyport/internal/deliver"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 	"sallyport/internal/sched"
 	"sallyport/internal/spool"
 )
@@ -134,7 +134,7 @@ func (s story) play(w *world) string {
 	return fault
 }
 
-func (p *stage) answer(ctx context.Context, j deliver.Job, to mail.Address) mail.Reply {
+func (p *stage) answer(ctx context.Context, j nexthop.Job, to mail.Address) mail.Reply {
 	if strings.HasSuffix(to.String(), "slow.test") {
 		select {
 		case <-ctx.Done():
@@ -192,7 +192,7 @@ func (p *stage) happen(what string) {
 		w.thaw()
 	case "miscount":
 		w.routes["far.test"].mu.Lock()
-		w.routes["far.test"].raw = func(deliver.Job) []mail.Outcome { return nil }
+		w.routes["far.test"].raw = func(nexthop.Job) []mail.Outcome { return nil }
 		w.routes["far.test"].mu.Unlock()
 	}
 	synctest.Wait()

@@ -8,9 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sallyport/internal/deliver"
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 )
 
 // Many addresses of one account that forwards: one message leaves, for each target
@@ -51,7 +51,7 @@ func TestManyAddressesForwardOnce(t *testing.T) {
 func TestALaterAttemptAddsNoCopy(t *testing.T) {
 	inForward(t, true, []string{"a@remote.test"}, func(t *testing.T, w *world) {
 		w.mailbox = addr("alice@local.test")
-		w.local.fn = func(_ context.Context, j deliver.Job, to mail.Address) mail.Reply {
+		w.local.fn = func(_ context.Context, j nexthop.Job, to mail.Address) mail.Reply {
 			if to == addr("alice+b@local.test") {
 				return mail.R(451, "4.3.0", "not yet")
 			}

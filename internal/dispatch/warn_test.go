@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"sallyport/internal/deliver"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
+	"sallyport/internal/nexthop"
 	"sallyport/internal/trace"
 )
 
@@ -90,7 +90,7 @@ func TestWhoIsWarned(t *testing.T) {
 			inWorldOf(t, row.warn, func(t *testing.T, w *world) {
 				busy := always(451, "4.3.0", "later")
 				w.routes["remote.test"].fn = busy
-				w.local.fn = func(ctx context.Context, j deliver.Job, to mail.Address) mail.Reply {
+				w.local.fn = func(ctx context.Context, j nexthop.Job, to mail.Address) mail.Reply {
 					if to.Local() == "bob" {
 						return busy(ctx, j, to)
 					}
@@ -115,7 +115,7 @@ func TestWhoIsWarned(t *testing.T) {
 func TestWarningWithFailure(t *testing.T) {
 	inWorldOf(t, time.Second, func(t *testing.T, w *world) {
 		calls := 0
-		w.routes["remote.test"].fn = func(_ context.Context, _ deliver.Job, to mail.Address) mail.Reply {
+		w.routes["remote.test"].fn = func(_ context.Context, _ nexthop.Job, to mail.Address) mail.Reply {
 			if calls++; to.Local() == "dead" && calls > 2 {
 				return mail.R(550, "5.1.1", "nobody")
 			}

@@ -7,9 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"sallyport/internal/deliver"
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
@@ -215,12 +215,12 @@ func (d *Dispatch) planner() planner {
 
 // targetNow returns where a group goes now that its turn has come; false when it
 // leads elsewhere by now, so that the message must be planned again.
-func (d *Dispatch) targetNow(t *task) (deliver.Target, bool) {
+func (d *Dispatch) targetNow(t *task) (nexthop.Target, bool) {
 	p := d.planner()
 	if p.dir == t.run.dir {
 		return t.group.target, true
 	}
-	var target deliver.Target
+	var target nexthop.Target
 	for _, i := range t.group.index {
 		g, _ := p.destination(t.run.pending[i])
 		if g.key != t.group.key || g.target == nil {
@@ -260,20 +260,20 @@ func (d *Dispatch) mustHalt(r *run) halt {
 	return haltNone
 }
 
-func (d *Dispatch) job(t *task) deliver.Job {
+func (d *Dispatch) job(t *task) nexthop.Job {
 	e := t.run.claim.Entry
 	envelope := e.Envelope
 	if t.group.leaves() {
 		envelope.From = t.run.sender
 	}
-	return deliver.Job{
+	return nexthop.Job{
 		ID: e.ID, Envelope: envelope, Recipients: t.group.to, Prefix: e.Prefix,
 		Size: int64(len(e.Prefix)) + e.Size, Received: e.Received, Attempt: e.Attempts, Junk: e.Junk,
 		Open: func() (io.ReadCloser, error) {
 			// It may have waited for its turn within the target, too.
 			if h := d.mustHalt(t.run); h != haltNone {
 				t.withdraw(h)
-				return nil, deliver.ErrWithdrawn
+				return nil, nexthop.ErrWithdrawn
 			}
 			return d.open(t.run.claim)
 		},

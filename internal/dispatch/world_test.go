@@ -15,19 +15,19 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sallyport/internal/accounts"
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
-	"sallyport/internal/deliver"
 	"sallyport/internal/directory"
 	"sallyport/internal/dispatch"
 	"sallyport/internal/gate"
-	"sallyport/internal/identity"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
+	"sallyport/internal/returnpath/srs"
 	"sallyport/internal/sched"
 	"sallyport/internal/spool"
-	"sallyport/internal/srs"
 	"sallyport/internal/store"
-	"sallyport/internal/store/memstore"
+	"sallyport/internal/store/mem"
 	"sallyport/internal/trace"
 )
 
@@ -41,7 +41,7 @@ const (
 type world struct {
 	t        *testing.T
 	disk     *disk
-	identity *identity.Identity
+	identity *accounts.Identity
 	spool    *spool.Spool
 	counts   *ledger.Ledger
 	budget   budget.Limits // of each forward and target
@@ -62,7 +62,7 @@ type world struct {
 	local  *target
 	routes map[string]*target // by domain
 	// outside takes what no route leads to, if it is set.
-	outside func(mail.Address) (deliver.Target, bool)
+	outside func(mail.Address) (nexthop.Target, bool)
 
 	dispatch *dispatch.Dispatch
 	soft     context.CancelFunc
@@ -132,12 +132,12 @@ type target struct {
 	name     string // who answers
 	notifies bool   // it takes NOTIFY
 	mute     bool   // the answers are what we found, and not its own
-	fn       func(ctx context.Context, j deliver.Job, to mail.Address) mail.Reply
+	fn       func(ctx context.Context, j nexthop.Job, to mail.Address) mail.Reply
 	// raw answers for the whole job instead, if it is set.
-	raw func(j deliver.Job) []mail.Outcome
+	raw func(j nexthop.Job) []mail.Outcome
 
 	mu      sync.Mutex
-	jobs    []deliver.Job
+	jobs    []nexthop.Job
 	at      []time.Time
 	inside  int
 	most    int
@@ -145,7 +145,7 @@ type target struct {
 	arrived map[string]int // how often each recipient's delivery succeeded
 }
 
-func (g *target) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
+func (g *target) Deliver(ctx context.Context, j nexthop.Job) []mail.Outcome {
 	text := read(j)
 	g.mu.Lock()
 	g.jobs, g.at, g.texts = append(g.jobs, j), append(g.at, time.Now()), append(g.texts, text)
@@ -170,7 +170,7 @@ func (g *target) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
 	return out
 }
 
-func (g *target) answer(ctx context.Context, j deliver.Job, to mail.Address) mail.Reply {
+func (g *target) answer(ctx context.Context, j nexthop.Job, to mail.Address) mail.Reply {
 	g.mu.Lock()
 	fn := g.fn
 	g.mu.Unlock()
@@ -192,7 +192,7 @@ func (g *target) attempts() int {
 	return len(g.jobs)
 }
 
-func read(j deliver.Job) string {
+func read(j nexthop.Job) string {
 	r, err := j.Open()
 	if err != nil {
 		return "cannot be opened: " + err.Error()
@@ -237,15 +237,15 @@ func newWorldOf(t *testing.T, p sched.Policy) *world {
 	t.Helper()
 	w := &world{
 		budget: budget.Limits{Hour: 1 << 20, Day: 1 << 20},
-		t:      t, disk: &disk{Store: memstore.New()}, limits: dispatch.DefaultLimits(), policy: p, local: newTarget("maildir"),
+		t:      t, disk: &disk{Store: mem.New()}, limits: dispatch.DefaultLimits(), policy: p, local: newTarget("maildir"),
 		routes: map[string]*target{"remote.test": newTarget("mx.remote.test:25"), "slow.test": newTarget("mx.slow.test:25"), "far.test": newTarget("mx.far.test:25")},
 	}
 	var err error
 	w.returns, err = srs.NewKey(bytes.Repeat([]byte{9}, srs.KeyOctets))
 	must(t, err)
-	limits := identity.DefaultLimits()
+	limits := accounts.DefaultLimits()
 	limits.HashMemory, limits.HashPasses, limits.ScramRounds = 64, 1, 4096
-	w.identity, err = identity.Open(t.Context(), w.disk, identity.Options{Limits: limits, Now: time.Now})
+	w.identity, err = accounts.Open(t.Context(), w.disk, accounts.Options{Limits: limits, Now: time.Now})
 	must(t, err)
 	w.account("alice@local.test")
 	w.account("älice@local.test")
@@ -255,7 +255,7 @@ func newWorldOf(t *testing.T, p sched.Policy) *world {
 }
 
 func (w *world) account(who string) {
-	_, err := w.identity.Add(w.t.Context(), addr(who), "correct horse battery", identity.RolePerson, nil)
+	_, err := w.identity.Add(w.t.Context(), addr(who), "correct horse battery", accounts.RolePerson, nil)
 	must(w.t, err)
 }
 
@@ -304,9 +304,9 @@ func (w *world) start() {
 		Hostname:  addr("x@mx.local.test").Domain(), Queue: queue, Directory: w.dir.Load,
 		Active: func(a mail.Address) bool {
 			acc, ok := w.identity.Lookup(a)
-			return ok && acc.Standing == identity.StandingActive
+			return ok && acc.Standing == accounts.StandingActive
 		},
-		Local: w.local, Route: func(r directory.Route) deliver.Target { return w.routes[r.Host] }, World: w.outside,
+		Local: w.local, Route: func(r directory.Route) nexthop.Target { return w.routes[r.Host] }, World: w.outside,
 		Returns: w.returns, Sign: w.sign, Low: w.low, ReturnAge: 7 * 24 * time.Hour,
 		Policy: w.policy, Limits: w.limits, Now: time.Now, Rand: rand.Reader, Logger: w.log(),
 	})
@@ -507,6 +507,6 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func always(code int, enhanced, text string) func(context.Context, deliver.Job, mail.Address) mail.Reply {
-	return func(context.Context, deliver.Job, mail.Address) mail.Reply { return mail.R(code, enhanced, text) }
+func always(code int, enhanced, text string) func(context.Context, nexthop.Job, mail.Address) mail.Reply {
+	return func(context.Context, nexthop.Job, mail.Address) mail.Reply { return mail.R(code, enhanced, text) }
 }

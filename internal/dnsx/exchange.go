@@ -14,8 +14,8 @@ import (
 
 	"github.com/miekg/dns"
 
+	"sallyport/internal/kit/shortage"
 	"sallyport/internal/mail"
-	"sallyport/internal/shortage"
 )
 
 // errUnreachable is a server that there is no way to talk to.

@@ -14,7 +14,7 @@ const rulesHead = `# Rules of the gate
 
 Who may hand in mail for whom: each verdict names one of these rules, in the trace and in the log. Rewritten by
 ` + "`go test ./internal/gate -update`" + `; a test compares. Rules of the header (` + "`author-…`, `sender-field-…`, `resent-…`" + `) are
-package bind's, those of sign-ins (` + "`signin-…`" + `) package identity's, and ` + "`protocol`" + ` is what the SMTP engine refused by itself.
+package bind's, those of sign-ins (` + "`signin-…`" + `) package accounts', and ` + "`protocol`" + ` is what the SMTP engine refused by itself.
 
 | rule | does | answers | means |
 |---|---|---|---|
@@ -48,16 +48,16 @@ var elsewhere = [...]struct{ rule, room, does, words string }{
 	{"mail-loop", "intake", "554", "The message came by here, or anywhere, too many times."},
 	{"header-too-large", "intake", "552", "The header section is larger than its bound."},
 	{"header-line-ending", "intake", "554", "A bare CR, a bare LF or a NUL stands in the header."},
-	{"sender-not-asked-about", "msgauth/inspect", "451", "We had no room to ask the DNS about the sender, or no name server of ours that answers; what a policy would say is not known."},
-	{"dmarc-reject", "msgauth/inspect", "550", "The author's domain refuses mail for which neither SPF nor DKIM speaks."},
-	{"dmarc-quarantine", "msgauth/inspect", "junk", "The author's domain wants it kept apart, or would refuse it if we were sure that it is meant."},
-	{"own-domain-unsigned", "msgauth/inspect", "550, junk", "It names an author of ours, came from outside, and bears no signature of ours."},
-	{"own-domain-unverified", "msgauth/inspect", "451", "It bears one, whose key cannot be asked for now."},
-	{"authors-too-many", "msgauth/inspect", "junk", "It names more authors than their policies can be asked for."},
-	{"author-unreadable", "msgauth/inspect", "junk", "It names no author that can be told."},
-	{"bounce-forged", "content", "550, junk", "It returns a message that was never sent from here."},
-	{"bounce-unreadable", "content", "451", "What it returns could not be read for a reason of ours."},
-	{"bounce-not-looked-up", "content", "451", "Whether that was sent from here could not be looked up."},
+	{"sender-not-asked-about", "filter/sender", "451", "We had no room to ask the DNS about the sender, or no name server of ours that answers; what a policy would say is not known."},
+	{"dmarc-reject", "filter/sender", "550", "The author's domain refuses mail for which neither SPF nor DKIM speaks."},
+	{"dmarc-quarantine", "filter/sender", "junk", "The author's domain wants it kept apart, or would refuse it if we were sure that it is meant."},
+	{"own-domain-unsigned", "filter/sender", "550, junk", "It names an author of ours, came from outside, and bears no signature of ours."},
+	{"own-domain-unverified", "filter/sender", "451", "It bears one, whose key cannot be asked for now."},
+	{"authors-too-many", "filter/sender", "junk", "It names more authors than their policies can be asked for."},
+	{"author-unreadable", "filter/sender", "junk", "It names no author that can be told."},
+	{"bounce-forged", "filter", "550, junk", "It returns a message that was never sent from here."},
+	{"bounce-unreadable", "filter", "451", "What it returns could not be read for a reason of ours."},
+	{"bounce-not-looked-up", "filter", "451", "Whether that was sent from here could not be looked up."},
 }
 
 // Every rule that is told beside the gate's is one that its package has.

@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpd"
-	"sallyport/internal/smtpwire"
+	"sallyport/internal/smtp/server"
+	"sallyport/internal/smtp/wire"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
 )
@@ -55,7 +55,7 @@ func TestRecipientsBecomeDeliveries(t *testing.T) {
 	} {
 		t.Run(strings.Join(row.to, " "), func(t *testing.T) {
 			w := newWorld(t)
-			c := w.open(smtpd.KindMX, row.as)
+			c := w.open(server.KindMX, row.as)
 			from := "<x@far.test>"
 			if row.as != "" {
 				from = "<" + row.as + ">"
@@ -149,7 +149,7 @@ func TestStoredHeader(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := newWorld(t)
-			c := w.open(smtpd.KindMX, row.as)
+			c := w.open(server.KindMX, row.as)
 			c.want(c.from("<"+orStranger(row.as)+">"), 250)
 			c.want(c.to("<bob@local.test>"), 250)
 			c.want(c.data(row.in), 250)
@@ -194,7 +194,7 @@ func (w *world) checkReceived(c spool.Claim, signedIn bool) {
 // Several recipients do not learn of each other from the trace field.
 func TestReceivedNamesNoOther(t *testing.T) {
 	w := newWorld(t)
-	c := w.connect(smtpd.KindMX)
+	c := w.connect(server.KindMX)
 	c.want(c.from("<>"), 250)
 	c.want(c.to("<bob@local.test>"), 250)
 	c.want(c.to("<alice@local.test>"), 250)
@@ -234,7 +234,7 @@ func TestUTF8OnlyWhenNeeded(t *testing.T) {
 		c.want(c.mail(mail.Envelope{From: p, SMTPUTF8: row.asked, Body: mail.Body8BitMIME, Ret: mail.RetFull, EnvID: "e1"}), 250)
 		to, err := mail.ParseForwardPath(row.to, mail.UTF8)
 		must(t, err)
-		c.want(c.t.Rcpt(t.Context(), smtpwire.RcptParams{To: to, Notify: mail.NotifySuccess, ORcpt: mail.ORcpt{Type: "rfc822", Address: "o@x.test"}}), 250)
+		c.want(c.t.Rcpt(t.Context(), wire.RcptParams{To: to, Notify: mail.NotifySuccess, ORcpt: mail.ORcpt{Type: "rfc822", Address: "o@x.test"}}), 250)
 		c.want(c.data(row.text), row.wantAnswer)
 		claim, _ := w.only()
 		env := claim.Entry.Envelope
@@ -286,9 +286,9 @@ func TestAnyConversation(t *testing.T) {
 	outer := t
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(outer)
-		door := rapid.SampledFrom([]smtpd.Kind{smtpd.KindMX, smtpd.KindSubmission, smtpd.KindSubmissions}).Draw(t, "door")
+		door := rapid.SampledFrom([]server.Kind{server.KindMX, server.KindSubmission, server.KindSubmissions}).Draw(t, "door")
 		as := ""
-		if door != smtpd.KindMX {
+		if door != server.KindMX {
 			as = rapid.SampledFrom([]string{"", "alice@local.test"}).Draw(t, "as")
 		}
 		c := w.open(door, as)
@@ -368,7 +368,7 @@ func TestTranscript(t *testing.T) {
 		if err != nil {
 			return
 		}
-		smtpd.ServeConn(t.Context(), nc, smtpd.Config{Kind: smtpd.KindMX, Hostname: domain(t, "mx.local.test"), Limits: smtpd.DefaultLimits(), Logger: w.in.Logger, Now: time.Now}, w.in)
+		server.ServeConn(t.Context(), nc, server.Config{Kind: server.KindMX, Hostname: domain(t, "mx.local.test"), Limits: server.DefaultLimits(), Logger: w.in.Logger, Now: time.Now}, w.in)
 	}()
 	nc, err := net.Dial("tcp", ln.Addr().String())
 	must(t, err)

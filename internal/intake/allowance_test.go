@@ -11,7 +11,7 @@ import (
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 	"sallyport/internal/trace"
 )
 
@@ -100,7 +100,7 @@ func TestWhatWasNotSentIsNotCharged(t *testing.T) {
 		}
 		w.st.full = false
 	}
-	m := w.connect(smtpd.KindMX)
+	m := w.connect(server.KindMX)
 	m.want(m.from("<x@remote.test>"), 250)
 	m.want(m.to("<alice@local.test>"), 250)
 	m.want(m.to("<bob@local.test>"), 250)

@@ -4,18 +4,18 @@ import (
 	"context"
 	"errors"
 
-	"sallyport/internal/identity"
+	"sallyport/internal/accounts"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 	"sallyport/internal/trace"
 )
 
 // Auth starts a SASL exchange. The engine has already refused clear text, a second
 // sign-in, and mechanisms that are not offered.
-func (s *session) Auth(ctx context.Context, mech string) (smtpd.SASL, mail.Reply) {
-	x, err := s.in.Accounts.Begin(mech, identity.Peer{Remote: peer(s.conn), TLS: s.hello.TLS, Certificate: s.hello.Certificate})
+func (s *session) Auth(ctx context.Context, mech string) (server.SASL, mail.Reply) {
+	x, err := s.in.Accounts.Begin(mech, accounts.Peer{Remote: peer(s.conn), TLS: s.hello.TLS, Certificate: s.hello.Certificate})
 	if err != nil {
-		return nil, s.refuse(ctx, trace.Fact{Rule: ruleOf(err), Reply: identity.Reply(err), Text: err.Error()})
+		return nil, s.refuse(ctx, trace.Fact{Rule: ruleOf(err), Reply: accounts.Reply(err), Text: err.Error()})
 	}
 	return &exchange{s: s, x: x}, mail.Reply{}
 }
@@ -23,7 +23,7 @@ func (s *session) Auth(ctx context.Context, mech string) (smtpd.SASL, mail.Reply
 // exchange is one SASL exchange of a session.
 type exchange struct {
 	s *session
-	x *identity.Exchange
+	x *accounts.Exchange
 }
 
 // Next advances the exchange; its end, good or bad, is a fact.
@@ -37,14 +37,14 @@ func (e *exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	}
 	account, ok := e.x.Account()
 	if !ok {
-		return nil, true, e.failed(identity.ErrBadCredentials)
+		return nil, true, e.failed(accounts.ErrBadCredentials)
 	}
 	if !e.s.in.live.add(account.Address, e.s) {
 		return nil, true, e.crowded(ctx, account.Address)
 	}
 	e.s.account = account
 	f := e.fact()
-	f.Reply = identity.Reply(nil)
+	f.Reply = accounts.Reply(nil)
 	e.s.tell(ctx, account.Address, f)
 	return nil, true, f.Reply
 }
@@ -54,7 +54,7 @@ func (e *exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 func (e *exchange) failed(err error) mail.Reply {
 	e.s.refused++
 	f := e.fact()
-	f.Rule, f.Reply = ruleOf(err), identity.Reply(err)
+	f.Rule, f.Reply = ruleOf(err), accounts.Reply(err)
 	e.s.in.Journal.Stranger(f)
 	return f.Reply
 }
@@ -78,7 +78,7 @@ func (e *exchange) fact() trace.Fact {
 
 // ruleOf names the rule of a failed sign-in.
 func ruleOf(err error) string {
-	var failed *identity.SignInError
+	var failed *accounts.SignInError
 	if errors.As(err, &failed) {
 		return string(failed.Rule)
 	}

@@ -8,10 +8,10 @@ import (
 	"slices"
 	"strings"
 
-	"sallyport/internal/deliver"
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
@@ -20,7 +20,7 @@ import (
 type Offers interface {
 	// Offer delivers the job to the server behind us and returns one outcome for
 	// each recipient. It waits no longer than ctx.
-	Offer(ctx context.Context, h directory.Hop, j deliver.Job) []mail.Outcome
+	Offer(ctx context.Context, h directory.Hop, j nexthop.Job) []mail.Outcome
 }
 
 // offered is what became of the deliveries of a message that servers behind us were
@@ -110,12 +110,12 @@ func (t *transaction) cutHops(all []spool.Delivery) []directory.Hop {
 
 // offer offers the message to one server behind us and notes what became of it.
 func (t *transaction) offer(ctx context.Context, h directory.Hop, m spool.Message, body *spool.Body, o *offered) {
-	j := deliver.Job{
+	j := nexthop.Job{
 		ID: m.ID, Envelope: m.Envelope, Prefix: m.Prefix, Size: int64(len(m.Prefix)) + body.Size(), Received: t.s.in.Now(), Attempt: 1,
 		Open: func() (io.ReadCloser, error) {
 			// The account may have been frozen while a connection was made.
 			if v := gate.DecideMail(t.now()); v.Action != gate.AcceptLocal {
-				return nil, deliver.ErrWithdrawn
+				return nil, nexthop.ErrWithdrawn
 			}
 			r, err := body.Reader()
 			if err != nil {
@@ -128,7 +128,7 @@ func (t *transaction) offer(ctx context.Context, h directory.Hop, m spool.Messag
 	for _, d := range m.Deliveries {
 		if at, ok := t.cutHop(d); ok && at == h {
 			mine = append(mine, d)
-			j.Recipients = append(j.Recipients, deliver.Recipient{Recipient: d.Recipient, Mailbox: d.Mailbox, Detail: d.Detail})
+			j.Recipients = append(j.Recipients, nexthop.Recipient{Recipient: d.Recipient, Mailbox: d.Mailbox, Detail: d.Detail})
 		}
 	}
 	out := t.s.in.Offers.Offer(ctx, h, j)

@@ -9,13 +9,13 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport/internal/deliver"
+	"sallyport/internal/callout"
 	"sallyport/internal/directory"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/nexthop"
+	"sallyport/internal/smtp/server"
 	"sallyport/internal/trace"
-	"sallyport/internal/verify"
 )
 
 // gateway is a server behind us that answers each local-part with a reply.
@@ -27,11 +27,11 @@ type gateway struct {
 	wrong   bool // it reports nothing
 }
 
-func (g *gateway) Ask(context.Context, netip.Addr, directory.Domain, mail.Address) verify.Answer {
-	return verify.Answer{Known: verify.Yes, Reply: mail.R(250, "", "ok"), Remote: "gateway"}
+func (g *gateway) Ask(context.Context, netip.Addr, directory.Domain, mail.Address) callout.Answer {
+	return callout.Answer{Known: callout.Yes, Reply: mail.R(250, "", "ok"), Remote: "gateway"}
 }
 
-func (g *gateway) Offer(_ context.Context, h directory.Hop, j deliver.Job) []mail.Outcome {
+func (g *gateway) Offer(_ context.Context, h directory.Hop, j nexthop.Job) []mail.Outcome {
 	out := j.All(mail.R(451, "4.4.1", "no connection"), h.String())
 	if g.replies == nil {
 		return out
@@ -89,7 +89,7 @@ func TestCutThrough(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := &gateway{replies: row.replies, wrong: row.wrong}
 			w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: g})
-			c, head := w.connect(smtpd.KindMX), ""
+			c, head := w.connect(server.KindMX), ""
 			if strings.Contains(row.to, " ") { // a stranger has one answer for each: below
 				c, head = w.signedIn("alice@local.test"), "From: alice@local.test\r\n"
 				c.want(c.from("<alice@local.test>"), 250)
@@ -141,7 +141,7 @@ func TestCutThroughIsAlone(t *testing.T) {
 	} {
 		g := &gateway{replies: map[string]mail.Reply{"a": ok, "b": no}}
 		w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: g})
-		c := w.connect(smtpd.KindMX)
+		c := w.connect(server.KindMX)
 		c.want(c.from("<x@far.test>"), 250)
 		for to := range strings.FieldsSeq(row.to) {
 			address, code, _ := strings.Cut(to, ":")
@@ -184,7 +184,7 @@ func TestSendersBeyondASCII(t *testing.T) {
 		{"<>", "a@cut.test", false, false, "250 2.1.5"},
 	} {
 		w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: &knows{takes: row.takes, known: row.known}})
-		c := w.connect(smtpd.KindMX)
+		c := w.connect(server.KindMX)
 		p, err := mail.ParseReversePath(row.from, mail.UTF8)
 		must(t, err)
 		c.want(c.mail(mail.Envelope{From: p, SMTPUTF8: true}), 250)
@@ -214,7 +214,7 @@ func TestHeadersBeyondASCII(t *testing.T) {
 		k := &knows{takes: row.takes, known: row.known}
 		k.replies = map[string]mail.Reply{"a": mail.R(250, "", "ok")}
 		w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: k})
-		c := w.connect(smtpd.KindMX)
+		c := w.connect(server.KindMX)
 		p, err := mail.ParseReversePath("<x@far.test>", mail.UTF8)
 		must(t, err)
 		c.want(c.mail(mail.Envelope{From: p, SMTPUTF8: true}), 250)
@@ -273,17 +273,17 @@ func TestCutThroughThatIsRepeatedIsSaid(t *testing.T) {
 func TestAStrangerIsToldOfNoSuccess(t *testing.T) {
 	for _, row := range []struct {
 		asked, kept mail.Notify
-		door        smtpd.Kind
+		door        server.Kind
 	}{
-		{mail.NotifySuccess | mail.NotifyFailure | mail.NotifyDelay, mail.NotifyFailure, smtpd.KindMX},
-		{mail.NotifySuccess, mail.NotifyNever, smtpd.KindMX},
-		{0, 0, smtpd.KindMX},
-		{mail.NotifyNever, mail.NotifyNever, smtpd.KindMX},
-		{mail.NotifySuccess, mail.NotifySuccess, smtpd.KindSubmissions},
+		{mail.NotifySuccess | mail.NotifyFailure | mail.NotifyDelay, mail.NotifyFailure, server.KindMX},
+		{mail.NotifySuccess, mail.NotifyNever, server.KindMX},
+		{0, 0, server.KindMX},
+		{mail.NotifyNever, mail.NotifyNever, server.KindMX},
+		{mail.NotifySuccess, mail.NotifySuccess, server.KindSubmissions},
 	} {
 		w := newWorld(t)
-		c, from := w.connect(smtpd.KindMX), "<x@far.test>"
-		if row.door != smtpd.KindMX {
+		c, from := w.connect(server.KindMX), "<x@far.test>"
+		if row.door != server.KindMX {
 			c, from = w.signedIn("alice@local.test"), "<alice@local.test>"
 		}
 		p, err := mail.ParseReversePath(from, mail.ASCII)
@@ -294,7 +294,7 @@ func TestAStrangerIsToldOfNoSuccess(t *testing.T) {
 		claim, _ := w.only()
 		e := claim.Entry
 		wantRet := mail.RetHeaders
-		if row.door != smtpd.KindMX {
+		if row.door != server.KindMX {
 			wantRet = mail.RetFull
 		}
 		if got := e.Recipients[0].Recipient.Notify; got != row.kept || e.Envelope.Ret != wantRet {

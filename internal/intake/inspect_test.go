@@ -12,7 +12,7 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
@@ -81,7 +81,7 @@ func say(t *testing.T, text string, with ...intake.Inspector) (*world, mail.Repl
 		}
 	}
 	w := newWorldOf(t, setup{limits: limits, inspectors: with})
-	c := w.connect(smtpd.KindMX)
+	c := w.connect(server.KindMX)
 	c.want(c.from("<x@far.test>"), 250)
 	c.want(c.to("<bob@local.test>"), 250)
 	return w, c.data(text)
@@ -235,7 +235,7 @@ func TestAnInspectorThatHangs(t *testing.T) {
 	defer close(hangs.hang)
 	w = newWorldOf(t, setup{limits: limits, inspectors: []intake.Inspector{hangs}})
 	for _, rule := range []string{"inspection-timeout", "inspection-crowded"} {
-		c := w.connect(smtpd.KindMX)
+		c := w.connect(server.KindMX)
 		c.want(c.from("<x@far.test>"), 250)
 		c.want(c.to("<bob@local.test>"), 250)
 		c.want(c.data(message), 451)
@@ -276,7 +276,7 @@ func TestALateInspectorHasNoMessage(t *testing.T) {
 	limits.InspectTime = 20 * time.Millisecond
 	l := late{make(chan struct{}), make(chan error, 1)}
 	w := newWorldOf(t, setup{limits: limits, inspectors: []intake.Inspector{l}})
-	c := w.connect(smtpd.KindMX)
+	c := w.connect(server.KindMX)
 	c.want(c.from("<x@far.test>"), 250)
 	c.want(c.to("<bob@local.test>"), 250)
 	c.want(c.data(message), 451)

@@ -23,25 +23,25 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sallyport/internal/allowance"
+	"sallyport/internal/accounts"
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
-	"sallyport/internal/crew"
 	"sallyport/internal/directory"
-	"sallyport/internal/identity"
+	"sallyport/internal/kit/allowance"
+	"sallyport/internal/kit/workers"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
 
-// Accounts is what intake needs of identity.
+// Accounts is what intake needs of accounts.
 type Accounts interface {
 	// Lookup returns an account as it stands now; it is asked at every MAIL, RCPT and end of data.
-	Lookup(a mail.Address) (identity.Account, bool)
+	Lookup(a mail.Address) (accounts.Account, bool)
 	// Begin starts a SASL exchange.
-	Begin(mech string, p identity.Peer) (*identity.Exchange, error)
+	Begin(mech string, p accounts.Peer) (*accounts.Exchange, error)
 }
 
 // Queue is what intake needs of the spool.
@@ -100,7 +100,7 @@ type Options struct {
 	// Ledger counts the recipients of each account, and Allowance says how many it may
 	// have, as things stand.
 	Ledger    *ledger.Ledger
-	Allowance func(identity.Account) budget.Limits
+	Allowance func(accounts.Account) budget.Limits
 	// LocalUser says whose account a user of this host sends as; nil: nobody's.
 	LocalUser func(uid uint32) LocalUser
 	// Offers gives messages to the servers behind us; nil: all are queued.
@@ -138,19 +138,19 @@ type Options struct {
 // linger is how long a goroutine of an inspection is kept for the next one.
 const linger = 2 * time.Second
 
-// Intake makes sessions; it implements smtpd.Backend.
+// Intake makes sessions; it implements server.Backend.
 type Intake struct {
 	Options
 	set        atomic.Pointer[settings]
 	live       *sessions
 	noise      *noise
 	inspecting chan struct{} // holds one token for each inspector at work
-	inspectors *crew.Crew    // on which they work
+	inspectors *workers.Crew // on which they work
 }
 
 // New returns an Intake.
 func New(o Options) *Intake {
-	in := &Intake{Options: o, live: newSessions(o.Limits.SessionsPerAccount), noise: newNoise(o.Limits.Facts), inspecting: make(chan struct{}, o.Limits.Inspections), inspectors: crew.New(linger)}
+	in := &Intake{Options: o, live: newSessions(o.Limits.SessionsPerAccount), noise: newNoise(o.Limits.Facts), inspecting: make(chan struct{}, o.Limits.Inspections), inspectors: workers.New(linger)}
 	if in.Memory == nil {
 		in.Memory = allowance.New(DefaultMemory)
 	}
@@ -180,9 +180,9 @@ func (in *Intake) notice() string { return in.set.Load().notice }
 
 // Connect greets every client: who may do what is decided per transaction. At the
 // sendmail door it is the user who is known, or turned away.
-func (in *Intake) Connect(ctx context.Context, c smtpd.Conn) (smtpd.Session, mail.Reply) {
+func (in *Intake) Connect(ctx context.Context, c server.Conn) (server.Session, mail.Reply) {
 	s := &session{in: in, conn: c}
-	if c.Kind == smtpd.KindSendmail {
+	if c.Kind == server.KindSendmail {
 		return s.recognise(ctx)
 	}
 	return s, mail.R(220, "", "")
@@ -194,4 +194,4 @@ func (in *Intake) Connect(ctx context.Context, c smtpd.Conn) (smtpd.Session, mai
 func (in *Intake) EndSessions(account mail.Address) int { return in.live.end(account) }
 
 // peer returns the client's address without an IPv4-in-IPv6 wrapping.
-func peer(c smtpd.Conn) netip.Addr { return c.Remote.Addr().Unmap() }
+func peer(c server.Conn) netip.Addr { return c.Remote.Addr().Unmap() }

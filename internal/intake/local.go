@@ -5,7 +5,7 @@ import (
 	"strconv"
 
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 	"sallyport/internal/trace"
 )
 
@@ -27,7 +27,7 @@ func (u LocalUser) name(uid uint32) string {
 
 // recognise takes the user whom the kernel named for the account that he sends as.
 // The greeting tells him which: "220 mx.local.test ESMTP account=<alice@local.test>".
-func (s *session) recognise(ctx context.Context) (smtpd.Session, mail.Reply) {
+func (s *session) recognise(ctx context.Context) (server.Session, mail.Reply) {
 	if s.in.LocalUser != nil {
 		s.local = s.in.LocalUser(s.conn.UID)
 	}

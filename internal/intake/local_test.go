@@ -6,7 +6,7 @@ import (
 
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 )
 
 // local connects a user of this host by the sendmail door.
@@ -22,12 +22,12 @@ func (w *world) local(uid uint32) (*client, mail.Reply) {
 		return intake.LocalUser{Why: "no account"}
 	}
 	id := "l" + string(rune('a'+len(w.ended)))
-	s, r := w.in.Connect(w.t.Context(), smtpd.Conn{ID: id, Kind: smtpd.KindSendmail, Started: w.now, UID: uid, End: func() { w.ended = append(w.ended, id) }})
+	s, r := w.in.Connect(w.t.Context(), server.Conn{ID: id, Kind: server.KindSendmail, Started: w.now, UID: uid, End: func() { w.ended = append(w.ended, id) }})
 	if s == nil {
 		return nil, r
 	}
 	c := &client{w: w, s: s}
-	c.want(c.s.Hello(w.t.Context(), smtpd.Hello{Name: "localhost", Extended: true}), 250)
+	c.want(c.s.Hello(w.t.Context(), server.Hello{Name: "localhost", Extended: true}), 250)
 	return c, r
 }
 
@@ -94,7 +94,7 @@ func TestSendmailDoorSharesTheSessions(t *testing.T) {
 		t.Errorf("%v", r)
 	}
 	w.oneFact("sessions-per-account")
-	first.s.Close(t.Context(), smtpd.EndQuit)
+	first.s.Close(t.Context(), server.EndQuit)
 	if c, r := w.local(1000); c == nil {
 		t.Errorf("%v", r)
 	}

@@ -8,7 +8,7 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
 )
 
@@ -35,7 +35,7 @@ func TestSignedReturnPaths(t *testing.T) {
 		return directory.Class{Destination: gate.DestinationForwardForged}, strings.HasPrefix(a.Local(), "SRS0")
 	}
 	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), marks: marks, returns: returns})
-	outside, signedIn := w.connect(smtpd.KindMX), w.signedIn("alice@local.test")
+	outside, signedIn := w.connect(server.KindMX), w.signedIn("alice@local.test")
 	for _, row := range []struct {
 		c          *client
 		from, to   string

@@ -3,7 +3,7 @@ package intake
 import (
 	"io"
 
-	"sallyport/internal/allowance"
+	"sallyport/internal/kit/allowance"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/spool"

@@ -10,9 +10,9 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sallyport/internal/allowance"
 	"sallyport/internal/intake"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/kit/allowance"
+	"sallyport/internal/smtp/server"
 )
 
 // endless is a header section without an end; it ends when told.
@@ -36,11 +36,11 @@ func TestHeadersThatDoNotEndAreBounded(t *testing.T) {
 	l := intake.DefaultLimits()
 	memory := allowance.New(4 << 20)
 	w := newWorldOf(t, setup{limits: l, memory: memory})
-	stranger, person := w.connect(smtpd.KindMX), w.signedIn("alice@local.test")
+	stranger, person := w.connect(server.KindMX), w.signedIn("alice@local.test")
 	var hold func(depth int)
 	hold = func(depth int) {
 		if depth == 0 {
-			late := w.connect(smtpd.KindMX)
+			late := w.connect(server.KindMX)
 			late.want(late.from("<x@far.test>"), 250)
 			late.want(late.to("<bob@local.test>"), 250)
 			late.want(late.data("Subject: "+strings.Repeat("x", 1000)+"\r\n\r\n"+strings.Repeat("0123456789\r\n", 80_000)), 452)
@@ -50,7 +50,7 @@ func TestHeadersThatDoNotEndAreBounded(t *testing.T) {
 			person.want(person.data(message), 250)
 			return
 		}
-		c := w.connect(smtpd.KindMX)
+		c := w.connect(server.KindMX)
 		c.want(c.from("<x@far.test>"), 250)
 		c.want(c.to("<bob@local.test>"), 250)
 		c.t.Data(t.Context(), &endless{left: 900 << 10, paused: func() { hold(depth - 1) }})
@@ -65,7 +65,7 @@ func TestHeadersThatDoNotEndAreBounded(t *testing.T) {
 // Recipients are counted, too.
 func TestRecipientsAreBounded(t *testing.T) {
 	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), memory: allowance.New(64 << 10)})
-	c := w.connect(smtpd.KindMX)
+	c := w.connect(server.KindMX)
 	c.want(c.from("<x@far.test>"), 250)
 	taken := 0
 	for i := range 1000 {
@@ -99,12 +99,12 @@ func TestNoSessionLeavesMemoryBehind(t *testing.T) {
 		w := newWorldOf(outer, setup{limits: intake.DefaultLimits(), memory: memory})
 		near, far := net.Pipe()
 		served := make(chan struct{})
-		limits := smtpd.DefaultLimits()
+		limits := server.DefaultLimits()
 		limits.GreetDelay, limits.LingerTimeout = 0, time.Millisecond
 		limits.CommandTimeout, limits.DataTimeout = 50*time.Millisecond, 50*time.Millisecond
 		go func() {
 			defer close(served)
-			smtpd.ServeConn(context.Background(), far, smtpd.Config{Kind: smtpd.KindMX, Hostname: domain(outer, "mx.local.test"), Limits: limits, Logger: w.in.Logger, Now: time.Now, Memory: memory}, w.in)
+			server.ServeConn(context.Background(), far, server.Config{Kind: server.KindMX, Hostname: domain(outer, "mx.local.test"), Limits: limits, Logger: w.in.Logger, Now: time.Now, Memory: memory}, w.in)
 		}()
 		go func() { _, _ = io.Copy(io.Discard, near) }()
 		script := append([]string{"EHLO client.test\r\n"}, rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 12).Draw(t, "script")...)

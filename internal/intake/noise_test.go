@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"sallyport/internal/intake"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 	"sallyport/internal/trace"
 )
 
@@ -22,7 +22,7 @@ func TestAnAccountsFactsAreBounded(t *testing.T) {
 		for range 50 {
 			c.want(c.from("<mallory@remote.test>"), 553)
 		}
-		c.s.Close(t.Context(), smtpd.EndQuit)
+		c.s.Close(t.Context(), server.EndQuit)
 		for _, f := range w.facts() {
 			switch {
 			case f.stranger || f.Account != "alice@local.test":

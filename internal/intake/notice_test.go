@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 )
 
 const notice = "no unauthorised use"
@@ -14,17 +14,17 @@ const notice = "no unauthorised use"
 // right, in one line, and nowhere else.
 func TestNotice(t *testing.T) {
 	for _, row := range []struct {
-		door     smtpd.Kind
+		door     server.Kind
 		as, say  string
 		code     int
 		noticed  bool
 		enhanced string
 	}{
-		{smtpd.KindMX, "", "<x@far.test> <y@remote.test>", 550, true, "5.7.1"},
-		{smtpd.KindMX, "", "<alice@local.test>", 550, true, "5.7.1"},
-		{smtpd.KindSubmission, "", "<alice@local.test>", 530, true, "5.7.0"},
-		{smtpd.KindMX, "", "<x@far.test> <nobody@local.test>", 550, false, "5.1.1"},
-		{smtpd.KindSubmissions, "alice@local.test", "<bob@local.test>", 553, false, "5.7.1"},
+		{server.KindMX, "", "<x@far.test> <y@remote.test>", 550, true, "5.7.1"},
+		{server.KindMX, "", "<alice@local.test>", 550, true, "5.7.1"},
+		{server.KindSubmission, "", "<alice@local.test>", 530, true, "5.7.0"},
+		{server.KindMX, "", "<x@far.test> <nobody@local.test>", 550, false, "5.1.1"},
+		{server.KindSubmissions, "alice@local.test", "<bob@local.test>", 553, false, "5.7.1"},
 	} {
 		w := newWorld(t)
 		w.in.Adjust(w.in.Bounds(), notice)
@@ -48,12 +48,12 @@ func TestNotice(t *testing.T) {
 // A fact about a connection that a balancer passed on names both.
 func TestFactsNameTheBalancer(t *testing.T) {
 	w := newWorld(t)
-	s, _ := w.in.Connect(t.Context(), smtpd.Conn{
-		ID: "c1", Kind: smtpd.KindMX, Started: w.now, End: func() {},
+	s, _ := w.in.Connect(t.Context(), server.Conn{
+		ID: "c1", Kind: server.KindMX, Started: w.now, End: func() {},
 		Remote: netip.MustParseAddrPort("203.0.113.9:4711"), Balancer: netip.MustParseAddrPort("10.0.0.1:99"),
 	})
 	c := &client{w: w, s: s}
-	c.want(c.s.Hello(t.Context(), smtpd.Hello{Name: "client.test"}), 250)
+	c.want(c.s.Hello(t.Context(), server.Hello{Name: "client.test"}), 250)
 	c.want(c.from("<x@far.test>"), 250)
 	c.want(c.to("<y@remote.test>"), 550)
 	f := w.oneFact("relay-denied")

@@ -6,19 +6,19 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/callout"
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
-	"sallyport/internal/verify"
 )
 
 // Recipients is what intake needs of the servers behind us.
 type Recipients interface {
 	// Ask returns what is known of an address at the server that a domain of ours
 	// has behind us, which a client writes to. It waits for a bounded time.
-	Ask(ctx context.Context, client netip.Addr, d directory.Domain, a mail.Address) verify.Answer
+	Ask(ctx context.Context, client netip.Addr, d directory.Domain, a mail.Address) callout.Answer
 }
 
 // International is what intake needs to know of a server behind us before it accepts a
@@ -82,7 +82,7 @@ const maxHeard = 10
 // heard is what a server behind us said of a recipient.
 type heard struct {
 	about  mail.Address
-	answer verify.Answer
+	answer callout.Answer
 }
 
 // decide has the gate judge a recipient. A server behind us is asked only when
@@ -117,11 +117,11 @@ func (t *transaction) verdict(to gate.Destination, addr mail.Address) gate.Verdi
 	return gate.Decide(f, gate.Subject{Transaction: t.id, Account: t.s.account.Address, Sender: t.env.From, Recipient: addr})
 }
 
-func answerOf(k verify.Knowledge) directory.Answer {
+func answerOf(k callout.Knowledge) directory.Answer {
 	switch k {
-	case verify.Yes:
+	case callout.Yes:
 		return directory.AnswerYes
-	case verify.No:
+	case callout.No:
 		return directory.AnswerNo
 	}
 	return directory.AnswerUnknown
@@ -175,9 +175,9 @@ func asciiLine(s string) string {
 func (h heard) pair() trace.Pair {
 	words := []string{h.about.String() + " is not known"}
 	switch h.answer.Known {
-	case verify.Yes:
+	case callout.Yes:
 		words[0] = h.about.String() + " is taken"
-	case verify.No:
+	case callout.No:
 		words[0] = h.about.String() + " is refused"
 	}
 	if !h.answer.Reply.IsZero() {

@@ -9,21 +9,21 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/callout"
 	"sallyport/internal/directory"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpd"
-	"sallyport/internal/verify"
+	"sallyport/internal/smtp/server"
 )
 
 // behind answers for the servers behind us, and notes who was asked.
 type behind struct {
-	answers map[string]verify.Answer // by local-part; others are unknown
+	answers map[string]callout.Answer // by local-part; others are unknown
 	asked   []string
 	onAsk   func()
 }
 
-func (b *behind) Ask(_ context.Context, _ netip.Addr, d directory.Domain, a mail.Address) verify.Answer {
+func (b *behind) Ask(_ context.Context, _ netip.Addr, d directory.Domain, a mail.Address) callout.Answer {
 	b.asked = append(b.asked, d.Hop.String()+" "+a.String())
 	if b.onAsk != nil {
 		b.onAsk()
@@ -32,10 +32,10 @@ func (b *behind) Ask(_ context.Context, _ netip.Addr, d directory.Domain, a mail
 }
 
 func people() *behind {
-	return &behind{answers: map[string]verify.Answer{
-		"Zoe":  {Known: verify.Yes, Reply: mail.R(250, "2.1.5", "ok"), Remote: "inner", Age: time.Minute},
-		"gone": {Known: verify.No, Reply: mail.R(550, "5.1.1", "who?"), Remote: "inner"},
-		"full": {Known: verify.No, Reply: mail.R(552, "5.2.2", "no\nroom, sorry\x01ü"), Remote: "inner"},
+	return &behind{answers: map[string]callout.Answer{
+		"Zoe":  {Known: callout.Yes, Reply: mail.R(250, "2.1.5", "ok"), Remote: "inner", Age: time.Minute},
+		"gone": {Known: callout.No, Reply: mail.R(550, "5.1.1", "who?"), Remote: "inner"},
+		"full": {Known: callout.No, Reply: mail.R(552, "5.2.2", "no\nroom, sorry\x01ü"), Remote: "inner"},
 		"late": {Why: "inner does not answer"},
 		"odd":  {Known: 77, Reply: mail.R(250, "", "ok")},
 	}}
@@ -67,7 +67,7 @@ func TestRecipientsBehindAreAskedFor(t *testing.T) {
 		t.Run(row.to, func(t *testing.T) {
 			b := people()
 			w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: b})
-			c := w.connect(smtpd.KindMX)
+			c := w.connect(server.KindMX)
 			c.want(c.from("<x@far.test>"), 250)
 			r := c.to(row.to)
 			if r.Code != row.code || r.Enhanced.String() != row.enhanced || strings.Join(b.asked, ",") != row.asked {
@@ -90,7 +90,7 @@ func TestRecipientsBehindAreAskedFor(t *testing.T) {
 func TestNobodyIsAskedInVain(t *testing.T) {
 	b := people()
 	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: b})
-	c := w.connect(smtpd.KindMX)
+	c := w.connect(server.KindMX)
 	c.want(c.from("<x@far.test>"), 250)
 	for _, to := range []string{"<bob@local.test>", "<x@remote.test>", "<nobody@local.test>", "<round@local.test>"} {
 		c.to(to)
@@ -99,7 +99,7 @@ func TestNobodyIsAskedInVain(t *testing.T) {
 		t.Errorf("asked %q", b.asked)
 	}
 	// Without anybody to ask, nothing is known.
-	c = newWorld(t).connect(smtpd.KindMX)
+	c = newWorld(t).connect(server.KindMX)
 	c.want(c.from("<x@far.test>"), 250)
 	c.want(c.to("<Zoe@behind.test>"), 451)
 	c.want(c.to("<both@local.test>"), 451)
@@ -107,7 +107,7 @@ func TestNobodyIsAskedInVain(t *testing.T) {
 
 func TestWhatWasSaidStandsInTheTrace(t *testing.T) {
 	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: people()})
-	c := w.connect(smtpd.KindMX)
+	c := w.connect(server.KindMX)
 	c.want(c.from("<x@far.test>"), 250)
 	c.want(c.to("<both@local.test>"), 250)
 	c.want(c.to("<Zoe@behind.test>"), 250)

@@ -9,7 +9,7 @@ import (
 
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
@@ -23,7 +23,7 @@ func TestRefusals(t *testing.T) {
 	many := func(f string, n int) string { return strings.Repeat(f, n) + message }
 	for _, row := range []struct {
 		name   string
-		door   smtpd.Kind
+		door   server.Kind
 		as     string // who signs in
 		setup  setup
 		say    string // from, to..., data; parted by "|"
@@ -31,16 +31,16 @@ func TestRefusals(t *testing.T) {
 		rule   string
 		detail string // in the reply, or in the evidence
 	}{
-		{name: "own sender on port 25", door: smtpd.KindMX, say: "<alice@local.test>", code: 550, rule: "mx-own-sender"},
-		{name: "relay on port 25", door: smtpd.KindMX, say: "<x@far.test>|<y@remote.test>", code: 550, rule: "relay-denied"},
-		{name: "percent hack", door: smtpd.KindMX, say: "<x@far.test>|<y%remote.test@local.test>", code: 550, rule: "no-such-user"},
-		{name: "no such user", door: smtpd.KindMX, say: "<x@far.test>|<nobody@local.test>", code: 550, rule: "no-such-user"},
-		{name: "alias loop", door: smtpd.KindMX, say: "<x@far.test>|<round@local.test>", code: 550, rule: "alias-loop"},
-		{name: "own literal", door: smtpd.KindMX, say: "<x@far.test>|<alice@[192.0.2.1]>", code: 550, rule: "own-literal"},
-		{name: "UTF-8 unasked", door: smtpd.KindMX, say: "<x@far.test>|<bøb@local.test>", code: 553, rule: "recipient-utf8"},
-		{name: "not signed in", door: smtpd.KindSubmission, say: "<alice@local.test>", code: 530, rule: "sign-in-required"},
-		{name: "null, not signed in", door: smtpd.KindSubmission, say: "<>", code: 530, rule: "sign-in-required"},
-		{name: "a door that is none", door: smtpd.KindUnknown, say: "<x@far.test>", code: 550, rule: "facts-unknown"},
+		{name: "own sender on port 25", door: server.KindMX, say: "<alice@local.test>", code: 550, rule: "mx-own-sender"},
+		{name: "relay on port 25", door: server.KindMX, say: "<x@far.test>|<y@remote.test>", code: 550, rule: "relay-denied"},
+		{name: "percent hack", door: server.KindMX, say: "<x@far.test>|<y%remote.test@local.test>", code: 550, rule: "no-such-user"},
+		{name: "no such user", door: server.KindMX, say: "<x@far.test>|<nobody@local.test>", code: 550, rule: "no-such-user"},
+		{name: "alias loop", door: server.KindMX, say: "<x@far.test>|<round@local.test>", code: 550, rule: "alias-loop"},
+		{name: "own literal", door: server.KindMX, say: "<x@far.test>|<alice@[192.0.2.1]>", code: 550, rule: "own-literal"},
+		{name: "UTF-8 unasked", door: server.KindMX, say: "<x@far.test>|<bøb@local.test>", code: 553, rule: "recipient-utf8"},
+		{name: "not signed in", door: server.KindSubmission, say: "<alice@local.test>", code: 530, rule: "sign-in-required"},
+		{name: "null, not signed in", door: server.KindSubmission, say: "<>", code: 530, rule: "sign-in-required"},
+		{name: "a door that is none", door: server.KindUnknown, say: "<x@far.test>", code: 550, rule: "facts-unknown"},
 		{name: "another's sender", as: "alice@local.test", say: "<bob@local.test>", code: 553, rule: "sender-not-owned"},
 		{name: "a foreign sender", as: "alice@local.test", say: "<x@far.test>", code: 553, rule: "sender-not-owned"},
 		{name: "a shared alias", as: "alice@local.test", say: "<all@local.test>", code: 553, rule: "sender-not-owned"},
@@ -57,13 +57,13 @@ func TestRefusals(t *testing.T) {
 		{name: "another's Sender", as: "alice@local.test", say: "<alice@local.test>|<x@remote.test>|Sender: bob@local.test\r\n" + message, code: 550, rule: "sender-field-not-owned"},
 		{name: "another's Resent-From", as: "alice@local.test", say: "<alice@local.test>|<x@remote.test>|Resent-From: bob@local.test\r\n" + message, code: 550, rule: "resent-not-owned"},
 		{name: "null sender, another author", as: "alice@local.test", say: "<>|<x@remote.test>|" + field(message, "alice@", "bob@", 1), code: 550, rule: "author-not-owned"},
-		{name: "loop", door: smtpd.KindMX, say: "<x@far.test>|<bob@local.test>|" + many("Received: from a by b\r\n", 51), code: 554, rule: "mail-loop"},
-		{name: "header too large", door: smtpd.KindMX, setup: setup{limits: small}, say: "<x@far.test>|<bob@local.test>|X: " + strings.Repeat("a", 5000) + "\r\n" + message, code: 552, rule: "header-too-large"},
-		{name: "header without end", door: smtpd.KindMX, setup: setup{limits: small}, say: "<x@far.test>|<bob@local.test>|" + strings.Repeat("X: aaaaaaaa\r\n", 900), code: 552, rule: "header-too-large"},
-		{name: "too many fields", door: smtpd.KindMX, setup: setup{limits: small}, say: "<x@far.test>|<bob@local.test>|" + many("X: y\r\n", 40), code: 552, rule: "header-too-large"},
-		{name: "bare LF in the header", door: smtpd.KindMX, say: "<x@far.test>|<bob@local.test>|Subject: a\nBcc: b\r\n\r\n", code: 554, rule: "header-line-ending"},
-		{name: "too many mailboxes", door: smtpd.KindMX, setup: setup{limits: small}, say: "<x@far.test>|<all@local.test>", code: 452, rule: "too-many-deliveries"},
-		{name: "larger than the queue takes", door: smtpd.KindMX, setup: setup{limits: intake.DefaultLimits(), spool: spool.Limits{MessageOctets: 200, InlineOctets: 100}}, say: "<x@far.test>|<bob@local.test>|" + message + strings.Repeat("much too long\r\n", 50), code: 552, rule: "message-too-large"},
+		{name: "loop", door: server.KindMX, say: "<x@far.test>|<bob@local.test>|" + many("Received: from a by b\r\n", 51), code: 554, rule: "mail-loop"},
+		{name: "header too large", door: server.KindMX, setup: setup{limits: small}, say: "<x@far.test>|<bob@local.test>|X: " + strings.Repeat("a", 5000) + "\r\n" + message, code: 552, rule: "header-too-large"},
+		{name: "header without end", door: server.KindMX, setup: setup{limits: small}, say: "<x@far.test>|<bob@local.test>|" + strings.Repeat("X: aaaaaaaa\r\n", 900), code: 552, rule: "header-too-large"},
+		{name: "too many fields", door: server.KindMX, setup: setup{limits: small}, say: "<x@far.test>|<bob@local.test>|" + many("X: y\r\n", 40), code: 552, rule: "header-too-large"},
+		{name: "bare LF in the header", door: server.KindMX, say: "<x@far.test>|<bob@local.test>|Subject: a\nBcc: b\r\n\r\n", code: 554, rule: "header-line-ending"},
+		{name: "too many mailboxes", door: server.KindMX, setup: setup{limits: small}, say: "<x@far.test>|<all@local.test>", code: 452, rule: "too-many-deliveries"},
+		{name: "larger than the queue takes", door: server.KindMX, setup: setup{limits: intake.DefaultLimits(), spool: spool.Limits{MessageOctets: 200, InlineOctets: 100}}, say: "<x@far.test>|<bob@local.test>|" + message + strings.Repeat("much too long\r\n", 50), code: 552, rule: "message-too-large"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			if row.setup.limits == (intake.Limits{}) {
@@ -96,7 +96,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func (w *world) open(k smtpd.Kind, as string) *client {
+func (w *world) open(k server.Kind, as string) *client {
 	if as != "" {
 		return w.signedIn(as)
 	}
@@ -109,7 +109,7 @@ func TestRecipientOverTheBoundLeavesNothing(t *testing.T) {
 	l := intake.DefaultLimits()
 	l.Deliveries = 2
 	w := newWorldOf(t, setup{limits: l})
-	c := w.connect(smtpd.KindMX)
+	c := w.connect(server.KindMX)
 	c.want(c.from("<x@far.test>"), 250)
 	c.want(c.to("<bob@local.test>"), 250)
 	c.want(c.to("<bob+one@local.test>"), 250)
@@ -167,7 +167,7 @@ func TestSpoolFaults(t *testing.T) {
 
 // busy fills the queue's claims with a message of a stranger's.
 func (w *world) busy() {
-	c := w.connect(smtpd.KindMX)
+	c := w.connect(server.KindMX)
 	c.want(c.from("<x@far.test>"), 250)
 	c.want(c.to("<bob@local.test>"), 250)
 	c.want(c.data(message), 250)
@@ -206,7 +206,7 @@ func (b broken) Read([]byte) (int, error) { return 0, b.err }
 func TestNoChance(t *testing.T) {
 	w := newWorld(t)
 	w.in.Rand = broken{errors.New("no entropy")}
-	c := w.connect(smtpd.KindMX)
+	c := w.connect(server.KindMX)
 	c.want(c.from("<x@far.test>"), 451)
 	w.oneFact("queue-id-unavailable")
 }
@@ -214,7 +214,7 @@ func TestNoChance(t *testing.T) {
 // What the engine refuses is told to the session, and is a fact as well.
 func TestEngineRefusals(t *testing.T) {
 	w := newWorld(t)
-	c := w.connect(smtpd.KindMX)
+	c := w.connect(server.KindMX)
 	c.s.Refused(t.Context(), "TURN \x00\x1b[2J", mail.R(502, "5.5.1", "no"))
 	if f := w.oneFact("protocol"); !f.stranger || strings.ContainsAny(f.Text, "\x00\x1b") {
 		t.Errorf("fact %+v", f)

@@ -7,7 +7,7 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 )
 
 // The return path of a forward takes bounces alone, on port 25 alone, for the mailbox
@@ -24,7 +24,7 @@ func TestReturnPaths(t *testing.T) {
 		return directory.Class{}, false
 	}
 	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), returns: returns})
-	outside := w.connect(smtpd.KindMX)
+	outside := w.connect(server.KindMX)
 	signedIn := w.signedIn("alice@local.test")
 	for _, row := range []struct {
 		c        *client

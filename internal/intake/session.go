@@ -9,10 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/accounts"
 	"sallyport/internal/gate"
-	"sallyport/internal/identity"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 	"sallyport/internal/trace"
 )
 
@@ -20,18 +20,18 @@ import (
 // goroutine.
 type session struct {
 	in      *Intake
-	conn    smtpd.Conn
-	hello   smtpd.Hello
-	account identity.Account // as it stood at sign-in; zero: nobody signed in
+	conn    server.Conn
+	hello   server.Hello
+	account accounts.Account // as it stood at sign-in; zero: nobody signed in
 	local   LocalUser        // at the sendmail door
 
 	accepted, refused int
 }
 
-var _ smtpd.Session = (*session)(nil)
+var _ server.Session = (*session)(nil)
 
 // Hello notes the client's name; it is recorded and never trusted.
-func (s *session) Hello(_ context.Context, h smtpd.Hello) mail.Reply {
+func (s *session) Hello(_ context.Context, h server.Hello) mail.Reply {
 	s.hello = h
 	return mail.R(250, "", s.in.Hostname.ASCII())
 }
@@ -99,7 +99,7 @@ func (s *session) fact(k trace.Kind) trace.Fact {
 		At: s.in.Now(), Kind: k, Conn: s.conn.ID, Peer: peer(s.conn), Door: doorName(s.conn.Kind),
 		Hello: s.hello.Name, TLS: tlsName(s.hello.TLS), Account: s.account.Address.String(),
 	}
-	if s.conn.Kind == smtpd.KindSendmail {
+	if s.conn.Kind == server.KindSendmail {
 		f = f.Evidenced("local user", s.local.name(s.conn.UID))
 	}
 	if b := s.conn.Balancer; b.IsValid() {
@@ -148,7 +148,7 @@ func (s *session) fallen() string {
 		return ""
 	case !ok:
 		return "the account was removed"
-	case now.Standing != identity.StandingActive:
+	case now.Standing != accounts.StandingActive:
 		return "the account is " + now.Standing.String()
 	case now.Revision != s.account.Revision:
 		return "the account was changed after the sign-in"
@@ -156,27 +156,27 @@ func (s *session) fallen() string {
 	return ""
 }
 
-func door(k smtpd.Kind) gate.Door {
+func door(k server.Kind) gate.Door {
 	switch k {
-	case smtpd.KindMX:
+	case server.KindMX:
 		return gate.DoorMX
-	case smtpd.KindSubmission, smtpd.KindSubmissions:
+	case server.KindSubmission, server.KindSubmissions:
 		return gate.DoorSubmission
-	case smtpd.KindSendmail:
+	case server.KindSendmail:
 		return gate.DoorSendmail
 	}
 	return gate.DoorUnknown
 }
 
-func doorName(k smtpd.Kind) string {
+func doorName(k server.Kind) string {
 	switch k {
-	case smtpd.KindMX:
+	case server.KindMX:
 		return "mx"
-	case smtpd.KindSubmission:
+	case server.KindSubmission:
 		return "submission"
-	case smtpd.KindSubmissions:
+	case server.KindSubmissions:
 		return "submissions"
-	case smtpd.KindSendmail:
+	case server.KindSendmail:
 		return "sendmail"
 	}
 	return "unknown"

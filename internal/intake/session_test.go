@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"sallyport/internal/identity"
+	"sallyport/internal/accounts"
 	"sallyport/internal/intake"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 	"sallyport/internal/trace"
 )
 
@@ -92,7 +92,7 @@ func TestRightsDoNotComeBack(t *testing.T) {
 	must(t, err)
 	c.want(c.from("<alice@local.test>"), 550)
 	must(t, w.identity.Remove(t.Context(), alice, nil))
-	_, err = w.identity.Add(t.Context(), alice, password, identity.RolePerson, nil)
+	_, err = w.identity.Add(t.Context(), alice, password, accounts.RolePerson, nil)
 	must(t, err)
 	c.want(c.from("<alice@local.test>"), 550)
 	c2 := w.signedIn("alice@local.test")
@@ -103,7 +103,7 @@ func TestRightsDoNotComeBack(t *testing.T) {
 // new one.
 func TestOneDirectoryPerTransaction(t *testing.T) {
 	w := newWorld(t)
-	c := w.connect(smtpd.KindMX)
+	c := w.connect(server.KindMX)
 	c.want(c.from("<x@far.test>"), 250)
 	w.publish("alice@local.test") // bob is gone
 	c.want(c.to("<bob@local.test>"), 250)
@@ -122,7 +122,7 @@ func TestOneDirectoryPerTransaction(t *testing.T) {
 // gave. Neither holds a password.
 func TestSignInFacts(t *testing.T) {
 	w := newWorld(t)
-	c := w.connect(smtpd.KindSubmissions)
+	c := w.connect(server.KindSubmissions)
 	for _, row := range []struct{ who, with, rule string }{
 		{"alice@local.test", "S3cr3t-tried", "signin-bad-password"},
 		{"nobody@local.test", "S3cr3t-tried", "signin-no-account"},
@@ -166,13 +166,13 @@ func TestSignInFacts(t *testing.T) {
 // A mechanism that cannot begin is refused with one fact.
 func TestAuthWithoutTLS(t *testing.T) {
 	w := newWorld(t)
-	c := w.connect(smtpd.KindSubmission)
-	c.want(c.s.Hello(t.Context(), smtpd.Hello{Name: "client.test", Extended: true}), 250)
+	c := w.connect(server.KindSubmission)
+	c.want(c.s.Hello(t.Context(), server.Hello{Name: "client.test", Extended: true}), 250)
 	c.want(c.signIn("alice@local.test", password), 538)
 	if f := w.oneFact("signin-clear"); !f.stranger {
 		t.Errorf("fact %+v", f)
 	}
-	sasl, r := w.connect(smtpd.KindSubmission).s.Auth(t.Context(), "CRAM-MD5")
+	sasl, r := w.connect(server.KindSubmission).s.Auth(t.Context(), "CRAM-MD5")
 	if sasl != nil || r.Code != 504 {
 		t.Errorf("CRAM-MD5: %v", r)
 	}
@@ -187,14 +187,14 @@ func TestSessionsOfAnAccount(t *testing.T) {
 	w := newWorldOf(t, setup{limits: l})
 	first := w.signedIn("alice@local.test")
 	w.signedIn("ALICE@local.test")
-	third := w.connect(smtpd.KindSubmissions)
+	third := w.connect(server.KindSubmissions)
 	third.want(third.signIn("alice@local.test", password), 421)
 	if f := w.oneFact("sessions-per-account"); f.stranger || f.Account == "" {
 		t.Errorf("the credentials were right, but the fact is %+v", f)
 	}
 	third.want(third.from("<alice@local.test>"), 530)
 	bob := w.signedIn("bob@local.test")
-	first.s.Close(t.Context(), smtpd.EndQuit)
+	first.s.Close(t.Context(), server.EndQuit)
 	w.signedIn("alice@local.test")
 	if n := w.in.EndSessions(addr(t, "aLiCe@local.test")); n != 2 || len(w.ended) != 2 {
 		t.Errorf("%d sessions ended, %v told", n, w.ended)
@@ -220,7 +220,7 @@ func TestCloseFacts(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			w := newWorld(t)
-			c := w.open(smtpd.KindMX, row.as)
+			c := w.open(server.KindMX, row.as)
 			for range row.messages {
 				c.want(c.from("<x@far.test>"), 250)
 				c.want(c.to("<nobody@local.test>"), 550)
@@ -229,7 +229,7 @@ func TestCloseFacts(t *testing.T) {
 			}
 			w.now = w.now.Add(1500 * time.Millisecond)
 			w.facts()
-			c.s.Close(t.Context(), smtpd.EndTimeout)
+			c.s.Close(t.Context(), server.EndTimeout)
 			f := w.oneFact("connection-ended")
 			lasted, _ := f.Find("lasted")
 			refused, _ := f.Find("refused")

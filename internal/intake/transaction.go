@@ -4,13 +4,13 @@ import (
 	"context"
 	"slices"
 
-	"sallyport/internal/allowance"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
+	"sallyport/internal/kit/allowance"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpd"
-	"sallyport/internal/smtpwire"
+	"sallyport/internal/smtp/server"
+	"sallyport/internal/smtp/wire"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
@@ -36,10 +36,10 @@ type transaction struct {
 	said       []trace.Pair   // by servers behind us and by signed return paths, of recipients that were let in
 }
 
-var _ smtpd.Transaction = (*transaction)(nil)
+var _ server.Transaction = (*transaction)(nil)
 
 // Mail decides whether this session may use the envelope sender.
-func (s *session) Mail(ctx context.Context, env mail.Envelope) (smtpd.Transaction, mail.Reply) {
+func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transaction, mail.Reply) {
 	id, err := mail.NewID(s.in.Now(), s.in.Rand)
 	if err != nil {
 		s.in.Logger.Error("no chance for a queue id", "err", err)
@@ -64,7 +64,7 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (smtpd.Transactio
 }
 
 // Rcpt decides one recipient.
-func (t *transaction) Rcpt(ctx context.Context, to smtpwire.RcptParams) mail.Reply {
+func (t *transaction) Rcpt(ctx context.Context, to wire.RcptParams) mail.Reply {
 	// RFC 5321 §4.5.1: a bare postmaster is this host's.
 	addr, err := to.To.At(t.dir.Hostname())
 	if err != nil {

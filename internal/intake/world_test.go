@@ -21,20 +21,20 @@ import (
 	"testing/iotest"
 	"time"
 
-	"sallyport/internal/allowance"
+	"sallyport/internal/accounts"
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
-	"sallyport/internal/identity"
 	"sallyport/internal/intake"
+	"sallyport/internal/kit/allowance"
 	"sallyport/internal/mail"
 	"sallyport/internal/sched"
-	"sallyport/internal/smtpd"
-	"sallyport/internal/smtpwire"
+	smtpserver "sallyport/internal/smtp/server"
+	"sallyport/internal/smtp/wire"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
-	"sallyport/internal/store/memstore"
+	"sallyport/internal/store/mem"
 	"sallyport/internal/trace"
 )
 
@@ -47,7 +47,7 @@ type world struct {
 	t        *testing.T
 	now      time.Time
 	st       *disk
-	identity *identity.Identity
+	identity *accounts.Identity
 	spool    *spool.Spool
 	ledger   *ledger.Ledger
 	most     budget.Limits // of each account
@@ -164,15 +164,15 @@ func newWorld(t *testing.T) *world { return newWorldOf(t, setup{limits: intake.D
 
 func newWorldOf(t *testing.T, s setup) *world {
 	t.Helper()
-	w := &world{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), st: &disk{Store: memstore.New()}}
+	w := &world{t: t, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), st: &disk{Store: mem.New()}}
 	log := slog.New(slog.NewTextHandler(&w.logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	limits := identity.DefaultLimits()
+	limits := accounts.DefaultLimits()
 	limits.HashMemory, limits.HashPasses, limits.ScramRounds = 64, 1, 4096
 	var err error
-	w.identity, err = identity.Open(t.Context(), w.st, identity.Options{Limits: limits, Now: w.clock, Logger: log})
+	w.identity, err = accounts.Open(t.Context(), w.st, accounts.Options{Limits: limits, Now: w.clock, Logger: log})
 	must(t, err)
 	for _, a := range []string{"alice@local.test", "bob@local.test"} {
-		_, err := w.identity.Add(t.Context(), addr(t, a), password, identity.RolePerson, nil)
+		_, err := w.identity.Add(t.Context(), addr(t, a), password, accounts.RolePerson, nil)
 		must(t, err)
 	}
 	w.publish("alice@local.test", "bob@local.test")
@@ -196,7 +196,7 @@ func newWorldOf(t *testing.T, s setup) *world {
 	must(t, err)
 	w.most = budget.Limits{Hour: 1 << 20, Day: 1 << 20}
 	w.in = intake.New(intake.Options{
-		Ledger: w.ledger, Allowance: func(identity.Account) budget.Limits { return w.most },
+		Ledger: w.ledger, Allowance: func(accounts.Account) budget.Limits { return w.most },
 		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Queue: w.spool, Journal: w.journal,
 		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Memory: s.memory, Recipients: s.recipients, Offers: offers, International: international, Returns: s.returns, Marks: s.marks, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
 	})
@@ -238,14 +238,14 @@ func (w *world) publish(accounts ...string) {
 // client is one connection; its methods are the client's commands.
 type client struct {
 	w *world
-	s smtpd.Session
-	t smtpd.Transaction
+	s smtpserver.Session
+	t smtpserver.Transaction
 }
 
-func (w *world) connect(k smtpd.Kind) *client {
+func (w *world) connect(k smtpserver.Kind) *client {
 	w.t.Helper()
 	id := "c" + string(rune('a'+len(w.ended)))
-	s, r := w.in.Connect(w.t.Context(), smtpd.Conn{
+	s, r := w.in.Connect(w.t.Context(), smtpserver.Conn{
 		ID: id, Kind: k, Remote: netip.MustParseAddrPort("[::ffff:198.51.100.7]:4711"), Started: w.now,
 		End: func() { w.ended = append(w.ended, id) },
 	})
@@ -253,14 +253,14 @@ func (w *world) connect(k smtpd.Kind) *client {
 		w.t.Fatalf("greeting: %v", r)
 	}
 	c := &client{w: w, s: s}
-	c.want(c.s.Hello(w.t.Context(), smtpd.Hello{Name: "client.test", Extended: true, TLS: w.tls}), 250)
+	c.want(c.s.Hello(w.t.Context(), smtpserver.Hello{Name: "client.test", Extended: true, TLS: w.tls}), 250)
 	return c
 }
 
 // signedIn connects and signs in; the fact about that is taken away.
 func (w *world) signedIn(who string) *client {
 	w.t.Helper()
-	c := w.connect(smtpd.KindSubmissions)
+	c := w.connect(smtpserver.KindSubmissions)
 	c.want(c.signIn(who, password), 235)
 	w.facts()
 	return c
@@ -297,13 +297,13 @@ func (c *client) from(path string) mail.Reply {
 func (c *client) to(path string) mail.Reply {
 	p, err := mail.ParseForwardPath(path, mail.UTF8)
 	must(c.w.t, err)
-	return c.t.Rcpt(c.w.t.Context(), smtpwire.RcptParams{To: p})
+	return c.t.Rcpt(c.w.t.Context(), wire.RcptParams{To: p})
 }
 
 func (c *client) notified(path string, n mail.Notify) mail.Reply {
 	p, err := mail.ParseForwardPath(path, mail.UTF8)
 	must(c.w.t, err)
-	return c.t.Rcpt(c.w.t.Context(), smtpwire.RcptParams{To: p, Notify: n})
+	return c.t.Rcpt(c.w.t.Context(), wire.RcptParams{To: p, Notify: n})
 }
 
 func (c *client) data(text string) mail.Reply { return c.stream(strings.NewReader(text)) }

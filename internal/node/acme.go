@@ -14,7 +14,7 @@ import (
 
 	"sallyport/internal/acme"
 	"sallyport/internal/config"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 )
 
@@ -155,13 +155,13 @@ func (n *Node) certificateFailed(ctx context.Context, err error, next time.Time)
 }
 
 // obtained tells what there is of a certificate that is obtained; nil where none is.
-func (n *Node) obtained() *ops.Obtained {
+func (n *Node) obtained() *operate.Obtained {
 	cfg := n.config()
 	if !cfg.ACME.On() {
 		return nil
 	}
 	n.obtaining.mu.Lock()
-	o := &ops.Obtained{Authority: cfg.ACME.Directory, Fault: n.obtaining.fault, Next: n.obtaining.next}
+	o := &operate.Obtained{Authority: cfg.ACME.Directory, Fault: n.obtaining.fault, Next: n.obtaining.next}
 	n.obtaining.mu.Unlock()
 	if c := n.now().tls; c != nil {
 		for _, der := range c.Certificates[0].Certificate {

@@ -13,7 +13,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/mail"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 // withACME is a configuration whose authority nobody can reach.
@@ -28,7 +28,7 @@ func TestNamesAreTakenIn(t *testing.T) {
 	s := newSite(t, vfs.NewMem())
 	s.configure(withACME(""))
 	n := s.start()
-	failed := func() *ops.Obtained {
+	failed := func() *operate.Obtained {
 		eventually(t, "an attempt that fails", func() bool { return n.obtained().Fault != "" })
 		return n.obtained()
 	}
@@ -61,7 +61,7 @@ func TestFilesInsteadOfACMENeedARestart(t *testing.T) {
 	answer, err := n.Reload(t.Context(), "test")
 	must(t, err)
 	for _, key := range []string{"acme.agree", "acme.names", "tls.cert", "tls.key"} {
-		if !slices.ContainsFunc(answer.Restart, func(c ops.ReloadChange) bool { return c.Key == key && c.Why != "" }) {
+		if !slices.ContainsFunc(answer.Restart, func(c operate.ReloadChange) bool { return c.Key == key && c.Why != "" }) {
 			t.Errorf("%s: not named: %+v", key, answer.Restart)
 		}
 	}

@@ -6,15 +6,15 @@ import (
 	"io"
 	"path/filepath"
 
-	"sallyport/internal/batv"
+	"sallyport/internal/accounts"
 	"sallyport/internal/config"
-	"sallyport/internal/diskspace"
 	"sallyport/internal/gate"
-	"sallyport/internal/identity"
+	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/mail"
-	"sallyport/internal/srs"
+	"sallyport/internal/returnpath/prvs"
+	"sallyport/internal/returnpath/srs"
 	"sallyport/internal/store"
-	"sallyport/internal/store/pebblestore"
+	"sallyport/internal/store/pebble"
 	"sallyport/internal/trace"
 )
 
@@ -22,7 +22,7 @@ import (
 type keys struct {
 	grant   gate.Key
 	forward srs.Key
-	returns batv.Key
+	returns prvs.Key
 	trace   trace.Key
 }
 
@@ -61,15 +61,15 @@ func loadKeys(cfg config.Config, fresh bool, rnd io.Reader) (keys, error) {
 }
 
 func openStore(cfg config.Config, o Options, space *diskspace.Space) (store.Store, error) {
-	return pebblestore.Open(storeOptions(cfg, o, space))
+	return pebble.Open(storeOptions(cfg, o, space))
 }
 
-func storeOptions(cfg config.Config, o Options, space *diskspace.Space) pebblestore.Options {
-	return pebblestore.Options{FS: o.FS, Dir: cfg.StoreDir(), Logger: o.Logger, Space: space}
+func storeOptions(cfg config.Config, o Options, space *diskspace.Space) pebble.Options {
+	return pebble.Options{FS: o.FS, Dir: cfg.StoreDir(), Logger: o.Logger, Space: space}
 }
 
 // accountAddresses lists every account, frozen ones too: they go on receiving.
-func accountAddresses(ctx context.Context, id *identity.Identity) ([]mail.Address, error) {
+func accountAddresses(ctx context.Context, id *accounts.Identity) ([]mail.Address, error) {
 	accounts, err := id.List(ctx)
 	if err != nil {
 		return nil, err

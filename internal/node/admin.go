@@ -4,11 +4,11 @@ import (
 	"context"
 	"os"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 func (n *Node) openOperator(_ context.Context, _ keys) error {
-	n.operator = ops.New(ops.Options{
+	n.operator = operate.New(operate.Options{
 		Accounts: n.identity, Queue: n.spool, Trace: n.trace, Directory: n.dirs.snapshot, Book: n.book(), Ledger: n.ledger, Allowance: n.allowance, Now: n.o.Now,
 		EndSessions: n.intake.EndSessions, Changed: n.changed, Server: n.server,
 		Write: n.trace.Write, Backup: n.backup, Health: n.health, Reload: n.Reload,
@@ -19,10 +19,10 @@ func (n *Node) openOperator(_ context.Context, _ keys) error {
 
 // Operator returns every operator action on this node. Without Serve, changes are
 // made durable all the same, and a server started later finds them.
-func (n *Node) Operator() *ops.Operator { return n.operator }
+func (n *Node) Operator() *operate.Operator { return n.operator }
 
 // server describes the running server; nil while none of our doors is bound.
-func (n *Node) server() *ops.Server {
+func (n *Node) server() *operate.Server {
 	started := n.started.Load()
 	if started == nil {
 		return nil
@@ -32,7 +32,7 @@ func (n *Node) server() *ops.Server {
 	if a.Sendmail != "" {
 		listen["sendmail"] = []string{a.Sendmail}
 	}
-	s := &ops.Server{Version: n.o.Version, PID: os.Getpid(), Started: *started, Listen: listen, Generation: n.now().number}
+	s := &operate.Server{Version: n.o.Version, PID: os.Getpid(), Started: *started, Listen: listen, Generation: n.now().number}
 	if leaf := n.leaf(); leaf != nil {
 		s.CertificateEnds = leaf.NotAfter
 	}
@@ -41,10 +41,10 @@ func (n *Node) server() *ops.Server {
 
 func (n *Node) listenAdmin() (err error) {
 	n.warnExposed(n.config().Socket())
-	n.admin, err = ops.Listen(n.config().Socket())
+	n.admin, err = operate.Listen(n.config().Socket())
 	return err
 }
 
 func (n *Node) serveAdmin(ctx context.Context) error {
-	return ops.Serve(ctx, n.admin, n.operator, n.log)
+	return operate.Serve(ctx, n.admin, n.operator, n.log)
 }

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"sallyport/internal/dnsx"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 // authenticating is a site that asks a DNS about those who bring mail from loopback.
@@ -244,7 +244,7 @@ func TestOurOwnName(t *testing.T) {
 	if !strings.HasPrefix(got, "250") {
 		t.Fatalf("not applied: %s", got)
 	}
-	answer, err := r.Operator().Trace(t.Context(), root, ops.TraceQuery{Text: queueID(got)})
+	answer, err := r.Operator().Trace(t.Context(), root, operate.TraceQuery{Text: queueID(got)})
 	if err != nil || len(answer.Entries) == 0 {
 		t.Errorf("%v %v", answer, err)
 	}

@@ -12,8 +12,8 @@ import (
 	"strings"
 
 	"sallyport/internal/config"
-	"sallyport/internal/dataformat"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
+	"sallyport/internal/operate/format"
 	"sallyport/internal/store"
 )
 
@@ -24,7 +24,7 @@ const copyDir = "backup.tmp"
 // addMember sends one member of an archive.
 type addMember func(h *tar.Header, content io.Reader) error
 
-// backup implements ops.BackupSource. Its order is the promise:
+// backup implements operate.BackupSource. Its order is the promise:
 //
 //  1. The exported checkpoints of the trace are copied first: one that covers more than
 //     the copied store would look like a store that was rolled back.
@@ -33,9 +33,9 @@ type addMember func(h *tar.Header, content io.Reader) error
 //  3. The mailboxes come last: what is delivered meanwhile is in both, and a restored
 //     server delivers it into the very same file again; the other way round it would be
 //     in neither.
-func (n *Node) backup(ctx context.Context, r ops.BackupRequest, start func(ops.BackupHead) error, add func(*tar.Header, io.Reader) error) (err error) {
+func (n *Node) backup(ctx context.Context, r operate.BackupRequest, start func(operate.BackupHead) error, add func(*tar.Header, io.Reader) error) (err error) {
 	if !n.copying.CompareAndSwap(false, true) {
-		return &ops.Error{Code: ops.CodeUnavailable, Message: "a backup is under way already; try again when it has ended"}
+		return &operate.Error{Code: operate.CodeUnavailable, Message: "a backup is under way already; try again when it has ended"}
 	}
 	defer n.copying.Store(false)
 	at, ok := n.store.(store.Checkpointer)
@@ -59,11 +59,11 @@ func (n *Node) backup(ctx context.Context, r ops.BackupRequest, start func(ops.B
 	if err != nil {
 		return err
 	}
-	record, err := dataformat.Read(n.config().Data)
+	record, err := format.Read(n.config().Data)
 	if err != nil {
 		return err
 	}
-	err = start(ops.BackupHead{
+	err = start(operate.BackupHead{
 		Hostname: n.config().Hostname.ASCII(), Program: n.o.Version, DataFormat: uint32(record.Version), Began: began,
 		Messages: n.spool.Stats().Entries, Octets: octets,
 	})

@@ -3,23 +3,23 @@ package node
 import (
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 // book is the directory as operators change it.
-func (n *Node) book() ops.Book {
-	return ops.Book{
+func (n *Node) book() operate.Book {
+	return operate.Book{
 		Roster: n.roster, Judge: n.judge,
 		Stated: func(s directory.Subject) (string, bool) {
 			at, ok := n.stated().position(s)
 			return at.String(), ok
 		},
-		Domains: func() []ops.Domain {
-			st, out := n.stated(), []ops.Domain{}
+		Domains: func() []operate.Domain {
+			st, out := n.stated(), []operate.Domain{}
 			for _, d := range st.cfg.Domains {
 				at, _ := st.position(directory.Subject{Kind: directory.KindDomain, Name: d.Name.String()})
-				out = append(out, ops.Domain{Name: d.Name.String(), Deliver: d.Deliver.String(), Postmaster: d.Postmaster.String(),
-					Origin: ops.OriginConfiguration, Where: at.String()})
+				out = append(out, operate.Domain{Name: d.Name.String(), Deliver: d.Deliver.String(), Postmaster: d.Postmaster.String(),
+					Origin: operate.OriginConfiguration, Where: at.String()})
 			}
 			return out
 		},

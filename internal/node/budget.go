@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
+	"sallyport/internal/accounts"
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
-	"sallyport/internal/identity"
 	"sallyport/internal/mail"
 )
 
@@ -17,12 +17,12 @@ func (n *Node) openLedger(ctx context.Context, _ keys) (err error) {
 
 // allowance says how many recipients an account may have: what was set for it, and for
 // the rest what the configuration in force gives its role. What is no account has none.
-func (n *Node) allowance(a identity.Account) budget.Limits {
+func (n *Node) allowance(a accounts.Account) budget.Limits {
 	own, b := budget.Limits{Hour: a.RecipientsHour, Day: a.RecipientsDay}, n.config().Budget
 	switch a.Role {
-	case identity.RolePerson:
+	case accounts.RolePerson:
 		return own.Or(b.Person)
-	case identity.RoleBulk:
+	case accounts.RoleBulk:
 		return own.Or(b.Bulk)
 	}
 	return budget.Limits{}

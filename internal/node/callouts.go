@@ -4,23 +4,23 @@ import (
 	"context"
 	"time"
 
-	"sallyport/internal/deliver"
+	"sallyport/internal/callout"
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
-	"sallyport/internal/ops"
-	"sallyport/internal/verify"
+	"sallyport/internal/nexthop"
+	"sallyport/internal/operate"
 )
 
 // callouts is what the server that runs remembers of recipients at servers behind us.
 type callouts struct{ n *Node }
 
-var _ ops.Callouts = callouts{}
+var _ operate.Callouts = callouts{}
 
-// Known implements ops.Callouts.
-func (c callouts) Known(fn func(ops.Callout) bool) {
-	c.n.now().inners.verifier.Remembered(func(r verify.Remembered) bool {
-		out := ops.Callout{Address: r.Address, Server: r.Server, State: "refused", Remote: r.Answer.Remote, Asked: r.At.Truncate(time.Second), Again: r.Until.Truncate(time.Second)}
-		if r.Answer.Known == verify.Yes {
+// Known implements operate.Callouts.
+func (c callouts) Known(fn func(operate.Callout) bool) {
+	c.n.now().inners.verifier.Remembered(func(r callout.Remembered) bool {
+		out := operate.Callout{Address: r.Address, Server: r.Server, State: "refused", Remote: r.Answer.Remote, Asked: r.At.Truncate(time.Second), Again: r.Until.Truncate(time.Second)}
+		if r.Answer.Known == callout.Yes {
 			out.State = "taken"
 		}
 		if !r.Answer.Reply.IsZero() {
@@ -30,7 +30,7 @@ func (c callouts) Known(fn func(ops.Callout) bool) {
 	})
 }
 
-// Forget implements ops.Callouts.
+// Forget implements operate.Callouts.
 func (c callouts) Forget(match func(server, address string) bool) int {
 	return c.n.now().inners.verifier.Forget(match)
 }
@@ -38,13 +38,13 @@ func (c callouts) Forget(match func(server, address string) bool) int {
 // learning is the way to a server behind us; what that refuses at a delivery, for good or
 // for want of space, is not taken to be known any more.
 type learning struct {
-	deliver.Target
-	verifier *verify.Verifier
+	nexthop.Target
+	verifier *callout.Verifier
 	server   string
 }
 
 // Deliver implements deliver.Target.
-func (l learning) Deliver(ctx context.Context, j deliver.Job) []mail.Outcome {
+func (l learning) Deliver(ctx context.Context, j nexthop.Job) []mail.Outcome {
 	out := l.Target.Deliver(ctx, j)
 	for i, o := range out {
 		if i >= len(j.Recipients) || !endsYes(o.Reply) {
@@ -67,6 +67,6 @@ func endsYes(r mail.Reply) bool {
 }
 
 // learns wraps the way to a server behind us.
-func (in *inners) learns(h directory.Hop, t deliver.Target) deliver.Target {
+func (in *inners) learns(h directory.Hop, t nexthop.Target) nexthop.Target {
 	return learning{t, in.verifier, h.String()}
 }

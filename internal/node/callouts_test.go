@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 // innerServer is a server behind us that takes everybody at RCPT but whom it knows to
@@ -97,7 +97,7 @@ func TestWhatServersBehindSaid(t *testing.T) {
 	known := func(want string) {
 		t.Helper()
 		var got []string
-		must(t, n.Operator().CalloutList(t.Context(), root, ops.CalloutRef{Domain: "behind.test"}, func(c ops.Callout) error {
+		must(t, n.Operator().CalloutList(t.Context(), root, operate.CalloutRef{Domain: "behind.test"}, func(c operate.Callout) error {
 			if !strings.HasPrefix(c.Address, "sallyport-asks-") {
 				got = append(got, c.Address+" "+c.State)
 			}
@@ -107,7 +107,7 @@ func TestWhatServersBehindSaid(t *testing.T) {
 			t.Errorf("known is %q, want %q", got, want)
 		}
 	}
-	if err := n.Operator().CalloutList(t.Context(), root, ops.CalloutRef{}, nil); err == nil || !strings.Contains(err.Error(), "no server runs") {
+	if err := n.Operator().CalloutList(t.Context(), root, operate.CalloutRef{}, nil); err == nil || !strings.Contains(err.Error(), "no server runs") {
 		t.Error(err)
 	}
 	r := s.serve(n)
@@ -132,7 +132,7 @@ func TestWhatServersBehindSaid(t *testing.T) {
 	give("carl@behind.test", "250")
 	unknown := func() bool {
 		known := 0
-		must(t, n.Operator().CalloutList(t.Context(), root, ops.CalloutRef{Addresses: []string{"carl@behind.test"}}, func(ops.Callout) error { known++; return nil }))
+		must(t, n.Operator().CalloutList(t.Context(), root, operate.CalloutRef{Addresses: []string{"carl@behind.test"}}, func(operate.Callout) error { known++; return nil }))
 		return known == 0
 	}
 	eventually(t, "a full mailbox ends what was known", unknown)
@@ -141,15 +141,15 @@ func TestWhatServersBehindSaid(t *testing.T) {
 	known("carl@behind.test refused")
 	inner.change(func() { inner.full, inner.gone["carl@behind.test"] = false, false })
 	give("carl@behind.test", "550") // it is remembered
-	if _, err := n.Operator().CalloutForget(t.Context(), root, ops.CalloutRef{}); err == nil {
+	if _, err := n.Operator().CalloutForget(t.Context(), root, operate.CalloutRef{}); err == nil {
 		t.Error("nothing in particular was forgotten")
 	}
-	for _, bad := range []ops.CalloutRef{{Addresses: []string{"carl"}}, {Domain: "a..b"}} {
+	for _, bad := range []operate.CalloutRef{{Addresses: []string{"carl"}}, {Domain: "a..b"}} {
 		if _, err := n.Operator().CalloutForget(t.Context(), root, bad); err == nil {
 			t.Errorf("%+v was taken", bad)
 		}
 	}
-	done, err := n.Operator().CalloutForget(t.Context(), root, ops.CalloutRef{Addresses: []string{"Carl@behind.test", "carl@BEHIND.test"}})
+	done, err := n.Operator().CalloutForget(t.Context(), root, operate.CalloutRef{Addresses: []string{"Carl@behind.test", "carl@BEHIND.test"}})
 	if err != nil || done.Forgotten != 1 {
 		t.Errorf("%+v %v", done, err)
 	}
@@ -161,7 +161,7 @@ func TestWhatServersBehindSaid(t *testing.T) {
 	eventually(t, "a refusal for good ends what was known", unknown)
 	inner.change(func() { inner.off = false })
 	give("carl@behind.test", "250")
-	if done, err := n.Operator().CalloutForget(t.Context(), root, ops.CalloutRef{All: true}); err != nil || done.Forgotten < 1 {
+	if done, err := n.Operator().CalloutForget(t.Context(), root, operate.CalloutRef{All: true}); err != nil || done.Forgotten < 1 {
 		t.Errorf("%+v %v", done, err)
 	}
 }

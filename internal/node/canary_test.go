@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"sallyport/internal/localdoor"
-	"sallyport/internal/ops"
+	localdoor "sallyport/internal/local/door"
+	"sallyport/internal/operate"
 )
 
 // lockedBuffer takes the log of a server.
@@ -99,7 +99,7 @@ func TestNoCredentialIsKept(t *testing.T) {
 	defer func() { must(t, n.Close()) }()
 	kept := ""
 	for _, text := range []string{"127.0.0.1", "alice@local.test", secret, ""} {
-		a, err := n.Operator().Trace(t.Context(), root, ops.TraceQuery{Text: text})
+		a, err := n.Operator().Trace(t.Context(), root, operate.TraceQuery{Text: text})
 		if err != nil {
 			continue // not every text is one to ask for
 		}
@@ -158,25 +158,25 @@ func TestNoCredentialIsKeptAtHome(t *testing.T) {
 	}
 	op := n.Operator()
 	shown := []any{}
-	add, err := op.AccountAdd(t.Context(), root, ops.AccountAdd{Address: "carol@local.test", Password: secret, Role: "person"})
+	add, err := op.AccountAdd(t.Context(), root, operate.AccountAdd{Address: "carol@local.test", Password: secret, Role: "person"})
 	must(t, err)
-	changed, err := op.AccountPassword(t.Context(), root, ops.AccountPassword{Address: "alice@local.test", Password: secret + "x"})
+	changed, err := op.AccountPassword(t.Context(), root, operate.AccountPassword{Address: "alice@local.test", Password: secret + "x"})
 	must(t, err)
-	_, failed := op.AccountAdd(t.Context(), root, ops.AccountAdd{Address: "carol@local.test", Password: secret, Role: "person"})
-	_, nobody := op.AccountPassword(t.Context(), root, ops.AccountPassword{Address: "nobody@local.test", Password: secret})
+	_, failed := op.AccountAdd(t.Context(), root, operate.AccountAdd{Address: "carol@local.test", Password: secret, Role: "person"})
+	_, nobody := op.AccountPassword(t.Context(), root, operate.AccountPassword{Address: "nobody@local.test", Password: secret})
 	if failed == nil || nobody == nil {
 		t.Fatalf("%v, %v", failed, nobody)
 	}
 	status, err := op.Status(t.Context(), root, struct{}{})
 	must(t, err)
 	for _, text := range []string{"127.0.0.1", "alice@local.test", "carol@local.test", secret, ""} {
-		if a, err := op.Trace(t.Context(), root, ops.TraceQuery{Text: text}); err == nil {
+		if a, err := op.Trace(t.Context(), root, operate.TraceQuery{Text: text}); err == nil {
 			shown = append(shown, a)
 		}
 	}
 	shown = append(shown, add, changed, failed.Error(), nobody.Error(), status)
-	must(t, op.AccountList(t.Context(), root, struct{}{}, func(a ops.Account) error { shown = append(shown, a); return nil }))
-	must(t, op.QueueList(t.Context(), root, ops.Select{}, func(m ops.Message) error { shown = append(shown, m); return nil }))
+	must(t, op.AccountList(t.Context(), root, struct{}{}, func(a operate.Account) error { shown = append(shown, a); return nil }))
+	must(t, op.QueueList(t.Context(), root, operate.Select{}, func(m operate.Message) error { shown = append(shown, m); return nil }))
 	b, err := json.Marshal(shown)
 	must(t, err)
 	r.stopped()

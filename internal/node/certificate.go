@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 	"sallyport/internal/trace"
 )
 
@@ -115,7 +115,7 @@ func (n *Node) rereadCertificate(ctx context.Context, told string) (fault string
 func (n *Node) present(ctx context.Context, cert tls.Certificate) {
 	g := n.now()
 	next := *g
-	next.tls, next.doors, next.then, next.undo = tlsConfig(cert), map[smtpd.Kind]smtpd.Config{}, nil, nil
+	next.tls, next.doors, next.then, next.undo = tlsConfig(cert), map[server.Kind]server.Config{}, nil, nil
 	for k := range g.doors {
 		next.doors[k] = n.doorConfig(&next, k)
 	}

@@ -5,11 +5,11 @@ import (
 	"slices"
 
 	"sallyport/internal/config"
-	"sallyport/internal/content"
-	"sallyport/internal/content/bounce"
-	"sallyport/internal/content/milter"
-	"sallyport/internal/content/rspamd"
 	"sallyport/internal/directory"
+	"sallyport/internal/filter"
+	"sallyport/internal/filter/bounce"
+	"sallyport/internal/filter/milter"
+	"sallyport/internal/filter/rspamd"
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
@@ -18,8 +18,8 @@ import (
 // checks are the opinions that one generation asks for about complete messages.
 type checks struct {
 	client  *rspamd.Client
-	rspamd  *content.Rspamd // nil: none
-	milters []*content.Milter
+	rspamd  *filter.Rspamd // nil: none
+	milters []*filter.Milter
 }
 
 // buildContent prepares the checks; nothing is connected to yet.
@@ -29,19 +29,19 @@ func (n *Node) buildContent(_ context.Context, next, _ *generation) error {
 		if err != nil {
 			return err
 		}
-		spam := content.SpamJunk
+		spam := filter.SpamJunk
 		if r.MarkOnly {
-			spam = content.SpamField
+			spam = filter.SpamField
 		}
 		next.checks.client = client
-		next.checks.rspamd = content.NewRspamd(client, next.cfg.Hostname, scopeOf(r.Check), spam, n.log)
+		next.checks.rspamd = filter.NewRspamd(client, next.cfg.Hostname, scopeOf(r.Check), spam, n.log)
 	}
 	for _, m := range next.cfg.Milters {
 		l := milter.DefaultLimits()
 		l.Time, l.Connections = m.Timeout, m.Connections
 		client := milter.New(milter.Options{Network: m.Network, Address: m.Address, Limits: l})
 		next.checks.milters = append(next.checks.milters,
-			content.NewMilter(client, m.Name, next.cfg.Hostname, scopeOf(m.Check), slices.Clone(m.Fields), intakeLimits(next.cfg).Header, n.log))
+			filter.NewMilter(client, m.Name, next.cfg.Hostname, scopeOf(m.Check), slices.Clone(m.Fields), intakeLimits(next.cfg).Header, n.log))
 	}
 	return nil
 }
@@ -63,10 +63,10 @@ func rspamdClient(r config.Rspamd) (*rspamd.Client, error) {
 	return rspamd.New(o), nil
 }
 
-func scopeOf(c config.Check) content.Scope {
-	s := content.Scope{Accounts: c.Accounts, MaxSize: c.MaxSize, Down: content.DownDefer}
+func scopeOf(c config.Check) filter.Scope {
+	s := filter.Scope{Accounts: c.Accounts, MaxSize: c.MaxSize, Down: filter.DownDefer}
 	if c.AcceptDown {
-		s.Down = content.DownAccept
+		s.Down = filter.DownAccept
 	}
 	return s
 }
@@ -120,11 +120,11 @@ func (n *Node) contentInspectors() []intake.Inspector {
 }
 
 // bounces recognises bounces of mail that was never sent from here.
-func (n *Node) bounces() content.Bounces {
-	return content.Bounces{
-		Policy: func() content.BouncePolicy {
+func (n *Node) bounces() filter.Bounces {
+	return filter.Bounces{
+		Policy: func() filter.BouncePolicy {
 			c := n.config().Bounces
-			return content.BouncePolicy{Forged: treatment(c.Forged), Unnamed: treatment(c.Unnamed)}
+			return filter.BouncePolicy{Forged: treatment(c.Forged), Unnamed: treatment(c.Unnamed)}
 		},
 		Ours: func(d mail.Domain) bool {
 			dir := n.dirs.snapshot()
@@ -139,11 +139,11 @@ func (n *Node) bounces() content.Bounces {
 			c, ok := n.returns.classify(n.dirs.snapshot(), a)
 			return ok && c.Destination == gate.DestinationForwardReturn
 		},
-		Sent: func(ctx context.Context, id string) (content.Sent, error) {
+		Sent: func(ctx context.Context, id string) (filter.Sent, error) {
 			ours, err := n.trace.Sent(ctx, id)
 			return n.sent(ctx, ours, err)
 		},
-		SentAs: func(ctx context.Context, id mail.ID) (content.Sent, error) {
+		SentAs: func(ctx context.Context, id mail.ID) (filter.Sent, error) {
 			ours, err := n.trace.SentAs(ctx, id)
 			return n.sent(ctx, ours, err)
 		},
@@ -152,7 +152,7 @@ func (n *Node) bounces() content.Bounces {
 }
 
 // sent adds to an answer of the trace how far back it goes.
-func (n *Node) sent(ctx context.Context, ours bool, err error) (s content.Sent, _ error) {
+func (n *Node) sent(ctx context.Context, ours bool, err error) (s filter.Sent, _ error) {
 	if s.Ours = ours; err == nil && !ours {
 		s.Since, err = n.trace.Since(ctx)
 	}
@@ -160,14 +160,14 @@ func (n *Node) sent(ctx context.Context, ours bool, err error) (s content.Sent, 
 }
 
 // treatment maps what is not known to the strictest.
-func treatment(a config.BounceAction) content.Treatment {
+func treatment(a config.BounceAction) filter.Treatment {
 	switch a {
 	case config.BounceAccept:
-		return content.TreatAccept
+		return filter.TreatAccept
 	case config.BounceJunk:
-		return content.TreatJunk
+		return filter.TreatJunk
 	}
-	return content.TreatRefuse
+	return filter.TreatRefuse
 }
 
 // reservedFields are the header fields that no stranger may bring along.
@@ -175,5 +175,5 @@ func (n *Node) reservedFields() []string {
 	if n.now().checks.rspamd == nil {
 		return nil
 	}
-	return content.SpamFields()
+	return filter.SpamFields()
 }

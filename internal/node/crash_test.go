@@ -15,7 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 )
 
@@ -247,7 +247,7 @@ func (s *site) compareTrace(c crash, n *running) {
 		s.t.Errorf("%s: the trace does not verify: %v %q", c.moment, err, report.Faults)
 	}
 	for id, queue := range c.acked {
-		answer, err := n.Operator().Trace(s.t.Context(), root, ops.TraceQuery{Text: queue, Exact: true})
+		answer, err := n.Operator().Trace(s.t.Context(), root, operate.TraceQuery{Text: queue, Exact: true})
 		must(s.t, err)
 		if !slices.ContainsFunc(answer.Entries, func(e trace.Entry) bool { return e.Fact.Kind == trace.KindAccept }) {
 			s.t.Errorf("%s: %s was acknowledged as %s, of which the trace knows nothing", c.moment, id, queue)

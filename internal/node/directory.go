@@ -67,7 +67,7 @@ func (n *Node) followAccounts(ctx context.Context) {
 		}
 		if err := n.refreshDirectory(ctx); err != nil && ctx.Err() == nil {
 			// The former snapshot stays: it knows fewer or more accounts, and every
-			// sign-in and claim asks identity itself.
+			// sign-in and claim asks the accounts itself.
 			n.log.Error("the directory could not be rebuilt", "err", err)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sallyport/internal/config"
-	"sallyport/internal/diskspace"
+	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/trace"
 )
 

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"testing"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 )
 
@@ -79,7 +79,7 @@ func TestASmallDisk(t *testing.T) {
 	if after, _ := used(t, disk); after-before > 50<<20 { // most of it is what the store gathers
 		t.Errorf("it took %d octets", after-before)
 	}
-	answer, err := n.Operator().Trace(t.Context(), root, ops.TraceQuery{Text: "bob+999@local.test", Limit: 10})
+	answer, err := n.Operator().Trace(t.Context(), root, operate.TraceQuery{Text: "bob+999@local.test", Limit: 10})
 	if err != nil || len(answer.Entries) == 0 {
 		t.Errorf("the trace of one of them: %v, %d facts", err, len(answer.Entries))
 	}
@@ -104,9 +104,9 @@ func TestASmallDisk(t *testing.T) {
 	if _, free := used(t, disk); free < reserve-(40<<20) {
 		t.Errorf("%d octets are free", free)
 	}
-	_, err = n.Operator().AccountFreeze(t.Context(), root, ops.AccountReason{Address: "bob@local.test", Reason: "on a full disk"})
+	_, err = n.Operator().AccountFreeze(t.Context(), root, operate.AccountReason{Address: "bob@local.test", Reason: "on a full disk"})
 	must(t, err)
-	answer, err = n.Operator().Trace(t.Context(), root, ops.TraceQuery{Text: "bob@local.test", Limit: 10})
+	answer, err = n.Operator().Trace(t.Context(), root, operate.TraceQuery{Text: "bob@local.test", Limit: 10})
 	if err != nil || len(answer.Entries) == 0 {
 		t.Errorf("the trace on a full disk: %v", err)
 	}

@@ -5,13 +5,13 @@ import (
 	"sync"
 	"time"
 
-	"sallyport/internal/msgauth/inspect"
-	"sallyport/internal/msgauth/rua"
+	"sallyport/internal/filter/sender"
+	"sallyport/internal/reports/dmarc"
 )
 
 // observeSender counts what came in a domain's name, if somebody answers for reports
 // about it.
-func (n *Node) observeSender(o inspect.Observation) {
+func (n *Node) observeSender(o sender.Observation) {
 	if !n.config().DMARCReport.Account.IsZero() {
 		n.dmarc.Add(o.DMARC.Place, o.Record())
 	}
@@ -19,7 +19,7 @@ func (n *Node) observeSender(o inspect.Observation) {
 
 // dmarcReporter returns what sends DMARC reports by the configuration in force; nil
 // where nobody answers for them.
-func (n *Node) dmarcReporter() (*rua.Reporter, error) {
+func (n *Node) dmarcReporter() (*dmarc.Reporter, error) {
 	g := n.now()
 	c := g.cfg.DMARCReport
 	if c.Account.IsZero() {
@@ -29,9 +29,9 @@ func (n *Node) dmarcReporter() (*rua.Reporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rua.Reporter{
+	r := &dmarc.Reporter{
 		Collector: n.dmarc, Resolver: g.keys.Resolver, Mail: sender, Organisation: c.Organisation, Extra: c.Contact,
-		Daily: c.Daily, Octets: c.Size, Limits: rua.DefaultLimits(), Now: n.o.Now, Logger: n.log,
+		Daily: c.Daily, Octets: c.Size, Limits: dmarc.DefaultLimits(), Now: n.o.Now, Logger: n.log,
 	}
 	if r.Organisation == "" {
 		r.Organisation = g.cfg.Hostname.ASCII()
@@ -53,7 +53,7 @@ func (n *Node) runDMARCReports(ctx context.Context) {
 			}
 			select {
 			case <-ctx.Done():
-			case <-time.After(rua.DefaultLimits().Look):
+			case <-time.After(dmarc.DefaultLimits().Look):
 			}
 		}
 	})

@@ -14,19 +14,19 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/auth/dkim"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
 	msg "sallyport/internal/message"
-	"sallyport/internal/msgauth/dkim"
-	"sallyport/internal/msgauth/feedback"
-	"sallyport/internal/msgauth/rua"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
+	"sallyport/internal/reports/dmarc"
+	"sallyport/internal/reports/format"
 )
 
 // proveDMARCReports shows that the reporter sees a reload.
 func proveDMARCReports(all map[string]keyProof) {
 	const on = "[dmarc_report]\naccount = \"alice@local.test\""
-	reporter := func(see func(*rua.Reporter) any) func(*Node) any {
+	reporter := func(see func(*dmarc.Reporter) any) func(*Node) any {
 		return func(n *Node) any {
 			r, err := n.dmarcReporter()
 			if err != nil || r == nil {
@@ -37,16 +37,16 @@ func proveDMARCReports(all map[string]keyProof) {
 	}
 	for key, p := range map[string]struct {
 		set string
-		see func(*rua.Reporter) any
+		see func(*dmarc.Reporter) any
 	}{
-		"organisation": {`"Local"`, func(r *rua.Reporter) any { return r.Organisation }},
-		"contact":      {`"https://local.test/"`, func(r *rua.Reporter) any { return r.Extra }},
-		"daily":        {`7`, func(r *rua.Reporter) any { return r.Daily }},
-		"size":         {`"7KiB"`, func(r *rua.Reporter) any { return r.Octets }},
+		"organisation": {`"Local"`, func(r *dmarc.Reporter) any { return r.Organisation }},
+		"contact":      {`"https://local.test/"`, func(r *dmarc.Reporter) any { return r.Extra }},
+		"daily":        {`7`, func(r *dmarc.Reporter) any { return r.Daily }},
+		"size":         {`"7KiB"`, func(r *dmarc.Reporter) any { return r.Octets }},
 	} {
 		all["dmarc_report."+key] = keyProof{set: on + "\n" + key + " = " + p.set, see: reporter(p.see), on: on}
 	}
-	all["dmarc_report.account"] = keyProof{set: on, see: reporter(func(r *rua.Reporter) any { return r.Mail.Account() })}
+	all["dmarc_report.account"] = keyProof{set: on, see: reporter(func(r *dmarc.Reporter) any { return r.Mail.Account() })}
 }
 
 // dmarcReports are those that left, by the domain that they are about.
@@ -63,7 +63,7 @@ func dmarcReports(s *site) map[string][][]byte {
 
 // attached returns a DMARC report's header, the name of its file and what stands in it,
 // read as its receiver does.
-func attached(t *testing.T, text []byte) (netmail.Header, string, feedback.Report) {
+func attached(t *testing.T, text []byte) (netmail.Header, string, format.Report) {
 	t.Helper()
 	m, err := netmail.ReadMessage(bytes.NewReader(text))
 	must(t, err)
@@ -80,7 +80,7 @@ func attached(t *testing.T, text []byte) (netmail.Header, string, feedback.Repor
 		}
 		gz, err := io.ReadAll(base64.NewDecoder(base64.StdEncoding, p))
 		must(t, err)
-		all, err := feedback.DefaultLimits().Read(gz)
+		all, err := format.DefaultLimits().Read(gz)
 		must(t, err)
 		return m.Header, p.FileName(), all.Reports[0]
 	}
@@ -113,9 +113,9 @@ func TestDMARCReports(t *testing.T) {
 	s.populate(n)
 	r := s.serve(n)
 	op := r.Operator()
-	_, err = op.DKIMRotate(t.Context(), root, ops.DKIMRef{Domain: "local.test"})
+	_, err = op.DKIMRotate(t.Context(), root, operate.DKIMRef{Domain: "local.test"})
 	must(t, err)
-	_, err = op.DKIMActivate(t.Context(), root, ops.DKIMRef{Domain: "local.test"})
+	_, err = op.DKIMActivate(t.Context(), root, operate.DKIMRef{Domain: "local.test"})
 	must(t, err)
 	for _, m := range [][2]string{
 		{"a@far.test", "<a@far.test>"}, {"a@far.test", "<a@far.test>"}, {"", "<b@sub.far.test>"}, {"a@quiet.test", "<a@quiet.test>"},
@@ -164,11 +164,11 @@ func TestDMARCReports(t *testing.T) {
 		t.Errorf("file %q, subject %q", file, header.Get("Subject"))
 	}
 	if doc.Organisation != "Local <Test>" || doc.Contact != "alice@local.test" || doc.Extra != "https://local.test/" || doc.Begin.Unix() != day || doc.End.Unix() != day+86399 ||
-		doc.Policy != (feedback.Policy{Domain: "far.test", Discovery: "treewalk", P: "reject", SP: "none", ADKIM: "r", ASPF: "r", Testing: "n"}) {
+		doc.Policy != (format.Policy{Domain: "far.test", Discovery: "treewalk", P: "reject", SP: "none", ADKIM: "r", ASPF: "r", Testing: "n"}) {
 		t.Errorf("report %+v", doc)
 	}
 	if len(doc.Records) != 2 || doc.Records[0].Row.Count != 2 || doc.Records[0].Row.Source != "127.0.0.1" || doc.Records[0].Row.Evaluated.Disposition != "reject" ||
-		doc.Records[0].Results.SPF[0] != (feedback.SPF{Domain: "far.test", Scope: "mfrom", Result: "fail"}) || doc.Records[1].Identifiers != (feedback.Identifiers{HeaderFrom: "sub.far.test"}) ||
+		doc.Records[0].Results.SPF[0] != (format.SPF{Domain: "far.test", Scope: "mfrom", Result: "fail"}) || doc.Records[1].Identifiers != (format.Identifiers{HeaderFrom: "sub.far.test"}) ||
 		doc.Records[1].Row.Evaluated.Disposition != "none" {
 		t.Errorf("records %+v", doc.Records)
 	}
@@ -184,7 +184,7 @@ func reportVerified(t *testing.T, r *running, text []byte) {
 	check := dkim.NewCheck(signed, dkim.DefaultLimits())
 	check.Body(body)
 	found := map[dkim.KeyName]dkim.Found{}
-	err = r.Operator().DKIMList(t.Context(), root, ops.DKIMRef{Domain: "local.test"}, func(k ops.DKIMKey) error {
+	err = r.Operator().DKIMList(t.Context(), root, operate.DKIMRef{Domain: "local.test"}, func(k operate.DKIMKey) error {
 		d, err := mail.ParseDomain(k.Domain)
 		found[dkim.KeyName{Domain: d, Selector: k.Selector}] = dkim.Found{Records: []string{k.Text}}
 		return err

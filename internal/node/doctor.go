@@ -15,16 +15,16 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/dnsx"
-	"sallyport/internal/doctor"
 	"sallyport/internal/mail"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
+	"sallyport/internal/operate/doctor"
 )
 
 // DoctorOptions say how far a doctor looks.
 type DoctorOptions struct {
 	Options
 	// Keys are the keys that sign mail.
-	Keys []ops.DKIMKey
+	Keys []operate.DKIMKey
 	// Outbound is a domain whose mail exchanger's port 25 is tried; "": none.
 	Outbound string
 	// Domains are those of ours that were added at run time; the configuration's need not
@@ -33,7 +33,7 @@ type DoctorOptions struct {
 	Server  doctor.ServerFacts
 	Queue   doctor.QueueFacts
 	// Obtained is what there is of a certificate that an authority gives; nil: not known.
-	Obtained *ops.Obtained
+	Obtained *operate.Obtained
 }
 
 // DoctorTime bounds each look at the network.

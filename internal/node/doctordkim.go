@@ -4,28 +4,28 @@ import (
 	"context"
 	"slices"
 
+	"sallyport/internal/auth/dkim"
 	"sallyport/internal/config"
 	"sallyport/internal/dnsx"
-	"sallyport/internal/doctor"
+	"sallyport/internal/filter/sender"
+	"sallyport/internal/keyring"
 	"sallyport/internal/mail"
-	"sallyport/internal/msgauth/dkim"
-	"sallyport/internal/msgauth/inspect"
-	"sallyport/internal/msgauth/keyring"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
+	"sallyport/internal/operate/doctor"
 )
 
 // examineKeys compares the keys that sign mail with what the DNS shows of them.
-func examineKeys(ctx context.Context, r dnsx.Resolver, domains []string, keys []ops.DKIMKey) []doctor.Finding {
+func examineKeys(ctx context.Context, r dnsx.Resolver, domains []string, keys []operate.DKIMKey) []doctor.Finding {
 	var names []dkim.KeyName
 	for _, k := range keys {
 		if d, err := mail.ParseDomain(k.Domain); err == nil {
 			names = append(names, dkim.KeyName{Selector: k.Selector, Domain: d})
 		}
 	}
-	found := inspect.Keys{Resolver: r, Time: DoctorTime}.Find(ctx, names)
+	found := sender.Keys{Resolver: r, Time: DoctorTime}.Find(ctx, names)
 	var out []doctor.Finding
 	for _, domain := range domains {
-		if !slices.ContainsFunc(keys, func(k ops.DKIMKey) bool { return k.Domain == domain }) {
+		if !slices.ContainsFunc(keys, func(k operate.DKIMKey) bool { return k.Domain == domain }) {
 			out = append(out, doctor.Finding{Check: "dkim", Subject: domain, State: doctor.Warning,
 				What: "mail from this domain is not signed: it has no keys", Remedy: "sallyport dkim rotate " + domain + " makes them and prints their records"})
 		}
@@ -42,7 +42,7 @@ func examineKeys(ctx context.Context, r dnsx.Resolver, domains []string, keys []
 }
 
 // keyFinding judges one key by what the DNS shows.
-func keyFinding(k ops.DKIMKey, sight keyring.Sight) doctor.Finding {
+func keyFinding(k operate.DKIMKey, sight keyring.Sight) doctor.Finding {
 	f := doctor.Finding{Check: "dkim", Subject: k.Name, State: doctor.Fine, What: k.Algorithm + ", " + k.State + ": the DNS shows it"}
 	publish := "publish: " + k.Zone
 	switch sight {

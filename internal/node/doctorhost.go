@@ -22,8 +22,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sallyport/internal/config"
-	"sallyport/internal/doctor"
-	"sallyport/internal/unixsock"
+	"sallyport/internal/local/socket"
+	"sallyport/internal/operate/doctor"
 )
 
 // gatherPorts asks at every listener who is there.
@@ -207,7 +207,7 @@ func gatherFiles(cfg config.Config) (all []doctor.FileFacts) {
 		sockets = append(sockets, doctor.FileFacts{Path: p, What: "the socket of the sendmail command"})
 	}
 	for _, f := range sockets {
-		if err := unixsock.Exposed(f.Path, owner); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := socket.Exposed(f.Path, owner); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			f.Exposed = err.Error()
 			all = append(all, f)
 		}

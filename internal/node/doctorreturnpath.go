@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"sallyport/internal/config"
-	"sallyport/internal/doctor"
+	"sallyport/internal/operate/doctor"
 )
 
 // examineReturnPath says how far the signing of return paths has come.

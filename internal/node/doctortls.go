@@ -8,14 +8,14 @@ import (
 	"time"
 
 	"sallyport/internal/config"
-	"sallyport/internal/doctor"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
+	"sallyport/internal/operate/doctor"
 	"sallyport/internal/tlspolicy/mtasts"
 )
 
 // gatherTLS looks at the certificate: at the files, or at what was obtained. leaf is nil
 // where there is none.
-func gatherTLS(cfg config.Config, obtained *ops.Obtained, now time.Time) (f doctor.TLSFacts, leaf *x509.Certificate) {
+func gatherTLS(cfg config.Config, obtained *operate.Obtained, now time.Time) (f doctor.TLSFacts, leaf *x509.Certificate) {
 	var chain []*x509.Certificate
 	switch {
 	case cfg.ACME.On():

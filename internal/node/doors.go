@@ -12,15 +12,15 @@ import (
 	"syscall"
 
 	"sallyport/internal/config"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 )
 
 // door is one bound listener.
 type door struct {
-	kind     smtpd.Kind
+	kind     server.Kind
 	at       string // as configured; the listener knows the port if that is 0
 	listener net.Listener
-	engine   *smtpd.Door
+	engine   *server.Door
 	// leaving: the configuration does not name it any more, and its end is no fault.
 	leaving atomic.Bool
 }
@@ -71,7 +71,7 @@ func (d *doors) replace(next []*door) {
 
 // place is a listening address, or the path of a socket, as it is configured.
 type place struct {
-	kind smtpd.Kind
+	kind server.Kind
 	at   netip.AddrPort // zero: path is a socket
 	path string
 	key  string // "listen.mx[0]"
@@ -88,34 +88,34 @@ func (p place) String() string {
 func places(cfg config.Config) []place {
 	var all []place
 	for _, set := range []struct {
-		kind smtpd.Kind
+		kind server.Kind
 		at   []netip.AddrPort
 	}{
-		{smtpd.KindMX, cfg.Listen.MX}, {smtpd.KindSubmission, cfg.Listen.Submission}, {smtpd.KindSubmissions, cfg.Listen.Submissions},
+		{server.KindMX, cfg.Listen.MX}, {server.KindSubmission, cfg.Listen.Submission}, {server.KindSubmissions, cfg.Listen.Submissions},
 	} {
 		for i, at := range set.at {
 			all = append(all, place{kind: set.kind, at: at, key: fmt.Sprintf("listen.%s[%d]", set.kind, i)})
 		}
 	}
 	if path := cfg.Sendmail.Socket; path != "" {
-		all = append(all, place{kind: smtpd.KindSendmail, path: path, key: "listen.sendmail"})
+		all = append(all, place{kind: server.KindSendmail, path: path, key: "listen.sendmail"})
 	}
 	return all
 }
 
 // doorConfig is what the next connection of a kind of door meets.
-func (n *Node) doorConfig(g *generation, k smtpd.Kind) smtpd.Config {
-	c := smtpd.Config{
+func (n *Node) doorConfig(g *generation, k server.Kind) server.Config {
+	c := server.Config{
 		Kind: k, Hostname: g.cfg.Hostname, TLS: g.tls, Awaiting: g.tls == nil && g.cfg.ACME.On(), Limits: smtpdLimits(g.cfg, k), Admission: n.admission, Memory: n.memory,
 		Logger: n.log, Now: n.o.Now, Notice: g.cfg.Notice, Balancers: g.cfg.Proxy.From,
 	}
-	if k == smtpd.KindSendmail {
+	if k == server.KindSendmail {
 		// The kernel keeps this door from everybody outside: neither TLS nor a sign-in
 		// would add to what it says.
 		c.TLS, c.Awaiting, c.UserID, c.Balancers = nil, false, localUID, nil
 		return c
 	}
-	if k != smtpd.KindMX {
+	if k != server.KindMX {
 		c.Mechanisms = n.identity.Mechanisms
 	}
 	return c
@@ -133,7 +133,7 @@ func (n *Node) buildDoors(ctx context.Context, next, last *generation) error {
 			continue
 		}
 		c := n.doorConfig(next, p.kind)
-		if _, err := smtpd.NewDoor(c, n.intake); err != nil {
+		if _, err := server.NewDoor(c, n.intake); err != nil {
 			errs = append(errs, next.cfg.Fault("listen."+p.kind.String(), err.Error(), ""))
 			continue
 		}
@@ -229,8 +229,8 @@ func (n *Node) Listen(ctx context.Context) error {
 	return nil
 }
 
-func (n *Node) bind(ctx context.Context, p place, c smtpd.Config) (*door, error) {
-	engine, err := smtpd.NewDoor(c, n.intake)
+func (n *Node) bind(ctx context.Context, p place, c server.Config) (*door, error) {
+	engine, err := server.NewDoor(c, n.intake)
 	if err != nil {
 		return nil, err
 	}
@@ -279,13 +279,13 @@ func (n *Node) Addrs() Addrs {
 	for _, d := range n.doors.all() {
 		at := d.listener.Addr().String()
 		switch d.kind {
-		case smtpd.KindMX:
+		case server.KindMX:
 			a.MX = append(a.MX, at)
-		case smtpd.KindSubmission:
+		case server.KindSubmission:
 			a.Submission = append(a.Submission, at)
-		case smtpd.KindSubmissions:
+		case server.KindSubmissions:
 			a.Submissions = append(a.Submissions, at)
-		case smtpd.KindSendmail:
+		case server.KindSendmail:
 			a.Sendmail = at
 		}
 	}

@@ -16,8 +16,8 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"sallyport/internal/dataformat"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
+	"sallyport/internal/operate/format"
 )
 
 // fixtureTime is when testdata/format0 was made: waiting mail expires by then.
@@ -61,11 +61,11 @@ func TestDataOfTheFirstReleaseLivesOn(t *testing.T) {
 	o.Paused = true
 	n, err := Open(t.Context(), s.cfg, o)
 	must(t, err)
-	if r, err := dataformat.Read(s.cfg.Data); err != nil || r.Version != dataformat.Current() || r.Program != "test" {
+	if r, err := format.Read(s.cfg.Data); err != nil || r.Version != format.Current() || r.Program != "test" {
 		t.Errorf("the folder says %+v, %v", r, err)
 	}
 	var states []string
-	must(t, n.Operator().QueueList(t.Context(), root, ops.Select{}, func(m ops.Message) error {
+	must(t, n.Operator().QueueList(t.Context(), root, operate.Select{}, func(m operate.Message) error {
 		states = append(states, fmt.Sprint(m.MessageID, " ", m.State, " ", m.Reason))
 		return nil
 	}))
@@ -81,7 +81,7 @@ func TestDataOfTheFirstReleaseLivesOn(t *testing.T) {
 	if err != nil || !verified.OK() || verified.Checkpoints < 4 || verified.Facts < 35 {
 		t.Errorf("the trace: %+v, %v", verified, err)
 	}
-	answer, err := n.Operator().Trace(t.Context(), root, ops.TraceQuery{Text: "bob@local.test"})
+	answer, err := n.Operator().Trace(t.Context(), root, operate.TraceQuery{Text: "bob@local.test"})
 	if err != nil || len(answer.Entries) < 3 {
 		t.Errorf("the trace tells of bob: %+v, %v", answer, err)
 	}
@@ -91,14 +91,14 @@ func TestDataOfTheFirstReleaseLivesOn(t *testing.T) {
 	n, err = Open(t.Context(), s.cfg, o)
 	must(t, err)
 	run := s.serve(n)
-	_, err = n.Operator().AccountThaw(t.Context(), root, ops.AccountRef{Address: "carol@local.test"})
+	_, err = n.Operator().AccountThaw(t.Context(), root, operate.AccountRef{Address: "carol@local.test"})
 	must(t, err)
-	for _, change := range []func() (ops.QueueChanged, error){
-		func() (ops.QueueChanged, error) {
-			return n.Operator().QueueRelease(t.Context(), root, ops.QueueChange{Select: ops.Select{All: true}})
+	for _, change := range []func() (operate.QueueChanged, error){
+		func() (operate.QueueChanged, error) {
+			return n.Operator().QueueRelease(t.Context(), root, operate.QueueChange{Select: operate.Select{All: true}})
 		},
-		func() (ops.QueueChanged, error) {
-			return n.Operator().QueueRetry(t.Context(), root, ops.QueueChange{Select: ops.Select{All: true}})
+		func() (operate.QueueChanged, error) {
+			return n.Operator().QueueRetry(t.Context(), root, operate.QueueChange{Select: operate.Select{All: true}})
 		},
 	} {
 		_, err := change()
@@ -155,12 +155,12 @@ func (s *site) signInOld(n *running, account string) {
 func TestANewerDataFolderIsRefused(t *testing.T) {
 	s := newSite(t, nil)
 	must(t, s.open().Close())
-	record := filepath.Join(s.cfg.Data, dataformat.File)
-	newer := fmt.Sprintf("sallyport data format %d, written by v99\n", dataformat.Current()+1)
+	record := filepath.Join(s.cfg.Data, format.File)
+	newer := fmt.Sprintf("sallyport data format %d, written by v99\n", format.Current()+1)
 	must(t, os.WriteFile(record, []byte(newer), 0o600))
 	must(t, os.RemoveAll(s.cfg.StoreDir()))
 	err := s.fails("written by sallyport v99", "nothing was changed")
-	if !errors.Is(err, dataformat.ErrNewer) {
+	if !errors.Is(err, format.ErrNewer) {
 		t.Errorf("the error is %v", err)
 	}
 	if _, err := os.Stat(s.cfg.StoreDir()); !os.IsNotExist(err) {

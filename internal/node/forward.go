@@ -10,7 +10,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
-	"sallyport/internal/srs"
+	"sallyport/internal/returnpath/srs"
 )
 
 // forwardKeyFile authenticates the return paths of forwards. Unlike the other keys it

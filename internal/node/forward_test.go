@@ -17,7 +17,7 @@ import (
 
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 )
 
@@ -49,7 +49,7 @@ func forward(t *testing.T, keep bool, account string, targets ...string) directo
 
 func addAccount(t *testing.T, n *Node, a string) {
 	t.Helper()
-	_, err := n.Operator().AccountAdd(t.Context(), root, ops.AccountAdd{Address: a, Password: password, Role: "person"})
+	_, err := n.Operator().AccountAdd(t.Context(), root, operate.AccountAdd{Address: a, Password: password, Role: "person"})
 	must(t, err)
 }
 
@@ -148,7 +148,7 @@ func TestAForwardAndItsBounce(t *testing.T) {
 		t.Errorf("%d messages at the sink, alice has %d bounces and %d others", len(files), len(found["bounce"]), len(found["sent-on"]))
 	}
 	demandFacts(t, n.Node, queueID(reply), trace.KindAccept, trace.KindOutcome)
-	answer, err := n.Operator().Trace(t.Context(), root, ops.TraceQuery{Text: "alice@local.test"})
+	answer, err := n.Operator().Trace(t.Context(), root, operate.TraceQuery{Text: "alice@local.test"})
 	must(t, err)
 	rules := map[string]int{}
 	for _, e := range answer.Entries {
@@ -180,7 +180,7 @@ func TestOldReturnPathsAreRefused(t *testing.T) {
 	c.ok("250", "RCPT TO:<%s>", fresh)
 	c.ok("550", "RCPT TO:<%s>", stale)
 	c.ok("250", "RSET")
-	_, err = n.Operator().AccountRemove(t.Context(), root, ops.AccountRef{Address: "alice@local.test"})
+	_, err = n.Operator().AccountRemove(t.Context(), root, operate.AccountRef{Address: "alice@local.test"})
 	must(t, err)
 	c.ok("250", "MAIL FROM:<>")
 	c.ok("550", "RCPT TO:<%s>", fresh)

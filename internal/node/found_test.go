@@ -10,7 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"sallyport/internal/srs"
+	"sallyport/internal/returnpath/srs"
 	"sallyport/test/load"
 )
 

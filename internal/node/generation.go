@@ -6,8 +6,8 @@ import (
 	"errors"
 
 	"sallyport/internal/config"
-	"sallyport/internal/msgauth/inspect"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/filter/sender"
+	"sallyport/internal/smtp/server"
 )
 
 // generation is what one state of the configuration amounts to. It is built whole
@@ -21,9 +21,9 @@ type generation struct {
 	routes *routes
 	world  world
 	inners *inners
-	keys   inspect.Keys // the way to the keys of others
+	keys   sender.Keys // the way to the keys of others
 	checks checks
-	doors  map[smtpd.Kind]smtpd.Config
+	doors  map[server.Kind]server.Config
 
 	signing signing // of return paths
 
@@ -63,7 +63,7 @@ func (n *Node) topics() []topic {
 // build makes the generation of a configuration. Every topic has its say, so that
 // all faults are told at once; on an error nothing has happened.
 func (n *Node) build(ctx context.Context, cfg config.Config, last *generation) (*generation, error) {
-	next := &generation{number: 1, cfg: cfg, doors: map[smtpd.Kind]smtpd.Config{}}
+	next := &generation{number: 1, cfg: cfg, doors: map[server.Kind]server.Config{}}
 	if last != nil {
 		next.number = last.number + 1
 	}

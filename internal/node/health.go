@@ -5,12 +5,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 // health reads what tells trouble before it comes.
-func (n *Node) health(ctx context.Context) ops.Health {
-	var h ops.Health
+func (n *Node) health(ctx context.Context) operate.Health {
+	var h operate.Health
 	if at, ok := n.oldest(ctx); ok {
 		h.Oldest = at
 	}

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"sallyport/internal/config"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 )
 
 // Socket is a listening socket that was bound by others, systemd say, for a door.
@@ -56,7 +56,7 @@ func (n *Node) checkSockets(cfg config.Config) (faults []config.Fault) {
 	}
 	named := places(cfg)
 	for _, p := range named {
-		if _, ok := n.inherited(p); !ok && p.kind != smtpd.KindSendmail {
+		if _, ok := n.inherited(p); !ok && p.kind != server.KindSendmail {
 			faults = append(faults, cfg.Fault(p.key, "no socket was handed over for "+p.String(), fmt.Sprintf(socketHint, p.kind)))
 		}
 	}

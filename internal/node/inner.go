@@ -7,14 +7,14 @@ import (
 	"net/netip"
 	"sync"
 
+	"sallyport/internal/callout"
 	"sallyport/internal/config"
-	"sallyport/internal/deliver"
-	"sallyport/internal/deliver/inner"
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpc"
+	"sallyport/internal/nexthop"
+	inner "sallyport/internal/nexthop/behind"
+	smtpclient "sallyport/internal/smtp/client"
 	"sallyport/internal/trace"
-	"sallyport/internal/verify"
 )
 
 // inners holds one target for each server behind us, and what they said about
@@ -23,7 +23,7 @@ import (
 type inners struct {
 	cfg      config.Config
 	o        Options
-	verifier *verify.Verifier
+	verifier *callout.Verifier
 
 	mu      sync.Mutex
 	targets map[directory.Hop]behind
@@ -46,7 +46,7 @@ func (n *Node) buildInners(_ context.Context, next, last *generation) (err error
 	in := &inners{cfg: next.cfg, o: n.o, targets: map[directory.Hop]behind{}}
 	next.inners = in
 	if in.verifier = former.verifier; in.verifier == nil || former.cfg.Callout != next.cfg.Callout {
-		in.verifier, err = verify.New(verify.Options{
+		in.verifier, err = callout.New(callout.Options{
 			Limits: calloutLimits(next.cfg), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log, Learnt: n.learntCatchall,
 		})
 		if err != nil {
@@ -98,7 +98,7 @@ func (in *inners) open(h directory.Hop) (*inner.Target, error) {
 	}
 	o := inner.Options{
 		LMTP: h.LMTP, Network: "tcp", Address: h.String(), Host: h.Host, Hello: in.cfg.Hostname, TLS: hopTLS(h.TLS), Roots: roots,
-		Dial: in.o.Dial, Timeouts: smtpc.DefaultTimeouts(), SMTP: smtpc.DefaultLimits(), Limits: in.limits(h), Now: in.o.Now, Logger: in.o.Logger,
+		Dial: in.o.Dial, Timeouts: smtpclient.DefaultTimeouts(), SMTP: smtpclient.DefaultLimits(), Limits: in.limits(h), Now: in.o.Now, Logger: in.o.Logger,
 	}
 	if h.Path != "" {
 		o.Network, o.Host = "unix", "localhost"
@@ -112,18 +112,18 @@ func (in *inners) open(h directory.Hop) (*inner.Target, error) {
 }
 
 // innerTarget returns the way to a server behind us as it stands now.
-func (n *Node) innerTarget(h directory.Hop) deliver.Target { return n.now().inners.target(h) }
+func (n *Node) innerTarget(h directory.Hop) nexthop.Target { return n.now().inners.target(h) }
 
 // servers asks the servers behind us as they stand now.
 type servers struct{ n *Node }
 
 // Ask asks the server behind a domain about a recipient.
-func (s servers) Ask(ctx context.Context, client netip.Addr, d directory.Domain, a mail.Address) verify.Answer {
+func (s servers) Ask(ctx context.Context, client netip.Addr, d directory.Domain, a mail.Address) callout.Answer {
 	return s.n.now().inners.Ask(ctx, client, d, a)
 }
 
 // Offer gives a message to a server behind us while its sender waits.
-func (s servers) Offer(ctx context.Context, h directory.Hop, j deliver.Job) []mail.Outcome {
+func (s servers) Offer(ctx context.Context, h directory.Hop, j nexthop.Job) []mail.Outcome {
 	return s.n.now().inners.target(h).Deliver(ctx, j)
 }
 
@@ -158,7 +158,7 @@ func (in *inners) limits(h directory.Hop) inner.Limits {
 
 // target returns the way to a server behind us; where it cannot be made, one that
 // defers everything.
-func (in *inners) target(h directory.Hop) deliver.Target {
+func (in *inners) target(h directory.Hop) nexthop.Target {
 	t, err := in.open(h)
 	if err != nil {
 		in.o.Logger.Error("a server behind us cannot be used", "behind", h.String(), "err", err)
@@ -170,15 +170,15 @@ func (in *inners) target(h directory.Hop) deliver.Target {
 // unusable defers: what is wrong with the configuration can be mended.
 type unusable struct{}
 
-func (unusable) Deliver(_ context.Context, j deliver.Job) []mail.Outcome {
+func (unusable) Deliver(_ context.Context, j nexthop.Job) []mail.Outcome {
 	return j.All(mail.R(451, "4.3.5", "the server behind this domain cannot be used as it is configured"), "sallyport")
 }
 
 // Ask asks the server behind a domain about a recipient.
-func (in *inners) Ask(ctx context.Context, client netip.Addr, d directory.Domain, a mail.Address) verify.Answer {
+func (in *inners) Ask(ctx context.Context, client netip.Addr, d directory.Domain, a mail.Address) callout.Answer {
 	t, err := in.open(d.Hop)
 	if err != nil {
-		return verify.Answer{Why: err.Error()}
+		return callout.Answer{Why: err.Error()}
 	}
 	return in.verifier.Ask(ctx, d.Hop.String(), t, client, a)
 }
@@ -223,22 +223,22 @@ func (n *Node) learntCatchall(d mail.Domain, remote string, catchall bool) {
 	}
 }
 
-func calloutLimits(cfg config.Config) verify.Limits {
-	c, l := cfg.Callout, verify.DefaultLimits()
+func calloutLimits(cfg config.Config) callout.Limits {
+	c, l := cfg.Callout, callout.DefaultLimits()
 	l.Timeout, l.PositiveTTL, l.Grace, l.NegativeTTL = c.Timeout, c.PositiveTTL, c.Grace, c.NegativeTTL
 	l.Entries, l.Rate, l.Waiting = c.Entries, c.Rate, c.Waiting
 	return l
 }
 
 // hopTLS maps what is not known to the strictest mode.
-func hopTLS(m directory.TLS) smtpc.TLSMode {
+func hopTLS(m directory.TLS) smtpclient.TLSMode {
 	switch m {
 	case directory.TLSNone:
-		return smtpc.TLSNone
+		return smtpclient.TLSNone
 	case directory.TLSOpportunistic:
-		return smtpc.TLSOpportunistic
+		return smtpclient.TLSOpportunistic
 	case directory.TLSImplicit:
-		return smtpc.TLSImplicit
+		return smtpclient.TLSImplicit
 	}
-	return smtpc.TLSRequired
+	return smtpclient.TLSRequired
 }

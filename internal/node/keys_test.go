@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"sallyport/internal/dnsx"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 	"sallyport/internal/tlspolicy/policytest"
 )
 
@@ -73,7 +73,7 @@ func TestOwnLiterals(t *testing.T) {
 func lastAnswers(t *testing.T, n *Node, domain string) map[string]string {
 	t.Helper()
 	last := map[string]string{}
-	must(t, n.Operator().QueueList(t.Context(), root, ops.Select{Domain: domain}, func(m ops.Message) error {
+	must(t, n.Operator().QueueList(t.Context(), root, operate.Select{Domain: domain}, func(m operate.Message) error {
 		for _, r := range m.Recipients {
 			last[r.Address] = r.Last
 		}
@@ -101,7 +101,7 @@ func TestWithoutMXDeliveryMailWaitsForARoute(t *testing.T) {
 	must(t, err)
 	s.write(string(text) + "\n[route.\"far.test\"]\nto = \"smtp://127.0.0.1:2626\"\ntls = \"none\"\n")
 	s.reload(r)
-	_, err = n.Operator().QueueRetry(t.Context(), root, ops.QueueChange{Select: ops.Select{Domain: "far.test"}})
+	_, err = n.Operator().QueueRetry(t.Context(), root, operate.QueueChange{Select: operate.Select{Domain: "far.test"}})
 	must(t, err)
 	eventually(t, "the message to leave", func() bool { return len(lastAnswers(t, n, "far.test")) == 0 })
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"math"
 
+	"sallyport/internal/accounts"
 	"sallyport/internal/config"
 	"sallyport/internal/dispatch"
-	"sallyport/internal/identity"
 	"sallyport/internal/intake"
 	"sallyport/internal/sched"
 	"sallyport/internal/screen"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
@@ -50,8 +50,8 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 
 func minFree(cfg config.Config) uint64 { return uint64(max(cfg.Limits.MinFree, 0)) }
 
-func smtpdLimits(cfg config.Config, k smtpd.Kind) smtpd.Limits {
-	c, l := cfg.Limits, smtpd.DefaultLimits()
+func smtpdLimits(cfg config.Config, k server.Kind) server.Limits {
+	c, l := cfg.Limits, server.DefaultLimits()
 	l.Connections, l.ConnectionsPerNetwork = c.Connections, c.ConnectionsPerNetwork
 	l.Handshakes, l.HandshakeTimeout = c.Handshakes, c.HandshakeTimeout
 	l.CommandTimeout, l.DataTimeout, l.MinDataRate = c.CommandTimeout, c.DataTimeout, c.MinDataRate
@@ -60,7 +60,7 @@ func smtpdLimits(cfg config.Config, k smtpd.Kind) smtpd.Limits {
 	l.Errors, l.Unknown, l.Junk, l.AuthFailures = c.Errors, c.UnknownCommands, c.JunkCommands, c.AuthFailures
 	l.ProxyTimeout = cfg.Proxy.Timeout
 	l.HandshakeRush = min(l.HandshakeRush, l.HandshakeTimeout)
-	if k == smtpd.KindMX {
+	if k == server.KindMX {
 		// Programs of our own people may be eager; strangers must wait for the greeting.
 		l.GreetDelay = c.GreetDelay
 		// The count is over all doors: strangers must leave room for our own people.
@@ -103,8 +103,8 @@ func dispatchLimits(cfg config.Config) dispatch.Limits {
 	return l
 }
 
-func identityLimits(cfg config.Config) identity.Limits {
-	c, l := cfg.Auth, identity.DefaultLimits()
+func identityLimits(cfg config.Config) accounts.Limits {
+	c, l := cfg.Auth, accounts.DefaultLimits()
 	if c.Hashing > 0 {
 		l.HashAtOnce = c.Hashing
 	}

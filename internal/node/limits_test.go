@@ -12,13 +12,13 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sallyport/internal/config"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 )
 
 // given is everything that rooms are told of the limits of a configuration.
 func given(c config.Config) string {
 	return fmt.Sprintf("%+v", []any{
-		smtpdLimits(c, smtpd.KindMX), smtpdLimits(c, smtpd.KindSubmission), intakeLimits(c), spoolLimits(c), dispatchLimits(c),
+		smtpdLimits(c, server.KindMX), smtpdLimits(c, server.KindSubmission), intakeLimits(c), spoolLimits(c), dispatchLimits(c),
 		identityLimits(c), traceLimits(c), retryPolicy(c), directoryConfig(c), minFree(c), c.Limits.UnjudgedMemory, softLimit(c.Limits.Memory, 0, 0),
 	})
 }

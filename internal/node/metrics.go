@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"sallyport/internal/metrics"
+	"sallyport/internal/operate/metrics"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
 	"sallyport/internal/trace"

@@ -5,16 +5,16 @@ import (
 	"slices"
 	"time"
 
+	"sallyport/internal/auth/dkim"
+	"sallyport/internal/auth/spf"
 	"sallyport/internal/config"
-	"sallyport/internal/crew"
 	"sallyport/internal/dnsx"
+	"sallyport/internal/filter/sender"
 	"sallyport/internal/intake"
+	"sallyport/internal/keyring"
+	"sallyport/internal/kit/workers"
 	"sallyport/internal/mail"
-	"sallyport/internal/msgauth/dkim"
-	"sallyport/internal/msgauth/inspect"
-	"sallyport/internal/msgauth/keyring"
-	"sallyport/internal/msgauth/rua"
-	"sallyport/internal/msgauth/spf"
+	"sallyport/internal/reports/dmarc"
 	"sallyport/internal/trace"
 )
 
@@ -37,7 +37,7 @@ func (n *Node) buildAuthentication(_ context.Context, next, last *generation) er
 	if err != nil {
 		return next.cfg.Fault("mx.dns", err.Error(), "")
 	}
-	next.keys = inspect.Keys{Resolver: resolver, Time: keyTime}
+	next.keys = sender.Keys{Resolver: resolver, Time: keyTime}
 	return nil
 }
 
@@ -46,7 +46,7 @@ func (n *Node) openRing(ctx context.Context, _ keys) (err error) {
 		Limits: keyring.DefaultLimits(), Overlap: func() time.Duration { return n.config().DKIM.Overlap },
 		Find: n.findKeys, Facts: n.keyFacts, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
-	n.dmarc = rua.NewCollector(n.store, rua.DefaultLimits(), n.o.Now, n.log)
+	n.dmarc = dmarc.NewCollector(n.store, dmarc.DefaultLimits(), n.o.Now, n.log)
 	return err
 }
 
@@ -70,14 +70,14 @@ func (n *Node) keyFacts(c keyring.Change) [][]byte {
 // in force.
 func (n *Node) inspectors() []intake.Inspector {
 	all := []intake.Inspector{
-		inspect.Authenticator{
+		sender.Authenticator{
 			Hostname: n.config().Hostname, Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) },
-			Policy: n.senderPolicy, Resolver: func() dnsx.Resolver { return n.now().keys.Resolver }, Keys: func() inspect.Keys { return n.now().keys },
-			DKIM: verifyLimits(), SPF: spf.DefaultLimits(), Observe: n.observeSender, Crew: crew.New(crewLinger), Now: n.o.Now,
+			Policy: n.senderPolicy, Resolver: func() dnsx.Resolver { return n.now().keys.Resolver }, Keys: func() sender.Keys { return n.now().keys },
+			DKIM: verifyLimits(), SPF: spf.DefaultLimits(), Observe: n.observeSender, Crew: workers.New(crewLinger), Now: n.o.Now,
 		},
 	}
 	all = append(all, n.contentInspectors()...)
-	return append(all, inspect.Signer{
+	return append(all, sender.Signer{
 		On:   func() bool { return n.config().DKIM.Sign },
 		Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) }, Keys: n.ring.Signing,
 		Lasts: func() time.Duration { return n.config().DKIM.Lasts }, Now: n.o.Now, Logger: n.log,
@@ -93,14 +93,14 @@ func verifyLimits() dkim.Limits {
 }
 
 // senderPolicy is the one in force. What is not known is the strictest.
-func (n *Node) senderPolicy() inspect.Policy {
+func (n *Node) senderPolicy() sender.Policy {
 	c := n.config().Authentication
-	p := inspect.Policy{Check: c.Check, Apply: c.Apply, Own: inspect.OwnRefuse, Time: c.Time}
+	p := sender.Policy{Check: c.Check, Apply: c.Apply, Own: sender.OwnRefuse, Time: c.Time}
 	switch c.Own {
 	case config.OwnJunk:
-		p.Own = inspect.OwnJunk
+		p.Own = sender.OwnJunk
 	case config.OwnDMARC:
-		p.Own = inspect.OwnDMARC
+		p.Own = sender.OwnDMARC
 	}
 	return p
 }

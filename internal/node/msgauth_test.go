@@ -11,12 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/auth/dkim"
 	"sallyport/internal/dnsx"
+	"sallyport/internal/filter/sender"
 	"sallyport/internal/mail"
 	msg "sallyport/internal/message"
-	"sallyport/internal/msgauth/dkim"
-	"sallyport/internal/msgauth/inspect"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 )
 
@@ -32,7 +32,7 @@ func TestSubmittedMailIsSignedAndVerifies(t *testing.T) {
 	must(t, err)
 	s.populate(n)
 	r := s.serve(n)
-	made, err := r.Operator().DKIMRotate(t.Context(), root, ops.DKIMRef{Domain: "local.test"})
+	made, err := r.Operator().DKIMRotate(t.Context(), root, operate.DKIMRef{Domain: "local.test"})
 	must(t, err)
 	c := s.signIn(r, true, "alice@local.test")
 	c.send("alice@local.test", message1("before"), "x@remote.test")
@@ -41,7 +41,7 @@ func TestSubmittedMailIsSignedAndVerifies(t *testing.T) {
 			dns.Texts[k.Name] = []string{k.Text}
 		}
 	})
-	checked, err := r.Operator().DKIMCheck(t.Context(), root, ops.DKIMRef{Domain: "local.test"})
+	checked, err := r.Operator().DKIMCheck(t.Context(), root, operate.DKIMRef{Domain: "local.test"})
 	must(t, err)
 	if len(checked.Keys) != 2 || !checked.Keys[0].Signs || !checked.Keys[1].Signs || checked.Keys[0].Sight != "published" {
 		t.Fatalf("%+v", checked)
@@ -50,7 +50,7 @@ func TestSubmittedMailIsSignedAndVerifies(t *testing.T) {
 	r.idle()
 	for _, m := range s.sink.Kept() {
 		text := string(m.Octets)
-		results := verified(t, text, inspect.Keys{Resolver: dns})
+		results := verified(t, text, sender.Keys{Resolver: dns})
 		if strings.Contains(text, "Subject: before") != (len(results) == 0) {
 			t.Errorf("%v for %q", results, text)
 		}
@@ -75,7 +75,7 @@ func TestSubmittedMailIsSignedAndVerifies(t *testing.T) {
 	}
 	wantNote(t, r, id, "signed d=local.test s="+made.Keys[0].Selector+","+made.Keys[1].Selector)
 	stored := onlyMail(t, s, "bob")
-	if got := verified(t, stored, inspect.Keys{Resolver: dns}); len(got) != 2 || !got[0].Passed() || !got[1].Passed() {
+	if got := verified(t, stored, sender.Keys{Resolver: dns}); len(got) != 2 || !got[0].Passed() || !got[1].Passed() {
 		t.Errorf("in the mailbox: %v", got)
 	}
 }
@@ -84,7 +84,7 @@ func message1(subject string) string {
 	return "From: Alice <alice@local.test>\r\nTo: x@remote.test\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <" + subject + "@local.test>\r\nSubject: " + subject + "\r\n\r\nHello  world \r\n\r\n"
 }
 
-func verified(t *testing.T, text string, keys inspect.Keys) []dkim.Result {
+func verified(t *testing.T, text string, keys sender.Keys) []dkim.Result {
 	t.Helper()
 	h, err := msg.ParseHeader([]byte(text[:strings.Index(text, "\r\n\r\n")+4]))
 	must(t, err)
@@ -116,7 +116,7 @@ func wantEvidence(t *testing.T, r *running, queue, name, want string) {
 	t.Helper()
 	got := ""
 	eventually(t, "the trace to know the message", func() bool {
-		a, err := r.Operator().Trace(t.Context(), root, ops.TraceQuery{Text: queue})
+		a, err := r.Operator().Trace(t.Context(), root, operate.TraceQuery{Text: queue})
 		must(t, err)
 		for _, e := range a.Entries {
 			if e.Fact.Kind == trace.KindAccept {
@@ -185,15 +185,15 @@ func signedBy(t *testing.T, domain string) (text, record string) {
 
 // proveDKIM shows that the signer, the verifier and the ring see a reload.
 func proveDKIM(all map[string]keyProof) {
-	signer := func(n *Node) inspect.Signer {
+	signer := func(n *Node) sender.Signer {
 		all := n.inspectors()
-		s, _ := all[len(all)-1].(inspect.Signer)
+		s, _ := all[len(all)-1].(sender.Signer)
 		return s
 	}
 	all["dkim.sign"] = keyProof{set: "[dkim]\nsign = \"off\"", see: func(n *Node) any { return signer(n).On() }}
 	all["dkim.lasts"] = keyProof{set: "[dkim]\nlasts = \"9d\"", see: func(n *Node) any { return signer(n).Lasts() }}
 	all["dkim.overlap"] = keyProof{set: "[dkim]\noverlap = \"9d\"", see: func(n *Node) any { return n.ring.Overlap() }}
-	policy := func(n *Node) inspect.Policy { a, _ := n.inspectors()[0].(inspect.Authenticator); return a.Policy() }
+	policy := func(n *Node) sender.Policy { a, _ := n.inspectors()[0].(sender.Authenticator); return a.Policy() }
 	proveDMARCReports(all)
 	all["authentication.check"] = keyProof{set: "[authentication]\ncheck = \"off\"", see: func(n *Node) any { return policy(n).Check }}
 	all["authentication.apply"] = keyProof{set: "[authentication]\napply = \"off\"", see: func(n *Node) any { return policy(n).Apply }}

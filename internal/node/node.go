@@ -14,24 +14,24 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"sallyport/internal/allowance"
-	"sallyport/internal/batv"
+	"sallyport/internal/accounts"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/config"
-	"sallyport/internal/deliver/maildir"
-	"sallyport/internal/deliver/route"
-	"sallyport/internal/diskspace"
+	"sallyport/internal/directory/roster"
 	"sallyport/internal/dispatch"
 	"sallyport/internal/dnsx"
-	"sallyport/internal/identity"
 	"sallyport/internal/intake"
+	"sallyport/internal/keyring"
+	"sallyport/internal/kit/allowance"
+	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/mail"
-	"sallyport/internal/metrics"
-	"sallyport/internal/msgauth/keyring"
-	"sallyport/internal/msgauth/rua"
-	"sallyport/internal/ops"
-	"sallyport/internal/roster"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/nexthop/maildir"
+	"sallyport/internal/nexthop/named"
+	"sallyport/internal/operate"
+	"sallyport/internal/operate/metrics"
+	"sallyport/internal/reports/dmarc"
+	"sallyport/internal/returnpath/prvs"
+	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
 	"sallyport/internal/trace"
@@ -81,7 +81,7 @@ func (o Options) complete() Options {
 		o.PolicyPort = 443 // RFC 8461 §3.3
 	}
 	if o.Dial == nil {
-		o.Dial = route.Dialer()
+		o.Dial = named.Dialer()
 	}
 	return o
 }
@@ -98,21 +98,21 @@ type Node struct {
 	// mailboxes' where it is another.
 	spaces    []*diskspace.Space
 	trace     *trace.Log
-	identity  *identity.Identity
+	identity  *accounts.Identity
 	roster    *roster.Roster
 	ledger    *ledger.Ledger // of recipients
 	spool     *spool.Spool
 	dirs      directories
 	returns   *returns
-	returnKey batv.Key
-	ring      *keyring.Ring  // the keys that sign
-	dmarc     *rua.Collector // what came in the name of others
+	returnKey prvs.Key
+	ring      *keyring.Ring    // the keys that sign
+	dmarc     *dmarc.Collector // what came in the name of others
 	mailbox   *maildir.Target
 	dispatch  *dispatch.Dispatch
 	intake    *intake.Intake
-	operator  *ops.Operator
+	operator  *operate.Operator
 	// admission counts the connections of all doors together.
-	admission *smtpd.Admission
+	admission *server.Admission
 	// memory bounds what they hold of mail that is not judged yet.
 	memory *allowance.Budget
 
@@ -133,7 +133,7 @@ type Node struct {
 // delivered yet. It fails when another process has the folder open, and returns
 // what recovery found by recording it as a fact. Close releases the folder.
 func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error) {
-	n = &Node{o: o.complete(), admission: smtpd.NewAdmission(), memory: allowance.New(cfg.Limits.UnjudgedMemory)}
+	n = &Node{o: o.complete(), admission: server.NewAdmission(), memory: allowance.New(cfg.Limits.UnjudgedMemory)}
 	n.log = n.o.Logger
 	n.current.Store(&generation{cfg: cfg}) // so that every step can read it
 	defer func() {
@@ -187,7 +187,7 @@ func (n *Node) openTrace(ctx context.Context, k keys) (err error) {
 }
 
 func (n *Node) openIdentity(ctx context.Context, _ keys) (err error) {
-	n.identity, err = identity.Open(ctx, n.store, identity.Options{
+	n.identity, err = accounts.Open(ctx, n.store, accounts.Options{
 		Limits: identityLimits(n.config()), Mechanisms: n.config().Auth.Mechanisms, Now: n.o.Now, Logger: n.log, Rand: n.o.Rand,
 	})
 	return err
@@ -245,7 +245,7 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 // maySend reports whether an account is active now.
 func (n *Node) maySend(account mail.Address) bool {
 	a, ok := n.identity.Lookup(account)
-	return ok && a.Standing == identity.StandingActive
+	return ok && a.Standing == accounts.StandingActive
 }
 
 func (n *Node) openIntake(_ context.Context, _ keys) error {

@@ -18,7 +18,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/gate"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 // fails demands that a node does not open, with these words in its error.
@@ -142,7 +142,7 @@ func TestASocketOfADeadServerIsReplaced(t *testing.T) {
 	ln.SetUnlinkOnClose(false)
 	must(t, ln.Close())
 	r := s.serve(n)
-	client, err := ops.Dial(t.Context(), s.cfg.Socket())
+	client, err := operate.Dial(t.Context(), s.cfg.Socket())
 	must(t, err)
 	status, err := client.Status(t.Context())
 	client.Close()
@@ -213,7 +213,7 @@ func TestAccountsAddedTogether(t *testing.T) {
 		wg.Go(func() {
 			for i := range 10 {
 				name := fmt.Sprintf("user-%d-%d@local.test", w, i)
-				if _, err := n.Operator().AccountAdd(t.Context(), root, ops.AccountAdd{Address: name, Password: password, Role: "person"}); err != nil {
+				if _, err := n.Operator().AccountAdd(t.Context(), root, operate.AccountAdd{Address: name, Password: password, Role: "person"}); err != nil {
 					t.Error(err)
 				}
 				c := connect(t, n.Addrs().MX[0])

@@ -4,9 +4,9 @@ import (
 	"context"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/directory/proof"
+	"sallyport/internal/directory/roster"
 	"sallyport/internal/mail"
-	"sallyport/internal/proof"
-	"sallyport/internal/roster"
 )
 
 // proven builds the directory and proves it closed; a witness that opens it is a fault

@@ -8,7 +8,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 )
 
@@ -19,11 +19,11 @@ const mostChanges = 50
 // are returned; a good one is in force for the next connection, transaction and
 // delivery when Reload returns. What is under way keeps what it began with. by says
 // who asked for it.
-func (n *Node) Reload(ctx context.Context, by string) (ops.Reloaded, error) {
+func (n *Node) Reload(ctx context.Context, by string) (operate.Reloaded, error) {
 	n.reloading.Lock()
 	defer n.reloading.Unlock()
 	if !n.listening.Load() {
-		return ops.Reloaded{}, &ops.Error{Code: ops.CodeInvalid, Message: "no server is running; it reads its configuration when it starts"}
+		return operate.Reloaded{}, &operate.Error{Code: operate.CodeInvalid, Message: "no server is running; it reads its configuration when it starts"}
 	}
 	last := n.now()
 	written, err := config.Load(last.cfg.File)
@@ -47,11 +47,11 @@ func (n *Node) Reload(ctx context.Context, by string) (ops.Reloaded, error) {
 	return n.reloaded(ctx, by, next, changes), nil
 }
 
-func (n *Node) reloaded(ctx context.Context, by string, g *generation, changes []config.Change) ops.Reloaded {
-	out := ops.Reloaded{Generation: g.number, Changed: []ops.ReloadChange{}, Restart: []ops.ReloadChange{}}
+func (n *Node) reloaded(ctx context.Context, by string, g *generation, changes []config.Change) operate.Reloaded {
+	out := operate.Reloaded{Generation: g.number, Changed: []operate.ReloadChange{}, Restart: []operate.ReloadChange{}}
 	f := n.reloadFact(by, "reloaded", fmt.Sprintf("configuration %d is in force", g.number))
 	for i, c := range changes {
-		change, to, name := ops.ReloadChange{Key: c.Key, Position: c.Position.String(), Why: c.Restart}, &out.Changed, "changed"
+		change, to, name := operate.ReloadChange{Key: c.Key, Position: c.Position.String(), Why: c.Restart}, &out.Changed, "changed"
 		if c.Restart != "" {
 			to, name = &out.Restart, "needs a restart"
 		}
@@ -66,7 +66,7 @@ func (n *Node) reloaded(ctx context.Context, by string, g *generation, changes [
 	return out
 }
 
-func keysOf(changes []ops.ReloadChange) []string {
+func keysOf(changes []operate.ReloadChange) []string {
 	keys := make([]string, 0, len(changes))
 	for _, c := range changes[:min(len(changes), mostChanges)] {
 		keys = append(keys, c.Key)
@@ -75,8 +75,8 @@ func keysOf(changes []ops.ReloadChange) []string {
 }
 
 // refuseReload reports what is wrong, to the caller, the log and the trace.
-func (n *Node) refuseReload(ctx context.Context, by string, err error) (ops.Reloaded, error) {
-	out := ops.Reloaded{Generation: n.now().number, Faults: faultsOf(err)}
+func (n *Node) refuseReload(ctx context.Context, by string, err error) (operate.Reloaded, error) {
+	out := operate.Reloaded{Generation: n.now().number, Faults: faultsOf(err)}
 	f := n.reloadFact(by, "reload-refused", "the former configuration stays in force")
 	f.Count = len(out.Faults)
 	for i, fault := range out.Faults {
@@ -102,36 +102,36 @@ func (n *Node) record(ctx context.Context, f trace.Fact) {
 }
 
 // faultsOf returns every fault that an error of config.Load or of build holds.
-func faultsOf(err error) []ops.ReloadFault {
+func faultsOf(err error) []operate.ReloadFault {
 	var several interface{ Unwrap() []error }
 	var faults config.Faults
 	var fault config.Fault
 	var entries directory.Faults
 	switch {
 	case errors.As(err, &faults):
-		out := make([]ops.ReloadFault, len(faults))
+		out := make([]operate.ReloadFault, len(faults))
 		for i, f := range faults {
 			out[i] = faultOf(f)
 		}
 		return out
 	case errors.As(err, &entries):
-		out := make([]ops.ReloadFault, len(entries))
+		out := make([]operate.ReloadFault, len(entries))
 		for i, f := range entries {
-			out[i] = ops.ReloadFault{Message: f.Text}
+			out[i] = operate.ReloadFault{Message: f.Text}
 		}
 		return out
 	case errors.As(err, &several):
-		var out []ops.ReloadFault
+		var out []operate.ReloadFault
 		for _, one := range several.Unwrap() {
 			out = append(out, faultsOf(one)...)
 		}
 		return out
 	case errors.As(err, &fault):
-		return []ops.ReloadFault{faultOf(fault)}
+		return []operate.ReloadFault{faultOf(fault)}
 	}
-	return []ops.ReloadFault{{Message: strings.TrimSpace(err.Error())}}
+	return []operate.ReloadFault{{Message: strings.TrimSpace(err.Error())}}
 }
 
-func faultOf(f config.Fault) ops.ReloadFault {
-	return ops.ReloadFault{Position: f.Position.String(), Text: f.Text, Message: f.Message, Hint: f.Hint, Excerpt: f.Excerpt()}
+func faultOf(f config.Fault) operate.ReloadFault {
+	return operate.ReloadFault{Position: f.Position.String(), Text: f.Text, Message: f.Message, Hint: f.Hint, Excerpt: f.Excerpt()}
 }

@@ -10,10 +10,10 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/accounts"
 	"sallyport/internal/config"
-	"sallyport/internal/identity"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpd"
+	"sallyport/internal/smtp/server"
 )
 
 // keyProof shows that a reload takes a key in: a line that sets it, below its table, and
@@ -25,7 +25,7 @@ type keyProof struct {
 	on  string // what stands there before, in the same form; "": the settings as they are
 }
 
-func door25(f func(smtpd.Config) any) func(*Node) any {
+func door25(f func(server.Config) any) func(*Node) any {
 	return func(n *Node) any { return f(n.doors.all()[0].engine.Config()) }
 }
 
@@ -72,13 +72,13 @@ func limitsOfDoor(n *Node) any {
 func proofs() map[string]keyProof {
 	all := map[string]keyProof{
 		"postmaster":                  {set: `postmaster = "bob@local.test"`, see: class("postmaster@local.test")},
-		"notice":                      {set: `notice = "Keep out"`, see: door25(func(c smtpd.Config) any { return c.Notice })},
+		"notice":                      {set: `notice = "Keep out"`, see: door25(func(c server.Config) any { return c.Notice })},
 		"detail":                      {set: `detail = "off"`, see: class("alice+x@local.test")},
 		"literals":                    {set: `literals = ["192.0.2.7"]`, see: class("postmaster@[192.0.2.7]")},
 		"listen.mx":                   {set: `listen.mx = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().MX) }},
 		"listen.submission":           {set: `listen.submission = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().Submission) }},
 		"listen.submissions":          {set: `listen.submissions = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().Submissions) }},
-		"tls.cert":                    {set: `tls = { cert = "other/server.pem", key = "other/server.key" }`, see: door25(func(c smtpd.Config) any { return string(c.TLS.Certificates[0].Certificate[0]) })},
+		"tls.cert":                    {set: `tls = { cert = "other/server.pem", key = "other/server.key" }`, see: door25(func(c server.Config) any { return string(c.TLS.Certificates[0].Certificate[0]) })},
 		"domain.NAME.deliver":         {set: "[domain.\"new.test\"]\ndeliver = \"maildir\"", see: class("alice@new.test")},
 		"domain.NAME.postmaster":      {set: "[domain.\"local.test\"]\ndeliver = \"maildir\"\npostmaster = \"bob@local.test\"", see: class("postmaster@local.test")},
 		"alias.NAME":                  {set: "[alias]\n\"new@local.test\" = [\"bob@local.test\"]", see: class("new@local.test")},
@@ -98,16 +98,16 @@ func proofs() map[string]keyProof {
 		"auth.mechanisms":             {set: "[auth]\nmechanisms = [\"PLAIN\"]", see: boundsOfIdentity},
 	}
 	all["tls.key"] = all["tls.cert"] // they change together
-	all["proxy.from"] = keyProof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]", see: door25(func(c smtpd.Config) any { return fmt.Sprint(c.Balancers) })}
+	all["proxy.from"] = keyProof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]", see: door25(func(c server.Config) any { return fmt.Sprint(c.Balancers) })}
 	all["proxy.timeout"] = keyProof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]\ntimeout = \"9s\"", see: limitsOfDoor}
 	all["forward.external"] = keyProof{set: "[forward]\nexternal = \"on\"", see: func(n *Node) any { return n.dirs.stated.base.ForwardExternal }}
 	all["forward.targets"] = keyProof{set: "[forward]\nexternal = \"on\"\ntargets = 9", see: func(n *Node) any { return n.dirs.stated.base.ForwardTargets }}
 	all["forward.return_age"] = keyProof{set: "[forward]\nreturn_age = \"3d\"", see: func(n *Node) any { return n.returns.maxAge }}
 	for key, see := range map[string]func(*Node) any{
-		"person_hour":  func(n *Node) any { return n.allowance(identity.Account{Role: identity.RolePerson}).Hour },
-		"person_day":   func(n *Node) any { return n.allowance(identity.Account{Role: identity.RolePerson}).Day },
-		"bulk_hour":    func(n *Node) any { return n.allowance(identity.Account{Role: identity.RoleBulk}).Hour },
-		"bulk_day":     func(n *Node) any { return n.allowance(identity.Account{Role: identity.RoleBulk}).Day },
+		"person_hour":  func(n *Node) any { return n.allowance(accounts.Account{Role: accounts.RolePerson}).Hour },
+		"person_day":   func(n *Node) any { return n.allowance(accounts.Account{Role: accounts.RolePerson}).Day },
+		"bulk_hour":    func(n *Node) any { return n.allowance(accounts.Account{Role: accounts.RoleBulk}).Hour },
+		"bulk_day":     func(n *Node) any { return n.allowance(accounts.Account{Role: accounts.RoleBulk}).Day },
 		"forward_hour": func(n *Node) any { return n.forwardAllowance().Hour },
 		"forward_day":  func(n *Node) any { return n.forwardAllowance().Day },
 	} {

@@ -13,8 +13,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/kit/pki"
 	"sallyport/internal/mail"
-	"sallyport/internal/pki"
 	"sallyport/internal/trace"
 )
 

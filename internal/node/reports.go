@@ -10,20 +10,20 @@ import (
 	"strconv"
 	"sync"
 
+	"sallyport/internal/accounts"
+	"sallyport/internal/auth/dkim"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/gate"
-	"sallyport/internal/identity"
 	"sallyport/internal/mail"
 	msg "sallyport/internal/message"
-	"sallyport/internal/msgauth/dkim"
-	"sallyport/internal/report"
-	"sallyport/internal/tlspolicy/tlsrpt"
+	"sallyport/internal/reports/daily"
+	"sallyport/internal/reports/tls"
 )
 
 // reportSender sends reports of our own as mail of an account. Everything that reports
 // to other domains goes through it.
-func (n *Node) reportSender(account mail.Address) (*report.Sender, error) {
-	return report.New(report.Options{
+func (n *Node) reportSender(account mail.Address) (*daily.Sender, error) {
+	return daily.New(daily.Options{
 		Hostname: n.config().Hostname, Account: account, Directory: n.dirs.snapshot, Standing: n.standing, Queue: n.spool,
 		Sign: n.signReport, Handoff: n.dispatch.Offer, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
@@ -35,7 +35,7 @@ func (n *Node) standing(account mail.Address) gate.Standing {
 	switch {
 	case !ok:
 		return gate.StandingNone
-	case a.Standing == identity.StandingActive:
+	case a.Standing == accounts.StandingActive:
 		return gate.StandingActive
 	}
 	return gate.StandingFrozen
@@ -57,7 +57,7 @@ func (n *Node) signReport(d mail.Domain, h msg.Header, body []byte) ([]byte, err
 }
 
 // tlsReporter returns what sends TLS reports; nil where nobody answers for them.
-func (n *Node) tlsReporter(g *generation) (*tlsrpt.Reporter, error) {
+func (n *Node) tlsReporter(g *generation) (*tls.Reporter, error) {
 	if g.world.policies.results == nil {
 		return nil, nil
 	}
@@ -69,9 +69,9 @@ func (n *Node) tlsReporter(g *generation) (*tlsrpt.Reporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tlsrpt.Reporter{
+	return &tls.Reporter{
 		Collector: g.world.policies.results, Resolver: resolver, Mail: sender, Post: g.world.policies.post,
-		Organisation: g.cfg.Hostname.ASCII(), Limits: tlsrpt.DefaultLimits(), Now: n.o.Now, Logger: n.log,
+		Organisation: g.cfg.Hostname.ASCII(), Limits: tls.DefaultLimits(), Now: n.o.Now, Logger: n.log,
 	}, nil
 }
 

@@ -17,10 +17,10 @@ import (
 	"time"
 
 	"sallyport/internal/dnsx"
+	filtersender "sallyport/internal/filter/sender"
 	"sallyport/internal/mail"
-	"sallyport/internal/msgauth/inspect"
-	"sallyport/internal/ops"
-	"sallyport/internal/report"
+	"sallyport/internal/operate"
+	"sallyport/internal/reports/daily"
 )
 
 // readReport takes a TLS report apart as its receiver does, with the standard library.
@@ -110,9 +110,9 @@ func TestTLSReports(t *testing.T) {
 	}
 	alice, err := mail.ParseAddress("alice@local.test", mail.ASCII)
 	must(t, err)
-	_, err = r.Operator().AccountFreeze(t.Context(), root, ops.AccountReason{Address: alice.String(), Reason: "test"})
+	_, err = r.Operator().AccountFreeze(t.Context(), root, operate.AccountReason{Address: alice.String(), Reason: "test"})
 	must(t, err)
-	if _, err := reporter.Mail.Send(t.Context(), report.Mail{To: []mail.Address{alice}}); !errors.Is(err, report.ErrNoAccount) {
+	if _, err := reporter.Mail.Send(t.Context(), daily.Mail{To: []mail.Address{alice}}); !errors.Is(err, daily.ErrNoAccount) {
 		t.Errorf("a frozen account reports: %v", err)
 	}
 }
@@ -138,27 +138,27 @@ func TestReportsAreBoundToTheirAccount(t *testing.T) {
 		must(t, err)
 		return a
 	}
-	text := report.Part{Type: "text/plain; charset=us-ascii", Data: []byte("Hello\r\n")}
-	good := report.Mail{To: []mail.Address{parse("bob@local.test"), parse("far@remote.test"), parse("nobody@local.test")}, Subject: "x", Type: "mixed", Rule: "test-report", Parts: []report.Part{text}}
+	text := daily.Part{Type: "text/plain; charset=us-ascii", Data: []byte("Hello\r\n")}
+	good := daily.Mail{To: []mail.Address{parse("bob@local.test"), parse("far@remote.test"), parse("nobody@local.test")}, Subject: "x", Type: "mixed", Rule: "test-report", Parts: []daily.Part{text}}
 	for name, row := range map[string]struct {
 		account string
-		change  func(*report.Mail)
+		change  func(*daily.Mail)
 		want    error
 	}{
-		"good":               {"alice@local.test", func(*report.Mail) {}, nil},
-		"no account":         {"", func(*report.Mail) {}, report.ErrNoAccount},
-		"account not there":  {"carol@local.test", func(*report.Mail) {}, report.ErrNoAccount},
-		"foreign account":    {"x@remote.test", func(*report.Mail) {}, report.ErrNoAccount},
-		"nobody to go to":    {"alice@local.test", func(m *report.Mail) { m.To = m.To[2:] }, report.ErrRefused},
-		"no recipients":      {"alice@local.test", func(m *report.Mail) { m.To = nil }, report.ErrRefused},
-		"injected field":     {"alice@local.test", func(m *report.Mail) { m.Subject = "x\r\nFrom: eve@evil.test" }, report.ErrMail},
-		"injected body":      {"alice@local.test", func(m *report.Mail) { m.Subject = "x\r\n\r\nbody" }, report.ErrMail},
-		"bare line feed":     {"alice@local.test", func(m *report.Mail) { m.Fields = []report.Field{{Name: "X", Value: "a\nb"}} }, report.ErrMail},
-		"field name":         {"alice@local.test", func(m *report.Mail) { m.Fields = []report.Field{{Name: "X: y\r\nZ", Value: "a"}} }, report.ErrMail},
-		"file name":          {"alice@local.test", func(m *report.Mail) { m.Parts = []report.Part{{Type: "a/b", Name: "x\"; y", Data: nil, Base64: true}} }, report.ErrMail},
-		"binary without it":  {"alice@local.test", func(m *report.Mail) { m.Parts = []report.Part{{Type: "a/b", Data: []byte{0}}} }, report.ErrMail},
-		"lines without CRLF": {"alice@local.test", func(m *report.Mail) { m.Parts = []report.Part{{Type: "a/b", Data: []byte("a\nb")}} }, report.ErrMail},
-		"no parts":           {"alice@local.test", func(m *report.Mail) { m.Parts = nil }, report.ErrMail},
+		"good":               {"alice@local.test", func(*daily.Mail) {}, nil},
+		"no account":         {"", func(*daily.Mail) {}, daily.ErrNoAccount},
+		"account not there":  {"carol@local.test", func(*daily.Mail) {}, daily.ErrNoAccount},
+		"foreign account":    {"x@remote.test", func(*daily.Mail) {}, daily.ErrNoAccount},
+		"nobody to go to":    {"alice@local.test", func(m *daily.Mail) { m.To = m.To[2:] }, daily.ErrRefused},
+		"no recipients":      {"alice@local.test", func(m *daily.Mail) { m.To = nil }, daily.ErrRefused},
+		"injected field":     {"alice@local.test", func(m *daily.Mail) { m.Subject = "x\r\nFrom: eve@evil.test" }, daily.ErrMail},
+		"injected body":      {"alice@local.test", func(m *daily.Mail) { m.Subject = "x\r\n\r\nbody" }, daily.ErrMail},
+		"bare line feed":     {"alice@local.test", func(m *daily.Mail) { m.Fields = []daily.Field{{Name: "X", Value: "a\nb"}} }, daily.ErrMail},
+		"field name":         {"alice@local.test", func(m *daily.Mail) { m.Fields = []daily.Field{{Name: "X: y\r\nZ", Value: "a"}} }, daily.ErrMail},
+		"file name":          {"alice@local.test", func(m *daily.Mail) { m.Parts = []daily.Part{{Type: "a/b", Name: "x\"; y", Data: nil, Base64: true}} }, daily.ErrMail},
+		"binary without it":  {"alice@local.test", func(m *daily.Mail) { m.Parts = []daily.Part{{Type: "a/b", Data: []byte{0}}} }, daily.ErrMail},
+		"lines without CRLF": {"alice@local.test", func(m *daily.Mail) { m.Parts = []daily.Part{{Type: "a/b", Data: []byte("a\nb")}} }, daily.ErrMail},
+		"no parts":           {"alice@local.test", func(m *daily.Mail) { m.Parts = nil }, daily.ErrMail},
 	} {
 		account := mail.Address{}
 		if row.account != "" {
@@ -194,14 +194,14 @@ func TestReportsAreSigned(t *testing.T) {
 	must(t, err)
 	s.populate(n)
 	r := s.serve(n)
-	made, err := r.Operator().DKIMRotate(t.Context(), root, ops.DKIMRef{Domain: "local.test"})
+	made, err := r.Operator().DKIMRotate(t.Context(), root, operate.DKIMRef{Domain: "local.test"})
 	must(t, err)
 	dns.Change(func() {
 		for _, k := range made.Keys {
 			dns.Texts[k.Name] = []string{k.Text}
 		}
 	})
-	_, err = r.Operator().DKIMCheck(t.Context(), root, ops.DKIMRef{Domain: "local.test"})
+	_, err = r.Operator().DKIMCheck(t.Context(), root, operate.DKIMRef{Domain: "local.test"})
 	must(t, err)
 	alice, err := mail.ParseAddress("alice@local.test", mail.ASCII)
 	must(t, err)
@@ -209,14 +209,14 @@ func TestReportsAreSigned(t *testing.T) {
 	must(t, err)
 	sender, err := n.reportSender(alice)
 	must(t, err)
-	_, err = sender.Send(t.Context(), report.Mail{To: []mail.Address{far}, Subject: "x", Type: "mixed", Rule: "test-report",
-		Parts: []report.Part{{Type: "application/gzip", Name: "x.gz", Data: bytes.Repeat([]byte("x"), 1000), Base64: true}}})
+	_, err = sender.Send(t.Context(), daily.Mail{To: []mail.Address{far}, Subject: "x", Type: "mixed", Rule: "test-report",
+		Parts: []daily.Part{{Type: "application/gzip", Name: "x.gz", Data: bytes.Repeat([]byte("x"), 1000), Base64: true}}})
 	must(t, err)
 	r.idle()
 	if len(s.sink.Kept()) != 1 {
 		t.Fatal("the report did not leave")
 	}
-	results := verified(t, string(s.sink.Kept()[0].Octets), inspect.Keys{Resolver: dns})
+	results := verified(t, string(s.sink.Kept()[0].Octets), filtersender.Keys{Resolver: dns})
 	if len(results) != 2 || !results[0].Passed() || !results[1].Passed() {
 		t.Errorf("%v", results)
 	}

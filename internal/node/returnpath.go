@@ -11,14 +11,14 @@ import (
 	"strings"
 	"time"
 
-	"sallyport/internal/batv"
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
-	"sallyport/internal/ops"
-	"sallyport/internal/srs"
+	"sallyport/internal/operate"
+	"sallyport/internal/returnpath/prvs"
+	"sallyport/internal/returnpath/srs"
 )
 
 const (
@@ -31,7 +31,7 @@ const (
 	returnSinceFile = "return-path.since"
 )
 
-func loadReturnKey(cfg config.Config, rnd io.Reader) (batv.Key, error) {
+func loadReturnKey(cfg config.Config, rnd io.Reader) (prvs.Key, error) {
 	path := filepath.Join(cfg.KeysDir(), returnKeyFile)
 	secret, err := loadOrMakeKey(path, true, func() ([]byte, error) {
 		// What was signed until now was signed with a key that is gone.
@@ -41,11 +41,11 @@ func loadReturnKey(cfg config.Config, rnd io.Reader) (batv.Key, error) {
 		return randomKey(rnd)
 	})
 	if err != nil {
-		return batv.Key{}, err
+		return prvs.Key{}, err
 	}
-	k, err := batv.NewKey(secret)
+	k, err := prvs.NewKey(secret)
 	if err != nil {
-		return batv.Key{}, damagedKey(path, err)
+		return prvs.Key{}, damagedKey(path, err)
 	}
 	return k, nil
 }
@@ -123,7 +123,7 @@ func (n *Node) buildReturnPath(_ context.Context, next, _ *generation) error {
 
 // requires reports whether a bounce to the bare address a is refused by now.
 func (s signing) requires(a mail.Address, now time.Time) bool {
-	if s.mode != config.SignRequire || now.Before(s.since.Add(batv.Grace)) || !batv.Fits(a) || srs.Is(a) {
+	if s.mode != config.SignRequire || now.Before(s.since.Add(prvs.Grace)) || !prvs.Fits(a) || srs.Is(a) {
 		return false
 	}
 	base, _, _ := strings.Cut(a.Local(), string(rune(s.detail)))
@@ -146,7 +146,7 @@ func (n *Node) signSender(from mail.Address, received time.Time) (mail.Address, 
 	if s.mode == config.SignOff || srs.Is(from) || !signs(n.dirs.snapshot(), from.Domain()) {
 		return mail.Address{}, false
 	}
-	signed, err := n.returnKey.Sign(from, batv.End(received, n.o.Now(), s.age))
+	signed, err := n.returnKey.Sign(from, prvs.End(received, n.o.Now(), s.age))
 	return signed, err == nil // what does not fit leaves as it is, and its bounces are taken
 }
 
@@ -157,7 +157,7 @@ func (n *Node) readMark(dir *directory.Snapshot, a mail.Address, bounce bool) in
 		return intake.Mark{}
 	}
 	s, now := n.now().signing, n.o.Now()
-	if batv.Is(a) {
+	if prvs.Is(a) {
 		return n.readSigned(dir, a, bounce, s.mode != config.SignOff, now)
 	}
 	if !bounce || !s.requires(a, now) {
@@ -173,7 +173,7 @@ func (n *Node) readMark(dir *directory.Snapshot, a mail.Address, bounce bool) in
 	default:
 		return intake.Mark{} // the postmaster, or nobody
 	}
-	return intake.Mark{Refused: gate.DestinationUnmarked, Note: "not signed, which is required since " + s.since.Add(batv.Grace).Format(time.RFC3339)}
+	return intake.Mark{Refused: gate.DestinationUnmarked, Note: "not signed, which is required since " + s.since.Add(prvs.Grace).Format(time.RFC3339)}
 }
 
 // readSigned reads a recipient in the form of a signed return path. Mail that is no
@@ -187,25 +187,25 @@ func (n *Node) readSigned(dir *directory.Snapshot, a mail.Address, bounce, refus
 	switch {
 	case err == nil:
 		return intake.Mark{Address: plain, Note: a.String() + ", signed until " + until}
-	case errors.Is(err, batv.ErrStale) && (!bounce || !refuse):
+	case errors.Is(err, prvs.ErrStale) && (!bounce || !refuse):
 		return intake.Mark{Address: plain, Note: a.String() + ", signed until " + until + ", which is over"}
 	case !refuse:
 		return intake.Mark{}
-	case errors.Is(err, batv.ErrStale):
+	case errors.Is(err, prvs.ErrStale):
 		return intake.Mark{Refused: gate.DestinationMarkForged, Note: "the signature of " + plain.String() + " ended on " + until}
 	}
 	return intake.Mark{Refused: gate.DestinationMarkForged, Note: "the signature was not made here"}
 }
 
 // ReturnPathOf reads how far the signing of return paths has come; nil: none are signed.
-func ReturnPathOf(cfg config.Config) (*ops.ReturnPath, error) {
+func ReturnPathOf(cfg config.Config) (*operate.ReturnPath, error) {
 	if cfg.ReturnPath.Sign == config.SignOff {
 		return nil, nil
 	}
 	since, err := readSince(cfg)
-	r := ops.ReturnPath{Sign: cfg.ReturnPath.Sign.String(), Since: since}
+	r := operate.ReturnPath{Sign: cfg.ReturnPath.Sign.String(), Since: since}
 	if cfg.ReturnPath.Sign == config.SignRequire && !since.IsZero() {
-		r.RefusesFrom = since.Add(batv.Grace)
+		r.RefusesFrom = since.Add(prvs.Grace)
 	}
 	return &r, err
 }

@@ -13,13 +13,13 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"sallyport/internal/batv"
 	"sallyport/internal/config"
-	"sallyport/internal/doctor"
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
+	"sallyport/internal/operate/doctor"
+	"sallyport/internal/returnpath/prvs"
 	"sallyport/internal/trace"
 )
 
@@ -149,7 +149,7 @@ func TestReturnPathsAreSigned(t *testing.T) {
 func (n *Node) traced(t *testing.T, question, sender, name, value string) {
 	t.Helper()
 	eventually(t, "a fact of "+question+" with "+name+": "+value, func() bool {
-		answer, err := n.Operator().Trace(t.Context(), root, ops.TraceQuery{Text: question})
+		answer, err := n.Operator().Trace(t.Context(), root, operate.TraceQuery{Text: question})
 		must(t, err)
 		for _, e := range answer.Entries {
 			for _, p := range append(slices.Clone(e.Fact.Evidence), trace.Pair{Name: "text", Value: e.Fact.Text}) {
@@ -315,8 +315,8 @@ func TestWhoseReturnPathsAreSigned(t *testing.T) {
 }
 
 func TestSignaturesOutlastTheirMail(t *testing.T) {
-	if config.ReturnTime != batv.ReturnTime {
-		t.Errorf("the configuration asks for %s, and what leaves late has %s", config.ReturnTime, batv.ReturnTime)
+	if config.ReturnTime != prvs.ReturnTime {
+		t.Errorf("the configuration asks for %s, and what leaves late has %s", config.ReturnTime, prvs.ReturnTime)
 	}
 }
 
@@ -324,14 +324,14 @@ func TestSignaturesOutlastTheirMail(t *testing.T) {
 func TestReturnPathInWords(t *testing.T) {
 	at := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	for _, row := range []struct {
-		r    ops.ReturnPath
+		r    operate.ReturnPath
 		want string
 	}{
-		{ops.ReturnPath{Sign: "tag"}, "will be signed from the next start or reload on"},
-		{ops.ReturnPath{Sign: "require"}, "will be signed from the next start or reload on; 14 days later bounces without a signature are refused"},
-		{ops.ReturnPath{Sign: "tag", Since: at}, "are signed since 2026-11-01; bounces without a signature are taken"},
-		{ops.ReturnPath{Sign: "require", Since: at, RefusesFrom: at.Add(batv.Grace)}, "are signed since 2026-11-01; bounces without a signature are refused from 2026-11-15 12:00 UTC on"},
-		{ops.ReturnPath{Sign: "require", Since: at.Add(-batv.Grace), RefusesFrom: at}, "are signed since 2026-10-18; bounces without a signature are refused since 2026-11-01"},
+		{operate.ReturnPath{Sign: "tag"}, "will be signed from the next start or reload on"},
+		{operate.ReturnPath{Sign: "require"}, "will be signed from the next start or reload on; 14 days later bounces without a signature are refused"},
+		{operate.ReturnPath{Sign: "tag", Since: at}, "are signed since 2026-11-01; bounces without a signature are taken"},
+		{operate.ReturnPath{Sign: "require", Since: at, RefusesFrom: at.Add(prvs.Grace)}, "are signed since 2026-11-01; bounces without a signature are refused from 2026-11-15 12:00 UTC on"},
+		{operate.ReturnPath{Sign: "require", Since: at.Add(-prvs.Grace), RefusesFrom: at}, "are signed since 2026-10-18; bounces without a signature are refused since 2026-11-01"},
 	} {
 		if got := row.r.Words(at); got != row.want {
 			t.Errorf("%+v: %q", row.r, got)

@@ -7,10 +7,10 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
+	"sallyport/internal/directory/proof"
+	"sallyport/internal/directory/roster"
 	"sallyport/internal/mail"
-	"sallyport/internal/ops"
-	"sallyport/internal/proof"
-	"sallyport/internal/roster"
+	"sallyport/internal/operate"
 )
 
 // stated is what the configuration states of the directory.
@@ -238,7 +238,7 @@ type Directory struct {
 // BuildDirectory builds the directory of a configuration, without running it, and
 // proves it closed. What is stored beside it, stored tells; nil: nothing is. The error
 // says what does not go together, or who could relay, and how it is mended.
-func BuildDirectory(ctx context.Context, cfg config.Config, stored *ops.Client) (Directory, error) {
+func BuildDirectory(ctx context.Context, cfg config.Config, stored *operate.Client) (Directory, error) {
 	st, err := stateOf(cfg)
 	if err != nil {
 		return Directory{}, err
@@ -253,7 +253,7 @@ func BuildDirectory(ctx context.Context, cfg config.Config, stored *ops.Client) 
 		if err != nil {
 			return Directory{}, err
 		}
-		err = stored.AccountList(ctx, func(a ops.Account) error {
+		err = stored.AccountList(ctx, func(a operate.Account) error {
 			address, err := mail.ParseAddress(a.Address, mail.UTF8)
 			accounts = append(accounts, address)
 			return err

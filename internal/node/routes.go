@@ -9,17 +9,17 @@ import (
 	"strings"
 
 	"sallyport/internal/config"
-	"sallyport/internal/deliver"
-	"sallyport/internal/deliver/route"
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpc"
+	"sallyport/internal/nexthop"
+	"sallyport/internal/nexthop/named"
+	smtpclient "sallyport/internal/smtp/client"
 )
 
 // routes holds one target for each configured route.
 type routes struct {
-	targets map[directory.Route]*route.Target
-	made    map[*route.Target]string // of what each was made
+	targets map[directory.Route]*named.Target
+	made    map[*named.Target]string // of what each was made
 }
 
 // buildRoutes makes a target for each route, and takes over those that are the same.
@@ -28,7 +28,7 @@ func (n *Node) buildRoutes(_ context.Context, next, last *generation) error {
 	if last != nil && last.routes != nil {
 		former = last.routes
 	}
-	next.routes = &routes{targets: map[directory.Route]*route.Target{}, made: map[*route.Target]string{}}
+	next.routes = &routes{targets: map[directory.Route]*named.Target{}, made: map[*named.Target]string{}}
 	var errs []error
 	for i, known := range directoryConfig(next.cfg).Routes {
 		roots, pem, err := loadRoots(next.cfg.Routes[i].CA)
@@ -62,7 +62,7 @@ func (r *routes) retire(heir *routes) {
 }
 
 // routeTarget returns the target of a route as it stands now.
-func (n *Node) routeTarget(known directory.Route) deliver.Target { return n.now().routes.target(known) }
+func (n *Node) routeTarget(known directory.Route) nexthop.Target { return n.now().routes.target(known) }
 
 func routeName(d mail.Domain) string {
 	if d.IsZero() {
@@ -71,23 +71,23 @@ func routeName(d mail.Domain) string {
 	return d.ASCII()
 }
 
-func newRoute(cfg config.Config, c config.Route, roots *x509.CertPool, o Options) (*route.Target, error) {
+func newRoute(cfg config.Config, c config.Route, roots *x509.CertPool, o Options) (*named.Target, error) {
 	key := "route." + routeName(c.Domain)
-	l := route.DefaultLimits()
+	l := named.DefaultLimits()
 	l.Connections, l.Messages = c.Connections, c.Messages
 	l.Start = min(l.Start, l.Connections)
-	opts := route.Options{
+	opts := named.Options{
 		Host: c.Host, Port: c.Port, Hello: cfg.Hostname, TLS: clientTLS(c.TLS), Roots: roots, Dial: o.Dial,
-		Timeouts: smtpc.DefaultTimeouts(), SMTP: smtpc.DefaultLimits(), Limits: l, Now: o.Now, Logger: o.Logger,
+		Timeouts: smtpclient.DefaultTimeouts(), SMTP: smtpclient.DefaultLimits(), Limits: l, Now: o.Now, Logger: o.Logger,
 	}
 	if c.User != "" {
-		opts.Credentials = func() (smtpc.Credentials, error) {
+		opts.Credentials = func() (smtpclient.Credentials, error) {
 			// Read for each connection, so that a new password needs no restart.
 			b, err := os.ReadFile(c.PasswordFile)
-			return smtpc.Credentials{User: c.User, Password: strings.TrimRight(string(b), "\r\n")}, err
+			return smtpclient.Credentials{User: c.User, Password: strings.TrimRight(string(b), "\r\n")}, err
 		}
 	}
-	target, err := route.New(opts)
+	target, err := named.New(opts)
 	if err != nil {
 		return nil, cfg.Fault(key+".to", err.Error(), "")
 	}
@@ -111,23 +111,23 @@ func loadRoots(file string) (pool *x509.CertPool, pem []byte, err error) {
 }
 
 // clientTLS maps what is not decided to what refuses.
-func clientTLS(m config.TLSMode) smtpc.TLSMode {
+func clientTLS(m config.TLSMode) smtpclient.TLSMode {
 	switch m {
 	case config.TLSNone:
-		return smtpc.TLSNone
+		return smtpclient.TLSNone
 	case config.TLSOpportunistic:
-		return smtpc.TLSOpportunistic
+		return smtpclient.TLSOpportunistic
 	case config.TLSRequired:
-		return smtpc.TLSRequired
+		return smtpclient.TLSRequired
 	case config.TLSImplicit:
-		return smtpc.TLSImplicit
+		return smtpclient.TLSImplicit
 	}
-	return smtpc.TLSUndecided
+	return smtpclient.TLSUndecided
 }
 
 // target returns the target of a route; for one that nobody configured, a target
 // that defers everything.
-func (r *routes) target(known directory.Route) deliver.Target {
+func (r *routes) target(known directory.Route) nexthop.Target {
 	if t, ok := r.targets[known]; ok {
 		return t
 	}
@@ -137,6 +137,6 @@ func (r *routes) target(known directory.Route) deliver.Target {
 // noRoute defers: a route that vanished may come back.
 type noRoute struct{}
 
-func (noRoute) Deliver(_ context.Context, j deliver.Job) []mail.Outcome {
+func (noRoute) Deliver(_ context.Context, j nexthop.Job) []mail.Outcome {
 	return j.All(mail.R(451, "4.4.4", "the route is not configured any more"), "sallyport")
 }

@@ -13,10 +13,10 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/intake"
-	"sallyport/internal/localdoor"
+	localdoor "sallyport/internal/local/door"
+	"sallyport/internal/local/socket"
 	"sallyport/internal/mail"
-	"sallyport/internal/ops"
-	"sallyport/internal/unixsock"
+	"sallyport/internal/operate"
 )
 
 // overflowUID is what the kernel says of a user whom it cannot name here: one of
@@ -32,7 +32,7 @@ func (n *Node) listenSendmail(path string) (net.Listener, error) {
 // warnExposed says in the log, when a socket begins, that who calls there will not speak to
 // this server: a mail or an operator's command that fails does not say so in our log.
 func (n *Node) warnExposed(path string) {
-	if err := unixsock.Exposed(path, uint32(os.Geteuid())); err != nil {
+	if err := socket.Exposed(path, uint32(os.Geteuid())); err != nil {
 		n.log.Warn("clients will not speak at this socket: others could put one of their own there", "path", path, "err", err,
 			"hint", "let every folder on the way to it belong to root or the server's user, and let nobody else write there")
 	}
@@ -119,7 +119,7 @@ func localAccount(c config.Sendmail, uid uint32, name string, exists func(mail.A
 // localQueue lists the messages of the caller's account, one JSON object a line; for
 // root and the owner, all.
 func (n *Node) localQueue(ctx context.Context, uid uint32, w io.Writer) error {
-	choice := ops.Select{}
+	choice := operate.Select{}
 	if !ownerOrRoot(uid) {
 		u := n.localUser(uid)
 		if u.Account.IsZero() {
@@ -128,7 +128,7 @@ func (n *Node) localQueue(ctx context.Context, uid uint32, w io.Writer) error {
 		choice.Account = u.Account.String()
 	}
 	enc := json.NewEncoder(w)
-	return n.operator.QueueList(ctx, ops.Caller{UID: uid, Known: true}, choice, func(m ops.Message) error { return enc.Encode(m) })
+	return n.operator.QueueList(ctx, operate.Caller{UID: uid, Known: true}, choice, func(m operate.Message) error { return enc.Encode(m) })
 }
 
 // localRetry makes every message due now.
@@ -136,9 +136,9 @@ func (n *Node) localRetry(ctx context.Context, uid uint32, w io.Writer) error {
 	if !ownerOrRoot(uid) {
 		return errors.New("only root and the server's own user may run the queue")
 	}
-	r := ops.QueueChange{}
+	r := operate.QueueChange{}
 	r.All = true
-	changed, err := n.operator.QueueRetry(ctx, ops.Caller{UID: uid, Known: true}, r)
+	changed, err := n.operator.QueueRetry(ctx, operate.Caller{UID: uid, Known: true}, r)
 	if err != nil {
 		return err
 	}

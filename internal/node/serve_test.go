@@ -13,7 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 	"sallyport/test/load"
 )
@@ -59,7 +59,7 @@ func TestAStrangersMailReachesMailboxes(t *testing.T) {
 // demandFacts asks the trace about a message for facts of these kinds.
 func demandFacts(t *testing.T, n *Node, id string, kinds ...trace.Kind) {
 	t.Helper()
-	answer, err := n.Operator().Trace(t.Context(), root, ops.TraceQuery{Text: id})
+	answer, err := n.Operator().Trace(t.Context(), root, operate.TraceQuery{Text: id})
 	must(t, err)
 	for _, k := range kinds {
 		if !slices.ContainsFunc(answer.Entries, func(e trace.Entry) bool { return e.Fact.Kind == k && e.Fact.Queue.String() == id }) {
@@ -124,7 +124,7 @@ func TestAFrozenAccountSendsNothing(t *testing.T) {
 	text := message("caught", "alice@local.test", 500)
 	id := queueID(alice.send("alice@local.test", text, "x@remote.test"))
 
-	_, err := n.Operator().AccountFreeze(t.Context(), root, ops.AccountReason{Address: "alice@local.test", Reason: "a test"})
+	_, err := n.Operator().AccountFreeze(t.Context(), root, operate.AccountReason{Address: "alice@local.test", Reason: "a test"})
 	must(t, err)
 	s.unreachable.Store(false)
 	if r := alice.reply(); !strings.HasPrefix(r, "421") || alice.reply() != "" {
@@ -138,17 +138,17 @@ func TestAFrozenAccountSendsNothing(t *testing.T) {
 	if r := mx.send("eve@elsewhere.test", message("in", "eve@elsewhere.test", 100), "alice@local.test"); !strings.HasPrefix(r, "250") {
 		t.Errorf("mail for a frozen account was answered %q", r)
 	}
-	_, err = n.Operator().QueueRetry(t.Context(), root, ops.QueueChange{Select: ops.Select{All: true}})
+	_, err = n.Operator().QueueRetry(t.Context(), root, operate.QueueChange{Select: operate.Select{All: true}})
 	must(t, err)
 	time.Sleep(1500 * time.Millisecond) // longer than the next try was away
-	if m, err := n.Operator().QueueShow(t.Context(), root, ops.QueueRef{ID: id}); err != nil || !strings.HasPrefix(m.State, "held") {
+	if m, err := n.Operator().QueueShow(t.Context(), root, operate.QueueRef{ID: id}); err != nil || !strings.HasPrefix(m.State, "held") {
 		t.Fatalf("the message is %q, %v; want held", m.State, err)
 	}
 	if s.sink.Connections() != 0 {
 		t.Fatal("mail of a frozen account left")
 	}
 
-	_, err = n.Operator().AccountThaw(t.Context(), root, ops.AccountRef{Address: "alice@local.test"})
+	_, err = n.Operator().AccountThaw(t.Context(), root, operate.AccountRef{Address: "alice@local.test"})
 	must(t, err)
 	n.idle()
 	copies := arrived(s.sink, 0, s.sink.Messages())["caught x@remote.test"]
@@ -322,7 +322,7 @@ func TestAQueueOutlivesARestart(t *testing.T) {
 	n := s.start()
 	s.populate(n.Node)
 	wide := messages // one account stands for many people
-	_, err := n.Operator().AccountSet(t.Context(), ops.Caller{UID: 0, Known: true}, ops.AccountSet{Address: "alice@local.test", RecipientsHour: &wide, RecipientsDay: &wide})
+	_, err := n.Operator().AccountSet(t.Context(), operate.Caller{UID: 0, Known: true}, operate.AccountSet{Address: "alice@local.test", RecipientsHour: &wide, RecipientsDay: &wide})
 	must(t, err)
 	rep, err := load.Run(t.Context(), load.Options{
 		Addr: func() string { return n.Addrs().Submissions[0] }, Connections: 10, Messages: messages, Size: 2000,
@@ -340,7 +340,7 @@ func TestAQueueOutlivesARestart(t *testing.T) {
 	}
 	s.unreachable.Store(false)
 	r := s.serve(again)
-	_, err = r.Operator().QueueRetry(t.Context(), root, ops.QueueChange{Select: ops.Select{All: true}})
+	_, err = r.Operator().QueueRetry(t.Context(), root, operate.QueueChange{Select: operate.Select{All: true}})
 	must(t, err)
 	r.idle()
 	ids := s.sink.IDs()

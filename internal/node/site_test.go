@@ -21,8 +21,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sallyport/internal/config"
-	"sallyport/internal/ops"
-	"sallyport/internal/pki"
+	"sallyport/internal/kit/pki"
+	"sallyport/internal/operate"
 	"sallyport/test/load"
 )
 
@@ -67,7 +67,7 @@ checkpoint_every = "1s"
 `
 
 // the operator of every test.
-var root = ops.Self()
+var root = operate.Self()
 
 // site is a configured folder, and the foreign domain that its route leads to.
 type site struct {
@@ -137,7 +137,7 @@ func (s *site) open() *Node {
 func (s *site) populate(n *Node) {
 	s.t.Helper()
 	for _, a := range []string{"alice@local.test", "bob@local.test"} {
-		_, err := n.Operator().AccountAdd(s.t.Context(), root, ops.AccountAdd{Address: a, Password: password, Role: "person"})
+		_, err := n.Operator().AccountAdd(s.t.Context(), root, operate.AccountAdd{Address: a, Password: password, Role: "person"})
 		must(s.t, err)
 	}
 }

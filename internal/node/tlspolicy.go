@@ -8,11 +8,11 @@ import (
 	"sync"
 
 	"sallyport/internal/config"
-	"sallyport/internal/deliver/mx"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop/mx"
+	"sallyport/internal/reports/tls"
 	"sallyport/internal/tlspolicy/mtasts"
-	"sallyport/internal/tlspolicy/tlsrpt"
 )
 
 // policies is what is known of other domains' TLS policies. The zero policies obeys
@@ -22,7 +22,7 @@ type policies struct {
 	sts     *mtasts.Keeper
 	dane    bool
 	fetcher mtasts.Fetcher
-	results *tlsrpt.Collector // nil: nobody answers for reports
+	results *tls.Collector // nil: nobody answers for reports
 }
 
 // openPolicies opens the policies that the store keeps.
@@ -40,7 +40,7 @@ func (n *Node) openPolicies(ctx context.Context, cfg config.Config, r dnsx.Resol
 	case last.results != nil:
 		p.results = last.results // with what it has counted
 	default:
-		p.results = tlsrpt.NewCollector(n.store, tlsrpt.DefaultLimits(), n.o.Now, n.log)
+		p.results = tls.NewCollector(n.store, tls.DefaultLimits(), n.o.Now, n.log)
 	}
 	if !cfg.TLSPolicy.STS {
 		return p, nil

@@ -18,7 +18,7 @@ import (
 
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 	"sallyport/internal/tlspolicy/mtasts"
 	"sallyport/internal/tlspolicy/policytest"
 )
@@ -73,10 +73,10 @@ func TestAnEnforcedPolicyHoldsMailBack(t *testing.T) {
 	r := s.serve(n)
 	c := s.signIn(r, true, "alice@local.test")
 	c.send("alice@local.test", "From: alice@local.test\r\n\r\nA secret.\r\n", "friend@far.test")
-	var waiting []ops.Message
-	list := func(r *running) []ops.Message {
+	var waiting []operate.Message
+	list := func(r *running) []operate.Message {
 		waiting = nil
-		must(t, r.Operator().QueueList(t.Context(), root, ops.Select{Domain: "far.test"}, func(m ops.Message) error {
+		must(t, r.Operator().QueueList(t.Context(), root, operate.Select{Domain: "far.test"}, func(m operate.Message) error {
 			waiting = append(waiting, m)
 			return nil
 		}))
@@ -101,7 +101,7 @@ func TestAnEnforcedPolicyHoldsMailBack(t *testing.T) {
 	}
 	mode.Store("none")
 	dns.Change(func() { dns.Texts["_mta-sts.far.test"] = []string{"v=STSv1; id=2;"} })
-	_, err = r.Operator().QueueRetry(t.Context(), root, ops.QueueChange{Select: ops.Select{Domain: "far.test"}})
+	_, err = r.Operator().QueueRetry(t.Context(), root, operate.QueueChange{Select: operate.Select{Domain: "far.test"}})
 	must(t, err)
 	eventually(t, "the message to be delivered", func() bool { return len(list(r)) == 0 })
 }

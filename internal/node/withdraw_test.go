@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 // Mail that is under way when its account is frozen, and waits for a slow next hop,
@@ -40,7 +40,7 @@ func TestAFreezeReachesMailThatWaitsForItsNextHop(t *testing.T) {
 		}
 	}
 
-	_, err = n.Operator().AccountFreeze(t.Context(), root, ops.AccountReason{Address: "alice@local.test", Reason: "a test"})
+	_, err = n.Operator().AccountFreeze(t.Context(), root, operate.AccountReason{Address: "alice@local.test", Reason: "a test"})
 	must(t, err)
 	bob := s.signIn(n, true, "bob@local.test")
 	if r := bob.send("bob@local.test", message("behind", "bob@local.test", 100), "x@remote.test"); !strings.HasPrefix(r, "250") {
@@ -58,7 +58,7 @@ func TestAFreezeReachesMailThatWaitsForItsNextHop(t *testing.T) {
 		t.Fatalf("%d messages left; want bob's alone", got)
 	}
 
-	_, err = n.Operator().AccountThaw(t.Context(), root, ops.AccountRef{Address: "alice@local.test"})
+	_, err = n.Operator().AccountThaw(t.Context(), root, operate.AccountRef{Address: "alice@local.test"})
 	must(t, err)
 	n.idle()
 	if got := s.sink.Messages(); got != many+1 {

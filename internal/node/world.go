@@ -12,11 +12,11 @@ import (
 	"sync"
 
 	"sallyport/internal/config"
-	"sallyport/internal/deliver"
-	"sallyport/internal/deliver/mx"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpc"
+	"sallyport/internal/nexthop"
+	"sallyport/internal/nexthop/mx"
+	smtpclient "sallyport/internal/smtp/client"
 )
 
 // resolvConf is where the system names its recursive servers.
@@ -56,7 +56,7 @@ func (n *Node) buildWorld(ctx context.Context, next, last *generation) error {
 }
 
 // worldTarget returns where mail goes that no route leads to, as it stands now.
-func (n *Node) worldTarget(a mail.Address) (deliver.Target, bool) { return n.now().world.target(a) }
+func (n *Node) worldTarget(a mail.Address) (nexthop.Target, bool) { return n.now().world.target(a) }
 
 func (n *Node) openWorld(ctx context.Context, next, last *generation, roots *x509.CertPool) error {
 	cfg, o := next.cfg, n.o
@@ -77,7 +77,7 @@ func (n *Node) openWorld(ctx context.Context, next, last *generation, roots *x50
 		Dial: func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 			return o.Dial(ctx, "tcp", to.String())
 		},
-		Timeouts: smtpc.DefaultTimeouts(), SMTP: smtpc.DefaultLimits(), Limits: limits, Now: o.Now, Logger: o.Logger,
+		Timeouts: smtpclient.DefaultTimeouts(), SMTP: smtpclient.DefaultLimits(), Limits: limits, Now: o.Now, Logger: o.Logger,
 	}
 	p.obeyed(&opts)
 	next.world.policies = p
@@ -143,7 +143,7 @@ func ownAddresses(cfg config.Config, o Options) []netip.Addr {
 
 // target returns where mail for an address goes that no route leads to; false when
 // it may only wait.
-func (w world) target(a mail.Address) (deliver.Target, bool) {
+func (w world) target(a mail.Address) (nexthop.Target, bool) {
 	if w.targets == nil {
 		return nil, false
 	}

@@ -7,7 +7,7 @@ import (
 
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 func name(t *testing.T, s string) dnsx.Name {
@@ -62,8 +62,8 @@ func TestTheDNSNeitherLosesNorTurnsMail(t *testing.T) {
 	for _, domain := range []string{"silent.test", "turned.test", "null.test"} {
 		c.send("alice@local.test", "From: alice@local.test\r\n\r\nx\r\n", "friend@"+domain)
 	}
-	waiting := func(domain string) (found []ops.Message) {
-		must(t, r.Operator().QueueList(t.Context(), root, ops.Select{Domain: domain}, func(m ops.Message) error {
+	waiting := func(domain string) (found []operate.Message) {
+		must(t, r.Operator().QueueList(t.Context(), root, operate.Select{Domain: domain}, func(m operate.Message) error {
 			found = append(found, m)
 			return nil
 		}))

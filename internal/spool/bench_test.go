@@ -12,7 +12,7 @@ import (
 
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
-	"sallyport/internal/store/pebblestore"
+	"sallyport/internal/store/pebble"
 )
 
 // BenchmarkPut is the accept path: 20 producers, 10 KB, durable on this disk.
@@ -28,7 +28,7 @@ func BenchmarkPut(b *testing.B) {
 }
 
 func benchmarkPut(b *testing.B, settle bool, producers int) {
-	st, err := pebblestore.Open(pebblestore.Options{FS: vfs.Default, Dir: b.TempDir()})
+	st, err := pebble.Open(pebble.Options{FS: vfs.Default, Dir: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -17,11 +17,11 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
-	"sallyport/internal/store/pebblestore"
+	"sallyport/internal/store/pebble"
 )
 
-func diskOptions(fs vfs.FS) pebblestore.Options {
-	return pebblestore.Options{
+func diskOptions(fs vfs.FS) pebble.Options {
+	return pebble.Options{
 		FS: fs, Dir: "data", Logger: quiet(), MinFree: 1, MemTableOctets: 512 << 10, LazyTime: 5 * time.Millisecond,
 		RetryFirst: time.Millisecond, RetryMax: 10 * time.Millisecond, CloseTime: 200 * time.Millisecond,
 	}
@@ -29,7 +29,7 @@ func diskOptions(fs vfs.FS) pebblestore.Options {
 
 func openDisk(t *testing.T, fs vfs.FS) store.Store {
 	t.Helper()
-	st, err := pebblestore.Open(diskOptions(fs))
+	st, err := pebble.Open(diskOptions(fs))
 	if err != nil {
 		t.Fatal(err)
 	}

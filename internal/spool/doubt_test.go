@@ -10,7 +10,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
-	"sallyport/internal/store/memstore"
+	"sallyport/internal/store/mem"
 )
 
 // doubtStore answers commits as a disk in trouble does: with an error, and
@@ -47,7 +47,7 @@ func (s *doubtStore) recover() {
 
 func newDoubt(t *testing.T) (*house, *doubtStore) {
 	t.Helper()
-	st := &doubtStore{Store: memstore.New()}
+	st := &doubtStore{Store: mem.New()}
 	h := &house{T: t, st: st, clock: newClock()}
 	h.o = options(t, h.clock.now)
 	h.o.Logger = quiet()
@@ -160,7 +160,7 @@ func TestARetryInDoubtIsFound(t *testing.T) {
 // An operation on many entries goes on one by one when some of them change under
 // its hands.
 func TestAMassOperationBearsChanges(t *testing.T) {
-	slow := &slowStore{Store: memstore.New()}
+	slow := &slowStore{Store: mem.New()}
 	h := &house{T: t, st: slow, clock: newClock()}
 	h.o = options(t, h.clock.now)
 	h.q, _ = openSpool(t, slow, h.o)

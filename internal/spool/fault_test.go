@@ -16,7 +16,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
-	"sallyport/internal/store/pebblestore"
+	"sallyport/internal/store/pebble"
 )
 
 // fault fails a run of write operations.
@@ -109,7 +109,7 @@ func faultRun(t *testing.T, f *fault) {
 func openThrough(t *testing.T, fs vfs.FS) (st store.Store) {
 	t.Helper()
 	for range 50 {
-		st, err := pebblestore.Open(diskOptions(fs))
+		st, err := pebble.Open(diskOptions(fs))
 		if err == nil {
 			t.Cleanup(func() { _ = st.Close() })
 			return st

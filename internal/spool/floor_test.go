@@ -7,7 +7,7 @@ import (
 
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
-	"sallyport/internal/store/memstore"
+	"sallyport/internal/store/mem"
 )
 
 // slowStore runs a hook when a commit has been asked for and did not happen yet,
@@ -46,7 +46,7 @@ func TestASearchDuringAChangeHidesNothing(t *testing.T) {
 	}
 	for name, change := range ways {
 		t.Run(name, func(t *testing.T) {
-			slow := &slowStore{Store: memstore.New()}
+			slow := &slowStore{Store: mem.New()}
 			h := &house{T: t, st: slow, clock: newClock()}
 			h.o = options(t, h.clock.now)
 			h.q, _ = openSpool(t, slow, h.o)

@@ -15,7 +15,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
-	"sallyport/internal/store/memstore"
+	"sallyport/internal/store/mem"
 )
 
 // model is the queue as a few maps: what the real one must look like from
@@ -53,7 +53,7 @@ func (e *modelEntry) busy(now time.Time) bool {
 
 func TestTheQueueFollowsItsModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		m := &model{t: t, st: memstore.New(), clock: newClock(), entries: map[mail.ID]*modelEntry{}, accounts: map[string]bool{}}
+		m := &model{t: t, st: mem.New(), clock: newClock(), entries: map[mail.ID]*modelEntry{}, accounts: map[string]bool{}}
 		m.o = options(t, m.clock.now)
 		m.o.Logger = quiet()
 		m.o.Limits = spool.Limits{InlineOctets: 100, Batch: 2, VerifyEntries: 3}

@@ -13,7 +13,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
-	"sallyport/internal/store/memstore"
+	"sallyport/internal/store/mem"
 )
 
 var ctx = context.Background()
@@ -29,7 +29,7 @@ type house struct {
 
 func newHouse(t *testing.T, change ...func(*spool.Options)) *house {
 	t.Helper()
-	h := &house{T: t, st: memstore.New(), clock: newClock()}
+	h := &house{T: t, st: mem.New(), clock: newClock()}
 	h.o = options(t, h.clock.now)
 	for _, c := range change {
 		c(&h.o)

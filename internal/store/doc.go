@@ -19,13 +19,13 @@
 // documents what follows it. Nobody reads or writes another owner's keys.
 //
 //	0x00  the store itself (facts, head); refused in mutations and preconditions
-//	'i'   identity
+//	'i'   accounts
 //	's'   spool
 //	't'   trace
 //
 // # Drivers
 //
-// memstore keeps everything in memory, for tests and for tools that need no
-// disk. pebblestore keeps it on one disk. storetest is the suite that every
+// mem keeps everything in memory, for tests and for tools that need no
+// disk. pebble keeps it on one disk. conformance is the suite that every
 // driver passes.
 package store

@@ -11,7 +11,7 @@ import (
 
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
-	"sallyport/internal/store/pebblestore"
+	"sallyport/internal/store/pebble"
 )
 
 // messageFacts is what one relayed message leaves in the log on a kept
@@ -145,7 +145,7 @@ func fill(t testing.TB, h *house, l *Log, messages int) {
 
 func openPebble(t testing.TB, fs vfs.FS, dir string) store.Store {
 	t.Helper()
-	st, err := pebblestore.Open(pebblestore.Options{FS: fs, Dir: dir})
+	st, err := pebble.Open(pebble.Options{FS: fs, Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,7 +26,7 @@
 // # Kinds of facts
 //
 // [Kinds] lists them with their meaning. Rules are named by the package that
-// decides: gate, bind, identity and so on; this package names only its own
+// decides: gate, bind, accounts and so on; this package names only its own
 // ([RuleOverflow], [RuleRetention], [RuleRollback]).
 //
 // # Keys

@@ -20,7 +20,7 @@ import (
 
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
-	"sallyport/internal/store/memstore"
+	"sallyport/internal/store/mem"
 )
 
 // clock is a clock that tests move.
@@ -62,7 +62,7 @@ func newHouse(t testing.TB) *house {
 	}
 	c := &clock{t: testTime()}
 	logs := &bytes.Buffer{}
-	return &house{t: t, st: memstore.New(), clock: c, logs: logs, o: Options{
+	return &house{t: t, st: mem.New(), clock: c, logs: logs, o: Options{
 		Origin: "mx.local.test/trace", Key: key, CheckpointDir: t.TempDir(), Limits: DefaultLimits(),
 		Now: c.now, Rand: rand.Reader, Logger: slog.New(slog.NewTextHandler(logs, nil)),
 	}}

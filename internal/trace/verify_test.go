@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"sallyport/internal/store"
-	"sallyport/internal/store/memstore"
+	"sallyport/internal/store/mem"
 )
 
 // intruder changes what is read from a store, as somebody with access to the
@@ -140,7 +140,7 @@ func TestARewrittenTreeContradictsItsCheckpoints(t *testing.T) {
 	l := h.open()
 	h.deliver(l, 1, "bob@remote.test")
 	sync1(t, l)
-	h.st = memstore.New()
+	h.st = mem.New()
 	forged := h.open()
 	if !strings.Contains(h.logs.String(), "older than the exported checkpoint") {
 		t.Errorf("nothing was said: %s", h.logs)
@@ -171,7 +171,7 @@ func TestARollbackRaisesAnAlarmAndStaysVisible(t *testing.T) {
 		h.deliver(l, i, "bob@remote.test")
 	}
 	sync1(t, l)
-	h.st = memstore.New()
+	h.st = mem.New()
 	old := h.open()
 	alarm := Fact{}
 	err := h.st.Facts(context.Background(), 1, 2, func(_ uint64, raw []byte) (bool, error) {
@@ -219,7 +219,7 @@ func TestProgressWithoutFactsIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.st = memstore.New()
+	h.st = mem.New()
 	tx := store.Tx{Mutations: []store.Mutation{{Key: []byte(stateKey), Value: state}}}
 	if _, err := h.st.Apply(context.Background(), tx, store.Durable); err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport/internal/ops"
+	"sallyport/internal/operate"
 )
 
 const password = "correct horse battery"
@@ -110,9 +110,9 @@ func (s *site) try(input string, args ...string) (string, error) {
 	return string(out), err
 }
 
-func (s *site) status() ops.Status {
+func (s *site) status() operate.Status {
 	s.t.Helper()
-	var v ops.Status
+	var v operate.Status
 	must(s.t, json.Unmarshal([]byte(s.command("", "status", "--json")), &v))
 	if v.Health.Obtained == nil || v.Server == nil {
 		s.t.Fatalf("status: %+v", v)

@@ -21,7 +21,7 @@ import (
 
 	"github.com/miekg/dns"
 
-	"sallyport/internal/pki"
+	"sallyport/internal/kit/pki"
 )
 
 // patience is how long something may take on a busy host: longer than the first pause of

@@ -23,9 +23,9 @@ import (
 
 	"github.com/miekg/dns"
 
+	"sallyport/internal/auth/dkim"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
-	"sallyport/internal/msgauth/dkim"
 	"sallyport/test/load"
 	"sallyport/test/load/rig"
 )

@@ -20,9 +20,9 @@ import (
 
 	crand "crypto/rand"
 
+	ours "sallyport/internal/auth/dkim"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
-	ours "sallyport/internal/msgauth/dkim"
 )
 
 // messages is how many random messages each way is tried with.

@@ -21,12 +21,12 @@ import (
 	"github.com/emersion/go-smtp"
 	"github.com/miekg/dns"
 
-	"sallyport/internal/deliver"
-	"sallyport/internal/deliver/mx"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/dnsx/dnstest"
 	"sallyport/internal/mail"
-	"sallyport/internal/smtpc"
+	"sallyport/internal/nexthop"
+	"sallyport/internal/nexthop/mx"
+	"sallyport/internal/smtp/client"
 	"sallyport/internal/tlspolicy/policytest"
 )
 
@@ -199,7 +199,7 @@ func world(t *testing.T, at netip.AddrPort, validating bool, port int) *mx.Targe
 	hello, err := mail.ParseDomain("mail.home.test")
 	check(t, err)
 	targets, err := mx.New(mx.Options{
-		Hello: hello, Resolver: r, Port: uint16(port), SMTP: smtpc.DefaultLimits(), Timeouts: smtpc.DefaultTimeouts(), Limits: mx.DefaultLimits(), Now: time.Now,
+		Hello: hello, Resolver: r, Port: uint16(port), SMTP: client.DefaultLimits(), Timeouts: client.DefaultTimeouts(), Limits: mx.DefaultLimits(), Now: time.Now,
 		Own:          func() []netip.Addr { return nil },
 		AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.7/32")}, DANE: true, Logger: slog.New(slog.DiscardHandler),
 		Dial: func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
@@ -220,9 +220,9 @@ func send(t *testing.T, targets *mx.Targets, domain string) mail.Outcome {
 	id, err := mail.NewID(time.Now(), strings.NewReader(strings.Repeat("x", 64)))
 	check(t, err)
 	const letter = "Subject: x\r\n\r\nHello\r\n"
-	out := targets.For(d).Deliver(t.Context(), deliver.Job{
+	out := targets.For(d).Deliver(t.Context(), nexthop.Job{
 		ID: id, Envelope: mail.Envelope{From: mail.NullPath()}, Size: int64(len(letter)), Attempt: 1,
-		Recipients: []deliver.Recipient{{Recipient: mail.Recipient{Address: to}}},
+		Recipients: []nexthop.Recipient{{Recipient: mail.Recipient{Address: to}}},
 		Open:       func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(letter)), nil },
 	})
 	return out[0]

@@ -14,25 +14,25 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/auth/dkim"
+	"sallyport/internal/auth/dmarc"
+	"sallyport/internal/auth/results"
+	"sallyport/internal/auth/spf"
 	"sallyport/internal/bind"
-	"sallyport/internal/content/bounce"
-	"sallyport/internal/content/rspamd"
-	"sallyport/internal/crew"
 	"sallyport/internal/dnsx"
+	"sallyport/internal/filter/bounce"
+	"sallyport/internal/filter/rspamd"
+	"sallyport/internal/filter/sender"
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
+	"sallyport/internal/kit/workers"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
-	"sallyport/internal/msgauth/authres"
-	"sallyport/internal/msgauth/dkim"
-	"sallyport/internal/msgauth/dmarc"
-	"sallyport/internal/msgauth/feedback"
-	"sallyport/internal/msgauth/inspect"
-	"sallyport/internal/msgauth/spf"
-	"sallyport/internal/proxy"
-	"sallyport/internal/smtpwire"
+	"sallyport/internal/reports/format"
+	"sallyport/internal/reports/tls"
+	"sallyport/internal/smtp/proxy"
+	"sallyport/internal/smtp/wire"
 	"sallyport/internal/tlspolicy/mtasts"
-	"sallyport/internal/tlspolicy/tlsrpt"
 	"sallyport/internal/trace"
 )
 
@@ -148,12 +148,12 @@ func headerReaders(t testing.TB) []reader {
 // authenticate does with a stranger's header what the authentication of senders does,
 // over a DNS that knows nothing but a key.
 func authenticate(t testing.TB, host mail.Domain, h message.Header) {
-	a := inspect.Authenticator{
+	a := sender.Authenticator{
 		Hostname: host, Ours: func(d mail.Domain) bool { return d.ASCII() == "local.test" },
-		Policy:   func() inspect.Policy { return inspect.Policy{Check: true, Apply: true, Time: time.Minute} },
+		Policy:   func() sender.Policy { return sender.Policy{Check: true, Apply: true, Time: time.Minute} },
 		Resolver: func() dnsx.Resolver { return &dnsx.Fake{} },
-		Keys:     func() inspect.Keys { return inspect.Keys{Resolver: &dnsx.Fake{}, Time: time.Minute} },
-		DKIM:     dkim.DefaultLimits(), SPF: spf.DefaultLimits(), Crew: crew.New(time.Second),
+		Keys:     func() sender.Keys { return sender.Keys{Resolver: &dnsx.Fake{}, Time: time.Minute} },
+		DKIM:     dkim.DefaultLimits(), SPF: spf.DefaultLimits(), Crew: workers.New(time.Second),
 		Now: func() time.Time { return time.Unix(1_800_000_000, 0) },
 	}
 	from, err := mail.ParseAddress("x@stranger.test", mail.ASCII)
@@ -181,29 +181,29 @@ func sign(t testing.TB, h message.Header) {
 // that we send to.
 func wireReaders() []reader {
 	commands := func(stream []byte) {
-		lr := smtpwire.NewLineReader(bytes.NewReader(stream), &smtpwire.Buffers{})
+		lr := wire.NewLineReader(bytes.NewReader(stream), &wire.Buffers{})
 		for {
 			line, err := lr.ReadLine(func([]byte) int { return 12288 })
 			if err != nil {
 				return
 			}
-			_, _ = smtpwire.ParseCommand(line)
-			_, _, _ = smtpwire.ParseResponse(line)
+			_, _ = wire.ParseCommand(line)
+			_, _, _ = wire.ParseResponse(line)
 		}
 	}
 	data := func(stream []byte) {
-		d := smtpwire.NewDataReader(smtpwire.NewLineReader(bytes.NewReader(stream), &smtpwire.Buffers{}), 1<<20)
-		_, _ = io.Copy(smtpwire.NewDataWriter(io.Discard), d)
+		d := wire.NewDataReader(wire.NewLineReader(bytes.NewReader(stream), &wire.Buffers{}), 1<<20)
+		_, _ = io.Copy(wire.NewDataWriter(io.Discard), d)
 	}
 	replies := func(stream []byte) {
 		br := bufio.NewReader(bytes.NewReader(stream))
 		for {
-			r, err := smtpwire.ReadReply(br, smtpwire.DefaultReplyLimits())
+			r, err := wire.ReadReply(br, wire.DefaultReplyLimits())
 			if err != nil {
 				return
 			}
-			_ = smtpwire.ParseCapabilities(r.Text).Has("SIZE")
-			_ = smtpwire.AppendReply(nil, r)
+			_ = wire.ParseCapabilities(r.Text).Has("SIZE")
+			_ = wire.AppendReply(nil, r)
 		}
 	}
 	before := func(start string, width int) func([]byte) []byte {
@@ -237,14 +237,14 @@ func dnsReaders(t testing.TB) []reader {
 		q := spf.Query{IP: netip.MustParseAddr("192.0.2.1"), Hello: "stranger.test", Local: "x", Domain: "stranger.test", Receiver: host.ASCII(), Now: time.Unix(1_800_000_000, 0)}
 		fake := &dnsx.Fake{Texts: map[string][]string{"stranger.test": {string(record)}}}
 		r := spf.Check(context.Background(), spf.FromDNS(fake), q, spf.DefaultLimits())
-		_ = authres.Field(host, []authres.Result{{Method: "spf", Value: r.Verdict.String(), Comment: r.Explanation, Reason: r.Mechanism}})
+		_ = results.Field(host, []results.Result{{Method: "spf", Value: r.Verdict.String(), Comment: r.Explanation, Reason: r.Mechanism}})
 	}
 	texts := func(text []byte) {
 		s := string(text)
 		_, _ = dmarc.Parse(s)
 		_, _ = dkim.ParseRecord(s, dkim.DefaultLimits())
 		_, _ = mtasts.FindRecord([]string{s})
-		_, _ = tlsrpt.FindRecord([]string{s})
+		_, _ = tls.FindRecord([]string{s})
 		_, _ = dnsx.ParseName(s)
 	}
 	behind := func(start string) func([]byte) []byte {
@@ -277,7 +277,7 @@ func fileReaders() []reader {
 			_, _ = bounce.DefaultLimits().Read(h, bytes.NewReader(body))
 		}
 	}
-	reports := func(file []byte) { _, _ = feedback.DefaultLimits().Read(file) }
+	reports := func(file []byte) { _, _ = format.DefaultLimits().Read(file) }
 	parts := func(header string, width int) func([]byte) []byte {
 		return func(text []byte) []byte {
 			return append([]byte("--b\r\n"+header+"\r\n"), append(lined(text, width), "--b--\r\n"...)...)

@@ -23,22 +23,22 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/accounts"
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
-	"sallyport/internal/deliver"
-	"sallyport/internal/deliver/maildir"
-	"sallyport/internal/deliver/route"
 	"sallyport/internal/directory"
 	"sallyport/internal/dispatch"
 	"sallyport/internal/gate"
-	"sallyport/internal/identity"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
+	"sallyport/internal/nexthop/maildir"
+	route "sallyport/internal/nexthop/named"
 	"sallyport/internal/sched"
-	"sallyport/internal/smtpc"
-	"sallyport/internal/smtpd"
+	smtpclient "sallyport/internal/smtp/client"
+	smtpserver "sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
-	"sallyport/internal/store/memstore"
+	"sallyport/internal/store/mem"
 	"sallyport/internal/trace"
 )
 
@@ -56,7 +56,7 @@ type world struct {
 	t         *testing.T
 	log       *slog.Logger
 	dir       *directory.Snapshot
-	identity  *identity.Identity
+	identity  *accounts.Identity
 	spool     *spool.Spool
 	ledger    *ledger.Ledger
 	dispatch  *dispatch.Dispatch
@@ -76,15 +76,15 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, log: slog.New(slog.DiscardHandler), fs: vfs.NewMem(), due: map[string]stored{}, finished: make(chan struct{})}
 	w.serverTLS, w.clientTLS = certificates(t)
-	st := memstore.New()
+	st := mem.New()
 	var err error
-	limits := identity.DefaultLimits()
+	limits := accounts.DefaultLimits()
 	limits.HashMemory, limits.HashPasses, limits.ScramRounds = 64, 1, 4096
-	w.identity, err = identity.Open(t.Context(), st, identity.Options{Limits: limits})
+	w.identity, err = accounts.Open(t.Context(), st, accounts.Options{Limits: limits})
 	must(t, err)
 	alice, bob := address(t, "alice@local.test"), address(t, "bob@local.test")
 	for _, a := range []mail.Address{alice, bob} {
-		_, err := w.identity.Add(t.Context(), a, rightPassword, identity.RolePerson, nil)
+		_, err := w.identity.Add(t.Context(), a, rightPassword, accounts.RolePerson, nil)
 		must(t, err)
 	}
 	w.dir, err = directory.NewSnapshot(directoryConfig(t, alice, bob), []mail.Address{alice, bob})
@@ -126,9 +126,9 @@ func (w *world) startDispatch() {
 		Hostname: w.dir.Hostname(), Queue: w.spool, Directory: func() *directory.Snapshot { return w.dir },
 		Active: func(a mail.Address) bool {
 			acc, ok := w.identity.Lookup(a)
-			return ok && acc.Standing == identity.StandingActive
+			return ok && acc.Standing == accounts.StandingActive
 		},
-		Local: box, Route: func(directory.Route) deliver.Target { return out },
+		Local: box, Route: func(directory.Route) nexthop.Target { return out },
 		Policy: sched.Default(), Limits: dispatch.DefaultLimits(), Now: time.Now, Rand: crand.Reader, Logger: w.log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -143,24 +143,24 @@ func (w *world) startDispatch() {
 // connection stores.
 func (w *world) connect(r *rand.Rand) *session {
 	s := &session{w: w, r: r, stored: &recorder{w: w}, door: doorKind(r.IntN(2))}
-	kind := smtpd.KindMX
+	kind := smtpserver.KindMX
 	if s.door == doorSubmissions {
-		kind = smtpd.KindSubmissions
+		kind = smtpserver.KindSubmissions
 	}
 	in := intake.New(intake.Options{
-		Ledger: w.ledger, Allowance: func(identity.Account) budget.Limits { return budget.Limits{Hour: 1 << 20, Day: 1 << 20} },
+		Ledger: w.ledger, Allowance: func(accounts.Account) budget.Limits { return budget.Limits{Hour: 1 << 20, Day: 1 << 20} },
 		Hostname: w.dir.Hostname(), Directory: func() *directory.Snapshot { return w.dir }, Accounts: w.identity, Queue: s.stored,
 		Journal: silent{}, Handoff: w.dispatch.Offer, Limits: intake.DefaultLimits(), Now: time.Now, Rand: crand.Reader, Logger: w.log,
 	})
-	limits := smtpd.DefaultLimits()
+	limits := smtpserver.DefaultLimits()
 	limits.Errors, limits.Junk, limits.Unknown, limits.AuthFailureDelay = 200, 500, 100, 0
 	limits.AuthFailures = 50
-	cfg := smtpd.Config{Kind: kind, Hostname: w.dir.Hostname(), TLS: w.serverTLS, Limits: limits, Logger: w.log, Now: time.Now}
-	if kind == smtpd.KindSubmissions {
+	cfg := smtpserver.Config{Kind: kind, Hostname: w.dir.Hostname(), TLS: w.serverTLS, Limits: limits, Logger: w.log, Now: time.Now}
+	if kind == smtpserver.KindSubmissions {
 		cfg.Mechanisms = w.identity.Mechanisms
 	}
 	near, far := w.pair()
-	go smtpd.ServeConn(context.Background(), far, cfg, in)
+	go smtpserver.ServeConn(context.Background(), far, cfg, in)
 	s.c = near
 	if s.door == doorSubmissions {
 		s.c = tls.Client(near, w.clientTLS)
@@ -281,7 +281,7 @@ func (w *world) grantProblem(m spool.Message, d spool.Delivery) string {
 	acc, ok := w.identity.Lookup(m.Account)
 	sender, named := m.Envelope.From.Address()
 	switch {
-	case !ok || acc.Standing != identity.StandingActive:
+	case !ok || acc.Standing != accounts.StandingActive:
 		return "an outbound message of no active account"
 	case named && !w.dir.Owner(m.Account).Owns(sender):
 		return "an outbound message from " + sender.String() + ", which is not the account's"
@@ -427,15 +427,15 @@ func certificates(t *testing.T) (server, client *tls.Config) {
 
 // newRoute is the real route to the sink, whose address stands in for the one that
 // the configuration names.
-func newRoute(w *world) deliver.Target {
+func newRoute(w *world) nexthop.Target {
 	limits := route.DefaultLimits()
 	limits.Connections = clients
 	out, err := route.New(route.Options{
-		Host: "127.0.0.1", Port: 25, Hello: w.dir.Hostname(), TLS: smtpc.TLSNone,
+		Host: "127.0.0.1", Port: 25, Hello: w.dir.Hostname(), TLS: smtpclient.TLSNone,
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, w.sink.ln.Addr().String())
 		},
-		Timeouts: smtpc.DefaultTimeouts(), SMTP: smtpc.DefaultLimits(), Limits: limits, Now: time.Now, Logger: w.log,
+		Timeouts: smtpclient.DefaultTimeouts(), SMTP: smtpclient.DefaultLimits(), Limits: limits, Now: time.Now, Logger: w.log,
 	})
 	must(w.t, err)
 	return out

@@ -15,7 +15,7 @@ import (
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
-	"sallyport/internal/store/memstore"
+	"sallyport/internal/store/mem"
 )
 
 var (
@@ -69,7 +69,7 @@ func spend(t *testing.T, l *ledger.Ledger, name ledger.Line, n int) {
 // Many sessions of one account at once get exactly what there is, however many of their
 // messages come to nothing meanwhile.
 func TestManySessionsShareOneBudget(t *testing.T) {
-	l := open(t, memstore.New(), &clock{})
+	l := open(t, mem.New(), &clock{})
 	name := ledger.Account(addr(t, "alice@local.test"))
 	var sent, refused, alarms atomic.Int64
 	var all sync.WaitGroup
@@ -123,7 +123,7 @@ func TestACrashGivesNothingAnew(t *testing.T) {
 		n      int
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		st, c := memstore.New(), &clock{}
+		st, c := mem.New(), &clock{}
 		name := ledger.Account(addr(rt, "alice@local.test"))
 		var flying []act
 		durable, asked := 0, 0
@@ -176,7 +176,7 @@ func TestACrashGivesNothingAnew(t *testing.T) {
 
 // A restart, an hour, a day, and a clock that is set back.
 func TestBudgetOverTime(t *testing.T) {
-	st, c := memstore.New(), &clock{}
+	st, c := mem.New(), &clock{}
 	name := ledger.Account(addr(t, "alice@local.test"))
 	l := open(t, st, c)
 	left := func() int {
@@ -223,7 +223,7 @@ func TestBudgetOverTime(t *testing.T) {
 // Whoever gave up has lost nothing, in memory and on disk; lines know nothing of each
 // other, and a name in other letters is the same line.
 func TestLines(t *testing.T) {
-	st, c := memstore.New(), &clock{}
+	st, c := mem.New(), &clock{}
 	l := open(t, st, c)
 	alice, target := addr(t, "alice@local.test"), addr(t, "a@remote.test")
 	for range 5 {
@@ -249,7 +249,7 @@ func TestLines(t *testing.T) {
 
 // A count that cannot be read is no fresh budget.
 func TestUnreadableCountIsUsedUp(t *testing.T) {
-	st, c := memstore.New(), &clock{}
+	st, c := mem.New(), &clock{}
 	name := ledger.Account(addr(t, "alice@local.test"))
 	x := open(t, st, c).Charge(name)
 	x.Take(1, limits)
@@ -269,7 +269,7 @@ func TestUnreadableCountIsUsedUp(t *testing.T) {
 // What counts no more is forgotten, on disk too, with all keys that it had; what begins
 // again then counts from the start and outlives the next restart.
 func TestSweep(t *testing.T) {
-	st, c := memstore.New(), &clock{}
+	st, c := mem.New(), &clock{}
 	name := ledger.Account(addr(t, "alice@local.test"))
 	l := open(t, st, c)
 	var all []*ledger.Charge
@@ -309,7 +309,7 @@ func TestSweep(t *testing.T) {
 
 // What one recipient costs: to be judged at RCPT, and its part of a message's count.
 func BenchmarkCharge(b *testing.B) {
-	l, err := ledger.Open(b.Context(), memstore.New(), ledger.Options{Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	l, err := ledger.Open(b.Context(), mem.New(), ledger.Options{Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	must(b, err)
 	name := ledger.Account(addr(b, "alice@local.test"))
 	wide := budget.Limits{Hour: 1 << 40, Day: 1 << 40}

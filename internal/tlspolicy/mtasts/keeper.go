@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"sallyport/internal/dnsx"
+	"sallyport/internal/kit/shortage"
 	"sallyport/internal/mail"
-	"sallyport/internal/shortage"
 	"sallyport/internal/store"
 )
 

@@ -12,7 +12,7 @@ import (
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
-	"sallyport/internal/store/memstore"
+	"sallyport/internal/store/mem"
 )
 
 // site is a domain with a record and a policy, which a test changes.
@@ -32,7 +32,7 @@ type site struct {
 func newSite(t *testing.T) *site {
 	p, err := ParsePolicy([]byte(goodPolicy))
 	check(t, err)
-	s := memstore.New()
+	s := mem.New()
 	t.Cleanup(func() { s.Close() })
 	return &site{
 		t: t, store: s, policy: p, now: time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC), hang: map[string]bool{}, fetched: map[string]int{},

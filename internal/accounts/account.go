@@ -1,0 +1,128 @@
+package accounts
+
+import (
+	"fmt"
+	"time"
+
+	"sallyport/internal/mail"
+)
+
+// Account is one account as it stands: a value, never changed afterwards.
+type Account struct {
+	Address         mail.Address `json:"address"`
+	Standing        Standing     `json:"standing"`
+	FrozenReason    string       `json:"frozen_reason,omitempty"`
+	Role            Role         `json:"role"`
+	Created         time.Time    `json:"created"`
+	PasswordChanged time.Time    `json:"password_changed"`
+	// RecipientsHour and RecipientsDay are the most recipients that the account may write
+	// to within any hour and any day; 0: what its role may.
+	RecipientsHour int `json:"recipients_hour,omitempty"`
+	RecipientsDay  int `json:"recipients_day,omitempty"`
+	// Revision grows with every change of password, standing or role, and is
+	// never used again, not even by another account of the same address. A
+	// session that signed in under another revision must not go on.
+	Revision uint64 `json:"revision"`
+}
+
+// Standing says whether an account may act. The zero value is unknown and may not.
+type Standing uint8
+
+const (
+	StandingUnknown Standing = iota // its record cannot be read
+	StandingActive
+	StandingFrozen // receives, but neither signs in nor sends
+)
+
+// String returns the word that is stored and shown.
+func (s Standing) String() string {
+	switch s {
+	case StandingActive:
+		return "active"
+	case StandingFrozen:
+		return "frozen"
+	}
+	return "unknown"
+}
+
+// MarshalText writes String.
+func (s Standing) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what String wrote, and nothing else.
+func (s *Standing) UnmarshalText(b []byte) error {
+	for _, v := range []Standing{StandingUnknown, StandingActive, StandingFrozen} {
+		if v.String() == string(b) {
+			*s = v
+			return nil
+		}
+	}
+	return fmt.Errorf("%s is no standing of an account", mail.Printable(string(b), 40))
+}
+
+// MaxRecipients is the largest limit of recipients that an account may have.
+const MaxRecipients = 10_000_000
+
+// Sending is what an account may send.
+type Sending struct {
+	Role           Role
+	RecipientsHour int // 0: what its role may
+	RecipientsDay  int
+}
+
+// Validate says what is wrong with it.
+func (s Sending) Validate() error {
+	if s.Role != RolePerson && s.Role != RoleBulk {
+		return fmt.Errorf("%w: a role is person or bulk", ErrInvalid)
+	}
+	for _, n := range []int{s.RecipientsHour, s.RecipientsDay} {
+		if n < 0 || n > MaxRecipients {
+			return fmt.Errorf("%w: a limit of recipients is from 1 to %d", ErrInvalid, MaxRecipients)
+		}
+	}
+	return nil
+}
+
+// Role says what kind of sender an account is. The zero value is unknown, and no
+// account can be made with it.
+type Role uint8
+
+const (
+	RoleUnknown Role = iota
+	RolePerson
+	RoleBulk // sends to many recipients by purpose: newsletters, shops
+)
+
+// String returns the word that is stored and shown.
+func (r Role) String() string {
+	switch r {
+	case RolePerson:
+		return "person"
+	case RoleBulk:
+		return "bulk"
+	}
+	return "unknown"
+}
+
+// ParseRole reads a role that an account can be made with.
+func ParseRole(s string) (Role, error) {
+	for _, r := range []Role{RolePerson, RoleBulk} {
+		if r.String() == s {
+			return r, nil
+		}
+	}
+	return RoleUnknown, fmt.Errorf("%s is no role; a role is person or bulk", mail.Printable(s, 40))
+}
+
+// MarshalText writes String.
+func (r Role) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads what String wrote, and nothing else.
+func (r *Role) UnmarshalText(b []byte) error {
+	if string(b) == RoleUnknown.String() {
+		*r = RoleUnknown
+		return nil
+	}
+	v, err := ParseRole(string(b))
+	*r = v
+	return err
+}

@@ -1,0 +1,322 @@
+package accounts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/screen"
+	"sallyport/internal/store"
+)
+
+// decoyKeyOctets is the length of the stored secret behind decoys, and of the
+// secret of the process behind what is remembered of passwords.
+const decoyKeyOctets = 32
+
+// refreshRetry is how long Run waits after it could not read the store.
+const refreshRetry = 5 * time.Second
+
+// Identity holds the accounts. All methods may be called concurrently.
+type Identity struct {
+	st       store.Store
+	o        Options
+	set      atomic.Pointer[settings]
+	decoyKey []byte
+	cacheKey []byte
+	changed  chan struct{}
+
+	// accounts (key -> *record) and networks (key -> []knownNetwork) mirror the
+	// store. They are written only under load, and only with what the store holds
+	// at that moment, so that an older state never replaces a newer one.
+	accounts sync.Map
+	networks sync.Map
+	count    atomic.Int64
+	load     sync.Mutex
+	seen     uint64 // all changes up to this one are mirrored
+
+	write chan struct{} // holds one token while an account is being changed
+
+	screened sync.Mutex // guards the next three
+	guesses  *screen.Guesses
+	right    *memo
+	wrong    *memo
+
+	hasher  *hasher
+	flights *flights
+}
+
+// Open reads the accounts from the store. A record that cannot be read is logged
+// and stands as an account of unknown standing, which may not act.
+func Open(ctx context.Context, st store.Store, o Options) (*Identity, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	l := o.Limits
+	i := &Identity{
+		st: st, o: o,
+		cacheKey: make([]byte, decoyKeyOctets),
+		changed:  make(chan struct{}, 1),
+		write:    make(chan struct{}, 1),
+		guesses:  screen.NewGuesses(l.Guesses),
+		right:    newMemo(l.CacheEntries, l.CacheTTL),
+		wrong:    newMemo(l.CacheEntries, l.CacheTTL),
+		hasher:   newHasher(l),
+		flights:  newFlights(),
+	}
+	i.set.Store(&settings{l, o.Mechanisms})
+	if _, err := io.ReadFull(o.Rand, i.cacheKey); err != nil {
+		return nil, fmt.Errorf("accounts: reading random octets: %w", err)
+	}
+	if i.decoyKey, err = i.openDecoyKey(ctx); err != nil {
+		return nil, err
+	}
+	if err := i.refresh(ctx); err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+// openDecoyKey reads the secret behind decoys, or makes it. It is kept, because
+// decoys that changed with a restart would tell themselves from accounts.
+func (i *Identity) openDecoyKey(ctx context.Context) ([]byte, error) {
+	k, err := i.st.Get(ctx, []byte(keyDecoy))
+	if err == nil && len(k) != decoyKeyOctets {
+		return nil, fmt.Errorf("accounts: %s has %d octets instead of %d", keyDecoy, len(k), decoyKeyOctets)
+	}
+	if err == nil || !errors.Is(err, store.ErrNotFound) {
+		return k, wrapStore("reading the decoy key", err)
+	}
+	k = make([]byte, decoyKeyOctets)
+	if _, err := io.ReadFull(i.o.Rand, k); err != nil {
+		return nil, fmt.Errorf("accounts: reading random octets: %w", err)
+	}
+	_, err = i.st.Apply(ctx, store.Tx{
+		Preconditions: []store.Precondition{{Key: []byte(keyDecoy), Absent: true}},
+		Mutations:     []store.Mutation{{Key: []byte(keyDecoy), Value: k}},
+	}, store.Durable)
+	if errors.Is(err, store.ErrConflict) { // another node was first
+		k, err = i.st.Get(ctx, []byte(keyDecoy))
+	}
+	return k, wrapStore("keeping the decoy key", err)
+}
+
+// Run mirrors changes that others made in the store, until ctx is done. Changes
+// made through this Identity need no Run.
+func (i *Identity) Run(ctx context.Context) error {
+	w := i.st.Watch([]byte(keyRevision))
+	defer w.Close()
+	for {
+		var retry <-chan time.Time
+		if err := i.catchUp(ctx); err != nil && ctx.Err() == nil {
+			i.o.Logger.Error("accounts could not be read again", "err", err)
+			retry = time.After(refreshRetry)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-w.C:
+		case <-retry:
+		}
+	}
+}
+
+// catchUp reads all accounts again if there were changes that are not mirrored.
+func (i *Identity) catchUp(ctx context.Context) error {
+	_, revision, err := i.storedRevision(ctx)
+	if err != nil {
+		return err
+	}
+	i.load.Lock()
+	current := i.seen == revision
+	i.load.Unlock()
+	if current {
+		return nil
+	}
+	return i.refresh(ctx)
+}
+
+// refresh mirrors everything. The revision is read before the accounts, so that
+// what changes meanwhile is seen as not yet mirrored.
+func (i *Identity) refresh(ctx context.Context) error {
+	i.load.Lock()
+	defer i.load.Unlock()
+	_, revision, err := i.storedRevision(ctx)
+	if err != nil {
+		return err
+	}
+	present := map[string]bool{}
+	err = i.st.Scan(ctx, store.Prefix([]byte(prefixAccount)), func(k, v []byte) (bool, error) {
+		key := keyOf(k, prefixAccount)
+		present[key] = true
+		i.mirror(key, v)
+		return true, nil
+	})
+	if err != nil {
+		return wrapStore("reading the accounts", err)
+	}
+	i.accounts.Range(func(k, _ any) bool {
+		if !present[k.(string)] {
+			i.forget(k.(string))
+		}
+		return true
+	})
+	i.seen = revision
+	return i.refreshNetworks(ctx)
+}
+
+func (i *Identity) refreshNetworks(ctx context.Context) error {
+	err := i.st.Scan(ctx, store.Prefix([]byte(prefixNetworks)), func(k, v []byte) (bool, error) {
+		n, err := decodeNetworks(v)
+		if err != nil { // nothing depends on them but the owner's comfort
+			i.o.Logger.Warn("known networks cannot be read", "account", keyOf(k, prefixNetworks), "err", err)
+			return true, nil
+		}
+		i.networks.Store(keyOf(k, prefixNetworks), n)
+		return true, nil
+	})
+	return wrapStore("reading the known networks", err)
+}
+
+// reload mirrors one account as the store holds it now; revision is that of the
+// change which made it necessary. An account whose state cannot be learnt may not
+// act until it can.
+func (i *Identity) reload(ctx context.Context, key string, revision uint64) error {
+	i.load.Lock()
+	defer i.load.Unlock()
+	value, err := i.st.Get(ctx, accountKey(key))
+	switch {
+	case err == nil:
+		i.mirror(key, value)
+	case errors.Is(err, store.ErrNotFound):
+		i.forget(key)
+	default:
+		i.mirror(key, nil)
+		return wrapStore("reading an account again", err)
+	}
+	if revision == i.seen+1 {
+		i.seen = revision
+	}
+	return nil
+}
+
+// mirror keeps what value says about the account of key. The caller holds load.
+func (i *Identity) mirror(key string, value []byte) {
+	r, err := decodeRecord(key, value)
+	if err != nil {
+		i.o.Logger.Error("the record of an account cannot be read; it may not sign in or send", "account", mail.Printable(key, 320), "err", err)
+		if r, err = unreadable(key); err != nil {
+			return
+		}
+	}
+	old, had := i.accounts.Swap(key, r)
+	if !had {
+		i.count.Add(1)
+	}
+	if !had || old.(*record).Account != r.Account {
+		i.announce(key)
+	}
+}
+
+// forget drops the account of key from memory. The caller holds load.
+func (i *Identity) forget(key string) {
+	i.networks.Delete(key)
+	if _, had := i.accounts.LoadAndDelete(key); had {
+		i.count.Add(-1)
+		i.announce(key)
+	}
+}
+
+// announce empties what is remembered of the account's passwords and wakes the
+// watcher.
+func (i *Identity) announce(key string) {
+	i.screened.Lock()
+	i.right.drop(key)
+	i.wrong.drop(key)
+	i.screened.Unlock()
+	select {
+	case i.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Watch returns the channel that receives after any account was added, changed
+// or removed. Wakings coalesce. There is one channel, with room for one waking,
+// and so for one receiver, who tells all others that need to know.
+func (i *Identity) Watch() <-chan struct{} { return i.changed }
+
+// Lookup returns the account that a names, from memory: cheap enough for every
+// MAIL and every claim. An account that was frozen is returned as frozen.
+func (i *Identity) Lookup(a mail.Address) (Account, bool) {
+	r := i.record(a.Key())
+	if r == nil {
+		return Account{}, false
+	}
+	return r.Account, true
+}
+
+// Get is Lookup with ErrNoSuch for an account that does not exist.
+func (i *Identity) Get(a mail.Address) (Account, error) {
+	acc, ok := i.Lookup(a)
+	if !ok {
+		return Account{}, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), 320))
+	}
+	return acc, nil
+}
+
+// List returns all accounts in the order of their keys.
+func (i *Identity) List(ctx context.Context) ([]Account, error) {
+	keys := make([]string, 0, i.count.Load())
+	i.accounts.Range(func(k, _ any) bool {
+		keys = append(keys, k.(string))
+		return ctx.Err() == nil
+	})
+	slices.Sort(keys)
+	out := make([]Account, 0, len(keys))
+	for _, k := range keys {
+		if r := i.record(k); r != nil {
+			out = append(out, r.Account)
+		}
+	}
+	return out, ctx.Err()
+}
+
+// HashStats says how much hashing went on, for the operator and for tests.
+func (i *Identity) HashStats() HashStats { return i.hasher.snapshot() }
+
+func (i *Identity) record(key string) *record {
+	v, ok := i.accounts.Load(key)
+	if !ok {
+		return nil
+	}
+	return v.(*record)
+}
+
+func (i *Identity) storedRevision(ctx context.Context) (raw []byte, n uint64, err error) {
+	raw, err = i.st.Get(ctx, []byte(keyRevision))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, 0, nil
+	}
+	if err == nil {
+		n, err = decodeRevision(raw)
+	}
+	return raw, n, wrapStore("reading the revision of the accounts", err)
+}
+
+func wrapStore(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("accounts: %s: %w", what, err)
+}
+
+func (i *Identity) log(level slog.Level, text string, key string, err error) {
+	i.o.Logger.Log(context.Background(), level, text, "account", mail.Printable(key, 320), "err", err)
+}

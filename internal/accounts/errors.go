@@ -1,0 +1,107 @@
+package accounts
+
+import (
+	"context"
+	"errors"
+
+	"sallyport/internal/mail"
+)
+
+// What a sign-in can fail with. Test with errors.Is; Reply has the answer to give.
+var (
+	// ErrBadCredentials: wrong password, no such account, frozen, another
+	// authorization identity, a broken channel binding. They are not told apart
+	// to the client.
+	ErrBadCredentials = errors.New("accounts: the credentials are not valid")
+	// ErrBusy: the hashing work is at its bound.
+	ErrBusy = errors.New("accounts: too many sign-ins at once")
+	// ErrTooMany: too many failed sign-ins of this account or network.
+	ErrTooMany = errors.New("accounts: too many failed sign-ins")
+	// ErrMalformed: the response is not what the mechanism prescribes.
+	ErrMalformed = errors.New("accounts: the response is malformed")
+	// ErrCancelled: the client or the server ended the exchange before its end.
+	ErrCancelled = errors.New("accounts: the exchange was cancelled")
+	// ErrMechanism: the mechanism is not offered.
+	ErrMechanism = errors.New("accounts: the mechanism is not offered")
+	// ErrClear: the connection is not encrypted.
+	ErrClear = errors.New("accounts: signing in needs TLS")
+)
+
+// What a change of an account can fail with, besides the errors of the store.
+var (
+	ErrExists   = errors.New("accounts: the account exists already")
+	ErrNoSuch   = errors.New("accounts: there is no such account")
+	ErrPassword = errors.New("accounts: the password is not acceptable")
+	ErrInvalid  = errors.New("accounts: the request is not valid")
+	ErrFull     = errors.New("accounts: there are as many accounts as the limit allows")
+)
+
+// Rule names what decided a sign-in.
+type Rule string
+
+const (
+	RuleNone        Rule = ""                    // undecided: refuses
+	RuleSignedIn    Rule = "signin-ok"           // the password or the proof was right
+	RuleBadPassword Rule = "signin-bad-password" // it was wrong
+	RuleNoAccount   Rule = "signin-no-account"   // no account has this address
+	RuleNoAddress   Rule = "signin-no-address"   // the user name is no full address
+	RuleNotActive   Rule = "signin-not-active"   // the account is frozen or its record unreadable
+	RuleChanged     Rule = "signin-changed"      // the account was changed during the exchange
+	RuleAuthzid     Rule = "signin-authzid"      // another authorization identity was asked for
+	RuleDowngrade   Rule = "signin-downgrade"    // the client was kept from seeing channel binding
+	RuleBinding     Rule = "signin-binding"      // the channel binding is another connection's
+	RuleMalformed   Rule = "signin-malformed"    // the response is not in the mechanism's grammar
+	RuleMechanism   Rule = "signin-mechanism"    // the mechanism is not offered
+	RuleClear       Rule = "signin-clear"        // the connection is not encrypted
+	RuleBusy        Rule = "signin-busy"         // hashing is at its bound
+	RuleUnavailable Rule = "signin-unavailable"  // the store or chance failed
+	RuleCancelled   Rule = "signin-cancelled"    // the exchange was ended early
+)
+
+// SignInError is why a sign-in failed, for the trace: it never holds a password
+// and is never shown to the client, who sees Reply.
+type SignInError struct {
+	Err  error // one of the sentinels above
+	Rule Rule
+	Why  string // the evidence in words, printable
+}
+
+// Error returns one line for the log.
+func (e *SignInError) Error() string { return e.Err.Error() + ": " + string(e.Rule) + ": " + e.Why }
+
+// Unwrap makes errors.Is find the sentinel.
+func (e *SignInError) Unwrap() error { return e.Err }
+
+func fail(err error, rule Rule, why string) error {
+	return &SignInError{Err: err, Rule: rule, Why: why}
+}
+
+// cancelled turns the end of a context into an error of an exchange.
+func cancelled(ctx context.Context) error {
+	return fail(ErrCancelled, RuleCancelled, "the session ended: "+context.Cause(ctx).Error())
+}
+
+// Reply returns the answer to AUTH that an outcome deserves: 235 for nil, and for
+// any error that is not of this package a temporary failure.
+// RFC 4954 §4 and §6.
+func Reply(err error) mail.Reply {
+	switch {
+	case err == nil:
+		return mail.R(235, "2.7.0", "signed in")
+	case errors.Is(err, ErrBadCredentials):
+		return mail.R(535, "5.7.8", "user name or password not valid; the user name is your full address")
+	case errors.Is(err, ErrTooMany):
+		return mail.R(454, "4.7.0", "too many failed sign-ins, try again later")
+	case errors.Is(err, ErrBusy):
+		return mail.R(454, "4.7.0", "too many sign-ins at once, try again later")
+	case errors.Is(err, ErrMalformed):
+		return mail.R(501, "5.5.2", "malformed authentication response")
+	case errors.Is(err, ErrCancelled):
+		return mail.R(501, "5.7.0", "authentication cancelled")
+	case errors.Is(err, ErrMechanism):
+		return mail.R(504, "5.5.4", "authentication mechanism not offered")
+	case errors.Is(err, ErrClear):
+		return mail.R(538, "5.7.11", "authentication needs TLS")
+	}
+	return mail.R(454, "4.7.0", "temporary authentication failure")
+}

@@ -1,0 +1,241 @@
+package accounts
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+)
+
+// conflictTries bounds how often a change is tried again when other nodes change
+// accounts at the same time; each conflict means that another one got through.
+const conflictTries = 16
+
+// change is one change of an account: edit gets what is stored (nil: nothing) and
+// the revision that the change would have, and returns what to store (nil:
+// remove it).
+type change struct {
+	edit       func(old *record, revision uint64) (*record, error)
+	facts      [][]byte
+	grows      bool // brings a new account
+	durability store.Durability
+}
+
+// Add makes an active account with a password. The facts are committed with it;
+// when Add returns nil, it is durable. Errors: ErrExists, ErrPassword,
+// ErrInvalid, ErrFull, and those of the store.
+func (i *Identity) Add(ctx context.Context, a mail.Address, password string, role Role, facts [][]byte) (Account, error) {
+	if a.Domain().IsZero() || (role != RolePerson && role != RoleBulk) {
+		return Account{}, fmt.Errorf("%w: an account needs an address in a domain, and a role", ErrInvalid)
+	}
+	if i.record(a.Key()) != nil {
+		return Account{}, fmt.Errorf("%w: %s", ErrExists, mail.Printable(a.String(), 320))
+	}
+	s, err := i.derive(ctx, a, password)
+	if err != nil {
+		return Account{}, err
+	}
+	now := i.o.Now().UTC()
+	return i.change(ctx, a, change{facts: facts, grows: true, edit: func(old *record, revision uint64) (*record, error) {
+		if old != nil {
+			return nil, fmt.Errorf("%w: %s", ErrExists, mail.Printable(a.String(), 320))
+		}
+		return &record{secret: s, Account: Account{
+			Address: a, Standing: StandingActive, Role: role, Created: now, PasswordChanged: now, Revision: revision,
+		}}, nil
+	}})
+}
+
+// SetPassword replaces the password. What was remembered of the old one is
+// forgotten before SetPassword returns.
+func (i *Identity) SetPassword(ctx context.Context, a mail.Address, password string, facts [][]byte) (Account, error) {
+	if _, err := i.Get(a); err != nil {
+		return Account{}, err
+	}
+	s, err := i.derive(ctx, a, password)
+	if err != nil {
+		return Account{}, err
+	}
+	now := i.o.Now().UTC()
+	return i.amend(ctx, a, facts, func(r *record) {
+		r.secret = s
+		r.PasswordChanged = now
+	})
+}
+
+// Freeze ends signing in and sending until Thaw; mail for the account is still
+// delivered. Freezing a frozen account replaces the reason.
+func (i *Identity) Freeze(ctx context.Context, a mail.Address, reason string, facts [][]byte) (Account, error) {
+	if reason == "" || len(reason) > i.limits().ReasonOctets {
+		return Account{}, fmt.Errorf("%w: a freeze needs a reason of at most %d octets", ErrInvalid, i.limits().ReasonOctets)
+	}
+	return i.amend(ctx, a, facts, func(r *record) {
+		r.Standing = StandingFrozen
+		r.FrozenReason = reason
+	})
+}
+
+// Thaw makes a frozen account active again, with its old password.
+func (i *Identity) Thaw(ctx context.Context, a mail.Address, facts [][]byte) (Account, error) {
+	return i.amend(ctx, a, facts, func(r *record) {
+		r.Standing = StandingActive
+		r.FrozenReason = ""
+	})
+}
+
+// SetSending changes what the account may send. Its sessions go on, unless its role is
+// another one.
+func (i *Identity) SetSending(ctx context.Context, a mail.Address, s Sending, facts [][]byte) (Account, error) {
+	if err := s.Validate(); err != nil {
+		return Account{}, err
+	}
+	return i.amendUnder(ctx, a, facts, func(r *record, revision uint64) {
+		if r.Role != s.Role {
+			r.Revision = revision
+		}
+		r.Role, r.RecipientsHour, r.RecipientsDay = s.Role, s.RecipientsHour, s.RecipientsDay
+	})
+}
+
+// Remove removes the account, also one whose record cannot be read.
+func (i *Identity) Remove(ctx context.Context, a mail.Address, facts [][]byte) error {
+	_, err := i.change(ctx, a, change{facts: facts, edit: func(old *record, _ uint64) (*record, error) {
+		if old == nil {
+			return nil, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), 320))
+		}
+		return nil, nil
+	}})
+	return err
+}
+
+// amend changes an existing account under a new revision.
+func (i *Identity) amend(ctx context.Context, a mail.Address, facts [][]byte, f func(*record)) (Account, error) {
+	return i.amendUnder(ctx, a, facts, func(r *record, revision uint64) {
+		f(r)
+		r.Revision = revision
+	})
+}
+
+// amendUnder changes an existing account, which keeps its revision unless f gives it the
+// new one.
+func (i *Identity) amendUnder(ctx context.Context, a mail.Address, facts [][]byte, f func(r *record, revision uint64)) (Account, error) {
+	return i.change(ctx, a, change{facts: facts, edit: func(old *record, revision uint64) (*record, error) {
+		if old == nil {
+			return nil, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), 320))
+		}
+		if old.Standing == StandingUnknown {
+			return nil, fmt.Errorf("%w: the record of %s cannot be read; remove the account and add it again", ErrInvalid, mail.Printable(a.String(), 320))
+		}
+		next := *old
+		f(&next, revision)
+		return &next, nil
+	}})
+}
+
+// derive makes the secret of a new password, in the lane of those who are known.
+func (i *Identity) derive(ctx context.Context, a mail.Address, password string) (secret, error) {
+	prepared, err := newPassword(a, password, *i.limits())
+	if err != nil {
+		return secret{}, err
+	}
+	if err := i.hasher.acquire(ctx, laneKnown); err != nil {
+		return secret{}, err
+	}
+	defer i.hasher.release()
+	return newSecret(i.o.Rand, i.limits().cost(), password, prepared)
+}
+
+// change carries out one change and returns when it is committed as it asks for
+// and visible to Lookup. Changes of one process follow one another.
+func (i *Identity) change(ctx context.Context, a mail.Address, c change) (Account, error) {
+	select {
+	case i.write <- struct{}{}:
+		defer func() { <-i.write }()
+	case <-ctx.Done():
+		return Account{}, ctx.Err()
+	}
+	for range conflictTries {
+		acc, err := i.tryChange(ctx, a.Key(), c)
+		if !errors.Is(err, store.ErrConflict) {
+			return acc, err
+		}
+	}
+	return Account{}, fmt.Errorf("accounts: %w: accounts are being changed elsewhere all the time", store.ErrConflict)
+}
+
+func (i *Identity) tryChange(ctx context.Context, key string, c change) (Account, error) {
+	oldValue, old, err := i.stored(ctx, key)
+	if err != nil {
+		return Account{}, err
+	}
+	revisionValue, revision, err := i.storedRevision(ctx)
+	if err != nil {
+		return Account{}, err
+	}
+	if c.grows && i.count.Load() >= int64(i.limits().Accounts) {
+		return Account{}, fmt.Errorf("%w: %d", ErrFull, i.limits().Accounts)
+	}
+	revision++
+	next, err := c.edit(old, revision)
+	if err != nil {
+		return Account{}, err
+	}
+	tx := store.Tx{
+		Preconditions: []store.Precondition{holds(accountKey(key), oldValue), holds([]byte(keyRevision), revisionValue)},
+		Mutations:     []store.Mutation{{Key: []byte(keyRevision), Value: encodeRevision(revision)}},
+		Facts:         c.facts,
+		Bulk:          c.grows,
+	}
+	if tx.Mutations, err = appendRecord(tx.Mutations, key, next); err != nil {
+		return Account{}, err
+	}
+	_, applyErr := i.st.Apply(ctx, tx, c.durability)
+	// Also after an error: the change may be in doubt, and memory must show what
+	// the store does.
+	loadErr := i.reload(context.WithoutCancel(ctx), key, revision)
+	if applyErr != nil {
+		return Account{}, wrapStore("changing an account", applyErr)
+	}
+	if next == nil || loadErr != nil {
+		return Account{}, loadErr
+	}
+	return next.Account, nil
+}
+
+// stored reads the account of key from the store; a nil value and record mean
+// that there is none.
+func (i *Identity) stored(ctx context.Context, key string) ([]byte, *record, error) {
+	value, err := i.st.Get(ctx, accountKey(key))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, wrapStore("reading an account", err)
+	}
+	r, err := decodeRecord(key, value)
+	if err != nil {
+		r, err = unreadable(key)
+	}
+	return value, r, err
+}
+
+func appendRecord(m []store.Mutation, key string, next *record) ([]store.Mutation, error) {
+	if next == nil {
+		return append(m,
+			store.Mutation{Key: accountKey(key), Delete: true},
+			store.Mutation{Key: networksKey(key), Delete: true}), nil
+	}
+	value, err := next.encode()
+	if err != nil {
+		return nil, fmt.Errorf("accounts: encoding an account: %w", err)
+	}
+	return append(m, store.Mutation{Key: accountKey(key), Value: value}), nil
+}
+
+// holds requires of a key what was read from it; nil is its absence.
+func holds(key, value []byte) store.Precondition {
+	return store.Precondition{Key: key, Value: bytes.Clone(value), Absent: value == nil}
+}

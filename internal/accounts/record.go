@@ -1,0 +1,128 @@
+package accounts
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"sallyport/internal/mail"
+)
+
+const (
+	prefixAll      = "identity/"
+	prefixAccount  = "identity/account/"
+	prefixNetworks = "identity/networks/"
+	keyRevision    = "identity/revision"
+	keyDecoy       = "identity/decoy"
+
+	// recordVersion is the version of accounts and networks that is written; no
+	// other is read.
+	recordVersion = 1
+)
+
+func accountKey(key string) []byte  { return []byte(prefixAccount + key) }
+func networksKey(key string) []byte { return []byte(prefixNetworks + key) }
+
+// record is an account with what proves it. Records are never changed.
+type record struct {
+	Account
+	secret secret
+}
+
+type storedAccount struct {
+	Version int `json:"v"`
+	Account
+	Secret secret `json:"secret"`
+}
+
+func (r *record) encode() ([]byte, error) {
+	return json.Marshal(storedAccount{Version: recordVersion, Account: r.Account, Secret: r.secret})
+}
+
+// decodeRecord reads the value under an account's key. It refuses what it does
+// not understand wholly, and what belongs under another key.
+func decodeRecord(key string, value []byte) (*record, error) {
+	var s storedAccount
+	if err := decodeStrictly(value, &s); err != nil {
+		return nil, err
+	}
+	if s.Version != recordVersion {
+		return nil, fmt.Errorf("version %d is not known", s.Version)
+	}
+	if s.Address.IsZero() || s.Address.Key() != key {
+		return nil, errors.New("the address is not the key's")
+	}
+	if s.Standing == StandingUnknown || s.Role == RoleUnknown || s.Revision == 0 {
+		return nil, errors.New("it has no standing, role or revision")
+	}
+	if err := (Sending{s.Role, s.RecipientsHour, s.RecipientsDay}).Validate(); err != nil {
+		return nil, err
+	}
+	if err := s.Secret.validate(); err != nil {
+		return nil, err
+	}
+	return &record{Account: s.Account, secret: s.Secret}, nil
+}
+
+// unreadable stands for a record that cannot be read: the address exists, so that
+// mail for it is not refused for ever, but it may not act.
+func unreadable(key string) (*record, error) {
+	a, err := mail.ParseAddress(key, mail.UTF8)
+	if err != nil {
+		return nil, err
+	}
+	return &record{Account: Account{Address: a, FrozenReason: "its record cannot be read"}}, nil
+}
+
+// knownNetwork is a network from which an account signed in.
+type knownNetwork struct {
+	Network netip.Prefix `json:"network"`
+	Last    time.Time    `json:"last"`
+}
+
+type storedNetworks struct {
+	Version  int            `json:"v"`
+	Networks []knownNetwork `json:"networks"` // the latest first
+}
+
+func encodeNetworks(n []knownNetwork) ([]byte, error) {
+	return json.Marshal(storedNetworks{Version: recordVersion, Networks: n})
+}
+
+func decodeNetworks(value []byte) ([]knownNetwork, error) {
+	var s storedNetworks
+	if err := decodeStrictly(value, &s); err != nil {
+		return nil, err
+	}
+	if s.Version != recordVersion {
+		return nil, fmt.Errorf("version %d is not known", s.Version)
+	}
+	return s.Networks, nil
+}
+
+func encodeRevision(n uint64) []byte { return strconv.AppendUint(nil, n, 10) }
+
+func decodeRevision(value []byte) (uint64, error) {
+	return strconv.ParseUint(string(value), 10, 64)
+}
+
+func decodeStrictly(value []byte, into any) error {
+	d := json.NewDecoder(bytes.NewReader(value))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return err
+	}
+	if d.More() {
+		return errors.New("something follows the record")
+	}
+	return nil
+}
+
+func keyOf(storeKey []byte, prefix string) string {
+	return strings.TrimPrefix(string(storeKey), prefix)
+}

@@ -1,0 +1,204 @@
+package accounts
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/xdg-go/scram"
+)
+
+// nonceOctets is the chance in the server's part of the nonce.
+const nonceOctets = 24
+
+// ChannelBinding reports whether SCRAM-SHA-256-PLUS can be offered on a
+// connection: exactly where the connection exports keys (TLS 1.3, and TLS 1.2
+// with the extended master secret). What advertises mechanisms must go by the
+// same rule, because a client that could bind but was not offered it is taken for
+// one that was deceived.
+func (i *Identity) ChannelBinding(state *tls.ConnectionState) bool {
+	return len(bindings(Peer{TLS: state})) > 0
+}
+
+// bindings returns what the client may bind to: tls-exporter (RFC 9266 §3), and
+// besides it tls-server-end-point where our certificate is known (RFC 5929 §4).
+func bindings(p Peer) []scram.ChannelBinding {
+	state := p.TLS
+	if state == nil || !state.HandshakeComplete {
+		return nil
+	}
+	exporter, err := scram.NewTLSExporterBinding(state)
+	if err != nil {
+		return nil
+	}
+	out := []scram.ChannelBinding{exporter}
+	if p.Certificate != nil {
+		// The library hashes the first certificate of a peer; here it is ours.
+		ours := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{p.Certificate}}
+		if b, err := scram.NewTLSServerEndpointBinding(ours); err == nil {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// scramState is what a SCRAM exchange keeps between its messages.
+type scramState struct {
+	x       *Exchange
+	talk    *scram.ServerConversation
+	key     string
+	account *record // nil: a decoy answers
+}
+
+// scramFirst takes the client-first-message. RFC 5802 §5.
+func (x *Exchange) scramFirst(_ context.Context, response []byte) ([]byte, step, error) {
+	if response == nil {
+		return []byte{}, x.scramFirst, nil
+	}
+	msg, err := scramText(response)
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &scramState{x: x}
+	if s.talk, err = x.newTalk(msg, s.lookup); err != nil {
+		return nil, nil, err
+	}
+	answer, err := s.talk.Step(msg)
+	if err != nil {
+		return nil, nil, scramFault(answer, err)
+	}
+	if s.key == "" {
+		_, err := parseUser(x.user)
+		return nil, nil, err
+	}
+	if err := sameIdentity(s.talk.AuthzID(), x.user); err != nil {
+		return nil, nil, err
+	}
+	return []byte(answer), s.final, nil
+}
+
+// newTalk prepares the conversation for what the client says about channel
+// binding at the start of its first message. RFC 5802 §6.
+func (x *Exchange) newTalk(msg string, lookup scram.CredentialLookup) (*scram.ServerConversation, error) {
+	server, err := scram.SHA256.NewServer(lookup)
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, nonceOctets)
+	if _, err := io.ReadFull(x.id.o.Rand, nonce); err != nil {
+		return nil, fmt.Errorf("accounts: reading random octets: %w", err)
+	}
+	server.WithNonceGenerator(func() string { return base64.StdEncoding.EncodeToString(nonce) })
+	flag, _, _ := strings.Cut(msg, ",")
+	kind, binds := strings.CutPrefix(flag, "p=")
+	offered := bindings(x.peer)
+	switch {
+	case binds != (x.mechanism == MechScramPlus):
+		return nil, fail(ErrBadCredentials, RuleBinding, "the mechanism and the client's channel binding flag contradict each other")
+	case binds:
+		for _, b := range offered {
+			if string(b.Type) == kind {
+				return server.NewConversationWithChannelBindingRequired(b), nil
+			}
+		}
+		return nil, fail(ErrBadCredentials, RuleBinding, "the channel binding type is not supported on this connection")
+	case len(offered) > 0 && slices.Contains(x.id.offered(), MechScramPlus):
+		// With a binding at hand the library refuses the flag "y": such a client
+		// can bind and was told that we cannot.
+		return server.NewConversationWithChannelBinding(offered[0]), nil
+	}
+	return server.NewConversation(), nil
+}
+
+// lookup finds the credentials of a user, or feigns them. RFC 5802 §7.
+func (s *scramState) lookup(user string) (scram.StoredCredentials, error) {
+	s.x.names(user)
+	a, err := parseUser(user)
+	if err != nil {
+		return scram.StoredCredentials{}, err
+	}
+	s.key = a.Key()
+	r, found := s.x.id.secretOf(s.key)
+	s.account = r
+	return found.Scram.credentials(), nil
+}
+
+// final takes the client-final-message and answers with the server's signature,
+// but only to somebody whom it will let in.
+func (s *scramState) final(_ context.Context, response []byte) ([]byte, step, error) {
+	msg, err := scramText(response)
+	if err != nil {
+		return nil, nil, err
+	}
+	answer, err := s.judge(msg)
+	if err != nil {
+		return nil, nil, err
+	}
+	return []byte(answer), s.confirmed, nil
+}
+
+// judge asks the rates and checks the proof in one act, so that proofs at the
+// same time cannot exceed the rate.
+func (s *scramState) judge(msg string) (string, error) {
+	i := s.x.id
+	guess := i.guessOf(s.key, s.x.peer)
+	now := i.o.Now()
+	i.screened.Lock()
+	defer i.screened.Unlock()
+	if v := i.guesses.Allow(guess, now); !v.OK {
+		return "", limited(v)
+	}
+	answer, err := s.talk.Step(msg)
+	if err != nil && answer != scram.ErrInvalidProof {
+		return "", scramFault(answer, err) // nothing was guessed
+	}
+	if err == nil && s.talk.Valid() && s.account.mayAct() {
+		return answer, nil
+	}
+	i.guesses.Charge(guess, now)
+	i.guesses.Failed(guess, now)
+	return "", wrongPassword(s.account, "wrong password")
+}
+
+// confirmed takes the empty response to the server-final-message. RFC 4954 §4.
+func (s *scramState) confirmed(ctx context.Context, response []byte) ([]byte, step, error) {
+	if len(response) != 0 {
+		return nil, nil, fail(ErrMalformed, RuleMalformed, "the last response of SCRAM is empty")
+	}
+	acc, err := s.x.id.admit(ctx, s.account, s.x.peer)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.x.account = acc
+	return nil, nil, nil
+}
+
+// scramText admits what RFC 5802 §7 does: UTF-8 without control characters.
+func scramText(response []byte) (string, error) {
+	if len(response) == 0 || !utf8.Valid(response) || strings.IndexFunc(string(response), unicode.IsControl) >= 0 {
+		return "", fail(ErrMalformed, RuleMalformed, "a SCRAM message is empty or no text")
+	}
+	return string(response), nil
+}
+
+// scramFault sorts the library's refusals by the server-error that it would
+// send. The errors themselves hold what the client wrote, and are dropped.
+func scramFault(answer string, err error) error {
+	if e, ok := err.(*SignInError); ok {
+		return e
+	}
+	switch answer {
+	case scram.ErrServerDoesSupportChannelBinding:
+		return fail(ErrBadCredentials, RuleDowngrade, "the client could bind to the channel and was told that we cannot: somebody may stand between")
+	case scram.ErrChannelBindingsDontMatch:
+		return fail(ErrBadCredentials, RuleBinding, "the channel binding is not this connection's: somebody may stand between")
+	}
+	return fail(ErrMalformed, RuleMalformed, "a SCRAM message is not in its grammar")
+}

@@ -1,0 +1,243 @@
+package accounts
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/screen"
+	"sallyport/internal/store"
+)
+
+// Peer says where a sign-in comes from.
+type Peer struct {
+	Remote netip.Addr
+	TLS    *tls.ConnectionState // nil: clear text, in which nobody signs in
+	// Certificate is the one that we presented on this connection, for the channel
+	// binding tls-server-end-point; nil: only tls-exporter is there.
+	Certificate *x509.Certificate
+}
+
+// SignIn checks a user name, which is the full address, and a password. It is
+// what PLAIN and LOGIN do. The error is a SignInError or one of the store.
+func (i *Identity) SignIn(ctx context.Context, user, password string, p Peer) (Account, error) {
+	if p.TLS == nil {
+		return Account{}, fail(ErrClear, RuleClear, "the connection is not encrypted")
+	}
+	a, err := parseUser(user)
+	if err != nil {
+		return Account{}, err
+	}
+	prepared, err := preparePassword(password, i.limits().PasswordOctets)
+	if err != nil {
+		return Account{}, fail(ErrBadCredentials, RuleBadPassword, "nobody can have this password: "+err.Error())
+	}
+	t := i.newTrial(a, password, prepared, p)
+	r, err := i.flights.do(ctx, t.flight, func() (*record, error) { return i.judge(ctx, t) })
+	if err != nil {
+		return Account{}, err
+	}
+	return i.admit(ctx, r, p)
+}
+
+// parseUser reads a user name: a full address, as it is written everywhere else.
+// Nothing is trimmed or completed, so that no two programs can take one name for
+// two accounts. What is no address is refused without a hash: that it names no
+// account is plain to everybody.
+func parseUser(user string) (mail.Address, error) {
+	a, err := mail.ParseAddress(user, mail.UTF8)
+	if err == nil {
+		return a, nil
+	}
+	return mail.Address{}, fail(ErrBadCredentials, RuleNoAddress, "the user name is no full address: "+describeUser(user))
+}
+
+// describeUser writes a user name for the trace. One that is no address in a domain of
+// at least two labels may be a password that was typed in the wrong field, so that only
+// its length is told.
+func describeUser(user string) string {
+	if user == "" {
+		return ""
+	}
+	a, err := mail.ParseAddress(user, mail.UTF8)
+	if err != nil || !strings.Contains(a.Domain().ASCII(), ".") {
+		return fmt.Sprintf("(%d octets that are no address)", len(user))
+	}
+	return mail.Printable(user, 320)
+}
+
+// trial is one password tried at one account, which may not exist.
+type trial struct {
+	key             string
+	account         *record // nil: none
+	secret          secret  // the account's, or a decoy
+	typed, prepared string
+	guess           screen.Guess
+	memo            memoKey // account, revision and password
+	flight          memoKey // the same, and the network
+}
+
+func (i *Identity) newTrial(a mail.Address, typed, prepared string, p Peer) trial {
+	t := trial{key: a.Key(), typed: typed, prepared: prepared}
+	t.account, t.secret = i.secretOf(t.key)
+	var revision uint64
+	if t.account != nil {
+		revision = t.account.Revision
+	}
+	t.guess = i.guessOf(t.key, p)
+	t.memo = memoKeyOf(i.cacheKey, t.key, revision, prepared)
+	t.flight = memoKeyOf(i.cacheKey, t.key, revision, prepared, []byte(t.guess.Network.String()))
+	return t
+}
+
+// secretOf returns the record of key, if there is one, and the secret to check
+// against. The decoy is made in either case, so that both take the same time.
+func (i *Identity) secretOf(key string) (*record, secret) {
+	s := decoy(i.decoyKey, i.limits().cost(), key)
+	r := i.record(key)
+	if r != nil && r.Standing != StandingUnknown {
+		s = r.secret
+	}
+	return r, s
+}
+
+func (i *Identity) guessOf(key string, p Peer) screen.Guess {
+	n := screen.Network(p.Remote)
+	return screen.Guess{Account: key, Network: n, Known: i.knows(key, n, i.o.Now())}
+}
+
+// judge decides by what is remembered, or else by a hash. It charges the guess
+// before it hashes, so that trials at the same time cannot exceed the rate.
+func (i *Identity) judge(ctx context.Context, t trial) (*record, error) {
+	if decided, err := i.recall(t, i.o.Now()); decided || err != nil {
+		return t.account, err
+	}
+	l := laneStranger
+	if t.guess.Known {
+		l = laneKnown
+	}
+	if err := i.hasher.acquire(ctx, l); err != nil {
+		i.forgive(t)
+		return nil, err
+	}
+	right := t.secret.Argon.matches(t.prepared)
+	var better *secret
+	if right && t.account.mayAct() && t.secret.cost() != i.limits().cost() {
+		better = i.rederive(t)
+	}
+	i.hasher.release()
+	if err := i.settle(t, right, i.o.Now()); err != nil {
+		return nil, err
+	}
+	if better != nil {
+		i.upgrade(ctx, t, *better)
+	}
+	return t.account, nil
+}
+
+// recall asks the rates, then the memory: in this order, because the memory of a
+// right password answers a guess as well as a hash does.
+func (i *Identity) recall(t trial, now time.Time) (decided bool, err error) {
+	i.screened.Lock()
+	defer i.screened.Unlock()
+	if v := i.guesses.Allow(t.guess, now); !v.OK {
+		return false, limited(v)
+	}
+	if t.account.mayAct() && i.right.has(t.memo, now) {
+		return true, nil
+	}
+	// The same wrong password again is no new guess: it is not charged.
+	if i.wrong.has(t.memo, now) {
+		return true, wrongPassword(t.account, "the same wrong password again")
+	}
+	if v := i.guesses.Charge(t.guess, now); !v.OK {
+		return false, limited(v)
+	}
+	return false, nil
+}
+
+func (i *Identity) forgive(t trial) {
+	i.screened.Lock()
+	defer i.screened.Unlock()
+	i.guesses.Forgive(t.guess, i.o.Now())
+}
+
+// settle counts and remembers what the hash said.
+func (i *Identity) settle(t trial, right bool, now time.Time) error {
+	i.screened.Lock()
+	defer i.screened.Unlock()
+	if right && t.account.mayAct() {
+		i.guesses.Forgive(t.guess, now)
+		i.right.put(t.memo, t.key, now)
+		return nil
+	}
+	i.guesses.Failed(t.guess, now)
+	i.wrong.put(t.memo, t.key, now)
+	return wrongPassword(t.account, "wrong password")
+}
+
+// admit lets in whoever proved to be r, if r is still what the account is: a
+// change of password or standing during the exchange holds at once.
+func (i *Identity) admit(ctx context.Context, r *record, p Peer) (Account, error) {
+	key := r.Address.Key()
+	now := i.record(key)
+	if now == nil || now.Revision != r.Revision {
+		return Account{}, fail(ErrBadCredentials, RuleChanged, "the account was changed while it signed in")
+	}
+	if !now.mayAct() {
+		return Account{}, wrongPassword(now, "")
+	}
+	i.remember(ctx, key, screen.Network(p.Remote), i.o.Now())
+	return now.Account, nil
+}
+
+// rederive makes the secret that the present limits ask for; the caller holds a
+// slot of the hasher.
+func (i *Identity) rederive(t trial) *secret {
+	s, err := newSecret(i.o.Rand, i.limits().cost(), t.typed, t.prepared)
+	if err != nil {
+		i.log(slog.LevelWarn, "a password could not be hashed anew", t.key, err)
+		return nil
+	}
+	return &s
+}
+
+// upgrade stores a secret at the present cost for the same password, so that all
+// accounts, and the decoys beside them, cost the same. The revision stays: what
+// signed in with this password may go on.
+func (i *Identity) upgrade(ctx context.Context, t trial, s secret) {
+	_, err := i.change(ctx, t.account.Address, change{durability: store.Lazy, edit: func(old *record, _ uint64) (*record, error) {
+		if old == nil || old.Revision != t.account.Revision {
+			return nil, ErrNoSuch
+		}
+		next := *old
+		next.secret = s
+		return &next, nil
+	}})
+	if err != nil {
+		i.log(slog.LevelWarn, "a password hashed anew could not be stored", t.key, err)
+	}
+}
+
+// mayAct reports whether the account exists and is active.
+func (r *record) mayAct() bool { return r != nil && r.Standing == StandingActive }
+
+// wrongPassword is one answer for every reason; only the rule and the evidence,
+// which stay here, tell them apart.
+func wrongPassword(r *record, why string) error {
+	switch {
+	case r == nil:
+		return fail(ErrBadCredentials, RuleNoAccount, "no account has this address")
+	case !r.mayAct():
+		return fail(ErrBadCredentials, RuleNotActive, "the account is "+r.Standing.String()+": "+mail.Printable(r.FrozenReason, 200))
+	}
+	return fail(ErrBadCredentials, RuleBadPassword, why)
+}
+
+func limited(v screen.Verdict) error { return fail(ErrTooMany, Rule(v.Rule), v.Evidence) }

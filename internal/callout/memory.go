@@ -1,0 +1,52 @@
+package callout
+
+import (
+	"time"
+
+	"sallyport/internal/mail"
+)
+
+// Remembered is what a server said of an address, and for how long it counts.
+type Remembered struct {
+	Server, Address string
+	Answer          Answer
+	At              time.Time // when it was said
+	Until           time.Time // when it is asked again
+}
+
+// Remembered calls fn for what is remembered and counts now, in no order, until it
+// returns false.
+func (v *Verifier) Remembered(fn func(Remembered) bool) {
+	for _, place := range v.places() {
+		for k, n := range place.cache.All() {
+			if v.age(n) >= place.ttl+place.grace {
+				continue
+			}
+			if !fn(Remembered{Server: k.server, Address: k.address, Answer: n.answer, At: n.at, Until: n.at.Add(place.ttl)}) {
+				return
+			}
+		}
+	}
+}
+
+// Forget ends what is remembered of the addresses that match, and returns how many
+// answers that were: the server is asked again.
+func (v *Verifier) Forget(match func(server, address string) bool) (forgotten int) {
+	for _, place := range v.places() {
+		for k := range place.cache.Keys() {
+			if !match(k.server, k.address) {
+				continue
+			}
+			if _, was := place.cache.Invalidate(k); was {
+				forgotten++
+			}
+		}
+	}
+	return forgotten
+}
+
+// Refused notes that a server refused a recipient for good at a delivery: that it takes
+// mail for it does not count any more, nor by grace.
+func (v *Verifier) Refused(server string, a mail.Address) {
+	v.positive.Invalidate(key{server, a.String()})
+}

@@ -1,0 +1,208 @@
+package filter
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"sallyport/internal/filter/bounce"
+	"sallyport/internal/gate"
+	"sallyport/internal/intake"
+	"sallyport/internal/mail"
+	"sallyport/internal/trace"
+)
+
+// Treatment says what becomes of a bounce. The zero Treatment refuses it.
+type Treatment uint8
+
+const (
+	TreatRefuse Treatment = iota
+	TreatJunk
+	TreatAccept
+)
+
+// BouncePolicy is what the administrator chose.
+type BouncePolicy struct {
+	Forged  Treatment // a bounce of a message in our name that we never sent
+	Unnamed Treatment // a bounce that does not tell of which message
+}
+
+// memory is how long the trace must go back before what does not stand in it counts as
+// never sent: another server's last attempts and their bounces take less.
+const memory = 14 * 24 * time.Hour
+
+// Sent is what the trace knows of messages with a Message-ID.
+type Sent struct {
+	// Ours: an account of ours submitted one, or one was sent on for an account.
+	Ours bool
+	// Since is when the oldest fact that is kept was recorded.
+	Since time.Time
+}
+
+// Bounces recognises bounces of mail that we never sent, by which somebody who forged
+// our address is answered at our cost. It is an intake.Inspector.
+type Bounces struct {
+	Policy func() BouncePolicy
+	// Ours reports whether all mail in the name of a domain leaves through this server.
+	Ours func(mail.Domain) bool
+	// Return reports whether an address is a return path that only we can make.
+	Return func(mail.Address) bool
+	// Sent and SentAs tell what the trace knows of a Message-ID, and of a queue
+	// identifier.
+	Sent   func(ctx context.Context, messageID string) (Sent, error)
+	SentAs func(ctx context.Context, queue mail.ID) (Sent, error)
+	Limits bounce.Limits
+	Now    func() time.Time
+}
+
+var _ intake.Inspector = Bounces{}
+
+// Name implements intake.Inspector.
+func (Bounces) Name() string { return "bounces" }
+
+// Begin implements intake.Inspector.
+func (b Bounces) Begin(m intake.Message) intake.Look {
+	if m.Door != gate.DoorMX || !m.Account.IsZero() || !m.Envelope.From.IsNull() {
+		return nil
+	}
+	for _, to := range m.Envelope.To {
+		if !b.Return(to.Address) {
+			return bounceLook{b, m}
+		}
+	}
+	return nil
+}
+
+type bounceLook struct {
+	b Bounces
+	m intake.Message
+}
+
+// Body implements intake.Look.
+func (bounceLook) Body([]byte) {}
+
+// Judge implements intake.Look.
+func (l bounceLook) Judge(ctx context.Context, c intake.Content) intake.Finding {
+	f, err := l.read(c)
+	if err != nil {
+		return intake.Finding{Action: intake.Defer, Rule: "bounce-unreadable", Notes: []trace.Pair{{Name: "bounce", Value: err.Error()}}}
+	}
+	known, err := l.b.lookUp(ctx, f)
+	if err != nil {
+		// Nothing is guessed: the bounce comes again.
+		return intake.Finding{Action: intake.Defer, Rule: "bounce-not-looked-up", Notes: []trace.Pair{{Name: "bounce", Value: err.Error()}}}
+	}
+	return JudgeBounce(f, known, l.b.Policy(), l.b.Ours, l.b.Now())
+}
+
+// Known is what the trace knows of what was found in a bounce.
+type Known struct {
+	Returned []Sent // one for each returned message
+	// Ours is an identifier of a message of ours that stands anywhere else; "": none
+	// does.
+	Ours string
+}
+
+// lookUp asks the trace about everything that was found, until one is ours.
+func (b Bounces) lookUp(ctx context.Context, f bounce.Found) (k Known, err error) {
+	k.Returned = make([]Sent, len(f.Returned))
+	for i, r := range f.Returned {
+		if r.MessageID == "" {
+			continue
+		}
+		if k.Returned[i], err = b.Sent(ctx, r.MessageID); err != nil || k.Returned[i].Ours {
+			return k, err
+		}
+	}
+	for _, id := range f.Mentioned {
+		if s, err := b.Sent(ctx, id); err != nil || s.Ours {
+			k.Ours = id
+			return k, err
+		}
+	}
+	for _, id := range f.Queue {
+		if s, err := b.SentAs(ctx, id); err != nil || s.Ours {
+			k.Ours = id.String()
+			return k, err
+		}
+	}
+	return k, nil
+}
+
+func (l bounceLook) read(c intake.Content) (bounce.Found, error) {
+	r, err := c.Open()
+	if err != nil {
+		return bounce.Found{}, err
+	}
+	head := int64(len(l.m.Stored.Raw()))
+	if _, err := io.CopyN(io.Discard, r, head); err != nil {
+		return bounce.Found{}, err
+	}
+	return l.b.Limits.Read(l.m.Stored, r)
+}
+
+// JudgeBounce says what becomes of a message by what was read in it and what the trace
+// knows of each returned message.
+func JudgeBounce(f bounce.Found, known Known, p BouncePolicy, ours func(mail.Domain) bool, now time.Time) intake.Finding {
+	if f.Kind == bounce.NoBounce {
+		return intake.Finding{Action: intake.Pass}
+	}
+	if known.Ours != "" {
+		return bouncePass("of our message " + known.Ours)
+	}
+	named, forged, young := false, "", false
+	for i, r := range f.Returned {
+		named = named || r.MessageID != ""
+		switch {
+		case r.MessageID == "":
+		case known.Returned[i].Ours:
+			return bouncePass("of our message " + r.MessageID)
+		case !inOurName(r, ours):
+		case known.Returned[i].Since.IsZero() || now.Sub(known.Returned[i].Since) < memory:
+			young = true
+		default:
+			forged = r.MessageID
+		}
+	}
+	switch {
+	case !named:
+		return p.Unnamed.finding("bounce-without-origin", "a bounce that does not tell of which message",
+			mail.R(550, "5.7.1", "this bounce does not tell which message it is about"), "")
+	case young:
+		return bouncePass("of a message that is not known; the trace does not go back far enough to tell")
+	case forged == "":
+		return bouncePass("of a message that is not known, in somebody else's name")
+	}
+	return p.Forged.finding("bounce-forged", "a bounce of a message that was never sent from here",
+		mail.R(550, "5.7.1", "this bounce is about a message that was never sent from here"), forged)
+}
+
+func bouncePass(note string) intake.Finding {
+	return intake.Finding{Action: intake.Pass, Notes: []trace.Pair{{Name: "bounce", Value: note}}}
+}
+
+// inOurName reports whether a returned message claims to be from here.
+func inOurName(r bounce.Returned, ours func(mail.Domain) bool) bool {
+	for _, d := range r.Domains {
+		if ours(d) {
+			return true
+		}
+	}
+	d, ok := r.Origin()
+	return ok && ours(d)
+}
+
+func (t Treatment) finding(rule, reason string, reply mail.Reply, id string) intake.Finding {
+	f := bouncePass(reason)
+	if id != "" {
+		f.Notes = append(f.Notes, trace.Pair{Name: "returned", Value: id})
+	}
+	switch t {
+	case TreatAccept:
+	case TreatJunk:
+		f.Action, f.Rule, f.Reason = intake.Junk, rule, reason
+	default:
+		f.Action, f.Rule, f.Reply = intake.Refuse, rule, reply
+	}
+	return f
+}

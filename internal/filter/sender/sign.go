@@ -1,0 +1,106 @@
+package sender
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"sallyport/internal/auth/dkim"
+	"sallyport/internal/intake"
+	"sallyport/internal/mail"
+	"sallyport/internal/message"
+	"sallyport/internal/trace"
+)
+
+// Signer signs what accounts submit, in the name of the domain in From, if it is ours
+// and has keys in use. It is an intake.Inspector.
+type Signer struct {
+	// On reports whether anything is signed now.
+	On func() bool
+	// Ours reports whether a domain is ours now.
+	Ours func(mail.Domain) bool
+	// Keys returns the keys that sign for a domain now.
+	Keys func(mail.Domain) []dkim.SigningKey
+	// Lasts is how long a signature counts (x=); 0: for ever.
+	Lasts  func() time.Duration
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+var _ intake.Inspector = Signer{}
+
+// Name implements intake.Inspector.
+func (s Signer) Name() string { return "signing" }
+
+// Begin implements intake.Inspector: mail of strangers is never signed.
+func (s Signer) Begin(m intake.Message) intake.Look {
+	if m.Account.IsZero() || !s.On() {
+		return nil
+	}
+	d, keys := s.choose(m.Stored)
+	if d.IsZero() {
+		return nil
+	}
+	if len(keys) == 0 {
+		return unsigned{d}
+	}
+	return &signing{s: s, domain: d, keys: keys, work: dkim.NewSigning(m.Stored, keys)}
+}
+
+// choose returns the domain of the first author whose domain can sign; else the first
+// of ours, without keys.
+func (s Signer) choose(h message.Header) (mail.Domain, []dkim.SigningKey) {
+	var first mail.Domain
+	for _, a := range h.Authors(mail.UTF8).From {
+		d := a.Domain()
+		if d.IsZero() || !s.Ours(d) {
+			continue
+		}
+		if keys := s.Keys(d); len(keys) > 0 {
+			return d, keys
+		}
+		if first.IsZero() {
+			first = d
+		}
+	}
+	return first, nil
+}
+
+// unsigned notes why a message has no signature.
+type unsigned struct{ domain mail.Domain }
+
+// Body implements intake.Look.
+func (unsigned) Body([]byte) {}
+
+// Judge implements intake.Look.
+func (u unsigned) Judge(context.Context, intake.Content) intake.Finding {
+	return intake.Finding{Action: intake.Pass, Notes: []trace.Pair{{Name: "dkim", Value: "not signed: no key of " + u.domain.ASCII() + " is in use"}}}
+}
+
+// signing is one message that is being signed.
+type signing struct {
+	s      Signer
+	domain mail.Domain
+	keys   []dkim.SigningKey
+	work   *dkim.Signing
+}
+
+// Body implements intake.Look.
+func (g *signing) Body(p []byte) { g.work.Body(p) }
+
+// Judge implements intake.Look.
+func (g *signing) Judge(context.Context, intake.Content) intake.Finding {
+	fields, err := g.work.Fields(g.s.Now(), g.s.Lasts())
+	if err != nil {
+		// Unsigned it might be refused by those who receive it; the next try may do.
+		g.s.Logger.Error("a message could not be signed", "domain", g.domain.ASCII(), "err", err)
+		return intake.Finding{Action: intake.Defer, Rule: "dkim-signing-failed", Notes: []trace.Pair{{Name: "error", Value: err.Error()}}}
+	}
+	selectors := make([]string, len(g.keys))
+	for i, k := range g.keys {
+		selectors[i] = k.Name.Selector
+	}
+	note := "signed d=" + g.domain.ASCII() + " s=" + strings.Join(selectors, ",")
+	return intake.Finding{Action: intake.Pass, Fields: fields, Notes: []trace.Pair{{Name: "dkim", Value: note}}}
+}

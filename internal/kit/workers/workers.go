@@ -1,0 +1,45 @@
+// Package workers runs functions at the same time on goroutines that it keeps for a
+// while. What asks the DNS, parses and verifies for each message needs deep stacks;
+// on a goroutine of its own for each message they would be grown anew each time, which
+// costs as much as the work.
+package workers
+
+import "time"
+
+// Crew runs functions. Make it with New; the zero Crew runs each on a goroutine of
+// its own and keeps none.
+type Crew struct {
+	next   chan func()
+	linger time.Duration
+}
+
+// New returns a Crew that keeps a goroutine for linger after its last function.
+func New(linger time.Duration) *Crew {
+	return &Crew{next: make(chan func()), linger: linger}
+}
+
+// Go runs f at once on another goroutine, and does not wait for it. How many run at
+// the same time is for the caller to bound; not more goroutines than ran at the same
+// time are ever kept.
+func (c *Crew) Go(f func()) {
+	select {
+	case c.next <- f: // somebody waits for work
+	default:
+		go c.work(f)
+	}
+}
+
+// work runs f, then whatever comes before it has waited too long.
+func (c *Crew) work(f func()) {
+	wait := time.NewTimer(c.linger)
+	defer wait.Stop()
+	for {
+		f()
+		wait.Reset(c.linger)
+		select {
+		case f = <-c.next:
+		case <-wait.C:
+			return
+		}
+	}
+}

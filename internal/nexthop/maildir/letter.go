@@ -1,0 +1,67 @@
+package maildir
+
+import (
+	"slices"
+
+	"sallyport/internal/nexthop"
+)
+
+// letter is the one copy of a message that a mailbox gets, whichever addresses lead to
+// it: details, aliases, groups, a catch-all. Else one small message with a thousand
+// details of one address would be a thousand files.
+type letter struct {
+	box  string // the folder
+	name string // of the file
+	to   []nexthop.Recipient
+	at   []int // their places in the job
+}
+
+// copies groups the recipients of a job by mailbox, in their order. Who has none is in
+// no group.
+func (t *Target) copies(j nexthop.Job) []*letter {
+	var all []*letter
+	of := map[string]*letter{}
+	for i, to := range j.Recipients {
+		box, ok := t.Mailbox(to.Mailbox)
+		if !ok {
+			continue
+		}
+		if j.Junk {
+			box = t.fs.PathJoin(box, junkFolder)
+		}
+		c := of[box]
+		if c == nil {
+			c = &letter{box: box, name: t.fileName(j.ID, to.Mailbox)}
+			of[box] = c
+			all = append(all, c)
+		}
+		c.to, c.at = append(c.to, to), append(c.at, i)
+	}
+	return all
+}
+
+// head returns the fields of this delivery. RFC 5321 §4.4: the server that makes the
+// final delivery puts Return-Path at the beginning of the message. Delivered-To names
+// each address by which the message came here, in the order of the envelope, up to a
+// bound: a program that reads only the first finds what it would find with one
+// recipient, and a filter that looks for a detail finds it.
+func (t *Target) head(j nexthop.Job, c *letter) []byte {
+	b := []byte("Return-Path: " + j.Envelope.From.String() + "\r\n")
+	var named []string
+	for _, to := range c.to {
+		if a := to.Address.String(); len(named) < t.limits.Named && !slices.Contains(named, a) {
+			named = append(named, a)
+			b = append(b, "Delivered-To: "+a+"\r\n"...)
+		}
+	}
+	return b
+}
+
+// names returns the names under which the file may lie already.
+func (t *Target) names(j nexthop.Job, c *letter) map[string]bool {
+	names := map[string]bool{c.name: true}
+	for _, to := range c.to {
+		names[t.formerName(j.ID, to)] = true
+	}
+	return names
+}

@@ -1,0 +1,218 @@
+// Package pool delivers to one next hop over connections that it keeps: what a
+// configured route and a destination found in the DNS have in common.
+//
+// It promises one outcome per recipient whatever the next hop does, that a message
+// is sent once in an attempt unless nothing of it had been sent, and that a next
+// hop costs bounded connections. How many are used at once adapts to what the next
+// hop bears. A next hop that cannot be reached is left alone for as long as
+// finding that out took, and meanwhile every delivery to it is deferred at once.
+//
+// How a connection comes about is its user's business: Options.Open.
+package pool
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
+	"sallyport/internal/smtp/client"
+)
+
+// Limits bounds what a next hop may use.
+type Limits struct {
+	Connections int           // at once, the most
+	Start       int           // at once, before anything is known about the next hop
+	Messages    int           // on one connection
+	Idle        time.Duration // how long an unused connection is kept
+	// Rest is the longest time for which a next hop that could not be reached is
+	// left alone.
+	Rest time.Duration
+}
+
+func (l Limits) valid() bool {
+	return min(l.Connections, l.Start, l.Messages) > 0 && min(l.Idle, l.Rest) > 0
+}
+
+// Failure says why there is no connection, and who is to blame.
+type Failure struct {
+	Reply  mail.Reply // never positive; a permanent one fails the message for good
+	Remote string
+}
+
+// Options says where to and how; all but Room are required.
+type Options struct {
+	Name string // of the next hop, who speaks in outcomes while there is no connection
+	// Open makes a new connection for a job, or says why there is none.
+	Open   func(ctx context.Context, j nexthop.Job) (*client.Client, Failure)
+	Limits Limits
+	// Room says how many connections the next hop may use at this moment, where
+	// several share a bound; nil: as many as Limits says. One is always allowed.
+	Room   func() int
+	Now    func() time.Time
+	Logger *slog.Logger // with the next hop among its keys
+}
+
+// Hop is one next hop. It is safe for concurrent use.
+type Hop struct {
+	o    Options
+	pool *pool
+}
+
+var _ nexthop.Target = (*Hop)(nil)
+
+// New returns the hop; it connects to nothing yet.
+func New(o Options) (*Hop, error) {
+	switch {
+	case o.Name == "" || o.Open == nil || o.Now == nil || o.Logger == nil:
+		return nil, errors.New("pool: name, connections, clock and logger must be given")
+	case !o.Limits.valid():
+		return nil, errors.New("pool: every limit must be positive")
+	}
+	return &Hop{o: o, pool: newPool(o.Limits)}, nil
+}
+
+// Close ends the kept connections. Deliveries under way go on; their connections
+// end with them.
+func (h *Hop) Close() { h.pool.close() }
+
+// Drop ends the kept connections at once and returns how many there were. The hop
+// keeps others later.
+func (h *Hop) Drop() int { return h.pool.drop() }
+
+// Use is what goes on at a next hop at one moment.
+type Use struct {
+	Active  int // deliveries under way
+	Waiting int // deliveries that stand in line
+	Kept    int // connections that nobody uses
+}
+
+// Use returns what goes on.
+func (h *Hop) Use() Use {
+	h.pool.mu.Lock()
+	defer h.pool.mu.Unlock()
+	return Use{Active: h.pool.active, Waiting: len(h.pool.waiting), Kept: len(h.pool.idle)}
+}
+
+// Deliver sends the message to the next hop, in as many transactions as the next
+// hop takes recipients at once.
+func (h *Hop) Deliver(ctx context.Context, j nexthop.Job) []mail.Outcome {
+	out := j.All(mail.Reply{}, h.o.Name)
+	left := make([]int, len(out))
+	for i := range left {
+		left[i] = i
+	}
+	for len(left) > 0 {
+		var more []int
+		for n, o := range h.transact(ctx, j, left) {
+			out[left[n]] = o
+			if tooMany(o.Reply) {
+				more = append(more, left[n])
+			}
+		}
+		// Each round settles somebody, or there is no other.
+		if len(more) == len(left) {
+			break
+		}
+		left = more
+	}
+	return out
+}
+
+// tooMany reports whether a recipient was put off only because the transaction
+// was full. RFC 5321 §4.5.3.1.10: then it is sent in another one.
+func tooMany(r mail.Reply) bool {
+	return r.Code == 452 && r.Enhanced == mail.Enhanced{Class: 4, Subject: 5, Detail: 3}
+}
+
+// transact sends the message to some of the recipients in one transaction.
+func (h *Hop) transact(ctx context.Context, j nexthop.Job, some []int) []mail.Outcome {
+	part := j
+	part.Recipients = make([]nexthop.Recipient, len(some))
+	for n, i := range some {
+		part.Recipients[n] = j.Recipients[i]
+	}
+	if err := h.pool.enter(ctx); err != nil {
+		return part.All(mail.R(451, "4.3.2", "the delivery was interrupted"), h.o.Name)
+	}
+	defer h.pool.leave()
+	c := h.pool.take()
+	if c != nil {
+		out, stale := h.send(ctx, c, part)
+		if !stale {
+			return out
+		}
+		// The next hop closed the connection while it was kept, and has nothing of
+		// this message: that is no fault, and a new connection is worth one try.
+	}
+	c, f := h.connect(ctx, part)
+	if c == nil {
+		return part.All(f.Reply, f.Remote)
+	}
+	out, _ := h.send(ctx, c, part)
+	return out
+}
+
+// send sends the message over one connection and keeps or ends that. stale reports
+// a connection that was of no more use before anything of the message was sent.
+func (h *Hop) send(ctx context.Context, c *connection, j nexthop.Job) (out []mail.Outcome, stale bool) {
+	body, err := j.Open()
+	if err != nil {
+		if !errors.Is(err, nexthop.ErrWithdrawn) {
+			h.log(j).Error("message cannot be read", "err", err)
+		}
+		h.pool.keep(c)
+		return j.All(mail.R(451, "4.3.0", "the message could not be read"), h.o.Name), false
+	}
+	defer body.Close()
+	env := j.Envelope
+	env.To = make([]mail.Recipient, len(j.Recipients))
+	for i, to := range j.Recipients {
+		env.To[i] = to.Recipient
+	}
+	out, err = c.Send(ctx, env, j.Size, body)
+	c.used++
+	h.pool.learn(err, h.room())
+	if err != nil {
+		h.log(j).Info("connection ended", "remote", c.Remote(), "err", err)
+	}
+	h.pool.keep(c)
+	return out, errors.Is(err, client.ErrNothingSent) && ctx.Err() == nil
+}
+
+func (h *Hop) room() int {
+	if h.o.Room == nil {
+		return h.o.Limits.Connections
+	}
+	return max(1, min(h.o.Room(), h.o.Limits.Connections))
+}
+
+func (h *Hop) log(j nexthop.Job) *slog.Logger {
+	return h.o.Logger.With("queue", j.ID.String())
+}
+
+// connect opens a connection, unless the next hop is being left alone. A permanent
+// failure is a verdict about the destination and no reason to rest.
+func (h *Hop) connect(ctx context.Context, j nexthop.Job) (*connection, Failure) {
+	if f, resting := h.pool.resting(h.o.Now()); resting {
+		return nil, f
+	}
+	began := h.o.Now()
+	c, f := h.o.Open(ctx, j)
+	if c != nil {
+		return &connection{Client: c}, Failure{}
+	}
+	// A failure that is none is not taken for a success.
+	if class := f.Reply.Class(); class != mail.ClassTransient && class != mail.ClassPermanent {
+		f.Reply = mail.R(451, "4.4.0", "there is no connection to "+h.o.Name)
+	}
+	if ctx.Err() == nil {
+		h.log(j).Warn("no connection", "remote", f.Remote, "reply", f.Reply.String())
+		if f.Reply.Class() == mail.ClassTransient {
+			h.pool.failed(f, h.o.Now(), h.o.Now().Sub(began))
+		}
+	}
+	return nil, f
+}

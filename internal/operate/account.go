@@ -1,0 +1,297 @@
+package operate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"sallyport/internal/accounts"
+	"sallyport/internal/directory"
+	"sallyport/internal/directory/roster"
+	"sallyport/internal/mail"
+	"sallyport/internal/spool"
+	"sallyport/internal/trace"
+)
+
+// Account is an account as operators see it.
+type Account struct {
+	Address         string    `json:"address"`
+	Standing        string    `json:"standing"`
+	FrozenReason    string    `json:"frozen_reason,omitempty"`
+	Role            string    `json:"role"`
+	Created         time.Time `json:"created"`
+	PasswordChanged time.Time `json:"password_changed"`
+	QueueHeld       string    `json:"queue_held,omitempty"` // why its queue is held
+	// SendsAs and ForwardsTo are told by AccountShow alone.
+	SendsAs       []string `json:"sends_as,omitempty"`    // by delegates
+	ForwardsTo    []string `json:"forwards_to,omitempty"` // addresses that are not ours
+	ForwardKeeps  bool     `json:"forward_keeps,omitempty"`
+	ForwardAsleep bool     `json:"forward_asleep,omitempty"`
+	SessionsEnded int      `json:"sessions_ended,omitempty"`
+	// Recipients is told by AccountShow and AccountSet.
+	Recipients *Allowance `json:"recipients,omitempty"`
+	// NamedBy is told by AccountShow and AccountRemove: the aliases that lead to the
+	// account.
+	NamedBy []string `json:"named_by,omitempty"`
+}
+
+// AccountAdd asks for a new account.
+type AccountAdd struct {
+	Address  string `json:"address"`
+	Password string `json:"password"`
+	Role     string `json:"role"` // "person" or "bulk"
+	// The most recipients of its own; 0: its role's.
+	RecipientsHour int `json:"recipients_hour,omitempty"`
+	RecipientsDay  int `json:"recipients_day,omitempty"`
+}
+
+// AccountPassword asks for another password.
+type AccountPassword struct {
+	Address  string `json:"address"`
+	Password string `json:"password"`
+}
+
+// AccountReason names an account and why something is done to it.
+type AccountReason struct {
+	Address string `json:"address"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// AccountRef names an account.
+type AccountRef struct {
+	Address string `json:"address"`
+}
+
+// AccountAdd makes an active account. When it returns, mail for the account is
+// accepted.
+func (op *Operator) AccountAdd(ctx context.Context, by Caller, r AccountAdd) (Account, error) {
+	a, err := parseAccount(r.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	role, err := accounts.ParseRole(r.Role)
+	if err != nil {
+		return Account{}, invalid(err)
+	}
+	op.directory.Lock()
+	defer op.directory.Unlock()
+	if err := op.o.Directory().CheckAccount(a); err != nil {
+		return Account{}, invalid(fmt.Errorf("%s: %w", a, err))
+	}
+	if _, err := op.o.Accounts.Get(a); err != nil {
+		if err := op.dropRights(ctx, by, a); err != nil {
+			return Account{}, err
+		}
+	}
+	sending := accounts.Sending{Role: role, RecipientsHour: r.RecipientsHour, RecipientsDay: r.RecipientsDay}
+	if err := sending.Validate(); err != nil {
+		return Account{}, invalid(err)
+	}
+	account, err := op.o.Accounts.Add(ctx, a, r.Password, role, trace.EncodeAll(sendingFact(op.accountFact(by, a, "added"), sending)))
+	if err == nil && sending != (accounts.Sending{Role: role}) {
+		// Until then it has its role's limits.
+		account, err = op.o.Accounts.SetSending(ctx, a, sending, nil)
+	}
+	if err != nil {
+		return Account{}, err
+	}
+	return op.view(account), op.changed(ctx)
+}
+
+// AccountPassword replaces a password; it ends the account's live sessions, since
+// they were opened with the old one.
+func (op *Operator) AccountPassword(ctx context.Context, by Caller, r AccountPassword) (Account, error) {
+	a, err := parseAccount(r.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	account, err := op.o.Accounts.SetPassword(ctx, a, r.Password, trace.EncodeAll(op.accountFact(by, a, "password changed")))
+	if err != nil {
+		return Account{}, err
+	}
+	v := op.view(account)
+	v.SessionsEnded = op.endSessions(a)
+	return v, nil
+}
+
+// AccountFreeze stops an account: it cannot sign in, its sessions end, and what it
+// has in the queue is held. Mail for it is still delivered. Repeating it is
+// harmless, and completes what an error left undone.
+func (op *Operator) AccountFreeze(ctx context.Context, by Caller, r AccountReason) (Account, error) {
+	a, err := parseAccount(r.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	if r.Reason == "" {
+		r.Reason = "frozen by an operator"
+	}
+	f := op.accountFact(by, a, "frozen").Evidenced("reason", r.Reason)
+	account, err := op.o.Accounts.Freeze(ctx, a, r.Reason, trace.EncodeAll(f))
+	if err != nil {
+		return Account{}, err
+	}
+	ended := op.endSessions(a)
+	held := op.fact(trace.KindHold, by, "the account's queue").Evidenced("reason", r.Reason)
+	held.Account = a.String()
+	if err := op.o.Queue.HoldAccount(ctx, a, r.Reason, trace.EncodeAll(held)...); err != nil {
+		return Account{}, fmt.Errorf("the account is frozen, but its queue is not held yet; repeat the command: %w", err)
+	}
+	v := op.view(account)
+	v.SessionsEnded = ended
+	return v, nil
+}
+
+// AccountThaw lets a frozen account act again, and releases its queue.
+func (op *Operator) AccountThaw(ctx context.Context, by Caller, r AccountRef) (Account, error) {
+	a, err := parseAccount(r.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	account, err := op.o.Accounts.Thaw(ctx, a, trace.EncodeAll(op.accountFact(by, a, "thawed")))
+	if err != nil {
+		return Account{}, err
+	}
+	released := op.fact(trace.KindRelease, by, "the account's queue")
+	released.Account = a.String()
+	if err := op.o.Queue.ReleaseAccount(ctx, a, trace.EncodeAll(released)...); err != nil {
+		return Account{}, fmt.Errorf("the account is active, but its queue is not released yet; repeat the command: %w", err)
+	}
+	return op.view(account), nil
+}
+
+// AccountRemove removes an account, its forward, its rights to send as others and
+// those of others to send as it. Its mailbox stays on disk, and what it has in
+// the queue is held message by message, since nobody answers for it any more: an
+// account of the same name that is added later does not set it free.
+func (op *Operator) AccountRemove(ctx context.Context, by Caller, r AccountRef) (Account, error) {
+	a, err := parseAccount(r.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	op.directory.Lock()
+	defer op.directory.Unlock()
+	account, err := op.o.Accounts.Get(a)
+	if err != nil {
+		return Account{}, err
+	}
+	if err := op.dropRights(ctx, by, a); err != nil {
+		return Account{}, err
+	}
+	if err := op.o.Accounts.Remove(ctx, a, trace.EncodeAll(op.accountFact(by, a, "removed"))); err != nil {
+		return Account{}, err
+	}
+	v := op.view(account)
+	v.SessionsEnded, v.NamedBy = op.endSessions(a), op.namedBy(a)
+	if err := op.orphan(ctx, by, a); err != nil {
+		return v, fmt.Errorf("the account is removed, but its queue is not held yet; hold it with: sallyport queue hold --account %s: %w", a, err)
+	}
+	return v, op.changed(ctx)
+}
+
+// namedBy returns the aliases that lead to an account, those of the configuration first.
+func (op *Operator) namedBy(account mail.Address) (names []string) {
+	leads := func(a directory.Alias) {
+		if slices.ContainsFunc(a.Targets, func(t mail.Address) bool { return t.Key() == account.Key() }) {
+			names = append(names, a.Name())
+		}
+	}
+	for _, a := range op.o.Book.Aliases() {
+		leads(a)
+	}
+	for _, a := range op.o.Book.Roster.State().Aliases() {
+		leads(a.Alias)
+	}
+	return names
+}
+
+// orphan holds what a removed account has in the queue, and forgets a hold of the
+// account as a whole.
+func (op *Operator) orphan(ctx context.Context, by Caller, a mail.Address) error {
+	f := op.fact(trace.KindHold, by, "the removed account's queue")
+	f.Account = a.String()
+	if _, err := op.o.Queue.Hold(ctx, spool.Filter{Account: a}, "its account was removed", trace.EncodeAll(f)); err != nil {
+		return err
+	}
+	if _, held := op.o.Queue.AccountHeld(a); held {
+		return op.o.Queue.ReleaseAccount(ctx, a)
+	}
+	return nil
+}
+
+// AccountShow returns one account.
+func (op *Operator) AccountShow(_ context.Context, _ Caller, r AccountRef) (Account, error) {
+	a, err := parseAccount(r.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	account, err := op.o.Accounts.Get(a)
+	if err != nil {
+		return Account{}, err
+	}
+	v := op.shown(account)
+	v.NamedBy = op.namedBy(a)
+	for _, d := range op.o.Book.Roster.State().Delegates() {
+		if d.Account.Key() == a.Key() {
+			v.SendsAs = append(v.SendsAs, d.Address.String())
+		}
+	}
+	if e, ok := op.o.Book.Roster.State().Get(roster.ForwardRef(a)); ok {
+		if f, ok := e.(roster.Forward); ok {
+			v.ForwardsTo, v.ForwardKeeps, v.ForwardAsleep = texts(f.Targets), f.Keep, !op.o.Book.External()
+		}
+	}
+	return v, nil
+}
+
+// AccountList calls fn for each account in the order of addresses.
+func (op *Operator) AccountList(ctx context.Context, _ Caller, _ struct{}, fn func(Account) error) error {
+	all, err := op.o.Accounts.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		if err := fn(op.view(a)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (op *Operator) view(a accounts.Account) Account {
+	held, _ := op.o.Queue.AccountHeld(a.Address)
+	return Account{
+		Address: a.Address.String(), Standing: a.Standing.String(), FrozenReason: a.FrozenReason, Role: a.Role.String(),
+		Created: a.Created, PasswordChanged: a.PasswordChanged, QueueHeld: held,
+	}
+}
+
+func (op *Operator) accountFact(by Caller, a mail.Address, text string) trace.Fact {
+	f := op.fact(trace.KindAccount, by, text)
+	f.Account = a.String()
+	return f
+}
+
+func (op *Operator) endSessions(a mail.Address) int {
+	if op.o.EndSessions == nil {
+		return 0
+	}
+	return op.o.EndSessions(a)
+}
+
+// parseAccount reads an account's address; its local-part is folded, as the
+// mailbox it names is.
+func parseAccount(s string) (mail.Address, error) {
+	a, err := mail.ParseAddress(s, mail.UTF8)
+	if err != nil {
+		return mail.Address{}, invalid(err)
+	}
+	if a.Domain().IsZero() {
+		return mail.Address{}, invalid(fmt.Errorf("%s is in no domain", mail.Printable(s, 320)))
+	}
+	folded, err := a.WithLocal(mail.FoldLocal(a.Local()))
+	if err != nil {
+		return mail.Address{}, invalid(err)
+	}
+	return folded, nil
+}

@@ -1,0 +1,146 @@
+package operate
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"sallyport/internal/accounts"
+	"sallyport/internal/budget"
+	"sallyport/internal/budget/ledger"
+	"sallyport/internal/trace"
+)
+
+// Ledger is what an Operator needs of the counts of recipients.
+type Ledger interface {
+	Use(ledger.Line) budget.Use
+	Refused(ledger.Line) time.Time
+}
+
+// Allowance is how many recipients an account may write to, and has.
+type Allowance struct {
+	Used budget.Use    `json:"used"`
+	Most budget.Limits `json:"most"`
+	// Own is what of Most was set for this account alone; 0: it is its role's.
+	Own budget.Limits `json:"own"`
+	// Refused is when it was last refused a recipient for want of budget; zero: not
+	// since the server started.
+	Refused time.Time `json:"refused,omitzero"`
+}
+
+// Capped is an account that may write to nobody more for now, or was kept from it within
+// the last hour.
+type Capped struct {
+	Address string `json:"address"`
+	Allowance
+}
+
+// refusedLately is how long an account that was refused a recipient stands among the
+// capped ones.
+const refusedLately = time.Hour
+
+// UsedUp reports whether nothing is left of it.
+func (a Allowance) UsedUp() bool {
+	return a.Used.Hour >= a.Most.Hour || a.Used.Day >= a.Most.Day
+}
+
+// capped reports whether an allowance is used up, or was too small lately.
+func (a Allowance) capped(now time.Time) bool {
+	return a.UsedUp() || !a.Refused.IsZero() && now.Sub(a.Refused) < refusedLately
+}
+
+func (op *Operator) allowance(a accounts.Account) Allowance {
+	line := ledger.Account(a.Address)
+	return Allowance{
+		Used: op.o.Ledger.Use(line), Most: op.o.Allowance(a), Refused: op.o.Ledger.Refused(line),
+		Own: budget.Limits{Hour: a.RecipientsHour, Day: a.RecipientsDay},
+	}
+}
+
+// Capped returns the accounts that are capped now.
+func (op *Operator) Capped(ctx context.Context) ([]Capped, error) {
+	all, err := op.o.Accounts.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return op.cappedOf(all), nil
+}
+
+func (op *Operator) cappedOf(all []accounts.Account) (out []Capped) {
+	now := op.o.Now()
+	for _, a := range all {
+		if v := op.allowance(a); v.capped(now) {
+			out = append(out, Capped{a.Address.String(), v})
+		}
+	}
+	return out
+}
+
+// AccountSet asks for other limits of what an account sends; nil leaves a limit as it is,
+// 0 makes it its role's again.
+type AccountSet struct {
+	Address        string `json:"address"`
+	Role           string `json:"role,omitempty"` // "": as it is
+	RecipientsHour *int   `json:"recipients_hour,omitempty"`
+	RecipientsDay  *int   `json:"recipients_day,omitempty"`
+}
+
+// AccountSet changes what an account may send, at once and without ending its sessions,
+// unless its role is another one.
+func (op *Operator) AccountSet(ctx context.Context, by Caller, r AccountSet) (Account, error) {
+	a, err := parseAccount(r.Address)
+	if err != nil {
+		return Account{}, err
+	}
+	if r.Role == "" && r.RecipientsHour == nil && r.RecipientsDay == nil {
+		return Account{}, invalid(errText("name what to set: --role, --recipients-hour, --recipients-day"))
+	}
+	op.directory.Lock()
+	defer op.directory.Unlock()
+	old, err := op.o.Accounts.Get(a)
+	if err != nil {
+		return Account{}, err
+	}
+	next := accounts.Sending{Role: old.Role, RecipientsHour: old.RecipientsHour, RecipientsDay: old.RecipientsDay}
+	if r.Role != "" {
+		if next.Role, err = accounts.ParseRole(r.Role); err != nil {
+			return Account{}, invalid(err)
+		}
+	}
+	if r.RecipientsHour != nil {
+		next.RecipientsHour = *r.RecipientsHour
+	}
+	if r.RecipientsDay != nil {
+		next.RecipientsDay = *r.RecipientsDay
+	}
+	account, err := op.o.Accounts.SetSending(ctx, a, next, trace.EncodeAll(sendingFact(op.accountFact(by, a, "limits changed"), next)))
+	if err != nil {
+		return Account{}, err
+	}
+	v := op.shown(account)
+	if next.Role != old.Role {
+		v.SessionsEnded = op.endSessions(a) // they were opened under the former one
+	}
+	return v, nil
+}
+
+// sendingFact says in a fact what an account may send.
+func sendingFact(f trace.Fact, s accounts.Sending) trace.Fact {
+	f = f.Evidenced("role", s.Role.String())
+	for _, p := range []struct {
+		name string
+		n    int
+	}{{"recipients an hour", s.RecipientsHour}, {"recipients a day", s.RecipientsDay}} {
+		if p.n > 0 {
+			f = f.Evidenced(p.name, strconv.Itoa(p.n))
+		}
+	}
+	return f
+}
+
+// shown is an account with what it may send.
+func (op *Operator) shown(a accounts.Account) Account {
+	v, allowance := op.view(a), op.allowance(a)
+	v.Recipients = &allowance
+	return v
+}

@@ -1,0 +1,111 @@
+package operate
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"sallyport/internal/accounts"
+	"sallyport/internal/budget"
+	"sallyport/internal/directory"
+	"sallyport/internal/mail"
+	"sallyport/internal/spool"
+	"sallyport/internal/trace"
+)
+
+// Accounts is what an Operator needs of package accounts.
+type Accounts interface {
+	Add(ctx context.Context, a mail.Address, password string, role accounts.Role, facts [][]byte) (accounts.Account, error)
+	SetPassword(ctx context.Context, a mail.Address, password string, facts [][]byte) (accounts.Account, error)
+	Freeze(ctx context.Context, a mail.Address, reason string, facts [][]byte) (accounts.Account, error)
+	Thaw(ctx context.Context, a mail.Address, facts [][]byte) (accounts.Account, error)
+	SetSending(ctx context.Context, a mail.Address, s accounts.Sending, facts [][]byte) (accounts.Account, error)
+	Remove(ctx context.Context, a mail.Address, facts [][]byte) error
+	Get(a mail.Address) (accounts.Account, error)
+	List(ctx context.Context) ([]accounts.Account, error)
+}
+
+// Queue is what an Operator needs of package spool.
+type Queue interface {
+	Get(ctx context.Context, id mail.ID) (spool.Entry, error)
+	List(ctx context.Context, f spool.Filter, fn func(spool.Entry) (more bool, err error)) error
+	Hold(ctx context.Context, f spool.Filter, reason string, facts [][]byte) (int, error)
+	Release(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
+	Retry(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
+	Remove(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
+	HoldAccount(ctx context.Context, account mail.Address, reason string, facts ...[]byte) error
+	ReleaseAccount(ctx context.Context, account mail.Address, facts ...[]byte) error
+	AccountHeld(account mail.Address) (reason string, held bool)
+	Stats() spool.Stats
+}
+
+// Trace is what an Operator needs of package trace.
+type Trace interface {
+	Query(ctx context.Context, q trace.Query) (trace.Answer, error)
+	Verify(ctx context.Context) (trace.VerifyReport, error)
+	Stats() trace.Stats
+}
+
+// Options are what an Operator acts on. All are needed but EndSessions, Changed,
+// Server and Reload.
+type Options struct {
+	Accounts  Accounts
+	Queue     Queue
+	Trace     Trace
+	Directory func() *directory.Snapshot
+	Book      Book
+	// Ledger counts recipients, and Allowance says how many an account may have.
+	Ledger    Ledger
+	Allowance func(accounts.Account) budget.Limits
+	Now       func() time.Time
+	// EndSessions ends the live sessions of an account and says how many.
+	EndSessions func(account mail.Address) int
+	// Changed is called after accounts or the roster changed, before the action
+	// returns: who acts and then sends mail finds the change done.
+	Changed func(ctx context.Context) error
+	// SigningKeys are the keys that sign mail.
+	SigningKeys SigningKeys
+	// Callouts is what servers behind us said of recipients; nil: there is no such memory.
+	Callouts Callouts
+	// Server tells about the running server; nil, or a nil answer: none runs.
+	Server func() *Server
+	// Health reads what Status tells of disk, certificate and oldest message; nil: nothing.
+	Health func(ctx context.Context) Health
+	// Write records facts that accompany no other change.
+	Write func(ctx context.Context, facts ...trace.Fact) error
+	// Backup copies the data folder; nil: it cannot be copied.
+	Backup BackupSource
+	// Reload reads the configuration again; nil: there is none.
+	Reload func(ctx context.Context, by string) (Reloaded, error)
+}
+
+// Operator is the actions. Callers are checked by Handler; who holds an Operator
+// may do everything.
+type Operator struct {
+	o Options
+	// directory is held while accounts or entries of the directory change.
+	directory sync.Mutex
+}
+
+// New returns an Operator.
+func New(o Options) *Operator { return &Operator{o: o} }
+
+// Caller is who acts, as the kernel or the process itself knows. The zero Caller
+// is nobody, and is refused.
+type Caller struct {
+	UID   uint32
+	Known bool
+}
+
+// fact begins a fact about something that by does.
+func (op *Operator) fact(kind trace.Kind, by Caller, text string) trace.Fact {
+	f := trace.Fact{At: op.o.Now(), Kind: kind, Rule: "operator", Text: text}
+	return f.Evidenced("by uid", utoa(by.UID))
+}
+
+func (op *Operator) changed(ctx context.Context) error {
+	if op.o.Changed == nil {
+		return nil
+	}
+	return op.o.Changed(ctx)
+}

@@ -1,0 +1,224 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/spool"
+	"sallyport/internal/trace"
+)
+
+// MaxIDs is how many messages one request may name.
+const MaxIDs = 10_000
+
+// Message is a message in the queue as operators see it.
+type Message struct {
+	ID         string      `json:"id"`
+	State      string      `json:"state"` // "waiting", "held", or "held with its account"
+	Reason     string      `json:"reason,omitempty"`
+	Received   time.Time   `json:"received"`
+	Sender     string      `json:"sender"`            // with angle brackets; "<>" for notifications
+	Account    string      `json:"account,omitempty"` // who submitted it; "": a stranger
+	MessageID  string      `json:"message_id,omitempty"`
+	Size       int64       `json:"size"`
+	Attempts   int         `json:"attempts"`
+	NextTry    time.Time   `json:"next_try,omitzero"`
+	Forward    bool        `json:"forward,omitempty"` // sent on in the account's name
+	Warned     bool        `json:"warned,omitempty"`  // the account was told of the delay
+	Junk       bool        `json:"junk,omitempty"`    // mailboxes of ours keep it apart
+	Recipients []Recipient `json:"recipients"`
+}
+
+// Recipient is one delivery of a Message.
+type Recipient struct {
+	Address string    `json:"address"`
+	Mailbox string    `json:"mailbox,omitempty"` // of ours; "": it goes to another host
+	State   string    `json:"state"`             // "pending", "delivered", "failed", or RecipientUntold
+	Last    string    `json:"last,omitempty"`    // the last reply
+	LastAt  time.Time `json:"last_at,omitzero"`
+	Remote  string    `json:"remote,omitempty"` // who gave it
+}
+
+// Select chooses messages; a message must match everything that is given.
+type Select struct {
+	IDs       []string      `json:"ids,omitempty"`
+	All       bool          `json:"all,omitempty"` // needed to change every message
+	Account   string        `json:"account,omitempty"`
+	Sender    string        `json:"sender,omitempty"` // an address, or "<>"
+	Recipient string        `json:"recipient,omitempty"`
+	Domain    string        `json:"domain,omitempty"` // of a recipient
+	Held      *bool         `json:"held,omitempty"`
+	OlderThan time.Duration `json:"older_than,omitempty"`
+	Limit     int           `json:"limit,omitempty"`
+}
+
+// QueueChange asks for a change of the chosen messages.
+type QueueChange struct {
+	Select
+	Reason string `json:"reason,omitempty"`
+	DryRun bool   `json:"dry_run,omitempty"` // only count
+	// Tell is called now and then, by one goroutine at a time, with what is done so far,
+	// while there is much to do; nil: nobody asks. It is not sent.
+	Tell func(QueueChanged) `json:"-"`
+}
+
+// QueueChanged says how many messages were changed, or would be. Those that were
+// chosen and could not be (what is held with its account is neither released nor
+// retried) are Unchanged; those that were named and not found are Missing.
+type QueueChanged struct {
+	Count     int  `json:"count"`
+	Unchanged int  `json:"unchanged,omitempty"`
+	Missing   int  `json:"missing,omitempty"`
+	DryRun    bool `json:"dry_run,omitempty"`
+}
+
+// QueueRef names a message.
+type QueueRef struct {
+	ID string `json:"id"`
+}
+
+// QueueList calls fn for each chosen message, oldest first.
+func (op *Operator) QueueList(ctx context.Context, _ Caller, r Select, fn func(Message) error) error {
+	f, err := op.filter(r)
+	if err != nil {
+		return err
+	}
+	return op.o.Queue.List(ctx, f, func(e spool.Entry) (bool, error) {
+		return true, fn(op.message(e))
+	})
+}
+
+// QueueShow returns one message.
+func (op *Operator) QueueShow(ctx context.Context, _ Caller, r QueueRef) (Message, error) {
+	id, err := mail.ParseID(r.ID)
+	if err != nil {
+		return Message{}, invalid(err)
+	}
+	e, err := op.o.Queue.Get(ctx, id)
+	if errors.Is(err, spool.ErrNotFound) {
+		return Message{}, &Error{CodeNotFound, "no message " + r.ID + " is in the queue; its trace tells what became of it"}
+	}
+	if err != nil {
+		return Message{}, err
+	}
+	return op.message(e), nil
+}
+
+// QueueHold keeps the chosen messages from being tried until they are released.
+func (op *Operator) QueueHold(ctx context.Context, by Caller, r QueueChange) (QueueChanged, error) {
+	if r.Reason == "" {
+		r.Reason = "held by an operator"
+	}
+	return op.change(ctx, by, r, trace.KindHold, func(ctx context.Context, f spool.Filter, facts [][]byte) (int, error) {
+		return op.o.Queue.Hold(ctx, f, r.Reason, facts)
+	})
+}
+
+// QueueRelease ends the hold of the chosen messages. It does not release what is
+// held with its account: thaw the account.
+func (op *Operator) QueueRelease(ctx context.Context, by Caller, r QueueChange) (QueueChanged, error) {
+	return op.change(ctx, by, r, trace.KindRelease, op.o.Queue.Release)
+}
+
+// QueueRetry makes the chosen messages due now.
+func (op *Operator) QueueRetry(ctx context.Context, by Caller, r QueueChange) (QueueChanged, error) {
+	return op.change(ctx, by, r, trace.KindRetry, op.o.Queue.Retry)
+}
+
+// QueueRemove removes the chosen messages for good, without telling their senders.
+func (op *Operator) QueueRemove(ctx context.Context, by Caller, r QueueChange) (QueueChanged, error) {
+	return op.change(ctx, by, r, trace.KindRemove, op.o.Queue.Remove)
+}
+
+// Chooses reports whether anything narrows the choice down.
+func (s Select) Chooses() bool {
+	return len(s.IDs) > 0 || s.Account != "" || s.Sender != "" || s.Recipient != "" || s.Domain != "" || s.Held != nil || s.OlderThan > 0
+}
+
+func (op *Operator) messageFact(kind trace.Kind, by Caller, e spool.Entry, reason string) trace.Fact {
+	f := op.fact(kind, by, "")
+	f.Queue, f.MessageID, f.Account, f.Size = e.ID, e.MessageID, e.Account.String(), e.Size
+	f.Sender = e.Envelope.From.String()
+	if reason != "" {
+		f = f.Evidenced("reason", reason)
+	}
+	return f
+}
+
+// filter parses a Select.
+func (op *Operator) filter(s Select) (f spool.Filter, err error) {
+	if len(s.IDs) > MaxIDs || s.Limit < 0 || s.OlderThan < 0 {
+		return f, invalid(errText("a bound of the request is out of range"))
+	}
+	for _, text := range s.IDs {
+		id, err := mail.ParseID(text)
+		if err != nil {
+			return f, invalid(err)
+		}
+		f.IDs = append(f.IDs, id)
+	}
+	if s.Sender == "<>" {
+		f.Null, s.Sender = true, ""
+	}
+	for _, a := range []struct {
+		text string
+		into *mail.Address
+	}{{s.Account, &f.Account}, {s.Sender, &f.Sender}, {s.Recipient, &f.Recipient}} {
+		if err := a.into.UnmarshalText([]byte(a.text)); err != nil {
+			return f, invalid(err)
+		}
+	}
+	if err := f.Domain.UnmarshalText([]byte(s.Domain)); err != nil {
+		return f, invalid(err)
+	}
+	f.Held, f.Limit = s.Held, s.Limit
+	if s.OlderThan > 0 {
+		f.OlderThan = op.o.Now().Add(-s.OlderThan)
+	}
+	return f, nil
+}
+
+func (op *Operator) message(e spool.Entry) Message {
+	m := Message{
+		ID: e.ID.String(), State: "waiting", Received: e.Received, Sender: e.Envelope.From.String(), Account: e.Account.String(),
+		MessageID: e.MessageID, Size: e.Size, Attempts: e.Attempts, NextTry: e.NextTry,
+		Forward: e.Forward != spool.ForwardNone, Warned: e.Warned, Junk: e.Junk, Recipients: []Recipient{},
+	}
+	reason, accountHeld := op.o.Queue.AccountHeld(e.Account)
+	switch {
+	case e.Held != "":
+		m.State, m.Reason, m.NextTry = "held", e.Held, time.Time{}
+	case accountHeld:
+		m.State, m.Reason, m.NextTry = "held with its account", reason, time.Time{}
+	}
+	for _, r := range e.Recipients {
+		m.Recipients = append(m.Recipients, recipient(r))
+	}
+	return m
+}
+
+// RecipientUntold is the state of a recipient who failed without anybody being told.
+const RecipientUntold = "failed, nobody told"
+
+func recipient(r spool.RecipientState) Recipient {
+	v := Recipient{Address: r.Recipient.Address.String(), LastAt: r.LastAt, Remote: r.Remote}
+	if r.Kind == spool.KindLocal {
+		v.Mailbox = r.Mailbox.String()
+	}
+	if !r.Last.IsZero() {
+		v.Last = r.Last.String()
+	}
+	switch r.State {
+	case spool.StatePending:
+		v.State = "pending"
+	case spool.StateDelivered:
+		v.State = "delivered"
+	case spool.StateFailed:
+		v.State = "failed"
+	case spool.StateUntold:
+		v.State = RecipientUntold
+	}
+	return v
+}

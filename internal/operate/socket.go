@@ -1,0 +1,214 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	localsocket "sallyport/internal/local/socket"
+)
+
+const (
+	// maxConnectionsPerUser bounds root's connections, those of the server's own user and
+	// those of all others apart, so that nobody can take another's.
+	maxConnectionsPerUser = 16
+	headerTime            = 5 * time.Second
+	requestTime           = 30 * time.Second
+	idleTime              = time.Minute
+	finishTime            = 5 * time.Second
+	maxHeader             = 16 << 10
+)
+
+// Listen binds the operator's socket at path, readable and writable by its owner
+// alone, replacing one that an earlier process left behind. Call it only while
+// holding the data folder, since nothing else tells a dead socket from a live one.
+func Listen(path string) (net.Listener, error) {
+	short, done, err := localsocket.ShortPath(path)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if info, err := os.Lstat(path); err == nil {
+		if info.Mode().Type() != fs.ModeSocket {
+			return nil, fmt.Errorf("%s is in the way: it is no socket", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: short, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("operator's socket %s: %w", path, err)
+	}
+	// The short path is gone when the listener closes.
+	ln.SetUnlinkOnClose(false)
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	return &socket{UnixListener: ln, path: path, owner: uint32(os.Geteuid()), seats: map[seat][]*conn{}}, nil
+}
+
+// socket knows whose its connections are, and removes its file when it is closed.
+type socket struct {
+	*net.UnixListener
+	path  string
+	owner uint32
+	close sync.Once
+
+	mu    sync.Mutex
+	seats map[seat][]*conn // the open connections, those that changed last at the end
+}
+
+// Close stops listening and removes the file.
+func (s *socket) Close() error {
+	err := net.ErrClosed
+	s.close.Do(func() { err = errors.Join(s.UnixListener.Close(), os.Remove(s.path)) })
+	return err
+}
+
+// Serve serves op on ln until ctx is done, then lets actions under way finish for
+// a short time.
+func Serve(ctx context.Context, ln net.Listener, op *Operator, log *slog.Logger) error {
+	srv := &http.Server{
+		Handler:           Handler(op, uint32(os.Geteuid())),
+		ReadHeaderTimeout: headerTime,
+		ReadTimeout:       requestTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ConnContext:       told,
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if ours, ok := c.(*conn); ok {
+				ours.socket.turned(ours, state == http.StateNew || state == http.StateIdle)
+			}
+		},
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	stopped := make(chan error, 1)
+	release := context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
+		defer cancel()
+		stopped <- errors.Join(srv.Shutdown(grace), srv.Close())
+	})
+	err := srv.Serve(ln)
+	if release() { // ctx is not done: the listener failed
+		return err
+	}
+	if err := <-stopped; err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// conn is a connection whose other end the kernel named.
+type conn struct {
+	*net.UnixConn
+	socket  *socket
+	caller  Caller
+	seat    seat
+	refused *Error // what every request is answered with; nil: they are carried out
+	idle    bool   // it asks for nothing now; guarded by socket.mu
+}
+
+// seat is whose places a connection takes.
+type seat struct {
+	uid     uint32
+	outside bool // everybody's who is only told why he may not, or not now
+}
+
+// Close frees the connection's place.
+func (c *conn) Close() error {
+	c.socket.leave(c)
+	return c.UnixConn.Close()
+}
+
+// Accept never lets a connection wait for another. Whose it is the kernel says before
+// anything is read: root and the server's own user have places of their own each, and all
+// others share some in which they are told to go away. Where a user has all his places,
+// his connection that has been idle for longest makes room; when all are at work, the new
+// one is told to come back.
+func (s *socket) Accept() (net.Conn, error) {
+	nc, err := s.AcceptUnix()
+	if err != nil {
+		return nil, err
+	}
+	c := &conn{UnixConn: nc, socket: s, caller: peer(nc), idle: true}
+	c.seat.uid, c.refused = c.caller.UID, mayAct(c.caller, s.owner)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.refused == nil && !s.room(c.seat, func(c *conn) bool { return c.idle }) {
+		c.refused = &Error{CodeUnavailable, fmt.Sprintf("%d commands of this user are at work already; try again when one has ended", maxConnectionsPerUser)}
+	}
+	if c.refused != nil {
+		c.seat = seat{outside: true}
+		s.room(c.seat, func(*conn) bool { return true })
+	}
+	s.seats[c.seat] = append(s.seats[c.seat], c)
+	return c, nil
+}
+
+// room makes room for one more, and closes for it the first that may be closed.
+func (s *socket) room(at seat, may func(*conn) bool) bool {
+	held := s.seats[at]
+	if len(held) < maxConnectionsPerUser {
+		return true
+	}
+	i := slices.IndexFunc(held, may)
+	if i < 0 {
+		return false
+	}
+	_ = held[i].UnixConn.Close()
+	s.seats[at] = slices.Delete(held, i, i+1)
+	return true
+}
+
+// turned notes that a connection begins or ends a request. One that has just ended a
+// request has been idle for the shortest time.
+func (s *socket) turned(c *conn, idle bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held := s.seats[c.seat]
+	if at := slices.Index(held, c); at >= 0 && c.idle != idle {
+		c.idle = idle
+		s.seats[c.seat] = append(slices.Delete(held, at, at+1), c)
+	}
+}
+
+func (s *socket) leave(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held := s.seats[c.seat]
+	if at := slices.Index(held, c); at >= 0 {
+		s.seats[c.seat] = slices.Delete(held, at, at+1)
+	}
+}
+
+// peer asks the kernel who is at the other end; without an answer it is nobody.
+func peer(c *net.UnixConn) Caller {
+	uid, known := localsocket.PeerUID(c)
+	if !known {
+		return Caller{}
+	}
+	return Caller{UID: uid, Known: true}
+}
+
+// told returns a context that says who is at the other end of a connection of ours, or
+// what he is refused with.
+func told(ctx context.Context, c net.Conn) context.Context {
+	ours, ok := c.(*conn)
+	switch {
+	case !ok:
+		return WithCaller(ctx, Caller{})
+	case ours.refused != nil:
+		return context.WithValue(ctx, refusalKey{}, ours.refused)
+	}
+	return WithCaller(ctx, ours.caller)
+}

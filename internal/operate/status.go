@@ -1,0 +1,92 @@
+package operate
+
+import (
+	"context"
+	"time"
+
+	"sallyport/internal/accounts"
+	"sallyport/internal/trace"
+)
+
+// Server is the running server.
+type Server struct {
+	Version string              `json:"version,omitempty"`
+	PID     int                 `json:"pid"`
+	Started time.Time           `json:"started"`
+	Listen  map[string][]string `json:"listen"` // addresses as bound, by door
+	// Generation numbers the configuration in force, from 1 at the start.
+	Generation int `json:"generation"`
+	// CertificateEnds is when the certificate in force does; zero: there is none.
+	CertificateEnds time.Time `json:"certificate_ends,omitzero"`
+}
+
+// Status is the state of everything in figures.
+type Status struct {
+	Hostname string   `json:"hostname"`
+	Domains  []string `json:"domains"`
+	Server   *Server  `json:"server,omitempty"` // nil: no server runs
+	Accounts int      `json:"accounts"`
+	Frozen   int      `json:"frozen"`
+	// Capped are the accounts that may write to nobody more for now.
+	Capped []Capped    `json:"capped,omitempty"`
+	Queue  QueueStats  `json:"queue"`
+	Trace  trace.Stats `json:"trace"`
+	Health Health      `json:"health"`
+}
+
+// Health is what tells trouble before it comes.
+type Health struct {
+	Oldest             time.Time `json:"oldest,omitzero"` // when the oldest message that is not held was received
+	DiskFree           uint64    `json:"disk_free"`       // octets, for the server's user
+	DiskTotal          uint64    `json:"disk_total"`
+	CertificateExpires time.Time `json:"certificate_expires,omitzero"` // zero: there is no certificate
+	// ReturnPath is how far the signing of return paths has come; nil: none are signed.
+	ReturnPath *ReturnPath `json:"return_path,omitempty"`
+	// Obtained is nil where the certificate comes from files, or where there is to be none.
+	Obtained *Obtained `json:"obtained,omitempty"`
+}
+
+// Obtained is what there is of a certificate that an authority gives. RFC 8555
+type Obtained struct {
+	Authority string    `json:"authority"`       // URL of its directory
+	Chain     string    `json:"chain,omitempty"` // PEM of the certificate in force; "": there is none yet
+	Fault     string    `json:"fault,omitempty"` // why the last attempt failed; "": it did not
+	Next      time.Time `json:"next,omitzero"`   // of the next attempt after a fault
+}
+
+// QueueStats is the queue in figures.
+type QueueStats struct {
+	Messages int   `json:"messages"`
+	Held     int   `json:"held"`
+	Octets   int64 `json:"octets"`
+}
+
+// Status returns the state of everything.
+func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, error) {
+	snapshot, queue := op.o.Directory(), op.o.Queue.Stats()
+	s := Status{
+		Hostname: snapshot.Hostname().ASCII(),
+		Queue:    QueueStats{queue.Entries, queue.Held, queue.Octets},
+		Trace:    op.o.Trace.Stats(),
+	}
+	for _, d := range snapshot.Domains() {
+		s.Domains = append(s.Domains, d.Name.ASCII())
+	}
+	all, err := op.o.Accounts.List(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.Accounts, s.Capped = len(all), op.cappedOf(all)
+	for _, a := range all {
+		if a.Standing != accounts.StandingActive {
+			s.Frozen++
+		}
+	}
+	if op.o.Health != nil {
+		s.Health = op.o.Health(ctx)
+	}
+	if op.o.Server != nil {
+		s.Server = op.o.Server()
+	}
+	return s, nil
+}

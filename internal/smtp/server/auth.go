@@ -1,0 +1,118 @@
+package server
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/screen"
+	smtpwire "sallyport/internal/smtp/wire"
+)
+
+// mechanisms lists the SASL mechanisms on offer: none in clear text, and none to
+// the world's mail servers. RFC 4954 §4, RFC 8314 §3.
+func (c *conn) mechanisms() []string {
+	if c.srv.cfg.Mechanisms == nil || c.info.Kind == KindMX || c.tls == nil {
+		return nil
+	}
+	return c.srv.cfg.Mechanisms(true, c.plusAvailable())
+}
+
+// auth answers AUTH. RFC 4954 §4.
+func (c *conn) auth(ctx context.Context, p smtpwire.AuthParams) result {
+	switch {
+	case c.srv.cfg.Mechanisms == nil || c.info.Kind == KindMX:
+		return refuse(502, "5.5.1", "AUTH is not offered here")
+	case c.tls == nil:
+		return refuse(538, "5.7.11", "encryption is required to sign in; the credential was not looked at")
+	case !c.state.extended:
+		return refuse(503, "5.5.1", "send EHLO first")
+	case c.state.authed:
+		return refuse(503, "5.5.1", "you are signed in already")
+	case c.tx.open():
+		return refuse(503, "5.5.1", "not within a transaction")
+	case !slices.Contains(c.mechanisms(), p.Mechanism):
+		return refuse(504, "5.5.4", "this mechanism is not offered")
+	case c.in.Buffered() > 0:
+		return tooEager()
+	}
+	sasl, r := c.sess.Auth(ctx, p.Mechanism)
+	if sasl == nil {
+		if r.OK() {
+			r = mail.Reply{}
+		}
+		return c.authFailed(ctx, said(mended(r)))
+	}
+	return c.exchange(ctx, sasl, p.Initial)
+}
+
+// tooEager refuses octets behind AUTH or a response: whoever sends them has not
+// waited for the challenge, so they were not meant as an answer to it.
+func tooEager() result {
+	return refuse(554, "5.5.1", "nothing may follow before AUTH is answered").ending(EndInjection)
+}
+
+// exchange carries challenges and responses until the mechanism is done. All responses
+// together have the time of one command: a sign-in that is begun holds a place.
+func (c *conn) exchange(ctx context.Context, sasl SASL, response []byte) result {
+	c.deadline = c.now().Add(c.limits.CommandTimeout)
+	for range c.limits.AuthRounds {
+		challenge, done, r := sasl.Next(ctx, response)
+		if done {
+			return c.authDone(ctx, r)
+		}
+		c.out = smtpwire.AppendChallenge(c.out, challenge)
+		var res result
+		if response, res = c.response(ctx); response == nil {
+			return res
+		}
+	}
+	return c.authFailed(ctx, refuse(535, "5.7.8", "the exchange takes too long"))
+}
+
+// response reads the client's answer to a challenge; nil means that the exchange
+// has ended with res.
+func (c *conn) response(ctx context.Context) (response []byte, res result) {
+	line, err := c.in.ReadLine(c.srv.authLimit)
+	if err != nil {
+		return nil, result{silent: true, end: c.broken(ctx, "AUTH response", err)}
+	}
+	if c.in.Buffered() > 0 {
+		return nil, tooEager()
+	}
+	response, cancelled, fault := smtpwire.ParseResponse(line)
+	switch {
+	case cancelled:
+		return nil, c.authFailed(ctx, refuse(501, "5.7.0", "cancelled"))
+	case fault != nil:
+		return nil, c.authFailed(ctx, result{reply: fault.Reply, own: true})
+	}
+	return response, result{}
+}
+
+// authDone takes the mechanism's verdict. Only 235 signs in. RFC 4954 §4.
+func (c *conn) authDone(ctx context.Context, r mail.Reply) result {
+	if r.Code == 235 {
+		c.state.authed = true
+		c.place.reach(screen.StageOurs)
+		if c.hold != nil {
+			c.hold.Known()
+		}
+		return said(r)
+	}
+	if r.OK() {
+		r = mail.Reply{}
+	}
+	return c.authFailed(ctx, said(mended(r)))
+}
+
+// authFailed counts a failure that was the client's, and makes guessing slow.
+func (c *conn) authFailed(ctx context.Context, res result) result {
+	if res.reply.Class() != mail.ClassPermanent {
+		return res
+	}
+	c.count.authFailures++
+	pause(ctx, time.Duration(c.count.authFailures)*c.limits.AuthFailureDelay)
+	return res
+}

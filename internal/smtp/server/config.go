@@ -1,0 +1,78 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+
+	"sallyport/internal/kit/allowance"
+	"sallyport/internal/mail"
+)
+
+// Config is what the engine is told about one listener. It is not changed while a
+// server uses it.
+type Config struct {
+	Kind     Kind
+	Hostname mail.Domain // in the greeting and the reply to EHLO
+	// TLS is used for STARTTLS and implicit TLS. Nil: no STARTTLS; required for
+	// KindSubmissions, unless Awaiting.
+	TLS *tls.Config
+	// Awaiting: the certificate has yet to come. Until then connections are turned away,
+	// except on KindMX, which needs none.
+	Awaiting bool
+	Limits   Limits
+	Logger   *slog.Logger
+	// Now is the clock; the deadlines of sockets follow it.
+	Now func() time.Time
+	// Mechanisms returns the SASL mechanisms to offer. It is asked only under TLS;
+	// plusAvailable says that channel binding is possible. Nil: no AUTH.
+	Mechanisms func(tlsOn bool, plusAvailable bool) []string
+	// Admission counts connections and handshakes together with other listeners;
+	// nil: alone.
+	Admission *Admission
+	// Memory bounds the large buffers of connections, together with what else of mail
+	// is held that is not judged yet; nil: nothing does.
+	Memory *allowance.Budget
+	// UserID says who is at the other end of a connection, as the kernel knows; a
+	// connection of which it does not know is closed. On KindSendmail alone.
+	UserID func(net.Conn) (uid uint32, ok bool)
+	// Balancers lists the networks of the balancers. A connection from one of them
+	// must begin with a header of the PROXY protocol, and is closed without a word
+	// if it does not; from anywhere else such a header is no SMTP.
+	Balancers []netip.Prefix
+	// Notice is added to the greeting; may be empty.
+	Notice string
+}
+
+var (
+	errKind     = errors.New("server: the listener has no kind")
+	errHostname = errors.New("server: the server has no host name")
+	errNoTLS    = errors.New("server: submissions needs a TLS configuration")
+	errUserID   = errors.New("server: the sendmail door, and no other, asks for user ids")
+	errNeeds    = errors.New("server: logger, clock and backend are required")
+)
+
+// closed reports whether nobody can be served yet.
+func (c Config) closed() bool {
+	return c.Awaiting && (c.Kind == KindSubmission || c.Kind == KindSubmissions)
+}
+
+// check says what is missing: an engine that was told too little must not run.
+func (c Config) check(b Backend) error {
+	switch {
+	case c.Kind != KindMX && c.Kind != KindSubmission && c.Kind != KindSubmissions && c.Kind != KindSendmail:
+		return errKind
+	case c.Hostname.IsZero():
+		return errHostname
+	case c.Kind == KindSubmissions && c.TLS == nil && !c.Awaiting:
+		return errNoTLS
+	case (c.Kind == KindSendmail) != (c.UserID != nil):
+		return errUserID
+	case c.Logger == nil || c.Now == nil || b == nil:
+		return errNeeds
+	}
+	return c.Limits.check()
+}

@@ -1,0 +1,66 @@
+package server
+
+import (
+	"context"
+	"crypto/x509"
+
+	"sallyport/internal/mail"
+)
+
+// startTLSCommand answers STARTTLS. RFC 3207 §4.
+func (c *conn) startTLSCommand(ctx context.Context) result {
+	switch {
+	case c.srv.cfg.TLS == nil:
+		return refuse(502, "5.5.1", "TLS is not offered")
+	case c.tls != nil:
+		return refuse(503, "5.5.1", "TLS is on already")
+	case !c.state.extended:
+		return refuse(503, "5.5.1", "send EHLO first")
+	case c.in.Buffered() > 0:
+		// CVE-2011-0411: what was sent in clear must never count as sent under TLS.
+		return refuse(554, "5.5.1", "nothing may follow STARTTLS before TLS is on").ending(EndInjection)
+	}
+	timeout, release := c.srv.admission.beginHandshake(c.limits, c.abandon)
+	defer release()
+	// RFC 3207 §4.2: all knowledge of the client is discarded.
+	c.drop(ctx)
+	c.state = state{}
+	c.send(mail.R(220, "2.0.0", "ready to start TLS"))
+	if err := c.startTLS(c.srv.cfg.TLS, timeout); err != nil {
+		return c.handshakeFailed(err)
+	}
+	return result{silent: true}
+}
+
+// implicitTLS begins a connection under TLS. RFC 8314 §3.3.
+func (c *conn) implicitTLS() (end string) {
+	timeout, release := c.srv.admission.beginHandshake(c.limits, c.abandon)
+	defer release()
+	if err := c.startTLS(c.srv.cfg.TLS, timeout); err != nil {
+		return c.handshakeFailed(err).end
+	}
+	return ""
+}
+
+// handshakeFailed ends the connection without a word: there is no channel left in
+// which one would be safe.
+func (c *conn) handshakeFailed(err error) result {
+	c.srv.cfg.Logger.Debug("TLS handshake failed", "conn", c.info.ID, "remote", c.info.Remote.String(), "err", err)
+	c.outErr = err
+	return result{silent: true, end: EndTLS}
+}
+
+// presented returns the certificate of this connection's TLS: each configuration
+// has one, and a connection keeps its configuration.
+func (c *conn) presented() *x509.Certificate {
+	if c.tls == nil || len(c.srv.cfg.TLS.Certificates) != 1 {
+		return nil
+	}
+	return c.srv.cfg.TLS.Certificates[0].Leaf
+}
+
+// plusAvailable reports whether SASL can be bound to this TLS channel. RFC 9266.
+func (c *conn) plusAvailable() bool {
+	_, err := c.tls.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
+	return err == nil
+}

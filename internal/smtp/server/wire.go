@@ -1,0 +1,266 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"sallyport/internal/mail"
+	smtpwire "sallyport/internal/smtp/wire"
+)
+
+// Why no more octets come, besides what the transport says.
+var (
+	errShutdown = errors.New("the server is shutting down")
+	errTimeout  = errors.New("timed out")
+	errSlow     = errors.New("the data came too slowly")
+	errDuration = errors.New("the session has lasted too long")
+)
+
+// keepOut is the largest reply buffer that an idle connection keeps.
+const keepOut = 512
+
+// wire is the connection's input and output: what is written is sent when the
+// client has nothing more to say, and every read has a deadline.
+type wire struct {
+	limits *Limits
+	now    func() time.Time
+	raw    net.Conn // as accepted
+	nc     net.Conn // raw, or the TLS on top of it
+	tls    *tls.ConnectionState
+	in     *smtpwire.LineReader
+
+	out    []byte
+	outErr error // of the first write that failed; nothing is written after it
+
+	ends     time.Time // of the session, whatever is being waited for
+	deadline time.Time // of the command that is being waited for
+	data     bool      // octets of a message are being waited for
+	meter    meter
+
+	mu       sync.Mutex
+	stopping bool // the server shuts down
+	message  bool // a message is in progress, and may still end
+	crowded  bool // it stops because others need its place
+}
+
+// Read fills the LineReader. Replies are sent before it waits: RFC 2920 §3.2.
+func (w *wire) Read(p []byte) (int, error) {
+	if err := w.flush(); err != nil {
+		return 0, err
+	}
+	start := w.now()
+	if err := w.arm(start); err != nil {
+		return 0, err
+	}
+	n, err := w.nc.Read(p)
+	if err != nil {
+		return n, w.cause(err)
+	}
+	return n, w.measure(n, w.now().Sub(start))
+}
+
+// measure counts n octets that were waited for. What is waited between the chunks of a
+// message is the message's time too, though the commands there are none of its octets.
+func (w *wire) measure(n int, waited time.Duration) error {
+	switch {
+	case w.data:
+		w.meter = w.meter.add(n, waited)
+	case w.message: // changed by this goroutine alone
+		w.meter = w.meter.add(0, waited)
+	default:
+		return nil
+	}
+	if w.meter.tooSlow(w.limits) {
+		return errSlow
+	}
+	return nil
+}
+
+// arm sets the deadline of the next read.
+func (w *wire) arm(now time.Time) error {
+	deadline := w.deadline
+	if w.data {
+		deadline = now.Add(w.limits.DataTimeout)
+	}
+	if deadline.After(w.ends) {
+		deadline = w.ends
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopping && !w.message {
+		return errShutdown
+	}
+	return w.raw.SetReadDeadline(deadline)
+}
+
+// cause tells a shutdown and a timeout from other ends.
+func (w *wire) cause(err error) error {
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopping && !w.message {
+		return errShutdown
+	}
+	if !w.now().Before(w.ends) {
+		return errDuration
+	}
+	return errTimeout
+}
+
+// interrupt ends the wait for a command, now and from now on.
+func (w *wire) interrupt() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopping = true
+	if !w.message {
+		// A deadline that can't be set is one of a closed connection.
+		_ = w.raw.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// giveWay ends the connection as interrupt does, and soon: who does not read the answer
+// does not hold the place.
+func (w *wire) giveWay() {
+	w.mu.Lock()
+	w.crowded = true
+	_ = w.raw.SetWriteDeadline(w.now().Add(refusalWriteTimeout))
+	w.mu.Unlock()
+	w.interrupt()
+}
+
+// givesWay reports whether others need the place of this connection.
+func (w *wire) givesWay() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.crowded
+}
+
+// writeTimeout bounds the next write.
+func (w *wire) writeTimeout() time.Duration {
+	if w.givesWay() {
+		return refusalWriteTimeout
+	}
+	return w.limits.WriteTimeout
+}
+
+// stopped reports whether commands that are already here must wait for ever.
+func (w *wire) stopped() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stopping && !w.message
+}
+
+// setMessage says whether a message is in progress.
+func (w *wire) setMessage(on bool) {
+	w.mu.Lock()
+	w.message = on
+	w.mu.Unlock()
+	w.data, w.meter = on, meter{}
+}
+
+// send gathers a reply, and sends what was gathered when it is much.
+func (w *wire) send(r mail.Reply) {
+	w.out = smtpwire.AppendReply(w.out, r)
+	if len(w.out) >= w.limits.ReplyOctets {
+		w.flushLater()
+	}
+}
+
+// flushLater flushes; an error waits for the next read.
+func (w *wire) flushLater() { _ = w.flush() }
+
+// flush sends what was gathered. Its first error is final.
+func (w *wire) flush() error {
+	if len(w.out) == 0 || w.outErr != nil {
+		return w.outErr
+	}
+	if w.outErr = w.raw.SetWriteDeadline(w.now().Add(w.writeTimeout())); w.outErr != nil {
+		return w.outErr
+	}
+	if _, err := w.nc.Write(w.out); err != nil {
+		w.outErr = w.cause(err)
+	}
+	w.out = w.out[:0]
+	if cap(w.out) > keepOut {
+		w.out = nil
+	}
+	return w.outErr
+}
+
+// startTLS puts TLS on top of the connection. Nothing may be buffered.
+func (w *wire) startTLS(cfg *tls.Config, timeout time.Duration) error {
+	if err := w.flush(); err != nil {
+		return err
+	}
+	w.deadline, w.data = w.now().Add(timeout), false
+	if err := w.arm(w.now()); err != nil {
+		return err
+	}
+	if err := w.raw.SetWriteDeadline(w.deadline); err != nil {
+		return err
+	}
+	tc := tls.Server(w.raw, cfg)
+	if err := tc.Handshake(); err != nil {
+		return w.cause(err)
+	}
+	state := tc.ConnectionState()
+	w.nc, w.tls = tc, &state
+	w.in.Reset(w)
+	return nil
+}
+
+// linger reads on for a short while after the last reply, so that octets on their
+// way don't make the transport throw that reply away, and closes.
+func (w *wire) linger() {
+	type halfCloser interface{ CloseWrite() error }
+	if half, ok := w.nc.(halfCloser); !ok || half.CloseWrite() != nil {
+		w.close()
+		return
+	}
+	if half, ok := w.raw.(halfCloser); ok && w.raw != w.nc && half.CloseWrite() != nil {
+		w.close()
+		return
+	}
+	buf := make([]byte, smtpwire.SmallBufferOctets)
+	if w.raw.SetReadDeadline(w.now().Add(w.limits.LingerTimeout)) == nil {
+		for left := w.limits.LingerOctets; left > 0; {
+			n, err := w.raw.Read(buf)
+			left -= int64(n)
+			if err != nil {
+				break
+			}
+		}
+	}
+	w.close()
+}
+
+// abandon makes every read and write fail from now on. It may be called by any
+// goroutine; the connection's own then closes it.
+func (w *wire) abandon() { _ = w.raw.Close() }
+
+// close closes the connection. What the transport says to that changes nothing.
+func (w *wire) close() {
+	_ = w.nc.Close()
+	_ = w.raw.Close()
+}
+
+// meter measures how fast a message comes, by the time spent waiting for it: time
+// that the server takes for itself is not the client's.
+type meter struct {
+	octets int64
+	waited time.Duration
+}
+
+func (m meter) add(n int, waited time.Duration) meter {
+	return meter{octets: m.octets + int64(n), waited: m.waited + waited}
+}
+
+func (m meter) tooSlow(l *Limits) bool {
+	return m.waited > l.DataRateGrace && float64(m.octets) < float64(l.MinDataRate)*m.waited.Seconds()
+}

@@ -1,0 +1,115 @@
+package pebble
+
+import (
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sallyport/internal/kit/diskspace"
+)
+
+// Options configures Open. Zero fields mean their default, given by
+// DefaultOptions; Dir has none.
+type Options struct {
+	FS     vfs.FS // the disk
+	Dir    string // the folder; made if it does not exist
+	Logger *slog.Logger
+
+	MinFree uint64 // octets of free space below which new content is refused
+	// Space is that of the disk, where others share it; nil: one of its own, with MinFree.
+	Space          *diskspace.Space
+	MemTableOctets uint64        // memory that gathers commits before they go into tables; up to three of these
+	CacheOctets    int64         // memory for what was read
+	OpenFiles      int           // most files open at once
+	LazyTime       time.Duration // longest time that a lazy commit stays unsynced
+	TailOctets     int           // most octets of commits not yet synced, before a lazy one waits
+	RetryFirst     time.Duration // first wait before a failing disk is tried again; doubles
+	RetryMax       time.Duration // longest such wait
+	CloseTime      time.Duration // how long a failed database is waited for to close
+}
+
+// DefaultOptions returns the defaults.
+func DefaultOptions() Options {
+	return Options{
+		FS:             vfs.Default,
+		Logger:         slog.New(slog.DiscardHandler),
+		MinFree:        128 << 20,
+		MemTableOctets: 32 << 20,
+		CacheOctets:    32 << 20,
+		OpenFiles:      1000,
+		LazyTime:       time.Second,
+		TailOctets:     16 << 20,
+		RetryFirst:     100 * time.Millisecond,
+		RetryMax:       5 * time.Second,
+		CloseTime:      5 * time.Second,
+	}
+}
+
+func (o Options) withDefaults() Options {
+	d := DefaultOptions()
+	if o.FS == nil {
+		o.FS = d.FS
+	}
+	if o.Logger == nil {
+		o.Logger = d.Logger
+	}
+	fill(&o.MinFree, d.MinFree)
+	fill(&o.MemTableOctets, d.MemTableOctets)
+	fill(&o.CacheOctets, d.CacheOctets)
+	fill(&o.OpenFiles, d.OpenFiles)
+	fill(&o.LazyTime, d.LazyTime)
+	fill(&o.TailOctets, d.TailOctets)
+	fill(&o.RetryFirst, d.RetryFirst)
+	fill(&o.RetryMax, d.RetryMax)
+	fill(&o.CloseTime, d.CloseTime)
+	return o
+}
+
+func fill[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// separateOctets is the size from which a value leaves the tables for value files,
+// so that sorting keys does not copy bodies.
+const separateOctets = 2 << 10
+
+// pebbleOptions configures the database for a queue: most values are written
+// once, read once or never, and deleted soon.
+func (o Options) pebbleOptions(fs vfs.FS, l dbLogger, cache *pebble.Cache) *pebble.Options {
+	p := &pebble.Options{
+		FS:                          fs,
+		Logger:                      l,
+		Cache:                       cache,
+		FormatMajorVersion:          pebble.FormatValueSeparation,
+		MemTableSize:                o.MemTableOctets,
+		MemTableStopWritesThreshold: 3,
+		MaxOpenFiles:                o.OpenFiles,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       64,
+		LBaseMaxBytes:               64 << 20,
+		BytesPerSync:                1 << 20,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
+		EventListener:               listener(l),
+	}
+	p.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+		return pebble.ValueSeparationPolicy{
+			Enabled:               true,
+			MinimumSize:           separateOctets,
+			MaxBlobReferenceDepth: 10,
+			RewriteMinimumAge:     5 * time.Minute,
+			TargetGarbageRatio:    0.3,
+		}
+	}
+	for i := range p.Levels {
+		p.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		p.Levels[i].FilterType = pebble.TableFilter
+	}
+	return p
+}
