@@ -5,10 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"net"
 	"net/http"
 
-	"golang.org/x/net/netutil"
+	"sallyport/internal/kit/httpd"
 )
 
 // alpn is the protocol of tls-alpn-01. RFC 8737 §6.2
@@ -16,29 +15,18 @@ const alpn = "acme-tls/1"
 
 var errNoChallenge = errors.New("acme: no challenge is under way")
 
-// answer answers challenges at one address, and nothing else, until ctx ends.
-func (k *Keeper) answer(ctx context.Context, ln net.Listener, ca *authority) error {
+// answer answers challenges, and nothing else, until ctx ends.
+func (k *Keeper) answer(ctx context.Context, ca *authority) error {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if k.o.Challenge != HTTP01 || !ca.issuer.HandleHTTPChallenge(w, r) {
 			http.NotFound(w, r)
 		}
 	})
-	limited := netutil.LimitListener(ln, k.o.Limits.Connections)
+	o := httpd.Options{Limits: k.o.Limits.httpd(), Handler: handler, Once: true, Logger: k.o.Logger, Level: slog.LevelDebug}
 	if k.o.Challenge == TLSALPN01 {
-		limited = tls.NewListener(limited, challengeTLS(ca))
+		o.TLS = challengeTLS(ca) // what agrees to alpn is closed after its handshake
 	}
-	srv := &http.Server{
-		Handler: handler, ReadTimeout: k.o.Limits.Challenge, WriteTimeout: k.o.Limits.Challenge, IdleTimeout: k.o.Limits.Challenge, MaxHeaderBytes: k.o.Limits.Header,
-		ErrorLog:     slog.NewLogLogger(k.o.Logger.Handler(), slog.LevelDebug),
-		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){alpn: func(*http.Server, *tls.Conn, http.Handler) {}},
-	}
-	srv.SetKeepAlivesEnabled(false)
-	release := context.AfterFunc(ctx, func() { _ = srv.Close() })
-	defer release()
-	if err := srv.Serve(limited); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
+	return httpd.Serve(ctx, o, k.o.Listeners...)
 }
 
 // challengeTLS completes the handshakes of challenges, and of nobody else.

@@ -92,10 +92,6 @@ func (k *Keeper) Run(ctx context.Context) error {
 	defer ca.cache.Stop()
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
-	served := make(chan error, len(k.o.Listeners))
-	for _, ln := range k.o.Listeners {
-		go func() { served <- k.answer(serving, ln, ca) }()
-	}
 	kept := make(chan struct{})
 	go func() {
 		defer close(kept)
@@ -103,10 +99,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 			return k.obtain(ctx, ca, names)
 		})
 	}()
-	for range k.o.Listeners {
-		err = errors.Join(err, <-served)
-		stop() // one that ends by itself ends all
-	}
+	err = k.answer(serving, ca)
+	stop() // without answers nothing can be obtained
 	<-kept
 	return err
 }

@@ -1,6 +1,10 @@
 package acme
 
-import "time"
+import (
+	"time"
+
+	"sallyport/internal/kit/httpd"
+)
 
 // Limits bounds what obtaining a certificate costs.
 type Limits struct {
@@ -24,4 +28,12 @@ func DefaultLimits() Limits {
 
 func (l Limits) valid() bool {
 	return min(l.Names, l.Header, l.Connections) > 0 && min(l.FirstPause, l.MaxPause, l.Attempt, l.Look, l.Challenge) > 0
+}
+
+// httpd are the bounds of the web server that answers challenges.
+func (l Limits) httpd() httpd.Limits {
+	h := httpd.DefaultLimits()
+	h.Header, h.Read, h.Write, h.Idle = l.Challenge, l.Challenge, l.Challenge, l.Challenge
+	h.HeaderOctets, h.Connections = l.Header, l.Connections
+	return h
 }

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"sync"
 	"time"
 
 	"sallyport/internal/acme"
 	"sallyport/internal/config"
+	"sallyport/internal/kit/listen"
 	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 )
@@ -58,25 +60,18 @@ func (n *Node) warnBefore(leaf *x509.Certificate) time.Duration {
 }
 
 // listenACME binds where challenges are answered.
-func (n *Node) listenACME(ctx context.Context) error {
-	for i, at := range n.config().ACME.Listen {
-		ln, handed := n.handedOver(doorACME, at)
-		if !handed {
-			var err error
-			if ln, err = listen(ctx, at); err != nil {
-				n.unbindACME()
-				return fmt.Errorf("%s: %w", n.config().At(fmt.Sprintf("acme.listen[%d]", i)), err)
-			}
+func (n *Node) listenACME(ctx context.Context) (err error) {
+	n.obtaining.listeners, err = n.listenAll(ctx, "acme.listen", n.config().ACME.Listen, func(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
+		if ln, ok := n.handedOver(doorACME, at); ok {
+			return ln, nil
 		}
-		n.obtaining.listeners = append(n.obtaining.listeners, ln)
-	}
-	return nil
+		return listen.TCP(ctx, at)
+	})
+	return err
 }
 
 func (n *Node) unbindACME() {
-	for _, ln := range n.obtaining.listeners {
-		_ = ln.Close()
-	}
+	_ = listen.Close(n.obtaining.listeners)
 	n.obtaining.listeners = nil
 }
 

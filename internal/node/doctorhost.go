@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sallyport/internal/config"
+	"sallyport/internal/kit/listen"
 	"sallyport/internal/local/socket"
 	"sallyport/internal/operate/doctor"
 )
@@ -119,8 +120,7 @@ func greetingAt(ctx context.Context, network, at string, implicit bool) (string,
 }
 
 func canBind(ctx context.Context, at netip.AddrPort) (free bool, why string) {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, family(at), at.String())
+	ln, err := listen.TCP(ctx, at)
 	if err != nil {
 		return false, err.Error()
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"sallyport/internal/config"
+	"sallyport/internal/kit/listen"
 	"sallyport/internal/smtp/server"
 )
 
@@ -239,7 +240,7 @@ func (n *Node) bind(ctx context.Context, p place, c server.Config) (*door, error
 	case ok:
 		ln = handed
 	case p.at.IsValid():
-		ln, err = listen(ctx, p.at)
+		ln, err = listen.TCP(ctx, p.at)
 	default:
 		ln, err = n.listenSendmail(p.path)
 	}
@@ -249,20 +250,13 @@ func (n *Node) bind(ctx context.Context, p place, c server.Config) (*door, error
 	return &door{kind: p.kind, at: p.String(), listener: ln, engine: engine}, nil
 }
 
-func listen(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
-	var lc net.ListenConfig
-	// Landlock does not see MPTCP sockets, so none is ever opened.
-	lc.SetMultipathTCP(false)
-	return lc.Listen(ctx, family(at), at.String())
-}
-
-// family is the network of exactly what was written: for "tcp", Go would take 0.0.0.0
-// for all of IPv6 as well, a door that nobody asked for.
-func family(at netip.AddrPort) string {
-	if at.Addr().Unmap().Is4() {
-		return "tcp4"
+// listenAll binds the addresses of a key, all or none.
+func (n *Node) listenAll(ctx context.Context, key string, at []netip.AddrPort, bind func(context.Context, netip.AddrPort) (net.Listener, error)) ([]net.Listener, error) {
+	all, err := listen.All(ctx, at, bind)
+	if which := (*listen.Error)(nil); errors.As(err, &which) {
+		err = fmt.Errorf("%s: %w", n.config().At(fmt.Sprintf("%s[%d]", key, which.Index)), err)
 	}
-	return "tcp6"
+	return all, err
 }
 
 // Addrs are the addresses really bound, in the order of the configuration.

@@ -4,14 +4,11 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
-	"log/slog"
-	"net"
-	"net/http"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"sallyport/internal/kit/listen"
 	"sallyport/internal/operate/metrics"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
@@ -111,50 +108,20 @@ func (n *Node) leaf() *x509.Certificate {
 	return c.Certificates[0].Leaf
 }
 
-func (n *Node) listenMetrics(ctx context.Context) error {
-	for i, at := range n.config().Metrics.Listen {
-		var lc net.ListenConfig
-		lc.SetMultipathTCP(false)
-		ln, err := lc.Listen(ctx, family(at), at.String())
-		if err != nil {
-			n.unbindMetrics()
-			return fmt.Errorf("%s: %w", n.config().At(fmt.Sprintf("metrics.listen[%d]", i)), err)
-		}
-		n.metricsAt = append(n.metricsAt, ln)
-	}
-	return nil
+func (n *Node) listenMetrics(ctx context.Context) (err error) {
+	n.metricsAt, err = n.listenAll(ctx, "metrics.listen", n.config().Metrics.Listen, listen.TCP)
+	return err
 }
 
 func (n *Node) unbindMetrics() {
-	for _, ln := range n.metricsAt {
-		_ = ln.Close()
-	}
+	_ = listen.Close(n.metricsAt)
 	n.metricsAt = nil
 }
 
-// Bounds of a connection of Prometheus.
-const (
-	metricsRead   = 10 * time.Second
-	metricsWrite  = 30 * time.Second
-	metricsIdle   = 2 * time.Minute
-	metricsHeader = 8 << 10
-)
-
 // metricsParts serves the metrics, at every address that they have.
-func (n *Node) metricsParts() (parts []part) {
-	for _, ln := range n.metricsAt {
-		parts = append(parts, part{"metrics " + ln.Addr().String(), func(ctx context.Context) error {
-			srv := &http.Server{
-				Handler: n.metrics.Handler(), ReadTimeout: metricsRead, WriteTimeout: metricsWrite, IdleTimeout: metricsIdle,
-				MaxHeaderBytes: metricsHeader, ErrorLog: slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
-			}
-			release := context.AfterFunc(ctx, func() { _ = srv.Close() })
-			defer release()
-			if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-				return err
-			}
-			return nil
-		}})
+func (n *Node) metricsParts() []part {
+	if len(n.metricsAt) == 0 {
+		return nil
 	}
-	return parts
+	return []part{{"metrics", func(ctx context.Context) error { return n.metrics.Serve(ctx, n.log, n.metricsAt...) }}}
 }

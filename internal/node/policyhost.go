@@ -4,47 +4,26 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"time"
-
-	"golang.org/x/net/netutil"
 
 	"sallyport/internal/dnsx"
+	"sallyport/internal/kit/httpd"
+	"sallyport/internal/kit/listen"
 	"sallyport/internal/mail"
 	"sallyport/internal/tlspolicy/mtasts"
-)
-
-// Bounds of the web server of our own policy.
-const (
-	policyTime        = 10 * time.Second // for a request with its answer
-	policyHeader      = 8 << 10          // octets of the header of a request
-	policyConnections = 256              // at once; more wait
 )
 
 var errNoCertificate = errors.New("there is no certificate")
 
 // listenPolicies binds where our own MTA-STS policy is served.
-func (n *Node) listenPolicies(ctx context.Context) error {
-	for i, at := range n.config().TLSPolicy.Listen {
-		var lc net.ListenConfig
-		lc.SetMultipathTCP(false)
-		ln, err := lc.Listen(ctx, family(at), at.String())
-		if err != nil {
-			n.unbindPolicies()
-			return fmt.Errorf("%s: %w", n.config().At(fmt.Sprintf("tls_policy.listen[%d]", i)), err)
-		}
-		n.policiesAt = append(n.policiesAt, ln)
-	}
-	return nil
+func (n *Node) listenPolicies(ctx context.Context) (err error) {
+	n.policiesAt, err = n.listenAll(ctx, "tls_policy.listen", n.config().TLSPolicy.Listen, listen.TCP)
+	return err
 }
 
 func (n *Node) unbindPolicies() {
-	for _, ln := range n.policiesAt {
-		_ = ln.Close()
-	}
+	_ = listen.Close(n.policiesAt)
 	n.policiesAt = nil
 }
 
@@ -62,7 +41,10 @@ func (n *Node) ownPolicy() mtasts.Policy {
 }
 
 // policyParts serves our own policy, at every address that it has.
-func (n *Node) policyParts() (parts []part) {
+func (n *Node) policyParts() []part {
+	if len(n.policiesAt) == 0 {
+		return nil
+	}
 	// Policy and certificate are those of the moment, also after a reload.
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mtasts.Server{Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) }, Policy: n.ownPolicy()}.ServeHTTP(w, r)
@@ -73,21 +55,6 @@ func (n *Node) policyParts() (parts []part) {
 		}
 		return nil, errNoCertificate
 	}}
-	for _, ln := range n.policiesAt {
-		parts = append(parts, part{"MTA-STS policy " + ln.Addr().String(), func(ctx context.Context) error {
-			srv := &http.Server{
-				Handler: handler, ReadTimeout: policyTime, WriteTimeout: policyTime, IdleTimeout: policyTime, MaxHeaderBytes: policyHeader,
-				ErrorLog:     slog.NewLogLogger(n.log.Handler(), slog.LevelDebug),
-				TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/1.1 alone
-			}
-			release := context.AfterFunc(ctx, func() { _ = srv.Close() })
-			defer release()
-			limited := netutil.LimitListener(ln, policyConnections)
-			if err := srv.Serve(tls.NewListener(limited, secure)); !errors.Is(err, http.ErrServerClosed) {
-				return err
-			}
-			return nil
-		}})
-	}
-	return parts
+	o := httpd.Options{Limits: httpd.DefaultLimits(), Handler: handler, TLS: secure, Logger: n.log, Level: slog.LevelDebug}
+	return []part{{"MTA-STS policy", func(ctx context.Context) error { return httpd.Serve(ctx, o, n.policiesAt...) }}}
 }

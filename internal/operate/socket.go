@@ -13,19 +13,32 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/kit/httpd"
 	localsocket "sallyport/internal/local/socket"
 )
 
-const (
-	// maxConnectionsPerUser bounds root's connections, those of the server's own user and
-	// those of all others apart, so that nobody can take another's.
-	maxConnectionsPerUser = 16
-	headerTime            = 5 * time.Second
-	requestTime           = 30 * time.Second
-	idleTime              = time.Minute
-	finishTime            = 5 * time.Second
-	maxHeader             = 16 << 10
-)
+// SocketLimits bounds what callers of the operator's socket cost.
+type SocketLimits struct {
+	PerUser      int           // connections at once: of root, of the server's own user and of all others together, each apart, so that nobody can take another's
+	Header       time.Duration // for the header of a request
+	Request      time.Duration // for a request with its body
+	Idle         time.Duration // between two requests of a connection
+	Finish       time.Duration // for actions under way when the server stops
+	HeaderOctets int           // of a request
+}
+
+// DefaultSocketLimits returns the bounds of the operator's socket.
+func DefaultSocketLimits() SocketLimits {
+	return SocketLimits{
+		PerUser: 16, Header: 5 * time.Second, Request: 30 * time.Second, Idle: time.Minute, Finish: 5 * time.Second, HeaderOctets: 16 << 10,
+	}
+}
+
+// httpd are the bounds of the web server behind the socket; answers stream, and the
+// socket counts its connections.
+func (l SocketLimits) httpd() httpd.Limits {
+	return httpd.Limits{Header: l.Header, Read: l.Request, Idle: l.Idle, Finish: l.Finish, HeaderOctets: l.HeaderOctets}
+}
 
 // Listen binds the operator's socket at path, readable and writable by its owner
 // alone, replacing one that an earlier process left behind. Call it only while
@@ -53,15 +66,16 @@ func Listen(path string) (net.Listener, error) {
 	if err := os.Chmod(path, 0o600); err != nil {
 		return nil, errors.Join(err, ln.Close())
 	}
-	return &socket{UnixListener: ln, path: path, owner: uint32(os.Geteuid()), seats: map[seat][]*conn{}}, nil
+	return &socket{UnixListener: ln, path: path, owner: uint32(os.Geteuid()), perUser: DefaultSocketLimits().PerUser, seats: map[seat][]*conn{}}, nil
 }
 
 // socket knows whose its connections are, and removes its file when it is closed.
 type socket struct {
 	*net.UnixListener
-	path  string
-	owner uint32
-	close sync.Once
+	path    string
+	owner   uint32
+	perUser int
+	close   sync.Once
 
 	mu    sync.Mutex
 	seats map[seat][]*conn // the open connections, those that changed last at the end
@@ -77,35 +91,15 @@ func (s *socket) Close() error {
 // Serve serves op on ln until ctx is done, then lets actions under way finish for
 // a short time.
 func Serve(ctx context.Context, ln net.Listener, op *Operator, log *slog.Logger) error {
-	srv := &http.Server{
-		Handler:           Handler(op, uint32(os.Geteuid())),
-		ReadHeaderTimeout: headerTime,
-		ReadTimeout:       requestTime,
-		IdleTimeout:       idleTime,
-		MaxHeaderBytes:    maxHeader,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
-		ConnContext:       told,
-		ConnState: func(c net.Conn, state http.ConnState) {
+	return httpd.Serve(ctx, httpd.Options{
+		Limits: DefaultSocketLimits().httpd(), Handler: Handler(op, uint32(os.Geteuid())), Streams: true, Seats: true, Context: told,
+		State: func(c net.Conn, state http.ConnState) {
 			if ours, ok := c.(*conn); ok {
 				ours.socket.turned(ours, state == http.StateNew || state == http.StateIdle)
 			}
 		},
-		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
-	}
-	stopped := make(chan error, 1)
-	release := context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTime)
-		defer cancel()
-		stopped <- errors.Join(srv.Shutdown(grace), srv.Close())
-	})
-	err := srv.Serve(ln)
-	if release() { // ctx is not done: the listener failed
-		return err
-	}
-	if err := <-stopped; err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, net.ErrClosed) {
-		return err
-	}
-	return nil
+		Logger: log, Level: slog.LevelWarn,
+	}, ln)
 }
 
 // conn is a connection whose other end the kernel named.
@@ -145,7 +139,7 @@ func (s *socket) Accept() (net.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.refused == nil && !s.room(c.seat, func(c *conn) bool { return c.idle }) {
-		c.refused = &Error{CodeUnavailable, fmt.Sprintf("%d commands of this user are at work already; try again when one has ended", maxConnectionsPerUser)}
+		c.refused = &Error{CodeUnavailable, fmt.Sprintf("%d commands of this user are at work already; try again when one has ended", s.perUser)}
 	}
 	if c.refused != nil {
 		c.seat = seat{outside: true}
@@ -158,7 +152,7 @@ func (s *socket) Accept() (net.Conn, error) {
 // room makes room for one more, and closes for it the first that may be closed.
 func (s *socket) room(at seat, may func(*conn) bool) bool {
 	held := s.seats[at]
-	if len(held) < maxConnectionsPerUser {
+	if len(held) < s.perUser {
 		return true
 	}
 	i := slices.IndexFunc(held, may)

@@ -32,7 +32,7 @@ func hold(t *testing.T, path, text string, n int) (held []net.Conn) {
 func status(t *testing.T, path string) error {
 	t.Helper()
 	// Less than any bound of time that would free a place.
-	ctx, cancel := context.WithTimeout(t.Context(), headerTime-time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), DefaultSocketLimits().Header-time.Second)
 	defer cancel()
 	c, err := Dial(ctx, path)
 	check(t, err)
@@ -45,9 +45,9 @@ func status(t *testing.T, path string) error {
 func TestIdleConnectionsMakeRoom(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.sock")
 	serve(t, path, newWorld(t).Operator)
-	held := hold(t, path, "", 5*maxConnectionsPerUser)
+	held := hold(t, path, "", 5*DefaultSocketLimits().PerUser)
 	check(t, status(t, path))
-	check(t, held[0].SetReadDeadline(time.Now().Add(headerTime-time.Second)))
+	check(t, held[0].SetReadDeadline(time.Now().Add(DefaultSocketLimits().Header-time.Second)))
 	if _, err := held[0].Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the connection that waited longest is open still: %v", err)
 	}
@@ -58,9 +58,9 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 func TestFullPlacesSaySo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.sock")
 	serve(t, path, newWorld(t).Operator)
-	held := hold(t, path, "POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n", maxConnectionsPerUser)
+	held := hold(t, path, "POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n", DefaultSocketLimits().PerUser)
 	for _, c := range held { // until the server asks for what it waits for
-		check(t, c.SetReadDeadline(time.Now().Add(headerTime)))
+		check(t, c.SetReadDeadline(time.Now().Add(DefaultSocketLimits().Header)))
 		if _, err := c.Read(make([]byte, 100)); err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +89,7 @@ func TestOthersTakeNoPlace(t *testing.T) {
 	serve(t, path, newWorld(t).Operator)
 	check(t, errors.Join(os.Chmod(filepath.Dir(filepath.Dir(path)), 0o755), os.Chmod(path, 0o666)))
 	sockettest.As(t, 4002, func() {
-		hold(t, path, "POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", 5*maxConnectionsPerUser)
+		hold(t, path, "POST /v1/status HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", 5*DefaultSocketLimits().PerUser)
 	})
 	check(t, status(t, path))
 	sockettest.As(t, 4002, func() {

@@ -3,6 +3,8 @@ package metrics
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"sallyport/internal/kit/httpd"
 	"sallyport/internal/store"
 	"sallyport/internal/trace"
 )
@@ -24,10 +27,19 @@ type Limits struct {
 	Requests int
 	// Scrape is how long one scrape may take.
 	Scrape time.Duration
+	// Request bounds a request, Answer its answer, Idle the time between two of a connection.
+	Request, Answer, Idle time.Duration
+	// Connections are those at once at one address; more wait.
+	Connections int
 }
 
 // DefaultLimits returns the bounds of a server that nobody configured.
-func DefaultLimits() Limits { return Limits{LabelValues: 256, Requests: 4, Scrape: 10 * time.Second} }
+func DefaultLimits() Limits {
+	return Limits{
+		LabelValues: 256, Requests: 4, Scrape: 10 * time.Second, Request: 10 * time.Second, Answer: 30 * time.Second, Idle: 2 * time.Minute,
+		Connections: 64,
+	}
+}
 
 // State is what is read when somebody looks.
 type State struct {
@@ -108,6 +120,14 @@ func (s *Set) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", scrape)
 	return mux
+}
+
+// Serve serves the metrics at every listener until ctx ends, and closes them all. It has
+// neither TLS nor a password: who may reach the listeners may read.
+func (s *Set) Serve(ctx context.Context, log *slog.Logger, at ...net.Listener) error {
+	l := httpd.DefaultLimits()
+	l.Header, l.Read, l.Write, l.Idle, l.Connections = s.o.Limits.Request, s.o.Limits.Request, s.o.Limits.Answer, s.o.Limits.Idle, s.o.Limits.Connections
+	return httpd.Serve(ctx, httpd.Options{Limits: l, Handler: s.Handler(), Logger: log, Level: slog.LevelDebug}, at...)
 }
 
 // Fact counts a fact.

@@ -147,7 +147,7 @@ func TestNothingElseIsServed(t *testing.T) {
 }
 
 func TestTheListIsWhole(t *testing.T) {
-	const file = "../../docs/metrics.md"
+	const file = "../../../docs/metrics.md"
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +172,7 @@ func TestTheListIsWhole(t *testing.T) {
 // What an alert watches by increase() is there before it happens first, or the alert
 // asks for new series as well: in the first value of one, increase() sees nothing.
 func TestAlertsSeeTheFirstTime(t *testing.T) {
-	alerts, err := os.ReadFile("../../packaging/prometheus/alerts.yml")
+	alerts, err := os.ReadFile("../../../packaging/prometheus/alerts.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestAlertsSeeTheFirstTime(t *testing.T) {
 // Every query of the dashboard and every rule of the alerts asks for metrics and
 // labels that there are.
 func TestDashboardAndAlertsAskForWhatThereIs(t *testing.T) {
-	board, err := os.ReadFile("../../packaging/grafana/sallyport.json")
+	board, err := os.ReadFile("../../../packaging/grafana/sallyport.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestDashboardAndAlertsAskForWhatThereIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	queries := exprs(v)
-	alerts, err := os.ReadFile("../../packaging/prometheus/alerts.yml")
+	alerts, err := os.ReadFile("../../../packaging/prometheus/alerts.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
