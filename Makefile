@@ -1,15 +1,17 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, fuzz, bench, bench-parsers, authors, soak, lint.
+# The rest: build, mutate, fuzz, bench, bench-parsers, authors, soak, lint.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
 SOAK     ?= 20m
 AUTHORS  ?= 100000
 SEED     ?= 1
+ROOMS    ?= gate sched callout spool dispatch intake
+LEAST    ?= 85
 
-.PHONY: run build test unit fuzz bench bench-parsers authors soak lint clean
+.PHONY: run build test unit mutate fuzz bench bench-parsers authors soak lint clean
 
 build:
 	go build -trimpath -o bin/sallyport ./cmd/sallyport
@@ -28,6 +30,11 @@ unit:
 lint:
 	@unformatted="$$(gofmt -l cmd internal test)"; if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
+
+# One thing changed at a time in each of ROOMS: prints what their own tests don't notice,
+# and fails where they notice less than LEAST percent. Takes about an hour.
+mutate:
+	nice -n 10 go run ./test/mutate -least $(LEAST) $(addprefix ./internal/,$(ROOMS))
 
 # Every fuzz target in turn, FUZZTIME each.
 fuzz:
