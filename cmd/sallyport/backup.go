@@ -12,10 +12,10 @@ import (
 	"strconv"
 
 	"sallyport/internal/config"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/backup"
-	"sallyport/internal/trace"
 )
 
 type backupCommand struct {
@@ -63,7 +63,7 @@ func (b backupCommand) Run(ctx context.Context, c console) error {
 		for _, m := range named.missing {
 			fmt.Fprintf(c.err, "sallyport: %s, which %s names, is not there, and so not in the backup\n", mail.Shown(m.Path), m.Key)
 		}
-		c.printf("wrote %s: %s, %s, %s compressed\nmanifest %s\n", sum.Path, plural(sum.Files, "file"), trace.Octets(sum.Octets), trace.Octets(sum.Size), sum.Manifest)
+		c.printf("wrote %s: %s, %s, %s compressed\nmanifest %s\n", sum.Path, plural(sum.Files, "file"), fact.Octets(sum.Octets), fact.Octets(sum.Size), sum.Manifest)
 		return nil
 	})
 }
@@ -133,7 +133,7 @@ func (b backupCommand) write(c console, stream *operate.BackupStream, named name
 	if err := named.add(w); err != nil {
 		return sum, err
 	}
-	bar := newProgress(c, "backing up", trace.Octets)
+	bar := newProgress(c, "backing up", fact.Octets)
 	defer bar.end()
 	err = stream.Each(func(m *tar.Header, content io.Reader) error {
 		bar.at(w.Octets(), h.Octets)

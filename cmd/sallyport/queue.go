@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
-	"sallyport/internal/trace"
 )
 
 type queueCommands struct {
@@ -62,7 +62,7 @@ func (q queueLs) Run(ctx context.Context, c console) error {
 		t, n := newTable(c.out, "ID", "STATE", "SIZE", "TRIES", "NEXT TRY", "SENDER", "RECIPIENTS"), 0
 		err := o.QueueList(ctx, choice, func(m operate.Message) error {
 			n++
-			t.row(m.ID, m.State, trace.Octets(m.Size), strconv.Itoa(m.Attempts), moment(m.NextTry), m.Sender, pending(m))
+			t.row(m.ID, m.State, fact.Octets(m.Size), strconv.Itoa(m.Attempts), moment(m.NextTry), m.Sender, pending(m))
 			return nil
 		})
 		if err != nil {
@@ -114,7 +114,7 @@ func (q queueShow) Run(ctx context.Context, c console) error {
 			c.printf("because     %s\n", m.Reason)
 		}
 		c.printf("received    %s\nsender      %s\naccount     %s\nmessage-id  %s\nsize        %s\nattempts    %d\nnext try    %s\n",
-			moment(m.Received), m.Sender, dash(m.Account), dash(m.MessageID), trace.Octets(m.Size), m.Attempts, moment(m.NextTry))
+			moment(m.Received), m.Sender, dash(m.Account), dash(m.MessageID), fact.Octets(m.Size), m.Attempts, moment(m.NextTry))
 		for _, mark := range marks(m) {
 			c.printf("note        %s\n", mark)
 		}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"sallyport/internal/config"
+	"sallyport/internal/fact"
 	"sallyport/internal/node"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/backup"
@@ -65,7 +66,7 @@ func (r restoreCommand) Run(ctx context.Context, c console) (err error) {
 		return err
 	}
 	var out restored
-	bar := newProgress(c, "verifying", trace.Octets)
+	bar := newProgress(c, "verifying", fact.Octets)
 	out.Info, out.Backup, err = backup.Verify(ctx, r.From, os.TempDir(), bar.at)
 	bar.end()
 	if err != nil {
@@ -140,7 +141,7 @@ func (r restoreCommand) extract(ctx context.Context, c console, info backup.Info
 		return err
 	}
 	defer root.Close()
-	bar := newProgress(c, "restoring", trace.Octets)
+	bar := newProgress(c, "restoring", fact.Octets)
 	defer bar.end()
 	err = backup.Extract(ctx, r.From, backup.Extraction{Root: root, Owners: os.Geteuid() == 0, Tell: bar.at, Rename: func(name string) string {
 		if name == backup.ConfigName {

@@ -8,9 +8,9 @@ import (
 	"syscall"
 
 	"sallyport/internal/config"
+	"sallyport/internal/fact"
 	"sallyport/internal/node"
 	"sallyport/internal/operate"
-	"sallyport/internal/trace"
 )
 
 type serveCommand struct {
@@ -105,8 +105,8 @@ func bindError(err error) error {
 }
 
 // happening prints facts as lines while they happen.
-func happening(c console) func(trace.Fact) {
-	return func(f trace.Fact) {
+func happening(c console) func(fact.Fact) {
+	return func(f fact.Fact) {
 		f.At, f.Until = f.At.Local(), f.Until.Local()
 		if brief := f.Brief(); brief != "" {
 			c.printf("%s\n", brief)

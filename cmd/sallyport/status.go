@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/operate"
-	"sallyport/internal/trace"
 )
 
 type statusCommand struct {
@@ -42,7 +42,7 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 		for _, a := range v.Capped {
 			c.printf("          %s is capped: %s\n", a.Address, cappedUsage(a.Allowance))
 		}
-		c.printf("queue     %s, %d of them held, %s\n", plural(v.Queue.Messages, "message"), v.Queue.Held, trace.Octets(v.Queue.Octets))
+		c.printf("queue     %s, %d of them held, %s\n", plural(v.Queue.Messages, "message"), v.Queue.Held, fact.Octets(v.Queue.Octets))
 		health(c, v.Health)
 		c.printf("trace     %d facts, %d of them under the last signed checkpoint (%s)\n", v.Trace.Facts, v.Trace.Signed, moment(v.Trace.SignedAt))
 		return nil
@@ -55,7 +55,7 @@ func health(c console, h operate.Health) {
 		c.printf("          the oldest that is not held waits for %s\n", time.Since(h.Oldest).Round(time.Second))
 	}
 	if h.DiskTotal > 0 {
-		c.printf("disk      %s free of %s\n", trace.Octets(int64(h.DiskFree)), trace.Octets(int64(h.DiskTotal)))
+		c.printf("disk      %s free of %s\n", fact.Octets(int64(h.DiskFree)), fact.Octets(int64(h.DiskTotal)))
 	}
 	if r := h.ReturnPath; r != nil {
 		c.printf("bounces   return paths %s\n", r.Words(time.Now()))

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 )
@@ -85,7 +86,7 @@ func (t traceCommand) show(c console, a trace.Answer) error {
 			}
 		}
 	} else {
-		c.lines(trace.Timeline(a.Entries, time.Local))
+		c.lines(fact.Timeline(a.Facts(), time.Local))
 	}
 	if a.Older > 0 {
 		fmt.Fprintf(c.err, "sallyport: there is more; see it with --before %d\n", a.Older)

@@ -3,10 +3,10 @@ package dispatch
 import (
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
-	"sallyport/internal/trace"
 )
 
 // ruleForwardBudget is why mail of a forward waits: enough went to the target lately.
@@ -21,7 +21,7 @@ type charge struct {
 // afford takes for each recipient of a forward's message what it needs of the budget of
 // that forward and target. Who finds none waits in the queue and was not tried, so that
 // nothing is bounced, however long it takes; the account's own budget is not touched.
-func (d *Dispatch) afford(r *run) (waits map[int]bool, facts []trace.Fact) {
+func (d *Dispatch) afford(r *run) (waits map[int]bool, facts []fact.Fact) {
 	e := r.claim.Entry
 	if e.Forward == spool.ForwardNone {
 		return nil, nil
@@ -51,11 +51,11 @@ func (d *Dispatch) afford(r *run) (waits map[int]bool, facts []trace.Fact) {
 	return waits, facts
 }
 
-func (d *Dispatch) budgetAlarm(e spool.Entry, target mail.Address, v budget.Verdict) trace.Fact {
+func (d *Dispatch) budgetAlarm(e spool.Entry, target mail.Address, v budget.Verdict) fact.Fact {
 	d.Logger.Warn("mail of a forward waits: its target got enough for now", "account", e.Account.String(), "target", target.String(), "rule", string(v.Rule), "limit", v.Most)
-	f := d.fact(trace.KindAlarm, e)
+	f := d.fact(fact.KindAlarm, e)
 	f.Rule, f.Recipients, f.Count = ruleForwardBudget, []string{target.String()}, v.Used
-	f.Conn = trace.ConnCapped
+	f.Conn = fact.ConnCapped
 	f.Text = "the forward of " + e.Account.String() + " had " + v.Words() + ": what is more waits in the queue"
 	return f.Evidenced("limit", string(v.Rule))
 }

@@ -10,9 +10,9 @@ import (
 
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
-	"sallyport/internal/trace"
 )
 
 // A flood into a mailbox that forwards leaves at the pace of the forward's budget: what is
@@ -47,7 +47,7 @@ func TestForwardWaitsForItsBudget(t *testing.T) {
 		if u := w.counts.Use(ledger.Account(addr("alice@local.test"))); u != (budget.Use{}) {
 			t.Errorf("the owner was charged: %+v", u)
 		}
-		alarms := w.facts(trace.KindAlarm)
+		alarms := w.facts(fact.KindAlarm)
 		if len(alarms) == 0 || alarms[0].Rule != "forward-budget" || alarms[0].Account != "alice@local.test" || !slices.Contains(alarms[0].Recipients, "a@remote.test") || !strings.Contains(w.logged.String(), "mail of a forward waits") {
 			t.Errorf("alarms %+v\n%s", alarms, w.logged.String())
 		}

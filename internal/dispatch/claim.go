@@ -5,9 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 const (
@@ -148,8 +148,8 @@ func (d *Dispatch) room() int {
 }
 
 // postpone gives a claim back untried.
-func (d *Dispatch) postpone(c spool.Claim, wait time.Duration, facts ...trace.Fact) {
-	err := d.Queue.Postpone(d.durable(), c.Token, d.Now().Add(wait), trace.EncodeAll(facts...))
+func (d *Dispatch) postpone(c spool.Claim, wait time.Duration, facts ...fact.Fact) {
+	err := d.Queue.Postpone(d.durable(), c.Token, d.Now().Add(wait), fact.EncodeAll(facts...))
 	switch {
 	case err == nil:
 	case errors.Is(err, spool.ErrStale):

@@ -9,10 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // A failure and its notification are one act: at no moment is there one without the
@@ -22,9 +22,9 @@ func TestFailureAndNotificationAreOneAct(t *testing.T) {
 		w.routes["remote.test"].fn = always(550, "5.1.1", "nobody")
 		vetoes := 0
 		w.disk.mu.Lock()
-		w.disk.veto = func(facts []trace.Fact) bool {
-			failed := slices.ContainsFunc(facts, func(f trace.Fact) bool { return f.Kind == trace.KindOutcome && f.Rule == "failed" })
-			notified := slices.ContainsFunc(facts, func(f trace.Fact) bool { return f.Kind == trace.KindNotify })
+		w.disk.veto = func(facts []fact.Fact) bool {
+			failed := slices.ContainsFunc(facts, func(f fact.Fact) bool { return f.Kind == fact.KindOutcome && f.Rule == "failed" })
+			notified := slices.ContainsFunc(facts, func(f fact.Fact) bool { return f.Kind == fact.KindNotify })
 			if failed != notified {
 				t.Errorf("a failure and its notification are parted: %+v", facts)
 			}
@@ -190,7 +190,7 @@ func TestShutdownExpiresNothing(t *testing.T) {
 		later(w.policy.Expire + 2*time.Hour)
 		w.stop()
 		w.queued(1, 0)
-		if e, _ := w.entry(c.Entry.ID); len(e.Pending()) != 1 || len(w.facts(trace.KindNotify)) != 0 {
+		if e, _ := w.entry(c.Entry.ID); len(e.Pending()) != 1 || len(w.facts(fact.KindNotify)) != 0 {
 			t.Errorf("given up: %+v", e.Recipients)
 		}
 	})
@@ -253,8 +253,8 @@ func TestHoldAfterPartialDelivery(t *testing.T) {
 		}
 		vetoed := 0
 		w.disk.mu.Lock()
-		w.disk.veto = func(facts []trace.Fact) bool {
-			hold := slices.ContainsFunc(facts, func(f trace.Fact) bool { return f.Kind == trace.KindHold })
+		w.disk.veto = func(facts []fact.Fact) bool {
+			hold := slices.ContainsFunc(facts, func(f fact.Fact) bool { return f.Kind == fact.KindHold })
 			if hold {
 				vetoed++
 			}

@@ -9,10 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // A fresh message goes from memory to its mailbox and leaves the queue; nothing is
@@ -33,7 +33,7 @@ func TestFreshHandOff(t *testing.T) {
 		if j.ID != id || j.Attempt != 1 || j.Recipients[0].Mailbox != addr("bob@local.test") {
 			t.Errorf("job %+v", j)
 		}
-		f := w.facts(trace.KindOutcome)
+		f := w.facts(fact.KindOutcome)
 		if len(f) != 1 || f[0].Rule != "delivered" || f[0].Queue != id || f[0].Count != 1 || f[0].Recipients[0] != "bob@local.test" {
 			t.Errorf("facts %+v", f)
 		}
@@ -70,7 +70,7 @@ func TestOneOutcomePerRecipient(t *testing.T) {
 		}
 		// One update for all of them, with the notification.
 		for _, tx := range w.disk.facts {
-			if slices.ContainsFunc(tx, func(f trace.Fact) bool { return f.Kind == trace.KindOutcome && f.Queue == id }) && len(tx) != 5 {
+			if slices.ContainsFunc(tx, func(f fact.Fact) bool { return f.Kind == fact.KindOutcome && f.Queue == id }) && len(tx) != 5 {
 				t.Errorf("settled in pieces: %+v", tx)
 			}
 		}
@@ -429,7 +429,7 @@ func TestRetriesFollowThePolicy(t *testing.T) {
 		if e, _ := w.entry(id); e.Attempts != len(g.at) {
 			t.Errorf("%d attempts recorded, %d made", e.Attempts, len(g.at))
 		}
-		f := slices.DeleteFunc(w.facts(trace.KindOutcome), func(f trace.Fact) bool { return f.Queue != id }) // the warning's
+		f := slices.DeleteFunc(w.facts(fact.KindOutcome), func(f fact.Fact) bool { return f.Queue != id }) // the warning's
 		if len(f) != len(g.at) || f[0].Rule != "deferred" || !strings.Contains(f[0].Text, "next try") {
 			t.Errorf("%d outcomes recorded", len(f))
 		}

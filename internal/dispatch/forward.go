@@ -9,12 +9,12 @@ import (
 	"time"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/returnpath/srs"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // deliveredTo is the field that names the account on whose way the message is. Other
@@ -256,7 +256,7 @@ func (d *Dispatch) markOf(h *history, account mail.Address, messageID string) sr
 // sent is a message that is sent on, with the fact about it.
 type sent struct {
 	spool.Spawned
-	fact trace.Fact
+	fact fact.Fact
 }
 
 // send makes the message that leaves for one delivery, and its Grant. The content is
@@ -282,7 +282,7 @@ func (d *Dispatch) send(c spool.Claim, s sendOn, now time.Time) (sent, error) {
 		m.Forward = spool.ForwardKept
 	}
 	var grants []gate.Grant
-	f := d.fact(trace.KindForward, e)
+	f := d.fact(fact.KindForward, e)
 	f.Queue, f.About, f.Account, f.Sender, f.Size = id, e.ID, s.account.String(), from.String(), e.Size
 	for _, target := range s.targets {
 		v := d.decideForward(d.Directory(), e, s.account, id, target)

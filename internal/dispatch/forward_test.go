@@ -11,12 +11,12 @@ import (
 
 	"sallyport/internal/directory"
 	"sallyport/internal/dispatch"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/returnpath/srs"
 	"sallyport/internal/sched"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // stranger is a letter from outside.
@@ -68,7 +68,7 @@ func (w *world) copies() int {
 // ofForward returns the rules of what was recorded about forwards.
 func (w *world) ofForward() []string {
 	var out []string
-	for _, f := range w.facts(trace.KindForward) {
+	for _, f := range w.facts(fact.KindForward) {
 		out = append(out, f.Rule)
 	}
 	return out
@@ -108,11 +108,11 @@ func TestForward(t *testing.T) {
 			if !strings.HasSuffix(texts[0], "\r\n"+prefix+l.body) || !strings.HasPrefix(texts[0], "Delivered-To: alice@local.test\r\n"+srs.MarkField+": ") {
 				t.Errorf("left as %q", texts[0])
 			}
-			f := w.facts(trace.KindForward)
+			f := w.facts(fact.KindForward)
 			if len(f) != 1 || f[0].Rule != "forward-relay" || f[0].About != id || f[0].Queue != j.ID || f[0].Account != "alice@local.test" || len(f[0].Recipients) != 2 {
 				t.Errorf("recorded %+v", f)
 			}
-			named := slices.ContainsFunc(w.facts(trace.KindOutcome), func(f trace.Fact) bool {
+			named := slices.ContainsFunc(w.facts(fact.KindOutcome), func(f fact.Fact) bool {
 				return f.Queue == id && strings.Contains(f.Reply.Text, j.ID.String())
 			})
 			if !named {
@@ -279,11 +279,11 @@ func TestForwardKeepsFailing(t *testing.T) {
 			g.mu.Unlock()
 			w.send(stranger("alice@local.test"))
 			synctest.Wait()
-			if n, want := len(w.facts(trace.KindAlarm)), map[bool]int{true: 1}[i >= 5]; n != want {
+			if n, want := len(w.facts(fact.KindAlarm)), map[bool]int{true: 1}[i >= 5]; n != want {
 				t.Errorf("after message %d: %d alarms", i+1, n)
 			}
 		}
-		f := w.facts(trace.KindAlarm)[0]
+		f := w.facts(fact.KindAlarm)[0]
 		if f.Rule != "forward-keeps-failing" || f.Account != "alice@local.test" || f.Count != 3 || f.Recipients[0] != "a@remote.test" {
 			t.Errorf("%+v", f)
 		}
@@ -325,9 +325,9 @@ func TestForwardIsOneAct(t *testing.T) {
 		inForward(t, keep, []string{"a@remote.test"}, func(t *testing.T, w *world) {
 			vetoes := 0
 			w.disk.mu.Lock()
-			w.disk.veto = func(facts []trace.Fact) bool {
-				ended := slices.ContainsFunc(facts, func(f trace.Fact) bool { return f.Kind == trace.KindOutcome && f.Account == "" })
-				left := slices.ContainsFunc(facts, func(f trace.Fact) bool { return f.Kind == trace.KindForward })
+			w.disk.veto = func(facts []fact.Fact) bool {
+				ended := slices.ContainsFunc(facts, func(f fact.Fact) bool { return f.Kind == fact.KindOutcome && f.Account == "" })
+				left := slices.ContainsFunc(facts, func(f fact.Fact) bool { return f.Kind == fact.KindForward })
 				if ended != left {
 					t.Errorf("a delivery and its forward are parted: %+v", facts)
 				}

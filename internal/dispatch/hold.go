@@ -3,7 +3,7 @@ package dispatch
 import (
 	"time"
 
-	"sallyport/internal/trace"
+	"sallyport/internal/fact"
 )
 
 // suspend keeps a message whose account may not send. A freeze is two acts, the
@@ -36,10 +36,10 @@ func (d *Dispatch) stopped() bool {
 // hold keeps a message that may not leave, with the reason, and ends its run.
 func (d *Dispatch) hold(r *run, reason string) {
 	defer d.end(r)
-	f := d.fact(trace.KindHold, r.claim.Entry)
+	f := d.fact(fact.KindHold, r.claim.Entry)
 	f.Rule, f.Text = "dispatch-hold", reason
 	d.Logger.Warn("message held", "queue", r.claim.Entry.ID.String(), "reason", reason)
-	if err := d.Queue.HoldClaimed(d.durable(), r.claim.Token, reason, trace.EncodeAll(f)); err != nil {
+	if err := d.Queue.HoldClaimed(d.durable(), r.claim.Token, reason, fact.EncodeAll(f)); err != nil {
 		d.Logger.Error("a message could not be held; it stays unsent", "queue", r.claim.Entry.ID.String(), "err", err)
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 func (w *world) freeze() {
@@ -91,7 +91,7 @@ func TestRemovedAccountIsHeld(t *testing.T) {
 		later(time.Hour)
 		w.queued(1, 1)
 		e, _ := w.entry(c.Entry.ID)
-		f := w.facts(trace.KindHold)
+		f := w.facts(fact.KindHold)
 		if !strings.Contains(e.Held, "alice@local.test may not send") || len(f) != 1 || f[0].Rule != "dispatch-hold" || f[0].Queue != e.ID {
 			t.Errorf("held %q, facts %+v", e.Held, f)
 		}
@@ -131,14 +131,14 @@ func TestStrangersFailureIsHeld(t *testing.T) {
 			id := w.send(letterOf{from: from, to: []string{"alice@local.test", "bob@local.test"}})
 			w.queued(1, 1)
 			e, _ := w.entry(id)
-			f := w.facts(trace.KindHold)
+			f := w.facts(fact.KindHold)
 			if !strings.Contains(e.Held, "alice@local.test: 550 5.2.1 mailbox broken") || len(f) != 1 || f[0].Rule != "undeliverable-stranger" {
 				t.Errorf("held %q, facts %+v", e.Held, f)
 			}
 			later(30 * 24 * time.Hour)
 			w.queued(1, 1)
-			if w.local.attempts() != 1 || len(w.facts(trace.KindNotify)) != 0 {
-				t.Errorf("%d attempts, notified %+v", w.local.attempts(), w.facts(trace.KindNotify))
+			if w.local.attempts() != 1 || len(w.facts(fact.KindNotify)) != 0 {
+				t.Errorf("%d attempts, notified %+v", w.local.attempts(), w.facts(fact.KindNotify))
 			}
 			refuse = false
 			_, err := w.spool.Release(t.Context(), spool.Filter{IDs: []mail.ID{id}}, nil)
@@ -181,7 +181,7 @@ func TestStrangersFailureWaitsForOthers(t *testing.T) {
 		later(24 * time.Hour)
 		w.queued(1, 1)
 		settled()
-		if e, _ := w.entry(id); refused != 1 || !strings.Contains(e.Held, "alice@local.test: 550 5.2.1 mailbox broken") || len(w.facts(trace.KindHold)) != 1 {
+		if e, _ := w.entry(id); refused != 1 || !strings.Contains(e.Held, "alice@local.test: 550 5.2.1 mailbox broken") || len(w.facts(fact.KindHold)) != 1 {
 			t.Errorf("alice was offered %d times, held %q", refused, e.Held)
 		}
 		if w.restart(); refused != 1 {
@@ -211,7 +211,7 @@ func TestStrangersExpiryIsHeld(t *testing.T) {
 		if e, _ := w.entry(id); !strings.Contains(e.Held, "5.4.7") || !strings.Contains(e.Held, "452 4.2.2 full") {
 			t.Errorf("held %q", e.Held)
 		}
-		if len(w.facts(trace.KindNotify)) != 0 {
+		if len(w.facts(fact.KindNotify)) != 0 {
 			t.Error("somebody was notified")
 		}
 	})
@@ -226,7 +226,7 @@ func TestSenderThatIsNoLongerOwned(t *testing.T) {
 		w.publish("bob@local.test") // the address is gone, the account still stands
 		w.dispatch.Offer(c)
 		w.queued(1, 1)
-		if f := w.facts(trace.KindHold); len(f) != 1 || f[0].Rule != "undeliverable-unverified" {
+		if f := w.facts(fact.KindHold); len(f) != 1 || f[0].Rule != "undeliverable-unverified" {
 			t.Errorf("facts %+v", f)
 		}
 		if _, ok := w.identity.Lookup(addr("alice@local.test")); !ok || w.local.attempts() != 0 {
@@ -243,7 +243,7 @@ func TestSenderIsAnothers(t *testing.T) {
 		l.from = "bob@local.test"
 		w.send(l)
 		w.queued(1, 1)
-		if w.local.attempts() != 0 || len(w.facts(trace.KindNotify)) != 0 {
+		if w.local.attempts() != 0 || len(w.facts(fact.KindNotify)) != 0 {
 			t.Error("bob was notified")
 		}
 	})

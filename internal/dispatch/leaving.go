@@ -6,15 +6,15 @@ import (
 	"time"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // leaving is what enters the queue together with an attempt, and the facts about it.
 type leaving struct {
 	messages []spool.Spawned
-	facts    []trace.Fact
+	facts    []fact.Fact
 	of       [][]int // which deliveries of the attempt each message carries on; nil for none
 }
 
@@ -82,13 +82,13 @@ func (a attempt) stay(rule string) attempt {
 }
 
 // stayFacts says why mail stays although its account forwards.
-func (d *Dispatch) stayFacts(e spool.Entry, a attempt) []trace.Fact {
-	var facts []trace.Fact
+func (d *Dispatch) stayFacts(e spool.Entry, a attempt) []fact.Fact {
+	var facts []fact.Fact
 	for i, s := range a.on {
 		if s.rule == "" || !a.outcomes[i].Delivered() {
 			continue
 		}
-		f := d.fact(trace.KindForward, e)
+		f := d.fact(fact.KindForward, e)
 		f.Rule, f.Account, f.Text = s.rule, s.account.String(), "it stays in the mailbox"
 		if s.leaves() {
 			f.Text = "it stays in the mailbox, and is sent to others"
@@ -113,17 +113,17 @@ func (d *Dispatch) mostForwards(e spool.Entry) int {
 }
 
 // bringBack makes the copy of a message for the mailbox that has none.
-func (d *Dispatch) bringBack(c spool.Claim, boxes []directory.Mailbox, now time.Time) (spool.Spawned, trace.Fact, error) {
+func (d *Dispatch) bringBack(c spool.Claim, boxes []directory.Mailbox, now time.Time) (spool.Spawned, fact.Fact, error) {
 	e := c.Entry
 	id, err := mail.NewID(now, d.Rand)
 	if err != nil {
-		return spool.Spawned{}, trace.Fact{}, err
+		return spool.Spawned{}, fact.Fact{}, err
 	}
 	m := toBoxes(id, e.Account, boxes)
 	m.MessageID, m.Prefix = e.MessageID, e.Prefix // its marks keep it from being sent on again
 	m.Envelope.Body, m.Envelope.SMTPUTF8, m.Envelope.TLS = e.Envelope.Body, e.Envelope.SMTPUTF8, e.Envelope.TLS
 	body, err := d.copyBody(c)
-	f := d.fact(trace.KindForward, e)
+	f := d.fact(fact.KindForward, e)
 	f.Queue, f.About, f.Rule, f.Recipients = id, e.ID, ruleKeptAfterAll, []string{e.Account.String()}
 	f.Text = "a target refused it: it comes into the mailbox"
 	return spool.Spawned{Message: m, Body: body}, f, err
@@ -131,13 +131,13 @@ func (d *Dispatch) bringBack(c spool.Claim, boxes []directory.Mailbox, now time.
 
 // countFailures counts the failures of a forward's targets one after another, and
 // returns an alarm when they have become many.
-func (d *Dispatch) countFailures(e spool.Entry, a attempt) []trace.Fact {
+func (d *Dispatch) countFailures(e spool.Entry, a attempt) []fact.Fact {
 	if e.Forward == spool.ForwardNone {
 		return nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var alarms []trace.Fact
+	var alarms []fact.Fact
 	for _, o := range a.outcomes {
 		key := strings.Join([]string{e.Account.Key(), o.Recipient.Key()}, " ")
 		switch {
@@ -156,9 +156,9 @@ func (d *Dispatch) countFailures(e spool.Entry, a attempt) []trace.Fact {
 	return alarms
 }
 
-func (d *Dispatch) failingAlarm(e spool.Entry, o mail.Outcome, n int) trace.Fact {
+func (d *Dispatch) failingAlarm(e spool.Entry, o mail.Outcome, n int) fact.Fact {
 	d.Logger.Warn("a forward keeps failing", "account", e.Account.String(), "target", o.Recipient.String(), "times", n, "answer", o.Reply.String())
-	f := d.fact(trace.KindAlarm, e)
+	f := d.fact(fact.KindAlarm, e)
 	f.Rule, f.Count, f.Recipients, f.Reply, f.Remote = ruleFailing, n, []string{o.Recipient.String()}, o.Reply, o.Remote
 	f.Text = "the forward of " + e.Account.String() + " keeps failing"
 	return f

@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // report is one recipient's part of a notification.
@@ -111,29 +111,29 @@ func (d *Dispatch) verified(e spool.Entry, sender mail.Address) []directory.Mail
 // tell makes the notification of a conclusion. What was sent on without a copy, and
 // reaches somebody never, comes into the mailbox after all, in the same act.
 func (d *Dispatch) tell(c spool.Claim, k conclusion, now time.Time) (leaving, error) {
-	n, fact, err := d.notification(c, k.reports, k.boxes, now)
+	n, told, err := d.notification(c, k.reports, k.boxes, now)
 	if err != nil {
 		return leaving{}, err
 	}
-	out := leaving{messages: []spool.Spawned{n}, facts: []trace.Fact{fact}}
+	out := leaving{messages: []spool.Spawned{n}, facts: []fact.Fact{told}}
 	if c.Entry.Forward != spool.ForwardSent || !slices.ContainsFunc(k.reports, report.failed) {
 		return out, nil
 	}
-	back, fact, err := d.bringBack(c, k.boxes, now)
+	back, brought, err := d.bringBack(c, k.boxes, now)
 	if err != nil {
 		return out, err
 	}
-	return leaving{messages: append(out.messages, back), facts: append(out.facts, fact)}, nil
+	return leaving{messages: append(out.messages, back), facts: append(out.facts, brought)}, nil
 }
 
 // notification makes the delivery status notification of the reports, and the fact
 // about it.
-func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directory.Mailbox, now time.Time) (spool.Spawned, trace.Fact, error) {
+func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directory.Mailbox, now time.Time) (spool.Spawned, fact.Fact, error) {
 	e := c.Entry
 	to, _ := addressee(e)
 	id, err := mail.NewID(now, d.Rand)
 	if err != nil {
-		return spool.Spawned{}, trace.Fact{}, err
+		return spool.Spawned{}, fact.Fact{}, err
 	}
 	n := notice{
 		host: d.Hostname, id: id, to: to, entry: e, reports: reports, at: now, until: e.Received.Add(d.set.Load().policy.Expire), limits: *d.bounds(),
@@ -143,10 +143,10 @@ func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directo
 	}
 	body, err := d.Queue.NewBody(d.durable())
 	if err != nil {
-		return spool.Spawned{}, trace.Fact{}, err
+		return spool.Spawned{}, fact.Fact{}, err
 	}
 	if err := d.write(body, n, c); err != nil {
-		return spool.Spawned{}, trace.Fact{}, errors.Join(err, body.Abort())
+		return spool.Spawned{}, fact.Fact{}, errors.Join(err, body.Abort())
 	}
 	m := toBoxes(id, to, boxes)
 	m.MessageID, m.Envelope.Body, m.Envelope.SMTPUTF8 = n.messageID(), mail.Body8BitMIME, n.utf8()
@@ -155,7 +155,7 @@ func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directo
 		// It must not go the way that fails.
 		m.Prefix = passing(e.Account)
 	}
-	f := d.fact(trace.KindNotify, e)
+	f := d.fact(fact.KindNotify, e)
 	f.Queue, f.About, f.MessageID = id, e.ID, m.MessageID
 	f.Sender, f.Rule, f.Recipients, f.Size = "<>", "notify-verified-sender", []string{to.String()}, body.Size()
 	for _, r := range reports {

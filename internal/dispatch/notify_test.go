@@ -15,8 +15,8 @@ import (
 
 	"bufio"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
-	"sallyport/internal/trace"
 )
 
 // dsn is a notification as another program reads it.
@@ -153,7 +153,7 @@ func TestNotification(t *testing.T) {
 	if !note.Envelope.From.IsNull() || note.Recipients[0].Mailbox != addr("alice@local.test") || note.Recipients[0].Detail != "shop" || note.Recipients[0].Notify != mail.NotifyNever {
 		t.Errorf("envelope %+v to %+v", note.Envelope, note.Recipients)
 	}
-	f := w.facts(trace.KindNotify)
+	f := w.facts(fact.KindNotify)
 	if len(f) != 1 || f[0].Rule != "notify-verified-sender" || f[0].Queue != note.ID || f[0].About != w.local.jobs[0].ID || f[0].Recipients[0] != "alice+shop@local.test" || !strings.Contains(d.header.Get("Message-Id"), note.ID.String()) {
 		t.Errorf("facts %+v", f)
 	}
@@ -209,7 +209,7 @@ func TestNotify(t *testing.T) {
 				w.queued(0, 0)
 				notices := w.notices()
 				if row.want == "" {
-					if len(notices) != 0 || len(w.facts(trace.KindNotify)) != 0 {
+					if len(notices) != 0 || len(w.facts(fact.KindNotify)) != 0 {
 						t.Errorf("notified: %q", notices)
 					}
 					return
@@ -340,7 +340,7 @@ func TestNotificationFails(t *testing.T) {
 		w.send(fresh("x@remote.test"))
 		later(24 * time.Hour)
 		w.queued(1, 1)
-		if n := len(w.facts(trace.KindNotify)); n != 1 {
+		if n := len(w.facts(fact.KindNotify)); n != 1 {
 			t.Errorf("%d notifications", n)
 		}
 	})

@@ -4,8 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
-	"sallyport/internal/trace"
 )
 
 // signs gives each sender a mark, as a signature does, and counts what it was asked.
@@ -49,10 +49,10 @@ func TestWhatLeavesIsSigned(t *testing.T) {
 			t.Errorf("asked for %q", asked)
 		}
 		signed := map[string]string{}
-		for _, f := range w.facts(trace.KindOutcome) {
+		for _, f := range w.facts(fact.KindOutcome) {
 			signed[f.Recipients[0]] = ""
 			for _, p := range f.Evidence {
-				if p.Name == trace.EvidenceReturnPath {
+				if p.Name == fact.EvidenceReturnPath {
 					signed[f.Recipients[0]] = p.Value
 				}
 			}
@@ -94,9 +94,9 @@ func TestWhatIsNotSigned(t *testing.T) {
 		if !jobs[1].Envelope.From.IsNull() || jobs[2].Envelope.From != mail.PathOf(addr("älice@local.test")) {
 			t.Errorf("left with %s and %s", jobs[1].Envelope.From, jobs[2].Envelope.From)
 		}
-		for _, f := range w.facts(trace.KindOutcome) {
+		for _, f := range w.facts(fact.KindOutcome) {
 			for _, p := range f.Evidence {
-				if p.Name == trace.EvidenceReturnPath {
+				if p.Name == fact.EvidenceReturnPath {
 					t.Errorf("%s is said to be signed: %+v", f.Queue, f.Evidence)
 				}
 			}

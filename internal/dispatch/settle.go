@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // attempt is what an attempt came to: recipients and their outcomes, side by side.
@@ -69,7 +69,7 @@ type conclusion struct {
 	rule    string // why the message is to be held now; "" if it is not
 	reason  string // the same in words
 	untold  string // who fails now without anybody being told; "" for nobody
-	alarms  []trace.Fact
+	alarms  []fact.Fact
 }
 
 // judge decides what becomes of the outcomes. Of some failures nobody can be told
@@ -187,9 +187,9 @@ func (d *Dispatch) recordWithout(r *run, c conclusion, rule string) error {
 func (d *Dispatch) recordWith(r *run, c conclusion, l leaving) error {
 	e := r.claim.Entry
 	final := spool.Final{Facts: d.outcomeFacts(e, c.attempt), Spawn: l.messages}
-	final.Facts = append(final.Facts, trace.EncodeAll(l.facts...)...)
-	final.Facts = append(final.Facts, trace.EncodeAll(d.stayFacts(e, c.attempt)...)...)
-	final.Facts = append(final.Facts, trace.EncodeAll(c.alarms...)...)
+	final.Facts = append(final.Facts, fact.EncodeAll(l.facts...)...)
+	final.Facts = append(final.Facts, fact.EncodeAll(d.stayFacts(e, c.attempt)...)...)
+	final.Facts = append(final.Facts, fact.EncodeAll(c.alarms...)...)
 	if r.plan.more {
 		final.Next = d.Now()
 	} else if r.wait > 0 && !slices.ContainsFunc(c.outcomes, mail.Outcome.Deferred) {
@@ -200,9 +200,9 @@ func (d *Dispatch) recordWith(r *run, c conclusion, l leaving) error {
 		d.Logger.Warn("a recipient fails and nobody can be told", "queue", e.ID.String(), "held", c.rule != "", "reason", c.untold)
 	}
 	if c.rule != "" {
-		f := d.fact(trace.KindHold, e)
+		f := d.fact(fact.KindHold, e)
 		f.Rule, f.Text = c.rule, c.reason
-		final.Hold, final.Facts = c.reason, append(final.Facts, trace.EncodeAll(f)...)
+		final.Hold, final.Facts = c.reason, append(final.Facts, fact.EncodeAll(f)...)
 	}
 	return d.recordFinal(r, c, final)
 }
@@ -219,7 +219,7 @@ func (d *Dispatch) recordFinal(r *run, c conclusion, final spool.Final) error {
 		}
 		final.Warned = slices.ContainsFunc(c.reports, report.delayed)
 		final.Kept = len(told.messages) > 1
-		final.Spawn, final.Facts = append(final.Spawn, told.messages...), append(final.Facts, trace.EncodeAll(told.facts...)...)
+		final.Spawn, final.Facts = append(final.Spawn, told.messages...), append(final.Facts, fact.EncodeAll(told.facts...)...)
 	}
 	_, err := d.Queue.Settle(d.durable(), r.claim.Token, c.outcomes, now, final)
 	return err
@@ -259,19 +259,19 @@ func (d *Dispatch) outcomeFacts(e spool.Entry, at attempt) [][]byte {
 	}
 	facts := make([][]byte, 0, len(order)+1)
 	for _, a := range order {
-		f := d.fact(trace.KindOutcome, e)
+		f := d.fact(fact.KindOutcome, e)
 		f.Recipients, f.Remote, f.TLS, f.Reply = about[a], a.remote, a.tls, a.reply
 		f.Rule, f.Count = ruleOf(a.reply), e.Attempts
 		if a.policy != "" {
 			f = f.Evidenced("TLS policy", a.policy)
 		}
 		if a.signed {
-			f = f.Evidenced(trace.EvidenceReturnPath, at.sender.String())
+			f = f.Evidenced(fact.EvidenceReturnPath, at.sender.String())
 		}
 		if f.Rule == ruleDeferred {
 			f.Text = "next try " + e.NextTry.UTC().Format(time.RFC3339)
 		}
-		facts = append(facts, trace.EncodeAll(f)...)
+		facts = append(facts, fact.EncodeAll(f)...)
 	}
 	return facts
 }
@@ -301,6 +301,6 @@ func ruleOf(r mail.Reply) string {
 	return ruleDeferred
 }
 
-func (d *Dispatch) fact(k trace.Kind, e spool.Entry) trace.Fact {
-	return trace.Fact{At: d.Now(), Kind: k, Queue: e.ID, MessageID: e.MessageID, Account: e.Account.String(), Sender: e.Envelope.From.String(), Size: e.Size}
+func (d *Dispatch) fact(k fact.Kind, e spool.Entry) fact.Fact {
+	return fact.Fact{At: d.Now(), Kind: k, Queue: e.ID, MessageID: e.MessageID, Account: e.Account.String(), Sender: e.Envelope.From.String(), Size: e.Size}
 }

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/nexthop"
-	"sallyport/internal/trace"
 )
 
 // A message that still waits after its time gives one warning, also across restarts,
@@ -142,8 +142,8 @@ func TestWarningIsOneAct(t *testing.T) {
 		w.routes["remote.test"].fn = always(451, "4.3.0", "later")
 		vetoes := 0
 		w.disk.mu.Lock()
-		w.disk.veto = func(facts []trace.Fact) bool {
-			if !slices.ContainsFunc(facts, func(f trace.Fact) bool { return f.Kind == trace.KindNotify }) {
+		w.disk.veto = func(facts []fact.Fact) bool {
+			if !slices.ContainsFunc(facts, func(f fact.Fact) bool { return f.Kind == fact.KindNotify }) {
 				return false
 			}
 			vetoes++

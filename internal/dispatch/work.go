@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // destination is one destination's queue and workers. Its fields are guarded by
@@ -40,7 +40,7 @@ type run struct {
 	sender  mail.ReversePath    // with which it leaves this server
 	charges map[int]charge      // what it takes of a forward's budget, by place
 	wait    time.Duration       // how long those wait who find nothing of it left; 0: nobody does
-	alarms  []trace.Fact        // that they wait
+	alarms  []fact.Fact         // that they wait
 
 	mu   sync.Mutex
 	plan plan

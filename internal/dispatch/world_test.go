@@ -20,6 +20,7 @@ import (
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
 	"sallyport/internal/dispatch"
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
@@ -28,7 +29,6 @@ import (
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
 	"sallyport/internal/store/mem"
-	"sallyport/internal/trace"
 )
 
 const (
@@ -93,15 +93,15 @@ type disk struct {
 	full  atomic.Bool
 	gets  atomic.Int64
 	mu    sync.Mutex
-	facts [][]trace.Fact // of each transaction that has any
+	facts [][]fact.Fact // of each transaction that has any
 	// veto refuses a transaction by its facts, as a disk that fails just then does.
-	veto func([]trace.Fact) bool
+	veto func([]fact.Fact) bool
 }
 
 func (d *disk) Apply(ctx context.Context, tx store.Tx, how store.Durability) (store.Revision, error) {
-	var facts []trace.Fact
+	var facts []fact.Fact
 	for _, b := range tx.Facts {
-		f, err := trace.Decode(b)
+		f, err := fact.Decode(b)
 		if err != nil {
 			return 0, err
 		}
@@ -437,10 +437,10 @@ func (w *world) entry(id mail.ID) (spool.Entry, bool) {
 }
 
 // facts returns the facts of a kind, in order.
-func (w *world) facts(k trace.Kind) []trace.Fact {
+func (w *world) facts(k fact.Kind) []fact.Fact {
 	w.disk.mu.Lock()
 	defer w.disk.mu.Unlock()
-	var out []trace.Fact
+	var out []fact.Fact
 	for _, tx := range w.disk.facts {
 		for _, f := range tx {
 			if f.Kind == k {

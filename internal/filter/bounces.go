@@ -5,11 +5,11 @@ import (
 	"io"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/filter/bounce"
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
-	"sallyport/internal/trace"
 )
 
 // Treatment says what becomes of a bounce. The zero Treatment refuses it.
@@ -85,12 +85,12 @@ func (bounceLook) Body([]byte) {}
 func (l bounceLook) Judge(ctx context.Context, c intake.Content) intake.Finding {
 	f, err := l.read(c)
 	if err != nil {
-		return intake.Finding{Action: intake.Defer, Rule: "bounce-unreadable", Notes: []trace.Pair{{Name: "bounce", Value: err.Error()}}}
+		return intake.Finding{Action: intake.Defer, Rule: "bounce-unreadable", Notes: []fact.Pair{{Name: "bounce", Value: err.Error()}}}
 	}
 	known, err := l.b.lookUp(ctx, f)
 	if err != nil {
 		// Nothing is guessed: the bounce comes again.
-		return intake.Finding{Action: intake.Defer, Rule: "bounce-not-looked-up", Notes: []trace.Pair{{Name: "bounce", Value: err.Error()}}}
+		return intake.Finding{Action: intake.Defer, Rule: "bounce-not-looked-up", Notes: []fact.Pair{{Name: "bounce", Value: err.Error()}}}
 	}
 	return JudgeBounce(f, known, l.b.Policy(), l.b.Ours, l.b.Now())
 }
@@ -178,7 +178,7 @@ func JudgeBounce(f bounce.Found, known Known, p BouncePolicy, ours func(mail.Dom
 }
 
 func bouncePass(note string) intake.Finding {
-	return intake.Finding{Action: intake.Pass, Notes: []trace.Pair{{Name: "bounce", Value: note}}}
+	return intake.Finding{Action: intake.Pass, Notes: []fact.Pair{{Name: "bounce", Value: note}}}
 }
 
 // inOurName reports whether a returned message claims to be from here.
@@ -195,7 +195,7 @@ func inOurName(r bounce.Returned, ours func(mail.Domain) bool) bool {
 func (t Treatment) finding(rule, reason string, reply mail.Reply, id string) intake.Finding {
 	f := bouncePass(reason)
 	if id != "" {
-		f.Notes = append(f.Notes, trace.Pair{Name: "returned", Value: id})
+		f.Notes = append(f.Notes, fact.Pair{Name: "returned", Value: id})
 	}
 	switch t {
 	case TreatAccept:

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/filter"
 	"sallyport/internal/filter/milter"
 	"sallyport/internal/filter/rspamd"
@@ -28,7 +29,6 @@ import (
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
-	"sallyport/internal/trace"
 )
 
 var scope = filter.Scope{MaxSize: 1 << 20}
@@ -79,7 +79,7 @@ func begin(t *testing.T, i intake.Inspector, text string, change ...func(*intake
 	return i.Begin(m)
 }
 
-func noted(notes []trace.Pair) string { return fmt.Sprint(notes) }
+func noted(notes []fact.Pair) string { return fmt.Sprint(notes) }
 
 // start runs a program of Debian's until the test ends, once it listens on the socket.
 func start(t *testing.T, socket string, name string, args ...string) {

@@ -9,11 +9,11 @@ import (
 	"slices"
 	"strings"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/filter/milter"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
-	"sallyport/internal/trace"
 )
 
 // Milter shows messages to one milter. It is an intake.Inspector.
@@ -123,7 +123,7 @@ func (m *Milter) finding(a milter.Advice) intake.Finding {
 	default:
 		return intake.Finding{} // nothing is known of it: it is deferred
 	}
-	f.Notes = append(f.Notes, trace.Pair{Name: "milter", Value: verdict + " at " + a.Stage})
+	f.Notes = append(f.Notes, fact.Pair{Name: "milter", Value: verdict + " at " + a.Stage})
 	if f.Action == intake.Pass || f.Action == intake.Hold {
 		for _, add := range a.Fields {
 			field, why := m.field(add)
@@ -134,7 +134,7 @@ func (m *Milter) finding(a milter.Advice) intake.Finding {
 		}
 	}
 	for _, u := range a.Undone {
-		f.Notes = append(f.Notes, trace.Pair{Name: "milter not done", Value: u})
+		f.Notes = append(f.Notes, fact.Pair{Name: "milter not done", Value: u})
 	}
 	return f
 }

@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/filter/rspamd"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
-	"sallyport/internal/trace"
 )
 
 // Spam says what becomes of mail that Rspamd wants marked. The zero value keeps it
@@ -131,12 +131,12 @@ func orText(s, other string) string {
 
 func score(a rspamd.Answer) string { return fmt.Sprintf("score %.2f of %.2f", a.Score, a.Required) }
 
-func rspamdNotes(a rspamd.Answer) []trace.Pair {
+func rspamdNotes(a rspamd.Answer) []fact.Pair {
 	action := a.Action.String()
 	if a.Action == rspamd.Custom {
 		action = fmt.Sprintf("%s action %.40q", action, a.Word)
 	}
-	notes := []trace.Pair{{Name: rspamdName, Value: action + ", " + score(a)}}
+	notes := []fact.Pair{{Name: rspamdName, Value: action + ", " + score(a)}}
 	if a.Skipped {
 		notes[0].Value += ", without its rules"
 	}
@@ -148,7 +148,7 @@ func rspamdNotes(a rspamd.Answer) []trace.Pair {
 		fmt.Fprintf(&b, "%s(%.2f)", words(s.Name), s.Score)
 	}
 	if b.Len() > 0 {
-		notes = append(notes, trace.Pair{Name: "rspamd symbols", Value: b.String()})
+		notes = append(notes, fact.Pair{Name: "rspamd symbols", Value: b.String()})
 	}
 	return notes
 }

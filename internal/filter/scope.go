@@ -11,13 +11,13 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/filter/milter"
 	"sallyport/internal/filter/rspamd"
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/kit/shortage"
 	"sallyport/internal/mail"
-	"sallyport/internal/trace"
 )
 
 // Down says what becomes of a message when a check gives no answer that can be
@@ -46,7 +46,7 @@ func (s Scope) covers(m intake.Message) bool {
 
 // oversize returns the finding for a message that is too large to be shown.
 func (s Scope) oversize(check string, octets int64) intake.Finding {
-	return intake.Finding{Action: intake.Pass, Notes: []trace.Pair{{Name: check, Value: fmt.Sprintf("not asked: %d octets are more than %d", octets, s.MaxSize)}}}
+	return intake.Finding{Action: intake.Pass, Notes: []fact.Pair{{Name: check, Value: fmt.Sprintf("not asked: %d octets are more than %d", octets, s.MaxSize)}}}
 }
 
 // failed returns the finding for a message about which a check gave no answer. Where
@@ -56,10 +56,10 @@ func (s Scope) failed(check string, err error, h *health) intake.Finding {
 	if lacking(err, h) {
 		return intake.Finding{
 			Action: intake.Defer, Rule: check + "-crowded", Reply: mail.R(451, "4.3.2", "this server is too busy to check the message; try again later"),
-			Notes: []trace.Pair{{Name: check, Value: "not asked: " + err.Error()}},
+			Notes: []fact.Pair{{Name: check, Value: "not asked: " + err.Error()}},
 		}
 	}
-	f := intake.Finding{Action: intake.Pass, Notes: []trace.Pair{{Name: check, Value: "no answer: " + err.Error()}}}
+	f := intake.Finding{Action: intake.Pass, Notes: []fact.Pair{{Name: check, Value: "no answer: " + err.Error()}}}
 	if s.Down != DownAccept {
 		f.Action, f.Rule = intake.Defer, check+"-unavailable"
 		f.Reply = mail.R(451, "4.3.0", "the content check is not available; try again later")

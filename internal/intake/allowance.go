@@ -7,10 +7,10 @@ import (
 
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
-	"sallyport/internal/trace"
 )
 
 // allowed takes so many deliveries off what the account that signed in may still send,
@@ -38,7 +38,7 @@ func (t *transaction) allowed(ctx context.Context, deliveries int, to mail.Addre
 	r := t.overReply(v)
 	if t.over.Rule != string(v.Rule) {
 		t.tellOver(ctx)
-		t.over = trace.Fact{Rule: string(v.Rule), Sender: t.env.From.String()}
+		t.over = fact.Fact{Rule: string(v.Rule), Sender: t.env.From.String()}
 	}
 	t.over.Reply, t.over.Text = r, v.Words()
 	t.over.Recipients = append(t.over.Recipients, to.String())
@@ -52,7 +52,7 @@ func (t *transaction) tellOver(ctx context.Context) {
 		t.s.refused += n - 1
 		t.s.refuse(ctx, t.over)
 	}
-	t.over = trace.Fact{}
+	t.over = fact.Fact{}
 }
 
 // overReply tells whoever sends what the limit is and when to come again. It passes by
@@ -72,8 +72,8 @@ func (t *transaction) alarm(ctx context.Context, v budget.Verdict) {
 	name := t.s.account.Address.String()
 	t.s.in.Logger.Warn("an account reached its limit of recipients", "account", name, "rule", string(v.Rule), "limit", v.Most, "recipients", v.Used,
 		"peer", peer(t.s.conn).String(), "conn", t.s.conn.ID)
-	f := t.s.fact(trace.KindAlarm)
-	f.Conn = trace.ConnCapped
+	f := t.s.fact(fact.KindAlarm)
+	f.Conn = fact.ConnCapped
 	f = f.Evidenced("connection", t.s.conn.ID)
 	f.Rule, f.Sender, f.Count = string(v.Rule), t.env.From.String(), v.Used
 	f.Text = name + " has " + v.Words() + "; if that is not its owner: sallyport account freeze " + name

@@ -9,10 +9,10 @@ import (
 
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
+	"sallyport/internal/fact"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtp/server"
-	"sallyport/internal/trace"
 )
 
 func (w *world) used(who string) int { return w.ledger.Use(ledger.Account(addr(w.t, who))).Hour }
@@ -51,10 +51,10 @@ func TestRecipientsAreCapped(t *testing.T) {
 	var whom []string
 	for _, e := range all {
 		switch {
-		case e.Kind == trace.KindRefuse && e.Rule == "recipients-hour":
+		case e.Kind == fact.KindRefuse && e.Rule == "recipients-hour":
 			refused++
 			whom = append(whom, e.Recipients...)
-		case e.Kind == trace.KindAlarm && e.Rule == "recipients-hour" && e.Account == "alice@local.test":
+		case e.Kind == fact.KindAlarm && e.Rule == "recipients-hour" && e.Account == "alice@local.test":
 			alarms++
 		}
 	}

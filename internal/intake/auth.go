@@ -5,9 +5,9 @@ import (
 	"errors"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtp/server"
-	"sallyport/internal/trace"
 )
 
 // Auth starts a SASL exchange. The engine has already refused clear text, a second
@@ -15,7 +15,7 @@ import (
 func (s *session) Auth(ctx context.Context, mech string) (server.SASL, mail.Reply) {
 	x, err := s.in.Accounts.Begin(mech, accounts.Peer{Remote: peer(s.conn), TLS: s.hello.TLS, Certificate: s.hello.Certificate})
 	if err != nil {
-		return nil, s.refuse(ctx, trace.Fact{Rule: ruleOf(err), Reply: accounts.Reply(err), Text: err.Error()})
+		return nil, s.refuse(ctx, fact.Fact{Rule: ruleOf(err), Reply: accounts.Reply(err), Text: err.Error()})
 	}
 	return &exchange{s: s, x: x}, mail.Reply{}
 }
@@ -69,9 +69,9 @@ func (e *exchange) crowded(ctx context.Context, account mail.Address) mail.Reply
 	return f.Reply
 }
 
-func (e *exchange) fact() trace.Fact {
+func (e *exchange) fact() fact.Fact {
 	a := e.x.Attempt()
-	f := e.s.fact(trace.KindAuth)
+	f := e.s.fact(fact.KindAuth)
 	f.Rule, f.Account, f.Text = string(a.Rule), a.Account.String(), a.Why
 	return f.Evidenced("mechanism", a.Mechanism).Evidenced("user", a.User).Evidenced("network", a.Network.String())
 }

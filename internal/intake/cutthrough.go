@@ -9,11 +9,11 @@ import (
 	"strings"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // Offers is how intake gives a message to a server behind us while its sender waits.
@@ -168,24 +168,24 @@ func (o offered) refusal() *errRefused {
 }
 
 // pairs are the outcomes as evidence.
-func (o offered) pairs() []trace.Pair {
-	var out []trace.Pair
+func (o offered) pairs() []fact.Pair {
+	var out []fact.Pair
 	for i, d := range o.deliveries {
 		if i == maxHeard {
 			break
 		}
 		words := []string{d.Mailbox.String(), o.outcomes[i].Reply.String(), "says " + o.outcomes[i].Remote}
-		out = append(out, trace.Pair{Name: "server behind", Value: strings.Join(words, "; ")})
+		out = append(out, fact.Pair{Name: "server behind", Value: strings.Join(words, "; ")})
 	}
 	return out
 }
 
 // offerFacts are the outcomes as facts of the message.
-func (t *transaction) offerFacts(c content, o offered) []trace.Fact {
-	var facts []trace.Fact
+func (t *transaction) offerFacts(c content, o offered) []fact.Fact {
+	var facts []fact.Fact
 	for i, d := range o.deliveries {
 		out := o.outcomes[i]
-		f := t.s.fact(trace.KindOutcome)
+		f := t.s.fact(fact.KindOutcome)
 		f.Queue, f.MessageID, f.Sender = t.id, c.messageID, t.env.From.String()
 		f.Recipients, f.Remote, f.TLS, f.Reply, f.Count, f.Text = []string{d.Mailbox.String()}, out.Remote, out.TLS, out.Reply, 1, "while the sender waited"
 		switch {
@@ -206,7 +206,7 @@ func (t *transaction) offerFacts(c content, o offered) []trace.Fact {
 func (t *transaction) passedOn(ctx context.Context, c content, size int64, o offered) mail.Reply {
 	f := t.acceptFact(c, size)
 	f.Reply = mail.R(250, "2.0.0", "delivered as "+t.id.String())
-	if err := t.s.in.Journal.Write(context.WithoutCancel(ctx), append([]trace.Fact{f}, t.offerFacts(c, o)...)...); err != nil {
+	if err := t.s.in.Journal.Write(context.WithoutCancel(ctx), append([]fact.Fact{f}, t.offerFacts(c, o)...)...); err != nil {
 		t.s.in.Logger.Error("fact not recorded", "kind", string(f.Kind), "conn", t.s.conn.ID, "err", err)
 	}
 	t.sent()
@@ -225,5 +225,5 @@ func (o offered) notQueued(err error) error {
 		return err
 	}
 	rule, reply := notStored(err)
-	return &errRefused{rule: rule, reply: reply, evidence: append(o.pairs(), trace.Pair{Name: "repeated", Value: "some have the message already: " + err.Error()})}
+	return &errRefused{rule: rule, reply: reply, evidence: append(o.pairs(), fact.Pair{Name: "repeated", Value: "some have the message already: " + err.Error()})}
 }

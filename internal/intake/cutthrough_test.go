@@ -11,11 +11,11 @@ import (
 
 	"sallyport/internal/callout"
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/smtp/server"
-	"sallyport/internal/trace"
 )
 
 // gateway is a server behind us that answers each local-part with a reply.
@@ -240,7 +240,7 @@ func (w *world) rules() string {
 	}
 	head := w.st.FactHead()
 	must(w.t, w.st.Facts(w.t.Context(), w.seen+1, head+1, func(_ uint64, b []byte) (bool, error) {
-		f, err := trace.Decode(b)
+		f, err := fact.Decode(b)
 		rules = append(rules, f.Rule)
 		return true, err
 	}))

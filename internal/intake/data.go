@@ -11,11 +11,11 @@ import (
 	"strings"
 
 	"sallyport/internal/bind"
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // errRefused carries a refusal out of the streaming of a body.
@@ -23,7 +23,7 @@ type errRefused struct {
 	rule     string
 	reply    mail.Reply
 	notes    []string
-	evidence []trace.Pair
+	evidence []fact.Pair
 	found    string // the evidence that decided, in words
 }
 
@@ -215,13 +215,13 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 		return r
 	}
 	f := t.acceptFact(c, body.Size())
-	facts := append([]trace.Fact{f}, t.offerFacts(c, o)...)
+	facts := append([]fact.Fact{f}, t.offerFacts(c, o)...)
 	if c.judged.Action == Hold {
 		m.Hold = c.judged.Rule + ": " + c.judged.Reason
 		facts = append(facts, t.holdFact(c))
 	}
 	t.charged(&m)
-	claim, err := t.s.in.Queue.Put(ctx, m, body, trace.EncodeAll(facts...))
+	claim, err := t.s.in.Queue.Put(ctx, m, body, fact.EncodeAll(facts...))
 	if err != nil {
 		if slices.ContainsFunc(o.outcomes, mail.Outcome.Delivered) {
 			t.sent() // to some, who have it
@@ -251,8 +251,8 @@ func (t *transaction) received() []byte {
 	return message.Received(hop)
 }
 
-func (t *transaction) acceptFact(c content, size int64) trace.Fact {
-	f := t.s.fact(trace.KindAccept)
+func (t *transaction) acceptFact(c content, size int64) fact.Fact {
+	f := t.s.fact(fact.KindAccept)
 	f.Queue, f.MessageID, f.Size = t.id, c.messageID, size
 	for i, r := range t.rules {
 		if i == 0 {
@@ -277,7 +277,7 @@ func (t *transaction) failed(ctx context.Context, c content, err error) mail.Rep
 		t.s.in.Logger.Debug("message not received", "conn", t.s.conn.ID, "err", err)
 		return mail.R(451, "4.3.0", "the message was not received; try again later")
 	}
-	f := trace.Fact{Sender: t.env.From.String(), Recipients: t.recipients(), MessageID: c.messageID}
+	f := fact.Fact{Sender: t.env.From.String(), Recipients: t.recipients(), MessageID: c.messageID}
 	var refused *errRefused
 	if errors.As(err, &refused) {
 		f.Rule, f.Reply = refused.rule, refused.reply

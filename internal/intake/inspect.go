@@ -11,11 +11,11 @@ import (
 	"strings"
 	"sync"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // Inspector judges messages that were received completely and are not accepted yet:
@@ -102,7 +102,7 @@ type Finding struct {
 	// Reason is why, in words for people, for Hold and Junk.
 	Reason string
 	// Notes are evidence for the trace, whatever the Action.
-	Notes []trace.Pair
+	Notes []fact.Pair
 	// Fields are whole header fields with their CRLFs that are put before the
 	// message, in ASCII, for Pass, Junk and Hold.
 	Fields []byte
@@ -198,9 +198,9 @@ type judgement struct {
 	Finding        // the one that outranks the others; its Notes are those of all, in order
 	fields  []byte // of all
 	junk    bool
-	marks   []trace.Pair // the rules of those that accepted with a reservation
-	why     []string     // and their reasons, for the junk field
-	found   string       // evidence of the one that did not accept
+	marks   []fact.Pair // the rules of those that accepted with a reservation
+	why     []string    // and their reasons, for the junk field
+	found   string      // evidence of the one that did not accept
 }
 
 // inspect asks the inspectors in their order. The first that does not accept ends
@@ -220,10 +220,10 @@ func (t *transaction) inspect(ctx context.Context, looks []look, c Content) judg
 			return judgement{Finding: f, found: found}
 		case Junk:
 			j.junk = true
-			j.marks = append(j.marks, trace.Pair{Name: "junk", Value: f.Rule})
+			j.marks = append(j.marks, fact.Pair{Name: "junk", Value: f.Rule})
 			j.why = append(j.why, f.Rule+": "+f.Reason)
 		case Hold:
-			j.marks = append(j.marks, trace.Pair{Name: "hold", Value: f.Rule})
+			j.marks = append(j.marks, fact.Pair{Name: "hold", Value: f.Rule})
 		}
 		j.fields = append(j.fields, f.Fields...)
 		if f.Action > j.Action {
@@ -236,7 +236,7 @@ func (t *transaction) inspect(ctx context.Context, looks []look, c Content) judg
 
 // inWords puts evidence into one line: of strangers' facts, which are summed up, the
 // text is kept.
-func inWords(notes []trace.Pair) string {
+func inWords(notes []fact.Pair) string {
 	words := make([]string, len(notes))
 	for i, n := range notes {
 		words[i] = n.Name + ": " + n.Value
@@ -264,14 +264,14 @@ func plain(s string) string {
 }
 
 // evidenced adds to the fact of a message that was taken what the inspectors found.
-func (j judgement) evidenced(f trace.Fact) trace.Fact {
+func (j judgement) evidenced(f fact.Fact) fact.Fact {
 	f.Evidence = append(append(f.Evidence, j.marks...), j.Notes...)
 	return f
 }
 
 // holdFact says that a message was taken and is kept.
-func (t *transaction) holdFact(c content) trace.Fact {
-	f := t.s.fact(trace.KindHold)
+func (t *transaction) holdFact(c content) fact.Fact {
+	f := t.s.fact(fact.KindHold)
 	f.Queue, f.MessageID, f.Rule, f.Text = t.id, c.messageID, c.judged.Rule, c.judged.Reason
 	return f
 }
@@ -279,7 +279,7 @@ func (t *transaction) holdFact(c content) trace.Fact {
 // ask waits for one inspector until the time is over. One that does not come back
 // keeps its slot, and nothing else.
 func (t *transaction) ask(ctx context.Context, l look, c Content) Finding {
-	crowded := Finding{Action: Defer, Rule: "inspection-crowded", Notes: []trace.Pair{{Name: "inspector", Value: l.name}}}
+	crowded := Finding{Action: Defer, Rule: "inspection-crowded", Notes: []fact.Pair{{Name: "inspector", Value: l.name}}}
 	late := Finding{Action: Defer, Rule: "inspection-timeout", Notes: crowded.Notes}
 	select {
 	case t.s.in.inspecting <- struct{}{}:
@@ -314,7 +314,7 @@ func (l Limits) mended(name string, f Finding, before int) Finding {
 	if fault != nil {
 		return Finding{
 			Action: Defer, Rule: "inspection-failed", Reply: mail.R(451, "4.3.0", "the message could not be inspected; try again later"),
-			Notes: []trace.Pair{{Name: "inspector", Value: name}, {Name: "fault", Value: fault.Error()}},
+			Notes: []fact.Pair{{Name: "inspector", Value: name}, {Name: "fault", Value: fault.Error()}},
 		}
 	}
 	if f.Action == Defer && f.Reply.IsZero() {

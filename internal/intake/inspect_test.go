@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // reader is an inspector that notes what it is shown, and says what it is told to.
@@ -67,7 +67,7 @@ func (r *reader) Judge(_ context.Context, c intake.Content) intake.Finding {
 }
 
 func pass(fields string) intake.Finding {
-	return intake.Finding{Action: intake.Pass, Fields: []byte(fields), Notes: []trace.Pair{{Name: "seen", Value: "yes"}}}
+	return intake.Finding{Action: intake.Pass, Fields: []byte(fields), Notes: []fact.Pair{{Name: "seen", Value: "yes"}}}
 }
 
 // say sends a message of a stranger's to bob through these inspectors.

@@ -27,13 +27,13 @@ import (
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/kit/allowance"
 	"sallyport/internal/kit/workers"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // Accounts is what intake needs of accounts.
@@ -52,10 +52,10 @@ type Queue interface {
 
 // Journal is what intake needs of the trace.
 type Journal interface {
-	Write(ctx context.Context, facts ...trace.Fact) error
-	Stranger(f trace.Fact)
+	Write(ctx context.Context, facts ...fact.Fact) error
+	Stranger(f fact.Fact)
 	// Many takes a fact of an account that makes too many to stand by themselves.
-	Many(f trace.Fact)
+	Many(f fact.Fact)
 }
 
 // Limits bounds what one message may cost before it is refused.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"strconv"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtp/server"
-	"sallyport/internal/trace"
 )
 
 // LocalUser is a user of this host who runs the sendmail command.
@@ -37,7 +37,7 @@ func (s *session) recognise(ctx context.Context) (server.Session, mail.Reply) {
 	}
 	if !s.in.live.add(account.Address, s) {
 		s.account = account
-		return nil, s.refuse(ctx, trace.Fact{Rule: "sessions-per-account", Reply: mail.R(421, "4.7.0", "too many sessions of this account")})
+		return nil, s.refuse(ctx, fact.Fact{Rule: "sessions-per-account", Reply: mail.R(421, "4.7.0", "too many sessions of this account")})
 	}
 	s.account = account
 	return s, mail.R(220, "", "account=<"+account.Address.String()+">")
@@ -54,7 +54,7 @@ func (s *session) turnAway() mail.Reply {
 	default:
 		why = "this user's account " + s.local.Account.String() + " does not exist"
 	}
-	f := s.fact(trace.KindRefuse)
+	f := s.fact(fact.KindRefuse)
 	f.Rule, f.Reply = "local-user-unknown", mail.R(554, "5.7.1", s.local.name(s.conn.UID)+": "+why)
 	f.Text = s.local.name(s.conn.UID)
 	s.in.Journal.Stranger(f)

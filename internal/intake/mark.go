@@ -2,9 +2,9 @@ package intake
 
 import (
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
-	"sallyport/internal/trace"
 )
 
 // Mark is what the form of a recipient says, beside what the directory knows of it. The
@@ -47,9 +47,9 @@ func (t *transaction) class(m Mark) directory.Class {
 }
 
 // evidence is what was found, as the trace tells it.
-func (m Mark) evidence() []trace.Pair {
+func (m Mark) evidence() []fact.Pair {
 	if m.Note == "" {
 		return nil
 	}
-	return []trace.Pair{{Name: "signed return path", Value: m.Note}}
+	return []fact.Pair{{Name: "signed return path", Value: m.Note}}
 }

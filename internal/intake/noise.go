@@ -5,9 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/screen"
-	"sallyport/internal/trace"
 )
 
 // factWindow is the time in which an account has Limits.Facts facts of its own.
@@ -53,7 +53,7 @@ func (n *noise) fits(account mail.Address, now time.Time) bool {
 // tell records a fact of somebody who signed in, and that accompanies no message. It is
 // evidence, kept by itself; of one account that makes more of them than Limits.Facts in
 // an hour the rest is summed up as strangers' are, by network, door and rule.
-func (s *session) tell(ctx context.Context, account mail.Address, f trace.Fact) {
+func (s *session) tell(ctx context.Context, account mail.Address, f fact.Fact) {
 	if s.in.noise.fits(account, f.At) {
 		s.write(ctx, f)
 		return

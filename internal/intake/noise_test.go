@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/intake"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/trace"
@@ -54,7 +55,7 @@ func TestAnAccountsFactsAreBounded(t *testing.T) {
 	must(t, err)
 	summed := 0
 	for _, x := range e.Entries {
-		if x.Fact.Count > 5 && x.Fact.Kind == trace.KindRefuse {
+		if x.Fact.Count > 5 && x.Fact.Kind == fact.KindRefuse {
 			summed += x.Fact.Count
 		}
 	}

@@ -8,10 +8,10 @@ import (
 
 	"sallyport/internal/callout"
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // Recipients is what intake needs of the servers behind us.
@@ -131,7 +131,7 @@ func answerOf(k callout.Knowledge) directory.Answer {
 // by the server behind us is refused in its words, so that a full mailbox is not
 // called a missing one.
 func (t *transaction) refuseRecipient(ctx context.Context, v gate.Verdict, addr mail.Address, said []heard, m Mark) mail.Reply {
-	f := trace.Fact{Rule: string(v.Rule), Reply: v.Reply, Sender: t.env.From.String(), Recipients: []string{addr.String()}, Evidence: m.evidence()}
+	f := fact.Fact{Rule: string(v.Rule), Reply: v.Reply, Sender: t.env.From.String(), Recipients: []string{addr.String()}, Evidence: m.evidence()}
 	if t.s.anonymous() && m.Note != "" {
 		f.Text = "signed return path: " + m.Note // of a stranger's refusal the trace keeps no evidence but this
 	}
@@ -172,7 +172,7 @@ func asciiLine(s string) string {
 }
 
 // pair is what was said as evidence.
-func (h heard) pair() trace.Pair {
+func (h heard) pair() fact.Pair {
 	words := []string{h.about.String() + " is not known"}
 	switch h.answer.Known {
 	case callout.Yes:
@@ -192,11 +192,11 @@ func (h heard) pair() trace.Pair {
 	if h.answer.Why != "" {
 		words = append(words, h.answer.Why)
 	}
-	return trace.Pair{Name: "server behind", Value: strings.Join(words, "; ")}
+	return fact.Pair{Name: "server behind", Value: strings.Join(words, "; ")}
 }
 
 // note keeps what was said and found of an accepted recipient for the message's fact.
-func (t *transaction) note(said []heard, found []trace.Pair) {
+func (t *transaction) note(said []heard, found []fact.Pair) {
 	t.said = append(t.said, found[:min(len(found), max(maxHeard-len(t.said), 0))]...)
 	for _, h := range said {
 		if len(t.said) < maxHeard {

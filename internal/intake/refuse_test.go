@@ -7,11 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // Every refusal is answered as its rule says, leaves exactly one fact with that
@@ -85,7 +85,7 @@ func TestRefusals(t *testing.T) {
 			}
 			c.want(r, row.code)
 			f := w.oneFact(row.rule)
-			if f.Kind != trace.KindRefuse || f.Reply != r || f.stranger != (row.as == "") || f.Account != row.as || f.Peer.String() != "198.51.100.7" || f.Hello != "client.test" {
+			if f.Kind != fact.KindRefuse || f.Reply != r || f.stranger != (row.as == "") || f.Account != row.as || f.Peer.String() != "198.51.100.7" || f.Hello != "client.test" {
 				t.Errorf("fact %+v does not tell what was answered: %v", f, r)
 			}
 			if row.detail != "" && !strings.Contains(r.Text, row.detail) {

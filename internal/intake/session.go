@@ -10,10 +10,10 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtp/server"
-	"sallyport/internal/trace"
 )
 
 // session is one connection's policy state. The engine calls it from one
@@ -38,12 +38,12 @@ func (s *session) Hello(_ context.Context, h server.Hello) mail.Reply {
 
 // Refused records what the engine itself refused.
 func (s *session) Refused(ctx context.Context, command string, r mail.Reply) {
-	s.refuse(ctx, trace.Fact{Rule: "protocol", Text: mail.Printable(command, 200), Reply: r})
+	s.refuse(ctx, fact.Fact{Rule: "protocol", Text: mail.Printable(command, 200), Reply: r})
 }
 
 // Close writes the one fact that sums the connection up.
 func (s *session) Close(ctx context.Context, why string) {
-	f := s.fact(trace.KindDisconnect)
+	f := s.fact(fact.KindDisconnect)
 	f.Rule, f.Text, f.Count = "connection-ended", why, s.accepted
 	f = f.Evidenced("refused", strconv.Itoa(s.refused)).
 		Evidenced("lasted", f.At.Sub(s.conn.Started).Round(time.Millisecond).String())
@@ -66,9 +66,9 @@ func (s *session) anonymous() bool { return s.account.Address.IsZero() }
 
 // refuse counts and records a refusal: a stranger's is aggregated and kept apart,
 // an account's is evidence. The fact brings what the refusal was about.
-func (s *session) refuse(ctx context.Context, about trace.Fact) mail.Reply {
+func (s *session) refuse(ctx context.Context, about fact.Fact) mail.Reply {
 	s.refused++
-	f := s.fact(trace.KindRefuse)
+	f := s.fact(fact.KindRefuse)
 	f.Rule, f.Reply, f.Text = about.Rule, s.noticed(about), about.Text
 	f.Sender, f.Recipients, f.MessageID = about.Sender, about.Recipients, about.MessageID
 	for _, p := range about.Evidence {
@@ -87,15 +87,15 @@ func (s *session) refuse(ctx context.Context, about trace.Fact) mail.Reply {
 
 // write records a fact that accompanies no other change. A journal that can't be
 // written is reported; the store refuses new mail by itself in that state.
-func (s *session) write(ctx context.Context, f trace.Fact) {
+func (s *session) write(ctx context.Context, f fact.Fact) {
 	if err := s.in.Journal.Write(context.WithoutCancel(ctx), f); err != nil {
 		s.in.Logger.Error("fact not recorded", "kind", string(f.Kind), "conn", s.conn.ID, "err", err)
 	}
 }
 
 // fact starts a fact with what is known of the connection.
-func (s *session) fact(k trace.Kind) trace.Fact {
-	f := trace.Fact{
+func (s *session) fact(k fact.Kind) fact.Fact {
+	f := fact.Fact{
 		At: s.in.Now(), Kind: k, Conn: s.conn.ID, Peer: peer(s.conn), Door: doorName(s.conn.Kind),
 		Hello: s.hello.Name, TLS: tlsName(s.hello.TLS), Account: s.account.Address.String(),
 	}
@@ -103,7 +103,7 @@ func (s *session) fact(k trace.Kind) trace.Fact {
 		f = f.Evidenced("local user", s.local.name(s.conn.UID))
 	}
 	if b := s.conn.Balancer; b.IsValid() {
-		f = f.Evidenced(trace.EvidenceBalancer, b.String())
+		f = f.Evidenced(fact.EvidenceBalancer, b.String())
 	}
 	return f
 }
@@ -111,7 +111,7 @@ func (s *session) fact(k trace.Kind) trace.Fact {
 // noticed returns the reply of a refusal, with the administrator's notice where a
 // stranger asked for what he has no right to. It stays one line: a client may show
 // its user no more than that.
-func (s *session) noticed(about trace.Fact) mail.Reply {
+func (s *session) noticed(about fact.Fact) mail.Reply {
 	r := about.Reply
 	if s.in.notice() == "" || !s.anonymous() {
 		return r

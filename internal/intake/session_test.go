@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/fact"
 	"sallyport/internal/intake"
 	"sallyport/internal/smtp/server"
-	"sallyport/internal/trace"
 )
 
 // changes are what can happen to an account while its session lives; each ends
@@ -132,7 +132,7 @@ func TestSignInFacts(t *testing.T) {
 		if r := c.signIn(row.who, row.with); r.OK() {
 			t.Errorf("%s signed in", row.who)
 		}
-		if f := w.oneFact(row.rule); !f.stranger || f.Kind != trace.KindAuth {
+		if f := w.oneFact(row.rule); !f.stranger || f.Kind != fact.KindAuth {
 			t.Errorf("fact %+v", f)
 		}
 	}
@@ -233,7 +233,7 @@ func TestCloseFacts(t *testing.T) {
 			f := w.oneFact("connection-ended")
 			lasted, _ := f.Find("lasted")
 			refused, _ := f.Find("refused")
-			if f.Kind != trace.KindDisconnect || f.stranger != row.stranger || f.Count != row.messages || f.Text != "timeout" || lasted != "1.5s" || refused != fmt.Sprint(row.messages) || f.Account != row.as {
+			if f.Kind != fact.KindDisconnect || f.stranger != row.stranger || f.Count != row.messages || f.Text != "timeout" || lasted != "1.5s" || refused != fmt.Sprint(row.messages) || f.Account != row.as {
 				t.Errorf("fact %+v", f)
 			}
 		})

@@ -6,13 +6,13 @@ import (
 
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/kit/allowance"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/smtp/wire"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // transaction is one message in the making. It is dropped whole: nothing of it
@@ -31,9 +31,9 @@ type transaction struct {
 	grants     []gate.Grant
 	rules      []gate.Rule    // that let recipients in, each once
 	cut        bool           // a delivery is to a server that gets the message while its sender waits
-	over       trace.Fact     // recipients that a limit kept out, not recorded yet
+	over       fact.Fact      // recipients that a limit kept out, not recorded yet
 	charge     *ledger.Charge // what it takes of the account's budget; nil: nothing
-	said       []trace.Pair   // by servers behind us and by signed return paths, of recipients that were let in
+	said       []fact.Pair    // by servers behind us and by signed return paths, of recipients that were let in
 }
 
 var _ server.Transaction = (*transaction)(nil)
@@ -43,14 +43,14 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transacti
 	id, err := mail.NewID(s.in.Now(), s.in.Rand)
 	if err != nil {
 		s.in.Logger.Error("no chance for a queue id", "err", err)
-		return nil, s.refuse(ctx, trace.Fact{Rule: "queue-id-unavailable", Reply: mail.R(451, "4.3.0", "try again later"), Sender: env.From.String(), Text: err.Error()})
+		return nil, s.refuse(ctx, fact.Fact{Rule: "queue-id-unavailable", Reply: mail.R(451, "4.3.0", "try again later"), Sender: env.From.String(), Text: err.Error()})
 	}
 	if s.anonymous() && env.Ret == mail.RetFull {
 		env.Ret = mail.RetHeaders // nothing of a stranger is sent back whole
 	}
 	hold := s.in.Memory.Hold(!s.anonymous())
 	if !hold.Take(transactionOctets) {
-		return nil, s.refuse(ctx, trace.Fact{Rule: ruleMemory, Reply: crowded(), Sender: env.From.String()})
+		return nil, s.refuse(ctx, fact.Fact{Rule: ruleMemory, Reply: crowded(), Sender: env.From.String()})
 	}
 	tx := &transaction{s: s, id: id, hold: hold, dir: s.in.Directory(), limit: s.in.Bounds(), env: env, facts: s.facts(), seen: map[string]bool{}}
 	tx.facts.Ownership = tx.dir.Ownership(s.account.Address, env.From)
@@ -59,7 +59,7 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transacti
 		return tx, mail.R(250, "2.1.0", "sender ok")
 	}
 	hold.End()
-	f := trace.Fact{Rule: string(v.Rule), Reply: v.Reply, Sender: env.From.String()}
+	f := fact.Fact{Rule: string(v.Rule), Reply: v.Reply, Sender: env.From.String()}
 	return nil, s.refuse(ctx, f)
 }
 
@@ -199,7 +199,7 @@ func (t *transaction) add(r mail.Recipient, fresh []spool.Delivery, g gate.Grant
 func recipientKey(a mail.Address) string { return "recipient " + a.String() }
 
 func (t *transaction) refuse(ctx context.Context, rule string, r mail.Reply, recipient string) mail.Reply {
-	return t.s.refuse(ctx, trace.Fact{
+	return t.s.refuse(ctx, fact.Fact{
 		Rule: rule, Reply: r, Sender: t.env.From.String(), Recipients: []string{recipient},
 	})
 }

@@ -25,6 +25,7 @@ import (
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/kit/allowance"
@@ -109,24 +110,24 @@ type journal struct {
 }
 
 type entry struct {
-	trace.Fact
+	fact.Fact
 	stranger bool
 	many     bool
 }
 
-func (j *journal) Write(ctx context.Context, facts ...trace.Fact) error {
+func (j *journal) Write(ctx context.Context, facts ...fact.Fact) error {
 	for _, f := range facts {
 		j.note(entry{Fact: f})
 	}
 	return j.Log.Write(ctx, facts...)
 }
 
-func (j *journal) Stranger(f trace.Fact) {
+func (j *journal) Stranger(f fact.Fact) {
 	j.note(entry{Fact: f, stranger: true})
 	j.Log.Stranger(f)
 }
 
-func (j *journal) Many(f trace.Fact) {
+func (j *journal) Many(f fact.Fact) {
 	j.note(entry{Fact: f, many: true})
 	j.Log.Many(f)
 }
@@ -330,8 +331,8 @@ func (w *world) facts() []entry {
 	out := w.journal.take()
 	head := w.st.FactHead()
 	err := w.st.Facts(w.t.Context(), w.seen+1, head+1, func(_ uint64, b []byte) (bool, error) {
-		f, err := trace.Decode(b)
-		if err == nil && f.Kind == trace.KindAccept {
+		f, err := fact.Decode(b)
+		if err == nil && f.Kind == fact.KindAccept {
 			out = append(out, entry{Fact: f})
 		}
 		return true, err

@@ -15,9 +15,9 @@ import (
 
 	"sallyport/internal/acme"
 	"sallyport/internal/config"
+	"sallyport/internal/fact"
 	"sallyport/internal/kit/listen"
 	"sallyport/internal/operate"
-	"sallyport/internal/trace"
 )
 
 var errNoRoots = errors.New("this file holds no certificate")
@@ -142,7 +142,7 @@ func (n *Node) certificateFailed(ctx context.Context, err error, next time.Time)
 	n.obtaining.fault, n.obtaining.next = err.Error(), next
 	n.obtaining.mu.Unlock()
 	n.log.Error("no certificate was obtained", "authority", n.config().ACME.Directory, "err", err, "again", next.Sub(n.o.Now()).Round(time.Second).String())
-	f := trace.Fact{At: n.o.Now(), Kind: trace.KindReload, Rule: "certificate-not-obtained", Text: "no certificate was obtained; it is tried again"}
+	f := fact.Fact{At: n.o.Now(), Kind: fact.KindReload, Rule: "certificate-not-obtained", Text: "no certificate was obtained; it is tried again"}
 	if leaf := n.leaf(); leaf != nil {
 		f = f.Evidenced("until", leaf.NotAfter.UTC().Format(time.RFC3339))
 	}

@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/smtp/server"
-	"sallyport/internal/trace"
 )
 
 const (
@@ -127,6 +127,6 @@ func (n *Node) present(ctx context.Context, cert tls.Certificate) {
 	}
 	leaf := cert.Leaf
 	n.certificateLog().Info("a new certificate is in force", "until", leaf.NotAfter)
-	f := trace.Fact{At: n.o.Now(), Kind: trace.KindReload, Rule: "certificate-renewed", Text: "a new certificate is in force"}
+	f := fact.Fact{At: n.o.Now(), Kind: fact.KindReload, Rule: "certificate-renewed", Text: "a new certificate is in force"}
 	n.record(ctx, f.Evidenced("until", leaf.NotAfter.UTC().Format(time.RFC3339)))
 }

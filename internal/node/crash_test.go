@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 )
@@ -249,7 +250,7 @@ func (s *site) compareTrace(c crash, n *running) {
 	for id, queue := range c.acked {
 		answer, err := n.Operator().Trace(s.t.Context(), root, operate.TraceQuery{Text: queue, Exact: true})
 		must(s.t, err)
-		if !slices.ContainsFunc(answer.Entries, func(e trace.Entry) bool { return e.Fact.Kind == trace.KindAccept }) {
+		if !slices.ContainsFunc(answer.Entries, func(e trace.Entry) bool { return e.Fact.Kind == fact.KindAccept }) {
 			s.t.Errorf("%s: %s was acknowledged as %s, of which the trace knows nothing", c.moment, id, queue)
 		}
 	}

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sallyport/internal/config"
+	"sallyport/internal/fact"
 	"sallyport/internal/kit/diskspace"
-	"sallyport/internal/trace"
 )
 
 // The rules of the alarms about free space.
@@ -66,7 +66,7 @@ func (n *Node) watchDisk(ctx context.Context) {
 }
 
 func (n *Node) diskChanged(ctx context.Context, dir string, c diskspace.Change) {
-	f := trace.Fact{At: n.o.Now(), Kind: trace.KindAlarm, Rule: ruleDiskLow, Text: "the disk is nearly full: mail waits"}
+	f := fact.Fact{At: n.o.Now(), Kind: fact.KindAlarm, Rule: ruleDiskLow, Text: "the disk is nearly full: mail waits"}
 	if c.Low {
 		n.log.Error("the disk is nearly full: mail waits until there is room", "path", dir, "free", c.Free, "reserve", c.Reserve)
 	} else {

@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/operate"
-	"sallyport/internal/trace"
 )
 
 // used returns how much of the disk that holds a folder is used, and free.
@@ -131,8 +131,8 @@ func TestASmallDisk(t *testing.T) {
 	}
 	alarms := map[string]int{}
 	must(t, n.store.Facts(t.Context(), 1, n.store.FactHead()+1, func(_ uint64, b []byte) (bool, error) {
-		f, err := trace.Decode(b)
-		if f.Kind == trace.KindAlarm {
+		f, err := fact.Decode(b)
+		if f.Kind == fact.KindAlarm {
 			alarms[f.Rule]++
 		}
 		return true, err

@@ -16,9 +16,9 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
-	"sallyport/internal/trace"
 )
 
 const forwardsOn = "[forward]\nexternal = \"on\"\n"
@@ -147,7 +147,7 @@ func TestAForwardAndItsBounce(t *testing.T) {
 	if files, err = os.ReadDir(dir); err != nil || len(files) != 1 || len(found["bounce"]) != 2 || len(found["sent-on"]) != 0 {
 		t.Errorf("%d messages at the sink, alice has %d bounces and %d others", len(files), len(found["bounce"]), len(found["sent-on"]))
 	}
-	demandFacts(t, n.Node, queueID(reply), trace.KindAccept, trace.KindOutcome)
+	demandFacts(t, n.Node, queueID(reply), fact.KindAccept, fact.KindOutcome)
 	answer, err := n.Operator().Trace(t.Context(), root, operate.TraceQuery{Text: "alice@local.test"})
 	must(t, err)
 	rules := map[string]int{}

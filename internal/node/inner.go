@@ -10,11 +10,11 @@ import (
 	"sallyport/internal/callout"
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	inner "sallyport/internal/nexthop/behind"
 	smtpclient "sallyport/internal/smtp/client"
-	"sallyport/internal/trace"
 )
 
 // inners holds one target for each server behind us, and what they said about
@@ -212,7 +212,7 @@ func (in *inners) retire(heir *inners) {
 // learntCatchall tells the operator that a server takes any address of a domain, so
 // that no callout protects it.
 func (n *Node) learntCatchall(d mail.Domain, remote string, catchall bool) {
-	f := trace.Fact{At: n.o.Now(), Kind: trace.KindAlarm, Rule: "server-behind-takes-anybody", Remote: remote,
+	f := fact.Fact{At: n.o.Now(), Kind: fact.KindAlarm, Rule: "server-behind-takes-anybody", Remote: remote,
 		Text: "the server behind " + d.String() + " takes any recipient, so that asking it protects nobody: give the domain a recipients_file, or mend that server"}
 	if !catchall {
 		f.Rule, f.Text = "server-behind-knows-recipients", "the server behind "+d.String()+" does not take any recipient any more"

@@ -8,11 +8,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/kit/listen"
 	"sallyport/internal/operate/metrics"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
-	"sallyport/internal/trace"
 )
 
 // openMetrics makes the counters where they are served, and lets them see the store.
@@ -26,11 +26,11 @@ func (n *Node) openMetrics() (err error) {
 }
 
 // observer returns who sees facts as they happen.
-func (n *Node) observer() func(trace.Fact) {
+func (n *Node) observer() func(fact.Fact) {
 	if n.metrics == nil {
 		return n.o.Events
 	}
-	return func(f trace.Fact) {
+	return func(f fact.Fact) {
 		n.metrics.Fact(f)
 		if n.o.Events != nil {
 			n.o.Events(f)

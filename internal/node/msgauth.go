@@ -9,13 +9,13 @@ import (
 	"sallyport/internal/auth/spf"
 	"sallyport/internal/config"
 	"sallyport/internal/dnsx"
+	"sallyport/internal/fact"
 	"sallyport/internal/filter/sender"
 	"sallyport/internal/intake"
 	"sallyport/internal/keyring"
 	"sallyport/internal/kit/workers"
 	"sallyport/internal/mail"
 	"sallyport/internal/reports/dmarc"
-	"sallyport/internal/trace"
 )
 
 // keyTime bounds the wait for the public keys of one message; it is well within the
@@ -56,13 +56,13 @@ func (n *Node) findKeys(ctx context.Context, names []dkim.KeyName) map[dkim.KeyN
 
 // keyFacts records what became of a signing key.
 func (n *Node) keyFacts(c keyring.Change) [][]byte {
-	f := trace.Fact{At: n.o.Now(), Kind: trace.KindKey, Rule: "dkim-key", Text: c.Key.Name.String() + ": " + c.What}
+	f := fact.Fact{At: n.o.Now(), Kind: fact.KindKey, Rule: "dkim-key", Text: c.Key.Name.String() + ": " + c.What}
 	if c.Bad {
-		f.Kind, f.Rule = trace.KindAlarm, "dkim-key-lost"
+		f.Kind, f.Rule = fact.KindAlarm, "dkim-key-lost"
 	}
 	f.Account = c.Key.Name.Domain.ASCII() // so that addr:example.org finds it
 	f = f.Evidenced("selector", c.Key.Name.Selector).Evidenced("state", c.Key.State.String())
-	return trace.EncodeAll(f)
+	return fact.EncodeAll(f)
 }
 
 // inspectors are asked at end of data in this order: who a stranger really is comes

@@ -13,11 +13,11 @@ import (
 
 	"sallyport/internal/auth/dkim"
 	"sallyport/internal/dnsx"
+	"sallyport/internal/fact"
 	"sallyport/internal/filter/sender"
 	"sallyport/internal/mail"
 	msg "sallyport/internal/message"
 	"sallyport/internal/operate"
-	"sallyport/internal/trace"
 )
 
 // What an account submits leaves signed with both keys once the DNS shows them, and
@@ -119,7 +119,7 @@ func wantEvidence(t *testing.T, r *running, queue, name, want string) {
 		a, err := r.Operator().Trace(t.Context(), root, operate.TraceQuery{Text: queue})
 		must(t, err)
 		for _, e := range a.Entries {
-			if e.Fact.Kind == trace.KindAccept {
+			if e.Fact.Kind == fact.KindAccept {
 				got, _ = e.Fact.Find(name)
 				return true
 			}

@@ -20,6 +20,7 @@ import (
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/dispatch"
 	"sallyport/internal/dnsx"
+	"sallyport/internal/fact"
 	"sallyport/internal/intake"
 	"sallyport/internal/keyring"
 	"sallyport/internal/kit/allowance"
@@ -43,7 +44,7 @@ type Options struct {
 	Logger *slog.Logger
 	// Events is called with every fact as it happens, for a console; it must be
 	// quick, or facts are skipped for it.
-	Events func(trace.Fact)
+	Events func(fact.Fact)
 	Now    func() time.Time
 	Rand   io.Reader
 	FS     vfs.FS // of the store and the mailboxes
@@ -210,7 +211,7 @@ func (n *Node) recordRecovery(ctx context.Context, r spool.Report) error {
 	if r.Entries+r.Damaged+r.Orphans+r.Repaired == 0 {
 		return nil
 	}
-	f := trace.Fact{At: n.o.Now(), Kind: trace.KindRecover, Rule: "recovery", Count: r.Entries}
+	f := fact.Fact{At: n.o.Now(), Kind: fact.KindRecover, Rule: "recovery", Count: r.Entries}
 	for _, p := range []struct {
 		name  string
 		value int

@@ -8,8 +8,8 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/operate"
-	"sallyport/internal/trace"
 )
 
 // mostChanges bounds the keys that one fact and one log record of a reload name.
@@ -89,13 +89,13 @@ func (n *Node) refuseReload(ctx context.Context, by string, err error) (operate.
 	return out, nil
 }
 
-func (n *Node) reloadFact(by, rule, text string) trace.Fact {
-	f := trace.Fact{At: n.o.Now(), Kind: trace.KindReload, Rule: rule, Text: text}
+func (n *Node) reloadFact(by, rule, text string) fact.Fact {
+	f := fact.Fact{At: n.o.Now(), Kind: fact.KindReload, Rule: rule, Text: text}
 	return f.Evidenced("by", by)
 }
 
 // record writes a fact that accompanies no other change.
-func (n *Node) record(ctx context.Context, f trace.Fact) {
+func (n *Node) record(ctx context.Context, f fact.Fact) {
 	if err := n.trace.Write(context.WithoutCancel(ctx), f); err != nil {
 		n.log.Error("fact not recorded", "kind", string(f.Kind), "err", err)
 	}

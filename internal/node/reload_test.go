@@ -13,9 +13,9 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/kit/pki"
 	"sallyport/internal/mail"
-	"sallyport/internal/trace"
 )
 
 // write replaces the configuration file, and nothing else.
@@ -89,17 +89,17 @@ func TestAFaultyReloadChangesNothing(t *testing.T) {
 		t.Errorf("without a file: %v, %v", answer, err)
 	}
 	connect(t, n.Addrs().MX[0]).ok("250", "EHLO client.test")
-	if facts := n.facts(trace.KindReload); len(facts) != 7 || facts[0].Rule != "reload-refused" || !strings.Contains(facts[0].Line()+facts[0].Evidence[1].Value, "sallyport.toml:") {
+	if facts := n.facts(fact.KindReload); len(facts) != 7 || facts[0].Rule != "reload-refused" || !strings.Contains(facts[0].Line()+facts[0].Evidence[1].Value, "sallyport.toml:") {
 		t.Errorf("the trace holds %v", facts)
 	}
 }
 
 // facts returns the facts of a kind, in their order.
-func (r *running) facts(kind trace.Kind) (all []trace.Fact) {
+func (r *running) facts(kind fact.Kind) (all []fact.Fact) {
 	r.t.Helper()
 	must(r.t, r.trace.Sync(r.t.Context()))
 	must(r.t, r.store.Facts(r.t.Context(), 1, r.store.FactHead()+1, func(_ uint64, b []byte) (bool, error) {
-		f, err := trace.Decode(b)
+		f, err := fact.Decode(b)
 		if err == nil && f.Kind == kind {
 			all = append(all, f)
 		}
@@ -228,7 +228,7 @@ func TestACertificateIsReadAgain(t *testing.T) {
 	must(t, c.Close())
 	held.ok("250", "EHLO client.test")
 	var rules []string
-	for _, f := range n.facts(trace.KindReload) {
+	for _, f := range n.facts(fact.KindReload) {
 		rules = append(rules, f.Rule)
 	}
 	if !slices.Contains(rules, "certificate-refused") || !slices.Contains(rules, "certificate-renewed") {

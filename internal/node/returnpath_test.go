@@ -14,13 +14,13 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sallyport/internal/config"
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/doctor"
 	"sallyport/internal/returnpath/prvs"
-	"sallyport/internal/trace"
 )
 
 // theSigning is how a server signs, and whom it asks for signatures.
@@ -152,7 +152,7 @@ func (n *Node) traced(t *testing.T, question, sender, name, value string) {
 		answer, err := n.Operator().Trace(t.Context(), root, operate.TraceQuery{Text: question})
 		must(t, err)
 		for _, e := range answer.Entries {
-			for _, p := range append(slices.Clone(e.Fact.Evidence), trace.Pair{Name: "text", Value: e.Fact.Text}) {
+			for _, p := range append(slices.Clone(e.Fact.Evidence), fact.Pair{Name: "text", Value: e.Fact.Text}) {
 				if (p.Name == name || name == "text" && p.Name == "detail") && strings.Contains(p.Value, value) && (sender == "" || strings.Trim(e.Fact.Sender, "<>") == strings.Trim(sender, "<>")) {
 					return true
 				}

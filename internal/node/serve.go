@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"sallyport/internal/trace"
+	"sallyport/internal/fact"
 )
 
 // Serve runs until ctx ends, then stops in this order: no new connections, sessions
@@ -19,7 +19,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	n.started.Store(&now)
 	defer n.started.Store(nil)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	if err := n.writeLife(background, trace.KindStart); err != nil {
+	if err := n.writeLife(background, fact.KindStart); err != nil {
 		stop()
 		return fmt.Errorf("the start could not be recorded: %w", err)
 	}
@@ -29,7 +29,7 @@ func (n *Node) Serve(ctx context.Context) error {
 		behind.Go(func() { work(background) })
 	}
 	err := n.runParts(ctx)
-	if lifeErr := n.writeLife(background, trace.KindStop); lifeErr != nil {
+	if lifeErr := n.writeLife(background, fact.KindStop); lifeErr != nil {
 		err = errors.Join(err, fmt.Errorf("the stop could not be recorded: %w", lifeErr))
 	}
 	stop()
@@ -130,8 +130,8 @@ func (n *Node) cleanMailboxes(ctx context.Context) {
 	}
 }
 
-func (n *Node) writeLife(ctx context.Context, k trace.Kind) error {
-	f := trace.Fact{At: n.o.Now(), Kind: k, Rule: "server", Text: "sallyport " + n.o.Version}
+func (n *Node) writeLife(ctx context.Context, k fact.Kind) error {
+	f := fact.Fact{At: n.o.Now(), Kind: k, Rule: "server", Text: "sallyport " + n.o.Version}
 	for _, d := range n.doors.all() {
 		f = f.Evidenced(d.kind.String(), d.listener.Addr().String())
 	}

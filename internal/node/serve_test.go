@@ -13,6 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 	"sallyport/test/load"
@@ -49,7 +50,7 @@ func TestAStrangersMailReachesMailboxes(t *testing.T) {
 		}
 	}
 	for _, reply := range []string{first, second} {
-		demandFacts(t, n.Node, queueID(reply), trace.KindAccept, trace.KindOutcome)
+		demandFacts(t, n.Node, queueID(reply), fact.KindAccept, fact.KindOutcome)
 	}
 	if s.sink.Connections() != 0 {
 		t.Error("a stranger's mail opened a connection to another host")
@@ -57,7 +58,7 @@ func TestAStrangersMailReachesMailboxes(t *testing.T) {
 }
 
 // demandFacts asks the trace about a message for facts of these kinds.
-func demandFacts(t *testing.T, n *Node, id string, kinds ...trace.Kind) {
+func demandFacts(t *testing.T, n *Node, id string, kinds ...fact.Kind) {
 	t.Helper()
 	answer, err := n.Operator().Trace(t.Context(), root, operate.TraceQuery{Text: id})
 	must(t, err)
@@ -104,7 +105,7 @@ func TestSubmittedMailReachesItsNextHop(t *testing.T) {
 				t.Fatalf("%d copies of %s arrived", len(copies), id)
 			}
 			must(t, exact(copies[0], text))
-			demandFacts(t, n.Node, queueID(reply), trace.KindAccept, trace.KindOutcome)
+			demandFacts(t, n.Node, queueID(reply), fact.KindAccept, fact.KindOutcome)
 		}
 	}
 	if faults := s.sink.Faults(); len(faults) > 0 {

@@ -9,9 +9,9 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/directory"
 	"sallyport/internal/directory/roster"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // Account is an account as operators see it.
@@ -88,7 +88,7 @@ func (op *Operator) AccountAdd(ctx context.Context, by Caller, r AccountAdd) (Ac
 	if err := sending.Validate(); err != nil {
 		return Account{}, invalid(err)
 	}
-	account, err := op.o.Accounts.Add(ctx, a, r.Password, role, trace.EncodeAll(sendingFact(op.accountFact(by, a, "added"), sending)))
+	account, err := op.o.Accounts.Add(ctx, a, r.Password, role, fact.EncodeAll(sendingFact(op.accountFact(by, a, "added"), sending)))
 	if err == nil && sending != (accounts.Sending{Role: role}) {
 		// Until then it has its role's limits.
 		account, err = op.o.Accounts.SetSending(ctx, a, sending, nil)
@@ -106,7 +106,7 @@ func (op *Operator) AccountPassword(ctx context.Context, by Caller, r AccountPas
 	if err != nil {
 		return Account{}, err
 	}
-	account, err := op.o.Accounts.SetPassword(ctx, a, r.Password, trace.EncodeAll(op.accountFact(by, a, "password changed")))
+	account, err := op.o.Accounts.SetPassword(ctx, a, r.Password, fact.EncodeAll(op.accountFact(by, a, "password changed")))
 	if err != nil {
 		return Account{}, err
 	}
@@ -127,14 +127,14 @@ func (op *Operator) AccountFreeze(ctx context.Context, by Caller, r AccountReaso
 		r.Reason = "frozen by an operator"
 	}
 	f := op.accountFact(by, a, "frozen").Evidenced("reason", r.Reason)
-	account, err := op.o.Accounts.Freeze(ctx, a, r.Reason, trace.EncodeAll(f))
+	account, err := op.o.Accounts.Freeze(ctx, a, r.Reason, fact.EncodeAll(f))
 	if err != nil {
 		return Account{}, err
 	}
 	ended := op.endSessions(a)
-	held := op.fact(trace.KindHold, by, "the account's queue").Evidenced("reason", r.Reason)
+	held := op.fact(fact.KindHold, by, "the account's queue").Evidenced("reason", r.Reason)
 	held.Account = a.String()
-	if err := op.o.Queue.HoldAccount(ctx, a, r.Reason, trace.EncodeAll(held)...); err != nil {
+	if err := op.o.Queue.HoldAccount(ctx, a, r.Reason, fact.EncodeAll(held)...); err != nil {
 		return Account{}, fmt.Errorf("the account is frozen, but its queue is not held yet; repeat the command: %w", err)
 	}
 	v := op.view(account)
@@ -148,13 +148,13 @@ func (op *Operator) AccountThaw(ctx context.Context, by Caller, r AccountRef) (A
 	if err != nil {
 		return Account{}, err
 	}
-	account, err := op.o.Accounts.Thaw(ctx, a, trace.EncodeAll(op.accountFact(by, a, "thawed")))
+	account, err := op.o.Accounts.Thaw(ctx, a, fact.EncodeAll(op.accountFact(by, a, "thawed")))
 	if err != nil {
 		return Account{}, err
 	}
-	released := op.fact(trace.KindRelease, by, "the account's queue")
+	released := op.fact(fact.KindRelease, by, "the account's queue")
 	released.Account = a.String()
-	if err := op.o.Queue.ReleaseAccount(ctx, a, trace.EncodeAll(released)...); err != nil {
+	if err := op.o.Queue.ReleaseAccount(ctx, a, fact.EncodeAll(released)...); err != nil {
 		return Account{}, fmt.Errorf("the account is active, but its queue is not released yet; repeat the command: %w", err)
 	}
 	return op.view(account), nil
@@ -178,7 +178,7 @@ func (op *Operator) AccountRemove(ctx context.Context, by Caller, r AccountRef) 
 	if err := op.dropRights(ctx, by, a); err != nil {
 		return Account{}, err
 	}
-	if err := op.o.Accounts.Remove(ctx, a, trace.EncodeAll(op.accountFact(by, a, "removed"))); err != nil {
+	if err := op.o.Accounts.Remove(ctx, a, fact.EncodeAll(op.accountFact(by, a, "removed"))); err != nil {
 		return Account{}, err
 	}
 	v := op.view(account)
@@ -208,9 +208,9 @@ func (op *Operator) namedBy(account mail.Address) (names []string) {
 // orphan holds what a removed account has in the queue, and forgets a hold of the
 // account as a whole.
 func (op *Operator) orphan(ctx context.Context, by Caller, a mail.Address) error {
-	f := op.fact(trace.KindHold, by, "the removed account's queue")
+	f := op.fact(fact.KindHold, by, "the removed account's queue")
 	f.Account = a.String()
-	if _, err := op.o.Queue.Hold(ctx, spool.Filter{Account: a}, "its account was removed", trace.EncodeAll(f)); err != nil {
+	if _, err := op.o.Queue.Hold(ctx, spool.Filter{Account: a}, "its account was removed", fact.EncodeAll(f)); err != nil {
 		return err
 	}
 	if _, held := op.o.Queue.AccountHeld(a); held {
@@ -266,8 +266,8 @@ func (op *Operator) view(a accounts.Account) Account {
 	}
 }
 
-func (op *Operator) accountFact(by Caller, a mail.Address, text string) trace.Fact {
-	f := op.fact(trace.KindAccount, by, text)
+func (op *Operator) accountFact(by Caller, a mail.Address, text string) fact.Fact {
+	f := op.fact(fact.KindAccount, by, text)
 	f.Account = a.String()
 	return f
 }

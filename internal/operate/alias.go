@@ -9,8 +9,8 @@ import (
 
 	"sallyport/internal/directory"
 	"sallyport/internal/directory/roster"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
-	"sallyport/internal/trace"
 )
 
 // MaxTargets is how many targets one request may name.
@@ -68,7 +68,7 @@ func (op *Operator) AliasAdd(ctx context.Context, by Caller, r AliasAdd) (Alias,
 		if err != nil {
 			return roster.Edit{}, err
 		}
-		return roster.Edit{Put: []roster.Entry{next}, Facts: trace.EncodeAll(op.aliasFact(by, next, targets, done))}, nil
+		return roster.Edit{Put: []roster.Entry{next}, Facts: fact.EncodeAll(op.aliasFact(by, next, targets, done))}, nil
 	}})
 	return aliasView(next), err
 }
@@ -218,10 +218,10 @@ func (op *Operator) lessAlias(by Caller, before *roster.State, ref roster.Ref, t
 	alone := leadsToItself(next.Alias) // a copy for nobody is no alias
 	if len(targets) > 0 && len(next.Targets) > 0 && !alone {
 		f := op.aliasFact(by, next, targets, "reduced")
-		return roster.Edit{Put: []roster.Entry{next}, Facts: trace.EncodeAll(f)}, []string{fmt.Sprintf("alias %s leads to %s", ref.Name(), joinAddresses(next.Targets))}, nil
+		return roster.Edit{Put: []roster.Entry{next}, Facts: fact.EncodeAll(f)}, []string{fmt.Sprintf("alias %s leads to %s", ref.Name(), joinAddresses(next.Targets))}, nil
 	}
 	edit := roster.Edit{Remove: []roster.Ref{ref}}
-	facts := []trace.Fact{op.directoryFact(by, directory.KindAlias, ref.Name(), "removed")}
+	facts := []fact.Fact{op.directoryFact(by, directory.KindAlias, ref.Name(), "removed")}
 	if readable {
 		facts[0] = op.removalFact(by, old)
 	}
@@ -234,7 +234,7 @@ func (op *Operator) lessAlias(by Caller, before *roster.State, ref roster.Ref, t
 			done = append(done, fmt.Sprintf("%s may no longer send as %s", d.Account, d.Address))
 		}
 	}
-	edit.Facts = trace.EncodeAll(facts...)
+	edit.Facts = fact.EncodeAll(facts...)
 	return edit, done, nil
 }
 
@@ -264,7 +264,7 @@ func aliasView(a roster.Alias) Alias {
 
 // aliasFact records a change of an alias, to be found by its address and by those
 // of the targets that came or went.
-func (op *Operator) aliasFact(by Caller, a roster.Alias, targets []mail.Address, done string) trace.Fact {
+func (op *Operator) aliasFact(by Caller, a roster.Alias, targets []mail.Address, done string) fact.Fact {
 	f := op.directoryFact(by, directory.KindAlias, a.Name(), done).Evidenced("who may write to it", a.Posting.String())
 	f.Recipients = texts(targets)
 	return f

@@ -8,7 +8,7 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
-	"sallyport/internal/trace"
+	"sallyport/internal/fact"
 )
 
 // Ledger is what an Operator needs of the counts of recipients.
@@ -113,7 +113,7 @@ func (op *Operator) AccountSet(ctx context.Context, by Caller, r AccountSet) (Ac
 	if r.RecipientsDay != nil {
 		next.RecipientsDay = *r.RecipientsDay
 	}
-	account, err := op.o.Accounts.SetSending(ctx, a, next, trace.EncodeAll(sendingFact(op.accountFact(by, a, "limits changed"), next)))
+	account, err := op.o.Accounts.SetSending(ctx, a, next, fact.EncodeAll(sendingFact(op.accountFact(by, a, "limits changed"), next)))
 	if err != nil {
 		return Account{}, err
 	}
@@ -125,7 +125,7 @@ func (op *Operator) AccountSet(ctx context.Context, by Caller, r AccountSet) (Ac
 }
 
 // sendingFact says in a fact what an account may send.
-func sendingFact(f trace.Fact, s accounts.Sending) trace.Fact {
+func sendingFact(f fact.Fact, s accounts.Sending) fact.Fact {
 	f = f.Evidenced("role", s.Role.String())
 	for _, p := range []struct {
 		name string

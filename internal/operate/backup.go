@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"time"
 
-	"sallyport/internal/trace"
+	"sallyport/internal/fact"
 )
 
 // BackupRequest asks for a copy of everything that the server keeps.
@@ -44,7 +44,7 @@ func (op *Operator) Backup(ctx context.Context, by Caller, r BackupRequest, w io
 	if op.o.Backup == nil {
 		return invalid(errText("this server cannot be backed up"))
 	}
-	f := op.fact(trace.KindBackup, by, "of everything")
+	f := op.fact(fact.KindBackup, by, "of everything")
 	if !r.Mailboxes {
 		f.Text = "of everything but the mailboxes"
 	}
@@ -155,7 +155,7 @@ type Restored struct {
 // Restored records in the trace that this data came out of a backup, and holds what
 // is in the queue if that is wanted. It returns how many messages are held by it.
 func (op *Operator) Restored(ctx context.Context, by Caller, r Restored) (int, error) {
-	f := op.fact(trace.KindRestore, by, "from a backup of "+r.Began.UTC().Format(time.RFC3339)).Evidenced("manifest", r.Manifest)
+	f := op.fact(fact.KindRestore, by, "from a backup of "+r.Began.UTC().Format(time.RFC3339)).Evidenced("manifest", r.Manifest)
 	f.Conn = "restore" // what it is found by: sallyport trace restore
 	if err := op.o.Write(ctx, f); err != nil || !r.Hold {
 		return 0, err

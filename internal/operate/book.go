@@ -8,8 +8,8 @@ import (
 
 	"sallyport/internal/directory"
 	"sallyport/internal/directory/roster"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
-	"sallyport/internal/trace"
 )
 
 // Roster is what an Operator needs of package roster.
@@ -136,14 +136,14 @@ func missing(kind directory.Kind, name string) error {
 
 // directoryFact begins a fact about an entry of the directory; name is the address
 // that it is found by.
-func (op *Operator) directoryFact(by Caller, kind directory.Kind, name, done string) trace.Fact {
-	f := op.fact(trace.KindDirectory, by, kind.String()+" "+done)
+func (op *Operator) directoryFact(by Caller, kind directory.Kind, name, done string) fact.Fact {
+	f := op.fact(fact.KindDirectory, by, kind.String()+" "+done)
 	f.Account = name
 	return f
 }
 
 // removalFact records that an entry is removed with something else.
-func (op *Operator) removalFact(by Caller, e roster.Entry) trace.Fact {
+func (op *Operator) removalFact(by Caller, e roster.Entry) fact.Fact {
 	switch e := e.(type) {
 	case roster.Alias:
 		return op.aliasFact(by, e, e.Targets, "removed")

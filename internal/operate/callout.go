@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
-	"sallyport/internal/trace"
 )
 
 // Callouts is what an Operator needs of what servers behind us said of recipients.
@@ -120,7 +120,7 @@ func (op *Operator) CalloutForget(ctx context.Context, by Caller, r CalloutRef) 
 		return CalloutForgotten{}, err
 	}
 	out := CalloutForgotten{Forgotten: known.Forget(match)}
-	f := op.fact(trace.KindCallout, by, "what servers behind said of recipients was forgotten: "+strconv.Itoa(out.Forgotten)+" answers")
+	f := op.fact(fact.KindCallout, by, "what servers behind said of recipients was forgotten: "+strconv.Itoa(out.Forgotten)+" answers")
 	f.Recipients, f.Count = r.Addresses, out.Forgotten
 	if r.Domain != "" {
 		f = f.Evidenced("domain", r.Domain)

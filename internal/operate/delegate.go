@@ -7,8 +7,8 @@ import (
 
 	"sallyport/internal/directory"
 	"sallyport/internal/directory/roster"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
-	"sallyport/internal/trace"
 )
 
 // Delegate is the right of an account to send as another address.
@@ -45,7 +45,7 @@ func (op *Operator) DelegateAdd(ctx context.Context, by Caller, r DelegateChange
 		if err := op.checkDelegate(before, d); err != nil {
 			return roster.Edit{}, err
 		}
-		return roster.Edit{Put: []roster.Entry{d}, Facts: trace.EncodeAll(op.delegateFact(by, d, "added"))}, nil
+		return roster.Edit{Put: []roster.Entry{d}, Facts: fact.EncodeAll(op.delegateFact(by, d, "added"))}, nil
 	}})
 	return op.delegateView(d), err
 }
@@ -89,7 +89,7 @@ func (op *Operator) DelegateRemove(ctx context.Context, by Caller, r DelegateCha
 		if !before.Has(d.Ref()) {
 			return roster.Edit{}, &Error{CodeNotFound, fmt.Sprintf("no delegate lets %s send as %s; list them with: sallyport delegate ls", d.Account, d.Address)}
 		}
-		return roster.Edit{Remove: []roster.Ref{d.Ref()}, Facts: trace.EncodeAll(op.delegateFact(by, d, "removed"))}, nil
+		return roster.Edit{Remove: []roster.Ref{d.Ref()}, Facts: fact.EncodeAll(op.delegateFact(by, d, "removed"))}, nil
 	}})
 	return out, err
 }
@@ -123,7 +123,7 @@ func (op *Operator) delegateView(d roster.Delegate) Delegate {
 	return Delegate{Account: d.Account.String(), Address: d.Address.String(), Added: d.Added, InForce: op.o.Directory().Owner(d.Account).Owns(d.Address)}
 }
 
-func (op *Operator) delegateFact(by Caller, d roster.Delegate, done string) trace.Fact {
+func (op *Operator) delegateFact(by Caller, d roster.Delegate, done string) fact.Fact {
 	f := op.directoryFact(by, directory.KindDelegate, d.Account.String(), done)
 	f.Sender = d.Address.String()
 	return f
@@ -139,7 +139,7 @@ func (op *Operator) dropRights(ctx context.Context, by Caller, account mail.Addr
 	}
 	return op.changeHeld(ctx, entryChange{plan: func(before *roster.State) (roster.Edit, error) {
 		var edit roster.Edit
-		var facts []trace.Fact
+		var facts []fact.Fact
 		drop := func(e roster.Entry) {
 			edit.Remove = append(edit.Remove, e.Ref())
 			facts = append(facts, op.removalFact(by, e))
@@ -154,7 +154,7 @@ func (op *Operator) dropRights(ctx context.Context, by Caller, account mail.Addr
 				drop(d)
 			}
 		}
-		edit.Facts = trace.EncodeAll(facts...)
+		edit.Facts = fact.EncodeAll(facts...)
 		return edit, nil
 	}})
 }

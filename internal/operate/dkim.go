@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"sallyport/internal/auth/dkim"
+	"sallyport/internal/fact"
 	"sallyport/internal/keyring"
 	"sallyport/internal/mail"
-	"sallyport/internal/trace"
 )
 
 // SigningKeys is what an Operator needs of package keyring.
@@ -178,9 +178,9 @@ func keyError(err error) error {
 }
 
 func (op *Operator) keyFact(by Caller, d mail.Domain, what string) [][]byte {
-	f := op.fact(trace.KindKey, by, what)
+	f := op.fact(fact.KindKey, by, what)
 	f.Account = d.ASCII() // so that addr:example.org finds it
-	return trace.EncodeAll(f)
+	return fact.EncodeAll(f)
 }
 
 func (op *Operator) keysOf(d mail.Domain, changes []keyring.Change, seen map[dkim.KeyName]keyring.Sight) DKIMKeys {

@@ -9,9 +9,9 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/directory"
 	"sallyport/internal/directory/roster"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
-	"sallyport/internal/trace"
 )
 
 // Domain is a domain of ours as operators see it.
@@ -61,7 +61,7 @@ func (op *Operator) DomainAdd(ctx context.Context, by Caller, r DomainAdd) (Doma
 		if before.Has(d.Ref()) {
 			return roster.Edit{}, &Error{CodeExists, "the domain " + d.Name.String() + " is ours already"}
 		}
-		return roster.Edit{Put: []roster.Entry{d}, Facts: trace.EncodeAll(f)}, nil
+		return roster.Edit{Put: []roster.Entry{d}, Facts: fact.EncodeAll(f)}, nil
 	}})
 	if err != nil || r.DryRun || op.o.SigningKeys == nil {
 		return domainView(d), err
@@ -162,7 +162,7 @@ func (op *Operator) withoutDomain(ctx context.Context, by Caller, before *roster
 			name, strings.Join(needs, ", ")))
 	}
 	edit := roster.Edit{Remove: []roster.Ref{roster.DomainRef(name)}}
-	facts := []trace.Fact{op.directoryFact(by, directory.KindDomain, name.String(), "removed")}
+	facts := []fact.Fact{op.directoryFact(by, directory.KindDomain, name.String(), "removed")}
 	out.Done = []string{"domain " + name.String() + " removed"}
 	for _, e := range own {
 		edit.Remove = append(edit.Remove, e.Ref())
@@ -177,7 +177,7 @@ func (op *Operator) withoutDomain(ctx context.Context, by Caller, before *roster
 			out.Done = append(out.Done, fmt.Sprintf("signing keys kept for when the domain is back: %d; sallyport dkim rm removes them", n))
 		}
 	}
-	edit.Facts = trace.EncodeAll(facts...)
+	edit.Facts = fact.EncodeAll(facts...)
 	return edit, nil
 }
 
@@ -253,7 +253,7 @@ func (op *Operator) holdDomain(ctx context.Context, by Caller, d mail.Domain) er
 		return err
 	}
 	reason := "its domain " + d.String() + " was removed"
-	f := op.fact(trace.KindHold, by, "what is queued for "+d.String()).Evidenced("reason", reason)
-	_, err = op.o.Queue.Hold(ctx, spool.Filter{Domain: d}, reason, trace.EncodeAll(f))
+	f := op.fact(fact.KindHold, by, "what is queued for "+d.String()).Evidenced("reason", reason)
+	_, err = op.o.Queue.Hold(ctx, spool.Filter{Domain: d}, reason, fact.EncodeAll(f))
 	return err
 }

@@ -8,8 +8,8 @@ import (
 
 	"sallyport/internal/directory"
 	"sallyport/internal/directory/roster"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
-	"sallyport/internal/trace"
 )
 
 // Forward is where an account's mail goes on to, as operators see it.
@@ -61,7 +61,7 @@ func (op *Operator) ForwardAdd(ctx context.Context, by Caller, r ForwardAdd) (Fo
 		}
 		f := op.directoryFact(by, directory.KindForward, account.String(), "added").Evidenced("keeps a copy", fmt.Sprint(next.Keep))
 		f.Recipients = texts(targets)
-		return roster.Edit{Put: []roster.Entry{next}, Facts: trace.EncodeAll(f)}, nil
+		return roster.Edit{Put: []roster.Entry{next}, Facts: fact.EncodeAll(f)}, nil
 	}})
 	return op.forwardView(next), err
 }
@@ -154,9 +154,9 @@ func (op *Operator) lessForward(by Caller, before *roster.State, account mail.Ad
 	f.Recipients = texts(targets)
 	if len(targets) > 0 && len(next.Targets) > 0 {
 		f.Text = "forward reduced"
-		return roster.Edit{Put: []roster.Entry{next}, Facts: trace.EncodeAll(f)}, []string{fmt.Sprintf("%s forwards to %s", account, joinAddresses(next.Targets))}, nil
+		return roster.Edit{Put: []roster.Entry{next}, Facts: fact.EncodeAll(f)}, []string{fmt.Sprintf("%s forwards to %s", account, joinAddresses(next.Targets))}, nil
 	}
-	return roster.Edit{Remove: []roster.Ref{ref}, Facts: trace.EncodeAll(f)}, []string{"forward of " + account.String() + " removed; its mail stays in its mailbox"}, nil
+	return roster.Edit{Remove: []roster.Ref{ref}, Facts: fact.EncodeAll(f)}, []string{"forward of " + account.String() + " removed; its mail stays in its mailbox"}, nil
 }
 
 // ForwardList calls fn for each forward in the order of accounts.

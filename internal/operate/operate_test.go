@@ -20,6 +20,7 @@ import (
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
 	"sallyport/internal/directory/roster"
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/sched"
@@ -124,7 +125,7 @@ func (w *world) story(t *testing.T, text string) string {
 	t.Helper()
 	a, err := w.Trace(t.Context(), Self(), TraceQuery{Text: text})
 	check(t, err)
-	return trace.Timeline(a.Entries, nil)
+	return fact.Timeline(a.Facts(), nil)
 }
 
 func wantCode(t *testing.T, err error, want Code) {

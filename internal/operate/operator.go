@@ -8,6 +8,7 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/budget"
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
@@ -72,7 +73,7 @@ type Options struct {
 	// Health reads what Status tells of disk, certificate and oldest message; nil: nothing.
 	Health func(ctx context.Context) Health
 	// Write records facts that accompany no other change.
-	Write func(ctx context.Context, facts ...trace.Fact) error
+	Write func(ctx context.Context, facts ...fact.Fact) error
 	// Backup copies the data folder; nil: it cannot be copied.
 	Backup BackupSource
 	// Reload reads the configuration again; nil: there is none.
@@ -98,8 +99,8 @@ type Caller struct {
 }
 
 // fact begins a fact about something that by does.
-func (op *Operator) fact(kind trace.Kind, by Caller, text string) trace.Fact {
-	f := trace.Fact{At: op.o.Now(), Kind: kind, Rule: "operator", Text: text}
+func (op *Operator) fact(kind fact.Kind, by Caller, text string) fact.Fact {
+	f := fact.Fact{At: op.o.Now(), Kind: kind, Rule: "operator", Text: text}
 	return f.Evidenced("by uid", utoa(by.UID))
 }
 

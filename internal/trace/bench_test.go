@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 	"sallyport/internal/store/pebble"
@@ -16,15 +17,15 @@ import (
 
 // messageFacts is what one relayed message leaves in the log on a kept
 // connection: its acceptance and its outcome.
-func messageFacts(t testing.TB, n int) []Fact {
+func messageFacts(t testing.TB, n int) []fact.Fact {
 	id := testID(t, n)
 	to := fmt.Sprintf("user%d@remote%d.test", n%5000, n%50)
 	from := fmt.Sprintf("sender%d@local.test", n%300)
-	return []Fact{
-		{At: testTime(), Kind: KindAccept, Conn: fmt.Sprintf("c%d", n/20), Queue: id, MessageID: fmt.Sprintf("<m%d.x@local.test>", n),
+	return []fact.Fact{
+		{At: testTime(), Kind: fact.KindAccept, Conn: fmt.Sprintf("c%d", n/20), Queue: id, MessageID: fmt.Sprintf("<m%d.x@local.test>", n),
 			Account: from, Sender: from, Recipients: []string{to}, Peer: netip.AddrFrom4([4]byte{198, 51, byte(n >> 8), byte(n)}),
 			Door: "submission", Size: 10_000, Rule: "submission-relay", TLS: "TLS1.3 TLS_AES_128_GCM_SHA256", Reply: mail.R(250, "2.0.0", "queued")},
-		{At: testTime(), Kind: KindOutcome, Queue: id, Recipient: to, Remote: "mx.remote.test [203.0.113.9]:25",
+		{At: testTime(), Kind: fact.KindOutcome, Queue: id, Recipient: to, Remote: "mx.remote.test [203.0.113.9]:25",
 			TLS: "TLS1.3 TLS_AES_128_GCM_SHA256", Reply: mail.R(250, "2.0.0", "Ok: queued as 4XYZ"), Count: 1},
 	}
 }
@@ -42,7 +43,7 @@ func BenchmarkMessage(b *testing.B) {
 			var facts [][]byte
 			n := 0
 			for b.Loop() {
-				facts = append(facts, EncodeAll(messageFacts(b, n)...)...)
+				facts = append(facts, fact.EncodeAll(messageFacts(b, n)...)...)
 				if n++; n%512 == 0 {
 					if _, err := h.st.Apply(ctx, store.Tx{Facts: facts}, store.Lazy); err != nil {
 						b.Fatal(err)
@@ -128,7 +129,7 @@ func fill(t testing.TB, h *house, l *Log, messages int) {
 	t.Helper()
 	ctx := context.Background()
 	for n := 0; n < messages; {
-		var facts []Fact
+		var facts []fact.Fact
 		for range 1000 {
 			facts = append(facts, messageFacts(t, n)...)
 			n++

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"sallyport/internal/fact"
 )
 
 // ErrSignature reports a checkpoint that the log's key did not sign.
@@ -74,7 +76,7 @@ func (k Key) Origin() string {
 // checkOrigin admits what can stand in the first line of a checkpoint and in a
 // key's name.
 func checkOrigin(origin string) error {
-	if origin == "" || len(origin) > maxName || !isPlain(origin) || strings.ContainsAny(origin, " +") {
+	if origin == "" || len(origin) > fact.MaxName || !fact.IsPlain(origin) || strings.ContainsAny(origin, " +") {
 		return errors.New("trace: the origin must be 1 to 256 printable ASCII characters without space and +")
 	}
 	return nil

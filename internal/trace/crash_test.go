@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sallyport/internal/fact"
 )
 
 // Power is lost at any moment, with everything that was not synced; checkpoints
@@ -24,7 +26,7 @@ func TestACrashNeverContradictsACheckpoint(t *testing.T) {
 		signed := int64(0)
 		for i := range 1 + rnd.IntN(40) {
 			h.deliver(l, round*100+i, "bob@remote.test")
-			l.Stranger(Fact{At: h.clock.now(), Kind: KindRefuse, Peer: testPeer(), Recipient: "x@y.test"})
+			l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse, Peer: testPeer(), Recipient: "x@y.test"})
 			switch rnd.IntN(12) {
 			case 0:
 				sync1(t, l)

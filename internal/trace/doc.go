@@ -1,7 +1,7 @@
 // Package trace answers, for every message, connection and account: what
 // happened, when, by which rule and on what evidence.
 //
-// What happens is a [Fact]. A fact about a change is handed to the store
+// What happens is a [fact.Fact]. A fact about a change is handed to the store
 // together with that change, so that neither exists without the other; a fact
 // that accompanies no change is written with [Log.Write]. Refusals of strangers,
 // whom nobody invited and who are many, go through [Log.Stranger]: they are
@@ -11,8 +11,6 @@
 //
 // The package promises:
 //
-//   - Nothing a peer said reaches a reader raw: every text in a fact is printable
-//     and of bounded length, and a fact is at most [MaxFactOctets] long.
 //   - The order of facts cannot be rewritten unnoticed. One sequencer, [Log.Run],
 //     feeds every committed fact into a Merkle tree (RFC 6962 §2.1) and signs
 //     checkpoints of it that are exported to a folder outside the store;
@@ -23,10 +21,7 @@
 //   - [Log.Query] reads bounded amounts whatever the size of the log, and also
 //     sees facts that are not indexed yet.
 //
-// # Kinds of facts
-//
-// [Kinds] lists them with their meaning. Rules are named by the package that
-// decides: gate, bind, accounts and so on; this package names only its own
+// Rules are named by the package that decides; this package names only its own
 // ([RuleOverflow], [RuleRetention], [RuleRollback]).
 //
 // # Keys

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/store"
 )
 
@@ -247,7 +248,7 @@ func (l *Log) alarm(ctx context.Context, signed []byte, fault string) error {
 	if err := appendHistory(l.o.CheckpointDir, l.o.Now(), signed); err != nil {
 		return err
 	}
-	f := Fact{At: l.o.Now(), Kind: KindAlarm, Rule: RuleRollback, Text: fault}
+	f := fact.Fact{At: l.o.Now(), Kind: fact.KindAlarm, Rule: RuleRollback, Text: fault}
 	_, err := l.st.Apply(ctx, store.Tx{Facts: [][]byte{f.Encode()}}, store.Durable)
 	if err != nil {
 		return err

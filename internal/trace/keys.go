@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 )
 
@@ -105,4 +106,4 @@ func chunkKey(n int64) []byte {
 
 // address16 is the form in which addresses stand in index keys: IPv4 and IPv6 in
 // one ordered space.
-func address16(a netip.Addr) [16]byte { return plainAddr(a).As16() }
+func address16(a netip.Addr) [16]byte { return fact.PlainAddr(a).As16() }

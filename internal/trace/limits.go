@@ -3,6 +3,8 @@ package trace
 import (
 	"errors"
 	"time"
+
+	"sallyport/internal/fact"
 )
 
 // Limits are the bounds of a Log. Start from DefaultLimits; a zero where a bound
@@ -110,7 +112,7 @@ func (l Limits) check() error {
 		}
 	}
 	// Six lists of samples share the evidence of one fact.
-	if l.Samples > MaxEvidence/6 || l.BatchDelay < 0 {
+	if l.Samples > fact.MaxEvidence/6 || l.BatchDelay < 0 {
 		return errors.New("trace: a limit is out of range")
 	}
 	return nil

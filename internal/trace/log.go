@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/store"
 )
 
@@ -19,6 +20,18 @@ var (
 	ErrRunning = errors.New("trace: the sequencer is already running")
 	// ErrBroken means that the store lacks facts or hashes that it once had.
 	ErrBroken = errors.New("trace: the log is broken")
+)
+
+// Rules of this package's own; all others are named by the package that decides.
+const (
+	// RuleOverflow stands for every rule in a group that takes what no longer fits into
+	// the memory for strangers: one of all, and one of each IPv4 /20 or IPv6 /56 that has
+	// used up its part.
+	RuleOverflow = "strangers-overflow"
+	// RuleRetention removed the bodies of old facts.
+	RuleRetention = "trace-retention"
+	// RuleRollback found the store older than a checkpoint that was exported.
+	RuleRollback = "trace-rollback"
 )
 
 // Options of a Log. All are needed but Observe.
@@ -37,7 +50,7 @@ type Options struct {
 	Logger        *slog.Logger
 	// Observe is called with each fact in the order of the log, by one goroutine
 	// of Run. When it is slow, facts are skipped for it, and the number logged.
-	Observe func(Fact)
+	Observe func(fact.Fact)
 }
 
 // Log is the trace of one server. Its methods may be called concurrently.
@@ -58,7 +71,7 @@ type Log struct {
 	at        atomic.Pointer[progress]
 	running   atomic.Bool
 	strangers strangers
-	observed  chan Fact
+	observed  chan fact.Fact
 	skipped   atomic.Int64
 }
 
@@ -82,7 +95,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Log, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	l := &Log{st: st, o: o, observed: make(chan Fact, o.Limits.Observed)}
+	l := &Log{st: st, o: o, observed: make(chan fact.Fact, o.Limits.Observed)}
 	l.limits.Store(&o.Limits)
 	l.strangers.open()
 	if err := l.reload(ctx); err != nil {
@@ -126,11 +139,11 @@ func (o Options) check() error {
 
 // Write records facts that accompany no other change: a connection, an attempt.
 // They are ordered at once and synced with the next durable commit or checkpoint.
-func (l *Log) Write(ctx context.Context, facts ...Fact) error {
+func (l *Log) Write(ctx context.Context, facts ...fact.Fact) error {
 	if len(facts) == 0 {
 		return nil
 	}
-	_, err := l.st.Apply(ctx, store.Tx{Facts: EncodeAll(facts...)}, store.Lazy)
+	_, err := l.st.Apply(ctx, store.Tx{Facts: fact.EncodeAll(facts...)}, store.Lazy)
 	return err
 }
 

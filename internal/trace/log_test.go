@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 	"sallyport/internal/store/mem"
@@ -85,12 +86,12 @@ func (h *house) deliver(l *Log, n int, to string) mail.ID {
 	peer := netip.AddrFrom4([4]byte{198, 51, byte(n >> 8), byte(n)})
 	at := h.clock.now()
 	err := l.Write(context.Background(),
-		Fact{At: at, Kind: KindDisconnect, Conn: conn, Peer: peer, Door: "submission"},
-		Fact{At: at, Kind: KindAuth, Conn: conn, Peer: peer, Account: "alice@local.test", Reply: mail.R(235, "2.7.0", "welcome")},
-		Fact{At: at, Kind: KindAccept, Conn: conn, Peer: peer, Queue: id, MessageID: fmt.Sprintf("<m%d@local.test>", n),
+		fact.Fact{At: at, Kind: fact.KindDisconnect, Conn: conn, Peer: peer, Door: "submission"},
+		fact.Fact{At: at, Kind: fact.KindAuth, Conn: conn, Peer: peer, Account: "alice@local.test", Reply: mail.R(235, "2.7.0", "welcome")},
+		fact.Fact{At: at, Kind: fact.KindAccept, Conn: conn, Peer: peer, Queue: id, MessageID: fmt.Sprintf("<m%d@local.test>", n),
 			Account: "alice@local.test", Sender: "alice@local.test", Recipients: []string{to}, Size: 1000, Rule: "submission-relay"},
-		Fact{At: at, Kind: KindOutcome, Queue: id, Recipient: to, Remote: "mx.remote.test [203.0.113.9]:25", Reply: mail.R(250, "2.0.0", "taken")},
-		Fact{At: at, Kind: KindDisconnect, Conn: conn, Peer: peer, Count: 1, Text: "quit"},
+		fact.Fact{At: at, Kind: fact.KindOutcome, Queue: id, Recipient: to, Remote: "mx.remote.test [203.0.113.9]:25", Reply: mail.R(250, "2.0.0", "taken")},
+		fact.Fact{At: at, Kind: fact.KindDisconnect, Conn: conn, Peer: peer, Count: 1, Text: "quit"},
 	)
 	if err != nil {
 		h.t.Fatal(err)
@@ -168,7 +169,7 @@ func TestTheWholeStoryFromAnyEnd(t *testing.T) {
 			}
 		}
 	}
-	out := Timeline(h.ask(l, id.String()).Entries, nil)
+	out := fact.Timeline(h.ask(l, id.String()).Facts(), nil)
 	for _, want := range []string{
 		"Friday, 27 November 2026 (UTC)\n", "14:03:12 accepted " + id.String() + " account alice@local.test from <alice@local.test> to <bob@remote.test> (1.0 KB) rule submission-relay",
 		"via mx.remote.test [203.0.113.9]:25 250 2.0.0 taken",
@@ -185,9 +186,9 @@ func TestAKeptConnectionDoesNotFloodTheStory(t *testing.T) {
 	l := h.open()
 	ctx := context.Background()
 	at := h.clock.now()
-	facts := []Fact{{At: at, Kind: KindDisconnect, Conn: "busy", Peer: netip.MustParseAddr("198.51.100.1")}}
+	facts := []fact.Fact{{At: at, Kind: fact.KindDisconnect, Conn: "busy", Peer: netip.MustParseAddr("198.51.100.1")}}
 	for i := range 300 {
-		facts = append(facts, Fact{At: at, Kind: KindAccept, Conn: "busy", Queue: testID(t, i), Recipients: []string{"bob@local.test"}})
+		facts = append(facts, fact.Fact{At: at, Kind: fact.KindAccept, Conn: "busy", Queue: testID(t, i), Recipients: []string{"bob@local.test"}})
 	}
 	if err := l.Write(ctx, facts...); err != nil {
 		t.Fatal(err)
@@ -207,8 +208,8 @@ func TestANotificationBelongsToItsMessage(t *testing.T) {
 	id := h.deliver(l, 1, "bob@remote.test")
 	note := testID(t, 2)
 	err := l.Write(context.Background(),
-		Fact{At: testTime(), Kind: KindNotify, Queue: note, About: id, Recipient: "alice@local.test"},
-		Fact{At: testTime(), Kind: KindOutcome, Queue: note, Recipient: "alice@local.test", Remote: "maildir", Reply: mail.R(250, "2.0.0", "kept")})
+		fact.Fact{At: testTime(), Kind: fact.KindNotify, Queue: note, About: id, Recipient: "alice@local.test"},
+		fact.Fact{At: testTime(), Kind: fact.KindOutcome, Queue: note, Recipient: "alice@local.test", Remote: "maildir", Reply: mail.R(250, "2.0.0", "kept")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +276,7 @@ func TestPagesKeepBundlesWhole(t *testing.T) {
 	l := h.open()
 	for i := range 12 {
 		for net := range 3 {
-			l.Stranger(Fact{At: h.clock.now(), Kind: KindRefuse, Peer: netip.AddrFrom4([4]byte{192, 0, byte(net), 1}), Recipient: "bob@local.test"})
+			l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse, Peer: netip.AddrFrom4([4]byte{192, 0, byte(net), 1}), Recipient: "bob@local.test"})
 		}
 		h.deliver(l, i, "bob@local.test")
 		if i%4 == 0 {
@@ -318,11 +319,11 @@ func TestStrangersAreSummedUpAndFound(t *testing.T) {
 	h := newHouse(t)
 	l := h.open()
 	for i := range 1000 {
-		l.Stranger(Fact{At: h.clock.now(), Kind: KindRefuse, Rule: "mx-foreign", Conn: fmt.Sprintf("x%d", i), Door: "mx",
+		l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse, Rule: "mx-foreign", Conn: fmt.Sprintf("x%d", i), Door: "mx",
 			Peer: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), Sender: "spam@bad.test", Recipient: fmt.Sprintf("victim%d@far.test\x1b", i%3),
 			Reply: mail.R(550, "5.7.1", "relaying denied")})
 	}
-	l.Stranger(Fact{At: h.clock.now(), Kind: KindDisconnect, Peer: netip.MustParseAddr("2001:db8::7"), Conn: "y"})
+	l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindDisconnect, Peer: netip.MustParseAddr("2001:db8::7"), Conn: "y"})
 	// Seen at once, before anything flushed them, by sender, recipient, client,
 	// network, and by a client that is no sample.
 	for _, text := range []string{"spam@bad.test", `addr:victim1@far.test\x1b`, "192.0.2.3", "192.0.2.250", "192.0.2.0/24", "192.0.0.0/16", "x1"} {
@@ -353,7 +354,7 @@ func TestAFloodOfStrangersIsBounded(t *testing.T) {
 	h.o.Limits.Groups = 50
 	l := h.open()
 	for i := range 20000 {
-		l.Stranger(Fact{At: h.clock.now(), Kind: Kind([]Kind{KindRefuse, KindDisconnect, "x"}[i%3]), Rule: "r", Conn: fmt.Sprint(i),
+		l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.Kind([]fact.Kind{fact.KindRefuse, fact.KindDisconnect, "x"}[i%3]), Rule: "r", Conn: fmt.Sprint(i),
 			Peer: netip.AddrFrom4([4]byte{byte(i >> 16), byte(i >> 8), byte(i), 1}), Sender: strings.Repeat("s", 5000) + fmt.Sprint(i)})
 	}
 	if n := len(l.strangers.groups); n > 50+4 {
@@ -362,7 +363,7 @@ func TestAFloodOfStrangersIsBounded(t *testing.T) {
 	sync1(t, l)
 	total, bodies := 0, 0
 	err := h.st.Scan(context.Background(), store.Prefix([]byte(bodyPrefix)), func(_, v []byte) (bool, error) {
-		f, err := Decode(v)
+		f, err := fact.Decode(v)
 		total, bodies = total+f.Count, bodies+1
 		return true, err
 	})
@@ -376,7 +377,7 @@ func TestWindowsGrowUnderFireAndShrinkInQuiet(t *testing.T) {
 	l := h.open()
 	var waits []time.Duration
 	for range 8 {
-		l.Stranger(Fact{At: h.clock.now(), Kind: KindRefuse})
+		l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse})
 		due, _ := l.strangers.due()
 		wait := due.Sub(h.clock.now())
 		waits = append(waits, wait)
@@ -389,7 +390,7 @@ func TestWindowsGrowUnderFireAndShrinkInQuiet(t *testing.T) {
 		t.Errorf("windows under fire: %v", waits)
 	}
 	h.clock.add(2 * time.Minute)
-	l.Stranger(Fact{At: h.clock.now(), Kind: KindRefuse})
+	l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse})
 	if due, ok := l.strangers.due(); !ok || due.Sub(h.clock.now()) != time.Second {
 		t.Errorf("after quiet: %v", due)
 	}
@@ -414,7 +415,7 @@ func TestAFullDiskLosesNoStranger(t *testing.T) {
 	h.st = disk
 	l := h.open()
 	id := h.deliver(l, 1, "bob@remote.test")
-	refuse := Fact{At: h.clock.now(), Kind: KindRefuse, Rule: "r", Peer: netip.MustParseAddr("192.0.2.1"), Recipient: "x@y.test"}
+	refuse := fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse, Rule: "r", Peer: netip.MustParseAddr("192.0.2.1"), Recipient: "x@y.test"}
 	disk.err = store.ErrUnavailable
 	for range 3 {
 		l.Stranger(refuse)
@@ -463,7 +464,7 @@ func TestDoubtNeitherLosesNorRepeats(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.deliver(l, 2, "bob@remote.test")
-	l.Stranger(Fact{At: h.clock.now(), Kind: KindRefuse, Recipient: "x@y.test"})
+	l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse, Recipient: "x@y.test"})
 	disk.doubt = 1
 	if err := l.Flush(context.Background()); !errors.Is(err, store.ErrInDoubt) {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
@@ -43,7 +44,7 @@ func newMatcher(t Term) (matcher, error) {
 		}
 		m.network = p
 	case FieldConn:
-		s := clean(strings.TrimSpace(t.Text), maxName)
+		s := fact.Clean(strings.TrimSpace(t.Text), fact.MaxName)
 		m.conn, m.term, m.session = true, textTerm(indexConn, s), textTerm(indexSession, s)
 	default:
 		return m, fmt.Errorf("trace: no field %q", t.Field)
@@ -52,7 +53,7 @@ func newMatcher(t Term) (matcher, error) {
 }
 
 // matches asks for the same terms that the index is made of.
-func (m matcher) matches(f *Fact, terms []indexTerm) bool {
+func (m matcher) matches(f *fact.Fact, terms []indexTerm) bool {
 	for _, t := range terms {
 		switch {
 		case m.network.IsValid():
@@ -137,8 +138,8 @@ func parseNetwork(s string) (netip.Prefix, error) {
 	}
 	a, err := netip.ParseAddr(s)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("trace: %s is no IP address or network", mail.Printable(s, maxName))
+		return netip.Prefix{}, fmt.Errorf("trace: %s is no IP address or network", mail.Printable(s, fact.MaxName))
 	}
-	a = plainAddr(a)
+	a = fact.PlainAddr(a)
 	return netip.PrefixFrom(a, a.BitLen()), nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
@@ -38,9 +39,9 @@ type Query struct {
 
 // Entry is a fact with its place in the log.
 type Entry struct {
-	Seq  uint64 `json:"seq"`            // sequence number; the record in the tree is Seq-1
-	Part int    `json:"part,omitempty"` // 1, 2, …: of a bundle of strangers' facts
-	Fact Fact   `json:"fact"`
+	Seq  uint64    `json:"seq"`            // sequence number; the record in the tree is Seq-1
+	Part int       `json:"part,omitempty"` // 1, 2, …: of a bundle of strangers' facts
+	Fact fact.Fact `json:"fact"`
 
 	bundle mail.ID
 }
@@ -53,6 +54,15 @@ type Answer struct {
 	// Partial means that the term has more index entries than one query reads,
 	// in no order of time: a narrower network finds the rest.
 	Partial bool `json:"partial,omitempty"`
+}
+
+// Facts returns the facts of the entries, in their order.
+func (a Answer) Facts() []fact.Fact {
+	out := make([]fact.Fact, 0, len(a.Entries))
+	for _, e := range a.Entries {
+		out = append(out, e.Fact)
+	}
+	return out
 }
 
 // Query answers from index and log. It reads bounded amounts, newest first, and
@@ -254,7 +264,7 @@ func (s *search) most() int {
 // wanted applies the bounds of the query.
 func (s *search) wanted(e Entry) bool {
 	last := e.Fact.At
-	if e.Fact.summed() {
+	if e.Fact.Summed() {
 		last = e.Fact.Until
 	}
 	return e.Seq < s.q.Before &&
@@ -293,11 +303,11 @@ func (s *search) load(p place) (e Entry, ok bool, err error) {
 		if err != nil {
 			return Entry{}, false, err
 		}
-		f, err := Decode(raw)
+		f, err := fact.Decode(raw)
 		return Entry{Seq: p.seq, Part: int(p.part) + 1, Fact: f, bundle: p.bundle}, err == nil, nil
 	}
 	err = s.log.st.Facts(s.ctx, p.seq, p.seq+1, func(seq uint64, raw []byte) (bool, error) {
-		f, err := Decode(raw)
+		f, err := fact.Decode(raw)
 		e, ok = Entry{Seq: seq, Fact: f}, err == nil
 		return false, nil
 	})
@@ -307,7 +317,7 @@ func (s *search) load(p place) (e Entry, ok bool, err error) {
 // story adds everything that shares a message or a session with a fact; further
 // follows what is found so once more: from an outcome to its message, from there
 // to the session in which it came.
-func (s *search) story(f Fact, further bool) error {
+func (s *search) story(f fact.Fact, further bool) error {
 	for _, id := range [...]mail.ID{f.Queue, f.About} {
 		if !id.IsZero() {
 			if err := s.chapter(textTerm(indexQueue, id.String()), further); err != nil {
@@ -316,7 +326,7 @@ func (s *search) story(f Fact, further bool) error {
 		}
 	}
 	// What stands for several of strangers names sessions only as samples.
-	if f.Conn != "" && !f.summed() {
+	if f.Conn != "" && !f.Summed() {
 		return s.chapter(textTerm(indexSession, f.Conn), false)
 	}
 	return nil
@@ -412,10 +422,10 @@ func (l *Log) readTail(ctx context.Context) (tail, error) {
 	}
 	var stubs []Entry
 	err := l.st.Facts(ctx, next, end, func(seq uint64, raw []byte) (bool, error) {
-		if f, err := Decode(raw); err == nil {
+		if f, err := fact.Decode(raw); err == nil {
 			e := Entry{Seq: seq, Fact: f}
 			t.add(e)
-			if f.Kind == KindRefusals {
+			if f.Kind == fact.KindRefusals {
 				stubs = append(stubs, e)
 			}
 		}
@@ -426,7 +436,7 @@ func (l *Log) readTail(ctx context.Context) (tail, error) {
 	}
 	for _, stub := range stubs {
 		err := l.scanBundle(ctx, stub.Fact.Bundle, func(part uint16, raw []byte) error {
-			if f, err := Decode(raw); err == nil {
+			if f, err := fact.Decode(raw); err == nil {
 				t.add(Entry{Seq: stub.Seq, Part: int(part) + 1, Fact: f, bundle: stub.Fact.Bundle})
 			}
 			return nil

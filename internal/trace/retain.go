@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
@@ -75,7 +76,7 @@ func (l *Log) forgetFacts(ctx context.Context) (n int, err error) {
 	var tx store.Tx
 	from := to.Oldest
 	err = l.st.Facts(ctx, from, to.Next, func(seq uint64, raw []byte) (bool, error) {
-		f, err := Decode(raw)
+		f, err := fact.Decode(raw)
 		if err != nil {
 			// It has no age: it goes with the next one that has.
 			return true, nil
@@ -91,9 +92,9 @@ func (l *Log) forgetFacts(ctx context.Context) (n int, err error) {
 	if err != nil || n == 0 {
 		return n, err
 	}
-	tx.Facts = [][]byte{Fact{
-		At: l.o.Now(), Kind: KindRetention, Rule: RuleRetention, Count: n,
-		Evidence: []Pair{{evidenceBefore, strconv.FormatUint(to.Oldest, 10)}},
+	tx.Facts = [][]byte{fact.Fact{
+		At: l.o.Now(), Kind: fact.KindRetention, Rule: RuleRetention, Count: n,
+		Evidence: []fact.Pair{{Name: evidenceBefore, Value: strconv.FormatUint(to.Oldest, 10)}},
 	}.Encode()}
 	return n, l.advance(ctx, tx, to, store.Lazy)
 }
@@ -137,7 +138,7 @@ func (l *Log) forgetStrangers(ctx context.Context) (n int, err error) {
 			at = place{seq: seq, bundle: bundle}
 			tx.Mutations = append(tx.Mutations, store.Mutation{Key: bundleKey(bundle), Delete: true})
 		}
-		if f, err := Decode(raw); err == nil {
+		if f, err := fact.Decode(raw); err == nil {
 			at.part = part
 			forgetIndex(&tx, &f, at)
 		}
@@ -149,9 +150,9 @@ func (l *Log) forgetStrangers(ctx context.Context) (n int, err error) {
 		return n, err
 	}
 	to.Bodies = max(0, to.Bodies-int64(n))
-	tx.Facts = [][]byte{Fact{
-		At: l.o.Now(), Kind: KindRetention, Rule: RuleRetention, Count: n,
-		Evidence: []Pair{{evidenceUpBundle, at.bundle.String()}},
+	tx.Facts = [][]byte{fact.Fact{
+		At: l.o.Now(), Kind: fact.KindRetention, Rule: RuleRetention, Count: n,
+		Evidence: []fact.Pair{{Name: evidenceUpBundle, Value: at.bundle.String()}},
 	}.Encode()}
 	return n, l.advance(ctx, tx, to, store.Lazy)
 }
@@ -172,7 +173,7 @@ func (l *Log) bundleSeq(ctx context.Context, bundle mail.ID) (uint64, error) {
 	return binary.BigEndian.Uint64(raw), nil
 }
 
-func forgetIndex(tx *store.Tx, f *Fact, p place) {
+func forgetIndex(tx *store.Tx, f *fact.Fact, p place) {
 	for _, t := range appendTerms(nil, f) {
 		tx.Mutations = append(tx.Mutations, store.Mutation{Key: indexKey(nil, t, p), Delete: true})
 	}
@@ -185,7 +186,7 @@ type forgotten struct {
 }
 
 // note takes in one retention fact.
-func (g *forgotten) note(f Fact) error {
+func (g *forgotten) note(f fact.Fact) error {
 	if s, ok := f.Find(evidenceBefore); ok {
 		n, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/store"
 )
 
@@ -68,7 +69,7 @@ func TestRunShowsFactsInOrderAndSignsAtTheEnd(t *testing.T) {
 	realtime(h)
 	var mu sync.Mutex
 	var shown []string
-	h.o.Observe = func(f Fact) {
+	h.o.Observe = func(f fact.Fact) {
 		mu.Lock()
 		defer mu.Unlock()
 		shown = append(shown, string(f.Kind))
@@ -81,14 +82,14 @@ func TestRunShowsFactsInOrderAndSignsAtTheEnd(t *testing.T) {
 	}
 	h.deliver(l, 1, "bob@remote.test")
 	eventually(t, "a checkpoint", func() bool { return l.Stats().Signed == 5 })
-	l.Stranger(Fact{At: time.Now(), Kind: KindRefuse, Peer: testPeer(), Recipient: "x@y.test"})
+	l.Stranger(fact.Fact{At: time.Now(), Kind: fact.KindRefuse, Peer: testPeer(), Recipient: "x@y.test"})
 	eventually(t, "the stranger", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return len(shown) == 6
 	})
 	h.deliver(l, 2, "bob@remote.test")
-	l.Stranger(Fact{At: time.Now(), Kind: KindDisconnect, Peer: testPeer()})
+	l.Stranger(fact.Fact{At: time.Now(), Kind: fact.KindDisconnect, Peer: testPeer()})
 	stop()
 	if got := strings.Join(shown, " "); got != "disconnect auth accept outcome disconnect refuse disconnect auth accept outcome disconnect disconnect" {
 		t.Errorf("shown: %s", got)
@@ -111,7 +112,7 @@ func TestASlowObserverDelaysNobody(t *testing.T) {
 	realtime(h)
 	h.o.Limits.Observed = 4
 	release := make(chan struct{})
-	h.o.Observe = func(Fact) { <-release }
+	h.o.Observe = func(fact.Fact) { <-release }
 	l := h.open()
 	stop := h.run(l)
 	eventually(t, "running", func() bool { return l.running.Load() })
@@ -139,12 +140,12 @@ func TestRunSurvivesAFullDisk(t *testing.T) {
 	h.deliver(l, 1, "bob@remote.test")
 	eventually(t, "sequenced", func() bool { return l.Stats().Sequenced == 5 })
 	disk.set(store.ErrUnavailable)
-	l.Stranger(Fact{At: time.Now(), Kind: KindRefuse, Peer: testPeer(), Recipient: "x@y.test"})
+	l.Stranger(fact.Fact{At: time.Now(), Kind: fact.KindRefuse, Peer: testPeer(), Recipient: "x@y.test"})
 	eventually(t, "a failure", func() bool { return disk.failures() > 3 })
 	disk.set(nil)
 	eventually(t, "the stranger", func() bool { return l.Stats().Strangers == 1 })
 	disk.set(store.ErrClosed)
-	l.Stranger(Fact{At: time.Now(), Kind: KindRefuse, Peer: testPeer()})
+	l.Stranger(fact.Fact{At: time.Now(), Kind: fact.KindRefuse, Peer: testPeer()})
 	eventually(t, "the end", func() bool { return !l.running.Load() })
 	disk.set(nil)
 	_ = stop // Run has ended by itself with ErrClosed
@@ -196,7 +197,7 @@ func TestManyWritersAndReadersAtOnce(t *testing.T) {
 				if got := kinds(h.ask(l, id.String())); got != "disconnect auth accept outcome disconnect" {
 					t.Errorf("message %d: %q", n, got)
 				}
-				l.Stranger(Fact{At: time.Now(), Kind: KindRefuse, Peer: testPeer(), Recipient: fmt.Sprintf("x%d@y.test", n)})
+				l.Stranger(fact.Fact{At: time.Now(), Kind: fact.KindRefuse, Peer: testPeer(), Recipient: fmt.Sprintf("x%d@y.test", n)})
 			}
 		})
 	}
@@ -240,7 +241,7 @@ func TestAnySequenceOfEvents(t *testing.T) {
 			"time":    func(*rapid.T) { h.clock.add(time.Minute) },
 			"stranger": func(rt *rapid.T) {
 				p := netip.AddrFrom4([4]byte{192, 0, rapid.Byte().Draw(rt, "net"), 9})
-				l.Stranger(Fact{At: h.clock.now(), Kind: KindRefuse, Peer: p, Recipient: "x@y.test"})
+				l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse, Peer: p, Recipient: "x@y.test"})
 				refused++
 			},
 			"": func(rt *rapid.T) {
@@ -266,7 +267,7 @@ func TestAnySequenceOfEvents(t *testing.T) {
 		}
 		counted := 0
 		must(h.st.Scan(ctx, store.Prefix([]byte(bodyPrefix)), func(_, v []byte) (bool, error) {
-			f, err := Decode(v)
+			f, err := fact.Decode(v)
 			counted += f.Count
 			return true, err
 		}))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 )
 
@@ -36,7 +37,7 @@ func (l *Log) sent(ctx context.Context, t Term) (bool, error) {
 		return false, err
 	}
 	for _, e := range a.Entries {
-		if e.Part == 0 && (e.Fact.Kind == KindAccept && e.Fact.Account != "" || e.Fact.Kind == KindForward) {
+		if e.Part == 0 && (e.Fact.Kind == fact.KindAccept && e.Fact.Account != "" || e.Fact.Kind == fact.KindForward) {
 			return true, nil
 		}
 	}
@@ -46,7 +47,7 @@ func (l *Log) sent(ctx context.Context, t Term) (bool, error) {
 // Since returns the time of the oldest fact that is kept; zero: there is none.
 func (l *Log) Since(ctx context.Context) (at time.Time, err error) {
 	err = l.st.Facts(ctx, l.at.Load().Oldest, l.st.FactHead()+1, func(_ uint64, raw []byte) (bool, error) {
-		f, err := Decode(raw)
+		f, err := fact.Decode(raw)
 		if err == nil {
 			at = f.At
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 )
 
@@ -16,7 +17,7 @@ func TestSent(t *testing.T) {
 	h := newHouse(t)
 	l := h.open()
 	begin := h.clock.now()
-	write := func(f Fact) {
+	write := func(f fact.Fact) {
 		t.Helper()
 		f.At = h.clock.now()
 		if err := l.Write(context.Background(), f); err != nil {
@@ -28,14 +29,14 @@ func TestSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(Fact{Kind: KindAccept, MessageID: "<theirs2@far.test>", Queue: others})
-	write(Fact{Kind: KindAccept, MessageID: "<Ours@local.test>", Account: "alice@local.test", Queue: queue})
-	write(Fact{Kind: KindAccept, MessageID: "<theirs@far.test>"})
-	write(Fact{Kind: KindForward, MessageID: "<onward@far.test>", Account: "alice@local.test"})
-	write(Fact{Kind: KindRefuse, MessageID: "<refused@local.test>", Account: "alice@local.test"})
-	l.Stranger(Fact{At: h.clock.now(), Kind: KindRefuse, MessageID: "<stranger@local.test>", Account: "alice@local.test"})
+	write(fact.Fact{Kind: fact.KindAccept, MessageID: "<theirs2@far.test>", Queue: others})
+	write(fact.Fact{Kind: fact.KindAccept, MessageID: "<Ours@local.test>", Account: "alice@local.test", Queue: queue})
+	write(fact.Fact{Kind: fact.KindAccept, MessageID: "<theirs@far.test>"})
+	write(fact.Fact{Kind: fact.KindForward, MessageID: "<onward@far.test>", Account: "alice@local.test"})
+	write(fact.Fact{Kind: fact.KindRefuse, MessageID: "<refused@local.test>", Account: "alice@local.test"})
+	l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse, MessageID: "<stranger@local.test>", Account: "alice@local.test"})
 	for range 50 {
-		write(Fact{Kind: KindAccept, MessageID: "<ours@local.test>"})
+		write(fact.Fact{Kind: fact.KindAccept, MessageID: "<ours@local.test>"})
 	}
 	for round := range 2 {
 		for id, want := range map[string]bool{
@@ -64,7 +65,7 @@ func TestSent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 20 {
-		write(Fact{Kind: KindAccept, MessageID: "<flood@local.test>", Text: fmt.Sprint(i)})
+		write(fact.Fact{Kind: fact.KindAccept, MessageID: "<flood@local.test>", Text: fmt.Sprint(i)})
 	}
 	sync1(t, l)
 	if got, err := l.Sent(t.Context(), "<flood@local.test>"); err != nil || !got {

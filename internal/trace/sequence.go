@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/store"
 )
 
@@ -149,7 +150,7 @@ type batch struct {
 	tree  tree
 	to    progress
 	tx    store.Tx
-	facts []Fact
+	facts []fact.Fact
 	terms []indexTerm
 	arena []byte
 }
@@ -162,7 +163,7 @@ func (b *batch) read(ctx context.Context, before uint64) error {
 			if err := b.add(seq, raw); err != nil {
 				return false, err
 			}
-			if n := len(b.facts) - 1; b.facts[n].Kind == KindRefusals {
+			if n := len(b.facts) - 1; b.facts[n].Kind == fact.KindRefusals {
 				bundle = n
 			}
 			return bundle < 0 && len(b.tx.Mutations) < fullBatch, nil
@@ -195,10 +196,10 @@ func (b *batch) add(seq uint64, raw []byte) error {
 		return err
 	}
 	b.to.Next++
-	f, err := Decode(raw)
+	f, err := fact.Decode(raw)
 	if err != nil {
 		b.log.o.Logger.Warn("a fact does not decode", "seq", seq, "err", err)
-		f = Fact{}
+		f = fact.Fact{}
 	}
 	b.facts = append(b.facts, f)
 	b.index(&f, place{seq: seq})
@@ -206,13 +207,13 @@ func (b *batch) add(seq uint64, raw []byte) error {
 }
 
 // addBundle indexes the bodies of a bundle of strangers' facts.
-func (b *batch) addBundle(ctx context.Context, seq uint64, stub Fact) error {
+func (b *batch) addBundle(ctx context.Context, seq uint64, stub fact.Fact) error {
 	if stub.Bundle.IsZero() {
 		return nil
 	}
 	b.tx.Mutations = append(b.tx.Mutations, store.Mutation{Key: bundleKey(stub.Bundle), Value: seqValue(seq)})
 	return b.log.scanBundle(ctx, stub.Bundle, func(part uint16, raw []byte) error {
-		f, err := Decode(raw)
+		f, err := fact.Decode(raw)
 		if err != nil {
 			b.log.o.Logger.Warn("a stranger's fact does not decode", "seq", seq, "part", part, "err", err)
 			return nil
@@ -224,7 +225,7 @@ func (b *batch) addBundle(ctx context.Context, seq uint64, stub Fact) error {
 	})
 }
 
-func (b *batch) index(f *Fact, p place) {
+func (b *batch) index(f *fact.Fact, p place) {
 	b.terms = appendTerms(b.terms[:0], f)
 	var value []byte
 	if p.inBundle() {
@@ -250,7 +251,7 @@ func (b *batch) show() {
 		return
 	}
 	for _, f := range b.facts {
-		if f.Kind == "" || f.Kind == KindRefusals {
+		if f.Kind == "" || f.Kind == fact.KindRefusals {
 			continue
 		}
 		select {

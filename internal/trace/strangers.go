@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
@@ -53,7 +54,7 @@ type strangers struct {
 }
 
 type groupKey struct {
-	kind    Kind
+	kind    fact.Kind
 	account string // of facts of somebody who signed in, too many to stand by themselves
 	network netip.Prefix
 	rule    string
@@ -63,10 +64,10 @@ type groupKey struct {
 }
 
 // keyOf is the group that f belongs to.
-func keyOf(f Fact) groupKey {
+func keyOf(f fact.Fact) groupKey {
 	return groupKey{
-		kind: Kind(clean(string(f.Kind), maxWord)), account: clean(f.Account, maxAddress), network: networkOf(f.Peer), rule: clean(f.Rule, maxWord),
-		door: clean(f.Door, maxWord), code: f.Reply.Code, status: f.Reply.Enhanced,
+		kind: fact.Kind(fact.Clean(string(f.Kind), fact.MaxWord)), account: fact.Clean(f.Account, fact.MaxAddress), network: networkOf(f.Peer), rule: fact.Clean(f.Rule, fact.MaxWord),
+		door: fact.Clean(f.Door, fact.MaxWord), code: f.Reply.Code, status: f.Reply.Enhanced,
 	}
 }
 
@@ -74,7 +75,7 @@ func keyOf(f Fact) groupKey {
 type group struct {
 	key   groupKey
 	order int
-	first Fact // whose reply stands for all
+	first fact.Fact // whose reply stands for all
 	until time.Time
 	count int
 
@@ -102,7 +103,7 @@ func (s *strangers) due() (t time.Time, ok bool) {
 //
 // Stranger does not wait and cannot fail. A query sees the fact at once; the
 // store has it after Limits.FlushFirst to FlushLast.
-func (l *Log) Stranger(f Fact) {
+func (l *Log) Stranger(f fact.Fact) {
 	f.Account = "" // of whom a stranger names nothing is known
 	l.sum(f)
 }
@@ -110,9 +111,9 @@ func (l *Log) Stranger(f Fact) {
 // Many records a fact of somebody who signed in and makes too many of them to stand by
 // themselves. They are summed up and kept as those of strangers are, apart for each
 // account.
-func (l *Log) Many(f Fact) { l.sum(f) }
+func (l *Log) Many(f fact.Fact) { l.sum(f) }
 
-func (l *Log) sum(f Fact) {
+func (l *Log) sum(f fact.Fact) {
 	s := &l.strangers
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,7 +155,7 @@ func shareOf(a netip.Addr) netip.Prefix {
 
 // group finds the group of f, or makes one. When a network has its part of them, or
 // there are too many, one group for each kind takes the rest.
-func (s *strangers) group(f Fact, most int) *group {
+func (s *strangers) group(f fact.Fact, most int) *group {
 	key := keyOf(f)
 	if g, ok := s.groups[key]; ok {
 		return g
@@ -165,19 +166,19 @@ func (s *strangers) group(f Fact, most int) *group {
 		if g, ok := s.groups[key]; ok {
 			return g
 		}
-		f = Fact{At: f.At}
+		f = fact.Fact{At: f.At}
 	}
 	if len(s.groups) >= most {
 		key = groupKey{kind: overflowKind(f.Kind), rule: RuleOverflow}
 		if g, ok := s.groups[key]; ok {
 			return g
 		}
-		f = Fact{At: f.At}
+		f = fact.Fact{At: f.At}
 	}
 	s.made++
-	g := &group{key: key, order: s.made, first: Fact{
+	g := &group{key: key, order: s.made, first: fact.Fact{
 		At: f.At, Kind: key.kind, Rule: key.rule, Network: key.network, Door: key.door, Account: key.account,
-		Reply: mail.Reply{Code: f.Reply.Code, Enhanced: f.Reply.Enhanced, Text: cleanLines(f.Reply.Text)},
+		Reply: mail.Reply{Code: f.Reply.Code, Enhanced: f.Reply.Enhanced, Text: fact.CleanLines(f.Reply.Text)},
 	}}
 	s.groups[key] = g
 	if share.IsValid() {
@@ -187,17 +188,17 @@ func (s *strangers) group(f Fact, most int) *group {
 }
 
 // overflowKind keeps the number of overflow groups fixed.
-func overflowKind(k Kind) Kind {
+func overflowKind(k fact.Kind) fact.Kind {
 	switch k {
-	case KindDisconnect, KindAuth:
+	case fact.KindDisconnect, fact.KindAuth:
 		return k
 	}
-	return KindRefuse
+	return fact.KindRefuse
 }
 
 // networkOf is the network that counts as one stranger; zero without a client.
 func networkOf(a netip.Addr) netip.Prefix {
-	a = plainAddr(a)
+	a = fact.PlainAddr(a)
 	bits := strangerBits6
 	if a.Is4() {
 		bits = strangerBits4
@@ -205,7 +206,7 @@ func networkOf(a netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(a, bits).Masked()
 }
 
-func (g *group) add(f Fact, samples int) {
+func (g *group) add(f fact.Fact, samples int) {
 	g.count += max(f.Count, 1)
 	if f.At.Before(g.first.At) {
 		g.first.At = f.At
@@ -216,19 +217,19 @@ func (g *group) add(f Fact, samples int) {
 		}
 	}
 	if f.Peer.IsValid() && len(g.peers) < samples {
-		sample(&g.peers, plainAddr(f.Peer).String(), maxName, samples)
+		sample(&g.peers, fact.PlainAddr(f.Peer).String(), fact.MaxName, samples)
 	}
-	sample(&g.senders, f.Sender, maxAddress, samples)
-	sample(&g.recipients, f.Recipient, maxAddress, samples)
+	sample(&g.senders, f.Sender, fact.MaxAddress, samples)
+	sample(&g.recipients, f.Recipient, fact.MaxAddress, samples)
 	for _, r := range f.Recipients {
-		sample(&g.recipients, r, maxAddress, samples)
+		sample(&g.recipients, r, fact.MaxAddress, samples)
 	}
-	sample(&g.conns, f.Conn, maxName, samples)
-	sample(&g.hellos, f.Hello, maxName, samples)
-	sample(&g.replies, replyText(f.Reply), maxAddress, samples)
-	sample(&g.texts, f.Text, maxAddress, samples)
-	if via, ok := f.Find(EvidenceBalancer); ok {
-		sample(&g.balancers, via, maxName, samples)
+	sample(&g.conns, f.Conn, fact.MaxName, samples)
+	sample(&g.hellos, f.Hello, fact.MaxName, samples)
+	sample(&g.replies, replyText(f.Reply), fact.MaxAddress, samples)
+	sample(&g.texts, f.Text, fact.MaxAddress, samples)
+	if via, ok := f.Find(fact.EvidenceBalancer); ok {
+		sample(&g.balancers, via, fact.MaxName, samples)
 	}
 }
 
@@ -246,7 +247,7 @@ func sample(list *[]string, s string, max, most int) {
 	if s == "" || len(*list) >= most {
 		return
 	}
-	if s = clean(s, max); !slices.Contains(*list, s) {
+	if s = fact.Clean(s, max); !slices.Contains(*list, s) {
 		*list = append(*list, strings.Clone(s))
 	}
 }
@@ -261,14 +262,14 @@ func (g *group) absorb(o *group, samples int) {
 		{&g.replies, &o.replies}, {&g.texts, &o.texts}, {&g.balancers, &o.balancers},
 	} {
 		for _, s := range *p.from {
-			sample(p.to, s, maxAddress, samples)
+			sample(p.to, s, fact.MaxAddress, samples)
 		}
 	}
 }
 
 // fact is the body that is stored for the group. What was the same in all stands
 // in its field; several different ones are evidence.
-func (g *group) fact() Fact {
+func (g *group) fact() fact.Fact {
 	f := g.first
 	f.Count, f.Until = g.count, g.until
 	if len(g.recipients) == 1 {
@@ -279,31 +280,31 @@ func (g *group) fact() Fact {
 	if len(g.peers) == 1 {
 		f.Peer, _ = netip.ParseAddr(g.peers[0])
 	} else {
-		f.addEvidence(evidencePeer, g.peers)
+		addEvidence(&f, evidencePeer, g.peers)
 	}
-	f.several(&f.Sender, evidenceSender, g.senders)
-	f.several(&f.Conn, evidenceConn, g.conns)
-	f.several(&f.Hello, evidenceHello, g.hellos)
-	f.several(&f.Text, evidenceText, g.texts)
-	f.addEvidence(EvidenceBalancer, g.balancers)
+	several(&f, &f.Sender, evidenceSender, g.senders)
+	several(&f, &f.Conn, evidenceConn, g.conns)
+	several(&f, &f.Hello, evidenceHello, g.hellos)
+	several(&f, &f.Text, evidenceText, g.texts)
+	addEvidence(&f, fact.EvidenceBalancer, g.balancers)
 	if len(g.replies) > 1 {
-		f.addEvidence(evidenceReply, g.replies)
+		addEvidence(&f, evidenceReply, g.replies)
 	}
 	return f
 }
 
 // several puts a single value into its field, and more into the evidence.
-func (f *Fact) several(field *string, name string, values []string) {
+func several(f *fact.Fact, field *string, name string, values []string) {
 	if len(values) == 1 {
 		*field = values[0]
 		return
 	}
-	f.addEvidence(name, values)
+	addEvidence(f, name, values)
 }
 
-func (f *Fact) addEvidence(name string, values []string) {
+func addEvidence(f *fact.Fact, name string, values []string) {
 	for _, v := range values {
-		f.Evidence = append(f.Evidence, Pair{name, v})
+		f.Evidence = append(f.Evidence, fact.Pair{Name: name, Value: v})
 	}
 }
 
@@ -371,7 +372,7 @@ func (l *Log) writeBundle(ctx context.Context, list []*group) (int, error) {
 		return 0, err
 	}
 	var tx store.Tx
-	stub := Fact{At: now, Kind: KindRefusals, Bundle: id}
+	stub := fact.Fact{At: now, Kind: fact.KindRefusals, Bundle: id}
 	sum, octets, n := newBundleHash(), 0, 0
 	for _, g := range list[:min(len(list), maxBundleBodies)] {
 		body := g.fact().Encode()

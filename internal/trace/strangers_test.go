@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 )
 
@@ -21,9 +22,9 @@ func TestStrangersKeepEachVerdict(t *testing.T) {
 		{"mx", "", "192.0.2.3", mail.R(554, "5.5.2", "lines must end with CRLF")},
 		{"submission", "FOO", "192.0.2.3", mail.R(500, "5.5.2", "command not recognised")},
 	} {
-		l.Stranger(Fact{At: h.clock.now(), Kind: KindRefuse, Rule: "protocol", Door: f.door, Text: f.text, Reply: f.reply, Peer: netip.MustParseAddr(f.client)})
+		l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse, Rule: "protocol", Door: f.door, Text: f.text, Reply: f.reply, Peer: netip.MustParseAddr(f.client)})
 	}
-	shown := Timeline(h.ask(l, "192.0.2.0/24").Entries, nil)
+	shown := fact.Timeline(h.ask(l, "192.0.2.0/24").Facts(), nil)
 	for _, want := range []string{
 		"refused 2 times until", "network 192.0.2.0/24 on mx 500 5.5.2 command not recognised",
 		"answer: 500 5.5.2 command not recognised\n", "answer: 500 5.5.2 control characters are not allowed\n",
@@ -43,7 +44,7 @@ func TestStrangersKeepEachVerdict(t *testing.T) {
 		t.Errorf("192.0.2.9: %s", got)
 	}
 	sync1(t, l)
-	if after := Timeline(h.ask(l, "192.0.2.0/24").Entries, nil); after != shown {
+	if after := fact.Timeline(h.ask(l, "192.0.2.0/24").Facts(), nil); after != shown {
 		t.Errorf("written, it reads\n%sand before\n%s", after, shown)
 	}
 }

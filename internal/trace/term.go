@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 )
 
@@ -63,7 +64,7 @@ const (
 )
 
 // appendTerms appends what the fact is found by, each term once.
-func appendTerms(terms []indexTerm, f *Fact) []indexTerm {
+func appendTerms(terms []indexTerm, f *fact.Fact) []indexTerm {
 	start := len(terms)
 	add := func(t indexTerm) {
 		for _, have := range terms[start:] {
@@ -94,7 +95,7 @@ func appendTerms(terms []indexTerm, f *Fact) []indexTerm {
 	for _, s := range f.Recipients {
 		addAddress(s)
 	}
-	if path, ok := f.Find(EvidenceReturnPath); ok {
+	if path, ok := f.Find(fact.EvidenceReturnPath); ok {
 		addAddress(path)
 	}
 	if f.Peer.IsValid() {
@@ -103,14 +104,14 @@ func appendTerms(terms []indexTerm, f *Fact) []indexTerm {
 	if f.Conn != "" {
 		add(connTerm(f))
 	}
-	if f.summed() {
+	if f.Summed() {
 		appendGroupTerms(f, add, addAddress)
 	}
 	return terms
 }
 
 // connTerm files a fact under its session when it belongs to no message.
-func connTerm(f *Fact) indexTerm {
+func connTerm(f *fact.Fact) indexTerm {
 	if f.Queue.IsZero() {
 		return textTerm(indexSession, f.Conn)
 	}
@@ -119,7 +120,7 @@ func connTerm(f *Fact) indexTerm {
 
 // appendGroupTerms adds the samples of a fact that stands for several, and its
 // network's first address, under which every client of the network finds it.
-func appendGroupTerms(f *Fact, add func(indexTerm), addAddress func(string)) {
+func appendGroupTerms(f *fact.Fact, add func(indexTerm), addAddress func(string)) {
 	if f.Network.IsValid() {
 		add(peerTerm(f.Network.Masked().Addr()))
 	}
@@ -145,9 +146,9 @@ func normalAddress(s string) string {
 	if n := len(s); n >= 2 && s[0] == '<' && s[n-1] == '>' {
 		s = s[1 : n-1]
 	}
-	s = clean(s, maxAddress)
+	s = fact.Clean(s, fact.MaxAddress)
 	// An ASCII address without quotes is its own key but for its case.
-	if !isPlain(s) || strings.HasPrefix(s, `"`) || strings.Contains(s, "@[") {
+	if !fact.IsPlain(s) || strings.HasPrefix(s, `"`) || strings.Contains(s, "@[") {
 		if a, err := mail.ParseAddress(s, mail.UTF8); err == nil {
 			s = a.Key()
 		}
@@ -159,5 +160,5 @@ func normalAddress(s string) string {
 // opaque, and people paste it with and without.
 func normalMessageID(s string) string {
 	s = strings.Trim(strings.TrimSpace(s), "<>")
-	return strings.ToLower(clean(s, maxText))
+	return strings.ToLower(fact.Clean(s, fact.MaxText))
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
@@ -210,17 +211,17 @@ func (v *verification) checkFact(leaves chunkReader, seq uint64, raw []byte) err
 // readFact takes in what other facts are judged by.
 func (v *verification) readFact(seq uint64, raw []byte) error {
 	v.report.Facts++
-	f, err := Decode(raw)
+	f, err := fact.Decode(raw)
 	if err != nil {
 		v.fault("fact %d does not decode", seq)
 		return nil
 	}
 	switch f.Kind {
-	case KindRetention:
+	case fact.KindRetention:
 		if err := v.gone.note(f); err != nil {
 			v.fault("fact %d: %v", seq, err)
 		}
-	case KindRefusals:
+	case fact.KindRefusals:
 		return v.checkBundle(stub{seq, f.Bundle, f.Digest})
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/store"
 	"sallyport/internal/store/mem"
 )
@@ -51,7 +52,7 @@ func TestVerifyFindsWhatWasDone(t *testing.T) {
 	for i := range 60 {
 		h.deliver(l, i, "bob@remote.test")
 	}
-	l.Stranger(Fact{At: h.clock.now(), Kind: KindRefuse, Recipient: "x@y.test"})
+	l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse, Recipient: "x@y.test"})
 	sync1(t, l)
 	if r := h.verify(l); !r.OK() || r.Facts != 301 || r.Size != 301 || r.Checkpoints != 3 || r.Bundles != 1 {
 		t.Fatalf("untouched: %+v", r)
@@ -173,13 +174,13 @@ func TestARollbackRaisesAnAlarmAndStaysVisible(t *testing.T) {
 	sync1(t, l)
 	h.st = mem.New()
 	old := h.open()
-	alarm := Fact{}
+	alarm := fact.Fact{}
 	err := h.st.Facts(context.Background(), 1, 2, func(_ uint64, raw []byte) (bool, error) {
-		f, err := Decode(raw)
+		f, err := fact.Decode(raw)
 		alarm = f
 		return true, err
 	})
-	if err != nil || alarm.Kind != KindAlarm || alarm.Rule != RuleRollback || !strings.Contains(alarm.Text, "covers 150 facts") {
+	if err != nil || alarm.Kind != fact.KindAlarm || alarm.Rule != RuleRollback || !strings.Contains(alarm.Text, "covers 150 facts") {
 		t.Errorf("%+v %v", alarm, err)
 	}
 	// New checkpoints take the place of the exported one, the history keeps it.
@@ -234,7 +235,7 @@ func TestForgettingKeepsTheProof(t *testing.T) {
 	h.o.Limits.Keep, h.o.Limits.StrangersKeep = 10*24*time.Hour, 2*24*time.Hour
 	l := h.open()
 	stranger := func(to string) {
-		l.Stranger(Fact{At: h.clock.now(), Kind: KindRefuse, Peer: testPeer(), Sender: "spam@bad.test", Recipient: to})
+		l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse, Peer: testPeer(), Sender: "spam@bad.test", Recipient: to})
 		if err := l.Flush(context.Background()); err != nil {
 			t.Fatal(err)
 		}
@@ -301,7 +302,7 @@ func TestStrangersOnlyPushOutStrangers(t *testing.T) {
 	id := h.deliver(l, 1, "bob@remote.test")
 	for range 50 {
 		h.clock.add(time.Minute)
-		l.Stranger(Fact{At: h.clock.now(), Kind: KindRefuse, Peer: testPeer(), Recipient: "x@y.test"})
+		l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse, Peer: testPeer(), Recipient: "x@y.test"})
 		sync1(t, l)
 		retain(t, l)
 	}
@@ -351,7 +352,7 @@ func TestUnrecordedForgettingIsFound(t *testing.T) {
 	h := newHouse(t)
 	l := h.open()
 	h.deliver(l, 1, "bob@remote.test")
-	l.Stranger(Fact{At: h.clock.now(), Kind: KindRefuse, Recipient: "x@y.test"})
+	l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse, Recipient: "x@y.test"})
 	sync1(t, l)
 	var tx store.Tx
 	err := h.st.Scan(context.Background(), store.Prefix([]byte(bodyPrefix)), func(k, _ []byte) (bool, error) {

@@ -28,6 +28,7 @@ import (
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
 	"sallyport/internal/dispatch"
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
@@ -39,7 +40,6 @@ import (
 	smtpserver "sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
 	"sallyport/internal/store/mem"
-	"sallyport/internal/trace"
 )
 
 const rightPassword = "correct horse battery"
@@ -389,10 +389,10 @@ func queueID(b []byte) string {
 // silent is a journal that keeps nothing; what the trace keeps is tested elsewhere.
 type silent struct{}
 
-func (silent) Write(context.Context, ...trace.Fact) error { return nil }
-func (silent) Stranger(trace.Fact)                        {}
+func (silent) Write(context.Context, ...fact.Fact) error { return nil }
+func (silent) Stranger(fact.Fact)                        {}
 
-func (silent) Many(trace.Fact) {}
+func (silent) Many(fact.Fact) {}
 
 func address(t *testing.T, s string) mail.Address {
 	t.Helper()

@@ -9,9 +9,9 @@ import (
 	"sallyport/internal/auth/results"
 	"sallyport/internal/auth/spf"
 	"sallyport/internal/dnsx"
+	"sallyport/internal/fact"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
-	"sallyport/internal/trace"
 )
 
 func isNoName(err error) bool { return errors.Is(err, dnsx.ErrNoName) }
@@ -140,10 +140,10 @@ func (g *authentication) observe(r found, a intake.Action, override string) {
 }
 
 // notes is the evidence for the trace.
-func (r found) notes(a author) []trace.Pair {
-	out := []trace.Pair{{Name: "spf", Value: spfWords(r.spf, r.spfBy)}}
+func (r found) notes(a author) []fact.Pair {
+	out := []fact.Pair{{Name: "spf", Value: spfWords(r.spf, r.spfBy)}}
 	if !r.helloBy.IsZero() {
-		out = append(out, trace.Pair{Name: "spf of HELO", Value: spfWords(r.hello, r.helloBy)})
+		out = append(out, fact.Pair{Name: "spf of HELO", Value: spfWords(r.hello, r.helloBy)})
 	}
 	out = append(out, notes(r.dkim)...)
 	d := r.dmarc.Verdict.String()
@@ -158,7 +158,7 @@ func (r found) notes(a author) []trace.Pair {
 			d += " testing"
 		}
 	}
-	return append(out, trace.Pair{Name: "dmarc", Value: d})
+	return append(out, fact.Pair{Name: "dmarc", Value: d})
 }
 
 func spfWords(r spf.Result, by mail.Domain) string {

@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"sallyport/internal/auth/dkim"
-	"sallyport/internal/trace"
+	"sallyport/internal/fact"
 )
 
 // maxTold bounds the signatures of a message that the trace and Authentication-Results
@@ -31,13 +31,13 @@ func told(results []dkim.Result) []dkim.Result {
 	return out[:maxTold]
 }
 
-func notes(results []dkim.Result) []trace.Pair {
+func notes(results []dkim.Result) []fact.Pair {
 	if len(results) == 0 {
-		return []trace.Pair{{Name: "dkim", Value: "none"}}
+		return []fact.Pair{{Name: "dkim", Value: "none"}}
 	}
-	var out []trace.Pair
+	var out []fact.Pair
 	for _, r := range told(results) {
-		out = append(out, trace.Pair{Name: "dkim", Value: r.String()})
+		out = append(out, fact.Pair{Name: "dkim", Value: r.String()})
 	}
 	return out
 }

@@ -7,10 +7,10 @@ import (
 	"time"
 
 	"sallyport/internal/auth/dkim"
+	"sallyport/internal/fact"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
-	"sallyport/internal/trace"
 )
 
 // Signer signs what accounts submit, in the name of the domain in From, if it is ours
@@ -75,7 +75,7 @@ func (unsigned) Body([]byte) {}
 
 // Judge implements intake.Look.
 func (u unsigned) Judge(context.Context, intake.Content) intake.Finding {
-	return intake.Finding{Action: intake.Pass, Notes: []trace.Pair{{Name: "dkim", Value: "not signed: no key of " + u.domain.ASCII() + " is in use"}}}
+	return intake.Finding{Action: intake.Pass, Notes: []fact.Pair{{Name: "dkim", Value: "not signed: no key of " + u.domain.ASCII() + " is in use"}}}
 }
 
 // signing is one message that is being signed.
@@ -95,12 +95,12 @@ func (g *signing) Judge(context.Context, intake.Content) intake.Finding {
 	if err != nil {
 		// Unsigned it might be refused by those who receive it; the next try may do.
 		g.s.Logger.Error("a message could not be signed", "domain", g.domain.ASCII(), "err", err)
-		return intake.Finding{Action: intake.Defer, Rule: "dkim-signing-failed", Notes: []trace.Pair{{Name: "error", Value: err.Error()}}}
+		return intake.Finding{Action: intake.Defer, Rule: "dkim-signing-failed", Notes: []fact.Pair{{Name: "error", Value: err.Error()}}}
 	}
 	selectors := make([]string, len(g.keys))
 	for i, k := range g.keys {
 		selectors[i] = k.Name.Selector
 	}
 	note := "signed d=" + g.domain.ASCII() + " s=" + strings.Join(selectors, ",")
-	return intake.Finding{Action: intake.Pass, Fields: fields, Notes: []trace.Pair{{Name: "dkim", Value: note}}}
+	return intake.Finding{Action: intake.Pass, Fields: fields, Notes: []fact.Pair{{Name: "dkim", Value: note}}}
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/kit/httpd"
 	"sallyport/internal/store"
-	"sallyport/internal/trace"
 )
 
 // Limits bounds what metrics cost.
@@ -131,32 +131,32 @@ func (s *Set) Serve(ctx context.Context, log *slog.Logger, at ...net.Listener) e
 }
 
 // Fact counts a fact.
-func (s *Set) Fact(f trace.Fact) {
+func (s *Set) Fact(f fact.Fact) {
 	switch f.Kind {
-	case trace.KindRefuse:
+	case fact.KindRefuse:
 		s.add(refusedTotal, many(f), s.value("door", f.Door), s.value("rule", f.Rule))
-	case trace.KindAuth:
+	case fact.KindAuth:
 		result := "failed"
 		if f.Reply.OK() {
 			result = "ok"
 		}
 		s.add(authTotal, many(f), result, s.value("rule", f.Rule))
-	case trace.KindAccept:
+	case fact.KindAccept:
 		s.add(acceptedTotal, 1, s.value("door", f.Door))
 		s.add(acceptedOctets, float64(f.Size), s.value("door", f.Door))
-	case trace.KindOutcome:
+	case fact.KindOutcome:
 		s.add(outcomesTotal, 1, s.value("rule", f.Rule))
-	case trace.KindNotify:
+	case fact.KindNotify:
 		s.add(notifiedTotal, 1)
-	case trace.KindHold:
+	case fact.KindHold:
 		s.add(heldTotal, 1, s.value("rule", f.Rule))
-	case trace.KindAlarm:
+	case fact.KindAlarm:
 		s.add(alarmsTotal, 1, s.value("rule", f.Rule))
 	}
 }
 
 // many is how many facts of strangers a fact stands for.
-func many(f trace.Fact) float64 {
+func many(f fact.Fact) float64 {
 	if f.Until.IsZero() {
 		return 1
 	}

@@ -16,9 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
-	"sallyport/internal/trace"
 )
 
 var update = flag.Bool("update", false, "write docs/metrics.md")
@@ -50,15 +50,15 @@ func scrape(t *testing.T, s *Set, path string) (int, string) {
 // feed does everything once that is counted.
 func feed(s *Set) {
 	secret := "eve@secret.example"
-	for _, f := range []trace.Fact{
-		{Kind: trace.KindRefuse, Door: "mx", Rule: "relay-denied", Peer: netip.MustParseAddr("192.0.2.1"), Recipient: secret},
-		{Kind: trace.KindRefuse, Door: "mx", Rule: "relay-denied", Until: time.Unix(1, 0), Count: 41, Sender: secret},
-		{Kind: trace.KindAuth, Rule: "password", Reply: mail.R(235, "2.7.0", "ok"), Account: secret},
-		{Kind: trace.KindAuth, Rule: "wrong-password", Reply: mail.R(535, "5.7.8", "no"), Account: secret},
-		{Kind: trace.KindAccept, Door: "submission", Size: 1000, Account: secret},
-		{Kind: trace.KindOutcome, Rule: "delivered", Recipient: secret, Remote: secret},
-		{Kind: trace.KindNotify, Recipient: secret}, {Kind: trace.KindHold, Rule: "operator", Account: secret}, {Kind: trace.KindAlarm, Rule: "trace-rollback", Text: secret},
-		{Kind: trace.KindDisconnect, Text: secret},
+	for _, f := range []fact.Fact{
+		{Kind: fact.KindRefuse, Door: "mx", Rule: "relay-denied", Peer: netip.MustParseAddr("192.0.2.1"), Recipient: secret},
+		{Kind: fact.KindRefuse, Door: "mx", Rule: "relay-denied", Until: time.Unix(1, 0), Count: 41, Sender: secret},
+		{Kind: fact.KindAuth, Rule: "password", Reply: mail.R(235, "2.7.0", "ok"), Account: secret},
+		{Kind: fact.KindAuth, Rule: "wrong-password", Reply: mail.R(535, "5.7.8", "no"), Account: secret},
+		{Kind: fact.KindAccept, Door: "submission", Size: 1000, Account: secret},
+		{Kind: fact.KindOutcome, Rule: "delivered", Recipient: secret, Remote: secret},
+		{Kind: fact.KindNotify, Recipient: secret}, {Kind: fact.KindHold, Rule: "operator", Account: secret}, {Kind: fact.KindAlarm, Rule: "trace-rollback", Text: secret},
+		{Kind: fact.KindDisconnect, Text: secret},
 	} {
 		s.Fact(f)
 	}
@@ -120,7 +120,7 @@ func regexpNames(text string) map[string]bool {
 func TestLabelsStayFew(t *testing.T) {
 	s := newSet(t)
 	for i := range 10_000 {
-		s.Fact(trace.Fact{Kind: trace.KindRefuse, Door: "mx", Rule: fmt.Sprint("rule-", i)})
+		s.Fact(fact.Fact{Kind: fact.KindRefuse, Door: "mx", Rule: fmt.Sprint("rule-", i)})
 	}
 	_, text := scrape(t, s, "/metrics")
 	if n := strings.Count(text, "sallyport_refused_total{"); n > DefaultLimits().LabelValues+1 {

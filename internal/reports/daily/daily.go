@@ -19,12 +19,12 @@ import (
 	"time"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
-	"sallyport/internal/trace"
 )
 
 var (
@@ -119,14 +119,14 @@ func (s *Sender) Send(ctx context.Context, m Mail) (mail.ID, error) {
 	}
 	let.MessageID = s.messageID(id)
 	let.Envelope.TLS, let.Also = m.TLS, m.Also
-	f := trace.Fact{
-		At: s.o.Now(), Kind: trace.KindAccept, Rule: m.Rule, Queue: id, MessageID: let.MessageID, Account: s.o.Account.String(),
+	f := fact.Fact{
+		At: s.o.Now(), Kind: fact.KindAccept, Rule: m.Rule, Queue: id, MessageID: let.MessageID, Account: s.o.Account.String(),
 		Sender: let.Envelope.From.String(), Size: int64(len(text)), Door: gate.DoorReport.String(), Reply: mail.R(250, "2.0.0", "queued as "+id.String()),
 	}
 	for _, r := range let.Envelope.To {
 		f.Recipients = append(f.Recipients, r.Address.String())
 	}
-	claim, err := s.o.Queue.Put(ctx, let, body, trace.EncodeAll(f))
+	claim, err := s.o.Queue.Put(ctx, let, body, fact.EncodeAll(f))
 	if err != nil {
 		return mail.ID{}, err
 	}

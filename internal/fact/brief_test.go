@@ -1,4 +1,4 @@
-package trace
+package fact
 
 import (
 	"net/netip"
@@ -60,7 +60,7 @@ func TestLinesHoldNoInventedFacts(t *testing.T) {
 			}
 		}
 	}
-	if lines := strings.Split(Timeline([]Entry{{Fact: f}}, nil), "\n"); len(lines) != 4 {
+	if lines := strings.Split(Timeline([]Fact{f}, nil), "\n"); len(lines) != 4 {
 		t.Errorf("%q", lines)
 	}
 }

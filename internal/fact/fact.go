@@ -1,4 +1,4 @@
-package trace
+package fact
 
 import (
 	"net/netip"
@@ -73,8 +73,8 @@ func (f Fact) Find(name string) (string, bool) {
 	return "", false
 }
 
-// summed reports whether the fact stands for several of strangers.
-func (f *Fact) summed() bool { return !f.Until.IsZero() }
+// Summed reports whether the fact stands for several of strangers.
+func (f *Fact) Summed() bool { return !f.Until.IsZero() }
 
 // Split returns f as several facts when it names more recipients than one fact
 // holds, so that each of them can be found; otherwise f alone. The evidence
@@ -105,8 +105,8 @@ func EncodeAll(facts ...Fact) [][]byte {
 	return out
 }
 
-// normal returns f as Encode writes it and Decode returns it.
-func (f Fact) normal() Fact {
+// Normal returns f as Encode writes it and Decode returns it.
+func (f Fact) Normal() Fact {
 	n, err := Decode(f.Encode())
 	if err != nil {
 		return f

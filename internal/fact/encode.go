@@ -1,4 +1,4 @@
-package trace
+package fact
 
 import (
 	"net/netip"
@@ -22,11 +22,16 @@ const (
 
 // Greatest lengths of the texts in a fact, in octets after escaping.
 const (
-	maxWord    = 64   // kind, rule, door, names of evidence
-	maxName    = 256  // hello, remote, connection, TLS
-	maxAddress = 320  // an address, and what was sent in place of one
-	maxText    = 512  // Message-ID, a value of evidence
-	maxReply   = 1024 // reply text, free text
+	// MaxWord bounds the kind, the rule, the door and the names of evidence.
+	MaxWord = 64
+	// MaxName bounds the hello, the remote, the connection and what is said of TLS.
+	MaxName = 256
+	// MaxAddress bounds an address, and what was sent in place of one.
+	MaxAddress = 320
+	// MaxText bounds the Message-ID and a value of evidence.
+	MaxText = 512
+	// MaxReply bounds the text of a reply and free text.
+	MaxReply = 1024
 )
 
 const timeFormat = "2006-01-02T15:04:05.000000Z"
@@ -39,27 +44,27 @@ func (f Fact) Encode() []byte {
 	e.b[0] = '{'
 	e.time("at", f.At)
 	e.time("until", f.Until)
-	e.text("kind", string(f.Kind), maxWord)
-	e.text("rule", f.Rule, maxWord)
-	e.text("conn", f.Conn, maxName)
+	e.text("kind", string(f.Kind), MaxWord)
+	e.text("rule", f.Rule, MaxWord)
+	e.text("conn", f.Conn, MaxName)
 	e.id("queue", f.Queue)
 	e.id("about", f.About)
-	e.text("msgid", f.MessageID, maxText)
-	e.text("account", f.Account, maxAddress)
-	e.text("sender", f.Sender, maxAddress)
-	e.text("rcpt", f.Recipient, maxAddress)
+	e.text("msgid", f.MessageID, MaxText)
+	e.text("account", f.Account, MaxAddress)
+	e.text("sender", f.Sender, MaxAddress)
+	e.text("rcpt", f.Recipient, MaxAddress)
 	e.peer(f.Peer)
 	e.network(f.Network)
-	e.text("door", f.Door, maxWord)
-	e.text("hello", f.Hello, maxName)
+	e.text("door", f.Door, MaxWord)
+	e.text("hello", f.Hello, MaxName)
 	e.reply(f.Reply)
-	e.text("remote", f.Remote, maxName)
-	e.text("tls", f.TLS, maxName)
+	e.text("remote", f.Remote, MaxName)
+	e.text("tls", f.TLS, MaxName)
 	e.number("size", f.Size)
 	e.number("count", int64(f.Count))
-	e.text("text", f.Text, maxReply)
+	e.text("text", f.Text, MaxReply)
 	e.id("bundle", f.Bundle)
-	e.text("digest", f.Digest, maxWord)
+	e.text("digest", f.Digest, MaxWord)
 	cut := e.evidence(f.Evidence) + e.recipients(f.Recipients)
 	e.number("cut", int64(f.Cut)+int64(cut))
 	return append(e.b, '}')
@@ -91,7 +96,7 @@ func (e *encoder) text(k, s string, max int) {
 		return
 	}
 	e.key(k)
-	e.b = appendQuoted(e.b, clean(s, max))
+	e.b = appendQuoted(e.b, Clean(s, max))
 }
 
 func (e *encoder) time(k string, t time.Time) {
@@ -124,7 +129,7 @@ func (e *encoder) peer(a netip.Addr) {
 	if a.IsValid() {
 		e.key("peer")
 		e.b = append(e.b, '"')
-		e.b = plainAddr(a).AppendTo(e.b)
+		e.b = PlainAddr(a).AppendTo(e.b)
 		e.b = append(e.b, '"')
 	}
 }
@@ -144,12 +149,12 @@ func (e *encoder) reply(r mail.Reply) {
 	e.number("code", int64(r.Code))
 	if s := r.Enhanced.String(); s != "" {
 		if _, rest, ok := mail.ParseEnhanced(s); ok && rest == "" {
-			e.text("status", s, maxWord)
+			e.text("status", s, MaxWord)
 		}
 	}
 	if r.Text != "" {
 		e.key("reply")
-		e.b = appendQuoted(e.b, cleanLines(r.Text))
+		e.b = appendQuoted(e.b, CleanLines(r.Text))
 	}
 }
 
@@ -167,9 +172,9 @@ func (e *encoder) evidence(pairs []Pair) (cut int) {
 		if i > 0 {
 			e.b = append(e.b, ',')
 		}
-		e.b = appendQuoted(e.b, clean(p.Name, maxWord))
+		e.b = appendQuoted(e.b, Clean(p.Name, MaxWord))
 		e.b = append(e.b, ',')
-		e.b = appendQuoted(e.b, clean(p.Value, maxText))
+		e.b = appendQuoted(e.b, Clean(p.Value, MaxText))
 		if i >= MaxEvidence || len(e.b) > MaxFactOctets-2*listReserve {
 			e.b, cut = e.b[:mark], len(pairs)-i
 			break
@@ -190,7 +195,7 @@ func (e *encoder) recipients(list []string) (cut int) {
 		if i > 0 {
 			e.b = append(e.b, ',')
 		}
-		e.b = appendQuoted(e.b, clean(s, maxAddress))
+		e.b = appendQuoted(e.b, Clean(s, MaxAddress))
 		if i >= MaxRecipients || len(e.b) > MaxFactOctets-listReserve {
 			e.b, cut = e.b[:mark], len(list)-i
 			break
@@ -216,9 +221,9 @@ func appendQuoted(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// clean returns s with everything that is not printable written as a Go escape,
+// Clean returns s with everything that is not printable written as a Go escape,
 // cut to max octets. Applying it again changes nothing.
-func clean(s string, max int) string {
+func Clean(s string, max int) string {
 	if len(s) <= max && isPrintable(s) {
 		return s
 	}
@@ -240,19 +245,20 @@ func clean(s string, max int) string {
 	return b.String()
 }
 
-// cleanLines cleans each line of a reply by itself.
-func cleanLines(s string) string {
-	if len(s) <= maxReply && isPlain(s) {
+// CleanLines cleans each line of a reply by itself; together they have MaxReply octets at
+// most.
+func CleanLines(s string) string {
+	if len(s) <= MaxReply && IsPlain(s) {
 		return s
 	}
-	lines := strings.Split(s[:min(len(s), 4*maxReply)], "\n")
-	left := maxReply
+	lines := strings.Split(s[:min(len(s), 4*MaxReply)], "\n")
+	left := MaxReply
 	for i, l := range lines {
 		if left < len("…") {
 			lines = lines[:i]
 			break
 		}
-		lines[i] = clean(l, left)
+		lines[i] = Clean(l, left)
 		left -= len(lines[i]) + 1
 	}
 	return strings.Join(lines, "\n")
@@ -260,13 +266,14 @@ func cleanLines(s string) string {
 
 // isPrintable reports whether clean has nothing to escape.
 func isPrintable(s string) bool {
-	if isPlain(s) {
+	if IsPlain(s) {
 		return true
 	}
 	return mail.Shown(s) == s
 }
 
-func isPlain(s string) bool {
+// IsPlain reports whether s is printable ASCII throughout.
+func IsPlain(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if s[i] < 0x20 || s[i] > 0x7e {
 			return false
@@ -275,6 +282,6 @@ func isPlain(s string) bool {
 	return true
 }
 
-// plainAddr drops what makes one address look like two: the IPv4-in-IPv6 form,
+// PlainAddr drops what makes one address look like two: the IPv4-in-IPv6 form,
 // and the zone, which only means something on this host.
-func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
+func PlainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }

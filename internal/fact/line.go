@@ -1,4 +1,4 @@
-package trace
+package fact
 
 import (
 	"fmt"
@@ -32,21 +32,20 @@ func (f Fact) Line() string {
 
 // Timeline renders facts as lines, with a heading where the day changes and the
 // evidence indented below its fact. loc is the reader's time zone; nil is UTC.
-func Timeline(entries []Entry, loc *time.Location) string {
+func Timeline(facts []Fact, loc *time.Location) string {
 	if loc == nil {
 		loc = time.UTC
 	}
 	var b strings.Builder
 	day := ""
-	for _, e := range entries {
-		f := e.Fact
+	for _, f := range facts {
 		f.At, f.Until = f.At.In(loc), f.Until.In(loc)
 		if d := f.At.Format("Monday, 2 January 2006 (MST)"); d != day && !f.At.IsZero() {
 			day = d
 			b.WriteString(d + "\n")
 		}
 		b.WriteString("  " + f.Line() + "\n")
-		for _, p := range f.normal().Evidence {
+		for _, p := range f.Normal().Evidence {
 			b.WriteString("             " + p.Name + ": " + p.Value + "\n")
 		}
 	}
@@ -56,7 +55,7 @@ func Timeline(entries []Entry, loc *time.Location) string {
 // normalIn cleans every text of a fact that may not come from the store, and
 // keeps the time zone of its reader.
 func (f Fact) normalIn(loc *time.Location) Fact {
-	n := f.normal()
+	n := f.Normal()
 	n.At, n.Until = n.At.In(loc), n.Until.In(loc)
 	return n
 }
@@ -113,13 +112,13 @@ func (l *line) times(f Fact) {
 	switch {
 	case f.Kind == KindRefusals:
 		l.word(strconv.Itoa(f.Count) + " of strangers, summed up")
-	case f.summed() && f.Count > 1:
+	case f.Summed() && f.Count > 1:
 		l.word(strconv.Itoa(f.Count) + " times until " + f.Until.Format("15:04:05"))
 	case f.Kind == KindOutcome && f.Count > 0:
 		l.word("at attempt " + strconv.Itoa(f.Count))
-	case f.Kind == KindDisconnect && !f.summed():
+	case f.Kind == KindDisconnect && !f.Summed():
 		l.word("after " + strconv.Itoa(f.Count) + " accepted")
-	case f.Count > 0 && !f.summed():
+	case f.Count > 0 && !f.Summed():
 		l.word(strconv.Itoa(f.Count))
 	}
 }

@@ -1,4 +1,4 @@
-package trace
+package fact
 
 // Kind says what a fact is about. The zero Kind is invalid. A kind that this
 // release does not know is kept and shown as it is, so that a log written by a
@@ -31,18 +31,6 @@ const (
 	KindRetention  Kind = "retention"
 	KindBackup     Kind = "backup"
 	KindRestore    Kind = "restore"
-)
-
-// Rules of this package's own; all others are named by the package that decides.
-const (
-	// RuleOverflow stands for every rule in a group that takes what no longer fits into
-	// the memory for strangers: one of all, and one of each IPv4 /20 or IPv6 /56 that has
-	// used up its part.
-	RuleOverflow = "strangers-overflow"
-	// RuleRetention removed the bodies of old facts.
-	RuleRetention = "trace-retention"
-	// RuleRollback found the store older than a checkpoint that was exported.
-	RuleRollback = "trace-rollback"
 )
 
 // ConnCapped stands in the place of a connection in alarms about limits of recipients, so

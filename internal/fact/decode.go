@@ -1,4 +1,4 @@
-package trace
+package fact
 
 import (
 	"encoding/json"
@@ -103,14 +103,14 @@ func setText(f *Fact, key []byte, s string) bool {
 		f.Bundle, err = mail.ParseID(s)
 	case "peer":
 		f.Peer, err = netip.ParseAddr(s)
-		f.Peer = plainAddr(f.Peer)
+		f.Peer = PlainAddr(f.Peer)
 	case "net":
 		f.Network, err = netip.ParsePrefix(s)
 		f.Network = f.Network.Masked()
 	case "status":
 		return setStatus(f, s)
 	case "reply":
-		f.Reply.Text = cleanLines(s)
+		f.Reply.Text = CleanLines(s)
 	default:
 		return setWord(f, key, s)
 	}
@@ -121,31 +121,31 @@ func setText(f *Fact, key []byte, s string) bool {
 func setWord(f *Fact, key []byte, s string) bool {
 	switch string(key) {
 	case "kind":
-		f.Kind = Kind(clean(s, maxWord))
+		f.Kind = Kind(Clean(s, MaxWord))
 	case "rule":
-		f.Rule = clean(s, maxWord)
+		f.Rule = Clean(s, MaxWord)
 	case "conn":
-		f.Conn = clean(s, maxName)
+		f.Conn = Clean(s, MaxName)
 	case "msgid":
-		f.MessageID = clean(s, maxText)
+		f.MessageID = Clean(s, MaxText)
 	case "account":
-		f.Account = clean(s, maxAddress)
+		f.Account = Clean(s, MaxAddress)
 	case "sender":
-		f.Sender = clean(s, maxAddress)
+		f.Sender = Clean(s, MaxAddress)
 	case "rcpt":
-		f.Recipient = clean(s, maxAddress)
+		f.Recipient = Clean(s, MaxAddress)
 	case "door":
-		f.Door = clean(s, maxWord)
+		f.Door = Clean(s, MaxWord)
 	case "hello":
-		f.Hello = clean(s, maxName)
+		f.Hello = Clean(s, MaxName)
 	case "remote":
-		f.Remote = clean(s, maxName)
+		f.Remote = Clean(s, MaxName)
 	case "tls":
-		f.TLS = clean(s, maxName)
+		f.TLS = Clean(s, MaxName)
 	case "text":
-		f.Text = clean(s, maxReply)
+		f.Text = Clean(s, MaxReply)
 	case "digest":
-		f.Digest = clean(s, maxWord)
+		f.Digest = Clean(s, MaxWord)
 	default:
 		return false
 	}
@@ -182,7 +182,7 @@ func setList(f *Fact, key []byte, list []string) bool {
 		}
 		f.Evidence = nil
 		for i := 0; i < len(list); i += 2 {
-			f.Evidence = append(f.Evidence, Pair{clean(list[i], maxWord), clean(list[i+1], maxText)})
+			f.Evidence = append(f.Evidence, Pair{Clean(list[i], MaxWord), Clean(list[i+1], MaxText)})
 		}
 	case "rcpts":
 		if len(list) > MaxRecipients {
@@ -190,7 +190,7 @@ func setList(f *Fact, key []byte, list []string) bool {
 		}
 		f.Recipients = nil
 		for _, s := range list {
-			f.Recipients = append(f.Recipients, clean(s, maxAddress))
+			f.Recipients = append(f.Recipients, Clean(s, MaxAddress))
 		}
 	default:
 		return false

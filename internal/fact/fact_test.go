@@ -1,4 +1,4 @@
-package trace
+package fact
 
 import (
 	"encoding/json"
@@ -14,24 +14,6 @@ import (
 	"sallyport/internal/mail"
 )
 
-func testTime() time.Time { return time.Date(2026, 11, 27, 14, 3, 12, 345678000, time.UTC) }
-
-// testID makes a queue id out of a number.
-func testID(t testing.TB, n int) mail.ID {
-	t.Helper()
-	b := make([]byte, 15)
-	ms := testTime().UnixMilli()
-	for i := range 6 {
-		b[i] = byte(ms >> (40 - 8*i))
-	}
-	b[12], b[13], b[14] = byte(n>>16), byte(n>>8), byte(n)
-	id, err := mail.IDFromBytes(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
-}
-
 func fullFact(t testing.TB) Fact {
 	return Fact{
 		At: testTime(), Until: testTime().Add(time.Second), Kind: KindAccept, Rule: "submission-relay",
@@ -43,6 +25,23 @@ func fullFact(t testing.TB) Fact {
 		Remote: "mx.remote.test [198.51.100.2]:25", TLS: "TLS1.3 AES_128_GCM_SHA256",
 		Size: 1234, Count: 2, Text: `a "quoted" back\slash`, Bundle: testID(t, 3), Digest: "abc=",
 		Evidence: []Pair{{"new recipients", "4 of 4"}, {"odds", "x 1,000,000"}}, Cut: 1,
+	}
+}
+
+// The stored form is what older data holds and what the hashes of the tree are made of: it
+// may gain keys, and may never change.
+func TestTheStoredFormStays(t *testing.T) {
+	const want = `{"at":"2026-11-27T14:03:12.345678Z","until":"2026-11-27T14:03:13.345678Z","kind":"accept","rule":"submission-relay",` +
+		`"conn":"c17","queue":"06h1tm9tb400000000000001","about":"06h1tm9tb400000000000002","msgid":"<a.b@local.test>",` +
+		`"account":"alice@local.test","sender":"alice@local.test","rcpt":"bob@remote.test","peer":"192.0.2.7","net":"192.0.2.0/24",` +
+		`"door":"submission","hello":"laptop","code":250,"status":"2.1.5","reply":"first\nsecond","remote":"mx.remote.test [198.51.100.2]:25",` +
+		`"tls":"TLS1.3 AES_128_GCM_SHA256","size":1234,"count":2,"text":"a \"quoted\" back\\slash","bundle":"06h1tm9tb400000000000003",` +
+		`"digest":"abc=","evidence":["new recipients","4 of 4","odds","x 1,000,000"],"rcpts":["bob@remote.test","bób@bücher.test"],"cut":1}`
+	if got := string(fullFact(t).Encode()); got != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+	if f, err := Decode([]byte(want)); err != nil || !reflect.DeepEqual(f, fullFact(t)) {
+		t.Errorf("%+v, %v", f, err)
 	}
 }
 
@@ -79,7 +78,7 @@ func TestPeersCannotWriteToTheTerminal(t *testing.T) {
 		Recipients: []string{evil}, Door: evil, Hello: evil, Reply: mail.Reply{Code: 550, Text: evil},
 		Remote: evil, TLS: evil, Text: evil, Digest: evil, Evidence: []Pair{{evil, evil}},
 	}
-	for _, s := range []string{string(f.Encode()), f.Line(), strings.ReplaceAll(Timeline([]Entry{{Fact: f}}, nil), "\n", "")} {
+	for _, s := range []string{string(f.Encode()), f.Line(), strings.ReplaceAll(Timeline([]Fact{f}, nil), "\n", "")} {
 		if i := strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 {
 			t.Errorf("not printable at %d: %q", i, s)
 		}
