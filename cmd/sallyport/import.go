@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"sallyport/internal/config"
+	"sallyport/internal/kit/safefile"
 	"sallyport/internal/operate/migrate"
 )
 
@@ -121,7 +122,7 @@ func writeImport(out string, r migrate.Result) error {
 	}
 	slices.Sort(names)
 	for _, name := range names {
-		if err := replaceFile(name, files[name]); err != nil {
+		if err := safefile.Create(name, files[name], 0o600); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"sallyport/internal/config"
+	"sallyport/internal/kit/safefile"
 	"sallyport/internal/mail"
 )
 
@@ -48,15 +49,11 @@ func (i initCommand) Run(_ context.Context, c console) error {
 	if err := os.MkdirAll(i.Dir, 0o755); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	err = safefile.Create(path, text, 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s exists already, and is left as it is", path)
 	}
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close(), os.MkdirAll(cfg.Data, 0o700)); err != nil {
+	if err = errors.Join(err, os.MkdirAll(cfg.Data, 0o700)); err != nil {
 		return err
 	}
 	i.tell(c, path)

@@ -20,6 +20,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/kit/pki"
+	"sallyport/internal/kit/safefile"
 	"sallyport/internal/mail"
 	"sallyport/internal/node"
 	"sallyport/internal/operate"
@@ -191,7 +192,7 @@ func (q quickstartCommand) writeConfig(path string, files pki.Files) error {
 	if _, err := config.Parse(path, text); err != nil {
 		return fmt.Errorf("these flags make no configuration:\n%w", err)
 	}
-	return replaceFile(path, text)
+	return safefile.Replace(path, text, 0o600)
 }
 
 func (q quickstartCommand) template(files pki.Files) (t config.Template, err error) {
@@ -257,20 +258,5 @@ func quickstartPasswords(path string) ([]quickstartAccount, error) {
 	if text, err = json.MarshalIndent(accounts, "", "  "); err != nil {
 		return nil, err
 	}
-	return accounts, replaceFile(path, append(text, '\n'))
-}
-
-// replaceFile writes a file that its owner alone may read, as a whole or not at
-// all.
-func replaceFile(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return accounts, safefile.Replace(path, append(text, '\n'), 0o600)
 }

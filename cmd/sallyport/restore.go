@@ -13,6 +13,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/fact"
+	"sallyport/internal/kit/safefile"
 	"sallyport/internal/node"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/backup"
@@ -178,7 +179,7 @@ func (r restoreCommand) writeConfig(root *os.Root, info backup.Info) error {
 	if stat, ok := was.Sys().(*syscall.Stat_t); ok && err == nil && os.Geteuid() == 0 {
 		err = f.Chown(int(stat.Uid), int(stat.Gid))
 	}
-	return errors.Join(err, f.Sync(), f.Close())
+	return errors.Join(err, f.Sync(), f.Close(), safefile.SyncDir(r.To))
 }
 
 // finish opens what was restored, records that it was, and verifies it.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"sallyport/internal/gate"
+	"sallyport/internal/kit/safefile"
 )
 
 // Names of the keys that a server makes for itself, below DATA/keys.
@@ -34,7 +35,7 @@ func loadOrMakeKey(path string, fresh bool, generate func() ([]byte, error)) ([]
 	if b, err = generate(); err != nil {
 		return nil, err
 	}
-	return b, writeSynced(path, b)
+	return b, writeKey(path, b)
 }
 
 // readKey reads a file that nobody but its owner may have access to: whoever reads
@@ -70,55 +71,11 @@ func randomKey(rnd io.Reader) ([]byte, error) {
 	return b, err
 }
 
-// writeSynced writes a file that only we may read and makes it durable before the
-// first message could depend on it.
-func writeSynced(path string, b []byte) error {
-	dir := filepath.Dir(path)
-	if err := makeDir(dir); err != nil {
+// writeKey writes a file that only we may read, and makes it durable before the first
+// message could depend on it.
+func writeKey(path string, b []byte) error {
+	if err := safefile.MakeDir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".tmp", path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-// makeDir makes a folder that only we may enter, and what is missing above it, and
-// returns when all their names are durable.
-func makeDir(dir string) error {
-	info, err := os.Stat(dir)
-	switch {
-	case err == nil && info.IsDir():
-		return nil
-	case err == nil:
-		return fmt.Errorf("%s is in the way: it is no folder", dir)
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	parent := filepath.Dir(dir)
-	if parent != dir {
-		if err := makeDir(parent); err != nil {
-			return err
-		}
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncDir(parent)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return safefile.Replace(path, b, 0o600)
 }

@@ -25,6 +25,7 @@ import (
 	"sallyport/internal/keyring"
 	"sallyport/internal/kit/allowance"
 	"sallyport/internal/kit/diskspace"
+	"sallyport/internal/kit/safefile"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop/maildir"
 	"sallyport/internal/nexthop/named"
@@ -143,7 +144,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 			n = nil
 		}
 	}()
-	if err := makeDir(cfg.Data); err != nil {
+	if err := safefile.MakeDir(cfg.Data); err != nil {
 		return n, fmt.Errorf("data folder: %w", err)
 	}
 	if err := checkFormat(cfg); err != nil {

@@ -15,6 +15,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
+	"sallyport/internal/kit/safefile"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 	"sallyport/internal/returnpath/prvs"
@@ -73,15 +74,11 @@ func readSince(cfg config.Config) (time.Time, error) {
 }
 
 func writeSince(cfg config.Config, at time.Time) error {
-	return writeSynced(sincePath(cfg), []byte(at.UTC().Format(time.RFC3339)+"\n"))
+	return writeKey(sincePath(cfg), []byte(at.UTC().Format(time.RFC3339)+"\n"))
 }
 
 func removeSince(cfg config.Config) error {
-	err := os.Remove(sincePath(cfg))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return errors.Join(err, syncDir(cfg.KeysDir()))
+	return safefile.Remove(sincePath(cfg))
 }
 
 // signing is how return paths are signed in one generation. The zero value signs none.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"sallyport/internal/fact"
+	"sallyport/internal/kit/safefile"
 	"sallyport/internal/store"
 )
 
@@ -68,7 +69,7 @@ func (l *Log) checkpoint(ctx context.Context) error {
 
 func (l *Log) export(signed []byte) error {
 	dir := l.o.CheckpointDir
-	if err := replaceFile(dir, checkpointFile, signed); err != nil {
+	if err := safefile.Replace(filepath.Join(dir, checkpointFile), signed, 0o644); err != nil {
 		return err
 	}
 	now := l.o.Now()
@@ -80,45 +81,6 @@ func (l *Log) export(signed []byte) error {
 	}
 	l.historyAt = now
 	return trimHistory(dir, l.bounds().HistoryFiles)
-}
-
-// replaceFile writes a whole new file, syncs it, gives it its name, and syncs the
-// folder: a reader sees the old content or the new one.
-func replaceFile(dir, name string, content []byte) error {
-	f, err := os.CreateTemp(dir, "."+name+"-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // fails when the file got its name; then nothing is left to remove
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if closed := f.Close(); err == nil {
-		err = closed
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), filepath.Join(dir, name))
-	}
-	if err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = d.Sync()
-	if closed := d.Close(); err == nil {
-		err = closed
-	}
-	return err
 }
 
 // appendHistory adds a checkpoint to the file of its day, parted by an empty
@@ -136,7 +98,7 @@ func appendHistory(dir string, now time.Time, signed []byte) error {
 	if len(have)+len(signed) > maxHistoryOctets {
 		return nil
 	}
-	return replaceFile(dir, name, append(have, signed...))
+	return safefile.Replace(filepath.Join(dir, name), append(have, signed...), 0o644)
 }
 
 // readBounded reads a file that is no longer than a day of history may be.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"sallyport/internal/kit/safefile"
 )
 
 // Files are the paths of an authority and of a server's certificate.
@@ -87,35 +89,8 @@ func writePair(certPath string, cert []byte, keyPath string, key []byte) error {
 	if err := os.Remove(certPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := writeFile(keyPath, key, 0o600); err != nil {
+	if err := safefile.Replace(keyPath, key, 0o600); err != nil {
 		return err
 	}
-	return writeFile(certPath, cert, 0o644)
-}
-
-// writeFile replaces a file as a whole: a reader sees the old one or the new one.
-func writeFile(path string, text []byte, mode fs.FileMode) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return safefile.Replace(certPath, cert, 0o644)
 }

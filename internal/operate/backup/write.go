@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"sallyport/internal/kit/safefile"
+
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -161,7 +163,7 @@ func (w *Writer) Commit() (Summary, error) {
 		return w.sum, errors.Join(err, w.Abort())
 	}
 	w.ended = true
-	return w.sum, errors.Join(w.lines.close(), syncDir(filepath.Dir(w.path)))
+	return w.sum, errors.Join(w.lines.close(), safefile.SyncDir(filepath.Dir(w.path)))
 }
 
 func (w *Writer) finish() error {
@@ -256,11 +258,3 @@ func (l *lineFile) rewind() (size int64, sum string, err error) {
 }
 
 func (l *lineFile) close() error { return l.file.Close() }
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}

@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/kit/safefile"
 	"sallyport/internal/store"
 )
 
@@ -157,31 +158,10 @@ func Migrate(ctx context.Context, dir string, s store.Store, steps []Step, progr
 		if err := step.Do(ctx, s); err != nil {
 			return fmt.Errorf("bringing %s to data format %d (%s): %w", dir, step.To, step.What, err)
 		}
-		if err := write(dir, Record{step.To, program}); err != nil {
+		if err := safefile.Replace(filepath.Join(dir, File), []byte(Record{step.To, program}.text()), 0o600); err != nil {
 			return err
 		}
 		log.Info("data format is newer now", "format", step.To, "what", step.What)
 	}
 	return nil
-}
-
-// write makes the record durable, as a whole or not at all.
-func write(dir string, r Record) error {
-	path := filepath.Join(dir, File)
-	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(r.text())
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(path+".tmp", path); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
