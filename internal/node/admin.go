@@ -5,16 +5,26 @@ import (
 	"os"
 
 	"sallyport/internal/operate"
+	"sallyport/internal/operate/backup"
 )
 
 func (n *Node) openOperator(_ context.Context, _ keys) error {
 	n.operator = operate.New(operate.Options{
 		Accounts: n.identity, Queue: n.spool, Trace: n.trace, Directory: n.dirs.snapshot, Book: n.book(), Ledger: n.ledger, Allowance: n.allowance, Now: n.o.Now,
 		EndSessions: n.intake.EndSessions, Changed: n.changed, Server: n.server,
-		Write: n.trace.Write, Backup: n.backup, Health: n.health, Reload: n.Reload,
+		Write: n.trace.Write, Backup: n.backup(), Health: n.health, Reload: n.Reload,
 		SigningKeys: n.ring, Callouts: callouts{n},
 	})
 	return nil
+}
+
+// backup is what copies of everything are made of.
+func (n *Node) backup() *backup.Source {
+	cfg := n.config()
+	return backup.NewSource(backup.SourceOptions{
+		Places: backup.Places{Data: cfg.Data, Store: cfg.StoreDir(), Checkpoints: cfg.CheckpointDir(), Mailboxes: cfg.Maildir.Root},
+		Store:  n.store, Hostname: cfg.Hostname.ASCII(), Program: n.o.Version, Logger: n.log,
+	})
 }
 
 // Operator returns every operator action on this node. Without Serve, changes are

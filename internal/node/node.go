@@ -121,7 +121,6 @@ type Node struct {
 	doors   doors
 	admin   net.Listener
 	started atomic.Pointer[time.Time] // of Serve; nil while it does not run
-	copying atomic.Bool               // a backup is under way
 	// listening: Listen has bound everything, so that a reload may bind more.
 	listening atomic.Bool
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sallyport/internal/fact"
+	"sallyport/internal/operate/backup"
 )
 
 // BackupRequest asks for a copy of everything that the server keeps.
@@ -27,10 +28,6 @@ type BackupHead struct {
 	Messages   int       `json:"messages"` // in the queue
 	Octets     int64     `json:"octets"`   // to come, by estimate
 }
-
-// BackupSource sends a copy of the data folder as members of a tar archive. start is
-// called once, before the first of them.
-type BackupSource func(ctx context.Context, r BackupRequest, start func(BackupHead) error, add func(h *tar.Header, content io.Reader) error) error
 
 // Names of the stream's own members. The last one tells that the stream is whole.
 const (
@@ -52,7 +49,24 @@ func (op *Operator) Backup(ctx context.Context, by Caller, r BackupRequest, w io
 	if err := op.o.Write(ctx, f); err != nil {
 		return err
 	}
-	out, begun := tar.NewWriter(w), false
+	copied, err := op.o.Backup.Begin(ctx, op.o.Now(), r.Mailboxes)
+	if errors.Is(err, backup.ErrUnderWay) {
+		return &Error{Code: CodeUnavailable, Message: err.Error()}
+	}
+	if err != nil {
+		return err
+	}
+	head := BackupHead{
+		Hostname: copied.Info().Hostname, Program: copied.Info().Program, DataFormat: copied.Info().DataFormat, Began: copied.Info().Began,
+		Messages: op.o.Queue.Stats().Entries, Octets: copied.Octets(),
+	}
+	return sendBackup(ctx, head, copied, w)
+}
+
+// sendBackup writes a copy as a stream with a head and an end. The copy has ended when the
+// stream's end is read, so that another may follow at once.
+func sendBackup(ctx context.Context, head BackupHead, copied *backup.Copy, w io.Writer) error {
+	out := tar.NewWriter(w)
 	small := func(name string, v any) error {
 		b, err := json.Marshal(v)
 		if err != nil {
@@ -64,10 +78,10 @@ func (op *Operator) Backup(ctx context.Context, by Caller, r BackupRequest, w io
 		_, err = out.Write(b)
 		return err
 	}
-	err := op.o.Backup(ctx, r, func(h BackupHead) error {
-		begun = true
-		return small(backupHead, h)
-	}, func(h *tar.Header, content io.Reader) error {
+	if err := small(backupHead, head); err != nil {
+		return errors.Join(err, copied.End())
+	}
+	err := copied.Send(ctx, func(h *tar.Header, content io.Reader) error {
 		h.Format = tar.FormatPAX
 		if err := out.WriteHeader(h); err != nil || h.Typeflag != tar.TypeReg {
 			return err
@@ -78,9 +92,7 @@ func (op *Operator) Backup(ctx context.Context, by Caller, r BackupRequest, w io
 		}
 		return err
 	})
-	if err != nil && !begun {
-		return err
-	}
+	err = errors.Join(err, copied.End())
 	var end last
 	if end.End = err == nil; err != nil {
 		end.Error = asError(err)

@@ -335,6 +335,9 @@ func TestOnlyRootAndTheOwnerAct(t *testing.T) {
 		{Caller{UID: 0, Known: true}, http.StatusOK},
 		{Caller{UID: 1000, Known: true}, http.StatusOK},
 		{Caller{UID: 1001, Known: true}, http.StatusForbidden},
+		{Caller{UID: 999, Known: true}, http.StatusForbidden}, // below the owner's
+		{Caller{UID: 1, Known: true}, http.StatusForbidden},
+		{Caller{UID: 1000}, http.StatusForbidden},
 		{Caller{UID: 0}, http.StatusForbidden},
 		{Caller{}, http.StatusForbidden},
 	} {

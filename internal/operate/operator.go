@@ -10,6 +10,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
+	"sallyport/internal/operate/backup"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
@@ -75,7 +76,7 @@ type Options struct {
 	// Write records facts that accompany no other change.
 	Write func(ctx context.Context, facts ...fact.Fact) error
 	// Backup copies the data folder; nil: it cannot be copied.
-	Backup BackupSource
+	Backup *backup.Source
 	// Reload reads the configuration again; nil: there is none.
 	Reload func(ctx context.Context, by string) (Reloaded, error)
 }
