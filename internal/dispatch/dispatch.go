@@ -89,8 +89,23 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Options are everything that dispatch works with; all but World, Behind, Returns, Sign,
-// Low and ReturnAge are required.
+// ReturnPaths makes the return paths of what leaves, and the marks by which what was sent
+// on is known again.
+type ReturnPaths interface {
+	// Sign signs an envelope sender of an account's message that leaves, by when that was
+	// received; false: it leaves as it is.
+	Sign(dir *directory.Snapshot, from mail.Address, received time.Time) (mail.Address, bool)
+	// Forward makes the return path of a message that an account sends on, by when that
+	// was received. On an error it stays in the mailbox.
+	Forward(account mail.Address, received time.Time) (mail.Address, error)
+	// Mark writes the mark of a message that is sent on, "" for none, and ReadMark says
+	// what a mark is worth.
+	Mark(m srs.Mark, account mail.Address, messageID string) string
+	ReadMark(text string, account mail.Address, messageID string) srs.Mark
+}
+
+// Options are everything that dispatch works with; all but World, Behind and
+// Low are required.
 type Options struct {
 	Hostname  mail.Domain
 	Queue     Queue
@@ -108,24 +123,17 @@ type Options struct {
 	World func(a mail.Address) (nexthop.Target, bool)
 	// Charge begins what a message that a forward sent on takes of the budget of that
 	// forward and target, and Allowance is that budget.
-	Charge    func(account, target mail.Address) *ledger.Charge
-	Allowance func() budget.Limits
-	Policy    sched.Policy // to begin with, as ReturnAge and Limits; Adjust replaces them
-	// Returns makes the return paths of mail that is sent on for an account; with the
-	// zero key none is, and all of it stays in the mailbox.
-	Returns srs.Key
-	// Sign signs an envelope sender of an account's message that leaves, by when that was
-	// received; false: it leaves as it is. Nil: all do.
-	Sign func(from mail.Address, received time.Time) (mail.Address, bool)
+	Charge      func(account, target mail.Address) *ledger.Charge
+	Allowance   func() budget.Limits
+	Policy      sched.Policy // to begin with, as Limits; Adjust replaces them
+	ReturnPaths ReturnPaths
 	// Low reports whether so many octets more would be too many for the disk: then
 	// nothing is sent on, and notifications bring no message back. Nil: never.
-	Low func(octets int64) bool
-	// ReturnAge is how long a mark is believed that says that the mailbox has a copy.
-	ReturnAge time.Duration
-	Limits    Limits
-	Now       func() time.Time
-	Rand      io.Reader
-	Logger    *slog.Logger
+	Low    func(octets int64) bool
+	Limits Limits
+	Now    func() time.Time
+	Rand   io.Reader
+	Logger *slog.Logger
 }
 
 // Dispatch moves mail from the spool to its targets. Make it with New, start it
@@ -154,21 +162,20 @@ func New(o Options) *Dispatch {
 		Options: o, wake: make(chan struct{}, 1), runs: map[*run]struct{}{}, dests: map[destKey]*destination{}, failing: map[string]int{},
 		ctx: context.Background(), stopping: make(chan struct{}), closed: true,
 	}
-	d.Adjust(o.Policy, o.Limits, o.ReturnAge)
+	d.Adjust(o.Policy, o.Limits)
 	return d
 }
 
 // settings are what Adjust replaces.
 type settings struct {
-	policy    sched.Policy
-	limits    Limits
-	returnAge time.Duration
+	policy sched.Policy
+	limits Limits
 }
 
-// Adjust replaces schedule, limits and the age of marks, for what happens from now
-// on; what is under way beyond new limits goes on.
-func (d *Dispatch) Adjust(p sched.Policy, l Limits, returnAge time.Duration) {
-	d.set.Store(&settings{p, l, returnAge})
+// Adjust replaces schedule and limits, for what happens from now on; what is under way
+// beyond new limits goes on.
+func (d *Dispatch) Adjust(p sched.Policy, l Limits) {
+	d.set.Store(&settings{p, l})
 }
 
 // Bounds returns the schedule and the limits in force.

@@ -209,7 +209,7 @@ func (d *Dispatch) returnPath(e spool.Entry, account mail.Address) (mail.Reverse
 		return mail.NullPath(), nil
 	}
 	// The day of its arrival: every attempt makes the same.
-	a, err := d.Returns.Path(account, e.Received)
+	a, err := d.ReturnPaths.Forward(account, e.Received)
 	if err != nil {
 		return mail.ReversePath{}, err
 	}
@@ -248,7 +248,7 @@ func (h *history) passed(account mail.Address) bool {
 func (d *Dispatch) markOf(h *history, account mail.Address, messageID string) srs.Mark {
 	found := srs.MarkNone
 	for _, f := range h.header.Fields(srs.MarkField) {
-		found = max(found, d.Returns.ReadMark(f.Value, account, messageID, d.set.Load().returnAge, d.Now()))
+		found = max(found, d.ReturnPaths.ReadMark(f.Value, account, messageID))
 	}
 	return found
 }
@@ -314,7 +314,7 @@ func (d *Dispatch) trace(e spool.Entry, s sendOn, now time.Time) []byte {
 	if s.keep {
 		m = srs.MarkKept
 	}
-	if mark := d.Returns.Mark(m, s.account, e.MessageID, now); mark != "" {
+	if mark := d.ReturnPaths.Mark(m, s.account, e.MessageID); mark != "" {
 		b = append(b, srs.MarkField+": "+mark+"\r\n"...)
 	}
 	return b

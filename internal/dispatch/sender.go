@@ -11,10 +11,10 @@ import (
 // is given to a mailbox or to a server behind us never bears one.
 func (d *Dispatch) signed(e spool.Entry) mail.ReversePath {
 	from, named := e.Envelope.From.Address()
-	if d.Sign == nil || !named || e.Account.IsZero() || e.Forward != spool.ForwardNone {
+	if !named || e.Account.IsZero() || e.Forward != spool.ForwardNone {
 		return e.Envelope.From
 	}
-	if signed, ok := d.Sign(from, e.Received); ok {
+	if signed, ok := d.ReturnPaths.Sign(d.Directory(), from, e.Received); ok {
 		return mail.PathOf(signed)
 	}
 	return e.Envelope.From

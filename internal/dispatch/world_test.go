@@ -278,6 +278,31 @@ func (w *world) publish(accounts ...string) {
 	w.dir.Store(s)
 }
 
+// returnPaths makes those of forwards with a real key, and signs as a test wants.
+type returnPaths struct {
+	key  srs.Key
+	sign func(from mail.Address, received time.Time) (mail.Address, bool)
+}
+
+func (r returnPaths) Sign(_ *directory.Snapshot, from mail.Address, received time.Time) (mail.Address, bool) {
+	if r.sign == nil {
+		return mail.Address{}, false
+	}
+	return r.sign(from, received)
+}
+
+func (r returnPaths) Forward(account mail.Address, received time.Time) (mail.Address, error) {
+	return r.key.Path(account, received)
+}
+
+func (r returnPaths) Mark(m srs.Mark, account mail.Address, messageID string) string {
+	return r.key.Mark(m, account, messageID, time.Now())
+}
+
+func (r returnPaths) ReadMark(text string, account mail.Address, messageID string) srs.Mark {
+	return r.key.ReadMark(text, account, messageID, 7*24*time.Hour, time.Now())
+}
+
 // open opens the queue, as a fresh process does.
 func (w *world) open() {
 	key, err := gate.NewKey(bytes.Repeat([]byte{7}, gate.KeyOctets))
@@ -307,7 +332,7 @@ func (w *world) start() {
 			return ok && acc.Standing == accounts.StandingActive
 		},
 		Local: w.local, Route: func(r directory.Route) nexthop.Target { return w.routes[r.Host] }, World: w.outside,
-		Returns: w.returns, Sign: w.sign, Low: w.low, ReturnAge: 7 * 24 * time.Hour,
+		ReturnPaths: returnPaths{w.returns, w.sign}, Low: w.low,
 		Policy: w.policy, Limits: w.limits, Now: time.Now, Rand: rand.Reader, Logger: w.log(),
 	})
 	soft, stop := context.WithCancel(context.Background())

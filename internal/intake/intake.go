@@ -32,6 +32,7 @@ import (
 	"sallyport/internal/kit/workers"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
+	"sallyport/internal/returnpath"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
 )
@@ -89,7 +90,7 @@ func DefaultLimits() Limits {
 	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, OfferTime: 5 * time.Minute, AskTime: 20 * time.Second, SessionsPerAccount: 32, Facts: 20_000, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096}
 }
 
-// Options are everything that intake works with; all fields but Memory, Returns, Marks,
+// Options are everything that intake works with; all fields but Memory, ReturnPaths,
 // Offers, Recipients, International, Reserved and Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
@@ -118,12 +119,9 @@ type Options struct {
 	// Notice is the administrator's word to strangers, added to the refusals that
 	// they get for want of a right; may be empty. Adjust replaces it.
 	Notice string
-	// Returns tells what an address in the form of a forward's return path is; false:
-	// it is to be classified like any other. Nil: there are none.
-	Returns func(dir *directory.Snapshot, a mail.Address) (directory.Class, bool)
-	// Marks tells what the form of a recipient says, as that of a signed return path
-	// does; bounce: the mail comes from outside, with the null path. Nil: nothing.
-	Marks func(dir *directory.Snapshot, a mail.Address, bounce bool) Mark
+	// ReturnPaths tells what the form of a recipient says, as that of a return path does;
+	// bounce: the mail comes from outside, with the null path. Nil: nothing.
+	ReturnPaths func(dir *directory.Snapshot, a mail.Address, bounce bool) returnpath.Reading
 	// Reserved names the header fields that no stranger may bring along, since what
 	// they say is for our own checks to say; nil: none.
 	Reserved func() []string

@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
+	"sallyport/internal/returnpath"
 	"sallyport/internal/spool"
 )
 
@@ -87,7 +88,7 @@ type heard struct {
 
 // decide has the gate judge a recipient. A server behind us is asked only when
 // nothing but its answer is missing.
-func (t *transaction) decide(ctx context.Context, m Mark) (gate.Verdict, directory.Class, []heard) {
+func (t *transaction) decide(ctx context.Context, m returnpath.Reading) (gate.Verdict, directory.Class, []heard) {
 	class, addr := t.class(m), m.Address
 	v := t.verdict(class.Destination, addr)
 	if len(class.Ask) == 0 || v.Rule != gate.RuleDirectoryUnavailable || t.s.in.Recipients == nil {
@@ -130,8 +131,8 @@ func answerOf(k callout.Knowledge) directory.Answer {
 // refuseRecipient answers a recipient that the gate did not let in. Who is refused
 // by the server behind us is refused in its words, so that a full mailbox is not
 // called a missing one.
-func (t *transaction) refuseRecipient(ctx context.Context, v gate.Verdict, addr mail.Address, said []heard, m Mark) mail.Reply {
-	f := fact.Fact{Rule: string(v.Rule), Reply: v.Reply, Sender: t.env.From.String(), Recipients: []string{addr.String()}, Evidence: m.evidence()}
+func (t *transaction) refuseRecipient(ctx context.Context, v gate.Verdict, addr mail.Address, said []heard, m returnpath.Reading) mail.Reply {
+	f := fact.Fact{Rule: string(v.Rule), Reply: v.Reply, Sender: t.env.From.String(), Recipients: []string{addr.String()}, Evidence: readEvidence(m)}
 	if t.s.anonymous() && m.Note != "" {
 		f.Text = "signed return path: " + m.Note // of a stranger's refusal the trace keeps no evidence but this
 	}

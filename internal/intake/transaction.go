@@ -73,9 +73,9 @@ func (t *transaction) Rcpt(ctx context.Context, to wire.RcptParams) mail.Reply {
 	if !addr.IsASCII() && !t.env.SMTPUTF8 {
 		return t.refuse(ctx, "recipient-utf8", mail.R(553, "5.6.7", "SMTPUTF8 was not asked for"), addr.String())
 	}
-	mark := t.mark(addr)
-	v, class, said := t.decide(ctx, mark)
-	rcpt := mail.Recipient{Address: mark.Address, Notify: t.notify(to.Notify), ORcpt: to.ORcpt}
+	read := t.read(addr)
+	v, class, said := t.decide(ctx, read)
+	rcpt := mail.Recipient{Address: read.Address, Notify: t.notify(to.Notify), ORcpt: to.ORcpt}
 	var ways []spool.Delivery
 	grant, granted := v.Grant()
 	switch {
@@ -88,7 +88,7 @@ func (t *transaction) Rcpt(ctx context.Context, to wire.RcptParams) mail.Reply {
 		// no permission.
 		return t.refuse(ctx, "relay-without-grant", mail.R(451, "4.3.0", "try again later"), addr.String())
 	default:
-		return t.refuseRecipient(ctx, v, addr, said, mark)
+		return t.refuseRecipient(ctx, v, addr, said, read)
 	}
 	if t.crowds(rcpt.Address, ways) {
 		return t.refuse(ctx, "cut-through-alone", mail.R(452, "4.5.3", "this recipient needs a transaction of its own"), addr.String())
@@ -108,22 +108,11 @@ func (t *transaction) Rcpt(ctx context.Context, to wire.RcptParams) mail.Reply {
 		return r
 	}
 	t.add(rcpt, ways, grant)
-	t.note(said, mark.evidence())
+	t.note(said, readEvidence(read))
 	if !slices.Contains(t.rules, v.Rule) {
 		t.rules = append(t.rules, v.Rule)
 	}
 	return mail.R(250, "2.1.5", "recipient ok")
-}
-
-// classify tells what a recipient is. A return path of ours is none of the
-// directory's names, and must not be taken by a detail or a catch-all.
-func (t *transaction) classify(a mail.Address) directory.Class {
-	if t.s.in.Returns != nil {
-		if c, ok := t.s.in.Returns(t.dir, a); ok {
-			return c
-		}
-	}
-	return t.dir.ClassifyFor(t.s.account.Address, a)
 }
 
 // notify is what a recipient's NOTIFY comes to. A stranger is told of no success and

@@ -30,6 +30,7 @@ import (
 	"sallyport/internal/intake"
 	"sallyport/internal/kit/allowance"
 	"sallyport/internal/mail"
+	"sallyport/internal/returnpath"
 	"sallyport/internal/sched"
 	smtpserver "sallyport/internal/smtp/server"
 	"sallyport/internal/smtp/wire"
@@ -149,10 +150,8 @@ func (j *journal) take() []entry {
 type setup struct {
 	limits intake.Limits
 	spool  spool.Limits
-	// returns tells return paths of forwards.
-	returns func(*directory.Snapshot, mail.Address) (directory.Class, bool)
-	// marks tells what the form of a recipient says.
-	marks func(*directory.Snapshot, mail.Address, bool) intake.Mark
+	// returnPaths tells what the form of a recipient says.
+	returnPaths func(*directory.Snapshot, mail.Address, bool) returnpath.Reading
 	// inspectors judge complete messages.
 	inspectors []intake.Inspector
 	// memory is for what is not judged yet; nil: the default.
@@ -199,7 +198,7 @@ func newWorldOf(t *testing.T, s setup) *world {
 	w.in = intake.New(intake.Options{
 		Ledger: w.ledger, Allowance: func(accounts.Account) budget.Limits { return w.most },
 		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Queue: w.spool, Journal: w.journal,
-		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Memory: s.memory, Recipients: s.recipients, Offers: offers, International: international, Returns: s.returns, Marks: s.marks, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
+		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Memory: s.memory, Recipients: s.recipients, Offers: offers, International: international, ReturnPaths: s.returnPaths, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
 	})
 	w.seen = w.st.FactHead()
 	return w

@@ -11,8 +11,7 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/mail"
-	"sallyport/internal/returnpath/prvs"
-	"sallyport/internal/returnpath/srs"
+	"sallyport/internal/returnpath"
 	"sallyport/internal/store"
 	"sallyport/internal/store/pebble"
 	"sallyport/internal/trace"
@@ -21,8 +20,7 @@ import (
 // keys are the secrets that the server made for itself.
 type keys struct {
 	grant   gate.Key
-	forward srs.Key
-	returns prvs.Key
+	returns returnpath.Keys
 	trace   trace.Key
 }
 
@@ -52,12 +50,8 @@ func loadKeys(cfg config.Config, fresh bool, rnd io.Reader) (keys, error) {
 		return keys{}, fmt.Errorf("%s: trace.origin is %q, but the key in %s signs for %q; a log keeps its name",
 			cfg.At("trace.origin"), cfg.Trace.Origin, tracePath, signing.Origin())
 	}
-	forward, err := loadForwardKey(cfg, rnd)
-	if err != nil {
-		return keys{}, err
-	}
-	returns, err := loadReturnKey(cfg, rnd)
-	return keys{grant: grant, forward: forward, returns: returns, trace: signing}, err
+	returns, err := loadReturnKeys(cfg, rnd)
+	return keys{grant: grant, returns: returns, trace: signing}, err
 }
 
 func openStore(cfg config.Config, o Options, space *diskspace.Space) (store.Store, error) {

@@ -5,14 +5,13 @@ import (
 	"slices"
 
 	"sallyport/internal/config"
-	"sallyport/internal/directory"
 	"sallyport/internal/filter"
 	"sallyport/internal/filter/bounce"
 	"sallyport/internal/filter/milter"
 	"sallyport/internal/filter/rspamd"
-	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
+	"sallyport/internal/returnpath"
 )
 
 // checks are the opinions that one generation asks for about complete messages.
@@ -127,17 +126,10 @@ func (n *Node) bounces() filter.Bounces {
 			return filter.BouncePolicy{Forged: treatment(c.Forged), Unnamed: treatment(c.Unnamed)}
 		},
 		Ours: func(d mail.Domain) bool {
-			dir := n.dirs.snapshot()
-			if d == n.config().Hostname {
-				return true
-			}
-			// A server behind us that speaks SMTP may send by itself.
-			known, ours := dir.Domain(d)
-			return ours && known.Deliver != directory.DeliverSMTP
+			return d == n.config().Hostname || returnpath.Ours(n.dirs.snapshot(), d)
 		},
 		Return: func(a mail.Address) bool {
-			c, ok := n.returns.classify(n.dirs.snapshot(), a)
-			return ok && c.Destination == gate.DestinationForwardReturn
+			return n.returnPaths.ForForward(n.dirs.snapshot(), a)
 		},
 		Sent: func(ctx context.Context, id string) (filter.Sent, error) {
 			ours, err := n.trace.Sent(ctx, id)

@@ -32,7 +32,7 @@ func (n *Node) buildDirectory(ctx context.Context, next, last *generation) error
 	if err != nil {
 		return err
 	}
-	n.returns.learn(addresses) // it only ever learns
+	n.returnPaths.Learn(addresses) // it only ever learns
 	s, fault := st.build(n.roster.State(), addresses)
 	if fault == nil && last != nil {
 		_, _, fault = st.proven(n.roster.State(), addresses) // a start proves it in Listen

@@ -25,8 +25,6 @@ type generation struct {
 	checks checks
 	doors  map[server.Kind]server.Config
 
-	signing signing // of return paths
-
 	undo []func() // what building did to the world outside; called if it comes to nothing
 	then []func() // what puts it in force beyond being current; none of them fails
 }

@@ -32,8 +32,7 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 			s.Reserve(minFree(cfg))
 		}
 		n.intake.Adjust(intakeLimits(cfg), cfg.Notice)
-		n.dispatch.Adjust(retryPolicy(cfg), dispatchLimits(cfg), cfg.Forward.ReturnAge)
-		n.returns.adjust(cfg.Forward.ReturnAge)
+		n.dispatch.Adjust(retryPolicy(cfg), dispatchLimits(cfg))
 		// What was checked does not fail; if it does, the former bounds stay.
 		for _, err := range []error{
 			n.spool.Adjust(retryPolicy(cfg), spoolLimits(cfg)),

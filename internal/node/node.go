@@ -32,7 +32,7 @@ import (
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/metrics"
 	"sallyport/internal/reports/dmarc"
-	"sallyport/internal/returnpath/prvs"
+	"sallyport/internal/returnpath"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
@@ -98,21 +98,20 @@ type Node struct {
 	disk      store.Store // the store itself, where the other only watches it
 	// spaces are those of the disks that mail takes: the data folder's, and the
 	// mailboxes' where it is another.
-	spaces    []*diskspace.Space
-	trace     *trace.Log
-	identity  *accounts.Identity
-	roster    *roster.Roster
-	ledger    *ledger.Ledger // of recipients
-	spool     *spool.Spool
-	dirs      directories
-	returns   *returns
-	returnKey prvs.Key
-	ring      *keyring.Ring    // the keys that sign
-	dmarc     *dmarc.Collector // what came in the name of others
-	mailbox   *maildir.Target
-	dispatch  *dispatch.Dispatch
-	intake    *intake.Intake
-	operator  *operate.Operator
+	spaces      []*diskspace.Space
+	trace       *trace.Log
+	identity    *accounts.Identity
+	roster      *roster.Roster
+	ledger      *ledger.Ledger // of recipients
+	spool       *spool.Spool
+	dirs        directories
+	returnPaths *returnpath.Paths
+	ring        *keyring.Ring    // the keys that sign
+	dmarc       *dmarc.Collector // what came in the name of others
+	mailbox     *maildir.Target
+	dispatch    *dispatch.Dispatch
+	intake      *intake.Intake
+	operator    *operate.Operator
 	// admission counts the connections of all doors together.
 	admission *server.Admission
 	// memory bounds what they hold of mail that is not judged yet.
@@ -163,7 +162,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if err != nil {
 		return n, err
 	}
-	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openIdentity, n.openRoster, n.openLedger, n.openSpool, n.openDelivery, n.openRing, n.openIntake, n.openOperator} {
+	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openReturnPaths, n.openIdentity, n.openRoster, n.openLedger, n.openSpool, n.openDelivery, n.openRing, n.openIntake, n.openOperator} {
 		if err := step(ctx, secrets); err != nil {
 			return n, err
 		}
@@ -235,8 +234,8 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 	}
 	n.dispatch = dispatch.New(dispatch.Options{
 		Charge: n.forwardCharge, Allowance: n.forwardAllowance,
-		Returns: n.returns.key, Sign: n.signSender, ReturnAge: n.config().Forward.ReturnAge,
-		Hostname: n.config().Hostname, Queue: n.spool, Directory: n.dirs.snapshot, Active: n.maySend,
+		ReturnPaths: n.returnPaths,
+		Hostname:    n.config().Hostname, Queue: n.spool, Directory: n.dirs.snapshot, Active: n.maySend,
 		Local: n.mailbox, Route: n.routeTarget, Behind: n.innerTarget, World: n.worldTarget, Low: n.spaces[0].Low, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
@@ -251,7 +250,7 @@ func (n *Node) maySend(account mail.Address) bool {
 
 func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
-		Hostname: n.config().Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Ledger: n.ledger, Allowance: n.allowance, Recipients: servers{n}, Offers: servers{n}, International: servers{n}, Returns: n.returns.classify, Marks: n.readMark,
+		Hostname: n.config().Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Ledger: n.ledger, Allowance: n.allowance, Recipients: servers{n}, Offers: servers{n}, International: servers{n}, ReturnPaths: n.returnPaths.Read,
 		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 		Inspectors: n.inspectors(), Reserved: n.reservedFields, Memory: n.memory,
 	})

@@ -102,7 +102,7 @@ func proofs() map[string]keyProof {
 	all["proxy.timeout"] = keyProof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]\ntimeout = \"9s\"", see: limitsOfDoor}
 	all["forward.external"] = keyProof{set: "[forward]\nexternal = \"on\"", see: func(n *Node) any { return n.dirs.stated.base.ForwardExternal }}
 	all["forward.targets"] = keyProof{set: "[forward]\nexternal = \"on\"\ntargets = 9", see: func(n *Node) any { return n.dirs.stated.base.ForwardTargets }}
-	all["forward.return_age"] = keyProof{set: "[forward]\nreturn_age = \"3d\"", see: func(n *Node) any { return n.returns.maxAge }}
+	all["forward.return_age"] = keyProof{set: "[forward]\nreturn_age = \"3d\"", see: func(n *Node) any { return n.returnPaths.Rules().ForwardAge }}
 	for key, see := range map[string]func(*Node) any{
 		"person_hour":  func(n *Node) any { return n.allowance(accounts.Account{Role: accounts.RolePerson}).Hour },
 		"person_day":   func(n *Node) any { return n.allowance(accounts.Account{Role: accounts.RolePerson}).Day },

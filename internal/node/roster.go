@@ -165,9 +165,7 @@ func postingOf(a config.Audience) directory.Posting {
 }
 
 // openRoster reads the roster; buildDirectory puts it to use.
-func (n *Node) openRoster(ctx context.Context, k keys) (err error) {
-	n.returnKey = k.returns
-	n.returns = newReturns(k.forward, n.config().Forward.ReturnAge, n.o.Now)
+func (n *Node) openRoster(ctx context.Context, _ keys) (err error) {
 	n.roster, err = roster.Open(ctx, n.store, roster.Options{Limits: roster.DefaultLimits(), Logger: n.log})
 	return err
 }
@@ -189,7 +187,7 @@ func (n *Node) refreshDirectory(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.returns.learn(addresses)
+	n.returnPaths.Learn(addresses)
 	s, err := n.dirs.stated.build(n.roster.State(), addresses)
 	if err != nil {
 		err = fmt.Errorf("the directory does not stand: %w", err)

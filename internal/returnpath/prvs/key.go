@@ -36,7 +36,7 @@ func NewKey(secret []byte) (Key, error) {
 func (k Key) isZero() bool { return k == Key{} }
 
 // String does not tell the secret.
-func (k Key) String() string { return "batv.Key(secret)" }
+func (k Key) String() string { return "prvs.Key(secret)" }
 
 // GoString does not tell the secret.
 func (k Key) GoString() string { return k.String() }
