@@ -11,20 +11,20 @@ import (
 // next claim sets the message aside, and the account's release brings it back.
 // Where nobody holds the queue (the account is gone), the message itself is held.
 func (d *Dispatch) suspend(r *run) {
-	e := r.claim.Entry
 	timer := time.NewTimer(d.bounds().Suspended)
 	defer timer.Stop()
 	select {
 	case <-d.stopping:
 	case <-timer.C:
 	}
-	_, held := d.Queue.AccountHeld(e.Account)
-	if held || d.Active(e.Account) || d.stopped() {
+	a := r.claim.Account()
+	_, held := d.Queue.AccountHeld(a)
+	if held || d.Active(a) || d.stopped() {
 		d.postpone(r.claim, 0)
 		d.end(r)
 		return
 	}
-	d.hold(r, "the account "+e.Account.String()+" may not send")
+	d.hold(r, "the account "+a.String()+" may not send")
 }
 
 func (d *Dispatch) stopped() bool {

@@ -101,6 +101,21 @@ func TestRemovedAccountIsHeld(t *testing.T) {
 	})
 }
 
+// Who may send is for the Grant to say, whatever else a message says of itself.
+func TestTheGrantsAccountMustBeActive(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		c := w.put(fresh("x@remote.test"))
+		c.Entry.Account = mail.Address{}
+		w.freeze()
+		w.dispatch.Offer(c)
+		later(time.Hour)
+		w.queued(1, 1)
+		if e, _ := w.entry(c.Entry.ID); !strings.Contains(e.Held, "alice@local.test may not send") || w.routes["remote.test"].attempts() != 0 {
+			t.Errorf("held %q after %d attempts", e.Held, w.routes["remote.test"].attempts())
+		}
+	})
+}
+
 // An account that comes back before its queue was held has lost nothing.
 func TestShortFreeze(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {

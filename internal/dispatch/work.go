@@ -115,7 +115,7 @@ func (d *Dispatch) putOff(r *run, wait time.Duration) {
 // maySend reports whether the account behind a message may send at this moment;
 // strangers' mail and notifications have none.
 func (d *Dispatch) maySend(r *run) bool {
-	a := r.claim.Entry.Account
+	a := r.claim.Account()
 	if a.IsZero() {
 		return true
 	}

@@ -187,7 +187,7 @@ func (s *Spool) batch(ctx context.Context, r store.Range, f Filter) (batch []sto
 		if !ok {
 			return true, nil
 		}
-		e, err := decodeEntry(id, record)
+		e, err := s.open(id, record)
 		if err == nil && s.matches(f, e) {
 			batch = append(batch, stored{e, append([]byte(nil), record...)})
 			octets += len(record)

@@ -20,6 +20,7 @@ type claim struct {
 	token   Token
 	owner   string
 	expires time.Time
+	grant   gate.Grant // of the entry, verified
 
 	ending sync.Mutex // one Settle, Postpone or HoldClaimed at a time
 	entry  *Entry     // as last read or written
@@ -36,8 +37,8 @@ const reasonGrant = "grant does not verify"
 //
 // Errors: ErrClaimed, ErrHeld, ErrNotFound, ErrFull (too many claims),
 // ErrDamaged (the entry is in quarantine now), ErrNoGrant (the stored Grant does
-// not verify or does not cover what is pending; the entry is held now), or those
-// of the store.
+// not verify, is another account's than the entry's, or does not cover what is
+// pending; the entry is held now), or those of the store.
 func (s *Spool) Claim(ctx context.Context, id mail.ID, owner string, ttl time.Duration, now time.Time) (Claim, error) {
 	c, err := s.begin(id, owner, now.Add(ttl), now)
 	if err != nil {
@@ -52,7 +53,7 @@ func (s *Spool) Claim(ctx context.Context, id mail.ID, owner string, ttl time.Du
 		s.notFound(ctx, id, err)
 		return Claim{}, err
 	}
-	return Claim{Token: c.token, Entry: *c.entry, Body: body, Expires: c.expires}, nil
+	return Claim{Token: c.token, Entry: *c.entry, Grant: c.grant, Body: body, Expires: c.expires}, nil
 }
 
 // begin registers a claim, so that nobody else begins one.
@@ -113,7 +114,7 @@ func (s *Spool) attempt(ctx context.Context, c *claim, now time.Time) (body []by
 		if err != nil {
 			return nil, err
 		}
-		if err := s.mayLeave(ctx, e, record); err != nil {
+		if c.grant, err = s.mayLeave(ctx, e, record); err != nil {
 			return nil, err
 		}
 		if body == nil && e.file == "" {
@@ -134,47 +135,59 @@ func (s *Spool) attempt(ctx context.Context, c *claim, now time.Time) (body []by
 	return nil, ErrClaimed
 }
 
-// mayLeave refuses what is held, and what has no right to leave.
-func (s *Spool) mayLeave(ctx context.Context, e *Entry, record []byte) error {
+// mayLeave refuses what is held, and what has no right to leave; it returns the Grant
+// of what has. Whose queue may hold the message is known only once the Grant is.
+func (s *Spool) mayLeave(ctx context.Context, e *Entry, record []byte) (gate.Grant, error) {
 	if e.place == placeHeld {
-		return fmt.Errorf("%w: %s", ErrHeld, e.Held)
+		return gate.Grant{}, fmt.Errorf("%w: %s", ErrHeld, e.Held)
+	}
+	g, ok := s.granted(e)
+	if !ok {
+		s.log.Error("stored grant does not verify: message held", "queue", e.ID.String())
+		if err := s.holdOne(ctx, e, record, reasonGrant, nil); err != nil {
+			return gate.Grant{}, err
+		}
+		return gate.Grant{}, fmt.Errorf("%w: %s", ErrNoGrant, reasonGrant)
 	}
 	if reason, held := s.AccountHeld(e.Account); held {
 		if err := s.park(ctx, e, record); err != nil {
-			return err
+			return gate.Grant{}, err
 		}
-		return fmt.Errorf("%w: the queue of %s: %s", ErrHeld, e.Account, reason)
+		return gate.Grant{}, fmt.Errorf("%w: the queue of %s: %s", ErrHeld, e.Account, reason)
 	}
-	if !s.granted(e) {
-		s.log.Error("stored grant does not verify: message held", "queue", e.ID.String())
-		if err := s.holdOne(ctx, e, record, reasonGrant, nil); err != nil {
-			return err
-		}
-		return fmt.Errorf("%w: %s", ErrNoGrant, reasonGrant)
-	}
-	return nil
+	return g, nil
 }
 
-// granted reports whether the stored Grant verifies and covers every pending
+// granted returns the stored Grant, which is zero where nothing was to leave. ok means
+// that it verifies, is of the account that the entry names, and covers every pending
 // outbound delivery. Nothing else lets a stored message out.
-func (s *Spool) granted(e *Entry) bool {
-	var g gate.Grant
-	for i := range e.Recipients {
-		r := &e.Recipients[i]
-		if r.State != StatePending || r.Kind == KindLocal {
-			continue
-		}
-		if g.IsZero() {
-			var err error
-			if g, err = gate.Restore(s.key, e.grant); err != nil {
-				return false
-			}
-		}
-		if !g.Covers(e.ID, e.Envelope.From, r.Recipient.Address) || g.Account() != e.Account && !e.Account.IsZero() {
-			return false
+func (s *Spool) granted(e *Entry) (g gate.Grant, ok bool) {
+	if len(e.grant) > 0 {
+		var err error
+		if g, err = gate.Restore(s.key, e.grant); err != nil || g.Account() != e.Account {
+			return gate.Grant{}, false
 		}
 	}
-	return true
+	for i := range e.Recipients {
+		r := &e.Recipients[i]
+		if r.State == StatePending && r.Kind != KindLocal && !g.Covers(e.ID, e.Envelope.From, r.Recipient.Address) {
+			return gate.Grant{}, false
+		}
+	}
+	return g, true
+}
+
+// open reads the record of an entry. Where it names no account, who answers for the
+// message is the account of its Grant: that alone is sealed, the record has a checksum.
+func (s *Spool) open(id mail.ID, record []byte) (*Entry, error) {
+	e, err := decodeEntry(id, record)
+	if err != nil || !e.Account.IsZero() || len(e.grant) == 0 {
+		return e, err
+	}
+	if g, err := gate.Restore(s.key, e.grant); err == nil {
+		e.Account = g.Account()
+	}
+	return e, nil // a Grant that does not verify lets nothing out
 }
 
 // smallBody reads a body that stands beside its entry, and verifies it.
@@ -200,7 +213,7 @@ func (s *Spool) read(ctx context.Context, id mail.ID) (*Entry, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	e, err := decodeEntry(id, record)
+	e, err := s.open(id, record)
 	if err != nil {
 		s.quarantine(ctx, id, record, nil, err)
 		return nil, nil, err

@@ -8,7 +8,8 @@
 //     its entry exists. When Put fails, the message will not be delivered.
 //   - No Grant, no way out. A delivery to a foreign address enters only with a
 //     Grant that covers it; the Grant is stored sealed and verified again at
-//     every claim.
+//     every claim. Whose queue holds such a message is for the Grant to say: it
+//     alone is sealed.
 //   - The next attempt is recorded before the attempt. Settling is idempotent, a
 //     stale token changes nothing, success is settled lazily (a crash may repeat
 //     a delivery, never lose one), and a failure commits in one act with the

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
@@ -18,8 +19,8 @@ import (
 // A message with a Hold is stored held: there is no attempt to record, and the claim
 // is the zero Claim.
 //
-// Errors: ErrNoGrant for an outbound delivery that m.Grant does not cover,
-// ErrHeld for an account whose queue is held, ErrFull and ErrUnavailable for what
+// Errors: ErrNoGrant for an outbound delivery that m.Grant does not cover, and for a
+// Grant of another account than m.Account; ErrHeld for an account whose queue is held, ErrFull and ErrUnavailable for what
 // passes by itself, ErrTooLarge and ErrInvalid for what does not.
 func (s *Spool) Put(ctx context.Context, m Message, body *Body, facts [][]byte) (Claim, error) {
 	if body == nil {
@@ -49,7 +50,7 @@ func (s *Spool) Put(ctx context.Context, m Message, body *Body, facts [][]byte) 
 	if m.Hold != "" {
 		return Claim{}, nil
 	}
-	return s.claimNew(e, record, body.inline(), now), nil
+	return s.claimNew(e, m.Grant, record, body.inline(), now), nil
 }
 
 // newEntry judges m and returns its entry, due at once and not attempted yet.
@@ -77,6 +78,8 @@ func (s *Spool) judge(m Message) error {
 	switch {
 	case m.Forward > ForwardKept || m.Forward != ForwardNone && m.Account.IsZero():
 		return fmt.Errorf("%w: a forward that no account answers for", ErrInvalid)
+	case !m.Grant.IsZero() && m.Grant.Account() != m.Account:
+		return fmt.Errorf("%w: the grant is of %s, the message of another account", ErrNoGrant, m.Grant.Account())
 	case m.ID.IsZero() || m.Envelope.From.IsZero() || len(m.Deliveries) == 0:
 		return fmt.Errorf("%w: a message needs an id, a reverse-path and a delivery", ErrInvalid)
 	case len(m.Deliveries) > s.limits.Load().Recipients || len(m.Envelope.To) > s.limits.Load().Recipients:
@@ -247,12 +250,12 @@ func (s *Spool) removeFile(e *Entry) {
 }
 
 // claimNew registers the claim of a message's first attempt.
-func (s *Spool) claimNew(e *Entry, record, body []byte, now time.Time) Claim {
+func (s *Spool) claimNew(e *Entry, g gate.Grant, record, body []byte, now time.Time) Claim {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := &claim{token: s.nextToken(e.ID), entry: e, record: record, expires: now.Add(s.limits.Load().ClaimTime)}
 	s.claims[e.ID] = c
-	return Claim{Token: c.token, Entry: *e, Body: body, Expires: c.expires}
+	return Claim{Token: c.token, Entry: *e, Grant: g, Body: body, Expires: c.expires}
 }
 
 func (s *Spool) nextToken(id mail.ID) Token {

@@ -227,6 +227,16 @@ func TestNothingLeavesWithoutAGrant(t *testing.T) {
 			m.Envelope.From = mail.NullPath()
 			return m
 		}(),
+		"another account": func() spool.Message {
+			m := outboundMessage(t, alice, out, out...)
+			m.Account = addr("bob@local.test")
+			return m
+		}(),
+		"no account": func() spool.Message {
+			m := outboundMessage(t, alice, out, out...)
+			m.Account = mail.Address{}
+			return m
+		}(),
 		"a letter's case":   outboundMessageTo(t, alice, out, "A@far.test"),
 		"another recipient": outboundMessageTo(t, alice, out, "c@far.test"),
 	} {

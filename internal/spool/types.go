@@ -107,7 +107,7 @@ type Delivery struct {
 type Message struct {
 	ID         mail.ID
 	Envelope   mail.Envelope
-	Account    mail.Address // who submitted it; zero for a stranger
+	Account    mail.Address // who answers for it, as the Grant says too; zero for a stranger
 	MessageID  string
 	Deliveries []Delivery
 	Grant      gate.Grant // zero if nothing is outbound
@@ -147,7 +147,7 @@ type RecipientState struct {
 type Entry struct {
 	ID         mail.ID
 	Envelope   mail.Envelope
-	Account    mail.Address
+	Account    mail.Address // where the record names none, that of a Grant that verifies
 	MessageID  string
 	Prefix     []byte
 	Received   time.Time
@@ -206,8 +206,19 @@ type Token struct {
 type Claim struct {
 	Token   Token
 	Entry   Entry
-	Body    []byte // the body if it is small, else nil: use OpenBody
+	Grant   gate.Grant // verified; zero if nothing of the message may leave
+	Body    []byte     // the body if it is small, else nil: use OpenBody
 	Expires time.Time
+}
+
+// Account returns who answers for the message, and whose standing counts: the account
+// of its Grant, which is sealed; of what may not leave, who submitted it. It is zero for
+// a stranger's and for a notification.
+func (c Claim) Account() mail.Address {
+	if !c.Grant.IsZero() {
+		return c.Grant.Account()
+	}
+	return c.Entry.Account
 }
 
 // DueEntry is an entry whose next try has come.
