@@ -66,8 +66,8 @@ type roomBounds struct {
 	bounds []bound
 }
 
-// roomsWithBounds finds each DefaultX function that returns a composite X, and the
-// struct X with its comments.
+// roomsWithBounds finds each DefaultX function that returns a composite Y, and the
+// struct Y with its comments: X and Y are the same where there is one default.
 func roomsWithBounds(t *testing.T) []roomBounds {
 	structs := map[string]*ast.StructType{} // by room and type
 	var out []roomBounds
@@ -90,7 +90,7 @@ func roomsWithBounds(t *testing.T) []roomBounds {
 				continue
 			}
 			name, ok := strings.CutPrefix(f.Name.Name, "Default")
-			st := structs[s.room+"."+name]
+			st := structs[s.room+"."+result(f)]
 			if !ok || st == nil || !(strings.HasSuffix(name, "Limits") || name == "Timeouts" || name == "Options") {
 				continue
 			}
@@ -99,6 +99,18 @@ func roomsWithBounds(t *testing.T) []roomBounds {
 	}
 	slices.SortFunc(out, func(a, b roomBounds) int { return strings.Compare(a.title, b.title) })
 	return out
+}
+
+// result names what a function returns; "" where that is no type of its own room.
+func result(f *ast.FuncDecl) string {
+	if f.Type.Results == nil || len(f.Type.Results.List) != 1 {
+		return ""
+	}
+	name, ok := f.Type.Results.List[0].Type.(*ast.Ident)
+	if !ok {
+		return ""
+	}
+	return name.Name
 }
 
 // defaults reads the composite literal that f returns.

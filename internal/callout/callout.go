@@ -28,6 +28,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/screen"
 )
@@ -68,15 +69,20 @@ func (l Limits) valid() bool {
 		min(l.Entries, l.Rate, l.Waiting, l.Share, l.Guesses, l.Networks) > 0
 }
 
-// Options is what a Verifier works with; all fields are required.
+// Options is what an Asker works with; all fields are required.
 type Options struct {
 	Limits Limits
 	Now    func() time.Time
 	Rand   io.Reader // makes the addresses that nobody has
 	Logger *slog.Logger
-	// Learnt is told what was found out about a domain, and by whom: that its server
+	// Journal is told what was found out about a domain, and by whom: that its server
 	// takes any address, or, after that, that it does not any more.
-	Learnt func(d mail.Domain, remote string, catchall bool)
+	Journal Journal
+}
+
+// Journal is what an Asker needs of the trace.
+type Journal interface {
+	Write(ctx context.Context, facts ...fact.Fact) error
 }
 
 // key names an address at a server. The local-part is taken as it is: whether
@@ -89,8 +95,8 @@ type known struct {
 	at     time.Time
 }
 
-// Verifier asks and remembers. It is safe for concurrent use.
-type Verifier struct {
+// Asker asks and remembers. It is safe for concurrent use.
+type Asker struct {
 	o        Options
 	positive *otter.Cache[key, known]
 	negative *otter.Cache[key, known]
@@ -117,27 +123,35 @@ type state struct {
 	domains  map[mail.Domain]*probed
 }
 
-// New returns a Verifier that remembers nothing yet.
-func New(o Options) (*Verifier, error) {
-	if !o.Limits.valid() || o.Now == nil || o.Rand == nil || o.Logger == nil || o.Learnt == nil {
-		return nil, errors.New("callout: limits, clock, chance, logger and listener must be given")
+// Build returns an Asker that remembers nothing yet, or last, which may be nil, if its
+// limits are the same.
+func Build(o Options, last *Asker) (*Asker, error) {
+	switch {
+	case !o.Limits.valid() || o.Now == nil || o.Rand == nil || o.Logger == nil || o.Journal == nil:
+		return nil, errors.New("callout: limits, clock, random, logger and journal must be given")
+	case last != nil && last.o.Limits == o.Limits:
+		return last, nil
 	}
-	v := &Verifier{o: o, flights: map[key]*flight{}, servers: map[string]*state{}}
+	v := &Asker{o: o, flights: map[key]*flight{}, servers: map[string]*state{}}
 	var errs [2]error
 	v.positive, errs[0] = otter.New(&otter.Options[key, known]{MaximumSize: o.Limits.Entries})
 	v.negative, errs[1] = otter.New(&otter.Options[key, known]{MaximumSize: o.Limits.Entries})
 	return v, errors.Join(errs[:]...)
 }
 
-// Close ends what the caches run. Nothing may be asked afterwards.
-func (v *Verifier) Close() {
+// Retire ends what the caches run, unless heir, which may be nil, is the same. Nothing may
+// be asked afterwards.
+func (v *Asker) Retire(heir *Asker) {
+	if v == nil || v == heir {
+		return
+	}
 	v.positive.StopAllGoroutines()
 	v.negative.StopAllGoroutines()
 }
 
 // Ask returns what the server of that name says of an address, which a client wants to
 // write to. It waits no longer than ctx and the limits allow.
-func (v *Verifier) Ask(ctx context.Context, name string, s Server, client netip.Addr, a mail.Address) Answer {
+func (v *Asker) Ask(ctx context.Context, name string, s Server, client netip.Addr, a mail.Address) Answer {
 	k := key{name, a.String()}
 	if found, ok := v.remembered(k); ok {
 		return found
@@ -161,12 +175,12 @@ type place struct {
 	ttl, grace time.Duration
 }
 
-func (v *Verifier) places() [2]place {
+func (v *Asker) places() [2]place {
 	return [2]place{{v.positive, v.o.Limits.PositiveTTL, v.o.Limits.Grace}, {v.negative, v.o.Limits.NegativeTTL, 0}}
 }
 
 // remembered returns an answer that needs no question.
-func (v *Verifier) remembered(k key) (Answer, bool) {
+func (v *Asker) remembered(k key) (Answer, bool) {
 	for _, place := range v.places() {
 		if found, ok := place.cache.GetIfPresent(k); ok && v.age(found) < place.ttl {
 			a := found.answer
@@ -179,10 +193,10 @@ func (v *Verifier) remembered(k key) (Answer, bool) {
 
 // age is how long ago something was said; a clock set back makes nothing younger
 // than new.
-func (v *Verifier) age(n known) time.Duration { return max(v.o.Now().Sub(n.at), 0) }
+func (v *Asker) age(n known) time.Duration { return max(v.o.Now().Sub(n.at), 0) }
 
 // asked asks, or waits for the answer to the same question.
-func (v *Verifier) asked(ctx context.Context, k key, s Server, client netip.Addr, a mail.Address) Answer {
+func (v *Asker) asked(ctx context.Context, k key, s Server, client netip.Addr, a mail.Address) Answer {
 	from := screen.Network(client)
 	f, leave, refusal := v.join(k, s, from, a)
 	if f == nil {
@@ -199,7 +213,7 @@ func (v *Verifier) asked(ctx context.Context, k key, s Server, client netip.Addr
 
 // join returns the flight of a question, begun now or before, which its caller leaves
 // when it does not wait any more; or why there is none.
-func (v *Verifier) join(k key, s Server, from netip.Prefix, a mail.Address) (f *flight, leave func(), refusal string) {
+func (v *Asker) join(k key, s Server, from netip.Prefix, a mail.Address) (f *flight, leave func(), refusal string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	at := v.servers[k.server]
@@ -234,7 +248,7 @@ func (v *Verifier) join(k key, s Server, from netip.Prefix, a mail.Address) (f *
 }
 
 // spend takes one question from a server's rate.
-func (v *Verifier) spend(at *state) bool {
+func (v *Asker) spend(at *state) bool {
 	next, ok := at.rate.Take(screen.AtMost(v.o.Limits.Rate, time.Second), v.o.Now())
 	if ok {
 		at.rate = next
@@ -243,7 +257,7 @@ func (v *Verifier) spend(at *state) bool {
 }
 
 // fly asks one question, whoever still waits for it, and remembers what was said.
-func (v *Verifier) fly(k key, f *flight, s Server, a mail.Address) {
+func (v *Asker) fly(k key, f *flight, s Server, a mail.Address) {
 	ctx, cancel := context.WithTimeout(context.Background(), v.o.Limits.Timeout)
 	defer cancel()
 	r, remote, err := s.Ask(ctx, a)
@@ -260,7 +274,7 @@ func (v *Verifier) fly(k key, f *flight, s Server, a mail.Address) {
 }
 
 // remember keeps a yes or a no in the place of the other.
-func (v *Verifier) remember(k key, a Answer) {
+func (v *Asker) remember(k key, a Answer) {
 	n := known{answer: a, at: v.o.Now()}
 	switch a.Known {
 	case Yes:
@@ -273,6 +287,6 @@ func (v *Verifier) remember(k key, a Answer) {
 }
 
 // Size returns how many recipients are remembered as taken and as refused, about.
-func (v *Verifier) Size() (taken, refused int) {
+func (v *Asker) Size() (taken, refused int) {
 	return v.positive.EstimatedSize(), v.negative.EstimatedSize()
 }

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	smtpclient "sallyport/internal/smtp/client"
 )
@@ -69,7 +70,7 @@ func (p *people) questions() int {
 func (p *people) set(edit func()) { p.mu.Lock(); edit(); p.mu.Unlock() }
 
 type world struct {
-	*Verifier
+	*Asker
 	t      *testing.T
 	server *people
 	learnt []string
@@ -82,18 +83,21 @@ func newWorld(t *testing.T, edit func(*Limits)) *world {
 	if edit != nil {
 		edit(&l)
 	}
-	v, err := New(Options{
-		Limits: l, Now: time.Now, Rand: rand.New(rand.NewSource(1)), Logger: slog.New(slog.DiscardHandler),
-		Learnt: func(d mail.Domain, remote string, catchall bool) {
-			w.learnt = append(w.learnt, fmt.Sprint(d, remote, catchall))
-		},
-	})
+	v, err := Build(Options{Limits: l, Now: time.Now, Rand: rand.New(rand.NewSource(1)), Logger: slog.New(slog.DiscardHandler), Journal: w}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Verifier = v
-	t.Cleanup(v.Close)
+	w.Asker = v
+	t.Cleanup(func() { v.Retire(nil) })
 	return w
+}
+
+// Write implements Journal.
+func (w *world) Write(_ context.Context, facts ...fact.Fact) error {
+	for _, f := range facts {
+		w.learnt = append(w.learnt, fmt.Sprint(f.Rule, " ", f.Remote, " ", f.Text))
+	}
+	return nil
 }
 
 func (w *world) ask(a string) Answer {
@@ -266,7 +270,7 @@ func TestAServerThatTakesAnybodyIsFoundOut(t *testing.T) {
 		time.Sleep(13 * time.Hour)
 		w.want("alice@x.test", Yes, 3)
 		synctest.Wait()
-		if got := fmt.Sprint(w.Catchall("inner:25"), w.learnt); got != "[x.test] [x.testinnertrue]" {
+		if got := fmt.Sprint(w.Catchall("inner:25"), w.learnt); got != "[x.test] [server-behind-takes-anybody inner the server behind x.test takes any recipient, so that asking it protects nobody: give the domain a recipients_file, or mend that server]" {
 			t.Error(got)
 		}
 		w.server.set(func() { w.server.all = false })
@@ -308,11 +312,11 @@ func TestJudge(t *testing.T) {
 func TestOptionsAreRequired(t *testing.T) {
 	for _, edit := range []func(*Options){
 		func(o *Options) { o.Limits.Entries = 0 }, func(o *Options) { o.Limits.Share = 0 }, func(o *Options) { o.Limits.GuessTime = 0 }, func(o *Options) { o.Limits.Timeout = 0 }, func(o *Options) { o.Limits.Grace = -1 },
-		func(o *Options) { o.Now = nil }, func(o *Options) { o.Rand = nil }, func(o *Options) { o.Learnt = nil },
+		func(o *Options) { o.Now = nil }, func(o *Options) { o.Rand = nil }, func(o *Options) { o.Journal = nil },
 	} {
-		o := Options{Limits: DefaultLimits(), Now: time.Now, Rand: rand.New(rand.NewSource(1)), Logger: slog.Default(), Learnt: func(mail.Domain, string, bool) {}}
+		o := Options{Limits: DefaultLimits(), Now: time.Now, Rand: rand.New(rand.NewSource(1)), Logger: slog.Default(), Journal: &world{}}
 		edit(&o)
-		if _, err := New(o); err == nil {
+		if _, err := Build(o, nil); err == nil {
 			t.Errorf("%+v was taken", o)
 		}
 	}

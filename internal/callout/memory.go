@@ -16,7 +16,7 @@ type Remembered struct {
 
 // Remembered calls fn for what is remembered and counts now, in no order, until it
 // returns false.
-func (v *Verifier) Remembered(fn func(Remembered) bool) {
+func (v *Asker) Remembered(fn func(Remembered) bool) {
 	for _, place := range v.places() {
 		for k, n := range place.cache.All() {
 			if v.age(n) >= place.ttl+place.grace {
@@ -31,7 +31,7 @@ func (v *Verifier) Remembered(fn func(Remembered) bool) {
 
 // Forget ends what is remembered of the addresses that match, and returns how many
 // answers that were: the server is asked again.
-func (v *Verifier) Forget(match func(server, address string) bool) (forgotten int) {
+func (v *Asker) Forget(match func(server, address string) bool) (forgotten int) {
 	for _, place := range v.places() {
 		for k := range place.cache.Keys() {
 			if !match(k.server, k.address) {
@@ -47,6 +47,6 @@ func (v *Verifier) Forget(match func(server, address string) bool) (forgotten in
 
 // Refused notes that a server refused a recipient for good at a delivery: that it takes
 // mail for it does not count any more, nor by grace.
-func (v *Verifier) Refused(server string, a mail.Address) {
+func (v *Asker) Refused(server string, a mail.Address) {
 	v.positive.Invalidate(key{server, a.String()})
 }

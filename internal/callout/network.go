@@ -21,7 +21,7 @@ func (n *network) idle(now time.Time) bool {
 
 // network returns what is known of a network, and begins to. Where there are too many,
 // those that do nothing are forgotten; if none is, the rest counts as one. v.mu is held.
-func (v *Verifier) network(at *state, from netip.Prefix) *network {
+func (v *Asker) network(at *state, from netip.Prefix) *network {
 	if n := at.networks[from]; n != nil {
 		return n
 	}
@@ -51,12 +51,12 @@ func (at *state) sweep(now time.Time) bool {
 }
 
 // part is the share of a bound that one network has; at least one.
-func (v *Verifier) part(of int) int { return max(1, of/v.o.Limits.Share) }
+func (v *Asker) part(of int) int { return max(1, of/v.o.Limits.Share) }
 
 // allow takes one question from the server's rate; "", or why not. While half of the
 // rate is used, the network must have some left of its own share, and if it guesses, of
 // what all have who do. v.mu is held.
-func (v *Verifier) allow(at *state, n *network) (refusal string) {
+func (v *Asker) allow(at *state, n *network) (refusal string) {
 	now, whole := v.o.Now(), screen.AtMost(v.o.Limits.Rate, time.Second)
 	scarce := at.rate.Wait(screen.Rate{Burst: max(1, whole.Burst/2), Every: whole.Every}, now) > 0
 	rate, guessers, ok := n.rate, at.guessers, true
@@ -80,13 +80,13 @@ func (v *Verifier) allow(at *state, n *network) (refusal string) {
 	return ""
 }
 
-func (v *Verifier) wrong() screen.Rate {
+func (v *Asker) wrong() screen.Rate {
 	return screen.AtMost(v.o.Limits.Guesses, v.o.Limits.GuessTime)
 }
 
 // guessed notes whether a recipient of a network's question exists: what is right makes
 // good for what was wrong. v.mu is held.
-func (v *Verifier) guessed(at *state, from netip.Prefix, k Knowledge) {
+func (v *Asker) guessed(at *state, from netip.Prefix, k Knowledge) {
 	n, now := v.network(at, from), v.o.Now()
 	switch k {
 	case No:

@@ -8,7 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
+)
+
+// The rules of what is found out about a domain as a whole.
+const (
+	RuleTakesAnybody    = "server-behind-takes-anybody"
+	RuleKnowsRecipients = "server-behind-knows-recipients"
 )
 
 // probed is what is known of a domain as a whole.
@@ -19,7 +26,7 @@ type probed struct {
 
 // probe asks about an address that nobody has, now and then, after the server took
 // another one of the domain.
-func (v *Verifier) probe(server string, s Server, d mail.Domain) {
+func (v *Asker) probe(server string, s Server, d mail.Domain) {
 	if !v.dueProbe(server, d) {
 		return
 	}
@@ -39,13 +46,27 @@ func (v *Verifier) probe(server string, s Server, d mail.Domain) {
 		return // it is asked again when the time comes
 	}
 	if v.learn(server, d, answer.Known == Yes) {
-		v.o.Learnt(d, remote, answer.Known == Yes)
+		v.tell(d, remote, answer.Known == Yes)
+	}
+}
+
+// tell tells the operator that a server takes any address of a domain, so that no callout
+// protects it, or that it does not any more.
+func (v *Asker) tell(d mail.Domain, remote string, catchall bool) {
+	f := fact.Fact{At: v.o.Now(), Kind: fact.KindAlarm, Rule: RuleTakesAnybody, Remote: remote,
+		Text: "the server behind " + d.String() + " takes any recipient, so that asking it protects nobody: give the domain a recipients_file, or mend that server"}
+	if !catchall {
+		f.Rule, f.Text = RuleKnowsRecipients, "the server behind "+d.String()+" does not take any recipient any more"
+	}
+	v.o.Logger.Warn(f.Text, "remote", remote)
+	if err := v.o.Journal.Write(context.Background(), f); err != nil {
+		v.o.Logger.Error("fact not recorded", "kind", string(f.Kind), "err", err)
 	}
 }
 
 // dueProbe notes that a domain is asked about now, unless it was asked not long ago
 // or the server has questions enough.
-func (v *Verifier) dueProbe(server string, d mail.Domain) bool {
+func (v *Asker) dueProbe(server string, d mail.Domain) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	at := v.servers[server]
@@ -64,7 +85,7 @@ func (v *Verifier) dueProbe(server string, d mail.Domain) bool {
 }
 
 // learn notes what was found out; true when it is news.
-func (v *Verifier) learn(server string, d mail.Domain, catchall bool) bool {
+func (v *Asker) learn(server string, d mail.Domain, catchall bool) bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	p := v.servers[server].domains[d]
@@ -74,7 +95,7 @@ func (v *Verifier) learn(server string, d mail.Domain, catchall bool) bool {
 }
 
 // Catchall returns the domains of which the server takes any address, sorted.
-func (v *Verifier) Catchall(server string) []mail.Domain {
+func (v *Asker) Catchall(server string) []mail.Domain {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	var out []mail.Domain

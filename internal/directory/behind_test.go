@@ -13,12 +13,12 @@ import (
 // named.test by list, known.test by accounts.
 func shieldSite(t testing.TB) (Config, []mail.Address) {
 	cfg, accounts := site(t)
-	hop := Hop{Host: "10.0.0.5", Port: 25, TLS: TLSOpportunistic}
-	lmtp := Hop{LMTP: true, Path: "/run/lmtp", TLS: TLSNone}
+	server := Server{Host: "10.0.0.5", Port: 25, TLS: TLSOpportunistic}
+	lmtp := Server{LMTP: true, Path: "/run/lmtp", TLS: TLSNone}
 	cfg.Domains = append(cfg.Domains,
-		Domain{Name: domain(t, "asked.test"), Deliver: DeliverSMTP, Hop: hop, Recipients: RecipientsCallout},
-		Domain{Name: domain(t, "named.test"), Deliver: DeliverLMTP, Hop: lmtp, Recipients: RecipientsList, List: addresses(t, "Nina@named.test", "abuse@named.test", "o/p%q@named.test")},
-		Domain{Name: domain(t, "known.test"), Deliver: DeliverLMTP, Hop: lmtp, Recipients: RecipientsAccounts, Postmaster: address(t, "bob@local.test")},
+		Domain{Name: domain(t, "asked.test"), Deliver: DeliverSMTP, Server: server, Recipients: RecipientsCallout},
+		Domain{Name: domain(t, "named.test"), Deliver: DeliverLMTP, Server: lmtp, Recipients: RecipientsList, List: addresses(t, "Nina@named.test", "abuse@named.test", "o/p%q@named.test")},
+		Domain{Name: domain(t, "known.test"), Deliver: DeliverLMTP, Server: lmtp, Recipients: RecipientsAccounts, Postmaster: address(t, "bob@local.test")},
 	)
 	cfg.Aliases = append(cfg.Aliases,
 		alias(t, "desk@asked.test", "ada@asked.test"),
@@ -156,11 +156,11 @@ func TestDomainsBehindThatAreRefused(t *testing.T) {
 		edit func(*Domain)
 		want string
 	}{
-		{"nowhere", func(d *Domain) { d.Hop.Host = "" }, "has no host and port"},
-		{"without a port", func(d *Domain) { d.Hop.Port = 0 }, "has no host and port"},
-		{"at a socket too", func(d *Domain) { d.Hop.Path = "/run/lmtp" }, "besides them a socket"},
-		{"by unknown TLS", func(d *Domain) { d.Hop.TLS = TLSNone + 1 }, "no known TLS mode"},
-		{"by LMTP and SMTP", func(d *Domain) { d.Hop.LMTP = true }, "speaks another protocol"},
+		{"nowhere", func(d *Domain) { d.Server.Host = "" }, "has no host and port"},
+		{"without a port", func(d *Domain) { d.Server.Port = 0 }, "has no host and port"},
+		{"at a socket too", func(d *Domain) { d.Server.Path = "/run/lmtp" }, "besides them a socket"},
+		{"by unknown TLS", func(d *Domain) { d.Server.TLS = TLSNone + 1 }, "no known TLS mode"},
+		{"by LMTP and SMTP", func(d *Domain) { d.Server.LMTP = true }, "speaks another protocol"},
 		{"whose recipients nobody knows", func(d *Domain) { d.Recipients = RecipientsUnknown }, "nobody knows the recipients of asked.test"},
 		{"with others' recipients", func(d *Domain) { d.List = addresses(t, "a@local.test") }, "which is of another domain"},
 		{"also in mailboxes", func(d *Domain) { d.Deliver = DeliverMaildir }, "and also to a server behind"},
@@ -177,7 +177,7 @@ func TestDomainsBehindThatAreRefused(t *testing.T) {
 // copy, and who is asked is the server.
 func TestACopyBesideAServerBehind(t *testing.T) {
 	s := built(t, func(c *Config) {
-		c.Domains = append(c.Domains, Domain{Name: domain(t, "behind.test"), Deliver: DeliverLMTP, Hop: Hop{LMTP: true, Path: "/run/lmtp", TLS: TLSNone}, Recipients: RecipientsCallout})
+		c.Domains = append(c.Domains, Domain{Name: domain(t, "behind.test"), Deliver: DeliverLMTP, Server: Server{LMTP: true, Path: "/run/lmtp", TLS: TLSNone}, Recipients: RecipientsCallout})
 		c.Aliases = append(c.Aliases, alias(t, "bob@behind.test", "bob@behind.test", "alice@local.test"))
 	})
 	c := s.Classify(address(t, "bob@behind.test"))

@@ -31,10 +31,10 @@ const (
 	RecipientsCallout             // the server behind us; see Class.Ask
 )
 
-// Hop is a server of ours that stands behind us. Its texts are handed on as the
+// Server is a server of ours that stands behind us. Its texts are handed on as the
 // administrator wrote them; nothing here interprets them. It is comparable: what is
 // equal shares connections and a fate.
-type Hop struct {
+type Server struct {
 	LMTP bool
 	Path string // of a Unix socket; "": Host and Port
 	Host string
@@ -43,16 +43,16 @@ type Hop struct {
 	CA   string // file of the authorities to trust; "": the system's
 }
 
-// String returns where the hop is: host:port, or the path of the socket.
-func (h Hop) String() string {
-	if h.Path != "" {
-		return h.Path
+// String returns where the server is: host:port, or the path of the socket.
+func (s Server) String() string {
+	if s.Path != "" {
+		return s.Path
 	}
-	host := h.Host
+	host := s.Host
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	return host + ":" + strconv.Itoa(int(h.Port))
+	return host + ":" + strconv.Itoa(int(s.Port))
 }
 
 // Domain is a domain of ours.
@@ -64,7 +64,7 @@ type Domain struct {
 	Postmaster mail.Address
 
 	// What follows is about the server behind us, and zero for DeliverMaildir.
-	Hop        Hop
+	Server     Server
 	Recipients Recipients
 	List       []mail.Address // for RecipientsList: those who exist
 	CutThrough bool           // its answer to a message becomes ours
@@ -77,7 +77,7 @@ func (d Domain) Subject() Subject { return Subject{KindDomain, d.Name.String()} 
 func (d Domain) check(f *faults) {
 	switch {
 	case d.Deliver == DeliverMaildir:
-		if d.Hop != (Hop{}) || d.CutThrough {
+		if d.Server != (Server{}) || d.CutThrough {
 			f.about(d.Subject(), "the domain %s is delivered to mailboxes, and also to a server behind", d.Name)
 		}
 		return
@@ -85,13 +85,13 @@ func (d Domain) check(f *faults) {
 		f.about(d.Subject(), "the domain %s has no way of delivery", d.Name)
 		return
 	}
-	h := d.Hop
-	switch socket := h.Path != ""; {
-	case socket == (h.Host != "" || h.Port != 0), !socket && (h.Host == "" || h.Port == 0):
+	s := d.Server
+	switch socket := s.Path != ""; {
+	case socket == (s.Host != "" || s.Port != 0), !socket && (s.Host == "" || s.Port == 0):
 		f.about(d.Subject(), "the server behind %s has no host and port, or besides them a socket", d.Name)
-	case h.TLS > TLSNone || socket && h.TLS != TLSNone:
+	case s.TLS > TLSNone || socket && s.TLS != TLSNone:
 		f.about(d.Subject(), "the server behind %s has no known TLS mode", d.Name)
-	case h.LMTP != (d.Deliver == DeliverLMTP):
+	case s.LMTP != (d.Deliver == DeliverLMTP):
 		f.about(d.Subject(), "the server behind %s speaks another protocol than its domain says", d.Name)
 	}
 	if d.Recipients == RecipientsUnknown || d.Recipients > RecipientsCallout {

@@ -117,7 +117,7 @@ type Options struct {
 	Route  func(directory.Route) nexthop.Target
 	// Behind returns the way to a server of ours that stands behind us; nil: mail for
 	// it is held.
-	Behind func(directory.Hop) nexthop.Target
+	Behind func(directory.Server) nexthop.Target
 	// World returns where mail goes that no route leads to; false, or a nil World:
 	// it waits.
 	World func(a mail.Address) (nexthop.Target, bool)

@@ -47,7 +47,7 @@ type planner struct {
 	route func(directory.Route) nexthop.Target
 	world func(mail.Address) (nexthop.Target, bool)
 	// behind returns the way to a server behind us.
-	behind func(directory.Hop) nexthop.Target
+	behind func(directory.Server) nexthop.Target
 	// forwards are the deliveries to accounts that forward, of which so many leave in
 	// one attempt.
 	forwards map[int]sendOn
@@ -144,7 +144,7 @@ func (p planner) inside(mailbox mail.Address) group {
 	d, ours := p.dir.Domain(mailbox.Domain())
 	switch {
 	case ours && d.Deliver.Behind() && p.behind != nil:
-		return group{key: behindKey(d.Hop), target: p.behind(d.Hop)}
+		return group{key: behindKey(d.Server), target: p.behind(d.Server)}
 	case ours && d.Deliver == directory.DeliverMaildir, !ours && mailbox.Domain() == p.dir.Hostname():
 		return group{key: localKey, target: p.local}
 	}
@@ -152,7 +152,7 @@ func (p planner) inside(mailbox mail.Address) group {
 }
 
 // behindKey names a server behind us: what shares connections and a fate.
-func behindKey(h directory.Hop) destKey {
+func behindKey(h directory.Server) destKey {
 	return destKey("behind " + strconv.FormatBool(h.LMTP) + " " + h.String() + " " + strconv.Itoa(int(h.TLS)) + " " + strconv.Quote(h.CA))
 }
 

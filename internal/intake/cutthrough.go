@@ -20,7 +20,7 @@ import (
 type Offers interface {
 	// Offer delivers the job to the server behind us and returns one outcome for
 	// each recipient. It waits no longer than ctx.
-	Offer(ctx context.Context, h directory.Hop, j nexthop.Job) []mail.Outcome
+	Offer(ctx context.Context, h directory.Server, j nexthop.Job) []mail.Outcome
 }
 
 // offered is what became of the deliveries of a message that servers behind us were
@@ -42,8 +42,8 @@ type offered struct {
 // 250, and who does not have it yet is queued. That happens to our own people, who can
 // be told, and to an alias with several mailboxes; see crowds.
 func (t *transaction) cutThrough(ctx context.Context, m *spool.Message, c content, body *spool.Body) (o offered, r mail.Reply, done bool) {
-	hops := t.cutHops(m.Deliveries)
-	if len(hops) == 0 || c.judged.Action == Hold {
+	servers := t.cutServers(m.Deliveries)
+	if len(servers) == 0 || c.judged.Action == Hold {
 		return offered{rest: m.Deliveries}, mail.Reply{}, false
 	}
 	if err := body.End(); err != nil {
@@ -54,11 +54,11 @@ func (t *transaction) cutThrough(ctx context.Context, m *spool.Message, c conten
 	}
 	limited, cancel := context.WithTimeout(ctx, t.limit.OfferTime)
 	defer cancel()
-	for _, h := range hops {
+	for _, h := range servers {
 		t.offer(limited, h, *m, body, &o)
 	}
 	for _, d := range m.Deliveries {
-		if _, cut := t.cutHop(d); !cut {
+		if _, cut := t.cutServer(d); !cut {
 			o.rest = append(o.rest, d)
 			o.others++
 		}
@@ -73,13 +73,13 @@ func (t *transaction) cutThrough(ctx context.Context, m *spool.Message, c conten
 	return o, mail.Reply{}, false
 }
 
-// cutHop returns the server behind us that a delivery is offered to at once.
-func (t *transaction) cutHop(d spool.Delivery) (directory.Hop, bool) {
+// cutServer returns the server behind us that a delivery is offered to at once.
+func (t *transaction) cutServer(d spool.Delivery) (directory.Server, bool) {
 	own, ok := t.dir.Domain(d.Mailbox.Domain())
 	cut := ok && d.Kind == spool.KindLocal && own.Deliver.Behind() && own.CutThrough && t.s.in.Offers != nil
 	// A forward is carried out by dispatch, which then delivers the copy as well.
 	_, forwarded := t.dir.Forwards(d.Mailbox)
-	return own.Hop, cut && !forwarded
+	return own.Server, cut && !forwarded
 }
 
 // crowds reports whether a recipient would keep a stranger from getting one answer for
@@ -92,24 +92,24 @@ func (t *transaction) crowds(to mail.Address, ways []spool.Delivery) bool {
 		return false
 	}
 	return t.cut || slices.ContainsFunc(ways, func(w spool.Delivery) bool {
-		_, cut := t.cutHop(w)
+		_, cut := t.cutServer(w)
 		return cut
 	})
 }
 
-// cutHops returns each of them once.
-func (t *transaction) cutHops(all []spool.Delivery) []directory.Hop {
-	var hops []directory.Hop
+// cutServers returns each of them once.
+func (t *transaction) cutServers(all []spool.Delivery) []directory.Server {
+	var servers []directory.Server
 	for _, d := range all {
-		if h, ok := t.cutHop(d); ok && !slices.Contains(hops, h) {
-			hops = append(hops, h)
+		if h, ok := t.cutServer(d); ok && !slices.Contains(servers, h) {
+			servers = append(servers, h)
 		}
 	}
-	return hops
+	return servers
 }
 
 // offer offers the message to one server behind us and notes what became of it.
-func (t *transaction) offer(ctx context.Context, h directory.Hop, m spool.Message, body *spool.Body, o *offered) {
+func (t *transaction) offer(ctx context.Context, h directory.Server, m spool.Message, body *spool.Body, o *offered) {
 	j := nexthop.Job{
 		ID: m.ID, Envelope: m.Envelope, Prefix: m.Prefix, Size: int64(len(m.Prefix)) + body.Size(), Received: t.s.in.Now(), Attempt: 1,
 		Open: func() (io.ReadCloser, error) {
@@ -126,7 +126,7 @@ func (t *transaction) offer(ctx context.Context, h directory.Hop, m spool.Messag
 	}
 	var mine []spool.Delivery
 	for _, d := range m.Deliveries {
-		if at, ok := t.cutHop(d); ok && at == h {
+		if at, ok := t.cutServer(d); ok && at == h {
 			mine = append(mine, d)
 			j.Recipients = append(j.Recipients, nexthop.Recipient{Recipient: d.Recipient, Mailbox: d.Mailbox, Detail: d.Detail})
 		}

@@ -31,7 +31,7 @@ func (g *gateway) Ask(context.Context, netip.Addr, directory.Domain, mail.Addres
 	return callout.Answer{Known: callout.Yes, Reply: mail.R(250, "", "ok"), Remote: "gateway"}
 }
 
-func (g *gateway) Offer(_ context.Context, h directory.Hop, j nexthop.Job) []mail.Outcome {
+func (g *gateway) Offer(_ context.Context, h directory.Server, j nexthop.Job) []mail.Outcome {
 	out := j.All(mail.R(451, "4.4.1", "no connection"), h.String())
 	if g.replies == nil {
 		return out

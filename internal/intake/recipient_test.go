@@ -24,7 +24,7 @@ type behind struct {
 }
 
 func (b *behind) Ask(_ context.Context, _ netip.Addr, d directory.Domain, a mail.Address) callout.Answer {
-	b.asked = append(b.asked, d.Hop.String()+" "+a.String())
+	b.asked = append(b.asked, d.Server.String()+" "+a.String())
 	if b.onAsk != nil {
 		b.onAsk()
 	}

@@ -175,7 +175,7 @@ func (t *transaction) add(r mail.Recipient, fresh []spool.Delivery, g gate.Grant
 	t.seen[recipientKey(r.Address)] = true
 	for _, w := range fresh {
 		t.seen[wayKey(w)] = true
-		_, cut := t.cutHop(w)
+		_, cut := t.cutServer(w)
 		t.cut = t.cut || cut
 	}
 	t.deliveries = append(t.deliveries, fresh...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 
+	"sallyport/internal/callout"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/backup"
 )
@@ -13,7 +14,7 @@ func (n *Node) openOperator(_ context.Context, _ keys) error {
 		Accounts: n.identity, Queue: n.spool, Trace: n.trace, Directory: n.dirs.snapshot, Book: n.book(), Ledger: n.ledger, Allowance: n.allowance, Now: n.o.Now,
 		EndSessions: n.intake.EndSessions, Changed: n.changed, Server: n.server,
 		Write: n.trace.Write, Backup: n.backup(), Health: n.health, Reload: n.Reload,
-		SigningKeys: n.ring, Callouts: callouts{n},
+		SigningKeys: n.ring, Callouts: func() *callout.Asker { return n.now().callouts },
 	})
 	return nil
 }

@@ -13,7 +13,7 @@ func domainOf(d config.Domain) directory.Domain {
 	if !d.Deliver.Behind() {
 		return out
 	}
-	out.Hop = directory.Hop{
+	out.Server = directory.Server{
 		LMTP: d.Deliver.Kind == config.DeliverLMTP, Path: d.Deliver.Path, Host: d.Deliver.Host, Port: d.Deliver.Port,
 		TLS: routeTLS(d.TLS), CA: d.CA,
 	}

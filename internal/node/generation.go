@@ -5,8 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 
+	"sallyport/internal/callout"
 	"sallyport/internal/config"
+	"sallyport/internal/directory"
 	"sallyport/internal/filter/sender"
+	"sallyport/internal/nexthop/named"
 	"sallyport/internal/smtp/server"
 )
 
@@ -17,13 +20,14 @@ type generation struct {
 	number int
 	cfg    config.Config // as in force: keys that need a restart have their running values
 
-	tls    *tls.Config // nil: no certificate
-	routes *routes
-	world  world
-	inners *inners
-	keys   sender.Keys // the way to the keys of others
-	checks checks
-	doors  map[server.Kind]server.Config
+	tls      *tls.Config // nil: no certificate
+	routes   *named.Set[directory.Route]
+	world    world
+	servers  *named.Set[directory.Server]
+	callouts *callout.Asker
+	keys     sender.Keys // the way to the keys of others
+	checks   checks
+	doors    map[server.Kind]server.Config
 
 	undo []func() // what building did to the world outside; called if it comes to nothing
 	then []func() // what puts it in force beyond being current; none of them fails
@@ -48,7 +52,8 @@ func (n *Node) topics() []topic {
 		{"certificate", n.buildCertificate},
 		{"routes", n.buildRoutes},
 		{"mail exchangers", n.buildWorld},
-		{"servers behind us", n.buildInners},
+		{"servers behind us", n.buildServers},
+		{"callouts", n.buildCallouts},
 		{"sender authentication", n.buildAuthentication},
 		{"limits", n.buildLimits},
 		{"content checks", n.buildContent},
@@ -92,9 +97,10 @@ func (g *generation) retire(heir *generation) {
 	if heir == nil {
 		heir = &generation{}
 	}
-	g.routes.retire(heir.routes)
+	g.routes.Retire(heir.routes)
 	g.world.retire(heir.world)
-	g.inners.retire(heir.inners)
+	g.servers.Retire(heir.servers)
+	g.callouts.Retire(heir.callouts)
 	g.checks.retire()
 }
 

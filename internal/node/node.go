@@ -236,7 +236,7 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 		Charge: n.forwardCharge, Allowance: n.forwardAllowance,
 		ReturnPaths: n.returnPaths,
 		Hostname:    n.config().Hostname, Queue: n.spool, Directory: n.dirs.snapshot, Active: n.maySend,
-		Local: n.mailbox, Route: n.routeTarget, Behind: n.innerTarget, World: n.worldTarget, Low: n.spaces[0].Low, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
+		Local: n.mailbox, Route: n.routeTarget, Behind: n.serverTarget, World: n.worldTarget, Low: n.spaces[0].Low, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	return nil
@@ -250,7 +250,7 @@ func (n *Node) maySend(account mail.Address) bool {
 
 func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
-		Hostname: n.config().Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Ledger: n.ledger, Allowance: n.allowance, Recipients: servers{n}, Offers: servers{n}, International: servers{n}, ReturnPaths: n.returnPaths.Read,
+		Hostname: n.config().Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Ledger: n.ledger, Allowance: n.allowance, Recipients: behind{n}, Offers: behind{n}, International: behind{n}, ReturnPaths: n.returnPaths.Read,
 		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 		Inspectors: n.inspectors(), Reserved: n.reservedFields, Memory: n.memory,
 	})

@@ -13,6 +13,7 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/config"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop/named"
 	"sallyport/internal/smtp/server"
 )
 
@@ -51,15 +52,25 @@ func boundsOfSpool(n *Node) any {
 
 func theRoute(n *Node) any {
 	var all []string
-	for known := range n.now().routes.targets {
-		all = append(all, fmt.Sprintf("%+v %p", known, n.now().routes.targets[known]))
+	for _, known := range n.dirs.stated.base.Routes {
+		target, err := n.now().routes.Find(known)
+		all = append(all, fmt.Sprintf("%+v %p %v", known, target, err))
 	}
 	return strings.Join(all, "\n")
 }
 
 func theDomain(n *Node) any {
 	d := n.dirs.stated.base.Domains[len(n.dirs.stated.base.Domains)-1]
-	return fmt.Sprintf("%+v %v %s", d, d.Hop.TLS, d.Hop.CA)
+	return fmt.Sprintf("%+v %v %s", d, d.Server.TLS, d.Server.CA)
+}
+
+// lastServer is the server behind the last domain.
+func lastServer(n *Node) *named.Target {
+	t, err := n.now().servers.Find(n.dirs.stated.base.Domains[len(n.dirs.stated.base.Domains)-1].Server)
+	if err != nil {
+		return nil
+	}
+	return t
 }
 
 func theWorld(n *Node) any { return fmt.Sprintf("%p", n.now().world.targets) }
@@ -150,14 +161,17 @@ func proofs() map[string]keyProof {
 	}
 	for key, value := range map[string]string{"connections": "3", "messages": "3"} {
 		all["domain.NAME."+key] = keyProof{set: behind + "\n" + key + " = " + value, on: behind, see: func(n *Node) any {
-			return fmt.Sprint(n.now().inners.limits(n.dirs.stated.base.Domains[len(n.dirs.stated.base.Domains)-1].Hop))
+			return fmt.Sprint(lastServer(n).Place().Limits)
 		}}
 	}
 	for key, value := range map[string]string{
-		"timeout": `"9s"`, "positive_ttl": `"9m"`, "grace": `"9h"`, "negative_ttl": `"9s"`, "entries": "999", "connections": "9", "rate": "9", "waiting": "9",
+		"timeout": `"9s"`, "positive_ttl": `"9m"`, "grace": `"9h"`, "negative_ttl": `"9s"`, "entries": "999", "rate": "9", "waiting": "9",
 	} {
-		all["callout."+key] = keyProof{set: "[callout]\n" + key + " = " + value, see: func(n *Node) any { return fmt.Sprintf("%p", n.now().inners.verifier) }}
+		all["callout."+key] = keyProof{set: "[callout]\n" + key + " = " + value, see: func(n *Node) any { return fmt.Sprintf("%p", n.now().callouts) }}
 	}
+	all["callout.connections"] = keyProof{set: behind + "\n[callout]\nconnections = 9", on: behind, see: func(n *Node) any {
+		return fmt.Sprint(lastServer(n).Place().Limits)
+	}}
 	for key, value := range map[string]string{
 		"to": `"smtp://127.0.0.1:2727"`, "tls": `"opportunistic"`, "ca": `"tls/ca.pem"`, "user": `"u"`, "password_file": `"secret"`,
 		"connections": "3", "messages": "3",

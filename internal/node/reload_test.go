@@ -251,9 +251,11 @@ func TestTargetsOutliveAReload(t *testing.T) {
 	s.write(strings.Replace(settings, "[alias]", "[alias]\n\"new@local.test\" = [\"bob@local.test\"]", 1))
 	s.reload(n)
 	second := n.now()
-	for known, target := range first.routes.targets {
-		if second.routes.targets[known] != target {
-			t.Errorf("the target of %v was made again", known)
+	for _, known := range n.dirs.stated.base.Routes {
+		was, err := first.routes.Find(known)
+		must(t, err)
+		if now, err := second.routes.Find(known); err != nil || now != was {
+			t.Errorf("the target of %v was made again: %v", known, err)
 		}
 	}
 	if first.world.targets != second.world.targets {

@@ -6,17 +6,10 @@ import (
 	"strconv"
 	"time"
 
+	"sallyport/internal/callout"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 )
-
-// Callouts is what an Operator needs of what servers behind us said of recipients.
-type Callouts interface {
-	// Known calls fn for every answer that is remembered until it returns false.
-	Known(fn func(Callout) bool)
-	// Forget ends the answers that match, and returns how many.
-	Forget(match func(server, address string) bool) int
-}
 
 // Callout is what a server behind us said of a recipient.
 type Callout struct {
@@ -79,11 +72,11 @@ func (r CalloutRef) match() (func(server, address string) bool, error) {
 }
 
 // callouts returns the memory of the running server.
-func (op *Operator) callouts() (Callouts, error) {
+func (op *Operator) callouts() (*callout.Asker, error) {
 	if op.o.Callouts == nil || op.o.Server == nil || op.o.Server() == nil {
 		return nil, &Error{CodeInvalid, "no server runs here; what servers behind say of recipients is remembered by a running one alone"}
 	}
-	return op.o.Callouts, nil
+	return op.o.Callouts(), nil
 }
 
 // CalloutList lists the answers that are remembered; an empty reference is all of them.
@@ -97,13 +90,24 @@ func (op *Operator) CalloutList(_ context.Context, _ Caller, r CalloutRef, fn fu
 	if err != nil {
 		return err
 	}
-	known.Known(func(c Callout) bool {
-		if match(c.Server, c.Address) {
-			err = fn(c)
+	known.Remembered(func(r callout.Remembered) bool {
+		if match(r.Server, r.Address) {
+			err = fn(calloutOf(r))
 		}
 		return err == nil
 	})
 	return err
+}
+
+func calloutOf(r callout.Remembered) Callout {
+	out := Callout{Address: r.Address, Server: r.Server, State: "refused", Remote: r.Answer.Remote, Asked: r.At.Truncate(time.Second), Again: r.Until.Truncate(time.Second)}
+	if r.Answer.Known == callout.Yes {
+		out.State = "taken"
+	}
+	if !r.Answer.Reply.IsZero() {
+		out.Reply = r.Answer.Reply.String()
+	}
+	return out
 }
 
 // CalloutForget has answers forgotten, so that the server behind is asked again.

@@ -7,6 +7,7 @@ import (
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/budget"
+	"sallyport/internal/callout"
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
@@ -68,7 +69,7 @@ type Options struct {
 	// SigningKeys are the keys that sign mail.
 	SigningKeys SigningKeys
 	// Callouts is what servers behind us said of recipients; nil: there is no such memory.
-	Callouts Callouts
+	Callouts func() *callout.Asker
 	// Server tells about the running server; nil, or a nil answer: none runs.
 	Server func() *Server
 	// Health reads what Status tells of disk, certificate and oldest message; nil: nothing.

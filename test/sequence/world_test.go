@@ -34,7 +34,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/nexthop/maildir"
-	route "sallyport/internal/nexthop/named"
+	"sallyport/internal/nexthop/named"
 	"sallyport/internal/sched"
 	smtpclient "sallyport/internal/smtp/client"
 	smtpserver "sallyport/internal/smtp/server"
@@ -428,14 +428,14 @@ func certificates(t *testing.T) (server, client *tls.Config) {
 // newRoute is the real route to the sink, whose address stands in for the one that
 // the configuration names.
 func newRoute(w *world) nexthop.Target {
-	limits := route.DefaultLimits()
+	limits := named.DefaultLimits()
 	limits.Connections = clients
-	out, err := route.New(route.Options{
-		Host: "127.0.0.1", Port: 25, Hello: w.dir.Hostname(), TLS: smtpclient.TLSNone,
+	out, err := named.New(named.Place{Network: "tcp", Address: "127.0.0.1:25", Host: "127.0.0.1", TLS: smtpclient.TLSNone, Limits: limits}, named.Means{
+		Hello: w.dir.Hostname(),
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, w.sink.ln.Addr().String())
 		},
-		Timeouts: smtpclient.DefaultTimeouts(), SMTP: smtpclient.DefaultLimits(), Limits: limits, Now: time.Now, Logger: w.log,
+		Timeouts: smtpclient.DefaultTimeouts(), SMTP: smtpclient.DefaultLimits(), Now: time.Now, Logger: w.log,
 	})
 	must(w.t, err)
 	return out

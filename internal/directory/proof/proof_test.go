@@ -38,7 +38,7 @@ func config(t testing.TB) (directory.Config, []mail.Address) {
 		Domains: []directory.Domain{
 			{Name: domain(t, "local.test"), Deliver: directory.DeliverMaildir},
 			{Name: domain(t, "behind.test"), Deliver: directory.DeliverSMTP, Recipients: directory.RecipientsCallout,
-				Hop: directory.Hop{Host: "10.0.0.5", Port: 25, TLS: directory.TLSNone}},
+				Server: directory.Server{Host: "10.0.0.5", Port: 25, TLS: directory.TLSNone}},
 		},
 		Aliases: []directory.Alias{{Address: addr(t, "info@local.test"), Targets: []mail.Address{addr(t, "alice@local.test"), addr(t, "boss@behind.test")}, Posting: directory.PostingAnyone}},
 		Routes: []directory.Route{

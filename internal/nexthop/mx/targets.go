@@ -57,7 +57,7 @@ type Targets struct {
 // entry is one destination that is known.
 type entry struct {
 	to   destination
-	hop  *pool.Hop
+	pool *pool.Pool
 	busy int // deliveries under way
 	used time.Time
 }
@@ -88,7 +88,7 @@ func (t *Targets) Close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for e := t.order.Front(); e != nil; e = e.Next() {
-		e.Value.(*entry).hop.Close()
+		e.Value.(*entry).pool.Close()
 	}
 	t.order.Init()
 	clear(t.known)
@@ -113,7 +113,7 @@ func (g target) Deliver(ctx context.Context, j nexthop.Job) []mail.Outcome {
 		return j.All(mail.R(451, "4.3.2", err.Error()), g.to.String())
 	}
 	defer g.t.release(e)
-	return e.hop.Deliver(ctx, j)
+	return e.pool.Deliver(ctx, j)
 }
 
 // acquire returns what is known of a destination and keeps it from being
@@ -133,7 +133,7 @@ func (t *Targets) acquire(to destination) (*entry, error) {
 	if t.order.Len() >= t.o.Limits.Destinations {
 		return nil, errTooManyDestinations
 	}
-	hop, err := pool.New(pool.Options{
+	way, err := pool.New(pool.Options{
 		Name: to.String(), Limits: t.o.Limits.pool(), Now: t.o.Now, Logger: t.o.Logger.With("destination", to.String()),
 		Room: t.room,
 		Open: func(ctx context.Context, j nexthop.Job) (*client.Client, pool.Failure) { return t.open(ctx, to, j) },
@@ -141,7 +141,7 @@ func (t *Targets) acquire(to destination) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &entry{to: to, hop: hop, busy: 1, used: now}
+	e := &entry{to: to, pool: way, busy: 1, used: now}
 	t.known[to] = t.order.PushFront(e)
 	return e, nil
 }
@@ -168,7 +168,7 @@ func (t *Targets) forget(now time.Time) {
 		if e.busy == 0 {
 			t.order.Remove(el)
 			delete(t.known, e.to)
-			e.hop.Close()
+			e.pool.Close()
 			dropped++
 		}
 		el = before
@@ -206,12 +206,12 @@ func (t *Targets) reserve() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for t.opened >= t.o.Limits.Open {
-		hop := t.spare()
-		if hop == nil {
+		spare := t.spare()
+		if spare == nil {
 			return false
 		}
 		t.mu.Unlock()
-		n := hop.Drop()
+		n := spare.Drop()
 		t.mu.Lock()
 		if n == 0 {
 			return false // somebody uses them again
@@ -233,10 +233,10 @@ func (t *Targets) room() int {
 }
 
 // spare returns a destination with kept connections, nil if there is none.
-func (t *Targets) spare() *pool.Hop {
+func (t *Targets) spare() *pool.Pool {
 	for el := t.order.Back(); el != nil; el = el.Prev() {
-		if e := el.Value.(*entry); e.hop.Use().Kept > 0 {
-			return e.hop
+		if e := el.Value.(*entry); e.pool.Use().Kept > 0 {
+			return e.pool
 		}
 	}
 	return nil

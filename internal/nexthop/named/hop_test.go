@@ -7,12 +7,16 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
 	"io"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -114,24 +118,36 @@ type quiet struct{}
 func (quiet) Printf(string, ...any) {}
 func (quiet) Println(...any)        {}
 
-func options(t *testing.T, port uint16) Options {
+// place is a route to a port of this machine.
+func place(port uint16) Place {
+	return Place{Network: "tcp", Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))), Host: "127.0.0.1", TLS: client.TLSNone, Limits: DefaultLimits()}
+}
+
+func means(t *testing.T) Means {
 	t.Helper()
 	hello, err := mail.ParseDomain("client.test")
 	check(t, err)
 	const d = 2 * time.Second
-	return Options{
-		Host: "127.0.0.1", Port: port, Hello: hello, TLS: client.TLSNone, Dial: Dialer(), SMTP: client.DefaultLimits(),
+	return Means{
+		Hello: hello, Dial: Dialer(), SMTP: client.DefaultLimits(), Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 		Timeouts: client.Timeouts{Greeting: d, Hello: d, TLS: d, Auth: d, Mail: d, Rcpt: d, Envelope: d, DataInit: d, DataBlock: d, DataDone: d, Reset: d, Quit: d},
-		Limits:   DefaultLimits(), Now: time.Now, Logger: slog.New(slog.DiscardHandler),
 	}
 }
 
-func newTarget(t *testing.T, o Options) *Target {
+func reach(t *testing.T, p Place, m Means) *Target {
 	t.Helper()
-	target, err := New(o)
+	target, err := New(p, m)
 	check(t, err)
 	t.Cleanup(func() { target.Close() })
 	return target
+}
+
+// file writes a file of the administrator's and returns its path.
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	check(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
 }
 
 func job(t testing.TB, to ...string) nexthop.Job {
@@ -200,7 +216,8 @@ func transcript(n int) []string {
 	return texts
 }
 
-func authority(t *testing.T) (*tls.Config, *x509.CertPool) {
+// authority returns a server that proves itself, and the file to trust it by.
+func authority(t *testing.T) (*tls.Config, string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(t, err)
@@ -210,9 +227,6 @@ func authority(t *testing.T) (*tls.Config, *x509.CertPool) {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	check(t, err)
-	cert, err := x509.ParseCertificate(der)
-	check(t, err)
-	roots := x509.NewCertPool()
-	roots.AddCert(cert)
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, roots
+	ca := file(t, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}, ca
 }

@@ -1,25 +1,29 @@
-// Package named delivers to one next hop over SMTP: a route or a smarthost that
-// the administrator named.
+// Package named delivers to one next hop that the administrator named, and asks it about
+// recipients where it is asked: a route or smarthost for the mail of others, or a server
+// of ours that stands behind us.
 //
 // It promises one outcome per recipient whatever the next hop does, that a message
-// is counted as delivered only on the next hop's word after its last octet, and
-// that a next hop costs bounded connections, memory and time. Connections are
-// kept and used again; how many are used at once adapts to what the next hop
-// bears. A next hop that cannot be reached is left alone for as long as finding
-// that out took, and meanwhile every delivery to it is deferred at once.
+// is counted as delivered only on the next hop's word after its last octet, that the
+// next hop is dialled as it is configured and nowhere else, and that it costs bounded
+// connections, memory and time. Connections are kept and used again; how many are used
+// at once adapts to what the next hop bears. Deliveries and questions have connections
+// apart, so that neither holds up the other. A next hop that cannot be reached is left
+// alone for as long as finding that out took, and meanwhile every delivery to it is
+// deferred at once.
 //
-// A fault of the route (no connection, failed TLS, rejected credentials) never
-// fails a message for good: it is deferred, and the operator can mend the route.
+// A fault of the way there (no connection, failed TLS, rejected credentials) never
+// fails a message for good: it is deferred, and the operator can mend it.
 package named
 
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"log/slog"
 	"net"
-	"strconv"
+	"os"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"sallyport/internal/mail"
@@ -28,47 +32,45 @@ import (
 	"sallyport/internal/smtp/client"
 )
 
-// Limits bounds what a route may use.
-type Limits struct {
-	Connections int           // at once, the most
-	Start       int           // at once, before anything is known about the next hop
-	Messages    int           // on one connection
-	Idle        time.Duration // how long an unused connection is kept
-	Connect     time.Duration // to reach the next hop, before it greets
-	// Rest is the longest time for which a next hop that could not be reached is
-	// left alone.
-	Rest time.Duration
+// Place is where a next hop is and how it is reached, as the administrator wrote it. It
+// is comparable: places that are equal are reached in the same way.
+type Place struct {
+	// Ours says that it is a server of ours that stands behind us, where mail has arrived:
+	// it is given each mailbox once, and what is full there may pass.
+	Ours    bool
+	LMTP    bool
+	Network string // "tcp" or "unix"
+	Address string // host:port, or the path of the socket
+	Host    string // the name or address that its certificate must bear
+	TLS     client.TLSMode
+	CA      string // file of the authorities to trust; "": the system's
+	User    string // "": do not sign in
+	// PasswordFile is read for each new connection, so that a changed password needs no
+	// restart.
+	PasswordFile string
+	Limits       Limits
 }
 
-// DefaultLimits returns the bounds of a route that nobody configured.
-func DefaultLimits() Limits {
-	return Limits{Connections: 20, Start: 4, Messages: 100, Idle: 30 * time.Second, Connect: 30 * time.Second, Rest: 30 * time.Second}
+// Means is what every target works with; all fields are required.
+type Means struct {
+	Hello mail.Domain                                                       // our name
+	Dial  func(ctx context.Context, network, addr string) (net.Conn, error) // Dialer() in a server
+	// Timeouts are those of deliveries. A question has the time of its context.
+	Timeouts client.Timeouts
+	SMTP     client.Limits
+	Now      func() time.Time
+	Logger   *slog.Logger
 }
 
-// Options says where a route leads and how.
-type Options struct {
-	Host  string // name or address of the next hop, as configured
-	Port  uint16
-	Hello mail.Domain // our name
-	TLS   client.TLSMode
-	Roots *x509.CertPool // the authorities to trust; nil: the system's
-	// Credentials is asked for each new connection, so that a changed password
-	// needs no restart; nil: do not sign in.
-	Credentials func() (client.Credentials, error)
-	Dial        func(ctx context.Context, network, addr string) (net.Conn, error) // Dialer() in a server
-	Timeouts    client.Timeouts
-	SMTP        client.Limits
-	Limits      Limits
-	Now         func() time.Time
-	Logger      *slog.Logger
-}
-
-// Target is one route. It is safe for concurrent use.
+// Target is one next hop. It is safe for concurrent use.
 type Target struct {
-	o    Options
-	addr string // host:port
-	tls  *tls.Config
-	hop  *pool.Hop
+	place       Place
+	means       Means // with the next hop among the keys of its logger
+	authorities authorities
+	tls         *tls.Config
+	deliveries  *pool.Pool
+	questions   *pool.Pool   // nil: it is never asked
+	utf8        atomic.Int32 // whether it offers SMTPUTF8: 0, saidYes, saidNo
 }
 
 var _ nexthop.Target = (*Target)(nil)
@@ -81,74 +83,147 @@ func Dialer() func(ctx context.Context, network, addr string) (net.Conn, error) 
 	return d.DialContext
 }
 
-// New returns the target; it connects to nothing yet. It fails when an option is
-// missing, or when a password would go out in clear text.
-func New(o Options) (*Target, error) {
-	l := o.Limits
-	switch {
-	case o.Host == "" || o.Port == 0 || o.Hello.IsZero() || o.Dial == nil || o.Now == nil || o.Logger == nil:
-		return nil, errors.New("named: host, port, our name, dialer, clock and logger must be given")
-	case min(l.Connections, l.Start, l.Messages) < 1 || min(l.Idle, l.Connect, l.Rest) <= 0:
-		return nil, errors.New("named: every limit must be positive")
-	case o.TLS == client.TLSUndecided || o.TLS > client.TLSImplicit:
-		return nil, errors.New("named: whether to use TLS is undecided")
-	case o.Credentials != nil && o.TLS != client.TLSRequired && o.TLS != client.TLSImplicit:
-		return nil, errors.New("named: a password is only sent under TLS that is required")
-	}
-	t := &Target{
-		o: o, addr: net.JoinHostPort(o.Host, strconv.Itoa(int(o.Port))),
-		tls: &tls.Config{RootCAs: o.Roots, ServerName: o.Host, ClientSessionCache: tls.NewLRUClientSessionCache(1)},
-	}
-	hop, err := pool.New(pool.Options{
-		Name: t.addr, Open: t.open, Now: o.Now, Logger: o.Logger.With("route", t.addr),
-		Limits: pool.Limits{Connections: l.Connections, Start: l.Start, Messages: l.Messages, Idle: l.Idle, Rest: l.Rest},
-	})
+// New returns the target; it connects to nothing yet. It fails when something is
+// missing, when the file of authorities cannot be read (ErrAuthorities), or when a
+// password would go out in clear text.
+func New(p Place, m Means) (*Target, error) {
+	a, err := readAuthorities(p.CA)
 	if err != nil {
 		return nil, err
 	}
-	t.hop = hop
-	return t, nil
+	return newTarget(p, m, a)
 }
 
-// Close ends the kept connections. Deliveries under way go on; their connections
-// end with them.
+func newTarget(p Place, m Means, a authorities) (*Target, error) {
+	switch {
+	case p.Network != "tcp" && p.Network != "unix" || p.Address == "" || p.Host == "":
+		return nil, errors.New("named: a network, an address and a host must be given")
+	case m.Hello.IsZero() || m.Dial == nil || m.Now == nil || m.Logger == nil:
+		return nil, errors.New("named: our name, dialer, clock and logger must be given")
+	case !p.Limits.valid():
+		return nil, errors.New("named: every limit must be positive")
+	case p.TLS == client.TLSUndecided || p.TLS > client.TLSImplicit:
+		return nil, errors.New("named: whether to use TLS is undecided")
+	case p.User != "" && p.TLS != client.TLSRequired && p.TLS != client.TLSImplicit:
+		return nil, errors.New("named: a password is only sent under TLS that is required")
+	}
+	if p.Ours {
+		m.Logger = m.Logger.With("behind", p.Address)
+	} else {
+		m.Logger = m.Logger.With("route", p.Address)
+	}
+	t := &Target{
+		place: p, means: m, authorities: a,
+		tls: &tls.Config{RootCAs: a.pool, ServerName: p.Host, ClientSessionCache: tls.NewLRUClientSessionCache(1)},
+	}
+	var errs [2]error
+	t.deliveries, errs[0] = t.pool(p.Limits.Connections, min(p.Limits.Start, p.Limits.Connections))
+	if p.Limits.Questions > 0 {
+		t.questions, errs[1] = t.pool(p.Limits.Questions, p.Limits.Questions)
+	}
+	return t, errors.Join(errs[:]...)
+}
+
+func (t *Target) pool(connections, start int) (*pool.Pool, error) {
+	l := t.place.Limits
+	return pool.New(pool.Options{
+		Name: t.place.Address, Open: t.open, Now: t.means.Now, Logger: t.means.Logger,
+		Limits: pool.Limits{Connections: connections, Start: start, Messages: l.Messages, Idle: l.Idle, Rest: l.Rest},
+	})
+}
+
+// Place returns where the next hop is, as New was told.
+func (t *Target) Place() Place { return t.place }
+
+// Close ends the kept connections. What is under way goes on; its connections end
+// with it.
 func (t *Target) Close() error {
-	t.hop.Close()
+	for _, p := range t.pools() {
+		p.Close()
+	}
 	return nil
+}
+
+func (t *Target) pools() []*pool.Pool {
+	if t.questions == nil {
+		return []*pool.Pool{t.deliveries}
+	}
+	return []*pool.Pool{t.deliveries, t.questions}
 }
 
 // Deliver sends the message to the next hop, in as many transactions as the next
 // hop takes recipients at once.
 func (t *Target) Deliver(ctx context.Context, j nexthop.Job) []mail.Outcome {
-	return t.hop.Deliver(ctx, j)
+	if t.place.Ours {
+		return arrive(ctx, t.deliveries, j)
+	}
+	return t.deliveries.Deliver(ctx, j)
+}
+
+// errNotAsked says that a next hop has no connections for questions.
+var errNotAsked = errors.New("named: this next hop is not asked about recipients")
+
+// Ask asks the next hop whether it would take mail for an address, and returns its
+// reply and who gave it. The error says that there is none: an *Unreachable of
+// package pool, or an error of smtp/client's Verify.
+func (t *Target) Ask(ctx context.Context, a mail.Address) (r mail.Reply, remote string, err error) {
+	if t.questions == nil {
+		return mail.Reply{}, t.place.Address, errNotAsked
+	}
+	replies, remote, err := t.questions.Ask(ctx, []mail.Address{a})
+	if err != nil {
+		return mail.Reply{}, remote, err
+	}
+	return replies[0], remote, nil
+}
+
+// What a server said, if it did.
+const (
+	saidYes = 1 + iota
+	saidNo
+)
+
+// International reports whether the next hop takes internationalised addresses (RFC 6531
+// §3.1), as it said when it was connected to last; known: it was. One that was not yet is
+// asked about a, whatever it says of it, for its greeting.
+func (t *Target) International(ctx context.Context, a mail.Address) (takes, known bool) {
+	if t.utf8.Load() == 0 {
+		_, _, _ = t.Ask(ctx, a) // open notes what it offers
+	}
+	said := t.utf8.Load()
+	return said == saidYes, said != 0
 }
 
 // open opens a connection, or says why there is none: always as a reply that
 // defers.
 func (t *Target) open(ctx context.Context, _ nexthop.Job) (*client.Client, pool.Failure) {
+	p, log := t.place, t.means.Logger
 	o := client.Options{
-		Hello: t.o.Hello, Host: t.o.Host, TLS: client.TLSPolicy{Mode: t.o.TLS, Config: t.tls},
-		Timeouts: t.o.Timeouts, Limits: t.o.SMTP,
+		LMTP: p.LMTP, Hello: t.means.Hello, Host: p.Host, TLS: client.TLSPolicy{Mode: p.TLS, Config: t.tls},
+		Timeouts: t.means.Timeouts, Limits: t.means.SMTP,
 	}
-	if t.o.Credentials != nil {
-		auth, err := t.o.Credentials()
+	if p.User != "" {
+		b, err := os.ReadFile(p.PasswordFile)
 		if err != nil {
-			t.o.Logger.Error("credentials cannot be read", "route", t.addr, "err", err)
-			// The error may hold the path of a file of ours.
-			return nil, pool.Failure{Reply: mail.R(454, "4.7.0", "the credentials for "+t.addr+" cannot be read"), Remote: t.addr}
+			log.Error("credentials cannot be read", "err", err)
+			// The error holds the path of a file of ours.
+			return nil, pool.Failure{Reply: mail.R(454, "4.7.0", "the credentials for "+p.Address+" cannot be read"), Remote: p.Address}
 		}
-		o.Auth = &auth
+		o.Auth = &client.Credentials{User: p.User, Password: strings.TrimRight(string(b), "\r\n")}
 	}
 	call := pool.Call{
-		Dial:    func(ctx context.Context) (net.Conn, error) { return t.o.Dial(ctx, "tcp", t.addr) },
-		Connect: t.o.Limits.Connect, SMTP: o,
-		WithoutTLS: func(err error) {
-			t.o.Logger.Warn("TLS failed, going on without", "route", t.addr, "err", err)
-		},
+		Dial:    func(ctx context.Context) (net.Conn, error) { return t.means.Dial(ctx, p.Network, p.Address) },
+		Connect: p.Limits.Connect, SMTP: o,
+		WithoutTLS: func(err error) { log.Warn("TLS failed, going on without", "err", err) },
 	}
 	c, err := call.Open(ctx)
 	if err != nil {
-		return nil, pool.Failure{Reply: pool.ReplyFor(t.addr, err), Remote: t.addr}
+		return nil, pool.Failure{Reply: pool.ReplyFor(p.Address, err), Remote: p.Address}
 	}
+	said := int32(saidNo)
+	if c.Offers("SMTPUTF8") {
+		said = saidYes
+	}
+	t.utf8.Store(said)
 	return c, pool.Failure{}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,9 +37,9 @@ func expect(t *testing.T, j nexthop.Job, out []mail.Outcome, codes string) {
 
 func TestConnectionsAreKept(t *testing.T) {
 	h := newHop(t, nil)
-	o := options(t, h.port)
-	o.Limits.Messages = 4
-	target := newTarget(t, o)
+	p := place(h.port)
+	p.Limits.Messages = 4
+	target := reach(t, p, means(t))
 	for range 12 {
 		j := job(t, "a@x.test", "nobody@x.test")
 		expect(t, j, target.Deliver(t.Context(), j), "250 550")
@@ -55,9 +56,9 @@ func TestConnectionsAreKept(t *testing.T) {
 func TestConcurrencyIsBounded(t *testing.T) {
 	h := newHop(t, nil)
 	h.hold = 5 * time.Millisecond
-	o := options(t, h.port)
-	o.Limits.Start, o.Limits.Connections = 2, 6
-	target := newTarget(t, o)
+	p := place(h.port)
+	p.Limits.Start, p.Limits.Connections = 2, 6
+	target := reach(t, p, means(t))
 	var wg sync.WaitGroup
 	for i := range 120 {
 		wg.Go(func() {
@@ -78,12 +79,12 @@ func TestConcurrencyIsBounded(t *testing.T) {
 
 func TestIdleConnectionsEnd(t *testing.T) {
 	h := newHop(t, nil)
-	o := options(t, h.port)
-	o.Limits.Idle = 30 * time.Millisecond
-	target := newTarget(t, o)
+	p := place(h.port)
+	p.Limits.Idle = 30 * time.Millisecond
+	target := reach(t, p, means(t))
 	target.Deliver(t.Context(), job(t, "a@x.test"))
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if target.hop.Use().Kept == 0 {
+		if target.deliveries.Use().Kept == 0 {
 			break
 		}
 		if time.Now().After(end) {
@@ -94,12 +95,12 @@ func TestIdleConnectionsEnd(t *testing.T) {
 
 func TestClosedRouteKeepsNothing(t *testing.T) {
 	h := newHop(t, nil)
-	target := newTarget(t, options(t, h.port))
+	target := reach(t, place(h.port), means(t))
 	target.Deliver(t.Context(), job(t, "a@x.test"))
 	check(t, target.Close())
 	j := job(t, "a@x.test")
 	expect(t, j, target.Deliver(t.Context(), j), "250")
-	if target.hop.Use().Kept != 0 {
+	if target.deliveries.Use().Kept != 0 {
 		t.Error("a connection is kept after Close")
 	}
 }
@@ -114,7 +115,7 @@ func TestStaleConnectionIsReplaced(t *testing.T) {
 				served.Store(int64(n))
 				say(nc, append(transcript(1), last)...)
 			})
-			target := newTarget(t, options(t, port))
+			target := reach(t, place(port), means(t))
 			for range 3 {
 				j := job(t, "a@x.test")
 				expect(t, j, target.Deliver(t.Context(), j), "250")
@@ -135,7 +136,7 @@ func TestMessageIsNotRepeatedWithinAnAttempt(t *testing.T) {
 		say(nc, append(transcript(1), "250 ok\r\n250 ok\r\n354 go\r\n")...)
 		nc.Read(make([]byte, 4096))
 	})
-	target := newTarget(t, options(t, port))
+	target := reach(t, place(port), means(t))
 	for _, want := range []string{"250", "451"} {
 		j := job(t, "a@x.test")
 		expect(t, j, target.Deliver(t.Context(), j), want)
@@ -154,7 +155,7 @@ func TestFreshConnectionIsTriedOnce(t *testing.T) {
 		nc.Read(make([]byte, 4096))
 	})
 	j := job(t, "a@x.test", "b@x.test")
-	expect(t, j, newTarget(t, options(t, port)).Deliver(t.Context(), j), "451 451")
+	expect(t, j, reach(t, place(port), means(t)).Deliver(t.Context(), j), "451 451")
 	if served.Load() != 1 {
 		t.Errorf("%d connections", served.Load())
 	}
@@ -167,7 +168,7 @@ func TestMoreRecipientsThanATransactionTakes(t *testing.T) {
 	for i := range 35 {
 		to = append(to, fmt.Sprintf("user%d@x.test", i))
 	}
-	target := newTarget(t, options(t, h.port))
+	target := reach(t, place(h.port), means(t))
 	j := job(t, to...)
 	expect(t, j, target.Deliver(t.Context(), j), strings.TrimSpace(strings.Repeat("250 ", 35)))
 	for _, a := range to {
@@ -187,7 +188,7 @@ func TestTooManyWithoutProgress(t *testing.T) {
 		io.Copy(io.Discard, nc)
 	})
 	j := job(t, "a@x.test", "b@x.test")
-	expect(t, j, newTarget(t, options(t, port)).Deliver(t.Context(), j), "452 452")
+	expect(t, j, reach(t, place(port), means(t)).Deliver(t.Context(), j), "452 452")
 }
 
 func TestDeadNextHop(t *testing.T) {
@@ -196,7 +197,7 @@ func TestDeadNextHop(t *testing.T) {
 	port := netip.MustParseAddrPort(ln.Addr().String()).Port()
 	check(t, ln.Close())
 	j := job(t, "a@x.test", "b@x.test")
-	out := newTarget(t, options(t, port)).Deliver(t.Context(), j)
+	out := reach(t, place(port), means(t)).Deliver(t.Context(), j)
 	expect(t, j, out, "451 451")
 	if r := out[0]; r.Reply.Enhanced.String() != "4.4.1" || r.Remote != fmt.Sprintf("127.0.0.1:%d", port) || !strings.Contains(r.Reply.Text, "refused") {
 		t.Errorf("%+v", r)
@@ -204,12 +205,12 @@ func TestDeadNextHop(t *testing.T) {
 }
 
 func TestUnknownHost(t *testing.T) {
-	o := options(t, 25)
-	o.Dial = func(context.Context, string, string) (net.Conn, error) {
+	m := means(t)
+	m.Dial = func(context.Context, string, string) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "x", IsNotFound: true}}
 	}
 	j := job(t, "a@x.test")
-	if out := newTarget(t, o).Deliver(t.Context(), j); out[0].Reply.Enhanced.String() != "4.4.3" {
+	if out := reach(t, place(25), m).Deliver(t.Context(), j); out[0].Reply.Enhanced.String() != "4.4.3" {
 		t.Errorf("%v", out)
 	}
 }
@@ -218,14 +219,14 @@ func TestUnknownHost(t *testing.T) {
 // all of them are deferred at once, and for a while nobody else tries.
 func TestSilentNextHopDelaysNobodyTwice(t *testing.T) {
 	var dials atomic.Int64
-	o := options(t, 25)
-	o.Limits.Connect = 150 * time.Millisecond
-	o.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+	p, m := place(25), means(t)
+	p.Limits.Connect = 150 * time.Millisecond
+	m.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 		dials.Add(1)
 		<-ctx.Done()
 		return nil, ctx.Err()
 	}
-	target := newTarget(t, o)
+	target := reach(t, p, m)
 	started := time.Now()
 	var wg sync.WaitGroup
 	for range 100 {
@@ -235,7 +236,7 @@ func TestSilentNextHopDelaysNobodyTwice(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := dials.Load(); n > int64(o.Limits.Start) || time.Since(started) > 10*time.Second { // one after the other they would take 15 s
+	if n := dials.Load(); n > int64(p.Limits.Start) || time.Since(started) > 10*time.Second { // one after the other they would take 15 s
 		t.Errorf("%d attempts, %v", n, time.Since(started))
 	}
 	// It rests as long as finding out took, which a busy machine stretches.
@@ -250,34 +251,25 @@ func TestSilentNextHopDelaysNobodyTwice(t *testing.T) {
 
 // Faults of the route never cost a message.
 func TestFaultsOfTheRouteDefer(t *testing.T) {
-	server, roots := authority(t)
+	server, ca := authority(t)
 	_, strangers := authority(t)
 	for name, row := range map[string]struct {
-		spoil func(*Options)
+		spoil func(*Place)
 		want  string
 	}{
-		"good":                      {func(*Options) {}, "250 "},
-		"certificate of a stranger": {func(o *Options) { o.Roots = strangers }, "451 4.4.2"},
-		"wrong password": {func(o *Options) {
-			o.Credentials = func() (client.Credentials, error) { return client.Credentials{User: "user", Password: "wrong"}, nil }
-		}, "451 4.4.0"},
-		"unreadable password": {func(o *Options) {
-			o.Credentials = func() (client.Credentials, error) {
-				return client.Credentials{}, errors.New("open /etc/secret: permission denied")
-			}
-		}, "454 4.7.0"},
-		"no password": {func(o *Options) {
-			o.Credentials = func() (client.Credentials, error) { return client.Credentials{}, nil }
-		}, "451 4.4.2"},
+		"good":                      {func(*Place) {}, "250 "},
+		"certificate of a stranger": {func(p *Place) { p.CA = strangers }, "451 4.4.2"},
+		"wrong password":            {func(p *Place) { p.PasswordFile = file(t, "wrong\n") }, "451 4.4.0"},
+		"unreadable password":       {func(p *Place) { p.PasswordFile = "/etc/secret/of/nobody" }, "454 4.7.0"},
+		"no password":               {func(p *Place) { p.PasswordFile = file(t, "") }, "451 4.4.2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHop(t, server)
-			o := options(t, h.port)
-			o.TLS, o.Roots = client.TLSRequired, roots
-			o.Credentials = func() (client.Credentials, error) { return client.Credentials{User: "user", Password: "secret"}, nil }
-			row.spoil(&o)
+			p := place(h.port)
+			p.TLS, p.CA, p.User, p.PasswordFile = client.TLSRequired, ca, "user", file(t, "secret\r\n")
+			row.spoil(&p)
 			j := job(t, "a@x.test")
-			out := newTarget(t, o).Deliver(t.Context(), j)
+			out := reach(t, p, means(t)).Deliver(t.Context(), j)
 			if r := out[0].Reply.String(); !strings.HasPrefix(r, row.want) || strings.Contains(r, "/etc") || strings.Contains(r, "secret") {
 				t.Errorf("%v", out)
 			}
@@ -286,6 +278,19 @@ func TestFaultsOfTheRouteDefer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A changed password is read for the next connection.
+func TestThePasswordIsReadForEachConnection(t *testing.T) {
+	server, ca := authority(t)
+	h := newHop(t, server)
+	p := place(h.port)
+	p.TLS, p.CA, p.User, p.PasswordFile, p.Limits.Rest = client.TLSRequired, ca, "user", file(t, "wrong"), time.Nanosecond
+	target := reach(t, p, means(t))
+	j := job(t, "a@x.test")
+	expect(t, j, target.Deliver(t.Context(), j), "451")
+	check(t, os.WriteFile(p.PasswordFile, []byte("secret"), 0o600))
+	expect(t, j, target.Deliver(t.Context(), j), "250")
 }
 
 // Opportunistic TLS that does not work is done without; required TLS is not.
@@ -298,16 +303,16 @@ func TestOpportunisticTLSFallsBack(t *testing.T) {
 			}
 			say(nc, append([]string{"250-mx\r\n250-STARTTLS\r\n250 PIPELINING\r\n"}, transcript(1)[1:]...)...)
 		})
-		o := options(t, port)
-		o.TLS = mode
+		p := place(port)
+		p.TLS = mode
 		j := job(t, "a@x.test")
-		expect(t, j, newTarget(t, o).Deliver(t.Context(), j), want)
+		expect(t, j, reach(t, p, means(t)).Deliver(t.Context(), j), want)
 	}
 }
 
 func TestUnreadableMessageKeepsTheConnection(t *testing.T) {
 	h := newHop(t, nil)
-	target := newTarget(t, options(t, h.port))
+	target := reach(t, place(h.port), means(t))
 	bad := job(t, "a@x.test", "b@x.test")
 	bad.Open = func() (io.ReadCloser, error) { return nil, errors.New("gone") }
 	expect(t, bad, target.Deliver(t.Context(), bad), "451 451")
@@ -320,9 +325,9 @@ func TestUnreadableMessageKeepsTheConnection(t *testing.T) {
 
 func TestInterruptedDelivery(t *testing.T) {
 	port := raw(t, func(n int, nc net.Conn) { io.Copy(io.Discard, nc) })
-	o := options(t, port)
-	o.Limits.Start, o.Limits.Connections = 1, 1
-	target := newTarget(t, o)
+	p := place(port)
+	p.Limits.Start, p.Limits.Connections = 1, 1
+	target := reach(t, p, means(t))
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -337,29 +342,47 @@ func TestInterruptedDelivery(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if use := target.hop.Use(); use.Active != 0 || use.Waiting != 0 {
+	if use := target.deliveries.Use(); use.Active != 0 || use.Waiting != 0 {
 		t.Errorf("%+v", use)
 	}
 }
 
 func TestIncompleteOptionsAreRefused(t *testing.T) {
-	for name, spoil := range map[string]func(*Options){
-		"no host":       func(o *Options) { o.Host = "" },
-		"no port":       func(o *Options) { o.Port = 0 },
-		"no name":       func(o *Options) { o.Hello = mail.Domain{} },
-		"no dialer":     func(o *Options) { o.Dial = nil },
-		"no clock":      func(o *Options) { o.Now = nil },
-		"no logger":     func(o *Options) { o.Logger = nil },
-		"no limits":     func(o *Options) { o.Limits = Limits{} },
-		"TLS undecided": func(o *Options) { o.TLS = client.TLSUndecided },
-		"password in clear": func(o *Options) {
-			o.Credentials = func() (client.Credentials, error) { return client.Credentials{}, nil }
-		},
+	for name, spoil := range map[string]func(*Place, *Means){
+		"no network":        func(p *Place, _ *Means) { p.Network = "udp" },
+		"no address":        func(p *Place, _ *Means) { p.Address = "" },
+		"no host":           func(p *Place, _ *Means) { p.Host = "" },
+		"TLS undecided":     func(p *Place, _ *Means) { p.TLS = client.TLSUndecided },
+		"TLS unknown":       func(p *Place, _ *Means) { p.TLS = client.TLSImplicit + 1 },
+		"no limits":         func(p *Place, _ *Means) { p.Limits = Limits{} },
+		"no rest":           func(p *Place, _ *Means) { p.Limits.Rest = 0 },
+		"fewer than none":   func(p *Place, _ *Means) { p.Limits.Questions = -1 },
+		"password in clear": func(p *Place, _ *Means) { p.User, p.PasswordFile = "user", "/file" },
+		"password at will":  func(p *Place, _ *Means) { p.TLS, p.User = client.TLSOpportunistic, "user" },
+		"no authorities":    func(p *Place, _ *Means) { p.CA = "/no/such/file" },
+		"empty authorities": func(p *Place, _ *Means) { p.CA = file(t, "nothing") },
+		"no name":           func(_ *Place, m *Means) { m.Hello = mail.Domain{} },
+		"no dialer":         func(_ *Place, m *Means) { m.Dial = nil },
+		"no clock":          func(_ *Place, m *Means) { m.Now = nil },
+		"no logger":         func(_ *Place, m *Means) { m.Logger = nil },
 	} {
-		o := options(t, 25)
-		spoil(&o)
-		if target, err := New(o); target != nil || err == nil {
-			t.Errorf("taken: %s", name)
+		p, m := place(25), means(t)
+		if target, err := New(p, m); target == nil || err != nil {
+			t.Fatal(err)
 		}
+		spoil(&p, &m)
+		target, err := New(p, m)
+		if target != nil || err == nil || errors.Is(err, ErrAuthorities) != (p.CA != "") {
+			t.Errorf("taken: %s, %v", name, err)
+		}
+	}
+}
+
+// A route is not asked: questions are for servers of ours.
+func TestARouteIsNotAsked(t *testing.T) {
+	h := newHop(t, nil)
+	r, _, err := reach(t, place(h.port), means(t)).Ask(t.Context(), job(t, "a@x.test").Recipients[0].Address)
+	if err == nil || !r.IsZero() || h.connections.Load() > 0 {
+		t.Errorf("%v, %v", r, err)
 	}
 }

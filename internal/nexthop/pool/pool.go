@@ -1,199 +1,218 @@
+// Package pool delivers to one next hop over connections that it keeps: what a next hop
+// that the administrator named and a destination found in the DNS have in common.
+//
+// It promises one outcome per recipient whatever the next hop does, that a message
+// is sent once in an attempt unless nothing of it had been sent, and that a next
+// hop costs bounded connections. How many are used at once adapts to what the next
+// hop bears. A next hop that cannot be reached is left alone for as long as
+// finding that out took, and meanwhile every delivery to it is deferred at once.
+//
+// How a connection comes about is its user's business: Options.Open.
 package pool
 
 import (
 	"context"
 	"errors"
-	"slices"
-	"sync"
+	"log/slog"
 	"time"
 
+	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 	"sallyport/internal/smtp/client"
 )
 
-// quitTime bounds the farewell of a connection that is not needed any more.
-const quitTime = 5 * time.Second
-
-// connection is a connection and how many messages it was used for.
-type connection struct {
-	*client.Client
-	used   int
-	expire *time.Timer // while it is kept; nil otherwise
+// Limits bounds what a next hop may use.
+type Limits struct {
+	Connections int           // at once, the most
+	Start       int           // at once, before anything is known about the next hop
+	Messages    int           // on one connection
+	Idle        time.Duration // how long an unused connection is kept
+	// Rest is the longest time for which a next hop that could not be reached is
+	// left alone.
+	Rest time.Duration
 }
 
-// pool admits as many deliveries at once as the next hop bears, and keeps the
-// connections that none of them uses.
-type pool struct {
-	limits Limits
-
-	mu      sync.Mutex
-	width   int             // how many may be admitted, from 1 to Limits.Connections
-	active  int             // how many are
-	waiting []chan struct{} // those who stand in line, first come first served
-	idle    []*connection   // the one used last at the end
-	until   time.Time       // when the next hop may be tried again
-	why     Failure         // why not before
-	closed  bool
+func (l Limits) valid() bool {
+	return min(l.Connections, l.Start, l.Messages) > 0 && min(l.Idle, l.Rest) > 0
 }
 
-func newPool(l Limits) *pool {
-	return &pool{limits: l, width: min(l.Start, l.Connections)}
+// Failure says why there is no connection, and who is to blame.
+type Failure struct {
+	Reply  mail.Reply // never positive; a permanent one fails the message for good
+	Remote string
 }
 
-// enter waits until there is room for one more delivery. Whoever enters leaves.
-func (p *pool) enter(ctx context.Context) error {
-	p.mu.Lock()
-	if p.active < p.width && len(p.waiting) == 0 {
-		p.active++
-		p.mu.Unlock()
-		return nil
-	}
-	turn := make(chan struct{})
-	p.waiting = append(p.waiting, turn)
-	p.mu.Unlock()
-	select {
-	case <-turn:
-		return nil
-	case <-ctx.Done():
-	}
-	p.mu.Lock()
-	i := slices.Index(p.waiting, turn)
-	if i >= 0 {
-		p.waiting = slices.Delete(p.waiting, i, i+1)
-	}
-	p.mu.Unlock()
-	if i < 0 {
-		p.leave() // it was admitted at the same moment
-	}
-	return ctx.Err()
+// Options says where to and how; all but Room are required.
+type Options struct {
+	Name string // of the next hop, who speaks in outcomes while there is no connection
+	// Open makes a new connection for a job, or says why there is none.
+	Open   func(ctx context.Context, j nexthop.Job) (*client.Client, Failure)
+	Limits Limits
+	// Room says how many connections the next hop may use at this moment, where
+	// several share a bound; nil: as many as Limits says. One is always allowed.
+	Room   func() int
+	Now    func() time.Time
+	Logger *slog.Logger // with the next hop among its keys
 }
 
-func (p *pool) leave() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.active--
-	p.admit()
+// Pool is the way to one next hop. It is safe for concurrent use.
+type Pool struct {
+	o   Options
+	all *connections
 }
 
-// admit lets in those for whom there is room.
-func (p *pool) admit() {
-	for p.active < p.width && len(p.waiting) > 0 {
-		p.active++
-		close(p.waiting[0])
-		p.waiting = p.waiting[1:]
-	}
-}
+var _ nexthop.Target = (*Pool)(nil)
 
-// take returns a kept connection that is still good, or nil.
-func (p *pool) take() *connection {
-	for {
-		c := p.pop()
-		if c == nil || c.Usable() {
-			return c
-		}
-		_ = c.Close() // it ended by itself
-	}
-}
-
-func (p *pool) pop() *connection {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.idle) == 0 {
-		return nil
-	}
-	c := p.idle[len(p.idle)-1]
-	p.idle = p.idle[:len(p.idle)-1]
-	c.expire.Stop()
-	return c
-}
-
-// keep puts a connection back, or ends it when it has served. The number kept
-// cannot exceed the number used at once.
-func (p *pool) keep(c *connection) {
-	if !c.Usable() {
-		_ = c.Close() // it is over already
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || c.used >= p.limits.Messages || len(p.idle) >= p.limits.Connections {
-		go quit(c)
-		return
-	}
-	c.expire = time.AfterFunc(p.limits.Idle, func() { p.retire(c) })
-	p.idle = append(p.idle, c)
-}
-
-// retire ends a connection that nobody used for long.
-func (p *pool) retire(c *connection) {
-	p.mu.Lock()
-	i := slices.Index(p.idle, c)
-	if i >= 0 {
-		p.idle = slices.Delete(p.idle, i, i+1)
-	}
-	p.mu.Unlock()
-	if i >= 0 {
-		quit(c)
-	}
-}
-
-// quit says goodbye, which nothing depends on.
-func quit(c *connection) {
-	ctx, cancel := context.WithTimeout(context.Background(), quitTime)
-	defer cancel()
-	_ = c.Quit(ctx)
-}
-
-// drop ends what is kept without a farewell, for when room is needed now.
-func (p *pool) drop() int {
-	p.mu.Lock()
-	idle := p.idle
-	p.idle = nil
-	p.mu.Unlock()
-	for _, c := range idle {
-		c.expire.Stop()
-		_ = c.Close() // nothing was under way
-	}
-	return len(idle)
-}
-
-func (p *pool) close() {
-	p.mu.Lock()
-	idle := p.idle
-	p.idle, p.closed = nil, true
-	p.mu.Unlock()
-	for _, c := range idle {
-		c.expire.Stop()
-		go quit(c)
-	}
-}
-
-// learn adapts how many deliveries run at once: one more for each that the next
-// hop bore and for which there is room, half when it asks for relief with 421.
-func (p *pool) learn(err error, room int) {
-	var refused *client.ReplyError
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// New returns the pool; it connects to nothing yet.
+func New(o Options) (*Pool, error) {
 	switch {
-	case err == nil:
-		p.width = min(p.width+1, room)
-		p.admit()
-	case errors.As(err, &refused) && refused.Reply.Code == 421:
-		p.width = max(p.width/2, 1)
+	case o.Name == "" || o.Open == nil || o.Now == nil || o.Logger == nil:
+		return nil, errors.New("pool: name, connections, clock and logger must be given")
+	case !o.Limits.valid():
+		return nil, errors.New("pool: every limit must be positive")
 	}
+	return &Pool{o: o, all: newConnections(o.Limits)}, nil
 }
 
-// failed notes that no connection could be made, and that it took so long to find
-// out. For as long again, up to Limits.Rest, nobody else shall wait for the same.
-func (p *pool) failed(why Failure, now time.Time, took time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.width = max(p.width/2, 1)
-	p.why, p.until = why, now.Add(min(took, p.limits.Rest))
+// Close ends the kept connections. Deliveries under way go on; their connections
+// end with them.
+func (p *Pool) Close() { p.all.close() }
+
+// Drop ends the kept connections at once and returns how many there were. The pool
+// keeps others later.
+func (p *Pool) Drop() int { return p.all.drop() }
+
+// Use is what goes on at a next hop at one moment.
+type Use struct {
+	Active  int // deliveries under way
+	Waiting int // deliveries that stand in line
+	Kept    int // connections that nobody uses
 }
 
-// resting reports why the next hop is left alone at the moment.
-func (p *pool) resting(now time.Time) (Failure, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.why, now.Before(p.until)
+// Use returns what goes on.
+func (p *Pool) Use() Use {
+	p.all.mu.Lock()
+	defer p.all.mu.Unlock()
+	return Use{Active: p.all.active, Waiting: len(p.all.waiting), Kept: len(p.all.idle)}
+}
+
+// Deliver sends the message to the next hop, in as many transactions as the next
+// hop takes recipients at once.
+func (p *Pool) Deliver(ctx context.Context, j nexthop.Job) []mail.Outcome {
+	out := j.All(mail.Reply{}, p.o.Name)
+	left := make([]int, len(out))
+	for i := range left {
+		left[i] = i
+	}
+	for len(left) > 0 {
+		var more []int
+		for n, o := range p.transact(ctx, j, left) {
+			out[left[n]] = o
+			if tooMany(o.Reply) {
+				more = append(more, left[n])
+			}
+		}
+		// Each round settles somebody, or there is no other.
+		if len(more) == len(left) {
+			break
+		}
+		left = more
+	}
+	return out
+}
+
+// tooMany reports whether a recipient was put off only because the transaction
+// was full. RFC 5321 §4.5.3.1.10: then it is sent in another one.
+func tooMany(r mail.Reply) bool {
+	return r.Code == 452 && r.Enhanced == mail.Enhanced{Class: 4, Subject: 5, Detail: 3}
+}
+
+// transact sends the message to some of the recipients in one transaction.
+func (p *Pool) transact(ctx context.Context, j nexthop.Job, some []int) []mail.Outcome {
+	part := j
+	part.Recipients = make([]nexthop.Recipient, len(some))
+	for n, i := range some {
+		part.Recipients[n] = j.Recipients[i]
+	}
+	if err := p.all.enter(ctx); err != nil {
+		return part.All(mail.R(451, "4.3.2", "the delivery was interrupted"), p.o.Name)
+	}
+	defer p.all.leave()
+	c := p.all.take()
+	if c != nil {
+		out, stale := p.send(ctx, c, part)
+		if !stale {
+			return out
+		}
+		// The next hop closed the connection while it was kept, and has nothing of
+		// this message: that is no fault, and a new connection is worth one try.
+	}
+	c, f := p.connect(ctx, part)
+	if c == nil {
+		return part.All(f.Reply, f.Remote)
+	}
+	out, _ := p.send(ctx, c, part)
+	return out
+}
+
+// send sends the message over one connection and keeps or ends that. stale reports
+// a connection that was of no more use before anything of the message was sent.
+func (p *Pool) send(ctx context.Context, c *connection, j nexthop.Job) (out []mail.Outcome, stale bool) {
+	body, err := j.Open()
+	if err != nil {
+		if !errors.Is(err, nexthop.ErrWithdrawn) {
+			p.log(j).Error("message cannot be read", "err", err)
+		}
+		p.all.keep(c)
+		return j.All(mail.R(451, "4.3.0", "the message could not be read"), p.o.Name), false
+	}
+	defer body.Close()
+	env := j.Envelope
+	env.To = make([]mail.Recipient, len(j.Recipients))
+	for i, to := range j.Recipients {
+		env.To[i] = to.Recipient
+	}
+	out, err = c.Send(ctx, env, j.Size, body)
+	c.used++
+	p.all.learn(err, p.room())
+	if err != nil {
+		p.log(j).Info("connection ended", "remote", c.Remote(), "err", err)
+	}
+	p.all.keep(c)
+	return out, errors.Is(err, client.ErrNothingSent) && ctx.Err() == nil
+}
+
+func (p *Pool) room() int {
+	if p.o.Room == nil {
+		return p.o.Limits.Connections
+	}
+	return max(1, min(p.o.Room(), p.o.Limits.Connections))
+}
+
+func (p *Pool) log(j nexthop.Job) *slog.Logger {
+	return p.o.Logger.With("queue", j.ID.String())
+}
+
+// connect opens a connection, unless the next hop is being left alone. A permanent
+// failure is a verdict about the destination and no reason to rest.
+func (p *Pool) connect(ctx context.Context, j nexthop.Job) (*connection, Failure) {
+	if f, resting := p.all.resting(p.o.Now()); resting {
+		return nil, f
+	}
+	began := p.o.Now()
+	c, f := p.o.Open(ctx, j)
+	if c != nil {
+		return &connection{Client: c}, Failure{}
+	}
+	// A failure that is none is not taken for a success.
+	if class := f.Reply.Class(); class != mail.ClassTransient && class != mail.ClassPermanent {
+		f.Reply = mail.R(451, "4.4.0", "there is no connection to "+p.o.Name)
+	}
+	if ctx.Err() == nil {
+		p.log(j).Warn("no connection", "remote", f.Remote, "reply", f.Reply.String())
+		if f.Reply.Class() == mail.ClassTransient {
+			p.all.failed(f, p.o.Now(), p.o.Now().Sub(began))
+		}
+	}
+	return nil, f
 }

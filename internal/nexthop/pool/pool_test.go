@@ -2,106 +2,114 @@ package pool
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
-	"fmt"
-	"math/rand/v2"
-	"sync"
-	"sync/atomic"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 	"sallyport/internal/smtp/client"
 )
 
-func limits() Limits {
-	return Limits{Connections: 20, Start: 4, Messages: 100, Idle: 30 * time.Second, Rest: 30 * time.Second}
-}
-
-// The width follows what the next hop bears, and stays between one and the limit.
-func TestWidthAdapts(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		l := limits()
-		l.Start, l.Connections = rapid.IntRange(1, 30).Draw(rt, "start"), rapid.IntRange(1, 30).Draw(rt, "most")
-		p := newPool(l)
-		now := time.Unix(1_800_000_000, 0)
-		closing := &client.ReplyError{Reply: mail.R(421, "", "closing")}
-		lost := &client.ConnError{Stage: client.StageMail, Err: client.ErrLost}
-		rt.Repeat(map[string]func(*rapid.T){
-			"success": func(*rapid.T) {
-				before, room := p.width, rapid.IntRange(1, l.Connections).Draw(rt, "room")
-				p.learn(nil, room)
-				if p.width != min(before+1, room) {
-					rt.Fatalf("%d became %d", before, p.width)
-				}
-			},
-			"421": func(*rapid.T) {
-				before := p.width
-				p.learn(fmt.Errorf("%w (%w)", closing, client.ErrNothingSent), l.Connections)
-				if p.width != max(before/2, 1) {
-					rt.Fatalf("%d became %d", before, p.width)
-				}
-			},
-			"lost": func(*rapid.T) {
-				before := p.width
-				p.learn(lost, l.Connections)
-				if p.width != before {
-					rt.Fatalf("%d became %d", before, p.width)
-				}
-			},
-			"no connection": func(*rapid.T) {
-				took := time.Duration(rapid.IntRange(0, 600).Draw(rt, "seconds")) * time.Second
-				p.failed(Failure{Reply: mail.R(451, "4.4.1", "no"), Remote: "mx"}, now, took)
-				if _, resting := p.resting(now.Add(min(took, l.Rest))); resting {
-					rt.Fatal("it rests longer than finding out took")
-				}
-				if _, resting := p.resting(now); resting != (took > 0) {
-					rt.Fatal("it does not rest")
-				}
-			},
-			"": func(*rapid.T) {
-				if p.width < 1 || p.width > l.Connections {
-					rt.Fatalf("width %d", p.width)
-				}
-			},
-		})
+// unreachable is a hop whose connections fail as open says.
+func unreachable(t *testing.T, now *time.Time, open func() Failure) *Pool {
+	t.Helper()
+	h, err := New(Options{
+		Name: "x.test", Limits: limits(), Now: func() time.Time { return *now }, Logger: slog.New(slog.DiscardHandler),
+		Open: func(context.Context, nexthop.Job) (*client.Client, Failure) { return nil, open() },
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
 }
 
-// Whoever enters leaves, whoever gives up does not block the others, and never
-// more are inside than the width.
-func TestLineMovesOn(t *testing.T) {
-	l := limits()
-	l.Start, l.Connections = 3, 3
-	p := newPool(l)
-	var inside, most, entered atomic.Int64
-	var wg sync.WaitGroup
-	for i := range 400 {
-		wg.Go(func() {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(3000))*time.Microsecond)
-			defer cancel()
-			if i%2 == 0 {
-				ctx = t.Context()
-			}
-			if err := p.enter(ctx); err != nil {
-				if !errors.Is(err, context.DeadlineExceeded) {
-					t.Error(err)
-				}
-				return
-			}
-			entered.Add(1)
-			if n := inside.Add(1); n > 3 {
-				most.Store(n)
-			}
-			time.Sleep(20 * time.Microsecond)
-			inside.Add(-1)
-			p.leave()
-		})
+func job(t *testing.T) nexthop.Job {
+	t.Helper()
+	id, err := mail.NewID(time.Now(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
 	}
-	wg.Wait()
-	if p.active != 0 || len(p.waiting) != 0 || most.Load() != 0 || entered.Load() < 200 {
-		t.Errorf("%d inside, %d waiting, %d at once, %d entered", p.active, len(p.waiting), most.Load(), entered.Load())
+	a, err := mail.ParseAddress("ann@x.test", mail.ASCII)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nexthop.Job{
+		ID: id, Envelope: mail.Envelope{From: mail.NullPath()}, Size: 2, Recipients: []nexthop.Recipient{{Recipient: mail.Recipient{Address: a}}},
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("\r\n")), nil },
+	}
+}
+
+// A failure that can pass is repeated to others for as long as it took to find
+// out; a verdict is given anew each time; what is no failure at all defers.
+func TestFailuresToConnect(t *testing.T) {
+	for title, row := range map[string]struct {
+		reply mail.Reply
+		want  string
+		opens int // of three deliveries at one moment
+	}{
+		"may pass":    {mail.R(451, "4.4.1", "no"), "451 4.4.1 no", 1},
+		"verdict":     {mail.R(556, "5.1.10", "null MX"), "556 5.1.10 null MX", 3},
+		"no reply":    {mail.Reply{}, "451 4.4.0 there is no connection to x.test", 1},
+		"a success":   {mail.R(250, "2.0.0", "fine"), "451 4.4.0 there is no connection to x.test", 1},
+		"go on, then": {mail.R(354, "", "go"), "451 4.4.0 there is no connection to x.test", 1},
+	} {
+		now := time.Unix(1_800_000_000, 0)
+		opens := 0
+		h := unreachable(t, &now, func() Failure {
+			opens++
+			now = now.Add(time.Second)
+			return Failure{Reply: row.reply, Remote: "mx.x.test"}
+		})
+		for range 3 {
+			out := h.Deliver(t.Context(), job(t))
+			if len(out) != 1 || out[0].Reply.String() != row.want || out[0].Remote != "mx.x.test" {
+				t.Errorf("%s: %+v", title, out)
+			}
+		}
+		if opens != row.opens {
+			t.Errorf("%s: tried %d times", title, opens)
+		}
+		now = now.Add(limits().Rest)
+		h.Deliver(t.Context(), job(t))
+		if opens != row.opens+1 {
+			t.Errorf("%s: not tried again after its rest", title)
+		}
+	}
+}
+
+func TestIncompleteOptionsAreRefused(t *testing.T) {
+	for title, spoil := range map[string]func(*Options){
+		"no name": func(o *Options) { o.Name = "" }, "no connections": func(o *Options) { o.Open = nil }, "no clock": func(o *Options) { o.Now = nil },
+		"no logger": func(o *Options) { o.Logger = nil }, "no limits": func(o *Options) { o.Limits = Limits{} },
+	} {
+		o := Options{
+			Name: "x.test", Limits: limits(), Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+			Open: func(context.Context, nexthop.Job) (*client.Client, Failure) { return nil, Failure{} },
+		}
+		spoil(&o)
+		if h, err := New(o); h != nil || err == nil {
+			t.Errorf("taken: %s", title)
+		}
+	}
+}
+
+// The words of a failed dial: who could not be reached and why, and always 4xx.
+func TestWordsOfAFailedDial(t *testing.T) {
+	for want, err := range map[string]error{
+		`451 4.4.1 no connection to mx: "refused"`:             &DialError{&net.OpError{Op: "dial", Err: errors.New("refused")}},
+		"451 4.4.3 the name in mx cannot be resolved: no such": &DialError{&net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such"}}},
+		"451 4.4.2 EHLO: the connection was lost":              &client.ConnError{Stage: client.StageHello, Err: client.ErrLost},
+		`451 4.4.0 greeting refused: "554 5.7.1 go away"`:      &client.ReplyError{Stage: client.StageGreeting, Reply: mail.R(554, "5.7.1", "go away")},
+		"421 4.3.2 busy": &client.ReplyError{Stage: client.StageGreeting, Reply: mail.R(421, "4.3.2", "busy")},
+	} {
+		if got := ReplyFor("mx", err).String(); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }

@@ -1,11 +1,10 @@
-package behind
+package named
 
 import (
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"path/filepath"
 	"strings"
@@ -87,54 +86,34 @@ func (s *storeSession) LMTPData(r io.Reader, status smtp.StatusCollector) error 
 	return nil
 }
 
-// serve starts the store and returns the options that reach it.
-func serve(t *testing.T, lmtp bool, network string) (*store, Options) {
+// serveStore starts the store and returns the place of a server of ours.
+func serveStore(t *testing.T, lmtp bool, network string) (*store, Place) {
 	t.Helper()
 	at := "127.0.0.1:0"
 	if network == "unix" {
 		at = filepath.Join(t.TempDir(), "lmtp")
 	}
 	ln, err := net.Listen(network, at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	box := &store{}
 	s := smtp.NewServer(box)
 	s.Domain, s.LMTP = "inner.test", lmtp
 	go s.Serve(ln)
 	t.Cleanup(func() { s.Close() })
-	hello, err := mail.ParseDomain("mx.test")
-	if err != nil {
-		t.Fatal(err)
+	return box, Place{
+		Ours: true, LMTP: lmtp, Network: network, Address: ln.Addr().String(), Host: "127.0.0.1", TLS: client.TLSNone, Limits: DefaultServerLimits(),
 	}
-	return box, Options{
-		LMTP: lmtp, Network: network, Address: ln.Addr().String(), Host: "127.0.0.1", Hello: hello, TLS: client.TLSNone,
-		Dial: (&net.Dialer{}).DialContext, Timeouts: client.DefaultTimeouts(), SMTP: client.DefaultLimits(), Limits: DefaultLimits(),
-		Now: time.Now, Logger: slog.New(slog.DiscardHandler),
-	}
-}
-
-func target(t *testing.T, o Options) *Target {
-	t.Helper()
-	target, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { target.Close() })
-	return target
 }
 
 func address(t *testing.T, s string) mail.Address {
 	t.Helper()
 	a, err := mail.ParseAddress(s, mail.UTF8)
-	if err != nil {
-		t.Fatal(err)
-	}
+	check(t, err)
 	return a
 }
 
-// job is a message for mailboxes; what leads to them is an alias of ours.
-func job(t *testing.T, mailboxes ...string) nexthop.Job {
+// through is a message for mailboxes; what leads to them is an alias of ours.
+func through(t *testing.T, mailboxes ...string) nexthop.Job {
 	t.Helper()
 	id, err := mail.NewID(time.Now(), rand.Reader)
 	if err != nil {
@@ -166,15 +145,15 @@ func TestDeliver(t *testing.T) {
 		network string
 	}{{true, "tcp"}, {true, "unix"}, {false, "tcp"}} {
 		t.Run(fmt.Sprint(c), func(t *testing.T) {
-			box, o := serve(t, c.lmtp, c.network)
-			d := target(t, o)
+			box, p := serveStore(t, c.lmtp, c.network)
+			d := reach(t, p, means(t))
 			// Capitals arrive as they came, and who was asked for is told of.
-			out := d.Deliver(t.Context(), job(t, "Known.A@inner.test", "nobody@inner.test", "known-b+x@inner.test"))
+			out := d.Deliver(t.Context(), through(t, "Known.A@inner.test", "nobody@inner.test", "known-b+x@inner.test"))
 			if got := codes(out); got != "alias0@ours.test 250, alias1@ours.test 550, alias2@ours.test 250" {
 				t.Error(got)
 			}
 			// Only LMTP has an answer for each.
-			out = d.Deliver(t.Context(), job(t, "full@inner.test", "known-c@inner.test"))
+			out = d.Deliver(t.Context(), through(t, "full@inner.test", "known-c@inner.test"))
 			switch got := codes(out); {
 			case c.lmtp && got != "alias0@ours.test 452, alias1@ours.test 250", !c.lmtp && out[0].Reply != out[1].Reply:
 				t.Error(got)
@@ -193,8 +172,8 @@ func TestDeliver(t *testing.T) {
 
 func TestAsk(t *testing.T) {
 	for _, lmtp := range []bool{true, false} {
-		box, o := serve(t, lmtp, "tcp")
-		d := target(t, o)
+		box, p := serveStore(t, lmtp, "tcp")
+		d := reach(t, p, means(t))
 		for range 3 {
 			for a, want := range map[string]int{"Known@inner.test": 250, "nobody@inner.test": 550} {
 				r, remote, err := d.Ask(t.Context(), address(t, a))
@@ -206,7 +185,7 @@ func TestAsk(t *testing.T) {
 		if len(box.took) > 0 || box.conns != 1 {
 			t.Errorf("%d connections, arrived: %q", box.conns, box.took)
 		}
-		if _, questions := d.Use(); questions.Kept != 1 {
+		if questions := d.questions.Use(); questions.Kept != 1 {
 			t.Errorf("%+v", questions)
 		}
 	}
@@ -218,32 +197,17 @@ func TestNobodyAnswers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, o := serve(t, false, "tcp")
-	o.Address = ln.Addr().String()
+	_, p := serveStore(t, false, "tcp")
+	p.Address = ln.Addr().String()
 	ln.Close()
-	d := target(t, o)
+	d := reach(t, p, means(t))
 	_, _, err = d.Ask(t.Context(), address(t, "known@inner.test"))
 	var unreachable *pool.Unreachable
 	if !errors.As(err, &unreachable) || unreachable.Reply.Class() != mail.ClassTransient {
 		t.Error(err)
 	}
-	if out := d.Deliver(t.Context(), job(t, "known@inner.test")); !out[0].Deferred() {
+	if out := d.Deliver(t.Context(), through(t, "known@inner.test")); !out[0].Deferred() {
 		t.Errorf("%v", out)
-	}
-}
-
-func TestOptionsAreRequired(t *testing.T) {
-	_, good := serve(t, true, "tcp")
-	for _, edit := range []func(*Options){
-		func(o *Options) { o.Network = "udp" }, func(o *Options) { o.Address = "" }, func(o *Options) { o.Hello = mail.Domain{} },
-		func(o *Options) { o.Dial = nil }, func(o *Options) { o.TLS = client.TLSUndecided }, func(o *Options) { o.TLS = client.TLSImplicit + 1 },
-		func(o *Options) { o.Limits.Questions = 0 }, func(o *Options) { o.Limits.Rest = 0 }, func(o *Options) { o.Logger = nil },
-	} {
-		o := good
-		edit(&o)
-		if _, err := New(o); err == nil {
-			t.Errorf("%+v was taken", o)
-		}
 	}
 }
 
@@ -251,10 +215,10 @@ func TestOptionsAreRequired(t *testing.T) {
 // servers, however the administrator connects them.
 func TestMailThatRequiresTLSHasArrived(t *testing.T) {
 	for _, lmtp := range []bool{true, false} {
-		_, o := serve(t, lmtp, "tcp")
-		j := job(t, "known-c@inner.test")
+		_, p := serveStore(t, lmtp, "tcp")
+		j := through(t, "known-c@inner.test")
 		j.Envelope.TLS = mail.TLSRequired
-		if out := target(t, o).Deliver(t.Context(), j); !out[0].Delivered() {
+		if out := reach(t, p, means(t)).Deliver(t.Context(), j); !out[0].Delivered() {
 			t.Errorf("LMTP %v: %s", lmtp, out[0].Reply)
 		}
 	}
@@ -268,8 +232,8 @@ func TestAFullMailboxPasses(t *testing.T) {
 		"full-large": "552 5.3.4 Quota exceeded",
 		"full":       "452 4.2.2 the mailbox is full",
 	} {
-		_, o := serve(t, true, "tcp")
-		out := target(t, o).Deliver(t.Context(), job(t, local+"@x.test"))
+		_, p := serveStore(t, true, "tcp")
+		out := reach(t, p, means(t)).Deliver(t.Context(), through(t, local+"@x.test"))
 		if got := strings.Replace(out[0].Reply.String(), "<"+local+"@x.test> ", "", 1); got != want || out[0].Said == strings.Contains(want, "says") {
 			t.Errorf("%s: %s, want %s", local, got, want)
 		}
@@ -278,19 +242,45 @@ func TestAFullMailboxPasses(t *testing.T) {
 
 // Whether the server takes addresses beyond ASCII is known when it has greeted.
 func TestInternational(t *testing.T) {
-	_, o := serve(t, true, "tcp")
-	b := target(t, o)
-	if takes, known := b.International(); takes || known {
-		t.Error("known before it was asked")
+	box, p := serveStore(t, true, "tcp")
+	b := reach(t, p, means(t))
+	for range 2 {
+		if takes, known := b.International(t.Context(), address(t, "nobody@x.test")); takes || !known {
+			t.Errorf("takes %v, known %v", takes, known)
+		}
 	}
-	a, err := mail.ParseAddress("known@x.test", mail.ASCII)
-	if err != nil {
-		t.Fatal(err)
+	if box.conns != 1 {
+		t.Errorf("%d connections for what is known", box.conns)
 	}
-	if _, _, err := b.Ask(t.Context(), a); err != nil {
-		t.Fatal(err)
+	_, p = serveStore(t, true, "tcp")
+	p.Address += "0" // nobody listens there
+	if takes, known := reach(t, p, means(t)).International(t.Context(), address(t, "nobody@x.test")); takes || known {
+		t.Error("known of a server that was never reached")
 	}
-	if takes, known := b.International(); takes || !known {
-		t.Errorf("takes %v, known %v", takes, known)
+}
+
+// Two aliases of one mailbox behind us are one recipient there, and one outcome each.
+func TestAnAddressIsGivenOnce(t *testing.T) {
+	box, p := serveStore(t, true, "unix")
+	d := reach(t, p, means(t))
+	out := d.Deliver(t.Context(), through(t, "known-a@inner.test", "nobody@inner.test", "known-a@inner.test", "known-a+x@inner.test", "nobody@inner.test"))
+	if got := codes(out); got != "alias0@ours.test 250, alias1@ours.test 550, alias2@ours.test 250, alias3@ours.test 250, alias4@ours.test 550" {
+		t.Error(got)
+	}
+	box.mu.Lock()
+	defer box.mu.Unlock()
+	if len(box.took) != 2 {
+		t.Errorf("arrived: %q", box.took)
+	}
+}
+
+func TestWhatTwoRecipientsAskToBeTold(t *testing.T) {
+	const never, success, failure, delay = mail.NotifyNever, mail.NotifySuccess, mail.NotifyFailure, mail.NotifyDelay
+	for _, c := range [][3]mail.Notify{
+		{0, 0, 0}, {never, never, never}, {never, 0, failure}, {0, success, success | failure}, {never, delay, delay}, {success, failure, success | failure},
+	} {
+		if got, back := together(c[0], c[1]), together(c[1], c[0]); got != c[2] || back != c[2] {
+			t.Errorf("%v with %v: %v and %v, want %v", c[0], c[1], got, back, c[2])
+		}
 	}
 }
