@@ -3,6 +3,7 @@ package arch
 import (
 	"go/ast"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -17,6 +18,26 @@ func TestFilesAreRenamedInOnePlace(t *testing.T) {
 			t.Errorf("%s: a file is renamed here; kit/safefile does it and makes it durable", s.at(call))
 		}
 	})
+}
+
+// Whose database it is knows the store, and node, which opens it; everybody else sees
+// store.Store and fsys.FS.
+func TestOnlyTheStoreKnowsItsDatabase(t *testing.T) {
+	found := 0
+	for _, s := range sources(t) {
+		for _, imp := range s.file.Imports {
+			if !strings.Contains(imp.Path.Value, "cockroachdb/") {
+				continue
+			}
+			found++
+			if s.room != "node" && s.room != "store/pebble" {
+				t.Errorf("%s imports %s", s.path, imp.Path.Value)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("nobody imports the database: the test looks for another")
+	}
 }
 
 // eachCall calls fn with every call of a method or of another package's function; of

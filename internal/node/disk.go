@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/diskspace"
+	"sallyport/internal/store/pebble"
 )
 
 // The rules of the alarms about free space.
@@ -25,9 +26,9 @@ const (
 // openSpaces makes the space of the data folder's disk, and that of the mailboxes'
 // where it is another.
 func (n *Node) openSpaces(cfg config.Config) {
-	n.spaces = []*diskspace.Space{diskspace.New(n.o.FS, cfg.Data, minFree(cfg))}
+	n.spaces = []*diskspace.Space{diskspace.New(pebble.Disk(n.o.FS), cfg.Data, minFree(cfg))}
 	if n.o.FS == vfs.Default && !sameDisk(cfg.Data, cfg.Maildir.Root) {
-		n.spaces = append(n.spaces, diskspace.New(n.o.FS, existing(cfg.Maildir.Root), minFree(cfg)))
+		n.spaces = append(n.spaces, diskspace.New(pebble.Disk(n.o.FS), existing(cfg.Maildir.Root), minFree(cfg)))
 	}
 }
 

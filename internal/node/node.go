@@ -36,6 +36,7 @@ import (
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
+	"sallyport/internal/store/pebble"
 	"sallyport/internal/trace"
 )
 
@@ -227,7 +228,7 @@ func (n *Node) recordRecovery(ctx context.Context, r spool.Report) error {
 
 func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 	n.mailbox, err = maildir.New(maildir.Options{
-		FS: n.o.FS, Root: n.config().Maildir.Root, Hostname: n.config().Hostname, Limits: maildir.DefaultLimits(), Rand: n.o.Rand, Logger: n.log, Space: n.mailboxSpace(),
+		FS: pebble.Disk(n.o.FS), Root: n.config().Maildir.Root, Hostname: n.config().Hostname, Limits: maildir.DefaultLimits(), Rand: n.o.Rand, Logger: n.log, Space: n.mailboxSpace(),
 	})
 	if err != nil {
 		return err

@@ -40,6 +40,7 @@ import (
 	smtpserver "sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
 	"sallyport/internal/store/mem"
+	"sallyport/internal/store/pebble"
 )
 
 const rightPassword = "correct horse battery"
@@ -119,7 +120,7 @@ func directoryConfig(t *testing.T, alice, bob mail.Address) directory.Config {
 }
 
 func (w *world) startDispatch() {
-	box, err := maildir.New(maildir.Options{FS: w.fs, Root: "mail", Hostname: w.dir.Hostname(), Limits: maildir.DefaultLimits(), Rand: crand.Reader, Logger: w.log})
+	box, err := maildir.New(maildir.Options{FS: pebble.Disk(w.fs), Root: "mail", Hostname: w.dir.Hostname(), Limits: maildir.DefaultLimits(), Rand: crand.Reader, Logger: w.log})
 	must(w.t, err)
 	out := newRoute(w)
 	w.dispatch = dispatch.New(dispatch.Options{

@@ -10,8 +10,6 @@ import (
 	"context"
 	"sync"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 const (
@@ -26,7 +24,7 @@ const (
 
 // Space is the space of one disk. It is safe for concurrent use.
 type Space struct {
-	fs  vfs.FS
+	on  Disk
 	dir string
 	now func() time.Time
 
@@ -40,9 +38,14 @@ type Space struct {
 	low     bool   // as it was told
 }
 
+// Disk tells the octets that may still be written to the disk of a folder.
+type Disk interface {
+	Free(dir string) (uint64, error)
+}
+
 // New returns the space of the disk that holds dir, of which min octets stay free.
-func New(fs vfs.FS, dir string, min uint64) *Space {
-	return &Space{fs: fs, dir: dir, min: min, now: time.Now}
+func New(on Disk, dir string, min uint64) *Space {
+	return &Space{on: on, dir: dir, min: min, now: time.Now}
 }
 
 // Dir returns the folder that it was made for.
@@ -92,8 +95,8 @@ func (s *Space) Low(n int64) bool {
 // fits measures, if the last measurement is old; the lock is held.
 func (s *Space) fits(octets uint64) bool {
 	if now := s.now(); now.Sub(s.at) >= believed {
-		u, err := s.fs.GetDiskUsage(s.dir)
-		s.at, s.free, s.unknown = now, u.AvailBytes, err != nil
+		free, err := s.on.Free(s.dir)
+		s.at, s.free, s.unknown = now, free, err != nil
 	}
 	return s.unknown || s.free >= s.min && s.free-s.min >= s.taken && s.free-s.min-s.taken >= octets
 }

@@ -4,25 +4,28 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"pgregory.net/rapid"
 )
 
-func free(fs *vfs.MemFS, n uint64) {
-	fs.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: n, TotalBytes: 1 << 40})
-}
+// memory is a disk with so many octets free.
+type memory struct{ octets atomic.Uint64 }
+
+func (m *memory) Free(string) (uint64, error) { return m.octets.Load(), nil }
+
+func free(m *memory, n uint64) { m.octets.Store(n) }
 
 // Whatever is taken and written in whatever order, mail leaves the reserve free.
 func TestNobodyWritesIntoTheReserve(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		fs := vfs.NewMem()
+		m := new(memory)
 		left := rapid.Int64Range(0, 3000).Draw(t, "free")
 		now := time.Unix(0, 0)
-		s := New(fs, "/", 1000)
+		s := New(m, "/", 1000)
 		s.now = func() time.Time { return now }
 		type taken struct {
 			n    int64
@@ -30,7 +33,7 @@ func TestNobodyWritesIntoTheReserve(t *testing.T) {
 		}
 		var out []taken
 		under := int64(0)
-		free(fs, uint64(left))
+		free(m, uint64(left))
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 3).Draw(t, "step") {
 			case 0:
@@ -50,7 +53,7 @@ func TestNobodyWritesIntoTheReserve(t *testing.T) {
 					i := rapid.IntRange(0, len(out)-1).Draw(t, "which")
 					left -= out[i].n
 					under -= out[i].n
-					free(fs, uint64(left))
+					free(m, uint64(left))
 					out[i].give()
 					out[i].give() // does nothing
 					out = slices.Delete(out, i, i+1)
@@ -67,27 +70,27 @@ func TestNobodyWritesIntoTheReserve(t *testing.T) {
 // low only for those who were refused.
 func TestItIsToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fs := vfs.NewMem()
-		s := New(fs, "/", 1000)
+		m := new(memory)
+		s := New(m, "/", 1000)
 		var told []Change
 		var mu sync.Mutex
 		ctx, stop := context.WithCancel(t.Context())
-		free(fs, 5000)
+		free(m, 5000)
 		go s.Watch(ctx, func(c Change) { mu.Lock(); defer mu.Unlock(); told = append(told, c) })
 		for _, n := range []uint64{5000, 999, 0, 1000, 999, 1100, 400, 1249} {
-			free(fs, n)
+			free(m, n)
 			time.Sleep(3 * time.Second)
 		}
 		if !s.IsLow() {
 			t.Error("it is not low")
 		}
-		free(fs, 1250)
+		free(m, 1250)
 		time.Sleep(3 * time.Second)
 		if _, ok := s.Take(251); ok {
 			t.Error("taken")
 		}
 		time.Sleep(3 * time.Second)
-		free(fs, 1300)
+		free(m, 1300)
 		time.Sleep(3 * time.Second)
 		stop()
 		synctest.Wait()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path/filepath"
 	"time"
 )
 
@@ -14,7 +15,7 @@ const mode = 0o700
 func (t *Target) makeRoot() error {
 	missing := []string{t.root}
 	for dir := t.root; ; {
-		parent := t.fs.PathDir(dir)
+		parent := filepath.Dir(dir)
 		if parent == dir {
 			break
 		}
@@ -42,21 +43,21 @@ func (t *Target) ensure(box string) error {
 	if known {
 		return nil
 	}
-	if t.fs.PathBase(box) == junkFolder {
-		if err := t.ensure(t.fs.PathDir(box)); err != nil {
+	if filepath.Base(box) == junkFolder {
+		if err := t.ensure(filepath.Dir(box)); err != nil {
 			return err
 		}
 	}
 	for _, sub := range []string{"tmp", "new", "cur"} {
-		if err := t.fs.MkdirAll(t.fs.PathJoin(box, sub), mode); err != nil {
+		if err := t.fs.MkdirAll(filepath.Join(box, sub), mode); err != nil {
 			return err
 		}
 	}
 	if err := t.mark(box); err != nil {
 		return err
 	}
-	above := t.fs.PathDir(box)
-	if err := t.syncAll(box, above, t.fs.PathDir(above)); err != nil {
+	above := filepath.Dir(box)
+	if err := t.syncAll(box, above, filepath.Dir(above)); err != nil {
 		return err
 	}
 	t.remember(box)
@@ -70,10 +71,10 @@ const junkFolder = ".Junk"
 
 // mark leaves the empty file in a folder by which Maildir++ tells it from a mailbox.
 func (t *Target) mark(box string) error {
-	if t.fs.PathBase(box) != junkFolder {
+	if filepath.Base(box) != junkFolder {
 		return nil
 	}
-	f, err := t.fs.Create(t.fs.PathJoin(box, "maildirfolder"), category)
+	f, err := t.fs.Create(filepath.Join(box, "maildirfolder"))
 	if err != nil {
 		return err
 	}
@@ -124,8 +125,8 @@ func (t *Target) Clean(ctx context.Context, now time.Time) (removed int, err err
 			if ctx.Err() != nil {
 				return removed, ctx.Err()
 			}
-			files := t.list(t.fs.PathJoin(box, "tmp"), keep)
-			for _, file := range append(files, t.list(t.fs.PathJoin(box, junkFolder, "tmp"), keep)...) {
+			files := t.list(filepath.Join(box, "tmp"), keep)
+			for _, file := range append(files, t.list(filepath.Join(box, junkFolder, "tmp"), keep)...) {
 				old, e := t.stale(file, now)
 				if e == nil && old {
 					e = t.fs.Remove(file)
@@ -144,7 +145,7 @@ func (t *Target) list(dir string, keep func(error)) []string {
 	names, err := t.fs.List(dir)
 	keep(err)
 	for i, n := range names {
-		names[i] = t.fs.PathJoin(dir, n)
+		names[i] = filepath.Join(dir, n)
 	}
 	return names
 }

@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"sallyport/internal/nexthop"
+	"sallyport/internal/store/pebble"
 )
 
 const aliceNew = "/data/mail/local.test/alice/new"
@@ -71,7 +72,8 @@ func TestFaultAtEveryOperation(t *testing.T) {
 				return nil
 			}))
 			target := newTarget(t, mem, "/data/mail")
-			target.fs, target.sync = fs, newSyncer(fs)
+			disk := pebble.Disk(fs)
+			target.fs, target.sync = disk, newSyncer(disk)
 			j := job(t, message, "alice@local.test alice@local.test")
 			out := target.Deliver(t.Context(), j)
 			if ops.Load() < n {
@@ -201,7 +203,7 @@ func shareSyncs(t *testing.T, second error) {
 		return second
 	}))
 	check(t, fs.MkdirAll("/d", 0o700))
-	s := newSyncer(fs)
+	s := newSyncer(pebble.Disk(fs))
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		if err := s.sync("/d"); err != nil {

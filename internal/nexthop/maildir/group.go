@@ -1,10 +1,9 @@
 package maildir
 
 import (
-	"errors"
 	"sync"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
+	"sallyport/internal/kit/fsys"
 )
 
 // syncer syncs directories for many deliveries at once: whoever asks while a sync
@@ -12,7 +11,7 @@ import (
 // meanwhile. A sync that began before the question never answers it, because the
 // entry in question may not have been part of it.
 type syncer struct {
-	fs   vfs.FS
+	fs   fsys.FS
 	mu   sync.Mutex
 	dirs map[string]*dirSync // only directories with a sync running
 }
@@ -26,7 +25,7 @@ type batch struct {
 	err  error
 }
 
-func newSyncer(fs vfs.FS) *syncer {
+func newSyncer(fs fsys.FS) *syncer {
 	return &syncer{fs: fs, dirs: map[string]*dirSync{}}
 }
 
@@ -71,9 +70,5 @@ func (s *syncer) pass(dir string, d *dirSync) {
 }
 
 func (s *syncer) once(dir string) error {
-	f, err := s.fs.OpenDir(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
+	return s.fs.SyncDir(dir)
 }

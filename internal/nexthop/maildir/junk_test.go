@@ -38,7 +38,7 @@ func TestJunkHasAFolderOfItsOwn(t *testing.T) {
 			}
 		}
 	}
-	f, err := fs.Create("/mail/local.test/alice/.Junk/tmp/left", category)
+	f, err := fs.Create("/mail/local.test/alice/.Junk/tmp/left", "")
 	check(t, err)
 	check(t, f.Close())
 	if n, err := target.Clean(t.Context(), time.Now().Add(40*time.Hour)); n != 1 || err != nil {

@@ -1,6 +1,7 @@
 package maildir
 
 import (
+	"path/filepath"
 	"slices"
 
 	"sallyport/internal/nexthop"
@@ -27,7 +28,7 @@ func (t *Target) copies(j nexthop.Job) []*letter {
 			continue
 		}
 		if j.Junk {
-			box = t.fs.PathJoin(box, junkFolder)
+			box = filepath.Join(box, junkFolder)
 		}
 		c := of[box]
 		if c == nil {

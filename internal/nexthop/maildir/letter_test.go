@@ -85,7 +85,7 @@ func TestTheCopyOfAFormerVersionIsFound(t *testing.T) {
 		j.Recipients[1].Detail = "b"
 		j.ID, j.Attempt = id, 2
 		check(t, target.ensure(bobBox))
-		f, err := fs.Create(bobBox+"/"+at+name, category)
+		f, err := fs.Create(bobBox+"/"+at+name, "")
 		check(t, err)
 		_, err = f.Write([]byte("Return-Path: <x>\r\n" + message))
 		check(t, errors.Join(err, f.Close()))

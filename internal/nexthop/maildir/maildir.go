@@ -12,8 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"sallyport/internal/kit/fsys"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 )
@@ -45,7 +44,7 @@ func DefaultLimits() Limits {
 
 // Options is what a Target needs.
 type Options struct {
-	FS       vfs.FS      // vfs.Default in a server
+	FS       fsys.FS     // that of the data folder
 	Root     string      // the folder that holds DOMAIN/LOCAL-PART; made when it is missing
 	Hostname mail.Domain // part of every file name
 	Limits   Limits
@@ -63,7 +62,7 @@ type Space interface {
 
 // Target delivers to the mailboxes below one root. It is safe for concurrent use.
 type Target struct {
-	fs       vfs.FS
+	fs       fsys.FS
 	root     string
 	hostname string
 	limits   Limits
@@ -158,7 +157,7 @@ func fault(err error) mail.Reply {
 	switch {
 	case errors.Is(err, errLow):
 		return mail.R(452, "4.3.1", "the disk of the mailboxes is nearly full")
-	case vfs.IsNoSpaceError(err), errors.Is(err, syscall.EDQUOT):
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return mail.R(452, "4.3.1", "the mailbox store is full")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return mail.R(451, "4.3.2", "the delivery was interrupted")

@@ -19,6 +19,7 @@ import (
 
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
+	"sallyport/internal/store/pebble"
 )
 
 const message = "Received: from a by b; now\r\nFrom: <bob@remote.test>\r\nSubject: x\r\n\r\nHello\r\n.\r\n\r\nbye\r\n"
@@ -26,7 +27,7 @@ const message = "Received: from a by b; now\r\nFrom: <bob@remote.test>\r\nSubjec
 func newTarget(t *testing.T, fs vfs.FS, root string) *Target {
 	t.Helper()
 	target, err := New(Options{
-		FS: fs, Root: root, Hostname: domain(t, "mx.local.test"), Limits: DefaultLimits(),
+		FS: pebble.Disk(fs), Root: root, Hostname: domain(t, "mx.local.test"), Limits: DefaultLimits(),
 		Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -149,7 +150,7 @@ func TestTruncatedFileIsReplaced(t *testing.T) {
 	j.Attempt = 2
 	check(t, target.ensure("/mail/local.test/alice"))
 	name := "/mail/local.test/alice/new/" + target.fileName(j.ID, j.Recipients[0].Mailbox)
-	f, err := fs.Create(name, category)
+	f, err := fs.Create(name, "")
 	check(t, err)
 	_, err = f.Write([]byte("Return-Path"))
 	check(t, errors.Join(err, f.Close()))
@@ -264,7 +265,7 @@ func TestCleanRemovesOnlyWhatIsStale(t *testing.T) {
 }
 
 func TestMissingOptionsAreRefused(t *testing.T) {
-	good := Options{FS: vfs.NewMem(), Root: "/m", Hostname: domain(t, "x.test"), Limits: DefaultLimits(), Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler)}
+	good := Options{FS: pebble.Disk(vfs.NewMem()), Root: "/m", Hostname: domain(t, "x.test"), Limits: DefaultLimits(), Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler)}
 	for name, spoil := range map[string]func(*Options){
 		"file system": func(o *Options) { o.FS = nil },
 		"root":        func(o *Options) { o.Root = "" },

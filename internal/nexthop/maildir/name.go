@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"sallyport/internal/mail"
@@ -42,7 +43,7 @@ func (t *Target) Mailbox(account mail.Address) (dir string, ok bool) {
 	if domain.IsZero() {
 		return "", false
 	}
-	return t.fs.PathJoin(t.root, domain.ASCII(), escape(mail.FoldLocal(account.Local()))), true
+	return filepath.Join(t.root, domain.ASCII(), escape(mail.FoldLocal(account.Local()))), true
 }
 
 // escape turns a local-part into a file name: an allow-list of octets stands for

@@ -6,18 +6,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path/filepath"
 	"strings"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"sallyport/internal/kit/fsys"
 	"sallyport/internal/nexthop"
 )
 
 // bufferOctets is the size of a write. A message of ordinary size is one write.
 const bufferOctets = 64 << 10
-
-// category names our writes in the statistics of the file system.
-const category vfs.DiskWriteCategory = "maildir"
 
 var errLow = errors.New("less is free on the disk than is to stay free")
 
@@ -59,9 +56,9 @@ func (t *Target) store(ctx context.Context, j nexthop.Job, c *letter) error {
 // reader moved it to cur/ since. It was at least as long as the message without the
 // fields of its delivery, which may have named others.
 func (t *Target) stored(box string, names map[string]bool, size int64) (bool, error) {
-	inNew := t.fs.PathJoin(box, "new")
+	inNew := filepath.Join(box, "new")
 	for name := range names {
-		info, err := t.fs.Stat(t.fs.PathJoin(inNew, name))
+		info, err := t.fs.Stat(filepath.Join(inNew, name))
 		if err == nil && info.Size() > size {
 			return true, t.sync.sync(inNew) // that attempt may have died before its sync
 		}
@@ -69,7 +66,7 @@ func (t *Target) stored(box string, names map[string]bool, size int64) (bool, er
 			return false, err
 		}
 	}
-	inCur := t.fs.PathJoin(box, "cur")
+	inCur := filepath.Join(box, "cur")
 	found, err := t.fs.List(inCur)
 	if err != nil {
 		return false, err
@@ -89,13 +86,13 @@ func (t *Target) stored(box string, names map[string]bool, size int64) (bool, er
 // write goes the way of the Maildir convention: a file in tmp/, synced, renamed
 // into new/, the directory synced. The order is the promise.
 func (t *Target) write(ctx context.Context, box, name string, head []byte, j nexthop.Job) error {
-	tmp := t.fs.PathJoin(box, "tmp", fmt.Sprintf("%s.%s.%d", name, t.run, t.serial.Add(1)))
+	tmp := filepath.Join(box, "tmp", fmt.Sprintf("%s.%s.%d", name, t.run, t.serial.Add(1)))
 	if err := t.writeTmp(ctx, tmp, head, j); err != nil {
 		t.discard(tmp)
 		return err
 	}
-	dir := t.fs.PathJoin(box, "new")
-	file := t.fs.PathJoin(dir, name)
+	dir := filepath.Join(box, "new")
+	file := filepath.Join(dir, name)
 	if err := t.fs.Rename(tmp, file); err != nil {
 		t.discard(tmp)
 		return err
@@ -111,7 +108,7 @@ func (t *Target) write(ctx context.Context, box, name string, head []byte, j nex
 }
 
 func (t *Target) writeTmp(ctx context.Context, tmp string, head []byte, j nexthop.Job) error {
-	f, err := t.fs.Create(tmp, category)
+	f, err := t.fs.Create(tmp)
 	if err != nil {
 		return err
 	}
@@ -122,9 +119,9 @@ func (t *Target) writeTmp(ctx context.Context, tmp string, head []byte, j nextho
 	return errors.Join(err, f.Close())
 }
 
-// fill copies the message through a buffer of our own, because a vfs.File may
+// fill copies the message through a buffer of our own, because a fsys.File may
 // scribble over the slice that it writes.
-func (t *Target) fill(ctx context.Context, f vfs.File, head []byte, j nexthop.Job) error {
+func (t *Target) fill(ctx context.Context, f fsys.File, head []byte, j nexthop.Job) error {
 	r, err := j.Open()
 	if err != nil {
 		return err

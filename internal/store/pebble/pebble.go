@@ -42,7 +42,7 @@ func Open(o Options) (store.Store, error) {
 	}
 	s := &pebbleStore{opts: o, health: newHealth(), quit: make(chan struct{}), done: make(chan struct{})}
 	if s.space = o.Space; s.space == nil {
-		s.space = diskspace.New(o.FS, o.Dir, o.MinFree)
+		s.space = diskspace.New(Disk(o.FS), o.Dir, o.MinFree)
 	}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("pebble: %s: %w", o.Dir, err)
