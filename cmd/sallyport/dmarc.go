@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/kit/timespan"
 	"sallyport/internal/mail"
 	"sallyport/internal/reports/format"
 )
@@ -25,12 +26,12 @@ type dmarcCommands struct {
 
 type dmarcReport struct {
 	jsonFlag
-	Files   []string `arg:"" optional:"" name:"file" help:"Reports, or messages that bear them: files, folders of files such as a Maildir, or - for standard input."`
-	Maildir string   `placeholder:"FOLDER" help:"A Maildir: the messages in its new and cur."`
-	Domain  string   `placeholder:"DOMAIN" help:"Only mail in the name of this domain and those below it."`
-	Since   string   `placeholder:"WHEN" help:"Only reports of days after this one: 2026-11-01, or 14d for that long ago."`
-	Names   bool     `help:"Ask the system's DNS for the name of each source."`
-	Failed  bool     `help:"Only sources of mail that neither SPF nor DKIM speaks for."`
+	Files   []string       `arg:"" optional:"" name:"file" help:"Reports, or messages that bear them: files, folders of files such as a Maildir, or - for standard input."`
+	Maildir string         `placeholder:"FOLDER" help:"A Maildir: the messages in its new and cur."`
+	Domain  string         `placeholder:"DOMAIN" help:"Only mail in the name of this domain and those below it."`
+	Since   timespan.Since `placeholder:"WHEN" help:"Only reports of days after this one, 2026-11-01, or of so long ago: 14d."`
+	Names   bool           `help:"Ask the system's DNS for the name of each source."`
+	Failed  bool           `help:"Only sources of mail that neither SPF nor DKIM speaks for."`
 }
 
 // Help says what is read and shows examples.
@@ -96,18 +97,8 @@ func (d dmarcReport) filter(now time.Time) (f format.Filter, err error) {
 		}
 		f.Domain = domain.ASCII()
 	}
-	if d.Since == "" {
-		return f, nil
-	}
-	if f.Since, err = time.Parse("2006-01-02", d.Since); err == nil {
-		return f, nil
-	}
-	var days int
-	if n, err := fmt.Sscanf(d.Since, "%dd", &days); err == nil && n == 1 && days >= 0 && days < 100_000 && fmt.Sprintf("%dd", days) == d.Since {
-		f.Since = now.AddDate(0, 0, -days)
-		return f, nil
-	}
-	return f, usageError{"--since: write a day as 2026-11-01, or how long ago as 14d"}
+	f.Since = d.Since.From(now)
+	return f, nil
 }
 
 // reportInput reads reports from wherever they are.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sallyport/internal/fact"
+	"sallyport/internal/kit/timespan"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 )
@@ -31,11 +32,11 @@ type selectFlags struct {
 	Recipient string        `help:"To this recipient."`
 	Domain    string        `help:"To this domain."`
 	Held      *bool         `negatable:"" help:"Held ones only, or with --no-held the others."`
-	OlderThan time.Duration `placeholder:"DURATION" help:"Received longer ago than this, such as 36h."`
+	OlderThan timespan.Flag `placeholder:"DURATION" help:"Received longer ago than this, such as 36h or 3d."`
 }
 
 func (s selectFlags) choice() operate.Select {
-	return operate.Select{IDs: s.IDs, Account: s.Account, Sender: s.Sender, Recipient: s.Recipient, Domain: s.Domain, Held: s.Held, OlderThan: s.OlderThan}
+	return operate.Select{IDs: s.IDs, Account: s.Account, Sender: s.Sender, Recipient: s.Recipient, Domain: s.Domain, Held: s.Held, OlderThan: time.Duration(s.OlderThan)}
 }
 
 type queueLs struct {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sallyport/internal/fact"
+	"sallyport/internal/kit/timespan"
 	"sallyport/internal/operate"
 	"sallyport/internal/trace"
 )
@@ -16,12 +17,12 @@ import (
 type traceCommand struct {
 	configFlag
 	jsonFlag
-	Query  []string      `arg:"" optional:"" help:"A queue id, message-id, address, IP address or network, or connection id. Without it, a header, bounce or log line is read from standard input."`
-	Since  time.Duration `placeholder:"DURATION" help:"Only what happened within this time, such as 48h."`
-	Limit  int           `help:"At most about so many entries."`
-	Exact  bool          `help:"Only what names the query itself, not the whole story of each message."`
-	Before uint64        `placeholder:"N" help:"Only what is older than entry N: the next page."`
-	Verify bool          `help:"Instead, recompute the whole log and compare it with its signed checkpoints."`
+	Query  []string       `arg:"" optional:"" help:"A queue id, message-id, address, IP address or network, or connection id. Without it, a header, bounce or log line is read from standard input."`
+	Since  timespan.Since `placeholder:"WHEN" help:"Only what happened since this day, 2026-11-01, or since so long ago: 48h, 14d."`
+	Limit  int            `help:"At most about so many entries."`
+	Exact  bool           `help:"Only what names the query itself, not the whole story of each message."`
+	Before uint64         `placeholder:"N" help:"Only what is older than entry N: the next page."`
+	Verify bool           `help:"Instead, recompute the whole log and compare it with its signed checkpoints."`
 }
 
 // Help shows examples.
@@ -46,10 +47,7 @@ func (t traceCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	q := operate.TraceQuery{Text: text, Limit: t.Limit, Exact: t.Exact, Before: t.Before}
-	if t.Since > 0 {
-		q.From = time.Now().Add(-t.Since)
-	}
+	q := operate.TraceQuery{Text: text, Limit: t.Limit, Exact: t.Exact, Before: t.Before, From: t.Since.From(time.Now())}
 	return t.operate(ctx, c, func(o *operate.Client) error {
 		answer, err := o.Trace(ctx, q)
 		if err != nil {

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"time"
 
+	"sallyport/internal/kit/timespan"
+
 	"github.com/pelletier/go-toml/v2/unstable"
 )
 
@@ -160,7 +162,7 @@ func size[T any](path, def, lo, hi, doc string, field func(*T) *int64) entry[T] 
 
 func duration[T any](path, def, lo, hi, doc string, field func(*T) *time.Duration) entry[T] {
 	return entry[T]{Key{Path: path, Type: TypeDuration, Default: def, Min: lo, Max: hi, Doc: doc},
-		func(s *source, k Key, n *node, into *T) { set(field(into))(number(s, n, k, parseDuration)) }}
+		func(s *source, k Key, n *node, into *T) { set(field(into))(number(s, n, k, timespan.Parse)) }}
 }
 
 func factor[T any](path, def, lo, hi, doc string, field func(*T) *float64) entry[T] {

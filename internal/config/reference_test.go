@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/kit/timespan"
 	"sallyport/internal/mail"
 
 	"github.com/google/go-cmp/cmp"
@@ -92,7 +93,7 @@ func TestEveryKeyIsDocumentedAndBounded(t *testing.T) {
 		case TypeSize:
 			_, ok = number(s, n, k, parseSize)
 		case TypeDuration:
-			_, ok = number(s, n, k, parseDuration)
+			_, ok = number(s, n, k, timespan.Parse)
 		case TypeFactor:
 			_, ok = number(s, n, k, parseFactor)
 		}
@@ -131,7 +132,7 @@ func outside(k Key) []string {
 		hi, _ := parseSize(k.Max)
 		return []string{itoa(int(hi) + 1)}
 	case TypeDuration:
-		hi, _ := parseDuration(k.Max)
+		hi, _ := timespan.Parse(k.Max)
 		return []string{quote((hi + 1).String())}
 	case TypeFactor:
 		hi, _ := parseFactor(k.Max)

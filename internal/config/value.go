@@ -125,37 +125,6 @@ func sizeUnit(unit string) (int64, bool) {
 	return 0, false
 }
 
-// parseDuration reads "90s", "1h30m" and, beyond Go's units, "5d" and "2w" at
-// the start.
-func parseDuration(text string) (time.Duration, error) {
-	whole, rest := time.Duration(0), text
-	for _, u := range []struct {
-		letter string
-		length time.Duration
-	}{{"w", 7 * 24 * time.Hour}, {"d", 24 * time.Hour}} {
-		before, after, found := strings.Cut(rest, u.letter)
-		if !found {
-			continue
-		}
-		n, err := strconv.ParseUint(before, 10, 16)
-		if err != nil {
-			return 0, errorText("it does not begin with a whole number")
-		}
-		if n > uint64((math.MaxInt64-whole)/u.length) {
-			return 0, errorText("it is too large")
-		}
-		whole, rest = whole+time.Duration(n)*u.length, after
-	}
-	if rest == "" && whole > 0 {
-		return whole, nil
-	}
-	d, err := time.ParseDuration(rest)
-	if err != nil || d < 0 || d > math.MaxInt64-whole {
-		return 0, errorText("its number or its unit is unknown")
-	}
-	return whole + d, nil
-}
-
 type errorText string
 
 func (e errorText) Error() string { return string(e) }

@@ -3,7 +3,6 @@ package config
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"pgregory.net/rapid"
 )
@@ -24,32 +23,12 @@ func TestSizesAreWrittenWithTheirUnit(t *testing.T) {
 	}
 }
 
-func TestDurationsAreWrittenWithTheirUnit(t *testing.T) {
-	const day = 24 * time.Hour
-	for text, want := range map[string]time.Duration{
-		"0s": 0, "90s": 90 * time.Second, "1h30m": 90 * time.Minute, "200ms": 200 * time.Millisecond,
-		"5d": 5 * day, "2w": 14 * day, "1d12h": 36 * time.Hour, "1w1d": 8 * day,
-	} {
-		if got, err := parseDuration(text); got != want || err != nil {
-			t.Errorf("%q: %v, %v", text, got, err)
-		}
-	}
-	for _, text := range []string{"", "5", "-5s", "5 minutes", "1.5d", "d", "1d1w", "1d-12h", "99999999w", "65535w", "20000w", "15250w365d", "1y", "d5"} {
-		if got, err := parseDuration(text); err == nil {
-			t.Errorf("%q was taken as %v", text, got)
-		}
-	}
-}
-
 // TestNoNumberIsNegativeOrWrapsRound feeds anything.
 func TestNoNumberIsNegativeOrWrapsRound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringMatching(`[0-9]{0,22}[_ .]?[0-9]{0,3} ?[KMGT]?i?B?[wdhms]{0,3}`).Draw(t, "text")
 		if v, err := parseSize(text); err == nil && v < 0 {
 			t.Fatalf("%q is the size %d", text, v)
-		}
-		if d, err := parseDuration(text); err == nil && d < 0 {
-			t.Fatalf("%q is the duration %v", text, d)
 		}
 	})
 }
