@@ -11,7 +11,7 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/timespan"
 	"sallyport/internal/operate"
-	"sallyport/internal/trace"
+	"sallyport/internal/trace/query"
 )
 
 type traceCommand struct {
@@ -65,14 +65,14 @@ func (t traceCommand) text(c console) (string, error) {
 	if f, ok := c.in.(*os.File); ok && isTerminal(f) {
 		fmt.Fprintln(c.err, "Paste a header or a bounce, then press Ctrl-D:")
 	}
-	text, err := io.ReadAll(io.LimitReader(c.in, trace.MaxQueryOctets))
+	text, err := io.ReadAll(io.LimitReader(c.in, query.MaxQueryOctets))
 	if err == nil && strings.TrimSpace(string(text)) == "" {
 		return "", usageError{"name something to look for, or paste a header or bounce; see: sallyport trace --help"}
 	}
 	return string(text), err
 }
 
-func (t traceCommand) show(c console, a trace.Answer) error {
+func (t traceCommand) show(c console, a query.Answer) error {
 	if len(a.Entries) == 0 {
 		fmt.Fprintln(c.err, "sallyport: nothing is known about that")
 		return errSilent

@@ -1,13 +1,14 @@
 package intake_test
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
 	"sallyport/internal/fact"
 	"sallyport/internal/intake"
 	"sallyport/internal/smtp/server"
-	"sallyport/internal/trace"
+	"sallyport/internal/trace/query"
 )
 
 // A stolen password fills no disk with evidence: of an account the facts that accompany
@@ -51,7 +52,9 @@ func TestAnAccountsFactsAreBounded(t *testing.T) {
 		t.Errorf("two hours later %d facts stand by themselves, and %d are summed up", single, many)
 	}
 	must(t, w.trace.Flush(t.Context()))
-	e, err := w.trace.Query(t.Context(), trace.Query{Terms: []trace.Term{{Field: trace.FieldAddress, Text: "alice@local.test"}}})
+	read, err := query.New(query.Options{Store: w.st, Log: w.trace, Limits: query.DefaultLimits(), Logger: slog.New(slog.DiscardHandler)})
+	must(t, err)
+	e, err := read.Query(t.Context(), query.Query{Terms: []query.Term{{Field: query.FieldAddress, Text: "alice@local.test"}}})
 	must(t, err)
 	summed := 0
 	for _, x := range e.Entries {

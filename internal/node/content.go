@@ -132,11 +132,11 @@ func (n *Node) bounces() filter.Bounces {
 			return n.returnPaths.ForForward(n.dirs.snapshot(), a)
 		},
 		Sent: func(ctx context.Context, id string) (filter.Sent, error) {
-			ours, err := n.trace.Sent(ctx, id)
+			ours, err := n.reader.Sent(ctx, id)
 			return n.sent(ctx, ours, err)
 		},
 		SentAs: func(ctx context.Context, id mail.ID) (filter.Sent, error) {
-			ours, err := n.trace.SentAs(ctx, id)
+			ours, err := n.reader.SentAs(ctx, id)
 			return n.sent(ctx, ours, err)
 		},
 		Limits: bounce.DefaultLimits(), Now: n.o.Now,
@@ -146,7 +146,7 @@ func (n *Node) bounces() filter.Bounces {
 // sent adds to an answer of the trace how far back it goes.
 func (n *Node) sent(ctx context.Context, ours bool, err error) (s filter.Sent, _ error) {
 	if s.Ours = ours; err == nil && !ours {
-		s.Since, err = n.trace.Since(ctx)
+		s.Since, err = n.reader.Since(ctx)
 	}
 	return s, err
 }

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport/internal/trace"
+	"sallyport/internal/trace/query"
 )
 
 // contentProofs adds those of the checks of content.
@@ -146,7 +146,7 @@ func TestContentChecksOverSMTP(t *testing.T) {
 			}
 		}
 		eventually(t, "the facts of "+tc.word, func() bool {
-			a, err := n.trace.Query(t.Context(), trace.Query{Terms: []trace.Term{{Field: trace.FieldAddress, Text: from}}})
+			a, err := n.reader.Query(t.Context(), query.Query{Terms: []query.Term{{Field: query.FieldAddress, Text: from}}})
 			must(t, err)
 			return strings.Contains(fmt.Sprint(a.Entries), tc.rule)
 		})
@@ -208,7 +208,7 @@ func TestForgedBouncesAreRefused(t *testing.T) {
 			t.Errorf("%v later, %s from %s: got %q, want %s", row.later, row.id, row.from, r, row.answer)
 		}
 	}
-	a, err := n.trace.Query(t.Context(), trace.Query{Terms: []trace.Term{{Field: trace.FieldAddress, Text: "alice@local.test"}}})
+	a, err := n.reader.Query(t.Context(), query.Query{Terms: []query.Term{{Field: query.FieldAddress, Text: "alice@local.test"}}})
 	must(t, err)
 	for _, want := range []string{"bounce-forged", "of our message", "does not go back far enough"} {
 		if !strings.Contains(fmt.Sprint(a.Entries), want) {

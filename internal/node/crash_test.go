@@ -17,7 +17,7 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/operate"
-	"sallyport/internal/trace"
+	"sallyport/internal/trace/query"
 )
 
 // sent is a message that a client gave away.
@@ -250,7 +250,7 @@ func (s *site) compareTrace(c crash, n *running) {
 	for id, queue := range c.acked {
 		answer, err := n.Operator().Trace(s.t.Context(), root, operate.TraceQuery{Text: queue, Exact: true})
 		must(s.t, err)
-		if !slices.ContainsFunc(answer.Entries, func(e trace.Entry) bool { return e.Fact.Kind == fact.KindAccept }) {
+		if !slices.ContainsFunc(answer.Entries, func(e query.Entry) bool { return e.Fact.Kind == fact.KindAccept }) {
 			s.t.Errorf("%s: %s was acknowledged as %s, of which the trace knows nothing", c.moment, id, queue)
 		}
 	}

@@ -38,6 +38,7 @@ import (
 	"sallyport/internal/store"
 	"sallyport/internal/store/pebble"
 	"sallyport/internal/trace"
+	"sallyport/internal/trace/query"
 )
 
 // Options are what a Node is given besides its configuration. Every field may be
@@ -101,6 +102,7 @@ type Node struct {
 	// mailboxes' where it is another.
 	spaces      []*diskspace.Space
 	trace       *trace.Log
+	reader      *query.Reader // of the facts that trace keeps
 	identity    *accounts.Identity
 	roster      *roster.Roster
 	ledger      *ledger.Ledger // of recipients
@@ -184,6 +186,10 @@ func (n *Node) openTrace(ctx context.Context, k keys) (err error) {
 		Origin: k.trace.Origin(), Key: k.trace, CheckpointDir: n.config().CheckpointDir(), Limits: traceLimits(n.config()),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log, Observe: n.observer(),
 	})
+	if err != nil {
+		return err
+	}
+	n.reader, err = query.New(query.Options{Store: n.store, Log: n.trace, Limits: query.DefaultLimits(), Logger: n.log})
 	return err
 }
 

@@ -15,7 +15,7 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/operate"
-	"sallyport/internal/trace"
+	"sallyport/internal/trace/query"
 	"sallyport/test/load"
 )
 
@@ -63,7 +63,7 @@ func demandFacts(t *testing.T, n *Node, id string, kinds ...fact.Kind) {
 	answer, err := n.Operator().Trace(t.Context(), root, operate.TraceQuery{Text: id})
 	must(t, err)
 	for _, k := range kinds {
-		if !slices.ContainsFunc(answer.Entries, func(e trace.Entry) bool { return e.Fact.Kind == k && e.Fact.Queue.String() == id }) {
+		if !slices.ContainsFunc(answer.Entries, func(e query.Entry) bool { return e.Fact.Kind == k && e.Fact.Queue.String() == id }) {
 			t.Errorf("the trace has no fact %q of %s", k, id)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/store"
-	"sallyport/internal/trace"
+	"sallyport/internal/trace/query"
 )
 
 var root = Caller{UID: 0, Known: true}
@@ -71,7 +71,7 @@ func TestAccountLimits(t *testing.T) {
 	if _, err := w.AccountAdd(ctx, root, AccountAdd{Address: "carl@local.test", Password: "correct horse battery", Role: "person", RecipientsDay: -1}); err == nil {
 		t.Error("an account with a limit of -1 was made")
 	}
-	answer, err := w.trace.Query(ctx, trace.Query{Terms: []trace.Term{{Field: trace.FieldAddress, Text: "alice@local.test"}}})
+	answer, err := w.o.Facts.Query(ctx, query.Query{Terms: []query.Term{{Field: query.FieldAddress, Text: "alice@local.test"}}})
 	check(t, err)
 	told := fmt.Sprintf("%+v", answer)
 	for _, want := range []string{"limits changed", "recipients a day", "70"} {

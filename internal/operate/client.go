@@ -15,6 +15,7 @@ import (
 
 	localsocket "sallyport/internal/local/socket"
 	"sallyport/internal/trace"
+	"sallyport/internal/trace/query"
 )
 
 // ErrNoServer means that no server listens at the socket.
@@ -155,8 +156,8 @@ func (c *Client) QueueRemove(ctx context.Context, r QueueChange) (QueueChanged, 
 }
 
 // Trace calls Operator.Trace.
-func (c *Client) Trace(ctx context.Context, q TraceQuery) (trace.Answer, error) {
-	return call[trace.Answer](ctx, c, "trace", q)
+func (c *Client) Trace(ctx context.Context, q TraceQuery) (query.Answer, error) {
+	return call[query.Answer](ctx, c, "trace", q)
 }
 
 // TraceVerify calls Operator.TraceVerify.

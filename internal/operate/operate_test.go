@@ -28,6 +28,7 @@ import (
 	"sallyport/internal/store"
 	"sallyport/internal/store/mem"
 	"sallyport/internal/trace"
+	"sallyport/internal/trace/query"
 )
 
 // world is an Operator on real rooms over a store in memory.
@@ -67,10 +68,17 @@ func newWorld(t *testing.T) *world {
 	check(t, w.rebuild(ctx))
 	w.ledger, err = ledger.Open(ctx, st, ledger.Options{Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	check(t, err)
-	w.Operator = New(Options{Ledger: w.ledger, Allowance: w.allowance, Accounts: accounts, Queue: w.queue, Trace: w.trace, Now: time.Now, Book: w.book(), Changed: w.rebuild,
+	w.Operator = New(Options{Ledger: w.ledger, Allowance: w.allowance, Accounts: accounts, Queue: w.queue, Trace: w.trace, Facts: reader(t, st, w.trace), Now: time.Now, Book: w.book(), Changed: w.rebuild,
 		Directory:   w.directory.Load,
 		EndSessions: func(a mail.Address) int { w.ended = append(w.ended, a); return 3 }})
 	return w
+}
+
+func reader(t *testing.T, st store.Store, l *trace.Log) *query.Reader {
+	t.Helper()
+	r, err := query.New(query.Options{Store: st, Log: l, Limits: query.DefaultLimits(), Logger: slog.New(slog.DiscardHandler)})
+	check(t, err)
+	return r
 }
 
 func openTrace(t *testing.T, st store.Store) *trace.Log {

@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/operate/backup"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
+	"sallyport/internal/trace/query"
 )
 
 // Accounts is what an Operator needs of package accounts.
@@ -44,9 +45,13 @@ type Queue interface {
 
 // Trace is what an Operator needs of package trace.
 type Trace interface {
-	Query(ctx context.Context, q trace.Query) (trace.Answer, error)
 	Verify(ctx context.Context) (trace.VerifyReport, error)
 	Stats() trace.Stats
+}
+
+// Facts is what an Operator needs of package trace/query.
+type Facts interface {
+	Query(ctx context.Context, q query.Query) (query.Answer, error)
 }
 
 // Options are what an Operator acts on. All are needed but EndSessions, Changed,
@@ -55,6 +60,7 @@ type Options struct {
 	Accounts  Accounts
 	Queue     Queue
 	Trace     Trace
+	Facts     Facts
 	Directory func() *directory.Snapshot
 	Book      Book
 	// Ledger counts recipients, and Allowance says how many an account may have.

@@ -5,11 +5,12 @@ import (
 	"time"
 
 	"sallyport/internal/trace"
+	"sallyport/internal/trace/query"
 )
 
 // TraceQuery asks what happened.
 type TraceQuery struct {
-	Text   string    `json:"text"` // as trace.ParseQuery reads it
+	Text   string    `json:"text"` // as query.ParseQuery reads it
 	From   time.Time `json:"from,omitzero"`
 	To     time.Time `json:"to,omitzero"`
 	Before uint64    `json:"before,omitempty"` // Older of the page before
@@ -18,13 +19,13 @@ type TraceQuery struct {
 }
 
 // Trace answers a query from the trace.
-func (op *Operator) Trace(ctx context.Context, _ Caller, r TraceQuery) (trace.Answer, error) {
-	q, err := trace.ParseQuery(r.Text)
+func (op *Operator) Trace(ctx context.Context, _ Caller, r TraceQuery) (query.Answer, error) {
+	q, err := query.ParseQuery(r.Text)
 	if err != nil {
-		return trace.Answer{}, invalid(err)
+		return query.Answer{}, invalid(err)
 	}
 	q.From, q.To, q.Before, q.Limit, q.Exact = r.From, r.To, r.Before, r.Limit, r.Exact
-	return op.o.Trace.Query(ctx, q)
+	return op.o.Facts.Query(ctx, q)
 }
 
 // TraceVerify recomputes the log of facts and compares it with every signed

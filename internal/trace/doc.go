@@ -1,5 +1,5 @@
-// Package trace answers, for every message, connection and account: what
-// happened, when, by which rule and on what evidence.
+// Package trace keeps what happened to every message, connection and account, when, by
+// which rule and on what evidence, in an order that nobody can rewrite unnoticed.
 //
 // What happens is a [fact.Fact]. A fact about a change is handed to the store
 // together with that change, so that neither exists without the other; a fact
@@ -18,14 +18,12 @@
 //     that was set back to an older state.
 //   - Old facts are forgotten by age and number, but their hashes stay, so that
 //     what is kept remains provable; the forgetting itself is a fact.
-//   - [Log.Query] reads bounded amounts whatever the size of the log, and also
-//     sees facts that are not indexed yet.
 //
 // Rules are named by the package that decides; this package names only its own
 // ([RuleOverflow], [RuleRetention], [RuleRollback]).
 //
 // # Keys
 //
-// The package owns every key of the store that begins with "t/"; keys.go has the
-// layout.
+// The package owns every key of the store that begins with "t/"; keys.go and
+// package index have the layout. Package query reads.
 package trace

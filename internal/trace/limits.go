@@ -51,17 +51,6 @@ type Limits struct {
 	// to be written; while more come, the time doubles up to FlushLast.
 	FlushFirst, FlushLast time.Duration
 
-	// Hits is how many hits of a term one query follows.
-	Hits int
-	// Scanned is how many index entries one term of a query reads.
-	Scanned int
-	// Story is how many facts one message or session contributes to an answer.
-	Story int
-	// Tail is how many facts that are not indexed yet a query reads.
-	Tail int
-	// Entries is how many entries one answer has.
-	Entries int
-
 	// Observed is how many facts wait for a slow Observe before some are skipped.
 	Observed int
 	// Faults is how many faults one verification lists.
@@ -88,11 +77,6 @@ func DefaultLimits() Limits {
 		Samples:         5,
 		FlushFirst:      time.Second,
 		FlushLast:       time.Minute,
-		Hits:            1000,
-		Scanned:         100_000,
-		Story:           200,
-		Tail:            20_000,
-		Entries:         500,
 		Observed:        1024,
 		Faults:          100,
 	}
@@ -104,8 +88,7 @@ func (l Limits) check() error {
 		int64(l.BatchFacts), int64(l.RetryEvery), int64(l.Finish), int64(l.CheckpointEvery), l.CheckpointFacts,
 		int64(l.HistoryEvery), int64(l.HistoryFiles), int64(l.Keep), int64(min(l.KeepFacts, 1)),
 		int64(l.StrangersKeep), l.StrangersFacts, int64(l.RetainEvery), int64(l.Groups), int64(l.Samples),
-		int64(l.FlushFirst), int64(l.FlushLast), int64(l.Hits), int64(l.Scanned), int64(l.Story),
-		int64(l.Tail), int64(l.Entries), int64(l.Observed), int64(l.Faults),
+		int64(l.FlushFirst), int64(l.FlushLast), int64(l.Observed), int64(l.Faults),
 	} {
 		if n <= 0 {
 			return errors.New("trace: every limit must be positive; begin with DefaultLimits")

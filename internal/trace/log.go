@@ -147,6 +147,12 @@ func (l *Log) Write(ctx context.Context, facts ...fact.Fact) error {
 	return err
 }
 
+// Next returns the first fact that is in neither tree nor index yet.
+func (l *Log) Next() uint64 { return l.at.Load().Next }
+
+// Oldest returns the first fact whose body is kept.
+func (l *Log) Oldest() uint64 { return l.at.Load().Oldest }
+
 // Stats is the state of a log in figures.
 type Stats struct {
 	Facts     uint64    `json:"facts"`     // ever committed

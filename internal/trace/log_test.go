@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +21,8 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 	"sallyport/internal/store/mem"
+	"sallyport/internal/trace/index"
+	"sallyport/internal/trace/query"
 )
 
 // clock is a clock that tests move.
@@ -99,20 +100,30 @@ func (h *house) deliver(l *Log, n int, to string) mail.ID {
 	return id
 }
 
-func (h *house) ask(l *Log, text string) Answer {
+func (h *house) ask(l *Log, text string) query.Answer {
 	h.t.Helper()
-	q, err := ParseQuery(text)
+	q, err := query.ParseQuery(text)
 	if err != nil {
 		h.t.Fatalf("ParseQuery(%q): %v", text, err)
 	}
-	a, err := l.Query(context.Background(), q)
+	a, err := h.reader(l).Query(context.Background(), q)
 	if err != nil {
 		h.t.Fatalf("Query(%q): %v", text, err)
 	}
 	return a
 }
 
-func kinds(a Answer) string {
+// reader reads what l keeps.
+func (h *house) reader(l *Log) *query.Reader {
+	h.t.Helper()
+	r, err := query.New(query.Options{Store: h.st, Log: l, Limits: query.DefaultLimits(), Logger: h.o.Logger})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return r
+}
+
+func kinds(a query.Answer) string {
 	var list []string
 	for _, e := range a.Entries {
 		list = append(list, string(e.Fact.Kind))
@@ -133,185 +144,6 @@ func sync1(t testing.TB, l *Log) {
 	t.Helper()
 	if err := l.Sync(context.Background()); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestTheWholeStoryFromAnyEnd(t *testing.T) {
-	h := newHouse(t)
-	l := h.open()
-	h.deliver(l, 1, "carol@remote.test")
-	id := h.deliver(l, 2, "bob@remote.test")
-	h.deliver(l, 3, "carol@remote.test")
-	for _, indexed := range []bool{false, true} {
-		if indexed {
-			sync1(t, l)
-		}
-		for _, text := range []string{
-			id.String(), "<m2@local.test>", "m2@LOCAL.test", "Bob@Remote.Test", "<bob@remote.test>", "198.51.0.2", "c2", "198.51.0.2/32",
-			"Received: from laptop by mx.local.test with ESMTPSA id " + id.String() + ";\r\n Fri, 27 Nov 2026",
-			"Subject: failed\r\n\r\nFinal-Recipient: rfc822; bob@remote.test\r\nAction: failed\r\n",
-			"> Message-ID:\r\n>  <m2@local.test>\r\n",
-		} {
-			a := h.ask(l, text)
-			if got := kinds(a); got != "disconnect auth accept outcome disconnect" || a.Older != 0 {
-				t.Errorf("indexed %v: %q finds %q (older %d)", indexed, text, got, a.Older)
-			}
-		}
-		if a := h.ask(l, "alice@local.test"); len(a.Entries) != 15 {
-			t.Errorf("alice: %d entries", len(a.Entries))
-		}
-		if a := h.ask(l, "198.51.0.0/16"); len(a.Entries) != 15 {
-			t.Errorf("network: %d entries", len(a.Entries))
-		}
-		for _, nothing := range []string{"nobody@local.test", "192.0.2.1", testID(t, 9).String(), "c22", "198.51.0.0/31"} {
-			if a := h.ask(l, nothing); len(a.Entries) != 0 && nothing != "198.51.0.0/31" {
-				t.Errorf("%q finds %q", nothing, kinds(a))
-			}
-		}
-	}
-	out := fact.Timeline(h.ask(l, id.String()).Facts(), nil)
-	for _, want := range []string{
-		"Friday, 27 November 2026 (UTC)\n", "14:03:12 accepted " + id.String() + " account alice@local.test from <alice@local.test> to <bob@remote.test> (1.0 KB) rule submission-relay",
-		"via mx.remote.test [203.0.113.9]:25 250 2.0.0 taken",
-	} {
-		if !strings.Contains(out, want) {
-			t.Errorf("the timeline lacks %q:\n%s", want, out)
-		}
-	}
-}
-
-// A connection that carried thousands of messages is not the story of one.
-func TestAKeptConnectionDoesNotFloodTheStory(t *testing.T) {
-	h := newHouse(t)
-	l := h.open()
-	ctx := context.Background()
-	at := h.clock.now()
-	facts := []fact.Fact{{At: at, Kind: fact.KindDisconnect, Conn: "busy", Peer: netip.MustParseAddr("198.51.100.1")}}
-	for i := range 300 {
-		facts = append(facts, fact.Fact{At: at, Kind: fact.KindAccept, Conn: "busy", Queue: testID(t, i), Recipients: []string{"bob@local.test"}})
-	}
-	if err := l.Write(ctx, facts...); err != nil {
-		t.Fatal(err)
-	}
-	sync1(t, l)
-	if got := kinds(h.ask(l, testID(t, 7).String())); got != "disconnect accept" {
-		t.Errorf("got %q", got)
-	}
-	if a := h.ask(l, "conn:busy"); len(a.Entries) != 301 {
-		t.Errorf("the connection itself: %d entries", len(a.Entries))
-	}
-}
-
-func TestANotificationBelongsToItsMessage(t *testing.T) {
-	h := newHouse(t)
-	l := h.open()
-	id := h.deliver(l, 1, "bob@remote.test")
-	note := testID(t, 2)
-	err := l.Write(context.Background(),
-		fact.Fact{At: testTime(), Kind: fact.KindNotify, Queue: note, About: id, Recipient: "alice@local.test"},
-		fact.Fact{At: testTime(), Kind: fact.KindOutcome, Queue: note, Recipient: "alice@local.test", Remote: "maildir", Reply: mail.R(250, "2.0.0", "kept")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sync1(t, l)
-	for _, text := range []string{id.String(), note.String()} {
-		if got := kinds(h.ask(l, text)); got != "disconnect auth accept outcome disconnect notify outcome" {
-			t.Errorf("%s: %s", text, got)
-		}
-	}
-}
-
-func TestPagesGoBackWithoutGapOrOverlap(t *testing.T) {
-	h := newHouse(t)
-	h.o.Limits.Hits = 7
-	l := h.open()
-	for i := range 20 {
-		h.deliver(l, i, "bob@remote.test")
-		if i == 11 {
-			sync1(t, l)
-		}
-	}
-	for _, limit := range []int{1, 3, 100} {
-		q := Query{Terms: []Term{{FieldAddress, "bob@remote.test"}}, Exact: true, Limit: limit}
-		var seqs []uint64
-		for page := 0; page < 100; page++ {
-			a, err := l.Query(context.Background(), q)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, e := range slices.Backward(a.Entries) {
-				seqs = append(seqs, e.Seq)
-			}
-			if q.Before = a.Older; a.Older == 0 {
-				break
-			}
-		}
-		if len(seqs) != 40 || !slices.IsSortedFunc(seqs, func(a, b uint64) int { return int(b) - int(a) }) {
-			t.Errorf("limit %d: %d entries %v", limit, len(seqs), seqs)
-		}
-	}
-	// Bounds of time pass over pages that have nothing in them.
-	h.clock.add(time.Hour)
-	for i := range 30 {
-		h.deliver(l, 20+i, "bob@remote.test")
-	}
-	sync1(t, l)
-	within := Query{Terms: []Term{{FieldAddress, "bob@remote.test"}}, To: testTime().Add(time.Minute), Exact: true}
-	if a, err := l.Query(context.Background(), within); err != nil || len(a.Entries) == 0 || a.Entries[0].Fact.At != testTime() {
-		t.Errorf("an hour ago: %+v %v", a, err)
-	}
-	// A term that only meets unwanted facts leaves them to the next term.
-	two := Query{Terms: []Term{{FieldQueue, testID(t, 999).String()}, {FieldConn, "c3"}}}
-	if a, err := l.Query(context.Background(), two); err != nil || a.Matched.Field != FieldConn || len(a.Entries) != 5 {
-		t.Errorf("second term: %+v %v", a, err)
-	}
-	q := Query{Terms: []Term{{FieldAddress, "bob@remote.test"}}, To: testTime()}
-	if a, err := l.Query(context.Background(), q); err != nil || len(a.Entries) != 0 {
-		t.Errorf("before it happened: %v %v", a, err)
-	}
-}
-
-func TestPagesKeepBundlesWhole(t *testing.T) {
-	h := newHouse(t)
-	l := h.open()
-	for i := range 12 {
-		for net := range 3 {
-			l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse, Peer: netip.AddrFrom4([4]byte{192, 0, byte(net), 1}), Recipient: "bob@local.test"})
-		}
-		h.deliver(l, i, "bob@local.test")
-		if i%4 == 0 {
-			sync1(t, l)
-		} else if err := l.Flush(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, limit := range []int{1, 2, 3, 4, 5, 100} {
-		q := Query{Terms: []Term{{FieldAddress, "bob@local.test"}}, Exact: true, Limit: limit}
-		seen := map[string]int{}
-		for {
-			a, err := l.Query(context.Background(), q)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, e := range a.Entries {
-				seen[fmt.Sprint(e.Seq, "/", e.Part)]++
-			}
-			if a.Older == 0 {
-				break
-			}
-			if q.Before != 0 && a.Older >= q.Before {
-				t.Fatalf("page %d does not go back: %d", q.Before, a.Older)
-			}
-			q.Before = a.Older
-		}
-		if len(seen) != 12*3+12*2 {
-			t.Errorf("limit %d: %d of 60 found", limit, len(seen))
-		}
-		for e, n := range seen {
-			if n != 1 {
-				t.Errorf("limit %d: %s shown %d times", limit, e, n)
-			}
-		}
 	}
 }
 
@@ -362,7 +194,7 @@ func TestAFloodOfStrangersIsBounded(t *testing.T) {
 	}
 	sync1(t, l)
 	total, bodies := 0, 0
-	err := h.st.Scan(context.Background(), store.Prefix([]byte(bodyPrefix)), func(_, v []byte) (bool, error) {
+	err := h.st.Scan(context.Background(), store.Prefix([]byte(index.BodyPrefix)), func(_, v []byte) (bool, error) {
 		f, err := fact.Decode(v)
 		total, bodies = total+f.Count, bodies+1
 		return true, err
@@ -607,7 +439,7 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 		"no chance": func(o *Options) { o.Rand = nil },
 		"no logger": func(o *Options) { o.Logger = nil },
 		"no limits": func(o *Options) { o.Limits = Limits{} },
-		"a limit":   func(o *Options) { o.Limits.Tail = 0 },
+		"a limit":   func(o *Options) { o.Limits.Faults = 0 },
 		"samples":   func(o *Options) { o.Limits.Samples = 9 },
 	} {
 		o := h.o

@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
+	"sallyport/internal/trace/index"
 )
 
 // Evidence of KindRetention, which Verify reads back.
@@ -84,7 +85,7 @@ func (l *Log) forgetFacts(ctx context.Context) (n int, err error) {
 		if to.Next-seq <= l.bounds().KeepFacts && !f.At.Before(limit) {
 			return false, nil
 		}
-		forgetIndex(&tx, &f, place{seq: seq})
+		forgetIndex(&tx, &f, index.Place{Seq: seq})
 		to.Oldest = seq + 1
 		return len(tx.Mutations) < fullBatch, nil
 	})
@@ -119,13 +120,13 @@ func (l *Log) forgetStrangers(ctx context.Context) (n int, err error) {
 	to := *l.at.Load()
 	limit := l.o.Now().Add(-l.bounds().StrangersKeep)
 	var tx store.Tx
-	var at place // of the bundle that is being forgotten
-	err = l.st.Scan(ctx, store.Prefix([]byte(bodyPrefix)), func(key, raw []byte) (bool, error) {
-		bundle, part, ok := parseBodyKey(key)
+	var at index.Place // of the bundle that is being forgotten
+	err = l.st.Scan(ctx, store.Prefix([]byte(index.BodyPrefix)), func(key, raw []byte) (bool, error) {
+		bundle, part, ok := index.ParseBodyKey(key)
 		if !ok {
 			return true, nil
 		}
-		if bundle != at.bundle {
+		if bundle != at.Bundle {
 			// Only whole bundles are forgotten: half of one would look altered.
 			few := to.Bodies-int64(n) <= l.bounds().StrangersFacts
 			if few && !bundle.Time().Before(limit) || len(tx.Mutations) >= fullBatch {
@@ -135,11 +136,11 @@ func (l *Log) forgetStrangers(ctx context.Context) (n int, err error) {
 			if err != nil {
 				return false, err
 			}
-			at = place{seq: seq, bundle: bundle}
+			at = index.Place{Seq: seq, Bundle: bundle}
 			tx.Mutations = append(tx.Mutations, store.Mutation{Key: bundleKey(bundle), Delete: true})
 		}
 		if f, err := fact.Decode(raw); err == nil {
-			at.part = part
+			at.Part = part
 			forgetIndex(&tx, &f, at)
 		}
 		tx.Mutations = append(tx.Mutations, store.Mutation{Key: bytes.Clone(key), Delete: true})
@@ -152,7 +153,7 @@ func (l *Log) forgetStrangers(ctx context.Context) (n int, err error) {
 	to.Bodies = max(0, to.Bodies-int64(n))
 	tx.Facts = [][]byte{fact.Fact{
 		At: l.o.Now(), Kind: fact.KindRetention, Rule: RuleRetention, Count: n,
-		Evidence: []fact.Pair{{Name: evidenceUpBundle, Value: at.bundle.String()}},
+		Evidence: []fact.Pair{{Name: evidenceUpBundle, Value: at.Bundle.String()}},
 	}.Encode()}
 	return n, l.advance(ctx, tx, to, store.Lazy)
 }
@@ -164,7 +165,7 @@ func (l *Log) bundleSeq(ctx context.Context, bundle mail.ID) (uint64, error) {
 	if errors.Is(err, store.ErrNotFound) {
 		return 0, nil
 	}
-	if err == nil && len(raw) != seqOctets {
+	if err == nil && len(raw) != index.SeqOctets {
 		err = fmt.Errorf("trace: the number of the bundle %s does not read", bundle)
 	}
 	if err != nil {
@@ -173,9 +174,9 @@ func (l *Log) bundleSeq(ctx context.Context, bundle mail.ID) (uint64, error) {
 	return binary.BigEndian.Uint64(raw), nil
 }
 
-func forgetIndex(tx *store.Tx, f *fact.Fact, p place) {
-	for _, t := range appendTerms(nil, f) {
-		tx.Mutations = append(tx.Mutations, store.Mutation{Key: indexKey(nil, t, p), Delete: true})
+func forgetIndex(tx *store.Tx, f *fact.Fact, p index.Place) {
+	for _, t := range index.AppendTerms(nil, f) {
+		tx.Mutations = append(tx.Mutations, store.Mutation{Key: index.AppendKey(nil, t, p), Delete: true})
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/store"
+	"sallyport/internal/trace/index"
 )
 
 func testPeer() netip.Addr { return netip.MustParseAddr("192.0.2.77") }
@@ -266,7 +267,7 @@ func TestAnySequenceOfEvents(t *testing.T) {
 			rt.Fatalf("%+v, %v", r, err)
 		}
 		counted := 0
-		must(h.st.Scan(ctx, store.Prefix([]byte(bodyPrefix)), func(_, v []byte) (bool, error) {
+		must(h.st.Scan(ctx, store.Prefix([]byte(index.BodyPrefix)), func(_, v []byte) (bool, error) {
 			f, err := fact.Decode(v)
 			counted += f.Count
 			return true, err

@@ -10,6 +10,7 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/store"
+	"sallyport/internal/trace/index"
 )
 
 // fullBatch ends a batch early: with the terms of one more fact, or of one more
@@ -151,7 +152,7 @@ type batch struct {
 	to    progress
 	tx    store.Tx
 	facts []fact.Fact
-	terms []indexTerm
+	terms []index.Term
 	arena []byte
 }
 
@@ -202,7 +203,7 @@ func (b *batch) add(seq uint64, raw []byte) error {
 		f = fact.Fact{}
 	}
 	b.facts = append(b.facts, f)
-	b.index(&f, place{seq: seq})
+	b.index(&f, index.Place{Seq: seq})
 	return nil
 }
 
@@ -212,7 +213,7 @@ func (b *batch) addBundle(ctx context.Context, seq uint64, stub fact.Fact) error
 		return nil
 	}
 	b.tx.Mutations = append(b.tx.Mutations, store.Mutation{Key: bundleKey(stub.Bundle), Value: seqValue(seq)})
-	return b.log.scanBundle(ctx, stub.Bundle, func(part uint16, raw []byte) error {
+	return index.ScanBundle(ctx, b.log.st, stub.Bundle, func(part uint16, raw []byte) error {
 		f, err := fact.Decode(raw)
 		if err != nil {
 			b.log.o.Logger.Warn("a stranger's fact does not decode", "seq", seq, "part", part, "err", err)
@@ -220,16 +221,16 @@ func (b *batch) addBundle(ctx context.Context, seq uint64, stub fact.Fact) error
 		}
 		b.to.Bodies++
 		b.facts = append(b.facts, f)
-		b.index(&f, place{seq: seq, bundle: stub.Bundle, part: part})
+		b.index(&f, index.Place{Seq: seq, Bundle: stub.Bundle, Part: part})
 		return nil
 	})
 }
 
-func (b *batch) index(f *fact.Fact, p place) {
-	b.terms = appendTerms(b.terms[:0], f)
+func (b *batch) index(f *fact.Fact, p index.Place) {
+	b.terms = index.AppendTerms(b.terms[:0], f)
 	var value []byte
-	if p.inBundle() {
-		value = p.bundle.Bytes()
+	if p.InBundle() {
+		value = p.Bundle.Bytes()
 	}
 	for _, t := range b.terms {
 		// Keys of one batch share blocks of memory; each block is only appended
@@ -238,7 +239,7 @@ func (b *batch) index(f *fact.Fact, p place) {
 			b.arena = make([]byte, 0, 16<<10)
 		}
 		start := len(b.arena)
-		b.arena = indexKey(b.arena, t, p)
+		b.arena = index.AppendKey(b.arena, t, p)
 		b.tx.Mutations = append(b.tx.Mutations, store.Mutation{Key: b.arena[start:len(b.arena):len(b.arena)], Value: value})
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
+	"sallyport/internal/trace/index"
 )
 
 // A bundle has at most so many bodies and octets, so that it fits into one
@@ -23,12 +24,6 @@ import (
 const (
 	maxBundleBodies = 128
 	maxBundleOctets = 1 << 20
-)
-
-// Networks that count as one stranger.
-const (
-	strangerBits4 = 24
-	strangerBits6 = 64
 )
 
 // Networks that share a part of the groups: what one customer of a provider has in IPv6
@@ -66,7 +61,7 @@ type groupKey struct {
 // keyOf is the group that f belongs to.
 func keyOf(f fact.Fact) groupKey {
 	return groupKey{
-		kind: fact.Kind(fact.Clean(string(f.Kind), fact.MaxWord)), account: fact.Clean(f.Account, fact.MaxAddress), network: networkOf(f.Peer), rule: fact.Clean(f.Rule, fact.MaxWord),
+		kind: fact.Kind(fact.Clean(string(f.Kind), fact.MaxWord)), account: fact.Clean(f.Account, fact.MaxAddress), network: index.Stranger(f.Peer), rule: fact.Clean(f.Rule, fact.MaxWord),
 		door: fact.Clean(f.Door, fact.MaxWord), code: f.Reply.Code, status: f.Reply.Enhanced,
 	}
 }
@@ -196,16 +191,6 @@ func overflowKind(k fact.Kind) fact.Kind {
 	return fact.KindRefuse
 }
 
-// networkOf is the network that counts as one stranger; zero without a client.
-func networkOf(a netip.Addr) netip.Prefix {
-	a = fact.PlainAddr(a)
-	bits := strangerBits6
-	if a.Is4() {
-		bits = strangerBits4
-	}
-	return netip.PrefixFrom(a, bits).Masked()
-}
-
 func (g *group) add(f fact.Fact, samples int) {
 	g.count += max(f.Count, 1)
 	if f.At.Before(g.first.At) {
@@ -280,15 +265,15 @@ func (g *group) fact() fact.Fact {
 	if len(g.peers) == 1 {
 		f.Peer, _ = netip.ParseAddr(g.peers[0])
 	} else {
-		addEvidence(&f, evidencePeer, g.peers)
+		addEvidence(&f, index.EvidencePeer, g.peers)
 	}
-	several(&f, &f.Sender, evidenceSender, g.senders)
-	several(&f, &f.Conn, evidenceConn, g.conns)
-	several(&f, &f.Hello, evidenceHello, g.hellos)
-	several(&f, &f.Text, evidenceText, g.texts)
+	several(&f, &f.Sender, index.EvidenceSender, g.senders)
+	several(&f, &f.Conn, index.EvidenceConn, g.conns)
+	several(&f, &f.Hello, index.EvidenceHello, g.hellos)
+	several(&f, &f.Text, index.EvidenceText, g.texts)
 	addEvidence(&f, fact.EvidenceBalancer, g.balancers)
 	if len(g.replies) > 1 {
-		addEvidence(&f, evidenceReply, g.replies)
+		addEvidence(&f, index.EvidenceReply, g.replies)
 	}
 	return f
 }
@@ -380,7 +365,7 @@ func (l *Log) writeBundle(ctx context.Context, list []*group) (int, error) {
 			break
 		}
 		sum.add(uint16(n), body)
-		tx.Mutations = append(tx.Mutations, store.Mutation{Key: bodyKey(id, uint16(n)), Value: body})
+		tx.Mutations = append(tx.Mutations, store.Mutation{Key: index.BodyKey(id, uint16(n)), Value: body})
 		stub.Count += g.count
 		n++
 	}
@@ -406,16 +391,3 @@ func (h *bundleHash) digest() string {
 	sum := sha256.Sum256(h.parts)
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
-
-// scanBundle calls fn with each body of a bundle that is still kept.
-func (l *Log) scanBundle(ctx context.Context, bundle mail.ID, fn func(part uint16, body []byte) error) error {
-	prefix := append([]byte(bodyPrefix), bundle.Bytes()...)
-	return l.st.Scan(ctx, store.Prefix(prefix), func(key, value []byte) (bool, error) {
-		if _, part, ok := parseBodyKey(key); ok {
-			return true, fn(part, value)
-		}
-		return true, nil
-	})
-}
-
-func seqValue(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }

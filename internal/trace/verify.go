@@ -13,6 +13,7 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
+	"sallyport/internal/trace/index"
 )
 
 // VerifyReport is what Verify found.
@@ -231,7 +232,7 @@ func (v *verification) readFact(seq uint64, raw []byte) error {
 // that do not fit are judged at the end: retention may have removed them.
 func (v *verification) checkBundle(s stub) error {
 	sum := newBundleHash()
-	err := v.log.scanBundle(v.ctx, s.bundle, func(part uint16, body []byte) error {
+	err := index.ScanBundle(v.ctx, v.log.st, s.bundle, func(part uint16, body []byte) error {
 		sum.add(part, body)
 		return nil
 	})

@@ -13,6 +13,7 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/store"
 	"sallyport/internal/store/mem"
+	"sallyport/internal/trace/index"
 )
 
 // intruder changes what is read from a store, as somebody with access to the
@@ -284,7 +285,7 @@ func TestForgettingKeepsTheProof(t *testing.T) {
 // leftIndex fails if index entries of a forgotten message are left.
 func leftIndex(t *testing.T, h *house, queue string) {
 	t.Helper()
-	prefix := appendTermPrefix(nil, textTerm(indexQueue, queue), false)
+	prefix := index.AppendPrefix(nil, index.TextTerm(index.Queue, queue), false)
 	err := h.st.Scan(context.Background(), store.Prefix(prefix), func(k, _ []byte) (bool, error) {
 		t.Errorf("index entry %q is left", k)
 		return true, nil
@@ -313,7 +314,7 @@ func TestStrangersOnlyPushOutStrangers(t *testing.T) {
 	if a := h.ask(l, "x@y.test"); len(a.Entries) != 10 {
 		t.Errorf("%d bodies of strangers", len(a.Entries))
 	}
-	for prefix, want := range map[string]int{bodyPrefix: 10, bundlePrefix: 10, strangersPrefix: 30} {
+	for prefix, want := range map[string]int{index.BodyPrefix: 10, bundlePrefix: 10, index.StrangersPrefix: 30} {
 		n := 0
 		err := h.st.Scan(context.Background(), store.Prefix([]byte(prefix)), func(_, _ []byte) (bool, error) { n++; return true, nil })
 		if err != nil || n != want {
@@ -355,7 +356,7 @@ func TestUnrecordedForgettingIsFound(t *testing.T) {
 	l.Stranger(fact.Fact{At: h.clock.now(), Kind: fact.KindRefuse, Recipient: "x@y.test"})
 	sync1(t, l)
 	var tx store.Tx
-	err := h.st.Scan(context.Background(), store.Prefix([]byte(bodyPrefix)), func(k, _ []byte) (bool, error) {
+	err := h.st.Scan(context.Background(), store.Prefix([]byte(index.BodyPrefix)), func(k, _ []byte) (bool, error) {
 		tx.Mutations = append(tx.Mutations, store.Mutation{Key: bytes.Clone(k), Delete: true})
 		return true, nil
 	})

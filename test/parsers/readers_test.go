@@ -33,7 +33,7 @@ import (
 	"sallyport/internal/smtp/proxy"
 	"sallyport/internal/smtp/wire"
 	"sallyport/internal/tlspolicy/mtasts"
-	"sallyport/internal/trace"
+	"sallyport/internal/trace/query"
 )
 
 const (
@@ -312,10 +312,10 @@ func fileReaders() []reader {
 			return append([]byte("Content-Type: "), folded(text)...)
 		}, reports},
 		{"answers of Rspamd", mebi, plain, func(b []byte) { _, _ = rspamd.DefaultLimits().Parse(b) }},
-		{"pasted lines", trace.MaxQueryOctets, func(text []byte) []byte { return lined(text, 900) }, func(b []byte) { _, _ = trace.ParseQuery(string(b)) }},
-		{"a pasted header", trace.MaxQueryOctets, func(text []byte) []byte {
+		{"pasted lines", query.MaxQueryOctets, func(text []byte) []byte { return lined(text, 900) }, func(b []byte) { _, _ = query.ParseQuery(string(b)) }},
+		{"a pasted header", query.MaxQueryOctets, func(text []byte) []byte {
 			return append([]byte("Message-ID: <a@b.test>\r\nReceived: "), folded(text)...)
-		}, func(b []byte) { _, _ = trace.ParseQuery(string(b)) }},
+		}, func(b []byte) { _, _ = query.ParseQuery(string(b)) }},
 	}
 }
 

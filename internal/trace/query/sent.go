@@ -1,4 +1,4 @@
-package trace
+package query
 
 import (
 	"context"
@@ -6,29 +6,30 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
+	"sallyport/internal/trace/index"
 )
 
 // Sent reports whether a message with this Message-ID was accepted from an account of
 // ours or sent on for one, as far as facts are kept. It reads a bounded number of them,
 // newest first, and where they are more it reports true: in doubt something is ours.
-func (l *Log) Sent(ctx context.Context, messageID string) (bool, error) {
-	if normalMessageID(messageID) == "" {
+func (r *Reader) Sent(ctx context.Context, messageID string) (bool, error) {
+	if index.MessageID(messageID) == "" {
 		return false, nil
 	}
-	return l.sent(ctx, Term{Field: FieldMessageID, Text: messageID})
+	return r.sent(ctx, Term{Field: FieldMessageID, Text: messageID})
 }
 
 // SentAs is Sent for a queue identifier.
-func (l *Log) SentAs(ctx context.Context, id mail.ID) (bool, error) {
+func (r *Reader) SentAs(ctx context.Context, id mail.ID) (bool, error) {
 	if id.IsZero() {
 		return false, nil
 	}
-	return l.sent(ctx, Term{Field: FieldQueue, Text: id.String()})
+	return r.sent(ctx, Term{Field: FieldQueue, Text: id.String()})
 }
 
-func (l *Log) sent(ctx context.Context, t Term) (bool, error) {
-	q := Query{Terms: []Term{t}, Limit: l.bounds().Hits, Exact: true}
-	s, err := l.newSearch(ctx, q)
+func (r *Reader) sent(ctx context.Context, t Term) (bool, error) {
+	q := Query{Terms: []Term{t}, Limit: r.bounds().Hits, Exact: true}
+	s, err := r.newSearch(ctx, q)
 	if err != nil {
 		return false, err
 	}
@@ -45,8 +46,8 @@ func (l *Log) sent(ctx context.Context, t Term) (bool, error) {
 }
 
 // Since returns the time of the oldest fact that is kept; zero: there is none.
-func (l *Log) Since(ctx context.Context) (at time.Time, err error) {
-	err = l.st.Facts(ctx, l.at.Load().Oldest, l.st.FactHead()+1, func(_ uint64, raw []byte) (bool, error) {
+func (r *Reader) Since(ctx context.Context) (at time.Time, err error) {
+	err = r.st.Facts(ctx, r.o.Log.Oldest(), r.st.FactHead()+1, func(_ uint64, raw []byte) (bool, error) {
 		f, err := fact.Decode(raw)
 		if err == nil {
 			at = f.At

@@ -1,4 +1,4 @@
-package trace
+package query
 
 import (
 	"cmp"
@@ -10,10 +10,22 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
+	"sallyport/internal/trace/index"
 )
 
 // ErrNoTerm means that a query names nothing to look for.
 var ErrNoTerm = errors.New("trace: nothing to look for")
+
+// Field says what a search term is.
+type Field string
+
+const (
+	FieldQueue     Field = "queue id"
+	FieldMessageID Field = "message-id"
+	FieldAddress   Field = "address" // account, sender or recipient
+	FieldPeer      Field = "client"  // IP address or network
+	FieldConn      Field = "connection"
+)
 
 // Term is one thing to look for.
 type Term struct {
@@ -68,16 +80,16 @@ func (a Answer) Facts() []fact.Fact {
 // Query answers from index and log. It reads bounded amounts, newest first, and
 // adds to each hit all facts of the same message, of notifications about it, and
 // of the session in which it came. Facts of this very moment are included.
-func (l *Log) Query(ctx context.Context, q Query) (Answer, error) {
+func (r *Reader) Query(ctx context.Context, q Query) (Answer, error) {
 	if len(q.Terms) == 0 {
 		return Answer{}, ErrNoTerm
 	}
-	if err := l.Flush(ctx); err != nil {
+	if err := r.o.Log.Flush(ctx); err != nil {
 		// What strangers did in the last seconds will be found when the store
 		// takes writes again; what is in the log is found now.
-		l.o.Logger.WarnContext(ctx, "answering without the newest facts of strangers", "err", err)
+		r.o.Logger.WarnContext(ctx, "answering without the newest facts of strangers", "err", err)
 	}
-	s, err := l.newSearch(ctx, q)
+	s, err := r.newSearch(ctx, q)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -110,26 +122,26 @@ func (s *search) firstPage(t Term) (a Answer, err error) {
 // search is one query at work.
 type search struct {
 	ctx  context.Context
-	log  *Log
+	from *Reader
 	q    Query
 	tail tail
 
-	seen    map[place]bool // what found has
-	stories map[indexTerm]bool
+	seen    map[index.Place]bool // what found has
+	stories map[index.Term]bool
 	found   []Entry
 }
 
-func (l *Log) newSearch(ctx context.Context, q Query) (*search, error) {
-	if q.Limit <= 0 || q.Limit > l.bounds().Entries {
-		q.Limit = l.bounds().Entries
+func (r *Reader) newSearch(ctx context.Context, q Query) (*search, error) {
+	if q.Limit <= 0 || q.Limit > r.bounds().Entries {
+		q.Limit = r.bounds().Entries
 	}
 	if q.Before == 0 {
 		q.Before = ^uint64(0)
 	}
 	// The tail is read before the index, so that what the sequencer moves from
 	// the one to the other meanwhile is seen twice rather than not at all.
-	t, err := l.readTail(ctx)
-	return &search{ctx: ctx, log: l, q: q, tail: t, seen: map[place]bool{}, stories: map[indexTerm]bool{}}, err
+	t, err := r.readTail(ctx)
+	return &search{ctx: ctx, from: r, q: q, tail: t, seen: map[index.Place]bool{}, stories: map[index.Term]bool{}}, err
 }
 
 // answer follows the hits of one term, newest first, until the answer is full.
@@ -144,8 +156,8 @@ func (s *search) answer(t Term) (Answer, error) {
 	}
 	a.Matched = t
 	for i, c := range list {
-		if len(s.found) >= s.q.Limit && c.seq != list[i-1].seq {
-			a.Older = list[i-1].seq
+		if len(s.found) >= s.q.Limit && c.Seq != list[i-1].Seq {
+			a.Older = list[i-1].Seq
 			break
 		}
 		if err := s.follow(c, m); err != nil {
@@ -166,17 +178,17 @@ func (s *search) keep(e Entry) {
 	}
 }
 
-func (e Entry) place() place {
+func (e Entry) place() index.Place {
 	if e.Part == 0 {
-		return place{seq: e.Seq}
+		return index.Place{Seq: e.Seq}
 	}
-	return place{seq: e.Seq, bundle: e.bundle, part: uint16(e.Part - 1)}
+	return index.Place{Seq: e.Seq, Bundle: e.bundle, Part: uint16(e.Part - 1)}
 }
 
 // candidate is a fact that a term may find: where it is, and the fact itself if
 // it was read already.
 type candidate struct {
-	place
+	index.Place
 	tail *tailFact
 }
 
@@ -187,7 +199,7 @@ func (s *search) candidates(m matcher) (list []candidate, a Answer, err error) {
 	if err != nil {
 		return nil, a, err
 	}
-	known := map[place]bool{}
+	known := map[index.Place]bool{}
 	for i := range s.tail.facts {
 		if t := &s.tail.facts[i]; s.wanted(t.Entry) && m.matches(&t.Fact, t.terms) {
 			list = append(list, candidate{t.place(), t})
@@ -200,7 +212,7 @@ func (s *search) candidates(m matcher) (list []candidate, a Answer, err error) {
 			known[p] = true
 		}
 	}
-	slices.SortStableFunc(list, func(x, y candidate) int { return cmp.Compare(y.seq, x.seq) })
+	slices.SortStableFunc(list, func(x, y candidate) int { return cmp.Compare(y.Seq, x.Seq) })
 	return list, a, nil
 }
 
@@ -211,11 +223,11 @@ func (s *search) follow(c candidate, m matcher) error {
 	if c.tail != nil {
 		e = c.tail.Entry
 	} else {
-		read, ok, err := s.load(c.place)
+		read, ok, err := s.load(c.Place)
 		if err != nil || !ok {
 			return err
 		}
-		if !s.wanted(read) || !m.matches(&read.Fact, appendTerms(nil, &read.Fact)) {
+		if !s.wanted(read) || !m.matches(&read.Fact, index.AppendTerms(nil, &read.Fact)) {
 			return nil
 		}
 		e = read
@@ -228,7 +240,7 @@ func (s *search) follow(c candidate, m matcher) error {
 }
 
 // places reads the index for a term: the newest places, and where it stopped.
-func (s *search) places(m matcher) (places []place, a Answer, err error) {
+func (s *search) places(m matcher) (places []index.Place, a Answer, err error) {
 	cut := false
 	for _, r := range m.ranges(s.q.Before) {
 		more, full, err := s.scan(r)
@@ -238,16 +250,16 @@ func (s *search) places(m matcher) (places []place, a Answer, err error) {
 		places = append(places, more...)
 		cut, a.Partial = cut || full, a.Partial || full && r.wide
 	}
-	slices.SortFunc(places, func(x, y place) int {
-		return cmp.Or(cmp.Compare(y.seq, x.seq), cmp.Compare(y.part, x.part))
+	slices.SortFunc(places, func(x, y index.Place) int {
+		return cmp.Or(cmp.Compare(y.Seq, x.Seq), cmp.Compare(y.Part, x.Part))
 	})
 	// Parts of one bundle share a number and stay on one page.
 	n := min(len(places), s.most())
-	for n > 0 && n < len(places) && places[n].seq == places[n-1].seq {
+	for n > 0 && n < len(places) && places[n].Seq == places[n-1].Seq {
 		n++
 	}
 	if places, cut = places[:n], cut || n < len(places); cut && n > 0 {
-		a.Older = places[n-1].seq
+		a.Older = places[n-1].Seq
 	}
 	return places, a, nil
 }
@@ -256,9 +268,9 @@ func (s *search) places(m matcher) (places []place, a Answer, err error) {
 // unless the bounds of time drop it.
 func (s *search) most() int {
 	if s.q.From.IsZero() && s.q.To.IsZero() {
-		return min(s.q.Limit, s.log.bounds().Hits)
+		return min(s.q.Limit, s.from.bounds().Hits)
 	}
-	return s.log.bounds().Hits
+	return s.from.bounds().Hits
 }
 
 // wanted applies the bounds of the query.
@@ -273,18 +285,18 @@ func (s *search) wanted(e Entry) bool {
 
 // scan reads index entries, newest first. A network's entries are in the order
 // of addresses, so all of them are read, up to a bound.
-func (s *search) scan(r keyRange) (places []place, cut bool, err error) {
+func (s *search) scan(k keyRange) (places []index.Place, cut bool, err error) {
 	scanned, most := 0, s.most()
-	rng := store.Range{From: r.from, To: r.to, Reverse: true}
-	err = s.log.st.Scan(s.ctx, rng, func(key, value []byte) (bool, error) {
-		p, ok := parsePlace(key, value, r.strangers)
+	rng := store.Range{From: k.from, To: k.to, Reverse: true}
+	err = s.from.st.Scan(s.ctx, rng, func(key, value []byte) (bool, error) {
+		p, ok := index.ParsePlace(key, value, k.strangers)
 		n := len(places)
-		enough := !r.wide && n >= most && places[n-1].seq != p.seq
-		if scanned++; scanned > s.log.bounds().Scanned || enough {
+		enough := !k.wide && n >= most && places[n-1].Seq != p.Seq
+		if scanned++; scanned > s.from.bounds().Scanned || enough {
 			cut = true
 			return false, nil
 		}
-		if ok && p.seq < s.q.Before {
+		if ok && p.Seq < s.q.Before {
 			places = append(places, p)
 		}
 		return true, nil
@@ -294,9 +306,9 @@ func (s *search) scan(r keyRange) (places []place, cut bool, err error) {
 
 // load reads one fact. It may be gone: retention removes the index first, but a
 // reader may have been faster.
-func (s *search) load(p place) (e Entry, ok bool, err error) {
-	if p.inBundle() {
-		raw, err := s.log.st.Get(s.ctx, bodyKey(p.bundle, p.part))
+func (s *search) load(p index.Place) (e Entry, ok bool, err error) {
+	if p.InBundle() {
+		raw, err := s.from.st.Get(s.ctx, index.BodyKey(p.Bundle, p.Part))
 		if errors.Is(err, store.ErrNotFound) {
 			return Entry{}, false, nil
 		}
@@ -304,9 +316,9 @@ func (s *search) load(p place) (e Entry, ok bool, err error) {
 			return Entry{}, false, err
 		}
 		f, err := fact.Decode(raw)
-		return Entry{Seq: p.seq, Part: int(p.part) + 1, Fact: f, bundle: p.bundle}, err == nil, nil
+		return Entry{Seq: p.Seq, Part: int(p.Part) + 1, Fact: f, bundle: p.Bundle}, err == nil, nil
 	}
-	err = s.log.st.Facts(s.ctx, p.seq, p.seq+1, func(seq uint64, raw []byte) (bool, error) {
+	err = s.from.st.Facts(s.ctx, p.Seq, p.Seq+1, func(seq uint64, raw []byte) (bool, error) {
 		f, err := fact.Decode(raw)
 		e, ok = Entry{Seq: seq, Fact: f}, err == nil
 		return false, nil
@@ -320,22 +332,22 @@ func (s *search) load(p place) (e Entry, ok bool, err error) {
 func (s *search) story(f fact.Fact, further bool) error {
 	for _, id := range [...]mail.ID{f.Queue, f.About} {
 		if !id.IsZero() {
-			if err := s.chapter(textTerm(indexQueue, id.String()), further); err != nil {
+			if err := s.chapter(index.TextTerm(index.Queue, id.String()), further); err != nil {
 				return err
 			}
 		}
 	}
 	// What stands for several of strangers names sessions only as samples.
 	if f.Conn != "" && !f.Summed() {
-		return s.chapter(textTerm(indexSession, f.Conn), false)
+		return s.chapter(index.TextTerm(index.Session, f.Conn), false)
 	}
 	return nil
 }
 
 // chapter adds the facts of one message, or those of one session that belong to
 // no message, once.
-func (s *search) chapter(t indexTerm, further bool) error {
-	if s.stories[t] || len(s.found) >= s.log.bounds().Entries {
+func (s *search) chapter(t index.Term, further bool) error {
+	if s.stories[t] || len(s.found) >= s.from.bounds().Entries {
 		return nil
 	}
 	s.stories[t] = true
@@ -354,14 +366,14 @@ func (s *search) chapter(t indexTerm, further bool) error {
 	return nil
 }
 
-func (s *search) chapterEntries(t indexTerm) ([]Entry, error) {
+func (s *search) chapterEntries(t index.Term) ([]Entry, error) {
 	list := s.tail.find(t)
-	prefix := appendTermPrefix(nil, t, false)
+	prefix := index.AppendPrefix(nil, t, false)
 	rng := store.Prefix(prefix)
-	rng.Limit = s.log.bounds().Story
-	var places []place
-	err := s.log.st.Scan(s.ctx, rng, func(key, value []byte) (bool, error) {
-		if p, ok := parsePlace(key, value, false); ok && !s.seen[p] {
+	rng.Limit = s.from.bounds().Story
+	var places []index.Place
+	err := s.from.st.Scan(s.ctx, rng, func(key, value []byte) (bool, error) {
+		if p, ok := index.ParsePlace(key, value, false); ok && !s.seen[p] {
 			places = append(places, p)
 		}
 		return true, nil
@@ -374,7 +386,7 @@ func (s *search) chapterEntries(t indexTerm) ([]Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		if ok && slices.Contains(appendTerms(nil, &e.Fact), t) {
+		if ok && slices.Contains(index.AppendTerms(nil, &e.Fact), t) {
 			list = append(list, e)
 		}
 	}
@@ -384,16 +396,16 @@ func (s *search) chapterEntries(t indexTerm) ([]Entry, error) {
 // tail is what the sequencer has not taken yet.
 type tail struct {
 	facts []tailFact
-	index map[indexTerm][]int
+	index map[index.Term][]int
 }
 
 type tailFact struct {
 	Entry
-	terms []indexTerm
+	terms []index.Term
 }
 
 func (t *tail) add(e Entry) {
-	f := tailFact{Entry: e, terms: appendTerms(nil, &e.Fact)}
+	f := tailFact{Entry: e, terms: index.AppendTerms(nil, &e.Fact)}
 	for _, term := range f.terms {
 		t.index[term] = append(t.index[term], len(t.facts))
 	}
@@ -401,10 +413,10 @@ func (t *tail) add(e Entry) {
 }
 
 // find returns the facts of a term, but none of strangers.
-func (t *tail) find(term indexTerm) []Entry {
+func (t *tail) find(term index.Term) []Entry {
 	var list []Entry
 	for _, i := range t.index[term] {
-		if !t.facts[i].place().inBundle() {
+		if !t.facts[i].place().InBundle() {
 			list = append(list, t.facts[i].Entry)
 		}
 	}
@@ -414,14 +426,14 @@ func (t *tail) find(term indexTerm) []Entry {
 // readTail reads the facts that are not indexed yet, the newest if there are too
 // many, with the bodies of strangers' facts. What does not decode is left to the
 // sequencer to report.
-func (l *Log) readTail(ctx context.Context) (tail, error) {
-	t := tail{index: map[indexTerm][]int{}}
-	next, end := l.at.Load().Next, l.st.FactHead()+1
-	if most := uint64(l.bounds().Tail); end > next+most {
+func (r *Reader) readTail(ctx context.Context) (tail, error) {
+	t := tail{index: map[index.Term][]int{}}
+	next, end := r.o.Log.Next(), r.st.FactHead()+1
+	if most := uint64(r.bounds().Tail); end > next+most {
 		next = end - most
 	}
 	var stubs []Entry
-	err := l.st.Facts(ctx, next, end, func(seq uint64, raw []byte) (bool, error) {
+	err := r.st.Facts(ctx, next, end, func(seq uint64, raw []byte) (bool, error) {
 		if f, err := fact.Decode(raw); err == nil {
 			e := Entry{Seq: seq, Fact: f}
 			t.add(e)
@@ -435,7 +447,7 @@ func (l *Log) readTail(ctx context.Context) (tail, error) {
 		return t, err
 	}
 	for _, stub := range stubs {
-		err := l.scanBundle(ctx, stub.Fact.Bundle, func(part uint16, raw []byte) error {
+		err := index.ScanBundle(ctx, r.st, stub.Fact.Bundle, func(part uint16, raw []byte) error {
 			if f, err := fact.Decode(raw); err == nil {
 				t.add(Entry{Seq: stub.Seq, Part: int(part) + 1, Fact: f, bundle: stub.Fact.Bundle})
 			}

@@ -1,4 +1,4 @@
-package trace
+package query
 
 import (
 	"encoding/binary"
@@ -9,14 +9,15 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
+	"sallyport/internal/trace/index"
 )
 
 // matcher decides whether a fact is found by a term.
 type matcher struct {
-	term    indexTerm
+	term    index.Term
 	network netip.Prefix // for clients
 	conn    bool         // connections have two terms
-	session indexTerm
+	session index.Term
 }
 
 func newMatcher(t Term) (matcher, error) {
@@ -27,16 +28,16 @@ func newMatcher(t Term) (matcher, error) {
 		if err != nil {
 			return m, err
 		}
-		m.term = textTerm(indexQueue, id.String())
+		m.term = index.TextTerm(index.Queue, id.String())
 	case FieldMessageID:
-		m.term = textTerm(indexMessage, normalMessageID(t.Text))
+		m.term = index.TextTerm(index.Message, index.MessageID(t.Text))
 	case FieldAddress:
 		// The reader may write a domain in its own script; facts do not.
 		s := strings.Trim(strings.TrimSpace(t.Text), "<>")
 		if a, err := mail.ParseAddress(s, mail.UTF8); err == nil {
 			s = a.Key()
 		}
-		m.term = textTerm(indexAddress, normalAddress(s))
+		m.term = index.TextTerm(index.Mailbox, index.Address(s))
 	case FieldPeer:
 		p, err := parseNetwork(t.Text)
 		if err != nil {
@@ -45,7 +46,7 @@ func newMatcher(t Term) (matcher, error) {
 		m.network = p
 	case FieldConn:
 		s := fact.Clean(strings.TrimSpace(t.Text), fact.MaxName)
-		m.conn, m.term, m.session = true, textTerm(indexConn, s), textTerm(indexSession, s)
+		m.conn, m.term, m.session = true, index.TextTerm(index.Conn, s), index.TextTerm(index.Session, s)
 	default:
 		return m, fmt.Errorf("trace: no field %q", t.Field)
 	}
@@ -53,11 +54,11 @@ func newMatcher(t Term) (matcher, error) {
 }
 
 // matches asks for the same terms that the index is made of.
-func (m matcher) matches(f *fact.Fact, terms []indexTerm) bool {
+func (m matcher) matches(f *fact.Fact, terms []index.Term) bool {
 	for _, t := range terms {
 		switch {
 		case m.network.IsValid():
-			if t.field == indexPeer && m.network.Contains(netip.AddrFrom16(t.key).Unmap()) {
+			if a, ok := t.Peer(); ok && m.network.Contains(a) {
 				return true
 			}
 		case t == m.term || m.conn && t == m.session:
@@ -82,14 +83,14 @@ func (m matcher) ranges(before uint64) []keyRange {
 	if m.network.IsValid() {
 		return m.peerRanges()
 	}
-	terms := []indexTerm{m.term}
+	terms := []index.Term{m.term}
 	if m.conn {
 		terms = append(terms, m.session)
 	}
 	var list []keyRange
 	for _, t := range terms {
 		for _, strangers := range []bool{false, true} {
-			prefix := appendTermPrefix(nil, t, strangers)
+			prefix := index.AppendPrefix(nil, t, strangers)
 			to := binary.BigEndian.AppendUint64(prefix[:len(prefix):len(prefix)], before)
 			list = append(list, keyRange{from: prefix, to: to, strangers: strangers})
 		}
@@ -98,25 +99,25 @@ func (m matcher) ranges(before uint64) []keyRange {
 }
 
 func (m matcher) peerRanges() []keyRange {
-	first, last := address16(m.network.Addr()), lastAddress(m.network)
+	first, last := m.network.Addr(), lastAddress(m.network)
 	wide := first != last
 	list := []keyRange{peerRange(first, last, false, wide), peerRange(first, last, true, wide)}
 	// Strangers are also found under the first address of their network.
-	if base := address16(networkOf(m.network.Addr()).Addr()); base != first {
+	if base := index.Stranger(first).Addr(); base != first {
 		list = append(list, peerRange(base, base, true, false))
 	}
 	return list
 }
 
-func peerRange(first, last [16]byte, strangers, wide bool) keyRange {
-	from := appendTermPrefix(nil, indexTerm{field: indexPeer, n: 16, key: first}, strangers)
-	to := appendTermPrefix(nil, indexTerm{field: indexPeer, n: 16, key: last}, strangers)
+func peerRange(first, last netip.Addr, strangers, wide bool) keyRange {
+	from := index.AppendPrefix(nil, index.PeerTerm(first), strangers)
+	to := index.AppendPrefix(nil, index.PeerTerm(last), strangers)
 	return keyRange{from: from, to: store.PrefixEnd(to), strangers: strangers, wide: wide}
 }
 
 // lastAddress is the greatest address of a network.
-func lastAddress(p netip.Prefix) [16]byte {
-	b := address16(p.Addr())
+func lastAddress(p netip.Prefix) netip.Addr {
+	b := p.Addr().As16()
 	bits := p.Bits()
 	if p.Addr().Is4() {
 		bits += 96
@@ -124,7 +125,11 @@ func lastAddress(p netip.Prefix) [16]byte {
 	for i := bits; i < 128; i++ {
 		b[i/8] |= 0x80 >> (i % 8)
 	}
-	return b
+	a := netip.AddrFrom16(b)
+	if p.Addr().Is4() {
+		return a.Unmap()
+	}
+	return a
 }
 
 // parseNetwork reads an address or a network.

@@ -1,0 +1,177 @@
+package index
+
+import (
+	"crypto/sha256"
+	"net/netip"
+	"strings"
+
+	"sallyport/internal/fact"
+	"sallyport/internal/mail"
+)
+
+// Networks that count as one stranger.
+const (
+	strangerBits4 = 24
+	strangerBits6 = 64
+)
+
+// Octets that stand for fields in index keys.
+const (
+	Queue   = 'q' // a queue identifier
+	Message = 'm' // a Message-ID
+	Mailbox = 'a' // an account, a sender or a recipient
+	Peer    = 'p' // a client's address
+	Conn    = 'c' // a connection, of facts about a message
+	// Session is the connection once more, for facts that belong to no message: reading
+	// the story of one message must not walk through the thousands that came over the
+	// same connection.
+	Session = 's'
+)
+
+// Term is a term as it stands in an index key: the address itself for
+// peers, so that a network is a range; otherwise 64 bits of SHA-256 of the
+// normalised text. A reader compares the fact itself, so a collision costs one
+// read and shows nothing wrong.
+type Term struct {
+	field byte
+	n     uint8
+	key   [16]byte
+}
+
+// TextTerm is the term of a normalised text in one of the fields.
+func TextTerm(field byte, normalised string) Term {
+	t := Term{field: field, n: 8}
+	sum := sha256.Sum256([]byte(normalised))
+	copy(t.key[:8], sum[:8])
+	return t
+}
+
+// PeerTerm is the term of a client.
+func PeerTerm(a netip.Addr) Term {
+	return Term{field: Peer, n: 16, key: address16(a)}
+}
+
+// Names of evidence in strangers' facts that are searched like the fields.
+const (
+	EvidenceSender = "sender"
+	EvidencePeer   = "client"
+	EvidenceConn   = "connection"
+	EvidenceHello  = "hello"
+	EvidenceReply  = "answer"
+	EvidenceText   = "detail"
+)
+
+// AppendTerms appends what the fact is found by, each term once.
+func AppendTerms(terms []Term, f *fact.Fact) []Term {
+	start := len(terms)
+	add := func(t Term) {
+		for _, have := range terms[start:] {
+			if have == t {
+				return
+			}
+		}
+		terms = append(terms, t)
+	}
+	for _, id := range [...]mail.ID{f.Queue, f.About} {
+		if !id.IsZero() {
+			add(TextTerm(Queue, id.String()))
+		}
+	}
+	if id := MessageID(f.MessageID); id != "" {
+		add(TextTerm(Message, id))
+	}
+	addAddress := func(s string) {
+		if a := Address(s); a != "" {
+			add(TextTerm(Mailbox, a))
+		}
+	}
+	// An outcome's recipient may be the mailbox behind an alias, which the
+	// acceptance did not name.
+	for _, s := range [...]string{f.Account, f.Sender, f.Recipient} {
+		addAddress(s)
+	}
+	for _, s := range f.Recipients {
+		addAddress(s)
+	}
+	if path, ok := f.Find(fact.EvidenceReturnPath); ok {
+		addAddress(path)
+	}
+	if f.Peer.IsValid() {
+		add(PeerTerm(f.Peer))
+	}
+	if f.Conn != "" {
+		add(connTerm(f))
+	}
+	if f.Summed() {
+		appendGroupTerms(f, add, addAddress)
+	}
+	return terms
+}
+
+// connTerm files a fact under its session when it belongs to no message.
+func connTerm(f *fact.Fact) Term {
+	if f.Queue.IsZero() {
+		return TextTerm(Session, f.Conn)
+	}
+	return TextTerm(Conn, f.Conn)
+}
+
+// appendGroupTerms adds the samples of a fact that stands for several, and its
+// network's first address, under which every client of the network finds it.
+func appendGroupTerms(f *fact.Fact, add func(Term), addAddress func(string)) {
+	if f.Network.IsValid() {
+		add(PeerTerm(f.Network.Masked().Addr()))
+	}
+	for _, p := range f.Evidence {
+		switch p.Name {
+		case EvidenceSender:
+			addAddress(p.Value)
+		case EvidenceConn:
+			add(TextTerm(Session, p.Value))
+		case EvidencePeer:
+			if a, err := netip.ParseAddr(p.Value); err == nil {
+				add(PeerTerm(a))
+			}
+		}
+	}
+}
+
+// Address is the form in which addresses are searched: the mailbox's key
+// in lower case. What is no address is searched as it stands, for refused
+// recipients need not be addresses. The null path is not searched.
+func Address(s string) string {
+	s = strings.TrimSpace(s)
+	if n := len(s); n >= 2 && s[0] == '<' && s[n-1] == '>' {
+		s = s[1 : n-1]
+	}
+	s = fact.Clean(s, fact.MaxAddress)
+	// An ASCII address without quotes is its own key but for its case.
+	if !fact.IsPlain(s) || strings.HasPrefix(s, `"`) || strings.Contains(s, "@[") {
+		if a, err := mail.ParseAddress(s, mail.UTF8); err == nil {
+			s = a.Key()
+		}
+	}
+	return strings.ToLower(s)
+}
+
+// MessageID drops brackets and case: RFC 5322 §3.6.4 makes the identifier
+// opaque, and people paste it with and without.
+func MessageID(s string) string {
+	s = strings.Trim(strings.TrimSpace(s), "<>")
+	return strings.ToLower(fact.Clean(s, fact.MaxText))
+}
+
+// Stranger is the network that counts as one stranger; zero without a client.
+func Stranger(a netip.Addr) netip.Prefix {
+	a = fact.PlainAddr(a)
+	bits := strangerBits6
+	if a.Is4() {
+		bits = strangerBits4
+	}
+	return netip.PrefixFrom(a, bits).Masked()
+}
+
+// Peer returns the address of a client's term.
+func (t Term) Peer() (netip.Addr, bool) {
+	return netip.AddrFrom16(t.key).Unmap(), t.field == Peer
+}
