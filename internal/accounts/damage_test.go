@@ -77,7 +77,7 @@ func TestDamagedHeads(t *testing.T) {
 	for key, value := range map[string]string{keyDecoy: "short", keyRevision: "many"} {
 		st := mem.New()
 		st.Apply(context.Background(), store.Tx{Mutations: []store.Mutation{{Key: []byte(key), Value: []byte(value)}}}, store.Durable)
-		if _, err := Open(context.Background(), st, Options{Limits: laxLimits()}); err == nil || !strings.Contains(err.Error(), "identity") {
+		if _, err := Open(context.Background(), st, Options{Limits: laxLimits()}); err == nil || !strings.Contains(err.Error(), "accounts") {
 			t.Errorf("%s = %q: %v", key, value, err)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,15 +101,20 @@ func TestKeep(t *testing.T) {
 		st, fault := mem.New(), errors.New("refused")
 		var tried, nexts, told []time.Duration
 		more := names[1:1]
+		var mu sync.Mutex // of all of these; this goroutine holds it but while time passes
+		mu.Lock()
+		locked := func(fn func()) { mu.Lock(); defer mu.Unlock(); fn() }
 		k, err := New(Options{
 			Store: st, Directory: directory, Agreed: true, Challenge: HTTP01, Host: names[0], Listeners: []net.Listener{nil},
-			Names: func(context.Context) []mail.Domain { return more }, Limits: limits, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
-			Obtained: func(context.Context, tls.Certificate) { told = append(told, time.Since(began)) },
+			Names: func(context.Context) (now []mail.Domain) { locked(func() { now = more }); return now }, Limits: limits, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+			Obtained: func(context.Context, tls.Certificate) { locked(func() { told = append(told, time.Since(began)) }) },
 			Failed: func(_ context.Context, err error, next time.Time) {
-				if !errors.Is(err, fault) {
-					t.Errorf("failed with %v", err)
-				}
-				nexts = append(nexts, next.Sub(began))
+				locked(func() {
+					if !errors.Is(err, fault) {
+						t.Errorf("failed with %v", err)
+					}
+					nexts = append(nexts, next.Sub(began))
+				})
 			},
 		})
 		must(t, err)
@@ -117,6 +123,8 @@ func TestKeep(t *testing.T) {
 		go func() {
 			defer close(ended)
 			k.keep(ctx, func(_ context.Context, wanted []mail.Domain) (tls.Certificate, error) {
+				mu.Lock()
+				defer mu.Unlock()
 				tried = append(tried, time.Since(began))
 				if fault != nil {
 					return tls.Certificate{}, fault
@@ -124,13 +132,14 @@ func TestKeep(t *testing.T) {
 				return issue(t, st, directory, 90*24*time.Hour, wanted...), nil
 			})
 		}()
-		at := func(d time.Duration) { time.Sleep(d - time.Since(began)); synctest.Wait() }
+		pass := func(d time.Duration) { mu.Unlock(); time.Sleep(d); synctest.Wait(); mu.Lock() }
+		at := func(d time.Duration) { pass(d - time.Since(began)) }
 		at(16 * time.Minute)
 		if want := []time.Duration{0, 1 * time.Minute, 3 * time.Minute, 7 * time.Minute, 15 * time.Minute}; !slices.Equal(tried, want) || nexts[4] != 31*time.Minute {
 			t.Errorf("tried at %v, next at %v", tried, nexts)
 		}
 		k.Wake()
-		synctest.Wait()
+		pass(0)
 		if len(tried) != 6 || nexts[5] != 17*time.Minute {
 			t.Errorf("woken: tried at %v, next at %v", tried, nexts)
 		}
@@ -149,12 +158,12 @@ func TestKeep(t *testing.T) {
 			t.Errorf("not renewed: %v", tried)
 		}
 		more = names[1:]
-		time.Sleep(limits.Look)
-		synctest.Wait()
+		pass(limits.Look)
 		h, ok, err := Load(t.Context(), st, names[0])
 		if len(tried) != 2 || !ok || err != nil || !h.serves(directory, names) {
 			t.Errorf("the name that was added: tried at %v, %v", tried, h.Certificate.Leaf.DNSNames)
 		}
+		mu.Unlock()
 		cancel()
 		<-ended
 	})

@@ -1,0 +1,72 @@
+package accounts
+
+import (
+	"bytes"
+	"net/netip"
+	"reflect"
+	"testing"
+	"time"
+
+	"sallyport/internal/mail"
+)
+
+// Known answers: what an older release stored reads back, so a changed layout needs
+// another version.
+func TestKnownRecords(t *testing.T) {
+	address, err := mail.ParseAddress("Alice@local.test", mail.UTF8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	octets := func(b byte, n int) []byte { return bytes.Repeat([]byte{b}, n) }
+	r := &record{
+		Account: Account{
+			Address: address, Standing: StandingFrozen, FrozenReason: "stolen", Role: RoleBulk, Created: at, PasswordChanged: at.Add(time.Hour),
+			RecipientsHour: 7, RecipientsDay: 70, Revision: 9,
+		},
+		secret: secret{
+			Argon: argonHash{Memory: 65536, Passes: 3, Lanes: 4, Salt: octets(1, saltOctets), Hash: octets(2, hashOctets)},
+			Scram: scramVerifier{Rounds: 10000, Salt: octets(3, saltOctets), StoredKey: octets(4, hashOctets), ServerKey: octets(5, hashOctets)},
+		},
+	}
+	const stored = `{"v":1,"address":"Alice@local.test","standing":"frozen","frozen_reason":"stolen","role":"bulk","created":"2026-01-02T03:04:05.000000006Z","password_changed":"2026-01-02T04:04:05.000000006Z","recipients_hour":7,"recipients_day":70,"revision":9,"secret":{"argon2id":{"m":65536,"t":3,"p":4,"salt":"AQEBAQEBAQEBAQEBAQEBAQ==","hash":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="},"scram_sha_256":{"i":10000,"salt":"AwMDAwMDAwMDAwMDAwMDAw==","stored_key":"BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ=","server_key":"BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU="}}}`
+	if got, err := r.encode(); err != nil || string(got) != stored {
+		t.Errorf("an account is stored as\n%s, %v", got, err)
+	}
+	if back, err := decodeRecord(address.Key(), []byte(stored)); err != nil || !reflect.DeepEqual(back, r) {
+		t.Errorf("an account reads as %+v, %v", back, err)
+	}
+	// Before there were limits of its own, an account had none in its record.
+	r.RecipientsHour, r.RecipientsDay, r.Standing, r.FrozenReason, r.Role = 0, 0, StandingActive, "", RolePerson
+	const plain = `{"v":1,"address":"Alice@local.test","standing":"active","role":"person","created":"2026-01-02T03:04:05.000000006Z","password_changed":"2026-01-02T04:04:05.000000006Z","revision":9,"secret":{"argon2id":{"m":65536,"t":3,"p":4,"salt":"AQEBAQEBAQEBAQEBAQEBAQ==","hash":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="},"scram_sha_256":{"i":10000,"salt":"AwMDAwMDAwMDAwMDAwMDAw==","stored_key":"BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ=","server_key":"BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU="}}}`
+	if got, err := r.encode(); err != nil || string(got) != plain {
+		t.Errorf("a plain account is stored as\n%s, %v", got, err)
+	}
+	if back, err := decodeRecord(address.Key(), []byte(plain)); err != nil || !reflect.DeepEqual(back, r) {
+		t.Errorf("a plain account reads as %+v, %v", back, err)
+	}
+
+	networks := []knownNetwork{{netip.MustParsePrefix("192.0.2.0/24"), at}, {netip.MustParsePrefix("2001:db8::/56"), at.Add(time.Hour)}}
+	const known = `{"v":1,"networks":[{"network":"192.0.2.0/24","last":"2026-01-02T03:04:05.000000006Z"},{"network":"2001:db8::/56","last":"2026-01-02T04:04:05.000000006Z"}]}`
+	if got, err := encodeNetworks(networks); err != nil || string(got) != known {
+		t.Errorf("networks are stored as\n%s, %v", got, err)
+	}
+	if back, err := decodeNetworks([]byte(known)); err != nil || !reflect.DeepEqual(back, networks) {
+		t.Errorf("networks read as %+v, %v", back, err)
+	}
+
+	if got := string(encodeRevision(1<<64 - 1)); got != "18446744073709551615" {
+		t.Errorf("a revision is stored as %s", got)
+	}
+	if n, err := decodeRevision([]byte("18446744073709551615")); err != nil || n != 1<<64-1 {
+		t.Errorf("a revision reads as %d, %v", n, err)
+	}
+	for key, want := range map[string]string{
+		string(accountKey(address.Key())): "identity/account/alice@local.test", string(networksKey(address.Key())): "identity/networks/alice@local.test",
+		keyRevision: "identity/revision", keyDecoy: "identity/decoy", prefixAll: "identity/",
+	} {
+		if key != want {
+			t.Errorf("the key %s, want %s", key, want)
+		}
+	}
+}
