@@ -53,14 +53,14 @@ func (v *Asker) probe(server string, s Server, d mail.Domain) {
 // tell tells the operator that a server takes any address of a domain, so that no callout
 // protects it, or that it does not any more.
 func (v *Asker) tell(d mail.Domain, remote string, catchall bool) {
-	f := fact.Fact{At: v.o.Now(), Kind: fact.KindAlarm, Rule: RuleTakesAnybody, Remote: remote,
+	f := fact.Alarm{At: v.o.Now(), Rule: RuleTakesAnybody, Remote: remote,
 		Text: "the server behind " + d.String() + " takes any recipient, so that asking it protects nobody: give the domain a recipients_file, or mend that server"}
 	if !catchall {
 		f.Rule, f.Text = RuleKnowsRecipients, "the server behind "+d.String()+" does not take any recipient any more"
 	}
 	v.o.Logger.Warn(f.Text, "remote", remote)
-	if err := v.o.Journal.Write(context.Background(), f); err != nil {
-		v.o.Logger.Error("fact not recorded", "kind", string(f.Kind), "err", err)
+	if err := v.o.Journal.Write(context.Background(), f.Fact()); err != nil {
+		v.o.Logger.Error("fact not recorded", "kind", string(fact.KindAlarm), "err", err)
 	}
 }
 

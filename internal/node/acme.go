@@ -142,7 +142,7 @@ func (n *Node) certificateFailed(ctx context.Context, err error, next time.Time)
 	n.obtaining.fault, n.obtaining.next = err.Error(), next
 	n.obtaining.mu.Unlock()
 	n.log.Error("no certificate was obtained", "authority", n.config().ACME.Directory, "err", err, "again", next.Sub(n.o.Now()).Round(time.Second).String())
-	f := fact.Fact{At: n.o.Now(), Kind: fact.KindReload, Rule: "certificate-not-obtained", Text: "no certificate was obtained; it is tried again"}
+	f := fact.Reloaded{At: n.o.Now(), Rule: "certificate-not-obtained", Text: "no certificate was obtained; it is tried again"}.Fact()
 	if leaf := n.leaf(); leaf != nil {
 		f = f.Evidenced("until", leaf.NotAfter.UTC().Format(time.RFC3339))
 	}

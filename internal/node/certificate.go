@@ -127,6 +127,6 @@ func (n *Node) present(ctx context.Context, cert tls.Certificate) {
 	}
 	leaf := cert.Leaf
 	n.certificateLog().Info("a new certificate is in force", "until", leaf.NotAfter)
-	f := fact.Fact{At: n.o.Now(), Kind: fact.KindReload, Rule: "certificate-renewed", Text: "a new certificate is in force"}
+	f := fact.Reloaded{At: n.o.Now(), Rule: "certificate-renewed", Text: "a new certificate is in force"}.Fact()
 	n.record(ctx, f.Evidenced("until", leaf.NotAfter.UTC().Format(time.RFC3339)))
 }

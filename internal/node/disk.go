@@ -67,17 +67,19 @@ func (n *Node) watchDisk(ctx context.Context) {
 }
 
 func (n *Node) diskChanged(ctx context.Context, dir string, c diskspace.Change) {
-	f := fact.Fact{At: n.o.Now(), Kind: fact.KindAlarm, Rule: ruleDiskLow, Text: "the disk is nearly full: mail waits"}
+	f := fact.Alarm{At: n.o.Now(), Rule: ruleDiskLow, Text: "the disk is nearly full: mail waits"}
 	if c.Low {
 		n.log.Error("the disk is nearly full: mail waits until there is room", "path", dir, "free", c.Free, "reserve", c.Reserve)
 	} else {
 		f.Rule, f.Text = ruleDiskFree, "the disk has room again: mail goes on"
 		n.log.Info("the disk has room again", "path", dir, "free", c.Free, "reserve", c.Reserve)
 	}
-	f = f.Evidenced("path", dir).Evidenced("free octets", strconv.FormatUint(c.Free, 10)).Evidenced("reserve", strconv.FormatUint(c.Reserve, 10))
+	f.Evidence = []fact.Pair{
+		{Name: "path", Value: dir}, {Name: "free octets", Value: strconv.FormatUint(c.Free, 10)}, {Name: "reserve", Value: strconv.FormatUint(c.Reserve, 10)},
+	}
 	// On a disk that is full to the last octet it is not recorded; the log has it.
-	if err := n.trace.Write(ctx, f); err != nil && ctx.Err() == nil {
-		n.log.Warn("fact not recorded", "kind", string(f.Kind), "err", err)
+	if err := n.trace.Write(ctx, f.Fact()); err != nil && ctx.Err() == nil {
+		n.log.Warn("fact not recorded", "kind", string(fact.KindAlarm), "err", err)
 	}
 }
 

@@ -56,13 +56,13 @@ func (n *Node) findKeys(ctx context.Context, names []dkim.KeyName) map[dkim.KeyN
 
 // keyFacts records what became of a signing key.
 func (n *Node) keyFacts(c keyring.Change) [][]byte {
-	f := fact.Fact{At: n.o.Now(), Kind: fact.KindKey, Rule: "dkim-key", Text: c.Key.Name.String() + ": " + c.What}
+	what, domain := c.Key.Name.String()+": "+c.What, c.Key.Name.Domain.ASCII()
+	which := []fact.Pair{{Name: "selector", Value: c.Key.Name.Selector}, {Name: "state", Value: c.Key.State.String()}}
 	if c.Bad {
-		f.Kind, f.Rule = fact.KindAlarm, "dkim-key-lost"
+		lost := fact.Alarm{At: n.o.Now(), Rule: "dkim-key-lost", Text: what, Message: fact.Message{Account: domain}, Evidence: which}
+		return fact.EncodeAll(lost.Fact())
 	}
-	f.Account = c.Key.Name.Domain.ASCII() // so that addr:example.org finds it
-	f = f.Evidenced("selector", c.Key.Name.Selector).Evidenced("state", c.Key.State.String())
-	return fact.EncodeAll(f)
+	return fact.EncodeAll(fact.KeyChanged{At: n.o.Now(), Rule: "dkim-key", Domain: domain, Change: what, Evidence: which}.Fact())
 }
 
 // inspectors are asked at end of data in this order: who a stranger really is comes

@@ -217,19 +217,19 @@ func (n *Node) recordRecovery(ctx context.Context, r spool.Report) error {
 	if r.Entries+r.Damaged+r.Orphans+r.Repaired == 0 {
 		return nil
 	}
-	f := fact.Fact{At: n.o.Now(), Kind: fact.KindRecover, Rule: "recovery", Count: r.Entries}
+	f := fact.Recovered{At: n.o.Now(), Rule: "recovery", Entries: r.Entries}
 	for _, p := range []struct {
 		name  string
 		value int
 	}{{"resumed", r.Resumed}, {"held", r.Held}, {"damaged", r.Damaged}, {"orphans", r.Orphans}, {"repaired", r.Repaired}} {
-		f = f.Evidenced(p.name, fmt.Sprint(p.value))
+		f.Found = append(f.Found, fact.Pair{Name: p.name, Value: fmt.Sprint(p.value)})
 	}
 	if r.Damaged > 0 {
 		n.log.Error("damaged messages are in quarantine", "count", r.Damaged)
 	}
 	n.log.Info("queue recovered", "entries", r.Entries, "resumed", r.Resumed, "held", r.Held, "damaged", r.Damaged,
 		"orphans", r.Orphans, "repaired", r.Repaired, "took", r.Took)
-	return n.trace.Write(ctx, f)
+	return n.trace.Write(ctx, f.Fact())
 }
 
 func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {

@@ -90,8 +90,7 @@ func (n *Node) refuseReload(ctx context.Context, by string, err error) (operate.
 }
 
 func (n *Node) reloadFact(by, rule, text string) fact.Fact {
-	f := fact.Fact{At: n.o.Now(), Kind: fact.KindReload, Rule: rule, Text: text}
-	return f.Evidenced("by", by)
+	return fact.Reloaded{At: n.o.Now(), Rule: rule, Text: text, Evidence: []fact.Pair{{Name: "by", Value: by}}}.Fact()
 }
 
 // record writes a fact that accompanies no other change.

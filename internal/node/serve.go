@@ -19,7 +19,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	n.started.Store(&now)
 	defer n.started.Store(nil)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	if err := n.writeLife(background, fact.KindStart); err != nil {
+	if err := n.trace.Write(background, fact.Started{At: n.o.Now(), Rule: "server", Version: n.version(), Listeners: n.listeningAt()}.Fact()); err != nil {
 		stop()
 		return fmt.Errorf("the start could not be recorded: %w", err)
 	}
@@ -29,7 +29,7 @@ func (n *Node) Serve(ctx context.Context) error {
 		behind.Go(func() { work(background) })
 	}
 	err := n.runParts(ctx)
-	if lifeErr := n.writeLife(background, fact.KindStop); lifeErr != nil {
+	if lifeErr := n.trace.Write(background, fact.Stopped{At: n.o.Now(), Rule: "server", Version: n.version(), Listeners: n.listeningAt()}.Fact()); lifeErr != nil {
 		err = errors.Join(err, fmt.Errorf("the stop could not be recorded: %w", lifeErr))
 	}
 	stop()
@@ -130,10 +130,13 @@ func (n *Node) cleanMailboxes(ctx context.Context) {
 	}
 }
 
-func (n *Node) writeLife(ctx context.Context, k fact.Kind) error {
-	f := fact.Fact{At: n.o.Now(), Kind: k, Rule: "server", Text: "sallyport " + n.o.Version}
+func (n *Node) version() string { return "sallyport " + n.o.Version }
+
+// listeningAt names each door and its address.
+func (n *Node) listeningAt() []fact.Pair {
+	var out []fact.Pair
 	for _, d := range n.doors.all() {
-		f = f.Evidenced(d.kind.String(), d.listener.Addr().String())
+		out = append(out, fact.Pair{Name: d.kind.String(), Value: d.listener.Addr().String()})
 	}
-	return n.trace.Write(ctx, f)
+	return out
 }

@@ -210,8 +210,8 @@ func (l *Log) alarm(ctx context.Context, signed []byte, fault string) error {
 	if err := appendHistory(l.o.CheckpointDir, l.o.Now(), signed); err != nil {
 		return err
 	}
-	f := fact.Fact{At: l.o.Now(), Kind: fact.KindAlarm, Rule: RuleRollback, Text: fault}
-	_, err := l.st.Apply(ctx, store.Tx{Facts: [][]byte{f.Encode()}}, store.Durable)
+	told := fact.Alarm{At: l.o.Now(), Rule: RuleRollback, Text: fault}
+	_, err := l.st.Apply(ctx, store.Tx{Facts: fact.EncodeAll(told.Fact())}, store.Durable)
 	if err != nil {
 		return err
 	}

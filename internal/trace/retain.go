@@ -93,10 +93,9 @@ func (l *Log) forgetFacts(ctx context.Context) (n int, err error) {
 	if err != nil || n == 0 {
 		return n, err
 	}
-	tx.Facts = [][]byte{fact.Fact{
-		At: l.o.Now(), Kind: fact.KindRetention, Rule: RuleRetention, Count: n,
-		Evidence: []fact.Pair{{Name: evidenceBefore, Value: strconv.FormatUint(to.Oldest, 10)}},
-	}.Encode()}
+	tx.Facts = fact.EncodeAll(fact.Forgotten{
+		At: l.o.Now(), Rule: RuleRetention, Count: n, UpTo: fact.Pair{Name: evidenceBefore, Value: strconv.FormatUint(to.Oldest, 10)},
+	}.Fact())
 	return n, l.advance(ctx, tx, to, store.Lazy)
 }
 
@@ -151,10 +150,9 @@ func (l *Log) forgetStrangers(ctx context.Context) (n int, err error) {
 		return n, err
 	}
 	to.Bodies = max(0, to.Bodies-int64(n))
-	tx.Facts = [][]byte{fact.Fact{
-		At: l.o.Now(), Kind: fact.KindRetention, Rule: RuleRetention, Count: n,
-		Evidence: []fact.Pair{{Name: evidenceUpBundle, Value: at.Bundle.String()}},
-	}.Encode()}
+	tx.Facts = fact.EncodeAll(fact.Forgotten{
+		At: l.o.Now(), Rule: RuleRetention, Count: n, UpTo: fact.Pair{Name: evidenceUpBundle, Value: at.Bundle.String()},
+	}.Fact())
 	return n, l.advance(ctx, tx, to, store.Lazy)
 }
 
@@ -187,16 +185,16 @@ type forgotten struct {
 }
 
 // note takes in one retention fact.
-func (g *forgotten) note(f fact.Fact) error {
-	if s, ok := f.Find(evidenceBefore); ok {
-		n, err := strconv.ParseUint(s, 10, 64)
+func (g *forgotten) note(e fact.Forgotten) error {
+	switch e.UpTo.Name {
+	case evidenceBefore:
+		n, err := strconv.ParseUint(e.UpTo.Value, 10, 64)
 		if err != nil {
 			return fmt.Errorf("trace: a retention fact names no number: %w", err)
 		}
 		g.before = max(g.before, n)
-	}
-	if s, ok := f.Find(evidenceUpBundle); ok {
-		id, err := mail.ParseID(s)
+	case evidenceUpBundle:
+		id, err := mail.ParseID(e.UpTo.Value)
 		if err != nil {
 			return err
 		}

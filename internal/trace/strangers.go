@@ -357,7 +357,7 @@ func (l *Log) writeBundle(ctx context.Context, list []*group) (int, error) {
 		return 0, err
 	}
 	var tx store.Tx
-	stub := fact.Fact{At: now, Kind: fact.KindRefusals, Bundle: id}
+	stub := fact.Refusals{At: now, Bundle: id}
 	sum, octets, n := newBundleHash(), 0, 0
 	for _, g := range list[:min(len(list), maxBundleBodies)] {
 		body := g.fact().Encode()
@@ -370,7 +370,7 @@ func (l *Log) writeBundle(ctx context.Context, list []*group) (int, error) {
 		n++
 	}
 	stub.Digest = sum.digest()
-	tx.Facts = [][]byte{stub.Encode()}
+	tx.Facts = fact.EncodeAll(stub.Fact())
 	_, err = l.st.Apply(ctx, tx, store.Lazy)
 	return n, err
 }

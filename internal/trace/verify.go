@@ -217,13 +217,13 @@ func (v *verification) readFact(seq uint64, raw []byte) error {
 		v.fault("fact %d does not decode", seq)
 		return nil
 	}
-	switch f.Kind {
-	case fact.KindRetention:
-		if err := v.gone.note(f); err != nil {
+	switch e := f.Event().(type) {
+	case fact.Forgotten:
+		if err := v.gone.note(e); err != nil {
 			v.fault("fact %d: %v", seq, err)
 		}
-	case fact.KindRefusals:
-		return v.checkBundle(stub{seq, f.Bundle, f.Digest})
+	case fact.Refusals:
+		return v.checkBundle(stub{seq, e.Bundle, e.Digest})
 	}
 	return nil
 }

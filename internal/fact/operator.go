@@ -1,0 +1,131 @@
+package fact
+
+import "time"
+
+// AccountChanged says that an account was added, changed, frozen, thawed or removed.
+type AccountChanged struct {
+	At       time.Time
+	Rule     string
+	Account  string // whose
+	Change   string // "frozen"
+	Evidence []Pair // by whom, and why
+}
+
+// Fact returns the record.
+func (e AccountChanged) Fact() Fact {
+	return Fact{At: e.At, Kind: KindAccount, Rule: e.Rule, Account: e.Account, Text: e.Change, Evidence: e.Evidence}
+}
+
+// DirectoryChanged says that a domain, alias, forward or delegate was added, changed or
+// removed.
+type DirectoryChanged struct {
+	At       time.Time
+	Rule     string
+	Name     string   // of the entry: the address or domain that it is found by
+	Targets  []string // where an alias or forward leads to, as far as it was changed
+	SendsAs  string   // as whom a delegate may send
+	Change   string   // "alias added"
+	Evidence []Pair   // by whom
+}
+
+// Fact returns the record.
+func (e DirectoryChanged) Fact() Fact {
+	return Fact{
+		At: e.At, Kind: KindDirectory, Rule: e.Rule, Account: e.Name, Recipients: e.Targets, Sender: e.SendsAs,
+		Text: e.Change, Evidence: e.Evidence,
+	}
+}
+
+// CalloutsForgotten says that an operator had forgotten what servers behind us said of
+// recipients.
+type CalloutsForgotten struct {
+	At         time.Time
+	Rule       string
+	Recipients []string // where they were named
+	Answers    int      // how many were forgotten
+	Text       string
+	Evidence   []Pair // by whom, and the domain
+}
+
+// Fact returns the record.
+func (e CalloutsForgotten) Fact() Fact {
+	return Fact{
+		At: e.At, Kind: KindCallout, Rule: e.Rule, Recipients: e.Recipients, Count: e.Answers, Text: e.Text, Evidence: e.Evidence,
+	}
+}
+
+// KeyChanged says what became of a key that signs mail.
+type KeyChanged struct {
+	At       time.Time
+	Rule     string
+	Domain   string // in ASCII, so that addr:example.org finds it
+	Change   string
+	Evidence []Pair // its name, its state, by whom
+}
+
+// Fact returns the record.
+func (e KeyChanged) Fact() Fact {
+	return Fact{At: e.At, Kind: KindKey, Rule: e.Rule, Account: e.Domain, Text: e.Change, Evidence: e.Evidence}
+}
+
+// Released says that a message, or the queue of an account, may go on.
+type Released struct {
+	At       time.Time
+	Rule     string
+	Message  Message // its Account alone: all that the account has in the queue
+	Text     string
+	Evidence []Pair
+}
+
+// Fact returns the record.
+func (e Released) Fact() Fact {
+	return ofMessage(KindRelease, e.At, e.Rule, e.Message, e.Text, e.Evidence)
+}
+
+// Retried says that an operator asked for another attempt now.
+type Retried struct {
+	At       time.Time
+	Rule     string
+	Message  Message
+	Evidence []Pair
+}
+
+// Fact returns the record.
+func (e Retried) Fact() Fact { return ofMessage(KindRetry, e.At, e.Rule, e.Message, "", e.Evidence) }
+
+// Removed says that an operator removed a message from the queue for good.
+type Removed struct {
+	At       time.Time
+	Rule     string
+	Message  Message
+	Evidence []Pair
+}
+
+// Fact returns the record.
+func (e Removed) Fact() Fact { return ofMessage(KindRemove, e.At, e.Rule, e.Message, "", e.Evidence) }
+
+func ofMessage(k Kind, at time.Time, rule string, m Message, text string, evidence []Pair) Fact {
+	f := Fact{At: at, Kind: k, Rule: rule, Text: text, Evidence: evidence}
+	m.on(&f)
+	return f
+}
+
+func readOperator(f Fact) (Event, bool) {
+	switch f.Kind {
+	case KindAccount:
+		return AccountChanged{f.At, f.Rule, f.Account, f.Text, f.Evidence}, true
+	case KindDirectory:
+		return DirectoryChanged{f.At, f.Rule, f.Account, f.Recipients, f.Sender, f.Text, f.Evidence}, true
+	case KindCallout:
+		return CalloutsForgotten{f.At, f.Rule, f.Recipients, f.Count, f.Text, f.Evidence}, true
+	case KindKey:
+		return KeyChanged{f.At, f.Rule, f.Account, f.Text, f.Evidence}, true
+	case KindRelease:
+		return Released{f.At, f.Rule, messageOf(f), f.Text, f.Evidence}, true
+	case KindRetry:
+		return Retried{f.At, f.Rule, messageOf(f), f.Evidence}, true
+	case KindRemove:
+		return Removed{f.At, f.Rule, messageOf(f), f.Evidence}, true
+	}
+	return nil, false
+}
