@@ -88,7 +88,7 @@ func (op *Operator) AccountAdd(ctx context.Context, by Caller, r AccountAdd) (Ac
 	if err := sending.Validate(); err != nil {
 		return Account{}, invalid(err)
 	}
-	account, err := op.o.Accounts.Add(ctx, a, r.Password, role, fact.EncodeAll(sendingFact(op.accountFact(by, a, "added"), sending)))
+	account, err := op.o.Accounts.Add(ctx, a, r.Password, role, fact.EncodeAll(op.accountFact(by, a, "added", sendingPairs(sending)...)))
 	if err == nil && sending != (accounts.Sending{Role: role}) {
 		// Until then it has its role's limits.
 		account, err = op.o.Accounts.SetSending(ctx, a, sending, nil)
@@ -126,14 +126,13 @@ func (op *Operator) AccountFreeze(ctx context.Context, by Caller, r AccountReaso
 	if r.Reason == "" {
 		r.Reason = "frozen by an operator"
 	}
-	f := op.accountFact(by, a, "frozen").Evidenced("reason", r.Reason)
+	f := op.accountFact(by, a, "frozen", because(r.Reason))
 	account, err := op.o.Accounts.Freeze(ctx, a, r.Reason, fact.EncodeAll(f))
 	if err != nil {
 		return Account{}, err
 	}
 	ended := op.endSessions(a)
-	held := op.fact(fact.KindHold, by, "the account's queue").Evidenced("reason", r.Reason)
-	held.Account = a.String()
+	held := op.heldFact(a.String(), "the account's queue", doneBy(by, because(r.Reason)))
 	if err := op.o.Queue.HoldAccount(ctx, a, r.Reason, fact.EncodeAll(held)...); err != nil {
 		return Account{}, fmt.Errorf("the account is frozen, but its queue is not held yet; repeat the command: %w", err)
 	}
@@ -152,8 +151,9 @@ func (op *Operator) AccountThaw(ctx context.Context, by Caller, r AccountRef) (A
 	if err != nil {
 		return Account{}, err
 	}
-	released := op.fact(fact.KindRelease, by, "the account's queue")
-	released.Account = a.String()
+	released := fact.Released{
+		At: op.o.Now(), Rule: ruleOperator, Message: fact.Message{Account: a.String()}, Text: "the account's queue", Evidence: doneBy(by),
+	}.Fact()
 	if err := op.o.Queue.ReleaseAccount(ctx, a, fact.EncodeAll(released)...); err != nil {
 		return Account{}, fmt.Errorf("the account is active, but its queue is not released yet; repeat the command: %w", err)
 	}
@@ -208,8 +208,7 @@ func (op *Operator) namedBy(account mail.Address) (names []string) {
 // orphan holds what a removed account has in the queue, and forgets a hold of the
 // account as a whole.
 func (op *Operator) orphan(ctx context.Context, by Caller, a mail.Address) error {
-	f := op.fact(fact.KindHold, by, "the removed account's queue")
-	f.Account = a.String()
+	f := op.heldFact(a.String(), "the removed account's queue", doneBy(by))
 	if _, err := op.o.Queue.Hold(ctx, spool.Filter{Account: a}, "its account was removed", fact.EncodeAll(f)); err != nil {
 		return err
 	}
@@ -266,10 +265,13 @@ func (op *Operator) view(a accounts.Account) Account {
 	}
 }
 
-func (op *Operator) accountFact(by Caller, a mail.Address, text string) fact.Fact {
-	f := op.fact(fact.KindAccount, by, text)
-	f.Account = a.String()
-	return f
+func (op *Operator) accountFact(by Caller, a mail.Address, change string, more ...fact.Pair) fact.Fact {
+	return fact.AccountChanged{At: op.o.Now(), Rule: ruleOperator, Account: a.String(), Change: change, Evidence: doneBy(by, more...)}.Fact()
+}
+
+// heldFact says that more than one message is held: all of an account, or of a domain.
+func (op *Operator) heldFact(account, what string, evidence []fact.Pair) fact.Fact {
+	return fact.Held{At: op.o.Now(), Rule: ruleOperator, Message: fact.Message{Account: account}, Reason: what, Evidence: evidence}.Fact()
 }
 
 func (op *Operator) endSessions(a mail.Address) int {

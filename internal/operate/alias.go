@@ -221,7 +221,7 @@ func (op *Operator) lessAlias(by Caller, before *roster.State, ref roster.Ref, t
 		return roster.Edit{Put: []roster.Entry{next}, Facts: fact.EncodeAll(f)}, []string{fmt.Sprintf("alias %s leads to %s", ref.Name(), joinAddresses(next.Targets))}, nil
 	}
 	edit := roster.Edit{Remove: []roster.Ref{ref}}
-	facts := []fact.Fact{op.directoryFact(by, directory.KindAlias, ref.Name(), "removed")}
+	facts := []fact.Fact{op.directoryFact(by, directory.KindAlias, ref.Name(), "removed").Fact()}
 	if readable {
 		facts[0] = op.removalFact(by, old)
 	}
@@ -265,9 +265,9 @@ func aliasView(a roster.Alias) Alias {
 // aliasFact records a change of an alias, to be found by its address and by those
 // of the targets that came or went.
 func (op *Operator) aliasFact(by Caller, a roster.Alias, targets []mail.Address, done string) fact.Fact {
-	f := op.directoryFact(by, directory.KindAlias, a.Name(), done).Evidenced("who may write to it", a.Posting.String())
-	f.Recipients = texts(targets)
-	return f
+	f := op.directoryFact(by, directory.KindAlias, a.Name(), done)
+	f.Targets, f.Evidence = texts(targets), append(f.Evidence, fact.Pair{Name: "who may write to it", Value: a.Posting.String()})
+	return f.Fact()
 }
 
 func texts(addresses []mail.Address) []string {

@@ -113,7 +113,7 @@ func (op *Operator) AccountSet(ctx context.Context, by Caller, r AccountSet) (Ac
 	if r.RecipientsDay != nil {
 		next.RecipientsDay = *r.RecipientsDay
 	}
-	account, err := op.o.Accounts.SetSending(ctx, a, next, fact.EncodeAll(sendingFact(op.accountFact(by, a, "limits changed"), next)))
+	account, err := op.o.Accounts.SetSending(ctx, a, next, fact.EncodeAll(op.accountFact(by, a, "limits changed", sendingPairs(next)...)))
 	if err != nil {
 		return Account{}, err
 	}
@@ -124,18 +124,18 @@ func (op *Operator) AccountSet(ctx context.Context, by Caller, r AccountSet) (Ac
 	return v, nil
 }
 
-// sendingFact says in a fact what an account may send.
-func sendingFact(f fact.Fact, s accounts.Sending) fact.Fact {
-	f = f.Evidenced("role", s.Role.String())
+// sendingPairs says in a fact what an account may send.
+func sendingPairs(s accounts.Sending) []fact.Pair {
+	out := []fact.Pair{{Name: "role", Value: s.Role.String()}}
 	for _, p := range []struct {
 		name string
 		n    int
 	}{{"recipients an hour", s.RecipientsHour}, {"recipients a day", s.RecipientsDay}} {
 		if p.n > 0 {
-			f = f.Evidenced(p.name, strconv.Itoa(p.n))
+			out = append(out, fact.Pair{Name: p.name, Value: strconv.Itoa(p.n)})
 		}
 	}
-	return f
+	return out
 }
 
 // shown is an account with what it may send.

@@ -41,12 +41,11 @@ func (op *Operator) Backup(ctx context.Context, by Caller, r BackupRequest, w io
 	if op.o.Backup == nil {
 		return invalid(errText("this server cannot be backed up"))
 	}
-	f := op.fact(fact.KindBackup, by, "of everything")
+	f := fact.BackedUp{At: op.o.Now(), Rule: ruleOperator, What: "of everything", Evidence: doneBy(by)}
 	if !r.Mailboxes {
-		f.Text = "of everything but the mailboxes"
+		f.What = "of everything but the mailboxes"
 	}
-	f.Conn = "backup" // what it is found by: sallyport trace backup
-	if err := op.o.Write(ctx, f); err != nil {
+	if err := op.o.Write(ctx, f.Fact()); err != nil {
 		return err
 	}
 	copied, err := op.o.Backup.Begin(ctx, op.o.Now(), r.Mailboxes)
@@ -167,9 +166,11 @@ type Restored struct {
 // Restored records in the trace that this data came out of a backup, and holds what
 // is in the queue if that is wanted. It returns how many messages are held by it.
 func (op *Operator) Restored(ctx context.Context, by Caller, r Restored) (int, error) {
-	f := op.fact(fact.KindRestore, by, "from a backup of "+r.Began.UTC().Format(time.RFC3339)).Evidenced("manifest", r.Manifest)
-	f.Conn = "restore" // what it is found by: sallyport trace restore
-	if err := op.o.Write(ctx, f); err != nil || !r.Hold {
+	f := fact.Restored{
+		At: op.o.Now(), Rule: ruleOperator, From: "from a backup of " + r.Began.UTC().Format(time.RFC3339),
+		Evidence: doneBy(by, fact.Pair{Name: "manifest", Value: r.Manifest}),
+	}
+	if err := op.o.Write(ctx, f.Fact()); err != nil || !r.Hold {
 		return 0, err
 	}
 	held, err := op.QueueHold(ctx, by, QueueChange{Select: Select{All: true}, Reason: "restored from a backup of " + r.Began.UTC().Format(time.RFC3339) + "; it may have been delivered since"})

@@ -136,10 +136,8 @@ func missing(kind directory.Kind, name string) error {
 
 // directoryFact begins a fact about an entry of the directory; name is the address
 // that it is found by.
-func (op *Operator) directoryFact(by Caller, kind directory.Kind, name, done string) fact.Fact {
-	f := op.fact(fact.KindDirectory, by, kind.String()+" "+done)
-	f.Account = name
-	return f
+func (op *Operator) directoryFact(by Caller, kind directory.Kind, name, done string) fact.DirectoryChanged {
+	return fact.DirectoryChanged{At: op.o.Now(), Rule: ruleOperator, Name: name, Change: kind.String() + " " + done, Evidence: doneBy(by)}
 }
 
 // removalFact records that an entry is removed with something else.
@@ -149,12 +147,12 @@ func (op *Operator) removalFact(by Caller, e roster.Entry) fact.Fact {
 		return op.aliasFact(by, e, e.Targets, "removed")
 	case roster.Forward:
 		f := op.directoryFact(by, directory.KindForward, e.Account.String(), "removed")
-		f.Recipients = texts(e.Targets)
-		return f
+		f.Targets = texts(e.Targets)
+		return f.Fact()
 	case roster.Delegate:
 		return op.delegateFact(by, e, "removed")
 	}
-	return op.directoryFact(by, e.Ref().Kind, e.Ref().Name(), "removed")
+	return op.directoryFact(by, e.Ref().Kind, e.Ref().Name(), "removed").Fact()
 }
 
 // parseOurs reads an address of ours, its local-part folded as the mailbox is.

@@ -124,12 +124,14 @@ func (op *Operator) CalloutForget(ctx context.Context, by Caller, r CalloutRef) 
 		return CalloutForgotten{}, err
 	}
 	out := CalloutForgotten{Forgotten: known.Forget(match)}
-	f := op.fact(fact.KindCallout, by, "what servers behind said of recipients was forgotten: "+strconv.Itoa(out.Forgotten)+" answers")
-	f.Recipients, f.Count = r.Addresses, out.Forgotten
-	if r.Domain != "" {
-		f = f.Evidenced("domain", r.Domain)
+	f := fact.CalloutsForgotten{
+		At: op.o.Now(), Rule: ruleOperator, Recipients: r.Addresses, Answers: out.Forgotten, Evidence: doneBy(by),
+		Text: "what servers behind said of recipients was forgotten: " + strconv.Itoa(out.Forgotten) + " answers",
 	}
-	return out, op.o.Write(ctx, f)
+	if r.Domain != "" {
+		f.Evidence = append(f.Evidence, fact.Pair{Name: "domain", Value: r.Domain})
+	}
+	return out, op.o.Write(ctx, f.Fact())
 }
 
 // CalloutList calls Operator.CalloutList.

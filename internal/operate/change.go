@@ -33,7 +33,7 @@ type changing struct {
 // trace of a message tells what was done to it. Each message is changed durably or not
 // at all: what an error or the end of ctx leaves undone is as it was, and the answer
 // says how many were done.
-func (op *Operator) change(ctx context.Context, by Caller, r QueueChange, kind fact.Kind,
+func (op *Operator) change(ctx context.Context, by Caller, r QueueChange, tell tellMessage,
 	act func(context.Context, spool.Filter, [][]byte) (int, error)) (QueueChanged, error) {
 	f, err := op.filter(r.Select)
 	if err != nil {
@@ -54,7 +54,7 @@ func (op *Operator) change(ctx context.Context, by Caller, r QueueChange, kind f
 			return true, nil
 		}
 		c.begin(func() (int, error) {
-			return act(ctx, spool.Filter{IDs: []mail.ID{e.ID}}, fact.EncodeAll(op.messageFact(kind, by, e, r.Reason)))
+			return act(ctx, spool.Filter{IDs: []mail.ID{e.ID}}, fact.EncodeAll(op.messageFact(tell, by, e, r.Reason)))
 		})
 		return c.tell(r.Tell), nil
 	})

@@ -125,8 +125,8 @@ func (op *Operator) delegateView(d roster.Delegate) Delegate {
 
 func (op *Operator) delegateFact(by Caller, d roster.Delegate, done string) fact.Fact {
 	f := op.directoryFact(by, directory.KindDelegate, d.Account.String(), done)
-	f.Sender = d.Address.String()
-	return f
+	f.SendsAs = d.Address.String()
+	return f.Fact()
 }
 
 // dropRights takes away what belongs to an account that goes or comes, so that an

@@ -53,15 +53,16 @@ func (op *Operator) DomainAdd(ctx context.Context, by Caller, r DomainAdd) (Doma
 	if err != nil {
 		return Domain{}, err
 	}
-	f := op.directoryFact(by, directory.KindDomain, d.Name.String(), "added").Evidenced("deliver", d.Deliver)
+	f := op.directoryFact(by, directory.KindDomain, d.Name.String(), "added")
+	f.Evidence = append(f.Evidence, fact.Pair{Name: "deliver", Value: d.Deliver})
 	if !d.Postmaster.IsZero() {
-		f = f.Evidenced("postmaster", d.Postmaster.String())
+		f.Evidence = append(f.Evidence, fact.Pair{Name: "postmaster", Value: d.Postmaster.String()})
 	}
 	err = op.changeRoster(ctx, entryChange{dryRun: r.DryRun, plan: func(before *roster.State) (roster.Edit, error) {
 		if before.Has(d.Ref()) {
 			return roster.Edit{}, &Error{CodeExists, "the domain " + d.Name.String() + " is ours already"}
 		}
-		return roster.Edit{Put: []roster.Entry{d}, Facts: fact.EncodeAll(f)}, nil
+		return roster.Edit{Put: []roster.Entry{d}, Facts: fact.EncodeAll(f.Fact())}, nil
 	}})
 	if err != nil || r.DryRun || op.o.SigningKeys == nil {
 		return domainView(d), err
@@ -162,7 +163,7 @@ func (op *Operator) withoutDomain(ctx context.Context, by Caller, before *roster
 			name, strings.Join(needs, ", ")))
 	}
 	edit := roster.Edit{Remove: []roster.Ref{roster.DomainRef(name)}}
-	facts := []fact.Fact{op.directoryFact(by, directory.KindDomain, name.String(), "removed")}
+	facts := []fact.Fact{op.directoryFact(by, directory.KindDomain, name.String(), "removed").Fact()}
 	out.Done = []string{"domain " + name.String() + " removed"}
 	for _, e := range own {
 		edit.Remove = append(edit.Remove, e.Ref())
@@ -253,7 +254,7 @@ func (op *Operator) holdDomain(ctx context.Context, by Caller, d mail.Domain) er
 		return err
 	}
 	reason := "its domain " + d.String() + " was removed"
-	f := op.fact(fact.KindHold, by, "what is queued for "+d.String()).Evidenced("reason", reason)
+	f := op.heldFact("", "what is queued for "+d.String(), doneBy(by, because(reason)))
 	_, err = op.o.Queue.Hold(ctx, spool.Filter{Domain: d}, reason, fact.EncodeAll(f))
 	return err
 }

@@ -59,9 +59,9 @@ func (op *Operator) ForwardAdd(ctx context.Context, by Caller, r ForwardAdd) (Fo
 		if next.Added.IsZero() {
 			next.Added = op.addedNow()
 		}
-		f := op.directoryFact(by, directory.KindForward, account.String(), "added").Evidenced("keeps a copy", fmt.Sprint(next.Keep))
-		f.Recipients = texts(targets)
-		return roster.Edit{Put: []roster.Entry{next}, Facts: fact.EncodeAll(f)}, nil
+		f := op.directoryFact(by, directory.KindForward, account.String(), "added")
+		f.Targets, f.Evidence = texts(targets), append(f.Evidence, fact.Pair{Name: "keeps a copy", Value: fmt.Sprint(next.Keep)})
+		return roster.Edit{Put: []roster.Entry{next}, Facts: fact.EncodeAll(f.Fact())}, nil
 	}})
 	return op.forwardView(next), err
 }
@@ -151,12 +151,12 @@ func (op *Operator) lessForward(by Caller, before *roster.State, account mail.Ad
 		next.Targets = slices.Delete(next.Targets, at, at+1)
 	}
 	f := op.directoryFact(by, directory.KindForward, account.String(), "removed")
-	f.Recipients = texts(targets)
+	f.Targets = texts(targets)
 	if len(targets) > 0 && len(next.Targets) > 0 {
-		f.Text = "forward reduced"
-		return roster.Edit{Put: []roster.Entry{next}, Facts: fact.EncodeAll(f)}, []string{fmt.Sprintf("%s forwards to %s", account, joinAddresses(next.Targets))}, nil
+		f.Change = "forward reduced"
+		return roster.Edit{Put: []roster.Entry{next}, Facts: fact.EncodeAll(f.Fact())}, []string{fmt.Sprintf("%s forwards to %s", account, joinAddresses(next.Targets))}, nil
 	}
-	return roster.Edit{Remove: []roster.Ref{ref}, Facts: fact.EncodeAll(f)}, []string{"forward of " + account.String() + " removed; its mail stays in its mailbox"}, nil
+	return roster.Edit{Remove: []roster.Ref{ref}, Facts: fact.EncodeAll(f.Fact())}, []string{"forward of " + account.String() + " removed; its mail stays in its mailbox"}, nil
 }
 
 // ForwardList calls fn for each forward in the order of accounts.

@@ -106,11 +106,16 @@ type Caller struct {
 	Known bool
 }
 
-// fact begins a fact about something that by does.
-func (op *Operator) fact(kind fact.Kind, by Caller, text string) fact.Fact {
-	f := fact.Fact{At: op.o.Now(), Kind: kind, Rule: "operator", Text: text}
-	return f.Evidenced("by uid", utoa(by.UID))
+// ruleOperator is the rule of all that an operator does.
+const ruleOperator = "operator"
+
+// doneBy is the evidence of something that by does, and what else there is of it.
+func doneBy(by Caller, more ...fact.Pair) []fact.Pair {
+	return append([]fact.Pair{{Name: "by uid", Value: utoa(by.UID)}}, more...)
 }
+
+// because is why an operator does something, in his words.
+func because(reason string) fact.Pair { return fact.Pair{Name: "reason", Value: reason} }
 
 func (op *Operator) changed(ctx context.Context) error {
 	if op.o.Changed == nil {

@@ -111,7 +111,7 @@ func (op *Operator) QueueHold(ctx context.Context, by Caller, r QueueChange) (Qu
 	if r.Reason == "" {
 		r.Reason = "held by an operator"
 	}
-	return op.change(ctx, by, r, fact.KindHold, func(ctx context.Context, f spool.Filter, facts [][]byte) (int, error) {
+	return op.change(ctx, by, r, tellHeld, func(ctx context.Context, f spool.Filter, facts [][]byte) (int, error) {
 		return op.o.Queue.Hold(ctx, f, r.Reason, facts)
 	})
 }
@@ -119,17 +119,17 @@ func (op *Operator) QueueHold(ctx context.Context, by Caller, r QueueChange) (Qu
 // QueueRelease ends the hold of the chosen messages. It does not release what is
 // held with its account: thaw the account.
 func (op *Operator) QueueRelease(ctx context.Context, by Caller, r QueueChange) (QueueChanged, error) {
-	return op.change(ctx, by, r, fact.KindRelease, op.o.Queue.Release)
+	return op.change(ctx, by, r, tellReleased, op.o.Queue.Release)
 }
 
 // QueueRetry makes the chosen messages due now.
 func (op *Operator) QueueRetry(ctx context.Context, by Caller, r QueueChange) (QueueChanged, error) {
-	return op.change(ctx, by, r, fact.KindRetry, op.o.Queue.Retry)
+	return op.change(ctx, by, r, tellRetried, op.o.Queue.Retry)
 }
 
 // QueueRemove removes the chosen messages for good, without telling their senders.
 func (op *Operator) QueueRemove(ctx context.Context, by Caller, r QueueChange) (QueueChanged, error) {
-	return op.change(ctx, by, r, fact.KindRemove, op.o.Queue.Remove)
+	return op.change(ctx, by, r, tellRemoved, op.o.Queue.Remove)
 }
 
 // Chooses reports whether anything narrows the choice down.
@@ -137,14 +137,32 @@ func (s Select) Chooses() bool {
 	return len(s.IDs) > 0 || s.Account != "" || s.Sender != "" || s.Recipient != "" || s.Domain != "" || s.Held != nil || s.OlderThan > 0
 }
 
-func (op *Operator) messageFact(kind fact.Kind, by Caller, e spool.Entry, reason string) fact.Fact {
-	f := op.fact(kind, by, "")
-	f.Queue, f.MessageID, f.Account, f.Size = e.ID, e.MessageID, e.Account.String(), e.Size
-	f.Sender = e.Envelope.From.String()
+// tellMessage makes the fact of what was done to a message.
+type tellMessage func(at time.Time, m fact.Message, evidence []fact.Pair) fact.Event
+
+func tellHeld(at time.Time, m fact.Message, evidence []fact.Pair) fact.Event {
+	return fact.Held{At: at, Rule: ruleOperator, Message: m, Evidence: evidence}
+}
+
+func tellReleased(at time.Time, m fact.Message, evidence []fact.Pair) fact.Event {
+	return fact.Released{At: at, Rule: ruleOperator, Message: m, Evidence: evidence}
+}
+
+func tellRetried(at time.Time, m fact.Message, evidence []fact.Pair) fact.Event {
+	return fact.Retried{At: at, Rule: ruleOperator, Message: m, Evidence: evidence}
+}
+
+func tellRemoved(at time.Time, m fact.Message, evidence []fact.Pair) fact.Event {
+	return fact.Removed{At: at, Rule: ruleOperator, Message: m, Evidence: evidence}
+}
+
+func (op *Operator) messageFact(tell tellMessage, by Caller, e spool.Entry, reason string) fact.Fact {
+	evidence := doneBy(by)
 	if reason != "" {
-		f = f.Evidenced("reason", reason)
+		evidence = append(evidence, because(reason))
 	}
-	return f
+	m := fact.Message{Queue: e.ID, MessageID: e.MessageID, Account: e.Account.String(), Sender: e.Envelope.From.String(), Size: e.Size}
+	return tell(op.o.Now(), m, evidence).Fact()
 }
 
 // filter parses a Select.
