@@ -21,41 +21,46 @@ type importCommands struct {
 
 type importPostfix struct {
 	jsonFlag
-	Dir string `arg:"" help:"The folder of main.cf, such as /etc/postfix, or a copy of it."`
-	Out string `placeholder:"FILE" help:"Write the configuration to this file, which must not exist, and what it names beside it; without it, only the report is printed."`
+	Dir   string `arg:"" help:"The folder of main.cf, such as /etc/postfix, or a copy of it."`
+	Out   string `placeholder:"FILE" help:"Write the configuration to this file, which must not exist, and what it names beside it; without it, only the report is printed."`
+	Root  string `placeholder:"FOLDER" help:"Where files outside of DIR are, such as /etc/aliases: / is this machine. Without it: the folder that has DIR as its etc/postfix; else only DIR."`
+	Lost  bool   `help:"Report only what could not be carried over."`
+	About string `placeholder:"KIND" help:"Report only this kind: recipients, delivery, trust, tls, filters, rewriting, doors, limits or other."`
 }
 
 // Help says what it reads.
 func (importPostfix) Help() string {
-	return `Reads main.cf, the source text of the tables that it names, the file of aliases, and master.cf where it is;
-nothing of Postfix is run or changed. Names below /etc/postfix are read in DIR. Every line of main.cf and master.cf
-gets a verdict: carried over as what, could not be carried over and why, or not needed. Trust in networks is never carried over, nor are programs, files and
-lookups that ask elsewhere. The exit code is 1 while 'check' finds faults in what was made.
+	return `Reads main.cf, master.cf, the source text of the tables that they name, and the files of aliases
+and users; nothing of Postfix is run or changed. Of a copy of /etc/postfix nothing outside the copy is
+read: put aliases, mailname, passwd and resolv.conf into it by their bare names, or use --root.
+Every line gets a verdict: carried over, done otherwise here, not needed, or could not be carried over
+and why. Trust in networks is never carried over, nor are programs, files and lookups that ask elsewhere.
+The exit code is 1 while anything could not be carried over, or 'check' finds faults in what was made.
 
 Examples:
   sallyport import postfix /etc/postfix                         the report alone
+  sallyport import postfix /etc/postfix --lost                  what to think about
+  sallyport import postfix /etc/postfix --lost --about tls
   sallyport import postfix /etc/postfix --out new.toml`
 }
 
 // Run imports.
 func (i importPostfix) Run(_ context.Context, c console) error {
-	path := filepath.Join(i.Dir, "main.cf")
-	main, err := os.ReadFile(path)
-	if err != nil {
+	if i.About != "" && !slices.Contains(migrate.Topics(), migrate.Topic(i.About)) {
+		return fmt.Errorf("%q is no kind of line; they are %s", i.About, topicList())
+	}
+	src := migrate.Source{Dir: i.Dir, Read: i.read, MainFile: filepath.Join(i.Dir, "main.cf"), MasterFile: filepath.Join(i.Dir, "master.cf")}
+	var err error
+	if src.Main, err = os.ReadFile(src.MainFile); err != nil {
 		return err
 	}
-	host, err := os.Hostname()
-	if err != nil {
+	if src.Master, err = os.ReadFile(src.MasterFile); err != nil && !errors.Is(err, fs.ErrNotExist) { // a copy of main.cf alone will do
 		return err
 	}
-	r := migrate.Import(main, path, i.Dir, host, i.read)
-	services := filepath.Join(i.Dir, "master.cf")
-	switch text, err := os.ReadFile(services); {
-	case err == nil:
-		r.Lines = append(r.Lines, migrate.MasterVerdicts(text, services)...)
-	case !errors.Is(err, fs.ErrNotExist): // a copy of main.cf alone will do
+	if src.Host, err = os.Hostname(); err != nil {
 		return err
 	}
+	r := migrate.Import(src)
 	if err := i.report(c, r); err != nil {
 		return err
 	}
@@ -65,6 +70,7 @@ func (i importPostfix) Run(_ context.Context, c console) error {
 	} else if err := writeImport(out, r); err != nil {
 		return err
 	}
+	_, lost := r.Lost()
 	if _, err := config.Parse(out, r.Config); err != nil {
 		var faults config.Faults
 		if errors.As(err, &faults) {
@@ -73,22 +79,61 @@ func (i importPostfix) Run(_ context.Context, c console) error {
 		}
 		return err
 	}
+	if lost > 0 {
+		return errSilent
+	}
 	return nil
 }
 
-// read reads a file that the configuration names.
-func (i importPostfix) read(path string) ([]byte, error) {
-	if rest, ok := strings.CutPrefix(path, "/etc/postfix/"); ok {
-		path = filepath.Join(i.Dir, rest)
-	} else if _, err := os.Stat(filepath.Join(i.Dir, filepath.Base(path))); err == nil && path == "/etc/aliases" {
-		// A copy of the folder may have it beside main.cf.
-		path = filepath.Join(i.Dir, "aliases")
+func topicList() string {
+	var all []string
+	for _, t := range migrate.Topics() {
+		all = append(all, string(t))
 	}
-	return os.ReadFile(path)
+	return strings.Join(all, ", ")
+}
+
+// read reads a file that the configuration names. A copy of the folder is no reason to
+// read those of the machine that it lies on.
+func (i importPostfix) read(path string) ([]byte, error) {
+	at, ok := i.place(path)
+	if !ok {
+		return nil, fmt.Errorf("%s is not in %s: put it there as %s, or name its root by --root", path, i.Dir, filepath.Base(path))
+	}
+	return os.ReadFile(at)
+}
+
+// place finds a file: in the folder, whatever it was called; below the root that the folder
+// is in; or in the folder by its bare name.
+func (i importPostfix) place(path string) (at string, ok bool) {
+	if rest, found := strings.CutPrefix(filepath.Clean(path), filepath.Clean(i.Dir)+"/"); found {
+		return filepath.Join(i.Dir, rest), true
+	}
+	if rest, found := strings.CutPrefix(filepath.Clean(path), "/etc/postfix/"); found {
+		return filepath.Join(i.Dir, rest), true
+	}
+	root := i.Root
+	if dir, err := filepath.Abs(i.Dir); root == "" && err == nil {
+		if above, found := strings.CutSuffix(dir, "/etc/postfix"); found {
+			root = above + "/"
+		}
+	}
+	if bare := filepath.Join(i.Dir, filepath.Base(path)); root == "" || i.Root == "" && !exists(filepath.Join(root, path)) && exists(bare) {
+		return bare, exists(bare)
+	}
+	return filepath.Join(root, path), true
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func (i importPostfix) report(c console, r migrate.Result) error {
 	for _, v := range r.Lines {
+		if i.Lost && v.Kind != migrate.Lost || i.About != "" && string(v.Topic) != i.About {
+			continue
+		}
 		if i.JSON {
 			if err := printJSON(c.out, v); err != nil {
 				return err
@@ -97,13 +142,75 @@ func (i importPostfix) report(c console, r migrate.Result) error {
 		}
 		c.printf("%s:%d: %s: %s: %s\n", v.File, v.Line, v.What, v.Word, v.Text)
 	}
-	if !i.JSON && len(r.People) > 0 {
-		c.printf("\naccounts to make:\n")
-		for _, p := range r.People {
-			c.printf("  sallyport account add %s\n", p)
+	if i.JSON {
+		return nil
+	}
+	i.todo(c, r)
+	by, all := r.Lost()
+	kinds := map[migrate.Kind]int{}
+	for _, v := range r.Lines {
+		kinds[v.Kind]++
+	}
+	c.printf("\n%d lines: %d carried over, %d not needed, %d done otherwise here, %d could not be carried over\n",
+		len(r.Lines), kinds[migrate.Carried], kinds[migrate.Unneeded], kinds[migrate.Changed], all)
+	if all == 0 {
+		return nil
+	}
+	var parts []string
+	for _, t := range migrate.Topics() {
+		if by[t] > 0 {
+			parts = append(parts, fmt.Sprintf("%s %d", t, by[t]))
 		}
 	}
+	c.printf("lost: %s\n", strings.Join(parts, ", "))
 	return nil
+}
+
+// todo prints the commands that are left to be given.
+func (i importPostfix) todo(c console, r migrate.Result) {
+	if i.Lost || i.About != "" {
+		return
+	}
+	at := ""
+	if i.Out != "" {
+		at = " -c " + shellWord(i.Out)
+	}
+	if len(r.People) > 0 {
+		c.printf("\naccounts to make:\n")
+		for _, p := range r.People {
+			c.printf("  sallyport account add %s%s\n", shellWord(p), at)
+		}
+	}
+	if len(r.Forwards) > 0 {
+		c.printf("\nforwards to add, when the accounts are there:\n")
+		for _, f := range r.Forwards {
+			keep := ""
+			if f.Keep {
+				keep = " --keep"
+			}
+			c.printf("  sallyport forward add %s", shellWord(f.Account))
+			for _, t := range f.Targets {
+				c.printf(" %s", shellWord(t))
+			}
+			c.printf("%s%s\n", keep, at)
+		}
+	}
+	if len(r.Delegates) > 0 {
+		c.printf("\nrights to add, when the accounts are there:\n")
+		for _, d := range r.Delegates {
+			c.printf("  sallyport delegate add %s %s%s\n", shellWord(d.Account), shellWord(d.Address), at)
+		}
+	}
+}
+
+// shellWord quotes what a shell would not take as one word as it stands.
+func shellWord(s string) string {
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("@._+-=%:,/", r))
+	}) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // writeImport writes the configuration and the files beside it; none of them may be

@@ -7,313 +7,408 @@ import (
 	"sallyport/internal/mail"
 )
 
-// virtualAliases reads virtual_alias_maps: addresses of ours that stand for others.
+// virtualAliases makes aliases of virtual_alias_maps: addresses of ours that stand for
+// others, wherever they are. virtual(5).
 func (im *importer) virtualAliases() {
-	if _, given := im.p.Given("virtual_alias_maps"); !given {
-		return
-	}
-	for _, spec := range Words(im.value("virtual_alias_maps")) {
-		entries, err := im.p.Table(spec, im.read)
-		if err != nil {
-			im.note("virtual_alias_maps", Lost, "%v", err)
-			return
-		}
-		for _, e := range entries {
-			im.alias(e, e.Key, Words(e.Value))
-		}
-	}
-	im.note("virtual_alias_maps", Carried, "[alias], entry by entry as told below")
-}
-
-// localAliases reads aliases(5), whose names are those of every local domain.
-func (im *importer) localAliases() {
-	_, given := im.p.Given("alias_maps")
-	for _, spec := range Words(im.value("alias_maps")) {
-		_, path, _ := strings.Cut(spec, ":")
-		if kind, _, _ := strings.Cut(spec, ":"); !slices.Contains([]string{"hash", "lmdb", "btree", "texthash", "dbm", "cdb"}, kind) {
-			im.note("alias_maps", Lost, "%s is no file of aliases", spec)
-			return
-		}
-		text, err := im.read(path)
-		if err != nil {
-			if given {
-				im.note("alias_maps", Lost, "%v", err)
-			}
-			return
-		}
-		entries, faults := ParseAliases(path, string(text))
-		for _, f := range faults {
-			im.extra = append(im.extra, Verdict{File: path, Line: f.Line, What: shown(f.Text), Kind: Lost, Text: f.Why})
-		}
-		home := im.home()
-		for _, e := range entries {
-			if home == "" {
-				im.entry(e, Lost, "no domain of mydestination is left that the name could be in")
-				continue
-			}
-			im.alias(e, e.Key+"@"+home, targets(e.Value))
-			im.users = append(im.users, strings.ToLower(e.Key))
-		}
-	}
-	im.note("alias_maps", Carried, "[alias], entry by entry as told below%s", im.elsewhere())
-}
-
-// elsewhere says what becomes of names in the local domains beside home.
-func (im *importer) elsewhere() string {
-	var others []string
-	for _, d := range im.local {
-		if d != im.home() {
-			others = append(others, d)
-		}
-	}
-	if len(others) == 0 {
-		return ""
-	}
-	return "; the same names in " + none(others) + " are aliases of those in " + im.home()
-}
-
-// residents are those to whom aliases lead: each needs an account. A local name was
-// the same mailbox in every domain of mydestination: here it is one address, and an
-// alias of it in each of the others.
-func (im *importer) residents() {
-	local := slices.Clone(im.users)
-	for _, key := range im.order {
-		for _, t := range im.aliases[key] {
-			name, host, _ := strings.Cut(t, "@")
-			if d := im.ours(host); im.aliases[t] != nil && t != key || d == nil || d.deliver != "maildir" || slices.Contains(im.people, t) {
-				continue
-			}
-			im.people = append(im.people, t)
-			if host == im.home() {
-				local = append(local, name)
-			}
-		}
-	}
-	if !slices.Contains(im.local, im.home()) {
-		return
-	}
-	for _, d := range im.local {
-		for _, name := range local {
-			key, to := name+"@"+d, name+"@"+im.home()
-			known := im.aliases[to] != nil || slices.Contains(im.people, to)
-			if d != im.home() && known && im.aliases[key] == nil {
-				im.aliases[key] = []string{to}
-				im.order = append(im.order, key)
-			}
+	for _, key := range im.virtual.keys {
+		e := im.virtual.entry[key]
+		name, host, at := strings.Cut(key, "@")
+		switch {
+		case !at && im.ours(key) != nil:
+			im.entry(e, Unneeded, TopicRecipients, "it says that the domain is ours, as its [domain] does")
+		case !at:
+			im.bare(e, key)
+		case contains(im.gone, host):
+			im.entry(e, Lost, TopicRecipients, "its domain %s could not be carried over", shown(host))
+		case contains(im.loopback, host):
+			im.entry(e, Carried, TopicRecipients, "put in wherever another entry leads to it")
+		case im.ours(host) == nil:
+			im.entry(e, Lost, TopicRecipients, "%s is no domain of ours", shown(host))
+		case name == "":
+			im.catchAll(e, host)
+		default:
+			im.alias(e, key, im.virtualTargets(e))
 		}
 	}
 }
 
-// home is the domain that names without one are in.
-func (im *importer) home() string {
-	if origin := im.origin(); im.ours(origin) != nil {
-		return strings.ToLower(origin)
+// bare makes aliases of an entry without a domain, which is about the name in myorigin and
+// in every local domain.
+func (im *importer) bare(e Entry, name string) {
+	var hosts []string
+	if im.ours(im.origin) != nil {
+		hosts = append(hosts, im.origin)
 	}
-	for _, d := range im.domains {
-		if d.deliver == "maildir" {
-			return d.name
+	for _, d := range im.localDomains() {
+		if !contains(hosts, d) {
+			hosts = append(hosts, d)
 		}
 	}
-	return ""
-}
-
-// origin is myorigin, which Debian keeps in a file.
-func (im *importer) origin() string {
-	v := im.value("myorigin")
-	if !strings.HasPrefix(v, "/") {
-		return v
-	}
-	text, err := im.read(v)
-	if err != nil {
-		im.note("myorigin", Lost, "%v; names without a domain are taken to be in the first local domain", err)
-		return ""
-	}
-	first, _, _ := strings.Cut(string(text), "\n")
-	return strings.TrimSpace(first)
-}
-
-// alias takes an entry whose targets are all addresses of ours; everything else is
-// reported, and nothing of such an entry is carried over.
-func (im *importer) alias(e Entry, address string, to []string) {
-	switch {
-	case strings.Contains(address, "@"):
-		address = im.atHome(address)
-	case im.ours(address) != nil:
-		im.entry(e, Unneeded, "it says that the domain is ours, as its [domain] does")
-		return
-	default:
-		address += "@" + im.home()
-	}
-	catchAll := strings.HasPrefix(address, "@")
-	name, host, _ := strings.Cut(address, "@")
-	if _, err := mail.ParseAddress(strings.TrimPrefix("x"+address, "x"), mail.UTF8); err != nil && !catchAll || im.ours(host) == nil {
-		im.entry(e, Lost, "%s is no address of a domain of ours", mail.Printable(address, 80))
-		return
-	}
-	var ours []string
-	for _, t := range to {
-		if own, past := strings.CutPrefix(t, `\`); past && strings.EqualFold(own, name) {
-			t = address // aliases(5): the mailbox itself
-		}
-		a, why := im.target(t)
-		if why != "" {
-			im.entry(e, Lost, "%s: %s", mail.Printable(t, 80), why)
-			return
-		}
-		if a != strings.ToLower(address) {
-			ours = append(ours, a)
-		}
-	}
-	key := strings.ToLower(address)
-	switch {
-	case len(to) == 0:
-		im.entry(e, Lost, "it has no target")
-	case len(ours) < len(to) && len(ours) == 0:
-		im.entry(e, Unneeded, "it stands for itself")
-	case im.aliases[key] != nil:
-		im.entry(e, Lost, "an earlier entry of that name was carried over")
-	case len(ours) < len(to) && catchAll:
-		im.entry(e, Lost, "a catch-all keeps no copies: every name that is somebody's needs an account or an alias")
-	case len(ours) < len(to):
-		im.aliases[key] = append([]string{key}, ours...)
-		im.order = append(im.order, key)
-		im.entry(e, Carried, "alias %s, beside the account of that name, which keeps its copy", key)
-	default:
-		im.aliases[key] = ours
-		im.order = append(im.order, key)
-		im.entry(e, Carried, "alias %s", key)
-	}
-}
-
-// target returns an address of ours, or why it is none.
-func (im *importer) target(t string) (address, why string) {
-	t = strings.Trim(t, `"`)
-	switch {
-	case t == "":
-		return "", "it is empty"
-	case t[0] == '|':
-		return "", "mail is never handed to a program"
-	case t[0] == '/':
-		return "", "mail is never written to a file, nor thrown away"
-	case strings.HasPrefix(t, ":include:"):
-		return "", "a list in a file is not read; make it an alias with its members"
-	case t[0] == '\\':
-		return "", "it names a mailbox past the alias of that name; only the alias itself can do that here"
-	}
-	if t = im.atHome(t); !strings.Contains(t, "@") {
-		t += "@" + im.home()
-	}
-	a, err := mail.ParseAddress(t, mail.UTF8)
-	switch {
-	case err != nil:
-		return "", "it is no address"
-	case im.ours(a.Domain().ASCII()) == nil:
-		return "", "it leads to another domain: a forward belongs to an account here ('sallyport forward add')"
-	}
-	return strings.ToLower(a.String()), ""
-}
-
-// transports gives the servers behind us their place, and other domains their route.
-func (im *importer) transports() {
-	if _, given := im.p.Given("transport_maps"); given {
-		im.note("transport_maps", Carried, "deliver of domains of ours and [route] of others, entry by entry as told below")
-		for _, spec := range Words(im.value("transport_maps")) {
-			entries, err := im.p.Table(spec, im.read)
-			if err != nil {
-				im.note("transport_maps", Lost, "%v", err)
-				break
-			}
-			for _, e := range entries {
-				im.transport(e)
-			}
-		}
-	}
-	kept := im.domains[:0]
-	for _, d := range im.domains {
-		if d.deliver == "" {
-			im.extra = append(im.extra, Verdict{File: im.main, What: d.name, Kind: Lost, Text: "no transport names the server behind it: add [domain.\"" + d.name + "\"] with its deliver"})
+	first := true
+	for _, h := range hosts {
+		if _, own := im.virtual.entry[name+"@"+h]; own {
 			continue
 		}
-		kept = append(kept, d)
-	}
-	im.domains = kept
-}
-
-func (im *importer) transport(e Entry) {
-	deliver, why := inner(e.Value)
-	d, err := mail.ParseDomain(e.Key)
-	switch {
-	case e.Key == "*" && strings.HasPrefix(deliver, "smtp://"):
-		im.routes = append(im.routes, route{domain: "*", to: deliver})
-	case err != nil:
-		im.entry(e, Lost, "only whole domains have a route here")
-		return
-	case deliver == "":
-		im.entry(e, Lost, "%s", why)
-		return
-	case im.ours(d.ASCII()) != nil:
-		im.ours(d.ASCII()).deliver = deliver
-	case strings.HasPrefix(deliver, "smtp://"):
-		im.routes = append(im.routes, route{domain: d.ASCII(), to: deliver})
-	default:
-		im.entry(e, Lost, "%s is no domain of ours, and a route is SMTP", d.ASCII())
-		return
-	}
-	im.entry(e, Carried, "%s", deliver)
-}
-
-// relayhost is the smarthost, with its password where there is one.
-func (im *importer) relayhost() {
-	hop := im.value("relayhost")
-	if hop == "" {
-		im.note("relayhost", Carried, "other domains are reached by their MX records")
-		return
-	}
-	at := hostPort(hop, "25")
-	if at == "" {
-		im.note("relayhost", Lost, "%q names no host", hop)
-		return
-	}
-	r := route{domain: "*", to: "smtp://" + at}
-	if strings.HasSuffix(at, ":465") {
-		r.to = "smtps://" + at
-	}
-	level := im.value("smtp_tls_security_level")
-	if (level == "verify" || level == "secure" || level == "encrypt") && !strings.HasPrefix(r.to, "smtps") {
-		r.tls = "required"
-	}
-	im.note("relayhost", Carried, "[route.\"*\"] to %s", r.to)
-	if _, given := im.p.Given("smtp_sasl_password_maps"); given {
-		im.password(hop, &r)
-	}
-	im.routes = slices.DeleteFunc(im.routes, func(o route) bool { return o.domain == "*" })
-	im.routes = append(im.routes, r)
-}
-
-// password takes the smarthost's name and password, which is only shown to a host whose
-// certificate verifies.
-func (im *importer) password(hop string, r *route) {
-	for _, spec := range Words(im.value("smtp_sasl_password_maps")) {
-		entries, err := im.p.Table(spec, im.read)
-		if err != nil {
-			im.note("smtp_sasl_password_maps", Lost, "%v", err)
-			return
+		if !first {
+			im.quietly(e, name+"@"+h, im.virtualTargets(e))
+			continue
 		}
-		for _, e := range entries {
-			user, secret, found := strings.Cut(e.Value, ":")
-			if !found || e.Key != hop && e.Key != "*" {
-				im.entry(e, Lost, "it is not for the relayhost")
+		first = false
+		im.alias(e, name+"@"+h, im.virtualTargets(e))
+	}
+	if first {
+		im.entry(e, Lost, TopicRecipients, "no domain of ours has names without a domain")
+	}
+}
+
+// quietly makes an alias of an entry that has its verdict already.
+func (im *importer) quietly(e Entry, address string, to []string) {
+	before := len(im.extra)
+	im.alias(e, address, to)
+	im.extra = im.extra[:before]
+}
+
+// localAliases makes aliases of alias_maps, in the local domains. Right sides without a
+// domain are in myorigin. aliases(5).
+func (im *importer) localAliases() {
+	domains := im.localDomains()
+	for _, name := range im.local.keys {
+		e := im.local.entry[name]
+		place := im.place(name)
+		switch {
+		case len(domains) == 0 && len(im.loopback) == 0:
+			im.entry(e, Unneeded, TopicRecipients, "mydestination names no domain, so that Postfix never looks here")
+			continue
+		case place == "":
+			im.entry(e, Carried, TopicRecipients, "put in wherever another entry leads to it: no local domain has the name for itself")
+			continue
+		}
+		im.alias(e, place, im.localTargets(e, name))
+		im.inOtherDomains(name, place)
+	}
+	for name := range im.users {
+		if im.local.entry[name].Key == "" && im.localDomain() != "" {
+			im.resident(im.place(name))
+		}
+	}
+}
+
+// inOtherDomains gives a local name its address in the other local domains: there it is the
+// same name.
+func (im *importer) inOtherDomains(name, place string) {
+	known := len(im.aliases[place]) > 0 || contains(im.people, place) || im.forwards[place].Account != "" || im.listed(place)
+	for _, d := range im.localDomains() {
+		address := name + "@" + d
+		_, own := im.entryOf(address)
+		_, caught := im.virtual.entry["@"+d]
+		behind := im.ours(d).deliver != "maildir" && im.local.entry[name].Key == ""
+		if known && address != place && !own && !caught && im.aliases[address] == nil && !behind {
+			im.aliases[address] = []string{place}
+		}
+	}
+}
+
+func (im *importer) listed(address string) bool {
+	_, host, _ := strings.Cut(address, "@")
+	d := im.ours(host)
+	return d != nil && d.list[address]
+}
+
+// resident notes somebody who receives mail: an account to make, or a recipient of a server
+// behind us.
+func (im *importer) resident(address string) {
+	address = im.plain(address)
+	name, host, _ := strings.Cut(address, "@")
+	d := im.ours(host)
+	if address == "@" || d == nil {
+		return
+	}
+	d.list[address] = true
+	if d.deliver == "maildir" && !contains(im.people, address) {
+		im.people = append(im.people, address)
+	}
+	if d.class == classLocal && im.place(name) == address {
+		im.inOtherDomains(name, address)
+	}
+}
+
+// leads are the ends of the targets of one entry.
+type leads struct {
+	self    bool
+	ours    []string
+	foreign []string
+	missing []string
+	boxes   []string
+}
+
+// sorted follows the targets of an entry; why is what cannot be carried over.
+func (im *importer) sorted(address string, to []string) (l leads, why string) {
+	seen := map[string]bool{}
+	for _, t := range to {
+		ends := []end{{address: address, box: true}}
+		if t != address && !im.isSelf(address, t) {
+			ends = im.follow(t, seen)
+		}
+		for _, e := range ends {
+			switch {
+			case e.why != "":
+				return l, shown(t) + ": " + e.why
+			case e.nobody:
+				l.missing = append(l.missing, e.address)
+			case e.foreign && !contains(l.foreign, e.address):
+				l.foreign = append(l.foreign, e.address)
+			case e.foreign:
+			case e.address == address:
+				l.self = true
+			case !contains(l.ours, e.address):
+				l.ours = append(l.ours, e.address)
+				if e.box {
+					l.boxes = append(l.boxes, e.address)
+				}
+			}
+		}
+	}
+	return l, ""
+}
+
+// isSelf reports whether a target of the alias of a local name is the mailbox of that name.
+func (im *importer) isSelf(address, target string) bool {
+	name, host, _ := strings.Cut(address, "@")
+	own, at, _ := strings.Cut(target, "@")
+	if own != name || !im.isLocal(at) || im.place(name) != address {
+		return false
+	}
+	e, entry := im.entryOf(target)
+	return !entry && im.isLocal(host) || entry && im.keeps(target, e) && contains(im.loopback, at) || !entry && contains(im.loopback, at)
+}
+
+// alias makes what an entry says: an alias, an account, a forward of that account, or both.
+// It is carried over whole or not at all.
+func (im *importer) alias(e Entry, address string, to []string) {
+	if _, err := mail.ParseAddress(address, mail.UTF8); err != nil {
+		im.entry(e, Lost, TopicRecipients, "%s is no address of a domain of ours", mail.Printable(address, 80))
+		return
+	}
+	_, host, _ := strings.Cut(address, "@")
+	d := im.ours(host)
+	l, why := im.sorted(address, to)
+	also := ""
+	if len(l.missing) > 0 {
+		also = "; left out, since nobody has it: " + brief(l.missing)
+	}
+	switch {
+	case d == nil:
+		im.entry(e, Lost, TopicRecipients, "%s is no address of a domain of ours", mail.Printable(address, 80))
+		return
+	case why != "":
+		im.entry(e, Lost, TopicRecipients, "%s", why)
+		return
+	case len(to) == 0:
+		im.entry(e, Lost, TopicRecipients, "it has no target")
+		return
+	case len(l.ours)+len(l.foreign)+len(l.missing) == 0 && !l.self:
+		im.entry(e, Lost, TopicRecipients, "it leads back to itself, and nowhere else")
+		return
+	case len(l.ours)+len(l.foreign) == 0 && !l.self:
+		im.entry(e, Changed, TopicRecipients, "nobody has the address that it leads to (%s): mail for it is refused, where Postfix returned it", brief(l.missing))
+		return
+	case len(l.foreign) > 0 && d.deliver != "maildir":
+		im.entry(e, Lost, TopicRecipients, "it leads to another domain (%s): a forward belongs to an account here, and %s has a server behind it", brief(l.foreign), d.name)
+		return
+	}
+	im.settle(e, address, l, also)
+}
+
+// settle writes down what an entry leads to.
+func (im *importer) settle(e Entry, address string, l leads, also string) {
+	for _, b := range l.boxes {
+		im.resident(b)
+	}
+	stays := l.self || len(l.foreign) > 0
+	if stays {
+		im.resident(address)
+	}
+	if len(l.ours) > 0 {
+		im.aliases[address] = l.ours
+		if stays {
+			im.aliases[address] = append([]string{address}, l.ours...)
+		}
+	}
+	if len(l.foreign) > 0 {
+		im.forwards[address] = Forward{Account: address, Targets: l.foreign, Keep: l.self}
+	}
+	switch {
+	case len(l.foreign) > 0 && len(l.ours) > 0:
+		im.entry(e, Carried, TopicRecipients, "alias %s, beside an account of that name with a forward, both told below%s", address, also)
+	case len(l.foreign) > 0:
+		im.entry(e, Carried, TopicRecipients, "account %s with a forward, both told below%s", address, also)
+	case len(l.ours) > 0 && l.self:
+		im.entry(e, Carried, TopicRecipients, "alias %s, beside the account of that name, which keeps its copy%s", address, also)
+	case len(l.ours) > 0:
+		im.entry(e, Carried, TopicRecipients, "alias %s%s", address, also)
+	default:
+		im.entry(e, Unneeded, TopicRecipients, "it stands for itself, as %s%s", address, also)
+	}
+}
+
+// catchAll makes what takes every name of a domain that nothing else has. In Postfix it
+// also comes before the domain's own mailboxes: those without an entry get no mail.
+func (im *importer) catchAll(e Entry, host string) {
+	to := Words(e.Value)
+	if len(to) == 1 && strings.HasPrefix(to[0], "@") {
+		im.domainAlias(e, host, strings.ToLower(to[0][1:]))
+		return
+	}
+	address := "@" + host
+	l, why := im.sorted(address, im.caught(e, ""))
+	switch {
+	case slices.ContainsFunc(to, func(t string) bool { return strings.HasPrefix(t, "@") }):
+		im.entry(e, Lost, TopicRecipients, "a catch-all keeps no copies: every name that is somebody's needs an account or an alias")
+	case why != "":
+		im.entry(e, Lost, TopicRecipients, "%s", why)
+	case len(l.foreign) > 0:
+		im.entry(e, Lost, TopicRecipients, "it leads to another domain (%s), and every name that a stranger invents would leave this server", brief(l.foreign))
+	case len(l.ours) == 0:
+		im.entry(e, Changed, TopicRecipients, "nobody has the address that it leads to")
+	default:
+		for _, b := range l.boxes {
+			im.resident(b)
+		}
+		im.aliases[address] = l.ours
+		im.entry(e, Carried, TopicRecipients, "alias %s", address)
+	}
+}
+
+// domainAlias gives every name that is known in one domain its address in another: "@a @b".
+func (im *importer) domainAlias(e Entry, host, other string) {
+	d := im.ours(other)
+	switch {
+	case other == host:
+		im.entry(e, Unneeded, TopicRecipients, "it stands for itself")
+		return
+	case d == nil:
+		im.entry(e, Lost, TopicRecipients, "%s is no domain of ours", shown(other))
+		return
+	}
+	names := map[string]bool{}
+	for _, keys := range [][]string{im.virtual.keys, sortedNames(im.boxes), sortedNames(im.relayed)} {
+		for _, k := range keys {
+			if n, h, at := strings.Cut(k, "@"); at && h == other && n != "" {
+				names[n] = true
+			}
+		}
+	}
+	if d.class == classLocal {
+		for _, n := range im.local.keys {
+			names[n] = true
+		}
+		for n := range im.users {
+			names[n] = true
+		}
+	}
+	for _, n := range sortedNames(names) {
+		if _, own := im.virtual.entry[n+"@"+host]; !own {
+			im.quietly(e, n+"@"+host, []string{n + "@" + other})
+		}
+	}
+	if whole, ok := im.virtual.entry["@"+other]; ok {
+		before := len(im.extra)
+		im.catchAll(Entry{Key: "@" + host, Value: whole.Value, File: e.File, Line: e.Line}, host)
+		im.extra = im.extra[:before]
+	}
+	unknown := d.class == classMailbox && im.boxesAll || d.class == classRelay && im.relayAll || d.class == classLocal && im.users == nil
+	if unknown {
+		im.entry(e, Lost, TopicRecipients, "%d names that are known in %s are aliases in %s; who else has one there is listed nowhere: each needs an alias of its own", len(names), other, host)
+		return
+	}
+	im.entry(e, Carried, TopicRecipients, "an alias in %s for each of the %d names of %s; later ones need one of their own", host, len(names), other)
+}
+
+// mailboxes tells of the people whom virtual_mailbox_maps and relay_recipient_maps list.
+func (im *importer) mailboxes() {
+	for _, keys := range []map[string]bool{im.boxes, im.relayed} {
+		for _, k := range sortedNames(keys) {
+			name, host, at := strings.Cut(k, "@")
+			d := im.ours(host)
+			if !at || d == nil || d.class != classMailbox && d.class != classRelay {
 				continue
 			}
-			if !strings.HasPrefix(r.to, "smtps") {
-				r.tls = "required"
+			if name == "" {
+				d.listed = false
+				if d.deliver == "maildir" {
+					im.beside("virtual_mailbox_maps", k, Lost, TopicRecipients, "a mailbox for every name of the domain: make an account, and 'sallyport alias add %s THE-ACCOUNT'", k)
+				}
+				continue
 			}
-			r.user, r.file = user, "smarthost.password"
-			im.secrets[r.file] = secret + "\n"
-			im.note("smtp_sasl_password_maps", Carried, `user and password_file of [route."*"]; tls = "required", since a password is shown to a proven host alone`)
-			im.note("smtp_sasl_auth_enable", Carried, "as user and password_file")
-			return
+			e, own := im.entryOf(k)
+			_, caught := im.virtual.entry["@"+host]
+			if own && !im.standsForItself(k, e) && !im.keeps(k, e) || !own && caught && !contains(im.aliases["@"+host], k) {
+				continue // virtual_alias_maps comes first
+			}
+			im.resident(k)
 		}
 	}
-	im.note("smtp_sasl_password_maps", Lost, "no entry is for the relayhost")
+}
+
+// catchLocal takes what luser_relay took.
+func (im *importer) catchLocal() {
+	const name = "luser_relay"
+	if !im.given(name) {
+		return
+	}
+	relay := im.luser()
+	switch {
+	case strings.TrimSpace(im.value(name)) == "":
+		im.note(name, Unneeded, TopicRecipients, "it names nobody")
+		return
+	case strings.TrimSpace(im.value("local_recipient_maps")) != "" || !im.given("local_recipient_maps"):
+		im.note(name, Unneeded, TopicRecipients, "unknown names were refused before it was asked for, since local_recipient_maps is not empty")
+		return
+	case relay == "":
+		im.note(name, Lost, TopicRecipients, "%s is no address", shown(im.value(name)))
+		return
+	}
+	for _, d := range im.localDomains() {
+		l, why := im.sorted("@"+d, []string{relay})
+		if why != "" || len(l.ours) == 0 || len(l.foreign) > 0 {
+			im.note(name, Lost, TopicRecipients, "%s is no address of ours that a catch-all can lead to", shown(relay))
+			return
+		}
+		for _, b := range l.boxes {
+			im.resident(b)
+		}
+		if im.aliases["@"+d] == nil {
+			im.aliases["@"+d] = l.ours
+		}
+	}
+	im.note(name, Carried, TopicRecipients, "a catch-all of each local domain")
+}
+
+// checkCatchAlls gives up a catch-all that leads to an account with a forward: every name
+// that a stranger invents would leave this server.
+func (im *importer) checkCatchAlls() {
+	for _, d := range im.domains {
+		key := "@" + d.name
+		if len(im.aliases[key]) == 0 || !im.leaves(im.aliases[key], 0) {
+			continue
+		}
+		delete(im.aliases, key)
+		e, ok := im.virtual.entry[key]
+		if !ok {
+			e = Entry{Key: key, File: im.main}
+		}
+		im.extra = slices.DeleteFunc(im.extra, func(v Verdict) bool { return v.File == e.File && v.Line == e.Line && v.What == shown(e.Key) })
+		im.entry(e, Lost, TopicRecipients, "it leads to an account whose mail is forwarded, and every name that a stranger invents would leave this server; name the addresses in aliases")
+	}
+}
+
+func (im *importer) leaves(addresses []string, depth int) bool {
+	return depth <= maxDepth && slices.ContainsFunc(addresses, func(a string) bool {
+		a = im.plain(a)
+		if im.forwards[a].Account != "" {
+			return true
+		}
+		next := slices.DeleteFunc(slices.Clone(im.aliases[a]), func(t string) bool { return t == a })
+		return im.leaves(next, depth+1)
+	})
 }

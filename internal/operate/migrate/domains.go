@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,41 +8,48 @@ import (
 	"sallyport/internal/mail"
 )
 
-// own returns a domain of ours, and makes it where it is missing; nil for what is none.
-func (im *importer) own(name, deliver string) *domain {
-	d, err := mail.ParseHostname(strings.TrimSuffix(name, "."))
-	if err != nil || !strings.Contains(d.ASCII(), ".") || d.ASCII() == "localhost.localdomain" || strings.HasPrefix(d.ASCII(), "localhost.") {
-		return nil
-	}
-	for _, o := range im.domains {
-		if o.name == d.ASCII() {
-			return o
-		}
-	}
-	o := &domain{name: d.ASCII(), deliver: deliver}
-	im.domains = append(im.domains, o)
-	return o
+// class is what Postfix takes a domain of ours for. ADDRESS_CLASS_README.
+type class uint8
+
+const (
+	classNone    class = iota
+	classLocal         // mydestination: its names are those of the system's users and of alias_maps
+	classAlias         // virtual_alias_domains: its addresses are those of virtual_alias_maps
+	classMailbox       // virtual_mailbox_domains
+	classRelay         // relay_domains
+)
+
+// domain is a domain of ours in the making.
+type domain struct {
+	name    string
+	class   class
+	param   string // that named it
+	deliver string
+	tls     string
+	hop     string          // as Postfix writes the next hop
+	listed  bool            // a list names its recipients
+	list    map[string]bool // they
 }
 
 func (im *importer) ours(name string) *domain {
-	for _, o := range im.domains {
-		if strings.EqualFold(o.name, name) {
-			return o
+	for _, d := range im.domains {
+		if strings.EqualFold(d.name, name) {
+			return d
 		}
 	}
 	return nil
 }
 
 // names returns the domains that a parameter lists, with those of its tables and files.
-func (im *importer) names(param string) (names []string, good bool) {
-	good = true
+func (im *importer) names(param string) (names []string) {
 	for _, w := range Words(im.value(param)) {
 		switch {
+		case strings.HasPrefix(w, "!"):
+			im.beside(param, w, Lost, TopicRecipients, "exceptions are not read; the domains are listed")
 		case strings.HasPrefix(w, "/"):
 			text, err := im.read(w)
 			if err != nil {
-				im.note(param, Lost, "%v", err)
-				good = false
+				im.beside(param, w, Lost, TopicRecipients, "%v", err)
 				continue
 			}
 			for _, l := range logicalLines(string(text)) {
@@ -52,233 +58,241 @@ func (im *importer) names(param string) (names []string, good bool) {
 		case strings.Contains(w, ":") && !strings.HasPrefix(w, "["):
 			entries, err := im.p.Table(w, im.read)
 			if err != nil {
-				im.note(param, Lost, "%v", err)
-				good = false
+				im.beside(param, w, Lost, TopicRecipients, "%v", err)
 			}
 			for _, e := range entries {
-				names = append(names, strings.TrimPrefix(e.Key, "@"))
+				if !strings.Contains(e.Key, "@") { // the table may hold addresses as well
+					names = append(names, e.Key)
+				}
 			}
 		default:
 			names = append(names, w)
 		}
 	}
-	return names, good
+	return names
 }
 
-func (im *importer) localDomains() {
-	names, good := im.names("mydestination")
-	var taken []string
-	for _, n := range names {
-		if d := im.own(n, "maildir"); d != nil {
-			taken = append(taken, d.name)
-		} else {
-			im.loopback = append(im.loopback, strings.ToLower(n))
+// claim makes a domain ours, if no earlier class has it.
+func (im *importer) claim(name, param string, c class) {
+	d, err := mail.ParseHostname(strings.TrimSuffix(name, "."))
+	lower := strings.ToLower(strings.TrimSuffix(name, "."))
+	switch {
+	case c == classLocal && (err != nil || !strings.Contains(lower, ".") || lower == "localhost.localdomain" || strings.HasPrefix(lower, "localhost.")):
+		if !contains(im.loopback, lower) {
+			im.loopback = append(im.loopback, lower)
+			im.beside(param, name, Changed, TopicRecipients, "it is a name of this host for itself, which nobody elsewhere can write to: no domain is made of it, and mail to it is refused")
 		}
-	}
-	im.local = taken
-	if good {
-		im.note("mydestination", Carried, "a [domain] each, delivered to Maildir: %s (localhost is no domain of the net)", none(taken))
+	case err != nil || !strings.Contains(lower, "."):
+		im.beside(param, name, Lost, TopicRecipients, "%s is no domain", shown(name))
+	default:
+		if o := im.ours(d.ASCII()); o != nil {
+			if o.class != c && im.given(param) {
+				im.beside(param, name, Unneeded, TopicRecipients, "%s has it already, and that counts", o.param)
+			}
+			return
+		}
+		im.domains = append(im.domains, &domain{name: d.ASCII(), class: c, param: param, list: map[string]bool{}})
 	}
 }
 
-func none(list []string) string {
-	if len(list) == 0 {
-		return "none"
+// classes makes the domains of each class, in the order in which Postfix asks for them.
+func (im *importer) classes() {
+	for _, n := range im.names("mydestination") {
+		im.claim(n, "mydestination", classLocal)
 	}
-	if len(list) > 10 {
-		return strings.Join(list[:10], ", ") + fmt.Sprintf(" and %d more", len(list)-10)
-	}
-	return strings.Join(list, ", ")
-}
-
-// virtualDomains are those of mailboxes, which virtual_transport delivers, and those
-// of aliases alone.
-func (im *importer) virtualDomains() {
-	transport := im.value("virtual_transport")
-	deliver, why := inner(transport)
-	if deliver == "" {
-		deliver = "maildir"
-		im.note("virtual_transport", Lost, "%s; the domains are delivered to Maildir until you write their deliver", why)
-	} else {
-		im.note("virtual_transport", Carried, "deliver = %q", deliver)
-	}
-	if _, given := im.p.Given("virtual_mailbox_domains"); given {
-		names, good := im.names("virtual_mailbox_domains")
-		for _, n := range names {
-			im.own(n, deliver)
-		}
-		if good {
-			im.note("virtual_mailbox_domains", Carried, "a [domain] each: %s", none(names))
-		}
-	}
-	if _, given := im.p.Given("virtual_alias_domains"); given {
-		names, good := im.names("virtual_alias_domains")
-		for _, n := range names {
-			im.own(n, "maildir")
-		}
-		if good {
-			im.note("virtual_alias_domains", Carried, "a [domain] each: %s", none(names))
+	im.origin = im.myorigin()
+	if im.given("virtual_alias_domains") {
+		for _, n := range im.names("virtual_alias_domains") {
+			im.claim(n, "virtual_alias_domains", classAlias)
 		}
 	} else {
 		im.aliasDomains()
 	}
-	im.mailboxes(deliver)
+	if im.given("virtual_mailbox_domains") {
+		for _, n := range im.names("virtual_mailbox_domains") {
+			im.claim(n, "virtual_mailbox_domains", classMailbox)
+		}
+	} else {
+		for _, key := range sortedNames(im.boxes) {
+			if !strings.Contains(key, "@") {
+				im.claim(key, "virtual_mailbox_maps", classMailbox)
+			}
+		}
+	}
+	if im.given("relay_domains") {
+		for _, n := range im.names("relay_domains") {
+			im.relay(n)
+		}
+	}
+	if im.origin != "" && im.ours(im.origin) == nil && !contains(im.loopback, im.origin) && strings.EqualFold(im.origin, im.hostname) && im.localDomain() != "" {
+		im.note("myorigin", Changed, TopicRecipients, "it is no domain of ours: names without a domain are taken to be in %s", im.localDomain())
+		im.origin = im.localDomain()
+	}
+}
+
+// relay makes a domain of a server behind us. Its subdomains are ours as well in Postfix,
+// unless parent_domain_matches_subdomains says otherwise.
+func (im *importer) relay(name string) {
+	const param = "relay_domains"
+	parents := !im.given("parent_domain_matches_subdomains") || contains(Words(im.value("parent_domain_matches_subdomains")), param)
+	if strings.HasPrefix(name, ".") {
+		im.beside(param, name, Lost, TopicRecipients, "the domains below it are ours: each is a [domain] here, write those that there are")
+		return
+	}
+	im.claim(name, param, classRelay)
+	if d := im.ours(name); parents && d != nil && d.class == classRelay {
+		im.beside(param, name, Changed, TopicRecipients, "domains below it were taken, too; write a [domain] for those that there are")
+	}
+}
+
+func sortedNames(m map[string]bool) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
 }
 
 // aliasDomains are those that virtual_alias_maps itself names, by an entry such as
 // "shop.example anything" beside those of the domain's addresses: virtual_alias_domains
 // defaults to that table. virtual(5).
 func (im *importer) aliasDomains() {
-	if _, given := im.p.Given("virtual_alias_maps"); !given {
-		return
-	}
 	hosts := map[string]bool{}
-	var plain []string
-	for _, spec := range Words(im.value("virtual_alias_maps")) {
-		entries, _ := im.p.Table(spec, im.read) // what cannot be read is told of with the aliases
-		for _, e := range entries {
-			if _, host, found := strings.Cut(strings.ToLower(e.Key), "@"); found {
-				hosts[host] = true
-			} else {
-				plain = append(plain, strings.ToLower(e.Key))
-			}
+	for _, key := range im.virtual.keys {
+		if _, host, found := strings.Cut(key, "@"); found {
+			hosts[host] = true
 		}
 	}
-	for _, n := range plain {
-		if hosts[n] { // else it may be a local name with dots
-			im.own(n, "maildir")
+	for _, key := range im.virtual.keys {
+		e := im.virtual.entry[key]
+		if !strings.Contains(key, "@") && strings.Contains(key, ".") && (hosts[key] || im.meansNothing(key, e.Value)) {
+			im.claim(key, "virtual_alias_maps", classAlias)
 		}
 	}
 }
 
-// atHome replaces a name of this host for itself, which is local, by the domain that names
-// without one are in.
-func (im *importer) atHome(address string) string {
-	if name, host, found := strings.Cut(address, "@"); found && name != "" && slices.Contains(im.loopback, strings.ToLower(host)) {
-		return name + "@" + im.home()
-	}
-	return address
+// meansNothing reports whether the right side of a name with dots is one of the words that
+// stand there for a domain. Else it is a local name with dots.
+func (im *importer) meansNothing(key, value string) bool {
+	v := strings.ToLower(value)
+	return contains([]string{"anything", "something", "whatever", "domain", "virtual", "ok", "x", "1", "-", "yes", "dummy", "placeholder", "required", key}, v)
 }
 
-// mailboxes tells of the people whom virtual_mailbox_maps lists.
-func (im *importer) mailboxes(deliver string) {
-	if _, given := im.p.Given("virtual_mailbox_maps"); !given {
+// tellDomains says which domains of each parameter became ours.
+func (im *importer) tellDomains() {
+	byParam := map[string][]string{}
+	for _, d := range im.domains {
+		byParam[d.param] = append(byParam[d.param], d.name)
+	}
+	for _, param := range []string{"mydestination", "virtual_alias_domains", "virtual_mailbox_domains", "relay_domains"} {
+		if !im.given(param) {
+			continue
+		}
+		switch {
+		case strings.TrimSpace(im.value(param)) == "":
+			im.note(param, Unneeded, TopicRecipients, "it names none")
+		case len(byParam[param]) == 0:
+			im.note(param, Unneeded, TopicRecipients, "no domain was made of it, for what is told of each by itself")
+		default:
+			im.note(param, Carried, TopicRecipients, "a [domain] each: %s", brief(byParam[param]))
+		}
+	}
+	for _, param := range []string{"local_transport", "mailbox_transport", "virtual_transport", "relay_transport"} {
+		if _, done := im.notes[param]; !done && im.given(param) {
+			im.note(param, Carried, TopicDelivery, "deliver of the domains that it is about")
+		}
+	}
+}
+
+func brief(list []string) string {
+	if len(list) > 10 {
+		return strings.Join(list[:10], ", ") + fmt.Sprintf(" and %d more", len(list)-10)
+	}
+	return strings.Join(list, ", ")
+}
+
+// myorigin is the domain of names without one, which Debian keeps in a file.
+func (im *importer) myorigin() string {
+	v := im.value("myorigin")
+	if !strings.HasPrefix(v, "/") {
+		return strings.ToLower(v)
+	}
+	text, err := im.read(v)
+	if err != nil {
+		im.note("myorigin", Lost, TopicRecipients, "%v; names without a domain are taken to be in the first local domain", err)
+		return im.localDomain()
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	im.note("myorigin", Carried, TopicRecipients, "names without a domain are in %s", shown(strings.TrimSpace(first)))
+	return strings.ToLower(strings.TrimSpace(first))
+}
+
+// localDomain is where names of the system's users have their address: myorigin, if it is
+// one of mydestination, else the first that is not the host's own name, else that.
+func (im *importer) localDomain() string {
+	first, other := "", ""
+	for _, d := range im.domains {
+		if d.class != classLocal {
+			continue
+		}
+		switch {
+		case d.name == im.origin:
+			return d.name
+		case first == "":
+			first = d.name
+		}
+		if other == "" && d.name != im.hostname {
+			other = d.name
+		}
+	}
+	if other != "" {
+		return other
+	}
+	return first
+}
+
+// localDomains returns the domains of mydestination, the one where people have their
+// address first.
+func (im *importer) localDomains() (names []string) {
+	home := im.localDomain()
+	if home != "" {
+		names = append(names, home)
+	}
+	for _, d := range im.domains {
+		if d.class == classLocal && d.name != home {
+			names = append(names, d.name)
+		}
+	}
+	return names
+}
+
+// nullClient gives a host a domain that has none of its own and sends all it has to a
+// smarthost: who sends needs an address that is ours.
+func (im *importer) nullClient() {
+	if len(im.domains) > 0 || im.hostname == "" {
 		return
 	}
-	people := 0
-	for _, spec := range Words(im.value("virtual_mailbox_maps")) {
-		entries, err := im.p.Table(spec, im.read)
-		if err != nil {
-			im.note("virtual_mailbox_maps", Lost, "%v", err)
-			return
-		}
-		for _, e := range entries {
-			a, err := mail.ParseAddress(e.Key, mail.UTF8)
-			if err != nil {
-				im.entry(e, Lost, "it is no address of one mailbox")
-				continue
-			}
-			im.own(a.Domain().ASCII(), deliver)
-			im.people = append(im.people, a.String())
-			people++
+	var hub *route
+	for i := range im.routes {
+		if im.routes[i].domain == "*" {
+			hub = &im.routes[i]
 		}
 	}
-	im.note("virtual_mailbox_maps", Carried, "%d mailboxes: make an account for each who signs in, with 'sallyport account add'; mail that lies in the old mailboxes stays there", people)
-}
-
-// inner is how a transport of Postfix delivers to a server behind us.
-func inner(transport string) (deliver, why string) {
-	kind, hop, _ := strings.Cut(transport, ":")
-	switch {
-	case kind == "virtual" || kind == "local":
-		return "maildir", ""
-	case kind == "lmtp" && strings.HasPrefix(hop, "unix:"):
-		path := strings.TrimPrefix(hop, "unix:")
-		if !strings.HasPrefix(path, "/") {
-			path = "/var/spool/postfix/" + path
-		}
-		return "lmtp+unix://" + path, ""
-	case kind == "lmtp":
-		if at := hostPort(strings.TrimPrefix(hop, "inet:"), "24"); at != "" {
-			return "lmtp://" + at, ""
-		}
-	case kind == "smtp" || kind == "relay":
-		if at := hostPort(strings.TrimPrefix(hop, "inet:"), "25"); at != "" {
-			return "smtp://" + at, ""
-		}
-		return "", transport + " names no host to deliver to"
+	name := im.origin
+	if d, err := mail.ParseHostname(name); err != nil || !strings.Contains(name, ".") || d.IsZero() {
+		name = im.hostname
 	}
-	return "", fmt.Sprintf("%s runs a program or a service of Postfix", cmp.Or(transport, "the transport"))
-}
-
-// hostPort reads [host]:port, host:port or host.
-func hostPort(s, port string) string {
-	s = strings.TrimSpace(s)
-	host, rest := s, ""
-	if strings.HasPrefix(s, "[") {
-		var found bool
-		if host, rest, found = strings.Cut(s[1:], "]"); !found {
-			return ""
-		}
-		rest = strings.TrimPrefix(rest, ":")
-	} else if strings.Count(s, ":") == 1 {
-		host, rest, _ = strings.Cut(s, ":")
-	}
-	host = strings.TrimPrefix(host, "ipv6:")
-	switch rest {
-	case "":
-	case "submission":
-		port = "587"
-	case "smtps", "submissions":
-		port = "465"
-	case "smtp":
-		port = "25"
-	default:
-		port = rest
-	}
-	if host == "" || strings.ContainsAny(host, " /$") || strings.Trim(port, "0123456789") != "" {
-		return ""
-	}
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
-	return host + ":" + port
-}
-
-// relayDomains are those of servers behind us.
-func (im *importer) relayDomains() {
-	if _, given := im.p.Given("relay_domains"); !given {
+	if hub == nil || !strings.Contains(name, ".") {
 		return
 	}
-	names, good := im.names("relay_domains")
-	for _, n := range names {
-		if im.own(n, "") == nil {
-			im.note("relay_domains", Lost, "%s is no domain", mail.Printable(n, 80))
-			good = false
-		}
+	d := &domain{name: name, class: classRelay, param: "myorigin", deliver: hub.to, hop: hub.hop, tls: hub.tls, list: map[string]bool{}}
+	if hub.user == "" {
+		im.note("myorigin", Carried, TopicRecipients, "[domain.%q], with the smarthost behind it: programs of this host send as its accounts, and mail to it goes on as before", name)
+	} else {
+		d.deliver, d.tls, d.class = "maildir", "", classMailbox
+		im.note("myorigin", Lost, TopicRecipients, "[domain.%q], so that programs of this host have addresses to send as; the smarthost wants a password, which no server behind a domain is shown: mail to the domain stays here", name)
 	}
-	if good {
-		im.note("relay_domains", Carried, "a [domain] each, in front of the server that transport_maps names: %s", none(names))
-	}
-	if _, given := im.p.Given("relay_recipient_maps"); !given {
-		return
-	}
-	for _, spec := range Words(im.value("relay_recipient_maps")) {
-		entries, err := im.p.Table(spec, im.read)
-		if err != nil {
-			im.note("relay_recipient_maps", Lost, "%v; without a list, the server behind is asked at RCPT", err)
-			return
-		}
-		for _, e := range entries {
-			a, err := mail.ParseAddress(e.Key, mail.UTF8)
-			if err != nil {
-				im.entry(e, Lost, "it is no recipient; a whole domain is asked for at RCPT instead")
-				continue
-			}
-			if d := im.ours(a.Domain().ASCII()); d != nil {
-				d.list = append(d.list, a.String())
-			}
-		}
-	}
-	im.note("relay_recipient_maps", Carried, "recipients_file of each domain; domains without an entry are asked for at RCPT")
+	im.domains = append(im.domains, d)
+	im.sendmail = name
 }

@@ -2,68 +2,138 @@ package migrate
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	"sallyport/internal/mail"
 )
 
-// Result is what came out of an import.
-type Result struct {
-	Lines   []Verdict         // of main.cf in its order, then of the tables
-	Config  []byte            // a configuration; it may still lack what the Lines say
-	Secrets map[string]string // files beside it: name and content
-	People  []string          // accounts to make
+// Source is what is imported.
+type Source struct {
+	Main     []byte // main.cf
+	MainFile string // as the report names it
+	// Master is master.cf; nil where it is not there.
+	Master     []byte
+	MasterFile string
+	Dir        string // the folder, as config_directory
+	Host       string // the name of the host that it ran on
+	Read       Files
 }
 
-// domain is a domain of ours in the making.
-type domain struct {
-	name, deliver, recipients string
-	list                      []string // recipients known by a list
+// Result is what came out of an import.
+type Result struct {
+	Lines     []Verdict         // of main.cf in its order, then of master.cf, then of the tables
+	Config    []byte            // a configuration; it may still lack what the Lines say
+	Secrets   map[string]string // files beside it: name and content
+	People    []string          // accounts to make, to receive and to send
+	Forwards  []Forward         // forwards to add when the accounts are there
+	Delegates []Delegate        // rights to add when the accounts are there
+}
+
+// Forward leads an account's mail on to other servers.
+type Forward struct {
+	Account string   `json:"account"`
+	Targets []string `json:"targets"`
+	Keep    bool     `json:"keep"`
+}
+
+// Delegate is an account that may send as an address.
+type Delegate struct {
+	Account string `json:"account"`
+	Address string `json:"address"`
+}
+
+// Lost counts what could not be carried over, by topic, and all of it.
+func (r Result) Lost() (by map[Topic]int, all int) {
+	by = map[Topic]int{}
+	for _, v := range r.Lines {
+		if v.Kind == Lost {
+			by[v.Topic]++
+			all++
+		}
+	}
+	return by, all
 }
 
 // importer gathers what the configuration says.
 type importer struct {
-	p     Params
-	main  string
-	read  Files
-	notes map[string]noted
-	extra []Verdict
+	p        Params
+	main     string
+	read     Files
+	services []Service
+	master   string // the file of the services; "": there is none
+	notes    map[string]noted
+	extra    []Verdict
 
-	hostname  string
-	domains   []*domain
+	hostname string
+	origin   string     // the domain of names without one; "": none
+	domains  []*domain  // ours, in order
+	gone     []string   // domains of ours that could not be carried over
+	loopback []string   // names of this host for itself, such as localhost, that are local too
+	virtual  aliasTable // virtual_alias_maps
+	local    aliasTable // alias_maps, by name
+	boxes    map[string]bool
+	boxesAll bool            // nobody lists the mailboxes: every address may be one
+	users    map[string]bool // local users; nil where nobody lists them
+	relayed  map[string]bool // relay_recipient_maps
+	relayAll bool
+
+	transport map[string]Entry // transport_maps, by key
+
 	aliases   map[string][]string
-	order     []string // of the aliases
-	routes    []route
-	local     []string // domains whose names are those of the system's users
-	loopback  []string // names of this host for itself, such as localhost, that are local too
-	users     []string // local-parts that alias_maps names
+	forwards  map[string]Forward
 	people    []string
+	delegates []Delegate
 	secrets   map[string]string
-	listen    []string
+	routes    []route
+	doors     doors
+	milters   []milter
+	limits    []setting
+	retry     []setting
 	cert, key string
 	detail    string
-	size      string
+	validates bool
+	postmast  string
+	sendmail  string // the domain of the users of this host; "": no such door
+	closed    bool   // mail for others has no way out of its own
 }
 
-type route struct{ domain, to, tls, user, file string }
+type route struct{ domain, to, tls, user, file, hop string }
 
-// Import reads main.cf with the tables that it names. dir is the folder that it was in,
-// and host the name of the host that it ran on.
-func Import(main []byte, file, dir, host string, read Files) Result {
-	settings, faults := ParseMain(string(main))
-	im := &importer{p: NewParams(settings, dir, host), main: file, read: read, notes: map[string]noted{}, aliases: map[string][]string{}, secrets: map[string]string{}}
-	for _, step := range []func(){im.server, im.tls, im.localDomains, im.virtualDomains, im.relayDomains, im.virtualAliases, im.localAliases, im.residents, im.transports, im.relayhost} {
+// setting is one line of a table.
+type setting struct{ key, value string }
+
+// Import reads a configuration of Postfix with the tables that it names.
+func Import(src Source) Result {
+	settings, faults := ParseMain(string(src.Main))
+	im := &importer{p: NewParams(settings, src.Dir, src.Host), main: src.MainFile, read: src.Read, notes: map[string]noted{},
+		aliases: map[string][]string{}, forwards: map[string]Forward{}, secrets: map[string]string{}, transport: map[string]Entry{}}
+	var ofMaster []Verdict
+	if src.Master != nil {
+		im.master = src.MasterFile
+		im.services, ofMaster = readMaster(src.Master, src.MasterFile)
+	}
+	for _, step := range []func(){im.server, im.bounds, im.tls, im.listeners, im.restrictions, im.filters,
+		im.readTables, im.classes, im.localUsers, im.transports, im.deliveries, im.relayhost, im.outwardTLS, im.passwords,
+		im.nullClient, im.virtualAliases, im.localAliases, im.mailboxes, im.catchLocal, im.senders, im.roles, im.lists, im.checkCatchAlls} {
 		step()
 	}
-	r := Result{Config: im.text(), Secrets: im.secrets, People: im.people}
+	r := Result{Secrets: im.secrets, People: im.people, Delegates: im.delegates}
+	for _, a := range slices.Sorted(maps.Keys(im.forwards)) {
+		r.Forwards = append(r.Forwards, im.forwards[a])
+	}
+	r.Config = im.text()
 	for _, f := range faults {
-		r.Lines = append(r.Lines, Verdict{File: file, Line: f.Line, What: shown(f.Text), Kind: Lost, Text: f.Why})
+		r.Lines = append(r.Lines, Verdict{File: src.MainFile, Line: f.Line, What: shown(f.Text), Topic: TopicOther, Text: f.Why})
 	}
 	for _, s := range settings {
 		r.Lines = append(r.Lines, im.verdict(s))
 	}
 	slices.SortStableFunc(r.Lines, func(a, b Verdict) int { return a.Line - b.Line })
+	ofMaster = append(ofMaster, im.masterVerdicts()...)
+	slices.SortStableFunc(ofMaster, func(a, b Verdict) int { return a.Line - b.Line })
+	r.Lines = append(r.Lines, ofMaster...)
 	r.Lines = append(r.Lines, im.extra...)
 	for i := range r.Lines {
 		r.Lines[i].Word = r.Lines[i].Kind.String()
@@ -72,7 +142,7 @@ func Import(main []byte, file, dir, host string, read Files) Result {
 }
 
 func (im *importer) verdict(s Setting) Verdict {
-	v := Verdict{File: im.main, Line: s.Line, What: s.Name}
+	v := Verdict{File: im.main, Line: s.Line, What: s.Name, Topic: TopicOther}
 	if last, _ := im.p.Given(s.Name); last.Line != s.Line {
 		v.Kind, v.Text = Unneeded, fmt.Sprintf("line %d sets it again, and the last one counts", last.Line)
 		return v
@@ -81,132 +151,112 @@ func (im *importer) verdict(s Setting) Verdict {
 	switch {
 	case ok:
 	case im.named(s.Name):
-		n = noted{Unneeded, "a name of your own, which other lines refer to: it was put in there"}
+		n = noted{Unneeded, TopicOther, "a name of your own, which other lines refer to: it was put in there"}
+	case im.ofService(s.Name):
+		n = judge("smtp"+s.Name[strings.IndexByte(s.Name, '_'):], s.Value)
 	default:
-		n = judge(s)
+		if n = judge(s.Name, s.Value); n.kind == Lost && im.value(s.Name) == "" {
+			n = judge(s.Name, "")
+		}
 	}
-	v.Kind, v.Text = n.kind, n.text
+	v.Kind, v.Topic, v.Text = n.kind, n.topic, n.text
 	return v
+}
+
+// ofService reports whether a parameter is that of a service of master.cf, such as
+// slow_destination_rate_delay.
+func (im *importer) ofService(name string) bool {
+	return slices.ContainsFunc(im.services, func(s Service) bool {
+		rest, found := strings.CutPrefix(name, s.Name+"_")
+		return found && !known(name) && known("smtp_"+rest)
+	})
 }
 
 // named reports whether another setting refers to a parameter of the administrator's
 // own.
 func (im *importer) named(name string) bool {
-	if judgePostfixs(name) {
+	if known(name) {
 		return false
+	}
+	if contains(Words(im.value("smtpd_restriction_classes")), name) {
+		return true
 	}
 	for _, s := range im.p.set {
 		if s.Name != name && (strings.Contains(s.Value, "$"+name) || strings.Contains(s.Value, "{"+name) || strings.Contains(s.Value, "("+name)) {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(im.services, func(s Service) bool {
+		return slices.ContainsFunc(s.Options, func(o string) bool { return strings.Contains(o, "$"+name) || strings.Contains(o, "{"+name) })
+	})
 }
 
-// judgePostfixs reports whether a parameter is one of Postfix's own that judge knows.
-func judgePostfixs(name string) bool {
-	return !strings.HasPrefix(judge(Setting{Name: name}).text, "this importer does not know it")
+func (im *importer) note(name string, k Kind, t Topic, format string, a ...any) {
+	im.notes[name] = noted{k, t, fmt.Sprintf(format, a...)}
 }
 
-func (im *importer) note(name string, k Kind, format string, a ...any) {
-	im.notes[name] = noted{k, fmt.Sprintf(format, a...)}
+// beside adds a verdict about a part of a parameter.
+func (im *importer) beside(name, part string, k Kind, t Topic, format string, a ...any) {
+	s, _ := im.p.Given(name)
+	im.extra = append(im.extra, Verdict{File: im.main, Line: s.Line, What: name + ": " + shown(part), Kind: k, Topic: t, Text: fmt.Sprintf(format, a...)})
 }
 
-func (im *importer) entry(e Entry, k Kind, format string, a ...any) {
-	im.extra = append(im.extra, Verdict{File: e.File, Line: e.Line, What: shown(e.Key), Kind: k, Text: fmt.Sprintf(format, a...)})
+func (im *importer) entry(e Entry, k Kind, t Topic, format string, a ...any) {
+	im.extra = append(im.extra, Verdict{File: e.File, Line: e.Line, What: shown(e.Key), Kind: k, Topic: t, Text: fmt.Sprintf(format, a...)})
 }
 
 // value expands a parameter, and says where that has no end.
 func (im *importer) value(name string) string {
 	v, ok := im.p.Value(name)
 	if !ok {
-		im.note(name, Lost, "its value refers to itself, or cannot be expanded")
+		im.note(name, Lost, TopicOther, "its value refers to itself, or cannot be expanded")
 	}
 	return v
 }
 
+func (im *importer) yes(name string) bool { return strings.EqualFold(im.value(name), "yes") }
+
+func (im *importer) given(name string) bool {
+	_, ok := im.p.Given(name)
+	return ok
+}
+
+// server reads what the host is called, and what parts a detail.
 func (im *importer) server() {
 	im.hostname = im.value("myhostname")
 	if d, err := mail.ParseHostname(im.hostname); err != nil || !strings.Contains(im.hostname, ".") {
-		im.note("myhostname", Lost, "%q is no host name with a domain; write your own as hostname", im.hostname)
+		im.note("myhostname", Lost, TopicOther, "%s is no host name with a domain; write your own as hostname", mail.Printable(im.hostname, 80))
 	} else {
 		im.hostname = d.ASCII()
-		im.note("myhostname", Carried, "hostname")
+		im.note("myhostname", Carried, TopicOther, "hostname")
 	}
-	im.interfaces()
 	switch d := im.value("recipient_delimiter"); {
 	case d == "":
 		im.detail = "off"
-		im.note("recipient_delimiter", Carried, `detail = "off"`)
-	case strings.Contains("+-=", d[:1]):
-		im.detail = d[:1]
-		im.note("recipient_delimiter", Carried, "detail = %q", d[:1])
+		im.note("recipient_delimiter", Carried, TopicRecipients, `detail = "off"`)
+	case !strings.ContainsAny(d, "+-="):
+		im.detail = "off"
+		im.note("recipient_delimiter", Lost, TopicRecipients, `%s parts no detail here; the characters are + - =: detail = "off"`, mail.Printable(d, 10))
 	default:
-		im.note("recipient_delimiter", Lost, "%q parts no detail here; the characters are + - =", d)
-	}
-	if s, ok := im.p.Given("message_size_limit"); ok {
-		var n int64
-		if v := im.value("message_size_limit"); func() bool { _, err := fmt.Sscan(v, &n); return err == nil }() && n >= 1<<16 && n <= 1<<30 {
-			im.size = fmt.Sprint(n)
-			im.note(s.Name, Carried, "limits.message_size")
-		} else {
-			im.note(s.Name, Lost, "%q is no bound here (64 KiB to 1 GiB): the default is used", v)
+		im.detail = d[strings.IndexAny(d, "+-="):][:1]
+		im.note("recipient_delimiter", Carried, TopicRecipients, "detail = %q", im.detail)
+		if rest := strings.ReplaceAll(d, im.detail, ""); rest != "" {
+			im.beside("recipient_delimiter", rest, Lost, TopicRecipients, "one character parts a detail here, and %q was taken: addresses that use %s for a detail are refused", im.detail, mail.Printable(rest, 10))
 		}
+	}
+	if s, ok := im.p.Given("mynetworks"); ok && onlyLoopback(im.value("mynetworks")) {
+		im.notes[s.Name] = noted{Changed, TopicTrust, "no address is trusted, this host's own neither: programs of this host send by the sendmail command, or sign in (docs/guides/application-relay.md)"}
 	}
 }
 
-func (im *importer) interfaces() {
-	all := map[string][]string{"ipv4": {"0.0.0.0:25"}, "ipv6": {"[::]:25"}}
-	protocols := Words(im.value("inet_protocols"))
-	if slices.Contains(protocols, "all") {
-		protocols = []string{"ipv4", "ipv6"}
-	}
-	v := Words(im.value("inet_interfaces"))
-	switch {
-	case slices.Contains(v, "all"):
-		for _, p := range protocols {
-			im.listen = append(im.listen, all[p]...)
-		}
-	case len(v) == 1 && v[0] == "loopback-only":
-		im.listen = []string{"127.0.0.1:25"}
-	default:
-		for _, a := range v {
-			switch {
-			case a == "localhost":
-				im.listen = append(im.listen, "127.0.0.1:25")
-			case strings.Contains(a, ":"):
-				im.listen = append(im.listen, "["+strings.Trim(a, "[]")+"]:25")
-			case strings.Trim(a, "0123456789.") == "":
-				im.listen = append(im.listen, a+":25")
-			default:
-				im.note("inet_interfaces", Lost, "%s is no address; write the addresses into listen.mx", a)
-			}
+func onlyLoopback(list string) bool {
+	for _, w := range Words(list) {
+		w = strings.Trim(w, "[]")
+		if !strings.HasPrefix(w, "127.") && !strings.HasPrefix(w, "::1") && !strings.HasPrefix(strings.ToLower(w), "::ffff:127.") {
+			return false
 		}
 	}
-	if _, failed := im.notes["inet_interfaces"]; !failed {
-		im.note("inet_interfaces", Carried, "listen.mx")
-	}
-}
-
-func (im *importer) tls() {
-	im.cert, im.key = im.value("smtpd_tls_cert_file"), im.value("smtpd_tls_key_file")
-	if im.key == "" || im.key == im.cert {
-		im.key = im.cert
-	}
-	if _, ok := im.p.Given("smtpd_tls_chain_files"); ok {
-		if w := Words(im.value("smtpd_tls_chain_files")); im.cert == "" && len(w) > 0 {
-			im.cert, im.key = w[0], w[0]
-			im.note("smtpd_tls_chain_files", Carried, "tls.cert and tls.key, of the first file %s", w[0])
-		} else {
-			im.note("smtpd_tls_chain_files", Lost, "one certificate and key is all that [tls] takes")
-		}
-	}
-	if im.cert == "none" || im.cert == "" {
-		im.cert, im.key = "", ""
-		return
-	}
-	im.note("smtpd_tls_cert_file", Carried, "tls.cert; listen.submission and listen.submissions are opened, where people sign in")
-	im.note("smtpd_tls_key_file", Carried, "tls.key (nobody but its owner and its group may have access)")
+	return true
 }
 
 // shown is a text of a file, fit for a terminal.

@@ -129,6 +129,14 @@ func (p Params) raw(name string) (string, bool) {
 	switch name {
 	case "config_directory":
 		return p.dir, true
+	case "queue_directory":
+		return "/var/spool/postfix", true
+	case "local_transport":
+		return "local:$myhostname", true
+	case "relay_transport":
+		return "relay", true
+	case "default_transport":
+		return "smtp", true
 	case "myhostname":
 		return p.host, true
 	case "mydomain":

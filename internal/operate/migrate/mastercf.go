@@ -1,7 +1,6 @@
 package migrate
 
 import (
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 // Service is one logical line of master.cf. master(5).
 type Service struct {
 	Name, Type, Command string
+	Chroot              bool
 	Options             []string // what follows -o, as name=value
 	Line                int      // of its first line, from 1
 }
@@ -25,7 +25,7 @@ func ParseMaster(text string) (services []Service, faults []Fault) {
 		case !ok || len(fields) < 8:
 			faults = append(faults, Fault{l.number, l.text, "it is no service: it has too few fields, or a brace that is not closed"})
 		default:
-			services = append(services, Service{fields[0], fields[1], path.Base(fields[7]), overrides(fields[8:]), l.number})
+			services = append(services, Service{fields[0], fields[1], path.Base(fields[7]), fields[4] == "y", overrides(fields[8:]), l.number})
 		}
 	}
 	return services, faults
@@ -64,80 +64,137 @@ func overrides(args []string) (out []string) {
 	return out
 }
 
-// MasterVerdicts says what becomes of each service of a master.cf, and of each setting
-// that a service has for itself. What it starts is not read by Import: the doors are
-// main.cf's and this server's own.
-func MasterVerdicts(text []byte, file string) (all []Verdict) {
-	services, faults := ParseMaster(string(text))
-	add := func(line int, what string, n noted) {
-		all = append(all, Verdict{File: file, Line: line, What: what, Kind: n.kind, Word: n.kind.String(), Text: n.text})
-	}
-	for _, f := range faults {
-		add(f.Line, shown(f.Text), noted{Lost, f.Why})
-	}
-	for _, s := range services {
-		add(s.Line, shown(s.Name+"/"+s.Type), s.judge())
-		for _, o := range s.Options {
-			name, value, _ := strings.Cut(o, "=")
-			add(s.Line, shown(s.Name+" -o "+strings.TrimSpace(name)), judgeOverride(strings.TrimSpace(name), strings.TrimSpace(value)))
+// Option returns what a service sets for itself; the last one counts.
+func (s Service) Option(name string) (value string, given bool) {
+	for _, o := range s.Options {
+		if n, v, _ := strings.Cut(o, "="); strings.TrimSpace(n) == name {
+			value, given = strings.TrimSpace(v), true
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Verdict) int { return a.Line - b.Line })
-	return all
+	return value, given
+}
+
+// readMaster parses master.cf, and says what lines are none.
+func readMaster(text []byte, file string) (services []Service, verdicts []Verdict) {
+	services, faults := ParseMaster(string(text))
+	for _, f := range faults {
+		verdicts = append(verdicts, Verdict{File: file, Line: f.Line, What: shown(f.Text), Topic: TopicDoors, Text: f.Why})
+	}
+	return services, verdicts
+}
+
+// service finds the service that a transport names.
+func (im *importer) service(name string) (Service, bool) {
+	i := slices.IndexFunc(im.services, func(s Service) bool { return s.Name == name && s.Type == "unix" })
+	if i < 0 {
+		return Service{}, false
+	}
+	return im.services[i], true
 }
 
 // own are the services by which the parts of Postfix speak with each other.
 func own() []string {
-	return []string{"pickup", "cleanup", "qmgr", "nqmgr", "tlsmgr", "trivial-rewrite", "bounce", "verify", "flush", "proxymap", "smtp", "relay", "showq", "error", "discard", "local", "virtual", "lmtp", "anvil", "scache", "postlogd", "tlsproxy", "dnsblog", "qmqpd"}
+	return []string{"pickup", "cleanup", "qmgr", "nqmgr", "tlsmgr", "trivial-rewrite", "bounce", "verify", "flush", "proxymap", "smtp", "relay", "showq", "error", "discard", "local", "virtual", "lmtp", "anvil", "scache", "postlogd", "tlsproxy", "dnsblog", "qmqpd", "smtpd"}
 }
 
-// judge says what becomes of a service.
-func (s Service) judge() noted {
+// masterVerdicts says what becomes of each service, and of each setting that it has for
+// itself.
+func (im *importer) masterVerdicts() (all []Verdict) {
+	add := func(s Service, what string, n noted) {
+		all = append(all, Verdict{File: im.master, Line: s.Line, What: shown(what), Kind: n.kind, Topic: n.topic, Text: n.text})
+	}
+	if im.master == "" {
+		text := "only port 25 is opened, since master.cf is not beside main.cf; where people sign in, add listen.submission and listen.submissions"
+		return []Verdict{{File: im.main, What: "master.cf", Kind: Lost, Topic: TopicDoors, Text: text}}
+	}
+	for _, s := range im.services {
+		n, isDoor := im.doors.verdicts[s.Line]
+		if !isDoor {
+			n = im.judgeService(s)
+		}
+		add(s, s.Name+"/"+s.Type, n)
+		for _, o := range s.Options {
+			name, value, _ := strings.Cut(o, "=")
+			add(s, s.Name+" -o "+strings.TrimSpace(name), im.judgeOverride(s, strings.TrimSpace(name), strings.TrimSpace(value)))
+		}
+	}
+	return all
+}
+
+// judgeService says what becomes of a service that is no door.
+func (im *importer) judgeService(s Service) noted {
 	switch {
+	case s.Command == "pickup" && im.sendmail != "":
+		return noted{Carried, TopicDoors, "listen.sendmail, and [sendmail]: a user of this host sends as the account of his name in " + im.sendmail + " (docs/guides/application-relay.md)"}
+	case s.Command == "pickup":
+		return noted{Changed, TopicDoors, "programs of this host send by listen.sendmail, as an account each (docs/guides/application-relay.md)"}
+	case s.Command == "pipe" && im.serves(s.Name):
+		return noted{Lost, TopicDelivery, "no program runs on delivery: let it take mail by LMTP or SMTP, and name it as domain.NAME.deliver"}
 	case s.Command == "pipe":
-		return noted{Lost, "no program runs on delivery: let it take mail by LMTP or SMTP, and name it as domain.NAME.deliver"}
+		return noted{Unneeded, TopicDelivery, "no line of main.cf or of transport_maps leads to it"}
 	case s.Command == "spawn":
-		return noted{Lost, "no program is started for a connection here"}
-	case s.Type == "inet" && (s.Command == "smtpd" || s.Command == "postscreen"):
-		return s.judgeDoor()
+		return noted{Lost, TopicFilters, "no program is started for a connection here; what asked it is told of where it is named"}
 	case s.Type == "inet":
-		return noted{Lost, fmt.Sprintf("nothing here listens as %s does", s.Command)}
-	case s.Type == "pass" || slices.Contains(own(), s.Command):
-		return noted{Unneeded, "a part of Postfix itself"}
+		return noted{Lost, TopicDoors, "nothing here listens as " + shown(s.Command) + " does"}
+	case s.Type == "pass" || contains(own(), s.Command):
+		return noted{Unneeded, TopicOther, "a part of Postfix itself"}
 	}
-	return noted{Lost, "this importer does not know it"}
+	return noted{Lost, TopicOther, "this importer does not know it"}
 }
 
-// judgeDoor says what becomes of a port on which strangers or people are received.
-func (s Service) judgeDoor() noted {
-	port := s.Name
-	if i := strings.LastIndexByte(port, ':'); i >= 0 {
-		port = port[i+1:]
+// serves reports whether mail is led to a service by its name.
+func (im *importer) serves(name string) bool {
+	for _, param := range []string{"local_transport", "mailbox_transport", "fallback_transport", "virtual_transport", "relay_transport", "default_transport", "content_filter"} {
+		if t, _, _ := strings.Cut(im.value(param), ":"); t == name {
+			return true
+		}
 	}
-	switch port {
-	case "smtp", "25":
-		return noted{Carried, "[listen] mx: main.cf says at which addresses"}
-	case "submission", "587":
-		return noted{Carried, "[listen] submission, where there is a certificate: STARTTLS, then signing in, always"}
-	case "smtps", "submissions", "465":
-		return noted{Carried, "[listen] submissions, where there is a certificate: TLS from the first octet, and signing in, always"}
+	for _, e := range im.transport {
+		if t, _, _ := strings.Cut(e.Value, ":"); t == name {
+			return true
+		}
 	}
-	return noted{Lost, fmt.Sprintf("a further door at %s; every door is listed in [listen], as mx for strangers or submission for people. What a content filter gives back needs none here: filters are asked during the session", s.Name)}
+	return false
 }
 
 // judgeOverride says what becomes of a setting of one service alone.
-func judgeOverride(name, value string) noted {
+func (im *importer) judgeOverride(s Service, name, value string) noted {
+	value, _ = im.p.expand(value, 0)
+	if !contains([]string{"smtpd", "postscreen", "smtp", "lmtp"}, s.Command) {
+		return noted{Unneeded, TopicOther, "it is about a part of Postfix itself"}
+	}
 	switch {
 	case name == "syslog_name":
-		return noted{Unneeded, "each door has a name of its own in the trace"}
+		return noted{Unneeded, TopicDoors, "each door has a name of its own in the trace"}
 	case name == "smtpd_tls_wrappermode" || name == "smtpd_tls_security_level" || name == "smtpd_sasl_auth_enable" || name == "smtpd_tls_auth_only":
-		return noted{Unneeded, "what a door demands goes with its kind: mx never signs in, submission and submissions always do, under TLS"}
-	case strings.HasSuffix(name, "_restrictions") && strings.Contains(value, "permit_mynetworks"):
-		return noted{Lost, "no address is ever trusted here; give each host that sends an account (docs/guides/application-relay.md)"}
+		return noted{Unneeded, TopicDoors, "what a door demands goes with its kind: mx never signs in, submission and submissions always do, under TLS"}
+	case name == "smtp_tls_wrappermode" && strings.EqualFold(value, "yes"):
+		return noted{Carried, TopicTLS, "smtps:// wherever mail is led to this service"}
+	case strings.HasSuffix(name, "_restrictions"):
+		return im.judgeOwnRestrictions(value)
+	case strings.HasPrefix(name, "milter_macro"):
+		return noted{Unneeded, TopicFilters, "a milter is told of a door by what this server tells every milter"}
 	}
-	n := judge(Setting{Name: name, Value: value})
-	if n.kind == Lost {
-		n.text = "no setting is for one door alone; " + n.text
+	n := judge(name, value)
+	if p, given := im.p.Value(name); given && p == value {
+		return noted{Unneeded, n.topic, "main.cf says the same"}
+	}
+	if n.kind == Lost || name == "smtpd_milters" && value != "" {
+		n.kind, n.text = Lost, "no setting is for one door alone; "+n.text
 	}
 	return n
+}
+
+// judgeOwnRestrictions says what is lost of the conditions of one door.
+func (im *importer) judgeOwnRestrictions(value string) noted {
+	for _, c := range im.conditions(value, 0) {
+		if c == "permit_mynetworks" && !onlyLoopback(im.value("mynetworks")) {
+			return noted{Lost, TopicTrust, "no address is ever trusted here; give each host that sends an account (docs/guides/application-relay.md)"}
+		}
+		if n := judgeCondition(c); n.kind == Lost {
+			n.text = shown(c) + ": " + n.text
+			return n
+		}
+	}
+	return noted{Unneeded, TopicTrust, "strangers never relay, and senders are bound to their account, whatever is configured"}
 }

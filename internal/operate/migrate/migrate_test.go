@@ -13,7 +13,7 @@ func files(dir string) Files {
 	return func(path string) ([]byte, error) {
 		if rest, ok := strings.CutPrefix(path, "/etc/postfix/"); ok {
 			path = filepath.Join(dir, rest)
-		} else if path == "/etc/aliases" {
+		} else if !strings.HasPrefix(path, dir) {
 			return nil, os.ErrNotExist
 		}
 		return os.ReadFile(path)
@@ -27,7 +27,22 @@ func imported(t *testing.T, name string) Result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Import(text, "main.cf", dir, "host.example", files(dir))
+	return Import(Source{Main: text, MainFile: "main.cf", Dir: dir, Host: "host.example", Read: files(dir)})
+}
+
+// site imports a main.cf with other files, by their whole names; /etc/postfix/master.cf is
+// one of them.
+func site(main string, others map[string]string) Result {
+	src := Source{Main: []byte(main), MainFile: "main.cf", MasterFile: "master.cf", Dir: "/etc/postfix", Host: "host.example", Read: func(path string) ([]byte, error) {
+		if text, ok := others[path]; ok {
+			return []byte(text), nil
+		}
+		return nil, os.ErrNotExist
+	}}
+	if text, ok := others["/etc/postfix/master.cf"]; ok {
+		src.Master = []byte(text)
+	}
+	return Import(src)
 }
 
 // verdictOf finds what the report says of a parameter or key.
@@ -50,7 +65,7 @@ func TestOffice(t *testing.T) {
 	}
 	seen := map[int]int{}
 	for _, v := range r.Lines {
-		if v.File == "main.cf" {
+		if v.File == "main.cf" && !strings.Contains(v.What, ": ") {
 			seen[v.Line]++
 		}
 		if v.Text == "" || v.Word == "" {
@@ -63,9 +78,9 @@ func TestOffice(t *testing.T) {
 		}
 	}
 	for what, kind := range map[string]Kind{
-		"mynetworks": Lost, "mydestination": Carried, "virtual_alias_maps": Carried, "office_maps": Unneeded, "smtpd_milters": Lost, "mailbox_command": Lost,
+		"mynetworks": Lost, "mydestination": Carried, "virtual_alias_maps": Carried, "office_maps": Unneeded, "smtpd_milters": Carried, "mailbox_command": Lost,
 		"virtual_transport": Carried, "relayhost": Carried, "smtp_sasl_password_maps": Carried, "smtpd_recipient_restrictions": Unneeded, "some_new_parameter": Lost,
-		"sales@office.example": Carried, "outside@office.example": Lost, "@shop.example": Carried, "list": Lost, "robot": Lost, "trash": Lost, "postmaster": Carried,
+		"sales@office.example": Carried, "outside@office.example": Carried, "@shop.example": Carried, "list": Lost, "robot": Lost, "trash": Lost, "postmaster": Carried,
 	} {
 		if v, ok := verdictOf(r, what); !ok || v.Kind != kind {
 			t.Errorf("%s: %+v", what, v)
@@ -75,7 +90,7 @@ func TestOffice(t *testing.T) {
 	for _, want := range []string{
 		`hostname = "mail.office.example"`, `detail   = "+"`, `mx = ["0.0.0.0:25"]`, "[domain.\"office.example\"]\ndeliver = \"maildir\"", "[domain.\"shop.example\"]\ndeliver = \"lmtp://127.0.0.1:2424\"",
 		`"sales@office.example" = ["alice@office.example", "bob@office.example"]`, `"@shop.example" = ["shop@shop.example"]`, `"root@office.example" = ["alice@office.example"]`, `"root@mail.office.example" = ["root@office.example"]`, `"alice@mail.office.example" = ["alice@office.example"]`,
-		`to = "smtp://smart.example:587"`, `tls = "required"`, `user = "office"`, `message_size = 20480000`, `cert = "/etc/ssl/certs/mail.pem"`, `submission  = ["0.0.0.0:587"]`,
+		`to = "smtp://smart.example:587"`, `tls = "required"`, `user = "office"`, `message_size = 20480000`, `cert = "/etc/ssl/certs/mail.pem"`,
 	} {
 		if !strings.Contains(config, want) {
 			t.Errorf("%s is not in\n%s", want, config)
@@ -105,15 +120,15 @@ func TestRelay(t *testing.T) {
 	if v, _ := verdictOf(r, "virtual_alias_maps"); v.Kind != Lost || !strings.Contains(v.Text, "patterns") {
 		t.Errorf("%+v", v)
 	}
-	if r.Secrets["inner.example.recipients"] != "ann@inner.example\n" {
+	if r.Secrets["inner.example.recipients"] != "# The recipients of inner.example, imported from Postfix\nann@inner.example\n" {
 		t.Errorf("%q", r.Secrets)
 	}
 }
 
 // Who may send as whom is not lost without a word.
 func TestSenderLoginMapsAreToBeMadeDelegates(t *testing.T) {
-	r := Import([]byte("smtpd_sender_login_maps = hash:/a\n"), "main.cf", "/etc/postfix", "host.example", func(string) ([]byte, error) { return nil, os.ErrNotExist })
-	if v, ok := verdictOf(r, "smtpd_sender_login_maps"); !ok || v.Kind != Lost || !strings.Contains(v.Text, "delegate add") {
+	r := site("smtpd_sender_login_maps = hash:/a\n", nil)
+	if v, ok := verdictOf(r, "smtpd_sender_login_maps: hash:/a"); !ok || v.Kind != Lost || !strings.Contains(v.Text, "delegate add") {
 		t.Errorf("%+v", v)
 	}
 }
@@ -177,11 +192,11 @@ func FuzzImport(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		table := []byte("a@b.c: \"|x\", b\n@a.b x@a.b\n[a]:x u:p\n")
-		r := Import(in, "main.cf", "/etc/postfix", "host.example", func(string) ([]byte, error) { return table, nil })
+		r := Import(Source{Main: in, Master: in, MainFile: "main.cf", MasterFile: "master.cf", Dir: "/etc/postfix", Host: "host.example", Read: func(string) ([]byte, error) { return table, nil }})
 		settings, faults := ParseMain(string(in))
 		n := 0
 		for _, v := range r.Lines {
-			if v.File == "main.cf" && v.Line > 0 {
+			if v.File == "main.cf" && v.Line > 0 && !strings.Contains(v.What, ": ") {
 				n++
 			}
 			if v.Text == "" {
@@ -201,12 +216,7 @@ func TestCopies(t *testing.T) {
 		"/etc/aliases": "anna: \\anna, ben\nben: ben, anna\ncarl: carl\ndora: \\anna\nemil: \\emil, |/bin/x\n",
 		"/etc/virtual": "fred@firm.example Fred@firm.example ben@firm.example\n@firm.example @firm.example, ben@firm.example\n",
 	}
-	r := Import([]byte(main), "main.cf", "/etc/postfix", "host.example", func(path string) ([]byte, error) {
-		if text, ok := files[path]; ok {
-			return []byte(text), nil
-		}
-		return nil, os.ErrNotExist
-	})
+	r := site(main, files)
 	for _, want := range []string{`"anna@firm.example" = ["anna@firm.example", "ben@firm.example"]`, `"ben@firm.example" = ["ben@firm.example", "anna@firm.example"]`,
 		`"fred@firm.example" = ["fred@firm.example", "ben@firm.example"]`} {
 		if !strings.Contains(string(r.Config), want) {
@@ -231,16 +241,10 @@ func TestDomainsOfVirtual(t *testing.T) {
 	const main = "myhostname = mail.firm.example\nmydestination = firm.example, localhost, localhost.localdomain\nvirtual_alias_maps = hash:/etc/virtual\n"
 	table := "shop.example anything\ninfo@shop.example anna\njoe@SHOP.example root@localhost\n@club.example anna@firm.example\nClub.example x\n" +
 		"anna.b anna\nroot@localhost.localdomain anna\nlost@third.example anna\n"
-	read := func(path string) ([]byte, error) {
-		if path == "/etc/virtual" {
-			return []byte(table), nil
-		}
-		return nil, os.ErrNotExist
-	}
 	for _, more := range []string{"", "virtual_alias_domains = shop.example, club.example\n"} {
-		r := Import([]byte(main+more), "main.cf", "/etc/postfix", "host.example", read)
+		r := site(main+more, map[string]string{"/etc/virtual": table})
 		for _, want := range []string{`[domain."shop.example"]`, `[domain."club.example"]`, `"info@shop.example" = ["anna@firm.example"]`, `"joe@shop.example" = ["root@firm.example"]`,
-			`"@club.example" = ["anna@firm.example"]`, `"anna.b@firm.example" = ["anna@firm.example"]`, `"root@firm.example" = ["anna@firm.example"]`} {
+			`"@club.example" = ["anna@firm.example"]`, `"anna.b@firm.example" = ["anna@firm.example"]`} {
 			if !strings.Contains(string(r.Config), want) {
 				t.Errorf("%q: %s is not in\n%s", more, want, r.Config)
 			}
@@ -250,7 +254,7 @@ func TestDomainsOfVirtual(t *testing.T) {
 				t.Errorf("%q: %s: %+v", more, what, v)
 			}
 		}
-		if len(r.People) != 1 || r.People[0] != "anna@firm.example" {
+		if !slices.Equal(r.People, []string{"anna@firm.example", "root@firm.example"}) {
 			t.Errorf("%q: accounts to make: %v", more, r.People)
 		}
 	}
@@ -260,20 +264,52 @@ func TestDomainsOfVirtual(t *testing.T) {
 func TestOriginInAFile(t *testing.T) {
 	const main = "myhostname = mail.firm.example\nmyorigin = /etc/mailname\nmydestination = other.example, firm.example\n"
 	for mailname, want := range map[string]string{"firm.example\n": `"info@firm.example" = ["anna@firm.example"]`, "": `"info@other.example" = ["anna@other.example"]`} {
-		r := Import([]byte(main), "main.cf", "/etc/postfix", "host.example", func(path string) ([]byte, error) {
-			switch {
-			case path == "/etc/aliases":
-				return []byte("info: anna\n"), nil
-			case path == "/etc/mailname" && mailname != "":
-				return []byte(mailname), nil
-			}
-			return nil, os.ErrNotExist
-		})
+		others := map[string]string{"/etc/aliases": "info: anna\n", "/etc/mailname": mailname}
+		if mailname == "" {
+			delete(others, "/etc/mailname")
+		}
+		r := site(main, others)
 		if !strings.Contains(string(r.Config), want) {
 			t.Errorf("%s is not in\n%s", want, r.Config)
 		}
 		if v, ok := verdictOf(r, "myorigin"); mailname == "" && (!ok || v.Kind != Lost) {
 			t.Errorf("%+v", v)
+		}
+	}
+}
+
+// Every parameter of Postfix has a verdict of its own, whether it is set as it is by default
+// or otherwise.
+func TestEveryParameterIsKnown(t *testing.T) {
+	postconf, err := exec.LookPath("/usr/sbin/postconf")
+	if err != nil {
+		t.Skip("needs Debian's postfix: scripts/install-test-tools")
+	}
+	out, err := exec.Command(postconf, "-d").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	master, err := os.ReadFile("/etc/postfix/master.cf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var other strings.Builder
+	for line := range strings.Lines(string(out)) {
+		name, _, _ := strings.Cut(line, " =")
+		other.WriteString(name + " = hash:/nowhere 17\n")
+	}
+	for what, main := range map[string]string{"by default": string(out), "otherwise": other.String()} {
+		r := site(main, map[string]string{"/etc/postfix/master.cf": string(master)})
+		if len(r.Lines) < 900 {
+			t.Fatalf("%s: only %d lines", what, len(r.Lines))
+		}
+		for _, v := range r.Lines {
+			if strings.Contains(v.Text, "does not know it") || v.Text == "" || v.Topic == "" {
+				t.Errorf("%s: %+v", what, v)
+			}
+			if what == "by default" && v.Kind == Lost && v.What != "mynetworks" && !strings.HasPrefix(v.What, "alias_maps") {
+				t.Errorf("by default something is lost: %+v", v)
+			}
 		}
 	}
 }

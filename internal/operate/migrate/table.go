@@ -21,27 +21,39 @@ const MaxEntries = 1_000_000
 // Table reads a lookup table by its type:name, from its source text. A table of a type
 // that computes or asks elsewhere is an error that says so.
 func (p Params) Table(spec string, read Files) ([]Entry, error) {
-	kind, name, found := strings.Cut(spec, ":")
+	kind, name, found := strings.Cut(strings.TrimPrefix(spec, "proxy:"), ":")
 	if !found {
 		return nil, fmt.Errorf("%s is no table of the form type:name", spec)
 	}
-	switch kind {
-	case "hash", "lmdb", "btree", "dbm", "cdb", "sdbm", "texthash":
+	if isText(kind) {
 		text, err := read(name)
 		if err != nil {
 			return nil, fmt.Errorf("the source text of %s cannot be read: %w", spec, err)
 		}
 		return parseTable(name, string(text))
+	}
+	switch kind {
 	case "inline":
 		return inlineTable(spec, name)
 	case "static":
 		return []Entry{{Key: "*", Value: strings.Trim(name, "{}"), File: spec}}, nil
-	case "pcre", "regexp":
+	case "fail":
+		return nil, nil
+	case "pcre", "regexp", "cidr":
 		return nil, fmt.Errorf("%s matches patterns, which no table here does", spec)
-	case "ldap", "mysql", "pgsql", "sqlite", "proxy", "memcache", "tcp", "socketmap", "unix":
+	case "ldap", "mysql", "pgsql", "sqlite", "memcache", "nis", "nisplus", "tcp", "socketmap", "unix":
 		return nil, fmt.Errorf("%s asks another program for each address; export it to a hash: source and import that", spec)
 	}
 	return nil, fmt.Errorf("tables of type %s are not read", kind)
+}
+
+// isText reports whether tables of a type are made of a source text, which is beside them.
+func isText(kind string) bool {
+	switch kind {
+	case "hash", "lmdb", "btree", "dbm", "cdb", "sdbm", "texthash":
+		return true
+	}
+	return false
 }
 
 func parseTable(file, text string) ([]Entry, error) {

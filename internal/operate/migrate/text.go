@@ -2,7 +2,6 @@ package migrate
 
 import (
 	"fmt"
-	"sort"
 	"strings"
 )
 
@@ -13,48 +12,90 @@ func (im *importer) text() []byte {
 	if im.detail != "" {
 		fmt.Fprintf(&b, "detail   = %s\n", quote(im.detail))
 	}
-	fmt.Fprintf(&b, "\n[listen]\nmx = %s\n", list(im.listen))
+	if im.postmast != "" {
+		fmt.Fprintf(&b, "postmaster = %s\n", quote(im.postmast))
+	}
+	b.WriteString("\n[listen]\n")
+	for _, door := range []struct {
+		key string
+		at  []string
+	}{{"mx", im.doors.mx}, {"submission", im.doors.submission}, {"submissions", im.doors.submissions}} {
+		if len(door.at) > 0 {
+			fmt.Fprintf(&b, "%s = %s\n", door.key, list(door.at))
+		}
+	}
+	if im.sendmail != "" {
+		fmt.Fprintf(&b, "sendmail = \"/run/sallyport/sendmail.sock\"\n\n[sendmail]\ndomain = %s\n", quote(im.sendmail))
+	}
 	if im.cert != "" {
-		fmt.Fprintf(&b, "submission  = %s\nsubmissions = %s\n", list(ports(im.listen, ":587")), list(ports(im.listen, ":465")))
 		fmt.Fprintf(&b, "\n[tls]\ncert = %s\nkey  = %s\n", quote(im.cert), quote(im.key))
 	}
-	for _, d := range im.domains {
-		fmt.Fprintf(&b, "\n[domain.%s]\ndeliver = %s\n", quote(d.name), quote(d.deliver))
-		if len(d.list) > 0 && d.deliver != "maildir" {
-			file := d.name + ".recipients"
-			im.secrets[file] = strings.Join(d.list, "\n") + "\n"
-			fmt.Fprintf(&b, "recipients_file = %s\n", quote(file))
+	im.domainsText(&b)
+	im.routesText(&b)
+	for i, m := range im.milters {
+		fmt.Fprintf(&b, "\n[milter.filter-%d]\naddress = %s\naccounts = \"on\"\n", i+1, quote(m.address))
+		if m.accept {
+			b.WriteString("down = \"accept\"\n")
 		}
 	}
-	if len(im.order) > 0 {
-		b.WriteString("\n[alias]\n")
-		sort.Strings(im.order)
-		for _, a := range im.order {
-			fmt.Fprintf(&b, "%s = %s\n", quote(a), list(im.aliases[a]))
+	for _, t := range []struct {
+		name string
+		set  []setting
+	}{{"limits", im.limits}, {"retry", im.retry}} {
+		if len(t.set) > 0 {
+			fmt.Fprintf(&b, "\n[%s]\n", t.name)
 		}
-	}
-	for _, r := range im.routes {
-		fmt.Fprintf(&b, "\n[route.%s]\nto = %s\n", quote(r.domain), quote(r.to))
-		if r.tls != "" {
-			fmt.Fprintf(&b, "tls = %s\n", quote(r.tls))
+		for _, s := range t.set {
+			fmt.Fprintf(&b, "%s = %s\n", s.key, s.value)
 		}
-		if r.user != "" {
-			fmt.Fprintf(&b, "user = %s\npassword_file = %s\n", quote(r.user), quote(r.file))
-		}
-	}
-	if im.size != "" {
-		fmt.Fprintf(&b, "\n[limits]\nmessage_size = %s\n", im.size)
 	}
 	return []byte(b.String())
 }
 
-// ports gives each address another port.
-func ports(at []string, port string) []string {
-	out := make([]string, len(at))
-	for i, a := range at {
-		out[i] = strings.TrimSuffix(a, ":25") + port
+func (im *importer) domainsText(b *strings.Builder) {
+	for _, d := range im.domains {
+		fmt.Fprintf(b, "\n[domain.%s]\ndeliver = %s\n", quote(d.name), quote(d.deliver))
+		if d.tls != "" && strings.HasPrefix(d.deliver, "smtp://") {
+			fmt.Fprintf(b, "tls = %s\n", quote(d.tls))
+		}
+		if d.deliver != "maildir" && d.listed {
+			fmt.Fprintf(b, "recipients_file = %s\n", quote(d.name+".recipients"))
+		}
 	}
-	return out
+	if len(im.aliases) > 0 {
+		b.WriteString("\n[alias]\n")
+		for _, a := range sortedAliases(im.aliases) {
+			fmt.Fprintf(b, "%s = %s\n", quote(a), list(im.aliases[a]))
+		}
+	}
+	if len(im.forwards) > 0 {
+		most := 0
+		for _, f := range im.forwards {
+			most = max(most, len(f.Targets))
+		}
+		b.WriteString("\n[forward]\nexternal = \"on\"\n")
+		if most > 5 {
+			fmt.Fprintf(b, "targets = %d\n", min(most, 100))
+		}
+	}
+}
+
+func (im *importer) routesText(b *strings.Builder) {
+	for _, r := range im.routes {
+		fmt.Fprintf(b, "\n[route.%s]\nto = %s\n", quote(r.domain), quote(r.to))
+		if r.tls != "" && strings.HasPrefix(r.to, "smtp://") {
+			fmt.Fprintf(b, "tls = %s\n", quote(r.tls))
+		}
+		if r.user != "" {
+			fmt.Fprintf(b, "user = %s\npassword_file = %s\n", quote(r.user), quote(r.file))
+		}
+	}
+	if im.closed {
+		b.WriteString("\n[mx]\ndelivery = \"off\"\n")
+	}
+	if im.validates {
+		b.WriteString("\n[tls_policy]\ndns_validates = \"on\"\n")
+	}
 }
 
 func list(items []string) string {

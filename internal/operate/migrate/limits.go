@@ -1,0 +1,133 @@
+package migrate
+
+import (
+	"strconv"
+	"strings"
+)
+
+// bound is a number of Postfix that has a key here.
+type bound struct {
+	name     string // of Postfix
+	key      string // here
+	least    int64
+	most     int64
+	unit     string // of a bare number, for a duration: s, m, h, d or w; "": it is no duration
+	limitsIn string // the table of the key
+}
+
+// bounds lists them. postconf(5).
+func bounds() []bound {
+	const hour, day = 3600, 86400
+	return []bound{
+		{"message_size_limit", "message_size", 64 << 10, 2 << 30, "", "limits"},
+		{"header_size_limit", "header_size", 16 << 10, 16 << 20, "", "limits"},
+		{"hopcount_limit", "hops", 10, 200, "", "limits"},
+		{"smtpd_recipient_limit", "recipients", 100, 2000, "", "limits"},
+		{"smtpd_client_connection_count_limit", "connections_per_network", 1, 100000, "", "limits"},
+		{"virtual_alias_expansion_limit", "alias_targets", 1, 2000, "", "limits"},
+		{"default_destination_concurrency_limit", "deliveries_per_domain", 1, 10000, "", "limits"},
+		{"qmgr_message_active_limit", "active_messages", 1, 100000, "", "limits"},
+		{"smtpd_hard_error_limit", "errors", 1, 1000, "", "limits"},
+		{"smtpd_junk_command_limit", "junk_commands", 10, 10000, "", "limits"},
+		{"queue_minfree", "min_free", 1 << 20, 1 << 40, "", "limits"},
+		{"minimal_backoff_time", "first", 1, day, "s", "retry"},
+		{"maximal_backoff_time", "max", 1, 2 * day, "s", "retry"},
+		{"maximal_queue_lifetime", "expire", 60, 28 * day, "d", "retry"},
+		{"delay_warning_time", "warn", 0, 28 * day, "h", "retry"},
+	}
+}
+
+// postfixsSize is message_size_limit where main.cf says nothing.
+const postfixsSize = "10240000"
+
+// bounds carries over the numbers that have a key here.
+func (im *importer) bounds() {
+	if !im.given("message_size_limit") {
+		im.limits = append(im.limits, setting{"message_size", postfixsSize})
+	}
+	var first, longest int64
+	for _, b := range bounds() {
+		if !im.given(b.name) {
+			continue
+		}
+		value := im.value(b.name)
+		n, ok := number(value, b.unit)
+		switch {
+		case !ok:
+			im.note(b.name, Lost, TopicLimits, "%s is no number; %s.%s has its default", shown(value), b.limitsIn, b.key)
+			continue
+		case n == 0 && b.least > 0 && b.name == "queue_minfree":
+			im.note(b.name, Changed, TopicLimits, "some space is always kept: limits.min_free")
+			continue
+		case n == 0 && b.least > 0: // no bound at all
+			n = b.most
+			im.note(b.name, Lost, TopicLimits, "without a bound there is none here: %s.%s = %s is the most", b.limitsIn, b.key, b.written(n))
+		case n < b.least || n > b.most:
+			n = min(max(n, b.least), b.most)
+			im.note(b.name, Lost, TopicLimits, "%s is out of the bounds of %s.%s, which was set to %s", shown(value), b.limitsIn, b.key, b.written(n))
+		default:
+			im.note(b.name, Carried, TopicLimits, "%s.%s = %s", b.limitsIn, b.key, b.written(n))
+		}
+		if b.name == "smtpd_client_connection_count_limit" && im.notes[b.name].kind == Carried {
+			im.note(b.name, Carried, TopicLimits, "limits.connections_per_network = %d, which counts a network (/24, /64) where Postfix counts an address", n)
+		}
+		if b.limitsIn == "limits" {
+			im.limits = append(im.limits, setting{b.key, b.written(n)})
+			continue
+		}
+		switch b.key {
+		case "first":
+			first = n
+		case "max":
+			longest = n
+		}
+		im.retry = append(im.retry, setting{b.key, b.written(n)})
+	}
+	if first > 0 && longest > 0 && longest < first || first > 7200 && longest == 0 {
+		im.retry = append(im.retry[:0:0], withMax(im.retry, strconv.Quote(strconv.FormatInt(first, 10)+"s"))...)
+	}
+}
+
+// withMax sets the longest pause, which may not be shorter than the first.
+func withMax(retry []setting, value string) (out []setting) {
+	for _, s := range retry {
+		if s.key != "max" {
+			out = append(out, s)
+		}
+	}
+	return append(out, setting{"max", value})
+}
+
+// written is a value as the configuration writes it.
+func (b bound) written(n int64) string {
+	if b.unit == "" {
+		return strconv.FormatInt(n, 10)
+	}
+	for _, u := range []struct {
+		seconds int64
+		name    string
+	}{{86400, "d"}, {3600, "h"}, {60, "m"}} {
+		if n > 0 && n%u.seconds == 0 {
+			return strconv.Quote(strconv.FormatInt(n/u.seconds, 10) + u.name)
+		}
+	}
+	return strconv.Quote(strconv.FormatInt(n, 10) + "s")
+}
+
+// number reads a number, or with a unit a time in seconds: digits and one of s, m, h, d
+// and w. postconf(5).
+func number(s, unit string) (int64, bool) {
+	s = strings.TrimSpace(s)
+	factor := int64(1)
+	if unit != "" && s != "" {
+		if last := s[len(s)-1:]; strings.Contains("smhdw", strings.ToLower(last)) {
+			s, unit = s[:len(s)-1], strings.ToLower(last)
+		}
+		factor = map[string]int64{"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}[unit]
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 || n > 1<<62/factor {
+		return 0, false
+	}
+	return n * factor, true
+}
