@@ -8,6 +8,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/dispatch"
 	"sallyport/internal/intake"
+	"sallyport/internal/kit/memory"
 	"sallyport/internal/sched"
 	"sallyport/internal/screen"
 	"sallyport/internal/smtp/server"
@@ -27,10 +28,8 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 	}
 	next.then = append(next.then, func() {
 		n.memory.Adjust(cfg.Limits.UnjudgedMemory)
-		n.limitMemory(cfg)
-		for _, s := range n.spaces {
-			s.Reserve(minFree(cfg))
-		}
+		n.log.Debug("memory limit", "octets", memory.Limit(cfg.Limits.Memory))
+		n.disks.Reserve(minFree(cfg))
 		n.intake.Adjust(intakeLimits(cfg), cfg.Notice)
 		n.dispatch.Adjust(retryPolicy(cfg), dispatchLimits(cfg))
 		// What was checked does not fail; if it does, the former bounds stay.

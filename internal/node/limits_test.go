@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sallyport/internal/config"
+	"sallyport/internal/kit/memory"
 	"sallyport/internal/smtp/server"
 )
 
@@ -19,7 +20,7 @@ import (
 func given(c config.Config) string {
 	return fmt.Sprintf("%+v", []any{
 		smtpdLimits(c, server.KindMX), smtpdLimits(c, server.KindSubmission), intakeLimits(c), spoolLimits(c), dispatchLimits(c),
-		identityLimits(c), traceLimits(c), retryPolicy(c), directoryConfig(c), minFree(c), c.Limits.UnjudgedMemory, softLimit(c.Limits.Memory, 0, 0),
+		identityLimits(c), traceLimits(c), retryPolicy(c), directoryConfig(c), minFree(c), c.Limits.UnjudgedMemory, memory.SoftLimit(c.Limits.Memory, 0, 0),
 	})
 }
 

@@ -92,15 +92,13 @@ func (o Options) complete() Options {
 
 // Node is one server on one data folder.
 type Node struct {
-	o         Options
-	log       *slog.Logger
-	current   atomic.Pointer[generation] // what depends on the configuration
-	reloading sync.Mutex                 // one reload at a time
-	store     store.Store
-	disk      store.Store // the store itself, where the other only watches it
-	// spaces are those of the disks that mail takes: the data folder's, and the
-	// mailboxes' where it is another.
-	spaces      []*diskspace.Space
+	o           Options
+	log         *slog.Logger
+	current     atomic.Pointer[generation] // what depends on the configuration
+	reloading   sync.Mutex                 // one reload at a time
+	store       store.Store
+	disk        store.Store     // the store itself, where the other only watches it
+	disks       diskspace.Disks // that mail takes: the data folder's, and the mailboxes' where it is another
 	trace       *trace.Log
 	reader      *query.Reader // of the facts that trace keeps
 	identity    *accounts.Identity
@@ -151,10 +149,14 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if err := checkFormat(cfg); err != nil {
 		return n, err
 	}
-	n.openSpaces(cfg)
+	var same func(a, b string) bool // of a disk in memory nothing is known
+	if n.o.FS == vfs.Default {
+		same = diskspace.Same
+	}
+	n.disks = diskspace.Of(pebble.Disk(n.o.FS), same, minFree(cfg), cfg.Data, cfg.Maildir.Root)
 	// The store comes first: it keeps every other process out of the folder, and
 	// knows whether anything depends on keys that are missing.
-	if n.disk, err = openStore(cfg, n.o, n.spaces[0]); err != nil {
+	if n.disk, err = openStore(cfg, n.o, n.disks[0]); err != nil {
 		return n, err
 	}
 	n.store = n.disk
@@ -234,7 +236,7 @@ func (n *Node) recordRecovery(ctx context.Context, r spool.Report) error {
 
 func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 	n.mailbox, err = maildir.New(maildir.Options{
-		FS: pebble.Disk(n.o.FS), Root: n.config().Maildir.Root, Hostname: n.config().Hostname, Limits: maildir.DefaultLimits(), Rand: n.o.Rand, Logger: n.log, Space: n.mailboxSpace(),
+		FS: pebble.Disk(n.o.FS), Root: n.config().Maildir.Root, Hostname: n.config().Hostname, Limits: maildir.DefaultLimits(), Rand: n.o.Rand, Logger: n.log, Space: n.disks[len(n.disks)-1],
 	})
 	if err != nil {
 		return err
@@ -243,7 +245,7 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 		Charge: n.forwardCharge, Allowance: n.forwardAllowance,
 		ReturnPaths: n.returnPaths,
 		Hostname:    n.config().Hostname, Queue: n.spool, Directory: n.dirs.snapshot, Active: n.maySend,
-		Local: n.mailbox, Route: n.routeTarget, Behind: n.serverTarget, World: n.worldTarget, Low: n.spaces[0].Low, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
+		Local: n.mailbox, Route: n.routeTarget, Behind: n.serverTarget, World: n.worldTarget, Low: n.disks[0].Low, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	return nil

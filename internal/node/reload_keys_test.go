@@ -100,7 +100,7 @@ func proofs() map[string]keyProof {
 		"limits.shutdown_grace":       {set: "[limits]\nshutdown_grace = \"3s\"", see: limitsOfDoor},
 		"limits.unjudged_memory":      {set: "[limits]\nunjudged_memory = \"77MiB\"", see: func(n *Node) any { return n.memory.Use().Most }},
 		"limits.memory":               {set: "[limits]\nmemory = \"7GiB\"", see: func(*Node) any { return debug.SetMemoryLimit(-1) }},
-		"limits.min_free":             {set: "[limits]\nmin_free = \"7MiB\"", see: func(n *Node) any { return n.spaces[0].Reserved() }},
+		"limits.min_free":             {set: "[limits]\nmin_free = \"7MiB\"", see: func(n *Node) any { return n.disks[0].Reserved() }},
 		"limits.alias_targets":        {set: "[limits]\nalias_targets = 2", see: func(n *Node) any { return n.dirs.stated.base.MaxExpansion }},
 		"limits.alias_depth":          {set: "[limits]\nalias_depth = 3", see: func(n *Node) any { return n.dirs.stated.base.MaxDepth }},
 		"trace.keep":                  {set: "[trace]\nkeep = \"3d\"", see: func(n *Node) any { return n.trace.Bounds().Keep }},

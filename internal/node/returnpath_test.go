@@ -191,7 +191,9 @@ func TestSignaturesAreRequired(t *testing.T) {
 		own := s.signIn(n, true, "bob@local.test") // what our own people send is asked for nothing
 		own.ok("250", "MAIL FROM:<>")
 		own.ok("250", "RCPT TO:<alice@local.test>")
-		health := n.health(t.Context()).ReturnPath
+		status, err := n.Operator().Status(t.Context(), operate.Self(), struct{}{})
+		must(t, err)
+		health := status.Health.ReturnPath
 		if health == nil || health.Sign != "require" || health.RefusesFrom != health.Since.Add(14*24*time.Hour) || time.Now().Before(health.RefusesFrom) != (days < 14) {
 			t.Errorf("after %d days: %+v", days, health)
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"sallyport/internal/fact"
+	"sallyport/internal/kit/diskspace"
+	"sallyport/internal/operate"
 )
 
 // Serve runs until ctx ends, then stops in this order: no new connections, sessions
@@ -112,6 +114,12 @@ func ignoreCancelled(err error) error {
 		return nil
 	}
 	return err
+}
+
+// watchDisk tells when a disk is low, and when it is not any more.
+func (n *Node) watchDisk(ctx context.Context) {
+	alarm := operate.DiskAlarm{Write: n.trace.Write, Now: n.o.Now, Logger: n.log}
+	n.disks.Watch(ctx, func(dir string, c diskspace.Change) { alarm.Changed(ctx, dir, c) })
 }
 
 // cleanMailboxes removes what crashed deliveries left behind, at start and daily.

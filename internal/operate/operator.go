@@ -2,6 +2,8 @@ package operate
 
 import (
 	"context"
+	"crypto/x509"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -55,7 +57,7 @@ type Facts interface {
 }
 
 // Options are what an Operator acts on. All are needed but EndSessions, Changed,
-// Server and Reload.
+// Server, Reload and what Status tells.
 type Options struct {
 	Accounts  Accounts
 	Queue     Queue
@@ -78,8 +80,14 @@ type Options struct {
 	Callouts func() *callout.Asker
 	// Server tells about the running server; nil, or a nil answer: none runs.
 	Server func() *Server
-	// Health reads what Status tells of disk, certificate and oldest message; nil: nothing.
-	Health func(ctx context.Context) Health
+	// Data is the folder whose disk Status tells of; "": of none.
+	Data string
+	// Certificate returns the one in force, Obtained how it goes with obtaining it and
+	// ReturnPath how far the signing of return paths has come; nil: there is none.
+	Certificate func() *x509.Certificate
+	Obtained    func() *Obtained
+	ReturnPath  func() (*ReturnPath, error)
+	Logger      *slog.Logger // nil: nothing is logged
 	// Write records facts that accompany no other change.
 	Write func(ctx context.Context, facts ...fact.Fact) error
 	// Backup copies the data folder; nil: it cannot be copied.
@@ -97,7 +105,12 @@ type Operator struct {
 }
 
 // New returns an Operator.
-func New(o Options) *Operator { return &Operator{o: o} }
+func New(o Options) *Operator {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Operator{o: o}
+}
 
 // Caller is who acts, as the kernel or the process itself knows. The zero Caller
 // is nobody, and is refused.

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/kit/diskspace"
+	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
 
@@ -82,11 +84,45 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 			s.Frozen++
 		}
 	}
-	if op.o.Health != nil {
-		s.Health = op.o.Health(ctx)
-	}
+	s.Health = op.health(ctx)
 	if op.o.Server != nil {
 		s.Server = op.o.Server()
 	}
 	return s, nil
+}
+
+// health reads what tells trouble before it comes. What cannot be read is left out.
+func (op *Operator) health(ctx context.Context) (h Health) {
+	if at, ok := op.Oldest(ctx); ok {
+		h.Oldest = at
+	}
+	if op.o.Data != "" {
+		h.DiskFree, h.DiskTotal, _ = diskspace.Usage(op.o.Data)
+	}
+	if op.o.Certificate != nil {
+		if leaf := op.o.Certificate(); leaf != nil {
+			h.CertificateExpires = leaf.NotAfter
+		}
+	}
+	if op.o.Obtained != nil {
+		h.Obtained = op.o.Obtained()
+	}
+	if op.o.ReturnPath != nil {
+		var err error
+		if h.ReturnPath, err = op.o.ReturnPath(); err != nil {
+			op.o.Logger.Error("it is not known since when return paths are signed", "err", err)
+		}
+	}
+	return h
+}
+
+// Oldest returns when the oldest message that is not held was received; ok is false when
+// there is none, or it is not known.
+func (op *Operator) Oldest(ctx context.Context) (at time.Time, ok bool) {
+	free := false
+	err := op.o.Queue.List(ctx, spool.Filter{Held: &free, Limit: 1}, func(e spool.Entry) (bool, error) {
+		at, ok = e.Received, true
+		return false, nil
+	})
+	return at, ok && err == nil
 }

@@ -1,4 +1,6 @@
-package node
+// Package memory tells the garbage collector how much memory the process may take: what
+// is configured, within what the host and its control group allow.
+package memory
 
 import (
 	"bytes"
@@ -10,25 +12,24 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"sallyport/internal/config"
 )
 
-// limitMemory tells the garbage collector what to stay within. What the environment
-// says (GOMEMLIMIT) was taken by it before, and stands.
-func (n *Node) limitMemory(cfg config.Config) {
+// Limit tells the garbage collector what to stay within, and returns it, in octets;
+// configured is what the configuration says, 0 if nothing. What the environment says
+// (GOMEMLIMIT) was taken by the collector before, and stands: then 0 is returned.
+func Limit(configured int64) int64 {
 	if os.Getenv("GOMEMLIMIT") != "" {
-		return
+		return 0
 	}
-	limit := softLimit(cfg.Limits.Memory, groupMemory("/proc/self/cgroup", "/sys/fs/cgroup"), hostMemory())
+	limit := SoftLimit(configured, groupMemory("/proc/self/cgroup", "/sys/fs/cgroup"), hostMemory())
 	debug.SetMemoryLimit(limit)
-	n.log.Debug("memory limit", "octets", limit)
+	return limit
 }
 
-// softLimit is what the process tries to stay within: what the configuration says, but
+// SoftLimit is what the process tries to stay within: what the configuration says, but
 // no more than nine tenths of what the control group allows, since what is beyond that
 // ends the process; else a half of the host's. What is not known is 0.
-func softLimit(configured, group, host int64) int64 {
+func SoftLimit(configured, group, host int64) int64 {
 	within := int64(math.MaxInt64)
 	switch {
 	case group > 0:

@@ -1,18 +1,40 @@
-package node
+package memory
 
 import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"testing"
 )
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The collector stays within what is configured, unless the environment says otherwise.
+func TestLimit(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	t.Setenv("GOMEMLIMIT", "")
+	if got := Limit(64 << 20); got != 64<<20 || debug.SetMemoryLimit(-1) != got {
+		t.Errorf("limited to %d, the collector to %d", got, debug.SetMemoryLimit(-1))
+	}
+	t.Setenv("GOMEMLIMIT", "1GiB")
+	if got := Limit(32 << 20); got != 0 || debug.SetMemoryLimit(-1) != 64<<20 {
+		t.Errorf("against the environment: %d, %d", got, debug.SetMemoryLimit(-1))
+	}
+}
 
 func TestSoftLimit(t *testing.T) {
 	for _, c := range []struct{ configured, group, host, want int64 }{
 		{0, 0, 0, math.MaxInt64}, {0, 0, 1000, 500}, {0, 100, 1000, 90}, {50, 100, 1000, 50},
 		{95, 100, 1000, 90}, {700, 0, 1000, 700}, {70, 0, 0, 70},
 	} {
-		if got := softLimit(c.configured, c.group, c.host); got != c.want {
+		if got := SoftLimit(c.configured, c.group, c.host); got != c.want {
 			t.Errorf("%+v: %d", c, got)
 		}
 	}
