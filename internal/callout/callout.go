@@ -285,8 +285,3 @@ func (v *Asker) remember(k key, a Answer) {
 		v.negative.Set(k, n)
 	}
 }
-
-// Size returns how many recipients are remembered as taken and as refused, about.
-func (v *Asker) Size() (taken, refused int) {
-	return v.positive.EstimatedSize(), v.negative.EstimatedSize()
-}

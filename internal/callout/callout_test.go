@@ -142,7 +142,7 @@ func TestAnswersAreRemembered(t *testing.T) {
 		time.Sleep(time.Hour)
 		w.server.set(func() { delete(w.server.takes, "alice@x.test") })
 		w.want("alice@x.test", No, 5)
-		if taken, refused := w.Size(); taken > 2 || refused > 3 {
+		if taken, refused := w.positive.EstimatedSize(), w.negative.EstimatedSize(); taken > 2 || refused > 3 {
 			t.Errorf("%d and %d are remembered", taken, refused)
 		}
 	})
@@ -180,23 +180,24 @@ func TestManyWaitForOneQuestion(t *testing.T) {
 		w.server.slow = time.Second
 		var wait sync.WaitGroup
 		var mu sync.Mutex
-		count := map[Knowledge]int{}
+		count, why := map[Knowledge]int{}, map[string]int{}
 		for i := range 60 {
 			wait.Go(func() {
 				a := w.askFrom(fmt.Sprintf("192.0.%d.1", i), "alice@x.test")
 				mu.Lock()
 				defer mu.Unlock()
 				count[a.Known]++
+				why[a.Why]++
 			})
 		}
 		wait.Wait()
-		if count[Yes] != 50 || count[Unknown] != 10 || w.server.questions() != 1 {
-			t.Errorf("%v after %d questions", count, w.server.questions())
+		if count[Yes] != 50 || count[Unknown] != 10 || why["too many wait for the server behind"] != 10 || w.server.questions() != 1 {
+			t.Errorf("%v, %v after %d questions", count, why, w.server.questions())
 		}
 		// One that goes away takes the question from nobody else.
 		ctx, cancel := context.WithCancel(t.Context())
 		wait.Go(func() {
-			if a := w.Ask(ctx, "inner:25", w.server, netip.Addr{}, mustAddress(t, "dora@x.test")); a.Known != Unknown {
+			if a := w.Ask(ctx, "inner:25", w.server, netip.Addr{}, mustAddress(t, "dora@x.test")); a.Known != Unknown || a.Why != "nobody waited for the answer" {
 				t.Errorf("%+v", a)
 			}
 		})
@@ -247,7 +248,7 @@ func TestAFloodOfUnknownDisplacesNobody(t *testing.T) {
 		}
 		w.want("alice@x.test", Yes, 5001)
 		w.negative.CleanUp()
-		if _, refused := w.Size(); refused > 100 {
+		if refused := w.negative.EstimatedSize(); refused > 100 {
 			t.Errorf("%d refused ones are remembered", refused)
 		}
 	})
@@ -277,7 +278,7 @@ func TestAServerThatTakesAnybodyIsFoundOut(t *testing.T) {
 		time.Sleep(13 * time.Hour)
 		w.want("alice@x.test", Yes, 4)
 		synctest.Wait()
-		if got := fmt.Sprint(w.Catchall("inner:25"), len(w.learnt)); got != "[] 2" {
+		if got := fmt.Sprint(w.Catchall("inner:25"), w.learnt[1:]); got != "[] [server-behind-knows-recipients inner the server behind x.test does not take any recipient any more]" {
 			t.Error(got)
 		}
 	})

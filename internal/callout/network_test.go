@@ -87,10 +87,20 @@ func TestOneNetworkDoesNotWaitForAll(t *testing.T) {
 		w := newWorld(t, func(l *Limits) { l.Waiting, l.Rate = 40, 100_000 })
 		w.server.slow = time.Second
 		var wait sync.WaitGroup
+		var mu sync.Mutex
+		why := map[string]int{}
 		for i := range 100 {
-			wait.Go(func() { w.askFrom("203.0.113.1", fmt.Sprintf("u%d@x.test", i)) })
+			wait.Go(func() {
+				a := w.askFrom("203.0.113.1", fmt.Sprintf("u%d@x.test", i))
+				mu.Lock()
+				defer mu.Unlock()
+				why[a.Why]++
+			})
 		}
 		synctest.Wait()
+		if len(why) != 1 || why["too many from the client's network wait for the server behind"] != 80 {
+			t.Error(why)
+		}
 		if a := w.askFrom("198.51.100.9", "alice@x.test"); a.Known != Yes {
 			t.Error(a.Why)
 		}
