@@ -11,10 +11,10 @@ SEED     ?= 1
 ROOMS    ?= gate sched callout spool dispatch intake
 LEAST    ?= 85
 
-.PHONY: run build test unit mutate fuzz bench bench-parsers authors soak lint clean
+.PHONY: run build test unit mutate fuzz bench bench-parsers authors soak lint clean install package test-package
 
 build:
-	go build -trimpath -o bin/sallyport ./cmd/sallyport
+	go build -buildvcs=auto -trimpath -o bin/sallyport ./cmd/sallyport
 
 run: build
 	./bin/sallyport quickstart --dir quickstart-data $(ARGS)
@@ -63,3 +63,24 @@ soak: build
 
 clean:
 	rm -rf bin
+
+# The program, its units and its user, below DESTDIR. /usr is where the units look.
+PREFIX  ?= /usr
+DESTDIR ?=
+install:
+	test -x bin/sallyport || $(MAKE) build
+	install -D -m 755 bin/sallyport $(DESTDIR)$(PREFIX)/bin/sallyport
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 644 packaging/systemd/sallyport.service packaging/systemd/sallyport-*.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/
+	install -D -m 644 packaging/systemd/sallyport.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/sallyport.conf
+	install -d $(DESTDIR)$(PREFIX)/share/doc/sallyport
+	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/sallyport/
+	install -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/sallyport/copyright
+
+# A Debian package and an OCI image, in dist/.
+package:
+	./scripts/package
+
+# Both, installed, upgraded, removed, unpacked and started, in a namespace of their own.
+test-package:
+	./scripts/test-package

@@ -66,7 +66,7 @@ func (i initCommand) tell(c console, path string) {
 		c.printf("  edit %s: name a certificate in [tls], or let [acme] obtain one, and open [listen] submission, to let people send\n", path)
 	}
 	c.printf("  sallyport check -c %s\n  sallyport account add you@%s -c %s\n  sallyport serve -c %s\n", path, i.Domain, path, path)
-	c.printf("\nFor good, let systemd run it: packaging/systemd has the units, and docs/lifecycle.md says how to install them.\n")
+	c.printf("\nFor good, let systemd run it: docs/lifecycle.md says how.\n")
 }
 
 func (i initCommand) template() (t config.Template, err error) {

@@ -67,9 +67,7 @@ func (o output) Write(b []byte) (int, error) {
 
 // run runs one command to its end and returns its exit code.
 func run(args []string, c console) int {
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
+	args = asked(args)
 	var cli commands
 	helped := false
 	parser, err := kong.New(&cli,
@@ -77,7 +75,7 @@ func run(args []string, c console) int {
 		kong.Description("A mail server that cannot be hijacked."),
 		kong.Writers(c.out, c.err),
 		kong.Exit(func(int) { helped = true }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 80}),
 		kong.Vars{"config": defaultConfig},
 	)
 	if err != nil {
@@ -85,6 +83,9 @@ func run(args []string, c console) int {
 		return exitWrong
 	}
 	parsed, err := parser.Parse(args)
+	if groupAlone(err) {
+		_, err = parser.Parse(append(args[:len(args):len(args)], "--help"))
+	}
 	if helped {
 		return exitFine
 	}
