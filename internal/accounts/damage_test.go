@@ -144,7 +144,7 @@ func TestAFullDisk(t *testing.T) {
 	if _, err := f.SetPassword(ctx, alice, "another password", nil); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("SetPassword: %v", err)
 	}
-	if _, err := f.Add(ctx, address(t, "bob@local.test"), "another password", RolePerson, nil); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := f.Add(ctx, address(t, "bob@local.test"), "another password", Sending{Role: RolePerson}, nil); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Add: %v", err)
 	}
 	if _, ok := f.Lookup(address(t, "bob@local.test")); ok {

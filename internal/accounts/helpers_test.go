@@ -88,7 +88,7 @@ func withAlice(t testing.TB, l Limits) *fixture {
 
 func (f *fixture) add(t testing.TB, who, password string) Account {
 	t.Helper()
-	a, err := f.Add(context.Background(), address(t, who), password, RolePerson, nil)
+	a, err := f.Add(context.Background(), address(t, who), password, Sending{Role: RolePerson}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,16 +20,21 @@ const conflictTries = 16
 type change struct {
 	edit       func(old *record, revision uint64) (*record, error)
 	facts      [][]byte
-	grows      bool // brings a new account
+	with       []store.Planner // what other rooms change in the same act
+	grows      bool            // brings a new account
 	durability store.Durability
 }
 
-// Add makes an active account with a password. The facts are committed with it;
-// when Add returns nil, it is durable. Errors: ErrExists, ErrPassword,
-// ErrInvalid, ErrFull, and those of the store.
-func (i *Identity) Add(ctx context.Context, a mail.Address, password string, role Role, facts [][]byte) (Account, error) {
-	if a.Domain().IsZero() || (role != RolePerson && role != RoleBulk) {
-		return Account{}, fmt.Errorf("%w: an account needs an address in a domain, and a role", ErrInvalid)
+// Add makes an active account with a password. The facts are committed with it, and
+// so is what others change with it; when Add returns nil, all of it is durable, and
+// otherwise there is nothing of it. Errors: ErrExists, ErrPassword,
+// ErrInvalid, ErrFull, and those of the store and of the others.
+func (i *Identity) Add(ctx context.Context, a mail.Address, password string, sends Sending, facts [][]byte, with ...store.Planner) (Account, error) {
+	if a.Domain().IsZero() {
+		return Account{}, fmt.Errorf("%w: an account needs an address in a domain", ErrInvalid)
+	}
+	if err := sends.Validate(); err != nil {
+		return Account{}, err
 	}
 	if i.record(a.Key()) != nil {
 		return Account{}, fmt.Errorf("%w: %s", ErrExists, mail.Printable(a.String(), 320))
@@ -39,12 +44,13 @@ func (i *Identity) Add(ctx context.Context, a mail.Address, password string, rol
 		return Account{}, err
 	}
 	now := i.o.Now().UTC()
-	return i.change(ctx, a, change{facts: facts, grows: true, edit: func(old *record, revision uint64) (*record, error) {
+	return i.change(ctx, a, change{facts: facts, with: with, grows: true, edit: func(old *record, revision uint64) (*record, error) {
 		if old != nil {
 			return nil, fmt.Errorf("%w: %s", ErrExists, mail.Printable(a.String(), 320))
 		}
 		return &record{secret: s, Account: Account{
-			Address: a, Standing: StandingActive, Role: role, Created: now, PasswordChanged: now, Revision: revision,
+			Address: a, Standing: StandingActive, Created: now, PasswordChanged: now, Revision: revision,
+			Role: sends.Role, RecipientsHour: sends.RecipientsHour, RecipientsDay: sends.RecipientsDay,
 		}}, nil
 	}})
 }
@@ -60,27 +66,29 @@ func (i *Identity) SetPassword(ctx context.Context, a mail.Address, password str
 		return Account{}, err
 	}
 	now := i.o.Now().UTC()
-	return i.amend(ctx, a, facts, func(r *record) {
+	return i.amend(ctx, a, facts, nil, func(r *record) {
 		r.secret = s
 		r.PasswordChanged = now
 	})
 }
 
 // Freeze ends signing in and sending until Thaw; mail for the account is still
-// delivered. Freezing a frozen account replaces the reason.
-func (i *Identity) Freeze(ctx context.Context, a mail.Address, reason string, facts [][]byte) (Account, error) {
+// delivered. Freezing a frozen account replaces the reason. What others change with it,
+// such as the hold of its queue, happens in the same act.
+func (i *Identity) Freeze(ctx context.Context, a mail.Address, reason string, facts [][]byte, with ...store.Planner) (Account, error) {
 	if reason == "" || len(reason) > i.limits().ReasonOctets {
 		return Account{}, fmt.Errorf("%w: a freeze needs a reason of at most %d octets", ErrInvalid, i.limits().ReasonOctets)
 	}
-	return i.amend(ctx, a, facts, func(r *record) {
+	return i.amend(ctx, a, facts, with, func(r *record) {
 		r.Standing = StandingFrozen
 		r.FrozenReason = reason
 	})
 }
 
-// Thaw makes a frozen account active again, with its old password.
-func (i *Identity) Thaw(ctx context.Context, a mail.Address, facts [][]byte) (Account, error) {
-	return i.amend(ctx, a, facts, func(r *record) {
+// Thaw makes a frozen account active again, with its old password, in one act with what
+// others change.
+func (i *Identity) Thaw(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) (Account, error) {
+	return i.amend(ctx, a, facts, with, func(r *record) {
 		r.Standing = StandingActive
 		r.FrozenReason = ""
 	})
@@ -92,7 +100,7 @@ func (i *Identity) SetSending(ctx context.Context, a mail.Address, s Sending, fa
 	if err := s.Validate(); err != nil {
 		return Account{}, err
 	}
-	return i.amendUnder(ctx, a, facts, func(r *record, revision uint64) {
+	return i.amendUnder(ctx, a, facts, nil, func(r *record, revision uint64) {
 		if r.Role != s.Role {
 			r.Revision = revision
 		}
@@ -100,9 +108,10 @@ func (i *Identity) SetSending(ctx context.Context, a mail.Address, s Sending, fa
 	})
 }
 
-// Remove removes the account, also one whose record cannot be read.
-func (i *Identity) Remove(ctx context.Context, a mail.Address, facts [][]byte) error {
-	_, err := i.change(ctx, a, change{facts: facts, edit: func(old *record, _ uint64) (*record, error) {
+// Remove removes the account, also one whose record cannot be read, in one act with what
+// others change.
+func (i *Identity) Remove(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) error {
+	_, err := i.change(ctx, a, change{facts: facts, with: with, edit: func(old *record, _ uint64) (*record, error) {
 		if old == nil {
 			return nil, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), 320))
 		}
@@ -112,8 +121,8 @@ func (i *Identity) Remove(ctx context.Context, a mail.Address, facts [][]byte) e
 }
 
 // amend changes an existing account under a new revision.
-func (i *Identity) amend(ctx context.Context, a mail.Address, facts [][]byte, f func(*record)) (Account, error) {
-	return i.amendUnder(ctx, a, facts, func(r *record, revision uint64) {
+func (i *Identity) amend(ctx context.Context, a mail.Address, facts [][]byte, with []store.Planner, f func(*record)) (Account, error) {
+	return i.amendUnder(ctx, a, facts, with, func(r *record, revision uint64) {
 		f(r)
 		r.Revision = revision
 	})
@@ -121,8 +130,8 @@ func (i *Identity) amend(ctx context.Context, a mail.Address, facts [][]byte, f 
 
 // amendUnder changes an existing account, which keeps its revision unless f gives it the
 // new one.
-func (i *Identity) amendUnder(ctx context.Context, a mail.Address, facts [][]byte, f func(r *record, revision uint64)) (Account, error) {
-	return i.change(ctx, a, change{facts: facts, edit: func(old *record, revision uint64) (*record, error) {
+func (i *Identity) amendUnder(ctx context.Context, a mail.Address, facts [][]byte, with []store.Planner, f func(r *record, revision uint64)) (Account, error) {
+	return i.change(ctx, a, change{facts: facts, with: with, edit: func(old *record, revision uint64) (*record, error) {
 		if old == nil {
 			return nil, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), 320))
 		}
@@ -192,10 +201,17 @@ func (i *Identity) tryChange(ctx context.Context, key string, c change) (Account
 	if tx.Mutations, err = appendRecord(tx.Mutations, key, next); err != nil {
 		return Account{}, err
 	}
+	tx, done, err := tx.With(ctx, c.with...)
+	if err != nil {
+		return Account{}, err
+	}
 	_, applyErr := i.st.Apply(ctx, tx, c.durability)
 	// Also after an error: the change may be in doubt, and memory must show what
 	// the store does.
 	loadErr := i.reload(context.WithoutCancel(ctx), key, revision)
+	if doneErr := done(applyErr); applyErr == nil {
+		loadErr = errors.Join(loadErr, doneErr)
+	}
 	if applyErr != nil {
 		return Account{}, wrapStore("changing an account", applyErr)
 	}

@@ -70,7 +70,7 @@ func TestChangesThatAreRefused(t *testing.T) {
 	f := withAlice(t, l)
 	alice, nobody := address(t, "alice@local.test"), address(t, "nobody@local.test")
 	add := func(who, password string, role Role) error {
-		_, err := f.Add(ctx, address(t, who), password, role, nil)
+		_, err := f.Add(ctx, address(t, who), password, Sending{Role: role}, nil)
 		return err
 	}
 	second := func(_ Account, err error) error { return err }
@@ -80,7 +80,7 @@ func TestChangesThatAreRefused(t *testing.T) {
 		"no role":           {add("carol@local.test", "another password", RoleUnknown), ErrInvalid},
 		"odd role":          {add("carol@local.test", "another password", Role(9)), ErrInvalid},
 		"literal":           {add("carol@[127.0.0.1]", "another password", RolePerson), ErrInvalid},
-		"no address":        {second(f.Add(ctx, mail.Address{}, "another password", RolePerson, nil)), ErrInvalid},
+		"no address":        {second(f.Add(ctx, mail.Address{}, "another password", Sending{Role: RolePerson}, nil)), ErrInvalid},
 		"empty password":    {add("carol@local.test", "", RolePerson), ErrPassword},
 		"short password":    {add("carol@local.test", "seven77", RolePerson), ErrPassword},
 		"short in NFC":      {add("carol@local.test", "e\u0301e\u0301e\u0301e\u0301", RolePerson), ErrPassword},
@@ -121,7 +121,10 @@ func TestFactsGoWithTheChange(t *testing.T) {
 	a := address(t, "alice@local.test")
 	fact := func(s string) [][]byte { return [][]byte{[]byte(s)} }
 	steps := []func() error{
-		func() error { _, err := f.Add(ctx, a, "a password", RolePerson, fact("add")); return err },
+		func() error {
+			_, err := f.Add(ctx, a, "a password", Sending{Role: RolePerson}, fact("add"))
+			return err
+		},
 		func() error { _, err := f.SetPassword(ctx, a, "b password", fact("password")); return err },
 		func() error { _, err := f.Freeze(ctx, a, "why not", fact("freeze")); return err },
 		func() error { _, err := f.Thaw(ctx, a, fact("thaw")); return err },
@@ -246,7 +249,7 @@ func TestConcurrentChanges(t *testing.T) {
 	for n := range 40 {
 		wg.Go(func() {
 			a := address(t, fmt.Sprintf("user%d@local.test", n/2))
-			acc, err := nodes[n%2].Add(ctx, a, "some password", RolePerson, nil)
+			acc, err := nodes[n%2].Add(ctx, a, "some password", Sending{Role: RolePerson}, nil)
 			if errors.Is(err, ErrExists) || errors.Is(err, store.ErrConflict) {
 				return
 			}

@@ -52,7 +52,7 @@ func TestLifeCycle(t *testing.T) {
 			"add": func(t *rapid.T) {
 				a, m := pick(t)
 				p := draw(t)
-				_, err := id.Add(ctx, a, passwordNo(p), RolePerson, nil)
+				_, err := id.Add(ctx, a, passwordNo(p), Sending{Role: RolePerson}, nil)
 				if done(t, "Add", err, !m.exists) {
 					*m = model{exists: true, password: p}
 				}

@@ -6,9 +6,10 @@ import (
 	"sallyport/internal/fact"
 )
 
-// suspend keeps a message whose account may not send. A freeze is two acts, the
-// account's standing and then its queue, so the second is waited for: then the
-// next claim sets the message aside, and the account's release brings it back.
+// suspend keeps a message whose account may not send. A freeze is one act in the store,
+// but the account's standing and the hold of its queue are seen one after the other, so
+// the second is waited for: then the next claim sets the message aside, and the account's
+// release brings it back.
 // Where nobody holds the queue (the account is gone), the message itself is held.
 func (d *Dispatch) suspend(r *run) {
 	timer := time.NewTimer(d.bounds().Suspended)

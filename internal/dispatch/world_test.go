@@ -255,7 +255,7 @@ func newWorldOf(t *testing.T, p sched.Policy) *world {
 }
 
 func (w *world) account(who string) {
-	_, err := w.identity.Add(w.t.Context(), addr(who), "correct horse battery", accounts.RolePerson, nil)
+	_, err := w.identity.Add(w.t.Context(), addr(who), "correct horse battery", accounts.Sending{Role: accounts.RolePerson}, nil)
 	must(w.t, err)
 }
 

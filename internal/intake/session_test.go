@@ -92,7 +92,7 @@ func TestRightsDoNotComeBack(t *testing.T) {
 	must(t, err)
 	c.want(c.from("<alice@local.test>"), 550)
 	must(t, w.identity.Remove(t.Context(), alice, nil))
-	_, err = w.identity.Add(t.Context(), alice, password, accounts.RolePerson, nil)
+	_, err = w.identity.Add(t.Context(), alice, password, accounts.Sending{Role: accounts.RolePerson}, nil)
 	must(t, err)
 	c.want(c.from("<alice@local.test>"), 550)
 	c2 := w.signedIn("alice@local.test")

@@ -172,7 +172,7 @@ func newWorldOf(t *testing.T, s setup) *world {
 	w.identity, err = accounts.Open(t.Context(), w.st, accounts.Options{Limits: limits, Now: w.clock, Logger: log})
 	must(t, err)
 	for _, a := range []string{"alice@local.test", "bob@local.test"} {
-		_, err := w.identity.Add(t.Context(), addr(t, a), password, accounts.RolePerson, nil)
+		_, err := w.identity.Add(t.Context(), addr(t, a), password, accounts.Sending{Role: accounts.RolePerson}, nil)
 		must(t, err)
 	}
 	w.publish("alice@local.test", "bob@local.test")

@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
+	"sallyport/internal/store"
 )
 
 // Account is an account as operators see it.
@@ -79,20 +81,18 @@ func (op *Operator) AccountAdd(ctx context.Context, by Caller, r AccountAdd) (Ac
 	if err := op.o.Directory().CheckAccount(a); err != nil {
 		return Account{}, invalid(fmt.Errorf("%s: %w", a, err))
 	}
-	if _, err := op.o.Accounts.Get(a); err != nil {
-		if err := op.dropRights(ctx, by, a); err != nil {
-			return Account{}, err
-		}
-	}
 	sending := accounts.Sending{Role: role, RecipientsHour: r.RecipientsHour, RecipientsDay: r.RecipientsDay}
 	if err := sending.Validate(); err != nil {
 		return Account{}, invalid(err)
 	}
-	account, err := op.o.Accounts.Add(ctx, a, r.Password, role, fact.EncodeAll(op.accountFact(by, a, "added", sendingPairs(sending)...)))
-	if err == nil && sending != (accounts.Sending{Role: role}) {
-		// Until then it has its role's limits.
-		account, err = op.o.Accounts.SetSending(ctx, a, sending, nil)
+	var with []store.Planner
+	if _, err := op.o.Accounts.Get(a); err != nil {
+		if err := op.orphan(ctx, by, a); err != nil {
+			return Account{}, err
+		}
+		with = op.rightsDropped(by, a)
 	}
+	account, err := op.o.Accounts.Add(ctx, a, r.Password, sending, fact.EncodeAll(op.accountFact(by, a, "added", sendingPairs(sending)...)), with...)
 	if err != nil {
 		return Account{}, err
 	}
@@ -115,9 +115,8 @@ func (op *Operator) AccountPassword(ctx context.Context, by Caller, r AccountPas
 	return v, nil
 }
 
-// AccountFreeze stops an account: it cannot sign in, its sessions end, and what it
-// has in the queue is held. Mail for it is still delivered. Repeating it is
-// harmless, and completes what an error left undone.
+// AccountFreeze stops an account, in one act: it cannot sign in, and what it has in the
+// queue is held. Then its sessions end. Mail for it is still delivered.
 func (op *Operator) AccountFreeze(ctx context.Context, by Caller, r AccountReason) (Account, error) {
 	a, err := parseAccount(r.Address)
 	if err != nil {
@@ -127,43 +126,38 @@ func (op *Operator) AccountFreeze(ctx context.Context, by Caller, r AccountReaso
 		r.Reason = "frozen by an operator"
 	}
 	f := op.accountFact(by, a, "frozen", because(r.Reason))
-	account, err := op.o.Accounts.Freeze(ctx, a, r.Reason, fact.EncodeAll(f))
+	held := op.heldFact(a.String(), "the account's queue", doneBy(by, because(r.Reason)))
+	account, err := op.o.Accounts.Freeze(ctx, a, r.Reason, fact.EncodeAll(f, held), op.o.Queue.Holding(a, r.Reason))
 	if err != nil {
 		return Account{}, err
 	}
-	ended := op.endSessions(a)
-	held := op.heldFact(a.String(), "the account's queue", doneBy(by, because(r.Reason)))
-	if err := op.o.Queue.HoldAccount(ctx, a, r.Reason, fact.EncodeAll(held)...); err != nil {
-		return Account{}, fmt.Errorf("the account is frozen, but its queue is not held yet; repeat the command: %w", err)
-	}
 	v := op.view(account)
-	v.SessionsEnded = ended
+	v.SessionsEnded = op.endSessions(a)
 	return v, nil
 }
 
-// AccountThaw lets a frozen account act again, and releases its queue.
+// AccountThaw lets a frozen account act again, and releases its queue, in one act. What
+// was set aside is due afterwards; repeating it is harmless, and completes that.
 func (op *Operator) AccountThaw(ctx context.Context, by Caller, r AccountRef) (Account, error) {
 	a, err := parseAccount(r.Address)
-	if err != nil {
-		return Account{}, err
-	}
-	account, err := op.o.Accounts.Thaw(ctx, a, fact.EncodeAll(op.accountFact(by, a, "thawed")))
 	if err != nil {
 		return Account{}, err
 	}
 	released := fact.Released{
 		At: op.o.Now(), Rule: ruleOperator, Message: fact.Message{Account: a.String()}, Text: "the account's queue", Evidence: doneBy(by),
 	}.Fact()
-	if err := op.o.Queue.ReleaseAccount(ctx, a, fact.EncodeAll(released)...); err != nil {
-		return Account{}, fmt.Errorf("the account is active, but its queue is not released yet; repeat the command: %w", err)
+	account, err := op.o.Accounts.Thaw(ctx, a, fact.EncodeAll(op.accountFact(by, a, "thawed"), released), op.o.Queue.Releasing(a))
+	if err != nil {
+		return Account{}, err
 	}
 	return op.view(account), nil
 }
 
 // AccountRemove removes an account, its forward, its rights to send as others and
-// those of others to send as it. Its mailbox stays on disk, and what it has in
-// the queue is held message by message, since nobody answers for it any more: an
-// account of the same name that is added later does not set it free.
+// those of others to send as it, and holds its queue, in one act. Its mailbox stays on
+// disk. Then what it has in the queue is held message by message, since nobody answers
+// for it any more: an account of the same name that is added later does not set it free.
+// Repeating it completes that.
 func (op *Operator) AccountRemove(ctx context.Context, by Caller, r AccountRef) (Account, error) {
 	a, err := parseAccount(r.Address)
 	if err != nil {
@@ -173,20 +167,15 @@ func (op *Operator) AccountRemove(ctx context.Context, by Caller, r AccountRef) 
 	defer op.directory.Unlock()
 	account, err := op.o.Accounts.Get(a)
 	if err != nil {
-		return Account{}, err
+		return Account{}, errors.Join(err, op.orphan(ctx, by, a))
 	}
-	if err := op.dropRights(ctx, by, a); err != nil {
-		return Account{}, err
-	}
-	if err := op.o.Accounts.Remove(ctx, a, fact.EncodeAll(op.accountFact(by, a, "removed"))); err != nil {
+	with := append(op.rightsDropped(by, a), op.o.Queue.Holding(a, reasonRemoved))
+	if err := op.o.Accounts.Remove(ctx, a, fact.EncodeAll(op.accountFact(by, a, "removed")), with...); err != nil {
 		return Account{}, err
 	}
 	v := op.view(account)
 	v.SessionsEnded, v.NamedBy = op.endSessions(a), op.namedBy(a)
-	if err := op.orphan(ctx, by, a); err != nil {
-		return v, fmt.Errorf("the account is removed, but its queue is not held yet; hold it with: sallyport queue hold --account %s: %w", a, err)
-	}
-	return v, op.changed(ctx)
+	return v, errors.Join(op.orphan(ctx, by, a), op.changed(ctx))
 }
 
 // namedBy returns the aliases that lead to an account, those of the configuration first.
@@ -205,17 +194,21 @@ func (op *Operator) namedBy(account mail.Address) (names []string) {
 	return names
 }
 
-// orphan holds what a removed account has in the queue, and forgets a hold of the
-// account as a whole.
+// reasonRemoved is why the queue of an account that is gone is held, and then each of its
+// messages.
+const reasonRemoved = "its account was removed"
+
+// orphan holds each message that a removed account has in the queue, and then forgets the
+// hold of its queue as a whole, which an account of the same name would take over.
 func (op *Operator) orphan(ctx context.Context, by Caller, a mail.Address) error {
+	if _, held := op.o.Queue.AccountHeld(a); !held {
+		return nil
+	}
 	f := op.heldFact(a.String(), "the removed account's queue", doneBy(by))
-	if _, err := op.o.Queue.Hold(ctx, spool.Filter{Account: a}, "its account was removed", fact.EncodeAll(f)); err != nil {
-		return err
+	if _, err := op.o.Queue.Hold(ctx, spool.Filter{Account: a}, reasonRemoved, fact.EncodeAll(f)); err != nil {
+		return fmt.Errorf("the account is removed and its queue held, but its messages are not held one by one yet; repeat the command: %w", err)
 	}
-	if _, held := op.o.Queue.AccountHeld(a); held {
-		return op.o.Queue.ReleaseAccount(ctx, a)
-	}
-	return nil
+	return op.o.Queue.ReleaseAccount(ctx, a)
 }
 
 // AccountShow returns one account.

@@ -10,12 +10,14 @@ import (
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
+	"sallyport/internal/store"
 )
 
 // Roster is what an Operator needs of package roster.
 type Roster interface {
 	State() *roster.State
 	Change(ctx context.Context, c roster.Change) (*roster.State, error)
+	Planned(c roster.Change) store.Planner
 }
 
 // Book is the directory as operators change it. What the configuration states is
@@ -66,8 +68,17 @@ func (op *Operator) changeRoster(ctx context.Context, c entryChange) error {
 
 // changeHeld is changeRoster for who holds op.directory already.
 func (op *Operator) changeHeld(ctx context.Context, c entryChange) error {
+	_, err := op.o.Book.Roster.Change(ctx, op.judged(c))
+	if err != nil || c.dryRun {
+		return err
+	}
+	return op.changed(ctx)
+}
+
+// judged is a change of the roster with the check of the whole directory.
+func (op *Operator) judged(c entryChange) roster.Change {
 	removes := false
-	_, err := op.o.Book.Roster.Change(ctx, roster.Change{
+	return roster.Change{
 		DryRun: c.dryRun,
 		Plan: func(before *roster.State) (roster.Edit, error) {
 			e, err := c.plan(before)
@@ -81,11 +92,7 @@ func (op *Operator) changeHeld(ctx context.Context, c entryChange) error {
 			}
 			return refusal(err)
 		},
-	})
-	if err != nil || c.dryRun {
-		return err
 	}
-	return op.changed(ctx)
 }
 
 // noWorse reports whether every fault is one that stands already.

@@ -9,6 +9,7 @@ import (
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
+	"sallyport/internal/store"
 )
 
 // Delegate is the right of an account to send as another address.
@@ -129,15 +130,16 @@ func (op *Operator) delegateFact(by Caller, d roster.Delegate, done string) fact
 	return f.Fact()
 }
 
-// dropRights takes away what belongs to an account that goes or comes, so that an
-// account of the same name never inherits it: its forward, its rights to send as
-// others, and the rights of others to send as it. The caller holds op.directory.
-func (op *Operator) dropRights(ctx context.Context, by Caller, account mail.Address) error {
+// rightsDropped plans to take away what belongs to an account that goes or comes, in the
+// act by which it does, so that an account of the same name never inherits it: its
+// forward, its rights to send as others, and the rights of others to send as it. The
+// caller holds op.directory.
+func (op *Operator) rightsDropped(by Caller, account mail.Address) []store.Planner {
 	key := account.Key()
 	if !hasRights(op.o.Book.Roster.State(), key) {
 		return nil
 	}
-	return op.changeHeld(ctx, entryChange{plan: func(before *roster.State) (roster.Edit, error) {
+	return []store.Planner{op.o.Book.Roster.Planned(op.judged(entryChange{plan: func(before *roster.State) (roster.Edit, error) {
 		var edit roster.Edit
 		var facts []fact.Fact
 		drop := func(e roster.Entry) {
@@ -156,7 +158,7 @@ func (op *Operator) dropRights(ctx context.Context, by Caller, account mail.Addr
 		}
 		edit.Facts = fact.EncodeAll(facts...)
 		return edit, nil
-	}})
+	}}))}
 }
 
 func hasRights(s *roster.State, key string) bool {

@@ -47,8 +47,14 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	ctx, st := t.Context(), mem.New()
+	st := mem.New()
 	t.Cleanup(func() { st.Close() })
+	return newWorldOn(t, st)
+}
+
+func newWorldOn(t *testing.T, st store.Store) *world {
+	t.Helper()
+	ctx := t.Context()
 	limits := accounts.DefaultLimits()
 	limits.HashMemory, limits.HashPasses, limits.ScramRounds = 64, 1, 4096
 	accounts, err := accounts.Open(ctx, st, accounts.Options{Limits: limits})

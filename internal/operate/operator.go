@@ -15,18 +15,19 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/operate/backup"
 	"sallyport/internal/spool"
+	"sallyport/internal/store"
 	"sallyport/internal/trace"
 	"sallyport/internal/trace/query"
 )
 
 // Accounts is what an Operator needs of package accounts.
 type Accounts interface {
-	Add(ctx context.Context, a mail.Address, password string, role accounts.Role, facts [][]byte) (accounts.Account, error)
+	Add(ctx context.Context, a mail.Address, password string, s accounts.Sending, facts [][]byte, with ...store.Planner) (accounts.Account, error)
 	SetPassword(ctx context.Context, a mail.Address, password string, facts [][]byte) (accounts.Account, error)
-	Freeze(ctx context.Context, a mail.Address, reason string, facts [][]byte) (accounts.Account, error)
-	Thaw(ctx context.Context, a mail.Address, facts [][]byte) (accounts.Account, error)
+	Freeze(ctx context.Context, a mail.Address, reason string, facts [][]byte, with ...store.Planner) (accounts.Account, error)
+	Thaw(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) (accounts.Account, error)
 	SetSending(ctx context.Context, a mail.Address, s accounts.Sending, facts [][]byte) (accounts.Account, error)
-	Remove(ctx context.Context, a mail.Address, facts [][]byte) error
+	Remove(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) error
 	Get(a mail.Address) (accounts.Account, error)
 	List(ctx context.Context) ([]accounts.Account, error)
 }
@@ -39,7 +40,8 @@ type Queue interface {
 	Release(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
 	Retry(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
 	Remove(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
-	HoldAccount(ctx context.Context, account mail.Address, reason string, facts ...[]byte) error
+	Holding(account mail.Address, reason string) store.Planner
+	Releasing(account mail.Address) store.Planner
 	ReleaseAccount(ctx context.Context, account mail.Address, facts ...[]byte) error
 	AccountHeld(account mail.Address) (reason string, held bool)
 	Stats() spool.Stats

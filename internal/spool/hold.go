@@ -13,41 +13,81 @@ import (
 
 // HoldAccount holds everything that account has in the queue and will have, with
 // one small write whatever the queue's length: entries are set aside when their
-// turn comes. Attempts under way end as they end. The hold stands in memory even
-// when an error is returned; it is durable when none is.
+// turn comes. Attempts under way end as they end. It is durable when nil is returned.
 func (s *Spool) HoldAccount(ctx context.Context, account mail.Address, reason string, facts ...[]byte) error {
-	if account.IsZero() {
-		return fmt.Errorf("%w: no account", ErrInvalid)
+	return s.together(ctx, facts, s.Holding(account, reason))
+}
+
+// Holding plans HoldAccount as a share in a transaction of several rooms. The hold
+// stands in memory from the moment of planning, so that nothing slips through, and is
+// taken back when the transaction certainly failed.
+func (s *Spool) Holding(account mail.Address, reason string) store.Planner {
+	return func(context.Context) (store.Share, error) {
+		if account.IsZero() {
+			return store.Share{}, fmt.Errorf("%w: no account", ErrInvalid)
+		}
+		reason, key := reasonOf(reason), account.Key()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		before, had := s.accounts[key]
+		s.accounts[key] = reason
+		return store.Share{
+			Mutations: []store.Mutation{{Key: accountKey(account), Value: []byte(reason)}},
+			Done: func(err error) error {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				switch {
+				case committed(err):
+				case had:
+					s.accounts[key] = before
+				default:
+					delete(s.accounts, key)
+				}
+				return nil
+			},
+		}, nil
 	}
-	reason = reasonOf(reason)
-	s.mu.Lock()
-	s.accounts[account.Key()] = reason
-	s.mu.Unlock()
-	_, err := s.st.Apply(ctx, store.Tx{
-		Mutations: []store.Mutation{{Key: accountKey(account), Value: []byte(reason)}},
-		Facts:     facts,
-	}, store.Durable)
-	return err
 }
 
 // ReleaseAccount ends HoldAccount: what was set aside is due at once. When it
 // fails half-way, repeating it does the rest.
 func (s *Spool) ReleaseAccount(ctx context.Context, account mail.Address, facts ...[]byte) error {
-	if account.IsZero() {
-		return fmt.Errorf("%w: no account", ErrInvalid)
+	return s.together(ctx, facts, s.Releasing(account))
+}
+
+// Releasing plans ReleaseAccount as a share in a transaction of several rooms. What was
+// set aside becomes due once the transaction is committed.
+func (s *Spool) Releasing(account mail.Address) store.Planner {
+	return func(ctx context.Context) (store.Share, error) {
+		if account.IsZero() {
+			return store.Share{}, fmt.Errorf("%w: no account", ErrInvalid)
+		}
+		return store.Share{
+			Mutations: []store.Mutation{{Key: accountKey(account), Delete: true}},
+			Done: func(err error) error {
+				if err != nil {
+					return nil
+				}
+				s.mu.Lock()
+				delete(s.accounts, account.Key())
+				s.mu.Unlock()
+				if _, err := s.unpark(ctx, parkedRange(account.Key())); err != nil {
+					return fmt.Errorf("the queue of %s is released, but not all of it is due yet; repeat the command: %w", account, err)
+				}
+				return nil
+			},
+		}, nil
 	}
-	_, err := s.st.Apply(ctx, store.Tx{
-		Mutations: []store.Mutation{{Key: accountKey(account), Delete: true}},
-		Facts:     facts,
-	}, store.Durable)
+}
+
+// together commits one share by itself.
+func (s *Spool) together(ctx context.Context, facts [][]byte, plan store.Planner) error {
+	tx, done, err := store.Tx{Facts: facts}.With(ctx, plan)
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	delete(s.accounts, account.Key())
-	s.mu.Unlock()
-	_, err = s.unpark(ctx, parkedRange(account.Key()))
-	return err
+	_, err = s.st.Apply(ctx, tx, store.Durable)
+	return errors.Join(err, done(err))
 }
 
 // AccountHeld returns why an account's queue is held, and whether it is.

@@ -85,7 +85,7 @@ func newWorld(t *testing.T) *world {
 	must(t, err)
 	alice, bob := address(t, "alice@local.test"), address(t, "bob@local.test")
 	for _, a := range []mail.Address{alice, bob} {
-		_, err := w.identity.Add(t.Context(), a, rightPassword, accounts.RolePerson, nil)
+		_, err := w.identity.Add(t.Context(), a, rightPassword, accounts.Sending{Role: accounts.RolePerson}, nil)
 		must(t, err)
 	}
 	w.dir, err = directory.NewSnapshot(directoryConfig(t, alice, bob), []mail.Address{alice, bob})

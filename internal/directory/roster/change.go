@@ -51,41 +51,74 @@ func (r *Roster) Change(ctx context.Context, c Change) (*State, error) {
 }
 
 func (r *Roster) tryChange(ctx context.Context, c Change) (*State, error) {
-	before := r.State()
-	edit, err := c.Plan(before)
-	if err != nil {
-		return nil, err
-	}
-	for _, ref := range edit.Remove {
-		if !before.Has(ref) {
-			return nil, fmt.Errorf("%w: %s %s", ErrNoSuch, ref.Kind, ref.Name())
-		}
-	}
-	after := before.with(edit, before.revision+1)
-	if err := r.bounded(before, after); err != nil {
-		return nil, err
-	}
-	if err := c.Check(ctx, before, after); err != nil {
-		return nil, err
-	}
-	if c.DryRun || len(edit.Put)+len(edit.Remove) == 0 {
-		return after, nil
-	}
-	tx, err := transaction(before, after, edit)
-	if err != nil {
-		return nil, err
+	tx, after, err := r.plan(ctx, c)
+	if err != nil || c.DryRun || tx.Mutations == nil {
+		return after, err
 	}
 	if _, err := r.st.Apply(ctx, tx, store.Durable); err != nil {
 		// It may be in doubt: Run takes it in when the store knows.
 		return nil, fmt.Errorf("roster: changing it: %w", err)
 	}
+	r.adopt(after)
+	return after, nil
+}
+
+// Planned is a change as a share in a transaction of several rooms; a DryRun plans,
+// checks, and shares nothing.
+func (r *Roster) Planned(c Change) store.Planner {
+	return func(ctx context.Context) (store.Share, error) {
+		// What another node changed since is why the share is planned again.
+		if err := r.refresh(ctx); err != nil {
+			return store.Share{}, err
+		}
+		tx, after, err := r.plan(ctx, c)
+		if err != nil || c.DryRun || tx.Mutations == nil {
+			return store.Share{}, err
+		}
+		return store.Share{Preconditions: tx.Preconditions, Mutations: tx.Mutations, Facts: tx.Facts, Done: func(err error) error {
+			if err == nil {
+				r.adopt(after)
+			}
+			return nil
+		}}, nil
+	}
+}
+
+// plan returns the transaction of a change, without mutations if there is nothing to
+// change, and the entries as they would be.
+func (r *Roster) plan(ctx context.Context, c Change) (store.Tx, *State, error) {
+	before := r.State()
+	edit, err := c.Plan(before)
+	if err != nil {
+		return store.Tx{}, nil, err
+	}
+	for _, ref := range edit.Remove {
+		if !before.Has(ref) {
+			return store.Tx{}, nil, fmt.Errorf("%w: %s %s", ErrNoSuch, ref.Kind, ref.Name())
+		}
+	}
+	after := before.with(edit, before.revision+1)
+	if err := r.bounded(before, after); err != nil {
+		return store.Tx{}, nil, err
+	}
+	if err := c.Check(ctx, before, after); err != nil {
+		return store.Tx{}, nil, err
+	}
+	if len(edit.Put)+len(edit.Remove) == 0 {
+		return store.Tx{}, after, nil
+	}
+	tx, err := transaction(before, after, edit)
+	return tx, after, err
+}
+
+// adopt makes the entries current that a change has made.
+func (r *Roster) adopt(after *State) {
 	r.load.Lock()
 	defer r.load.Unlock()
 	// Run may have read it, or a later change of another node, already.
 	if r.State().revision < after.revision {
 		r.publish(after)
 	}
-	return after, nil
 }
 
 func (r *Roster) bounded(before, after *State) error {

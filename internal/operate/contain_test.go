@@ -1,0 +1,308 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"sallyport/internal/accounts"
+	"sallyport/internal/fact"
+	"sallyport/internal/mail"
+	"sallyport/internal/spool"
+	"sallyport/internal/store"
+	"sallyport/internal/store/mem"
+	"sallyport/internal/store/pebble"
+)
+
+// outages takes a power failure at every write to the disk while it is armed, with none,
+// some or all of the unsynced data lost.
+type outages struct {
+	disk *vfs.MemFS
+	rng  *rand.Rand
+
+	mu    sync.Mutex
+	armed bool
+	taken []*vfs.MemFS
+}
+
+// MaybeError implements errorfs.Injector.
+func (o *outages) MaybeError(op errorfs.Op) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.armed && op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+		for _, percent := range []int{0, 50, 100} {
+			o.taken = append(o.taken, o.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: o.rng}))
+		}
+	}
+	return nil
+}
+
+// String implements errorfs.Injector.
+func (o *outages) String() string { return "outages" }
+
+// during returns what power failures during an action would have left.
+func (o *outages) during(act func()) []*vfs.MemFS {
+	set := func(armed bool) { o.mu.Lock(); defer o.mu.Unlock(); o.armed = armed }
+	o.taken = nil
+	set(true)
+	act()
+	// What is written lazily reaches the disk a little later.
+	time.Sleep(20 * time.Millisecond)
+	set(false)
+	return o.taken
+}
+
+func openPebble(t *testing.T, fs vfs.FS) store.Store {
+	t.Helper()
+	st, err := pebble.Open(pebble.Options{FS: fs, Dir: "store", MinFree: 1, LazyTime: 5 * time.Millisecond})
+	check(t, err)
+	t.Cleanup(func() { _ = st.Close() })
+	return st
+}
+
+// recorded reports whether the trace of the store has a fact about alice with a text.
+func recorded(t *testing.T, st store.Store, text string) bool {
+	t.Helper()
+	found := false
+	check(t, st.Facts(t.Context(), 1, st.FactHead()+1, func(_ uint64, b []byte) (bool, error) {
+		f, err := fact.Decode(b)
+		found = found || err == nil && f.Account == "alice@local.test" && f.Text == text
+		return true, err
+	}))
+	return found
+}
+
+// shape is the standing of alice, of her queue and of her rights, with what is told of it.
+type shape struct {
+	standing     string // "" when there is no account
+	hour         int
+	queue        string // why her queue is held, or each of her messages
+	rights       int
+	frozen, hold bool
+	thawed       bool
+	gone         bool
+}
+
+func (w *world) shapeOf(t *testing.T, st store.Store) shape {
+	t.Helper()
+	alice := address(t, "alice@local.test")
+	s := shape{
+		frozen: recorded(t, st, "frozen"), hold: recorded(t, st, "the account's queue"), thawed: recorded(t, st, "thawed"), gone: recorded(t, st, "removed"),
+		rights: len(w.roster.State().Forwards()),
+	}
+	if a, ok := w.accounts.Lookup(alice); ok {
+		s.standing, s.hour = a.Standing.String(), a.RecipientsHour
+	}
+	s.queue, _ = w.spool.AccountHeld(alice)
+	if s.queue == "" {
+		check(t, w.spool.List(t.Context(), spool.Filter{Account: alice}, func(e spool.Entry) (bool, error) {
+			s.queue = e.Held
+			return true, nil
+		}))
+	}
+	return s
+}
+
+// The power fails at every write of what contains an account, or frees it: afterwards
+// all of it has happened or nothing, in the accounts, in the queue and in the trace.
+func TestContainmentIsOneAct(t *testing.T) {
+	self, alice := Self(), AccountRef{Address: "alice@local.test"}
+	add := AccountAdd{Address: alice.Address, Password: "a long password", Role: "person", RecipientsHour: 7}
+	free := shape{standing: "active", rights: 1, hour: 7}
+	frozen := shape{standing: "frozen", queue: "leak", rights: 1, hour: 7, frozen: true, hold: true}
+	thawed := shape{standing: "active", rights: 1, hour: 7, frozen: true, hold: true, thawed: true}
+	gone := shape{queue: "its account was removed", gone: true}
+	freeze := func(w *world) error {
+		_, err := w.AccountFreeze(t.Context(), self, AccountReason{Address: alice.Address, Reason: "leak"})
+		return err
+	}
+	for name, c := range map[string]struct {
+		before, act   func(w *world) error
+		first, second shape
+	}{
+		"freeze": {nil, freeze, free, frozen},
+		"thaw": {freeze, func(w *world) error {
+			_, err := w.AccountThaw(t.Context(), self, alice)
+			return err
+		}, frozen, thawed},
+		"remove": {nil, func(w *world) error {
+			_, err := w.AccountRemove(t.Context(), self, alice)
+			return err
+		}, free, gone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := &outages{disk: vfs.NewCrashableMem(), rng: rand.New(rand.NewPCG(1, 2))}
+			w := newWorldOn(t, openPebble(t, errorfs.Wrap(o.disk, o)))
+			_, err := w.AccountAdd(t.Context(), self, add)
+			check(t, err)
+			_, err = w.ForwardAdd(t.Context(), self, ForwardAdd{Account: alice.Address, Targets: []string{"a@remote.test"}})
+			check(t, err)
+			id := w.put(t, alice.Address)
+			if c.before != nil {
+				check(t, c.before(w))
+			}
+			left := o.during(func() { check(t, c.act(w)) })
+			if len(left) < 3 {
+				t.Fatalf("only %d failures", len(left))
+			}
+			found := map[shape]int{}
+			for i, fs := range left {
+				st := openPebble(t, fs)
+				after := newWorldOn(t, st)
+				s := after.shapeOf(t, st)
+				found[s]++
+				if s != c.first && s != c.second {
+					t.Fatalf("failure %d of %d left %+v", i, len(left), s)
+				}
+				if s == c.second && s.queue != "" {
+					after.wantKept(t, id)
+				}
+				if s.standing == "" {
+					after.wantNoHeir(t, id, add)
+				}
+				check(t, st.Close())
+			}
+			if found[c.first] == 0 || found[c.second] == 0 {
+				t.Errorf("no failure fell on both sides: %v", found)
+			}
+		})
+	}
+}
+
+// wantKept demands that a message cannot leave.
+func (w *world) wantKept(t *testing.T, id mail.ID) {
+	t.Helper()
+	if _, err := w.spool.Claim(t.Context(), id, "test", time.Minute, time.Now().Add(24*time.Hour)); !errors.Is(err, spool.ErrHeld) {
+		t.Errorf("a message of a contained account is claimed: %v", err)
+	}
+}
+
+// wantNoHeir demands that a namesake of a removed account gets neither its rights nor its
+// mail, however far the removal came.
+func (w *world) wantNoHeir(t *testing.T, id mail.ID, add AccountAdd) {
+	t.Helper()
+	a, err := w.AccountAdd(t.Context(), Self(), add)
+	check(t, err)
+	e, err := w.spool.Get(t.Context(), id)
+	check(t, err)
+	if a.QueueHeld != "" || e.Held != reasonRemoved || e.Parked() || len(w.roster.State().Forwards()) != 0 {
+		t.Errorf("the namesake is %+v, the old message %q", a, e.Held)
+	}
+	w.wantKept(t, id)
+}
+
+// An account that is added takes nothing of a namesake over and has its limits at once.
+func TestAnAccountIsAddedInOneAct(t *testing.T) {
+	o := &outages{disk: vfs.NewCrashableMem(), rng: rand.New(rand.NewPCG(3, 4))}
+	w := newWorldOn(t, openPebble(t, errorfs.Wrap(o.disk, o)))
+	self := Self()
+	w.account(t, "alice@local.test")
+	_, err := w.ForwardAdd(t.Context(), self, ForwardAdd{Account: "alice@local.test", Targets: []string{"a@remote.test"}})
+	check(t, err)
+	// An account that went without its command left its forward behind.
+	check(t, w.accounts.Remove(t.Context(), address(t, "alice@local.test"), nil))
+	left := o.during(func() {
+		_, err := w.AccountAdd(t.Context(), self, AccountAdd{Address: "alice@local.test", Password: "a long password", Role: "bulk", RecipientsDay: 9})
+		check(t, err)
+	})
+	found := map[string]int{}
+	for _, fs := range left {
+		st := openPebble(t, fs)
+		after := newWorldOn(t, st)
+		a, there := after.accounts.Lookup(address(t, "alice@local.test"))
+		found[fmt.Sprintf("%v %s %d, %d forwards", there, a.Role, a.RecipientsDay, len(after.roster.State().Forwards()))]++
+		check(t, st.Close())
+	}
+	if len(found) != 2 || found["true bulk 9, 0 forwards"] == 0 {
+		t.Errorf("found %v", found)
+	}
+}
+
+// refusing is a store that refuses what it is told to.
+type refusing struct {
+	store.Store
+	with atomic.Pointer[error]
+	skip atomic.Int64 // how many it takes before
+}
+
+func (r *refusing) Apply(ctx context.Context, tx store.Tx, d store.Durability) (store.Revision, error) {
+	if err := r.with.Load(); err != nil && r.skip.Add(-1) < 0 {
+		return 0, *err
+	}
+	return r.Store.Apply(ctx, tx, d)
+}
+
+// What the store refuses has not happened anywhere, also in memory; what is in doubt
+// holds until it is known.
+func TestAFailedContainmentIsNone(t *testing.T) {
+	for err, held := range map[error]bool{store.ErrUnavailable: false, store.ErrInDoubt: true} {
+		r := &refusing{Store: mem.New()}
+		w := newWorldOn(t, r)
+		w.account(t, "alice@local.test")
+		alice := address(t, "alice@local.test")
+		check(t, w.spool.HoldAccount(t.Context(), address(t, "bob@local.test"), "before"))
+		r.with.Store(&err)
+		_, got := w.AccountFreeze(t.Context(), Self(), AccountReason{Address: "alice@local.test"})
+		if a, _ := w.accounts.Lookup(alice); !errors.Is(got, err) || a.Standing != accounts.StandingActive || len(w.ended) != 0 {
+			t.Errorf("%v: %v, %+v, sessions of %v ended", err, got, a, w.ended)
+		}
+		if _, is := w.spool.AccountHeld(alice); is != held {
+			t.Errorf("%v: the queue is held: %v", err, is)
+		}
+		_ = w.spool.HoldAccount(t.Context(), address(t, "bob@local.test"), "after")
+		want := map[bool]string{false: "before", true: "after"}[held]
+		if reason, _ := w.spool.AccountHeld(address(t, "bob@local.test")); reason != want {
+			t.Errorf("%v: bob's queue is held for %q", err, reason)
+		}
+	}
+}
+
+// A share that cannot be planned undoes the plans of the others.
+func TestAShareThatFailsEndsAll(t *testing.T) {
+	w := newWorld(t)
+	w.account(t, "alice@local.test")
+	alice := address(t, "alice@local.test")
+	no := errors.New("no")
+	fails := func(context.Context) (store.Share, error) { return store.Share{}, no }
+	_, err := w.accounts.Freeze(t.Context(), alice, "leak", nil, w.spool.Holding(alice, "leak"), fails)
+	if a, _ := w.accounts.Lookup(alice); !errors.Is(err, no) || a.Standing != accounts.StandingActive {
+		t.Errorf("%v, %+v", err, a)
+	}
+	if reason, held := w.spool.AccountHeld(alice); held {
+		t.Errorf("the queue is held for %q", reason)
+	}
+}
+
+// A release that was committed and whose mail could not be made due says so, and is
+// completed when it is repeated.
+func TestAThawTellsWhatIsLeft(t *testing.T) {
+	r := &refusing{Store: mem.New()}
+	w := newWorldOn(t, r)
+	w.account(t, "alice@local.test")
+	ref := AccountRef{Address: "alice@local.test"}
+	id := w.put(t, ref.Address)
+	_, err := w.AccountFreeze(t.Context(), Self(), AccountReason{Address: ref.Address})
+	check(t, err)
+	w.wantKept(t, id) // and set aside
+	r.skip.Store(1)   // the thaw itself
+	r.with.Store(&store.ErrUnavailable)
+	_, err = w.AccountThaw(t.Context(), Self(), ref)
+	if err == nil || !strings.Contains(err.Error(), "repeat the command") {
+		t.Fatalf("%v", err)
+	}
+	r.with.Store(nil)
+	_, err = w.AccountThaw(t.Context(), Self(), ref)
+	check(t, err)
+	if e, err := w.spool.Get(t.Context(), id); err != nil || e.Parked() {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
