@@ -8,15 +8,16 @@ import (
 	"errors"
 	"slices"
 
+	"sallyport/internal/kit/secret"
 	"sallyport/internal/mail"
 )
 
 // KeyOctets is the length of the secret that a Key is made of.
-const KeyOctets = 32
+const KeyOctets = secret.Octets
 
 var (
 	// ErrKey says that a secret is not fit to be a Key.
-	ErrKey = errors.New("gate: a key takes 32 octets that are not all zero")
+	ErrKey = secret.ErrSecret
 	// ErrSeal says that a sealed grant was not written by Seal under this Key, or
 	// was changed since.
 	ErrSeal = errors.New("gate: the grant does not verify")
@@ -24,22 +25,13 @@ var (
 
 // Key authenticates stored grants. The zero Key seals nothing and restores
 // nothing. It does not print its secret.
-type Key struct{ secret [KeyOctets]byte }
+type Key struct{ secret secret.Secret }
 
 // NewKey makes a Key of 32 octets of chance; anything else is ErrKey.
-func NewKey(secret []byte) (Key, error) {
-	var k Key
-	if len(secret) != KeyOctets {
-		return Key{}, ErrKey
-	}
-	copy(k.secret[:], secret)
-	if k.isZero() {
-		return Key{}, ErrKey
-	}
-	return k, nil
+func NewKey(octets []byte) (Key, error) {
+	s, err := secret.New(octets)
+	return Key{s}, err
 }
-
-func (k Key) isZero() bool { return k == Key{} }
 
 // String does not tell the secret.
 func (k Key) String() string { return "gate.Key(secret)" }
@@ -53,7 +45,7 @@ const sealVersion = 1
 // Seal writes the grant with a MAC (HMAC-SHA-256). Equal grants give equal texts.
 // A zero Grant or a zero Key gives nil, which Restore refuses.
 func (g Grant) Seal(k Key) []byte {
-	if g.IsZero() || k.isZero() {
+	if g.IsZero() || k.secret.IsZero() {
 		return nil
 	}
 	b := []byte{sealVersion}
@@ -72,7 +64,7 @@ func (g Grant) Seal(k Key) []byte {
 // before anything is read.
 func Restore(k Key, sealed []byte) (Grant, error) {
 	at := len(sealed) - sha256.Size
-	if k.isZero() || at <= 0 || !hmac.Equal(sealed[at:], k.mac(sealed[:at])) {
+	if k.secret.IsZero() || at <= 0 || !hmac.Equal(sealed[at:], k.mac(sealed[:at])) {
 		return Grant{}, ErrSeal
 	}
 	r := sealReader{rest: sealed[:at]}
@@ -84,7 +76,7 @@ func Restore(k Key, sealed []byte) (Grant, error) {
 }
 
 func (k Key) mac(text []byte) []byte {
-	h := hmac.New(sha256.New, k.secret[:])
+	h := k.secret.Hash()
 	// The purpose keeps a MAC made under this key for anything else from passing
 	// as a grant.
 	h.Write([]byte("sallyport grant\x00"))

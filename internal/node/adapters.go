@@ -10,11 +10,19 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/gate"
 	"sallyport/internal/kit/diskspace"
+	"sallyport/internal/kit/keyfile"
+	"sallyport/internal/kit/secret"
 	"sallyport/internal/mail"
 	"sallyport/internal/returnpath"
 	"sallyport/internal/store"
 	"sallyport/internal/store/pebble"
 	"sallyport/internal/trace"
+)
+
+// Names of the keys that a server makes for itself, below DATA/keys.
+const (
+	grantKeyFile = "grant.key" // seals Grants in the queue
+	traceKeyFile = "trace.key" // signs checkpoints of the trace
 )
 
 // keys are the secrets that the server made for itself.
@@ -27,15 +35,15 @@ type keys struct {
 // loadKeys reads the keys, or makes them for a store that holds nothing yet.
 func loadKeys(cfg config.Config, fresh bool, rnd io.Reader) (keys, error) {
 	grantPath, tracePath := filepath.Join(cfg.KeysDir(), grantKeyFile), filepath.Join(cfg.KeysDir(), traceKeyFile)
-	secret, err := loadOrMakeKey(grantPath, fresh, func() ([]byte, error) { return randomKey(rnd) })
+	octets, err := keyfile.Load(grantPath, fresh, func() ([]byte, error) { return keyfile.Random(rnd, secret.Octets) })
 	if err != nil {
 		return keys{}, err
 	}
-	grant, err := gate.NewKey(secret)
+	grant, err := gate.NewKey(octets)
 	if err != nil {
-		return keys{}, damagedKey(grantPath, err)
+		return keys{}, keyfile.Damaged(grantPath, err)
 	}
-	text, err := loadOrMakeKey(tracePath, fresh, func() ([]byte, error) {
+	text, err := keyfile.Load(tracePath, fresh, func() ([]byte, error) {
 		s, err := trace.NewKey(rnd, cfg.Trace.Origin)
 		return []byte(s + "\n"), err
 	})
@@ -44,7 +52,7 @@ func loadKeys(cfg config.Config, fresh bool, rnd io.Reader) (keys, error) {
 	}
 	signing, err := trace.ParseKey(string(text))
 	if err != nil {
-		return keys{}, damagedKey(tracePath, err)
+		return keys{}, keyfile.Damaged(tracePath, err)
 	}
 	if signing.Origin() != cfg.Trace.Origin {
 		return keys{}, fmt.Errorf("%s: trace.origin is %q, but the key in %s signs for %q; a log keeps its name",

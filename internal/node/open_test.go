@@ -18,6 +18,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/gate"
+	"sallyport/internal/kit/keyfile"
 	"sallyport/internal/operate"
 )
 
@@ -61,7 +62,7 @@ func TestKeysAreMadeOnceAndGuarded(t *testing.T) {
 		must(t, os.Chmod(path, 0o640))
 		s.fails(path, "mode 0640", "chmod 600")
 		must(t, os.Chmod(path, 0o600))
-		for _, damaged := range [][]byte{nil, made[:len(made)/2], make([]byte, gate.KeyOctets), make([]byte, maxKeyOctets+1)} {
+		for _, damaged := range [][]byte{nil, made[:len(made)/2], make([]byte, gate.KeyOctets), make([]byte, keyfile.MaxOctets+1)} {
 			must(t, os.WriteFile(path, damaged, 0o600))
 			s.fails(path, "backup")
 		}

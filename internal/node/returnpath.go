@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 
 	"sallyport/internal/config"
+	"sallyport/internal/kit/keyfile"
+	"sallyport/internal/kit/secret"
 	"sallyport/internal/operate"
 	"sallyport/internal/returnpath"
 	"sallyport/internal/returnpath/prvs"
@@ -23,26 +25,26 @@ const (
 
 func loadReturnKeys(cfg config.Config, rnd io.Reader) (k returnpath.Keys, err error) {
 	path := filepath.Join(cfg.KeysDir(), forwardKeyFile)
-	secret, err := loadOrMakeKey(path, true, func() ([]byte, error) { return randomKey(rnd) })
+	octets, err := keyfile.Load(path, true, func() ([]byte, error) { return keyfile.Random(rnd, secret.Octets) })
 	if err != nil {
 		return k, err
 	}
-	if k.Forward, err = srs.NewKey(secret); err != nil {
-		return k, damagedKey(path, err)
+	if k.Forward, err = srs.NewKey(octets); err != nil {
+		return k, keyfile.Damaged(path, err)
 	}
 	path = filepath.Join(cfg.KeysDir(), returnKeyFile)
-	secret, err = loadOrMakeKey(path, true, func() ([]byte, error) {
+	octets, err = keyfile.Load(path, true, func() ([]byte, error) {
 		// What was signed until now was signed with a key that is gone.
 		if err := returnNote(cfg).End(); err != nil {
 			return nil, err
 		}
-		return randomKey(rnd)
+		return keyfile.Random(rnd, secret.Octets)
 	})
 	if err != nil {
 		return k, err
 	}
-	if k.Signed, err = prvs.NewKey(secret); err != nil {
-		return k, damagedKey(path, err)
+	if k.Signed, err = prvs.NewKey(octets); err != nil {
+		return k, keyfile.Damaged(path, err)
 	}
 	return k, nil
 }

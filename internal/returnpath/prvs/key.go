@@ -1,39 +1,29 @@
 package prvs
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/binary"
-	"errors"
 	"strconv"
 
+	"sallyport/internal/kit/secret"
 	"sallyport/internal/mail"
 )
 
 // KeyOctets is the length of the secret that a Key is made of.
-const KeyOctets = 32
+const KeyOctets = secret.Octets
 
 // ErrKey says that a secret is not fit to be a Key.
-var ErrKey = errors.New("prvs: a key takes 32 octets that are not all zero")
+var ErrKey = secret.ErrSecret
 
 // Key signs return paths. The zero Key signs none and accepts none. It does not print
 // its secret.
-type Key struct{ secret [KeyOctets]byte }
+type Key struct{ secret secret.Secret }
 
 // NewKey makes a Key of 32 octets of chance; anything else is ErrKey.
-func NewKey(secret []byte) (Key, error) {
-	var k Key
-	if len(secret) != KeyOctets {
-		return Key{}, ErrKey
-	}
-	copy(k.secret[:], secret)
-	if k.isZero() {
-		return Key{}, ErrKey
-	}
-	return k, nil
+func NewKey(octets []byte) (Key, error) {
+	s, err := secret.New(octets)
+	return Key{s}, err
 }
 
-func (k Key) isZero() bool { return k == Key{} }
+func (k Key) isZero() bool { return k.secret.IsZero() }
 
 // String does not tell the secret.
 func (k Key) String() string { return "prvs.Key(secret)" }
@@ -46,11 +36,6 @@ func (k Key) GoString() string { return k.String() }
 // a thousand days later; and the folded address, since some relay always folds the
 // case of a local-part. Each text goes in with its length.
 func (k Key) sum(plain mail.Address, day int64) (out [sumOctets]byte) {
-	h := hmac.New(sha256.New, k.secret[:])
-	for _, t := range []string{"sallyport signed return path", strconv.FormatInt(day, 10), plain.Key()} {
-		h.Write(binary.AppendUvarint(nil, uint64(len(t))))
-		h.Write([]byte(t))
-	}
-	copy(out[:], h.Sum(nil))
+	copy(out[:], k.secret.Sum("sallyport signed return path", strconv.FormatInt(day, 10), plain.Key()))
 	return out
 }

@@ -1,42 +1,33 @@
 package srs
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base32"
-	"encoding/binary"
-	"errors"
 	"time"
+
+	"sallyport/internal/kit/secret"
 )
 
 // KeyOctets is the length of the secret that a Key is made of.
-const KeyOctets = 32
+const KeyOctets = secret.Octets
 
 // sumOctets is the length of a MAC as it is written: 80 bits, which nobody guesses at
 // the rate of a mail session, and which leave a local-part within its 64 octets.
 const sumOctets = 10
 
 // ErrKey says that a secret is not fit to be a Key.
-var ErrKey = errors.New("srs: a key takes 32 octets that are not all zero")
+var ErrKey = secret.ErrSecret
 
 // Key authenticates return paths and marks. The zero Key makes none and accepts none.
 // It does not print its secret.
-type Key struct{ secret [KeyOctets]byte }
+type Key struct{ secret secret.Secret }
 
 // NewKey makes a Key of 32 octets of chance; anything else is ErrKey.
-func NewKey(secret []byte) (Key, error) {
-	var k Key
-	if len(secret) != KeyOctets {
-		return Key{}, ErrKey
-	}
-	copy(k.secret[:], secret)
-	if k.isZero() {
-		return Key{}, ErrKey
-	}
-	return k, nil
+func NewKey(octets []byte) (Key, error) {
+	s, err := secret.New(octets)
+	return Key{s}, err
 }
 
-func (k Key) isZero() bool { return k == Key{} }
+func (k Key) isZero() bool { return k.secret.IsZero() }
 
 // String does not tell the secret.
 func (k Key) String() string { return "srs.Key(secret)" }
@@ -47,12 +38,7 @@ func (k Key) GoString() string { return k.String() }
 // sum is the MAC over texts for one purpose. Each text goes in with its length, so
 // that no two lists of them are the same.
 func (k Key) sum(purpose string, texts ...string) (out [sumOctets]byte) {
-	h := hmac.New(sha256.New, k.secret[:])
-	for _, t := range append([]string{"sallyport " + purpose}, texts...) {
-		h.Write(binary.AppendUvarint(nil, uint64(len(t))))
-		h.Write([]byte(t))
-	}
-	copy(out[:], h.Sum(nil))
+	copy(out[:], k.secret.Sum(append([]string{"sallyport " + purpose}, texts...)...))
 	return out
 }
 
