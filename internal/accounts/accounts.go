@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 	"sallyport/internal/screen"
 	"sallyport/internal/store"
@@ -305,7 +306,7 @@ func (i *Identity) storedRevision(ctx context.Context) (raw []byte, n uint64, er
 		return nil, 0, nil
 	}
 	if err == nil {
-		n, err = decodeRevision(raw)
+		n, err = codec.DecodeRevision(raw)
 	}
 	return raw, n, wrapStore("reading the revision of the accounts", err)
 }

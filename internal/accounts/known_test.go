@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 )
 
@@ -55,10 +56,10 @@ func TestKnownRecords(t *testing.T) {
 		t.Errorf("networks read as %+v, %v", back, err)
 	}
 
-	if got := string(encodeRevision(1<<64 - 1)); got != "18446744073709551615" {
+	if got := string(codec.EncodeRevision(1<<64 - 1)); got != "18446744073709551615" {
 		t.Errorf("a revision is stored as %s", got)
 	}
-	if n, err := decodeRevision([]byte("18446744073709551615")); err != nil || n != 1<<64-1 {
+	if n, err := codec.DecodeRevision([]byte("18446744073709551615")); err != nil || n != 1<<64-1 {
 		t.Errorf("a revision reads as %d, %v", n, err)
 	}
 	for key, want := range map[string]string{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
@@ -194,7 +195,7 @@ func (i *Identity) tryChange(ctx context.Context, key string, c change) (Account
 	}
 	tx := store.Tx{
 		Preconditions: []store.Precondition{holds(accountKey(key), oldValue), holds([]byte(keyRevision), revisionValue)},
-		Mutations:     []store.Mutation{{Key: []byte(keyRevision), Value: encodeRevision(revision)}},
+		Mutations:     []store.Mutation{{Key: []byte(keyRevision), Value: codec.EncodeRevision(revision)}},
 		Facts:         c.facts,
 		Bulk:          c.grows,
 	}

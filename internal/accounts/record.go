@@ -1,15 +1,13 @@
 package accounts
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 
+	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 )
 
@@ -48,11 +46,11 @@ func (r *record) encode() ([]byte, error) {
 // not understand wholly, and what belongs under another key.
 func decodeRecord(key string, value []byte) (*record, error) {
 	var s storedAccount
-	if err := decodeStrictly(value, &s); err != nil {
+	if err := codec.Decode(value, &s); err != nil {
 		return nil, err
 	}
-	if s.Version != recordVersion {
-		return nil, fmt.Errorf("version %d is not known", s.Version)
+	if err := codec.Version(s.Version, recordVersion); err != nil {
+		return nil, err
 	}
 	if s.Address.IsZero() || s.Address.Key() != key {
 		return nil, errors.New("the address is not the key's")
@@ -96,31 +94,13 @@ func encodeNetworks(n []knownNetwork) ([]byte, error) {
 
 func decodeNetworks(value []byte) ([]knownNetwork, error) {
 	var s storedNetworks
-	if err := decodeStrictly(value, &s); err != nil {
+	if err := codec.Decode(value, &s); err != nil {
 		return nil, err
 	}
-	if s.Version != recordVersion {
-		return nil, fmt.Errorf("version %d is not known", s.Version)
+	if err := codec.Version(s.Version, recordVersion); err != nil {
+		return nil, err
 	}
 	return s.Networks, nil
-}
-
-func encodeRevision(n uint64) []byte { return strconv.AppendUint(nil, n, 10) }
-
-func decodeRevision(value []byte) (uint64, error) {
-	return strconv.ParseUint(string(value), 10, 64)
-}
-
-func decodeStrictly(value []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(value))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if d.More() {
-		return errors.New("something follows the record")
-	}
-	return nil
 }
 
 func keyOf(storeKey []byte, prefix string) string {

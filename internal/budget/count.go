@@ -5,6 +5,8 @@ import (
 	"errors"
 	"math"
 	"time"
+
+	"sallyport/internal/kit/codec"
 )
 
 // A window is cut into slots, and a slot is forgotten when all of it lies outside: what
@@ -158,30 +160,16 @@ func (c Count) Encode() []byte {
 
 // Decode reads what Encode wrote, and nothing else.
 func Decode(b []byte) (Count, error) {
-	if len(b) == 0 || b[0] != countVersion {
-		return Count{}, ErrCount
-	}
-	b = b[1:]
-	next := func(most uint64) (uint64, bool) {
-		v, n := binary.Uvarint(b)
-		if n <= 0 || v > most {
-			return 0, false
-		}
-		b = b[n:]
-		return v, true
-	}
-	var c Count
-	at, ok := next(math.MaxInt64)
-	c.at = int64(at)
+	r := codec.NewReader(b)
+	r.Require(r.Octet() == countVersion)
+	c := Count{at: int64(r.Number(math.MaxInt64))}
 	for i := range c.hour {
-		v, good := next(math.MaxUint32)
-		c.hour[i], ok = uint32(v), ok && good
+		c.hour[i] = uint32(r.Number(math.MaxUint32))
 	}
 	for i := range c.day {
-		v, good := next(math.MaxUint32)
-		c.day[i], ok = uint32(v), ok && good
+		c.day[i] = uint32(r.Number(math.MaxUint32))
 	}
-	if !ok || len(b) > 0 {
+	if !r.Done() {
 		return Count{}, ErrCount
 	}
 	return c, nil

@@ -1,13 +1,13 @@
 package gate
 
 import (
-	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"slices"
 
+	"sallyport/internal/kit/codec"
 	"sallyport/internal/kit/secret"
 	"sallyport/internal/mail"
 )
@@ -50,11 +50,11 @@ func (g Grant) Seal(k Key) []byte {
 	}
 	b := []byte{sealVersion}
 	b = append(b, g.tx.Bytes()...)
-	b = appendText(b, g.account.String())
-	b = appendText(b, g.sender.String())
+	b = codec.AppendText(b, g.account.String())
+	b = codec.AppendText(b, g.sender.String())
 	b = binary.AppendUvarint(b, uint64(len(g.recipients)))
 	for _, r := range g.recipients {
-		b = appendText(b, r.String())
+		b = codec.AppendText(b, r.String())
 	}
 	return append(b, k.mac(b)...)
 }
@@ -67,9 +67,9 @@ func Restore(k Key, sealed []byte) (Grant, error) {
 	if k.secret.IsZero() || at <= 0 || !hmac.Equal(sealed[at:], k.mac(sealed[:at])) {
 		return Grant{}, ErrSeal
 	}
-	r := sealReader{rest: sealed[:at]}
+	r := sealReader{codec.NewReader(sealed[:at])}
 	g := r.grant()
-	if r.failed || len(r.rest) != 0 || g.IsZero() || g.account.IsZero() || g.sender.IsZero() {
+	if !r.Done() || g.IsZero() || g.account.IsZero() || g.sender.IsZero() {
 		return Grant{}, ErrSeal
 	}
 	return g, nil
@@ -84,89 +84,43 @@ func (k Key) mac(text []byte) []byte {
 	return h.Sum(nil)
 }
 
-func appendText(b []byte, s string) []byte {
-	b = binary.AppendUvarint(b, uint64(len(s)))
-	return append(b, s...)
-}
-
-// sealReader reads a sealed grant; the first fault sticks.
-type sealReader struct {
-	rest   []byte
-	failed bool
-}
+// sealReader reads a sealed grant.
+type sealReader struct{ codec.Reader }
 
 func (r *sealReader) grant() Grant {
 	var g Grant
-	if v := r.take(1); r.failed || v[0] != sealVersion {
-		r.failed = true
-		return Grant{}
-	}
+	r.Require(r.Octet() == sealVersion)
 	g.tx = r.id()
 	g.account = r.address()
 	g.sender = r.sender()
-	n := r.number()
 	// Each recipient takes at least one octet: a number beyond the rest is false,
 	// and must not size anything.
-	if n > MaxGrantRecipients || n > uint64(len(r.rest)) {
-		r.failed = true
-		return Grant{}
-	}
+	n := r.Number(uint64(min(MaxGrantRecipients, r.Left())))
 	g.recipients = make([]mail.Address, 0, n)
 	for range n {
 		g.recipients = append(g.recipients, r.address())
 	}
-	if !slices.IsSortedFunc(g.recipients, compareAddress) {
-		r.failed = true
-	}
+	r.Require(slices.IsSortedFunc(g.recipients, compareAddress))
 	return g
 }
 
 func (r *sealReader) id() mail.ID {
-	id, err := mail.IDFromBytes(r.take(len(mail.ID{}.Bytes())))
-	r.failed = r.failed || err != nil
+	id, err := mail.IDFromBytes(r.Take(len(mail.ID{}.Bytes())))
+	r.Require(err == nil)
 	return id
 }
 
 func (r *sealReader) address() mail.Address {
-	text := string(r.text())
+	text := r.Text()
 	a, err := mail.ParseAddress(text, mail.UTF8)
 	// Only the form that Seal writes is a Grant's: one text for each.
-	r.failed = r.failed || err != nil || a.String() != text
+	r.Require(err == nil && a.String() == text)
 	return a
 }
 
 func (r *sealReader) sender() mail.ReversePath {
-	text := string(r.text())
+	text := r.Text()
 	p, err := mail.ParseReversePath(text, mail.UTF8)
-	r.failed = r.failed || err != nil || p.String() != text
+	r.Require(err == nil && p.String() == text)
 	return p
-}
-
-func (r *sealReader) text() []byte {
-	n := r.number()
-	if n > uint64(len(r.rest)) {
-		r.failed = true
-		return nil
-	}
-	return r.take(int(n))
-}
-
-func (r *sealReader) number() uint64 {
-	n, size := binary.Uvarint(r.rest)
-	if size <= 0 || !bytes.Equal(binary.AppendUvarint(nil, n), r.rest[:size]) {
-		r.failed = true
-		return 0
-	}
-	r.rest = r.rest[size:]
-	return n
-}
-
-func (r *sealReader) take(n int) []byte {
-	if r.failed || n > len(r.rest) {
-		r.failed = true
-		return nil
-	}
-	b := r.rest[:n]
-	r.rest = r.rest[n:]
-	return b
 }

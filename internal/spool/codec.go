@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 
+	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 )
 
@@ -44,19 +45,19 @@ func appendEntry(b []byte, e *Entry) []byte {
 	start := len(b)
 	b = append(b, recordVersion, entryFlags(e), byte(e.place))
 	b = append(b, e.ID.Bytes()...)
-	b = appendTime(b, e.Received)
-	b = appendTime(b, e.NextTry)
+	b = codec.AppendTime(b, e.Received)
+	b = codec.AppendTime(b, e.NextTry)
 	b = binary.AppendUvarint(b, uint64(e.Size))
 	b = append(b, e.SHA256[:]...)
 	b = binary.AppendUvarint(b, uint64(e.Attempts))
 	b = binary.AppendUvarint(b, e.settled)
-	b = appendText(b, cut(e.Held, maxReason))
-	b = appendTime(b, e.HeldAt)
-	b = appendText(b, e.Account.String())
-	b = appendText(b, e.MessageID)
-	b = appendText(b, string(e.Prefix))
-	b = appendText(b, string(e.grant))
-	b = appendText(b, e.file)
+	b = codec.AppendText(b, cut(e.Held, maxReason))
+	b = codec.AppendTime(b, e.HeldAt)
+	b = codec.AppendText(b, e.Account.String())
+	b = codec.AppendText(b, e.MessageID)
+	b = codec.AppendText(b, string(e.Prefix))
+	b = codec.AppendText(b, string(e.grant))
+	b = codec.AppendText(b, e.file)
 	b = appendEnvelope(b, &e.Envelope)
 	b = binary.AppendUvarint(b, uint64(len(e.Recipients)))
 	at := 0
@@ -101,9 +102,9 @@ func tlsFlags(d mail.TLSDemand) byte {
 }
 
 func appendEnvelope(b []byte, v *mail.Envelope) []byte {
-	b = appendText(b, v.From.String())
+	b = codec.AppendText(b, v.From.String())
 	b = append(b, byte(v.Body), byte(v.Ret))
-	b = appendText(b, v.EnvID)
+	b = codec.AppendText(b, v.EnvID)
 	b = binary.AppendUvarint(b, uint64(max(v.Size, 0)))
 	b = binary.AppendUvarint(b, uint64(len(v.To)))
 	for i := range v.To {
@@ -113,10 +114,10 @@ func appendEnvelope(b []byte, v *mail.Envelope) []byte {
 }
 
 func appendRecipient(b []byte, r *mail.Recipient) []byte {
-	b = appendText(b, r.Address.String())
+	b = codec.AppendText(b, r.Address.String())
 	b = append(b, byte(r.Notify))
-	b = appendText(b, r.ORcpt.Type)
-	return appendText(b, r.ORcpt.Address)
+	b = codec.AppendText(b, r.ORcpt.Type)
+	return codec.AppendText(b, r.ORcpt.Address)
 }
 
 // find returns the place of r in to counted from 1, or 0. It looks first behind
@@ -140,15 +141,15 @@ func appendState(b []byte, at int, r *RecipientState) []byte {
 		b = appendRecipient(b, &r.Recipient)
 	}
 	b = append(b, byte(r.Kind), byte(r.State))
-	b = appendText(b, r.Mailbox.String())
-	b = appendText(b, r.Detail)
+	b = codec.AppendText(b, r.Mailbox.String())
+	b = codec.AppendText(b, r.Detail)
 	b = binary.AppendUvarint(b, uint64(max(r.Last.Code, 0)))
 	b = binary.AppendUvarint(b, uint64(r.Last.Enhanced.Class))
 	b = binary.AppendUvarint(b, uint64(r.Last.Enhanced.Subject))
 	b = binary.AppendUvarint(b, uint64(r.Last.Enhanced.Detail))
-	b = appendText(b, cut(r.Last.Text, maxReplyText))
-	b = appendTime(b, r.LastAt)
-	return appendText(b, cut(r.Remote, maxRemote))
+	b = codec.AppendText(b, cut(r.Last.Text, maxReplyText))
+	b = codec.AppendTime(b, r.LastAt)
+	return codec.AppendText(b, cut(r.Remote, maxRemote))
 }
 
 // decodeEntry reads a record that must belong to id. Whatever does not verify is
@@ -161,10 +162,10 @@ func decodeEntry(id mail.ID, record []byte) (*Entry, error) {
 	if crc32.Checksum(record[:at], crc32.MakeTable(crc32.Castagnoli)) != binary.BigEndian.Uint32(record[at:]) {
 		return nil, fmt.Errorf("%w: entry %s: the checksum does not match", ErrDamaged, id)
 	}
-	r := reader{rest: record[1:at]}
+	r := reader{codec.NewReader(record[1:at])}
 	e := r.entry()
 	switch {
-	case r.failed || len(r.rest) != 0:
+	case !r.Done():
 		return nil, fmt.Errorf("%w: entry %s: the record does not parse", ErrDamaged, id)
 	case e.ID != id:
 		return nil, fmt.Errorf("%w: entry %s: the record is of %s", ErrDamaged, id, e.ID)
@@ -174,7 +175,7 @@ func decodeEntry(id mail.ID, record []byte) (*Entry, error) {
 
 func (r *reader) entry() *Entry {
 	e := &Entry{}
-	flags := r.octet()
+	flags := r.Octet()
 	e.leased = flags&flagLeased != 0
 	e.Envelope.SMTPUTF8 = flags&flagUTF8 != 0
 	e.Junk = flags&flagJunk != 0
@@ -185,30 +186,30 @@ func (r *reader) entry() *Entry {
 	case flagForward | flagKept:
 		e.Forward = ForwardKept
 	case flagKept:
-		r.failed = true
+		r.Require(false)
 	}
 	e.Envelope.TLS = r.tlsDemand(flags)
-	e.place = place(r.octet())
-	r.require(flags&^flagsKnown == 0 && e.place >= placeDue && e.place <= placeParked)
+	e.place = place(r.Octet())
+	r.Require(flags&^flagsKnown == 0 && e.place >= placeDue && e.place <= placeParked)
 	e.ID = r.id()
-	e.Received, e.NextTry = r.time(), r.time()
-	e.Size = int64(r.number(1 << 62))
-	copy(e.SHA256[:], r.take(len(e.SHA256)))
-	e.Attempts = int(r.number(1 << 31))
-	e.settled = r.number(1<<64 - 1)
-	e.Held, e.HeldAt = r.text(), r.time()
+	e.Received, e.NextTry = r.Time(), r.Time()
+	e.Size = int64(r.Number(1 << 62))
+	copy(e.SHA256[:], r.Take(len(e.SHA256)))
+	e.Attempts = int(r.Number(1 << 31))
+	e.settled = r.Number(1<<64 - 1)
+	e.Held, e.HeldAt = r.Text(), r.Time()
 	e.Account = r.address()
-	e.MessageID = r.text()
-	e.Prefix = r.octets()
-	e.grant = r.octets()
-	e.file = r.text()
+	e.MessageID = r.Text()
+	e.Prefix = r.Octets()
+	e.grant = r.Octets()
+	e.file = r.Text()
 	r.envelope(&e.Envelope)
 	// A delivery takes at least one octet: a number beyond the rest is false, and
 	// must not size anything.
-	n := r.number(uint64(len(r.rest)))
+	n := r.Number(uint64(r.Left()))
 	for range n {
 		e.Recipients = append(e.Recipients, r.state(&e.Envelope))
-		if r.failed {
+		if r.Failed() {
 			return e
 		}
 	}
@@ -224,20 +225,20 @@ func (r *reader) tlsDemand(flags byte) mail.TLSDemand {
 	case flagTLSOptional:
 		return mail.TLSOptional
 	}
-	r.failed = true
+	r.Require(false)
 	return mail.TLSAsUsual
 }
 
 func (r *reader) envelope(v *mail.Envelope) {
 	v.From = r.path()
-	v.Body, v.Ret = mail.BodyType(r.octet()), mail.Ret(r.octet())
-	r.require(v.Body <= mail.BodyBinaryMIME && v.Ret <= mail.RetHeaders)
-	v.EnvID = r.text()
-	v.Size = int64(r.number(1 << 62))
-	n := r.number(uint64(len(r.rest)))
+	v.Body, v.Ret = mail.BodyType(r.Octet()), mail.Ret(r.Octet())
+	r.Require(v.Body <= mail.BodyBinaryMIME && v.Ret <= mail.RetHeaders)
+	v.EnvID = r.Text()
+	v.Size = int64(r.Number(1 << 62))
+	n := r.Number(uint64(r.Left()))
 	for range n {
 		v.To = append(v.To, r.recipient())
-		if r.failed {
+		if r.Failed() {
 			return
 		}
 	}
@@ -245,27 +246,27 @@ func (r *reader) envelope(v *mail.Envelope) {
 
 func (r *reader) recipient() mail.Recipient {
 	a := r.address()
-	r.require(!a.IsZero())
-	n := mail.Notify(r.octet())
-	return mail.Recipient{Address: a, Notify: n, ORcpt: mail.ORcpt{Type: r.text(), Address: r.text()}}
+	r.Require(!a.IsZero())
+	n := mail.Notify(r.Octet())
+	return mail.Recipient{Address: a, Notify: n, ORcpt: mail.ORcpt{Type: r.Text(), Address: r.Text()}}
 }
 
 func (r *reader) state(v *mail.Envelope) RecipientState {
 	var s RecipientState
-	if at := r.number(uint64(len(v.To))); at > 0 && !r.failed {
+	if at := r.Number(uint64(len(v.To))); at > 0 && !r.Failed() {
 		s.Recipient = v.To[at-1]
 	} else {
 		s.Recipient = r.recipient()
 	}
-	s.Kind, s.State = Kind(r.octet()), State(r.octet())
-	r.require(s.Kind >= KindLocal && s.Kind <= KindOutbound && s.State >= StatePending && s.State <= StateUntold)
-	s.Mailbox, s.Detail = r.address(), r.text()
-	s.Last.Code = int(r.number(1 << 31))
-	s.Last.Enhanced.Class = uint16(r.number(1<<16 - 1))
-	s.Last.Enhanced.Subject = uint16(r.number(1<<16 - 1))
-	s.Last.Enhanced.Detail = uint16(r.number(1<<16 - 1))
-	s.Last.Text = r.text()
-	s.LastAt = r.time()
-	s.Remote = r.text()
+	s.Kind, s.State = Kind(r.Octet()), State(r.Octet())
+	r.Require(s.Kind >= KindLocal && s.Kind <= KindOutbound && s.State >= StatePending && s.State <= StateUntold)
+	s.Mailbox, s.Detail = r.address(), r.Text()
+	s.Last.Code = int(r.Number(1 << 31))
+	s.Last.Enhanced.Class = uint16(r.Number(1<<16 - 1))
+	s.Last.Enhanced.Subject = uint16(r.Number(1<<16 - 1))
+	s.Last.Enhanced.Detail = uint16(r.Number(1<<16 - 1))
+	s.Last.Text = r.Text()
+	s.LastAt = r.Time()
+	s.Remote = r.Text()
 	return s
 }

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 )
 
@@ -232,9 +233,9 @@ func FuzzDecodeEntry(f *testing.F) {
 	f.Add([]byte{})
 	f.Add(bytes.Repeat([]byte{0xff}, 80))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r := reader{rest: b}
+		r := reader{codec.NewReader(b)}
 		e := r.entry()
-		if r.failed || len(r.rest) != 0 {
+		if !r.Done() {
 			return
 		}
 		again, err := decodeEntry(e.ID, appendEntry(nil, e))

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 
+	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
@@ -89,7 +90,7 @@ func (s *Spool) quarantine(ctx context.Context, id mail.ID, record, index []byte
 		Preconditions: []store.Precondition{{Key: entryKey(id), Value: record}},
 		Mutations: []store.Mutation{
 			{Key: entryKey(id), Delete: true},
-			{Key: quarantineKey(id), Value: append(appendText(nil, cut(cause.Error(), maxReason)), record...)},
+			{Key: quarantineKey(id), Value: append(codec.AppendText(nil, cut(cause.Error(), maxReason)), record...)},
 		},
 	}
 	var sum summary
@@ -118,9 +119,12 @@ func (s *Spool) Damaged(ctx context.Context, fn func(id mail.ID, reason string, 
 		if !ok {
 			return true, nil
 		}
-		r := reader{rest: v}
-		reason := r.text()
-		return fn(id, reason, append([]byte(nil), r.rest...))
+		r := codec.NewReader(v)
+		reason, record := r.Text(), r.Rest()
+		if r.Failed() {
+			reason, record = "the reason is damaged as well", v
+		}
+		return fn(id, reason, append([]byte(nil), record...))
 	})
 }
 

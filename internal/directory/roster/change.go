@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"sallyport/internal/kit/codec"
 	"sallyport/internal/store"
 )
 
@@ -133,13 +134,13 @@ func (r *Roster) bounded(before, after *State) error {
 // transaction is the edit as one act of the store, which holds only while nothing
 // else changed.
 func transaction(before, after *State, e Edit) (store.Tx, error) {
-	guard := store.Precondition{Key: []byte(keyRevision), Value: encodeRevision(before.revision)}
+	guard := store.Precondition{Key: []byte(keyRevision), Value: codec.EncodeRevision(before.revision)}
 	if before.revision == 0 {
 		guard = store.Precondition{Key: []byte(keyRevision), Absent: true}
 	}
 	tx := store.Tx{
 		Preconditions: []store.Precondition{guard},
-		Mutations:     []store.Mutation{{Key: []byte(keyRevision), Value: encodeRevision(after.revision)}},
+		Mutations:     []store.Mutation{{Key: []byte(keyRevision), Value: codec.EncodeRevision(after.revision)}},
 		Facts:         e.Facts,
 		Bulk:          len(e.Put) > len(e.Remove),
 	}

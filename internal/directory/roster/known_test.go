@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 )
 
@@ -51,7 +52,7 @@ func TestKnownEntries(t *testing.T) {
 			t.Errorf("%T: reads as %+v, %v", c.entry, back, err)
 		}
 	}
-	if got := string(encodeRevision(12)); got != "12" || keyRevision != "roster/revision" {
+	if got := string(codec.EncodeRevision(12)); got != "12" || keyRevision != "roster/revision" {
 		t.Errorf("a revision is stored as %s under %s", got, keyRevision)
 	}
 }

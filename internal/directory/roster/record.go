@@ -1,15 +1,14 @@
 package roster
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 )
 
@@ -94,8 +93,8 @@ func decodeEntry(ref Ref, value []byte) (Entry, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case version != recordVersion:
-		return nil, fmt.Errorf("version %d is not known", version)
+	case codec.Version(version, recordVersion) != nil:
+		return nil, codec.Version(version, recordVersion)
 	case e.Ref() != ref:
 		return nil, errors.New("its name is not the key's")
 	}
@@ -106,41 +105,23 @@ func decodeKind(k directory.Kind, value []byte) (Entry, int, error) {
 	switch k {
 	case directory.KindDomain:
 		var s storedDomain
-		err := decodeStrictly(value, &s)
+		err := codec.Decode(value, &s)
 		return Domain{s.Name, s.Deliver, s.Postmaster, s.Added}, s.Version, err
 	case directory.KindAlias:
 		var s storedAlias
-		if err := decodeStrictly(value, &s); err != nil {
+		if err := codec.Decode(value, &s); err != nil {
 			return nil, 0, err
 		}
 		posting, err := directory.ParsePosting(s.From)
 		return Alias{directory.Alias{Address: s.Address, CatchAll: s.CatchAll, Targets: s.Targets, Posting: posting}, s.Added}, s.Version, err
 	case directory.KindForward:
 		var s storedForward
-		err := decodeStrictly(value, &s)
+		err := codec.Decode(value, &s)
 		return Forward{directory.Forward{Account: s.Account, Targets: s.Targets, Keep: s.Keep}, s.Added}, s.Version, err
 	case directory.KindDelegate:
 		var s storedDelegate
-		err := decodeStrictly(value, &s)
+		err := codec.Decode(value, &s)
 		return Delegate{directory.Delegate{Account: s.Account, Address: s.Address}, s.Added}, s.Version, err
 	}
 	return nil, 0, errors.New("its kind is not known")
-}
-
-func decodeStrictly(value []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(value))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return err
-	}
-	if d.More() {
-		return errors.New("something follows the record")
-	}
-	return nil
-}
-
-func encodeRevision(n uint64) []byte { return strconv.AppendUint(nil, n, 10) }
-
-func decodeRevision(value []byte) (uint64, error) {
-	return strconv.ParseUint(string(value), 10, 64)
 }

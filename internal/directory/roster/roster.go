@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
@@ -162,7 +163,7 @@ func (r *Roster) storedRevision(ctx context.Context) (raw []byte, n uint64, err 
 		return nil, 0, nil
 	}
 	if err == nil {
-		n, err = decodeRevision(raw)
+		n, err = codec.DecodeRevision(raw)
 	}
 	if err != nil {
 		return nil, 0, fmt.Errorf("roster: reading the revision: %w", err)
