@@ -26,27 +26,27 @@ import (
 // proveDMARCReports shows that the reporter sees a reload.
 func proveDMARCReports(all map[string]keyProof) {
 	const on = "[dmarc_report]\naccount = \"alice@local.test\""
-	reporter := func(see func(*dmarc.Reporter) any) func(*Node) any {
+	reporter := func(see func(*dmarc.Options) any) func(*Node) any {
 		return func(n *Node) any {
-			r, err := n.dmarcReporter()
-			if err != nil || r == nil {
+			o, err := n.dmarcOptions(n.now())
+			if err != nil || o == nil {
 				return err
 			}
-			return see(r)
+			return see(o)
 		}
 	}
 	for key, p := range map[string]struct {
 		set string
-		see func(*dmarc.Reporter) any
+		see func(*dmarc.Options) any
 	}{
-		"organisation": {`"Local"`, func(r *dmarc.Reporter) any { return r.Organisation }},
-		"contact":      {`"https://local.test/"`, func(r *dmarc.Reporter) any { return r.Extra }},
-		"daily":        {`7`, func(r *dmarc.Reporter) any { return r.Daily }},
-		"size":         {`"7KiB"`, func(r *dmarc.Reporter) any { return r.Octets }},
+		"organisation": {`"Local"`, func(r *dmarc.Options) any { return r.Organisation }},
+		"contact":      {`"https://local.test/"`, func(r *dmarc.Options) any { return r.Extra }},
+		"daily":        {`7`, func(r *dmarc.Options) any { return r.Daily }},
+		"size":         {`"7KiB"`, func(r *dmarc.Options) any { return r.Octets }},
 	} {
 		all["dmarc_report."+key] = keyProof{set: on + "\n" + key + " = " + p.set, see: reporter(p.see), on: on}
 	}
-	all["dmarc_report.account"] = keyProof{set: on, see: reporter(func(r *dmarc.Reporter) any { return r.Mail.Account() })}
+	all["dmarc_report.account"] = keyProof{set: on, see: reporter(func(r *dmarc.Options) any { return r.Mail.Account() })}
 }
 
 // dmarcReports are those that left, by the domain that they are about.
@@ -126,10 +126,11 @@ func TestDMARCReports(t *testing.T) {
 	r.idle()
 	pass := func(daily int) {
 		n.dmarc.Flush(t.Context())
-		reporter, err := n.dmarcReporter()
+		o, err := n.dmarcOptions(n.now())
 		must(t, err)
-		reporter.Daily = daily
-		reporter.Send(t.Context())
+		o.Daily = daily
+		n.dmarc.Adopt(o)
+		n.dmarc.Send(t.Context())
 		r.idle()
 	}
 	pass(9)

@@ -55,6 +55,7 @@ func (n *Node) topics() []topic {
 		{"servers behind us", n.buildServers},
 		{"callouts", n.buildCallouts},
 		{"sender authentication", n.buildAuthentication},
+		{"reports", n.buildReports},
 		{"limits", n.buildLimits},
 		{"content checks", n.buildContent},
 		{"return paths", n.buildReturnPath},

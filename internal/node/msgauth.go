@@ -15,7 +15,6 @@ import (
 	"sallyport/internal/keyring"
 	"sallyport/internal/kit/workers"
 	"sallyport/internal/mail"
-	"sallyport/internal/reports/dmarc"
 )
 
 // keyTime bounds the wait for the public keys of one message; it is well within the
@@ -46,7 +45,6 @@ func (n *Node) openRing(ctx context.Context, _ keys) (err error) {
 		Limits: keyring.DefaultLimits(), Overlap: func() time.Duration { return n.config().DKIM.Overlap },
 		Find: n.findKeys, Facts: n.keyFacts, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
-	n.dmarc = dmarc.NewCollector(n.store, dmarc.DefaultLimits(), n.o.Now, n.log)
 	return err
 }
 

@@ -32,6 +32,7 @@ import (
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/metrics"
 	"sallyport/internal/reports/dmarc"
+	"sallyport/internal/reports/tls"
 	"sallyport/internal/returnpath"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
@@ -107,8 +108,9 @@ type Node struct {
 	spool       *spool.Spool
 	dirs        directories
 	returnPaths *returnpath.Paths
-	ring        *keyring.Ring    // the keys that sign
-	dmarc       *dmarc.Collector // what came in the name of others
+	ring        *keyring.Ring  // the keys that sign
+	dmarc       *dmarc.Reports // what came in the name of others
+	tlsResults  tls.Reports    // how the TLS of mail to others fared
 	mailbox     *maildir.Target
 	dispatch    *dispatch.Dispatch
 	intake      *intake.Intake
@@ -167,7 +169,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if err != nil {
 		return n, err
 	}
-	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openReturnPaths, n.openIdentity, n.openRoster, n.openLedger, n.openSpool, n.openDelivery, n.openRing, n.openIntake, n.openOperator} {
+	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openReturnPaths, n.openIdentity, n.openRoster, n.openLedger, n.openSpool, n.openDelivery, n.openRing, n.openReports, n.openIntake, n.openOperator} {
 		if err := step(ctx, secrets); err != nil {
 			return n, err
 		}

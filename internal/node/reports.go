@@ -1,30 +1,24 @@
 package node
 
 import (
-	"bytes"
 	"context"
-	"errors"
-	"fmt"
-	"net/http"
-	"net/url"
-	"strconv"
-	"sync"
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/auth/dkim"
-	"sallyport/internal/dnsx"
+	"sallyport/internal/filter/sender"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	msg "sallyport/internal/message"
 	"sallyport/internal/reports/daily"
+	"sallyport/internal/reports/dmarc"
 	"sallyport/internal/reports/tls"
 )
 
 // reportSender sends reports of our own as mail of an account. Everything that reports
 // to other domains goes through it.
-func (n *Node) reportSender(account mail.Address) (*daily.Sender, error) {
+func (n *Node) reportSender(hostname mail.Domain, account mail.Address) (*daily.Sender, error) {
 	return daily.New(daily.Options{
-		Hostname: n.config().Hostname, Account: account, Directory: n.dirs.snapshot, Standing: n.standing, Queue: n.spool,
+		Hostname: hostname, Account: account, Directory: n.dirs.snapshot, Standing: n.standing, Queue: n.spool,
 		Sign: n.signReport, Handoff: n.dispatch.Offer, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 }
@@ -56,78 +50,59 @@ func (n *Node) signReport(d mail.Domain, h msg.Header, body []byte) ([]byte, err
 	return s.Fields(n.o.Now(), n.config().DKIM.Lasts)
 }
 
-// tlsReporter returns what sends TLS reports; nil where nobody answers for them.
-func (n *Node) tlsReporter(g *generation) (*tls.Reporter, error) {
-	if g.world.policies.results == nil {
-		return nil, nil
-	}
-	resolver, err := newResolver(g.cfg, n.o)
-	if err != nil {
-		return nil, err
-	}
-	sender, err := n.reportSender(g.cfg.TLSPolicy.ReportAccount)
-	if err != nil {
-		return nil, err
-	}
-	return &tls.Reporter{
-		Collector: g.world.policies.results, Resolver: resolver, Mail: sender, Post: g.world.policies.post,
-		Organisation: g.cfg.Hostname.ASCII(), Limits: tls.DefaultLimits(), Now: n.o.Now, Logger: n.log,
-	}, nil
-}
+// observeSender counts what came in a domain's name.
+func (n *Node) observeSender(o sender.Observation) { n.dmarc.Add(o.DMARC.Place, o.Record()) }
 
-// runReports counts TLS results and reports them, where that is configured.
-func (n *Node) runReports(ctx context.Context) { n.followWorld(ctx, n.reportTLS) }
-
-func (n *Node) reportTLS(ctx context.Context, g *generation) {
-	r, err := n.tlsReporter(g)
-	if err != nil {
-		n.log.Error("TLS reports are not sent", "err", err)
-	}
-	if r == nil || err != nil {
-		return
-	}
-	var both sync.WaitGroup
-	both.Go(func() { g.world.policies.results.Run(ctx) })
-	both.Go(func() { r.Run(ctx) })
-	both.Wait()
-}
-
-// post hands a report over by HTTPS. RFC 8460 §5.4. The host is dialled by the
-// rule for everything that strangers name.
-func (p policies) post(ctx context.Context, where string, gz []byte) error {
-	u, err := url.Parse(where)
-	if err != nil {
-		return err
-	}
-	host, err := dnsx.ParseName(u.Hostname())
-	if err != nil {
-		return err
-	}
-	port := uint64(p.fetcher.Port)
-	if u.Port() != "" {
-		if port, err = strconv.ParseUint(u.Port(), 10, 16); err != nil {
-			return err
-		}
-	}
-	client := p.fetcher.Client(host, uint16(port))
-	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, where, bytes.NewReader(gz))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/tlsrpt+gzip")
-	req.Header.Set("User-Agent", "")
-	resp, err := client.Do(req)
-	if err != nil {
-		return err
-	}
-	if err := resp.Body.Close(); err != nil {
-		return err
-	}
-	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		return fmt.Errorf("%w: %s", errReportRefused, resp.Status)
-	}
+func (n *Node) openReports(context.Context, keys) error {
+	n.dmarc = dmarc.NewReports(n.store, dmarc.DefaultLimits(), daily.DefaultLimits(), n.o.Now, n.log)
+	n.tlsResults = tls.NewReports(n.store, tls.DefaultLimits(), daily.DefaultLimits(), n.o.Now, n.log)
 	return nil
 }
 
-var errReportRefused = errors.New("the report was not taken")
+// buildReports says who answers for reports, and how they are written.
+func (n *Node) buildReports(_ context.Context, next, _ *generation) error {
+	received, err := n.dmarcOptions(next)
+	if err != nil {
+		return err
+	}
+	sent, err := n.tlsReportOptions(next)
+	if err != nil {
+		return err
+	}
+	next.then = append(next.then, func() {
+		n.dmarc.Adopt(received)
+		n.tlsResults.Adopt(sent)
+	})
+	return nil
+}
+
+// dmarcOptions say how DMARC reports are written; nil: nobody answers for them.
+func (n *Node) dmarcOptions(g *generation) (*dmarc.Options, error) {
+	c := g.cfg.DMARCReport
+	if c.Account.IsZero() {
+		return nil, nil
+	}
+	sender, err := n.reportSender(g.cfg.Hostname, c.Account)
+	if err != nil {
+		return nil, err
+	}
+	o := &dmarc.Options{Resolver: g.keys.Resolver, Mail: sender, Organisation: c.Organisation, Extra: c.Contact, Daily: c.Daily, Octets: c.Size}
+	if o.Organisation == "" {
+		o.Organisation = g.cfg.Hostname.ASCII()
+	}
+	return o, nil
+}
+
+// tlsReportOptions say how TLS reports are written; nil: nobody answers for them, or
+// there are no exchangers to report about.
+func (n *Node) tlsReportOptions(g *generation) (*tls.Options, error) {
+	if g.cfg.TLSPolicy.ReportAccount.IsZero() || !g.cfg.MX.Delivery {
+		return nil, nil
+	}
+	sender, err := n.reportSender(g.cfg.Hostname, g.cfg.TLSPolicy.ReportAccount)
+	if err != nil {
+		return nil, err
+	}
+	web := tls.Poster{Client: g.world.policies.fetcher.Client, Port: n.o.PolicyPort}
+	return &tls.Options{Resolver: g.keys.Resolver, Mail: sender, Post: web.Post, Organisation: g.cfg.Hostname.ASCII()}, nil
+}

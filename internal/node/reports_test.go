@@ -73,17 +73,15 @@ func TestTLSReports(t *testing.T) {
 	c := s.signIn(r, true, "bob@local.test")
 	c.send("bob@local.test", "From: bob@local.test\r\n\r\nHello.\r\n", "friend@far.test", "friend@quiet.test")
 	r.idle()
-	reporter, err := n.tlsReporter(n.now())
-	must(t, err)
-	reporter.Collector.Flush(t.Context())
-	reporter.Send(t.Context()) // the day is not over
+	n.tlsResults.Flush(t.Context())
+	n.tlsResults.Send(t.Context()) // the day is not over
 	r.idle()
 	if got := reports(s); len(got) != 0 {
 		t.Fatalf("%d reports on the same day", len(got))
 	}
 	shift.Store(int64(24 * time.Hour))
-	reporter.Send(t.Context())
-	reporter.Collector.Flush(t.Context())
+	n.tlsResults.Send(t.Context())
+	n.tlsResults.Flush(t.Context())
 	r.idle()
 	got := reports(s)
 	if len(got) != 1 {
@@ -103,7 +101,7 @@ func TestTLSReports(t *testing.T) {
 		t.Errorf("report %v", doc)
 	}
 	shift.Store(int64(48 * time.Hour))
-	reporter.Send(t.Context())
+	n.tlsResults.Send(t.Context())
 	r.idle()
 	if got := reports(s); len(got) != 1 {
 		t.Errorf("%d reports: one about the report itself, or one twice", len(got))
@@ -112,7 +110,9 @@ func TestTLSReports(t *testing.T) {
 	must(t, err)
 	_, err = r.Operator().AccountFreeze(t.Context(), root, operate.AccountReason{Address: alice.String(), Reason: "test"})
 	must(t, err)
-	if _, err := reporter.Mail.Send(t.Context(), daily.Mail{To: []mail.Address{alice}}); !errors.Is(err, daily.ErrNoAccount) {
+	sender, err := n.reportSender(s.cfg.Hostname, alice)
+	must(t, err)
+	if _, err := sender.Send(t.Context(), daily.Mail{To: []mail.Address{alice}}); !errors.Is(err, daily.ErrNoAccount) {
 		t.Errorf("a frozen account reports: %v", err)
 	}
 }
@@ -124,63 +124,6 @@ func reports(s *site) (all [][]byte) {
 		}
 	}
 	return all
-}
-
-// A report is mail of its account or nothing: it goes where the gate lets it, and what
-// a caller puts together cannot become other fields or another message.
-func TestReportsAreBoundToTheirAccount(t *testing.T) {
-	s := newSite(t, nil)
-	n := s.open()
-	s.populate(n)
-	r := s.serve(n)
-	parse := func(text string) mail.Address {
-		a, err := mail.ParseAddress(text, mail.ASCII)
-		must(t, err)
-		return a
-	}
-	text := daily.Part{Type: "text/plain; charset=us-ascii", Data: []byte("Hello\r\n")}
-	good := daily.Mail{To: []mail.Address{parse("bob@local.test"), parse("far@remote.test"), parse("nobody@local.test")}, Subject: "x", Type: "mixed", Rule: "test-report", Parts: []daily.Part{text}}
-	for name, row := range map[string]struct {
-		account string
-		change  func(*daily.Mail)
-		want    error
-	}{
-		"good":               {"alice@local.test", func(*daily.Mail) {}, nil},
-		"no account":         {"", func(*daily.Mail) {}, daily.ErrNoAccount},
-		"account not there":  {"carol@local.test", func(*daily.Mail) {}, daily.ErrNoAccount},
-		"foreign account":    {"x@remote.test", func(*daily.Mail) {}, daily.ErrNoAccount},
-		"nobody to go to":    {"alice@local.test", func(m *daily.Mail) { m.To = m.To[2:] }, daily.ErrRefused},
-		"no recipients":      {"alice@local.test", func(m *daily.Mail) { m.To = nil }, daily.ErrRefused},
-		"injected field":     {"alice@local.test", func(m *daily.Mail) { m.Subject = "x\r\nFrom: eve@evil.test" }, daily.ErrMail},
-		"injected body":      {"alice@local.test", func(m *daily.Mail) { m.Subject = "x\r\n\r\nbody" }, daily.ErrMail},
-		"bare line feed":     {"alice@local.test", func(m *daily.Mail) { m.Fields = []daily.Field{{Name: "X", Value: "a\nb"}} }, daily.ErrMail},
-		"field name":         {"alice@local.test", func(m *daily.Mail) { m.Fields = []daily.Field{{Name: "X: y\r\nZ", Value: "a"}} }, daily.ErrMail},
-		"file name":          {"alice@local.test", func(m *daily.Mail) { m.Parts = []daily.Part{{Type: "a/b", Name: "x\"; y", Data: nil, Base64: true}} }, daily.ErrMail},
-		"binary without it":  {"alice@local.test", func(m *daily.Mail) { m.Parts = []daily.Part{{Type: "a/b", Data: []byte{0}}} }, daily.ErrMail},
-		"lines without CRLF": {"alice@local.test", func(m *daily.Mail) { m.Parts = []daily.Part{{Type: "a/b", Data: []byte("a\nb")}} }, daily.ErrMail},
-		"no parts":           {"alice@local.test", func(m *daily.Mail) { m.Parts = nil }, daily.ErrMail},
-	} {
-		account := mail.Address{}
-		if row.account != "" {
-			account = parse(row.account)
-		}
-		sender, err := n.reportSender(account)
-		must(t, err)
-		m := good
-		row.change(&m)
-		before := n.spool.Stats().Entries
-		_, err = sender.Send(t.Context(), m)
-		if !errors.Is(err, row.want) || (err == nil) != (row.want == nil) {
-			t.Errorf("%s: %v, want %v", name, err, row.want)
-		}
-		if row.want != nil && n.spool.Stats().Entries > before {
-			t.Errorf("%s: something is queued", name)
-		}
-		r.idle()
-	}
-	if n := len(s.sink.Kept()); n != 1 {
-		t.Errorf("%d messages left, want one", n)
-	}
 }
 
 // A report is signed as all mail of our accounts is, once the DNS shows the keys, and
@@ -207,7 +150,7 @@ func TestReportsAreSigned(t *testing.T) {
 	must(t, err)
 	far, err := mail.ParseAddress("reports@remote.test", mail.ASCII)
 	must(t, err)
-	sender, err := n.reportSender(alice)
+	sender, err := n.reportSender(s.cfg.Hostname, alice)
 	must(t, err)
 	_, err = sender.Send(t.Context(), daily.Mail{To: []mail.Address{far}, Subject: "x", Type: "mixed", Rule: "test-report",
 		Parts: []daily.Part{{Type: "application/gzip", Name: "x.gz", Data: bytes.Repeat([]byte("x"), 1000), Base64: true}}})

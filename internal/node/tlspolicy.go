@@ -11,7 +11,7 @@ import (
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop/mx"
-	"sallyport/internal/reports/tls"
+	"sallyport/internal/tlspolicy"
 	"sallyport/internal/tlspolicy/mtasts"
 )
 
@@ -22,11 +22,11 @@ type policies struct {
 	sts     *mtasts.Keeper
 	dane    bool
 	fetcher mtasts.Fetcher
-	results *tls.Collector // nil: nobody answers for reports
+	report  func(tlspolicy.Session)
 }
 
 // openPolicies opens the policies that the store keeps.
-func (n *Node) openPolicies(ctx context.Context, cfg config.Config, r dnsx.Resolver, roots *x509.CertPool, last policies) (p policies, err error) {
+func (n *Node) openPolicies(ctx context.Context, cfg config.Config, r dnsx.Resolver, roots *x509.CertPool) (p policies, err error) {
 	p.roots, p.dane = roots, cfg.TLSPolicy.DANE
 	limits := mtasts.DefaultLimits()
 	p.fetcher = mtasts.Fetcher{
@@ -35,13 +35,7 @@ func (n *Node) openPolicies(ctx context.Context, cfg config.Config, r dnsx.Resol
 			return n.o.Dial(ctx, "tcp", to.String())
 		},
 	}
-	switch {
-	case cfg.TLSPolicy.ReportAccount.IsZero():
-	case last.results != nil:
-		p.results = last.results // with what it has counted
-	default:
-		p.results = tls.NewCollector(n.store, tls.DefaultLimits(), n.o.Now, n.log)
-	}
+	p.report = n.tlsResults.Add
 	if !cfg.TLSPolicy.STS {
 		return p, nil
 	}
@@ -58,10 +52,7 @@ func (n *Node) admitted(cfg config.Config, ip netip.Addr) string {
 
 // obeyed puts the policies into the options of the way to mail exchangers.
 func (p policies) obeyed(o *mx.Options) {
-	o.Roots, o.DANE = p.roots, p.dane
-	if p.results != nil {
-		o.Report = p.results.Add
-	}
+	o.Roots, o.DANE, o.Report = p.roots, p.dane, p.report
 	if p.sts != nil {
 		o.STS = func(ctx context.Context, d mail.Domain) mtasts.Found { return p.sts.Policy(ctx, d) }
 	}

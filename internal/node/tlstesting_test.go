@@ -57,11 +57,9 @@ func TestATestingPolicyReportsAndHoldsNothingBack(t *testing.T) {
 		return false
 	})
 	r.idle()
-	reporter, err := n.tlsReporter(n.now())
-	must(t, err)
-	reporter.Collector.Flush(t.Context())
+	n.tlsResults.Flush(t.Context())
 	shift.Store(int64(24 * time.Hour))
-	reporter.Send(t.Context())
+	n.tlsResults.Send(t.Context())
 	r.idle()
 	got := reports(s)
 	if len(got) != 1 {

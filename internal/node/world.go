@@ -49,22 +49,19 @@ func (n *Node) buildWorld(ctx context.Context, next, last *generation) error {
 	if !next.cfg.MX.Delivery {
 		return nil
 	}
-	if last == nil {
-		last = &generation{}
-	}
-	return n.openWorld(ctx, next, last, roots)
+	return n.openWorld(ctx, next, roots)
 }
 
 // worldTarget returns where mail goes that no route leads to, as it stands now.
 func (n *Node) worldTarget(a mail.Address) (nexthop.Target, bool) { return n.now().world.target(a) }
 
-func (n *Node) openWorld(ctx context.Context, next, last *generation, roots *x509.CertPool) error {
+func (n *Node) openWorld(ctx context.Context, next *generation, roots *x509.CertPool) error {
 	cfg, o := next.cfg, n.o
 	resolver, err := newResolver(cfg, o)
 	if err != nil {
 		return cfg.Fault("mx.dns", err.Error(), "")
 	}
-	p, err := n.openPolicies(ctx, cfg, resolver, roots, last.world.policies)
+	p, err := n.openPolicies(ctx, cfg, resolver, roots)
 	if err != nil {
 		return err
 	}

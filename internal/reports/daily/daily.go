@@ -1,8 +1,14 @@
-// Package daily sends reports of our own to other domains: TLS results, and whatever
-// else a standard asks a mail server to report about.
+// Package daily counts what we report about to other domains, and tells it to them day by
+// day: TLS results, what came in their name, and whatever else a standard asks for.
 //
-// A report is mail of an account: the one that the administrator named for reports.
-// It promises that nothing is sent without such an account, or while that may not
+// Reports does what all kinds have in common. It counts by domain and UTC day, in bounded
+// memory and in the store, and has the form that is in force tell it when the day is over:
+// spread over some hours, again while that fails, and for no longer than a day. It promises
+// that a domain is told once at most where it is told by mail, that not more reports leave
+// as mail in a day than is allowed, and that beyond the bounds it counts what is lost.
+//
+// Sender sends a report as mail of an account: the one that the administrator named for
+// reports. It promises that nothing is sent without such an account, or while that may not
 // send; that each recipient outside our domains is judged by gate.Decide and leaves on
 // a Grant of that account, in its own name, through the same queue as all other mail
 // (its holds, freezes and budgets apply); and that Send's success means that the

@@ -33,20 +33,20 @@ func addresses(uris []string) (out []mail.Address) {
 }
 
 // record returns the one DMARC record at a name; false: there is none, or several.
-func (r *Reporter) record(ctx context.Context, name string) (dmarc.Record, bool, error) {
-	all, err := r.records(ctx, name)
+func (f *form) record(ctx context.Context, name string) (dmarc.Record, bool, error) {
+	all, err := f.records(ctx, name)
 	if err != nil || len(all) != 1 {
 		return dmarc.Record{}, false, err
 	}
 	return all[0], true, nil
 }
 
-func (r *Reporter) records(ctx context.Context, name string) (out []dmarc.Record, err error) {
+func (f *form) records(ctx context.Context, name string) (out []dmarc.Record, err error) {
 	n, err := dnsx.ParseName(name)
 	if err != nil {
 		return nil, nil // too long for the DNS: there can be none
 	}
-	a, err := r.Resolver.TXT(ctx, n)
+	a, err := f.Resolver.TXT(ctx, n)
 	if err != nil {
 		if dnsx.Permanent(err) {
 			return nil, nil
@@ -63,16 +63,16 @@ func (r *Reporter) records(ctx context.Context, name string) (out []dmarc.Record
 
 // allowed returns where the report about a domain goes in the place of an address
 // that its record names: there, elsewhere at that host, or nowhere. RFC 9990 §4.
-func (r *Reporter) allowed(ctx context.Context, about mail.Domain, to mail.Address) ([]mail.Address, error) {
+func (f *form) allowed(ctx context.Context, about mail.Domain, to mail.Address) ([]mail.Address, error) {
 	host := to.Domain()
-	same, err := r.sameOrganization(ctx, about, host)
+	same, err := f.sameOrganization(ctx, about, host)
 	if err != nil {
 		return nil, err
 	}
 	if same {
 		return []mail.Address{to}, nil
 	}
-	all, err := r.records(ctx, about.ASCII()+"._report._dmarc."+host.ASCII())
+	all, err := f.records(ctx, about.ASCII()+"._report._dmarc."+host.ASCII())
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
@@ -92,20 +92,20 @@ func (r *Reporter) allowed(ctx context.Context, about mail.Domain, to mail.Addre
 	return []mail.Address{to}, nil
 }
 
-func (r *Reporter) sameOrganization(ctx context.Context, a, b mail.Domain) (bool, error) {
+func (f *form) sameOrganization(ctx context.Context, a, b mail.Domain) (bool, error) {
 	if a == b {
 		return true, nil
 	}
-	one, err := r.organization(ctx, a)
+	one, err := f.organization(ctx, a)
 	if err != nil {
 		return false, err
 	}
-	two, err := r.organization(ctx, b)
+	two, err := f.organization(ctx, b)
 	return one == two, err
 }
 
 // organization finds the organizational domain by the tree walk. RFC 9989 §4.10.2.
-func (r *Reporter) organization(ctx context.Context, d mail.Domain) (mail.Domain, error) {
+func (f *form) organization(ctx context.Context, d mail.Domain) (mail.Domain, error) {
 	w := dmarc.NewWalk(d)
 	for {
 		at, more := w.Next()
@@ -117,7 +117,7 @@ func (r *Reporter) organization(ctx context.Context, d mail.Domain) (mail.Domain
 			w = w.Add(nil)
 			continue
 		}
-		answer, err := r.Resolver.TXT(ctx, n)
+		answer, err := f.Resolver.TXT(ctx, n)
 		if err != nil && !dnsx.Permanent(err) {
 			return mail.Domain{}, err
 		}

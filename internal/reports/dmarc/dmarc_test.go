@@ -3,10 +3,13 @@ package dmarc
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -14,10 +17,14 @@ import (
 	"pgregory.net/rapid"
 
 	"sallyport/internal/auth/dmarc"
+	"sallyport/internal/directory"
 	"sallyport/internal/dnsx"
+	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/reports/daily"
 	"sallyport/internal/reports/format"
+	"sallyport/internal/spool"
+	"sallyport/internal/store"
 	"sallyport/internal/store/mem"
 )
 
@@ -35,68 +42,52 @@ func row(source string) format.Record {
 	return format.Record{Row: format.Row{Source: source, Count: 1, Evaluated: format.Evaluated{Disposition: "none", DKIM: "fail", SPF: "fail"}}, Identifiers: format.Identifiers{HeaderFrom: "x.test"}}
 }
 
-func counted(t tally) int {
-	n := t.Lost
-	for _, r := range t.Rows {
-		n += r.Row.Count
-	}
-	return n
+// told is a form that keeps what it is told.
+type told struct{ all map[string]tally }
+
+func (f told) Hand(_ context.Context, d daily.Due, t tally, _ []store.Mutation) (bool, error) {
+	f.all[d.Domain.ASCII()] = t
+	return true, nil
 }
 
-// What is counted survives a restart, is parted by UTC days, and is bounded.
+// Who asks for reports by mail is counted, with the policy as it was last; kinds of
+// messages beyond the bounds of a domain, and of memory, are only counted.
 func TestCollecting(t *testing.T) {
 	st := mem.New()
 	t.Cleanup(func() { st.Close() })
-	now := time.Date(2026, 3, 1, 23, 59, 0, 0, time.FixedZone("", -5*3600)) // the 2nd in UTC
+	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 	l := DefaultLimits()
-	l.Domains, l.Rows, l.Fresh = 3, 2, 5
-	collector := func() *Collector {
-		return NewCollector(st, l, func() time.Time { return now }, slog.New(slog.DiscardHandler))
+	l.Rows, l.Fresh = 2, 4
+	f := told{map[string]tally{}}
+	reports := func() *Reports {
+		r := NewReports(st, l, daily.DefaultLimits(), func() time.Time { return now }, slog.New(slog.DiscardHandler))
+		r.Reports.Adopt(f, 100)
+		return r
 	}
-	c := collector()
-	add := func(d, source string) { c.Add(place(t, d, "v=DMARC1; p=none; rua=mailto:a@"+d), row(source)) }
-	add("a.test", "192.0.2.1")
-	c.Flush(t.Context())
-	c = collector() // a restart
+	r := reports()
+	add := func(d, policy, source string) {
+		r.Add(place(t, d, "v=DMARC1; p="+policy+"; rua=mailto:a@"+d), row(source))
+	}
+	add("a.test", "none", "192.0.2.1")
+	r.Flush(t.Context())
+	r = reports() // a restart
 	for _, ip := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"} {
-		add("a.test", ip)
+		add("a.test", "reject", ip)
 	}
-	add("b.test", "192.0.2.1")
-	c.Add(place(t, "quiet.test", "v=DMARC1; p=none"), row("192.0.2.1"))
-	c.Add(place(t, "web.test", "v=DMARC1; p=none; rua=https://web.test/"), row("192.0.2.1"))
-	c.Flush(t.Context())
-	for _, d := range []string{"c.test", "d.test", "e.test"} {
-		add(d, "192.0.2.1")
-		c.Flush(t.Context())
-	}
-	list := func() (out []string) {
-		all, err := c.over(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, w := range all {
-			v, err := c.load(t.Context(), w)
-			if err != nil {
-				t.Fatal(err)
-			}
-			out = append(out, fmt.Sprintf("%s %s %d of %d", w.day.Format(dayFormat), w.domain.ASCII(), len(v.Rows), counted(v)))
-		}
-		return out
-	}
-	if got := list(); len(got) != 0 {
-		t.Errorf("the day is not over: %q", got)
-	}
+	add("b.test", "none", "192.0.2.1")
+	add("b.test", "none", "192.0.2.2")
+	add("c.test", "none", "192.0.2.1") // memory is full of rows
+	r.Add(place(t, "quiet.test", "v=DMARC1; p=none"), row("192.0.2.1"))
+	r.Add(place(t, "web.test", "v=DMARC1; p=none; rua=https://web.test/"), row("192.0.2.1"))
+	r.Flush(t.Context())
 	now = now.Add(24 * time.Hour)
-	if got := list(); !slices.Equal(got, []string{"2026-03-02 a.test 2 of 5", "2026-03-02 b.test 1 of 1", "2026-03-02 c.test 1 of 1"}) {
-		t.Errorf("%q", got)
+	r.Send(t.Context())
+	got := map[string]string{}
+	for d, v := range f.all {
+		got[d] = fmt.Sprintf("%s %d of %d", v.Policy.P, len(v.Rows), v.weight())
 	}
-	l.DayOctets = 10
-	c = collector()
-	add("f.test", "192.0.2.1")
-	c.Flush(t.Context())
-	now = now.Add(24 * time.Hour)
-	if got := list(); len(got) != 3 {
-		t.Errorf("a full day took more: %q", got)
+	if want := map[string]string{"a.test": "reject 2 of 5", "b.test": "none 2 of 2", "c.test": "none 0 of 1"}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }
 
@@ -114,8 +105,8 @@ func TestEveryMessageIsCountedOnce(t *testing.T) {
 			}
 			whole.merge(part, 5)
 			all, n = all[k:], n+k
-			if counted(whole) != n || len(whole.Rows) > 5 {
-				r.Fatalf("%d messages are %d in %d rows", n, counted(whole), len(whole.Rows))
+			if whole.weight() != n || len(whole.Rows) > 5 {
+				r.Fatalf("%d messages are %d in %d rows", n, whole.weight(), len(whole.Rows))
 			}
 		}
 	})
@@ -137,7 +128,7 @@ func TestDestinations(t *testing.T) {
 		"_dmarc.two.test":  {"v=DMARC1; p=none; rua=mailto:a@two.test", "v=DMARC1; p=none; rua=mailto:a@two.test"},
 		"_dmarc.wait.test": {"v=DMARC1; p=none; rua=mailto:a@slow.test"},
 	}, Failures: map[string]error{"TXT wait.test._report._dmarc.slow.test": dnsx.ErrTimeout}}
-	r := &Reporter{Resolver: dns, Limits: DefaultLimits()}
+	r := &form{Options: Options{Resolver: dns}, addresses: DefaultLimits().Addresses}
 	for about, want := range map[string]string{
 		"own.test": "[a@own.test]", "sub.test": "[a@mail.sub.test]", "evil.test": "[]", "yes.test": "[a@service.test]", "no.test": "[]", "moved.test": "[b@service.test]",
 		"led.test": "[]", "many.test": "[a@many.test b@many.test]", "odd.test": "[a+b@odd.test]", "two.test": "[]", "gone.test": "[]", "wait.test": "later",
@@ -181,8 +172,8 @@ func TestReportsKeepToTheirSize(t *testing.T) {
 		day.Rows = append(day.Rows, r)
 	}
 	d := place(t, "x.test", "v=DMARC1; p=none").Domain
-	r := &Reporter{Mail: new(daily.Sender), Organisation: "Local", Octets: 4096, Logger: slog.New(slog.DiscardHandler)}
-	w := waiting{key: "k", day: time.Unix(1_700_000_000, 0).UTC(), domain: d}
+	r := &form{Options: Options{Mail: new(daily.Sender), Organisation: "Local", Octets: 4096}, log: slog.New(slog.DiscardHandler)}
+	w := daily.Due{Day: time.Unix(1_700_000_000, 0).UTC(), Domain: d}
 	m, err := r.build(w, day)
 	if err != nil {
 		t.Fatal(err)
@@ -207,3 +198,41 @@ func TestReportsKeepToTheirSize(t *testing.T) {
 		t.Errorf("a single row that is too large: %v", err)
 	}
 }
+
+// What a domain asks for decides whether its report is over, or to be tried again.
+func TestHanding(t *testing.T) {
+	dns := &dnsx.Fake{
+		Texts: map[string][]string{
+			"_dmarc.own.test": {"v=DMARC1; p=none; rua=mailto:a@own.test"}, "_dmarc.quiet.test": {"v=DMARC1; p=none"}, "_dmarc.led.test": {"v=DMARC1; p=none; rua=mailto:a@bank.test"},
+		},
+		Failures: map[string]error{"TXT _dmarc.slow.test": dnsx.ErrTimeout},
+	}
+	sender, err := daily.New(daily.Options{
+		Hostname: place(t, "mx.test", "v=DMARC1; p=none").Domain, Directory: func() *directory.Snapshot { return nil }, Standing: func(mail.Address) gate.Standing { return gate.StandingNone },
+		Queue: noQueue{}, Handoff: func(spool.Claim) {}, Now: time.Now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &form{Options: Options{Resolver: dns, Mail: sender, Octets: 1 << 20}, addresses: 2, log: slog.New(slog.DiscardHandler)}
+	some := tally{Rows: []format.Record{row("192.0.2.1")}}
+	for about, want := range map[string]struct {
+		done bool
+		err  error
+	}{"quiet.test": {true, nil}, "gone.test": {true, nil}, "led.test": {true, nil}, "slow.test": {false, dnsx.ErrTimeout}, "own.test": {false, daily.ErrNoAccount}} {
+		d := daily.Due{Domain: place(t, about, "v=DMARC1; p=none").Domain, Day: time.Unix(1_700_000_000, 0).UTC()}
+		if done, err := f.Hand(t.Context(), d, some, nil); done != want.done || !errors.Is(err, want.err) || want.err == nil && err != nil {
+			t.Errorf("%s: done %v, %v", about, done, err)
+		}
+		if done, err := f.Hand(t.Context(), d, tally{}, nil); about == "own.test" && (!done || err != nil) {
+			t.Errorf("nothing to tell: done %v, %v", done, err)
+		}
+	}
+	f.Octets = 10
+	if done, err := f.Hand(t.Context(), daily.Due{Domain: place(t, "own.test", "v=DMARC1; p=none").Domain}, some, nil); !done || err == nil {
+		t.Errorf("what is too large: done %v, %v", done, err)
+	}
+}
+
+// noQueue is asked for nothing, since no account may send.
+type noQueue struct{ daily.Queue }

@@ -31,7 +31,7 @@ func TestKnownTally(t *testing.T) {
 	if err := json.Unmarshal([]byte(stored), &back); err != nil || !reflect.DeepEqual(back, c) {
 		t.Errorf("read as %+v, %v", back, err)
 	}
-	if keyPrefix != "y/d/" || sentPrefix != "y/e/" || dayFormat != "2006-01-02" {
+	if keyPrefix != "y/d/" || sentPrefix != "y/e/" {
 		t.Error("the keys are others")
 	}
 }

@@ -1,6 +1,7 @@
 package tls
 
 import (
+	"encoding/json"
 	"reflect"
 	"testing"
 
@@ -14,13 +15,14 @@ func TestKnownTally(t *testing.T) {
 		Details: []detail{{Result: "certificate-expired", Sender: "192.0.2.1", Host: "mx.remote.test", Address: "192.0.2.2", Count: 2, Reason: "r"}},
 	}}, Lost: 3}
 	const stored = `{"policies":[{"kind":"sts","policy":["version: STSv1"],"hosts":["mx.remote.test"],"success":1,"failure":2,"details":[{"result-type":"certificate-expired","sending-mta-ip":"192.0.2.1","receiving-mx-hostname":"mx.remote.test","receiving-ip":"192.0.2.2","failed-session-count":2,"failure-reason-code":"r"}]}],"lost":3}`
-	if got, err := c.encode(); err != nil || string(got) != stored {
+	if got, err := json.Marshal(c); err != nil || string(got) != stored {
 		t.Errorf("stored as\n%s, %v", got, err)
 	}
-	if back, err := decodeTally([]byte(stored)); err != nil || !reflect.DeepEqual(back, c) {
+	var back tally
+	if err := json.Unmarshal([]byte(stored), &back); err != nil || !reflect.DeepEqual(back, c) {
 		t.Errorf("read as %+v, %v", back, err)
 	}
-	if keyPrefix != "y/r/" || dayFormat != "2006-01-02" {
+	if keyPrefix != "y/r/" || sentPrefix != "y/s/" {
 		t.Error("the keys are others")
 	}
 }

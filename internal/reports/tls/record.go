@@ -1,9 +1,9 @@
 // Package tls reports to other domains how the TLS of mail to them fared. RFC 8460.
 //
-// Collector gathers the sessions of each UTC day by policy domain, in bounded memory
-// and in the store; beyond the bounds it only counts. Reporter builds one report for
-// each domain that asks for them, the day after, and hands it over by mail or HTTPS.
-// The record, the tally and the report are functions of values.
+// Reports counts the sessions of each UTC day by policy domain, and Form builds one
+// report for each domain that asks for them and hands it over by mail or HTTPS;
+// reports/daily does what all reports have in common. The record, the tally and the
+// report are functions of values.
 //
 // It promises that nothing is sent before it is configured; that a domain gets one
 // report a day at most, to two places at most; that no session of a report is itself

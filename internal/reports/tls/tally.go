@@ -1,7 +1,6 @@
 package tls
 
 import (
-	"encoding/json"
 	"slices"
 
 	"sallyport/internal/mail"
@@ -112,9 +111,11 @@ func (t *tally) merge(o tally) {
 	}
 }
 
-func (t tally) encode() ([]byte, error) { return json.Marshal(t) }
-
-func decodeTally(b []byte) (t tally, err error) {
-	err = json.Unmarshal(b, &t)
-	return t, err
+// weight is how many sessions are counted.
+func (t tally) weight() int {
+	n := t.Lost
+	for _, p := range t.Policies {
+		n += p.Success + p.Failure
+	}
+	return n
 }

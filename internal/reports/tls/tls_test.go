@@ -1,18 +1,32 @@
 package tls
 
 import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 
+	"sallyport/internal/directory"
+	"sallyport/internal/dnsx"
+	"sallyport/internal/gate"
 	"sallyport/internal/mail"
+	"sallyport/internal/reports/daily"
+	"sallyport/internal/spool"
+	"sallyport/internal/store"
 	"sallyport/internal/store/mem"
 	"sallyport/internal/tlspolicy"
 )
@@ -106,11 +120,12 @@ func TestEverySessionIsCountedOnce(t *testing.T) {
 			for _, s := range all[:n] {
 				part.add(s)
 			}
-			b, err := part.encode()
+			b, err := json.Marshal(part)
 			if err != nil {
 				r.Fatal(err)
 			}
-			if part, err = decodeTally(b); err != nil {
+			part = tally{}
+			if err = json.Unmarshal(b, &part); err != nil {
 				r.Fatal(err)
 			}
 			before := counted(whole)
@@ -126,10 +141,9 @@ func TestEverySessionIsCountedOnce(t *testing.T) {
 	})
 }
 
-func counted(t tally) (n int) {
-	n = t.Lost
+// counted is the weight of a tally, -1 if its details say more than it.
+func counted(t tally) int {
 	for _, p := range t.Policies {
-		n += p.Success + p.Failure
 		details := 0
 		for _, d := range p.Details {
 			details += d.Count
@@ -138,49 +152,177 @@ func counted(t tally) (n int) {
 			return -1
 		}
 	}
-	return n
+	return t.weight()
 }
 
-// What is counted survives a restart, is parted by UTC days, and is bounded.
+func due(t *testing.T, s string) daily.Due {
+	return daily.Due{Domain: domain(t, s), Day: time.Unix(1_700_000_000, 0).UTC().Truncate(24 * time.Hour)}
+}
+
+// told is a form that keeps what it is told.
+type told struct{ all map[string]tally }
+
+func (f told) Hand(_ context.Context, d daily.Due, t tally, _ []store.Mutation) (bool, error) {
+	f.all[d.Domain.ASCII()] = t
+	return true, nil
+}
+
+// Sessions are counted across a restart, each under its policy.
 func TestCollecting(t *testing.T) {
 	st := mem.New()
 	t.Cleanup(func() { st.Close() })
-	now := time.Date(2026, 3, 1, 23, 59, 0, 0, time.FixedZone("", -5*3600)) // the 2nd in UTC
-	l := DefaultLimits()
-	l.Domains = 3
-	collector := func() *Collector {
-		return NewCollector(st, l, func() time.Time { return now }, slog.New(slog.DiscardHandler))
+	now := time.Unix(1_700_000_000, 0)
+	f := told{map[string]tally{}}
+	for range 2 { // with a restart
+		r := NewReports(st, DefaultLimits(), daily.DefaultLimits(), func() time.Time { return now }, slog.New(slog.DiscardHandler))
+		r.Reports.Adopt(f, 1)
+		r.Add(tlspolicy.Session{Domain: domain(t, "a.test"), Kind: tlspolicy.KindNone})
+		r.Add(tlspolicy.Session{Domain: domain(t, "a.test"), Kind: tlspolicy.KindSTS, Failure: tlspolicy.ResultTrust})
+		r.Add(tlspolicy.Session{Kind: tlspolicy.KindNone}) // of no domain
+		r.Flush(t.Context())
+		r.Send(t.Context())
 	}
-	c := collector()
-	add := func(d string) { c.Add(tlspolicy.Session{Domain: domain(t, d), Kind: tlspolicy.KindNone}) }
-	add("a.test")
-	c.Flush(t.Context())
-	c = collector() // a restart
-	add("a.test")
-	add("b.test")
-	c.Flush(t.Context())
-	for _, d := range []string{"c.test", "d.test", "e.test", "f.test"} {
-		add(d)
-		c.Flush(t.Context())
+	if len(f.all) != 0 {
+		t.Errorf("told on the same day: %v", f.all)
 	}
-	c.Add(tlspolicy.Session{Kind: tlspolicy.KindNone}) // of no domain
-	list := func() (out []string) {
-		err := c.over(t.Context(), func(w waiting) error {
-			out = append(out, fmt.Sprintf("%s %s %d", w.day.Format(dayFormat), w.domain.ASCII(), counted(w.tally)))
+	r := NewReports(st, DefaultLimits(), daily.DefaultLimits(), func() time.Time { return now.Add(24 * time.Hour) }, slog.New(slog.DiscardHandler))
+	r.Reports.Adopt(f, 1)
+	r.Send(t.Context())
+	got := f.all["a.test"]
+	if len(f.all) != 1 || counted(got) != 4 || len(got.Policies) != 2 || got.Policies[0].Success != 2 || got.Policies[1].Failure != 2 || got.Policies[1].Details[0].Count != 2 {
+		t.Errorf("told %+v", f.all)
+	}
+}
+
+// A domain's report goes to the first of its places that takes it, and is tried again
+// while none does; a domain that asks for none is done with.
+func TestHanding(t *testing.T) {
+	var posted []string
+	refuse := map[string]bool{"https://bad.test/": true}
+	sender, err := daily.New(daily.Options{
+		Hostname: domain(t, "mx.test"), Directory: func() *directory.Snapshot { return nil }, Standing: func(mail.Address) gate.Standing { return gate.StandingNone },
+		Queue: noQueue{}, Handoff: func(spool.Claim) {}, Now: time.Now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &form{Options: Options{
+		Mail: sender, Organisation: "Local", Post: func(_ context.Context, where string, gz []byte) error {
+			posted = append(posted, where)
+			if refuse[where] || len(gz) == 0 {
+				return ErrPost
+			}
 			return nil
-		})
+		},
+		Resolver: &dnsx.Fake{
+			Texts: map[string][]string{
+				"_smtp._tls.web.test": {"v=TLSRPTv1; rua=https://web.test/,https://second.test/"}, "_smtp._tls.second.test": {"v=TLSRPTv1; rua=https://bad.test/,https://second.test/"},
+				"_smtp._tls.bad.test": {"v=TLSRPTv1; rua=https://bad.test/"}, "_smtp._tls.mail.test": {"v=TLSRPTv1; rua=mailto:a@mail.test,https://second.test/"},
+				"_smtp._tls.only.test": {"v=TLSRPTv1; rua=mailto:a@only.test"}, "_smtp._tls.odd.test": {"v=TLSRPTv1; rua=ftp://x/"},
+			},
+			Failures: map[string]error{"TXT _smtp._tls.slow.test": dnsx.ErrTimeout},
+		},
+	}, octets: 1 << 20}
+	for about, want := range map[string]struct {
+		done   bool
+		err    error
+		posted string
+	}{
+		"web.test": {true, nil, "https://web.test/"}, "second.test": {true, nil, "https://bad.test/ https://second.test/"}, "bad.test": {false, ErrPost, "https://bad.test/"},
+		"mail.test": {true, nil, "https://second.test/"}, "only.test": {false, daily.ErrNoAccount, ""}, "odd.test": {true, nil, ""}, "gone.test": {true, nil, ""},
+		"slow.test": {false, dnsx.ErrTimeout, ""}, strings.Repeat("long-label-of-a-domain.", 10) + "abcdefghijkl.test": {true, nil, ""},
+	} {
+		posted = nil
+		done, err := f.Hand(t.Context(), due(t, about), tally{}, nil)
+		if done != want.done || !errors.Is(err, want.err) || want.err == nil && err != nil || strings.Join(posted, " ") != want.posted {
+			t.Errorf("%s: done %v, %v, posted %q", about, done, err, posted)
+		}
+	}
+}
+
+// noQueue is asked for nothing, since no account may send.
+type noQueue struct{ daily.Queue }
+
+// A report tells what was counted, in the words of RFC 8460 §4.4; one that would be too
+// large tells no details.
+func TestTheDocument(t *testing.T) {
+	var day tally
+	for i := range maxDetails {
+		day.add(tlspolicy.Session{Kind: tlspolicy.KindSTS, Policy: []string{"mode: testing"}, Hosts: []string{"*.x.test"}, Failure: tlspolicy.ResultTrust, Host: fmt.Sprintf("h%d-%x.x.test", i, i*7919), Address: netip.MustParseAddr("192.0.2.1"), Reason: "x\r\ny"})
+	}
+	day.add(tlspolicy.Session{Kind: tlspolicy.KindSTS, Policy: []string{"mode: testing"}})
+	f := &form{Options: Options{Mail: new(daily.Sender), Organisation: "Local"}, octets: 1 << 20}
+	read := func() (m daily.Mail, doc map[string]any) {
+		t.Helper()
+		m, gz, err := f.build(due(t, "x.test"), day)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return out
+		z, err := gzip.NewReader(bytes.NewReader(gz))
+		if err != nil || json.NewDecoder(z).Decode(&doc) != nil {
+			t.Fatal(err)
+		}
+		return m, doc
 	}
-	if got := list(); len(got) != 0 {
-		t.Errorf("the day is not over: %q", got)
+	m, doc := read()
+	policy := doc["policies"].([]any)[0].(map[string]any)
+	details := policy["failure-details"].([]any)
+	summary := policy["summary"].(map[string]any)
+	if doc["organization-name"] != "Local" || len(doc["report-id"].(string)) != 32 || len(details) != maxDetails || summary["total-failure-session-count"] != float64(maxDetails) || summary["total-successful-session-count"] != 1.0 ||
+		details[0].(map[string]any)["result-type"] != tlspolicy.ResultTrust || strings.ContainsAny(details[0].(map[string]any)["failure-reason-code"].(string), "\r\n") ||
+		policy["policy"].(map[string]any)["policy-domain"] != "x.test" || policy["policy"].(map[string]any)["policy-type"] != "sts" ||
+		doc["date-range"].(map[string]any)["start-datetime"] != "2023-11-14T00:00:00Z" || doc["date-range"].(map[string]any)["end-datetime"] != "2023-11-14T23:59:59Z" {
+		t.Errorf("%v", doc)
 	}
-	now = now.Add(24 * time.Hour)
-	add("a.test")
-	c.Flush(t.Context())
-	if got := list(); !slices.Equal(got, []string{"2026-03-02 a.test 2", "2026-03-02 b.test 1", "2026-03-02 c.test 1"}) {
-		t.Errorf("%q", got)
+	if m.TLS != mail.TLSOptional || m.Fields[2] != (daily.Field{Name: "TLS-Required", Value: "No"}) || m.Type != `report; report-type="tlsrpt"` || !strings.HasPrefix(m.Parts[1].Name, "!x.test!1699920000!1700006399!") {
+		t.Errorf("%+v", m)
+	}
+	f.octets = 600
+	if _, doc = read(); doc["policies"].([]any)[0].(map[string]any)["failure-details"] != nil {
+		t.Error("a large report has details")
+	}
+}
+
+// A report is given to a web server that proves its name, as RFC 8460 §5.4 says; one that
+// does not take it is an error.
+func TestPosting(t *testing.T) {
+	type request struct{ method, kind, agent, body string }
+	var got request
+	status := http.StatusCreated
+	srv := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		got = request{r.Method, r.Header.Get("Content-Type"), r.Header.Get("User-Agent"), string(b)}
+		w.WriteHeader(status)
+	}))
+	defer srv.Close()
+	var asked []string
+	p := Poster{Port: 4443, Client: func(host dnsx.Name, port uint16) *http.Client {
+		asked = append(asked, fmt.Sprintf("%s:%d", host, port))
+		c := srv.Client()
+		c.Transport.(*http.Transport).DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, srv.Listener.Addr().String())
+		}
+		return c
+	}}
+	for where, want := range map[string]string{"https://example.com/r": "example.com:4443", "https://example.com:8443/r?x=1": "example.com:8443"} {
+		asked = nil
+		if err := p.Post(t.Context(), where, []byte("gz")); err != nil || got != (request{"POST", "application/tlsrpt+gzip", "", "gz"}) || len(asked) != 1 || asked[0] != want {
+			t.Errorf("%s: %v, asked for %q, got %+v", where, err, asked, got)
+		}
+	}
+	for _, s := range []int{302, 400, 503} {
+		status = s
+		if err := p.Post(t.Context(), "https://example.com/r", []byte("gz")); err == nil {
+			t.Errorf("%d is no error", s)
+		}
+	}
+	status = 200
+	for _, where := range []string{"https://other.invalid/r", "https://example.com:99999/", "https:///", "https://" + strings.Repeat("a", 70) + ".test/", ":"} {
+		if err := p.Post(t.Context(), where, nil); err == nil {
+			t.Errorf("%s is no error", where)
+		}
 	}
 }
