@@ -13,8 +13,11 @@ LEAST    ?= 85
 
 .PHONY: run build test unit mutate fuzz bench bench-parsers authors soak lint clean install package test-package
 
+# The commit is the version, where git can be asked for it; else "development".
+VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
+
 build:
-	go build -buildvcs=auto -trimpath -o bin/sallyport ./cmd/sallyport
+	go build -buildvcs=$(VCS) -trimpath -o bin/sallyport ./cmd/sallyport
 
 run: build
 	./bin/sallyport quickstart --dir quickstart-data $(ARGS)
