@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/node"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/doctor"
+	"sallyport/internal/operate/doctor/gather"
 )
 
 type doctorCommand struct {
@@ -28,7 +29,7 @@ disk, owners and modes of files, limits of process and kernel, and the queue. Sa
 wrong and what helps. Exits with 1 when something is wrong, 0 when there are only warnings.
 
 It asks the name servers of mx.dns, for names of your own, for one that cannot exist, and for
-` + node.DNSSECProbe + `. Nothing is sent to anybody else, unless --outbound names a domain.
+` + gather.DNSSECProbe + `. Nothing is sent to anybody else, unless --outbound names a domain.
 
 Examples:
   sallyport doctor

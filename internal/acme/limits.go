@@ -13,6 +13,7 @@ type Limits struct {
 	Attempt     time.Duration // for one attempt, from the order to the certificate
 	Look        time.Duration // how often it is seen whether something is to be done: a clock may be set, a name may have come
 	Names       int           // that a certificate bears
+	Lookup      time.Duration // for a question to the DNS about a name that it may bear
 	Challenge   time.Duration // for a connection to where challenges are answered, with its request and answer
 	Header      int           // octets of the header of such a request
 	Connections int           // at once, at one address where challenges are answered; more wait
@@ -21,7 +22,7 @@ type Limits struct {
 // DefaultLimits returns the bounds that nobody configured.
 func DefaultLimits() Limits {
 	return Limits{
-		FirstPause: time.Minute, MaxPause: 12 * time.Hour, Attempt: 10 * time.Minute, Look: time.Hour, Names: 100,
+		FirstPause: time.Minute, MaxPause: 12 * time.Hour, Attempt: 10 * time.Minute, Look: time.Hour, Names: 100, Lookup: 5 * time.Second,
 		Challenge: 10 * time.Second, Header: 8 << 10, Connections: 64,
 	}
 }

@@ -26,7 +26,7 @@ func (n *Node) moreNames(ctx context.Context) []mail.Domain {
 		return all
 	}
 	names := policyNames{look: func(d mail.Domain) ([]netip.Addr, error) {
-		ctx, cancel := context.WithTimeout(ctx, DoctorTime)
+		ctx, cancel := context.WithTimeout(ctx, acme.DefaultLimits().Lookup)
 		defer cancel()
 		a, err := resolver.Addresses(ctx, dnsx.NameOf(d))
 		if dnsx.Permanent(err) {

@@ -2,22 +2,18 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/x509"
-	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
-	"sync"
-	"time"
 
 	"sallyport/internal/config"
-	"sallyport/internal/dnsx"
+	"sallyport/internal/filter/sender"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/doctor"
+	"sallyport/internal/operate/doctor/gather"
 )
 
 // DoctorOptions say how far a doctor looks.
@@ -36,89 +32,27 @@ type DoctorOptions struct {
 	Obtained *operate.Obtained
 }
 
-// DoctorTime bounds each look at the network.
-const DoctorTime = 5 * time.Second
-
-// DNSSECProbe is a signed name of the root's operators, at which it shows whether the
-// resolver validates.
-const DNSSECProbe = "iana.org"
-
-// Gather looks at a configuration's surroundings: the DNS, this host, its disk. It
-// changes nothing but for a file in the data folder that it syncs and removes, and
-// fails for nothing: what it could not find out stands in the facts.
+// Gather looks at a configuration's surroundings, as package gather promises.
 func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Facts {
 	o := d.complete()
-	f := doctor.Facts{
-		Now: o.Now(), Hostname: cfg.Hostname.ASCII(), Own: ownAddresses(cfg, o), Server: d.Server, Queue: d.Queue,
-		Clock: gatherClock(), Disk: gatherDisk(cfg), Files: gatherFiles(cfg), Limits: gatherLimits(cfg, d.Server.PID),
+	g := gather.Options{
+		Now: o.Now(), Hostname: cfg.Hostname, Own: ownAddresses(cfg, o), Domains: ourDomains(cfg, d.Domains), Listeners: doctorListeners(cfg),
+		Behind: doctorHops(cfg), Certificate: doctorCertificate(cfg, d.Obtained), Signs: cfg.DKIM.Sign, Data: cfg.Data, MinFree: minFree(cfg),
+		Connections: cfg.Limits.Connections, Files: doctorFiles(cfg), Outbound: d.Outbound, Port: o.MXPort, Dial: o.Dial, Server: d.Server, Queue: d.Queue,
+		Limits: gather.DefaultLimits(),
 	}
-	var cert *x509.Certificate
-	f.TLS, cert = gatherTLS(cfg, d.Obtained, o.Now())
-	var looking sync.WaitGroup
-	looking.Go(func() { f.Ports = gatherPorts(ctx, cfg, d.Server.Running) })
-	looking.Go(func() { f.Behind = gatherBehind(ctx, cfg) })
+	for _, k := range d.Keys {
+		g.Keys = append(g.Keys, gather.Key{Domain: k.Domain, Selector: k.Selector, Name: k.Name, Algorithm: k.Algorithm, State: k.State, Text: k.Text, Zone: k.Zone})
+	}
 	resolver, err := newResolver(cfg, o)
 	if err != nil {
-		f.Resolver.Error = err.Error()
+		g.ResolverError = err.Error()
 	} else {
-		gatherDNS(ctx, cfg, d.Domains, resolver, &f)
-		if f.Resolver.Error == "" && cfg.DKIM.Sign {
-			f.Others = examineKeys(ctx, resolver, signingDomains(cfg, d.Domains), d.Keys)
-		}
-		f.TLS.Lacks = lacks(cfg, f.Domains, cert)
-		if d.Outbound != "" {
-			f.Outbound = gatherOutbound(ctx, d.Outbound, resolver, o)
-		}
+		g.Resolver, g.Find = resolver, sender.Keys{Resolver: resolver, Time: g.Limits.Look}.Find
 	}
-	looking.Wait()
+	f := gather.Gather(ctx, g)
 	f.Others = append(f.Others, examineReturnPath(cfg, f.Now)...)
 	return f
-}
-
-// lookup turns the answer to a question into facts.
-func lookup[T any](ctx context.Context, ask func(context.Context) (dnsx.Answer[T], error), text func(T) string) doctor.Lookup {
-	ctx, cancel := context.WithTimeout(ctx, DoctorTime)
-	defer cancel()
-	a, err := ask(ctx)
-	switch {
-	case dnsx.Permanent(err):
-		return doctor.Lookup{Absent: true}
-	case err != nil:
-		return doctor.Lookup{Error: err.Error()}
-	}
-	var l doctor.Lookup
-	for _, v := range a.Data {
-		l.Values = append(l.Values, text(v))
-	}
-	return l
-}
-
-func hosts(ctx context.Context, r dnsx.Resolver, n dnsx.Name) doctor.Lookup {
-	return lookup(ctx, func(ctx context.Context) (dnsx.Answer[netip.Addr], error) { return r.Addresses(ctx, n) }, netip.Addr.String)
-}
-
-func texts(ctx context.Context, r dnsx.Resolver, name string) doctor.Lookup {
-	n, err := dnsx.ParseName(name)
-	if err != nil {
-		return doctor.Lookup{Error: err.Error()}
-	}
-	return lookup(ctx, func(ctx context.Context) (dnsx.Answer[string], error) { return r.TXT(ctx, n) }, printable)
-}
-
-func gatherDNS(ctx context.Context, cfg config.Config, more []string, r dnsx.Resolver, f *doctor.Facts) {
-	gatherResolver(ctx, r, &f.Resolver)
-	if f.Resolver.Error != "" {
-		return // each question would only wait as long again
-	}
-	f.Host = hosts(ctx, r, dnsx.NameOf(cfg.Hostname))
-	for _, text := range f.Host.Values {
-		if a, err := netip.ParseAddr(text); err == nil && !a.IsLoopback() && !a.IsPrivate() && !a.IsLinkLocalUnicast() {
-			f.Reverse = append(f.Reverse, gatherReverse(ctx, r, a))
-		}
-	}
-	for _, d := range ourDomains(cfg, more) {
-		f.Domains = append(f.Domains, gatherDomain(ctx, r, d))
-	}
 }
 
 // ourDomains are those of the configuration, and then others, each once.
@@ -134,104 +68,75 @@ func ourDomains(cfg config.Config, more []string) (all []mail.Domain) {
 	return all
 }
 
-func gatherResolver(ctx context.Context, r dnsx.Resolver, f *doctor.ResolverFacts) {
-	// A name that nobody could have registered, RFC 6761 §6.4, and that no cache holds.
-	n, err := dnsx.ParseName("sallyport-" + rand.Text()[:16] + ".invalid")
-	if err != nil {
-		f.Error = err.Error()
-		return
-	}
-	l := hosts(ctx, r, n)
-	f.Error, f.Invents, f.Asked = l.Error, l.Values, l.Error == ""
-	if l.Error != "" {
-		return
-	}
-	probe, err := dnsx.ParseName(DNSSECProbe)
-	if err != nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, DoctorTime)
-	defer cancel()
-	if a, err := r.Addresses(ctx, probe); err == nil {
-		f.Secure = doctor.Note
-		if a.Secure {
-			f.Secure = doctor.Fine
+func doctorListeners(cfg config.Config) (all []gather.Listener) {
+	add := func(door string, at []netip.AddrPort, tls bool) {
+		for _, a := range at {
+			all = append(all, gather.Listener{Door: door, At: a, TLS: tls})
 		}
 	}
+	add("mx", cfg.Listen.MX, false)
+	add("submission", cfg.Listen.Submission, false)
+	add("submissions", cfg.Listen.Submissions, true)
+	return all
 }
 
-func gatherReverse(ctx context.Context, r dnsx.Resolver, a netip.Addr) doctor.ReverseFacts {
-	f := doctor.ReverseFacts{Address: a}
-	f.Names = lookup(ctx, func(ctx context.Context) (dnsx.Answer[dnsx.Name], error) { return r.Pointers(ctx, a) }, dnsx.Name.String)
-	for _, text := range f.Names.Values {
-		if n, err := dnsx.ParseName(text); err == nil {
-			f.Back = append(f.Back, hosts(ctx, r, n).Values...)
+// doctorHops are the servers behind us and the next hops of routes.
+func doctorHops(cfg config.Config) (all []gather.Hop) {
+	for _, d := range cfg.Domains {
+		switch to := d.Deliver; {
+		case to.Behind() && to.Path != "":
+			all = append(all, gather.Hop{For: "domain " + d.Name.ASCII(), Network: "unix", At: to.Path})
+		case to.Behind():
+			all = append(all, gather.Hop{For: "domain " + d.Name.ASCII(), Network: "tcp", At: net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port))), TLS: to.Implicit})
 		}
 	}
-	return f
+	for _, r := range cfg.Routes {
+		all = append(all, gather.Hop{For: "route " + routeName(r.Domain), Network: "tcp", At: net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))), TLS: r.TLS == config.TLSImplicit})
+	}
+	return all
 }
 
-func gatherDomain(ctx context.Context, r dnsx.Resolver, d mail.Domain) doctor.DomainFacts {
-	name := d.ASCII()
-	f := doctor.DomainFacts{Name: name, MXHosts: map[string][]string{}}
-	f.MX = lookup(ctx, func(ctx context.Context) (dnsx.Answer[dnsx.MX], error) { return r.MX(ctx, dnsx.NameOf(d)) }, func(m dnsx.MX) string {
-		if m.Null {
-			return "."
+func doctorCertificate(cfg config.Config, obtained *operate.Obtained) gather.Certificate {
+	c := gather.Certificate{Policies: len(cfg.TLSPolicy.Listen) > 0}
+	for _, d := range cfg.ACME.Names {
+		c.Names = append(c.Names, d.ASCII())
+	}
+	if !cfg.ACME.On() {
+		c.File, c.Key = cfg.TLS.Cert, cfg.TLS.Key
+		return c
+	}
+	c.Authority = cfg.ACME.Directory
+	if obtained != nil {
+		c.Chain, c.Fault, c.Next = obtained.Chain, obtained.Fault, obtained.Next
+	}
+	return c
+}
+
+// doctorFiles are the files that the server uses.
+func doctorFiles(cfg config.Config) []gather.File {
+	all := []gather.File{
+		{Path: cfg.Data, What: "the data folder", Secret: true, OwnOnly: true}, {Path: cfg.File, What: "the configuration"},
+		{Path: cfg.StoreDir(), What: "the store", Later: true}, {Path: cfg.CheckpointDir(), What: "the checkpoints of the trace", Later: true},
+		{Path: cfg.Maildir.Root, What: "the mailboxes", Later: true},
+	}
+	keys, _ := filepath.Glob(filepath.Join(cfg.KeysDir(), "*")) // the pattern is a good one
+	for _, k := range keys {
+		all = append(all, gather.File{Path: k, What: "a key of the server's own", Secret: true, OwnOnly: true})
+	}
+	if cfg.TLS.Key != "" {
+		all = append(all, gather.File{Path: cfg.TLS.Key, What: "the certificate's key", Secret: true})
+	}
+	for _, r := range cfg.Routes {
+		if r.PasswordFile != "" && !slices.ContainsFunc(all, func(f gather.File) bool { return f.Path == r.PasswordFile }) {
+			all = append(all, gather.File{Path: r.PasswordFile, What: "a password file", Secret: true})
 		}
-		return m.Text
-	})
-	for i, text := range f.MX.Values {
-		if n, err := dnsx.ParseName(text); err == nil {
-			f.MX.Values[i] = n.String()
-			f.MXHosts[n.String()] = hosts(ctx, r, n).Values
-		}
 	}
-	f.SPF, f.DMARC = texts(ctx, r, name), texts(ctx, r, "_dmarc."+name)
-	f.MTASTS, f.TLSRPT = texts(ctx, r, "_mta-sts."+name), texts(ctx, r, "_smtp._tls."+name)
-	return f
+	all = append(all, gather.File{Path: cfg.Socket(), What: "the operator's socket", Socket: true})
+	if p := cfg.Sendmail.Socket; p != "" {
+		all = append(all, gather.File{Path: p, What: "the socket of the sendmail command", Socket: true})
+	}
+	if p := cfg.Rspamd.PasswordFile; p != "" {
+		all = append(all, gather.File{Path: p, What: "a password file", Secret: true})
+	}
+	return all
 }
-
-// gatherOutbound tries the first exchanger of a domain.
-func gatherOutbound(ctx context.Context, domain string, r dnsx.Resolver, o Options) *doctor.OutboundFacts {
-	f := &doctor.OutboundFacts{To: domain}
-	d, err := mail.ParseDomain(domain)
-	if err != nil {
-		f.Error = err.Error()
-		return f
-	}
-	ctx, cancel := context.WithTimeout(ctx, 2*DoctorTime)
-	defer cancel()
-	mx, err := r.MX(ctx, dnsx.NameOf(d))
-	if err != nil {
-		f.Error = err.Error()
-		return f
-	}
-	addrs, err := r.Addresses(ctx, mx.Data[0].Host)
-	if err != nil {
-		f.Error = err.Error()
-		return f
-	}
-	f.To = net.JoinHostPort(addrs.Data[0].String(), strconv.Itoa(int(o.MXPort)))
-	c, err := o.Dial(ctx, "tcp", f.To)
-	if err != nil {
-		f.Error = err.Error()
-		return f
-	}
-	if err := c.Close(); err != nil {
-		f.Error = fmt.Sprint("closing: ", err)
-	}
-	return f
-}
-
-// printable keeps a terminal from obeying what stands in the DNS.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f {
-			return '?'
-		}
-		return r
-	}, text[:min(len(text), maxText)])
-}
-
-// maxText is how much of a text from the DNS is looked at.
-const maxText = 1000

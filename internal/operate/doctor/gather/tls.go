@@ -1,48 +1,57 @@
-package node
+package gather
 
 import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"slices"
 	"strings"
 	"time"
 
-	"sallyport/internal/config"
-	"sallyport/internal/operate"
 	"sallyport/internal/operate/doctor"
 	"sallyport/internal/tlspolicy/mtasts"
 )
 
+// Certificate says where the certificate comes from; the zero value: there is to be none.
+type Certificate struct {
+	File, Key string // PEM files; "": it is obtained
+	// Authority is who gives it, by the URL of its directory; "": nobody.
+	Authority string
+	Chain     string    // PEM of what was obtained; "": nothing, or it is not known
+	Fault     string    // why the last attempt failed; "": it did not
+	Next      time.Time // of the next attempt after a fault
+	Names     []string  // that it should bear beside the host name
+	Policies  bool      // of MTA-STS are served under it
+}
+
 // gatherTLS looks at the certificate: at the files, or at what was obtained. leaf is nil
 // where there is none.
-func gatherTLS(cfg config.Config, obtained *operate.Obtained, now time.Time) (f doctor.TLSFacts, leaf *x509.Certificate) {
+func gatherTLS(o Options) (f doctor.TLSFacts, leaf *x509.Certificate) {
+	c := o.Certificate
 	var chain []*x509.Certificate
 	switch {
-	case cfg.ACME.On():
-		f.Configured, f.Authority, f.Pending = true, cfg.ACME.Directory, true
-		if obtained == nil {
-			return f, nil
-		}
-		f.Fault, f.Next = obtained.Fault, obtained.Next
-		chain = parseChain([]byte(obtained.Chain))
+	case c.Authority != "":
+		f.Configured, f.Authority, f.Pending = true, c.Authority, true
+		f.Fault, f.Next = c.Fault, c.Next
+		chain = parseChain([]byte(c.Chain))
 		f.Pending = len(chain) == 0
-	case cfg.TLS.Cert != "":
-		f.Configured, f.File = true, cfg.TLS.Cert
-		pair, err := tls.LoadX509KeyPair(cfg.TLS.Cert, cfg.TLS.Key)
+	case c.File != "":
+		f.Configured, f.File = true, c.File
+		pair, err := tls.LoadX509KeyPair(c.File, c.Key)
 		if err != nil {
 			f.Error = err.Error()
 			return f, nil
 		}
 		for _, der := range pair.Certificate {
-			if c, err := x509.ParseCertificate(der); err == nil {
-				chain = append(chain, c)
+			if one, err := x509.ParseCertificate(der); err == nil {
+				chain = append(chain, one)
 			}
 		}
 	}
 	if len(chain) == 0 {
 		return f, nil
 	}
-	return examineChain(f, cfg, chain, now), chain[0]
+	return examineChain(f, o, chain), chain[0]
 }
 
 // parseChain reads the certificates of a PEM text; none where one cannot be read.
@@ -60,17 +69,17 @@ func parseChain(text []byte) (chain []*x509.Certificate) {
 	}
 }
 
-func examineChain(f doctor.TLSFacts, cfg config.Config, chain []*x509.Certificate, now time.Time) doctor.TLSFacts {
+func examineChain(f doctor.TLSFacts, o Options, chain []*x509.Certificate) doctor.TLSFacts {
 	leaf, between := chain[0], x509.NewCertPool()
 	for _, c := range chain[1:] {
 		between.AddCert(c)
 	}
 	f.Names, f.NotBefore, f.NotAfter = leaf.DNSNames, leaf.NotBefore, leaf.NotAfter
-	f.CoversHostname = leaf.VerifyHostname(cfg.Hostname.ASCII()) == nil
+	f.CoversHostname = leaf.VerifyHostname(o.Hostname.ASCII()) == nil
 	// Judged in the middle of its time: that it expires is a finding of its own.
 	middle := leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore) / 2)
-	if now.After(leaf.NotBefore) && now.Before(leaf.NotAfter) {
-		middle = now
+	if o.Now.After(leaf.NotBefore) && o.Now.Before(leaf.NotAfter) {
+		middle = o.Now
 	}
 	if _, err := leaf.Verify(x509.VerifyOptions{Intermediates: between, CurrentTime: middle}); err != nil {
 		f.Chain = strings.TrimPrefix(err.Error(), "x509: ")
@@ -80,16 +89,13 @@ func examineChain(f doctor.TLSFacts, cfg config.Config, chain []*x509.Certificat
 
 // lacks returns the names that a certificate should bear and does not: those of [acme],
 // and those where others look for the policies that are served here.
-func lacks(cfg config.Config, domains []doctor.DomainFacts, leaf *x509.Certificate) (names []string) {
+func lacks(c Certificate, domains []doctor.DomainFacts, leaf *x509.Certificate) (names []string) {
 	if leaf == nil {
 		return nil
 	}
-	var wanted []string
-	for _, d := range cfg.ACME.Names {
-		wanted = append(wanted, d.ASCII())
-	}
+	wanted := slices.Clone(c.Names)
 	for _, d := range domains {
-		if len(cfg.TLSPolicy.Listen) > 0 && len(d.MTASTS.Values) > 0 {
+		if c.Policies && len(d.MTASTS.Values) > 0 {
 			wanted = append(wanted, mtasts.Host+d.Name)
 		}
 	}

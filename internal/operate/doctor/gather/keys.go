@@ -1,36 +1,33 @@
-package node
+package gather
 
 import (
 	"context"
 	"slices"
 
 	"sallyport/internal/auth/dkim"
-	"sallyport/internal/config"
-	"sallyport/internal/dnsx"
-	"sallyport/internal/filter/sender"
 	"sallyport/internal/keyring"
 	"sallyport/internal/mail"
-	"sallyport/internal/operate"
 	"sallyport/internal/operate/doctor"
 )
 
 // examineKeys compares the keys that sign mail with what the DNS shows of them.
-func examineKeys(ctx context.Context, r dnsx.Resolver, domains []string, keys []operate.DKIMKey) []doctor.Finding {
+func examineKeys(ctx context.Context, o Options) []doctor.Finding {
 	var names []dkim.KeyName
-	for _, k := range keys {
+	for _, k := range o.Keys {
 		if d, err := mail.ParseDomain(k.Domain); err == nil {
 			names = append(names, dkim.KeyName{Selector: k.Selector, Domain: d})
 		}
 	}
-	found := sender.Keys{Resolver: r, Time: DoctorTime}.Find(ctx, names)
+	found := o.Find(ctx, names)
 	var out []doctor.Finding
-	for _, domain := range domains {
-		if !slices.ContainsFunc(keys, func(k operate.DKIMKey) bool { return k.Domain == domain }) {
+	for _, d := range o.Domains {
+		domain := d.ASCII()
+		if !slices.ContainsFunc(o.Keys, func(k Key) bool { return k.Domain == domain }) {
 			out = append(out, doctor.Finding{Check: "dkim", Subject: domain, State: doctor.Warning,
 				What: "mail from this domain is not signed: it has no keys", Remedy: "sallyport dkim rotate " + domain + " makes them and prints their records"})
 		}
 	}
-	for _, k := range keys {
+	for _, k := range o.Keys {
 		d, err := mail.ParseDomain(k.Domain)
 		if err != nil {
 			continue
@@ -42,7 +39,7 @@ func examineKeys(ctx context.Context, r dnsx.Resolver, domains []string, keys []
 }
 
 // keyFinding judges one key by what the DNS shows.
-func keyFinding(k operate.DKIMKey, sight keyring.Sight) doctor.Finding {
+func keyFinding(k Key, sight keyring.Sight) doctor.Finding {
 	f := doctor.Finding{Check: "dkim", Subject: k.Name, State: doctor.Fine, What: k.Algorithm + ", " + k.State + ": the DNS shows it"}
 	publish := "publish: " + k.Zone
 	switch sight {
@@ -61,18 +58,4 @@ func keyFinding(k operate.DKIMKey, sight keyring.Sight) doctor.Finding {
 		f.State, f.What, f.Remedy = doctor.Unknown, "the DNS does not answer", "see what is said of the name servers"
 	}
 	return f
-}
-
-// signingDomains are our domains, each once.
-func signingDomains(cfg config.Config, more []string) []string {
-	var all []string
-	for _, d := range cfg.Domains {
-		all = append(all, d.Name.ASCII())
-	}
-	for _, name := range more {
-		if d, err := mail.ParseDomain(name); err == nil && !slices.Contains(all, d.ASCII()) {
-			all = append(all, d.ASCII())
-		}
-	}
-	return all
 }

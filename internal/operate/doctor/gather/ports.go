@@ -1,0 +1,101 @@
+package gather
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"sallyport/internal/kit/listen"
+	"sallyport/internal/operate/doctor"
+)
+
+// gatherPorts asks at every listener who is there.
+func gatherPorts(ctx context.Context, o Options) (all []doctor.PortFacts) {
+	for _, l := range o.Listeners {
+		if l.At.Port() == 0 {
+			continue // any free port: nothing to look at
+		}
+		p := doctor.PortFacts{Door: l.Door, Address: l.At.String()}
+		greeting, err := o.greetingAt(ctx, "tcp", reachable(l.At).String(), l.TLS)
+		switch {
+		case err == nil:
+			p.Greeting = printable(greeting, o.Limits.Text)
+		case o.Server.Running:
+			p.Error = err.Error()
+		default:
+			p.Free, p.BindErr = canBind(ctx, l.At)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// reachable is where this host reaches what listens at an address.
+func reachable(at netip.AddrPort) netip.AddrPort {
+	switch {
+	case !at.Addr().IsUnspecified():
+		return at
+	case at.Addr().Is4():
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), at.Port())
+	}
+	return netip.AddrPortFrom(netip.IPv6Loopback(), at.Port())
+}
+
+// gatherBehind asks the servers that we pass mail on to, each once, who they are.
+func gatherBehind(ctx context.Context, o Options) (all []doctor.BehindFacts) {
+	for _, hop := range o.Behind {
+		if slices.ContainsFunc(all, func(b doctor.BehindFacts) bool { return b.At == hop.At }) {
+			continue
+		}
+		b := doctor.BehindFacts{For: hop.For, At: hop.At}
+		greeting, err := o.greetingAt(ctx, hop.Network, hop.At, hop.TLS)
+		if b.Greeting = printable(greeting, o.Limits.Text); err != nil {
+			b.Error = err.Error()
+		}
+		all = append(all, b)
+	}
+	return all
+}
+
+func (o Options) greetingAt(ctx context.Context, network, at string, implicit bool) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.Limits.Look)
+	defer cancel()
+	var d net.Dialer
+	c, err := d.DialContext(ctx, network, at)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	if deadline, ok := ctx.Deadline(); ok {
+		if err := c.SetDeadline(deadline); err != nil {
+			return "", err
+		}
+	}
+	if implicit {
+		// Only the name in the greeting is wanted; the certificate is judged as a file.
+		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
+	}
+	line, err := bufio.NewReader(io.LimitReader(c, int64(o.Limits.Text))).ReadString('\n')
+	if err != nil {
+		return "", fmt.Errorf("it accepts connections, and greets nobody: %w", err)
+	}
+	_, _ = io.WriteString(c, "QUIT\r\n") // politeness; we leave anyway
+	return strings.TrimSpace(line), nil
+}
+
+func canBind(ctx context.Context, at netip.AddrPort) (free bool, why string) {
+	ln, err := listen.TCP(ctx, at)
+	if err != nil {
+		return false, err.Error()
+	}
+	if err := ln.Close(); err != nil {
+		return false, err.Error()
+	}
+	return true, ""
+}
