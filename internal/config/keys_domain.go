@@ -1,11 +1,6 @@
 package config
 
 import (
-	"bufio"
-	"bytes"
-	"fmt"
-	"strings"
-
 	"sallyport/internal/mail"
 )
 
@@ -65,7 +60,7 @@ func domainKeys() []entry[Domain] {
 			Doc: `Who knows the recipients of a domain with a server behind: "callout", that server is asked at RCPT (see [callout]); "list", recipients_file names them; or "accounts", the accounts of this server. Aliases of this server exist in each case, and its accounts of the domain may sign in and send. Without it: list where there is a recipients_file, else callout. A Maildir domain always has accounts.`},
 			parseRecipients, func(d *Domain) *Recipients { return &d.Recipients }),
 		parsed(Key{Path: "domain.NAME.recipients_file", Type: TypePath, Min: "1", Max: "4096",
-			Doc: "A file with the recipients of this domain, one in a line, as a whole address or as what stands before the @; lines that begin with # are comments. At most 1000000 names. It is read at the start and at every reload."},
+			Doc: "A file with the recipients of this domain, one in a line, as a whole address or as what stands before the @; lines that begin with # are comments. As Exchange exports it: UTF-16 with its mark is read, smtp: may stand before an address, and lines of other kinds (SIP:, X500:) and of other domains are passed over, but not if no address is left. At most 1000000 names. It is read at the start and at every reload."},
 			parsePath, func(d *Domain) *string { return &d.RecipientsFile }),
 		parsed(Key{Path: "domain.NAME.cut_through", Type: TypeChoice, Default: "off",
 			Doc: `Whether the server behind gets each message while its sender still waits, so that its answer becomes ours: "on" or "off". With it, what that server refuses is refused here, and while it cannot be reached mail for this domain alone is deferred with 451. A stranger's message has one such recipient; the others get 452 4.5.3 and come by themselves, so that each has an answer of his own.`},
@@ -165,44 +160,4 @@ func (s *source) checkDomainFiles(c *Config) {
 			}
 		}
 	}
-}
-
-// ReadRecipients returns the addresses of a domain that its recipients_file names.
-// The error names the line that is none, or says why the file cannot be read.
-func ReadRecipients(path string, domain mail.Domain) ([]mail.Address, error) {
-	text, err := readFile(path, MaxRecipientsOctets)
-	if err != nil {
-		return nil, err
-	}
-	var all []mail.Address
-	lines := bufio.NewScanner(bytes.NewReader(text))
-	for number := 1; lines.Scan(); number++ {
-		line := strings.TrimSpace(lines.Text())
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		a, err := parseRecipientLine(line, domain)
-		if err != nil {
-			return nil, errorText(fmt.Sprintf("line %d: %s", number, reason(err)))
-		}
-		if len(all) == MaxRecipients {
-			return nil, errorText(fmt.Sprintf("line %d: there are more than %d", number, MaxRecipients))
-		}
-		all = append(all, a)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, errorText("a line is too long")
-	}
-	return all, nil
-}
-
-func parseRecipientLine(line string, domain mail.Domain) (mail.Address, error) {
-	a, err := mail.ParseAddress(line, mail.UTF8)
-	if err != nil && !strings.Contains(line, "@") {
-		a, err = mail.ParseAddress(line+"@"+domain.String(), mail.UTF8)
-	}
-	if err == nil && a.Domain() != domain {
-		return mail.Address{}, errorText("this address is of another domain")
-	}
-	return a, err
 }

@@ -72,6 +72,9 @@ home_mailbox =
 fallback_transport = lmtp:inet:127.0.0.1:%[2]s
 relayhost = [127.0.0.1]:%[3]s
 `, s.dir, s.lmtp, s.smtp)
+	if !strings.Contains(site, "\nalias_maps") {
+		over += "alias_maps = hash:" + s.root + "/etc/aliases\n"
+	}
 	if !strings.Contains(site, "\nlocal_recipient_maps") {
 		over += "local_recipient_maps = inline:{ {alice=x} {bob=x} } $alias_maps\n"
 	}
@@ -151,8 +154,8 @@ func (s *site) theirPlaces(token string) []string {
 	places := outside(s.sink.places(token))
 	for i, p := range places {
 		name, host, _ := strings.Cut(p, "@")
-		if slices.Contains(s.local, host) {
-			name, _, _ = strings.Cut(name, "+")
+		if slices.Contains(s.local, strings.ToLower(host)) {
+			name, _, _ = strings.Cut(strings.ToLower(name), "+")
 			places[i] = name + "@" + s.local[0]
 		}
 	}
