@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, mutate, fuzz, bench, bench-parsers, authors, soak, lint.
+# The rest: build, mutate, fuzz, bench, bench-parsers, authors, soak, migrate, lint.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -11,7 +11,7 @@ SEED     ?= 1
 ROOMS    ?= gate sched callout spool dispatch intake
 LEAST    ?= 85
 
-.PHONY: run build test unit mutate fuzz bench bench-parsers authors soak lint clean install package test-package
+.PHONY: run build test unit mutate fuzz bench bench-parsers authors soak migrate lint clean install package test-package
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -58,6 +58,11 @@ authors:
 	./scripts/install-test-tools
 	./scripts/install-author-readers
 	AUTHORS_ALL=1 AUTHORS=$(AUTHORS) SEED=$(SEED) go test -timeout 0 -count 1 -v ./test/authors
+
+# Moving in from Postfix held against a real one, and the guides followed word by word.
+migrate:
+	./scripts/install-test-tools
+	SALLYPORT_MIGRATE=1 go test -timeout 30m -count 1 -v ./test/migrate
 
 # The long forms of the crash, command-sequence and load tests.
 soak: build

@@ -16,6 +16,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -150,13 +151,14 @@ func (s *site) serve(binary, conf string) (at string) {
 	cmd := exec.Command(binary, "serve", "-c", conf)
 	cmd.Stdout, cmd.Stderr = log, log
 	must(s.t, cmd.Start())
-	s.t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		must(s.t, cmd.Process.Signal(syscall.SIGTERM))
 		_ = cmd.Wait()
 		if text, err := os.ReadFile(log.Name()); err == nil && s.t.Failed() {
 			s.t.Logf("%s", text)
 		}
 	})
+	s.t.Cleanup(s.stop)
 	eventually(s.t, "the server answers", func() bool {
 		nc, err := net.Dial("tcp", found[1])
 		if err == nil {

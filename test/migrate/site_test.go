@@ -22,6 +22,7 @@ type site struct {
 	dir    string // of this test
 	root   string // of the host that is moved
 	sink   *sink
+	stop   func() // ends the server that runs
 	smtp   string // port of the sink
 	lmtp   string
 	cases  []expectation
@@ -34,6 +35,14 @@ type expectation struct {
 	address string
 	refused bool
 	places  []string
+}
+
+// heavy skips what runs other servers, or a guide from its beginning to its end: make migrate.
+func heavy(t *testing.T) {
+	t.Helper()
+	if os.Getenv("SALLYPORT_MIGRATE") == "" {
+		t.Skip("make migrate runs it")
+	}
 }
 
 func must(t *testing.T, err error) {

@@ -1,0 +1,296 @@
+package migrate
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"sallyport/test/load/rig"
+)
+
+// block returns the n-th block of a guide, from 0, that is marked with a language.
+func block(t *testing.T, guide, language string, n int) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/guides/" + guide)
+	must(t, err)
+	var all []string
+	in, marked := false, false
+	for line := range strings.Lines(string(text)) {
+		switch mark, fence := strings.CutPrefix(line, "```"); {
+		case fence && in:
+			in = false
+		case fence:
+			in, marked = true, strings.TrimSpace(mark) == language
+			if marked {
+				all = append(all, "")
+			}
+		case in && marked:
+			all[len(all)-1] += line
+		}
+	}
+	if n >= len(all) {
+		t.Fatalf("%s has only %d blocks of %q", guide, len(all), language)
+	}
+	return all[n]
+}
+
+// replaced puts this test's own paths and addresses in the place of a guide's, each of which
+// must be there.
+func replaced(t *testing.T, text string, pairs ...string) string {
+	t.Helper()
+	for i := 0; i < len(pairs); i += 2 {
+		if !strings.Contains(text, pairs[i]) {
+			t.Fatalf("the guide no longer says %q:\n%s", pairs[i], text)
+		}
+		text = strings.ReplaceAll(text, pairs[i], pairs[i+1])
+	}
+	return text
+}
+
+// guideServer is a server with a configuration of a guide.
+type guideServer struct {
+	*site
+	binary, conf, at string
+	endDovecot       func()
+}
+
+// prepare writes a configuration that has, beside the least there is, what a guide says.
+func prepare(t *testing.T, more string) *guideServer {
+	t.Helper()
+	binary, err := rig.Build(t.Context(), t.TempDir())
+	must(t, err)
+	dir, err := os.MkdirTemp("", "guide")
+	must(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	must(t, os.Chmod(dir, 0o755))
+	s := &site{t: t, dir: dir, sink: &sink{got: map[string][]string{}}}
+	s.smtp = port(s.sink.listen(t, "tcp", "127.0.0.1:0"))
+	s.lmtp = port(s.sink.listen(t, "tcp", "127.0.0.1:0"))
+	must(t, os.MkdirAll(filepath.Join(dir, "new"), 0o755))
+	g := &guideServer{site: s, binary: binary, conf: filepath.Join(dir, "new/sallyport.toml")}
+	g.write(more)
+	return g
+}
+
+func (g *guideServer) write(more string) {
+	g.t.Helper()
+	listen := "[listen]\nmx = [\"127.0.0.1:" + freePort(g.t) + "\"]\n"
+	more = strings.TrimPrefix(more, "[listen]\n") // the guide's own keys go into the same table
+	text := fmt.Sprintf("hostname = \"mx.example.org\"\ndata = %q\n%s%s\n[authentication]\ncheck = \"off\"\n[dkim]\nsign = \"off\"\n[route.\"*\"]\nto = \"smtp://127.0.0.1:%s\"\n",
+		filepath.Join(g.dir, "new/data"), listen, more, g.smtp)
+	must(g.t, os.WriteFile(g.conf, []byte(text), 0o600))
+}
+
+// start checks the configuration and serves it.
+func (g *guideServer) start() {
+	g.t.Helper()
+	g.must("check")
+	g.at = g.serve(g.binary, g.conf)
+}
+
+// must gives a command of the server, which has to succeed.
+func (g *guideServer) must(args ...string) string {
+	g.t.Helper()
+	out, code := g.run(g.binary, append(args, "-c", g.conf)...)
+	if code != 0 {
+		text, _ := os.ReadFile(g.conf)
+		g.t.Fatalf("%v: %s\n%s", args, out, text)
+	}
+	return out
+}
+
+// taken reports whether an address is taken.
+func (g *guideServer) taken(address, token string) bool {
+	g.t.Helper()
+	ok, _ := try(g.t, g.at, address, token)
+	return ok
+}
+
+// The guide to Exchange: what its command prints is a list of recipients, in each form in
+// which PowerShell writes it.
+func TestGuideExchange(t *testing.T) {
+	heavy(t)
+	g := prepare(t, "")
+	g.write(replaced(t, block(t, "exchange.md", "toml", 1), "10.0.0.5:25", "127.0.0.1:"+g.lmtp, "tls             = \"required\"\n", "", "ca              = \"/etc/sallyport/exchange-ca.pem\"\n", ""))
+	if command := block(t, "exchange.md", "powershell", 0); !strings.Contains(command, "-replace '^smtp:',''") || !strings.Contains(command, "Set-Content -Encoding UTF8 recipients") {
+		t.Fatalf("what the command prints is to be looked at again:\n%s", command)
+	}
+	// Set-Content -Encoding UTF8 of Windows PowerShell: a mark, and CRLF.
+	list := filepath.Join(g.dir, "new/recipients")
+	must(t, os.WriteFile(list, []byte("\xEF\xBB\xBFalice@example.org\r\nboss@example.org\r\nalice@example.net\r\n"), 0o644))
+	g.start()
+	for address, want := range map[string]bool{"alice@example.org": true, "Boss@Example.org": true, "nobody@example.org": false, "alice@example.net": false, "postmaster@example.org": true} {
+		if got := g.taken(address, "first"); got != want {
+			t.Errorf("%s: %v", address, got)
+		}
+	}
+	// > of Windows PowerShell: UTF-16, and whatever kinds of addresses there are.
+	wide := []byte{0xFF, 0xFE}
+	for _, c := range "SMTP:nobody@example.org\r\nSIP:alice@example.org\r\nX500:/o=First Organization/cn=Recipients/cn=alice\r\nsmtp:alice@example.net\r\n" {
+		wide = append(wide, byte(c), 0)
+	}
+	must(t, os.WriteFile(list, wide, 0o644))
+	g.must("reload")
+	for address, want := range map[string]bool{"nobody@example.org": true, "alice@example.org": false} {
+		if got := g.taken(address, "second"); got != want {
+			t.Errorf("after the reload %s: %v", address, got)
+		}
+	}
+}
+
+// The guide to applications of this host, on a tree of its own.
+func TestGuideApplicationRelay(t *testing.T) {
+	heavy(t)
+	for _, tool := range []string{"dpkg-divert", "setpriv"} {
+		if _, err := exec.LookPath(tool); err != nil || os.Getuid() != 0 {
+			t.Skip("needs Debian's dpkg, and root")
+		}
+	}
+	g := prepare(t, "")
+	own, run, tree := "[domain.\"example.org\"]\ndeliver = \"maildir\"\n", filepath.Join(g.dir, "run"), filepath.Join(g.dir, "tree")
+	g.write(own)
+	g.start()
+	g.must("account", "add", "shop@example.org", "--role", "bulk", "--generate")
+	door := replaced(t, block(t, "application-relay.md", "toml", 0), "/run/sallyport/sendmail.sock", run+"/sendmail.sock")
+	g.stop()
+	g.write(door + "\n" + own)
+	g.start() // the restart that the guide asks for
+	// A tree in which another mail server has the commands, as Debian's has them.
+	for _, d := range []string{"usr/sbin", "usr/bin", "usr/local/bin", "var/lib/dpkg/info", "var/lib/dpkg/updates"} {
+		must(t, os.MkdirAll(filepath.Join(tree, d), 0o755))
+	}
+	for _, f := range []string{"usr/sbin/sendmail", "usr/bin/mailq"} {
+		must(t, os.WriteFile(filepath.Join(tree, f), []byte("another's\n"), 0o755))
+	}
+	must(t, os.WriteFile(filepath.Join(tree, "var/lib/dpkg/status"), nil, 0o644))
+	program, err := os.ReadFile(g.binary)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(tree, "usr/local/bin/sallyport"), program, 0o755))
+	must(t, os.WriteFile(filepath.Join(tree, "message"), []byte("To: you@far.example\nMessage-ID: <cron@migrate>\nSubject: hello\n\nhello\n"), 0o644))
+	script := replaced(t, block(t, "application-relay.md", "", 1), "ln -sfn /usr/local/bin/sallyport /usr/sbin/sendmail", "ln -sfn "+tree+"/usr/local/bin/sallyport "+tree+"/usr/sbin/sendmail",
+		"ln -sfn /usr/local/bin/sallyport /usr/bin/mailq", "ln -sfn "+tree+"/usr/local/bin/sallyport "+tree+"/usr/bin/mailq", "dpkg-divert ", "dpkg-divert --root "+tree+" ",
+		"sudo -u www-data sendmail", "setpriv --reuid=33 --regid=33 --clear-groups "+tree+"/usr/sbin/sendmail", "you@example.net <message", "you@far.example <"+tree+"/message")
+	cmd := exec.Command("sh", "-e", "-c", script)
+	cmd.Env = append(os.Environ(), "SALLYPORT_SENDMAIL="+run+"/sendmail.sock")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, script, out)
+	}
+	for _, f := range []string{"usr/sbin/sendmail.distrib", "usr/bin/mailq.distrib"} {
+		if text, err := os.ReadFile(filepath.Join(tree, f)); err != nil || string(text) != "another's\n" {
+			t.Errorf("%s: %q, %v", f, text, err)
+		}
+	}
+	eventually(t, "the message of www-data leaves", func() bool { return len(g.sink.places("cron")) == 1 })
+}
+
+// dovecot runs Debian's Dovecot with what a guide adds to its local.conf, until the test ends.
+func (g *guideServer) dovecot(local string) {
+	g.t.Helper()
+	conf := filepath.Join(g.dir, "dovecot.conf")
+	must(g.t, os.WriteFile(conf, []byte(fmt.Sprintf("base_dir = %[1]s/dovecot\nstate_dir = %[1]s/dovecot-state\nlog_path = %[1]s/dovecot.log\n!include /etc/dovecot/conf.d/*.conf\nlog_path = %[1]s/dovecot.log\nssl = no\n%[2]s", g.dir, local)), 0o644))
+	cmd := exec.Command("dovecot", "-F", "-c", conf)
+	must(g.t, cmd.Start())
+	end := sync.OnceFunc(func() {
+		must(g.t, cmd.Process.Signal(syscall.SIGTERM))
+		_ = cmd.Wait()
+		if text, err := os.ReadFile(g.dir + "/dovecot.log"); err == nil && g.t.Failed() {
+			g.t.Logf("%s", text)
+		}
+	})
+	g.t.Cleanup(end)
+	g.endDovecot = end
+	eventually(g.t, "Dovecot is there", func() bool {
+		_, err := os.Stat(g.dir + "/dovecot/auth-userdb")
+		return err == nil
+	})
+}
+
+// needsDovecot skips where there is none.
+func needsDovecot(t *testing.T) {
+	t.Helper()
+	heavy(t)
+	if _, err := exec.LookPath("doveadm"); err != nil || os.Getuid() != 0 {
+		t.Skip("needs Debian's dovecot, and root: scripts/install-test-tools")
+	}
+}
+
+// The guide to Dovecot, with Debian's own configuration: its users are those of the host, whom it
+// knows by the line that the guide gives; what it answered before is forgotten by command.
+func TestGuideDovecot(t *testing.T) {
+	needsDovecot(t)
+	g := prepare(t, "")
+	socket := filepath.Join(g.dir, "dovecot-lmtp")
+	g.write(replaced(t, block(t, "dovecot.md", "toml", 0), "/run/dovecot/lmtp", socket, "alice@example.org", "nobody@example.org"))
+	user := "auth_username_format = %Ln\n" // nobody is the user of the host that every Debian has, and that Dovecot takes
+	local := replaced(t, block(t, "dovecot.md", "", 0), "protocols = imap lmtp", "protocols = lmtp", "unix_listener lmtp {", "unix_listener "+socket+" {", "group = sallyport", "group = nogroup", user, user) +
+		"mail_location = maildir:" + g.dir + "/mail/%n\n"
+	must(t, os.MkdirAll(g.dir+"/mail", 0o777))
+	must(t, os.Chmod(g.dir+"/mail", 0o777))
+	g.dovecot(strings.ReplaceAll(local, user, ""))
+	g.start()
+	if g.taken("nobody@example.org", "early") {
+		t.Error("Debian's Dovecot knows whole addresses by itself: the guide says otherwise")
+	}
+	g.endDovecot()
+	g.dovecot(local)
+	if g.taken("nobody@example.org", "still") {
+		t.Error("what Dovecot answered is not remembered: the guide says otherwise")
+	}
+	g.must(strings.Fields(strings.TrimPrefix(strings.TrimSpace(block(t, "dovecot.md", "", 1)), "sallyport "))...)
+	for address, want := range map[string]bool{"nobody@example.org": true, "postmaster@example.org": true, "unheard-of@example.org": false} {
+		if got := g.taken(address, "now-"+address[:4]); got != want {
+			t.Errorf("%s: %v", address, got)
+		}
+	}
+	eventually(t, "the mail is in Dovecot's mailbox", func() bool {
+		new, _ := os.ReadDir(g.dir + "/mail/nobody/new")
+		return len(new) == 2
+	})
+	if out, err := exec.Command("doveadm", "-c", g.dir+"/dovecot.conf", "user", "nobody@example.org").CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// The guide to Maildirs that Dovecot reads.
+func TestGuideMaildir(t *testing.T) {
+	needsDovecot(t)
+	g := prepare(t, "")
+	root := filepath.Join(g.dir, "mailboxes")
+	g.write(replaced(t, block(t, "maildir.md", "toml", 0), "/var/mail/sallyport", root))
+	must(t, os.WriteFile(g.dir+"/users", []byte(replaced(t, block(t, "maildir.md", "", 1), "$6$…", "$6$none")), 0o644))
+	g.start()
+	g.must("account", "add", "alice@example.org", "--generate")
+	for _, to := range []string{"Alice@Example.org", "alice+lists@example.org"} {
+		if !g.taken(to, "box") {
+			t.Errorf("%s is refused", to)
+		}
+	}
+	eventually(t, "the mail is there", func() bool {
+		new, _ := os.ReadDir(root + "/example.org/alice/new")
+		return len(new) == 2
+	})
+	// Root may be no user of Dovecot: what the test wrote becomes that of the user in the guide.
+	must(t, filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Chown(path, 65534, 65534)
+	}))
+	g.dovecot(replaced(t, block(t, "maildir.md", "", 0), "protocols = imap\n", "", "/var/mail/sallyport", root, "/etc/dovecot/users", g.dir+"/users", "uid=sallyport gid=sallyport", "uid=65534 gid=65534"))
+	out, err := exec.Command("doveadm", "-c", g.dir+"/dovecot.conf", "mailbox", "status", "-u", "alice@example.org", "messages", "INBOX").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "INBOX messages=2") {
+		t.Errorf("%v: %s", err, out)
+	}
+	for _, command := range []string{"doveadm mailbox status -u alice@example.org messages INBOX Junk"} {
+		text, err := os.ReadFile("../../docs/guides/maildir.md")
+		must(t, err)
+		if !strings.Contains(string(text), command) {
+			t.Errorf("the guide no longer says %s", command)
+		}
+	}
+}
