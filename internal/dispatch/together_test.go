@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,8 +102,9 @@ func TestALowDiskForwardsNothing(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t)
 			w.forward(keep, "alice@local.test", "a@remote.test")
-			low := true
-			w.low = func(int64) bool { return low }
+			var low atomic.Bool
+			low.Store(true)
+			w.low = func(int64) bool { return low.Load() }
 			w.start()
 			w.send(stranger("alice@local.test"))
 			later(time.Minute)
@@ -110,7 +112,7 @@ func TestALowDiskForwardsNothing(t *testing.T) {
 			if jobs, _ := w.left(); len(jobs) != 0 || w.local.attempts() != 0 {
 				t.Errorf("keep %v: %d left, %d attempts at the mailbox", keep, len(jobs), w.local.attempts())
 			}
-			low = false
+			low.Store(false)
 			later(time.Hour)
 			w.queued(0, 0)
 			if jobs, _ := w.left(); len(jobs) != 1 || w.copies() != map[bool]int{true: 1}[keep] {
