@@ -7,8 +7,9 @@
 // line and column, the offending text, and a hint. Nothing is repaired and
 // nothing has a second spelling.
 //
-// The keys stand in one table (Keys), from which defaults, bounds and the
-// reference in docs/config.md are all taken, so that they cannot differ.
+// The tables of the file and their keys stand in one list (tables.go), from which
+// readers, defaults, bounds and the reference in docs/config.md are all taken, so that
+// they cannot differ.
 //
 // An empty configuration is closed: no listener, no domain, no route.
 package config

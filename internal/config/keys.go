@@ -7,48 +7,6 @@ import (
 	"sallyport/internal/mail"
 )
 
-// Keys returns every key there is, in the order of the reference.
-func Keys() []Key {
-	var all []Key
-	all = appendKeys(all, serverKeys())
-	all = appendKeys(all, listenKeys())
-	all = appendKeys(all, sendmailListenKeys())
-	all = appendKeys(all, tlsKeys())
-	all = appendKeys(all, acmeKeys())
-	all = appendKeys(all, proxyKeys())
-	all = appendKeys(all, sendmailKeys())
-	all = append(all, sendmailUserKey())
-	all = appendKeys(all, domainKeys())
-	all = append(all, aliasKey())
-	all = appendKeys(all, aliasKeys())
-	all = appendKeys(all, calloutKeys())
-	all = appendKeys(all, routeKeys())
-	all = appendKeys(all, mxKeys())
-	all = appendKeys(all, tlsPolicyKeys())
-	all = appendKeys(all, dmarcReportKeys())
-	all = appendKeys(all, forwardKeys())
-	all = appendKeys(all, budgetKeys())
-	all = appendKeys(all, returnPathKeys())
-	all = appendKeys(all, dkimKeys())
-	all = appendKeys(all, authenticationKeys())
-	all = appendKeys(all, limitKeys())
-	all = appendKeys(all, retryKeys())
-	all = appendKeys(all, maildirKeys())
-	all = appendKeys(all, traceKeys())
-	all = appendKeys(all, authKeys())
-	all = appendKeys(all, bouncesKeys())
-	all = appendKeys(all, rspamdKeys())
-	all = appendKeys(all, milterKeys())
-	return appendKeys(all, metricsKeys())
-}
-
-func appendKeys[T any](all []Key, entries []entry[T]) []Key {
-	for _, e := range entries {
-		all = append(all, e.Key)
-	}
-	return all
-}
-
 func serverKeys() []entry[Config] {
 	return []entry[Config]{
 		parsed(Key{Path: "hostname", Type: TypeHost, Required: true, Example: "mx.example.org",

@@ -86,17 +86,13 @@ func parseDirectory(text string) (directory, message, hint string) {
 }
 
 // acme reads the table, all of it or nothing: its keys are required where it stands.
-func (s *source) acme(root *node, c *Config) {
-	t := s.table(root, "acme")
+func (s *source) acme(t *node, c *Config) {
 	block(s, t, acmeKeys(), &c.ACME)
 	if path := &c.ACME.CA; *path != "" && !filepath.IsAbs(*path) {
 		*path = filepath.Join(filepath.Dir(s.file), *path)
 	}
 	if t == nil {
 		return
-	}
-	if cert := firstOf(root.child("tls", "cert"), root.child("tls", "key")); cert != nil {
-		s.faultAt(cert, "the certificate would come from here and from [acme]", "keep one of the two")
 	}
 	if at := t.child("listen"); at == nil || at.kind == unstable.Array && len(at.items) == 0 {
 		s.faultAt(firstOf(at, t), "the challenges would be answered nowhere", `write listen = ["0.0.0.0:80"]`)
@@ -106,6 +102,13 @@ func (s *source) acme(root *node, c *Config) {
 	}
 	s.checkChallengePlaces(c, t.child("listen"))
 	s.checkChallengePort(c, t)
+}
+
+// checkOneCertificate refuses a certificate that comes from two places.
+func (s *source) checkOneCertificate(root *node) {
+	if cert := firstOf(root.child("tls", "cert"), root.child("tls", "key")); cert != nil && root.child("acme").isTable() {
+		s.faultAt(cert, "the certificate would come from here and from [acme]", "keep one of the two")
+	}
 }
 
 // checkChallengePort refuses the well-known port of the other challenge: an authority

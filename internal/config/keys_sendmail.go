@@ -41,17 +41,8 @@ func parseSendmailDomain(text string) (mail.Domain, string, string) {
 	return d, "", ""
 }
 
-// sendmail reads the door of the sendmail command and its users.
-func (s *source) sendmail(root *node, c *Config) {
-	if n := s.table(root, "listen"); n != nil {
-		// listenKeys reads the rest of this table, and reports what is unknown.
-		for _, e := range sendmailListenKeys() {
-			if v, ok := n.children[lastName(e.Path)]; ok {
-				e.read(s, e.Key, v, &c.Sendmail)
-			}
-		}
-	}
-	n := s.table(root, "sendmail")
+// sendmail reads who may use the sendmail command, and as whom.
+func (s *source) sendmail(n *node, c *Config) {
 	block(s, n, sendmailKeys(), &c.Sendmail, "users")
 	if n == nil {
 		return

@@ -14,6 +14,7 @@ import (
 func (s *source) meaning(c *Config, root *node) {
 	s.checkListen(c, root)
 	s.checkTLS(c, root)
+	s.checkOneCertificate(root)
 	s.checkDomains(c, root)
 	s.checkBehind(c)
 	s.checkRoutes(c)

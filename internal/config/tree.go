@@ -37,6 +37,9 @@ func (n *node) meant() span {
 	return n.key
 }
 
+// isTable reports whether there is a table.
+func (n *node) isTable() bool { return n != nil && n.kind == unstable.Table }
+
 func newTable(path string, key span) *node {
 	return &node{path: path, kind: unstable.Table, key: key, at: key, children: map[string]*node{}}
 }

@@ -1,0 +1,40 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+// Every key belongs to the table that lists it, and every table is read from the list
+// alone: an unknown key in it is a fault, and so is a table that is not in the list.
+func TestTheListOfTablesIsWhole(t *testing.T) {
+	seen := map[string]bool{}
+	for _, table := range tables() {
+		if seen[table.name] || table.read == nil || len(table.keys) == 0 {
+			t.Errorf("[%s] stands twice, or has no reader or no keys", table.name)
+		}
+		seen[table.name] = true
+		for _, k := range table.keys {
+			first, _, inTable := strings.Cut(k.Path, ".")
+			if inTable && first != table.name || !inTable && table.name != "" && k.Path != table.name+".NAME" {
+				t.Errorf("%s is listed in [%s]", k.Path, table.name)
+			}
+		}
+		text := "[" + table.name + "]\nnot_a_key_at_all = 1\n"
+		if table.name == "" {
+			text = "not_a_key_at_all = 1\n"
+		}
+		if _, err := Parse("x.toml", []byte(text)); err == nil || !strings.Contains(err.Error(), "not_a_key_at_all") {
+			t.Errorf("[%s] is not read: %v", table.name, err)
+		}
+		if table.name == "" {
+			continue
+		}
+		if _, err := Parse("x.toml", []byte(table.name+" = 1\n")); err == nil || !strings.Contains(err.Error(), table.name+" must be a table") {
+			t.Errorf("%s as a value: %v", table.name, err)
+		}
+	}
+	if _, err := Parse("x.toml", []byte("[no_table_at_all]\n")); err == nil || !strings.Contains(err.Error(), "no_table_at_all: unknown key") {
+		t.Errorf("a table that is not listed: %v", err)
+	}
+}
