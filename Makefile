@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, mutate, fuzz, bench, bench-parsers, authors, soak, migrate, lint.
+# The rest: build, race, mutate, fuzz, bench, bench-parsers, authors, soak, migrate, lint.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -10,8 +10,10 @@ AUTHORS  ?= 100000
 SEED     ?= 1
 ROOMS    ?= gate sched callout spool dispatch intake
 LEAST    ?= 85
+# Rooms in which much happens at once, and whose tests are quick.
+QUICK    := callout kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit mutate fuzz bench bench-parsers authors soak migrate lint clean install package test-package
+.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors soak migrate lint clean install package test-package
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -24,7 +26,18 @@ run: build
 
 test: lint
 	./scripts/install-test-tools
+	$(MAKE) race-quick
 	go test -timeout 14m ./...
+
+# The race detector (it needs cgo, and a C compiler to link with) over all packages, one at
+# a time; and over the few that are quick.
+race:
+	./scripts/install-test-tools
+	CGO_ENABLED=1 go test -race -p 1 -timeout 60m ./...
+
+race-quick:
+	CGO_ENABLED=1 go test -race -timeout 5m $(addprefix ./internal/,$(QUICK))
+	CGO_ENABLED=1 go test -race -timeout 5m -run 'Inspect' ./internal/intake
 
 # Only what needs no Debian package.
 unit:

@@ -317,7 +317,7 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	runtime.ReadMemStats(&end)
 	each := (int64(end.HeapAlloc+end.StackInuse) - int64(start.HeapAlloc+start.StackInuse)) / n
 	t.Logf("%d octets for each idle connection, both ends", each)
-	if each > 10<<10 {
+	if each > idleOctets {
 		t.Errorf("an idle connection holds %d octets", each)
 	}
 	for _, nc := range conns {
