@@ -9,14 +9,15 @@ import (
 
 	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
+	"sallyport/internal/store"
 )
 
 const (
-	prefixAll      = "identity/"
-	prefixAccount  = "identity/account/"
-	prefixNetworks = "identity/networks/"
-	keyRevision    = "identity/revision"
-	keyDecoy       = "identity/decoy"
+	prefixAll      = string(store.SpaceAccounts)
+	prefixAccount  = prefixAll + "account/"
+	prefixNetworks = prefixAll + "networks/"
+	keyRevision    = prefixAll + "revision"
+	keyDecoy       = prefixAll + "decoy"
 
 	// recordVersion is the version of accounts and networks that is written; no
 	// other is read.

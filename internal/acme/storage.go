@@ -15,7 +15,7 @@ import (
 )
 
 // prefix begins every key of this package.
-const prefix = "acme/"
+const prefix = string(store.SpaceACME)
 
 // storage is certmagic's Storage over the store: "/" parts folders, which are only
 // implied by the keys beneath them.

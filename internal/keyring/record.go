@@ -14,10 +14,11 @@ import (
 
 	"sallyport/internal/auth/dkim"
 	"sallyport/internal/mail"
+	"sallyport/internal/store"
 )
 
 // prefix begins the store key of a domain's keys; its ASCII name follows.
-const prefix = "k/d/"
+const prefix = string(store.SpaceSigning)
 
 func storeKey(d mail.Domain) []byte { return []byte(prefix + d.ASCII()) }
 

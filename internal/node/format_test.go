@@ -18,6 +18,7 @@ import (
 
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/format"
+	"sallyport/internal/store"
 )
 
 // fixtureTime is when testdata/format0 was made: waiting mail expires by then.
@@ -85,6 +86,7 @@ func TestDataOfTheFirstReleaseLivesOn(t *testing.T) {
 	if err != nil || len(answer.Entries) < 3 {
 		t.Errorf("the trace tells of bob: %+v, %v", answer, err)
 	}
+	everyKeyHasASpace(t, n.disk)
 	must(t, n.Close())
 
 	o.Paused = false
@@ -168,4 +170,23 @@ func TestANewerDataFolderIsRefused(t *testing.T) {
 	}
 	must(t, os.WriteFile(record, []byte("nonsense"), 0o600))
 	s.fails(record, "does not read")
+}
+
+// everyKeyHasASpace fails for a key that was handed out to no room.
+func everyKeyHasASpace(t *testing.T, st store.Store) {
+	t.Helper()
+	kept := map[store.Space]int{}
+	must(t, st.Scan(t.Context(), store.Range{}, func(key, _ []byte) (bool, error) {
+		for _, o := range store.Spaces() {
+			if o.Space.Has(key) {
+				kept[o.Space]++
+				return true, nil
+			}
+		}
+		t.Errorf("the key %q is in no space", key)
+		return true, nil
+	}))
+	if len(kept) < 8 || kept[store.SpaceEntries] == 0 || kept[store.SpaceAccounts] == 0 || kept[store.SpaceTree] == 0 {
+		t.Errorf("the store holds %v", kept)
+	}
 }

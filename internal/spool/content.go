@@ -132,7 +132,7 @@ func (s *Spool) Damaged(ctx context.Context, fn func(id mail.ID, reason string, 
 // where it stands. It is slow, and rare.
 func (s *Spool) findIndex(ctx context.Context, id mail.ID) []byte {
 	var found []byte
-	for _, space := range []byte{spaceDue, spaceHeld, spaceParked} {
+	for _, space := range []store.Space{spaceDue, spaceHeld, spaceParked} {
 		err := s.st.Scan(ctx, spaceRange(space), func(k, _ []byte) (bool, error) {
 			if at, ok := keyID(k); ok && at == id {
 				found = append([]byte(nil), k...)
@@ -156,10 +156,10 @@ func (s *Spool) summaryAt(ctx context.Context, index []byte) summary {
 }
 
 func placeOf(index []byte) place {
-	switch index[1] {
-	case spaceHeld:
+	switch {
+	case spaceHeld.Has(index):
 		return placeHeld
-	case spaceParked:
+	case spaceParked.Has(index):
 		return placeParked
 	}
 	return placeDue

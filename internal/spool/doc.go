@@ -20,7 +20,7 @@
 //
 // # Keys
 //
-// All keys begin with 's'; the second octet says what they are.
+// The spaces of the keys (package store hands them out):
 //
 //	s e ID              entry record (codec.go)
 //	s b ID              body, when it is small; a larger one is a blob

@@ -10,20 +10,17 @@ import (
 	"sallyport/internal/store"
 )
 
-// owner is the first octet of every key of the spool.
-const owner = 's'
-
-// The second octet of a key: the table in doc.go.
+// What the keys of the spool begin with: the table in doc.go.
 const (
-	spaceEntry      = 'e'
-	spaceBody       = 'b'
-	spaceFile       = 'f'
-	spaceDue        = 'd'
-	spaceHeld       = 'h'
-	spaceParked     = 'p'
-	spaceAccount    = 'a'
-	spaceQuarantine = 'x'
-	spaceOpenings   = 'n'
+	spaceEntry      = store.SpaceEntries
+	spaceBody       = store.SpaceBodies
+	spaceFile       = store.SpaceFiles
+	spaceDue        = store.SpaceDue
+	spaceHeld       = store.SpaceHeld
+	spaceParked     = store.SpaceParked
+	spaceAccount    = store.SpaceHolds
+	spaceQuarantine = store.SpaceQuarantine
+	spaceOpenings   = store.SpaceOpenings
 )
 
 // place is the index in which an entry stands. The zero value is none.
@@ -36,14 +33,7 @@ const (
 	placeParked
 )
 
-func key(space byte, parts ...[]byte) []byte {
-	k := make([]byte, 0, 48)
-	k = append(k, owner, space)
-	for _, p := range parts {
-		k = append(k, p...)
-	}
-	return k
-}
+func key(space store.Space, parts ...[]byte) []byte { return space.Key(parts...) }
 
 func entryKey(id mail.ID) []byte      { return key(spaceEntry, id.Bytes()) }
 func bodyKey(id mail.ID) []byte       { return key(spaceBody, id.Bytes()) }
@@ -81,7 +71,7 @@ func parkedRange(account string) store.Range {
 	return store.Prefix(key(spaceParked, []byte(account), []byte{0}))
 }
 
-func spaceRange(space byte) store.Range { return store.Prefix(key(space)) }
+func spaceRange(space store.Space) store.Range { return space.All() }
 
 // dueRange covers what is due at now.
 func dueRange(now time.Time) store.Range {
@@ -112,7 +102,7 @@ func keyTime(k []byte) time.Time {
 
 // keyAccount reads the account of a parked key or of an account key.
 func keyAccount(k []byte) string {
-	if k[1] == spaceParked {
+	if spaceParked.Has(k) {
 		if i := bytes.IndexByte(k, 0); i >= 2 {
 			return string(k[2:i])
 		}

@@ -94,7 +94,7 @@ func (s *Spool) loadAccounts(ctx context.Context, _ *Report) error {
 // loadIndexes counts the queue, makes due what was under way when the last
 // process ended, and what stands parked for an account that is not held.
 func (s *Spool) loadIndexes(ctx context.Context, r *Report) error {
-	for _, space := range []byte{spaceDue, spaceHeld, spaceParked} {
+	for _, space := range []store.Space{spaceDue, spaceHeld, spaceParked} {
 		if err := s.loadIndex(ctx, space); err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func (s *Spool) loadIndexes(ctx context.Context, r *Report) error {
 	return s.unparkReleased(ctx)
 }
 
-func (s *Spool) loadIndex(ctx context.Context, space byte) error {
+func (s *Spool) loadIndex(ctx context.Context, space store.Space) error {
 	return s.st.Scan(ctx, spaceRange(space), func(k, v []byte) (bool, error) {
 		sum, ok := decodeSummary(v)
 		if id, isID := keyID(k); !ok && isID {
@@ -316,7 +316,7 @@ func (s *Spool) verifyPlace(ctx context.Context, r *Report, e *Entry, record []b
 
 // verifyIndexes removes index keys to which no entry belongs.
 func (s *Spool) verifyIndexes(ctx context.Context, r *Report) error {
-	for _, space := range []byte{spaceDue, spaceHeld, spaceParked} {
+	for _, space := range []store.Space{spaceDue, spaceHeld, spaceParked} {
 		err := s.st.Scan(ctx, spaceRange(space), func(k, _ []byte) (bool, error) {
 			id, ok := keyID(k)
 			if !ok {

@@ -24,6 +24,5 @@
 //
 // # Keys
 //
-// The package owns every key of the store that begins with "t/"; keys.go and
-// package index have the layout. Package query reads.
+// keys.go and package index have the layout of what the package keeps in the store. Package query reads.
 package trace

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"sallyport/internal/mail"
+	"sallyport/internal/store"
 )
 
 // What the log itself keeps, beside the bodies and the index of package index.
@@ -15,10 +16,10 @@ import (
 //
 // The tree's hashes are numbered as tlog.StoredHashIndex numbers them.
 const (
-	stateKey      = "t/s"
-	checkpointKey = "t/c"
-	hashPrefix    = "t/h"
-	bundlePrefix  = "t/q"
+	stateKey      = string(store.SpaceTrace)
+	checkpointKey = string(store.SpaceCheckpoint)
+	hashPrefix    = string(store.SpaceTree)
+	bundlePrefix  = string(store.SpaceBundles)
 )
 
 func bundleKey(bundle mail.ID) []byte { return append([]byte(bundlePrefix), bundle.Bytes()...) }

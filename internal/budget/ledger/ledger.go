@@ -15,7 +15,7 @@ import (
 )
 
 // prefix begins every key of ours.
-const prefix = "budget/"
+const prefix = string(store.SpaceBudget)
 
 const (
 	// alarmEvery is how long one line is refused without another alarm.

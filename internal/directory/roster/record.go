@@ -10,11 +10,12 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
+	"sallyport/internal/store"
 )
 
 const (
-	prefixAll   = "roster/entry/"
-	keyRevision = "roster/revision"
+	prefixAll   = string(store.SpaceRoster) + "entry/"
+	keyRevision = string(store.SpaceRoster) + "revision"
 
 	// recordVersion is the version of entries that is written; no other is read.
 	recordVersion = 1

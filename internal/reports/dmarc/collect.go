@@ -39,8 +39,8 @@ func DefaultLimits() Limits {
 
 // The keys of what is counted, and of how many reports left on a day.
 const (
-	keyPrefix  = "y/d/"
-	sentPrefix = "y/e/"
+	keyPrefix  = string(store.SpaceDMARC)
+	sentPrefix = string(store.SpaceDMARCSent)
 )
 
 // Reports are the DMARC reports of this server. They are safe for concurrent use.

@@ -24,8 +24,8 @@ func DefaultLimits() Limits {
 
 // The keys of what is counted, and of how many reports left on a day.
 const (
-	keyPrefix  = "y/r/"
-	sentPrefix = "y/s/"
+	keyPrefix  = string(store.SpaceTLSResults)
+	sentPrefix = string(store.SpaceTLSSent)
 )
 
 // Reports are the TLS reports of this server. They are safe for concurrent use.

@@ -10,7 +10,7 @@ import (
 )
 
 // keyPrefix begins the keys of the policies that are kept; the domain follows.
-const keyPrefix = "y/m/"
+const keyPrefix = string(store.SpacePolicies)
 
 // entryVersion is the first octet of every stored entry.
 const entryVersion = 1

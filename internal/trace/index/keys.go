@@ -22,11 +22,11 @@ import (
 // address must not stand between a reader and that address's mail.
 const (
 	// BodyPrefix begins the keys of strangers' bodies.
-	BodyPrefix = "t/b"
+	BodyPrefix = string(store.SpaceStrangers)
 	// FactPrefix begins the index of facts.
-	FactPrefix = "t/i"
+	FactPrefix = string(store.SpaceFactIndex)
 	// StrangersPrefix begins the index of strangers' facts.
-	StrangersPrefix = "t/j"
+	StrangersPrefix = string(store.SpaceStrangersIndex)
 )
 
 const (
