@@ -8,7 +8,6 @@ import (
 
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
-	"sallyport/internal/spool"
 )
 
 // Part is one part of a report.
@@ -27,8 +26,8 @@ const (
 )
 
 // compose writes the message, signed where that is possible.
-func (s *Sender) compose(id mail.ID, m Mail, let spool.Message) ([]byte, error) {
-	head, err := s.header(id, m, let)
+func (s *Sender) compose(id mail.ID, m Mail, to []mail.Recipient) ([]byte, error) {
+	head, err := s.header(id, m, to)
 	if err != nil {
 		return nil, err
 	}
@@ -52,12 +51,12 @@ func (s *Sender) compose(id mail.ID, m Mail, let spool.Message) ([]byte, error) 
 
 func boundary(id mail.ID) string { return "=_" + id.String() }
 
-func (s *Sender) header(id mail.ID, m Mail, let spool.Message) ([]byte, error) {
+func (s *Sender) header(id mail.ID, m Mail, recipients []mail.Recipient) ([]byte, error) {
 	if len(m.Parts) == 0 || len(m.Parts) > maxParts {
 		return nil, fmt.Errorf("%w: it needs 1 to %d parts", ErrMail, maxParts)
 	}
 	var to []string
-	for _, r := range let.Envelope.To {
+	for _, r := range recipients {
 		to = append(to, "<"+r.Address.String()+">")
 	}
 	fields := []Field{

@@ -9,7 +9,7 @@
 //
 // Sender sends a report as mail of an account: the one that the administrator named for
 // reports. It promises that nothing is sent without such an account, or while that may not
-// send; that each recipient outside our domains is judged by gate.Decide and leaves on
+// send; that each recipient outside our domains is judged by the gate and leaves on
 // a Grant of that account, in its own name, through the same queue as all other mail
 // (its holds, freezes and budgets apply); and that Send's success means that the
 // report is durable.
@@ -22,11 +22,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
 	"sallyport/internal/gate"
+	"sallyport/internal/letter"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/spool"
@@ -46,10 +48,10 @@ var (
 // Queue is what is needed of the spool.
 type Queue interface {
 	NewBody(ctx context.Context) (*spool.Body, error)
-	Put(ctx context.Context, m spool.Message, body *spool.Body, facts [][]byte) (spool.Claim, error)
+	letter.Queue
 }
 
-// Options are everything that a Sender works with; all but Sign and Account are
+// Options are everything that a Sender works with; all but Sign, Servers and Account are
 // required.
 type Options struct {
 	Hostname  mail.Domain
@@ -58,6 +60,9 @@ type Options struct {
 	// Standing tells how an account stands now.
 	Standing func(account mail.Address) gate.Standing
 	Queue    Queue
+	// Servers asks the servers behind us about recipients of our own domains; nil: what
+	// only they know is not known, and nothing is sent there.
+	Servers letter.Servers
 	// Sign returns the header fields that sign a message of the domain; nil: nothing
 	// is signed.
 	Sign func(from mail.Domain, h message.Header, body []byte) ([]byte, error)
@@ -107,11 +112,11 @@ func (s *Sender) Send(ctx context.Context, m Mail) (mail.ID, error) {
 	if err != nil {
 		return mail.ID{}, err
 	}
-	let, err := s.judge(id, m)
+	draft, err := s.judge(ctx, id, m)
 	if err != nil {
 		return mail.ID{}, err
 	}
-	text, err := s.compose(id, m, let)
+	text, err := s.compose(id, m, draft.Envelope.To)
 	if err != nil {
 		return mail.ID{}, err
 	}
@@ -123,16 +128,14 @@ func (s *Sender) Send(ctx context.Context, m Mail) (mail.ID, error) {
 	if _, err := io.Copy(body, bytes.NewReader(text)); err != nil {
 		return mail.ID{}, err
 	}
-	let.MessageID = s.messageID(id)
-	let.Envelope.TLS, let.Also = m.TLS, m.Also
 	f := fact.Fact{
-		At: s.o.Now(), Kind: fact.KindAccept, Rule: m.Rule, Queue: id, MessageID: let.MessageID, Account: s.o.Account.String(),
-		Sender: let.Envelope.From.String(), Size: int64(len(text)), Door: gate.DoorReport.String(), Reply: mail.R(250, "2.0.0", "queued as "+id.String()),
+		At: s.o.Now(), Kind: fact.KindAccept, Rule: m.Rule, Queue: id, MessageID: s.messageID(id), Account: s.o.Account.String(),
+		Sender: draft.Envelope.From.String(), Size: int64(len(text)), Door: gate.DoorReport.String(), Reply: mail.R(250, "2.0.0", "queued as "+id.String()),
 	}
-	for _, r := range let.Envelope.To {
+	for _, r := range draft.Envelope.To {
 		f.Recipients = append(f.Recipients, r.Address.String())
 	}
-	claim, err := s.o.Queue.Put(ctx, let, body, fact.EncodeAll(f))
+	claim, err := draft.Post(ctx, s.o.Queue, letter.Content{MessageID: s.messageID(id), Also: m.Also}, body, f)
 	if err != nil {
 		return mail.ID{}, err
 	}
@@ -140,50 +143,34 @@ func (s *Sender) Send(ctx context.Context, m Mail) (mail.ID, error) {
 	return id, nil
 }
 
-// judge asks the gate about every recipient and returns the message without a body.
-func (s *Sender) judge(id mail.ID, m Mail) (spool.Message, error) {
+// judge asks the gate about every recipient, and the servers behind us where only they
+// know him, and returns the draft of the message.
+func (s *Sender) judge(ctx context.Context, id mail.ID, m Mail) (*letter.Draft, error) {
 	a := s.o.Account
 	if a.IsZero() || s.o.Standing(a) != gate.StandingActive {
-		return spool.Message{}, ErrNoAccount
+		return nil, ErrNoAccount
 	}
 	dir, from := s.o.Directory(), mail.PathOf(a)
-	msg := spool.Message{ID: id, Account: a, Envelope: mail.Envelope{From: from}}
-	var grants []gate.Grant
+	draft := &letter.Draft{
+		ID: id, Account: a, Envelope: mail.Envelope{From: from, TLS: m.TLS}, Ownership: dir.Ownership(a, from),
+		Session: letter.Ours(gate.DoorReport, func() gate.Standing { return s.o.Standing(a) }),
+	}
+	ask, _ := letter.Asking(ctx, s.o.Servers, dir, netip.Addr{})
 	refused := ""
 	for _, to := range m.To {
-		class := dir.Classify(to)
-		v := gate.Decide(gate.Facts{
-			Door: gate.DoorReport, Peer: gate.PeerStranger, Auth: gate.AuthNone, Standing: s.o.Standing(a),
-			Ownership: dir.Ownership(a, from), Destination: class.Destination,
-		}, gate.Subject{Transaction: id, Account: a, Sender: from, Recipient: to})
+		j := draft.Judge(to, dir.Classify(to), ask)
 		// RFC 3461 §4.1: what comes back tells the account nothing that it could use.
-		rcpt := mail.Recipient{Address: to, Notify: mail.NotifyNever}
-		grant, granted := v.Grant()
-		switch {
-		case v.Action == gate.Relay && granted:
-			msg.Deliveries = append(msg.Deliveries, spool.Delivery{Recipient: rcpt, Kind: spool.KindOutbound})
-			grants = append(grants, grant)
-		case v.Action == gate.AcceptLocal:
-			for _, box := range class.Mailboxes {
-				msg.Deliveries = append(msg.Deliveries, spool.Delivery{Recipient: rcpt, Kind: spool.KindLocal, Mailbox: box.Account, Detail: box.Detail})
-			}
-		default:
-			refused = string(v.Rule)
+		part, ok := j.Part(mail.Recipient{Address: to, Notify: mail.NotifyNever})
+		if !ok {
+			refused = string(j.Rule)
 			continue
 		}
-		msg.Envelope.To = append(msg.Envelope.To, rcpt)
+		draft.Add(part)
 	}
-	if len(msg.Deliveries) == 0 {
-		return spool.Message{}, fmt.Errorf("%w: %s", ErrRefused, refused)
+	if len(draft.Deliveries()) == 0 {
+		return nil, fmt.Errorf("%w: %s", ErrRefused, refused)
 	}
-	if len(grants) > 0 {
-		grant, err := gate.Join(grants...)
-		if err != nil {
-			return spool.Message{}, err
-		}
-		msg.Grant = grant
-	}
-	return msg, nil
+	return draft, nil
 }
 
 func (s *Sender) messageID(id mail.ID) string {
