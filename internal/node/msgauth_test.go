@@ -1,8 +1,6 @@
 package node
 
 import (
-	"crypto/ed25519"
-	"crypto/rand"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -15,7 +13,6 @@ import (
 	"sallyport/internal/dnsx"
 	"sallyport/internal/fact"
 	"sallyport/internal/filter/sender"
-	"sallyport/internal/mail"
 	msg "sallyport/internal/message"
 	"sallyport/internal/operate"
 )
@@ -129,58 +126,6 @@ func wantEvidence(t *testing.T, r *running, queue, name, want string) {
 	if !strings.HasPrefix(got, want) {
 		t.Errorf("noted %q, want %q", got, want)
 	}
-}
-
-// What a stranger brings is verified, a silent DNS delays nothing, and whatever comes
-// out is evidence.
-func TestStrangersSignaturesAreVerified(t *testing.T) {
-	s := newSite(t, nil, "[authentication]", `check = "on"`)
-	o := s.options()
-	dns := &dnsx.Fake{Texts: map[string][]string{}, Failures: map[string]error{}}
-	o.Resolver = dns
-	n, err := Open(t.Context(), s.cfg, o)
-	must(t, err)
-	s.populate(n)
-	r := s.serve(n)
-	signed, key := signedBy(t, "far.test")
-	for _, row := range []struct{ text, failure, want string }{
-		{signed, "", "pass d=far.test s=s1 a=ed25519-sha256"},
-		{strings.Replace(signed, "Hello", "Jello", 1), "", "fail d=far.test"},
-		{strings.Replace(signed, "s=s1", "s=s2", 1), "TXT s2._domainkey.far.test", "temperror d=far.test s=s2"},
-		{strings.Replace(signed, "s=s1", "s=s3", 1), "", "permerror d=far.test s=s3"},
-		{"From: x@far.test\r\n\r\nx\r\n", "", "none"},
-	} {
-		dns.Change(func() {
-			dns.Texts["s1._domainkey.far.test"] = []string{key}
-			if row.failure != "" {
-				dns.Failures[row.failure] = dnsx.ErrTimeout
-			}
-		})
-		c := connect(t, r.Addrs().MX[0])
-		c.ok("250", "EHLO client.test")
-		wantNote(t, r, queueID(c.send("x@far.test", row.text, "bob@local.test")), row.want)
-	}
-}
-
-// signedBy returns a message that a domain signed, and the text of its key record.
-func signedBy(t *testing.T, domain string) (text, record string) {
-	t.Helper()
-	d, err := mail.ParseDomain(domain)
-	must(t, err)
-	public, secret, err := ed25519.GenerateKey(rand.Reader)
-	must(t, err)
-	k, err := dkim.NewSigningKey(dkim.KeyName{Selector: "s1", Domain: d}, secret)
-	must(t, err)
-	text = "From: x@" + domain + "\r\nSubject: hi\r\n\r\nHello\r\n"
-	h, err := msg.ParseHeader([]byte(text[:strings.Index(text, "\r\n\r\n")+4]))
-	must(t, err)
-	work := dkim.NewSigning(h, []dkim.SigningKey{k})
-	work.Body([]byte("Hello\r\n"))
-	fields, err := work.Fields(time.Now(), 0)
-	must(t, err)
-	record, err = dkim.Record(public)
-	must(t, err)
-	return string(fields) + text, record
 }
 
 // proveDKIM shows that the signer, the verifier and the ring see a reload.
