@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sallyport/test/load"
 )
 
 // takeMail reads every message in bob's mailbox and its junk folder, and removes it.
@@ -18,7 +20,7 @@ func takeMail(t *testing.T, s *site) (texts []string) {
 			b, err := os.ReadFile(name)
 			must(t, err)
 			must(t, os.Remove(name))
-			texts = append(texts, string(b))
+			texts = append(texts, string(load.Wire(b)))
 		}
 	}
 	return texts

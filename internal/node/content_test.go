@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"sallyport/internal/trace/query"
+
+	"sallyport/test/load"
 )
 
 // contentProofs adds those of the checks of content.
@@ -166,7 +168,7 @@ func only(t *testing.T, dir string) string {
 	}
 	b, err := os.ReadFile(filepath.Join(dir, l[0].Name()))
 	must(t, err)
-	return string(b)
+	return string(load.Wire(b))
 }
 
 // A bounce of what was sent from here comes in; one of what never was does not, once

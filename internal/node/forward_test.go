@@ -19,6 +19,8 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
+
+	"sallyport/test/load"
 )
 
 const forwardsOn = "[forward]\nexternal = \"on\"\n"
@@ -255,7 +257,7 @@ func copiesIn(t *testing.T, dir, id string) int {
 	for _, e := range entries {
 		b, err := os.ReadFile(filepath.Join(dir, e.Name()))
 		must(t, err)
-		if identifier(string(b)) == id {
+		if identifier(string(load.Wire(b))) == id {
 			n++
 		}
 	}

@@ -31,8 +31,9 @@ func mailbox(disk vfs.FS, root, local string) (map[string][]string, error) {
 		if err := errors.Join(err, f.Close()); err != nil {
 			return nil, err
 		}
-		id := identifier(string(b))
-		found[id] = append(found[id], string(b))
+		text := string(load.Wire(b))
+		id := identifier(text)
+		found[id] = append(found[id], text)
 	}
 	return found, err
 }

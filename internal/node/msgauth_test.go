@@ -15,6 +15,8 @@ import (
 	"sallyport/internal/filter/sender"
 	msg "sallyport/internal/message"
 	"sallyport/internal/operate"
+
+	"sallyport/test/load"
 )
 
 // What an account submits leaves signed with both keys once the DNS shows them, and
@@ -99,7 +101,7 @@ func onlyMail(t *testing.T, s *site, who string) string {
 	}
 	b, err := os.ReadFile(found[0])
 	must(t, err)
-	return string(b)
+	return string(load.Wire(b))
 }
 
 // wantNote demands that the acceptance of a message carries a note about DKIM.

@@ -2,6 +2,7 @@ package load
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -190,3 +191,8 @@ func (c *client) quit() {
 }
 
 func (c *client) close() { _ = c.c.Close() }
+
+// Wire returns a message from a mailbox, whose lines end in LF, as it is over the wire.
+func Wire(octets []byte) []byte {
+	return bytes.ReplaceAll(bytes.ReplaceAll(octets, []byte("\r\n"), []byte("\n")), []byte("\n"), []byte("\r\n"))
+}

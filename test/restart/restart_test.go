@@ -85,8 +85,8 @@ func TestNothingIsLostByARestart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, rest, _ := bytes.Cut(text, []byte("\r\nX-Id: "))
-		id, _, _ := bytes.Cut(rest, []byte("\r\n"))
+		_, rest, _ := bytes.Cut(text, []byte("\nX-Id: "))
+		id, _, _ := bytes.Cut(rest, []byte("\n"))
 		copies[string(id)]++
 	}
 	n := 0

@@ -10,10 +10,11 @@
 // mailbox, so that a delivery repeated after a crash is the same file, and no second
 // copy of the message.
 //
-// A message is stored byte for byte as it came over the wire, with CRLF line
-// ends, after the Return-Path and Delivered-To fields of this delivery: the bytes
-// that were signed are the bytes that are kept. Readers of Maildir (Dovecot,
-// mutt, Python's mailbox) take CRLF and LF alike. The detail of an address
+// A message is stored octet for octet as it came over the wire but for the ends of its
+// lines, which are LF, as every program that reads Maildir expects, after the Return-Path
+// and Delivered-To fields of this delivery. Whoever verifies a signature on what is kept,
+// or tells its size over IMAP, reads each LF as CRLF (RFC 6376 §2.3).
+// The detail of an address
 // (alice+lists) chooses no folder; Delivered-To names the whole address, once for each
 // recipient that the copy stands for, in the order of the envelope.
 //

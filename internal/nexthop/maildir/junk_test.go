@@ -26,7 +26,7 @@ func TestJunkHasAFolderOfItsOwn(t *testing.T) {
 	after := fs.CrashClone(vfs.CrashCloneCfg{})
 	for _, who := range []string{"alice", "bob"} {
 		box := "/mail/local.test/" + who
-		if got := files(t, after, box+"/.Junk/new"); len(got) != 1 || !strings.HasSuffix(only(got), message) {
+		if got := files(t, after, box+"/.Junk/new"); len(got) != 1 || !strings.HasSuffix(only(got), lf(message)) {
 			t.Errorf("%s: the junk folder holds %q", who, got)
 		}
 		if _, err := after.Stat(box + "/.Junk/maildirfolder"); err != nil {

@@ -47,12 +47,12 @@ func (t *Target) copies(j nexthop.Job) []*letter {
 // bound: a program that reads only the first finds what it would find with one
 // recipient, and a filter that looks for a detail finds it.
 func (t *Target) head(j nexthop.Job, c *letter) []byte {
-	b := []byte("Return-Path: " + j.Envelope.From.String() + "\r\n")
+	b := []byte("Return-Path: " + j.Envelope.From.String() + "\n")
 	var named []string
 	for _, to := range c.to {
 		if a := to.Address.String(); len(named) < t.limits.Named && !slices.Contains(named, a) {
 			named = append(named, a)
-			b = append(b, "Delivered-To: "+a+"\r\n"...)
+			b = append(b, "Delivered-To: "+a+"\n"...)
 		}
 	}
 	return b

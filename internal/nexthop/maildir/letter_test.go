@@ -38,11 +38,11 @@ func TestAMailboxGetsOneCopy(t *testing.T) {
 	if len(got) != 1 || len(files(t, fs, "/mail/local.test/alice/new")) != 1 {
 		t.Fatalf("%d files", len(got))
 	}
-	lines := strings.Split(only(got), "\r\n")
+	lines := strings.Split(only(got), "\n")
 	if lines[0] != "Return-Path: <bob@remote.test>" || lines[1] != "Delivered-To: sales@local.test" || lines[2] != "Delivered-To: bob+0@local.test" {
 		t.Errorf("%q", lines[:3])
 	}
-	if n := strings.Count(only(got), "Delivered-To: "); n != DefaultLimits().Named || !strings.HasSuffix(only(got), message) {
+	if n := strings.Count(only(got), "Delivered-To: "); n != DefaultLimits().Named || !strings.HasSuffix(only(got), lf(message)) {
 		t.Errorf("%d recipients named", n)
 	}
 }

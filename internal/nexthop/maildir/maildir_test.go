@@ -24,6 +24,9 @@ import (
 
 const message = "Received: from a by b; now\r\nFrom: <bob@remote.test>\r\nSubject: x\r\n\r\nHello\r\n.\r\n\r\nbye\r\n"
 
+// lf is a text as a mailbox keeps it.
+func lf(text string) string { return strings.ReplaceAll(text, "\r\n", "\n") }
+
 func newTarget(t *testing.T, fs vfs.FS, root string) *Target {
 	t.Helper()
 	target, err := New(Options{
@@ -88,7 +91,7 @@ func TestMailArrivesByteExact(t *testing.T) {
 			}
 			file := filepath.Join(root, "local.test", "alice", "new", target.fileName(j.ID, j.Recipients[0].Mailbox))
 			got, err := os.ReadFile(file)
-			want := "Return-Path: <bob@remote.test>\r\nDelivered-To: Alice+lists@local.test\r\n" + text
+			want := "Return-Path: <bob@remote.test>\nDelivered-To: Alice+lists@local.test\n" + lf(text)
 			if err != nil || string(got) != want {
 				t.Fatalf("%v: %d octets, want %d", err, len(got), len(want))
 			}
@@ -111,7 +114,7 @@ func TestNullSenderIsWritten(t *testing.T) {
 	if out := target.Deliver(t.Context(), j); !out[0].Delivered() {
 		t.Fatalf("%v", out)
 	}
-	if got := files(t, fs, "/mail/local.test/alice/new"); len(got) != 1 || !strings.HasPrefix(only(got), "Return-Path: <>\r\n") {
+	if got := files(t, fs, "/mail/local.test/alice/new"); len(got) != 1 || !strings.HasPrefix(only(got), "Return-Path: <>\n") {
 		t.Errorf("%q", got)
 	}
 }
@@ -142,6 +145,64 @@ func TestRepeatedDeliveryIsTheSameFile(t *testing.T) {
 	}
 }
 
+// However the queue hands the message out, each CRLF becomes LF, and nothing else changes.
+func TestLinesEndAsMaildirHasThem(t *testing.T) {
+	text := "Subject: x\r\n\r\n" + strings.Repeat("0123456789abc\r\n", 10_000) + "a\rb\r\r\nc\n\r\n\r"
+	for _, at := range []int{1, 2, 7, bufferOctets - 1, bufferOctets, 1 << 20} {
+		fs := vfs.NewMem()
+		target := newTarget(t, fs, "/mail")
+		j := job(t, text, "alice@local.test alice@local.test")
+		j.Open = func() (io.ReadCloser, error) {
+			return io.NopCloser(pieces{strings.NewReader(text), at}), nil
+		}
+		if out := target.Deliver(t.Context(), j); !out[0].Delivered() {
+			t.Fatalf("%v", out)
+		}
+		want := "Return-Path: <bob@remote.test>\nDelivered-To: alice@local.test\n" + lf(text)
+		if got := only(files(t, fs, "/mail/local.test/alice/new")); got != want {
+			t.Errorf("pieces of %d: %d octets, want %d", at, len(got), len(want))
+		}
+	}
+}
+
+// pieces gives at most so many octets a read.
+type pieces struct {
+	r    io.Reader
+	most int
+}
+
+func (p pieces) Read(b []byte) (int, error) { return p.r.Read(b[:min(len(b), p.most)]) }
+
+// What an earlier attempt left whole counts, with the ends of lines of this version or of
+// the one before; what is shorter does not.
+func TestTheLengthOfWhatLiesThere(t *testing.T) {
+	const head = "Return-Path: <x>\n"
+	whole := head + lf(message)
+	for name, c := range map[string]struct{ lies, want string }{
+		"LF":                  {whole, whole},
+		"CRLF":                {head + message, head + message},
+		"cut behind the head": {whole[:len(lf(message))], "Return-Path: <bob@remote.test>\nDelivered-To: alice@local.test\n" + lf(message)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			fs := vfs.NewMem()
+			target := newTarget(t, fs, "/mail")
+			j := job(t, message, "alice@local.test alice@local.test")
+			j.Attempt = 2
+			check(t, target.ensure("/mail/local.test/alice"))
+			f, err := fs.Create("/mail/local.test/alice/new/"+target.fileName(j.ID, j.Recipients[0].Mailbox), "")
+			check(t, err)
+			_, err = f.Write([]byte(c.lies))
+			check(t, errors.Join(err, f.Close()))
+			if out := target.Deliver(t.Context(), j); !out[0].Delivered() {
+				t.Fatalf("%v", out)
+			}
+			if got := files(t, fs, "/mail/local.test/alice/new"); len(got) != 1 || only(got) != c.want {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+}
+
 // A file of the right name and the wrong length is no delivery.
 func TestTruncatedFileIsReplaced(t *testing.T) {
 	fs := vfs.NewMem()
@@ -157,7 +218,7 @@ func TestTruncatedFileIsReplaced(t *testing.T) {
 	if out := target.Deliver(t.Context(), j); !out[0].Delivered() {
 		t.Fatalf("%v", out)
 	}
-	if got := files(t, fs, "/mail/local.test/alice/new"); len(got) != 1 || !strings.HasSuffix(only(got), message) {
+	if got := files(t, fs, "/mail/local.test/alice/new"); len(got) != 1 || !strings.HasSuffix(only(got), lf(message)) {
 		t.Errorf("%q", got)
 	}
 }

@@ -1,6 +1,7 @@
 package maildir
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,9 @@ import (
 // bufferOctets is the size of a write. A message of ordinary size is one write.
 const bufferOctets = 64 << 10
 
+// leastRead is how much room is left for a read, so that none is of a few octets.
+const leastRead = 4 << 10
+
 var errLow = errors.New("less is free on the disk than is to stay free")
 
 var errSize = errors.New("the message is not as long as it was when it was accepted")
@@ -25,7 +29,7 @@ func (t *Target) store(ctx context.Context, j nexthop.Job, c *letter) error {
 	// A first attempt cannot have left anything but its own file in new/, which
 	// the rename replaces. Looking through cur/ is too dear to do for nothing.
 	if j.Attempt > 1 {
-		if done, err := t.stored(c.box, t.names(j, c), j.Size); done || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if done, err := t.stored(ctx, c, j); done || err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -54,16 +58,25 @@ func (t *Target) store(ctx context.Context, j nexthop.Job, c *letter) error {
 
 // stored reports whether an earlier attempt already left the message in new/, or a
 // reader moved it to cur/ since. It was at least as long as the message without the
-// fields of its delivery, which may have named others.
-func (t *Target) stored(box string, names map[string]bool, size int64) (bool, error) {
+// fields of its delivery, which may have named others; a version before this one wrote
+// CRLF, and a longer file.
+func (t *Target) stored(ctx context.Context, c *letter, j nexthop.Job) (bool, error) {
+	box, names := c.box, t.names(j, c)
 	inNew := filepath.Join(box, "new")
 	for name := range names {
 		info, err := t.fs.Stat(filepath.Join(inNew, name))
-		if err == nil && info.Size() > size {
-			return true, t.sync.sync(inNew) // that attempt may have died before its sync
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
 			return false, err
+		}
+		size, err := kept(ctx, j)
+		if err != nil {
+			return false, err
+		}
+		if info.Size() > size {
+			return true, t.sync.sync(inNew) // that attempt may have died before its sync
 		}
 	}
 	inCur := filepath.Join(box, "cur")
@@ -122,34 +135,71 @@ func (t *Target) writeTmp(ctx context.Context, tmp string, head []byte, j nextho
 // fill copies the message through a buffer of our own, because a fsys.File may
 // scribble over the slice that it writes.
 func (t *Target) fill(ctx context.Context, f fsys.File, head []byte, j nexthop.Job) error {
+	buf := t.buffers.Get().(*[bufferOctets]byte)
+	defer t.buffers.Put(buf)
+	return eachPiece(ctx, j, buf[:], head, func(piece []byte) error {
+		_, err := f.Write(piece)
+		return err
+	})
+}
+
+// kept returns how long the message is in a mailbox, without the fields of its delivery.
+func kept(ctx context.Context, j nexthop.Job) (octets int64, err error) {
+	err = eachPiece(ctx, j, make([]byte, bufferOctets), nil, func(piece []byte) error {
+		octets += int64(len(piece))
+		return nil
+	})
+	return octets, err
+}
+
+// eachPiece calls do with head and then the message as a mailbox keeps it, a buffer at a
+// time: lines end in LF, and a CR that ends no line stays what it is.
+func eachPiece(ctx context.Context, j nexthop.Job, buf, head []byte, do func([]byte) error) error {
 	r, err := j.Open()
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	buf := t.buffers.Get().(*[bufferOctets]byte)
-	defer t.buffers.Put(buf)
-	n, body := copy(buf[:], head), int64(0)
-	for {
+	n, body := copy(buf, head), int64(0)
+	for ended := false; !ended; {
 		m, err := r.Read(buf[n:])
-		n, body = n+m, body+int64(m)
+		body, ended = body+int64(m), err == io.EOF
 		switch {
-		case err != nil && err != io.EOF:
+		case err != nil && !ended:
 			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case body > j.Size, err == io.EOF && body != j.Size:
+		case body > j.Size, ended && body != j.Size:
 			return errSize
 		}
-		if n == len(buf) || err == io.EOF {
-			if _, err := f.Write(buf[:n]); err != nil {
-				return err
-			}
-			n = 0
+		// The last read may have ended in the CR of a line whose LF came now.
+		from := max(n-1, 0)
+		n = from + unix(buf[from:n+m])
+		if n < len(buf)-leastRead && !ended {
+			continue
 		}
-		if err == io.EOF {
-			return nil
+		whole := n
+		if !ended && n > 0 && buf[n-1] == '\r' {
+			whole--
 		}
+		if err := do(buf[:whole]); err != nil {
+			return err
+		}
+		n = copy(buf, buf[whole:n])
+	}
+	return nil
+}
+
+// unix turns each CRLF into LF, in place, and returns how long the text is then.
+func unix(text []byte) int {
+	n, rest := 0, text
+	for {
+		i := bytes.Index(rest, []byte("\r\n"))
+		if i < 0 {
+			return n + copy(text[n:], rest)
+		}
+		n += copy(text[n:], rest[:i])
+		rest = rest[i+1:]
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"sallyport/test/load"
 )
 
 // maxListed bounds how many entries Queue returns: tests ask whether there are any.
@@ -71,7 +73,7 @@ func (s *Server) WaitEmpty(ctx context.Context, patience time.Duration) ([]json.
 type Mail struct {
 	Domain, Local string
 	Path          string
-	Octets        []byte
+	Octets        []byte // as over the wire, with CRLF
 }
 
 // Mailboxes calls fn for every message in every mailbox.
@@ -92,7 +94,7 @@ func (s *Server) Mailboxes(fn func(Mail) error) error {
 		if err != nil {
 			return err
 		}
-		return fn(Mail{Domain: parts[0], Local: parts[1], Path: path, Octets: b})
+		return fn(Mail{Domain: parts[0], Local: parts[1], Path: path, Octets: load.Wire(b)})
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // nothing was delivered yet
