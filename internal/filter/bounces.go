@@ -39,6 +39,16 @@ type Sent struct {
 	Since time.Time
 }
 
+// Trace is what Bounces needs of the kept facts.
+type Trace interface {
+	// Sent and SentAs report whether an account of ours submitted a message with a
+	// Message-ID, or under a queue identifier, or one was sent on for an account.
+	Sent(ctx context.Context, messageID string) (bool, error)
+	SentAs(ctx context.Context, queue mail.ID) (bool, error)
+	// Since returns when the oldest fact that is kept was recorded; zero: there is none.
+	Since(ctx context.Context) (time.Time, error)
+}
+
 // Bounces recognises bounces of mail that we never sent, by which somebody who forged
 // our address is answered at our cost. It is an intake.Inspector.
 type Bounces struct {
@@ -47,10 +57,7 @@ type Bounces struct {
 	Ours func(mail.Domain) bool
 	// Return reports whether an address is a return path that only we can make.
 	Return func(mail.Address) bool
-	// Sent and SentAs tell what the trace knows of a Message-ID, and of a queue
-	// identifier.
-	Sent   func(ctx context.Context, messageID string) (Sent, error)
-	SentAs func(ctx context.Context, queue mail.ID) (Sent, error)
+	Trace  Trace
 	Limits bounce.Limits
 	Now    func() time.Time
 }
@@ -110,23 +117,32 @@ func (b Bounces) lookUp(ctx context.Context, f bounce.Found) (k Known, err error
 		if r.MessageID == "" {
 			continue
 		}
-		if k.Returned[i], err = b.Sent(ctx, r.MessageID); err != nil || k.Returned[i].Ours {
+		if k.Returned[i], err = b.sent(ctx, r.MessageID); err != nil || k.Returned[i].Ours {
 			return k, err
 		}
 	}
 	for _, id := range f.Mentioned {
-		if s, err := b.Sent(ctx, id); err != nil || s.Ours {
+		if ours, err := b.Trace.Sent(ctx, id); err != nil || ours {
 			k.Ours = id
 			return k, err
 		}
 	}
 	for _, id := range f.Queue {
-		if s, err := b.SentAs(ctx, id); err != nil || s.Ours {
+		if ours, err := b.Trace.SentAs(ctx, id); err != nil || ours {
 			k.Ours = id.String()
 			return k, err
 		}
 	}
 	return k, nil
+}
+
+// sent tells what the trace knows of a Message-ID, and of one that it does not know how
+// far back it goes.
+func (b Bounces) sent(ctx context.Context, messageID string) (s Sent, err error) {
+	if s.Ours, err = b.Trace.Sent(ctx, messageID); err == nil && !s.Ours {
+		s.Since, err = b.Trace.Since(ctx)
+	}
+	return s, err
 }
 
 func (l bounceLook) read(c intake.Content) (bounce.Found, error) {

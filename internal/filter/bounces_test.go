@@ -2,6 +2,7 @@ package filter_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,25 @@ func TestBounceTable(t *testing.T) {
 	}
 }
 
+// traced is a trace that knows these, back to since.
+type traced struct {
+	sent  []string
+	queue mail.ID
+	since time.Time
+	err   error
+}
+
+// Sent implements filter.Trace.
+func (t traced) Sent(_ context.Context, id string) (bool, error) {
+	return slices.Contains(t.sent, id), t.err
+}
+
+// SentAs implements filter.Trace.
+func (t traced) SentAs(_ context.Context, id mail.ID) (bool, error) { return id == t.queue, t.err }
+
+// Since implements filter.Trace.
+func (t traced) Since(context.Context) (time.Time, error) { return t.since, t.err }
+
 // Only mail from outside with the null path is looked at; a trace that cannot tell has
 // the bounce come again.
 func TestBouncesOfStrangersAlone(t *testing.T) {
@@ -64,9 +84,7 @@ func TestBouncesOfStrangersAlone(t *testing.T) {
 	b := filter.Bounces{
 		Policy: func() filter.BouncePolicy { return filter.BouncePolicy{} },
 		Ours:   func(mail.Domain) bool { return true }, Return: func(mail.Address) bool { return false },
-		Sent: func(context.Context, string) (filter.Sent, error) {
-			return filter.Sent{}, errors.New("the disk is gone")
-		},
+		Trace:  traced{err: errors.New("the disk is gone")},
 		Limits: bounce.DefaultLimits(), Now: time.Now,
 	}
 	null := func(m *intake.Message) { m.Envelope.From = mail.NullPath() }
@@ -90,12 +108,7 @@ func TestBounceLookUp(t *testing.T) {
 	b := filter.Bounces{
 		Policy: func() filter.BouncePolicy { return filter.BouncePolicy{Unnamed: filter.TreatRefuse} },
 		Ours:   func(d mail.Domain) bool { return d.ASCII() == "local.test" }, Return: func(mail.Address) bool { return false },
-		Sent: func(_ context.Context, id string) (filter.Sent, error) {
-			return filter.Sent{Ours: id == "<1@local.test>" || id == "1@local.test", Since: now.Add(-30 * 24 * time.Hour)}, nil
-		},
-		SentAs: func(_ context.Context, id mail.ID) (filter.Sent, error) {
-			return filter.Sent{Ours: id == queue, Since: now.Add(-30 * 24 * time.Hour)}, nil
-		},
+		Trace:  traced{sent: []string{"<1@local.test>", "1@local.test"}, queue: queue, since: now.Add(-30 * 24 * time.Hour)},
 		Limits: bounce.DefaultLimits(), Now: func() time.Time { return now },
 	}
 	null := func(m *intake.Message) { m.Envelope.From = mail.NullPath() }

@@ -9,44 +9,35 @@ import (
 	"sallyport/internal/filter/bounce"
 	"sallyport/internal/filter/milter"
 	"sallyport/internal/filter/rspamd"
-	"sallyport/internal/intake"
 	"sallyport/internal/mail"
 	"sallyport/internal/returnpath"
 )
 
-// checks are the opinions that one generation asks for about complete messages.
-type checks struct {
-	client  *rspamd.Client
-	rspamd  *filter.Rspamd // nil: none
-	milters []*filter.Milter
-}
-
-// buildContent prepares the checks; nothing is connected to yet.
-func (n *Node) buildContent(_ context.Context, next, _ *generation) error {
+// buildContent prepares the checks of content.
+func (n *Node) buildContent(_ context.Context, next, _ *generation) (err error) {
+	o := filter.ChecksOptions{Hostname: next.cfg.Hostname, Header: intakeLimits(next.cfg).Header, Logger: n.log}
 	if r := next.cfg.Rspamd; r.Network != "" {
-		client, err := rspamdClient(r)
-		if err != nil {
+		o.Rspamd = &filter.RspamdOptions{Scope: scopeOf(r.Check), Spam: filter.SpamJunk}
+		if r.MarkOnly {
+			o.Rspamd.Spam = filter.SpamField
+		}
+		if o.Rspamd.Client, err = rspamdOptions(r); err != nil {
 			return err
 		}
-		spam := filter.SpamJunk
-		if r.MarkOnly {
-			spam = filter.SpamField
-		}
-		next.checks.client = client
-		next.checks.rspamd = filter.NewRspamd(client, next.cfg.Hostname, scopeOf(r.Check), spam, n.log)
 	}
 	for _, m := range next.cfg.Milters {
 		l := milter.DefaultLimits()
 		l.Time, l.Connections = m.Timeout, m.Connections
-		client := milter.New(milter.Options{Network: m.Network, Address: m.Address, Limits: l})
-		next.checks.milters = append(next.checks.milters,
-			filter.NewMilter(client, m.Name, next.cfg.Hostname, scopeOf(m.Check), slices.Clone(m.Fields), intakeLimits(next.cfg).Header, n.log))
+		o.Milters = append(o.Milters, filter.MilterOptions{
+			Name: m.Name, Client: milter.Options{Network: m.Network, Address: m.Address, Limits: l}, Scope: scopeOf(m.Check), Fields: slices.Clone(m.Fields),
+		})
 	}
+	next.checks = filter.NewChecks(o)
 	return nil
 }
 
-func rspamdClient(r config.Rspamd) (*rspamd.Client, error) {
-	o := rspamd.Options{Limits: rspamd.DefaultLimits()}
+func rspamdOptions(r config.Rspamd) (o rspamd.Options, err error) {
+	o.Limits = rspamd.DefaultLimits()
 	o.Limits.Time, o.Limits.Connections = r.Timeout, r.Connections
 	if r.Network == "unix" {
 		o.Socket = r.Address
@@ -54,12 +45,9 @@ func rspamdClient(r config.Rspamd) (*rspamd.Client, error) {
 		o.URL = r.Network + "://" + r.Address
 	}
 	if r.PasswordFile != "" {
-		var err error
-		if o.Password, err = config.ReadPassword(r.PasswordFile); err != nil {
-			return nil, err
-		}
+		o.Password, err = config.ReadPassword(r.PasswordFile)
 	}
-	return rspamd.New(o), nil
+	return o, err
 }
 
 func scopeOf(c config.Check) filter.Scope {
@@ -68,54 +56,6 @@ func scopeOf(c config.Check) filter.Scope {
 		s.Down = filter.DownAccept
 	}
 	return s
-}
-
-// retire ends the idle connections; those of questions under way end with them.
-func (c checks) retire() {
-	if c.client != nil {
-		c.client.Close()
-	}
-}
-
-// inForce is an inspector of the generation that is in force when a message begins.
-type inForce struct {
-	name string
-	pick func() (intake.Inspector, bool)
-}
-
-// Name implements intake.Inspector.
-func (s inForce) Name() string {
-	if i, ok := s.pick(); ok {
-		return i.Name()
-	}
-	return s.name
-}
-
-// Begin implements intake.Inspector.
-func (s inForce) Begin(m intake.Message) intake.Look {
-	if i, ok := s.pick(); ok {
-		return i.Begin(m)
-	}
-	return nil
-}
-
-// contentInspectors tells forged bounces, and asks the checks of the generation in
-// force: Rspamd, then the milters in their order.
-func (n *Node) contentInspectors() []intake.Inspector {
-	all := []intake.Inspector{n.bounces(), inForce{"rspamd", func() (intake.Inspector, bool) {
-		r := n.now().checks.rspamd
-		return r, r != nil
-	}}}
-	for at := range config.MaxMilters {
-		all = append(all, inForce{"milter", func() (intake.Inspector, bool) {
-			milters := n.now().checks.milters
-			if at >= len(milters) {
-				return nil, false
-			}
-			return milters[at], true
-		}})
-	}
-	return all
 }
 
 // bounces recognises bounces of mail that was never sent from here.
@@ -131,24 +71,8 @@ func (n *Node) bounces() filter.Bounces {
 		Return: func(a mail.Address) bool {
 			return n.returnPaths.ForForward(n.dirs.snapshot(), a)
 		},
-		Sent: func(ctx context.Context, id string) (filter.Sent, error) {
-			ours, err := n.reader.Sent(ctx, id)
-			return n.sent(ctx, ours, err)
-		},
-		SentAs: func(ctx context.Context, id mail.ID) (filter.Sent, error) {
-			ours, err := n.reader.SentAs(ctx, id)
-			return n.sent(ctx, ours, err)
-		},
-		Limits: bounce.DefaultLimits(), Now: n.o.Now,
+		Trace: n.reader, Limits: bounce.DefaultLimits(), Now: n.o.Now,
 	}
-}
-
-// sent adds to an answer of the trace how far back it goes.
-func (n *Node) sent(ctx context.Context, ours bool, err error) (s filter.Sent, _ error) {
-	if s.Ours = ours; err == nil && !ours {
-		s.Since, err = n.reader.Since(ctx)
-	}
-	return s, err
 }
 
 // treatment maps what is not known to the strictest.
@@ -160,12 +84,4 @@ func treatment(a config.BounceAction) filter.Treatment {
 		return filter.TreatJunk
 	}
 	return filter.TreatRefuse
-}
-
-// reservedFields are the header fields that no stranger may bring along.
-func (n *Node) reservedFields() []string {
-	if n.now().checks.rspamd == nil {
-		return nil
-	}
-	return filter.SpamFields()
 }

@@ -22,14 +22,11 @@ import (
 // contentProofs adds those of the checks of content.
 func contentProofs(all map[string]keyProof) {
 	see := func(n *Node) any {
-		var b strings.Builder
-		if r := n.now().checks.rspamd; r != nil {
-			fmt.Fprintf(&b, "%+v %v %+v", r.Scope, r.Spam, r.Client.Options())
+		o := n.now().checks.Options()
+		if o.Rspamd != nil {
+			return fmt.Sprintf("%+v %+v", *o.Rspamd, o.Milters)
 		}
-		for _, m := range n.now().checks.milters {
-			fmt.Fprintf(&b, "\n%s %+v %v %+v", m.Label, m.Scope, m.Fields, m.Client.Options())
-		}
-		return b.String()
+		return fmt.Sprintf("%+v", o.Milters)
 	}
 	values := map[string]string{"timeout": `"9s"`, "max_size": `"9KiB"`, "down": `"accept"`, "accounts": `"on"`, "connections": "9"}
 	for name, start := range map[string]string{"rspamd": "[rspamd]\nurl = \"http://127.0.0.1:1\"", "milter.NAME": "[milter.one]\naddress = \"tcp://127.0.0.1:1\""} {

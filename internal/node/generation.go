@@ -8,6 +8,7 @@ import (
 	"sallyport/internal/callout"
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
+	"sallyport/internal/filter"
 	"sallyport/internal/filter/sender"
 	"sallyport/internal/nexthop/named"
 	"sallyport/internal/smtp/server"
@@ -26,7 +27,7 @@ type generation struct {
 	servers  *named.Set[directory.Server]
 	callouts *callout.Asker
 	keys     sender.Keys // the way to the keys of others
-	checks   checks
+	checks   *filter.Checks
 	doors    map[server.Kind]server.Config
 
 	undo []func() // what building did to the world outside; called if it comes to nothing
@@ -102,7 +103,7 @@ func (g *generation) retire(heir *generation) {
 	g.world.retire(heir.world)
 	g.servers.Retire(heir.servers)
 	g.callouts.Retire(heir.callouts)
-	g.checks.retire()
+	g.checks.Retire()
 }
 
 // now returns the generation in force.

@@ -10,6 +10,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/fact"
+	"sallyport/internal/filter"
 	"sallyport/internal/filter/sender"
 	"sallyport/internal/intake"
 	"sallyport/internal/keyring"
@@ -74,7 +75,8 @@ func (n *Node) inspectors() []intake.Inspector {
 			DKIM: verifyLimits(), SPF: spf.DefaultLimits(), Observe: n.observeSender, Crew: workers.New(crewLinger), Now: n.o.Now,
 		},
 	}
-	all = append(all, n.contentInspectors()...)
+	all = append(all, n.bounces())
+	all = append(all, filter.Inspectors(config.MaxMilters, func() *filter.Checks { return n.now().checks })...)
 	return append(all, sender.Signer{
 		On:   func() bool { return n.config().DKIM.Sign },
 		Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) }, Keys: n.ring.Signing,

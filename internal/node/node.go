@@ -263,7 +263,7 @@ func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
 		Hostname: n.config().Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Ledger: n.ledger, Allowance: n.allowance, Recipients: behind{n}, Offers: behind{n}, International: behind{n}, ReturnPaths: n.returnPaths.Read,
 		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
-		Inspectors: n.inspectors(), Reserved: n.reservedFields, Memory: n.memory,
+		Inspectors: n.inspectors(), Reserved: func() []string { return n.now().checks.Reserved() }, Memory: n.memory,
 	})
 	return nil
 }

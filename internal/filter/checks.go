@@ -1,0 +1,121 @@
+package filter
+
+import (
+	"log/slog"
+
+	"sallyport/internal/filter/milter"
+	"sallyport/internal/filter/rspamd"
+	"sallyport/internal/intake"
+	"sallyport/internal/mail"
+	"sallyport/internal/message"
+)
+
+// RspamdOptions say how an Rspamd is asked.
+type RspamdOptions struct {
+	Client rspamd.Options
+	Scope  Scope
+	Spam   Spam
+}
+
+// MilterOptions say how one milter is asked.
+type MilterOptions struct {
+	Name   string
+	Client milter.Options
+	Scope  Scope
+	Fields []string // header fields that it may add
+}
+
+// ChecksOptions are the programs that are to be asked.
+type ChecksOptions struct {
+	Hostname mail.Domain
+	Rspamd   *RspamdOptions // nil: none
+	Milters  []MilterOptions
+	Header   message.Limits // of the header sections that milters make
+	Logger   *slog.Logger
+}
+
+// Checks are the programs that are asked for an opinion about complete messages, as one
+// configuration names them. A nil *Checks asks nobody.
+type Checks struct {
+	o       ChecksOptions
+	client  *rspamd.Client
+	rspamd  *Rspamd // nil: none
+	milters []*Milter
+}
+
+// NewChecks prepares the checks; nothing is connected to yet.
+func NewChecks(o ChecksOptions) *Checks {
+	c := &Checks{o: o}
+	if r := o.Rspamd; r != nil {
+		c.client = rspamd.New(r.Client)
+		c.rspamd = NewRspamd(c.client, o.Hostname, r.Scope, r.Spam, o.Logger)
+	}
+	for _, m := range o.Milters {
+		c.milters = append(c.milters, NewMilter(milter.New(m.Client), m.Name, o.Hostname, m.Scope, m.Fields, o.Header, o.Logger))
+	}
+	return c
+}
+
+// Retire ends the idle connections; those of questions under way end with them.
+func (c *Checks) Retire() {
+	if c != nil && c.client != nil {
+		c.client.Close()
+	}
+}
+
+// Reserved are the header fields that no stranger may bring along, since readers take
+// them for words of a check.
+func (c *Checks) Reserved() []string {
+	if c == nil || c.rspamd == nil {
+		return nil
+	}
+	return SpamFields()
+}
+
+// Options returns what the checks were made with.
+func (c *Checks) Options() ChecksOptions { return c.o }
+
+// at returns the check at a place: Rspamd's, then those of the milters in their order.
+func (c *Checks) at(place int) (intake.Inspector, bool) {
+	switch {
+	case c == nil:
+	case place == 0 && c.rspamd != nil:
+		return c.rspamd, true
+	case place > 0 && place <= len(c.milters):
+		return c.milters[place-1], true
+	}
+	return nil, false
+}
+
+// Inspectors returns the inspectors of an Rspamd and of at most milters milters, each of
+// which is that of the checks in force when a message begins.
+func Inspectors(milters int, inForce func() *Checks) []intake.Inspector {
+	all := []intake.Inspector{placed{"rspamd", 0, inForce}}
+	for i := range milters {
+		all = append(all, placed{"milter", i + 1, inForce})
+	}
+	return all
+}
+
+// placed is the inspector at one place.
+type placed struct {
+	name    string // while nobody is there
+	place   int
+	inForce func() *Checks
+}
+
+// Name implements intake.Inspector.
+func (p placed) Name() string {
+	if i, ok := p.inForce().at(p.place); ok {
+		return i.Name()
+	}
+	return p.name
+}
+
+// Begin implements intake.Inspector.
+func (p placed) Begin(m intake.Message) intake.Look {
+	if i, ok := p.inForce().at(p.place); ok {
+		return i.Begin(m)
+	}
+	return nil
+}
