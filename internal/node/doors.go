@@ -13,6 +13,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/kit/listen"
+	localdoor "sallyport/internal/local/door"
 	"sallyport/internal/smtp/server"
 )
 
@@ -113,7 +114,7 @@ func (n *Node) doorConfig(g *generation, k server.Kind) server.Config {
 	if k == server.KindSendmail {
 		// The kernel keeps this door from everybody outside: neither TLS nor a sign-in
 		// would add to what it says.
-		c.TLS, c.Awaiting, c.UserID, c.Balancers = nil, false, localUID, nil
+		c.TLS, c.Awaiting, c.UserID, c.Balancers = nil, false, localdoor.UID, nil
 		return c
 	}
 	if k != server.KindMX {
@@ -310,6 +311,15 @@ func (n *Node) serveDoors(ctx context.Context) error {
 	n.doors.begin(nil)
 	running.Wait()
 	return errors.Join(errs...)
+}
+
+// serve serves one listener; the socket of the sendmail command learns first what each
+// connection is for.
+func (d *door) serve(ctx context.Context) error {
+	if local, ok := d.listener.(*localdoor.Door); ok {
+		return local.Serve(ctx, d.engine.Serve)
+	}
+	return d.engine.Serve(ctx, d.listener)
 }
 
 // begin starts what is open, and from now on what will be; nil: nothing any more.

@@ -127,7 +127,7 @@ func proofs() map[string]keyProof {
 	proveDKIM(all)
 	who := func(n *Node) any { return n.localUser(uint32(os.Geteuid())) }
 	all["sendmail.domain"] = keyProof{set: "[sendmail]\ndomain = \"local.test\"", see: func(n *Node) any {
-		_, why := localAccount(n.config().Sendmail, 4711, "alice", func(mail.Address) bool { return true })
+		_, why := localUsers(n.config()).Account(4711, "alice", func(mail.Address) bool { return true })
 		return why
 	}}
 	all["sendmail.users.NAME"] = keyProof{set: fmt.Sprintf("[sendmail.users]\n%d = \"alice@local.test\"", os.Geteuid()), see: who}

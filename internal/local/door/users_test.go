@@ -1,10 +1,9 @@
-package node
+package door
 
 import (
 	"strings"
 	"testing"
 
-	"sallyport/internal/config"
 	"sallyport/internal/mail"
 )
 
@@ -47,11 +46,11 @@ func TestLocalAccount(t *testing.T) {
 		{true, overflowUID, "nobody", "", "user namespace"},
 		{true, 0, "root", "", "there is no account root@local.test"},
 	} {
-		c := config.Sendmail{Users: users}
+		c := Users{Named: users}
 		if row.domain {
 			c.Domain = d
 		}
-		a, why := localAccount(c, row.uid, row.name, exists)
+		a, why := c.Account(row.uid, row.name, exists)
 		if a.String() != row.want || !strings.Contains(why, row.why) || (why == "") != (row.why == "") {
 			t.Errorf("%d %s: %s, %q", row.uid, row.name, a, why)
 		}

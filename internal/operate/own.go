@@ -1,0 +1,48 @@
+package operate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+
+	"sallyport/internal/mail"
+)
+
+// OwnQueue is what any user of this host may ask of the queue. All fields are required.
+type OwnQueue struct {
+	Operator *Operator
+	Owner    uint32 // the server's own user, who may do what root may
+	// Account says whose account a user sends as, or why nobody's.
+	Account func(uid uint32) (account mail.Address, why string)
+}
+
+// List lists the messages of the caller's account, one JSON object a line; for root and
+// the owner, all.
+func (q OwnQueue) List(ctx context.Context, uid uint32, w io.Writer) error {
+	caller, choice := Caller{UID: uid, Known: true}, Select{}
+	if mayAct(caller, q.Owner) != nil {
+		account, why := q.Account(uid)
+		if account.IsZero() {
+			return errors.New(why)
+		}
+		choice.Account = account.String()
+	}
+	enc := json.NewEncoder(w)
+	return q.Operator.QueueList(ctx, caller, choice, func(m Message) error { return enc.Encode(m) })
+}
+
+// Retry makes every message due now; root and the owner may.
+func (q OwnQueue) Retry(ctx context.Context, uid uint32, w io.Writer) error {
+	caller := Caller{UID: uid, Known: true}
+	if mayAct(caller, q.Owner) != nil {
+		return errors.New("only root and the server's own user may run the queue")
+	}
+	r := QueueChange{}
+	r.All = true
+	changed, err := q.Operator.QueueRetry(ctx, caller, r)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(w).Encode(changed)
+}
