@@ -49,7 +49,7 @@ func (i importPostfix) Run(_ context.Context, c console) error {
 	if i.About != "" && !slices.Contains(migrate.Topics(), migrate.Topic(i.About)) {
 		return fmt.Errorf("%q is no kind of line; they are %s", i.About, topicList())
 	}
-	src := migrate.Source{Dir: i.Dir, Read: i.read, MainFile: filepath.Join(i.Dir, "main.cf"), MasterFile: filepath.Join(i.Dir, "master.cf")}
+	src := migrate.Source{Dir: i.configDirectory(), Read: i.read, MainFile: filepath.Join(i.Dir, "main.cf"), MasterFile: filepath.Join(i.Dir, "master.cf")}
 	var err error
 	if src.Main, err = os.ReadFile(src.MainFile); err != nil {
 		return err
@@ -83,6 +83,14 @@ func (i importPostfix) Run(_ context.Context, c console) error {
 		return errSilent
 	}
 	return nil
+}
+
+// configDirectory is where the folder was on its host: a copy has been /etc/postfix.
+func (i importPostfix) configDirectory() string {
+	if dir := filepath.Clean(i.Dir); strings.HasPrefix(dir, "/usr/") || strings.HasPrefix(dir, "/opt/") {
+		return dir
+	}
+	return "/etc/postfix"
 }
 
 func topicList() string {

@@ -212,8 +212,8 @@ func (im *importer) alias(e Entry, address string, to []string) {
 	case len(l.ours)+len(l.foreign) == 0 && !l.self:
 		im.entry(e, Changed, TopicRecipients, "nobody has the address that it leads to (%s): mail for it is refused, where Postfix returned it", brief(l.missing))
 		return
-	case len(l.foreign) > 0 && d.deliver != "maildir":
-		im.entry(e, Lost, TopicRecipients, "it leads to another domain (%s): a forward belongs to an account here, and %s has a server behind it", brief(l.foreign), d.name)
+	case len(l.foreign) > 0 && d.deliver != "maildir" && im.asked(d):
+		im.entry(e, Lost, TopicRecipients, "it leads to another domain (%s): a forward belongs to an account here, and the server behind %s is asked who there is; forward it there", brief(l.foreign), d.name)
 		return
 	}
 	im.settle(e, address, l, also)
@@ -227,6 +227,9 @@ func (im *importer) settle(e Entry, address string, l leads, also string) {
 	stays := l.self || len(l.foreign) > 0
 	if stays {
 		im.resident(address)
+	}
+	if len(l.foreign) > 0 && !contains(im.people, address) {
+		im.people = append(im.people, address) // a server behind us has the mailbox, and this one the account
 	}
 	if len(l.ours) > 0 {
 		im.aliases[address] = l.ours

@@ -199,7 +199,12 @@ func (im *importer) tellDomains() {
 		}
 	}
 	for _, param := range []string{"local_transport", "mailbox_transport", "virtual_transport", "relay_transport"} {
-		if _, done := im.notes[param]; !done && im.given(param) {
+		if _, done := im.notes[param]; done || !im.given(param) || strings.TrimSpace(im.value(param)) == "" {
+			continue
+		}
+		if w := im.way(im.value(param), ""); w.deliver == "" && !w.mx && !w.refuse {
+			im.note(param, Lost, TopicDelivery, "%s", w.why)
+		} else {
 			im.note(param, Carried, TopicDelivery, "deliver of the domains that it is about")
 		}
 	}
@@ -267,10 +272,31 @@ func (im *importer) localDomains() (names []string) {
 	return names
 }
 
+// namesDomains reports whether a parameter names domains, though none could be read.
+func (im *importer) namesDomains() bool {
+	for _, param := range []string{"virtual_alias_domains", "virtual_alias_maps", "virtual_mailbox_domains", "relay_domains"} {
+		if im.given(param) && strings.TrimSpace(im.value(param)) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// onlyItself reports whether mydestination names nothing but this host for itself, so that
+// nobody elsewhere writes to a local name.
+func (im *importer) onlyItself() bool {
+	for _, w := range Words(im.value("mydestination")) {
+		if w = strings.ToLower(w); strings.ContainsAny(w, ":/") || strings.Contains(w, ".") && !strings.HasPrefix(w, "localhost.") {
+			return false
+		}
+	}
+	return true
+}
+
 // nullClient gives a host a domain that has none of its own and sends all it has to a
 // smarthost: who sends needs an address that is ours.
 func (im *importer) nullClient() {
-	if len(im.domains) > 0 || im.hostname == "" {
+	if len(im.domains) > 0 || im.hostname == "" || len(im.gone) > 0 || im.namesDomains() {
 		return
 	}
 	var hub *route

@@ -221,15 +221,32 @@ func (im *importer) given(name string) bool {
 	return ok
 }
 
-// server reads what the host is called, and what parts a detail.
-func (im *importer) server() {
+// host reads what the host is called: by its whole name, which mydomain or myorigin give
+// where myhostname is only its beginning.
+func (im *importer) host() {
 	im.hostname = im.value("myhostname")
+	if !strings.Contains(im.hostname, ".") {
+		whole := im.hostname + "." + im.value("mydomain")
+		if !im.given("mydomain") {
+			whole = im.myorigin()
+		}
+		if d, err := mail.ParseHostname(whole); err == nil && strings.HasPrefix(strings.ToLower(whole), strings.ToLower(im.hostname)+".") {
+			im.hostname = d.ASCII()
+			im.note("myhostname", Changed, TopicOther, "hostname = %q: its whole name", im.hostname)
+			return
+		}
+	}
 	if d, err := mail.ParseHostname(im.hostname); err != nil || !strings.Contains(im.hostname, ".") {
 		im.note("myhostname", Lost, TopicOther, "%s is no host name with a domain; write your own as hostname", mail.Printable(im.hostname, 80))
 	} else {
 		im.hostname = d.ASCII()
 		im.note("myhostname", Carried, TopicOther, "hostname")
 	}
+}
+
+// server reads what the host is called, and what parts a detail.
+func (im *importer) server() {
+	im.host()
 	switch d := im.value("recipient_delimiter"); {
 	case d == "":
 		im.detail = "off"

@@ -150,6 +150,12 @@ func (im *importer) roles() {
 	}
 }
 
+// asked reports whether no table lists the recipients of a domain with a server behind it, so that
+// the server is asked.
+func (im *importer) asked(d *domain) bool {
+	return d.class == classMailbox && (im.boxesAll || im.boxes["@"+d.name]) || d.class == classRelay && (im.relayAll || im.relayed["@"+d.name]) || d.class == classLocal
+}
+
 // lists says of each domain with a server behind it who knows its recipients.
 func (im *importer) lists() {
 	for _, d := range im.domains {
@@ -157,7 +163,7 @@ func (im *importer) lists() {
 			continue
 		}
 		_, caught := im.aliases["@"+d.name]
-		all := d.class == classMailbox && (im.boxesAll || im.boxes["@"+d.name]) || d.class == classRelay && (im.relayAll || im.relayed["@"+d.name]) || d.class == classLocal
+		all := im.asked(d)
 		if all && !caught {
 			continue // asked at RCPT
 		}

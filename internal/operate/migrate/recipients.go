@@ -80,9 +80,12 @@ func (im *importer) readAliases() {
 		}
 		text, err := im.read(path)
 		if err != nil {
-			if given || !strings.HasSuffix(im.main, "main.cf") {
+			switch {
+			case im.onlyItself():
+				im.extra = append(im.extra, Verdict{File: path, What: name, Kind: Changed, Topic: TopicRecipients, Text: "it could not be read; nobody elsewhere can write to a local name"})
+			case given:
 				im.beside(name, spec, Lost, TopicRecipients, "%v", err)
-			} else {
+			default:
 				im.extra = append(im.extra, Verdict{File: path, What: name, Kind: Lost, Topic: TopicRecipients, Text: "Postfix reads this file by itself, and it cannot be read here: " + err.Error()})
 			}
 			continue

@@ -121,7 +121,9 @@ func hostPort(s, port string) string {
 			return ""
 		}
 	}
-	if host == "" || strings.ContainsAny(host, " /$") {
+	if host == "" || strings.ContainsFunc(host, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(".-_:", r))
+	}) {
 		return ""
 	}
 	if strings.Contains(host, ":") {
@@ -270,6 +272,19 @@ func (im *importer) classTransport(d *domain) string {
 	return "virtual:"
 }
 
+// transportParam is the parameter that classTransport reads.
+func (im *importer) transportParam(d *domain) string {
+	switch {
+	case d.class == classRelay:
+		return "relay_transport"
+	case d.class == classMailbox:
+		return "virtual_transport"
+	case im.value("mailbox_transport") != "":
+		return "mailbox_transport"
+	}
+	return "local_transport"
+}
+
 // deliveries says how each domain of ours is delivered, and gives up those that have no
 // way here.
 func (im *importer) deliveries() {
@@ -286,9 +301,13 @@ func (im *importer) deliveries() {
 		}
 		d.deliver, d.hop = w.deliver, w.hop
 		tell := func(k Kind, format string, a ...any) {
-			if own && e.Key != "*" && !strings.HasPrefix(e.Key, ".") {
+			param := im.transportParam(d)
+			switch {
+			case own && e.Key != "*" && !strings.HasPrefix(e.Key, "."):
 				im.entry(e, k, TopicDelivery, format, a...)
-			} else if k == Lost {
+			case k == Lost && !own && im.given(param) && d.deliver == "maildir":
+				im.note(param, k, TopicDelivery, format, a...) // once for all domains
+			case k == Lost:
 				im.beside(d.param, d.name, k, TopicDelivery, format, a...)
 			}
 		}
