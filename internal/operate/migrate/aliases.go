@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"sallyport/internal/mail"
@@ -385,6 +386,70 @@ func (im *importer) catchLocal() {
 		}
 	}
 	im.note(name, Carried, TopicRecipients, "a catch-all of each local domain")
+}
+
+// keepsCopy reports whether an alias stands beside the account of its address.
+func (im *importer) keepsCopy(address string) bool { return contains(im.aliases[address], address) }
+
+// breakCircles makes an account of an address whose aliases lead back to it and to nobody on
+// the way, as Postfix does, which expands no address twice.
+func (im *importer) breakCircles() {
+	for _, key := range sortedAliases(im.aliases) {
+		if im.keepsCopy(key) || !im.circles(key, im.aliases[key], map[string]bool{}) {
+			continue
+		}
+		delete(im.aliases, key)
+		im.resident(key)
+		e, ok := im.entryOf(key)
+		if name, _, _ := strings.Cut(key, "@"); !ok {
+			e = im.local.entry[name]
+		}
+		im.entry(e, Lost, TopicRecipients, "it leads back to itself: %s is an account instead", key)
+	}
+	if most := im.deepest(); most > aliasDepth {
+		im.limits = append(im.limits, setting{"alias_depth", strconv.Itoa(min(most, 100))})
+	}
+}
+
+// aliasDepth is limits.alias_depth where nothing is said.
+const aliasDepth = 10
+
+// circles reports whether aliases that keep no copy lead to an address.
+func (im *importer) circles(key string, from []string, seen map[string]bool) bool {
+	return slices.ContainsFunc(from, func(t string) bool {
+		if t == key {
+			return true
+		}
+		if seen[t] || im.keepsCopy(t) {
+			return false
+		}
+		seen[t] = true
+		return im.circles(key, im.aliases[t], seen)
+	})
+}
+
+// deepest is how many aliases follow each other at most.
+func (im *importer) deepest() (most int) {
+	known := map[string]int{}
+	var walk func(a string, way int) int
+	walk = func(a string, way int) int {
+		if n, ok := known[a]; ok || len(im.aliases[a]) == 0 || way > 100 {
+			return n
+		}
+		known[a] = 0 // where it is met again on its way
+		deep := 0
+		for _, t := range im.aliases[a] {
+			if t != a {
+				deep = max(deep, walk(t, way+1))
+			}
+		}
+		known[a] = deep + 1
+		return deep + 1
+	}
+	for _, a := range sortedAliases(im.aliases) {
+		most = max(most, walk(a, 0))
+	}
+	return most
 }
 
 // checkCatchAlls gives up a catch-all that leads to an account with a forward: every name

@@ -116,7 +116,7 @@ func Import(src Source) Result {
 	}
 	for _, step := range []func(){im.server, im.bounds, im.tls, im.listeners, im.restrictions, im.filters,
 		im.readTables, im.classes, im.localUsers, im.transports, im.deliveries, im.relayhost, im.outwardTLS, im.passwords,
-		im.nullClient, im.virtualAliases, im.localAliases, im.mailboxes, im.catchLocal, im.senders, im.roles, im.lists, im.checkCatchAlls} {
+		im.nullClient, im.virtualAliases, im.localAliases, im.mailboxes, im.catchLocal, im.breakCircles, im.senders, im.roles, im.lists, im.checkCatchAlls} {
 		step()
 	}
 	r := Result{Secrets: im.secrets, People: im.people, Delegates: im.delegates}

@@ -50,6 +50,10 @@ func (im *importer) bounds() {
 		if !im.given(b.name) {
 			continue
 		}
+		missed := Changed // a bound that is a little wider or narrower loses no mail
+		if b.name == "message_size_limit" {
+			missed = Lost
+		}
 		value := im.value(b.name)
 		n, ok := number(value, b.unit)
 		switch {
@@ -61,10 +65,10 @@ func (im *importer) bounds() {
 			continue
 		case n == 0 && b.least > 0: // no bound at all
 			n = b.most
-			im.note(b.name, Lost, TopicLimits, "without a bound there is none here: %s.%s = %s is the most", b.limitsIn, b.key, b.written(n))
+			im.note(b.name, missed, TopicLimits, "without a bound there is none here: %s.%s = %s is the most", b.limitsIn, b.key, b.written(n))
 		case n < b.least || n > b.most:
 			n = min(max(n, b.least), b.most)
-			im.note(b.name, Lost, TopicLimits, "%s is out of the bounds of %s.%s, which was set to %s", shown(value), b.limitsIn, b.key, b.written(n))
+			im.note(b.name, missed, TopicLimits, "%s is out of the bounds of %s.%s, which was set to %s", shown(value), b.limitsIn, b.key, b.written(n))
 		default:
 			im.note(b.name, Carried, TopicLimits, "%s.%s = %s", b.limitsIn, b.key, b.written(n))
 		}

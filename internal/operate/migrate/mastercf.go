@@ -163,7 +163,11 @@ func (im *importer) judgeOverride(s Service, name, value string) noted {
 	if !contains([]string{"smtpd", "postscreen", "smtp", "lmtp"}, s.Command) {
 		return noted{Unneeded, TopicOther, "it is about a part of Postfix itself"}
 	}
-	switch {
+	switch door := im.doors.verdicts[s.Line]; {
+	case door.kind == Lost && door.topic == TopicFilters:
+		return noted{Unneeded, TopicFilters, "it goes with a door that is not needed"}
+	case name == "mynetworks" && onlyLoopback(value):
+		return noted{Changed, TopicTrust, "no address is trusted, this host's own neither"}
 	case name == "syslog_name":
 		return noted{Unneeded, TopicDoors, "each door has a name of its own in the trace"}
 	case name == "smtpd_tls_wrappermode" || name == "smtpd_tls_security_level" || name == "smtpd_sasl_auth_enable" || name == "smtpd_tls_auth_only":

@@ -170,6 +170,9 @@ func (im *importer) outwardTLS() {
 	} else if im.given("smtp_dns_support_level") {
 		im.note("smtp_dns_support_level", Unneeded, TopicTLS, "it asks for nothing")
 	}
+	if im.yes("smtp_tls_wrappermode") {
+		im.note("smtp_tls_wrappermode", Carried, TopicTLS, "smtps:// wherever mail leaves by a named host; the exchangers of a domain are never reached so")
+	}
 	im.policies()
 }
 
