@@ -26,7 +26,7 @@ func (im *importer) filters() {
 			}
 			w = parts[0]
 			for _, p := range parts[1:] {
-				if k, v, _ := strings.Cut(p, "="); strings.TrimSpace(k) == "default_action" {
+				if k, v, _ := strings.Cut(strings.Trim(p, "{}"), "="); strings.TrimSpace(k) == "default_action" {
 					action = strings.ToLower(strings.TrimSpace(v))
 				}
 			}

@@ -1,0 +1,169 @@
+package migrate
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	firm     = "myhostname = mail.firm.example\nmyorigin = firm.example\nmydestination = firm.example, mail.firm.example, localhost\nalias_maps = hash:/etc/aliases\n"
+	services = "smtp inet n - y - - smtpd\npickup unix n - y 60 1 pickup\nlmtp unix - - y - - lmtp\nwrapped unix - - n - - smtp -o smtp_tls_wrappermode=yes\n"
+)
+
+// One configuration of each kind: what is made of it, what is lost, and what is not made.
+func TestKinds(t *testing.T) {
+	for name, c := range map[string]struct {
+		main   string
+		files  map[string]string
+		has    []string
+		hasNot []string
+		lost   []string
+	}{
+		"aliases of local names are no addresses of a virtual domain": {
+			main:  "myhostname = mail.firm.example\nmyorigin = firm.example\nmydestination = mail.firm.example\nvirtual_mailbox_domains = firm.example\nvirtual_mailbox_maps = inline:{ anna@firm.example=x }\nalias_maps = hash:/etc/aliases\n",
+			files: map[string]string{"/etc/aliases": "info: anna\n"},
+			has:   []string{`"info@mail.firm.example" = ["anna@firm.example"]`}, hasNot: []string{`"info@firm.example"`}},
+		"a user is one person in every local domain": {
+			main:  "myhostname = mail.firm.example\nmyorigin = mail.firm.example\nmydestination = mail.firm.example, firm.example\nalias_maps =\nvirtual_alias_maps = inline:{ { sales@firm.example = alice@firm.example } { help@firm.example = alice@mail.firm.example } }\n",
+			files: map[string]string{}, has: []string{`"alice@firm.example" = ["alice@mail.firm.example"]`, `"sales@firm.example" = ["alice@mail.firm.example"]`}, hasNot: []string{`"alice@mail.firm.example" =`}},
+		"two characters part a detail": {main: firm + "recipient_delimiter = +-\n", files: map[string]string{"/etc/aliases": ""}, has: []string{`detail   = "+"`}, lost: []string{"recipient_delimiter: -"}},
+		"a smarthost without brackets": {main: firm + "relayhost = smart.example\n", files: map[string]string{"/etc/aliases": ""}, has: []string{`to = "smtp://smart.example:25"`}, lost: []string{"relayhost: smart.example"}},
+		"TLS from the first octet on another port": {main: firm + "relayhost = [smart.example]:2465\nsmtp_tls_wrappermode = yes\n", files: map[string]string{"/etc/aliases": ""},
+			has: []string{`to = "smtps://smart.example:2465"`}},
+		"and by a service": {main: firm + "transport_maps = inline:{ { far.example = wrapped:[mx.far.example]:3465 } }\n", files: map[string]string{"/etc/aliases": ""},
+			has: []string{"[route.\"far.example\"]\nto = \"smtps://mx.far.example:3465\""}},
+		"a service that Postfix runs in its queue's folder": {main: firm + "mailbox_transport = lmtp:unix:/dovecot\n", files: map[string]string{"/etc/aliases": ""},
+			has: []string{`deliver = "lmtp+unix:///var/spool/postfix/dovecot"`}},
+		"times, with their own units": {main: firm + "maximal_queue_lifetime = 3\ndelay_warning_time = 6\nminimal_backoff_time = 600\n", files: map[string]string{"/etc/aliases": ""},
+			has: []string{`expire = "3d"`, `warn = "6h"`, `first = "10m"`, "message_size = 10240000"}},
+		"no bound of size": {main: firm + "message_size_limit = 0\n", files: map[string]string{"/etc/aliases": ""}, has: []string{"message_size = 2147483648"}, lost: []string{"message_size_limit"}},
+		"a catch-all before a server that would be asked": {main: firm + "virtual_mailbox_domains = box.example\nvirtual_transport = lmtp:inet:127.0.0.1:24\nvirtual_alias_maps = inline:{ { @box.example = anna@box.example } { anna@box.example = anna@box.example } }\n",
+			files: map[string]string{"/etc/aliases": ""}, has: []string{`recipients_file = "box.example.recipients"`, `"@box.example" = ["anna@box.example"]`}},
+		"ways of transport_maps": {main: firm + "relay_domains = a.example, b.example, c.example, d.example\nrelay_transport = smtp:[10.0.0.1]\ntransport_maps = inline:{ { a.example = :[10.0.0.9] } { b.example = error:closed } { c.example = discard: } { d.example = : } }\n",
+			files: map[string]string{"/etc/aliases": ""},
+			has:   []string{"[domain.\"a.example\"]\ndeliver = \"smtp://10.0.0.9:25\"", "[domain.\"d.example\"]\ndeliver = \"smtp://10.0.0.1:25\""}, hasNot: []string{`"b.example"`, `"c.example"`}, lost: []string{"c.example"}},
+		"a backup of others' mail":                    {main: firm + "relay_domains = backup.example\n", files: map[string]string{"/etc/aliases": ""}, hasNot: []string{"backup.example"}, lost: []string{"relay_domains: backup.example"}},
+		"unknown local names":                         {main: firm + "luser_relay = anna\nlocal_recipient_maps =\n", files: map[string]string{"/etc/aliases": ""}, has: []string{`"@firm.example" = ["anna@firm.example"]`, `"@mail.firm.example" = ["anna@firm.example"]`}},
+		"unknown local names that are refused before": {main: firm + "luser_relay = anna\n", files: map[string]string{"/etc/aliases": ""}, hasNot: []string{`"@firm.example"`}},
+		"milters": {main: firm + "smtpd_milters = inet:127.0.0.1:8891, { unix:/run/x.sock, default_action=accept }\n", files: map[string]string{"/etc/aliases": ""},
+			has: []string{`address = "tcp://127.0.0.1:8891"`, "address = \"unix:///var/spool/postfix/run/x.sock\"\naccounts = \"on\"\ndown = \"accept\""}},
+		"demands": {main: firm + "smtp_tls_security_level = dane\nsmtp_dns_support_level = dnssec\nsmtpd_recipient_restrictions = reject_rbl_client x.example, check_policy_service inet:127.0.0.1:1\ntls_server_sni_maps = hash:/x\n", files: map[string]string{"/etc/aliases": "", "/etc/resolv.conf": "nameserver 192.0.2.1\n"},
+			lost: []string{"smtp_tls_security_level", "smtp_dns_support_level", "tls_server_sni_maps", "smtpd_recipient_restrictions: reject_rbl_client x.example", "smtpd_recipient_restrictions: check_policy_service inet:127.0.0.1:1"}},
+		"DANE with a resolver on this host": {main: firm + "smtp_tls_security_level = dane\nsmtp_dns_support_level = dnssec\n", files: map[string]string{"/etc/aliases": "", "/etc/resolv.conf": "nameserver 127.0.0.1\n"}, has: []string{`dns_validates = "on"`}},
+		"aliases in a circle":               {main: firm, files: map[string]string{"/etc/aliases": "a: b\nb: a\nc: c, a\n"}, has: []string{`"b@firm.example" = ["a@firm.example"]`}, hasNot: []string{`"a@firm.example" =`}, lost: []string{"a"}},
+		"what leads to other servers": {main: firm, files: map[string]string{"/etc/aliases": "bob: \\bob, bob@far.example, anna\nout: x@far.example\n"},
+			has: []string{`"bob@firm.example" = ["bob@firm.example", "anna@firm.example"]`, `external = "on"`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.files["/etc/postfix/master.cf"] = services
+			r := site(c.main, c.files)
+			for _, want := range c.has {
+				if !strings.Contains(string(r.Config), want) {
+					t.Errorf("%s is not in\n%s", want, r.Config)
+				}
+			}
+			for _, not := range c.hasNot {
+				if strings.Contains(string(r.Config), not) {
+					t.Errorf("%s is in\n%s", not, r.Config)
+				}
+			}
+			var lost []string
+			for _, v := range r.Lines {
+				if v.Kind == Lost {
+					lost = append(lost, v.What)
+				}
+			}
+			slices.Sort(lost)
+			slices.Sort(c.lost)
+			if !slices.Equal(lost, c.lost) {
+				t.Errorf("lost: %q, and not %q", lost, c.lost)
+			}
+		})
+	}
+}
+
+// Commands are left to be given for what no configuration says.
+func TestCommandsAreLeft(t *testing.T) {
+	r := site(firm+"smtpd_sender_login_maps = inline:{ { sales@firm.example = anna, ben } { anna@firm.example = anna } { @firm.example = anna } }\n",
+		map[string]string{"/etc/aliases": "sales: anna, ben\nbob: bob, bob@far.example\n", "/etc/postfix/master.cf": services})
+	if want := []Delegate{{"anna@firm.example", "sales@firm.example"}, {"ben@firm.example", "sales@firm.example"}}; !slices.Equal(r.Delegates, want) {
+		t.Errorf("%v", r.Delegates)
+	}
+	if len(r.Forwards) != 1 || r.Forwards[0].Account != "bob@firm.example" || !slices.Equal(r.Forwards[0].Targets, []string{"bob@far.example"}) || !r.Forwards[0].Keep {
+		t.Errorf("%v", r.Forwards)
+	}
+	if want := []string{"anna@firm.example", "ben@firm.example", "bob@firm.example"}; !slices.Equal(r.People, want) {
+		t.Errorf("%v", r.People)
+	}
+	if by, all := r.Lost(); all != 1 || by[TopicTrust] != 1 {
+		t.Errorf("%v", by) // nobody sends as a whole domain
+	}
+}
+
+// The files of smtpd_tls_chain_files are told apart by what is in them, in whatever order
+// they were called; a chain over several files becomes one.
+func TestChains(t *testing.T) {
+	key, cert := pair(t)
+	_, other := pair(t)
+	for name, c := range map[string]struct {
+		list, cert, key string
+		lost            bool
+	}{
+		"key and chain":     {"/privkey.pem, /fullchain.pem", `cert = "/fullchain.pem"`, `key  = "/privkey.pem"`, false},
+		"one file":          {"/both.pem", `cert = "/both.pem"`, `key  = "/both.pem"`, false},
+		"three files":       {"/privkey.pem /fullchain.pem /other.pem", `cert = "tls-chain.pem"`, `key  = "/privkey.pem"`, false},
+		"another's key":     {"/privkey.pem, /other.pem", "", "", true},
+		"what is not there": {"/nowhere.pem, /fullchain.pem", "", "", true},
+	} {
+		r := site(firm+"smtpd_tls_chain_files = "+c.list+"\n", map[string]string{"/etc/aliases": "", "/etc/postfix/master.cf": services, "/privkey.pem": key, "/fullchain.pem": cert, "/other.pem": other, "/both.pem": key + cert})
+		v, _ := verdictOf(r, "smtpd_tls_chain_files")
+		if !strings.Contains(string(r.Config), c.cert) || !strings.Contains(string(r.Config), c.key) || (v.Kind == Lost) != c.lost || c.lost == strings.Contains(string(r.Config), "[tls]") {
+			t.Errorf("%s: %+v\n%s", name, v, r.Config)
+		}
+	}
+}
+
+func pair(t *testing.T) (key, cert string) {
+	t.Helper()
+	secret, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<33, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &secret.PublicKey, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	octets, err := x509.MarshalPKCS8PrivateKey(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: octets})), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+}
+
+// Doors are those of master.cf and no others.
+func TestDoors(t *testing.T) {
+	const master = "smtp inet n - y - - smtpd\n192.0.2.7:2525 inet n - y - - smtpd\nsubmission inet n - y - - smtpd -o smtpd_sasl_auth_enable=yes\n2465 inet n - y - - smtpd -o smtpd_tls_wrappermode=yes\n127.0.0.1:10025 inet n - y - - smtpd -o content_filter=\n"
+	main := firm + "inet_interfaces = 192.0.2.1\nsmtpd_tls_cert_file = /c.pem\n"
+	r := site(main, map[string]string{"/etc/aliases": "", "/etc/postfix/master.cf": master})
+	for _, want := range []string{`mx = ["192.0.2.1:25", "192.0.2.7:2525"]`, `submission = ["192.0.2.1:587"]`, `submissions = ["192.0.2.1:2465"]`} {
+		if !strings.Contains(string(r.Config), want) {
+			t.Errorf("%s is not in\n%s", want, r.Config)
+		}
+	}
+	r = site(main+"smtpd_sasl_auth_enable = yes\n", map[string]string{"/etc/aliases": "", "/etc/postfix/master.cf": "smtp inet n - y - - smtpd\n"})
+	if strings.Contains(string(r.Config), "submission") || strings.Contains(string(r.Config), "sendmail") {
+		t.Errorf("doors that are not there:\n%s", r.Config)
+	}
+	if v, ok := verdictOf(r, "smtpd_sasl_auth_enable: yes"); !ok || v.Kind != Lost || v.Topic != TopicDoors {
+		t.Errorf("%+v", v)
+	}
+}
