@@ -115,15 +115,21 @@ func TestWhatWasNotSentIsNotCharged(t *testing.T) {
 	c.want(c.data(message), 250)
 }
 
-// Every door counts on one account, however many sessions there are at once.
+// Both doors at which people send, submission and sendmail, count on one account, however
+// many sessions there are at once.
 func TestAllDoorsShareOneBudget(t *testing.T) {
 	w := newWorld(t)
 	w.most = budget.Limits{Hour: 40, Day: 100}
 	var sessions []*client
-	for range 20 {
-		c := w.signedIn("alice@local.test")
-		c.want(c.from("<alice@local.test>"), 250)
-		sessions = append(sessions, c)
+	for range 10 {
+		here, r := w.local(1000)
+		if here == nil {
+			t.Fatal(r)
+		}
+		for _, c := range []*client{w.signedIn("alice@local.test"), here} {
+			c.want(c.from("<alice@local.test>"), 250)
+			sessions = append(sessions, c)
+		}
 	}
 	var all sync.WaitGroup
 	taken := make([]int, len(sessions))
@@ -143,6 +149,10 @@ func TestAllDoorsShareOneBudget(t *testing.T) {
 	}
 	if sum != 40 {
 		t.Errorf("%d recipients of 40 were accepted", sum)
+	}
+	// What was taken at one door is missing at the other.
+	for _, c := range sessions[:2] {
+		c.want(c.to("<more@remote.test>"), 451)
 	}
 }
 
