@@ -116,7 +116,7 @@ func Import(src Source) Result {
 	}
 	for _, step := range []func(){im.server, im.bounds, im.tls, im.listeners, im.restrictions, im.filters,
 		im.readTables, im.classes, im.localUsers, im.transports, im.deliveries, im.relayhost, im.outwardTLS, im.passwords,
-		im.nullClient, im.virtualAliases, im.localAliases, im.mailboxes, im.catchLocal, im.breakCircles, im.senders, im.roles, im.lists, im.checkCatchAlls} {
+		im.nullClient, im.virtualAliases, im.localAliases, im.mailboxes, im.catchLocal, im.breakCircles, im.senders, im.roles, im.lists, im.checkCatchAlls, im.oldMailboxes} {
 		step()
 	}
 	r := Result{Secrets: im.secrets, People: im.people, Delegates: im.delegates}
@@ -277,4 +277,7 @@ func onlyLoopback(list string) bool {
 }
 
 // shown is a text of a file, fit for a terminal.
-func shown(s string) string { return strings.Trim(mail.Printable(s, 80), `"`) }
+func shown(s string) string {
+	quoted := mail.Printable(strings.Trim(s, `"`), 80)
+	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
+}

@@ -8,6 +8,32 @@ import (
 	"sallyport/internal/mail"
 )
 
+// oldMailboxes says of people whose mail comes to Maildirs that it came to another place
+// before, where they still look for it.
+func (im *importer) oldMailboxes() {
+	const text = "mail comes to Maildirs below maildir.root: point whoever reads it there (docs/guides/maildir.md); what lies in the old mailboxes stays where it is"
+	var local, virtual bool
+	for _, a := range im.people {
+		_, host, _ := strings.Cut(a, "@")
+		if d := im.ours(host); d != nil && d.deliver == "maildir" {
+			local, virtual = local || d.class == classLocal, virtual || d.class == classMailbox && d.param != "myorigin"
+		}
+	}
+	tell := func(param string) {
+		if im.given(param) {
+			im.note(param, Lost, TopicDelivery, "%s", text)
+			return
+		}
+		im.extra = append(im.extra, Verdict{File: im.main, What: param, Kind: Lost, Topic: TopicDelivery, Text: text})
+	}
+	if local && im.value("home_mailbox") == "" && im.value("mailbox_command") == "" {
+		tell("mail_spool_directory")
+	}
+	if n, told := im.notes["virtual_transport"]; virtual && !(told && n.kind == Lost) {
+		tell("virtual_mailbox_base")
+	}
+}
+
 // senders makes rights of smtpd_sender_login_maps: who may send as which address.
 func (im *importer) senders() {
 	const name = "smtpd_sender_login_maps"
