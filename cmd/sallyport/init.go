@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"sallyport/internal/config"
 	"sallyport/internal/kit/safefile"
@@ -96,15 +95,10 @@ func (i initCommand) template() (t config.Template, err error) {
 	}
 	t.Preamble = []string{
 		"The configuration of sallyport. Every key is explained in docs/config.md.",
-		"Check it after each change: sallyport check -c " + strings.Map(oneLine, filepath.Join(i.Dir, "sallyport.toml")),
+		"Check it after each change: sallyport check -c " + mail.ShownLine(filepath.Join(i.Dir, "sallyport.toml"), maxShownPath),
 	}
 	return t, nil
 }
 
-// oneLine keeps a folder's name from ending a comment.
-func oneLine(r rune) rune {
-	if r < 0x20 || r == 0x7f {
-		return '?'
-	}
-	return r
-}
+// maxShownPath bounds a path in a comment. A folder's name may not end it.
+const maxShownPath = 4096

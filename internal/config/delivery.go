@@ -122,7 +122,7 @@ const maxSocketPath = 107
 func parseSocket(p string) (d Delivery, message, hint string) {
 	const example = `write it as "lmtp+unix:///run/dovecot/lmtp"`
 	switch {
-	case !strings.HasPrefix(p, "/") || !printableASCII(p) || strings.ContainsAny(p, "%?#"):
+	case !strings.HasPrefix(p, "/") || !mail.IsPlain(p) || strings.ContainsAny(p, "%?#"):
 		return d, "this names no socket by its whole path", example
 	case len(p) > maxSocketPath:
 		return d, "this path is longer than that of a socket may be", "the system allows " + strconv.Itoa(maxSocketPath) + " octets"

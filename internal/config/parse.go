@@ -52,7 +52,7 @@ func parseNotice(text string) (notice, message, hint string) {
 	if len(text) > 200 {
 		return "", "this text is longer than 200 characters", ""
 	}
-	if !printableASCII(text) {
+	if !mail.IsPlain(text) {
 		return "", "this text must be printable ASCII in one line", ""
 	}
 	return text, "", ""
@@ -67,7 +67,7 @@ func parseUser(text string) (user, message, hint string) {
 
 // parseOrigin refuses what the first line of a checkpoint cannot carry.
 func parseOrigin(text string) (origin, message, hint string) {
-	if text == "" || len(text) > 200 || !printableASCII(text) || strings.ContainsAny(text, " +") {
+	if text == "" || len(text) > 200 || !mail.IsPlain(text) || strings.ContainsAny(text, " +") {
 		return "", "this is no name of 1 to 200 characters without spaces and plus signs", `write it as "mx.example.org/sallyport"`
 	}
 	return text, "", ""
@@ -227,10 +227,6 @@ func readTo(s *source, _ Key, n *node, r *Route) {
 	if h.implicit {
 		r.TLS = TLSImplicit
 	}
-}
-
-func printableASCII(text string) bool {
-	return !strings.ContainsFunc(text, func(r rune) bool { return r < 0x20 || r > 0x7e })
 }
 
 // reason returns why a value is none of the vocabulary, without repeating it.

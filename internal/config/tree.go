@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"sallyport/internal/mail"
+
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
 )
@@ -263,10 +265,10 @@ func (s *source) line(offset int) string {
 
 // printable keeps a terminal from obeying what a file holds.
 func printable(r rune) rune {
-	if r != '\t' && (r < 0x20 || r >= 0x7f && r < 0xa0) {
-		return '?'
+	if r == '\t' || mail.Visible(r) {
+		return r
 	}
-	return r
+	return '?'
 }
 
 func spanOf(n *unstable.Node) span { return span{int(n.Raw.Offset), int(n.Raw.Length)} }

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
@@ -195,28 +194,12 @@ func (n notice) field(s string) string {
 	if n.utf8() {
 		return s
 	}
-	return strings.Map(func(r rune) rune {
-		if r >= utf8.RuneSelf {
-			return '?'
-		}
-		return r
-	}, s)
+	return mail.PlainLine(s, maxText)
 }
 
 // oneLine makes a remote's text fit for one line, so that no answer of theirs adds
 // a line to our notification.
-func oneLine(s string) string {
-	out := strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(s, "?"))
-	if len(out) > maxText {
-		out = strings.ToValidUTF8(out[:maxText], "")
-	}
-	return out
-}
+func oneLine(s string) string { return mail.ShownLine(s, maxText) }
 
 // statusCode is the enhanced code of the answer, if it is of the class that the
 // action means, or the general one of that class. RFC 3464 §2.3.4.

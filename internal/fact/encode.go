@@ -248,7 +248,7 @@ func Clean(s string, max int) string {
 // CleanLines cleans each line of a reply by itself; together they have MaxReply octets at
 // most.
 func CleanLines(s string) string {
-	if len(s) <= MaxReply && IsPlain(s) {
+	if len(s) <= MaxReply && mail.IsPlain(s) {
 		return s
 	}
 	lines := strings.Split(s[:min(len(s), 4*MaxReply)], "\n")
@@ -266,20 +266,10 @@ func CleanLines(s string) string {
 
 // isPrintable reports whether clean has nothing to escape.
 func isPrintable(s string) bool {
-	if IsPlain(s) {
+	if mail.IsPlain(s) {
 		return true
 	}
 	return mail.Shown(s) == s
-}
-
-// IsPlain reports whether s is printable ASCII throughout.
-func IsPlain(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if s[i] < 0x20 || s[i] > 0x7e {
-			return false
-		}
-	}
-	return true
 }
 
 // PlainAddr drops what makes one address look like two: the IPv4-in-IPv6 form,

@@ -128,11 +128,7 @@ func security(s *tls.ConnectionState) (version, cipher string) {
 
 // words returns a text of a program that we asked, fit for a reply or a header field;
 // "" if there is nothing in it to read.
-func words(s string) string {
-	return strings.TrimSpace(strings.Map(func(c rune) rune {
-		if c < ' ' || c > '~' {
-			return '?'
-		}
-		return c
-	}, s[:min(len(s), 200)]))
-}
+func words(s string) string { return strings.TrimSpace(mail.PlainLine(s, maxWords)) }
+
+// maxWords bounds such a text.
+const maxWords = 200

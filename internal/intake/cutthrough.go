@@ -154,7 +154,7 @@ func (o offered) refusal() *errRefused {
 		at = 0
 	}
 	r := o.outcomes[at].Reply
-	text := "the server of this domain says: " + asciiLine(r.Text)
+	text := "the server of this domain says: " + said(r)
 	switch r.Class() {
 	case mail.ClassPermanent:
 		e.reply = mail.R(554, r.Enhanced.String(), text)

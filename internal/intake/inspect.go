@@ -248,20 +248,13 @@ func inWords(notes []fact.Pair) string {
 func (j judgement) prefix() []byte {
 	var b []byte
 	for _, w := range j.why {
-		b = append(b, junkField+": "+plain(w)+"\r\n"...)
+		b = append(b, junkField+": "+mail.PlainLine(w, maxJunkOctets)+"\r\n"...)
 	}
 	return append(b, j.fields...)
 }
 
-// plain makes words fit for one line of a header section. RFC 5322 §2.1.1, §2.2.
-func plain(s string) string {
-	return strings.Map(func(c rune) rune {
-		if c < ' ' || c > '~' {
-			return '?'
-		}
-		return c
-	}, s[:min(len(s), 900)])
-}
+// maxJunkOctets bounds a header field that says why mail is junk. RFC 5322 §2.1.1
+const maxJunkOctets = 900
 
 // evidenced adds to the fact of a message that was taken what the inspectors found.
 func (j judgement) evidenced(f fact.Fact) fact.Fact {

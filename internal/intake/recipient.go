@@ -154,22 +154,15 @@ func (h heard) refusal(otherwise mail.Reply) mail.Reply {
 	if r.Class() != mail.ClassPermanent || r.Enhanced.Class != 5 || r.Enhanced == otherwise.Enhanced {
 		return otherwise
 	}
-	return mail.R(550, r.Enhanced.String(), "the server of this domain refuses the recipient: "+asciiLine(r.Text))
+	return mail.R(550, r.Enhanced.String(), "the server of this domain refuses the recipient: "+said(r))
 }
 
-// asciiLine makes one printable line of a reply of a server.
-func asciiLine(s string) string {
-	const most = 200
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n':
-			return ' '
-		case r < 0x20 || r > 0x7e:
-			return '?'
-		}
-		return r
-	}, s)
-	return s[:min(len(s), most)]
+// maxSaid bounds what a client is told of another server's words.
+const maxSaid = 200
+
+// said is what another server's reply says, in one line for a reply of ours.
+func said(r mail.Reply) string {
+	return mail.PlainLine(strings.ReplaceAll(r.Text, "\n", " "), maxSaid)
 }
 
 // pair is what was said as evidence.

@@ -91,3 +91,47 @@ func Word(s string) string {
 	}
 	return string(append(b, '"'))
 }
+
+// PlainLine returns s as one line of printable ASCII of at most max octets, for a reply, a
+// header field or a log: every character that has no place there becomes a question mark.
+// Unlike Shown it cannot be read back.
+func PlainLine(s string, max int) string {
+	return oneLine(s, max, func(r rune) rune {
+		if r >= ' ' && r <= '~' {
+			return r
+		}
+		return '?'
+	})
+}
+
+// ShownLine is PlainLine for a line that may hold any Visible character of UTF-8. Ends of
+// lines, and blanks of every kind, become the common blank.
+func ShownLine(s string, max int) string {
+	return oneLine(s, max, func(r rune) rune {
+		switch {
+		case r != utf8.RuneError && Visible(r):
+			return r
+		case r == '\n' || unicode.Is(unicode.Zs, r):
+			return ' '
+		}
+		return '?'
+	})
+}
+
+func oneLine(s string, max int, fit func(rune) rune) string {
+	s = strings.Map(fit, s[:min(len(s), utf8.UTFMax*max)])
+	if len(s) > max {
+		s = strings.ToValidUTF8(s[:max], "") // half a character at the end is none
+	}
+	return s
+}
+
+// IsPlain reports whether s is printable ASCII in one line, blanks included.
+func IsPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"pgregory.net/rapid"
+
 	"sallyport/internal/mail"
 )
 
@@ -64,4 +66,43 @@ func FuzzWord(f *testing.F) {
 			escaped = w[i] == '\\' && !escaped
 		}
 	})
+}
+
+// What of others goes into one line of ours stays one line, within its bound, and shows
+// nothing but what it may.
+func TestOneLine(t *testing.T) {
+	for text, want := range map[string][2]string{ // plain, shown
+		"":                         {"", ""},
+		"no such user":             {"no such user", "no such user"},
+		"two\nlines\tand\ra\u00a0": {"two?lines?and?a?", "two lines?and?a "},
+		"bell\x07esc\x1b[2J":       {"bell?esc?[2J", "bell?esc?[2J"},
+		"Grüße":                    {"Gr??e", "Grüße"},
+		"a\xffb\u2028c\u202ed":     {"a?b?c?d", "a?b?c?d"},
+		"\uFFFD":                   {"?", "?"},
+	} {
+		if plain, shown := mail.PlainLine(text, 100), mail.ShownLine(text, 100); plain != want[0] || shown != want[1] {
+			t.Errorf("%q: %q, %q", text, plain, shown)
+		}
+	}
+	if got := mail.ShownLine("aüb", 2); got != "a" {
+		t.Errorf("half a character: %q", got)
+	}
+	if got := mail.PlainLine("日本語", 2); got != "??" {
+		t.Errorf("cut: %q", got)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		s, most := string(rapid.SliceOf(rapid.Byte()).Draw(t, "s")), rapid.IntRange(0, 40).Draw(t, "most")
+		plain, shown := mail.PlainLine(s, most), mail.ShownLine(s, most)
+		if len(plain) > most || len(shown) > most || !mail.IsPlain(plain) || mail.Shown(shown) != shown {
+			t.Fatalf("%q: %q, %q", s, plain, shown)
+		}
+		if mail.IsPlain(s) && len(s) <= most && (plain != s || shown != s) {
+			t.Fatalf("%q was changed: %q, %q", s, plain, shown)
+		}
+	})
+	for text, want := range map[string]bool{"": true, " ~": true, "\x1f": false, "\x7f": false, "é": false, "a\n": false} {
+		if mail.IsPlain(text) != want {
+			t.Errorf("%q is plain: %v", text, !want)
+		}
+	}
 }

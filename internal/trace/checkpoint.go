@@ -13,6 +13,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"sallyport/internal/fact"
+	"sallyport/internal/mail"
 )
 
 // ErrSignature reports a checkpoint that the log's key did not sign.
@@ -76,7 +77,7 @@ func (k Key) Origin() string {
 // checkOrigin admits what can stand in the first line of a checkpoint and in a
 // key's name.
 func checkOrigin(origin string) error {
-	if origin == "" || len(origin) > fact.MaxName || !fact.IsPlain(origin) || strings.ContainsAny(origin, " +") {
+	if origin == "" || len(origin) > fact.MaxName || !mail.IsPlain(origin) || strings.ContainsAny(origin, " +") {
 		return errors.New("trace: the origin must be 1 to 256 printable ASCII characters without space and +")
 	}
 	return nil

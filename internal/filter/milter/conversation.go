@@ -350,16 +350,9 @@ func parseReply(data []byte) (mail.Reply, error) {
 	if ok && int(e.Class) == code/100 {
 		r.Enhanced, rest = e, text
 	}
-	r.Text = printable(rest)
+	r.Text = strings.TrimSpace(mail.PlainLine(rest, maxReply))
 	return r, nil
 }
 
-// printable makes a filter's words fit for a reply line.
-func printable(s string) string {
-	return strings.TrimSpace(strings.Map(func(c rune) rune {
-		if c < ' ' || c > '~' {
-			return '?'
-		}
-		return c
-	}, s[:min(len(s), 300)]))
-}
+// maxReply bounds the words of a filter in a reply.
+const maxReply = 300

@@ -20,6 +20,7 @@ import (
 	"strings"
 
 	"sallyport/internal/kit/safefile"
+	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
 
@@ -98,15 +99,11 @@ func Read(dir string) (Record, error) {
 // head begins the only line of a record: "sallyport data format 1, written by v0.2.0".
 const head = "sallyport data format "
 
-func (r Record) text() string {
-	return fmt.Sprintf("%s%d, written by %s\n", head, r.Version, strings.Map(printable, r.Program))
-}
+// maxProgram bounds the name of a version.
+const maxProgram = 200
 
-func printable(r rune) rune {
-	if r < 0x20 || r >= 0x7f {
-		return '?'
-	}
-	return r
+func (r Record) text() string {
+	return fmt.Sprintf("%s%d, written by %s\n", head, r.Version, mail.PlainLine(r.Program, maxProgram))
 }
 
 func parse(text string) (Record, error) {

@@ -18,8 +18,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
+
+	"sallyport/internal/mail"
 )
 
 // Namespace is that of a report. RFC 9990 §3.1.1.
@@ -197,16 +197,7 @@ func (r Report) Compress() ([]byte, error) {
 
 // text makes a text printable and short: reports are strangers' words on a terminal.
 func text(s string) string {
-	s = strings.Map(func(c rune) rune {
-		if unicode.IsPrint(c) && c != utf8.RuneError {
-			return c
-		}
-		return '?'
-	}, strings.TrimSpace(s[:min(len(s), 4*maxText)]))
-	if len(s) > maxText {
-		s = strings.ToValidUTF8(s[:maxText], "")
-	}
-	return s
+	return mail.ShownLine(strings.TrimSpace(s[:min(len(s), 4*maxText)]), maxText)
 }
 
 // word is text without the case that some write it in.

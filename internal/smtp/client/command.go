@@ -48,7 +48,7 @@ func appendMailDSN(b []byte, env mail.Envelope) []byte {
 	case mail.RetHeaders:
 		b = append(b, " RET=HDRS"...)
 	}
-	if env.EnvID != "" && len(env.EnvID) <= wire.MaxEnvIDOctets && printable(env.EnvID) {
+	if env.EnvID != "" && len(env.EnvID) <= wire.MaxEnvIDOctets && mail.IsPlain(env.EnvID) {
 		b = wire.AppendXtext(append(b, " ENVID="...), env.EnvID)
 	}
 	return b
@@ -129,13 +129,4 @@ func safePath(path string) bool {
 		}
 	}
 	return !quoted
-}
-
-func printable(s string) bool {
-	for i := range len(s) {
-		if s[i] < 0x20 || s[i] > 0x7e {
-			return false
-		}
-	}
-	return true
 }

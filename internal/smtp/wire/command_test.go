@@ -384,7 +384,7 @@ func checkCommand(t *testing.T, line []byte, cmd Command) {
 		t.Fatalf("%q is accepted without a verb", line)
 	case VerbMAIL:
 		m := cmd.Mail
-		if m.From.IsZero() || m.Size < 0 || len(m.EnvID) > MaxEnvIDOctets || !isPrintable(m.EnvID) || !isPrintable(m.Auth) {
+		if m.From.IsZero() || m.Size < 0 || len(m.EnvID) > MaxEnvIDOctets || !mail.IsPlain(m.EnvID) || !mail.IsPlain(m.Auth) {
 			t.Fatalf("%q: %+v", line, m)
 		}
 		if a, ok := m.From.Address(); ok && !a.IsASCII() && !m.SMTPUTF8 {

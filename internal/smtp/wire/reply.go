@@ -3,7 +3,6 @@ package wire
 import (
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"sallyport/internal/mail"
 )
@@ -64,25 +63,4 @@ func appendReplyLine(b []byte, r mail.Reply, text string, more bool) []byte {
 		}
 	}
 	return append(b, '\r', '\n')
-}
-
-// printable makes the text of a remote's reply fit for logs and for our own
-// replies: UTF-8 without control characters.
-func printable(line []byte) string {
-	clean := true
-	for _, c := range line {
-		if c < 0x20 || c > 0x7e {
-			clean = false
-			break
-		}
-	}
-	if clean {
-		return string(line)
-	}
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || unfit(r) {
-			return '?'
-		}
-		return r
-	}, string(line))
 }

@@ -112,7 +112,7 @@ func FuzzReadReply(f *testing.F) {
 			t.Fatalf("%q: %+v", in, r)
 		}
 		again, err := ReadReply(bufio.NewReader(bytes.NewReader(AppendReply(nil, r))), DefaultReplyLimits())
-		if err != nil || again.Code != r.Code || isPrintable(strings.ReplaceAll(r.Text, "\n", "")) && r.Enhanced.Class != 0 && again != r {
+		if err != nil || again.Code != r.Code || mail.IsPlain(strings.ReplaceAll(r.Text, "\n", "")) && r.Enhanced.Class != 0 && again != r {
 			t.Fatalf("%q: %+v, then %+v, %v", in, r, again, err)
 		}
 	})

@@ -54,12 +54,12 @@ func ReadReply(br *bufio.Reader, lim ReplyLimits) (mail.Reply, error) {
 			text = append(text, '\n')
 		}
 		r.Code = code
-		e, words := splitEnhanced(code, printable(rest))
+		e, words := splitEnhanced(code, mail.ShownLine(string(rest), len(rest)))
 		if n == 1 {
 			r.Enhanced = e
 		}
 		if e != r.Enhanced {
-			words = printable(rest)
+			words = mail.ShownLine(string(rest), len(rest))
 		}
 		text = append(text, words...)
 		if !more {

@@ -71,7 +71,7 @@ func parseNotify(s string) (mail.Notify, bool) {
 // printable ASCII, for it ends in the header of a notification.
 func parseEnvID(s string) (string, bool) {
 	id, ok := decodeXtext(s)
-	return id, ok && id != "" && len(id) <= MaxEnvIDOctets && isPrintable(id)
+	return id, ok && id != "" && len(id) <= MaxEnvIDOctets && mail.IsPlain(id)
 }
 
 // parseORcpt reads the value of ORCPT: addr-type ";" xtext. RFC 3461 §4.2; for the
@@ -95,7 +95,7 @@ func parseORcpt(s string) (mail.ORcpt, bool) {
 	if !ok || addr == "" || !utf8.ValidString(addr) || strings.ContainsFunc(addr, unfit) {
 		return mail.ORcpt{}, false
 	}
-	if kind != "utf-8" && !isPrintable(addr) {
+	if kind != "utf-8" && !mail.IsPlain(addr) {
 		return mail.ORcpt{}, false
 	}
 	return mail.ORcpt{Type: kind, Address: addr}, true
@@ -117,7 +117,7 @@ func parseAuthParam(s string) (string, bool) {
 		return "", false
 	}
 	v, ok := decodeXtext(s)
-	if !ok || v == "" || !isPrintable(v) {
+	if !ok || v == "" || !mail.IsPlain(v) {
 		return authUnknown, s != ""
 	}
 	return v, true
@@ -207,13 +207,4 @@ func hexValue(c byte) byte {
 		return c - '0'
 	}
 	return c - 'A' + 10
-}
-
-func isPrintable(s string) bool {
-	for i := range len(s) {
-		if s[i] < 0x20 || s[i] > 0x7e {
-			return false
-		}
-	}
-	return true
 }

@@ -146,7 +146,7 @@ func Address(s string) string {
 	}
 	s = fact.Clean(s, fact.MaxAddress)
 	// An ASCII address without quotes is its own key but for its case.
-	if !fact.IsPlain(s) || strings.HasPrefix(s, `"`) || strings.Contains(s, "@[") {
+	if !mail.IsPlain(s) || strings.HasPrefix(s, `"`) || strings.Contains(s, "@[") {
 		if a, err := mail.ParseAddress(s, mail.UTF8); err == nil {
 			s = a.Key()
 		}

@@ -72,7 +72,7 @@ func parseWord(s string) ([]Term, error) {
 		}
 		return []Term{a, id}, nil
 	}
-	if len(s) <= fact.MaxName && fact.IsPlain(s) {
+	if len(s) <= fact.MaxName && mail.IsPlain(s) {
 		return []Term{{FieldConn, s}}, nil
 	}
 	return nil, fmt.Errorf("%w: %s is no queue id, message-id, address, IP address or connection", ErrNoTerm, mail.Printable(s, 80))

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
@@ -156,13 +155,4 @@ func (l look) gatherOutbound(ctx context.Context, o Options) *doctor.OutboundFac
 }
 
 // printable keeps a terminal from obeying what others say.
-func (l look) printable(text string) string { return printable(text, l.limits.Text) }
-
-func printable(text string, most int) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f {
-			return '?'
-		}
-		return r
-	}, text[:min(len(text), most)])
-}
+func (l look) printable(text string) string { return mail.PlainLine(text, l.limits.Text) }

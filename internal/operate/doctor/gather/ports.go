@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"sallyport/internal/kit/listen"
+	"sallyport/internal/mail"
 	"sallyport/internal/operate/doctor"
 )
 
@@ -25,7 +26,7 @@ func gatherPorts(ctx context.Context, o Options) (all []doctor.PortFacts) {
 		greeting, err := o.greetingAt(ctx, "tcp", reachable(l.At).String(), l.TLS)
 		switch {
 		case err == nil:
-			p.Greeting = printable(greeting, o.Limits.Text)
+			p.Greeting = mail.PlainLine(greeting, o.Limits.Text)
 		case o.Server.Running:
 			p.Error = err.Error()
 		default:
@@ -55,7 +56,7 @@ func gatherBehind(ctx context.Context, o Options) (all []doctor.BehindFacts) {
 		}
 		b := doctor.BehindFacts{For: hop.For, At: hop.At}
 		greeting, err := o.greetingAt(ctx, hop.Network, hop.At, hop.TLS)
-		if b.Greeting = printable(greeting, o.Limits.Text); err != nil {
+		if b.Greeting = mail.PlainLine(greeting, o.Limits.Text); err != nil {
 			b.Error = err.Error()
 		}
 		all = append(all, b)
