@@ -58,7 +58,9 @@ func TestKinds(t *testing.T) {
 		"demands": {main: firm + "smtp_tls_security_level = dane\nsmtp_dns_support_level = dnssec\nsmtpd_recipient_restrictions = reject_rbl_client x.example, check_policy_service inet:127.0.0.1:1\ntls_server_sni_maps = hash:/x\n", files: map[string]string{"/etc/aliases": "", "/etc/resolv.conf": "nameserver 192.0.2.1\n"},
 			lost: []string{"smtp_tls_security_level", "smtp_dns_support_level", "tls_server_sni_maps", "smtpd_recipient_restrictions: reject_rbl_client x.example", "smtpd_recipient_restrictions: check_policy_service inet:127.0.0.1:1"}},
 		"DANE with a resolver on this host": {main: firm + "smtp_tls_security_level = dane\nsmtp_dns_support_level = dnssec\n", files: map[string]string{"/etc/aliases": "", "/etc/resolv.conf": "nameserver 127.0.0.1\n"}, has: []string{`dns_validates = "on"`}},
-		"aliases in a circle":               {main: firm, files: map[string]string{"/etc/aliases": "a: b\nb: a\nc: c, a\n"}, has: []string{`"b@firm.example" = ["a@firm.example"]`}, hasNot: []string{`"a@firm.example" =`}, lost: []string{"a"}},
+		"what leads to a name that a catch-all takes": {main: firm + "virtual_alias_maps = inline:{ { box.example = x } { @box.example = anna } { sales@firm.example = dan@box.example } }\n", files: map[string]string{"/etc/aliases": ""},
+			has: []string{`"sales@firm.example" = ["anna@firm.example"]`}},
+		"aliases in a circle": {main: firm, files: map[string]string{"/etc/aliases": "a: b\nb: a\nc: c, a\n"}, has: []string{`"b@firm.example" = ["a@firm.example"]`}, hasNot: []string{`"a@firm.example" =`}, lost: []string{"a"}},
 		"what leads to other servers": {main: firm, files: map[string]string{"/etc/aliases": "bob: \\bob, bob@far.example, anna\nout: x@far.example\n"},
 			has: []string{`"bob@firm.example" = ["bob@firm.example", "anna@firm.example"]`, `external = "on"`}},
 	} {
@@ -185,5 +187,18 @@ func TestOldMailboxes(t *testing.T) {
 		if strings.Join(lost, " ") != want {
 			t.Errorf("%s: lost %q, and not %s", main, lost, want)
 		}
+	}
+}
+
+// An entry without a domain is about the name in every local domain: nobody is made of it.
+func TestNamesWithoutADomain(t *testing.T) {
+	r := site(firm+"virtual_alias_maps = inline:{ { desk = anna } }\n", map[string]string{"/etc/aliases": "help: desk@mail.firm.example\n", "/etc/postfix/master.cf": services})
+	for _, want := range []string{`"desk@firm.example" = ["anna@firm.example"]`, `"desk@mail.firm.example" = ["anna@firm.example"]`, `"help@firm.example" = ["desk@mail.firm.example"]`} {
+		if !strings.Contains(string(r.Config), want) {
+			t.Errorf("%s is not in\n%s", want, r.Config)
+		}
+	}
+	if !slices.Equal(r.People, []string{"anna@firm.example"}) {
+		t.Errorf("accounts to make: %v", r.People)
 	}
 }
