@@ -48,7 +48,7 @@ func (n *Node) moreNames(ctx context.Context) []mail.Domain {
 
 // policyHosts are the names under which the policies of our domains are served.
 func (n *Node) policyHosts() (all []mail.Domain) {
-	for _, d := range n.dirs.snapshot().Domains() {
+	for _, d := range n.book.Snapshot().Domains() {
 		if host, err := mail.ParseDomain(mtasts.Host + d.Name.ASCII()); err == nil {
 			all = append(all, host)
 		}

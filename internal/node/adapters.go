@@ -1,18 +1,15 @@
 package node
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"path/filepath"
 
-	"sallyport/internal/accounts"
 	"sallyport/internal/config"
 	"sallyport/internal/gate"
 	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/kit/keyfile"
 	"sallyport/internal/kit/secret"
-	"sallyport/internal/mail"
 	"sallyport/internal/returnpath"
 	"sallyport/internal/store"
 	"sallyport/internal/store/pebble"
@@ -68,17 +65,4 @@ func openStore(cfg config.Config, o Options, space *diskspace.Space) (store.Stor
 
 func storeOptions(cfg config.Config, o Options, space *diskspace.Space) pebble.Options {
 	return pebble.Options{FS: o.FS, Dir: cfg.StoreDir(), Logger: o.Logger, Space: space}
-}
-
-// accountAddresses lists every account, frozen ones too: they go on receiving.
-func accountAddresses(ctx context.Context, id *accounts.Identity) ([]mail.Address, error) {
-	accounts, err := id.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]mail.Address, len(accounts))
-	for i, a := range accounts {
-		out[i] = a.Address
-	}
-	return out, nil
 }

@@ -11,8 +11,8 @@ import (
 
 func (n *Node) openOperator(_ context.Context, _ keys) error {
 	n.operator = operate.New(operate.Options{
-		Accounts: n.identity, Queue: n.spool, Trace: n.trace, Facts: n.reader, Directory: n.dirs.snapshot, Book: n.book(), Ledger: n.ledger, Allowance: n.allowance, Now: n.o.Now,
-		EndSessions: n.intake.EndSessions, Changed: n.changed, Server: n.server,
+		Accounts: n.identity, Queue: n.spool, Trace: n.trace, Facts: n.reader, Book: n.book, Ledger: n.ledger, Allowance: n.allowance, Now: n.o.Now,
+		EndSessions: n.intake.EndSessions, Server: n.server,
 		Write: n.trace.Write, Backup: n.backup(), Data: n.config().Data, Certificate: n.leaf, Obtained: n.obtained, Logger: n.log,
 		ReturnPath: func() (*operate.ReturnPath, error) { return ReturnPathOf(n.config()) }, Reload: n.Reload,
 		SigningKeys: n.ring, Callouts: func() *callout.Asker { return n.now().callouts },

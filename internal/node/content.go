@@ -66,10 +66,10 @@ func (n *Node) bounces() filter.Bounces {
 			return filter.BouncePolicy{Forged: treatment(c.Forged), Unnamed: treatment(c.Unnamed)}
 		},
 		Ours: func(d mail.Domain) bool {
-			return d == n.config().Hostname || returnpath.Ours(n.dirs.snapshot(), d)
+			return d == n.config().Hostname || returnpath.Ours(n.book.Snapshot(), d)
 		},
 		Return: func(a mail.Address) bool {
-			return n.returnPaths.ForForward(n.dirs.snapshot(), a)
+			return n.returnPaths.ForForward(n.book.Snapshot(), a)
 		},
 		Trace: n.reader, Limits: bounce.DefaultLimits(), Now: n.o.Now,
 	}

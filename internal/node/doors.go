@@ -194,12 +194,14 @@ func bindFault(cfg config.Config, p place, err error) config.Fault {
 // Listen binds every door and the operator's socket. On an error nothing stays
 // bound; a directory that does not stand is one.
 func (n *Node) Listen(ctx context.Context) error {
-	if err := n.directoryFault(); err != nil {
+	if err := n.book.Fault(); err != nil {
 		return err
 	}
-	if err := n.proveServed(ctx); err != nil {
+	closed, err := n.book.Prove(ctx)
+	if err != nil {
 		return err
 	}
+	n.log.Info("the directory is closed", "addresses", closed.Addresses, "classes", closed.Classes)
 	g := n.now()
 	var open []*door
 	n.doors.replace(nil)

@@ -28,10 +28,11 @@ const forwardsOn = "[forward]\nexternal = \"on\"\n"
 // forwarding states that accounts forward, beside what the roster says.
 func (n *Node) forwarding(t *testing.T, forwards ...directory.Forward) {
 	t.Helper()
-	n.dirs.change.Lock()
-	n.dirs.stated.base.Forwards = forwards
-	n.dirs.change.Unlock()
-	must(t, n.refreshDirectory(t.Context()))
+	st := n.book.Stated()
+	st.Config.Forwards = forwards
+	next, err := n.book.Build(t.Context(), st, false)
+	must(t, err)
+	next.Adopt()
 }
 
 func forward(t *testing.T, keep bool, account string, targets ...string) directory.Forward {

@@ -84,7 +84,7 @@ func (n *Node) Alive(ctx context.Context, within time.Duration) bool {
 	answered := make(chan struct{})
 	go func() {
 		defer close(answered)
-		_ = n.directoryFault() // it takes the lock
+		_ = n.book.Fault() // it takes the lock
 		_, _ = n.store.Get(ctx, []byte("alive"))
 	}()
 	select {

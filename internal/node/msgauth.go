@@ -70,7 +70,7 @@ func (n *Node) keyFacts(c keyring.Change) [][]byte {
 func (n *Node) inspectors() []intake.Inspector {
 	all := []intake.Inspector{
 		sender.Authenticator{
-			Hostname: n.config().Hostname, Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) },
+			Hostname: n.config().Hostname, Ours: func(d mail.Domain) bool { return n.book.Snapshot().IsOurs(d) },
 			Policy: n.senderPolicy, Resolver: func() dnsx.Resolver { return n.now().keys.Resolver }, Keys: func() sender.Keys { return n.now().keys },
 			DKIM: verifyLimits(), SPF: spf.DefaultLimits(), Observe: n.observeSender, Crew: workers.New(crewLinger), Now: n.o.Now,
 		},
@@ -79,7 +79,7 @@ func (n *Node) inspectors() []intake.Inspector {
 	all = append(all, filter.Inspectors(config.MaxMilters, func() *filter.Checks { return n.now().checks })...)
 	return append(all, sender.Signer{
 		On:   func() bool { return n.config().DKIM.Sign },
-		Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) }, Keys: n.ring.Signing,
+		Ours: func(d mail.Domain) bool { return n.book.Snapshot().IsOurs(d) }, Keys: n.ring.Signing,
 		Lasts: func() time.Duration { return n.config().DKIM.Lasts }, Now: n.o.Now, Logger: n.log,
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/config"
+	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/dispatch"
 	"sallyport/internal/dnsx"
@@ -106,7 +107,7 @@ type Node struct {
 	roster      *roster.Roster
 	ledger      *ledger.Ledger // of recipients
 	spool       *spool.Spool
-	dirs        directories
+	book        *book.Book
 	returnPaths *returnpath.Paths
 	ring        *keyring.Ring  // the keys that sign
 	dmarc       *dmarc.Reports // what came in the name of others
@@ -169,7 +170,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if err != nil {
 		return n, err
 	}
-	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openReturnPaths, n.openIdentity, n.openRoster, n.openLedger, n.openSpool, n.openDelivery, n.openRing, n.openReports, n.openIntake, n.openOperator} {
+	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openReturnPaths, n.openIdentity, n.openBook, n.openLedger, n.openSpool, n.openDelivery, n.openRing, n.openReports, n.openIntake, n.openOperator} {
 		if err := step(ctx, secrets); err != nil {
 			return n, err
 		}
@@ -246,7 +247,7 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 	n.dispatch = dispatch.New(dispatch.Options{
 		Charge: n.forwardCharge, Allowance: n.forwardAllowance,
 		ReturnPaths: n.returnPaths,
-		Hostname:    n.config().Hostname, Queue: n.spool, Directory: n.dirs.snapshot, Active: n.maySend,
+		Hostname:    n.config().Hostname, Queue: n.spool, Directory: n.book.Snapshot, Active: n.maySend,
 		Local: n.mailbox, Route: n.routeTarget, Behind: n.serverTarget, World: n.worldTarget, Low: n.disks[0].Low, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
@@ -261,7 +262,7 @@ func (n *Node) maySend(account mail.Address) bool {
 
 func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
-		Hostname: n.config().Hostname, Directory: n.dirs.snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Ledger: n.ledger, Allowance: n.allowance, Recipients: behind{n}, Offers: behind{n}, International: behind{n}, ReturnPaths: n.returnPaths.Read,
+		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Ledger: n.ledger, Allowance: n.allowance, Recipients: behind{n}, Offers: behind{n}, International: behind{n}, ReturnPaths: n.returnPaths.Read,
 		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 		Inspectors: n.inspectors(), Reserved: func() []string { return n.now().checks.Reserved() }, Memory: n.memory,
 	})

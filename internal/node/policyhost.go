@@ -47,7 +47,7 @@ func (n *Node) policyParts() []part {
 	}
 	// Policy and certificate are those of the moment, also after a reload.
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mtasts.Server{Ours: func(d mail.Domain) bool { return n.dirs.snapshot().IsOurs(d) }, Policy: n.ownPolicy()}.ServeHTTP(w, r)
+		mtasts.Server{Ours: func(d mail.Domain) bool { return n.book.Snapshot().IsOurs(d) }, Policy: n.ownPolicy()}.ServeHTTP(w, r)
 	})
 	secure := &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		if cfg := n.now().tls; cfg != nil {

@@ -31,9 +31,6 @@ func (n *Node) Reload(ctx context.Context, by string) (operate.Reloaded, error) 
 		return n.refuseReload(ctx, by, err)
 	}
 	changes := written.Changes(last.cfg)
-	// From here to the end no account may come or go unseen.
-	n.dirs.change.Lock()
-	defer n.dirs.change.Unlock()
 	next, err := n.build(ctx, written.Keeping(last.cfg), last)
 	if err != nil {
 		return n.refuseReload(ctx, by, err)

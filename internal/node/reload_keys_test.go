@@ -36,7 +36,7 @@ func class(address string) func(*Node) any {
 		if err != nil {
 			return err
 		}
-		return fmt.Sprint(n.dirs.snapshot().Classify(a))
+		return fmt.Sprint(n.book.Snapshot().Classify(a))
 	}
 }
 
@@ -52,7 +52,7 @@ func boundsOfSpool(n *Node) any {
 
 func theRoute(n *Node) any {
 	var all []string
-	for _, known := range n.dirs.stated.base.Routes {
+	for _, known := range n.book.Stated().Config.Routes {
 		target, err := n.now().routes.Find(known)
 		all = append(all, fmt.Sprintf("%+v %p %v", known, target, err))
 	}
@@ -60,13 +60,13 @@ func theRoute(n *Node) any {
 }
 
 func theDomain(n *Node) any {
-	d := n.dirs.stated.base.Domains[len(n.dirs.stated.base.Domains)-1]
+	d := n.book.Stated().Config.Domains[len(n.book.Stated().Config.Domains)-1]
 	return fmt.Sprintf("%+v %v %s", d, d.Server.TLS, d.Server.CA)
 }
 
 // lastServer is the server behind the last domain.
 func lastServer(n *Node) *named.Target {
-	t, err := n.now().servers.Find(n.dirs.stated.base.Domains[len(n.dirs.stated.base.Domains)-1].Server)
+	t, err := n.now().servers.Find(n.book.Stated().Config.Domains[len(n.book.Stated().Config.Domains)-1].Server)
 	if err != nil {
 		return nil
 	}
@@ -101,8 +101,8 @@ func proofs() map[string]keyProof {
 		"limits.unjudged_memory":      {set: "[limits]\nunjudged_memory = \"77MiB\"", see: func(n *Node) any { return n.memory.Use().Most }},
 		"limits.memory":               {set: "[limits]\nmemory = \"7GiB\"", see: func(*Node) any { return debug.SetMemoryLimit(-1) }},
 		"limits.min_free":             {set: "[limits]\nmin_free = \"7MiB\"", see: func(n *Node) any { return n.disks[0].Reserved() }},
-		"limits.alias_targets":        {set: "[limits]\nalias_targets = 2", see: func(n *Node) any { return n.dirs.stated.base.MaxExpansion }},
-		"limits.alias_depth":          {set: "[limits]\nalias_depth = 3", see: func(n *Node) any { return n.dirs.stated.base.MaxDepth }},
+		"limits.alias_targets":        {set: "[limits]\nalias_targets = 2", see: func(n *Node) any { return n.book.Stated().Config.MaxExpansion }},
+		"limits.alias_depth":          {set: "[limits]\nalias_depth = 3", see: func(n *Node) any { return n.book.Stated().Config.MaxDepth }},
 		"trace.keep":                  {set: "[trace]\nkeep = \"3d\"", see: func(n *Node) any { return n.trace.Bounds().Keep }},
 		"trace.keep_strangers":        {set: "[trace]\nkeep_strangers = \"3d\"", see: func(n *Node) any { return n.trace.Bounds().StrangersKeep }},
 		"trace.checkpoint_every":      {set: "[trace]\ncheckpoint_every = \"3s\"", see: func(n *Node) any { return n.trace.Bounds().CheckpointEvery }},
@@ -111,8 +111,8 @@ func proofs() map[string]keyProof {
 	all["tls.key"] = all["tls.cert"] // they change together
 	all["proxy.from"] = keyProof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]", see: door25(func(c server.Config) any { return fmt.Sprint(c.Balancers) })}
 	all["proxy.timeout"] = keyProof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]\ntimeout = \"9s\"", see: limitsOfDoor}
-	all["forward.external"] = keyProof{set: "[forward]\nexternal = \"on\"", see: func(n *Node) any { return n.dirs.stated.base.ForwardExternal }}
-	all["forward.targets"] = keyProof{set: "[forward]\nexternal = \"on\"\ntargets = 9", see: func(n *Node) any { return n.dirs.stated.base.ForwardTargets }}
+	all["forward.external"] = keyProof{set: "[forward]\nexternal = \"on\"", see: func(n *Node) any { return n.book.Stated().Config.ForwardExternal }}
+	all["forward.targets"] = keyProof{set: "[forward]\nexternal = \"on\"\ntargets = 9", see: func(n *Node) any { return n.book.Stated().Config.ForwardTargets }}
 	all["forward.return_age"] = keyProof{set: "[forward]\nreturn_age = \"3d\"", see: func(n *Node) any { return n.returnPaths.Rules().ForwardAge }}
 	for key, see := range map[string]func(*Node) any{
 		"person_hour":  func(n *Node) any { return n.allowance(accounts.Account{Role: accounts.RolePerson}).Hour },
@@ -132,7 +132,7 @@ func proofs() map[string]keyProof {
 	}}
 	all["sendmail.users.NAME"] = keyProof{set: fmt.Sprintf("[sendmail.users]\n%d = \"alice@local.test\"", os.Geteuid()), see: who}
 	list := "[alias.\"list@local.test\"]\nto = [\"bob@local.test\"]"
-	aliases := func(n *Node) any { return fmt.Sprintf("%+v", n.dirs.stated.base.Aliases) }
+	aliases := func(n *Node) any { return fmt.Sprintf("%+v", n.book.Stated().Config.Aliases) }
 	all["alias.NAME.to"] = keyProof{set: list, see: aliases}
 	all["alias.NAME.from"] = keyProof{set: list + "\nfrom = \"accounts\"", see: aliases, on: list}
 	for key, value := range map[string]string{"mode": `"enforce"`, "max_age": `"9d"`} {
@@ -343,7 +343,7 @@ ca = "tls/ca.pem"
 	if got := n.config(); got.Hostname != s.cfg.Hostname || got.Data != s.cfg.Data {
 		t.Errorf("the running server goes by %v and %s", got.Hostname, got.Data)
 	}
-	if h := n.dirs.snapshot().Hostname(); h != s.cfg.Hostname {
+	if h := n.book.Snapshot().Hostname(); h != s.cfg.Hostname {
 		t.Errorf("the directory goes by %v", h)
 	}
 }

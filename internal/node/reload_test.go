@@ -251,7 +251,7 @@ func TestTargetsOutliveAReload(t *testing.T) {
 	s.write(strings.Replace(settings, "[alias]", "[alias]\n\"new@local.test\" = [\"bob@local.test\"]", 1))
 	s.reload(n)
 	second := n.now()
-	for _, known := range n.dirs.stated.base.Routes {
+	for _, known := range n.book.Stated().Config.Routes {
 		was, err := first.routes.Find(known)
 		must(t, err)
 		if now, err := second.routes.Find(known); err != nil || now != was {

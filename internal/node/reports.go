@@ -18,7 +18,7 @@ import (
 // to other domains goes through it.
 func (n *Node) reportSender(hostname mail.Domain, account mail.Address) (*daily.Sender, error) {
 	return daily.New(daily.Options{
-		Hostname: hostname, Account: account, Directory: n.dirs.snapshot, Standing: n.standing, Queue: n.spool, Servers: behind{n},
+		Hostname: hostname, Account: account, Directory: n.book.Snapshot, Standing: n.standing, Queue: n.spool, Servers: behind{n},
 		Sign: n.signReport, Handoff: n.dispatch.Offer, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 }

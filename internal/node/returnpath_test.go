@@ -105,7 +105,7 @@ func TestReturnPathsAreSigned(t *testing.T) {
 		path = senders[2]
 	}
 	a := mailAddress(t, path)
-	read := n.returnPaths.Read(n.dirs.snapshot(), a, true)
+	read := n.returnPaths.Read(n.book.Snapshot(), a, true)
 	if read.Address.String() != "alice@local.test" || len(path) != len("prvs=0123abcdef=alice@local.test") {
 		t.Fatalf("%s is read as %+v", path, read)
 	}
@@ -170,7 +170,7 @@ func TestSignaturesAreRequired(t *testing.T) {
 	s := newSite(t, vfs.NewMem(), fmt.Sprintf(signedPaths, "require"))
 	n := s.start()
 	s.populate(n.Node)
-	path, ok := n.returnPaths.Sign(n.dirs.snapshot(), mailAddress(t, "alice+shop@local.test"), time.Now())
+	path, ok := n.returnPaths.Sign(n.book.Snapshot(), mailAddress(t, "alice+shop@local.test"), time.Now())
 	if !ok {
 		t.Fatal("alice is not signed")
 	}

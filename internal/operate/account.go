@@ -76,9 +76,10 @@ func (op *Operator) AccountAdd(ctx context.Context, by Caller, r AccountAdd) (Ac
 	if err != nil {
 		return Account{}, invalid(err)
 	}
-	op.directory.Lock()
-	defer op.directory.Unlock()
-	if err := op.o.Directory().CheckAccount(a); err != nil {
+	changing := op.o.Book.Changing()
+	changing.Lock()
+	defer changing.Unlock()
+	if err := op.o.Book.Snapshot().CheckAccount(a); err != nil {
 		return Account{}, invalid(fmt.Errorf("%s: %w", a, err))
 	}
 	sending := accounts.Sending{Role: role, RecipientsHour: r.RecipientsHour, RecipientsDay: r.RecipientsDay}
@@ -96,7 +97,7 @@ func (op *Operator) AccountAdd(ctx context.Context, by Caller, r AccountAdd) (Ac
 	if err != nil {
 		return Account{}, err
 	}
-	return op.view(account), op.changed(ctx)
+	return op.view(account), op.o.Book.Publish(ctx)
 }
 
 // AccountPassword replaces a password; it ends the account's live sessions, since
@@ -163,8 +164,9 @@ func (op *Operator) AccountRemove(ctx context.Context, by Caller, r AccountRef) 
 	if err != nil {
 		return Account{}, err
 	}
-	op.directory.Lock()
-	defer op.directory.Unlock()
+	changing := op.o.Book.Changing()
+	changing.Lock()
+	defer changing.Unlock()
 	account, err := op.o.Accounts.Get(a)
 	if err != nil {
 		return Account{}, errors.Join(err, op.orphan(ctx, by, a))
@@ -175,7 +177,7 @@ func (op *Operator) AccountRemove(ctx context.Context, by Caller, r AccountRef) 
 	}
 	v := op.view(account)
 	v.SessionsEnded, v.NamedBy = op.endSessions(a), op.namedBy(a)
-	return v, errors.Join(op.orphan(ctx, by, a), op.changed(ctx))
+	return v, errors.Join(op.orphan(ctx, by, a), op.o.Book.Publish(ctx))
 }
 
 // namedBy returns the aliases that lead to an account, those of the configuration first.
@@ -185,10 +187,10 @@ func (op *Operator) namedBy(account mail.Address) (names []string) {
 			names = append(names, a.Name())
 		}
 	}
-	for _, a := range op.o.Book.Aliases() {
+	for _, a := range op.o.Book.Stated().Config.Aliases {
 		leads(a)
 	}
-	for _, a := range op.o.Book.Roster.State().Aliases() {
+	for _, a := range op.o.Book.Entries().Aliases() {
 		leads(a.Alias)
 	}
 	return names
@@ -223,12 +225,12 @@ func (op *Operator) AccountShow(_ context.Context, _ Caller, r AccountRef) (Acco
 	}
 	v := op.shown(account)
 	v.NamedBy = op.namedBy(a)
-	for _, d := range op.o.Book.Roster.State().Delegates() {
+	for _, d := range op.o.Book.Entries().Delegates() {
 		if d.Account.Key() == a.Key() {
 			v.SendsAs = append(v.SendsAs, d.Address.String())
 		}
 	}
-	if e, ok := op.o.Book.Roster.State().Get(roster.ForwardRef(a)); ok {
+	if e, ok := op.o.Book.Entries().Get(roster.ForwardRef(a)); ok {
 		if f, ok := e.(roster.Forward); ok {
 			v.ForwardsTo, v.ForwardKeeps, v.ForwardAsleep = texts(f.Targets), f.Keep, !op.o.Book.External()
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
@@ -59,7 +60,7 @@ func (op *Operator) AliasAdd(ctx context.Context, by Caller, r AliasAdd) (Alias,
 		}
 	}
 	var next roster.Alias
-	err = op.changeRoster(ctx, entryChange{dryRun: r.DryRun, plan: func(before *roster.State) (roster.Edit, error) {
+	err = op.changeEntries(ctx, book.Change{DryRun: r.DryRun, Plan: func(before *roster.State) (roster.Edit, error) {
 		var done string
 		next, done, err = op.nextAlias(before, roster.Alias{Alias: name, Added: op.addedNow()}, targets, r.More)
 		if err == nil && leadsToItself(next.Alias) {
@@ -111,7 +112,7 @@ func (op *Operator) parseAlias(name string, targets []string) (a directory.Alias
 // aliasNotStated refuses to touch an alias of the configuration, whose capitals may
 // differ.
 func (op *Operator) aliasNotStated(a directory.Alias) error {
-	for _, stated := range op.o.Book.Aliases() {
+	for _, stated := range op.o.Book.Stated().Config.Aliases {
 		if stated.CatchAll == a.CatchAll && stated.Address.Key() == a.Address.Key() {
 			return op.notStated(stated.Subject())
 		}
@@ -122,7 +123,7 @@ func (op *Operator) aliasNotStated(a directory.Alias) error {
 // checkTarget refuses a target that nobody has: it would be a slip of the keyboard
 // that swallows mail.
 func (op *Operator) checkTarget(a directory.Alias, t mail.Address) error {
-	s := op.o.Directory()
+	s := op.o.Book.Snapshot()
 	if a.CatchAll.IsZero() && t.Key() == a.Address.Key() {
 		return op.checkSelf(s, t)
 	}
@@ -188,7 +189,7 @@ func (op *Operator) AliasRemove(ctx context.Context, by Caller, r AliasRemove) (
 		return Changed{}, err
 	}
 	out := Changed{DryRun: r.DryRun}
-	err = op.changeRoster(ctx, entryChange{dryRun: r.DryRun, plan: func(before *roster.State) (edit roster.Edit, err error) {
+	err = op.changeEntries(ctx, book.Change{DryRun: r.DryRun, Plan: func(before *roster.State) (edit roster.Edit, err error) {
 		ref := roster.Alias{Alias: name}.Ref()
 		if !before.Has(ref) {
 			return edit, missing(directory.KindAlias, name.Name())
@@ -241,13 +242,13 @@ func (op *Operator) lessAlias(by Caller, before *roster.State, ref roster.Ref, t
 // AliasList calls fn for each alias: those of the configuration first.
 func (op *Operator) AliasList(_ context.Context, _ Caller, _ struct{}, fn func(Alias) error) error {
 	var all []Alias
-	for _, a := range op.o.Book.Aliases() {
+	for _, a := range op.o.Book.Stated().Config.Aliases {
 		v := aliasView(roster.Alias{Alias: a})
 		v.Origin = OriginConfiguration
-		v.Where, _ = op.o.Book.Stated(a.Subject())
+		v.Where, _ = op.o.Book.Stated().Where(a.Subject())
 		all = append(all, v)
 	}
-	for _, a := range op.o.Book.Roster.State().Aliases() {
+	for _, a := range op.o.Book.Entries().Aliases() {
 		all = append(all, aliasView(a))
 	}
 	for _, a := range all {

@@ -95,8 +95,9 @@ func (op *Operator) AccountSet(ctx context.Context, by Caller, r AccountSet) (Ac
 	if r.Role == "" && r.RecipientsHour == nil && r.RecipientsDay == nil {
 		return Account{}, invalid(errText("name what to set: --role, --recipients-hour, --recipients-day"))
 	}
-	op.directory.Lock()
-	defer op.directory.Unlock()
+	changing := op.o.Book.Changing()
+	changing.Lock()
+	defer changing.Unlock()
 	old, err := op.o.Accounts.Get(a)
 	if err != nil {
 		return Account{}, err

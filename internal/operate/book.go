@@ -7,36 +7,11 @@ import (
 	"time"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
-	"sallyport/internal/store"
 )
-
-// Roster is what an Operator needs of package roster.
-type Roster interface {
-	State() *roster.State
-	Change(ctx context.Context, c roster.Change) (*roster.State, error)
-	Planned(c roster.Change) store.Planner
-}
-
-// Book is the directory as operators change it. What the configuration states is
-// read only here; all else is in the roster.
-type Book struct {
-	Roster Roster
-	// Judge says what would be wrong with the whole directory if the roster were s.
-	Judge func(ctx context.Context, s *roster.State) error
-	// Stated says where the configuration states an entry, as "file:line:column";
-	// false where it does not.
-	Stated func(s directory.Subject) (where string, ok bool)
-	// Domains and Aliases are those that the configuration states.
-	Domains func() []Domain
-	Aliases func() []directory.Alias
-	// External reports whether forwards may leave.
-	External func() bool
-	// Deliver reads a way of delivery and writes it as the configuration has it.
-	Deliver func(text string) (string, error)
-}
 
 // Origins of an entry of the directory.
 const (
@@ -50,88 +25,19 @@ type Changed struct {
 	DryRun bool     `json:"dry_run,omitempty"`
 }
 
-// entryChange is one change of the roster by an operator.
-type entryChange struct {
-	dryRun bool
-	plan   func(before *roster.State) (roster.Edit, error)
-}
-
-// changeRoster carries out one change. One that only removes may leave a directory
-// that does not stand, if nothing about it gets worse: that is how it is mended.
-// Changes of accounts and of the roster follow one another, so that neither judges
-// what the other is about to replace.
-func (op *Operator) changeRoster(ctx context.Context, c entryChange) error {
-	op.directory.Lock()
-	defer op.directory.Unlock()
-	return op.changeHeld(ctx, c)
-}
-
-// changeHeld is changeRoster for who holds op.directory already.
-func (op *Operator) changeHeld(ctx context.Context, c entryChange) error {
-	_, err := op.o.Book.Roster.Change(ctx, op.judged(c))
-	if err != nil || c.dryRun {
-		return err
+// changeEntries carries out one change of the entries.
+func (op *Operator) changeEntries(ctx context.Context, c book.Change) error {
+	var refused *book.Refused
+	err := op.o.Book.Change(ctx, c)
+	if errors.As(err, &refused) {
+		return &Error{CodeInvalid, refused.Error()}
 	}
-	return op.changed(ctx)
-}
-
-// judged is a change of the roster with the check of the whole directory.
-func (op *Operator) judged(c entryChange) roster.Change {
-	removes := false
-	return roster.Change{
-		DryRun: c.dryRun,
-		Plan: func(before *roster.State) (roster.Edit, error) {
-			e, err := c.plan(before)
-			removes = len(e.Put) == 0
-			return e, err
-		},
-		Check: func(ctx context.Context, before, after *roster.State) error {
-			err := op.o.Book.Judge(ctx, after)
-			if err != nil && removes && op.noWorse(ctx, before, err) {
-				return nil
-			}
-			return refusal(err)
-		},
-	}
-}
-
-// noWorse reports whether every fault is one that stands already.
-func (op *Operator) noWorse(ctx context.Context, before *roster.State, after error) bool {
-	var now, then directory.Faults
-	if !errors.As(after, &then) || !errors.As(op.o.Book.Judge(ctx, before), &now) {
-		return false
-	}
-	known := map[string]bool{}
-	for _, f := range now {
-		known[f.Text] = true
-	}
-	for _, f := range then {
-		if !known[f.Text] {
-			return false
-		}
-	}
-	return true
-}
-
-// refusal is an error of the would-be directory as an operator reads it.
-func refusal(err error) error {
-	var faults directory.Faults
-	if !errors.As(err, &faults) {
-		return err
-	}
-	text := ""
-	for i, f := range faults {
-		if i > 0 {
-			text += "\n"
-		}
-		text += f.Text
-	}
-	return &Error{CodeInvalid, text}
+	return err
 }
 
 // notStated refuses to touch what the configuration states.
 func (op *Operator) notStated(s directory.Subject) error {
-	if at, ok := op.o.Book.Stated(s); ok {
+	if at, ok := op.o.Book.Stated().Where(s); ok {
 		return &Error{CodeExists, fmt.Sprintf("the %s %s is stated in the configuration, %s; change it there", s.Kind, s.Name, at)}
 	}
 	return nil

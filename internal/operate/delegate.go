@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
@@ -42,7 +43,7 @@ func (op *Operator) DelegateAdd(ctx context.Context, by Caller, r DelegateChange
 		return Delegate{}, err
 	}
 	d.Added = op.addedNow()
-	err = op.changeRoster(ctx, entryChange{dryRun: r.DryRun, plan: func(before *roster.State) (roster.Edit, error) {
+	err = op.changeEntries(ctx, book.Change{DryRun: r.DryRun, Plan: func(before *roster.State) (roster.Edit, error) {
 		if err := op.checkDelegate(before, d); err != nil {
 			return roster.Edit{}, err
 		}
@@ -62,7 +63,7 @@ func parseDelegate(r DelegateChange) (d roster.Delegate, err error) {
 // checkDelegate refuses a right of nobody, to send as nobody, as what is not ours,
 // or as what is the account's own.
 func (op *Operator) checkDelegate(before *roster.State, d roster.Delegate) error {
-	s := op.o.Directory()
+	s := op.o.Book.Snapshot()
 	if _, err := op.o.Accounts.Get(d.Account); err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func (op *Operator) DelegateRemove(ctx context.Context, by Caller, r DelegateCha
 		return Changed{}, err
 	}
 	out := Changed{DryRun: r.DryRun, Done: []string{fmt.Sprintf("%s may no longer send as %s", d.Account, d.Address)}}
-	err = op.changeRoster(ctx, entryChange{dryRun: r.DryRun, plan: func(before *roster.State) (roster.Edit, error) {
+	err = op.changeEntries(ctx, book.Change{DryRun: r.DryRun, Plan: func(before *roster.State) (roster.Edit, error) {
 		if !before.Has(d.Ref()) {
 			return roster.Edit{}, &Error{CodeNotFound, fmt.Sprintf("no delegate lets %s send as %s; list them with: sallyport delegate ls", d.Account, d.Address)}
 		}
@@ -109,7 +110,7 @@ func (op *Operator) DelegateList(_ context.Context, _ Caller, r DelegateSelect, 
 			return err
 		}
 	}
-	for _, d := range op.o.Book.Roster.State().Delegates() {
+	for _, d := range op.o.Book.Entries().Delegates() {
 		if !account.IsZero() && account.Key() != d.Account.Key() || !address.IsZero() && address.Key() != d.Address.Key() {
 			continue
 		}
@@ -121,7 +122,7 @@ func (op *Operator) DelegateList(_ context.Context, _ Caller, r DelegateSelect, 
 }
 
 func (op *Operator) delegateView(d roster.Delegate) Delegate {
-	return Delegate{Account: d.Account.String(), Address: d.Address.String(), Added: d.Added, InForce: op.o.Directory().Owner(d.Account).Owns(d.Address)}
+	return Delegate{Account: d.Account.String(), Address: d.Address.String(), Added: d.Added, InForce: op.o.Book.Snapshot().Owner(d.Account).Owns(d.Address)}
 }
 
 func (op *Operator) delegateFact(by Caller, d roster.Delegate, done string) fact.Fact {
@@ -133,13 +134,13 @@ func (op *Operator) delegateFact(by Caller, d roster.Delegate, done string) fact
 // rightsDropped plans to take away what belongs to an account that goes or comes, in the
 // act by which it does, so that an account of the same name never inherits it: its
 // forward, its rights to send as others, and the rights of others to send as it. The
-// caller holds op.directory.
+// caller holds the book's Changing.
 func (op *Operator) rightsDropped(by Caller, account mail.Address) []store.Planner {
 	key := account.Key()
-	if !hasRights(op.o.Book.Roster.State(), key) {
+	if !hasRights(op.o.Book.Entries(), key) {
 		return nil
 	}
-	return []store.Planner{op.o.Book.Roster.Planned(op.judged(entryChange{plan: func(before *roster.State) (roster.Edit, error) {
+	return []store.Planner{op.o.Book.Planned(book.Change{Plan: func(before *roster.State) (roster.Edit, error) {
 		var edit roster.Edit
 		var facts []fact.Fact
 		drop := func(e roster.Entry) {
@@ -158,7 +159,7 @@ func (op *Operator) rightsDropped(by Caller, account mail.Address) []store.Plann
 		}
 		edit.Facts = fact.EncodeAll(facts...)
 		return edit, nil
-	}}))}
+	}})}
 }
 
 func hasRights(s *roster.State, key string) bool {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"sallyport/internal/directory/roster"
+	"sallyport/internal/mail"
 )
 
 // handleDirectory serves what changes and lists the directory.
@@ -27,7 +28,7 @@ func handleDirectory(mux *http.ServeMux, op *Operator) {
 // DirectoryStored calls fn for each entry of the roster as it is stored, so that
 // another configuration can be judged beside it.
 func (op *Operator) DirectoryStored(_ context.Context, _ Caller, _ struct{}, fn func(roster.Stored) error) error {
-	all, err := op.o.Book.Roster.State().Export()
+	all, err := op.o.Book.Entries().Export()
 	if err != nil {
 		return err
 	}
@@ -42,6 +43,23 @@ func (op *Operator) DirectoryStored(_ context.Context, _ Caller, _ struct{}, fn 
 // DirectoryStored calls Operator.DirectoryStored.
 func (c *Client) DirectoryStored(ctx context.Context, fn func(roster.Stored) error) error {
 	return stream(ctx, c, "directory.stored", struct{}{}, fn)
+}
+
+// Stored returns what is stored of the directory: its entries and the accounts.
+func (c *Client) Stored(ctx context.Context) (entries []roster.Stored, accounts []mail.Address, err error) {
+	err = c.DirectoryStored(ctx, func(e roster.Stored) error {
+		entries = append(entries, e)
+		return nil
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	err = c.AccountList(ctx, func(a Account) error {
+		address, err := mail.ParseAddress(a.Address, mail.UTF8)
+		accounts = append(accounts, address)
+		return err
+	})
+	return entries, accounts, err
 }
 
 // DomainAdd calls Operator.DomainAdd.

@@ -1,78 +1,55 @@
 package operate
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"sallyport/internal/accounts"
 	"sallyport/internal/directory"
+	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 )
 
-// build makes the directory that the accounts and a state of the roster give.
-func (w *world) build(ctx context.Context, s *roster.State) (*directory.Snapshot, error) {
-	cfg := w.base
-	cfg.Domains = slices.Clone(cfg.Domains)
-	for _, d := range s.Domains() {
-		cfg.Domains = append(cfg.Domains, directory.Domain{Name: d.Name, Deliver: directory.DeliverMaildir, Postmaster: d.Postmaster})
+// newBook is the book of a configuration that states one domain.
+func newBook(t *testing.T, id *accounts.Identity, r *roster.Roster) *book.Book {
+	t.Helper()
+	stated := func(s directory.Subject) (string, bool) {
+		return "conf:1:1", s == directory.Subject{Kind: directory.KindDomain, Name: "local.test"}
 	}
-	for _, a := range s.Aliases() {
-		cfg.Aliases = append(cfg.Aliases, a.Alias)
-	}
-	for _, f := range s.Forwards() {
-		cfg.Forwards = append(cfg.Forwards, f.Forward)
-	}
-	for _, d := range s.Delegates() {
-		cfg.Delegates = append(cfg.Delegates, d.Delegate)
-	}
-	all, err := w.accounts.List(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var accounts []mail.Address
-	for _, a := range all {
-		accounts = append(accounts, a.Address)
-	}
-	snapshot, err := directory.NewSnapshot(cfg, accounts)
-	if err != nil {
-		return nil, err
-	}
-	return snapshot, snapshot.Check()
-}
-
-func (w *world) rebuild(ctx context.Context) error {
-	s, err := w.build(ctx, w.roster.State())
-	if err == nil {
-		w.directory.Store(s)
-	}
-	return err
-}
-
-func (w *world) book() Book {
-	return Book{
-		Roster: w.roster,
-		Judge: func(ctx context.Context, s *roster.State) error {
-			_, err := w.build(ctx, s)
-			return err
+	b := book.New(book.Options{Accounts: id, Roster: r, Serving: func() bool { return true }, Logger: slog.New(slog.DiscardHandler)})
+	ours, host := hostname(t, "local.test"), hostname(t, "mx.local.test")
+	next, err := b.Build(t.Context(), book.Stated{
+		Config: directory.Config{
+			Hostname: host, Domains: []directory.Domain{{Name: ours, Deliver: directory.DeliverMaildir}}, MaxExpansion: 10, MaxDepth: 3, Detail: '+', ForwardExternal: true,
 		},
-		Stated: func(s directory.Subject) (string, bool) {
-			return "conf:1:1", s == directory.Subject{Kind: directory.KindDomain, Name: "local.test"}
+		Ways: map[mail.Domain]string{ours: "maildir"}, Where: stated,
+		Domain: func(name mail.Domain, _ string) (directory.Domain, error) {
+			return directory.Domain{Name: name, Deliver: directory.DeliverMaildir}, nil
 		},
-		Domains: func() []Domain { return nil }, Aliases: func() []directory.Alias { return nil },
-		External: func() bool { return true },
-		Deliver: func(s string) (string, error) {
+		Way: func(s string) (string, error) {
 			if s != "maildir" {
 				return "", errText("unknown: " + s)
 			}
 			return s, nil
 		},
-	}
+	}, false)
+	check(t, err)
+	next.Adopt()
+	return b
+}
+
+func hostname(t *testing.T, s string) mail.Domain {
+	t.Helper()
+	d, err := mail.ParseDomain(s)
+	check(t, err)
+	return d
 }
 
 func (w *world) account(t *testing.T, addresses ...string) {
@@ -98,7 +75,7 @@ func TestTheDirectoryChangesAtOnce(t *testing.T) {
 		ctx, name := t.Context(), way+".test"
 		_, err := c.DomainAdd(ctx, DomainAdd{Name: name})
 		check(t, err)
-		classify := func(a string) gate.Destination { return w.directory.Load().Classify(address(t, a)).Destination }
+		classify := func(a string) gate.Destination { return w.book.Snapshot().Classify(address(t, a)).Destination }
 		if got := classify("x@" + name); got != gate.DestinationNoSuchUser {
 			t.Errorf("%s: a new domain is %v", way, got)
 		}
@@ -110,13 +87,13 @@ func TestTheDirectoryChangesAtOnce(t *testing.T) {
 		}
 		_, err = c.DelegateAdd(ctx, DelegateChange{Account: "alice@local.test", Address: group})
 		check(t, err)
-		owns := func() bool { return w.directory.Load().Owner(address(t, "alice@local.test")).Owns(address(t, group)) }
+		owns := func() bool { return w.book.Snapshot().Owner(address(t, "alice@local.test")).Owns(address(t, group)) }
 		if !owns() {
 			t.Errorf("%s: a new right does not count", way)
 		}
 		_, err = c.ForwardAdd(ctx, ForwardAdd{Account: "bob@local.test", Targets: []string{"b@remote.test"}, Keep: true})
 		check(t, err)
-		if f, ok := w.directory.Load().Forwards(address(t, "bob@local.test")); !ok || !f.Keep {
+		if f, ok := w.book.Snapshot().Forwards(address(t, "bob@local.test")); !ok || !f.Keep {
 			t.Errorf("%s: a new forward is %v", way, f)
 		}
 		// A catch-all would lead strangers' inventions to the forward, over the group too.
@@ -124,7 +101,7 @@ func TestTheDirectoryChangesAtOnce(t *testing.T) {
 		wantCode(t, err, CodeInvalid)
 		changed, err := c.ForwardRemove(ctx, ForwardRemove{Account: "bob@local.test"})
 		check(t, err)
-		if _, ok := w.directory.Load().Forwards(address(t, "bob@local.test")); ok || len(changed.Done) != 1 {
+		if _, ok := w.book.Snapshot().Forwards(address(t, "bob@local.test")); ok || len(changed.Done) != 1 {
 			t.Errorf("%s: a removed forward stands: %+v", way, changed)
 		}
 		_, err = c.AliasAdd(ctx, AliasAdd{Name: "@" + name, Targets: []string{group}})
@@ -252,7 +229,7 @@ func TestRightsEndWithTheAccount(t *testing.T) {
 	if s := w.roster.State(); len(s.Delegates())+len(s.Forwards()) != 0 {
 		t.Errorf("left: %v %v", s.Delegates(), s.Forwards())
 	}
-	if w.directory.Load().Owner(address(t, "alice@local.test")).Owns(address(t, "bob@local.test")) {
+	if w.book.Snapshot().Owner(address(t, "alice@local.test")).Owns(address(t, "bob@local.test")) {
 		t.Error("alice sends as the new bob")
 	}
 }
@@ -271,7 +248,7 @@ func TestAccountsAndAliasesDoNotCross(t *testing.T) {
 			_, _ = w.AliasAdd(t.Context(), Self(), AliasAdd{Name: name, Targets: []string{"alice@local.test"}})
 		})
 		both.Wait()
-		if err := w.rebuild(t.Context()); err != nil {
+		if err := w.book.Publish(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		_, account := w.accounts.Lookup(address(t, name))

@@ -153,7 +153,7 @@ func (op *Operator) keyAction(by Caller, r DKIMRef, what string, act func(mail.D
 	if err != nil {
 		return DKIMKeys{}, invalid(err)
 	}
-	if !op.o.Directory().IsOurs(d) {
+	if !op.o.Book.Snapshot().IsOurs(d) {
 		return DKIMKeys{}, &Error{CodeNotFound, d.ASCII() + " is none of our domains"}
 	}
 	changes, err := act(d, op.keyFact(by, d, what))

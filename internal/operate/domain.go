@@ -8,6 +8,7 @@ import (
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/directory"
+	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
@@ -58,7 +59,7 @@ func (op *Operator) DomainAdd(ctx context.Context, by Caller, r DomainAdd) (Doma
 	if !d.Postmaster.IsZero() {
 		f.Evidence = append(f.Evidence, fact.Pair{Name: "postmaster", Value: d.Postmaster.String()})
 	}
-	err = op.changeRoster(ctx, entryChange{dryRun: r.DryRun, plan: func(before *roster.State) (roster.Edit, error) {
+	err = op.changeEntries(ctx, book.Change{DryRun: r.DryRun, Plan: func(before *roster.State) (roster.Edit, error) {
 		if before.Has(d.Ref()) {
 			return roster.Edit{}, &Error{CodeExists, "the domain " + d.Name.String() + " is ours already"}
 		}
@@ -89,7 +90,7 @@ func (op *Operator) newDomain(r DomainAdd) (d roster.Domain, err error) {
 	if r.Deliver == "" {
 		r.Deliver = "maildir"
 	}
-	if d.Deliver, err = op.o.Book.Deliver(r.Deliver); err != nil {
+	if d.Deliver, err = op.o.Book.Stated().Way(r.Deliver); err != nil {
 		return d, invalid(err)
 	}
 	if r.Postmaster != "" {
@@ -108,8 +109,14 @@ func domainView(d roster.Domain) Domain {
 // DomainList calls fn for each domain: those of the configuration first, in its
 // order.
 func (op *Operator) DomainList(_ context.Context, _ Caller, _ struct{}, fn func(Domain) error) error {
-	all := op.o.Book.Domains()
-	for _, d := range op.o.Book.Roster.State().Domains() {
+	var all []Domain
+	st := op.o.Book.Stated()
+	for _, d := range st.Config.Domains {
+		v := Domain{Name: d.Name.String(), Deliver: st.Ways[d.Name], Postmaster: d.Postmaster.String(), Origin: OriginConfiguration}
+		v.Where, _ = st.Where(d.Subject())
+		all = append(all, v)
+	}
+	for _, d := range op.o.Book.Entries().Domains() {
 		all = append(all, domainView(d))
 	}
 	for _, d := range all {
@@ -135,7 +142,7 @@ func (op *Operator) DomainRemove(ctx context.Context, by Caller, r DomainRemove)
 		return op.withoutDomain(ctx, by, before, name, r.Force, &out)
 	}
 	// What would be refused must not have held the queue.
-	err = op.changeRoster(ctx, entryChange{dryRun: true, plan: plan})
+	err = op.changeEntries(ctx, book.Change{DryRun: true, Plan: plan})
 	if err != nil || r.DryRun {
 		return out, err
 	}
@@ -143,7 +150,7 @@ func (op *Operator) DomainRemove(ctx context.Context, by Caller, r DomainRemove)
 	if err := op.holdDomain(ctx, by, name); err != nil {
 		return Changed{}, err
 	}
-	err = op.changeRoster(ctx, entryChange{plan: plan})
+	err = op.changeEntries(ctx, book.Change{Plan: plan})
 	out.DryRun = false
 	return out, err
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
@@ -54,8 +55,12 @@ func (c Code) status() int {
 // asError maps what the rooms below fail with.
 func asError(err error) *Error {
 	var e *Error
-	if errors.As(err, &e) {
+	var refused *book.Refused
+	switch {
+	case errors.As(err, &e):
 		return &Error{e.Code, err.Error()}
+	case errors.As(err, &refused):
+		return &Error{CodeInvalid, refused.Error()}
 	}
 	code := CodeInternal
 	switch {

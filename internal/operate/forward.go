@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
@@ -47,7 +48,7 @@ func (op *Operator) ForwardAdd(ctx context.Context, by Caller, r ForwardAdd) (Fo
 		return Forward{}, invalid(errText(`mail is not forwarded to other servers here; where it shall be, write [forward] and external = "on" in the configuration`))
 	}
 	var next roster.Forward
-	err = op.changeRoster(ctx, entryChange{dryRun: r.DryRun, plan: func(before *roster.State) (roster.Edit, error) {
+	err = op.changeEntries(ctx, book.Change{DryRun: r.DryRun, Plan: func(before *roster.State) (roster.Edit, error) {
 		// Asked under the lock of changes, so that nobody removes the account meanwhile.
 		if _, err := op.o.Accounts.Get(account); err != nil {
 			return roster.Edit{}, fmt.Errorf("a forward belongs to an account, which answers for it: %w", err)
@@ -81,7 +82,7 @@ func (op *Operator) parseForward(account string, targets []string) (a mail.Addre
 			return a, nil, invalid(err)
 		case t.Domain().IsZero():
 			return a, nil, invalid(fmt.Errorf("%s is in no domain, and mail is forwarded to domains only", t))
-		case op.o.Directory().IsOurs(t.Domain()):
+		case op.o.Book.Snapshot().IsOurs(t.Domain()):
 			return a, nil, invalid(fmt.Errorf("%s is an address of ours; it gets a copy of the mail of %s with: sallyport alias add %s %s %s", t, a, a, a, t))
 		}
 		if !slices.Contains(parsed, t) {
@@ -125,7 +126,7 @@ func (op *Operator) ForwardRemove(ctx context.Context, by Caller, r ForwardRemov
 		return Changed{}, err
 	}
 	out := Changed{DryRun: r.DryRun}
-	err = op.changeRoster(ctx, entryChange{dryRun: r.DryRun, plan: func(before *roster.State) (edit roster.Edit, err error) {
+	err = op.changeEntries(ctx, book.Change{DryRun: r.DryRun, Plan: func(before *roster.State) (edit roster.Edit, err error) {
 		edit, out.Done, err = op.lessForward(by, before, account, targets)
 		return edit, err
 	}})
@@ -161,7 +162,7 @@ func (op *Operator) lessForward(by Caller, before *roster.State, account mail.Ad
 
 // ForwardList calls fn for each forward in the order of accounts.
 func (op *Operator) ForwardList(_ context.Context, _ Caller, _ struct{}, fn func(Forward) error) error {
-	for _, f := range op.o.Book.Roster.State().Forwards() {
+	for _, f := range op.o.Book.Entries().Forwards() {
 		if err := fn(op.forwardView(f)); err != nil {
 			return err
 		}

@@ -12,13 +12,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/budget/ledger"
-	"sallyport/internal/directory"
+	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
 	"sallyport/internal/gate"
@@ -34,15 +33,14 @@ import (
 // world is an Operator on real rooms over a store in memory.
 type world struct {
 	*Operator
-	spool     *spool.Spool
-	queue     *faultyQueue
-	trace     *trace.Log
-	accounts  *accounts.Identity
-	ledger    *ledger.Ledger
-	roster    *roster.Roster
-	base      directory.Config
-	directory atomic.Pointer[directory.Snapshot]
-	ended     []mail.Address
+	spool    *spool.Spool
+	queue    *faultyQueue
+	trace    *trace.Log
+	accounts *accounts.Identity
+	ledger   *ledger.Ledger
+	roster   *roster.Roster
+	book     *book.Book
+	ended    []mail.Address
 }
 
 func newWorld(t *testing.T) *world {
@@ -63,19 +61,13 @@ func newWorldOn(t *testing.T, st store.Store) *world {
 	check(t, err)
 	queue, _, err := spool.Open(ctx, st, spool.Options{Key: key, Policy: sched.Default(), Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	check(t, err)
-	domain, err := mail.ParseDomain("local.test")
-	check(t, err)
-	host, err := mail.ParseDomain("mx.local.test")
-	check(t, err)
-	w := &world{spool: queue, queue: &faultyQueue{Spool: queue}, trace: openTrace(t, st), accounts: accounts, base: directory.Config{
-		Hostname: host, Domains: []directory.Domain{{Name: domain, Deliver: directory.DeliverMaildir}}, MaxExpansion: 10, MaxDepth: 3, Detail: '+', ForwardExternal: true}}
+	w := &world{spool: queue, queue: &faultyQueue{Spool: queue}, trace: openTrace(t, st), accounts: accounts}
 	w.roster, err = roster.Open(ctx, st, roster.Options{Limits: roster.DefaultLimits()})
 	check(t, err)
-	check(t, w.rebuild(ctx))
+	w.book = newBook(t, accounts, w.roster)
 	w.ledger, err = ledger.Open(ctx, st, ledger.Options{Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	check(t, err)
-	w.Operator = New(Options{Ledger: w.ledger, Allowance: w.allowance, Accounts: accounts, Queue: w.queue, Trace: w.trace, Facts: reader(t, st, w.trace), Now: time.Now, Book: w.book(), Changed: w.rebuild,
-		Directory:   w.directory.Load,
+	w.Operator = New(Options{Ledger: w.ledger, Allowance: w.allowance, Accounts: accounts, Queue: w.queue, Trace: w.trace, Facts: reader(t, st, w.trace), Now: time.Now, Book: w.book,
 		EndSessions: func(a mail.Address) int { w.ended = append(w.ended, a); return 3 }})
 	return w
 }

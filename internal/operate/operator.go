@@ -4,13 +4,12 @@ import (
 	"context"
 	"crypto/x509"
 	"log/slog"
-	"sync"
 	"time"
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/budget"
 	"sallyport/internal/callout"
-	"sallyport/internal/directory"
+	"sallyport/internal/directory/book"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate/backup"
@@ -58,24 +57,20 @@ type Facts interface {
 	Query(ctx context.Context, q query.Query) (query.Answer, error)
 }
 
-// Options are what an Operator acts on. All are needed but EndSessions, Changed,
-// Server, Reload and what Status tells.
+// Options are what an Operator acts on. All are needed but EndSessions, Server,
+// Reload and what Status tells.
 type Options struct {
-	Accounts  Accounts
-	Queue     Queue
-	Trace     Trace
-	Facts     Facts
-	Directory func() *directory.Snapshot
-	Book      Book
+	Accounts Accounts
+	Queue    Queue
+	Trace    Trace
+	Facts    Facts
+	Book     *book.Book
 	// Ledger counts recipients, and Allowance says how many an account may have.
 	Ledger    Ledger
 	Allowance func(accounts.Account) budget.Limits
 	Now       func() time.Time
 	// EndSessions ends the live sessions of an account and says how many.
 	EndSessions func(account mail.Address) int
-	// Changed is called after accounts or the roster changed, before the action
-	// returns: who acts and then sends mail finds the change done.
-	Changed func(ctx context.Context) error
 	// SigningKeys are the keys that sign mail.
 	SigningKeys SigningKeys
 	// Callouts is what servers behind us said of recipients; nil: there is no such memory.
@@ -100,11 +95,7 @@ type Options struct {
 
 // Operator is the actions. Callers are checked by Handler; who holds an Operator
 // may do everything.
-type Operator struct {
-	o Options
-	// directory is held while accounts or entries of the directory change.
-	directory sync.Mutex
-}
+type Operator struct{ o Options }
 
 // New returns an Operator.
 func New(o Options) *Operator {
@@ -131,10 +122,3 @@ func doneBy(by Caller, more ...fact.Pair) []fact.Pair {
 
 // because is why an operator does something, in his words.
 func because(reason string) fact.Pair { return fact.Pair{Name: "reason", Value: reason} }
-
-func (op *Operator) changed(ctx context.Context) error {
-	if op.o.Changed == nil {
-		return nil
-	}
-	return op.o.Changed(ctx)
-}

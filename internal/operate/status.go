@@ -65,7 +65,7 @@ type QueueStats struct {
 
 // Status returns the state of everything.
 func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, error) {
-	snapshot, queue := op.o.Directory(), op.o.Queue.Stats()
+	snapshot, queue := op.o.Book.Snapshot(), op.o.Queue.Stats()
 	s := Status{
 		Hostname: snapshot.Hostname().ASCII(),
 		Queue:    QueueStats{queue.Entries, queue.Held, queue.Octets},

@@ -1,0 +1,207 @@
+package book
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"sallyport/internal/accounts"
+	"sallyport/internal/directory"
+	"sallyport/internal/directory/proof"
+	"sallyport/internal/directory/roster"
+	"sallyport/internal/mail"
+)
+
+// Accounts is what a Book needs of package accounts.
+type Accounts interface {
+	List(ctx context.Context) ([]accounts.Account, error)
+	Watch() <-chan struct{}
+}
+
+// Options are what a Book is made of.
+type Options struct {
+	Accounts Accounts
+	Roster   *roster.Roster
+	// Learn is told of all accounts before a directory with them is published; nil: nobody
+	// is told.
+	Learn func(accounts []mail.Address)
+	// Serving reports whether a server runs on the directory. While none does, a
+	// directory that is being mended need not stand after each step.
+	Serving func() bool
+	Logger  *slog.Logger
+}
+
+// Book is the directory as it stands. It is safe for concurrent use.
+type Book struct {
+	o Options
+	// changing is held while accounts or entries change, so that neither judges what the
+	// other is about to replace. It is taken before state.
+	changing sync.Mutex
+
+	current atomic.Pointer[directory.Snapshot]
+	state   sync.Mutex // held while accounts and entries are read and become the snapshot
+	stated  Stated
+	fault   error // why no directory stands that a server could be run on
+}
+
+// New returns a Book without a directory; Build makes the first one.
+func New(o Options) *Book { return &Book{o: o} }
+
+// Snapshot returns the directory in force. Who needs several answers that go together
+// takes it once and keeps it. It is nil until the first Build was adopted.
+func (b *Book) Snapshot() *directory.Snapshot { return b.current.Load() }
+
+// Entries returns the entries that commands added.
+func (b *Book) Entries() *roster.State { return b.o.Roster.State() }
+
+// Stated returns what the configuration in force states.
+func (b *Book) Stated() Stated {
+	b.state.Lock()
+	defer b.state.Unlock()
+	return b.stated
+}
+
+// External reports whether forwards may leave.
+func (b *Book) External() bool { return b.Stated().Config.ForwardExternal }
+
+// Fault says why the directory does not stand; nil when it does.
+func (b *Book) Fault() error {
+	b.state.Lock()
+	defer b.state.Unlock()
+	return b.fault
+}
+
+// Next is a directory that was built and is not in force yet. Until it is adopted or
+// abandoned, no account and no entry becomes part of any other.
+type Next struct {
+	book     *Book
+	stated   Stated
+	fault    error
+	snapshot *directory.Snapshot
+}
+
+// Build makes the directory of what is stated with the accounts and the entries of now.
+// Where they do not go together, it fails; with mend, at a start, the commands that mend
+// it shall work all the same: then Next answers nothing, and Fault says why.
+func (b *Book) Build(ctx context.Context, st Stated, mend bool) (next *Next, err error) {
+	b.state.Lock()
+	defer func() {
+		if err != nil {
+			b.state.Unlock()
+		}
+	}()
+	addresses, err := b.addresses(ctx)
+	if err != nil {
+		return nil, err
+	}
+	next = &Next{book: b, stated: st}
+	s := b.Entries()
+	if mend {
+		next.snapshot, next.fault = st.make(s, s, addresses) // a start proves it before it serves
+	} else {
+		var j Judged
+		j, next.fault = st.Judge(s, addresses)
+		next.snapshot = j.Snapshot
+	}
+	switch {
+	case next.fault == nil:
+		return next, nil
+	case !mend:
+		return nil, notStanding(next.fault)
+	}
+	next.fault = notStanding(next.fault)
+	// Until it is mended nothing is guessed.
+	if next.snapshot, err = directory.Unavailable(st.Config); err != nil {
+		return nil, fmt.Errorf("directory: %w", err)
+	}
+	return next, nil
+}
+
+func notStanding(err error) error { return fmt.Errorf("the directory does not stand: %w", err) }
+
+// Adopt puts the directory in force.
+func (n *Next) Adopt() {
+	n.book.stated, n.book.fault = n.stated, n.fault
+	n.book.current.Store(n.snapshot)
+	n.book.state.Unlock()
+}
+
+// Abandon forgets it; the former one stays.
+func (n *Next) Abandon() { n.book.state.Unlock() }
+
+// addresses lists every account, frozen ones too: they go on receiving.
+func (b *Book) addresses(ctx context.Context) ([]mail.Address, error) {
+	all, err := b.o.Accounts.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]mail.Address, len(all))
+	for i, a := range all {
+		out[i] = a.Address
+	}
+	if b.o.Learn != nil {
+		b.o.Learn(out)
+	}
+	return out, nil
+}
+
+// refresh makes the snapshot again from the accounts and the entries as they stand, one
+// at a time, so that an older state never replaces a newer one. On an error the former
+// snapshot stays.
+func (b *Book) refresh(ctx context.Context) error {
+	b.state.Lock()
+	defer b.state.Unlock()
+	addresses, err := b.addresses(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := b.stated.make(b.Entries(), b.Entries(), addresses)
+	if err != nil {
+		err = notStanding(err)
+	}
+	b.fault = err
+	if err == nil {
+		b.current.Store(s)
+	}
+	return err
+}
+
+// Publish makes a change of accounts visible; who made it calls this before he answers.
+func (b *Book) Publish(ctx context.Context) error {
+	err := b.refresh(ctx)
+	if errors.Is(err, directory.ErrConfig) && !b.o.Serving() {
+		return nil
+	}
+	return err
+}
+
+// Follow publishes what others change, another node say, until ctx ends.
+func (b *Book) Follow(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.o.Accounts.Watch():
+		case <-b.o.Roster.Watch():
+		}
+		if err := b.refresh(ctx); err != nil && ctx.Err() == nil {
+			// The former snapshot stays: it knows fewer or more accounts, and every
+			// sign-in and claim asks the accounts itself.
+			b.o.Logger.Error("the directory could not be rebuilt", "err", err)
+		}
+	}
+}
+
+// Prove proves the directory closed as it stands. A server asks before it binds anything:
+// with a witness it does not serve.
+func (b *Book) Prove(ctx context.Context) (proof.Report, error) {
+	addresses, err := b.addresses(ctx)
+	if err != nil {
+		return proof.Report{}, err
+	}
+	j, err := b.Stated().Judge(b.Entries(), addresses)
+	return j.Proof, err
+}

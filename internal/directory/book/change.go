@@ -1,0 +1,110 @@
+package book
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"sallyport/internal/directory"
+	"sallyport/internal/directory/roster"
+	"sallyport/internal/store"
+)
+
+// Change is one change of the entries.
+type Change struct {
+	DryRun bool // judges, and changes nothing
+	// Plan says what to change of the entries that stand. It may be called again.
+	Plan func(before *roster.State) (roster.Edit, error)
+}
+
+// Refused is a change that the directory as a whole does not bear.
+type Refused struct{ Faults directory.Faults }
+
+// Error returns one line for each fault.
+func (r *Refused) Error() string {
+	text := ""
+	for i, f := range r.Faults {
+		if i > 0 {
+			text += "\n"
+		}
+		text += f.Text
+	}
+	return text
+}
+
+// Unwrap returns the faults.
+func (r *Refused) Unwrap() error { return r.Faults }
+
+// Changing is held by who changes accounts, so that no change of entries judges what he
+// is about to replace.
+func (b *Book) Changing() sync.Locker { return &b.changing }
+
+// Change carries out one change of the entries, and publishes it. One that only removes
+// may leave a directory that does not stand, if nothing about it gets worse: that is how
+// it is mended. The error is a *Refused, or one of Plan, of package roster or of the store.
+func (b *Book) Change(ctx context.Context, c Change) error {
+	b.changing.Lock()
+	defer b.changing.Unlock()
+	_, err := b.o.Roster.Change(ctx, b.judged(c))
+	if err != nil || c.DryRun {
+		return err
+	}
+	return b.Publish(ctx)
+}
+
+// Planned is a change of the entries as a share in an act of several rooms, for who holds
+// Changing and publishes what the act has changed.
+func (b *Book) Planned(c Change) store.Planner { return b.o.Roster.Planned(b.judged(c)) }
+
+// judged is a change of the roster with the judgement of the whole directory.
+func (b *Book) judged(c Change) roster.Change {
+	removes := false
+	return roster.Change{
+		DryRun: c.DryRun,
+		Plan: func(before *roster.State) (roster.Edit, error) {
+			e, err := c.Plan(before)
+			removes = len(e.Put) == 0
+			return e, err
+		},
+		Check: func(ctx context.Context, before, after *roster.State) error {
+			err := b.wouldBe(ctx, after)
+			if err != nil && removes && b.noWorse(ctx, before, err) {
+				return nil
+			}
+			var faults directory.Faults
+			if errors.As(err, &faults) {
+				return &Refused{faults}
+			}
+			return err
+		},
+	}
+}
+
+// wouldBe says what would be wrong with the directory if the entries were s, and whom it
+// would let relay.
+func (b *Book) wouldBe(ctx context.Context, s *roster.State) error {
+	addresses, err := b.addresses(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = b.Stated().judge(s, b.Entries(), addresses)
+	return err
+}
+
+// noWorse reports whether every fault is one that stands already.
+func (b *Book) noWorse(ctx context.Context, before *roster.State, after error) bool {
+	var now, then directory.Faults
+	if !errors.As(after, &then) || !errors.As(b.wouldBe(ctx, before), &now) {
+		return false
+	}
+	known := map[string]bool{}
+	for _, f := range now {
+		known[f.Text] = true
+	}
+	for _, f := range then {
+		if !known[f.Text] {
+			return false
+		}
+	}
+	return true
+}
