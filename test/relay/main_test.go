@@ -19,11 +19,13 @@ import (
 	"sallyport/test/load/rig"
 )
 
-// world is the server under test, the foreign domain, and a server behind.
+// world is the server under test, the foreign domain, two servers behind and a filter.
 type world struct {
 	server *rig.Server
 	sink   *load.Sink
 	inner  *load.Sink // takes anybody
+	lmtp   *store
+	filter *filter
 	v6     bool
 }
 
@@ -54,12 +56,20 @@ func run(m *testing.M) int {
 		return fail(err)
 	}
 	defer the.inner.Close()
+	if the.lmtp, err = newStore(); err != nil {
+		return fail(err)
+	}
+	defer the.lmtp.close()
+	the.filter = newFilter()
+	defer the.filter.Close()
 	the.v6 = hasIPv6()
 	the.server, err = rig.Prepare(ctx, rig.Options{
 		Binary: binary, Dir: dir + "/data", Remote: the.sink.Addr(), IPv6: the.v6,
 		// A short silence before the banner: thousands of sessions wait for it.
 		// Signed return paths are on, so that what leaves and what has their form is tried.
-		Extra: "[limits]\ngreet_delay = \"60ms\"\n[return_path]\nsign = \"require\"\n",
+		// A filter looks at everything, also at what accounts submit.
+		Extra: "[limits]\ngreet_delay = \"60ms\"\n[return_path]\nsign = \"require\"\n" +
+			"[rspamd]\nurl = \"" + the.filter.URL + "\"\naccounts = \"on\"\ntimeout = \"50s\"\n",
 	})
 	if err != nil {
 		return fail(err)
@@ -91,6 +101,9 @@ func fillDirectory(ctx context.Context) error {
 		{"alias", "add", "staff@" + domain, alice, bob, "--from", "accounts"},
 		{"alias", "add", "open@" + domain, "staff@" + domain},
 		{"domain", "add", "inner." + the.server.Domain, "--deliver", "smtp://" + the.inner.Addr()},
+		{"domain", "add", "lmtp." + the.server.Domain, "--deliver", "lmtp://" + the.lmtp.addr()},
+		{"dkim", "rotate", the.server.Domain},
+		{"dkim", "activate", the.server.Domain},
 		{"alias", "add", "desk@" + domain, "desk@inner." + the.server.Domain},
 	} {
 		if out, err := the.server.CLI(ctx, "", args...); err != nil {

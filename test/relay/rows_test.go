@@ -55,6 +55,9 @@ func TestRows(t *testing.T) {
 	}
 	judge(t, results)
 	theServerBehind(t)
+	the.lmtp.judge(t)
+	the.filter.judge(t)
+	everySignatureNamesFromTwice(t)
 }
 
 // theServerBehind checks that it was asked about the name that is one, and was given
@@ -266,6 +269,9 @@ func collect(t *testing.T) map[string][]relayaudit.Stored {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, m := range the.lmtp.kept() {
+		add(m)
 	}
 	for _, m := range the.sink.Kept() {
 		add(relayaudit.Stored{Octets: m.Octets, Dirty: m.Dirty})

@@ -229,7 +229,7 @@ func TestCodes(t *testing.T) {
 		enhanced string
 		want     Code
 	}{
-		{550, "5.1.1", CodeNoUser}, {550, "5.7.1", CodeNoPerm}, {553, "5.7.1", CodeNoPerm}, {530, "5.7.0", CodeNoPerm},
+		{550, "5.1.1", CodeNoUser}, {551, "5.1.6", CodeNoUser}, {556, "5.1.10", CodeNoHost}, {550, "5.1.2", CodeNoHost}, {550, "5.7.1", CodeNoPerm}, {553, "5.7.1", CodeNoPerm}, {530, "5.7.0", CodeNoPerm},
 		{550, "5.4.6", CodeNoHost}, {501, "5.1.3", CodeData}, {554, "5.6.0", CodeData}, {552, "5.3.4", CodeUnavailable},
 		{452, "4.5.3", CodeUnavailable}, {452, "4.3.1", CodeTempFail}, {451, "4.3.0", CodeTempFail}, {421, "4.7.0", CodeTempFail}, {0, "", CodeTempFail}, {250, "2.0.0", CodeTempFail}, {550, "", CodeUnavailable},
 	} {
