@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
 	"sallyport/internal/gate"
+	"sallyport/internal/letter"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/returnpath/srs"
@@ -158,8 +159,9 @@ func (d *Dispatch) forward(e spool.Entry, p spool.RecipientState, fw directory.F
 	if s.rule != "" {
 		return s
 	}
+	draft, _ := d.draft(e, p.Mailbox, mail.ID{}) // without a return path the gate refuses
 	for _, target := range fw.Targets {
-		if v := d.decideForward(dir, e, p.Mailbox, mail.ID{}, target); v.Action == gate.Relay || v.Rule == gate.RuleSubjectIncomplete {
+		if v := draft.Judge(target, dir.Classify(target), nil); v.Action == gate.Relay || v.Rule == gate.RuleSubjectIncomplete {
 			s.targets = append(s.targets, target)
 		} else {
 			// Whom it may not reach must be able to read it here.
@@ -180,25 +182,30 @@ func (d *Dispatch) noRoom(e spool.Entry, account mail.Address) string {
 	return ""
 }
 
-// decideForward asks the gate whether a message may leave to a target in the name of
-// the account, as id. The sender is the account's: it is the null one, or a return
-// path that is made for this account and nobody else.
-func (d *Dispatch) decideForward(dir *directory.Snapshot, e spool.Entry, account mail.Address, id mail.ID, target mail.Address) gate.Verdict {
-	f := gate.Facts{
-		Door: gate.DoorForward, Peer: gate.PeerStranger, Auth: gate.AuthNone, Standing: gate.StandingFrozen,
-		Ownership: gate.OwnershipOwned, Destination: dir.Classify(target).Destination,
-	}
-	if d.Active(account) {
-		f.Standing = gate.StandingActive
-	}
+// draft begins the message that may leave in the name of the account, as id. The sender is
+// the account's: it is the null one, or a return path that is made for this account and
+// nobody else.
+func (d *Dispatch) draft(e spool.Entry, account mail.Address, id mail.ID) (*letter.Draft, error) {
 	from, err := d.returnPath(e, account)
+	owned := gate.OwnershipOwned
 	switch {
 	case err != nil:
-		f.Ownership = gate.OwnershipUnknown
+		owned = gate.OwnershipUnknown
 	case from.IsNull():
-		f.Ownership = gate.OwnershipNull
+		owned = gate.OwnershipNull
 	}
-	return gate.Decide(f, gate.Subject{Transaction: id, Account: account, Sender: from, Recipient: target})
+	return &letter.Draft{
+		ID: id, Account: account, Ownership: owned,
+		// Whoever sent it hears nothing of what happens behind us, and nobody behind us
+		// learns what was said about it: RFC 3461 §5.2.7 has us begin anew.
+		Envelope: mail.Envelope{From: from, Body: e.Envelope.Body, SMTPUTF8: e.Envelope.SMTPUTF8, TLS: e.Envelope.TLS},
+		Session: letter.Ours(gate.DoorForward, func() gate.Standing {
+			if d.Active(account) {
+				return gate.StandingActive
+			}
+			return gate.StandingFrozen
+		}),
+	}, err
 }
 
 // returnPath is the reverse-path of what is sent on. A null one stays (RFC 5321
@@ -267,40 +274,40 @@ func (d *Dispatch) send(c spool.Claim, s sendOn, now time.Time) (sent, error) {
 	if err != nil {
 		return sent{}, err
 	}
-	from, err := d.returnPath(e, s.account)
+	draft, err := d.draft(e, s.account, id)
 	if err != nil {
 		return sent{}, err
 	}
-	m := spool.Message{
-		ID: id, Account: s.account, MessageID: e.MessageID, Forward: spool.ForwardSent,
-		// Whoever sent it hears nothing of what happens behind us, and nobody behind us
-		// learns what was said about it: RFC 3461 §5.2.7 has us begin anew.
-		Envelope: mail.Envelope{From: from, Body: e.Envelope.Body, SMTPUTF8: e.Envelope.SMTPUTF8, TLS: e.Envelope.TLS},
-		Prefix:   append(d.trace(e, s, now), e.Prefix...),
-	}
-	if s.keep {
-		m.Forward = spool.ForwardKept
-	}
-	var grants []gate.Grant
 	f := d.fact(fact.KindForward, e)
-	f.Queue, f.About, f.Account, f.Sender, f.Size = id, e.ID, s.account.String(), from.String(), e.Size
+	f.Queue, f.About, f.Account, f.Sender, f.Size = id, e.ID, s.account.String(), draft.Envelope.From.String(), e.Size
 	for _, target := range s.targets {
-		v := d.decideForward(d.Directory(), e, s.account, id, target)
-		grant, ok := v.Grant()
-		if !ok {
-			return sent{}, fmt.Errorf("%w: %s may not leave any more: %s", errWithheld, target, v.Rule)
+		j := draft.Judge(target, d.Directory().Classify(target), nil)
+		part, ok := j.Part(mail.Recipient{Address: target})
+		if !ok || j.Action != gate.Relay {
+			return sent{}, fmt.Errorf("%w: %s may not leave any more: %s", errWithheld, target, j.Rule)
 		}
-		to := mail.Recipient{Address: target}
-		m.Envelope.To = append(m.Envelope.To, to)
-		m.Deliveries = append(m.Deliveries, spool.Delivery{Recipient: to, Kind: spool.KindOutbound})
-		grants = append(grants, grant)
-		f.Rule, f.Recipients = string(v.Rule), append(f.Recipients, target.String())
+		draft.Add(part)
+		f.Rule, f.Recipients = string(j.Rule), append(f.Recipients, target.String())
 	}
-	if m.Grant, err = gate.Join(grants...); err != nil {
-		return sent{}, err
+	l := letter.Content{MessageID: e.MessageID, Prefix: append(d.trace(e, s, now), e.Prefix...), Forward: spool.ForwardSent}
+	if s.keep {
+		l.Forward = spool.ForwardKept
 	}
+	m, err := d.copied(c, draft, l)
+	return sent{m, f}, err
+}
+
+// copied is the draft with the body of a claimed message.
+func (d *Dispatch) copied(c spool.Claim, draft *letter.Draft, l letter.Content) (spool.Spawned, error) {
 	body, err := d.copyBody(c)
-	return sent{spool.Spawned{Message: m, Body: body}, f}, err
+	if err != nil {
+		return spool.Spawned{}, err
+	}
+	m, err := draft.Spawn(l, body)
+	if err != nil {
+		return spool.Spawned{}, errors.Join(err, body.Abort())
+	}
+	return m, nil
 }
 
 // errWithheld says that what was to be sent on may not be any more.

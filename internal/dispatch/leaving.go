@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"sallyport/internal/directory"
 	"sallyport/internal/fact"
+	"sallyport/internal/letter"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 )
@@ -113,20 +113,20 @@ func (d *Dispatch) mostForwards(e spool.Entry) int {
 }
 
 // bringBack makes the copy of a message for the mailbox that has none.
-func (d *Dispatch) bringBack(c spool.Claim, boxes []directory.Mailbox, now time.Time) (spool.Spawned, fact.Fact, error) {
+func (d *Dispatch) bringBack(c spool.Claim, boxes letter.Judged, now time.Time) (spool.Spawned, fact.Fact, error) {
 	e := c.Entry
 	id, err := mail.NewID(now, d.Rand)
 	if err != nil {
 		return spool.Spawned{}, fact.Fact{}, err
 	}
-	m := toBoxes(id, e.Account, boxes)
-	m.MessageID, m.Prefix = e.MessageID, e.Prefix // its marks keep it from being sent on again
-	m.Envelope.Body, m.Envelope.SMTPUTF8, m.Envelope.TLS = e.Envelope.Body, e.Envelope.SMTPUTF8, e.Envelope.TLS
-	body, err := d.copyBody(c)
+	draft := ownTo(id, e.Account, boxes)
+	draft.Envelope.Body, draft.Envelope.SMTPUTF8, draft.Envelope.TLS = e.Envelope.Body, e.Envelope.SMTPUTF8, e.Envelope.TLS
+	// Its marks keep it from being sent on again.
+	m, err := d.copied(c, draft, letter.Content{MessageID: e.MessageID, Prefix: e.Prefix})
 	f := d.fact(fact.KindForward, e)
 	f.Queue, f.About, f.Rule, f.Recipients = id, e.ID, ruleKeptAfterAll, []string{e.Account.String()}
 	f.Text = "a target refused it: it comes into the mailbox"
-	return spool.Spawned{Message: m, Body: body}, f, err
+	return m, f, err
 }
 
 // countFailures counts the failures of a forward's targets one after another, and

@@ -8,6 +8,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
 	"sallyport/internal/gate"
+	"sallyport/internal/letter"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 )
@@ -94,24 +95,29 @@ func addressee(e spool.Entry) (mail.Address, bool) {
 // verified asks the gate whether a notification may go to the sender, and returns
 // the mailboxes it goes to: those of the account that submitted the message, at its
 // own envelope sender. Promise 5.
-func (d *Dispatch) verified(e spool.Entry, sender mail.Address) []directory.Mailbox {
+func (d *Dispatch) verified(e spool.Entry, sender mail.Address) letter.Judged {
 	dir := d.Directory()
 	// The server behind us need not be asked about an account that was signed in.
 	class := dir.Classify(sender).Resolve(func(directory.Mailbox) directory.Answer { return directory.AnswerYes })
-	v := gate.Decide(gate.Facts{
-		Door: gate.DoorNotification, Peer: gate.PeerStranger, Auth: gate.AuthNone, Standing: gate.StandingNone,
-		Ownership: gate.OwnershipNull, Destination: class.Destination,
-	}, gate.Subject{Transaction: e.ID, Sender: mail.NullPath(), Recipient: sender})
-	if v.Action != gate.AcceptLocal || !dir.Owner(e.Account).Owns(sender) {
-		return nil
+	j := own(e.ID).Judge(sender, class, nil)
+	if j.Action != gate.AcceptLocal || !dir.Owner(e.Account).Owns(sender) {
+		return letter.Judged{}
 	}
-	return class.Mailboxes
+	return j
+}
+
+// own begins a message of our own, with the null path. RFC 3464 §2
+func own(id mail.ID) *letter.Draft {
+	return &letter.Draft{
+		ID: id, Envelope: mail.Envelope{From: mail.NullPath()}, Ownership: gate.OwnershipNull,
+		Session: letter.Ours(gate.DoorNotification, func() gate.Standing { return gate.StandingNone }),
+	}
 }
 
 // tell makes the notification of a conclusion. What was sent on without a copy, and
 // reaches somebody never, comes into the mailbox after all, in the same act.
 func (d *Dispatch) tell(c spool.Claim, k conclusion, now time.Time) (leaving, error) {
-	n, told, err := d.notification(c, k.reports, k.boxes, now)
+	n, told, err := d.notification(c, k.reports, k.to, now)
 	if err != nil {
 		return leaving{}, err
 	}
@@ -119,7 +125,7 @@ func (d *Dispatch) tell(c spool.Claim, k conclusion, now time.Time) (leaving, er
 	if c.Entry.Forward != spool.ForwardSent || !slices.ContainsFunc(k.reports, report.failed) {
 		return out, nil
 	}
-	back, brought, err := d.bringBack(c, k.boxes, now)
+	back, brought, err := d.bringBack(c, k.to, now)
 	if err != nil {
 		return out, err
 	}
@@ -128,7 +134,7 @@ func (d *Dispatch) tell(c spool.Claim, k conclusion, now time.Time) (leaving, er
 
 // notification makes the delivery status notification of the reports, and the fact
 // about it.
-func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directory.Mailbox, now time.Time) (spool.Spawned, fact.Fact, error) {
+func (d *Dispatch) notification(c spool.Claim, reports []report, boxes letter.Judged, now time.Time) (spool.Spawned, fact.Fact, error) {
 	e := c.Entry
 	to, _ := addressee(e)
 	id, err := mail.NewID(now, d.Rand)
@@ -148,31 +154,34 @@ func (d *Dispatch) notification(c spool.Claim, reports []report, boxes []directo
 	if err := d.write(body, n, c); err != nil {
 		return spool.Spawned{}, fact.Fact{}, errors.Join(err, body.Abort())
 	}
-	m := toBoxes(id, to, boxes)
-	m.MessageID, m.Envelope.Body, m.Envelope.SMTPUTF8 = n.messageID(), mail.Body8BitMIME, n.utf8()
-	m.Envelope.TLS = e.Envelope.TLS // RFC 8689 §5
+	draft, l := ownTo(id, to, boxes), letter.Content{MessageID: n.messageID()}
+	draft.Envelope.Body, draft.Envelope.SMTPUTF8 = mail.Body8BitMIME, n.utf8()
+	draft.Envelope.TLS = e.Envelope.TLS // RFC 8689 §5
 	if e.Forward != spool.ForwardNone {
 		// It must not go the way that fails.
-		m.Prefix = passing(e.Account)
+		l.Prefix = passing(e.Account)
+	}
+	m, err := draft.Spawn(l, body)
+	if err != nil {
+		return spool.Spawned{}, fact.Fact{}, errors.Join(err, body.Abort())
 	}
 	f := d.fact(fact.KindNotify, e)
-	f.Queue, f.About, f.MessageID = id, e.ID, m.MessageID
+	f.Queue, f.About, f.MessageID = id, e.ID, l.MessageID
 	f.Sender, f.Rule, f.Recipients, f.Size = "<>", "notify-verified-sender", []string{to.String()}, body.Size()
 	for _, r := range reports {
 		f = f.Evidenced(r.action, r.outcome.Recipient.String())
 	}
-	return spool.Spawned{Message: m, Body: body}, f, nil
+	return m, f, nil
 }
 
-// toBoxes is a message of our own to mailboxes of ours, with the null path, of which
-// nobody is ever told. RFC 3464 §2
-func toBoxes(id mail.ID, to mail.Address, boxes []directory.Mailbox) spool.Message {
-	r := mail.Recipient{Address: to, Notify: mail.NotifyNever}
-	m := spool.Message{ID: id, Envelope: mail.Envelope{From: mail.NullPath(), To: []mail.Recipient{r}}}
-	for _, b := range boxes {
-		m.Deliveries = append(m.Deliveries, spool.Delivery{Recipient: r, Kind: spool.KindLocal, Mailbox: b.Place(), Detail: b.Detail})
+// ownTo is a message of our own to the mailboxes that the gate let it go to, of which
+// nobody is ever told.
+func ownTo(id mail.ID, to mail.Address, boxes letter.Judged) *letter.Draft {
+	draft := own(id)
+	if p, ok := boxes.Part(mail.Recipient{Address: to, Notify: mail.NotifyNever}); ok {
+		draft.Add(p)
 	}
-	return m
+	return draft
 }
 
 func (d *Dispatch) write(body *spool.Body, n notice, c spool.Claim) error {

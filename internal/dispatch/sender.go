@@ -19,6 +19,3 @@ func (d *Dispatch) signed(e spool.Entry) mail.ReversePath {
 	}
 	return e.Envelope.From
 }
-
-// leaves reports whether the group leaves this server.
-func (g group) leaves() bool { return len(g.to) > 0 && g.to[0].Mailbox.IsZero() }

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"sallyport/internal/directory"
 	"sallyport/internal/fact"
+	"sallyport/internal/letter"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 )
@@ -64,13 +64,16 @@ func (d *Dispatch) settle(r *run) {
 // conclusion is what is to be recorded of an attempt.
 type conclusion struct {
 	attempt
-	reports []report // what the sender is told, or the account whose forward it is
-	boxes   []directory.Mailbox
-	rule    string // why the message is to be held now; "" if it is not
-	reason  string // the same in words
-	untold  string // who fails now without anybody being told; "" for nobody
+	reports []report      // what the sender is told, or the account whose forward it is
+	to      letter.Judged // the mailboxes where that is told, if anywhere
+	rule    string        // why the message is to be held now; "" if it is not
+	reason  string        // the same in words
+	untold  string        // who fails now without anybody being told; "" for nobody
 	alarms  []fact.Fact
 }
+
+// reachable reports whether there is a mailbox in which it can be told.
+func (c conclusion) reachable() bool { return len(c.to.Class.Mailboxes) > 0 }
 
 // judge decides what becomes of the outcomes. Of some failures nobody can be told
 // without writing to an innocent: they are not tried again, and stay in the queue beside
@@ -81,14 +84,14 @@ func (d *Dispatch) judge(e spool.Entry, a attempt, more bool) conclusion {
 	fail := slices.IndexFunc(a.outcomes, mail.Outcome.Failed)
 	if to, ok := addressee(e); ok {
 		late := !e.Warned && e.Forward == spool.ForwardNone && d.set.Load().policy.Late(e.Received, d.Now())
-		c.reports, c.boxes = wanted(a.states, a.outcomes, late), d.verified(e, to)
+		c.reports, c.to = wanted(a.states, a.outcomes, late), d.verified(e, to)
 	}
-	untold := slices.ContainsFunc(c.reports, report.failed) && len(c.boxes) == 0
+	untold := slices.ContainsFunc(c.reports, report.failed) && !c.reachable()
 	switch {
 	case fail >= 0 && e.Account.IsZero(), untold:
 		c.rule = untoldRule(e)
 	}
-	if len(c.boxes) == 0 {
+	if !c.reachable() {
 		c.reports = nil
 	}
 	if c.rule != "" {

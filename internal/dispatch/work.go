@@ -9,6 +9,7 @@ import (
 
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
+	"sallyport/internal/letter"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/spool"
@@ -262,22 +263,19 @@ func (d *Dispatch) mustHalt(r *run) halt {
 
 func (d *Dispatch) job(t *task) nexthop.Job {
 	e := t.run.claim.Entry
-	envelope := e.Envelope
-	if t.group.leaves() {
-		envelope.From = t.run.sender
-	}
-	return nexthop.Job{
-		ID: e.ID, Envelope: envelope, Recipients: t.group.to, Prefix: e.Prefix,
+	return letter.Out{
+		ID: e.ID, Envelope: e.Envelope, Grant: t.run.claim.Grant, To: t.group.to, Sender: t.run.sender, Prefix: e.Prefix,
 		Size: int64(len(e.Prefix)) + e.Size, Received: e.Received, Attempt: e.Attempts, Junk: e.Junk,
-		Open: func() (io.ReadCloser, error) {
+		May: func() bool {
 			// It may have waited for its turn within the target, too.
-			if h := d.mustHalt(t.run); h != haltNone {
+			h := d.mustHalt(t.run)
+			if h != haltNone {
 				t.withdraw(h)
-				return nil, nexthop.ErrWithdrawn
 			}
-			return d.open(t.run.claim)
+			return h == haltNone
 		},
-	}
+		Open: func() (io.ReadCloser, error) { return d.open(t.run.claim) },
+	}.Job()
 }
 
 // withdraw notes that the message was kept from the task's target at the last moment.

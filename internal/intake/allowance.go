@@ -8,8 +8,8 @@ import (
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/fact"
+	"sallyport/internal/letter"
 	"sallyport/internal/mail"
-	"sallyport/internal/spool"
 	"sallyport/internal/store"
 )
 
@@ -38,7 +38,7 @@ func (t *transaction) allowed(ctx context.Context, deliveries int, to mail.Addre
 	r := t.overReply(v)
 	if t.over.Rule != string(v.Rule) {
 		t.tellOver(ctx)
-		t.over = fact.Fact{Rule: string(v.Rule), Sender: t.env.From.String()}
+		t.over = fact.Fact{Rule: string(v.Rule), Sender: t.draft.Envelope.From.String()}
 	}
 	t.over.Reply, t.over.Text = r, v.Words()
 	t.over.Recipients = append(t.over.Recipients, to.String())
@@ -75,19 +75,19 @@ func (t *transaction) alarm(ctx context.Context, v budget.Verdict) {
 	f := t.s.fact(fact.KindAlarm)
 	f.Conn = fact.ConnCapped
 	f = f.Evidenced("connection", t.s.conn.ID)
-	f.Rule, f.Sender, f.Count = string(v.Rule), t.env.From.String(), v.Used
+	f.Rule, f.Sender, f.Count = string(v.Rule), t.draft.Envelope.From.String(), v.Used
 	f.Text = name + " has " + v.Words() + "; if that is not its owner: sallyport account freeze " + name
 	t.s.write(ctx, f)
 }
 
 // charged puts what the message takes of the account's budget into the act that makes
 // it durable.
-func (t *transaction) charged(m *spool.Message) {
+func (t *transaction) charged(l *letter.Content) {
 	if t.charge == nil {
 		return
 	}
 	if counted, ok := t.charge.Mutation(); ok {
-		m.Also = append(m.Also, counted)
+		l.Also = append(l.Also, counted)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
 	"sallyport/internal/gate"
+	"sallyport/internal/letter"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/spool"
@@ -33,7 +34,7 @@ type offered struct {
 }
 
 // cutThrough offers a message to the servers behind us of domains that ask for it,
-// and leaves in m what is still to be delivered. done means that the sender's answer
+// and leaves in the draft what is still to be delivered. done means that the sender's answer
 // is known: that nobody has the message, and no other recipient waits for it, or
 // that all of them have it.
 //
@@ -41,10 +42,10 @@ type offered struct {
 // anything but 250 sends it again, to all: so once somebody has it the answer is
 // 250, and who does not have it yet is queued. That happens to our own people, who can
 // be told, and to an alias with several mailboxes; see crowds.
-func (t *transaction) cutThrough(ctx context.Context, m *spool.Message, c content, body *spool.Body) (o offered, r mail.Reply, done bool) {
-	servers := t.cutServers(m.Deliveries)
+func (t *transaction) cutThrough(ctx context.Context, l letter.Content, c content, body *spool.Body) (o offered, r mail.Reply, done bool) {
+	servers := t.cutServers(t.draft.Deliveries())
 	if len(servers) == 0 || c.judged.Action == Hold {
-		return offered{rest: m.Deliveries}, mail.Reply{}, false
+		return offered{rest: t.draft.Deliveries()}, mail.Reply{}, false
 	}
 	if err := body.End(); err != nil {
 		return o, t.failed(ctx, c, err), true
@@ -55,9 +56,9 @@ func (t *transaction) cutThrough(ctx context.Context, m *spool.Message, c conten
 	limited, cancel := context.WithTimeout(ctx, t.limit.OfferTime)
 	defer cancel()
 	for _, h := range servers {
-		t.offer(limited, h, *m, body, &o)
+		t.offer(limited, h, l.Prefix, body, &o)
 	}
-	for _, d := range m.Deliveries {
+	for _, d := range t.draft.Deliveries() {
 		if _, cut := t.cutServer(d); !cut {
 			o.rest = append(o.rest, d)
 			o.others++
@@ -69,7 +70,7 @@ func (t *transaction) cutThrough(ctx context.Context, m *spool.Message, c conten
 	case len(o.rest) == 0:
 		return o, t.passedOn(ctx, c, body.Size(), o), true
 	}
-	m.Deliveries = o.rest
+	t.draft.Leave(o.rest)
 	return o, mail.Reply{}, false
 }
 
@@ -88,7 +89,7 @@ func (t *transaction) cutServer(d spool.Delivery) (directory.Server, bool) {
 // himself in a stranger's transaction, and the others come in another one: RFC 5321
 // §4.5.3.1.10 has senders do that. Our own people are told by a notification.
 func (t *transaction) crowds(to mail.Address, ways []spool.Delivery) bool {
-	if !t.s.anonymous() || len(t.deliveries) == 0 || t.seen[recipientKey(to)] {
+	if !t.s.anonymous() || len(t.draft.Deliveries()) == 0 || t.seen[recipientKey(to)] {
 		return false
 	}
 	return t.cut || slices.ContainsFunc(ways, func(w spool.Delivery) bool {
@@ -109,28 +110,31 @@ func (t *transaction) cutServers(all []spool.Delivery) []directory.Server {
 }
 
 // offer offers the message to one server behind us and notes what became of it.
-func (t *transaction) offer(ctx context.Context, h directory.Server, m spool.Message, body *spool.Body, o *offered) {
-	j := nexthop.Job{
-		ID: m.ID, Envelope: m.Envelope, Prefix: m.Prefix, Size: int64(len(m.Prefix)) + body.Size(), Received: t.s.in.Now(), Attempt: 1,
+func (t *transaction) offer(ctx context.Context, h directory.Server, prefix []byte, body *spool.Body, o *offered) {
+	out := letter.Out{
+		ID: t.draft.ID, Envelope: t.draft.Envelope, Prefix: prefix, Size: int64(len(prefix)) + body.Size(), Received: t.s.in.Now(), Attempt: 1,
+		// The account may have been frozen while a connection was made.
+		May: func() bool { return t.draft.Mail().Action == gate.AcceptLocal },
 		Open: func() (io.ReadCloser, error) {
-			// The account may have been frozen while a connection was made.
-			if v := gate.DecideMail(t.now()); v.Action != gate.AcceptLocal {
-				return nil, nexthop.ErrWithdrawn
-			}
 			r, err := body.Reader()
 			if err != nil {
 				return nil, err
 			}
-			return io.NopCloser(io.MultiReader(bytes.NewReader(m.Prefix), r)), nil
+			return io.NopCloser(io.MultiReader(bytes.NewReader(prefix), r)), nil
 		},
 	}
 	var mine []spool.Delivery
-	for _, d := range m.Deliveries {
+	for _, d := range t.draft.Deliveries() {
 		if at, ok := t.cutServer(d); ok && at == h {
 			mine = append(mine, d)
-			j.Recipients = append(j.Recipients, nexthop.Recipient{Recipient: d.Recipient, Mailbox: d.Mailbox, Detail: d.Detail})
+			out.To = append(out.To, nexthop.Recipient{Recipient: d.Recipient, Mailbox: d.Mailbox, Detail: d.Detail})
 		}
 	}
+	t.offered(ctx, h, out.Job(), mine, o)
+}
+
+// offered gives the job to the server and notes the outcomes.
+func (t *transaction) offered(ctx context.Context, h directory.Server, j nexthop.Job, mine []spool.Delivery, o *offered) {
 	out := t.s.in.Offers.Offer(ctx, h, j)
 	if len(out) != len(mine) {
 		out = j.All(mail.R(451, "4.3.0", "the delivery reported nothing"), h.String())
@@ -186,7 +190,7 @@ func (t *transaction) offerFacts(c content, o offered) []fact.Fact {
 	for i, d := range o.deliveries {
 		out := o.outcomes[i]
 		f := t.s.fact(fact.KindOutcome)
-		f.Queue, f.MessageID, f.Sender = t.id, c.messageID, t.env.From.String()
+		f.Queue, f.MessageID, f.Sender = t.draft.ID, c.messageID, t.draft.Envelope.From.String()
 		f.Recipients, f.Remote, f.TLS, f.Reply, f.Count, f.Text = []string{d.Mailbox.String()}, out.Remote, out.TLS, out.Reply, 1, "while the sender waited"
 		switch {
 		case out.Delivered():
@@ -205,7 +209,7 @@ func (t *transaction) offerFacts(c content, o offered) []fact.Fact {
 // their word is the durable copy.
 func (t *transaction) passedOn(ctx context.Context, c content, size int64, o offered) mail.Reply {
 	f := t.acceptFact(c, size)
-	f.Reply = mail.R(250, "2.0.0", "delivered as "+t.id.String())
+	f.Reply = mail.R(250, "2.0.0", "delivered as "+t.draft.ID.String())
 	if err := t.s.in.Journal.Write(context.WithoutCancel(ctx), append([]fact.Fact{f}, t.offerFacts(c, o)...)...); err != nil {
 		t.s.in.Logger.Error("fact not recorded", "kind", string(f.Kind), "conn", t.s.conn.ID, "err", err)
 	}

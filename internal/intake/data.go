@@ -13,6 +13,7 @@ import (
 	"sallyport/internal/bind"
 	"sallyport/internal/fact"
 	"sallyport/internal/gate"
+	"sallyport/internal/letter"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/spool"
@@ -78,7 +79,7 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) mail.Reply {
 	}
 	// The account may have been frozen while the data came: no permission given
 	// before counts for a message that is complete only now.
-	if v := gate.DecideMail(t.now()); v.Action != gate.AcceptLocal {
+	if v := t.draft.Mail(); v.Action != gate.AcceptLocal {
 		return t.failed(ctx, c, &errRefused{rule: string(v.Rule), reply: v.Reply})
 	}
 	return t.put(ctx, c, body)
@@ -112,8 +113,8 @@ func (t *transaction) receive(into *spool.Body, r *received) (content, error) {
 	// demands it of every hop (RFC 6531 §3.6), and raw text in a Subject or a display name
 	// passes everywhere. The addresses of the envelope are judged where it is sent: a
 	// forward leaves with others, and one recipient's address is not the others' fault.
-	c.utf8 = t.env.SMTPUTF8 && kept.NeedsUTF8()
-	c.tls = tlsDemand(t.env.TLS, h)
+	c.utf8 = t.draft.Envelope.SMTPUTF8 && kept.NeedsUTF8()
+	c.tls = tlsDemand(t.draft.Envelope.TLS, h)
 	if c.looks, err = t.begin(h, head); err != nil {
 		return c, err
 	}
@@ -156,7 +157,7 @@ func headerError(err error) error {
 // server adds.
 func (t *transaction) rewrite(h message.Header, c *content) ([]byte, error) {
 	rules := message.StripRules{Names: []string{"Return-Path", junkField}, AuthServIDs: []mail.Domain{t.s.in.Hostname}}
-	if t.facts.Door == gate.DoorMX && t.s.in.Reserved != nil {
+	if t.door == gate.DoorMX && t.s.in.Reserved != nil {
 		rules.Names = append(rules.Names, t.s.in.Reserved()...)
 	}
 	var added []byte
@@ -167,9 +168,9 @@ func (t *transaction) rewrite(h message.Header, c *content) ([]byte, error) {
 		// RFC 5322 §3.6.3: the other recipients must not learn whom it names. A line of a
 		// mailbox file in front, as of git format-patch, is of no use to anybody.
 		rules.Names = append(rules.Names, "Bcc", "Resent-Bcc", message.MailboxLineField)
-		added = message.Missing(h, t.id, t.s.in.Hostname, t.s.in.Now())
+		added = message.Missing(h, t.draft.ID, t.s.in.Hostname, t.s.in.Now())
 		if h.Count("Message-ID") == 0 {
-			c.messageID = "<" + t.id.String() + "@" + t.s.in.Hostname.ASCII() + ">"
+			c.messageID = "<" + t.draft.ID.String() + "@" + t.s.in.Hostname.ASCII() + ">"
 		}
 	}
 	return h.Without(added, message.Strip(h, rules)), nil
@@ -178,13 +179,13 @@ func (t *transaction) rewrite(h message.Header, c *content) ([]byte, error) {
 // submitted reports whether the message is one of our own people's, handed in to be
 // sent: on the submission doors or by the sendmail command.
 func (t *transaction) submitted() bool {
-	return t.facts.Door == gate.DoorSubmission || t.facts.Door == gate.DoorSendmail
+	return t.door == gate.DoorSubmission || t.door == gate.DoorSendmail
 }
 
 // judgeAuthors binds the header's authors to the account. Promise 2.
 func (t *transaction) judgeAuthors(h message.Header, c *content) error {
 	cs := mail.ASCII
-	if t.env.SMTPUTF8 {
+	if t.draft.Envelope.SMTPUTF8 {
 		cs = mail.UTF8
 	}
 	v := bind.Header(t.dir.Owner(t.s.account.Address), bind.Authors(h.Authors(cs)))
@@ -197,31 +198,20 @@ func (t *transaction) judgeAuthors(h message.Header, c *content) error {
 
 // put makes the message durable, hands it over and answers 250.
 func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail.Reply {
-	env := t.env
-	env.SMTPUTF8, env.TLS = c.utf8, c.tls
-	m := spool.Message{
-		ID: t.id, Envelope: env, Account: t.s.account.Address, MessageID: c.messageID,
-		Deliveries: t.deliveries, Prefix: append(c.judged.prefix(), t.received()...), Junk: c.judged.junk,
-	}
-	if len(t.grants) > 0 {
-		grant, err := gate.Join(t.grants...)
-		if err != nil {
-			return t.failed(ctx, c, &errRefused{rule: "grants-do-not-join", reply: mail.R(451, "4.3.0", "try again later")})
-		}
-		m.Grant = grant
-	}
-	o, r, done := t.cutThrough(ctx, &m, c, body)
+	l := letter.Content{MessageID: c.messageID, Prefix: append(c.judged.prefix(), t.received()...), Junk: c.judged.junk}
+	t.draft.Envelope.SMTPUTF8, t.draft.Envelope.TLS = c.utf8, c.tls
+	o, r, done := t.cutThrough(ctx, l, c, body)
 	if done {
 		return r
 	}
 	f := t.acceptFact(c, body.Size())
 	facts := append([]fact.Fact{f}, t.offerFacts(c, o)...)
 	if c.judged.Action == Hold {
-		m.Hold = c.judged.Rule + ": " + c.judged.Reason
+		l.Hold = c.judged.Rule + ": " + c.judged.Reason
 		facts = append(facts, t.holdFact(c))
 	}
-	t.charged(&m)
-	claim, err := t.s.in.Queue.Put(ctx, m, body, fact.EncodeAll(facts...))
+	t.charged(&l)
+	claim, err := t.draft.Post(ctx, t.s.in.Queue, l, body, facts...)
 	if err != nil {
 		if slices.ContainsFunc(o.outcomes, mail.Outcome.Delivered) {
 			t.sent() // to some, who have it
@@ -230,7 +220,7 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 	}
 	t.sent()
 	t.s.accepted++
-	if m.Hold == "" {
+	if l.Hold == "" {
 		t.s.in.Handoff(claim)
 	}
 	return f.Reply
@@ -239,21 +229,21 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 // received is our trace field. RFC 5321 §4.4.
 func (t *transaction) received() []byte {
 	hop := message.Hop{
-		Hello: t.s.hello.Name, Remote: peer(t.s.conn), By: t.s.in.Hostname, ID: t.id, At: t.s.in.Now(),
-		Session: message.Session{Extended: t.s.hello.Extended, TLS: t.s.hello.TLS != nil, Auth: !t.s.anonymous(), UTF8: t.env.SMTPUTF8},
+		Hello: t.s.hello.Name, Remote: peer(t.s.conn), By: t.s.in.Hostname, ID: t.draft.ID, At: t.s.in.Now(),
+		Session: message.Session{Extended: t.s.hello.Extended, TLS: t.s.hello.TLS != nil, Auth: !t.s.anonymous(), UTF8: t.draft.Envelope.SMTPUTF8},
 	}
 	if t.s.hello.TLS != nil {
 		hop.Cipher = tls.CipherSuiteName(t.s.hello.TLS.CipherSuite)
 	}
-	if len(t.env.To) == 1 {
-		hop.For = t.env.To[0].Address
+	if len(t.draft.Envelope.To) == 1 {
+		hop.For = t.draft.Envelope.To[0].Address
 	}
 	return message.Received(hop)
 }
 
 func (t *transaction) acceptFact(c content, size int64) fact.Fact {
 	f := t.s.fact(fact.KindAccept)
-	f.Queue, f.MessageID, f.Size = t.id, c.messageID, size
+	f.Queue, f.MessageID, f.Size = t.draft.ID, c.messageID, size
 	for i, r := range t.rules {
 		if i == 0 {
 			f.Rule = string(r)
@@ -261,8 +251,8 @@ func (t *transaction) acceptFact(c content, size int64) fact.Fact {
 		}
 		f = f.Evidenced("other recipients", string(r))
 	}
-	f.Sender, f.Recipients = t.env.From.String(), t.recipients()
-	f.Reply = mail.R(250, "2.0.0", "queued as "+t.id.String())
+	f.Sender, f.Recipients = t.draft.Envelope.From.String(), t.recipients()
+	f.Reply = mail.R(250, "2.0.0", "queued as "+t.draft.ID.String())
 	for _, n := range c.notes {
 		f = f.Evidenced("note", n)
 	}
@@ -277,7 +267,7 @@ func (t *transaction) failed(ctx context.Context, c content, err error) mail.Rep
 		t.s.in.Logger.Debug("message not received", "conn", t.s.conn.ID, "err", err)
 		return mail.R(451, "4.3.0", "the message was not received; try again later")
 	}
-	f := fact.Fact{Sender: t.env.From.String(), Recipients: t.recipients(), MessageID: c.messageID}
+	f := fact.Fact{Sender: t.draft.Envelope.From.String(), Recipients: t.recipients(), MessageID: c.messageID}
 	var refused *errRefused
 	if errors.As(err, &refused) {
 		f.Rule, f.Reply = refused.rule, refused.reply
@@ -305,6 +295,8 @@ func (t *transaction) failed(ctx context.Context, c content, err error) mail.Rep
 // because of a fault of ours.
 func notStored(err error) (rule string, r mail.Reply) {
 	switch {
+	case errors.Is(err, letter.ErrGrants):
+		return "grants-do-not-join", mail.R(451, "4.3.0", "try again later")
 	case errors.Is(err, spool.ErrFull):
 		return "queue-full", mail.R(452, "4.3.1", "the queue is full; try again later")
 	case errors.Is(err, spool.ErrTooLarge):
@@ -318,8 +310,8 @@ func notStored(err error) (rule string, r mail.Reply) {
 }
 
 func (t *transaction) recipients() []string {
-	out := make([]string, len(t.env.To))
-	for i, r := range t.env.To {
+	out := make([]string, len(t.draft.Envelope.To))
+	for i, r := range t.draft.Envelope.To {
 		out[i] = r.Address.String()
 	}
 	return out

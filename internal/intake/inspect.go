@@ -134,8 +134,8 @@ func (t *transaction) begin(came message.Header, head []byte) ([]look, error) {
 		}
 	}
 	m := Message{
-		Door: t.facts.Door, Conn: t.s.conn.ID, Peer: peer(t.s.conn), Hello: t.s.hello.Name, TLS: t.s.hello.TLS,
-		Account: t.s.account.Address, ID: t.id, Envelope: t.env, Header: came, Stored: stored,
+		Door: t.door, Conn: t.s.conn.ID, Peer: peer(t.s.conn), Hello: t.s.hello.Name, TLS: t.s.hello.TLS,
+		Account: t.s.account.Address, ID: t.draft.ID, Envelope: t.draft.Envelope, Header: came, Stored: stored,
 	}
 	var looks []look
 	for _, i := range t.s.in.Inspectors {
@@ -265,7 +265,7 @@ func (j judgement) evidenced(f fact.Fact) fact.Fact {
 // holdFact says that a message was taken and is kept.
 func (t *transaction) holdFact(c content) fact.Fact {
 	f := t.s.fact(fact.KindHold)
-	f.Queue, f.MessageID, f.Rule, f.Text = t.id, c.messageID, c.judged.Rule, c.judged.Reason
+	f.Queue, f.MessageID, f.Rule, f.Text = t.draft.ID, c.messageID, c.judged.Rule, c.judged.Reason
 	return f
 }
 
@@ -293,7 +293,7 @@ func (t *transaction) ask(ctx context.Context, l look, c Content) Finding {
 		}
 	case <-ctx.Done():
 	}
-	t.s.in.Logger.Warn("an inspection did not end in time", "inspector", l.name, "conn", t.s.conn.ID, "queue", t.id.String())
+	t.s.in.Logger.Warn("an inspection did not end in time", "inspector", l.name, "conn", t.s.conn.ID, "queue", t.draft.ID.String())
 	return late
 }
 

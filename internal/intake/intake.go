@@ -30,6 +30,7 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/allowance"
 	"sallyport/internal/kit/workers"
+	"sallyport/internal/letter"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/returnpath"
@@ -48,7 +49,7 @@ type Accounts interface {
 // Queue is what intake needs of the spool.
 type Queue interface {
 	NewBody(ctx context.Context) (*spool.Body, error)
-	Put(ctx context.Context, m spool.Message, body *spool.Body, facts [][]byte) (spool.Claim, error)
+	letter.Queue
 }
 
 // Journal is what intake needs of the trace.

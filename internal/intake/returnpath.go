@@ -11,7 +11,7 @@ import (
 // read asks what the form of a recipient says. The address that it returns is never zero.
 func (t *transaction) read(a mail.Address) (r returnpath.Reading) {
 	if t.s.in.ReturnPaths != nil {
-		r = t.s.in.ReturnPaths(t.dir, a, t.facts.Door == gate.DoorMX && t.facts.Ownership == gate.OwnershipNull)
+		r = t.s.in.ReturnPaths(t.dir, a, t.door == gate.DoorMX && t.draft.Ownership == gate.OwnershipNull)
 	}
 	if r.Address.IsZero() {
 		r.Address = a

@@ -9,6 +9,7 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/kit/allowance"
+	"sallyport/internal/letter"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/smtp/wire"
@@ -19,21 +20,18 @@ import (
 // outlives Abort, and the session keeps no part of it.
 type transaction struct {
 	s     *session
-	id    mail.ID
 	dir   *directory.Snapshot // one for the whole transaction
 	limit Limits              // one set for the whole transaction
-	facts gate.Facts
-	env   mail.Envelope
+	door  gate.Door
+	draft letter.Draft
 	hold  *allowance.Hold // the memory that it takes; ends with it
 
-	deliveries []spool.Delivery
-	seen       map[string]bool // recipients by key, and mailboxes
-	grants     []gate.Grant
-	rules      []gate.Rule    // that let recipients in, each once
-	cut        bool           // a delivery is to a server that gets the message while its sender waits
-	over       fact.Fact      // recipients that a limit kept out, not recorded yet
-	charge     *ledger.Charge // what it takes of the account's budget; nil: nothing
-	said       []fact.Pair    // by servers behind us and by signed return paths, of recipients that were let in
+	seen   map[string]bool // recipients by key, and mailboxes
+	rules  []gate.Rule     // that let recipients in, each once
+	cut    bool            // a delivery is to a server that gets the message while its sender waits
+	over   fact.Fact       // recipients that a limit kept out, not recorded yet
+	charge *ledger.Charge  // what it takes of the account's budget; nil: nothing
+	said   []fact.Pair     // by servers behind us and by signed return paths, of recipients that were let in
 }
 
 var _ server.Transaction = (*transaction)(nil)
@@ -52,9 +50,10 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transacti
 	if !hold.Take(transactionOctets) {
 		return nil, s.refuse(ctx, fact.Fact{Rule: ruleMemory, Reply: crowded(), Sender: env.From.String()})
 	}
-	tx := &transaction{s: s, id: id, hold: hold, dir: s.in.Directory(), limit: s.in.Bounds(), env: env, facts: s.facts(), seen: map[string]bool{}}
-	tx.facts.Ownership = tx.dir.Ownership(s.account.Address, env.From)
-	v := gate.DecideMail(tx.facts)
+	tx := &transaction{s: s, hold: hold, dir: s.in.Directory(), limit: s.in.Bounds(), door: door(s.conn.Kind), seen: map[string]bool{}}
+	// What the directory says of the sender stays as it is now.
+	tx.draft = letter.Draft{ID: id, Account: s.account.Address, Envelope: env, Ownership: tx.dir.Ownership(s.account.Address, env.From), Session: s.facts}
+	v := tx.draft.Mail()
 	if v.Action == gate.AcceptLocal {
 		return tx, mail.R(250, "2.1.0", "sender ok")
 	}
@@ -70,47 +69,43 @@ func (t *transaction) Rcpt(ctx context.Context, to wire.RcptParams) mail.Reply {
 	if err != nil {
 		return t.refuse(ctx, "recipient-syntax", mail.R(501, "5.1.3", "no recipient address"), to.To.String())
 	}
-	if !addr.IsASCII() && !t.env.SMTPUTF8 {
+	if !addr.IsASCII() && !t.draft.Envelope.SMTPUTF8 {
 		return t.refuse(ctx, "recipient-utf8", mail.R(553, "5.6.7", "SMTPUTF8 was not asked for"), addr.String())
 	}
 	read := t.read(addr)
-	v, class, said := t.decide(ctx, read)
+	j, said := t.decide(ctx, read)
 	rcpt := mail.Recipient{Address: read.Address, Notify: t.notify(to.Notify), ORcpt: to.ORcpt}
-	var ways []spool.Delivery
-	grant, granted := v.Grant()
+	part, in := j.Part(rcpt)
 	switch {
-	case v.Action == gate.AcceptLocal:
-		ways = localWays(rcpt, class.Mailboxes)
-	case v.Action == gate.Relay && granted:
-		ways = []spool.Delivery{{Recipient: rcpt, Kind: spool.KindOutbound}}
-	case v.Action == gate.Relay:
-		// A relay verdict without its capability can't happen; if it does, it is
-		// no permission.
+	case in:
+	case j.Action == gate.Relay, j.Action == gate.AcceptLocal:
+		// A verdict without its capability, or without a way, can't happen; if it does, it
+		// is no permission.
 		return t.refuse(ctx, "relay-without-grant", mail.R(451, "4.3.0", "try again later"), addr.String())
 	default:
-		return t.refuseRecipient(ctx, v, addr, said, read)
+		return t.refuseRecipient(ctx, j.Verdict, addr, said, read)
 	}
-	if t.crowds(rcpt.Address, ways) {
+	if t.crowds(rcpt.Address, part.Ways) {
 		return t.refuse(ctx, "cut-through-alone", mail.R(452, "4.5.3", "this recipient needs a transaction of its own"), addr.String())
 	}
-	if r := t.international(ctx, ways); !r.IsZero() {
+	if r := t.international(ctx, part.Ways); !r.IsZero() {
 		return t.refuse(ctx, "recipient-international", r, addr.String())
 	}
-	if !t.hold.Take(recipientCost(rcpt, ways)) {
+	if !t.hold.Take(recipientCost(rcpt, part.Ways)) {
 		return t.refuse(ctx, ruleMemory, crowded(), addr.String())
 	}
-	ways = t.fresh(rcpt, ways)
-	if len(t.deliveries)+len(ways) > t.limit.Deliveries {
+	part.Ways = t.fresh(rcpt, part.Ways)
+	if len(t.draft.Deliveries())+len(part.Ways) > t.limit.Deliveries {
 		// The aliases of all recipients together reach too many mailboxes.
 		return t.refuse(ctx, "too-many-deliveries", mail.R(452, "4.5.3", "too many recipients"), addr.String())
 	}
-	if r, ok := t.allowed(ctx, len(ways), addr); !ok {
+	if r, ok := t.allowed(ctx, len(part.Ways), addr); !ok {
 		return r
 	}
-	t.add(rcpt, ways, grant)
+	t.add(part)
 	t.note(said, readEvidence(read))
-	if !slices.Contains(t.rules, v.Rule) {
-		t.rules = append(t.rules, v.Rule)
+	if !slices.Contains(t.rules, j.Rule) {
+		t.rules = append(t.rules, j.Rule)
 	}
 	return mail.R(250, "2.1.5", "recipient ok")
 }
@@ -125,22 +120,6 @@ func (t *transaction) notify(n mail.Notify) mail.Notify {
 		return mail.NotifyNever
 	}
 	return n
-}
-
-// now collects the facts as they stand at this moment; only what the directory
-// said of the sender stays as it was at MAIL.
-func (t *transaction) now() gate.Facts {
-	f := t.s.facts()
-	f.Ownership = t.facts.Ownership
-	return f
-}
-
-func localWays(r mail.Recipient, boxes []directory.Mailbox) []spool.Delivery {
-	ways := make([]spool.Delivery, len(boxes))
-	for i, box := range boxes {
-		ways[i] = spool.Delivery{Recipient: r, Kind: spool.KindLocal, Mailbox: box.Place(), Detail: box.Detail}
-	}
-	return ways
 }
 
 // wayKey tells one delivery from another.
@@ -168,28 +147,24 @@ func (t *transaction) fresh(r mail.Recipient, ways []spool.Delivery) []spool.Del
 }
 
 // add takes a recipient with what it adds; each address once.
-func (t *transaction) add(r mail.Recipient, fresh []spool.Delivery, g gate.Grant) {
-	if t.seen[recipientKey(r.Address)] {
+func (t *transaction) add(p letter.Part) {
+	if t.seen[recipientKey(p.Recipient.Address)] {
 		return
 	}
-	t.seen[recipientKey(r.Address)] = true
-	for _, w := range fresh {
+	t.seen[recipientKey(p.Recipient.Address)] = true
+	for _, w := range p.Ways {
 		t.seen[wayKey(w)] = true
 		_, cut := t.cutServer(w)
 		t.cut = t.cut || cut
 	}
-	t.deliveries = append(t.deliveries, fresh...)
-	if !g.IsZero() {
-		t.grants = append(t.grants, g)
-	}
-	t.env.To = append(t.env.To, r)
+	t.draft.Add(p)
 }
 
 func recipientKey(a mail.Address) string { return "recipient " + a.String() }
 
 func (t *transaction) refuse(ctx context.Context, rule string, r mail.Reply, recipient string) mail.Reply {
 	return t.s.refuse(ctx, fact.Fact{
-		Rule: rule, Reply: r, Sender: t.env.From.String(), Recipients: []string{recipient},
+		Rule: rule, Reply: r, Sender: t.draft.Envelope.From.String(), Recipients: []string{recipient},
 	})
 }
 
