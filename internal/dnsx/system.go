@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"io/fs"
 	"net/netip"
+	"os"
 	"strings"
 )
 
@@ -36,4 +38,24 @@ func SystemServers(conf io.Reader, most int) ([]Server, error) {
 		return nil, ErrNoServers
 	}
 	return servers, nil
+}
+
+// ReadServers reads the servers of the resolv.conf(5) at path, as SystemServers does. A
+// system that has no such file, or names no server in it, has one on this host, as the
+// manual says; nobody vouches that it is there.
+func ReadServers(path string, most int) ([]Server, error) {
+	local := []Server{{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port), Assumed: true}}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return local, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	servers, err := SystemServers(f, most)
+	err = errors.Join(err, f.Close())
+	if errors.Is(err, ErrNoServers) {
+		return local, nil
+	}
+	return servers, err
 }

@@ -1,6 +1,9 @@
 package dnsx
 
 import (
+	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -23,6 +26,33 @@ func TestSystemServers(t *testing.T) {
 		}
 		if strings.Join(got, " ") != want || (err == nil) != (want != "") {
 			t.Errorf("%.60q: %v, %v", conf, got, err)
+		}
+	}
+}
+
+// A system without a resolv.conf, or with one that names nobody, is taken to have a server
+// of its own, for which nobody vouches; one that cannot be read is a fault.
+func TestReadServers(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for path, want := range map[string]Server{
+		write("named", "nameserver 192.0.2.1\nnameserver 192.0.2.2\n"): {Addr: netip.MustParseAddrPort("192.0.2.1:53")},
+		write("empty", "search test\n"):                                {Addr: netip.MustParseAddrPort("127.0.0.1:53"), Assumed: true},
+		filepath.Join(dir, "missing"):                                  {Addr: netip.MustParseAddrPort("127.0.0.1:53"), Assumed: true},
+	} {
+		if got, err := ReadServers(path, 1); err != nil || len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %+v, %v", path, got, err)
+		}
+	}
+	for _, path := range []string{dir, write("long", "#"+strings.Repeat("x", 1<<17))} {
+		if got, err := ReadServers(path, 1); err == nil {
+			t.Errorf("%s: %+v", path, got)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/filter"
 	"sallyport/internal/filter/sender"
+	"sallyport/internal/nexthop/mx"
 	"sallyport/internal/nexthop/named"
 	"sallyport/internal/smtp/server"
 )
@@ -23,7 +24,7 @@ type generation struct {
 
 	tls      *tls.Config // nil: no certificate
 	routes   *named.Set[directory.Route]
-	world    world
+	world    *mx.World
 	servers  *named.Set[directory.Server]
 	callouts *callout.Asker
 	keys     sender.Keys // the way to the keys of others
@@ -100,7 +101,7 @@ func (g *generation) retire(heir *generation) {
 		heir = &generation{}
 	}
 	g.routes.Retire(heir.routes)
-	g.world.retire(heir.world)
+	g.world.Retire(heir.world)
 	g.servers.Retire(heir.servers)
 	g.callouts.Retire(heir.callouts)
 	g.checks.Retire()

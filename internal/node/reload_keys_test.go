@@ -73,7 +73,7 @@ func lastServer(n *Node) *named.Target {
 	return t
 }
 
-func theWorld(n *Node) any { return fmt.Sprintf("%p", n.now().world.targets) }
+func theWorld(n *Node) any { return fmt.Sprintf("%p", n.now().world) }
 
 func limitsOfDoor(n *Node) any {
 	return fmt.Sprintf("%+v", n.doors.all()[0].engine.Config().Limits)

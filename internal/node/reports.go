@@ -103,6 +103,6 @@ func (n *Node) tlsReportOptions(g *generation) (*tls.Options, error) {
 	if err != nil {
 		return nil, err
 	}
-	web := tls.Poster{Client: g.world.policies.fetcher.Client, Port: n.o.PolicyPort}
+	web := tls.Poster{Client: g.world.Client, Port: n.o.PolicyPort}
 	return &tls.Options{Resolver: g.keys.Resolver, Mail: sender, Post: web.Post, Organisation: g.cfg.Hostname.ASCII()}, nil
 }
