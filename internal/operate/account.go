@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"sallyport/internal/accounts"
-	"sallyport/internal/directory"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
@@ -176,24 +174,8 @@ func (op *Operator) AccountRemove(ctx context.Context, by Caller, r AccountRef) 
 		return Account{}, err
 	}
 	v := op.view(account)
-	v.SessionsEnded, v.NamedBy = op.endSessions(a), op.namedBy(a)
+	v.SessionsEnded, v.NamedBy = op.endSessions(a), op.o.Book.NamedBy(a)
 	return v, errors.Join(op.orphan(ctx, by, a), op.o.Book.Publish(ctx))
-}
-
-// namedBy returns the aliases that lead to an account, those of the configuration first.
-func (op *Operator) namedBy(account mail.Address) (names []string) {
-	leads := func(a directory.Alias) {
-		if slices.ContainsFunc(a.Targets, func(t mail.Address) bool { return t.Key() == account.Key() }) {
-			names = append(names, a.Name())
-		}
-	}
-	for _, a := range op.o.Book.Stated().Config.Aliases {
-		leads(a)
-	}
-	for _, a := range op.o.Book.Entries().Aliases() {
-		leads(a.Alias)
-	}
-	return names
 }
 
 // reasonRemoved is why the queue of an account that is gone is held, and then each of its
@@ -224,7 +206,7 @@ func (op *Operator) AccountShow(_ context.Context, _ Caller, r AccountRef) (Acco
 		return Account{}, err
 	}
 	v := op.shown(account)
-	v.NamedBy = op.namedBy(a)
+	v.NamedBy = op.o.Book.NamedBy(a)
 	for _, d := range op.o.Book.Entries().Delegates() {
 		if d.Account.Key() == a.Key() {
 			v.SendsAs = append(v.SendsAs, d.Address.String())

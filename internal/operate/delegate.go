@@ -136,42 +136,17 @@ func (op *Operator) delegateFact(by Caller, d roster.Delegate, done string) fact
 // forward, its rights to send as others, and the rights of others to send as it. The
 // caller holds the book's Changing.
 func (op *Operator) rightsDropped(by Caller, account mail.Address) []store.Planner {
-	key := account.Key()
-	if !hasRights(op.o.Book.Entries(), key) {
+	if len(book.Rights(op.o.Book.Entries(), account)) == 0 {
 		return nil
 	}
 	return []store.Planner{op.o.Book.Planned(book.Change{Plan: func(before *roster.State) (roster.Edit, error) {
 		var edit roster.Edit
 		var facts []fact.Fact
-		drop := func(e roster.Entry) {
+		for _, e := range book.Rights(before, account) {
 			edit.Remove = append(edit.Remove, e.Ref())
 			facts = append(facts, op.removalFact(by, e))
-		}
-		for _, f := range before.Forwards() {
-			if f.Account.Key() == key {
-				drop(f)
-			}
-		}
-		for _, d := range before.Delegates() {
-			if d.Account.Key() == key || d.Address.Key() == key {
-				drop(d)
-			}
 		}
 		edit.Facts = fact.EncodeAll(facts...)
 		return edit, nil
 	}})}
-}
-
-func hasRights(s *roster.State, key string) bool {
-	for _, f := range s.Forwards() {
-		if f.Account.Key() == key {
-			return true
-		}
-	}
-	for _, d := range s.Delegates() {
-		if d.Account.Key() == key || d.Address.Key() == key {
-			return true
-		}
-	}
-	return false
 }

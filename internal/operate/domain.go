@@ -160,7 +160,7 @@ func (op *Operator) withoutDomain(ctx context.Context, by Caller, before *roster
 	if !before.Has(roster.DomainRef(name)) {
 		return roster.Edit{}, missing(directory.KindDomain, name.String())
 	}
-	own := entriesOf(before, name)
+	own := book.Within(before, name)
 	needs, queued, err := op.needs(ctx, name, own)
 	if err != nil {
 		return roster.Edit{}, err
@@ -187,27 +187,6 @@ func (op *Operator) withoutDomain(ctx context.Context, by Caller, before *roster
 	}
 	edit.Facts = fact.EncodeAll(facts...)
 	return edit, nil
-}
-
-// entriesOf returns the aliases, forwards and delegates that have an address in a
-// domain themselves.
-func entriesOf(s *roster.State, d mail.Domain) (own []roster.Entry) {
-	for _, a := range s.Aliases() {
-		if a.CatchAll == d || a.Address.Domain() == d {
-			own = append(own, a)
-		}
-	}
-	for _, f := range s.Forwards() {
-		if f.Account.Domain() == d {
-			own = append(own, f)
-		}
-	}
-	for _, e := range s.Delegates() {
-		if e.Account.Domain() == d || e.Address.Domain() == d {
-			own = append(own, e)
-		}
-	}
-	return own
 }
 
 // needs says in words what a domain is needed by, and how many queued messages are

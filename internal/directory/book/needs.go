@@ -1,0 +1,64 @@
+package book
+
+import (
+	"slices"
+
+	"sallyport/internal/directory"
+	"sallyport/internal/directory/roster"
+	"sallyport/internal/mail"
+)
+
+// Within returns the aliases, forwards and delegates that have an address in a domain
+// themselves: they end with it.
+func Within(s *roster.State, d mail.Domain) (own []roster.Entry) {
+	for _, a := range s.Aliases() {
+		if a.CatchAll == d || a.Address.Domain() == d {
+			own = append(own, a)
+		}
+	}
+	for _, f := range s.Forwards() {
+		if f.Account.Domain() == d {
+			own = append(own, f)
+		}
+	}
+	for _, e := range s.Delegates() {
+		if e.Account.Domain() == d || e.Address.Domain() == d {
+			own = append(own, e)
+		}
+	}
+	return own
+}
+
+// Rights returns what belongs to an account and ends with it, so that an account of the
+// same name never inherits it: its forward, its rights to send as others, and the rights
+// of others to send as it.
+func Rights(s *roster.State, account mail.Address) (all []roster.Entry) {
+	key := account.Key()
+	for _, f := range s.Forwards() {
+		if f.Account.Key() == key {
+			all = append(all, f)
+		}
+	}
+	for _, d := range s.Delegates() {
+		if d.Account.Key() == key || d.Address.Key() == key {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// NamedBy returns the aliases that lead to an account, those of the configuration first.
+func (b *Book) NamedBy(account mail.Address) (names []string) {
+	leads := func(a directory.Alias) {
+		if slices.ContainsFunc(a.Targets, func(t mail.Address) bool { return t.Key() == account.Key() }) {
+			names = append(names, a.Name())
+		}
+	}
+	for _, a := range b.Stated().Config.Aliases {
+		leads(a)
+	}
+	for _, a := range b.Entries().Aliases() {
+		leads(a.Alias)
+	}
+	return names
+}
