@@ -26,9 +26,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/maypok86/otter/v2"
-
 	"sallyport/internal/fact"
+	"sallyport/internal/kit/lru"
 	"sallyport/internal/mail"
 	"sallyport/internal/screen"
 )
@@ -98,8 +97,8 @@ type known struct {
 // Asker asks and remembers. It is safe for concurrent use.
 type Asker struct {
 	o        Options
-	positive *otter.Cache[key, known]
-	negative *otter.Cache[key, known]
+	positive *lru.Cache[key, known]
+	negative *lru.Cache[key, known]
 
 	mu      sync.Mutex
 	flights map[key]*flight
@@ -132,21 +131,8 @@ func Build(o Options, last *Asker) (*Asker, error) {
 	case last != nil && last.o.Limits == o.Limits:
 		return last, nil
 	}
-	v := &Asker{o: o, flights: map[key]*flight{}, servers: map[string]*state{}}
-	var errs [2]error
-	v.positive, errs[0] = otter.New(&otter.Options[key, known]{MaximumSize: o.Limits.Entries})
-	v.negative, errs[1] = otter.New(&otter.Options[key, known]{MaximumSize: o.Limits.Entries})
-	return v, errors.Join(errs[:]...)
-}
-
-// Retire ends what the caches run, unless heir, which may be nil, is the same. Nothing may
-// be asked afterwards.
-func (v *Asker) Retire(heir *Asker) {
-	if v == nil || v == heir {
-		return
-	}
-	v.positive.StopAllGoroutines()
-	v.negative.StopAllGoroutines()
+	remembered := func() *lru.Cache[key, known] { return lru.New[key, known](lru.Bounds{Entries: o.Limits.Entries}, nil) }
+	return &Asker{o: o, flights: map[key]*flight{}, servers: map[string]*state{}, positive: remembered(), negative: remembered()}, nil
 }
 
 // Ask returns what the server of that name says of an address, which a client wants to
@@ -161,7 +147,7 @@ func (v *Asker) Ask(ctx context.Context, name string, s Server, client netip.Add
 		return answer
 	}
 	// The server took the address not long ago, and says nothing else now.
-	if yes, ok := v.positive.GetIfPresent(k); ok && v.age(yes) < v.o.Limits.PositiveTTL+v.o.Limits.Grace {
+	if yes, ok := v.positive.Get(k); ok && v.age(yes) < v.o.Limits.PositiveTTL+v.o.Limits.Grace {
 		stale := yes.answer
 		stale.Age, stale.Why = v.age(yes), answer.Why
 		return stale
@@ -171,7 +157,7 @@ func (v *Asker) Ask(ctx context.Context, name string, s Server, client netip.Add
 
 // place is where answers of one kind are remembered, and for how long.
 type place struct {
-	cache      *otter.Cache[key, known]
+	cache      *lru.Cache[key, known]
 	ttl, grace time.Duration
 }
 
@@ -182,7 +168,7 @@ func (v *Asker) places() [2]place {
 // remembered returns an answer that needs no question.
 func (v *Asker) remembered(k key) (Answer, bool) {
 	for _, place := range v.places() {
-		if found, ok := place.cache.GetIfPresent(k); ok && v.age(found) < place.ttl {
+		if found, ok := place.cache.Get(k); ok && v.age(found) < place.ttl {
 			a := found.answer
 			a.Age = v.age(found)
 			return a, true
@@ -278,10 +264,10 @@ func (v *Asker) remember(k key, a Answer) {
 	n := known{answer: a, at: v.o.Now()}
 	switch a.Known {
 	case Yes:
-		v.negative.Invalidate(k)
-		v.positive.Set(k, n)
+		v.negative.Drop(k)
+		v.positive.Put(k, n)
 	case No:
-		v.positive.Invalidate(k)
-		v.negative.Set(k, n)
+		v.positive.Drop(k)
+		v.negative.Put(k, n)
 	}
 }

@@ -33,11 +33,11 @@ func (v *Asker) Remembered(fn func(Remembered) bool) {
 // answers that were: the server is asked again.
 func (v *Asker) Forget(match func(server, address string) bool) (forgotten int) {
 	for _, place := range v.places() {
-		for k := range place.cache.Keys() {
+		for k := range place.cache.All() {
 			if !match(k.server, k.address) {
 				continue
 			}
-			if _, was := place.cache.Invalidate(k); was {
+			if place.cache.Drop(k) {
 				forgotten++
 			}
 		}
@@ -48,5 +48,5 @@ func (v *Asker) Forget(match func(server, address string) bool) (forgotten int) 
 // Refused notes that a server refused a recipient for good at a delivery: that it takes
 // mail for it does not count any more, nor by grace.
 func (v *Asker) Refused(server string, a mail.Address) {
-	v.positive.Invalidate(key{server, a.String()})
+	v.positive.Drop(key{server, a.String()})
 }

@@ -98,7 +98,6 @@ func TestModel(t *testing.T) {
 		// In this wrapping rapid does not ask for a deadline, which a bubble has not.
 		rapid.Check(struct{ rapid.TB }{t}, func(rt *rapid.T) {
 			m := newModel(t, rt)
-			defer m.asker.Retire(nil)
 			rt.Repeat(map[string]func(*rapid.T){
 				"ask":     func(rt *rapid.T) { m.ask(m.address(rt), m.client(rt)) },
 				"again":   func(rt *rapid.T) { m.ask(m.address(rt), m.client(rt)) },

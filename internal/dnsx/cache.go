@@ -1,43 +1,36 @@
 package dnsx
 
 import (
-	"container/list"
 	"time"
+
+	"sallyport/internal/kit/lru"
 )
 
 // cache remembers answers until they end, and the most recently used ones when it
-// is full. The caller keeps it to itself with a lock.
+// is full.
 type cache struct {
-	entries, octets int // the bounds
-
-	size  int
-	order *list.List // of *remembered; the one used last in front
-	known map[question]*list.Element
+	known *lru.Cache[question, remembered]
 }
 
 type remembered struct {
-	question question
-	given    given
-	until    time.Time
-	size     int
+	given given
+	until time.Time
 }
 
 func newCache(entries, octets int) *cache {
-	return &cache{entries: entries, octets: octets, order: list.New(), known: map[question]*list.Element{}}
+	return &cache{lru.New[question](lru.Bounds{Entries: entries, Octets: octets}, func(r remembered) int { return r.given.size() })}
 }
 
 // get returns what is remembered, with the time left to it.
 func (c *cache) get(q question, now time.Time) (given, bool) {
-	e, ok := c.known[q]
+	r, ok := c.known.Get(q)
 	if !ok {
 		return given{}, false
 	}
-	r := e.Value.(*remembered)
 	if !now.Before(r.until) {
-		c.drop(e)
+		c.known.Drop(q)
 		return given{}, false
 	}
-	c.order.MoveToFront(e)
 	g := r.given
 	g.ttl = r.until.Sub(now)
 	return g, true
@@ -45,20 +38,5 @@ func (c *cache) get(q question, now time.Time) (given, bool) {
 
 // put remembers g for as long as g.ttl says.
 func (c *cache) put(q question, g given, now time.Time) {
-	if e, ok := c.known[q]; ok {
-		c.drop(e)
-	}
-	r := &remembered{question: q, given: g, until: now.Add(g.ttl), size: g.size()}
-	c.known[q] = c.order.PushFront(r)
-	c.size += r.size
-	for c.order.Len() > c.entries || c.size > c.octets && c.order.Len() > 1 {
-		c.drop(c.order.Back())
-	}
-}
-
-func (c *cache) drop(e *list.Element) {
-	r := e.Value.(*remembered)
-	c.order.Remove(e)
-	delete(c.known, r.question)
-	c.size -= r.size
+	c.known.Put(q, remembered{given: g, until: now.Add(g.ttl)})
 }

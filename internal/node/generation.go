@@ -103,7 +103,6 @@ func (g *generation) retire(heir *generation) {
 	g.routes.Retire(heir.routes)
 	g.world.Retire(heir.world)
 	g.servers.Retire(heir.servers)
-	g.callouts.Retire(heir.callouts)
 	g.checks.Retire()
 }
 

@@ -46,7 +46,6 @@ func TestCalloutsAreListedAndForgotten(t *testing.T) {
 	}
 	asker, err := callout.Build(callout.Options{Limits: callout.DefaultLimits(), Now: time.Now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler), Journal: w.trace}, nil)
 	check(t, err)
-	defer asker.Retire(nil)
 	w.o.Callouts, w.o.Write = func() *callout.Asker { return asker }, w.trace.Write
 	w.o.Server = func() *Server { return &Server{} }
 	for _, text := range []string{"ann@x.test", "bob@x.test", "ann@y.test"} {
