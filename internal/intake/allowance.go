@@ -72,12 +72,13 @@ func (t *transaction) alarm(ctx context.Context, v budget.Verdict) {
 	name := t.s.account.Address.String()
 	t.s.in.Logger.Warn("an account reached its limit of recipients", "account", name, "rule", string(v.Rule), "limit", v.Most, "recipients", v.Used,
 		"peer", peer(t.s.conn).String(), "conn", t.s.conn.ID)
-	f := t.s.fact(fact.KindAlarm)
-	f.Conn = fact.ConnCapped
-	f = f.Evidenced("connection", t.s.conn.ID)
-	f.Rule, f.Sender, f.Count = string(v.Rule), t.draft.Envelope.From.String(), v.Used
-	f.Text = name + " has " + v.Words() + "; if that is not its owner: sallyport account freeze " + name
-	t.s.write(ctx, f)
+	of := t.s.seen()
+	of.Conn = fact.ConnCapped
+	t.s.write(ctx, fact.Alarm{
+		At: t.s.in.Now(), Rule: string(v.Rule), Session: of, Message: fact.Message{Sender: t.draft.Envelope.From.String()}, Times: v.Used,
+		Text:     name + " has " + v.Words() + "; if that is not its owner: sallyport account freeze " + name,
+		Evidence: []fact.Pair{{Name: "connection", Value: t.s.conn.ID}},
+	}.Fact())
 }
 
 // charged puts what the message takes of the account's budget into the act that makes

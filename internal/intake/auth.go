@@ -71,9 +71,11 @@ func (e *exchange) crowded(ctx context.Context, account mail.Address) mail.Reply
 
 func (e *exchange) fact() fact.Fact {
 	a := e.x.Attempt()
-	f := e.s.fact(fact.KindAuth)
-	f.Rule, f.Account, f.Text = string(a.Rule), a.Account.String(), a.Why
-	return f.Evidenced("mechanism", a.Mechanism).Evidenced("user", a.User).Evidenced("network", a.Network.String())
+	of := e.s.seen()
+	of.Account = a.Account.String()
+	return fact.SignIn{At: e.s.in.Now(), Rule: string(a.Rule), Session: of, Why: a.Why, Evidence: []fact.Pair{
+		{Name: "mechanism", Value: a.Mechanism}, {Name: "user", Value: a.User}, {Name: "network", Value: a.Network.String()},
+	}}.Fact()
 }
 
 // ruleOf names the rule of a failed sign-in.

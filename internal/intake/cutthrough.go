@@ -189,9 +189,10 @@ func (t *transaction) offerFacts(c content, o offered) []fact.Fact {
 	var facts []fact.Fact
 	for i, d := range o.deliveries {
 		out := o.outcomes[i]
-		f := t.s.fact(fact.KindOutcome)
-		f.Queue, f.MessageID, f.Sender = t.draft.ID, c.messageID, t.draft.Envelope.From.String()
-		f.Recipients, f.Remote, f.TLS, f.Reply, f.Count, f.Text = []string{d.Mailbox.String()}, out.Remote, out.TLS, out.Reply, 1, "while the sender waited"
+		f := fact.Outcome{
+			At: t.s.in.Now(), Session: t.s.seen(), Message: fact.Message{Queue: t.draft.ID, MessageID: c.messageID, Sender: t.draft.Envelope.From.String()},
+			Recipients: []string{d.Mailbox.String()}, Remote: out.Remote, TLS: out.TLS, Reply: out.Reply, Attempt: 1, Note: "while the sender waited",
+		}
 		switch {
 		case out.Delivered():
 			f.Rule = "delivered"
@@ -200,7 +201,7 @@ func (t *transaction) offerFacts(c content, o offered) []fact.Fact {
 		default:
 			f.Rule = "deferred"
 		}
-		facts = append(facts, f)
+		facts = append(facts, f.Fact())
 	}
 	return facts
 }

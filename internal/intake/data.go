@@ -242,22 +242,22 @@ func (t *transaction) received() []byte {
 }
 
 func (t *transaction) acceptFact(c content, size int64) fact.Fact {
-	f := t.s.fact(fact.KindAccept)
-	f.Queue, f.MessageID, f.Size = t.draft.ID, c.messageID, size
+	e := fact.Accepted{
+		At: t.s.in.Now(), Session: t.s.seen(), Recipients: t.recipients(), Reply: mail.R(250, "2.0.0", "queued as "+t.draft.ID.String()),
+		Message: fact.Message{Queue: t.draft.ID, MessageID: c.messageID, Sender: t.draft.Envelope.From.String(), Size: size},
+	}
 	for i, r := range t.rules {
 		if i == 0 {
-			f.Rule = string(r)
+			e.Rule = string(r)
 			continue
 		}
-		f = f.Evidenced("other recipients", string(r))
+		e.Evidence = append(e.Evidence, fact.Pair{Name: "other recipients", Value: string(r)})
 	}
-	f.Sender, f.Recipients = t.draft.Envelope.From.String(), t.recipients()
-	f.Reply = mail.R(250, "2.0.0", "queued as "+t.draft.ID.String())
 	for _, n := range c.notes {
-		f = f.Evidenced("note", n)
+		e.Evidence = append(e.Evidence, fact.Pair{Name: "note", Value: n})
 	}
-	f.Evidence = append(f.Evidence, t.said...)
-	return c.judged.evidenced(f)
+	e.Evidence = append(e.Evidence, t.said...)
+	return c.judged.evidenced(e.Fact())
 }
 
 // failed answers and records why a message was not taken; what failed in the

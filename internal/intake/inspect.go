@@ -264,9 +264,10 @@ func (j judgement) evidenced(f fact.Fact) fact.Fact {
 
 // holdFact says that a message was taken and is kept.
 func (t *transaction) holdFact(c content) fact.Fact {
-	f := t.s.fact(fact.KindHold)
-	f.Queue, f.MessageID, f.Rule, f.Text = t.draft.ID, c.messageID, c.judged.Rule, c.judged.Reason
-	return f
+	return fact.Held{
+		At: t.s.in.Now(), Rule: c.judged.Rule, Session: t.s.seen(), Reason: c.judged.Reason,
+		Message: fact.Message{Queue: t.draft.ID, MessageID: c.messageID},
+	}.Fact()
 }
 
 // ask waits for one inspector until the time is over. One that does not come back

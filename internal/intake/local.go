@@ -54,9 +54,10 @@ func (s *session) turnAway() mail.Reply {
 	default:
 		why = "this user's account " + s.local.Account.String() + " does not exist"
 	}
-	f := s.fact(fact.KindRefuse)
-	f.Rule, f.Reply = "local-user-unknown", mail.R(554, "5.7.1", s.local.name(s.conn.UID)+": "+why)
-	f.Text = s.local.name(s.conn.UID)
-	s.in.Journal.Stranger(f)
+	f := fact.Refused{
+		At: s.in.Now(), Rule: "local-user-unknown", Session: s.seen(), Detail: s.local.name(s.conn.UID),
+		Reply: mail.R(554, "5.7.1", s.local.name(s.conn.UID)+": "+why),
+	}
+	s.in.Journal.Stranger(f.Fact())
 	return f.Reply
 }

@@ -43,10 +43,14 @@ func (s *session) Refused(ctx context.Context, command string, r mail.Reply) {
 
 // Close writes the one fact that sums the connection up.
 func (s *session) Close(ctx context.Context, why string) {
-	f := s.fact(fact.KindDisconnect)
-	f.Rule, f.Text, f.Count = "connection-ended", why, s.accepted
-	f = f.Evidenced("refused", strconv.Itoa(s.refused)).
-		Evidenced("lasted", f.At.Sub(s.conn.Started).Round(time.Millisecond).String())
+	now := s.in.Now()
+	f := fact.Disconnected{
+		At: now, Rule: "connection-ended", Session: s.seen(), Why: why, Accepted: s.accepted,
+		Evidence: []fact.Pair{
+			{Name: "refused", Value: strconv.Itoa(s.refused)},
+			{Name: "lasted", Value: now.Sub(s.conn.Started).Round(time.Millisecond).String()},
+		},
+	}.Fact()
 	if s.anonymous() {
 		if s.accepted == 0 {
 			s.in.Journal.Stranger(f)
@@ -68,12 +72,10 @@ func (s *session) anonymous() bool { return s.account.Address.IsZero() }
 // an account's is evidence. The fact brings what the refusal was about.
 func (s *session) refuse(ctx context.Context, about fact.Fact) mail.Reply {
 	s.refused++
-	f := s.fact(fact.KindRefuse)
-	f.Rule, f.Reply, f.Text = about.Rule, s.noticed(about), about.Text
-	f.Sender, f.Recipients, f.MessageID = about.Sender, about.Recipients, about.MessageID
-	for _, p := range about.Evidence {
-		f = f.Evidenced(p.Name, p.Value)
-	}
+	f := fact.Refused{
+		At: s.in.Now(), Rule: about.Rule, Session: s.seen(), Reply: s.noticed(about), Detail: about.Text,
+		Sender: about.Sender, Recipients: about.Recipients, MessageID: about.MessageID, Evidence: about.Evidence,
+	}.Fact()
 	if why := s.fallen(); why != "" {
 		f = f.Evidenced("standing", why)
 	}
@@ -93,19 +95,19 @@ func (s *session) write(ctx context.Context, f fact.Fact) {
 	}
 }
 
-// fact starts a fact with what is known of the connection.
-func (s *session) fact(k fact.Kind) fact.Fact {
-	f := fact.Fact{
-		At: s.in.Now(), Kind: k, Conn: s.conn.ID, Peer: peer(s.conn), Door: doorName(s.conn.Kind),
+// seen is what is known of the connection.
+func (s *session) seen() fact.Session {
+	of := fact.Session{
+		Conn: s.conn.ID, Peer: peer(s.conn), Door: doorName(s.conn.Kind),
 		Hello: s.hello.Name, TLS: tlsName(s.hello.TLS), Account: s.account.Address.String(),
 	}
 	if s.conn.Kind == server.KindSendmail {
-		f = f.Evidenced("local user", s.local.name(s.conn.UID))
+		of.Evidence = append(of.Evidence, fact.Pair{Name: "local user", Value: s.local.name(s.conn.UID)})
 	}
 	if b := s.conn.Balancer; b.IsValid() {
-		f = f.Evidenced(fact.EvidenceBalancer, b.String())
+		of.Evidence = append(of.Evidence, fact.Pair{Name: fact.EvidenceBalancer, Value: b.String()})
 	}
-	return f
+	return of
 }
 
 // noticed returns the reply of a refusal, with the administrator's notice where a

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sallyport/internal/fact"
+	"sallyport/internal/mail"
 	"sallyport/internal/store"
 	"sallyport/internal/trace/index"
 )
@@ -127,9 +128,9 @@ func TestBundlesAreBounded(t *testing.T) {
 		for g := range c.groups {
 			for s := range c.samples {
 				l.Stranger(fact.Fact{
-					At: h.clock.now(), Kind: fact.KindRefuse, Peer: netip.AddrFrom4([4]byte{10, byte(g), byte(s), 1}), Door: fmt.Sprint(g),
-					Sender: fmt.Sprint(s, long, "@a.test"), Recipient: fmt.Sprint(s, long, "@b.test"), Hello: fmt.Sprint(s, long[:200]), Text: fmt.Sprint(s, long),
-					Conn: fmt.Sprint(s, long[:200]),
+					At: h.clock.now(), Kind: fact.KindRefuse, Peer: netip.AddrFrom4([4]byte{10, byte(g), 1, byte(s)}), Door: fmt.Sprint(g),
+					Sender: fmt.Sprint(s, long, "@a.test"), Recipient: fmt.Sprint(s, long, "@b.test"), Hello: fmt.Sprint(s, long[:250]), Text: fmt.Sprint(s, long),
+					Conn: fmt.Sprint(s, long[:250]), Reply: mail.R(550, "5.7.1", fmt.Sprint(s, long)),
 				})
 			}
 		}
