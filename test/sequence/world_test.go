@@ -35,6 +35,7 @@ import (
 	"sallyport/internal/nexthop"
 	"sallyport/internal/nexthop/maildir"
 	"sallyport/internal/nexthop/named"
+	"sallyport/internal/returnpath"
 	"sallyport/internal/sched"
 	smtpclient "sallyport/internal/smtp/client"
 	smtpserver "sallyport/internal/smtp/server"
@@ -130,7 +131,8 @@ func (w *world) startDispatch() {
 			return ok && acc.Standing == accounts.StandingActive
 		},
 		Local: box, Route: func(directory.Route) nexthop.Target { return out },
-		Policy: sched.Default(), Limits: dispatch.DefaultLimits(), Now: time.Now, Rand: crand.Reader, Logger: w.log,
+		ReturnPaths: returnpath.New(returnpath.Options{Now: time.Now}),
+		Policy:      sched.Default(), Limits: dispatch.DefaultLimits(), Now: time.Now, Rand: crand.Reader, Logger: w.log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
