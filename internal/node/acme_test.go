@@ -1,18 +1,14 @@
 package node
 
 import (
-	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"sallyport/internal/config"
-	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 )
 
@@ -70,46 +66,6 @@ func TestFilesInsteadOfACMENeedARestart(t *testing.T) {
 	}
 }
 
-// A policy's name is wanted when the DNS shows that it leads here; a silent DNS changes
-// nothing.
-func TestWantedPolicyNames(t *testing.T) {
-	host := func(name string) mail.Domain {
-		d, err := mail.ParseDomain(name)
-		must(t, err)
-		return d
-	}
-	ours, other := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
-	cfg := config.Config{Hostname: host("mx.test")}
-	all := []mail.Domain{host("mta-sts.here.test"), host("mta-sts.there.test"), host("mta-sts.nowhere.test"), host("mta-sts.silent.test"), host("mta-sts.borne.test")}
-	silent := false
-	p := policyNames{
-		look: func(d mail.Domain) ([]netip.Addr, error) {
-			switch d.ASCII() {
-			case "mx.test":
-				if silent {
-					return nil, errors.New("timeout")
-				}
-				return []netip.Addr{other.Next(), ours}, nil
-			case "mta-sts.here.test":
-				return []netip.Addr{ours}, nil
-			case "mta-sts.there.test":
-				return []netip.Addr{other}, nil
-			case "mta-sts.nowhere.test":
-				return nil, nil
-			}
-			return nil, errors.New("timeout")
-		},
-		borne: func(d mail.Domain) bool { return d.ASCII() == "mta-sts.borne.test" },
-	}
-	if got := fmt.Sprint(p.wanted(cfg, all)); got != fmt.Sprint([]mail.Domain{all[0], all[4]}) {
-		t.Error(got)
-	}
-	silent = true
-	if got := fmt.Sprint(p.wanted(cfg, all)); got != fmt.Sprint(all[4:]) {
-		t.Error(got)
-	}
-}
-
 // The socket of challenges may be handed over, as those of doors.
 func TestTheSocketOfChallengesIsHandedOver(t *testing.T) {
 	noLeaks(t)
@@ -141,7 +97,7 @@ func TestTheSocketOfChallengesIsHandedOver(t *testing.T) {
 	n, err := Open(t.Context(), s.cfg, o)
 	must(t, err)
 	s.serve(n)
-	if len(n.obtaining.listeners) != 1 || n.obtaining.listeners[0] != ours {
-		t.Errorf("%v", n.obtaining.listeners)
+	if len(n.acmeAt) != 1 || n.acmeAt[0] != ours {
+		t.Errorf("%v", n.acmeAt)
 	}
 }

@@ -1,121 +1,68 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
-	"log/slog"
-	"time"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
 
-	"sallyport/internal/fact"
+	"sallyport/internal/acme"
+	"sallyport/internal/certificate"
+	"sallyport/internal/config"
+	"sallyport/internal/kit/listen"
+	"sallyport/internal/mail"
+	"sallyport/internal/operate"
 	"sallyport/internal/smtp/server"
+	"sallyport/internal/tlspolicy/mtasts"
 )
 
-const (
-	// certificateEvery is how often the files of the certificate are looked at.
-	certificateEvery = 10 * time.Second
-	// certificateWarn is how long before its end a certificate is warned of, daily.
-	certificateWarn = 14 * 24 * time.Hour
-)
+var errNoRoots = errors.New("this file holds no certificate")
 
-// buildCertificate reads the certificate of every door; there is none where the
-// configuration names none. The same certificate keeps its TLS configuration, whose
-// tickets clients may still hold.
-func (n *Node) buildCertificate(ctx context.Context, next, last *generation) error {
-	if next.cfg.ACME.On() {
-		return n.buildObtained(ctx, next, last)
+func certificateSource(cfg config.Config) certificate.Source {
+	s := certificate.Source{Cert: cfg.TLS.Cert, Key: cfg.TLS.Key, Host: cfg.Hostname}
+	if cfg.ACME.On() {
+		s.Authority = cfg.ACME.Directory
 	}
-	if next.cfg.TLS.Cert == "" {
-		return nil
+	return s
+}
+
+// buildCertificate finds the certificate of every door.
+func (n *Node) buildCertificate(ctx context.Context, next, last *generation) (err error) {
+	var in *tls.Config
+	if last != nil {
+		in = last.tls
 	}
-	cert, err := tls.LoadX509KeyPair(next.cfg.TLS.Cert, next.cfg.TLS.Key)
-	if err != nil {
+	if next.tls, err = certificate.Build(ctx, certificateSource(next.cfg), n.store, in, n.log); err != nil {
 		return next.cfg.Fault("tls.cert", err.Error(), "certificate and key must be readable to the server, and belong together")
 	}
-	if last != nil && sameCertificate(last.tls, cert) {
-		next.tls = last.tls
-		return nil
-	}
-	next.tls = tlsConfig(cert)
 	return nil
 }
 
-// tlsConfig presents one certificate, so that it is known which one a connection
-// saw. Go's defaults choose protocol (1.2 and later) and ciphers.
-func tlsConfig(cert tls.Certificate) *tls.Config {
-	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+// newCertificate makes who looks after the certificate.
+func (n *Node) newCertificate() *certificate.Keeper {
+	return certificate.New(certificate.Options{
+		Source: func() certificate.Source { return certificateSource(n.config()) }, InForce: func() *tls.Config { return n.now().tls },
+		Change: func(fn func()) {
+			n.reloading.Lock()
+			defer n.reloading.Unlock()
+			fn()
+		},
+		Present: n.present, Record: n.record, Limits: certificate.DefaultLimits(), Now: n.o.Now, Logger: n.log,
+	})
 }
 
-func sameCertificate(c *tls.Config, cert tls.Certificate) bool {
-	if c == nil || len(c.Certificates) != 1 || len(c.Certificates[0].Certificate) != len(cert.Certificate) {
-		return false
-	}
-	for i, der := range cert.Certificate {
-		if !bytes.Equal(der, c.Certificates[0].Certificate[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-// watchCertificate takes a certificate in when its files change, and warns before one
-// ends, until ctx ends.
-func (n *Node) watchCertificate(ctx context.Context) {
-	fault, warned := "", time.Time{}
-	for {
-		fault = n.rereadCertificate(ctx, fault)
-		if leaf, now := n.leaf(), n.o.Now(); leaf != nil && leaf.NotAfter.Sub(now) < n.warnBefore(leaf) && now.Sub(warned) >= 24*time.Hour {
-			warned = now
-			n.certificateLog().Warn("the certificate ends soon, and nothing has renewed it", "until", leaf.NotAfter)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(certificateEvery):
-		}
-	}
-}
-
-// certificateLog returns a logger that says where the certificate comes from.
-func (n *Node) certificateLog() *slog.Logger {
-	if cfg := n.config(); !cfg.ACME.On() {
-		return n.log.With("file", cfg.TLS.Cert)
-	}
-	return n.log.With("authority", n.config().ACME.Directory)
-}
-
-// rereadCertificate presents the certificate of the files to new connections, if it is
-// another one. A pair that cannot be used leaves the former one in force; that is told
-// once, and returned, so that the next call knows. While one of the two files is new
-// and the other is not yet, the pair is such a one for a moment.
-func (n *Node) rereadCertificate(ctx context.Context, told string) (fault string) {
-	n.reloading.Lock()
-	defer n.reloading.Unlock()
-	g := n.now()
-	if g.tls == nil || g.cfg.ACME.On() {
-		return ""
-	}
-	cert, err := tls.LoadX509KeyPair(g.cfg.TLS.Cert, g.cfg.TLS.Key)
-	if err != nil {
-		if told != err.Error() {
-			n.log.Error("the certificate cannot be read again; the former one stays in force", "file", g.cfg.TLS.Cert, "err", err)
-			f := n.reloadFact("the files of the certificate", "certificate-refused", "the former certificate stays in force")
-			n.record(ctx, f.Evidenced("fault", err.Error()))
-		}
-		return err.Error()
-	}
-	if sameCertificate(g.tls, cert) {
-		return ""
-	}
-	n.present(ctx, cert)
-	return ""
-}
+// leaf is the certificate that the doors present; nil: none.
+func (n *Node) leaf() *x509.Certificate { return certificate.Leaf(n.now().tls) }
 
 // present shows a certificate to new connections from now on; n.reloading is held.
-func (n *Node) present(ctx context.Context, cert tls.Certificate) {
+func (n *Node) present(c *tls.Config) {
 	g := n.now()
 	next := *g
-	next.tls, next.doors, next.then, next.undo = tlsConfig(cert), map[server.Kind]server.Config{}, nil, nil
+	next.tls, next.doors, next.then, next.undo = c, map[server.Kind]server.Config{}, nil, nil
 	for k := range g.doors {
 		next.doors[k] = n.doorConfig(&next, k)
 	}
@@ -125,8 +72,91 @@ func (n *Node) present(ctx context.Context, cert tls.Certificate) {
 			n.log.Error("a listener keeps its former configuration", "at", d.listener.Addr().String(), "err", err)
 		}
 	}
-	leaf := cert.Leaf
-	n.certificateLog().Info("a new certificate is in force", "until", leaf.NotAfter)
-	f := fact.Reloaded{At: n.o.Now(), Rule: "certificate-renewed", Text: "a new certificate is in force"}.Fact()
-	n.record(ctx, f.Evidenced("until", leaf.NotAfter.UTC().Format(time.RFC3339)))
+}
+
+// listenACME binds where challenges are answered.
+func (n *Node) listenACME(ctx context.Context) (err error) {
+	n.acmeAt, err = n.listenAll(ctx, "acme.listen", n.config().ACME.Listen, func(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
+		if ln, ok := n.handedOver(doorACME, at); ok {
+			return ln, nil
+		}
+		return listen.TCP(ctx, at)
+	})
+	return err
+}
+
+func (n *Node) unbindACME() {
+	_ = listen.Close(n.acmeAt)
+	n.acmeAt = nil
+}
+
+// acmeParts obtains and renews the certificate, where that is wanted.
+func (n *Node) acmeParts() []part {
+	if len(n.acmeAt) == 0 {
+		return nil
+	}
+	return []part{{"certificates", n.obtainCertificate}}
+}
+
+func (n *Node) obtainCertificate(ctx context.Context) error {
+	cfg := n.config()
+	o := acme.Options{
+		Store: n.store, Directory: cfg.ACME.Directory, Agreed: cfg.ACME.Agree, Host: cfg.Hostname, Names: n.moreNames, Listeners: n.acmeAt,
+		Challenge: acme.HTTP01, Limits: acme.DefaultLimits(), Now: n.o.Now, Logger: n.log,
+	}
+	if cfg.ACME.Challenge == config.ChallengeTLSALPN {
+		o.Challenge = acme.TLSALPN01
+	}
+	if !cfg.ACME.Contact.IsZero() {
+		o.Contact = cfg.ACME.Contact.String()
+	}
+	if cfg.ACME.CA != "" {
+		text, err := os.ReadFile(cfg.ACME.CA)
+		if err != nil {
+			return err
+		}
+		if o.Roots = x509.NewCertPool(); !o.Roots.AppendCertsFromPEM(text) {
+			return fmt.Errorf("%s: %w", cfg.ACME.CA, errNoRoots)
+		}
+	}
+	return n.certificate.Obtain(ctx, o)
+}
+
+// moreNames are the names beside hostname that the certificate is to bear now: those of
+// the configuration, and those under which our own policies are served.
+func (n *Node) moreNames(ctx context.Context) []mail.Domain {
+	cfg, l := n.config(), acme.DefaultLimits()
+	names := certificate.Names{Host: cfg.Hostname, Stated: cfg.ACME.Names, Time: l.Lookup, Most: l.Names, Logger: n.log, Borne: func(d mail.Domain) bool {
+		leaf := n.leaf()
+		return leaf != nil && leaf.VerifyHostname(d.ASCII()) == nil
+	}}
+	if len(cfg.TLSPolicy.Listen) > 0 {
+		resolver, err := newResolver(cfg, n.o)
+		if err != nil {
+			n.log.Error("the names of policies cannot be looked up", "err", err)
+		} else {
+			names.Resolver, names.Policies = resolver, n.policyHosts()
+		}
+	}
+	return names.Wanted(ctx)
+}
+
+// policyHosts are the names under which the policies of our domains are served.
+func (n *Node) policyHosts() (all []mail.Domain) {
+	for _, d := range n.book.Snapshot().Domains() {
+		if host, err := mail.ParseDomain(mtasts.Host + d.Name.ASCII()); err == nil {
+			all = append(all, host)
+		}
+	}
+	return all
+}
+
+// obtained tells what there is of a certificate that is obtained; nil where none is.
+func (n *Node) obtained() *operate.Obtained {
+	cfg := n.config()
+	if !cfg.ACME.On() {
+		return nil
+	}
+	s := n.certificate.State()
+	return &operate.Obtained{Authority: cfg.ACME.Directory, Chain: s.Chain, Fault: s.Fault, Next: s.Next}
 }

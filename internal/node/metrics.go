@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/x509"
 	"time"
 
 	"sallyport/internal/fact"
@@ -55,15 +54,6 @@ func (n *Node) state(ctx context.Context) metrics.State {
 		v.CertificateExpires = leaf.NotAfter
 	}
 	return v
-}
-
-// leaf is the certificate that the doors present; nil: none.
-func (n *Node) leaf() *x509.Certificate {
-	c := n.now().tls
-	if c == nil || len(c.Certificates) == 0 {
-		return nil
-	}
-	return c.Certificates[0].Leaf
 }
 
 func (n *Node) listenMetrics(ctx context.Context) (err error) {

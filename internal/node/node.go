@@ -16,6 +16,7 @@ import (
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/budget/ledger"
+	"sallyport/internal/certificate"
 	"sallyport/internal/config"
 	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
@@ -127,10 +128,11 @@ type Node struct {
 	// listening: Listen has bound everything, so that a reload may bind more.
 	listening atomic.Bool
 
-	metrics    *metrics.Set // nil: served nowhere
-	metricsAt  []net.Listener
-	policiesAt []net.Listener
-	obtaining  obtaining // a certificate
+	metrics     *metrics.Set // nil: served nowhere
+	metricsAt   []net.Listener
+	policiesAt  []net.Listener
+	acmeAt      []net.Listener // where challenges are answered
+	certificate *certificate.Keeper
 }
 
 // Open opens the data folder and everything in it; nothing is bound and nothing is
@@ -140,6 +142,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	n = &Node{o: o.complete(), admission: server.NewAdmission(), memory: allowance.New(cfg.Limits.UnjudgedMemory)}
 	n.log = n.o.Logger
 	n.current.Store(&generation{cfg: cfg}) // so that every step can read it
+	n.certificate = n.newCertificate()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())

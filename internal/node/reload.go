@@ -40,7 +40,7 @@ func (n *Node) Reload(ctx context.Context, by string) (operate.Reloaded, error) 
 		then()
 	}
 	last.retire(next)
-	n.wakeACME()
+	n.certificate.Wake()
 	return n.reloaded(ctx, by, next, changes), nil
 }
 

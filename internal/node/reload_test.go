@@ -204,11 +204,11 @@ func TestACertificateIsReadAgain(t *testing.T) {
 	held := connectTLS(t, n.Addrs().Submissions[0], s.clientTLS())
 	certFile, keyFile := n.config().TLS.Cert, n.config().TLS.Key
 	must(t, os.WriteFile(certFile, []byte("half a file"), 0o600))
-	fault := n.rereadCertificate(t.Context(), "")
+	fault := n.certificate.Reread(t.Context(), "")
 	if fault == "" || n.leaf() != before {
 		t.Fatalf("a broken certificate: %q", fault)
 	}
-	if again := n.rereadCertificate(t.Context(), fault); again != fault {
+	if again := n.certificate.Reread(t.Context(), fault); again != fault {
 		t.Errorf("and again: %q", again)
 	}
 	other := s.certificate("other")
@@ -217,7 +217,7 @@ func TestACertificateIsReadAgain(t *testing.T) {
 		must(t, err)
 		must(t, os.WriteFile(to, text, 0o600))
 	}
-	if fault := n.rereadCertificate(t.Context(), fault); fault != "" || n.leaf().Equal(before) {
+	if fault := n.certificate.Reread(t.Context(), fault); fault != "" || n.leaf().Equal(before) {
 		t.Fatalf("the new certificate is not in force: %q", fault)
 	}
 	c, err := tls.Dial("tcp", n.Addrs().Submissions[0], &tls.Config{InsecureSkipVerify: true})

@@ -27,7 +27,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	}
 	// These outlive doors and deliveries: what those leave behind is taken in.
 	var behind sync.WaitGroup
-	for _, work := range []func(context.Context){n.runTrace, n.watchDisk, n.book.Follow, n.watchCertificate, n.cleanMailboxes, n.sweepLedger, n.runWorld, n.dmarc.Run, n.tlsResults.Run} {
+	for _, work := range []func(context.Context){n.runTrace, n.watchDisk, n.book.Follow, n.certificate.Watch, n.cleanMailboxes, n.sweepLedger, n.runWorld, n.dmarc.Run, n.tlsResults.Run} {
 		behind.Go(func() { work(background) })
 	}
 	err := n.runParts(ctx)

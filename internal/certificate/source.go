@@ -1,0 +1,94 @@
+// Package certificate keeps the one certificate that every door presents: it reads it from
+// files or takes the one that was obtained, takes in a new one while the server runs, and
+// warns before one ends.
+//
+// It promises that a certificate that cannot be used replaces none that can, and that one
+// is presented alone, so that it is known which one a connection saw.
+package certificate
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"log/slog"
+
+	"sallyport/internal/acme"
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+)
+
+// Source says where the certificate comes from. The zero Source: there is none.
+type Source struct {
+	Cert, Key string // PEM files
+	// Authority obtains it instead, by the URL of its directory; "": it comes from files.
+	Authority string
+	Host      mail.Domain // a certificate that is obtained is none without this name
+}
+
+// log returns a logger that says where the certificate comes from.
+func (s Source) log(to *slog.Logger) *slog.Logger {
+	if s.Authority == "" {
+		return to.With("file", s.Cert)
+	}
+	return to.With("authority", s.Authority)
+}
+
+// Build returns what the doors present; nil: there is no certificate, or none yet. The same
+// certificate keeps its TLS configuration, whose tickets clients may still hold; last is
+// that of the running server, nil at a start. An error is one of the files.
+//
+// Of an authority's, that which was obtained before is taken; one that cannot be read is
+// as none: another one will be obtained. A running server keeps what it has: only a start
+// changes where certificates come from.
+func Build(ctx context.Context, s Source, st store.Store, last *tls.Config, log *slog.Logger) (*tls.Config, error) {
+	switch {
+	case s.Authority != "" && last != nil:
+		return last, nil
+	case s.Authority != "":
+		held, ok, err := acme.Load(ctx, st, s.Host)
+		if err != nil {
+			log.Error("the certificate that was obtained cannot be used", "err", err)
+		}
+		if err != nil || !ok {
+			return nil, nil
+		}
+		return presenting(held.Certificate), nil
+	case s.Cert == "":
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(s.Cert, s.Key)
+	if err != nil {
+		return nil, err
+	}
+	if presents(last, cert) {
+		return last, nil
+	}
+	return presenting(cert), nil
+}
+
+// Leaf returns the certificate that c presents; nil: none.
+func Leaf(c *tls.Config) *x509.Certificate {
+	if c == nil || len(c.Certificates) == 0 {
+		return nil
+	}
+	return c.Certificates[0].Leaf
+}
+
+// presenting presents one certificate. Go's defaults choose protocol (1.2 and later) and
+// ciphers.
+func presenting(cert tls.Certificate) *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+}
+
+func presents(c *tls.Config, cert tls.Certificate) bool {
+	if c == nil || len(c.Certificates) != 1 || len(c.Certificates[0].Certificate) != len(cert.Certificate) {
+		return false
+	}
+	for i, der := range cert.Certificate {
+		if !bytes.Equal(der, c.Certificates[0].Certificate[i]) {
+			return false
+		}
+	}
+	return true
+}
