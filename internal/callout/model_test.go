@@ -85,6 +85,8 @@ func (m *model) Ask(_ context.Context, a mail.Address) (mail.Reply, string, erro
 
 // Write implements Journal.
 func (m *model) Write(_ context.Context, facts ...fact.Fact) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.told += len(facts)
 	return nil
 }
@@ -112,6 +114,21 @@ func TestModel(t *testing.T) {
 	})
 }
 
+// clock is the model's.
+func (m *model) clock() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.now
+}
+
+// set changes what questions under way read, too: a probe may outlive the question that
+// began it.
+func (m *model) set(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change()
+}
+
 func newModel(t *testing.T, rt *rapid.T) *model {
 	l := DefaultLimits()
 	l.Rate = rapid.SampledFrom([]int{1, 2, 5, 40}).Draw(rt, "rate")
@@ -121,7 +138,7 @@ func newModel(t *testing.T, rt *rapid.T) *model {
 		t: t, rt: rt, limits: l, now: time.Unix(1_800_000_000, 0), says: map[string]mail.Reply{}, probes: map[string][]time.Time{},
 		yes: map[string]time.Time{}, no: map[string]time.Time{}, catchall: map[string]bool{},
 	}
-	a, err := Build(Options{Limits: l, Now: func() time.Time { return m.now }, Rand: rand.New(rand.NewSource(1)), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Journal: m}, nil)
+	a, err := Build(Options{Limits: l, Now: m.clock, Rand: rand.New(rand.NewSource(1)), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Journal: m}, nil)
 	if err != nil {
 		rt.Fatal(err)
 	}
@@ -211,7 +228,7 @@ func (m *model) recent() (n int) {
 
 // crowd is many who ask at once, while the server takes its time.
 func (m *model) crowd(rt *rapid.T) {
-	m.gate = make(chan struct{})
+	m.set(func() { m.gate = make(chan struct{}) })
 	before := len(m.asked)
 	var wait sync.WaitGroup
 	var mu sync.Mutex
@@ -242,7 +259,7 @@ func (m *model) crowd(rt *rapid.T) {
 	}
 	close(m.gate)
 	wait.Wait()
-	m.gate = nil
+	m.set(func() { m.gate = nil })
 	synctest.Wait()
 	for _, a := range asked {
 		m.learn(a)
@@ -252,7 +269,10 @@ func (m *model) crowd(rt *rapid.T) {
 // change is a server that others administer.
 func (m *model) change(rt *rapid.T) {
 	a := m.address(rt)
-	switch rapid.IntRange(0, 8).Draw(rt, "change") {
+	what := rapid.IntRange(0, 8).Draw(rt, "change")
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch what {
 	case 0:
 		m.down = !m.down
 	case 1:
@@ -275,7 +295,7 @@ func (m *model) pass(rt *rapid.T) {
 	if d < 0 && m.now.Add(time.Second).After(m.latest) {
 		m.latest = m.now.Add(time.Second)
 	}
-	m.now = m.now.Add(d)
+	m.set(func() { m.now = m.now.Add(d) })
 }
 
 // refused is a delivery that the server refuses for good.
