@@ -53,11 +53,11 @@ func (d *Dispatch) afford(r *run) (waits map[int]bool, facts []fact.Fact) {
 
 func (d *Dispatch) budgetAlarm(e spool.Entry, target mail.Address, v budget.Verdict) fact.Fact {
 	d.Logger.Warn("mail of a forward waits: its target got enough for now", "account", e.Account.String(), "target", target.String(), "rule", string(v.Rule), "limit", v.Most)
-	f := d.fact(fact.KindAlarm, e)
-	f.Rule, f.Recipients, f.Count = ruleForwardBudget, []string{target.String()}, v.Used
-	f.Conn = fact.ConnCapped
-	f.Text = "the forward of " + e.Account.String() + " had " + v.Words() + ": what is more waits in the queue"
-	return f.Evidenced("limit", string(v.Rule))
+	return fact.Alarm{
+		At: d.Now(), Rule: ruleForwardBudget, Message: messageOf(e), Session: fact.Session{Conn: fact.ConnCapped},
+		Text:       "the forward of " + e.Account.String() + " had " + v.Words() + ": what is more waits in the queue",
+		Recipients: []string{target.String()}, Times: v.Used, Evidence: []fact.Pair{{Name: "limit", Value: string(v.Rule)}},
+	}.Fact()
 }
 
 // account ends the charges of a run that is over: who has the message counts, all others

@@ -278,8 +278,10 @@ func (d *Dispatch) send(c spool.Claim, s sendOn, now time.Time) (sent, error) {
 	if err != nil {
 		return sent{}, err
 	}
-	f := d.fact(fact.KindForward, e)
-	f.Queue, f.About, f.Account, f.Sender, f.Size = id, e.ID, s.account.String(), draft.Envelope.From.String(), e.Size
+	f := fact.Forwarded{
+		At: d.Now(), About: e.ID,
+		Message: fact.Message{Queue: id, MessageID: e.MessageID, Account: s.account.String(), Sender: draft.Envelope.From.String(), Size: e.Size},
+	}
 	for _, target := range s.targets {
 		j := draft.Judge(target, d.Directory().Classify(target), nil)
 		part, ok := j.Part(mail.Recipient{Address: target})
@@ -294,7 +296,7 @@ func (d *Dispatch) send(c spool.Claim, s sendOn, now time.Time) (sent, error) {
 		l.Forward = spool.ForwardKept
 	}
 	m, err := d.copied(c, draft, l)
-	return sent{m, f}, err
+	return sent{m, f.Fact()}, err
 }
 
 // copied is the draft with the body of a claimed message.

@@ -37,10 +37,9 @@ func (d *Dispatch) stopped() bool {
 // hold keeps a message that may not leave, with the reason, and ends its run.
 func (d *Dispatch) hold(r *run, reason string) {
 	defer d.end(r)
-	f := d.fact(fact.KindHold, r.claim.Entry)
-	f.Rule, f.Text = "dispatch-hold", reason
+	f := fact.Held{At: d.Now(), Rule: "dispatch-hold", Message: messageOf(r.claim.Entry), Reason: reason}
 	d.Logger.Warn("message held", "queue", r.claim.Entry.ID.String(), "reason", reason)
-	if err := d.Queue.HoldClaimed(d.durable(), r.claim.Token, reason, fact.EncodeAll(f)); err != nil {
+	if err := d.Queue.HoldClaimed(d.durable(), r.claim.Token, reason, fact.EncodeAll(f.Fact())); err != nil {
 		d.Logger.Error("a message could not be held; it stays unsent", "queue", r.claim.Entry.ID.String(), "err", err)
 	}
 }

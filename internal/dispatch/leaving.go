@@ -88,12 +88,12 @@ func (d *Dispatch) stayFacts(e spool.Entry, a attempt) []fact.Fact {
 		if s.rule == "" || !a.outcomes[i].Delivered() {
 			continue
 		}
-		f := d.fact(fact.KindForward, e)
-		f.Rule, f.Account, f.Text = s.rule, s.account.String(), "it stays in the mailbox"
+		f := fact.Forwarded{At: d.Now(), Rule: s.rule, Message: messageOf(e), Note: "it stays in the mailbox"}
+		f.Message.Account = s.account.String()
 		if s.leaves() {
-			f.Text = "it stays in the mailbox, and is sent to others"
+			f.Note = "it stays in the mailbox, and is sent to others"
 		}
-		facts = append(facts, f)
+		facts = append(facts, f.Fact())
 	}
 	return facts
 }
@@ -123,10 +123,12 @@ func (d *Dispatch) bringBack(c spool.Claim, boxes letter.Judged, now time.Time) 
 	draft.Envelope.Body, draft.Envelope.SMTPUTF8, draft.Envelope.TLS = e.Envelope.Body, e.Envelope.SMTPUTF8, e.Envelope.TLS
 	// Its marks keep it from being sent on again.
 	m, err := d.copied(c, draft, letter.Content{MessageID: e.MessageID, Prefix: e.Prefix})
-	f := d.fact(fact.KindForward, e)
-	f.Queue, f.About, f.Rule, f.Recipients = id, e.ID, ruleKeptAfterAll, []string{e.Account.String()}
-	f.Text = "a target refused it: it comes into the mailbox"
-	return m, f, err
+	f := fact.Forwarded{
+		At: d.Now(), Rule: ruleKeptAfterAll, Message: messageOf(e), About: e.ID, Recipients: []string{e.Account.String()},
+		Note: "a target refused it: it comes into the mailbox",
+	}
+	f.Message.Queue = id
+	return m, f.Fact(), err
 }
 
 // countFailures counts the failures of a forward's targets one after another, and
@@ -158,8 +160,8 @@ func (d *Dispatch) countFailures(e spool.Entry, a attempt) []fact.Fact {
 
 func (d *Dispatch) failingAlarm(e spool.Entry, o mail.Outcome, n int) fact.Fact {
 	d.Logger.Warn("a forward keeps failing", "account", e.Account.String(), "target", o.Recipient.String(), "times", n, "answer", o.Reply.String())
-	f := d.fact(fact.KindAlarm, e)
-	f.Rule, f.Count, f.Recipients, f.Reply, f.Remote = ruleFailing, n, []string{o.Recipient.String()}, o.Reply, o.Remote
-	f.Text = "the forward of " + e.Account.String() + " keeps failing"
-	return f
+	return fact.Alarm{
+		At: d.Now(), Rule: ruleFailing, Message: messageOf(e), Text: "the forward of " + e.Account.String() + " keeps failing",
+		Recipients: []string{o.Recipient.String()}, Reply: o.Reply, Remote: o.Remote, Times: n,
+	}.Fact()
 }

@@ -165,13 +165,14 @@ func (d *Dispatch) notification(c spool.Claim, reports []report, boxes letter.Ju
 	if err != nil {
 		return spool.Spawned{}, fact.Fact{}, errors.Join(err, body.Abort())
 	}
-	f := d.fact(fact.KindNotify, e)
-	f.Queue, f.About, f.MessageID = id, e.ID, l.MessageID
-	f.Sender, f.Rule, f.Recipients, f.Size = "<>", "notify-verified-sender", []string{to.String()}, body.Size()
-	for _, r := range reports {
-		f = f.Evidenced(r.action, r.outcome.Recipient.String())
+	f := fact.Notified{
+		At: d.Now(), Rule: "notify-verified-sender", About: e.ID, Recipients: []string{to.String()},
+		Message: fact.Message{Queue: id, MessageID: l.MessageID, Account: e.Account.String(), Sender: "<>", Size: body.Size()},
 	}
-	return m, f, nil
+	for _, r := range reports {
+		f.Evidence = append(f.Evidence, fact.Pair{Name: r.action, Value: r.outcome.Recipient.String()})
+	}
+	return m, f.Fact(), nil
 }
 
 // ownTo is a message of our own to the mailboxes that the gate let it go to, of which

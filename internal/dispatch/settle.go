@@ -203,9 +203,8 @@ func (d *Dispatch) recordWith(r *run, c conclusion, l leaving) error {
 		d.Logger.Warn("a recipient fails and nobody can be told", "queue", e.ID.String(), "held", c.rule != "", "reason", c.untold)
 	}
 	if c.rule != "" {
-		f := d.fact(fact.KindHold, e)
-		f.Rule, f.Text = c.rule, c.reason
-		final.Hold, final.Facts = c.reason, append(final.Facts, fact.EncodeAll(f)...)
+		f := fact.Held{At: d.Now(), Rule: c.rule, Message: messageOf(e), Reason: c.reason}
+		final.Hold, final.Facts = c.reason, append(final.Facts, fact.EncodeAll(f.Fact())...)
 	}
 	return d.recordFinal(r, c, final)
 }
@@ -262,19 +261,20 @@ func (d *Dispatch) outcomeFacts(e spool.Entry, at attempt) [][]byte {
 	}
 	facts := make([][]byte, 0, len(order)+1)
 	for _, a := range order {
-		f := d.fact(fact.KindOutcome, e)
-		f.Recipients, f.Remote, f.TLS, f.Reply = about[a], a.remote, a.tls, a.reply
-		f.Rule, f.Count = ruleOf(a.reply), e.Attempts
+		o := fact.Outcome{
+			At: d.Now(), Rule: ruleOf(a.reply), Message: messageOf(e), Recipients: about[a],
+			Remote: a.remote, TLS: a.tls, Reply: a.reply, Attempt: e.Attempts,
+		}
 		if a.policy != "" {
-			f = f.Evidenced("TLS policy", a.policy)
+			o.Evidence = append(o.Evidence, fact.Pair{Name: "TLS policy", Value: a.policy})
 		}
 		if a.signed {
-			f = f.Evidenced(fact.EvidenceReturnPath, at.sender.String())
+			o.Evidence = append(o.Evidence, fact.Pair{Name: fact.EvidenceReturnPath, Value: at.sender.String()})
 		}
-		if f.Rule == ruleDeferred {
-			f.Text = "next try " + e.NextTry.UTC().Format(time.RFC3339)
+		if o.Rule == ruleDeferred {
+			o.Note = "next try " + e.NextTry.UTC().Format(time.RFC3339)
 		}
-		facts = append(facts, fact.EncodeAll(f)...)
+		facts = append(facts, fact.EncodeAll(o.Fact())...)
 	}
 	return facts
 }
@@ -304,6 +304,7 @@ func ruleOf(r mail.Reply) string {
 	return ruleDeferred
 }
 
-func (d *Dispatch) fact(k fact.Kind, e spool.Entry) fact.Fact {
-	return fact.Fact{At: d.Now(), Kind: k, Queue: e.ID, MessageID: e.MessageID, Account: e.Account.String(), Sender: e.Envelope.From.String(), Size: e.Size}
+// messageOf is a queued message as facts tell of it.
+func messageOf(e spool.Entry) fact.Message {
+	return fact.Message{Queue: e.ID, MessageID: e.MessageID, Account: e.Account.String(), Sender: e.Envelope.From.String(), Size: e.Size}
 }

@@ -128,14 +128,15 @@ func (s *Sender) Send(ctx context.Context, m Mail) (mail.ID, error) {
 	if _, err := io.Copy(body, bytes.NewReader(text)); err != nil {
 		return mail.ID{}, err
 	}
-	f := fact.Fact{
-		At: s.o.Now(), Kind: fact.KindAccept, Rule: m.Rule, Queue: id, MessageID: s.messageID(id), Account: s.o.Account.String(),
-		Sender: draft.Envelope.From.String(), Size: int64(len(text)), Door: gate.DoorReport.String(), Reply: mail.R(250, "2.0.0", "queued as "+id.String()),
+	f := fact.Accepted{
+		At: s.o.Now(), Rule: m.Rule, Session: fact.Session{Door: gate.DoorReport.String(), Account: s.o.Account.String()},
+		Message: fact.Message{Queue: id, MessageID: s.messageID(id), Sender: draft.Envelope.From.String(), Size: int64(len(text))},
+		Reply:   mail.R(250, "2.0.0", "queued as "+id.String()),
 	}
 	for _, r := range draft.Envelope.To {
 		f.Recipients = append(f.Recipients, r.Address.String())
 	}
-	claim, err := draft.Post(ctx, s.o.Queue, letter.Content{MessageID: s.messageID(id), Also: m.Also}, body, f)
+	claim, err := draft.Post(ctx, s.o.Queue, letter.Content{MessageID: s.messageID(id), Also: m.Also}, body, f.Fact())
 	if err != nil {
 		return mail.ID{}, err
 	}
