@@ -58,6 +58,7 @@ type wireFact struct {
 	Text     string   `json:"text"`
 	Bundle   string   `json:"bundle"`
 	Digest   string   `json:"digest"`
+	Part     int64    `json:"part"`
 	Evidence []string `json:"evidence"`
 	Rcpts    []string `json:"rcpts"`
 	Cut      int64    `json:"cut"`
@@ -79,7 +80,7 @@ func (w wireFact) fact() (Fact, error) {
 			ok = false
 		}
 	}
-	f.Reply.Code, f.Size, f.Count, f.Cut = int(w.Code), w.Size, int(w.Count), int(w.Cut)
+	f.Reply.Code, f.Size, f.Count, f.Part, f.Cut = int(w.Code), w.Size, int(w.Count), int(w.Part), int(w.Cut)
 	if !ok || !setList(&f, []byte("evidence"), w.Evidence) || !setList(&f, []byte("rcpts"), w.Rcpts) {
 		return Fact{}, fmt.Errorf("trace: broken fact: a value does not read back")
 	}
@@ -166,6 +167,8 @@ func setNumber(f *Fact, key []byte, n int64) bool {
 		f.Size = n
 	case "count":
 		f.Count = int(n)
+	case "part":
+		f.Part = int(n)
 	case "cut":
 		f.Cut = int(n)
 	default:

@@ -65,6 +65,7 @@ func (f Fact) Encode() []byte {
 	e.text("text", f.Text, MaxReply)
 	e.id("bundle", f.Bundle)
 	e.text("digest", f.Digest, MaxWord)
+	e.number("part", int64(f.Part))
 	cut := e.evidence(f.Evidence) + e.recipients(f.Recipients)
 	e.number("cut", int64(f.Cut)+int64(cut))
 	return append(e.b, '}')

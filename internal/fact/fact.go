@@ -41,6 +41,10 @@ type Fact struct {
 	Bundle mail.ID // KindRefusals: the bodies of strangers' facts that it stands for
 	Digest string  // KindRefusals: hash over those bodies, base64
 
+	// Part numbers what Split made of one fact: 0 is the first, or the whole. What counts
+	// messages counts part 0; what counts recipients counts those of every part.
+	Part int
+
 	Evidence []Pair // what the rule saw, in its order
 	Cut      int    // how many Recipients and Evidence pairs did not fit
 }
@@ -90,6 +94,7 @@ func (f Fact) Split() []Fact {
 		f.Recipients = all[:n:n]
 		parts = append(parts, f)
 		f.Evidence, all = nil, all[n:]
+		f.Part++
 	}
 	return parts
 }

@@ -23,7 +23,7 @@ func fullFact(t testing.TB) Fact {
 		Peer:       netip.MustParseAddr("192.0.2.7"), Network: netip.MustParsePrefix("192.0.2.0/24"),
 		Door: "submission", Hello: "laptop", Reply: mail.R(250, "2.1.5", "first\nsecond"),
 		Remote: "mx.remote.test [198.51.100.2]:25", TLS: "TLS1.3 AES_128_GCM_SHA256",
-		Size: 1234, Count: 2, Text: `a "quoted" back\slash`, Bundle: testID(t, 3), Digest: "abc=",
+		Size: 1234, Count: 2, Text: `a "quoted" back\slash`, Bundle: testID(t, 3), Digest: "abc=", Part: 3,
 		Evidence: []Pair{{"new recipients", "4 of 4"}, {"odds", "x 1,000,000"}}, Cut: 1,
 	}
 }
@@ -36,7 +36,7 @@ func TestTheStoredFormStays(t *testing.T) {
 		`"account":"alice@local.test","sender":"alice@local.test","rcpt":"bob@remote.test","peer":"192.0.2.7","net":"192.0.2.0/24",` +
 		`"door":"submission","hello":"laptop","code":250,"status":"2.1.5","reply":"first\nsecond","remote":"mx.remote.test [198.51.100.2]:25",` +
 		`"tls":"TLS1.3 AES_128_GCM_SHA256","size":1234,"count":2,"text":"a \"quoted\" back\\slash","bundle":"06h1tm9tb400000000000003",` +
-		`"digest":"abc=","evidence":["new recipients","4 of 4","odds","x 1,000,000"],"rcpts":["bob@remote.test","bób@bücher.test"],"cut":1}`
+		`"digest":"abc=","part":3,"evidence":["new recipients","4 of 4","odds","x 1,000,000"],"rcpts":["bob@remote.test","bób@bücher.test"],"cut":1}`
 	if got := string(fullFact(t).Encode()); got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
@@ -136,14 +136,14 @@ func TestKindsAreExplainedOnce(t *testing.T) {
 
 func TestSplitLosesNoRecipient(t *testing.T) {
 	f := fullFact(t)
-	f.Recipients = nil
+	f.Recipients, f.Part = nil, 0
 	for i := range 2*MaxRecipients + 1 {
 		f.Recipients = append(f.Recipients, strings.Repeat("x", i%7+1)+"@remote.test")
 	}
 	var got []string
 	for i, b := range EncodeAll(f) {
 		part, err := Decode(b)
-		if err != nil || part.Queue != f.Queue || part.Cut != f.Cut || (i > 0) != (part.Evidence == nil) {
+		if err != nil || part.Queue != f.Queue || part.Cut != f.Cut || part.Part != i || (i > 0) != (part.Evidence == nil) {
 			t.Fatalf("part %d: %v %s", i, err, b)
 		}
 		got = append(got, part.Recipients...)
@@ -165,7 +165,7 @@ func drawFact(t *rapid.T) Fact {
 		Door: text.Draw(t, "door"), Hello: text.Draw(t, "hello"),
 		Reply:  mail.Reply{Code: rapid.Int().Draw(t, "code"), Enhanced: mail.Enhanced{Class: rapid.Uint16().Draw(t, "e"), Subject: 7, Detail: 1}, Text: text.Draw(t, "reply")},
 		Remote: text.Draw(t, "remote"), TLS: text.Draw(t, "tls"), Size: rapid.Int64().Draw(t, "size"),
-		Count: rapid.Int().Draw(t, "count"), Text: text.Draw(t, "text"), Digest: text.Draw(t, "digest"),
+		Count: rapid.Int().Draw(t, "count"), Text: text.Draw(t, "text"), Digest: text.Draw(t, "digest"), Part: rapid.Int().Draw(t, "part"),
 	}
 	for _, v := range rapid.SliceOfN(text, 0, 60).Draw(t, "evidence") {
 		f.Evidence = append(f.Evidence, Pair{v, v})

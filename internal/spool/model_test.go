@@ -388,9 +388,10 @@ func (m *model) check(t *rapid.T) {
 	held := 0
 	var octets int64
 	for id, e := range m.entries {
-		if e.held || e.parked {
+		if e.held || e.parked || m.accounts[e.account] {
 			held++
-		} else if !e.next.After(now) && !e.busy(now) {
+		}
+		if !e.held && !e.parked && !e.next.After(now) && !e.busy(now) {
 			due = append(due, id)
 		}
 		octets += int64(len(e.content)) + int64(len("Received: from somewhere\r\n"))

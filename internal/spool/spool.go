@@ -58,6 +58,7 @@ type counts struct {
 	held     int
 	octets   int64
 	accounts map[string]int
+	free     map[string]int // of accounts: those that are not held, except with the account
 }
 
 func (c *counts) add(e *Entry, sign int) {
@@ -73,9 +74,27 @@ func (c *counts) addSummary(s summary, p place, sign int) {
 	if s.account == "" {
 		return
 	}
-	if c.accounts[s.account] += sign; c.accounts[s.account] <= 0 {
-		delete(c.accounts, s.account)
+	tally(c.accounts, s.account, sign)
+	if p == placeDue {
+		tally(c.free, s.account, sign)
 	}
+}
+
+// tally adds to what is counted of an account, and forgets what comes to nothing.
+func tally(m map[string]int, account string, n int) {
+	if m[account] += n; m[account] <= 0 {
+		delete(m, account)
+	}
+}
+
+// withAccounts returns how many messages are held, by themselves or since their account's
+// queue is: a message is set aside only when its turn comes, and counts before.
+func (c *counts) withAccounts(held map[string]string) int {
+	n := c.held
+	for account := range held {
+		n += c.free[account]
+	}
+	return n
 }
 
 // newSpool checks the options and returns a Spool that knows nothing yet.
@@ -94,7 +113,7 @@ func newSpool(st store.Store, o Options) (*Spool, error) {
 		st: st, key: o.Key, now: o.Now, log: o.Logger,
 		wake:     make(chan struct{}, 1),
 		claims:   map[mail.ID]*claim{},
-		counts:   counts{accounts: map[string]int{}},
+		counts:   counts{accounts: map[string]int{}, free: map[string]int{}},
 		accounts: map[string]string{},
 		ended:    memory{settled: map[Token]Settled{}, max: l.Remembered},
 		doubts:   map[mail.ID]*Entry{},
@@ -163,7 +182,7 @@ func fill[T int | int64 | time.Duration](v *T, def T) {
 func (s *Spool) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{Entries: s.counts.entries, Held: s.counts.held, Octets: s.counts.octets, Claims: len(s.claims)}
+	return Stats{Entries: s.counts.entries, Held: s.counts.withAccounts(s.accounts), Octets: s.counts.octets, Claims: len(s.claims)}
 }
 
 // Watch returns a channel that receives when something may have become due

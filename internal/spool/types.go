@@ -251,7 +251,7 @@ type Settled struct {
 // Stats are the queue's counts.
 type Stats struct {
 	Entries int
-	Held    int   // of Entries: held themselves, or parked with their account
+	Held    int   // of Entries: held themselves, or with their account
 	Octets  int64 // bodies and prefixes
 	Claims  int
 }

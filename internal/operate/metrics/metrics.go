@@ -130,8 +130,19 @@ func (s *Set) Serve(ctx context.Context, log *slog.Logger, at ...net.Listener) e
 	return httpd.Serve(ctx, httpd.Options{Limits: l, Handler: s.Handler(), Logger: log, Level: slog.LevelDebug}, at...)
 }
 
-// Fact counts a fact.
+// Fact counts a fact. One that names more recipients than a fact holds comes in parts:
+// recipients are counted in each, and whatever happened once with the first.
 func (s *Set) Fact(f fact.Fact) {
+	if f.Kind == fact.KindOutcome {
+		s.add(outcomesTotal, float64(max(len(f.Recipients), 1)), s.value("rule", f.Rule))
+	}
+	if f.Part == 0 {
+		s.once(f)
+	}
+}
+
+// once counts what happened once, whomever it was about.
+func (s *Set) once(f fact.Fact) {
 	switch f.Kind {
 	case fact.KindRefuse:
 		s.add(refusedTotal, many(f), s.value("door", f.Door), s.value("rule", f.Rule))
@@ -144,8 +155,6 @@ func (s *Set) Fact(f fact.Fact) {
 	case fact.KindAccept:
 		s.add(acceptedTotal, 1, s.value("door", f.Door))
 		s.add(acceptedOctets, float64(f.Size), s.value("door", f.Door))
-	case fact.KindOutcome:
-		s.add(outcomesTotal, 1, s.value("rule", f.Rule))
 	case fact.KindNotify:
 		s.add(notifiedTotal, 1)
 	case fact.KindHold:

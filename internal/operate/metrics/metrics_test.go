@@ -116,6 +116,45 @@ func regexpNames(text string) map[string]bool {
 	return names
 }
 
+// Messages are counted as messages and recipients as recipients, however many facts it
+// takes to name them all: 3 and 120 of one message each.
+func TestRecipientsAreCounted(t *testing.T) {
+	s := newSet(t)
+	for i, n := range []int{3, 120} {
+		to := make([]string, n)
+		for j := range to {
+			to[j] = fmt.Sprintf("r%d@remote.test", j)
+		}
+		session := fact.Session{Door: "submission"}
+		for _, f := range []fact.Fact{
+			fact.Accepted{Session: session, Message: fact.Message{Size: 1000}, Recipients: to}.Fact(),
+			fact.Outcome{Rule: "delivered", Recipients: to[:2], Attempt: 1}.Fact(),
+			fact.Outcome{Rule: "deferred", Recipients: to[2:], Attempt: 1}.Fact(),
+			fact.Refused{Session: session, Rule: "content", Recipients: to}.Fact(),
+			fact.Alarm{Rule: "recipients-hour", Recipients: to}.Fact(),
+			fact.Notified{Recipients: to}.Fact(),
+		} {
+			for _, part := range fact.EncodeAll(f) {
+				read, err := fact.Decode(part) // as the sequencer hands it over
+				if err != nil {
+					t.Fatal(i, err)
+				}
+				s.Fact(read)
+			}
+		}
+	}
+	_, text := scrape(t, s, "/metrics")
+	for _, line := range []string{
+		`sallyport_accepted_total{door="submission"} 2`, `sallyport_accepted_octets_total{door="submission"} 2000`,
+		`sallyport_outcomes_total{result="delivered"} 4`, `sallyport_outcomes_total{result="deferred"} 119`,
+		`sallyport_refused_total{door="submission",rule="content"} 2`, `sallyport_alarms_total{rule="recipients-hour"} 2`, `sallyport_notifications_total 2`,
+	} {
+		if !strings.Contains(text, line+"\n") {
+			t.Errorf("there is no %s in\n%s", line, text)
+		}
+	}
+}
+
 // A peer that could choose rules would still fill only so much memory.
 func TestLabelsStayFew(t *testing.T) {
 	s := newSet(t)
