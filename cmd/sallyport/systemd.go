@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"sallyport/internal/kit/listen"
 	"sallyport/internal/node"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -16,8 +17,8 @@ import (
 
 // handedOver takes the sockets that systemd opened for this process: none where it was
 // started in another way. The name of each is its door.
-func handedOver() ([]node.Socket, error) {
-	var sockets []node.Socket
+func handedOver() ([]listen.Socket, error) {
+	var sockets []listen.Socket
 	for name, files := range activation.FilesWithNames() {
 		if !slices.Contains([]string{"mx", "submission", "submissions", "acme"}, name) {
 			return nil, fmt.Errorf("systemd handed over a socket named %q: FileDescriptorName= of a socket unit must be mx, submission, submissions or acme", name)
@@ -28,7 +29,7 @@ func handedOver() ([]node.Socket, error) {
 				return nil, fmt.Errorf("the socket that systemd handed over for %s cannot be used: %w", name, err)
 			}
 			_ = f.Close() // the listener has its own
-			sockets = append(sockets, node.Socket{Door: name, Listener: ln})
+			sockets = append(sockets, listen.Socket{Service: name, Listener: ln})
 		}
 	}
 	return sockets, nil

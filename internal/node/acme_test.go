@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/kit/listen"
 	"sallyport/internal/operate"
 )
 
@@ -70,34 +71,34 @@ func TestFilesInsteadOfACMENeedARestart(t *testing.T) {
 func TestTheSocketOfChallengesIsHandedOver(t *testing.T) {
 	noLeaks(t)
 	s := newSite(t, vfs.NewMem())
-	listen := func() net.Listener {
+	open := func() net.Listener {
 		ln, err := net.Listen("tcp4", "127.0.0.1:0")
 		must(t, err)
 		t.Cleanup(func() { _ = ln.Close() })
 		return ln
 	}
-	mx, ours, other := listen(), listen(), listen()
+	mx, ours, other := open(), open(), open()
 	s.configure(strings.NewReplacer("submission = [\"127.0.0.1:0\"]\n", "", "submissions = [\"127.0.0.1:0\"]\n", "", `mx = ["127.0.0.1:0"]`, fmt.Sprintf("mx = [%q]", mx.Addr()),
 		`listen = ["127.0.0.1:0"]`, fmt.Sprintf("listen = [%q]", ours.Addr())).Replace(withACME("")))
 	for _, c := range []struct {
-		more []Socket
+		more []listen.Socket
 		want string
 	}{
 		{nil, "acme.listen[0]: no socket was handed over for " + ours.Addr().String()},
-		{[]Socket{{doorACME, ours}, {doorACME, other}}, "a socket was handed over for " + other.Addr().String() + ", which is not named here"},
+		{[]listen.Socket{{Service: "acme", Listener: ours}, {Service: "acme", Listener: other}}, "a socket was handed over for " + other.Addr().String() + ", which is not named here"},
 	} {
 		o := s.options()
-		o.Sockets = append([]Socket{{"mx", mx}}, c.more...)
+		o.Sockets = append([]listen.Socket{{Service: "mx", Listener: mx}}, c.more...)
 		if _, err := Open(t.Context(), s.cfg, o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, want %s", err, c.want)
 		}
 	}
 	o := s.options()
-	o.Sockets = []Socket{{"mx", mx}, {doorACME, ours}}
+	o.Sockets = []listen.Socket{{Service: "mx", Listener: mx}, {Service: "acme", Listener: ours}}
 	n, err := Open(t.Context(), s.cfg, o)
 	must(t, err)
 	s.serve(n)
-	if len(n.acmeAt) != 1 || n.acmeAt[0] != ours {
-		t.Errorf("%v", n.acmeAt)
+	if at := n.listeners.Of(serviceACME); len(at) != 1 || at[0] != ours {
+		t.Errorf("%v", at)
 	}
 }

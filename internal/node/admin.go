@@ -51,12 +51,6 @@ func (n *Node) server() *operate.Server {
 	return s
 }
 
-func (n *Node) listenAdmin() (err error) {
-	n.warnExposed(n.config().Socket())
-	n.admin, err = operate.Listen(n.config().Socket())
-	return err
-}
-
 func (n *Node) serveAdmin(ctx context.Context) error {
-	return operate.Serve(ctx, n.admin, n.operator, n.log)
+	return operate.Serve(ctx, n.listeners.Of(serviceAdmin)[0], n.operator, n.log)
 }

@@ -6,17 +6,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 
 	"sallyport/internal/acme"
 	"sallyport/internal/certificate"
 	"sallyport/internal/config"
-	"sallyport/internal/kit/listen"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
-	"sallyport/internal/smtp/server"
 	"sallyport/internal/tlspolicy/mtasts"
 )
 
@@ -60,39 +56,20 @@ func (n *Node) leaf() *x509.Certificate { return certificate.Leaf(n.now().tls) }
 
 // present shows a certificate to new connections from now on; n.reloading is held.
 func (n *Node) present(c *tls.Config) {
-	g := n.now()
-	next := *g
-	next.tls, next.doors, next.then, next.undo = c, map[server.Kind]server.Config{}, nil, nil
-	for k := range g.doors {
-		next.doors[k] = n.doorConfig(&next, k)
+	next := *n.now()
+	next.tls, next.then, next.undo = c, nil, nil
+	change, err := n.doors.Build(n.serverConfig(&next), doorKinds(next.cfg)...)
+	if err != nil {
+		n.log.Error("the doors keep their former certificate", "err", err)
+		return
 	}
 	n.current.Store(&next)
-	for _, d := range n.doors.all() {
-		if err := d.engine.Use(next.doors[d.kind]); err != nil {
-			n.log.Error("a listener keeps its former configuration", "at", d.listener.Addr().String(), "err", err)
-		}
-	}
-}
-
-// listenACME binds where challenges are answered.
-func (n *Node) listenACME(ctx context.Context) (err error) {
-	n.acmeAt, err = n.listenAll(ctx, "acme.listen", n.config().ACME.Listen, func(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
-		if ln, ok := n.handedOver(doorACME, at); ok {
-			return ln, nil
-		}
-		return listen.TCP(ctx, at)
-	})
-	return err
-}
-
-func (n *Node) unbindACME() {
-	_ = listen.Close(n.acmeAt)
-	n.acmeAt = nil
+	change.Adopt()
 }
 
 // acmeParts obtains and renews the certificate, where that is wanted.
 func (n *Node) acmeParts() []part {
-	if len(n.acmeAt) == 0 {
+	if len(n.listeners.Of(serviceACME)) == 0 {
 		return nil
 	}
 	return []part{{"certificates", n.obtainCertificate}}
@@ -101,7 +78,7 @@ func (n *Node) acmeParts() []part {
 func (n *Node) obtainCertificate(ctx context.Context) error {
 	cfg := n.config()
 	o := acme.Options{
-		Store: n.store, Directory: cfg.ACME.Directory, Agreed: cfg.ACME.Agree, Host: cfg.Hostname, Names: n.moreNames, Listeners: n.acmeAt,
+		Store: n.store, Directory: cfg.ACME.Directory, Agreed: cfg.ACME.Agree, Host: cfg.Hostname, Names: n.moreNames, Listeners: n.listeners.Of(serviceACME),
 		Challenge: acme.HTTP01, Limits: acme.DefaultLimits(), Now: n.o.Now, Logger: n.log,
 	}
 	if cfg.ACME.Challenge == config.ChallengeTLSALPN {

@@ -12,7 +12,6 @@ import (
 	"sallyport/internal/filter/sender"
 	"sallyport/internal/nexthop/mx"
 	"sallyport/internal/nexthop/named"
-	"sallyport/internal/smtp/server"
 )
 
 // generation is what one state of the configuration amounts to. It is built whole
@@ -29,7 +28,6 @@ type generation struct {
 	callouts *callout.Asker
 	keys     sender.Keys // the way to the keys of others
 	checks   *filter.Checks
-	doors    map[server.Kind]server.Config
 
 	undo []func() // what building did to the world outside; called if it comes to nothing
 	then []func() // what puts it in force beyond being current; none of them fails
@@ -62,14 +60,15 @@ func (n *Node) topics() []topic {
 		{"content checks", n.buildContent},
 		{"return paths", n.buildReturnPath},
 		{"directory", n.buildDirectory},
-		{"listeners", n.buildDoors},
+		{"doors", n.buildDoors},
+		{"listeners", n.buildListeners},
 	}
 }
 
 // build makes the generation of a configuration. Every topic has its say, so that
 // all faults are told at once; on an error nothing has happened.
 func (n *Node) build(ctx context.Context, cfg config.Config, last *generation) (*generation, error) {
-	next := &generation{number: 1, cfg: cfg, doors: map[server.Kind]server.Config{}}
+	next := &generation{number: 1, cfg: cfg}
 	if last != nil {
 		next.number = last.number + 1
 	}

@@ -48,25 +48,15 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 
 func minFree(cfg config.Config) uint64 { return uint64(max(cfg.Limits.MinFree, 0)) }
 
-func smtpdLimits(cfg config.Config, k server.Kind) server.Limits {
+func serverLimits(cfg config.Config) server.Limits {
 	c, l := cfg.Limits, server.DefaultLimits()
 	l.Connections, l.ConnectionsPerNetwork = c.Connections, c.ConnectionsPerNetwork
 	l.Handshakes, l.HandshakeTimeout = c.Handshakes, c.HandshakeTimeout
-	l.CommandTimeout, l.DataTimeout, l.MinDataRate = c.CommandTimeout, c.DataTimeout, c.MinDataRate
+	l.GreetDelay, l.CommandTimeout, l.DataTimeout, l.MinDataRate = c.GreetDelay, c.CommandTimeout, c.DataTimeout, c.MinDataRate
 	l.SessionDuration, l.ShutdownGrace = c.SessionTime, c.ShutdownGrace
 	l.Transactions, l.Recipients, l.MessageOctets = c.Transactions, c.Recipients, c.MessageSize
 	l.Errors, l.Unknown, l.Junk, l.AuthFailures = c.Errors, c.UnknownCommands, c.JunkCommands, c.AuthFailures
 	l.ProxyTimeout = cfg.Proxy.Timeout
-	l.HandshakeRush = min(l.HandshakeRush, l.HandshakeTimeout)
-	if k == server.KindMX {
-		// Programs of our own people may be eager; strangers must wait for the greeting.
-		l.GreetDelay = c.GreetDelay
-		// The count is over all doors: strangers must leave room for our own people.
-		l.Connections -= l.Connections / 4
-	} else {
-		// And those who only connect, for those who sign in.
-		l.Reserved = l.Connections / 8
-	}
 	return l
 }
 

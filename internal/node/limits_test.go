@@ -13,13 +13,12 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/kit/memory"
-	"sallyport/internal/smtp/server"
 )
 
 // given is everything that rooms are told of the limits of a configuration.
 func given(c config.Config) string {
 	return fmt.Sprintf("%+v", []any{
-		smtpdLimits(c, server.KindMX), smtpdLimits(c, server.KindSubmission), intakeLimits(c), spoolLimits(c), dispatchLimits(c),
+		serverLimits(c), intakeLimits(c), spoolLimits(c), dispatchLimits(c),
 		identityLimits(c), traceLimits(c), retryPolicy(c), directoryConfig(c), minFree(c), c.Limits.UnjudgedMemory, memory.SoftLimit(c.Limits.Memory, 0, 0),
 	})
 }

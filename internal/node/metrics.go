@@ -6,7 +6,6 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/diskspace"
-	"sallyport/internal/kit/listen"
 	"sallyport/internal/operate/metrics"
 )
 
@@ -56,20 +55,11 @@ func (n *Node) state(ctx context.Context) metrics.State {
 	return v
 }
 
-func (n *Node) listenMetrics(ctx context.Context) (err error) {
-	n.metricsAt, err = n.listenAll(ctx, "metrics.listen", n.config().Metrics.Listen, listen.TCP)
-	return err
-}
-
-func (n *Node) unbindMetrics() {
-	_ = listen.Close(n.metricsAt)
-	n.metricsAt = nil
-}
-
 // metricsParts serves the metrics, at every address that they have.
 func (n *Node) metricsParts() []part {
-	if len(n.metricsAt) == 0 {
+	at := n.listeners.Of(serviceMetrics)
+	if len(at) == 0 {
 		return nil
 	}
-	return []part{{"metrics", func(ctx context.Context) error { return n.metrics.Serve(ctx, n.log, n.metricsAt...) }}}
+	return []part{{"metrics", func(ctx context.Context) error { return n.metrics.Serve(ctx, n.log, at...) }}}
 }

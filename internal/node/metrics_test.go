@@ -21,7 +21,7 @@ func TestMetricsAreServed(t *testing.T) {
 	n.idle()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	get := func(path string) (int, string) {
-		r, err := client.Get("http://" + n.metricsAt[0].Addr().String() + path)
+		r, err := client.Get("http://" + n.listeners.Of(serviceMetrics)[0].Addr().String() + path)
 		must(t, err)
 		defer r.Body.Close()
 		b, err := io.ReadAll(r.Body)
@@ -54,7 +54,7 @@ func TestMetricsAreServed(t *testing.T) {
 
 func TestNoMetricsUnlessAskedFor(t *testing.T) {
 	noLeaks(t)
-	if n := newSite(t, nil).start(); n.metricsAt != nil || n.metrics != nil {
+	if n := newSite(t, nil).start(); n.listeners.Of(serviceMetrics) != nil || n.metrics != nil {
 		t.Error("metrics are kept although nobody asked for them")
 	}
 }

@@ -54,23 +54,12 @@ func (n *Node) buildServers(_ context.Context, next, last *generation) (err erro
 
 // faultsOfSet says where each fault of a set stands.
 func faultsOfSet(cfg config.Config, key string, err error) error {
-	joined, several := err.(interface{ Unwrap() []error })
-	if !several {
-		return err
-	}
-	var errs []error
-	for _, err := range joined.Unwrap() {
-		var f *named.Fault
-		switch {
-		case !errors.As(err, &f):
-		case errors.Is(err, named.ErrAuthorities):
-			err = cfg.Fault(f.Name+".ca", f.Err.Error(), "")
-		default:
-			err = cfg.Fault(f.Name+key, f.Err.Error(), "")
+	return eachFault(err, func(f *named.Fault) error {
+		if errors.Is(f, named.ErrAuthorities) {
+			return cfg.Fault(f.Name+".ca", f.Err.Error(), "")
 		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
+		return cfg.Fault(f.Name+key, f.Err.Error(), "")
+	})
 }
 
 func (n *Node) means(cfg config.Config) named.Means {

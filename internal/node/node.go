@@ -27,6 +27,7 @@ import (
 	"sallyport/internal/keyring"
 	"sallyport/internal/kit/allowance"
 	"sallyport/internal/kit/diskspace"
+	"sallyport/internal/kit/listen"
 	"sallyport/internal/kit/safefile"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop/maildir"
@@ -61,7 +62,7 @@ type Options struct {
 	PolicyPort uint16 // of web servers with MTA-STS policies; 0: 443
 	// Sockets are listeners that were bound by others and are used instead of binding
 	// any; they must be exactly those that the configuration names.
-	Sockets []Socket
+	Sockets []listen.Socket
 	// Paused accepts and queues mail but delivers none.
 	Paused bool
 	// Version is what the trace says started.
@@ -122,16 +123,13 @@ type Node struct {
 	// memory bounds what they hold of mail that is not judged yet.
 	memory *allowance.Budget
 
-	doors   doors
-	admin   net.Listener
-	started atomic.Pointer[time.Time] // of Serve; nil while it does not run
+	doors     *server.Doors
+	listeners *listen.Set               // all that is bound
+	started   atomic.Pointer[time.Time] // of Serve; nil while it does not run
 	// listening: Listen has bound everything, so that a reload may bind more.
 	listening atomic.Bool
 
 	metrics     *metrics.Set // nil: served nowhere
-	metricsAt   []net.Listener
-	policiesAt  []net.Listener
-	acmeAt      []net.Listener // where challenges are answered
 	certificate *certificate.Keeper
 }
 
@@ -143,6 +141,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	n.log = n.o.Logger
 	n.current.Store(&generation{cfg: cfg}) // so that every step can read it
 	n.certificate = n.newCertificate()
+	n.listeners = listen.New(listen.Options{Sockets: n.o.Sockets, Bind: n.bind})
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())
@@ -269,6 +268,7 @@ func (n *Node) openIntake(_ context.Context, _ keys) error {
 		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 		Inspectors: n.inspectors(), Reserved: func() []string { return n.now().checks.Reserved() }, Memory: n.memory,
 	})
+	n.doors = server.NewDoors(n.intake)
 	return nil
 }
 
@@ -276,24 +276,11 @@ func (n *Node) openIntake(_ context.Context, _ keys) error {
 func (n *Node) Close() error {
 	var errs []error
 	n.listening.Store(false)
-	errs = append(errs, n.doors.close())
-	n.unbindMetrics()
-	n.unbindPolicies()
-	n.unbindACME()
-	if n.admin != nil {
-		errs = append(errs, ignoreClosed(n.admin.Close()))
-	}
+	errs = append(errs, n.listeners.Close())
 	n.now().retire(nil)
 	if n.store != nil {
 		errs = append(errs, n.store.Close())
 	}
-	n.admin, n.store = nil, nil
+	n.store = nil
 	return errors.Join(errs...)
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
 }

@@ -9,23 +9,11 @@ import (
 
 	"sallyport/internal/dnsx"
 	"sallyport/internal/kit/httpd"
-	"sallyport/internal/kit/listen"
 	"sallyport/internal/mail"
 	"sallyport/internal/tlspolicy/mtasts"
 )
 
 var errNoCertificate = errors.New("there is no certificate")
-
-// listenPolicies binds where our own MTA-STS policy is served.
-func (n *Node) listenPolicies(ctx context.Context) (err error) {
-	n.policiesAt, err = n.listenAll(ctx, "tls_policy.listen", n.config().TLSPolicy.Listen, listen.TCP)
-	return err
-}
-
-func (n *Node) unbindPolicies() {
-	_ = listen.Close(n.policiesAt)
-	n.policiesAt = nil
-}
 
 // ownPolicy is the policy of every domain of ours: this host is its mail exchanger.
 func (n *Node) ownPolicy() mtasts.Policy {
@@ -42,7 +30,8 @@ func (n *Node) ownPolicy() mtasts.Policy {
 
 // policyParts serves our own policy, at every address that it has.
 func (n *Node) policyParts() []part {
-	if len(n.policiesAt) == 0 {
+	at := n.listeners.Of(servicePolicies)
+	if len(at) == 0 {
 		return nil
 	}
 	// Policy and certificate are those of the moment, also after a reload.
@@ -56,5 +45,5 @@ func (n *Node) policyParts() []part {
 		return nil, errNoCertificate
 	}}
 	o := httpd.Options{Limits: httpd.DefaultLimits(), Handler: handler, TLS: secure, Logger: n.log, Level: slog.LevelDebug}
-	return []part{{"MTA-STS policy", func(ctx context.Context) error { return httpd.Serve(ctx, o, n.policiesAt...) }}}
+	return []part{{"MTA-STS policy", func(ctx context.Context) error { return httpd.Serve(ctx, o, at...) }}}
 }

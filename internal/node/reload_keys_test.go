@@ -27,7 +27,7 @@ type keyProof struct {
 }
 
 func door25(f func(server.Config) any) func(*Node) any {
-	return func(n *Node) any { return f(n.doors.all()[0].engine.Config()) }
+	return func(n *Node) any { return f(n.doors.Of(server.KindMX).Config()) }
 }
 
 func class(address string) func(*Node) any {
@@ -76,7 +76,7 @@ func lastServer(n *Node) *named.Target {
 func theWorld(n *Node) any { return fmt.Sprintf("%p", n.now().world) }
 
 func limitsOfDoor(n *Node) any {
-	return fmt.Sprintf("%+v", n.doors.all()[0].engine.Config().Limits)
+	return fmt.Sprintf("%+v", n.doors.Of(server.KindMX).Config().Limits)
 }
 
 // proofs has one entry for each key that needs no restart.

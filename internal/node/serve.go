@@ -10,6 +10,7 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/operate"
+	"sallyport/internal/smtp/server"
 )
 
 // Serve runs until ctx ends, then stops in this order: no new connections, sessions
@@ -143,8 +144,29 @@ func (n *Node) version() string { return "sallyport " + n.o.Version }
 // listeningAt names each door and its address.
 func (n *Node) listeningAt() []fact.Pair {
 	var out []fact.Pair
-	for _, d := range n.doors.all() {
-		out = append(out, fact.Pair{Name: d.kind.String(), Value: d.listener.Addr().String()})
+	for _, k := range server.Kinds() {
+		for _, at := range n.listeners.Addrs(k.String()) {
+			out = append(out, fact.Pair{Name: k.String(), Value: at})
+		}
 	}
 	return out
+}
+
+// Alive reports whether the parts that everything waits for still answer: the store,
+// and whoever changes the directory.
+func (n *Node) Alive(ctx context.Context, within time.Duration) bool {
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		_ = n.book.Fault() // it takes the lock
+		_, _ = n.store.Get(ctx, []byte("alive"))
+	}()
+	select {
+	case <-answered:
+		return true
+	case <-ctx.Done():
+		return true // it stops
+	case <-time.After(within):
+		return false
+	}
 }

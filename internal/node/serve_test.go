@@ -276,8 +276,8 @@ func (s *site) restart(n *running) *running {
 func TestHalfAServerDoesNotServe(t *testing.T) {
 	noLeaks(t)
 	for part, breakIt := range map[string]func(*Node){
-		"submission":        func(n *Node) { n.doors.all()[1].listener.Close() },
-		"operator's socket": func(n *Node) { n.admin.Close() },
+		"submission":        func(n *Node) { n.listeners.Of("submission")[0].Close() },
+		"operator's socket": func(n *Node) { n.listeners.Of(serviceAdmin)[0].Close() },
 	} {
 		s := newSite(t, vfs.NewMem())
 		n := s.open()

@@ -113,7 +113,7 @@ func TestOurOwnPolicyIsServed(t *testing.T) {
 	r := s.serve(n)
 	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: s.clientTLS(), DisableKeepAlives: true}}
 	for host, want := range map[string]int{"mta-sts.local.test": 200, "mta-sts.remote.test": 404, "local.test": 404} {
-		req, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+r.policiesAt[0].Addr().String()+mtasts.Path, nil)
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+r.listeners.Of(servicePolicies)[0].Addr().String()+mtasts.Path, nil)
 		must(t, err)
 		req.Host = host
 		resp, err := client.Do(req)

@@ -1,5 +1,9 @@
-// Package listen binds TCP addresses, each exactly as it is written, and several of them
-// all or none.
+// Package listen keeps the listeners of a server: it binds addresses, each exactly as it is
+// written and all or none, takes over sockets that others bound for it, and changes them
+// while they are served.
+//
+// It promises that a change that cannot be made whole opens and closes nothing, and that
+// who is connected to a listener that goes stays connected.
 package listen
 
 import (
@@ -9,18 +13,6 @@ import (
 	"net/netip"
 )
 
-// Error is that one of several addresses could not be bound.
-type Error struct {
-	Index int // of the address among those that were to be bound
-	Err   error
-}
-
-// Error implements error.
-func (e *Error) Error() string { return e.Err.Error() }
-
-// Unwrap returns why.
-func (e *Error) Unwrap() error { return e.Err }
-
 // TCP binds one address. Nothing but the address itself is bound: 0.0.0.0 is all of IPv4
 // and opens nothing of IPv6.
 func TCP(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
@@ -28,20 +20,6 @@ func TCP(ctx context.Context, at netip.AddrPort) (net.Listener, error) {
 	// Landlock does not see MPTCP sockets, so none is ever opened.
 	c.SetMultipathTCP(false)
 	return c.Listen(ctx, family(at), at.String())
-}
-
-// All binds every address with bind, in their order; on an error, which is an *Error,
-// none stays bound.
-func All(ctx context.Context, at []netip.AddrPort, bind func(context.Context, netip.AddrPort) (net.Listener, error)) ([]net.Listener, error) {
-	var bound []net.Listener
-	for i, a := range at {
-		ln, err := bind(ctx, a)
-		if err != nil {
-			return nil, &Error{Index: i, Err: errors.Join(err, Close(bound))}
-		}
-		bound = append(bound, ln)
-	}
-	return bound, nil
 }
 
 // Close closes listeners; one that is closed already is no error.

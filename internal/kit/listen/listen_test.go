@@ -1,11 +1,9 @@
 package listen
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"strconv"
-	"syscall"
 	"testing"
 )
 
@@ -40,30 +38,4 @@ func TestAllAddressesOfOneFamily(t *testing.T) {
 		must(t, err)
 		c.Close()
 	}
-}
-
-func TestAllOrNone(t *testing.T) {
-	free, taken := netip.MustParseAddrPort("127.0.0.1:0"), netip.AddrPort{}
-	other, err := TCP(t.Context(), free)
-	must(t, err)
-	defer other.Close()
-	taken = netip.MustParseAddrPort(other.Addr().String())
-	both, err := All(t.Context(), []netip.AddrPort{free, free}, TCP)
-	must(t, err)
-	if len(both) != 2 {
-		t.Fatalf("%d are bound", len(both))
-	}
-	must(t, Close(both))
-	must(t, Close(both)) // once more does no harm
-	first := netip.MustParseAddrPort(both[0].Addr().String())
-	none, err := All(t.Context(), []netip.AddrPort{first, taken}, TCP)
-	var which *Error
-	if none != nil || !errors.As(err, &which) || which.Index != 1 || !errors.Is(err, syscall.EADDRINUSE) {
-		t.Errorf("%v, %v", none, err)
-	}
-	again, err := TCP(t.Context(), first)
-	if err != nil {
-		t.Fatalf("the first stayed bound: %v", err)
-	}
-	must(t, again.Close())
 }

@@ -3,12 +3,17 @@ package door
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 )
 
-// Serve takes connections, and serves those that speak SMTP with engine, until ctx is done
-// or either ends.
-func (d *Door) Serve(ctx context.Context, engine func(context.Context, net.Listener) error) error {
+// Serve takes the connections of a listener that Listen returned, and serves those that
+// speak SMTP with engine, until ctx is done or either ends.
+func Serve(ctx context.Context, ln net.Listener, engine func(context.Context, net.Listener) error) error {
+	d, ok := ln.(*Door)
+	if !ok {
+		return fmt.Errorf("%s is no socket of the sendmail command", ln.Addr())
+	}
 	both, stop := context.WithCancel(ctx)
 	defer stop()
 	received := make(chan error, 1)

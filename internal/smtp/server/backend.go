@@ -38,6 +38,19 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
+// Kinds are all kinds of doors.
+func Kinds() []Kind { return []Kind{KindMX, KindSubmission, KindSubmissions, KindSendmail} }
+
+// KindOf returns the kind of a name; KindUnknown: there is none.
+func KindOf(name string) Kind {
+	for _, k := range Kinds() {
+		if k.String() == name {
+			return k
+		}
+	}
+	return KindUnknown
+}
+
 // Backend decides who may speak. It is used by all connections at once.
 type Backend interface {
 	// Connect is asked when a connection is accepted (and its TLS is up, on

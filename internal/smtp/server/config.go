@@ -60,6 +60,22 @@ func (c Config) closed() bool {
 	return c.Awaiting && (c.Kind == KindSubmission || c.Kind == KindSubmissions)
 }
 
+// Of returns what a door of kind k is told of a configuration of the whole server. The
+// kernel keeps the sendmail door from everybody outside, so that neither TLS nor a sign-in
+// would add to what it says.
+func (c Config) Of(k Kind) Config {
+	c.Kind, c.Limits = k, c.Limits.Of(k)
+	if k == KindSendmail {
+		c.TLS, c.Awaiting, c.Balancers = nil, false, nil
+	} else {
+		c.UserID = nil
+	}
+	if k != KindSubmission && k != KindSubmissions {
+		c.Mechanisms = nil
+	}
+	return c
+}
+
 // check says what is missing: an engine that was told too little must not run.
 func (c Config) check(b Backend) error {
 	switch {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Door serves the connections of one listener, with a configuration that may be
-// replaced while it does: each connection keeps the one that it began with.
+// Door serves the connections of listeners, with a configuration that may be replaced
+// while it does: each connection keeps the one that it began with.
 type Door struct {
 	backend Backend
 	current atomic.Pointer[server]
@@ -34,9 +34,14 @@ func (d *Door) Use(cfg Config) error {
 	if err != nil {
 		return err
 	}
+	d.take(s)
+	return nil
+}
+
+// take makes s what serves the connections to come.
+func (d *Door) take(s *server) {
 	s.counted = d.current.Load().counted
 	d.current.Store(s)
-	return nil
 }
 
 // Config returns the configuration of the next connection.
@@ -81,4 +86,74 @@ func Serve(ctx context.Context, ln net.Listener, cfg Config, b Backend) error {
 		return err
 	}
 	return d.Serve(ctx, ln)
+}
+
+// Doors are the engines of one server: one for each kind of door, which serves all
+// listeners of its kind. Its methods may be called concurrently, but one Change at a time
+// is built and adopted.
+type Doors struct {
+	backend Backend
+	kinds   [KindSendmail + 1]atomic.Pointer[Door]
+}
+
+// NewDoors returns Doors of which none has a configuration yet.
+func NewDoors(b Backend) *Doors { return &Doors{backend: b} }
+
+// KindError is that a kind of door cannot be as it is configured.
+type KindError struct {
+	Kind Kind
+	Err  error
+}
+
+// Error implements error.
+func (e *KindError) Error() string { return e.Err.Error() }
+
+// Unwrap returns why.
+func (e *KindError) Unwrap() error { return e.Err }
+
+// Change is what Doors become.
+type Change struct {
+	doors *Doors
+	next  map[Kind]*server
+}
+
+// Build prepares what the next connection of each of the kinds meets: c as Config.Of
+// shares it out. On an error, which joins a *KindError for each kind that it is unfit for,
+// there is no Change.
+func (d *Doors) Build(c Config, kinds ...Kind) (*Change, error) {
+	change := &Change{doors: d, next: map[Kind]*server{}}
+	var errs []error
+	for _, k := range kinds {
+		s, err := newServer(c.Of(k), d.backend)
+		if err != nil {
+			errs = append(errs, &KindError{Kind: k, Err: err})
+			continue
+		}
+		change.next[k] = s
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return change, nil
+}
+
+// Adopt puts the change in force for the connections to come.
+func (c *Change) Adopt() {
+	for k, s := range c.next {
+		if former := c.doors.kinds[k].Load(); former != nil {
+			former.take(s)
+			continue
+		}
+		door := &Door{backend: c.doors.backend}
+		door.current.Store(s)
+		c.doors.kinds[k].Store(door)
+	}
+}
+
+// Of returns the engine of a kind; nil: it was never configured.
+func (d *Doors) Of(k Kind) *Door {
+	if int(k) >= len(d.kinds) {
+		return nil
+	}
+	return d.kinds[k].Load()
 }

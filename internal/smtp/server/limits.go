@@ -118,6 +118,19 @@ func DefaultLimits() Limits {
 	}
 }
 
+// Of returns the share that a door of kind k has of the limits of the whole server. The
+// connections are counted over all doors: strangers must leave room for our own people,
+// and who only connects for those who sign in.
+func (l Limits) Of(k Kind) Limits {
+	switch k {
+	case KindSubmission, KindSubmissions, KindSendmail:
+		l.Reserved = l.Connections / 8
+	default:
+		l.Connections -= l.Connections / 4
+	}
+	return l
+}
+
 // commandLine says how long a command line may be that begins with start. Only
 // commands with extended arguments may be longer than 512 octets. RFC 5321
 // §4.5.3.1.4, RFC 3461 §5, RFC 4954 §4.
