@@ -118,23 +118,36 @@ type Change struct {
 }
 
 // Build prepares what the next connection of each of the kinds meets: c as Config.Of
-// shares it out. On an error, which joins a *KindError for each kind that it is unfit for,
+// shares it out, with a TLS configuration of its own, whose session tickets resume at no
+// other kind of door. On an error, which joins a *KindError for each kind that it is unfit for,
 // there is no Change.
 func (d *Doors) Build(c Config, kinds ...Kind) (*Change, error) {
 	change := &Change{doors: d, next: map[Kind]*server{}}
 	var errs []error
 	for _, k := range kinds {
-		s, err := newServer(c.Of(k), d.backend)
+		mine := c.Of(k)
+		secured := d.secured(k).of(mine.TLS)
+		mine.TLS = secured.own
+		s, err := newServer(mine, d.backend)
 		if err != nil {
 			errs = append(errs, &KindError{Kind: k, Err: err})
 			continue
 		}
+		s.secured = secured
 		change.next[k] = s
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	return change, nil
+}
+
+// secured returns the TLS of a kind as it is; zero: it has none.
+func (d *Doors) secured(k Kind) ownTLS {
+	if door := d.Of(k); door != nil {
+		return door.current.Load().secured
+	}
+	return ownTLS{}
 }
 
 // Adopt puts the change in force for the connections to come.

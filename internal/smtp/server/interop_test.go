@@ -129,8 +129,7 @@ func TestSwaks(t *testing.T) {
 	}
 }
 
-// A ticket of one kind of listener resumes on another without carrying anybody's
-// identity over: G14.
+// A resumed TLS session carries nobody's identity over: G14.
 func TestTicketsCarryNoIdentity(t *testing.T) {
 	cfg, client := withTLS(t, testConfig(KindSubmissions))
 	client.ClientSessionCache = tls.NewLRUClientSessionCache(4)

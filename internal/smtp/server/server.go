@@ -37,6 +37,7 @@ type server struct {
 
 	admission *Admission
 	counted   *tallies
+	secured   ownTLS // what cfg.TLS was made of; zero: it is used as it was given
 }
 
 // tallies are what a listener counts, whatever its configuration.
