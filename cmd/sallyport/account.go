@@ -185,7 +185,7 @@ func (a accountLs) Run(ctx context.Context, c console) error {
 		if a.JSON {
 			return o.AccountList(ctx, func(v operate.Account) error { return printJSON(c.out, v) })
 		}
-		t := newTable(c.out, "ADDRESS", "STANDING", "ROLE", "MADE", "REASON")
+		t := newTable(c, "ADDRESS", "STANDING", "ROLE", "MADE", "REASON")
 		err := o.AccountList(ctx, func(v operate.Account) error {
 			t.row(v.Address, v.Standing, v.Role, moment(v.Created), dash(v.FrozenReason))
 			return nil

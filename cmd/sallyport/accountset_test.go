@@ -16,7 +16,7 @@ func TestCappedUsage(t *testing.T) {
 		want string
 	}{
 		{9, "9 of 9 within an hour, 9 of 20 within a day"},
-		{3, "3 of 9 within an hour, 3 of 20 within a day; at 2026-11-28 12:00:00 a message asked for more than was left"},
+		{3, "3 of 9 within an hour, 3 of 20 within a day; at 2026-11-28 12:00:00 UTC a message asked for more than was left"},
 	} {
 		a := operate.Allowance{Used: budget.Use{Hour: row.used, Day: row.used}, Most: budget.Limits{Hour: 9, Day: 20}, Refused: at}
 		if got := cappedUsage(a); got != row.want {

@@ -75,7 +75,7 @@ func (a aliasLs) Run(ctx context.Context, c console) error {
 		if a.JSON {
 			return o.AliasList(ctx, func(v operate.Alias) error { return printJSON(c.out, v) })
 		}
-		t := newTable(c.out, "ALIAS", "LEADS TO", "WHO WRITES", "ADDED", "STATED IN")
+		t := newTable(c, "ALIAS", "LEADS TO", "WHO WRITES", "ADDED", "STATED IN")
 		err := o.AliasList(ctx, func(v operate.Alias) error {
 			t.row(v.Name, strings.Join(v.Targets, ", "), v.From, moment(v.Added), dash(v.Where))
 			return nil

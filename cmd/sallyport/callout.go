@@ -44,7 +44,7 @@ func (l calloutLs) Run(ctx context.Context, c console) error {
 		if l.JSON {
 			return o.CalloutList(ctx, l.choice(), func(a operate.Callout) error { return printJSON(c.out, a) })
 		}
-		t, n := newTable(c.out, "RECIPIENT", "STATE", "ASKED", "ASKED AGAIN FROM", "SERVER", "REPLY"), 0
+		t, n := newTable(c, "RECIPIENT", "STATE", "ASKED", "ASKED AGAIN FROM", "SERVER", "REPLY"), 0
 		err := o.CalloutList(ctx, l.choice(), func(a operate.Callout) error {
 			n++
 			t.row(a.Address, a.State, moment(a.Asked), moment(a.Again), a.Server, dash(a.Reply))

@@ -59,7 +59,7 @@ func (d delegateLs) Run(ctx context.Context, c console) error {
 		if d.JSON {
 			return o.DelegateList(ctx, r, func(v operate.Delegate) error { return printJSON(c.out, v) })
 		}
-		t := newTable(c.out, "ACCOUNT", "SENDS AS", "STATE", "ADDED")
+		t := newTable(c, "ACCOUNT", "SENDS AS", "STATE", "ADDED")
 		err := o.DelegateList(ctx, r, func(v operate.Delegate) error {
 			state := "in force"
 			if !v.InForce {

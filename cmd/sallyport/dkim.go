@@ -35,7 +35,7 @@ func (a dkimLs) Run(ctx context.Context, c console) error {
 		if a.JSON {
 			return o.DKIMList(ctx, operate.DKIMRef{Domain: a.Domain}, func(k operate.DKIMKey) error { return printJSON(c.out, k) })
 		}
-		t := newTable(c.out, "DOMAIN", "SELECTOR", "ALGORITHM", "STATE", "SINCE", "SIGNS", "SEEN IN DNS")
+		t := newTable(c, "DOMAIN", "SELECTOR", "ALGORITHM", "STATE", "SINCE", "SIGNS", "SEEN IN DNS")
 		err := o.DKIMList(ctx, operate.DKIMRef{Domain: a.Domain}, func(k operate.DKIMKey) error {
 			t.row(k.Domain, k.Selector, k.Algorithm, k.State, moment(k.Since), signs(k), moment(k.Seen))
 			return nil

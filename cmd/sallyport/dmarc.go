@@ -211,7 +211,7 @@ func (d dmarcReport) tell(c console, s format.Summary) error {
 		c.printf("%s that came twice counted once\n", plural(s.Duplicates, "report"))
 	}
 	c.printf("%s, %d of them with SPF or DKIM that speaks for the author, %d without\n\n", plural(s.Messages, "message"), s.Passed, s.Messages-s.Passed)
-	t := newTable(c.out, "SOURCE", "MESSAGES", "PASSED", "BY SPF", "BY DKIM", "FAILED", "REFUSED", "JUNKED", "SENDS AS")
+	t := newTable(c, "SOURCE", "MESSAGES", "PASSED", "BY SPF", "BY DKIM", "FAILED", "REFUSED", "JUNKED", "SENDS AS")
 	for _, v := range s.Sources {
 		t.row(v.Address.String(), fmt.Sprint(v.Messages), fmt.Sprint(v.Passed), fmt.Sprint(v.BySPF), fmt.Sprint(v.ByDKIM), fmt.Sprint(v.Failed()),
 			fmt.Sprint(v.Refused), fmt.Sprint(v.Junked), strings.Join(v.From, " "))

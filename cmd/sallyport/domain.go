@@ -101,7 +101,7 @@ func (d domainLs) Run(ctx context.Context, c console) error {
 		if d.JSON {
 			return o.DomainList(ctx, func(v operate.Domain) error { return printJSON(c.out, v) })
 		}
-		t := newTable(c.out, "DOMAIN", "DELIVERED TO", "POSTMASTER", "ADDED", "STATED IN")
+		t := newTable(c, "DOMAIN", "DELIVERED TO", "POSTMASTER", "ADDED", "STATED IN")
 		err := o.DomainList(ctx, func(v operate.Domain) error {
 			t.row(v.Name, v.Deliver, dash(v.Postmaster), moment(v.Added), dash(v.Where))
 			return nil

@@ -70,7 +70,7 @@ func (f forwardLs) Run(ctx context.Context, c console) error {
 		if f.JSON {
 			return o.ForwardList(ctx, func(v operate.Forward) error { return printJSON(c.out, v) })
 		}
-		t := newTable(c.out, "ACCOUNT", "GOES ON TO", "MAILBOX", "STATE", "ADDED")
+		t := newTable(c, "ACCOUNT", "GOES ON TO", "MAILBOX", "STATE", "ADDED")
 		err := o.ForwardList(ctx, func(v operate.Forward) error {
 			box, state := "-", "awake"
 			if v.Keep {

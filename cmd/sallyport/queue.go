@@ -4,22 +4,21 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
-	"sallyport/internal/fact"
 	"sallyport/internal/kit/timespan"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 )
 
 type queueCommands struct {
-	Ls      queueLs      `cmd:"" help:"List the messages that wait, oldest first."`
-	Show    queueShow    `cmd:"" help:"Show one message and what became of it so far."`
-	Hold    queueHold    `cmd:"" help:"Keep messages from being tried."`
-	Release queueRelease `cmd:"" help:"End the hold of messages."`
-	Retry   queueRetry   `cmd:"" help:"Try messages now."`
-	Rm      queueRm      `cmd:"" help:"Remove messages for good, without telling their senders."`
+	Ls       queueLs       `cmd:"" help:"List the messages that wait and why, oldest first, or sum them up."`
+	Show     queueShow     `cmd:"" help:"Show one message: what became of it so far, its headers, or all of it."`
+	Hold     queueHold     `cmd:"" help:"Keep messages from being tried."`
+	Release  queueRelease  `cmd:"" help:"End the hold of messages."`
+	Retry    queueRetry    `cmd:"" help:"Try messages now."`
+	Redirect queueRedirect `cmd:"" help:"Give a message another recipient."`
+	Rm       queueRm       `cmd:"" help:"Remove messages for good, without telling their senders."`
 }
 
 // selectFlags choose messages.
@@ -37,110 +36,6 @@ type selectFlags struct {
 
 func (s selectFlags) choice() operate.Select {
 	return operate.Select{IDs: s.IDs, Account: s.Account, Sender: s.Sender, Recipient: s.Recipient, Domain: s.Domain, Held: s.Held, OlderThan: time.Duration(s.OlderThan)}
-}
-
-type queueLs struct {
-	selectFlags
-	Limit int `help:"At most so many."`
-}
-
-// Help shows examples.
-func (queueLs) Help() string {
-	return `Examples:
-  sallyport queue ls
-  sallyport queue ls --domain example.net --older-than 4h
-  sallyport queue ls --account alice@example.org --held --json`
-}
-
-// Run lists messages.
-func (q queueLs) Run(ctx context.Context, c console) error {
-	choice := q.choice()
-	choice.Limit = q.Limit
-	return q.operate(ctx, c, func(o *operate.Client) error {
-		if q.JSON {
-			return o.QueueList(ctx, choice, func(m operate.Message) error { return printJSON(c.out, m) })
-		}
-		t, n := newTable(c.out, "ID", "STATE", "SIZE", "TRIES", "NEXT TRY", "SENDER", "RECIPIENTS"), 0
-		err := o.QueueList(ctx, choice, func(m operate.Message) error {
-			n++
-			t.row(m.ID, m.State, fact.Octets(m.Size), strconv.Itoa(m.Attempts), moment(m.NextTry), m.Sender, pending(m))
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			c.printf("the queue is empty, or nothing in it matches\n")
-			return nil
-		}
-		return t.flush()
-	})
-}
-
-// pending names the recipients that do not have it and were not reported, three at most.
-func pending(m operate.Message) string {
-	var names []string
-	for _, r := range m.Recipients {
-		if r.State == "pending" || r.State == operate.RecipientUntold {
-			names = append(names, r.Address)
-		}
-	}
-	if len(names) > 3 {
-		names = append(names[:3], "and "+strconv.Itoa(len(names)-3)+" more")
-	}
-	return strings.Join(names, ", ")
-}
-
-type queueShow struct {
-	configFlag
-	jsonFlag
-	ID string `arg:"" help:"The queue id."`
-}
-
-// Run shows a message.
-func (q queueShow) Run(ctx context.Context, c console) error {
-	if err := checkIDs(q.ID); err != nil {
-		return err
-	}
-	return q.operate(ctx, c, func(o *operate.Client) error {
-		m, err := o.QueueShow(ctx, operate.QueueRef{ID: q.ID})
-		if err != nil {
-			return err
-		}
-		if q.JSON {
-			return printJSON(c.out, m)
-		}
-		c.printf("id          %s\nstate       %s\n", m.ID, m.State)
-		if m.Reason != "" {
-			c.printf("because     %s\n", m.Reason)
-		}
-		c.printf("received    %s\nsender      %s\naccount     %s\nmessage-id  %s\nsize        %s\nattempts    %d\nnext try    %s\n",
-			moment(m.Received), m.Sender, dash(m.Account), dash(m.MessageID), fact.Octets(m.Size), m.Attempts, moment(m.NextTry))
-		for _, mark := range marks(m) {
-			c.printf("note        %s\n", mark)
-		}
-		for _, r := range m.Recipients {
-			c.printf("to          %s: %s\n", r.Address, r.State)
-			if r.Last != "" {
-				c.printf("              %s, %s: %s\n", moment(r.LastAt), dash(r.Remote), r.Last)
-			}
-		}
-		return nil
-	})
-}
-
-// marks says what is special about a message.
-func marks(m operate.Message) (all []string) {
-	if m.Forward {
-		all = append(all, "a forward of the account's mail, in its name")
-	}
-	if m.Warned {
-		all = append(all, "the account was told of the delay")
-	}
-	if m.Junk {
-		all = append(all, "junk: a mailbox of ours keeps it apart")
-	}
-	return all
 }
 
 // changeFlags choose messages to change.

@@ -57,7 +57,10 @@ func (v *visible) Write(b []byte) (int, error) {
 // raw returns the writer below the net, for what is no text for people: the SMTP of
 // sendmail -bs, and what is drawn on a terminal.
 func raw(w io.Writer) io.Writer {
-	if v, ok := w.(*visible); ok {
+	switch v := w.(type) {
+	case output:
+		return raw(v.Writer)
+	case *visible:
 		return v.w
 	}
 	return w

@@ -37,7 +37,7 @@ func TestLinesOfForeignText(t *testing.T) {
 	var out bytes.Buffer
 	c := console{out: &visible{w: &out}}
 	c.printf("name  %s\nnumber %d\n", hostile, 7)
-	table := newTable(c.out, "ONE", "TWO")
+	table := newTable(c, "ONE", "TWO")
 	table.row(hostile, "x  y  z")
 	table.row("a\tb", "")
 	if err := table.flush(); err != nil {

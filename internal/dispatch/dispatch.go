@@ -48,6 +48,8 @@ type Queue interface {
 	Postpone(ctx context.Context, t spool.Token, until time.Time, facts [][]byte) error
 	HoldClaimed(ctx context.Context, t spool.Token, reason string, facts [][]byte) error
 	AccountHeld(account mail.Address) (reason string, held bool)
+	Get(ctx context.Context, id mail.ID) (spool.Entry, error)
+	Redirect(ctx context.Context, e spool.Entry, to spool.Spawned, now time.Time, facts [][]byte) error
 	OpenBody(ctx context.Context, id mail.ID) (io.ReadCloser, error)
 	NewBody(ctx context.Context) (*spool.Body, error)
 	Watch() <-chan struct{}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"time"
 
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
@@ -102,7 +101,7 @@ func (d *Dispatch) forwards(r *run, dir *directory.Snapshot) map[int]sendOn {
 		key := strconv.FormatBool(srs.Is(p.Recipient.Address)) + p.Mailbox.Key()
 		s, known := decided[key]
 		if !known {
-			s = d.forward(r.claim.Entry, p, fw, dir, seen)
+			s = d.forward(r.claim.Entry, p.Recipient.Address, fw, dir, seen)
 			if s.leaves() && settled[p.Mailbox.Key()] {
 				s.targets, s.before = nil, true
 			}
@@ -137,29 +136,30 @@ func boxesWith(e spool.Entry) map[string]bool {
 	return out
 }
 
-// forward decides one of them. What does not leave goes into the mailbox: nothing is
-// lost, and nobody is bounced at.
-func (d *Dispatch) forward(e spool.Entry, p spool.RecipientState, fw directory.Forward, dir *directory.Snapshot, seen *history) sendOn {
-	s := sendOn{account: p.Mailbox, keep: fw.Keep}
-	mark := d.markOf(seen, p.Mailbox, e.MessageID)
+// forward decides one of them, by the address that the message was written to. What does
+// not leave goes into the mailbox: nothing is lost, and nobody is bounced at.
+func (d *Dispatch) forward(e spool.Entry, to mail.Address, fw directory.Forward, dir *directory.Snapshot, seen *history) sendOn {
+	account := fw.Account
+	s := sendOn{account: account, keep: fw.Keep}
+	mark := d.markOf(seen, account, e.MessageID)
 	switch {
 	case e.Junk:
 		s.rule = ruleKeptJunk
-	case srs.Is(p.Recipient.Address):
+	case srs.Is(to):
 		s.rule = ruleKeptReturn
 	case seen.err != nil:
 		s.rule = ruleKeptHeader
 	case mark == srs.MarkKept:
 		s.rule, s.done = ruleKeptTwice, true
-	case mark == srs.MarkSent || seen.passed(p.Mailbox):
+	case mark == srs.MarkSent || seen.passed(account):
 		s.rule = ruleKeptLoop
 	default:
-		s.rule = d.noRoom(e, p.Mailbox)
+		s.rule = d.noRoom(e, account)
 	}
 	if s.rule != "" {
 		return s
 	}
-	draft, _ := d.draft(e, p.Mailbox, mail.ID{}) // without a return path the gate refuses
+	draft, _ := d.draft(e, account, mail.ID{}) // without a return path the gate refuses
 	for _, target := range fw.Targets {
 		if v := draft.Judge(target, dir.Classify(target), nil); v.Action == gate.Relay || v.Rule == gate.RuleSubjectIncomplete {
 			s.targets = append(s.targets, target)
@@ -199,13 +199,18 @@ func (d *Dispatch) draft(e spool.Entry, account mail.Address, id mail.ID) (*lett
 		// Whoever sent it hears nothing of what happens behind us, and nobody behind us
 		// learns what was said about it: RFC 3461 §5.2.7 has us begin anew.
 		Envelope: mail.Envelope{From: from, Body: e.Envelope.Body, SMTPUTF8: e.Envelope.SMTPUTF8, TLS: e.Envelope.TLS},
-		Session: letter.Ours(gate.DoorForward, func() gate.Standing {
-			if d.Active(account) {
-				return gate.StandingActive
-			}
-			return gate.StandingFrozen
-		}),
+		Session:  d.asForward(account),
 	}, err
+}
+
+// asForward tells the gate that an account's forward asks, as the account stands now.
+func (d *Dispatch) asForward(account mail.Address) func() gate.Facts {
+	return letter.Ours(gate.DoorForward, func() gate.Standing {
+		if d.Active(account) {
+			return gate.StandingActive
+		}
+		return gate.StandingFrozen
+	})
 }
 
 // returnPath is the reverse-path of what is sent on. A null one stays (RFC 5321
@@ -268,12 +273,8 @@ type sent struct {
 
 // send makes the message that leaves for one delivery, and its Grant. The content is
 // that of the original, octet for octet, so that its signatures stay whole.
-func (d *Dispatch) send(c spool.Claim, s sendOn, now time.Time) (sent, error) {
+func (d *Dispatch) send(c spool.Claim, s sendOn, id mail.ID) (sent, error) {
 	e := c.Entry
-	id, err := mail.NewID(now, d.Rand)
-	if err != nil {
-		return sent{}, err
-	}
 	draft, err := d.draft(e, s.account, id)
 	if err != nil {
 		return sent{}, err
@@ -291,7 +292,7 @@ func (d *Dispatch) send(c spool.Claim, s sendOn, now time.Time) (sent, error) {
 		draft.Add(part)
 		f.Rule, f.Recipients = string(j.Rule), append(f.Recipients, target.String())
 	}
-	l := letter.Content{MessageID: e.MessageID, Prefix: append(d.trace(e, s, now), e.Prefix...), Forward: spool.ForwardSent}
+	l := letter.Content{MessageID: e.MessageID, Prefix: append(d.trace(e, s), e.Prefix...), Forward: spool.ForwardSent}
 	if s.keep {
 		l.Forward = spool.ForwardKept
 	}
@@ -317,7 +318,7 @@ var errWithheld = errors.New("dispatch: not sent on")
 
 // trace is what we put before a message that is sent on: the name under which any
 // server finds a loop, and a mark that only we can make.
-func (d *Dispatch) trace(e spool.Entry, s sendOn, now time.Time) []byte {
+func (d *Dispatch) trace(e spool.Entry, s sendOn) []byte {
 	b := passing(s.account)
 	m := srs.MarkSent
 	if s.keep {

@@ -56,7 +56,11 @@ func (d *Dispatch) sendAll(c spool.Claim, a attempt) (leaving, error) {
 			continue
 		}
 		made[s.account.Key()] = len(out.of)
-		m, err := d.send(c, s, d.Now())
+		id, err := mail.NewID(d.Now(), d.Rand)
+		if err != nil {
+			return out, err
+		}
+		m, err := d.send(c, s, id)
 		if err != nil {
 			return out, err
 		}

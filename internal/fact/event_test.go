@@ -42,6 +42,8 @@ func one(t testing.TB) []Event {
 		Released{at, "operator", Message{Account: "alice@local.test"}, "the account's queue", saw},
 		Retried{at, "operator", m, saw},
 		Removed{at, "operator", m, saw},
+		Redirected{at, "mx-local", own, testID(t, 1), to, []Pair{{"instead of", "dan@local.test"}, {"by uid", "0"}}},
+		Asked{at, "operator", m, "the headers were read", saw},
 		AccountChanged{at, "operator", "alice@local.test", "frozen", saw},
 		DirectoryChanged{at, "operator", "info@local.test", to, "boss@local.test", "alias added", saw},
 		CalloutsForgotten{at, "operator", to, 2, "what servers behind said of recipients was forgotten: 2 answers", saw},

@@ -22,6 +22,8 @@ const (
 	KindRelease    Kind = "release"
 	KindRetry      Kind = "retry"
 	KindRemove     Kind = "remove"
+	KindRedirect   Kind = "redirect"
+	KindAsk        Kind = "ask"
 	KindAccount    Kind = "account"
 	KindDirectory  Kind = "directory"
 	KindCallout    Kind = "callout"
@@ -63,6 +65,8 @@ func Kinds() []KindInfo {
 		{KindRelease, "released", "What was held may go on: Queue or Account."},
 		{KindRetry, "retried", "An operator asked for another attempt now: Queue."},
 		{KindRemove, "removed", "An operator removed a message from the queue: Queue."},
+		{KindRedirect, "redirected", "An operator gave a message in the queue another recipient: Queue is its own from now on, About the one as which it waited: Account, Sender, Recipients, Rule (of the gate), Evidence (instead of whom, by whom)."},
+		{KindAsk, "asked", "An operator read a message in the queue, or a helper asked something: Queue (where it was about one message), Text (what), Evidence (by whom)."},
 		{KindAccount, "account", "An account was added, changed, frozen, thawed or removed: Account, Text."},
 		{KindDirectory, "directory", "A domain, alias, forward or delegate was added, changed or removed: Account (its own name), Recipients (targets), Sender (whom a delegate may send as), Text."},
 		{KindCallout, "callout", "An operator had forgotten what servers behind said of recipients: Recipients (where named), Count, Evidence (the domain, by whom)."},

@@ -1,6 +1,10 @@
 package fact
 
-import "time"
+import (
+	"time"
+
+	"sallyport/internal/mail"
+)
 
 // AccountChanged says that an account was added, changed, frozen, thawed or removed.
 type AccountChanged struct {
@@ -104,6 +108,36 @@ type Removed struct {
 // Fact returns the record.
 func (e Removed) Fact() Fact { return ofMessage(KindRemove, e.At, e.Rule, e.Message, "", e.Evidence) }
 
+// Redirected says that an operator gave a message in the queue another recipient.
+type Redirected struct {
+	At         time.Time
+	Rule       string  // of the gate, which let the new recipient in
+	Message    Message // as it waits now
+	About      mail.ID // as which it waited
+	Recipients []string
+	Evidence   []Pair // instead of whom, by whom, and why
+}
+
+// Fact returns the record.
+func (e Redirected) Fact() Fact {
+	f := ofMessage(KindRedirect, e.At, e.Rule, e.Message, "", e.Evidence)
+	f.About, f.Recipients = e.About, e.Recipients
+	return f
+}
+
+// Asked says that somebody looked at what is others': an operator at a message, or a
+// helper, who may look and do nothing else, at anything.
+type Asked struct {
+	At       time.Time
+	Rule     string
+	Message  Message // which was read; zero: it was no message
+	What     string
+	Evidence []Pair // by whom
+}
+
+// Fact returns the record.
+func (e Asked) Fact() Fact { return ofMessage(KindAsk, e.At, e.Rule, e.Message, e.What, e.Evidence) }
+
 func ofMessage(k Kind, at time.Time, rule string, m Message, text string, evidence []Pair) Fact {
 	f := Fact{At: at, Kind: k, Rule: rule, Text: text, Evidence: evidence}
 	m.on(&f)
@@ -126,6 +160,10 @@ func readOperator(f Fact) (Event, bool) {
 		return Retried{f.At, f.Rule, messageOf(f), f.Evidence}, true
 	case KindRemove:
 		return Removed{f.At, f.Rule, messageOf(f), f.Evidence}, true
+	case KindRedirect:
+		return Redirected{f.At, f.Rule, messageOf(f), f.About, f.Recipients, f.Evidence}, true
+	case KindAsk:
+		return Asked{f.At, f.Rule, messageOf(f), f.Text, f.Evidence}, true
 	}
 	return nil, false
 }

@@ -15,7 +15,7 @@ func (n *Node) openOperator(_ context.Context, _ keys) error {
 		EndSessions: n.intake.EndSessions, Server: n.server,
 		Write: n.trace.Write, Backup: n.backup(), Data: n.config().Data, Certificate: n.leaf, Obtained: n.obtained, Logger: n.log,
 		ReturnPath: func() (*operate.ReturnPath, error) { return ReturnPathOf(n.config()) }, Reload: n.Reload,
-		SigningKeys: n.ring, Callouts: func() *callout.Asker { return n.now().callouts },
+		SigningKeys: n.ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().callouts },
 	})
 	return nil
 }

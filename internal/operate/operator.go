@@ -3,6 +3,7 @@ package operate
 import (
 	"context"
 	"crypto/x509"
+	"io"
 	"log/slog"
 	"time"
 
@@ -39,6 +40,7 @@ type Queue interface {
 	Release(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
 	Retry(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
 	Remove(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
+	OpenBody(ctx context.Context, id mail.ID) (io.ReadCloser, error)
 	Holding(account mail.Address, reason string) store.Planner
 	Releasing(account mail.Address) store.Planner
 	ReleaseAccount(ctx context.Context, account mail.Address, facts ...[]byte) error
@@ -71,6 +73,8 @@ type Options struct {
 	Now       func() time.Time
 	// EndSessions ends the live sessions of an account and says how many.
 	EndSessions func(account mail.Address) int
+	// Redirects gives queued messages other recipients; nil: nobody does.
+	Redirects Redirector
 	// SigningKeys are the keys that sign mail.
 	SigningKeys SigningKeys
 	// Callouts is what servers behind us said of recipients; nil: there is no such memory.

@@ -2,7 +2,6 @@ package operate
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"sallyport/internal/fact"
@@ -16,7 +15,7 @@ const MaxIDs = 10_000
 // Message is a message in the queue as operators see it.
 type Message struct {
 	ID         string      `json:"id"`
-	State      string      `json:"state"` // "waiting", "held", or "held with its account"
+	State      string      `json:"state"` // StateWaiting, StateHeld or StateParked
 	Reason     string      `json:"reason,omitempty"`
 	Received   time.Time   `json:"received"`
 	Sender     string      `json:"sender"`            // with angle brackets; "<>" for notifications
@@ -35,7 +34,7 @@ type Message struct {
 type Recipient struct {
 	Address string    `json:"address"`
 	Mailbox string    `json:"mailbox,omitempty"` // of ours; "": it goes to another host
-	State   string    `json:"state"`             // "pending", "delivered", "failed", or RecipientUntold
+	State   string    `json:"state"`             // RecipientPending, "delivered", "failed", or RecipientUntold
 	Last    string    `json:"last,omitempty"`    // the last reply
 	LastAt  time.Time `json:"last_at,omitzero"`
 	Remote  string    `json:"remote,omitempty"` // who gave it
@@ -92,14 +91,7 @@ func (op *Operator) QueueList(ctx context.Context, _ Caller, r Select, fn func(M
 
 // QueueShow returns one message.
 func (op *Operator) QueueShow(ctx context.Context, _ Caller, r QueueRef) (Message, error) {
-	id, err := mail.ParseID(r.ID)
-	if err != nil {
-		return Message{}, invalid(err)
-	}
-	e, err := op.o.Queue.Get(ctx, id)
-	if errors.Is(err, spool.ErrNotFound) {
-		return Message{}, &Error{CodeNotFound, "no message " + r.ID + " is in the queue; its trace tells what became of it"}
-	}
+	e, err := op.queued(ctx, r.ID)
 	if err != nil {
 		return Message{}, err
 	}
@@ -161,8 +153,7 @@ func (op *Operator) messageFact(tell tellMessage, by Caller, e spool.Entry, reas
 	if reason != "" {
 		evidence = append(evidence, because(reason))
 	}
-	m := fact.Message{Queue: e.ID, MessageID: e.MessageID, Account: e.Account.String(), Sender: e.Envelope.From.String(), Size: e.Size}
-	return tell(op.o.Now(), m, evidence).Fact()
+	return tell(op.o.Now(), queuedMessage(e), evidence).Fact()
 }
 
 // filter parses a Select.
@@ -200,22 +191,50 @@ func (op *Operator) filter(s Select) (f spool.Filter, err error) {
 
 func (op *Operator) message(e spool.Entry) Message {
 	m := Message{
-		ID: e.ID.String(), State: "waiting", Received: e.Received, Sender: e.Envelope.From.String(), Account: e.Account.String(),
+		ID: e.ID.String(), State: StateWaiting, Received: e.Received, Sender: e.Envelope.From.String(), Account: e.Account.String(),
 		MessageID: e.MessageID, Size: e.Size, Attempts: e.Attempts, NextTry: e.NextTry,
 		Forward: e.Forward != spool.ForwardNone, Warned: e.Warned, Junk: e.Junk, Recipients: []Recipient{},
 	}
 	reason, accountHeld := op.o.Queue.AccountHeld(e.Account)
 	switch {
 	case e.Held != "":
-		m.State, m.Reason, m.NextTry = "held", e.Held, time.Time{}
+		m.State, m.Reason, m.NextTry = StateHeld, e.Held, time.Time{}
 	case accountHeld:
-		m.State, m.Reason, m.NextTry = "held with its account", reason, time.Time{}
+		m.State, m.Reason, m.NextTry = StateParked, reason, time.Time{}
 	}
 	for _, r := range e.Recipients {
 		m.Recipients = append(m.Recipients, recipient(r))
 	}
 	return m
 }
+
+// The states of a message in the queue.
+const (
+	StateWaiting = "waiting"
+	StateHeld    = "held"
+	StateParked  = "held with its account"
+)
+
+// Why returns why the message is still in the queue, as far as anybody said so: the reason
+// of its hold, or the last answer that a recipient got who does not have it.
+func (m Message) Why() string {
+	if m.State != StateWaiting {
+		return m.Reason
+	}
+	var newest Recipient
+	for _, r := range m.Recipients {
+		if (r.State == RecipientPending || r.State == RecipientUntold) && r.Last != "" && !r.LastAt.Before(newest.LastAt) {
+			newest = r
+		}
+	}
+	if newest.Last == "" || newest.Remote == "" {
+		return newest.Last
+	}
+	return newest.Last + " (" + newest.Remote + ")"
+}
+
+// RecipientPending is the state of a recipient who does not have the message yet.
+const RecipientPending = "pending"
 
 // RecipientUntold is the state of a recipient who failed without anybody being told.
 const RecipientUntold = "failed, nobody told"
@@ -230,7 +249,7 @@ func recipient(r spool.RecipientState) Recipient {
 	}
 	switch r.State {
 	case spool.StatePending:
-		v.State = "pending"
+		v.State = RecipientPending
 	case spool.StateDelivered:
 		v.State = "delivered"
 	case spool.StateFailed:

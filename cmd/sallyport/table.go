@@ -1,0 +1,141 @@
+package main
+
+import (
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"sallyport/internal/mail"
+
+	"golang.org/x/sys/unix"
+)
+
+// plainWidth is how many columns a terminal has that does not say it.
+const plainWidth = 80
+
+// table aligns columns; its rows are held until flush or tableRows of them. On a terminal
+// what does not fit into its width follows on lines of its own, indented; anything else
+// that reads it gets one line a row.
+type table struct {
+	w     io.Writer
+	width int // columns of the terminal; 0: there is none
+	heads []string
+	rows  [][]string
+	shown bool // the heads are written
+}
+
+const tableRows = 500
+
+func newTable(c console, heads ...string) *table {
+	return &table{w: c.out, width: widthOf(c.out), heads: heads}
+}
+
+// widthOf returns how many columns the terminal has that w writes to; 0: it is none.
+func widthOf(w io.Writer) int {
+	f, ok := fileOf(w)
+	if !ok || !isTerminal(f) {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil || size.Col == 0 {
+		return plainWidth
+	}
+	return int(size.Col)
+}
+
+// row takes one row. An error of the output shows when it is flushed.
+func (t *table) row(cells ...string) {
+	shown := make([]string, len(cells))
+	for i, s := range cells {
+		// Two blanks part columns; none of ours holds them.
+		if shown[i] = mail.Shown(s); strings.Contains(shown[i], "  ") {
+			shown[i] = mail.Word(s)
+		}
+	}
+	t.rows = append(t.rows, shown)
+	if len(t.rows) >= tableRows {
+		_ = t.flush()
+	}
+}
+
+func (t *table) flush() error {
+	rows := t.rows
+	if !t.shown {
+		rows = append([][]string{t.heads}, rows...)
+	}
+	t.rows, t.shown = nil, true
+	_, err := io.WriteString(t.w, tabulate(rows, t.width))
+	return err
+}
+
+// tabulate writes rows in aligned columns, two blanks apart; with a width, the columns
+// that do not fit stand below their row, indented.
+func tabulate(rows [][]string, width int) string {
+	widths := columnWidths(rows)
+	first := len(widths)
+	if width > 0 {
+		first = fitting(widths, width)
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		end := min(first, len(row))
+		for i, cell := range row[:end] {
+			b.WriteString(cell)
+			if i < end-1 {
+				b.WriteString(strings.Repeat(" ", widths[i]+2-utf8.RuneCountInString(cell)))
+			}
+		}
+		b.WriteByte('\n')
+		if end < len(row) {
+			b.WriteString(folded(strings.Join(row[end:], "  "), foldIndent, width))
+		}
+	}
+	return b.String()
+}
+
+func columnWidths(rows [][]string) []int {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	return widths
+}
+
+// fitting returns how many columns fit into a line, at least one.
+func fitting(widths []int, width int) int {
+	used := 0
+	for i, w := range widths {
+		if used += w; used > width && i > 0 {
+			return i
+		}
+		used += 2
+	}
+	return len(widths)
+}
+
+// foldIndent is what a line begins with that goes on with the one before.
+const foldIndent = "    "
+
+// folded breaks a text at blanks into lines of at most width columns, each with the
+// indent. A word that is longer stands alone on its line. A width of 0 breaks nothing.
+func folded(text, indent string, width int) string {
+	var b strings.Builder
+	line := indent
+	for word := range strings.SplitSeq(text, " ") {
+		switch {
+		case line == indent:
+			line += word
+		case width > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width:
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+			line = indent + word
+		default:
+			line += " " + word
+		}
+	}
+	return b.String() + strings.TrimRight(line, " ") + "\n"
+}
