@@ -22,7 +22,7 @@ const boundsHead = `# Bounds
 
 Every bound of the server: what it limits and its default. Those that [config.md](config.md) names have a key; the others
 are constants of their package, and this file is where they stand. It is written by
-` + "`go test ./internal/arch -update`" + ` from the Limits and Timeouts of each package, and a test compares.
+` + "`go test ./internal/arch -update`" + ` from the Limits, Timeouts and Params of each package, and a test compares.
 `
 
 // bound is one field of a package's limits.
@@ -91,7 +91,7 @@ func roomsWithBounds(t *testing.T) []roomBounds {
 			}
 			name, ok := strings.CutPrefix(f.Name.Name, "Default")
 			st := structs[s.room+"."+result(f)]
-			if !ok || st == nil || !(strings.HasSuffix(name, "Limits") || name == "Timeouts" || name == "Options") {
+			if !ok || st == nil || !(strings.HasSuffix(name, "Limits") || name == "Timeouts" || name == "Options" || strings.HasSuffix(name, "Params")) {
 				continue
 			}
 			out = append(out, roomBounds{title: s.room + "." + name, bounds: boundsOf(st, defaults(s, f))})

@@ -1,0 +1,159 @@
+package hijack
+
+import (
+	"math"
+	"time"
+)
+
+// Verdict is what follows from an event. The zero Verdict lets nobody new be written to.
+type Verdict struct {
+	Contain bool    // the account is to be contained before anything of this event happens
+	Odds    float64 // the evidence, to be held against Params.Odds
+	// Leave is how many of the recipients new to the account may leave now; the others
+	// wait, and ask again by Waiting. It is taken off the bounds already.
+	Leave int
+	// Hold is how long the recipients new to the site wait before they leave; the account
+	// may have been contained by then.
+	Hold time.Duration
+	// Evidence is what speaks against the account, the strongest first. It is there when
+	// there is much of it: from a hundredth of Params.Odds on.
+	Evidence []Finding
+	// Expected is by how much the evidence against an honest account grows by this event
+	// on average, at most: the sum of it over all events, by Params.Odds, is how often
+	// honest accounts are contained at most.
+	Expected float64
+}
+
+// Advance takes an event into account, and returns what is known of the account then and
+// what follows. Events of one account come one at a time, under its own lock, before
+// the event is answered. Their order is that of the calls: an event with an earlier time
+// than the one before happens at that one's time.
+func Advance(s State, e Event, priors Priors, p Params) (State, Verdict) {
+	s.to(e.when(), &priors, &p)
+	j := judge{state: &s, priors: &priors, params: &p}
+	wanted := 0
+	var v Verdict
+	switch e := e.(type) {
+	case Submitted:
+		r := e.Recipients.sane()
+		j.submitted(r)
+		wanted = r.fresh()
+		if r.NewToSite > 0 {
+			v.Hold = p.Hold
+		}
+	case Waiting:
+		wanted = max(0, min(e.Recipients, mostCounted))
+	case Refused:
+		if n := max(0, min(e.Refused, mostCounted)); n > 0 {
+			j.observe(Refusals, float64(n), float64(max(n, e.Of)), 1)
+		}
+	case BindingFailed:
+		j.bindingFailed(e)
+	case SignedIn:
+		j.signedIn(e)
+	case ForwardChanged:
+		j.suspect()
+	}
+	v.Odds, v.Expected = s.odds(&p), j.expected
+	v.Contain = !(v.Odds < p.Odds)
+	if !(v.Odds < p.Odds/100) {
+		v.Evidence = s.Findings(priors, p)
+	}
+	if !v.Contain {
+		v.Leave = min(wanted, s.room(p.Bounds))
+		s.leave(v.Leave)
+	}
+	return s, v
+}
+
+// judge takes one event into the evidence.
+type judge struct {
+	state    *State
+	priors   *Priors
+	params   *Params
+	expected float64
+}
+
+// submitted takes what a message's recipients say into the evidence.
+func (j *judge) submitted(r Recipients) {
+	s := j.state
+	if of := float64(r.judged()); of > 0 {
+		begin := math.Max(1, s.begin)
+		s.begin = 0
+		j.observe(SiteNovelty, float64(r.NewToSite), of, begin)
+		if r.Acquainted {
+			j.observe(Strangers, float64(r.Strangers), of, begin)
+			j.observe(Burst, s.inBurst(r, j.params), 1, begin)
+			if r.Strangers > 0 {
+				s.stranger = max(1, s.age)
+			}
+		}
+		j.observe(Binding, 0, 1, 1)
+	}
+	if of := r.judged() + r.Invalid; of > 0 {
+		j.observe(Refusals, float64(r.Invalid), float64(of), 1)
+	}
+	j.count(SitePace, r.NewToSite)
+	j.count(AccountPace, r.fresh())
+}
+
+// inBurst is 1 if a message goes to a stranger soon after another one did.
+func (s *State) inBurst(r Recipients, p *Params) float64 {
+	if r.Strangers > 0 && s.stranger > 0 && s.age-s.stranger < p.BurstGap {
+		return 1
+	}
+	return 0
+}
+
+// bindingFailed takes a false sender into the evidence, once.
+func (j *judge) bindingFailed(e BindingFailed) {
+	if e.Sender == 0 || e.Sender != j.state.claimed {
+		j.suspect()
+		j.observe(Binding, 1, 1, 1)
+	}
+	j.state.claimed = e.Sender
+}
+
+// signedIn takes a sign-in into the evidence. One new network is nothing; one after the
+// other is.
+func (j *judge) signedIn(e SignedIn) {
+	s, odd := j.state, 0.0
+	if e.NewNetwork {
+		j.suspect()
+		if s.network > 0 && s.age-s.network < j.params.NetworkGap {
+			odd = 1
+		}
+		s.network = max(1, s.age)
+	}
+	if e.NewProgram {
+		j.suspect()
+	}
+	j.observe(Networks, odd, 1, 1)
+}
+
+// suspect makes it likelier that a theft began here.
+func (j *judge) suspect() {
+	most := j.params.Suspect * j.params.Suspect
+	j.state.begin = math.Min(most, math.Max(1, j.state.begin)*j.params.Suspect)
+}
+
+// observe takes odd of so many into a detector and into what the baseline will learn.
+func (j *judge) observe(k Signal, odd, of, begin float64) {
+	i := k - SiteNovelty
+	d, u, f := &j.state.shares[i], j.params.usual(k), odd/of
+	d.observe(f, of, begin, d.normal(j.priors.Mean[i], u))
+	y := j.state.today()
+	y.n[i]++
+	y.s[i] += float32(f)
+	j.expected += begin * (u.Sure + u.Mixed)
+}
+
+// count counts a message that goes to n recipients of a kind.
+func (j *judge) count(k Signal, n int) {
+	if n > 0 {
+		r := j.params.rate(k)
+		j.state.paces[k-SitePace].count(r)
+		j.state.today().rate[k-SitePace]++
+		j.expected += r.Weight
+	}
+}

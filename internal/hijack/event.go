@@ -1,0 +1,93 @@
+package hijack
+
+import "time"
+
+// Event is something that an account did, or that was done with its credentials. The
+// kinds are those of this package.
+type Event interface{ when() time.Time }
+
+// Submitted is a message that an account submits, before the answer to it is given. One
+// message is one event, however many recipients it has.
+type Submitted struct {
+	At         time.Time
+	Recipients Recipients
+}
+
+// Recipients are counted by what they are to the account, aliases expanded, as [Classify]
+// tells. Each is counted once, except that Strangers are also counted as what else they
+// are.
+type Recipients struct {
+	Known        int // the account corresponded with them a day ago or longer
+	Recent       int // it wrote to them for the first time within the last day: that says nothing
+	NewToAccount int // it never wrote to them, somebody at this site did
+	NewToSite    int // nobody at this site ever did
+	// Strangers are those of the two above who have no correspondent in common with the
+	// account. It counts only where Acquainted says that the account has enough
+	// correspondents for that to mean anything.
+	Strangers  int
+	Acquainted bool
+	Invalid    int // refused by us in the same transaction
+}
+
+// fresh is how many are new to the account.
+func (r Recipients) fresh() int { return r.NewToAccount + r.NewToSite }
+
+// judged is how many say something.
+func (r Recipients) judged() int { return r.fresh() + r.Known }
+
+// Total is how many recipients the message has.
+func (r Recipients) Total() int { return r.judged() + r.Recent }
+
+// sane returns r without negative counts, which no message has.
+func (r Recipients) sane() Recipients {
+	for _, n := range []*int{&r.Known, &r.Recent, &r.NewToAccount, &r.NewToSite, &r.Strangers, &r.Invalid} {
+		*n = max(0, min(*n, mostCounted))
+	}
+	r.Strangers = min(r.Strangers, r.fresh())
+	return r
+}
+
+// mostCounted bounds what one event can count, so that sums cannot overflow.
+const mostCounted = 1 << 20
+
+// Waiting asks for recipients whose message was accepted earlier and who did not get
+// leave then. It is no evidence; Verdict.Leave says how many may go now.
+type Waiting struct {
+	At         time.Time
+	Recipients int
+}
+
+// Refused tells that recipients were refused: by us, in a transaction from which no
+// message came, or by a server that a message was handed to, later. What is refused in a
+// transaction from which a message comes is Recipients.Invalid of that.
+type Refused struct {
+	At      time.Time
+	Refused int
+	Of      int // all recipients of the transaction or the message
+}
+
+// BindingFailed tells that the account claimed a sender that is not its own.
+type BindingFailed struct {
+	At time.Time
+	// Sender is the claimed one. The same one again, from a client that does not give
+	// up, says nothing.
+	Sender Fingerprint
+}
+
+// SignedIn tells that somebody signed in with a credential of the account.
+type SignedIn struct {
+	At         time.Time
+	NewNetwork bool // from where the account did not sign in before
+	NewProgram bool // with a client program that it did not use before
+}
+
+// ForwardChanged tells that a forward, a delegate or another credential was added for
+// the account, by somebody who signed in as it.
+type ForwardChanged struct{ At time.Time }
+
+func (e Submitted) when() time.Time      { return e.At }
+func (e Waiting) when() time.Time        { return e.At }
+func (e Refused) when() time.Time        { return e.At }
+func (e BindingFailed) when() time.Time  { return e.At }
+func (e SignedIn) when() time.Time       { return e.At }
+func (e ForwardChanged) when() time.Time { return e.At }

@@ -1,0 +1,105 @@
+package hijack
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Finding is one part of the evidence.
+type Finding struct {
+	Signal  Signal
+	Unusual float64 // how many were unusual since there is evidence
+	Of      float64 // of how many; 0 for a rate
+	Normal  float64 // the largest share that is normal; for a rate how many an hour
+	Odds    float64 // how many times likelier a thief is than the owner
+	Weighed float64 // what of it counts towards Params.Odds
+}
+
+// Findings are what speaks against the account, the strongest first.
+func (s State) Findings(priors Priors, p Params) []Finding {
+	var out []Finding
+	for i := range s.shares {
+		k := SiteNovelty + Signal(i)
+		d, u := &s.shares[i], p.usual(k)
+		if odds := d.odds(u); odds > 1 {
+			out = append(out, Finding{Signal: k, Unusual: float64(d.odd), Of: float64(d.of), Normal: d.normal(priors.Mean[i], u), Odds: max(d.evidence[0], d.evidence[1]), Weighed: odds})
+		}
+	}
+	for i := range s.paces {
+		k := SitePace + Signal(i)
+		d, r := &s.paces[i], p.rate(k)
+		if odds := d.evidence * r.Weight; odds > 1 {
+			out = append(out, Finding{Signal: k, Unusual: float64(d.odd), Normal: d.normal(priors.Rate[i], r), Odds: d.evidence, Weighed: odds})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Finding) int {
+		switch {
+		case a.Weighed > b.Weighed:
+			return -1
+		case a.Weighed < b.Weighed:
+			return 1
+		}
+		return 0
+	})
+	return out
+}
+
+// Words say the finding to a person: "4 of 4 recipients were never written to from this
+// site; normal here is at most 3 %: odds × 1,000,000".
+func (f Finding) Words() string {
+	odd, of := number(f.Unusual), number(f.Of)
+	usual := "; normal here is at most " + percent(f.Normal) + ": odds × " + number(f.Odds)
+	switch f.Signal {
+	case SiteNovelty:
+		return odd + " of " + of + " recipients were never written to from this site" + usual
+	case Strangers:
+		return odd + " of " + of + " recipients have no correspondent in common with the account" + usual
+	case Burst:
+		return odd + " of " + of + " messages went to strangers soon after another one" + usual
+	case Refusals:
+		return odd + " of " + of + " recipients were refused" + usual
+	case Binding:
+		return odd + " of " + of + " messages claimed a sender that is not the account's" + usual
+	case Networks:
+		return odd + " of " + of + " sign-ins came from a new network soon after another one" + usual
+	case SitePace:
+		return odd + " messages in a row to recipients never written to from this site" + f.perHour()
+	case AccountPace:
+		return odd + " messages in a row to recipients new to the account" + f.perHour()
+	}
+	return ""
+}
+
+func (f Finding) perHour() string {
+	return fmt.Sprintf("; normal here is at most one in %s: odds × %s", span(1/f.Normal), number(f.Odds))
+}
+
+// span says so many hours.
+func span(hours float64) string {
+	if hours < 1 {
+		return strconv.Itoa(int(math.Max(1, math.Round(hours*60)))) + " minutes"
+	}
+	return strconv.FormatFloat(hours, 'g', 2, 64) + " hours"
+}
+
+// percent says a share.
+func percent(f float64) string { return strconv.FormatFloat(f*100, 'g', 2, 64) + " %" }
+
+// number says a number with its thousands apart.
+func number(x float64) string {
+	if math.IsNaN(x) || x < 0 {
+		return "0"
+	}
+	digits := strconv.FormatFloat(math.Round(x), 'f', 0, 64)
+	var b strings.Builder
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}

@@ -1,0 +1,293 @@
+package hijack
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+
+// old are the priors of a site with a long history.
+func old(p Params) Priors {
+	var out Priors
+	for i := range out.Mean {
+		out.Mean[i] = p.usual(SiteNovelty + Signal(i)).Mean
+	}
+	for i := range out.Rate {
+		out.Rate[i] = p.rate(SitePace + Signal(i)).Mean
+	}
+	return out
+}
+
+// blast sends messages to recipients new to the site until the account is contained or
+// so many were sent, and returns how many recipients left and whether it was.
+func blast(s State, at time.Time, each, most int, gap time.Duration, p Params) (left int, v Verdict) {
+	for range most {
+		at = at.Add(gap)
+		s, v = Advance(s, Submitted{At: at, Recipients: Recipients{NewToSite: each}}, old(p), p)
+		if v.Contain {
+			return left, v
+		}
+		left += v.Leave
+	}
+	return left, v
+}
+
+// habit is an account that wrote to people whom it knows, four messages a day.
+func habit(days int, p Params) (State, time.Time) {
+	var s State
+	at := noon
+	for range days * 4 {
+		at = at.Add(6 * time.Hour)
+		s, _ = Advance(s, Submitted{At: at, Recipients: Recipients{Known: 1, Acquainted: true}}, old(p), p)
+	}
+	return s, at
+}
+
+func TestZeroValuesRefuse(t *testing.T) {
+	_, v := Advance(State{}, Submitted{At: noon, Recipients: Recipients{NewToSite: 1}}, Priors{}, Params{})
+	if !v.Contain || v.Leave != 0 {
+		t.Errorf("without parameters: %+v", v)
+	}
+	if (Verdict{}).Leave != 0 {
+		t.Error("the zero verdict lets somebody go")
+	}
+	if err := (Params{}).Validate(); err == nil {
+		t.Error("the zero parameters are taken")
+	}
+}
+
+func TestABlastIsContained(t *testing.T) {
+	p := DefaultParams()
+	grown, at := habit(60, p)
+	for name, c := range map[string]struct {
+		s          State
+		each, most int
+	}{
+		"one recipient a message":     {grown, 1, 3},
+		"fifty":                       {grown, 50, 30},
+		"five hundred":                {grown, 500, 30},
+		"a new account, one":          {State{}, 1, 3},
+		"a new account, five hundred": {State{}, 500, 30},
+	} {
+		left, v := blast(c.s, at, c.each, 100, time.Second, p)
+		if !v.Contain || left > c.most {
+			t.Errorf("%s: %d left, contained %t", name, left, v.Contain)
+		}
+		if len(v.Evidence) == 0 || v.Evidence[0].Weighed < p.Odds/4 {
+			t.Errorf("%s: no evidence: %+v", name, v.Evidence)
+		}
+	}
+}
+
+// Who writes to people whom it knows is left alone, whatever else it is.
+func TestKnownRecipientsAreNoEvidence(t *testing.T) {
+	p := DefaultParams()
+	s, at := habit(10, p)
+	for range 1000 {
+		var v Verdict
+		at = at.Add(time.Second)
+		if s, v = Advance(s, Submitted{At: at, Recipients: Recipients{Known: 20, Acquainted: true}}, old(p), p); v.Contain || v.Hold != 0 {
+			t.Fatalf("%+v", v)
+		}
+	}
+}
+
+// Of a bulk sender no recipient is evidence and none waits for the hold window; what it
+// declared bounds it, and whatever else is odd counts.
+func TestBulk(t *testing.T) {
+	p := DefaultParams().Bulk(1000, 3000)
+	if err := p.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	left, v := blast(State{}, noon, 100, 40, time.Second, p)
+	if v.Contain || v.Hold != 0 || left < 1000 || left > 1000+11 {
+		t.Errorf("%d left: %+v", left, v)
+	}
+	left, _ = blast(State{}, noon, 100, 24*40, time.Minute, p)
+	if left > 3000 {
+		t.Errorf("%d left within a day", left)
+	}
+	var s State
+	for i := range 10 {
+		s, v = Advance(s, SignedIn{At: noon.Add(time.Duration(i) * time.Second), NewNetwork: true}, old(p), p)
+	}
+	if !v.Contain {
+		t.Errorf("ten networks at once: %+v", v)
+	}
+}
+
+// Each kind of evidence that comes without a message leads to containment by itself.
+func TestEvidenceWithoutMessages(t *testing.T) {
+	p := DefaultParams()
+	for name, c := range map[string]struct {
+		event func(i int) Event
+		most  int
+		words string
+	}{
+		"refused recipients": {func(i int) Event { return Refused{At: noon.Add(time.Duration(i) * time.Second), Refused: 5, Of: 5} }, 6, "recipients were refused"},
+		"false senders": {func(i int) Event {
+			return BindingFailed{At: noon.Add(time.Duration(i) * time.Second), Sender: Fingerprint(i + 1)}
+		}, 6, "claimed a sender"},
+		"networks": {func(i int) Event { return SignedIn{At: noon.Add(time.Duration(i) * time.Second), NewNetwork: true} }, 8, "new network"},
+	} {
+		var s State
+		var v Verdict
+		n := 0
+		for ; n < 100 && !v.Contain; n++ {
+			s, v = Advance(s, c.event(n), old(p), p)
+		}
+		if n > c.most || n < 3 {
+			t.Errorf("%s: contained after %d", name, n)
+		}
+		if len(v.Evidence) == 0 || !strings.Contains(v.Evidence[0].Words(), c.words) {
+			t.Errorf("%s: %+v", name, v.Evidence)
+		}
+	}
+	// What a client repeats that does not give up, and what changes once, is none.
+	var s State
+	var v Verdict
+	for i := range 100 {
+		at := noon.Add(time.Duration(i) * time.Second)
+		s, v = Advance(s, BindingFailed{At: at, Sender: 7}, old(p), p)
+		if v.Contain {
+			t.Fatal("contained by one sender claimed again")
+		}
+		if s, v = Advance(s, ForwardChanged{At: at}, old(p), p); v.Contain {
+			t.Fatal("contained by a forward alone")
+		}
+	}
+}
+
+// After a suspicious moment fewer recipients decide.
+func TestSuspicionBegins(t *testing.T) {
+	p := DefaultParams()
+	first := func(before ...Event) float64 {
+		s, at := habit(30, p)
+		for _, e := range before {
+			s, _ = Advance(s, e, old(p), p)
+		}
+		_, v := Advance(s, Submitted{At: at.Add(time.Minute), Recipients: Recipients{NewToSite: 1}}, old(p), p)
+		return v.Odds
+	}
+	_, at := habit(30, p)
+	plain := first()
+	for name, e := range map[string]Event{
+		"a new network": SignedIn{At: at, NewNetwork: true}, "a new program": SignedIn{At: at, NewProgram: true},
+		"a forward": ForwardChanged{At: at}, "a false sender": BindingFailed{At: at, Sender: 1},
+	} {
+		if got := first(e); got < 3*plain {
+			t.Errorf("%s: odds %.3g, without %.3g", name, got, plain)
+		}
+	}
+	if a, b := first(ForwardChanged{At: at}, ForwardChanged{At: at}), first(ForwardChanged{At: at}, ForwardChanged{At: at}, ForwardChanged{At: at}); b != a {
+		t.Errorf("suspicion grows beyond its bound: %.3g, %.3g", a, b)
+	}
+}
+
+func TestClearedBeginsAnew(t *testing.T) {
+	p := DefaultParams()
+	s := State{}
+	var v Verdict
+	for i := 0; !v.Contain; i++ {
+		s, v = Advance(s, Submitted{At: noon.Add(time.Duration(i) * time.Second), Recipients: Recipients{NewToSite: 1}}, old(p), p)
+	}
+	s = s.Cleared(p)
+	if got := s.Findings(old(p), p); len(got) != 0 {
+		t.Errorf("evidence stays: %+v", got)
+	}
+	_, v = Advance(s, Submitted{At: noon.Add(time.Minute), Recipients: Recipients{Known: 1}}, old(p), p)
+	if v.Contain {
+		t.Error("contained again")
+	}
+	// What left still counts.
+	left, _ := blast(s, noon.Add(time.Minute), 500, 1, time.Second, p)
+	if left > p.Bounds.Burst-2 {
+		t.Errorf("the bucket is full again: %d", left)
+	}
+}
+
+func TestWords(t *testing.T) {
+	for want, f := range map[string]Finding{
+		"4 of 4 recipients were never written to from this site; normal here is at most 3 %: odds × 1,000,000":                    {Signal: SiteNovelty, Unusual: 4, Of: 4, Normal: 0.03, Odds: 1e6},
+		"3 messages in a row to recipients never written to from this site; normal here is at most one in 8 hours: odds × 10,101": {Signal: SitePace, Unusual: 3, Normal: 0.125, Odds: 10_101},
+		"3 messages in a row to recipients new to the account; normal here is at most one in 30 minutes: odds × 999":              {Signal: AccountPace, Unusual: 3, Normal: 2, Odds: 999},
+		"": {},
+	} {
+		if got := f.Words(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	for k := SiteNovelty; k <= AccountPace; k++ {
+		if k.String() == "" || (Finding{Signal: k, Normal: 1}).Words() == "" {
+			t.Errorf("signal %d has no words", k)
+		}
+	}
+	if (AccountPace + 1).String() != "" {
+		t.Error("a signal that is none has a name")
+	}
+}
+
+func TestParamsAreValidated(t *testing.T) {
+	if err := DefaultParams().Validate(); err != nil {
+		t.Fatal(err)
+	}
+	for name, edit := range map[string]func(*Params){
+		"odds below 100":    func(p *Params) { p.Odds = 99 },
+		"a share of 1":      func(p *Params) { p.Burst.Cap = 1 },
+		"no floor":          func(p *Params) { p.SiteNovelty.Floor = 0 },
+		"a margin below 1":  func(p *Params) { p.Strangers.Margin = 0.9 },
+		"a negative weight": func(p *Params) { p.Networks.Sure = -1 },
+		"a bet on less":     func(p *Params) { p.SitePace.Times = 1 },
+		"no bucket":         func(p *Params) { p.Bounds.Burst = 0 },
+		"an endless window": func(p *Params) { p.Hold = 2 * time.Hour },
+		"no gap":            func(p *Params) { p.BurstGap = 0 },
+		"no memory":         func(p *Params) { p.Memory = 0 },
+		"suspicion below 1": func(p *Params) { p.Suspect = 0.5 },
+		"nobody acquainted": func(p *Params) { p.Acquainted = 0 },
+	} {
+		p := DefaultParams()
+		edit(&p)
+		if p.Validate() == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+}
+
+// drawEvent draws anything that can happen at a time.
+func drawEvent(t *rapid.T, at time.Time) Event {
+	n := func(what string) int { return rapid.IntRange(-1, 40).Draw(t, what) }
+	switch rapid.IntRange(0, 6).Draw(t, "kind") {
+	case 0:
+		return Waiting{At: at, Recipients: n("waiting")}
+	case 1:
+		return Refused{At: at, Refused: n("refused"), Of: n("of")}
+	case 2:
+		return BindingFailed{At: at, Sender: Fingerprint(n("sender"))}
+	case 3:
+		return SignedIn{At: at, NewNetwork: rapid.Bool().Draw(t, "network"), NewProgram: rapid.Bool().Draw(t, "program")}
+	case 4:
+		return ForwardChanged{At: at}
+	}
+	return Submitted{At: at, Recipients: Recipients{
+		Known: n("known"), Recent: n("recent"), NewToAccount: n("new"), NewToSite: n("site"),
+		Strangers: n("strangers"), Acquainted: rapid.Bool().Draw(t, "acquainted"), Invalid: n("invalid"),
+	}}
+}
+
+// drawState draws what some history leads to.
+func drawState(t *rapid.T, p Params) (State, time.Time) {
+	var s State
+	at := noon
+	for range rapid.IntRange(0, 30).Draw(t, "events") {
+		at = at.Add(time.Duration(rapid.IntRange(0, 2*86400).Draw(t, "seconds")) * time.Second)
+		var v Verdict
+		if s, v = Advance(s, drawEvent(t, at), old(p), p); v.Contain {
+			s = s.Cleared(p)
+		}
+	}
+	return s, at
+}

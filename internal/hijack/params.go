@@ -1,0 +1,160 @@
+package hijack
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Usual says how a share is held against what is usual.
+type Usual struct {
+	Mean     float64 // share that is normal before an account has shown anything
+	Fresh    float64 // the same at a site without any history
+	Strength float64 // how many observations that belief is worth
+	Margin   float64 // times which what is normal may be exceeded
+	Floor    float64 // added to it
+	Cap      float64 // beyond which nothing is normal, whatever the baseline says
+	Sure     float64 // weight of the bet that nearly all is unusual when a thief sends
+	Mixed    float64 // weight of the bet that half of it is
+}
+
+// Rate says how a rate is held against what is usual.
+type Rate struct {
+	Mean   float64 // messages an hour that are normal before an account has shown anything
+	Hours  float64 // how many hours that belief is worth
+	Margin float64 // times which what is normal may be exceeded
+	Cap    float64 // the most an hour that is ever normal, but for twice the site's
+	Times  float64 // the bet: so many times as often as is normal when a thief sends
+	Weight float64 // its weight
+}
+
+// Bounds are the most recipients new to an account that may leave.
+type Bounds struct {
+	Burst int // at once
+	Hour  int // that come back within an hour
+	Day   int // within any day
+	Week  int // within any seven days
+}
+
+// Params are how evidence is weighed. The zero Params contain everybody at once and let
+// nobody new be written to.
+type Params struct {
+	// Odds is the weighted sum of evidence at which an account is contained: an honest
+	// one is, at most once in so many observations on average.
+	Odds float64
+	// SiteNovelty weighs recipients that nobody at the site ever wrote to.
+	SiteNovelty Usual
+	// Strangers weighs recipients who have no correspondent in common with the account.
+	Strangers Usual
+	// Burst weighs messages to strangers that follow each other within BurstGap.
+	Burst Usual
+	// Refusals weighs recipients that were refused, by us or by others.
+	Refusals Usual
+	// Binding weighs claims of senders that are not the account's.
+	Binding Usual
+	// Networks weighs sign-ins from new networks that follow each other within NetworkGap.
+	Networks Usual
+	// SitePace weighs how fast messages to recipients new to the site follow each other.
+	SitePace Rate
+	// AccountPace weighs how fast messages to recipients new to the account do.
+	AccountPace Rate
+	// BurstGap is how soon after one message to a stranger another one is a burst.
+	BurstGap time.Duration
+	// NetworkGap is how soon after one sign-in from a new network another one is odd.
+	NetworkGap time.Duration
+	// Suspect is how many times as likely as at any other moment a theft began when
+	// somebody signed in from a new network or with a new program, claimed a foreign
+	// sender, or changed a forward. Several of these multiply, up to its square.
+	Suspect float64
+	// Memory is how many observations a baseline remembers: beyond, older ones fade.
+	Memory float64
+	// Acquainted is how many correspondents of a day or longer an account needs for
+	// having none in common with a recipient to mean anything.
+	Acquainted int
+	// Bounds are the most recipients new to the account that may leave.
+	Bounds Bounds
+	// Hold is how long a message waits for a recipient that nobody at the site ever wrote
+	// to. A blast is contained within it.
+	Hold time.Duration
+}
+
+// DefaultParams returns what a person's account is judged by. docs/hijack.md gives the
+// reason of every figure.
+func DefaultParams() Params {
+	return Params{
+		Odds:        1e4,
+		SiteNovelty: Usual{Mean: 0.03, Fresh: 0.4, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Sure: 0.3, Mixed: 0.15},
+		Strangers:   Usual{Mean: 0.02, Fresh: 0.5, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Sure: 0.15, Mixed: 0.2},
+		Burst:       Usual{Mean: 0.12, Fresh: 0.2, Strength: 8, Margin: 1.25, Floor: 0.01, Cap: 0.5, Sure: 0.15, Mixed: 0.15},
+		Refusals:    Usual{Mean: 0.01, Fresh: 0.01, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.3, Sure: 0.05, Mixed: 0.05},
+		Binding:     Usual{Mean: 0.005, Fresh: 0.005, Strength: 50, Margin: 1.25, Floor: 0.005, Cap: 0.2, Sure: 0.05},
+		Networks:    Usual{Mean: 0.05, Fresh: 0.05, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Sure: 0.05, Mixed: 0.05},
+		SitePace:    Rate{Mean: 0.1, Hours: 48, Margin: 1.25, Cap: 0.5, Times: 100, Weight: 1},
+		AccountPace: Rate{Mean: 0.5, Hours: 48, Margin: 1.25, Cap: 2, Times: 10, Weight: 0},
+		BurstGap:    10 * time.Minute,
+		NetworkGap:  time.Hour,
+		Suspect:     5,
+		Memory:      400,
+		Acquainted:  5,
+		Bounds:      Bounds{Burst: 30, Hour: 10, Day: 100, Week: 300},
+		Hold:        20 * time.Second,
+	}
+}
+
+// Bulk returns what an account is judged by that declared to send so much: whom it writes
+// to is no evidence and nobody waits for the hold window, its bounds are what it declared,
+// and every other signal counts. What it may send in all, to whomever, is for its budget.
+func (p Params) Bulk(hour, day int) Params {
+	for _, u := range []*Usual{&p.SiteNovelty, &p.Strangers, &p.Burst} {
+		u.Sure, u.Mixed = 0, 0
+	}
+	p.SitePace.Weight, p.AccountPace.Weight = 0, 0
+	p.Hold = 0
+	p.Bounds = Bounds{Burst: hour, Hour: hour, Day: day, Week: 7 * day}
+	return p
+}
+
+// ErrParams says that figures make no sense.
+var ErrParams = errors.New("hijack: bad parameters")
+
+// Validate refuses what would contain nobody, everybody, or by chance.
+func (p Params) Validate() error {
+	sum := p.SitePace.Weight + p.AccountPace.Weight
+	for k := SiteNovelty; k <= Networks; k++ {
+		u := p.usual(k)
+		sum += u.Sure + u.Mixed
+		if !(u.Mean > 0 && u.Mean < 1 && u.Fresh > 0 && u.Fresh < 1 && u.Strength > 0 && u.Margin >= 1 && u.Floor > 0 && u.Cap > 0 && u.Cap < 1 && u.Sure >= 0 && u.Mixed >= 0) {
+			return fmt.Errorf("%w: %s: shares lie between 0 and 1, strength is above 0, margin at least 1, weights not below 0", ErrParams, k)
+		}
+	}
+	for k := SitePace; k <= AccountPace; k++ {
+		r := p.rate(k)
+		if !(r.Mean > 0 && r.Hours > 0 && r.Margin >= 1 && r.Cap > 0 && r.Times > 1 && r.Weight >= 0) {
+			return fmt.Errorf("%w: %s: rates and hours are above 0, margin at least 1, times above 1, weight not below 0", ErrParams, k)
+		}
+	}
+	b := p.Bounds
+	switch {
+	case !(sum > 0):
+		return fmt.Errorf("%w: no signal has a weight", ErrParams)
+	case !(p.Odds >= 100 && p.Odds <= mostEvidence/1000):
+		return fmt.Errorf("%w: odds lie between a hundred and a thousand million", ErrParams)
+	case b.Burst < 1 || b.Hour < 1 || b.Day < 1 || b.Week < 1 || max(b.Burst, b.Hour, b.Day, b.Week) > mostCounted<<4:
+		return fmt.Errorf("%w: bounds are at least 1 and at most %d", ErrParams, mostCounted<<4)
+	case p.BurstGap <= 0 || p.NetworkGap <= 0 || p.Hold < 0 || p.Hold > time.Hour:
+		return fmt.Errorf("%w: gaps are above 0, and nobody waits longer than an hour", ErrParams)
+	case !(p.Suspect >= 1 && p.Suspect <= 100 && p.Memory >= 1) || p.Acquainted < 1:
+		return fmt.Errorf("%w: suspect lies between 1 and 100, memory and acquainted are at least 1", ErrParams)
+	}
+	return nil
+}
+
+// usual returns the figures of a share.
+func (p *Params) usual(k Signal) *Usual {
+	return [...]*Usual{&p.SiteNovelty, &p.Strangers, &p.Burst, &p.Refusals, &p.Binding, &p.Networks}[k-SiteNovelty]
+}
+
+// rate returns the figures of a pace.
+func (p *Params) rate(k Signal) *Rate {
+	return [...]*Rate{&p.SitePace, &p.AccountPace}[k-SitePace]
+}
