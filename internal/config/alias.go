@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"sallyport/internal/directory"
 	"sallyport/internal/mail"
 )
 
@@ -42,25 +43,18 @@ func (s *source) checkAliases(c *Config) {
 // checkAudience reports aliases that the world must be able to write to, or nobody
 // could.
 func (s *source) checkAudience(c *Config, a Alias, at *node) {
-	closed, catchAll := a.From != FromAnyone, !a.CatchAll.IsZero()
+	closed, catchAll := a.Posting != directory.PostingAnyone, !a.CatchAll.IsZero()
 	local := mail.FoldLocal(a.Address.Local())
 	switch {
-	case closed && a.keeps():
+	case closed && a.Keeps():
 		s.faultAt(firstOf(at.child("from"), at), "an alias that keeps a copy in the mailbox of its address is open to anyone", "give the group an address of its own")
 	case closed && catchAll:
 		s.faultAt(firstOf(at.child("from"), at), "a catch-all is open to anyone", "give the group an address of its own")
 	case closed && (local == "postmaster" || local == "abuse"): // RFC 5321 §4.5.1, RFC 2142 §4
 		s.faultAt(firstOf(at.child("from"), at), "the world must be able to write to this address", `remove from, or write from = "anyone"`)
-	case catchAll && slices.ContainsFunc(c.Domains, func(d Domain) bool { return d.Name == a.CatchAll && d.Recipients == RecipientsCallout }):
+	case catchAll && slices.ContainsFunc(c.Domains, func(d Domain) bool { return d.Name == a.CatchAll && d.Recipients == directory.RecipientsCallout }):
 		s.fault(at.key, s.literal(at.key), "a catch-all would hide the recipients that the server behind this domain knows", "make it on that server, or name the recipients in a recipients_file")
 	}
-}
-
-// keeps reports whether an alias names itself beside others, and so stands beside the
-// account of its address.
-func (a Alias) keeps() bool {
-	own := func(t mail.Address) bool { return t.Key() == a.Address.Key() }
-	return a.CatchAll.IsZero() && slices.ContainsFunc(a.Targets, own) && slices.ContainsFunc(a.Targets, func(t mail.Address) bool { return !own(t) })
 }
 
 // targetNode is where the j-th target stands, if every target could be read.
@@ -110,7 +104,7 @@ func (w *walker) walk(key string) reach {
 		return r
 	}
 	if at := slices.Index(w.open, key); at >= 0 {
-		if w.aliases[i].keeps() {
+		if w.aliases[i].Keeps() {
 			return reach{} // counted where it is open
 		}
 		circle := w.open[at:]
@@ -125,7 +119,7 @@ func (w *walker) walk(key string) reach {
 	defer func() { w.open = w.open[:len(w.open)-1] }()
 	r := reach{depth: 1}
 	for _, target := range w.aliases[i].Targets {
-		if target.Key() == key && w.aliases[i].keeps() { // the mailbox of the address itself
+		if target.Key() == key && w.aliases[i].Keeps() { // the mailbox of the address itself
 			r.targets++
 			continue
 		}

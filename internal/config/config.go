@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"sallyport/internal/directory"
+	"sallyport/internal/filter/bounce"
 	"sallyport/internal/mail"
 )
 
@@ -46,7 +48,7 @@ type Config struct {
 	// Content checks.
 	Rspamd  Rspamd
 	Milters []Milter // in the order of the file
-	Bounces Bounces
+	Bounces bounce.Policy
 
 	// Sendmail says who of this host's users may send, and as whom.
 	Sendmail Sendmail
@@ -68,29 +70,11 @@ type TLS struct {
 	Cert, Key string
 }
 
-// TLSMode says how a route is secured. The zero value is none decided, and no
-// Route of a loaded Config has it.
-type TLSMode uint8
-
-const (
-	TLSUndecided     TLSMode = iota
-	TLSNone                  // never: the destination is this host or a trusted wire
-	TLSOpportunistic         // STARTTLS where offered, certificate not checked. RFC 7435
-	TLSRequired              // STARTTLS and a certificate that verifies, or no mail
-	TLSImplicit              // TLS from the first octet, certificate verified. RFC 8314
-)
-
 // Route is the next hop of a foreign domain.
 type Route struct {
-	Domain       mail.Domain // zero: "*", every domain without a route of its own
-	Host         string      // host name, IPv4 or IPv6 address without brackets
-	Port         uint16
-	TLS          TLSMode
-	CA           string // PEM file of the roots to trust; "": the system's
-	User         string // "": no AUTH
-	PasswordFile string // one line, the password
-	Connections  int    // the most connections at once
-	Messages     int    // the most messages on one connection
+	directory.Route
+	Connections int // the most connections at once
+	Messages    int // the most messages on one connection
 }
 
 // MX says how domains without a route are reached.

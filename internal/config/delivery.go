@@ -9,24 +9,14 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/directory"
 	"sallyport/internal/mail"
-)
-
-// DeliveryKind is a way in which mail of a domain of ours is delivered. The zero
-// value is none.
-type DeliveryKind uint8
-
-const (
-	DeliverNowhere DeliveryKind = iota
-	DeliverMaildir              // into mailboxes of our own
-	DeliverLMTP                 // to a server behind us, by LMTP. RFC 2033
-	DeliverSMTP                 // to a server behind us, by SMTP
 )
 
 // Delivery says where the mail of a domain of ours goes: what domain.NAME.deliver
 // says. The zero value is nowhere. It is comparable.
 type Delivery struct {
-	Kind     DeliveryKind
+	Kind     directory.Deliver
 	Host     string // of a server behind us: name, or IP address without brackets
 	Port     uint16
 	Path     string // of its Unix socket, in place of Host and Port
@@ -34,21 +24,21 @@ type Delivery struct {
 }
 
 // Behind reports whether a server behind us takes the mail.
-func (d Delivery) Behind() bool { return d.Kind == DeliverLMTP || d.Kind == DeliverSMTP }
+func (d Delivery) Behind() bool { return d.Kind.Behind() }
 
 // String returns the delivery as it is written in the configuration.
 func (d Delivery) String() string {
 	at := net.JoinHostPort(d.Host, strconv.Itoa(int(d.Port)))
 	switch {
-	case d.Kind == DeliverMaildir:
+	case d.Kind == directory.DeliverMaildir:
 		return "maildir"
-	case d.Kind == DeliverLMTP && d.Path != "":
+	case d.Kind == directory.DeliverLMTP && d.Path != "":
 		return "lmtp+unix://" + d.Path
-	case d.Kind == DeliverLMTP:
+	case d.Kind == directory.DeliverLMTP:
 		return "lmtp://" + at
-	case d.Kind == DeliverSMTP && d.Implicit:
+	case d.Kind == directory.DeliverSMTP && d.Implicit:
 		return "smtps://" + at
-	case d.Kind == DeliverSMTP:
+	case d.Kind == directory.DeliverSMTP:
 		return "smtp://" + at
 	}
 	return "nowhere"
@@ -85,7 +75,7 @@ const deliveryHint = `write "maildir", or a server behind this one: "lmtp://127.
 
 func parseDelivery(text string) (d Delivery, message, hint string) {
 	if text == "maildir" {
-		return Delivery{Kind: DeliverMaildir}, "", ""
+		return Delivery{Kind: directory.DeliverMaildir}, "", ""
 	}
 	scheme, rest, found := strings.Cut(text, "://")
 	if !found {
@@ -95,21 +85,21 @@ func parseDelivery(text string) (d Delivery, message, hint string) {
 	case "lmtp+unix":
 		return parseSocket(rest)
 	case "lmtp":
-		d = Delivery{Kind: DeliverLMTP, Port: 24}
+		d = Delivery{Kind: directory.DeliverLMTP, Port: 24}
 	case "smtp":
-		d = Delivery{Kind: DeliverSMTP, Port: 25}
+		d = Delivery{Kind: directory.DeliverSMTP, Port: 25}
 	case "smtps":
-		d = Delivery{Kind: DeliverSMTP, Port: 465, Implicit: true}
+		d = Delivery{Kind: directory.DeliverSMTP, Port: 465, Implicit: true}
 	default:
 		return d, "this way of delivery is unknown: " + scheme, deliveryHint
 	}
 	d.Host, d.Port, message = parseAuthority(text, d.Port)
 	switch {
-	case message != "" && d.Kind == DeliverLMTP && strings.HasPrefix(rest, "/"):
+	case message != "" && d.Kind == directory.DeliverLMTP && strings.HasPrefix(rest, "/"):
 		return Delivery{}, "this names no host", `a socket is written "lmtp+unix://` + rest + `"`
 	case message != "":
 		return Delivery{}, message, deliveryHint
-	case d.Kind == DeliverLMTP && d.Port == 25:
+	case d.Kind == directory.DeliverLMTP && d.Port == 25:
 		// RFC 2033 §5: LMTP must not be spoken on port 25.
 		return Delivery{}, "LMTP is never spoken on port 25", `write "smtp://` + rest + `" if this server speaks SMTP`
 	}
@@ -127,7 +117,7 @@ func parseSocket(p string) (d Delivery, message, hint string) {
 	case len(p) > maxSocketPath:
 		return d, "this path is longer than that of a socket may be", "the system allows " + strconv.Itoa(maxSocketPath) + " octets"
 	}
-	return Delivery{Kind: DeliverLMTP, Path: path.Clean(p)}, "", ""
+	return Delivery{Kind: directory.DeliverLMTP, Path: path.Clean(p)}, "", ""
 }
 
 // parseAuthority reads the host and the port of a URL that has nothing else.

@@ -64,7 +64,7 @@ func routeKeys() []entry[Route] {
 			readTo},
 		parsed(Key{Path: "route.NAME.tls", Type: TypeChoice,
 			Doc: `How an smtp:// route is secured: "none", "opportunistic" (STARTTLS where offered, certificate not checked; where that fails, clear text, which the trace notes) or "required" (STARTTLS and a certificate that verifies, or the mail waits). Without it: opportunistic. An smtps:// route always verifies.`},
-			parseTLSMode, func(r *Route) *TLSMode { return &r.TLS }),
+			parseTLSMode, func(r *Route) *mail.TLSMode { return &r.TLS }),
 		parsed(Key{Path: "route.NAME.ca", Type: TypePath, Min: "1", Max: "4096",
 			Doc: "A PEM file of the certificates to trust for this route, instead of the system's."},
 			parsePath, func(r *Route) *string { return &r.CA }),

@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 
+	"sallyport/internal/directory"
 	"sallyport/internal/mail"
 
 	"github.com/pelletier/go-toml/v2/unstable"
@@ -11,23 +12,9 @@ import (
 // Alias is an address of ours that stands for others of ours, or, as a catch-all,
 // for what nothing else has in a domain of ours.
 type Alias struct {
-	Address  mail.Address // zero for a catch-all
-	CatchAll mail.Domain  // zero for any other alias
-	Targets  []mail.Address
-	From     Audience
-	At       Position
+	directory.Alias
+	At Position
 }
-
-// Audience says who may write to an alias. The zero value is nobody known, and no
-// Alias of a loaded Config has it.
-type Audience uint8
-
-const (
-	FromUnknown  Audience = iota
-	FromAnyone            // the world
-	FromAccounts          // signed-in accounts of ours
-	FromMembers           // the accounts that it leads to
-)
 
 func aliasKey() Key {
 	return Key{Path: "alias.NAME", Type: TypeAddresses, Min: "1", Max: "limits.alias_targets",
@@ -42,20 +29,16 @@ func aliasKeys() []entry[Alias] {
 		list(targets, parseMailbox, func(a *Alias) *[]mail.Address { return &a.Targets }),
 		parsed(Key{Path: "alias.NAME.from", Type: TypeChoice, Default: "anyone",
 			Doc: `Who may write to it: "anyone"; "accounts", only people who are signed in here; or "members", only the accounts that it leads to. Where aliases lead to one another, the rule of each holds. postmaster, abuse and a catch-all are always open to anyone.`},
-			parseAudience, func(a *Alias) *Audience { return &a.From }),
+			parsePosting, func(a *Alias) *directory.Posting { return &a.Posting }),
 	}
 }
 
-func parseAudience(text string) (from Audience, message, hint string) {
-	switch text {
-	case "anyone":
-		return FromAnyone, "", ""
-	case "accounts":
-		return FromAccounts, "", ""
-	case "members":
-		return FromMembers, "", ""
+func parsePosting(text string) (p directory.Posting, message, hint string) {
+	p, err := directory.ParsePosting(text)
+	if err != nil {
+		return p, "nobody of this name writes to an alias", `write "anyone", "accounts" or "members"`
 	}
-	return FromUnknown, "nobody of this name writes to an alias", `write "anyone", "accounts" or "members"`
+	return p, "", ""
 }
 
 // key is unlike the key of any other alias; no address has an empty local-part.
@@ -91,7 +74,7 @@ func (s *source) aliases(n *node, c *Config) {
 			block(s, v, aliasKeys(), &a)
 			targets = v.child("to")
 		} else {
-			a.From = FromAnyone
+			a.Posting = directory.PostingAnyone
 			list(aliasKey(), parseMailbox, func(a *Alias) *[]mail.Address { return &a.Targets }).read(s, aliasKey(), v, &a)
 		}
 		if targets == nil || targets.kind == unstable.Array && len(targets.items) == 0 {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"sallyport/internal/directory"
 	"sallyport/internal/mail"
 )
 
@@ -11,25 +12,14 @@ type Domain struct {
 	Deliver    Delivery
 	Postmaster mail.Address // zero: as Config.Postmaster says
 
-	TLS            TLSMode
+	TLS            mail.TLSMode
 	CA             string // PEM file of the roots to trust; "": the system's
 	Connections    int    // the most connections at once
 	Messages       int    // the most messages on one connection
-	Recipients     Recipients
+	Recipients     directory.Recipients
 	RecipientsFile string // for RecipientsList
 	CutThrough     bool   // the server behind us answers before we do
 }
-
-// Recipients says who knows the recipients of a domain. The zero value is nobody,
-// and no Domain of a loaded Config has it.
-type Recipients uint8
-
-const (
-	RecipientsUnknown  Recipients = iota
-	RecipientsAccounts            // the accounts of this server
-	RecipientsList                // a file
-	RecipientsCallout             // the server behind us, which is asked
-)
 
 const (
 	// MaxRecipientsOctets is the largest recipients_file that is read.
@@ -48,7 +38,7 @@ func domainKeys() []entry[Domain] {
 			parseMailbox, func(d *Domain) *mail.Address { return &d.Postmaster }),
 		parsed(Key{Path: "domain.NAME.tls", Type: TypeChoice,
 			Doc: `How the connection to the server behind is secured: "none", "opportunistic" (STARTTLS where offered, certificate not checked; where that fails, clear text, which the trace notes) or "required" (STARTTLS and a certificate that verifies, or the mail waits). Without it: opportunistic. smtps:// always verifies; a socket has none.`},
-			parseTLSMode, func(d *Domain) *TLSMode { return &d.TLS }),
+			parseTLSMode, func(d *Domain) *mail.TLSMode { return &d.TLS }),
 		parsed(Key{Path: "domain.NAME.ca", Type: TypePath, Min: "1", Max: "4096",
 			Doc: "A PEM file of the certificates to trust for the server behind, instead of the system's."},
 			parsePath, func(d *Domain) *string { return &d.CA }),
@@ -58,7 +48,7 @@ func domainKeys() []entry[Domain] {
 			func(d *Domain) *int { return &d.Messages }),
 		parsed(Key{Path: "domain.NAME.recipients", Type: TypeChoice,
 			Doc: `Who knows the recipients of a domain with a server behind: "callout", that server is asked at RCPT (see [callout]); "list", recipients_file names them; or "accounts", the accounts of this server. Aliases of this server exist in each case, and its accounts of the domain may sign in and send. Without it: list where there is a recipients_file, else callout. A Maildir domain always has accounts.`},
-			parseRecipients, func(d *Domain) *Recipients { return &d.Recipients }),
+			parseRecipients, func(d *Domain) *directory.Recipients { return &d.Recipients }),
 		parsed(Key{Path: "domain.NAME.recipients_file", Type: TypePath, Min: "1", Max: "4096",
 			Doc: "A file with the recipients of this domain, one in a line, as a whole address or as what stands before the @; lines that begin with # are comments. As Exchange exports it: UTF-16 with its mark is read, smtp: may stand before an address, and lines of other kinds (SIP:, X500:) and of other domains are passed over, but not if no address is left. At most 1000000 names. It is read at the start and at every reload."},
 			parsePath, func(d *Domain) *string { return &d.RecipientsFile }),
@@ -68,14 +58,14 @@ func domainKeys() []entry[Domain] {
 	}
 }
 
-func parseRecipients(text string) (r Recipients, message, hint string) {
+func parseRecipients(text string) (r directory.Recipients, message, hint string) {
 	switch text {
 	case "accounts":
-		return RecipientsAccounts, "", ""
+		return directory.RecipientsAccounts, "", ""
 	case "list":
-		return RecipientsList, "", ""
+		return directory.RecipientsList, "", ""
 	case "callout":
-		return RecipientsCallout, "", ""
+		return directory.RecipientsCallout, "", ""
 	}
 	return 0, "nobody of this name knows recipients", `write "callout", "list" (with recipients_file) or "accounts"`
 }
@@ -84,26 +74,26 @@ func parseRecipients(text string) (r Recipients, message, hint string) {
 func (d *Domain) complete() {
 	switch {
 	case !d.Deliver.Behind():
-		d.TLS, d.Recipients, d.Connections, d.Messages = TLSUndecided, RecipientsAccounts, 0, 0
+		d.TLS, d.Recipients, d.Connections, d.Messages = mail.TLSUndecided, directory.RecipientsAccounts, 0, 0
 		return
 	case d.Deliver.Implicit:
-		d.TLS = TLSImplicit
+		d.TLS = mail.TLSImplicit
 	case d.Deliver.Path != "":
-		d.TLS = TLSNone
-	case d.TLS == TLSUndecided:
-		d.TLS = TLSOpportunistic
+		d.TLS = mail.TLSNone
+	case d.TLS == mail.TLSUndecided:
+		d.TLS = mail.TLSOpportunistic
 	}
-	if d.Recipients == RecipientsUnknown {
-		d.Recipients = RecipientsCallout
+	if d.Recipients == directory.RecipientsUnknown {
+		d.Recipients = directory.RecipientsCallout
 		if d.RecipientsFile != "" {
-			d.Recipients = RecipientsList
+			d.Recipients = directory.RecipientsList
 		}
 	}
 }
 
 // settleDomain completes a domain and reports keys that contradict each other.
 func (s *source) settleDomain(d *Domain, n *node) {
-	if n.child("deliver") == nil || d.Deliver.Kind == DeliverNowhere {
+	if n.child("deliver") == nil || d.Deliver.Kind == directory.DeliverUnknown {
 		return // reported already
 	}
 	if !d.Deliver.Behind() {
@@ -112,7 +102,7 @@ func (s *source) settleDomain(d *Domain, n *node) {
 				s.faultAt(at, "no server stands behind this domain", `remove this key, or write deliver = "smtp://host:25" or "lmtp://host:24"`)
 			}
 		}
-		if at := n.child("recipients"); at != nil && d.Recipients != RecipientsAccounts {
+		if at := n.child("recipients"); at != nil && d.Recipients != directory.RecipientsAccounts {
 			s.faultAt(at, "the recipients of a Maildir domain are its accounts and aliases", "remove this key")
 		}
 		d.complete()
@@ -124,17 +114,17 @@ func (s *source) settleDomain(d *Domain, n *node) {
 	switch {
 	case mode != nil && d.Deliver.Path != "":
 		s.faultAt(mode, "a socket has no TLS", "remove this key")
-	case mode != nil && d.Deliver.Implicit && given != TLSRequired:
+	case mode != nil && d.Deliver.Implicit && given != mail.TLSRequired:
 		s.faultAt(mode, "an smtps:// server always has verified TLS", `remove this key, or write deliver = "smtp://…"`)
 	}
-	if ca != nil && d.TLS != TLSRequired && d.TLS != TLSImplicit {
+	if ca != nil && d.TLS != mail.TLSRequired && d.TLS != mail.TLSImplicit {
 		s.faultAt(ca, "no certificate is checked on this connection", `add tls = "required"`)
 	}
 	file := n.child("recipients_file")
 	switch {
-	case d.Recipients == RecipientsList && file == nil:
+	case d.Recipients == directory.RecipientsList && file == nil:
 		s.faultAt(n.child("recipients"), "this list has no file", "add recipients_file")
-	case d.Recipients != RecipientsList && file != nil:
+	case d.Recipients != directory.RecipientsList && file != nil:
 		s.faultAt(file, "this file is not read", `write recipients = "list", or remove the key recipients`)
 	}
 }

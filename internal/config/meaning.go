@@ -154,15 +154,15 @@ func (s *source) secure(r *Route, n *node) {
 	}
 	implicit := strings.HasPrefix(strings.ToLower(to.text), "smtps:")
 	switch {
-	case implicit && mode != nil && r.TLS != TLSRequired && r.TLS != TLSImplicit:
+	case implicit && mode != nil && r.TLS != mail.TLSRequired && r.TLS != mail.TLSImplicit:
 		s.faultAt(mode, "an smtps:// route always has verified TLS", `remove this key, or write to = "smtp://…"`)
-		r.TLS = TLSImplicit
+		r.TLS = mail.TLSImplicit
 	case implicit:
-		r.TLS = TLSImplicit
+		r.TLS = mail.TLSImplicit
 	case mode == nil:
-		r.TLS = TLSOpportunistic
+		r.TLS = mail.TLSOpportunistic
 	}
-	verified := r.TLS == TLSRequired || r.TLS == TLSImplicit
+	verified := r.TLS == mail.TLSRequired || r.TLS == mail.TLSImplicit
 	user, password, ca := n.child("user"), n.child("password_file"), n.child("ca")
 	switch {
 	case user != nil && password == nil:

@@ -136,14 +136,14 @@ func parseListen(text string) (ap netip.AddrPort, message, hint string) {
 	return ap, message, hint
 }
 
-func parseTLSMode(text string) (m TLSMode, message, hint string) {
+func parseTLSMode(text string) (m mail.TLSMode, message, hint string) {
 	switch text {
 	case "none":
-		return TLSNone, "", ""
+		return mail.TLSNone, "", ""
 	case "opportunistic":
-		return TLSOpportunistic, "", ""
+		return mail.TLSOpportunistic, "", ""
 	case "required":
-		return TLSRequired, "", ""
+		return mail.TLSRequired, "", ""
 	}
 	return 0, "this kind of TLS is unknown", `write "none", "opportunistic" or "required"`
 }
@@ -225,7 +225,7 @@ func readTo(s *source, _ Key, n *node, r *Route) {
 	}
 	r.Host, r.Port = h.host, h.port
 	if h.implicit {
-		r.TLS = TLSImplicit
+		r.TLS = mail.TLSImplicit
 	}
 }
 

@@ -2,6 +2,8 @@ package config
 
 import (
 	"slices"
+
+	"sallyport/internal/filter/bounce"
 )
 
 // table is a part of the file: the keys in it, who reads it, and what reading needs.
@@ -44,7 +46,7 @@ func tables() []table {
 		plain("maildir", maildirKeys, whole),
 		plain("trace", traceKeys, whole),
 		plain("auth", authKeys, whole),
-		plain("bounces", bouncesKeys, func(c *Config) *Bounces { return &c.Bounces }),
+		plain("bounces", bouncesKeys, func(c *Config) *bounce.Policy { return &c.Bounces }),
 		plain("rspamd", rspamdKeys, func(c *Config) *Rspamd { return &c.Rspamd }),
 		{name: "milter", keys: keysOf(milterKeys()), read: (*source).milters},
 		plain("metrics", metricsKeys, whole),

@@ -13,8 +13,8 @@ import (
 // named.test by list, known.test by accounts.
 func shieldSite(t testing.TB) (Config, []mail.Address) {
 	cfg, accounts := site(t)
-	server := Server{Host: "10.0.0.5", Port: 25, TLS: TLSOpportunistic}
-	lmtp := Server{LMTP: true, Path: "/run/lmtp", TLS: TLSNone}
+	server := Server{Host: "10.0.0.5", Port: 25, TLS: mail.TLSOpportunistic}
+	lmtp := Server{LMTP: true, Path: "/run/lmtp", TLS: mail.TLSNone}
 	cfg.Domains = append(cfg.Domains,
 		Domain{Name: domain(t, "asked.test"), Deliver: DeliverSMTP, Server: server, Recipients: RecipientsCallout},
 		Domain{Name: domain(t, "named.test"), Deliver: DeliverLMTP, Server: lmtp, Recipients: RecipientsList, List: addresses(t, "Nina@named.test", "abuse@named.test", "o/p%q@named.test")},
@@ -159,7 +159,8 @@ func TestDomainsBehindThatAreRefused(t *testing.T) {
 		{"nowhere", func(d *Domain) { d.Server.Host = "" }, "has no host and port"},
 		{"without a port", func(d *Domain) { d.Server.Port = 0 }, "has no host and port"},
 		{"at a socket too", func(d *Domain) { d.Server.Path = "/run/lmtp" }, "besides them a socket"},
-		{"by unknown TLS", func(d *Domain) { d.Server.TLS = TLSNone + 1 }, "no known TLS mode"},
+		{"by unknown TLS", func(d *Domain) { d.Server.TLS = mail.TLSImplicit + 1 }, "no known TLS mode"},
+		{"by undecided TLS", func(d *Domain) { d.Server.TLS = mail.TLSUndecided }, "no known TLS mode"},
 		{"by LMTP and SMTP", func(d *Domain) { d.Server.LMTP = true }, "speaks another protocol"},
 		{"whose recipients nobody knows", func(d *Domain) { d.Recipients = RecipientsUnknown }, "nobody knows the recipients of asked.test"},
 		{"with others' recipients", func(d *Domain) { d.List = addresses(t, "a@local.test") }, "which is of another domain"},
@@ -177,7 +178,7 @@ func TestDomainsBehindThatAreRefused(t *testing.T) {
 // copy, and who is asked is the server.
 func TestACopyBesideAServerBehind(t *testing.T) {
 	s := built(t, func(c *Config) {
-		c.Domains = append(c.Domains, Domain{Name: domain(t, "behind.test"), Deliver: DeliverLMTP, Server: Server{LMTP: true, Path: "/run/lmtp", TLS: TLSNone}, Recipients: RecipientsCallout})
+		c.Domains = append(c.Domains, Domain{Name: domain(t, "behind.test"), Deliver: DeliverLMTP, Server: Server{LMTP: true, Path: "/run/lmtp", TLS: mail.TLSNone}, Recipients: RecipientsCallout})
 		c.Aliases = append(c.Aliases, alias(t, "bob@behind.test", "bob@behind.test", "alice@local.test"))
 	})
 	c := s.Classify(address(t, "bob@behind.test"))

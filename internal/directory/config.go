@@ -53,23 +53,13 @@ type Config struct {
 	MaxDepth int
 }
 
-// TLS is what a route asks of its connection. The zero value is the strictest.
-type TLS uint8
-
-const (
-	TLSRequired      TLS = iota // STARTTLS with a verified certificate, or nothing
-	TLSImplicit                 // TLS from the first octet, verified
-	TLSOpportunistic            // STARTTLS when offered, unverified
-	TLSNone                     // clear text, for a next hop on the same machine
-)
-
 // Route leads a domain's mail to a next hop. The strings are handed on as the
 // administrator wrote them; nothing here interprets them.
 type Route struct {
 	Domain       mail.Domain // zero: every domain that has no route of its own ("*")
 	Host         string
 	Port         uint16
-	TLS          TLS
+	TLS          mail.TLSMode
 	CA           string // file of the authorities to trust; "": the system's
 	User         string // "": no signing in
 	PasswordFile string

@@ -68,8 +68,8 @@ func site(t testing.TB) (Config, []mail.Address) {
 			alias(t, "abuse@second.test", "bob@local.test"),
 		},
 		Routes: []Route{
-			{Domain: domain(t, "remote.test"), Host: "127.0.0.1", Port: 2626, TLS: TLSNone},
-			{Host: "smart.test", Port: 587},
+			{Domain: domain(t, "remote.test"), Host: "127.0.0.1", Port: 2626, TLS: mail.TLSNone},
+			{Host: "smart.test", Port: 587, TLS: mail.TLSRequired},
 		},
 		Literals: []netip.Addr{netip.MustParseAddr("192.0.2.25"), netip.MustParseAddr("2001:db8::25")},
 		Detail:   '+',

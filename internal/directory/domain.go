@@ -39,7 +39,7 @@ type Server struct {
 	Path string // of a Unix socket; "": Host and Port
 	Host string
 	Port uint16
-	TLS  TLS
+	TLS  mail.TLSMode
 	CA   string // file of the authorities to trust; "": the system's
 }
 
@@ -89,7 +89,7 @@ func (d Domain) check(f *faults) {
 	switch socket := s.Path != ""; {
 	case socket == (s.Host != "" || s.Port != 0), !socket && (s.Host == "" || s.Port == 0):
 		f.about(d.Subject(), "the server behind %s has no host and port, or besides them a socket", d.Name)
-	case s.TLS > TLSNone || socket && s.TLS != TLSNone:
+	case !s.TLS.Decided() || socket && s.TLS != mail.TLSNone:
 		f.about(d.Subject(), "the server behind %s has no known TLS mode", d.Name)
 	case s.LMTP != (d.Deliver == DeliverLMTP):
 		f.about(d.Subject(), "the server behind %s speaks another protocol than its domain says", d.Name)

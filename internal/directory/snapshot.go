@@ -213,7 +213,7 @@ func (b *base) addRoutes(routes []Route, f *faults) {
 			f.found = append(f.found, Fault{About: []Subject{route, {KindDomain, name}}, Text: "the route for " + name + " leads our own domain away"})
 		case twice:
 			f.about(route, "the route for %s is given twice", name)
-		case r.Host == "" || r.Port == 0 || r.TLS > TLSNone:
+		case r.Host == "" || r.Port == 0 || !r.TLS.Decided():
 			f.about(route, "the route for %s has no host, no port, or no known TLS mode", name)
 		}
 		b.routes[r.Domain] = r

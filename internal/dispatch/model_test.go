@@ -105,7 +105,7 @@ func (m *truth) publish() {
 		name := addr("x@" + m.domain(i)).Domain()
 		switch l {
 		case leadFirst, leadSecond:
-			c.Routes = append(c.Routes, directory.Route{Domain: name, Host: []string{"first.test", "second.test"}[l], Port: 25})
+			c.Routes = append(c.Routes, directory.Route{Domain: name, Host: []string{"first.test", "second.test"}[l], Port: 25, TLS: mail.TLSRequired})
 		case leadOurs:
 			c.Domains = append(c.Domains, directory.Domain{Name: name, Deliver: directory.DeliverMaildir})
 		}

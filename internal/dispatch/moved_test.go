@@ -30,7 +30,7 @@ func TestARouteChangesWhileAMessageWaits(t *testing.T) {
 		s, err := directory.NewSnapshot(directory.Config{
 			Hostname: addr("x@mx.local.test").Domain(), Detail: '+',
 			Domains: []directory.Domain{{Name: addr("x@local.test").Domain(), Deliver: directory.DeliverMaildir}},
-			Routes:  []directory.Route{{Domain: addr("x@slow.test").Domain(), Host: "new.test", Port: 25}},
+			Routes:  []directory.Route{{Domain: addr("x@slow.test").Domain(), Host: "new.test", Port: 25, TLS: mail.TLSRequired}},
 		}, []mail.Address{addr("alice@local.test")})
 		must(t, err)
 		synctest.Wait() // until the first one is on its way

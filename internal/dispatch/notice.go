@@ -222,7 +222,7 @@ func statusCode(r report) string {
 // RFC 3461 §4.3, §6.2.
 func (n notice) returned(original io.Reader) (kind string, part io.Reader, err error) {
 	// RFC 8689 §5: what must not travel in clear is not sent back whole.
-	full := n.entry.Envelope.Ret == mail.RetFull && n.entry.Envelope.TLS != mail.TLSRequired
+	full := n.entry.Envelope.Ret == mail.RetFull && n.entry.Envelope.TLS != mail.RequireTLS
 	if full && n.failed() && n.entry.Size <= n.limits.ReturnedMessage {
 		if n.utf8() {
 			return "message/global", original, nil // RFC 6532 §3.7

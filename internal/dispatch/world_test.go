@@ -268,9 +268,9 @@ func (w *world) publish(accounts ...string) {
 		Hostname: addr("x@mx.local.test").Domain(), Detail: '+',
 		Domains: []directory.Domain{{Name: addr("x@local.test").Domain(), Deliver: directory.DeliverMaildir}},
 		Routes: []directory.Route{
-			{Domain: addr("x@remote.test").Domain(), Host: "remote.test", Port: 25},
-			{Domain: addr("x@slow.test").Domain(), Host: "slow.test", Port: 25},
-			{Domain: addr("x@far.test").Domain(), Host: "far.test", Port: 25},
+			{Domain: addr("x@remote.test").Domain(), Host: "remote.test", Port: 25, TLS: mail.TLSRequired},
+			{Domain: addr("x@slow.test").Domain(), Host: "slow.test", Port: 25, TLS: mail.TLSRequired},
+			{Domain: addr("x@far.test").Domain(), Host: "far.test", Port: 25, TLS: mail.TLSRequired},
 		},
 		Forwards: w.forwards, ForwardExternal: !w.asleep,
 	}, list)

@@ -12,21 +12,6 @@ import (
 	"sallyport/internal/mail"
 )
 
-// Treatment says what becomes of a bounce. The zero Treatment refuses it.
-type Treatment uint8
-
-const (
-	TreatRefuse Treatment = iota
-	TreatJunk
-	TreatAccept
-)
-
-// BouncePolicy is what the administrator chose.
-type BouncePolicy struct {
-	Forged  Treatment // a bounce of a message in our name that we never sent
-	Unnamed Treatment // a bounce that does not tell of which message
-}
-
 // memory is how long the trace must go back before what does not stand in it counts as
 // never sent: another server's last attempts and their bounces take less.
 const memory = 14 * 24 * time.Hour
@@ -52,7 +37,7 @@ type Trace interface {
 // Bounces recognises bounces of mail that we never sent, by which somebody who forged
 // our address is answered at our cost. It is an intake.Inspector.
 type Bounces struct {
-	Policy func() BouncePolicy
+	Policy func() bounce.Policy
 	// Ours reports whether all mail in the name of a domain leaves through this server.
 	Ours func(mail.Domain) bool
 	// Return reports whether an address is a return path that only we can make.
@@ -159,7 +144,7 @@ func (l bounceLook) read(c intake.Content) (bounce.Found, error) {
 
 // JudgeBounce says what becomes of a message by what was read in it and what the trace
 // knows of each returned message.
-func JudgeBounce(f bounce.Found, known Known, p BouncePolicy, ours func(mail.Domain) bool, now time.Time) intake.Finding {
+func JudgeBounce(f bounce.Found, known Known, p bounce.Policy, ours func(mail.Domain) bool, now time.Time) intake.Finding {
 	if f.Kind == bounce.NoBounce {
 		return intake.Finding{Action: intake.Pass}
 	}
@@ -182,14 +167,14 @@ func JudgeBounce(f bounce.Found, known Known, p BouncePolicy, ours func(mail.Dom
 	}
 	switch {
 	case !named:
-		return p.Unnamed.finding("bounce-without-origin", "a bounce that does not tell of which message",
+		return treated(p.Unnamed, "bounce-without-origin", "a bounce that does not tell of which message",
 			mail.R(550, "5.7.1", "this bounce does not tell which message it is about"), "")
 	case young:
 		return bouncePass("of a message that is not known; the trace does not go back far enough to tell")
 	case forged == "":
 		return bouncePass("of a message that is not known, in somebody else's name")
 	}
-	return p.Forged.finding("bounce-forged", "a bounce of a message that was never sent from here",
+	return treated(p.Forged, "bounce-forged", "a bounce of a message that was never sent from here",
 		mail.R(550, "5.7.1", "this bounce is about a message that was never sent from here"), forged)
 }
 
@@ -208,14 +193,15 @@ func inOurName(r bounce.Returned, ours func(mail.Domain) bool) bool {
 	return ok && ours(d)
 }
 
-func (t Treatment) finding(rule, reason string, reply mail.Reply, id string) intake.Finding {
+// treated is the finding on a bounce that is to be treated so.
+func treated(t bounce.Treatment, rule, reason string, reply mail.Reply, id string) intake.Finding {
 	f := bouncePass(reason)
 	if id != "" {
 		f.Notes = append(f.Notes, fact.Pair{Name: "returned", Value: id})
 	}
 	switch t {
-	case TreatAccept:
-	case TreatJunk:
+	case bounce.TreatAccept:
+	case bounce.TreatJunk:
 		f.Action, f.Rule, f.Reason = intake.Junk, rule, reason
 	default:
 		f.Action, f.Rule, f.Reply = intake.Refuse, rule, reply

@@ -27,27 +27,27 @@ func TestBounceTable(t *testing.T) {
 	from := bounce.Returned{MessageID: "<1@elsewhere.test>", Domains: []mail.Domain{local}}
 	foreign := bounce.Returned{MessageID: "<1@far.test>", Domains: []mail.Domain{far}}
 	nameless := bounce.Returned{Domains: []mail.Domain{local}}
-	none := filter.BouncePolicy{Forged: filter.TreatAccept, Unnamed: filter.TreatAccept}
-	junk := filter.BouncePolicy{Forged: filter.TreatJunk, Unnamed: filter.TreatJunk}
+	none := bounce.Policy{Forged: bounce.TreatAccept, Unnamed: bounce.TreatAccept}
+	junk := bounce.Policy{Forged: bounce.TreatJunk, Unnamed: bounce.TreatJunk}
 	for name, tc := range map[string]struct {
 		kind     bounce.Kind
 		returned []bounce.Returned
 		sent     []filter.Sent
-		policy   filter.BouncePolicy
+		policy   bounce.Policy
 		want     intake.Action
 		rule     string
 	}{
-		"no bounce":                 {bounce.NoBounce, nil, nil, filter.BouncePolicy{}, intake.Pass, ""},
-		"of our mail":               {bounce.Report, []bounce.Returned{from}, []filter.Sent{known}, filter.BouncePolicy{}, intake.Pass, ""},
-		"by its identifier":         {bounce.Report, []bounce.Returned{named}, []filter.Sent{old}, filter.BouncePolicy{}, intake.Refuse, "bounce-forged"},
-		"by its author":             {bounce.Plain, []bounce.Returned{from}, []filter.Sent{old}, filter.BouncePolicy{}, intake.Refuse, "bounce-forged"},
-		"somebody else's":           {bounce.Report, []bounce.Returned{foreign}, []filter.Sent{old}, filter.BouncePolicy{}, intake.Pass, ""},
-		"the trace is young":        {bounce.Report, []bounce.Returned{from}, []filter.Sent{young}, filter.BouncePolicy{}, intake.Pass, ""},
-		"the trace is empty":        {bounce.Report, []bounce.Returned{from}, []filter.Sent{{}}, filter.BouncePolicy{}, intake.Pass, ""},
-		"one of two is ours":        {bounce.Report, []bounce.Returned{from, named}, []filter.Sent{old, known}, filter.BouncePolicy{}, intake.Pass, ""},
+		"no bounce":                 {bounce.NoBounce, nil, nil, bounce.Policy{}, intake.Pass, ""},
+		"of our mail":               {bounce.Report, []bounce.Returned{from}, []filter.Sent{known}, bounce.Policy{}, intake.Pass, ""},
+		"by its identifier":         {bounce.Report, []bounce.Returned{named}, []filter.Sent{old}, bounce.Policy{}, intake.Refuse, "bounce-forged"},
+		"by its author":             {bounce.Plain, []bounce.Returned{from}, []filter.Sent{old}, bounce.Policy{}, intake.Refuse, "bounce-forged"},
+		"somebody else's":           {bounce.Report, []bounce.Returned{foreign}, []filter.Sent{old}, bounce.Policy{}, intake.Pass, ""},
+		"the trace is young":        {bounce.Report, []bounce.Returned{from}, []filter.Sent{young}, bounce.Policy{}, intake.Pass, ""},
+		"the trace is empty":        {bounce.Report, []bounce.Returned{from}, []filter.Sent{{}}, bounce.Policy{}, intake.Pass, ""},
+		"one of two is ours":        {bounce.Report, []bounce.Returned{from, named}, []filter.Sent{old, known}, bounce.Policy{}, intake.Pass, ""},
 		"forged, kept apart":        {bounce.Report, []bounce.Returned{from}, []filter.Sent{old}, junk, intake.Junk, "bounce-forged"},
 		"forged, let in":            {bounce.Report, []bounce.Returned{from}, []filter.Sent{old}, none, intake.Pass, ""},
-		"names nothing, refused":    {bounce.Report, nil, nil, filter.BouncePolicy{}, intake.Refuse, "bounce-without-origin"},
+		"names nothing, refused":    {bounce.Report, nil, nil, bounce.Policy{}, intake.Refuse, "bounce-without-origin"},
 		"names nothing, kept apart": {bounce.Plain, nil, nil, junk, intake.Junk, "bounce-without-origin"},
 		"names nothing, let in":     {bounce.Report, []bounce.Returned{nameless}, []filter.Sent{{}}, none, intake.Pass, ""},
 	} {
@@ -82,7 +82,7 @@ func (t traced) Since(context.Context) (time.Time, error) { return t.since, t.er
 func TestBouncesOfStrangersAlone(t *testing.T) {
 	text := "From: MAILER-DAEMON@far.test\r\n\r\nMessage-ID: <1@local.test>\r\n"
 	b := filter.Bounces{
-		Policy: func() filter.BouncePolicy { return filter.BouncePolicy{} },
+		Policy: func() bounce.Policy { return bounce.Policy{} },
 		Ours:   func(mail.Domain) bool { return true }, Return: func(mail.Address) bool { return false },
 		Trace:  traced{err: errors.New("the disk is gone")},
 		Limits: bounce.DefaultLimits(), Now: time.Now,
@@ -106,7 +106,7 @@ func TestBounceLookUp(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	queue := must[mail.ID](t)(mail.NewID(now, strings.NewReader("123456789")))
 	b := filter.Bounces{
-		Policy: func() filter.BouncePolicy { return filter.BouncePolicy{Unnamed: filter.TreatRefuse} },
+		Policy: func() bounce.Policy { return bounce.Policy{Unnamed: bounce.TreatRefuse} },
 		Ours:   func(d mail.Domain) bool { return d.ASCII() == "local.test" }, Return: func(mail.Address) bool { return false },
 		Trace:  traced{sent: []string{"<1@local.test>", "1@local.test"}, queue: queue, since: now.Add(-30 * 24 * time.Hour)},
 		Limits: bounce.DefaultLimits(), Now: func() time.Time { return now },

@@ -256,10 +256,10 @@ func TestWhatAMessageAsksOfTLS(t *testing.T) {
 		want   mail.TLSDemand
 	}{
 		{mail.TLSAsUsual, "", mail.TLSAsUsual},
-		{mail.TLSRequired, "", mail.TLSRequired},
+		{mail.RequireTLS, "", mail.RequireTLS},
 		{mail.TLSAsUsual, "TLS-Required: No\r\n", mail.TLSOptional},
 		{mail.TLSAsUsual, "tls-required:\tno \r\n", mail.TLSOptional},
-		{mail.TLSRequired, "TLS-Required: No\r\n", mail.TLSRequired},
+		{mail.RequireTLS, "TLS-Required: No\r\n", mail.RequireTLS},
 		{mail.TLSAsUsual, "TLS-Required: Yes\r\n", mail.TLSAsUsual},
 		{mail.TLSAsUsual, "TLS-Required: No\r\nTLS-Required: No\r\n", mail.TLSAsUsual},
 	} {

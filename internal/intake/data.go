@@ -132,7 +132,7 @@ func (t *transaction) receive(into *spool.Body, r *received) (content, error) {
 // tlsDemand reads the field TLS-Required, which says nothing beside REQUIRETLS, when
 // it stands twice, or when it says anything but "No". RFC 8689 §3, §4.1.
 func tlsDemand(asked mail.TLSDemand, h message.Header) mail.TLSDemand {
-	if asked == mail.TLSRequired || h.Count("TLS-Required") != 1 || !strings.EqualFold(strings.TrimSpace(h.Value("TLS-Required")), "no") {
+	if asked == mail.RequireTLS || h.Count("TLS-Required") != 1 || !strings.EqualFold(strings.TrimSpace(h.Value("TLS-Required")), "no") {
 		return asked
 	}
 	return mail.TLSOptional

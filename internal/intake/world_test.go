@@ -218,9 +218,9 @@ func (w *world) publish(accounts ...string) {
 		Domains: []directory.Domain{
 			{Name: domain(w.t, "local.test"), Deliver: directory.DeliverMaildir},
 			{Name: domain(w.t, "behind.test"), Deliver: directory.DeliverSMTP, Recipients: directory.RecipientsCallout,
-				Server: directory.Server{Host: "10.0.0.5", Port: 25, TLS: directory.TLSNone}},
+				Server: directory.Server{Host: "10.0.0.5", Port: 25, TLS: mail.TLSNone}},
 			{Name: domain(w.t, "cut.test"), Deliver: directory.DeliverLMTP, Recipients: directory.RecipientsCallout, CutThrough: true,
-				Server: directory.Server{LMTP: true, Path: "/run/lmtp", TLS: directory.TLSNone}},
+				Server: directory.Server{LMTP: true, Path: "/run/lmtp", TLS: mail.TLSNone}},
 		},
 		Aliases: []directory.Alias{
 			{Address: addr(w.t, "sales@local.test"), Targets: []mail.Address{addr(w.t, "alice@local.test")}, Posting: directory.PostingAnyone},

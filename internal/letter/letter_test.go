@@ -35,7 +35,7 @@ func ours(t *testing.T) *directory.Snapshot {
 		Hostname: addr(t, "x@mx.local.test").Domain(), Detail: '+',
 		Domains: []directory.Domain{
 			{Name: addr(t, "x@local.test").Domain(), Deliver: directory.DeliverMaildir},
-			{Name: addr(t, "x@behind.test").Domain(), Deliver: directory.DeliverSMTP, Server: directory.Server{Host: "10.0.0.5", Port: 25}, Recipients: directory.RecipientsCallout},
+			{Name: addr(t, "x@behind.test").Domain(), Deliver: directory.DeliverSMTP, Server: directory.Server{Host: "10.0.0.5", Port: 25, TLS: mail.TLSRequired}, Recipients: directory.RecipientsCallout},
 		},
 	}, []mail.Address{addr(t, "alice@local.test"), addr(t, "bob@local.test"), addr(t, "box@behind.test")})
 	if err != nil {

@@ -53,9 +53,9 @@ type TLSDemand uint8
 
 const (
 	TLSAsUsual TLSDemand = iota
-	// TLSRequired is the REQUIRETLS parameter of MAIL: only over TLS to a host that is
+	// RequireTLS is the REQUIRETLS parameter of MAIL: only over TLS to a host that is
 	// proven and asks the same of the next one. RFC 8689 §2.
-	TLSRequired
+	RequireTLS
 	// TLSOptional is the field "TLS-Required: No": rather in clear text than not at
 	// all, whatever the recipient's domain demands. RFC 8689 §3.
 	TLSOptional

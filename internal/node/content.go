@@ -61,10 +61,7 @@ func scopeOf(c config.Check) filter.Scope {
 // bounces recognises bounces of mail that was never sent from here.
 func (n *Node) bounces() filter.Bounces {
 	return filter.Bounces{
-		Policy: func() filter.BouncePolicy {
-			c := n.config().Bounces
-			return filter.BouncePolicy{Forged: treatment(c.Forged), Unnamed: treatment(c.Unnamed)}
-		},
+		Policy: func() bounce.Policy { return n.config().Bounces },
 		Ours: func(d mail.Domain) bool {
 			return d == n.config().Hostname || returnpath.Ours(n.book.Snapshot(), d)
 		},
@@ -73,15 +70,4 @@ func (n *Node) bounces() filter.Bounces {
 		},
 		Trace: n.reader, Limits: bounce.DefaultLimits(), Now: n.o.Now,
 	}
-}
-
-// treatment maps what is not known to the strictest.
-func treatment(a config.BounceAction) filter.Treatment {
-	switch a {
-	case config.BounceAccept:
-		return filter.TreatAccept
-	case config.BounceJunk:
-		return filter.TreatJunk
-	}
-	return filter.TreatRefuse
 }

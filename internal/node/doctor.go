@@ -91,7 +91,7 @@ func doctorHops(cfg config.Config) (all []gather.Hop) {
 		}
 	}
 	for _, r := range cfg.Routes {
-		all = append(all, gather.Hop{For: "route " + routeName(r.Domain), Network: "tcp", At: net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))), TLS: r.TLS == config.TLSImplicit})
+		all = append(all, gather.Hop{For: "route " + routeName(r.Domain), Network: "tcp", At: net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))), TLS: r.TLS == mail.TLSImplicit})
 	}
 	return all
 }

@@ -25,8 +25,8 @@ func (n *Node) buildRoutes(_ context.Context, next, last *generation) (err error
 		last = &generation{}
 	}
 	o := named.SetOptions[directory.Route]{Means: n.means(next.cfg), Missing: mail.R(451, "4.4.4", "the route is not configured any more")}
-	for i, r := range directoryConfig(next.cfg).Routes {
-		o.Entries = append(o.Entries, named.Entry[directory.Route]{Key: r, Name: "route." + routeName(r.Domain), Place: placeOfRoute(r, next.cfg.Routes[i])})
+	for _, r := range next.cfg.Routes {
+		o.Entries = append(o.Entries, named.Entry[directory.Route]{Key: r.Route, Name: "route." + routeName(r.Domain), Place: placeOfRoute(r)})
 	}
 	next.routes, err = named.Build(o, last.routes)
 	return faultsOfSet(next.cfg, ".to", err)
@@ -44,7 +44,7 @@ func (n *Node) buildServers(_ context.Context, next, last *generation) (err erro
 	}
 	for _, d := range next.cfg.Domains {
 		if d.Deliver.Behind() {
-			s := domainOf(d).Server
+			s := d.Directory().Server
 			o.Entries = append(o.Entries, named.Entry[directory.Server]{Key: s, Name: "domain." + d.Name.ASCII(), Place: placeOfServer(s, next.cfg)})
 		}
 	}
@@ -75,11 +75,11 @@ func routeName(d mail.Domain) string {
 	return d.ASCII()
 }
 
-func placeOfRoute(r directory.Route, c config.Route) named.Place {
+func placeOfRoute(r config.Route) named.Place {
 	l := named.DefaultLimits()
-	l.Connections, l.Messages = c.Connections, c.Messages
+	l.Connections, l.Messages = r.Connections, r.Messages
 	return named.Place{
-		Network: "tcp", Address: net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))), Host: r.Host, TLS: clientTLS(r.TLS), CA: r.CA,
+		Network: "tcp", Address: net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))), Host: r.Host, TLS: r.TLS, CA: r.CA,
 		User: r.User, PasswordFile: r.PasswordFile, Limits: l,
 	}
 }
@@ -90,29 +90,16 @@ func placeOfServer(s directory.Server, cfg config.Config) named.Place {
 	l := named.DefaultServerLimits()
 	l.Questions = cfg.Callout.Connections
 	for _, d := range cfg.Domains {
-		if d.Deliver.Behind() && domainOf(d).Server == s {
+		if d.Deliver.Behind() && d.Directory().Server == s {
 			l.Connections, l.Messages = d.Connections, d.Messages
 			break
 		}
 	}
-	p := named.Place{Ours: true, LMTP: s.LMTP, Network: "tcp", Address: s.String(), Host: s.Host, TLS: clientTLS(s.TLS), CA: s.CA, Limits: l}
+	p := named.Place{Ours: true, LMTP: s.LMTP, Network: "tcp", Address: s.String(), Host: s.Host, TLS: s.TLS, CA: s.CA, Limits: l}
 	if s.Path != "" {
 		p.Network, p.Host = "unix", "localhost"
 	}
 	return p
-}
-
-// clientTLS maps what is not known to the strictest mode.
-func clientTLS(m directory.TLS) smtpclient.TLSMode {
-	switch m {
-	case directory.TLSNone:
-		return smtpclient.TLSNone
-	case directory.TLSOpportunistic:
-		return smtpclient.TLSOpportunistic
-	case directory.TLSImplicit:
-		return smtpclient.TLSImplicit
-	}
-	return smtpclient.TLSRequired
 }
 
 // routeTarget returns the way of a route as it stands now.

@@ -52,8 +52,8 @@ func home(t testing.TB) *directory.Snapshot {
 		Hostname: addr(t, "x@mx.local.test").Domain(), Detail: '+', Postmaster: addr(t, "alice@local.test"),
 		Domains: []directory.Domain{
 			{Name: addr(t, "x@local.test").Domain(), Deliver: directory.DeliverMaildir},
-			{Name: addr(t, "x@inner.test").Domain(), Deliver: directory.DeliverSMTP, Server: directory.Server{Host: "192.0.2.9", Port: 25}, Recipients: directory.RecipientsCallout},
-			{Name: addr(t, "x@lmtp.test").Domain(), Deliver: directory.DeliverLMTP, Server: directory.Server{LMTP: true, Host: "192.0.2.9", Port: 24}, Recipients: directory.RecipientsCallout},
+			{Name: addr(t, "x@inner.test").Domain(), Deliver: directory.DeliverSMTP, Server: directory.Server{Host: "192.0.2.9", Port: 25, TLS: mail.TLSRequired}, Recipients: directory.RecipientsCallout},
+			{Name: addr(t, "x@lmtp.test").Domain(), Deliver: directory.DeliverLMTP, Server: directory.Server{LMTP: true, Host: "192.0.2.9", Port: 24, TLS: mail.TLSRequired}, Recipients: directory.RecipientsCallout},
 		},
 		Aliases: []directory.Alias{
 			{Address: addr(t, "sales@local.test"), Targets: addrs(t, "alice@local.test"), Posting: directory.PostingAnyone},

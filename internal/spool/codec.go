@@ -93,7 +93,7 @@ func entryFlags(e *Entry) byte {
 
 func tlsFlags(d mail.TLSDemand) byte {
 	switch d {
-	case mail.TLSRequired:
+	case mail.RequireTLS:
 		return flagTLSRequired
 	case mail.TLSOptional:
 		return flagTLSOptional
@@ -221,7 +221,7 @@ func (r *reader) tlsDemand(flags byte) mail.TLSDemand {
 	case 0:
 		return mail.TLSAsUsual
 	case flagTLSRequired:
-		return mail.TLSRequired
+		return mail.RequireTLS
 	case flagTLSOptional:
 		return mail.TLSOptional
 	}

@@ -100,7 +100,7 @@ func fullEntry(t *testing.T) *Entry {
 		NextTry: time.Date(2026, 4, 5, 6, 7, 8, 0, time.UTC), Held: "its end", HeldAt: at.Add(time.Hour), Junk: true, Forward: ForwardKept, Warned: true,
 		grant: []byte{1, 2, 3}, file: "0123456789abcdef", place: placeHeld, leased: true, settled: 77,
 		Envelope: mail.Envelope{
-			From: mail.PathOf(alice), To: []mail.Recipient{bob, far}, Body: mail.Body8BitMIME, SMTPUTF8: true, Ret: mail.RetHeaders, EnvID: "e1", Size: 999, TLS: mail.TLSRequired,
+			From: mail.PathOf(alice), To: []mail.Recipient{bob, far}, Body: mail.Body8BitMIME, SMTPUTF8: true, Ret: mail.RetHeaders, EnvID: "e1", Size: 999, TLS: mail.RequireTLS,
 		},
 	}
 	for i := range e.SHA256 {

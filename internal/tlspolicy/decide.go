@@ -63,7 +63,7 @@ func Decide(f Facts) Verdict {
 		return Verdict{Rule: RuleOptional, Level: LevelOpportunistic, Words: "TLS-Required: No"}
 	}
 	v := byPolicy(f)
-	if f.Demand == mail.TLSRequired {
+	if f.Demand == mail.RequireTLS {
 		return required(f, v)
 	}
 	return v
@@ -141,7 +141,7 @@ func stsWords(f Facts) string {
 // RFC 8689 §4.2.1: one that requires TLS itself goes back.
 func (v Verdict) Unmet(d mail.TLSDemand, where, fault string) mail.Reply {
 	text := fmt.Sprintf("%s is not met by %s: %s", v.Words, where, fault)
-	if d == mail.TLSRequired {
+	if d == mail.RequireTLS {
 		return mail.R(550, "5.7.10", text)
 	}
 	return mail.R(451, "4.7.5", text)

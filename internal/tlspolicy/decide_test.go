@@ -24,7 +24,7 @@ func TestEveryCombination(t *testing.T) {
 	fired := map[Rule]int{}
 	n := 0
 	lack := errors.New("too many open files")
-	for _, demand := range []mail.TLSDemand{mail.TLSAsUsual, mail.TLSRequired, mail.TLSOptional} {
+	for _, demand := range []mail.TLSDemand{mail.TLSAsUsual, mail.RequireTLS, mail.TLSOptional} {
 		for mode := mtasts.ModeUnknown; mode <= mtasts.ModeEnforce; mode++ {
 			for _, named := range []bool{true, false} {
 				for kind := dane.KindUndecided; kind <= dane.KindUnknown; kind++ {
@@ -90,10 +90,10 @@ func judge(t *testing.T, f Facts, v Verdict) {
 		"a host that an enforced policy does not name":               f.Demand != mail.TLSOptional && enforced && f.DANE.Kind != dane.KindVerify && !f.STS.Policy.Allows(f.Host) && !refused,
 		"MTA-STS before DANE":                                        f.Demand != mail.TLSOptional && f.DANE.Kind == dane.KindVerify && v.Rule != RuleDANE,
 		"a policy against a message that wants none":                 f.Demand == mail.TLSOptional && v.Level != LevelOpportunistic,
-		"less than a message requires":                               f.Demand == mail.TLSRequired && !refused && v.Level != LevelVerified,
-		"a message that requires TLS to a host that could be forged": f.Demand == mail.TLSRequired && !refused && v.Rule != RuleDANE && !f.NameSecured && !f.STS.Policy.Allows(f.Host),
-		"a message that requires TLS to a literal":                   f.Demand == mail.TLSRequired && f.Host.IsZero() && !refused,
-		"a permanent refusal of what may pass":                       refused && v.Refusal.Code >= 500 && (f.Demand != mail.TLSRequired || f.DANE.Kind == dane.KindUnknown),
+		"less than a message requires":                               f.Demand == mail.RequireTLS && !refused && v.Level != LevelVerified,
+		"a message that requires TLS to a host that could be forged": f.Demand == mail.RequireTLS && !refused && v.Rule != RuleDANE && !f.NameSecured && !f.STS.Policy.Allows(f.Host),
+		"a message that requires TLS to a literal":                   f.Demand == mail.RequireTLS && f.Host.IsZero() && !refused,
+		"a permanent refusal of what may pass":                       refused && v.Refusal.Code >= 500 && (f.Demand != mail.RequireTLS || f.DANE.Kind == dane.KindUnknown),
 		"more than anybody demands":                                  f.Demand == mail.TLSAsUsual && !enforced && !records && f.STS.Lack == nil && v.Level != LevelOpportunistic,
 		"a refusal that names no host":                               refused && !strings.Contains(v.Refusal.Text, f.Host.String()),
 	} {
@@ -101,8 +101,8 @@ func judge(t *testing.T, f Facts, v Verdict) {
 			t.Errorf("%s: %+v gives %+v", what, f, v)
 		}
 	}
-	for _, d := range []mail.TLSDemand{mail.TLSAsUsual, mail.TLSRequired} {
-		if r := v.Unmet(d, "mx.x.test [192.0.2.1]:25", "no TLS"); !strings.Contains(r.Text, "mx.x.test") || (r.Code >= 500) != (d == mail.TLSRequired) {
+	for _, d := range []mail.TLSDemand{mail.TLSAsUsual, mail.RequireTLS} {
+		if r := v.Unmet(d, "mx.x.test [192.0.2.1]:25", "no TLS"); !strings.Contains(r.Text, "mx.x.test") || (r.Code >= 500) != (d == mail.RequireTLS) {
 			t.Errorf("%v", r)
 		}
 	}

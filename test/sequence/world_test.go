@@ -114,8 +114,8 @@ func directoryConfig(t *testing.T, alice, bob mail.Address) directory.Config {
 			{Address: address(t, "all@local.test"), Targets: []mail.Address{alice, bob}, Posting: directory.PostingAnyone},
 		},
 		Routes: []directory.Route{
-			{Domain: remote, Host: "127.0.0.1", Port: 25, TLS: directory.TLSNone},
-			{Host: "127.0.0.1", Port: 25, TLS: directory.TLSNone},
+			{Domain: remote, Host: "127.0.0.1", Port: 25, TLS: mail.TLSNone},
+			{Host: "127.0.0.1", Port: 25, TLS: mail.TLSNone},
 		},
 	}
 }
@@ -433,7 +433,7 @@ func certificates(t *testing.T) (server, client *tls.Config) {
 func newRoute(w *world) nexthop.Target {
 	limits := named.DefaultLimits()
 	limits.Connections = clients
-	out, err := named.New(named.Place{Network: "tcp", Address: "127.0.0.1:25", Host: "127.0.0.1", TLS: smtpclient.TLSNone, Limits: limits}, named.Means{
+	out, err := named.New(named.Place{Network: "tcp", Address: "127.0.0.1:25", Host: "127.0.0.1", TLS: mail.TLSNone, Limits: limits}, named.Means{
 		Hello: w.dir.Hostname(),
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, w.sink.ln.Addr().String())

@@ -38,12 +38,12 @@ func config(t testing.TB) (directory.Config, []mail.Address) {
 		Domains: []directory.Domain{
 			{Name: domain(t, "local.test"), Deliver: directory.DeliverMaildir},
 			{Name: domain(t, "behind.test"), Deliver: directory.DeliverSMTP, Recipients: directory.RecipientsCallout,
-				Server: directory.Server{Host: "10.0.0.5", Port: 25, TLS: directory.TLSNone}},
+				Server: directory.Server{Host: "10.0.0.5", Port: 25, TLS: mail.TLSNone}},
 		},
 		Aliases: []directory.Alias{{Address: addr(t, "info@local.test"), Targets: []mail.Address{addr(t, "alice@local.test"), addr(t, "boss@behind.test")}, Posting: directory.PostingAnyone}},
 		Routes: []directory.Route{
-			{Domain: domain(t, "remote.test"), Host: "relay.test", Port: 25},
-			{Host: "smart.test", Port: 25},
+			{Domain: domain(t, "remote.test"), Host: "relay.test", Port: 25, TLS: mail.TLSRequired},
+			{Host: "smart.test", Port: 25, TLS: mail.TLSRequired},
 		},
 		Forwards:        []directory.Forward{{Account: addr(t, "bob@local.test"), Targets: []mail.Address{addr(t, "bob@elsewhere.test")}}},
 		ForwardExternal: true,

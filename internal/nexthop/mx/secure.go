@@ -119,17 +119,17 @@ func (s *search) policy(e endpoint) client.TLSPolicy {
 	p := client.TLSPolicy{Config: cfg, Name: e.tls.verdict.Words}
 	switch e.tls.verdict.Level {
 	case tlspolicy.LevelOpportunistic:
-		p.Mode = client.TLSOpportunistic
+		p.Mode = mail.TLSOpportunistic
 		if e.tls.verdict.Rule == tlspolicy.RuleTesting {
 			cfg.VerifyConnection = s.test(e, cfg.ServerName)
 		} else {
 			cfg.ClientSessionCache = s.t.sessions
 		}
 	case tlspolicy.LevelEncrypted:
-		p.Mode, p.Unverified = client.TLSRequired, true
+		p.Mode, p.Unverified = mail.TLSRequired, true
 		cfg.ServerName = e.tls.facts.DANE.Base.String()
 	case tlspolicy.LevelVerified:
-		p.Mode = client.TLSRequired
+		p.Mode = mail.TLSRequired
 		if e.tls.verdict.Rule == tlspolicy.RuleDANE {
 			s.byRecords(e, cfg)
 		}
@@ -164,7 +164,7 @@ func (s *search) test(e endpoint, name string) func(tls.ConnectionState) error {
 // the parameter.
 func (s *search) secures(e endpoint, c *client.Client) bool {
 	s.report(e, c, nil)
-	if s.to.demand != mail.TLSRequired || c.Offers("REQUIRETLS") {
+	if s.to.demand != mail.RequireTLS || c.Offers("REQUIRETLS") {
 		return true
 	}
 	s.tries++

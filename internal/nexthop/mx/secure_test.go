@@ -306,7 +306,7 @@ func TestRequiredTLS(t *testing.T) {
 			w.policy(row.mode, "mx.x.test")
 		}
 		w.serveMX(cfg, row.offers)
-		out, _ := w.send(mail.TLSRequired, nil)
+		out, _ := w.send(mail.RequireTLS, nil)
 		if !strings.HasPrefix(out.Reply.String(), row.want) || row.want != "250" && w.took["127.0.0.2 a@x.test"] > 0 {
 			t.Errorf("%s: %s, want %s", row.name, out.Reply, row.want)
 		}
@@ -341,7 +341,7 @@ func TestConnectionsAreNotSharedAcrossDemands(t *testing.T) {
 	for _, row := range []struct {
 		demand mail.TLSDemand
 		want   int
-	}{{mail.TLSAsUsual, 250}, {mail.TLSRequired, 550}, {mail.TLSOptional, 250}, {mail.TLSAsUsual, 250}} {
+	}{{mail.TLSAsUsual, 250}, {mail.RequireTLS, 550}, {mail.TLSOptional, 250}, {mail.TLSAsUsual, 250}} {
 		j := w.job("a@x.test")
 		j.Envelope.TLS = row.demand
 		if out := targets.For(d).Deliver(t.Context(), j); out[0].Reply.Code != row.want {

@@ -48,8 +48,8 @@ func TestTLSThatFailsIsDoneWithout(t *testing.T) {
 		"says more than was asked": {offer, "220 go\r\n250 x"},
 		"refuses, and goes on":     {offer, "454 4.7.0 TLS not available", "250 ok", "250 ok\r\n250 ok\r\n354 go", "250 2.0.0 ok"},
 	} {
-		for demand, enforced := range map[mail.TLSDemand]bool{mail.TLSAsUsual: false, mail.TLSOptional: true, mail.TLSRequired: true, mail.TLSDemand(99): true} {
-			wants := demand == mail.TLSRequired || demand == 99
+		for demand, enforced := range map[mail.TLSDemand]bool{mail.TLSAsUsual: false, mail.TLSOptional: true, mail.RequireTLS: true, mail.TLSDemand(99): true} {
+			wants := demand == mail.RequireTLS || demand == 99
 			if demand == 99 {
 				demand = mail.TLSAsUsual // with a policy of the domain
 			}

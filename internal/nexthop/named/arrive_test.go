@@ -17,7 +17,6 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/nexthop/pool"
-	"sallyport/internal/smtp/client"
 )
 
 // store is an independent server, of LMTP or SMTP, that knows the recipients whose
@@ -101,7 +100,7 @@ func serveStore(t *testing.T, lmtp bool, network string) (*store, Place) {
 	go s.Serve(ln)
 	t.Cleanup(func() { s.Close() })
 	return box, Place{
-		Ours: true, LMTP: lmtp, Network: network, Address: ln.Addr().String(), Host: "127.0.0.1", TLS: client.TLSNone, Limits: DefaultServerLimits(),
+		Ours: true, LMTP: lmtp, Network: network, Address: ln.Addr().String(), Host: "127.0.0.1", TLS: mail.TLSNone, Limits: DefaultServerLimits(),
 	}
 }
 
@@ -217,7 +216,7 @@ func TestMailThatRequiresTLSHasArrived(t *testing.T) {
 	for _, lmtp := range []bool{true, false} {
 		_, p := serveStore(t, lmtp, "tcp")
 		j := through(t, "known-c@inner.test")
-		j.Envelope.TLS = mail.TLSRequired
+		j.Envelope.TLS = mail.RequireTLS
 		if out := reach(t, p, means(t)).Deliver(t.Context(), j); !out[0].Delivered() {
 			t.Errorf("LMTP %v: %s", lmtp, out[0].Reply)
 		}

@@ -120,7 +120,7 @@ func (quiet) Println(...any)        {}
 
 // place is a route to a port of this machine.
 func place(port uint16) Place {
-	return Place{Network: "tcp", Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))), Host: "127.0.0.1", TLS: client.TLSNone, Limits: DefaultLimits()}
+	return Place{Network: "tcp", Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port))), Host: "127.0.0.1", TLS: mail.TLSNone, Limits: DefaultLimits()}
 }
 
 func means(t *testing.T) Means {

@@ -42,7 +42,7 @@ type Place struct {
 	Network string // "tcp" or "unix"
 	Address string // host:port, or the path of the socket
 	Host    string // the name or address that its certificate must bear
-	TLS     client.TLSMode
+	TLS     mail.TLSMode
 	CA      string // file of the authorities to trust; "": the system's
 	User    string // "": do not sign in
 	// PasswordFile is read for each new connection, so that a changed password needs no
@@ -102,9 +102,9 @@ func newTarget(p Place, m Means, a authorities) (*Target, error) {
 		return nil, errors.New("named: our name, dialer, clock and logger must be given")
 	case !p.Limits.valid():
 		return nil, errors.New("named: every limit must be positive")
-	case p.TLS == client.TLSUndecided || p.TLS > client.TLSImplicit:
+	case p.TLS == mail.TLSUndecided || p.TLS > mail.TLSImplicit:
 		return nil, errors.New("named: whether to use TLS is undecided")
-	case p.User != "" && p.TLS != client.TLSRequired && p.TLS != client.TLSImplicit:
+	case p.User != "" && p.TLS != mail.TLSRequired && p.TLS != mail.TLSImplicit:
 		return nil, errors.New("named: a password is only sent under TLS that is required")
 	}
 	if p.Ours {

@@ -16,7 +16,6 @@ import (
 
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
-	"sallyport/internal/smtp/client"
 )
 
 // expect checks that there is one outcome for each recipient, in their order, and
@@ -266,7 +265,7 @@ func TestFaultsOfTheRouteDefer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHop(t, server)
 			p := place(h.port)
-			p.TLS, p.CA, p.User, p.PasswordFile = client.TLSRequired, ca, "user", file(t, "secret\r\n")
+			p.TLS, p.CA, p.User, p.PasswordFile = mail.TLSRequired, ca, "user", file(t, "secret\r\n")
 			row.spoil(&p)
 			j := job(t, "a@x.test")
 			out := reach(t, p, means(t)).Deliver(t.Context(), j)
@@ -285,7 +284,7 @@ func TestThePasswordIsReadForEachConnection(t *testing.T) {
 	server, ca := authority(t)
 	h := newHop(t, server)
 	p := place(h.port)
-	p.TLS, p.CA, p.User, p.PasswordFile, p.Limits.Rest = client.TLSRequired, ca, "user", file(t, "wrong"), time.Nanosecond
+	p.TLS, p.CA, p.User, p.PasswordFile, p.Limits.Rest = mail.TLSRequired, ca, "user", file(t, "wrong"), time.Nanosecond
 	target := reach(t, p, means(t))
 	j := job(t, "a@x.test")
 	expect(t, j, target.Deliver(t.Context(), j), "451")
@@ -295,7 +294,7 @@ func TestThePasswordIsReadForEachConnection(t *testing.T) {
 
 // Opportunistic TLS that does not work is done without; required TLS is not.
 func TestOpportunisticTLSFallsBack(t *testing.T) {
-	for mode, want := range map[client.TLSMode]string{client.TLSOpportunistic: "250", client.TLSRequired: "451"} {
+	for mode, want := range map[mail.TLSMode]string{mail.TLSOpportunistic: "250", mail.TLSRequired: "451"} {
 		port := raw(t, func(n int, nc net.Conn) {
 			if n == 1 {
 				say(nc, "250-mx\r\n250 STARTTLS\r\n", "220 go\r\n", "this is no handshake\r\n")
@@ -352,13 +351,13 @@ func TestIncompleteOptionsAreRefused(t *testing.T) {
 		"no network":        func(p *Place, _ *Means) { p.Network = "udp" },
 		"no address":        func(p *Place, _ *Means) { p.Address = "" },
 		"no host":           func(p *Place, _ *Means) { p.Host = "" },
-		"TLS undecided":     func(p *Place, _ *Means) { p.TLS = client.TLSUndecided },
-		"TLS unknown":       func(p *Place, _ *Means) { p.TLS = client.TLSImplicit + 1 },
+		"TLS undecided":     func(p *Place, _ *Means) { p.TLS = mail.TLSUndecided },
+		"TLS unknown":       func(p *Place, _ *Means) { p.TLS = mail.TLSImplicit + 1 },
 		"no limits":         func(p *Place, _ *Means) { p.Limits = Limits{} },
 		"no rest":           func(p *Place, _ *Means) { p.Limits.Rest = 0 },
 		"fewer than none":   func(p *Place, _ *Means) { p.Limits.Questions = -1 },
 		"password in clear": func(p *Place, _ *Means) { p.User, p.PasswordFile = "user", "/file" },
-		"password at will":  func(p *Place, _ *Means) { p.TLS, p.User = client.TLSOpportunistic, "user" },
+		"password at will":  func(p *Place, _ *Means) { p.TLS, p.User = mail.TLSOpportunistic, "user" },
 		"no authorities":    func(p *Place, _ *Means) { p.CA = "/no/such/file" },
 		"empty authorities": func(p *Place, _ *Means) { p.CA = file(t, "nothing") },
 		"no name":           func(_ *Place, m *Means) { m.Hello = mail.Domain{} },

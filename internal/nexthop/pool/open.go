@@ -17,18 +17,18 @@ type Call struct {
 	Connect time.Duration // to reach the server, before it greets
 	SMTP    smtpclient.Options
 	// WithoutTLS is told when TLS failed and is done without. It is only used with
-	// client.TLSOpportunistic.
+	// mail.TLSOpportunistic.
 	WithoutTLS func(err error)
 }
 
 // Open dials, greets and secures. The error is a *DialError or one of client.New.
 func (c Call) Open(ctx context.Context) (*smtpclient.Client, error) {
 	client, err := c.once(ctx)
-	if err == nil || ctx.Err() != nil || !c.SMTP.TLS.Mode.PassesTLS(err) {
+	if err == nil || ctx.Err() != nil || !c.SMTP.TLS.Passes(err) {
 		return client, err
 	}
 	c.WithoutTLS(err)
-	c.SMTP.TLS.Mode, c.SMTP.TLS.Name, c.SMTP.TLS.Failed = smtpclient.TLSNone, smtpclient.WithoutTLS(err), true
+	c.SMTP.TLS.Mode, c.SMTP.TLS.Name, c.SMTP.TLS.Failed = mail.TLSNone, smtpclient.WithoutTLS(err), true
 	return c.once(ctx)
 }
 

@@ -63,7 +63,7 @@ func remoteName(host string, a net.Addr) string {
 }
 
 func (cl *Client) setUp(ctx context.Context) error {
-	if cl.o.TLS.Mode == TLSImplicit {
+	if cl.o.TLS.Mode == mail.TLSImplicit {
 		if err := cl.secure(ctx); err != nil {
 			return err
 		}
@@ -95,7 +95,7 @@ func (cl *Client) hello() error {
 		verb = "LHLO " // RFC 2033 §4.1
 	}
 	stage := StageHello
-	if cl.tls != "" && cl.o.TLS.Mode != TLSImplicit {
+	if cl.tls != "" && cl.o.TLS.Mode != mail.TLSImplicit {
 		stage = StageHelloTLS
 	}
 	r, err := cl.c.exchange(stage, verb+cl.o.Hello.ASCII(), cl.o.Timeouts.Hello)
@@ -144,24 +144,24 @@ func (cl *Client) readLimits() {
 // startTLS turns to TLS where the mode asks for it. RFC 3207 §4.
 func (cl *Client) startTLS(ctx context.Context) error {
 	mode := cl.o.TLS.Mode
-	if mode == TLSNone || mode == TLSImplicit {
+	if mode == mail.TLSNone || mode == mail.TLSImplicit {
 		return nil
 	}
 	if !cl.caps.Has("STARTTLS") {
-		if mode == TLSRequired {
+		if mode == mail.TLSRequired {
 			return &ConnError{Stage: StageSTARTTLS, Err: ErrNoTLS}
 		}
 		return nil
 	}
 	wait := cl.o.Timeouts.Hello
-	if mode == TLSOpportunistic {
+	if mode == mail.TLSOpportunistic {
 		wait = min(wait, cl.o.Timeouts.TLS) // there is a way without: it must not take all the time there is
 	}
 	r, err := cl.c.exchange(StageSTARTTLS, "STARTTLS", wait)
 	switch {
 	case err != nil:
 		return err
-	case r.Code != 220 && mode == TLSOpportunistic && r.Code != 421:
+	case r.Code != 220 && mode == mail.TLSOpportunistic && r.Code != 421:
 		return cl.refusedTLS(&ReplyError{Reply: r, Stage: StageSTARTTLS}, wait)
 	case r.Code != 220:
 		return &ReplyError{Reply: r, Stage: StageSTARTTLS}
@@ -189,7 +189,7 @@ func (cl *Client) refusedTLS(refused *ReplyError, wait time.Duration) error {
 func (cl *Client) secure(ctx context.Context) error {
 	cfg := cl.o.TLS.Config.Clone()
 	cfg.MinVersion = max(cfg.MinVersion, tls.VersionTLS12)
-	opportunistic := cl.o.TLS.Mode == TLSOpportunistic
+	opportunistic := cl.o.TLS.Mode == mail.TLSOpportunistic
 	if opportunistic || cl.o.TLS.Unverified {
 		cfg.InsecureSkipVerify = true
 	}
@@ -239,7 +239,7 @@ func (cl *Client) TLS() string { return cl.tls }
 // demanded to verify, and did.
 func (cl *Client) verified() bool {
 	m := cl.o.TLS.Mode
-	return cl.tls != "" && (m == TLSRequired && !cl.o.TLS.Unverified || m == TLSImplicit)
+	return cl.tls != "" && (m == mail.TLSRequired && !cl.o.TLS.Unverified || m == mail.TLSImplicit)
 }
 
 // Remote returns who the server is: the name it was configured by and its address.

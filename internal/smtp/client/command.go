@@ -31,7 +31,7 @@ func mailCommand(caps wire.Capabilities, env mail.Envelope, size int64) ([]byte,
 	if caps.Has("SMTPUTF8") && (env.SMTPUTF8 || env.UTF8Addresses()) {
 		b = append(b, " SMTPUTF8"...) // RFC 6531 §3.4
 	}
-	if env.TLS == mail.TLSRequired {
+	if env.TLS == mail.RequireTLS {
 		b = append(b, " REQUIRETLS"...) // RFC 8689 §4.2.1: refusal sees to it that it is offered
 	}
 	if caps.Has("DSN") {

@@ -82,13 +82,13 @@ func (e *ConnError) Error() string { return fmt.Sprintf("%s: %v", e.Stage, e.Err
 // Unwrap returns the cause.
 func (e *ConnError) Unwrap() error { return e.Err }
 
-// PassesTLS reports whether what failed so may be tried again in clear text, over
+// Passes reports whether what failed so may be tried again in clear text, over
 // another connection: only where TLS was offered and not demanded, and only when it is
 // TLS that failed. RFC 7435 §3: TLS that does not work is no worse than none offered.
 // Every other mode keeps the message: a policy, the administrator, or the message itself
 // asked for it.
-func (m TLSMode) PassesTLS(err error) bool {
-	if m != TLSOpportunistic {
+func (p TLSPolicy) Passes(err error) bool {
+	if p.Mode != mail.TLSOpportunistic {
 		return false
 	}
 	var stage Stage

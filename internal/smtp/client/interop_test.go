@@ -85,9 +85,9 @@ func goSMTP(t *testing.T, implicit bool) (*inbox, string, TLSPolicy) {
 	s.ErrorLog = quiet{}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
-	mode := TLSRequired
+	mode := mail.TLSRequired
 	if implicit {
-		mode = TLSImplicit
+		mode = mail.TLSImplicit
 		ln = tlsListener(ln, serverTLS)
 	}
 	go s.Serve(ln)

@@ -21,26 +21,10 @@ type Options struct {
 	Limits   Limits
 }
 
-// TLSMode says when to speak TLS. The zero mode is undecided, and refused.
-type TLSMode uint8
-
-const (
-	TLSUndecided TLSMode = iota
-	// TLSNone speaks clear text even where STARTTLS is offered.
-	TLSNone
-	// TLSOpportunistic takes TLS where it is offered and trusts any certificate:
-	// it protects against listeners, and against nobody in the middle.
-	TLSOpportunistic
-	// TLSRequired demands STARTTLS and a certificate that verifies. RFC 3207.
-	TLSRequired
-	// TLSImplicit begins with TLS and a certificate that verifies. RFC 8314 §3.
-	TLSImplicit
-)
-
-// TLSPolicy is a mode and, for every mode but TLSNone, the configuration with the
+// TLSPolicy is a mode and, for every mode but mail.TLSNone, the configuration with the
 // name and the authorities that the server's certificate must satisfy.
 type TLSPolicy struct {
-	Mode   TLSMode
+	Mode   mail.TLSMode
 	Config *tls.Config
 	// Unverified accepts any certificate where TLS is required: against listeners,
 	// and for a domain whose records name no certificate that could be verified.
@@ -53,7 +37,7 @@ type TLSPolicy struct {
 	Name string
 }
 
-// Credentials sign us in. They need TLSRequired or TLSImplicit.
+// Credentials sign us in. They need mail.TLSRequired or mail.TLSImplicit.
 type Credentials struct{ User, Password string }
 
 // Timeouts bound every wait, each as a whole: a server that drips octets gains
@@ -118,11 +102,11 @@ func (o Options) check() error {
 	switch {
 	case o.Hello.IsZero():
 		return errors.New("client: a name for EHLO is needed")
-	case o.TLS.Mode == TLSUndecided || o.TLS.Mode > TLSImplicit:
+	case o.TLS.Mode == mail.TLSUndecided || o.TLS.Mode > mail.TLSImplicit:
 		return errors.New("client: whether to use TLS is undecided")
-	case o.TLS.Mode != TLSNone && o.TLS.Config == nil:
+	case o.TLS.Mode != mail.TLSNone && o.TLS.Config == nil:
 		return errors.New("client: TLS needs a configuration")
-	case o.Auth != nil && o.TLS.Mode != TLSRequired && o.TLS.Mode != TLSImplicit:
+	case o.Auth != nil && o.TLS.Mode != mail.TLSRequired && o.TLS.Mode != mail.TLSImplicit:
 		return errors.New("client: a password is only sent under TLS that is required")
 	case o.Auth != nil && (o.Auth.User == "" || o.Auth.Password == ""):
 		return errors.New("client: a user and a password are needed to sign in")

@@ -185,7 +185,7 @@ func options(t *testing.T) Options {
 	check(t, err)
 	const d = 2 * time.Second
 	return Options{
-		Hello: hello, Host: "mx.test", TLS: TLSPolicy{Mode: TLSNone}, Limits: DefaultLimits(),
+		Hello: hello, Host: "mx.test", TLS: TLSPolicy{Mode: mail.TLSNone}, Limits: DefaultLimits(),
 		Timeouts: Timeouts{Greeting: d, Hello: d, TLS: d, Auth: d, Mail: d, Rcpt: d, Envelope: 2 * d, DataInit: d, DataBlock: d, DataDone: d, Reset: d, Quit: d},
 	}
 }

@@ -181,9 +181,9 @@ func (t *transaction) refusal() mail.Reply {
 	switch {
 	case t.size < 0:
 		return mail.R(451, "4.3.0", "the length of the message is not known")
-	case t.env.TLS == mail.TLSRequired && !t.cl.verified():
+	case t.env.TLS == mail.RequireTLS && !t.cl.verified():
 		return mail.R(550, "5.7.10", "the message requires TLS with a verified server, and this connection has none") // RFC 8689 §4.2.1
-	case t.env.TLS == mail.TLSRequired && !t.cl.caps.Has("REQUIRETLS"):
+	case t.env.TLS == mail.RequireTLS && !t.cl.caps.Has("REQUIRETLS"):
 		return mail.R(550, "5.7.30", "the message requires TLS all the way, and the next server does not support that (REQUIRETLS)")
 	case t.env.Body == mail.BodyBinaryMIME:
 		return mail.R(554, "5.6.1", "binary messages are not sent")

@@ -24,7 +24,7 @@ func TestPassesTLS(t *testing.T) {
 		StageMessage, StageEnd, StageQuit, "",
 	}
 	tried := 0
-	for mode := TLSMode(0); mode < 255; mode++ {
+	for mode := mail.TLSMode(0); mode < 255; mode++ {
 		for _, stage := range stages {
 			errs := map[error]bool{
 				&ReplyError{Stage: stage, Reply: mail.R(421, "4.7.0", "no")}: true, &ReplyError{Stage: stage, Reply: mail.R(554, "", "no")}: true,
@@ -35,14 +35,14 @@ func TestPassesTLS(t *testing.T) {
 			}
 			for err, ofTLS := range errs {
 				want := mode == 2 && ofTLS && (stage == "STARTTLS" || stage == "TLS handshake" || stage == "EHLO under TLS")
-				if got := mode.PassesTLS(err); got != want {
+				if got := (TLSPolicy{Mode: mode}).Passes(err); got != want {
 					t.Errorf("mode %d, %s, %v: %v", mode, stage, err, got)
 				}
 				tried++
 			}
 		}
 	}
-	if TLSOpportunistic != 2 || tried != 255*len(stages)*10 {
+	if mail.TLSOpportunistic != 2 || tried != 255*len(stages)*10 {
 		t.Errorf("%d cases", tried)
 	}
 }
@@ -54,32 +54,32 @@ func TestTLSModes(t *testing.T) {
 	const start = offer + "C: STARTTLS\nS: 220 go\nTLS\nC: EHLO\nS: 250 mx\nstall"
 	for _, row := range []struct {
 		name   string
-		mode   TLSMode
+		mode   mail.TLSMode
 		server *tls.Config
 		script string
 		want   string // of TLS(): "", "verified" or "unverified"
 		err    error
 		stage  Stage
 	}{
-		{"none, offered", TLSNone, server, offer + "stall", "", nil, ""},
-		{"opportunistic, offered", TLSOpportunistic, server, start, "unverified", nil, ""},
-		{"opportunistic, by a stranger", TLSOpportunistic, stranger, start, "unverified", nil, ""},
-		{"opportunistic, not offered", TLSOpportunistic, server, plainHello + "stall", "", nil, ""},
-		{"opportunistic, refused", TLSOpportunistic, server, offer + "C: STARTTLS\nS: 454 4.7.0 not now\nC: RSET\nS: 250 ok\nstall", "", nil, ""},
-		{"required", TLSRequired, server, start, "verified", nil, ""},
-		{"required, by a stranger", TLSRequired, stranger, start, "", ErrLost, StageTLS},
-		{"required, not offered", TLSRequired, server, plainHello + "eof", "", ErrNoTLS, StageSTARTTLS},
-		{"required, no EHLO", TLSRequired, server, "S: 220 mx\nC: EHLO\nS: 500 what\nC: HELO\nS: 250 mx\neof", "", ErrNoTLS, StageSTARTTLS},
-		{"required, refused", TLSRequired, server, offer + "C: STARTTLS\nS: 454 4.7.0 not now\neof", "", &ReplyError{}, StageSTARTTLS},
-		{"text injected before the handshake", TLSRequired, server, offer + "C: STARTTLS\n" + `S* 220 go\r\n250 x\r\n` + "\neof", "", ErrProtocol, StageSTARTTLS},
-		{"text instead of the handshake", TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\npause\nS: 250 x\nstall", "", ErrLost, StageTLS},
-		{"lost in the handshake", TLSRequired, server, offer + "C: STARTTLS\nS: 220 go", "", ErrLost, StageTLS},
-		{"dripping in the handshake", TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\npause\nS* \\16\\3\\3\\3\\3\ndrip", "", ErrTimeout, StageTLS},
-		{"silent in the handshake", TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\nstall", "", ErrTimeout, StageTLS},
-		{"EHLO refused after the handshake", TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\nTLS\nC: EHLO\nS: 550 no\neof", "", &ReplyError{}, StageHelloTLS},
-		{"implicit", TLSImplicit, server, "TLS\n" + plainHello + "stall", "verified", nil, ""},
-		{"implicit, by a stranger", TLSImplicit, stranger, "TLS\n" + plainHello + "stall", "", ErrLost, StageTLS},
-		{"implicit, in clear text", TLSImplicit, server, "S: 220 mx\nstall", "", ErrLost, StageTLS},
+		{"none, offered", mail.TLSNone, server, offer + "stall", "", nil, ""},
+		{"opportunistic, offered", mail.TLSOpportunistic, server, start, "unverified", nil, ""},
+		{"opportunistic, by a stranger", mail.TLSOpportunistic, stranger, start, "unverified", nil, ""},
+		{"opportunistic, not offered", mail.TLSOpportunistic, server, plainHello + "stall", "", nil, ""},
+		{"opportunistic, refused", mail.TLSOpportunistic, server, offer + "C: STARTTLS\nS: 454 4.7.0 not now\nC: RSET\nS: 250 ok\nstall", "", nil, ""},
+		{"required", mail.TLSRequired, server, start, "verified", nil, ""},
+		{"required, by a stranger", mail.TLSRequired, stranger, start, "", ErrLost, StageTLS},
+		{"required, not offered", mail.TLSRequired, server, plainHello + "eof", "", ErrNoTLS, StageSTARTTLS},
+		{"required, no EHLO", mail.TLSRequired, server, "S: 220 mx\nC: EHLO\nS: 500 what\nC: HELO\nS: 250 mx\neof", "", ErrNoTLS, StageSTARTTLS},
+		{"required, refused", mail.TLSRequired, server, offer + "C: STARTTLS\nS: 454 4.7.0 not now\neof", "", &ReplyError{}, StageSTARTTLS},
+		{"text injected before the handshake", mail.TLSRequired, server, offer + "C: STARTTLS\n" + `S* 220 go\r\n250 x\r\n` + "\neof", "", ErrProtocol, StageSTARTTLS},
+		{"text instead of the handshake", mail.TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\npause\nS: 250 x\nstall", "", ErrLost, StageTLS},
+		{"lost in the handshake", mail.TLSRequired, server, offer + "C: STARTTLS\nS: 220 go", "", ErrLost, StageTLS},
+		{"dripping in the handshake", mail.TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\npause\nS* \\16\\3\\3\\3\\3\ndrip", "", ErrTimeout, StageTLS},
+		{"silent in the handshake", mail.TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\nstall", "", ErrTimeout, StageTLS},
+		{"EHLO refused after the handshake", mail.TLSRequired, server, offer + "C: STARTTLS\nS: 220 go\nTLS\nC: EHLO\nS: 550 no\neof", "", &ReplyError{}, StageHelloTLS},
+		{"implicit", mail.TLSImplicit, server, "TLS\n" + plainHello + "stall", "verified", nil, ""},
+		{"implicit, by a stranger", mail.TLSImplicit, stranger, "TLS\n" + plainHello + "stall", "", ErrLost, StageTLS},
+		{"implicit, in clear text", mail.TLSImplicit, server, "S: 220 mx\nstall", "", ErrLost, StageTLS},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			t.Parallel()
@@ -118,7 +118,7 @@ func TestOffersAreForgottenAtTheHandshake(t *testing.T) {
 	server, client := authority(t)
 	addr, _ := serve(t, "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250-CHUNKING\nS: 250-LIMITS RCPTMAX=1\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nTLS\nC: EHLO\nS: 250-mx\nS: 250 SIZE 5\nstall", server)
 	o := options(t)
-	o.TLS = TLSPolicy{Mode: TLSRequired, Config: client}
+	o.TLS = TLSPolicy{Mode: mail.TLSRequired, Config: client}
 	c, err := dial(t, addr, o)
 	check(t, err)
 	if c.Offers("CHUNKING") || c.Offers("STARTTLS") || !c.Offers("SIZE") || c.MaxRecipients() != 0 {
@@ -159,7 +159,7 @@ func TestSignIn(t *testing.T) {
 			t.Parallel()
 			addr, _ := serve(t, "TLS\nS: 220 mx\nC: EHLO\nS: 250-mx\n"+row.script, server)
 			o := options(t)
-			o.TLS = TLSPolicy{Mode: TLSImplicit, Config: client}
+			o.TLS = TLSPolicy{Mode: mail.TLSImplicit, Config: client}
 			o.Auth = &Credentials{"user", "secret"}
 			c, err := dial(t, addr, o)
 			var refused *ReplyError
@@ -192,7 +192,7 @@ func TestSCRAM(t *testing.T) {
 				server, client := authority(t)
 				server.MaxVersion = version
 				o := options(t)
-				o.TLS = TLSPolicy{Mode: TLSImplicit, Config: client}
+				o.TLS = TLSPolicy{Mode: mail.TLSImplicit, Config: client}
 				o.Auth = &Credentials{"us,er", row.password}
 				c, err := dial(t, scramServer(t, server, row.offer), o)
 				var refused *ReplyError
@@ -292,11 +292,11 @@ func TestRequireTLS(t *testing.T) {
 		policy       TLSPolicy
 		want         string
 	}{
-		{"verified, offered", offer + "S: 250-mx\n" + takes, TLSPolicy{Mode: TLSRequired, Config: client, Name: "dane"}, "250"},
-		{"verified, not offered", offer + "S: 250 mx\nstall", TLSPolicy{Mode: TLSRequired, Config: client}, "550 5.7.30"},
-		{"offered, not verified", offer + "S: 250-mx\nS: 250 REQUIRETLS\nstall", TLSPolicy{Mode: TLSOpportunistic, Config: client}, "550 5.7.10"},
-		{"offered, any certificate", offer + "S: 250-mx\nS: 250 REQUIRETLS\nstall", TLSPolicy{Mode: TLSRequired, Unverified: true, Config: client}, "550 5.7.10"},
-		{"offered in clear", "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250 REQUIRETLS\nstall", TLSPolicy{Mode: TLSNone}, "550 5.7.10"},
+		{"verified, offered", offer + "S: 250-mx\n" + takes, TLSPolicy{Mode: mail.TLSRequired, Config: client, Name: "dane"}, "250"},
+		{"verified, not offered", offer + "S: 250 mx\nstall", TLSPolicy{Mode: mail.TLSRequired, Config: client}, "550 5.7.30"},
+		{"offered, not verified", offer + "S: 250-mx\nS: 250 REQUIRETLS\nstall", TLSPolicy{Mode: mail.TLSOpportunistic, Config: client}, "550 5.7.10"},
+		{"offered, any certificate", offer + "S: 250-mx\nS: 250 REQUIRETLS\nstall", TLSPolicy{Mode: mail.TLSRequired, Unverified: true, Config: client}, "550 5.7.10"},
+		{"offered in clear", "S: 220 mx\nC: EHLO\nS: 250-mx\nS: 250 REQUIRETLS\nstall", TLSPolicy{Mode: mail.TLSNone}, "550 5.7.10"},
 	} {
 		addr, sent := serve(t, row.script, server)
 		o := options(t)
@@ -304,7 +304,7 @@ func TestRequireTLS(t *testing.T) {
 		c, err := dial(t, addr, o)
 		check(t, err)
 		env := envelope(t, "a@y.test", "b@x.test")
-		env.TLS = mail.TLSRequired
+		env.TLS = mail.RequireTLS
 		out, err := c.Send(t.Context(), env, int64(len(letter)), strings.NewReader(letter))
 		c.Close()
 		if err != nil || !strings.HasPrefix(out[0].Reply.String(), row.want) || out[0].Policy != row.policy.Name {

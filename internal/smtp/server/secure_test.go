@@ -314,7 +314,7 @@ func TestRequireTLS(t *testing.T) {
 		C: x
 		C: .
 		S: 250`)
-	if len(m.demands) != 1 || m.demands[0] != mail.TLSRequired {
+	if len(m.demands) != 1 || m.demands[0] != mail.RequireTLS {
 		t.Errorf("%v", m.demands)
 	}
 }

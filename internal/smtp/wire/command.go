@@ -55,7 +55,7 @@ func (m MailParams) Envelope() mail.Envelope {
 		Ret: m.Ret, EnvID: m.EnvID, Size: m.Size,
 	}
 	if m.RequireTLS {
-		e.TLS = mail.TLSRequired
+		e.TLS = mail.RequireTLS
 	}
 	return e
 }
