@@ -50,7 +50,8 @@ type Header struct {
 // look for its colon in the next line.
 type span struct {
 	start, nameEnd, value, end int
-	bad                        bool // it is no proper field
+	bad                        bool   // it is no proper field
+	loose                      string // of a bad one, its name as looseName reads it
 }
 
 // Field is one field of a header.
@@ -195,7 +196,9 @@ func (h *Header) addLine(start, end int) {
 		fault = "a line has no colon"
 	}
 	h.note(fault)
-	f.bad = fault != ""
+	if f.bad = fault != ""; f.bad {
+		f.loose = looseName(name)
+	}
 	h.fields = append(h.fields, f)
 }
 
@@ -210,7 +213,9 @@ func (h *Header) continueField(line []byte, start, end int) {
 	// programs take it for the end of the header.
 	if len(bytes.Trim(line, " \t\r\n")) == 0 {
 		h.note("a folded line holds nothing but white space")
-		last.bad = true
+		if !last.bad {
+			last.bad, last.loose = true, looseName(h.raw[last.start:last.nameEnd])
+		}
 	}
 	last.end = end
 }
@@ -329,23 +334,32 @@ func (h Header) named(f span, name string) bool {
 // longer. RFC 5322 §2.1.1.
 const maxLooseName = 998
 
+// longestName is longer than every name that is asked for.
+const longestName = 64
+
 // looksNamed reports whether a field has that name, or would have it to a program that
 // cuts off or leaves out what no name holds: blanks of other charsets, controls, and what
 // is not shown.
 func (h Header) looksNamed(f span, name string) bool {
-	if h.named(f, name) {
-		return true
-	}
-	if width := f.nameEnd - f.start; !f.bad || width < len(name) || width > maxLooseName {
-		return false
+	return h.named(f, name) || f.bad && len(f.loose) == len(name) && equalFoldASCII([]byte(f.loose), name)
+}
+
+// looseName is what is left of a name without what no name holds, "" where nobody looks at
+// it.
+func looseName(name []byte) string {
+	if len(name) > maxLooseName {
+		return ""
 	}
 	left := strings.Map(func(c rune) rune {
 		if c == '-' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' {
 			return c
 		}
 		return -1
-	}, mapped(string(h.raw[f.start:f.nameEnd])))
-	return left == strings.ToLower(name)
+	}, mapped(string(name)))
+	if len(left) > longestName {
+		return ""
+	}
+	return left
 }
 
 // equalFoldASCII compares without regard to ASCII case alone: bytes.EqualFold also

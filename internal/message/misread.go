@@ -116,22 +116,13 @@ func (m *misread) encoded(value string, domains []string) {
 // an address can be, but for the zeros of wide ones.
 func encodedText(s string) string {
 	var b strings.Builder
-	for {
-		i := strings.Index(s, "=?")
-		if i < 0 {
-			return b.String()
+	eachWord(s, func(_ string, word encodedWord) {
+		if text, known := decodeCharset(word.charset, word.text); known {
+			word.text = text
 		}
-		charset, word, n, ok := decodeWord(s[i:])
-		if !ok {
-			s = s[i+2:]
-			continue
-		}
-		if text, known := decodeCharset(charset, word); known {
-			word = text
-		}
-		b.WriteString(strings.ReplaceAll(word, "\x00", ""))
-		s = s[i+n:]
-	}
+		b.WriteString(strings.ReplaceAll(word.text, "\x00", ""))
+	})
+	return b.String()
 }
 
 // foldsOf returns where in the unfolded value of a field its lines were folded.

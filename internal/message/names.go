@@ -228,29 +228,14 @@ func decodeName(s string) (text string, ok bool) {
 		charset = ""
 		octets.Reset()
 	}
-	for s != "" {
-		i := strings.Index(s, "=?")
-		if i < 0 {
-			i = len(s)
-		}
-		of, word, n, isWord := decodeWord(s[i:])
-		if !isWord {
-			i, n = min(i+2, len(s)), 0
-		}
-		// RFC 2047 §6.2: white space between two encoded words is not shown.
-		if gap := s[:i]; charset == "" || !isWord || strings.Trim(gap, " \t") != "" {
+	eachWord(s, func(gap string, word encodedWord) {
+		if gap != "" || word.charset == "" || !strings.EqualFold(word.charset, charset) {
 			flush()
-			b.WriteString(gap)
 		}
-		if isWord {
-			if !strings.EqualFold(of, charset) {
-				flush()
-			}
-			charset = of
-			octets.WriteString(word)
-		}
-		s = s[i+n:]
-	}
+		b.WriteString(gap)
+		charset = word.charset
+		octets.WriteString(word.text)
+	})
 	flush()
 	text = b.String()
 	return text, ok && strings.IndexFunc(text, func(c rune) bool { return isDeceptive(c) || unicode.IsControl(c) && c != '\t' }) < 0

@@ -72,8 +72,9 @@ func (h Header) NeedsUTF8() bool {
 		if isASCII(string(h.raw[f.value:f.end])) || !slices.ContainsFunc(names, func(n string) bool { return h.named(f, n) }) {
 			continue
 		}
-		words, whole := bareWords(h.value(f))
-		if !whole || slices.ContainsFunc(words, func(w string) bool { return strings.Contains(w, "@") && !isASCII(w) }) {
+		wide := false
+		whole := bareWords(h.value(f), func(w string) { wide = wide || strings.Contains(w, "@") && !isASCII(w) })
+		if wide || !whole {
 			return true
 		}
 	}
@@ -92,7 +93,7 @@ func (h Header) replaced(spans []Span, anew [][]byte) Header {
 			next++
 		}
 		out.raw = append(out.raw, field...)
-		out.fields = append(out.fields, span{start, start + f.nameEnd - f.start, start + f.value - f.start, len(out.raw), f.bad})
+		out.fields = append(out.fields, span{start, start + f.nameEnd - f.start, start + f.value - f.start, len(out.raw), f.bad, f.loose})
 	}
 	if h.Ended() {
 		out.raw = append(out.raw, "\r\n"...)
@@ -148,29 +149,26 @@ func (h Header) settle(f span) (field []byte, fault string) {
 // field that shows other addresses, no separator may appear by that.
 func shownAlone(field string, addresses []mail.Address) bool {
 	text, ok := decodeName(field)
-	words, whole := bareWords(text)
-	if !ok || !whole {
+	if !ok || strings.Count(text, "@") > len(addresses) && strings.Count(outside(text), ",") != len(addresses)-1 {
 		return false
 	}
-	if strings.Count(text, "@") > len(addresses) && strings.Count(outside(text), ",") != len(addresses)-1 {
-		return false
-	}
-	for _, w := range words {
-		if !strings.Contains(w, "@") {
-			continue
+	others := false
+	whole := bareWords(text, func(w string) {
+		if others || !strings.Contains(w, "@") {
+			return
 		}
 		a, err := mail.ParseAddress(w, mail.UTF8)
-		if err != nil || len(addresses) == 0 || a != addresses[0] {
-			return false
+		if others = err != nil || len(addresses) == 0 || a != addresses[0]; !others {
+			addresses = addresses[1:]
 		}
-		addresses = addresses[1:]
-	}
-	return len(addresses) == 0
+	})
+	return whole && !others && len(addresses) == 0
 }
 
 // bareWords parts a text at white space and specials, without its comments and quoted
-// texts but for quoted local-parts; whole says that each of those ends.
-func bareWords(text string) (words []string, whole bool) {
+// texts but for quoted local-parts, and gives each word to take; whole says that each of
+// those ends. There may be half a million words: no list of them is made.
+func bareWords(text string, take func(word string)) (whole bool) {
 	r := addressReader{text: text}
 	start := 0
 	for r.at < len(text) && r.fault == "" {
@@ -188,10 +186,11 @@ func bareWords(text string) (words []string, whole bool) {
 			r.at++
 			continue
 		}
-		words = append(words, text[start:at])
+		take(text[start:at])
 		start = r.at
 	}
-	return append(words, text[min(start, len(text)):]), r.fault == ""
+	take(text[min(start, len(text)):])
+	return r.fault == ""
 }
 
 // looksLikeAt reports whether encoded words hold an "@" of another width, which some
@@ -300,8 +299,8 @@ func isAtomsOrWords(phrase string) bool {
 // isWholeWord reports whether w is one encoded word, in the strict grammar of RFC 2047
 // §2 but for its length.
 func isWholeWord(w string) bool {
-	_, _, n, ok := decodeWord(w)
-	if !ok || n != len(w) || strings.Count(w, "?") != 4 {
+	_, end, ok := (&wordReader{text: w}).word(0)
+	if !ok || !strings.HasPrefix(w, "=?") || end != len(w) || strings.Count(w, "?") != 4 {
 		return false
 	}
 	parts := strings.Split(w, "?")

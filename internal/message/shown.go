@@ -16,7 +16,7 @@ import (
 // words, comments, quotes, white space around dots, a dot at the end, characters that
 // look or map alike. It is for fields that Authors found a fault in, and for suspicion
 // alone: a domain that is among them need not be meant. Of names outside of ASCII the first
-// 20,000 are read.
+// 2,000 are read.
 func (h Header) ShownDomains(name string) []mail.Domain {
 	var found []mail.Domain
 	seen, wide := map[string]bool{}, 0 // a field may hold a hundred thousand
@@ -50,7 +50,7 @@ func (h Header) ShownDomains(name string) []mail.Domain {
 
 // maxWideWords bounds the names outside of ASCII that are read, each of which costs
 // several times what one in ASCII does; in who writes more, enough are found to suspect him.
-const maxWideWords = 20_000
+const maxWideWords = 2000
 
 func isWide(s string) bool {
 	return strings.IndexFunc(s, func(c rune) bool { return c >= 0x80 }) >= 0
@@ -58,18 +58,21 @@ func isWide(s string) bool {
 
 // readings returns the texts that programs may read a value as, each once.
 func readings(value string) []string {
-	decoded, _ := decodeWords(value)
-	var out []string
-	add := func(text string) {
-		if !slices.Contains(out, text) {
-			out = append(out, text)
-		}
+	out := both(nil, mapped(value))
+	if decoded, _ := decodeWords(value); decoded != value {
+		out = both(out, mapped(decoded))
 	}
-	for _, text := range []string{value, decoded} {
-		if text = mapped(text); !slices.Contains(out, text) {
-			add(text)
-			add(squeezed(text))
-		}
+	return out
+}
+
+// both adds a mapped text and what is left of it squeezed, unless they are there.
+func both(out []string, text string) []string {
+	if slices.Contains(out, text) {
+		return out
+	}
+	out = append(out, text)
+	if text = squeezed(text); !slices.Contains(out, text) {
+		out = append(out, text)
 	}
 	return out
 }
@@ -80,30 +83,38 @@ func endsDomain(c rune) bool {
 
 // mapped does to a text what lenient programs do to domain names: one form of letters
 // of several, lower case, no characters without width, full stops of every script as
-// dots. UTS 46 §4.
+// dots. UTS 46 §4. Octets that are no UTF-8 become one replacement character for all that
+// stand together: no domain holds one, and the text would grow threefold.
 func mapped(s string) string {
-	if !isASCII(s) {
-		s = norm.NFKC.String(strings.Map(withoutPhrases, s))
+	if isASCII(s) {
+		return strings.ToLower(s)
 	}
-	return strings.Map(func(c rune) rune {
+	s = norm.NFKC.String(withoutPhrases(strings.ToValidUTF8(s, string(utf8.RuneError))))
+	var b strings.Builder
+	b.Grow(len(s))
+	for _, c := range s {
 		switch {
 		case c < utf8.RuneSelf:
+			b.WriteByte(lower(byte(c)))
 		case c == 0x3002: // ideographic full stop; NFKC made the others this one or a dot
-			return '.'
+			b.WriteByte('.')
 		case unicode.Is(unicode.Cf, c), unicode.Is(unicode.Variation_Selector, c):
-			return -1
+		default:
+			b.WriteRune(unicode.ToLower(c))
 		}
-		return unicode.ToLower(c)
-	}, s)
+	}
+	return b.String()
 }
 
 // withoutPhrases makes a blank of a character that NFKC turns into several words: no
 // domain holds one, and the text would grow sixfold.
-func withoutPhrases(c rune) rune {
-	if c == 0xfdfa || c == 0xfdfb {
-		return ' '
+func withoutPhrases(s string) string {
+	for _, phrase := range []string{"\ufdfa", "\ufdfb"} {
+		if strings.Contains(s, phrase) {
+			s = strings.ReplaceAll(s, phrase, " ")
+		}
 	}
-	return c
+	return s
 }
 
 func isASCII(s string) bool {
@@ -119,6 +130,7 @@ func isASCII(s string) bool {
 // "@": what stood around them is read together. RFC 5322 §4.4.
 func squeezed(s string) string {
 	var b strings.Builder
+	b.Grow(len(s))
 	depth, gap := 0, false
 	joins := true // what was written last takes no white space behind it
 	for i := 0; i < len(s); i++ {

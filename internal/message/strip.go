@@ -16,7 +16,8 @@ type StripRules struct {
 	Names []string
 	// AuthServIDs are the names under which this server speaks in
 	// Authentication-Results; a field that claims one, or whose claim cannot be
-	// read, is removed. RFC 8601 §5.
+	// read, is removed, and so is what is beyond the first 64 KiB of such fields. RFC
+	// 8601 §5.
 	AuthServIDs []mail.Domain
 }
 
@@ -31,12 +32,27 @@ func Strip(h Header, r StripRules) []Span {
 	for i, d := range r.AuthServIDs {
 		ours[i] = ourName{d, mapped(d.Unicode())}
 	}
+	room := maxResultsOctets
 	for _, f := range h.fields {
-		if r.removes(h, f, ours) {
+		if r.named(h, f) || len(ours) > 0 && h.looksNamed(f, "Authentication-Results") && claimed(h, f, ours, &room) {
 			spans = append(spans, Span{f.start, f.end})
 		}
 	}
 	return spans
+}
+
+// maxResultsOctets bounds how much of Authentication-Results fields is read for who claims
+// to have written them. Servers write some hundred octets each; what is beyond is removed
+// as what cannot be read is, since reading it would cost more than a stranger pays.
+const maxResultsOctets = 64 << 10
+
+// claimed reports whether a field of Authentication-Results claims to be ours, or cannot be
+// read; it takes off room what it reads.
+func claimed(h Header, f span, ours []ourName, room *int) bool {
+	if *room -= f.end - f.start; f.bad || *room < 0 {
+		return true
+	}
+	return claims(h.value(f), ours)
 }
 
 // Without appends the section to dst, leaving out the spans, which must be in
@@ -50,13 +66,8 @@ func (h Header) Without(dst []byte, spans []Span) []byte {
 	return append(dst, h.raw[at:]...)
 }
 
-func (r StripRules) removes(h Header, f span, ours []ourName) bool {
-	for _, name := range r.Names {
-		if h.looksNamed(f, name) {
-			return true
-		}
-	}
-	return len(ours) > 0 && h.looksNamed(f, "Authentication-Results") && (f.bad || claims(h.value(f), ours))
+func (r StripRules) named(h Header, f span) bool {
+	return slices.ContainsFunc(r.Names, func(name string) bool { return h.looksNamed(f, name) })
 }
 
 // ourName is a name under which this server speaks, and its form for people.

@@ -71,3 +71,29 @@ func TestStripWhatLooksOurs(t *testing.T) {
 		}
 	}
 }
+
+// Of a field of results, or of many, so much is read and no more: the rest is removed as
+// what cannot be read is.
+func TestStripReadsSoManyResults(t *testing.T) {
+	ours, err := mail.ParseDomain("mx.local.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := StripRules{AuthServIDs: []mail.Domain{ours}}
+	const one = "Authentication-Results: remote.test; "
+	for _, c := range []struct {
+		fields, octets, removed int
+	}{
+		{1, maxResultsOctets, 0}, {1, maxResultsOctets + 1, 1},
+		{60, maxResultsOctets / 60, 0}, {60, maxResultsOctets / 50, 10}, {60, 20, 0},
+	} {
+		field := one + strings.Repeat("x", max(0, c.octets-len(one)-2)) + "\r\n"
+		h, err := ParseHeader([]byte(strings.Repeat(field, c.fields) + "X-Other: " + strings.Repeat("x", 5000) + "\r\n\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(Strip(h, rules)); got != c.removed {
+			t.Errorf("%d fields of %d octets: %d removed, want %d", c.fields, c.octets, got, c.removed)
+		}
+	}
+}

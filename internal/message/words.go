@@ -18,27 +18,14 @@ func decodeWords(s string) (text string, clean bool) {
 	}
 	var b strings.Builder
 	clean = true
-	for afterWord := false; s != ""; {
-		i := strings.Index(s, "=?")
-		if i < 0 {
-			i = len(s)
+	eachWord(s, func(gap string, word encodedWord) {
+		b.WriteString(gap)
+		if len(word.charset) >= 8 && strings.EqualFold(word.charset[:8], "iso-2022") {
+			word.text = dropShifted(word.text)
 		}
-		charset, word, n, ok := decodeWord(s[i:])
-		if len(charset) >= 8 && strings.EqualFold(charset[:8], "iso-2022") {
-			word = dropShifted(word)
-		}
-		if !ok {
-			i, n = min(i+2, len(s)), 0
-		}
-		// RFC 2047 §6.2: white space between two encoded words is not shown.
-		if gap := s[:i]; !afterWord || !ok || strings.Trim(gap, " \t") != "" {
-			b.WriteString(gap)
-		}
-		b.WriteString(word)
-		clean = clean && isClean(word)
-		afterWord = ok
-		s = s[i+n:]
-	}
+		b.WriteString(word.text)
+		clean = clean && isClean(word.text)
+	})
 	return b.String(), clean
 }
 
@@ -53,33 +40,83 @@ func isClean(word string) bool {
 // programs write longer ones.
 const maxEncodedWord = 2048
 
-// decodeWord decodes the encoded word at the start of s and returns its length.
-func decodeWord(s string) (charset, text string, n int, ok bool) {
-	s = s[:min(len(s), maxEncodedWord)]
-	rest, found := strings.CutPrefix(s, "=?")
-	charset, rest, found2 := strings.Cut(rest, "?")
-	encoding, rest, found3 := strings.Cut(rest, "?")
-	body, rest, found4 := strings.Cut(rest, "?=")
-	if !(found && found2 && found3 && found4) || charset == "" || strings.ContainsAny(charset, " \t") {
-		return "", "", 0, false
+// encodedWord is one encoded word, its octets decoded. RFC 2047 §2.
+type encodedWord struct{ charset, text string }
+
+// eachWord parts a text at its encoded words: take is given what stands before one and the
+// word, and at the end what stands behind the last, without a word. White space between
+// two encoded words is not shown, and left out. RFC 2047 §6.2.
+func eachWord(s string, take func(gap string, word encodedWord)) {
+	r := wordReader{text: s}
+	gap, after := 0, false
+	for at := 0; ; {
+		i := strings.Index(s[at:], "=?")
+		if i < 0 {
+			take(s[gap:], encodedWord{})
+			return
+		}
+		at += i
+		word, end, ok := r.word(at)
+		if !ok {
+			at += 2
+			continue
+		}
+		between := s[gap:at]
+		if after && strings.Trim(between, " \t") == "" {
+			between = ""
+		}
+		take(between, word)
+		gap, at, after = end, end, true
 	}
-	switch encoding {
-	case "q", "Q":
-		text = decodeQ(body)
-	case "b", "B":
-		raw, err := base64.StdEncoding.DecodeString(body)
-		if err != nil {
-			// Readers differ about broken padding; show what stands before it.
-			raw = raw[:max(0, len(raw)-1)]
-			if stripped, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(body, "=")); err == nil {
-				raw = stripped
+}
+
+// wordReader reads the encoded words of a text, from its beginning to its end.
+type wordReader struct {
+	text    string
+	closing int // where the next "?=" stands: it is looked for once, not for each opening
+}
+
+// word reads the encoded word that begins at an octet and returns where it ends.
+func (r *wordReader) word(at int) (word encodedWord, end int, ok bool) {
+	limit := min(len(r.text), at+maxEncodedWord)
+	charset, rest, found := strings.Cut(r.text[min(at+2, limit):limit], "?")
+	if !found || charset == "" || strings.ContainsAny(charset, " \t") || len(rest) < 2 || rest[1] != '?' {
+		return word, 0, false
+	}
+	start := limit - len(rest) + 2
+	if r.closing < start {
+		if r.closing = len(r.text); start < r.closing {
+			if i := strings.Index(r.text[start:], "?="); i >= 0 {
+				r.closing = start + i
 			}
 		}
-		text = string(raw)
-	default:
-		return "", "", 0, false
 	}
-	return charset, text, len(s) - len(rest), true
+	if r.closing+2 > limit {
+		return word, 0, false
+	}
+	body := r.text[start:r.closing]
+	switch word.charset = charset; rest[0] {
+	case 'q', 'Q':
+		word.text = decodeQ(body)
+	case 'b', 'B':
+		word.text = decodeB(body)
+	default:
+		return encodedWord{}, 0, false
+	}
+	return word, r.closing + 2, true
+}
+
+// decodeB decodes the "B" encoding. Readers differ about broken padding: what stands
+// before it is shown. RFC 2047 §4.1.
+func decodeB(s string) string {
+	raw, err := base64.StdEncoding.DecodeString(s)
+	if err == nil {
+		return string(raw)
+	}
+	if stripped, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(s, "=")); err == nil {
+		return string(stripped)
+	}
+	return string(raw[:max(0, len(raw)-1)])
 }
 
 // dropShifted leaves out what stands between a shift to a double-octet set and the

@@ -23,6 +23,8 @@ func (f figure) perMiB() time.Duration {
 	return time.Duration(float64(f.cost) * mebi / float64(max(f.octets, 32<<10)))
 }
 
+func dearer(a, b figure) int { return cmp.Compare(b.perMiB(), a.perMiB()) }
+
 // The table of docs/benchmarks.md: what the worst shapes cost each reader.
 func TestTable(t *testing.T) {
 	if os.Getenv("SALLYPORT_BENCH") == "" {
@@ -40,16 +42,24 @@ func TestTable(t *testing.T) {
 		var of []figure
 		slow := slowness(t)
 		for _, s := range shapes() {
-			octets := r.wrap(s.text(min(r.most-r.most/16, size)))
-			of = append(of, figure{r.name, s.name, len(octets), time.Duration(float64(cost(t, 0, func() { r.read(octets) })) / slow)})
+			octets, size := r.input(s, min(r.most-r.most/16, size))
+			of = append(of, figure{r.name, s.name, size, time.Duration(float64(cost(t, 0, func() { r.read(octets) })) / slow)})
 		}
-		slices.SortFunc(of, func(a, b figure) int { return cmp.Compare(b.perMiB(), a.perMiB()) })
-		for _, f := range of[:1] {
-			fmt.Printf("| %s | %s | %d | %.1f |\n", f.reader, f.shape, f.octets, float64(f.perMiB().Microseconds())/1000)
+		slices.SortFunc(of, dearer)
+		// What seems dear is measured again: other work may have been in it.
+		for i, f := range of[:5] {
+			for _, s := range shapes() {
+				if octets, _ := r.input(s, min(r.most-r.most/16, size)); s.name == f.shape {
+					again := cost(t, least/5, func() { r.read(octets) })
+					of[i].cost = min(f.cost, time.Duration(float64(again)/slowness(t)))
+				}
+			}
 		}
-		all = append(all, of...)
+		slices.SortFunc(of, dearer)
+		fmt.Printf("| %s | %s | %d | %.1f |\n", of[0].reader, of[0].shape, of[0].octets, float64(of[0].perMiB().Microseconds())/1000)
+		all = append(all, of[:5]...)
 	}
-	slices.SortFunc(all, func(a, b figure) int { return cmp.Compare(b.perMiB(), a.perMiB()) })
+	slices.SortFunc(all, dearer)
 	fmt.Printf("\n%d readers, %d shapes. The worst:\n", len(readers(t)), len(shapes()))
 	for _, f := range all[:min(12, len(all))] {
 		fmt.Printf("| %s | %s | %d | %.1f |\n", f.reader, f.shape, f.octets, float64(f.perMiB().Microseconds())/1000)

@@ -52,6 +52,14 @@ type reader struct {
 	read func(octets []byte)
 }
 
+// input is what a shape of about n octets becomes for this reader, and how many octets
+// it counts for: of what is compressed, those that it expands to.
+func (r reader) input(s shape, n int) (octets []byte, size int) {
+	text := s.text(n)
+	octets = r.wrap(text)
+	return octets, max(len(octets), len(text))
+}
+
 func plain(text []byte) []byte { return text }
 
 // field is a wrap: a header section with one field, between others.

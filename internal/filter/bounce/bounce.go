@@ -139,10 +139,15 @@ func isDelivery(params map[string]string) bool {
 	return kind == "delivery-status" || kind == "global-delivery-status"
 }
 
+// maxMediaType bounds what is read of a Content-Type, several times over. Honest ones have
+// some hundred octets.
+const maxMediaType = 16 << 10
+
 // mediaType reads a Content-Type; what cannot be read is plain text (RFC 2045 §5.2),
 // but for a multipart whose boundary is found all the same: many write it without
 // the quotation marks that it needs.
 func mediaType(s string) (kind string, params map[string]string) {
+	s = s[:min(len(s), maxMediaType)]
 	kind, params, err := mime.ParseMediaType(s)
 	if err == nil {
 		return kind, params

@@ -108,8 +108,9 @@ func asNetwork(s string) (string, bool) {
 			s = s[5:]
 		}
 	}
-	// A bare number is no network, though "10/8" might be read as one.
-	if !strings.ContainsAny(s, ".:") {
+	// A bare number is no network, though "10/8" might be read as one. Most words of a text
+	// are none either, and an error costs more than a look.
+	if !strings.ContainsAny(s, ".:") || strings.Trim(s, "0123456789abcdefABCDEF.:/ ") != "" && !strings.Contains(s, "%") {
 		return "", false
 	}
 	p, err := parseNetwork(s)
