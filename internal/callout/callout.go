@@ -236,9 +236,7 @@ func (v *Asker) join(k key, s Server, from netip.Prefix, a mail.Address) (f *fli
 // spend takes one question from a server's rate.
 func (v *Asker) spend(at *state) bool {
 	next, ok := at.rate.Take(screen.AtMost(v.o.Limits.Rate, time.Second), v.o.Now())
-	if ok {
-		at.rate = next
-	}
+	at.rate = next
 	return ok
 }
 

@@ -66,10 +66,12 @@ func (v *Asker) allow(at *state, n *network) (refusal string) {
 		if n.wrong.Wait(v.wrong(), now) > 0 {
 			own = screen.AtMost(v.part(v.part(v.o.Limits.Rate)), time.Second)
 			if guessers, ok = guessers.Take(part, now); !ok {
+				at.guessers = guessers
 				return "too many questions to the server behind from networks that guess recipients"
 			}
 		}
 		if rate, ok = rate.Take(own, now); !ok {
+			n.rate = rate
 			return "too many questions from the client's network to the server behind"
 		}
 	}

@@ -51,10 +51,12 @@ func (b Bucket) Wait(r Rate, now time.Time) time.Duration {
 	return max(0, b.clamp(r, now).Add(r.Every).Sub(now.Add(r.span())))
 }
 
-// Take takes one, or reports that there is none and changes nothing.
+// Take takes one, or reports that there is none and takes nothing. What it returns is to
+// be kept either way: of a bucket that a clock set back has closed it is where the waiting
+// begins.
 func (b Bucket) Take(r Rate, now time.Time) (Bucket, bool) {
 	if b.Wait(r, now) > 0 {
-		return b, false
+		return b.settled(r, now), false
 	}
 	return Bucket{full: b.clamp(r, now).Add(r.Every)}, true
 }
@@ -65,6 +67,14 @@ func (b Bucket) GiveBack(r Rate, now time.Time) Bucket {
 		return b
 	}
 	return Bucket{full: b.clamp(r, now).Add(-r.Every)}
+}
+
+// settled returns the bucket as clamp sees it.
+func (b Bucket) settled(r Rate, now time.Time) Bucket {
+	if !r.Valid() || b.IsFull(now) {
+		return b
+	}
+	return Bucket{full: b.clamp(r, now)}
 }
 
 // clamp keeps the moment between now and the span from now: a clock that was set

@@ -52,12 +52,35 @@ func TestRatesThatGiveNothing(t *testing.T) {
 	}
 }
 
-// A clock set back by a year must not lock anybody out for a year.
+// A clock set back by a year must not lock anybody out for a year: whoever is refused
+// then waits as long as he is told, and no longer, however often he asks meanwhile.
 func TestAClockSetBack(t *testing.T) {
 	r := Rate{Burst: 2, Every: time.Minute}
 	b, _ := Bucket{}.Take(r, at(365*24*time.Hour))
-	if wait := b.Wait(r, at(0)); wait > time.Minute {
+	wait := b.Wait(r, at(0))
+	if wait > time.Minute {
 		t.Errorf("Wait = %v", wait)
+	}
+	for s := time.Duration(0); s < wait; s += time.Second {
+		var ok bool
+		if b, ok = b.Take(r, at(s)); ok {
+			t.Fatalf("Take after %v of %v", s, wait)
+		}
+	}
+	if _, ok := b.Take(r, at(wait)); !ok {
+		t.Error("refused after the wait that it told")
+	}
+	table := NewTable[string](r, 10)
+	for range r.Burst {
+		table.Take("a", at(365*24*time.Hour))
+	}
+	for s := time.Duration(0); s < r.Every; s += time.Second {
+		if left := table.Wait("a", at(s)); left != r.Every-s {
+			t.Fatalf("Wait after %v = %v", s, left)
+		}
+	}
+	if !table.Take("a", at(r.Every)) {
+		t.Error("the table refuses after the wait that it told")
 	}
 }
 

@@ -31,15 +31,21 @@ func NewTable[K comparable](r Rate, max int) *Table[K] {
 // Len returns the number of buckets that are remembered.
 func (t *Table[K]) Len() int { return len(t.entries) }
 
-// Wait returns how long k must wait until Take succeeds: 0 for not at all.
+// Wait returns how long k must wait until Take succeeds: 0 for not at all. It ends no
+// later, also when a clock was set back before.
 func (t *Table[K]) Wait(k K, now time.Time) time.Duration {
 	if t.max <= 0 {
 		return forever
 	}
-	if e, ok := t.entries[k]; ok {
-		return e.bucket.Wait(t.rate, now)
+	e, ok := t.entries[k]
+	if !ok {
+		return Bucket{}.Wait(t.rate, now)
 	}
-	return Bucket{}.Wait(t.rate, now)
+	if settled := e.bucket.settled(t.rate, now); settled != e.bucket {
+		e.bucket = settled
+		heap.Fix(&t.queue, e.index)
+	}
+	return e.bucket.Wait(t.rate, now)
 }
 
 // Take takes one from the bucket of k, or reports that there is none.
