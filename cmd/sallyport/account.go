@@ -92,7 +92,9 @@ type accountFreeze struct {
 func (accountFreeze) Help() string {
 	return `Examples:
   sallyport account freeze alice@example.org --reason "password seen in a leak"
-  sallyport account passwd alice@example.org --generate && sallyport account thaw alice@example.org`
+  sallyport account passwd alice@example.org --generate && sallyport account thaw alice@example.org
+
+It begins an incident; see: sallyport incident ls`
 }
 
 // Run freezes the account.
@@ -158,6 +160,12 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 		}
 		if len(account.ForwardsTo) > 0 {
 			c.printf("forwards to       %s%s\n", strings.Join(account.ForwardsTo, ", "), forwardState(account))
+		}
+		for _, i := range firsts(account.Incidents) {
+			c.printf("incident          %d, %s, of %s: %s\n", i.Number, i.State, moment(i.At), i.Reason)
+		}
+		if account.Story != nil {
+			tellStory(c, *account.Story)
 		}
 		return nil
 	})

@@ -19,6 +19,7 @@ type commands struct {
 	Import     importCommands    `cmd:"" help:"Move in from another mail server."`
 	Sendmail   sendmailCommand   `cmd:"" passthrough:"" help:"Send mail as sendmail(1) does; also when run under that name."`
 	Queue      queueCommands     `cmd:"" help:"What waits to be delivered."`
+	Incident   incidentCommands  `cmd:"" help:"Accounts that were contained: why, what left, what is held, and what to do."`
 	Callout    calloutCommands   `cmd:"" help:"What servers behind us said of recipients."`
 	DKIM       dkimCommands      `cmd:"" name:"dkim" help:"The keys that sign mail, and their DNS records."`
 	DMARC      dmarcCommands     `cmd:"" name:"dmarc" help:"Who sends in our name, and the records that say who may."`

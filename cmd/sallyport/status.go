@@ -39,6 +39,9 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 			}
 		}
 		c.printf("accounts  %d, %d of them frozen\n", v.Accounts, v.Frozen)
+		if v.Incidents > 0 {
+			c.printf("          %s open; see: sallyport incident ls --open\n", plural(v.Incidents, "incident"))
+		}
 		for _, a := range v.Capped {
 			c.printf("          %s is capped: %s\n", a.Address, cappedUsage(a.Allowance))
 		}

@@ -49,6 +49,7 @@ func one(t testing.TB) []Event {
 		CalloutsForgotten{at, "operator", to, 2, "what servers behind said of recipients was forgotten: 2 answers", saw},
 		KeyChanged{at, "dkim-key", "local.test", "s1._domainkey.local.test: in use", []Pair{{"selector", "s1"}, {"state", "in use"}}},
 		Alarm{at, "recipients-hour", "alice@local.test has 500 recipients", s, m, to, mail.R(550, "5.1.1", "no such user"), remote, 7, saw},
+		Incident{at, "hijack", "alice@local.test", 7, "incident 7 raised", s, m, saw},
 		Refusals{at, 12, testID(t, 3), "abc="},
 		BackedUp{at, "operator", "of everything", saw},
 		Restored{at, "operator", "from a backup of 2026-11-27T14:03:12Z", saw},

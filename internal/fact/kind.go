@@ -29,6 +29,7 @@ const (
 	KindCallout    Kind = "callout"
 	KindKey        Kind = "key"
 	KindAlarm      Kind = "alarm"
+	KindIncident   Kind = "incident"
 	KindRefusals   Kind = "refusals"
 	KindRetention  Kind = "retention"
 	KindBackup     Kind = "backup"
@@ -72,6 +73,7 @@ func Kinds() []KindInfo {
 		{KindCallout, "callout", "An operator had forgotten what servers behind said of recipients: Recipients (where named), Count, Evidence (the domain, by whom)."},
 		{KindKey, "key", "A key that signs mail was made, taken into use, lost from the DNS, retired or forgotten: Account (the domain), Text, Evidence (its name, by whom)."},
 		{KindAlarm, "ALARM", "Something that a person must look at: Rule, Text, Evidence."},
+		{KindIncident, "INCIDENT", "An account was contained, or its incident ended: Account, Count (the incident's number), Text, Queue and the connection (what it was found with), Evidence."},
 		{KindRefusals, "refusals", "A bundle of strangers' facts: Count of them, Bundle, Digest of the bodies."},
 		{KindBackup, "backed up", "Somebody began to copy everything, keys too: Text (of what), Evidence (by whom)."},
 		{KindRestore, "restored", "This log goes on in data that came out of a backup: Text (of when), Evidence (manifest, by whom)."},

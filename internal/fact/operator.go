@@ -72,6 +72,28 @@ func (e KeyChanged) Fact() Fact {
 	return Fact{At: e.At, Kind: KindKey, Rule: e.Rule, Account: e.Domain, Text: e.Change, Evidence: e.Evidence}
 }
 
+// Incident says that an account was contained, or that its incident ended.
+type Incident struct {
+	At       time.Time
+	Rule     string
+	Account  string // whose
+	Number   uint64 // of the incident
+	Change   string // "incident 7 raised"
+	Session  Session
+	Message  Message // what it was found with
+	Evidence []Pair
+}
+
+// Fact returns the record.
+func (e Incident) Fact() Fact {
+	f := Fact{At: e.At, Kind: KindIncident, Rule: e.Rule, Count: int(e.Number), Text: e.Change}
+	e.Session.on(&f)
+	e.Message.on(&f)
+	f.Account = e.Account
+	f.Evidence = append(f.Evidence, e.Evidence...)
+	return f
+}
+
 // Released says that a message, or the queue of an account, may go on.
 type Released struct {
 	At       time.Time
@@ -154,6 +176,8 @@ func readOperator(f Fact) (Event, bool) {
 		return CalloutsForgotten{f.At, f.Rule, f.Recipients, f.Count, f.Text, f.Evidence}, true
 	case KindKey:
 		return KeyChanged{f.At, f.Rule, f.Account, f.Text, f.Evidence}, true
+	case KindIncident:
+		return Incident{f.At, f.Rule, f.Account, uint64(max(f.Count, 0)), f.Text, sessionOf(f), messageOf(f), f.Evidence}, true
 	case KindRelease:
 		return Released{f.At, f.Rule, messageOf(f), f.Text, f.Evidence}, true
 	case KindRetry:

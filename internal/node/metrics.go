@@ -40,6 +40,10 @@ func (n *Node) state(ctx context.Context) metrics.State {
 		Facts: log.Facts, Sequenced: log.Sequenced, Signed: log.Signed, SignedAt: log.SignedAt, Skipped: log.Skipped,
 	}
 	v.Capped = n.capped(ctx)
+	var err error
+	if v.Incidents, err = n.incidents.Log.Count(ctx); err != nil {
+		n.log.Warn("the open incidents are not known", "err", err)
+	}
 	v.Connections, v.TurnedAway = n.admission.Counts()
 	if started := n.started.Load(); started != nil {
 		v.Started = *started

@@ -23,6 +23,7 @@ import (
 	"sallyport/internal/dispatch"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/fact"
+	"sallyport/internal/incident"
 	"sallyport/internal/intake"
 	"sallyport/internal/keyring"
 	"sallyport/internal/kit/allowance"
@@ -118,6 +119,7 @@ type Node struct {
 	dispatch    *dispatch.Dispatch
 	intake      *intake.Intake
 	operator    *operate.Operator
+	incidents   incident.Keeper // contains accounts
 	// admission counts the connections of all doors together.
 	admission *server.Admission
 	// memory bounds what they hold of mail that is not judged yet.

@@ -9,6 +9,7 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
+	"sallyport/internal/incident"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
@@ -29,6 +30,10 @@ type Account struct {
 	ForwardKeeps  bool     `json:"forward_keeps,omitempty"`
 	ForwardAsleep bool     `json:"forward_asleep,omitempty"`
 	SessionsEnded int      `json:"sessions_ended,omitempty"`
+	Incident      uint64   `json:"incident,omitempty"` // the one that began with a freeze
+	// Incidents, the latest first, and Story, of the last days, are told by AccountShow.
+	Incidents []incident.Incident `json:"incidents,omitempty"`
+	Story     *incident.Story     `json:"story,omitempty"`
 	// Recipients is told by AccountShow and AccountSet.
 	Recipients *Allowance `json:"recipients,omitempty"`
 	// NamedBy is told by AccountShow and AccountRemove: the aliases that lead to the
@@ -114,8 +119,8 @@ func (op *Operator) AccountPassword(ctx context.Context, by Caller, r AccountPas
 	return v, nil
 }
 
-// AccountFreeze stops an account, in one act: it cannot sign in, and what it has in the
-// queue is held. Then its sessions end. Mail for it is still delivered.
+// AccountFreeze stops an account, in one act: it cannot sign in, what it has in the queue
+// is held, and an incident begins. Then its sessions end. Mail for it is still delivered.
 func (op *Operator) AccountFreeze(ctx context.Context, by Caller, r AccountReason) (Account, error) {
 	a, err := parseAccount(r.Address)
 	if err != nil {
@@ -124,30 +129,28 @@ func (op *Operator) AccountFreeze(ctx context.Context, by Caller, r AccountReaso
 	if r.Reason == "" {
 		r.Reason = "frozen by an operator"
 	}
-	f := op.accountFact(by, a, "frozen", because(r.Reason))
-	held := op.heldFact(a.String(), "the account's queue", doneBy(by, because(r.Reason)))
-	account, err := op.o.Accounts.Freeze(ctx, a, r.Reason, fact.EncodeAll(f, held), op.o.Queue.Holding(a, r.Reason))
+	raised, account, ended, err := op.o.Incidents.Contain(ctx, incident.Incident{
+		Account: a, Rule: incident.RuleOperator, By: by.name(), Reason: r.Reason,
+	}, doneBy(by, because(r.Reason))...)
 	if err != nil {
 		return Account{}, err
 	}
 	v := op.view(account)
-	v.SessionsEnded = op.endSessions(a)
+	v.SessionsEnded, v.Incident = ended, raised.Number
 	return v, nil
 }
 
-// AccountThaw lets a frozen account act again, and releases its queue, in one act. What
-// was set aside is due afterwards; repeating it is harmless, and completes that.
+// AccountThaw lets a frozen account act again, releases its queue, and ends its incident,
+// in one act. What was set aside is due afterwards; repeating it is harmless, and completes
+// that. An incident that evidence began needs another password first.
 func (op *Operator) AccountThaw(ctx context.Context, by Caller, r AccountRef) (Account, error) {
 	a, err := parseAccount(r.Address)
 	if err != nil {
 		return Account{}, err
 	}
-	released := fact.Released{
-		At: op.o.Now(), Rule: ruleOperator, Message: fact.Message{Account: a.String()}, Text: "the account's queue", Evidence: doneBy(by),
-	}.Fact()
-	account, err := op.o.Accounts.Thaw(ctx, a, fact.EncodeAll(op.accountFact(by, a, "thawed"), released), op.o.Queue.Releasing(a))
+	_, account, err := op.o.Incidents.Free(ctx, a, incident.StateReleased, by.name(), "thawed", false, doneBy(by)...)
 	if err != nil {
-		return Account{}, err
+		return Account{}, op.mayNotEnd(err)
 	}
 	return op.view(account), nil
 }
@@ -169,7 +172,7 @@ func (op *Operator) AccountRemove(ctx context.Context, by Caller, r AccountRef) 
 	if err != nil {
 		return Account{}, errors.Join(err, op.orphan(ctx, by, a))
 	}
-	with := append(op.rightsDropped(by, a), op.o.Queue.Holding(a, reasonRemoved))
+	with := append(op.rightsDropped(by, a), op.o.Queue.Holding(a, reasonRemoved), op.o.Incidents.Dropping(a, doneBy(by)...))
 	if err := op.o.Accounts.Remove(ctx, a, fact.EncodeAll(op.accountFact(by, a, "removed")), with...); err != nil {
 		return Account{}, err
 	}
@@ -195,8 +198,8 @@ func (op *Operator) orphan(ctx context.Context, by Caller, a mail.Address) error
 	return op.o.Queue.ReleaseAccount(ctx, a)
 }
 
-// AccountShow returns one account.
-func (op *Operator) AccountShow(_ context.Context, _ Caller, r AccountRef) (Account, error) {
+// AccountShow returns one account, with what it did of late.
+func (op *Operator) AccountShow(ctx context.Context, by Caller, r AccountRef) (Account, error) {
 	a, err := parseAccount(r.Address)
 	if err != nil {
 		return Account{}, err
@@ -217,8 +220,27 @@ func (op *Operator) AccountShow(_ context.Context, _ Caller, r AccountRef) (Acco
 			v.ForwardsTo, v.ForwardKeeps, v.ForwardAsleep = texts(f.Targets), f.Keep, !op.o.Book.External()
 		}
 	}
-	return v, nil
+	return op.withStory(ctx, by, v, a)
 }
+
+// storyTime is how far back the story of an account goes that a person asks for.
+const storyTime = 7 * 24 * time.Hour
+
+// withStory adds what an account did of late, and its incidents.
+func (op *Operator) withStory(ctx context.Context, by Caller, v Account, a mail.Address) (Account, error) {
+	story, err := op.story(ctx, a, op.o.Now().Add(-storyTime))
+	if err != nil {
+		return v, err
+	}
+	v.Story = &story
+	return v, op.IncidentList(ctx, by, IncidentSelect{Account: a.String(), Limit: maxIncidents}, func(i incident.Incident) error {
+		v.Incidents = append(v.Incidents, i)
+		return nil
+	})
+}
+
+// maxIncidents is how many incidents of an account are told with it.
+const maxIncidents = 50
 
 // AccountList calls fn for each account in the order of addresses.
 func (op *Operator) AccountList(ctx context.Context, _ Caller, _ struct{}, fn func(Account) error) error {

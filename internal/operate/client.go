@@ -13,6 +13,7 @@ import (
 	"os"
 	"syscall"
 
+	"sallyport/internal/incident"
 	localsocket "sallyport/internal/local/socket"
 	"sallyport/internal/trace"
 	"sallyport/internal/trace/query"
@@ -93,6 +94,26 @@ func (c *Client) AccountShow(ctx context.Context, r AccountRef) (Account, error)
 // AccountList calls Operator.AccountList.
 func (c *Client) AccountList(ctx context.Context, fn func(Account) error) error {
 	return stream(ctx, c, "account.ls", struct{}{}, fn)
+}
+
+// IncidentList calls Operator.IncidentList.
+func (c *Client) IncidentList(ctx context.Context, r IncidentSelect, fn func(incident.Incident) error) error {
+	return stream(ctx, c, "incident.ls", r, fn)
+}
+
+// IncidentShow calls Operator.IncidentShow.
+func (c *Client) IncidentShow(ctx context.Context, r IncidentRef) (IncidentShown, error) {
+	return call[IncidentShown](ctx, c, "incident.show", r)
+}
+
+// IncidentRelease calls Operator.IncidentRelease.
+func (c *Client) IncidentRelease(ctx context.Context, r IncidentRelease) (IncidentEnd, error) {
+	return call[IncidentEnd](ctx, c, "incident.release", r)
+}
+
+// IncidentPurge calls Operator.IncidentPurge.
+func (c *Client) IncidentPurge(ctx context.Context, r IncidentPurge) (IncidentEnd, error) {
+	return call[IncidentEnd](ctx, c, "incident.purge", r)
 }
 
 // DKIMList calls Operator.DKIMList.

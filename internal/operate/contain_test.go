@@ -16,6 +16,7 @@ import (
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/fact"
+	"sallyport/internal/incident"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
@@ -90,6 +91,8 @@ type shape struct {
 	frozen, hold bool
 	thawed       bool
 	gone         bool
+	incident     string // the state of the first one
+	told         bool   // that it was raised
 }
 
 func (w *world) shapeOf(t *testing.T, st store.Store) shape {
@@ -97,7 +100,14 @@ func (w *world) shapeOf(t *testing.T, st store.Store) shape {
 	alice := address(t, "alice@local.test")
 	s := shape{
 		frozen: recorded(t, st, "frozen"), hold: recorded(t, st, "the account's queue"), thawed: recorded(t, st, "thawed"), gone: recorded(t, st, "removed"),
-		rights: len(w.roster.State().Forwards()),
+		rights: len(w.roster.State().Forwards()), told: recorded(t, st, "incident 1 raised"),
+	}
+	if i, err := w.o.Incidents.Log.Get(t.Context(), 1); err == nil {
+		s.incident = i.State.String()
+		_, open, err := w.o.Incidents.Log.Open(t.Context(), alice)
+		if err != nil || open != (i.State == incident.StateOpen) {
+			t.Errorf("incident %s, open: %v, %v", i.State, open, err)
+		}
 	}
 	if a, ok := w.accounts.Lookup(alice); ok {
 		s.standing, s.hour = a.Standing.String(), a.RecipientsHour
@@ -118,8 +128,8 @@ func TestContainmentIsOneAct(t *testing.T) {
 	self, alice := Self(), AccountRef{Address: "alice@local.test"}
 	add := AccountAdd{Address: alice.Address, Password: "a long password", Role: "person", RecipientsHour: 7}
 	free := shape{standing: "active", rights: 1, hour: 7}
-	frozen := shape{standing: "frozen", queue: "leak", rights: 1, hour: 7, frozen: true, hold: true}
-	thawed := shape{standing: "active", rights: 1, hour: 7, frozen: true, hold: true, thawed: true}
+	frozen := shape{standing: "frozen", queue: "leak", rights: 1, hour: 7, frozen: true, hold: true, incident: "open", told: true}
+	thawed := shape{standing: "active", rights: 1, hour: 7, frozen: true, hold: true, thawed: true, incident: "released", told: true}
 	gone := shape{queue: "its account was removed", gone: true}
 	freeze := func(w *world) error {
 		_, err := w.AccountFreeze(t.Context(), self, AccountReason{Address: alice.Address, Reason: "leak"})

@@ -51,6 +51,7 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	changes(mux, "queue.rm", op.QueueRemove)
 	signingKeyRoutes(mux, op)
 	calloutRoutes(mux, op)
+	incidentRoutes(mux, op)
 	answer(mux, "trace", op.Trace)
 	answer(mux, "trace.verify", op.TraceVerify)
 	answer(mux, "status", op.Status)

@@ -21,6 +21,7 @@ import (
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
 	"sallyport/internal/gate"
+	"sallyport/internal/incident"
 	"sallyport/internal/mail"
 	"sallyport/internal/sched"
 	"sallyport/internal/spool"
@@ -68,9 +69,11 @@ func newWorldOn(t *testing.T, st store.Store) *world {
 	w.ledger, err = ledger.Open(ctx, st, ledger.Options{Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	check(t, err)
 	w.Operator = New(Options{Ledger: w.ledger, Allowance: w.allowance, Accounts: accounts, Queue: w.queue, Trace: w.trace, Facts: reader(t, st, w.trace), Now: time.Now, Book: w.book,
-		EndSessions: func(a mail.Address) int { w.ended = append(w.ended, a); return 3 }})
+		EndSessions: w.endAll, Incidents: incident.Keeper{Log: incident.NewLog(st), Accounts: accounts, Queue: queue, EndSessions: w.endAll, Now: time.Now}})
 	return w
 }
+
+func (w *world) endAll(a mail.Address) int { w.ended = append(w.ended, a); return 3 }
 
 func reader(t *testing.T, st store.Store, l *trace.Log) *query.Reader {
 	t.Helper()

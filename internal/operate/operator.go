@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/callout"
 	"sallyport/internal/directory/book"
 	"sallyport/internal/fact"
+	"sallyport/internal/incident"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate/backup"
 	"sallyport/internal/spool"
@@ -24,8 +25,6 @@ import (
 type Accounts interface {
 	Add(ctx context.Context, a mail.Address, password string, s accounts.Sending, facts [][]byte, with ...store.Planner) (accounts.Account, error)
 	SetPassword(ctx context.Context, a mail.Address, password string, facts [][]byte) (accounts.Account, error)
-	Freeze(ctx context.Context, a mail.Address, reason string, facts [][]byte, with ...store.Planner) (accounts.Account, error)
-	Thaw(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) (accounts.Account, error)
 	SetSending(ctx context.Context, a mail.Address, s accounts.Sending, facts [][]byte) (accounts.Account, error)
 	Remove(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) error
 	Get(a mail.Address) (accounts.Account, error)
@@ -42,7 +41,6 @@ type Queue interface {
 	Remove(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
 	OpenBody(ctx context.Context, id mail.ID) (io.ReadCloser, error)
 	Holding(account mail.Address, reason string) store.Planner
-	Releasing(account mail.Address) store.Planner
 	ReleaseAccount(ctx context.Context, account mail.Address, facts ...[]byte) error
 	AccountHeld(account mail.Address) (reason string, held bool)
 	Stats() spool.Stats
@@ -67,6 +65,8 @@ type Options struct {
 	Trace    Trace
 	Facts    Facts
 	Book     *book.Book
+	// Incidents contains accounts and sets them free.
+	Incidents incident.Keeper
 	// Ledger counts recipients, and Allowance says how many an account may have.
 	Ledger    Ledger
 	Allowance func(accounts.Account) budget.Limits
@@ -115,6 +115,9 @@ type Caller struct {
 	UID   uint32
 	Known bool
 }
+
+// name is who it is, in words.
+func (c Caller) name() string { return "uid " + utoa(c.UID) }
 
 // ruleOperator is the rule of all that an operator does.
 const ruleOperator = "operator"

@@ -29,6 +29,8 @@ type Status struct {
 	Server   *Server  `json:"server,omitempty"` // nil: no server runs
 	Accounts int      `json:"accounts"`
 	Frozen   int      `json:"frozen"`
+	// Incidents are those that are open.
+	Incidents int `json:"incidents"`
 	// Capped are the accounts that may write to nobody more for now.
 	Capped []Capped    `json:"capped,omitempty"`
 	Queue  QueueStats  `json:"queue"`
@@ -83,6 +85,9 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 		if a.Standing != accounts.StandingActive {
 			s.Frozen++
 		}
+	}
+	if s.Incidents, err = op.o.Incidents.Log.Count(ctx); err != nil {
+		return s, err
 	}
 	s.Health = op.health(ctx)
 	if op.o.Server != nil {

@@ -13,6 +13,7 @@ const (
 	SpaceAccounts   Space = "identity/"
 	SpaceRoster     Space = "roster/"
 	SpaceBudget     Space = "budget/"
+	SpaceIncidents  Space = "incident/"
 	SpaceACME       Space = "acme/"
 	SpaceSigning    Space = "k/d/"
 	SpacePolicies   Space = "y/m/"
@@ -54,6 +55,7 @@ func Spaces() []Owned {
 		{SpaceAccounts, "accounts", "accounts, whence they sign in, and what stands for missing ones"},
 		{SpaceRoster, "directory/roster", "domains, aliases, forwards and delegates that commands added"},
 		{SpaceBudget, "budget/ledger", "counts of recipients"},
+		{SpaceIncidents, "incident", "accounts that were contained, and what is kept of what was purged"},
 		{SpaceACME, "acme", "certificates and the account at the authority"},
 		{SpaceSigning, "keyring", "keys that sign mail, by domain"},
 		{SpacePolicies, "tlspolicy/mtasts", "policies of other domains"},

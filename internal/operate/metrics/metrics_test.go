@@ -58,6 +58,7 @@ func feed(s *Set) {
 		{Kind: fact.KindAccept, Door: "submission", Size: 1000, Account: secret},
 		{Kind: fact.KindOutcome, Rule: "delivered", Recipient: secret, Remote: secret},
 		{Kind: fact.KindNotify, Recipient: secret}, {Kind: fact.KindHold, Rule: "operator", Account: secret}, {Kind: fact.KindAlarm, Rule: "trace-rollback", Text: secret},
+		{Kind: fact.KindIncident, Rule: "operator", Account: secret},
 		{Kind: fact.KindDisconnect, Text: secret},
 	} {
 		s.Fact(f)

@@ -46,6 +46,8 @@ const (
 	notifiedTotal   = "notifications_total"
 	heldTotal       = "holds_total"
 	alarmsTotal     = "alarms_total"
+	incidentsTotal  = "incidents_total"
+	incidentsOpen   = "incidents_open"
 	accountsCapped  = "accounts_capped"
 	queueMessages   = "queue_messages"
 	queueHeld       = "queue_held_messages"
@@ -85,6 +87,8 @@ func Table() []Metric {
 		m(notifiedTotal, Counter, "Notifications about deliveries (bounces, delays) that were queued."),
 		m(heldTotal, Counter, "Times that a message, or with one act the whole queue of an account, was held, by rule. How many messages wait for that, queue_held_messages says.", "rule"),
 		m(alarmsTotal, Counter, "Alarms: things that a person must look at, by rule.", "rule"),
+		m(incidentsTotal, Counter, "Incidents that were raised or ended, by the rule that did it.", "rule"),
+		m(incidentsOpen, Gauge, "Accounts that are contained now: incidents that are open."),
 		m(accountsCapped, Gauge, "Accounts that have reached their limit of recipients within an hour or a day, or were refused one by it within the last hour."),
 		m(queueMessages, Gauge, "Messages in the queue, held ones too."),
 		m(queueHeld, Gauge, "Messages in the queue that are held, by themselves or with their account."),

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"sallyport/internal/fact"
+	"sallyport/internal/incident"
+	"sallyport/internal/operate"
+)
+
+type incidentCommands struct {
+	Ls      incidentLs      `cmd:"" help:"List the accounts that were contained, the latest first."`
+	Show    incidentShow    `cmd:"" help:"Show one incident: who, when, whence, on what evidence, what left, what is held."`
+	Release incidentRelease `cmd:"" help:"End an incident: the account acts again, and the chosen messages leave."`
+	Purge   incidentPurge   `cmd:"" help:"Remove what was sent in an incident and is still held; the evidence is kept."`
+}
+
+type incidentLs struct {
+	configFlag
+	jsonFlag
+	Account string `help:"Of this account."`
+	Open    bool   `help:"Those that are not over."`
+	Limit   int    `help:"At most so many."`
+}
+
+// Help shows examples.
+func (incidentLs) Help() string {
+	return `Examples:
+  sallyport incident ls --open
+  sallyport incident ls --account alice@example.org --json`
+}
+
+// Run lists incidents.
+func (i incidentLs) Run(ctx context.Context, c console) error {
+	r := operate.IncidentSelect{Account: i.Account, Open: i.Open, Limit: i.Limit}
+	return i.operate(ctx, c, func(o *operate.Client) error {
+		if i.JSON {
+			return o.IncidentList(ctx, r, func(v incident.Incident) error { return printJSON(c.out, v) })
+		}
+		t, n := newTable(c.out, "NUMBER", "STATE", "SINCE", "ACCOUNT", "BY", "REASON"), 0
+		err := o.IncidentList(ctx, r, func(v incident.Incident) error {
+			n++
+			t.row(strconv.FormatUint(v.Number, 10), v.State.String(), moment(v.At), v.Account.String(), v.By, v.Reason)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			c.printf("there is no incident, or none that matches\n")
+			return nil
+		}
+		return t.flush()
+	})
+}
+
+type incidentArg struct {
+	configFlag
+	jsonFlag
+	Number uint64 `arg:"" help:"The number of the incident."`
+}
+
+type incidentShow struct{ incidentArg }
+
+// Run shows an incident.
+func (i incidentShow) Run(ctx context.Context, c console) error {
+	return i.operate(ctx, c, func(o *operate.Client) error {
+		v, err := o.IncidentShow(ctx, operate.IncidentRef{Number: i.Number})
+		if err != nil {
+			return err
+		}
+		if i.JSON {
+			return printJSON(c.out, v)
+		}
+		tellIncident(c, v)
+		return nil
+	})
+}
+
+// most is how many lines of one kind a person is shown; --json has all.
+const most = 10
+
+func tellIncident(c console, v operate.IncidentShown) {
+	c.printf("incident    %d, %s\naccount     %s, %s\ncontained   %s by %s\n", v.Number, v.State, v.Account, dash(v.Standing), moment(v.At), v.By)
+	c.printf("because     %s\n", v.Reason)
+	for _, e := range v.Evidence {
+		c.printf("evidence    %s\n", e)
+	}
+	if v.Credential != "" {
+		c.printf("used        %s, made %s\n", v.Credential, moment(v.CredentialOf))
+	}
+	for _, o := range firsts(v.Seen) {
+		c.printf("seen        %s from %s at %s, program %s\n", moment(o.At), origin(o), o.Door, dash(o.Program))
+	}
+	if len(v.Cause.Recipients) > 0 {
+		c.printf("found with  a message of <%s> to %s\n", v.Cause.Sender, some(v.Cause.Recipients))
+	}
+	c.printf("\nsince %s this account had %s accepted, to %s; %s by us or it\n", moment(v.Since), plural(v.Story.Accepted, "message"),
+		plural(v.Story.Recipients, "recipient"), plural(v.Story.Refused, "refusal"))
+	c.printf("left        %s\n", plural(len(v.Story.Left)+v.Story.MoreLeft, "recipient"))
+	for _, l := range firsts(v.Story.Left) {
+		c.printf("            %s %s to %s by %s\n", moment(l.At), l.Queue, l.Recipient, dash(l.Remote))
+	}
+	c.printf("held        %s\n", plural(len(v.Held)+v.MoreHeld, "message"))
+	for _, m := range firsts(v.Held) {
+		c.printf("            %s %s to %s\n", moment(m.Received), m.ID, pending(m))
+	}
+	for _, k := range firsts(v.Kept) {
+		c.printf("purged      %s %s to %s\n", moment(k.Received), k.Queue, some(k.Recipients))
+	}
+	for _, s := range firsts(v.Story.SignIns) {
+		c.printf("signed in   %s from %s at %s, program %s: %d good, %d refused\n", moment(s.Last), s.Peer, s.Door, dash(s.Program), s.Good, s.Bad)
+	}
+	for _, ch := range firsts(v.Story.Changes) {
+		c.printf("changed     %s %s\n", moment(ch.At), ch.What)
+	}
+	for _, o := range v.Others {
+		c.printf("also        %s was signed in to from there\n", o)
+	}
+	if v.State != incident.StateOpen {
+		c.printf("ended       %s by %s: %s\n", moment(v.Closed), dash(v.ClosedBy), dash(v.ClosedFor))
+		return
+	}
+	tellNext(c, v)
+}
+
+// tellNext says what a person does now.
+func tellNext(c console, v operate.IncidentShown) {
+	c.printf("\nMail for the account is still delivered; it can neither sign in nor send. What next:\n")
+	c.printf("  sallyport account passwd %s --generate    gives it another password\n", v.Account)
+	c.printf("  sallyport incident purge %d    removes what was held since, and keeps the evidence\n", v.Number)
+	c.printf("  sallyport incident release %d    lets the account act again; chosen messages leave: --message ID, or --all\n", v.Number)
+	c.printf("  sallyport incident release %d --false-alarm --all    nothing was wrong\n", v.Number)
+}
+
+func origin(o incident.Origin) string {
+	switch {
+	case o.Peer.IsValid():
+		return o.Peer.String()
+	case o.Network.IsValid():
+		return o.Network.String()
+	}
+	return "this host"
+}
+
+// firsts are so many as a person reads.
+func firsts[T any](all []T) []T { return all[:min(len(all), most)] }
+
+// some names the first recipients.
+func some(all []string) string {
+	if len(all) <= 3 {
+		return strings.Join(all, ", ")
+	}
+	return strings.Join(all[:3], ", ") + fmt.Sprintf(" and %d more", len(all)-3)
+}
+
+type incidentRelease struct {
+	incidentArg
+	Message    []string `name:"message" placeholder:"ID" help:"A held message that may leave; may be given more than once. The others stay held."`
+	All        bool     `help:"All held messages may leave."`
+	FalseAlarm bool     `name:"false-alarm" help:"Nothing was wrong: the account keeps its password."`
+	Reason     string   `help:"Why; it stands in the trace."`
+}
+
+// Help shows examples.
+func (incidentRelease) Help() string {
+	return `The account needs another password first (sallyport account passwd), unless it was a
+false alarm.
+
+Examples:
+  sallyport incident release 7
+  sallyport incident release 7 --message 06h0jc35q52e3pmd6t61nszx
+  sallyport incident release 7 --false-alarm --all --reason "the club's newsletter"`
+}
+
+// Run releases an incident.
+func (i incidentRelease) Run(ctx context.Context, c console) error {
+	return i.operate(ctx, c, func(o *operate.Client) error {
+		v, err := o.IncidentRelease(ctx, operate.IncidentRelease{Number: i.Number, Messages: i.Message, All: i.All, FalseAlarm: i.FalseAlarm, Reason: i.Reason})
+		return i.tell(c, v, err)
+	})
+}
+
+type incidentPurge struct {
+	incidentArg
+	All bool `help:"Also what the account had sent before the incident began."`
+}
+
+// Help shows examples.
+func (incidentPurge) Help() string {
+	return `Examples:
+  sallyport incident purge 7`
+}
+
+// Run purges an incident.
+func (i incidentPurge) Run(ctx context.Context, c console) error {
+	return i.operate(ctx, c, func(o *operate.Client) error {
+		v, err := o.IncidentPurge(ctx, operate.IncidentPurge{Number: i.Number, All: i.All})
+		return i.tell(c, v, err)
+	})
+}
+
+// tell says what became of an incident.
+func (i incidentArg) tell(c console, v operate.IncidentEnd, err error) error {
+	if err != nil {
+		return err
+	}
+	if i.JSON {
+		return printJSON(c.out, v)
+	}
+	if v.Purged > 0 {
+		c.printf("%s removed; their envelopes and headers are kept: sallyport incident show %d\n", plural(v.Purged, "message"), v.Incident.Number)
+	}
+	if v.Released > 0 {
+		c.printf("%s may leave\n", plural(v.Released, "message"))
+	}
+	if v.Held > 0 {
+		c.printf("%s stay held; see: sallyport queue ls --account %s --held\n", plural(v.Held, "message"), v.Incident.Account)
+	}
+	switch {
+	case v.Freed:
+		c.printf("%s is active again; incident %d is %s\n", v.Incident.Account, v.Incident.Number, v.Incident.State)
+	case v.Incident.State == incident.StateOpen:
+		c.printf("%s stays contained until it has another password: sallyport account passwd %s --generate, then sallyport incident release %d\n",
+			v.Incident.Account, v.Incident.Account, v.Incident.Number)
+	}
+	return nil
+}
+
+// tellStory answers whether an account is misused, on one screen.
+func tellStory(c console, s incident.Story) {
+	c.printf("since %s\n", moment(s.Since))
+	c.printf("  sent            %s to %s, %s refused, %s left\n", plural(s.Accepted, "message"), plural(s.Recipients, "recipient"), plural(s.Refused, "command"),
+		plural(len(s.Left)+s.MoreLeft, "recipient"))
+	for _, in := range firsts(s.SignIns) {
+		c.printf("  signed in       %s from %s at %s, program %s: %d good, %d refused\n", moment(in.Last), in.Peer, in.Door, dash(in.Program), in.Good, in.Bad)
+	}
+	for _, ch := range firsts(s.Changes) {
+		c.printf("  changed         %s %s\n", moment(ch.At), fact.Clean(ch.What, 200))
+	}
+}

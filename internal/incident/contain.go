@@ -1,0 +1,153 @@
+package incident
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"sallyport/internal/accounts"
+	"sallyport/internal/fact"
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+)
+
+// Accounts is what a containment needs of package accounts.
+type Accounts interface {
+	Freeze(ctx context.Context, a mail.Address, reason string, facts [][]byte, with ...store.Planner) (accounts.Account, error)
+	Thaw(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) (accounts.Account, error)
+	Get(a mail.Address) (accounts.Account, error)
+}
+
+// Queue is what a containment needs of the spool.
+type Queue interface {
+	Holding(account mail.Address, reason string) store.Planner
+	Releasing(account mail.Address) store.Planner
+}
+
+// Keeper contains accounts and sets them free. All its fields are needed but Raised.
+type Keeper struct {
+	Log      *Log
+	Accounts Accounts
+	Queue    Queue
+	// EndSessions ends the live sessions of an account and says how many there were.
+	EndSessions func(mail.Address) int
+	// Raised is told of each incident that was raised or ended, once; it must not block.
+	Raised func(Incident)
+	Now    func() time.Time
+}
+
+// Contain stops an account, in one act: it cannot sign in or send, what it has in the
+// queue is held, and the incident says why. Then its sessions end. Mail for it is still
+// delivered. by is the evidence of who did it.
+func (k Keeper) Contain(ctx context.Context, i Incident, by ...fact.Pair) (raised Incident, a accounts.Account, ended int, err error) {
+	if a, err = k.Accounts.Get(i.Account); err != nil {
+		return Incident{}, a, 0, err
+	}
+	i.Account = a.Address // as it is stored, not as it was typed
+	i.At = k.Now().UTC()
+	if i.Since.IsZero() {
+		i.Since = i.At
+	}
+	if i.CredentialOf.IsZero() {
+		i.CredentialOf = a.PasswordChanged
+	}
+	facts := fact.EncodeAll(k.changed(i, "frozen", by), fact.Held{
+		At: i.At, Rule: i.Rule, Message: fact.Message{Account: i.Account.String()}, Reason: "the account's queue", Evidence: by,
+	}.Fact())
+	a, err = k.Accounts.Freeze(ctx, i.Account, i.Reason, facts, k.Queue.Holding(i.Account, i.Reason), k.telling("raised", by, k.Log.Raising(i, &raised), &raised))
+	if err != nil {
+		return Incident{}, a, 0, err
+	}
+	ended = k.EndSessions(i.Account)
+	k.tell(raised)
+	return raised, a, ended, nil
+}
+
+// Free lets an account act again and releases its queue, in one act with the end of its
+// incident. false says that a person vouches for it that nothing was wrong; otherwise the
+// account needs another password first (ErrCredential).
+func (k Keeper) Free(ctx context.Context, account mail.Address, s State, who, why string, vouched bool, by ...fact.Pair) (closed Incident, a accounts.Account, err error) {
+	if a, err = k.Accounts.Get(account); err != nil {
+		return Incident{}, a, err
+	}
+	open, is, err := k.Log.Open(ctx, a.Address)
+	if err != nil {
+		return Incident{}, a, err
+	}
+	if is && !vouched {
+		if err := open.MayEnd(a.PasswordChanged); err != nil {
+			return open, a, fmt.Errorf("%w: incident %d", err, open.Number)
+		}
+	}
+	at := k.Now().UTC()
+	about := Incident{Account: a.Address, At: at, Rule: RuleOperator}
+	facts := fact.EncodeAll(k.changed(about, "thawed", by), fact.Released{
+		At: at, Rule: RuleOperator, Message: fact.Message{Account: a.Address.String()}, Text: "the account's queue", Evidence: by,
+	}.Fact())
+	a, err = k.Accounts.Thaw(ctx, a.Address, facts, k.Queue.Releasing(a.Address), k.telling(s.String(), by, k.Log.Closing(a.Address, s, at, who, why, &closed), &closed))
+	if a.Address.IsZero() || closed.Number == 0 {
+		return closed, a, err
+	}
+	k.tell(closed)
+	return closed, a, err
+}
+
+// Dropping plans the end of an account's incident together with the account's.
+func (k Keeper) Dropping(account mail.Address, by ...fact.Pair) store.Planner {
+	closed := new(Incident)
+	return k.telling("ended with its account", by, k.Log.Closing(account, StateReleased, k.Now().UTC(), "", "the account was removed", closed), closed)
+}
+
+func (k Keeper) tell(i Incident) {
+	if k.Raised != nil {
+		k.Raised(i)
+	}
+}
+
+func (k Keeper) changed(i Incident, what string, by []fact.Pair) fact.Fact {
+	return fact.AccountChanged{At: i.At, Rule: i.Rule, Account: i.Account.String(), Change: what, Evidence: by}.Fact()
+}
+
+// telling adds the fact about an incident to the share that changes it.
+func (k Keeper) telling(what string, by []fact.Pair, plan store.Planner, of *Incident) store.Planner {
+	return func(ctx context.Context) (store.Share, error) {
+		s, err := plan(ctx)
+		if err != nil || len(s.Mutations) == 0 {
+			return s, err
+		}
+		s.Facts = append(s.Facts, fact.EncodeAll(of.fact(k.Now(), what, by))...)
+		return s, nil
+	}
+}
+
+// fact tells of the incident.
+func (i Incident) fact(at time.Time, what string, by []fact.Pair) fact.Fact {
+	e := fact.Incident{
+		At: at, Rule: i.Rule, Account: i.Account.String(), Number: i.Number, Change: "incident " + strconv.FormatUint(i.Number, 10) + " " + what,
+		Message: fact.Message{Queue: i.Cause.Queue, MessageID: i.Cause.MessageID, Sender: i.Cause.Sender}, Evidence: by,
+	}
+	if i.State != StateOpen {
+		return e.Fact()
+	}
+	if n := len(i.Seen); n > 0 {
+		o := i.Seen[n-1]
+		e.Session = fact.Session{Peer: o.Peer, Door: o.Door, Hello: o.Program, TLS: o.TLS, Conn: o.Conn}
+	}
+	if i.Rule != RuleOperator {
+		e.Evidence = append(e.Evidence, fact.Pair{Name: "reason", Value: i.Reason})
+	}
+	for n, words := range i.Evidence {
+		if n == maxTold {
+			break
+		}
+		e.Evidence = append(e.Evidence, fact.Pair{Name: "evidence", Value: words})
+	}
+	return e.Fact()
+}
+
+// maxTold is how many pieces of evidence stand in the trace.
+const maxTold = 8
+
+func isConflict(err error) bool { return errors.Is(err, store.ErrConflict) }

@@ -1,0 +1,164 @@
+package incident
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"sallyport/internal/fact"
+	"sallyport/internal/mail"
+)
+
+// State says whether an incident is over. The zero State is unknown.
+type State uint8
+
+const (
+	StateUnknown  State = iota
+	StateOpen           // the account is contained
+	StateReleased       // a person let the account act again
+	StatePurged         // the same, and what was held of the incident was removed
+)
+
+// String returns the word that is stored and shown.
+func (s State) String() string {
+	switch s {
+	case StateOpen:
+		return "open"
+	case StateReleased:
+		return "released"
+	case StatePurged:
+		return "purged"
+	}
+	return "unknown"
+}
+
+// MarshalText writes String.
+func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads what String wrote, and nothing else.
+func (s *State) UnmarshalText(b []byte) error {
+	for _, v := range []State{StateOpen, StateReleased, StatePurged} {
+		if v.String() == string(b) {
+			*s = v
+			return nil
+		}
+	}
+	return fmt.Errorf("%s is no state of an incident", mail.Printable(string(b), 40))
+}
+
+// RuleOperator is the rule of an incident that a person began.
+const RuleOperator = "operator"
+
+// Incident is one account that was contained. A value: changed only by With and the Log.
+type Incident struct {
+	Number  uint64       `json:"number"`
+	Account mail.Address `json:"account"`
+	State   State        `json:"state"`
+	At      time.Time    `json:"at"`    // when the account was contained
+	Since   time.Time    `json:"since"` // the first thing that is part of it, as far as is known
+	Rule    string       `json:"rule"`  // RuleOperator, or what found it
+	By      string       `json:"by"`    // who contained the account
+	Reason  string       `json:"reason"`
+	// Odds is the evidence in one figure: how much more often it is seen when somebody
+	// else uses the account; 0 where a person decided.
+	Odds     float64  `json:"odds,omitempty"`
+	Evidence []string `json:"evidence,omitempty"` // in words, the strongest first
+	// Credential is what was used, and CredentialOf when it had been made: a newer one is
+	// another.
+	Credential   string    `json:"credential,omitempty"`
+	CredentialOf time.Time `json:"credential_of,omitzero"`
+	Seen         []Origin  `json:"seen,omitempty"`
+	// Cause is the message that the evidence was complete with; zero: it was none.
+	Cause Cause `json:"cause,omitzero"`
+
+	Closed    time.Time `json:"closed,omitzero"`
+	ClosedBy  string    `json:"closed_by,omitempty"`
+	ClosedFor string    `json:"closed_for,omitempty"` // why
+	Purged    int       `json:"purged,omitempty"`     // messages that were removed
+}
+
+// Origin is whence somebody acted as the account.
+type Origin struct {
+	Peer    netip.Addr   `json:"peer,omitzero"`
+	Network netip.Prefix `json:"network,omitzero"`
+	Door    string       `json:"door"`
+	Program string       `json:"program,omitempty"` // as it calls itself: the argument of EHLO
+	TLS     string       `json:"tls,omitempty"`
+	Conn    string       `json:"conn,omitempty"`
+	At      time.Time    `json:"at"`
+}
+
+// Cause is the message at whose end the account was contained.
+type Cause struct {
+	Queue      mail.ID  `json:"queue,omitzero"` // zero: it was not taken
+	Sender     string   `json:"sender,omitempty"`
+	MessageID  string   `json:"message_id,omitempty"`
+	Recipients []string `json:"recipients,omitempty"`
+	Size       int64    `json:"size,omitempty"`
+}
+
+// IsZero reports whether there is none.
+func (c Cause) IsZero() bool { return c.Sender == "" && len(c.Recipients) == 0 && c.Queue.IsZero() }
+
+// Bounds of what one incident holds.
+const (
+	maxEvidence   = 64
+	maxOrigins    = 64
+	maxRecipients = 1000
+	maxText       = 1000
+)
+
+// ErrCredential says that an incident cannot end yet.
+var ErrCredential = errors.New("incident: the account still has the password that was used")
+
+// MayEnd says whether a person may end the incident, of an account whose password was last
+// changed then: who has the stolen one would go on where he was stopped.
+func (i Incident) MayEnd(passwordChanged time.Time) error {
+	if i.Rule == RuleOperator || passwordChanged.After(i.CredentialOf) {
+		return nil
+	}
+	return ErrCredential
+}
+
+// with returns the incident with what was found later.
+func (i Incident) with(more Incident) Incident {
+	i.Evidence = append(slices.Clone(i.Evidence), more.Evidence...)
+	if more.Reason != i.Reason {
+		i.Evidence = append(i.Evidence, more.At.UTC().Format(time.RFC3339)+" "+more.By+": "+more.Reason)
+	}
+	i.Seen = append(slices.Clone(i.Seen), more.Seen...)
+	if i.Rule == RuleOperator && more.Rule != RuleOperator {
+		// Evidence is not given up because a person was quicker.
+		i.Rule, i.Odds, i.CredentialOf, i.Credential = more.Rule, more.Odds, more.CredentialOf, more.Credential
+	}
+	if i.Cause.IsZero() {
+		i.Cause = more.Cause
+	}
+	if !more.Since.IsZero() && more.Since.Before(i.Since) {
+		i.Since = more.Since
+	}
+	return i.bounded()
+}
+
+// bounded cuts what is beyond the bounds of one incident.
+func (i Incident) bounded() Incident {
+	i.Evidence = texts(i.Evidence, maxEvidence)
+	i.Seen = i.Seen[:min(len(i.Seen), maxOrigins)]
+	i.Cause.Recipients = texts(i.Cause.Recipients, maxRecipients)
+	i.Reason, i.By, i.Credential = fact.Clean(i.Reason, maxText), fact.Clean(i.By, maxText), fact.Clean(i.Credential, maxText)
+	i.Seen = slices.Clone(i.Seen)
+	for n := range i.Seen {
+		i.Seen[n].Program = fact.Clean(i.Seen[n].Program, maxText)
+	}
+	return i
+}
+
+func texts(all []string, most int) []string {
+	out := make([]string, 0, min(len(all), most))
+	for _, s := range all[:min(len(all), most)] {
+		out = append(out, fact.Clean(s, maxText))
+	}
+	return out
+}

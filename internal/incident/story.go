@@ -1,0 +1,132 @@
+package incident
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"sallyport/internal/fact"
+	"sallyport/internal/mail"
+)
+
+// Story is what the trace tells of an account since a moment: what a person asks who
+// wants to know whether somebody else uses it.
+type Story struct {
+	Account string    `json:"account"`
+	Since   time.Time `json:"since"`
+	// Accepted are messages, Recipients those that they name; Left are those whom another
+	// server or a mailbox has taken it for, the latest first.
+	Accepted   int       `json:"accepted"`
+	Recipients int       `json:"recipients"`
+	Refused    int       `json:"refused"` // commands, senders and recipients
+	Left       []Leaving `json:"left,omitempty"`
+	MoreLeft   int       `json:"more_left,omitempty"` // that do not stand in Left
+	SignIns    []SignIns `json:"sign_ins,omitempty"`
+	Changes    []Change  `json:"changes,omitempty"` // of the account, its forward, its rights
+	// Cut: the trace has more than was read, or than was kept.
+	Cut bool `json:"cut,omitempty"`
+}
+
+// Leaving is one recipient who has a message.
+type Leaving struct {
+	Queue     mail.ID   `json:"queue"`
+	Recipient string    `json:"recipient"`
+	At        time.Time `json:"at"`
+	Remote    string    `json:"remote"`
+}
+
+// SignIns are those from one address with one program.
+type SignIns struct {
+	Peer    netip.Addr `json:"peer,omitzero"`
+	Door    string     `json:"door"`
+	Program string     `json:"program,omitempty"`
+	Good    int        `json:"good"`
+	Bad     int        `json:"bad"` // refused although somebody was known: too many sessions, a frozen account
+	First   time.Time  `json:"first"`
+	Last    time.Time  `json:"last"`
+}
+
+// Change is one change of what the account is or may.
+type Change struct {
+	At   time.Time `json:"at"`
+	What string    `json:"what"`
+	By   string    `json:"by,omitempty"`
+}
+
+// Bounds of what one story holds.
+const (
+	maxLeft    = 1000
+	maxSignIns = 200
+	maxChanges = 200
+)
+
+// Tell makes the story of an account out of facts in any order; those of others, and what
+// is older than since, are passed over.
+func Tell(account mail.Address, since time.Time, facts []fact.Fact) Story {
+	s := Story{Account: account.String(), Since: since}
+	sorted := slices.Clone(facts)
+	slices.SortStableFunc(sorted, func(a, b fact.Fact) int { return b.At.Compare(a.At) }) // the latest first
+	for _, f := range sorted {
+		if f.Account != s.Account || f.At.Before(since) {
+			continue
+		}
+		s.add(f)
+	}
+	return s
+}
+
+func (s *Story) add(f fact.Fact) {
+	switch f.Kind {
+	case fact.KindAccept:
+		s.Accepted++
+		s.Recipients += len(f.Recipients) + f.Cut
+	case fact.KindRefuse:
+		s.Refused += max(f.Count, 1)
+	case fact.KindOutcome:
+		if f.Reply.OK() {
+			s.left(f)
+		}
+	case fact.KindAuth:
+		s.signIn(f)
+	case fact.KindAccount, fact.KindDirectory, fact.KindIncident:
+		by, _ := f.Find("by uid")
+		if len(s.Changes) < maxChanges {
+			s.Changes = append(s.Changes, Change{f.At, f.Text, by})
+		}
+	}
+}
+
+func (s *Story) left(f fact.Fact) {
+	all := f.Recipients
+	if f.Recipient != "" {
+		all = append(slices.Clone(all), f.Recipient)
+	}
+	for _, r := range all {
+		if len(s.Left) == maxLeft {
+			s.MoreLeft++
+			continue
+		}
+		s.Left = append(s.Left, Leaving{f.Queue, r, f.At, f.Remote})
+	}
+}
+
+func (s *Story) signIn(f fact.Fact) {
+	at := slices.IndexFunc(s.SignIns, func(o SignIns) bool {
+		return o.Peer == f.Peer && o.Door == f.Door && o.Program == f.Hello
+	})
+	if at < 0 {
+		if len(s.SignIns) == maxSignIns {
+			s.Cut = true
+			return
+		}
+		at = len(s.SignIns)
+		s.SignIns = append(s.SignIns, SignIns{Peer: f.Peer, Door: f.Door, Program: f.Hello, Last: f.At})
+	}
+	o := &s.SignIns[at]
+	o.First = f.At
+	if f.Reply.OK() {
+		o.Good += max(f.Count, 1)
+	} else {
+		o.Bad += max(f.Count, 1)
+	}
+}
