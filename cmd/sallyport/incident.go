@@ -40,7 +40,7 @@ func (i incidentLs) Run(ctx context.Context, c console) error {
 		if i.JSON {
 			return o.IncidentList(ctx, r, func(v incident.Incident) error { return printJSON(c.out, v) })
 		}
-		t, n := newTable(c.out, "NUMBER", "STATE", "SINCE", "ACCOUNT", "BY", "REASON"), 0
+		t, n := newTable(c, "NUMBER", "STATE", "SINCE", "ACCOUNT", "BY", "REASON"), 0
 		err := o.IncidentList(ctx, r, func(v incident.Incident) error {
 			n++
 			t.row(strconv.FormatUint(v.Number, 10), v.State.String(), moment(v.At), v.Account.String(), v.By, v.Reason)
