@@ -28,6 +28,7 @@ type commands struct {
 	Doctor     doctorCommand     `cmd:"" help:"Look at DNS, ports, certificate, clock, disk and files, and say what is wrong and what helps."`
 	Restore    restoreCommand    `cmd:"" help:"Make a server out of a backup, in a new folder."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
+	StandIn    standInCommand    `cmd:"" hidden:"" help:"Act as the owner of the data folder for a command of root."`
 }
 
 // configFlag names the configuration.

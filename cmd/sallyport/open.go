@@ -7,11 +7,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/user"
-	"strconv"
 	"syscall"
 
 	"sallyport/internal/config"
+	"sallyport/internal/kit/owner"
 	"sallyport/internal/node"
 	"sallyport/internal/operate"
 )
@@ -35,8 +34,13 @@ func (f configFlag) operate(ctx context.Context, c console, act func(*operate.Cl
 	if err != nil {
 		return err
 	}
-	if err := ownFolder(cfg.Data); err != nil {
+	switch who, err := folderOwner(cfg.Data); {
+	case err != nil:
 		return err
+	case !who.Here() && os.Geteuid() == 0:
+		return f.standIn(ctx, c, act)
+	case !who.Here():
+		return notOurs(cfg.Data, who)
 	}
 	n, err := node.Open(ctx, cfg, node.Options{Logger: quiet(c), Version: version()})
 	if err != nil {
@@ -49,7 +53,7 @@ func (f configFlag) operate(ctx context.Context, c console, act func(*operate.Cl
 // cannotAsk says why a server that runs, or what pretends to be one, is not asked.
 func cannotAsk(place config.Config, err error) error {
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("a server runs on %s, and only root and its own user may speak to it: %w", place.Data, err)
+		return fmt.Errorf("only root and the user whom %s belongs to may do this: %w", place.Data, err)
 	}
 	return err
 }
@@ -63,25 +67,19 @@ func openError(cfg config.Config, err error) error {
 	return err
 }
 
-// ownFolder refuses to open a data folder as somebody else, root most of all: what
-// is written would belong to the wrong user, and the server could not start again.
-func ownFolder(data string) error {
-	info, err := os.Stat(data)
+// folderOwner is whose a folder is; one that is not there will be ours.
+func folderOwner(dir string) (owner.Owner, error) {
+	who, err := owner.Of(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return owner.Owner{UID: os.Geteuid()}, nil
 	}
-	if err != nil {
-		return err
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || int(stat.Uid) == os.Geteuid() {
-		return nil
-	}
-	name := strconv.Itoa(int(stat.Uid))
-	if u, err := user.LookupId(name); err == nil {
-		name = u.Username
-	}
-	return fmt.Errorf("%s belongs to %s, and no server runs on it: run this command as that user, such as with: sudo -u %s", data, name, name)
+	return who, err
+}
+
+// notOurs refuses to open a folder as somebody else: what is written would belong to the
+// wrong user, and the server could not start again. Root becomes the owner instead.
+func notOurs(dir string, who owner.Owner) error {
+	return fmt.Errorf("%s belongs to %s, and no server runs on it: run this command as that user or as root, such as with: sudo -u %s", dir, who.Name, who.Name)
 }
 
 // quiet logs only what is wrong.

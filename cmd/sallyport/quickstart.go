@@ -86,8 +86,11 @@ func (q quickstartCommand) Run(ctx context.Context, c console) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := ownFolder(dir); err != nil {
+	switch who, err := folderOwner(dir); {
+	case err != nil:
 		return err
+	case !who.Here():
+		return notOurs(dir, who)
 	}
 	files := pki.In(filepath.Join(dir, "data", "tls"))
 	if err := files.Ensure("sallyport quickstart", quickstartNames(), time.Now()); err != nil {

@@ -44,10 +44,18 @@ func TestMain(m *testing.M) {
 //	eventually PROGRAM [ARG…]    repeats it until it succeeds, for at most 20 seconds
 //	until PATTERN PROGRAM [ARG…] repeats it until its output matches
 //	nameserver ZONEFILE          serves the DNS of a zone file; sets DNS to its address
+//
+// and the condition [root].
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../test/script",
 		RequireExplicitExec: true,
+		Condition: func(name string) (bool, error) {
+			if name == "root" {
+				return os.Geteuid() == 0, nil
+			}
+			return false, fmt.Errorf("there is no condition %q", name)
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"quickstart": scriptQuickstart,
 			"serving":    scriptServing,

@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"syscall"
 
 	"sallyport/internal/config"
 	"sallyport/internal/fact"
+	"sallyport/internal/kit/owner"
 	"sallyport/internal/node"
 	"sallyport/internal/operate"
 )
@@ -36,9 +40,6 @@ func (s serveCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	if err := ownFolder(cfg.Data); err != nil {
-		return err
-	}
 	log, err := s.logger(c)
 	if err != nil {
 		return err
@@ -47,11 +48,77 @@ func (s serveCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	return serve(ctx, cfg, node.Options{Logger: log, Version: version(), Paused: s.Paused, Sockets: sockets}, func(n *node.Node) error {
+	o := node.Options{Logger: log, Version: version(), Paused: s.Paused, Sockets: sockets}
+	if err := asOwner(ctx, cfg, &o); err != nil {
+		return err
+	}
+	return serve(ctx, cfg, o, func(n *node.Node) error {
 		at := n.Addrs()
 		log.Info("serving", "hostname", cfg.Hostname.ASCII(), "mx", at.MX, "submission", at.Submission, "submissions", at.Submissions, "paused", s.Paused)
 		return nil
 	})
+}
+
+// asOwner makes a server that root starts the owner's of the data folder. What root alone
+// may do comes before: the ports below 1024 are bound, the certificate is read, and the
+// folder of the sendmail socket is made.
+func asOwner(ctx context.Context, cfg config.Config, o *node.Options) error {
+	who, err := folderOwner(cfg.Data)
+	switch {
+	case err != nil:
+		return err
+	case who.Here():
+		return nil
+	case os.Geteuid() != 0:
+		return notOurs(cfg.Data, who)
+	}
+	if client, err := operate.Dial(ctx, cfg.Socket()); err == nil {
+		client.Close()
+		return alreadyRunning(cfg)
+	}
+	if err := socketFolder(cfg.Sendmail.Socket, who); err != nil {
+		return err
+	}
+	o.Certificate = node.ReadCertificate(cfg)
+	if len(o.Sockets) == 0 {
+		if o.Early, err = node.BindEarly(ctx, cfg); err != nil {
+			return bindError(err)
+		}
+	}
+	if err := errors.Join(who.Become(), who.Reach(cfg.Data)); err != nil {
+		return err
+	}
+	o.Logger.Info("started by root, and goes on as the owner of the data folder", "user", who.Name, "path", cfg.Data)
+	for _, path := range []string{cfg.File, cfg.TLS.Cert, cfg.TLS.Key} {
+		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrPermission) {
+			o.Logger.Warn("the owner of the data folder may not read this file: a change of it counts from the next start, and a reload fails", "path", path)
+		} else if err == nil {
+			_ = f.Close()
+		}
+	}
+	return nil
+}
+
+// socketFolder makes the folder of a socket, which in /run is gone after each start of the
+// host; systemd makes it for its service.
+func socketFolder(socket string, who owner.Owner) error {
+	if socket == "" {
+		return nil
+	}
+	dir := filepath.Dir(socket)
+	err := os.Mkdir(dir, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err == nil {
+		err = os.Chown(dir, who.UID, who.GID)
+	}
+	return err
+}
+
+func alreadyRunning(cfg config.Config) error {
+	return fmt.Errorf("a server is already running on %s", cfg.Data)
 }
 
 func (s serveCommand) logger(c console) (*slog.Logger, error) {
@@ -71,7 +138,7 @@ func (s serveCommand) logger(c console) (*slog.Logger, error) {
 func serve(ctx context.Context, cfg config.Config, o node.Options, ready func(*node.Node) error) error {
 	if client, err := operate.Dial(ctx, cfg.Socket()); err == nil {
 		client.Close()
-		return fmt.Errorf("a server is already running on %s", cfg.Data)
+		return alreadyRunning(cfg)
 	}
 	n, err := node.Open(ctx, cfg, o)
 	if err != nil {
@@ -85,10 +152,18 @@ func serve(ctx context.Context, cfg config.Config, o node.Options, ready func(*n
 	}
 	stop := reloadOnSignal(ctx, n)
 	tell := tellSupervisor(ctx, n, o.Logger)
+	quiet := context.AfterFunc(ctx, func() {
+		o.Logger.Info("stopping", "hint", "what is under way may finish; everything accepted stays queued", "limit", cfg.Limits.ShutdownGrace.String())
+	})
 	err = n.Serve(ctx)
+	quiet()
 	tell()
 	stop()
-	return errors.Join(err, n.Close())
+	err = errors.Join(err, n.Close())
+	if err == nil {
+		o.Logger.Info("stopped", "hostname", cfg.Hostname.ASCII())
+	}
+	return err
 }
 
 // bindError says what to do about an address that cannot be bound.

@@ -1,6 +1,7 @@
 package certificate
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -74,6 +75,38 @@ func TestBuild(t *testing.T) {
 	}
 	if c, err := Build(t.Context(), s, mem.New(), nil, silent); c != nil || err != nil {
 		t.Errorf("nothing was obtained yet: %v, %v", c, err)
+	}
+}
+
+// What was read while it might be stands for files that may not be read any more, and for
+// no others.
+func TestHeld(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Log("root may read everything: the fallback is shown as another user, by TestScripts/root of cmd/sallyport")
+	}
+	s := files(t)
+	if Hold(s.Cert, s.Key) != nil {
+		t.Error("held what is not there")
+	}
+	issue(t, s)
+	s.Held = Hold(s.Cert, s.Key)
+	if s.Held == nil || s.Held.Pair.Leaf.VerifyHostname("mx.test") != nil {
+		t.Fatalf("%+v", s.Held)
+	}
+	must(t, os.Remove(s.Key))
+	if _, err := s.read(); err == nil {
+		t.Error("what is gone is read")
+	}
+	issue(t, s)
+	if os.Geteuid() != 0 {
+		must(t, os.Chmod(s.Key, 0))
+		if pair, err := s.read(); err != nil || !bytes.Equal(pair.Leaf.Raw, s.Held.Pair.Leaf.Raw) {
+			t.Errorf("what may not be read: %v", err)
+		}
+		s.Held.Key = "another"
+		if _, err := s.read(); err == nil {
+			t.Error("another pair stands for it")
+		}
 	}
 }
 

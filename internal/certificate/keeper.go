@@ -93,7 +93,7 @@ func (k *Keeper) Reread(ctx context.Context, told string) (fault string) {
 		if c == nil || s.Authority != "" {
 			return
 		}
-		cert, err := tls.LoadX509KeyPair(s.Cert, s.Key)
+		cert, err := s.read()
 		switch {
 		case err == nil && !presents(c, cert):
 			k.present(ctx, cert)

@@ -11,6 +11,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"io/fs"
 	"log/slog"
 
 	"sallyport/internal/acme"
@@ -24,6 +26,33 @@ type Source struct {
 	// Authority obtains it instead, by the URL of its directory; "": it comes from files.
 	Authority string
 	Host      mail.Domain // a certificate that is obtained is none without this name
+	// Held is a pair of files as it was read by this process while it might; it stands for
+	// them where the process may not read them any more. nil: there is none.
+	Held *Held
+}
+
+// Held is a certificate with its key, and the files that they were read from.
+type Held struct {
+	Cert, Key string
+	Pair      tls.Certificate
+}
+
+// Hold reads a pair of files for later; nil where it cannot be used.
+func Hold(cert, key string) *Held {
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil
+	}
+	return &Held{cert, key, pair}
+}
+
+// read reads the pair of the files.
+func (s Source) read() (tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(s.Cert, s.Key)
+	if h := s.Held; errors.Is(err, fs.ErrPermission) && h != nil && h.Cert == s.Cert && h.Key == s.Key {
+		return h.Pair, nil
+	}
+	return pair, err
 }
 
 // log returns a logger that says where the certificate comes from.
@@ -57,7 +86,7 @@ func Build(ctx context.Context, s Source, st store.Store, last *tls.Config, log 
 	case s.Cert == "":
 		return nil, nil
 	}
-	cert, err := tls.LoadX509KeyPair(s.Cert, s.Key)
+	cert, err := s.read()
 	if err != nil {
 		return nil, err
 	}

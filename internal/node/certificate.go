@@ -18,8 +18,14 @@ import (
 
 var errNoRoots = errors.New("this file holds no certificate")
 
-func certificateSource(cfg config.Config) certificate.Source {
-	s := certificate.Source{Cert: cfg.TLS.Cert, Key: cfg.TLS.Key, Host: cfg.Hostname}
+// ReadCertificate reads the pair of files of a configuration, for Options.Certificate; nil
+// where there is none that can be used.
+func ReadCertificate(cfg config.Config) *certificate.Held {
+	return certificate.Hold(cfg.TLS.Cert, cfg.TLS.Key)
+}
+
+func (n *Node) certificateSource(cfg config.Config) certificate.Source {
+	s := certificate.Source{Cert: cfg.TLS.Cert, Key: cfg.TLS.Key, Host: cfg.Hostname, Held: n.o.Certificate}
 	if cfg.ACME.On() {
 		s.Authority = cfg.ACME.Directory
 	}
@@ -32,7 +38,7 @@ func (n *Node) buildCertificate(ctx context.Context, next, last *generation) (er
 	if last != nil {
 		in = last.tls
 	}
-	if next.tls, err = certificate.Build(ctx, certificateSource(next.cfg), n.store, in, n.log); err != nil {
+	if next.tls, err = certificate.Build(ctx, n.certificateSource(next.cfg), n.store, in, n.log); err != nil {
 		return next.cfg.Fault("tls.cert", err.Error(), "certificate and key must be readable to the server, and belong together")
 	}
 	return nil
@@ -41,7 +47,7 @@ func (n *Node) buildCertificate(ctx context.Context, next, last *generation) (er
 // newCertificate makes who looks after the certificate.
 func (n *Node) newCertificate() *certificate.Keeper {
 	return certificate.New(certificate.Options{
-		Source: func() certificate.Source { return certificateSource(n.config()) }, InForce: func() *tls.Config { return n.now().tls },
+		Source: func() certificate.Source { return n.certificateSource(n.config()) }, InForce: func() *tls.Config { return n.now().tls },
 		Change: func(fn func()) {
 			n.reloading.Lock()
 			defer n.reloading.Unlock()

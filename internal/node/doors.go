@@ -44,6 +44,16 @@ func places(cfg config.Config) (all []listen.Place) {
 	return all
 }
 
+// BindEarly binds the addresses of a configuration that root alone may bind, for
+// Options.Early.
+func BindEarly(ctx context.Context, cfg config.Config) ([]listen.Socket, error) {
+	bound, err := listen.Early(ctx, places(cfg))
+	if f := (*listen.Fault)(nil); errors.As(err, &f) {
+		err = fmt.Errorf("%s: %w", cfg.At(f.Place.Name), f.Err)
+	}
+	return bound, err
+}
+
 // bind binds a place that nobody handed over.
 func (n *Node) bind(ctx context.Context, p listen.Place) (net.Listener, error) {
 	switch p.Service {

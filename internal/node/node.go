@@ -64,6 +64,12 @@ type Options struct {
 	// Sockets are listeners that were bound by others and are used instead of binding
 	// any; they must be exactly those that the configuration names.
 	Sockets []listen.Socket
+	// Early are listeners that this process bound while it might (BindEarly); what is not
+	// among them is bound when it is wanted.
+	Early []listen.Socket
+	// Certificate is the pair of tls.cert and tls.key as this process read it while it might
+	// (ReadCertificate); nil: the files are read when they are wanted.
+	Certificate *certificate.Held
 	// Paused accepts and queues mail but delivers none.
 	Paused bool
 	// Version is what the trace says started.
@@ -143,7 +149,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	n.log = n.o.Logger
 	n.current.Store(&generation{cfg: cfg}) // so that every step can read it
 	n.certificate = n.newCertificate()
-	n.listeners = listen.New(listen.Options{Sockets: n.o.Sockets, Bind: n.bind})
+	n.listeners = listen.New(listen.Options{Sockets: n.o.Sockets, Early: n.o.Early, Bind: n.bind})
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())

@@ -44,7 +44,9 @@ func (f *Fault) Unwrap() error { return f.Err }
 // Options say how places are bound.
 type Options struct {
 	Sockets []Socket // used instead of binding the places that they are
-	Bind    func(context.Context, Place) (net.Listener, error)
+	// Early are those that this process bound while it might (see Early); each is used once.
+	Early []Socket
+	Bind  func(context.Context, Place) (net.Listener, error)
 }
 
 // Set is every listener of a server. Its methods may be called concurrently, but one
@@ -55,6 +57,7 @@ type Set struct {
 	mu    sync.Mutex
 	open  []*bound
 	start func(*bound) // serves a listener; nil while nobody does
+	early []Socket
 }
 
 // bound is one listener.
@@ -66,7 +69,7 @@ type bound struct {
 }
 
 // New returns a Set that listens nowhere yet.
-func New(o Options) *Set { return &Set{o: o} }
+func New(o Options) *Set { return &Set{o: o, early: slices.Clone(o.Early)} }
 
 // Change is what a Set becomes.
 type Change struct {
@@ -104,7 +107,24 @@ func (s *Set) bind(ctx context.Context, p Place) (net.Listener, error) {
 	if ln, ok := handed(s.o.Sockets, p); ok {
 		return ln, nil
 	}
+	if ln, ok := s.takeEarly(p); ok {
+		return ln, nil
+	}
 	return s.o.Bind(ctx, p)
+}
+
+// takeEarly takes what was bound early for a place, once: who comes back to an address at
+// a reload would find it closed.
+func (s *Set) takeEarly(p Place) (net.Listener, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.early, func(one Socket) bool { return one.Service == p.Service && sameAddress(one.Listener.Addr(), p.At) })
+	if i < 0 {
+		return nil, false
+	}
+	ln := s.early[i].Listener
+	s.early = slices.Delete(s.early, i, i+1)
+	return ln, true
 }
 
 // Adopt opens what is new, and closes to new connections what is not named any more.

@@ -229,3 +229,31 @@ func TestSocketsHandedOver(t *testing.T) {
 		}
 	}
 }
+
+// What root alone may bind is bound before it becomes somebody else, and used once: who
+// comes back to the address binds it anew.
+func TestBoundEarly(t *testing.T) {
+	low := netip.MustParseAddrPort("127.0.0.9:625")
+	early, err := Early(t.Context(), []Place{at("mx", low), at("mx", anywhere)})
+	if errors.Is(err, syscall.EACCES) {
+		t.Skip("only root may bind such a port")
+	}
+	must(t, err)
+	if len(early) != 1 || early[0].Listener.Addr().String() != low.String() {
+		t.Fatalf("%+v", early)
+	}
+	if none, err := Early(t.Context(), []Place{at("inner", netip.MustParseAddrPort("127.0.0.9:626")), at("mx", low)}); none != nil || !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("%v, %v", none, err)
+	}
+	asked := 0
+	s := New(Options{Early: early, Bind: func(ctx context.Context, p Place) (net.Listener, error) { asked++; return bind(ctx, p) }})
+	for i, places := range [][]Place{{at("mx", low)}, {at("mx", anywhere)}, {at("mx", low)}} {
+		c, err := s.Build(t.Context(), places)
+		must(t, err)
+		c.Adopt()
+		if asked != i {
+			t.Errorf("%d were bound after %d changes", asked, i+1)
+		}
+	}
+	must(t, s.Close())
+}

@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"context"
 	"net"
 	"net/netip"
 	"slices"
@@ -37,6 +38,29 @@ func Mismatches(places []Place, sockets []Socket) (all []Mismatch) {
 		}
 	}
 	return all
+}
+
+// privileged are the ports that root, or a capability, may bind: those below.
+const privileged = 1024
+
+// Early binds those of places that root alone may bind, for Options.Early: a process that
+// is about to become another user calls it before. On an error, which is a *Fault, nothing
+// stays bound.
+func Early(ctx context.Context, places []Place) (bound []Socket, err error) {
+	for _, p := range places {
+		if p.At.Port() == 0 || p.At.Port() >= privileged {
+			continue
+		}
+		ln, err := TCP(ctx, p.At)
+		if err != nil {
+			for _, s := range bound {
+				_ = s.Listener.Close()
+			}
+			return nil, &Fault{Place: p, Err: err}
+		}
+		bound = append(bound, Socket{Service: p.Service, Listener: ln})
+	}
+	return bound, nil
 }
 
 // handed returns the socket that was handed over for a place.
