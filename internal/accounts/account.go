@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"sallyport/internal/budget"
 	"sallyport/internal/mail"
 )
 
@@ -125,4 +126,17 @@ func (r *Role) UnmarshalText(b []byte) error {
 	v, err := ParseRole(string(b))
 	*r = v
 	return err
+}
+
+// Allowance says how many recipients the account may have: what was set for it, and for
+// the rest what its role has. What is no account has none.
+func (a Account) Allowance(person, bulk budget.Limits) budget.Limits {
+	own := budget.Limits{Hour: a.RecipientsHour, Day: a.RecipientsDay}
+	switch a.Role {
+	case RolePerson:
+		return own.Or(person)
+	case RoleBulk:
+		return own.Or(bulk)
+	}
+	return budget.Limits{}
 }

@@ -263,6 +263,12 @@ func (i *Identity) Lookup(a mail.Address) (Account, bool) {
 	return r.Account, true
 }
 
+// Active reports whether an account exists and is active now.
+func (i *Identity) Active(a mail.Address) bool {
+	known, ok := i.Lookup(a)
+	return ok && known.Standing == StandingActive
+}
+
 // Get is Lookup with ErrNoSuch for an account that does not exist.
 func (i *Identity) Get(a mail.Address) (Account, error) {
 	acc, ok := i.Lookup(a)

@@ -193,6 +193,28 @@ func (d *Dispatch) bounds() *Limits { return &d.set.Load().limits }
 // in the store.
 func (d *Dispatch) Offer(c spool.Claim) { d.take(c) }
 
+// Serve is Run, with deliveries under way cut when grace has passed after the end of ctx;
+// what is cut stays queued.
+func (d *Dispatch) Serve(ctx context.Context, grace func() time.Duration) error {
+	hard, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	finished := make(chan struct{})
+	defer close(finished)
+	go func() {
+		select {
+		case <-finished:
+			return
+		case <-ctx.Done():
+		}
+		select {
+		case <-finished:
+		case <-time.After(grace()):
+			cut()
+		}
+	}()
+	return d.Run(ctx, hard)
+}
+
 // Run claims what is due until ctx ends, then waits for the deliveries under way;
 // those have until hard ends, which cuts their connections. What waited for its
 // turn goes back to the store. Run is called once.

@@ -46,9 +46,7 @@ type Options struct {
 	// Overlap is Limits.Overlap as it stands now; nil: it never changes.
 	Overlap func() time.Duration
 	// Find asks the DNS for keys. What it cannot find out is Temporary, or missing.
-	Find func(ctx context.Context, names []dkim.KeyName) map[dkim.KeyName]dkim.Found
-	// Facts returns what the trace shall say of a change that the Ring makes by itself.
-	Facts  func(Change) [][]byte
+	Find   func(ctx context.Context, names []dkim.KeyName) map[dkim.KeyName]dkim.Found
 	Now    func() time.Time
 	Rand   io.Reader
 	Logger *slog.Logger
@@ -274,7 +272,7 @@ func (r *Ring) amend(ctx context.Context, d mail.Domain, facts [][]byte, fn func
 		how = store.Lazy
 	}
 	for _, c := range changes {
-		tx.Facts = append(tx.Facts, r.o.Facts(c)...)
+		tx.Facts = append(tx.Facts, c.facts(r.o.Now())...)
 	}
 	if tx.Mutations, err = mutation(d, next); err != nil {
 		return nil, err

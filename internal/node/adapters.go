@@ -1,25 +1,17 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"sallyport/internal/config"
 	"sallyport/internal/gate"
 	"sallyport/internal/kit/diskspace"
-	"sallyport/internal/kit/keyfile"
-	"sallyport/internal/kit/secret"
 	"sallyport/internal/returnpath"
-	"sallyport/internal/store"
+	"sallyport/internal/spool"
 	"sallyport/internal/store/pebble"
 	"sallyport/internal/trace"
-)
-
-// Names of the keys that a server makes for itself, below DATA/keys.
-const (
-	grantKeyFile = "grant.key" // seals Grants in the queue
-	traceKeyFile = "trace.key" // signs checkpoints of the trace
 )
 
 // keys are the secrets that the server made for itself.
@@ -30,37 +22,19 @@ type keys struct {
 }
 
 // loadKeys reads the keys, or makes them for a store that holds nothing yet.
-func loadKeys(cfg config.Config, fresh bool, rnd io.Reader) (keys, error) {
-	grantPath, tracePath := filepath.Join(cfg.KeysDir(), grantKeyFile), filepath.Join(cfg.KeysDir(), traceKeyFile)
-	octets, err := keyfile.Load(grantPath, fresh, func() ([]byte, error) { return keyfile.Random(rnd, secret.Octets) })
+func loadKeys(cfg config.Config, fresh bool, rnd io.Reader) (k keys, err error) {
+	if k.grant, err = spool.LoadKey(cfg.KeysDir(), fresh, rnd); err != nil {
+		return k, err
+	}
+	k.trace, err = trace.LoadKey(cfg.KeysDir(), fresh, rnd, cfg.Trace.Origin)
+	if other := (*trace.OriginError)(nil); errors.As(err, &other) {
+		err = fmt.Errorf("%s: %w", cfg.At("trace.origin"), err)
+	}
 	if err != nil {
-		return keys{}, err
+		return k, err
 	}
-	grant, err := gate.NewKey(octets)
-	if err != nil {
-		return keys{}, keyfile.Damaged(grantPath, err)
-	}
-	text, err := keyfile.Load(tracePath, fresh, func() ([]byte, error) {
-		s, err := trace.NewKey(rnd, cfg.Trace.Origin)
-		return []byte(s + "\n"), err
-	})
-	if err != nil {
-		return keys{}, err
-	}
-	signing, err := trace.ParseKey(string(text))
-	if err != nil {
-		return keys{}, keyfile.Damaged(tracePath, err)
-	}
-	if signing.Origin() != cfg.Trace.Origin {
-		return keys{}, fmt.Errorf("%s: trace.origin is %q, but the key in %s signs for %q; a log keeps its name",
-			cfg.At("trace.origin"), cfg.Trace.Origin, tracePath, signing.Origin())
-	}
-	returns, err := loadReturnKeys(cfg, rnd)
-	return keys{grant: grant, returns: returns, trace: signing}, err
-}
-
-func openStore(cfg config.Config, o Options, space *diskspace.Space) (store.Store, error) {
-	return pebble.Open(storeOptions(cfg, o, space))
+	k.returns, err = returnpath.LoadKeys(cfg.KeysDir(), rnd)
+	return k, err
 }
 
 func storeOptions(cfg config.Config, o Options, space *diskspace.Space) pebble.Options {

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"time"
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/budget"
@@ -15,17 +14,10 @@ func (n *Node) openLedger(ctx context.Context, _ keys) (err error) {
 	return err
 }
 
-// allowance says how many recipients an account may have: what was set for it, and for
-// the rest what the configuration in force gives its role. What is no account has none.
+// allowance is how many recipients an account may have now.
 func (n *Node) allowance(a accounts.Account) budget.Limits {
-	own, b := budget.Limits{Hour: a.RecipientsHour, Day: a.RecipientsDay}, n.config().Budget
-	switch a.Role {
-	case accounts.RolePerson:
-		return own.Or(b.Person)
-	case accounts.RoleBulk:
-		return own.Or(b.Bulk)
-	}
-	return budget.Limits{}
+	b := n.config().Budget
+	return a.Allowance(b.Person, b.Bulk)
 }
 
 // forwardAllowance is what each forward may send to one target.
@@ -43,16 +35,4 @@ func (n *Node) capped(ctx context.Context) int {
 		n.log.Warn("the capped accounts are not known", "err", err)
 	}
 	return len(all)
-}
-
-// sweepLedger drops counts that have become nothing.
-func (n *Node) sweepLedger(ctx context.Context) {
-	for {
-		n.ledger.Sweep(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(time.Hour):
-		}
-	}
 }

@@ -5,26 +5,14 @@ import (
 	"slices"
 	"time"
 
-	"sallyport/internal/auth/dkim"
-	"sallyport/internal/auth/spf"
 	"sallyport/internal/config"
 	"sallyport/internal/dnsx"
-	"sallyport/internal/fact"
 	"sallyport/internal/filter"
 	"sallyport/internal/filter/sender"
 	"sallyport/internal/intake"
 	"sallyport/internal/keyring"
-	"sallyport/internal/kit/workers"
 	"sallyport/internal/mail"
 )
-
-// keyTime bounds the wait for the public keys of one message; it is well within the
-// time of all inspectors, so that a domain whose DNS is silent makes results temporary and
-// defers nothing.
-const keyTime = 20 * time.Second
-
-// crewLinger is how long a goroutine that asks the DNS for a message is kept.
-const crewLinger = 2 * time.Second
 
 // buildAuthentication makes the way to other domains' records. As long as the same
 // servers are asked, what they said stays known.
@@ -37,31 +25,30 @@ func (n *Node) buildAuthentication(_ context.Context, next, last *generation) er
 	if err != nil {
 		return next.cfg.Fault("mx.dns", err.Error(), "")
 	}
-	next.keys = sender.Keys{Resolver: resolver, Time: keyTime}
+	next.keys = sender.NewKeys(resolver)
 	return nil
 }
 
 func (n *Node) openRing(ctx context.Context, _ keys) (err error) {
 	n.ring, err = keyring.Open(ctx, n.store, keyring.Options{
 		Limits: keyring.DefaultLimits(), Overlap: func() time.Duration { return n.config().DKIM.Overlap },
-		Find: n.findKeys, Facts: n.keyFacts, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+		Find: sender.Finding(n.keysOfOthers), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	return err
 }
 
-func (n *Node) findKeys(ctx context.Context, names []dkim.KeyName) map[dkim.KeyName]dkim.Found {
-	return n.now().keys.Find(ctx, names)
-}
+// keysOfOthers is the way to the keys of others, as it stands now.
+func (n *Node) keysOfOthers() sender.Keys { return n.now().keys }
 
-// keyFacts records what became of a signing key.
-func (n *Node) keyFacts(c keyring.Change) [][]byte {
-	what, domain := c.Key.Name.String()+": "+c.What, c.Key.Name.Domain.ASCII()
-	which := []fact.Pair{{Name: "selector", Value: c.Key.Name.Selector}, {Name: "state", Value: c.Key.State.String()}}
-	if c.Bad {
-		lost := fact.Alarm{At: n.o.Now(), Rule: "dkim-key-lost", Text: what, Message: fact.Message{Account: domain}, Evidence: which}
-		return fact.EncodeAll(lost.Fact())
+// ours reports whether a domain is ours now.
+func (n *Node) ours(d mail.Domain) bool { return n.book.Snapshot().IsOurs(d) }
+
+// signer signs what our accounts send, and our own reports.
+func (n *Node) signer() sender.Signer {
+	return sender.Signer{
+		On: func() bool { return n.config().DKIM.Sign }, Ours: n.ours, Keys: n.ring.Signing,
+		Lasts: func() time.Duration { return n.config().DKIM.Lasts }, Now: n.o.Now, Logger: n.log,
 	}
-	return fact.EncodeAll(fact.KeyChanged{At: n.o.Now(), Rule: "dkim-key", Domain: domain, Change: what, Evidence: which}.Fact())
 }
 
 // inspectors are asked at end of data in this order: who a stranger really is comes
@@ -69,27 +56,14 @@ func (n *Node) keyFacts(c keyring.Change) [][]byte {
 // in force.
 func (n *Node) inspectors() []intake.Inspector {
 	all := []intake.Inspector{
-		sender.Authenticator{
-			Hostname: n.config().Hostname, Ours: func(d mail.Domain) bool { return n.book.Snapshot().IsOurs(d) },
-			Policy: n.senderPolicy, Resolver: func() dnsx.Resolver { return n.now().keys.Resolver }, Keys: func() sender.Keys { return n.now().keys },
-			DKIM: verifyLimits(), SPF: spf.DefaultLimits(), Observe: n.observeSender, Crew: workers.New(crewLinger), Now: n.o.Now,
-		},
+		sender.NewAuthenticator(sender.Authenticator{
+			Hostname: n.config().Hostname, Ours: n.ours, Policy: n.senderPolicy, Resolver: func() dnsx.Resolver { return n.now().keys.Resolver },
+			Keys: n.keysOfOthers, Observe: n.observeSender, Now: n.o.Now,
+		}),
+		n.bounces(),
 	}
-	all = append(all, n.bounces())
 	all = append(all, filter.Inspectors(config.MaxMilters, func() *filter.Checks { return n.now().checks })...)
-	return append(all, sender.Signer{
-		On:   func() bool { return n.config().DKIM.Sign },
-		Ours: func(d mail.Domain) bool { return n.book.Snapshot().IsOurs(d) }, Keys: n.ring.Signing,
-		Lasts: func() time.Duration { return n.config().DKIM.Lasts }, Now: n.o.Now, Logger: n.log,
-	})
-}
-
-// verifyLimits are those of mail from outside: one signature of a domain that passes
-// says all that its others could.
-func verifyLimits() dkim.Limits {
-	l := dkim.DefaultLimits()
-	l.Enough = 1
-	return l
+	return append(all, n.signer())
 }
 
 // senderPolicy is the one in force. What is not known is the strictest.

@@ -30,7 +30,6 @@ import (
 	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/kit/listen"
 	"sallyport/internal/kit/safefile"
-	"sallyport/internal/mail"
 	"sallyport/internal/nexthop/maildir"
 	"sallyport/internal/nexthop/named"
 	"sallyport/internal/operate"
@@ -169,7 +168,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	n.disks = diskspace.Of(pebble.Disk(n.o.FS), same, minFree(cfg), cfg.Data, cfg.Maildir.Root)
 	// The store comes first: it keeps every other process out of the folder, and
 	// knows whether anything depends on keys that are missing.
-	if n.disk, err = openStore(cfg, n.o, n.disks[0]); err != nil {
+	if n.disk, err = pebble.Open(storeOptions(cfg, n.o, n.disks[0])); err != nil {
 		return n, err
 	}
 	n.store = n.disk
@@ -257,17 +256,11 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 	n.dispatch = dispatch.New(dispatch.Options{
 		Charge: n.forwardCharge, Allowance: n.forwardAllowance,
 		ReturnPaths: n.returnPaths,
-		Hostname:    n.config().Hostname, Queue: n.spool, Directory: n.book.Snapshot, Active: n.maySend,
+		Hostname:    n.config().Hostname, Queue: n.spool, Directory: n.book.Snapshot, Active: n.identity.Active,
 		Local: n.mailbox, Route: n.routeTarget, Behind: n.serverTarget, World: n.worldTarget, Low: n.disks[0].Low, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	return nil
-}
-
-// maySend reports whether an account is active now.
-func (n *Node) maySend(account mail.Address) bool {
-	a, ok := n.identity.Lookup(account)
-	return ok && a.Standing == accounts.StandingActive
 }
 
 func (n *Node) openIntake(_ context.Context, _ keys) error {

@@ -20,6 +20,8 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/kit/keyfile"
 	"sallyport/internal/operate"
+	"sallyport/internal/spool"
+	"sallyport/internal/trace"
 )
 
 // fails demands that a node does not open, with these words in its error.
@@ -38,7 +40,7 @@ func (s *site) fails(words ...string) error {
 }
 
 func keyFiles(s *site) []string {
-	return []string{filepath.Join(s.cfg.KeysDir(), grantKeyFile), filepath.Join(s.cfg.KeysDir(), traceKeyFile)}
+	return []string{filepath.Join(s.cfg.KeysDir(), spool.KeyFile), filepath.Join(s.cfg.KeysDir(), trace.KeyFile)}
 }
 
 func TestKeysAreMadeOnceAndGuarded(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 
 	"sallyport/internal/dnsx"
 	"sallyport/internal/kit/httpd"
-	"sallyport/internal/mail"
 	"sallyport/internal/tlspolicy/mtasts"
 )
 
@@ -36,7 +35,7 @@ func (n *Node) policyParts() []part {
 	}
 	// Policy and certificate are those of the moment, also after a reload.
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mtasts.Server{Ours: func(d mail.Domain) bool { return n.book.Snapshot().IsOurs(d) }, Policy: n.ownPolicy()}.ServeHTTP(w, r)
+		mtasts.Server{Ours: n.ours, Policy: n.ownPolicy()}.ServeHTTP(w, r)
 	})
 	secure := &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		if cfg := n.now().tls; cfg != nil {

@@ -3,12 +3,8 @@ package node
 import (
 	"context"
 
-	"sallyport/internal/accounts"
-	"sallyport/internal/auth/dkim"
 	"sallyport/internal/filter/sender"
-	"sallyport/internal/gate"
 	"sallyport/internal/mail"
-	msg "sallyport/internal/message"
 	"sallyport/internal/reports/daily"
 	"sallyport/internal/reports/dmarc"
 	"sallyport/internal/reports/tls"
@@ -18,36 +14,9 @@ import (
 // to other domains goes through it.
 func (n *Node) reportSender(hostname mail.Domain, account mail.Address) (*daily.Sender, error) {
 	return daily.New(daily.Options{
-		Hostname: hostname, Account: account, Directory: n.book.Snapshot, Standing: n.standing, Queue: n.spool, Servers: behind{n},
-		Sign: n.signReport, Handoff: n.dispatch.Offer, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+		Hostname: hostname, Account: account, Directory: n.book.Snapshot, Active: n.identity.Active, Queue: n.spool, Servers: behind{n},
+		Sign: n.signer().SignOurs, Handoff: n.dispatch.Offer, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
-}
-
-// standing is how an account stands now, as the gate asks it.
-func (n *Node) standing(account mail.Address) gate.Standing {
-	a, ok := n.identity.Lookup(account)
-	switch {
-	case !ok:
-		return gate.StandingNone
-	case a.Standing == accounts.StandingActive:
-		return gate.StandingActive
-	}
-	return gate.StandingFrozen
-}
-
-// signReport signs as everything else that our accounts send is signed. RFC 8460 §3
-// asks for it; a domain whose keys are not in use yet sends unsigned.
-func (n *Node) signReport(d mail.Domain, h msg.Header, body []byte) ([]byte, error) {
-	if !n.config().DKIM.Sign {
-		return nil, nil
-	}
-	keys := n.ring.Signing(d)
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	s := dkim.NewSigning(h, keys)
-	s.Body(body)
-	return s.Fields(n.o.Now(), n.config().DKIM.Lasts)
 }
 
 // observeSender counts what came in a domain's name.

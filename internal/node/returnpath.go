@@ -2,59 +2,14 @@ package node
 
 import (
 	"context"
-	"io"
-	"path/filepath"
 
 	"sallyport/internal/config"
-	"sallyport/internal/kit/keyfile"
-	"sallyport/internal/kit/secret"
 	"sallyport/internal/operate"
 	"sallyport/internal/returnpath"
-	"sallyport/internal/returnpath/prvs"
-	"sallyport/internal/returnpath/srs"
 )
-
-// The keys of return paths, below DATA/keys, and since when the second signs. Unlike the
-// other keys they may be made at any time: a lost one only makes the return paths that
-// are out in the world look forged.
-const (
-	forwardKeyFile  = "forward.key"
-	returnKeyFile   = "return-path.key"
-	returnSinceFile = "return-path.since"
-)
-
-func loadReturnKeys(cfg config.Config, rnd io.Reader) (k returnpath.Keys, err error) {
-	path := filepath.Join(cfg.KeysDir(), forwardKeyFile)
-	octets, err := keyfile.Load(path, true, func() ([]byte, error) { return keyfile.Random(rnd, secret.Octets) })
-	if err != nil {
-		return k, err
-	}
-	if k.Forward, err = srs.NewKey(octets); err != nil {
-		return k, keyfile.Damaged(path, err)
-	}
-	path = filepath.Join(cfg.KeysDir(), returnKeyFile)
-	octets, err = keyfile.Load(path, true, func() ([]byte, error) {
-		// What was signed until now was signed with a key that is gone.
-		if err := returnNote(cfg).End(); err != nil {
-			return nil, err
-		}
-		return keyfile.Random(rnd, secret.Octets)
-	})
-	if err != nil {
-		return k, err
-	}
-	if k.Signed, err = prvs.NewKey(octets); err != nil {
-		return k, keyfile.Damaged(path, err)
-	}
-	return k, nil
-}
-
-func returnNote(cfg config.Config) returnpath.Note {
-	return returnpath.Note(filepath.Join(cfg.KeysDir(), returnSinceFile))
-}
 
 func (n *Node) openReturnPaths(_ context.Context, k keys) error {
-	n.returnPaths = returnpath.New(returnpath.Options{Keys: k.returns, Note: returnNote(n.config()), Now: n.o.Now, Logger: n.log})
+	n.returnPaths = returnpath.New(returnpath.Options{Keys: k.returns, Note: returnpath.NoteIn(n.config().KeysDir()), Now: n.o.Now, Logger: n.log})
 	return nil
 }
 
@@ -91,6 +46,6 @@ func ReturnPathOf(cfg config.Config) (*operate.ReturnPath, error) {
 		return nil, nil
 	}
 	var err error
-	rules.Since, err = returnNote(cfg).Read()
+	rules.Since, err = returnpath.NoteIn(cfg.KeysDir()).Read()
 	return &operate.ReturnPath{Sign: cfg.ReturnPath.Sign.String(), Since: rules.Since, RefusesFrom: rules.RefusesFrom()}, err
 }

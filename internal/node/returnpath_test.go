@@ -52,7 +52,7 @@ func sunk(t *testing.T, dir string) []string {
 // began says that return paths are signed since some days.
 func (s *site) began(days int) {
 	s.t.Helper()
-	must(s.t, returnNote(s.cfg).Begin(time.Now().Add(-time.Duration(days)*24*time.Hour)))
+	must(s.t, returnpath.NoteIn(s.cfg.KeysDir()).Begin(time.Now().Add(-time.Duration(days)*24*time.Hour)))
 }
 
 // gets sends a message to each, and demands the reply that is given for it.
@@ -109,7 +109,7 @@ func TestReturnPathsAreSigned(t *testing.T) {
 	if read.Address.String() != "alice@local.test" || len(path) != len("prvs=0123abcdef=alice@local.test") {
 		t.Fatalf("%s is read as %+v", path, read)
 	}
-	keys, err := loadReturnKeys(s.cfg, nil)
+	keys, err := returnpath.LoadKeys(s.cfg.KeysDir(), nil)
 	must(t, err)
 	stale, err := keys.Signed.Sign(read.Address, time.Now().Add(-48*time.Hour))
 	must(t, err)
@@ -207,7 +207,7 @@ func TestSinceWhenReturnPathsAreSigned(t *testing.T) {
 	noLeaks(t)
 	s := newSite(t, vfs.NewMem(), fmt.Sprintf(signedPaths, "require"))
 	s.began(20)
-	old, err := returnNote(s.cfg).Read()
+	old, err := returnpath.NoteIn(s.cfg.KeysDir()).Read()
 	must(t, err)
 	n := s.start() // makes the key: what was signed before was not signed with this one
 	first := n.returnPaths.Rules().Since
@@ -215,6 +215,8 @@ func TestSinceWhenReturnPathsAreSigned(t *testing.T) {
 		t.Fatalf("a new key counts from %s", first)
 	}
 	s.began(20)
+	old, err = returnpath.NoteIn(s.cfg.KeysDir()).Read()
+	must(t, err)
 	text, err := os.ReadFile(s.cfg.File)
 	must(t, err)
 	change := func(to string) {
@@ -226,10 +228,10 @@ func TestSinceWhenReturnPathsAreSigned(t *testing.T) {
 		t.Errorf("a reload counts from %+v, not %s", got, old)
 	}
 	change("off")
-	if at, err := returnNote(s.cfg).Read(); err != nil || !at.IsZero() {
+	if at, err := returnpath.NoteIn(s.cfg.KeysDir()).Read(); err != nil || !at.IsZero() {
 		t.Errorf("off leaves %s, %v", at, err)
 	}
-	must(t, os.WriteFile(string(returnNote(s.cfg)), []byte("yesterday\n"), 0o600))
+	must(t, os.WriteFile(string(returnpath.NoteIn(s.cfg.KeysDir())), []byte("yesterday\n"), 0o600))
 	s.refused(n, string(text), "does not say since when return paths are signed")
 	if found := examineReturnPath(s.cfg, time.Now()); len(found) != 1 || found[0].State != doctor.Wrong || found[0].Remedy == "" {
 		t.Errorf("the doctor finds %+v", found)

@@ -28,7 +28,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	}
 	// These outlive doors and deliveries: what those leave behind is taken in.
 	var behind sync.WaitGroup
-	for _, work := range []func(context.Context){n.runTrace, n.watchDisk, n.book.Follow, n.certificate.Watch, n.cleanMailboxes, n.sweepLedger, n.runWorld, n.dmarc.Run, n.tlsResults.Run} {
+	for _, work := range []func(context.Context){n.runTrace, n.watchDisk, n.book.Follow, n.certificate.Watch, n.tendMailboxes, n.ledger.Tend, n.runWorld, n.dmarc.Run, n.tlsResults.Run} {
 		behind.Go(func() { work(background) })
 	}
 	err := n.runParts(ctx)
@@ -49,7 +49,9 @@ type part struct {
 func (n *Node) parts() []part {
 	all := []part{{"accounts", n.identity.Run}, {"roster", n.roster.Run}, {"operator's socket", n.serveAdmin}, {"signing keys", n.ring.Run}}
 	if !n.o.Paused {
-		all = append(all, part{"dispatch", n.runDispatch})
+		all = append(all, part{"dispatch", func(ctx context.Context) error {
+			return n.dispatch.Serve(ctx, func() time.Duration { return n.config().Limits.ShutdownGrace })
+		}})
 	}
 	all = append(all, n.metricsParts()...)
 	all = append(all, n.policyParts()...)
@@ -82,28 +84,6 @@ func (n *Node) runParts(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// runDispatch gives deliveries under way the grace time after ctx ended, then cuts
-// their connections; what is cut stays queued.
-func (n *Node) runDispatch(ctx context.Context) error {
-	hard, cut := context.WithCancel(context.WithoutCancel(ctx))
-	defer cut()
-	finished := make(chan struct{})
-	defer close(finished)
-	go func() {
-		select {
-		case <-finished:
-			return
-		case <-ctx.Done():
-		}
-		select {
-		case <-finished:
-		case <-time.After(n.config().Limits.ShutdownGrace):
-			cut()
-		}
-	}()
-	return n.dispatch.Run(ctx, hard)
-}
-
 func (n *Node) runTrace(ctx context.Context) {
 	if err := ignoreCancelled(n.trace.Run(ctx)); err != nil {
 		n.log.Error("the trace stopped", "err", err)
@@ -117,26 +97,12 @@ func ignoreCancelled(err error) error {
 	return err
 }
 
+func (n *Node) tendMailboxes(ctx context.Context) { n.mailbox.Tend(ctx, n.o.Now) }
+
 // watchDisk tells when a disk is low, and when it is not any more.
 func (n *Node) watchDisk(ctx context.Context) {
 	alarm := operate.DiskAlarm{Write: n.trace.Write, Now: n.o.Now, Logger: n.log}
 	n.disks.Watch(ctx, func(dir string, c diskspace.Change) { alarm.Changed(ctx, dir, c) })
-}
-
-// cleanMailboxes removes what crashed deliveries left behind, at start and daily.
-func (n *Node) cleanMailboxes(ctx context.Context) {
-	for {
-		if removed, err := n.mailbox.Clean(ctx, n.o.Now()); err != nil && ctx.Err() == nil {
-			n.log.Warn("mailboxes not cleaned", "err", err)
-		} else if removed > 0 {
-			n.log.Info("stale files removed from mailboxes", "count", removed)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(24 * time.Hour):
-		}
-	}
 }
 
 func (n *Node) version() string { return "sallyport " + n.o.Version }

@@ -164,6 +164,18 @@ func (l *Ledger) lock(name Line, make bool) *line {
 	}
 }
 
+// Tend sweeps the lines until ctx ends.
+func (l *Ledger) Tend(ctx context.Context) {
+	for {
+		l.Sweep(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(sweepEvery):
+		}
+	}
+}
+
 // Sweep drops the lines of which nothing counts any more, at most once in an hour.
 func (l *Ledger) Sweep(ctx context.Context) {
 	now := l.o.Now()

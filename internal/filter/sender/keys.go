@@ -17,6 +17,21 @@ type Keys struct {
 	Time time.Duration
 }
 
+// keyTime bounds the wait for the public keys of one message; it is well within the time
+// of all inspectors, so that a domain whose DNS is silent makes results temporary and
+// defers nothing.
+const keyTime = 20 * time.Second
+
+// NewKeys returns Keys that wait for no answer longer than a message may.
+func NewKeys(r dnsx.Resolver) Keys { return Keys{Resolver: r, Time: keyTime} }
+
+// Finding asks the Keys in force.
+func Finding(inForce func() Keys) func(context.Context, []dkim.KeyName) map[dkim.KeyName]dkim.Found {
+	return func(ctx context.Context, names []dkim.KeyName) map[dkim.KeyName]dkim.Found {
+		return inForce().Find(ctx, names)
+	}
+}
+
 // Find asks for keys, all at once. What the DNS did not answer in time is temporary.
 func (k Keys) Find(ctx context.Context, names []dkim.KeyName) map[dkim.KeyName]dkim.Found {
 	if len(names) == 0 {

@@ -104,3 +104,19 @@ func (g *signing) Judge(context.Context, intake.Content) intake.Finding {
 	note := "signed d=" + g.domain.ASCII() + " s=" + strings.Join(selectors, ",")
 	return intake.Finding{Action: intake.Pass, Fields: fields, Notes: []fact.Pair{{Name: "dkim", Value: note}}}
 }
+
+// SignOurs returns the fields that sign a message which the server itself sends in the
+// name of a domain, as everything else is signed: a report, say, for which RFC 8460 §3
+// asks it. A domain whose keys are not in use yet sends unsigned.
+func (s Signer) SignOurs(d mail.Domain, h message.Header, body []byte) ([]byte, error) {
+	if !s.On() {
+		return nil, nil
+	}
+	keys := s.Keys(d)
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	work := dkim.NewSigning(h, keys)
+	work.Body(body)
+	return work.Fields(s.Now(), s.Lasts())
+}

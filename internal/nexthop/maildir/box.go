@@ -110,6 +110,25 @@ func (t *Target) forget(box string) {
 	delete(t.known, box)
 }
 
+// Tend cleans every mailbox at once and then daily, until ctx ends.
+func (t *Target) Tend(ctx context.Context, now func() time.Time) {
+	for {
+		if removed, err := t.Clean(ctx, now()); err != nil && ctx.Err() == nil {
+			t.log.Warn("mailboxes not cleaned", "err", err)
+		} else if removed > 0 {
+			t.log.Info("stale files removed from mailboxes", "count", removed)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(cleanEvery):
+		}
+	}
+}
+
+// cleanEvery is how often files are looked for that deliveries left behind.
+const cleanEvery = 24 * time.Hour
+
 // Clean removes the files that deliveries which died left in tmp/, of every
 // mailbox, once they are older than Limits.StaleTmp. It returns how many it
 // removed, and the first error, having cleaned on past it. It may run at any time

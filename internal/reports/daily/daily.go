@@ -57,9 +57,9 @@ type Options struct {
 	Hostname  mail.Domain
 	Account   mail.Address // who answers for reports; zero: nobody, and nothing is sent
 	Directory func() *directory.Snapshot
-	// Standing tells how an account stands now.
-	Standing func(account mail.Address) gate.Standing
-	Queue    Queue
+	// Active reports whether an account exists and may send now.
+	Active func(account mail.Address) bool
+	Queue  Queue
 	// Servers asks the servers behind us about recipients of our own domains; nil: what
 	// only they know is not known, and nothing is sent there.
 	Servers letter.Servers
@@ -78,7 +78,7 @@ type Sender struct{ o Options }
 
 // New returns a Sender.
 func New(o Options) (*Sender, error) {
-	if o.Hostname.IsZero() || o.Directory == nil || o.Standing == nil || o.Queue == nil || o.Handoff == nil || o.Now == nil || o.Rand == nil || o.Logger == nil {
+	if o.Hostname.IsZero() || o.Directory == nil || o.Active == nil || o.Queue == nil || o.Handoff == nil || o.Now == nil || o.Rand == nil || o.Logger == nil {
 		return nil, errors.New("daily: an option is missing")
 	}
 	return &Sender{o}, nil
@@ -148,13 +148,18 @@ func (s *Sender) Send(ctx context.Context, m Mail) (mail.ID, error) {
 // know him, and returns the draft of the message.
 func (s *Sender) judge(ctx context.Context, id mail.ID, m Mail) (*letter.Draft, error) {
 	a := s.o.Account
-	if a.IsZero() || s.o.Standing(a) != gate.StandingActive {
+	if a.IsZero() || !s.o.Active(a) {
 		return nil, ErrNoAccount
 	}
 	dir, from := s.o.Directory(), mail.PathOf(a)
 	draft := &letter.Draft{
 		ID: id, Account: a, Envelope: mail.Envelope{From: from, TLS: m.TLS}, Ownership: dir.Ownership(a, from),
-		Session: letter.Ours(gate.DoorReport, func() gate.Standing { return s.o.Standing(a) }),
+		Session: letter.Ours(gate.DoorReport, func() gate.Standing {
+			if s.o.Active(a) {
+				return gate.StandingActive
+			}
+			return gate.StandingFrozen
+		}),
 	}
 	ask, _ := letter.Asking(ctx, s.o.Servers, dir, netip.Addr{})
 	refused := ""

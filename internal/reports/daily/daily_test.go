@@ -27,17 +27,17 @@ import (
 
 // post is a Sender on a real queue.
 type post struct {
-	t        *testing.T
-	store    store.Store
-	spool    *spool.Spool
-	standing gate.Standing
-	handed   []spool.Claim
-	signed   func(mail.Domain, message.Header, []byte) ([]byte, error)
+	t      *testing.T
+	store  store.Store
+	spool  *spool.Spool
+	active bool
+	handed []spool.Claim
+	signed func(mail.Domain, message.Header, []byte) ([]byte, error)
 }
 
 func newPost(t *testing.T) *post {
 	t.Helper()
-	p := &post{t: t, store: mem.New(), standing: gate.StandingActive}
+	p := &post{t: t, store: mem.New(), active: true}
 	t.Cleanup(func() { _ = p.store.Close() })
 	key, err := gate.NewKey(bytes.Repeat([]byte{7}, gate.KeyOctets))
 	must(t, err)
@@ -61,12 +61,7 @@ func (p *post) sender(account string) *Sender {
 	must(p.t, err)
 	o := Options{
 		Hostname: dom(p.t, "mx.local.test"), Directory: func() *directory.Snapshot { return dir }, Queue: p.spool, Sign: p.signed,
-		Standing: func(a mail.Address) gate.Standing {
-			if a == address(p.t, "alice@local.test") {
-				return p.standing
-			}
-			return gate.StandingNone
-		},
+		Active:  func(a mail.Address) bool { return p.active && a == address(p.t, "alice@local.test") },
 		Handoff: func(c spool.Claim) { p.handed = append(p.handed, c) }, Now: time.Now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 	}
 	if account != "" {
@@ -141,7 +136,7 @@ func TestReportsAreBoundToTheirAccount(t *testing.T) {
 			t.Errorf("%s is to be notified of: %v", r.Address, r.Notify)
 		}
 	}
-	p.standing = gate.StandingFrozen
+	p.active = false
 	if _, err := p.sender("alice@local.test").Send(t.Context(), good); !errors.Is(err, ErrNoAccount) {
 		t.Errorf("a frozen account reports: %v", err)
 	}

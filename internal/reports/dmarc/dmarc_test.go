@@ -19,7 +19,6 @@ import (
 	"sallyport/internal/auth/dmarc"
 	"sallyport/internal/directory"
 	"sallyport/internal/dnsx"
-	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/reports/daily"
 	"sallyport/internal/reports/format"
@@ -208,7 +207,7 @@ func TestHanding(t *testing.T) {
 		Failures: map[string]error{"TXT _dmarc.slow.test": dnsx.ErrTimeout},
 	}
 	sender, err := daily.New(daily.Options{
-		Hostname: place(t, "mx.test", "v=DMARC1; p=none").Domain, Directory: func() *directory.Snapshot { return nil }, Standing: func(mail.Address) gate.Standing { return gate.StandingNone },
+		Hostname: place(t, "mx.test", "v=DMARC1; p=none").Domain, Directory: func() *directory.Snapshot { return nil }, Active: func(mail.Address) bool { return false },
 		Queue: noQueue{}, Handoff: func(spool.Claim) {}, Now: time.Now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -22,7 +22,6 @@ import (
 
 	"sallyport/internal/directory"
 	"sallyport/internal/dnsx"
-	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/reports/daily"
 	"sallyport/internal/spool"
@@ -200,7 +199,7 @@ func TestHanding(t *testing.T) {
 	var posted []string
 	refuse := map[string]bool{"https://bad.test/": true}
 	sender, err := daily.New(daily.Options{
-		Hostname: domain(t, "mx.test"), Directory: func() *directory.Snapshot { return nil }, Standing: func(mail.Address) gate.Standing { return gate.StandingNone },
+		Hostname: domain(t, "mx.test"), Directory: func() *directory.Snapshot { return nil }, Active: func(mail.Address) bool { return false },
 		Queue: noQueue{}, Handoff: func(spool.Claim) {}, Now: time.Now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
