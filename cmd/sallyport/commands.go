@@ -24,6 +24,7 @@ type commands struct {
 	DKIM       dkimCommands      `cmd:"" name:"dkim" help:"The keys that sign mail, and their DNS records."`
 	DMARC      dmarcCommands     `cmd:"" name:"dmarc" help:"Who sends in our name, and the records that say who may."`
 	Trace      traceCommand      `cmd:"" help:"Ask what happened, and why."`
+	Sessions   sessionsCommand   `cmd:"" help:"Who is signed in now, and from where."`
 	Backup     backupCommand     `cmd:"" help:"Copy everything that the server keeps into one file, while it runs."`
 	Doctor     doctorCommand     `cmd:"" help:"Look at DNS, ports, certificate, clock, disk and files, and say what is wrong and what helps."`
 	Restore    restoreCommand    `cmd:"" help:"Make a server out of a backup, in a new folder."`

@@ -123,12 +123,21 @@ const foldIndent = "    "
 
 // folded breaks a text at blanks into lines of at most width columns, each with the
 // indent. A word that is longer stands alone on its line. A width of 0 breaks nothing.
-func folded(text, indent string, width int) string {
+func folded(text, indent string, width int) string { return broken(indent, text, indent, width) }
+
+// hung breaks a line likewise, which keeps its own indent; the lines that go on with it
+// have another.
+func hung(line, indent string, width int) string {
+	text := strings.TrimLeft(line, " ")
+	return broken(line[:len(line)-len(text)], text, indent, width)
+}
+
+func broken(begin, text, indent string, width int) string {
 	var b strings.Builder
-	line := indent
+	line := begin
 	for word := range strings.SplitSeq(text, " ") {
 		switch {
-		case line == indent:
+		case strings.Trim(line, " ") == "":
 			line += word
 		case width > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width:
 			b.WriteString(strings.TrimRight(line, " ") + "\n")

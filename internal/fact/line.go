@@ -30,24 +30,37 @@ func (f Fact) Line() string {
 	return strings.Join(l.words, " ")
 }
 
-// Timeline renders facts as lines, with a heading where the day changes and the
-// evidence indented below its fact. loc is the reader's time zone; nil is UTC.
+// TimelineIndent is what the lines below a fact begin with.
+const TimelineIndent = "             "
+
+// Timeline renders facts as lines, as a Chronicle does.
 func Timeline(facts []Fact, loc *time.Location) string {
+	var c Chronicle
+	var b strings.Builder
+	for _, f := range facts {
+		b.WriteString(c.Add(f, loc))
+	}
+	return b.String()
+}
+
+// Chronicle renders facts one after another as lines, with a heading where the day changes
+// and the evidence indented below its fact. The zero Chronicle begins with a heading.
+type Chronicle struct{ day string }
+
+// Add renders the next fact. loc is the reader's time zone; nil is UTC.
+func (c *Chronicle) Add(f Fact, loc *time.Location) string {
 	if loc == nil {
 		loc = time.UTC
 	}
 	var b strings.Builder
-	day := ""
-	for _, f := range facts {
-		f.At, f.Until = f.At.In(loc), f.Until.In(loc)
-		if d := f.At.Format("Monday, 2 January 2006 (MST)"); d != day && !f.At.IsZero() {
-			day = d
-			b.WriteString(d + "\n")
-		}
-		b.WriteString("  " + f.Line() + "\n")
-		for _, p := range f.Normal().Evidence {
-			b.WriteString("             " + p.Name + ": " + p.Value + "\n")
-		}
+	f.At, f.Until = f.At.In(loc), f.Until.In(loc)
+	if d := f.At.Format("Monday, 2 January 2006 (MST)"); d != c.day && !f.At.IsZero() {
+		c.day = d
+		b.WriteString(d + "\n")
+	}
+	b.WriteString("  " + f.Line() + "\n")
+	for _, p := range f.Normal().Evidence {
+		b.WriteString(TimelineIndent + p.Name + ": " + p.Value + "\n")
 	}
 	return b.String()
 }

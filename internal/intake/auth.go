@@ -39,7 +39,7 @@ func (e *exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	if !ok {
 		return nil, true, e.failed(accounts.ErrBadCredentials)
 	}
-	if !e.s.in.live.add(account.Address, e.s) {
+	if !e.s.in.live.add(account.Address, e.s, e.s.signedInAs(account.Address)) {
 		return nil, true, e.crowded(ctx, account.Address)
 	}
 	e.s.account = account

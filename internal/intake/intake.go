@@ -18,6 +18,7 @@ package intake
 import (
 	"context"
 	"io"
+	"iter"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -191,6 +192,17 @@ func (in *Intake) Connect(ctx context.Context, c server.Conn) (server.Session, m
 // how many there were. A message in progress may come to its end of data, where
 // the account's standing is asked again.
 func (in *Intake) EndSessions(account mail.Address) int { return in.live.end(account) }
+
+// Sessions returns every live session that signed in, with when it did, in no order.
+func (in *Intake) Sessions() iter.Seq2[time.Time, fact.Session] {
+	return func(yield func(time.Time, fact.Session) bool) {
+		for _, s := range in.live.all() {
+			if !yield(s.since, s.as) {
+				return
+			}
+		}
+	}
+}
 
 // peer returns the client's address without an IPv4-in-IPv6 wrapping.
 func peer(c server.Conn) netip.Addr { return c.Remote.Addr().Unmap() }

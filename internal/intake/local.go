@@ -35,7 +35,7 @@ func (s *session) recognise(ctx context.Context) (server.Session, mail.Reply) {
 	if s.local.Account.IsZero() || !exists {
 		return nil, s.turnAway()
 	}
-	if !s.in.live.add(account.Address, s) {
+	if !s.in.live.add(account.Address, s, s.signedInAs(account.Address)) {
 		s.account = account
 		return nil, s.refuse(ctx, fact.Fact{Rule: "sessions-per-account", Reply: mail.R(421, "4.7.0", "too many sessions of this account")})
 	}

@@ -90,6 +90,16 @@ func TestSendmailDoorSharesTheSessions(t *testing.T) {
 	w := newWorldOf(t, setup{limits: l})
 	w.signedIn("alice@local.test")
 	first, _ := w.local(1000)
+	doors := map[string]int{}
+	for since, s := range w.in.Sessions() {
+		if s.Account != "alice@local.test" || since.IsZero() || s.Conn == "" {
+			t.Errorf("a session %+v since %s", s, since)
+		}
+		doors[s.Door]++
+	}
+	if doors["submissions"] != 1 || doors["sendmail"] != 1 {
+		t.Errorf("sessions by door: %v", doors)
+	}
 	if c, r := w.local(1000); c != nil || r.Code != 421 {
 		t.Errorf("%v", r)
 	}

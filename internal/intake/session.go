@@ -196,11 +196,23 @@ func tlsName(cs *tls.ConnectionState) string {
 type sessions struct {
 	mu    sync.Mutex
 	limit int
-	by    map[string]map[*session]struct{} // by the account's key
+	by    map[string]map[*session]signedIn // by the account's key
+}
+
+// signedIn is what is told of a session that is still open.
+type signedIn struct {
+	since time.Time
+	as    fact.Session
+}
+
+func (s *session) signedInAs(account mail.Address) signedIn {
+	as := s.seen()
+	as.Account = account.String()
+	return signedIn{s.in.Now(), as}
 }
 
 func newSessions(limit int) *sessions {
-	return &sessions{limit: limit, by: map[string]map[*session]struct{}{}}
+	return &sessions{limit: limit, by: map[string]map[*session]signedIn{}}
 }
 
 func (l *sessions) adjust(limit int) {
@@ -210,7 +222,7 @@ func (l *sessions) adjust(limit int) {
 }
 
 // add reports false when the account has as many sessions as it may.
-func (l *sessions) add(account mail.Address, s *session) bool {
+func (l *sessions) add(account mail.Address, s *session, in signedIn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	set := l.by[account.Key()]
@@ -218,10 +230,10 @@ func (l *sessions) add(account mail.Address, s *session) bool {
 		return false
 	}
 	if set == nil {
-		set = map[*session]struct{}{}
+		set = map[*session]signedIn{}
 		l.by[account.Key()] = set
 	}
-	set[s] = struct{}{}
+	set[s] = in
 	return true
 }
 
@@ -245,4 +257,15 @@ func (l *sessions) end(account mail.Address) int {
 		s.conn.End()
 	}
 	return len(set)
+}
+
+// all returns what is told of every one.
+func (l *sessions) all() []signedIn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []signedIn
+	for _, set := range l.by {
+		out = slices.AppendSeq(out, maps.Values(set))
+	}
+	return out
 }

@@ -53,6 +53,8 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	calloutRoutes(mux, op)
 	incidentRoutes(mux, op)
 	answer(mux, "trace", op.Trace)
+	listing(mux, "trace.summary", op.TraceSummary)
+	listing(mux, "sessions", op.Sessions)
 	answer(mux, "trace.verify", op.TraceVerify)
 	answer(mux, "status", op.Status)
 	streaming(mux, "backup", op.Backup)

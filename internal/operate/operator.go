@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"io"
+	"iter"
 	"log/slog"
 	"time"
 
@@ -73,6 +74,9 @@ type Options struct {
 	Now       func() time.Time
 	// EndSessions ends the live sessions of an account and says how many.
 	EndSessions func(account mail.Address) int
+	// Sessions are the open ones of accounts, with when they signed in; nil: there are
+	// none.
+	Sessions func() iter.Seq2[time.Time, fact.Session]
 	// Redirects gives queued messages other recipients; nil: nobody does.
 	Redirects Redirector
 	// SigningKeys are the keys that sign mail.

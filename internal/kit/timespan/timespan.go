@@ -66,36 +66,54 @@ func (f *Flag) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Since is a moment on a command line: a day, or how long ago it was. The zero value
-// is no moment.
+// Since is a moment on a command line: a day or a minute of the reader's clock, or how
+// long ago it was. The zero value is no moment.
 type Since struct {
-	day time.Time
-	ago time.Duration
-	set bool
+	begin, end time.Time // of the day or the minute
+	ago        time.Duration
+	set        bool
 }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (s *Since) UnmarshalText(text []byte) error {
-	if at, err := time.Parse(time.DateOnly, string(text)); err == nil {
-		*s = Since{day: at, set: true}
-		return nil
+	for _, form := range []struct {
+		layout string
+		days   int
+		length time.Duration
+	}{{time.DateOnly, 1, 0}, {"2006-01-02T15:04", 0, time.Minute}, {"2006-01-02 15:04", 0, time.Minute}, {time.RFC3339, 0, time.Second}} {
+		if at, err := time.ParseInLocation(form.layout, string(text), time.Local); err == nil {
+			*s = Since{begin: at, end: at.AddDate(0, 0, form.days).Add(form.length), set: true}
+			return nil
+		}
 	}
 	d, err := Parse(string(text))
 	if err != nil {
-		return errors.New("write a day as 2026-11-01, or how long ago as 36h or 14d: " + err.Error())
+		return errors.New("write a day as 2026-11-01, a minute as 2026-11-01T13:00, or how long ago as 36h or 14d: " + err.Error())
 	}
 	*s = Since{ago: d, set: true}
 	return nil
 }
 
-// From returns the moment: the begin of the day, in UTC, or so long before now. It is
+// From returns the moment: the begin of the day or minute, or so long before now. It is
 // zero if none was given.
 func (s Since) From(now time.Time) time.Time {
 	switch {
 	case !s.set:
 		return time.Time{}
-	case !s.day.IsZero():
-		return s.day
+	case !s.begin.IsZero():
+		return s.begin
 	}
 	return now.Add(-s.ago)
+}
+
+// Until is a moment as Since, which ends what it bounds: its day or minute belongs to it.
+type Until struct{ Since }
+
+// To returns the moment: the end of the day or minute, or so long before now. It is zero
+// if none was given.
+func (u Until) To(now time.Time) time.Time {
+	if u.set && !u.end.IsZero() {
+		return u.end
+	}
+	return u.From(now)
 }

@@ -64,12 +64,12 @@ func TestStoriesAndAnswersAreBounded(t *testing.T) {
 		}
 	}
 	sync1(t, l)
-	if a := h.ask(l, "<m1@local.test>"); len(a.Entries) != 15 {
-		t.Errorf("a story of %d entries", len(a.Entries))
+	if a := h.ask(l, "<m1@local.test>"); len(a.Entries) != 15 || !a.Short {
+		t.Errorf("a story of %d entries, short %v", len(a.Entries), a.Short)
 	}
-	// The story that fills the answer ends it; the rest is on the next page.
-	if a := h.ask(l, "bob@local.test"); len(a.Entries) < 40 || len(a.Entries) > 40+15 || a.Older == 0 {
-		t.Errorf("%d entries, older %d", len(a.Entries), a.Older)
+	// Stories that do not fit into the answer are left out of all its pages.
+	if a := h.ask(l, "bob@local.test"); len(a.Entries) != 5 || !a.Exact || a.Short || a.More() {
+		t.Errorf("%d entries, exact %v, short %v, more %v", len(a.Entries), a.Exact, a.Short, a.More())
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 type matcher struct {
 	term    index.Term
 	network netip.Prefix // for clients
+	all     bool         // every fact
 	conn    bool         // connections have two terms
 	session index.Term
 }
@@ -44,6 +45,8 @@ func newMatcher(t Term) (matcher, error) {
 			return m, err
 		}
 		m.network = p
+	case FieldAll:
+		m.all = true
 	case FieldConn:
 		s := fact.Clean(strings.TrimSpace(t.Text), fact.MaxName)
 		m.conn, m.term, m.session = true, index.TextTerm(index.Conn, s), index.TextTerm(index.Session, s)
@@ -55,6 +58,9 @@ func newMatcher(t Term) (matcher, error) {
 
 // matches asks for the same terms that the index is made of.
 func (m matcher) matches(f *fact.Fact, terms []index.Term) bool {
+	if m.all {
+		return true
+	}
 	for _, t := range terms {
 		switch {
 		case m.network.IsValid():
@@ -79,7 +85,7 @@ type keyRange struct {
 }
 
 // ranges returns where in the index the term's entries are.
-func (m matcher) ranges(before uint64) []keyRange {
+func (m matcher) ranges(after, before uint64) []keyRange {
 	if m.network.IsValid() {
 		return m.peerRanges()
 	}
@@ -91,8 +97,10 @@ func (m matcher) ranges(before uint64) []keyRange {
 	for _, t := range terms {
 		for _, strangers := range []bool{false, true} {
 			prefix := index.AppendPrefix(nil, t, strangers)
-			to := binary.BigEndian.AppendUint64(prefix[:len(prefix):len(prefix)], before)
-			list = append(list, keyRange{from: prefix, to: to, strangers: strangers})
+			end := len(prefix)
+			from := binary.BigEndian.AppendUint64(prefix[:end:end], after+1)
+			to := binary.BigEndian.AppendUint64(prefix[:end:end], before)
+			list = append(list, keyRange{from: from, to: to, strangers: strangers})
 		}
 	}
 	return list

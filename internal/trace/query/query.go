@@ -25,6 +25,8 @@ const (
 	FieldAddress   Field = "address" // account, sender or recipient
 	FieldPeer      Field = "client"  // IP address or network
 	FieldConn      Field = "connection"
+	// FieldAll is every fact: for what is found by its kind or rule alone.
+	FieldAll Field = "everything"
 )
 
 // Term is one thing to look for.
@@ -37,16 +39,33 @@ type Term struct {
 type Query struct {
 	// Terms are tried in order; the first that finds anything is answered.
 	Terms []Term `json:"terms"`
+	// Kinds and Rules are those of the hits; none: all.
+	Kinds []fact.Kind `json:"kinds,omitempty"`
+	Rules []string    `json:"rules,omitempty"`
 	// From and To bound the time of the hits, half open; zero is no bound.
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
 	// Before asks for hits that are older than this sequence number: Answer.Older
 	// of the page before. Zero begins with the newest.
 	Before uint64 `json:"before,omitempty"`
+	// OldestFirst turns pages the other way: After asks for hits that are newer than this
+	// sequence number, Answer.Newer of the page before.
+	OldestFirst bool   `json:"oldest_first,omitempty"`
+	After       uint64 `json:"after,omitempty"`
 	// Limit is how many entries are wanted; zero, or too many, is Limits.Entries.
 	Limit int `json:"limit,omitempty"`
-	// Exact leaves out what only shares a message or a session with a hit.
+	// Exact leaves out what only shares a message or a session with a hit. What is more
+	// than one page is always exact, so that no fact stands on two, and so is what is asked
+	// for by kind or rule.
 	Exact bool `json:"exact,omitempty"`
+}
+
+// paged reports whether the query asks for one of several pages.
+func (q Query) paged() bool { return q.Before != 0 || q.After != 0 || q.OldestFirst }
+
+// narrow reports whether anything but the term decides what a hit is.
+func (q Query) narrow() bool {
+	return !q.From.IsZero() || !q.To.IsZero() || len(q.Kinds) > 0 || len(q.Rules) > 0
 }
 
 // Entry is a fact with its place in the log.
@@ -63,6 +82,13 @@ type Answer struct {
 	Matched Term    `json:"matched,omitzero"` // the term that was answered
 	Entries []Entry `json:"entries"`
 	Older   uint64  `json:"older,omitempty"` // Query.Before for the next page; 0: this was all
+	Newer   uint64  `json:"newer,omitempty"` // the same for Query.After, where the oldest come first
+	// Exact says that the entries are hits alone although that was not asked for, since
+	// there are more than a page holds.
+	Exact bool `json:"exact,omitempty"`
+	// Short means that a message has more facts than its story tells: its queue id, as the
+	// query, finds all.
+	Short bool `json:"short,omitempty"`
 	// Partial means that the term has more index entries than one query reads,
 	// in no order of time: a narrower network finds the rest.
 	Partial bool `json:"partial,omitempty"`
@@ -77,9 +103,13 @@ func (a Answer) Facts() []fact.Fact {
 	return out
 }
 
-// Query answers from index and log. It reads bounded amounts, newest first, and
-// adds to each hit all facts of the same message, of notifications about it, and
-// of the session in which it came. Facts of this very moment are included.
+// More reports whether there is a further page.
+func (a Answer) More() bool { return a.Older != 0 || a.Newer != 0 }
+
+// Query answers from index and log. It reads bounded amounts, newest first unless asked
+// otherwise. Where all hits fit into one answer, it adds to each all facts of the same
+// message, of notifications about it, and of the session in which it came; otherwise no
+// fact stands on two pages. Facts of this very moment are included.
 func (r *Reader) Query(ctx context.Context, q Query) (Answer, error) {
 	if len(q.Terms) == 0 {
 		return Answer{}, ErrNoTerm
@@ -89,17 +119,35 @@ func (r *Reader) Query(ctx context.Context, q Query) (Answer, error) {
 		// takes writes again; what is in the log is found now.
 		r.o.Logger.WarnContext(ctx, "answering without the newest facts of strangers", "err", err)
 	}
-	s, err := r.newSearch(ctx, q)
-	if err != nil {
-		return Answer{}, err
-	}
-	for _, t := range q.Terms {
-		a, err := s.firstPage(t)
-		if err != nil || len(a.Entries) > 0 || a.Older > 0 {
+	// Who asks for a kind or a rule wants no others.
+	q.Exact = q.Exact || len(q.Kinds) > 0 || len(q.Rules) > 0 || q.Terms[0].Field == FieldAll
+	if !q.Exact && !q.paged() {
+		a, cut, err := r.search(ctx, q)
+		if err != nil || !a.More() && !cut {
 			return a, err
 		}
 	}
-	return Answer{}, nil
+	without := !q.Exact
+	q.Exact = true
+	a, _, err := r.search(ctx, q)
+	a.Exact = without
+	return a, err
+}
+
+// search answers one page, and says whether it has more than an answer holds.
+func (r *Reader) search(ctx context.Context, q Query) (a Answer, cut bool, err error) {
+	s, err := r.newSearch(ctx, q)
+	if err != nil {
+		return Answer{}, false, err
+	}
+	for _, t := range q.Terms {
+		a, err = s.firstPage(t)
+		if err != nil || len(a.Entries) > 0 || a.More() {
+			a.Short = s.short
+			return a, s.cut, err
+		}
+	}
+	return Answer{}, false, nil
 }
 
 // emptyPages is how many pages in which a query's bounds of time leave nothing
@@ -107,16 +155,34 @@ func (r *Reader) Query(ctx context.Context, q Query) (Answer, error) {
 const emptyPages = 20
 
 func (s *search) firstPage(t Term) (a Answer, err error) {
-	begin := s.q.Before
-	defer func() { s.q.Before = begin }()
+	before, after := s.q.Before, s.q.After
+	defer func() { s.q.Before, s.q.After = before, after }()
 	for range emptyPages {
 		a, err = s.answer(t)
-		if err != nil || len(a.Entries) > 0 || a.Older == 0 {
+		if err != nil || len(a.Entries) > 0 || !a.More() {
 			break
 		}
-		s.q.Before = a.Older
+		if s.past() {
+			a.Older = 0
+			break
+		}
+		if s.q.OldestFirst {
+			s.q.After = a.Newer
+		} else {
+			s.q.Before = a.Older
+		}
 	}
 	return a, err
+}
+
+// clockSlack is how far the times of facts may stand apart from their order: clocks are
+// set, and what is summed up is told later than it began.
+const clockSlack = 24 * time.Hour
+
+// past reports whether a page whose newest fact lies before the query's bound of time is
+// followed, going back, by nothing within it.
+func (s *search) past() bool {
+	return !s.q.OldestFirst && !s.q.From.IsZero() && !s.newest.IsZero() && s.newest.Before(s.q.From.Add(-clockSlack))
 }
 
 // search is one query at work.
@@ -129,6 +195,9 @@ type search struct {
 	seen    map[index.Place]bool // what found has
 	stories map[index.Term]bool
 	found   []Entry
+	cut     bool      // the stories are more than an answer holds
+	short   bool      // one of them is more than is read of it
+	newest  time.Time // of the facts that the last page looked at
 }
 
 func (r *Reader) newSearch(ctx context.Context, q Query) (*search, error) {
@@ -140,7 +209,12 @@ func (r *Reader) newSearch(ctx context.Context, q Query) (*search, error) {
 	}
 	// The tail is read before the index, so that what the sequencer moves from
 	// the one to the other meanwhile is seen twice rather than not at all.
-	t, err := r.readTail(ctx)
+	// The log itself has it.
+	var t tail
+	var err error
+	if q.Terms[0].Field != FieldAll {
+		t, err = r.readTail(ctx)
+	}
 	return &search{ctx: ctx, from: r, q: q, tail: t, seen: map[index.Place]bool{}, stories: map[index.Term]bool{}}, err
 }
 
@@ -150,6 +224,7 @@ func (s *search) answer(t Term) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	s.newest = time.Time{}
 	list, a, err := s.candidates(m)
 	if err != nil {
 		return Answer{}, err
@@ -157,7 +232,7 @@ func (s *search) answer(t Term) (Answer, error) {
 	a.Matched = t
 	for i, c := range list {
 		if len(s.found) >= s.q.Limit && c.Seq != list[i-1].Seq {
-			a.Older = list[i-1].Seq
+			s.turn(&a, list[i-1].Seq)
 			break
 		}
 		if err := s.follow(c, m); err != nil {
@@ -169,6 +244,23 @@ func (s *search) answer(t Term) (Answer, error) {
 	})
 	a.Entries = s.found
 	return a, nil
+}
+
+// turn says where the next page begins, by the last fact that this one looked at.
+func (s *search) turn(a *Answer, last uint64) {
+	if s.q.OldestFirst {
+		a.Newer = last
+	} else {
+		a.Older = last
+	}
+}
+
+// order compares sequence numbers as the pages go.
+func (s *search) order(x, y uint64) int {
+	if s.q.OldestFirst {
+		return cmp.Compare(x, y)
+	}
+	return cmp.Compare(y, x)
 }
 
 func (s *search) keep(e Entry) {
@@ -192,9 +284,12 @@ type candidate struct {
 	tail *tailFact
 }
 
-// candidates returns what the term may find, newest first, in an answer that
+// candidates returns what the term may find, in the order of pages, in an answer that
 // says how far it looked.
 func (s *search) candidates(m matcher) (list []candidate, a Answer, err error) {
+	if m.all {
+		return s.everything()
+	}
 	places, a, err := s.places(m)
 	if err != nil {
 		return nil, a, err
@@ -212,7 +307,13 @@ func (s *search) candidates(m matcher) (list []candidate, a Answer, err error) {
 			known[p] = true
 		}
 	}
-	slices.SortStableFunc(list, func(x, y candidate) int { return cmp.Compare(y.Seq, x.Seq) })
+	slices.SortStableFunc(list, func(x, y candidate) int { return s.order(x.Seq, y.Seq) })
+	// What was not looked at in the index is not told from the tail either.
+	if last := a.Older + a.Newer; last != 0 {
+		if end := slices.IndexFunc(list, func(c candidate) bool { return s.order(c.Seq, last) > 0 }); end >= 0 {
+			list = list[:end]
+		}
+	}
 	return list, a, nil
 }
 
@@ -227,6 +328,7 @@ func (s *search) follow(c candidate, m matcher) error {
 		if err != nil || !ok {
 			return err
 		}
+		s.saw(read.Fact)
 		if !s.wanted(read) || !m.matches(&read.Fact, index.AppendTerms(nil, &read.Fact)) {
 			return nil
 		}
@@ -239,10 +341,20 @@ func (s *search) follow(c candidate, m matcher) error {
 	return s.story(e.Fact, true)
 }
 
-// places reads the index for a term: the newest places, and where it stopped.
+// saw notes how new the facts are that a page looks at.
+func (s *search) saw(f fact.Fact) {
+	for _, at := range [...]time.Time{f.At, f.Until} {
+		if at.After(s.newest) {
+			s.newest = at
+		}
+	}
+}
+
+// places reads the index for a term: the first places in the order of pages, and where it
+// stopped.
 func (s *search) places(m matcher) (places []index.Place, a Answer, err error) {
 	cut := false
-	for _, r := range m.ranges(s.q.Before) {
+	for _, r := range m.ranges(s.q.After, s.q.Before) {
 		more, full, err := s.scan(r)
 		if err != nil {
 			return nil, a, err
@@ -251,7 +363,7 @@ func (s *search) places(m matcher) (places []index.Place, a Answer, err error) {
 		cut, a.Partial = cut || full, a.Partial || full && r.wide
 	}
 	slices.SortFunc(places, func(x, y index.Place) int {
-		return cmp.Or(cmp.Compare(y.Seq, x.Seq), cmp.Compare(y.Part, x.Part))
+		return cmp.Or(s.order(x.Seq, y.Seq), s.order(uint64(x.Part), uint64(y.Part)))
 	})
 	// Parts of one bundle share a number and stay on one page.
 	n := min(len(places), s.most())
@@ -259,15 +371,15 @@ func (s *search) places(m matcher) (places []index.Place, a Answer, err error) {
 		n++
 	}
 	if places, cut = places[:n], cut || n < len(places); cut && n > 0 {
-		a.Older = places[n-1].Seq
+		s.turn(&a, places[n-1].Seq)
 	}
 	return places, a, nil
 }
 
 // most is how many hits are of use: each is an entry of the answer at least,
-// unless the bounds of time drop it.
+// unless what narrows the query drops it.
 func (s *search) most() int {
-	if s.q.From.IsZero() && s.q.To.IsZero() {
+	if !s.q.narrow() {
 		return min(s.q.Limit, s.from.bounds().Hits)
 	}
 	return s.from.bounds().Hits
@@ -279,15 +391,17 @@ func (s *search) wanted(e Entry) bool {
 	if e.Fact.Summed() {
 		last = e.Fact.Until
 	}
-	return e.Seq < s.q.Before &&
+	return e.Seq < s.q.Before && e.Seq > s.q.After &&
+		(len(s.q.Kinds) == 0 || slices.Contains(s.q.Kinds, e.Fact.Kind)) &&
+		(len(s.q.Rules) == 0 || slices.Contains(s.q.Rules, e.Fact.Rule)) &&
 		(s.q.From.IsZero() || !last.Before(s.q.From)) && (s.q.To.IsZero() || e.Fact.At.Before(s.q.To))
 }
 
-// scan reads index entries, newest first. A network's entries are in the order
+// scan reads index entries in the order of pages. A network's entries are in the order
 // of addresses, so all of them are read, up to a bound.
 func (s *search) scan(k keyRange) (places []index.Place, cut bool, err error) {
 	scanned, most := 0, s.most()
-	rng := store.Range{From: k.from, To: k.to, Reverse: true}
+	rng := store.Range{From: k.from, To: k.to, Reverse: !s.q.OldestFirst}
 	err = s.from.st.Scan(s.ctx, rng, func(key, value []byte) (bool, error) {
 		p, ok := index.ParsePlace(key, value, k.strangers)
 		n := len(places)
@@ -296,7 +410,7 @@ func (s *search) scan(k keyRange) (places []index.Place, cut bool, err error) {
 			cut = true
 			return false, nil
 		}
-		if ok && p.Seq < s.q.Before {
+		if ok && p.Seq < s.q.Before && p.Seq > s.q.After {
 			places = append(places, p)
 		}
 		return true, nil
@@ -324,138 +438,4 @@ func (s *search) load(p index.Place) (e Entry, ok bool, err error) {
 		return false, nil
 	})
 	return e, ok, err
-}
-
-// story adds everything that shares a message or a session with a fact; further
-// follows what is found so once more: from an outcome to its message, from there
-// to the session in which it came.
-func (s *search) story(f fact.Fact, further bool) error {
-	for _, id := range [...]mail.ID{f.Queue, f.About} {
-		if !id.IsZero() {
-			if err := s.chapter(index.TextTerm(index.Queue, id.String()), further); err != nil {
-				return err
-			}
-		}
-	}
-	// What stands for several of strangers names sessions only as samples.
-	if f.Conn != "" && !f.Summed() {
-		return s.chapter(index.TextTerm(index.Session, f.Conn), false)
-	}
-	return nil
-}
-
-// chapter adds the facts of one message, or those of one session that belong to
-// no message, once.
-func (s *search) chapter(t index.Term, further bool) error {
-	if s.stories[t] || len(s.found) >= s.from.bounds().Entries {
-		return nil
-	}
-	s.stories[t] = true
-	entries, err := s.chapterEntries(t)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		s.keep(e)
-		if further {
-			if err := s.story(e.Fact, !e.Fact.About.IsZero()); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (s *search) chapterEntries(t index.Term) ([]Entry, error) {
-	list := s.tail.find(t)
-	prefix := index.AppendPrefix(nil, t, false)
-	rng := store.Prefix(prefix)
-	rng.Limit = s.from.bounds().Story
-	var places []index.Place
-	err := s.from.st.Scan(s.ctx, rng, func(key, value []byte) (bool, error) {
-		if p, ok := index.ParsePlace(key, value, false); ok && !s.seen[p] {
-			places = append(places, p)
-		}
-		return true, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range places {
-		e, ok, err := s.load(p)
-		if err != nil {
-			return nil, err
-		}
-		if ok && slices.Contains(index.AppendTerms(nil, &e.Fact), t) {
-			list = append(list, e)
-		}
-	}
-	return list, nil
-}
-
-// tail is what the sequencer has not taken yet.
-type tail struct {
-	facts []tailFact
-	index map[index.Term][]int
-}
-
-type tailFact struct {
-	Entry
-	terms []index.Term
-}
-
-func (t *tail) add(e Entry) {
-	f := tailFact{Entry: e, terms: index.AppendTerms(nil, &e.Fact)}
-	for _, term := range f.terms {
-		t.index[term] = append(t.index[term], len(t.facts))
-	}
-	t.facts = append(t.facts, f)
-}
-
-// find returns the facts of a term, but none of strangers.
-func (t *tail) find(term index.Term) []Entry {
-	var list []Entry
-	for _, i := range t.index[term] {
-		if !t.facts[i].place().InBundle() {
-			list = append(list, t.facts[i].Entry)
-		}
-	}
-	return list
-}
-
-// readTail reads the facts that are not indexed yet, the newest if there are too
-// many, with the bodies of strangers' facts. What does not decode is left to the
-// sequencer to report.
-func (r *Reader) readTail(ctx context.Context) (tail, error) {
-	t := tail{index: map[index.Term][]int{}}
-	next, end := r.o.Log.Next(), r.st.FactHead()+1
-	if most := uint64(r.bounds().Tail); end > next+most {
-		next = end - most
-	}
-	var stubs []Entry
-	err := r.st.Facts(ctx, next, end, func(seq uint64, raw []byte) (bool, error) {
-		if f, err := fact.Decode(raw); err == nil {
-			e := Entry{Seq: seq, Fact: f}
-			t.add(e)
-			if f.Kind == fact.KindRefusals {
-				stubs = append(stubs, e)
-			}
-		}
-		return true, nil
-	})
-	if err != nil {
-		return t, err
-	}
-	for _, stub := range stubs {
-		err := index.ScanBundle(ctx, r.st, stub.Fact.Bundle, func(part uint16, raw []byte) error {
-			if f, err := fact.Decode(raw); err == nil {
-				t.add(Entry{Seq: stub.Seq, Part: int(part) + 1, Fact: f, bundle: stub.Fact.Bundle})
-			}
-			return nil
-		})
-		if err != nil {
-			return t, err
-		}
-	}
-	return t, nil
 }

@@ -1,16 +1,19 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
+	"sallyport/internal/trace"
 )
 
 func TestTheWholeStoryFromAnyEnd(t *testing.T) {
@@ -190,4 +193,75 @@ func TestPagesKeepBundlesWhole(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Whatever pages an answer has, and whichever way they go, each hit stands on one of them,
+// and nothing on two: not even the session in which many messages came.
+func TestPagesDoNotOverlap(t *testing.T) {
+	h := newHouse(t)
+	h.limits.Hits = 7
+	l := h.open()
+	at := func(k fact.Kind, i int) fact.Fact {
+		return fact.Fact{At: h.now(), Kind: k, Rule: "rule" + strconv.Itoa(i%2), Conn: "c1", Account: "alice@local.test"}
+	}
+	h.write(l, at(fact.KindAuth, 0))
+	for i := range 20 {
+		f := at(fact.KindAccept, i)
+		f.Queue = testID(t, i)
+		h.write(l, f)
+		if i == 11 {
+			sync1(t, l)
+		}
+	}
+	h.write(l, at(fact.KindDisconnect, 1))
+	for _, c := range []struct {
+		q    Query
+		want int
+	}{
+		{Query{}, 22}, {Query{Kinds: []fact.Kind{fact.KindAuth}}, 1}, {Query{Rules: []string{"rule1"}}, 11},
+		{Query{Kinds: []fact.Kind{fact.KindAccept, fact.KindAuth}, Rules: []string{"rule0"}}, 11}, {Query{To: testTime()}, 0},
+	} {
+		for _, term := range []Term{{FieldAddress, "alice@local.test"}, {FieldConn, "c1"}, {FieldAll, ""}} {
+			for _, oldest := range []bool{false, true} {
+				for _, limit := range []int{1, 3, 5} {
+					q := c.q
+					q.Terms, q.Limit, q.OldestFirst = []Term{term}, limit, oldest
+					seqs := h.pages(l, q)
+					sorted := slices.IsSortedFunc(seqs, func(a, b uint64) int {
+						if oldest {
+							return cmp.Compare(a, b)
+						}
+						return cmp.Compare(b, a)
+					})
+					if len(seqs) != c.want || !sorted || len(slices.Compact(seqs)) != c.want {
+						t.Errorf("%+v: %d entries, want %d: %v", q, len(seqs), c.want, seqs)
+					}
+				}
+			}
+		}
+	}
+}
+
+// pages reads all pages of a query, and returns the numbers of its entries in their order.
+func (h *house) pages(l *trace.Log, q Query) (seqs []uint64) {
+	for range 100 {
+		a, err := h.reader(l).Query(context.Background(), q)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if len(a.Entries) > q.Limit {
+			h.t.Errorf("%d entries on a page of %d", len(a.Entries), q.Limit)
+		}
+		if !q.OldestFirst {
+			slices.Reverse(a.Entries)
+		}
+		for _, e := range a.Entries {
+			seqs = append(seqs, e.Seq)
+		}
+		if q.Before, q.After = a.Older, a.Newer; !a.More() {
+			return seqs
+		}
+	}
+	h.t.Fatal("the pages do not end")
+	return nil
 }
