@@ -23,7 +23,7 @@ type Options struct {
 	// Space is that of the disk, where others share it; nil: one of its own, with MinFree.
 	Space          *diskspace.Space
 	MemTableOctets uint64        // memory that gathers commits before they go into tables; up to three of these
-	CacheOctets    int64         // memory for what was read
+	CacheOctets    int64         // memory for what was read, beside that of the memory tables
 	OpenFiles      int           // most files open at once
 	LazyTime       time.Duration // longest time that a lazy commit stays unsynced
 	TailOctets     int           // most octets of commits not yet synced, before a lazy one waits
@@ -39,7 +39,7 @@ func DefaultOptions() Options {
 		Logger:         slog.New(slog.DiscardHandler),
 		MinFree:        128 << 20,
 		MemTableOctets: 32 << 20,
-		CacheOctets:    32 << 20,
+		CacheOctets:    16 << 20,
 		OpenFiles:      1000,
 		LazyTime:       time.Second,
 		TailOctets:     16 << 20,
@@ -75,6 +75,15 @@ func fill[T comparable](v *T, def T) {
 		*v = def
 	}
 }
+
+// tablesWritten is how many memory tables there are in the long run: the one that gathers,
+// and the one that was written out and is kept to be used again.
+const tablesWritten = 2
+
+// cacheSize is what Pebble is told: it takes the memory of its memory tables off the cache,
+// and with less than they take, nothing that was read is remembered, not even the filters
+// that say in which table a key is not.
+func (o Options) cacheSize() int64 { return o.CacheOctets + tablesWritten*int64(o.MemTableOctets) }
 
 // separateOctets is the size from which a value leaves the tables for value files,
 // so that sorting keys does not copy bodies.

@@ -66,7 +66,7 @@ func (s *pebbleStore) open() (err error) {
 	if s.blobs, err = openBlobs(s.opts.FS, s.opts.FS.PathJoin(s.opts.Dir, blobDir), s.space); err != nil {
 		return err
 	}
-	s.cache = pebble.NewCache(s.opts.CacheOctets)
+	s.cache = pebble.NewCache(s.opts.cacheSize())
 	g, err := s.openGeneration()
 	if err != nil {
 		s.cache.Unref()
