@@ -59,8 +59,12 @@ func (k checkCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
+	warning := node.CertificateWarning(cfg, time.Now())
 	if k.JSON {
-		return printJSON(c.out, closedJSON{File: k.Config, Closed: true, Addresses: tried.Addresses, Classes: tried.Classes, ReturnPath: returnPath})
+		return printJSON(c.out, closedJSON{File: k.Config, Closed: true, Addresses: tried.Addresses, Classes: tried.Classes, ReturnPath: returnPath, Warning: warning})
+	}
+	if warning != "" {
+		fmt.Fprintf(c.err, "sallyport: warning: %s\n", cfg.Fault("tls.cert", warning, "").Error())
 	}
 	c.printf("%s: syntax and meaning: fine (%s, %s, %s)\n", k.Config,
 		plural(len(cfg.Domains), "domain"), pluralAlias(len(cfg.Aliases)), plural(len(cfg.Routes), "route"))
@@ -80,6 +84,7 @@ type closedJSON struct {
 	Classes   int    `json:"classes"`   // with every kind of sender and session
 	// ReturnPath is how far the signing of return paths has come; nil: none are signed.
 	ReturnPath *operate.ReturnPath `json:"return_path,omitempty"`
+	Warning    string              `json:"warning,omitempty"` // about the certificate
 }
 
 // stored checks a configuration beside what its data folder holds, if anything, and

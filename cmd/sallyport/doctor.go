@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"sallyport/internal/config"
@@ -77,7 +77,8 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (k
 		})
 	})
 	if err != nil {
-		fmt.Fprintln(c.err, "sallyport: the queue could not be asked:", err)
+		why := strings.TrimPrefix(err.Error(), "sallyport: ")
+		known.Queue, known.KeysFault = doctor.QueueFacts{Why: why, Root: os.Geteuid() == 0}, why
 	}
 	return known
 }

@@ -75,6 +75,9 @@ func tellReload(c console, a operate.Reloaded) {
 	for _, k := range a.Restart {
 		c.printf("needs restart  %s (%s): %s\n", k.Key, k.Position, k.Why)
 	}
+	for _, w := range a.Warnings {
+		fmt.Fprintf(c.err, "sallyport: warning: %s\n", w)
+	}
 	c.printf("configuration %d is in force\n", a.Generation)
 }
 

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"sallyport/internal/config"
+	"sallyport/internal/kit/pki"
 	"sallyport/internal/operate"
 )
 
@@ -51,4 +53,21 @@ func scriptServing(ts *testscript.TestScript, neg bool, args []string) {
 	_ = running.Kill()
 	_ = s.cmd.Wait()
 	ts.Fatalf("no server on %s:\n%s", path, s.stderr.String())
+}
+
+// scriptCertificate writes a certificate for mx.local.test and its key, which began some
+// days ago and lasts 396.
+func scriptCertificate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: certificate CERT KEY DAYS-AGO")
+	}
+	days, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	names, from := pki.Names{Hosts: []string{"mx.local.test"}}, time.Now().AddDate(0, 0, -days)
+	ca, err := pki.NewAuthority("test", names, from)
+	ts.Check(err)
+	cert, key, err := ca.Issue(names, from)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), cert, 0o644))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), key, 0o600))
 }

@@ -44,6 +44,7 @@ func TestMain(m *testing.M) {
 //	eventually PROGRAM [ARG…]    repeats it until it succeeds, for at most 20 seconds
 //	until PATTERN PROGRAM [ARG…] repeats it until its output matches
 //	nameserver ZONEFILE          serves the DNS of a zone file; sets DNS to its address
+//	certificate CERT KEY DAYS    writes a certificate that began so many days ago, and its key
 //
 // and the condition [root].
 func TestScripts(t *testing.T) {
@@ -57,14 +58,15 @@ func TestScripts(t *testing.T) {
 			return false, fmt.Errorf("there is no condition %q", name)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"quickstart": scriptQuickstart,
-			"serving":    scriptServing,
-			"halt":       scriptHalt,
-			"dialogue":   scriptDialogue,
-			"exits":      scriptExits,
-			"eventually": scriptEventually,
-			"until":      scriptUntil,
-			"nameserver": scriptNameserver,
+			"quickstart":  scriptQuickstart,
+			"serving":     scriptServing,
+			"halt":        scriptHalt,
+			"dialogue":    scriptDialogue,
+			"exits":       scriptExits,
+			"eventually":  scriptEventually,
+			"until":       scriptUntil,
+			"nameserver":  scriptNameserver,
+			"certificate": scriptCertificate,
 		},
 		Setup: func(e *testscript.Env) error {
 			e.Values[serverKey{}] = &scriptServer{}

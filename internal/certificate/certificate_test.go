@@ -36,9 +36,15 @@ var silent = slog.New(slog.DiscardHandler)
 // issue writes a certificate and its key to files.
 func issue(t *testing.T, s Source) {
 	t.Helper()
-	ca, err := pki.NewAuthority("test", pki.Names{Hosts: []string{"mx.test"}}, time.Now())
+	issueAt(t, s, time.Now())
+}
+
+// issueAt does so at a time, from which the certificate lasts 396 days.
+func issueAt(t *testing.T, s Source, now time.Time) {
+	t.Helper()
+	ca, err := pki.NewAuthority("test", pki.Names{Hosts: []string{"mx.test"}}, now)
 	must(t, err)
-	cert, key, err := ca.Issue(pki.Names{Hosts: []string{"mx.test"}}, time.Now())
+	cert, key, err := ca.Issue(pki.Names{Hosts: []string{"mx.test"}}, now)
 	must(t, err)
 	must(t, errors.Join(os.WriteFile(s.Cert, cert, 0o600), os.WriteFile(s.Key, key, 0o600)))
 }
@@ -49,31 +55,31 @@ func files(t *testing.T) Source {
 }
 
 func TestBuild(t *testing.T) {
-	if c, err := Build(t.Context(), Source{}, nil, nil, silent); c != nil || err != nil || Leaf(c) != nil {
+	if c, err := Build(t.Context(), Source{}, nil, nil, time.Now(), silent); c != nil || err != nil || Leaf(c) != nil {
 		t.Errorf("of nothing: %v, %v", c, err)
 	}
 	s := files(t)
-	if c, err := Build(t.Context(), s, nil, nil, silent); c != nil || err == nil {
+	if c, err := Build(t.Context(), s, nil, nil, time.Now(), silent); c != nil || err == nil {
 		t.Errorf("of files that are not there: %v, %v", c, err)
 	}
 	issue(t, s)
-	first, err := Build(t.Context(), s, nil, nil, silent)
+	first, err := Build(t.Context(), s, nil, nil, time.Now(), silent)
 	must(t, err)
 	if Leaf(first).VerifyHostname("mx.test") != nil || first.MinVersion != tls.VersionTLS12 {
 		t.Errorf("%+v", first)
 	}
-	if again, err := Build(t.Context(), s, nil, first, silent); again != first || err != nil {
+	if again, err := Build(t.Context(), s, nil, first, time.Now(), silent); again != first || err != nil {
 		t.Errorf("the same certificate lost its tickets: %v", err)
 	}
 	issue(t, s)
-	if other, err := Build(t.Context(), s, nil, first, silent); other == first || err != nil {
+	if other, err := Build(t.Context(), s, nil, first, time.Now(), silent); other == first || err != nil {
 		t.Errorf("another certificate is not taken: %v", err)
 	}
 	s.Authority = "https://ca.test/"
-	if kept, err := Build(t.Context(), s, nil, first, silent); kept != first || err != nil {
+	if kept, err := Build(t.Context(), s, nil, first, time.Now(), silent); kept != first || err != nil {
 		t.Errorf("a running server changed its source: %v", err)
 	}
-	if c, err := Build(t.Context(), s, mem.New(), nil, silent); c != nil || err != nil {
+	if c, err := Build(t.Context(), s, mem.New(), nil, time.Now(), silent); c != nil || err != nil {
 		t.Errorf("nothing was obtained yet: %v, %v", c, err)
 	}
 }
@@ -110,6 +116,39 @@ func TestHeld(t *testing.T) {
 	}
 }
 
+// A certificate out of its time never takes the place of a good one, at a reload as little
+// as when its files change; where there is no good one, it is taken.
+func TestNoneTakesThePlaceOfAGoodOne(t *testing.T) {
+	now := time.Now()
+	for name, issued := range map[string]time.Time{"expired on": now.AddDate(-3, 0, 0), "is not valid before": now.AddDate(0, 1, 0)} {
+		k := keep(t)
+		good := k.inForce
+		issueAt(t, k.source, issued)
+		if c, err := Build(t.Context(), k.source, nil, good, now, silent); c != nil || err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "in force is good until") {
+			t.Errorf("%s: reloaded: %v, %v", name, c, err)
+		}
+		if fault := k.Reread(t.Context(), ""); !strings.Contains(fault, name) || k.inForce != good || k.facts[0].Rule != "certificate-refused" {
+			t.Errorf("%s: read again: %q, %+v", name, fault, k.facts)
+		}
+		c, err := Build(t.Context(), k.source, nil, nil, now, silent)
+		must(t, err)
+		if w := Warning(Leaf(c), now); !strings.Contains(w, name) {
+			t.Errorf("%s: %q", name, w)
+		}
+		k.inForce = c
+		issueAt(t, k.source, issued)
+		if fault := k.Reread(t.Context(), ""); fault != "" || k.inForce == c {
+			t.Errorf("%s: the place of one that is no better: %q", name, fault)
+		}
+		if w := Warning(Leaf(good), now); w != "" {
+			t.Error(w)
+		}
+		if w := Warning(Leaf(good), Leaf(good).NotAfter.Add(-73*time.Hour)); !strings.Contains(w, "expires in 3 days") {
+			t.Error(w)
+		}
+	}
+}
+
 // kept is a Keeper of files, and what it did.
 type kept struct {
 	*Keeper
@@ -124,7 +163,7 @@ func keep(t *testing.T) *kept {
 	k := &kept{source: files(t), now: time.Now()}
 	issue(t, k.source)
 	var err error
-	k.inForce, err = Build(t.Context(), k.source, nil, nil, silent)
+	k.inForce, err = Build(t.Context(), k.source, nil, nil, time.Now(), silent)
 	must(t, err)
 	k.Keeper = New(Options{
 		Source: func() Source { return k.source }, InForce: func() *tls.Config { return k.inForce }, Change: func(fn func()) { fn() },

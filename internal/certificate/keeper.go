@@ -65,7 +65,11 @@ func (k *Keeper) Watch(ctx context.Context) {
 		s, leaf, now := k.o.Source(), Leaf(k.o.InForce()), k.o.Now()
 		if leaf != nil && leaf.NotAfter.Sub(now) < k.o.Limits.warnBefore(s, leaf) && now.Sub(warned) >= 24*time.Hour {
 			warned = now
-			s.log(k.o.Logger).Warn("the certificate ends soon, and nothing has renewed it", "until", leaf.NotAfter)
+			if why := OutOfTime(leaf, now); why != "" {
+				s.log(k.o.Logger).Error("the certificate is out of its time: clients refuse to speak to this server", "fault", why)
+			} else {
+				s.log(k.o.Logger).Warn("the certificate ends soon, and nothing has renewed it", "until", leaf.NotAfter)
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -94,6 +98,9 @@ func (k *Keeper) Reread(ctx context.Context, told string) (fault string) {
 			return
 		}
 		cert, err := s.read()
+		if err == nil && !presents(c, cert) {
+			err = worse(cert.Leaf, Leaf(c), k.o.Now())
+		}
 		switch {
 		case err == nil && !presents(c, cert):
 			k.present(ctx, cert)

@@ -12,8 +12,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
+	"time"
 
 	"sallyport/internal/acme"
 	"sallyport/internal/mail"
@@ -65,12 +67,13 @@ func (s Source) log(to *slog.Logger) *slog.Logger {
 
 // Build returns what the doors present; nil: there is no certificate, or none yet. The same
 // certificate keeps its TLS configuration, whose tickets clients may still hold; last is
-// that of the running server, nil at a start. An error is one of the files.
+// that of the running server, nil at a start. An error is one of the files, or that they
+// hold a certificate out of its time while one that is good is in force.
 //
 // Of an authority's, that which was obtained before is taken; one that cannot be read is
 // as none: another one will be obtained. A running server keeps what it has: only a start
 // changes where certificates come from.
-func Build(ctx context.Context, s Source, st store.Store, last *tls.Config, log *slog.Logger) (*tls.Config, error) {
+func Build(ctx context.Context, s Source, st store.Store, last *tls.Config, now time.Time, log *slog.Logger) (*tls.Config, error) {
 	switch {
 	case s.Authority != "" && last != nil:
 		return last, nil
@@ -93,7 +96,43 @@ func Build(ctx context.Context, s Source, st store.Store, last *tls.Config, log 
 	if presents(last, cert) {
 		return last, nil
 	}
+	if err := worse(cert.Leaf, Leaf(last), now); err != nil {
+		return nil, err
+	}
 	return presenting(cert), nil
+}
+
+// worse is why one certificate does not take the place of another: it is out of its time,
+// and the other is not.
+func worse(next, last *x509.Certificate, now time.Time) error {
+	why := OutOfTime(next, now)
+	if why == "" || last == nil || OutOfTime(last, now) != "" {
+		return nil
+	}
+	return fmt.Errorf("this certificate %s, and the one in force is good until %s", why, last.NotAfter.UTC().Format(time.DateOnly))
+}
+
+// OutOfTime says that a certificate has ended, or has not begun; "": it is within its time.
+func OutOfTime(leaf *x509.Certificate, now time.Time) string {
+	switch {
+	case !now.Before(leaf.NotAfter):
+		return "expired on " + leaf.NotAfter.UTC().Format(time.DateOnly)
+	case now.Before(leaf.NotBefore):
+		return "is not valid before " + leaf.NotBefore.UTC().Format(time.DateTime) + " UTC"
+	}
+	return ""
+}
+
+// Warning says what an operator should know of a certificate before clients tell him: that
+// it is out of its time, or will be soon; "": nothing.
+func Warning(leaf *x509.Certificate, now time.Time) string {
+	switch why, left := OutOfTime(leaf, now), leaf.NotAfter.Sub(now); {
+	case why != "":
+		return "the certificate " + why + ": clients refuse to speak to this server"
+	case left < DefaultLimits().Warn:
+		return fmt.Sprintf("the certificate expires in %d days, on %s", int(left.Hours()/24), leaf.NotAfter.UTC().Format(time.DateOnly))
+	}
+	return ""
 }
 
 // Leaf returns the certificate that c presents; nil: none.

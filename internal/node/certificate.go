@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"sallyport/internal/acme"
 	"sallyport/internal/certificate"
@@ -17,6 +18,15 @@ import (
 )
 
 var errNoRoots = errors.New("this file holds no certificate")
+
+// CertificateWarning says what an operator should know of the certificate that the files of
+// a configuration hold, such as that it expired; "": nothing, or there is none.
+func CertificateWarning(cfg config.Config, now time.Time) string {
+	if held := ReadCertificate(cfg); held != nil {
+		return certificate.Warning(held.Pair.Leaf, now)
+	}
+	return ""
+}
 
 // ReadCertificate reads the pair of files of a configuration, for Options.Certificate; nil
 // where there is none that can be used.
@@ -38,8 +48,8 @@ func (n *Node) buildCertificate(ctx context.Context, next, last *generation) (er
 	if last != nil {
 		in = last.tls
 	}
-	if next.tls, err = certificate.Build(ctx, n.certificateSource(next.cfg), n.store, in, n.log); err != nil {
-		return next.cfg.Fault("tls.cert", err.Error(), "certificate and key must be readable to the server, and belong together")
+	if next.tls, err = certificate.Build(ctx, n.certificateSource(next.cfg), n.store, in, n.o.Now(), n.log); err != nil {
+		return next.cfg.Fault("tls.cert", err.Error(), "certificate and key must be readable to the server, belong together and be within their time")
 	}
 	return nil
 }

@@ -26,14 +26,18 @@ func (n *Node) buildContent(_ context.Context, next, _ *generation) (err error) 
 		}
 	}
 	for _, m := range next.cfg.Milters {
-		l := milter.DefaultLimits()
-		l.Time, l.Connections = m.Timeout, m.Connections
 		o.Milters = append(o.Milters, filter.MilterOptions{
-			Name: m.Name, Client: milter.Options{Network: m.Network, Address: m.Address, Limits: l}, Scope: scopeOf(m.Check), Fields: slices.Clone(m.Fields),
+			Name: m.Name, Client: milterOptions(m), Scope: scopeOf(m.Check), Fields: slices.Clone(m.Fields),
 		})
 	}
 	next.checks = filter.NewChecks(o)
 	return nil
+}
+
+func milterOptions(m config.Milter) milter.Options {
+	l := milter.DefaultLimits()
+	l.Time, l.Connections = m.Timeout, m.Connections
+	return milter.Options{Network: m.Network, Address: m.Address, Limits: l}
 }
 
 func rspamdOptions(r config.Rspamd) (o rspamd.Options, err error) {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"sallyport/internal/config"
+	"sallyport/internal/filter/milter"
+	"sallyport/internal/filter/rspamd"
 	"sallyport/internal/filter/sender"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
@@ -19,8 +21,9 @@ import (
 // DoctorOptions say how far a doctor looks.
 type DoctorOptions struct {
 	Options
-	// Keys are the keys that sign mail.
-	Keys []operate.DKIMKey
+	// Keys are the keys that sign mail; KeysFault says why they are not known, "": they are.
+	Keys      []operate.DKIMKey
+	KeysFault string
 	// Outbound is a domain whose mail exchanger's port 25 is tried; "": none.
 	Outbound string
 	// Domains are those of ours that were added at run time; the configuration's need not
@@ -37,7 +40,7 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 	o := d.complete()
 	g := gather.Options{
 		Now: o.Now(), Hostname: cfg.Hostname, Own: ownAddresses(cfg, o), Domains: ourDomains(cfg, d.Domains), Listeners: doctorListeners(cfg),
-		Behind: doctorHops(cfg), Certificate: doctorCertificate(cfg, d.Obtained), Signs: cfg.DKIM.Sign, Data: cfg.Data, MinFree: minFree(cfg),
+		Behind: doctorHops(cfg), Certificate: doctorCertificate(cfg, d.Obtained), Signs: cfg.DKIM.Sign, KeysFault: d.KeysFault, Helpers: doctorHelpers(cfg), Data: cfg.Data, MinFree: minFree(cfg),
 		Connections: cfg.Limits.Connections, Files: doctorFiles(cfg), Outbound: d.Outbound, Port: o.MXPort, Dial: o.Dial, Server: d.Server, Queue: d.Queue,
 		Limits: gather.DefaultLimits(),
 	}
@@ -92,6 +95,20 @@ func doctorHops(cfg config.Config) (all []gather.Hop) {
 	}
 	for _, r := range cfg.Routes {
 		all = append(all, gather.Hop{For: "route " + routeName(r.Domain), Network: "tcp", At: net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))), TLS: r.TLS == mail.TLSImplicit})
+	}
+	return all
+}
+
+// doctorHelpers are an Rspamd and the milters. One whose options cannot be read is told of
+// by the check of the configuration.
+func doctorHelpers(cfg config.Config) (all []gather.Helper) {
+	if r := cfg.Rspamd; r.Network != "" {
+		if o, err := rspamdOptions(r); err == nil {
+			all = append(all, gather.Helper{For: "rspamd", At: r.Address, Defers: !r.AcceptDown, Ask: rspamd.New(o).Ping})
+		}
+	}
+	for _, m := range cfg.Milters {
+		all = append(all, gather.Helper{For: "milter " + m.Name, At: m.Address, Defers: !m.AcceptDown, Ask: milter.New(milterOptions(m)).Ping})
 	}
 	return all
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"sallyport/internal/certificate"
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
@@ -58,6 +59,11 @@ func (n *Node) reloaded(ctx context.Context, by string, g *generation, changes [
 		}
 	}
 	f.Count = len(changes)
+	if leaf := n.leaf(); leaf != nil {
+		if w := certificate.Warning(leaf, n.o.Now()); w != "" {
+			out.Warnings = append(out.Warnings, w)
+		}
+	}
 	n.record(ctx, f)
 	n.log.Info("configuration reloaded", "generation", g.number, "by", by, "changed", keysOf(out.Changed), "needs_restart", keysOf(out.Restart))
 	return out

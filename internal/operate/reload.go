@@ -8,6 +8,7 @@ type Reloaded struct {
 	Changed    []ReloadChange `json:"changed"`    // keys that are in force as they stand now
 	Restart    []ReloadChange `json:"restart"`    // keys that keep their former value until the next start
 	Faults     []ReloadFault  `json:"faults,omitempty"`
+	Warnings   []string       `json:"warnings,omitempty"` // what is in force, and should be looked at
 }
 
 // ReloadChange is a key that stands differently than before.

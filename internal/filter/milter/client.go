@@ -122,6 +122,30 @@ func (c *Client) Check(ctx context.Context, m Message, body Reader) (Advice, err
 	return a, err
 }
 
+// Ping finds out whether the filter is there and speaks the protocol, without showing it a
+// message.
+func (c *Client) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Limits.Time)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, c.o.Network, c.o.Address)
+	if err != nil {
+		return fmt.Errorf("milter: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	s := newConversation(conn, c.o.Limits, Message{})
+	if err := s.negotiate(); err != nil {
+		if ctx.Err() != nil {
+			return errors.New("milter: it does not answer in time")
+		}
+		return err
+	}
+	if writePacket(s.w, cmdQuit, nil) == nil {
+		_ = s.w.Flush() // it has answered already
+	}
+	return nil
+}
+
 // connectInfo is the argument of the connect command.
 func (m Message) connectInfo() []byte {
 	if !m.Client.IsValid() {

@@ -130,6 +130,26 @@ func (c *Client) Check(ctx context.Context, r Request, body io.Reader) (Answer, 
 	return c.o.Limits.Parse(text)
 }
 
+// Ping finds out whether something answers there, without showing it a message. Who knows
+// no /ping answers too.
+func (c *Client) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.o.Limits.Time)
+	defer cancel()
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(c.url, "/checkv2")+"/ping", nil)
+	if err != nil {
+		return fmt.Errorf("rspamd: %w", err)
+	}
+	resp, err := c.http.Do(q)
+	if err != nil {
+		return fmt.Errorf("rspamd: %w", err)
+	}
+	defer c.Close()
+	if resp.StatusCode >= http.StatusInternalServerError {
+		err = fmt.Errorf("rspamd: it answers with status %d", resp.StatusCode)
+	}
+	return errors.Join(err, resp.Body.Close())
+}
+
 // describe writes the header fields of the protocol.
 func (r Request) describe(h http.Header) {
 	set := func(name, value string) {

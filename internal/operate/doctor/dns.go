@@ -71,7 +71,7 @@ func checkDomains(f Facts) (all []Finding) {
 	for _, d := range f.Domains {
 		all = append(all, checkMX(f, d))
 		all = append(all, d.checkText("SPF", d.SPF, "v=spf1", d.Name, `"v=spf1 mx -all"`, "that says who may send for the domain")...)
-		all = append(all, d.checkText("DMARC", d.DMARC, "v=DMARC1", "_dmarc."+d.Name, `"v=DMARC1; p=quarantine; rua=mailto:postmaster@`+d.Name+`"`, "that says what to do with forged mail")...)
+		all = append(all, d.checkText("DMARC", d.DMARC, "v=DMARC1", "_dmarc."+d.Name, `"v=DMARC1; p=none; rua=mailto:postmaster@`+d.Name+`"`, "that asks for reports, and later says what to do with forged mail (docs/guides/dmarc.md)")...)
 		all = append(all, d.optional("MTA-STS", d.MTASTS, "v=STSv1", "_mta-sts."+d.Name,
 			"tls_policy.listen serves a policy (docs/config.md); then sallyport domain records "+d.Name+" prints its record")...)
 		all = append(all, d.optional("TLS-RPT", d.TLSRPT, "v=TLSRPTv1", "_smtp._tls."+d.Name,

@@ -71,6 +71,7 @@ type Facts struct {
 	Ports    []PortFacts
 	Outbound *OutboundFacts // nil: not tried
 	Behind   []BehindFacts  // the servers behind us, and next hops
+	Helpers  []HelperFacts  // those who are asked about the content of mail
 	TLS      TLSFacts
 	Clock    ClockFacts
 	Disk     DiskFacts
@@ -115,6 +116,7 @@ type PortFacts struct {
 	Address  string
 	Greeting string // of who answers there; for submissions after TLS
 	Error    string // nobody answers
+	Held     bool   // by systemd, which starts the server when somebody connects
 	Free     bool   // nobody listens there, and it can be bound
 	BindErr  string // why it cannot be bound
 }
@@ -131,6 +133,14 @@ type BehindFacts struct {
 	At       string
 	Greeting string
 	Error    string
+}
+
+// HelperFacts are about a program that is asked about the content of messages.
+type HelperFacts struct {
+	For    string // "rspamd", "milter NAME"
+	At     string
+	Error  string // it does not answer
+	Defers bool   // mail that it cannot see is deferred, and not taken without it
 }
 
 // TLSFacts are about the certificate.
@@ -194,6 +204,8 @@ type LimitFacts struct {
 // QueueFacts are about what waits.
 type QueueFacts struct {
 	Known          bool
+	Why            string // it is not known
+	Root           bool   // who looked was root
 	Messages, Held int
 	Oldest         time.Duration // of what is not held
 }
@@ -211,7 +223,7 @@ type Check func(Facts) []Finding
 
 // Checks returns every check in the order in which it is told.
 func Checks() []Check {
-	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, others}
+	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkHelpers, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, others}
 }
 
 func others(f Facts) []Finding { return f.Others }

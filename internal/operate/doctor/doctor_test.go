@@ -25,6 +25,7 @@ func well() Facts {
 			SPF: values("something else", "v=spf1 mx -all"), DMARC: values("v=DMARC1; p=reject"), MTASTS: values("v=STSv1; id=1"), TLSRPT: values("v=TLSRPTv1; rua=mailto:x@example.org")}},
 		Ports:    []PortFacts{{Door: "mx", Address: "0.0.0.0:25", Greeting: "220 mx.example.org ESMTP"}},
 		Outbound: &OutboundFacts{To: "198.51.100.1:25"},
+		Helpers:  []HelperFacts{{For: "rspamd", At: "127.0.0.1:11333", Defers: true}},
 		Behind:   []BehindFacts{{"domain example.org", "10.0.0.5:24", "220 inner LMTP", ""}},
 		TLS: TLSFacts{Configured: true, File: "chain.pem", Names: []string{"mx.example.org"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(60 * 24 * time.Hour),
 			CoversHostname: true},
@@ -56,7 +57,10 @@ func TestEachFaultIsFound(t *testing.T) {
 		state  State
 		words  string
 	}{
-		"no server":          {func(f *Facts) { f.Server.Running = false; f.Ports[0] = PortFacts{Door: "mx", Free: true} }, Warning, "no server runs"},
+		"no server":          {func(f *Facts) { f.Server.Running = false; f.Ports[0] = PortFacts{Door: "mx", Free: true} }, Wrong, "no server runs"},
+		"systemd's socket":   {func(f *Facts) { f.Server.Running = false; f.Ports[0] = PortFacts{Door: "mx", Held: true} }, Wrong, "no server runs"},
+		"filter dead":        {func(f *Facts) { f.Helpers[0].Error = "refused" }, Wrong, "127.0.0.1:11333 does not answer: refused; all mail that it is to look at is told to come back (451)"},
+		"filter passed by":   {func(f *Facts) { f.Helpers[0].Error, f.Helpers[0].Defers = "refused", false }, Warning, "mail is taken without it"},
 		"old server":         {func(f *Facts) { f.Server.Version = "v0" }, Warning, "version v0 runs (pid 1), and v1 is installed"},
 		"dead resolver":      {func(f *Facts) { f.Resolver = ResolverFacts{Error: "timeout"} }, Wrong, "cannot be used: timeout"},
 		"inventive resolver": {func(f *Facts) { f.Resolver.Invents = []string{"203.0.113.9"} }, Wrong, "invent addresses (203.0.113.9)"},
@@ -117,7 +121,7 @@ func TestEachFaultIsFound(t *testing.T) {
 		"files unknown": {func(f *Facts) { f.Limits.Files = 0 }, Unknown, "the limit is not known"},
 		"backlog":       {func(f *Facts) { f.Limits.Backlog = 128 }, Note, "only 128 connections"},
 		"local ports":   {func(f *Facts) { f.Limits.LocalPorts = 100 }, Note, "only 100 ports"},
-		"queue unknown": {func(f *Facts) { f.Queue = QueueFacts{} }, Unknown, "nobody could look"},
+		"queue unknown": {func(f *Facts) { f.Queue = QueueFacts{Why: "no"} }, Unknown, "nobody could look into the queue: no"},
 		"queue old":     {func(f *Facts) { f.Queue.Oldest = 5 * time.Hour }, Warning, "the oldest of 3 messages waits for 5h0m0s"},
 		"held":          {func(f *Facts) { f.Queue.Held = 2 }, Note, "2 messages are held"},
 		"others": {func(f *Facts) {
@@ -138,6 +142,19 @@ func TestEachFaultIsFound(t *testing.T) {
 }
 
 // A server that does not run, on a port that is taken, is told so.
+// Root is not told to be root.
+func TestRootIsNotToldToBeRoot(t *testing.T) {
+	f := well()
+	f.Queue = QueueFacts{Why: "it is locked"}
+	if got := checkQueue(f)[0].Remedy; !strings.Contains(got, "as root") {
+		t.Error(got)
+	}
+	f.Queue.Root = true
+	if got := checkQueue(f)[0].Remedy; strings.Contains(got, "as root") || got == "" {
+		t.Error(got)
+	}
+}
+
 func TestAPortThatCannotBeBound(t *testing.T) {
 	f := well()
 	f.Server.Running = false

@@ -14,7 +14,7 @@ func checkServer(f Facts) []Finding {
 	}
 	switch {
 	case !s.Running:
-		return one(Warning, "no server runs on this data folder", "start it: systemctl start sallyport, or sallyport serve")
+		return one(Wrong, "no server runs on this data folder: no mail comes in, and none leaves", "start it: systemctl start sallyport, or sallyport serve; what keeps it from starting, sallyport check or the log says")
 	case s.Version != "" && s.Version != s.Here:
 		return one(Warning, fmt.Sprintf("version %s runs (pid %d), and %s is installed", s.Version, s.PID, s.Here), "restart the server to run what is installed")
 	}
@@ -34,10 +34,12 @@ func checkPorts(f Facts) (all []Finding) {
 			add(Wrong, fmt.Sprintf("another program answers there: %q", p.Greeting), "stop it, or listen elsewhere; ss -ltnp names it")
 		case f.Server.Running:
 			add(Wrong, "the server runs, and does not answer there: "+p.Error, "look into its log; was the configuration changed since it started? is a firewall in the way?")
+		case p.Held:
+			add(Fine, "systemd listens there for the server, and starts it with the first connection", "")
 		case p.Free:
 			add(Fine, "nobody is there, and the server can listen", "")
 		default:
-			add(Wrong, "the server could not listen there: "+p.BindErr, "stop whoever is there (ss -ltnp names it); ports below 1024 need CAP_NET_BIND_SERVICE")
+			add(Wrong, "the server could not listen there: "+p.BindErr, "ss -ltnp names whoever is there: stop it, unless it is systemd with a socket of this server's; ports below 1024 need root or CAP_NET_BIND_SERVICE")
 		}
 	}
 	return all
@@ -63,6 +65,21 @@ func checkBehind(f Facts) (all []Finding) {
 			all = append(all, Finding{"hops", b.For, Wrong, fmt.Sprintf("%s greets with %q", b.At, b.Greeting), "look into that server's log: it turns us away, or is no mail server"})
 		default:
 			all = append(all, Finding{"hops", b.For, Fine, b.At + " answers", ""})
+		}
+	}
+	return all
+}
+
+// checkHelpers tells who is asked about the content of mail and does not answer.
+func checkHelpers(f Facts) (all []Finding) {
+	for _, h := range f.Helpers {
+		switch {
+		case h.Error != "" && h.Defers:
+			all = append(all, Finding{"content", h.For, Wrong, h.At + " does not answer: " + h.Error + "; all mail that it is to look at is told to come back (451)", "start it, or see its log; nothing is lost meanwhile, and down = \"accept\" in its table takes mail without it"})
+		case h.Error != "":
+			all = append(all, Finding{"content", h.For, Warning, h.At + " does not answer: " + h.Error + "; mail is taken without it", "start it, or see its log"})
+		default:
+			all = append(all, Finding{"content", h.For, Fine, h.At + " answers", ""})
 		}
 	}
 	return all
@@ -267,8 +284,10 @@ func checkQueue(f Facts) (all []Finding) {
 	q := f.Queue
 	add := func(s State, what, remedy string) { all = append(all, Finding{"queue", f.Hostname, s, what, remedy}) }
 	switch {
+	case !q.Known && q.Root:
+		add(Unknown, "nobody could look into the queue: "+q.Why, "docs/operations.md: the server does not run")
 	case !q.Known:
-		add(Unknown, "nobody could look into the queue", "run this as root or as the server's user")
+		add(Unknown, "nobody could look into the queue: "+q.Why, "run this as root or as the server's user")
 	case q.Oldest > queueOld:
 		add(Warning, fmt.Sprintf("the oldest of %d messages waits for %s", q.Messages-q.Held, q.Oldest.Round(time.Minute)), "sallyport queue ls --no-held --older-than 4h; queue show ID says what the other side answers")
 	default:

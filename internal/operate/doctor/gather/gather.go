@@ -48,6 +48,15 @@ type Hop struct {
 	TLS     bool // from the first octet
 }
 
+// Helper is a program that is asked about the content of messages.
+type Helper struct {
+	For    string // "rspamd", "milter NAME"
+	At     string
+	Defers bool // mail that it cannot see is deferred
+	// Ask finds out whether it is there, without showing it any mail.
+	Ask func(context.Context) error
+}
+
 // File is a file or folder of the server's.
 type File struct {
 	Path, What string
@@ -78,12 +87,15 @@ type Options struct {
 	ResolverError string
 	Listeners     []Listener
 	Behind        []Hop
+	Helpers       []Helper
 	Certificate   Certificate
-	// Signs: mail is signed, with Keys, which Find looks up in the DNS.
-	Signs bool
-	Keys  []Key
-	Find  func(ctx context.Context, names []dkim.KeyName) map[dkim.KeyName]dkim.Found
-	Data  string // folder
+	// Signs: mail is signed, with Keys, which Find looks up in the DNS. KeysFault says why
+	// the keys are not known; "": they are.
+	Signs     bool
+	KeysFault string
+	Keys      []Key
+	Find      func(ctx context.Context, names []dkim.KeyName) map[dkim.KeyName]dkim.Found
+	Data      string // folder
 	// MinFree are the octets that stay free of its disk, Connections those of limits.
 	MinFree     uint64
 	Connections int
@@ -108,6 +120,7 @@ func Gather(ctx context.Context, o Options) doctor.Facts {
 	var looking sync.WaitGroup
 	looking.Go(func() { f.Ports = gatherPorts(ctx, o) })
 	looking.Go(func() { f.Behind = gatherBehind(ctx, o) })
+	looking.Go(func() { f.Helpers = gatherHelpers(ctx, o) })
 	if o.Resolver == nil {
 		f.Resolver.Error = o.ResolverError
 	} else {

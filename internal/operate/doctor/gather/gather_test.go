@@ -300,6 +300,10 @@ func TestKeys(t *testing.T) {
 			t.Errorf("%s: %+v", subject, f)
 		}
 	}
+	o.KeysFault = "it is locked"
+	if all := Gather(t.Context(), o).Others; len(all) != 1 || all[0].State != doctor.Unknown || !strings.Contains(all[0].What, "could not be read: it is locked") {
+		t.Errorf("keys that could not be read: %+v", all)
+	}
 	if len(got) != 7 || !strings.Contains(got["old"].What, "taken out") {
 		t.Errorf("%+v", got)
 	}

@@ -12,6 +12,9 @@ import (
 
 // examineKeys compares the keys that sign mail with what the DNS shows of them.
 func examineKeys(ctx context.Context, o Options) []doctor.Finding {
+	if o.KeysFault != "" {
+		return []doctor.Finding{{Check: "dkim", Subject: o.Hostname.ASCII(), State: doctor.Unknown, What: "the keys that sign could not be read: " + o.KeysFault, Remedy: "run this again when the queue can be looked into"}}
+	}
 	var names []dkim.KeyName
 	for _, k := range o.Keys {
 		if d, err := mail.ParseDomain(k.Domain); err == nil {

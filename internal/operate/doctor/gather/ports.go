@@ -23,6 +23,11 @@ func gatherPorts(ctx context.Context, o Options) (all []doctor.PortFacts) {
 			continue // any free port: nothing to look at
 		}
 		p := doctor.PortFacts{Door: l.Door, Address: l.At.String()}
+		// To connect there would start the server.
+		if p.Held = !o.Server.Running && held("/proc", l.At); p.Held {
+			all = append(all, p)
+			continue
+		}
 		greeting, err := o.greetingAt(ctx, "tcp", reachable(l.At).String(), l.TLS)
 		switch {
 		case err == nil:
@@ -60,6 +65,20 @@ func gatherBehind(ctx context.Context, o Options) (all []doctor.BehindFacts) {
 			b.Error = err.Error()
 		}
 		all = append(all, b)
+	}
+	return all
+}
+
+// gatherHelpers asks those who judge the content of mail whether they are there.
+func gatherHelpers(ctx context.Context, o Options) (all []doctor.HelperFacts) {
+	for _, h := range o.Helpers {
+		ctx, cancel := context.WithTimeout(ctx, o.Limits.Look)
+		f := doctor.HelperFacts{For: h.For, At: h.At, Defers: h.Defers}
+		if err := h.Ask(ctx); err != nil {
+			f.Error = mail.PlainLine(err.Error(), o.Limits.Text)
+		}
+		cancel()
+		all = append(all, f)
 	}
 	return all
 }
