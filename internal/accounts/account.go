@@ -16,11 +16,17 @@ type Account struct {
 	Role            Role         `json:"role"`
 	Created         time.Time    `json:"created"`
 	PasswordChanged time.Time    `json:"password_changed"`
+	// PasswordRevision numbers the change that made the password what it is, and names it
+	// as a credential; 0: it was made before credentials had names.
+	PasswordRevision uint64 `json:"password_revision,omitempty"`
+	// PasswordRevoked: there is no password until a new one is set.
+	PasswordRevoked bool   `json:"password_revoked,omitempty"`
+	SignIn          Policy `json:"sign_in"`
 	// RecipientsHour and RecipientsDay are the most recipients that the account may write
 	// to within any hour and any day; 0: what its role may.
 	RecipientsHour int `json:"recipients_hour,omitempty"`
 	RecipientsDay  int `json:"recipients_day,omitempty"`
-	// Revision grows with every change of password, standing or role, and is
+	// Revision grows with every change of standing, role or policy, and is
 	// never used again, not even by another account of the same address. A
 	// session that signed in under another revision must not go on.
 	Revision uint64 `json:"revision"`

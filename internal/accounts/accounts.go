@@ -33,11 +33,12 @@ type Identity struct {
 	cacheKey []byte
 	changed  chan struct{}
 
-	// accounts (key -> *record) and networks (key -> []knownNetwork) mirror the
+	// accounts (key -> *record), networks (key -> []knownNetwork) and used mirror the
 	// store. They are written only under load, and only with what the store holds
 	// at that moment, so that an older state never replaces a newer one.
 	accounts sync.Map
 	networks sync.Map
+	used     sync.Map // key -> map[string]time.Time: when credentials were last used
 	count    atomic.Int64
 	load     sync.Mutex
 	seen     uint64 // all changes up to this one are mirrored
@@ -170,7 +171,7 @@ func (i *Identity) refresh(ctx context.Context) error {
 		return true
 	})
 	i.seen = revision
-	return i.refreshNetworks(ctx)
+	return errors.Join(i.refreshNetworks(ctx), i.refreshUsed(ctx))
 }
 
 func (i *Identity) refreshNetworks(ctx context.Context) error {
@@ -221,14 +222,20 @@ func (i *Identity) mirror(key string, value []byte) {
 	if !had {
 		i.count.Add(1)
 	}
-	if !had || old.(*record).Account != r.Account {
+	if !had || !old.(*record).same(r) {
 		i.announce(key)
 	}
+}
+
+// same reports whether two records tell the same of an account and its credentials.
+func (r *record) same(as *record) bool {
+	return r.Account == as.Account && slices.EqualFunc(r.held, as.held, func(a, b held) bool { return a.ID == b.ID })
 }
 
 // forget drops the account of key from memory. The caller holds load.
 func (i *Identity) forget(key string) {
 	i.networks.Delete(key)
+	i.used.Delete(key)
 	if _, had := i.accounts.LoadAndDelete(key); had {
 		i.count.Add(-1)
 		i.announce(key)

@@ -13,8 +13,14 @@
 //
 //	identity/account/KEY    one account; KEY is mail.Address.Key
 //	identity/networks/KEY   the networks from which it signed in of late
+//	identity/used/KEY       when its credentials were last used
 //	identity/revision       the number of changes to accounts so far
 //	identity/decoy          a secret that feigns accounts which do not exist
+//
+// An account has its password and credentials beside it, one for each device: each has a
+// name for good, and a session knows with which it was opened. An app password is made of
+// 120 bits of chance, so that it is found by a plain digest, in no time and whatever rates
+// of guesses say; what is wrong costs a hash as ever.
 //
 // Every change is one store.Tx with the caller's facts. The accounts are also
 // held in memory, because every MAIL and every claim of a queued message asks.

@@ -55,6 +55,11 @@ const (
 	RuleClear       Rule = "signin-clear"        // the connection is not encrypted
 	RuleBusy        Rule = "signin-busy"         // hashing is at its bound
 	RuleUnavailable Rule = "signin-unavailable"  // the store or chance failed
+	RulePolicy      Rule = "signin-policy"       // the account does not sign in with such a credential
+	RuleScope       Rule = "signin-scope"        // the credential is for something else
+	RuleNetwork     Rule = "signin-network"      // the credential may not be used from there
+	RuleExpired     Rule = "signin-expired"      // the credential's time is over
+	RuleRevoked     Rule = "signin-revoked"      // the account's password was revoked
 	RuleCancelled   Rule = "signin-cancelled"    // the exchange was ended early
 )
 

@@ -55,7 +55,7 @@ type Exchange struct {
 	next      step
 	user      string // as the client wrote it
 	known     bool   // the user had signed in from this network before
-	account   Account
+	proof     Proof
 	err       error
 }
 
@@ -108,7 +108,7 @@ func (x *Exchange) Cancel() {
 }
 
 func (x *Exchange) end(err error) error {
-	x.next, x.err, x.account = nil, err, Account{}
+	x.next, x.err, x.proof = nil, err, Proof{}
 	return err
 }
 
@@ -121,9 +121,9 @@ func (x *Exchange) names(user string) {
 	}
 }
 
-// Account returns who signed in; false before the exchange ended well.
-func (x *Exchange) Account() (Account, bool) {
-	return x.account, x.next == nil && x.err == nil && !x.account.Address.IsZero()
+// Proof returns who signed in and with what; false before the exchange ended well.
+func (x *Exchange) Proof() (Proof, bool) {
+	return x.proof, x.next == nil && x.err == nil && !x.proof.Address.IsZero() && len(x.proof.Credentials) > 0
 }
 
 // Attempt is what the trace should know of an exchange. It never holds a password,
@@ -137,6 +137,8 @@ type Attempt struct {
 	Known     bool // the account had signed in from this network before
 	Rule      Rule // RuleNone: the exchange is not over
 	Why       string
+	// Credentials are those with which it succeeded.
+	Credentials []Credential
 }
 
 // Attempt returns how the exchange went so far.
@@ -146,8 +148,8 @@ func (x *Exchange) Attempt() Attempt {
 	if addr, err := mail.ParseAddress(x.user, mail.UTF8); err == nil && strings.Contains(addr.Domain().ASCII(), ".") {
 		a.Account, a.Known = addr, x.known
 	}
-	if _, ok := x.Account(); ok {
-		a.Rule, a.Why = RuleSignedIn, "the password was right"
+	if p, ok := x.Proof(); ok {
+		a.Rule, a.Why, a.Credentials = RuleSignedIn, "the "+p.Credentials[0].Kind.String()+" was right", p.Credentials
 	}
 	var e *SignInError
 	switch {
@@ -195,11 +197,11 @@ func (x *Exchange) loginPassword(ctx context.Context, response []byte) ([]byte, 
 }
 
 func (x *Exchange) password(ctx context.Context, password string) ([]byte, step, error) {
-	acc, err := x.id.SignIn(ctx, x.user, password, x.peer)
+	proof, err := x.id.SignIn(ctx, x.user, password, x.peer)
 	if err != nil {
 		return nil, nil, err
 	}
-	x.account = acc
+	x.proof = proof
 	return nil, nil, nil
 }
 

@@ -51,7 +51,7 @@ func FuzzExchange(f *testing.F) {
 			}
 		}
 		x.Cancel()
-		_, in := x.Account()
+		_, in := x.Proof()
 		if in && (!over || !bytes.Contains(first, []byte(alicePassword)) && !bytes.Contains(second, []byte(alicePassword)) && !bytes.Contains(third, []byte(alicePassword))) {
 			t.Errorf("%s: signed in with %q %q %q", name, first, second, third)
 		}

@@ -106,7 +106,7 @@ func address(t testing.TB, s string) mail.Address {
 
 // peerAt is a peer behind TLS that exports no keys: there is nothing to bind to.
 func peerAt(ip string) Peer {
-	return Peer{Remote: netip.MustParseAddr(ip), TLS: &tls.ConnectionState{Version: tls.VersionTLS12}}
+	return Peer{Remote: netip.MustParseAddr(ip), TLS: &tls.ConnectionState{Version: tls.VersionTLS12}, For: ScopeSend}
 }
 
 // peerN is one of many peers, each in a network of its own.

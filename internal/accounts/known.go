@@ -53,20 +53,25 @@ func (i *Identity) remember(ctx context.Context, key string, n netip.Prefix, now
 	}
 }
 
-// storeNetworks writes only beside an account that exists, so that removing an
-// account leaves nothing behind.
+// storeNetworks writes the networks of an account.
 func (i *Identity) storeNetworks(ctx context.Context, key string, n []knownNetwork) error {
-	account, err := i.st.Get(ctx, accountKey(key))
+	value, err := encodeNetworks(n)
 	if err != nil {
 		return err
 	}
-	value, err := encodeNetworks(n)
+	return i.storeBeside(ctx, key, networksKey(key), value)
+}
+
+// storeBeside writes only beside an account that exists, so that removing an
+// account leaves nothing behind.
+func (i *Identity) storeBeside(ctx context.Context, key string, under, value []byte) error {
+	account, err := i.st.Get(ctx, accountKey(key))
 	if err != nil {
 		return err
 	}
 	_, err = i.st.Apply(ctx, store.Tx{
 		Preconditions: []store.Precondition{holds(accountKey(key), account)},
-		Mutations:     []store.Mutation{{Key: networksKey(key), Value: value}},
+		Mutations:     []store.Mutation{{Key: under, Value: value}},
 		Bulk:          true,
 	}, store.Lazy)
 	return err

@@ -23,26 +23,29 @@ func TestKnownRecords(t *testing.T) {
 	r := &record{
 		Account: Account{
 			Address: address, Standing: StandingFrozen, FrozenReason: "stolen", Role: RoleBulk, Created: at, PasswordChanged: at.Add(time.Hour),
-			RecipientsHour: 7, RecipientsDay: 70, Revision: 9,
+			RecipientsHour: 7, RecipientsDay: 70, Revision: 9, PasswordRevision: 8, SignIn: PolicyApp,
 		},
 		secret: secret{
 			Argon: argonHash{Memory: 65536, Passes: 3, Lanes: 4, Salt: octets(1, saltOctets), Hash: octets(2, hashOctets)},
 			Scram: scramVerifier{Rounds: 10000, Salt: octets(3, saltOctets), StoredKey: octets(4, hashOctets), ServerKey: octets(5, hashOctets)},
 		},
+		held: []held{{
+			Credential: Credential{ID: "app7", Kind: KindApp, Name: "phone", Created: at, Expires: at.Add(time.Hour), Scope: ScopeSend, Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
+			App:        &appSecret{Digest: octets(6, hashOctets), StoredKey: octets(7, hashOctets), ServerKey: octets(8, hashOctets)},
+		}},
 	}
-	const stored = `{"v":1,"address":"Alice@local.test","standing":"frozen","frozen_reason":"stolen","role":"bulk","created":"2026-01-02T03:04:05.000000006Z","password_changed":"2026-01-02T04:04:05.000000006Z","recipients_hour":7,"recipients_day":70,"revision":9,"secret":{"argon2id":{"m":65536,"t":3,"p":4,"salt":"AQEBAQEBAQEBAQEBAQEBAQ==","hash":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="},"scram_sha_256":{"i":10000,"salt":"AwMDAwMDAwMDAwMDAwMDAw==","stored_key":"BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ=","server_key":"BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU="}}}`
+	const stored = `{"v":1,"address":"Alice@local.test","standing":"frozen","frozen_reason":"stolen","role":"bulk","created":"2026-01-02T03:04:05.000000006Z","password_changed":"2026-01-02T04:04:05.000000006Z","password_revision":8,"sign_in":"app","recipients_hour":7,"recipients_day":70,"revision":9,"secret":{"argon2id":{"m":65536,"t":3,"p":4,"salt":"AQEBAQEBAQEBAQEBAQEBAQ==","hash":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="},"scram_sha_256":{"i":10000,"salt":"AwMDAwMDAwMDAwMDAwMDAw==","stored_key":"BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ=","server_key":"BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU="}},"credentials":[{"id":"app7","kind":"app password","name":"phone","created":"2026-01-02T03:04:05.000000006Z","expires":"2026-01-02T04:04:05.000000006Z","scope":"send","networks":["192.0.2.0/24"],"app_password":{"sha256":"BgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgY=","stored_key":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=","server_key":"CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg="}}]}`
 	if got, err := r.encode(); err != nil || string(got) != stored {
 		t.Errorf("an account is stored as\n%s, %v", got, err)
 	}
 	if back, err := decodeRecord(address.Key(), []byte(stored)); err != nil || !reflect.DeepEqual(back, r) {
 		t.Errorf("an account reads as %+v, %v", back, err)
 	}
-	// Before there were limits of its own, an account had none in its record.
+	// Before there were limits of its own and credentials beside the password, an account had
+	// none in its record.
+	r.PasswordRevision, r.SignIn, r.held = 0, PolicyAny, nil
 	r.RecipientsHour, r.RecipientsDay, r.Standing, r.FrozenReason, r.Role = 0, 0, StandingActive, "", RolePerson
 	const plain = `{"v":1,"address":"Alice@local.test","standing":"active","role":"person","created":"2026-01-02T03:04:05.000000006Z","password_changed":"2026-01-02T04:04:05.000000006Z","revision":9,"secret":{"argon2id":{"m":65536,"t":3,"p":4,"salt":"AQEBAQEBAQEBAQEBAQEBAQ==","hash":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="},"scram_sha_256":{"i":10000,"salt":"AwMDAwMDAwMDAwMDAwMDAw==","stored_key":"BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ=","server_key":"BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU="}}}`
-	if got, err := r.encode(); err != nil || string(got) != plain {
-		t.Errorf("a plain account is stored as\n%s, %v", got, err)
-	}
 	if back, err := decodeRecord(address.Key(), []byte(plain)); err != nil || !reflect.DeepEqual(back, r) {
 		t.Errorf("a plain account reads as %+v, %v", back, err)
 	}
@@ -64,7 +67,7 @@ func TestKnownRecords(t *testing.T) {
 	}
 	for key, want := range map[string]string{
 		string(accountKey(address.Key())): "identity/account/alice@local.test", string(networksKey(address.Key())): "identity/networks/alice@local.test",
-		keyRevision: "identity/revision", keyDecoy: "identity/decoy", prefixAll: "identity/",
+		string(usedKey(address.Key())): "identity/used/alice@local.test", keyRevision: "identity/revision", keyDecoy: "identity/decoy", prefixAll: "identity/",
 	} {
 		if key != want {
 			t.Errorf("the key %s, want %s", key, want)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
@@ -21,8 +22,9 @@ const conflictTries = 16
 type change struct {
 	edit       func(old *record, revision uint64) (*record, error)
 	facts      [][]byte
-	with       []store.Planner // what other rooms change in the same act
-	grows      bool            // brings a new account
+	late       func(revision uint64) [][]byte // more facts, of what edit came to; may be nil
+	with       []store.Planner                // what other rooms change in the same act
+	grows      bool                           // brings a new account
 	durability store.Durability
 }
 
@@ -40,7 +42,7 @@ func (i *Identity) Add(ctx context.Context, a mail.Address, password string, sen
 	if i.record(a.Key()) != nil {
 		return Account{}, fmt.Errorf("%w: %s", ErrExists, mail.Printable(a.String(), 320))
 	}
-	s, err := i.derive(ctx, a, password)
+	s, err := i.derive(ctx, a, password, nil)
 	if err != nil {
 		return Account{}, err
 	}
@@ -50,27 +52,32 @@ func (i *Identity) Add(ctx context.Context, a mail.Address, password string, sen
 			return nil, fmt.Errorf("%w: %s", ErrExists, mail.Printable(a.String(), 320))
 		}
 		return &record{secret: s, Account: Account{
-			Address: a, Standing: StandingActive, Created: now, PasswordChanged: now, Revision: revision,
+			Address: a, Standing: StandingActive, Created: now, PasswordChanged: now, PasswordRevision: revision, SignIn: PolicyAny, Revision: revision,
 			Role: sends.Role, RecipientsHour: sends.RecipientsHour, RecipientsDay: sends.RecipientsDay,
 		}}, nil
 	}})
 }
 
 // SetPassword replaces the password. What was remembered of the old one is
-// forgotten before SetPassword returns.
+// forgotten before SetPassword returns. What signed in with another credential goes on.
 func (i *Identity) SetPassword(ctx context.Context, a mail.Address, password string, facts [][]byte) (Account, error) {
 	if _, err := i.Get(a); err != nil {
 		return Account{}, err
 	}
-	s, err := i.derive(ctx, a, password)
+	s, err := i.derive(ctx, a, password, i.record(a.Key()))
 	if err != nil {
 		return Account{}, err
 	}
 	now := i.o.Now().UTC()
-	return i.amend(ctx, a, facts, nil, func(r *record) {
-		r.secret = s
-		r.PasswordChanged = now
-	})
+	return i.change(ctx, a, change{facts: facts, edit: existing(a, func(old *record, revision uint64) (*record, error) {
+		if len(old.held) > 0 && !s.Scram.fits(old.secret.Scram) {
+			return nil, fmt.Errorf("%w: the account was changed meanwhile; try again", store.ErrConflict)
+		}
+		next := *old
+		next.secret = s
+		next.PasswordChanged, next.PasswordRevision, next.PasswordRevoked = now, revision, false
+		return &next, nil
+	})})
 }
 
 // Freeze ends signing in and sending until Thaw; mail for the account is still
@@ -132,21 +139,29 @@ func (i *Identity) amend(ctx context.Context, a mail.Address, facts [][]byte, wi
 // amendUnder changes an existing account, which keeps its revision unless f gives it the
 // new one.
 func (i *Identity) amendUnder(ctx context.Context, a mail.Address, facts [][]byte, with []store.Planner, f func(r *record, revision uint64)) (Account, error) {
-	return i.change(ctx, a, change{facts: facts, with: with, edit: func(old *record, revision uint64) (*record, error) {
+	return i.change(ctx, a, change{facts: facts, with: with, edit: existing(a, func(old *record, revision uint64) (*record, error) {
+		next := *old
+		f(&next, revision)
+		return &next, nil
+	})})
+}
+
+// existing is an edit of an account that must exist, and be readable.
+func existing(a mail.Address, f func(old *record, revision uint64) (*record, error)) func(*record, uint64) (*record, error) {
+	return func(old *record, revision uint64) (*record, error) {
 		if old == nil {
 			return nil, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), 320))
 		}
 		if old.Standing == StandingUnknown {
 			return nil, fmt.Errorf("%w: the record of %s cannot be read; remove the account and add it again", ErrInvalid, mail.Printable(a.String(), 320))
 		}
-		next := *old
-		f(&next, revision)
-		return &next, nil
-	}})
+		return f(old, revision)
+	}
 }
 
-// derive makes the secret of a new password, in the lane of those who are known.
-func (i *Identity) derive(ctx context.Context, a mail.Address, password string) (secret, error) {
+// derive makes the secret of a new password, in the lane of those who are known. of is the
+// account that gets it, nil for a new one.
+func (i *Identity) derive(ctx context.Context, a mail.Address, password string, of *record) (secret, error) {
 	prepared, err := newPassword(a, password, *i.limits())
 	if err != nil {
 		return secret{}, err
@@ -155,7 +170,7 @@ func (i *Identity) derive(ctx context.Context, a mail.Address, password string) 
 		return secret{}, err
 	}
 	defer i.hasher.release()
-	return newSecret(i.o.Rand, i.limits().cost(), password, prepared)
+	return newSecret(i.o.Rand, of.cost(i.limits()), of.salt(), password, prepared)
 }
 
 // change carries out one change and returns when it is committed as it asks for
@@ -199,12 +214,20 @@ func (i *Identity) tryChange(ctx context.Context, key string, c change) (Account
 		Facts:         c.facts,
 		Bulk:          c.grows,
 	}
+	if c.late != nil {
+		tx.Facts = append(slices.Clone(c.facts), c.late(revision)...)
+	}
 	if tx.Mutations, err = appendRecord(tx.Mutations, key, next); err != nil {
 		return Account{}, err
 	}
+	own := len(tx.Mutations)
 	tx, done, err := tx.With(ctx, c.with...)
 	if err != nil {
 		return Account{}, err
+	}
+	if ours(tx.Mutations[own:]) {
+		err := fmt.Errorf("%w: a share of this change would undo it", ErrInvalid)
+		return Account{}, errors.Join(err, done(err))
 	}
 	_, applyErr := i.st.Apply(ctx, tx, c.durability)
 	// Also after an error: the change may be in doubt, and memory must show what
@@ -220,6 +243,12 @@ func (i *Identity) tryChange(ctx context.Context, key string, c change) (Account
 		return Account{}, loadErr
 	}
 	return next.Account, nil
+}
+
+// ours reports whether somebody else's share changes accounts too: of two changes of one
+// record the later would win, whatever the first was for.
+func ours(shares []store.Mutation) bool {
+	return slices.ContainsFunc(shares, func(m store.Mutation) bool { return bytes.HasPrefix(m.Key, []byte(prefixAll)) })
 }
 
 // stored reads the account of key from the store; a nil value and record mean
@@ -243,7 +272,8 @@ func appendRecord(m []store.Mutation, key string, next *record) ([]store.Mutatio
 	if next == nil {
 		return append(m,
 			store.Mutation{Key: accountKey(key), Delete: true},
-			store.Mutation{Key: networksKey(key), Delete: true}), nil
+			store.Mutation{Key: networksKey(key), Delete: true},
+			store.Mutation{Key: usedKey(key), Delete: true}), nil
 	}
 	value, err := next.encode()
 	if err != nil {

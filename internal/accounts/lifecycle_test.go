@@ -48,7 +48,7 @@ func TestAccountsAreKept(t *testing.T) {
 		}
 	}
 	text, err := json.Marshal(mustGet(t, f, "bob@local.test"))
-	want := `{"address":"bob@local.test","standing":"frozen","frozen_reason":"gone fishing","role":"person","created":"2026-01-02T03:04:05Z","password_changed":"2026-01-02T03:04:05Z","revision":4}`
+	want := `{"address":"bob@local.test","standing":"frozen","frozen_reason":"gone fishing","role":"person","created":"2026-01-02T03:04:05Z","password_changed":"2026-01-02T03:04:05Z","password_revision":2,"sign_in":"any","revision":4}`
 	if err != nil || string(text) != want {
 		t.Errorf("%s %v", text, err)
 	}

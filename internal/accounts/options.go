@@ -20,7 +20,11 @@ type Limits struct {
 	PasswordChars  int // fewest characters of a new password
 	PasswordOctets int // most octets of any password
 	ReasonOctets   int // most octets of the reason of a freeze
-	ResponseOctets int // most octets of one SASL response, decoded
+	NameOctets     int // most octets of the name of a credential
+	Credentials    int // credentials of one account, beside its password
+	// CredentialNetworks bounds the networks from which one credential may be used.
+	CredentialNetworks int
+	ResponseOctets     int // most octets of one SASL response, decoded
 
 	HashMemory   uint32        // memory of one argon2id hash, in KiB
 	HashPasses   uint32        // passes of argon2id over its memory
@@ -46,19 +50,23 @@ func DefaultLimits() Limits {
 		PasswordChars:  8,
 		PasswordOctets: 1024,
 		ReasonOctets:   512,
-		ResponseOctets: 4096,
-		HashMemory:     19 << 10,
-		HashPasses:     2,
-		HashLanes:      1,
-		ScramRounds:    15_000,
-		HashAtOnce:     max(1, runtime.GOMAXPROCS(0)/2),
-		HashQueue:      64,
-		HashWait:       10 * time.Second,
-		CacheEntries:   16_384,
-		CacheTTL:       5 * time.Minute,
-		KnownNetworks:  16,
-		KnownFor:       30 * 24 * time.Hour,
-		Guesses:        screen.DefaultGuessLimits(),
+		NameOctets:     64,
+		Credentials:    32,
+
+		CredentialNetworks: 32,
+		ResponseOctets:     4096,
+		HashMemory:         19 << 10,
+		HashPasses:         2,
+		HashLanes:          1,
+		ScramRounds:        15_000,
+		HashAtOnce:         max(1, runtime.GOMAXPROCS(0)/2),
+		HashQueue:          64,
+		HashWait:           10 * time.Second,
+		CacheEntries:       16_384,
+		CacheTTL:           5 * time.Minute,
+		KnownNetworks:      16,
+		KnownFor:           30 * 24 * time.Hour,
+		Guesses:            screen.DefaultGuessLimits(),
 	}
 }
 
@@ -77,6 +85,7 @@ func (l Limits) validate() error {
 		"Accounts": int64(l.Accounts), "PasswordChars": int64(l.PasswordChars), "PasswordOctets": int64(l.PasswordOctets),
 		"ReasonOctets": int64(l.ReasonOctets), "ResponseOctets": int64(l.ResponseOctets), "HashAtOnce": int64(l.HashAtOnce),
 		"HashQueue": int64(l.HashQueue), "HashWait": int64(l.HashWait), "CacheEntries": int64(l.CacheEntries),
+		"NameOctets": int64(l.NameOctets), "Credentials": int64(l.Credentials), "CredentialNetworks": int64(l.CredentialNetworks),
 		"CacheTTL": int64(l.CacheTTL), "KnownNetworks": int64(l.KnownNetworks), "KnownFor": int64(l.KnownFor),
 	} {
 		if v <= 0 {

@@ -16,6 +16,7 @@ const (
 	prefixAll      = string(store.SpaceAccounts)
 	prefixAccount  = prefixAll + "account/"
 	prefixNetworks = prefixAll + "networks/"
+	prefixUsed     = prefixAll + "used/"
 	keyRevision    = prefixAll + "revision"
 	keyDecoy       = prefixAll + "decoy"
 
@@ -26,21 +27,24 @@ const (
 
 func accountKey(key string) []byte  { return []byte(prefixAccount + key) }
 func networksKey(key string) []byte { return []byte(prefixNetworks + key) }
+func usedKey(key string) []byte     { return []byte(prefixUsed + key) }
 
 // record is an account with what proves it. Records are never changed.
 type record struct {
 	Account
 	secret secret
+	held   []held // beside the password
 }
 
 type storedAccount struct {
 	Version int `json:"v"`
 	Account
 	Secret secret `json:"secret"`
+	Held   []held `json:"credentials,omitempty"`
 }
 
 func (r *record) encode() ([]byte, error) {
-	return json.Marshal(storedAccount{Version: recordVersion, Account: r.Account, Secret: r.secret})
+	return json.Marshal(storedAccount{Version: recordVersion, Account: r.Account, Secret: r.secret, Held: r.held})
 }
 
 // decodeRecord reads the value under an account's key. It refuses what it does
@@ -65,7 +69,15 @@ func decodeRecord(key string, value []byte) (*record, error) {
 	if err := s.Secret.validate(); err != nil {
 		return nil, err
 	}
-	return &record{Account: s.Account, secret: s.Secret}, nil
+	for _, h := range s.Held {
+		if err := h.validate(); err != nil {
+			return nil, err
+		}
+	}
+	if s.SignIn == PolicyUnknown { // written before there were policies
+		s.SignIn = PolicyAny
+	}
+	return &record{Account: s.Account, secret: s.Secret, held: s.Held}, nil
 }
 
 // unreadable stands for a record that cannot be read: the address exists, so that

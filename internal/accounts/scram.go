@@ -55,6 +55,9 @@ type scramState struct {
 	talk    *scram.ServerConversation
 	key     string
 	account *record // nil: a decoy answers
+	secret  secret  // the account's, or the decoy
+	first   string  // the client-first-message
+	nonce   string  // of ours
 }
 
 // scramFirst takes the client-first-message. RFC 5802 §5.
@@ -66,8 +69,12 @@ func (x *Exchange) scramFirst(_ context.Context, response []byte) ([]byte, step,
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &scramState{x: x}
-	if s.talk, err = x.newTalk(msg, s.lookup); err != nil {
+	nonce := make([]byte, nonceOctets)
+	if _, err := io.ReadFull(x.id.o.Rand, nonce); err != nil {
+		return nil, nil, fmt.Errorf("accounts: reading random octets: %w", err)
+	}
+	s := &scramState{x: x, first: msg, nonce: base64.StdEncoding.EncodeToString(nonce)}
+	if s.talk, err = s.newTalk(s.lookup); err != nil {
 		return nil, nil, err
 	}
 	answer, err := s.talk.Step(msg)
@@ -86,17 +93,14 @@ func (x *Exchange) scramFirst(_ context.Context, response []byte) ([]byte, step,
 
 // newTalk prepares the conversation for what the client says about channel
 // binding at the start of its first message. RFC 5802 §6.
-func (x *Exchange) newTalk(msg string, lookup scram.CredentialLookup) (*scram.ServerConversation, error) {
+func (s *scramState) newTalk(lookup scram.CredentialLookup) (*scram.ServerConversation, error) {
 	server, err := scram.SHA256.NewServer(lookup)
 	if err != nil {
 		return nil, err
 	}
-	nonce := make([]byte, nonceOctets)
-	if _, err := io.ReadFull(x.id.o.Rand, nonce); err != nil {
-		return nil, fmt.Errorf("accounts: reading random octets: %w", err)
-	}
-	server.WithNonceGenerator(func() string { return base64.StdEncoding.EncodeToString(nonce) })
-	flag, _, _ := strings.Cut(msg, ",")
+	x := s.x
+	server.WithNonceGenerator(func() string { return s.nonce })
+	flag, _, _ := strings.Cut(s.first, ",")
 	kind, binds := strings.CutPrefix(flag, "p=")
 	offered := bindings(x.peer)
 	switch {
@@ -126,8 +130,36 @@ func (s *scramState) lookup(user string) (scram.StoredCredentials, error) {
 	}
 	s.key = a.Key()
 	r, found := s.x.id.secretOf(s.key)
-	s.account = r
+	s.account, s.secret = r, found
 	return found.Scram.credentials(), nil
+}
+
+// appOf finds the app password that the client's final message proves. Each is tried in a
+// conversation of its own, which begins like the one that the client sees, since salt and
+// rounds are the same. As many are tried for every name, so that nobody learns by the time
+// whether there is such an account, or what it has.
+func (s *scramState) appOf(msg string) (c Credential, answer string, ok bool) {
+	var apps []held
+	if s.account != nil && s.account.Standing == StandingActive {
+		apps = s.account.held
+	}
+	for n := range s.x.id.limits().Credentials {
+		verifier, mine := s.secret.Scram, n < len(apps) && apps[n].App != nil
+		if mine {
+			verifier.StoredKey, verifier.ServerKey = apps[n].App.StoredKey, apps[n].App.ServerKey
+		}
+		talk, err := s.newTalk(func(string) (scram.StoredCredentials, error) { return verifier.credentials(), nil })
+		if err != nil {
+			continue
+		}
+		if _, err := talk.Step(s.first); err != nil {
+			continue
+		}
+		if said, err := talk.Step(msg); err == nil && talk.Valid() && mine {
+			c, answer, ok = apps[n].Credential, said, true
+		}
+	}
+	return c, answer, ok
 }
 
 // final takes the client-final-message and answers with the server's signature,
@@ -137,47 +169,58 @@ func (s *scramState) final(_ context.Context, response []byte) ([]byte, step, er
 	if err != nil {
 		return nil, nil, err
 	}
-	answer, err := s.judge(msg)
-	if err != nil {
+	c, answer, ok := s.appOf(msg)
+	if ok {
+		// Nobody guesses one: no rate is asked.
+		if err := s.account.refuses(c, s.x.peer, s.x.id.o.Now()); err != nil {
+			return nil, nil, err
+		}
+	} else if c, answer, err = s.judge(msg); err != nil {
 		return nil, nil, err
 	}
-	return []byte(answer), s.confirmed, nil
+	return []byte(answer), s.confirmed(c), nil
 }
 
-// judge asks the rates and checks the proof in one act, so that proofs at the
-// same time cannot exceed the rate.
-func (s *scramState) judge(msg string) (string, error) {
+// judge asks the rates and checks the proof of the account's own password in one act, so
+// that proofs at the same time cannot exceed the rate.
+func (s *scramState) judge(msg string) (c Credential, answer string, err error) {
 	i := s.x.id
+	if s.account != nil {
+		c = s.account.password()
+	}
+	refusal := s.account.refuses(c, s.x.peer, i.o.Now())
 	guess := i.guessOf(s.key, s.x.peer)
 	now := i.o.Now()
 	i.screened.Lock()
 	defer i.screened.Unlock()
 	if v := i.guesses.Allow(guess, now); !v.OK {
-		return "", limited(v)
+		return c, "", limited(v)
 	}
-	answer, err := s.talk.Step(msg)
+	answer, err = s.talk.Step(msg)
 	if err != nil && answer != scram.ErrInvalidProof {
-		return "", scramFault(answer, err) // nothing was guessed
+		return c, "", scramFault(answer, err) // nothing was guessed
 	}
-	if err == nil && s.talk.Valid() && s.account.mayAct() {
-		return answer, nil
+	if err == nil && s.talk.Valid() && refusal == nil {
+		return c, answer, nil
 	}
 	i.guesses.Charge(guess, now)
 	i.guesses.Failed(guess, now)
-	return "", wrongPassword(s.account, "wrong password")
+	return c, "", wrongPassword(refusal, "wrong password")
 }
 
 // confirmed takes the empty response to the server-final-message. RFC 4954 §4.
-func (s *scramState) confirmed(ctx context.Context, response []byte) ([]byte, step, error) {
-	if len(response) != 0 {
-		return nil, nil, fail(ErrMalformed, RuleMalformed, "the last response of SCRAM is empty")
+func (s *scramState) confirmed(c Credential) step {
+	return func(ctx context.Context, response []byte) ([]byte, step, error) {
+		if len(response) != 0 {
+			return nil, nil, fail(ErrMalformed, RuleMalformed, "the last response of SCRAM is empty")
+		}
+		proof, err := s.x.id.admit(ctx, s.account, c, s.x.peer)
+		if err != nil {
+			return nil, nil, err
+		}
+		s.x.proof = proof
+		return nil, nil, nil
 	}
-	acc, err := s.x.id.admit(ctx, s.account, s.x.peer)
-	if err != nil {
-		return nil, nil, err
-	}
-	s.x.account = acc
-	return nil, nil, nil
 }
 
 // scramText admits what RFC 5802 §7 does: UTF-8 without control characters.

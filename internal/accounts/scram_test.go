@@ -163,7 +163,7 @@ func TestScramMessagesOutOfOrder(t *testing.T) {
 	if _, done, err := x.Next(context.Background(), []byte("x")); !done || err == nil {
 		t.Errorf("%v %v", done, err)
 	}
-	if _, ok := x.Account(); ok {
+	if _, ok := x.Proof(); ok {
 		t.Error("signed in")
 	}
 }
@@ -221,7 +221,7 @@ func TestChannelBindingTLSExporter(t *testing.T) {
 
 func testExporter(t *testing.T, f *fixture, version uint16) {
 	server, client, _ := tlsPair(t, version)
-	p := Peer{Remote: home().Remote, TLS: &server}
+	p := Peer{Remote: home().Remote, TLS: &server, For: ScopeSend}
 	if !f.ChannelBinding(&server) {
 		t.Fatal("nothing to bind to")
 	}
@@ -270,7 +270,7 @@ func TestChannelBindingServerEndPoint(t *testing.T) {
 	server, client, cert := tlsPair(t, tls.VersionTLS12)
 	f := withAlice(t, laxLimits())
 	g := open(t, f.st, Options{Limits: laxLimits()})
-	p := Peer{Remote: home().Remote, TLS: &server, Certificate: cert}
+	p := Peer{Remote: home().Remote, TLS: &server, Certificate: cert, For: ScopeSend}
 	binding, err := scram.NewTLSServerEndpointBinding(&client)
 	if err != nil {
 		t.Fatal(err)
@@ -305,7 +305,7 @@ func TestChannelBindingServerEndPoint(t *testing.T) {
 		}
 	}
 	// A server that does not know its certificate does not guess.
-	x, _ = f.Begin(MechScramPlus, Peer{Remote: p.Remote, TLS: p.TLS})
+	x, _ = f.Begin(MechScramPlus, Peer{Remote: p.Remote, TLS: p.TLS, For: ScopeSend})
 	if got := converse(t, x, c.NewConversationWithChannelBinding(binding)); got != bad535 {
 		t.Errorf("a certificate that is not known: %s", got)
 	}

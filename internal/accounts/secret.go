@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -47,10 +48,16 @@ type scramVerifier struct {
 
 // newSecret derives both forms. typed is the password as it was typed, prepared
 // is what preparePassword made of it.
-func newSecret(rnd io.Reader, c cost, typed, prepared string) (secret, error) {
+//
+// scramSalt is the salt of SCRAM, which an account keeps since its app passwords share it;
+// nil: a new one.
+func newSecret(rnd io.Reader, c cost, scramSalt []byte, typed, prepared string) (secret, error) {
 	salts := make([]byte, 2*saltOctets)
 	if _, err := io.ReadFull(rnd, salts); err != nil {
 		return secret{}, err
+	}
+	if scramSalt != nil {
+		copy(salts[saltOctets:], scramSalt)
 	}
 	a := argonHash{Memory: c.Memory, Passes: c.Passes, Lanes: c.Lanes, Salt: salts[:saltOctets:saltOctets]}
 	a.Hash = a.derive(prepared)
@@ -86,6 +93,29 @@ func (a argonHash) derive(prepared string) []byte {
 // matches takes as long for a wrong password as for the right one.
 func (a argonHash) matches(prepared string) bool {
 	return len(a.Hash) == hashOctets && subtle.ConstantTimeCompare(a.derive(prepared), a.Hash) == 1
+}
+
+// fits reports whether both can answer to the same first message.
+func (v scramVerifier) fits(w scramVerifier) bool {
+	return v.Rounds == w.Rounds && bytes.Equal(v.Salt, w.Salt)
+}
+
+// cost is what a new password of the account costs. While it has app passwords, the rounds
+// of SCRAM stay as they are: the server names them before it knows which password comes.
+func (r *record) cost(l *Limits) cost {
+	c := l.cost()
+	if r != nil && len(r.held) > 0 {
+		c.Rounds = r.secret.Scram.Rounds
+	}
+	return c
+}
+
+// salt is that of the account's SCRAM verifiers; nil: there is none yet.
+func (r *record) salt() []byte {
+	if r == nil {
+		return nil
+	}
+	return r.secret.Scram.Salt
 }
 
 func (v scramVerifier) credentials() scram.StoredCredentials {

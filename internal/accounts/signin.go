@@ -22,28 +22,36 @@ type Peer struct {
 	// Certificate is the one that we presented on this connection, for the channel
 	// binding tls-server-end-point; nil: only tls-exporter is there.
 	Certificate *x509.Certificate
+	For         Scope // what the session is to do; zero: nothing, and no credential is good for it
 }
 
 // SignIn checks a user name, which is the full address, and a password. It is
 // what PLAIN and LOGIN do. The error is a SignInError or one of the store.
-func (i *Identity) SignIn(ctx context.Context, user, password string, p Peer) (Account, error) {
+//
+// An app password is found before rates and hashes are asked: nobody guesses one.
+func (i *Identity) SignIn(ctx context.Context, user, password string, p Peer) (Proof, error) {
 	if p.TLS == nil {
-		return Account{}, fail(ErrClear, RuleClear, "the connection is not encrypted")
+		return Proof{}, fail(ErrClear, RuleClear, "the connection is not encrypted")
 	}
 	a, err := parseUser(user)
 	if err != nil {
-		return Account{}, err
+		return Proof{}, err
 	}
 	prepared, err := preparePassword(password, i.limits().PasswordOctets)
 	if err != nil {
-		return Account{}, fail(ErrBadCredentials, RuleBadPassword, "nobody can have this password: "+err.Error())
+		return Proof{}, fail(ErrBadCredentials, RuleBadPassword, "nobody can have this password: "+err.Error())
+	}
+	if r := i.record(a.Key()); r != nil && r.Standing == StandingActive {
+		if h, ok := r.appOf(password); ok {
+			return i.admit(ctx, r, h.Credential, p)
+		}
 	}
 	t := i.newTrial(a, password, prepared, p)
 	r, err := i.flights.do(ctx, t.flight, func() (*record, error) { return i.judge(ctx, t) })
 	if err != nil {
-		return Account{}, err
+		return Proof{}, err
 	}
-	return i.admit(ctx, r, p)
+	return i.admit(ctx, r, r.password(), p)
 }
 
 // parseUser reads a user name: a full address, as it is written everywhere else.
@@ -77,6 +85,7 @@ type trial struct {
 	key             string
 	account         *record // nil: none
 	secret          secret  // the account's, or a decoy
+	refusal         error   // why even the right password opens nothing; nil: it does
 	typed, prepared string
 	guess           screen.Guess
 	memo            memoKey // account, revision and password
@@ -87,12 +96,14 @@ func (i *Identity) newTrial(a mail.Address, typed, prepared string, p Peer) tria
 	t := trial{key: a.Key(), typed: typed, prepared: prepared}
 	t.account, t.secret = i.secretOf(t.key)
 	var revision uint64
+	var own Credential
 	if t.account != nil {
-		revision = t.account.Revision
+		revision, own = t.account.Revision, t.account.password()
 	}
+	t.refusal = t.account.refuses(own, p, i.o.Now())
 	t.guess = i.guessOf(t.key, p)
-	t.memo = memoKeyOf(i.cacheKey, t.key, revision, prepared)
-	t.flight = memoKeyOf(i.cacheKey, t.key, revision, prepared, []byte(t.guess.Network.String()))
+	t.memo = memoKeyOf(i.cacheKey, t.key, revision, prepared, []byte(own.ID))
+	t.flight = memoKeyOf(i.cacheKey, t.key, revision, prepared, []byte(own.ID), []byte(t.guess.Network.String()), []byte(p.For.String()))
 	return t
 }
 
@@ -128,7 +139,7 @@ func (i *Identity) judge(ctx context.Context, t trial) (*record, error) {
 	}
 	right := t.secret.Argon.matches(t.prepared)
 	var better *secret
-	if right && t.account.mayAct() && t.secret.cost() != i.limits().cost() {
+	if right && t.refusal == nil && t.secret.cost() != t.account.cost(i.limits()) {
 		better = i.rederive(t)
 	}
 	i.hasher.release()
@@ -149,12 +160,12 @@ func (i *Identity) recall(t trial, now time.Time) (decided bool, err error) {
 	if v := i.guesses.Allow(t.guess, now); !v.OK {
 		return false, limited(v)
 	}
-	if t.account.mayAct() && i.right.has(t.memo, now) {
+	if t.refusal == nil && i.right.has(t.memo, now) {
 		return true, nil
 	}
 	// The same wrong password again is no new guess: it is not charged.
 	if i.wrong.has(t.memo, now) {
-		return true, wrongPassword(t.account, "the same wrong password again")
+		return true, wrongPassword(t.refusal, "the same wrong password again")
 	}
 	if v := i.guesses.Charge(t.guess, now); !v.OK {
 		return false, limited(v)
@@ -172,35 +183,39 @@ func (i *Identity) forgive(t trial) {
 func (i *Identity) settle(t trial, right bool, now time.Time) error {
 	i.screened.Lock()
 	defer i.screened.Unlock()
-	if right && t.account.mayAct() {
+	if right && t.refusal == nil {
 		i.guesses.Forgive(t.guess, now)
 		i.right.put(t.memo, t.key, now)
 		return nil
 	}
 	i.guesses.Failed(t.guess, now)
 	i.wrong.put(t.memo, t.key, now)
-	return wrongPassword(t.account, "wrong password")
+	return wrongPassword(t.refusal, "wrong password")
 }
 
-// admit lets in whoever proved to be r, if r is still what the account is: a
-// change of password or standing during the exchange holds at once.
-func (i *Identity) admit(ctx context.Context, r *record, p Peer) (Account, error) {
+// admit lets in whoever proved to be r with c, if both are still what they were: a
+// change of credential or standing during the exchange holds at once.
+func (i *Identity) admit(ctx context.Context, r *record, c Credential, p Peer) (Proof, error) {
 	key := r.Address.Key()
 	now := i.record(key)
 	if now == nil || now.Revision != r.Revision {
-		return Account{}, fail(ErrBadCredentials, RuleChanged, "the account was changed while it signed in")
+		return Proof{}, fail(ErrBadCredentials, RuleChanged, "the account was changed while it signed in")
 	}
-	if !now.mayAct() {
-		return Account{}, wrongPassword(now, "")
+	if _, ok := now.credential(c.ID); !ok {
+		return Proof{}, fail(ErrBadCredentials, RuleChanged, "the credential was changed while it was used")
+	}
+	if err := now.refuses(c, p, i.o.Now()); err != nil {
+		return Proof{}, err
 	}
 	i.remember(ctx, key, screen.Network(p.Remote), i.o.Now())
-	return now.Account, nil
+	i.noteUse(ctx, now, c.ID, i.o.Now())
+	return Proof{now.Account, []Credential{c}}, nil
 }
 
 // rederive makes the secret that the present limits ask for; the caller holds a
 // slot of the hasher.
 func (i *Identity) rederive(t trial) *secret {
-	s, err := newSecret(i.o.Rand, i.limits().cost(), t.typed, t.prepared)
+	s, err := newSecret(i.o.Rand, t.account.cost(i.limits()), t.account.salt(), t.typed, t.prepared)
 	if err != nil {
 		i.log(slog.LevelWarn, "a password could not be hashed anew", t.key, err)
 		return nil
@@ -213,7 +228,7 @@ func (i *Identity) rederive(t trial) *secret {
 // signed in with this password may go on.
 func (i *Identity) upgrade(ctx context.Context, t trial, s secret) {
 	_, err := i.change(ctx, t.account.Address, change{durability: store.Lazy, edit: func(old *record, _ uint64) (*record, error) {
-		if old == nil || old.Revision != t.account.Revision {
+		if old == nil || old.Revision != t.account.Revision || old.PasswordRevision != t.account.PasswordRevision || len(old.held) > 0 && !s.Scram.fits(old.secret.Scram) {
 			return nil, ErrNoSuch
 		}
 		next := *old
@@ -225,17 +240,11 @@ func (i *Identity) upgrade(ctx context.Context, t trial, s secret) {
 	}
 }
 
-// mayAct reports whether the account exists and is active.
-func (r *record) mayAct() bool { return r != nil && r.Standing == StandingActive }
-
 // wrongPassword is one answer for every reason; only the rule and the evidence,
-// which stay here, tell them apart.
-func wrongPassword(r *record, why string) error {
-	switch {
-	case r == nil:
-		return fail(ErrBadCredentials, RuleNoAccount, "no account has this address")
-	case !r.mayAct():
-		return fail(ErrBadCredentials, RuleNotActive, "the account is "+r.Standing.String()+": "+mail.Printable(r.FrozenReason, 200))
+// which stay here, tell them apart. refusal is why no password would have been right.
+func wrongPassword(refusal error, why string) error {
+	if refusal != nil {
+		return refusal
 	}
 	return fail(ErrBadCredentials, RuleBadPassword, why)
 }

@@ -124,14 +124,14 @@ func TestDialogues(t *testing.T) {
 		if a := x.Attempt(); a.Rule != c.rule || a.Why == "" || strings.Contains(a.Why+a.User, pw) {
 			t.Errorf("%s %q: attempt %+v, want rule %s", c.mech, c.say, a, c.rule)
 		}
-		acc, ok := x.Account()
+		acc, ok := x.Proof()
 		if ok != strings.HasSuffix(c.want, ok235) {
 			t.Errorf("%s %q: account %v %v", c.mech, c.say, acc, ok)
 		}
 		if _, done, err := x.Next(context.Background(), []byte("again")); !done || err == nil {
 			t.Errorf("%s %q: the exchange went on after its end", c.mech, c.say)
 		}
-		if _, ok := x.Account(); ok {
+		if _, ok := x.Proof(); ok {
 			t.Errorf("%s %q: signed in after a response too many", c.mech, c.say)
 		}
 	}
@@ -399,7 +399,7 @@ func TestAChangeDuringTheExchangeHolds(t *testing.T) {
 			t.Fatal("not over")
 		}
 		wantFailure(t, name, err, ErrBadCredentials, RuleChanged)
-		_, err = f.admit(ctx, r, home())
+		_, err = f.admit(ctx, r, r.password(), home())
 		wantFailure(t, name+" during a hash", err, ErrBadCredentials, RuleChanged)
 	}
 }

@@ -53,6 +53,10 @@ type Fact struct {
 // strangers keep it when they are summed up.
 const EvidenceBalancer = "balancer"
 
+// EvidenceCredential names the credentials with which a session was opened, separated by
+// blanks: what the account has to sign in with, by names that are never used again.
+const EvidenceCredential = "credential"
+
 // EvidenceReturnPath names the signed return path with which a message left; it is
 // found by that address, too.
 const EvidenceReturnPath = "return path"

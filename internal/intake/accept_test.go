@@ -90,7 +90,7 @@ func TestAcceptFactNamesEveryRule(t *testing.T) {
 			first, other = other, first
 		}
 		f := w.oneFact(first)
-		if got, _ := f.Find("other recipients"); got != other || len(f.Evidence) != 1 {
+		if got, _ := f.Find("other recipients"); got != other || len(f.Evidence) != 2 {
 			t.Errorf("%q: evidence %q", to, f.Evidence)
 		}
 	}

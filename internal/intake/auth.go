@@ -13,7 +13,7 @@ import (
 // Auth starts a SASL exchange. The engine has already refused clear text, a second
 // sign-in, and mechanisms that are not offered.
 func (s *session) Auth(ctx context.Context, mech string) (server.SASL, mail.Reply) {
-	x, err := s.in.Accounts.Begin(mech, accounts.Peer{Remote: peer(s.conn), TLS: s.hello.TLS, Certificate: s.hello.Certificate})
+	x, err := s.in.Accounts.Begin(mech, accounts.Peer{Remote: peer(s.conn), TLS: s.hello.TLS, Certificate: s.hello.Certificate, For: accounts.ScopeSend})
 	if err != nil {
 		return nil, s.refuse(ctx, fact.Fact{Rule: ruleOf(err), Reply: accounts.Reply(err), Text: err.Error()})
 	}
@@ -35,17 +35,17 @@ func (e *exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	if err != nil {
 		return nil, true, e.failed(err)
 	}
-	account, ok := e.x.Account()
+	proof, ok := e.x.Proof()
 	if !ok {
 		return nil, true, e.failed(accounts.ErrBadCredentials)
 	}
-	if !e.s.in.live.add(account.Address, e.s, e.s.signedInAs(account.Address)) {
-		return nil, true, e.crowded(ctx, account.Address)
+	if !e.s.in.live.add(proof, e.s, e.s.signedInAs(proof)) {
+		return nil, true, e.crowded(ctx, proof.Address)
 	}
-	e.s.account = account
+	e.s.account = proof
 	f := e.fact()
 	f.Reply = accounts.Reply(nil)
-	e.s.tell(ctx, account.Address, f)
+	e.s.tell(ctx, proof.Address, f)
 	return nil, true, f.Reply
 }
 
@@ -73,9 +73,13 @@ func (e *exchange) fact() fact.Fact {
 	a := e.x.Attempt()
 	of := e.s.seen()
 	of.Account = a.Account.String()
-	return fact.SignIn{At: e.s.in.Now(), Rule: string(a.Rule), Session: of, Why: a.Why, Evidence: []fact.Pair{
-		{Name: "mechanism", Value: a.Mechanism}, {Name: "user", Value: a.User}, {Name: "network", Value: a.Network.String()},
-	}}.Fact()
+	said := []fact.Pair{{Name: "mechanism", Value: a.Mechanism}, {Name: "user", Value: a.User}, {Name: "network", Value: a.Network.String()}}
+	for _, c := range a.Credentials {
+		if c.Name != "" {
+			said = append(said, fact.Pair{Name: "credential name", Value: c.Name})
+		}
+	}
+	return fact.SignIn{At: e.s.in.Now(), Rule: string(a.Rule), Session: of, Why: a.Why, Evidence: said}.Fact()
 }
 
 // ruleOf names the rule of a failed sign-in.

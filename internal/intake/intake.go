@@ -45,6 +45,9 @@ type Accounts interface {
 	Lookup(a mail.Address) (accounts.Account, bool)
 	// Begin starts a SASL exchange.
 	Begin(mech string, p accounts.Peer) (*accounts.Exchange, error)
+	// Fallen says why what was proved at a sign-in gives no right any more; "": it does. It is
+	// asked as often as Lookup.
+	Fallen(p accounts.Proof) string
 }
 
 // Queue is what intake needs of the spool.
@@ -188,10 +191,13 @@ func (in *Intake) Connect(ctx context.Context, c server.Conn) (server.Session, m
 	return s, mail.R(220, "", "")
 }
 
-// EndSessions ends every live session that signed in as the account, and returns
-// how many there were. A message in progress may come to its end of data, where
-// the account's standing is asked again.
-func (in *Intake) EndSessions(account mail.Address) int { return in.live.end(account) }
+// EndFallen ends those of the account's live sessions whose sign-in gives no right any more,
+// since a credential was revoked or the account changed, and returns how many there were.
+// The others go on. A message in progress may come to its end of data, where all of this is
+// asked again.
+func (in *Intake) EndFallen(account mail.Address) int {
+	return in.live.end(account, func(p accounts.Proof) bool { return in.Accounts.Fallen(p) != "" })
+}
 
 // Sessions returns every live session that signed in, with when it did, in no order.
 func (in *Intake) Sessions() iter.Seq2[time.Time, fact.Session] {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 
+	"sallyport/internal/accounts"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtp/server"
@@ -35,11 +36,12 @@ func (s *session) recognise(ctx context.Context) (server.Session, mail.Reply) {
 	if s.local.Account.IsZero() || !exists {
 		return nil, s.turnAway()
 	}
-	if !s.in.live.add(account.Address, s, s.signedInAs(account.Address)) {
-		s.account = account
+	proof := accounts.LocalProof(account)
+	if !s.in.live.add(proof, s, s.signedInAs(proof)) {
+		s.account = proof
 		return nil, s.refuse(ctx, fact.Fact{Rule: "sessions-per-account", Reply: mail.R(421, "4.7.0", "too many sessions of this account")})
 	}
-	s.account = account
+	s.account = proof
 	return s, mail.R(220, "", "account=<"+account.Address.String()+">")
 }
 

@@ -78,7 +78,7 @@ func TestSendmailDoorRefuses(t *testing.T) {
 	must(t, err)
 	c.want(c.to("<bob@local.test>"), 550)
 	w.oneFact("account-frozen")
-	if n := w.in.EndSessions(addr(t, "alice@local.test")); n != 1 {
+	if n := w.in.EndFallen(addr(t, "alice@local.test")); n != 1 {
 		t.Errorf("%d sessions ended", n)
 	}
 }

@@ -22,8 +22,8 @@ type session struct {
 	in      *Intake
 	conn    server.Conn
 	hello   server.Hello
-	account accounts.Account // as it stood at sign-in; zero: nobody signed in
-	local   LocalUser        // at the sendmail door
+	account accounts.Proof // as it stood at sign-in, and with what; zero: nobody signed in
+	local   LocalUser      // at the sendmail door
 
 	accepted, refused int
 }
@@ -96,13 +96,19 @@ func (s *session) write(ctx context.Context, f fact.Fact) {
 }
 
 // seen is what is known of the connection.
-func (s *session) seen() fact.Session {
+func (s *session) seen() fact.Session { return s.seenAs(s.account) }
+
+// seenAs is seen once p is proved.
+func (s *session) seenAs(p accounts.Proof) fact.Session {
 	of := fact.Session{
 		Conn: s.conn.ID, Peer: peer(s.conn), Door: doorName(s.conn.Kind),
-		Hello: s.hello.Name, TLS: tlsName(s.hello.TLS), Account: s.account.Address.String(),
+		Hello: s.hello.Name, TLS: tlsName(s.hello.TLS), Account: p.Address.String(),
 	}
 	if s.conn.Kind == server.KindSendmail {
 		of.Evidence = append(of.Evidence, fact.Pair{Name: "local user", Value: s.local.name(s.conn.UID)})
+	}
+	if ids := p.CredentialIDs(); ids != "" {
+		of.Evidence = append(of.Evidence, fact.Pair{Name: fact.EvidenceCredential, Value: ids})
 	}
 	if b := s.conn.Balancer; b.IsValid() {
 		of.Evidence = append(of.Evidence, fact.Pair{Name: fact.EvidenceBalancer, Value: b.String()})
@@ -142,20 +148,12 @@ func (s *session) facts() gate.Facts {
 }
 
 // fallen says why the account that signed in may do nothing any more; "" if it
-// may. Any change of it since the sign-in ends what this session may do.
+// may.
 func (s *session) fallen() string {
-	now, ok := s.in.Accounts.Lookup(s.account.Address)
-	switch {
-	case s.anonymous():
+	if s.anonymous() {
 		return ""
-	case !ok:
-		return "the account was removed"
-	case now.Standing != accounts.StandingActive:
-		return "the account is " + now.Standing.String()
-	case now.Revision != s.account.Revision:
-		return "the account was changed after the sign-in"
 	}
-	return ""
+	return s.in.Accounts.Fallen(s.account)
 }
 
 func door(k server.Kind) gate.Door {
@@ -199,17 +197,14 @@ type sessions struct {
 	by    map[string]map[*session]signedIn // by the account's key
 }
 
-// signedIn is what is told of a session that is still open.
+// signedIn is what is told of a session that is still open, and what it rests on.
 type signedIn struct {
 	since time.Time
 	as    fact.Session
+	proof accounts.Proof
 }
 
-func (s *session) signedInAs(account mail.Address) signedIn {
-	as := s.seen()
-	as.Account = account.String()
-	return signedIn{s.in.Now(), as}
-}
+func (s *session) signedInAs(p accounts.Proof) signedIn { return signedIn{s.in.Now(), s.seenAs(p), p} }
 
 func newSessions(limit int) *sessions {
 	return &sessions{limit: limit, by: map[string]map[*session]signedIn{}}
@@ -222,16 +217,16 @@ func (l *sessions) adjust(limit int) {
 }
 
 // add reports false when the account has as many sessions as it may.
-func (l *sessions) add(account mail.Address, s *session, in signedIn) bool {
+func (l *sessions) add(p accounts.Proof, s *session, in signedIn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	set := l.by[account.Key()]
+	set := l.by[p.Address.Key()]
 	if len(set) >= l.limit {
 		return false
 	}
 	if set == nil {
 		set = map[*session]signedIn{}
-		l.by[account.Key()] = set
+		l.by[p.Address.Key()] = set
 	}
 	set[s] = in
 	return true
@@ -247,11 +242,18 @@ func (l *sessions) remove(account mail.Address, s *session) {
 	}
 }
 
-// end ends the sessions of an account and returns how many there were.
-func (l *sessions) end(account mail.Address) int {
+// end ends those sessions of an account whose proof is one to end, and returns how many
+// there were.
+func (l *sessions) end(account mail.Address, ends func(accounts.Proof) bool) int {
 	l.mu.Lock()
-	set := slices.Collect(maps.Keys(l.by[account.Key()]))
+	all := maps.Clone(l.by[account.Key()])
 	l.mu.Unlock()
+	var set []*session
+	for s, in := range all {
+		if ends(in.proof) {
+			set = append(set, s)
+		}
+	}
 	// Outside the lock: a session that ends removes itself.
 	for _, s := range set {
 		s.conn.End()

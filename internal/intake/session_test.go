@@ -23,6 +23,10 @@ func changes() map[string]func(w *world) {
 			must(w.t, err)
 		},
 		"the account was changed after the sign-in": func(w *world) {
+			_, err := w.identity.SetSending(w.t.Context(), addr(w.t, "alice@local.test"), accounts.Sending{Role: accounts.RoleBulk}, nil)
+			must(w.t, err)
+		},
+		"the password of the sign-in was changed or revoked": func(w *world) {
 			_, err := w.identity.SetPassword(w.t.Context(), addr(w.t, "alice@local.test"), "another good password", nil)
 			must(w.t, err)
 		},
@@ -30,6 +34,46 @@ func changes() map[string]func(w *world) {
 			must(w.t, w.identity.Remove(w.t.Context(), addr(w.t, "alice@local.test"), nil))
 			w.publish("bob@local.test")
 		},
+	}
+}
+
+// A session knows what it was opened with: its facts name that, and it ends with it, while
+// the other sessions of the account go on.
+func TestSessionsEndWithTheirCredential(t *testing.T) {
+	w := newWorld(t)
+	alice := addr(t, "alice@local.test")
+	app, secret, err := w.identity.AddApp(t.Context(), alice, accounts.AppPassword{Name: "phone", Scope: accounts.ScopeSend}, func(accounts.Credential) [][]byte { return nil })
+	must(t, err)
+	phone, desk := w.connect(server.KindSubmissions), w.signedIn("alice@local.test")
+	phone.want(phone.signIn("alice@local.test", secret), 235)
+	f := w.oneFact("signin-ok")
+	if id, _ := f.Find(fact.EvidenceCredential); id != app.ID {
+		t.Errorf("the sign-in names %q, want %q", id, app.ID)
+	}
+	if name, _ := f.Find("credential name"); name != "phone" {
+		t.Errorf("the sign-in names the credential %q", name)
+	}
+	if n := w.in.EndFallen(alice); n != 0 {
+		t.Errorf("%d sessions ended for nothing", n)
+	}
+	phone.want(phone.from("<alice@local.test>"), 250)
+	_, err = w.identity.Revoke(t.Context(), alice, accounts.Choice{IDs: []string{app.ID}}, func([]accounts.Credential) [][]byte { return nil })
+	must(t, err)
+	phone.want(phone.to("<x@remote.test>"), 550)
+	if f := w.oneFact("account-frozen"); f.Evidence[len(f.Evidence)-1].Value != "the app password of the sign-in was changed or revoked" {
+		t.Errorf("%+v", f.Evidence)
+	}
+	if n := w.in.EndFallen(alice); n != 1 {
+		t.Errorf("%d sessions ended", n)
+	}
+	desk.want(desk.from("<alice@local.test>"), 250)
+	desk.want(desk.to("<x@remote.test>"), 250)
+	reader, secret, err := w.identity.AddApp(t.Context(), alice, accounts.AppPassword{Name: "reader", Scope: accounts.ScopeReceive}, func(accounts.Credential) [][]byte { return nil })
+	must(t, err)
+	c := w.connect(server.KindSubmissions)
+	c.want(c.signIn("alice@local.test", secret), 535)
+	if f := w.oneFact("signin-scope"); !strings.Contains(f.Text, reader.ID) {
+		t.Errorf("%+v", f)
 	}
 }
 
@@ -196,11 +240,13 @@ func TestSessionsOfAnAccount(t *testing.T) {
 	bob := w.signedIn("bob@local.test")
 	first.s.Close(t.Context(), server.EndQuit)
 	w.signedIn("alice@local.test")
-	if n := w.in.EndSessions(addr(t, "aLiCe@local.test")); n != 2 || len(w.ended) != 2 {
+	_, err := w.identity.Freeze(t.Context(), addr(t, "alice@local.test"), "incident", nil)
+	must(t, err)
+	if n := w.in.EndFallen(addr(t, "aLiCe@local.test")); n != 2 || len(w.ended) != 2 {
 		t.Errorf("%d sessions ended, %v told", n, w.ended)
 	}
 	bob.want(bob.from("<bob@local.test>"), 250)
-	if n := w.in.EndSessions(addr(t, "carol@local.test")); n != 0 {
+	if n := w.in.EndFallen(addr(t, "carol@local.test")); n != 0 {
 		t.Errorf("%d sessions of nobody", n)
 	}
 }

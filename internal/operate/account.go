@@ -103,8 +103,8 @@ func (op *Operator) AccountAdd(ctx context.Context, by Caller, r AccountAdd) (Ac
 	return op.view(account), op.o.Book.Publish(ctx)
 }
 
-// AccountPassword replaces a password; it ends the account's live sessions, since
-// they were opened with the old one.
+// AccountPassword replaces a password; it ends the live sessions that were opened with the
+// old one. Those of app passwords go on.
 func (op *Operator) AccountPassword(ctx context.Context, by Caller, r AccountPassword) (Account, error) {
 	a, err := parseAccount(r.Address)
 	if err != nil {

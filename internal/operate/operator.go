@@ -72,7 +72,8 @@ type Options struct {
 	Ledger    Ledger
 	Allowance func(accounts.Account) budget.Limits
 	Now       func() time.Time
-	// EndSessions ends the live sessions of an account and says how many.
+	// EndSessions ends those live sessions of an account whose sign-in gives no right any
+	// more, and says how many.
 	EndSessions func(account mail.Address) int
 	// Sessions are the open ones of accounts, with when they signed in; nil: there are
 	// none.

@@ -1,0 +1,133 @@
+package accounts
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"sallyport/internal/kit/codec"
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+)
+
+// Choice chooses credentials of one account: those that it names, and those that were made
+// from a moment on. The zero Choice chooses none.
+type Choice struct {
+	IDs   []string
+	Since time.Time
+}
+
+// Has reports whether the choice is on c.
+func (o Choice) Has(c Credential) bool {
+	return slices.Contains(o.IDs, c.ID) || !o.Since.IsZero() && !c.Created.Before(o.Since)
+}
+
+// Containment is what is taken from an account at once. The zero Containment is nothing.
+type Containment struct {
+	Freeze string // the reason for a freeze; "": the account stays as it is
+	Revoke Choice
+}
+
+// Contain freezes an account, revokes credentials of it, or both, in one act with what
+// others change. Its password is among the credentials: once revoked, only a new one makes
+// one. It returns those it took; facts, asked when they are known, tells what is recorded.
+func (i *Identity) Contain(ctx context.Context, a mail.Address, c Containment, facts func(gone []Credential) [][]byte, with ...store.Planner) (acc Account, gone []Credential, err error) {
+	if len(c.Freeze) > i.limits().ReasonOctets {
+		return acc, nil, fmt.Errorf("%w: the reason of a freeze has at most %d octets", ErrInvalid, i.limits().ReasonOctets)
+	}
+	acc, err = i.change(ctx, a, change{with: with, late: func(uint64) [][]byte { return facts(gone) }, edit: existing(a, func(old *record, revision uint64) (next *record, err error) {
+		if next, gone, err = old.without(c.Revoke, revision, i.o.Rand); err == nil && c.Freeze != "" {
+			next.Standing, next.FrozenReason, next.Revision = StandingFrozen, c.Freeze, revision
+		}
+		return next, err
+	})})
+	if err != nil {
+		return Account{}, nil, err
+	}
+	return acc, gone, nil
+}
+
+// Revoke is Contain of credentials alone.
+func (i *Identity) Revoke(ctx context.Context, a mail.Address, choice Choice, facts func(gone []Credential) [][]byte, with ...store.Planner) (gone []Credential, err error) {
+	_, gone, err = i.Contain(ctx, a, Containment{Revoke: choice}, facts, with...)
+	return gone, err
+}
+
+// Revoking is Revoke as a share of a transaction of somebody else's; one of this Identity's
+// own takes no such share, and Contain does both. told gets what is taken, each time when it
+// is planned, and returns the facts about it.
+func (i *Identity) Revoking(a mail.Address, choice Choice, told func([]Credential) [][]byte) store.Planner {
+	return func(ctx context.Context) (store.Share, error) {
+		key := a.Key()
+		oldValue, old, err := i.stored(ctx, key)
+		if err != nil {
+			return store.Share{}, err
+		}
+		revisionValue, revision, err := i.storedRevision(ctx)
+		if err != nil {
+			return store.Share{}, err
+		}
+		revision++
+		var gone []Credential
+		next, err := existing(a, func(old *record, revision uint64) (next *record, err error) {
+			next, gone, err = old.without(choice, revision, i.o.Rand)
+			return next, err
+		})(old, revision)
+		if err != nil {
+			return store.Share{}, err
+		}
+		if len(gone) == 0 {
+			return store.Share{Facts: told(nil)}, nil
+		}
+		mutations, err := appendRecord([]store.Mutation{{Key: []byte(keyRevision), Value: codec.EncodeRevision(revision)}}, key, next)
+		return store.Share{
+			Preconditions: []store.Precondition{holds(accountKey(key), oldValue), holds([]byte(keyRevision), revisionValue)},
+			Mutations:     mutations,
+			Facts:         told(gone),
+			Done:          func(error) error { return i.reload(context.WithoutCancel(ctx), key, revision) },
+		}, err
+	}
+}
+
+// without returns the record without the chosen credentials, and those.
+func (r *record) without(choice Choice, revision uint64, rnd io.Reader) (next *record, gone []Credential, err error) {
+	made := *r
+	made.held = nil
+	for _, h := range r.held {
+		if choice.Has(h.Credential) {
+			gone = append(gone, h.Credential)
+			continue
+		}
+		made.held = append(made.held, h)
+	}
+	if !r.PasswordRevoked && choice.Has(r.password()) {
+		gone = append(gone, r.password())
+		made.PasswordRevoked, made.PasswordRevision = true, revision
+		if made.secret, err = r.secret.unmatched(rnd); err != nil {
+			return nil, nil, err
+		}
+	}
+	return &made, gone, nil
+}
+
+// unmatched returns a secret at the same cost that no password matches: hash and keys are
+// chance instead of being derived.
+func (s secret) unmatched(rnd io.Reader) (secret, error) {
+	octets := make([]byte, 3*hashOctets)
+	if _, err := io.ReadFull(rnd, octets); err != nil {
+		return secret{}, fmt.Errorf("accounts: reading random octets: %w", err)
+	}
+	s.Argon.Hash = octets[:hashOctets:hashOctets]
+	s.Scram.StoredKey, s.Scram.ServerKey = octets[hashOctets:2*hashOctets:2*hashOctets], octets[2*hashOctets:]
+	return s, nil
+}
+
+// SetPolicy says with what the account may sign in from now on. Its sessions end.
+func (i *Identity) SetPolicy(ctx context.Context, a mail.Address, p Policy, facts [][]byte) (Account, error) {
+	if !slices.Contains(policies(), p) {
+		return Account{}, fmt.Errorf("%w: an account needs a way to sign in", ErrInvalid)
+	}
+	return i.amend(ctx, a, facts, nil, func(r *record) { r.SignIn = p })
+}
