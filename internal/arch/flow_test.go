@@ -63,7 +63,7 @@ func synopses(t *testing.T) map[string]string {
 			continue
 		}
 		text := strings.Join(strings.Fields(s.file.Doc.Text()), " ")
-		for _, head := range []string{"Package " + s.file.Name.Name + " ", "Command sallyport "} {
+		for _, head := range []string{"Package " + s.file.Name.Name + " ", "Command sallyport ", "Command hijackeval "} {
 			if rest, ok := strings.CutPrefix(text, head); ok {
 				sentence, _, _ := strings.Cut(rest+" ", ". ")
 				out[s.room] = strings.TrimSuffix(strings.ReplaceAll(strings.NewReplacer("[", "", "]", "").Replace(sentence), "|", "\\|"), ".") + "."

@@ -83,10 +83,6 @@ func (j *judge) submitted(r Recipients) {
 		j.observe(SiteNovelty, float64(r.NewToSite), of, begin)
 		if r.Acquainted {
 			j.observe(Strangers, float64(r.Strangers), of, begin)
-			j.observe(Burst, s.inBurst(r, j.params), 1, begin)
-			if r.Strangers > 0 {
-				s.stranger = max(1, s.age)
-			}
 		}
 		j.observe(Binding, 0, 1, 1)
 	}
@@ -94,15 +90,7 @@ func (j *judge) submitted(r Recipients) {
 		j.observe(Refusals, float64(r.Invalid), float64(of), 1)
 	}
 	j.count(SitePace, r.NewToSite)
-	j.count(AccountPace, r.fresh())
-}
-
-// inBurst is 1 if a message goes to a stranger soon after another one did.
-func (s *State) inBurst(r Recipients, p *Params) float64 {
-	if r.Strangers > 0 && s.stranger > 0 && s.age-s.stranger < p.BurstGap {
-		return 1
-	}
-	return 0
+	j.count(AccountPace, r.strange())
 }
 
 // bindingFailed takes a false sender into the evidence, once.

@@ -5,11 +5,11 @@
 //
 //   - whatever the evidence says, no more recipients that are new to an account leave at
 //     once, in an hour, a day and a week than [Bounds] say;
-//   - an honest account is contained at most once in [Params.Odds] observations on
-//     average, as long as what it does is, whatever it did before, no more unusual on
-//     average than its baseline says with its margin (the sum of the evidence less the
-//     number of observations, weighted alike, is then a supermartingale; nothing need be
-//     independent);
+//   - an honest account is contained on average at most once in [Params.Odds]
+//     observations, each counted with its weight, as long as what it does is, whatever it
+//     did before, no more unusual on average than its baseline says with its margin (the
+//     sum of the evidence less the number of observations, weighted alike, is then a
+//     supermartingale; nothing need be independent);
 //   - what an account did teaches its baseline only a day later, and never beyond the
 //     caps, so that a thief cannot teach it quickly that theft is normal;
 //   - known recipients between new ones do not wash the evidence away: some detectors

@@ -57,8 +57,6 @@ func (f Finding) Words() string {
 		return odd + " of " + of + " recipients were never written to from this site" + usual
 	case Strangers:
 		return odd + " of " + of + " recipients have no correspondent in common with the account" + usual
-	case Burst:
-		return odd + " of " + of + " messages went to strangers soon after another one" + usual
 	case Refusals:
 		return odd + " of " + of + " recipients were refused" + usual
 	case Binding:
@@ -68,7 +66,7 @@ func (f Finding) Words() string {
 	case SitePace:
 		return odd + " messages in a row to recipients never written to from this site" + f.perHour()
 	case AccountPace:
-		return odd + " messages in a row to recipients new to the account" + f.perHour()
+		return odd + " messages in a row to recipients new to the account, with nobody in common" + f.perHour()
 	}
 	return ""
 }

@@ -212,9 +212,9 @@ func TestClearedBeginsAnew(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	for want, f := range map[string]Finding{
-		"4 of 4 recipients were never written to from this site; normal here is at most 3 %: odds × 1,000,000":                    {Signal: SiteNovelty, Unusual: 4, Of: 4, Normal: 0.03, Odds: 1e6},
-		"3 messages in a row to recipients never written to from this site; normal here is at most one in 8 hours: odds × 10,101": {Signal: SitePace, Unusual: 3, Normal: 0.125, Odds: 10_101},
-		"3 messages in a row to recipients new to the account; normal here is at most one in 30 minutes: odds × 999":              {Signal: AccountPace, Unusual: 3, Normal: 2, Odds: 999},
+		"4 of 4 recipients were never written to from this site; normal here is at most 3 %: odds × 1,000,000":                              {Signal: SiteNovelty, Unusual: 4, Of: 4, Normal: 0.03, Odds: 1e6},
+		"3 messages in a row to recipients never written to from this site; normal here is at most one in 8 hours: odds × 10,101":           {Signal: SitePace, Unusual: 3, Normal: 0.125, Odds: 10_101},
+		"3 messages in a row to recipients new to the account, with nobody in common; normal here is at most one in 30 minutes: odds × 999": {Signal: AccountPace, Unusual: 3, Normal: 2, Odds: 999},
 		"": {},
 	} {
 		if got := f.Words(); got != want {
@@ -237,14 +237,14 @@ func TestParamsAreValidated(t *testing.T) {
 	}
 	for name, edit := range map[string]func(*Params){
 		"odds below 100":    func(p *Params) { p.Odds = 99 },
-		"a share of 1":      func(p *Params) { p.Burst.Cap = 1 },
+		"a share of 1":      func(p *Params) { p.Refusals.Cap = 1 },
 		"no floor":          func(p *Params) { p.SiteNovelty.Floor = 0 },
 		"a margin below 1":  func(p *Params) { p.Strangers.Margin = 0.9 },
 		"a negative weight": func(p *Params) { p.Networks.Sure = -1 },
 		"a bet on less":     func(p *Params) { p.SitePace.Times = 1 },
 		"no bucket":         func(p *Params) { p.Bounds.Burst = 0 },
 		"an endless window": func(p *Params) { p.Hold = 2 * time.Hour },
-		"no gap":            func(p *Params) { p.BurstGap = 0 },
+		"no gap":            func(p *Params) { p.NetworkGap = 0 },
 		"no memory":         func(p *Params) { p.Memory = 0 },
 		"suspicion below 1": func(p *Params) { p.Suspect = 0.5 },
 		"nobody acquainted": func(p *Params) { p.Acquainted = 0 },

@@ -37,7 +37,6 @@ func Merge(a, b State) State {
 		x.n, x.hours, x.odd = min(x.n, y.n), max(x.hours, y.hours), max(x.odd, y.odd)
 		x.evidence = math.Max(x.evidence, y.evidence)
 	}
-	a.stranger = laterMark(a.stranger, a.age, b.stranger, b.age)
 	a.network = laterMark(a.network, a.age, b.network, b.age)
 	if a.claimed != b.claimed {
 		a.claimed = 0

@@ -23,7 +23,8 @@ type Rate struct {
 	Mean   float64 // messages an hour that are normal before an account has shown anything
 	Hours  float64 // how many hours that belief is worth
 	Margin float64 // times which what is normal may be exceeded
-	Cap    float64 // the most an hour that is ever normal, but for twice the site's
+	Floor  float64 // the least that is ever normal: who seldom does it still may do it twice
+	Cap    float64 // the most that is ever normal, but for twice the site's
 	Times  float64 // the bet: so many times as often as is normal when a thief sends
 	Weight float64 // its weight
 }
@@ -40,14 +41,12 @@ type Bounds struct {
 // nobody new be written to.
 type Params struct {
 	// Odds is the weighted sum of evidence at which an account is contained: an honest
-	// one is, at most once in so many observations on average.
+	// one is, on average, at most once in so many observations, each counted with its weight.
 	Odds float64
 	// SiteNovelty weighs recipients that nobody at the site ever wrote to.
 	SiteNovelty Usual
 	// Strangers weighs recipients who have no correspondent in common with the account.
 	Strangers Usual
-	// Burst weighs messages to strangers that follow each other within BurstGap.
-	Burst Usual
 	// Refusals weighs recipients that were refused, by us or by others.
 	Refusals Usual
 	// Binding weighs claims of senders that are not the account's.
@@ -56,10 +55,9 @@ type Params struct {
 	Networks Usual
 	// SitePace weighs how fast messages to recipients new to the site follow each other.
 	SitePace Rate
-	// AccountPace weighs how fast messages to recipients new to the account do.
+	// AccountPace weighs how fast messages to strangers do; of an account with few
+	// correspondents, to anybody new to it.
 	AccountPace Rate
-	// BurstGap is how soon after one message to a stranger another one is a burst.
-	BurstGap time.Duration
 	// NetworkGap is how soon after one sign-in from a new network another one is odd.
 	NetworkGap time.Duration
 	// Suspect is how many times as likely as at any other moment a theft began when
@@ -83,15 +81,13 @@ type Params struct {
 func DefaultParams() Params {
 	return Params{
 		Odds:        1e4,
-		SiteNovelty: Usual{Mean: 0.03, Fresh: 0.4, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Sure: 0.3, Mixed: 0.15},
-		Strangers:   Usual{Mean: 0.02, Fresh: 0.5, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Sure: 0.15, Mixed: 0.2},
-		Burst:       Usual{Mean: 0.12, Fresh: 0.2, Strength: 8, Margin: 1.25, Floor: 0.01, Cap: 0.5, Sure: 0.15, Mixed: 0.15},
+		SiteNovelty: Usual{Mean: 0.03, Fresh: 0.4, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Sure: 0.15, Mixed: 0.1},
+		Strangers:   Usual{Mean: 0.02, Fresh: 0.5, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Sure: 0.3, Mixed: 0.3},
 		Refusals:    Usual{Mean: 0.01, Fresh: 0.01, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.3, Sure: 0.05, Mixed: 0.05},
 		Binding:     Usual{Mean: 0.005, Fresh: 0.005, Strength: 50, Margin: 1.25, Floor: 0.005, Cap: 0.2, Sure: 0.05},
 		Networks:    Usual{Mean: 0.05, Fresh: 0.05, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Sure: 0.05, Mixed: 0.05},
-		SitePace:    Rate{Mean: 0.1, Hours: 48, Margin: 1.25, Cap: 0.5, Times: 100, Weight: 1},
-		AccountPace: Rate{Mean: 0.5, Hours: 48, Margin: 1.25, Cap: 2, Times: 10, Weight: 0},
-		BurstGap:    10 * time.Minute,
+		SitePace:    Rate{Mean: 0.1, Hours: 48, Margin: 1.25, Floor: 0.1, Cap: 0.5, Times: 1000, Weight: 0.03},
+		AccountPace: Rate{Mean: 5, Hours: 48, Margin: 1.25, Floor: 5, Cap: 10, Times: 30, Weight: 1.4e-5},
 		NetworkGap:  time.Hour,
 		Suspect:     5,
 		Memory:      400,
@@ -105,7 +101,7 @@ func DefaultParams() Params {
 // to is no evidence and nobody waits for the hold window, its bounds are what it declared,
 // and every other signal counts. What it may send in all, to whomever, is for its budget.
 func (p Params) Bulk(hour, day int) Params {
-	for _, u := range []*Usual{&p.SiteNovelty, &p.Strangers, &p.Burst} {
+	for _, u := range []*Usual{&p.SiteNovelty, &p.Strangers} {
 		u.Sure, u.Mixed = 0, 0
 	}
 	p.SitePace.Weight, p.AccountPace.Weight = 0, 0
@@ -129,7 +125,7 @@ func (p Params) Validate() error {
 	}
 	for k := SitePace; k <= AccountPace; k++ {
 		r := p.rate(k)
-		if !(r.Mean > 0 && r.Hours > 0 && r.Margin >= 1 && r.Cap > 0 && r.Times > 1 && r.Weight >= 0) {
+		if !(r.Mean > 0 && r.Hours > 0 && r.Margin >= 1 && r.Floor > 0 && r.Cap >= r.Floor && r.Times > 1 && r.Weight >= 0) {
 			return fmt.Errorf("%w: %s: rates and hours are above 0, margin at least 1, times above 1, weight not below 0", ErrParams, k)
 		}
 	}
@@ -141,8 +137,8 @@ func (p Params) Validate() error {
 		return fmt.Errorf("%w: odds lie between a hundred and a thousand million", ErrParams)
 	case b.Burst < 1 || b.Hour < 1 || b.Day < 1 || b.Week < 1 || max(b.Burst, b.Hour, b.Day, b.Week) > mostCounted<<4:
 		return fmt.Errorf("%w: bounds are at least 1 and at most %d", ErrParams, mostCounted<<4)
-	case p.BurstGap <= 0 || p.NetworkGap <= 0 || p.Hold < 0 || p.Hold > time.Hour:
-		return fmt.Errorf("%w: gaps are above 0, and nobody waits longer than an hour", ErrParams)
+	case p.NetworkGap <= 0 || p.Hold < 0 || p.Hold > time.Hour:
+		return fmt.Errorf("%w: the gap is above 0, and nobody waits longer than an hour", ErrParams)
 	case !(p.Suspect >= 1 && p.Suspect <= 100 && p.Memory >= 1) || p.Acquainted < 1:
 		return fmt.Errorf("%w: suspect lies between 1 and 100, memory and acquainted are at least 1", ErrParams)
 	}
@@ -151,10 +147,23 @@ func (p Params) Validate() error {
 
 // usual returns the figures of a share.
 func (p *Params) usual(k Signal) *Usual {
-	return [...]*Usual{&p.SiteNovelty, &p.Strangers, &p.Burst, &p.Refusals, &p.Binding, &p.Networks}[k-SiteNovelty]
+	switch k {
+	case SiteNovelty:
+		return &p.SiteNovelty
+	case Strangers:
+		return &p.Strangers
+	case Refusals:
+		return &p.Refusals
+	case Binding:
+		return &p.Binding
+	}
+	return &p.Networks
 }
 
 // rate returns the figures of a pace.
 func (p *Params) rate(k Signal) *Rate {
-	return [...]*Rate{&p.SitePace, &p.AccountPace}[k-SitePace]
+	if k == SitePace {
+		return &p.SitePace
+	}
+	return &p.AccountPace
 }

@@ -10,8 +10,6 @@ const (
 	SiteNovelty Signal = 1 + iota
 	// Strangers is the share with whom the account has no correspondent in common.
 	Strangers
-	// Burst is whether a message to a stranger soon follows another one.
-	Burst
 	// Refusals is the share of recipients that were refused.
 	Refusals
 	// Binding is whether a sender was claimed that is not the account's.
@@ -20,7 +18,8 @@ const (
 	Networks
 	// SitePace is how fast messages to recipients new to the site follow each other.
 	SitePace
-	// AccountPace is how fast messages to recipients new to the account do.
+	// AccountPace is how fast messages to strangers do; of an account with few
+	// correspondents, to anybody new to it.
 	AccountPace
 
 	shares = int(Networks)             // signals that are a share of something
@@ -29,7 +28,7 @@ const (
 
 // String names the signal.
 func (k Signal) String() string {
-	names := [...]string{"", "new to the site", "strangers", "strangers in a row", "refused recipients", "failed sender binding", "new networks", "pace of recipients new to the site", "pace of recipients new to the account"}
+	names := [...]string{"", "new to the site", "strangers", "refused recipients", "failed sender binding", "new networks", "pace of recipients new to the site", "pace of strangers"}
 	if int(k) >= len(names) {
 		return ""
 	}
@@ -101,14 +100,14 @@ type pace struct {
 // normal is the highest rate an hour that is normal.
 func (d *pace) normal(prior float64, p *Rate) float64 {
 	r := p.Margin * (prior*p.Hours + float64(d.n)) / (p.Hours + float64(d.hours))
-	return math.Min(math.Max(p.Cap, 2*prior), r)
+	return math.Max(p.Floor, math.Min(math.Max(p.Cap, 2*prior), r))
 }
 
 // pass lets time pass in which nothing came.
 func (d *pace) pass(hours, normal float64, p *Rate) {
 	d.evidence *= math.Exp(-(p.Times - 1) * normal * hours)
-	if d.evidence < 1 {
-		d.odd = 0
+	if d.evidence < 0.1 {
+		d.odd = 0 // a new row begins
 	}
 }
 

@@ -30,11 +30,11 @@ const (
 )
 
 // learnt are the signals whose normal share differs from site to site.
-func learnt() [3]Signal { return [...]Signal{SiteNovelty, Strangers, Burst} }
+func learnt() [2]Signal { return [...]Signal{SiteNovelty, Strangers} }
 
-// Learn takes a message of an account into what is normal. s is the account's state
-// before it, v the verdict about it: what is held against the account teaches nobody.
-func (w Site) Learn(s State, e Submitted, v Verdict, p Params) Site {
+// Learn takes a message of an account into what is normal. v is the verdict about it: what
+// is held against the account teaches nobody.
+func (w Site) Learn(e Submitted, v Verdict, p Params) Site {
 	w.to(e.At)
 	r := e.Recipients.sane()
 	of := float64(r.judged())
@@ -44,7 +44,6 @@ func (w Site) Learn(s State, e Submitted, v Verdict, p Params) Site {
 	w.add(SiteNovelty, float64(r.NewToSite)/of)
 	if r.Acquainted {
 		w.add(Strangers, float64(r.Strangers)/of)
-		w.add(Burst, s.inBurst(r, &p))
 	}
 	return w
 }

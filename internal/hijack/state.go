@@ -28,10 +28,10 @@ type State struct {
 	shares [shares]detector
 	paces  [paces]pace
 	begin  float64 // how likely a theft began since the last message, as times of any other moment; below 1: as any
-	// The ages at the last message to a stranger and at the last sign-in from a new
-	// network, and the last sender that was falsely claimed; 0: none.
-	stranger, network time.Duration
-	claimed           Fingerprint
+	// The age at the last sign-in from a new network, and the last sender that was falsely
+	// claimed; 0: none.
+	network time.Duration
+	claimed Fingerprint
 
 	fresh [daySlots]young
 	spent float64           // of the bucket
@@ -108,12 +108,11 @@ func (s *State) learn(i int, p *Params) {
 // room is how many recipients new to the account may leave now.
 func (s *State) room(b Bounds) int {
 	var day, week int
-	for i := range weekSlots {
-		n := int(s.left[ring(s.slot()-int64(i), weekSlots)])
-		if i < daySlots {
-			day += n
-		}
-		week += n
+	for _, n := range s.left {
+		week += int(n)
+	}
+	for i := 0; i < daySlots && week > 0; i++ {
+		day += int(s.left[ring(s.slot()-int64(i), weekSlots)])
 	}
 	return max(0, min(b.Burst-int(math.Ceil(s.spent)), b.Day-day, b.Week-week))
 }
@@ -145,7 +144,7 @@ func (s State) Cleared(p Params) State {
 	for i := range s.paces {
 		s.paces[i].evidence, s.paces[i].odd = 0, 0
 	}
-	s.begin, s.stranger, s.network, s.claimed = 0, 0, 0, 0
+	s.begin, s.network, s.claimed = 0, 0, 0
 	for i := range s.fresh {
 		s.learn(i, &p)
 	}
