@@ -68,6 +68,9 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (k
 		}
 		known.Domains, known.Obtained = v.Domains, v.Health.Obtained
 		known.Queue = doctor.QueueFacts{Known: true, Messages: v.Queue.Messages, Held: v.Queue.Held}
+		for _, r := range v.Queue.Why {
+			known.Queue.HeldFor = append(known.Queue.HeldFor, doctor.HeldFacts{Reason: r.Reason, Messages: r.Messages, Oldest: time.Since(r.Oldest)})
+		}
 		if !v.Health.Oldest.IsZero() {
 			known.Queue.Oldest = time.Since(v.Health.Oldest)
 		}

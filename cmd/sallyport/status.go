@@ -46,6 +46,9 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 			c.printf("          %s is capped: %s\n", a.Address, cappedUsage(a.Allowance))
 		}
 		c.printf("queue     %s, %d of them held, %s\n", plural(v.Queue.Messages, "message"), v.Queue.Held, fact.Octets(v.Queue.Octets))
+		for _, r := range v.Queue.Why {
+			c.printf("          held: %d, the oldest for %s, because: %s\n", r.Messages, time.Since(r.Oldest).Round(time.Second), r.Reason)
+		}
 		health(c, v.Health)
 		c.printf("trace     %d facts, %d of them under the last signed checkpoint (%s)\n", v.Trace.Facts, v.Trace.Signed, moment(v.Trace.SignedAt))
 		return nil

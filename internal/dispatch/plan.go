@@ -102,7 +102,7 @@ func (p planner) plan(pending []spool.RecipientState) plan {
 			continue
 		}
 		if g.target == nil {
-			return plan{hold: "nothing says how " + r.Recipient.Address.String() + " is reached"}
+			return plan{hold: unreachable(r)}
 		}
 		n, ok := at[g.key]
 		if !ok {
@@ -114,6 +114,14 @@ func (p planner) plan(pending []spool.RecipientState) plan {
 		out.groups[n].to = append(out.groups[n].to, nexthop.Recipient{Recipient: r.Recipient, Mailbox: r.Mailbox, Detail: r.Detail})
 	}
 	return out
+}
+
+// unreachable says why a message is held that can go nowhere.
+func unreachable(r spool.RecipientState) string {
+	if r.Kind == spool.KindLocal {
+		return "its domain " + host(r.Mailbox) + " is not configured any more"
+	}
+	return "nothing says how " + r.Recipient.Address.String() + " is reached"
 }
 
 // destination finds where one recipient goes. No target and no reply means that

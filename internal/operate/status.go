@@ -63,6 +63,8 @@ type QueueStats struct {
 	Messages int   `json:"messages"`
 	Held     int   `json:"held"`
 	Octets   int64 `json:"octets"`
+	// Why are the commonest reasons of what is held.
+	Why []HeldReason `json:"why,omitempty"`
 }
 
 // Status returns the state of everything.
@@ -70,7 +72,7 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 	snapshot, queue := op.o.Book.Snapshot(), op.o.Queue.Stats()
 	s := Status{
 		Hostname: snapshot.Hostname().ASCII(),
-		Queue:    QueueStats{queue.Entries, queue.Held, queue.Octets},
+		Queue:    QueueStats{Messages: queue.Entries, Held: queue.Held, Octets: queue.Octets},
 		Trace:    op.o.Trace.Stats(),
 	}
 	for _, d := range snapshot.Domains() {
@@ -87,6 +89,9 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 		}
 	}
 	if s.Incidents, err = op.o.Incidents.Log.Count(ctx); err != nil {
+		return s, err
+	}
+	if s.Queue.Why, err = op.heldReasons(ctx, queue.Held); err != nil {
 		return s, err
 	}
 	s.Health = op.health(ctx)

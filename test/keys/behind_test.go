@@ -31,11 +31,22 @@ func serveBehind(t *testing.T, files pki.Files) *behind {
 	t.Helper()
 	cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
 	must(t, err)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	return listenBehind(t, "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
+}
+
+// serveBehindAt starts one at an address, without TLS.
+func serveBehindAt(t *testing.T, at string) *behind {
+	t.Helper()
+	return listenBehind(t, at, nil)
+}
+
+func listenBehind(t *testing.T, at string, secure *tls.Config) *behind {
+	t.Helper()
+	ln, err := net.Listen("tcp", at)
 	must(t, err)
 	b := &behind{at: ln.Addr().String(), hold: make(chan struct{})}
 	srv := smtp.NewServer(b)
-	srv.Domain, srv.TLSConfig = "behind.test", &tls.Config{Certificates: []tls.Certificate{cert}}
+	srv.Domain, srv.TLSConfig = "behind.test", secure
 	srv.ErrorLog = log.New(io.Discard, "", 0)
 	go func() { _ = srv.Serve(ln) }()
 	t.Cleanup(func() { _ = srv.Close() })

@@ -208,6 +208,14 @@ type QueueFacts struct {
 	Root           bool   // who looked was root
 	Messages, Held int
 	Oldest         time.Duration // of what is not held
+	HeldFor        []HeldFacts   // the commonest reasons of what is held
+}
+
+// HeldFacts are about what is held for one reason.
+type HeldFacts struct {
+	Reason   string
+	Messages int
+	Oldest   time.Duration
 }
 
 // ServerFacts are about the running server.

@@ -280,6 +280,9 @@ func checkLimits(f Facts) (all []Finding) {
 // Ages of the oldest waiting message at which somebody should look.
 const queueOld = 4 * time.Hour
 
+// heldOld is the age from which what is held is no act of the moment any more.
+const heldOld = time.Hour
+
 func checkQueue(f Facts) (all []Finding) {
 	q := f.Queue
 	add := func(s State, what, remedy string) { all = append(all, Finding{"queue", f.Hostname, s, what, remedy}) }
@@ -294,7 +297,13 @@ func checkQueue(f Facts) (all []Finding) {
 		add(Fine, fmt.Sprintf("%d messages wait, none for long", q.Messages-q.Held), "")
 	}
 	if q.Known && q.Held > 0 {
-		add(Note, fmt.Sprintf("%d messages are held until somebody decides", q.Held), "sallyport queue ls --held; then queue release or queue rm")
+		add(Note, fmt.Sprintf("%d messages are held until somebody decides", q.Held), "sallyport queue ls --held; then queue release, queue redirect or queue rm")
+	}
+	for _, h := range q.HeldFor {
+		if h.Oldest > heldOld {
+			add(Warning, fmt.Sprintf("%d messages are held, the oldest for %s, and nobody was told: %s", h.Messages, h.Oldest.Round(time.Minute), h.Reason),
+				"sallyport queue ls --held; mend the reason and queue release, or queue redirect, or queue rm: docs/operations.md, Mail is held")
+		}
 	}
 	return all
 }
