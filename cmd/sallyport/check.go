@@ -11,7 +11,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
 	"sallyport/internal/directory/proof"
-	"sallyport/internal/node"
+	"sallyport/internal/node/survey"
 	"sallyport/internal/operate"
 )
 
@@ -55,11 +55,11 @@ func (k checkCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	returnPath, err := node.ReturnPathOf(cfg)
+	returnPath, err := survey.ReturnPath(cfg)
 	if err != nil {
 		return err
 	}
-	warning := node.CertificateWarning(cfg, time.Now())
+	warning := survey.CertificateWarning(cfg, time.Now())
 	if k.JSON {
 		return printJSON(c.out, closedJSON{File: k.Config, Closed: true, Addresses: tried.Addresses, Classes: tried.Classes, ReturnPath: returnPath, Warning: warning})
 	}
@@ -92,7 +92,7 @@ type closedJSON struct {
 func (k checkCommand) stored(ctx context.Context, c console, cfg config.Config) (proof.Report, error) {
 	var tried proof.Report
 	check := func(stored *operate.Client) error {
-		d, err := node.BuildDirectory(ctx, cfg, stored)
+		d, err := survey.Directory(ctx, cfg, stored)
 		tried = d.Proof
 		return err
 	}

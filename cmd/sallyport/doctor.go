@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"sallyport/internal/config"
-	"sallyport/internal/node"
+	"sallyport/internal/node/survey"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/doctor"
 	"sallyport/internal/operate/doctor/gather"
@@ -44,8 +44,8 @@ func (d doctorCommand) Run(ctx context.Context, c console) error {
 		return err
 	}
 	known := d.ask(ctx, c, cfg)
-	known.Server.Here, known.Outbound, known.Options = version(), d.Outbound, node.Options{Logger: quiet(c)}
-	facts := node.Gather(ctx, cfg, known)
+	known.Server.Here, known.Outbound, known.Logger = version(), d.Outbound, quiet(c)
+	facts := survey.Gather(ctx, cfg, known)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -54,9 +54,9 @@ func (d doctorCommand) Run(ctx context.Context, c console) error {
 
 // ask asks the running server, or the data folder, about the queue, the domains, the
 // keys that sign, and a certificate that is obtained.
-func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (known node.DoctorOptions) {
+func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (known survey.DoctorOptions) {
 	if _, err := os.Stat(cfg.StoreDir()); errors.Is(err, os.ErrNotExist) {
-		return node.DoctorOptions{Queue: doctor.QueueFacts{Known: true}} // a folder is not made by looking at it
+		return survey.DoctorOptions{Queue: doctor.QueueFacts{Known: true}} // a folder is not made by looking at it
 	}
 	err := d.operate(ctx, c, func(o *operate.Client) error {
 		v, err := o.Status(ctx)

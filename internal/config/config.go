@@ -77,6 +77,14 @@ type Route struct {
 	Messages    int // the most messages on one connection
 }
 
+// Name returns the domain as the file has it; "*": every domain without a route of its own.
+func (r Route) Name() string {
+	if r.Domain.IsZero() {
+		return "*"
+	}
+	return r.Domain.ASCII()
+}
+
 // MX says how domains without a route are reached.
 type MX struct {
 	Delivery bool             // by their mail exchangers; else not at all
@@ -129,6 +137,9 @@ type Limits struct {
 	ActiveMessages      int // messages in memory for delivery at once
 	DeliveriesPerDomain int // attempts at once, to one destination
 }
+
+// Free is how many octets of disk mail leaves free.
+func (l Limits) Free() uint64 { return uint64(max(l.MinFree, 0)) }
 
 // Retry is the schedule of repeated attempts.
 type Retry struct {

@@ -106,3 +106,25 @@ func checkServers(servers []Server) error {
 	}
 	return nil
 }
+
+// resolvConf is where the system names its recursive servers.
+const resolvConf = "/etc/resolv.conf"
+
+// System returns a Client of the servers, or of the system's where there are none.
+// validating: they check DNSSEC; only the administrator knows whether they do.
+func System(servers []netip.AddrPort, validating bool, now func() time.Time) (*Client, error) {
+	o := Options{Limits: DefaultLimits(), Now: now}
+	for _, at := range servers {
+		o.Servers = append(o.Servers, Server{Addr: at})
+	}
+	if len(o.Servers) == 0 {
+		var err error
+		if o.Servers, err = ReadServers(resolvConf, o.Limits.Servers); err != nil {
+			return nil, err
+		}
+	}
+	for i := range o.Servers {
+		o.Servers[i].Validating = validating
+	}
+	return NewClient(o)
+}

@@ -37,13 +37,13 @@ type Trace interface {
 // Bounces recognises bounces of mail that we never sent, by which somebody who forged
 // our address is answered at our cost. It is an intake.Inspector.
 type Bounces struct {
-	Policy func() bounce.Policy
+	// InForce returns the checks in force, which say what becomes of a bounce.
+	InForce func() *Checks
 	// Ours reports whether all mail in the name of a domain leaves through this server.
 	Ours func(mail.Domain) bool
 	// Return reports whether an address is a return path that only we can make.
 	Return func(mail.Address) bool
 	Trace  Trace
-	Limits bounce.Limits
 	Now    func() time.Time
 }
 
@@ -84,7 +84,7 @@ func (l bounceLook) Judge(ctx context.Context, c intake.Content) intake.Finding 
 		// Nothing is guessed: the bounce comes again.
 		return intake.Finding{Action: intake.Defer, Rule: "bounce-not-looked-up", Notes: []fact.Pair{{Name: "bounce", Value: err.Error()}}}
 	}
-	return JudgeBounce(f, known, l.b.Policy(), l.b.Ours, l.b.Now())
+	return JudgeBounce(f, known, l.b.InForce().Bounces(), l.b.Ours, l.b.Now())
 }
 
 // Known is what the trace knows of what was found in a bounce.
@@ -139,7 +139,7 @@ func (l bounceLook) read(c intake.Content) (bounce.Found, error) {
 	if _, err := io.CopyN(io.Discard, r, head); err != nil {
 		return bounce.Found{}, err
 	}
-	return l.b.Limits.Read(l.m.Stored, r)
+	return bounce.DefaultLimits().Read(l.m.Stored, r)
 }
 
 // JudgeBounce says what becomes of a message by what was read in it and what the trace

@@ -82,10 +82,10 @@ func (t traced) Since(context.Context) (time.Time, error) { return t.since, t.er
 func TestBouncesOfStrangersAlone(t *testing.T) {
 	text := "From: MAILER-DAEMON@far.test\r\n\r\nMessage-ID: <1@local.test>\r\n"
 	b := filter.Bounces{
-		Policy: func() bounce.Policy { return bounce.Policy{} },
-		Ours:   func(mail.Domain) bool { return true }, Return: func(mail.Address) bool { return false },
-		Trace:  traced{err: errors.New("the disk is gone")},
-		Limits: bounce.DefaultLimits(), Now: time.Now,
+		InForce: func() *filter.Checks { return nil },
+		Ours:    func(mail.Domain) bool { return true }, Return: func(mail.Address) bool { return false },
+		Trace: traced{err: errors.New("the disk is gone")},
+		Now:   time.Now,
 	}
 	null := func(m *intake.Message) { m.Envelope.From = mail.NullPath() }
 	if f := judge(t, b, text); f.Action != intake.ActionUnknown {
@@ -106,10 +106,12 @@ func TestBounceLookUp(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	queue := must[mail.ID](t)(mail.NewID(now, strings.NewReader("123456789")))
 	b := filter.Bounces{
-		Policy: func() bounce.Policy { return bounce.Policy{Unnamed: bounce.TreatRefuse} },
-		Ours:   func(d mail.Domain) bool { return d.ASCII() == "local.test" }, Return: func(mail.Address) bool { return false },
-		Trace:  traced{sent: []string{"<1@local.test>", "1@local.test"}, queue: queue, since: now.Add(-30 * 24 * time.Hour)},
-		Limits: bounce.DefaultLimits(), Now: func() time.Time { return now },
+		InForce: func() *filter.Checks {
+			return filter.NewChecks(filter.ChecksOptions{Bounces: bounce.Policy{Unnamed: bounce.TreatRefuse}})
+		},
+		Ours: func(d mail.Domain) bool { return d.ASCII() == "local.test" }, Return: func(mail.Address) bool { return false },
+		Trace: traced{sent: []string{"<1@local.test>", "1@local.test"}, queue: queue, since: now.Add(-30 * 24 * time.Hour)},
+		Now:   func() time.Time { return now },
 	}
 	null := func(m *intake.Message) { m.Envelope.From = mail.NullPath() }
 	const head = "From: MAILER-DAEMON@far.test\r\n"

@@ -2,7 +2,9 @@ package filter
 
 import (
 	"log/slog"
+	"time"
 
+	"sallyport/internal/filter/bounce"
 	"sallyport/internal/filter/milter"
 	"sallyport/internal/filter/rspamd"
 	"sallyport/internal/intake"
@@ -12,17 +14,42 @@ import (
 
 // RspamdOptions say how an Rspamd is asked.
 type RspamdOptions struct {
-	Client rspamd.Options
-	Scope  Scope
-	Spam   Spam
+	Network     string // "unix", "http" or "https"
+	Address     string // path of a socket, or host and port
+	Password    string // "": none
+	Time        time.Duration
+	Connections int
+	Scope       Scope
+	Spam        Spam
+}
+
+// Client returns a client that asks it; nothing is connected to yet.
+func (o RspamdOptions) Client() *rspamd.Client {
+	c := rspamd.Options{Password: o.Password, Limits: rspamd.DefaultLimits()}
+	c.Limits.Time, c.Limits.Connections = o.Time, o.Connections
+	if o.Network == "unix" {
+		c.Socket = o.Address
+	} else {
+		c.URL = o.Network + "://" + o.Address
+	}
+	return rspamd.New(c)
 }
 
 // MilterOptions say how one milter is asked.
 type MilterOptions struct {
-	Name   string
-	Client milter.Options
-	Scope  Scope
-	Fields []string // header fields that it may add
+	Name             string
+	Network, Address string
+	Time             time.Duration
+	Connections      int
+	Scope            Scope
+	Fields           []string // header fields that it may add
+}
+
+// Client returns a client that asks it; nothing is connected to yet.
+func (o MilterOptions) Client() *milter.Client {
+	l := milter.DefaultLimits()
+	l.Time, l.Connections = o.Time, o.Connections
+	return milter.New(milter.Options{Network: o.Network, Address: o.Address, Limits: l})
 }
 
 // ChecksOptions are the programs that are to be asked.
@@ -30,6 +57,7 @@ type ChecksOptions struct {
 	Hostname mail.Domain
 	Rspamd   *RspamdOptions // nil: none
 	Milters  []MilterOptions
+	Bounces  bounce.Policy
 	Header   message.Limits // of the header sections that milters make
 	Logger   *slog.Logger
 }
@@ -47,11 +75,11 @@ type Checks struct {
 func NewChecks(o ChecksOptions) *Checks {
 	c := &Checks{o: o}
 	if r := o.Rspamd; r != nil {
-		c.client = rspamd.New(r.Client)
+		c.client = r.Client()
 		c.rspamd = NewRspamd(c.client, o.Hostname, r.Scope, r.Spam, o.Logger)
 	}
 	for _, m := range o.Milters {
-		c.milters = append(c.milters, NewMilter(milter.New(m.Client), m.Name, o.Hostname, m.Scope, m.Fields, o.Header, o.Logger))
+		c.milters = append(c.milters, NewMilter(m.Client(), m.Name, o.Hostname, m.Scope, m.Fields, o.Header, o.Logger))
 	}
 	return c
 }
@@ -74,6 +102,15 @@ func (c *Checks) Reserved() []string {
 
 // Options returns what the checks were made with.
 func (c *Checks) Options() ChecksOptions { return c.o }
+
+// Bounces returns what becomes of bounces that are no answer to our mail; a nil *Checks
+// refuses them.
+func (c *Checks) Bounces() bounce.Policy {
+	if c == nil {
+		return bounce.Policy{}
+	}
+	return c.o.Bounces
+}
 
 // at returns the check at a place: Rspamd's, then those of the milters in their order.
 func (c *Checks) at(place int) (intake.Inspector, bool) {

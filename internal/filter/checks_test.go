@@ -8,10 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/internal/filter"
-	"sallyport/internal/filter/milter"
-	"sallyport/internal/filter/rspamd"
 	"sallyport/internal/intake"
 	"sallyport/internal/message"
 )
@@ -39,7 +38,7 @@ func TestInspectorsOfTheChecksInForce(t *testing.T) {
 	}
 	force.Retire() // of nothing
 	options := filter.ChecksOptions{
-		Rspamd: &filter.RspamdOptions{Client: rspamd.Options{URL: web.URL, Limits: rspamd.DefaultLimits()}, Scope: filter.Scope{MaxSize: 1 << 20}, Spam: filter.SpamJunk},
+		Rspamd: &filter.RspamdOptions{Network: "http", Address: strings.TrimPrefix(web.URL, "http://"), Time: 10 * time.Second, Connections: 4, Scope: filter.Scope{MaxSize: 1 << 20}, Spam: filter.SpamJunk},
 		Header: message.DefaultLimits(), Logger: slog.New(slog.DiscardHandler),
 	}
 	force = filter.NewChecks(options)
@@ -52,7 +51,7 @@ func TestInspectorsOfTheChecksInForce(t *testing.T) {
 	force.Retire()
 	options.Rspamd = nil
 	for _, name := range []string{"one", "two"} {
-		options.Milters = append(options.Milters, filter.MilterOptions{Name: name, Client: milter.Options{Network: "unix", Address: "/nowhere", Limits: milter.DefaultLimits()}})
+		options.Milters = append(options.Milters, filter.MilterOptions{Name: name, Network: "unix", Address: "/nowhere", Time: time.Second, Connections: 1})
 	}
 	force = filter.NewChecks(options)
 	if got := names(); len(got) != 3 || !strings.Contains(got[1], "one") || !strings.Contains(got[2], "two") || got[0] != "rspamd" {

@@ -6,6 +6,7 @@ import (
 
 	"sallyport/internal/callout"
 	"sallyport/internal/incident"
+	"sallyport/internal/node/survey"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/backup"
 )
@@ -17,7 +18,7 @@ func (n *Node) openOperator(_ context.Context, _ keys) error {
 		Accounts:  n.identity, Queue: n.spool, Trace: n.trace, Facts: n.reader, Book: n.book, Ledger: n.ledger, Allowance: n.allowance, Now: n.o.Now,
 		EndSessions: n.intake.EndFallen, Sessions: n.intake.Sessions, Server: n.server,
 		Write: n.trace.Write, Backup: n.backup(), Data: n.config().Data, Certificate: n.leaf, Obtained: n.obtained, Logger: n.log,
-		ReturnPath: func() (*operate.ReturnPath, error) { return ReturnPathOf(n.config()) }, Reload: n.Reload,
+		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,
 		SigningKeys: n.ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().callouts },
 	})
 	return nil

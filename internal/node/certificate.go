@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"sallyport/internal/acme"
 	"sallyport/internal/certificate"
@@ -18,15 +17,6 @@ import (
 )
 
 var errNoRoots = errors.New("this file holds no certificate")
-
-// CertificateWarning says what an operator should know of the certificate that the files of
-// a configuration hold, such as that it expired; "": nothing, or there is none.
-func CertificateWarning(cfg config.Config, now time.Time) string {
-	if held := ReadCertificate(cfg); held != nil {
-		return certificate.Warning(held.Pair.Leaf, now)
-	}
-	return ""
-}
 
 // ReadCertificate reads the pair of files of a configuration, for Options.Certificate; nil
 // where there is none that can be used.

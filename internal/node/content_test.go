@@ -34,8 +34,8 @@ func contentProofs(all map[string]keyProof) {
 			all[name+"."+key] = keyProof{set: start + "\n" + key + " = " + value, see: see, on: start}
 		}
 	}
-	all["bounces.forged"] = keyProof{set: "[bounces]\nforged = \"junk\"", see: func(n *Node) any { return n.bounces().Policy().Forged }}
-	all["bounces.unnamed"] = keyProof{set: "[bounces]\nunnamed = \"junk\"", see: func(n *Node) any { return n.bounces().Policy().Unnamed }}
+	all["bounces.forged"] = keyProof{set: "[bounces]\nforged = \"junk\"", see: func(n *Node) any { return n.now().checks.Bounces().Forged }}
+	all["bounces.unnamed"] = keyProof{set: "[bounces]\nunnamed = \"junk\"", see: func(n *Node) any { return n.now().checks.Bounces().Unnamed }}
 	on := "[rspamd]\nurl = \"http://127.0.0.1:1\""
 	all["rspamd.url"] = keyProof{set: strings.Replace(on, ":1\"", ":2\"", 1), see: see, on: on}
 	all["rspamd.spam"] = keyProof{set: on + "\nspam = \"field\"", see: see, on: on}

@@ -29,7 +29,7 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 	next.then = append(next.then, func() {
 		n.memory.Adjust(cfg.Limits.UnjudgedMemory)
 		n.log.Debug("memory limit", "octets", memory.Limit(cfg.Limits.Memory))
-		n.disks.Reserve(minFree(cfg))
+		n.disks.Reserve(cfg.Limits.Free())
 		n.intake.Adjust(intakeLimits(cfg), cfg.Notice)
 		n.dispatch.Adjust(retryPolicy(cfg), dispatchLimits(cfg))
 		// What was checked does not fail; if it does, the former bounds stay.
@@ -45,8 +45,6 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 	})
 	return nil
 }
-
-func minFree(cfg config.Config) uint64 { return uint64(max(cfg.Limits.MinFree, 0)) }
 
 func serverLimits(cfg config.Config) server.Limits {
 	c, l := cfg.Limits, server.DefaultLimits()

@@ -19,7 +19,7 @@ import (
 func given(c config.Config) string {
 	return fmt.Sprintf("%+v", []any{
 		serverLimits(c), intakeLimits(c), spoolLimits(c), dispatchLimits(c),
-		identityLimits(c), traceLimits(c), retryPolicy(c), c.Directory(), minFree(c), c.Limits.UnjudgedMemory, memory.SoftLimit(c.Limits.Memory, 0, 0),
+		identityLimits(c), traceLimits(c), retryPolicy(c), c.Directory(), c.Limits.Free(), c.Limits.UnjudgedMemory, memory.SoftLimit(c.Limits.Memory, 0, 0),
 	})
 }
 

@@ -26,7 +26,7 @@ func (n *Node) buildRoutes(_ context.Context, next, last *generation) (err error
 	}
 	o := named.SetOptions[directory.Route]{Means: n.means(next.cfg), Missing: mail.R(451, "4.4.4", "the route is not configured any more")}
 	for _, r := range next.cfg.Routes {
-		o.Entries = append(o.Entries, named.Entry[directory.Route]{Key: r.Route, Name: "route." + routeName(r.Domain), Place: placeOfRoute(r)})
+		o.Entries = append(o.Entries, named.Entry[directory.Route]{Key: r.Route, Name: "route." + r.Name(), Place: placeOfRoute(r)})
 	}
 	next.routes, err = named.Build(o, last.routes)
 	return faultsOfSet(next.cfg, ".to", err)
@@ -66,13 +66,6 @@ func (n *Node) means(cfg config.Config) named.Means {
 	return named.Means{
 		Hello: cfg.Hostname, Dial: n.o.Dial, Timeouts: smtpclient.DefaultTimeouts(), SMTP: smtpclient.DefaultLimits(), Now: n.o.Now, Logger: n.o.Logger,
 	}
-}
-
-func routeName(d mail.Domain) string {
-	if d.IsZero() {
-		return "*"
-	}
-	return d.ASCII()
 }
 
 func placeOfRoute(r config.Route) named.Place {

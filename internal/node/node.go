@@ -165,7 +165,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if n.o.FS == vfs.Default {
 		same = diskspace.Same
 	}
-	n.disks = diskspace.Of(pebble.Disk(n.o.FS), same, minFree(cfg), cfg.Data, cfg.Maildir.Root)
+	n.disks = diskspace.Of(pebble.Disk(n.o.FS), same, cfg.Limits.Free(), cfg.Data, cfg.Maildir.Root)
 	// The store comes first: it keeps every other process out of the folder, and
 	// knows whether anything depends on keys that are missing.
 	if n.disk, err = pebble.Open(storeOptions(cfg, n.o, n.disks[0])); err != nil {

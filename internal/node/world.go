@@ -14,9 +14,6 @@ import (
 	smtpclient "sallyport/internal/smtp/client"
 )
 
-// resolvConf is where the system names its recursive servers.
-const resolvConf = "/etc/resolv.conf"
-
 // buildWorld makes the way to mail exchangers, or takes over the one that would be the
 // same, with all that it has learnt.
 func (n *Node) buildWorld(ctx context.Context, next, last *generation) error {
@@ -42,7 +39,7 @@ func (n *Node) buildWorld(ctx context.Context, next, last *generation) error {
 	next.world, err = mx.Build(ctx, mx.WorldOptions{
 		Made: made, Delivery: cfg.MX.Delivery, MTASTS: cfg.TLSPolicy.STS, Store: n.store, PolicyPort: o.PolicyPort,
 		Options: mx.Options{
-			Hello: cfg.Hostname, Resolver: resolver, Own: func() []netip.Addr { return ownAddresses(cfg, o) },
+			Hello: cfg.Hostname, Resolver: resolver, Own: func() []netip.Addr { return mx.OwnAddresses(cfg.Literals, o.Logger) },
 			AllowPrivate: cfg.MX.Private, Port: o.MXPort,
 			Dial: func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 				return o.Dial(ctx, "tcp", to.String())
@@ -64,27 +61,9 @@ func (n *Node) runWorld(ctx context.Context) {
 	}
 }
 
-func ownAddresses(cfg config.Config, o Options) []netip.Addr {
-	return mx.OwnAddresses(cfg.Literals, o.Logger)
-}
-
 func newResolver(cfg config.Config, o Options) (dnsx.Resolver, error) {
 	if o.Resolver != nil {
 		return o.Resolver, nil
 	}
-	opts := dnsx.Options{Limits: dnsx.DefaultLimits(), Now: o.Now}
-	for _, at := range cfg.MX.DNS {
-		opts.Servers = append(opts.Servers, dnsx.Server{Addr: at})
-	}
-	if len(opts.Servers) == 0 {
-		var err error
-		if opts.Servers, err = dnsx.ReadServers(resolvConf, opts.Limits.Servers); err != nil {
-			return nil, err
-		}
-	}
-	// Only the administrator knows whether they validate.
-	for i := range opts.Servers {
-		opts.Servers[i].Validating = cfg.TLSPolicy.Validated
-	}
-	return dnsx.NewClient(opts)
+	return dnsx.System(cfg.MX.DNS, cfg.TLSPolicy.Validated, o.Now)
 }

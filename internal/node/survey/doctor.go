@@ -1,18 +1,23 @@
-package node
+package survey
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"time"
 
 	"sallyport/internal/config"
-	"sallyport/internal/filter/milter"
-	"sallyport/internal/filter/rspamd"
+	"sallyport/internal/dnsx"
+	"sallyport/internal/filter"
 	"sallyport/internal/filter/sender"
 	"sallyport/internal/mail"
+	"sallyport/internal/message"
+	"sallyport/internal/nexthop/mx"
+	"sallyport/internal/nexthop/named"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/doctor"
 	"sallyport/internal/operate/doctor/gather"
@@ -20,7 +25,7 @@ import (
 
 // DoctorOptions say how far a doctor looks.
 type DoctorOptions struct {
-	Options
+	Logger *slog.Logger
 	// Keys are the keys that sign mail; KeysFault says why they are not known, "": they are.
 	Keys      []operate.DKIMKey
 	KeysFault string
@@ -37,17 +42,17 @@ type DoctorOptions struct {
 
 // Gather looks at a configuration's surroundings, as package gather promises.
 func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Facts {
-	o := d.complete()
+	now := time.Now()
 	g := gather.Options{
-		Now: o.Now(), Hostname: cfg.Hostname, Own: ownAddresses(cfg, o), Domains: ourDomains(cfg, d.Domains), Listeners: doctorListeners(cfg),
-		Behind: doctorHops(cfg), Certificate: doctorCertificate(cfg, d.Obtained), Signs: cfg.DKIM.Sign, KeysFault: d.KeysFault, Helpers: doctorHelpers(cfg), Data: cfg.Data, MinFree: minFree(cfg),
-		Connections: cfg.Limits.Connections, Files: doctorFiles(cfg), Outbound: d.Outbound, Port: o.MXPort, Dial: o.Dial, Server: d.Server, Queue: d.Queue,
+		Now: now, Hostname: cfg.Hostname, Own: mx.OwnAddresses(cfg.Literals, d.Logger), Domains: ourDomains(cfg, d.Domains), Listeners: doctorListeners(cfg),
+		Behind: doctorHops(cfg), Certificate: doctorCertificate(cfg, d.Obtained), Signs: cfg.DKIM.Sign, KeysFault: d.KeysFault, Helpers: doctorHelpers(cfg), Data: cfg.Data, MinFree: cfg.Limits.Free(),
+		Connections: cfg.Limits.Connections, Files: doctorFiles(cfg), Outbound: d.Outbound, Port: 25, Dial: named.Dialer(), Server: d.Server, Queue: d.Queue,
 		Limits: gather.DefaultLimits(),
 	}
 	for _, k := range d.Keys {
 		g.Keys = append(g.Keys, gather.Key{Domain: k.Domain, Selector: k.Selector, Name: k.Name, Algorithm: k.Algorithm, State: k.State, Text: k.Text, Zone: k.Zone})
 	}
-	resolver, err := newResolver(cfg, o)
+	resolver, err := dnsx.System(cfg.MX.DNS, cfg.TLSPolicy.Validated, time.Now)
 	if err != nil {
 		g.ResolverError = err.Error()
 	} else {
@@ -94,7 +99,7 @@ func doctorHops(cfg config.Config) (all []gather.Hop) {
 		}
 	}
 	for _, r := range cfg.Routes {
-		all = append(all, gather.Hop{For: "route " + routeName(r.Domain), Network: "tcp", At: net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))), TLS: r.TLS == mail.TLSImplicit})
+		all = append(all, gather.Hop{For: "route " + r.Name(), Network: "tcp", At: net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))), TLS: r.TLS == mail.TLSImplicit})
 	}
 	return all
 }
@@ -102,13 +107,12 @@ func doctorHops(cfg config.Config) (all []gather.Hop) {
 // doctorHelpers are an Rspamd and the milters. One whose options cannot be read is told of
 // by the check of the configuration.
 func doctorHelpers(cfg config.Config) (all []gather.Helper) {
-	if r := cfg.Rspamd; r.Network != "" {
-		if o, err := rspamdOptions(r); err == nil {
-			all = append(all, gather.Helper{For: "rspamd", At: r.Address, Defers: !r.AcceptDown, Ask: rspamd.New(o).Ping})
-		}
+	o, err := Checks(cfg, message.DefaultLimits())
+	if r := o.Rspamd; r != nil && err == nil {
+		all = append(all, gather.Helper{For: "rspamd", At: r.Address, Defers: r.Scope.Down == filter.DownDefer, Ask: r.Client().Ping})
 	}
-	for _, m := range cfg.Milters {
-		all = append(all, gather.Helper{For: "milter " + m.Name, At: m.Address, Defers: !m.AcceptDown, Ask: milter.New(milterOptions(m)).Ping})
+	for _, m := range o.Milters {
+		all = append(all, gather.Helper{For: "milter " + m.Name, At: m.Address, Defers: m.Scope.Down == filter.DownDefer, Ask: m.Client().Ping})
 	}
 	return all
 }
