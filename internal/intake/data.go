@@ -40,8 +40,35 @@ type received struct{ r io.Reader }
 func (r *received) Read(p []byte) (int, error) {
 	n, err := r.r.Read(p)
 	if err != nil && err != io.EOF {
-		err = fmt.Errorf("%w: %v", errConnection, err) // not wrapped: no error of theirs is an end
+		err = unended(err)
 	}
+	return n, err
+}
+
+// unended is the error of a message whose reader failed. It is not wrapped: no error of
+// theirs is an end.
+func unended(err error) error { return fmt.Errorf("%w: %v", errConnection, err) }
+
+// WriteTo implements io.WriterTo: the engine's reader has a buffer, and needs no second one.
+func (r *received) WriteTo(w io.Writer) (int64, error) {
+	into := sink{w: w}
+	n, err := io.Copy(&into, r.r)
+	if err != nil && into.err == nil {
+		err = unended(err)
+	}
+	return n, err
+}
+
+// sink remembers that it was the writer that failed.
+type sink struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (s *sink) Write(p []byte) (n int, err error) {
+	n, err = s.w.Write(p)
+	s.err = err
 	return n, err
 }
 

@@ -63,6 +63,7 @@ func TestRefusals(t *testing.T) {
 		{name: "too many fields", door: server.KindMX, setup: setup{limits: small}, say: "<x@far.test>|<bob@local.test>|" + many("X: y\r\n", 40), code: 552, rule: "header-too-large"},
 		{name: "bare LF in the header", door: server.KindMX, say: "<x@far.test>|<bob@local.test>|Subject: a\nBcc: b\r\n\r\n", code: 554, rule: "header-line-ending"},
 		{name: "too many mailboxes", door: server.KindMX, setup: setup{limits: small}, say: "<x@far.test>|<all@local.test>", code: 452, rule: "too-many-deliveries"},
+		{name: "larger than the queue takes, found late", door: server.KindMX, setup: setup{limits: intake.DefaultLimits(), spool: spool.Limits{MessageOctets: 20_000, InlineOctets: 10_000}}, say: "<x@far.test>|<bob@local.test>|" + message + strings.Repeat("much too long\r\n", 5000), code: 552, rule: "message-too-large"},
 		{name: "larger than the queue takes", door: server.KindMX, setup: setup{limits: intake.DefaultLimits(), spool: spool.Limits{MessageOctets: 200, InlineOctets: 100}}, say: "<x@far.test>|<bob@local.test>|" + message + strings.Repeat("much too long\r\n", 50), code: 552, rule: "message-too-large"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -21,11 +21,14 @@ const (
 // with white space would continue the last of them, and write into what we say; and the
 // text of a message without a header would stand among them. So such a message gets the
 // empty line that it lacks (RFC 5322 §2.1), and the line "From …" becomes a field.
+//
+// The reader is an io.WriterTo.
 func Begin(r io.Reader) io.Reader { return &beginning{r: r} }
 
 // beginning reads ahead until it knows how the message begins.
 type beginning struct {
 	r     io.Reader
+	start []byte // what came so far, behind room for what may be missing
 	ahead []byte // to be read before r
 	known bool
 	err   error // of r, behind ahead
@@ -47,14 +50,44 @@ func (b *beginning) Read(p []byte) (int, error) {
 	return b.r.Read(p)
 }
 
+// WriteTo implements io.WriterTo, so that who copies the message needs no buffer where r
+// needs none.
+func (b *beginning) WriteTo(w io.Writer) (written int64, err error) {
+	for !b.known {
+		b.look()
+	}
+	if len(b.ahead) > 0 {
+		n, err := w.Write(b.ahead)
+		b.ahead = b.ahead[n:]
+		written = int64(n)
+		if err != nil {
+			return written, err
+		}
+	}
+	switch {
+	case b.err == io.EOF:
+		return written, nil
+	case b.err != nil:
+		return written, b.err
+	}
+	n, err := io.Copy(w, b.r)
+	return written + n, err
+}
+
+// leadRoom is what may have to stand before a message.
+const leadRoom = len(MailboxLineField) + len(": ")
+
 // look reads on, and puts what is missing before what came.
 func (b *beginning) look() {
-	var chunk [maxFirstName]byte
-	n, err := b.r.Read(chunk[:])
-	b.ahead, b.err = append(b.ahead, chunk[:n]...), err
-	lead, known := missingLead(b.ahead, err != nil || len(b.ahead) >= maxFirstName)
+	if b.start == nil {
+		b.start = make([]byte, leadRoom, leadRoom+maxFirstName)
+	}
+	n, err := b.r.Read(b.start[len(b.start):cap(b.start)])
+	b.start, b.err = b.start[:len(b.start)+n], err
+	lead, known := missingLead(b.start[leadRoom:], err != nil || len(b.start) == cap(b.start))
 	if known {
-		b.ahead, b.known = append([]byte(lead), b.ahead...), true
+		b.ahead, b.known = b.start[leadRoom-len(lead):], true
+		copy(b.ahead, lead)
 	}
 }
 

@@ -48,11 +48,24 @@ func TestBegin(t *testing.T) {
 				t.Errorf("%.60q %s: %.60q, %v; want %.60q", in, how, got, err, want)
 			}
 		}
+		for cut := range 3 { // as a whole, and what follows octets that were read
+			r := Begin(strings.NewReader(in))
+			first := make([]byte, cut)
+			n, _ := io.ReadFull(r, first)
+			var rest strings.Builder
+			written, err := io.Copy(&rest, r)
+			if got := string(first[:n]) + rest.String(); err != nil || got != want || int(written) != rest.Len() {
+				t.Errorf("%.60q copied behind %d octets: %.60q, %d, %v; want %.60q", in, cut, got, written, err, want)
+			}
+		}
 	}
 	fault := errors.New("lost")
 	for _, in := range []string{"", " ", "hello", "Subject: x\r\n"} {
 		if _, err := io.ReadAll(Begin(io.MultiReader(strings.NewReader(in), iotest.ErrReader(fault)))); !errors.Is(err, fault) {
 			t.Errorf("%q: the error of the reader became %v", in, err)
+		}
+		if _, err := io.Copy(io.Discard, Begin(io.MultiReader(strings.NewReader(in), iotest.ErrReader(fault)))); !errors.Is(err, fault) {
+			t.Errorf("%q copied: the error of the reader became %v", in, err)
 		}
 	}
 }
