@@ -85,7 +85,7 @@ soak: build
 clean:
 	rm -rf bin
 
-# The program, its units and its user, below DESTDIR. /usr is where the units look.
+# The program, its units and its user, man pages and completion, below DESTDIR. /usr is where the units look.
 PREFIX  ?= /usr
 DESTDIR ?=
 install:
@@ -94,6 +94,11 @@ install:
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 644 packaging/systemd/sallyport.service packaging/systemd/sallyport-*.socket $(DESTDIR)$(PREFIX)/lib/systemd/system/
 	install -D -m 644 packaging/systemd/sallyport.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/sallyport.conf
+	bin/sallyport manual $(DESTDIR)$(PREFIX)/share/man/man1
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	bin/sallyport completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/sallyport
+	bin/sallyport completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_sallyport
+	bin/sallyport completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sallyport.fish
 	install -d $(DESTDIR)$(PREFIX)/share/doc/sallyport
 	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/sallyport/
 	install -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/sallyport/copyright

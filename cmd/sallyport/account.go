@@ -146,6 +146,7 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 			c.printf("queue held        %s\n", account.QueueHeld)
 		}
 		c.printf("role              %s\nmade              %s\npassword changed  %s\n", account.Role, moment(account.Created), moment(account.PasswordChanged))
+		c.printf("last sign-in      %s\nopen sessions     %s\n", lastSignIn(account.LastSignIn), openSessions(account))
 		if r := account.Recipients; r != nil {
 			c.printf("recipients        %s\n", usage(*r))
 			if !r.Refused.IsZero() {

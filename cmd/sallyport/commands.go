@@ -28,6 +28,8 @@ type commands struct {
 	Backup     backupCommand     `cmd:"" help:"Copy everything that the server keeps into one file, while it runs."`
 	Doctor     doctorCommand     `cmd:"" help:"Look at DNS, ports, certificate, clock, disk and files, and say what is wrong and what helps."`
 	Restore    restoreCommand    `cmd:"" help:"Make a server out of a backup, in a new folder."`
+	Completion completionCommand `cmd:"" help:"Write what a shell needs to complete these command lines."`
+	Manual     manualCommand     `cmd:"" help:"Write the man pages into a folder."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 	StandIn    standInCommand    `cmd:"" hidden:"" help:"Act as the owner of the data folder for a command of root."`
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 
@@ -83,7 +84,7 @@ func (i initCommand) template() (t config.Template, err error) {
 			return t, err
 		}
 	}
-	t.MX = "0.0.0.0:25"
+	t.MX, t.Both = "0.0.0.0:25", hasIPv6()
 	if i.Cert != "" {
 		if t.Cert, err = filepath.Abs(i.Cert); err != nil {
 			return t, err
@@ -102,3 +103,10 @@ func (i initCommand) template() (t config.Template, err error) {
 
 // maxShownPath bounds a path in a comment. A folder's name may not end it.
 const maxShownPath = 4096
+
+// hasIPv6 reports whether this host can listen on IPv6 at all: an address that cannot be
+// bound would keep the server from starting.
+func hasIPv6() bool {
+	ln, err := net.Listen("tcp6", "[::]:0")
+	return err == nil && ln.Close() == nil
+}

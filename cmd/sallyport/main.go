@@ -27,7 +27,7 @@ const (
 )
 
 func main() {
-	c := console{os.Stdin, &visible{w: os.Stdout}, &visible{w: os.Stderr}}
+	c := console{os.Stdin, onScreen(os.Stdout), onScreen(os.Stderr)}
 	if name, args, ok := sendmailCall(os.Args); ok {
 		os.Exit(runSendmail(name, args, c))
 	}
@@ -82,6 +82,7 @@ func run(args []string, c console) int {
 		fmt.Fprintln(c.err, "sallyport:", err)
 		return exitWrong
 	}
+	fitExamples(parser.Model.Node)
 	parsed, err := parser.Parse(args)
 	if groupAlone(err) {
 		_, err = parser.Parse(append(args[:len(args):len(args)], "--help"))
@@ -112,7 +113,7 @@ func finish(parsed *kong.Context, c console) int {
 	done := make(chan error, 1)
 	go func() {
 		parsed.BindTo(ctx, (*context.Context)(nil))
-		done <- parsed.Run(c)
+		done <- parsed.Run(c, parsed.Kong)
 	}()
 	var first time.Time
 	for {

@@ -27,32 +27,40 @@ const defaultSendmail = "/run/sallyport/sendmail.sock"
 const sendmailHelp = `Usage: sallyport sendmail [FLAGS] [RECIPIENT ...] <MESSAGE
        sallyport sendmail -bp | -q | -bs | -bi
 
-Hands a message to the running server, as sendmail(1) does. Linked as sendmail, mailq or newaliases,
-the program behaves as those. Who may send, and as whom, the server decides by the uid of the caller:
-see [sendmail] in docs/config.md.
+Hands a message to the running server, as sendmail(1) does. Linked as sendmail,
+mailq or newaliases, the program behaves as those. Who may send, and as whom,
+the server decides by the uid of the caller: see [sendmail] in docs/config.md.
 
-  -t            take recipients from To, Cc and Bcc (those named are added), and remove Bcc
+  -t            take recipients from To, Cc and Bcc (those named are added), and
+                remove Bcc
   -i, -oi       a line that holds only a dot does not end the message
-  -f, -r ADDR   the envelope sender; a name without a domain stands for the account, <> for none
+  -f, -r ADDR   the envelope sender; a name without a domain stands for the
+                account, <> for none
   -F NAME       the full name, where the message has no From field
   -N WHEN       when to be told: never, or a list of success, failure, delay
   -R full|hdrs  how much of a message comes back with a failure
   -V ID         an envelope id, which comes back with it
   -B 7BIT|8BITMIME
   -v            say what became of it
-  -bp           list the messages of the caller's account; for root and the server's user, all (mailq)
+  -bp           list the messages of the caller's account; for root and the
+                server's user, all (mailq)
   -q            try every waiting message now; root and the server's user only
-  -bs           speak SMTP on standard input and output
+  -bs           speak SMTP on standard input and output; lines may end in LF
   -bi           nothing: aliases need no building (newaliases)
 
-Of the classic flags, those that only tune a delivery are ignored (-n -m -U -G -A -L -h -d -p, -om -oo
--o7 -oeX -odX). Those that read, write or run something, or take another configuration, are refused.
-A message goes to all its recipients or to none. The server is found by SALLYPORT_SENDMAIL, then by
-listen.sendmail of the configuration if the caller may read it, then at ` + defaultSendmail + `.
+Of the classic flags, those that only tune a delivery are ignored (-n -m -U -G
+-A -L -h -d -p, -om -oo -o7 -oeX -odX, and -O with DeliveryMode, ErrorMode,
+MeToo, OldStyleHeaders, SevenBitInput, EightBitMode, NoRecipientAction or a
+Timeout; -O IgnoreDots=true is -i). Those that read, write or run something, or
+take another configuration, are refused. A message goes to all its recipients or
+to none. The server is found by SALLYPORT_SENDMAIL, then by listen.sendmail of
+the configuration if the caller may read it, then at
+` + defaultSendmail + `.
 
-Exit codes are those of sysexits(3): 0 the message is durable, 64 usage, 65 message or address malformed,
-67 no such recipient, 68 no such domain, 69 refused, or too large or for too many at once,
-74 the message could not be read, 75 try again later, 77 not allowed.
+Exit codes are those of sysexits(3): 0 the message is durable, 64 usage,
+65 message or address malformed, 67 no such recipient, 68 no such domain,
+69 refused, or too large or for too many at once, 74 the message could not be
+read, 75 try again later, 77 not allowed.
 `
 
 // sendmailCommand makes the command stand in the help; its arguments are not kong's.

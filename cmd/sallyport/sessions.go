@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strconv"
 
 	"sallyport/internal/operate"
 )
@@ -20,6 +21,25 @@ clients and at that of sendmail.
 Examples:
   sallyport sessions
   sallyport sessions alice@example.org --json`
+}
+
+// lastSignIn says when and whence an account signed in last.
+func lastSignIn(l *operate.LastSignIn) string {
+	switch {
+	case l == nil:
+		return "none that the trace still has"
+	case l.Peer == "":
+		return moment(l.At) + " at " + l.Door
+	}
+	return moment(l.At) + " at " + l.Door + " from " + l.Peer
+}
+
+// openSessions says how many are open.
+func openSessions(a operate.Account) string {
+	if len(a.Sessions) == 0 {
+		return "none"
+	}
+	return strconv.Itoa(len(a.Sessions)) + "; see: sallyport sessions " + a.Address
 }
 
 // Run lists the open sessions.

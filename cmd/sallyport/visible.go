@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -15,12 +16,19 @@ import (
 // character, nor the end of a line or a tab, becomes an escape. Its form, \u and four
 // hexadecimal digits, is one of JSON too, whose encoder lets some of them pass. Lines
 // that hold text of others clean it before, by mail.Shown, since a line end passes here.
+//
+// On a terminal, the words of ours that begin a line about something wrong have a colour.
 type visible struct {
-	w io.Writer
+	w      io.Writer
+	colour bool
 
 	mu   sync.Mutex
 	rest []byte // the begin of a character whose end has not been written yet
+	mid  bool   // the last line has not ended yet
 }
+
+// onScreen returns the net above a file of ours.
+func onScreen(f *os.File) *visible { return &visible{w: f, colour: wantsColour(f)} }
 
 // Write writes b; what it returns counts the octets of b.
 func (v *visible) Write(b []byte) (int, error) {
@@ -48,10 +56,28 @@ func (v *visible) Write(b []byte) (int, error) {
 		}
 		all = all[n:]
 	}
+	if v.colour {
+		out = v.coloured(out)
+	}
 	if _, err := v.w.Write(out); err != nil {
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// coloured marks the begins of lines.
+func (v *visible) coloured(b []byte) []byte {
+	var out []byte
+	for line := range bytes.Lines(b) {
+		if begin, end, colour := marked(string(line)); !v.mid && colour != "" {
+			out = append(append(append(out, line[:begin]...), colour...), line[begin:end]...)
+			out = append(out, colourEnd...)
+			line = line[end:]
+		}
+		out = append(out, line...)
+		v.mid = !bytes.HasSuffix(line, []byte("\n"))
+	}
+	return out
 }
 
 // raw returns the writer below the net, for what is no text for people: the SMTP of

@@ -71,3 +71,38 @@ func TestJSONOfForeignText(t *testing.T) {
 		t.Errorf("%v: %q", err, back)
 	}
 }
+
+// On a terminal what is wrong has a colour, and what stands within a line never has: a
+// stranger's word is none of ours.
+func TestColours(t *testing.T) {
+	for text, want := range map[string]string{
+		"sallyport: no\n":          colourWrong + "sallyport" + colourEnd + ": no\n",
+		"a\nWRONG: x\n":            "a\n" + colourWrong + "WRONG" + colourEnd + ": x\n",
+		"  warning  dns: y\n":      "  " + colourWarning + "warning" + colourEnd + "  dns: y\n",
+		"  12:03:04 ALARM wrong\n": "  12:03:04 " + colourWrong + "ALARM" + colourEnd + " wrong\n",
+		"fine WRONG\n":             "fine WRONG\n",
+		"\x1b[31mred\n":            `\u001b[31mred` + "\n",
+	} {
+		for _, colour := range []bool{false, true} {
+			var out bytes.Buffer
+			v := &visible{w: &out, colour: colour}
+			if _, err := io.WriteString(v, text); err != nil {
+				t.Fatal(err)
+			}
+			plain := strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(want, colourWrong, ""), colourWarning, ""), colourEnd, "")
+			if got := out.String(); colour && got != want || !colour && got != plain {
+				t.Errorf("%q in colour %v: %q", text, colour, got)
+			}
+		}
+	}
+	var out bytes.Buffer
+	v := &visible{w: &out, colour: true}
+	for _, piece := range []string{"from ", "WRONG\n"} {
+		if _, err := io.WriteString(v, piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out.String() != "from WRONG\n" {
+		t.Errorf("%q", out.String())
+	}
+}

@@ -15,9 +15,10 @@ type Template struct {
 	Domain      mail.Domain // zero: none yet
 	Data        string
 	Cert, Key   string // both empty: no TLS yet, and so no submission
-	MX          string // IP:port; "": written as a comment
+	MX          string // IP:port; 0.0.0.0 stands for [::] as well with Both; "": written as a comment
 	Submission  string
 	Submissions string
+	Both        bool              // all addresses of IPv6 beside those of IPv4
 	Sendmail    string            // socket of the sendmail command; "": written as a comment
 	Users       map[string]string // accounts of this host's users, by name or uid
 	Routes      []TemplateRoute
@@ -41,9 +42,9 @@ func (t Template) Text() []byte {
 	fmt.Fprintf(&b, "\nhostname = %s   # the name of this server, in the DNS too\n", quote(t.Hostname.ASCII()))
 	fmt.Fprintf(&b, "data     = %s   # queue, accounts, trace and mailboxes\n", quote(t.Data))
 	b.WriteString("\n[listen]\n")
-	listenLine(&b, "mx         ", t.MX, "0.0.0.0:25", "the world; never relays")
-	listenLine(&b, "submission ", t.Submission, "0.0.0.0:587", "STARTTLS, then AUTH; needs [tls] or [acme]")
-	listenLine(&b, "submissions", t.Submissions, "0.0.0.0:465", "TLS from the first octet; needs [tls] or [acme]")
+	t.listenLine(&b, "mx         ", t.MX, "0.0.0.0:25", "the world; never relays")
+	t.listenLine(&b, "submission ", t.Submission, "0.0.0.0:587", "STARTTLS, then AUTH; needs [tls] or [acme]")
+	t.listenLine(&b, "submissions", t.Submissions, "0.0.0.0:465", "TLS from the first octet; needs [tls] or [acme]")
 	listenText(&b, "sendmail   ", t.Sendmail, "/run/sallyport/sendmail.sock", "programs of this host; see [sendmail]")
 	b.WriteString("\n")
 	if t.Cert != "" {
@@ -94,12 +95,16 @@ func listenText(b *strings.Builder, name, path, example, meaning string) {
 }
 
 // listenLine writes a listener, as a comment where there is none.
-func listenLine(b *strings.Builder, name, addr, example, meaning string) {
+func (t Template) listenLine(b *strings.Builder, name, addr, example, meaning string) {
 	mark := ""
 	if addr == "" {
 		mark, addr = "# ", example
 	}
-	fmt.Fprintf(b, "%s%s = [%s]   # %s\n", mark, name, quote(addr), meaning)
+	list := quote(addr)
+	if port, all := strings.CutPrefix(addr, "0.0.0.0:"); all && t.Both {
+		list += ", " + quote("[::]:"+port)
+	}
+	fmt.Fprintf(b, "%s%s = [%s]   # %s\n", mark, name, list, meaning)
 }
 
 // quote writes s as a basic string of TOML.

@@ -36,6 +36,10 @@ type Account struct {
 	Story     *incident.Story     `json:"story,omitempty"`
 	// Recipients is told by AccountShow and AccountSet.
 	Recipients *Allowance `json:"recipients,omitempty"`
+	// LastSignIn and Sessions are told by AccountShow alone: the last sign-in that the trace
+	// still has, and what is open.
+	LastSignIn *LastSignIn `json:"last_sign_in,omitempty"`
+	Sessions   []Session   `json:"sessions,omitempty"`
 	// NamedBy is told by AccountShow and AccountRemove: the aliases that lead to the
 	// account.
 	NamedBy []string `json:"named_by,omitempty"`
@@ -219,6 +223,12 @@ func (op *Operator) AccountShow(ctx context.Context, by Caller, r AccountRef) (A
 		if f, ok := e.(roster.Forward); ok {
 			v.ForwardsTo, v.ForwardKeeps, v.ForwardAsleep = texts(f.Targets), f.Keep, !op.o.Book.External()
 		}
+	}
+	if v.Sessions, err = op.sessionsOf(a.String()); err != nil {
+		return Account{}, err
+	}
+	if v.LastSignIn, err = op.lastSignIn(ctx, a.String()); err != nil {
+		return Account{}, err
 	}
 	return op.withStory(ctx, by, v, a)
 }

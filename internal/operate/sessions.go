@@ -5,6 +5,9 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"sallyport/internal/fact"
+	"sallyport/internal/trace/query"
 )
 
 // Session is a connection to which an account signed in, and that is still open.
@@ -67,4 +70,40 @@ func (op *Operator) sessionsOf(account string) (all []Session, err error) {
 // Sessions calls Operator.Sessions.
 func (c *Client) Sessions(ctx context.Context, r SessionsAsk, fn func(Session) error) error {
 	return stream(ctx, c, "sessions", r, fn)
+}
+
+// LastSignIn is when an account signed in the last time, and from where.
+type LastSignIn struct {
+	At   time.Time `json:"at"`
+	Door string    `json:"door"`
+	Peer string    `json:"peer,omitempty"` // "" at the door of sendmail, and where several were summed up
+}
+
+// signInsRead is how many sign-ins, good and bad, are looked at for the last good one.
+const signInsRead = 200
+
+// lastSignIn asks the trace for the last sign-in of an account that was right; nil: it has
+// none among the last ones that it keeps.
+func (op *Operator) lastSignIn(ctx context.Context, account string) (*LastSignIn, error) {
+	answer, err := op.o.Facts.Query(ctx, query.Query{
+		Terms: []query.Term{{Field: query.FieldAddress, Text: account}}, Kinds: []fact.Kind{fact.KindAuth}, Limit: signInsRead,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range slices.Backward(answer.Entries) {
+		f := e.Fact
+		if !f.Reply.OK() || f.Account != account {
+			continue
+		}
+		last := LastSignIn{At: f.At, Door: f.Door}
+		if f.Summed() {
+			last.At = f.Until
+		}
+		if f.Peer.IsValid() {
+			last.Peer = f.Peer.String()
+		}
+		return &last, nil
+	}
+	return nil, nil
 }

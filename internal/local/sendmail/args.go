@@ -119,6 +119,12 @@ func (o *Options) flag(a string, rest []string) ([]string, error) {
 			return rest, o.mode(a)
 		case 'o':
 			return rest, o.option(a)
+		case 'O':
+			value, left, err := valueOf(c, a, rest)
+			if err != nil {
+				return nil, err
+			}
+			return left, o.longOption(value)
 		case 'f', 'r', 'F', 'N', 'R', 'V', 'B', 'h', 'L', 'd', 'p', 'A':
 			value, left, err := valueOf(c, a, rest)
 			if err != nil {
@@ -178,6 +184,27 @@ func (o *Options) option(a string) error {
 		return refused("-o" + a)
 	}
 	return nil
+}
+
+// longOption reads what follows -O: an option of Sendmail by its name, in any case. Those
+// that tune a delivery or a report mean nothing here; any other is refused.
+func (o *Options) longOption(a string) error {
+	name, value, ok := strings.Cut(a, "=")
+	name = strings.ToLower(strings.TrimSpace(name))
+	switch {
+	case !ok:
+		return refused("-O " + a)
+	case name == "ignoredots":
+		o.IgnoreDots = o.IgnoreDots || strings.HasPrefix(strings.ToLower(value), "t") || value == ""
+		return nil
+	case strings.HasPrefix(name, "timeout."):
+		return nil
+	}
+	switch name {
+	case "deliverymode", "errormode", "metoo", "oldstyleheaders", "sevenbitinput", "eightbitmode", "norecipientaction":
+		return nil
+	}
+	return refused("-O " + a)
 }
 
 // value takes the value of a flag.

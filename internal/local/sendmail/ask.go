@@ -51,7 +51,8 @@ func Ask(ctx context.Context, socket, hello string, fn func(line []byte) error) 
 }
 
 // Relay joins standard input and output with the server, which speaks SMTP. It ends
-// with either side.
+// with either side. A program whose first line ends with a bare LF is one of those that
+// write lines as this host does: then every bare LF becomes the line end of the wire.
 func Relay(ctx context.Context, socket string, in io.Reader, out io.Writer) error {
 	nc, err := Dial(ctx, socket, door.HelloSMTP)
 	if err != nil {
@@ -59,7 +60,7 @@ func Relay(ctx context.Context, socket string, in io.Reader, out io.Writer) erro
 	}
 	defer nc.Close()
 	go func() {
-		_, _ = io.Copy(nc, in)
+		_, _ = io.Copy(&lineEnds{to: nc}, in)
 		if half, ok := nc.(interface{ CloseWrite() error }); ok {
 			_ = half.CloseWrite()
 		}
@@ -68,4 +69,32 @@ func Relay(ctx context.Context, socket string, in io.Reader, out io.Writer) erro
 		return lost(err)
 	}
 	return nil
+}
+
+// lineEnds passes SMTP commands and messages on, with CRLF for LF if the first line ends
+// with LF alone.
+type lineEnds struct {
+	to    io.Writer
+	known bool // how the first line ends
+	bare  bool // it ends with LF alone
+	last  byte
+}
+
+// Write writes b; what it returns counts the octets of b.
+func (l *lineEnds) Write(b []byte) (int, error) {
+	out := make([]byte, 0, len(b)+16)
+	for _, c := range b {
+		if c == '\n' {
+			l.bare = l.bare || !l.known && l.last != '\r'
+			l.known = true
+			if l.bare && l.last != '\r' {
+				out = append(out, '\r')
+			}
+		}
+		out, l.last = append(out, c), c
+	}
+	if _, err := l.to.Write(out); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }

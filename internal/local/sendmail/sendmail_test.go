@@ -66,7 +66,7 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	for _, args := range [][]string{
 		{}, {"-bd"}, {"-bD"}, {"-bt"}, {"-bv", "x@y.test"}, {"-bh"}, {"-X", "/tmp/log", "x@y.test"}, {"-X/tmp/log", "x@y.test"},
-		{"-C", "/etc/passwd", "x@y.test"}, {"-OQueueDirectory=/tmp", "x@y.test"}, {"-O", "x", "x@y.test"}, {"-oQ/tmp", "x@y.test"}, {"-oX", "x@y.test"},
+		{"-C", "/etc/passwd", "x@y.test"}, {"-OQueueDirectory=/tmp", "x@y.test"}, {"-O", "LogLevel=9", "x@y.test"}, {"-O"}, {"-O", "x", "x@y.test"}, {"-oQ/tmp", "x@y.test"}, {"-oX", "x@y.test"},
 		{"-o", "x@y.test"}, {"-D", "x"}, {"-M", "x"}, {"-q30m"}, {"-qIabc"}, {"-tX/tmp/log"}, {"-f"}, {"-N", "sometimes", "x@y.test"}, {"-N", "never,delay", "x@y.test"},
 		{"-R", "some", "x@y.test"}, {"-V", "\x07", "x@y.test"}, {"-B", "BINARYMIME", "x@y.test"}, {"-bp", "x@y.test"},
 		{"x@y.test\nRCPT TO:<v@r.test>"}, {"x@y.test\r"}, {"-f", "a\x00b", "x@y.test"}, {"-F", "a\nBcc: x", "x@y.test"},
@@ -301,4 +301,37 @@ func FuzzSplitHeader(f *testing.F) {
 			t.Fatalf("%q: %v", in, err)
 		}
 	})
+}
+
+// -O takes what means nothing here, and says what does.
+func TestLongOptions(t *testing.T) {
+	for _, args := range [][]string{
+		{"-O", "DeliveryMode=b", "x@y.test"}, {"-OErrorMode=m", "-i", "x@y.test"}, {"-O", "Timeout.initial=5m", "x@y.test"}, {"-O", "ignoredots=True", "x@y.test"},
+	} {
+		o, err := Parse("sendmail", args)
+		if err != nil || len(o.Recipients) != 1 || o.IgnoreDots != (len(args) == 3 && (args[1] == "-i" || strings.HasPrefix(args[1], "ignore"))) {
+			t.Errorf("%q: %+v, %v", args, o, err)
+		}
+	}
+}
+
+// Who writes lines of SMTP as this host does is understood; who writes them as the wire
+// does is passed on octet for octet, however it comes in pieces.
+func TestLineEndsOfSMTP(t *testing.T) {
+	for in, want := range map[string]string{
+		"EHLO x\nDATA\n.\n": "EHLO x\r\nDATA\r\n.\r\n", "EHLO x\r\nDATA\n.\r\n": "EHLO x\r\nDATA\n.\r\n", "EHLO x\nDATA\r\n\n": "EHLO x\r\nDATA\r\n\r\n", "QUIT": "QUIT",
+	} {
+		for cut := 1; cut <= len(in); cut++ {
+			var out strings.Builder
+			l := &lineEnds{to: &out}
+			for rest := in; rest != ""; rest = rest[min(cut, len(rest)):] {
+				if _, err := l.Write([]byte(rest[:min(cut, len(rest))])); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if out.String() != want {
+				t.Errorf("%q by %d: %q", in, cut, out.String())
+			}
+		}
+	}
 }
