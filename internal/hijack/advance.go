@@ -102,21 +102,16 @@ func (j *judge) bindingFailed(e BindingFailed) {
 	j.state.claimed = e.Sender
 }
 
-// signedIn takes a sign-in into the evidence. One new network is nothing; one after the
-// other is.
+// signedIn takes a sign-in into the evidence. One new network is nothing; many within
+// minutes are.
 func (j *judge) signedIn(e SignedIn) {
-	s, odd := j.state, 0.0
 	if e.NewNetwork {
 		j.suspect()
-		if s.network > 0 && s.age-s.network < j.params.NetworkGap {
-			odd = 1
-		}
-		s.network = max(1, s.age)
+		j.count(NetworkPace, 1)
 	}
 	if e.NewProgram {
 		j.suspect()
 	}
-	j.observe(Networks, odd, 1, 1)
 }
 
 // suspect makes it likelier that a theft began here.
@@ -136,7 +131,7 @@ func (j *judge) observe(k Signal, odd, of, begin float64) {
 	j.expected += begin * (u.Sure + u.Mixed)
 }
 
-// count counts a message that goes to n recipients of a kind.
+// count counts a message that goes to n recipients of a kind, or another event.
 func (j *judge) count(k Signal, n int) {
 	if n > 0 {
 		r := j.params.rate(k)

@@ -26,7 +26,7 @@ const (
 // of the struct. Equal states have equal forms.
 func (s State) Append(b []byte) []byte {
 	b = append(b, stateVersion)
-	b = appendWhole(b, s.high, int64(s.age), int64(s.network), int64(s.claimed))
+	b = appendWhole(b, s.high, int64(s.age), int64(s.claimed))
 	b = appendFloats(b, s.begin, s.spent)
 	for _, d := range s.shares {
 		b = appendSmall(b, d.n, d.s, d.of, d.odd)
@@ -49,7 +49,7 @@ func Restore(b []byte) (State, error) {
 	r := reader{codec.NewReader(b)}
 	r.Require(r.Octet() == stateVersion)
 	s.high = r.whole()
-	s.age, s.network = r.span(), r.span()
+	s.age = r.span()
 	s.claimed = Fingerprint(r.whole())
 	s.begin, s.spent = r.float(), r.float()
 	for i := range s.shares {
@@ -68,7 +68,6 @@ func Restore(b []byte) (State, error) {
 	for i := range s.left {
 		s.left[i] = uint32(r.Number(math.MaxUint32))
 	}
-	r.Require(s.network <= s.age+1)
 	if !r.Done() {
 		return State{}, fmt.Errorf("%w: an account's", ErrState)
 	}

@@ -15,7 +15,7 @@ import (
 // known are states with figures in every field, written by hand so that no arithmetic
 // decides what they are.
 func known() (State, Site, Attribute) {
-	s := State{high: noon.UnixNano(), age: 50 * time.Hour, begin: 5, network: 2 * time.Hour, claimed: 1 << 63, spent: 2.5}
+	s := State{high: noon.UnixNano(), age: 50 * time.Hour, begin: 5, claimed: 1 << 63, spent: 2.5}
 	w := Site{high: noon.UnixNano(), age: 50 * time.Hour}
 	a := Attribute{high: noon.UnixNano(), age: 50 * time.Hour, n: 7, s: 2, evidence: 9.5}
 	for i := range s.shares {
@@ -87,7 +87,6 @@ func TestGarbageIsNoState(t *testing.T) {
 		"less evidence than none": func(s *State) { s.shares[1].evidence[0] = -1 },
 		"endless evidence":        func(s *State) { s.shares[1].evidence[0] = 1e300 },
 		"more odd than looked at": func(s *State) { s.shares[2].s = s.shares[2].n + 1 },
-		"later than its age":      func(s *State) { s.network = s.age + time.Hour },
 		"a bucket below empty":    func(s *State) { s.spent = -3 },
 	} {
 		bad := s

@@ -61,12 +61,12 @@ func (f Finding) Words() string {
 		return odd + " of " + of + " recipients were refused" + usual
 	case Binding:
 		return odd + " of " + of + " messages claimed a sender that is not the account's" + usual
-	case Networks:
-		return odd + " of " + of + " sign-ins came from a new network soon after another one" + usual
 	case SitePace:
 		return odd + " messages in a row to recipients never written to from this site" + f.perHour()
 	case AccountPace:
 		return odd + " messages in a row to recipients new to the account, with nobody in common" + f.perHour()
+	case NetworkPace:
+		return odd + " sign-ins in a row from networks that the account never used" + f.perHour()
 	}
 	return ""
 }

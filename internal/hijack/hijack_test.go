@@ -132,7 +132,7 @@ func TestEvidenceWithoutMessages(t *testing.T) {
 		"false senders": {func(i int) Event {
 			return BindingFailed{At: noon.Add(time.Duration(i) * time.Second), Sender: Fingerprint(i + 1)}
 		}, 6, "claimed a sender"},
-		"networks": {func(i int) Event { return SignedIn{At: noon.Add(time.Duration(i) * time.Second), NewNetwork: true} }, 8, "new network"},
+		"networks": {func(i int) Event { return SignedIn{At: noon.Add(time.Duration(i) * time.Second), NewNetwork: true} }, 8, "networks that the account never used"},
 	} {
 		var s State
 		var v Verdict
@@ -221,12 +221,12 @@ func TestWords(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	for k := SiteNovelty; k <= AccountPace; k++ {
+	for k := SiteNovelty; k <= NetworkPace; k++ {
 		if k.String() == "" || (Finding{Signal: k, Normal: 1}).Words() == "" {
 			t.Errorf("signal %d has no words", k)
 		}
 	}
-	if (AccountPace + 1).String() != "" {
+	if (NetworkPace + 1).String() != "" {
 		t.Error("a signal that is none has a name")
 	}
 }
@@ -240,11 +240,11 @@ func TestParamsAreValidated(t *testing.T) {
 		"a share of 1":      func(p *Params) { p.Refusals.Cap = 1 },
 		"no floor":          func(p *Params) { p.SiteNovelty.Floor = 0 },
 		"a margin below 1":  func(p *Params) { p.Strangers.Margin = 0.9 },
-		"a negative weight": func(p *Params) { p.Networks.Sure = -1 },
+		"a negative weight": func(p *Params) { p.Binding.Sure = -1 },
 		"a bet on less":     func(p *Params) { p.SitePace.Times = 1 },
 		"no bucket":         func(p *Params) { p.Bounds.Burst = 0 },
 		"an endless window": func(p *Params) { p.Hold = 2 * time.Hour },
-		"no gap":            func(p *Params) { p.NetworkGap = 0 },
+		"no rate":           func(p *Params) { p.NetworkPace.Mean = 0 },
 		"no memory":         func(p *Params) { p.Memory = 0 },
 		"suspicion below 1": func(p *Params) { p.Suspect = 0.5 },
 		"nobody acquainted": func(p *Params) { p.Acquainted = 0 },

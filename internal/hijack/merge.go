@@ -1,9 +1,6 @@
 package hijack
 
-import (
-	"math"
-	"time"
-)
+import "math"
 
 // Merge makes one state of two of the same account, of which each may have seen what the
 // other did not: a checkpoint and what was rebuilt after a crash. Whatever happens then
@@ -37,20 +34,11 @@ func Merge(a, b State) State {
 		x.n, x.hours, x.odd = min(x.n, y.n), max(x.hours, y.hours), max(x.odd, y.odd)
 		x.evidence = math.Max(x.evidence, y.evidence)
 	}
-	a.network = laterMark(a.network, a.age, b.network, b.age)
 	if a.claimed != b.claimed {
 		a.claimed = 0
 	}
 	a.mergeSlots(&b)
 	return a
-}
-
-// laterMark is the later of two moments, by the age of a.
-func laterMark(a, ageA, b, ageB time.Duration) time.Duration {
-	if b == 0 || a > 0 && ageA-a <= ageB-b {
-		return a
-	}
-	return max(1, ageA-(ageB-b))
 }
 
 // mergeSlots takes over what b saw of late. The slots of two states begin at other

@@ -51,15 +51,13 @@ type Params struct {
 	Refusals Usual
 	// Binding weighs claims of senders that are not the account's.
 	Binding Usual
-	// Networks weighs sign-ins from new networks that follow each other within NetworkGap.
-	Networks Usual
 	// SitePace weighs how fast messages to recipients new to the site follow each other.
 	SitePace Rate
 	// AccountPace weighs how fast messages to strangers do; of an account with few
 	// correspondents, to anybody new to it.
 	AccountPace Rate
-	// NetworkGap is how soon after one sign-in from a new network another one is odd.
-	NetworkGap time.Duration
+	// NetworkPace weighs how fast sign-ins from new networks follow each other.
+	NetworkPace Rate
 	// Suspect is how many times as likely as at any other moment a theft began when
 	// somebody signed in from a new network or with a new program, claimed a foreign
 	// sender, or changed a forward. Several of these multiply, up to its square.
@@ -83,12 +81,11 @@ func DefaultParams() Params {
 		Odds:        1e4,
 		SiteNovelty: Usual{Mean: 0.03, Fresh: 0.4, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Sure: 0.15, Mixed: 0.1},
 		Strangers:   Usual{Mean: 0.02, Fresh: 0.5, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Sure: 0.3, Mixed: 0.3},
-		Refusals:    Usual{Mean: 0.01, Fresh: 0.01, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.3, Sure: 0.05, Mixed: 0.05},
-		Binding:     Usual{Mean: 0.005, Fresh: 0.005, Strength: 50, Margin: 1.25, Floor: 0.005, Cap: 0.2, Sure: 0.05},
-		Networks:    Usual{Mean: 0.05, Fresh: 0.05, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Sure: 0.05, Mixed: 0.05},
+		Refusals:    Usual{Mean: 0.01, Fresh: 0.01, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.3, Sure: 0.005, Mixed: 0.02},
+		Binding:     Usual{Mean: 0.01, Fresh: 0.01, Strength: 50, Margin: 1.25, Floor: 0.01, Cap: 0.2, Sure: 0.0005},
 		SitePace:    Rate{Mean: 0.1, Hours: 48, Margin: 1.25, Floor: 0.1, Cap: 0.5, Times: 1000, Weight: 0.03},
 		AccountPace: Rate{Mean: 5, Hours: 48, Margin: 1.25, Floor: 5, Cap: 10, Times: 30, Weight: 1.4e-5},
-		NetworkGap:  time.Hour,
+		NetworkPace: Rate{Mean: 2, Hours: 48, Margin: 1.25, Floor: 2, Cap: 4, Times: 30, Weight: 1e-4},
 		Suspect:     5,
 		Memory:      400,
 		Acquainted:  5,
@@ -115,16 +112,17 @@ var ErrParams = errors.New("hijack: bad parameters")
 
 // Validate refuses what would contain nobody, everybody, or by chance.
 func (p Params) Validate() error {
-	sum := p.SitePace.Weight + p.AccountPace.Weight
-	for k := SiteNovelty; k <= Networks; k++ {
+	sum := 0.0
+	for k := SiteNovelty; k <= Binding; k++ {
 		u := p.usual(k)
 		sum += u.Sure + u.Mixed
 		if !(u.Mean > 0 && u.Mean < 1 && u.Fresh > 0 && u.Fresh < 1 && u.Strength > 0 && u.Margin >= 1 && u.Floor > 0 && u.Cap > 0 && u.Cap < 1 && u.Sure >= 0 && u.Mixed >= 0) {
 			return fmt.Errorf("%w: %s: shares lie between 0 and 1, strength is above 0, margin at least 1, weights not below 0", ErrParams, k)
 		}
 	}
-	for k := SitePace; k <= AccountPace; k++ {
+	for k := SitePace; k <= NetworkPace; k++ {
 		r := p.rate(k)
+		sum += r.Weight
 		if !(r.Mean > 0 && r.Hours > 0 && r.Margin >= 1 && r.Floor > 0 && r.Cap >= r.Floor && r.Times > 1 && r.Weight >= 0) {
 			return fmt.Errorf("%w: %s: rates and hours are above 0, margin at least 1, times above 1, weight not below 0", ErrParams, k)
 		}
@@ -137,8 +135,8 @@ func (p Params) Validate() error {
 		return fmt.Errorf("%w: odds lie between a hundred and a thousand million", ErrParams)
 	case b.Burst < 1 || b.Hour < 1 || b.Day < 1 || b.Week < 1 || max(b.Burst, b.Hour, b.Day, b.Week) > mostCounted<<4:
 		return fmt.Errorf("%w: bounds are at least 1 and at most %d", ErrParams, mostCounted<<4)
-	case p.NetworkGap <= 0 || p.Hold < 0 || p.Hold > time.Hour:
-		return fmt.Errorf("%w: the gap is above 0, and nobody waits longer than an hour", ErrParams)
+	case p.Hold < 0 || p.Hold > time.Hour:
+		return fmt.Errorf("%w: nobody waits less than no time, or longer than an hour", ErrParams)
 	case !(p.Suspect >= 1 && p.Suspect <= 100 && p.Memory >= 1) || p.Acquainted < 1:
 		return fmt.Errorf("%w: suspect lies between 1 and 100, memory and acquainted are at least 1", ErrParams)
 	}
@@ -154,16 +152,17 @@ func (p *Params) usual(k Signal) *Usual {
 		return &p.Strangers
 	case Refusals:
 		return &p.Refusals
-	case Binding:
-		return &p.Binding
 	}
-	return &p.Networks
+	return &p.Binding
 }
 
 // rate returns the figures of a pace.
 func (p *Params) rate(k Signal) *Rate {
-	if k == SitePace {
+	switch k {
+	case SitePace:
 		return &p.SitePace
+	case AccountPace:
+		return &p.AccountPace
 	}
-	return &p.AccountPace
+	return &p.NetworkPace
 }

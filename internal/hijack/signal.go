@@ -14,21 +14,21 @@ const (
 	Refusals
 	// Binding is whether a sender was claimed that is not the account's.
 	Binding
-	// Networks is whether a sign-in from a new network soon follows another one.
-	Networks
 	// SitePace is how fast messages to recipients new to the site follow each other.
 	SitePace
 	// AccountPace is how fast messages to strangers do; of an account with few
 	// correspondents, to anybody new to it.
 	AccountPace
+	// NetworkPace is how fast sign-ins from new networks do.
+	NetworkPace
 
-	shares = int(Networks)             // signals that are a share of something
-	paces  = int(AccountPace) - shares // signals that are a rate
+	shares = int(Binding)              // signals that are a share of something
+	paces  = int(NetworkPace) - shares // signals that are a rate
 )
 
 // String names the signal.
 func (k Signal) String() string {
-	names := [...]string{"", "new to the site", "strangers", "refused recipients", "failed sender binding", "new networks", "pace of recipients new to the site", "pace of strangers"}
+	names := [...]string{"", "new to the site", "strangers", "refused recipients", "failed sender binding", "pace of recipients new to the site", "pace of strangers", "pace of new networks"}
 	if int(k) >= len(names) {
 		return ""
 	}
@@ -47,6 +47,9 @@ const (
 // mostEvidence bounds evidence, so that it stays a number, and a year of it is no more
 // than a night of it.
 const mostEvidence = 1e12
+
+// quiet is the evidence that there always is while nothing is unusual.
+const quiet = 3
 
 // detector bets against one signal's being usual. Its evidence is a sum over all moments
 // at which a theft may have begun of the odds for it (Shiryaev and Roberts; in the form
@@ -67,7 +70,7 @@ func (d *detector) normal(prior float64, p *Usual) float64 {
 // observe takes a share f in [0,1] of so many into the evidence. begin is how many times
 // as likely as at any other moment a theft began before it.
 func (d *detector) observe(f, of, begin, normal float64) {
-	if d.evidence[0]+d.evidence[1] < 1 {
+	if d.evidence[0]+d.evidence[1] < quiet {
 		d.of, d.odd = 0, 0
 	}
 	d.of += float32(of)

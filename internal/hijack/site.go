@@ -100,6 +100,6 @@ func (w Site) Priors(p Params) Priors {
 	// Where more is new to the site, more of it comes.
 	more := math.Max(1, out.Mean[0]/p.SiteNovelty.Mean)
 	out.Rate[0] = p.SitePace.Mean * more
-	out.Rate[1] = p.AccountPace.Mean
+	out.Rate[1], out.Rate[2] = p.AccountPace.Mean, p.NetworkPace.Mean
 	return out
 }

@@ -28,9 +28,7 @@ type State struct {
 	shares [shares]detector
 	paces  [paces]pace
 	begin  float64 // how likely a theft began since the last message, as times of any other moment; below 1: as any
-	// The age at the last sign-in from a new network, and the last sender that was falsely
-	// claimed; 0: none.
-	network time.Duration
+	// claimed is the last sender that was falsely claimed; 0: none.
 	claimed Fingerprint
 
 	fresh [daySlots]young
@@ -144,7 +142,7 @@ func (s State) Cleared(p Params) State {
 	for i := range s.paces {
 		s.paces[i].evidence, s.paces[i].odd = 0, 0
 	}
-	s.begin, s.network, s.claimed = 0, 0, 0
+	s.begin, s.claimed = 0, 0
 	for i := range s.fresh {
 		s.learn(i, &p)
 	}

@@ -9,7 +9,8 @@ import (
 )
 
 // Made is a site that is made up: people in groups who write to each other and outside,
-// come and go, hold sessions at their desks, announce, and answer strangers.
+// come and go, hold sessions at their desks, announce, sell, answer strangers, travel, and
+// mistype.
 type Made struct {
 	People int
 	Days   int
@@ -34,6 +35,9 @@ const (
 	copied        = 0.16 // share of messages with more than one recipient
 	assistants    = 40   // one for so many people
 	desks         = 150  // one support desk for so many people
+	sales         = 60   // one for so many people who mostly writes to somebody new outside
+	salesOutside  = 0.8
+	salesNew      = 0.6
 	perDesk       = 12.0 // messages of strangers that a desk answers a day
 	monthlyChurn  = 0.02
 	sessionLength = 4 // messages on average
@@ -51,6 +55,7 @@ type person struct {
 	outside   []string
 	assistant bool
 	desk      bool
+	sales     bool
 }
 
 // maker makes the log.
@@ -92,6 +97,7 @@ func (m *maker) person(i, day int) *person {
 	p.novelty = math.Min(0.6, newColleague*math.Exp(newSpread*m.chance.NormFloat64()))
 	p.assistant = i%assistants == assistants/2
 	p.desk = i%desks == desks/2
+	p.sales = i%sales == sales/3
 	if day > 0 {
 		// Who comes new sits with some group, and knows nobody.
 		p.group = m.chance.IntN(max(1, m.People/groupSize))
@@ -116,6 +122,7 @@ func (m *maker) day(p *person, d int) {
 			at += time.Duration(20+m.chance.ExpFloat64()*240) * time.Second
 		}
 	}
+	m.mishaps(p, d)
 	if p.desk && d%7 < 5 {
 		m.answer(p, d)
 	}
@@ -136,14 +143,20 @@ func (m *maker) message(p *person, at time.Duration) {
 			to = append(to, who)
 		}
 	}
-	if len(to) > 0 {
-		m.log = append(m.log, Message{At: epoch(at), From: p.name, To: to})
+	m.submit(Message{At: epoch(at), From: p.name, To: to}, false)
+}
+
+// submit adds a message that has recipients.
+func (m *maker) submit(msg Message, many bool) {
+	if len(msg.To) > 0 {
+		m.refusals(&msg, many)
+		m.log = append(m.log, msg)
 	}
 }
 
 // recipient chooses one: mostly somebody whom the person wrote to before.
 func (m *maker) recipient(p *person, at time.Duration) string {
-	if m.chance.Float64() < outsideShare {
+	if m.chance.Float64() < outsideShare || p.sales && m.chance.Float64() < salesOutside {
 		return m.outsider(p, at)
 	}
 	if len(p.inside) == 0 || m.chance.Float64() < p.novelty {
@@ -181,7 +194,11 @@ func (m *maker) colleague(p *person, d int) *person {
 
 // outsider is somebody outside: mostly known, or new, and then often one who wrote first.
 func (m *maker) outsider(p *person, at time.Duration) string {
-	if len(p.outside) > 0 && m.chance.Float64() >= newOutside {
+	fresh := newOutside
+	if p.sales {
+		fresh = salesNew
+	}
+	if len(p.outside) > 0 && m.chance.Float64() >= fresh {
 		return p.outside[m.early(len(p.outside))]
 	}
 	var who string
@@ -227,10 +244,8 @@ func (m *maker) announce(p *person, d int) {
 			to = append(to, q.name)
 		}
 	}
-	if len(to) > 0 {
-		at := time.Duration(d)*day + 9*time.Hour + time.Duration(m.chance.IntN(3600))*time.Second
-		m.log = append(m.log, Message{At: epoch(at), From: p.name, To: to})
-	}
+	at := time.Duration(d)*day + 9*time.Hour + time.Duration(m.chance.IntN(3600))*time.Second
+	m.submit(Message{At: epoch(at), From: p.name, To: to}, true)
 }
 
 // early chooses one of n, the first ones the likeliest.

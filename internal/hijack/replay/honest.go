@@ -15,6 +15,7 @@ const month = 30 * 24 * time.Hour
 type Honest struct {
 	Messages      int
 	Deliveries    int
+	Events        int // that are no messages
 	Accounts      int
 	AccountMonths int
 	Contained     []Containment
@@ -31,7 +32,7 @@ type Honest struct {
 	// NewToAccount and NewToSite are recipients that were so.
 	NewToAccount, NewToSite int
 	// NanosPerRecipient is what fingerprint, classification, judgement and learning take of
-	// a processor.
+	// a processor for one recipient, or one event.
 	NanosPerRecipient float64
 	spent             time.Duration
 	// BookPairs and BookSite are how many entries the book of correspondents has.
@@ -88,22 +89,22 @@ func (s *server) one(m Message, out *Honest) {
 	a := s.account(m.From)
 	priors := s.site.Priors(s.params)
 	s.drain(a, m.At, priors, out.left)
+	if m.Event != nil {
+		var v hijack.Verdict
+		a.state, v = hijack.Advance(a.state, m.Event, priors, s.params)
+		s.judged(a, v, m.At, out)
+		out.Events++
+		return
+	}
 	to := s.people(m.To)
-	r := s.submit(a, s.book, to, 0, m.At, priors)
+	r := s.submit(a, s.book, to, m.Invalid, m.At, priors)
 	s.site = s.site.Learn(hijack.Submitted{At: m.At, Recipients: r.recipients}, r.verdict, s.params)
 	out.Messages++
 	out.Deliveries += len(m.To)
 	out.NewToAccount += r.recipients.NewToAccount
 	out.NewToSite += r.recipients.NewToSite
-	out.promised += r.verdict.Expected / s.params.Odds
-	if r.verdict.Contain {
-		c := Containment{Account: a.name, At: m.At, After: a.sent}
-		for _, f := range r.verdict.Evidence {
-			c.Evidence = append(c.Evidence, f.Words())
-		}
-		out.Contained = append(out.Contained, c)
-		// A person says that nothing is wrong, and lets the message go.
-		a.state = a.state.Cleared(s.params)
+	if s.judged(a, r.verdict, m.At, out) {
+		// A person lets the message go.
 		s.book.Learn(hijack.Wrote(a.who, to, m.At))
 	}
 	if r.verdict.Hold > 0 {
@@ -116,6 +117,22 @@ func (s *server) one(m Message, out *Honest) {
 	a.sent++
 	a.fresh += r.recipients.NewToAccount + r.recipients.NewToSite
 	a.all += r.recipients.Total()
+}
+
+// judged counts what follows for an honest account; where it is contained, a person says that
+// nothing is wrong.
+func (s *server) judged(a *account, v hijack.Verdict, at time.Time, out *Honest) bool {
+	out.promised += v.Expected / s.params.Odds
+	if !v.Contain {
+		return false
+	}
+	c := Containment{Account: a.name, At: at, After: a.sent}
+	for _, f := range v.Evidence {
+		c.Evidence = append(c.Evidence, f.Words())
+	}
+	out.Contained = append(out.Contained, c)
+	a.state = a.state.Cleared(s.params)
+	return true
 }
 
 // left counts a message that waited when the last of its recipients leaves.
@@ -158,7 +175,7 @@ func (h *Honest) sum() {
 	h.Per1000, h.Low, h.High = 1000*float64(len(h.Contained))/months, 1000*low/months, 1000*high/months
 	h.PerMillion, h.Promised = 1e6*float64(len(h.Contained))/messages, 1e6*h.promised/messages
 	h.Delayed, h.Waits = len(h.waits), quantiles(h.waits)
-	h.NanosPerRecipient = float64(h.spent.Nanoseconds()) / max(1, float64(h.Deliveries))
+	h.NanosPerRecipient = float64(h.spent.Nanoseconds()) / max(1, float64(h.Deliveries+h.Events))
 }
 
 // heap measures what states take in memory.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"sallyport/internal/hijack"
 )
 
 // Message is one message of a log.
@@ -19,6 +21,10 @@ type Message struct {
 	// In: the message came in for an account from somebody outside who proved to be the
 	// sender. From is that one, To the accounts.
 	In bool
+	// Invalid is how many recipients beside these were refused at once.
+	Invalid int
+	// Event is not nil where it is no message, but something else that From did then.
+	Event hijack.Event
 }
 
 // ErrLog says that a line of a log is none.

@@ -20,7 +20,7 @@ func shape(log []Message, novelty []float64) (s Shape) {
 	busiest := map[string]int{}
 	hours := map[string]*window{}
 	for _, m := range log {
-		if m.In {
+		if m.In || m.Event != nil {
 			continue
 		}
 		sizes = append(sizes, len(m.To))
