@@ -31,6 +31,7 @@ stands beside the account of its address, and gives the others a copy of that ac
 Examples:
   sallyport alias add sales@example.org alice@example.org
   sallyport alias add team@example.org alice@example.org bob@example.org --from accounts
+  sallyport alias add team@example.org alice@example.org,bob@example.org
   sallyport alias add team@example.org carol@example.org --more
   sallyport alias add bob@example.org bob@example.org alice@example.org    a copy of bob's mail for alice
   sallyport alias add @example.org alice@example.org`
@@ -39,7 +40,7 @@ Examples:
 // Run makes the alias.
 func (a aliasAdd) Run(ctx context.Context, c console) error {
 	return a.operate(ctx, c, func(o *operate.Client) error {
-		v, err := o.AliasAdd(ctx, operate.AliasAdd{Name: a.Name, Targets: a.Targets, From: a.From, More: a.More, DryRun: a.DryRun})
+		v, err := o.AliasAdd(ctx, operate.AliasAdd{Name: a.Name, Targets: splitTargets(a.Targets), From: a.From, More: a.More, DryRun: a.DryRun})
 		if err != nil {
 			return err
 		}
@@ -49,6 +50,23 @@ func (a aliasAdd) Run(ctx context.Context, c console) error {
 		c.printf("%s%s leads to %s; %s may write to it\n", a.would(), v.Name, strings.Join(v.Targets, ", "), audience(v.From))
 		return nil
 	})
+}
+
+// splitTargets takes lists with commas apart, as aliases(5) and the web write them. A comma
+// in a local-part stands in quotes, and such a word is one address.
+func splitTargets(words []string) (out []string) {
+	for _, w := range words {
+		if strings.Contains(w, `"`) {
+			out = append(out, w)
+			continue
+		}
+		for one := range strings.SplitSeq(w, ",") {
+			if one = strings.TrimSpace(one); one != "" {
+				out = append(out, one)
+			}
+		}
+	}
+	return out
 }
 
 // audience says who may write to an alias.
@@ -105,7 +123,7 @@ Examples:
 // Run removes the alias.
 func (a aliasRm) Run(ctx context.Context, c console) error {
 	return a.operate(ctx, c, func(o *operate.Client) error {
-		v, err := o.AliasRemove(ctx, operate.AliasRemove{Name: a.Name, Targets: a.Targets, DryRun: a.DryRun})
+		v, err := o.AliasRemove(ctx, operate.AliasRemove{Name: a.Name, Targets: splitTargets(a.Targets), DryRun: a.DryRun})
 		return a.tell(c, v, err)
 	})
 }

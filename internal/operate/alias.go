@@ -49,6 +49,9 @@ func (op *Operator) AliasAdd(ctx context.Context, by Caller, r AliasAdd) (Alias,
 	if err != nil {
 		return Alias{}, err
 	}
+	if len(targets) == 0 {
+		return Alias{}, invalid(fmt.Errorf("name an address that %s leads to", name.Name()))
+	}
 	if r.From != "" || !r.More {
 		if name.Posting, err = directory.ParsePosting(orAnyone(r.From)); err != nil {
 			return Alias{}, invalid(err)
@@ -91,6 +94,8 @@ func (op *Operator) parseAlias(name string, targets []string) (a directory.Alias
 		if a.CatchAll, err = mail.ParseDomain(domain); err != nil {
 			return a, nil, invalid(err)
 		}
+	} else if !strings.Contains(name, "@") {
+		return a, nil, op.noDomain(name, targets)
 	} else if a.Address, err = parseOurs(name); err != nil {
 		return a, nil, err
 	}
@@ -98,6 +103,9 @@ func (op *Operator) parseAlias(name string, targets []string) (a directory.Alias
 		return a, nil, err
 	}
 	for _, text := range targets {
+		if !strings.Contains(text, "@") {
+			return a, nil, op.noDomain(text, []string{name})
+		}
 		t, err := parseOurs(text)
 		if err != nil {
 			return a, nil, err
@@ -107,6 +115,22 @@ func (op *Operator) parseAlias(name string, targets []string) (a directory.Alias
 		}
 	}
 	return a, parsed, nil
+}
+
+// noDomain refuses a name without a domain: no domain is taken for granted, and the one
+// that is probably meant is shown, that of what stands beside it or our first.
+func (op *Operator) noDomain(name string, beside []string) error {
+	d := ""
+	if all := op.o.Book.Snapshot().Domains(); len(all) > 0 {
+		d = all[0].Name.ASCII()
+	}
+	for _, text := range beside {
+		if at := strings.LastIndexByte(text, '@'); at >= 0 {
+			d = text[at+1:]
+			break
+		}
+	}
+	return invalid(fmt.Errorf("%q has no domain; write the whole address, as in %s@%s", name, name, d))
 }
 
 // aliasNotStated refuses to touch an alias of the configuration, whose capitals may
