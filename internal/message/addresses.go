@@ -19,6 +19,9 @@ type addressReader struct {
 	text    string
 	charset mail.Charset
 	room    int // how many more addresses there may be
+	// anew says that the field is written anew: then brackets may stand in a display name
+	// without quotes, and a comma at the end, as many programs write them.
+	anew bool
 
 	at        int
 	comments  strings.Builder // of the mailbox being read
@@ -27,6 +30,7 @@ type addressReader struct {
 	claims    []mail.Address
 	fault     string
 	needsUTF8 bool
+	loose     bool // a comma stands at the end
 }
 
 func (r *addressReader) fail(fault string) {
@@ -57,8 +61,15 @@ func (r *addressReader) list() {
 			return
 		}
 		r.at++
+		if r.anew && r.ends() {
+			r.loose = true
+			return
+		}
 	}
 }
+
+// ends reports whether nothing but white space is left.
+func (r *addressReader) ends() bool { return strings.Trim(r.text[r.at:], " \t") == "" }
 
 // checkText refuses octets that no reader should ever meet in an address field.
 func (r *addressReader) checkText() {
@@ -100,6 +111,8 @@ func (r *addressReader) mailbox() {
 		return
 	case r.peek() == '<':
 		r.angle("")
+	case r.bracket():
+		r.phrase(start)
 	default:
 		r.word()
 		if r.fault != "" {
@@ -153,12 +166,23 @@ func (r *addressReader) phrase(start int) {
 		case r.peek() == '<':
 			r.angle(r.text[start:end])
 			return
+		case r.bracket():
+			continue
 		}
 		r.word()
 		if r.fault != "" {
 			return
 		}
 	}
+}
+
+// bracket passes a bracket of a display name that stands in no quotes.
+func (r *addressReader) bracket() bool {
+	if c := r.peek(); !r.anew || c != '[' && c != ']' {
+		return false
+	}
+	r.at++
+	return true
 }
 
 // angle reads: "<" addr-spec ">", without white space, comment or route in it.
@@ -261,6 +285,8 @@ func (r *addressReader) unexpected() string {
 		return "angle brackets stand where none can"
 	case '>':
 		return "angle brackets end that did not begin"
+	case '[', ']':
+		return "a bracket stands outside of quotes"
 	}
 	return "it cannot be read with certainty"
 }

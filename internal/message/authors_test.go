@@ -178,7 +178,7 @@ func TestAuthorsNotUnderstood(t *testing.T) {
 		{"From: alice@local.test.\n", "From: the address is malformed"},
 		{"From: alice@\n", "From: the address is malformed"},
 		{"From: @local.test\n", "From: an @ stands outside"},
-		{"From: Alice [x] <alice@local.test>\n", "From: it cannot be read"},
+		{"From: Alice [x] <alice@local.test>\n", "From: a bracket stands outside of quotes"},
 		{"From: alice\\@local.test\n", "From: it cannot be read"},
 		{"From: \"alice\"x@local.test\n", "From: an @ stands outside"},
 

@@ -48,6 +48,8 @@ const (
 	// hiding are those that may not be shown to a program that decodes a name before it
 	// reads the address: a comma by itself parts a name, and names nobody.
 	hiding = `"\<>@()[]:;`
+	// withinWords are those at which a word is parted.
+	withinWords = `"\<>()[]:;,`
 )
 
 // withoutQuotes writes quotation marks as print has them, and backslashes as slashes:
@@ -63,8 +65,9 @@ func withoutQuotes(words []string) []string {
 	return out
 }
 
-// mixedPhrase writes words of ASCII in quotes, and the others encoded, without special
-// characters at their ends, which go into quotes too.
+// mixedPhrase writes words of ASCII in quotes, and the others encoded, without the special
+// characters in them, which go into quotes too: a program that decodes a name before it
+// reads the address would end it there. An "@" within a word stays, and is found.
 func mixedPhrase(words []string) string {
 	var out, plain, encoded []string
 	flush := func(of *[]string, write func(string) string) {
@@ -79,17 +82,26 @@ func mixedPhrase(words []string) string {
 			plain = append(plain, w)
 			continue
 		}
-		inner := strings.TrimLeft(w, specials)
-		core := strings.TrimRight(inner, specials)
-		if before := w[:len(w)-len(inner)]; before != "" {
-			flush(&encoded, encodedWords)
-			plain = append(plain, before)
-		}
-		flush(&plain, quotedString)
-		encoded = append(encoded, core)
-		if behind := inner[len(core):]; behind != "" {
-			flush(&encoded, encodedWords)
-			plain = append(plain, behind)
+		for i := 0; i < len(w); {
+			core := strings.TrimLeft(w[i:], specials)
+			if before := w[i : len(w)-len(core)]; before != "" {
+				flush(&encoded, encodedWords)
+				plain = append(plain, before)
+			}
+			end := strings.IndexAny(core, withinWords)
+			if end < 0 {
+				end = len(strings.TrimRight(core, specials))
+			}
+			switch piece := core[:end]; {
+			case piece == "":
+			case isASCII(piece) && !strings.Contains(piece, "=?"):
+				flush(&encoded, encodedWords)
+				plain = append(plain, piece)
+			default:
+				flush(&plain, quotedString)
+				encoded = append(encoded, piece)
+			}
+			i = len(w) - len(core) + end
 		}
 	}
 	flush(&encoded, encodedWords)

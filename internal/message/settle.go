@@ -116,13 +116,13 @@ func (h Header) settle(f span) (field []byte, fault string) {
 		}
 		value = text // of which nothing but names may be beyond ASCII
 	}
-	r := addressReader{text: value, charset: mail.UTF8, room: MaxAuthorAddresses}
+	r := addressReader{text: value, charset: mail.UTF8, room: MaxAuthorAddresses, anew: true}
 	r.list()
 	if r.fault != "" {
 		return nil, "" // Authors finds it
 	}
 	boxes := make([]string, len(r.boxes))
-	plain := !raw && h.foldedBetween(f)
+	plain := !raw && !r.loose && h.foldedBetween(f)
 	for i, b := range r.boxes {
 		if raw && !r.found[i].IsASCII() {
 			return nil, ""

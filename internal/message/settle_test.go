@@ -60,6 +60,18 @@ func TestSettled(t *testing.T) {
 		{"From: A.. B <alice@local.test>", "From: \"A.. B\" <alice@local.test>"},
 		{"From: alice@local.test <alice@local.test>", "From: \"alice@local.test\" <alice@local.test>"},
 
+		// Brackets without quotes, and a comma at the end.
+		{"From: Alice [Sales] <alice@local.test>", "From: \"Alice [Sales]\" <alice@local.test>"},
+		{"From: [Sales] <alice@local.test>", "From: \"[Sales]\" <alice@local.test>"},
+		{"From: Alice[Sales]B. <alice@local.test>", "From: \"Alice[Sales]B.\" <alice@local.test>"},
+		{"From: ]Alice[ <alice@local.test>", "From: \"]Alice[\" <alice@local.test>"},
+		{"From: [B\u00fcro] <alice@local.test>", "From: \"[\" =?utf-8?q?B=C3=BCro?= \"]\" <alice@local.test>"},
+		{"From: B\u00fc]o \"evil@remote.test>\" <alice@local.test>", "From: =?utf-8?q?B=C3=BC?= \"] o evil@remote.test>\" <alice@local.test>"},
+		{"From: =?utf-8?Q?J=C3=BC=2Crgen?= \"evil@remote.test\" <alice@local.test>", "From: =?utf-8?q?J=C3=BC?= \", rgen evil@remote.test\" <alice@local.test>"},
+		{"From: Alice <alice@local.test>,", "From: Alice <alice@local.test>"},
+		{"From: alice@local.test, \t", "From: alice@local.test"},
+		{"From: Alice <alice@local.test>, Bob <bob@local.test>,", "From: Alice <alice@local.test>, Bob <bob@local.test>"},
+
 		// Names beyond ASCII.
 		{"From: B\u00fcro-Scanner <alice@local.test>", "From: =?utf-8?q?B=C3=BCro=2DScanner?= <alice@local.test>"},
 		{"From: \"M\u00fcller, Hans\" <alice@local.test>", "From: =?utf-8?q?M=C3=BCller=2C_Hans?= <alice@local.test>"},
@@ -91,7 +103,6 @@ func TestSettledRefuses(t *testing.T) {
 		"From: =?utf-7?Q?evil+AEA-remote.test?= <alice@local.test>":                  "From: a display name is in a charset",
 		"From: =?nonsense?Q?x?= <alice@local.test>":                                  "From: a display name is in a charset",
 		"From: =?utf-8?Q?=E2=80=AEx?= <alice@local.test>":                            "",
-		"From: =?utf-8?Q?J=C3=BC=2Crgen?= \"evil@remote.test\" <alice@local.test>":   "From: a display name hides",
 		"From: evil\uff20remote.test <alice@local.test>":                             "From: a display name hides",
 		"From: =?utf-8?Q?=C3=BC=40remote.test?= <alice@local.test>":                  "From: a display name hides",
 		"From: \"a b\"@local.test, alice@local.test":                                 "From: a local-part in quotes stands beside",
@@ -100,6 +111,14 @@ func TestSettledRefuses(t *testing.T) {
 		"From: bob@local.test, " + strings.Repeat("a", 1000) + " <alice@local.test>": "From: a display name is too long",
 		"From: " + strings.Repeat("(x)", MaxAuthorField/3) + " <alice@local.test>":   "From: it is too long",
 		"From: alice@local.test <evil@remote.test>":                                  "",
+		"From: [evil@remote.test] <alice@local.test>":                                "From: a bracket stands outside of quotes",
+		"From: [evil]@remote.test":                                                   "From: ",
+		"From: <[evil]alice@local.test>":                                             "From: ",
+		"From: alice[x]@local.test":                                                  "From: ",
+		"From: Alice [a, b] <alice@local.test>":                                      "From: ",
+		"From: alice@local.test,,":                                                   "From: ",
+		"From: ,alice@local.test":                                                    "From: ",
+		"From: ,":                                                                    "From: ",
 	} {
 		h := header(t, came+"\n").Settled()
 		if a := h.Authors(mail.UTF8); a.Fault == "" || !strings.HasPrefix(a.Fault, fault) {

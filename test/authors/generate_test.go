@@ -39,6 +39,9 @@ func (g generator) field(name string) string {
 	for g.chance(3) {
 		value = g.mutated(value)
 	}
+	if g.chance(12) {
+		value += g.one(",", ", ", ",\r\n ", ",,", ", ,", ",()")
+	}
 	return g.one(name, name, name, name, strings.ToUpper(name)) + ":" + g.one(" ", " ", " ", "", "\t", "\r\n ") + value + "\r\n"
 }
 
@@ -102,7 +105,7 @@ func (g generator) word() string {
 	case 3:
 		return g.comment()
 	}
-	return g.one("Alice", "A.", "Alice.", "Alice-B", "O'Brien", "alice", "Mr", "via", "=?", "?=", "=", "*", "&", "evil@remote.test", "[x]", "Alice:", ".", "..", "#1", "{", "|", "`", "'"+evil+"'")
+	return g.one("Alice", "A.", "Alice.", "Alice-B", "O'Brien", "alice", "Mr", "via", "=?", "?=", "=", "*", "&", "evil@remote.test", "[x]", "[Sales]", "Alice[x]", "[a] [b]", "[", "]", "]a[", "["+evil+"]", "[B\u00fcro]", "Alice:", ".", "..", "#1", "{", "|", "`", "'"+evil+"'")
 }
 
 // mutated changes one place.
