@@ -14,6 +14,8 @@ type accountCommands struct {
 	Ls     accountLs     `cmd:"" help:"List the accounts."`
 	Show   accountShow   `cmd:"" help:"Show one account."`
 	Set    accountSet    `cmd:"" help:"Change what an account may send: its role, and how many recipients in an hour and a day."`
+	App    appCommands   `cmd:"" help:"Passwords of an account for one device or program each."`
+	SignIn accountSignIn `cmd:"" help:"Say with what an account may sign in. Its sessions end."`
 	Freeze accountFreeze `cmd:"" help:"Stop an account at once: no sign-in, sessions end, its queue is held. It still receives."`
 	Thaw   accountThaw   `cmd:"" help:"Let a frozen account act again, and release its queue."`
 	Rm     accountRm     `cmd:"" help:"Remove an account. Its mailbox stays; what it has in the queue is held."`
@@ -141,6 +143,9 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 		c.printf("address           %s\nstanding          %s\n", account.Address, account.Standing)
 		if account.FrozenReason != "" {
 			c.printf("frozen because    %s\n", account.FrozenReason)
+		}
+		if account.SignIn != "any" {
+			c.printf("signs in with     %s\n", account.SignIn)
 		}
 		if account.QueueHeld != "" {
 			c.printf("queue held        %s\n", account.QueueHeld)

@@ -102,10 +102,13 @@ func TestReadmeNamesEveryCommand(t *testing.T) {
 	}
 	named := map[string]bool{}
 	for _, row := range regexp.MustCompile("(?m)^\\| (`.+?) \\|").FindAllStringSubmatch(string(text), -1) {
-		spans := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[1], -1)
+		spans := regexp.MustCompile("`([^`]+)`(:?)").FindAllStringSubmatch(row[1], -1)
 		var above []string // the groups that the next span's verbs belong to
 		for _, span := range spans {
 			group, verbs, more := strings.Cut(span[1], " ")
+			if span[2] != "" { // a group of a group: `account app`: `add, ls, rm`
+				group, verbs, more = span[1], "", true
+			}
 			if !more {
 				verbs, group = "", strings.TrimSuffix(group, ",")
 			}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/secure/precis"
 
+	"sallyport/internal/accounts/guessable"
 	"sallyport/internal/mail"
 )
 
@@ -205,6 +206,9 @@ func newPassword(a mail.Address, typed string, l Limits) (string, error) {
 		return "", fmt.Errorf("%w: it is shorter than %d characters", ErrPassword, l.PasswordChars)
 	case strings.EqualFold(p, a.String()) || strings.EqualFold(p, a.Local()):
 		return "", fmt.Errorf("%w: it is the address itself", ErrPassword)
+	}
+	if why := guessable.Why(p, a.String(), a.Local(), a.Domain().ASCII()); why != "" {
+		return "", fmt.Errorf("%w: %s", ErrPassword, why)
 	}
 	return p, nil
 }

@@ -23,6 +23,7 @@ type Account struct {
 	Role            string    `json:"role"`
 	Created         time.Time `json:"created"`
 	PasswordChanged time.Time `json:"password_changed"`
+	SignIn          string    `json:"sign_in"`              // with what: "any", "password", "app"
 	QueueHeld       string    `json:"queue_held,omitempty"` // why its queue is held
 	// SendsAs and ForwardsTo are told by AccountShow alone.
 	SendsAs       []string `json:"sends_as,omitempty"`    // by delegates
@@ -270,7 +271,7 @@ func (op *Operator) view(a accounts.Account) Account {
 	held, _ := op.o.Queue.AccountHeld(a.Address)
 	return Account{
 		Address: a.Address.String(), Standing: a.Standing.String(), FrozenReason: a.FrozenReason, Role: a.Role.String(),
-		Created: a.Created, PasswordChanged: a.PasswordChanged, QueueHeld: held,
+		Created: a.Created, PasswordChanged: a.PasswordChanged, SignIn: a.SignIn.String(), QueueHeld: held,
 	}
 }
 

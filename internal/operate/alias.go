@@ -295,9 +295,9 @@ func (op *Operator) aliasFact(by Caller, a roster.Alias, targets []mail.Address,
 	return f.Fact()
 }
 
-func texts(addresses []mail.Address) []string {
-	out := make([]string, len(addresses))
-	for i, a := range addresses {
+func texts[T fmt.Stringer](all []T) []string {
+	out := make([]string, len(all))
+	for i, a := range all {
 		out[i] = a.String()
 	}
 	return out

@@ -39,6 +39,7 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	answer(mux, "account.rm", op.AccountRemove)
 	answer(mux, "account.show", op.AccountShow)
 	listing(mux, "account.ls", op.AccountList)
+	credentialRoutes(mux, op)
 	handleDirectory(mux, op)
 	listing(mux, "queue.ls", op.QueueList)
 	answer(mux, "queue.show", op.QueueShow)

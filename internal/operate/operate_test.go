@@ -68,7 +68,7 @@ func newWorldOn(t *testing.T, st store.Store) *world {
 	w.book = newBook(t, accounts, w.roster)
 	w.ledger, err = ledger.Open(ctx, st, ledger.Options{Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	check(t, err)
-	w.Operator = New(Options{Ledger: w.ledger, Allowance: w.allowance, Accounts: accounts, Queue: w.queue, Trace: w.trace, Facts: reader(t, st, w.trace), Now: time.Now, Book: w.book,
+	w.Operator = New(Options{Ledger: w.ledger, Allowance: w.allowance, Accounts: accounts, Credentials: accounts, Queue: w.queue, Trace: w.trace, Facts: reader(t, st, w.trace), Now: time.Now, Book: w.book,
 		EndSessions: w.endAll, Incidents: incident.Keeper{Log: incident.NewLog(st), Accounts: accounts, Queue: queue, EndSessions: w.endAll, Now: time.Now}})
 	return w
 }

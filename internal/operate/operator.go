@@ -62,10 +62,12 @@ type Facts interface {
 // Reload and what Status tells.
 type Options struct {
 	Accounts Accounts
-	Queue    Queue
-	Trace    Trace
-	Facts    Facts
-	Book     *book.Book
+	// Credentials are what the accounts sign in with.
+	Credentials Credentials
+	Queue       Queue
+	Trace       Trace
+	Facts       Facts
+	Book        *book.Book
 	// Incidents contains accounts and sets them free.
 	Incidents incident.Keeper
 	// Ledger counts recipients, and Allowance says how many an account may have.
