@@ -131,6 +131,7 @@ func TestFingerprints(t *testing.T) {
 // single account uses, or people at home in it, is not.
 func TestSharedAttributes(t *testing.T) {
 	c := DefaultSharedParams()
+	priors := old(DefaultParams())
 	spam := Recipients{NewToSite: 1}
 	run := func(n int, use func(i int) Use) (Pause, int) {
 		var a Attribute
@@ -138,8 +139,8 @@ func TestSharedAttributes(t *testing.T) {
 			u := use(i)
 			u.At = noon.Add(time.Duration(i) * time.Minute)
 			var v Pause
-			if a, v = Share(a, u, c); v.Now {
-				if _, again := Share(a.Cleared(), u, c); again.Now {
+			if a, v = Share(a, u, priors, c); v.Now {
+				if _, again := Share(a.Cleared(), u, priors, c); again.Now {
 					t.Error("cleared, and paused again at once")
 				}
 				return v, i + 1
@@ -150,6 +151,12 @@ func TestSharedAttributes(t *testing.T) {
 	if v, n := run(200, func(i int) Use { return Use{Account: Fingerprint(i + 1), Recipients: spam} }); !v.Now || n != c.Accounts {
 		t.Errorf("many accounts: %+v after %d", v, n)
 	}
+	grown := priors
+	priors = Site{}.Priors(DefaultParams())
+	if v, n := run(200, func(i int) Use { return Use{Account: Fingerprint(i + 1), Recipients: spam} }); v.Now {
+		t.Errorf("a site without history: %+v after %d", v, n)
+	}
+	priors = grown
 	for name, use := range map[string]func(i int) Use{
 		"one account": func(int) Use { return Use{Account: 1, Recipients: spam} },
 		"four":        func(i int) Use { return Use{Account: Fingerprint(i%4 + 1), Recipients: spam} },

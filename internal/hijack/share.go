@@ -30,6 +30,9 @@ type SharedParams struct {
 	// Usual is how often a message goes to somebody new from an account that is new to
 	// the attribute.
 	Usual Usual
+	// Fresh is the share of recipients new to the site from which on a site has too little
+	// history for any of this to be odd: on its first day everybody is new to everything.
+	Fresh float64
 }
 
 // DefaultSharedParams returns by what shared attributes are judged.
@@ -38,6 +41,7 @@ func DefaultSharedParams() SharedParams {
 		Odds:     1e4,
 		Accounts: 5,
 		Usual:    Usual{Mean: 0.03, Fresh: 0.03, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Sure: 1},
+		Fresh:    0.2,
 	}
 }
 
@@ -58,11 +62,13 @@ type Pause struct {
 }
 
 // Share takes a message into account. An account's first message to somebody new counts,
-// so that no account pauses an attribute by itself.
-func Share(a Attribute, u Use, c SharedParams) (Attribute, Pause) {
+// so that no account pauses an attribute by itself. At a site without history nothing is
+// evidence.
+func Share(a Attribute, u Use, priors Priors, c SharedParams) (Attribute, Pause) {
 	a.to(u.At)
 	r := u.Recipients.sane()
-	if of := r.judged(); of > 0 {
+	if of := r.judged(); of > 0 && priors.Mean[0] < c.Fresh {
+		c.Usual.Mean = max(c.Usual.Mean, priors.Mean[0])
 		odd := !u.AtHome && 2*max(r.NewToSite, r.Strangers) >= of
 		if !odd || !slices.Contains(a.accounts[:], u.Account) {
 			a.observe(odd, u.Account, c.Usual)

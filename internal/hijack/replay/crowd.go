@@ -58,7 +58,7 @@ func (r *raid) crowdRun(victims []*victim, at time.Time, judged bool) (handed, t
 			if judged {
 				var p hijack.Pause
 				rcpt := hijack.Classify(book, v.who, to, now, s.params)
-				network, p = hijack.Share(network, hijack.Use{At: now, Account: v.who, Recipients: rcpt}, hijack.DefaultSharedParams())
+				network, p = hijack.Share(network, hijack.Use{At: now, Account: v.who, Recipients: rcpt}, priors, hijack.DefaultSharedParams())
 				if p.Now {
 					return handed, touched, now.Sub(at)
 				}

@@ -27,6 +27,8 @@ type Honest struct {
 	Waits    Quantiles[float64]
 	waits    []float64
 	promised float64
+	// Paused is how often the network that all of them sit in was paused.
+	Paused int
 	// Held is how many messages waited for the hold window.
 	Held int
 	// NewToAccount and NewToSite are recipients that were so.
@@ -38,6 +40,8 @@ type Honest struct {
 	// BookPairs and BookSite are how many entries the book of correspondents has.
 	BookPairs, BookSite int
 	Shape               Shape
+	// Stored is how many octets the stored form of a state has, on average.
+	Stored int
 	// Heap is how much memory the states of all accounts take, in octets.
 	Heap uint64
 }
@@ -103,6 +107,13 @@ func (s *server) one(m Message, out *Honest) {
 	out.Deliveries += len(m.To)
 	out.NewToAccount += r.recipients.NewToAccount
 	out.NewToSite += r.recipients.NewToSite
+	atHome := a.sent > 0 && m.At.Sub(a.first) >= hijack.Settled
+	var p hijack.Pause
+	s.network, p = hijack.Share(s.network, hijack.Use{At: m.At, Account: a.who, AtHome: atHome, Recipients: r.recipients}, priors, hijack.DefaultSharedParams())
+	if p.Now {
+		out.Paused++
+		s.network = s.network.Cleared()
+	}
 	if s.judged(a, r.verdict, m.At, out) {
 		// A person lets the message go.
 		s.book.Learn(hijack.Wrote(a.who, to, m.At))
@@ -157,6 +168,7 @@ func (s *server) finish(log []Message, out *Honest) {
 		}
 		s.drain(a, end.Add(3*month), priors, out.left)
 		out.Accounts++
+		out.Stored += len(a.state.Append(nil))
 		if a.all > 0 {
 			novelty = append(novelty, float64(a.fresh)/float64(a.all))
 		}
@@ -164,7 +176,7 @@ func (s *server) finish(log []Message, out *Honest) {
 	}
 	out.Shape = shape(log, novelty)
 	out.BookPairs, out.BookSite = s.book.Pairs()
-	out.Heap = heap()
+	out.Heap, out.Stored = heap(), out.Stored/max(1, out.Accounts)
 	out.sum()
 }
 

@@ -26,8 +26,9 @@ func (r Report) honest(b *strings.Builder) {
 		len(h.Contained), h.Per1000, h.Low, h.High, h.PerMillion, h.Promised)
 	fmt.Fprintf(b, "  wait for bucket    %.3f %% of messages; median %s, p90 %s, longest %s\n", share(h.Delayed, h.Messages), span(h.Waits.Median), span(h.Waits.P90), span(h.Waits.Max))
 	fmt.Fprintf(b, "  wait for window    %.2f %% of messages; %s each\n", share(h.Held, h.Messages), r.Params.Hold)
-	fmt.Fprintf(b, "  cost               %d octets a state in memory, %.0f acquaintances an account in the store, %.0f ns of a processor a recipient\n",
-		h.Heap, float64(h.BookPairs)/max(1, float64(h.Accounts)), h.NanosPerRecipient)
+	fmt.Fprintf(b, "  cost               %d octets a state in memory, %d in the store, and %.0f acquaintances; %.0f ns of a processor a recipient\n",
+		h.Heap, h.Stored, float64(h.BookPairs)/max(1, float64(h.Accounts)), h.NanosPerRecipient)
+	fmt.Fprintf(b, "  in one network     paused %d times\n", h.Paused)
 	for _, c := range h.Contained {
 		fmt.Fprintf(b, "  contained: %s after %d messages: %s\n", c.Account, c.After, strings.Join(c.Evidence, "; "))
 	}

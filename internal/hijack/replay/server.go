@@ -13,6 +13,7 @@ type server struct {
 	key      hijack.Key
 	book     *Book
 	site     hijack.Site
+	network  hijack.Attribute // the one that all honest people sit in
 	accounts map[string]*account
 }
 
