@@ -32,6 +32,7 @@ type Config struct {
 	MX             MX
 	Forward        Forward
 	Budget         Budget
+	Hijack         Hijack
 	DKIM           DKIM
 	Authentication Authentication
 	Limits         Limits

@@ -38,6 +38,7 @@ func tables() []table {
 		plain("dmarc_report", dmarcReportKeys, func(c *Config) *DMARCReport { return &c.DMARCReport }),
 		plain("forward", forwardKeys, func(c *Config) *Forward { return &c.Forward }),
 		plain("budget", budgetKeys, func(c *Config) *Budget { return &c.Budget }),
+		plain("hijack", hijackKeys, func(c *Config) *Hijack { return &c.Hijack }),
 		plain("return_path", returnPathKeys, func(c *Config) *ReturnPath { return &c.ReturnPath }),
 		plain("dkim", dkimKeys, func(c *Config) *DKIM { return &c.DKIM }),
 		plain("authentication", authenticationKeys, func(c *Config) *Authentication { return &c.Authentication }),

@@ -24,7 +24,7 @@ type charge struct {
 func (d *Dispatch) afford(r *run) (waits map[int]bool, facts []fact.Fact) {
 	e := r.claim.Entry
 	if e.Forward == spool.ForwardNone {
-		return nil, nil
+		return d.waiting(r), nil
 	}
 	waits, r.charges = map[int]bool{}, map[int]charge{}
 	most := d.Allowance()
@@ -49,6 +49,31 @@ func (d *Dispatch) afford(r *run) (waits map[int]bool, facts []fact.Fact) {
 		}
 	}
 	return waits, facts
+}
+
+// waiting are the recipients of an account's message who may not have it yet.
+func (d *Dispatch) waiting(r *run) (waits map[int]bool) {
+	if d.Waits == nil || r.claim.Entry.Account.IsZero() {
+		return nil
+	}
+	waits, r.wait = d.Waits(d.durable(), r.claim.Entry.ID, r.pending)
+	return waits
+}
+
+// refused tells who watches the account how many of its recipients were refused for good.
+func (d *Dispatch) refused(e spool.Entry, a attempt) {
+	if d.Refused == nil || e.Account.IsZero() || e.Forward != spool.ForwardNone {
+		return
+	}
+	n := 0
+	for i, o := range a.outcomes {
+		if o.Failed() && a.states[i].Kind == spool.KindOutbound && o.Remote != ourName {
+			n++
+		}
+	}
+	if n > 0 {
+		d.Refused(d.durable(), e.Account, n, len(e.Recipients))
+	}
 }
 
 func (d *Dispatch) budgetAlarm(e spool.Entry, target mail.Address, v budget.Verdict) fact.Fact {

@@ -106,8 +106,8 @@ type ReturnPaths interface {
 	ReadMark(text string, account mail.Address, messageID string) srs.Mark
 }
 
-// Options are everything that dispatch works with; all but World, Behind and
-// Low are required.
+// Options are everything that dispatch works with; all but World, Behind, Low,
+// Waits and Refused are required.
 type Options struct {
 	Hostname  mail.Domain
 	Queue     Queue
@@ -125,8 +125,14 @@ type Options struct {
 	World func(a mail.Address) (nexthop.Target, bool)
 	// Charge begins what a message that a forward sent on takes of the budget of that
 	// forward and target, and Allowance is that budget.
-	Charge      func(account, target mail.Address) *ledger.Charge
-	Allowance   func() budget.Limits
+	Charge    func(account, target mail.Address) *ledger.Charge
+	Allowance func() budget.Limits
+	// Waits says which of the pending deliveries of an account's message may not be tried
+	// yet, by place, and for how long; nil: none waits.
+	Waits func(ctx context.Context, id mail.ID, pending []spool.RecipientState) (waits map[int]bool, wait time.Duration)
+	// Refused is told how many recipients of an account's message other servers refused for
+	// good, of how many; nil: nobody asks.
+	Refused     func(ctx context.Context, account mail.Address, refused, of int)
 	Policy      sched.Policy // to begin with, as Limits; Adjust replaces them
 	ReturnPaths ReturnPaths
 	// Low reports whether so many octets more would be too many for the disk: then

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -274,8 +275,32 @@ func (d *Dispatch) job(t *task) nexthop.Job {
 			}
 			return h == haltNone
 		},
-		Open: func() (io.ReadCloser, error) { return d.open(t.run.claim) },
+		Open: func() (io.ReadCloser, error) {
+			body, err := d.open(t.run.claim)
+			return guarded{body, t, d}, err
+		},
 	}.Job()
+}
+
+// guarded is a message whose account is asked for its standing while it leaves: a delivery
+// that has not come to its final dot yet is cut when the account may not send any more.
+type guarded struct {
+	io.ReadCloser
+	task *task
+	d    *Dispatch
+}
+
+// errSuspended ends a delivery before its end.
+var errSuspended = errors.New("dispatch: the account may not send any more")
+
+// Read reads on as long as the account may send.
+func (g guarded) Read(p []byte) (int, error) {
+	n, err := g.ReadCloser.Read(p)
+	if !g.d.maySend(g.task.run) {
+		g.task.withdraw(haltSuspended)
+		return 0, errSuspended
+	}
+	return n, err
 }
 
 // withdraw notes that the message was kept from the task's target at the last moment.

@@ -26,13 +26,16 @@ type Queue interface {
 	Releasing(account mail.Address) store.Planner
 }
 
-// Keeper contains accounts and sets them free. All its fields are needed but Raised.
+// Keeper contains accounts and sets them free. All its fields are needed but Clearing and
+// Raised.
 type Keeper struct {
 	Log      *Log
 	Accounts Accounts
 	Queue    Queue
 	// EndSessions ends the live sessions of an account and says how many there were.
 	EndSessions func(mail.Address) int
+	// Clearing plans what else the end of an incident means; nil: nothing.
+	Clearing func(account mail.Address, since time.Time, vouched bool) store.Planner
 	// Raised is told of each incident that was raised or ended, once; it must not block.
 	Raised func(Incident)
 	Now    func() time.Time
@@ -86,7 +89,11 @@ func (k Keeper) Free(ctx context.Context, account mail.Address, s State, who, wh
 	facts := fact.EncodeAll(k.changed(about, "thawed", by), fact.Released{
 		At: at, Rule: RuleOperator, Message: fact.Message{Account: a.Address.String()}, Text: "the account's queue", Evidence: by,
 	}.Fact())
-	a, err = k.Accounts.Thaw(ctx, a.Address, facts, k.Queue.Releasing(a.Address), k.telling(s.String(), by, k.Log.Closing(a.Address, s, at, who, why, &closed), &closed))
+	with := []store.Planner{k.Queue.Releasing(a.Address)}
+	if is && k.Clearing != nil {
+		with = append(with, k.Clearing(a.Address, open.Since, vouched))
+	}
+	a, err = k.Accounts.Thaw(ctx, a.Address, facts, append(with, k.telling(s.String(), by, k.Log.Closing(a.Address, s, at, who, why, &closed), &closed))...)
 	if a.Address.IsZero() || closed.Number == 0 {
 		return closed, a, err
 	}

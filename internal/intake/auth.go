@@ -46,6 +46,7 @@ func (e *exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	f := e.fact()
 	f.Reply = accounts.Reply(nil)
 	e.s.tell(ctx, proof.Address, f)
+	e.signedIn(ctx, f)
 	return nil, true, f.Reply
 }
 

@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
 	"sallyport/internal/gate"
+	"sallyport/internal/hijack/watch"
 	"sallyport/internal/letter"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
@@ -42,9 +43,9 @@ type offered struct {
 // anything but 250 sends it again, to all: so once somebody has it the answer is
 // 250, and who does not have it yet is queued. That happens to our own people, who can
 // be told, and to an alias with several mailboxes; see crowds.
-func (t *transaction) cutThrough(ctx context.Context, l letter.Content, c content, body *spool.Body) (o offered, r mail.Reply, done bool) {
+func (t *transaction) cutThrough(ctx context.Context, l letter.Content, c content, body *spool.Body, w watch.Judged) (o offered, r mail.Reply, done bool) {
 	servers := t.cutServers(t.draft.Deliveries())
-	if len(servers) == 0 || c.judged.Action == Hold {
+	if len(servers) == 0 || c.judged.Action == Hold || w.Waits {
 		return offered{rest: t.draft.Deliveries()}, mail.Reply{}, false
 	}
 	if err := body.End(); err != nil {
@@ -52,6 +53,9 @@ func (t *transaction) cutThrough(ctx context.Context, l letter.Content, c conten
 	}
 	if err := t.keepCharge(ctx); err != nil {
 		return o, t.failed(ctx, c, err), true
+	}
+	if len(w.Also) > 0 {
+		t.s.in.Watch.Keep(ctx, w.Also)
 	}
 	limited, cancel := context.WithTimeout(ctx, t.limit.OfferTime)
 	defer cancel()

@@ -25,7 +25,8 @@ type errRefused struct {
 	reply    mail.Reply
 	notes    []string
 	evidence []fact.Pair
-	found    string // the evidence that decided, in words
+	found    string       // the evidence that decided, in words
+	claimed  mail.Address // an author that is not the account's; zero: it is not that
 }
 
 func (e *errRefused) Error() string { return e.rule + ": " + e.reply.String() }
@@ -217,7 +218,11 @@ func (t *transaction) judgeAuthors(h message.Header, c *content) error {
 	}
 	v := bind.Header(t.dir.Owner(t.s.account.Address), bind.Authors(h.Authors(cs)))
 	if !v.OK {
-		return &errRefused{rule: string(v.Rule), reply: v.Reply, notes: v.Notes}
+		refused := &errRefused{rule: string(v.Rule), reply: v.Reply, notes: v.Notes}
+		if a := h.Authors(cs); v.Rule == bind.RuleAuthorNotOwned && len(a.From) > 0 {
+			refused.claimed = a.From[0]
+		}
+		return refused
 	}
 	c.notes = v.Notes
 	return nil
@@ -227,7 +232,13 @@ func (t *transaction) judgeAuthors(h message.Header, c *content) error {
 func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail.Reply {
 	l := letter.Content{MessageID: c.messageID, Prefix: append(c.judged.prefix(), t.received()...), Junk: c.judged.junk}
 	t.draft.Envelope.SMTPUTF8, t.draft.Envelope.TLS = c.utf8, c.tls
-	o, r, done := t.cutThrough(ctx, l, c, body)
+	watched, err := t.watched(ctx, c, body.Size())
+	if err != nil {
+		return t.failed(ctx, c, err)
+	}
+	taken := false
+	defer func() { watched.Done(taken) }()
+	o, r, done := t.cutThrough(ctx, l, c, body, watched)
 	if done {
 		return r
 	}
@@ -238,6 +249,7 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 		facts = append(facts, t.holdFact(c))
 	}
 	t.charged(&l)
+	also(&l, watched)
 	claim, err := t.draft.Post(ctx, t.s.in.Queue, l, body, facts...)
 	if err != nil {
 		if slices.ContainsFunc(o.outcomes, mail.Outcome.Delivered) {
@@ -246,6 +258,7 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 		return t.failed(ctx, c, o.notQueued(err))
 	}
 	t.sent()
+	taken = true
 	t.s.accepted++
 	if l.Hold == "" {
 		t.s.in.Handoff(claim)
@@ -298,6 +311,7 @@ func (t *transaction) failed(ctx context.Context, c content, err error) mail.Rep
 	var refused *errRefused
 	if errors.As(err, &refused) {
 		f.Rule, f.Reply = refused.rule, refused.reply
+		t.s.claims(ctx, refused.claimed)
 		for _, n := range refused.notes {
 			f = f.Evidenced("note", n)
 		}

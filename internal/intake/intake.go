@@ -29,6 +29,7 @@ import (
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
+	"sallyport/internal/hijack/watch"
 	"sallyport/internal/kit/allowance"
 	"sallyport/internal/kit/workers"
 	"sallyport/internal/letter"
@@ -37,6 +38,7 @@ import (
 	"sallyport/internal/returnpath"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
+	"sallyport/internal/store"
 )
 
 // Accounts is what intake needs of accounts.
@@ -95,7 +97,18 @@ func DefaultLimits() Limits {
 	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, OfferTime: 5 * time.Minute, AskTime: 20 * time.Second, SessionsPerAccount: 32, Facts: 20_000, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096}
 }
 
-// Options are everything that intake works with; all fields but Memory, ReturnPaths,
+// Watch is what intake needs of who watches accounts for misuse.
+type Watch interface {
+	// Submitted judges a message before it is answered; Judged.Done follows.
+	Submitted(ctx context.Context, m watch.Submission) watch.Judged
+	// Keep writes by itself what a message would have been made durable with.
+	Keep(ctx context.Context, also []store.Mutation)
+	SignedIn(ctx context.Context, by watch.Act)
+	BindingFailed(ctx context.Context, by watch.Act, claimed mail.Address)
+	Refused(ctx context.Context, by watch.Act, refused, of int)
+}
+
+// Options are everything that intake works with; all fields but Watch, Memory, ReturnPaths,
 // Offers, Recipients, International, Reserved and Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
@@ -107,6 +120,8 @@ type Options struct {
 	// have, as things stand.
 	Ledger    *ledger.Ledger
 	Allowance func(accounts.Account) budget.Limits
+	// Watch watches accounts for misuse; nil: nobody does.
+	Watch Watch
 	// LocalUser says whose account a user of this host sends as; nil: nobody's.
 	LocalUser func(uid uint32) LocalUser
 	// Offers gives messages to the servers behind us; nil: all are queued.

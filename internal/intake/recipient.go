@@ -106,6 +106,9 @@ func (t *transaction) refuseRecipient(ctx context.Context, v gate.Verdict, addr 
 	if v.Rule == gate.RuleNoSuchUser && len(said) == 1 {
 		f.Reply = refusalOf(said[0], v.Reply)
 	}
+	if f.Reply.Class() == mail.ClassPermanent {
+		t.invalid++
+	}
 	return t.s.refuse(ctx, f)
 }
 

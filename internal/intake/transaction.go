@@ -26,12 +26,13 @@ type transaction struct {
 	draft letter.Draft
 	hold  *allowance.Hold // the memory that it takes; ends with it
 
-	seen   map[string]bool // recipients by key, and mailboxes
-	rules  []gate.Rule     // that let recipients in, each once
-	cut    bool            // a delivery is to a server that gets the message while its sender waits
-	over   fact.Fact       // recipients that a limit kept out, not recorded yet
-	charge *ledger.Charge  // what it takes of the account's budget; nil: nothing
-	said   []fact.Pair     // by servers behind us and by signed return paths, of recipients that were let in
+	seen    map[string]bool // recipients by key, and mailboxes
+	rules   []gate.Rule     // that let recipients in, each once
+	cut     bool            // a delivery is to a server that gets the message while its sender waits
+	over    fact.Fact       // recipients that a limit kept out, not recorded yet
+	charge  *ledger.Charge  // what it takes of the account's budget; nil: nothing
+	invalid int             // recipients that were refused for good
+	said    []fact.Pair     // by servers behind us and by signed return paths, of recipients that were let in
 }
 
 var _ server.Transaction = (*transaction)(nil)
@@ -59,6 +60,7 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transacti
 	}
 	hold.End()
 	f := fact.Fact{Rule: string(v.Rule), Reply: v.Reply, Sender: env.From.String()}
+	s.claimed(ctx, f.Rule, env.From)
 	return nil, s.refuse(ctx, f)
 }
 
@@ -170,6 +172,7 @@ func (t *transaction) refuse(ctx context.Context, rule string, r mail.Reply, rec
 
 // Abort forgets the transaction; nothing of it was kept anywhere.
 func (t *transaction) Abort(ctx context.Context) {
+	t.refusedWatched(ctx)
 	t.released(ctx)
 	t.hold.End()
 }

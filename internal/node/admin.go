@@ -12,7 +12,7 @@ import (
 )
 
 func (n *Node) openOperator(_ context.Context, _ keys) error {
-	n.incidents = incident.Keeper{Log: incident.NewLog(n.store), Accounts: n.identity, Queue: n.spool, EndSessions: n.intake.EndFallen, Now: n.o.Now}
+	n.incidents = incident.Keeper{Log: incident.NewLog(n.store), Accounts: n.identity, Queue: n.spool, EndSessions: n.intake.EndFallen, Clearing: n.watch.Clearing, Now: n.o.Now}
 	n.operator = operate.New(operate.Options{
 		Incidents: n.incidents,
 		Accounts:  n.identity, Credentials: n.identity, Queue: n.spool, Trace: n.trace, Facts: n.reader, Book: n.book, Ledger: n.ledger, Allowance: n.allowance, Now: n.o.Now,

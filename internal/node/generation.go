@@ -57,6 +57,7 @@ func (n *Node) topics() []topic {
 		{"sender authentication", n.buildAuthentication},
 		{"reports", n.buildReports},
 		{"limits", n.buildLimits},
+		{"hijack", n.buildHijack},
 		{"content checks", n.buildContent},
 		{"return paths", n.buildReturnPath},
 		{"directory", n.buildDirectory},

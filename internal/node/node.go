@@ -23,6 +23,7 @@ import (
 	"sallyport/internal/dispatch"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/fact"
+	"sallyport/internal/hijack/watch"
 	"sallyport/internal/incident"
 	"sallyport/internal/intake"
 	"sallyport/internal/keyring"
@@ -124,6 +125,7 @@ type Node struct {
 	dispatch    *dispatch.Dispatch
 	intake      *intake.Intake
 	operator    *operate.Operator
+	watch       *watch.Watch    // watches accounts for misuse
 	incidents   incident.Keeper // contains accounts
 	// admission counts the connections of all doors together.
 	admission *server.Admission
@@ -179,7 +181,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if err != nil {
 		return n, err
 	}
-	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openReturnPaths, n.openIdentity, n.openBook, n.openLedger, n.openSpool, n.openDelivery, n.openRing, n.openReports, n.openIntake, n.openOperator} {
+	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openReturnPaths, n.openIdentity, n.openBook, n.openLedger, n.openSpool, n.openWatch, n.openDelivery, n.openRing, n.openReports, n.openIntake, n.openOperator} {
 		if err := step(ctx, secrets); err != nil {
 			return n, err
 		}
@@ -254,7 +256,7 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 		return err
 	}
 	n.dispatch = dispatch.New(dispatch.Options{
-		Charge: n.forwardCharge, Allowance: n.forwardAllowance,
+		Charge: n.forwardCharge, Allowance: n.forwardAllowance, Waits: n.waits, Refused: n.refusedElsewhere,
 		ReturnPaths: n.returnPaths,
 		Hostname:    n.config().Hostname, Queue: n.spool, Directory: n.book.Snapshot, Active: n.identity.Active,
 		Local: n.mailbox, Route: n.routeTarget, Behind: n.serverTarget, World: n.worldTarget, Low: n.disks[0].Low, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
@@ -265,7 +267,7 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 
 func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
-		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Ledger: n.ledger, Allowance: n.allowance, Recipients: behind{n}, Offers: behind{n}, International: behind{n}, ReturnPaths: n.returnPaths.Read,
+		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Watch: n.watch, Ledger: n.ledger, Allowance: n.allowance, Recipients: behind{n}, Offers: behind{n}, International: behind{n}, ReturnPaths: n.returnPaths.Read,
 		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 		Inspectors: n.inspectors(), Reserved: func() []string { return n.now().checks.Reserved() }, Memory: n.memory,
 	})

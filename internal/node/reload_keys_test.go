@@ -124,6 +124,11 @@ func proofs() map[string]keyProof {
 	} {
 		all["budget."+key] = keyProof{set: "[budget]\n" + key + " = 7", see: see}
 	}
+	for key, set := range map[string]string{
+		"mode": `"observe"`, "odds": "77777", "hold": `"7s"`, "new_at_once": "7", "new_hour": "7", "new_day": "77", "new_week": "77",
+	} {
+		all["hijack."+key] = keyProof{set: "[hijack]\n" + key + " = " + set, see: func(n *Node) any { return fmt.Sprintf("%+v", n.watch.Settings()) }}
+	}
 	proveDKIM(all)
 	who := func(n *Node) any { return n.localUser(uint32(os.Geteuid())) }
 	all["sendmail.domain"] = keyProof{set: "[sendmail]\ndomain = \"local.test\"", see: func(n *Node) any {

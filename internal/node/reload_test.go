@@ -21,7 +21,7 @@ import (
 // write replaces the configuration file, and nothing else.
 func (s *site) write(text string) {
 	s.t.Helper()
-	must(s.t, os.WriteFile(filepath.Join(s.dir, "sallyport.toml"), []byte(text), 0o600))
+	must(s.t, os.WriteFile(filepath.Join(s.dir, "sallyport.toml"), []byte(unwatched(text)), 0o600))
 }
 
 // reload reloads a configuration that is right.

@@ -14,6 +14,7 @@ const (
 	SpaceRoster     Space = "roster/"
 	SpaceBudget     Space = "budget/"
 	SpaceIncidents  Space = "incident/"
+	SpaceHijack     Space = "hijack/"
 	SpaceACME       Space = "acme/"
 	SpaceSigning    Space = "k/d/"
 	SpacePolicies   Space = "y/m/"
@@ -55,6 +56,7 @@ func Spaces() []Owned {
 		{SpaceAccounts, "accounts", "accounts, whence they sign in, and what stands for missing ones"},
 		{SpaceRoster, "directory/roster", "domains, aliases, forwards and delegates that commands added"},
 		{SpaceBudget, "budget/ledger", "counts of recipients"},
+		{SpaceHijack, "hijack/watch", "what is known of each account's habits, who corresponds with whom, and who waits"},
 		{SpaceIncidents, "incident", "accounts that were contained, and what is kept of what was purged"},
 		{SpaceACME, "acme", "certificates and the account at the authority"},
 		{SpaceSigning, "keyring", "keys that sign mail, by domain"},

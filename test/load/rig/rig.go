@@ -53,6 +53,8 @@ type Options struct {
 	Remote string // host:port that mail for remote.test goes to
 	IPv6   bool   // listen on ::1 too, beside 127.0.0.1
 	Extra  string // further lines of the configuration
+	// Sendmail opens a door for the programs of this host.
+	Sendmail bool
 }
 
 // Server is a server that can be started, stopped, killed and started again with
@@ -200,9 +202,17 @@ func (s *Server) configuration(o Options) string {
 	if !strings.Contains(extra, "[authentication]") {
 		extra += "\n[authentication]\ncheck = \"off\"\n" // there is no DNS to ask
 	}
+	if !strings.Contains(extra, "[hijack]") {
+		// A load is what a thief makes.
+		extra += "\n[hijack]\nmode = \"off\"\n"
+	}
 	if !strings.Contains(extra, "[budget]") {
 		// One account stands for many people.
 		extra += "\n[budget]\nperson_hour = 10000000\nperson_day = 10000000\n"
+	}
+	sendmail := ""
+	if o.Sendmail {
+		sendmail = fmt.Sprintf("sendmail    = %q\n", s.Sendmail())
 	}
 	return fmt.Sprintf(`hostname = %q
 data     = %q
@@ -211,7 +221,7 @@ data     = %q
 mx          = %s
 submission  = %s
 submissions = %s
-
+%s
 [tls]
 cert = %q
 key  = %q
@@ -230,10 +240,13 @@ to  = "smtp://%s"
 tls = "none"
 
 %s
-`, s.Hostname, s.Data, list(s.Listen.MX), list(s.Listen.Submission), list(s.Listen.Submissions),
+`, s.Hostname, s.Data, list(s.Listen.MX), list(s.Listen.Submission), list(s.Listen.Submissions), sendmail,
 		filepath.Join(filepath.Dir(s.CA), "server.pem"), filepath.Join(filepath.Dir(s.CA), "server.key"),
 		o.Remote, extra)
 }
+
+// Sendmail is the socket of the sendmail command, where Options.Sendmail asked for one.
+func (s *Server) Sendmail() string { return filepath.Join(s.dir, "sendmail.sock") }
 
 // Start starts the server and waits until every door answers. wrap is put before
 // the command line ("strace", "-o", ...). What it logs goes to server.log.

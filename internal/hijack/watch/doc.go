@@ -1,0 +1,25 @@
+// Package watch keeps what package hijack knows of each account, tells it what accounts do,
+// and does what it says.
+//
+// It promises that
+//
+//   - what happens in an account is judged one event after the other, under the account's
+//     own lock, before the answer to it is given;
+//   - what is known of an account is durable with each message that it submits, in the act
+//     that makes the message durable, so that a crash forgets no message that was answered
+//     with 250; what else was seen (sign-ins, refusals) is written at once, lazily;
+//   - an account is contained in one act of package incident, and until that act is
+//     committed no message of it is taken;
+//   - recipients who may not leave yet wait in the queue, also through restarts, and are
+//     never bounced for it;
+//   - memory is bounded by accounts that are at work and a number of others.
+//
+// In the store it has the keys that begin with "hijack/":
+//
+//	hijack/state/ACCOUNT 0 PLACE   what is known of an account; of several the latest counts
+//	hijack/pair/ONE OTHER          since when one knows the other: fingerprints, 8 octets each
+//	hijack/site/WHO                when somebody of this site first wrote to them
+//	hijack/from/ACCOUNT NETWORK    since when an account signs in from a network
+//	hijack/wait/ID                 who of a queued message may not leave yet
+//	hijack/normal                  what is normal at this site
+package watch

@@ -1,0 +1,169 @@
+package watch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"sallyport/internal/hijack"
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+)
+
+// Way is one delivery of a message.
+type Way struct {
+	Recipient mail.Address
+	Mailbox   mail.Address // of ours; zero: it leaves
+}
+
+func (w *Watch) printOf(way Way) hijack.Fingerprint {
+	if !way.Mailbox.IsZero() {
+		return w.o.Key.Account(way.Mailbox.Key())
+	}
+	return w.o.Key.Address(way.Recipient)
+}
+
+// Submission is a message that an account submits.
+type Submission struct {
+	Act
+	ID      mail.ID
+	Cause   Cause
+	Ways    []Way
+	Invalid int // recipients that were refused in the same transaction
+}
+
+// Judged is what follows for a message. Done must be called when it is known whether the
+// message is durable.
+type Judged struct {
+	// Contained: the account is contained, and the message must not be taken. Fault: it
+	// must not be taken now.
+	Contained bool
+	Fault     error
+	// Also must be written in the act that makes the message durable.
+	Also []store.Mutation
+	// Waits: some of its recipients may not leave yet.
+	Waits bool
+
+	done func(taken bool)
+}
+
+// Done ends it.
+func (j Judged) Done(taken bool) {
+	if j.done != nil {
+		j.done(taken)
+	}
+}
+
+// Submitted judges a message before it is answered. An account that must be contained is
+// when Submitted returns.
+func (w *Watch) Submitted(ctx context.Context, m Submission) Judged {
+	if w.Mode() == Off || m.Account.IsZero() || len(m.Ways) == 0 {
+		return Judged{}
+	}
+	ctx = context.WithoutCancel(ctx)
+	a, err := w.enter(ctx, m.Account)
+	if err != nil {
+		return Judged{Fault: err}
+	}
+	now, p := w.o.Now(), w.params(m.Account)
+	b := newBook(ctx, w.o.Store, now)
+	prints := make([]hijack.Fingerprint, len(m.Ways))
+	for i, way := range m.Ways {
+		prints[i] = w.printOf(way)
+	}
+	e := hijack.Submitted{At: now, Recipients: hijack.Classify(b, a.who, prints, now, p)}
+	e.Recipients.Invalid = m.Invalid
+	before := a.state
+	s, v := hijack.Advance(before, e, w.priors(now), p)
+	a.noted(s, v, now)
+	since := a.since
+	state, place := a.mutation()
+	a.mu.Unlock()
+	end := func() { a.vacate(place); w.unpin(a) }
+	w.learnt(e, v, p)
+	if v.Contain {
+		if err := w.contain(ctx, a, m.Act, v, since, m.Cause); err != nil {
+			defer end()
+			if !errors.Is(err, errContained) {
+				return Judged{Fault: err}
+			}
+			w.remember(ctx, state)
+			return Judged{Contained: true}
+		}
+	}
+	if w.Mode() != Enforce {
+		v.Leave = len(m.Ways) // nobody waits
+	}
+	j := Judged{Also: []store.Mutation{state}}
+	wait, leaves := w.sort(b, a.who, m, prints, v, now, p)
+	j.Also = append(j.Also, b.learn(hijack.Wrote(a.who, leaves, now))...)
+	if wait != nil && w.Mode() == Enforce {
+		j.Waits = true
+		value, err := json.Marshal(wait)
+		if err != nil {
+			end()
+			return Judged{Fault: err}
+		}
+		j.Also = append(j.Also, store.Mutation{Key: waitKey(m.ID), Value: value})
+		w.queue.put(m.ID, wait)
+	}
+	j.done = func(taken bool) {
+		end()
+		if !taken && j.Waits {
+			w.queue.drop(m.ID)
+		}
+	}
+	return j
+}
+
+// Keep writes what a message would have been made durable with, for one that enters no
+// queue.
+func (w *Watch) Keep(ctx context.Context, also []store.Mutation) { w.remember(ctx, also...) }
+
+// remember writes what is known of an account by itself.
+func (w *Watch) remember(ctx context.Context, state ...store.Mutation) {
+	if _, err := w.o.Store.Apply(ctx, store.Tx{Mutations: state}, store.Lazy); err != nil {
+		w.o.Logger.Warn("what is known of an account is kept in memory alone", "err", err)
+	}
+}
+
+// sort parts those who may leave from those who wait, and tells whom the account has
+// written to then. Whom it may not write to yet it has not written to: a second message to
+// the same one waits as well.
+func (w *Watch) sort(b *book, who hijack.Fingerprint, m Submission, prints []hijack.Fingerprint, v hijack.Verdict, now time.Time, p hijack.Params) (*waiting, []hijack.Fingerprint) {
+	out := waiting{Version: waitVersion, Account: m.Account, At: now}
+	var leaves []hijack.Fingerprint
+	left := v.Leave
+	counted := map[hijack.Fingerprint]bool{}
+	for i, way := range m.Ways {
+		f := prints[i]
+		if f == who {
+			continue
+		}
+		since, known := b.Since(who, f)
+		first, met := b.Site(f)
+		settled := met && now.Sub(first) >= hijack.Settled
+		switch {
+		case known && p.Hold > 0 && !settled && now.Sub(since) < p.Hold:
+			// The account wrote to it moments ago, and that one still waits.
+			out.hold(way, since.Add(p.Hold))
+		case known:
+		case counted[f] || left > 0:
+			if !counted[f] {
+				left--
+				counted[f] = true
+				leaves = append(leaves, f)
+			}
+			if v.Hold > 0 && !settled {
+				out.hold(way, now.Add(v.Hold))
+			}
+		default:
+			out.ask(way)
+		}
+	}
+	if len(out.Held) == 0 && len(out.Asking) == 0 {
+		return nil, leaves
+	}
+	return &out, leaves
+}

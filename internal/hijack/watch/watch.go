@@ -1,0 +1,363 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sallyport/internal/accounts"
+	"sallyport/internal/budget"
+	"sallyport/internal/fact"
+	"sallyport/internal/hijack"
+	"sallyport/internal/incident"
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+)
+
+// Mode says what follows from evidence. The zero Mode enforces.
+type Mode uint8
+
+const (
+	Enforce Mode = iota
+	Observe      // says what it would have done, and does nothing
+	Off          // neither judges nor remembers
+)
+
+// String returns the word of the configuration.
+func (m Mode) String() string {
+	switch m {
+	case Observe:
+		return "observe"
+	case Off:
+		return "off"
+	}
+	return "enforce"
+}
+
+// Settings are what a configuration may change.
+type Settings struct {
+	Mode   Mode
+	Params hijack.Params // of an account of the role person
+}
+
+// Limits bounds what is held in memory.
+type Limits struct {
+	Accounts int // accounts of which what is known is held in memory
+}
+
+// DefaultLimits returns the bounds of a server that nobody configured.
+func DefaultLimits() Limits { return Limits{Accounts: 50_000} }
+
+// Rule names what contains accounts on evidence.
+const Rule = "hijack"
+
+// ruleObserved is the rule of what would have been done.
+const ruleObserved = "hijack-observed"
+
+// detector is who contains accounts, in words.
+const detector = "the hijack detector"
+
+// Options is what a Watch needs; all of it.
+type Options struct {
+	Store    store.Store
+	Key      hijack.Key
+	Settings Settings
+	Limits   Limits
+	// Account returns an account as it stands, and Allowance how many recipients it may have.
+	Account   func(mail.Address) (accounts.Account, bool)
+	Allowance func(accounts.Account) budget.Limits
+	// Contain stops an account, in one act; it is incident.Keeper.Contain.
+	Contain func(ctx context.Context, i incident.Incident, by ...fact.Pair) (incident.Incident, accounts.Account, int, error)
+	Write   func(ctx context.Context, facts ...fact.Fact) error
+	// Queued reports whether there is a message in the queue.
+	Queued func(context.Context, mail.ID) bool
+	Now    func() time.Time
+	Logger *slog.Logger
+}
+
+// Watch watches all accounts. All methods may be called concurrently.
+type Watch struct {
+	o   Options
+	set atomic.Pointer[Settings]
+
+	mu       sync.Mutex
+	accounts map[string]*account
+	uses     uint64
+
+	normal normal
+	queue  queue
+}
+
+// normal is what is normal at this site.
+type normal struct {
+	mu     sync.Mutex
+	site   hijack.Site
+	priors hijack.Priors
+	asked  time.Time // when priors was made
+	dirty  bool
+}
+
+// Open reads what waits, and what is normal here.
+func Open(ctx context.Context, o Options) (*Watch, error) {
+	w := &Watch{o: o, accounts: map[string]*account{}}
+	w.Adjust(o.Settings)
+	if v, err := o.Store.Get(ctx, []byte(keyNormal)); err == nil {
+		if w.normal.site, err = hijack.RestoreSite(v); err != nil {
+			o.Logger.Error("what is normal at this site does not read; it is learnt anew", "err", err)
+		}
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return nil, fmt.Errorf("watch: reading what is normal: %w", err)
+	}
+	return w, w.queue.open(ctx, o.Store)
+}
+
+// Adjust replaces the settings.
+func (w *Watch) Adjust(s Settings) { w.set.Store(&s) }
+
+// Settings returns those in force.
+func (w *Watch) Settings() Settings { return *w.set.Load() }
+
+// Mode returns what follows from evidence now.
+func (w *Watch) Mode() Mode { return w.set.Load().Mode }
+
+// params are what an account is judged by.
+func (w *Watch) params(of mail.Address) hijack.Params {
+	p := w.set.Load().Params
+	if a, ok := w.o.Account(of); ok && a.Role == accounts.RoleBulk {
+		most := w.o.Allowance(a)
+		return p.Bulk(max(most.Hour, 1), max(most.Day, 1))
+	}
+	return p
+}
+
+// priorsFor is how long what is normal is taken to be the same.
+const priorsFor = time.Minute
+
+func (w *Watch) priors(now time.Time) hijack.Priors {
+	n := &w.normal
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if age := now.Sub(n.asked); n.asked.IsZero() || age < 0 || age > priorsFor {
+		n.priors, n.asked = n.site.Priors(w.set.Load().Params), now
+	}
+	return n.priors
+}
+
+func (w *Watch) learnt(e hijack.Submitted, v hijack.Verdict, p hijack.Params) {
+	n := &w.normal
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.site, n.dirty = n.site.Learn(e, v, p), true
+}
+
+// Act is who does something, and whence.
+type Act struct {
+	Account mail.Address
+	Session fact.Session
+	Network string // whence, as far as networks are told apart
+	Began   time.Time
+}
+
+// Cause is the message with which something is found.
+type Cause = incident.Cause
+
+// event judges something that is no message, writes what is known then, and contains the
+// account where it must be.
+func (w *Watch) event(ctx context.Context, by Act, e hijack.Event, also ...store.Mutation) {
+	if w.Mode() == Off || by.Account.IsZero() {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	a, err := w.enter(ctx, by.Account)
+	if err != nil {
+		w.o.Logger.Error("what an account did was not judged", "account", by.Account.String(), "err", err)
+		return
+	}
+	p, now := w.params(by.Account), w.o.Now()
+	s, v := hijack.Advance(a.state, e, w.priors(now), p)
+	a.noted(s, v, now)
+	m, place := a.mutation()
+	since := a.since
+	a.mu.Unlock()
+	defer w.unpin(a)
+	defer a.vacate(place)
+	if _, err := w.o.Store.Apply(ctx, store.Tx{Mutations: append(also, m)}, store.Lazy); err != nil {
+		w.o.Logger.Warn("what is known of an account is kept in memory alone", "account", by.Account.String(), "err", err)
+	}
+	if v.Contain {
+		_ = w.contain(ctx, a, by, v, since, Cause{})
+	}
+}
+
+// SignedIn tells that somebody signed in as the account.
+func (w *Watch) SignedIn(ctx context.Context, by Act) {
+	if w.Mode() == Off || by.Network == "" {
+		return
+	}
+	now, who := w.o.Now(), w.o.Key.Account(by.Account.Key())
+	key := keyOf(prefixFrom, who, w.o.Key.Text("network", by.Network))
+	_, err := w.o.Store.Get(ctx, key)
+	fresh := errors.Is(err, store.ErrNotFound)
+	var also []store.Mutation
+	if fresh {
+		also = append(also, store.Mutation{Key: key, Value: encodeTime(now)})
+		first := true // an account's first network is no new one
+		_ = w.o.Store.Scan(ctx, store.Prefix(keyOf(prefixFrom, who)), func(_, _ []byte) (bool, error) { first = false; return false, nil })
+		fresh = !first
+	}
+	w.event(ctx, by, hijack.SignedIn{At: now, NewNetwork: fresh}, also...)
+}
+
+// BindingFailed tells that the account claimed a sender that is not its own.
+func (w *Watch) BindingFailed(ctx context.Context, by Act, claimed mail.Address) {
+	w.event(ctx, by, hijack.BindingFailed{At: w.o.Now(), Sender: w.o.Key.Address(claimed)})
+}
+
+// Refused tells that recipients of the account were refused, without a message that came
+// to its end, or by another server later.
+func (w *Watch) Refused(ctx context.Context, by Act, refused, of int) {
+	if refused > 0 {
+		w.event(ctx, by, hijack.Refused{At: w.o.Now(), Refused: refused, Of: of})
+	}
+}
+
+// Clearing plans what the end of an account's incident means here: what spoke against the
+// account is cleared, since it has another password, or a person vouched that nothing was
+// wrong. Whom it wrote to since the incident began it does not know for that, unless
+// nothing was wrong.
+func (w *Watch) Clearing(of mail.Address, since time.Time, vouched bool) store.Planner {
+	return func(ctx context.Context) (store.Share, error) {
+		a, err := w.enter(ctx, of)
+		if err != nil {
+			return store.Share{}, err
+		}
+		before, began := a.state, a.since
+		a.state, a.since = a.state.Cleared(w.params(of)), time.Time{}
+		m, place := a.mutation()
+		a.mu.Unlock()
+		s := store.Share{Mutations: []store.Mutation{m}, Done: func(err error) error {
+			defer w.unpin(a)
+			defer a.vacate(place)
+			if err != nil && !errors.Is(err, store.ErrInDoubt) {
+				a.mu.Lock()
+				a.state, a.since = hijack.Merge(a.state, before), began
+				a.mu.Unlock()
+			}
+			return nil
+		}}
+		if !vouched {
+			s.Mutations = append(s.Mutations, newBook(ctx, w.o.Store, w.o.Now()).forget(a.who, since)...)
+		}
+		return s, nil
+	}
+}
+
+// errContained says that the account is contained.
+var errContained = errors.New("watch: the account is contained")
+
+// contain stops an account on evidence; where it only observes, it says so, once an hour.
+func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdict, since time.Time, c Cause) error {
+	words := make([]string, 0, len(v.Evidence))
+	for _, f := range v.Evidence {
+		words = append(words, f.Words())
+	}
+	reason := "somebody else seems to use it"
+	if len(words) > 0 {
+		reason = words[0]
+	}
+	if w.Mode() == Observe {
+		w.observed(ctx, a, by, v, reason)
+		return nil
+	}
+	if now, ok := w.o.Account(by.Account); ok && now.Standing == accounts.StandingFrozen {
+		return errContained
+	}
+	i := incident.Incident{
+		Account: by.Account, Rule: Rule, By: detector, Reason: reason, Evidence: words, Odds: v.Odds, Since: earlier(since, by.Began), Cause: c,
+		Credential: "the password", Seen: []incident.Origin{{
+			Peer: by.Session.Peer, Door: by.Session.Door, Program: by.Session.Hello, TLS: by.Session.TLS, Conn: by.Session.Conn, At: w.o.Now(),
+		}},
+	}
+	if by.Session.Door == "sendmail" {
+		i.Credential = "a user of this host"
+	}
+	raised, _, ended, err := w.o.Contain(ctx, i, fact.Pair{Name: "by", Value: detector}, fact.Pair{Name: "odds", Value: strconv.FormatFloat(v.Odds, 'f', 0, 64)})
+	if err != nil {
+		w.o.Logger.Error("an account that must be contained could not be; nothing of it is taken", "account", by.Account.String(), "err", err)
+		return err
+	}
+	w.o.Logger.Error("an account was contained: somebody else seems to use it", "account", by.Account.String(), "incident", raised.Number,
+		"evidence", reason, "odds", v.Odds, "peer", by.Session.Peer.String(), "sessions", ended)
+	return errContained
+}
+
+// earlier is the earlier of two times of which either may not be known.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// observeEvery is how often it is told of one account what would have been done.
+const observeEvery = time.Hour
+
+func (w *Watch) observed(ctx context.Context, a *account, by Act, v hijack.Verdict, reason string) {
+	now := w.o.Now()
+	a.mu.Lock()
+	since := now.Sub(a.told)
+	tell := a.told.IsZero() || since < 0 || since >= observeEvery
+	if tell {
+		a.told = now
+	}
+	a.mu.Unlock()
+	if !tell {
+		return
+	}
+	w.o.Logger.Warn("an account would be contained, if hijack.mode were enforce", "account", by.Account.String(), "evidence", reason, "odds", v.Odds)
+	of := by.Session
+	of.Account = by.Account.String()
+	err := w.o.Write(ctx, fact.Alarm{
+		At: now, Rule: ruleObserved, Session: of, Text: by.Account.String() + " would be contained, if hijack.mode were enforce",
+		Evidence: []fact.Pair{{Name: "evidence", Value: reason}},
+	}.Fact())
+	if err != nil {
+		w.o.Logger.Error("fact not recorded", "kind", string(fact.KindAlarm), "err", err)
+	}
+}
+
+// keepEvery is how often what is normal here is written.
+const keepEvery = time.Minute
+
+// Run writes what is normal at this site, now and then and at its end.
+func (w *Watch) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			w.keep(context.WithoutCancel(ctx))
+			return
+		case <-time.After(keepEvery):
+			w.keep(ctx)
+			w.strays(ctx)
+		}
+	}
+}
+
+func (w *Watch) keep(ctx context.Context) {
+	n := &w.normal
+	n.mu.Lock()
+	dirty, value := n.dirty, n.site.Append(nil)
+	n.dirty = false
+	n.mu.Unlock()
+	if !dirty {
+		return
+	}
+	if _, err := w.o.Store.Apply(ctx, store.Tx{Mutations: []store.Mutation{{Key: []byte(keyNormal), Value: value}}}, store.Lazy); err != nil {
+		w.o.Logger.Warn("what is normal here is kept in memory alone", "err", err)
+	}
+}

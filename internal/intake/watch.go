@@ -1,0 +1,86 @@
+package intake
+
+import (
+	"context"
+
+	"sallyport/internal/fact"
+	"sallyport/internal/gate"
+	"sallyport/internal/hijack/watch"
+	"sallyport/internal/letter"
+	"sallyport/internal/mail"
+	"sallyport/internal/spool"
+)
+
+// ruleContained is the rule of a message at whose end its account was contained.
+const ruleContained = "account-contained"
+
+// act is what the session does, for who watches accounts.
+func (s *session) act() watch.Act {
+	return watch.Act{Account: s.account.Address, Session: s.seen(), Began: s.conn.Started}
+}
+
+// watched has a message of an account judged, before anybody is told that it is taken. What
+// must be known of the account then becomes durable with the message.
+func (t *transaction) watched(ctx context.Context, c content, size int64) (watch.Judged, error) {
+	if t.s.in.Watch == nil || t.s.anonymous() || !t.submitted() {
+		return watch.Judged{}, nil
+	}
+	m := watch.Submission{Act: t.s.act(), ID: t.draft.ID, Invalid: t.invalid, Ways: waysOf(t.draft.Deliveries()), Cause: watch.Cause{
+		Sender: t.draft.Envelope.From.String(), MessageID: c.messageID, Recipients: t.recipients(), Size: size,
+	}}
+	t.invalid = 0 // they are counted with the message
+	j := t.s.in.Watch.Submitted(ctx, m)
+	switch {
+	case j.Contained:
+		return j, &errRefused{rule: ruleContained, reply: mail.R(550, "5.7.13", "sending is suspended for this account: somebody else seems to use it; contact the postmaster")}
+	case j.Fault != nil:
+		return j, j.Fault
+	}
+	return j, nil
+}
+
+func waysOf(all []spool.Delivery) []watch.Way {
+	out := make([]watch.Way, len(all))
+	for i, d := range all {
+		out[i] = watch.Way{Recipient: d.Recipient.Address, Mailbox: d.Mailbox}
+	}
+	return out
+}
+
+// also puts into the act that makes the message durable what is known of its account.
+func also(l *letter.Content, j watch.Judged) { l.Also = append(l.Also, j.Also...) }
+
+// refusedWatched tells who watches how many recipients of a message that never came were
+// refused.
+func (t *transaction) refusedWatched(ctx context.Context) {
+	n := t.invalid
+	t.invalid = 0
+	if n > 0 && t.s.in.Watch != nil && !t.s.anonymous() {
+		t.s.in.Watch.Refused(ctx, t.s.act(), n, n+len(t.draft.Envelope.To))
+	}
+}
+
+// claimed tells who watches that an envelope sender was refused who is not the account's.
+func (s *session) claimed(ctx context.Context, rule string, from mail.ReversePath) {
+	if a, ok := from.Address(); ok && rule == string(gate.RuleSenderNotOwned) {
+		s.claims(ctx, a)
+	}
+}
+
+// claims tells who watches that somebody was claimed who is not the account's; the zero
+// Address is nobody.
+func (s *session) claims(ctx context.Context, a mail.Address) {
+	if s.in.Watch != nil && !s.anonymous() && !a.IsZero() {
+		s.in.Watch.BindingFailed(ctx, s.act(), a)
+	}
+}
+
+// signedIn tells who watches that somebody signed in.
+func (e *exchange) signedIn(ctx context.Context, f fact.Fact) {
+	if e.s.in.Watch == nil {
+		return
+	}
+	by := e.s.act()
+	by.Network, _ = f.Find("network")
+	e.s.in.Watch.SignedIn(ctx, by)
+}

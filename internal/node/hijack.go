@@ -1,0 +1,83 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"path/filepath"
+	"time"
+
+	"sallyport/internal/accounts"
+	"sallyport/internal/config"
+	"sallyport/internal/fact"
+	"sallyport/internal/hijack"
+	"sallyport/internal/hijack/watch"
+	"sallyport/internal/incident"
+	"sallyport/internal/kit/keyfile"
+	"sallyport/internal/mail"
+	"sallyport/internal/spool"
+)
+
+// hijackKeyFile is the key of the fingerprints of correspondents, below DATA/keys. When it
+// is lost, nobody is known any more.
+const hijackKeyFile = "hijack.key"
+
+func loadHijackKey(cfg config.Config, rnd io.Reader) (hijack.Key, error) {
+	path := filepath.Join(cfg.KeysDir(), hijackKeyFile)
+	octets, err := keyfile.Load(path, true, func() ([]byte, error) { return keyfile.Random(rnd, hijack.KeyOctets) })
+	if err != nil {
+		return hijack.Key{}, err
+	}
+	k, err := hijack.NewKey(octets)
+	if err != nil {
+		return k, keyfile.Damaged(path, err)
+	}
+	return k, nil
+}
+
+func (n *Node) openWatch(ctx context.Context, _ keys) error {
+	key, err := loadHijackKey(n.config(), n.o.Rand)
+	if err != nil {
+		return err
+	}
+	n.watch, err = watch.Open(ctx, watch.Options{
+		Store: n.store, Key: key, Settings: watchSettings(n.config()), Limits: watch.DefaultLimits(), Account: n.identity.Lookup, Allowance: n.allowance,
+		Contain: func(ctx context.Context, i incident.Incident, by ...fact.Pair) (incident.Incident, accounts.Account, int, error) {
+			return n.incidents.Contain(ctx, i, by...)
+		},
+		Write: n.trace.Write, Now: n.o.Now, Logger: n.log,
+		Queued: func(ctx context.Context, id mail.ID) bool {
+			_, err := n.spool.Get(ctx, id)
+			return !errors.Is(err, spool.ErrNotFound)
+		},
+	})
+	return err
+}
+
+func watchSettings(cfg config.Config) watch.Settings {
+	return watch.Settings{Mode: watch.Mode(cfg.Hijack.Mode), Params: cfg.Hijack.Params()}
+}
+
+// buildHijack checks how accounts are watched, and adjusts it.
+func (n *Node) buildHijack(_ context.Context, next, _ *generation) error {
+	s := watchSettings(next.cfg)
+	if err := s.Params.Validate(); err != nil {
+		return next.cfg.Fault("hijack.odds", err.Error(), "")
+	}
+	next.then = append(next.then, func() { n.watch.Adjust(s) })
+	return nil
+}
+
+// waits says which deliveries of an account's message may not be tried yet.
+func (n *Node) waits(ctx context.Context, id mail.ID, pending []spool.RecipientState) (map[int]bool, time.Duration) {
+	ways := make([]watch.Way, len(pending))
+	for i, p := range pending {
+		ways[i] = watch.Way{Recipient: p.Recipient.Address, Mailbox: p.Mailbox}
+	}
+	return n.watch.Waits(ctx, id, ways)
+}
+
+// refusedElsewhere takes what other servers refused as evidence.
+func (n *Node) refusedElsewhere(ctx context.Context, account mail.Address, refused, of int) {
+	n.watch.Refused(ctx, watch.Act{Account: account}, refused, of)
+}
