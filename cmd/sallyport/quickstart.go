@@ -42,6 +42,7 @@ type quickstartCommand struct {
 	JSON       bool              `name:"json" help:"Print one line of JSON that tells where everything is, then serve in silence."`
 	ListenBase *int              `placeholder:"PORT" help:"Listen on PORT+25, PORT+87 and PORT-35 (default: 2500); 0: any free ports."`
 	Route      map[string]string `placeholder:"DOMAIN=smtp://HOST:PORT" mapsep:"none" help:"A next hop for a foreign domain; may be repeated."`
+	Hijack     string            `enum:"enforce,observe,off" default:"enforce" help:"What follows when an account behaves as if somebody else used it (hijack.mode): enforce, observe, off. For a load of your own making: off."`
 	Paused     bool              `help:"Accept and queue mail, but deliver none until started again without this."`
 }
 
@@ -207,6 +208,9 @@ func (q quickstartCommand) template(files pki.Files) (t config.Template, err err
 	}
 	t.Preamble = []string{quickstartMark, "", "A server on loopback. Every key is explained in docs/config.md."}
 	t.Sendmail = "sendmail.sock"
+	if q.Hijack != config.HijackEnforce.String() {
+		t.Hijack = q.Hijack
+	}
 	t.Users = map[string]string{strconv.Itoa(os.Geteuid()): "alice@" + quickstartDomain}
 	t.Data, t.Cert, t.Key, t.NoMX = "data", files.Cert, files.Key, true
 	if t.MX, t.Submission, t.Submissions, err = q.doors(); err != nil {

@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -94,6 +95,9 @@ func scriptQuickstart(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: quickstart DIR [FLAG...]")
 	}
 	s := serverOf(ts)
+	if !slices.Contains(args, "--hijack") {
+		args = append(args, "--hijack", "off") // what scripts send, to new recipients, would wait
+	}
 	s.cmd = scriptCommand(ts, context.Background(), append([]string{"sallyport", "quickstart", "--json", "--listen-base", "0", "--dir"}, args...))
 	s.stderr.Reset()
 	s.cmd.Stderr = &s.stderr

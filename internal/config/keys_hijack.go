@@ -16,6 +16,17 @@ const (
 	HijackOff
 )
 
+// String returns the word of the configuration.
+func (m Hijacking) String() string {
+	switch m {
+	case HijackObserve:
+		return "observe"
+	case HijackOff:
+		return "off"
+	}
+	return "enforce"
+}
+
 // Hijack says how accounts are watched.
 type Hijack struct {
 	Mode   Hijacking
@@ -55,9 +66,9 @@ func (h Hijack) Params() hijack.Params {
 }
 
 func parseHijacking(text string) (m Hijacking, message, hint string) {
-	for i, word := range []string{"enforce", "observe", "off"} {
-		if word == text {
-			return Hijacking(i), "", ""
+	for _, m := range []Hijacking{HijackEnforce, HijackObserve, HijackOff} {
+		if m.String() == text {
+			return m, "", ""
 		}
 	}
 	return HijackEnforce, "this is no way of watching accounts", `write "enforce", "observe" or "off"`

@@ -23,6 +23,7 @@ type Template struct {
 	Users       map[string]string // accounts of this host's users, by name or uid
 	Routes      []TemplateRoute
 	NoMX        bool     // mail for domains without a route waits
+	Hijack      string   // how accounts are watched; "": as by default
 	Preamble    []string // comment lines at the head
 }
 
@@ -54,6 +55,9 @@ func (t Template) Text() []byte {
 	}
 	if !t.Domain.IsZero() {
 		fmt.Fprintf(&b, "\n# A domain of ours: its mail is delivered here, and its accounts may send.\n[domain.%s]\ndeliver = \"maildir\"\n", quote(t.Domain.ASCII()))
+	}
+	if t.Hijack != "" {
+		fmt.Fprintf(&b, "\n# What follows when an account behaves as if somebody else used it.\n[hijack]\nmode = %s\n", quote(t.Hijack))
 	}
 	t.users(&b)
 	d := "example.org"
