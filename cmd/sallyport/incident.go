@@ -92,6 +92,9 @@ func tellIncident(c console, v operate.IncidentShown) {
 	if v.Credential != "" {
 		c.printf("used        %s, made %s\n", v.Credential, moment(v.CredentialOf))
 	}
+	for _, r := range v.Revoked {
+		c.printf("revoked     %s\n", r)
+	}
 	for _, o := range firsts(v.Seen) {
 		c.printf("seen        %s from %s at %s, program %s\n", moment(o.At), origin(o), o.Door, dash(o.Program))
 	}
@@ -161,7 +164,7 @@ type incidentRelease struct {
 	incidentArg
 	Message    []string `name:"message" placeholder:"ID" help:"A held message that may leave; may be given more than once. The others stay held."`
 	All        bool     `help:"All held messages may leave."`
-	FalseAlarm bool     `name:"false-alarm" help:"Nothing was wrong: the account keeps its password."`
+	FalseAlarm bool     `name:"false-alarm" help:"Nothing was wrong: the account acts again even if its password was revoked and there is no other yet."`
 	Reason     string   `help:"Why; it stands in the trace."`
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"sallyport/internal/accounts"
@@ -15,7 +16,8 @@ import (
 
 // Accounts is what a containment needs of package accounts.
 type Accounts interface {
-	Freeze(ctx context.Context, a mail.Address, reason string, facts [][]byte, with ...store.Planner) (accounts.Account, error)
+	Contain(ctx context.Context, a mail.Address, c accounts.Containment, facts func(gone []accounts.Credential) [][]byte, with ...store.Planner) (accounts.Account, []accounts.Credential, error)
+	Credentials(a mail.Address) ([]accounts.Credential, error)
 	Thaw(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) (accounts.Account, error)
 	Get(a mail.Address) (accounts.Account, error)
 }
@@ -41,8 +43,9 @@ type Keeper struct {
 	Now    func() time.Time
 }
 
-// Contain stops an account, in one act: it cannot sign in or send, what it has in the
-// queue is held, and the incident says why. Then its sessions end. Mail for it is still
+// Contain stops an account, in one act: it cannot sign in or send, the credentials that were
+// used and those made since are revoked, what it has in the queue is held, and the incident
+// says why. Then its sessions end. Mail for it is still
 // delivered. by is the evidence of who did it.
 func (k Keeper) Contain(ctx context.Context, i Incident, by ...fact.Pair) (raised Incident, a accounts.Account, ended int, err error) {
 	if a, err = k.Accounts.Get(i.Account); err != nil {
@@ -56,10 +59,16 @@ func (k Keeper) Contain(ctx context.Context, i Incident, by ...fact.Pair) (raise
 	if i.CredentialOf.IsZero() {
 		i.CredentialOf = a.PasswordChanged
 	}
-	facts := fact.EncodeAll(k.changed(i, "frozen", by), fact.Held{
-		At: i.At, Rule: i.Rule, Message: fact.Message{Account: i.Account.String()}, Reason: "the account's queue", Evidence: by,
-	}.Fact())
-	a, err = k.Accounts.Freeze(ctx, i.Account, i.Reason, facts, k.Queue.Holding(i.Account, i.Reason), k.telling("raised", by, k.Log.Raising(i, &raised), &raised))
+	c, err := k.containment(&i)
+	if err != nil {
+		return Incident{}, a, 0, err
+	}
+	facts := func([]accounts.Credential) [][]byte {
+		return fact.EncodeAll(k.changed(i, "frozen", append(by[:len(by):len(by)], revoked(i)...)), fact.Held{
+			At: i.At, Rule: i.Rule, Message: fact.Message{Account: i.Account.String()}, Reason: "the account's queue", Evidence: by,
+		}.Fact())
+	}
+	a, _, err = k.Accounts.Contain(ctx, i.Account, c, facts, k.Queue.Holding(i.Account, i.Reason), k.telling("raised", by, k.Log.Raising(i, &raised), &raised))
 	if err != nil {
 		return Incident{}, a, 0, err
 	}
@@ -68,9 +77,36 @@ func (k Keeper) Contain(ctx context.Context, i Incident, by ...fact.Pair) (raise
 	return raised, a, ended, nil
 }
 
+// containment is what is taken from an account, and tells the incident what that is. Where
+// a person decided nothing is revoked: he gives another password, or knows that he need not.
+func (k Keeper) containment(i *Incident) (accounts.Containment, error) {
+	if i.Reason == "" {
+		return accounts.Containment{}, fmt.Errorf("%w: a containment needs a reason", accounts.ErrInvalid)
+	}
+	c := accounts.Containment{Freeze: i.Reason}
+	if i.Rule == RuleOperator {
+		return c, nil
+	}
+	c.Revoke = accounts.Choice{IDs: i.Used, Since: i.Since}
+	all, err := k.Accounts.Credentials(i.Account)
+	for _, held := range all {
+		if c.Revoke.Has(held) {
+			i.Revoked = append(i.Revoked, strings.TrimSpace("the "+held.Kind.String()+" "+held.Name)+" of "+held.Created.UTC().Format(time.RFC3339)+" ("+held.ID+")")
+		}
+	}
+	return c, err
+}
+
+func revoked(i Incident) (out []fact.Pair) {
+	for _, r := range i.Revoked {
+		out = append(out, fact.Pair{Name: "revoked", Value: r})
+	}
+	return out
+}
+
 // Free lets an account act again and releases its queue, in one act with the end of its
 // incident. false says that a person vouches for it that nothing was wrong; otherwise the
-// account needs another password first (ErrCredential).
+// account needs another password first where its own was revoked (ErrCredential).
 func (k Keeper) Free(ctx context.Context, account mail.Address, s State, who, why string, vouched bool, by ...fact.Pair) (closed Incident, a accounts.Account, err error) {
 	if a, err = k.Accounts.Get(account); err != nil {
 		return Incident{}, a, err
@@ -80,7 +116,7 @@ func (k Keeper) Free(ctx context.Context, account mail.Address, s State, who, wh
 		return Incident{}, a, err
 	}
 	if is && !vouched {
-		if err := open.MayEnd(a.PasswordChanged); err != nil {
+		if err := open.MayEnd(a); err != nil {
 			return open, a, fmt.Errorf("%w: incident %d", err, open.Number)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"sallyport/internal/accounts"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 )
@@ -69,7 +70,11 @@ type Incident struct {
 	// another.
 	Credential   string    `json:"credential,omitempty"`
 	CredentialOf time.Time `json:"credential_of,omitzero"`
-	Seen         []Origin  `json:"seen,omitempty"`
+	// Used names the credentials of whoever gave cause, which are revoked with the
+	// containment, as are all that were made Since; Revoked are those in words.
+	Used    []string `json:"used,omitempty"`
+	Revoked []string `json:"revoked,omitempty"`
+	Seen    []Origin `json:"seen,omitempty"`
 	// Cause is the message that the evidence was complete with; zero: it was none.
 	Cause Cause `json:"cause,omitzero"`
 
@@ -111,12 +116,12 @@ const (
 )
 
 // ErrCredential says that an incident cannot end yet.
-var ErrCredential = errors.New("incident: the account still has the password that was used")
+var ErrCredential = errors.New("incident: the password of the account is revoked, and it has no other yet")
 
-// MayEnd says whether a person may end the incident, of an account whose password was last
-// changed then: who has the stolen one would go on where he was stopped.
-func (i Incident) MayEnd(passwordChanged time.Time) error {
-	if i.Rule == RuleOperator || passwordChanged.After(i.CredentialOf) {
+// MayEnd says whether a person may end the incident of an account: what was used is dead,
+// and its owner must have something to sign in with.
+func (i Incident) MayEnd(a accounts.Account) error {
+	if i.Rule == RuleOperator || !a.PasswordRevoked {
 		return nil
 	}
 	return ErrCredential
@@ -129,6 +134,7 @@ func (i Incident) with(more Incident) Incident {
 		i.Evidence = append(i.Evidence, more.At.UTC().Format(time.RFC3339)+" "+more.By+": "+more.Reason)
 	}
 	i.Seen = append(slices.Clone(i.Seen), more.Seen...)
+	i.Used, i.Revoked = append(slices.Clone(i.Used), more.Used...), append(slices.Clone(i.Revoked), more.Revoked...)
 	if i.Rule == RuleOperator && more.Rule != RuleOperator {
 		// Evidence is not given up because a person was quicker.
 		i.Rule, i.Odds, i.CredentialOf, i.Credential = more.Rule, more.Odds, more.CredentialOf, more.Credential
@@ -145,6 +151,7 @@ func (i Incident) with(more Incident) Incident {
 // bounded cuts what is beyond the bounds of one incident.
 func (i Incident) bounded() Incident {
 	i.Evidence = texts(i.Evidence, maxEvidence)
+	i.Used, i.Revoked = texts(i.Used, maxOrigins), texts(i.Revoked, maxOrigins)
 	i.Seen = i.Seen[:min(len(i.Seen), maxOrigins)]
 	i.Cause.Recipients = texts(i.Cause.Recipients, maxRecipients)
 	i.Reason, i.By, i.Credential = fact.Clean(i.Reason, maxText), fact.Clean(i.By, maxText), fact.Clean(i.Credential, maxText)

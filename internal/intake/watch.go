@@ -16,7 +16,7 @@ const ruleContained = "account-contained"
 
 // act is what the session does, for who watches accounts.
 func (s *session) act() watch.Act {
-	return watch.Act{Account: s.account.Address, Session: s.seen(), Began: s.conn.Started}
+	return watch.Act{Account: s.account.Address, Session: s.seen(), Began: s.conn.Started, Used: s.account.Credentials}
 }
 
 // watched has a message of an account judged, before anybody is told that it is taken. What

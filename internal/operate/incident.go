@@ -202,8 +202,8 @@ func (op *Operator) others(ctx context.Context, i incident.Incident) (all []stri
 // mayNotEnd says in words how an incident is ended that may not end yet.
 func (op *Operator) mayNotEnd(err error) error {
 	if errors.Is(err, incident.ErrCredential) {
-		return invalid(errText("the account was contained on evidence, and still has the password that was used; give it another one first " +
-			"(sallyport account passwd), or say that nothing was wrong (sallyport incident release NUMBER --false-alarm)"))
+		return invalid(errText("the account was contained on evidence, and the password that was used is revoked; give it another one first " +
+			"(sallyport account passwd), or say that nothing was wrong (sallyport incident release NUMBER --false-alarm): it then signs in with what else it has"))
 	}
 	return err
 }
@@ -230,7 +230,7 @@ func (op *Operator) IncidentRelease(ctx context.Context, by Caller, r IncidentRe
 		if err != nil {
 			return end, err
 		}
-		if err := i.MayEnd(account.PasswordChanged); err != nil && !r.FalseAlarm {
+		if err := i.MayEnd(account); err != nil && !r.FalseAlarm {
 			return end, op.mayNotEnd(err)
 		}
 		if end.Held, err = op.keepBack(ctx, by, i, chosen); err != nil {
@@ -339,7 +339,7 @@ func (op *Operator) IncidentPurge(ctx context.Context, by Caller, r IncidentPurg
 		return end, err
 	}
 	if i.State == incident.StateOpen {
-		if account, err := op.o.Accounts.Get(i.Account); err != nil || i.MayEnd(account.PasswordChanged) != nil {
+		if account, err := op.o.Accounts.Get(i.Account); err != nil || i.MayEnd(account) != nil {
 			end.Incident, err = op.incident(ctx, i.Number)
 			return end, err
 		}

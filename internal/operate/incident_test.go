@@ -19,6 +19,8 @@ func contained(t *testing.T, w *world) (c *Client, before, after Message) {
 	_, err := c.AccountAdd(t.Context(), AccountAdd{Address: "alice@local.test", Password: "correct horse", Role: "person"})
 	check(t, err)
 	old := w.put(t, "alice@local.test")
+	held, err := w.accounts.Credentials(address(t, "alice@local.test"))
+	check(t, err)
 	time.Sleep(2 * time.Millisecond)
 	since := time.Now()
 	time.Sleep(2 * time.Millisecond)
@@ -26,6 +28,7 @@ func contained(t *testing.T, w *world) (c *Client, before, after Message) {
 	_, _, _, err = w.o.Incidents.Contain(t.Context(), incident.Incident{
 		Account: address(t, "ALICE@Local.Test"), Rule: "hijack", By: "the detector", Reason: "4 of 4 recipients never seen at this site", Since: since, Odds: 1e6,
 		Evidence: []string{"4 of 4 recipients never seen at this site; normal here 3 %: odds x 1,000,000"},
+		Used:     []string{held[0].ID},
 		Cause:    incident.Cause{Sender: "alice@local.test", Recipients: []string{"v1@remote.test"}},
 	}, fact.Pair{Name: "by", Value: "the detector"})
 	check(t, err)
@@ -155,7 +158,9 @@ func TestAnAccountHasOneOpenIncident(t *testing.T) {
 	if a.Incident != 1 {
 		t.Errorf("incident %d", a.Incident)
 	}
-	i, _, _, err := w.o.Incidents.Contain(t.Context(), incident.Incident{Account: address(t, "alice@local.test"), Rule: "hijack", By: "the detector", Reason: "evidence", Odds: 5})
+	held, err := w.accounts.Credentials(address(t, "alice@local.test"))
+	check(t, err)
+	i, _, _, err := w.o.Incidents.Contain(t.Context(), incident.Incident{Account: address(t, "alice@local.test"), Rule: "hijack", By: "the detector", Reason: "evidence", Odds: 5, Used: []string{held[0].ID}})
 	check(t, err)
 	if i.Number != 1 || i.Rule != "hijack" || i.Reason != "odd" || !strings.Contains(strings.Join(i.Evidence, " "), "evidence") {
 		t.Errorf("%+v", i)

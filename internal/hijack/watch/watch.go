@@ -161,6 +161,8 @@ type Act struct {
 	Session fact.Session
 	Network string // whence, as far as networks are told apart
 	Began   time.Time
+	// Used are the credentials with which the session was opened.
+	Used []accounts.Credential
 }
 
 // Cause is the message with which something is found.
@@ -279,12 +281,15 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 	}
 	i := incident.Incident{
 		Account: by.Account, Rule: Rule, By: detector, Reason: reason, Evidence: words, Odds: v.Odds, Since: earlier(since, by.Began), Cause: c,
-		Credential: "the password", Seen: []incident.Origin{{
+		Seen: []incident.Origin{{
 			Peer: by.Session.Peer, Door: by.Session.Door, Program: by.Session.Hello, TLS: by.Session.TLS, Conn: by.Session.Conn, At: w.o.Now(),
 		}},
 	}
-	if by.Session.Door == "sendmail" {
-		i.Credential = "a user of this host"
+	for _, c := range by.Used {
+		i.Credential, i.CredentialOf = "the "+c.Kind.String()+" "+c.Name, c.Created
+		if c.ID != "" {
+			i.Used = append(i.Used, c.ID)
+		}
 	}
 	raised, _, ended, err := w.o.Contain(ctx, i, fact.Pair{Name: "by", Value: detector}, fact.Pair{Name: "odds", Value: strconv.FormatFloat(v.Odds, 'f', 0, 64)})
 	if err != nil {
