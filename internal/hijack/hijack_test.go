@@ -232,29 +232,70 @@ func TestWords(t *testing.T) {
 }
 
 func TestParamsAreValidated(t *testing.T) {
-	if err := DefaultParams().Validate(); err != nil {
-		t.Fatal(err)
-	}
-	for name, edit := range map[string]func(*Params){
-		"odds below 100":    func(p *Params) { p.Odds = 99 },
-		"a share of 1":      func(p *Params) { p.Refusals.Cap = 1 },
-		"no floor":          func(p *Params) { p.SiteNovelty.Floor = 0 },
-		"a margin below 1":  func(p *Params) { p.Strangers.Margin = 0.9 },
-		"a negative weight": func(p *Params) { p.Binding.Sure = -1 },
-		"a bet on less":     func(p *Params) { p.SitePace.Times = 1 },
-		"no bucket":         func(p *Params) { p.Bounds.Burst = 0 },
-		"an endless window": func(p *Params) { p.Hold = 2 * time.Hour },
-		"no rate":           func(p *Params) { p.NetworkPace.Mean = 0 },
-		"no memory":         func(p *Params) { p.Memory = 0 },
-		"suspicion below 1": func(p *Params) { p.Suspect = 0.5 },
-		"nobody acquainted": func(p *Params) { p.Acquainted = 0 },
-	} {
+	valid := func(what string, want bool, edit func(p *Params)) {
+		t.Helper()
 		p := DefaultParams()
 		edit(&p)
-		if p.Validate() == nil {
-			t.Errorf("%s was taken", name)
+		if err := p.Validate(); (err == nil) != want {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
+	valid("the defaults", true, func(*Params) {})
+	for what, c := range map[string]struct {
+		field func(p *Params) *float64
+		good  []float64
+		bad   []float64
+	}{
+		"odds":             {func(p *Params) *float64 { return &p.Odds }, []float64{100, 1e9}, []float64{99.9, 1.1e9}},
+		"mean":             {func(p *Params) *float64 { return &p.Binding.Mean }, []float64{0.001, 0.999}, []float64{0, 1}},
+		"fresh":            {func(p *Params) *float64 { return &p.Binding.Fresh }, []float64{0.001, 0.999}, []float64{0, 1}},
+		"strength":         {func(p *Params) *float64 { return &p.Refusals.Strength }, []float64{0.1}, []float64{0}},
+		"margin":           {func(p *Params) *float64 { return &p.Strangers.Margin }, []float64{1}, []float64{0.99}},
+		"floor":            {func(p *Params) *float64 { return &p.SiteNovelty.Floor }, []float64{0.001}, []float64{0}},
+		"cap":              {func(p *Params) *float64 { return &p.SiteNovelty.Cap }, []float64{0.001, 0.999}, []float64{0, 1}},
+		"sure":             {func(p *Params) *float64 { return &p.SiteNovelty.Sure }, []float64{0}, []float64{-0.1}},
+		"mixed":            {func(p *Params) *float64 { return &p.SiteNovelty.Mixed }, []float64{0}, []float64{-0.1}},
+		"rate":             {func(p *Params) *float64 { return &p.NetworkPace.Mean }, []float64{0.1}, []float64{0}},
+		"hours":            {func(p *Params) *float64 { return &p.NetworkPace.Hours }, []float64{0.1}, []float64{0}},
+		"margin of a rate": {func(p *Params) *float64 { return &p.AccountPace.Margin }, []float64{1}, []float64{0.99}},
+		"floor of a rate":  {func(p *Params) *float64 { return &p.SitePace.Floor }, []float64{0.01, 0.5}, []float64{0, 0.51}},
+		"times":            {func(p *Params) *float64 { return &p.SitePace.Times }, []float64{1.01}, []float64{1}},
+		"weight":           {func(p *Params) *float64 { return &p.SitePace.Weight }, []float64{0}, []float64{-0.1}},
+		"suspect":          {func(p *Params) *float64 { return &p.Suspect }, []float64{1, 100}, []float64{0.99, 100.1}},
+		"memory":           {func(p *Params) *float64 { return &p.Memory }, []float64{1}, []float64{0.9}},
+	} {
+		for _, x := range c.good {
+			valid(what, true, func(p *Params) { *c.field(p) = x })
+		}
+		for _, x := range c.bad {
+			valid(what, false, func(p *Params) { *c.field(p) = x })
+		}
+	}
+	for what, field := range map[string]func(p *Params) *int{
+		"burst": func(p *Params) *int { return &p.Bounds.Burst }, "hour": func(p *Params) *int { return &p.Bounds.Hour },
+		"day": func(p *Params) *int { return &p.Bounds.Day }, "week": func(p *Params) *int { return &p.Bounds.Week },
+	} {
+		valid(what, true, func(p *Params) { *field(p) = 1 })
+		valid(what, true, func(p *Params) { *field(p) = mostCounted << 4 })
+		valid(what, false, func(p *Params) { *field(p) = 0 })
+		valid(what, false, func(p *Params) { *field(p) = mostCounted<<4 + 1 })
+	}
+	valid("no window", true, func(p *Params) { p.Hold = 0 })
+	valid("an hour's window", true, func(p *Params) { p.Hold = time.Hour })
+	valid("a longer one", false, func(p *Params) { p.Hold = time.Hour + 1 })
+	valid("one before", false, func(p *Params) { p.Hold = -1 })
+	valid("one correspondent", true, func(p *Params) { p.Acquainted = 1 })
+	valid("none", false, func(p *Params) { p.Acquainted = 0 })
+	weigh := func(sure, weight float64) func(p *Params) {
+		return func(p *Params) {
+			*p = p.Bulk(10, 10)
+			p.Binding.Sure, p.Binding.Mixed, p.Refusals.Sure, p.Refusals.Mixed = sure, 0, 0, 0
+			p.NetworkPace.Weight = weight
+		}
+	}
+	valid("a share alone", true, weigh(1, 0))
+	valid("a pace alone", true, weigh(0, 1))
+	valid("no weight", false, weigh(0, 0))
 }
 
 // drawEvent draws anything that can happen at a time.
