@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"mime/multipart"
+	"net/netip"
 	"net/textproto"
 	"slices"
 	"strings"
@@ -79,6 +80,8 @@ func (n notice) write(w io.Writer, original io.Reader) error {
 func (n notice) header(kind string) string {
 	subject := "Your message was delivered"
 	switch {
+	case !slices.ContainsFunc(n.reports, func(r report) bool { return r.action != actionRelayed }):
+		subject = "Your message was relayed"
 	case n.forwarded():
 		subject = "Mail for you could not be forwarded"
 	case n.failed():
@@ -117,8 +120,10 @@ func (n notice) words() string {
 		case r.delayed():
 			fmt.Fprintf(&b, "Your message could not be delivered to %s yet.\r\n%s\r\nThis server goes on trying until %s.\r\n"+
 				"You need not send the message again.\r\n\r\n", r.outcome.Recipient, said, message.FormatDate(n.until.UTC()))
+		case r.action == actionRelayed:
+			fmt.Fprintf(&b, "Your message was relayed to %s: the next server took it, and does not tell\r\nwhat becomes of it.\r\n\r\n", r.outcome.Recipient)
 		default:
-			fmt.Fprintf(&b, "Your message was %s to %s.\r\n\r\n", r.action, r.outcome.Recipient)
+			fmt.Fprintf(&b, "Your message was delivered to %s.\r\n\r\n", r.outcome.Recipient)
 		}
 	}
 	about := "Your message"
@@ -152,27 +157,63 @@ func (n notice) status() string {
 		fmt.Fprintf(&b, "Original-Envelope-Id: %s\r\n", n.field(e.Envelope.EnvID))
 	}
 	fmt.Fprintf(&b, "Arrival-Date: %s\r\n", message.FormatDate(e.Received.UTC()))
-	kind := "rfc822"
-	if n.utf8() {
-		kind = "utf-8" // RFC 6533 §3
-	}
 	for _, r := range n.reports {
 		b.WriteString("\r\n")
 		// An address that only fits into more than one line is left out, not cut.
 		if o := n.original(r.state.Recipient.ORcpt); o != "" && len(o) <= maxText {
 			fmt.Fprintf(&b, "Original-Recipient: %s\r\n", o)
 		}
-		fmt.Fprintf(&b, "Final-Recipient: %s; %s\r\nAction: %s\r\nStatus: %s\r\n", kind, r.outcome.Recipient, r.action, statusCode(r))
+		fmt.Fprintf(&b, "Final-Recipient: %s; %s\r\nAction: %s\r\nStatus: %s\r\n", addressType(r.outcome.Recipient), r.outcome.Recipient, r.action, statusCode(r))
 		// Only of who reported something. RFC 3464 §2.3.5.
 		if r.outcome.Said && r.elsewhere() {
-			fmt.Fprintf(&b, "Remote-MTA: dns; %s\r\n", n.field(r.outcome.Remote))
+			fmt.Fprintf(&b, "Remote-MTA: dns; %s\r\n", n.field(remoteName(r.outcome.Remote)))
 		}
-		fmt.Fprintf(&b, "Diagnostic-Code: smtp; %s\r\nLast-Attempt-Date: %s\r\n", n.field(r.outcome.Reply.String()), message.FormatDate(n.at.UTC()))
+		fmt.Fprintf(&b, "Diagnostic-Code: %s; %s\r\nLast-Attempt-Date: %s\r\n", diagnosticType(r.outcome), n.field(r.outcome.Reply.String()), message.FormatDate(n.at.UTC()))
 		if r.delayed() { // RFC 3464 §2.3.9
 			fmt.Fprintf(&b, "Will-Retry-Until: %s\r\n", message.FormatDate(n.until.UTC()))
 		}
 	}
 	return b.String()
+}
+
+// addressType is the type of an address: utf-8 only for what is not ASCII. RFC 6533 §3.
+func addressType(a mail.Address) string {
+	if a.IsASCII() {
+		return "rfc822"
+	}
+	return "utf-8"
+}
+
+// diagnosticType says whose words a diagnostic is: "smtp" is what the other side answered,
+// and nothing of ours passes for it. RFC 3464 §2.3.6.
+func diagnosticType(o mail.Outcome) string {
+	if o.Said {
+		return "smtp"
+	}
+	return "x-sallyport"
+}
+
+// remoteName is the name of the host that answered, without its address and port; the
+// address as a literal where there is no name. RFC 3464 §2.3.5, §2.1.2.
+func remoteName(remote string) string {
+	name, _, _ := strings.Cut(remote, " ")
+	if at, err := netip.ParseAddrPort(name); err == nil {
+		return literal(at.Addr())
+	}
+	if host, port, found := strings.Cut(name, ":"); found && strings.Trim(port, "0123456789") == "" {
+		name = host
+	}
+	if a, err := netip.ParseAddr(strings.Trim(name, "[]")); err == nil {
+		return literal(a)
+	}
+	return name
+}
+
+func literal(a netip.Addr) string {
+	if a = a.Unmap(); a.Is6() {
+		return "[IPv6:" + a.String() + "]" // RFC 5321 §4.1.3
+	}
+	return "[" + a.String() + "]"
 }
 
 // original writes ORCPT back, if there was one. In a notification that is ASCII, an

@@ -17,6 +17,7 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 )
 
 // dsn is a notification as another program reads it.
@@ -139,7 +140,7 @@ func TestNotification(t *testing.T) {
 	for i, who := range []string{"x@remote.test", "y@remote.test"} {
 		for name, want := range map[string]string{
 			"Original-Recipient": "rfc822; orig-" + who, "Final-Recipient": "rfc822; " + who, "Action": "failed", "Status": "5.1.1",
-			"Remote-MTA": "dns; mx.remote.test:25", "Diagnostic-Code": "smtp; 550 5.1.1 no such user / look elsewhere",
+			"Remote-MTA": "dns; mx.remote.test", "Diagnostic-Code": "smtp; 550 5.1.1 no such user / look elsewhere",
 		} {
 			if got := d.recipients[i].Get(name); got != want {
 				t.Errorf("%s: %q, want %q", name, got, want)
@@ -369,6 +370,51 @@ func TestExpiry(t *testing.T) {
 		}
 		if last := w.routes["remote.test"].at; last[len(last)-1].Sub(began) < w.policy.Expire {
 			t.Error("given up before its time")
+		}
+	})
+}
+
+// A Remote-MTA is the name of the host alone, or its address as a literal. RFC 3464 §2.3.5.
+func TestRemoteMTAIsAName(t *testing.T) {
+	for remote, want := range map[string]string{
+		"mx.remote.test [192.0.2.1]:25": "mx.remote.test", "mx.remote.test:25": "mx.remote.test", "mx.remote.test": "mx.remote.test",
+		"127.0.0.1 [127.0.0.1]:34491": "[127.0.0.1]", "192.0.2.1:25": "[192.0.2.1]", "[2001:db8::1]:25": "[IPv6:2001:db8::1]",
+		"2001:db8::1 [2001:db8::1]:25": "[IPv6:2001:db8::1]", "mx.remote.test [2001:db8::1]:25": "mx.remote.test",
+	} {
+		for _, said := range []bool{true, false} {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.routes["remote.test"].raw = func(j nexthop.Job) []mail.Outcome {
+					o := mail.Outcome{Recipient: j.Recipients[0].Address, Reply: mail.R(550, "5.1.1", "no such user"), Remote: remote, Said: said}
+					return []mail.Outcome{o}
+				}
+				w.send(letterOf{account: "alice@local.test", from: "alice@local.test", to: []string{"x@remote.test"}, env: mail.Envelope{SMTPUTF8: true}})
+				w.queued(0, 0)
+				r := parse(t, w.notices()[0]).recipients[0]
+				kind := map[bool]string{true: "smtp", false: "x-sallyport"}[said]
+				if got := r.Get("Remote-MTA"); said && got != "dns; "+want || !said && got != "" {
+					t.Errorf("%q is %q", remote, got)
+				}
+				if got := r.Get("Diagnostic-Code"); got != kind+"; 550 5.1.1 no such user" {
+					t.Errorf("diagnostic %q", got)
+				}
+				if got := r.Get("Final-Recipient"); got != "rfc822; x@remote.test" {
+					t.Errorf("an address in ASCII is %q", got)
+				}
+			})
+		}
+	}
+}
+
+// What was relayed is not called delivered: nobody behind us tells what becomes of it.
+func TestRelayedIsNotDelivered(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		l := fresh("x@remote.test")
+		l.rcpt = func(r *mail.Recipient) { r.Notify = mail.NotifySuccess }
+		w.send(l)
+		w.queued(0, 0)
+		n := w.notices()
+		if len(n) != 1 || !strings.Contains(n[0], "Subject: Your message was relayed\r\n") || strings.Contains(n[0], "delivered") || !strings.Contains(n[0], "Action: relayed") {
+			t.Errorf("%q", n)
 		}
 	})
 }
