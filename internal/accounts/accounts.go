@@ -74,6 +74,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Identity, error) {
 		flights:  newFlights(),
 	}
 	i.set.Store(&settings{l, o.Mechanisms})
+	i.warnOfBinding()
 	if _, err := io.ReadFull(o.Rand, i.cacheKey); err != nil {
 		return nil, fmt.Errorf("accounts: reading random octets: %w", err)
 	}

@@ -1,5 +1,7 @@
 package accounts
 
+import "slices"
+
 // settings are what Adjust replaces.
 type settings struct {
 	limits     Limits
@@ -16,7 +18,10 @@ func (i *Identity) Adjust(l Limits, mechanisms []string) error {
 	if err != nil {
 		return err
 	}
-	i.set.Store(&settings{o.Limits, o.Mechanisms})
+	before := i.set.Swap(&settings{o.Limits, o.Mechanisms})
+	if !slices.Contains(before.mechanisms, MechScramPlus) {
+		i.warnOfBinding()
+	}
 	i.hasher.adjust(l)
 	i.screened.Lock()
 	defer i.screened.Unlock()
@@ -24,6 +29,14 @@ func (i *Identity) Adjust(l Limits, mechanisms []string) error {
 	i.right.adjust(l.CacheEntries, l.CacheTTL)
 	i.wrong.adjust(l.CacheEntries, l.CacheTTL)
 	return nil
+}
+
+// warnOfBinding says in the log what the offer of SCRAM-SHA-256-PLUS costs.
+func (i *Identity) warnOfBinding() {
+	if slices.Contains(i.offered(), MechScramPlus) {
+		i.o.Logger.Warn(MechScramPlus+" is offered: programs built on GNU SASL, as mutt of Debian, cannot sign in (501 cancelled in the trace)",
+			"hint", "take it out of auth.mechanisms if anybody has such a program")
+	}
 }
 
 // Bounds returns the limits and the mechanisms in force.

@@ -22,10 +22,15 @@ const (
 	MechLogin     = "LOGIN"              // never standardised; for old clients
 )
 
-// DefaultMechanisms returns all of them, the best first.
-func DefaultMechanisms() []string {
+// KnownMechanisms returns all of them, the best first.
+func KnownMechanisms() []string {
 	return []string{MechScramPlus, MechScram, MechPlain, MechLogin}
 }
+
+// DefaultMechanisms returns what is offered unless Options say otherwise: all but
+// SCRAM-SHA-256-PLUS, whose offer keeps programs built on GNU SASL from signing in (mutt of
+// Debian chooses it and has no binding).
+func DefaultMechanisms() []string { return KnownMechanisms()[1:] }
 
 // Mechanisms returns what to offer, the best first: nothing in clear text, and
 // channel binding only where there is something to bind to. RFC 4954 §4,
@@ -35,7 +40,7 @@ func (i *Identity) Mechanisms(tlsOn, plus bool) []string {
 		return nil
 	}
 	var out []string
-	for _, m := range DefaultMechanisms() {
+	for _, m := range KnownMechanisms() {
 		if slices.Contains(i.offered(), m) && (plus || m != MechScramPlus) {
 			out = append(out, m)
 		}

@@ -65,6 +65,9 @@ func open(t testing.TB, st store.Store, o Options) *fixture {
 	t.Helper()
 	f := &fixture{st: st, clock: newClock(), log: &bytes.Buffer{}}
 	o.Now, o.Logger = f.clock.Now, slog.New(slog.NewTextHandler(f.log, nil))
+	if o.Mechanisms == nil {
+		o.Mechanisms = KnownMechanisms()
+	}
 	id, err := Open(context.Background(), st, o)
 	if err != nil {
 		t.Fatal(err)

@@ -125,7 +125,7 @@ func (c cost) validate() error {
 // Options is what Open needs.
 type Options struct {
 	Limits Limits
-	// Mechanisms narrows what is offered; nil offers all of DefaultMechanisms.
+	// Mechanisms narrows what is offered; nil offers those of DefaultMechanisms.
 	Mechanisms []string
 	Now        func() time.Time // nil: time.Now
 	Logger     *slog.Logger     // nil: nothing is logged
@@ -140,7 +140,7 @@ func (o Options) complete() (Options, error) {
 		o.Mechanisms = DefaultMechanisms()
 	}
 	for _, m := range o.Mechanisms {
-		if !slices.Contains(DefaultMechanisms(), m) {
+		if !slices.Contains(KnownMechanisms(), m) {
 			return o, fmt.Errorf("accounts: there is no mechanism %q", m)
 		}
 	}

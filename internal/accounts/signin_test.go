@@ -143,7 +143,7 @@ func TestNothingInClearText(t *testing.T) {
 		t.Errorf("in clear text: %v", m)
 	}
 	clear := Peer{Remote: home().Remote}
-	for _, m := range DefaultMechanisms() {
+	for _, m := range KnownMechanisms() {
 		_, err := f.Begin(m, clear)
 		wantFailure(t, m, err, ErrClear, RuleClear)
 	}
@@ -156,6 +156,21 @@ func TestNothingInClearText(t *testing.T) {
 	}
 	if n := f.HashStats().Started; n != 2 { // the two of Add
 		t.Errorf("%d hashes", n)
+	}
+}
+
+// -PLUS is offered only where it is asked for: its offer keeps GNU SASL out.
+func TestChannelBindingIsAskedFor(t *testing.T) {
+	f := withAlice(t, laxLimits())
+	byDefault, err := Open(context.Background(), f.st, Options{Limits: laxLimits()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(byDefault.Mechanisms(true, true), " "); got != "SCRAM-SHA-256 PLAIN LOGIN" {
+		t.Errorf("by default: %s", got)
+	}
+	if _, err := byDefault.Begin(MechScramPlus, home()); err == nil {
+		t.Error("what is not offered was begun")
 	}
 }
 

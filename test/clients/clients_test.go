@@ -8,6 +8,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -84,6 +85,7 @@ func TestClientsSendToBobAndBeyond(t *testing.T) {
 // TLS connection.
 func TestGsaslSignsInWithChannelBinding(t *testing.T) {
 	s := Start(t)
+	offerBinding(t, s)
 	alice := s.Account("alice")
 	for _, mech := range []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"} {
 		t.Run(mech, func(t *testing.T) {
@@ -100,6 +102,44 @@ func TestGsaslSignsInWithChannelBinding(t *testing.T) {
 				t.Errorf("signed in with a wrong password:\n%s", out)
 			}
 		})
+	}
+}
+
+// offerBinding has the server offer -PLUS, which it does not by itself.
+func offerBinding(t *testing.T, s *Server) {
+	t.Helper()
+	f, err := os.OpenFile(s.Config, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteString("\n[auth]\nmechanisms = [\"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\", \"PLAIN\", \"LOGIN\"]\n")
+	if err = errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	Run(t, nil, s.Binary, "reload", "-c", s.Config)
+}
+
+// mutt of Debian is built on GNU SASL: it chooses -PLUS where that is offered, has no
+// binding, and gives up. By default it signs in; where it cannot, the trace says why.
+func TestMuttOfDebianSignsIn(t *testing.T) {
+	Tool(t, "mutt")
+	s := Start(t)
+	alice := s.Account("alice")
+	rc := filepath.Join(t.TempDir(), "muttrc")
+	text := fmt.Sprintf("set smtp_url=\"smtp://alice%%40local.test@%s/\"\nset smtp_pass=%q\nset ssl_force_tls=yes\nset ssl_starttls=yes\n"+
+		"set ssl_ca_certificates_file=%q\nset ssl_verify_host=no\nset from=%s\nset use_from=yes\nset copy=no\nset hostname=local.test\n",
+		s.Submission(), alice.Password, s.CA, alice.Address)
+	if err := os.WriteFile(rc, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	Run(t, []byte("Last line, by default\n"), "mutt", "-n", "-F", rc, "-s", "from mutt", s.Account("bob").Address)
+	find(t, s.Account("bob").Maildir, "by default")
+	offerBinding(t, s)
+	if out, err := Try(t, []byte("bound\n"), "mutt", "-n", "-F", rc, "-s", "from mutt", s.Account("bob").Address); err == nil {
+		t.Errorf("mutt signs in where -PLUS is offered, and the documentation says that it does not:\n%s", out)
+	}
+	if out := Run(t, nil, s.Binary, "trace", "127.0.0.1", "--kind", "refused", "-c", s.Config); !strings.Contains(out, "a client that cannot bind to TLS must use another mechanism") {
+		t.Errorf("the trace does not say what helps:\n%s", out)
 	}
 }
 

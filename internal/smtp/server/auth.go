@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"sallyport/internal/mail"
@@ -44,7 +45,19 @@ func (c *conn) auth(ctx context.Context, p smtpwire.AuthParams) result {
 		}
 		return c.authFailed(ctx, said(mended(r)))
 	}
-	return c.exchange(ctx, sasl, p.Initial)
+	return binding(p.Mechanism, c.exchange(ctx, sasl, p.Initial))
+}
+
+// cancelledExchange is what a client is told that ends its own exchange.
+const cancelledExchange = "cancelled"
+
+// binding says what helps a client that chose a mechanism which binds to TLS and then gave
+// up: those built on GNU SASL choose it wherever it is offered, and have no binding.
+func binding(mechanism string, res result) result {
+	if strings.HasSuffix(mechanism, "-PLUS") && res.own && res.reply.Text == cancelledExchange {
+		res.reply.Text = "cancelled: a client that cannot bind to TLS must use another mechanism"
+	}
+	return res
 }
 
 // tooEager refuses octets behind AUTH or a response: whoever sends them has not
@@ -84,7 +97,7 @@ func (c *conn) response(ctx context.Context) (response []byte, res result) {
 	response, cancelled, fault := smtpwire.ParseResponse(line)
 	switch {
 	case cancelled:
-		return nil, c.authFailed(ctx, refuse(501, "5.7.0", "cancelled"))
+		return nil, c.authFailed(ctx, refuse(501, "5.7.0", cancelledExchange))
 	case fault != nil:
 		return nil, c.authFailed(ctx, result{reply: fault.Reply, own: true})
 	}
