@@ -19,7 +19,7 @@ func connectionLimits() []entry[Limits] {
 			func(l *Limits) *int { return &l.Handshakes }),
 		duration("limits.handshake_time", "30s", "1s", "5m", "The longest TLS handshake.",
 			func(l *Limits) *time.Duration { return &l.HandshakeTimeout }),
-		duration("limits.greet_delay", "10ms", "0s", "30s", "Silence before the banner on the mx door: who speaks before it is refused.",
+		duration("limits.greet_delay", "10ms", "0s", "30s", "Silence before the banner on the mx door: who speaks before it is refused. An address of which a message was taken within the last hour does not wait.",
 			func(l *Limits) *time.Duration { return &l.GreetDelay }),
 		duration("limits.shutdown_grace", "20s", "1s", "10m", "How long data in progress may take to finish at shutdown.",
 			func(l *Limits) *time.Duration { return &l.ShutdownGrace }),

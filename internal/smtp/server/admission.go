@@ -11,7 +11,7 @@ import (
 
 // Admission counts the connections and TLS handshakes in progress, against the
 // limits of whoever asks, and ends silent connections where others need their places:
-// screen.Crowd decides. One may be shared by the listeners of a server. It is safe for
+// screen.Crowd decides. It remembers who need not wait for the greeting. One may be shared by the listeners of a server. It is safe for
 // use by many goroutines.
 type Admission struct {
 	mu         sync.Mutex
@@ -20,11 +20,12 @@ type Admission struct {
 	entered    uint64            // ever
 	turnedAway uint64            // ever; with those that had to go
 	handshakes list.List         // of func(), which end one; the oldest first
+	waited     waited            // who need not wait for the greeting
 }
 
 // NewAdmission returns an Admission that counts nothing yet.
 func NewAdmission() *Admission {
-	return &Admission{crowd: screen.NewCrowd(), ends: map[uint64]func(){}}
+	return &Admission{crowd: screen.NewCrowd(), ends: map[uint64]func(){}, waited: newWaited()}
 }
 
 // place is where a connection is counted. A nil place is none, of a connection that is

@@ -99,6 +99,7 @@ func (c *conn) finish(ctx context.Context, end string) {
 	if c.sess != nil {
 		c.sess.Close(ctx, end)
 	}
+	c.srv.admission.waited.loses(c.info.Remote.Addr(), end)
 	c.srv.cfg.Logger.Debug("connection ended", "conn", c.info.ID, "kind", c.info.Kind.String(),
 		"remote", c.info.Remote.String(), "why", end)
 	switch end {
@@ -170,7 +171,11 @@ func (c *conn) awaitSilence(ctx context.Context) (end string) {
 	if c.info.Kind != KindMX || c.limits.GreetDelay == 0 {
 		return ""
 	}
-	c.deadline = c.now().Add(c.limits.GreetDelay)
+	now := c.now()
+	if c.srv.admission.waited.trusts(c.info.Remote.Addr(), now) {
+		return ""
+	}
+	c.deadline = now.Add(c.limits.GreetDelay)
 	switch err := c.in.Fill(); {
 	case err == nil:
 		early := request{line: c.in.Peek()}

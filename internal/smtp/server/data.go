@@ -44,6 +44,7 @@ func (c *conn) conclude(ctx context.Context, b *body, rest pieces, r mail.Reply)
 		if r.OK() {
 			c.count.accepted++
 			c.count.junk = 0
+			c.srv.admission.waited.earns(c.info.Remote.Addr(), c.now())
 		}
 		return said(r)
 	case b.err == nil:

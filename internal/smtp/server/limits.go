@@ -26,9 +26,9 @@ type Limits struct {
 	Handshakes int
 
 	// GreetDelay is how long the greeting on KindMX waits for clients that speak too
-	// early; 0: not at all. The other kinds never wait. The default is long enough
-	// for octets sent along with the opening of the connection, too short to be
-	// felt.
+	// early; 0: not at all. The other kinds never wait, and neither does an address of
+	// which a message was taken within GreetTrust. The default is long enough for octets
+	// sent along with the opening of the connection, too short to be felt.
 	GreetDelay time.Duration
 	// CommandTimeout bounds the wait for one whole command, and for all responses of an
 	// AUTH together. RFC 5321 §4.5.3.2.7.
