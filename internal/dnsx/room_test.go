@@ -95,7 +95,7 @@ func TestOneNetworkStarvesNobody(t *testing.T) {
 func TestManyNetworksStarveNobody(t *testing.T) {
 	t.Parallel()
 	l := crowded()
-	l.Wait = 3 * time.Second
+	l.Query, l.Total, l.Wait = 3*time.Second, 3*time.Second, 9*time.Second
 	s := serve(t, goodOnly)
 	c := client(t, l, s)
 	var waits []func() int

@@ -30,7 +30,7 @@ func (alice) Owns(a mail.Address) bool {
 // is reports whether what a reader names is Alice. Some readers give local-parts
 // without their quotes.
 func (o alice) is(address string) bool {
-	address = strings.ReplaceAll(address, "\ufffd", "\u00fc") // undecoded, but hers
+	address = strings.TrimSpace(strings.ReplaceAll(address, "\ufffd", "\u00fc")) // undecoded, or with a blank, but hers
 	at := strings.LastIndexByte(address, '@')
 	d, err := mail.ParseDomain(address[at+1:])
 	if at < 0 || err != nil {

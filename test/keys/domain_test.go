@@ -10,6 +10,7 @@ import (
 
 // domain.NAME.tls, .ca, .connections and .messages, each at a server behind us of its own.
 func TestServersBehind(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	stranger := s.authority("stranger") // whom nobody here trusts
 	ours := s.authority("behind")

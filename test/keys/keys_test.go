@@ -11,11 +11,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"sallyport/internal/operate"
+	"sallyport/test/cpu"
 )
 
 // waiting returns what is said of the message that waits for a domain.
@@ -30,6 +30,7 @@ func (s *site) waiting(t *testing.T, domain string) (why string) {
 
 // budget.person_hour, .person_day, .bulk_hour and .bulk_day, by the clock of the server.
 func TestBudgets(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "[route.\"*\"]\nto = \"smtp://127.0.0.1:9\"\ntls = \"none\"\n"+
 		"[budget]\nperson_hour = 2\nperson_day = 3\nbulk_hour = 4\nbulk_day = 6\n[auth]\nargon_memory = \"8MiB\"\nargon_rounds = 1\n")
 	s.start(map[string]string{"alice@local.test": "person", "shop@local.test": "bulk"})
@@ -62,21 +63,19 @@ func TestBudgets(t *testing.T) {
 	}
 }
 
-// auth.cache_entries: of two accounts that take turns, one password is remembered, or both.
+// auth.cache_entries, measured while no other test of this package runs: of two accounts that take turns, one password is remembered, or both.
 func TestCacheEntries(t *testing.T) {
 	const dear = "[auth]\nargon_memory = \"64MiB\"\nargon_rounds = 2\nscram_rounds = 4096\n"
 	s := newSite(t, dear+"cache_entries = 1\n")
 	s.start(map[string]string{"alice@local.test": "person", "bob@local.test": "person"})
 	turns := func() time.Duration {
-		var before, after syscall.Rusage
-		must(t, syscall.Getrusage(syscall.RUSAGE_SELF, &before))
+		before := cpu.Process(t)
 		for _, account := range []string{"alice@local.test", "bob@local.test", "alice@local.test", "bob@local.test"} {
 			c, err := s.signIn(account)
 			must(t, err)
 			must(t, c.Close())
 		}
-		must(t, syscall.Getrusage(syscall.RUSAGE_SELF, &after))
-		return time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano())
+		return cpu.Process(t) - before
 	}
 	turns()
 	one := min(turns(), turns())
@@ -90,6 +89,7 @@ func TestCacheEntries(t *testing.T) {
 
 // trace.checkpoint_every: what happened is signed no sooner, and not much later.
 func TestCheckpointEvery(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "[trace]\ncheckpoint_every = \"1h\"\n")
 	s.start(map[string]string{"alice@local.test": "person"})
 	grown := func() (signed, size int64) {
@@ -105,7 +105,7 @@ func TestCheckpointEvery(t *testing.T) {
 	visit()
 	eventually(t, "facts", func() bool { signed, size := grown(); return size > signed })
 	before, _ := grown()
-	time.Sleep(1500 * time.Millisecond)
+	time.Sleep(6 * time.Second) // longer than without the key
 	visit()
 	if signed, _ := grown(); signed != before {
 		t.Errorf("signed up to %d, then to %d, within an hour", before, signed)
@@ -118,6 +118,7 @@ func TestCheckpointEvery(t *testing.T) {
 // acme.directory, .ca, .contact, .names and .agree, as the authority sees them. That the
 // challenges are answered, and where, is shown by test/acme with a real one.
 func TestACME(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	ours := s.authority("authority")
 	var mu sync.Mutex

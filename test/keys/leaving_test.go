@@ -13,6 +13,7 @@ import (
 // nobody is sent a notification, the operator sees how many wait and why, and with the
 // domain back and released they arrive.
 func TestADomainThatLeavesTheConfiguration(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, "")
 	ln, err := net.Listen("tcp", "127.0.0.1:0") // nobody answers there yet
 	must(t, err)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"sallyport/test/cpu"
 )
 
 const (
@@ -58,7 +60,7 @@ type suspect struct {
 // was less.
 func (s suspect) look(t *testing.T, n int) suspect {
 	octets, size := s.r.input(s.s, min(n, s.r.most*15/16))
-	now := figure{octets: size, cost: glance(t, func() { s.r.read(octets) })}.perMiB()
+	now := figure{octets: size, cost: cpu.Thread(t, func() { s.r.read(octets) })}.perMiB()
 	if s.cost == 0 || now < s.cost {
 		s.cost = now
 	}
@@ -108,15 +110,15 @@ func measured(t *testing.T, s suspect) (growth float64, rate time.Duration) {
 	most := s.r.most * 15 / 16
 	few, _ := s.r.input(s.s, most/100)
 	many, size := s.r.input(s.s, most)
-	small := cost(t, least, func() { s.r.read(few) })
-	large := cost(t, least, func() { s.r.read(many) })
+	small := cpu.Work(t, least, func() { s.r.read(few) })
+	large := cpu.Work(t, least, func() { s.r.read(many) })
 	rate = figure{octets: size, cost: large}.perMiB()
 	return float64(large) / float64(small), time.Duration(float64(rate) / slowness(t))
 }
 
 // slowness is how much slower the machine is now than one that does nothing else.
 func slowness(t *testing.T) float64 {
-	return max(1, float64(cost(t, least/5, hashed))/float64(yardstick))
+	return max(1, float64(cpu.Work(t, least/5, hashed))/float64(yardstick))
 }
 
 // hashed is work that costs the same everywhere but for how fast the machine is now.

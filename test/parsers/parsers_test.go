@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"sallyport/test/cpu"
 )
 
 // figure is what one reader and shape cost.
@@ -43,14 +45,14 @@ func TestTable(t *testing.T) {
 		slow := slowness(t)
 		for _, s := range shapes() {
 			octets, size := r.input(s, min(r.most-r.most/16, size))
-			of = append(of, figure{r.name, s.name, size, time.Duration(float64(cost(t, 0, func() { r.read(octets) })) / slow)})
+			of = append(of, figure{r.name, s.name, size, time.Duration(float64(cpu.Work(t, 0, func() { r.read(octets) })) / slow)})
 		}
 		slices.SortFunc(of, dearer)
 		// What seems dear is measured again: other work may have been in it.
 		for i, f := range of[:5] {
 			for _, s := range shapes() {
 				if octets, _ := r.input(s, min(r.most-r.most/16, size)); s.name == f.shape {
-					again := cost(t, least/5, func() { r.read(octets) })
+					again := cpu.Work(t, least/5, func() { r.read(octets) })
 					of[i].cost = min(f.cost, time.Duration(float64(again)/slowness(t)))
 				}
 			}

@@ -148,7 +148,7 @@ func TestHostileServers(t *testing.T) {
 			if a, err := c.Check(context.Background(), request(t, "x"), strings.NewReader("x")); err == nil {
 				t.Errorf("answered %+v", a)
 			}
-			if took := time.Since(start); strings.HasPrefix(answer, "hang") && took > 2*time.Second {
+			if took := time.Since(start); strings.HasPrefix(answer, "hang") && took > 10*time.Second {
 				t.Errorf("it held us for %v", took)
 			}
 		})
