@@ -16,7 +16,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sallyport/internal/acme"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/pki"
@@ -242,7 +241,7 @@ func TestObtained(t *testing.T) {
 		t.Errorf("%+v, %+v", s, k.facts)
 	}
 	k.Wake() // nobody is asked
-	if err := k.Obtain(t.Context(), acme.Options{}); err == nil {
+	if err := k.Obtain(t.Context(), Order{}); err == nil {
 		t.Error("obtained with no options")
 	}
 }

@@ -124,9 +124,12 @@ func (k *Keeper) present(ctx context.Context, cert tls.Certificate) {
 	k.o.Record(ctx, f.Evidenced("until", cert.Leaf.NotAfter.UTC().Format(time.RFC3339)))
 }
 
-// Obtain obtains and renews the certificate until ctx ends. Of the options, what is to be
-// done with a certificate and a failure is set here.
-func (k *Keeper) Obtain(ctx context.Context, o acme.Options) error {
+// Obtain obtains and renews the certificate until ctx ends.
+func (k *Keeper) Obtain(ctx context.Context, order Order) error {
+	o, err := order.acme()
+	if err != nil {
+		return err
+	}
 	o.Obtained, o.Failed = k.obtained, k.failed
 	if Leaf(k.o.InForce()) == nil {
 		k.o.Logger.Warn("there is no certificate yet: no STARTTLS, and nobody can sign in, until it is obtained", "authority", o.Directory)

@@ -1,12 +1,14 @@
 package certificate
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
 
+	"sallyport/internal/acme"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
 )
@@ -17,8 +19,8 @@ type Names struct {
 	Stated   []mail.Domain // whatever the DNS says
 	Policies []mail.Domain // hosts of policies, if the DNS leads from them to where Host is
 	Resolver dnsx.Resolver // asked only for Policies
-	Time     time.Duration // of one question
-	Most     int           // with Host
+	Time     time.Duration // of one question; 0: acme.DefaultLimits
+	Most     int           // with Host; 0: acme.DefaultLimits
 	// Borne reports whether the certificate in force bears a name.
 	Borne  func(mail.Domain) bool
 	Logger *slog.Logger
@@ -31,7 +33,7 @@ func (n Names) Wanted(ctx context.Context) []mail.Domain {
 		return all
 	}
 	led := led(n.Host, n.Policies, n.Borne, func(d mail.Domain) ([]netip.Addr, error) {
-		ctx, cancel := context.WithTimeout(ctx, n.Time)
+		ctx, cancel := context.WithTimeout(ctx, cmp.Or(n.Time, acme.DefaultLimits().Lookup))
 		defer cancel()
 		a, err := n.Resolver.Addresses(ctx, dnsx.NameOf(d))
 		if dnsx.Permanent(err) {
@@ -39,7 +41,7 @@ func (n Names) Wanted(ctx context.Context) []mail.Domain {
 		}
 		return a.Data, err
 	})
-	if room := max(n.Most-1-len(all), 0); len(led) > room {
+	if room := max(cmp.Or(n.Most, acme.DefaultLimits().Names)-1-len(all), 0); len(led) > room {
 		n.Logger.Warn("a certificate bears no more names: some policies are served without one", "count", len(led)-room)
 		led = led[:room]
 	}

@@ -106,7 +106,7 @@ type ReturnPaths interface {
 	ReadMark(text string, account mail.Address, messageID string) srs.Mark
 }
 
-// Options are everything that dispatch works with; all but World, Behind, Low,
+// Options are everything that dispatch works with; all but Exchangers, Behind, Low,
 // Waits and Refused are required.
 type Options struct {
 	Hostname  mail.Domain
@@ -120,9 +120,9 @@ type Options struct {
 	// Behind returns the way to a server of ours that stands behind us; nil: mail for
 	// it is held.
 	Behind func(directory.Server) nexthop.Target
-	// World returns where mail goes that no route leads to; false, or a nil World:
+	// Exchangers returns where mail goes that no route leads to; false, or a nil function:
 	// it waits.
-	World func(a mail.Address) (nexthop.Target, bool)
+	Exchangers func(a mail.Address) (nexthop.Target, bool)
 	// Charge begins what a message that a forward sent on takes of the budget of that
 	// forward and target, and Allowance is that budget.
 	Charge    func(account, target mail.Address) *ledger.Charge

@@ -212,7 +212,7 @@ func (d *Dispatch) serve(key destKey, dest *destination, t *task) {
 
 // planner returns a planner for this moment.
 func (d *Dispatch) planner() planner {
-	return planner{dir: d.Directory(), local: d.Local, route: d.Route, world: d.World, behind: d.Behind}
+	return planner{dir: d.Directory(), local: d.Local, route: d.Route, world: d.Exchangers, behind: d.Behind}
 }
 
 // targetNow returns where a group goes now that its turn has come; false when it

@@ -331,7 +331,7 @@ func (w *world) start() {
 			acc, ok := w.identity.Lookup(a)
 			return ok && acc.Standing == accounts.StandingActive
 		},
-		Local: w.local, Route: func(r directory.Route) nexthop.Target { return w.routes[r.Host] }, World: w.outside,
+		Local: w.local, Route: func(r directory.Route) nexthop.Target { return w.routes[r.Host] }, Exchangers: w.outside,
 		ReturnPaths: returnPaths{w.returns, w.sign}, Low: w.low,
 		Policy: w.policy, Limits: w.limits, Now: time.Now, Rand: rand.Reader, Logger: w.log(),
 	})

@@ -4,19 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
-	"fmt"
-	"os"
 
-	"sallyport/internal/acme"
 	"sallyport/internal/certificate"
 	"sallyport/internal/config"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 	"sallyport/internal/tlspolicy/mtasts"
 )
-
-var errNoRoots = errors.New("this file holds no certificate")
 
 // ReadCertificate reads the pair of files of a configuration, for Options.Certificate; nil
 // where there is none that can be used.
@@ -83,33 +77,17 @@ func (n *Node) acmeParts() []part {
 
 func (n *Node) obtainCertificate(ctx context.Context) error {
 	cfg := n.config()
-	o := acme.Options{
-		Store: n.store, Directory: cfg.ACME.Directory, Agreed: cfg.ACME.Agree, Host: cfg.Hostname, Names: n.moreNames, Listeners: n.listeners.Of(serviceACME),
-		Challenge: acme.HTTP01, Limits: acme.DefaultLimits(), Now: n.o.Now, Logger: n.log,
-	}
-	if cfg.ACME.Challenge == config.ChallengeTLSALPN {
-		o.Challenge = acme.TLSALPN01
-	}
-	if !cfg.ACME.Contact.IsZero() {
-		o.Contact = cfg.ACME.Contact.String()
-	}
-	if cfg.ACME.CA != "" {
-		text, err := os.ReadFile(cfg.ACME.CA)
-		if err != nil {
-			return err
-		}
-		if o.Roots = x509.NewCertPool(); !o.Roots.AppendCertsFromPEM(text) {
-			return fmt.Errorf("%s: %w", cfg.ACME.CA, errNoRoots)
-		}
-	}
-	return n.certificate.Obtain(ctx, o)
+	return n.certificate.Obtain(ctx, certificate.Order{
+		Authority: cfg.ACME.Directory, Contact: cfg.ACME.Contact, Agreed: cfg.ACME.Agree, CA: cfg.ACME.CA, TLSALPN: cfg.ACME.Challenge == config.ChallengeTLSALPN,
+		Host: cfg.Hostname, Names: n.moreNames, Listeners: n.listeners.Of(serviceACME), Store: n.store, Now: n.o.Now, Logger: n.log,
+	})
 }
 
 // moreNames are the names beside hostname that the certificate is to bear now: those of
 // the configuration, and those under which our own policies are served.
 func (n *Node) moreNames(ctx context.Context) []mail.Domain {
-	cfg, l := n.config(), acme.DefaultLimits()
-	names := certificate.Names{Host: cfg.Hostname, Stated: cfg.ACME.Names, Time: l.Lookup, Most: l.Names, Logger: n.log, Borne: func(d mail.Domain) bool {
+	cfg := n.config()
+	names := certificate.Names{Host: cfg.Hostname, Stated: cfg.ACME.Names, Logger: n.log, Borne: func(d mail.Domain) bool {
 		leaf := n.leaf()
 		return leaf != nil && leaf.VerifyHostname(d.ASCII()) == nil
 	}}
@@ -117,21 +95,16 @@ func (n *Node) moreNames(ctx context.Context) []mail.Domain {
 		resolver, err := newResolver(cfg, n.o)
 		if err != nil {
 			n.log.Error("the names of policies cannot be looked up", "err", err)
-		} else {
-			names.Resolver, names.Policies = resolver, n.policyHosts()
+			return names.Wanted(ctx)
+		}
+		names.Resolver = resolver
+		for _, d := range n.book.Snapshot().Domains() {
+			if host, ok := mtasts.HostOf(d.Name); ok {
+				names.Policies = append(names.Policies, host)
+			}
 		}
 	}
 	return names.Wanted(ctx)
-}
-
-// policyHosts are the names under which the policies of our domains are served.
-func (n *Node) policyHosts() (all []mail.Domain) {
-	for _, d := range n.book.Snapshot().Domains() {
-		if host, err := mail.ParseDomain(mtasts.Host + d.Name.ASCII()); err == nil {
-			all = append(all, host)
-		}
-	}
-	return all
 }
 
 // obtained tells what there is of a certificate that is obtained; nil where none is.

@@ -21,13 +21,13 @@ type generation struct {
 	number int
 	cfg    config.Config // as in force: keys that need a restart have their running values
 
-	tls      *tls.Config // nil: no certificate
-	routes   *named.Set[directory.Route]
-	world    *mx.World
-	servers  *named.Set[directory.Server]
-	callouts *callout.Asker
-	keys     sender.Keys // the way to the keys of others
-	checks   *filter.Checks
+	tls        *tls.Config // nil: no certificate
+	routes     *named.Set[directory.Route]
+	exchangers *mx.Exchangers
+	servers    *named.Set[directory.Server]
+	callouts   *callout.Asker
+	keys       sender.Keys // the way to the keys of others
+	checks     *filter.Checks
 
 	undo []func() // what building did to the world outside; called if it comes to nothing
 	then []func() // what puts it in force beyond being current; none of them fails
@@ -51,7 +51,7 @@ func (n *Node) topics() []topic {
 	return []topic{
 		{"certificate", n.buildCertificate},
 		{"routes", n.buildRoutes},
-		{"mail exchangers", n.buildWorld},
+		{"mail exchangers", n.buildExchangers},
 		{"servers behind us", n.buildServers},
 		{"callouts", n.buildCallouts},
 		{"sender authentication", n.buildAuthentication},
@@ -101,7 +101,7 @@ func (g *generation) retire(heir *generation) {
 		heir = &generation{}
 	}
 	g.routes.Retire(heir.routes)
-	g.world.Retire(heir.world)
+	g.exchangers.Retire(heir.exchangers)
 	g.servers.Retire(heir.servers)
 	g.checks.Retire()
 }

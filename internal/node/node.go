@@ -18,6 +18,7 @@ import (
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/certificate"
 	"sallyport/internal/config"
+	"sallyport/internal/directory"
 	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/dispatch"
@@ -31,6 +32,8 @@ import (
 	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/kit/listen"
 	"sallyport/internal/kit/safefile"
+	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
 	"sallyport/internal/nexthop/maildir"
 	"sallyport/internal/nexthop/named"
 	"sallyport/internal/operate"
@@ -259,7 +262,8 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 		Charge: n.forwardCharge, Allowance: n.forwardAllowance, Waits: n.waits, Refused: n.refusedElsewhere,
 		ReturnPaths: n.returnPaths,
 		Hostname:    n.config().Hostname, Queue: n.spool, Directory: n.book.Snapshot, Active: n.identity.Active,
-		Local: n.mailbox, Route: n.routeTarget, Behind: n.serverTarget, World: n.worldTarget, Low: n.disks[0].Low, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
+		Local: n.mailbox, Route: func(r directory.Route) nexthop.Target { return n.now().routes.Target(r) }, Behind: n.behind().Target,
+		Exchangers: func(a mail.Address) (nexthop.Target, bool) { return n.now().exchangers.Target(a) }, Low: n.disks[0].Low, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	return nil
@@ -267,7 +271,7 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 
 func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
-		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Watch: n.watch, Ledger: n.ledger, Allowance: n.allowance, Recipients: behind{n}, Offers: behind{n}, International: behind{n}, ReturnPaths: n.returnPaths.Read,
+		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Watch: n.watch, Ledger: n.ledger, Allowance: n.allowance, Recipients: n.behind(), Offers: n.behind(), International: n.behind(), ReturnPaths: n.returnPaths.Read,
 		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 		Inspectors: n.inspectors(), Reserved: func() []string { return n.now().checks.Reserved() }, Memory: n.memory,
 	})

@@ -73,7 +73,7 @@ func lastServer(n *Node) *named.Target {
 	return t
 }
 
-func theWorld(n *Node) any { return fmt.Sprintf("%p", n.now().world) }
+func theExchangers(n *Node) any { return fmt.Sprintf("%p", n.now().exchangers) }
 
 func limitsOfDoor(n *Node) any {
 	return fmt.Sprintf("%+v", n.doors.Of(server.KindMX).Config().Limits)
@@ -93,9 +93,9 @@ func proofs() map[string]keyProof {
 		"domain.NAME.deliver":         {set: "[domain.\"new.test\"]\ndeliver = \"maildir\"", see: class("alice@new.test")},
 		"domain.NAME.postmaster":      {set: "[domain.\"local.test\"]\ndeliver = \"maildir\"\npostmaster = \"bob@local.test\"", see: class("postmaster@local.test")},
 		"alias.NAME":                  {set: "[alias]\n\"new@local.test\" = [\"bob@local.test\"]", see: class("new@local.test")},
-		"mx.delivery":                 {set: "[mx]\ndelivery = \"off\"", see: theWorld},
-		"mx.dns":                      {set: "[mx]\ndns = [\"127.0.0.53:53\"]", see: theWorld},
-		"mx.private":                  {set: "[mx]\nprivate = [\"10.0.0.0/8\"]", see: theWorld},
+		"mx.delivery":                 {set: "[mx]\ndelivery = \"off\"", see: theExchangers},
+		"mx.dns":                      {set: "[mx]\ndns = [\"127.0.0.53:53\"]", see: theExchangers},
+		"mx.private":                  {set: "[mx]\nprivate = [\"10.0.0.0/8\"]", see: theExchangers},
 		"limits.sessions_per_account": {set: "[limits]\nsessions_per_account = 3", see: func(n *Node) any { return n.intake.Bounds().SessionsPerAccount }},
 		"limits.shutdown_grace":       {set: "[limits]\nshutdown_grace = \"3s\"", see: limitsOfDoor},
 		"limits.unjudged_memory":      {set: "[limits]\nunjudged_memory = \"77MiB\"", see: func(n *Node) any { return n.memory.Use().Most }},
@@ -145,7 +145,7 @@ func proofs() map[string]keyProof {
 	}
 	for key, value := range map[string]string{"mta_sts": `"off"`, "dane": `"off"`, "dns_validates": `"on"`, "report_account": `"alice@local.test"`, "ca": `"tls/ca.pem"`} {
 		own := "[mx]\ndns = [\"127.0.0.1:53\"]"
-		all["tls_policy."+key] = keyProof{set: own + "\n[tls_policy]\n" + key + " = " + value, see: theWorld, on: own}
+		all["tls_policy."+key] = keyProof{set: own + "\n[tls_policy]\n" + key + " = " + value, see: theExchangers, on: own}
 	}
 	contentProofs(all)
 	signs := "[return_path]\nsign = \"require\""

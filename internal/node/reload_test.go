@@ -258,12 +258,12 @@ func TestTargetsOutliveAReload(t *testing.T) {
 			t.Errorf("the target of %v was made again: %v", known, err)
 		}
 	}
-	if first.world != second.world {
+	if first.exchangers != second.exchangers {
 		t.Error("the mail exchangers were made again")
 	}
 	s.write(strings.Replace(settings, "2626", "2727", 1) + "\n[mx]\ndelivery = \"off\"\n")
 	s.reload(n)
-	if _, ok := n.worldTarget(parsed(t, "x@elsewhere.test")); ok {
+	if _, ok := n.now().exchangers.Target(parsed(t, "x@elsewhere.test")); ok {
 		t.Error("mail exchangers are used although they are switched off")
 	}
 }

@@ -13,11 +13,11 @@ import (
 	"sallyport/internal/store/mem"
 )
 
-func (w *world) build(change func(*WorldOptions)) *World {
+func (w *world) build(change func(*ExchangersOptions)) *Exchangers {
 	w.t.Helper()
 	st := mem.New()
 	w.t.Cleanup(func() { _ = st.Close() })
-	o := WorldOptions{Options: w.options(), Made: "x", Delivery: true, MTASTS: true, Store: st, PolicyPort: w.port}
+	o := ExchangersOptions{Options: w.options(), Made: "x", Delivery: true, MTASTS: true, Store: st, PolicyPort: w.port}
 	if change != nil {
 		change(&o)
 	}
@@ -50,8 +50,8 @@ func TestAWorld(t *testing.T) {
 			t.Errorf("%s: %q", to, got)
 		}
 	}
-	for name, none := range map[string]*World{
-		"no delivery": w.build(func(o *WorldOptions) { *o = WorldOptions{Made: o.Made} }), "none": nil,
+	for name, none := range map[string]*Exchangers{
+		"no delivery": w.build(func(o *ExchangersOptions) { *o = ExchangersOptions{Made: o.Made} }), "none": nil,
 	} {
 		if _, ok := none.Target(parse(t, "a@x.test")); ok {
 			t.Errorf("%s: it leads somewhere", name)
@@ -60,10 +60,10 @@ func TestAWorld(t *testing.T) {
 			t.Errorf("%s: a policy is looked for", name)
 		}
 	}
-	if !built.Is("x") || built.Is("y") || (*World)(nil).Is("") {
+	if !built.Is("x") || built.Is("y") || (*Exchangers)(nil).Is("") {
 		t.Error("it is made of something else")
 	}
-	if _, err := Build(t.Context(), WorldOptions{Delivery: true, Options: Options{Own: w.options().Own}}); err == nil {
+	if _, err := Build(t.Context(), ExchangersOptions{Delivery: true, Options: Options{Own: w.options().Own}}); err == nil {
 		t.Error("it is built of nothing")
 	}
 }
@@ -74,7 +74,7 @@ func TestAWorldObeysPolicies(t *testing.T) {
 	for _, on := range []bool{true, false} {
 		w := newWorld(t).zone("mta-sts.x.test A 10.0.0.1", "mta-sts.x.test A 127.0.0.1", "mta-sts.y.test A 127.0.0.3")
 		w.dns.Texts = map[string][]string{"_mta-sts.x.test": {"v=STSv1; id=1;"}, "_mta-sts.y.test": {"v=STSv1; id=1;"}}
-		built := w.build(func(o *WorldOptions) { o.MTASTS = on })
+		built := w.build(func(o *ExchangersOptions) { o.MTASTS = on })
 		if (built.targets.o.STS != nil) != on {
 			t.Errorf("on %v: the targets ask otherwise", on)
 		}
@@ -126,7 +126,7 @@ func TestAWorldRetires(t *testing.T) {
 			<-done
 		}
 		built.Retire(nil)
-		(*World)(nil).Retire(nil)
+		(*Exchangers)(nil).Retire(nil)
 	})
 }
 

@@ -1,11 +1,18 @@
 package mtasts
 
 import (
+	"context"
+	"crypto/tls"
+	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
+	"time"
 
+	"sallyport/internal/dnsx"
+	"sallyport/internal/kit/httpd"
 	"sallyport/internal/mail"
 )
 
@@ -44,4 +51,39 @@ func (s Server) known(host string) bool {
 	}
 	d, err := mail.ParseDomain(name)
 	return err == nil && s.Ours(d)
+}
+
+// Own is the policy of every domain of ours, whose exchanger is this host: mode is the word
+// of the configuration, of which one that is not known only tests.
+func Own(host mail.Domain, mode string, maxAge time.Duration) Policy {
+	p := Policy{Mode: ModeTesting, MaxAge: maxAge, MX: []Pattern{{Name: dnsx.NameOf(host)}}}
+	for _, m := range []Mode{ModeEnforce, ModeNone} {
+		if m.String() == mode {
+			p.Mode = m
+		}
+	}
+	return p
+}
+
+// HostOf returns where the policy of a domain is served; false: it is too long.
+func HostOf(d mail.Domain) (mail.Domain, bool) {
+	host, err := mail.ParseDomain(Host + d.ASCII())
+	return host, err == nil
+}
+
+var errNoCertificate = errors.New("mtasts: there is no certificate")
+
+// Serve serves our own policy at listeners until ctx ends. policy and secure are asked each
+// time, so that both are those of the moment; a nil secure refuses the connection.
+func Serve(ctx context.Context, ours func(mail.Domain) bool, policy func() Policy, secure func() *tls.Config, log *slog.Logger, at ...net.Listener) error {
+	return httpd.Serve(ctx, httpd.Options{
+		Limits: httpd.DefaultLimits(), Logger: log, Level: slog.LevelDebug,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { Server{Ours: ours, Policy: policy()}.ServeHTTP(w, r) }),
+		TLS: &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			if c := secure(); c != nil {
+				return c, nil
+			}
+			return nil, errNoCertificate
+		}},
+	}, at...)
 }

@@ -11,15 +11,17 @@ import (
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
+	"sallyport/internal/smtp/client"
 	"sallyport/internal/store"
 	"sallyport/internal/tlspolicy/mtasts"
 )
 
-// WorldOptions are what a World is made of.
-type WorldOptions struct {
-	// Options are those of the targets; STS is set by Build, where MTASTS says so.
+// ExchangersOptions are what Exchangers are made of.
+type ExchangersOptions struct {
+	// Options are those of the targets; Build sets Timeouts and SMTP, and STS where MTASTS
+	// says so.
 	Options
-	// Made stands for all that the configuration says here: a World of the same is the same.
+	// Made stands for all that the configuration says here: Exchangers of the same are the same.
 	Made string
 	// Delivery: mail is delivered by exchangers at all; else everything that has no route
 	// waits, and only Made is needed.
@@ -32,9 +34,9 @@ type WorldOptions struct {
 	PolicyPort uint16
 }
 
-// World reaches domains without a route by their mail exchangers, in one state of the
-// configuration. With no targets, it reaches none; nil is such a World as well.
-type World struct {
+// Exchangers reach domains without a route by their mail exchangers, in one state of the
+// configuration. With no targets, they reach none; nil are such Exchangers as well.
+type Exchangers struct {
 	made    string
 	targets *Targets
 	sts     *mtasts.Keeper // nil: no policy is obeyed
@@ -43,88 +45,91 @@ type World struct {
 	end     func()        // closes it
 }
 
-// Build makes a World. It opens what the store keeps of policies, and connects to nothing.
-func Build(ctx context.Context, o WorldOptions) (*World, error) {
-	w := &World{made: o.Made, gone: make(chan struct{})}
-	w.end = sync.OnceFunc(func() { close(w.gone) })
+// Build makes Exchangers. It opens what the store keeps of policies, and connects to nothing.
+func Build(ctx context.Context, o ExchangersOptions) (*Exchangers, error) {
+	e := &Exchangers{made: o.Made, gone: make(chan struct{})}
+	e.end = sync.OnceFunc(func() { close(e.gone) })
 	if !o.Delivery {
-		return w, nil
+		return e, nil
 	}
+	o.Timeouts, o.SMTP = client.DefaultTimeouts(), client.DefaultLimits()
 	limits := mtasts.DefaultLimits()
-	w.web = mtasts.Fetcher{
+	e.web = mtasts.Fetcher{
 		Resolver: o.Resolver, Roots: o.Roots, Port: o.PolicyPort, Addresses: limits.Addresses, Dial: o.Dial,
 		// A web server of somebody else's is dialled by the rule for exchangers.
 		Admit: func(ip netip.Addr) string { return string(Rule{Own: o.Own(), Allow: o.AllowPrivate}.Check(ip)) },
 	}
 	var err error
 	if o.MTASTS {
-		w.sts, err = mtasts.New(ctx, mtasts.Options{Resolver: o.Resolver, Fetch: w.web.Fetch, Store: o.Store, Limits: limits, Now: o.Now, Logger: o.Logger})
+		e.sts, err = mtasts.New(ctx, mtasts.Options{Resolver: o.Resolver, Fetch: e.web.Fetch, Store: o.Store, Limits: limits, Now: o.Now, Logger: o.Logger})
 		if err != nil {
 			return nil, err
 		}
-		o.STS = w.Policy
+		o.STS = e.Policy
 	}
-	w.targets, err = New(o.Options)
-	return w, err
+	e.targets, err = New(o.Options)
+	return e, err
 }
 
-// Is reports whether Build would make w of what made stands for, so that w may stay, with
+// Is reports whether Build would make e of what made stands for, so that e may stay, with
 // all that it has learnt.
-func (w *World) Is(made string) bool { return w != nil && w.made == made }
+func (e *Exchangers) Is(made string) bool { return e != nil && e.made == made }
 
 // Target returns where mail for an address goes that no route leads to; false when it may
 // only wait.
-func (w *World) Target(a mail.Address) (nexthop.Target, bool) {
-	if w == nil || w.targets == nil {
+func (e *Exchangers) Target(a mail.Address) (nexthop.Target, bool) {
+	if e == nil || e.targets == nil {
 		return nil, false
 	}
 	if ip, literal := a.Literal(); literal {
-		return w.targets.ForLiteral(ip), true
+		return e.targets.ForLiteral(ip), true
 	}
-	return w.targets.For(a.Domain()), true
+	return e.targets.For(a.Domain()), true
 }
 
 // Policy returns what a domain demands by MTA-STS; nothing where that is not obeyed.
-func (w *World) Policy(ctx context.Context, d mail.Domain) mtasts.Found {
-	if w == nil || w.sts == nil {
+func (e *Exchangers) Policy(ctx context.Context, d mail.Domain) mtasts.Found {
+	if e == nil || e.sts == nil {
 		return mtasts.Found{}
 	}
-	return w.sts.Policy(ctx, d)
+	return e.sts.Policy(ctx, d)
 }
 
 // Client returns a client for one port of a web server that strangers named. It dials by
-// the rule for exchangers. Only a World that delivers has one.
-func (w *World) Client(host dnsx.Name, port uint16) *http.Client { return w.web.Client(host, port) }
+// the rule for exchangers. Only Exchangers that deliver have one.
+func (e *Exchangers) Client(host dnsx.Name, port uint16) *http.Client {
+	return e.web.Client(host, port)
+}
 
-// Run keeps what is known of other domains' policies fresh until ctx ends or w retires.
-func (w *World) Run(ctx context.Context) {
-	if w == nil {
+// Run keeps what is known of other domains' policies fresh until ctx ends or e retires.
+func (e *Exchangers) Run(ctx context.Context) {
+	if e == nil {
 		<-ctx.Done()
 		return
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var running sync.WaitGroup
-	if w.sts != nil {
-		running.Go(func() { _ = w.sts.Run(ctx) }) // it ends with ctx alone
+	if e.sts != nil {
+		running.Go(func() { _ = e.sts.Run(ctx) }) // it ends with ctx alone
 	}
 	select {
 	case <-ctx.Done():
-	case <-w.gone:
+	case <-e.gone:
 	}
 	stop()
 	running.Wait()
 }
 
-// Retire ends w, unless it is its heir: nothing more is learnt, and no connection is kept.
+// Retire ends e, unless it is its heir: nothing more is learnt, and no connection is kept.
 // Deliveries under way go on, and nobody waits for them.
-func (w *World) Retire(heir *World) {
-	if w == nil || w == heir {
+func (e *Exchangers) Retire(heir *Exchangers) {
+	if e == nil || e == heir {
 		return
 	}
-	w.end()
-	if w.targets != nil {
-		_ = w.targets.Close()
+	e.end()
+	if e.targets != nil {
+		_ = e.targets.Close()
 	}
 }
 
