@@ -75,6 +75,27 @@ func TestClassify(t *testing.T) {
 	}
 }
 
+// So many acquaintances of a recipient are looked at, and no more; and an account's own
+// only until there are enough.
+func TestSearchesAreBounded(t *testing.T) {
+	long := noon.Add(-Settled)
+	for _, c := range []struct {
+		others int
+		want   int
+	}{{searched - 1, 0}, {searched, 1}} {
+		b := table{order: []Lesson{{One: 1, Other: 9999, Since: long}}}
+		for i := range c.others {
+			b.order = append(b.order, Lesson{One: 2, Other: Fingerprint(100 + i), Since: long})
+		}
+		b.order = append(b.order, Lesson{One: 2, Other: 9999, Since: long})
+		p := DefaultParams()
+		p.Acquainted = 1
+		if got := Classify(b, 1, []Fingerprint{2}, noon, p); got.Strangers != c.want {
+			t.Errorf("the one in common comes after %d others: %+v", c.others, got)
+		}
+	}
+}
+
 // Who was written to knows the account at once, who wrote with proof is known at once, and
 // whom one writes to becomes known a day later.
 func TestLessons(t *testing.T) {

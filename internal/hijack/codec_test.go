@@ -95,6 +95,25 @@ func TestGarbageIsNoState(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	_, w, a := known()
+	w.s[0] = w.n[0] + 1
+	if _, err := RestoreSite(w.Append(nil)); !errors.Is(err, ErrState) {
+		t.Errorf("a site with more odd than looked at: %v", err)
+	}
+	_, w, _ = known()
+	w.fresh[2].s[1] = w.fresh[2].n[1] + 1
+	if _, err := RestoreSite(w.Append(nil)); !errors.Is(err, ErrState) {
+		t.Errorf("the same of a slot: %v", err)
+	}
+	a.s = a.n + 1
+	if _, err := RestoreAttribute(a.Append(nil)); !errors.Is(err, ErrState) {
+		t.Errorf("an attribute with more odd than looked at: %v", err)
+	}
+	_, _, a = known()
+	a.fresh[1][1] = a.fresh[1][0] + 1
+	if _, err := RestoreAttribute(a.Append(nil)); !errors.Is(err, ErrState) {
+		t.Errorf("the same of a slot: %v", err)
+	}
 	b := s.Append(nil)
 	b[0]++
 	if _, err := Restore(b); !errors.Is(err, ErrState) {

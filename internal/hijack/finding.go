@@ -18,7 +18,8 @@ type Finding struct {
 	Weighed float64 // what of it counts towards Params.Odds
 }
 
-// Findings are what speaks against the account, the strongest first.
+// Findings are what speaks against the account, the strongest first; what weighs less than
+// a hundredth of that is left out.
 func (s State) Findings(priors Priors, p Params) []Finding {
 	var out []Finding
 	for i := range s.shares {
@@ -44,6 +45,11 @@ func (s State) Findings(priors Priors, p Params) []Finding {
 		}
 		return 0
 	})
+	for i, f := range out {
+		if f.Weighed < out[0].Weighed/100 {
+			return out[:i]
+		}
+	}
 	return out
 }
 

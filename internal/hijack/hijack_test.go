@@ -1,6 +1,7 @@
 package hijack
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -225,6 +226,14 @@ func TestWords(t *testing.T) {
 		if k.String() == "" || (Finding{Signal: k, Normal: 1}).Words() == "" {
 			t.Errorf("signal %d has no words", k)
 		}
+	}
+	for x, want := range map[float64]string{-1: "0", math.NaN(): "0", 0: "0", 999: "999", 1000: "1,000", 1234567.4: "1,234,567"} {
+		if got := number(x); got != want {
+			t.Errorf("%g is %q", x, got)
+		}
+	}
+	if n := (Recipients{Known: 1, Recent: 2, NewToAccount: 4, NewToSite: 8, Strangers: 3, Invalid: 9}).Total(); n != 15 {
+		t.Errorf("%d recipients in all", n)
 	}
 	if (NetworkPace + 1).String() != "" {
 		t.Error("a signal that is none has a name")
