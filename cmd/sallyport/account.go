@@ -140,35 +140,35 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 		if err != nil || a.JSON {
 			return a.tell(c, account, err, "", "")
 		}
-		c.printf("address           %s\nstanding          %s\n", account.Address, account.Standing)
+		c.prose("address           %s\nstanding          %s\n", account.Address, account.Standing)
 		if account.FrozenReason != "" {
-			c.printf("frozen because    %s\n", account.FrozenReason)
+			c.prose("frozen because    %s\n", account.FrozenReason)
 		}
 		if account.SignIn != "any" {
-			c.printf("signs in with     %s\n", account.SignIn)
+			c.prose("signs in with     %s\n", account.SignIn)
 		}
 		if account.QueueHeld != "" {
-			c.printf("queue held        %s\n", account.QueueHeld)
+			c.prose("queue held        %s\n", account.QueueHeld)
 		}
-		c.printf("role              %s\nmade              %s\npassword changed  %s\n", account.Role, moment(account.Created), moment(account.PasswordChanged))
-		c.printf("last sign-in      %s\nopen sessions     %s\n", lastSignIn(account.LastSignIn), openSessions(account))
+		c.prose("role              %s\nmade              %s\npassword changed  %s\n", account.Role, moment(account.Created), moment(account.PasswordChanged))
+		c.prose("last sign-in      %s\nopen sessions     %s\n", lastSignIn(account.LastSignIn), openSessions(account))
 		if r := account.Recipients; r != nil {
-			c.printf("recipients        %s\n", usage(*r))
+			c.prose("recipients        %s\n", usage(*r))
 			if !r.Refused.IsZero() {
-				c.printf("last refused      %s, for want of recipients that it may still write to\n", moment(r.Refused))
+				c.prose("last refused      %s, for want of recipients that it may still write to\n", moment(r.Refused))
 			}
 		}
 		for _, name := range account.NamedBy {
-			c.printf("also receives for %s\n", name)
+			c.prose("also receives for %s\n", name)
 		}
 		for _, as := range account.SendsAs {
-			c.printf("also sends as     %s\n", as)
+			c.prose("also sends as     %s\n", as)
 		}
 		if len(account.ForwardsTo) > 0 {
-			c.printf("forwards to       %s%s\n", strings.Join(account.ForwardsTo, ", "), forwardState(account))
+			c.prose("forwards to       %s%s\n", strings.Join(account.ForwardsTo, ", "), forwardState(account))
 		}
 		for _, i := range firsts(account.Incidents) {
-			c.printf("incident          %d, %s, of %s: %s\n", i.Number, i.State, moment(i.At), i.Reason)
+			c.prose("incident          %d, %s, of %s: %s\n", i.Number, i.State, moment(i.At), i.Reason)
 		}
 		if account.Story != nil {
 			tellStory(c, *account.Story)

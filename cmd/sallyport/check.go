@@ -66,12 +66,12 @@ func (k checkCommand) Run(ctx context.Context, c console) error {
 	if warning != "" {
 		fmt.Fprintf(c.err, "sallyport: warning: %s\n", cfg.Fault("tls.cert", warning, "").Error())
 	}
-	c.printf("%s: syntax and meaning: fine (%s, %s, %s)\n", k.Config,
+	c.prose("%s: syntax and meaning: fine (%s, %s, %s)\n", k.Config,
 		plural(len(cfg.Domains), "domain"), pluralAlias(len(cfg.Aliases)), plural(len(cfg.Routes), "route"))
-	c.printf("%s: closed: of %d kinds of recipients, each with every kind of sender and session (%d in all), none is relayed to for anybody who did not sign in\n",
+	c.prose("%s: closed: of %d kinds of recipients, each with every kind of sender and session (%d in all), none is relayed to for anybody who did not sign in\n",
 		k.Config, tried.Addresses, tried.Classes)
 	if returnPath != nil {
-		c.printf("%s: return paths %s\n", k.Config, returnPath.Words(time.Now()))
+		c.prose("%s: return paths %s\n", k.Config, returnPath.Words(time.Now()))
 	}
 	return nil
 }

@@ -99,13 +99,13 @@ func (d doctorCommand) tell(c console, all []doctor.Finding) error {
 		if f.State == doctor.Fine && !d.All {
 			continue
 		}
-		c.printf("%-8s %s: %s: %s\n", f.State, f.Check, f.Subject, f.What)
+		c.prose("%-8s %s: %s: %s\n", f.State, f.Check, f.Subject, f.What)
 		if f.Remedy != "" {
-			c.printf("         -> %s\n", f.Remedy)
+			c.prose("         -> %s\n", f.Remedy)
 		}
 	}
 	if !d.JSON {
-		c.printf("%s: %d wrong, %d to be watched, %d unknown, %d to know\n", plural(len(all), "check"),
+		c.prose("%s: %d wrong, %d to be watched, %d unknown, %d to know\n", plural(len(all), "check"),
 			count[doctor.Wrong], count[doctor.Warning], count[doctor.Unknown], count[doctor.Note])
 	}
 	if count[doctor.Wrong] > 0 {

@@ -50,7 +50,7 @@ func (i incidentLs) Run(ctx context.Context, c console) error {
 			return err
 		}
 		if n == 0 {
-			c.printf("there is no incident, or none that matches\n")
+			c.prose("there is no incident, or none that matches\n")
 			return nil
 		}
 		return t.flush()
@@ -84,47 +84,47 @@ func (i incidentShow) Run(ctx context.Context, c console) error {
 const most = 10
 
 func tellIncident(c console, v operate.IncidentShown) {
-	c.printf("incident    %d, %s\naccount     %s, %s\ncontained   %s by %s\n", v.Number, v.State, v.Account, dash(v.Standing), moment(v.At), v.By)
-	c.printf("because     %s\n", v.Reason)
+	c.prose("incident    %d, %s\naccount     %s, %s\ncontained   %s by %s\n", v.Number, v.State, v.Account, dash(v.Standing), moment(v.At), v.By)
+	c.prose("because     %s\n", v.Reason)
 	for _, e := range v.Evidence {
-		c.printf("evidence    %s\n", e)
+		c.prose("evidence    %s\n", e)
 	}
 	if v.Credential != "" {
-		c.printf("used        %s, made %s\n", v.Credential, moment(v.CredentialOf))
+		c.prose("used        %s, made %s\n", v.Credential, moment(v.CredentialOf))
 	}
 	for _, r := range v.Revoked {
-		c.printf("revoked     %s\n", r)
+		c.prose("revoked     %s\n", r)
 	}
 	for _, o := range firsts(v.Seen) {
-		c.printf("seen        %s from %s at %s, program %s\n", moment(o.At), origin(o), o.Door, dash(o.Program))
+		c.prose("seen        %s from %s at %s, program %s\n", moment(o.At), origin(o), o.Door, dash(o.Program))
 	}
 	if len(v.Cause.Recipients) > 0 {
-		c.printf("found with  a message of <%s> to %s\n", v.Cause.Sender, some(v.Cause.Recipients))
+		c.prose("found with  a message of <%s> to %s\n", v.Cause.Sender, some(v.Cause.Recipients))
 	}
-	c.printf("\nsince %s this account had %s accepted, to %s; %s by us or it\n", moment(v.Since), plural(v.Story.Accepted, "message"),
+	c.prose("\nsince %s this account had %s accepted, to %s; %s by us or it\n", moment(v.Since), plural(v.Story.Accepted, "message"),
 		plural(v.Story.Recipients, "recipient"), plural(v.Story.Refused, "refusal"))
-	c.printf("left        %s\n", plural(len(v.Story.Left)+v.Story.MoreLeft, "recipient"))
+	c.prose("left        %s\n", plural(len(v.Story.Left)+v.Story.MoreLeft, "recipient"))
 	for _, l := range firsts(v.Story.Left) {
-		c.printf("            %s %s to %s by %s\n", moment(l.At), l.Queue, l.Recipient, dash(l.Remote))
+		c.prose("            %s %s to %s by %s\n", moment(l.At), l.Queue, l.Recipient, dash(l.Remote))
 	}
-	c.printf("held        %s\n", plural(len(v.Held)+v.MoreHeld, "message"))
+	c.prose("held        %s\n", plural(len(v.Held)+v.MoreHeld, "message"))
 	for _, m := range firsts(v.Held) {
-		c.printf("            %s %s to %s\n", moment(m.Received), m.ID, pending(m))
+		c.prose("            %s %s to %s\n", moment(m.Received), m.ID, pending(m))
 	}
 	for _, k := range firsts(v.Kept) {
-		c.printf("purged      %s %s to %s\n", moment(k.Received), k.Queue, some(k.Recipients))
+		c.prose("purged      %s %s to %s\n", moment(k.Received), k.Queue, some(k.Recipients))
 	}
 	for _, s := range firsts(v.Story.SignIns) {
-		c.printf("signed in   %s from %s at %s, program %s: %d good, %d refused\n", moment(s.Last), s.Peer, s.Door, dash(s.Program), s.Good, s.Bad)
+		c.prose("signed in   %s from %s at %s, program %s: %d good, %d refused\n", moment(s.Last), s.Peer, s.Door, dash(s.Program), s.Good, s.Bad)
 	}
 	for _, ch := range firsts(v.Story.Changes) {
-		c.printf("changed     %s %s\n", moment(ch.At), ch.What)
+		c.prose("changed     %s %s\n", moment(ch.At), ch.What)
 	}
 	for _, o := range v.Others {
-		c.printf("also        %s was signed in to from there\n", o)
+		c.prose("also        %s was signed in to from there\n", o)
 	}
 	if v.State != incident.StateOpen {
-		c.printf("ended       %s by %s: %s\n", moment(v.Closed), dash(v.ClosedBy), dash(v.ClosedFor))
+		c.prose("ended       %s by %s: %s\n", moment(v.Closed), dash(v.ClosedBy), dash(v.ClosedFor))
 		return
 	}
 	tellNext(c, v)
@@ -132,11 +132,11 @@ func tellIncident(c console, v operate.IncidentShown) {
 
 // tellNext says what a person does now.
 func tellNext(c console, v operate.IncidentShown) {
-	c.printf("\nMail for the account is still delivered; it can neither sign in nor send. What next:\n")
-	c.printf("  sallyport account passwd %s --generate    gives it another password\n", v.Account)
-	c.printf("  sallyport incident purge %d    removes what was held since, and keeps the evidence\n", v.Number)
-	c.printf("  sallyport incident release %d    lets the account act again; chosen messages leave: --message ID, or --all\n", v.Number)
-	c.printf("  sallyport incident release %d --false-alarm --all    nothing was wrong\n", v.Number)
+	c.prose("\nMail for the account is still delivered; it can neither sign in nor send. What next:\n")
+	c.prose("  sallyport account passwd %s --generate    gives it another password\n", v.Account)
+	c.prose("  sallyport incident purge %d    removes what was held since, and keeps the evidence\n", v.Number)
+	c.prose("  sallyport incident release %d    lets the account act again; chosen messages leave: --message ID, or --all\n", v.Number)
+	c.prose("  sallyport incident release %d --false-alarm --all    nothing was wrong\n", v.Number)
 }
 
 func origin(o incident.Origin) string {
@@ -215,19 +215,19 @@ func (i incidentArg) tell(c console, v operate.IncidentEnd, err error) error {
 		return printJSON(c.out, v)
 	}
 	if v.Purged > 0 {
-		c.printf("%s removed; their envelopes and headers are kept: sallyport incident show %d\n", plural(v.Purged, "message"), v.Incident.Number)
+		c.prose("%s removed; their envelopes and headers are kept: sallyport incident show %d\n", plural(v.Purged, "message"), v.Incident.Number)
 	}
 	if v.Released > 0 {
-		c.printf("%s may leave\n", plural(v.Released, "message"))
+		c.prose("%s may leave\n", plural(v.Released, "message"))
 	}
 	if v.Held > 0 {
-		c.printf("%s stay held; see: sallyport queue ls --account %s --held\n", plural(v.Held, "message"), v.Incident.Account)
+		c.prose("%s stay held; see: sallyport queue ls --account %s --held\n", plural(v.Held, "message"), v.Incident.Account)
 	}
 	switch {
 	case v.Freed:
-		c.printf("%s is active again; incident %d is %s\n", v.Incident.Account, v.Incident.Number, v.Incident.State)
+		c.prose("%s is active again; incident %d is %s\n", v.Incident.Account, v.Incident.Number, v.Incident.State)
 	case v.Incident.State == incident.StateOpen:
-		c.printf("%s stays contained until it has another password: sallyport account passwd %s --generate, then sallyport incident release %d\n",
+		c.prose("%s stays contained until it has another password: sallyport account passwd %s --generate, then sallyport incident release %d\n",
 			v.Incident.Account, v.Incident.Account, v.Incident.Number)
 	}
 	return nil
@@ -235,13 +235,13 @@ func (i incidentArg) tell(c console, v operate.IncidentEnd, err error) error {
 
 // tellStory answers whether an account is misused, on one screen.
 func tellStory(c console, s incident.Story) {
-	c.printf("since %s\n", moment(s.Since))
-	c.printf("  sent            %s to %s, %s refused, %s left\n", plural(s.Accepted, "message"), plural(s.Recipients, "recipient"), plural(s.Refused, "command"),
+	c.prose("since %s\n", moment(s.Since))
+	c.prose("  sent            %s to %s, %s refused, %s left\n", plural(s.Accepted, "message"), plural(s.Recipients, "recipient"), plural(s.Refused, "command"),
 		plural(len(s.Left)+s.MoreLeft, "recipient"))
 	for _, in := range firsts(s.SignIns) {
-		c.printf("  signed in       %s from %s at %s, program %s: %d good, %d refused\n", moment(in.Last), in.Peer, in.Door, dash(in.Program), in.Good, in.Bad)
+		c.prose("  signed in       %s from %s at %s, program %s: %d good, %d refused\n", moment(in.Last), in.Peer, in.Door, dash(in.Program), in.Good, in.Bad)
 	}
 	for _, ch := range firsts(s.Changes) {
-		c.printf("  changed         %s %s\n", moment(ch.At), fact.Clean(ch.What, 200))
+		c.prose("  changed         %s %s\n", moment(ch.At), fact.Clean(ch.What, 200))
 	}
 }

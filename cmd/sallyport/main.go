@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -53,16 +54,41 @@ func (c console) lines(text string) { _, _ = io.WriteString(c.out, text) }
 // errReaderGone means that who read our output went away, as head(1) does.
 var errReaderGone = errors.New("nobody reads the output any more")
 
-// output tells a reader of ours that went away from any other broken pipe.
-type output struct{ io.Writer }
+// output tells a reader of ours that went away from any other broken pipe, and remembers
+// that something could not be written: most of what is written for people is not asked.
+type output struct {
+	io.Writer
+	failed atomic.Pointer[error] // the first
+}
 
 // Write writes to the output.
-func (o output) Write(b []byte) (int, error) {
+func (o *output) Write(b []byte) (int, error) {
 	n, err := o.Writer.Write(b)
-	if errors.Is(err, syscall.EPIPE) {
-		err = errReaderGone
+	switch {
+	case errors.Is(err, syscall.EPIPE):
+		return n, errReaderGone
+	case err != nil && !errors.Is(err, syscall.EIO): // a terminal that is gone
+		o.failed.CompareAndSwap(nil, &err)
 	}
 	return n, err
+}
+
+// whole returns the error of a command, or why not all that it wrote came through.
+func (o *output) whole(err error) error {
+	if failed := o.failed.Load(); err == nil && failed != nil {
+		return *failed
+	}
+	return err
+}
+
+// prose writes for people as printf does; on a terminal, lines that are wider fold, but
+// for those with a quoted text, which may be a record to copy.
+func (c console) prose(format string, args ...any) {
+	text := fmt.Sprintf(format, shownArgs(args)...)
+	if width := widthOf(c.out); width > 0 {
+		text = foldedProse(text, width)
+	}
+	_, _ = io.WriteString(c.out, text)
 }
 
 // run runs one command to its end and returns its exit code.
@@ -95,13 +121,14 @@ func run(args []string, c console) int {
 		fmt.Fprintln(c.err, "Try: sallyport --help")
 		return exitUsage
 	}
-	c.out = output{c.out}
-	return finish(parsed, c)
+	out := &output{Writer: c.out}
+	c.out = out
+	return finish(parsed, c, out)
 }
 
 // finish runs the parsed command until it ends or is interrupted: once asks it to
 // stop in order, twice does not wait.
-func finish(parsed *kong.Context, c console) int {
+func finish(parsed *kong.Context, c console, out *output) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals := make(chan os.Signal, 2)
@@ -119,7 +146,7 @@ func finish(parsed *kong.Context, c console) int {
 	for {
 		select {
 		case err := <-done:
-			return exitCode(err, c)
+			return exitCode(out.whole(err), c)
 		case <-signals:
 			switch {
 			case first.IsZero():
@@ -163,7 +190,11 @@ func exitCode(err error, c console) int {
 		fmt.Fprintln(c.err, faults.Error())
 		return exitWrong
 	}
-	fmt.Fprintln(c.err, "sallyport:", indented(err))
+	text := "sallyport: " + indented(err) + "\n"
+	if width := widthOf(c.err); width > 0 {
+		text = foldedProse(text, width)
+	}
+	fmt.Fprint(c.err, text)
 	return exitWrong
 }
 

@@ -175,7 +175,7 @@ func (q queueShow) Run(ctx context.Context, c console) error {
 // read prints the message itself: for a terminal as text, for anything else octet for
 // octet.
 func (q queueShow) read(ctx context.Context, c console) error {
-	var out io.Writer = output{raw(c.out)}
+	var out io.Writer = &output{Writer: raw(c.out)}
 	text := false
 	if f, ok := fileOf(c.out); ok && isTerminal(f) || q.Headers {
 		out, text = c.out, true

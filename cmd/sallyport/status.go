@@ -24,33 +24,33 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 		if s.JSON {
 			return printJSON(c.out, v)
 		}
-		c.printf("%s, for %s\n", v.Hostname, strings.Join(v.Domains, ", "))
+		c.prose("%s, for %s\n", v.Hostname, strings.Join(v.Domains, ", "))
 		if v.Server == nil {
-			c.printf("server    not running\n")
+			c.prose("server    not running\n")
 		} else {
-			c.printf("server    running for %s, pid %d\n", time.Since(v.Server.Started).Round(time.Second), v.Server.PID)
+			c.prose("server    running for %s, pid %d\n", time.Since(v.Server.Started).Round(time.Second), v.Server.PID)
 			for _, door := range []string{"mx", "submission", "submissions", "sendmail"} {
 				if at := v.Server.Listen[door]; len(at) > 0 {
-					c.printf("          %s on %s\n", door, strings.Join(at, ", "))
+					c.prose("          %s on %s\n", door, strings.Join(at, ", "))
 				}
 			}
 			if ends := v.Server.CertificateEnds; !ends.IsZero() {
-				c.printf("          certificate until %s\n", moment(ends))
+				c.prose("          certificate until %s\n", moment(ends))
 			}
 		}
-		c.printf("accounts  %d, %d of them frozen\n", v.Accounts, v.Frozen)
+		c.prose("accounts  %d, %d of them frozen\n", v.Accounts, v.Frozen)
 		if v.Incidents > 0 {
-			c.printf("          %s open; see: sallyport incident ls --open\n", plural(v.Incidents, "incident"))
+			c.prose("          %s open; see: sallyport incident ls --open\n", plural(v.Incidents, "incident"))
 		}
 		for _, a := range v.Capped {
-			c.printf("          %s is capped: %s\n", a.Address, cappedUsage(a.Allowance))
+			c.prose("          %s is capped: %s\n", a.Address, cappedUsage(a.Allowance))
 		}
-		c.printf("queue     %s, %d of them held, %s\n", plural(v.Queue.Messages, "message"), v.Queue.Held, fact.Octets(v.Queue.Octets))
+		c.prose("queue     %s, %d of them held, %s\n", plural(v.Queue.Messages, "message"), v.Queue.Held, fact.Octets(v.Queue.Octets))
 		for _, r := range v.Queue.Why {
-			c.printf("          held: %d, the oldest for %s, because: %s\n", r.Messages, time.Since(r.Oldest).Round(time.Second), r.Reason)
+			c.prose("          held: %d, the oldest for %s, because: %s\n", r.Messages, time.Since(r.Oldest).Round(time.Second), r.Reason)
 		}
 		health(c, v.Health)
-		c.printf("trace     %d facts, %d of them under the last signed checkpoint (%s)\n", v.Trace.Facts, v.Trace.Signed, moment(v.Trace.SignedAt))
+		c.prose("trace     %d facts, %d of them under the last signed checkpoint (%s)\n", v.Trace.Facts, v.Trace.Signed, moment(v.Trace.SignedAt))
 		return nil
 	})
 }
@@ -58,24 +58,24 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 // health tells what comes before trouble.
 func health(c console, h operate.Health) {
 	if !h.Oldest.IsZero() {
-		c.printf("          the oldest that is not held waits for %s\n", time.Since(h.Oldest).Round(time.Second))
+		c.prose("          the oldest that is not held waits for %s\n", time.Since(h.Oldest).Round(time.Second))
 	}
 	if h.DiskTotal > 0 {
-		c.printf("disk      %s free of %s\n", fact.Octets(int64(h.DiskFree)), fact.Octets(int64(h.DiskTotal)))
+		c.prose("disk      %s free of %s\n", fact.Octets(int64(h.DiskFree)), fact.Octets(int64(h.DiskTotal)))
 	}
 	if r := h.ReturnPath; r != nil {
-		c.printf("bounces   return paths %s\n", r.Words(time.Now()))
+		c.prose("bounces   return paths %s\n", r.Words(time.Now()))
 	}
 	if !h.CertificateExpires.IsZero() {
-		c.printf("tls       the certificate expires on %s, in %s\n", h.CertificateExpires.Local().Format(time.DateOnly),
+		c.prose("tls       the certificate expires on %s, in %s\n", h.CertificateExpires.Local().Format(time.DateOnly),
 			plural(int(time.Until(h.CertificateExpires).Hours()/24), "day"))
 	}
 	if o := h.Obtained; o != nil {
 		if o.Chain == "" {
-			c.printf("tls       there is no certificate yet: no STARTTLS, and nobody can sign in\n")
+			c.prose("tls       there is no certificate yet: no STARTTLS, and nobody can sign in\n")
 		}
 		if o.Fault != "" {
-			c.printf("          none was obtained: %s\n          next attempt at %s, or with the next: sallyport reload\n", o.Fault, moment(o.Next))
+			c.prose("          none was obtained: %s\n          next attempt at %s, or with the next: sallyport reload\n", o.Fault, moment(o.Next))
 		}
 	}
 }

@@ -148,3 +148,37 @@ func broken(begin, text, indent string, width int) string {
 	}
 	return b.String() + strings.TrimRight(line, " ") + "\n"
 }
+
+// foldedProse folds the lines of a text that are wider than the terminal. A line goes on
+// below its value, where it has a name with two blanks behind it, else a little indented.
+func foldedProse(text string, width int) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		line, ended := strings.CutSuffix(line, "\n")
+		if !ended || utf8.RuneCountInString(line) <= width || strings.Contains(line, `"`) {
+			b.WriteString(line)
+			if ended {
+				b.WriteByte('\n')
+			}
+			continue
+		}
+		b.WriteString(hung(line, hangingIndent(line), width))
+	}
+	return b.String()
+}
+
+// widestName is how far to the right a value may begin below which its line goes on.
+const widestName = 24
+
+func hangingIndent(line string) string {
+	begin := len(line) - len(strings.TrimLeft(line, " "))
+	at := begin
+	if i := strings.Index(line[begin:], "  "); i >= 0 {
+		rest := line[begin+i:]
+		at = begin + i + len(rest) - len(strings.TrimLeft(rest, " "))
+	}
+	if at == begin || at > widestName {
+		at = begin + len(foldIndent)
+	}
+	return strings.Repeat(" ", at)
+}

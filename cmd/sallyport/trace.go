@@ -167,7 +167,11 @@ func (t traceCommand) remark(c console, a query.Answer) {
 		{a.Partial, "there is more than one query reads; name a narrower network"},
 	} {
 		if r.is {
-			fmt.Fprintln(c.err, "sallyport: "+r.text)
+			text := "sallyport: " + r.text + "\n"
+			if width := widthOf(c.err); width > 0 {
+				text = foldedProse(text, width)
+			}
+			fmt.Fprint(c.err, text)
 		}
 	}
 }

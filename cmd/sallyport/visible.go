@@ -84,7 +84,7 @@ func (v *visible) coloured(b []byte) []byte {
 // sendmail -bs, and what is drawn on a terminal.
 func raw(w io.Writer) io.Writer {
 	switch v := w.(type) {
-	case output:
+	case *output:
 		return raw(v.Writer)
 	case *visible:
 		return v.w
