@@ -33,36 +33,69 @@ type generation struct {
 	then []func() // what puts it in force beyond being current; none of them fails
 }
 
-// topic is a part of the server that depends on the configuration. Every block of
-// the configuration belongs to one: topics lists them.
+// topic is a part of the server. Every block of the configuration belongs to one: topics
+// lists them.
 type topic struct {
 	name string
+	// open makes what lives as long as the Node, once, before anything is built; nil:
+	// there is nothing of the kind.
+	open func(context.Context, keys) error
 	// build fills the topic's fields of next from next.cfg, or says what is wrong
 	// with it. It takes over from last what need not change, so that connections and
 	// what was learnt live on; last is nil when the server starts. Nothing that is in
 	// use may change: what must change is appended to next.then, and what was done to
-	// the world outside (a bound address, say) is taken back by next.undo.
+	// the world outside (a bound address, say) is taken back by next.undo. nil: the
+	// configuration has no say here.
 	build func(ctx context.Context, next, last *generation) error
 }
 
-// topics lists what takes part in a start and in each reload, in the order in which
-// it is built.
+// topics lists what takes part in a start and in each reload, in the order in which it is
+// opened, and then built. The directory is held from its build until it is in force, so
+// that it is built late.
 func (n *Node) topics() []topic {
 	return []topic{
-		{"certificate", n.buildCertificate},
-		{"routes", n.buildRoutes},
-		{"mail exchangers", n.buildExchangers},
-		{"servers behind us", n.buildServers},
-		{"callouts", n.buildCallouts},
-		{"sender authentication", n.buildAuthentication},
-		{"reports", n.buildReports},
-		{"limits", n.buildLimits},
-		{"hijack", n.buildHijack},
-		{"content checks", n.buildContent},
-		{"return paths", n.buildReturnPath},
-		{"directory", n.buildDirectory},
-		{"doors", n.buildDoors},
-		{"listeners", n.buildListeners},
+		{"data format", n.migrate, nil},
+		{"certificate", nil, n.buildCertificate},
+		{"trace", n.openTrace, nil},
+		{"return paths", n.openReturnPaths, n.buildReturnPath},
+		{"accounts", n.openIdentity, nil},
+		{"budgets", n.openLedger, nil},
+		{"queue", n.openSpool, nil},
+		{"hijack", n.openWatch, n.buildHijack},
+		{"routes", nil, n.buildRoutes},
+		{"mail exchangers", nil, n.buildExchangers},
+		{"servers behind us", nil, n.buildServers},
+		{"callouts", nil, n.buildCallouts},
+		{"sender authentication", n.openRing, n.buildAuthentication},
+		{"reports", n.openReports, n.buildReports},
+		{"content checks", nil, n.buildContent},
+		{"limits", nil, n.buildLimits},
+		{"directory", n.openBook, n.buildDirectory},
+		{"delivery", n.openDelivery, nil},
+		{"doors", n.openIntake, n.buildDoors},
+		{"listeners", nil, n.buildListeners},
+		{"operator", n.openOperator, nil},
+	}
+}
+
+// open opens every topic.
+func (n *Node) open(ctx context.Context, k keys) error {
+	for _, t := range n.topics() {
+		if t.open == nil {
+			continue
+		}
+		if err := t.open(ctx, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// adopt puts a generation in force.
+func (n *Node) adopt(g *generation) {
+	n.current.Store(g)
+	for _, then := range g.then {
+		then()
 	}
 }
 
@@ -75,6 +108,9 @@ func (n *Node) build(ctx context.Context, cfg config.Config, last *generation) (
 	}
 	var errs []error
 	for _, t := range n.topics() {
+		if t.build == nil {
+			continue
+		}
 		if err := t.build(ctx, next, last); err != nil {
 			errs = append(errs, err)
 		}

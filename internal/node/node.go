@@ -184,19 +184,14 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if err != nil {
 		return n, err
 	}
-	for _, step := range []func(context.Context, keys) error{n.migrate, n.openTrace, n.openReturnPaths, n.openIdentity, n.openBook, n.openLedger, n.openSpool, n.openWatch, n.openDelivery, n.openRing, n.openReports, n.openIntake, n.openOperator} {
-		if err := step(ctx, secrets); err != nil {
-			return n, err
-		}
+	if err := n.open(ctx, secrets); err != nil {
+		return n, err
 	}
 	first, err := n.build(ctx, cfg, nil)
 	if err != nil {
 		return n, err
 	}
-	n.current.Store(first)
-	for _, then := range first.then {
-		then()
-	}
+	n.adopt(first)
 	return n, nil
 }
 

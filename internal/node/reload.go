@@ -36,10 +36,7 @@ func (n *Node) Reload(ctx context.Context, by string) (operate.Reloaded, error) 
 	if err != nil {
 		return n.refuseReload(ctx, by, err)
 	}
-	n.current.Store(next)
-	for _, then := range next.then {
-		then()
-	}
+	n.adopt(next)
 	last.retire(next)
 	n.certificate.Wake()
 	return n.reloaded(ctx, by, next, changes), nil
