@@ -13,7 +13,7 @@ LEAST    ?= 85
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := callout kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors soak migrate lint clean install package test-package
+.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors soak migrate lint clean install package test-package systemd
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -106,6 +106,11 @@ install:
 # A Debian package and an OCI image, in dist/.
 package:
 	./scripts/package
+
+# docs/lifecycle.md, and moving to another machine, word by word under a booted systemd.
+systemd:
+	./scripts/install-test-tools
+	./scripts/test-systemd
 
 # Both, installed, upgraded, removed, unpacked and started, in a namespace of their own.
 test-package:
