@@ -6,13 +6,19 @@ import (
 
 	"sallyport/internal/callout"
 	"sallyport/internal/incident"
+	"sallyport/internal/incident/notice"
 	"sallyport/internal/node/survey"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/backup"
 )
 
 func (n *Node) openOperator(_ context.Context, _ keys) error {
-	n.incidents = incident.Keeper{Log: incident.NewLog(n.store), Accounts: n.identity, Queue: n.spool, EndSessions: n.intake.EndFallen, Clearing: n.watch.Clearing, Now: n.o.Now}
+	n.incidents = incident.Keeper{Log: incident.NewLog(n.store), Accounts: n.identity, Queue: n.spool, EndSessions: n.intake.EndFallen, Clearing: n.watch.Clearing, Now: n.o.Now,
+		Raised: func(incident.Incident) { n.notices.Wake() }}
+	n.notices = notice.New(notice.Options{
+		Hostname: n.config().Hostname, Log: n.incidents.Log, Store: n.store, Directory: n.book.Snapshot, Queue: n.spool, Handoff: n.dispatch.Offer,
+		Limits: notice.DefaultLimits(), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+	})
 	n.operator = operate.New(operate.Options{
 		Incidents: n.incidents,
 		Accounts:  n.identity, Credentials: n.identity, Queue: n.spool, Trace: n.trace, Facts: n.reader, Book: n.book, Ledger: n.ledger, Allowance: n.allowance, Now: n.o.Now,

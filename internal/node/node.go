@@ -26,6 +26,7 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/hijack/watch"
 	"sallyport/internal/incident"
+	"sallyport/internal/incident/notice"
 	"sallyport/internal/intake"
 	"sallyport/internal/keyring"
 	"sallyport/internal/kit/allowance"
@@ -128,6 +129,7 @@ type Node struct {
 	dispatch    *dispatch.Dispatch
 	intake      *intake.Intake
 	operator    *operate.Operator
+	notices     *notice.Notices // tells of incidents
 	watch       *watch.Watch    // watches accounts for misuse
 	incidents   incident.Keeper // contains accounts
 	// admission counts the connections of all doors together.

@@ -15,6 +15,7 @@ const (
 	SpaceBudget     Space = "budget/"
 	SpaceIncidents  Space = "incident/"
 	SpaceHijack     Space = "hijack/"
+	SpaceNotices    Space = "told/"
 	SpaceACME       Space = "acme/"
 	SpaceSigning    Space = "k/d/"
 	SpacePolicies   Space = "y/m/"
@@ -56,6 +57,7 @@ func Spaces() []Owned {
 		{SpaceAccounts, "accounts", "accounts, whence they sign in, and what stands for missing ones"},
 		{SpaceRoster, "directory/roster", "domains, aliases, forwards and delegates that commands added"},
 		{SpaceBudget, "budget/ledger", "counts of recipients"},
+		{SpaceNotices, "incident/notice", "which incidents somebody was told of"},
 		{SpaceHijack, "hijack/watch", "what is known of each account's habits, who corresponds with whom, and who waits"},
 		{SpaceIncidents, "incident", "accounts that were contained, and what is kept of what was purged"},
 		{SpaceACME, "acme", "certificates and the account at the authority"},

@@ -1,0 +1,150 @@
+package notice
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/internal/directory"
+	"sallyport/internal/gate"
+	"sallyport/internal/incident"
+	"sallyport/internal/mail"
+	"sallyport/internal/sched"
+	"sallyport/internal/spool"
+	"sallyport/internal/store"
+	"sallyport/internal/store/mem"
+)
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+type world struct {
+	*Notices
+	t     *testing.T
+	st    store.Store
+	spool *spool.Spool
+	now   time.Time
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, st: mem.New(), now: time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)}
+	t.Cleanup(func() { w.st.Close() })
+	key, err := gate.NewKey([]byte(strings.Repeat("k", 32)))
+	must(t, err)
+	quiet := slog.New(slog.DiscardHandler)
+	w.spool, _, err = spool.Open(t.Context(), w.st, spool.Options{Key: key, Policy: sched.Default(), Now: w.time, Logger: quiet})
+	must(t, err)
+	host, err := mail.ParseDomain("mx.local.test")
+	must(t, err)
+	local, err := mail.ParseDomain("local.test")
+	must(t, err)
+	boss := w.addr("boss@local.test")
+	dir, err := directory.NewSnapshot(directory.Config{
+		Hostname: host, Postmaster: boss, Domains: []directory.Domain{{Name: local, Deliver: directory.DeliverMaildir}}, MaxExpansion: 10, MaxDepth: 3,
+	}, []mail.Address{boss, w.addr("alice@local.test")})
+	must(t, err)
+	w.Notices = New(Options{
+		Hostname: host, Log: incident.NewLog(w.st), Store: w.st, Directory: func() *directory.Snapshot { return dir }, Queue: w.spool,
+		Handoff: func(spool.Claim) {}, Limits: DefaultLimits(), Now: w.time, Rand: rand.Reader, Logger: quiet,
+	})
+	return w
+}
+
+func (w *world) time() time.Time { w.now = w.now.Add(10 * time.Millisecond); return w.now }
+
+func (w *world) addr(s string) mail.Address {
+	a, err := mail.ParseAddress(s, mail.ASCII)
+	must(w.t, err)
+	return a
+}
+
+// raise raises an incident of its own account.
+func (w *world) raise(account string) {
+	w.t.Helper()
+	var made incident.Incident
+	w.apply(w.o.Log.Raising(incident.Incident{Account: w.addr(account), At: w.now, Since: w.now, Rule: "hijack", By: "the hijack detector", Reason: "4 of 4"}, &made))
+}
+
+func (w *world) apply(plan store.Planner) {
+	w.t.Helper()
+	tx, _, err := store.Tx{}.With(w.t.Context(), plan)
+	must(w.t, err)
+	_, err = w.st.Apply(w.t.Context(), tx, store.Durable)
+	must(w.t, err)
+}
+
+// queued are the notices in the queue: recipient and text of each.
+func (w *world) queued() (out []string) {
+	w.t.Helper()
+	must(w.t, w.spool.List(w.t.Context(), spool.Filter{}, func(e spool.Entry) (bool, error) {
+		b, err := w.spool.OpenBody(context.Background(), e.ID)
+		if err != nil {
+			return false, err
+		}
+		text, err := io.ReadAll(b)
+		if !e.Account.IsZero() || !e.Envelope.From.IsNull() || e.Held != "" {
+			w.t.Errorf("a notice of %s from %s, held %q", e.Account, e.Envelope.From, e.Held)
+		}
+		out = append(out, e.Envelope.To[0].Address.String()+"\n"+string(text))
+		return true, err
+	}))
+	return out
+}
+
+// Owner and administrator are told once that it began, and once that it is over, whatever
+// dies in between.
+func TestEachIsToldOnce(t *testing.T) {
+	w := newWorld(t)
+	w.raise("alice@local.test")
+	for range 3 {
+		must(t, w.look(t.Context()))
+	}
+	all := w.queued()
+	if len(all) != 2 || !strings.HasPrefix(all[0], "alice@local.test\n") || !strings.Contains(all[0], "by telephone") || !strings.HasPrefix(all[1], "postmaster@") ||
+		!strings.Contains(all[1], "sallyport incident show 1") || !strings.Contains(all[1], "Subject: Incident 1: alice@local.test is contained\r\n") {
+		t.Fatalf("%q", all)
+	}
+	again := New(w.o)
+	must(t, again.look(t.Context()))
+	var closed incident.Incident
+	w.apply(w.o.Log.Closing(w.addr("alice@local.test"), incident.StateReleased, w.now, "uid 0", "hers", &closed))
+	must(t, again.look(t.Context()))
+	must(t, again.look(t.Context()))
+	if all = w.queued(); len(all) != 4 || !strings.Contains(all[3], "is over") {
+		t.Errorf("%q", all)
+	}
+}
+
+// A thief of many accounts fills no mailbox.
+func TestManyAreOneDigest(t *testing.T) {
+	w := newWorld(t)
+	for n := range 50 {
+		w.raise(fmt.Sprintf("p%d@local.test", n))
+	}
+	must(t, w.look(t.Context()))
+	must(t, w.look(t.Context()))
+	all := w.queued()
+	if len(all) != 20 || !strings.Contains(all[19], "Subject: 31 incidents") || !strings.Contains(all[19], "p49@local.test") {
+		t.Errorf("%d notices, the last %q", len(all), all[len(all)-1])
+	}
+	w.raise("alice@local.test")
+	must(t, w.look(t.Context()))
+	if n := len(w.queued()); n != 20 {
+		t.Errorf("%d notices within the hour", n)
+	}
+	w.now = w.now.Add(61 * time.Minute)
+	must(t, w.look(t.Context()))
+	if n := len(w.queued()); n != 22 {
+		t.Errorf("%d notices after the hour", n)
+	}
+}
