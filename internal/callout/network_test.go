@@ -15,7 +15,7 @@ func TestOneNetworkThatGuessesStarvesNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		for i := range 200 {
-			w.server.takes[fmt.Sprintf("p%d@x.test", i)] = true
+			w.server.set(func() { w.server.takes[fmt.Sprintf("p%d@x.test", i)] = true })
 		}
 		w.want("alice@x.test", Yes, 1)
 		refused, done := 0, make(chan struct{})
@@ -50,7 +50,7 @@ func TestManyNetworksThatGuessStarveNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)
 		for i := range 300 {
-			w.server.takes[fmt.Sprintf("p%d@x.test", i)] = true
+			w.server.set(func() { w.server.takes[fmt.Sprintf("p%d@x.test", i)] = true })
 		}
 		guess := func(from, n int) {
 			for i := range n {
@@ -123,7 +123,7 @@ func TestAloneANetworkHasHalfOfTheRateAtOnce(t *testing.T) {
 		w := newWorld(t, func(l *Limits) { l.Rate = 100 })
 		known := 0
 		for i := range 40 {
-			w.server.takes[fmt.Sprintf("p%d@x.test", i)] = true
+			w.server.set(func() { w.server.takes[fmt.Sprintf("p%d@x.test", i)] = true })
 			if w.askFrom("198.51.100.9", fmt.Sprintf("p%d@x.test", i)).Known == Yes {
 				known++
 			}
