@@ -104,7 +104,8 @@ func (a appRm) Run(ctx context.Context, c console) error {
 
 type accountSignIn struct {
 	accountArg
-	With string `arg:"" enum:"any,password,app" help:"any: whatever it has; password: its password or app passwords; app: app passwords alone."`
+	With        string `arg:"" enum:"any,password,app,certificate,both" help:"any: whatever it has; password: its password or app passwords; app: app passwords alone; certificate: certificates alone; both: a certificate, and a password of either kind."`
+	WithoutAuth bool   `help:"Who shows the account's certificate sends without AUTH, as many programs do; with any or certificate."`
 }
 
 // Help shows examples.
@@ -120,7 +121,7 @@ Examples:
 // Run changes the way to sign in.
 func (a accountSignIn) Run(ctx context.Context, c console) error {
 	return a.operate(ctx, c, func(o *operate.Client) error {
-		v, err := o.AccountSignIn(ctx, operate.AccountSignIn{Address: a.Address, Policy: a.With})
+		v, err := o.AccountSignIn(ctx, operate.AccountSignIn{Address: a.Address, Policy: a.With, Alone: a.WithoutAuth})
 		return a.tell(c, v, err, fmt.Sprintf("signs in with %s, %s ended", v.SignIn, plural(v.SessionsEnded, "session")), "")
 	})
 }

@@ -12,6 +12,7 @@ type commands struct {
 	Reload     reloadCommand     `cmd:"" help:"Make the running server read its configuration again."`
 	Status     statusCommand     `cmd:"" help:"Show the state of server, accounts, queue and trace in figures."`
 	Account    accountCommands   `cmd:"" help:"The people who receive and send."`
+	Cert       certCommands      `cmd:"" help:"Certificates with which people and programs sign in."`
 	Domain     domainCommands    `cmd:"" help:"The domains that are ours."`
 	Alias      aliasCommands     `cmd:"" help:"Addresses that stand for others: aliases, groups, catch-alls."`
 	Forward    forwardCommands   `cmd:"" help:"Accounts whose mail goes on to other servers."`

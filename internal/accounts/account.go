@@ -22,6 +22,8 @@ type Account struct {
 	// PasswordRevoked: there is no password until a new one is set.
 	PasswordRevoked bool   `json:"password_revoked,omitempty"`
 	SignIn          Policy `json:"sign_in"`
+	// CertificateAlone: who shows its certificate in TLS need not say AUTH.
+	CertificateAlone bool `json:"certificate_alone,omitempty"`
 	// RecipientsHour and RecipientsDay are the most recipients that the account may write
 	// to within any hour and any day; 0: what its role may.
 	RecipientsHour int `json:"recipients_hour,omitempty"`

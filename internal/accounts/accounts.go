@@ -38,6 +38,7 @@ type Identity struct {
 	// at that moment, so that an older state never replaces a newer one.
 	accounts sync.Map
 	networks sync.Map
+	keys     sync.Map // SHA-256 of a public key -> key of the account that signs in with it
 	used     sync.Map // key -> map[string]time.Time: when credentials were last used
 	count    atomic.Int64
 	load     sync.Mutex
@@ -219,6 +220,8 @@ func (i *Identity) mirror(key string, value []byte) {
 			return
 		}
 	}
+	former := i.record(key)
+	i.index(key, former, r)
 	old, had := i.accounts.Swap(key, r)
 	if !had {
 		i.count.Add(1)
@@ -237,7 +240,8 @@ func (r *record) same(as *record) bool {
 func (i *Identity) forget(key string) {
 	i.networks.Delete(key)
 	i.used.Delete(key)
-	if _, had := i.accounts.LoadAndDelete(key); had {
+	if former, had := i.accounts.LoadAndDelete(key); had {
+		i.index(key, former.(*record), nil)
 		i.count.Add(-1)
 		i.announce(key)
 	}

@@ -42,13 +42,18 @@ type appSecret struct {
 type held struct {
 	Credential
 	App *appSecret `json:"app_password,omitempty"`
+	Key *publicKey `json:"public_key,omitempty"`
 }
 
 // validate keeps a damaged record from matching where it holds nothing.
 func (h held) validate() error {
 	switch {
-	case h.ID == "" || h.Kind != KindApp || h.Scope == 0 || h.App == nil:
+	case h.ID == "" || h.Scope == 0 || (h.Kind == KindApp) != (h.App != nil) || (h.Kind == KindCertificate) != (h.Key != nil) || h.App == nil && h.Key == nil:
 		return errors.New("a credential is not whole")
+	case h.Key != nil && len(h.Key.SPKI) != sha256.Size:
+		return errors.New("the digest of a public key has the wrong length")
+	case h.App == nil:
+		return nil
 	case len(h.App.Digest) != sha256.Size || len(h.App.StoredKey) != hashOctets || len(h.App.ServerKey) != hashOctets:
 		return errors.New("what proves a credential has the wrong length")
 	}

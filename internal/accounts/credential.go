@@ -15,10 +15,11 @@ import (
 type Kind uint8
 
 const (
-	KindUnknown  Kind = iota
-	KindPassword      // the account's own, of which there is one
-	KindApp           // a password of one device
-	KindLocal         // the kernel's word who a user of this host is
+	KindUnknown     Kind = iota
+	KindPassword         // the account's own, of which there is one
+	KindApp              // a password of one device
+	KindCertificate      // the key of a certificate that the client shows in TLS
+	KindLocal            // the kernel's word who a user of this host is
 )
 
 // String returns the word that is stored and shown.
@@ -28,6 +29,8 @@ func (k Kind) String() string {
 		return "password"
 	case KindApp:
 		return "app password"
+	case KindCertificate:
+		return "certificate"
 	case KindLocal:
 		return "local user"
 	}
@@ -39,7 +42,7 @@ func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // UnmarshalText reads what String wrote, and nothing else.
 func (k *Kind) UnmarshalText(b []byte) error {
-	for _, v := range []Kind{KindPassword, KindApp, KindLocal} {
+	for _, v := range []Kind{KindPassword, KindApp, KindCertificate, KindLocal} {
 		if v.String() == string(b) {
 			*k = v
 			return nil
@@ -147,14 +150,18 @@ func (p Proof) CredentialIDs() string {
 type Policy uint8
 
 const (
-	PolicyUnknown  Policy = iota
-	PolicyAny             // whatever it has
-	PolicyPassword        // its password or app passwords
-	PolicyApp             // app passwords alone
+	PolicyUnknown     Policy = iota
+	PolicyAny                // whatever it has
+	PolicyPassword           // its password or app passwords
+	PolicyApp                // app passwords alone
+	PolicyCertificate        // certificates alone
+	PolicyBoth               // a certificate in TLS, and a password or app password
 )
 
 // policies are all that an account can have.
-func policies() []Policy { return []Policy{PolicyAny, PolicyPassword, PolicyApp} }
+func policies() []Policy {
+	return []Policy{PolicyAny, PolicyPassword, PolicyApp, PolicyCertificate, PolicyBoth}
+}
 
 // String returns the word that is stored and shown.
 func (p Policy) String() string {
@@ -165,6 +172,10 @@ func (p Policy) String() string {
 		return "password"
 	case PolicyApp:
 		return "app"
+	case PolicyCertificate:
+		return "certificate"
+	case PolicyBoth:
+		return "both"
 	}
 	return "unknown"
 }
@@ -194,9 +205,11 @@ func (p *Policy) UnmarshalText(b []byte) (err error) {
 func (p Policy) takes(k Kind) bool {
 	switch k {
 	case KindPassword:
-		return p == PolicyAny || p == PolicyPassword
+		return p == PolicyAny || p == PolicyPassword || p == PolicyBoth
 	case KindApp:
-		return p == PolicyAny || p == PolicyPassword || p == PolicyApp
+		return p == PolicyAny || p == PolicyPassword || p == PolicyApp || p == PolicyBoth
+	case KindCertificate:
+		return p == PolicyAny || p == PolicyCertificate
 	}
 	return false
 }
@@ -243,6 +256,11 @@ func (r *record) refuses(c Credential, p Peer, now time.Time) error {
 		return fail(ErrBadCredentials, RuleRevoked, "the password was revoked, and there is no new one")
 	case !r.SignIn.takes(c.Kind):
 		return fail(ErrBadCredentials, RulePolicy, "the account does not sign in with its "+c.Kind.String())
+	}
+	if r.SignIn == PolicyBoth {
+		if _, err := r.shown(p, now); err != nil {
+			return err
+		}
 	}
 	return c.usable(p, now)
 }

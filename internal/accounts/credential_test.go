@@ -168,7 +168,7 @@ func TestPolicies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.SetPolicy(ctx, alice, PolicyApp, nil); err != nil {
+	if _, err := f.SetPolicy(ctx, alice, PolicyApp, false, nil); err != nil {
 		t.Fatal(err)
 	}
 	if f.Fallen(proof) == "" {
@@ -180,7 +180,7 @@ func TestPolicies(t *testing.T) {
 	if err := f.signIn("alice@local.test", app, home()); err != nil {
 		t.Errorf("an app password: %v", err)
 	}
-	if _, err := f.SetPolicy(ctx, alice, PolicyUnknown, nil); !errors.Is(err, ErrInvalid) {
+	if _, err := f.SetPolicy(ctx, alice, PolicyUnknown, false, nil); !errors.Is(err, ErrInvalid) {
 		t.Errorf("no policy: %v", err)
 	}
 	again := open(t, f.st, Options{Limits: laxLimits()})

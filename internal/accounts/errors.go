@@ -13,6 +13,8 @@ var (
 	// authorization identity, a broken channel binding. They are not told apart
 	// to the client.
 	ErrBadCredentials = errors.New("accounts: the credentials are not valid")
+	// ErrOtherIdentity: a certificate was to sign in as another than the account it belongs to.
+	ErrOtherIdentity = errors.New("accounts: the certificate is another account's")
 	// ErrBusy: the hashing work is at its bound.
 	ErrBusy = errors.New("accounts: too many sign-ins at once")
 	// ErrTooMany: too many failed sign-ins of this account or network.
@@ -60,6 +62,7 @@ const (
 	RuleNetwork     Rule = "signin-network"      // the credential may not be used from there
 	RuleExpired     Rule = "signin-expired"      // the credential's time is over
 	RuleRevoked     Rule = "signin-revoked"      // the account's password was revoked
+	RuleCertificate Rule = "signin-certificate"  // the client's certificate is missing, or good for nothing
 	RuleCancelled   Rule = "signin-cancelled"    // the exchange was ended early
 )
 
@@ -93,6 +96,8 @@ func Reply(err error) mail.Reply {
 	switch {
 	case err == nil:
 		return mail.R(235, "2.7.0", "signed in")
+	case errors.Is(err, ErrOtherIdentity):
+		return mail.R(535, "5.7.8", "this certificate belongs to another account than the user name says; set no user name, or the account's full address")
 	case errors.Is(err, ErrBadCredentials):
 		return mail.R(535, "5.7.8", "user name or password not valid; the user name is your full address")
 	case errors.Is(err, ErrTooMany):

@@ -16,6 +16,7 @@ import (
 // The SASL mechanisms. No other is known here; one that sends the password in a
 // form that a stolen file of passwords could answer never will be.
 const (
+	MechExternal  = "EXTERNAL"           // RFC 4422 appendix A: the certificate of TLS
 	MechScramPlus = "SCRAM-SHA-256-PLUS" // RFC 7677, with channel binding
 	MechScram     = "SCRAM-SHA-256"      // RFC 7677
 	MechPlain     = "PLAIN"              // RFC 4616
@@ -24,15 +25,17 @@ const (
 
 // KnownMechanisms returns all of them, the best first.
 func KnownMechanisms() []string {
-	return []string{MechScramPlus, MechScram, MechPlain, MechLogin}
+	return []string{MechExternal, MechScramPlus, MechScram, MechPlain, MechLogin}
 }
 
 // DefaultMechanisms returns what is offered unless Options say otherwise: all but
 // SCRAM-SHA-256-PLUS, whose offer keeps programs built on GNU SASL from signing in (mutt of
 // Debian chooses it and has no binding).
-func DefaultMechanisms() []string { return KnownMechanisms()[1:] }
+func DefaultMechanisms() []string {
+	return slices.DeleteFunc(KnownMechanisms(), func(m string) bool { return m == MechScramPlus })
+}
 
-// Mechanisms returns what to offer, the best first: nothing in clear text, and
+// Mechanisms returns what to offer to everybody, the best first: nothing in clear text, and
 // channel binding only where there is something to bind to. RFC 4954 §4,
 // RFC 8314 §3.3.
 func (i *Identity) Mechanisms(tlsOn, plus bool) []string {
@@ -41,7 +44,7 @@ func (i *Identity) Mechanisms(tlsOn, plus bool) []string {
 	}
 	var out []string
 	for _, m := range KnownMechanisms() {
-		if slices.Contains(i.offered(), m) && (plus || m != MechScramPlus) {
+		if slices.Contains(i.offered(), m) && (plus || m != MechScramPlus) && m != MechExternal {
 			out = append(out, m)
 		}
 	}
@@ -71,7 +74,7 @@ func (i *Identity) Begin(mech string, p Peer) (*Exchange, error) {
 		return nil, fail(ErrClear, RuleClear, "the connection is not encrypted")
 	}
 	mech = strings.ToUpper(mech)
-	if !slices.Contains(i.Mechanisms(true, i.ChannelBinding(p.TLS)), mech) {
+	if !slices.Contains(i.Offered(p, i.ChannelBinding(p.TLS)), mech) {
 		return nil, fail(ErrMechanism, RuleMechanism, mail.Printable(mech, 40)+" is not offered")
 	}
 	x := &Exchange{id: i, peer: p, mechanism: mech}
@@ -80,6 +83,8 @@ func (i *Identity) Begin(mech string, p Peer) (*Exchange, error) {
 		x.next = x.plain
 	case MechLogin:
 		x.next = x.login
+	case MechExternal:
+		x.next = x.external
 	case MechScram, MechScramPlus:
 		x.next = x.scramFirst
 	}

@@ -125,9 +125,14 @@ func (s secret) unmatched(rnd io.Reader) (secret, error) {
 }
 
 // SetPolicy says with what the account may sign in from now on. Its sessions end.
-func (i *Identity) SetPolicy(ctx context.Context, a mail.Address, p Policy, facts [][]byte) (Account, error) {
+// alone: a certificate shown in TLS is enough without AUTH, where the policy takes it by
+// itself.
+func (i *Identity) SetPolicy(ctx context.Context, a mail.Address, p Policy, alone bool, facts [][]byte) (Account, error) {
 	if !slices.Contains(policies(), p) {
 		return Account{}, fmt.Errorf("%w: an account needs a way to sign in", ErrInvalid)
 	}
-	return i.amend(ctx, a, facts, nil, func(r *record) { r.SignIn = p })
+	if alone && !p.takes(KindCertificate) {
+		return Account{}, fmt.Errorf("%w: a certificate alone opens nothing under %s; without AUTH needs any or certificate", ErrInvalid, p)
+	}
+	return i.amend(ctx, a, facts, nil, func(r *record) { r.SignIn, r.CertificateAlone = p, alone })
 }

@@ -102,8 +102,11 @@ func (i *Identity) newTrial(a mail.Address, typed, prepared string, p Peer) tria
 	}
 	t.refusal = t.account.refuses(own, p, i.o.Now())
 	t.guess = i.guessOf(t.key, p)
-	t.memo = memoKeyOf(i.cacheKey, t.key, revision, prepared, []byte(own.ID))
-	t.flight = memoKeyOf(i.cacheKey, t.key, revision, prepared, []byte(own.ID), []byte(t.guess.Network.String()), []byte(p.For.String()))
+	// What is asked for and the certificate beside it are part of what was tried: a password
+	// that is right with one of them only would else be remembered as wrong.
+	with := [][]byte{[]byte(own.ID), []byte(p.For.String()), p.keyOctets()}
+	t.memo = memoKeyOf(i.cacheKey, t.key, revision, prepared, with...)
+	t.flight = memoKeyOf(i.cacheKey, t.key, revision, prepared, append(with, []byte(t.guess.Network.String()))...)
 	return t
 }
 
@@ -209,7 +212,13 @@ func (i *Identity) admit(ctx context.Context, r *record, c Credential, p Peer) (
 	}
 	i.remember(ctx, key, screen.Network(p.Remote), i.o.Now())
 	i.noteUse(ctx, now, c.ID, i.o.Now())
-	return Proof{now.Account, []Credential{c}}, nil
+	all := []Credential{c}
+	if now.SignIn == PolicyBoth {
+		if shown, err := now.shown(p, i.o.Now()); err == nil { // refuses has asked
+			all = append(all, shown)
+		}
+	}
+	return Proof{now.Account, all}, nil
 }
 
 // rederive makes the secret that the present limits ask for; the caller holds a

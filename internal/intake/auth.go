@@ -2,10 +2,14 @@ package intake
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"net/netip"
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/fact"
+	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtp/server"
 )
@@ -13,11 +17,45 @@ import (
 // Auth starts a SASL exchange. The engine has already refused clear text, a second
 // sign-in, and mechanisms that are not offered.
 func (s *session) Auth(ctx context.Context, mech string) (server.SASL, mail.Reply) {
-	x, err := s.in.Accounts.Begin(mech, accounts.Peer{Remote: peer(s.conn), TLS: s.hello.TLS, Certificate: s.hello.Certificate, For: accounts.ScopeSend})
+	if !s.anonymous() {
+		// By its certificate, without AUTH. RFC 4954 §4: no second time.
+		return nil, s.refuse(ctx, fact.Fact{Rule: "signin-again", Reply: mail.R(503, "5.5.1", "you are signed in already, by your certificate")})
+	}
+	x, err := s.in.Accounts.Begin(mech, s.peer())
 	if err != nil {
 		return nil, s.refuse(ctx, fact.Fact{Rule: ruleOf(err), Reply: accounts.Reply(err), Text: err.Error()})
 	}
 	return &exchange{s: s, x: x}, mail.Reply{}
+}
+
+// Peer is the other end of a connection to one of our doors, as accounts are asked about it:
+// it is there to send. ours is the certificate that we present.
+func Peer(remote netip.AddrPort, state *tls.ConnectionState, ours *x509.Certificate) accounts.Peer {
+	return accounts.Peer{Remote: remote.Addr().Unmap(), TLS: state, Certificate: ours, For: accounts.ScopeSend}
+}
+
+func (s *session) peer() accounts.Peer { return Peer(s.conn.Remote, s.hello.TLS, s.hello.Certificate) }
+
+// unasked signs in whoever shows the certificate of an account that chose to be known by it
+// alone: many programs show one and just send. It returns a refusal, or none.
+func (s *session) unasked(ctx context.Context) (r mail.Reply) {
+	if !s.anonymous() || s.hello.TLS == nil || door(s.conn.Kind) != gate.DoorSubmission {
+		return r
+	}
+	proof, ok := s.in.Accounts.Unasked(ctx, s.peer())
+	if !ok {
+		return r
+	}
+	f := fact.SignIn{At: s.in.Now(), Rule: "signin-unasked", Session: s.seenAs(proof), Why: "the certificate of the connection was right", Reply: mail.R(250, "2.1.0", "sender ok")}
+	if !s.in.live.add(proof, s, s.signedInAs(proof)) {
+		f.Rule, f.Reply = "sessions-per-account", mail.R(421, "4.7.0", "too many sessions of this account")
+		s.refused++
+		s.tell(ctx, proof.Address, f.Fact())
+		return f.Reply
+	}
+	s.account = proof
+	s.tell(ctx, proof.Address, f.Fact())
+	return r
 }
 
 // exchange is one SASL exchange of a session.

@@ -47,6 +47,8 @@ type Accounts interface {
 	Lookup(a mail.Address) (accounts.Account, bool)
 	// Begin starts a SASL exchange.
 	Begin(mech string, p accounts.Peer) (*accounts.Exchange, error)
+	// Unasked returns who signed in by the certificate of TLS alone; false: nobody.
+	Unasked(ctx context.Context, p accounts.Peer) (accounts.Proof, bool)
 	// Fallen says why what was proved at a sign-in gives no right any more; "": it does. It is
 	// asked as often as Lookup.
 	Fallen(p accounts.Proof) string

@@ -138,6 +138,9 @@ func (s *session) facts() gate.Facts {
 		return f
 	}
 	f.Auth, f.Standing = gate.AuthPassword, gate.StandingFrozen
+	if s.account.Credentials[0].Kind == accounts.KindCertificate {
+		f.Auth = gate.AuthCertificate
+	}
 	if f.Door == gate.DoorSendmail {
 		f.Auth = gate.AuthLocalUID
 	}

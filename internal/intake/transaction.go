@@ -39,6 +39,9 @@ var _ server.Transaction = (*transaction)(nil)
 
 // Mail decides whether this session may use the envelope sender.
 func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transaction, mail.Reply) {
+	if r := s.unasked(ctx); !r.IsZero() {
+		return nil, r
+	}
 	id, err := mail.NewID(s.in.Now(), s.in.Rand)
 	if err != nil {
 		s.in.Logger.Error("no chance for a queue id", "err", err)

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"sallyport/internal/config"
+	"sallyport/internal/intake"
 	"sallyport/internal/kit/listen"
 	localdoor "sallyport/internal/local/door"
 	"sallyport/internal/operate"
@@ -70,8 +71,13 @@ func (n *Node) bind(ctx context.Context, p listen.Place) (net.Listener, error) {
 func (n *Node) serverConfig(g *generation) server.Config {
 	return server.Config{
 		Hostname: g.cfg.Hostname, TLS: g.tls, Awaiting: g.tls == nil && g.cfg.ACME.On(), Limits: serverLimits(g.cfg), Admission: n.admission, Memory: n.memory,
-		Logger: n.log, Now: n.o.Now, Notice: g.cfg.Notice, Balancers: g.cfg.Proxy.From, Mechanisms: n.identity.Mechanisms, UserID: localdoor.UID,
+		Logger: n.log, Now: n.o.Now, Notice: g.cfg.Notice, Balancers: g.cfg.Proxy.From, Mechanisms: n.mechanisms, UserID: localdoor.UID,
 	}
+}
+
+// mechanisms are those that a connection to one of our doors is offered.
+func (n *Node) mechanisms(c server.Channel) []string {
+	return n.identity.Offered(intake.Peer(c.Remote, c.TLS, nil), c.Plus)
 }
 
 // doorKinds are the kinds of doors that a configuration has.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +19,8 @@ import (
 type Credentials interface {
 	AddApp(ctx context.Context, a mail.Address, want accounts.AppPassword, facts func(accounts.Credential) [][]byte) (accounts.Credential, string, error)
 	Revoke(ctx context.Context, a mail.Address, choice accounts.Choice, facts func(gone []accounts.Credential) [][]byte, with ...store.Planner) ([]accounts.Credential, error)
-	SetPolicy(ctx context.Context, a mail.Address, p accounts.Policy, facts [][]byte) (accounts.Account, error)
+	Enroll(ctx context.Context, a mail.Address, d accounts.Device, facts func(accounts.Credential) [][]byte) (accounts.Credential, error)
+	SetPolicy(ctx context.Context, a mail.Address, p accounts.Policy, alone bool, facts [][]byte) (accounts.Account, error)
 	Credentials(a mail.Address) ([]accounts.Credential, error)
 	LastUsed(a mail.Address) map[string]time.Time
 }
@@ -58,6 +60,7 @@ type CredentialRef struct {
 type AccountSignIn struct {
 	Address string `json:"address"`
 	Policy  string `json:"policy"`
+	Alone   bool   `json:"alone,omitempty"` // its certificate is enough, without AUTH
 }
 
 func credentialRoutes(mux *http.ServeMux, op *Operator) {
@@ -65,6 +68,9 @@ func credentialRoutes(mux *http.ServeMux, op *Operator) {
 	answer(mux, "account.app.rm", op.AppRemove)
 	listing(mux, "account.app.ls", op.AppList)
 	answer(mux, "account.signin", op.AccountSignIn)
+	answer(mux, "cert.enroll", op.CertEnroll)
+	answer(mux, "cert.revoke", op.CertRevoke)
+	listing(mux, "cert.ls", op.CertList)
 }
 
 // AppAdd makes an app password and tells it, this once.
@@ -122,13 +128,20 @@ func (op *Operator) AppRemove(ctx context.Context, by Caller, r CredentialRef) (
 	if err != nil {
 		return Credential{}, err
 	}
-	for _, c := range all {
-		if c.Kind != accounts.KindApp || c.ID != r.Credential && !strings.EqualFold(c.Name, r.Credential) {
-			continue
-		}
+	if c, ok := named(all, accounts.KindApp, r.Credential); ok {
 		return op.revoke(ctx, by, a, c)
 	}
 	return Credential{}, &Error{CodeNotFound, fmt.Sprintf("%s has no app password %s; see: sallyport account app ls %s", a, mail.Printable(r.Credential, 80), a)}
+}
+
+// named finds a credential of a kind by its id or name.
+func named(all []accounts.Credential, k accounts.Kind, name string) (accounts.Credential, bool) {
+	for _, c := range all {
+		if c.Kind == k && (c.ID == name || strings.EqualFold(c.Name, name)) {
+			return c, true
+		}
+	}
+	return accounts.Credential{}, false
 }
 
 func (op *Operator) revoke(ctx context.Context, by Caller, a mail.Address, c accounts.Credential) (Credential, error) {
@@ -172,7 +185,7 @@ func (op *Operator) AccountSignIn(ctx context.Context, by Caller, r AccountSignI
 	if err != nil {
 		return Account{}, invalid(err)
 	}
-	account, err := op.o.Credentials.SetPolicy(ctx, a, policy, fact.EncodeAll(op.accountFact(by, a, "way to sign in changed", fact.Pair{Name: "sign in", Value: policy.String()})))
+	account, err := op.o.Credentials.SetPolicy(ctx, a, policy, r.Alone, fact.EncodeAll(op.accountFact(by, a, "way to sign in changed", fact.Pair{Name: "sign in", Value: policy.String()}, fact.Pair{Name: "without AUTH", Value: strconv.FormatBool(r.Alone)})))
 	if err != nil {
 		return Account{}, err
 	}

@@ -160,7 +160,7 @@ func (w *world) connect(r *rand.Rand) *session {
 	limits.AuthFailures = 50
 	cfg := smtpserver.Config{Kind: kind, Hostname: w.dir.Hostname(), TLS: w.serverTLS, Limits: limits, Logger: w.log, Now: time.Now}
 	if kind == smtpserver.KindSubmissions {
-		cfg.Mechanisms = w.identity.Mechanisms
+		cfg.Mechanisms = func(c smtpserver.Channel) []string { return w.identity.Mechanisms(c.TLS != nil, c.Plus) }
 	}
 	near, far := w.pair()
 	go smtpserver.ServeConn(context.Background(), far, cfg, in)

@@ -17,7 +17,7 @@ func (c *conn) mechanisms() []string {
 	if c.srv.cfg.Mechanisms == nil || c.info.Kind == KindMX || c.tls == nil {
 		return nil
 	}
-	return c.srv.cfg.Mechanisms(true, c.plusAvailable())
+	return c.srv.cfg.Mechanisms(Channel{Remote: c.info.Remote, TLS: c.tls, Plus: c.plusAvailable()})
 }
 
 // auth answers AUTH. RFC 4954 §4.

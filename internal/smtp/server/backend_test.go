@@ -312,7 +312,7 @@ func testConfig(kind Kind) Config {
 	l.Recipients, l.Transactions, l.Errors, l.Junk, l.Unknown = 5, 50, 20, 30, 10
 	c := Config{Kind: kind, Hostname: d, Limits: l, Now: time.Now, Logger: slog.New(slog.DiscardHandler)}
 	if kind != KindMX {
-		c.Mechanisms = func(bool, bool) []string { return []string{"PLAIN", "LOGIN", "SCRAM-SHA-256"} }
+		c.Mechanisms = func(Channel) []string { return []string{"PLAIN", "LOGIN", "SCRAM-SHA-256"} }
 	}
 	return c
 }

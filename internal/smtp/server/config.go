@@ -27,9 +27,9 @@ type Config struct {
 	Logger   *slog.Logger
 	// Now is the clock; the deadlines of sockets follow it.
 	Now func() time.Time
-	// Mechanisms returns the SASL mechanisms to offer. It is asked only under TLS;
-	// plusAvailable says that channel binding is possible. Nil: no AUTH.
-	Mechanisms func(tlsOn bool, plusAvailable bool) []string
+	// Mechanisms returns the SASL mechanisms to offer on a connection, which is under TLS.
+	// Nil: no AUTH.
+	Mechanisms func(Channel) []string
 	// Admission counts connections and handshakes together with other listeners;
 	// nil: alone.
 	Admission *Admission
@@ -45,6 +45,13 @@ type Config struct {
 	Balancers []netip.Prefix
 	// Notice is added to the greeting; may be empty.
 	Notice string
+}
+
+// Channel is what decides which mechanisms a connection is offered.
+type Channel struct {
+	Remote netip.AddrPort
+	TLS    *tls.ConnectionState
+	Plus   bool // SASL can be bound to it
 }
 
 var (

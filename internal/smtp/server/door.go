@@ -126,7 +126,7 @@ func (d *Doors) Build(c Config, kinds ...Kind) (*Change, error) {
 	var errs []error
 	for _, k := range kinds {
 		mine := c.Of(k)
-		secured := d.secured(k).of(mine.TLS)
+		secured := d.secured(k).of(mine.TLS, k)
 		mine.TLS = secured.own
 		s, err := newServer(mine, d.backend)
 		if err != nil {

@@ -34,7 +34,7 @@ func TestSharesOfConnections(t *testing.T) {
 func TestWhatADoorIsTold(t *testing.T) {
 	whole := Config{
 		TLS: &tls.Config{}, Awaiting: true, Balancers: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}, Limits: DefaultLimits(),
-		Mechanisms: func(bool, bool) []string { return nil }, UserID: func(net.Conn) (uint32, bool) { return 0, false },
+		Mechanisms: func(Channel) []string { return nil }, UserID: func(net.Conn) (uint32, bool) { return 0, false },
 	}
 	for kind, want := range map[Kind]string{
 		KindMX: "tls true, awaiting true, balancers 1, sign-in false, uid false", KindSubmission: "tls true, awaiting true, balancers 1, sign-in true, uid false",

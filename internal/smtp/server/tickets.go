@@ -12,20 +12,29 @@ type ownTLS struct {
 
 // of returns the configuration that a door makes of the whole server's: its former one,
 // with the tickets that clients hold, while that of the whole server stays the same.
-func (o ownTLS) of(whole *tls.Config) ownTLS {
+func (o ownTLS) of(whole *tls.Config, k Kind) ownTLS {
 	switch {
 	case whole == nil:
 		return ownTLS{}
 	case o.whole == whole:
 		return o
 	}
-	return ownTLS{whole: whole, own: fresh(whole)}
+	return ownTLS{whole: whole, own: fresh(whole, k)}
 }
 
 // fresh returns a configuration that presents what c does, to the same clients, and has no
 // keys yet: a Clone would take over those that c made when it was used.
-func fresh(c *tls.Config) *tls.Config {
+//
+// Where our people sign in, clients are asked for a certificate, without a list of
+// authorities, since several programs show none that no list names; whatever they show is
+// taken, and judged where it is to count for something. Mail servers on port 25 are not asked.
+func fresh(c *tls.Config, k Kind) *tls.Config {
+	ask := tls.NoClientCert
+	if k == KindSubmission || k == KindSubmissions {
+		ask = tls.RequestClientCert
+	}
 	return &tls.Config{
+		ClientAuth:   ask,
 		Certificates: c.Certificates, Time: c.Time, MinVersion: c.MinVersion, MaxVersion: c.MaxVersion,
 		CipherSuites: c.CipherSuites, CurvePreferences: c.CurvePreferences, SessionTicketsDisabled: c.SessionTicketsDisabled,
 	}

@@ -170,8 +170,8 @@ func parseAuth(cmd Command, rest []byte) (Command, *Fault) {
 		return Command{}, fault(VerbAUTH, 501, "5.5.4", "AUTH needs the name of a mechanism")
 	}
 	cmd.Auth.Mechanism = string(bytes.ToUpper(mech))
-	if !more {
-		return cmd, nil
+	if !more || len(initial) == 0 {
+		return cmd, nil // smtplib leaves a blank where it has no response
 	}
 	// RFC 4954 §4: "=" is an initial response of no octets.
 	if string(initial) == "=" {
@@ -179,9 +179,6 @@ func parseAuth(cmd Command, rest []byte) (Command, *Fault) {
 		return cmd, nil
 	}
 	response, f := decodeBase64(initial)
-	if f == nil && len(response) == 0 {
-		f = fault(VerbAUTH, 501, "5.5.2", `an empty initial response is written "="`)
-	}
 	if f != nil {
 		return Command{}, f
 	}
@@ -214,6 +211,9 @@ func isMechanism(b []byte) bool {
 func ParseResponse(line []byte) (response []byte, cancelled bool, f *Fault) {
 	if string(line) == "*" {
 		return nil, true, nil
+	}
+	if string(line) == "=" {
+		return []byte{}, false, nil // as behind AUTH; curl and others send it here, too
 	}
 	response, f = decodeBase64(line)
 	return response, false, f

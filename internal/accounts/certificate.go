@@ -1,0 +1,214 @@
+package accounts
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"sallyport/internal/mail"
+)
+
+// publicKey is a key whose holder signs in as the account: the SHA-256 of its
+// SubjectPublicKeyInfo. What else a certificate says, and who signed it, decides nothing.
+type publicKey struct {
+	SPKI []byte `json:"spki_sha256"`
+}
+
+func (k publicKey) index() (n [sha256.Size]byte) {
+	copy(n[:], k.SPKI)
+	return n
+}
+
+// keyOfCertificate is the public key of a certificate.
+func keyOfCertificate(c *x509.Certificate) publicKey {
+	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+	return publicKey{SPKI: sum[:]}
+}
+
+// Device says what certificate is enrolled.
+type Device struct {
+	Name string // of the device; unique among the account's credentials
+	// Certificate holds the key. Its time and use are asked of what the client presents, so
+	// that a renewed certificate of the same key goes on.
+	Certificate *x509.Certificate
+	Scope       Scope
+	Expires     time.Time // of the enrolment; zero: never
+}
+
+// Enroll lets the holder of a certificate's key sign in as the account. A key belongs to one
+// account. facts tells what is recorded with it. Errors: ErrNoSuch, ErrExists (the name, or
+// the key), ErrInvalid, ErrFull, and those of the store.
+func (i *Identity) Enroll(ctx context.Context, a mail.Address, d Device, facts func(Credential) [][]byte) (c Credential, err error) {
+	now := i.o.Now().UTC()
+	if d.Certificate == nil {
+		return c, fmt.Errorf("%w: there is no certificate", ErrInvalid)
+	}
+	if err := (AppPassword{Name: d.Name, Scope: d.Scope, Expires: d.Expires}).check(i.limits(), now); err != nil {
+		return c, err
+	}
+	if err := fitLeaf(d.Certificate, now); err != nil {
+		return c, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	key := keyOfCertificate(d.Certificate)
+	_, err = i.change(ctx, a, change{late: func(uint64) [][]byte { return facts(c) }, edit: existing(a, func(old *record, revision uint64) (*record, error) {
+		if of, taken := i.keys.Load(key.index()); taken {
+			return nil, fmt.Errorf("%w: this key signs in as %s already", ErrExists, of)
+		}
+		c = Credential{ID: idOf("cert", revision), Kind: KindCertificate, Name: d.Name, Created: now, Expires: d.Expires.UTC(), Scope: d.Scope}
+		return old.with(held{Credential: c, Key: &key}, i.limits())
+	})})
+	if err != nil {
+		return Credential{}, err
+	}
+	return c, nil
+}
+
+// fitLeaf says why a certificate is none to sign in with now, whoever holds it. TLS asks for
+// a certificate and takes any: this is where it is judged, also on resumed sessions.
+func fitLeaf(c *x509.Certificate, now time.Time) error {
+	uses := func(u x509.ExtKeyUsage) bool { return slices.Contains(c.ExtKeyUsage, u) }
+	switch {
+	case now.Before(c.NotBefore):
+		return errors.New("the certificate is not valid before " + c.NotBefore.UTC().Format(time.RFC3339))
+	case now.After(c.NotAfter):
+		return errors.New("the certificate ended on " + c.NotAfter.UTC().Format(time.RFC3339))
+	case c.KeyUsage != 0 && c.KeyUsage&x509.KeyUsageDigitalSignature == 0:
+		return errors.New("the certificate's key is not to sign with")
+	case len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) > 0 && !uses(x509.ExtKeyUsageClientAuth) && !uses(x509.ExtKeyUsageAny):
+		return errors.New("the certificate is not for clients") // RFC 5280 §4.2.1.12
+	}
+	return nil
+}
+
+// presented returns the certificate that the client showed; nil: none.
+func (p Peer) presented() *x509.Certificate {
+	if p.TLS == nil || !p.TLS.HandshakeComplete || len(p.TLS.PeerCertificates) == 0 {
+		return nil
+	}
+	return p.TLS.PeerCertificates[0]
+}
+
+// keyOctets are the digest of the key that the client shows; nil: none.
+func (p Peer) keyOctets() []byte {
+	if leaf := p.presented(); leaf != nil {
+		return keyOfCertificate(leaf).SPKI
+	}
+	return nil
+}
+
+// shown returns the credential whose certificate the client shows.
+func (r *record) shown(p Peer, now time.Time) (Credential, error) {
+	leaf := p.presented()
+	if leaf == nil {
+		return Credential{}, fail(ErrBadCredentials, RuleCertificate, "the client shows no certificate")
+	}
+	key := keyOfCertificate(leaf).index()
+	for _, h := range r.held {
+		if h.Key == nil || h.Key.index() != key {
+			continue
+		}
+		if err := fitLeaf(leaf, now); err != nil {
+			return Credential{}, fail(ErrBadCredentials, RuleCertificate, err.Error()+": "+h.ID)
+		}
+		return h.Credential, h.usable(p, now)
+	}
+	return Credential{}, fail(ErrBadCredentials, RuleCertificate, "the client's certificate is not one of the account's")
+}
+
+// holder returns whose certificate the client shows, and as which credential.
+func (i *Identity) holder(p Peer) (*record, Credential, error) {
+	leaf := p.presented()
+	if leaf == nil {
+		return nil, Credential{}, fail(ErrBadCredentials, RuleCertificate, "the client shows no certificate")
+	}
+	v, ok := i.keys.Load(keyOfCertificate(leaf).index())
+	if !ok {
+		return nil, Credential{}, fail(ErrBadCredentials, RuleCertificate, "the client's certificate belongs to no account")
+	}
+	r := i.record(v.(string))
+	if r == nil {
+		return nil, Credential{}, fail(ErrBadCredentials, RuleNoAccount, "no account has this certificate")
+	}
+	c, err := r.shown(p, i.o.Now())
+	if err == nil {
+		err = r.refuses(c, p, i.o.Now())
+	}
+	return r, c, err
+}
+
+// Offered is Mechanisms for one client: EXTERNAL only where the certificate that it shows is
+// good for an account now. Offered to others, it keeps programs that try it first from
+// signing in by password.
+func (i *Identity) Offered(p Peer, plus bool) []string {
+	all := i.Mechanisms(p.TLS != nil, plus)
+	if !slices.Contains(i.offered(), MechExternal) {
+		return all
+	}
+	if _, _, err := i.holder(p); err != nil {
+		return all
+	}
+	return append([]string{MechExternal}, all...)
+}
+
+// Unasked returns who signed in by the certificate of TLS alone, where the account chose
+// that; false: nobody did.
+func (i *Identity) Unasked(ctx context.Context, p Peer) (Proof, bool) {
+	r, c, err := i.holder(p)
+	if err != nil || !r.CertificateAlone {
+		return Proof{}, false
+	}
+	proof, err := i.admit(ctx, r, c, p)
+	return proof, err == nil
+}
+
+// external takes the identity that the client wants to act as: none, or the account's own.
+// RFC 4422 appendix A.
+func (x *Exchange) external(ctx context.Context, response []byte) ([]byte, step, error) {
+	if response == nil {
+		return []byte{}, x.external, nil
+	}
+	r, c, err := x.id.holder(x.peer)
+	if r != nil {
+		x.names(r.Address.String())
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := sameIdentity(string(response), x.user); err != nil {
+		return nil, nil, fail(ErrOtherIdentity, RuleAuthzid, "asked to act as "+describeUser(string(response)))
+	}
+	x.proof, err = x.id.admit(ctx, r, c, x.peer)
+	return nil, nil, err
+}
+
+// index keeps the keys of next for the account of key, and forgets those of old. The caller
+// holds load.
+func (i *Identity) index(key string, old, next *record) {
+	stays := map[[sha256.Size]byte]bool{}
+	for _, h := range next.keys() {
+		stays[h] = true
+		i.keys.Store(h, key)
+	}
+	for _, h := range old.keys() {
+		if !stays[h] {
+			i.keys.CompareAndDelete(h, key)
+		}
+	}
+}
+
+// keys are those with which the account signs in.
+func (r *record) keys() (all [][sha256.Size]byte) {
+	if r == nil {
+		return nil
+	}
+	for _, h := range r.held {
+		if h.Key != nil {
+			all = append(all, h.Key.index())
+		}
+	}
+	return all
+}
