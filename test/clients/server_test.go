@@ -46,7 +46,7 @@ func Start(t testing.TB, args ...string) *Server {
 
 func (s *Server) launch() {
 	s.t.Helper()
-	args := append([]string{"quickstart", "--json", "--dir", s.dir, "--listen-base", "0"}, s.args...)
+	args := append([]string{"quickstart", "--json", "--hijack", "off", "--dir", s.dir, "--listen-base", "0"}, s.args...)
 	s.cmd = exec.Command(s.Binary, args...)
 	s.log = &tail{max: 64 << 10}
 	s.cmd.Stderr = s.log
