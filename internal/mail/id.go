@@ -62,7 +62,12 @@ func IDFromBytes(b []byte) (ID, error) {
 }
 
 // Bytes returns the octets of the ID, which sort as the ID does.
-func (id ID) Bytes() []byte { return append([]byte(nil), id.b[:]...) }
+func (id ID) Bytes() []byte {
+	// A slice of constant size stays on the stack of a caller that only copies it into a key.
+	b := make([]byte, idOctets)
+	copy(b, id.b[:])
+	return b
+}
 
 // String returns 24 characters of lower-case base 32 that sort as the ID does.
 func (id ID) String() string {
