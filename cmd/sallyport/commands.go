@@ -18,6 +18,7 @@ type commands struct {
 	Forward    forwardCommands   `cmd:"" help:"Accounts whose mail goes on to other servers."`
 	Delegate   delegateCommands  `cmd:"" help:"Who may send as somebody else."`
 	Import     importCommands    `cmd:"" help:"Move in from another mail server."`
+	Learn      learnCommands     `cmd:"" help:"Teach the server whom people wrote to before they came here."`
 	Sendmail   sendmailCommand   `cmd:"" passthrough:"" help:"Send mail as sendmail(1) does; also when run under that name."`
 	Queue      queueCommands     `cmd:"" help:"What waits to be delivered."`
 	Incident   incidentCommands  `cmd:"" help:"Accounts that were contained: why, what left, what is held, and what to do."`

@@ -25,7 +25,7 @@ func (n *Node) openOperator(_ context.Context, _ keys) error {
 		EndSessions: n.intake.EndFallen, Sessions: n.intake.Sessions, Server: n.server,
 		Write: n.trace.Write, Backup: n.backup(), Data: n.config().Data, Certificate: n.leaf, Obtained: n.obtained, Logger: n.log,
 		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,
-		SigningKeys: n.ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().callouts },
+		Learner: n.watch, SigningKeys: n.ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().callouts },
 	})
 	return nil
 }

@@ -53,6 +53,7 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	signingKeyRoutes(mux, op)
 	calloutRoutes(mux, op)
 	incidentRoutes(mux, op)
+	answer(mux, "learn", op.Learn)
 	answer(mux, "trace", op.Trace)
 	listing(mux, "trace.summary", op.TraceSummary)
 	listing(mux, "sessions", op.Sessions)

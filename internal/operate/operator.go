@@ -70,6 +70,8 @@ type Options struct {
 	Book        *book.Book
 	// Incidents contains accounts and sets them free.
 	Incidents incident.Keeper
+	// Learner is taught whom accounts wrote to before; nil: nobody is.
+	Learner Learner
 	// Ledger counts recipients, and Allowance says how many an account may have.
 	Ledger    Ledger
 	Allowance func(accounts.Account) budget.Limits

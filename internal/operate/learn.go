@@ -1,0 +1,159 @@
+package operate
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"sallyport/internal/directory"
+	"sallyport/internal/fact"
+	"sallyport/internal/gate"
+	"sallyport/internal/hijack/watch"
+	"sallyport/internal/incident"
+	"sallyport/internal/mail"
+)
+
+// Learner is what an Operator needs of package watch to teach whom accounts wrote to.
+type Learner interface {
+	Learn(ctx context.Context, of mail.Address, all []watch.Acquaintance, facts func(taught int) [][]byte) (int, error)
+}
+
+// MaxLearn is how many correspondents one request teaches.
+const MaxLearn = 1000
+
+// Learn is whom an account wrote to before.
+type Learn struct {
+	Account        string          `json:"account"` // an address of it
+	From           string          `json:"from"`    // what that is known from, such as "a log"
+	Correspondents []Correspondent `json:"correspondents"`
+	DryRun         bool            `json:"dry_run,omitempty"`
+}
+
+// Correspondent is somebody who was written to.
+type Correspondent struct {
+	Address string    `json:"address"`
+	Since   time.Time `json:"since,omitzero"` // zero: nobody knows when
+}
+
+// Learned says what became of it.
+type Learned struct {
+	Account string `json:"account,omitempty"` // "": the address is of no account, and nothing was learnt
+	Taught  int    `json:"taught"`
+	Known   int    `json:"known"`   // were known for as long already
+	Gone    int    `json:"gone"`    // addresses of ours that are nobody's
+	Misused int    `json:"misused"` // were written to while somebody else may have used the account
+}
+
+// Learn teaches whom an account of ours wrote to. What was sent in an incident of the
+// account teaches nothing: it may be whom a thief wrote to.
+func (op *Operator) Learn(ctx context.Context, by Caller, r Learn) (Learned, error) {
+	if op.o.Learner == nil {
+		return Learned{}, &Error{CodeInvalid, "nothing is learnt here"}
+	}
+	if len(r.Correspondents) > MaxLearn {
+		return Learned{}, invalid(fmt.Errorf("one request teaches at most %d correspondents", MaxLearn))
+	}
+	from, err := parseAccount(r.Account)
+	if err != nil {
+		return Learned{}, err
+	}
+	dir := op.o.Book.Snapshot()
+	account, ours := op.accountOf(dir, from)
+	if !ours {
+		return Learned{}, nil
+	}
+	spans, err := op.misuse(ctx, account)
+	if err != nil {
+		return Learned{}, err
+	}
+	out, known := Learned{Account: account.String()}, map[string]bool{}
+	var all []watch.Acquaintance
+	for _, c := range r.Correspondents {
+		a, err := mail.ParseAddress(c.Address, mail.UTF8)
+		if err != nil {
+			return Learned{}, invalid(err)
+		}
+		if during(spans, c.Since) {
+			out.Misused++
+			continue
+		}
+		ways := waysTo(dir, account, a)
+		if len(ways) == 0 {
+			out.Gone++
+		}
+		for _, way := range ways {
+			all = append(all, watch.Acquaintance{Way: way, Since: c.Since})
+			known[way.Recipient.Key()+" "+way.Mailbox.Key()] = way.Mailbox.Key() != account.Key()
+		}
+	}
+	facts := func(taught int) [][]byte {
+		return fact.EncodeAll(op.accountFact(by, account, "correspondents learnt", fact.Pair{Name: "from", Value: mail.PlainLine(r.From, 80)}, fact.Pair{Name: "correspondents", Value: strconv.Itoa(taught)}))
+	}
+	if r.DryRun {
+		facts = nil
+	}
+	if out.Taught, err = op.o.Learner.Learn(ctx, account, all, facts); err != nil {
+		return Learned{}, err
+	}
+	for _, other := range known {
+		if other {
+			out.Known++
+		}
+	}
+	out.Known = max(out.Known-out.Taught, 0)
+	return out, nil
+}
+
+// accountOf is whose an address is: that of an account, or one that leads to a single one.
+func (op *Operator) accountOf(dir *directory.Snapshot, a mail.Address) (mail.Address, bool) {
+	if known, err := op.o.Accounts.Get(a); err == nil {
+		return known.Address, true
+	}
+	c := dir.Classify(a)
+	if c.Rule != directory.RuleAlias && c.Rule != directory.RuleDetail || len(c.Mailboxes) != 1 || len(c.Ask) > 0 {
+		return mail.Address{}, false
+	}
+	known, err := op.o.Accounts.Get(c.Mailboxes[0].Account)
+	return known.Address, err == nil
+}
+
+// waysTo is where a message to a would go, as when the account submits it.
+func waysTo(dir *directory.Snapshot, account, a mail.Address) (out []watch.Way) {
+	c := dir.ClassifyFor(account, a)
+	if c.Destination == gate.DestinationForeign {
+		return []watch.Way{{Recipient: a}}
+	}
+	for _, m := range append(c.Mailboxes, c.Ask...) {
+		out = append(out, watch.Way{Recipient: a, Mailbox: m.Place()})
+	}
+	return out
+}
+
+// span is a time in which somebody else may have used an account; a zero end is none yet.
+type span struct{ from, to time.Time }
+
+func during(all []span, at time.Time) bool {
+	for _, s := range all {
+		if !at.IsZero() && !at.Before(s.from) && (s.to.IsZero() || at.Before(s.to)) {
+			return true
+		}
+	}
+	return false
+}
+
+// misuse is when incidents of an account began and ended.
+func (op *Operator) misuse(ctx context.Context, account mail.Address) (out []span, err error) {
+	err = op.o.Incidents.Log.List(ctx, func(i incident.Incident) (bool, error) {
+		if i.Account.Key() == account.Key() {
+			out = append(out, span{i.Since, i.Closed})
+		}
+		return true, nil
+	})
+	return out, err
+}
+
+// Learn calls Operator.Learn.
+func (c *Client) Learn(ctx context.Context, r Learn) (Learned, error) {
+	return call[Learned](ctx, c, "learn", r)
+}
