@@ -65,6 +65,9 @@ func TestWhatIsOfTodayDoesNotCountYet(t *testing.T) {
 		if got.Known != 0 || got.Recent != 1 {
 			t.Errorf("%s: %+v", r, got)
 		}
+		if since, _ := b.Since(who, w.o.Key.Address(addr(t, r))); since.After(w.time()) {
+			t.Errorf("%s is known from %v on", r, since)
+		}
 	}
 }
 

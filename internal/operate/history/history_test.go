@@ -75,7 +75,7 @@ Nov  2 12:00:00 mail postfix/smtpd[900]: 4F2A1C0099: client=evil[203.0.113.8]
 Nov  2 12:00:00 mail postfix/qmgr[701]: 4F2A1C0099: from=<alice@office.test>, size=1, nrcpt=2 (queue active)
 Nov  2 12:00:01 mail postfix/smtp[1]: 4F2A1C0099: to=<bob@office.test>, relay=x, status=sent (250 ok)
 Nov  2 12:00:01 mail postfix/smtp[1]: 4F2A1C0099: to=<dan@office.test>, relay=x, status=sent (250 ok)
-2026-11-02 12:00:00 1vFABC-0000000AbCd-0001 <= alice@office.test H=(P=esmtpsa A=plain:alice@office.test S=1) [203.0.113.8] P=esmtps S=9 id=x
+2026-11-02 12:00:00 1vFABC-0000000AbCd-0001 <= alice@office.test H=(x P=esmtpsa A=plain:alice@office.test S=1 ) [203.0.113.8] P=esmtps S=9 id=x
 2026-11-02 12:00:01 1vFABC-0000000AbCd-0001 => bob@office.test R=local T=lmtp
 2026-11-02 12:00:02 1vFABC-0000000AbCe-0001 <= alice@office.test H=x [203.0.113.8] P=esmtps S=9 id=x P=esmtpsa A=plain:alice@office.test
 2026-11-02 12:00:03 1vFABC-0000000AbCe-0001 => bob@office.test R=local T=lmtp
