@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, race, mutate, fuzz, bench, bench-parsers, authors, soak, migrate, lint.
+# The rest: build, race, mutate, fuzz, bench, bench-parsers, authors, soak, migrate, lint, vuln.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -13,7 +13,7 @@ LEAST    ?= 85
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := callout kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors soak migrate lint clean install package test-package systemd
+.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors soak migrate lint vuln clean install package test-package systemd
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -46,6 +46,10 @@ unit:
 lint:
 	@unformatted="$$(gofmt -l cmd internal test)"; if [ -n "$$unformatted" ]; then echo "gofmt would change:"; echo "$$unformatted"; exit 1; fi
 	go vet ./...
+
+# What is known of the code that we call. VULNDB=DIR reads a copy of the database.
+vuln:
+	VULNDB='$(VULNDB)' ./scripts/vuln
 
 # One thing changed at a time in each of ROOMS: prints what their own tests don't notice,
 # and fails where they notice less than LEAST percent. Takes about an hour.
