@@ -30,7 +30,7 @@ func TestADeliveryThatFailsEndsTheYes(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, nil)
-			w.server.takes["eve@x.test"] = true
+			w.server.set(func() { w.server.takes["eve@x.test"] = true })
 			w.want("alice@x.test", Yes, 1)
 			w.want("eve@x.test", Yes, 2)
 			out := deliveries{{Reply: reply}, {Reply: mail.R(250, "2.0.0", "ok")}, {Reply: mail.R(550, "5.1.1", "one too many")}}

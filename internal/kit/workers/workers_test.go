@@ -2,6 +2,7 @@ package workers
 
 import (
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -38,29 +39,36 @@ func TestAllRunAtOnce(t *testing.T) {
 	}
 }
 
-// Goroutines are used again while they linger, and end afterwards.
+// Goroutines are used again while they linger, and end afterwards. They are told by their
+// names, since a count of all goroutines has those of other tests in it.
 func TestGoroutinesAreKeptForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := New(time.Second)
-		run := func() {
-			done := make(chan struct{})
-			c.Go(func() { close(done) })
-			<-done
-			synctest.Wait()
+		run := func() string {
+			name := make(chan string)
+			c.Go(func() { name <- goroutine() })
+			defer synctest.Wait()
+			return <-name
 		}
-		before := runtime.NumGoroutine()
+		first := run()
 		for range 100 {
-			run()
 			time.Sleep(900 * time.Millisecond)
 			synctest.Wait()
-			if n := runtime.NumGoroutine() - before; n != 1 {
-				t.Fatalf("%d goroutines are kept", n)
+			if other := run(); other != first {
+				t.Fatalf("%s ran it, not %s that waited", other, first)
 			}
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if n := runtime.NumGoroutine() - before; n != 0 {
-			t.Fatalf("%d goroutines are left", n)
+		if other := run(); other == first {
+			t.Fatalf("%s waited for more than its time", other)
 		}
-	})
+	}) // which fails where a goroutine is left
+}
+
+// goroutine is the name of the goroutine that asks.
+func goroutine() string {
+	text := make([]byte, 64)
+	name, _, _ := strings.Cut(string(text[:runtime.Stack(text, false)]), " [")
+	return name
 }
