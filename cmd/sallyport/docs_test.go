@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -76,7 +77,7 @@ func understood(line string) error {
 		return err
 	}
 	_, err = parser.Parse(words(line))
-	if helped {
+	if helped || errors.Is(err, fs.ErrNotExist) { // a file of the reader's
 		return nil
 	}
 	// Naming a command without its arguments is a way to speak about it.

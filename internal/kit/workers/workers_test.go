@@ -63,7 +63,8 @@ func TestGoroutinesAreKeptForAWhile(t *testing.T) {
 		if other := run(); other == first {
 			t.Fatalf("%s waited for more than its time", other)
 		}
-	}) // which fails where a goroutine is left
+		time.Sleep(2 * time.Second) // what is left then fails the test
+	})
 }
 
 // goroutine is the name of the goroutine that asks.
