@@ -163,13 +163,11 @@ func Wrote(account Fingerprint, to []Fingerprint, at time.Time) []Lesson {
 }
 
 // Heard returns what a Book learns from a message that came in for an account from
-// somebody who proved to be the sender (a DMARC pass): who wrote first is known.
+// somebody who proved to be the sender (a DMARC pass): who wrote first is known to the
+// account. Nothing else follows from it, since strangers choose whom they write to.
 func Heard(account, from Fingerprint, at time.Time) []Lesson {
 	if account == from || from == 0 || account == 0 {
 		return nil
 	}
-	return []Lesson{
-		{One: account, Other: from, Since: at.Add(-Settled)},
-		{One: from, Other: account, Since: at.Add(-Settled)},
-	}
+	return []Lesson{{One: account, Other: from, Since: at.Add(-Settled)}}
 }

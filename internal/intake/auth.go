@@ -55,6 +55,7 @@ func (s *session) unasked(ctx context.Context) (r mail.Reply) {
 	}
 	s.account = proof
 	s.tell(ctx, proof.Address, f.Fact())
+	s.signedIn(ctx, "certificate")
 	return r
 }
 
@@ -84,7 +85,7 @@ func (e *exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	f := e.fact()
 	f.Reply = accounts.Reply(nil)
 	e.s.tell(ctx, proof.Address, f)
-	e.signedIn(ctx, f)
+	e.s.signedIn(ctx, e.x.Attempt().Mechanism)
 	return nil, true, f.Reply
 }
 

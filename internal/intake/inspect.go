@@ -106,6 +106,9 @@ type Finding struct {
 	// Fields are whole header fields with their CRLFs that are put before the
 	// message, in ASCII, for Pass, Junk and Hold.
 	Fields []byte
+	// Author is who wrote the message, where a DMARC pass proves it; zero: nobody is
+	// proved.
+	Author mail.Address
 }
 
 // junkField says in a message why its mailbox keeps it apart. Only we write it.
@@ -198,9 +201,10 @@ type judgement struct {
 	Finding        // the one that outranks the others; its Notes are those of all, in order
 	fields  []byte // of all
 	junk    bool
-	marks   []fact.Pair // the rules of those that accepted with a reservation
-	why     []string    // and their reasons, for the junk field
-	found   string      // evidence of the one that did not accept
+	marks   []fact.Pair  // the rules of those that accepted with a reservation
+	why     []string     // and their reasons, for the junk field
+	found   string       // evidence of the one that did not accept
+	author  mail.Address // who is proved to have written it; zero: nobody
 }
 
 // inspect asks the inspectors in their order. The first that does not accept ends
@@ -226,6 +230,9 @@ func (t *transaction) inspect(ctx context.Context, looks []look, c Content) judg
 			j.marks = append(j.marks, fact.Pair{Name: "hold", Value: f.Rule})
 		}
 		j.fields = append(j.fields, f.Fields...)
+		if !f.Author.IsZero() {
+			j.author = f.Author
+		}
 		if f.Action > j.Action {
 			j.Finding = f
 		}

@@ -103,6 +103,8 @@ func DefaultLimits() Limits {
 type Watch interface {
 	// Submitted judges a message before it is answered; Judged.Done follows.
 	Submitted(ctx context.Context, m watch.Submission) watch.Judged
+	// Heard tells that a message comes in from somebody who proved to be its author.
+	Heard(ctx context.Context, from mail.Address, ways []watch.Way) watch.Judged
 	// Keep writes by itself what a message would have been made durable with.
 	Keep(ctx context.Context, also []store.Mutation)
 	SignedIn(ctx context.Context, by watch.Act)

@@ -2,12 +2,14 @@ package intake
 
 import (
 	"context"
+	"crypto/tls"
+	"strings"
 
-	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/hijack/watch"
 	"sallyport/internal/letter"
 	"sallyport/internal/mail"
+	"sallyport/internal/screen"
 	"sallyport/internal/spool"
 )
 
@@ -19,10 +21,17 @@ func (s *session) act() watch.Act {
 	return watch.Act{Account: s.account.Address, Session: s.seen(), Began: s.conn.Started, Used: s.account.Credentials}
 }
 
-// watched has a message of an account judged, before anybody is told that it is taken. What
-// must be known of the account then becomes durable with the message.
+// watched has a message of an account judged, before anybody is told that it is taken, and
+// tells of one from outside who proved to be its author. What must be known of the accounts
+// then becomes durable with the message.
 func (t *transaction) watched(ctx context.Context, c content, size int64) (watch.Judged, error) {
-	if t.s.in.Watch == nil || t.s.anonymous() || !t.submitted() {
+	switch {
+	case t.s.in.Watch == nil:
+		return watch.Judged{}, nil
+	case t.s.anonymous() && t.door == gate.DoorMX && c.judged.Action == Pass:
+		// What is kept apart as junk, or held, teaches nothing.
+		return t.s.in.Watch.Heard(ctx, c.judged.author, waysOf(t.draft.Deliveries())), nil
+	case t.s.anonymous() || !t.submitted():
 		return watch.Judged{}, nil
 	}
 	m := watch.Submission{Act: t.s.act(), ID: t.draft.ID, Invalid: t.invalid, Ways: waysOf(t.draft.Deliveries()), Cause: watch.Cause{
@@ -75,12 +84,32 @@ func (s *session) claims(ctx context.Context, a mail.Address) {
 	}
 }
 
-// signedIn tells who watches that somebody signed in.
-func (e *exchange) signedIn(ctx context.Context, f fact.Fact) {
-	if e.s.in.Watch == nil {
+// signedIn tells who watches that somebody signed in, by which mechanism.
+func (s *session) signedIn(ctx context.Context, mechanism string) {
+	if s.in.Watch == nil {
 		return
 	}
-	by := e.s.act()
-	by.Network, _ = f.Find("network")
-	e.s.in.Watch.SignedIn(ctx, by)
+	by := s.act()
+	by.Network, by.Program = screen.Network(s.peer().Remote).String(), program(s.hello.Name, mechanism, s.hello.TLS)
+	s.in.Watch.SignedIn(ctx, by)
+}
+
+// program is a client program as far as it can be told apart: by how it names its host, by
+// what it agrees on for TLS, and by how it signs in. A name's domain and its digits change with
+// the network, and an address altogether, which are no other program.
+func program(hello, mechanism string, state *tls.ConnectionState) string {
+	name := "an address"
+	if !strings.HasPrefix(hello, "[") {
+		label, _, _ := strings.Cut(strings.ToLower(hello), ".")
+		name = strings.Map(func(r rune) rune {
+			if r >= '0' && r <= '9' {
+				return -1
+			}
+			return r
+		}, label)
+	}
+	if state == nil {
+		return name + " " + mechanism
+	}
+	return name + " " + mechanism + " " + tls.VersionName(state.Version) + " " + tls.CipherSuiteName(state.CipherSuite)
 }

@@ -158,6 +158,8 @@ type setup struct {
 	memory *allowance.Budget
 	// recipients are who answers for behind.test and cut.test.
 	recipients intake.Recipients
+	// watch watches accounts; nil: nobody does.
+	watch intake.Watch
 }
 
 func newWorld(t *testing.T) *world { return newWorldOf(t, setup{limits: intake.DefaultLimits()}) }
@@ -196,7 +198,7 @@ func newWorldOf(t *testing.T, s setup) *world {
 	must(t, err)
 	w.most = budget.Limits{Hour: 1 << 20, Day: 1 << 20}
 	w.in = intake.New(intake.Options{
-		Ledger: w.ledger, Allowance: func(accounts.Account) budget.Limits { return w.most },
+		Watch: s.watch, Ledger: w.ledger, Allowance: func(accounts.Account) budget.Limits { return w.most },
 		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Queue: w.spool, Journal: w.journal,
 		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Memory: s.memory, Recipients: s.recipients, Offers: offers, International: international, ReturnPaths: s.returnPaths, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
 	})

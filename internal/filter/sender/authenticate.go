@@ -125,6 +125,7 @@ func (g *authentication) Judge(ctx context.Context, _ intake.Content) intake.Fin
 	f := g.decide(r)
 	f.Notes = append(f.Notes, r.notes(g.author)...)
 	f.Fields = results.Field(g.a.Hostname, r.results(g))
+	f.Author = g.proved(r)
 	return f
 }
 

@@ -60,6 +60,23 @@ func (g *authentication) decide(r found) intake.Finding {
 	return f
 }
 
+// proved is who wrote the message, where a DMARC pass proves it: the one author whom it
+// names, who is nobody of ours. Zero: nobody is proved.
+func (g *authentication) proved(r found) mail.Address {
+	if r.dmarc.Verdict != dmarc.Pass || r.shown || g.author.fault != "" || len(g.author.ours) > 0 {
+		return mail.Address{}
+	}
+	cs := mail.ASCII
+	if g.m.Envelope.SMTPUTF8 {
+		cs = mail.UTF8
+	}
+	named := g.m.Header.Authors(cs)
+	if named.Fault != "" || len(named.From) != 1 || named.From[0].Domain() != r.dmarc.Author {
+		return mail.Address{}
+	}
+	return named.From[0]
+}
+
 // byPolicy does what the policy of the author's domain asks for, and says why it does
 // less, in a word of RFC 9990.
 func (g *authentication) byPolicy(r found) (f intake.Finding, override string) {

@@ -28,6 +28,7 @@ type account struct {
 	since  time.Time // when the evidence began that there may be; zero: nothing happened
 	last   time.Time // when something last happened
 	told   time.Time // when it was last told that the account would be contained
+	heard  *tally    // of strangers who wrote to it; nil: not counted yet
 }
 
 // From evidenceBegins on what an account does is part of an incident, with what it did before

@@ -11,13 +11,15 @@ import (
 )
 
 const (
-	prefix      = string(store.SpaceHijack)
-	prefixState = prefix + "state/"
-	prefixPair  = prefix + "pair/"
-	prefixSite  = prefix + "site/"
-	prefixFrom  = prefix + "from/"
-	prefixWait  = prefix + "wait/"
-	keyNormal   = prefix + "normal"
+	prefix        = string(store.SpaceHijack)
+	prefixState   = prefix + "state/"
+	prefixPair    = prefix + "pair/"
+	prefixSite    = prefix + "site/"
+	prefixFrom    = prefix + "from/"
+	prefixProgram = prefix + "program/"
+	prefixHeard   = prefix + "heard/"
+	prefixWait    = prefix + "wait/"
+	keyNormal     = prefix + "normal"
 )
 
 func keyOf(prefix string, prints ...hijack.Fingerprint) []byte {
@@ -47,7 +49,9 @@ type book struct {
 	ctx   context.Context
 	st    store.Store
 	now   time.Time
+	keep  time.Duration // how long strangers who wrote first are known
 	asked map[[2]hijack.Fingerprint]answer
+	heard map[[2]hijack.Fingerprint]answer
 }
 
 type answer struct {
@@ -55,13 +59,38 @@ type answer struct {
 	known bool
 }
 
-func newBook(ctx context.Context, st store.Store, now time.Time) *book {
-	return &book{ctx: ctx, st: st, now: now, asked: map[[2]hijack.Fingerprint]answer{}}
+func newBook(ctx context.Context, st store.Store, now time.Time, keep time.Duration) *book {
+	return &book{ctx: ctx, st: st, now: now, keep: keep, heard: map[[2]hijack.Fingerprint]answer{}, asked: map[[2]hijack.Fingerprint]answer{}}
 }
 
-// Since tells since when one knows the other.
+// Since tells since when one knows the other: wrote to it, or heard from it.
 func (b *book) Since(one, other hijack.Fingerprint) (time.Time, bool) {
+	since, known := b.wrote(one, other)
+	if at, ok := b.heardFrom(one, other); ok && (!known || at.Before(since)) {
+		return at, true
+	}
+	return since, known
+}
+
+// wrote tells since when one knows the other without regard to who heard from whom.
+func (b *book) wrote(one, other hijack.Fingerprint) (time.Time, bool) {
 	return b.ask([2]hijack.Fingerprint{one, other}, func() []byte { return keyOf(prefixPair, one, other) })
+}
+
+// heardFrom tells since when one knows the other for having heard from it. It makes the
+// other no correspondent in common with anybody: Known does not yield it, or a stranger who
+// writes to everybody would make all of them acquainted with each other.
+func (b *book) heardFrom(one, other hijack.Fingerprint) (time.Time, bool) {
+	about := [2]hijack.Fingerprint{one, other}
+	a, ok := b.heard[about]
+	if !ok {
+		v, err := b.st.Get(b.ctx, keyOf(prefixHeard, one, other))
+		if h, reads := decodeHeard(v); err == nil && reads && b.now.Sub(h.last) <= b.keep {
+			a = answer{h.last.Add(-hijack.Settled), true}
+		}
+		b.heard[about] = a
+	}
+	return a.since, a.known
 }
 
 // Site tells when somebody of the site first wrote to who.
@@ -98,7 +127,7 @@ func (b *book) Known(who hijack.Fingerprint) iter.Seq2[hijack.Fingerprint, time.
 // learn is what is to be written of lessons: what is known already, since earlier, stays.
 func (b *book) learn(lessons []hijack.Lesson) (out []store.Mutation) {
 	for _, l := range lessons {
-		if since, known := b.Since(l.One, l.Other); !known || l.Since.Before(since) {
+		if since, known := b.wrote(l.One, l.Other); !known || l.Since.Before(since) {
 			out = append(out, store.Mutation{Key: keyOf(prefixPair, l.One, l.Other), Value: encodeTime(l.Since)})
 		}
 		if !l.Site {
@@ -127,13 +156,20 @@ func (b *book) forget(account hijack.Fingerprint, since time.Time) (out []store.
 			break
 		}
 	}
-	begin := keyOf(prefixFrom, account)
-	_ = b.st.Scan(b.ctx, store.Prefix(begin), func(k, v []byte) (bool, error) {
-		if !decodeTime(v, b.now).Before(since) {
-			out = append(out, store.Mutation{Key: append([]byte(nil), k...), Delete: true})
+	began := func(v []byte) time.Time {
+		if h, ok := decodeHeard(v); ok {
+			return h.first
 		}
-		return len(out) < 2*maxForgotten, nil
-	})
+		return decodeTime(v, b.now)
+	}
+	for _, p := range []string{prefixFrom, prefixProgram, prefixHeard} {
+		_ = b.st.Scan(b.ctx, store.Prefix(keyOf(p, account)), func(k, v []byte) (bool, error) {
+			if !began(v).Before(since) {
+				out = append(out, store.Mutation{Key: append([]byte(nil), k...), Delete: true})
+			}
+			return len(out) < 2*maxForgotten, nil
+		})
+	}
 	return out
 }
 

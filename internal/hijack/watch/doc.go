@@ -20,6 +20,9 @@
 //	hijack/pair/ONE OTHER          since when one knows the other: fingerprints, 8 octets each
 //	hijack/site/WHO                when somebody of this site first wrote to them
 //	hijack/from/ACCOUNT NETWORK    since when an account signs in from a network
+//	hijack/program/ACCOUNT PROGRAM since when an account signs in with a client program
+//	hijack/heard/ACCOUNT WHO       a stranger who wrote first with a DMARC pass: when last, when
+//	                               first, of which domain
 //	hijack/wait/ID                 who of a queued message may not leave yet
 //	hijack/normal                  what is normal at this site
 package watch

@@ -33,9 +33,9 @@ func (w *Watch) Learn(ctx context.Context, of mail.Address, all []Acquaintance, 
 			since[f] = at
 		}
 	}
-	b, tx, taught := newBook(ctx, w.o.Store, now), store.Tx{}, 0
+	b, tx, taught := newBook(ctx, w.o.Store, now, w.o.Limits.HeardFor), store.Tx{}, 0
 	for _, f := range order {
-		at, known := b.Since(who, f)
+		at, known := b.wrote(who, f)
 		lessons := b.learn(hijack.Wrote(who, []hijack.Fingerprint{f}, since[f]))
 		if len(lessons) > 0 && (!known || since[f].Before(at)) {
 			taught++

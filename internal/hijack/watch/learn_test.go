@@ -43,7 +43,7 @@ func TestWhoWasLearntIsKnown(t *testing.T) {
 	if _, j := w.submit("dan@remote.test"); !j.Waits {
 		t.Error("a stranger does not wait")
 	}
-	since, known := newBook(t.Context(), w.st, w.time()).Since(w.o.Key.Account("alice@local.test"), w.o.Key.Address(addr(t, "bob@remote.test")))
+	since, known := newBook(t.Context(), w.st, w.time(), w.o.Limits.HeardFor).Since(w.o.Key.Account("alice@local.test"), w.o.Key.Address(addr(t, "bob@remote.test")))
 	if !known || !since.Equal(old) {
 		t.Errorf("known since %v, not %v", since, old)
 	}
@@ -59,7 +59,7 @@ func TestWhatIsOfTodayDoesNotCountYet(t *testing.T) {
 	w := newWorld(t, nil)
 	facts := func(int) [][]byte { return nil }
 	w.learn(facts, met(t, "bob@remote.test", w.time().Add(-time.Hour)), met(t, "carl@remote.test", w.time().Add(1000*time.Hour)))
-	b, who := newBook(t.Context(), w.st, w.time()), w.o.Key.Account("alice@local.test")
+	b, who := newBook(t.Context(), w.st, w.time(), w.o.Limits.HeardFor), w.o.Key.Account("alice@local.test")
 	for _, r := range []string{"bob@remote.test", "carl@remote.test"} {
 		got := hijack.Classify(b, who, []hijack.Fingerprint{w.o.Key.Address(addr(t, r))}, w.time(), hijack.DefaultParams())
 		if got.Known != 0 || got.Recent != 1 {

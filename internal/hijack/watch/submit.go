@@ -67,7 +67,7 @@ func (w *Watch) Submitted(ctx context.Context, m Submission) Judged {
 		return Judged{Fault: err}
 	}
 	now, p := w.o.Now(), w.params(m.Account)
-	b := newBook(ctx, w.o.Store, now)
+	b := newBook(ctx, w.o.Store, now, w.o.Limits.HeardFor)
 	prints := make([]hijack.Fingerprint, len(m.Ways))
 	for i, way := range m.Ways {
 		prints[i] = w.printOf(way)
@@ -149,6 +149,11 @@ func (w *Watch) sort(b *book, who hijack.Fingerprint, m Submission, prints []hij
 			// The account wrote to it moments ago, and that one still waits.
 			out.hold(way, since.Add(p.Hold))
 		case known:
+			// Whom it answers is its correspondent from now on, for longer than a stranger is.
+			if _, wrote := b.wrote(who, f); !wrote && !counted[f] {
+				counted[f] = true
+				leaves = append(leaves, f)
+			}
 		case counted[f] || left > 0:
 			if !counted[f] {
 				left--

@@ -48,10 +48,22 @@ type Settings struct {
 // Limits bounds what is held in memory.
 type Limits struct {
 	Accounts int // accounts of which what is known is held in memory
+	// Heard is how many strangers each account knows because they wrote first with a
+	// DMARC pass. Beyond, those who were silent for longest make room.
+	Heard          int
+	HeardFor       time.Duration // how long it knows them, from when they last wrote, unless it answers
+	HeardDay       int           // how many of them become known to it within a day, by UTC
+	HeardDomainDay int           // how many of those may be of one domain
+	HeardAtOnce    int           // accounts that one message from outside may come in for; one for more teaches none
+	// Origins is how many networks, and how many client programs, are remembered of each
+	// account; beyond, each is a new one.
+	Origins int
 }
 
 // DefaultLimits returns the bounds of a server that nobody configured.
-func DefaultLimits() Limits { return Limits{Accounts: 50_000} }
+func DefaultLimits() Limits {
+	return Limits{Accounts: 50_000, Heard: 2000, HeardFor: 90 * 24 * time.Hour, HeardDay: 200, HeardDomainDay: 100, HeardAtOnce: 50, Origins: 1000}
+}
 
 // Rule names what contains accounts on evidence.
 const Rule = "hijack"
@@ -91,6 +103,7 @@ type Watch struct {
 
 	normal normal
 	queue  queue
+	faded  time.Time // when strangers were last forgotten; of Run alone
 }
 
 // normal is what is normal at this site.
@@ -159,7 +172,8 @@ func (w *Watch) learnt(e hijack.Submitted, v hijack.Verdict, p hijack.Params) {
 type Act struct {
 	Account mail.Address
 	Session fact.Session
-	Network string // whence, as far as networks are told apart
+	Network string // whence, as far as networks are told apart; "": not known
+	Program string // with what, as far as client programs are told apart; "": not known
 	Began   time.Time
 	// Used are the credentials with which the session was opened.
 	Used []accounts.Credential
@@ -198,21 +212,37 @@ func (w *Watch) event(ctx context.Context, by Act, e hijack.Event, also ...store
 
 // SignedIn tells that somebody signed in as the account.
 func (w *Watch) SignedIn(ctx context.Context, by Act) {
-	if w.Mode() == Off || by.Network == "" {
+	if w.Mode() == Off || by.Account.IsZero() {
 		return
 	}
 	now, who := w.o.Now(), w.o.Key.Account(by.Account.Key())
-	key := keyOf(prefixFrom, who, w.o.Key.Text("network", by.Network))
-	_, err := w.o.Store.Get(ctx, key)
-	fresh := errors.Is(err, store.ErrNotFound)
 	var also []store.Mutation
-	if fresh {
-		also = append(also, store.Mutation{Key: key, Value: encodeTime(now)})
-		first := true // an account's first network is no new one
-		_ = w.o.Store.Scan(ctx, store.Prefix(keyOf(prefixFrom, who)), func(_, _ []byte) (bool, error) { first = false; return false, nil })
-		fresh = !first
+	novel := func(prefix, what, text string) bool {
+		if text == "" {
+			return false
+		}
+		fresh, m := w.origin(ctx, keyOf(prefix, who), keyOf(prefix, who, w.o.Key.Text(what, text)), now)
+		also = append(also, m...)
+		return fresh
 	}
-	w.event(ctx, by, hijack.SignedIn{At: now, NewNetwork: fresh}, also...)
+	e := hijack.SignedIn{At: now, NewNetwork: novel(prefixFrom, "network", by.Network), NewProgram: novel(prefixProgram, "program", by.Program)}
+	if by.Network != "" || by.Program != "" {
+		w.event(ctx, by, e, also...)
+	}
+}
+
+// origin tells whether an account comes from somewhere, or with something, for the first
+// time, and what is to be written for it. The first of all is no new one.
+func (w *Watch) origin(ctx context.Context, all, one []byte, now time.Time) (fresh bool, also []store.Mutation) {
+	if _, err := w.o.Store.Get(ctx, one); !errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	n := 0
+	_ = w.o.Store.Scan(ctx, store.Prefix(all), func(_, _ []byte) (bool, error) { n++; return n < w.o.Limits.Origins, nil })
+	if n < w.o.Limits.Origins {
+		also = []store.Mutation{{Key: one, Value: encodeTime(now)}}
+	}
+	return n > 0, also
 }
 
 // BindingFailed tells that the account claimed a sender that is not its own.
@@ -253,7 +283,10 @@ func (w *Watch) Clearing(of mail.Address, since time.Time, vouched bool) store.P
 			return nil
 		}}
 		if !vouched {
-			s.Mutations = append(s.Mutations, newBook(ctx, w.o.Store, w.o.Now()).forget(a.who, since)...)
+			a.mu.Lock()
+			a.heard = nil // it is counted anew
+			a.mu.Unlock()
+			s.Mutations = append(s.Mutations, newBook(ctx, w.o.Store, w.o.Now(), w.o.Limits.HeardFor).forget(a.who, since)...)
 		}
 		return s, nil
 	}
@@ -349,6 +382,7 @@ func (w *Watch) Run(ctx context.Context) {
 		case <-time.After(keepEvery):
 			w.keep(ctx)
 			w.strays(ctx)
+			w.fade(ctx)
 		}
 	}
 }

@@ -52,7 +52,7 @@ func (w *world) open(set func(*Settings)) {
 		set(&s)
 	}
 	w.Watch, err = Open(w.t.Context(), Options{
-		Store: w.st, Key: key, Settings: s, Limits: Limits{Accounts: 4}, Account: w.account, Now: w.time, Logger: slog.New(slog.DiscardHandler),
+		Store: w.st, Key: key, Settings: s, Limits: Limits{Accounts: 4, Heard: 40, HeardFor: 90 * 24 * time.Hour, HeardDay: 30, HeardDomainDay: 25, HeardAtOnce: 2, Origins: 5}, Account: w.account, Now: w.time, Logger: slog.New(slog.DiscardHandler),
 		Allowance: func(accounts.Account) budget.Limits { return budget.Limits{Hour: 1000, Day: 5000} },
 		Contain:   w.contain, Queued: func(context.Context, mail.ID) bool { return false },
 		Write: func(_ context.Context, facts ...fact.Fact) error { w.told = append(w.told, facts...); return nil },
@@ -356,7 +356,7 @@ func TestTheOwnerWorksAgain(t *testing.T) {
 	if _, j := w.submit("friend@remote.test"); j.Contained || j.Waits {
 		t.Errorf("the owner's first message: %+v", j)
 	}
-	b := newBook(t.Context(), w.st, w.time())
+	b := newBook(t.Context(), w.st, w.time(), w.o.Limits.HeardFor)
 	who := w.o.Key.Account("alice@local.test")
 	for _, r := range to {
 		if _, known := b.Since(who, w.o.Key.Address(addr(t, r))); known {
