@@ -41,8 +41,10 @@ func (c Config) Changes(former Config) []Change {
 }
 
 // Keeping returns c with those values of the running configuration that change at a
-// start alone.
+// start alone. It also says of them what running says, so that the next Changes tells
+// of a key that still waits for a start, and nothing of one that went back.
 func (c Config) Keeping(running Config) Config {
+	c.written = c.stillSaid(running)
 	c.Hostname, c.Data = running.Hostname, running.Data
 	c.Maildir.Root, c.Trace.Origin = running.Maildir.Root, running.Trace.Origin
 	c.TLSPolicy.Listen = running.TLSPolicy.Listen
@@ -54,6 +56,21 @@ func (c Config) Keeping(running Config) Config {
 	c.ACME.Names = names
 	c.Metrics, c.Sendmail.Socket = running.Metrics, running.Sendmail.Socket
 	return c
+}
+
+// stillSaid returns what c says, and of the keys that wait for a start what running says.
+func (c Config) stillSaid(running Config) map[string]string {
+	said := maps.Clone(c.written)
+	for _, change := range c.Changes(running) {
+		if change.Restart == "" {
+			continue
+		}
+		delete(said, change.Key)
+		if text, ok := running.written[change.Key]; ok {
+			said[change.Key] = text
+		}
+	}
+	return said
 }
 
 // restartOf says why the key of a path needs a restart; "" for one that does not.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -130,5 +131,41 @@ beyond_loopback = "on"
 	}
 	if kept.Notice != "goodbye" || len(kept.Domains) != 1 || kept.Domains[0].Name.ASCII() != "example.net" {
 		t.Errorf("what needs no restart was kept: %q %v", kept.Notice, kept.Domains)
+	}
+}
+
+// TestAKeyThatWentBackNeedsNoRestart follows one key over two reloads, and one that the
+// running configuration does not have.
+func TestAKeyThatWentBackNeedsNoRestart(t *testing.T) {
+	parse := func(hostname, more string) Config {
+		t.Helper()
+		c, err := Parse("a.toml", []byte(strings.Replace(changeBefore, "mx.example.org", hostname, 1)+more))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	const origin = "[trace]\norigin = \"other\"\n"
+	running := parse("mx.example.org", "")
+	after := parse("mx2.example.org", origin).Keeping(running)
+	for _, again := range []struct {
+		name string
+		next Config
+		want []string
+	}{
+		{"back", parse("mx.example.org", ""), nil},
+		{"still", parse("mx2.example.org", origin), []string{"hostname", "trace.origin"}},
+		{"one back", parse("mx2.example.org", ""), []string{"hostname"}},
+	} {
+		var got []string
+		for _, c := range again.next.Changes(after) {
+			if c.Restart == "" {
+				t.Errorf("%s: %s changed at once", again.name, c.Key)
+			}
+			got = append(got, c.Key)
+		}
+		if !slices.Equal(got, again.want) {
+			t.Errorf("%s: %v, want %v", again.name, got, again.want)
+		}
 	}
 }
