@@ -207,7 +207,7 @@ func (a accountLs) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return err
 		}
-		return t.flush()
+		return t.flushOr("there is no account")
 	})
 }
 

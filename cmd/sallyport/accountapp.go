@@ -78,7 +78,7 @@ func (a appLs) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return err
 		}
-		return t.flush()
+		return t.flushOr("the account has no app password")
 	})
 }
 

@@ -101,7 +101,7 @@ func (a aliasLs) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return err
 		}
-		return t.flush()
+		return t.flushOr("there is no alias")
 	})
 }
 

@@ -73,7 +73,7 @@ func (a certLs) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return err
 		}
-		return t.flush()
+		return t.flushOr("there is no certificate that signs in")
 	})
 }
 

@@ -71,7 +71,7 @@ func (d delegateLs) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return err
 		}
-		return t.flush()
+		return t.flushOr("there is no delegate, or none that matches")
 	})
 }
 

@@ -43,7 +43,7 @@ func (a dkimLs) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return err
 		}
-		return t.flush()
+		return t.flushOr("there is no key")
 	})
 }
 

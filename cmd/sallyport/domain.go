@@ -109,7 +109,7 @@ func (d domainLs) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return err
 		}
-		return t.flush()
+		return t.flushOr("there is no domain")
 	})
 }
 

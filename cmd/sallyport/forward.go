@@ -85,7 +85,7 @@ func (f forwardLs) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return err
 		}
-		return t.flush()
+		return t.flushOr("nobody's mail is sent on")
 	})
 }
 

@@ -34,9 +34,6 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 					c.prose("          %s on %s\n", door, strings.Join(at, ", "))
 				}
 			}
-			if ends := v.Server.CertificateEnds; !ends.IsZero() {
-				c.prose("          certificate until %s\n", moment(ends))
-			}
 		}
 		c.prose("accounts  %d, %d of them frozen\n", v.Accounts, v.Frozen)
 		if v.Incidents > 0 {

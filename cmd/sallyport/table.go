@@ -58,6 +58,15 @@ func (t *table) row(cells ...string) {
 	}
 }
 
+// flushOr writes what none says in place of heads that have nothing below them.
+func (t *table) flushOr(none string) error {
+	if t.shown || len(t.rows) > 0 {
+		return t.flush()
+	}
+	_, err := io.WriteString(t.w, none+"\n")
+	return err
+}
+
 func (t *table) flush() error {
 	rows := t.rows
 	if !t.shown {

@@ -55,6 +55,23 @@ func TestLinesOfForeignText(t *testing.T) {
 	}
 }
 
+// Heads with nothing below them tell less than a sentence.
+func TestATableWithoutRowsIsASentence(t *testing.T) {
+	var out bytes.Buffer
+	c := console{out: &visible{w: &out}}
+	if err := newTable(c, "ONE").flushOr("there is none"); err != nil || out.String() != "there is none\n" {
+		t.Errorf("%q, %v", out.String(), err)
+	}
+	out.Reset()
+	table := newTable(c, "ONE")
+	for range tableRows { // it flushes itself
+		table.row("a")
+	}
+	if err := table.flushOr("there is none"); err != nil || strings.Count(out.String(), "\n") != tableRows+1 {
+		t.Errorf("%d lines, %v", strings.Count(out.String(), "\n"), err)
+	}
+}
+
 // What is JSON stays JSON, and says the same.
 func TestJSONOfForeignText(t *testing.T) {
 	var out bytes.Buffer
