@@ -16,6 +16,7 @@ type incidentCommands struct {
 	Show    incidentShow    `cmd:"" help:"Show one incident: who, when, whence, on what evidence, what left, what is held."`
 	Release incidentRelease `cmd:"" help:"End an incident: the account acts again, and the chosen messages leave."`
 	Purge   incidentPurge   `cmd:"" help:"Remove what was sent in an incident and is still held; the evidence is kept."`
+	Export  incidentExport  `cmd:"" help:"Write the signed evidence of an incident into a folder or zip file."`
 }
 
 type incidentLs struct {
@@ -90,7 +91,7 @@ func tellIncident(c console, v operate.IncidentShown) {
 		c.prose("evidence    %s\n", e)
 	}
 	if v.Credential != "" {
-		c.prose("used        %s, made %s\n", v.Credential, moment(v.CredentialOf))
+		c.prose("used        %s, made %s\n", strings.TrimSpace(v.Credential), moment(v.CredentialOf))
 	}
 	for _, r := range v.Revoked {
 		c.prose("revoked     %s\n", r)
@@ -99,10 +100,10 @@ func tellIncident(c console, v operate.IncidentShown) {
 		c.prose("seen        %s from %s at %s, program %s\n", moment(o.At), origin(o), o.Door, dash(o.Program))
 	}
 	if len(v.Cause.Recipients) > 0 {
-		c.prose("found with  a message of <%s> to %s\n", v.Cause.Sender, some(v.Cause.Recipients))
+		c.prose("found with  a message of <%s> to %s\n", strings.Trim(v.Cause.Sender, "<>"), some(v.Cause.Recipients))
 	}
-	c.prose("\nsince %s this account had %s accepted, to %s; %s by us or it\n", moment(v.Since), plural(v.Story.Accepted, "message"),
-		plural(v.Story.Recipients, "recipient"), plural(v.Story.Refused, "refusal"))
+	c.prose("\nsince %s this account had %s accepted, to %s, and %s refused\n", moment(v.Since), plural(v.Story.Accepted, "message"),
+		plural(v.Story.Recipients, "recipient"), plural(v.Story.Refused, "command"))
 	c.prose("left        %s\n", plural(len(v.Story.Left)+v.Story.MoreLeft, "recipient"))
 	for _, l := range firsts(v.Story.Left) {
 		c.prose("            %s %s to %s by %s\n", moment(l.At), l.Queue, l.Recipient, dash(l.Remote))
@@ -135,6 +136,7 @@ func tellNext(c console, v operate.IncidentShown) {
 	c.prose("\nMail for the account is still delivered; it can neither sign in nor send. What next:\n")
 	c.prose("  sallyport account passwd %s --generate    gives it another password\n", v.Account)
 	c.prose("  sallyport incident purge %d    removes what was held since, and keeps the evidence\n", v.Number)
+	c.prose("  sallyport incident export %d --to incident-%d.zip    writes the signed evidence for others\n", v.Number, v.Number)
 	c.prose("  sallyport incident release %d    lets the account act again; chosen messages leave: --message ID, or --all\n", v.Number)
 	c.prose("  sallyport incident release %d --false-alarm --all    nothing was wrong\n", v.Number)
 }

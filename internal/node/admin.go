@@ -7,6 +7,7 @@ import (
 	"sallyport/internal/callout"
 	"sallyport/internal/incident"
 	"sallyport/internal/incident/notice"
+	"sallyport/internal/mail"
 	"sallyport/internal/node/survey"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/backup"
@@ -25,7 +26,8 @@ func (n *Node) openOperator(_ context.Context, _ keys) error {
 		EndSessions: n.intake.EndFallen, Sessions: n.intake.Sessions, Server: n.server,
 		Write: n.trace.Write, Backup: n.backup(), Data: n.config().Data, Certificate: n.leaf, Obtained: n.obtained, Logger: n.log,
 		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,
-		Learner: n.watch, SigningKeys: n.ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().callouts },
+		Greeting: func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice },
+		Learner:  n.watch, SigningKeys: n.ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().callouts },
 	})
 	return nil
 }

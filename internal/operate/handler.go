@@ -54,6 +54,7 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	calloutRoutes(mux, op)
 	incidentRoutes(mux, op)
 	answer(mux, "learn", op.Learn)
+	incidentExportRoutes(mux, op)
 	answer(mux, "trace", op.Trace)
 	listing(mux, "trace.summary", op.TraceSummary)
 	listing(mux, "sessions", op.Sessions)

@@ -51,6 +51,8 @@ type Queue interface {
 type Trace interface {
 	Verify(ctx context.Context) (trace.VerifyReport, error)
 	Stats() trace.Stats
+	ProveAll(ctx context.Context, seqs []uint64) ([]trace.Proof, error)
+	Key() trace.Key
 }
 
 // Facts is what an Operator needs of package trace/query.
@@ -97,7 +99,9 @@ type Options struct {
 	Certificate func() *x509.Certificate
 	Obtained    func() *Obtained
 	ReturnPath  func() (*ReturnPath, error)
-	Logger      *slog.Logger // nil: nothing is logged
+	// Greeting is our own name and the text for strangers in the banner; nil: there is neither.
+	Greeting func() (mail.Domain, string)
+	Logger   *slog.Logger // nil: nothing is logged
 	// Write records facts that accompany no other change.
 	Write func(ctx context.Context, facts ...fact.Fact) error
 	// Backup copies the data folder; nil: it cannot be copied.

@@ -49,20 +49,8 @@ func (l *Log) Prove(ctx context.Context, seq uint64) (Proof, error) {
 	if err != nil {
 		return Proof{}, err
 	}
-	p := Proof{Seq: seq, Checkpoint: signed}
-	r := chunkReader{ctx: ctx, st: l.st, chunks: map[int64][]byte{}}
-	if p.Path, err = tlog.ProveRecord(c.Size, int64(seq)-1, r); err != nil {
-		return Proof{}, err
-	}
-	h, err := r.ReadHashes([]int64{tlog.StoredHashIndex(0, int64(seq)-1)})
-	if err != nil {
-		return Proof{}, err
-	}
-	p.Hash = h[0]
-	err = l.st.Facts(ctx, seq, seq+1, func(_ uint64, raw []byte) (bool, error) {
-		p.Fact = append([]byte{}, raw...)
-		return false, nil
-	})
+	p, err := l.prove(ctx, seq, c, chunkReader{ctx: ctx, st: l.st, chunks: map[int64][]byte{}})
+	p.Checkpoint = signed
 	return p, err
 }
 

@@ -81,7 +81,7 @@ func TestABlastLeaksNothing(t *testing.T) {
 		}
 	}
 	show := cli(t, s, "incident", "show", "1")
-	for _, want := range []string{"incident    1, open", "by the hijack detector", "recipients were never written to from this site", "odds ×", "127.0.0.1", "left        0 recipients", "sallyport account passwd"} {
+	for _, want := range []string{"incident    1, open", "by the hijack detector", "never written to from this site", "odds ×", "127.0.0.1", "used        the password, made ", "left        0 recipients", "sallyport account passwd"} {
 		if !strings.Contains(show, want) {
 			t.Errorf("the incident does not say %q:\n%s", want, show)
 		}

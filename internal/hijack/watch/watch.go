@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -319,7 +320,7 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 		}},
 	}
 	for _, c := range by.Used {
-		i.Credential, i.CredentialOf = "the "+c.Kind.String()+" "+c.Name, c.Created
+		i.Credential, i.CredentialOf = strings.TrimSpace("the "+c.Kind.String()+" "+c.Name), c.Created
 		if c.ID != "" {
 			i.Used = append(i.Used, c.ID)
 		}
