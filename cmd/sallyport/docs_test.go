@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -136,5 +137,23 @@ func TestReadmeNamesEveryCommand(t *testing.T) {
 		if path != "version" && !named[path] {
 			t.Errorf("README.md does not name %q: %v", path, leaf.Help)
 		}
+	}
+}
+
+// The contents of the page for the night list every section, in its order.
+func TestOperationsListsItsSections(t *testing.T) {
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed, there []string
+	for _, m := range regexp.MustCompile(`(?m)^- \[(.+?)\]\(#.+\)$`).FindAllStringSubmatch(string(text), -1) {
+		listed = append(listed, m[1])
+	}
+	for _, m := range regexp.MustCompile(`(?m)^## (.+)$`).FindAllStringSubmatch(string(text), -1) {
+		there = append(there, m[1])
+	}
+	if !slices.Equal(listed, there) {
+		t.Errorf("listed are %q, there are %q", listed, there)
 	}
 }
