@@ -51,6 +51,8 @@ data = "data"
 [listen]
 mx = ["%[1]s:25"]
 submissions = ["%[1]s:465"]
+[hijack]
+mode = "off" # alice does here what no honest person does in a minute
 [tls]
 cert = %[2]q
 key = %[3]q
