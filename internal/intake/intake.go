@@ -109,6 +109,8 @@ type Watch interface {
 	Keep(ctx context.Context, also []store.Mutation)
 	SignedIn(ctx context.Context, by watch.Act)
 	BindingFailed(ctx context.Context, by watch.Act, claimed mail.Address)
+	// Mistaken reports whether a recipient that is refused counts as one.
+	Mistaken(ctx context.Context, of, recipient mail.Address) bool
 	Refused(ctx context.Context, by watch.Act, refused, of int)
 }
 

@@ -43,6 +43,10 @@ func (w *watcher) BindingFailed(_ context.Context, by watch.Act, claimed mail.Ad
 	w.note(by, "claimed "+claimed.String())
 }
 
+func (w *watcher) Mistaken(_ context.Context, _, recipient mail.Address) bool {
+	return recipient.String() != "again@local.test"
+}
+
 func (w *watcher) Refused(_ context.Context, by watch.Act, refused, of int) {
 	w.note(by, strconv.Itoa(refused)+" of "+strconv.Itoa(of)+" refused")
 }
@@ -80,6 +84,7 @@ func TestWhoWatchesIsTold(t *testing.T) {
 	c.want(c.from("<alice@local.test>"), 250)
 	c.want(c.to("<x@remote.test>"), 250)
 	c.want(c.to("<nobody@local.test>"), 550)
+	c.want(c.to("<again@local.test>"), 550)
 	c.want(c.data(message), 250)
 	seen.want(t, "alice@local.test: submitted, refused 1")
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,24 @@ type account struct {
 	last   time.Time // when something last happened
 	told   time.Time // when it was last told that the account would be contained
 	heard  *tally    // of strangers who wrote to it; nil: not counted yet
+	wrong  mistakes
+}
+
+// mistakes are the recipients of an account that were refused last. A program that sends the
+// same message again, to the same misspelt address, is no list of words.
+type mistakes struct {
+	last [8]hijack.Fingerprint
+	next int
+}
+
+// first reports whether who is none of them, and takes it among them.
+func (m *mistakes) first(who hijack.Fingerprint) bool {
+	if slices.Contains(m.last[:], who) {
+		return false
+	}
+	m.last[m.next] = who
+	m.next = (m.next + 1) % len(m.last)
+	return true
 }
 
 // From evidenceBegins on what an account does is part of an incident, with what it did before

@@ -251,6 +251,21 @@ func (w *Watch) BindingFailed(ctx context.Context, by Act, claimed mail.Address)
 	w.event(ctx, by, hijack.BindingFailed{At: w.o.Now(), Sender: w.o.Key.Address(claimed)})
 }
 
+// Mistaken reports whether a recipient that is refused now is none of those that were refused
+// last for the account: the same one again is a program that tries again, and tells nothing.
+func (w *Watch) Mistaken(ctx context.Context, of, recipient mail.Address) bool {
+	if w.Mode() == Off || of.IsZero() {
+		return true
+	}
+	a, err := w.enter(ctx, of)
+	if err != nil {
+		return true
+	}
+	defer w.unpin(a)
+	defer a.mu.Unlock()
+	return a.wrong.first(w.o.Key.Address(recipient))
+}
+
 // Refused tells that recipients of the account were refused, without a message that came
 // to its end, or by another server later.
 func (w *Watch) Refused(ctx context.Context, by Act, refused, of int) {

@@ -393,6 +393,25 @@ func TestSessionsAtOnce(t *testing.T) {
 	}
 }
 
+// The same misspelt address again is no other one, and whoever misspells more than are kept
+// tries a list.
+func TestTheSameMistakeCountsOnce(t *testing.T) {
+	w := newWorld(t, nil)
+	alice, bob := addr(t, "alice@local.test"), addr(t, "bob@local.test")
+	for n := range 3 {
+		for _, of := range []mail.Address{alice, bob} {
+			if got := w.Mistaken(t.Context(), of, addr(t, "carrol@far.test")); got != (n == 0) {
+				t.Errorf("the mistake of %s counts: %t, time %d", of, got, n+1)
+			}
+		}
+	}
+	for n := range 20 {
+		if !w.Mistaken(t.Context(), alice, addr(t, fmt.Sprintf("word%d@far.test", n%10))) {
+			t.Errorf("word %d does not count", n)
+		}
+	}
+}
+
 // What is held in memory is bounded, and what was forgotten is read again.
 func TestMemoryIsBounded(t *testing.T) {
 	w := newWorld(t, nil)
