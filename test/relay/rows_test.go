@@ -95,7 +95,10 @@ func jobs(t *testing.T, cases []relayaudit.Case) []job {
 	if the.v6 {
 		v6 := target(t, 1)
 		for _, c := range cases {
-			all = append(all, job{target: v6, cases: []relayaudit.Case{c}})
+			// All come from one address there, which is greeted at once after the first message.
+			if !speaksFirst(c) {
+				all = append(all, job{target: v6, cases: []relayaudit.Case{c}})
+			}
 		}
 	}
 	all = append(all, shuffled(t, v4, cases)...)
@@ -105,6 +108,9 @@ func jobs(t *testing.T, cases []relayaudit.Case) []job {
 	}
 	return all
 }
+
+// speaksFirst reports whether a row talks before it is greeted.
+func speaksFirst(c relayaudit.Case) bool { return strings.Contains(c.Script, "{GREETING}") }
 
 // shuffled puts rows of one state into sessions in random order.
 func shuffled(t *testing.T, target relayaudit.Target, cases []relayaudit.Case) []job {
