@@ -177,10 +177,9 @@ func TestTheDiskIsNearlyFull(t *testing.T) {
 	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1<<20 - 1, TotalBytes: 1 << 30})
 	eventually(t, "mail to be refused", func() bool { return try(false) })
 	s.unreachable.Store(false)
-	n.idle()
-	if s.sink.Messages() != 1 {
-		t.Errorf("%d messages left while the disk was nearly full, want 1", s.sink.Messages())
-	}
+	// What was taken for a mailbox just before may wait for room; what leaves needs none.
+	eventually(t, "what leaves to leave while the disk is nearly full", func() bool { return s.sink.Messages() == 1 })
 	disk.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 1 << 29, TotalBytes: 1 << 30})
 	eventually(t, "mail to be taken again", func() bool { return try(true) })
+	n.idle()
 }
