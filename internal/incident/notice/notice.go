@@ -81,7 +81,9 @@ func (n *Notices) Wake() {
 // Run tells of incidents until ctx is done.
 func (n *Notices) Run(ctx context.Context) {
 	for {
-		if err := n.look(ctx); err != nil && ctx.Err() == nil {
+		// A disk that is nearly full was told of by whoever watches it; what is not yet told
+		// of is looked for again.
+		if err := n.look(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrLow) {
 			n.o.Logger.Error("notices about incidents were not written; they are tried again", "err", err)
 		}
 		select {
@@ -149,8 +151,17 @@ func (n *Notices) room() int {
 }
 
 // tell writes one notice to the administrator, and of a single incident one to the owner.
+// What fails takes nothing of the bound of an hour, since it is tried again.
 func (n *Notices) tell(ctx context.Context, about []incident.Incident) error {
 	n.sent = append(n.sent, n.o.Now())
+	err := n.write(ctx, about)
+	if err != nil {
+		n.sent = n.sent[:len(n.sent)-1]
+	}
+	return err
+}
+
+func (n *Notices) write(ctx context.Context, about []incident.Incident) error {
 	var marks []store.Mutation
 	for _, i := range about {
 		marks = append(marks, store.Mutation{Key: toldKey(i), Value: []byte(n.o.Now().UTC().Format(time.RFC3339))})
