@@ -223,16 +223,19 @@ func (t *transaction) passedOn(ctx context.Context, c content, size int64, o off
 	return f.Reply
 }
 
-// notQueued is the error of a message that the queue did not take, with who has it
-// already: they get it again, and the trace says so.
-func (o offered) notQueued(err error) error {
+// notQueued answers a message that the queue did not take. Who has it already from a server
+// behind us gets it again when it is sent again: the trace says so, and they were sent to.
+func (t *transaction) notQueued(ctx context.Context, c content, o offered, err error) mail.Reply {
 	if !slices.ContainsFunc(o.outcomes, mail.Outcome.Delivered) {
-		return err
+		return t.failed(ctx, c, err)
 	}
+	t.sent()
 	var refused *errRefused
-	if errors.As(err, &refused) {
-		return err
+	if !errors.As(err, &refused) {
+		rule, reply := notStored(err)
+		refused = &errRefused{rule: rule, reply: reply}
 	}
-	rule, reply := notStored(err)
-	return &errRefused{rule: rule, reply: reply, evidence: append(o.pairs(), fact.Pair{Name: "repeated", Value: "some have the message already: " + err.Error()})}
+	said := *refused
+	said.evidence = append(append(slices.Clone(refused.evidence), o.pairs()...), fact.Pair{Name: "repeated", Value: "some have the message already: " + err.Error()})
+	return t.failed(ctx, c, &said)
 }

@@ -2,6 +2,7 @@ package intake_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -24,7 +25,9 @@ type gateway struct {
 	took    []string
 	text    string
 	err     error
-	wrong   bool // it reports nothing
+	wrong   bool   // it reports nothing
+	onOffer func() // before it opens the message
+	onTaken func() // when it has it
 }
 
 func (g *gateway) Ask(context.Context, netip.Addr, directory.Domain, mail.Address) callout.Answer {
@@ -33,6 +36,9 @@ func (g *gateway) Ask(context.Context, netip.Addr, directory.Domain, mail.Addres
 
 func (g *gateway) Offer(_ context.Context, h directory.Server, j nexthop.Job) []mail.Outcome {
 	out := j.All(mail.R(451, "4.4.1", "no connection"), h.String())
+	if g.onOffer != nil {
+		g.onOffer()
+	}
 	if g.replies == nil {
 		return out
 	}
@@ -50,6 +56,9 @@ func (g *gateway) Offer(_ context.Context, h directory.Server, j nexthop.Job) []
 		if out[i].Delivered() {
 			g.took = append(g.took, to.Mailbox.String())
 		}
+	}
+	if g.onTaken != nil {
+		g.onTaken()
 	}
 	if g.wrong {
 		return nil
@@ -300,5 +309,49 @@ func TestAStrangerIsToldOfNoSuccess(t *testing.T) {
 		if got := e.Recipients[0].Recipient.Notify; got != row.kept || e.Envelope.Ret != wantRet {
 			t.Errorf("NOTIFY %b became %b, RET %d", row.asked, got, e.Envelope.Ret)
 		}
+	}
+}
+
+// An account that was frozen while a connection was made to the server behind: nothing is
+// given to it, the queue does not take the message either, and the sender is told.
+func TestFrozenWhileItIsOffered(t *testing.T) {
+	for _, to := range []string{"a@cut.test", "a@cut.test bob@local.test"} {
+		g := &gateway{replies: map[string]mail.Reply{"a": mail.R(250, "", "ok")}}
+		w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: g})
+		g.onOffer = func() {
+			_, err := w.identity.Freeze(t.Context(), addr(t, "alice@local.test"), "incident", nil)
+			must(t, err)
+		}
+		c := w.signedIn("alice@local.test")
+		c.want(c.from("<alice@local.test>"), 250)
+		for to := range strings.FieldsSeq(to) {
+			c.want(c.to("<"+to+">"), 250)
+		}
+		r := c.data("From: alice@local.test\r\nSubject: x\r\n\r\nhello\r\n")
+		if r.OK() || !errors.Is(g.err, nexthop.ErrWithdrawn) || len(g.took) != 0 {
+			t.Errorf("to %s: answered %v, opened with %v, %q took it", to, r, g.err, g.took)
+		}
+		w.empty()
+	}
+}
+
+// The same after a server behind took the message: its sender is told of the freeze, nobody
+// else gets it, and the trace says who has it.
+func TestFrozenAfterSomeTookIt(t *testing.T) {
+	g := &gateway{replies: map[string]mail.Reply{"a": mail.R(250, "", "ok")}}
+	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: g})
+	g.onTaken = func() {
+		_, err := w.identity.Freeze(t.Context(), addr(t, "alice@local.test"), "incident", nil)
+		must(t, err)
+	}
+	c := w.signedIn("alice@local.test")
+	c.want(c.from("<alice@local.test>"), 250)
+	c.want(c.to("<a@cut.test>"), 250)
+	c.want(c.to("<bob@local.test>"), 250)
+	c.want(c.data("From: alice@local.test\r\nSubject: x\r\n\r\nhello\r\n"), 550)
+	w.empty()
+	f := w.oneFact("account-frozen")
+	if said, ok := f.Find("repeated"); len(g.took) != 1 || !ok || !strings.Contains(said, "have the message already") {
+		t.Errorf("%q took it; %+v", g.took, f)
 	}
 }

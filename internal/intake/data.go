@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
 
 	"sallyport/internal/bind"
@@ -105,12 +104,20 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) mail.Reply {
 	if err := t.judge(ctx, &c, body); err != nil {
 		return t.failed(ctx, c, err)
 	}
-	// The account may have been frozen while the data came: no permission given
-	// before counts for a message that is complete only now.
-	if v := t.draft.Mail(); v.Action != gate.AcceptLocal {
-		return t.failed(ctx, c, &errRefused{rule: string(v.Rule), reply: v.Reply})
+	if err := t.standing(); err != nil {
+		return t.failed(ctx, c, err)
 	}
 	return t.put(ctx, c, body)
+}
+
+// standing asks the gate once more about the sender. The account may have been frozen while
+// the data came, or while a server behind us took its time: no permission given before
+// counts for a message that is complete only now.
+func (t *transaction) standing() error {
+	if v := t.draft.Mail(); v.Action != gate.AcceptLocal {
+		return &errRefused{rule: string(v.Rule), reply: v.Reply}
+	}
+	return nil
 }
 
 // receive judges the header section and copies the whole message into body.
@@ -242,6 +249,9 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 	if done {
 		return r
 	}
+	if err := t.standing(); err != nil {
+		return t.notQueued(ctx, c, o, err)
+	}
 	f := t.acceptFact(c, body.Size())
 	facts := append([]fact.Fact{f}, t.offerFacts(c, o)...)
 	if c.judged.Action == Hold {
@@ -252,10 +262,7 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 	also(&l, watched)
 	claim, err := t.draft.Post(ctx, t.s.in.Queue, l, body, facts...)
 	if err != nil {
-		if slices.ContainsFunc(o.outcomes, mail.Outcome.Delivered) {
-			t.sent() // to some, who have it
-		}
-		return t.failed(ctx, c, o.notQueued(err))
+		return t.notQueued(ctx, c, o, err)
 	}
 	t.sent()
 	taken = true

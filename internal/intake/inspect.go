@@ -296,7 +296,7 @@ func (t *transaction) ask(ctx context.Context, l look, c Content) Finding {
 	})
 	select {
 	case f := <-answer:
-		if ctx.Err() == nil || f.Action == Refuse {
+		if counts(f, ctx.Err() != nil) {
 			return f
 		}
 	case <-ctx.Done():
@@ -304,6 +304,11 @@ func (t *transaction) ask(ctx context.Context, l look, c Content) Finding {
 	t.s.in.Logger.Warn("an inspection did not end in time", "inspector", l.name, "conn", t.s.conn.ID, "queue", t.draft.ID.String())
 	return late
 }
+
+// counts reports whether a finding counts that came when the time may have been over:
+// one that was cut short may have found less than there is, and only a refusal can be no
+// worse for it.
+func counts(f Finding, over bool) bool { return !over || f.Action == Refuse }
 
 // mended returns the finding within the rules and bounds. What breaks them is a fault
 // of ours or of a program that we asked: it defers, and says so.
