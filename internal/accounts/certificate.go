@@ -154,6 +154,31 @@ func (i *Identity) Offered(p Peer, plus bool) []string {
 	return append([]string{MechExternal}, all...)
 }
 
+// Lapsed says why the certificate that the client shows is none to sign in with now, if its
+// key is enrolled: whoever holds it may know. "": there is nothing to say.
+func (i *Identity) Lapsed(p Peer) string {
+	leaf := p.presented()
+	if leaf == nil {
+		return ""
+	}
+	key := keyOfCertificate(leaf).index()
+	of, _ := i.keys.Load(key)
+	name, _ := of.(string)
+	r, now := i.record(name), i.o.Now()
+	if r == nil || r.Standing != StandingActive {
+		return ""
+	}
+	if err := fitLeaf(leaf, now); err != nil {
+		return err.Error()
+	}
+	for _, h := range r.held {
+		if h.Key != nil && h.Key.index() == key && h.ended(now) {
+			return "the enrolment of the certificate ended on " + h.Expires.UTC().Format(time.RFC3339)
+		}
+	}
+	return ""
+}
+
 // Unasked returns who signed in by the certificate of TLS alone, where the account chose
 // that; false: nobody did.
 func (i *Identity) Unasked(ctx context.Context, p Peer) (Proof, bool) {

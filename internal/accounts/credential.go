@@ -128,11 +128,30 @@ func (c Credential) usable(p Peer, now time.Time) error {
 type Proof struct {
 	Account
 	Credentials []Credential // all that were needed; none: nobody signed in
+	// Ends is when the first of them ends, or the certificate that was shown; zero: never.
+	Ends time.Time
+}
+
+// ending returns the proof with the time when the first of its credentials ends, or the
+// certificate that p shows, if that is among them.
+func (f Proof) ending(p Peer) Proof {
+	sooner := func(t time.Time) {
+		if !t.IsZero() && (f.Ends.IsZero() || t.Before(f.Ends)) {
+			f.Ends = t
+		}
+	}
+	for _, c := range f.Credentials {
+		sooner(c.Expires)
+		if leaf := p.presented(); c.Kind == KindCertificate && leaf != nil {
+			sooner(leaf.NotAfter)
+		}
+	}
+	return f
 }
 
 // LocalProof is the proof of a user of this host whose account a is, as the kernel knows him.
 func LocalProof(a Account) Proof {
-	return Proof{a, []Credential{{Kind: KindLocal, Scope: ScopeSend}}}
+	return Proof{Account: a, Credentials: []Credential{{Kind: KindLocal, Scope: ScopeSend}}}
 }
 
 // CredentialIDs returns the names of what was signed in with, separated by blanks.
@@ -288,6 +307,8 @@ func (i *Identity) Fallen(p Proof) string {
 		return "the account was changed after the sign-in"
 	case len(p.Credentials) == 0:
 		return "nothing was proved"
+	case !p.Ends.IsZero() && !i.o.Now().Before(p.Ends):
+		return "the time of the " + p.Credentials[0].Kind.String() + " of the sign-in is over"
 	}
 	for _, c := range p.Credentials {
 		if why := r.lost(c, i.o.Now()); why != "" {

@@ -218,7 +218,7 @@ func (i *Identity) admit(ctx context.Context, r *record, c Credential, p Peer) (
 			all = append(all, shown)
 		}
 	}
-	return Proof{now.Account, all}, nil
+	return Proof{Account: now.Account, Credentials: all}.ending(p), nil
 }
 
 // rederive makes the secret that the present limits ask for; the caller holds a

@@ -53,7 +53,8 @@ func (s *session) unasked(ctx context.Context) (r mail.Reply) {
 		s.tell(ctx, proof.Address, f.Fact())
 		return f.Reply
 	}
-	s.account = proof
+	s.become(proof)
+	s.conn.Known()
 	s.tell(ctx, proof.Address, f.Fact())
 	s.signedIn(ctx, "certificate")
 	return r
@@ -81,7 +82,7 @@ func (e *exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	if !e.s.in.live.add(proof, e.s, e.s.signedInAs(proof)) {
 		return nil, true, e.crowded(ctx, proof.Address)
 	}
-	e.s.account = proof
+	e.s.become(proof)
 	f := e.fact()
 	f.Reply = accounts.Reply(nil)
 	e.s.tell(ctx, proof.Address, f)

@@ -49,6 +49,9 @@ type Accounts interface {
 	Begin(mech string, p accounts.Peer) (*accounts.Exchange, error)
 	// Unasked returns who signed in by the certificate of TLS alone; false: nobody.
 	Unasked(ctx context.Context, p accounts.Peer) (accounts.Proof, bool)
+	// Lapsed says why the certificate that the client shows, of a key that is enrolled, is none
+	// to sign in with now; "": there is nothing to say.
+	Lapsed(p accounts.Peer) string
 	// Fallen says why what was proved at a sign-in gives no right any more; "": it does. It is
 	// asked as often as Lookup.
 	Fallen(p accounts.Proof) string

@@ -26,6 +26,9 @@ type session struct {
 	local   LocalUser      // at the sendmail door
 
 	accepted, refused int
+
+	// ending ends the session with the time of what was signed in with; nil: that has no end.
+	ending *time.Timer
 }
 
 var _ server.Session = (*session)(nil)
@@ -57,6 +60,9 @@ func (s *session) Close(ctx context.Context, why string) {
 			return
 		}
 	} else {
+		if s.ending != nil {
+			s.ending.Stop()
+		}
 		s.in.live.remove(s.account.Address, s)
 		if s.accepted == 0 {
 			s.tell(ctx, s.account.Address, f)
@@ -64,6 +70,16 @@ func (s *session) Close(ctx context.Context, why string) {
 		}
 	}
 	s.write(ctx, f)
+}
+
+// become takes the session for that of whoever gave the proof, as long as what he proved it
+// with has time. What he sends is asked about in any case; a session that could do nothing
+// any more is told so.
+func (s *session) become(p accounts.Proof) {
+	s.account = p
+	if !p.Ends.IsZero() {
+		s.ending = time.AfterFunc(max(0, p.Ends.Sub(s.in.Now())), s.conn.End)
+	}
 }
 
 func (s *session) anonymous() bool { return s.account.Address.IsZero() }
@@ -121,6 +137,11 @@ func (s *session) seenAs(p accounts.Proof) fact.Session {
 // its user no more than that.
 func (s *session) noticed(about fact.Fact) mail.Reply {
 	r := about.Reply
+	if gate.Rule(about.Rule) == gate.RuleSignInRequired && s.hello.TLS != nil {
+		if why := s.in.Accounts.Lapsed(s.peer()); why != "" {
+			r.Text += ": " + why
+		}
+	}
 	if s.in.notice() == "" || !s.anonymous() {
 		return r
 	}

@@ -249,7 +249,7 @@ func (w *world) connect(k smtpserver.Kind) *client {
 	id := "c" + string(rune('a'+len(w.ended)))
 	s, r := w.in.Connect(w.t.Context(), smtpserver.Conn{
 		ID: id, Kind: k, Remote: netip.MustParseAddrPort("[::ffff:198.51.100.7]:4711"), Started: w.now,
-		End: func() { w.ended = append(w.ended, id) },
+		End: func() { w.ended = append(w.ended, id) }, Known: func() {},
 	})
 	if s == nil || r.Code != 220 {
 		w.t.Fatalf("greeting: %v", r)

@@ -248,8 +248,13 @@ func TestWhoIsAskedAndOffered(t *testing.T) {
 			if what == "good" {
 				continue
 			}
-			c.say("AUTH EXTERNAL =", "504")
-			c.say("MAIL FROM:<alice@local.test>", "530")
+			// Whoever holds an enrolled key is told why its certificate is none; others nothing.
+			why := map[string]string{"ended": ": the certificate ended on ", "early": ": the certificate is not valid before "}[what]
+			for _, said := range []string{c.say("AUTH EXTERNAL =", "504"), c.say("MAIL FROM:<alice@local.test>", "530")} {
+				if strings.Contains(said, ": the certificate") != (why != "") || !strings.Contains(said, why) {
+					t.Errorf("%s: %q, want in it %q", what, said, why)
+				}
+			}
 			c.say("AUTH PLAIN "+b64("\x00bob@local.test\x00"+password), "235")
 		}
 	}
@@ -353,6 +358,36 @@ func TestRevocationsAreImmediate(t *testing.T) {
 	_, err = s.op.AccountFreeze(t.Context(), operate.Self(), operate.AccountReason{Address: "alice@local.test", Reason: "stolen"})
 	must(t, err)
 	other.expect("421")
+}
+
+// A session ends with the time of what it was signed in with: of the certificate, of its
+// enrolment, of an app password, by AUTH and without. Others of the account go on.
+func TestSessionsEndWithTheTimeOfWhatTheyRestOn(t *testing.T) {
+	s := start(t)
+	soon := s.device("soon", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(4 * time.Second) })
+	laptop := s.device("laptop", nil)
+	s.enroll("alice@local.test", "soon", soon)
+	_, err := s.op.CertEnroll(t.Context(), operate.Self(), operate.CertEnroll{Account: "alice@local.test", Name: "visit", Certificate: laptop.pem, Scope: "send", Lasts: 4 * time.Second})
+	must(t, err)
+	app, err := s.op.AppAdd(t.Context(), operate.Self(), operate.AppAdd{Account: "alice@local.test", Name: "scanner", Scope: "send", Lasts: 4 * time.Second})
+	must(t, err)
+	s.signsInWith("alice@local.test", "any", true)
+	stays, _ := s.dial("submissions", nil)
+	stays.say("AUTH PLAIN "+b64("\x00alice@local.test\x00"+password), "235")
+	var ending []*client
+	for d, line := range map[*device]string{&soon: "AUTH EXTERNAL =", &laptop: "MAIL FROM:<alice@local.test>", nil: "AUTH PLAIN " + b64("\x00alice@local.test\x00"+app.Password)} {
+		c, _ := s.dial("submissions", d)
+		c.say(line, "2")
+		ending = append(ending, c)
+	}
+	for _, c := range ending {
+		c.expect("421")
+	}
+	stays.say("MAIL FROM:<alice@local.test>", "250")
+	c, _ := s.dial("submissions", &laptop)
+	if said := c.say("MAIL FROM:<alice@local.test>", "530"); !strings.Contains(said, "the enrolment of the certificate ended on") {
+		t.Errorf("told %q", said)
+	}
 }
 
 // With a certificate and without AUTH, where the account chose that; both together where it

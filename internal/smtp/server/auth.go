@@ -17,7 +17,7 @@ func (c *conn) mechanisms() []string {
 	if c.srv.cfg.Mechanisms == nil || c.info.Kind == KindMX || c.tls == nil {
 		return nil
 	}
-	return c.srv.cfg.Mechanisms(Channel{Remote: c.info.Remote, TLS: c.tls, Plus: c.plusAvailable()})
+	return c.srv.cfg.Mechanisms(c.channel())
 }
 
 // auth answers AUTH. RFC 4954 §4.
@@ -34,7 +34,7 @@ func (c *conn) auth(ctx context.Context, p smtpwire.AuthParams) result {
 	case c.tx.open():
 		return refuse(503, "5.5.1", "not within a transaction")
 	case !slices.Contains(c.mechanisms(), p.Mechanism):
-		return refuse(504, "5.5.4", "this mechanism is not offered")
+		return c.notOffered(p.Mechanism)
 	case c.in.Buffered() > 0:
 		return tooEager()
 	}
@@ -46,6 +46,22 @@ func (c *conn) auth(ctx context.Context, p smtpwire.AuthParams) result {
 		return c.authFailed(ctx, said(mended(r)))
 	}
 	return binding(p.Mechanism, c.exchange(ctx, sasl, p.Initial))
+}
+
+// notOffered refuses a mechanism, with the reason where there is one to tell.
+func (c *conn) notOffered(mechanism string) result {
+	text := "this mechanism is not offered"
+	if c.srv.cfg.Unoffered != nil {
+		if why := c.srv.cfg.Unoffered(c.channel(), mechanism); why != "" {
+			text += ": " + why
+		}
+	}
+	return refuse(504, "5.5.4", text)
+}
+
+// channel is what decides which mechanisms the connection is offered.
+func (c *conn) channel() Channel {
+	return Channel{Remote: c.info.Remote, TLS: c.tls, Plus: c.plusAvailable()}
 }
 
 // cancelledExchange is what a client is told that ends its own exchange.
@@ -108,16 +124,21 @@ func (c *conn) response(ctx context.Context) (response []byte, res result) {
 func (c *conn) authDone(ctx context.Context, r mail.Reply) result {
 	if r.Code == 235 {
 		c.state.authed = true
-		c.place.reach(screen.StageOurs)
-		if c.hold != nil {
-			c.hold.Known()
-		}
+		c.known()
 		return said(r)
 	}
 	if r.OK() {
 		r = mail.Reply{}
 	}
 	return c.authFailed(ctx, said(mended(r)))
+}
+
+// known lets the connection keep its place and its memory: it belongs to somebody of ours.
+func (c *conn) known() {
+	c.place.reach(screen.StageOurs)
+	if c.hold != nil {
+		c.hold.Known()
+	}
 }
 
 // authFailed counts a failure that was the client's, and makes guessing slow.

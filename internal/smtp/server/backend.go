@@ -75,6 +75,9 @@ type Conn struct {
 	// command is told 421, a message in progress comes to its end first. Any
 	// goroutine may call it, at any time.
 	End func()
+	// Known takes the connection for one of somebody who is known, as a sign-in does: it
+	// keeps its place while others crowd in. The Session calls it, within one of its methods.
+	Known func()
 }
 
 // Hello is what EHLO or HELO said. Nothing in it is verified.

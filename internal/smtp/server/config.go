@@ -30,6 +30,9 @@ type Config struct {
 	// Mechanisms returns the SASL mechanisms to offer on a connection, which is under TLS.
 	// Nil: no AUTH.
 	Mechanisms func(Channel) []string
+	// Unoffered says why a mechanism is not offered on a connection, to the client; nil, or
+	// "": there is nothing to say.
+	Unoffered func(c Channel, mechanism string) string
 	// Admission counts connections and handshakes together with other listeners;
 	// nil: alone.
 	Admission *Admission
@@ -78,7 +81,7 @@ func (c Config) Of(k Kind) Config {
 		c.UserID = nil
 	}
 	if k != KindSubmission && k != KindSubmissions {
-		c.Mechanisms = nil
+		c.Mechanisms, c.Unoffered = nil, nil
 	}
 	return c
 }

@@ -93,3 +93,27 @@ func TestReserveIsForThoseWhoSignIn(t *testing.T) {
 	}
 	mute[1].steps("C: NOOP\nS: 250")
 }
+
+// Who is known without AUTH, by the certificate of TLS, keeps his place as if he had signed in.
+func TestWhoIsKnownWithoutAUTHKeepsHisPlace(t *testing.T) {
+	cfg, client := withTLS(t, testConfig(KindSubmission))
+	var later atomic.Int64
+	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	cfg.Limits.Connections, cfg.Limits.Reserved = 3, 1
+	cfg.Admission = NewAdmission()
+	at, _ := serve(t, cfg, &memory{auth: true})
+	connect := func(from string) *dialogue {
+		d := dial(t, at)
+		d.client = client
+		d.steps("S: 220\nC: EHLO x\nS: 250\nC: STARTTLS\nS: 220\nTLS\nC: EHLO x\nS: 250\nC: MAIL FROM:<" + from + "@local.test>\nS: \nC: RSET\nS: 250")
+		return d
+	}
+	devices := []*dialogue{connect("device"), connect("device")}
+	first := connect("stranger")
+	later.Store(int64(screen.SeatGrace))
+	second := connect("stranger") // room is made by the only one who is nobody's
+	for _, d := range append(devices, second) {
+		d.steps("C: NOOP\nS: 250")
+	}
+	first.steps("S: 421")
+}

@@ -185,10 +185,12 @@ func (s *server) newConn(nc net.Conn, from origin) (*conn, error) {
 		hold = s.cfg.Memory.Hold(s.cfg.Kind == KindSendmail)
 		w.in.Within(hold)
 	}
-	return &conn{wire: w, srv: s, hold: hold, info: Conn{
+	c := &conn{wire: w, srv: s, hold: hold, info: Conn{
 		ID: id.String(), Kind: s.cfg.Kind, Started: started,
 		Remote: from.remote, Local: addrPort(nc.LocalAddr()), Balancer: from.balancer, UID: uid, End: w.interrupt,
-	}}, nil
+	}}
+	c.info.Known = c.known
+	return c, nil
 }
 
 func tooMany() mail.Reply { return mail.R(421, "4.7.0", "too many connections; try again later") }
