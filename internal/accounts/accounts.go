@@ -11,9 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/internal/guess"
 	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
-	"sallyport/internal/screen"
 	"sallyport/internal/store"
 )
 
@@ -46,8 +46,9 @@ type Identity struct {
 
 	write chan struct{} // holds one token while an account is being changed
 
-	screened sync.Mutex // guards the next three
-	guesses  *screen.Guesses
+	screened sync.Mutex // guards the next four
+	guesses  *guess.Limiter
+	tally    *guess.Tally
 	right    *memo
 	wrong    *memo
 
@@ -68,9 +69,10 @@ func Open(ctx context.Context, st store.Store, o Options) (*Identity, error) {
 		cacheKey: make([]byte, decoyKeyOctets),
 		changed:  make(chan struct{}, 1),
 		write:    make(chan struct{}, 1),
-		guesses:  screen.NewGuesses(l.Guesses),
+		guesses:  guess.New(l.Guesses, o.Now()),
+		tally:    guess.NewTally(l.Tally),
 		right:    newMemo(l.CacheEntries, l.CacheTTL),
-		wrong:    newMemo(l.CacheEntries, l.CacheTTL),
+		wrong:    newMemo(l.CacheEntries, l.WrongFor),
 		hasher:   newHasher(l),
 		flights:  newFlights(),
 	}

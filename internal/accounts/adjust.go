@@ -27,7 +27,7 @@ func (i *Identity) Adjust(l Limits, mechanisms []string) error {
 	defer i.screened.Unlock()
 	i.guesses.Adjust(l.Guesses)
 	i.right.adjust(l.CacheEntries, l.CacheTTL)
-	i.wrong.adjust(l.CacheEntries, l.CacheTTL)
+	i.wrong.adjust(l.CacheEntries, l.WrongFor)
 	return nil
 }
 

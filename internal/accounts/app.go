@@ -168,12 +168,13 @@ func newAppPassword(rnd io.Reader) (string, error) {
 	return b.String(), nil
 }
 
-// appOf finds the app password that was typed. It looks at all of them, whichever it is.
+// appOf finds the app password that was typed. It looks at all of them, whichever it is, and
+// does as much where there is no account.
 func (r *record) appOf(typed string) (found held, ok bool) {
-	if r == nil {
+	digest := sha256.Sum256([]byte(typed))
+	if r == nil || r.Standing != StandingActive {
 		return held{}, false
 	}
-	digest := sha256.Sum256([]byte(typed))
 	for _, h := range r.held {
 		if h.App != nil && subtle.ConstantTimeCompare(h.App.Digest, digest[:]) == 1 {
 			found, ok = h, true

@@ -5,8 +5,8 @@
 // verifier; that nothing is offered or accepted outside TLS; that an account
 // which does not exist, is frozen, or was given a wrong password answers the same
 // way and at the same cost; that a change of password or standing holds for
-// every sign-in which ends after it; that guessing is bounded per account without
-// locking out the owner on a network known to be the owner's; and that hashing
+// every sign-in which ends after it; that guessing is bounded, as package guess
+// says, without locking out the owner; and that hashing
 // is bounded in processors and memory, whatever a flood of sign-ins asks for.
 //
 // Accounts live in the store under these keys, each with a version in its value:

@@ -74,7 +74,10 @@ func (i *Identity) SetPassword(ctx context.Context, a mail.Address, password str
 			return nil, fmt.Errorf("%w: the account was changed meanwhile; try again", store.ErrConflict)
 		}
 		next := *old
-		next.secret = s
+		next.secret, next.former = s, nil
+		if s.Scram.fits(old.secret.Scram) {
+			next.former = old.formerly()
+		}
 		next.PasswordChanged, next.PasswordRevision, next.PasswordRevoked = now, revision, false
 		return &next, nil
 	})})

@@ -333,7 +333,7 @@ func TestKnownNetworks(t *testing.T) {
 	l := laxLimits()
 	l.KnownNetworks = 3
 	f := withAlice(t, l)
-	known := func(f *fixture, n int) bool { return f.guessOf("alice@local.test", peerN(n)).Known }
+	known := func(f *fixture, n int) bool { return f.guessOf("alice@local.test", nil, peerN(n)).Known }
 	for n := range 5 {
 		if known(f, n) {
 			t.Errorf("network %d is known before", n)
@@ -353,7 +353,7 @@ func TestKnownNetworks(t *testing.T) {
 	if known(again, 1) || !known(again, 4) {
 		t.Error("known networks are not as they were before the restart")
 	}
-	if f.guessOf("bob@local.test", peerN(4)).Known {
+	if f.guessOf("bob@local.test", nil, peerN(4)).Known {
 		t.Error("alice's network is known to bob")
 	}
 	f.signIn("alice@local.test", "wrong", peerN(7))

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"time"
 
-	"sallyport/internal/screen"
+	"sallyport/internal/guess"
 )
 
 // Limits bounds what accounts and sign-ins may cost. Every field must be set.
@@ -34,12 +34,14 @@ type Limits struct {
 	HashQueue    int           // sign-ins waiting for a hash, in each of two lanes
 	HashWait     time.Duration // how long a sign-in may wait for a hash
 	CacheEntries int           // passwords remembered as right, and as many as wrong
-	CacheTTL     time.Duration // how long they are remembered
+	CacheTTL     time.Duration // how long those that are right are remembered
+	WrongFor     time.Duration // how long those that are wrong are: trying one again is no new guess
 
 	KnownNetworks int           // networks remembered for one account
 	KnownFor      time.Duration // how long a network stays known after a sign-in
 
-	Guesses screen.GuessLimits // how often wrong passwords are judged at all
+	Guesses guess.Limits      // how often wrong passwords are judged at all
+	Tally   guess.TallyLimits // what is remembered of who is being guessed at
 }
 
 // DefaultLimits follows OWASP for argon2id (19 MiB, 2 passes, 1 lane: about 30 ms)
@@ -64,9 +66,11 @@ func DefaultLimits() Limits {
 		HashWait:           10 * time.Second,
 		CacheEntries:       16_384,
 		CacheTTL:           5 * time.Minute,
+		WrongFor:           24 * time.Hour,
 		KnownNetworks:      16,
 		KnownFor:           30 * 24 * time.Hour,
-		Guesses:            screen.DefaultGuessLimits(),
+		Guesses:            guess.DefaultLimits(),
+		Tally:              guess.DefaultTallyLimits(),
 	}
 }
 
@@ -86,7 +90,7 @@ func (l Limits) validate() error {
 		"ReasonOctets": int64(l.ReasonOctets), "ResponseOctets": int64(l.ResponseOctets), "HashAtOnce": int64(l.HashAtOnce),
 		"HashQueue": int64(l.HashQueue), "HashWait": int64(l.HashWait), "CacheEntries": int64(l.CacheEntries),
 		"NameOctets": int64(l.NameOctets), "Credentials": int64(l.Credentials), "CredentialNetworks": int64(l.CredentialNetworks),
-		"CacheTTL": int64(l.CacheTTL), "KnownNetworks": int64(l.KnownNetworks), "KnownFor": int64(l.KnownFor),
+		"CacheTTL": int64(l.CacheTTL), "KnownNetworks": int64(l.KnownNetworks), "KnownFor": int64(l.KnownFor), "WrongFor": int64(l.WrongFor),
 	} {
 		if v <= 0 {
 			return fmt.Errorf("accounts: Limits.%s is not set", name)

@@ -34,17 +34,33 @@ type record struct {
 	Account
 	secret secret
 	held   []held // beside the password
+	// former are the SCRAM stored keys of the passwords before this one, the latest first, by
+	// which a device with an old password is told from somebody who guesses. They open nothing.
+	former [][]byte
+}
+
+// formerPasswords is how many passwords of an account are known as former ones.
+const formerPasswords = 2
+
+// formerly is what former will be once the password is another one.
+func (r *record) formerly() [][]byte {
+	if r.PasswordRevoked {
+		return r.former
+	}
+	all := append([][]byte{r.secret.Scram.StoredKey}, r.former...)
+	return all[:min(len(all), formerPasswords)]
 }
 
 type storedAccount struct {
 	Version int `json:"v"`
 	Account
-	Secret secret `json:"secret"`
-	Held   []held `json:"credentials,omitempty"`
+	Secret secret   `json:"secret"`
+	Held   []held   `json:"credentials,omitempty"`
+	Former [][]byte `json:"former_stored_keys,omitempty"`
 }
 
 func (r *record) encode() ([]byte, error) {
-	return json.Marshal(storedAccount{Version: recordVersion, Account: r.Account, Secret: r.secret, Held: r.held})
+	return json.Marshal(storedAccount{Version: recordVersion, Account: r.Account, Secret: r.secret, Held: r.held, Former: r.former})
 }
 
 // decodeRecord reads the value under an account's key. It refuses what it does
@@ -74,10 +90,15 @@ func decodeRecord(key string, value []byte) (*record, error) {
 			return nil, err
 		}
 	}
+	for _, k := range s.Former {
+		if len(k) != hashOctets {
+			return nil, errors.New("the stored key of a former password has the wrong length")
+		}
+	}
 	if s.SignIn == PolicyUnknown { // written before there were policies
 		s.SignIn = PolicyAny
 	}
-	return &record{Account: s.Account, secret: s.Secret, held: s.Held}, nil
+	return &record{Account: s.Account, secret: s.Secret, held: s.Held, former: s.Former}, nil
 }
 
 // unreadable stands for a record that cannot be read: the address exists, so that

@@ -104,7 +104,7 @@ func (r *record) without(choice Choice, revision uint64, rnd io.Reader) (next *r
 	}
 	if !r.PasswordRevoked && choice.Has(r.password()) {
 		gone = append(gone, r.password())
-		made.PasswordRevoked, made.PasswordRevision = true, revision
+		made.PasswordRevoked, made.PasswordRevision, made.former = true, revision, r.formerly()
 		if made.secret, err = r.secret.unmatched(rnd); err != nil {
 			return nil, nil, err
 		}

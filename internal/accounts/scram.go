@@ -148,18 +148,39 @@ func (s *scramState) appOf(msg string) (c Credential, answer string, ok bool) {
 		if mine {
 			verifier.StoredKey, verifier.ServerKey = apps[n].App.StoredKey, apps[n].App.ServerKey
 		}
-		talk, err := s.newTalk(func(string) (scram.StoredCredentials, error) { return verifier.credentials(), nil })
-		if err != nil {
-			continue
-		}
-		if _, err := talk.Step(s.first); err != nil {
-			continue
-		}
-		if said, err := talk.Step(msg); err == nil && talk.Valid() && mine {
+		if said, proved := s.proves(verifier, msg); proved && mine {
 			c, answer, ok = apps[n].Credential, said, true
 		}
 	}
 	return c, answer, ok
+}
+
+// proves reports whether the final message proves a verifier other than the one that the client
+// saw, with the same salt and rounds.
+func (s *scramState) proves(v scramVerifier, msg string) (answer string, ok bool) {
+	talk, err := s.newTalk(func(string) (scram.StoredCredentials, error) { return v.credentials(), nil })
+	if err != nil {
+		return "", false
+	}
+	if _, err := talk.Step(s.first); err != nil {
+		return "", false
+	}
+	answer, err = talk.Step(msg)
+	return answer, err == nil && talk.Valid()
+}
+
+// isFormer reports whether the final message proves a former password of the account: a device
+// that has not heard of the change. As many are tried for every name.
+func (s *scramState) isFormer(msg string) (yes bool) {
+	for n := range formerPasswords {
+		v, mine := s.secret.Scram, s.account != nil && n < len(s.account.former)
+		if mine {
+			v.StoredKey = s.account.former[n]
+		}
+		_, proved := s.proves(v, msg)
+		yes = yes || proved && mine
+	}
+	return yes
 }
 
 // final takes the client-final-message and answers with the server's signature,
@@ -181,30 +202,37 @@ func (s *scramState) final(_ context.Context, response []byte) ([]byte, step, er
 	return []byte(answer), s.confirmed(c), nil
 }
 
-// judge asks the rates and checks the proof of the account's own password in one act, so
-// that proofs at the same time cannot exceed the rate.
+// judge asks the rates and checks the proof of the account's own password. It is charged
+// before, so that proofs at the same time cannot exceed the rate.
 func (s *scramState) judge(msg string) (c Credential, answer string, err error) {
 	i := s.x.id
 	if s.account != nil {
 		c = s.account.password()
 	}
 	refusal := s.account.refuses(c, s.x.peer, i.o.Now())
-	guess := i.guessOf(s.key, s.x.peer)
-	now := i.o.Now()
-	i.screened.Lock()
-	defer i.screened.Unlock()
-	if v := i.guesses.Allow(guess, now); !v.OK {
-		return c, "", limited(v)
+	attempt := i.guessOf(s.key, s.account, s.x.peer)
+	ticket, err := i.charge(s.account, attempt)
+	if err != nil {
+		return c, "", err
 	}
 	answer, err = s.talk.Step(msg)
-	if err != nil && answer != scram.ErrInvalidProof {
+	switch {
+	case err != nil && answer != scram.ErrInvalidProof:
+		i.forgive(ticket)
 		return c, "", scramFault(answer, err) // nothing was guessed
-	}
-	if err == nil && s.talk.Valid() && refusal == nil {
+	case err == nil && s.talk.Valid() && refusal == nil:
+		i.forgive(ticket)
 		return c, answer, nil
+	case s.isFormer(msg):
+		// One wrong proof cannot be told from another, but that of a former password can.
+		i.forgive(ticket)
+		attempt.Repeat = true
+		if _, err := i.charge(s.account, attempt); err != nil {
+			return c, "", err
+		}
+		return c, "", wrongPassword(refusal, "a former password")
 	}
-	i.guesses.Charge(guess, now)
-	i.guesses.Failed(guess, now)
+	i.missed(s.account, attempt)
 	return c, "", wrongPassword(refusal, "wrong password")
 }
 

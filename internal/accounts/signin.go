@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/guess"
 	"sallyport/internal/mail"
 	"sallyport/internal/screen"
 	"sallyport/internal/store"
@@ -41,13 +42,12 @@ func (i *Identity) SignIn(ctx context.Context, user, password string, p Peer) (P
 	if err != nil {
 		return Proof{}, fail(ErrBadCredentials, RuleBadPassword, "nobody can have this password: "+err.Error())
 	}
-	if r := i.record(a.Key()); r != nil && r.Standing == StandingActive {
-		if h, ok := r.appOf(password); ok {
-			return i.admit(ctx, r, h.Credential, p)
-		}
+	r := i.record(a.Key())
+	if h, ok := r.appOf(password); ok {
+		return i.admit(ctx, r, h.Credential, p)
 	}
 	t := i.newTrial(a, password, prepared, p)
-	r, err := i.flights.do(ctx, t.flight, func() (*record, error) { return i.judge(ctx, t) })
+	r, err = i.flights.do(ctx, t.flight, func() (*record, error) { return i.judge(ctx, t) })
 	if err != nil {
 		return Proof{}, err
 	}
@@ -87,7 +87,7 @@ type trial struct {
 	secret          secret  // the account's, or a decoy
 	refusal         error   // why even the right password opens nothing; nil: it does
 	typed, prepared string
-	guess           screen.Guess
+	guess           guess.Attempt
 	memo            memoKey // account, revision and password
 	flight          memoKey // the same, and the network
 }
@@ -101,12 +101,12 @@ func (i *Identity) newTrial(a mail.Address, typed, prepared string, p Peer) tria
 		revision, own = t.account.Revision, t.account.password()
 	}
 	t.refusal = t.account.refuses(own, p, i.o.Now())
-	t.guess = i.guessOf(t.key, p)
+	t.guess = i.guessOf(t.key, t.account, p)
 	// What is asked for and the certificate beside it are part of what was tried: a password
 	// that is right with one of them only would else be remembered as wrong.
 	with := [][]byte{[]byte(own.ID), []byte(p.For.String()), p.keyOctets()}
 	t.memo = memoKeyOf(i.cacheKey, t.key, revision, prepared, with...)
-	t.flight = memoKeyOf(i.cacheKey, t.key, revision, prepared, append(with, []byte(t.guess.Network.String()))...)
+	t.flight = memoKeyOf(i.cacheKey, t.key, revision, prepared, append(with, []byte(screen.Network(p.Remote).String()))...)
 	return t
 }
 
@@ -121,23 +121,33 @@ func (i *Identity) secretOf(key string) (*record, secret) {
 	return r, s
 }
 
-func (i *Identity) guessOf(key string, p Peer) screen.Guess {
-	n := screen.Network(p.Remote)
-	return screen.Guess{Account: key, Network: n, Known: i.knows(key, n, i.o.Now())}
+// guessOf says who tries. The account's own key names it for good, and a name that is nobody's
+// is counted as if it were one. A device that shows the account's certificate is known wherever
+// it is.
+func (i *Identity) guessOf(key string, r *record, p Peer) guess.Attempt {
+	now := i.o.Now()
+	a := guess.Attempt{Account: key, From: p.Remote, Known: i.knows(key, screen.Network(p.Remote), now)}
+	if r != nil && p.presented() != nil {
+		if c, err := r.shown(p, now); err == nil {
+			a.Device = c.ID
+		}
+	}
+	return a
 }
 
 // judge decides by what is remembered, or else by a hash. It charges the guess
 // before it hashes, so that trials at the same time cannot exceed the rate.
 func (i *Identity) judge(ctx context.Context, t trial) (*record, error) {
-	if decided, err := i.recall(t, i.o.Now()); decided || err != nil {
+	ticket, decided, err := i.recall(t, i.o.Now())
+	if decided || err != nil {
 		return t.account, err
 	}
 	l := laneStranger
-	if t.guess.Known {
+	if t.guess.Known || t.guess.Device != "" {
 		l = laneKnown
 	}
 	if err := i.hasher.acquire(ctx, l); err != nil {
-		i.forgive(t)
+		i.forgive(ticket)
 		return nil, err
 	}
 	right := t.secret.Argon.matches(t.prepared)
@@ -146,7 +156,7 @@ func (i *Identity) judge(ctx context.Context, t trial) (*record, error) {
 		better = i.rederive(t)
 	}
 	i.hasher.release()
-	if err := i.settle(t, right, i.o.Now()); err != nil {
+	if err := i.settle(t, ticket, right, i.o.Now()); err != nil {
 		return nil, err
 	}
 	if better != nil {
@@ -156,42 +166,75 @@ func (i *Identity) judge(ctx context.Context, t trial) (*record, error) {
 }
 
 // recall asks the rates, then the memory: in this order, because the memory of a
-// right password answers a guess as well as a hash does.
-func (i *Identity) recall(t trial, now time.Time) (decided bool, err error) {
+// right password answers a guess as well as a hash does. The same wrong password again is no
+// new guess.
+func (i *Identity) recall(t trial, now time.Time) (ticket guess.Ticket, decided bool, err error) {
 	i.screened.Lock()
 	defer i.screened.Unlock()
-	if v := i.guesses.Allow(t.guess, now); !v.OK {
-		return false, limited(v)
+	t.guess.Repeat = i.wrong.has(t.memo, now)
+	v := i.guesses.Begin(t.guess, now)
+	switch {
+	case !v.OK:
+		i.refused(t.account, t.guess, now)
+		return guess.Ticket{}, false, limited(v)
+	case !v.Judge():
+		return guess.Ticket{}, true, wrongPassword(t.refusal, "the same wrong password again")
+	case t.refusal == nil && i.right.has(t.memo, now):
+		i.guesses.Forgive(v.Ticket, now)
+		return guess.Ticket{}, true, nil
 	}
-	if t.refusal == nil && i.right.has(t.memo, now) {
-		return true, nil
-	}
-	// The same wrong password again is no new guess: it is not charged.
-	if i.wrong.has(t.memo, now) {
-		return true, wrongPassword(t.refusal, "the same wrong password again")
-	}
-	if v := i.guesses.Charge(t.guess, now); !v.OK {
-		return false, limited(v)
-	}
-	return false, nil
+	return v.Ticket, false, nil
 }
 
-func (i *Identity) forgive(t trial) {
+// charge asks the rates whether a password may be judged, and counts it as wrong.
+func (i *Identity) charge(r *record, a guess.Attempt) (guess.Ticket, error) {
 	i.screened.Lock()
 	defer i.screened.Unlock()
-	i.guesses.Forgive(t.guess, i.o.Now())
+	now := i.o.Now()
+	v := i.guesses.Begin(a, now)
+	if !v.OK {
+		i.refused(r, a, now)
+		return guess.Ticket{}, limited(v)
+	}
+	return v.Ticket, nil
+}
+
+func (i *Identity) forgive(t guess.Ticket) {
+	i.screened.Lock()
+	defer i.screened.Unlock()
+	i.guesses.Forgive(t, i.o.Now())
+}
+
+// refused tells the tally that the rates kept somebody from trying; the caller holds screened.
+func (i *Identity) refused(r *record, a guess.Attempt, now time.Time) {
+	if r != nil {
+		i.tally.Refused(a, now)
+	}
+}
+
+// missed tells the tally that a password was wrong.
+func (i *Identity) missed(r *record, a guess.Attempt) {
+	if r == nil {
+		return
+	}
+	i.screened.Lock()
+	defer i.screened.Unlock()
+	i.tally.Wrong(a, i.o.Now())
 }
 
 // settle counts and remembers what the hash said.
-func (i *Identity) settle(t trial, right bool, now time.Time) error {
+func (i *Identity) settle(t trial, ticket guess.Ticket, right bool, now time.Time) error {
+	wrong := !right || t.refusal != nil
+	if wrong {
+		i.missed(t.account, t.guess)
+	}
 	i.screened.Lock()
 	defer i.screened.Unlock()
-	if right && t.refusal == nil {
-		i.guesses.Forgive(t.guess, now)
+	if !wrong {
+		i.guesses.Forgive(ticket, now)
 		i.right.put(t.memo, t.key, now)
 		return nil
 	}
-	i.guesses.Failed(t.guess, now)
 	i.wrong.put(t.memo, t.key, now)
 	return wrongPassword(t.refusal, "wrong password")
 }
@@ -241,7 +284,9 @@ func (i *Identity) upgrade(ctx context.Context, t trial, s secret) {
 			return nil, ErrNoSuch
 		}
 		next := *old
-		next.secret = s
+		if next.secret = s; !s.Scram.fits(old.secret.Scram) {
+			next.former = nil
+		}
 		return &next, nil
 	}})
 	if err != nil {
@@ -258,4 +303,4 @@ func wrongPassword(refusal error, why string) error {
 	return fail(ErrBadCredentials, RuleBadPassword, why)
 }
 
-func limited(v screen.Verdict) error { return fail(ErrTooMany, Rule(v.Rule), v.Evidence) }
+func limited(v guess.Verdict) error { return fail(ErrTooMany, Rule(v.Rule), v.Evidence) }

@@ -216,6 +216,8 @@ func TestRepeatedSignInsCostNoHash(t *testing.T) {
 	hashes("right, still remembered", 0, 5, right, true)
 	f.clock.advance(time.Second)
 	hashes("right, forgotten", 1, 5, right, true)
+	hashes("wrong, still remembered", 0, 5, wrong, false)
+	f.clock.advance(f.o.Limits.WrongFor)
 	hashes("wrong, forgotten", 1, 5, wrong, false)
 }
 
@@ -247,8 +249,8 @@ func TestMissingAccountsCostTheSame(t *testing.T) {
 	}
 }
 
-// Row H24 through the real thing: strangers are judged ten times, the owner on a
-// known network is not locked out, and a password known already is no way round.
+// Row H24 through the real thing: strangers are judged ten times, and a few beside, the owner
+// on a known network is not locked out, and a password known already is no way round.
 func TestBruteForce(t *testing.T) {
 	f := withAlice(t, cheapLimits())
 	if err := f.signIn("alice@local.test", alicePassword, home()); err != nil {
@@ -262,8 +264,8 @@ func TestBruteForce(t *testing.T) {
 		}
 		f.clock.advance(200 * time.Millisecond)
 	}
-	if got := f.HashStats().Started - before; got != 10 {
-		t.Errorf("%d guesses were judged in 10 minutes, want 10", got)
+	if got := f.HashStats().Started - before; got < 10 || got > 15 {
+		t.Errorf("%d guesses were judged in 10 minutes, want 10 and at most 5 of the reserve", got)
 	}
 	// The right password from a network without a record, though it is remembered:
 	// to answer would be to judge an eleventh guess.
@@ -286,7 +288,7 @@ func TestBruteForceThroughScram(t *testing.T) {
 	f := withAlice(t, cheapLimits())
 	judged := 0
 	for n := range 40 {
-		x, err := f.Begin(MechScram, peerN(n))
+		x, err := f.Begin(MechScram, peerN(n%2))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -298,10 +300,10 @@ func TestBruteForceThroughScram(t *testing.T) {
 			t.Fatal(got)
 		}
 	}
-	if judged != 5 {
-		t.Errorf("%d proofs were judged at once, want 5", judged)
+	if judged != 5+4 { // of two networks, each has two tries beside the account's rate
+		t.Errorf("%d proofs were judged at once, want 9", judged)
 	}
-	wantFailure(t, "PLAIN after SCRAM", f.signIn("alice@local.test", "guess", peerN(99)), ErrTooMany, Rule("signin-account-rate"))
+	wantFailure(t, "PLAIN after SCRAM", f.signIn("alice@local.test", "guess", peerN(1)), ErrTooMany, Rule("signin-account-rate"))
 }
 
 // Row H20: the right password of a frozen account is answered as a wrong one is,

@@ -174,10 +174,14 @@ type Auth struct {
 	Waiting        int           // sign-ins that may wait for hashing
 	WaitTime       time.Duration // for which one waits
 	GuessesPerTime int           // wrong passwords for an account from unknown networks in GuessTime
-	GuessTime      time.Duration
-	ScramRounds    int   // PBKDF2 iterations of new passwords. RFC 7677 §4
-	ArgonMemory    int64 // octets of argon2id for new passwords. RFC 9106 §4
-	ArgonRounds    int   // passes of argon2id for new passwords
+	// GuessesPerNetwork are those from one network, GuessesPerServer all, in GuessTime.
+	GuessesPerNetwork int
+	GuessesPerServer  int
+	GuessTime         time.Duration
+	WrongFor          time.Duration // for which a wrong password that is tried again is no new guess
+	ScramRounds       int           // PBKDF2 iterations of new passwords. RFC 7677 §4
+	ArgonMemory       int64         // octets of argon2id for new passwords. RFC 9106 §4
+	ArgonRounds       int           // passes of argon2id for new passwords
 }
 
 // StoreDir is the folder of the embedded store.

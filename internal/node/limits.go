@@ -100,6 +100,10 @@ func identityLimits(cfg config.Config) accounts.Limits {
 	l.ScramRounds = c.ScramRounds
 	guesses := screen.AtMost(c.GuessesPerTime, c.GuessTime)
 	l.Guesses.Account, l.Guesses.Known = guesses, guesses
+	l.Guesses.Network = screen.AtMost(c.GuessesPerNetwork, c.GuessTime)
+	l.Guesses.Shared = l.Guesses.Network
+	l.Guesses.All = screen.AtMost(c.GuessesPerServer, c.GuessTime)
+	l.WrongFor = c.WrongFor
 	return l
 }
 

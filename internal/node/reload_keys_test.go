@@ -215,6 +215,7 @@ func proofs() map[string]keyProof {
 	}
 	for key, value := range map[string]string{
 		"cache_ttl": `"9s"`, "cache_entries": "9", "hashing": "9", "waiting": "9", "wait_time": `"9s"`, "guesses": "9", "guess_time": `"9m"`,
+		"network_guesses": "9", "total_guesses": "9", "wrong_for": `"9h"`,
 		"scram_rounds": "5000", "argon_memory": `"9MiB"`, "argon_rounds": "3",
 	} {
 		all["auth."+key] = keyProof{set: "[auth]\n" + key + " = " + value, see: boundsOfIdentity}

@@ -11,8 +11,8 @@ type Rate struct {
 	Every time.Duration // after how long one more is there
 }
 
-// forever is the wait for what a Rate never gives.
-const forever = time.Duration(math.MaxInt64)
+// Forever is the wait for what a Rate never gives.
+const Forever = time.Duration(math.MaxInt64)
 
 // AtMost returns a Rate that gives at most n in any span of time of length
 // window, whatever came before: half of them at once, the others spread evenly.
@@ -43,10 +43,29 @@ type Bucket struct{ full time.Time }
 // IsFull reports whether the bucket has nothing to remember any more.
 func (b Bucket) IsFull(now time.Time) bool { return !b.full.After(now) }
 
+// Before reports whether b is full before c is.
+func (b Bucket) Before(c Bucket) bool { return b.full.Before(c.full) }
+
+// Begun returns the bucket that had n at a moment, or as many as it has room for.
+func (r Rate) Begun(at time.Time, n int) Bucket {
+	if !r.Valid() {
+		return Bucket{}
+	}
+	return Bucket{full: at.Add(time.Duration(max(0, r.Burst-max(0, n))) * r.Every)}
+}
+
+// Times returns the rate that gives k times as much.
+func (r Rate) Times(k int) Rate {
+	if k < 1 || !r.Valid() {
+		return Rate{}
+	}
+	return Rate{Burst: r.Burst * k, Every: max(1, r.Every/time.Duration(k))}
+}
+
 // Wait returns how long it takes until one may be taken: 0 for now.
 func (b Bucket) Wait(r Rate, now time.Time) time.Duration {
 	if !r.Valid() {
-		return forever
+		return Forever
 	}
 	return max(0, b.clamp(r, now).Add(r.Every).Sub(now.Add(r.span())))
 }
@@ -56,7 +75,7 @@ func (b Bucket) Wait(r Rate, now time.Time) time.Duration {
 // begins.
 func (b Bucket) Take(r Rate, now time.Time) (Bucket, bool) {
 	if b.Wait(r, now) > 0 {
-		return b.settled(r, now), false
+		return b.Settled(r, now), false
 	}
 	return Bucket{full: b.clamp(r, now).Add(r.Every)}, true
 }
@@ -69,8 +88,9 @@ func (b Bucket) GiveBack(r Rate, now time.Time) Bucket {
 	return Bucket{full: b.clamp(r, now).Add(-r.Every)}
 }
 
-// settled returns the bucket as clamp sees it.
-func (b Bucket) settled(r Rate, now time.Time) Bucket {
+// Settled returns the bucket as it is after a clock was set back: closed for no longer than a
+// span.
+func (b Bucket) Settled(r Rate, now time.Time) Bucket {
 	if !r.Valid() || b.IsFull(now) {
 		return b
 	}

@@ -46,7 +46,7 @@ func TestRatesThatGiveNothing(t *testing.T) {
 		if _, ok := (Bucket{}).Take(r, at(0)); ok {
 			t.Errorf("%+v gave one", r)
 		}
-		if (Bucket{}).Wait(r, at(0)) != forever {
+		if (Bucket{}).Wait(r, at(0)) != Forever {
 			t.Errorf("%+v will give one some day", r)
 		}
 	}
@@ -70,17 +70,32 @@ func TestAClockSetBack(t *testing.T) {
 	if _, ok := b.Take(r, at(wait)); !ok {
 		t.Error("refused after the wait that it told")
 	}
-	table := NewTable[string](r, 10)
-	for range r.Burst {
-		table.Take("a", at(365*24*time.Hour))
-	}
-	for s := time.Duration(0); s < r.Every; s += time.Second {
-		if left := table.Wait("a", at(s)); left != r.Every-s {
-			t.Fatalf("Wait after %v = %v", s, left)
+}
+
+// A bucket that began with less than it has room for fills from then on.
+func TestBegun(t *testing.T) {
+	r := Rate{Burst: 5, Every: time.Minute}
+	for n, want := range map[int]int{-1: 0, 0: 0, 1: 1, 5: 5, 9: 5} {
+		b, got := r.Begun(at(0), n), 0
+		for ok := true; ok; {
+			if b, ok = b.Take(r, at(0)); ok {
+				got++
+			}
+		}
+		if got != want {
+			t.Errorf("begun with %d: %d", n, got)
 		}
 	}
-	if !table.Take("a", at(r.Every)) {
-		t.Error("the table refuses after the wait that it told")
+	if b := r.Begun(at(0), 1); !b.IsFull(at(4*time.Minute)) || b.IsFull(at(4*time.Minute-1)) {
+		t.Error("it does not fill as fast as it should")
+	}
+	if got := r.Times(3); got != (Rate{Burst: 15, Every: 20 * time.Second}) {
+		t.Errorf("three times as much: %+v", got)
+	}
+	for _, none := range []Rate{r.Times(0), r.Times(-1), (Rate{}).Times(3)} {
+		if none.Valid() {
+			t.Errorf("%+v", none)
+		}
 	}
 }
 

@@ -1,12 +1,9 @@
-// Package screen decides how often a stranger may come: how many connections a
-// network may open, and how many passwords may be guessed at an account.
+// Package screen decides how many connections a stranger may open, and knows the buckets and
+// networks by which strangers are counted.
 //
-// It promises that at any moment its memory is bounded, that what it forgets
-// first is what would matter least, that one account is never guessed at more
-// often than its rate by networks that never signed in to it, and that such an
-// attack does not lock out the owner on a network that did. Every refusal names
-// its rule and its evidence.
+// It promises that at any moment its memory is bounded, and that what makes room first is
+// what matters least.
 //
-// The package is pure: time is an argument, and the tables belong to one caller,
-// who locks them. Zero limits refuse everything.
+// The package is pure: time is an argument, and a Crowd belongs to one caller, who locks it.
+// Zero limits refuse everything.
 package screen

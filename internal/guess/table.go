@@ -1,47 +1,67 @@
-package screen
+package guess
 
 import (
 	"container/heap"
 	"time"
+
+	"sallyport/internal/screen"
 )
 
-// Table holds one bucket for each key, all of one rate, and never more than its
+// table holds one bucket for each key, all of one rate, and never more than its
 // bound. When it is full it forgets the bucket that is nearest to being full
 // again: to make it forget an emptied one, an attacker must first empty as many
 // others as the table holds. It is not safe for concurrent use.
-type Table[K comparable] struct {
-	rate    Rate
+type table[K comparable] struct {
+	rate    screen.Rate
 	max     int
+	since   time.Time // when it began
+	start   int       // what a bucket that nobody knows had then, at most
 	entries map[K]*entry[K]
 	queue   queue[K]
 }
 
 type entry[K comparable] struct {
 	key    K
-	bucket Bucket
+	bucket screen.Bucket
 	index  int
 }
 
-// NewTable makes an empty table of at most max buckets. Without a valid rate or
-// a positive bound it gives nothing to anybody.
-func NewTable[K comparable](r Rate, max int) *Table[K] {
-	return &Table[K]{rate: r, max: max, entries: make(map[K]*entry[K])}
+// newTable makes an empty table of at most max buckets. Each is full; without a valid rate
+// or a positive bound it gives nothing to anybody.
+func newTable[K comparable](r screen.Rate, max int) *table[K] {
+	return &table[K]{rate: r, max: max, entries: make(map[K]*entry[K])}
+}
+
+// newTableSince makes one of which each bucket had no more than start at a moment, and fills
+// from then on.
+func newTableSince[K comparable](r screen.Rate, max int, since time.Time, start int) *table[K] {
+	t := newTable[K](r, max)
+	t.since, t.start = since, start
+	return t
+}
+
+// fresh is the bucket of a key that nobody knows.
+func (t *table[K]) fresh() screen.Bucket {
+	if t.since.IsZero() {
+		return screen.Bucket{}
+	}
+	return t.rate.Begun(t.since, t.start)
 }
 
 // Len returns the number of buckets that are remembered.
-func (t *Table[K]) Len() int { return len(t.entries) }
+func (t *table[K]) Len() int { return len(t.entries) }
 
 // Wait returns how long k must wait until Take succeeds: 0 for not at all. It ends no
 // later, also when a clock was set back before.
-func (t *Table[K]) Wait(k K, now time.Time) time.Duration {
+func (t *table[K]) Wait(k K, now time.Time) time.Duration {
 	if t.max <= 0 {
-		return forever
+		return screen.Forever
 	}
 	e, ok := t.entries[k]
 	if !ok {
-		return Bucket{}.Wait(t.rate, now)
+		return t.fresh().Wait(t.rate, now)
 	}
-	if settled := e.bucket.settled(t.rate, now); settled != e.bucket {
+	if settled := e.bucket.Settled(t.rate, now); settled != e.bucket {
 		e.bucket = settled
 		heap.Fix(&t.queue, e.index)
 	}
@@ -49,14 +69,14 @@ func (t *Table[K]) Wait(k K, now time.Time) time.Duration {
 }
 
 // Take takes one from the bucket of k, or reports that there is none.
-func (t *Table[K]) Take(k K, now time.Time) bool {
+func (t *table[K]) Take(k K, now time.Time) bool {
 	if t.Wait(k, now) > 0 {
 		return false
 	}
 	e, ok := t.entries[k]
 	if !ok {
 		t.makeRoom(now)
-		e = &entry[K]{key: k}
+		e = &entry[K]{key: k, bucket: t.fresh()}
 		t.entries[k] = e
 		heap.Push(&t.queue, e)
 	}
@@ -66,7 +86,7 @@ func (t *Table[K]) Take(k K, now time.Time) bool {
 }
 
 // GiveBack undoes one Take of k, if it is still remembered.
-func (t *Table[K]) GiveBack(k K, now time.Time) {
+func (t *table[K]) GiveBack(k K, now time.Time) {
 	e, ok := t.entries[k]
 	if !ok {
 		return
@@ -77,7 +97,7 @@ func (t *Table[K]) GiveBack(k K, now time.Time) {
 
 // makeRoom drops the buckets that are full again, a few at a time so that no
 // single call is slow, and the fullest one if the table has no room.
-func (t *Table[K]) makeRoom(now time.Time) {
+func (t *table[K]) makeRoom(now time.Time) {
 	const sweep = 4
 	for range sweep {
 		if len(t.queue) == 0 || !t.queue[0].bucket.IsFull(now) {
@@ -90,7 +110,7 @@ func (t *Table[K]) makeRoom(now time.Time) {
 	}
 }
 
-func (t *Table[K]) forgetFirst() {
+func (t *table[K]) forgetFirst() {
 	e := heap.Pop(&t.queue).(*entry[K])
 	delete(t.entries, e.key)
 }
@@ -99,7 +119,7 @@ func (t *Table[K]) forgetFirst() {
 type queue[K comparable] []*entry[K]
 
 func (q queue[K]) Len() int           { return len(q) }
-func (q queue[K]) Less(i, j int) bool { return q[i].bucket.full.Before(q[j].bucket.full) }
+func (q queue[K]) Less(i, j int) bool { return q[i].bucket.Before(q[j].bucket) }
 
 func (q queue[K]) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
