@@ -12,13 +12,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"sallyport/test/load/rig"
-	"sallyport/test/port"
 )
 
 // Time limits of what is waited for around a measurement.
@@ -206,15 +204,16 @@ func answers(ctx context.Context, addrs ...string) error {
 	return nil
 }
 
-// freePorts returns loopback addresses that are reserved until the process ends.
+// freePorts returns loopback addresses whose ports were free a moment ago.
 func freePorts(n int) ([]string, error) {
 	var addrs []string
 	for range n {
-		r, err := port.Reserve("127.0.0.1")
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
-		addrs = append(addrs, net.JoinHostPort("127.0.0.1", strconv.Itoa(r.Number)))
+		defer ln.Close()
+		addrs = append(addrs, ln.Addr().String())
 	}
 	return addrs, nil
 }

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	reserve "sallyport/test/port"
 )
 
 // site is one configuration of Postfix, with what it does.
@@ -126,11 +124,13 @@ func port(a net.Addr) string {
 	return p
 }
 
-// freePort returns a port that nobody has, and that is kept for the test.
+// freePort returns a port that nobody has.
 func freePort(t *testing.T) string {
 	t.Helper()
-	_, number, _ := net.SplitHostPort(reserve.Loopback(t))
-	return number
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer ln.Close()
+	return port(ln.Addr())
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {

@@ -16,8 +16,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"sallyport/test/load/rig"
 )
 
 const (
@@ -27,10 +25,8 @@ const (
 
 func TestNothingIsLostByARestart(t *testing.T) {
 	dir := t.TempDir()
-	bin, err := rig.Build(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	bin := filepath.Join(dir, "sallyport")
+	run(t, "", "go", "build", "-o", bin, "sallyport/cmd/sallyport")
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -213,10 +209,8 @@ func write(t *testing.T, path, text string) {
 // Sockets that do not agree with the configuration are told with a way out.
 func TestSocketsMustAgree(t *testing.T) {
 	dir := t.TempDir()
-	bin, err := rig.Build(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	bin := filepath.Join(dir, "sallyport")
+	run(t, "", "go", "build", "-o", bin, "sallyport/cmd/sallyport")
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

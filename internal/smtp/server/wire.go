@@ -31,7 +31,6 @@ type wire struct {
 	raw    net.Conn // as accepted
 	nc     net.Conn // raw, or the TLS on top of it
 	tls    *tls.ConnectionState
-	offer  string // what the client offered when TLS began, as offerOf says it
 	in     *smtpwire.LineReader
 
 	out    []byte
@@ -206,13 +205,12 @@ func (w *wire) startTLS(cfg *tls.Config, timeout time.Duration) error {
 	if err := w.raw.SetWriteDeadline(w.deadline); err != nil {
 		return err
 	}
-	hello := &helloConn{Conn: w.raw}
-	tc := tls.Server(hello, cfg)
+	tc := tls.Server(w.raw, cfg)
 	if err := tc.Handshake(); err != nil {
 		return w.cause(err)
 	}
 	state := tc.ConnectionState()
-	w.nc, w.tls, w.offer = tc, &state, hello.offer
+	w.nc, w.tls = tc, &state
 	w.in.Reset(w)
 	return nil
 }
