@@ -66,12 +66,10 @@ type Options struct {
 	Accounts Accounts
 	// Credentials are what the accounts sign in with.
 	Credentials Credentials
-	// Guesses knows whose passwords are being guessed; nil: nobody does.
-	Guesses Guesses
-	Queue   Queue
-	Trace   Trace
-	Facts   Facts
-	Book    *book.Book
+	Queue       Queue
+	Trace       Trace
+	Facts       Facts
+	Book        *book.Book
 	// Incidents contains accounts and sets them free.
 	Incidents incident.Keeper
 	// ContactReplaced is told that a former contact waits to be told; nil: nobody is. It must

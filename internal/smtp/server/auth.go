@@ -141,11 +141,9 @@ func (c *conn) known() {
 	}
 }
 
-// authFailed counts a sign-in that failed, and makes the next one slower. One that was put
-// off (454) counts as much as one that was wrong: else whoever is kept from guessing could ask
-// without end whether he still is, at no cost of his.
+// authFailed counts a failure that was the client's, and makes guessing slow.
 func (c *conn) authFailed(ctx context.Context, res result) result {
-	if class := res.reply.Class(); class != mail.ClassPermanent && class != mail.ClassTransient {
+	if res.reply.Class() != mail.ClassPermanent {
 		return res
 	}
 	c.count.authFailures++
