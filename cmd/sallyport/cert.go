@@ -10,9 +10,13 @@ import (
 )
 
 type certCommands struct {
+	Issue  certIssue  `cmd:"" help:"Make a key and a certificate for a device, and the files to put on it."`
+	Renew  certRenew  `cmd:"" help:"Issue one that takes the place of another; both sign in for a while."`
 	Enroll certEnroll `cmd:"" help:"Let the holder of a certificate sign in as an account, by its public key."`
 	Ls     certLs     `cmd:"" help:"List the certificates of all accounts, and when each was last used."`
 	Revoke certRevoke `cmd:"" help:"Revoke a certificate; the sessions that were opened with it end."`
+	CRL    certCRL    `cmd:"" name:"crl" help:"Print the revocation lists, for others that trust the authority."`
+	CA     caCommands `cmd:"" name:"ca" help:"The authority that signs the certificates of devices."`
 }
 
 type certEnroll struct {
@@ -67,7 +71,7 @@ func (a certLs) Run(ctx context.Context, c console) error {
 		}
 		t := newTable(c, "ACCOUNT", "ID", "NAME", "FOR", "ENROLLED", "LAST USED", "ENDS")
 		err := o.CertList(ctx, func(v operate.Credential) error {
-			t.row(v.Account, v.ID, v.Name, v.Scope, moment(v.Created), moment(v.LastUsed), moment(v.Expires))
+			t.row(v.Account, v.ID, v.Name, v.Scope, moment(v.Created), moment(v.LastUsed), moment(v.Ends))
 			return nil
 		})
 		if err != nil {

@@ -7,26 +7,21 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"sallyport/internal/kit/phrase"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
 
 const (
-	// appLetters have none that look alike, and no blank that a form would cut off. A power
-	// of two of them lets each octet of chance choose one evenly.
-	appLetters = "abcdefghijkmnpqrstuvwxyz23456789"
 	// appLength letters of 32 are 120 bits: more than anybody guesses, so that a plain digest
 	// keeps them and no rate is needed.
 	appLength = 24
-	// appGroup letters stand together.
-	appGroup = 6
 )
 
 // appSecret is what proves an app password without holding it. Its SCRAM keys have the salt
@@ -101,7 +96,7 @@ func (i *Identity) AddApp(ctx context.Context, a mail.Address, want AppPassword,
 	if r == nil {
 		return c, "", fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), 320))
 	}
-	if password, err = newAppPassword(i.o.Rand); err != nil {
+	if password, err = phrase.New(i.o.Rand, appLength); err != nil {
 		return c, "", err
 	}
 	salt, rounds := r.secret.Scram.Salt, r.secret.Scram.Rounds
@@ -151,21 +146,6 @@ func (i *Identity) deriveApp(ctx context.Context, salt []byte, rounds int, passw
 	}
 	digest := sha256.Sum256([]byte(password))
 	return appSecret{Digest: digest[:], StoredKey: v.StoredKey, ServerKey: v.ServerKey}, nil
-}
-
-func newAppPassword(rnd io.Reader) (string, error) {
-	octets := make([]byte, appLength)
-	if _, err := io.ReadFull(rnd, octets); err != nil {
-		return "", fmt.Errorf("accounts: reading random octets: %w", err)
-	}
-	var b strings.Builder
-	for i, o := range octets {
-		if i > 0 && i%appGroup == 0 {
-			b.WriteByte('-')
-		}
-		b.WriteByte(appLetters[int(o)%len(appLetters)])
-	}
-	return b.String(), nil
 }
 
 // appOf finds the app password that was typed. It looks at all of them, whichever it is, and

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sallyport/internal/mail"
+	"sallyport/internal/store"
 )
 
 // publicKey is a key whose holder signs in as the account: the SHA-256 of its
@@ -37,12 +38,17 @@ type Device struct {
 	Certificate *x509.Certificate
 	Scope       Scope
 	Expires     time.Time // of the enrolment; zero: never
+	// Replaces names the enrolment whose place it takes, which ends at Until, if it does not
+	// end before; "": none.
+	Replaces string
+	Until    time.Time
 }
 
-// Enroll lets the holder of a certificate's key sign in as the account. A key belongs to one
-// account. facts tells what is recorded with it. Errors: ErrNoSuch, ErrExists (the name, or
-// the key), ErrInvalid, ErrFull, and those of the store.
-func (i *Identity) Enroll(ctx context.Context, a mail.Address, d Device, facts func(Credential) [][]byte) (c Credential, err error) {
+// Enroll lets the holder of a certificate's key sign in as the account, in one act with what
+// others change. A key belongs to one account. facts tells what is recorded with it. Errors:
+// ErrNoSuch, ErrExists (the name, or the key), ErrInvalid, ErrFull, and those of the store and
+// of the others.
+func (i *Identity) Enroll(ctx context.Context, a mail.Address, d Device, facts func(Credential) [][]byte, with ...store.Planner) (c Credential, err error) {
 	now := i.o.Now().UTC()
 	if d.Certificate == nil {
 		return c, fmt.Errorf("%w: there is no certificate", ErrInvalid)
@@ -54,17 +60,70 @@ func (i *Identity) Enroll(ctx context.Context, a mail.Address, d Device, facts f
 		return c, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	key := keyOfCertificate(d.Certificate)
-	_, err = i.change(ctx, a, change{late: func(uint64) [][]byte { return facts(c) }, edit: existing(a, func(old *record, revision uint64) (*record, error) {
+	_, err = i.change(ctx, a, change{with: with, late: func(uint64) [][]byte { return facts(c) }, edit: existing(a, func(old *record, revision uint64) (*record, error) {
 		if of, taken := i.keys.Load(key.index()); taken {
 			return nil, fmt.Errorf("%w: this key signs in as %s already", ErrExists, of)
 		}
-		c = Credential{ID: idOf("cert", revision), Kind: KindCertificate, Name: d.Name, Created: now, Expires: d.Expires.UTC(), Scope: d.Scope}
-		return old.with(held{Credential: c, Key: &key}, i.limits())
+		c = Credential{ID: idOf("cert", revision), Kind: KindCertificate, Name: d.Name, Created: now, Expires: d.Expires.UTC(), Scope: d.Scope, Certificate: described(d.Certificate)}
+		next, err := old.with(held{Credential: c, Key: &key}, i.limits())
+		if err != nil || d.Replaces == "" {
+			return next, err
+		}
+		return next, next.supersede(d.Replaces, c.ID, d.Until.UTC())
 	})})
 	if err != nil {
 		return Credential{}, err
 	}
 	return c, nil
+}
+
+// supersede ends the enrolment of an id at until, if it does not end before, since by takes its
+// place. The record is one that nobody else has seen yet.
+func (r *record) supersede(id, by string, until time.Time) error {
+	for n, h := range r.held {
+		if h.ID != id || h.Kind != KindCertificate {
+			continue
+		}
+		if h.Expires.IsZero() || until.Before(h.Expires) {
+			h.Expires = until
+		}
+		h.ReplacedBy = by
+		r.held[n] = h
+		return nil
+	}
+	return fmt.Errorf("%w: the account has no certificate %s", ErrNoSuch, mail.Printable(id, 40))
+}
+
+// Holding says what a key is worth. The zero Holding is nothing.
+type Holding uint8
+
+const (
+	HoldingNone   Holding = iota // it is enrolled for nobody
+	HoldingEnded                 // its enrolment has ended
+	HoldingFrozen                // its account may not act for now
+	HoldingGood
+)
+
+// Holding says what the key with that SHA-256 of its SubjectPublicKeyInfo is worth now.
+func (i *Identity) Holding(spki [sha256.Size]byte) Holding {
+	of, _ := i.keys.Load(spki)
+	name, _ := of.(string)
+	r := i.record(name)
+	if r == nil {
+		return HoldingNone
+	}
+	for _, h := range r.held {
+		switch {
+		case h.Key == nil || h.Key.index() != spki:
+		case h.ended(i.o.Now()):
+			return HoldingEnded
+		case r.Standing != StandingActive:
+			return HoldingFrozen
+		default:
+			return HoldingGood
+		}
+	}
+	return HoldingNone
 }
 
 // fitLeaf says why a certificate is none to sign in with now, whoever holds it. TLS asks for

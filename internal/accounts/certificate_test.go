@@ -298,3 +298,39 @@ func TestExternalLetsNobodyElseIn(t *testing.T) {
 		}
 	})
 }
+
+// A certificate that takes the place of another one ends its enrolment, after a while in which
+// both sign in; what a key is worth follows from enrolment, account and time.
+func TestAnEnrolmentTakesThePlaceOfAnother(t *testing.T) {
+	f := withAlice(t, laxLimits())
+	alice := address(t, "alice@local.test")
+	first, second := leafOf(t, f.clock.Now(), nil), leafOf(t, f.clock.Now(), nil)
+	old := f.enroll(t, "alice@local.test", Device{Name: "phone", Certificate: first})
+	until := f.clock.Now().Add(time.Hour)
+	if _, err := f.Enroll(t.Context(), alice, Device{Name: "phone-2", Certificate: second, Scope: ScopeAll, Replaces: "cert0", Until: until}, func(Credential) [][]byte { return nil }); !errors.Is(err, ErrNoSuch) {
+		t.Errorf("in the place of none: %v", err)
+	}
+	next := f.enroll(t, "alice@local.test", Device{Name: "phone-2", Certificate: second, Replaces: old.ID, Until: until})
+	all, err := f.Credentials(alice)
+	if err != nil || len(all) != 3 || !all[1].Expires.Equal(until) || all[1].ReplacedBy != next.ID || all[2].Certificate.NotAfter.IsZero() {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	if ends := f.Ends(alice); !ends[old.ID].Equal(until) || !ends[next.ID].Equal(second.NotAfter) || len(ends) != 2 {
+		t.Errorf("they end at %v", ends)
+	}
+	worth := func(c *x509.Certificate, want Holding) {
+		t.Helper()
+		if got := f.Holding(keyOfCertificate(c).index()); got != want {
+			t.Errorf("a key is worth %d, want %d", got, want)
+		}
+	}
+	worth(first, HoldingGood)
+	worth(leafOf(t, f.clock.Now(), nil), HoldingNone)
+	f.clock.advance(time.Hour)
+	worth(first, HoldingEnded)
+	worth(second, HoldingGood)
+	if _, err := f.Freeze(t.Context(), alice, "stolen", nil); err != nil {
+		t.Fatal(err)
+	}
+	worth(second, HoldingFrozen)
+}

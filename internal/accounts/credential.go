@@ -1,6 +1,7 @@
 package accounts
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -104,6 +105,25 @@ type Credential struct {
 	Scope   Scope     `json:"scope"`
 	// Networks are those from which it may be used; none: all.
 	Networks []netip.Prefix `json:"networks,omitempty"`
+	// Certificate is the one that was enrolled; nil: it is none, or was enrolled before such
+	// were noted.
+	Certificate *Certificate `json:"certificate,omitempty"`
+	// ReplacedBy is the credential that was made to take its place when its time is over.
+	ReplacedBy string `json:"replaced_by,omitempty"`
+}
+
+// Certificate is what people are told of a certificate. Nothing of it decides anything.
+type Certificate struct {
+	Serial   string    `json:"serial"` // in hexadecimal digits
+	Issuer   string    `json:"issuer"`
+	NotAfter time.Time `json:"not_after"`
+}
+
+// maxIssuer bounds what is kept of the name of a certificate's issuer.
+const maxIssuer = 200
+
+func described(c *x509.Certificate) *Certificate {
+	return &Certificate{Serial: c.SerialNumber.Text(16), Issuer: mail.ShownLine(c.Issuer.String(), maxIssuer), NotAfter: c.NotAfter.UTC()}
 }
 
 // ended reports whether its time is over.
@@ -142,11 +162,17 @@ func (f Proof) ending(p Peer) Proof {
 	}
 	for _, c := range f.Credentials {
 		sooner(c.Expires)
-		if leaf := p.presented(); c.Kind == KindCertificate && leaf != nil {
-			sooner(leaf.NotAfter)
-		}
+		sooner(p.endOf(c))
 	}
 	return f
+}
+
+// endOf is when the certificate ends that was shown for c; zero: c is no certificate.
+func (p Peer) endOf(c Credential) time.Time {
+	if leaf := p.presented(); c.Kind == KindCertificate && leaf != nil {
+		return leaf.NotAfter
+	}
+	return time.Time{}
 }
 
 // LocalProof is the proof of a user of this host whose account a is, as the kernel knows him.

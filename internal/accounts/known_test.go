@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -32,14 +33,23 @@ func TestKnownRecords(t *testing.T) {
 		held: []held{{
 			Credential: Credential{ID: "app7", Kind: KindApp, Name: "phone", Created: at, Expires: at.Add(time.Hour), Scope: ScopeSend, Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
 			App:        &appSecret{Digest: octets(6, hashOctets), StoredKey: octets(7, hashOctets), ServerKey: octets(8, hashOctets)},
+		}, {
+			Credential: Credential{ID: "cert8", Kind: KindCertificate, Name: "laptop", Created: at, Scope: ScopeAll, Certificate: &Certificate{Serial: "1f", Issuer: "CN=devices", NotAfter: at.Add(time.Hour)}, ReplacedBy: "cert9"},
+			Key:        &publicKey{SPKI: octets(9, 32)},
 		}},
 	}
-	const stored = `{"v":1,"address":"Alice@local.test","standing":"frozen","frozen_reason":"stolen","role":"bulk","created":"2026-01-02T03:04:05.000000006Z","password_changed":"2026-01-02T04:04:05.000000006Z","password_revision":8,"sign_in":"app","recipients_hour":7,"recipients_day":70,"revision":9,"secret":{"argon2id":{"m":65536,"t":3,"p":4,"salt":"AQEBAQEBAQEBAQEBAQEBAQ==","hash":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="},"scram_sha_256":{"i":10000,"salt":"AwMDAwMDAwMDAwMDAwMDAw==","stored_key":"BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ=","server_key":"BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU="}},"credentials":[{"id":"app7","kind":"app password","name":"phone","created":"2026-01-02T03:04:05.000000006Z","expires":"2026-01-02T04:04:05.000000006Z","scope":"send","networks":["192.0.2.0/24"],"app_password":{"sha256":"BgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgY=","stored_key":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=","server_key":"CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg="}}]}`
+	const stored = `{"v":1,"address":"Alice@local.test","standing":"frozen","frozen_reason":"stolen","role":"bulk","created":"2026-01-02T03:04:05.000000006Z","password_changed":"2026-01-02T04:04:05.000000006Z","password_revision":8,"sign_in":"app","recipients_hour":7,"recipients_day":70,"revision":9,"secret":{"argon2id":{"m":65536,"t":3,"p":4,"salt":"AQEBAQEBAQEBAQEBAQEBAQ==","hash":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="},"scram_sha_256":{"i":10000,"salt":"AwMDAwMDAwMDAwMDAwMDAw==","stored_key":"BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ=","server_key":"BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU="}},"credentials":[{"id":"app7","kind":"app password","name":"phone","created":"2026-01-02T03:04:05.000000006Z","expires":"2026-01-02T04:04:05.000000006Z","scope":"send","networks":["192.0.2.0/24"],"app_password":{"sha256":"BgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgY=","stored_key":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=","server_key":"CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg="}},{"id":"cert8","kind":"certificate","name":"laptop","created":"2026-01-02T03:04:05.000000006Z","scope":"send,receive","certificate":{"serial":"1f","issuer":"CN=devices","not_after":"2026-01-02T04:04:05.000000006Z"},"replaced_by":"cert9","public_key":{"spki_sha256":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk="}}]}`
 	if got, err := r.encode(); err != nil || string(got) != stored {
 		t.Errorf("an account is stored as\n%s, %v", got, err)
 	}
 	if back, err := decodeRecord(address.Key(), []byte(stored)); err != nil || !reflect.DeepEqual(back, r) {
 		t.Errorf("an account reads as %+v, %v", back, err)
+	}
+	// Enrolments of before certificates were noted have none.
+	const bare = `{"id":"cert8","kind":"certificate","name":"laptop","created":"2026-01-02T03:04:05.000000006Z","scope":"send,receive","public_key":{"spki_sha256":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk="}}`
+	var h held
+	if err := codec.Decode([]byte(bare), &h); err != nil || h.validate() != nil || h.Certificate != nil || h.ReplacedBy != "" {
+		t.Errorf("a bare enrolment reads as %+v, %v", h, err)
 	}
 	// Before there were limits of its own and credentials beside the password, an account had
 	// none in its record.
@@ -57,6 +67,11 @@ func TestKnownRecords(t *testing.T) {
 	}
 	if back, err := decodeNetworks([]byte(known)); err != nil || !reflect.DeepEqual(back, networks) {
 		t.Errorf("networks read as %+v, %v", back, err)
+	}
+
+	used, err := json.Marshal(storedUses{recordVersion, map[string]time.Time{"pw8": at}, map[string]time.Time{"cert8": at.Add(time.Hour)}})
+	if want := `{"v":1,"uses":{"pw8":"2026-01-02T03:04:05.000000006Z"},"ends":{"cert8":"2026-01-02T04:04:05.000000006Z"}}`; err != nil || string(used) != want {
+		t.Errorf("uses are stored as\n%s, %v", used, err)
 	}
 
 	if got := string(codec.EncodeRevision(1<<64 - 1)); got != "18446744073709551615" {

@@ -254,12 +254,14 @@ func (i *Identity) admit(ctx context.Context, r *record, c Credential, p Peer) (
 		return Proof{}, err
 	}
 	i.remember(ctx, key, screen.Network(p.Remote), i.o.Now())
-	i.noteUse(ctx, now, c.ID, i.o.Now())
 	all := []Credential{c}
 	if now.SignIn == PolicyBoth {
 		if shown, err := now.shown(p, i.o.Now()); err == nil { // refuses has asked
 			all = append(all, shown)
 		}
+	}
+	for _, c := range all {
+		i.noteUse(ctx, now, c.ID, p.endOf(c), i.o.Now())
 	}
 	return Proof{Account: now.Account, Credentials: all}.ending(p), nil
 }

@@ -20,7 +20,6 @@ const (
 	KindDelegate
 	KindRoute
 	KindAccount
-	KindContact
 )
 
 // String returns the word for the kind, as the command line has it.
@@ -40,8 +39,6 @@ func (k Kind) String() string {
 		return "route"
 	case KindAccount:
 		return "account"
-	case KindContact:
-		return "contact"
 	}
 	return "unknown"
 }

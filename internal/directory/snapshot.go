@@ -41,7 +41,6 @@ type base struct {
 	forwards        map[string]Forward // by the account's Key
 	forwardExternal bool
 	forwardTargets  int
-	contacts        map[string]Contact // by the account's Key
 }
 
 // NewSnapshot builds the directory of a configuration and its accounts. The error
@@ -157,7 +156,7 @@ func newBase(c Config) (*base, *faults) {
 		routes: make(map[mail.Domain]Route, len(c.Routes)), literals: make(map[netip.Addr]bool, len(c.Literals)),
 		maxExpansion: cmp.Or(c.MaxExpansion, DefaultMaxExpansion), maxDepth: cmp.Or(c.MaxDepth, DefaultMaxDepth),
 		forwards: make(map[string]Forward, len(c.Forwards)), forwardExternal: c.ForwardExternal, listed: map[string]bool{},
-		forwardTargets: cmp.Or(c.ForwardTargets, DefaultForwardTargets), contacts: make(map[string]Contact, len(c.Contacts)),
+		forwardTargets: cmp.Or(c.ForwardTargets, DefaultForwardTargets),
 	}
 	for _, ip := range c.Literals {
 		b.literals[ip.Unmap()] = true
@@ -167,7 +166,6 @@ func newBase(c Config) (*base, *faults) {
 	b.addRoutes(c.Routes, f)
 	b.addForwards(c.Forwards, f)
 	b.addDelegates(c.Delegates, f)
-	b.addContacts(c.Contacts, f)
 	return b, f
 }
 

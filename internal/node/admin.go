@@ -17,18 +17,17 @@ func (n *Node) openOperator(_ context.Context, _ keys) error {
 	n.incidents = incident.Keeper{Log: incident.NewLog(n.store), Accounts: n.identity, Queue: n.spool, EndSessions: n.intake.EndFallen, Clearing: n.watch.Clearing, Now: n.o.Now,
 		Raised: func(incident.Incident) { n.notices.Wake() }}
 	n.notices = notice.New(notice.Options{
-		Hostname: n.config().Hostname, Log: n.incidents.Log, Store: n.store, Directory: n.book.Snapshot, Queue: n.spool, Handoff: n.dispatch.Offer, Sign: n.signer().SignOurs,
+		Hostname: n.config().Hostname, Log: n.incidents.Log, Store: n.store, Directory: n.book.Snapshot, Queue: n.spool, Handoff: n.dispatch.Offer,
 		Limits: notice.DefaultLimits(), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	n.operator = operate.New(operate.Options{
 		Incidents: n.incidents,
-		Accounts:  n.identity, Credentials: n.identity, Queue: n.spool, Trace: n.trace, Facts: n.reader, Book: n.book, Ledger: n.ledger, Allowance: n.allowance, Now: n.o.Now,
+		Accounts:  n.identity, Credentials: n.identity, DeviceCA: n.deviceCA, Queue: n.spool, Trace: n.trace, Facts: n.reader, Book: n.book, Ledger: n.ledger, Allowance: n.allowance, Now: n.o.Now,
 		EndSessions: n.intake.EndFallen, Sessions: n.intake.Sessions, Server: n.server,
 		Write: n.trace.Write, Backup: n.backup(), Data: n.config().Data, Certificate: n.leaf, Obtained: n.obtained, Logger: n.log,
 		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,
-		Greeting:        func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice },
-		ContactReplaced: func() { n.notices.Wake() },
-		Learner:         n.watch, SigningKeys: n.ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
+		Greeting: func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice },
+		Learner:  n.watch, SigningKeys: n.ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().callouts },
 	})
 	return nil
 }

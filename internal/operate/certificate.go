@@ -44,7 +44,10 @@ func (op *Operator) CertEnroll(ctx context.Context, by Caller, r CertEnroll) (Cr
 		pairs := append(credentialPairs(c), fact.Pair{Name: "subject", Value: mail.Printable(d.Certificate.Subject.String(), 200)})
 		return fact.EncodeAll(op.accountFact(by, a, "certificate enrolled", pairs...))
 	})
-	return credentialView(a, c, time.Time{}), err
+	if err != nil {
+		return Credential{}, err
+	}
+	return op.credential(a, c), nil
 }
 
 // parseCertificate reads the one certificate of a PEM text; a key beside it is not wanted.
@@ -69,14 +72,11 @@ func (op *Operator) CertRevoke(ctx context.Context, by Caller, r CredentialRef) 
 	if err != nil {
 		return Credential{}, err
 	}
-	all, err := op.o.Credentials.Credentials(a)
+	c, err := op.certificateOf(a, r.Credential)
 	if err != nil {
 		return Credential{}, err
 	}
-	if c, ok := named(all, accounts.KindCertificate, r.Credential); ok {
-		return op.revoke(ctx, by, a, c)
-	}
-	return Credential{}, &Error{CodeNotFound, fmt.Sprintf("%s has no certificate %s; see: sallyport cert ls", a, mail.Printable(r.Credential, 80))}
+	return op.revoke(ctx, by, a, c)
 }
 
 // CertList calls fn for every certificate of every account.
@@ -90,12 +90,11 @@ func (op *Operator) CertList(ctx context.Context, _ Caller, _ struct{}, fn func(
 		if err != nil {
 			continue // it was removed in this moment
 		}
-		used := op.o.Credentials.LastUsed(account.Address)
 		for _, c := range all {
 			if c.Kind != accounts.KindCertificate {
 				continue
 			}
-			if err := fn(credentialView(account.Address, c, used[c.ID])); err != nil {
+			if err := fn(op.credential(account.Address, c)); err != nil {
 				return err
 			}
 		}

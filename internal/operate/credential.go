@@ -19,10 +19,11 @@ import (
 type Credentials interface {
 	AddApp(ctx context.Context, a mail.Address, want accounts.AppPassword, facts func(accounts.Credential) [][]byte) (accounts.Credential, string, error)
 	Revoke(ctx context.Context, a mail.Address, choice accounts.Choice, facts func(gone []accounts.Credential) [][]byte, with ...store.Planner) ([]accounts.Credential, error)
-	Enroll(ctx context.Context, a mail.Address, d accounts.Device, facts func(accounts.Credential) [][]byte) (accounts.Credential, error)
+	Enroll(ctx context.Context, a mail.Address, d accounts.Device, facts func(accounts.Credential) [][]byte, with ...store.Planner) (accounts.Credential, error)
 	SetPolicy(ctx context.Context, a mail.Address, p accounts.Policy, alone bool, facts [][]byte) (accounts.Account, error)
 	Credentials(a mail.Address) ([]accounts.Credential, error)
 	LastUsed(a mail.Address) map[string]time.Time
+	Ends(a mail.Address) map[string]time.Time
 }
 
 // Credential is a credential as operators see it.
@@ -36,6 +37,13 @@ type Credential struct {
 	Scope    string    `json:"scope"`
 	Networks []string  `json:"networks,omitempty"`
 	LastUsed time.Time `json:"last_used,omitzero"` // to the hour
+	// Ends is when it ends, by itself or with the certificate that was last shown for it; zero:
+	// no end is known.
+	Ends time.Time `json:"ends,omitzero"`
+	// Serial and Issuer are those of the certificate that was enrolled; "": not known.
+	Serial     string `json:"serial,omitempty"`
+	Issuer     string `json:"issuer,omitempty"`
+	ReplacedBy string `json:"replaced_by,omitempty"` // the id of the one that takes its place
 	// Password is told once, by AppAdd.
 	Password      string `json:"password,omitempty"`
 	SessionsEnded int    `json:"sessions_ended,omitempty"` // told by AppRemove
@@ -71,6 +79,7 @@ func credentialRoutes(mux *http.ServeMux, op *Operator) {
 	answer(mux, "cert.enroll", op.CertEnroll)
 	answer(mux, "cert.revoke", op.CertRevoke)
 	listing(mux, "cert.ls", op.CertList)
+	issueRoutes(mux, op)
 }
 
 // AppAdd makes an app password and tells it, this once.
@@ -98,7 +107,7 @@ func (op *Operator) AppAdd(ctx context.Context, by Caller, r AppAdd) (Credential
 	if err != nil {
 		return Credential{}, err
 	}
-	v := credentialView(a, made, time.Time{})
+	v := op.credential(a, made)
 	v.Password = password
 	return v, nil
 }
@@ -151,7 +160,7 @@ func (op *Operator) revoke(ctx context.Context, by Caller, a mail.Address, c acc
 	if err != nil {
 		return Credential{}, err
 	}
-	v := credentialView(a, c, op.o.Credentials.LastUsed(a)[c.ID])
+	v := op.credential(a, c)
 	v.SessionsEnded = op.endSessions(a)
 	return v, nil
 }
@@ -166,9 +175,8 @@ func (op *Operator) AppList(_ context.Context, _ Caller, r AccountRef, fn func(C
 	if err != nil {
 		return err
 	}
-	used := op.o.Credentials.LastUsed(a)
 	for _, c := range all {
-		if err := fn(credentialView(a, c, used[c.ID])); err != nil {
+		if err := fn(op.credential(a, c)); err != nil {
 			return err
 		}
 	}
@@ -206,11 +214,16 @@ func credentialPairs(c accounts.Credential) []fact.Pair {
 	return pairs
 }
 
-func credentialView(a mail.Address, c accounts.Credential, used time.Time) Credential {
-	return Credential{
+func (op *Operator) credential(a mail.Address, c accounts.Credential) Credential {
+	v := Credential{
 		Account: a.String(), ID: c.ID, Kind: c.Kind.String(), Name: c.Name, Created: c.Created, Expires: c.Expires,
-		Scope: c.Scope.String(), Networks: texts(c.Networks), LastUsed: used,
+		Scope: c.Scope.String(), Networks: texts(c.Networks), LastUsed: op.o.Credentials.LastUsed(a)[c.ID],
+		Ends: op.o.Credentials.Ends(a)[c.ID], ReplacedBy: c.ReplacedBy,
 	}
+	if c.Certificate != nil {
+		v.Serial, v.Issuer = c.Certificate.Serial, c.Certificate.Issuer
+	}
+	return v
 }
 
 // AppAdd calls Operator.AppAdd.

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/ca"
 	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/spool"
@@ -68,7 +69,7 @@ func asError(err error) *Error {
 		code = CodeNotFound
 	case errors.Is(err, accounts.ErrExists):
 		code = CodeExists
-	case errors.Is(err, accounts.ErrInvalid), errors.Is(err, accounts.ErrPassword), errors.Is(err, accounts.ErrFull), errors.Is(err, roster.ErrFull):
+	case errors.Is(err, accounts.ErrInvalid), errors.Is(err, accounts.ErrPassword), errors.Is(err, accounts.ErrFull), errors.Is(err, ca.ErrRequest), errors.Is(err, ca.ErrTooLong), errors.Is(err, roster.ErrFull):
 		code = CodeInvalid
 	case errors.Is(err, spool.ErrUnavailable), errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		code = CodeUnavailable
@@ -81,7 +82,7 @@ func invalid(err error) error { return &Error{CodeInvalid, words(err)} }
 // words is the text of an error without the names of our packages, which tell a
 // programmer where it comes from and everybody else nothing.
 func words(err error) string {
-	return strings.NewReplacer("directory: ", "", "identity: ", "", "spool: ", "", "trace: ", "", "store: ", "", "roster: ", "").Replace(err.Error())
+	return strings.NewReplacer("directory: ", "", "identity: ", "", "spool: ", "", "trace: ", "", "store: ", "", "roster: ", "", "ca: ", "").Replace(err.Error())
 }
 
 type errText string

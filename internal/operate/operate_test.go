@@ -17,6 +17,7 @@ import (
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/budget/ledger"
+	"sallyport/internal/ca"
 	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
@@ -68,9 +69,16 @@ func newWorldOn(t *testing.T, st store.Store) *world {
 	w.book = newBook(t, accounts, w.roster)
 	w.ledger, err = ledger.Open(ctx, st, ledger.Options{Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	check(t, err)
-	w.Operator = New(Options{Ledger: w.ledger, Allowance: w.allowance, Accounts: accounts, Credentials: accounts, Queue: w.queue, Trace: w.trace, Facts: reader(t, st, w.trace), Now: time.Now, Book: w.book,
+	w.Operator = New(Options{Ledger: w.ledger, Allowance: w.allowance, Accounts: accounts, Credentials: accounts, DeviceCA: deviceCA(t, st, accounts), Queue: w.queue, Trace: w.trace, Facts: reader(t, st, w.trace), Now: time.Now, Book: w.book,
 		EndSessions: w.endAll, Incidents: incident.Keeper{Log: incident.NewLog(st), Accounts: accounts, Queue: queue, EndSessions: w.endAll, Now: time.Now}})
 	return w
+}
+
+func deviceCA(t *testing.T, st store.Store, accounts *accounts.Identity) *ca.CA {
+	t.Helper()
+	host, err := mail.ParseDomain("mx.local.test")
+	check(t, err)
+	return ca.New(st, ca.Options{Host: host, Keys: t.TempDir(), Holding: accounts.Holding, Limits: ca.DefaultLimits(), Now: time.Now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler)})
 }
 
 func (w *world) endAll(a mail.Address) int { w.ended = append(w.ended, a); return 3 }

@@ -66,15 +66,14 @@ type Options struct {
 	Accounts Accounts
 	// Credentials are what the accounts sign in with.
 	Credentials Credentials
-	Queue       Queue
-	Trace       Trace
-	Facts       Facts
-	Book        *book.Book
+	// DeviceCA signs the certificates of devices.
+	DeviceCA DeviceCA
+	Queue    Queue
+	Trace    Trace
+	Facts    Facts
+	Book     *book.Book
 	// Incidents contains accounts and sets them free.
 	Incidents incident.Keeper
-	// ContactReplaced is told that a former contact waits to be told; nil: nobody is. It must
-	// not block.
-	ContactReplaced func()
 	// Learner is taught whom accounts wrote to before; nil: nobody is.
 	Learner Learner
 	// Ledger counts recipients, and Allowance says how many an account may have.

@@ -18,6 +18,7 @@ const (
 	SpaceNotices    Space = "told/"
 	SpaceACME       Space = "acme/"
 	SpaceSigning    Space = "k/d/"
+	SpaceCA         Space = "ca/"
 	SpacePolicies   Space = "y/m/"
 	SpaceDMARC      Space = "y/d/"
 	SpaceDMARCSent  Space = "y/e/"
@@ -55,13 +56,14 @@ type Owned struct {
 func Spaces() []Owned {
 	return []Owned{
 		{SpaceAccounts, "accounts", "accounts, whence they sign in, and what stands for missing ones"},
-		{SpaceRoster, "directory/roster", "domains, aliases, forwards, delegates and outside contacts that commands added"},
+		{SpaceRoster, "directory/roster", "domains, aliases, forwards and delegates that commands added"},
 		{SpaceBudget, "budget/ledger", "counts of recipients"},
-		{SpaceNotices, "incident/notice", "which incidents somebody was told of, and which contacts that they were replaced"},
+		{SpaceNotices, "incident/notice", "which incidents somebody was told of"},
 		{SpaceHijack, "hijack/watch", "what is known of each account's habits, who corresponds with whom, and who waits"},
 		{SpaceIncidents, "incident", "accounts that were contained, and what is kept of what was purged"},
 		{SpaceACME, "acme", "certificates and the account at the authority"},
 		{SpaceSigning, "keyring", "keys that sign mail, by domain"},
+		{SpaceCA, "ca", "authorities for devices, and what they signed"},
 		{SpacePolicies, "tlspolicy/mtasts", "policies of other domains"},
 		{SpaceDMARC, "reports/dmarc", "what is counted for DMARC reports, by day and domain"},
 		{SpaceDMARCSent, "reports/dmarc", "how many DMARC reports left, by day"},
