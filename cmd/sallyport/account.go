@@ -13,7 +13,7 @@ type accountCommands struct {
 	Passwd accountPasswd `cmd:"" help:"Change a password; live sessions of the account end."`
 	Ls     accountLs     `cmd:"" help:"List the accounts."`
 	Show   accountShow   `cmd:"" help:"Show one account."`
-	Set    accountSet    `cmd:"" help:"Change what an account may send: its role, and how many recipients in an hour and a day."`
+	Set    accountSet    `cmd:"" help:"Change what an account may send (its role, and how many recipients in an hour and a day), and where outside its owner is told."`
 	App    appCommands   `cmd:"" help:"Passwords of an account for one device or program each."`
 	SignIn accountSignIn `cmd:"" help:"Say with what an account may sign in. Its sessions end."`
 	Freeze accountFreeze `cmd:"" help:"Stop an account at once: no sign-in, sessions end, its queue is held. It still receives."`
@@ -166,6 +166,9 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 		}
 		if len(account.ForwardsTo) > 0 {
 			c.prose("forwards to       %s%s\n", strings.Join(account.ForwardsTo, ", "), forwardState(account))
+		}
+		if account.Notify != "" {
+			c.prose("owner told at     %s\n", account.Notify)
 		}
 		for _, i := range firsts(account.Incidents) {
 			c.prose("incident          %d, %s, of %s: %s\n", i.Number, i.State, moment(i.At), i.Reason)

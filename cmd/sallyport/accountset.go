@@ -14,6 +14,7 @@ type accountSet struct {
 	Role           string `enum:",person,bulk" default:"" help:"What it sends: a person's mail, or bulk (newsletters, shops). Its sessions end."`
 	RecipientsHour string `placeholder:"N" help:"The most recipients within an hour; default: those of its role again."`
 	RecipientsDay  string `placeholder:"N" help:"The most recipients within a day; default: those of its role again."`
+	Notify         string `placeholder:"ADDRESS" help:"Where outside its owner is told when it is contained, beside the mailbox; none: nowhere. The address before is told of the change."`
 }
 
 // Help shows examples.
@@ -24,7 +25,8 @@ and is in force at once. sallyport account show tells how much of it is used.
 Examples:
   sallyport account set club@example.org --recipients-hour 800 --recipients-day 2000
   sallyport account set club@example.org --recipients-hour default
-  sallyport account set news@example.org --role bulk`
+  sallyport account set news@example.org --role bulk
+  sallyport account set alice@example.org --notify alice@example.net`
 }
 
 // Run changes what the account may send.
@@ -34,12 +36,34 @@ func (a accountSet) Run(ctx context.Context, c console) error {
 		return err
 	}
 	return a.operate(ctx, c, func(o *operate.Client) error {
-		account, err := o.AccountSet(ctx, operate.AccountSet{Address: a.Address, Role: a.Role, RecipientsHour: hour, RecipientsDay: day})
+		account, err := o.AccountSet(ctx, operate.AccountSet{Address: a.Address, Role: a.Role, RecipientsHour: hour, RecipientsDay: day, Notify: a.notify()})
 		if err != nil || account.Recipients == nil {
 			return a.tell(c, account, err, "", "")
 		}
+		if a.Notify != "" && a.Role == "" && hour == nil && day == nil {
+			return a.tell(c, account, nil, toldAt(account), "")
+		}
 		return a.tell(c, account, err, fmt.Sprintf("may write to %d recipients an hour and %d a day", account.Recipients.Most.Hour, account.Recipients.Most.Day), "")
 	})
+}
+
+// notify is the address outside; nil where nothing is said of it.
+func (a accountSet) notify() *string {
+	switch a.Notify {
+	case "":
+		return nil
+	case "none":
+		return new(string)
+	}
+	return &a.Notify
+}
+
+// toldAt says where the owner of an account is told of what becomes of it.
+func toldAt(a operate.Account) string {
+	if a.Notify == "" {
+		return "has its owner told in its mailbox alone"
+	}
+	return "has its owner told at " + a.Notify + " too"
 }
 
 // limits reads two limits of recipients; nil for one that is not given.

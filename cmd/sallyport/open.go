@@ -42,7 +42,7 @@ func (f configFlag) operate(ctx context.Context, c console, act func(*operate.Cl
 	case !who.Here():
 		return notOurs(cfg.Data, who)
 	}
-	n, err := node.Open(ctx, cfg, node.Options{Logger: quiet(c), Version: version()})
+	n, err := node.Open(ctx, cfg, node.Options{World: node.World{Logger: quiet(c)}, Version: version()})
 	if err != nil {
 		return openError(cfg, err)
 	}

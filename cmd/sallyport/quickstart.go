@@ -120,7 +120,7 @@ func (q quickstartCommand) Run(ctx context.Context, c console) error {
 
 // serve adds the accounts that are missing, tells where everything is, and serves.
 func (q quickstartCommand) serve(ctx context.Context, c console, cfg config.Config, info quickstartInfo) error {
-	o := node.Options{Logger: quiet(c), Version: version(), Paused: q.Paused}
+	o := node.Options{World: node.World{Logger: quiet(c)}, Version: version(), Paused: q.Paused}
 	if !q.JSON {
 		o.Events = happening(c)
 	} else {

@@ -189,7 +189,7 @@ func (r restoreCommand) finish(ctx context.Context, c console, out *restored) er
 	if err != nil {
 		return err
 	}
-	n, err := node.Open(ctx, cfg, node.Options{Logger: quiet(c), Version: version(), Paused: true})
+	n, err := node.Open(ctx, cfg, node.Options{World: node.World{Logger: quiet(c)}, Version: version(), Paused: true})
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (s standInCommand) open(ctx context.Context, c console) (*node.Node, config
 	if err != nil {
 		return nil, cfg, err
 	}
-	o := node.Options{Logger: quiet(c), Version: version(), Certificate: node.ReadCertificate(cfg)}
+	o := node.Options{World: node.World{Logger: quiet(c)}, Version: version(), Certificate: node.ReadCertificate(cfg)}
 	if err := errors.Join(who.Become(), who.Reach(cfg.Data)); err != nil {
 		return nil, cfg, err
 	}

@@ -16,6 +16,7 @@ func TestOneRoomMakesQueuedMail(t *testing.T) {
 		{"gate", "Decide", []string{"letter", "directory/proof"}},
 		{"gate", "DecideMail", []string{"letter", "directory/proof"}},
 		{"gate", "Join", []string{"letter"}},
+		{"gate", "DoorNotice", []string{"incident/notice", "directory/proof"}},
 		{"spool", "Message", []string{"letter"}},
 	}
 	found := map[string]bool{}

@@ -33,6 +33,7 @@ const (
 	RuleBehind         = "server-behind"  // an address of a domain with a server behind us
 	RuleRefusedBehind  = "refused-behind" // which that server refuses
 	RuleUnverified     = "unverified"     // of which nothing is known now
+	RuleContact        = "contact"        // where the owner of an account is told, outside
 )
 
 // Class is what an address is to this server. The zero Class is unknown, and the

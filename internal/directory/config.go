@@ -36,6 +36,7 @@ type Config struct {
 	Routes     []Route
 	Delegates  []Delegate
 	Forwards   []Forward
+	Contacts   []Contact
 	// ForwardExternal says whether forwards are carried out at all.
 	ForwardExternal bool
 	// ForwardTargets bounds the addresses that one account forwards to; 0:

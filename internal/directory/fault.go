@@ -20,6 +20,7 @@ const (
 	KindDelegate
 	KindRoute
 	KindAccount
+	KindContact
 )
 
 // String returns the word for the kind, as the command line has it.
@@ -39,6 +40,8 @@ func (k Kind) String() string {
 		return "route"
 	case KindAccount:
 		return "account"
+	case KindContact:
+		return "contact"
 	}
 	return "unknown"
 }

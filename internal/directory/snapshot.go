@@ -41,6 +41,7 @@ type base struct {
 	forwards        map[string]Forward // by the account's Key
 	forwardExternal bool
 	forwardTargets  int
+	contacts        map[string]Contact // by the account's Key
 }
 
 // NewSnapshot builds the directory of a configuration and its accounts. The error
@@ -156,7 +157,7 @@ func newBase(c Config) (*base, *faults) {
 		routes: make(map[mail.Domain]Route, len(c.Routes)), literals: make(map[netip.Addr]bool, len(c.Literals)),
 		maxExpansion: cmp.Or(c.MaxExpansion, DefaultMaxExpansion), maxDepth: cmp.Or(c.MaxDepth, DefaultMaxDepth),
 		forwards: make(map[string]Forward, len(c.Forwards)), forwardExternal: c.ForwardExternal, listed: map[string]bool{},
-		forwardTargets: cmp.Or(c.ForwardTargets, DefaultForwardTargets),
+		forwardTargets: cmp.Or(c.ForwardTargets, DefaultForwardTargets), contacts: make(map[string]Contact, len(c.Contacts)),
 	}
 	for _, ip := range c.Literals {
 		b.literals[ip.Unmap()] = true
@@ -166,6 +167,7 @@ func newBase(c Config) (*base, *faults) {
 	b.addRoutes(c.Routes, f)
 	b.addForwards(c.Forwards, f)
 	b.addDelegates(c.Delegates, f)
+	b.addContacts(c.Contacts, f)
 	return b, f
 }
 

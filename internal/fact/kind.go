@@ -69,7 +69,7 @@ func Kinds() []KindInfo {
 		{KindRedirect, "redirected", "An operator gave a message in the queue another recipient: Queue is its own from now on, About the one as which it waited: Account, Sender, Recipients, Rule (of the gate), Evidence (instead of whom, by whom)."},
 		{KindAsk, "asked", "An operator read a message in the queue, or a helper asked something: Queue (where it was about one message), Text (what), Evidence (by whom)."},
 		{KindAccount, "account", "An account was added, changed, frozen, thawed or removed: Account, Text."},
-		{KindDirectory, "directory", "A domain, alias, forward or delegate was added, changed or removed: Account (its own name), Recipients (targets), Sender (whom a delegate may send as), Text."},
+		{KindDirectory, "directory", "A domain, alias, forward, delegate or outside contact of an owner was added, changed or removed: Account (its own name), Recipients (targets), Sender (whom a delegate may send as), Text."},
 		{KindCallout, "callout", "An operator had forgotten what servers behind said of recipients: Recipients (where named), Count, Evidence (the domain, by whom)."},
 		{KindKey, "key", "A key that signs mail was made, taken into use, lost from the DNS, retired or forgotten: Account (the domain), Text, Evidence (its name, by whom)."},
 		{KindAlarm, "ALARM", "Something that a person must look at: Rule, Text, Evidence."},

@@ -20,7 +20,7 @@ func (e AccountChanged) Fact() Fact {
 	return Fact{At: e.At, Kind: KindAccount, Rule: e.Rule, Account: e.Account, Text: e.Change, Evidence: e.Evidence}
 }
 
-// DirectoryChanged says that a domain, alias, forward or delegate was added, changed or
+// DirectoryChanged says that a domain, alias, forward, delegate or contact was added, changed or
 // removed.
 type DirectoryChanged struct {
 	At       time.Time

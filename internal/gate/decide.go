@@ -38,6 +38,9 @@ func Decide(f Facts, s Subject) Verdict {
 	if v := DecideMail(f); v.Action != AcceptLocal {
 		return v
 	}
+	if f.Door == DoorNotice {
+		return decideContact(f, s)
+	}
 	switch f.Destination {
 	case DestinationMailbox, DestinationPostmaster:
 		return decideLocal(f.Door)
@@ -65,6 +68,8 @@ func Decide(f Facts, s Subject) Verdict {
 		return verdictOf(RuleOwnLiteral)
 	case DestinationUnavailable:
 		return verdictOf(RuleDirectoryUnavailable)
+	case DestinationContact:
+		return verdictOf(RuleFactsContradict) // to everybody else it is a foreign address
 	}
 	return verdictOf(RuleFactsUnknown)
 }
@@ -88,13 +93,15 @@ func DecideMail(f Facts) Verdict {
 		return decideReport(f)
 	case DoorNotification:
 		return decideNotification(f)
+	case DoorNotice:
+		return decideNotice(f)
 	}
 	return verdictOf(RuleFactsUnknown)
 }
 
 // sessionKnown reports whether every fact but the destination is known.
 func sessionKnown(f Facts) bool {
-	return f.Door > DoorUnknown && f.Door <= DoorReport &&
+	return f.Door > DoorUnknown && f.Door <= DoorNotice &&
 		f.Peer > PeerUnknown && f.Peer <= PeerProvenNetwork &&
 		f.Auth > AuthUnknown && f.Auth <= AuthNetworkAccount &&
 		f.Standing > StandingUnknown && f.Standing <= StandingFrozen &&
@@ -167,6 +174,30 @@ func decideNotification(f Facts) Verdict {
 		return verdictOf(RuleNotificationNotNull)
 	}
 	return verdictOf(RuleNotificationSender)
+}
+
+// decideNotice: the server tells the owner of an account what became of it, whatever the
+// account's standing: it may be frozen, and that is what the notice is about.
+func decideNotice(f Facts) Verdict {
+	switch {
+	case f.Auth != AuthNone || f.Standing != StandingNone:
+		return verdictOf(RuleFactsContradict)
+	case f.Ownership != OwnershipNull:
+		return verdictOf(RuleNoticeNotNull)
+	}
+	return verdictOf(RuleNoticeSender)
+}
+
+// decideContact is reached only with a sender that DecideMail accepted. Where a notice
+// goes the administrator has chosen, and nobody else can.
+func decideContact(f Facts, s Subject) Verdict {
+	switch {
+	case f.Destination == DestinationContact:
+		return relay(f, s, RuleNoticeContact)
+	case f.Destination > DestinationUnknown && f.Destination < DestinationContact:
+		return verdictOf(RuleNoticeElsewhere)
+	}
+	return verdictOf(RuleFactsUnknown)
 }
 
 // decideAccount judges standing and sender of the account that answers for the
@@ -270,7 +301,7 @@ func relay(f Facts, s Subject, r Rule) Verdict {
 		return verdictOf(RuleSubjectIncomplete)
 	}
 	v := verdictOf(r)
-	v.grant = Grant{tx: s.Transaction, account: s.Account, sender: s.Sender, recipients: []mail.Address{s.Recipient}}
+	v.grant = Grant{tx: s.Transaction, account: s.Account, sender: s.Sender, recipients: []mail.Address{s.Recipient}, notice: f.Door == DoorNotice}
 	return v
 }
 

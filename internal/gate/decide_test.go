@@ -26,12 +26,12 @@ func values(named int) []uint8 {
 }
 
 func each(fn func(Facts)) {
-	for _, door := range values(7) {
+	for _, door := range values(8) {
 		for _, peer := range values(3) {
 			for _, auth := range values(7) {
 				for _, standing := range values(4) {
 					for _, ownership := range values(5) {
-						for _, destination := range values(15) {
+						for _, destination := range values(16) {
 							fn(Facts{Door(door), Peer(peer), Auth(auth), Standing(standing), Ownership(ownership), Destination(destination)})
 						}
 					}
@@ -76,8 +76,8 @@ func subjectFor(f Facts, owned, null Subject) Subject {
 }
 
 func inRange(f Facts) bool {
-	return f.Door >= 1 && f.Door <= 6 && f.Peer >= 1 && f.Peer <= 2 && f.Auth >= 1 && f.Auth <= 6 &&
-		f.Standing >= 1 && f.Standing <= 3 && f.Ownership >= 1 && f.Ownership <= 4 && f.Destination >= 1 && f.Destination <= 14
+	return f.Door >= 1 && f.Door <= 7 && f.Peer >= 1 && f.Peer <= 2 && f.Auth >= 1 && f.Auth <= 6 &&
+		f.Standing >= 1 && f.Standing <= 3 && f.Ownership >= 1 && f.Ownership <= 4 && f.Destination >= 1 && f.Destination <= 15
 }
 
 // The property of the design, in other words than the code: whatever leaves, leaves
@@ -90,6 +90,7 @@ func TestNothingLeavesWithoutAGrant(t *testing.T) {
 		DoorSendmail:   {AuthLocalUID},
 		DoorForward:    {AuthNone}, // the owner of the forward answers for it
 		DoorReport:     {AuthNone}, // the account named for reports does
+		DoorNotice:     {AuthNone}, // the administrator named where it goes
 	}
 	grants := 0
 	each(func(f Facts) {
@@ -106,8 +107,16 @@ func TestNothingLeavesWithoutAGrant(t *testing.T) {
 		}
 		grants++
 		switch {
+		case f.Door == DoorNotice:
+			// Nobody's standing counts, so that nobody can choose where it goes either.
+			if f.Destination != DestinationContact || f.Ownership != OwnershipNull || f.Standing != StandingNone || !g.Answers().IsZero() || g.Account() != null.Account {
+				t.Fatalf("%+v: a notice to somebody whom no administrator named: %+v", f, g)
+			}
+			return
 		case f.Destination != DestinationForeign:
 			t.Fatalf("%+v: a grant for a recipient of ours", f)
+		case g.Answers() != owned.Account:
+			t.Fatalf("%+v: a grant that nobody answers for", f)
 		case !slices.Contains(proofs[f.Door], f.Auth):
 			t.Fatalf("%+v: a grant by a proof that this door does not have", f)
 		case f.Auth == AuthNetworkAccount && f.Peer != PeerProvenNetwork:
@@ -121,8 +130,8 @@ func TestNothingLeavesWithoutAGrant(t *testing.T) {
 		}
 	})
 	// Two senders times: two peers for each of five proofs, and one for the network;
-	// and a report's one sender for two peers.
-	if want := 2*(2*5+1) + 2; grants != want {
+	// a report's one sender for two peers, and a notice's.
+	if want := 2*(2*5+1) + 2 + 2; grants != want {
 		t.Errorf("%d combinations are granted; want %d", grants, want)
 	}
 }
@@ -377,7 +386,7 @@ func TestGoldenTable(t *testing.T) {
 
 // drawn returns the rows below one prefix of values, with equal parts joined.
 func drawn(prefix []uint8, decide func([]uint8) string) []string {
-	counts := []int{6, 3, 7, 4, 5, 15}
+	counts := []int{7, 3, 7, 4, 5, 16}
 	words := []func(uint8) string{
 		func(v uint8) string { return Door(v).String() }, func(v uint8) string { return Peer(v).String() },
 		func(v uint8) string { return Auth(v).String() }, func(v uint8) string { return Standing(v).String() },

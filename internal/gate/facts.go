@@ -34,11 +34,12 @@ const (
 	DoorForward           // a forward carried out by dispatch, owned by an account
 	DoorNotification      // a notification of our own about a message of ours
 	DoorReport            // a report of our own, on the answer of the account that the administrator named for it
+	DoorNotice            // a notice of our own to the owner of an account, at the contact that the administrator named
 )
 
 // String returns the word of the golden table and the trace.
 func (d Door) String() string {
-	return word(int(d), "unknown", "mx", "submission", "sendmail", "forward", "notification", "report")
+	return word(int(d), "unknown", "mx", "submission", "sendmail", "forward", "notification", "report", "notice")
 }
 
 // Peer says what is known of the other end's network. No network is trusted by
@@ -120,13 +121,14 @@ const (
 	DestinationForwardForged             // what has the form of one, and is forged or stale
 	DestinationMarkForged                // what has the form of a signed return path, and is forged or has ended
 	DestinationUnmarked                  // an address that takes no bounces without a signature
+	DestinationContact                   // no domain of ours; where the administrator said that an account's owner is told
 )
 
 // String returns the word of the golden table and the trace.
 func (d Destination) String() string {
 	return word(int(d), "unknown", "mailbox", "postmaster", "no-such-user", "loop", "foreign", "own-literal", "unavailable",
 		"accounts-only", "members-only", "non-member", "forward-return", "forward-forged",
-		"mark-forged", "unmarked")
+		"mark-forged", "unmarked", "contact")
 }
 
 func word(i int, words ...string) string {

@@ -27,6 +27,7 @@ type Grant struct {
 	account    mail.Address
 	sender     mail.ReversePath
 	recipients []mail.Address // sorted by compareAddress, each once
+	notice     bool           // the server's own word about the account, which nothing of the account holds
 }
 
 // IsZero reports whether there is no grant.
@@ -35,8 +36,18 @@ func (g Grant) IsZero() bool { return g.tx.IsZero() || len(g.recipients) == 0 }
 // Transaction returns the queue id that the grant was given for.
 func (g Grant) Transaction() mail.ID { return g.tx }
 
-// Account returns the account that answers for the message.
+// Account returns the account that answers for the message, or, of a notice, that it is
+// about.
 func (g Grant) Account() mail.Address { return g.account }
+
+// Answers returns the account whose standing and whose queue say whether the message may
+// leave; zero for a notice, which leaves whatever became of the account.
+func (g Grant) Answers() mail.Address {
+	if g.notice {
+		return mail.Address{}
+	}
+	return g.account
+}
 
 // Sender returns the envelope sender that the grant allows.
 func (g Grant) Sender() mail.ReversePath { return g.sender }
@@ -65,7 +76,7 @@ func Join(gs ...Grant) (Grant, error) {
 	}
 	all := make([]mail.Address, 0, len(gs))
 	for _, g := range gs {
-		if g.IsZero() || g.tx != gs[0].tx || g.account != gs[0].account || g.sender != gs[0].sender {
+		if g.IsZero() || g.tx != gs[0].tx || g.account != gs[0].account || g.sender != gs[0].sender || g.notice != gs[0].notice {
 			return Grant{}, ErrJoin
 		}
 		all = append(all, g.recipients...)
@@ -75,7 +86,7 @@ func Join(gs ...Grant) (Grant, error) {
 	if len(all) > MaxGrantRecipients {
 		return Grant{}, ErrGrantSize
 	}
-	return Grant{tx: gs[0].tx, account: gs[0].account, sender: gs[0].sender, recipients: all}, nil
+	return Grant{tx: gs[0].tx, account: gs[0].account, sender: gs[0].sender, recipients: all, notice: gs[0].notice}, nil
 }
 
 // compareAddress orders addresses so that only equal ones compare as 0.

@@ -176,7 +176,8 @@ func TestRestoreReadsOnlyWhatSealWrites(t *testing.T) {
 	unsorted.recipients = []mail.Address{good.recipients[1], good.recipients[0]}
 	for what, text := range map[string][]byte{
 		"nothing":                  {},
-		"another version":          append([]byte{2}, text[1:]...),
+		"another version":          append([]byte{3}, text[1:]...),
+		"a notice with a sender":   append([]byte{sealOfNotice}, text[1:]...),
 		"octets behind the end":    append(bytes.Clone(text), 0),
 		"half a grant":             text[:len(text)/2],
 		"recipients out of order":  unsorted.Seal(k)[:len(text)],
@@ -238,7 +239,8 @@ func FuzzRestore(f *testing.F) {
 	k := key(f, 1)
 	sealed := g.Seal(k)
 	f.Add(sealed[:len(sealed)-32])
-	f.Add([]byte{sealVersion})
+	f.Add([]byte{sealOfAccount})
+	f.Add([]byte{sealOfNotice})
 	f.Add([]byte("\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if _, err := Restore(k, text); err == nil {

@@ -48,6 +48,11 @@ const (
 	RuleNotificationLocal   Rule = "notification-local"
 	RuleNotificationForeign Rule = "notification-foreign"
 
+	RuleNoticeSender    Rule = "notice-sender"
+	RuleNoticeNotNull   Rule = "notice-not-null"
+	RuleNoticeContact   Rule = "notice-contact"
+	RuleNoticeElsewhere Rule = "notice-elsewhere"
+
 	RuleSubjectIncomplete    Rule = "subject-incomplete"
 	RuleNoSuchUser           Rule = "no-such-user"
 	RuleAliasLoop            Rule = "alias-loop"
@@ -155,6 +160,14 @@ var ruleTable = [...]RuleInfo{
 		"A notification of our own goes to our own people."},
 	{RuleNotificationForeign, Refuse, mail.R(550, "5.7.1", "a notification goes to our own people only"),
 		"A notification of our own never leaves: no bounce can reach an innocent."},
+	{RuleNoticeSender, AcceptLocal, mail.R(250, "2.1.0", "sender ok"),
+		"A notice of our own to the owner of an account carries the null sender."}, // RFC 5321 §4.5.5
+	{RuleNoticeNotNull, Refuse, mail.R(550, "5.7.1", "a notice carries the null sender only"),
+		"A notice of our own to the owner of an account that carries any other sender is refused."},
+	{RuleNoticeContact, Relay, mail.R(250, "2.1.5", "recipient ok"),
+		"A notice of our own may leave for the one address outside that an administrator named for the owner of the account that it is about."},
+	{RuleNoticeElsewhere, Refuse, mail.R(550, "5.7.1", "a notice goes to the contact of its account only"),
+		"A notice of our own to the owner of an account goes nowhere but to the address outside that an administrator named."},
 	{RuleSubjectIncomplete, Refuse, mail.R(550, "5.7.1", "relaying denied"),
 		"A relay whose transaction, account, sender or recipient is not named, or contradicts the facts, is refused."},
 	{RuleFactsContradict, Refuse, mail.R(550, "5.7.1", "relaying denied"),

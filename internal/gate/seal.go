@@ -39,8 +39,11 @@ func (k Key) String() string { return "gate.Key(secret)" }
 // GoString does not tell the secret.
 func (k Key) GoString() string { return k.String() }
 
-// sealVersion is the first octet of every sealed grant; it is under the MAC.
-const sealVersion = 1
+// The first octet of every sealed grant says what it is; it is under the MAC.
+const (
+	sealOfAccount = 1 // an account answers for the message
+	sealOfNotice  = 2 // it is a notice about the account
+)
 
 // Seal writes the grant with a MAC (HMAC-SHA-256). Equal grants give equal texts.
 // A zero Grant or a zero Key gives nil, which Restore refuses.
@@ -48,7 +51,10 @@ func (g Grant) Seal(k Key) []byte {
 	if g.IsZero() || k.secret.IsZero() {
 		return nil
 	}
-	b := []byte{sealVersion}
+	b := []byte{sealOfAccount}
+	if g.notice {
+		b[0] = sealOfNotice
+	}
 	b = append(b, g.tx.Bytes()...)
 	b = codec.AppendText(b, g.account.String())
 	b = codec.AppendText(b, g.sender.String())
@@ -89,10 +95,13 @@ type sealReader struct{ codec.Reader }
 
 func (r *sealReader) grant() Grant {
 	var g Grant
-	r.Require(r.Octet() == sealVersion)
+	kind := r.Octet()
+	r.Require(kind == sealOfAccount || kind == sealOfNotice)
+	g.notice = kind == sealOfNotice
 	g.tx = r.id()
 	g.account = r.address()
 	g.sender = r.sender()
+	r.Require(!g.notice || g.sender.IsNull())
 	// Each recipient takes at least one octet: a number beyond the rest is false,
 	// and must not size anything.
 	n := r.Number(uint64(min(MaxGrantRecipients, r.Left())))

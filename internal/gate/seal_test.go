@@ -56,6 +56,34 @@ func TestKnownSeals(t *testing.T) {
 	}
 }
 
+// A notice is sealed as one: nobody answers for it after a restart either, and it joins
+// nothing that an account answers for.
+func TestANoticeIsSealedAsOne(t *testing.T) {
+	alice, out := address(t, "alice@local.test"), address(t, "v@remote.test")
+	v := Decide(Facts{DoorNotice, PeerStranger, AuthNone, StandingNone, OwnershipNull, DestinationContact},
+		Subject{Transaction: queueID(t, 7), Account: alice, Sender: mail.NullPath(), Recipient: out})
+	g, ok := v.Grant()
+	if !ok {
+		t.Fatal(v.Rule)
+	}
+	sealed := g.Seal(key(t, 1))
+	const known = "0200000000000000000000000000000710616c696365406c6f63616c2e74657374023c3e010d764072656d6f74652e74657374a868c355f22900369478ee05cd7e6a725c8da175b8172697591e692316675316"
+	if got := hex.EncodeToString(sealed); got != known {
+		t.Errorf("sealed as\n%s, want\n%s", got, known)
+	}
+	back, err := Restore(key(t, 1), sealed)
+	if err != nil || back.Account() != alice || !back.Answers().IsZero() || !back.Covers(queueID(t, 7), mail.NullPath(), out) {
+		t.Errorf("restored as %+v, %v", back, err)
+	}
+	mine := granted(t, queueID(t, 7), alice, mail.NullPath(), out)[0]
+	if _, err := Join(g, mine); !errors.Is(err, ErrJoin) || mine.Answers() != alice {
+		t.Errorf("a notice joins what an account answers for: %v", err)
+	}
+	if j, err := Join(g, g); err != nil || !j.Answers().IsZero() {
+		t.Errorf("joined, somebody answers for a notice: %+v, %v", j, err)
+	}
+}
+
 // sealedUnder puts the right MAC of a key under any text.
 func sealedUnder(k Key, text []byte) []byte { return append(bytes.Clone(text), k.mac(text)...) }
 

@@ -11,6 +11,7 @@
 package letter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +37,8 @@ type Queue interface {
 type Draft struct {
 	ID      mail.ID
 	Account mail.Address // who answers for it; zero: nobody
+	// About is the account that a notice is about, for which nobody answers.
+	About mail.Address
 	// Envelope has a sender from the start; Add gives it recipients.
 	Envelope  mail.Envelope
 	Ownership gate.Ownership // what the sender is to the account
@@ -85,7 +88,7 @@ func (d *Draft) Judge(a mail.Address, c directory.Class, ask func(directory.Mail
 func (d *Draft) decide(a mail.Address, to gate.Destination) gate.Verdict {
 	f := d.facts()
 	f.Destination = to
-	return gate.Decide(f, gate.Subject{Transaction: d.ID, Account: d.Account, Sender: d.Envelope.From, Recipient: a})
+	return gate.Decide(f, gate.Subject{Transaction: d.ID, Account: cmp.Or(d.Account, d.About), Sender: d.Envelope.From, Recipient: a})
 }
 
 // Part is what one recipient adds to a message.

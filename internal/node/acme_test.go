@@ -15,7 +15,7 @@ import (
 
 // withACME is a configuration whose authority nobody can reach.
 func withACME(more string) string {
-	return strings.Replace(settings, "[tls]\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n", "[acme]\nagree = \"yes\"\nlisten = [\"127.0.0.1:0\"]\ndirectory = \"https://127.0.0.1:1/\"\n"+more, 1) +
+	return strings.Replace(siteText, "[tls]\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n", "[acme]\nagree = \"yes\"\nlisten = [\"127.0.0.1:0\"]\ndirectory = \"https://127.0.0.1:1/\"\n"+more, 1) +
 		"[authentication]\ncheck = \"off\"\n"
 }
 
@@ -54,7 +54,7 @@ func TestFilesInsteadOfACMENeedARestart(t *testing.T) {
 	s := newSite(t, vfs.NewMem())
 	s.configure(withACME("names = [\"smtp.local.test\"]\n"))
 	n := s.start()
-	s.write(settings)
+	s.write(siteText)
 	answer, err := n.Reload(t.Context(), "test")
 	must(t, err)
 	for _, key := range []string{"acme.agree", "acme.names", "tls.cert", "tls.key"} {

@@ -17,7 +17,7 @@ func (n *Node) openOperator(_ context.Context, _ keys) error {
 	n.incidents = incident.Keeper{Log: incident.NewLog(n.store), Accounts: n.identity, Queue: n.spool, EndSessions: n.intake.EndFallen, Clearing: n.watch.Clearing, Now: n.o.Now,
 		Raised: func(incident.Incident) { n.notices.Wake() }}
 	n.notices = notice.New(notice.Options{
-		Hostname: n.config().Hostname, Log: n.incidents.Log, Store: n.store, Directory: n.book.Snapshot, Queue: n.spool, Handoff: n.dispatch.Offer,
+		Hostname: n.config().Hostname, Log: n.incidents.Log, Store: n.store, Directory: n.book.Snapshot, Queue: n.spool, Handoff: n.dispatch.Offer, Sign: n.signer().SignOurs,
 		Limits: notice.DefaultLimits(), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	n.operator = operate.New(operate.Options{
@@ -26,8 +26,9 @@ func (n *Node) openOperator(_ context.Context, _ keys) error {
 		EndSessions: n.intake.EndFallen, Sessions: n.intake.Sessions, Server: n.server,
 		Write: n.trace.Write, Backup: n.backup(), Data: n.config().Data, Certificate: n.leaf, Obtained: n.obtained, Logger: n.log,
 		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,
-		Greeting: func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice },
-		Learner:  n.watch, SigningKeys: n.ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().callouts },
+		Greeting:        func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice },
+		ContactReplaced: func() { n.notices.Wake() },
+		Learner:         n.watch, SigningKeys: n.ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
 	})
 	return nil
 }

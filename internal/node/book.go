@@ -5,7 +5,7 @@ import (
 
 	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
-	"sallyport/internal/node/survey"
+	"sallyport/internal/node/settings"
 )
 
 // openBook reads the roster; buildDirectory makes the first directory.
@@ -24,7 +24,7 @@ func (n *Node) openBook(ctx context.Context, _ keys) (err error) {
 // of now. Where they do not go together, a reload is refused; at a start the commands that
 // mend it work all the same, but no server can be run: see Listen.
 func (n *Node) buildDirectory(ctx context.Context, next, last *generation) error {
-	st, err := survey.Stated(next.cfg)
+	st, err := settings.Stated(next.cfg)
 	if err != nil {
 		return err
 	}

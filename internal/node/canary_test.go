@@ -129,7 +129,7 @@ func TestNoCredentialIsKeptAtHome(t *testing.T) {
 	defer func() { must(t, os.RemoveAll(dir)) }()
 	var log lockedBuffer
 	s := newSite(t, nil)
-	s.configure(strings.Replace(settings, "[listen]", fmt.Sprintf("[listen]\nsendmail = %q", filepath.Join(dir, "s.sock")), 1) +
+	s.configure(strings.Replace(siteText, "[listen]", fmt.Sprintf("[listen]\nsendmail = %q", filepath.Join(dir, "s.sock")), 1) +
 		fmt.Sprintf("\n[authentication]\ncheck = \"off\"\n[sendmail.users]\n%d = \"alice@local.test\"\n", os.Geteuid()))
 	o := s.options()
 	o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug - 100}))

@@ -8,6 +8,7 @@ import (
 	"sallyport/internal/certificate"
 	"sallyport/internal/config"
 	"sallyport/internal/mail"
+	"sallyport/internal/node/settings"
 	"sallyport/internal/operate"
 	"sallyport/internal/tlspolicy/mtasts"
 )
@@ -92,7 +93,7 @@ func (n *Node) moreNames(ctx context.Context) []mail.Domain {
 		return leaf != nil && leaf.VerifyHostname(d.ASCII()) == nil
 	}}
 	if len(cfg.TLSPolicy.Listen) > 0 {
-		resolver, err := newResolver(cfg, n.o)
+		resolver, err := settings.Resolver(cfg, n.o.World)
 		if err != nil {
 			n.log.Error("the names of policies cannot be looked up", "err", err)
 			return names.Wanted(ctx)

@@ -5,13 +5,13 @@ import (
 
 	"sallyport/internal/filter"
 	"sallyport/internal/mail"
-	"sallyport/internal/node/survey"
+	"sallyport/internal/node/settings"
 	"sallyport/internal/returnpath"
 )
 
 // buildContent prepares the checks of content.
 func (n *Node) buildContent(_ context.Context, next, _ *generation) error {
-	o, err := survey.Checks(next.cfg, intakeLimits(next.cfg).Header)
+	o, err := settings.Checks(next.cfg, settings.Intake(next.cfg).Header)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"sallyport/internal/fact"
 	"sallyport/internal/operate"
 )
@@ -54,7 +56,7 @@ func TestASmallDisk(t *testing.T) {
 	}
 	t.Cleanup(func() { must(t, syscall.Unmount(disk, syscall.MNT_DETACH)) })
 	const reserve = 80 << 20
-	s.configure(strings.Replace(settings, `min_free = "1MiB"`, `min_free = "80MiB"`, 1) + "[retry]\nfirst = \"1s\"\nmax = \"1s\"\nfactor = 1\njitter = 0\n[authentication]\ncheck = \"off\"\n")
+	s.configure(strings.Replace(siteText, `min_free = "1MiB"`, `min_free = "80MiB"`, 1) + "[retry]\nfirst = \"1s\"\nmax = \"1s\"\nfactor = 1\njitter = 0\n[authentication]\ncheck = \"off\"\n")
 	var log lines
 	s.log = slog.New(slog.NewTextHandler(&log, nil))
 	n := s.start()
@@ -73,7 +75,7 @@ func TestASmallDisk(t *testing.T) {
 		t.Fatal(many)
 	}
 	n.idle()
-	if found, err := mailbox(s.options().complete().FS, s.cfg.Maildir.Root, "bob"); err != nil || len(found["many"]) != 1 {
+	if found, err := mailbox(vfs.Default, s.cfg.Maildir.Root, "bob"); err != nil || len(found["many"]) != 1 {
 		t.Fatalf("%d copies, %v", len(found["many"]), err)
 	}
 	if after, _ := used(t, disk); after-before > 50<<20 { // most of it is what the store gathers
@@ -114,7 +116,7 @@ func TestASmallDisk(t *testing.T) {
 	must(t, syscall.Mount("tmpfs", disk, "tmpfs", syscall.MS_REMOUNT, "size=400m"))
 	eventually(t, "mail to be taken again", func() bool { return l.deliver(t, n, "after", 1000) })
 	n.idle()
-	found, err := mailbox(s.options().complete().FS, s.cfg.Maildir.Root, "alice")
+	found, err := mailbox(vfs.Default, s.cfg.Maildir.Root, "alice")
 	must(t, err)
 	taken := 0
 	for id, acked := range l.acked {

@@ -13,6 +13,7 @@ import (
 	"sallyport/internal/intake"
 	"sallyport/internal/kit/listen"
 	localdoor "sallyport/internal/local/door"
+	"sallyport/internal/node/settings"
 	"sallyport/internal/operate"
 	"sallyport/internal/smtp/server"
 )
@@ -71,7 +72,7 @@ func (n *Node) bind(ctx context.Context, p listen.Place) (net.Listener, error) {
 // serverConfig is what the connections to come meet, before the doors share it out.
 func (n *Node) serverConfig(g *generation) server.Config {
 	return server.Config{
-		Hostname: g.cfg.Hostname, TLS: g.tls, Awaiting: g.tls == nil && g.cfg.ACME.On(), Limits: serverLimits(g.cfg), Admission: n.admission, Memory: n.memory,
+		Hostname: g.cfg.Hostname, TLS: g.tls, Awaiting: g.tls == nil && g.cfg.ACME.On(), Limits: settings.Server(g.cfg), Admission: n.admission, Memory: n.memory,
 		Logger: n.log, Now: n.o.Now, Notice: g.cfg.Notice, Balancers: g.cfg.Proxy.From, Mechanisms: n.mechanisms, Unoffered: n.unoffered, UserID: localdoor.UID,
 	}
 }
@@ -107,7 +108,7 @@ func doorKinds(cfg config.Config) (kinds []server.Kind) {
 func (n *Node) buildDoors(_ context.Context, next, _ *generation) error {
 	change, err := n.doors.Build(n.serverConfig(next), doorKinds(next.cfg)...)
 	if err != nil {
-		return eachFault(err, func(e *server.KindError) error { return next.cfg.Fault("listen."+e.Kind.String(), e.Err.Error(), "") })
+		return settings.Each(err, func(e *server.KindError) error { return next.cfg.Fault("listen."+e.Kind.String(), e.Err.Error(), "") })
 	}
 	next.then = append(next.then, change.Adopt)
 	return nil
@@ -133,7 +134,7 @@ func (n *Node) buildListeners(ctx context.Context, next, last *generation) error
 	}
 	change, err := n.listeners.Build(ctx, places(next.cfg))
 	if err != nil {
-		return eachFault(err, func(f *listen.Fault) error {
+		return settings.Each(err, func(f *listen.Fault) error {
 			hint := ""
 			if errors.Is(f, syscall.EADDRINUSE) {
 				hint = "an address that is to change its door, or that overlaps with one in use, needs a restart"
@@ -144,22 +145,6 @@ func (n *Node) buildListeners(ctx context.Context, next, last *generation) error
 	next.then = append(next.then, change.Adopt)
 	next.undo = append(next.undo, change.Abandon)
 	return nil
-}
-
-// eachFault says of every fault of a kind that an error joins where it stands.
-func eachFault[F error](err error, stands func(F) error) error {
-	var errs []error
-	joined, several := err.(interface{ Unwrap() []error })
-	if !several {
-		return err
-	}
-	for _, one := range joined.Unwrap() {
-		if f, ok := one.(F); ok {
-			one = stands(f)
-		}
-		errs = append(errs, one)
-	}
-	return errors.Join(errs...)
 }
 
 // Listen binds every door, the operator's socket and the web servers. On an error nothing
@@ -175,7 +160,7 @@ func (n *Node) Listen(ctx context.Context) error {
 	n.log.Info("the directory is closed", "addresses", closed.Addresses, "classes", closed.Classes)
 	change, err := n.listeners.Build(ctx, places(n.config()))
 	if err != nil {
-		return eachFault(err, func(f *listen.Fault) error { return fmt.Errorf("%s: %w", n.config().At(f.Place.Name), f.Err) })
+		return settings.Each(err, func(f *listen.Fault) error { return fmt.Errorf("%s: %w", n.config().At(f.Place.Name), f.Err) })
 	}
 	change.Adopt()
 	n.listening.Store(true)

@@ -197,7 +197,7 @@ func TestTwoServersForwardToEachOther(t *testing.T) {
 			noLeaks(t)
 			here, there := newSite(t, nil, forwardsOn), newSite(t, nil)
 			swap := strings.NewReplacer("local.test", "remote.test", "remote.test", "local.test")
-			there.configure(swap.Replace(strings.Replace(settings, "mx.local.test", "mx.far.test", 1)) + forwardsOn)
+			there.configure(swap.Replace(strings.Replace(siteText, "mx.local.test", "mx.far.test", 1)) + forwardsOn)
 			mx := map[*site]string{}
 			open := func(s, peer *site, f directory.Forward) *running {
 				o := s.options()

@@ -5,13 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 
-	"sallyport/internal/callout"
 	"sallyport/internal/config"
-	"sallyport/internal/directory"
 	"sallyport/internal/filter"
 	"sallyport/internal/filter/sender"
-	"sallyport/internal/nexthop/mx"
-	"sallyport/internal/nexthop/named"
+	"sallyport/internal/nexthop/ways"
 )
 
 // generation is what one state of the configuration amounts to. It is built whole
@@ -21,13 +18,10 @@ type generation struct {
 	number int
 	cfg    config.Config // as in force: keys that need a restart have their running values
 
-	tls        *tls.Config // nil: no certificate
-	routes     *named.Set[directory.Route]
-	exchangers *mx.Exchangers
-	servers    *named.Set[directory.Server]
-	callouts   *callout.Asker
-	keys       sender.Keys // the way to the keys of others
-	checks     *filter.Checks
+	tls    *tls.Config // nil: no certificate
+	ways   *ways.Ways
+	keys   sender.Keys // the way to the keys of others
+	checks *filter.Checks
 
 	undo []func() // what building did to the world outside; called if it comes to nothing
 	then []func() // what puts it in force beyond being current; none of them fails
@@ -63,10 +57,7 @@ func (n *Node) topics() []topic {
 		{"budgets", n.openLedger, nil},
 		{"queue", n.openSpool, nil},
 		{"hijack", n.openWatch, n.buildHijack},
-		{"routes", nil, n.buildRoutes},
-		{"mail exchangers", nil, n.buildExchangers},
-		{"servers behind us", nil, n.buildServers},
-		{"callouts", nil, n.buildCallouts},
+		{"ways out", nil, n.buildWays},
 		{"sender authentication", n.openRing, n.buildAuthentication},
 		{"reports", n.openReports, n.buildReports},
 		{"content checks", nil, n.buildContent},
@@ -137,9 +128,7 @@ func (g *generation) retire(heir *generation) {
 	if heir == nil {
 		heir = &generation{}
 	}
-	g.routes.Retire(heir.routes)
-	g.exchangers.Retire(heir.exchangers)
-	g.servers.Retire(heir.servers)
+	g.ways.Retire(heir.ways)
 	g.checks.Retire()
 }
 

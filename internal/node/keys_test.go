@@ -22,7 +22,7 @@ func TestAListOfRecipients(t *testing.T) {
 	s := newSite(t, nil)
 	list := filepath.Join(s.dir, "names")
 	must(t, os.WriteFile(list, []byte("# who is there\n\ncarl\n  dora@behind.test  \n#eve\n"), 0o600))
-	text := settings + "\n[authentication]\ncheck = \"off\"\n[domain.\"behind.test\"]\ndeliver = \"smtp://127.0.0.1:1\"\nrecipients_file = \"names\"\n"
+	text := siteText + "\n[authentication]\ncheck = \"off\"\n[domain.\"behind.test\"]\ndeliver = \"smtp://127.0.0.1:1\"\nrecipients_file = \"names\"\n"
 	s.configure(text)
 	n := s.start()
 	ask := func(want map[string]string) {
@@ -53,7 +53,7 @@ func TestAListOfRecipients(t *testing.T) {
 // that we listen on; others are not.
 func TestOwnLiterals(t *testing.T) {
 	s := newSite(t, nil)
-	s.configure("postmaster = \"bob@local.test\"\nliterals = [\"192.0.2.7\", \"2001:db8::7\"]\n" + settings + "\n[authentication]\ncheck = \"off\"\n")
+	s.configure("postmaster = \"bob@local.test\"\nliterals = [\"192.0.2.7\", \"2001:db8::7\"]\n" + siteText + "\n[authentication]\ncheck = \"off\"\n")
 	n := s.start()
 	s.populate(n.Node)
 	c := connect(t, n.Addrs().MX[0])
@@ -144,7 +144,7 @@ func TestMTASTSCanBeTurnedOff(t *testing.T) {
 // Mailboxes are below maildir.root, and the data folder is made closed to others.
 func TestMailboxesAreBelowTheirRoot(t *testing.T) {
 	s := newSite(t, nil)
-	s.configure(settings + "\n[authentication]\ncheck = \"off\"\n[maildir]\nroot = \"boxes\"\n")
+	s.configure(siteText + "\n[authentication]\ncheck = \"off\"\n[maildir]\nroot = \"boxes\"\n")
 	n := s.start()
 	s.populate(n.Node)
 	c := connect(t, n.Addrs().MX[0])

@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/intake"
 	"sallyport/internal/keyring"
 	"sallyport/internal/mail"
+	"sallyport/internal/node/settings"
 )
 
 // buildAuthentication makes the way to other domains' records. As long as the same
@@ -21,7 +22,7 @@ func (n *Node) buildAuthentication(_ context.Context, next, last *generation) er
 		next.keys = last.keys
 		return nil
 	}
-	resolver, err := newResolver(next.cfg, n.o)
+	resolver, err := settings.Resolver(next.cfg, n.o.World)
 	if err != nil {
 		return next.cfg.Fault("mx.dns", err.Error(), "")
 	}

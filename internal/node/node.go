@@ -2,12 +2,9 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,11 +16,9 @@ import (
 	"sallyport/internal/ca"
 	"sallyport/internal/certificate"
 	"sallyport/internal/config"
-	"sallyport/internal/directory"
 	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/dispatch"
-	"sallyport/internal/dnsx"
 	"sallyport/internal/fact"
 	"sallyport/internal/hijack/watch"
 	"sallyport/internal/incident"
@@ -34,10 +29,8 @@ import (
 	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/kit/listen"
 	"sallyport/internal/kit/safefile"
-	"sallyport/internal/mail"
-	"sallyport/internal/nexthop"
 	"sallyport/internal/nexthop/maildir"
-	"sallyport/internal/nexthop/named"
+	"sallyport/internal/node/settings"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/metrics"
 	"sallyport/internal/reports/dmarc"
@@ -54,18 +47,11 @@ import (
 // Options are what a Node is given besides its configuration. Every field may be
 // left out: the zero value means the real clock, disk, network and chance.
 type Options struct {
-	Logger *slog.Logger
+	World
 	// Events is called with every fact as it happens, for a console; it must be
 	// quick, or facts are skipped for it.
 	Events func(fact.Fact)
-	Now    func() time.Time
-	Rand   io.Reader
 	FS     vfs.FS // of the store and the mailboxes
-	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
-	// Resolver answers for mail exchangers; nil: the servers of mx.dns.
-	Resolver   dnsx.Resolver
-	MXPort     uint16 // of mail exchangers; 0: 25
-	PolicyPort uint16 // of web servers with MTA-STS policies; 0: 443
 	// Sockets are listeners that were bound by others and are used instead of binding
 	// any; they must be exactly those that the configuration names.
 	Sockets []listen.Socket
@@ -81,30 +67,8 @@ type Options struct {
 	Version string
 }
 
-func (o Options) complete() Options {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Rand == nil {
-		o.Rand = rand.Reader
-	}
-	if o.FS == nil {
-		o.FS = vfs.Default
-	}
-	if o.MXPort == 0 {
-		o.MXPort = 25 // RFC 5321 §4.5.4.2
-	}
-	if o.PolicyPort == 0 {
-		o.PolicyPort = 443 // RFC 8461 §3.3
-	}
-	if o.Dial == nil {
-		o.Dial = named.Dialer()
-	}
-	return o
-}
+// World is what a server works with beside its configuration and its disk.
+type World = settings.World
 
 // Node is one server on one data folder.
 type Node struct {
@@ -153,7 +117,11 @@ type Node struct {
 // delivered yet. It fails when another process has the folder open, and returns
 // what recovery found by recording it as a fact. Close releases the folder.
 func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error) {
-	n = &Node{o: o.complete(), admission: server.NewAdmission(), memory: allowance.New(cfg.Limits.UnjudgedMemory)}
+	o.World = o.Complete()
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	n = &Node{o: o, admission: server.NewAdmission(), memory: allowance.New(cfg.Limits.UnjudgedMemory)}
 	n.log = n.o.Logger
 	n.current.Store(&generation{cfg: cfg}) // so that every step can read it
 	n.certificate = n.newCertificate()
@@ -201,7 +169,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 
 func (n *Node) openTrace(ctx context.Context, k keys) (err error) {
 	n.trace, err = trace.Open(ctx, n.store, trace.Options{
-		Origin: k.trace.Origin(), Key: k.trace, CheckpointDir: n.config().CheckpointDir(), Limits: traceLimits(n.config()),
+		Origin: k.trace.Origin(), Key: k.trace, CheckpointDir: n.config().CheckpointDir(), Limits: settings.Trace(n.config()),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log, Observe: n.observer(),
 	})
 	if err != nil {
@@ -213,14 +181,14 @@ func (n *Node) openTrace(ctx context.Context, k keys) (err error) {
 
 func (n *Node) openIdentity(ctx context.Context, _ keys) (err error) {
 	n.identity, err = accounts.Open(ctx, n.store, accounts.Options{
-		Limits: identityLimits(n.config()), Mechanisms: n.config().Auth.Mechanisms, Now: n.o.Now, Logger: n.log, Rand: n.o.Rand,
+		Limits: settings.Accounts(n.config()), Mechanisms: n.config().Auth.Mechanisms, Now: n.o.Now, Logger: n.log, Rand: n.o.Rand,
 	})
 	return err
 }
 
 func (n *Node) openSpool(ctx context.Context, k keys) error {
 	s, report, err := spool.Open(ctx, n.store, spool.Options{
-		Key: k.grant, Policy: retryPolicy(n.config()), Limits: spoolLimits(n.config()), Now: n.o.Now, Logger: n.log,
+		Key: k.grant, Policy: settings.Retry(n.config()), Limits: settings.Spool(n.config()), Now: n.o.Now, Logger: n.log,
 	})
 	if err != nil {
 		return err
@@ -261,8 +229,8 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 		Charge: n.forwardCharge, Allowance: n.forwardAllowance, Waits: n.waits, Refused: n.refusedElsewhere,
 		ReturnPaths: n.returnPaths,
 		Hostname:    n.config().Hostname, Queue: n.spool, Directory: n.book.Snapshot, Active: n.identity.Active,
-		Local: n.mailbox, Route: func(r directory.Route) nexthop.Target { return n.now().routes.Target(r) }, Behind: n.behind().Target,
-		Exchangers: func(a mail.Address) (nexthop.Target, bool) { return n.now().exchangers.Target(a) }, Low: n.disks[0].Low, Policy: retryPolicy(n.config()), Limits: dispatchLimits(n.config()),
+		Local: n.mailbox, Route: n.ways().Route, Behind: n.ways().Server,
+		Exchangers: n.ways().Exchanger, Low: n.disks[0].Low, Policy: settings.Retry(n.config()), Limits: settings.Dispatch(n.config()),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	return nil
@@ -270,8 +238,8 @@ func (n *Node) openDelivery(ctx context.Context, _ keys) (err error) {
 
 func (n *Node) openIntake(_ context.Context, _ keys) error {
 	n.intake = intake.New(intake.Options{
-		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Watch: n.watch, Ledger: n.ledger, Allowance: n.allowance, Recipients: n.behind(), Offers: n.behind(), International: n.behind(), ReturnPaths: n.returnPaths.Read,
-		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: intakeLimits(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Accounts: n.identity, Queue: n.spool, Journal: n.trace, Watch: n.watch, Ledger: n.ledger, Allowance: n.allowance, Recipients: n.ways().Behind(), Offers: n.ways().Behind(), International: n.ways().Behind(), ReturnPaths: n.returnPaths.Read,
+		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: settings.Intake(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 		Inspectors: n.inspectors(), Reserved: func() []string { return n.now().checks.Reserved() }, Memory: n.memory,
 	})
 	n.doors = server.NewDoors(n.intake)

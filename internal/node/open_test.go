@@ -91,7 +91,7 @@ func TestKeysOfAnEmptyStoreAreMadeAgain(t *testing.T) {
 func TestALogKeepsItsName(t *testing.T) {
 	s := newSite(t, nil)
 	must(t, s.open().Close())
-	s.configure(strings.Replace(settings, "[trace]", "[trace]\norigin = \"other.test/log\"", 1))
+	s.configure(strings.Replace(siteText, "[trace]", "[trace]\norigin = \"other.test/log\"", 1))
 	s.fails("sallyport.toml:34:10", "trace.origin", "other.test/log", "keeps its name")
 }
 
@@ -178,7 +178,7 @@ func TestAnAddressIsTaken(t *testing.T) {
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	must(t, free.Close())
-	text := strings.Replace(settings, `mx = ["127.0.0.1:0"]`, fmt.Sprintf("mx = [%q]", free.Addr()), 1)
+	text := strings.Replace(siteText, `mx = ["127.0.0.1:0"]`, fmt.Sprintf("mx = [%q]", free.Addr()), 1)
 	s.configure(strings.Replace(text, `submissions = ["127.0.0.1:0"]`, fmt.Sprintf("submissions = [%q]", taken.Addr()), 1))
 	n := s.open()
 	err = n.Listen(t.Context())

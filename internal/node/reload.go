@@ -2,14 +2,12 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 
 	"sallyport/internal/certificate"
 	"sallyport/internal/config"
-	"sallyport/internal/directory"
 	"sallyport/internal/fact"
+	"sallyport/internal/node/settings"
 	"sallyport/internal/operate"
 )
 
@@ -76,7 +74,7 @@ func keysOf(changes []operate.ReloadChange) []string {
 
 // refuseReload reports what is wrong, to the caller, the log and the trace.
 func (n *Node) refuseReload(ctx context.Context, by string, err error) (operate.Reloaded, error) {
-	out := operate.Reloaded{Generation: n.now().number, Faults: faultsOf(err)}
+	out := operate.Reloaded{Generation: n.now().number, Faults: settings.Faults(err)}
 	f := n.reloadFact(by, "reload-refused", "the former configuration stays in force")
 	f.Count = len(out.Faults)
 	for i, fault := range out.Faults {
@@ -98,39 +96,4 @@ func (n *Node) record(ctx context.Context, f fact.Fact) {
 	if err := n.trace.Write(context.WithoutCancel(ctx), f); err != nil {
 		n.log.Error("fact not recorded", "kind", string(f.Kind), "err", err)
 	}
-}
-
-// faultsOf returns every fault that an error of config.Load or of build holds.
-func faultsOf(err error) []operate.ReloadFault {
-	var several interface{ Unwrap() []error }
-	var faults config.Faults
-	var fault config.Fault
-	var entries directory.Faults
-	switch {
-	case errors.As(err, &faults):
-		out := make([]operate.ReloadFault, len(faults))
-		for i, f := range faults {
-			out[i] = faultOf(f)
-		}
-		return out
-	case errors.As(err, &entries):
-		out := make([]operate.ReloadFault, len(entries))
-		for i, f := range entries {
-			out[i] = operate.ReloadFault{Message: f.Text}
-		}
-		return out
-	case errors.As(err, &several):
-		var out []operate.ReloadFault
-		for _, one := range several.Unwrap() {
-			out = append(out, faultsOf(one)...)
-		}
-		return out
-	case errors.As(err, &fault):
-		return []operate.ReloadFault{faultOf(fault)}
-	}
-	return []operate.ReloadFault{{Message: strings.TrimSpace(err.Error())}}
-}
-
-func faultOf(f config.Fault) operate.ReloadFault {
-	return operate.ReloadFault{Position: f.Position.String(), Text: f.Text, Message: f.Message, Hint: f.Hint, Excerpt: f.Excerpt()}
 }

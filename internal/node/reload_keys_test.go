@@ -23,7 +23,7 @@ import (
 type keyProof struct {
 	set string // "notice = \"n\"", or "[limits]\nrecipients = 150"
 	see func(*Node) any
-	on  string // what stands there before, in the same form; "": the settings as they are
+	on  string // what stands there before, in the same form; "": siteText as it is
 }
 
 func door25(f func(server.Config) any) func(*Node) any {
@@ -53,8 +53,7 @@ func boundsOfSpool(n *Node) any {
 func theRoute(n *Node) any {
 	var all []string
 	for _, known := range n.book.Stated().Config.Routes {
-		target, err := n.now().routes.Find(known)
-		all = append(all, fmt.Sprintf("%+v %p %v", known, target, err))
+		all = append(all, fmt.Sprintf("%+v %p", known, n.ways().Route(known)))
 	}
 	return strings.Join(all, "\n")
 }
@@ -66,14 +65,15 @@ func theDomain(n *Node) any {
 
 // lastServer is the server behind the last domain.
 func lastServer(n *Node) *named.Target {
-	t, err := n.now().servers.Find(n.book.Stated().Config.Domains[len(n.book.Stated().Config.Domains)-1].Server)
+	set, _ := n.ways().Behind().InForce()
+	t, err := set.Find(n.book.Stated().Config.Domains[len(n.book.Stated().Config.Domains)-1].Server)
 	if err != nil {
 		return nil
 	}
 	return t
 }
 
-func theExchangers(n *Node) any { return fmt.Sprintf("%p", n.now().exchangers) }
+func theExchangers(n *Node) any { return fmt.Sprintf("%p", n.now().ways.Exchangers()) }
 
 func limitsOfDoor(n *Node) any {
 	return fmt.Sprintf("%+v", n.doors.Of(server.KindMX).Config().Limits)
@@ -172,7 +172,7 @@ func proofs() map[string]keyProof {
 	for key, value := range map[string]string{
 		"timeout": `"9s"`, "positive_ttl": `"9m"`, "grace": `"9h"`, "negative_ttl": `"9s"`, "entries": "999", "rate": "9", "waiting": "9",
 	} {
-		all["callout."+key] = keyProof{set: "[callout]\n" + key + " = " + value, see: func(n *Node) any { return fmt.Sprintf("%p", n.now().callouts) }}
+		all["callout."+key] = keyProof{set: "[callout]\n" + key + " = " + value, see: func(n *Node) any { return fmt.Sprintf("%p", n.now().ways.Callouts()) }}
 	}
 	all["callout.connections"] = keyProof{set: behind + "\n[callout]\nconnections = 9", on: behind, see: func(n *Node) any {
 		return fmt.Sprint(lastServer(n).Place().Limits)
@@ -223,25 +223,25 @@ func proofs() map[string]keyProof {
 	return all
 }
 
-// with returns the settings with what a keyProof sets. Tables and keys of its own stand
-// for those of the settings.
+// with returns siteText with what a keyProof sets. Tables and keys of its own stand
+// for those of siteText.
 func with(set string) string {
 	head, rest, _ := strings.Cut(set, "\n")
 	switch {
 	case strings.HasPrefix(head, "listen."):
 		door, _, _ := strings.Cut(strings.TrimPrefix(head, "listen."), " ")
-		return strings.Replace(settings, "\n"+door+" = [\"127.0.0.1:0\"]", "\n"+strings.TrimPrefix(head, "listen."), 1)
+		return strings.Replace(siteText, "\n"+door+" = [\"127.0.0.1:0\"]", "\n"+strings.TrimPrefix(head, "listen."), 1)
 	case strings.HasPrefix(head, "tls = "):
-		return strings.ReplaceAll(settings, "\"tls/server.", "\"other/server.")
+		return strings.ReplaceAll(siteText, "\"tls/server.", "\"other/server.")
 	case !strings.HasPrefix(head, "["):
-		return head + "\n" + settings
+		return head + "\n" + siteText
 	case strings.HasPrefix(head, "[route."):
-		old := settings[strings.Index(settings, "[route."):strings.Index(settings, "[limits]")]
-		return strings.Replace(settings, old, set+"\n\n", 1)
-	case !strings.Contains(settings, head):
-		return settings + "\n" + set + "\n"
+		old := siteText[strings.Index(siteText, "[route."):strings.Index(siteText, "[limits]")]
+		return strings.Replace(siteText, old, set+"\n\n", 1)
+	case !strings.Contains(siteText, head):
+		return siteText + "\n" + set + "\n"
 	}
-	out := settings
+	out := siteText
 	for _, line := range strings.Split(rest, "\n") {
 		key, _, _ := strings.Cut(line, " = ")
 		out = without(out, head, key)
@@ -291,7 +291,7 @@ func TestEveryKeyTakesPartInReload(t *testing.T) {
 			t.Errorf("%s: nothing shows that a reload takes it in; add it to proofs, or say in the key table why it needs a restart", k.Path)
 			continue
 		}
-		start := settings
+		start := siteText
 		if p.on != "" {
 			start = with(p.on)
 			s.write(start)
@@ -319,7 +319,7 @@ func TestKeysThatNeedARestartAreNamed(t *testing.T) {
 	s := newSite(t, vfs.NewMem())
 	n := s.start()
 	// Where certificates come from is one decision, and changes at a start alone.
-	withACME := strings.Replace(settings, "[tls]\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n", `[acme]
+	withACME := strings.Replace(siteText, "[tls]\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n", `[acme]
 agree = "yes"
 listen = ["127.0.0.1:9080"]
 challenge = "tls-alpn-01"

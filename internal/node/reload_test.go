@@ -16,6 +16,9 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/pki"
 	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
+	"sallyport/internal/nexthop/named"
+	"sallyport/internal/nexthop/ways"
 )
 
 // write replaces the configuration file, and nothing else.
@@ -61,12 +64,12 @@ func TestAFaultyReloadChangesNothing(t *testing.T) {
 		text string
 		want []string
 	}{
-		"syntax":    {settings + "\n[limits\n", []string{"sallyport.toml:36:"}},
-		"two keys":  {strings.Replace(settings, "greet_delay = \"0s\"", "greet_delay = 5\nbogus = 1", 1), []string{"sallyport.toml:24:", "sallyport.toml:25:"}},
-		"a circle":  {strings.Replace(settings, "[alias]", "[alias]\n\"a@local.test\" = [\"b@local.test\"]\n\"b@local.test\" = [\"a@local.test\"]", 1), []string{"sallyport.toml:17:"}},
-		"address":   {strings.Replace(settings, "mx = [\"127.0.0.1:0\"]", "mx = [\""+taken+"\"]", 1), []string{"sallyport.toml:5:7: listen.mx[0]: "}},
-		"no file":   {strings.Replace(settings, "tls/server.pem", "tls/none.pem", 1), []string{"sallyport.toml:10:"}},
-		"two rooms": {strings.NewReplacer("mx = [\"127.0.0.1:0\"]", "mx = [\"127.0.0.9:0\", \""+taken+"\"]", "submission = [\"127.0.0.1:0\"]", "submission = [\""+other+"\"]").Replace(settings), []string{"sallyport.toml:5:22: listen.mx[1]", "sallyport.toml:6:15: listen.submission[0]"}},
+		"syntax":    {siteText + "\n[limits\n", []string{"sallyport.toml:36:"}},
+		"two keys":  {strings.Replace(siteText, "greet_delay = \"0s\"", "greet_delay = 5\nbogus = 1", 1), []string{"sallyport.toml:24:", "sallyport.toml:25:"}},
+		"a circle":  {strings.Replace(siteText, "[alias]", "[alias]\n\"a@local.test\" = [\"b@local.test\"]\n\"b@local.test\" = [\"a@local.test\"]", 1), []string{"sallyport.toml:17:"}},
+		"address":   {strings.Replace(siteText, "mx = [\"127.0.0.1:0\"]", "mx = [\""+taken+"\"]", 1), []string{"sallyport.toml:5:7: listen.mx[0]: "}},
+		"no file":   {strings.Replace(siteText, "tls/server.pem", "tls/none.pem", 1), []string{"sallyport.toml:10:"}},
+		"two rooms": {strings.NewReplacer("mx = [\"127.0.0.1:0\"]", "mx = [\"127.0.0.9:0\", \""+taken+"\"]", "submission = [\"127.0.0.1:0\"]", "submission = [\""+other+"\"]").Replace(siteText), []string{"sallyport.toml:5:22: listen.mx[1]", "sallyport.toml:6:15: listen.submission[0]"}},
 	} {
 		s.write(c.text)
 		answer, err := n.Reload(t.Context(), "test")
@@ -112,7 +115,7 @@ func (r *running) facts(kind fact.Kind) (all []fact.Fact) {
 // it runs; the next one on the same connection sees the new one.
 func TestATransactionKeepsItsConfiguration(t *testing.T) {
 	noLeaks(t)
-	two := strings.Replace(settings, "[alias]", "[domain.\"second.test\"]\ndeliver = \"maildir\"\n\n[alias]\n\"x@second.test\" = [\"bob@local.test\"]", 1)
+	two := strings.Replace(siteText, "[alias]", "[domain.\"second.test\"]\ndeliver = \"maildir\"\n\n[alias]\n\"x@second.test\" = [\"bob@local.test\"]", 1)
 	s := newSite(t, vfs.NewMem())
 	s.configure(two)
 	n := s.start()
@@ -120,12 +123,12 @@ func TestATransactionKeepsItsConfiguration(t *testing.T) {
 	c := connect(t, n.Addrs().MX[0])
 	c.ok("250", "EHLO client.test")
 	c.ok("250", "MAIL FROM:<eve@elsewhere.test>")
-	s.write(settings)
+	s.write(siteText)
 	s.reload(n)
 	c.ok("250", "RCPT TO:<x@second.test>")
 	c.ok("354", "DATA")
 	// And once more in the middle of the message.
-	s.write(strings.Replace(settings, "[limits]", "[limits]\nheader_fields = 50", 1))
+	s.write(strings.Replace(siteText, "[limits]", "[limits]\nheader_fields = 50", 1))
 	s.reload(n)
 	stuffed := strings.ReplaceAll("\r\n"+message("kept", "eve@elsewhere.test", 3000), "\r\n.", "\r\n..")[2:]
 	c.ok("250 2.0.0", "%s.", stuffed)
@@ -149,7 +152,7 @@ func TestListenersComeAndGo(t *testing.T) {
 	old := n.Addrs().MX[0]
 	c := connect(t, old)
 	c.ok("250", "EHLO client.test")
-	s.write(strings.Replace(settings, "mx = [\"127.0.0.1:0\"]", "mx = [\"127.0.0.2:0\"]", 1))
+	s.write(strings.Replace(siteText, "mx = [\"127.0.0.1:0\"]", "mx = [\"127.0.0.2:0\"]", 1))
 	s.reload(n)
 	at := n.Addrs().MX
 	if len(at) != 1 || !strings.HasPrefix(at[0], "127.0.0.2:") {
@@ -185,7 +188,7 @@ func TestANewCertificate(t *testing.T) {
 		t.Error("a reload without a change drops the tickets of clients")
 	}
 	s.certificate("other")
-	s.write(strings.ReplaceAll(settings, "\"tls/server.", "\"other/server."))
+	s.write(strings.ReplaceAll(siteText, "\"tls/server.", "\"other/server."))
 	s.reload(n)
 	if leaf() == before {
 		t.Error("the former certificate is still presented")
@@ -248,22 +251,23 @@ func TestTargetsOutliveAReload(t *testing.T) {
 	s := newSite(t, vfs.NewMem())
 	n := s.start()
 	first := n.now()
-	s.write(strings.Replace(settings, "[alias]", "[alias]\n\"new@local.test\" = [\"bob@local.test\"]", 1))
+	s.write(strings.Replace(siteText, "[alias]", "[alias]\n\"new@local.test\" = [\"bob@local.test\"]", 1))
 	s.reload(n)
 	second := n.now()
 	for _, known := range n.book.Stated().Config.Routes {
-		was, err := first.routes.Find(known)
-		must(t, err)
-		if now, err := second.routes.Find(known); err != nil || now != was {
-			t.Errorf("the target of %v was made again: %v", known, err)
+		at := func(g *generation) nexthop.Target {
+			return ways.Current(func() *ways.Ways { return g.ways }).Route(known)
+		}
+		if _, ok := at(first).(*named.Target); !ok || at(first) != at(second) {
+			t.Errorf("the target of %v was made again", known)
 		}
 	}
-	if first.exchangers != second.exchangers {
+	if first.ways.Exchangers() != second.ways.Exchangers() {
 		t.Error("the mail exchangers were made again")
 	}
-	s.write(strings.Replace(settings, "2626", "2727", 1) + "\n[mx]\ndelivery = \"off\"\n")
+	s.write(strings.Replace(siteText, "2626", "2727", 1) + "\n[mx]\ndelivery = \"off\"\n")
 	s.reload(n)
-	if _, ok := n.now().exchangers.Target(parsed(t, "x@elsewhere.test")); ok {
+	if _, ok := n.ways().Exchanger(parsed(t, "x@elsewhere.test")); ok {
 		t.Error("mail exchangers are used although they are switched off")
 	}
 }

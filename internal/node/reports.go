@@ -14,7 +14,7 @@ import (
 // to other domains goes through it.
 func (n *Node) reportSender(hostname mail.Domain, account mail.Address) (*daily.Sender, error) {
 	return daily.New(daily.Options{
-		Hostname: hostname, Account: account, Directory: n.book.Snapshot, Active: n.identity.Active, Queue: n.spool, Servers: n.behind(),
+		Hostname: hostname, Account: account, Directory: n.book.Snapshot, Active: n.identity.Active, Queue: n.spool, Servers: n.ways().Behind(),
 		Sign: n.signer().SignOurs, Handoff: n.dispatch.Offer, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 }
@@ -72,6 +72,6 @@ func (n *Node) tlsReportOptions(g *generation) (*tls.Options, error) {
 	if err != nil {
 		return nil, err
 	}
-	web := tls.Poster{Client: g.exchangers.Client, Port: n.o.PolicyPort}
+	web := tls.Poster{Client: g.ways.Exchangers().Client, Port: n.o.PolicyPort}
 	return &tls.Options{Resolver: g.keys.Resolver, Mail: sender, Post: web.Post, Organisation: g.cfg.Hostname.ASCII()}, nil
 }

@@ -3,7 +3,7 @@ package node
 import (
 	"context"
 
-	"sallyport/internal/node/survey"
+	"sallyport/internal/node/settings"
 	"sallyport/internal/returnpath"
 )
 
@@ -13,7 +13,7 @@ func (n *Node) openReturnPaths(_ context.Context, k keys) error {
 }
 
 func (n *Node) buildReturnPath(_ context.Context, next, _ *generation) error {
-	state, err := n.returnPaths.Build(survey.ReturnRules(next.cfg))
+	state, err := n.returnPaths.Build(settings.ReturnRules(next.cfg))
 	if err != nil {
 		return next.cfg.Fault("return_path.sign", err.Error(), "")
 	}

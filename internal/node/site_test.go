@@ -28,9 +28,9 @@ import (
 
 const password = "correct horse battery"
 
-// settings is a whole configuration; sign-ins cost as little as they may, and no
+// siteText is a whole configuration; sign-ins cost as little as they may, and no
 // door waits.
-const settings = `hostname = "mx.local.test"
+const siteText = `hostname = "mx.local.test"
 data = "data"
 
 [listen]
@@ -92,7 +92,7 @@ func newSite(t *testing.T, fs vfs.FS, more ...string) *site {
 	must(t, err)
 	s.roots = x509.NewCertPool()
 	s.roots.AppendCertsFromPEM(pem)
-	text := settings + strings.Join(more, "\n")
+	text := siteText + strings.Join(more, "\n")
 	if !strings.Contains(text, "[authentication]") {
 		text += "\n[authentication]\ncheck = \"off\"\n" // there is no DNS to ask
 	}
@@ -123,7 +123,7 @@ func (s *site) configure(text string) {
 }
 
 func (s *site) options() Options {
-	return Options{Logger: s.log, FS: s.fs, Version: "test", Dial: s.dial}
+	return Options{World: World{Logger: s.log, Dial: s.dial}, FS: s.fs, Version: "test"}
 }
 
 // dial leads every route to the sink.

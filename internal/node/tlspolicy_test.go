@@ -96,7 +96,7 @@ func TestAnEnforcedPolicyHoldsMailBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	r = s.serve(n)
-	if found := n.now().exchangers.Policy(t.Context(), far); found.Policy.Mode.String() != "enforce" {
+	if found := n.now().ways.Exchangers().Policy(t.Context(), far); found.Policy.Mode.String() != "enforce" {
 		t.Errorf("the restart forgot the policy: %+v", found)
 	}
 	mode.Store("none")

@@ -35,8 +35,10 @@ type Account struct {
 	// Incidents, the latest first, and Story, of the last days, are told by AccountShow.
 	Incidents []incident.Incident `json:"incidents,omitempty"`
 	Story     *incident.Story     `json:"story,omitempty"`
-	// Recipients is told by AccountShow and AccountSet.
+	// Recipients and Notify, the address outside at which its owner is told, are told by
+	// AccountShow and AccountSet.
 	Recipients *Allowance `json:"recipients,omitempty"`
+	Notify     string     `json:"notify,omitempty"`
 	// LastSignIn and Sessions are told by AccountShow alone: the last sign-in that the trace
 	// still has, and what is open.
 	LastSignIn *LastSignIn `json:"last_sign_in,omitempty"`

@@ -9,6 +9,7 @@ import (
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/fact"
+	"sallyport/internal/mail"
 )
 
 // Ledger is what an Operator needs of the counts of recipients.
@@ -83,18 +84,54 @@ type AccountSet struct {
 	Role           string `json:"role,omitempty"` // "": as it is
 	RecipientsHour *int   `json:"recipients_hour,omitempty"`
 	RecipientsDay  *int   `json:"recipients_day,omitempty"`
+	// Notify is the address outside at which the owner is told of incidents; "": none any
+	// more; nil: as it is.
+	Notify *string `json:"notify,omitempty"`
+}
+
+func (r AccountSet) sends() bool {
+	return r.Role != "" || r.RecipientsHour != nil || r.RecipientsDay != nil
 }
 
 // AccountSet changes what an account may send, at once and without ending its sessions,
-// unless its role is another one.
+// unless its role is another one, and where its owner is told of incidents.
 func (op *Operator) AccountSet(ctx context.Context, by Caller, r AccountSet) (Account, error) {
 	a, err := parseAccount(r.Address)
 	if err != nil {
 		return Account{}, err
 	}
-	if r.Role == "" && r.RecipientsHour == nil && r.RecipientsDay == nil {
-		return Account{}, invalid(errText("name what to set: --role, --recipients-hour, --recipients-day"))
+	if !r.sends() && r.Notify == nil {
+		return Account{}, invalid(errText("name what to set: --role, --recipients-hour, --recipients-day, --notify"))
 	}
+	var contact mail.Address
+	if r.Notify != nil {
+		// Read before anything changes, so that a mistake in it leaves the rest as it was.
+		if contact, err = op.parseContact(*r.Notify); err != nil {
+			return Account{}, err
+		}
+	}
+	ended := 0
+	if r.sends() {
+		account, err := op.setSending(ctx, by, a, r)
+		if err != nil || r.Notify == nil {
+			return account, err
+		}
+		ended = account.SessionsEnded
+	}
+	if err := op.setContact(ctx, by, a, contact); err != nil {
+		return Account{}, err
+	}
+	account, err := op.o.Accounts.Get(a)
+	if err != nil {
+		return Account{}, err
+	}
+	v := op.shown(account)
+	v.SessionsEnded = ended
+	return v, nil
+}
+
+// setSending changes what an account may send.
+func (op *Operator) setSending(ctx context.Context, by Caller, a mail.Address, r AccountSet) (Account, error) {
 	changing := op.o.Book.Changing()
 	changing.Lock()
 	defer changing.Unlock()
@@ -143,5 +180,8 @@ func sendingPairs(s accounts.Sending) []fact.Pair {
 func (op *Operator) shown(a accounts.Account) Account {
 	v, allowance := op.view(a), op.allowance(a)
 	v.Recipients = &allowance
+	if c, ok := op.o.Book.Snapshot().Contact(a.Address); ok && !c.Address.IsZero() {
+		v.Notify = c.Address.String()
+	}
 	return v
 }

@@ -64,6 +64,8 @@ func (op *Operator) removalFact(by Caller, e roster.Entry) fact.Fact {
 		return f.Fact()
 	case roster.Delegate:
 		return op.delegateFact(by, e, "removed")
+	case roster.Contact:
+		return op.contactFact(by, e, "removed")
 	}
 	return op.directoryFact(by, e.Ref().Kind, e.Ref().Name(), "removed").Fact()
 }

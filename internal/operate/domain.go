@@ -212,6 +212,7 @@ func (op *Operator) needs(ctx context.Context, d mail.Domain, own []roster.Entry
 	add(kinds[directory.KindAlias], "alias", "aliases")
 	add(kinds[directory.KindForward], "forward", "forwards")
 	add(kinds[directory.KindDelegate], "delegate", "delegates")
+	add(kinds[directory.KindContact], "contact", "contacts")
 	err = op.o.Queue.List(ctx, spool.Filter{Domain: d}, func(spool.Entry) (bool, error) {
 		queued++
 		return true, nil

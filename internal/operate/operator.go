@@ -74,6 +74,9 @@ type Options struct {
 	Book     *book.Book
 	// Incidents contains accounts and sets them free.
 	Incidents incident.Keeper
+	// ContactReplaced is told that a former contact waits to be told; nil: nobody is. It must
+	// not block.
+	ContactReplaced func()
 	// Learner is taught whom accounts wrote to before; nil: nobody is.
 	Learner Learner
 	// Ledger counts recipients, and Allowance says how many an account may have.

@@ -164,7 +164,7 @@ func (s *Spool) mayLeave(ctx context.Context, e *Entry, record []byte) (gate.Gra
 func (s *Spool) granted(e *Entry) (g gate.Grant, ok bool) {
 	if len(e.grant) > 0 {
 		var err error
-		if g, err = gate.Restore(s.key, e.grant); err != nil || g.Account() != e.Account {
+		if g, err = gate.Restore(s.key, e.grant); err != nil || g.Answers() != e.Account {
 			return gate.Grant{}, false
 		}
 	}
@@ -185,7 +185,7 @@ func (s *Spool) open(id mail.ID, record []byte) (*Entry, error) {
 		return e, err
 	}
 	if g, err := gate.Restore(s.key, e.grant); err == nil {
-		e.Account = g.Account()
+		e.Account = g.Answers()
 	}
 	return e, nil // a Grant that does not verify lets nothing out
 }

@@ -78,7 +78,7 @@ func (s *Spool) judge(m Message) error {
 	switch {
 	case m.Forward > ForwardKept || m.Forward != ForwardNone && m.Account.IsZero():
 		return fmt.Errorf("%w: a forward that no account answers for", ErrInvalid)
-	case !m.Grant.IsZero() && m.Grant.Account() != m.Account:
+	case !m.Grant.IsZero() && m.Grant.Answers() != m.Account:
 		return fmt.Errorf("%w: the grant is of %s, the message of another account", ErrNoGrant, m.Grant.Account())
 	case m.ID.IsZero() || m.Envelope.From.IsZero() || len(m.Deliveries) == 0:
 		return fmt.Errorf("%w: a message needs an id, a reverse-path and a delivery", ErrInvalid)

@@ -216,7 +216,7 @@ type Claim struct {
 // a stranger's and for a notification.
 func (c Claim) Account() mail.Address {
 	if !c.Grant.IsZero() {
-		return c.Grant.Account()
+		return c.Grant.Answers()
 	}
 	return c.Entry.Account
 }

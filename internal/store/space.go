@@ -56,9 +56,9 @@ type Owned struct {
 func Spaces() []Owned {
 	return []Owned{
 		{SpaceAccounts, "accounts", "accounts, whence they sign in, and what stands for missing ones"},
-		{SpaceRoster, "directory/roster", "domains, aliases, forwards and delegates that commands added"},
+		{SpaceRoster, "directory/roster", "domains, aliases, forwards, delegates and outside contacts that commands added"},
 		{SpaceBudget, "budget/ledger", "counts of recipients"},
-		{SpaceNotices, "incident/notice", "which incidents somebody was told of"},
+		{SpaceNotices, "incident/notice", "which incidents somebody was told of, and which contacts that they were replaced"},
 		{SpaceHijack, "hijack/watch", "what is known of each account's habits, who corresponds with whom, and who waits"},
 		{SpaceIncidents, "incident", "accounts that were contained, and what is kept of what was purged"},
 		{SpaceACME, "acme", "certificates and the account at the authority"},

@@ -91,6 +91,44 @@ func TestABlastLeaksNothing(t *testing.T) {
 	}
 }
 
+// The owner of a contained account is told outside, at the address that an administrator
+// named, once, while nothing else of the account leaves.
+func TestTheOwnerIsToldOutside(t *testing.T) {
+	s, sink := newServer(t, `hold = "3s"`, "")
+	alice, carol := s.Accounts[0], s.Accounts[2]
+	cli(t, s, "account", "set", alice.Address, "--notify", "alice.private@remote.test")
+	blast(t, s, "submissions", alice, 2, 1)
+	if n := waitFor(sink, 1, 30*time.Second); n == 0 {
+		t.Fatal("nobody outside is told")
+	}
+	// The address is one like others to whoever signs in, and to one who is contained, too.
+	for _, a := range []rig.Account{alice, carol} {
+		c := dial(t, s, "submissions", nil)
+		r := c.signIn(a.Address, a.Password)
+		if r = c.send("", "alice.private@remote.test"); a == alice && strings.HasPrefix(r, "2") {
+			t.Errorf("%s sends to it: %q", a.Address, r)
+		}
+	}
+	time.Sleep(5 * time.Second) // the window is over, and whoever looks for incidents has looked
+	told := 0
+	for _, m := range sink.Kept() {
+		switch {
+		case m.From == "" && len(m.To) == 1 && m.To[0] == "alice.private@remote.test" && strings.Contains(string(m.Octets), "Subject: Incident 1: alice@local.test is contained"):
+			told++
+			for _, want := range []string{"From: Mail server <postmaster@local.test>", "by telephone or in person", "from 127.0.0.1, with the program thief.test", "Auto-Submitted: auto-generated"} {
+				if !strings.Contains(string(m.Octets), want) {
+					t.Errorf("the notice does not say %q:\n%s", want, m.Octets)
+				}
+			}
+		case strings.Contains(m.From, "alice"):
+			t.Errorf("%s leaves for %s", m.From, m.To)
+		}
+	}
+	if told != 1 {
+		t.Errorf("the owner was told %d times", told)
+	}
+}
+
 // Without it some leave, before the evidence is complete; and of a message to many no more
 // than the bucket holds.
 func TestABlastWithoutTheWindow(t *testing.T) {

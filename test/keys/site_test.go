@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"net/smtp"
 	"net/textproto"
@@ -92,8 +91,7 @@ func (s *site) start(accounts map[string]string) {
 	cfg, err := config.Load(filepath.Join(s.dir, "sallyport.toml"))
 	must(s.t, err)
 	s.Node, err = node.Open(s.t.Context(), cfg, node.Options{
-		Logger: slog.New(slog.DiscardHandler), FS: vfs.NewMem(), Version: "test",
-		Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) },
+		World: node.World{Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }}, FS: vfs.NewMem(), Version: "test",
 	})
 	must(s.t, err)
 	for address, role := range accounts {

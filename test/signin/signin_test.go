@@ -15,7 +15,6 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
-	"log/slog"
 	"math/big"
 	"net"
 	"net/netip"
@@ -78,7 +77,7 @@ func start(t *testing.T) *site {
 	must(t, os.WriteFile(path, []byte(settings), 0o600))
 	cfg, err := config.Load(path)
 	must(t, err)
-	s.node, err = node.Open(t.Context(), cfg, node.Options{Logger: slog.New(slog.DiscardHandler), Version: "test"})
+	s.node, err = node.Open(t.Context(), cfg, node.Options{Version: "test"})
 	must(t, err)
 	must(t, s.node.Listen(t.Context()))
 	ctx, cancel := context.WithCancel(context.Background())

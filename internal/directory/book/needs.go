@@ -8,7 +8,7 @@ import (
 	"sallyport/internal/mail"
 )
 
-// Within returns the aliases, forwards and delegates that have an address in a domain
+// Within returns the aliases, forwards, delegates and contacts that have an address in a domain
 // themselves: they end with it.
 func Within(s *roster.State, d mail.Domain) (own []roster.Entry) {
 	for _, a := range s.Aliases() {
@@ -26,12 +26,17 @@ func Within(s *roster.State, d mail.Domain) (own []roster.Entry) {
 			own = append(own, e)
 		}
 	}
+	for _, c := range s.Contacts() {
+		if c.Account.Domain() == d {
+			own = append(own, c)
+		}
+	}
 	return own
 }
 
 // Rights returns what belongs to an account and ends with it, so that an account of the
-// same name never inherits it: its forward, its rights to send as others, and the rights
-// of others to send as it.
+// same name never inherits it: its forward, its contact, its rights to send as others, and
+// the rights of others to send as it.
 func Rights(s *roster.State, account mail.Address) (all []roster.Entry) {
 	key := account.Key()
 	for _, f := range s.Forwards() {
@@ -42,6 +47,11 @@ func Rights(s *roster.State, account mail.Address) (all []roster.Entry) {
 	for _, d := range s.Delegates() {
 		if d.Account.Key() == key || d.Address.Key() == key {
 			all = append(all, d)
+		}
+	}
+	for _, c := range s.Contacts() {
+		if c.Account.Key() == key {
+			all = append(all, c)
 		}
 	}
 	return all

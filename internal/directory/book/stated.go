@@ -90,6 +90,7 @@ func (st Stated) with(s *roster.State) (directory.Config, directory.Faults) {
 	cfg.Aliases = append([]directory.Alias(nil), cfg.Aliases...)
 	cfg.Forwards = append([]directory.Forward(nil), cfg.Forwards...)
 	cfg.Delegates = append([]directory.Delegate(nil), cfg.Delegates...)
+	cfg.Contacts = append([]directory.Contact(nil), cfg.Contacts...)
 	for _, d := range s.Domains() {
 		known, err := st.Domain(d.Name, d.Deliver)
 		if err != nil {
@@ -108,6 +109,9 @@ func (st Stated) with(s *roster.State) (directory.Config, directory.Faults) {
 	}
 	for _, d := range s.Delegates() {
 		cfg.Delegates = append(cfg.Delegates, d.Delegate)
+	}
+	for _, c := range s.Contacts() {
+		cfg.Contacts = append(cfg.Contacts, c.Contact)
 	}
 	for _, d := range s.Damaged() {
 		name := damagedName(d)
@@ -129,6 +133,10 @@ func (st Stated) explained(faults directory.Faults, standing *roster.State) erro
 		for _, about := range f.About {
 			if at, ok := st.Where(about); ok {
 				out[i].Text += fmt.Sprintf("; the %s %s is stated in %s", about.Kind, about.Name, at)
+			}
+			if about.Kind == directory.KindContact {
+				out[i].Text += "; the contact is removed with: sallyport account set " + about.Name + " --notify none"
+				continue
 			}
 			if added[about] {
 				out[i].Text += fmt.Sprintf("; the %s %s was added with a command, and is removed with: sallyport %s rm %s", about.Kind, about.Name, about.Kind, about.Name)

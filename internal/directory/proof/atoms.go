@@ -144,6 +144,14 @@ func (p *prover) named(add func(mail.Address, directory.Subject)) {
 			both(t, cause)
 		}
 	}
+	for _, c := range p.w.Config.Contacts {
+		cause := c.Subject()
+		add(c.Account, cause)
+		both(c.Address, cause)
+		for _, f := range c.Former {
+			both(f.Address, cause)
+		}
+	}
 	for _, f := range p.w.Config.Forwards {
 		cause := directory.Subject{Kind: directory.KindForward, Name: f.Account.String()}
 		both(f.Account, cause)
@@ -200,7 +208,7 @@ func sessions(nobody bool) []gate.Facts {
 		standings = append(standings, gate.StandingActive, gate.StandingFrozen)
 	}
 	var all []gate.Facts
-	for _, door := range []gate.Door{gate.DoorUnknown, gate.DoorMX, gate.DoorSubmission, gate.DoorSendmail, gate.DoorForward, gate.DoorNotification, gate.DoorReport} {
+	for _, door := range []gate.Door{gate.DoorUnknown, gate.DoorMX, gate.DoorSubmission, gate.DoorSendmail, gate.DoorForward, gate.DoorNotification, gate.DoorReport, gate.DoorNotice} {
 		for _, peer := range []gate.Peer{gate.PeerUnknown, gate.PeerStranger, gate.PeerProvenNetwork} {
 			for _, auth := range auths {
 				for _, standing := range standings {

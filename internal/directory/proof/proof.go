@@ -18,14 +18,16 @@ type World struct {
 	// are added by themselves.
 	Accounts []mail.Address
 
-	Classify  func(account, a mail.Address) directory.Class
+	Classify func(account, a mail.Address) directory.Class
+	// Notice is the class to a notice about an account.
+	Notice    func(account, a mail.Address) directory.Class
 	Ownership func(account mail.Address, from mail.ReversePath) gate.Ownership
 	Decide    func(gate.Facts, gate.Subject) gate.Verdict
 }
 
 // Of returns the world of a snapshot that was made of cfg and the accounts.
 func Of(cfg directory.Config, s *directory.Snapshot, accounts []mail.Address) World {
-	return World{Config: cfg, Accounts: accounts, Classify: s.ClassifyFor, Ownership: s.Ownership, Decide: gate.Decide}
+	return World{Config: cfg, Accounts: accounts, Classify: s.ClassifyFor, Notice: s.ClassifyNotice, Ownership: s.Ownership, Decide: gate.Decide}
 }
 
 // Report is what a proof came to.
@@ -117,6 +119,9 @@ func (p *prover) actors() []mail.Address {
 	for _, f := range p.w.Config.Forwards {
 		add(f.Account)
 	}
+	for _, c := range p.w.Config.Contacts {
+		add(c.Account)
+	}
 	return all
 }
 
@@ -134,6 +139,7 @@ func (p *prover) foreign(a mail.Address) bool {
 type class struct {
 	destination gate.Destination
 	foreign     bool
+	contact     bool // the administrator named it for notices about the account
 }
 
 // found is a class with the first recipient of it.
@@ -148,12 +154,12 @@ func (p *prover) account(account mail.Address, recipients []recipient) {
 	var all []found
 	seen, judged := map[class]bool{}, 0
 	for _, r := range recipients {
-		for _, c := range resolved(p.w.Classify(account, r.address)) {
+		for _, c := range append(resolved(p.w.Classify(account, r.address)), p.w.Notice(account, r.address)) {
 			if w := p.misplaced(account, r, c); w != nil {
 				p.report.Witness = w
 				return
 			}
-			k := class{c.Destination, p.foreign(r.address)}
+			k := class{c.Destination, p.foreign(r.address), c.Destination == gate.DestinationContact && p.contact(account, r.address)}
 			if !seen[k] {
 				seen[k] = true
 				all = append(all, found{k, r, c.Rule})
@@ -224,10 +230,37 @@ func (p *prover) sessions(account mail.Address, senders []mail.ReversePath, k fo
 	}
 }
 
+// contact says in words of its own where a notice about an account may go.
+func (p *prover) contact(account, a mail.Address) bool {
+	return slices.ContainsFunc(p.w.Config.Contacts, func(c directory.Contact) bool {
+		return !account.IsZero() && c.Account.Key() == account.Key() && (a == c.Address || slices.ContainsFunc(c.Former, func(f directory.FormerContact) bool { return f.Address == a }))
+	})
+}
+
+// openNotice says why the relay of a notice opens the server: nobody signed in for it, so
+// that all depends on where it goes and on what it says of itself.
+func (p *prover) openNotice(account mail.Address, from mail.ReversePath, k class, s gate.Subject, v gate.Verdict) string {
+	g, granted := v.Grant()
+	switch {
+	case !granted || !g.Covers(s.Transaction, s.Sender, s.Recipient) || g.Account() != account:
+		return "a notice leaves without a grant that covers it"
+	case !k.contact:
+		return "a notice goes where no administrator sent it"
+	case !from.IsNull():
+		return "a notice leaves that could be answered"
+	case !g.Answers().IsZero():
+		return "a notice leaves as the mail of an account"
+	}
+	return ""
+}
+
 // open says why a verdict opens the server; "" for one that does not.
 func (p *prover) open(account mail.Address, from mail.ReversePath, k class, f gate.Facts, s gate.Subject, v gate.Verdict) string {
 	g, granted := v.Grant()
 	sender, named := from.Address()
+	if v.Action == gate.Relay && f.Door == gate.DoorNotice {
+		return p.openNotice(account, from, k, s, v)
+	}
 	switch {
 	case v.Action == gate.AcceptLocal && k.foreign:
 		return "a recipient that is not ours is accepted as if it were"

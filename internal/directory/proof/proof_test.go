@@ -46,6 +46,7 @@ func config(t testing.TB) (directory.Config, []mail.Address) {
 			{Host: "smart.test", Port: 25, TLS: mail.TLSRequired},
 		},
 		Forwards:        []directory.Forward{{Account: addr(t, "bob@local.test"), Targets: []mail.Address{addr(t, "bob@elsewhere.test")}}},
+		Contacts:        []directory.Contact{{Account: addr(t, "alice@local.test"), Address: addr(t, "alice@private.test"), Former: []directory.FormerContact{{Address: addr(t, "old@private.test")}}}},
 		ForwardExternal: true,
 		Delegates:       []directory.Delegate{{Account: addr(t, "bob@local.test"), Address: addr(t, "info@local.test")}},
 		Literals:        []netip.Addr{netip.MustParseAddr("192.0.2.1")},
@@ -69,7 +70,12 @@ func TestClosed(t *testing.T) {
 	w := world(t)
 	var asked []string
 	destinations := map[gate.Destination]bool{}
-	classify, decide, relays := w.Classify, w.Decide, 0
+	classify, notice, decide, relays := w.Classify, w.Notice, w.Decide, 0
+	w.Notice = func(account, a mail.Address) directory.Class {
+		c := notice(account, a)
+		destinations[c.Destination] = true
+		return c
+	}
 	w.Classify = func(account, a mail.Address) directory.Class {
 		c := classify(account, a)
 		asked = append(asked, a.String())
@@ -95,7 +101,7 @@ func TestClosed(t *testing.T) {
 			t.Errorf("%s was not tried", want)
 		}
 	}
-	for _, d := range []gate.Destination{gate.DestinationForeign, gate.DestinationMailbox, gate.DestinationPostmaster, gate.DestinationNoSuchUser, gate.DestinationOwnLiteral, gate.DestinationUnavailable} {
+	for _, d := range []gate.Destination{gate.DestinationForeign, gate.DestinationMailbox, gate.DestinationPostmaster, gate.DestinationNoSuchUser, gate.DestinationOwnLiteral, gate.DestinationUnavailable, gate.DestinationContact} {
 		if !destinations[d] {
 			t.Errorf("no address was of the class %v", d)
 		}
@@ -130,6 +136,7 @@ func TestWitness(t *testing.T) {
 	for name, c := range map[string]struct {
 		decide   func(gate.Facts, gate.Subject) (gate.Verdict, bool)
 		classify func(mail.Address) (directory.Class, bool)
+		notice   func(account, a mail.Address) (directory.Class, bool)
 		want     string
 	}{
 		"a percent sign routes": {
@@ -169,6 +176,26 @@ func TestWitness(t *testing.T) {
 				f.Ownership = gate.OwnershipOwned
 				return gate.Decide(f, s), others
 			}, want: "another's name"},
+		"a notice goes anywhere": {
+			notice: func(_, a mail.Address) (directory.Class, bool) {
+				return directory.Class{Destination: gate.DestinationContact, Rule: "anywhere"}, a.Domain().ASCII() == "outside.invalid"
+			}, want: "where no administrator sent it"},
+		"a notice goes to the contact of another account": {
+			notice: func(account, a mail.Address) (directory.Class, bool) {
+				return directory.Class{Destination: gate.DestinationContact, Rule: "another's"}, account.Local() == "bob" && a.Local() == "alice" && a.Domain().ASCII() == "private.test"
+			}, want: "where no administrator sent it"},
+		"a notice leaves as its account's mail": {
+			decide: func(f gate.Facts, s gate.Subject) (gate.Verdict, bool) {
+				notice := f.Destination == gate.DestinationContact && f.Door == gate.DoorNotice
+				f.Door, f.Auth, f.Standing, f.Destination = gate.DoorSubmission, gate.AuthPassword, gate.StandingActive, gate.DestinationForeign
+				return gate.Decide(f, s), notice
+			}, want: "as the mail of an account"},
+		"a contact is written to without signing in": {
+			decide: func(f gate.Facts, s gate.Subject) (gate.Verdict, bool) {
+				contact := f.Destination == gate.DestinationContact && f.Door == gate.DoorNotification
+				f.Door, f.Auth, f.Standing, f.Destination = gate.DoorSubmission, gate.AuthPassword, gate.StandingActive, gate.DestinationForeign
+				return gate.Decide(f, s), contact
+			}, want: "not signed in"},
 		"a foreign sender is not asked for": {
 			decide: func(f gate.Facts, s gate.Subject) (gate.Verdict, bool) {
 				others := f.Ownership == gate.OwnershipForeign && foreign(f)
@@ -193,6 +220,15 @@ func TestWitness(t *testing.T) {
 						return k
 					}
 					return classify(account, a)
+				}
+			}
+			notice := w.Notice
+			if c.notice != nil {
+				w.Notice = func(account, a mail.Address) directory.Class {
+					if k, wrong := c.notice(account, a); wrong {
+						return k
+					}
+					return notice(account, a)
 				}
 			}
 			r := proof.Prove(w)

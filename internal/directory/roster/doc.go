@@ -1,6 +1,6 @@
-// Package roster keeps the part of the directory that changes at run time: domains,
-// aliases, forwards and delegates that operators add with commands, beside those
-// that the configuration states.
+// Package roster keeps the part of the directory that changes at run time: domains, aliases,
+// forwards, delegates and the contacts of owners that operators add with commands, beside
+// those that the configuration states.
 //
 // It promises that a change is one durable act, together with the facts that record
 // it, and that it is visible to State before Change returns. Nothing is stored that

@@ -15,7 +15,7 @@ type Ref struct {
 	key  string
 }
 
-// Entry is a Domain, an Alias, a Forward or a Delegate.
+// Entry is a Domain, an Alias, a Forward, a Delegate or a Contact.
 type Entry interface {
 	Ref() Ref
 	encode() ([]byte, error)
@@ -47,6 +47,12 @@ type Delegate struct {
 	Added time.Time
 }
 
+// Contact is where the owner of an account is told of what becomes of it.
+type Contact struct {
+	directory.Contact
+	Added time.Time
+}
+
 // DomainRef names the domain d.
 func DomainRef(d mail.Domain) Ref { return Ref{directory.KindDomain, d.ASCII()} }
 
@@ -59,6 +65,9 @@ func CatchAllRef(d mail.Domain) Ref { return Ref{directory.KindAlias, "@" + d.AS
 
 // ForwardRef names the forward of an account.
 func ForwardRef(account mail.Address) Ref { return Ref{directory.KindForward, account.Key()} }
+
+// ContactRef names the contact of an account.
+func ContactRef(account mail.Address) Ref { return Ref{directory.KindContact, account.Key()} }
 
 // DelegateRef names the right of an account to send as an address.
 func DelegateRef(account, address mail.Address) Ref {
@@ -87,3 +96,6 @@ func (f Forward) Ref() Ref { return ForwardRef(f.Account) }
 
 // Ref names the right.
 func (d Delegate) Ref() Ref { return DelegateRef(d.Account, d.Address) }
+
+// Ref names the contact.
+func (c Contact) Ref() Ref { return ContactRef(c.Account) }

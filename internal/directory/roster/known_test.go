@@ -36,6 +36,8 @@ func TestKnownEntries(t *testing.T) {
 		{Alias{directory.Alias{CatchAll: domain, Targets: two[:1], Posting: directory.PostingAnyone}, at}, "roster/entry/alias/@xn--bcher-kva.test", `{"v":1,"catch_all":"xn--bcher-kva.test","targets":["bob@local.test"],"from":"anyone","added":"2026-01-02T03:04:05.000000006Z"}`},
 		{Forward{directory.Forward{Account: address("bob@local.test"), Targets: two[1:], Keep: true}, at}, "roster/entry/forward/bob@local.test", `{"v":1,"account":"bob@local.test","targets":["x@remote.test"],"keep":true,"added":"2026-01-02T03:04:05.000000006Z"}`},
 		{Delegate{directory.Delegate{Account: address("bob@local.test"), Address: address("sales@local.test")}, at}, "roster/entry/delegate/bob@local.test\x00sales@local.test", `{"v":1,"account":"bob@local.test","address":"sales@local.test","added":"2026-01-02T03:04:05.000000006Z"}`},
+		{Contact{directory.Contact{Account: address("bob@local.test"), Address: address("Bob@remote.test"), Former: []directory.FormerContact{{Address: two[1], Until: at}}}, at}, "roster/entry/contact/bob@local.test", `{"v":1,"account":"bob@local.test","address":"Bob@remote.test","former":[{"address":"x@remote.test","until":"2026-01-02T03:04:05.000000006Z"}],"added":"2026-01-02T03:04:05.000000006Z"}`},
+		{Contact{directory.Contact{Account: address("bob@local.test"), Former: []directory.FormerContact{{Address: two[1], Until: at}}}, at}, "roster/entry/contact/bob@local.test", `{"v":1,"account":"bob@local.test","former":[{"address":"x@remote.test","until":"2026-01-02T03:04:05.000000006Z"}],"added":"2026-01-02T03:04:05.000000006Z"}`},
 	} {
 		ref := c.entry.Ref()
 		if got := string(ref.storeKey()); got != c.key {

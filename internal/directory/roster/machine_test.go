@@ -39,6 +39,9 @@ func stands(t testing.TB, s *State) error {
 	for _, d := range s.Delegates() {
 		cfg.Delegates = append(cfg.Delegates, d.Delegate)
 	}
+	for _, c := range s.Contacts() {
+		cfg.Contacts = append(cfg.Contacts, c.Contact)
+	}
 	snapshot, err := directory.NewSnapshot(cfg, []mail.Address{address(t, "alice@local.test"), address(t, "bob@local.test")})
 	if err != nil {
 		return err
@@ -60,7 +63,7 @@ func randomEdit(t testing.TB, pick func(n int) int) Edit {
 	}
 	at := time.Date(2026, 1, 2, 3, 4, 5, pick(1000), time.UTC)
 	var e Entry
-	switch pick(6) {
+	switch pick(7) {
 	case 0:
 		e = Domain{Name: domain(t, domains[1+pick(2)]), Deliver: "maildir", Added: at}
 	case 1:
@@ -69,6 +72,8 @@ func randomEdit(t testing.TB, pick func(n int) int) Edit {
 		e = Alias{directory.Alias{CatchAll: domain(t, domains[pick(3)]), Targets: some(), Posting: directory.PostingAnyone}, at}
 	case 3:
 		e = Forward{directory.Forward{Account: anyAddress(), Targets: []mail.Address{address(t, "out@remote.test")}, Keep: pick(2) == 0}, at}
+	case 5:
+		e = Contact{directory.Contact{Account: anyAddress(), Address: address(t, "out@remote.test")}, at}
 	case 4:
 		e = Delegate{directory.Delegate{Account: anyAddress(), Address: anyAddress()}, at}
 	default:

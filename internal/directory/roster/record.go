@@ -36,7 +36,7 @@ func refOf(storeKey []byte) (Ref, error) {
 
 // kinds are the kinds of entries.
 func kinds() []directory.Kind {
-	return []directory.Kind{directory.KindDomain, directory.KindAlias, directory.KindForward, directory.KindDelegate}
+	return []directory.Kind{directory.KindDomain, directory.KindAlias, directory.KindForward, directory.KindDelegate, directory.KindContact}
 }
 
 type storedDomain struct {
@@ -71,6 +71,14 @@ type storedDelegate struct {
 	Added   time.Time    `json:"added"`
 }
 
+type storedContact struct {
+	Version int                       `json:"v"`
+	Account mail.Address              `json:"account"`
+	Address mail.Address              `json:"address,omitzero"`
+	Former  []directory.FormerContact `json:"former,omitempty"`
+	Added   time.Time                 `json:"added"`
+}
+
 func (d Domain) encode() ([]byte, error) {
 	return json.Marshal(storedDomain{recordVersion, d.Name, d.Deliver, d.Postmaster, d.Added})
 }
@@ -85,6 +93,10 @@ func (f Forward) encode() ([]byte, error) {
 
 func (d Delegate) encode() ([]byte, error) {
 	return json.Marshal(storedDelegate{recordVersion, d.Account, d.Address, d.Added})
+}
+
+func (c Contact) encode() ([]byte, error) {
+	return json.Marshal(storedContact{recordVersion, c.Account, c.Address, c.Former, c.Added})
 }
 
 // decodeEntry reads the value under an entry's key. It refuses what it does not
@@ -123,6 +135,10 @@ func decodeKind(k directory.Kind, value []byte) (Entry, int, error) {
 		var s storedDelegate
 		err := codec.Decode(value, &s)
 		return Delegate{directory.Delegate{Account: s.Account, Address: s.Address}, s.Added}, s.Version, err
+	case directory.KindContact:
+		var s storedContact
+		err := codec.Decode(value, &s)
+		return Contact{directory.Contact{Account: s.Account, Address: s.Address, Former: s.Former}, s.Added}, s.Version, err
 	}
 	return nil, 0, errors.New("its kind is not known")
 }

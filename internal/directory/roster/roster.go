@@ -37,12 +37,13 @@ type Limits struct {
 	Aliases   int // aliases, groups and catch-alls that are stored
 	Forwards  int // accounts with a forward
 	Delegates int // rights to send as another address
+	Contacts  int // accounts whose owners are told outside
 }
 
 // DefaultLimits are far above what one server's people need, and keep a rebuild of
 // the directory below a second.
 func DefaultLimits() Limits {
-	return Limits{Domains: 10_000, Aliases: 100_000, Forwards: 100_000, Delegates: 100_000}
+	return Limits{Domains: 10_000, Aliases: 100_000, Forwards: 100_000, Delegates: 100_000, Contacts: 100_000}
 }
 
 func (l Limits) of(k directory.Kind) int {
@@ -55,6 +56,8 @@ func (l Limits) of(k directory.Kind) int {
 		return l.Forwards
 	case directory.KindDelegate:
 		return l.Delegates
+	case directory.KindContact:
+		return l.Contacts
 	}
 	return 0
 }

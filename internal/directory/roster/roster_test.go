@@ -136,7 +136,7 @@ func TestEntriesAreKept(t *testing.T) {
 
 func TestChangesThatAreRefused(t *testing.T) {
 	ctx, st := context.Background(), mem.New()
-	r, err := Open(ctx, st, Options{Limits: Limits{Domains: 1, Aliases: 1, Forwards: 1, Delegates: 1}})
+	r, err := Open(ctx, st, Options{Limits: Limits{Domains: 1, Aliases: 1, Forwards: 1, Delegates: 1, Contacts: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -58,6 +58,9 @@ func (s *State) Forwards() []Forward { return sorted[Forward](s) }
 // Delegates returns the delegates in order of account and address.
 func (s *State) Delegates() []Delegate { return sorted[Delegate](s) }
 
+// Contacts returns the contacts in order of their accounts.
+func (s *State) Contacts() []Contact { return sorted[Contact](s) }
+
 // Damaged returns the entries that cannot be read, in order.
 func (s *State) Damaged() []Damaged {
 	var out []Damaged

@@ -1,9 +1,11 @@
 // Package notice tells administrators and owners of accounts that were contained.
 //
-// It promises that each incident is told once when it begins and once when it ends, also
-// after a crash in between; that in an hour, over all accounts, at most so many notices are
-// written, and then one digest of the rest; and that no hold of an account keeps a notice
-// back: it is a notification of the server's own, which no account answers for.
+// It promises that each incident is told once when it begins and once when it ends to each
+// who is told of it, also after a crash in between; that in an hour, over all accounts, at
+// most so many notices are written, and then one digest of the rest; and that no hold of an
+// account keeps a notice back: it is a notification of the server's own, which no account
+// answers for. Outside this server it goes to the contact that an administrator named, and
+// nowhere else; one that is replaced is told so.
 package notice
 
 import (
@@ -13,12 +15,9 @@ import (
 	"io"
 	"log/slog"
 	"slices"
-	"strings"
 	"time"
 
 	"sallyport/internal/directory"
-	"sallyport/internal/fact"
-	"sallyport/internal/gate"
 	"sallyport/internal/incident"
 	"sallyport/internal/letter"
 	"sallyport/internal/mail"
@@ -46,7 +45,7 @@ func DefaultLimits() Limits {
 	return Limits{Hour: 20, Window: time.Hour, Look: time.Minute, Digest: 200}
 }
 
-// Options is what Notices need; all of it.
+// Options is what Notices need; all of it but Sign.
 type Options struct {
 	Hostname  mail.Domain
 	Log       *incident.Log
@@ -54,17 +53,21 @@ type Options struct {
 	Directory func() *directory.Snapshot
 	Queue     Queue
 	Handoff   func(spool.Claim)
-	Limits    Limits
-	Now       func() time.Time
-	Rand      io.Reader
-	Logger    *slog.Logger
+	// Sign returns the header fields that sign a message of the domain; nil: nothing is signed.
+	Sign   func(from mail.Domain, h message.Header, body []byte) ([]byte, error)
+	Limits Limits
+	Now    func() time.Time
+	Rand   io.Reader
+	Logger *slog.Logger
 }
 
 // Notices writes them. Its methods may be called concurrently.
 type Notices struct {
 	o    Options
 	wake chan struct{}
-	sent []time.Time // of the notices within the last window; Run alone uses it
+	// Run alone uses the rest.
+	sent []time.Time         // of the notices within the last window
+	seen *directory.Snapshot // whose replaced contacts were told
 }
 
 // New returns Notices.
@@ -83,7 +86,7 @@ func (n *Notices) Run(ctx context.Context) {
 	for {
 		// A disk that is nearly full was told of by whoever watches it; what is not yet told
 		// of is looked for again.
-		if err := n.look(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrLow) {
+		if err := errors.Join(n.look(ctx), n.replaced(ctx)); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrLow) {
 			n.o.Logger.Error("notices about incidents were not written; they are tried again", "err", err)
 		}
 		select {
@@ -97,9 +100,39 @@ func (n *Notices) Run(ctx context.Context) {
 
 const prefixTold = string(store.SpaceNotices)
 
-// toldKey is the mark that an incident was told of in a state.
+// toldKey is the mark that an incident was told of in a state to everybody.
 func toldKey(i incident.Incident) []byte {
 	return fmt.Appendf(nil, "%s%020d %s", prefixTold, i.Number, i.State)
+}
+
+// Those who are told before the administrator, each with a mark of his own until
+// everybody was.
+const (
+	toOwner   = "owner"
+	toContact = "contact"
+)
+
+func partKey(i incident.Incident, who string) []byte {
+	return append(toldKey(i), " "+who...)
+}
+
+// replacedKey is the mark that a contact was told that another one replaced it.
+func replacedKey(c directory.Contact, f directory.FormerContact) []byte {
+	return fmt.Appendf(nil, "%scontact/%s %s %d", prefixTold, c.Account.Key(), f.Address, f.Until.UnixNano())
+}
+
+// told reports whether a mark stands.
+func (n *Notices) told(ctx context.Context, key []byte) (bool, error) {
+	_, err := n.o.Store.Get(ctx, key)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// mark is a mark that is set now.
+func (n *Notices) mark(key []byte) store.Mutation {
+	return store.Mutation{Key: key, Value: []byte(n.o.Now().UTC().Format(time.RFC3339))}
 }
 
 // look tells of what nobody was told of.
@@ -107,14 +140,13 @@ func (n *Notices) look(ctx context.Context) error {
 	var news []incident.Incident
 	told := 0
 	err := n.o.Log.List(ctx, func(i incident.Incident) (bool, error) {
-		_, err := n.o.Store.Get(ctx, toldKey(i))
+		is, err := n.told(ctx, toldKey(i))
 		switch {
-		case errors.Is(err, store.ErrNotFound):
-			news = append(news, i)
-			told = 0
-			return true, nil
 		case err != nil:
 			return false, err
+		case !is:
+			news, told = append(news, i), 0
+			return true, nil
 		}
 		told++
 		return told < recent, nil
@@ -162,17 +194,19 @@ func (n *Notices) tell(ctx context.Context, about []incident.Incident) error {
 }
 
 func (n *Notices) write(ctx context.Context, about []incident.Incident) error {
-	var marks []store.Mutation
-	for _, i := range about {
-		marks = append(marks, store.Mutation{Key: toldKey(i), Value: []byte(n.o.Now().UTC().Format(time.RFC3339))})
-	}
-	if len(about) == 1 && about[0].Rule != incident.RuleOperator {
-		// Whoever has the password may read it first; the owner may, too.
-		if err := n.post(ctx, about[0].Account, subject(about), ownerText(about[0]), nil); err != nil && !errors.Is(err, errNobody) {
+	if i := about[0]; len(about) == 1 && i.Rule != incident.RuleOperator {
+		if err := n.owner(ctx, i); err != nil {
 			return err
 		}
 	}
-	err := n.post(ctx, n.postmaster(), subject(about), adminText(about), marks)
+	var marks []store.Mutation
+	for _, i := range about {
+		marks = append(marks, n.mark(toldKey(i)))
+		for _, who := range []string{toOwner, toContact} {
+			marks = append(marks, store.Mutation{Key: partKey(i, who), Delete: true})
+		}
+	}
+	err := n.post(ctx, letterTo{to: n.postmaster(), subject: subject(about), text: adminText(about), marks: marks})
 	if errors.Is(err, errNobody) {
 		n.o.Logger.Warn("nobody is told of an incident by mail: there is no postmaster's mailbox here", "incident", about[0].Number)
 		_, err = n.o.Store.Apply(ctx, store.Tx{Mutations: marks}, store.Lazy)
@@ -180,109 +214,55 @@ func (n *Notices) write(ctx context.Context, about []incident.Incident) error {
 	return err
 }
 
-// errNobody says that no mailbox here takes a notice.
-var errNobody = errors.New("notice: no mailbox takes it")
-
-// postmaster is who administers this server. RFC 5321 §4.5.1
-func (n *Notices) postmaster() mail.Address {
-	dir := n.o.Directory()
-	for _, d := range append([]mail.Domain{dir.Hostname()}, domainsOf(dir)...) {
-		a, err := mail.ParseAddress("postmaster@"+d.ASCII(), mail.ASCII)
-		if err == nil && len(dir.Classify(a).Mailboxes) > 0 {
-			return a
+// owner tells the owner of an incident, in the mailbox and at the contact. Whoever has the
+// password may read the mailbox first; the owner may, too.
+func (n *Notices) owner(ctx context.Context, i incident.Incident) error {
+	all := map[string]letterTo{toOwner: {to: i.Account, text: ownerText(i)}}
+	if c, ok := n.o.Directory().Contact(i.Account); ok && !c.Address.IsZero() {
+		all[toContact] = letterTo{to: c.Address, about: i.Account, text: contactText(i)}
+	}
+	for _, who := range []string{toOwner, toContact} {
+		l, is := all[who]
+		if !is {
+			continue
+		}
+		l.subject = subject([]incident.Incident{i})
+		if err := n.once(ctx, partKey(i, who), l); err != nil {
+			return err
 		}
 	}
-	return mail.Address{}
-}
-
-func domainsOf(dir *directory.Snapshot) (out []mail.Domain) {
-	for _, d := range dir.Domains() {
-		out = append(out, d.Name)
-	}
-	return out
-}
-
-// post queues a notice, with marks in the same act.
-func (n *Notices) post(ctx context.Context, to mail.Address, subject, text string, marks []store.Mutation) error {
-	if to.IsZero() {
-		return errNobody
-	}
-	now := n.o.Now()
-	id, err := mail.NewID(now, n.o.Rand)
-	if err != nil {
-		return err
-	}
-	draft := letter.Draft{
-		ID: id, Envelope: mail.Envelope{From: mail.NullPath(), Body: mail.Body8BitMIME}, Ownership: gate.OwnershipNull,
-		Session: letter.Ours(gate.DoorNotification, func() gate.Standing { return gate.StandingNone }),
-	}
-	judged := draft.Judge(to, n.o.Directory().Classify(to), nil)
-	part, ok := judged.Part(mail.Recipient{Address: to, Notify: mail.NotifyNever})
-	if !ok {
-		return fmt.Errorf("%w: %s: %s", errNobody, to, judged.Rule)
-	}
-	draft.Add(part)
-	body, err := n.o.Queue.NewBody(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = body.Abort() }() // does nothing once Post took it
-	messageID := "<" + id.String() + "@" + n.o.Hostname.ASCII() + ">"
-	// RFC 3834 §5: nobody answers it by himself.
-	_, err = fmt.Fprintf(body, "From: Mail server <postmaster@%s>\r\nTo: %s\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: %s\r\nAuto-Submitted: auto-generated\r\n"+
-		"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n%s",
-		n.o.Hostname.ASCII(), to, subject, message.FormatDate(now.UTC()), messageID, strings.ReplaceAll(text, "\n", "\r\n"))
-	if err != nil {
-		return err
-	}
-	f := fact.Notified{At: now, Rule: "incident-notice", Message: fact.Message{Queue: id, MessageID: messageID, Sender: "<>"}, Recipients: []string{to.String()}}
-	claim, err := draft.Post(ctx, n.o.Queue, letter.Content{MessageID: messageID, Also: marks}, body, f.Fact())
-	if err != nil {
-		return err
-	}
-	n.o.Handoff(claim)
 	return nil
 }
 
-func subject(about []incident.Incident) string {
-	i := about[0]
-	switch {
-	case len(about) > 1:
-		return fmt.Sprintf("%d incidents: accounts were contained or set free", len(about))
-	case i.State == incident.StateOpen:
-		return fmt.Sprintf("Incident %d: %s is contained", i.Number, i.Account)
+// once queues a notice and the mark that it was told, in one act, unless the mark stands.
+// That nobody takes it is no error: it is looked at again as long as others are not told.
+func (n *Notices) once(ctx context.Context, key []byte, l letterTo) error {
+	is, err := n.told(ctx, key)
+	if is || err != nil {
+		return err
 	}
-	return fmt.Sprintf("Incident %d is over: %s is %s", i.Number, i.Account, i.State)
+	l.marks = []store.Mutation{n.mark(key)}
+	if err := n.post(ctx, l); !errors.Is(err, errNobody) {
+		return err
+	}
+	return nil
 }
 
-func adminText(about []incident.Incident) string {
-	var b strings.Builder
-	for _, i := range about {
-		if i.State != incident.StateOpen {
-			fmt.Fprintf(&b, "Incident %d of %s is %s, by %s.\n%s\n\n", i.Number, i.Account, i.State, i.ClosedBy, i.ClosedFor)
-			continue
-		}
-		fmt.Fprintf(&b, "Incident %d: %s was contained at %s by %s.\nIt neither signs in nor sends, and what it has in the queue is held. Mail for it is still delivered.\n\nWhy: %s\n",
-			i.Number, i.Account, i.At.UTC().Format(time.RFC3339), i.By, i.Reason)
-		if len(about) > 1 {
-			b.WriteString("\n")
-			continue
-		}
-		for _, e := range i.Evidence {
-			fmt.Fprintf(&b, "  %s\n", e)
-		}
-		for _, o := range i.Seen {
-			fmt.Fprintf(&b, "Seen: %s from %s at the door %s, program %s\n", o.At.UTC().Format(time.RFC3339), o.Peer, o.Door, o.Program)
-		}
-		fmt.Fprintf(&b, "\nWhat next:\n  sallyport incident show %d\n  sallyport account passwd %s --generate\n  sallyport incident purge %d\nand see docs/operations.md, \"An account is contained\".\n\n", i.Number, i.Account, i.Number)
+// replaced tells those contacts that were replaced since, each once. It looks only when
+// the directory is another one.
+func (n *Notices) replaced(ctx context.Context) error {
+	dir := n.o.Directory()
+	if dir == n.seen {
+		return nil
 	}
-	return b.String()
-}
-
-func ownerText(i incident.Incident) string {
-	if i.State != incident.StateOpen {
-		return "Your account " + i.Account.String() + " may sign in and send again.\n"
+	for _, c := range dir.Replaced() {
+		for _, f := range c.Former {
+			l := letterTo{to: f.Address, about: c.Account, subject: "Notices about " + c.Account.String() + " go elsewhere now", text: replacedText(c, f)}
+			if err := n.once(ctx, replacedKey(c, f), l); err != nil {
+				return err
+			}
+		}
 	}
-	return "Somebody else seems to use your account " + i.Account.String() + ". It was stopped at " + i.At.UTC().Format(time.RFC3339) +
-		":\nit cannot sign in or send. You still get mail.\n\nPlease ask whoever administers your mail for a new password, by telephone or in person.\nWhoever had the old one may have read your mail.\n"
+	n.seen = dir
+	return nil
 }

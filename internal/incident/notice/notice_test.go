@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/incident"
 	"sallyport/internal/mail"
+	"sallyport/internal/message"
 	"sallyport/internal/sched"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
@@ -33,6 +34,21 @@ type world struct {
 	st    store.Store
 	spool *spool.Spool
 	now   time.Time
+
+	snapshot *directory.Snapshot
+	dir      func(...directory.Contact) // makes the directory anew
+	fails    string                     // whose notices the disk does not take
+}
+
+// NewBody and Put are the spool's, on a disk that may fail.
+func (w *world) NewBody(ctx context.Context) (*spool.Body, error) { return w.spool.NewBody(ctx) }
+
+func (w *world) Put(ctx context.Context, m spool.Message, body *spool.Body, facts [][]byte) (spool.Claim, error) {
+	if w.fails != "" && strings.HasPrefix(m.Envelope.To[0].Address.String(), w.fails) {
+		_ = body.Abort()
+		return spool.Claim{}, store.ErrUnavailable
+	}
+	return w.spool.Put(ctx, m, body, facts)
 }
 
 func newWorld(t *testing.T) *world {
@@ -49,12 +65,15 @@ func newWorld(t *testing.T) *world {
 	local, err := mail.ParseDomain("local.test")
 	must(t, err)
 	boss := w.addr("boss@local.test")
-	dir, err := directory.NewSnapshot(directory.Config{
-		Hostname: host, Postmaster: boss, Domains: []directory.Domain{{Name: local, Deliver: directory.DeliverMaildir}}, MaxExpansion: 10, MaxDepth: 3,
-	}, []mail.Address{boss, w.addr("alice@local.test")})
-	must(t, err)
+	w.dir = func(contacts ...directory.Contact) {
+		w.snapshot, err = directory.NewSnapshot(directory.Config{
+			Hostname: host, Postmaster: boss, Domains: []directory.Domain{{Name: local, Deliver: directory.DeliverMaildir}}, MaxExpansion: 10, MaxDepth: 3, Contacts: contacts,
+		}, []mail.Address{boss, w.addr("alice@local.test")})
+		must(t, err)
+	}
+	w.dir()
 	w.Notices = New(Options{
-		Hostname: host, Log: incident.NewLog(w.st), Store: w.st, Directory: func() *directory.Snapshot { return dir }, Queue: w.spool,
+		Hostname: host, Log: incident.NewLog(w.st), Store: w.st, Directory: func() *directory.Snapshot { return w.snapshot }, Queue: w,
 		Handoff: func(spool.Claim) {}, Limits: DefaultLimits(), Now: w.time, Rand: rand.Reader, Logger: quiet,
 	})
 	return w
@@ -146,5 +165,103 @@ func TestManyAreOneDigest(t *testing.T) {
 	must(t, w.look(t.Context()))
 	if n := len(w.queued()); n != 22 {
 		t.Errorf("%d notices after the hour", n)
+	}
+}
+
+// Whoever was told is not told again because somebody else could not be, also by a server
+// that died in between.
+func TestWhatOneWasToldIsNotToldAgain(t *testing.T) {
+	for _, fails := range []string{"alice@local", "alice@private", "postmaster@"} {
+		w := newWorld(t)
+		w.dir(directory.Contact{Account: w.addr("alice@local.test"), Address: w.addr("alice@private.test")})
+		w.raise("alice@local.test")
+		w.fails = fails
+		for range 3 {
+			if err := New(w.o).look(t.Context()); err == nil {
+				t.Fatal("the disk fails, and nobody says so")
+			}
+		}
+		w.fails = ""
+		for range 3 {
+			must(t, New(w.o).look(t.Context()))
+		}
+		to := map[string]int{}
+		for _, q := range w.queued() {
+			who, _, _ := strings.Cut(q, "@")
+			_, host, _ := strings.Cut(q, "@")
+			host, _, _ = strings.Cut(host, "\n")
+			to[who+"@"+host]++
+		}
+		if len(to) != 3 || to["alice@local.test"] != 1 || to["alice@private.test"] != 1 || to["postmaster@mx.local.test"] != 1 {
+			t.Errorf("%s failed first: %v", fails, to)
+		}
+		if n := w.marks(); n != 1 {
+			t.Errorf("%d marks are left of what everybody was told", n)
+		}
+	}
+}
+
+func (w *world) marks() (n int) {
+	w.t.Helper()
+	must(w.t, w.st.Scan(w.t.Context(), store.Prefix([]byte(prefixTold)), func(_, _ []byte) (bool, error) {
+		n++
+		return true, nil
+	}))
+	return n
+}
+
+// The owner is told outside, in the name of the account's domain, whatever the account may:
+// the message may leave, nobody answers for it, and no hold of the account's queue keeps it.
+func TestTheOwnerIsToldOutside(t *testing.T) {
+	w := newWorld(t)
+	alice, out := w.addr("alice@local.test"), w.addr("alice@private.test")
+	w.dir(directory.Contact{Account: alice, Address: out})
+	w.apply(w.spool.Holding(alice, "contained"))
+	var leaves []spool.Claim
+	w.o.Handoff = func(c spool.Claim) {
+		if c.Entry.Recipients[0].Kind == spool.KindOutbound {
+			leaves = append(leaves, c)
+		}
+	}
+	w.o.Sign = func(d mail.Domain, _ message.Header, _ []byte) ([]byte, error) {
+		return []byte("DKIM-Signature: of " + d.ASCII() + "\r\n"), nil
+	}
+	w.raise("alice@local.test")
+	must(t, New(w.o).look(t.Context()))
+	if len(leaves) != 1 || !leaves[0].Account().IsZero() || leaves[0].Grant.Account() != alice || !leaves[0].Grant.Covers(leaves[0].Entry.ID, mail.NullPath(), out) {
+		t.Fatalf("%+v", leaves)
+	}
+	for _, q := range w.queued() {
+		if strings.HasPrefix(q, "alice@private.test\n") != strings.Contains(q, "DKIM-Signature: of local.test\r\nFrom: Mail server <postmaster@local.test>\r\nTo: alice@private.test\r\n") {
+			t.Errorf("%q", q)
+		}
+	}
+}
+
+// An address that is replaced is told so, once, and hears nothing more.
+func TestAContactIsToldThatItWasReplaced(t *testing.T) {
+	w := newWorld(t)
+	alice, at := w.addr("alice@local.test"), w.now
+	changed := func(now string, former ...directory.FormerContact) {
+		c := directory.Contact{Account: alice, Former: former}
+		if now != "" {
+			c.Address = w.addr(now)
+		}
+		w.dir(c)
+		for range 2 {
+			must(t, w.replaced(t.Context()))
+			must(t, New(w.o).replaced(t.Context()))
+		}
+	}
+	first := directory.FormerContact{Address: w.addr("first@private.test"), Until: at}
+	changed("first@private.test")
+	changed("second@private.test", first)
+	again := directory.FormerContact{Address: w.addr("second@private.test"), Until: at.Add(time.Hour)}
+	changed("first@private.test", first, again)
+	changed("", first, again, directory.FormerContact{Address: first.Address, Until: at.Add(2 * time.Hour)})
+	all := w.queued()
+	if len(all) != 3 || !strings.HasPrefix(all[0], "first@") || !strings.HasPrefix(all[1], "second@") || !strings.HasPrefix(all[2], "first@") || !strings.Contains(all[2], "no address outside") ||
+		strings.Contains(all[0], "second@") {
+		t.Errorf("%q", all)
 	}
 }

@@ -4,10 +4,10 @@ import (
 	"context"
 
 	"sallyport/internal/config"
-	"sallyport/internal/directory"
 	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/mail"
+	"sallyport/internal/node/settings"
 	"sallyport/internal/operate"
 )
 
@@ -15,7 +15,7 @@ import (
 // proves it closed. What is stored beside it, stored tells; nil: nothing is. The error
 // says what does not go together, or who could relay, and how it is mended.
 func Directory(ctx context.Context, cfg config.Config, stored *operate.Client) (book.Judged, error) {
-	st, err := Stated(cfg)
+	st, err := settings.Stated(cfg)
 	if err != nil {
 		return book.Judged{}, err
 	}
@@ -31,24 +31,4 @@ func Directory(ctx context.Context, cfg config.Config, stored *operate.Client) (
 		return book.Judged{}, err
 	}
 	return st.Judge(s, accounts)
-}
-
-// Stated is what a configuration states of the directory.
-func Stated(cfg config.Config) (book.Stated, error) {
-	full, err := cfg.FullDirectory()
-	st := book.Stated{
-		Config: full, Ways: map[mail.Domain]string{}, Domain: config.DirectoryDomain,
-		Where: func(s directory.Subject) (string, bool) {
-			at, ok := cfg.Where(s)
-			return at.String(), ok
-		},
-		Way: func(text string) (string, error) {
-			d, err := config.ParseDelivery(text)
-			return d.String(), err
-		},
-	}
-	for _, d := range cfg.Domains {
-		st.Ways[d.Name] = d.Deliver.String()
-	}
-	return st, err
 }

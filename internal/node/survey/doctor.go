@@ -18,6 +18,7 @@ import (
 	"sallyport/internal/message"
 	"sallyport/internal/nexthop/mx"
 	"sallyport/internal/nexthop/named"
+	"sallyport/internal/node/settings"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/doctor"
 	"sallyport/internal/operate/doctor/gather"
@@ -107,7 +108,7 @@ func doctorHops(cfg config.Config) (all []gather.Hop) {
 // doctorHelpers are an Rspamd and the milters. One whose options cannot be read is told of
 // by the check of the configuration.
 func doctorHelpers(cfg config.Config) (all []gather.Helper) {
-	o, err := Checks(cfg, message.DefaultLimits())
+	o, err := settings.Checks(cfg, message.DefaultLimits())
 	if r := o.Rspamd; r != nil && err == nil {
 		all = append(all, gather.Helper{For: "rspamd", At: r.Address, Defers: r.Scope.Down == filter.DownDefer, Ask: r.Client().Ping})
 	}

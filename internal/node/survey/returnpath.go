@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"sallyport/internal/config"
+	"sallyport/internal/node/settings"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/doctor"
 	"sallyport/internal/returnpath"
@@ -27,25 +28,9 @@ func examineReturnPath(cfg config.Config, now time.Time) []doctor.Finding {
 	return []doctor.Finding{f}
 }
 
-// ReturnRules are the rules of return paths that a configuration asks for.
-func ReturnRules(cfg config.Config) returnpath.Rules {
-	p := cfg.ReturnPath
-	r := returnpath.Rules{Life: p.Age, Detail: cfg.Detail, ForwardAge: cfg.Forward.ReturnAge, Exempt: map[string]bool{}}
-	for _, a := range p.Exempt {
-		r.Exempt[a.Key()] = true
-	}
-	switch p.Sign {
-	case config.SignTag:
-		r.Mode = returnpath.ModeTag
-	case config.SignRequire:
-		r.Mode = returnpath.ModeRequire
-	}
-	return r
-}
-
 // ReturnPath reads how far the signing of return paths has come; nil: none are signed.
 func ReturnPath(cfg config.Config) (*operate.ReturnPath, error) {
-	rules := ReturnRules(cfg)
+	rules := settings.ReturnRules(cfg)
 	if rules.Mode == returnpath.ModeOff {
 		return nil, nil
 	}

@@ -13,7 +13,7 @@ import (
 	"sallyport/internal/returnpath"
 )
 
-const settings = `hostname = "mx.local.test"
+const stated = `hostname = "mx.local.test"
 data = "data"
 listen.mx = ["127.0.0.1:0"]
 
@@ -46,7 +46,7 @@ func load(t *testing.T, text string) config.Config {
 // How far signing has come is a matter of the note: it is to be watched until bounces
 // without a signature are refused, and wrong where nobody can read it.
 func TestHowFarSigningHasCome(t *testing.T) {
-	cfg, now := load(t, settings), time.Now()
+	cfg, now := load(t, stated), time.Now()
 	note := returnpath.NoteIn(cfg.KeysDir())
 	for _, c := range []struct {
 		days int
@@ -67,7 +67,7 @@ func TestHowFarSigningHasCome(t *testing.T) {
 	if found := examineReturnPath(cfg, now); len(found) != 1 || found[0].State != doctor.Wrong || found[0].Remedy == "" {
 		t.Errorf("the doctor finds %+v", found)
 	}
-	if found := examineReturnPath(load(t, strings.Replace(settings, "require", "off", 1)), now); found != nil {
+	if found := examineReturnPath(load(t, strings.Replace(stated, "require", "off", 1)), now); found != nil {
 		t.Errorf("of nothing that is signed: %+v", found)
 	}
 }
@@ -75,7 +75,7 @@ func TestHowFarSigningHasCome(t *testing.T) {
 // The directory is that of the file and of what the file names; a list that
 // cannot be read is told with its place.
 func TestDirectoryOfAConfiguration(t *testing.T) {
-	d, err := Directory(t.Context(), load(t, settings), nil)
+	d, err := Directory(t.Context(), load(t, stated), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestDirectoryOfAConfiguration(t *testing.T) {
 			t.Errorf("%s: %+v", address, c)
 		}
 	}
-	cfg := load(t, settings)
+	cfg := load(t, stated)
 	if err := os.Remove(cfg.Domains[1].RecipientsFile); err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package survey
+package settings
 
 import (
 	"slices"

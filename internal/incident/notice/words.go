@@ -1,0 +1,82 @@
+package notice
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"sallyport/internal/directory"
+	"sallyport/internal/incident"
+)
+
+func subject(about []incident.Incident) string {
+	i := about[0]
+	switch {
+	case len(about) > 1:
+		return fmt.Sprintf("%d incidents: accounts were contained or set free", len(about))
+	case i.State == incident.StateOpen:
+		return fmt.Sprintf("Incident %d: %s is contained", i.Number, i.Account)
+	}
+	return fmt.Sprintf("Incident %d is over: %s is %s", i.Number, i.Account, i.State)
+}
+
+func adminText(about []incident.Incident) string {
+	var b strings.Builder
+	for _, i := range about {
+		if i.State != incident.StateOpen {
+			fmt.Fprintf(&b, "Incident %d of %s is %s, by %s.\n%s\n\n", i.Number, i.Account, i.State, i.ClosedBy, i.ClosedFor)
+			continue
+		}
+		fmt.Fprintf(&b, "Incident %d: %s was contained at %s by %s.\nIt neither signs in nor sends, and what it has in the queue is held. Mail for it is still delivered.\n\nWhy: %s\n",
+			i.Number, i.Account, i.At.UTC().Format(time.RFC3339), i.By, i.Reason)
+		if len(about) > 1 {
+			b.WriteString("\n")
+			continue
+		}
+		for _, e := range i.Evidence {
+			fmt.Fprintf(&b, "  %s\n", e)
+		}
+		for _, o := range i.Seen {
+			fmt.Fprintf(&b, "Seen: %s from %s at the door %s, program %s\n", o.At.UTC().Format(time.RFC3339), o.Peer, o.Door, o.Program)
+		}
+		fmt.Fprintf(&b, "\nWhat next:\n  sallyport incident show %d\n  sallyport account passwd %s --generate\n  sallyport incident purge %d\nand see docs/operations.md, \"An account is contained\".\n\n", i.Number, i.Account, i.Number)
+	}
+	return b.String()
+}
+
+// contactText is for a place that whoever has the password cannot read.
+func contactText(i incident.Incident) string {
+	if i.State != incident.StateOpen {
+		return ownerText(i)
+	}
+	var b strings.Builder
+	b.WriteString(ownerText(i))
+	for _, o := range i.Seen {
+		fmt.Fprintf(&b, "\nIt was used at %s from %s, with the program %s.", o.At.UTC().Format(time.RFC3339), o.Peer, cmp.Or(o.Program, "unknown"))
+	}
+	if len(i.Seen) > 0 {
+		b.WriteString("\nIf that was you, say so when you ask.\n")
+	}
+	b.WriteString("\nThis address was given as the one at which you are told, beside your mailbox.\n")
+	return b.String()
+}
+
+// replacedText does not tell the address that takes the place: who reads this may not be
+// meant to know it.
+func replacedText(c directory.Contact, f directory.FormerContact) string {
+	where := "another address is told"
+	if c.Address.IsZero() {
+		where = "no address outside is told"
+	}
+	return "An administrator of the mail server decided at " + f.Until.UTC().Format(time.RFC3339) + " that " + where + " from then on\nwhat becomes of the account " +
+		c.Account.String() + ". This is the last notice to this address.\n\nIf that surprises you, please ask whoever administers your mail, by telephone or in person.\n"
+}
+
+func ownerText(i incident.Incident) string {
+	if i.State != incident.StateOpen {
+		return "Your account " + i.Account.String() + " may sign in and send again.\n"
+	}
+	return "Somebody else seems to use your account " + i.Account.String() + ". It was stopped at " + i.At.UTC().Format(time.RFC3339) +
+		":\nit cannot sign in or send. You still get mail.\n\nPlease ask whoever administers your mail for a new password, by telephone or in person.\nWhoever had the old one may have read your mail.\n"
+}

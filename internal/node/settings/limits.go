@@ -1,0 +1,98 @@
+package settings
+
+import (
+	"math"
+
+	"sallyport/internal/accounts"
+	"sallyport/internal/config"
+	"sallyport/internal/dispatch"
+	"sallyport/internal/intake"
+	"sallyport/internal/sched"
+	"sallyport/internal/screen"
+	"sallyport/internal/smtp/server"
+	"sallyport/internal/spool"
+	"sallyport/internal/trace"
+)
+
+// Server returns the bounds of the doors.
+func Server(cfg config.Config) server.Limits {
+	c, l := cfg.Limits, server.DefaultLimits()
+	l.Connections, l.ConnectionsPerNetwork = c.Connections, c.ConnectionsPerNetwork
+	l.Handshakes, l.HandshakeTimeout = c.Handshakes, c.HandshakeTimeout
+	l.GreetDelay, l.CommandTimeout, l.DataTimeout, l.MinDataRate = c.GreetDelay, c.CommandTimeout, c.DataTimeout, c.MinDataRate
+	l.SessionDuration, l.ShutdownGrace = c.SessionTime, c.ShutdownGrace
+	l.Transactions, l.Recipients, l.MessageOctets = c.Transactions, c.Recipients, c.MessageSize
+	l.Errors, l.Unknown, l.Junk, l.AuthFailures = c.Errors, c.UnknownCommands, c.JunkCommands, c.AuthFailures
+	l.ProxyTimeout = cfg.Proxy.Timeout
+	return l
+}
+
+// Intake returns the bounds of what comes in.
+func Intake(cfg config.Config) intake.Limits {
+	l := intake.DefaultLimits()
+	l.Header.HeaderOctets, l.Header.Fields, l.Header.Hops = int(cfg.Limits.HeaderSize), cfg.Limits.HeaderFields, cfg.Limits.Hops
+	l.AskTime = cfg.Callout.Timeout
+	l.SessionsPerAccount = cfg.Limits.SessionsPerAccount
+	l.Deliveries = spool.DefaultLimits().Recipients
+	return l
+}
+
+// Spool returns the bounds of the queue.
+func Spool(cfg config.Config) spool.Limits {
+	c, l := cfg.Limits, spool.DefaultLimits()
+	l.InlineOctets = int(c.InlineSize)
+	// What intake adds to a header section must not make a message too large.
+	l.MessageOctets = c.MessageSize + int64(l.PrefixOctets)
+	l.Entries, l.Octets, l.EntriesPerAccount = c.QueueMessages, c.QueueSize, c.QueueMessagesByAccount
+	// Each session may hold the claim of a message that waits to be dispatched.
+	l.Claims = c.ActiveMessages + c.Connections
+	return l
+}
+
+// Dispatch returns the bounds of deliveries.
+func Dispatch(cfg config.Config) dispatch.Limits {
+	l := dispatch.DefaultLimits()
+	l.Active, l.Workers = cfg.Limits.ActiveMessages, cfg.Limits.DeliveriesPerDomain
+	// What intake takes, with the fields that it adds, reads here.
+	h := Intake(cfg).Header
+	h.HeaderOctets += spool.DefaultLimits().PrefixOctets
+	h.Fields += l.Header.Fields
+	l.Header = h
+	return l
+}
+
+// Accounts returns the bounds of sign-ins.
+func Accounts(cfg config.Config) accounts.Limits {
+	c, l := cfg.Auth, accounts.DefaultLimits()
+	if c.Hashing > 0 {
+		l.HashAtOnce = c.Hashing
+	}
+	l.HashQueue, l.HashWait = c.Waiting, c.WaitTime
+	l.CacheEntries, l.CacheTTL = c.CacheEntries, c.CacheTTL
+	l.HashMemory, l.HashPasses = clampUint32(c.ArgonMemory>>10), clampUint32(int64(c.ArgonRounds))
+	l.ScramRounds = c.ScramRounds
+	guesses := screen.AtMost(c.GuessesPerTime, c.GuessTime)
+	l.Guesses.Account, l.Guesses.Known = guesses, guesses
+	l.Guesses.Network = screen.AtMost(c.GuessesPerNetwork, c.GuessTime)
+	l.Guesses.Shared = l.Guesses.Network
+	l.Guesses.All = screen.AtMost(c.GuessesPerServer, c.GuessTime)
+	l.WrongFor = c.WrongFor
+	return l
+}
+
+func clampUint32(v int64) uint32 { return uint32(max(0, min(v, math.MaxUint32))) }
+
+// Trace returns how long facts are kept, and how often they are signed.
+func Trace(cfg config.Config) trace.Limits {
+	l := trace.DefaultLimits()
+	l.Keep, l.StrangersKeep, l.CheckpointEvery = cfg.Trace.Keep, cfg.Trace.KeepStrangers, cfg.Trace.CheckpointEvery
+	return l
+}
+
+// Retry returns when a message is tried again.
+func Retry(cfg config.Config) sched.Policy {
+	p, r := sched.Default(), cfg.Retry
+	p.First, p.Max, p.Factor, p.Jitter, p.Expire = r.First, r.Max, r.Factor, r.Jitter, r.Expire
+	p.Warn = r.Warn
+	return p
+}

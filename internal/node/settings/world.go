@@ -1,0 +1,57 @@
+package settings
+
+import (
+	"context"
+	"crypto/rand"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"sallyport/internal/config"
+	"sallyport/internal/dnsx"
+	"sallyport/internal/nexthop/named"
+)
+
+// World is what a server works with beside its configuration.
+type World struct {
+	Logger *slog.Logger
+	Now    func() time.Time
+	Rand   io.Reader
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	// Resolver answers for mail exchangers; nil: the servers of mx.dns.
+	Resolver   dnsx.Resolver
+	MXPort     uint16 // of mail exchangers; 0: 25
+	PolicyPort uint16 // of web servers with MTA-STS policies; 0: 443
+}
+
+// Complete puts the real clock, network and chance where nothing else is given.
+func (w World) Complete() World {
+	if w.Logger == nil {
+		w.Logger = slog.New(slog.DiscardHandler)
+	}
+	if w.Now == nil {
+		w.Now = time.Now
+	}
+	if w.Rand == nil {
+		w.Rand = rand.Reader
+	}
+	if w.MXPort == 0 {
+		w.MXPort = 25 // RFC 5321 §4.5.4.2
+	}
+	if w.PolicyPort == 0 {
+		w.PolicyPort = 443 // RFC 8461 §3.3
+	}
+	if w.Dial == nil {
+		w.Dial = named.Dialer()
+	}
+	return w
+}
+
+// Resolver returns what answers for mail exchangers.
+func Resolver(cfg config.Config, w World) (dnsx.Resolver, error) {
+	if w.Resolver != nil {
+		return w.Resolver, nil
+	}
+	return dnsx.System(cfg.MX.DNS, cfg.TLSPolicy.Validated, w.Now)
+}
