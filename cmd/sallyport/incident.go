@@ -44,7 +44,7 @@ func (i incidentLs) Run(ctx context.Context, c console) error {
 		t, n := newTable(c, "NUMBER", "STATE", "SINCE", "ACCOUNT", "BY", "REASON"), 0
 		err := o.IncidentList(ctx, r, func(v incident.Incident) error {
 			n++
-			t.row(strconv.FormatUint(v.Number, 10), v.State.String(), moment(v.At), v.Account.String(), v.By, v.Reason)
+			t.row(strconv.FormatUint(v.Number, 10), v.State.String(), moment(v.At), v.Of(), v.By, v.Reason)
 			return nil
 		})
 		if err != nil {
@@ -85,9 +85,13 @@ func (i incidentShow) Run(ctx context.Context, c console) error {
 const most = 10
 
 func tellIncident(c console, v operate.IncidentShown) {
+	if v.Account.IsZero() {
+		tellPause(c, v)
+		return
+	}
 	c.prose("incident    %d, %s\naccount     %s, %s\ncontained   %s by %s\n", v.Number, v.State, v.Account, dash(v.Standing), moment(v.At), v.By)
 	c.prose("because     %s\n", v.Reason)
-	for _, e := range v.Evidence {
+	for _, e := range v.More() {
 		c.prose("evidence    %s\n", e)
 	}
 	if v.Credential != "" {
@@ -125,10 +129,35 @@ func tellIncident(c console, v operate.IncidentShown) {
 		c.prose("also        %s was signed in to from there\n", o)
 	}
 	if v.State != incident.StateOpen {
-		c.prose("ended       %s by %s: %s\n", moment(v.Closed), dash(v.ClosedBy), dash(v.ClosedFor))
+		tellEnd(c, v)
 		return
 	}
 	tellNext(c, v)
+}
+
+func tellEnd(c console, v operate.IncidentShown) {
+	c.prose("ended       %s by %s: %s\n", moment(v.Closed), dash(v.ClosedBy), dash(v.ClosedFor))
+}
+
+// tellPause shows what many accounts have in common and is paused.
+func tellPause(c console, v operate.IncidentShown) {
+	c.prose("incident    %d, %s\npaused      %s\nsince       %s by %s\nbecause     %s\n", v.Number, v.State, v.Shared, moment(v.At), v.By, v.Reason)
+	for _, e := range v.More() {
+		c.prose("evidence    %s\n", e)
+	}
+	for _, o := range firsts(v.Seen) {
+		c.prose("seen        %s from %s at %s, program %s\n", moment(o.At), origin(o), o.Door, dash(o.Program))
+	}
+	if v.State != incident.StateOpen {
+		tellEnd(c, v)
+		return
+	}
+	c.prose("\nMail that bears it is put off, but not that of accounts that used it a day before. No account is stopped. What next:\n")
+	for _, a := range v.Accounts {
+		c.prose("  sallyport account show %s    answers whether somebody else uses it\n", a)
+	}
+	c.prose("  sallyport account freeze ACCOUNT    stops one that is stolen; give it another password then\n")
+	c.prose("  sallyport incident release %d    ends the pause\n", v.Number)
 }
 
 // tellNext says what a person does now.
@@ -226,6 +255,8 @@ func (i incidentArg) tell(c console, v operate.IncidentEnd, err error) error {
 		c.prose("%s stay held; see: sallyport queue ls --account %s --held\n", plural(v.Held, "message"), v.Incident.Account)
 	}
 	switch {
+	case v.Freed && v.Incident.Account.IsZero():
+		c.prose("%s is not paused any more; incident %d is %s\n", v.Incident.Of(), v.Incident.Number, v.Incident.State)
 	case v.Freed:
 		c.prose("%s is active again; incident %d is %s\n", v.Incident.Account, v.Incident.Number, v.Incident.State)
 	case v.Incident.State == incident.StateOpen:

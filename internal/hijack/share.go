@@ -59,6 +59,8 @@ type Pause struct {
 	Now      bool
 	Odds     float64
 	Accounts int // how many accounts the evidence is about; 8 is 8 or more
+	// Odd: this message is part of the evidence.
+	Odd bool
 }
 
 // Share takes a message into account. An account's first message to somebody new counts,
@@ -67,14 +69,16 @@ type Pause struct {
 func Share(a Attribute, u Use, priors Priors, c SharedParams) (Attribute, Pause) {
 	a.to(u.At)
 	r := u.Recipients.sane()
+	var out Pause
 	if of := r.judged(); of > 0 && priors.Mean[0] < c.Fresh {
 		c.Usual.Mean = max(c.Usual.Mean, priors.Mean[0])
 		odd := !u.AtHome && 2*max(r.NewToSite, r.Strangers) >= of
 		if !odd || !slices.Contains(a.accounts[:], u.Account) {
 			a.observe(odd, u.Account, c.Usual)
+			out.Odd = odd
 		}
 	}
-	out := Pause{Odds: a.evidence * c.Usual.Sure}
+	out.Odds = a.evidence * c.Usual.Sure
 	for _, f := range a.accounts {
 		if f != 0 {
 			out.Accounts++
@@ -124,6 +128,11 @@ func (a *Attribute) to(at time.Time) {
 		}
 		*y = [2]float32{}
 	}
+}
+
+// Concerns reports whether the evidence is about a message of the account.
+func (a Attribute) Concerns(account Fingerprint) bool {
+	return account != 0 && slices.Contains(a.accounts[:], account)
 }
 
 // Cleared ends the evidence, because a person said that nothing is wrong.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,8 +29,8 @@ type Queue interface {
 	Releasing(account mail.Address) store.Planner
 }
 
-// Keeper contains accounts and sets them free. All its fields are needed but Clearing and
-// Raised.
+// Keeper contains accounts and sets them free. All its fields are needed but Clearing,
+// Resuming and Raised.
 type Keeper struct {
 	Log      *Log
 	Accounts Accounts
@@ -38,6 +39,8 @@ type Keeper struct {
 	EndSessions func(mail.Address) int
 	// Clearing plans what else the end of an incident means; nil: nothing.
 	Clearing func(account mail.Address, since time.Time, vouched bool) store.Planner
+	// Resuming plans what else the end of a pause means; nil: nothing.
+	Resuming func(Shared) store.Planner
 	// Raised is told of each incident that was raised or ended, once; it must not block.
 	Raised func(Incident)
 	Now    func() time.Time
@@ -171,8 +174,14 @@ func (i Incident) fact(at time.Time, what string, by []fact.Pair) fact.Fact {
 		At: at, Rule: i.Rule, Account: i.Account.String(), Number: i.Number, Change: "incident " + strconv.FormatUint(i.Number, 10) + " " + what,
 		Message: fact.Message{Queue: i.Cause.Queue, MessageID: i.Cause.MessageID, Sender: i.Cause.Sender}, Evidence: by,
 	}
+	if !i.Shared.IsZero() {
+		e.Evidence = append(slices.Clone(e.Evidence), fact.Pair{Name: "paused", Value: i.Shared.String()})
+	}
 	if i.State != StateOpen {
 		return e.Fact()
+	}
+	for _, a := range i.Accounts {
+		e.Evidence = append(e.Evidence, fact.Pair{Name: "account", Value: a.String()})
 	}
 	if n := len(i.Seen); n > 0 {
 		o := i.Seen[n-1]
@@ -181,7 +190,7 @@ func (i Incident) fact(at time.Time, what string, by []fact.Pair) fact.Fact {
 	if i.Rule != RuleOperator {
 		e.Evidence = append(e.Evidence, fact.Pair{Name: "reason", Value: i.Reason})
 	}
-	for n, words := range i.Evidence {
+	for n, words := range i.More() {
 		if n == maxTold {
 			break
 		}

@@ -11,6 +11,8 @@
 //   - it ends because a person ends it, and never with time; one that evidence began ends
 //     only when the account has another password than the one that was used, or when a
 //     person says that nothing was wrong;
+//   - what many accounts have in common and is paused in their place is an incident of its
+//     own kind, which touches no account and ends by a person as well;
 //   - what is written down of an incident outlives the messages that it is about.
 //
 // In the store it has the keys that begin with "incident/":
@@ -18,5 +20,6 @@
 //	incident/last            the number of the latest incident
 //	incident/record/NUMBER   one incident (8 octets, big endian)
 //	incident/open/ACCOUNT    the number of the account's open incident
+//	incident/open/shared KIND TEXT  the same of what is paused
 //	incident/kept/NUMBER ID  what is kept of a message that was purged
 package incident

@@ -52,16 +52,21 @@ func (s *State) UnmarshalText(b []byte) error {
 // RuleOperator is the rule of an incident that a person began.
 const RuleOperator = "operator"
 
-// Incident is one account that was contained. A value: changed only by With and the Log.
+// Incident is one account that was contained, or something that accounts have in common and
+// that was paused. A value: changed only by With and the Log.
 type Incident struct {
 	Number  uint64       `json:"number"`
-	Account mail.Address `json:"account"`
-	State   State        `json:"state"`
-	At      time.Time    `json:"at"`    // when the account was contained
-	Since   time.Time    `json:"since"` // the first thing that is part of it, as far as is known
-	Rule    string       `json:"rule"`  // RuleOperator, or what found it
-	By      string       `json:"by"`    // who contained the account
-	Reason  string       `json:"reason"`
+	Account mail.Address `json:"account,omitzero"`
+	// Shared is what is paused, where the incident is about no account; Accounts are those
+	// whose messages are the evidence then, as far as they are told apart.
+	Shared   Shared         `json:"shared,omitzero"`
+	Accounts []mail.Address `json:"accounts,omitempty"`
+	State    State          `json:"state"`
+	At       time.Time      `json:"at"`    // when the account was contained
+	Since    time.Time      `json:"since"` // the first thing that is part of it, as far as is known
+	Rule     string         `json:"rule"`  // RuleOperator, or what found it
+	By       string         `json:"by"`    // who contained the account
+	Reason   string         `json:"reason"`
 	// Odds is the evidence in one figure: how much more often it is seen when somebody
 	// else uses the account; 0 where a person decided.
 	Odds     float64  `json:"odds,omitempty"`
@@ -135,6 +140,11 @@ func (i Incident) with(more Incident) Incident {
 	}
 	i.Seen = append(slices.Clone(i.Seen), more.Seen...)
 	i.Used, i.Revoked = append(slices.Clone(i.Used), more.Used...), append(slices.Clone(i.Revoked), more.Revoked...)
+	for _, a := range more.Accounts {
+		if !slices.Contains(i.Accounts, a) {
+			i.Accounts = append(slices.Clone(i.Accounts), a)
+		}
+	}
 	if i.Rule == RuleOperator && more.Rule != RuleOperator {
 		// Evidence is not given up because a person was quicker.
 		i.Rule, i.Odds, i.CredentialOf, i.Credential = more.Rule, more.Odds, more.CredentialOf, more.Credential
@@ -151,6 +161,8 @@ func (i Incident) with(more Incident) Incident {
 // bounded cuts what is beyond the bounds of one incident.
 func (i Incident) bounded() Incident {
 	i.Evidence = texts(i.Evidence, maxEvidence)
+	i.Accounts = accountsOf(i.Accounts)
+	i.Shared.Text = fact.Clean(i.Shared.Text, maxText)
 	i.Used, i.Revoked = texts(i.Used, maxOrigins), texts(i.Revoked, maxOrigins)
 	i.Seen = i.Seen[:min(len(i.Seen), maxOrigins)]
 	i.Cause.Recipients = texts(i.Cause.Recipients, maxRecipients)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	"sallyport/internal/fact"
 	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
@@ -64,14 +63,14 @@ func decode(value []byte) (Incident, error) {
 	return s.Incident, nil
 }
 
-// Raising plans the incident i as a share in the act that contains its account. Where the
-// account has an open one already, i adds to that. into receives what was written.
+// Raising plans the incident i as a share in the act that contains its account, or pauses
+// what it is about. Where there is an open one already, i adds to that. into receives what was written.
 func (l *Log) Raising(i Incident, into *Incident) store.Planner {
 	return func(ctx context.Context) (store.Share, error) {
-		if i.Account.IsZero() {
+		if i.Account.IsZero() && i.Shared.IsZero() {
 			return store.Share{}, errors.New("incident: no account")
 		}
-		open, was, err := l.get(ctx, openKey(i.Account))
+		open, was, err := l.get(ctx, i.openKey())
 		if err != nil {
 			return store.Share{}, err
 		}
@@ -81,7 +80,7 @@ func (l *Log) Raising(i Incident, into *Incident) store.Planner {
 				return store.Share{}, err
 			}
 			*into = old.with(i)
-			return l.share(*into, nil, holds(openKey(i.Account), open), holds(recordKey(was), value))
+			return l.share(*into, nil, holds(i.openKey(), open), holds(recordKey(was), value))
 		}
 		last, n, err := l.get(ctx, []byte(keyLast))
 		if err != nil {
@@ -91,27 +90,15 @@ func (l *Log) Raising(i Incident, into *Incident) store.Planner {
 		next.Number, next.State = n+1, StateOpen
 		*into = next
 		number := codec.EncodeRevision(next.Number)
-		return l.share(next, []store.Mutation{{Key: []byte(keyLast), Value: number}, {Key: openKey(i.Account), Value: number}},
-			holds(openKey(i.Account), nil), holds([]byte(keyLast), last))
+		return l.share(next, []store.Mutation{{Key: []byte(keyLast), Value: number}, {Key: i.openKey(), Value: number}},
+			holds(i.openKey(), nil), holds([]byte(keyLast), last))
 	}
 }
 
 // Closing plans the end of the account's open incident as a share in the act that sets the
 // account free; into receives it. Where there is none, the share is empty.
 func (l *Log) Closing(a mail.Address, s State, at time.Time, by, why string, into *Incident) store.Planner {
-	return func(ctx context.Context) (store.Share, error) {
-		open, n, err := l.get(ctx, openKey(a))
-		if err != nil || open == nil {
-			return store.Share{Preconditions: []store.Precondition{holds(openKey(a), nil)}}, err
-		}
-		i, value, err := l.record(ctx, n)
-		if err != nil {
-			return store.Share{}, err
-		}
-		i.State, i.Closed, i.ClosedBy, i.ClosedFor = s, at, fact.Clean(by, maxText), fact.Clean(why, maxText)
-		*into = i
-		return l.share(i, []store.Mutation{{Key: openKey(a), Delete: true}}, holds(openKey(a), open), holds(recordKey(n), value))
-	}
+	return l.closing(Incident{Account: a}, s, at, by, why, into)
 }
 
 func (l *Log) share(i Incident, also []store.Mutation, that ...store.Precondition) (store.Share, error) {

@@ -75,6 +75,7 @@ func (s *sink) Write(p []byte) (n int, err error) {
 // content is what was learnt of a message while it was received.
 type content struct {
 	messageID string
+	gist      string   // of its text, where somebody of ours submits it
 	notes     []string // findings of bind that refuse nothing
 	utf8      bool     // for its header it can only travel with SMTPUTF8
 	tls       mail.TLSDemand
@@ -156,11 +157,16 @@ func (t *transaction) receive(into *spool.Body, r *received) (content, error) {
 	if _, err := body.Write(head); err != nil {
 		return c, err
 	}
+	var gist message.Gist
 	watched := tee{w: body, looks: c.looks}
+	if t.submitted() {
+		watched.gist = &gist
+	}
 	if _, err := watched.Write(rest); err != nil {
 		return c, err
 	}
 	_, err = io.Copy(watched, text)
+	c.gist = gist.Sum()
 	return c, err
 }
 

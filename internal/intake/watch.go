@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"strings"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/hijack/watch"
+	"sallyport/internal/incident"
 	"sallyport/internal/letter"
 	"sallyport/internal/mail"
 	"sallyport/internal/screen"
@@ -16,9 +18,16 @@ import (
 // ruleContained is the rule of a message at whose end its account was contained.
 const ruleContained = "account-contained"
 
+// rulePaused is the rule of a message that bears what is paused.
+const rulePaused = "shared-paused"
+
 // act is what the session does, for who watches accounts.
 func (s *session) act() watch.Act {
-	return watch.Act{Account: s.account.Address, Session: s.seen(), Began: s.conn.Started, Used: s.account.Credentials}
+	by := watch.Act{Account: s.account.Address, Session: s.seen(), Began: s.conn.Started, Used: s.account.Credentials, Offer: s.hello.Offer}
+	if n := screen.Network(s.peer().Remote); n.IsValid() {
+		by.Network = n.String()
+	}
+	return by
 }
 
 // watched has a message of an account judged, before anybody is told that it is taken, and
@@ -34,7 +43,7 @@ func (t *transaction) watched(ctx context.Context, c content, size int64) (watch
 	case t.s.anonymous() || !t.submitted():
 		return watch.Judged{}, nil
 	}
-	m := watch.Submission{Act: t.s.act(), ID: t.draft.ID, Invalid: t.invalid, Ways: waysOf(t.draft.Deliveries()), Cause: watch.Cause{
+	m := watch.Submission{Act: t.s.act(), ID: t.draft.ID, Invalid: t.invalid, Gist: c.gist, Ways: waysOf(t.draft.Deliveries()), Cause: watch.Cause{
 		Sender: t.draft.Envelope.From.String(), MessageID: c.messageID, Recipients: t.recipients(), Size: size,
 	}}
 	t.invalid = 0 // they are counted with the message
@@ -44,8 +53,23 @@ func (t *transaction) watched(ctx context.Context, c content, size int64) (watch
 		return j, &errRefused{rule: ruleContained, reply: mail.R(550, "5.7.13", "sending is suspended for this account: somebody else seems to use it; contact the postmaster")}
 	case j.Fault != nil:
 		return j, j.Fault
+	case !j.Paused.IsZero():
+		return j, errPaused(j.Paused)
 	}
 	return j, nil
+}
+
+// errPaused puts off a message that bears what is paused. The account is not to blame, and
+// nothing of it is stopped.
+func errPaused(of incident.Shared) error {
+	remedy := "send from a network that you used before, or ask the postmaster"
+	if of.Kind == incident.KindTLS {
+		remedy = "send with a program that you used before, or ask the postmaster"
+	}
+	return &errRefused{
+		rule: rulePaused, evidence: []fact.Pair{{Name: "paused", Value: of.String()}},
+		reply: mail.R(451, "4.7.1", "mail with "+of.String()+" is paused: strangers seem to use accounts with it; "+remedy),
+	}
 }
 
 func waysOf(all []spool.Delivery) []watch.Way {
@@ -90,7 +114,7 @@ func (s *session) signedIn(ctx context.Context, mechanism string) {
 		return
 	}
 	by := s.act()
-	by.Network, by.Program = screen.Network(s.peer().Remote).String(), program(s.hello.Name, mechanism, s.hello.TLS)
+	by.Program = program(s.hello.Name, mechanism, s.hello.TLS)
 	s.in.Watch.SignedIn(ctx, by)
 }
 

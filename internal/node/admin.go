@@ -14,7 +14,7 @@ import (
 )
 
 func (n *Node) openOperator(_ context.Context, _ keys) error {
-	n.incidents = incident.Keeper{Log: incident.NewLog(n.store), Accounts: n.identity, Queue: n.spool, EndSessions: n.intake.EndFallen, Clearing: n.watch.Clearing, Now: n.o.Now,
+	n.incidents = incident.Keeper{Log: incident.NewLog(n.store), Accounts: n.identity, Queue: n.spool, EndSessions: n.intake.EndFallen, Clearing: n.watch.Clearing, Resuming: n.watch.Resuming, Now: n.o.Now,
 		Raised: func(incident.Incident) { n.notices.Wake() }}
 	n.notices = notice.New(notice.Options{
 		Hostname: n.config().Hostname, Log: n.incidents.Log, Store: n.store, Directory: n.book.Snapshot, Queue: n.spool, Handoff: n.dispatch.Offer, Sign: n.signer().SignOurs,

@@ -19,6 +19,7 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
+	"sallyport/test/port"
 
 	"sallyport/test/load"
 )
@@ -69,10 +70,7 @@ func smtpSink(t *testing.T) (addr, dir string) {
 	dir, err = os.MkdirTemp("", "smtp-sink")
 	must(t, err)
 	must(t, os.Chmod(dir, 0o777))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	addr = l.Addr().String()
-	must(t, l.Close())
+	addr = port.Loopback(t)
 	args := []string{"-d", "%M.", addr, "10"}
 	if os.Getuid() == 0 {
 		args = append([]string{"-u", "nobody"}, args...) // it refuses to serve as root

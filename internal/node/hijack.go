@@ -16,6 +16,7 @@ import (
 	"sallyport/internal/kit/keyfile"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
+	"sallyport/internal/store"
 )
 
 // hijackKeyFile is the key of the fingerprints of correspondents, below DATA/keys. When it
@@ -44,6 +45,9 @@ func (n *Node) openWatch(ctx context.Context, _ keys) error {
 		Store: n.store, Key: key, Settings: watchSettings(n.config()), Limits: watch.DefaultLimits(), Account: n.identity.Lookup, Allowance: n.allowance,
 		Contain: func(ctx context.Context, i incident.Incident, by ...fact.Pair) (incident.Incident, accounts.Account, int, error) {
 			return n.incidents.Contain(ctx, i, by...)
+		},
+		Pause: func(ctx context.Context, i incident.Incident, by []fact.Pair, with ...store.Planner) (incident.Incident, error) {
+			return n.incidents.Pause(ctx, i, by, with...)
 		},
 		Write: n.trace.Write, Now: n.o.Now, Logger: n.log,
 		Queued: func(ctx context.Context, id mail.ID) bool {

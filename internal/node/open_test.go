@@ -22,6 +22,7 @@ import (
 	"sallyport/internal/operate"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
+	"sallyport/test/port"
 )
 
 // fails demands that a node does not open, with these words in its error.
@@ -175,17 +176,15 @@ func TestAnAddressIsTaken(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	defer taken.Close()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	must(t, free.Close())
-	text := strings.Replace(siteText, `mx = ["127.0.0.1:0"]`, fmt.Sprintf("mx = [%q]", free.Addr()), 1)
+	free := port.Loopback(t)
+	text := strings.Replace(siteText, `mx = ["127.0.0.1:0"]`, fmt.Sprintf("mx = [%q]", free), 1)
 	s.configure(strings.Replace(text, `submissions = ["127.0.0.1:0"]`, fmt.Sprintf("submissions = [%q]", taken.Addr()), 1))
 	n := s.open()
 	err = n.Listen(t.Context())
 	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "sallyport.toml:7:") || !strings.Contains(err.Error(), taken.Addr().String()) {
 		t.Errorf("Listen: %v", err)
 	}
-	again, err := net.Listen("tcp", free.Addr().String())
+	again, err := net.Listen("tcp", free)
 	if err != nil {
 		t.Errorf("a door stays bound: %v", err)
 	} else {

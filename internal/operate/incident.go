@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -87,7 +88,8 @@ func (op *Operator) IncidentList(ctx context.Context, _ Caller, r IncidentSelect
 	}
 	n := 0
 	return op.o.Incidents.Log.List(ctx, func(i incident.Incident) (bool, error) {
-		if key != "" && i.Account.Key() != key || r.Open && i.State != incident.StateOpen {
+		about := func(a mail.Address) bool { return a.Key() == key }
+		if key != "" && !about(i.Account) && !slices.ContainsFunc(i.Accounts, about) || r.Open && i.State != incident.StateOpen {
 			return true, nil
 		}
 		n++
@@ -102,6 +104,9 @@ func (op *Operator) IncidentShow(ctx context.Context, _ Caller, r IncidentRef) (
 		return IncidentShown{}, err
 	}
 	v := IncidentShown{Incident: i}
+	if i.Account.IsZero() {
+		return v, nil // no account did anything, and none is held
+	}
 	if a, err := op.o.Accounts.Get(i.Account); err == nil {
 		v.Standing, v.PasswordChanged = a.Standing.String(), a.PasswordChanged
 	}
@@ -220,6 +225,9 @@ func (op *Operator) IncidentRelease(ctx context.Context, by Caller, r IncidentRe
 	if err != nil {
 		return IncidentEnd{}, err
 	}
+	if i.Account.IsZero() {
+		return op.resume(ctx, by, i, r)
+	}
 	chosen, err := op.ofIncident(ctx, i, r)
 	if err != nil {
 		return IncidentEnd{}, err
@@ -258,6 +266,31 @@ func (op *Operator) IncidentRelease(ctx context.Context, by Caller, r IncidentRe
 		end.Released = len(chosen)
 	}
 	return end, nil
+}
+
+// resume ends a pause of what accounts have in common: what bears it is taken again, and
+// leaves. Repeating it is harmless.
+func (op *Operator) resume(ctx context.Context, by Caller, i incident.Incident, r IncidentRelease) (IncidentEnd, error) {
+	if len(r.Messages) > 0 {
+		return IncidentEnd{Incident: i}, invalid(errText("incident " + strconv.FormatUint(i.Number, 10) + " holds no messages one by one: what waits of " + i.Of() + " leaves when it ends; see: sallyport queue ls"))
+	}
+	if i.State != incident.StateOpen {
+		return IncidentEnd{Incident: i}, nil
+	}
+	closed, err := op.o.Incidents.Resume(ctx, i.Shared, by.name(), r.Reason, doneBy(by, because(r.Reason))...)
+	if err != nil || closed.Number == 0 {
+		return IncidentEnd{Incident: i}, err
+	}
+	return IncidentEnd{Incident: closed, Freed: true}, nil
+}
+
+// aboutAnAccount refuses what can only be done with the incident of an account.
+func aboutAnAccount(i incident.Incident) error {
+	if !i.Account.IsZero() {
+		return nil
+	}
+	return invalid(errText("incident " + strconv.FormatUint(i.Number, 10) + " is about " + i.Of() + " and no account: look at the accounts that it names " +
+		"(sallyport account show), freeze those that are stolen (sallyport account freeze), then end the pause (sallyport incident release)"))
 }
 
 // ofIncident are the held messages of an incident's account that are chosen.
@@ -325,6 +358,9 @@ func (op *Operator) IncidentPurge(ctx context.Context, by Caller, r IncidentPurg
 		return IncidentEnd{}, err
 	}
 	end := IncidentEnd{Incident: i}
+	if err := aboutAnAccount(i); err != nil {
+		return end, err
+	}
 	for {
 		n, err := op.purgeSome(ctx, by, i, r.All)
 		end.Purged += n

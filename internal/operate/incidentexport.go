@@ -34,6 +34,9 @@ func (op *Operator) IncidentExport(ctx context.Context, by Caller, r IncidentExp
 	if err != nil {
 		return err
 	}
+	if err := aboutAnAccount(i); err != nil {
+		return err
+	}
 	c := bundle.Contents{Incident: i, Since: i.Since, Made: op.o.Now().UTC()}
 	if !r.Since.IsZero() {
 		c.Since = r.Since

@@ -22,6 +22,7 @@ import (
 	"github.com/miekg/dns"
 
 	"sallyport/internal/kit/pki"
+	"sallyport/test/load/rig"
 )
 
 // patience is how long something may take on a busy host: longer than the first pause of
@@ -56,15 +57,13 @@ type programs struct{ sallyport, pebble string }
 func build(t *testing.T) (p programs) {
 	t.Helper()
 	dir := t.TempDir()
-	p = programs{filepath.Join(dir, "sallyport"), filepath.Join(dir, "pebble")}
-	for _, one := range []struct{ folder, pkg, to string }{
-		{"", "sallyport/cmd/sallyport", p.sallyport}, {"pebble", "github.com/letsencrypt/pebble/v2/cmd/pebble", p.pebble},
-	} {
-		cmd := exec.Command("go", "build", "-o", one.to, one.pkg)
-		cmd.Dir = one.folder
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("go build %s: %v\n%s", one.pkg, err, out)
-		}
+	server, err := rig.Build(t.Context(), dir)
+	must(t, err)
+	p = programs{server, filepath.Join(dir, "pebble")}
+	cmd := exec.Command("go", "build", "-o", p.pebble, "github.com/letsencrypt/pebble/v2/cmd/pebble")
+	cmd.Dir = "pebble"
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	return p
 }

@@ -12,11 +12,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"sallyport/test/load/rig"
+	"sallyport/test/port"
 )
 
 // Time limits of what is waited for around a measurement.
@@ -204,16 +206,15 @@ func answers(ctx context.Context, addrs ...string) error {
 	return nil
 }
 
-// freePorts returns loopback addresses whose ports were free a moment ago.
+// freePorts returns loopback addresses that are reserved until the process ends.
 func freePorts(n int) ([]string, error) {
 	var addrs []string
 	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		r, err := port.Reserve("127.0.0.1")
 		if err != nil {
 			return nil, err
 		}
-		defer ln.Close()
-		addrs = append(addrs, ln.Addr().String())
+		addrs = append(addrs, net.JoinHostPort("127.0.0.1", strconv.Itoa(r.Number)))
 	}
 	return addrs, nil
 }

@@ -17,7 +17,7 @@ import (
 	"sallyport/test/load/rig"
 )
 
-// TestKilledWhileReceiving: 10,000 messages from strangers to local mailboxes, the
+// TestKilledWhileReceiving: messages from strangers to local mailboxes, the
 // server killed twice. Every message that got its 250 is in the mailbox, once.
 func TestKilledWhileReceiving(t *testing.T) {
 	s, _ := newServer(t)
@@ -34,7 +34,7 @@ func TestKilledWhileReceiving(t *testing.T) {
 	missing(t, rep.Acks, found)
 }
 
-// TestKilledWhileSubmitting: 10,000 messages of alice to the foreign domain, the
+// TestKilledWhileSubmitting: messages of alice to the foreign domain, the
 // server killed twice. Every message that got its 250 is at the foreign domain.
 func TestKilledWhileSubmitting(t *testing.T) {
 	s, sink := newServer(t)

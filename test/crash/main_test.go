@@ -9,7 +9,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,9 +19,12 @@ import (
 	"sallyport/test/load/rig"
 )
 
-// volume is how many messages each test sends, clients over how many connections.
+// volume is how many messages each test sends. SALLYPORT_CRASH is another number: make
+// crash sends ten thousand.
+var volume = 1_500
+
+// What is sent goes over so many connections.
 const (
-	volume    = 10_000
 	clients   = 20
 	msgOctets = 4096
 	drainTime = 3 * time.Minute
@@ -39,6 +44,12 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	if n := os.Getenv("SALLYPORT_CRASH"); n != "" {
+		if volume, err = strconv.Atoi(n); err != nil {
+			fmt.Fprintln(os.Stderr, "SALLYPORT_CRASH:", err)
+			return 1
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	if binary, err = rig.Build(ctx, dir); err != nil {
@@ -106,8 +117,10 @@ func drain(t *testing.T, s *rig.Server) {
 }
 
 // killer returns a Progress function that kills and restarts the server each time
-// one of the marks is reached.
+// one of the marks is reached. A kill after the last acknowledgement would prove nothing,
+// and fails the test.
 func killer(t *testing.T, s *rig.Server, marks ...int) func(int) {
+	var latest atomic.Int64
 	kills := make(chan int, len(marks))
 	for _, m := range marks {
 		kills <- m
@@ -118,6 +131,7 @@ func killer(t *testing.T, s *rig.Server, marks ...int) func(int) {
 	done <- struct{}{}
 	t.Cleanup(func() { <-done }) // a restart in progress ends before the test does
 	return func(acknowledged int) {
+		latest.Store(int64(acknowledged))
 		if next == 0 || acknowledged < next {
 			return
 		}
@@ -127,6 +141,9 @@ func killer(t *testing.T, s *rig.Server, marks ...int) func(int) {
 			defer func() { done <- struct{}{} }()
 			if err := s.Kill(); err != nil {
 				t.Error(err)
+			}
+			if n := latest.Load(); n >= int64(volume) {
+				t.Errorf("all %d messages were acknowledged when the server died", n)
 			}
 			if err := s.Start(context.Background()); err != nil {
 				t.Error(err)

@@ -18,6 +18,7 @@ import (
 
 	"sallyport/test/load"
 	"sallyport/test/load/rig"
+	"sallyport/test/port"
 )
 
 // Limits of the accounts of TestStolenPassword, and what the thief tries.
@@ -32,7 +33,7 @@ const (
 // counts no more recipients than the limit, everything that watches the server says so,
 // nobody else is affected, and the owner writes again as soon as the limit allows.
 func TestStolenPassword(t *testing.T) {
-	metrics := freeAddress(t)
+	metrics := port.Loopback(t)
 	s, sink := newServerWith(t, load.SinkOptions{Keep: true},
 		fmt.Sprintf("\n[budget]\nperson_hour = %d\nperson_day = 100000\n\n[metrics]\nlisten = [%q]\n", capHour, metrics))
 	start(t, s)
@@ -129,16 +130,6 @@ func scrape(t *testing.T, at string) string {
 		t.Fatal(err)
 	}
 	return string(b)
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // recipients is how many the next hop took mail for.

@@ -22,12 +22,12 @@ import (
 	"github.com/miekg/dns"
 
 	"sallyport/internal/dnsx"
-	"sallyport/internal/dnsx/dnstest"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/nexthop/mx"
 	"sallyport/internal/smtp/client"
 	"sallyport/internal/tlspolicy/policytest"
+	"sallyport/test/port"
 )
 
 // program runs a server of Debian's until the end of the test.
@@ -54,25 +54,16 @@ func program(t *testing.T, name string, args ...string) {
 
 func exists(path string) bool { _, err := os.Stat(path); return err == nil }
 
-// freePort returns a port of loopback that was free for both transports a moment ago.
-func freePort(t *testing.T) int {
-	t.Helper()
-	ln, pc, err := dnstest.Listen()
-	check(t, err)
-	_, _ = ln.Close(), pc.Close()
-	return ln.Addr().(*net.TCPAddr).Port
-}
-
 // resolver starts nsd with the zones and unbound before it, and returns the address
 // of the latter. anchors are the keys that it trusts.
 func resolver(t *testing.T, zones []*zone, anchors map[string]string) netip.AddrPort {
 	t.Helper()
 	dir := t.TempDir()
-	authority, port := freePort(t), freePort(t)
+	authority, front := port.Of(t, "127.0.0.1"), port.Of(t, "127.0.0.1")
 	nsd := fmt.Sprintf("server:\n ip-address: 127.0.0.1@%d\n username: \"\"\n zonesdir: %q\n pidfile: %q\n database: \"\"\n xfrdfile: %q\n zonelistfile: %q\n cookie-secret-file: \"\"\n server-count: 1\nremote-control:\n control-enable: no\n",
 		authority, dir, dir+"/nsd.pid", dir+"/xfrd", dir+"/zones")
 	unbound := fmt.Sprintf("server:\n interface: 127.0.0.1\n port: %d\n username: \"\"\n chroot: \"\"\n directory: %q\n pidfile: %q\n use-syslog: no\n logfile: \"\"\n do-not-query-localhost: no\n num-threads: 1\n local-zone: \"test.\" nodefault\n module-config: \"validator iterator\"\n",
-		port, dir, dir+"/unbound.pid")
+		front, dir, dir+"/unbound.pid")
 	stubs := ""
 	for _, z := range zones {
 		file := filepath.Join(dir, z.origin+"zone")
@@ -89,7 +80,7 @@ func resolver(t *testing.T, zones []*zone, anchors map[string]string) netip.Addr
 	check(t, os.WriteFile(dir+"/unbound.conf", []byte(unbound+"remote-control:\n control-enable: no\n"+stubs), 0o600))
 	program(t, "nsd", "-d", "-c", dir+"/nsd.conf")
 	program(t, "unbound", "-d", "-c", dir+"/unbound.conf")
-	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port))
+	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(front))
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		q := new(dns.Msg)
 		q.SetQuestion(zones[0].origin, dns.TypeSOA)
@@ -146,7 +137,7 @@ func TestDANEWithUnbound(t *testing.T) {
 	check(t, err)
 	sum := sha256.Sum256(cert.Leaf.RawSubjectPublicKeyInfo)
 	right, wrong := "3 1 1 "+hex.EncodeToString(sum[:]), "3 1 1 "+strings.Repeat("00", 32)
-	mxPort := freePort(t)
+	mxPort := port.Of(t, "127.0.0.1")
 	tlsa := func(name, record string) string { return fmt.Sprintf("_%d._tcp.%s 60 TLSA %s", mxPort, name, record) }
 	signed := newZone(t, "signed.test.",
 		"good.signed.test. 60 MX 10 mx.signed.test.", "mx.signed.test. 60 A 127.0.0.7", tlsa("mx.signed.test.", right),

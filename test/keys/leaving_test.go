@@ -1,12 +1,12 @@
 package keys
 
 import (
-	"net"
 	"net/smtp"
 	"strings"
 	"testing"
 
 	"sallyport/internal/operate"
+	"sallyport/test/port"
 )
 
 // What is queued for a domain that leaves the configuration is held, whoever wrote it:
@@ -15,10 +15,7 @@ import (
 func TestADomainThatLeavesTheConfiguration(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "")
-	ln, err := net.Listen("tcp", "127.0.0.1:0") // nobody answers there yet
-	must(t, err)
-	at := ln.Addr().String()
-	must(t, ln.Close())
+	at := port.Loopback(t) // nobody answers there yet
 	const quick = "[auth]\nargon_memory = \"8MiB\"\nargon_rounds = 1\n[retry]\nfirst = \"1s\"\n"
 	old := "[domain.\"old.test\"]\ndeliver = \"smtp://" + at + "\"\nrecipients_file = \"names\"\n"
 	s.configure(quick + old)

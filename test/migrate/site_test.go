@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	reserve "sallyport/test/port"
 )
 
 // site is one configuration of Postfix, with what it does.
@@ -124,13 +126,11 @@ func port(a net.Addr) string {
 	return p
 }
 
-// freePort returns a port that nobody has.
+// freePort returns a port that nobody has, and that is kept for the test.
 func freePort(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer ln.Close()
-	return port(ln.Addr())
+	_, number, _ := net.SplitHostPort(reserve.Loopback(t))
+	return number
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {

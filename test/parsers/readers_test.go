@@ -291,7 +291,13 @@ func fileReaders() []reader {
 			return append([]byte("--b\r\n"+header+"\r\n"), append(lined(text, width), "--b--\r\n"...)...)
 		}
 	}
+	gist := func(text []byte) {
+		var g message.Gist
+		_, _ = g.Write(text)
+		_ = g.Sum()
+	}
 	return []reader{
+		{"the gist of a letter", mebi, func(text []byte) []byte { return text }, gist},
 		{"bounces of text", mebi, parts("", 70), bounces},
 		{"bounces of short lines", mebi, parts("", 4), bounces},
 		{"bounces with a returned header", mebi, parts("Content-Type: text/rfc822-headers\r\n\r\nFrom: ", 900), bounces},

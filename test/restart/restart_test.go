@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sallyport/test/load/rig"
 )
 
 const (
@@ -25,8 +27,10 @@ const (
 
 func TestNothingIsLostByARestart(t *testing.T) {
 	dir := t.TempDir()
-	bin := filepath.Join(dir, "sallyport")
-	run(t, "", "go", "build", "-o", bin, "sallyport/cmd/sallyport")
+	bin, err := rig.Build(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -209,8 +213,10 @@ func write(t *testing.T, path, text string) {
 // Sockets that do not agree with the configuration are told with a way out.
 func TestSocketsMustAgree(t *testing.T) {
 	dir := t.TempDir()
-	bin := filepath.Join(dir, "sallyport")
-	run(t, "", "go", "build", "-o", bin, "sallyport/cmd/sallyport")
+	bin, err := rig.Build(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ln, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,9 @@
 //     with 250; what else was seen (sign-ins, refusals) is written at once, lazily;
 //   - an account is contained in one act of package incident, and until that act is
 //     committed no message of it is taken;
+//   - what many accounts have in common, none of which is at home in it, is paused in their
+//     place, in one act with its incident: a message that bears it is put off, and what
+//     of such messages still waits goes on waiting;
 //   - recipients who may not leave yet wait in the queue, also through restarts, and are
 //     never bounced for it;
 //   - memory is bounded by accounts that are at work and a number of others.
@@ -21,6 +24,9 @@
 //	hijack/site/WHO                when somebody of this site first wrote to them
 //	hijack/from/ACCOUNT NETWORK    since when an account signs in from a network
 //	hijack/program/ACCOUNT PROGRAM since when an account signs in with a client program
+//	hijack/tls/ACCOUNT OFFER       since when an account signs in with what a client offers in TLS
+//	hijack/shared/WHAT             what is known of a network, an offer or a text that accounts share
+//	hijack/paused/WHAT             the same is paused
 //	hijack/heard/ACCOUNT WHO       a stranger who wrote first with a DMARC pass: when last, when
 //	                               first, of which domain
 //	hijack/wait/ID                 who of a queued message may not leave yet

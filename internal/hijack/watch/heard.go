@@ -234,14 +234,15 @@ const (
 	fadeMost  = 1000
 )
 
-// fade forgets strangers who wrote to an account long ago and had no answer.
+// fade forgets strangers who wrote to an account long ago and had no answer, and what
+// accounts had in common.
 func (w *Watch) fade(ctx context.Context) {
 	now := w.o.Now()
 	if since := now.Sub(w.faded); since >= 0 && since < fadeEvery {
 		return
 	}
 	w.faded = now
-	var gone []store.Mutation
+	gone := w.fadeShared(now)
 	err := w.o.Store.Scan(ctx, store.Prefix([]byte(prefixHeard)), func(k, v []byte) (bool, error) {
 		if h, ok := decodeHeard(v); ok && now.Sub(h.last) <= w.o.Limits.HeardFor {
 			return true, nil
@@ -253,6 +254,6 @@ func (w *Watch) fade(ctx context.Context) {
 		_, err = w.o.Store.Apply(ctx, store.Tx{Mutations: gone}, store.Lazy)
 	}
 	if err != nil {
-		w.o.Logger.Warn("strangers who wrote long ago are not forgotten", "err", err)
+		w.o.Logger.Warn("what is over for long is not forgotten", "err", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/internal/hijack"
+	"sallyport/internal/incident"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
@@ -30,7 +31,8 @@ type Submission struct {
 	ID      mail.ID
 	Cause   Cause
 	Ways    []Way
-	Invalid int // recipients that were refused in the same transaction
+	Invalid int    // recipients that were refused in the same transaction
+	Gist    string // what its text has in common with copies of it; "": nothing
 }
 
 // Judged is what follows for a message. Done must be called when it is known whether the
@@ -40,6 +42,8 @@ type Judged struct {
 	// must not be taken now.
 	Contained bool
 	Fault     error
+	// Paused is what the message bears that is paused: it must not be taken now.
+	Paused incident.Shared
 	// Also must be written in the act that makes the message durable.
 	Also []store.Mutation
 	// Waits: some of its recipients may not leave yet.
@@ -56,7 +60,7 @@ func (j Judged) Done(taken bool) {
 }
 
 // Submitted judges a message before it is answered. An account that must be contained is
-// when Submitted returns.
+// when Submitted returns, and so is paused what must be.
 func (w *Watch) Submitted(ctx context.Context, m Submission) Judged {
 	if w.Mode() == Off || m.Account.IsZero() || len(m.Ways) == 0 {
 		return Judged{}
@@ -67,6 +71,13 @@ func (w *Watch) Submitted(ctx context.Context, m Submission) Judged {
 		return Judged{Fault: err}
 	}
 	now, p := w.o.Now(), w.params(m.Account)
+	bears := w.bears(ctx, a, m, now)
+	if of := w.paused(away(bears)); !of.IsZero() {
+		// Nothing of it happens: it neither counts against the account nor is learnt from.
+		a.mu.Unlock()
+		w.unpin(a)
+		return Judged{Paused: of}
+	}
 	b := newBook(ctx, w.o.Store, now, w.o.Limits.HeardFor)
 	prints := make([]hijack.Fingerprint, len(m.Ways))
 	for i, way := range m.Ways {
@@ -74,32 +85,29 @@ func (w *Watch) Submitted(ctx context.Context, m Submission) Judged {
 	}
 	e := hijack.Submitted{At: now, Recipients: hijack.Classify(b, a.who, prints, now, p)}
 	e.Recipients.Invalid = m.Invalid
-	before := a.state
-	s, v := hijack.Advance(before, e, w.priors(now), p)
+	s, v := hijack.Advance(a.state, e, w.priors(now), p)
 	a.noted(s, v, now)
 	since := a.since
 	state, place := a.mutation()
 	a.mu.Unlock()
 	end := func() { a.vacate(place); w.unpin(a) }
-	w.learnt(e, v, p)
-	if v.Contain {
-		if err := w.contain(ctx, a, m.Act, v, since, m.Cause); err != nil {
-			defer end()
-			if !errors.Is(err, errContained) {
-				return Judged{Fault: err}
-			}
-			w.remember(ctx, state)
-			return Judged{Contained: true}
+	also, stop := w.share(m, a.who, bears, e.Recipients, now)
+	also = append(also, state)
+	if refused, is := w.stopped(ctx, a, m, v, since, stop); is {
+		defer end()
+		if refused.Fault == nil {
+			w.remember(ctx, also...)
 		}
+		return refused
 	}
+	w.learnt(e, v, p)
 	if w.Mode() != Enforce {
 		v.Leave = len(m.Ways) // nobody waits
 	}
-	j := Judged{Also: []store.Mutation{state}}
 	wait, leaves := w.sort(b, a.who, m, prints, v, now, p)
-	j.Also = append(j.Also, b.learn(hijack.Wrote(a.who, leaves, now))...)
+	j := Judged{Also: append(also, b.learn(hijack.Wrote(a.who, leaves, now))...)}
 	if wait != nil && w.Mode() == Enforce {
-		j.Waits = true
+		j.Waits, wait.Bears = true, away(bears)
 		value, err := json.Marshal(wait)
 		if err != nil {
 			end()
@@ -115,6 +123,25 @@ func (w *Watch) Submitted(ctx context.Context, m Submission) Judged {
 		}
 	}
 	return j
+}
+
+// stopped pauses and contains what must be, and says whether the message is refused for it.
+func (w *Watch) stopped(ctx context.Context, a *account, m Submission, v hijack.Verdict, since time.Time, stop []incident.Incident) (Judged, bool) {
+	if err := w.pause(ctx, stop, m.Act); err != nil {
+		return Judged{Fault: err}, true
+	}
+	if v.Contain {
+		switch err := w.contain(ctx, a, m.Act, v, since, m.Cause); {
+		case errors.Is(err, errContained):
+			return Judged{Contained: true}, true
+		case err != nil:
+			return Judged{Fault: err}, true
+		}
+	}
+	if len(stop) > 0 && w.Mode() == Enforce {
+		return Judged{Paused: stop[0].Shared}, true
+	}
+	return Judged{}, false
 }
 
 // Keep writes what a message would have been made durable with, for one that enters no

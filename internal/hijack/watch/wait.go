@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sallyport/internal/hijack"
+	"sallyport/internal/incident"
 	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
@@ -30,6 +31,9 @@ type waiting struct {
 	Until   time.Time    `json:"until,omitzero"` // of Held
 	Held    []place      `json:"held,omitempty"`
 	Asking  []place      `json:"asking,omitempty"` // for room within the bounds
+	// Bears is what the message bears in which its account is not at home: nobody leaves
+	// while any of it is paused.
+	Bears []incident.Shared `json:"bears,omitempty"`
 }
 
 // place is one delivery.
@@ -123,12 +127,15 @@ func (w *Watch) Waits(ctx context.Context, id mail.ID, pending []Way) (waits map
 	ctx = context.WithoutCancel(ctx)
 	now := w.o.Now()
 	next := *q
-	if left := q.Until.Sub(now); left <= 0 || left > time.Hour { // the clock was set back: nobody waits for ever
+	paused := !w.paused(q.Bears).IsZero()
+	if left := q.Until.Sub(now); paused {
+		wait = askAgain
+	} else if left <= 0 || left > time.Hour { // the clock was set back: nobody waits for ever
 		next.Held = nil
 	} else {
 		wait = left
 	}
-	if len(next.Asking) > 0 {
+	if len(next.Asking) > 0 && !paused {
 		var err error
 		if next.Asking, err = w.room(ctx, q, pending, now); err != nil {
 			w.o.Logger.Warn("recipients wait on, since it is not known whether they may leave", "queue", id.String(), "err", err)

@@ -58,12 +58,14 @@ type Limits struct {
 	HeardAtOnce    int           // accounts that one message from outside may come in for; one for more teaches none
 	// Origins is how many networks, and how many client programs, are remembered of each
 	// account; beyond, each is a new one.
-	Origins int
+	Origins   int
+	Shared    int           // networks, offers in TLS and texts of which it is known which accounts have them in common
+	SharedFor time.Duration // how long that is known of one that nobody bears any more
 }
 
 // DefaultLimits returns the bounds of a server that nobody configured.
 func DefaultLimits() Limits {
-	return Limits{Accounts: 50_000, Heard: 2000, HeardFor: 90 * 24 * time.Hour, HeardDay: 200, HeardDomainDay: 100, HeardAtOnce: 50, Origins: 1000}
+	return Limits{Accounts: 50_000, Heard: 2000, HeardFor: 90 * 24 * time.Hour, HeardDay: 200, HeardDomainDay: 100, HeardAtOnce: 50, Origins: 1000, Shared: 20_000, SharedFor: 30 * 24 * time.Hour}
 }
 
 // Rule names what contains accounts on evidence.
@@ -71,6 +73,9 @@ const Rule = "hijack"
 
 // ruleObserved is the rule of what would have been done.
 const ruleObserved = "hijack-observed"
+
+// RuleShared names what pauses what many accounts have in common.
+const RuleShared = "hijack-shared"
 
 // detector is who contains accounts, in words.
 const detector = "the hijack detector"
@@ -86,7 +91,10 @@ type Options struct {
 	Allowance func(accounts.Account) budget.Limits
 	// Contain stops an account, in one act; it is incident.Keeper.Contain.
 	Contain func(ctx context.Context, i incident.Incident, by ...fact.Pair) (incident.Incident, accounts.Account, int, error)
-	Write   func(ctx context.Context, facts ...fact.Fact) error
+	// Pause raises the incident of what many accounts have in common, in one act with what else
+	// is planned; it is incident.Keeper.Pause.
+	Pause func(ctx context.Context, i incident.Incident, by []fact.Pair, with ...store.Planner) (incident.Incident, error)
+	Write func(ctx context.Context, facts ...fact.Fact) error
 	// Queued reports whether there is a message in the queue.
 	Queued func(context.Context, mail.ID) bool
 	Now    func() time.Time
@@ -104,6 +112,7 @@ type Watch struct {
 
 	normal normal
 	queue  queue
+	shared shared
 	faded  time.Time // when strangers were last forgotten; of Run alone
 }
 
@@ -126,6 +135,9 @@ func Open(ctx context.Context, o Options) (*Watch, error) {
 		}
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return nil, fmt.Errorf("watch: reading what is normal: %w", err)
+	}
+	if err := w.openShared(ctx); err != nil {
+		return nil, err
 	}
 	return w, w.queue.open(ctx, o.Store)
 }
@@ -175,6 +187,7 @@ type Act struct {
 	Session fact.Session
 	Network string // whence, as far as networks are told apart; "": not known
 	Program string // with what, as far as client programs are told apart; "": not known
+	Offer   string // what that offers in TLS, as a fingerprint; "": not known
 	Began   time.Time
 	// Used are the credentials with which the session was opened.
 	Used []accounts.Credential
@@ -227,6 +240,7 @@ func (w *Watch) SignedIn(ctx context.Context, by Act) {
 		return fresh
 	}
 	e := hijack.SignedIn{At: now, NewNetwork: novel(prefixFrom, "network", by.Network), NewProgram: novel(prefixProgram, "program", by.Program)}
+	novel(prefixOffer, "tls", by.Offer)
 	if by.Network != "" || by.Program != "" {
 		w.event(ctx, by, e, also...)
 	}

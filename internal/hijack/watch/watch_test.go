@@ -52,9 +52,9 @@ func (w *world) open(set func(*Settings)) {
 		set(&s)
 	}
 	w.Watch, err = Open(w.t.Context(), Options{
-		Store: w.st, Key: key, Settings: s, Limits: Limits{Accounts: 4, Heard: 40, HeardFor: 90 * 24 * time.Hour, HeardDay: 30, HeardDomainDay: 25, HeardAtOnce: 2, Origins: 5}, Account: w.account, Now: w.time, Logger: slog.New(slog.DiscardHandler),
+		Store: w.st, Key: key, Settings: s, Limits: Limits{Accounts: 4, Heard: 40, HeardFor: 90 * 24 * time.Hour, HeardDay: 30, HeardDomainDay: 25, HeardAtOnce: 2, Origins: 5, Shared: 50, SharedFor: 30 * 24 * time.Hour}, Account: w.account, Now: w.time, Logger: slog.New(slog.DiscardHandler),
 		Allowance: func(accounts.Account) budget.Limits { return budget.Limits{Hour: 1000, Day: 5000} },
-		Contain:   w.contain, Queued: func(context.Context, mail.ID) bool { return false },
+		Contain:   w.contain, Pause: w.pauses, Queued: func(context.Context, mail.ID) bool { return false },
 		Write: func(_ context.Context, facts ...fact.Fact) error { w.told = append(w.told, facts...); return nil },
 	})
 	must(w.t, err)
@@ -87,6 +87,19 @@ func (w *world) contain(_ context.Context, i incident.Incident, _ ...fact.Pair) 
 	return i, a, 0, nil
 }
 
+func (w *world) pauses(ctx context.Context, i incident.Incident, _ []fact.Pair, with ...store.Planner) (incident.Incident, error) {
+	if w.fails != nil {
+		return i, w.fails
+	}
+	tx, done, err := store.Tx{}.With(ctx, with...)
+	if err == nil {
+		_, err = w.st.Apply(ctx, tx, store.Durable)
+		err = done(err)
+	}
+	w.found = append(w.found, i)
+	return i, err
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -101,12 +114,17 @@ func addr(t *testing.T, s string) mail.Address {
 	return a
 }
 
-// submit hands in a message of alice and makes it durable, as intake does.
-func (w *world) submit(to ...string) (mail.ID, Judged) {
-	w.t.Helper()
+func (w *world) nextID() mail.ID {
 	w.ids++
 	id, err := mail.NewID(w.time(), bytes.NewReader(bytes.Repeat([]byte{byte(w.ids), byte(w.ids >> 8)}, 32)))
 	must(w.t, err)
+	return id
+}
+
+// submit hands in a message of alice and makes it durable, as intake does.
+func (w *world) submit(to ...string) (mail.ID, Judged) {
+	w.t.Helper()
+	id := w.nextID()
 	m := Submission{Act: Act{Account: addr(w.t, "alice@local.test")}, ID: id}
 	for _, r := range to {
 		m.Ways = append(m.Ways, Way{Recipient: addr(w.t, r)})
@@ -115,7 +133,7 @@ func (w *world) submit(to ...string) (mail.ID, Judged) {
 	if j.Contained || j.Fault != nil {
 		return id, j
 	}
-	_, err = w.st.Apply(w.t.Context(), store.Tx{Mutations: j.Also}, store.Durable)
+	_, err := w.st.Apply(w.t.Context(), store.Tx{Mutations: j.Also}, store.Durable)
 	must(w.t, err)
 	j.Done(true)
 	return id, j

@@ -194,7 +194,7 @@ func (n *Notices) tell(ctx context.Context, about []incident.Incident) error {
 }
 
 func (n *Notices) write(ctx context.Context, about []incident.Incident) error {
-	if i := about[0]; len(about) == 1 && i.Rule != incident.RuleOperator {
+	if i := about[0]; len(about) == 1 && i.Rule != incident.RuleOperator && !i.Account.IsZero() {
 		if err := n.owner(ctx, i); err != nil {
 			return err
 		}

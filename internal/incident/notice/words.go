@@ -15,17 +15,23 @@ func subject(about []incident.Incident) string {
 	switch {
 	case len(about) > 1:
 		return fmt.Sprintf("%d incidents: accounts were contained or set free", len(about))
+	case i.State == incident.StateOpen && i.Account.IsZero():
+		return fmt.Sprintf("Incident %d: %s is paused", i.Number, i.Of())
 	case i.State == incident.StateOpen:
 		return fmt.Sprintf("Incident %d: %s is contained", i.Number, i.Account)
 	}
-	return fmt.Sprintf("Incident %d is over: %s is %s", i.Number, i.Account, i.State)
+	return fmt.Sprintf("Incident %d is over: %s is %s", i.Number, i.Of(), i.State)
 }
 
 func adminText(about []incident.Incident) string {
 	var b strings.Builder
 	for _, i := range about {
 		if i.State != incident.StateOpen {
-			fmt.Fprintf(&b, "Incident %d of %s is %s, by %s.\n%s\n\n", i.Number, i.Account, i.State, i.ClosedBy, i.ClosedFor)
+			fmt.Fprintf(&b, "Incident %d of %s is %s, by %s.\n%s\n\n", i.Number, i.Of(), i.State, i.ClosedBy, i.ClosedFor)
+			continue
+		}
+		if i.Account.IsZero() {
+			pausedText(&b, i)
 			continue
 		}
 		fmt.Fprintf(&b, "Incident %d: %s was contained at %s by %s.\nIt neither signs in nor sends, and what it has in the queue is held. Mail for it is still delivered.\n\nWhy: %s\n",
@@ -34,7 +40,7 @@ func adminText(about []incident.Incident) string {
 			b.WriteString("\n")
 			continue
 		}
-		for _, e := range i.Evidence {
+		for _, e := range i.More() {
 			fmt.Fprintf(&b, "  %s\n", e)
 		}
 		for _, o := range i.Seen {
@@ -43,6 +49,16 @@ func adminText(about []incident.Incident) string {
 		fmt.Fprintf(&b, "\nWhat next:\n  sallyport incident show %d\n  sallyport account passwd %s --generate\n  sallyport incident purge %d\nand see docs/operations.md, \"An account is contained\".\n\n", i.Number, i.Account, i.Number)
 	}
 	return b.String()
+}
+
+// pausedText tells of what many accounts have in common.
+func pausedText(b *strings.Builder, i incident.Incident) {
+	fmt.Fprintf(b, "Incident %d: %s was paused at %s by %s.\nMail that bears it is put off, but not that of accounts that used it a day before. No account is stopped.\n\nWhy: %s\n",
+		i.Number, i.Of(), i.At.UTC().Format(time.RFC3339), i.By, i.Reason)
+	for _, e := range i.More() {
+		fmt.Fprintf(b, "  %s\n", e)
+	}
+	fmt.Fprintf(b, "\nWhat next:\n  sallyport incident show %d\n  sallyport incident release %d    ends the pause\n\n", i.Number, i.Number)
 }
 
 // contactText is for a place that whoever has the password cannot read.

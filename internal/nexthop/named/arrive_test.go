@@ -17,6 +17,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/nexthop/pool"
+	"sallyport/test/port"
 )
 
 // store is an independent server, of LMTP or SMTP, that knows the recipients whose
@@ -192,15 +193,10 @@ func TestAsk(t *testing.T) {
 
 // Questions have connections of their own: deliveries that wait hold up none.
 func TestNobodyAnswers(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	_, p := serveStore(t, false, "tcp")
-	p.Address = ln.Addr().String()
-	ln.Close()
+	p.Address = port.Loopback(t)
 	d := reach(t, p, means(t))
-	_, _, err = d.Ask(t.Context(), address(t, "known@inner.test"))
+	_, _, err := d.Ask(t.Context(), address(t, "known@inner.test"))
 	var unreachable *pool.Unreachable
 	if !errors.As(err, &unreachable) || unreachable.Reply.Class() != mail.ClassTransient {
 		t.Error(err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
+	"sallyport/test/port"
 )
 
 // expect checks that there is one outcome for each recipient, in their order, and
@@ -191,10 +191,7 @@ func TestTooManyWithoutProgress(t *testing.T) {
 }
 
 func TestDeadNextHop(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	port := netip.MustParseAddrPort(ln.Addr().String()).Port()
-	check(t, ln.Close())
+	port := uint16(port.Of(t, "127.0.0.1"))
 	j := job(t, "a@x.test", "b@x.test")
 	out := reach(t, place(port), means(t)).Deliver(t.Context(), j)
 	expect(t, j, out, "451 451")

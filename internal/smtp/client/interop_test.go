@@ -17,6 +17,7 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"sallyport/internal/mail"
+	"sallyport/test/port"
 )
 
 // inbox is a go-smtp backend that keeps what it takes.
@@ -155,10 +156,7 @@ func TestPostfixSink(t *testing.T) {
 	}
 	dir := t.TempDir()
 	check(t, os.Chmod(dir, 0o777))
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	check(t, err)
-	addr := ln.Addr().String()
-	check(t, ln.Close())
+	addr := port.Loopback(t)
 	args := []string{"-d", "m.", "-h", "mx.test", "-R", dir}
 	if os.Getuid() == 0 {
 		args = append(args, "-u", "nobody")

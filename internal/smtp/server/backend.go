@@ -87,6 +87,9 @@ type Hello struct {
 	TLS      *tls.ConnectionState // nil: clear text
 	// Certificate is the one that we presented under TLS; nil where that is unknown.
 	Certificate *x509.Certificate
+	// Offer is the fingerprint of what the client offered when TLS began, where our people
+	// sign in: the same for each connection of one program. "": it is not known.
+	Offer string
 }
 
 // Session is one connection. Its methods are called by one goroutine, never two at

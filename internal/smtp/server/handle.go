@@ -112,7 +112,7 @@ func (c *conn) hello(ctx context.Context, cmd smtpwire.Command) result {
 	c.drop(ctx)
 	extended := cmd.Verb == smtpwire.VerbEHLO
 	c.state = state{authed: c.state.authed}
-	r := mended(c.sess.Hello(ctx, Hello{Name: cmd.Text, Extended: extended, TLS: c.tls, Certificate: c.presented()}))
+	r := mended(c.sess.Hello(ctx, Hello{Name: cmd.Text, Extended: extended, TLS: c.tls, Certificate: c.presented(), Offer: c.offer}))
 	if !r.OK() {
 		return said(r)
 	}

@@ -30,11 +30,12 @@ func (o ownTLS) of(whole *tls.Config, k Kind) ownTLS {
 // taken, and judged where it is to count for something. Mail servers on port 25 are not asked.
 func fresh(c *tls.Config, k Kind) *tls.Config {
 	ask := tls.NoClientCert
+	var note func(*tls.ClientHelloInfo) (*tls.Config, error)
 	if k == KindSubmission || k == KindSubmissions {
-		ask = tls.RequestClientCert
+		ask, note = tls.RequestClientCert, noteHello
 	}
 	return &tls.Config{
-		ClientAuth:   ask,
+		ClientAuth: ask, GetConfigForClient: note,
 		Certificates: c.Certificates, Time: c.Time, MinVersion: c.MinVersion, MaxVersion: c.MaxVersion,
 		CipherSuites: c.CipherSuites, CurvePreferences: c.CurvePreferences, SessionTicketsDisabled: c.SessionTicketsDisabled,
 	}

@@ -31,6 +31,7 @@ type wire struct {
 	raw    net.Conn // as accepted
 	nc     net.Conn // raw, or the TLS on top of it
 	tls    *tls.ConnectionState
+	offer  string // what the client offered when TLS began, as offerOf says it
 	in     *smtpwire.LineReader
 
 	out    []byte
@@ -205,12 +206,13 @@ func (w *wire) startTLS(cfg *tls.Config, timeout time.Duration) error {
 	if err := w.raw.SetWriteDeadline(w.deadline); err != nil {
 		return err
 	}
-	tc := tls.Server(w.raw, cfg)
+	hello := &helloConn{Conn: w.raw}
+	tc := tls.Server(hello, cfg)
 	if err := tc.Handshake(); err != nil {
 		return w.cause(err)
 	}
 	state := tc.ConnectionState()
-	w.nc, w.tls = tc, &state
+	w.nc, w.tls, w.offer = tc, &state, hello.offer
 	w.in.Reset(w)
 	return nil
 }

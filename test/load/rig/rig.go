@@ -15,10 +15,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"sallyport/test/port"
 )
 
 // Account is a mailbox of the server with its password.
@@ -78,17 +81,6 @@ const (
 	stopTimeout  = 30 * time.Second
 	pollInterval = 20 * time.Millisecond
 )
-
-// Build compiles the server of the module that contains the working directory.
-func Build(ctx context.Context, dir string) (string, error) {
-	binary := filepath.Join(dir, "sallyport")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", binary, "sallyport/cmd/sallyport")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return binary, nil
-}
 
 // Prepare makes a data folder with `quickstart`, then a configuration of its own
 // beside it: the domains local.test and other.test, the accounts alice, bob and
@@ -168,7 +160,7 @@ func greeted(addrs []string) error {
 	return err
 }
 
-// chooseDoors replaces the doors by free ports that stay the same over restarts.
+// chooseDoors replaces the doors by reserved ports, which stay the same over restarts.
 func (s *Server) chooseDoors(v6 bool) error {
 	hosts := []string{"127.0.0.1"}
 	if v6 {
@@ -177,23 +169,14 @@ func (s *Server) chooseDoors(v6 bool) error {
 	s.Listen = Doors{}
 	for _, host := range hosts {
 		for _, door := range []*[]string{&s.Listen.MX, &s.Listen.Submission, &s.Listen.Submissions} {
-			addr, err := freePort(host)
+			r, err := port.Reserve(host) // for as long as the process runs
 			if err != nil {
 				return err
 			}
-			*door = append(*door, addr)
+			*door = append(*door, net.JoinHostPort(host, strconv.Itoa(r.Number)))
 		}
 	}
 	return nil
-}
-
-func freePort(host string) (string, error) {
-	ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return "", err
-	}
-	defer ln.Close()
-	return ln.Addr().String(), nil
 }
 
 func (s *Server) configuration(o Options) string {
@@ -209,6 +192,10 @@ func (s *Server) configuration(o Options) string {
 	if !strings.Contains(extra, "[budget]") {
 		// One account stands for many people.
 		extra += "\n[budget]\nperson_hour = 10000000\nperson_day = 10000000\n"
+	}
+	if !strings.Contains(extra, "[auth]") {
+		// What a password costs is not what is tried: the least that may be asked for.
+		extra += "\n[auth]\nargon_memory = \"8MiB\"\nargon_rounds = 1\nscram_rounds = 4096\n"
 	}
 	sendmail := ""
 	if o.Sendmail {

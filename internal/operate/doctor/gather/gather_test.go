@@ -20,6 +20,7 @@ import (
 	"sallyport/internal/kit/pki"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate/doctor"
+	"sallyport/test/port"
 )
 
 func must(t *testing.T, err error) {
@@ -149,10 +150,7 @@ func TestPortsAndHops(t *testing.T) {
 	must(t, err)
 	clear, secure := server(t, nil, "220 mx\x1b ESMTP\r\n"), server(t, &tls.Config{Certificates: []tls.Certificate{pair}}, "220 secure\r\n")
 	silent := server(t, nil, "")
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	free := netip.MustParseAddrPort(ln.Addr().String())
-	must(t, ln.Close())
+	free := netip.MustParseAddrPort(port.Loopback(t))
 	o := options(t)
 	o.Listeners = []Listener{{"mx", clear, false}, {"submissions", secure, true}, {"mx", netip.MustParseAddrPort("127.0.0.1:0"), false}, {"mx", free, false}, {"mx", silent, false}}
 	o.Behind = []Hop{{"domain a", "tcp", clear.String(), false}, {"domain b", "tcp", clear.String(), false}, {"route *", "unix", "/nowhere", false}}
