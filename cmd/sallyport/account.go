@@ -87,7 +87,8 @@ func (a accountPasswd) Run(ctx context.Context, c console) error {
 
 type accountFreeze struct {
 	accountArg
-	Reason string `help:"Why; it stands in the trace and in listings."`
+	Reason string `help:"Why; it stands in the trace and in listings, and the owner is told."`
+	Quiet  bool   `help:"Tell the owner nothing, neither now nor when it is over."`
 }
 
 // Help shows examples.
@@ -96,13 +97,14 @@ func (accountFreeze) Help() string {
   sallyport account freeze alice@example.org --reason "password seen in a leak"
   sallyport account passwd alice@example.org --generate && sallyport account thaw alice@example.org
 
-It begins an incident; see: sallyport incident ls`
+It begins an incident; see: sallyport incident ls
+The owner is told in the mailbox, and outside where an address is set for that.`
 }
 
 // Run freezes the account.
 func (a accountFreeze) Run(ctx context.Context, c console) error {
 	return a.operate(ctx, c, func(o *operate.Client) error {
-		account, err := o.AccountFreeze(ctx, operate.AccountReason{Address: a.Address, Reason: a.Reason})
+		account, err := o.AccountFreeze(ctx, operate.AccountReason{Address: a.Address, Reason: a.Reason, Quiet: a.Quiet})
 		return a.tell(c, account, err, fmt.Sprintf("is frozen, its queue is held, %s ended", plural(account.SessionsEnded, "session")), "")
 	})
 }

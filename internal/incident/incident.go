@@ -52,6 +52,9 @@ func (s *State) UnmarshalText(b []byte) error {
 // RuleOperator is the rule of an incident that a person began.
 const RuleOperator = "operator"
 
+// NoReason is the reason of an incident that a person began without one.
+const NoReason = "frozen by an operator"
+
 // Incident is one account that was contained, or something that accounts have in common and
 // that was paused. A value: changed only by With and the Log.
 type Incident struct {
@@ -67,6 +70,8 @@ type Incident struct {
 	Rule     string         `json:"rule"`  // RuleOperator, or what found it
 	By       string         `json:"by"`    // who contained the account
 	Reason   string         `json:"reason"`
+	// Quiet: a person decided that the owner is not told.
+	Quiet bool `json:"quiet,omitempty"`
 	// Odds is the evidence in one figure: how much more often it is seen when somebody
 	// else uses the account; 0 where a person decided.
 	Odds     float64  `json:"odds,omitempty"`

@@ -68,6 +68,8 @@ type AccountPassword struct {
 type AccountReason struct {
 	Address string `json:"address"`
 	Reason  string `json:"reason,omitempty"`
+	// Quiet: the owner is not told, neither of the freeze nor of its end.
+	Quiet bool `json:"quiet,omitempty"`
 }
 
 // AccountRef names an account.
@@ -134,10 +136,10 @@ func (op *Operator) AccountFreeze(ctx context.Context, by Caller, r AccountReaso
 		return Account{}, err
 	}
 	if r.Reason == "" {
-		r.Reason = "frozen by an operator"
+		r.Reason = incident.NoReason
 	}
 	raised, account, ended, err := op.o.Incidents.Contain(ctx, incident.Incident{
-		Account: a, Rule: incident.RuleOperator, By: by.name(), Reason: r.Reason,
+		Account: a, Rule: incident.RuleOperator, By: by.name(), Reason: r.Reason, Quiet: r.Quiet,
 	}, doneBy(by, because(r.Reason))...)
 	if err != nil {
 		return Account{}, err

@@ -155,6 +155,13 @@ func (n *Notices) look(ctx context.Context) error {
 		return err
 	}
 	slices.Reverse(news) // the oldest first
+	// An owner hears of his own account alone, so that the bound is none of his: it keeps the
+	// administrator's mailbox usable.
+	for _, i := range news {
+		if err := n.owner(ctx, i); err != nil {
+			return err
+		}
+	}
 	for len(news) > 0 && n.room() > 0 {
 		if err := n.tell(ctx, news[:1]); err != nil {
 			return err
@@ -182,8 +189,7 @@ func (n *Notices) room() int {
 	return n.o.Limits.Hour - len(n.sent)
 }
 
-// tell writes one notice to the administrator, and of a single incident one to the owner.
-// What fails takes nothing of the bound of an hour, since it is tried again.
+// tell writes one notice to the administrator. What fails takes nothing of the bound of an hour, since it is tried again.
 func (n *Notices) tell(ctx context.Context, about []incident.Incident) error {
 	n.sent = append(n.sent, n.o.Now())
 	err := n.write(ctx, about)
@@ -194,11 +200,6 @@ func (n *Notices) tell(ctx context.Context, about []incident.Incident) error {
 }
 
 func (n *Notices) write(ctx context.Context, about []incident.Incident) error {
-	if i := about[0]; len(about) == 1 && i.Rule != incident.RuleOperator && !i.Account.IsZero() {
-		if err := n.owner(ctx, i); err != nil {
-			return err
-		}
-	}
 	var marks []store.Mutation
 	for _, i := range about {
 		marks = append(marks, n.mark(toldKey(i)))
@@ -217,6 +218,9 @@ func (n *Notices) write(ctx context.Context, about []incident.Incident) error {
 // owner tells the owner of an incident, in the mailbox and at the contact. Whoever has the
 // password may read the mailbox first; the owner may, too.
 func (n *Notices) owner(ctx context.Context, i incident.Incident) error {
+	if i.Account.IsZero() || i.Quiet {
+		return nil
+	}
 	all := map[string]letterTo{toOwner: {to: i.Account, text: ownerText(i)}}
 	if c, ok := n.o.Directory().Contact(i.Account); ok && !c.Address.IsZero() {
 		all[toContact] = letterTo{to: c.Address, about: i.Account, text: contactText(i)}

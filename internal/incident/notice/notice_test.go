@@ -65,10 +65,14 @@ func newWorld(t *testing.T) *world {
 	local, err := mail.ParseDomain("local.test")
 	must(t, err)
 	boss := w.addr("boss@local.test")
+	people := []mail.Address{boss, w.addr("alice@local.test")}
+	for n := range 50 {
+		people = append(people, w.addr(fmt.Sprintf("p%d@local.test", n)))
+	}
 	w.dir = func(contacts ...directory.Contact) {
 		w.snapshot, err = directory.NewSnapshot(directory.Config{
 			Hostname: host, Postmaster: boss, Domains: []directory.Domain{{Name: local, Deliver: directory.DeliverMaildir}}, MaxExpansion: 10, MaxDepth: 3, Contacts: contacts,
-		}, []mail.Address{boss, w.addr("alice@local.test")})
+		}, people)
 		must(t, err)
 	}
 	w.dir()
@@ -152,19 +156,79 @@ func TestManyAreOneDigest(t *testing.T) {
 	}
 	must(t, w.look(t.Context()))
 	must(t, w.look(t.Context()))
-	all := w.queued()
+	all, owners := w.admin()
 	if len(all) != 20 || !strings.Contains(all[19], "Subject: 31 incidents") || !strings.Contains(all[19], "p49@local.test") {
 		t.Errorf("%d notices, the last %q", len(all), all[len(all)-1])
 	}
+	if owners != 50 {
+		t.Errorf("%d of 50 owners were told", owners)
+	}
 	w.raise("alice@local.test")
 	must(t, w.look(t.Context()))
-	if n := len(w.queued()); n != 20 {
-		t.Errorf("%d notices within the hour", n)
+	must(t, New(w.o).owner(t.Context(), w.latest()))
+	if all, owners = w.admin(); len(all) != 20 || owners != 51 {
+		t.Errorf("%d notices within the hour, %d owners", len(all), owners)
 	}
 	w.now = w.now.Add(61 * time.Minute)
 	must(t, w.look(t.Context()))
-	if n := len(w.queued()); n != 22 {
-		t.Errorf("%d notices after the hour", n)
+	if all, owners = w.admin(); len(all) != 21 || owners != 51 {
+		t.Errorf("%d notices after the hour, %d owners", len(all), owners)
+	}
+}
+
+// admin are the notices to the administrator, and how many others there are.
+func (w *world) admin() (all []string, others int) {
+	for _, q := range w.queued() {
+		if strings.HasPrefix(q, "postmaster@") {
+			all = append(all, q)
+		} else {
+			others++
+		}
+	}
+	return all, others
+}
+
+func (w *world) latest() (last incident.Incident) {
+	w.t.Helper()
+	must(w.t, w.o.Log.List(w.t.Context(), func(i incident.Incident) (bool, error) { last = i; return false, nil }))
+	return last
+}
+
+// Whom a person froze is told why, in his mailbox and outside, and that it is over; or
+// nothing of both.
+func TestAFreezeByHandIsToldToo(t *testing.T) {
+	for _, c := range []struct {
+		reason string
+		quiet  bool
+		want   []string // what the owner reads of the begin
+		not    string
+	}{
+		{"seen in a leak", false, []string{"An administrator of the mail server stopped your account alice@local.test", "Why: seen in a leak"}, "Somebody else"},
+		{incident.NoReason, false, []string{"stopped your account"}, "Why"},
+		{"the police asked", true, nil, ""},
+	} {
+		w := newWorld(t)
+		alice := w.addr("alice@local.test")
+		w.dir(directory.Contact{Account: alice, Address: w.addr("alice@private.test")})
+		var i incident.Incident
+		w.apply(w.o.Log.Raising(incident.Incident{Account: alice, At: w.now, Since: w.now, Rule: incident.RuleOperator, By: "uid 0", Reason: c.reason, Quiet: c.quiet}, &i))
+		must(t, w.look(t.Context()))
+		all := w.queued()
+		if n := map[bool]int{false: 3, true: 1}[c.quiet]; len(all) != n {
+			t.Fatalf("%s: %d notices: %q", c.reason, len(all), all)
+		}
+		for _, q := range all[:len(all)-1] {
+			for _, want := range c.want {
+				if !strings.Contains(q, want) || strings.Contains(q, c.not) {
+					t.Errorf("%s: %q, which should have %q", c.reason, q, want)
+				}
+			}
+		}
+		w.apply(w.o.Log.Closing(alice, incident.StateReleased, w.now, "uid 0", "hers", &i))
+		must(t, w.look(t.Context()))
+		if n := len(w.queued()); n != 2*len(all) {
+			t.Errorf("%s: %d notices in the end", c.reason, n)
+		}
 	}
 }
 

@@ -93,6 +93,19 @@ func ownerText(i incident.Incident) string {
 	if i.State != incident.StateOpen {
 		return "Your account " + i.Account.String() + " may sign in and send again.\n"
 	}
+	if i.Rule == incident.RuleOperator {
+		return stoppedText(i)
+	}
 	return "Somebody else seems to use your account " + i.Account.String() + ". It was stopped at " + i.At.UTC().Format(time.RFC3339) +
 		":\nit cannot sign in or send. You still get mail.\n\nPlease ask whoever administers your mail for a new password, by telephone or in person.\nWhoever had the old one may have read your mail.\n"
+}
+
+// stoppedText is for the owner of an account that a person froze.
+func stoppedText(i incident.Incident) string {
+	why := ""
+	if i.Reason != incident.NoReason {
+		why = "Why: " + i.Reason + "\n\n"
+	}
+	return "An administrator of the mail server stopped your account " + i.Account.String() + " at " + i.At.UTC().Format(time.RFC3339) +
+		":\nit cannot sign in or send. You still get mail.\n\n" + why + "Please ask whoever administers your mail, by telephone or in person.\n"
 }
