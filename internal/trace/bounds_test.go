@@ -175,6 +175,32 @@ func TestManyFactsMakeACheckpointEarlier(t *testing.T) {
 	}
 }
 
+// A checkpoint of few facts is due after its time, and no sooner, and a sequencer with
+// nothing else to do comes back by then.
+func TestFewFactsMakeACheckpointInTime(t *testing.T) {
+	h := newHouse(t)
+	h.o.Limits.CheckpointEvery = 7 * time.Minute
+	l := h.open()
+	sync1(t, l)
+	signed := l.signedAt
+	if err := l.Write(context.Background(), fact.Fact{At: h.clock.now(), Kind: fact.KindAccept}); err != nil {
+		t.Fatal(err)
+	}
+	wait, err := l.round(context.Background())
+	if err != nil || wait != 7*time.Minute {
+		t.Errorf("comes back after %s, %v", wait, err)
+	}
+	if l.signed == l.tree.size {
+		t.Error("signed at once")
+	}
+	if l.checkpointDue(signed.Add(7*time.Minute - 1)) {
+		t.Error("due before its time")
+	}
+	if !l.checkpointDue(signed.Add(7 * time.Minute)) {
+		t.Error("not due after its time")
+	}
+}
+
 // The newest checkpoint is exported each time, and of the history only so many days stay.
 func TestHistoryEndsAtItsBound(t *testing.T) {
 	h := newHouse(t)

@@ -21,6 +21,7 @@ import (
 
 // world is the server under test, the foreign domain, two servers behind and a filter.
 type world struct {
+	binary string
 	server *rig.Server
 	sink   *load.Sink
 	inner  *load.Sink // takes anybody
@@ -44,8 +45,7 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	binary, err := rig.Build(ctx, dir)
-	if err != nil {
+	if the.binary, err = rig.Build(ctx, dir); err != nil {
 		return fail(err)
 	}
 	if the.sink, err = load.NewSink(load.SinkOptions{Keep: true}); err != nil {
@@ -64,11 +64,11 @@ func run(m *testing.M) int {
 	defer the.filter.Close()
 	the.v6 = hasIPv6()
 	the.server, err = rig.Prepare(ctx, rig.Options{
-		Binary: binary, Dir: dir + "/data", Remote: the.sink.Addr(), IPv6: the.v6,
-		// A short silence before the banner: thousands of sessions wait for it.
+		Binary: the.binary, Dir: dir + "/data", Remote: the.sink.Addr(), IPv6: the.v6,
+		// No silence before the banner: thousands of sessions would wait for it.
 		// Signed return paths are on, so that what leaves and what has their form is tried.
 		// A filter looks at everything, also at what accounts submit.
-		Extra: "[limits]\ngreet_delay = \"60ms\"\n[return_path]\nsign = \"require\"\n" +
+		Extra: "[limits]\ngreet_delay = \"0s\"\n[return_path]\nsign = \"require\"\n" +
 			"[rspamd]\nurl = \"" + the.filter.URL + "\"\naccounts = \"on\"\ntimeout = \"50s\"\n",
 	})
 	if err != nil {
@@ -126,7 +126,12 @@ func hasIPv6() bool {
 // target returns the server as the audit sees it, on its IPv4 or IPv6 doors.
 func target(t *testing.T, family int) relayaudit.Target {
 	t.Helper()
-	s := the.server
+	return targetOf(t, the.server, family)
+}
+
+// targetOf is target for another server.
+func targetOf(t *testing.T, s *rig.Server, family int) relayaudit.Target {
+	t.Helper()
 	account := s.Accounts[0]
 	door := func(addrs []string) netip.AddrPort {
 		a, err := netip.ParseAddrPort(addrs[family])
@@ -141,7 +146,7 @@ func target(t *testing.T, family int) relayaudit.Target {
 		MX: door(s.Listen.MX), Submission: door(s.Listen.Submission), Submissions: door(s.Listen.Submissions),
 		Hostname: domain(t, s.Hostname), Local: domain(t, s.Domain),
 		Second: domain(t, "other.test"), Remote: domain(t, "remote.test"),
-		Roots: roots(t), User: account.Address, Password: account.Password, Limits: lim,
+		Roots: roots(t, s), User: account.Address, Password: account.Password, Limits: lim,
 	}
 }
 
@@ -154,19 +159,19 @@ func domain(t *testing.T, s string) mail.Domain {
 	return d
 }
 
-func roots(t *testing.T) *x509.CertPool {
+func roots(t *testing.T, s *rig.Server) *x509.CertPool {
 	t.Helper()
-	pem, err := os.ReadFile(the.server.CA)
+	pem, err := os.ReadFile(s.CA)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		t.Fatalf("%s holds no certificate", the.server.CA)
+		t.Fatalf("%s holds no certificate", s.CA)
 	}
 	return pool
 }
 
 func tlsConfig(t *testing.T) *tls.Config {
-	return &tls.Config{RootCAs: roots(t), ServerName: the.server.Hostname}
+	return &tls.Config{RootCAs: roots(t, the.server), ServerName: the.server.Hostname}
 }
