@@ -52,7 +52,8 @@ data = "data"
 mx = ["%[1]s:25"]
 submissions = ["%[1]s:465"]
 [hijack]
-mode = "off" # alice does here what no honest person does in a minute
+# Alice does here what no honest person does in a minute: she is judged, and nobody waits.
+mode = "observe"
 [tls]
 cert = %[2]q
 key = %[3]q

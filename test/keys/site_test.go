@@ -77,8 +77,6 @@ deliver = "maildir"
 delivery = "off"
 [authentication]
 check = "off"
-[hijack]
-mode = "off"
 [limits]
 greet_delay = "0s"
 min_free = "1MiB"
