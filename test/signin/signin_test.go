@@ -51,6 +51,8 @@ argon_rounds = 1
 scram_rounds = 4096
 [authentication]
 check = "off"
+[hijack]
+mode = "off"
 `
 
 const password = "correct horse battery"
@@ -63,9 +65,12 @@ type site struct {
 	op    *operate.Operator
 	roots *x509.CertPool
 	addrs map[string]string
+
+	networks int
 }
 
-func start(t *testing.T) *site {
+// start starts one; change are texts of the settings and what stands in their place.
+func start(t *testing.T, change ...string) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), roots: x509.NewCertPool()}
 	files := pki.In(filepath.Join(s.dir, "tls"))
@@ -74,7 +79,7 @@ func start(t *testing.T) *site {
 	must(t, err)
 	s.roots.AppendCertsFromPEM(text)
 	path := filepath.Join(s.dir, "sallyport.toml")
-	must(t, os.WriteFile(path, []byte(settings), 0o600))
+	must(t, os.WriteFile(path, []byte(strings.NewReplacer(change...).Replace(settings)), 0o600))
 	cfg, err := config.Load(path)
 	must(t, err)
 	s.node, err = node.Open(t.Context(), cfg, node.Options{Version: "test"})
@@ -132,11 +137,15 @@ func (s *site) certified(name string, key *ecdsa.PrivateKey, change func(*x509.C
 	must(s.t, err)
 	private, err := x509.MarshalPKCS8PrivateKey(key)
 	must(s.t, err)
-	d := device{pair: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))}
+	d := device{pair: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem: pemOf(der)}
 	d.file, d.key = filepath.Join(s.dir, name+".pem"), filepath.Join(s.dir, name+".key")
 	must(s.t, os.WriteFile(d.file, []byte(d.pem), 0o600))
 	must(s.t, os.WriteFile(d.key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
 	return d
+}
+
+func pemOf(der []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
 func (s *site) enroll(account, name string, d device) operate.Credential {
@@ -152,10 +161,22 @@ func (s *site) signsInWith(account, policy string, alone bool) {
 	must(s.t, err)
 }
 
+// raw connects from a network of its own, so that no test is bounded by the guesses of another.
+func (s *site) raw(addr string) net.Conn {
+	s.t.Helper()
+	s.networks++
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 20, byte(s.networks), 1)}}
+	nc, err := from.Dial("tcp", addr)
+	must(s.t, err)
+	s.t.Cleanup(func() { nc.Close() })
+	must(s.t, nc.SetDeadline(time.Now().Add(30*time.Second)))
+	return nc
+}
+
 // client is a connection to a door, under TLS and behind EHLO.
 type client struct {
 	t     *testing.T
-	nc    *tls.Conn
+	nc    net.Conn
 	br    *bufio.Reader
 	hello string
 }
@@ -163,11 +184,8 @@ type client struct {
 // dial connects to a door with a certificate; asked says whether it was asked for one.
 func (s *site) dial(door string, d *device, more ...func(*tls.Config)) (c *client, asked bool) {
 	s.t.Helper()
-	raw, err := net.Dial("tcp", s.addrs[door])
-	must(s.t, err)
-	s.t.Cleanup(func() { raw.Close() })
-	must(s.t, raw.SetDeadline(time.Now().Add(20*time.Second)))
-	clear := &client{t: s.t, br: bufio.NewReader(raw)}
+	raw := s.raw(s.addrs[door])
+	clear := &client{t: s.t, nc: raw, br: bufio.NewReader(raw)}
 	if door != "submissions" {
 		clear.expect("220")
 		fmt.Fprintf(raw, "EHLO client.test\r\n")
@@ -223,6 +241,9 @@ func (c *client) say(line, want string) string {
 	return c.expect(want)
 }
 
+// state is that of the TLS connection.
+func (c *client) state() tls.ConnectionState { return c.nc.(*tls.Conn).ConnectionState() }
+
 func (c *client) offers(mechanism string) bool { return strings.Contains(c.hello, " "+mechanism) }
 
 func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
@@ -230,6 +251,7 @@ func b64(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) 
 // The certificate is asked for where our people sign in, by no list of authorities, never at
 // mx; and only who shows one of an account is offered EXTERNAL. Rows I03, I04, I14.
 func TestWhoIsAskedAndOffered(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	good := s.device("good", nil)
 	s.enroll("alice@local.test", "laptop", good)
@@ -268,6 +290,7 @@ func TestWhoIsAskedAndOffered(t *testing.T) {
 
 // Every form of an empty response that clients send, and of an identity. Rows I18, H16.
 func TestExternalDialogues(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	laptop := s.device("laptop", nil)
 	s.enroll("alice@local.test", "laptop", laptop)
@@ -313,6 +336,7 @@ func TestExternalDialogues(t *testing.T) {
 // A revocation, a freeze or another way to sign in ends the sessions of what fell within a
 // second, and holds for a TLS session that is resumed from before. Row I15.
 func TestRevocationsAreImmediate(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	laptop, phone := s.device("laptop", nil), s.device("phone", nil)
 	cert := s.enroll("alice@local.test", "laptop", laptop)
@@ -336,7 +360,7 @@ func TestRevocationsAreImmediate(t *testing.T) {
 		t.Errorf("%d sessions ended in %v", gone.SessionsEnded, took)
 	}
 	again, _ := s.dial("submissions", &laptop, resuming)
-	if !again.nc.ConnectionState().DidResume || len(again.nc.ConnectionState().PeerCertificates) == 0 {
+	if !again.state().DidResume || len(again.state().PeerCertificates) == 0 {
 		t.Error("the TLS session was not resumed: the test shows nothing")
 	}
 	if again.offers("EXTERNAL") {
@@ -392,6 +416,7 @@ func TestSessionsEndWithTheTimeOfWhatTheyRestOn(t *testing.T) {
 // With a certificate and without AUTH, where the account chose that; both together where it
 // needs both. Rows I11, I12, I13.
 func TestPolicies(t *testing.T) {
+	t.Parallel()
 	s := start(t)
 	laptop := s.device("laptop", nil)
 	s.enroll("alice@local.test", "laptop", laptop)
@@ -431,6 +456,7 @@ func TestPolicies(t *testing.T) {
 
 // openssl s_client signs in with a certificate, as an administrator would try it.
 func TestOpenSSL(t *testing.T) {
+	t.Parallel()
 	path, err := exec.LookPath("openssl")
 	if err != nil {
 		t.Skip("openssl is not installed")
