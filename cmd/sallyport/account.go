@@ -154,6 +154,9 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 		}
 		c.prose("role              %s\nmade              %s\npassword changed  %s\n", account.Role, moment(account.Created), moment(account.PasswordChanged))
 		c.prose("last sign-in      %s\nopen sessions     %s\n", lastSignIn(account.LastSignIn), openSessions(account))
+		if g := account.Guessed; g != nil {
+			tellGuesses(c, *g)
+		}
 		if r := account.Recipients; r != nil {
 			c.prose("recipients        %s\n", usage(*r))
 			if !r.Refused.IsZero() {

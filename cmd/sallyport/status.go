@@ -42,6 +42,12 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 		for _, a := range v.Capped {
 			c.prose("          %s is capped: %s\n", a.Address, cappedUsage(a.Allowance))
 		}
+		for _, r := range v.GuessedAt[:min(len(v.GuessedAt), 5)] {
+			c.prose("          somebody guesses the password of %s: %s\n", r.Account, guessed(r))
+		}
+		if n := v.Guessed - 5; n > 0 {
+			c.prose("          and of %s more\n", plural(n, "account"))
+		}
 		c.prose("queue     %s, %d of them held, %s\n", plural(v.Queue.Messages, "message"), v.Queue.Held, fact.Octets(v.Queue.Octets))
 		for _, r := range v.Queue.Why {
 			c.prose("          held: %d, the oldest for %s, because: %s\n", r.Messages, time.Since(r.Oldest).Round(time.Second), r.Reason)

@@ -245,6 +245,9 @@ func (i *Identity) forget(key string) {
 	if former, had := i.accounts.LoadAndDelete(key); had {
 		i.index(key, former.(*record), nil)
 		i.count.Add(-1)
+		i.screened.Lock()
+		i.tally.Forget(key)
+		i.screened.Unlock()
 		i.announce(key)
 	}
 }

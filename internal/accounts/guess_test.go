@@ -196,3 +196,42 @@ func TestFormsOfANameAreOneAccount(t *testing.T) {
 		t.Errorf("%d were judged", judged)
 	}
 }
+
+// Who is guessed at is told by the account's address, with where from; each once when it begins.
+// A name that is nobody's is never told, and a removed account is forgotten.
+func TestWhoIsToldOfAsGuessedAt(t *testing.T) {
+	f := withAlice(t, cheapLimits())
+	alice := address(t, "alice@local.test")
+	for range 4 {
+		f.signIn("alice@local.test", "one old password", peerN(1))
+		f.signIn("nobody@local.test", "one old password", peerN(1))
+	}
+	if r, ok := f.GuessedAt(alice); ok || f.CountGuessedAt() != 0 || len(f.GuessingBegun()) != 0 {
+		t.Errorf("a telephone guesses: %+v", r)
+	}
+	for n := range 30 {
+		for _, who := range []string{"ALICE@local.test", "nobody@local.test"} {
+			f.signIn(who, fmt.Sprint("guess ", n), peerN(n%3))
+		}
+	}
+	r, ok := f.GuessedAt(alice)
+	if !ok || r.Account != "alice@local.test" || r.Refused == 0 || r.Wrong == 0 || len(r.Sources) != 3 {
+		t.Errorf("%v %+v", ok, r)
+	}
+	first, of := f.AllGuessedAt(5)
+	if of != 1 || len(first) != 1 || first[0].Account != "alice@local.test" || f.CountGuessedAt() != 1 {
+		t.Errorf("%d: %+v", of, first)
+	}
+	if first, of := f.AllGuessedAt(0); of != 1 || len(first) != 0 {
+		t.Errorf("%d: %+v", of, first)
+	}
+	if begun := f.GuessingBegun(); len(begun) != 1 || begun[0].Account != "alice@local.test" || len(f.GuessingBegun()) != 0 {
+		t.Errorf("begun: %+v", begun)
+	}
+	if err := f.Remove(context.Background(), alice, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := f.GuessedAt(alice); ok || f.CountGuessedAt() != 0 {
+		t.Error("a removed account is guessed at")
+	}
+}

@@ -46,7 +46,7 @@ func sessionLimits() []entry[Limits] {
 			func(l *Limits) *int { return &l.UnknownCommands }),
 		count("limits.junk_commands", "100", "10", "10000", "Commands that move no mail (NOOP, RSET, VRFY, HELP, chunks of a few octets) without a message between them.",
 			func(l *Limits) *int { return &l.JunkCommands }),
-		count("limits.auth_failures", "3", "1", "20", "Failed sign-ins in one session.",
+		count("limits.auth_failures", "3", "1", "20", "Sign-ins that fail, or are put off, in one session.",
 			func(l *Limits) *int { return &l.AuthFailures }),
 		count("limits.sessions_per_account", "32", "1", "10000", "Sessions at once that are signed in as one account.",
 			func(l *Limits) *int { return &l.SessionsPerAccount }),

@@ -65,6 +65,9 @@ func (t *Tally) Wrong(a Attempt, now time.Time) { t.note(a, now).wrong++ }
 // Refused counts an attempt that a rate refused.
 func (t *Tally) Refused(a Attempt, now time.Time) { t.note(a, now).refused++ }
 
+// Forget drops what was tried at an account that is no more.
+func (t *Tally) Forget(account string) { delete(t.accounts, account) }
+
 // note returns the count of an attempt's account.
 func (t *Tally) note(a Attempt, now time.Time) *count {
 	c, ok := t.accounts[a.Account]
@@ -138,6 +141,16 @@ func (t *Tally) All(now time.Time) (all []Report) {
 		return cmp.Or(cmp.Compare(b.Wrong+b.Refused, a.Wrong+a.Refused), cmp.Compare(a.Account, b.Account))
 	})
 	return all
+}
+
+// Count returns how many accounts are being guessed at.
+func (t *Tally) Count(now time.Time) (n int) {
+	for _, c := range t.accounts {
+		if t.guessed(c, now) {
+			n++
+		}
+	}
+	return n
 }
 
 // Begun returns the accounts that are being guessed at and were not told of, each once until it

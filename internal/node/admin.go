@@ -22,7 +22,7 @@ func (n *Node) openOperator(_ context.Context, _ keys) error {
 	})
 	n.operator = operate.New(operate.Options{
 		Incidents: n.incidents,
-		Accounts:  n.identity, Credentials: n.identity, DeviceCA: n.deviceCA, Queue: n.spool, Trace: n.trace, Facts: n.reader, Book: n.book, Ledger: n.ledger, Allowance: n.allowance, Now: n.o.Now,
+		Accounts:  n.identity, Credentials: n.identity, Guesses: n.identity, DeviceCA: n.deviceCA, Queue: n.spool, Trace: n.trace, Facts: n.reader, Book: n.book, Ledger: n.ledger, Allowance: n.allowance, Now: n.o.Now,
 		EndSessions: n.intake.EndFallen, Sessions: n.intake.Sessions, Server: n.server,
 		Write: n.trace.Write, Backup: n.backup(), Data: n.config().Data, Certificate: n.leaf, Obtained: n.obtained, Logger: n.log,
 		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,

@@ -40,6 +40,7 @@ func (n *Node) state(ctx context.Context) metrics.State {
 		Facts: log.Facts, Sequenced: log.Sequenced, Signed: log.Signed, SignedAt: log.SignedAt, Skipped: log.Skipped,
 	}
 	v.Capped = n.capped(ctx)
+	v.Guessed = n.identity.CountGuessedAt()
 	var err error
 	if v.Incidents, err = n.incidents.Log.Count(ctx); err != nil {
 		n.log.Warn("the open incidents are not known", "err", err)

@@ -9,6 +9,7 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
+	"sallyport/internal/guess"
 	"sallyport/internal/incident"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
@@ -43,6 +44,8 @@ type Account struct {
 	// still has, and what is open.
 	LastSignIn *LastSignIn `json:"last_sign_in,omitempty"`
 	Sessions   []Session   `json:"sessions,omitempty"`
+	// Guessed is told by AccountShow: what was tried of late by whoever guesses its password.
+	Guessed *guess.Report `json:"guessed,omitempty"`
 	// NamedBy is told by AccountShow and AccountRemove: the aliases that lead to the
 	// account.
 	NamedBy []string `json:"named_by,omitempty"`
@@ -218,7 +221,7 @@ func (op *Operator) AccountShow(ctx context.Context, by Caller, r AccountRef) (A
 		return Account{}, err
 	}
 	v := op.shown(account)
-	v.NamedBy = op.o.Book.NamedBy(a)
+	v.NamedBy, v.Guessed = op.o.Book.NamedBy(a), op.guessed(a)
 	for _, d := range op.o.Book.Entries().Delegates() {
 		if d.Account.Key() == a.Key() {
 			v.SendsAs = append(v.SendsAs, d.Address.String())

@@ -66,6 +66,8 @@ type Options struct {
 	Accounts Accounts
 	// Credentials are what the accounts sign in with.
 	Credentials Credentials
+	// Guesses knows whose passwords are being guessed; nil: nobody does.
+	Guesses Guesses
 	// DeviceCA signs the certificates of devices.
 	DeviceCA DeviceCA
 	Queue    Queue

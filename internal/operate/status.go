@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/guess"
 	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
@@ -32,10 +33,14 @@ type Status struct {
 	// Incidents are those that are open.
 	Incidents int `json:"incidents"`
 	// Capped are the accounts that may write to nobody more for now.
-	Capped []Capped    `json:"capped,omitempty"`
-	Queue  QueueStats  `json:"queue"`
-	Trace  trace.Stats `json:"trace"`
-	Health Health      `json:"health"`
+	Capped []Capped `json:"capped,omitempty"`
+	// Guessed is how many accounts somebody guesses at, and GuessedAt the first of them, those
+	// with the most tries.
+	Guessed   int            `json:"guessed,omitempty"`
+	GuessedAt []guess.Report `json:"guessed_at,omitempty"`
+	Queue     QueueStats     `json:"queue"`
+	Trace     trace.Stats    `json:"trace"`
+	Health    Health         `json:"health"`
 }
 
 // Health is what tells trouble before it comes.
@@ -83,6 +88,7 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 		return s, err
 	}
 	s.Accounts, s.Capped = len(all), op.cappedOf(all)
+	s.GuessedAt, s.Guessed = op.guessedAt()
 	for _, a := range all {
 		if a.Standing != accounts.StandingActive {
 			s.Frozen++

@@ -43,14 +43,27 @@ func run(m *testing.M) int {
 // newServer starts a server that watches its accounts, with a next hop that counts.
 func newServer(t *testing.T, hijack, extra string) (*rig.Server, *load.Sink) {
 	t.Helper()
+	s, sink := prepare(t, hijack, extra)
+	start(t, s)
+	return s, sink
+}
+
+// prepare does the same, and starts nothing yet.
+func prepare(t *testing.T, hijack, extra string) (*rig.Server, *load.Sink) {
+	t.Helper()
 	sink, err := load.NewSink(load.SinkOptions{Keep: true})
 	must(t, err)
 	t.Cleanup(func() { _ = sink.Close() })
 	s, err := rig.Prepare(t.Context(), rig.Options{
 		Binary: binary, Dir: filepath.Join(t.TempDir(), "data"), Remote: sink.Addr(), Sendmail: true,
-		Extra: "[limits]\ngreet_delay = \"0s\"\ntransactions = 1000000\n\n[hijack]\n" + hijack + "\n" + extra,
+		Extra: "[limits]\ngreet_delay = \"0s\"\ntransactions = 1000000\n\n[auth]\nguesses = 1000\nnetwork_guesses = 1000\n\n[hijack]\n" + hijack + "\n" + extra,
 	})
 	must(t, err)
+	return s, sink
+}
+
+func start(t *testing.T, s *rig.Server) {
+	t.Helper()
 	must(t, s.Start(t.Context()))
 	t.Cleanup(func() {
 		if err := s.Stop(); err != nil {
@@ -60,7 +73,6 @@ func newServer(t *testing.T, hijack, extra string) (*rig.Server, *load.Sink) {
 			t.Logf("end of the server's log:\n%s", s.LogTail())
 		}
 	})
-	return s, sink
 }
 
 func must(t *testing.T, err error) {
@@ -109,17 +121,29 @@ type client struct {
 // dial opens a connection to a submission door and says EHLO under TLS.
 func dial(t *testing.T, s *rig.Server, door string, c *tls.Config) *client {
 	t.Helper()
-	if c == nil {
-		c = tlsConfig(t, s)
-	}
-	d := net.Dialer{Timeout: 30 * time.Second}
 	at := s.Listen.Submissions[0]
 	if door == "submission" {
 		at = s.Listen.Submission[0]
 	}
+	if c == nil {
+		c = tlsConfig(t, s)
+	}
+	return greet(t, connect(t, at, nil), door, c)
+}
+
+// connect opens a connection, from an address of this host; nil: from any.
+func connect(t *testing.T, at string, from net.Addr) net.Conn {
+	t.Helper()
+	d := net.Dialer{Timeout: 30 * time.Second, LocalAddr: from}
 	raw, err := d.DialContext(t.Context(), "tcp", at)
 	must(t, err)
 	_ = raw.SetDeadline(time.Now().Add(2 * time.Minute))
+	return raw
+}
+
+// greet says EHLO under TLS.
+func greet(t *testing.T, raw net.Conn, door string, c *tls.Config) *client {
+	t.Helper()
 	x := &client{raw, bufio.NewReader(raw)}
 	if door == "submission" {
 		x.line()
@@ -163,7 +187,10 @@ func (c *client) signIn(user, password string) string {
 }
 
 // send submits a message and returns the last answer.
-func (c *client) send(from string, to ...string) string {
+func (c *client) send(from string, to ...string) string { return c.letter("x", from, to...) }
+
+// letter submits a message that says something, and returns the last answer.
+func (c *client) letter(text, from string, to ...string) string {
 	if r := c.say("MAIL FROM:<" + from + ">"); !strings.HasPrefix(r, "2") {
 		return r
 	}
@@ -175,7 +202,7 @@ func (c *client) send(from string, to ...string) string {
 	if r := c.say("DATA"); !strings.HasPrefix(r, "3") {
 		return r
 	}
-	return c.say("From: <" + from + ">\r\nSubject: x\r\n\r\nx\r\n.")
+	return c.say("From: <" + from + ">\r\nSubject: x\r\n\r\n" + text + "\r\n.")
 }
 
 func tlsConfig(t *testing.T, s *rig.Server) *tls.Config {

@@ -141,9 +141,11 @@ func (c *conn) known() {
 	}
 }
 
-// authFailed counts a failure that was the client's, and makes guessing slow.
+// authFailed counts a sign-in that failed, and makes the next one slower. One that was put
+// off (454) counts as much as one that was wrong: else whoever is kept from guessing could ask
+// without end whether he still is, at no cost of his.
 func (c *conn) authFailed(ctx context.Context, res result) result {
-	if res.reply.Class() != mail.ClassPermanent {
+	if class := res.reply.Class(); class != mail.ClassPermanent && class != mail.ClassTransient {
 		return res
 	}
 	c.count.authFailures++

@@ -89,11 +89,11 @@ type Limits struct {
 	Junk int
 	// Unknown is how many unknown verbs a session may give.
 	Unknown int
-	// AuthFailures is how many sign-ins may fail in a session, AuthRounds how many
-	// challenges one may take.
+	// AuthFailures is how many sign-ins may fail or be put off in a session, AuthRounds how
+	// many challenges one may take.
 	AuthFailures, AuthRounds int
-	// AuthFailureDelay is added before the reply to each failed sign-in, once more
-	// for each failure; 0: none.
+	// AuthFailureDelay is added before the reply to each sign-in that failed or was put off,
+	// once more for each; 0: none.
 	AuthFailureDelay time.Duration
 }
 

@@ -395,6 +395,21 @@ func TestAuthFailuresAreSlow(t *testing.T) {
 	}
 }
 
+// A sign-in that is put off is as slow as one that fails, and counts towards the end of the
+// session: who asks whether he may guess again asks three times.
+func TestSignInsPutOffAreSlow(t *testing.T) {
+	cfg, client := withTLS(t, testConfig(KindSubmissions))
+	cfg.Limits.AuthFailureDelay = 30 * time.Millisecond
+	d := connect(t, cfg, client, &memory{auth: true, sasl: func(string) SASL {
+		return saslFunc(func() (bool, mail.Reply) { return true, mail.R(454, "4.7.0", "try again later") })
+	}})
+	start := time.Now()
+	d.run("S: 220\nC: EHLO x\nS: 250\nC: AUTH PLAIN =\nS: 454\nC: AUTH PLAIN =\nS: 454\nC: AUTH PLAIN =\nS: 454\nC: NOOP\nS: 421\nS.")
+	if took := time.Since(start); took < 180*time.Millisecond {
+		t.Errorf("three took %v", took)
+	}
+}
+
 // F17: the end of TLS in the midst of a chunk is the end of everything.
 func TestCloseNotifyMidChunk(t *testing.T) {
 	cfg, client := withTLS(t, testConfig(KindSubmissions))

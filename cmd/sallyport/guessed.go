@@ -1,0 +1,28 @@
+package main
+
+import (
+	"fmt"
+
+	"sallyport/internal/guess"
+)
+
+// guessed says in one line what was tried at an account that somebody guesses at.
+func guessed(r guess.Report) string {
+	networks := plural(len(r.Sources), "network")
+	if r.Others > 0 {
+		networks = fmt.Sprintf("more than %d networks", len(r.Sources))
+	}
+	return fmt.Sprintf("%s and %s since %s, from %s", plural(r.Wrong, "wrong password"), plural(r.Refused, "refused attempt"), moment(r.Since), networks)
+}
+
+// tellGuesses tells the same of one account, and from where.
+func tellGuesses(c console, r guess.Report) {
+	c.prose("being guessed at  %s; last at %s\n", guessed(r), moment(r.Last))
+	for _, s := range firsts(r.Sources) {
+		known := ""
+		if s.Known {
+			known = ", from where it signs in itself"
+		}
+		c.prose("                  %s from %s%s\n", plural(s.Tries, "attempt"), s.Network, known)
+	}
+}
