@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, race, mutate, fuzz, bench, bench-parsers, authors, crash, model, soak, migrate, walks, lint, vuln.
+# The rest: build, race, mutate, fuzz, bench, bench-parsers, authors, crash, model, soak, migrate, walks, pkcs12, lint, vuln.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -13,7 +13,7 @@ LEAST    ?= 85
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks
+.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -98,6 +98,12 @@ crash:
 
 model:
 	SALLYPORT_SEQUENCES=$(SEQUENCES) go test -timeout 30m -count 1 -v ./test/sequence
+
+# The files of `cert issue` read by OpenSSL, GnuTLS, NSS, Java where it is installed, and
+# readers of property lists.
+pkcs12:
+	./scripts/install-certificate-readers
+	SALLYPORT_PKCS12=1 go test -count 1 -v ./test/pkcs12
 
 # The long forms of the crash, command-sequence and load tests.
 soak: build

@@ -73,6 +73,17 @@ func health(c console, h operate.Health) {
 		c.prose("tls       the certificate expires on %s, in %s\n", h.CertificateExpires.Local().Format(time.DateOnly),
 			plural(int(time.Until(h.CertificateExpires).Hours()/24), "day"))
 	}
+	if e := h.Ending; e != nil {
+		c.prose("          %s within 30 days, the first for %s of %s at %s; see: sallyport cert ls\n",
+			endSoon(e.Certificates), e.First.Name, e.First.Account, moment(e.First.Ends))
+	}
+	if a := h.Authority; a != nil {
+		if a.KeyFault != "" {
+			c.prose("          authority %d for devices cannot sign: %s\n", a.Number, a.KeyFault)
+		} else {
+			c.prose("          authority %d for devices ends at %s; make a new one with: sallyport cert ca rollover\n", a.Number, moment(a.Ends))
+		}
+	}
 	if o := h.Obtained; o != nil {
 		if o.Chain == "" {
 			c.prose("tls       there is no certificate yet: no STARTTLS, and nobody can sign in\n")
@@ -81,4 +92,11 @@ func health(c console, h operate.Health) {
 			c.prose("          none was obtained: %s\n          next attempt at %s, or with the next: sallyport reload\n", o.Fault, moment(o.Next))
 		}
 	}
+}
+
+func endSoon(n int) string {
+	if n == 1 {
+		return "1 certificate ends"
+	}
+	return plural(n, "certificate") + " end"
 }

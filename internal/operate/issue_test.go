@@ -5,6 +5,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,5 +113,39 @@ func TestAuthorities(t *testing.T) {
 	check(t, w.CertList(t.Context(), by, struct{}{}, func(Credential) error { n++; return nil }))
 	if n != 1 {
 		t.Errorf("%d certificates sign in after it", n)
+	}
+}
+
+// Status tells of certificates that end soon, unless another takes their place, and of an
+// authority that cannot sign.
+func TestStatusTellsOfEnds(t *testing.T) {
+	w, by := newWorld(t), Self()
+	_, err := w.AccountAdd(t.Context(), by, AccountAdd{Address: "alice@local.test", Role: "person", Password: "correct horse battery"})
+	check(t, err)
+	health := func() Health {
+		t.Helper()
+		s, err := w.Status(t.Context(), by, struct{}{})
+		check(t, err)
+		return s.Health
+	}
+	for name, days := range map[string]int{"phone": 29, "laptop": 10, "tablet": 31} {
+		_, request := asRequest(t)
+		_, err = w.CertIssue(t.Context(), by, CertIssue{Account: "alice@local.test", Name: name, Request: request, Days: days})
+		check(t, err)
+	}
+	if h := health(); h.Ending == nil || h.Ending.Certificates != 2 || h.Ending.First.Name != "laptop" || h.Authority != nil {
+		t.Errorf("%+v, %+v", h.Ending, h.Authority)
+	}
+	for _, name := range []string{"phone", "laptop"} {
+		_, request := asRequest(t)
+		_, err = w.CertIssue(t.Context(), by, CertIssue{Account: "alice@local.test", Name: name + "-2", Request: request, Replaces: name})
+		check(t, err)
+	}
+	if h := health(); h.Ending != nil {
+		t.Errorf("%+v", h.Ending)
+	}
+	check(t, os.Remove(w.o.DeviceCA.KeyPath(1)))
+	if h := health(); h.Authority == nil || !strings.Contains(h.Authority.KeyFault, "cert ca rollover") {
+		t.Errorf("%+v", h.Authority)
 	}
 }

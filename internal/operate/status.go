@@ -53,6 +53,11 @@ type Health struct {
 	ReturnPath *ReturnPath `json:"return_path,omitempty"`
 	// Obtained is nil where the certificate comes from files, or where there is to be none.
 	Obtained *Obtained `json:"obtained,omitempty"`
+	// Ending are the certificates with which people sign in that end soon; nil: none does.
+	Ending *Ending `json:"ending,omitempty"`
+	// Authority is the one that signs certificates of devices, where its key cannot be used
+	// or it ends soon; nil: neither, or there is none.
+	Authority *DeviceAuthority `json:"authority,omitempty"`
 }
 
 // Obtained is what there is of a certificate that an authority gives. RFC 8555
@@ -101,6 +106,10 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 		return s, err
 	}
 	s.Health = op.health(ctx)
+	s.Health.Ending = op.ending(all)
+	if s.Health.Authority, err = op.ailing(ctx); err != nil {
+		return s, err
+	}
 	if op.o.Server != nil {
 		s.Server = op.o.Server()
 	}
