@@ -186,6 +186,13 @@ func TestMisread(t *testing.T) {
 		`"\"" "<u@a2.test>" <v@none.test>`:                              "[a2.test]",
 		`"\\" "u@a2.test" <v@none.test>`:                                "[a2.test]",
 		"\"x\r\n <u@a2.test>\" <v@none.test>":                           "[a2.test]",
+		"\"x\r\n u@a2.test\" <v@none.test>":                             "[]",
+		"\"<u@a2.test>\"\r\n <v@none.test>":                             "[]", // folded elsewhere
+		`"" "u@a2.test" <v@none.test>`:                                  "[a2.test]",
+		`"u@a2.test" "" <v@none.test>`:                                  "[a2.test]",
+		`"x" "u@a2.test" <v@none.test>`:                                 "[]",
+		`"" <v@none.test>`:                                              "[]",
+		`v@none.test (u@a2.test, u@a2.test, u@a3.test)`:                 "[a2.test a3.test]",
 		`=?utf-8?q?u=40a2=2Etest=2C?= <v@none.test>`:                    "[a2.test]",
 		`=?utf-8?q?x_=3Cu=40a2.test=3E?= <v@none.test>`:                 "[a2.test]",
 		`=?utf-16?b?/v8APAB1AEAAYQAyAC4AdABlAHMAdAA+?= <v@none.test>`:   "[a2.test]",
