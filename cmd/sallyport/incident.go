@@ -125,6 +125,9 @@ func tellIncident(c console, v operate.IncidentShown) {
 	for _, ch := range firsts(v.Story.Changes) {
 		c.prose("changed     %s %s\n", moment(ch.At), ch.What)
 	}
+	if v.Forward != nil {
+		c.prose("forwards    to %s, since %s; nothing leaves by it while the account is contained\n", some(v.Forward.Targets), moment(v.Forward.Added))
+	}
 	for _, o := range v.Others {
 		c.prose("also        %s was signed in to from there\n", o)
 	}
@@ -164,6 +167,9 @@ func tellPause(c console, v operate.IncidentShown) {
 func tellNext(c console, v operate.IncidentShown) {
 	c.prose("\nMail for the account is still delivered; it can neither sign in nor send. What next:\n")
 	c.prose("  sallyport account passwd %s --generate    gives it another password\n", v.Account)
+	if v.Forward != nil {
+		c.prose("  sallyport forward rm %s    ends its forward, if its owner knows nothing of it\n", v.Account)
+	}
 	c.prose("  sallyport incident purge %d    removes what was held since, and keeps the evidence\n", v.Number)
 	c.prose("  sallyport incident export %d --to incident-%d.zip    writes the signed evidence for others\n", v.Number, v.Number)
 	c.prose("  sallyport incident release %d    lets the account act again; chosen messages leave: --message ID, or --all\n", v.Number)

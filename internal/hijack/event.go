@@ -90,8 +90,8 @@ type SignedIn struct {
 	NewProgram bool // with a client program that it did not use before
 }
 
-// ForwardChanged tells that a forward, a delegate or another credential was added for
-// the account, by somebody who signed in as it.
+// ForwardChanged tells that the account's forward leads to somebody outside to whom it did not,
+// or that the account may send as somebody else from now on.
 type ForwardChanged struct{ At time.Time }
 
 func (e Submitted) when() time.Time      { return e.At }

@@ -28,7 +28,7 @@ func (n *Node) openOperator(_ context.Context, _ keys) error {
 		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,
 		Greeting:        func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice },
 		ContactReplaced: func() { n.notices.Wake() },
-		Learner:         n.watch, SigningKeys: n.ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
+		Watch:           n.watch, SigningKeys: n.ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
 	})
 	return nil
 }

@@ -49,6 +49,9 @@ func (op *Operator) DelegateAdd(ctx context.Context, by Caller, r DelegateChange
 		}
 		return roster.Edit{Put: []roster.Entry{d}, Facts: fact.EncodeAll(op.delegateFact(by, d, "added"))}, nil
 	}})
+	if err == nil && !r.DryRun {
+		op.reaches(ctx, d.Account, "it may send as "+d.Address.String())
+	}
 	return op.delegateView(d), err
 }
 

@@ -64,7 +64,17 @@ func (op *Operator) ForwardAdd(ctx context.Context, by Caller, r ForwardAdd) (Fo
 		f.Targets, f.Evidence = texts(targets), append(f.Evidence, fact.Pair{Name: "keeps a copy", Value: fmt.Sprint(next.Keep)})
 		return roster.Edit{Put: []roster.Entry{next}, Facts: fact.EncodeAll(f.Fact())}, nil
 	}})
+	if err == nil && !r.DryRun {
+		op.reaches(ctx, account, "its forward leads to "+joinAddresses(targets)+" as well")
+	}
 	return op.forwardView(next), err
+}
+
+// reaches tells who watches accounts that one reaches others from now on, by whosever wish.
+func (op *Operator) reaches(ctx context.Context, account mail.Address, what string) {
+	if op.o.Watch != nil {
+		op.o.Watch.Changed(ctx, account, what)
+	}
 }
 
 // parseForward parses an account and addresses that are not ours.

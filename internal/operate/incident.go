@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
 	"sallyport/internal/incident"
 	"sallyport/internal/mail"
@@ -38,6 +39,9 @@ type IncidentShown struct {
 	Held            []Message       `json:"held,omitempty"` // the oldest first
 	MoreHeld        int             `json:"more_held,omitempty"`
 	Kept            []incident.Kept `json:"kept,omitempty"` // what was purged
+	// Forward is that of the account as it is now; nil: it has none. Nothing leaves by it while
+	// the account is contained.
+	Forward *Forward `json:"forward,omitempty"`
 	// Others are accounts that were signed in to from the same addresses since.
 	Others []string `json:"others,omitempty"`
 }
@@ -124,6 +128,12 @@ func (op *Operator) IncidentShow(ctx context.Context, _ Caller, r IncidentRef) (
 	})
 	if err != nil {
 		return v, err
+	}
+	if e, ok := op.o.Book.Entries().Get(roster.ForwardRef(i.Account)); ok {
+		if f, is := e.(roster.Forward); is {
+			shown := op.forwardView(f)
+			v.Forward = &shown
+		}
 	}
 	if v.Others, err = op.others(ctx, i); err != nil {
 		return v, err

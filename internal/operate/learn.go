@@ -14,9 +14,11 @@ import (
 	"sallyport/internal/mail"
 )
 
-// Learner is what an Operator needs of package watch to teach whom accounts wrote to.
-type Learner interface {
+// Watcher is what an Operator needs of package watch: to teach whom accounts wrote to, and to
+// tell what of them is changed.
+type Watcher interface {
 	Learn(ctx context.Context, of mail.Address, all []watch.Acquaintance, facts func(taught int) [][]byte) (int, error)
+	Changed(ctx context.Context, of mail.Address, what string)
 }
 
 // MaxLearn is how many correspondents one request teaches.
@@ -48,7 +50,7 @@ type Learned struct {
 // Learn teaches whom an account of ours wrote to. What was sent in an incident of the
 // account teaches nothing: it may be whom a thief wrote to.
 func (op *Operator) Learn(ctx context.Context, by Caller, r Learn) (Learned, error) {
-	if op.o.Learner == nil {
+	if op.o.Watch == nil {
 		return Learned{}, &Error{CodeInvalid, "nothing is learnt here"}
 	}
 	if len(r.Correspondents) > MaxLearn {
@@ -93,7 +95,7 @@ func (op *Operator) Learn(ctx context.Context, by Caller, r Learn) (Learned, err
 	if r.DryRun {
 		facts = nil
 	}
-	if out.Taught, err = op.o.Learner.Learn(ctx, account, all, facts); err != nil {
+	if out.Taught, err = op.o.Watch.Learn(ctx, account, all, facts); err != nil {
 		return Learned{}, err
 	}
 	for _, other := range known {

@@ -14,8 +14,9 @@ import (
 
 // pupil remembers what it is taught, and writes what is to be told of it.
 type pupil struct {
-	w   *world
-	all []watch.Acquaintance
+	w       *world
+	all     []watch.Acquaintance
+	changed []string // what it was told
 }
 
 func (p *pupil) Learn(ctx context.Context, _ mail.Address, all []watch.Acquaintance, facts func(int) [][]byte) (int, error) {
@@ -35,6 +36,10 @@ func (p *pupil) Learn(ctx context.Context, _ mail.Address, all []watch.Acquainta
 	return len(all), nil
 }
 
+func (p *pupil) Changed(_ context.Context, of mail.Address, what string) {
+	p.changed = append(p.changed, of.String()+": "+what)
+}
+
 func (p *pupil) text() string {
 	var out []string
 	for _, a := range p.all {
@@ -47,7 +52,7 @@ func (p *pupil) text() string {
 func TestLearn(t *testing.T) {
 	w := newWorld(t)
 	p := &pupil{w: w}
-	w.o.Learner = p
+	w.o.Watch = p
 	c := Direct(w.Operator)
 	for _, a := range []string{"alice@local.test", "bob@local.test"} {
 		_, err := c.AccountAdd(t.Context(), AccountAdd{Address: a, Password: "correct horse", Role: "person"})
@@ -85,7 +90,7 @@ func TestLearn(t *testing.T) {
 func TestAnIncidentTeachesNothing(t *testing.T) {
 	w := newWorld(t)
 	p := &pupil{w: w}
-	w.o.Learner = p
+	w.o.Watch = p
 	c, _, _ := contained(t, w)
 	i, err := c.IncidentShow(t.Context(), IncidentRef{Number: 1})
 	check(t, err)
@@ -99,5 +104,27 @@ func TestAnIncidentTeachesNothing(t *testing.T) {
 	}
 	if v, err := c.IncidentShow(t.Context(), IncidentRef{Number: 1}); err != nil || v.State != incident.StateOpen {
 		t.Errorf("%v, %v", v.State, err)
+	}
+}
+
+// Who watches accounts is told when one reaches others from now on, and of no trial.
+func TestWhoWatchesIsToldWhatIsChanged(t *testing.T) {
+	w := newWorld(t)
+	p := &pupil{w: w}
+	w.o.Watch = p
+	c := Direct(w.Operator)
+	for _, a := range []string{"alice@local.test", "bob@local.test"} {
+		_, err := c.AccountAdd(t.Context(), AccountAdd{Address: a, Password: "correct horse", Role: "person"})
+		check(t, err)
+	}
+	for _, dry := range []bool{true, false} {
+		_, err := c.ForwardAdd(t.Context(), ForwardAdd{Account: "Alice@local.test", Targets: []string{"x@mallory.test"}, DryRun: dry})
+		check(t, err)
+		_, err = c.DelegateAdd(t.Context(), DelegateChange{Account: "alice@local.test", Address: "bob@local.test", DryRun: dry})
+		check(t, err)
+	}
+	want := "alice@local.test: its forward leads to x@mallory.test as well; alice@local.test: it may send as bob@local.test"
+	if got := strings.ToLower(strings.Join(p.changed, "; ")); got != want {
+		t.Errorf("%s", got)
 	}
 }

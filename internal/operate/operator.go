@@ -79,8 +79,8 @@ type Options struct {
 	// ContactReplaced is told that a former contact waits to be told; nil: nobody is. It must
 	// not block.
 	ContactReplaced func()
-	// Learner is taught whom accounts wrote to before; nil: nobody is.
-	Learner Learner
+	// Watch is told what of accounts is changed, and whom they wrote to before; nil: nobody is.
+	Watch Watcher
 	// Ledger counts recipients, and Allowance says how many an account may have.
 	Ledger    Ledger
 	Allowance func(accounts.Account) budget.Limits

@@ -20,6 +20,7 @@ const (
 	prefixOffer   = prefix + "tls/"
 	prefixShared  = prefix + "shared/"
 	prefixPaused  = prefix + "paused/"
+	prefixChanged = prefix + "changed/"
 	prefixHeard   = prefix + "heard/"
 	prefixWait    = prefix + "wait/"
 	keyNormal     = prefix + "normal"

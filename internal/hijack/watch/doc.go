@@ -27,6 +27,7 @@
 //	hijack/tls/ACCOUNT OFFER       since when an account signs in with what a client offers in TLS
 //	hijack/shared/WHAT             what is known of a network, an offer or a text that accounts share
 //	hijack/paused/WHAT             the same is paused
+//	hijack/changed/ACCOUNT TIME    what was changed of it then, in words
 //	hijack/heard/ACCOUNT WHO       a stranger who wrote first with a DMARC pass: when last, when
 //	                               first, of which domain
 //	hijack/wait/ID                 who of a queued message may not leave yet

@@ -242,14 +242,15 @@ func (w *Watch) fade(ctx context.Context) {
 		return
 	}
 	w.faded = now
-	gone := w.fadeShared(now)
-	err := w.o.Store.Scan(ctx, store.Prefix([]byte(prefixHeard)), func(k, v []byte) (bool, error) {
+	gone, err := w.fadeChanged(ctx, now)
+	gone = append(gone, w.fadeShared(now)...)
+	err = errors.Join(err, w.o.Store.Scan(ctx, store.Prefix([]byte(prefixHeard)), func(k, v []byte) (bool, error) {
 		if h, ok := decodeHeard(v); ok && now.Sub(h.last) <= w.o.Limits.HeardFor {
 			return true, nil
 		}
 		gone = append(gone, store.Mutation{Key: slices.Clone(k), Delete: true})
 		return len(gone) < fadeMost, nil // the others follow tomorrow
-	})
+	}))
 	if err == nil && len(gone) > 0 {
 		_, err = w.o.Store.Apply(ctx, store.Tx{Mutations: gone}, store.Lazy)
 	}

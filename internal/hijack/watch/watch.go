@@ -342,8 +342,13 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 	if now, ok := w.o.Account(by.Account); ok && now.Standing == accounts.StandingFrozen {
 		return errContained
 	}
+	since = earlier(since, by.Began)
+	changed := w.changes(ctx, a.who, earlier(since, w.o.Now()))
+	if len(changed) > 0 {
+		since, words = earlier(since, changed[0].at), append(words, changedWords(changed)...)
+	}
 	i := incident.Incident{
-		Account: by.Account, Rule: Rule, By: detector, Reason: reason, Evidence: words, Odds: v.Odds, Since: earlier(since, by.Began), Cause: c,
+		Account: by.Account, Rule: Rule, By: detector, Reason: reason, Evidence: words, Odds: v.Odds, Since: since, Cause: c,
 		Seen: []incident.Origin{{
 			Peer: by.Session.Peer, Door: by.Session.Door, Program: by.Session.Hello, TLS: by.Session.TLS, Conn: by.Session.Conn, At: w.o.Now(),
 		}},

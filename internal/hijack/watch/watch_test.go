@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -444,5 +445,45 @@ func TestMemoryIsBounded(t *testing.T) {
 	must(t, err)
 	if a.state == (hijack.State{}) {
 		t.Error("an account is forgotten")
+	}
+}
+
+// A forward that was changed before a burst makes the evidence for it stronger, and is part of the
+// incident; also over a restart. What was changed long before is not.
+func TestAChangedForwardIsEvidence(t *testing.T) {
+	alice := addr(t, "alice@local.test")
+	blast := func(before func(w *world)) (incident.Incident, int) {
+		t.Helper()
+		w := newWorld(t, nil)
+		before(w)
+		w.open(nil)
+		ids, _ := w.blast(100, 50*time.Millisecond)
+		if len(w.found) != 1 {
+			t.Fatalf("%d incidents", len(w.found))
+		}
+		return w.found[0], len(ids)
+	}
+	plain, most := blast(func(w *world) {
+		w.event(t.Context(), Act{Account: alice}, hijack.SignedIn{At: w.time()})
+		w.pass(8 * time.Hour)
+	})
+	var at time.Time
+	changed, taken := blast(func(w *world) {
+		w.Changed(t.Context(), alice, "its forward leads to old@mallory.test as well")
+		w.pass(7 * time.Hour)
+		at = w.time()
+		w.Changed(t.Context(), alice, "its forward leads to x@mallory.test as well")
+		w.Changed(t.Context(), addr(t, "bob@local.test"), "its forward leads to other@mallory.test as well")
+		w.pass(time.Hour)
+	})
+	text := strings.Join(changed.Evidence, "\n")
+	if !strings.Contains(text, "x@mallory.test") || strings.Contains(text, "other@") || strings.Contains(text, "old@") || !changed.Since.Equal(at) {
+		t.Errorf("since %s, and it was changed at %s:\n%s", changed.Since, at, text)
+	}
+	if taken > most || taken == most && changed.Odds <= plain.Odds {
+		t.Errorf("odds of %g after %d messages, and of %g after %d without it", changed.Odds, taken, plain.Odds, most)
+	}
+	if strings.Contains(strings.Join(plain.Evidence, "\n"), "forward") {
+		t.Errorf("%s", plain.Evidence)
 	}
 }
