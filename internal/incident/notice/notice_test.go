@@ -194,6 +194,19 @@ func (w *world) latest() (last incident.Incident) {
 	return last
 }
 
+// That an account was removed ends its incident, by nobody who could be named.
+func TestTheEndWithTheAccountReadsWell(t *testing.T) {
+	w := newWorld(t)
+	w.raise("gone@local.test")
+	must(t, w.look(t.Context()))
+	var closed incident.Incident
+	w.apply(w.o.Log.Closing(w.addr("gone@local.test"), incident.StateReleased, w.now, "", "the account was removed", &closed))
+	must(t, w.look(t.Context()))
+	if all, owners := w.admin(); len(all) != 2 || owners != 0 || !strings.Contains(all[1], "Incident 1 of gone@local.test is released.\r\nthe account was removed\r\n") {
+		t.Errorf("%q, and %d others", all, owners)
+	}
+}
+
 // Whom a person froze is told why, in his mailbox and outside, and that it is over; or
 // nothing of both.
 func TestAFreezeByHandIsToldToo(t *testing.T) {

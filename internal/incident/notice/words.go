@@ -27,7 +27,11 @@ func adminText(about []incident.Incident) string {
 	var b strings.Builder
 	for _, i := range about {
 		if i.State != incident.StateOpen {
-			fmt.Fprintf(&b, "Incident %d of %s is %s, by %s.\n%s\n\n", i.Number, i.Of(), i.State, i.ClosedBy, i.ClosedFor)
+			by := "" // an account that was removed ends its incident by that
+			if i.ClosedBy != "" {
+				by = ", by " + i.ClosedBy
+			}
+			fmt.Fprintf(&b, "Incident %d of %s is %s%s.\n%s\n\n", i.Number, i.Of(), i.State, by, i.ClosedFor)
 			continue
 		}
 		if i.Account.IsZero() {
