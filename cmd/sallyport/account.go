@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"sallyport/internal/kit/words"
 	"sallyport/internal/operate"
 )
 
@@ -105,7 +106,7 @@ The owner is told in the mailbox, and outside where an address is set for that.`
 func (a accountFreeze) Run(ctx context.Context, c console) error {
 	return a.operate(ctx, c, func(o *operate.Client) error {
 		account, err := o.AccountFreeze(ctx, operate.AccountReason{Address: a.Address, Reason: a.Reason, Quiet: a.Quiet})
-		return a.tell(c, account, err, fmt.Sprintf("is frozen, its queue is held, %s ended", plural(account.SessionsEnded, "session")), "")
+		return a.tell(c, account, err, fmt.Sprintf("is frozen, its queue is held, %s ended", words.Count(account.SessionsEnded, "session")), "")
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/internal/kit/timespan"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/operate"
 )
 
@@ -97,7 +98,7 @@ func (a appRm) Run(ctx context.Context, c console) error {
 		if a.JSON {
 			return printJSON(c.out, v)
 		}
-		c.printf("%s (%s) of %s is revoked, %s ended\n", v.ID, v.Name, v.Account, plural(v.SessionsEnded, "session"))
+		c.printf("%s (%s) of %s is revoked, %s ended\n", v.ID, v.Name, v.Account, words.Count(v.SessionsEnded, "session"))
 		return nil
 	})
 }
@@ -122,6 +123,6 @@ Examples:
 func (a accountSignIn) Run(ctx context.Context, c console) error {
 	return a.operate(ctx, c, func(o *operate.Client) error {
 		v, err := o.AccountSignIn(ctx, operate.AccountSignIn{Address: a.Address, Policy: a.With, Alone: a.WithoutAuth})
-		return a.tell(c, v, err, fmt.Sprintf("signs in with %s, %s ended", v.SignIn, plural(v.SessionsEnded, "session")), "")
+		return a.tell(c, v, err, fmt.Sprintf("signs in with %s, %s ended", v.SignIn, words.Count(v.SessionsEnded, "session")), "")
 	})
 }

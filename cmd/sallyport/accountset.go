@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"sallyport/internal/kit/words"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 )
@@ -43,7 +44,7 @@ func (a accountSet) Run(ctx context.Context, c console) error {
 		if a.Notify != "" && a.Role == "" && hour == nil && day == nil {
 			return a.tell(c, account, nil, toldAt(account), "")
 		}
-		return a.tell(c, account, err, fmt.Sprintf("may write to %d recipients an hour and %d a day", account.Recipients.Most.Hour, account.Recipients.Most.Day), "")
+		return a.tell(c, account, err, fmt.Sprintf("may write to %s an hour and %d a day", words.Count(int(account.Recipients.Most.Hour), "recipient"), account.Recipients.Most.Day), "")
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/fact"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/backup"
@@ -63,7 +64,7 @@ func (b backupCommand) Run(ctx context.Context, c console) error {
 		for _, m := range named.missing {
 			fmt.Fprintf(c.err, "sallyport: %s, which %s names, is not there, and so not in the backup\n", mail.Shown(m.Path), m.Key)
 		}
-		c.printf("wrote %s: %s, %s, %s compressed\nmanifest %s\n", sum.Path, plural(sum.Files, "file"), fact.Octets(sum.Octets), fact.Octets(sum.Size), sum.Manifest)
+		c.printf("wrote %s: %s, %s, %s compressed\nmanifest %s\n", sum.Path, words.Count(sum.Files, "file"), fact.Octets(sum.Octets), fact.Octets(sum.Size), sum.Manifest)
 		return nil
 	})
 }

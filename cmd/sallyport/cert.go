@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport/internal/kit/timespan"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/operate"
 )
 
@@ -96,7 +97,7 @@ func (a certRevoke) Run(ctx context.Context, c console) error {
 		if a.JSON {
 			return printJSON(c.out, v)
 		}
-		c.printf("%s (%s) of %s is revoked, %s ended\n", v.ID, v.Name, v.Account, plural(v.SessionsEnded, "session"))
+		c.printf("%s (%s) of %s is revoked, %s ended\n", v.ID, v.Name, v.Account, words.Count(v.SessionsEnded, "session"))
 		return nil
 	})
 }

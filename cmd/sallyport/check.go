@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
 	"sallyport/internal/directory/proof"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/node/survey"
 	"sallyport/internal/operate"
 )
@@ -67,7 +68,7 @@ func (k checkCommand) Run(ctx context.Context, c console) error {
 		fmt.Fprintf(c.err, "sallyport: warning: %s\n", cfg.Fault("tls.cert", warning, "").Error())
 	}
 	c.prose("%s: syntax and meaning: fine (%s, %s, %s)\n", k.Config,
-		plural(len(cfg.Domains), "domain"), pluralAlias(len(cfg.Aliases)), plural(len(cfg.Routes), "route"))
+		words.Count(len(cfg.Domains), "domain"), words.Count(len(cfg.Aliases), "alias"), words.Count(len(cfg.Routes), "route"))
 	c.prose("%s: closed: of %d kinds of recipients, each with every kind of sender and session (%d in all), none is relayed to for anybody who did not sign in\n",
 		k.Config, tried.Addresses, tried.Classes)
 	if returnPath != nil {
@@ -118,11 +119,4 @@ func (k checkCommand) stored(ctx context.Context, c console, cfg config.Config) 
 		}
 	}
 	return tried, errSilent
-}
-
-func pluralAlias(n int) string {
-	if n == 1 {
-		return "1 alias"
-	}
-	return plural(n, "aliase")
 }

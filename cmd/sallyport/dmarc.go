@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sallyport/internal/kit/timespan"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/mail"
 	"sallyport/internal/reports/format"
 )
@@ -68,10 +69,10 @@ func (d dmarcReport) Run(ctx context.Context, c console) error {
 		}
 	}
 	if in.others > 0 {
-		fmt.Fprintf(c.err, "sallyport: %s without a report passed over\n", plural(in.others, "message"))
+		fmt.Fprintf(c.err, "sallyport: %s without a report passed over\n", words.Count(in.others, "message"))
 	}
 	if in.rows > 0 {
-		fmt.Fprintf(c.err, "sallyport: %s that could not be read left out, not counted below\n", plural(in.rows, "row"))
+		fmt.Fprintf(c.err, "sallyport: %s that could not be read left out, not counted below\n", words.Count(in.rows, "row"))
 	}
 	s := format.Summarize(in.found, filter)
 	if d.Failed {
@@ -206,11 +207,11 @@ func (d dmarcReport) tell(c console, s format.Summary) error {
 		c.printf("no reports\n")
 		return nil
 	}
-	c.printf("%s from %s, %s to %s\n", plural(s.Reports, "report"), strings.Join(s.Receivers, ", "), s.Begin.Format("2006-01-02"), s.End.Format("2006-01-02"))
+	c.printf("%s from %s, %s to %s\n", words.Count(s.Reports, "report"), strings.Join(s.Receivers, ", "), s.Begin.Format("2006-01-02"), s.End.Format("2006-01-02"))
 	if s.Duplicates > 0 {
-		c.printf("%s that came twice counted once\n", plural(s.Duplicates, "report"))
+		c.printf("%s that came twice counted once\n", words.Count(s.Duplicates, "report"))
 	}
-	c.printf("%s, %d of them with SPF or DKIM that speaks for the author, %d without\n\n", plural(s.Messages, "message"), s.Passed, s.Messages-s.Passed)
+	c.printf("%s, %d of them with SPF or DKIM that speaks for the author, %d without\n\n", words.Count(s.Messages, "message"), s.Passed, s.Messages-s.Passed)
 	t := newTable(c, "SOURCE", "MESSAGES", "PASSED", "BY SPF", "BY DKIM", "FAILED", "REFUSED", "JUNKED", "SENDS AS")
 	for _, v := range s.Sources {
 		t.row(v.Address.String(), fmt.Sprint(v.Messages), fmt.Sprint(v.Passed), fmt.Sprint(v.BySPF), fmt.Sprint(v.ByDKIM), fmt.Sprint(v.Failed()),
@@ -227,7 +228,7 @@ func (d dmarcReport) tell(c console, s format.Summary) error {
 		if v.Name != "" {
 			name += " (" + v.Name + ")"
 		}
-		what := fmt.Sprintf("sent %s as %s", plural(v.Messages, "message"), strings.Join(v.From, ", "))
+		what := fmt.Sprintf("sent %s as %s", words.Count(v.Messages, "message"), strings.Join(v.From, ", "))
 		if v.Failed() > 0 {
 			what += fmt.Sprintf(", %d of them without SPF or DKIM for the author", v.Failed())
 		}

@@ -77,7 +77,7 @@ func understood(line string) error {
 	if err != nil {
 		return err
 	}
-	_, err = parser.Parse(words(line))
+	_, err = parser.Parse(wordsOf(line))
 	if helped || errors.Is(err, fs.ErrNotExist) { // a file of the reader's
 		return nil
 	}
@@ -89,7 +89,7 @@ func understood(line string) error {
 }
 
 // words splits a line as a shell does, as far as the documentation needs it.
-func words(line string) (all []string) {
+func wordsOf(line string) (all []string) {
 	for _, m := range regexp.MustCompile(`(?:[^\s"']+|"[^"]*"|'[^']*')+`).FindAllString(line, -1) {
 		all = append(all, strings.NewReplacer(`"`, "", `'`, "").Replace(m))
 	}

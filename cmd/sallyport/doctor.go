@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sallyport/internal/config"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/node/survey"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/doctor"
@@ -105,7 +106,7 @@ func (d doctorCommand) tell(c console, all []doctor.Finding) error {
 		}
 	}
 	if !d.JSON {
-		c.prose("%s: %d wrong, %d to be watched, %d unknown, %d to know\n", plural(len(all), "check"),
+		c.prose("%s: %d wrong, %d to be watched, %d unknown, %d to know\n", words.Count(len(all), "check"),
 			count[doctor.Wrong], count[doctor.Warning], count[doctor.Unknown], count[doctor.Note])
 	}
 	if count[doctor.Wrong] > 0 {

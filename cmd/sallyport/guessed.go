@@ -4,15 +4,16 @@ import (
 	"fmt"
 
 	"sallyport/internal/guess"
+	"sallyport/internal/kit/words"
 )
 
 // guessed says in one line what was tried at an account that somebody guesses at.
 func guessed(r guess.Report) string {
-	networks := plural(len(r.Sources), "network")
+	networks := words.Count(len(r.Sources), "network")
 	if r.Others > 0 {
 		networks = fmt.Sprintf("more than %d networks", len(r.Sources))
 	}
-	return fmt.Sprintf("%s and %s since %s, from %s", plural(r.Wrong, "wrong password"), plural(r.Refused, "refused attempt"), moment(r.Since), networks)
+	return fmt.Sprintf("%s and %s since %s, from %s", words.Count(r.Wrong, "wrong password"), words.Count(r.Refused, "refused attempt"), moment(r.Since), networks)
 }
 
 // tellGuesses tells the same of one account, and from where.
@@ -23,6 +24,6 @@ func tellGuesses(c console, r guess.Report) {
 		if s.Known {
 			known = ", from where it signs in itself"
 		}
-		c.prose("                  %s from %s%s\n", plural(s.Tries, "attempt"), s.Network, known)
+		c.prose("                  %s from %s%s\n", words.Count(s.Tries, "attempt"), s.Network, known)
 	}
 }

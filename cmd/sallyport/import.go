@@ -12,6 +12,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/kit/safefile"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/operate/migrate"
 )
 
@@ -159,8 +160,8 @@ func (i importPostfix) report(c console, r migrate.Result) error {
 	for _, v := range r.Lines {
 		kinds[v.Kind]++
 	}
-	c.printf("\n%d lines: %d carried over, %d not needed, %d done otherwise here, %d could not be carried over\n",
-		len(r.Lines), kinds[migrate.Carried], kinds[migrate.Unneeded], kinds[migrate.Changed], all)
+	c.printf("\n%s: %d carried over, %d not needed, %d done otherwise here, %d could not be carried over\n",
+		words.Count(len(r.Lines), "line"), kinds[migrate.Carried], kinds[migrate.Unneeded], kinds[migrate.Changed], all)
 	if all == 0 {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/incident"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/operate"
 )
 
@@ -106,13 +107,13 @@ func tellIncident(c console, v operate.IncidentShown) {
 	if len(v.Cause.Recipients) > 0 {
 		c.prose("found with  a message of <%s> to %s\n", strings.Trim(v.Cause.Sender, "<>"), some(v.Cause.Recipients))
 	}
-	c.prose("\nsince %s this account had %s accepted, to %s, and %s refused\n", moment(v.Since), plural(v.Story.Accepted, "message"),
-		plural(v.Story.Recipients, "recipient"), plural(v.Story.Refused, "command"))
-	c.prose("left        %s\n", plural(len(v.Story.Left)+v.Story.MoreLeft, "recipient"))
+	c.prose("\nsince %s this account had %s accepted, to %s, and %s refused\n", moment(v.Since), words.Count(v.Story.Accepted, "message"),
+		words.Count(v.Story.Recipients, "recipient"), words.Count(v.Story.Refused, "command"))
+	c.prose("left        %s\n", words.Count(len(v.Story.Left)+v.Story.MoreLeft, "recipient"))
 	for _, l := range firsts(v.Story.Left) {
 		c.prose("            %s %s to %s by %s\n", moment(l.At), l.Queue, l.Recipient, dash(l.Remote))
 	}
-	c.prose("held        %s\n", plural(len(v.Held)+v.MoreHeld, "message"))
+	c.prose("held        %s\n", words.Count(len(v.Held)+v.MoreHeld, "message"))
 	for _, m := range firsts(v.Held) {
 		c.prose("            %s %s to %s\n", moment(m.Received), m.ID, pending(m))
 	}
@@ -252,13 +253,13 @@ func (i incidentArg) tell(c console, v operate.IncidentEnd, err error) error {
 		return printJSON(c.out, v)
 	}
 	if v.Purged > 0 {
-		c.prose("%s removed; their envelopes and headers are kept: sallyport incident show %d\n", plural(v.Purged, "message"), v.Incident.Number)
+		c.prose("%s removed; their envelopes and headers are kept: sallyport incident show %d\n", words.Count(v.Purged, "message"), v.Incident.Number)
 	}
 	if v.Released > 0 {
-		c.prose("%s may leave\n", plural(v.Released, "message"))
+		c.prose("%s may leave\n", words.Count(v.Released, "message"))
 	}
 	if v.Held > 0 {
-		c.prose("%s stay held; see: sallyport queue ls --account %s --held\n", plural(v.Held, "message"), v.Incident.Account)
+		c.prose("%s still held; see: sallyport queue ls --account %s --held\n", words.Are(v.Held, "message"), v.Incident.Account)
 	}
 	switch {
 	case v.Freed && v.Incident.Account.IsZero():
@@ -275,8 +276,8 @@ func (i incidentArg) tell(c console, v operate.IncidentEnd, err error) error {
 // tellStory answers whether an account is misused, on one screen.
 func tellStory(c console, s incident.Story) {
 	c.prose("since %s\n", moment(s.Since))
-	c.prose("  sent            %s to %s, %s refused, %s left\n", plural(s.Accepted, "message"), plural(s.Recipients, "recipient"), plural(s.Refused, "command"),
-		plural(len(s.Left)+s.MoreLeft, "recipient"))
+	c.prose("  sent            %s to %s, %s refused, %s left\n", words.Count(s.Accepted, "message"), words.Count(s.Recipients, "recipient"), words.Count(s.Refused, "command"),
+		words.Count(len(s.Left)+s.MoreLeft, "recipient"))
 	for _, in := range firsts(s.SignIns) {
 		c.prose("  signed in       %s from %s at %s, program %s: %d good, %d refused\n", moment(in.Last), in.Peer, in.Door, dash(in.Program), in.Good, in.Bad)
 	}

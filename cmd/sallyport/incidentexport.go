@@ -15,6 +15,7 @@ import (
 	"sallyport/internal/incident/bundle"
 	"sallyport/internal/kit/safefile"
 	"sallyport/internal/kit/timespan"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/operate"
 )
 
@@ -136,7 +137,7 @@ func (i incidentExport) say(c console, files []bundle.File) error {
 	if i.JSON {
 		return printJSON(c.out, told)
 	}
-	c.prose("incident %d is written to %s, %s, and signed\n", i.Number, i.To, plural(len(files), "file"))
+	c.prose("incident %d is written to %s, %s, and signed\n", i.Number, i.To, words.Count(len(files), "file"))
 	c.prose("%s says how it is checked; tell whoever gets it the sum of %s by another way:\n  %s\n", bundle.Page, bundle.PublicKey, told.Key)
 	c.prose("Nothing was sent. The reports for networks are in abuse/; take out the owner's own before you send any.\n")
 	return nil

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"sallyport/internal/fact"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/history"
@@ -261,7 +262,7 @@ func (t *taught) tell() error {
 			}
 			continue
 		}
-		t.c.prose("%s: %s learnt, %d known already\n", name, plural(a.Taught, "correspondent"), a.Known)
+		t.c.prose("%s: %s learnt, %d known already\n", name, words.Count(a.Taught, "correspondent"), a.Known)
 	}
 	to, what := t.c.out, "learnt"
 	if t.flags.JSON {
@@ -271,9 +272,9 @@ func (t *taught) tell() error {
 		what = "would be learnt"
 	}
 	say := console{out: to}
-	say.prose("%s of %s %s, from %s\n", plural(t.all.Taught, "correspondent"), plural(len(t.accounts), "account"), what, plural(t.read, t.noun))
+	say.prose("%s of %s %s, from %s\n", words.Count(t.all.Taught, "correspondent"), words.Count(len(t.accounts), "account"), what, words.Count(t.read, t.noun))
 	if n := len(t.unknown); n > 0 {
-		say.prose("left out: %s without an account here: %s\n", plural(n, "sender"), some(texts(t.unknown)))
+		say.prose("left out: %s without an account here: %s\n", words.Count(n, "sender"), some(texts(t.unknown)))
 	}
 	for _, left := range []struct {
 		n         int
@@ -285,7 +286,7 @@ func (t *taught) tell() error {
 		{t.all.Misused, "correspondent", "from the time of an incident of the account"},
 	} {
 		if left.n > 0 {
-			say.prose("left out: %s %s\n", plural(left.n, left.what), left.why)
+			say.prose("left out: %s %s\n", words.Count(left.n, left.what), left.why)
 		}
 	}
 	if len(t.accounts) == 0 {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"sallyport/internal/kit/words"
 )
 
 type manualCommand struct {
@@ -32,7 +34,7 @@ func (m manualCommand) Run(c console, parser *kong.Kong) error {
 			return err
 		}
 	}
-	c.printf("wrote %s to %s\n", plural(len(all), "page"), m.Dir)
+	c.printf("wrote %s to %s\n", words.Count(len(all), "page"), m.Dir)
 	return nil
 }
 

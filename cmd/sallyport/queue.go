@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/internal/kit/timespan"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 )
@@ -55,7 +56,7 @@ func (f changeFlags) apply(ctx context.Context, c console, reason, done string, 
 	return f.operate(ctx, c, func(o *operate.Client) error {
 		changed, err := f.watched(c, o, r, act)
 		if err != nil && changed.Count > 0 {
-			return fmt.Errorf("%s, at least, %s, and the rest is as it was; the command may be repeated: %w", plural(changed.Count, "message"), done, err)
+			return fmt.Errorf("%s, at least, %s, and the rest is as it was; the command may be repeated: %w", words.Count(changed.Count, "message"), done, err)
 		}
 		if err != nil {
 			return err
@@ -69,12 +70,12 @@ func (f changeFlags) apply(ctx context.Context, c console, reason, done string, 
 		if changed.DryRun {
 			done = "would be " + done
 		}
-		c.printf("%s %s\n", plural(changed.Count, "message"), done)
+		c.printf("%s %s\n", words.Count(changed.Count, "message"), done)
 		if changed.Unchanged > 0 {
-			c.printf("%s unchanged: already so, or held with an account, which only 'account thaw' ends\n", plural(changed.Unchanged, "message"))
+			c.printf("%s unchanged: already so, or held with an account, which only 'account thaw' ends\n", words.Count(changed.Unchanged, "message"))
 		}
 		if changed.Missing > 0 {
-			return fmt.Errorf("%s not found in the queue; 'sallyport trace ID' tells what became of it", plural(changed.Missing, "named message"))
+			return fmt.Errorf("%s not found in the queue; 'sallyport trace ID' tells what became of it", words.Count(changed.Missing, "named message"))
 		}
 		return nil
 	})

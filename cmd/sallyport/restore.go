@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/safefile"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/node"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/backup"
@@ -94,11 +95,11 @@ func (r restoreCommand) Run(ctx context.Context, c console) (err error) {
 }
 
 func (r restoreCommand) tell(c console, out restored) {
-	c.printf("restored %s of %s from %s\n", plural(out.Backup.Files, "file"), out.Info.Hostname, moment(out.Info.Began))
+	c.printf("restored %s of %s from %s\n", words.Count(out.Backup.Files, "file"), out.Info.Hostname, moment(out.Info.Began))
 	c.printf("manifest %s\n", out.Backup.Manifest)
-	c.printf("%s, %s in the queue, %d of them held\n", plural(out.Accounts, "account"), plural(out.Queue, "message"), out.Held)
+	c.printf("%s, %s in the queue, %d of them held\n", words.Count(out.Accounts, "account"), words.Count(out.Queue, "message"), out.Held)
 	if out.Trace.OK() {
-		c.printf("trace: %s, the log is whole and unchanged\n", plural(int(out.Trace.Facts), "fact"))
+		c.printf("trace: %s, the log is whole and unchanged\n", words.Count(int(out.Trace.Facts), "fact"))
 	} else {
 		c.printf("trace: WRONG: %s\n", strings.Join(out.Trace.Faults, "; "))
 	}

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"sallyport/internal/config"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/local/door"
 	"sallyport/internal/local/sendmail"
 	"sallyport/internal/mail"
@@ -131,7 +132,7 @@ func doSendmail(ctx context.Context, name string, args []string, c console) erro
 			if err := json.Unmarshal(line, &changed); err != nil || !o.Verbose {
 				return err
 			}
-			c.printf("%s due now\n", plural(changed.Count, "message"))
+			c.printf("%s due now\n", words.Count(changed.Count, "message"))
 			return nil
 		})
 	case sendmail.ModeAliases:
@@ -219,7 +220,7 @@ func printMailq(ctx context.Context, socket string, c console) error {
 	if n == 0 {
 		fmt.Fprintln(w, "Mail queue is empty")
 	} else {
-		fmt.Fprintf(w, "-- %d Kbytes in %s.\n", (octets+1023)/1024, plural(n, "Request"))
+		fmt.Fprintf(w, "-- %d Kbytes in %s.\n", (octets+1023)/1024, words.Count(n, "Request"))
 	}
 	return w.Flush()
 }

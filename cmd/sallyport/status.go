@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport/internal/fact"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/operate"
 )
 
@@ -37,7 +38,7 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 		}
 		c.prose("accounts  %d, %d of them frozen\n", v.Accounts, v.Frozen)
 		if v.Incidents > 0 {
-			c.prose("          %s open; see: sallyport incident ls --open\n", plural(v.Incidents, "incident"))
+			c.prose("          %s open; see: sallyport incident ls --open\n", words.Count(v.Incidents, "incident"))
 		}
 		for _, a := range v.Capped {
 			c.prose("          %s is capped: %s\n", a.Address, cappedUsage(a.Allowance))
@@ -46,14 +47,14 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 			c.prose("          somebody guesses the password of %s: %s\n", r.Account, guessed(r))
 		}
 		if n := v.Guessed - 5; n > 0 {
-			c.prose("          and of %s more\n", plural(n, "account"))
+			c.prose("          and of %s more\n", words.Count(n, "account"))
 		}
-		c.prose("queue     %s, %d of them held, %s\n", plural(v.Queue.Messages, "message"), v.Queue.Held, fact.Octets(v.Queue.Octets))
+		c.prose("queue     %s, %d of them held, %s\n", words.Count(v.Queue.Messages, "message"), v.Queue.Held, fact.Octets(v.Queue.Octets))
 		for _, r := range v.Queue.Why {
 			c.prose("          held: %d, the oldest for %s, because: %s\n", r.Messages, time.Since(r.Oldest).Round(time.Second), r.Reason)
 		}
 		health(c, v.Health)
-		c.prose("trace     %d facts, %d of them under the last signed checkpoint (%s)\n", v.Trace.Facts, v.Trace.Signed, moment(v.Trace.SignedAt))
+		c.prose("trace     %s, %d of them under the last signed checkpoint (%s)\n", words.Count(int(v.Trace.Facts), "fact"), v.Trace.Signed, moment(v.Trace.SignedAt))
 		return nil
 	})
 }
@@ -71,7 +72,7 @@ func health(c console, h operate.Health) {
 	}
 	if !h.CertificateExpires.IsZero() {
 		c.prose("tls       the certificate expires on %s, in %s\n", h.CertificateExpires.Local().Format(time.DateOnly),
-			plural(int(time.Until(h.CertificateExpires).Hours()/24), "day"))
+			words.Count(int(time.Until(h.CertificateExpires).Hours()/24), "day"))
 	}
 	if e := h.Ending; e != nil {
 		c.prose("          %s within 30 days, the first for %s of %s at %s; see: sallyport cert ls\n",
@@ -98,5 +99,5 @@ func endSoon(n int) string {
 	if n == 1 {
 		return "1 certificate ends"
 	}
-	return plural(n, "certificate") + " end"
+	return words.Count(n, "certificate") + " end"
 }

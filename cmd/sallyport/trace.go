@@ -12,6 +12,7 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/timespan"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/operate"
 	"sallyport/internal/trace/query"
 )
@@ -305,7 +306,7 @@ func (t traceCommand) verify(ctx context.Context, c console, o *operate.Client) 
 		err = printJSON(c.out, r)
 	} else {
 		c.printf("%s recomputed, %d forgotten by age, %s compared\nroot %s\n",
-			plural(int(r.Facts), "fact"), r.Forgotten, plural(r.Checkpoints, "signed checkpoint"), r.Root)
+			words.Count(int(r.Facts), "fact"), r.Forgotten, words.Count(r.Checkpoints, "signed checkpoint"), r.Root)
 		for _, f := range r.Faults {
 			c.printf("WRONG: %s\n", f)
 		}

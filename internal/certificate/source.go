@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"sallyport/internal/acme"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
@@ -130,7 +131,7 @@ func Warning(leaf *x509.Certificate, now time.Time) string {
 	case why != "":
 		return "the certificate " + why + ": clients refuse to speak to this server"
 	case left < DefaultLimits().Warn:
-		return fmt.Sprintf("the certificate expires in %d days, on %s", int(left.Hours()/24), leaf.NotAfter.UTC().Format(time.DateOnly))
+		return fmt.Sprintf("the certificate expires in %s, on %s", words.Count(int(left.Hours()/24), "day"), leaf.NotAfter.UTC().Format(time.DateOnly))
 	}
 	return ""
 }

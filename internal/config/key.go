@@ -120,8 +120,10 @@ type entry[T any] struct {
 func block[T any](s *source, n *node, entries []entry[T], into *T, inner ...string) {
 	known := append([]string(nil), inner...)
 	for _, e := range entries {
+		known = append(known, lastName(e.Path))
+	}
+	for _, e := range entries {
 		name := lastName(e.Path)
-		known = append(known, name)
 		if e.Default != "" {
 			e.read(s, e.Key, defaultNode(e.Key), into)
 		}
@@ -132,7 +134,7 @@ func block[T any](s *source, n *node, entries []entry[T], into *T, inner ...stri
 		switch {
 		case ok:
 			e.read(s, e.Key, v, into)
-		case e.Required:
+		case e.Required && !s.misspelt(n, known, name):
 			s.fault(n.key, join(n.path, name), "this key is missing", "add "+name+" = "+strconv.Quote(e.Example))
 		}
 	}

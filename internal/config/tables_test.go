@@ -38,3 +38,13 @@ func TestTheListOfTablesIsWhole(t *testing.T) {
 		t.Errorf("a table that is not listed: %v", err)
 	}
 }
+
+// A required key that is misspelt is one fault, and one that is not there at all is another.
+func TestOneSlipIsOneFault(t *testing.T) {
+	for text, want := range map[string]bool{"delivr = \"maildir\"\n": false, "nonsense_altogether = 1\n": true, "": true} {
+		_, err := Parse("x.toml", []byte("[domain.\"b.example\"]\n"+text))
+		if err == nil || strings.Contains(err.Error(), "domain.b.example.deliver: this key is missing") != want {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

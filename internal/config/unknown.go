@@ -16,6 +16,16 @@ func (s *source) unknown(n *node, known []string) {
 	}
 }
 
+// misspelt says whether an unknown key of the table was meant to be this one: one slip is one
+// fault, and the key is not missing as well.
+func (s *source) misspelt(n *node, known []string, name string) bool {
+	return slices.ContainsFunc(n.names, func(written string) bool {
+		return !slices.Contains(known, written) && s.suggest(n.path, written, known) == meant(name)
+	})
+}
+
+func meant(name string) string { return `did you mean "` + name + `"?` }
+
 // suggest finds what an unknown key may have been meant to be.
 func (s *source) suggest(table, name string, known []string) string {
 	if hint := elsewhere(name); hint != "" {
@@ -31,7 +41,7 @@ func (s *source) suggest(table, name string, known []string) string {
 		}
 	}
 	if best != "" {
-		return `did you mean "` + best + `"?`
+		return meant(best)
 	}
 	for _, k := range Keys() {
 		if lastName(k.Path) == name && !strings.Contains(k.Path, "NAME") {

@@ -249,8 +249,8 @@ func (n *night) theDiskIsFull() {
 	n.gives(0, "df -h DATA; df -i DATA; du -xsh DATA/*", "old.log")
 	n.gives(0, "sallyport queue ls --json | jq -r 'select(.size > 10000000) | .id'")
 	n.must("sallyport account freeze scans@example.org --reason 'on a full disk'")
-	n.says("free space is below the reserve")
-	if out, code := n.sh("sallyport backup --to /backup/low.tar.zst"); code != 1 || !strings.Contains(out, "free space is below the reserve") {
+	n.says("less than the reserve and 96 MiB is free")
+	if out, code := n.sh("sallyport backup --to /backup/low.tar.zst"); code != 1 || !strings.Contains(out, "less than the reserve and 96 MiB is free") {
 		n.t.Errorf("backup, without room: %d, %s", code, out)
 	}
 	must(n.t, os.Remove(n.path("/var/lib/sallyport/old.log")))

@@ -15,6 +15,7 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/incident"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/mail"
 )
 
@@ -108,7 +109,7 @@ func (c Contents) caused(by map[netip.Prefix]*source) {
 		return
 	}
 	s.messages, s.peer, s.at, s.sender, s.id, s.queue = 1, o.Peer, o.At, cause.Sender, cause.MessageID, cause.Queue
-	s.lines = append(s.lines, fmt.Sprintf("%s from %s a message to %d recipients, at which the account was stopped", stamp(o.At), o.Peer, len(cause.Recipients)))
+	s.lines = append(s.lines, fmt.Sprintf("%s from %s a message to %s, at which the account was stopped", stamp(o.At), o.Peer, words.Count(len(cause.Recipients), "recipient")))
 }
 
 func (s *source) add(f fact.Fact) {
@@ -119,7 +120,7 @@ func (s *source) add(f fact.Fact) {
 			s.peer, s.at = f.Peer, f.At
 		}
 	} else {
-		what = fmt.Sprintf("a message to %d recipients, %s", len(f.Recipients)+f.Cut, f.MessageID)
+		what = fmt.Sprintf("a message to %s, %s", words.Count(len(f.Recipients)+f.Cut, "recipient"), f.MessageID)
 		if f.Part == 0 {
 			s.messages++
 		}
@@ -133,8 +134,8 @@ func (s *source) add(f fact.Fact) {
 // told is the readable part of a report.
 func (c Contents) told(s *source) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "From %s somebody used the stolen mail account %s of this server, %s:\n%d sign-ins and %d messages since %s.\nTimes are UTC. Please look after the machine or the customer.\n\n",
-		s.network, plain(c.Incident.Account.String()), c.Hostname.ASCII(), s.signIns, s.messages, stamp(c.Since))
+	fmt.Fprintf(&b, "From %s somebody used the stolen mail account %s of this server, %s:\n%s and %s since %s.\nTimes are UTC. Please look after the machine or the customer.\n\n",
+		s.network, plain(c.Incident.Account.String()), c.Hostname.ASCII(), words.Count(s.signIns, "sign-in"), words.Count(s.messages, "message"), stamp(c.Since))
 	for _, l := range s.lines {
 		b.WriteString(plain(l) + "\n")
 	}

@@ -124,6 +124,7 @@ func TestEachFaultIsFound(t *testing.T) {
 		"queue unknown": {func(f *Facts) { f.Queue = QueueFacts{Why: "no"} }, Unknown, "nobody could look into the queue: no"},
 		"queue old":     {func(f *Facts) { f.Queue.Oldest = 5 * time.Hour }, Warning, "the oldest of 3 messages waits for 5h0m0s"},
 		"held":          {func(f *Facts) { f.Queue.Held = 2 }, Note, "2 messages are held"},
+		"one held":      {func(f *Facts) { f.Queue.Held = 1 }, Note, "1 message is held"},
 		"held long": {func(f *Facts) {
 			f.Queue.HeldFor = []HeldFacts{{"its domain old.test is not configured any more", 2, 2 * time.Hour}, {"held by an operator", 1, time.Minute}}
 		}, Warning, "2 messages are held, the oldest for 2h0m0s, and nobody was told: its domain old.test is not"},

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"sallyport/internal/kit/words"
 )
 
 func checkServer(f Facts) []Finding {
@@ -119,7 +121,7 @@ func checkTLS(f Facts) (all []Finding) {
 	case f.Now.Before(t.NotBefore):
 		add(Wrong, "is not valid before "+t.NotBefore.UTC().Format(time.DateOnly), "look at the clock, or use the former one until then")
 	case left < soon:
-		add(Warning, fmt.Sprintf("expires in %d days, on %s", int(left.Hours()/24), t.NotAfter.UTC().Format(time.DateOnly)), "renew it; whatever renews it by itself has not")
+		add(Warning, fmt.Sprintf("expires in %s, on %s", words.Count(int(left.Hours()/24), "day"), t.NotAfter.UTC().Format(time.DateOnly)), "renew it; whatever renews it by itself has not")
 	default:
 		add(Fine, "is valid until "+t.NotAfter.UTC().Format(time.DateOnly), "")
 	}
@@ -203,7 +205,7 @@ func checkDisk(f Facts) (all []Finding) {
 		add(Fine, fmt.Sprintf("%d MB are free", d.Free>>20), "")
 	}
 	if d.InodesTotal > 0 && share(d.InodesFree, d.InodesTotal) < 5 {
-		add(Wrong, fmt.Sprintf("only %d files more can be made", d.InodesFree), "remove files, or make the file system anew with more inodes: each message in a mailbox is a file")
+		add(Wrong, fmt.Sprintf("only %s more can be made", words.Count(int(d.InodesFree), "file")), "remove files, or make the file system anew with more inodes: each message in a mailbox is a file")
 	}
 	switch {
 	case d.SyncError != "":
@@ -269,7 +271,7 @@ func checkLimits(f Facts) (all []Finding) {
 		add(Fine, "open files", fmt.Sprintf("%s may open %d", l.FilesOf, l.Files), "")
 	}
 	if l.Backlog > 0 && l.Backlog < backlogLow {
-		add(Note, "net.core.somaxconn", fmt.Sprintf("only %d connections may wait to be accepted", l.Backlog), fmt.Sprintf("sysctl net.core.somaxconn=%d", 4*backlogLow))
+		add(Note, "net.core.somaxconn", fmt.Sprintf("only %s may wait to be accepted", words.Count(l.Backlog, "connection")), fmt.Sprintf("sysctl net.core.somaxconn=%d", 4*backlogLow))
 	}
 	if l.LocalPorts > 0 && l.LocalPorts < portsLow {
 		add(Note, "net.ipv4.ip_local_port_range", fmt.Sprintf("only %d ports for connections to other hosts", l.LocalPorts), `sysctl net.ipv4.ip_local_port_range="32768 60999"`)
@@ -292,18 +294,29 @@ func checkQueue(f Facts) (all []Finding) {
 	case !q.Known:
 		add(Unknown, "nobody could look into the queue: "+q.Why, "run this as root or as the server's user")
 	case q.Oldest > queueOld:
-		add(Warning, fmt.Sprintf("the oldest of %d messages waits for %s", q.Messages-q.Held, q.Oldest.Round(time.Minute)), "sallyport queue ls --no-held --older-than 4h; queue show ID says what the other side answers")
+		add(Warning, fmt.Sprintf("the oldest of %s waits for %s", words.Count(q.Messages-q.Held, "message"), q.Oldest.Round(time.Minute)), "sallyport queue ls --no-held --older-than 4h; queue show ID says what the other side answers")
 	default:
-		add(Fine, fmt.Sprintf("%d messages wait, none for long", q.Messages-q.Held), "")
+		add(Fine, waiting(q.Messages-q.Held), "")
 	}
 	if q.Known && q.Held > 0 {
-		add(Note, fmt.Sprintf("%d messages are held until somebody decides", q.Held), "sallyport queue ls --held; then queue release, queue redirect or queue rm")
+		add(Note, words.Are(q.Held, "message")+" held until somebody decides", "sallyport queue ls --held; then queue release, queue redirect or queue rm")
 	}
 	for _, h := range q.HeldFor {
 		if h.Oldest > heldOld {
-			add(Warning, fmt.Sprintf("%d messages are held, the oldest for %s, and nobody was told: %s", h.Messages, h.Oldest.Round(time.Minute), h.Reason),
+			add(Warning, fmt.Sprintf("%s held, the oldest for %s, and nobody was told: %s", words.Are(h.Messages, "message"), h.Oldest.Round(time.Minute), h.Reason),
 				"sallyport queue ls --held; mend the reason and queue release, or queue redirect, or queue rm: docs/operations.md, Mail is held")
 		}
 	}
 	return all
+}
+
+// waiting says how many messages wait, none of them for long.
+func waiting(n int) string {
+	switch n {
+	case 0:
+		return "no message waits"
+	case 1:
+		return "1 message waits, and not for long"
+	}
+	return words.Count(n, "message") + " wait, none for long"
 }

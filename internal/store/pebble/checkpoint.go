@@ -27,8 +27,8 @@ func (s *pebbleStore) Checkpoint(ctx context.Context, dir string) error {
 		return errTrouble
 	}
 	// The log is copied; on a full disk the database itself would wait for that copy.
-	if s.space.Low(3 * int64(s.opts.MemTableOctets)) {
-		return store.ErrLow
+	if need := 3 * int64(s.opts.MemTableOctets); s.space.Low(need) {
+		return lowForCopyError{need}
 	}
 	disk := s.opts.FS
 	blobsTo := disk.PathJoin(dir, blobDir)
@@ -94,3 +94,13 @@ func (s *pebbleStore) linkBlobs(ctx context.Context, to string, linked map[strin
 }
 
 var _ store.Checkpointer = (*pebbleStore)(nil)
+
+// lowForCopyError is a store.ErrLow that says what a copy needs beyond the reserve: there may be
+// more room than the reserve, and still too little.
+type lowForCopyError struct{ need int64 }
+
+func (e lowForCopyError) Error() string {
+	return fmt.Sprintf("%v: less than the reserve and %d MiB is free, which a copy of the log may need", store.ErrUnavailable, e.need>>20)
+}
+
+func (e lowForCopyError) Unwrap() error { return store.ErrLow }
