@@ -1,19 +1,20 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, race, mutate, fuzz, bench, bench-parsers, authors, crash, model, soak, migrate, walks, pkcs12, lint, vuln.
+# The rest: build, race, mutate, fuzz, bench, bench-parsers, authors, crash, model, soak, spray, timing, migrate, walks, pkcs12, lint, vuln.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
 SOAK     ?= 20m
 AUTHORS  ?= 100000
+REST     ?= 11m
 SEED     ?= 1
 ROOMS    ?= gate sched callout spool dispatch intake
 LEAST    ?= 85
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12
+.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -104,6 +105,15 @@ model:
 pkcs12:
 	./scripts/install-certificate-readers
 	SALLYPORT_PKCS12=1 go test -count 1 -v ./test/pkcs12
+# Ten thousand guesses over 500 networks and 200 accounts, after a rest (REST) in which the rates
+# of a server that began just now become full; and what they do to honest mail.
+spray:
+	SALLYPORT_SPRAY=$(REST) go test -timeout 60m -count 1 -run LargeSpray -v ./test/spray
+
+# Whether the time of a refusal tells what it must not; a planted 5 % must be found. On a machine
+# with nothing else to do, about five minutes.
+timing:
+	SALLYPORT_TIMING=1 go test -timeout 60m -count 1 -v ./test/timing
 
 # The long forms of the crash, command-sequence and load tests.
 soak: build

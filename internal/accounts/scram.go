@@ -144,7 +144,7 @@ func (s *scramState) appOf(msg string) (c Credential, answer string, ok bool) {
 		apps = s.account.held
 	}
 	for n := range s.x.id.limits().Credentials {
-		verifier, mine := s.secret.Scram, n < len(apps) && apps[n].App != nil
+		verifier, mine := s.secret.Scram.ofNobody(), n < len(apps) && apps[n].App != nil
 		if mine {
 			verifier.StoredKey, verifier.ServerKey = apps[n].App.StoredKey, apps[n].App.ServerKey
 		}
@@ -169,11 +169,19 @@ func (s *scramState) proves(v scramVerifier, msg string) (answer string, ok bool
 	return answer, err == nil && talk.Valid()
 }
 
+// ofNobody returns a verifier that goes with the same first message and that no proof fits, to be
+// tried where there is no other. The account's own would not do: its password fits it each time,
+// and what follows takes long enough to tell.
+func (v scramVerifier) ofNobody() scramVerifier {
+	v.StoredKey, v.ServerKey = make([]byte, hashOctets), make([]byte, hashOctets)
+	return v
+}
+
 // isFormer reports whether the final message proves a former password of the account: a device
 // that has not heard of the change. As many are tried for every name.
 func (s *scramState) isFormer(msg string) (yes bool) {
 	for n := range formerPasswords {
-		v, mine := s.secret.Scram, s.account != nil && n < len(s.account.former)
+		v, mine := s.secret.Scram.ofNobody(), s.account != nil && n < len(s.account.former)
 		if mine {
 			v.StoredKey = s.account.former[n]
 		}

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -74,12 +73,12 @@ func start(t *testing.T) *site {
 	cfg, err := config.Load(path)
 	must(t, err)
 	var started atomic.Bool
-	n, err := node.Open(t.Context(), cfg, node.Options{Logger: slog.New(slog.DiscardHandler), Version: "test", Now: func() time.Time {
+	n, err := node.Open(t.Context(), cfg, node.Options{Version: "test", World: node.World{Now: func() time.Time {
 		if started.Load() {
 			return time.Now()
 		}
 		return time.Now().Add(-2 * time.Hour)
-	}})
+	}}})
 	must(t, err)
 	started.Store(true)
 	must(t, n.Listen(t.Context()))
