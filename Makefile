@@ -105,6 +105,7 @@ model:
 pkcs12:
 	./scripts/install-certificate-readers
 	SALLYPORT_PKCS12=1 go test -count 1 -v ./test/pkcs12
+
 # Ten thousand guesses over 500 networks and 200 accounts, after a rest (REST) in which the rates
 # of a server that began just now become full; and what they do to honest mail.
 spray:
