@@ -125,7 +125,7 @@ func (r *record) with(h held, l *Limits) (*record, error) {
 	}
 	for _, other := range r.held {
 		if strings.EqualFold(other.Name, h.Name) {
-			return nil, fmt.Errorf("%w: %s is the name of %s", ErrExists, mail.Printable(h.Name, 80), other.ID)
+			return nil, &TakenError{Kind: other.Kind, ID: other.ID, Name: other.Name}
 		}
 	}
 	next := *r

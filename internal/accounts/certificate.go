@@ -62,7 +62,7 @@ func (i *Identity) Enroll(ctx context.Context, a mail.Address, d Device, facts f
 	key := keyOfCertificate(d.Certificate)
 	_, err = i.change(ctx, a, change{with: with, late: func(uint64) [][]byte { return facts(c) }, edit: existing(a, func(old *record, revision uint64) (*record, error) {
 		if of, taken := i.keys.Load(key.index()); taken {
-			return nil, fmt.Errorf("%w: this key signs in as %s already", ErrExists, of)
+			return nil, &TakenError{Kind: KindCertificate, Account: fmt.Sprint(of)}
 		}
 		c = Credential{ID: idOf("cert", revision), Kind: KindCertificate, Name: d.Name, Created: now, Expires: d.Expires.UTC(), Scope: d.Scope, Certificate: described(d.Certificate)}
 		next, err := old.with(held{Credential: c, Key: &key}, i.limits())

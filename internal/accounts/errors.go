@@ -38,6 +38,30 @@ var (
 	ErrFull     = errors.New("accounts: there are as many accounts as the limit allows")
 )
 
+// TakenError says what of a new credential belongs to another already. errors.Is finds ErrExists in it.
+type TakenError struct {
+	Kind Kind   // of the other
+	ID   string // of the other; "": it may be another account's
+	Name string // that both are to have; "": it is the key, which signs in as Account
+	// Account is whose key it is; "" for a name.
+	Account string
+}
+
+// Error says what is taken.
+func (e *TakenError) Error() string {
+	if e.Name == "" {
+		return "accounts: this key signs in as " + e.Account + " already"
+	}
+	article := "a "
+	if e.Kind == KindApp {
+		article = "an "
+	}
+	return "accounts: there is " + article + e.Kind.String() + " of this name already: " + mail.Printable(e.Name, 80) + " (" + e.ID + ")"
+}
+
+// Unwrap makes errors.Is find ErrExists.
+func (e *TakenError) Unwrap() error { return ErrExists }
+
 // Rule names what decided a sign-in.
 type Rule string
 

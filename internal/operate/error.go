@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"sallyport/internal/ca"
 	"sallyport/internal/directory/book"
 	"sallyport/internal/directory/roster"
+	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
 )
@@ -57,11 +59,14 @@ func (c Code) status() int {
 func asError(err error) *Error {
 	var e *Error
 	var refused *book.Refused
+	var taken *accounts.TakenError
 	switch {
 	case errors.As(err, &e):
 		return &Error{e.Code, err.Error()}
 	case errors.As(err, &refused):
 		return &Error{CodeInvalid, refused.Error()}
+	case errors.As(err, &taken):
+		return &Error{CodeExists, words(err) + insteadOf(taken)}
 	}
 	code := CodeInternal
 	switch {
@@ -79,10 +84,24 @@ func asError(err error) *Error {
 
 func invalid(err error) error { return &Error{CodeInvalid, words(err)} }
 
+// insteadOf says what to do where a name is taken.
+func insteadOf(t *accounts.TakenError) string {
+	switch {
+	case t.Name == "":
+		return ""
+	case t.Kind == accounts.KindCertificate:
+		return "; one that takes its place: sallyport cert renew ADDRESS " + mail.Word(t.Name)
+	}
+	return "; take another name, or revoke it first: sallyport account app rm ADDRESS " + mail.Word(t.Name)
+}
+
+// ours are the names of packages that errors begin with.
+var ours = []string{"accounts", "ca", "directory", "incident", "keyring", "roster", "spool", "store", "trace"}
+
 // words is the text of an error without the names of our packages, which tell a
 // programmer where it comes from and everybody else nothing.
 func words(err error) string {
-	return strings.NewReplacer("directory: ", "", "identity: ", "", "spool: ", "", "trace: ", "", "store: ", "", "roster: ", "", "ca: ", "").Replace(err.Error())
+	return strings.Join(slices.DeleteFunc(strings.Split(err.Error(), ": "), func(s string) bool { return slices.Contains(ours, s) }), ": ")
 }
 
 type errText string
