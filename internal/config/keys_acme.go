@@ -42,7 +42,7 @@ func acmeKeys() []entry[ACME] {
 			Doc: `"yes": you agree to the terms of service of the certificate authority. Nothing is obtained without.`},
 			parseAgree, func(a *ACME) *bool { return &a.Agree }),
 		list(Key{Path: "acme.listen", Type: TypeListen, Restart: acmeRestart,
-			Doc: "Where the challenges of the authority are answered, as in `[\"0.0.0.0:80\"]`; must be given. The authority calls at port 80 for http-01 and at port 443 for tls-alpn-01, so that these must lead here. Nothing else is ever answered there."},
+			Doc: "Where the challenges of the authority are answered, as in `[\"0.0.0.0:80\", \"[::]:80\"]`; must be given, for each family that the names have addresses of. The authority calls at port 80 for http-01 and at port 443 for tls-alpn-01, so that these must lead here. Nothing else is ever answered there."},
 			parseListen, func(a *ACME) *[]netip.AddrPort { return &a.Listen }),
 		parsed(Key{Path: "acme.challenge", Type: TypeChoice, Default: "http-01", Restart: acmeRestart,
 			Doc: `How this host proves that a name is its own: "http-01" (RFC 8555 §8.3) or "tls-alpn-01" (RFC 8737).`},
@@ -95,7 +95,7 @@ func (s *source) acme(t *node, c *Config) {
 		return
 	}
 	if at := t.child("listen"); at == nil || at.kind == unstable.Array && len(at.items) == 0 {
-		s.faultAt(firstOf(at, t), "the challenges would be answered nowhere", `write listen = ["0.0.0.0:80"]`)
+		s.faultAt(firstOf(at, t), "the challenges would be answered nowhere", `write listen = ["0.0.0.0:80", "[::]:80"]`)
 	}
 	if len(c.ACME.Names) > MaxACMENames {
 		s.faultAt(t.child("names"), "these are more names than a certificate may bear", "name at most 99")

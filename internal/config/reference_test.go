@@ -1,8 +1,10 @@
 package config
 
 import (
+	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -154,6 +156,40 @@ func TestTemplatesAreTaken(t *testing.T) {
 	closed := mustParse(t, string(Template{Hostname: host, Domain: domain, Data: "d", MX: "0.0.0.0:25"}.Text()))
 	if len(closed.Listen.Submission)+len(closed.Listen.Submissions)+len(closed.Routes)+len(closed.Aliases) != 0 {
 		t.Errorf("a template without routes and certificate opened something: %+v", closed)
+	}
+}
+
+// TestUnitsAgreeWithTemplates shows that the units open the addresses that init writes, of both
+// families: where they differ the server does not start.
+func TestUnitsAgreeWithTemplates(t *testing.T) {
+	host, _ := mail.ParseDomain("mx.local.test")
+	domain, _ := mail.ParseDomain("local.test")
+	template := Template{Hostname: host, Domain: domain, Data: "d", MX: "0.0.0.0:25", Submission: "0.0.0.0:587", Submissions: "0.0.0.0:465", Both: true}
+	served := template
+	served.Cert, served.Key = "c", "k"
+	obtains := "[acme]\nagree = \"yes\"\n"
+	for line := range strings.Lines(string(template.Text())) {
+		if rest, ok := strings.CutPrefix(line, "# listen = "); ok {
+			obtains += "listen = " + rest
+		}
+	}
+	obtained := mustParse(t, strings.Replace(string(served.Text()), "[tls]\ncert = \"c\"\nkey  = \"k\"\n", obtains, 1))
+	for door, at := range map[string][]netip.AddrPort{
+		"mx": obtained.Listen.MX, "submission": obtained.Listen.Submission, "submissions": obtained.Listen.Submissions, "acme": obtained.ACME.Listen,
+	} {
+		unit, err := os.ReadFile("../../packaging/systemd/sallyport-" + door + ".socket")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var opens []netip.AddrPort
+		for line := range strings.Lines(string(unit)) {
+			if addr, ok := strings.CutPrefix(strings.TrimSpace(line), "ListenStream="); ok {
+				opens = append(opens, netip.MustParseAddrPort(addr))
+			}
+		}
+		if len(opens) != 2 || !slices.Equal(opens, at) {
+			t.Errorf("sallyport-%s.socket opens %v, and init writes %v", door, opens, at)
+		}
 	}
 }
 

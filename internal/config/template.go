@@ -51,7 +51,8 @@ func (t Template) Text() []byte {
 	if t.Cert != "" {
 		fmt.Fprintf(&b, "[tls]\ncert = %s\nkey  = %s\n", quote(t.Cert), quote(t.Key))
 	} else {
-		b.WriteString("# [tls]\n# cert = \"/etc/ssl/certs/mail.pem\"     # the chain, own certificate first\n# key  = \"/etc/ssl/private/mail.key\"   # mode 0600 or 0640\n# or obtained and renewed by the server itself:\n# [acme]\n# agree  = \"yes\"                       # to the terms of Let's Encrypt\n# listen = [\"0.0.0.0:80\"]              # where its challenges are answered\n")
+		b.WriteString("# [tls]\n# cert = \"/etc/ssl/certs/mail.pem\"     # the chain, own certificate first\n# key  = \"/etc/ssl/private/mail.key\"   # mode 0600 or 0640\n# or obtained and renewed by the server itself:\n# [acme]\n# agree  = \"yes\"                       # to the terms of Let's Encrypt\n")
+		t.challengeLine(&b)
 	}
 	if !t.Domain.IsZero() {
 		fmt.Fprintf(&b, "\n# A domain of ours: its mail is delivered here, and its accounts may send.\n[domain.%s]\ndeliver = \"maildir\"\n", quote(t.Domain.ASCII()))
@@ -104,11 +105,20 @@ func (t Template) listenLine(b *strings.Builder, name, addr, example, meaning st
 	if addr == "" {
 		mark, addr = "# ", example
 	}
-	list := quote(addr)
+	fmt.Fprintf(b, "%s%s = [%s]   # %s\n", mark, name, t.addresses(addr), meaning)
+}
+
+// addresses are the members of a list: an address, and the same of IPv6 beside all of IPv4.
+func (t Template) addresses(addr string) string {
 	if port, all := strings.CutPrefix(addr, "0.0.0.0:"); all && t.Both {
-		list += ", " + quote("[::]:"+port)
+		return quote(addr) + ", " + quote("[::]:"+port)
 	}
-	fmt.Fprintf(b, "%s%s = [%s]   # %s\n", mark, name, list, meaning)
+	return quote(addr)
+}
+
+// challengeLine writes, as a comment, where the challenges of an authority would be answered.
+func (t Template) challengeLine(b *strings.Builder) {
+	fmt.Fprintf(b, "# listen = [%s]   # where its challenges are answered\n", t.addresses("0.0.0.0:80"))
 }
 
 // quote writes s as a basic string of TOML.
