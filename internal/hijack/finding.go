@@ -57,7 +57,7 @@ func (s State) Findings(priors Priors, p Params) []Finding {
 // site; normal here is at most 3 %: odds × 1,000,000".
 func (f Finding) Words() string {
 	odd, of := number(f.Unusual), number(f.Of)
-	usual := "; normal here is at most " + percent(f.Normal) + ": odds × " + number(f.Odds)
+	usual := "; normal here is at most " + percent(f.Normal) + ": odds " + OddsWords(f.Odds)
 	switch f.Signal {
 	case SiteNovelty:
 		return odd + " of " + of + " recipients were never written to from this site" + usual
@@ -78,7 +78,7 @@ func (f Finding) Words() string {
 }
 
 func (f Finding) perHour() string {
-	return fmt.Sprintf("; normal here is at most one in %s: odds × %s", span(1/f.Normal), number(f.Odds))
+	return fmt.Sprintf("; normal here is at most one in %s: odds %s", span(1/f.Normal), OddsWords(f.Odds))
 }
 
 // span says so many hours.
@@ -91,6 +91,9 @@ func span(hours float64) string {
 
 // percent says a share.
 func percent(f float64) string { return strconv.FormatFloat(f*100, 'g', 2, 64) + " %" }
+
+// OddsWords say odds to a person, with their thousands apart: "× 1,000,000".
+func OddsWords(odds float64) string { return "× " + number(odds) }
 
 // number says a number with its thousands apart.
 func number(x float64) string {

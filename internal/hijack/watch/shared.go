@@ -8,7 +8,6 @@ import (
 	"math"
 	"net/netip"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -250,7 +249,7 @@ func (t *trait) mutation(key hijack.Key) store.Mutation {
 func (t *trait) incident(p hijack.Pause) incident.Incident {
 	i := incident.Incident{
 		Shared: t.of, Rule: RuleShared, By: detector, Odds: p.Odds,
-		Reason: fmt.Sprintf("%d accounts or more, none of which had used %s for a day, wrote to strangers with it one after the other: odds × %.0f", p.Accounts, t.of, p.Odds),
+		Reason: fmt.Sprintf("%d accounts or more, none of which had used %s for a day, wrote to strangers with it one after the other: odds %s", p.Accounts, t.of, hijack.OddsWords(p.Odds)),
 	}
 	for _, b := range t.odd {
 		i.Accounts = append(i.Accounts, b.Account)
@@ -274,7 +273,7 @@ func (w *Watch) pause(ctx context.Context, all []incident.Incident, by Act) erro
 			hold := func(context.Context) (store.Share, error) {
 				return store.Share{Mutations: []store.Mutation{{Key: pausedKey(w.o.Key, i.Shared), Value: value}}}, nil
 			}
-			i, err = w.o.Pause(ctx, i, []fact.Pair{{Name: "by", Value: detector}, {Name: "odds", Value: strconv.FormatFloat(i.Odds, 'f', 0, 64)}}, hold)
+			i, err = w.o.Pause(ctx, i, []fact.Pair{{Name: "by", Value: detector}, {Name: "odds", Value: hijack.OddsWords(i.Odds)}}, hold)
 		}
 		if err != nil {
 			w.o.Logger.Error("what must be paused could not be; the message is not taken", "err", err)

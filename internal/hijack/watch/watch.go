@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -359,7 +358,7 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 			i.Used = append(i.Used, c.ID)
 		}
 	}
-	raised, _, ended, err := w.o.Contain(ctx, i, fact.Pair{Name: "by", Value: detector}, fact.Pair{Name: "odds", Value: strconv.FormatFloat(v.Odds, 'f', 0, 64)})
+	raised, _, ended, err := w.o.Contain(ctx, i, fact.Pair{Name: "by", Value: detector}, fact.Pair{Name: "odds", Value: hijack.OddsWords(v.Odds)})
 	if err != nil {
 		w.o.Logger.Error("an account that must be contained could not be; nothing of it is taken", "account", by.Account.String(), "err", err)
 		return err
