@@ -112,7 +112,8 @@ func offerBinding(t *testing.T, s *Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = f.WriteString("\n[auth]\nmechanisms = [\"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\", \"PLAIN\", \"LOGIN\"]\n")
+	// A start leaves few tries to guess with, and here each mechanism has a wrong one.
+	_, err = f.WriteString("\n[auth]\nguesses = 1000\nnetwork_guesses = 1000\nguess_time = \"1m\"\nmechanisms = [\"SCRAM-SHA-256-PLUS\", \"SCRAM-SHA-256\", \"PLAIN\", \"LOGIN\"]\n")
 	if err = errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}

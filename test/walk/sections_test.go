@@ -1,8 +1,10 @@
 package walk
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
+	"net/smtp"
 	"os"
 	"path/filepath"
 	"strings"
@@ -208,6 +210,7 @@ func (n *night) contained() {
 	n.must("test -s incident-" + number + ".zip")
 	n.gives(0, "sallyport trace ip:ADDRESS")
 	n.gives(0, "sallyport account show bob@example.org")
+	n.gives(0, "sallyport account set alice@example.org --notify alice@home.example")
 	n.leaves("no registry of networks answers in here", "whois 192.0.2.7")
 	n.open("A stolen account", " 7", " "+number)
 	n.gives(0, "sallyport incident purge 7 --all")
@@ -224,9 +227,34 @@ func (n *night) contained() {
 	n.open("A stolen account", "alice@", "bob@")
 	n.gives(0, "sallyport account thaw alice@example.org")
 	n.open("Somebody guesses passwords", "NETWORK", "127.0.0.0/24")
+	n.guessed("alice@example.org")
+	n.gives(0, "sallyport status", `somebody guesses the password of alice@example\.org: \d+ wrong passwords? and \d+ refused attempts?`)
+	n.gives(0, "sallyport account show alice@example.org", "being guessed at", `attempts? from 127\.0\.0\.0/24`)
 	n.gives(0, "sallyport trace ip:NETWORK", "signed in")
+	n.leaves("they take ways to sign in from the account, and are tried by the page that they are from",
+		"sallyport account app add", "sallyport account sign-in ADDRESS app")
 	n.open("Connections are turned away")
 	n.gave("sallyport doctor")
+}
+
+// guessed tries wrong passwords until one is refused unread, and waits until people are told.
+func (n *night) guessed(who string) {
+	n.t.Helper()
+	for try := 0; ; try++ {
+		c := dial(n.t, "127.0.0.1:587")
+		must(n.t, c.StartTLS(&tls.Config{InsecureSkipVerify: true}))
+		err := c.Auth(smtp.PlainAuth("", who, fmt.Sprintf("wrong %d", try), "127.0.0.1"))
+		_ = c.Close()
+		if err == nil || try == 20 {
+			n.t.Fatalf("wrong passwords of %s are judged without end, the last: %v", who, err)
+		}
+		if strings.HasPrefix(err.Error(), "454") {
+			break
+		}
+	}
+	eventually(n.t, "people are told who is being guessed at", func() bool {
+		return strings.Contains(n.must("sallyport account show "+who), "being guessed at")
+	})
 }
 
 // theDiskIsFull fills it, follows the page, and wants mail to be taken again.

@@ -15,10 +15,11 @@ def node(left, right):
 
 
 def root_of(leaf, size, hash_, path):
+    """The root that a path leads to; None: it is too long or too short for its leaf."""
     at, last = leaf, size - 1
     for sibling in path:
         if last == 0:
-            raise ValueError("the path is too long")
+            return None
         if at & 1 or at == last:
             hash_ = node(sibling, hash_)
             while not at & 1 and at:
@@ -26,9 +27,7 @@ def root_of(leaf, size, hash_, path):
         else:
             hash_ = node(hash_, sibling)
         at, last = at >> 1, last >> 1
-    if last:
-        raise ValueError("the path is too short")
-    return hash_
+    return None if last else hash_
 
 
 def main():
