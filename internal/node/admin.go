@@ -13,22 +13,22 @@ import (
 	"sallyport/internal/operate/backup"
 )
 
-func (n *Node) openOperator(_ context.Context, _ keys) error {
-	n.incidents = incident.Keeper{Log: incident.NewLog(n.store), Accounts: n.identity, Queue: n.spool, EndSessions: n.intake.EndFallen, Clearing: n.watch.Clearing, Resuming: n.watch.Resuming, Now: n.o.Now,
+func (n *Node) openOperator(_ context.Context) error {
+	n.incidents = incident.Keeper{Log: incident.NewLog(n.data.Store), Accounts: n.data.Accounts, Queue: n.data.Spool, EndSessions: n.intake.EndFallen, Clearing: n.watch.Clearing, Resuming: n.watch.Resuming, Now: n.o.Now,
 		Raised: func(incident.Incident) { n.notices.Wake() }}
 	n.notices = notice.New(notice.Options{
-		Hostname: n.config().Hostname, Log: n.incidents.Log, Store: n.store, Directory: n.book.Snapshot, Queue: n.spool, Handoff: n.dispatch.Offer, Sign: n.signer().SignOurs,
+		Hostname: n.config().Hostname, Log: n.incidents.Log, Store: n.data.Store, Directory: n.book.Snapshot, Queue: n.data.Spool, Handoff: n.dispatch.Offer, Sign: n.signer().SignOurs,
 		Limits: notice.DefaultLimits(), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 	n.operator = operate.New(operate.Options{
 		Incidents: n.incidents,
-		Accounts:  n.identity, Credentials: n.identity, Guesses: n.identity, DeviceCA: n.deviceCA, Queue: n.spool, Trace: n.trace, Facts: n.reader, Book: n.book, Ledger: n.ledger, Allowance: n.allowance, Now: n.o.Now,
+		Accounts:  n.data.Accounts, Credentials: n.data.Accounts, Guesses: n.data.Accounts, DeviceCA: n.data.DeviceCA, Queue: n.data.Spool, Trace: n.data.Trace, Facts: n.data.Facts, Book: n.book, Ledger: n.data.Ledger, Allowance: n.allowance, Now: n.o.Now,
 		EndSessions: n.intake.EndFallen, Sessions: n.intake.Sessions, Server: n.server,
-		Write: n.trace.Write, Backup: n.backup(), Data: n.config().Data, Certificate: n.leaf, Obtained: n.obtained, Logger: n.log,
+		Write: n.data.Trace.Write, Backup: n.backup(), Data: n.config().Data, Certificate: n.leaf, Obtained: n.obtained, Logger: n.log,
 		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,
 		Greeting:        func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice },
 		ContactReplaced: func() { n.notices.Wake() },
-		Watch:           n.watch, SigningKeys: n.ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
+		Watch:           n.watch, SigningKeys: n.data.Ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
 	})
 	return nil
 }
@@ -38,7 +38,7 @@ func (n *Node) backup() *backup.Source {
 	cfg := n.config()
 	return backup.NewSource(backup.SourceOptions{
 		Places: backup.Places{Data: cfg.Data, Store: cfg.StoreDir(), Checkpoints: cfg.CheckpointDir(), Mailboxes: cfg.Maildir.Root},
-		Store:  n.store, Hostname: cfg.Hostname.ASCII(), Program: n.o.Version, Logger: n.log,
+		Store:  n.data.Store, Hostname: cfg.Hostname.ASCII(), Program: n.o.Version, Logger: n.log,
 	})
 }
 

@@ -4,18 +4,13 @@ import (
 	"context"
 
 	"sallyport/internal/directory/book"
-	"sallyport/internal/directory/roster"
 	"sallyport/internal/node/settings"
 )
 
-// openBook reads the roster; buildDirectory makes the first directory.
-func (n *Node) openBook(ctx context.Context, _ keys) (err error) {
-	n.roster, err = roster.Open(ctx, n.store, roster.Options{Limits: roster.DefaultLimits(), Logger: n.log})
-	if err != nil {
-		return err
-	}
+// openBook makes who owns the directory; buildDirectory makes the first directory.
+func (n *Node) openBook(ctx context.Context) (err error) {
 	n.book = book.New(book.Options{
-		Accounts: n.identity, Roster: n.roster, Learn: n.returnPaths.Learn, Serving: func() bool { return n.started.Load() != nil }, Logger: n.log,
+		Accounts: n.data.Accounts, Roster: n.data.Roster, Learn: n.data.ReturnPaths.Learn, Serving: func() bool { return n.started.Load() != nil }, Logger: n.log,
 	})
 	return nil
 }

@@ -9,11 +9,6 @@ import (
 	"sallyport/internal/mail"
 )
 
-func (n *Node) openLedger(ctx context.Context, _ keys) (err error) {
-	n.ledger, err = ledger.Open(ctx, n.store, ledger.Options{Now: n.o.Now, Logger: n.log})
-	return err
-}
-
 // allowance is how many recipients an account may have now.
 func (n *Node) allowance(a accounts.Account) budget.Limits {
 	b := n.config().Budget
@@ -25,7 +20,7 @@ func (n *Node) forwardAllowance() budget.Limits { return n.config().Budget.Forwa
 
 // forwardCharge begins what a forward's message takes of its budget.
 func (n *Node) forwardCharge(account, target mail.Address) *ledger.Charge {
-	return n.ledger.Charge(ledger.Forward(account, target))
+	return n.data.Ledger.Charge(ledger.Forward(account, target))
 }
 
 // capped is how many accounts may write to nobody more for now.

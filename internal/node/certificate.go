@@ -33,7 +33,7 @@ func (n *Node) buildCertificate(ctx context.Context, next, last *generation) (er
 	if last != nil {
 		in = last.tls
 	}
-	if next.tls, err = certificate.Build(ctx, n.certificateSource(next.cfg), n.store, in, n.o.Now(), n.log); err != nil {
+	if next.tls, err = certificate.Build(ctx, n.certificateSource(next.cfg), n.data.Store, in, n.o.Now(), n.log); err != nil {
 		return next.cfg.Fault("tls.cert", err.Error(), "certificate and key must be readable to the server, belong together and be within their time")
 	}
 	return nil
@@ -80,7 +80,7 @@ func (n *Node) obtainCertificate(ctx context.Context) error {
 	cfg := n.config()
 	return n.certificate.Obtain(ctx, certificate.Order{
 		Authority: cfg.ACME.Directory, Contact: cfg.ACME.Contact, Agreed: cfg.ACME.Agree, CA: cfg.ACME.CA, TLSALPN: cfg.ACME.Challenge == config.ChallengeTLSALPN,
-		Host: cfg.Hostname, Names: n.moreNames, Listeners: n.listeners.Of(serviceACME), Store: n.store, Now: n.o.Now, Logger: n.log,
+		Host: cfg.Hostname, Names: n.moreNames, Listeners: n.listeners.Of(serviceACME), Store: n.data.Store, Now: n.o.Now, Logger: n.log,
 	})
 }
 

@@ -25,7 +25,7 @@ func (n *Node) bounces() filter.Bounces {
 	return filter.Bounces{
 		InForce: func() *filter.Checks { return n.now().checks },
 		Ours:    func(d mail.Domain) bool { return d == n.config().Hostname || returnpath.Ours(n.book.Snapshot(), d) },
-		Return:  func(a mail.Address) bool { return n.returnPaths.ForForward(n.book.Snapshot(), a) },
-		Trace:   n.reader, Now: n.o.Now,
+		Return:  func(a mail.Address) bool { return n.data.ReturnPaths.ForForward(n.book.Snapshot(), a) },
+		Trace:   n.data.Facts, Now: n.o.Now,
 	}
 }

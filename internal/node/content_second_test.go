@@ -187,7 +187,7 @@ func TestSecondTransactionAfterARefusal(t *testing.T) {
 				must(t, os.RemoveAll(filepath.Join(s.cfg.Maildir.Root, "local.test", "alice", "new")))
 				for from, facts := range map[string][]string{first: {tc.rule}, second: {"another body", "added recipient", "carl@local.test"}} {
 					eventually(t, "the facts of "+from, func() bool {
-						a, err := n.reader.Query(t.Context(), query.Query{Terms: []query.Term{{Field: query.FieldAddress, Text: from}}})
+						a, err := n.data.Facts.Query(t.Context(), query.Query{Terms: []query.Term{{Field: query.FieldAddress, Text: from}}})
 						must(t, err)
 						all := fmt.Sprint(a.Entries)
 						for _, f := range facts {

@@ -145,7 +145,7 @@ func TestContentChecksOverSMTP(t *testing.T) {
 			}
 		}
 		eventually(t, "the facts of "+tc.word, func() bool {
-			a, err := n.reader.Query(t.Context(), query.Query{Terms: []query.Term{{Field: query.FieldAddress, Text: from}}})
+			a, err := n.data.Facts.Query(t.Context(), query.Query{Terms: []query.Term{{Field: query.FieldAddress, Text: from}}})
 			must(t, err)
 			return strings.Contains(fmt.Sprint(a.Entries), tc.rule)
 		})
@@ -207,7 +207,7 @@ func TestForgedBouncesAreRefused(t *testing.T) {
 			t.Errorf("%v later, %s from %s: got %q, want %s", row.later, row.id, row.from, r, row.answer)
 		}
 	}
-	a, err := n.reader.Query(t.Context(), query.Query{Terms: []query.Term{{Field: query.FieldAddress, Text: "alice@local.test"}}})
+	a, err := n.data.Facts.Query(t.Context(), query.Query{Terms: []query.Term{{Field: query.FieldAddress, Text: "alice@local.test"}}})
 	must(t, err)
 	for _, want := range []string{"bounce-forged", "of our message", "does not go back far enough"} {
 		if !strings.Contains(fmt.Sprint(a.Entries), want) {

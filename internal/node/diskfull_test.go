@@ -132,7 +132,7 @@ func TestASmallDisk(t *testing.T) {
 		t.Errorf("%d errors and %d warnings were logged:\n%s", log.count("level=ERROR"), log.count("level=WARN"), log.text.String())
 	}
 	alarms := map[string]int{}
-	must(t, n.store.Facts(t.Context(), 1, n.store.FactHead()+1, func(_ uint64, b []byte) (bool, error) {
+	must(t, n.data.Store.Facts(t.Context(), 1, n.data.Store.FactHead()+1, func(_ uint64, b []byte) (bool, error) {
 		f, err := fact.Decode(b)
 		if f.Kind == fact.KindAlarm {
 			alarms[f.Rule]++

@@ -79,7 +79,7 @@ func (n *Node) serverConfig(g *generation) server.Config {
 
 // mechanisms are those that a connection to one of our doors is offered.
 func (n *Node) mechanisms(c server.Channel) []string {
-	return n.identity.Offered(intake.Peer(c.Remote, c.TLS, nil), c.Plus)
+	return n.data.Accounts.Offered(intake.Peer(c.Remote, c.TLS, nil), c.Plus)
 }
 
 // unoffered says why a connection to one of our doors is not offered EXTERNAL, if its
@@ -88,7 +88,7 @@ func (n *Node) unoffered(c server.Channel, mechanism string) string {
 	if mechanism != accounts.MechExternal {
 		return ""
 	}
-	return n.identity.Lapsed(intake.Peer(c.Remote, c.TLS, nil))
+	return n.data.Accounts.Lapsed(intake.Peer(c.Remote, c.TLS, nil))
 }
 
 // doorKinds are the kinds of doors that a configuration has.

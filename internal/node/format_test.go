@@ -86,7 +86,7 @@ func TestDataOfTheFirstReleaseLivesOn(t *testing.T) {
 	if err != nil || len(answer.Entries) < 3 {
 		t.Errorf("the trace tells of bob: %+v, %v", answer, err)
 	}
-	everyKeyHasASpace(t, n.disk)
+	everyKeyHasASpace(t, n.data.Store)
 	must(t, n.Close())
 
 	o.Paused = false

@@ -169,9 +169,9 @@ func TestOldReturnPathsAreRefused(t *testing.T) {
 	s.populate(n.Node)
 	alice, err := mail.ParseAddress("alice@local.test", mail.ASCII)
 	must(t, err)
-	fresh, err := n.returnPaths.Forward(alice, time.Now())
+	fresh, err := n.data.ReturnPaths.Forward(alice, time.Now())
 	must(t, err)
-	stale, err := n.returnPaths.Forward(alice, time.Now().Add(-72*time.Hour))
+	stale, err := n.data.ReturnPaths.Forward(alice, time.Now().Add(-72*time.Hour))
 	must(t, err)
 	n.stopped()
 	n = s.start()
@@ -220,7 +220,7 @@ func TestTwoServersForwardToEachOther(t *testing.T) {
 					t.Fatal(got)
 				}
 			}
-			rests := func() bool { return a.spool.Stats().Entries+b.spool.Stats().Entries == 0 }
+			rests := func() bool { return a.data.Spool.Stats().Entries+b.data.Spool.Stats().Entries == 0 }
 			eventually(t, "the loop to end", func() bool {
 				time.Sleep(50 * time.Millisecond)
 				first := rests()

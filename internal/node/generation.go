@@ -33,7 +33,7 @@ type topic struct {
 	name string
 	// open makes what lives as long as the Node, once, before anything is built; nil:
 	// there is nothing of the kind.
-	open func(context.Context, keys) error
+	open func(context.Context) error
 	// build fills the topic's fields of next from next.cfg, or says what is wrong
 	// with it. It takes over from last what need not change, so that connections and
 	// what was learnt live on; last is nil when the server starts. Nothing that is in
@@ -48,17 +48,11 @@ type topic struct {
 // that it is built late.
 func (n *Node) topics() []topic {
 	return []topic{
-		{"data format", n.migrate, nil},
 		{"certificate", nil, n.buildCertificate},
-		{"trace", n.openTrace, nil},
-		{"return paths", n.openReturnPaths, n.buildReturnPath},
-		{"accounts", n.openIdentity, nil},
-		{"certificates of devices", n.openDeviceCA, nil},
-		{"budgets", n.openLedger, nil},
-		{"queue", n.openSpool, nil},
+		{"return paths", nil, n.buildReturnPath},
 		{"hijack", n.openWatch, n.buildHijack},
 		{"ways out", nil, n.buildWays},
-		{"sender authentication", n.openRing, n.buildAuthentication},
+		{"sender authentication", nil, n.buildAuthentication},
 		{"reports", n.openReports, n.buildReports},
 		{"content checks", nil, n.buildContent},
 		{"limits", nil, n.buildLimits},
@@ -71,12 +65,12 @@ func (n *Node) topics() []topic {
 }
 
 // open opens every topic.
-func (n *Node) open(ctx context.Context, k keys) error {
+func (n *Node) open(ctx context.Context) error {
 	for _, t := range n.topics() {
 		if t.open == nil {
 			continue
 		}
-		if err := t.open(ctx, k); err != nil {
+		if err := t.open(ctx); err != nil {
 			return err
 		}
 	}

@@ -3,55 +3,30 @@ package node
 import (
 	"context"
 	"errors"
-	"io"
-	"path/filepath"
 	"time"
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/config"
 	"sallyport/internal/fact"
-	"sallyport/internal/hijack"
 	"sallyport/internal/hijack/watch"
 	"sallyport/internal/incident"
-	"sallyport/internal/kit/keyfile"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
 )
 
-// hijackKeyFile is the key of the fingerprints of correspondents, below DATA/keys. When it
-// is lost, nobody is known any more.
-const hijackKeyFile = "hijack.key"
-
-func loadHijackKey(cfg config.Config, rnd io.Reader) (hijack.Key, error) {
-	path := filepath.Join(cfg.KeysDir(), hijackKeyFile)
-	octets, err := keyfile.Load(path, true, func() ([]byte, error) { return keyfile.Random(rnd, hijack.KeyOctets) })
-	if err != nil {
-		return hijack.Key{}, err
-	}
-	k, err := hijack.NewKey(octets)
-	if err != nil {
-		return k, keyfile.Damaged(path, err)
-	}
-	return k, nil
-}
-
-func (n *Node) openWatch(ctx context.Context, _ keys) error {
-	key, err := loadHijackKey(n.config(), n.o.Rand)
-	if err != nil {
-		return err
-	}
+func (n *Node) openWatch(ctx context.Context) (err error) {
 	n.watch, err = watch.Open(ctx, watch.Options{
-		Store: n.store, Key: key, Settings: watchSettings(n.config()), Limits: watch.DefaultLimits(), Account: n.identity.Lookup, Allowance: n.allowance,
+		Store: n.data.Store, Key: n.data.HijackKey, Settings: watchSettings(n.config()), Limits: watch.DefaultLimits(), Account: n.data.Accounts.Lookup, Allowance: n.allowance,
 		Contain: func(ctx context.Context, i incident.Incident, by ...fact.Pair) (incident.Incident, accounts.Account, int, error) {
 			return n.incidents.Contain(ctx, i, by...)
 		},
 		Pause: func(ctx context.Context, i incident.Incident, by []fact.Pair, with ...store.Planner) (incident.Incident, error) {
 			return n.incidents.Pause(ctx, i, by, with...)
 		},
-		Write: n.trace.Write, Now: n.o.Now, Logger: n.log,
+		Write: n.data.Trace.Write, Now: n.o.Now, Logger: n.log,
 		Queued: func(ctx context.Context, id mail.ID) bool {
-			_, err := n.spool.Get(ctx, id)
+			_, err := n.data.Spool.Get(ctx, id)
 			return !errors.Is(err, spool.ErrNotFound)
 		},
 	})

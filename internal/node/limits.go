@@ -17,14 +17,14 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 	next.then = append(next.then, func() {
 		n.memory.Adjust(cfg.Limits.UnjudgedMemory)
 		n.log.Debug("memory limit", "octets", memory.Limit(cfg.Limits.Memory))
-		n.disks.Reserve(cfg.Limits.Free())
+		n.data.Disks.Reserve(cfg.Limits.Free())
 		n.intake.Adjust(settings.Intake(cfg), cfg.Notice)
 		n.dispatch.Adjust(settings.Retry(cfg), settings.Dispatch(cfg))
 		// What was checked does not fail; if it does, the former bounds stay.
 		for _, err := range []error{
-			n.spool.Adjust(settings.Retry(cfg), settings.Spool(cfg)),
-			n.identity.Adjust(settings.Accounts(cfg), cfg.Auth.Mechanisms),
-			n.trace.Adjust(settings.Trace(cfg)),
+			n.data.Spool.Adjust(settings.Retry(cfg), settings.Spool(cfg)),
+			n.data.Accounts.Adjust(settings.Accounts(cfg), cfg.Auth.Mechanisms),
+			n.data.Trace.Adjust(settings.Trace(cfg)),
 		} {
 			if err != nil {
 				n.log.Error("bounds not adjusted", "err", err)

@@ -7,16 +7,16 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/operate/metrics"
+	"sallyport/internal/store"
 )
 
-// openMetrics makes the counters where they are served, and lets them see the store.
-func (n *Node) openMetrics() (err error) {
+// openMetrics makes the counters where they are served, and returns what lets them see the store.
+func (n *Node) openMetrics() (watched func(store.Store) store.Store, err error) {
 	if len(n.config().Metrics.Listen) == 0 {
-		return nil
+		return nil, nil
 	}
 	n.metrics, err = metrics.New(metrics.Options{Version: n.o.Version, Limits: metrics.DefaultLimits(), State: n.state})
-	n.store = n.metrics.Timed(n.store)
-	return err
+	return n.metrics.Timed, err
 }
 
 // observer returns who sees facts as they happen.
@@ -34,13 +34,13 @@ func (n *Node) observer() func(fact.Fact) {
 
 // state reads what is not counted. It is called once for each scrape.
 func (n *Node) state(ctx context.Context) metrics.State {
-	queue, log := n.spool.Stats(), n.trace.Stats()
+	queue, log := n.data.Spool.Stats(), n.data.Trace.Stats()
 	v := metrics.State{
 		Open: n.admission.Open(), Messages: queue.Entries, Held: queue.Held, Active: queue.Claims, Octets: queue.Octets,
 		Facts: log.Facts, Sequenced: log.Sequenced, Signed: log.Signed, SignedAt: log.SignedAt, Skipped: log.Skipped,
 	}
 	v.Capped = n.capped(ctx)
-	v.Guessed = n.identity.CountGuessedAt()
+	v.Guessed = n.data.Accounts.CountGuessedAt()
 	var err error
 	if v.Incidents, err = n.incidents.Log.Count(ctx); err != nil {
 		n.log.Warn("the open incidents are not known", "err", err)
@@ -50,7 +50,7 @@ func (n *Node) state(ctx context.Context) metrics.State {
 		v.Started = *started
 	}
 	v.DiskFree, _, _ = diskspace.Usage(n.config().Data) // 0: it is not known
-	v.DiskLow, v.MemoryRefused = n.disks.IsLow(), n.memory.Use().Refused
+	v.DiskLow, v.MemoryRefused = n.data.Disks.IsLow(), n.memory.Use().Refused
 	if oldest, ok := n.operator.Oldest(ctx); ok {
 		v.Oldest = max(n.o.Now().Sub(oldest), time.Millisecond)
 	}

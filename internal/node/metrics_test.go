@@ -48,7 +48,7 @@ func TestMetricsAreServed(t *testing.T) {
 	if code, _ := get("/debug/pprof/"); code != http.StatusNotFound {
 		t.Errorf("a profile answers %d", code)
 	}
-	if _, ok := n.store.(store.Checkpointer); !ok {
+	if _, ok := n.data.Store.(store.Checkpointer); !ok {
 		t.Error("a store that is timed cannot be backed up")
 	}
 }

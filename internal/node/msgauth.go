@@ -10,7 +10,6 @@ import (
 	"sallyport/internal/filter"
 	"sallyport/internal/filter/sender"
 	"sallyport/internal/intake"
-	"sallyport/internal/keyring"
 	"sallyport/internal/mail"
 	"sallyport/internal/node/settings"
 )
@@ -30,14 +29,6 @@ func (n *Node) buildAuthentication(_ context.Context, next, last *generation) er
 	return nil
 }
 
-func (n *Node) openRing(ctx context.Context, _ keys) (err error) {
-	n.ring, err = keyring.Open(ctx, n.store, keyring.Options{
-		Limits: keyring.DefaultLimits(), Overlap: func() time.Duration { return n.config().DKIM.Overlap },
-		Find: sender.Finding(n.keysOfOthers), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
-	})
-	return err
-}
-
 // keysOfOthers is the way to the keys of others, as it stands now.
 func (n *Node) keysOfOthers() sender.Keys { return n.now().keys }
 
@@ -47,7 +38,7 @@ func (n *Node) ours(d mail.Domain) bool { return n.book.Snapshot().IsOurs(d) }
 // signer signs what our accounts send, and our own reports.
 func (n *Node) signer() sender.Signer {
 	return sender.Signer{
-		On: func() bool { return n.config().DKIM.Sign }, Ours: n.ours, Keys: n.ring.Signing,
+		On: func() bool { return n.config().DKIM.Sign }, Ours: n.ours, Keys: n.data.Ring.Signing,
 		Lasts: func() time.Duration { return n.config().DKIM.Lasts }, Now: n.o.Now, Logger: n.log,
 	}
 }

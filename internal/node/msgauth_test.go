@@ -139,7 +139,7 @@ func proveDKIM(all map[string]keyProof) {
 	}
 	all["dkim.sign"] = keyProof{set: "[dkim]\nsign = \"off\"", see: func(n *Node) any { return signer(n).On() }}
 	all["dkim.lasts"] = keyProof{set: "[dkim]\nlasts = \"9d\"", see: func(n *Node) any { return signer(n).Lasts() }}
-	all["dkim.overlap"] = keyProof{set: "[dkim]\noverlap = \"9d\"", see: func(n *Node) any { return n.ring.Overlap() }}
+	all["dkim.overlap"] = keyProof{set: "[dkim]\noverlap = \"9d\"", see: func(n *Node) any { return n.data.Ring.Overlap() }}
 	policy := func(n *Node) sender.Policy { a, _ := n.inspectors()[0].(sender.Authenticator); return a.Policy() }
 	proveDMARCReports(all)
 	all["authentication.check"] = keyProof{set: "[authentication]\ncheck = \"off\"", see: func(n *Node) any { return policy(n).Check }}

@@ -93,7 +93,7 @@ func (n *Node) reloadFact(by, rule, text string) fact.Fact {
 
 // record writes a fact that accompanies no other change.
 func (n *Node) record(ctx context.Context, f fact.Fact) {
-	if err := n.trace.Write(context.WithoutCancel(ctx), f); err != nil {
+	if err := n.data.Trace.Write(context.WithoutCancel(ctx), f); err != nil {
 		n.log.Error("fact not recorded", "kind", string(f.Kind), "err", err)
 	}
 }

@@ -41,12 +41,12 @@ func class(address string) func(*Node) any {
 }
 
 func boundsOfIdentity(n *Node) any {
-	l, m := n.identity.Bounds()
+	l, m := n.data.Accounts.Bounds()
 	return fmt.Sprint(l, m)
 }
 
 func boundsOfSpool(n *Node) any {
-	p, l := n.spool.Bounds()
+	p, l := n.data.Spool.Bounds()
 	return fmt.Sprint(p, l)
 }
 
@@ -100,12 +100,12 @@ func proofs() map[string]keyProof {
 		"limits.shutdown_grace":       {set: "[limits]\nshutdown_grace = \"3s\"", see: limitsOfDoor},
 		"limits.unjudged_memory":      {set: "[limits]\nunjudged_memory = \"77MiB\"", see: func(n *Node) any { return n.memory.Use().Most }},
 		"limits.memory":               {set: "[limits]\nmemory = \"7GiB\"", see: func(*Node) any { return debug.SetMemoryLimit(-1) }},
-		"limits.min_free":             {set: "[limits]\nmin_free = \"7MiB\"", see: func(n *Node) any { return n.disks[0].Reserved() }},
+		"limits.min_free":             {set: "[limits]\nmin_free = \"7MiB\"", see: func(n *Node) any { return n.data.Disks[0].Reserved() }},
 		"limits.alias_targets":        {set: "[limits]\nalias_targets = 2", see: func(n *Node) any { return n.book.Stated().Config.MaxExpansion }},
 		"limits.alias_depth":          {set: "[limits]\nalias_depth = 3", see: func(n *Node) any { return n.book.Stated().Config.MaxDepth }},
-		"trace.keep":                  {set: "[trace]\nkeep = \"3d\"", see: func(n *Node) any { return n.trace.Bounds().Keep }},
-		"trace.keep_strangers":        {set: "[trace]\nkeep_strangers = \"3d\"", see: func(n *Node) any { return n.trace.Bounds().StrangersKeep }},
-		"trace.checkpoint_every":      {set: "[trace]\ncheckpoint_every = \"3s\"", see: func(n *Node) any { return n.trace.Bounds().CheckpointEvery }},
+		"trace.keep":                  {set: "[trace]\nkeep = \"3d\"", see: func(n *Node) any { return n.data.Trace.Bounds().Keep }},
+		"trace.keep_strangers":        {set: "[trace]\nkeep_strangers = \"3d\"", see: func(n *Node) any { return n.data.Trace.Bounds().StrangersKeep }},
+		"trace.checkpoint_every":      {set: "[trace]\ncheckpoint_every = \"3s\"", see: func(n *Node) any { return n.data.Trace.Bounds().CheckpointEvery }},
 		"auth.mechanisms":             {set: "[auth]\nmechanisms = [\"PLAIN\"]", see: boundsOfIdentity},
 	}
 	all["tls.key"] = all["tls.cert"] // they change together
@@ -113,7 +113,7 @@ func proofs() map[string]keyProof {
 	all["proxy.timeout"] = keyProof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]\ntimeout = \"9s\"", see: limitsOfDoor}
 	all["forward.external"] = keyProof{set: "[forward]\nexternal = \"on\"", see: func(n *Node) any { return n.book.Stated().Config.ForwardExternal }}
 	all["forward.targets"] = keyProof{set: "[forward]\nexternal = \"on\"\ntargets = 9", see: func(n *Node) any { return n.book.Stated().Config.ForwardTargets }}
-	all["forward.return_age"] = keyProof{set: "[forward]\nreturn_age = \"3d\"", see: func(n *Node) any { return n.returnPaths.Rules().ForwardAge }}
+	all["forward.return_age"] = keyProof{set: "[forward]\nreturn_age = \"3d\"", see: func(n *Node) any { return n.data.ReturnPaths.Rules().ForwardAge }}
 	for key, see := range map[string]func(*Node) any{
 		"person_hour":  func(n *Node) any { return n.allowance(accounts.Account{Role: accounts.RolePerson}).Hour },
 		"person_day":   func(n *Node) any { return n.allowance(accounts.Account{Role: accounts.RolePerson}).Day },

@@ -100,8 +100,8 @@ func TestAFaultyReloadChangesNothing(t *testing.T) {
 // facts returns the facts of a kind, in their order.
 func (r *running) facts(kind fact.Kind) (all []fact.Fact) {
 	r.t.Helper()
-	must(r.t, r.trace.Sync(r.t.Context()))
-	must(r.t, r.store.Facts(r.t.Context(), 1, r.store.FactHead()+1, func(_ uint64, b []byte) (bool, error) {
+	must(r.t, r.data.Trace.Sync(r.t.Context()))
+	must(r.t, r.data.Store.Facts(r.t.Context(), 1, r.data.Store.FactHead()+1, func(_ uint64, b []byte) (bool, error) {
 		f, err := fact.Decode(b)
 		if err == nil && f.Kind == kind {
 			all = append(all, f)

@@ -14,7 +14,7 @@ import (
 // to other domains goes through it.
 func (n *Node) reportSender(hostname mail.Domain, account mail.Address) (*daily.Sender, error) {
 	return daily.New(daily.Options{
-		Hostname: hostname, Account: account, Directory: n.book.Snapshot, Active: n.identity.Active, Queue: n.spool, Servers: n.ways().Behind(),
+		Hostname: hostname, Account: account, Directory: n.book.Snapshot, Active: n.data.Accounts.Active, Queue: n.data.Spool, Servers: n.ways().Behind(),
 		Sign: n.signer().SignOurs, Handoff: n.dispatch.Offer, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	})
 }
@@ -22,9 +22,9 @@ func (n *Node) reportSender(hostname mail.Domain, account mail.Address) (*daily.
 // observeSender counts what came in a domain's name.
 func (n *Node) observeSender(o sender.Observation) { n.dmarc.Add(o.DMARC.Place, o.Record()) }
 
-func (n *Node) openReports(context.Context, keys) error {
-	n.dmarc = dmarc.NewReports(n.store, dmarc.DefaultLimits(), daily.DefaultLimits(), n.o.Now, n.log)
-	n.tlsResults = tls.NewReports(n.store, tls.DefaultLimits(), daily.DefaultLimits(), n.o.Now, n.log)
+func (n *Node) openReports(context.Context) error {
+	n.dmarc = dmarc.NewReports(n.data.Store, dmarc.DefaultLimits(), daily.DefaultLimits(), n.o.Now, n.log)
+	n.tlsResults = tls.NewReports(n.data.Store, tls.DefaultLimits(), daily.DefaultLimits(), n.o.Now, n.log)
 	return nil
 }
 

@@ -22,7 +22,7 @@ import (
 )
 
 // theSigning is how a server signs, and whom it asks for signatures.
-func theSigning(n *Node) any { return fmt.Sprintf("%+v", n.returnPaths.Rules()) }
+func theSigning(n *Node) any { return fmt.Sprintf("%+v", n.data.ReturnPaths.Rules()) }
 
 func mailAddress(t *testing.T, s string) mail.Address {
 	t.Helper()
@@ -104,7 +104,7 @@ func TestReturnPathsAreSigned(t *testing.T) {
 		path = senders[2]
 	}
 	a := mailAddress(t, path)
-	read := n.returnPaths.Read(n.book.Snapshot(), a, true)
+	read := n.data.ReturnPaths.Read(n.book.Snapshot(), a, true)
 	if read.Address.String() != "alice@local.test" || len(path) != len("prvs=0123abcdef=alice@local.test") {
 		t.Fatalf("%s is read as %+v", path, read)
 	}
@@ -169,7 +169,7 @@ func TestSignaturesAreRequired(t *testing.T) {
 	s := newSite(t, vfs.NewMem(), fmt.Sprintf(signedPaths, "require"))
 	n := s.start()
 	s.populate(n.Node)
-	path, ok := n.returnPaths.Sign(n.book.Snapshot(), mailAddress(t, "alice+shop@local.test"), time.Now())
+	path, ok := n.data.ReturnPaths.Sign(n.book.Snapshot(), mailAddress(t, "alice+shop@local.test"), time.Now())
 	if !ok {
 		t.Fatal("alice is not signed")
 	}
@@ -209,7 +209,7 @@ func TestSinceWhenReturnPathsAreSigned(t *testing.T) {
 	old, err := returnpath.NoteIn(s.cfg.KeysDir()).Read()
 	must(t, err)
 	n := s.start() // makes the key: what was signed before was not signed with this one
-	first := n.returnPaths.Rules().Since
+	first := n.data.ReturnPaths.Rules().Since
 	if !first.After(old) || time.Since(first) > time.Hour {
 		t.Fatalf("a new key counts from %s", first)
 	}
@@ -223,7 +223,7 @@ func TestSinceWhenReturnPathsAreSigned(t *testing.T) {
 		s.reload(n)
 	}
 	change("tag")
-	if got := n.returnPaths.Rules(); got.Mode != returnpath.ModeTag || !got.Since.Equal(old) {
+	if got := n.data.ReturnPaths.Rules(); got.Mode != returnpath.ModeTag || !got.Since.Equal(old) {
 		t.Errorf("a reload counts from %+v, not %s", got, old)
 	}
 	change("off")

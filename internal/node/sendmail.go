@@ -35,7 +35,7 @@ func (n *Node) warnExposed(path string) {
 func (n *Node) localUser(uid uint32) intake.LocalUser {
 	u := intake.LocalUser{Name: localdoor.NameOf(uid)}
 	u.Account, u.Why = localUsers(n.config()).Account(uid, u.Name, func(a mail.Address) bool {
-		_, exists := n.identity.Lookup(a)
+		_, exists := n.data.Accounts.Lookup(a)
 		return exists
 	})
 	return u

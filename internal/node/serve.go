@@ -22,17 +22,17 @@ func (n *Node) Serve(ctx context.Context) error {
 	n.started.Store(&now)
 	defer n.started.Store(nil)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	if err := n.trace.Write(background, fact.Started{At: n.o.Now(), Rule: "server", Version: n.version(), Listeners: n.listeningAt()}.Fact()); err != nil {
+	if err := n.data.Trace.Write(background, fact.Started{At: n.o.Now(), Rule: "server", Version: n.version(), Listeners: n.listeningAt()}.Fact()); err != nil {
 		stop()
 		return fmt.Errorf("the start could not be recorded: %w", err)
 	}
 	// These outlive doors and deliveries: what those leave behind is taken in.
 	var behind sync.WaitGroup
-	for _, work := range []func(context.Context){n.runTrace, n.watchDisk, n.book.Follow, n.certificate.Watch, n.tendMailboxes, n.ledger.Tend, n.ways().Run, n.watch.Run, n.deviceCA.Tend, n.notices.Run, n.operator.WatchGuesses, n.dmarc.Run, n.tlsResults.Run} {
+	for _, work := range []func(context.Context){n.runTrace, n.watchDisk, n.book.Follow, n.certificate.Watch, n.tendMailboxes, n.data.Ledger.Tend, n.ways().Run, n.watch.Run, n.data.DeviceCA.Tend, n.notices.Run, n.operator.WatchGuesses, n.dmarc.Run, n.tlsResults.Run} {
 		behind.Go(func() { work(background) })
 	}
 	err := n.runParts(ctx)
-	if lifeErr := n.trace.Write(background, fact.Stopped{At: n.o.Now(), Rule: "server", Version: n.version(), Listeners: n.listeningAt()}.Fact()); lifeErr != nil {
+	if lifeErr := n.data.Trace.Write(background, fact.Stopped{At: n.o.Now(), Rule: "server", Version: n.version(), Listeners: n.listeningAt()}.Fact()); lifeErr != nil {
 		err = errors.Join(err, fmt.Errorf("the stop could not be recorded: %w", lifeErr))
 	}
 	stop()
@@ -47,7 +47,7 @@ type part struct {
 }
 
 func (n *Node) parts() []part {
-	all := []part{{"accounts", n.identity.Run}, {"roster", n.roster.Run}, {"operator's socket", n.serveAdmin}, {"signing keys", n.ring.Run}}
+	all := []part{{"accounts", n.data.Accounts.Run}, {"roster", n.data.Roster.Run}, {"operator's socket", n.serveAdmin}, {"signing keys", n.data.Ring.Run}}
 	if !n.o.Paused {
 		all = append(all, part{"dispatch", func(ctx context.Context) error {
 			return n.dispatch.Serve(ctx, func() time.Duration { return n.config().Limits.ShutdownGrace })
@@ -85,7 +85,7 @@ func (n *Node) runParts(ctx context.Context) error {
 }
 
 func (n *Node) runTrace(ctx context.Context) {
-	if err := ignoreCancelled(n.trace.Run(ctx)); err != nil {
+	if err := ignoreCancelled(n.data.Trace.Run(ctx)); err != nil {
 		n.log.Error("the trace stopped", "err", err)
 	}
 }
@@ -97,12 +97,12 @@ func ignoreCancelled(err error) error {
 	return err
 }
 
-func (n *Node) tendMailboxes(ctx context.Context) { n.mailbox.Tend(ctx, n.o.Now) }
+func (n *Node) tendMailboxes(ctx context.Context) { n.data.Mailboxes.Tend(ctx, n.o.Now) }
 
 // watchDisk tells when a disk is low, and when it is not any more.
 func (n *Node) watchDisk(ctx context.Context) {
-	alarm := operate.DiskAlarm{Write: n.trace.Write, Now: n.o.Now, Logger: n.log}
-	n.disks.Watch(ctx, func(dir string, c diskspace.Change) { alarm.Changed(ctx, dir, c) })
+	alarm := operate.DiskAlarm{Write: n.data.Trace.Write, Now: n.o.Now, Logger: n.log}
+	n.data.Disks.Watch(ctx, func(dir string, c diskspace.Change) { alarm.Changed(ctx, dir, c) })
 }
 
 func (n *Node) version() string { return "sallyport " + n.o.Version }
@@ -125,7 +125,7 @@ func (n *Node) Alive(ctx context.Context, within time.Duration) bool {
 	go func() {
 		defer close(answered)
 		_ = n.book.Fault() // it takes the lock
-		_, _ = n.store.Get(ctx, []byte("alive"))
+		_, _ = n.data.Store.Get(ctx, []byte("alive"))
 	}()
 	select {
 	case <-answered:

@@ -335,8 +335,8 @@ func TestAQueueOutlivesARestart(t *testing.T) {
 
 	began := time.Now()
 	again := s.open()
-	t.Logf("opened with %d messages in the queue in %v", again.spool.Stats().Entries, time.Since(began))
-	if got := again.spool.Stats(); got.Entries != messages || got.Held != 0 {
+	t.Logf("opened with %d messages in the queue in %v", again.data.Spool.Stats().Entries, time.Since(began))
+	if got := again.data.Spool.Stats(); got.Entries != messages || got.Held != 0 {
 		t.Errorf("after the restart the queue is %+v", got)
 	}
 	s.unreachable.Store(false)

@@ -197,7 +197,7 @@ func (r *running) stopped() {
 // idle waits until nothing is in the queue.
 func (r *running) idle() {
 	r.t.Helper()
-	eventually(r.t, "the queue to be empty", func() bool { return r.spool.Stats().Entries == 0 })
+	eventually(r.t, "the queue to be empty", func() bool { return r.data.Spool.Stats().Entries == 0 })
 }
 
 func eventually(t *testing.T, what string, ok func() bool) {

@@ -11,7 +11,7 @@ import (
 // buildWays makes every way by which mail leaves.
 func (n *Node) buildWays(ctx context.Context, next, last *generation) error {
 	o, err := settings.Ways(next.cfg, n.o.World)
-	o.Journal, o.Exchangers.Store, o.Exchangers.Report = n.trace, n.store, n.tlsResults.Add
+	o.Journal, o.Exchangers.Store, o.Exchangers.Report = n.data.Trace, n.data.Store, n.tlsResults.Add
 	var former *ways.Ways
 	if last != nil {
 		former = last.ways

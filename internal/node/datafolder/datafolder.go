@@ -1,0 +1,196 @@
+// Package datafolder opens what a data folder keeps (the store, the keys that the server made
+// for itself, and the rooms whose state outlives a process), and closes it again.
+//
+// It promises that nobody else has the folder open, that a folder of a newer program is not
+// touched, that an older one is brought forward before anything else reads it, and that
+// nothing stays open when Open fails.
+package datafolder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sallyport/internal/accounts"
+	"sallyport/internal/auth/dkim"
+	"sallyport/internal/budget/ledger"
+	"sallyport/internal/ca"
+	"sallyport/internal/config"
+	"sallyport/internal/directory/roster"
+	"sallyport/internal/fact"
+	"sallyport/internal/hijack"
+	"sallyport/internal/keyring"
+	"sallyport/internal/kit/diskspace"
+	"sallyport/internal/kit/safefile"
+	"sallyport/internal/nexthop/maildir"
+	"sallyport/internal/node/settings"
+	"sallyport/internal/operate/format"
+	"sallyport/internal/returnpath"
+	"sallyport/internal/spool"
+	"sallyport/internal/store"
+	"sallyport/internal/store/pebble"
+	"sallyport/internal/trace"
+	"sallyport/internal/trace/query"
+)
+
+// Options are what a Folder is opened with beside the configuration.
+type Options struct {
+	settings.World
+	FS vfs.FS // of the store and the mailboxes
+	// Version is the program's, which a folder that is brought forward bears.
+	Version string
+	// Watched returns the store as the rooms are to use it; nil: as it is.
+	Watched func(store.Store) store.Store
+	// Observe is called with every fact as it happens; nil: nobody is.
+	Observe func(fact.Fact)
+	// Overlap is for how long a former key is kept that signed mail.
+	Overlap func() time.Duration
+	// Find asks the DNS for a key, as it is published.
+	Find func(context.Context, []dkim.KeyName) map[dkim.KeyName]dkim.Found
+}
+
+// Folder is everything in a data folder. What it exports never changes.
+type Folder struct {
+	Store       store.Store
+	Disks       diskspace.Disks // that mail takes: the data folder's, and the mailboxes' where it is another
+	Trace       *trace.Log
+	Facts       *query.Reader // of what Trace keeps
+	ReturnPaths *returnpath.Paths
+	Accounts    *accounts.Identity
+	DeviceCA    *ca.CA         // signs certificates of devices
+	Ledger      *ledger.Ledger // of recipients
+	Spool       *spool.Spool
+	Ring        *keyring.Ring // the keys that sign
+	Roster      *roster.Roster
+	Mailboxes   *maildir.Target
+	// HijackKey is that of the fingerprints of correspondents.
+	HijackKey hijack.Key
+
+	closed bool
+}
+
+// Open opens the folder of a configuration, or makes one. It fails when another process has
+// it open. What recovery found it records as a fact.
+func Open(ctx context.Context, cfg config.Config, o Options) (f *Folder, err error) {
+	f = &Folder{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close())
+			f = nil
+		}
+	}()
+	if err := safefile.MakeDir(cfg.Data); err != nil {
+		return f, fmt.Errorf("data folder: %w", err)
+	}
+	// A folder that a newer program wrote is refused before anything in it is touched.
+	if _, err := format.Check(cfg.Data, format.Steps()); err != nil {
+		return f, err
+	}
+	var same func(a, b string) bool // of a disk in memory nothing is known
+	if o.FS == vfs.Default {
+		same = diskspace.Same
+	}
+	f.Disks = diskspace.Of(pebble.Disk(o.FS), same, cfg.Limits.Free(), cfg.Data, cfg.Maildir.Root)
+	// The store comes first: it keeps every other process out of the folder, and
+	// knows whether anything depends on keys that are missing.
+	if f.Store, err = pebble.Open(pebble.Options{FS: o.FS, Dir: cfg.StoreDir(), Logger: o.Logger, Space: f.Disks[0]}); err != nil {
+		return f, err
+	}
+	if o.Watched != nil {
+		f.Store = o.Watched(f.Store)
+	}
+	k, err := loadKeys(cfg, f.Store.FactHead() == 0, o.Rand)
+	if err != nil {
+		return f, err
+	}
+	if err := format.Migrate(ctx, cfg.Data, f.Store, format.Steps(), o.Version, o.Logger); err != nil {
+		return f, err
+	}
+	return f, f.open(ctx, cfg, o, k)
+}
+
+// open opens each room.
+func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys) (err error) {
+	f.HijackKey = k.hijack
+	f.Trace, err = trace.Open(ctx, f.Store, trace.Options{
+		Origin: k.trace.Origin(), Key: k.trace, CheckpointDir: cfg.CheckpointDir(), Limits: settings.Trace(cfg),
+		Now: o.Now, Rand: o.Rand, Logger: o.Logger, Observe: o.Observe,
+	})
+	if err != nil {
+		return err
+	}
+	f.Facts, err = query.New(query.Options{Store: f.Store, Log: f.Trace, Limits: query.DefaultLimits(), Logger: o.Logger})
+	if err != nil {
+		return err
+	}
+	f.ReturnPaths = returnpath.New(returnpath.Options{Keys: k.returns, Note: returnpath.NoteIn(cfg.KeysDir()), Now: o.Now, Logger: o.Logger})
+	f.Accounts, err = accounts.Open(ctx, f.Store, accounts.Options{
+		Limits: settings.Accounts(cfg), Mechanisms: cfg.Auth.Mechanisms, Now: o.Now, Logger: o.Logger, Rand: o.Rand,
+	})
+	if err != nil {
+		return err
+	}
+	f.DeviceCA = ca.New(f.Store, ca.Options{
+		Host: cfg.Hostname, Keys: cfg.KeysDir(), Holding: f.Accounts.Holding, Limits: ca.DefaultLimits(), Now: o.Now, Rand: o.Rand, Logger: o.Logger,
+	})
+	if f.Ledger, err = ledger.Open(ctx, f.Store, ledger.Options{Now: o.Now, Logger: o.Logger}); err != nil {
+		return err
+	}
+	var found spool.Report
+	f.Spool, found, err = spool.Open(ctx, f.Store, spool.Options{
+		Key: k.grant, Policy: settings.Retry(cfg), Limits: settings.Spool(cfg), Now: o.Now, Logger: o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	if err := f.recordRecovery(ctx, found, o); err != nil {
+		return err
+	}
+	f.Ring, err = keyring.Open(ctx, f.Store, keyring.Options{
+		Limits: keyring.DefaultLimits(), Overlap: o.Overlap, Find: o.Find, Now: o.Now, Rand: o.Rand, Logger: o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	f.Roster, err = roster.Open(ctx, f.Store, roster.Options{Limits: roster.DefaultLimits(), Logger: o.Logger})
+	if err != nil {
+		return err
+	}
+	f.Mailboxes, err = maildir.New(maildir.Options{
+		FS: pebble.Disk(o.FS), Root: cfg.Maildir.Root, Hostname: cfg.Hostname, Limits: maildir.DefaultLimits(), Rand: o.Rand, Logger: o.Logger, Space: f.Disks[len(f.Disks)-1],
+	})
+	return err
+}
+
+// Close releases the folder; of nil, and a second time, it does nothing.
+func (f *Folder) Close() error {
+	if f == nil || f.Store == nil || f.closed {
+		return nil
+	}
+	f.closed = true
+	return f.Store.Close()
+}
+
+// recordRecovery tells what the queue looked like when it was opened, if there was
+// anything to tell.
+func (f *Folder) recordRecovery(ctx context.Context, r spool.Report, o Options) error {
+	if r.Entries+r.Damaged+r.Orphans+r.Repaired == 0 {
+		return nil
+	}
+	told := fact.Recovered{At: o.Now(), Rule: "recovery", Entries: r.Entries}
+	for _, p := range []struct {
+		name  string
+		value int
+	}{{"resumed", r.Resumed}, {"held", r.Held}, {"damaged", r.Damaged}, {"orphans", r.Orphans}, {"repaired", r.Repaired}} {
+		told.Found = append(told.Found, fact.Pair{Name: p.name, Value: fmt.Sprint(p.value)})
+	}
+	if r.Damaged > 0 {
+		o.Logger.Error("damaged messages are in quarantine", "count", r.Damaged)
+	}
+	o.Logger.Info("queue recovered", "entries", r.Entries, "resumed", r.Resumed, "held", r.Held, "damaged", r.Damaged,
+		"orphans", r.Orphans, "repaired", r.Repaired, "took", r.Took)
+	return f.Trace.Write(ctx, told.Fact())
+}

@@ -1,0 +1,118 @@
+package datafolder
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sallyport/internal/auth/dkim"
+	"sallyport/internal/config"
+	"sallyport/internal/fact"
+	"sallyport/internal/node/settings"
+	"sallyport/internal/store"
+)
+
+func site(t *testing.T) config.Config {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "sallyport.toml")
+	text := "hostname = \"mx.local.test\"\ndata = \"data\"\nlisten.mx = [\"127.0.0.1:0\"]\nlimits.min_free = \"1MiB\"\n[domain.\"local.test\"]\ndeliver = \"maildir\"\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func options() Options {
+	return Options{
+		World: settings.World{}.Complete(), FS: vfs.Default, Version: "test", Overlap: func() time.Duration { return time.Hour },
+		Find: func(context.Context, []dkim.KeyName) map[dkim.KeyName]dkim.Found { return nil },
+	}
+}
+
+// Every room works on the store as it was handed back, and every fact is seen.
+func TestOpen(t *testing.T) {
+	cfg, o := site(t), options()
+	var seen []fact.Fact
+	o.Observe = func(f fact.Fact) { seen = append(seen, f) }
+	var under store.Store
+	type over struct{ store.Store }
+	o.Watched = func(s store.Store) store.Store {
+		under = s
+		return over{s}
+	}
+	f, err := Open(t.Context(), cfg, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Store != (over{under}) {
+		t.Error("the store is not the one that watches")
+	}
+	running, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- f.Trace.Run(running) }()
+	if err := f.Trace.Write(t.Context(), fact.Started{At: o.Now(), Rule: "server"}.Fact()); err != nil {
+		t.Error(err)
+	}
+	stop()
+	<-ended
+	if !slices.ContainsFunc(seen, func(f fact.Fact) bool { return f.Rule == "server" }) {
+		t.Errorf("saw %v", seen)
+	}
+	if _, err := Open(t.Context(), cfg, options()); err == nil {
+		t.Error("two have it open")
+	}
+	for range 2 {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What cannot be opened is left as it was, so that it can be once it is mended.
+func TestNothingStaysOpen(t *testing.T) {
+	cfg := site(t)
+	open := func() error {
+		f, err := Open(t.Context(), cfg, options())
+		if err != nil {
+			if f != nil {
+				t.Error("half a folder")
+			}
+			return err
+		}
+		return f.Close()
+	}
+	if err := open(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"keys/" + hijackKeyFile, "format"} {
+		path := filepath.Join(cfg.Data, name)
+		was, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("9999\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := open(); err == nil {
+			t.Errorf("opened with a bad %s", name)
+		}
+		if now, err := os.ReadFile(path); err != nil || string(now) != "9999\n" {
+			t.Errorf("%s was touched: %q, %v", name, now, err)
+		}
+		if err := os.WriteFile(path, was, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := open(); err != nil {
+			t.Errorf("after %s was mended: %v", name, err)
+		}
+	}
+}
