@@ -116,3 +116,20 @@ func TestNothingStaysOpen(t *testing.T) {
 		}
 	}
 }
+
+// A newer program's folder is refused before a store or a key is made in it.
+func TestAFolderOfANewerProgramIsNotTouched(t *testing.T) {
+	cfg := site(t)
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(cfg.Data, "format"), []byte("9999\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := Open(t.Context(), cfg, options()); err == nil || f != nil {
+		t.Errorf("%v, %v", f, err)
+	}
+	if found, err := os.ReadDir(cfg.Data); err != nil || len(found) != 1 {
+		t.Errorf("%v, %v", found, err)
+	}
+}
