@@ -124,7 +124,7 @@ func (j *judge) suspect() {
 func (j *judge) observe(k Signal, odd, of, begin float64) {
 	i := k - SiteNovelty
 	d, u, f := &j.state.shares[i], j.params.usual(k), odd/of
-	d.observe(f, of, begin, d.normal(j.priors.Mean[i], u))
+	d.observe(f, of, begin, d.normal(j.priors.Mean[i], u), u.Mix)
 	y := j.state.today()
 	y.n[i]++
 	y.s[i] += float32(f)

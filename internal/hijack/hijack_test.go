@@ -121,6 +121,63 @@ func TestBulk(t *testing.T) {
 	}
 }
 
+// stolenBulk is how many recipients of a thief's list a bulk account has written to before it
+// is contained, so many a message, of which a share is refused by their servers; after a month
+// in which it wrote to 500 subscribers a day, of whom one in a hundred had left.
+func stolenBulk(each int, refused float64, most int) (left int, contained bool) {
+	p := DefaultParams().Bulk(10_000, 50_000)
+	at := noon
+	var s State
+	send := func(each int, share float64, due *float64) bool {
+		at = at.Add(100 * time.Millisecond)
+		var v Verdict
+		if s, v = Advance(s, Submitted{At: at, Recipients: Recipients{NewToSite: each}}, old(p), p); v.Contain {
+			return false
+		}
+		*due += share * float64(each)
+		if n := int(*due); n > 0 {
+			*due -= float64(n)
+			if s, v = Advance(s, Refused{At: at, Refused: n, Of: each}, old(p), p); v.Contain {
+				left += each
+				return false
+			}
+		}
+		return true
+	}
+	due := 0.0
+	for range 30 {
+		at = at.Add(24 * time.Hour)
+		for range 500 {
+			if !send(1, 0.01, &due) {
+				return 0, true
+			}
+		}
+	}
+	at = at.Add(24 * time.Hour)
+	for left < most {
+		if !send(each, refused, &due) {
+			return left, true
+		}
+		left += each
+	}
+	return left, false
+}
+
+// What a stolen bulk account sends is told by who refuses it: docs/hijack.md has the figures.
+func TestAStolenBulkAccount(t *testing.T) {
+	for _, c := range []struct {
+		each    int
+		refused float64
+		most    int // recipients before it is contained; 0: it is not
+	}{{1, 0.13, 120}, {50, 0.13, 1200}, {1, 0.30, 40}, {1, 0.02, 0}} {
+		left, contained := stolenBulk(c.each, c.refused, 9000)
+		t.Logf("%d a message, %.0f %% refused: %d", c.each, 100*c.refused, left)
+		if contained != (c.most > 0) || c.most > 0 && (left > c.most || left == 0) {
+			t.Errorf("%d a message, %.0f %% refused: %d, contained: %t", c.each, 100*c.refused, left, contained)
+		}
+	}
+}
+
 // Each kind of evidence that comes without a message leads to containment by itself.
 func TestEvidenceWithoutMessages(t *testing.T) {
 	p := DefaultParams()

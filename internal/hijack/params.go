@@ -15,7 +15,8 @@ type Usual struct {
 	Floor    float64 // added to it
 	Cap      float64 // beyond which nothing is normal, whatever the baseline says
 	Sure     float64 // weight of the bet that nearly all is unusual when a thief sends
-	Mixed    float64 // weight of the bet that half of it is
+	Mixed    float64 // weight of the bet that Mix of it is
+	Mix      float64 // that share
 }
 
 // Rate says how a rate is held against what is usual.
@@ -79,10 +80,10 @@ type Params struct {
 func DefaultParams() Params {
 	return Params{
 		Odds:        1e4,
-		SiteNovelty: Usual{Mean: 0.03, Fresh: 0.4, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Sure: 0.15, Mixed: 0.1},
-		Strangers:   Usual{Mean: 0.02, Fresh: 0.5, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Sure: 0.3, Mixed: 0.3},
-		Refusals:    Usual{Mean: 0.01, Fresh: 0.01, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.3, Sure: 0.005, Mixed: 0.02},
-		Binding:     Usual{Mean: 0.01, Fresh: 0.01, Strength: 50, Margin: 1.25, Floor: 0.01, Cap: 0.2, Sure: 0.0005},
+		SiteNovelty: Usual{Mean: 0.03, Fresh: 0.4, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Mix: 0.5, Sure: 0.15, Mixed: 0.1},
+		Strangers:   Usual{Mean: 0.02, Fresh: 0.5, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Mix: 0.5, Sure: 0.3, Mixed: 0.3},
+		Refusals:    Usual{Mean: 0.01, Fresh: 0.01, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.3, Mix: 0.5, Sure: 0.005, Mixed: 0.02},
+		Binding:     Usual{Mean: 0.01, Fresh: 0.01, Strength: 50, Margin: 1.25, Floor: 0.01, Cap: 0.2, Mix: 0.5, Sure: 0.0005},
 		SitePace:    Rate{Mean: 0.1, Hours: 48, Margin: 1.25, Floor: 0.1, Cap: 0.5, Times: 1000, Weight: 0.03},
 		AccountPace: Rate{Mean: 5, Hours: 48, Margin: 1.25, Floor: 5, Cap: 10, Times: 30, Weight: 1.4e-5},
 		NetworkPace: Rate{Mean: 2, Hours: 48, Margin: 1.25, Floor: 2, Cap: 4, Times: 30, Weight: 1e-4},
@@ -96,12 +97,14 @@ func DefaultParams() Params {
 
 // Bulk returns what an account is judged by that declared to send so much: whom it writes
 // to is no evidence and nobody waits for the hold window, its bounds are what it declared,
-// and every other signal counts. What it may send in all, to whomever, is for its budget.
+// and every other signal counts. Refused recipients count for more than with others, and
+// the bet is that a fifth is refused: it has to find a list that was bought by them alone. What it may send in all, to whomever, is for its budget.
 func (p Params) Bulk(hour, day int) Params {
 	for _, u := range []*Usual{&p.SiteNovelty, &p.Strangers} {
 		u.Sure, u.Mixed = 0, 0
 	}
 	p.SitePace.Weight, p.AccountPace.Weight = 0, 0
+	p.Refusals.Mix, p.Refusals.Mixed = 0.2, 0.1
 	p.Hold = 0
 	p.Bounds = Bounds{Burst: hour, Hour: hour, Day: day, Week: 7 * day}
 	return p
@@ -116,7 +119,7 @@ func (p Params) Validate() error {
 	for k := SiteNovelty; k <= Binding; k++ {
 		u := p.usual(k)
 		sum += u.Sure + u.Mixed
-		if !(u.Mean > 0 && u.Mean < 1 && u.Fresh > 0 && u.Fresh < 1 && u.Strength > 0 && u.Margin >= 1 && u.Floor > 0 && u.Cap > 0 && u.Cap < 1 && u.Sure >= 0 && u.Mixed >= 0) {
+		if !(u.Mean > 0 && u.Mean < 1 && u.Fresh > 0 && u.Fresh < 1 && u.Strength > 0 && u.Margin >= 1 && u.Floor > 0 && u.Cap > 0 && u.Cap < 1 && u.Mix > 0 && u.Mix < 1 && u.Sure >= 0 && u.Mixed >= 0) {
 			return fmt.Errorf("%w: %s: shares lie between 0 and 1, strength is above 0, margin at least 1, weights not below 0", ErrParams, k)
 		}
 	}

@@ -40,7 +40,7 @@ func DefaultSharedParams() SharedParams {
 	return SharedParams{
 		Odds:     1e4,
 		Accounts: 5,
-		Usual:    Usual{Mean: 0.03, Fresh: 0.03, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Sure: 1},
+		Usual:    Usual{Mean: 0.03, Fresh: 0.03, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.5, Mix: 0.5, Sure: 1},
 		Fresh:    0.2,
 	}
 }
@@ -99,7 +99,7 @@ func (a *Attribute) observe(odd bool, account Fingerprint, u Usual) {
 		copy(a.accounts[1:], a.accounts[:mostAccounts-1])
 		a.accounts[0] = account
 	}
-	d.observe(f, 1, 1, d.normal(u.Mean, &u))
+	d.observe(f, 1, 1, d.normal(u.Mean, &u), u.Mix)
 	a.evidence = d.evidence[0]
 	y := &a.fresh[int64(a.age/slotTime)%int64(daySlots)]
 	y[0]++

@@ -36,12 +36,11 @@ func (k Signal) String() string {
 }
 
 // bets are how sure a detector is of a thief: the share of what it looks at that is
-// unusual when a thief sends. The first finds a blast, the second one that is mixed with
-// ordinary mail.
+// unusual when a thief sends. The first finds a blast, in which nearly all is, the second
+// one that is mixed with ordinary mail, of which Usual.Mix is unusual.
 const (
-	bets  = 2
-	sure  = 0.95
-	mixed = 0.5
+	bets = 2
+	sure = 0.95
 )
 
 // mostEvidence bounds evidence, so that it stays a number, and a year of it is no more
@@ -69,13 +68,13 @@ func (d *detector) normal(prior float64, p *Usual) float64 {
 
 // observe takes a share f in [0,1] of so many into the evidence. begin is how many times
 // as likely as at any other moment a theft began before it.
-func (d *detector) observe(f, of, begin, normal float64) {
+func (d *detector) observe(f, of, begin, normal, mix float64) {
 	if d.evidence[0]+d.evidence[1] < quiet {
 		d.of, d.odd = 0, 0
 	}
 	d.of += float32(of)
 	d.odd += float32(f * of)
-	for i, q := range [bets]float64{sure, mixed} {
+	for i, q := range [bets]float64{sure, mix} {
 		if q <= normal {
 			// A bet on less than what is normal would win by what is usual.
 			continue

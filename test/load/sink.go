@@ -29,6 +29,8 @@ type SinkOptions struct {
 	Listen   string // host:port; "": 127.0.0.1:0
 	Chunking bool   // offer CHUNKING
 	Keep     bool   // keep the octets of every message
+	// Unknown reports whether a recipient is refused as nobody; nil: none is.
+	Unknown func(recipient string) bool
 }
 
 // Received is one message at the sink.
@@ -39,7 +41,7 @@ type Received struct {
 	Dirty  string // the first octet fault of its connection so far, in words
 }
 
-// Sink is an SMTP server that accepts everything and stores counts.
+// Sink is an SMTP server that accepts everything that it is not told to refuse, and stores counts.
 type Sink struct {
 	o  SinkOptions
 	ln net.Listener
@@ -287,8 +289,12 @@ func (x *sinkSession) obey(line string) error {
 		x.from = path(arg)
 		x.say("250 2.1.0 ok")
 	case "RCPT":
-		x.to = append(x.to, path(arg))
-		x.say("250 2.1.5 ok")
+		if to := path(arg); x.s.o.Unknown == nil || !x.s.o.Unknown(to) {
+			x.to = append(x.to, to)
+			x.say("250 2.1.5 ok")
+		} else {
+			x.say("550 5.1.1 there is nobody of that name")
+		}
 	case "DATA":
 		return x.data()
 	case "BDAT":

@@ -347,10 +347,11 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 		since, words = earlier(since, changed[0].at), append(words, changedWords(changed)...)
 	}
 	i := incident.Incident{
-		Account: by.Account, Rule: Rule, By: detector, Reason: reason, Evidence: words, Odds: v.Odds, Since: since, Cause: c,
-		Seen: []incident.Origin{{
+		Account: by.Account, Rule: Rule, By: detector, Reason: reason, Evidence: words, Odds: v.Odds, Since: since, Cause: c}
+	if by.Session.Door != "" { // what other servers refuse comes of no session
+		i.Seen = []incident.Origin{{
 			Peer: by.Session.Peer, Door: by.Session.Door, Program: by.Session.Hello, TLS: by.Session.TLS, Conn: by.Session.Conn, At: w.o.Now(),
-		}},
+		}}
 	}
 	for _, c := range by.Used {
 		i.Credential, i.CredentialOf = strings.TrimSpace("the "+c.Kind.String()+" "+c.Name), c.Created
