@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 )
@@ -31,27 +32,102 @@ func (s *source) suggest(table, name string, known []string) string {
 	if hint := elsewhere(name); hint != "" {
 		return hint
 	}
-	best, distance := "", 3
-	for _, k := range known {
-		if len(name) > 64 {
-			break // too long to be a slip of the keyboard
-		}
-		if d := editDistance(strings.ToLower(name), k); d < distance {
-			best, distance = k, d
-		}
-	}
-	if best != "" {
+	if best := nearest(name, known, maxSlips); best != "" {
 		return meant(best)
 	}
-	for _, k := range Keys() {
-		if lastName(k.Path) == name && !strings.Contains(k.Path, "NAME") {
-			return `did you mean "` + k.Path + `"? A key belongs to the [table] above it`
+	if hint := ofAnotherTable(name); hint != "" {
+		return hint
+	}
+	return choice(table, name, known)
+}
+
+const (
+	maxSlips    = 2  // so many slips of the keyboard still tell which key was meant
+	maxSlipping = 64 // octets; what is longer is no slip of the keyboard
+	longName    = 8  // octets; two slips in a shorter name may make a key that means something else
+	maxListed   = 8  // so many keys are told in a hint
+	maxTables   = 3  // so many tables are told that have a key
+	minStem     = 4  // octets; words that begin with the same are about the same
+)
+
+// nearest returns the name that is at most so many slips away, the first of the nearest; ""
+// if there is none.
+func nearest(name string, among []string, slips int) (best string) {
+	if len(name) > maxSlipping {
+		return ""
+	}
+	for _, k := range among {
+		if d := editDistance(strings.ToLower(name), k); d <= slips {
+			best, slips = k, d-1
 		}
 	}
-	if table == "" {
-		return "the keys are " + strings.Join(known, ", ")
+	return best
+}
+
+// ofAnotherTable answers a key that stands in the wrong table; "" if no table has it.
+func ofAnotherTable(name string) string {
+	var names []string
+	for _, k := range Keys() {
+		names = append(names, lastName(k.Path))
 	}
-	return "the keys of [" + table + "] are " + strings.Join(known, ", ")
+	slips := 1
+	if len(name) >= longName {
+		slips = maxSlips
+	}
+	if len(name) < minStem {
+		slips = 0
+	}
+	best := nearest(name, names, slips)
+	if best == "" {
+		return ""
+	}
+	var tables []string
+	for _, k := range Keys() {
+		table := strings.TrimSuffix(k.Path, best)
+		switch {
+		case lastName(k.Path) != best || len(tables) == maxTables:
+		case table == "":
+			return meant(best) + " It stands above every [table]"
+		default:
+			tables = append(tables, "["+strings.ReplaceAll(strings.TrimSuffix(table, "."), "NAME", `"…"`)+"]")
+		}
+	}
+	return meant(best) + " It belongs to " + strings.Join(tables, " or ")
+}
+
+// choice tells the keys of a table: all where they are few, or those that are about the same
+// as an unknown one.
+func choice(table, name string, known []string) string {
+	of := ""
+	if table != "" {
+		of = " of [" + table + "]"
+	}
+	if len(known) <= maxListed {
+		return "the keys" + of + " are " + strings.Join(known, ", ")
+	}
+	var alike []string
+	for _, k := range known {
+		if len(alike) < maxListed && sharesWord(strings.ToLower(name), k) {
+			alike = append(alike, k)
+		}
+	}
+	all := fmt.Sprintf("; all %d are in docs/config.md", len(known))
+	if len(alike) == 0 {
+		return "no key" + of + " is like it" + all
+	}
+	return "keys" + of + " like it: " + strings.Join(alike, ", ") + all
+}
+
+// sharesWord reports whether two names have a word in common, or the beginning of one.
+func sharesWord(a, b string) bool {
+	for _, v := range strings.Split(a, "_") {
+		for _, w := range strings.Split(b, "_") {
+			if len(v) >= minStem && len(w) >= minStem && (strings.HasPrefix(v, w) || strings.HasPrefix(w, v)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // elsewhere answers the words that other mail servers use for what is done
