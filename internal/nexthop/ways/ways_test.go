@@ -109,6 +109,23 @@ func TestFaultsAreToldTogether(t *testing.T) {
 	}
 }
 
+// One fault bears its name, and ends nothing that the state made so far shares with the former.
+func TestOneFaultEndsNothingOfTheFormerState(t *testing.T) {
+	o := options(t)
+	last := build(t, o, nil)
+	o.Callouts.Entries = -1
+	_, err := Build(t.Context(), o, last)
+	if fault := (*named.Fault)(nil); !errors.As(err, &fault) || fault.Name != NameCallouts {
+		t.Errorf("%v", err)
+	}
+	running, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer stop()
+	last.Exchangers().Run(running)
+	if running.Err() == nil {
+		t.Error("the former way to exchangers ended")
+	}
+}
+
 // Everybody is reached by the ways in force at that moment, and nobody by ways that are not
 // there.
 func TestTheWaysInForce(t *testing.T) {
