@@ -6,18 +6,18 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
-	"sallyport/internal/config"
 	"sallyport/internal/fact"
 	"sallyport/internal/hijack/watch"
 	"sallyport/internal/incident"
 	"sallyport/internal/mail"
+	"sallyport/internal/node/settings"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
 )
 
 func (n *Node) openWatch(ctx context.Context) (err error) {
 	n.watch, err = watch.Open(ctx, watch.Options{
-		Store: n.data.Store, Key: n.data.HijackKey, Settings: watchSettings(n.config()), Limits: watch.DefaultLimits(), Account: n.data.Accounts.Lookup, Allowance: n.allowance,
+		Store: n.data.Store, Key: n.data.HijackKey, Settings: settings.Watch(n.config()), Limits: watch.DefaultLimits(), Account: n.data.Accounts.Lookup, Allowance: n.allowance,
 		Contain: func(ctx context.Context, i incident.Incident, by ...fact.Pair) (incident.Incident, accounts.Account, int, error) {
 			return n.incidents.Contain(ctx, i, by...)
 		},
@@ -33,13 +33,9 @@ func (n *Node) openWatch(ctx context.Context) (err error) {
 	return err
 }
 
-func watchSettings(cfg config.Config) watch.Settings {
-	return watch.Settings{Mode: watch.Mode(cfg.Hijack.Mode), Params: cfg.Hijack.Params()}
-}
-
 // buildHijack checks how accounts are watched, and adjusts it.
 func (n *Node) buildHijack(_ context.Context, next, _ *generation) error {
-	s := watchSettings(next.cfg)
+	s := settings.Watch(next.cfg)
 	if err := s.Params.Validate(); err != nil {
 		return next.cfg.Fault("hijack.odds", err.Error(), "")
 	}

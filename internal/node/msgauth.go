@@ -49,24 +49,11 @@ func (n *Node) signer() sender.Signer {
 func (n *Node) inspectors() []intake.Inspector {
 	all := []intake.Inspector{
 		sender.NewAuthenticator(sender.Authenticator{
-			Hostname: n.config().Hostname, Ours: n.ours, Policy: n.senderPolicy, Resolver: func() dnsx.Resolver { return n.now().keys.Resolver },
+			Hostname: n.config().Hostname, Ours: n.ours, Policy: func() sender.Policy { return settings.Sender(n.config().Authentication) }, Resolver: func() dnsx.Resolver { return n.now().keys.Resolver },
 			Keys: n.keysOfOthers, Observe: n.observeSender, Now: n.o.Now,
 		}),
 		n.bounces(),
 	}
 	all = append(all, filter.Inspectors(config.MaxMilters, func() *filter.Checks { return n.now().checks })...)
 	return append(all, n.signer())
-}
-
-// senderPolicy is the one in force. What is not known is the strictest.
-func (n *Node) senderPolicy() sender.Policy {
-	c := n.config().Authentication
-	p := sender.Policy{Check: c.Check, Apply: c.Apply, Own: sender.OwnRefuse, Time: c.Time}
-	switch c.Own {
-	case config.OwnJunk:
-		p.Own = sender.OwnJunk
-	case config.OwnDMARC:
-		p.Own = sender.OwnDMARC
-	}
-	return p
 }

@@ -1,0 +1,38 @@
+package settings
+
+import (
+	"testing"
+	"time"
+
+	"sallyport/internal/config"
+	"sallyport/internal/filter/sender"
+	"sallyport/internal/hijack/watch"
+)
+
+// Each key reaches the policy, and a treatment that is not known refuses.
+func TestSender(t *testing.T) {
+	for own, want := range map[config.Own]sender.Own{
+		config.OwnRefuse: sender.OwnRefuse, config.OwnJunk: sender.OwnJunk, config.OwnDMARC: sender.OwnDMARC, config.OwnDMARC + 1: sender.OwnRefuse,
+	} {
+		for _, on := range []bool{false, true} {
+			got := Sender(config.Authentication{Check: on, Apply: !on, Own: own, Time: time.Minute})
+			if got != (sender.Policy{Check: on, Apply: !on, Own: want, Time: time.Minute}) {
+				t.Errorf("%v, %v: %+v", own, on, got)
+			}
+		}
+	}
+}
+
+// What follows from evidence is the same word on both sides.
+func TestWatch(t *testing.T) {
+	cfg := load(t, text)
+	cfg.Hijack.Odds++
+	for mode, want := range map[config.Hijacking]watch.Mode{
+		config.HijackEnforce: watch.Enforce, config.HijackObserve: watch.Observe, config.HijackOff: watch.Off,
+	} {
+		cfg.Hijack.Mode = mode
+		if got := Watch(cfg); got.Mode != want || got.Params != cfg.Hijack.Params() {
+			t.Errorf("%v: %+v", mode, got)
+		}
+	}
+}
