@@ -16,7 +16,7 @@ func TestOneRoomMakesQueuedMail(t *testing.T) {
 		{"gate", "Decide", []string{"letter", "directory/proof"}},
 		{"gate", "DecideMail", []string{"letter", "directory/proof"}},
 		{"gate", "Join", []string{"letter"}},
-		{"gate", "DoorNotice", []string{"incident/notice", "directory/proof"}},
+		{"gate", "DoorNotice", []string{"letter/notify", "directory/proof"}},
 		{"spool", "Message", []string{"letter"}},
 	}
 	found := map[string]bool{}

@@ -62,6 +62,15 @@ func (c *CA) Authorities(ctx context.Context) (all []Authority, err error) {
 	return all, err
 }
 
+// Signing returns the authority that signs, if there is one.
+func (c *CA) Signing(ctx context.Context) (a Authority, is bool, err error) {
+	all, err := c.Authorities(ctx)
+	if err != nil || len(all) == 0 {
+		return Authority{}, false, err
+	}
+	return all[len(all)-1], true, nil
+}
+
 // KeyPath is where the key of an authority lies.
 func (c *CA) KeyPath(number int) string {
 	return filepath.Join(c.o.Keys, fmt.Sprintf("device-ca-%d.key", number))

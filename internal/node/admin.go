@@ -5,8 +5,10 @@ import (
 	"os"
 
 	"sallyport/internal/callout"
+	"sallyport/internal/expiry"
 	"sallyport/internal/incident"
 	"sallyport/internal/incident/notice"
+	"sallyport/internal/letter/notify"
 	"sallyport/internal/mail"
 	"sallyport/internal/node/survey"
 	"sallyport/internal/operate"
@@ -16,10 +18,11 @@ import (
 func (n *Node) openOperator(_ context.Context) error {
 	n.incidents = incident.Keeper{Log: incident.NewLog(n.data.Store), Accounts: n.data.Accounts, Queue: n.data.Spool, EndSessions: n.intake.EndFallen, Clearing: n.watch.Clearing, Resuming: n.watch.Resuming, Now: n.o.Now,
 		Raised: func(incident.Incident) { n.notices.Wake() }}
-	n.notices = notice.New(notice.Options{
-		Hostname: n.config().Hostname, Log: n.incidents.Log, Store: n.data.Store, Directory: n.book.Snapshot, Queue: n.data.Spool, Handoff: n.dispatch.Offer, Sign: n.signer().SignOurs,
-		Limits: notice.DefaultLimits(), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
-	})
+	post := &notify.Post{
+		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Queue: n.data.Spool, Handoff: n.dispatch.Offer, Sign: n.signer().SignOurs, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+	}
+	n.notices = notice.New(notice.Options{Log: n.incidents.Log, Store: n.data.Store, Directory: n.book.Snapshot, Post: post, Limits: notice.DefaultLimits(), Now: n.o.Now, Logger: n.log})
+	n.warnings = expiry.New(expiry.Options{Store: n.data.Store, Directory: n.book.Snapshot, Post: post, Endings: n.data.Accounts.Endings, Authority: n.data.DeviceCA.Signing, Limits: expiry.DefaultLimits(), Now: n.o.Now, Logger: n.log})
 	n.operator = operate.New(operate.Options{
 		Incidents: n.incidents,
 		Accounts:  n.data.Accounts, Credentials: n.data.Accounts, Guesses: n.data.Accounts, DeviceCA: n.data.DeviceCA, Queue: n.data.Spool, Trace: n.data.Trace, Facts: n.data.Facts, Book: n.book, Ledger: n.data.Ledger, Allowance: n.allowance, Now: n.o.Now,

@@ -42,6 +42,9 @@ func (n *Node) state(ctx context.Context) metrics.State {
 	v.Capped = n.capped(ctx)
 	v.Guessed = n.data.Accounts.CountGuessedAt()
 	var err error
+	if v.Ending, err = n.operator.CountEnding(ctx); err != nil {
+		n.log.Warn("the certificates that end are not known", "err", err)
+	}
 	if v.Incidents, err = n.incidents.Log.Count(ctx); err != nil {
 		n.log.Warn("the open incidents are not known", "err", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/directory/book"
 	"sallyport/internal/dispatch"
+	"sallyport/internal/expiry"
 	"sallyport/internal/fact"
 	"sallyport/internal/filter/sender"
 	"sallyport/internal/hijack/watch"
@@ -70,9 +71,10 @@ type Node struct {
 	dispatch   *dispatch.Dispatch
 	intake     *intake.Intake
 	operator   *operate.Operator
-	notices    *notice.Notices // tells of incidents
-	watch      *watch.Watch    // watches accounts for misuse
-	incidents  incident.Keeper // contains accounts
+	notices    *notice.Notices  // tells of incidents
+	warnings   *expiry.Warnings // tells of certificates that end
+	watch      *watch.Watch     // watches accounts for misuse
+	incidents  incident.Keeper  // contains accounts
 	// admission counts the connections of all doors together.
 	admission *server.Admission
 	// memory bounds what they hold of mail that is not judged yet.

@@ -23,6 +23,7 @@ type Credentials interface {
 	SetPolicy(ctx context.Context, a mail.Address, p accounts.Policy, alone bool, facts [][]byte) (accounts.Account, error)
 	Credentials(a mail.Address) ([]accounts.Credential, error)
 	LastUsed(a mail.Address) map[string]time.Time
+	Endings(ctx context.Context) ([]accounts.Ending, error)
 	Ends(a mail.Address) map[string]time.Time
 }
 

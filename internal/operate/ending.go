@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"sallyport/internal/accounts"
@@ -16,30 +17,28 @@ type Ending struct {
 	First        Credential `json:"first"`
 }
 
-// ending looks for certificates of accounts that end soon; nil: none does.
-func (op *Operator) ending(all []accounts.Account) (e *Ending) {
+// endings are the certificates of accounts that end soon.
+func (op *Operator) endings(ctx context.Context) ([]accounts.Ending, error) {
 	now := op.o.Now()
-	for _, a := range all {
-		held, err := op.o.Credentials.Credentials(a.Address)
-		if err != nil {
-			continue // it was removed in this moment
-		}
-		ends := op.o.Credentials.Ends(a.Address)
-		for _, c := range held {
-			end := ends[c.ID]
-			if c.Kind != accounts.KindCertificate || c.ReplacedBy != "" || !end.After(now) || end.Sub(now) > endingSoon {
-				continue
-			}
-			if e == nil {
-				e = &Ending{First: op.credential(a.Address, c)}
-			}
-			e.Certificates++
-			if end.Before(e.First.Ends) {
-				e.First = op.credential(a.Address, c)
-			}
-		}
+	all, err := op.o.Credentials.Endings(ctx)
+	return slices.DeleteFunc(all, func(e accounts.Ending) bool { return !e.At.After(now) || e.At.Sub(now) > endingSoon }), err
+}
+
+// CountEnding returns how many certificates of accounts end within 30 days, and nothing takes
+// their place.
+func (op *Operator) CountEnding(ctx context.Context) (int, error) {
+	all, err := op.endings(ctx)
+	return len(all), err
+}
+
+// ending looks for certificates of accounts that end soon; nil: none does.
+func (op *Operator) ending(ctx context.Context) (*Ending, error) {
+	all, err := op.endings(ctx)
+	if err != nil || len(all) == 0 {
+		return nil, err
 	}
-	return e
+	first := slices.MinFunc(all, func(a, b accounts.Ending) int { return a.At.Compare(b.At) })
+	return &Ending{Certificates: len(all), First: op.credential(first.Account, first.Credential)}, nil
 }
 
 // ailing returns the authority that signs, if its key cannot be used or it ends soon; nil:

@@ -106,7 +106,9 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 		return s, err
 	}
 	s.Health = op.health(ctx)
-	s.Health.Ending = op.ending(all)
+	if s.Health.Ending, err = op.ending(ctx); err != nil {
+		return s, err
+	}
 	if s.Health.Authority, err = op.ailing(ctx); err != nil {
 		return s, err
 	}

@@ -12,25 +12,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"time"
 
 	"sallyport/internal/directory"
 	"sallyport/internal/incident"
-	"sallyport/internal/letter"
-	"sallyport/internal/mail"
-	"sallyport/internal/message"
-	"sallyport/internal/spool"
+	"sallyport/internal/letter/notify"
 	"sallyport/internal/store"
 )
-
-// Queue is what is needed of the spool.
-type Queue interface {
-	NewBody(ctx context.Context) (*spool.Body, error)
-	letter.Queue
-}
 
 // Limits bounds what is written.
 type Limits struct {
@@ -45,21 +35,19 @@ func DefaultLimits() Limits {
 	return Limits{Hour: 20, Window: time.Hour, Look: time.Minute, Digest: 200}
 }
 
-// Options is what Notices need; all of it but Sign.
+// Options is what Notices need.
 type Options struct {
-	Hostname  mail.Domain
 	Log       *incident.Log
 	Store     store.Store
 	Directory func() *directory.Snapshot
-	Queue     Queue
-	Handoff   func(spool.Claim)
-	// Sign returns the header fields that sign a message of the domain; nil: nothing is signed.
-	Sign   func(from mail.Domain, h message.Header, body []byte) ([]byte, error)
-	Limits Limits
-	Now    func() time.Time
-	Rand   io.Reader
-	Logger *slog.Logger
+	Post      *notify.Post
+	Limits    Limits
+	Now       func() time.Time
+	Logger    *slog.Logger
 }
+
+// rule is why a notice is written.
+const rule = "incident-notice"
 
 // Notices writes them. Its methods may be called concurrently.
 type Notices struct {
@@ -207,8 +195,8 @@ func (n *Notices) write(ctx context.Context, about []incident.Incident) error {
 			marks = append(marks, store.Mutation{Key: partKey(i, who), Delete: true})
 		}
 	}
-	err := n.post(ctx, letterTo{to: n.postmaster(), subject: subject(about), text: adminText(about), marks: marks})
-	if errors.Is(err, errNobody) {
+	err := n.o.Post.Send(ctx, notify.Letter{Rule: rule, To: n.o.Post.Postmaster(), Subject: subject(about), Text: adminText(about), Marks: marks})
+	if errors.Is(err, notify.ErrNobody) {
 		n.o.Logger.Warn("nobody is told of an incident by mail: there is no postmaster's mailbox here", "incident", about[0].Number)
 		_, err = n.o.Store.Apply(ctx, store.Tx{Mutations: marks}, store.Lazy)
 	}
@@ -221,16 +209,16 @@ func (n *Notices) owner(ctx context.Context, i incident.Incident) error {
 	if i.Account.IsZero() || i.Quiet {
 		return nil
 	}
-	all := map[string]letterTo{toOwner: {to: i.Account, text: ownerText(i)}}
+	all := map[string]notify.Letter{toOwner: {To: i.Account, Text: ownerText(i)}}
 	if c, ok := n.o.Directory().Contact(i.Account); ok && !c.Address.IsZero() {
-		all[toContact] = letterTo{to: c.Address, about: i.Account, text: contactText(i)}
+		all[toContact] = notify.Letter{To: c.Address, About: i.Account, Text: contactText(i)}
 	}
 	for _, who := range []string{toOwner, toContact} {
 		l, is := all[who]
 		if !is {
 			continue
 		}
-		l.subject = subject([]incident.Incident{i})
+		l.Subject = subject([]incident.Incident{i})
 		if err := n.once(ctx, partKey(i, who), l); err != nil {
 			return err
 		}
@@ -240,13 +228,13 @@ func (n *Notices) owner(ctx context.Context, i incident.Incident) error {
 
 // once queues a notice and the mark that it was told, in one act, unless the mark stands.
 // That nobody takes it is no error: it is looked at again as long as others are not told.
-func (n *Notices) once(ctx context.Context, key []byte, l letterTo) error {
+func (n *Notices) once(ctx context.Context, key []byte, l notify.Letter) error {
 	is, err := n.told(ctx, key)
 	if is || err != nil {
 		return err
 	}
-	l.marks = []store.Mutation{n.mark(key)}
-	if err := n.post(ctx, l); !errors.Is(err, errNobody) {
+	l.Rule, l.Marks = rule, []store.Mutation{n.mark(key)}
+	if err := n.o.Post.Send(ctx, l); !errors.Is(err, notify.ErrNobody) {
 		return err
 	}
 	return nil
@@ -261,7 +249,7 @@ func (n *Notices) replaced(ctx context.Context) error {
 	}
 	for _, c := range dir.Replaced() {
 		for _, f := range c.Former {
-			l := letterTo{to: f.Address, about: c.Account, subject: "Notices about " + c.Account.String() + " go elsewhere now", text: replacedText(c, f)}
+			l := notify.Letter{To: f.Address, About: c.Account, Subject: "Notices about " + c.Account.String() + " go elsewhere now", Text: replacedText(c, f)}
 			if err := n.once(ctx, replacedKey(c, f), l); err != nil {
 				return err
 			}

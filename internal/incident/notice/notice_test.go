@@ -13,6 +13,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
 	"sallyport/internal/incident"
+	"sallyport/internal/letter/notify"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/sched"
@@ -77,8 +78,8 @@ func newWorld(t *testing.T) *world {
 	}
 	w.dir()
 	w.Notices = New(Options{
-		Hostname: host, Log: incident.NewLog(w.st), Store: w.st, Directory: func() *directory.Snapshot { return w.snapshot }, Queue: w,
-		Handoff: func(spool.Claim) {}, Limits: DefaultLimits(), Now: w.time, Rand: rand.Reader, Logger: quiet,
+		Log: incident.NewLog(w.st), Store: w.st, Directory: func() *directory.Snapshot { return w.snapshot }, Limits: DefaultLimits(), Now: w.time, Logger: quiet,
+		Post: &notify.Post{Hostname: host, Directory: func() *directory.Snapshot { return w.snapshot }, Queue: w, Handoff: func(spool.Claim) {}, Now: w.time, Rand: rand.Reader, Logger: quiet},
 	})
 	return w
 }
@@ -295,12 +296,12 @@ func TestTheOwnerIsToldOutside(t *testing.T) {
 	w.dir(directory.Contact{Account: alice, Address: out})
 	w.apply(w.spool.Holding(alice, "contained"))
 	var leaves []spool.Claim
-	w.o.Handoff = func(c spool.Claim) {
+	w.o.Post.Handoff = func(c spool.Claim) {
 		if c.Entry.Recipients[0].Kind == spool.KindOutbound {
 			leaves = append(leaves, c)
 		}
 	}
-	w.o.Sign = func(d mail.Domain, _ message.Header, _ []byte) ([]byte, error) {
+	w.o.Post.Sign = func(d mail.Domain, _ message.Header, _ []byte) ([]byte, error) {
 		return []byte("DKIM-Signature: of " + d.ASCII() + "\r\n"), nil
 	}
 	w.raise("alice@local.test")

@@ -50,6 +50,7 @@ const (
 	incidentsOpen   = "incidents_open"
 	accountsCapped  = "accounts_capped"
 	accountsGuessed = "accounts_guessed_at"
+	certsEnding     = "certificates_ending"
 	queueMessages   = "queue_messages"
 	queueHeld       = "queue_held_messages"
 	queueOctets     = "queue_octets"
@@ -92,6 +93,7 @@ func Table() []Metric {
 		m(incidentsOpen, Gauge, "Accounts that are contained now: incidents that are open."),
 		m(accountsCapped, Gauge, "Accounts that have reached their limit of recipients within an hour or a day, or were refused one by it within the last hour."),
 		m(accountsGuessed, Gauge, "Accounts whose password somebody guesses: ten different ones were wrong, or a rate kept more from being tried, and not an hour has passed since."),
+		m(certsEnding, Gauge, "Certificates of people and devices that end within 30 days, and nothing takes their place."),
 		m(queueMessages, Gauge, "Messages in the queue, held ones too."),
 		m(queueHeld, Gauge, "Messages in the queue that are held, by themselves or with their account."),
 		m(queueOctets, Gauge, "Octets in the queue."),
