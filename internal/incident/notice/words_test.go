@@ -95,7 +95,7 @@ func TestTheHeaderOfANotice(t *testing.T) {
 	w := newWorld(t)
 	w.dir(directory.Contact{Account: w.addr("alice@local.test"), Address: w.addr("alice@private.test")})
 	signed := 0
-	w.o.Sign = func(mail.Domain, message.Header, []byte) ([]byte, error) { signed++; return nil, errors.New("no key") }
+	w.o.Post.Sign = func(mail.Domain, message.Header, []byte) ([]byte, error) { signed++; return nil, errors.New("no key") }
 	w.raise("alice@local.test")
 	must(t, w.look(t.Context()))
 	ids := map[string]bool{}
