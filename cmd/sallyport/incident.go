@@ -121,10 +121,10 @@ func tellIncident(c console, v operate.IncidentShown) {
 		c.prose("purged      %s %s to %s\n", moment(k.Received), k.Queue, some(k.Recipients))
 	}
 	for _, s := range firsts(v.Story.SignIns) {
-		c.prose("signed in   %s from %s at %s, program %s: %d good, %d refused\n", moment(s.Last), s.Peer, s.Door, dash(s.Program), s.Good, s.Bad)
+		c.prose("signed in   %s from %s at %s, program %s: %d good, %d refused\n", moment(s.Last), s.From(), dash(s.Door), dash(s.Program), s.Good, s.Bad)
 	}
 	for _, ch := range firsts(v.Story.Changes) {
-		c.prose("changed     %s %s\n", moment(ch.At), ch.What)
+		c.prose("changed     %s %s\n", moment(ch.At), whatChanged(ch))
 	}
 	if v.Forward != nil {
 		c.prose("forwards    to %s, since %s; nothing leaves by it while the account is contained\n", some(v.Forward.Targets), moment(v.Forward.Added))
@@ -279,9 +279,36 @@ func tellStory(c console, s incident.Story) {
 	c.prose("  sent            %s to %s, %s refused, %s left\n", words.Count(s.Accepted, "message"), words.Count(s.Recipients, "recipient"), words.Count(s.Refused, "command"),
 		words.Count(len(s.Left)+s.MoreLeft, "recipient"))
 	for _, in := range firsts(s.SignIns) {
-		c.prose("  signed in       %s from %s at %s, program %s: %d good, %d refused\n", moment(in.Last), in.Peer, in.Door, dash(in.Program), in.Good, in.Bad)
+		c.prose("  signed in       %s from %s at %s, program %s: %d good, %d refused\n", moment(in.Last), in.From(), dash(in.Door), dash(in.Program), in.Good, in.Bad)
+	}
+	if b := s.Bad; b.Count > 0 {
+		c.prose("  bad sign-ins    %d, the last at %s%s\n", b.Count, moment(b.Last), badFrom(b))
 	}
 	for _, ch := range firsts(s.Changes) {
-		c.prose("  changed         %s %s\n", moment(ch.At), fact.Clean(ch.What, 200))
+		c.prose("  changed         %s %s\n", moment(ch.At), fact.Clean(whatChanged(ch), 200))
 	}
+}
+
+// badFrom says from which networks nobody got in.
+func badFrom(b incident.BadSignIns) string {
+	var from []string
+	for _, f := range firsts(b.From) {
+		from = append(from, fmt.Sprintf("%d from %s", f.Count, f.Network))
+	}
+	more := b.More
+	for _, f := range b.From[len(from):] {
+		more += f.Count
+	}
+	if more > 0 {
+		from = append(from, fmt.Sprintf("%d from others", more))
+	}
+	return ": " + strings.Join(from, ", ")
+}
+
+// whatChanged says where an alias, a forward or a contact leads to since.
+func whatChanged(ch incident.Change) string {
+	if len(ch.To) == 0 {
+		return ch.What
+	}
+	return ch.What + ": " + some(ch.To)
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -294,12 +295,36 @@ func TestTheStoryOfAnAccount(t *testing.T) {
 		at(5, fact.Fact{Kind: fact.KindRefuse, Reply: no}),
 		at(6, fact.Fact{Kind: fact.KindOutcome, Recipient: "a", Reply: ok}),
 		at(6, fact.Fact{Kind: fact.KindOutcome, Recipient: "b", Reply: no}),
-		at(7, fact.Fact{Kind: fact.KindDirectory, Text: "forward changed", Evidence: []fact.Pair{{Name: "by uid", Value: "0"}}}),
+		at(2, fact.Fact{Kind: fact.KindAuth, Network: netip.MustParsePrefix("192.0.2.0/24"), Door: "submission", Reply: no, Count: 40, Until: noon().Add(9 * time.Minute)}),
+		at(4, fact.Fact{Kind: fact.KindAuth, Network: netip.MustParsePrefix("198.51.100.0/24"), Door: "submission", Reply: no, Count: 2, Until: noon().Add(8 * time.Minute)}),
+		at(5, fact.Fact{Kind: fact.KindAuth, Reply: no, Count: 5, Until: noon().Add(5 * time.Minute)}), // too many to name their networks
+		at(1, fact.Fact{Kind: fact.KindAuth, Account: "bob@local.test", Peer: peer, Reply: no}),
+		at(7, fact.Fact{Kind: fact.KindDirectory, Text: "forward changed", Recipients: []string{"alice@home.test"}, Evidence: []fact.Pair{{Name: "by uid", Value: "0"}}}),
 	})
 	if s.Accepted != 1 || s.Recipients != 5 || s.Refused != 1 || len(s.Left) != 1 || s.Left[0].Recipient != "a" || len(s.Changes) != 1 || s.Changes[0].By != "0" {
 		t.Errorf("%+v", s)
 	}
-	if len(s.SignIns) != 2 || s.SignIns[1].Good != 1 || s.SignIns[1].Bad != 3 || !s.SignIns[1].First.Equal(noon().Add(time.Minute)) || !s.SignIns[1].Last.Equal(noon().Add(2*time.Minute)) {
-		t.Errorf("sign-ins %+v", s.SignIns)
+	var from []string
+	for _, in := range s.SignIns {
+		from = append(from, fmt.Sprintf("%s %s %d good %d bad %s-%s", in.From(), in.Program, in.Good, in.Bad, in.First.Format("04"), in.Last.Format("04")))
+	}
+	if !slices.Equal(from, []string{
+		"unknown networks  0 good 5 bad 05-05", "198.51.100.0/24  0 good 2 bad 04-08", "192.0.2.7 other 1 good 0 bad 03-03", "192.0.2.7 bot 1 good 3 bad 01-02", "192.0.2.0/24  0 good 40 bad 02-09",
+	}) {
+		t.Errorf("sign-ins %q", from)
+	}
+	bad := BadSignIns{Count: 50, First: noon().Add(time.Minute), Last: noon().Add(9 * time.Minute), More: 5, From: []BadFrom{{netip.MustParsePrefix("198.51.100.0/24"), 2}, {netip.MustParsePrefix("192.0.2.0/24"), 43}}}
+	if !reflect.DeepEqual(s.Bad, bad) {
+		t.Errorf("bad sign-ins %+v, which should be %+v", s.Bad, bad)
+	}
+	if !slices.Equal(s.Changes[0].To, []string{"alice@home.test"}) {
+		t.Errorf("changed to %v", s.Changes[0].To)
+	}
+	var many []fact.Fact
+	for n := range maxSignIns + 3 {
+		many = append(many, at(1, fact.Fact{Kind: fact.KindAuth, Peer: netip.AddrFrom4([4]byte{198, 18, byte(n), 1}), Reply: no}))
+	}
+	if s := Tell(alice, noon(), many); !s.Cut || len(s.SignIns) != maxSignIns || s.Bad.Count != maxSignIns+3 || s.Bad.More != 3 || len(s.Bad.From) != maxSignIns {
+		t.Errorf("%d sign-ins, %d bad ones, %d more, cut %v", len(s.SignIns), s.Bad.Count, s.Bad.More, s.Cut)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
+	"sallyport/internal/screen"
 )
 
 // Story is what the trace tells of an account since a moment: what a person asks who
@@ -22,7 +23,10 @@ type Story struct {
 	Left       []Leaving `json:"left,omitempty"`
 	MoreLeft   int       `json:"more_left,omitempty"` // that do not stand in Left
 	SignIns    []SignIns `json:"sign_ins,omitempty"`
-	Changes    []Change  `json:"changes,omitempty"` // of the account, its forward, its rights
+	// Bad are all sign-ins that were refused: those of somebody who had no password, and
+	// those of the account that it may not have.
+	Bad     BadSignIns `json:"bad_sign_ins,omitzero"`
+	Changes []Change   `json:"changes,omitempty"` // of the account, its forward, its rights
 	// Cut: the trace has more than was read, or than was kept.
 	Cut bool `json:"cut,omitempty"`
 }
@@ -35,21 +39,50 @@ type Leaving struct {
 	Remote    string    `json:"remote"`
 }
 
-// SignIns are those from one address with one program.
+// SignIns are those from one address with one program; or from one network, where the
+// trace summed up what strangers did.
 type SignIns struct {
-	Peer    netip.Addr `json:"peer,omitzero"`
-	Door    string     `json:"door"`
-	Program string     `json:"program,omitempty"`
-	Good    int        `json:"good"`
-	Bad     int        `json:"bad"` // refused although somebody was known: too many sessions, a frozen account
-	First   time.Time  `json:"first"`
-	Last    time.Time  `json:"last"`
+	Peer    netip.Addr   `json:"peer,omitzero"`
+	Network netip.Prefix `json:"network,omitzero"` // in place of Peer
+	Door    string       `json:"door"`
+	Program string       `json:"program,omitempty"`
+	Good    int          `json:"good"`
+	Bad     int          `json:"bad"`
+	First   time.Time    `json:"first"`
+	Last    time.Time    `json:"last"`
+}
+
+// From says whence they came, within a sentence.
+func (s SignIns) From() string {
+	switch {
+	case s.Peer.IsValid():
+		return s.Peer.String()
+	case s.Network.IsValid():
+		return s.Network.String()
+	}
+	return "unknown networks" // the trace sums up without them where they are too many
+}
+
+// BadSignIns are sign-ins that were refused, by network, the latest first.
+type BadSignIns struct {
+	Count int       `json:"count"`
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+	From  []BadFrom `json:"from,omitempty"`
+	More  int       `json:"more,omitempty"` // of networks that do not stand in From, or are unknown
+}
+
+// BadFrom are those from one network.
+type BadFrom struct {
+	Network netip.Prefix `json:"network"`
+	Count   int          `json:"count"`
 }
 
 // Change is one change of what the account is or may.
 type Change struct {
 	At   time.Time `json:"at"`
 	What string    `json:"what"`
+	To   []string  `json:"to,omitempty"` // where an alias, forward or contact leads to since
 	By   string    `json:"by,omitempty"`
 }
 
@@ -91,7 +124,7 @@ func (s *Story) add(f fact.Fact) {
 	case fact.KindAccount, fact.KindDirectory, fact.KindIncident:
 		by, _ := f.Find("by uid")
 		if len(s.Changes) < maxChanges {
-			s.Changes = append(s.Changes, Change{f.At, f.Text, by})
+			s.Changes = append(s.Changes, Change{f.At, f.Text, f.Recipients, by})
 		}
 	}
 }
@@ -111,8 +144,15 @@ func (s *Story) left(f fact.Fact) {
 }
 
 func (s *Story) signIn(f fact.Fact) {
+	count, last := max(f.Count, 1), f.At
+	if f.Summed() {
+		last = f.Until
+	}
+	if !f.Reply.OK() {
+		s.Bad.add(f, count, last)
+	}
 	at := slices.IndexFunc(s.SignIns, func(o SignIns) bool {
-		return o.Peer == f.Peer && o.Door == f.Door && o.Program == f.Hello
+		return o.Peer == f.Peer && o.Network == f.Network && o.Door == f.Door && o.Program == f.Hello
 	})
 	if at < 0 {
 		if len(s.SignIns) == maxSignIns {
@@ -120,13 +160,39 @@ func (s *Story) signIn(f fact.Fact) {
 			return
 		}
 		at = len(s.SignIns)
-		s.SignIns = append(s.SignIns, SignIns{Peer: f.Peer, Door: f.Door, Program: f.Hello, Last: f.At})
+		s.SignIns = append(s.SignIns, SignIns{Peer: f.Peer, Network: f.Network, Door: f.Door, Program: f.Hello})
 	}
 	o := &s.SignIns[at]
-	o.First = f.At
+	o.First, o.Last = f.At, later(o.Last, last)
 	if f.Reply.OK() {
-		o.Good += max(f.Count, 1)
+		o.Good += count
 	} else {
-		o.Bad += max(f.Count, 1)
+		o.Bad += count
 	}
+}
+
+// add counts what one fact tells of.
+func (b *BadSignIns) add(f fact.Fact, count int, last time.Time) {
+	b.Count += count
+	b.First, b.Last = f.At, later(b.Last, last)
+	n := f.Network
+	if f.Peer.IsValid() {
+		n = screen.Network(f.Peer)
+	}
+	at := slices.IndexFunc(b.From, func(o BadFrom) bool { return o.Network == n })
+	switch {
+	case at >= 0:
+		b.From[at].Count += count
+	case !n.IsValid() || len(b.From) == maxSignIns:
+		b.More += count
+	default:
+		b.From = append(b.From, BadFrom{n, count})
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

@@ -90,12 +90,18 @@ func (e *exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	return nil, true, f.Reply
 }
 
-// failed records a failed sign-in. It is a stranger's fact: whoever failed to sign
-// in is nobody, whatever account he named.
+// failed records a failed sign-in. It is summed up as strangers' facts are, since whoever
+// failed to sign in is nobody; but apart for each account that there is, whose owner asks
+// later who tried.
 func (e *exchange) failed(err error) mail.Reply {
 	e.s.refused++
 	f := e.fact()
 	f.Rule, f.Reply = ruleOf(err), accounts.Reply(err)
+	if account, exists := e.s.in.Accounts.Lookup(e.x.Attempt().Account); exists {
+		f.Account = account.Address.String() // as it is stored, not as it was typed
+		e.s.in.Journal.Many(f)
+		return f.Reply
+	}
 	e.s.in.Journal.Stranger(f)
 	return f.Reply
 }

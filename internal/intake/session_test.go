@@ -162,13 +162,13 @@ func TestOneDirectoryPerTransaction(t *testing.T) {
 	c.want(c.to("<bob@local.test>"), 550)
 }
 
-// A success is the account's fact; a failure is a stranger's, whatever name he
-// gave. Neither holds a password.
+// A success is the account's fact; a failure is summed up, for the account that there is, or
+// as a stranger's. Neither holds a password.
 func TestSignInFacts(t *testing.T) {
 	w := newWorld(t)
 	c := w.connect(server.KindSubmissions)
 	for _, row := range []struct{ who, with, rule string }{
-		{"alice@local.test", "S3cr3t-tried", "signin-bad-password"},
+		{"ALICE@Local.test", "S3cr3t-tried", "signin-bad-password"},
 		{"nobody@local.test", "S3cr3t-tried", "signin-no-account"},
 		{"S3cr3t-tried", password, "signin-no-address"},
 		{"", "S3cr3t-tried", "signin-malformed"},
@@ -176,7 +176,7 @@ func TestSignInFacts(t *testing.T) {
 		if r := c.signIn(row.who, row.with); r.OK() {
 			t.Errorf("%s signed in", row.who)
 		}
-		if f := w.oneFact(row.rule); !f.stranger || f.Kind != fact.KindAuth {
+		if f := w.oneFact(row.rule); f.Kind != fact.KindAuth || f.many != (row.rule == "signin-bad-password") || f.stranger == f.many || f.many && f.Account != "alice@local.test" {
 			t.Errorf("fact %+v", f)
 		}
 	}

@@ -103,8 +103,8 @@ func (l *Log) Stranger(f fact.Fact) {
 	l.sum(f)
 }
 
-// Many records a fact of somebody who signed in and makes too many of them to stand by
-// themselves. They are summed up and kept as those of strangers are, apart for each
+// Many records a fact about an account of which there may be too many to stand by
+// themselves: of somebody who signed in, or of whoever tries to. They are summed up and kept as those of strangers are, apart for each
 // account.
 func (l *Log) Many(f fact.Fact) { l.sum(f) }
 
