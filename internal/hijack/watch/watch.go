@@ -364,8 +364,11 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 		w.o.Logger.Error("an account that must be contained could not be; nothing of it is taken", "account", by.Account.String(), "err", err)
 		return err
 	}
-	w.o.Logger.Error("an account was contained: somebody else seems to use it", "account", by.Account.String(), "incident", raised.Number,
-		"evidence", reason, "odds", v.Odds, "peer", by.Session.Peer.String(), "sessions", ended)
+	log := w.o.Logger.With("account", by.Account.String(), "incident", raised.Number, "evidence", reason, "odds", v.Odds, "sessions", ended)
+	if by.Session.Peer.IsValid() { // what other servers answered tells nothing of who sent it
+		log = log.With("peer", by.Session.Peer.String())
+	}
+	log.Error("an account was contained: somebody else seems to use it")
 	return errContained
 }
 

@@ -33,6 +33,7 @@ type world struct {
 	found []incident.Incident
 	told  []fact.Fact
 	fails error // of the next containment
+	log   bytes.Buffer
 }
 
 func newWorld(t *testing.T, set func(*Settings)) *world {
@@ -53,7 +54,7 @@ func (w *world) open(set func(*Settings)) {
 		set(&s)
 	}
 	w.Watch, err = Open(w.t.Context(), Options{
-		Store: w.st, Key: key, Settings: s, Limits: Limits{Accounts: 4, Heard: 40, HeardFor: 90 * 24 * time.Hour, HeardDay: 30, HeardDomainDay: 25, HeardAtOnce: 2, Origins: 5, Shared: 50, SharedFor: 30 * 24 * time.Hour}, Account: w.account, Now: w.time, Logger: slog.New(slog.DiscardHandler),
+		Store: w.st, Key: key, Settings: s, Limits: Limits{Accounts: 4, Heard: 40, HeardFor: 90 * 24 * time.Hour, HeardDay: 30, HeardDomainDay: 25, HeardAtOnce: 2, Origins: 5, Shared: 50, SharedFor: 30 * 24 * time.Hour}, Account: w.account, Now: w.time, Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
 		Allowance: func(accounts.Account) budget.Limits { return budget.Limits{Hour: 1000, Day: 5000} },
 		Contain:   w.contain, Pause: w.pauses, Queued: func(context.Context, mail.ID) bool { return false },
 		Write: func(_ context.Context, facts ...fact.Fact) error { w.told = append(w.told, facts...); return nil },
@@ -428,6 +429,19 @@ func TestTheSameMistakeCountsOnce(t *testing.T) {
 		if !w.Mistaken(t.Context(), alice, addr(t, fmt.Sprintf("word%d@far.test", n%10))) {
 			t.Errorf("word %d does not count", n)
 		}
+	}
+}
+
+// What is found by answers of other servers was sent by nobody in particular, and the log says so.
+func TestRefusalsElsewhereNameNobody(t *testing.T) {
+	w := newWorld(t, nil)
+	a := addr(t, "alice@local.test")
+	for n := 0; n < 100 && len(w.found) == 0; n++ {
+		w.Watch.Refused(t.Context(), Act{Account: a}, 1, 1)
+	}
+	told := w.log.String()
+	if len(w.found) != 1 || !strings.Contains(told, "an account was contained") || strings.Contains(told, "peer=") || strings.Contains(told, "invalid") {
+		t.Errorf("%d incidents, and the log says\n%s", len(w.found), told)
 	}
 }
 
