@@ -1,0 +1,297 @@
+package ldap
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	wire "github.com/go-ldap/ldap/v3"
+
+	"sallyport/internal/mail"
+)
+
+// List is everybody whom a directory knows, as one search told it.
+type List struct {
+	People []Person
+	// Doubtful are addresses of which nobody can tell whose they are, and why, by
+	// mail.Address.Key.
+	Doubtful  map[string]string
+	Nameless  int // entries without an address
+	Elsewhere int // parts of the tree that other servers hold, which are not asked
+}
+
+// Find returns the one person with the address. ErrNobody and ErrSeveral are answers; any
+// other error means that nobody can tell.
+func (d *Directory) Find(ctx context.Context, a mail.Address) (Person, error) {
+	var found []Person
+	err := d.searches.with(ctx, func(ctx context.Context, c *conn) error {
+		found = nil
+		r := d.request(And(d.o.Filter, naming(a, d.o.Address)))
+		r.SizeLimit = findMost
+		var result *wire.SearchResult
+		err := d.ask(ctx, c, StepSearch, func() (err error) {
+			result, err = c.Search(r)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for _, e := range result.Entries {
+			// A filter matches what the directory takes for equal, which is more than the same
+			// address.
+			if p, why := d.person(e); why == "" && p.Address.Key() == a.Key() {
+				found = append(found, p)
+			} else if why != "" && d.names(e, a) {
+				return failed(c.server, StepSearch, fmt.Errorf("%s: %s", e.DN, why))
+			}
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return Person{}, err
+	case len(found) == 0:
+		return Person{}, ErrNobody
+	case len(found) > 1:
+		return Person{}, fmt.Errorf("%w: %s and %s", ErrSeveral, found[0].DN, found[1].DN)
+	}
+	return found[0], nil
+}
+
+// findMost is how many entries may match an address by the directory's comparison.
+const findMost = 20
+
+// List returns everybody. Any error, a size limit of the directory among them, means that
+// there is no list: half of one would be missing people.
+func (d *Directory) List(ctx context.Context) (List, error) {
+	l := List{Doubtful: map[string]string{}}
+	entries, elsewhere, err := d.all(ctx, Present(d.o.Address))
+	if err != nil {
+		return List{}, err
+	}
+	l.Elsewhere = elsewhere
+	d.sort(entries, &l)
+	return l, nil
+}
+
+// Recipients returns every address of the domains that any entry has in any of the attributes,
+// each once: who exists, and not whose the address is.
+func (d *Directory) Recipients(ctx context.Context) ([]mail.Address, error) {
+	attributes := append([]Attribute{d.o.Address}, d.o.Aliases...)
+	var some []Filter
+	for _, at := range attributes {
+		some = append(some, Present(at))
+	}
+	entries, _, err := d.all(ctx, Or(some...))
+	if err != nil {
+		return nil, err
+	}
+	var all []mail.Address
+	seen := map[string]bool{}
+	for _, e := range entries {
+		for _, at := range attributes {
+			for _, v := range e.GetEqualFoldAttributeValues(string(at)) {
+				if a, _, ok := d.counts(v); ok && !seen[a.Key()] {
+					seen[a.Key()] = true
+					all = append(all, a)
+				}
+			}
+		}
+	}
+	return all, nil
+}
+
+// all returns every entry that passes the directory's filter and f, a page at a time, and how
+// many parts of the tree other servers hold. RFC 2696.
+func (d *Directory) all(ctx context.Context, f Filter) (entries []*wire.Entry, elsewhere int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, d.limits.ListTimeout)
+	defer cancel()
+	// A list is long, and asked for by one: it has a connection of its own.
+	c, err := d.searches.fresh(ctx)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer c.end()
+	paging := wire.NewControlPaging(uint32(d.limits.Page))
+	for {
+		r := d.request(And(d.o.Filter, f))
+		r.Controls = []wire.Control{paging}
+		var result *wire.SearchResult
+		err := d.ask(ctx, c, StepSearch, func() (err error) {
+			result, err = c.Search(r)
+			return err
+		})
+		if err != nil {
+			return nil, 0, err
+		}
+		entries = append(entries, result.Entries...)
+		elsewhere += len(result.Referrals)
+		if len(entries) > d.limits.Entries {
+			return nil, 0, fmt.Errorf("%w: %d", ErrTooMany, d.limits.Entries)
+		}
+		next, ok := wire.FindControl(result.Controls, wire.ControlTypePaging).(*wire.ControlPaging)
+		if !ok || len(next.Cookie) == 0 {
+			return entries, elsewhere, nil
+		}
+		paging.SetCookie(next.Cookie)
+	}
+}
+
+// counts reads a value that holds an address of the domains.
+func (d *Directory) counts(value string) (a mail.Address, primary, ok bool) {
+	a, primary, ok = addressIn(value)
+	return a, primary, ok && slices.Contains(d.o.Domains, a.Domain())
+}
+
+func (d *Directory) request(f Filter) *wire.SearchRequest {
+	attributes := []string{string(d.o.Address)}
+	for _, a := range d.o.Aliases {
+		attributes = append(attributes, string(a))
+	}
+	for _, a := range []Attribute{d.o.Group, d.o.Entry} {
+		if a != "" {
+			attributes = append(attributes, string(a))
+		}
+	}
+	return wire.NewSearchRequest(d.o.Base.String(), wire.ScopeWholeSubtree, wire.NeverDerefAliases, 0, int(d.limits.Timeout.Seconds()), false, f.String(), attributes, nil)
+}
+
+// sort makes people of entries. What two of them claim is doubtful, and belongs to neither.
+func (d *Directory) sort(entries []*wire.Entry, l *List) {
+	owner := map[string]string{} // DN by Key of an address
+	claim := func(a mail.Address, dn string) {
+		if other, taken := owner[a.Key()]; taken && other != dn {
+			l.Doubtful[a.Key()] = "the entries " + mail.ShownLine(other, 200) + " and " + mail.ShownLine(dn, 200) + " both have it"
+			return
+		}
+		owner[a.Key()] = dn
+	}
+	var all []Person
+	for _, e := range entries {
+		p, why := d.person(e)
+		switch {
+		case why == whyNone:
+			l.Nameless++
+			continue
+		case why != "":
+			for _, a := range d.addressesOf(e, d.o.Address) {
+				l.Doubtful[a.Key()] = mail.ShownLine(e.DN, 200) + ": " + why
+			}
+			continue
+		}
+		claim(p.Address, e.DN)
+		for _, a := range p.Aliases {
+			claim(a, e.DN)
+		}
+		all = append(all, p)
+	}
+	for _, p := range all {
+		if _, doubtful := l.Doubtful[p.Address.Key()]; doubtful {
+			continue
+		}
+		kept := p.Aliases[:0]
+		for _, a := range p.Aliases {
+			if _, doubtful := l.Doubtful[a.Key()]; !doubtful {
+				kept = append(kept, a)
+			}
+		}
+		p.Aliases = kept
+		l.People = append(l.People, p)
+	}
+}
+
+const (
+	whyNone    = "it has no address"
+	whySeveral = "it has several addresses, and nothing says which is the account's"
+	whyMany    = "it has more addresses than the limit allows"
+	whyDN      = "its name cannot be read"
+)
+
+// person makes a person of an entry, or says why it is none.
+func (d *Directory) person(e *wire.Entry) (p Person, why string) {
+	dn, err := ParseDN(e.DN)
+	if err != nil {
+		return p, whyDN
+	}
+	own := d.addressesOf(e, d.o.Address)
+	switch {
+	case len(own) == 0:
+		return p, whyNone
+	case len(own) > 1:
+		return p, whySeveral
+	}
+	p = Person{DN: dn, Address: own[0], Entry: entryName(e, d.o.Entry)}
+	seen := map[string]bool{p.Address.Key(): true}
+	for _, at := range d.o.Aliases {
+		for _, v := range e.GetEqualFoldAttributeValues(string(at)) {
+			if a, _, ok := d.counts(v); ok && !seen[a.Key()] {
+				seen[a.Key()] = true
+				p.Aliases = append(p.Aliases, a)
+			}
+		}
+	}
+	if len(p.Aliases) > d.limits.Values {
+		return Person{}, whyMany
+	}
+	for _, v := range e.GetEqualFoldAttributeValues(string(d.o.Group)) {
+		for _, g := range d.o.Groups {
+			if sameName(v, g) {
+				p.Groups = append(p.Groups, g)
+			}
+		}
+	}
+	return p, ""
+}
+
+// addressesOf returns the different addresses in an attribute: of several, those that are
+// marked as the one that the person writes as.
+func (d *Directory) addressesOf(e *wire.Entry, at Attribute) (all []mail.Address) {
+	var primaries []mail.Address
+	seen := map[string]bool{}
+	for _, v := range e.GetEqualFoldAttributeValues(string(at)) {
+		a, primary, ok := d.counts(v)
+		if !ok || seen[a.Key()] {
+			continue
+		}
+		seen[a.Key()] = true
+		all = append(all, a)
+		if primary {
+			primaries = append(primaries, a)
+		}
+	}
+	if len(primaries) > 0 {
+		return primaries
+	}
+	return all
+}
+
+// names reports whether the entry has the address among those of the account.
+func (d *Directory) names(e *wire.Entry, a mail.Address) bool {
+	for _, own := range d.addressesOf(e, d.o.Address) {
+		if own.Key() == a.Key() {
+			return true
+		}
+	}
+	return false
+}
+
+// entryName returns the value that names an entry for good: a text as it stands, octets
+// (objectGUID) in hexadecimal digits.
+func entryName(e *wire.Entry, at Attribute) string {
+	if at == "" {
+		return ""
+	}
+	raw := e.GetEqualFoldRawAttributeValue(string(at))
+	text := string(raw)
+	if len(raw) == 0 || len(raw) > 128 {
+		return ""
+	}
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return hex.EncodeToString(raw)
+	}
+	return text
+}
