@@ -10,47 +10,9 @@ import (
 	"syscall"
 	"testing"
 
+	"sallyport/test/guide"
 	"sallyport/test/load/rig"
 )
-
-// block returns the n-th block of a guide, from 0, that is marked with a language.
-func block(t *testing.T, guide, language string, n int) string {
-	t.Helper()
-	text, err := os.ReadFile("../../docs/guides/" + guide)
-	must(t, err)
-	var all []string
-	in, marked := false, false
-	for line := range strings.Lines(string(text)) {
-		switch mark, fence := strings.CutPrefix(line, "```"); {
-		case fence && in:
-			in = false
-		case fence:
-			in, marked = true, strings.TrimSpace(mark) == language
-			if marked {
-				all = append(all, "")
-			}
-		case in && marked:
-			all[len(all)-1] += line
-		}
-	}
-	if n >= len(all) {
-		t.Fatalf("%s has only %d blocks of %q", guide, len(all), language)
-	}
-	return all[n]
-}
-
-// replaced puts this test's own paths and addresses in the place of a guide's, each of which
-// must be there.
-func replaced(t *testing.T, text string, pairs ...string) string {
-	t.Helper()
-	for i := 0; i < len(pairs); i += 2 {
-		if !strings.Contains(text, pairs[i]) {
-			t.Fatalf("the guide no longer says %q:\n%s", pairs[i], text)
-		}
-		text = strings.ReplaceAll(text, pairs[i], pairs[i+1])
-	}
-	return text
-}
 
 // guideServer is a server with a configuration of a guide.
 type guideServer struct {
@@ -116,8 +78,8 @@ func (g *guideServer) taken(address, token string) bool {
 func TestGuideExchange(t *testing.T) {
 	heavy(t)
 	g := prepare(t, "")
-	g.write(replaced(t, block(t, "exchange.md", "toml", 1), "10.0.0.5:25", "127.0.0.1:"+g.lmtp, "tls             = \"required\"\n", "", "ca              = \"/etc/sallyport/exchange-ca.pem\"\n", ""))
-	if command := block(t, "exchange.md", "powershell", 0); !strings.Contains(command, "-replace '^smtp:',''") || !strings.Contains(command, "Set-Content -Encoding UTF8 recipients") {
+	g.write(guide.Replaced(t, guide.Block(t, "exchange.md", "toml", 1), "10.0.0.5:25", "127.0.0.1:"+g.lmtp, "tls             = \"required\"\n", "", "ca              = \"/etc/sallyport/exchange-ca.pem\"\n", ""))
+	if command := guide.Block(t, "exchange.md", "powershell", 0); !strings.Contains(command, "-replace '^smtp:',''") || !strings.Contains(command, "Set-Content -Encoding UTF8 recipients") {
 		t.Fatalf("what the command prints is to be looked at again:\n%s", command)
 	}
 	// Set-Content -Encoding UTF8 of Windows PowerShell: a mark, and CRLF.
@@ -156,12 +118,12 @@ func TestGuideApplicationRelay(t *testing.T) {
 	g.write(own)
 	g.start()
 	g.must("account", "add", "shop@example.org", "--role", "bulk", "--generate")
-	door := replaced(t, block(t, "application-relay.md", "toml", 0), "/run/sallyport/sendmail.sock", run+"/sendmail.sock")
+	door := guide.Replaced(t, guide.Block(t, "application-relay.md", "toml", 0), "/run/sallyport/sendmail.sock", run+"/sendmail.sock")
 	g.stop()
 	g.write(door + "\n" + own)
 	g.start() // the restart that the guide asks for
 	// A tree in which another mail server has the commands, as Debian's has them.
-	for _, d := range []string{"usr/sbin", "usr/bin", "usr/local/bin", "var/lib/dpkg/info", "var/lib/dpkg/updates"} {
+	for _, d := range []string{"usr/sbin", "usr/bin", "var/lib/dpkg/info", "var/lib/dpkg/updates"} {
 		must(t, os.MkdirAll(filepath.Join(tree, d), 0o755))
 	}
 	for _, f := range []string{"usr/sbin/sendmail", "usr/bin/mailq"} {
@@ -170,10 +132,10 @@ func TestGuideApplicationRelay(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(tree, "var/lib/dpkg/status"), nil, 0o644))
 	program, err := os.ReadFile(g.binary)
 	must(t, err)
-	must(t, os.WriteFile(filepath.Join(tree, "usr/local/bin/sallyport"), program, 0o755))
+	must(t, os.WriteFile(filepath.Join(tree, "usr/bin/sallyport"), program, 0o755))
 	must(t, os.WriteFile(filepath.Join(tree, "message"), []byte("To: you@far.example\nMessage-ID: <cron@migrate>\nSubject: hello\n\nhello\n"), 0o644))
-	script := replaced(t, block(t, "application-relay.md", "", 1), "ln -sfn /usr/local/bin/sallyport /usr/sbin/sendmail", "ln -sfn "+tree+"/usr/local/bin/sallyport "+tree+"/usr/sbin/sendmail",
-		"ln -sfn /usr/local/bin/sallyport /usr/bin/mailq", "ln -sfn "+tree+"/usr/local/bin/sallyport "+tree+"/usr/bin/mailq", "dpkg-divert ", "dpkg-divert --root "+tree+" ",
+	script := guide.Replaced(t, guide.Block(t, "application-relay.md", "", 1), "ln -sfn /usr/bin/sallyport /usr/sbin/sendmail", "ln -sfn "+tree+"/usr/bin/sallyport "+tree+"/usr/sbin/sendmail",
+		"ln -sfn /usr/bin/sallyport /usr/bin/mailq", "ln -sfn "+tree+"/usr/bin/sallyport "+tree+"/usr/bin/mailq", "dpkg-divert ", "dpkg-divert --root "+tree+" ",
 		"sudo -u www-data sendmail", "setpriv --reuid=33 --regid=33 --clear-groups "+tree+"/usr/sbin/sendmail", "you@example.net <message", "you@far.example <"+tree+"/message")
 	cmd := exec.Command("sh", "-e", "-c", script)
 	cmd.Env = append(os.Environ(), "SALLYPORT_SENDMAIL="+run+"/sendmail.sock")
@@ -225,9 +187,9 @@ func TestGuideDovecot(t *testing.T) {
 	needsDovecot(t)
 	g := prepare(t, "")
 	socket := filepath.Join(g.dir, "dovecot-lmtp")
-	g.write(replaced(t, block(t, "dovecot.md", "toml", 0), "/run/dovecot/lmtp", socket, "alice@example.org", "nobody@example.org"))
+	g.write(guide.Replaced(t, guide.Block(t, "dovecot.md", "toml", 0), "/run/dovecot/lmtp", socket, "alice@example.org", "nobody@example.org"))
 	user := "auth_username_format = %Ln\n" // nobody is the user of the host that every Debian has, and that Dovecot takes
-	local := replaced(t, block(t, "dovecot.md", "", 0), "protocols = imap lmtp", "protocols = lmtp", "unix_listener lmtp {", "unix_listener "+socket+" {", "group = sallyport", "group = nogroup", user, user) +
+	local := guide.Replaced(t, guide.Block(t, "dovecot.md", "", 0), "protocols = imap lmtp", "protocols = lmtp", "unix_listener lmtp {", "unix_listener "+socket+" {", "group = sallyport", "group = nogroup", user, user) +
 		"mail_location = maildir:" + g.dir + "/mail/%n\n"
 	must(t, os.MkdirAll(g.dir+"/mail", 0o777))
 	must(t, os.Chmod(g.dir+"/mail", 0o777))
@@ -241,7 +203,7 @@ func TestGuideDovecot(t *testing.T) {
 	if g.taken("nobody@example.org", "still") {
 		t.Error("what Dovecot answered is not remembered: the guide says otherwise")
 	}
-	g.must(strings.Fields(strings.TrimPrefix(strings.TrimSpace(block(t, "dovecot.md", "", 1)), "sallyport "))...)
+	g.must(strings.Fields(strings.TrimPrefix(strings.TrimSpace(guide.Block(t, "dovecot.md", "", 1)), "sallyport "))...)
 	for address, want := range map[string]bool{"nobody@example.org": true, "postmaster@example.org": true, "unheard-of@example.org": false} {
 		if got := g.taken(address, "now-"+address[:4]); got != want {
 			t.Errorf("%s: %v", address, got)
@@ -261,8 +223,8 @@ func TestGuideMaildir(t *testing.T) {
 	needsDovecot(t)
 	g := prepare(t, "")
 	root := filepath.Join(g.dir, "mailboxes")
-	g.write(replaced(t, block(t, "maildir.md", "toml", 0), "/var/mail/sallyport", root))
-	must(t, os.WriteFile(g.dir+"/users", []byte(replaced(t, block(t, "maildir.md", "", 1), "$6$…", "$6$none")), 0o644))
+	g.write(guide.Replaced(t, guide.Block(t, "maildir.md", "toml", 0), "/var/mail/sallyport", root))
+	must(t, os.WriteFile(g.dir+"/users", []byte(guide.Replaced(t, guide.Block(t, "maildir.md", "", 1), "$6$…", "$6$none")), 0o644))
 	g.start()
 	g.must("account", "add", "alice@example.org", "--generate")
 	for _, to := range []string{"Alice@Example.org", "alice+lists@example.org"} {
@@ -281,16 +243,12 @@ func TestGuideMaildir(t *testing.T) {
 		}
 		return os.Chown(path, 65534, 65534)
 	}))
-	g.dovecot(replaced(t, block(t, "maildir.md", "", 0), "protocols = imap\n", "", "/var/mail/sallyport", root, "/etc/dovecot/users", g.dir+"/users", "uid=sallyport gid=sallyport", "uid=65534 gid=65534"))
+	g.dovecot(guide.Replaced(t, guide.Block(t, "maildir.md", "", 0), "protocols = imap\n", "", "/var/mail/sallyport", root, "/etc/dovecot/users", g.dir+"/users", "uid=sallyport gid=sallyport", "uid=65534 gid=65534"))
 	out, err := exec.Command("doveadm", "-c", g.dir+"/dovecot.conf", "mailbox", "status", "-u", "alice@example.org", "messages", "INBOX").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "INBOX messages=2") {
 		t.Errorf("%v: %s", err, out)
 	}
-	for _, command := range []string{"doveadm mailbox status -u alice@example.org messages INBOX Junk"} {
-		text, err := os.ReadFile("../../docs/guides/maildir.md")
-		must(t, err)
-		if !strings.Contains(string(text), command) {
-			t.Errorf("the guide no longer says %s", command)
-		}
+	if command := "doveadm mailbox status -u alice@example.org messages INBOX Junk"; !strings.Contains(guide.Text(t, "maildir.md"), command) {
+		t.Errorf("the guide no longer says %s", command)
 	}
 }
