@@ -19,6 +19,7 @@ import (
 type checkCommand struct {
 	configFlag
 	jsonFlag
+	Explain string `placeholder:"TRANSACTION" help:"Walk one imagined transaction through every rule, and say why it would be accepted or refused: 'client=192.0.2.7 auth=alice@example.org from=alice@example.org to=bob@example.net'. Only from and to must be there; auth=none signs nobody in; door is mx, submission or sendmail; by is password, certificate or token."`
 }
 
 // Help says what is checked.
@@ -32,9 +33,14 @@ Then it proves that all of this together is closed: the server's own classificat
 are run over one representative of every kind of recipient, sender and session. It says how many
 those were, or names the witness: who could send from what to whom, and by which rule.
 
+With --explain it walks one imagined transaction instead, and tells for each step what decides
+it, where that was configured, and what would change a no. Nothing is sent, and nobody asked.
+
 Examples:
   sallyport check -c /etc/sallyport/sallyport.toml
-  sallyport check -c new.toml --json                one fault a line, or how much was tried`
+  sallyport check -c new.toml --json                one fault a line, or how much was tried
+  sallyport check --explain 'from=x@example.net to=bob@example.org'
+  sallyport check --explain 'client=192.0.2.7 auth=alice@example.org from=alice@example.org to=bob@example.net'`
 }
 
 // Run checks the configuration.
@@ -51,6 +57,9 @@ func (k checkCommand) Run(ctx context.Context, c console) error {
 	}
 	if err != nil {
 		return err
+	}
+	if k.Explain != "" {
+		return k.explain(ctx, c, cfg)
 	}
 	tried, err := k.stored(ctx, c, cfg)
 	if err != nil {
@@ -92,31 +101,37 @@ type closedJSON struct {
 // proves both together closed.
 func (k checkCommand) stored(ctx context.Context, c console, cfg config.Config) (proof.Report, error) {
 	var tried proof.Report
-	check := func(stored *operate.Client) error {
+	err := k.beside(ctx, c, cfg, func(stored *operate.Client) error {
 		d, err := survey.Directory(ctx, cfg, stored)
 		tried = d.Proof
 		return err
-	}
+	})
+	return tried, err
+}
+
+// beside runs check with what the data folder of a configuration holds, or with nil, and
+// prints the faults that it finds.
+func (k checkCommand) beside(ctx context.Context, c console, cfg config.Config, check func(stored *operate.Client) error) error {
 	var err error
 	switch _, statErr := os.Stat(cfg.StoreDir()); {
 	case errors.Is(statErr, fs.ErrNotExist):
 		err = check(nil)
 	case statErr != nil:
-		return tried, fmt.Errorf("what the data folder holds cannot be checked: %w", statErr)
+		return fmt.Errorf("what the data folder holds cannot be checked: %w", statErr)
 	default:
 		err = k.operate(ctx, c, check)
 	}
 	var faults directory.Faults
 	if !errors.As(err, &faults) {
-		return tried, err
+		return err
 	}
 	for _, f := range faults {
 		fault := config.Fault{Position: config.Position{File: k.Config}, Message: f.Text}
 		if !k.JSON {
 			fmt.Fprintln(c.err, fault.Error())
 		} else if err := printJSON(c.out, fault); err != nil {
-			return tried, err
+			return err
 		}
 	}
-	return tried, errSilent
+	return errSilent
 }

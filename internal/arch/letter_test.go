@@ -13,8 +13,8 @@ func TestOneRoomMakesQueuedMail(t *testing.T) {
 		room, name string
 		but        []string
 	}{
-		{"gate", "Decide", []string{"letter", "directory/proof"}},
-		{"gate", "DecideMail", []string{"letter", "directory/proof"}},
+		{"gate", "Decide", []string{"letter", "directory/proof", "directory/explain"}},
+		{"gate", "DecideMail", []string{"letter", "directory/proof", "directory/explain"}},
 		{"gate", "Join", []string{"letter"}},
 		{"gate", "DoorNotice", []string{"letter/notify", "directory/proof"}},
 		{"spool", "Message", []string{"letter"}},

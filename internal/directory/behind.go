@@ -55,6 +55,7 @@ func (e *expansion) visitBehind(d Domain, a mail.Address, detail string, depth i
 	m := Mailbox{Account: account, Detail: detail, Behind: e.joined(a, detail)}
 	rule = RuleAccount
 	if alias, ok := e.snapshot.base.aliases[key]; ok && !self && (!known || alias.Keeps()) {
+		e.trail.note(a, depth, hop{rule: RuleAlias, account: account, alias: alias, targets: alias.Targets})
 		return e.beside(account, e.alias(alias, key, detail, depth))
 	}
 	if !known {
@@ -62,18 +63,22 @@ func (e *expansion) visitBehind(d Domain, a mail.Address, detail string, depth i
 		account, known = e.snapshot.account(base.Key())
 		switch {
 		case parted && (!known || e.snapshot.base.aliases[base.Key()].Keeps()): // an alias has the base
+			e.trail.note(a, depth, hop{rule: RuleDetail, targets: []mail.Address{base}, detail: rest})
 			e.visit(base, rest, depth)
 			return RuleDetail
 		case parted:
 			m.Account, m.Detail, rule = account, rest, RuleDetail
 		case e.roleBehind(d, a):
-			return e.role(e.snapshot.role(a, key), depth)
+			h := e.snapshot.role(a, key)
+			e.trail.note(a, depth, h)
+			return e.role(h, depth)
 		default:
 			m.Account, rule = a, RuleBehind
 		}
 	}
 	// What the operator wrote down is a name: an account, a line of the list, a target.
 	named := detail == "" && (depth > 0 || known && rule == RuleAccount || e.snapshot.base.listed[key])
+	e.trail.note(a, depth, hop{rule: rule, account: m.Account, detail: m.Detail})
 	switch {
 	case !named && !passable(m.Behind.Local()):
 		return RuleNoSuchUser

@@ -77,23 +77,26 @@ func (s *Snapshot) Classify(a mail.Address) Class { return s.ClassifyFor(mail.Ad
 
 // ClassifyFor tells what a is to an account, which may be a member of groups that
 // only members write to. The zero account is none, and no member.
-func (s *Snapshot) ClassifyFor(account, a mail.Address) Class {
+func (s *Snapshot) ClassifyFor(account, a mail.Address) Class { return s.classify(account, a, nil) }
+
+// classify is ClassifyFor, and notes the steps on the way where trail is not nil.
+func (s *Snapshot) classify(account, a mail.Address, trail *trail) Class {
 	if a.IsZero() {
 		return Class{}
 	}
 	if ip, literal := a.Literal(); literal {
-		return s.classifyLiteral(a, ip)
+		return s.classifyLiteral(a, ip, trail)
 	}
 	if !s.IsOurs(a.Domain()) {
 		return Class{Destination: gate.DestinationForeign, Rule: RuleForeign}
 	}
-	return s.classifyOurs(account, a)
+	return s.classifyOurs(account, a, trail)
 }
 
 // classifyLiteral: RFC 5321 §4.5.1 wants the postmaster reachable; nobody else
 // lives at a literal. Loopback and its like are never foreign, so that no signed-in
 // account can be made to send there either.
-func (s *Snapshot) classifyLiteral(a mail.Address, ip netip.Addr) Class {
+func (s *Snapshot) classifyLiteral(a mail.Address, ip netip.Addr, trail *trail) Class {
 	if !s.base.literals[ip] {
 		if isSpecial(ip) {
 			return Class{Destination: gate.DestinationOwnLiteral, Rule: RuleSpecialLiteral}
@@ -107,7 +110,7 @@ func (s *Snapshot) classifyLiteral(a mail.Address, ip netip.Addr) Class {
 	if err != nil {
 		return Class{}
 	}
-	c := s.classifyOurs(mail.Address{}, host)
+	c := s.classifyOurs(mail.Address{}, host, trail)
 	// The literal is nobody's to send as, whoever reads the postmaster's mail.
 	c.Rule = RuleRole
 	return c
@@ -119,11 +122,11 @@ func isSpecial(ip netip.Addr) bool {
 
 // classifyOurs classifies an address of a domain of ours, for an account or for
 // nobody.
-func (s *Snapshot) classifyOurs(account, a mail.Address) Class {
+func (s *Snapshot) classifyOurs(account, a mail.Address, trail *trail) Class {
 	if s.accounts == nil {
 		return Class{Destination: gate.DestinationUnavailable, Rule: RuleUnavailable}
 	}
-	e := expansion{snapshot: s, state: map[string]visit{}}
+	e := expansion{snapshot: s, state: map[string]visit{}, trail: trail}
 	rule := e.visit(a, "", 0)
 	switch {
 	case isRole(a) && rule != RuleBehind:
@@ -181,6 +184,7 @@ type expansion struct {
 	missing  []mail.Address
 	closed   []Alias // aliases on the way that not everybody may write to
 	fault    string  // the rule of the bound that was met
+	trail    *trail  // nil: nobody asks for the way
 }
 
 // visit resolves one address and returns the rule that found it.
@@ -197,6 +201,7 @@ func (e *expansion) visit(a mail.Address, detail string, depth int) (rule string
 	if h.rule == RuleNoSuchUser && depth == 0 {
 		h = e.snapshot.catchAll(a)
 	}
+	e.trail.note(a, depth, h)
 	switch h.rule {
 	case RuleAccount:
 		e.add(Mailbox{Account: h.account, Detail: detail}, false)
@@ -236,10 +241,12 @@ func (e *expansion) self(a mail.Address, detail string, depth int) string {
 		return e.visitBehind(d, a, detail, depth, true)
 	}
 	if account, ok := e.snapshot.account(a.Key()); ok {
+		e.trail.note(a, depth, hop{rule: RuleAccount, account: account})
 		e.add(Mailbox{Account: account, Detail: detail}, false)
 		return RuleAccount
 	}
 	if h := e.snapshot.role(a, a.Key()); isRole(a) && h.rule == RuleRole {
+		e.trail.note(a, depth, h)
 		if len(h.targets) == 0 {
 			return e.role(h, depth)
 		}

@@ -30,29 +30,38 @@ func (s *Snapshot) Owner(account mail.Address) Owner {
 // addresses are the account's only if an alias or a delegate says so: being where
 // the postmaster's mail arrives does not make one the postmaster.
 func (o Owner) Owns(a mail.Address) bool {
+	_, owned := o.Reason(a)
+	return owned
+}
+
+// Reason is Owns, and names the entry that makes the address the account's.
+func (o Owner) Reason(a mail.Address) (Subject, bool) {
 	if o.snapshot == nil {
-		return false
+		return Subject{}, false
 	}
+	account, _ := o.snapshot.account(o.key)
 	if o.delegated(a) {
-		return true
+		return Delegate{Account: account, Address: a}.Subject(), true
 	}
-	c := o.snapshot.Classify(a)
+	own := Subject{KindAccount, account.String()}
+	c, alias := o.snapshot.Classify(a), a
 	switch c.Rule {
 	case RuleAccount:
-		return a.Key() == o.key // whoever gets a copy
+		return own, a.Key() == o.key // whoever gets a copy
 	case RuleDetail:
 		if base, _, ok := o.snapshot.split(a); ok {
 			if account, ok := o.snapshot.account(base.Key()); ok {
-				return account.Key() == o.key
+				return own, account.Key() == o.key
 			}
+			alias = base
 		}
 	case RuleAlias:
 	default:
-		return false
+		return Subject{}, false
 	}
 	// Whether the server behind us takes mail for it does not make it another's.
 	boxes := slices.Concat(c.Mailboxes, c.Ask)
-	return len(boxes) == 1 && len(c.Missing) == 0 && boxes[0].Account.Key() == o.key
+	return Subject{KindAlias, alias.String()}, len(boxes) == 1 && len(c.Missing) == 0 && boxes[0].Account.Key() == o.key
 }
 
 // Ownership tells what an envelope sender is to an account; the zero account is

@@ -1,0 +1,258 @@
+package explain
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"sallyport/internal/directory"
+	"sallyport/internal/gate"
+	"sallyport/internal/mail"
+)
+
+// World is what a transaction is walked through.
+type World struct {
+	Snapshot *directory.Snapshot
+	// Standing tells how an account stands; gate.StandingNone where there is none.
+	Standing func(account mail.Address) gate.Standing
+	// Where says where an entry was made: a file and line, or the command; "": nowhere in
+	// particular.
+	Where func(directory.Subject) string
+	// Client says what the configuration makes of an address; "": nothing.
+	Client func(netip.Addr) string
+	// Transport says how mail for a domain that is not ours leaves without a route.
+	Transport string
+}
+
+// Stage is a part of a transaction.
+type Stage string
+
+// The stages, in order.
+const (
+	StageDoor      Stage = "door"
+	StageClient    Stage = "client"
+	StageSignIn    Stage = "sign-in"
+	StageSender    Stage = "MAIL FROM"
+	StageRecipient Stage = "RCPT TO"
+	StageDelivery  Stage = "delivery"
+	StageNotWalked Stage = "not walked"
+)
+
+// Step is one thing that was found on the way.
+type Step struct {
+	Stage Stage  `json:"stage"`
+	Says  string `json:"says"`
+	// Rule and Reply are of the decision that a step tells; empty where it tells none.
+	Rule  gate.Rule `json:"rule,omitempty"`
+	Reply string    `json:"reply,omitempty"` // as SMTP has it: code, enhanced code, text
+	At    string    `json:"at,omitempty"`    // where the entry was made that it speaks of
+}
+
+// Answer is what became of a Question.
+type Answer struct {
+	Steps  []Step    `json:"steps"`
+	Action string    `json:"action"` // "accept-local", "relay", "defer" or "refuse"
+	Rule   gate.Rule `json:"rule"`
+	Reply  string    `json:"reply"`
+	Remedy string    `json:"remedy,omitempty"` // what would change a no; "" for nothing
+}
+
+// Walk answers a Question. It is pure, as far as the World is.
+func Walk(w World, q Question) Answer {
+	k := walker{w: w, q: q}
+	k.facts = gate.Facts{Door: q.Door, Peer: gate.PeerStranger, Auth: gate.AuthNone, Standing: gate.StandingNone}
+	k.say(StageDoor, "%s", doorWords(q.Door))
+	k.client()
+	k.signIn()
+	if v := k.sender(); v.Action != gate.AcceptLocal {
+		return k.answer(v)
+	}
+	return k.answer(k.recipient())
+}
+
+type walker struct {
+	w       World
+	q       Question
+	account mail.Address // who is signed in
+	facts   gate.Facts
+	steps   []Step
+}
+
+func (k *walker) say(s Stage, format string, args ...any) {
+	k.steps = append(k.steps, Step{Stage: s, Says: fmt.Sprintf(format, args...)})
+}
+
+// about is say for an entry of the directory.
+func (k *walker) about(s Stage, entry directory.Subject, format string, args ...any) {
+	k.say(s, format, args...)
+	if entry.Name != "" {
+		k.steps[len(k.steps)-1].At = k.w.Where(entry)
+	}
+}
+
+func (k *walker) verdict(s Stage, v gate.Verdict) {
+	k.steps = append(k.steps, Step{Stage: s, Says: ruleWords(v.Rule), Rule: v.Rule, Reply: v.Reply.String()})
+}
+
+func doorWords(d gate.Door) string {
+	switch d {
+	case gate.DoorMX:
+		return "mx: port 25, where the world writes to us; nothing that comes by it ever leaves"
+	case gate.DoorSubmission:
+		return "submission: ports 587 and 465, where our people send after signing in"
+	case gate.DoorSendmail:
+		return "sendmail: the command of this host, which knows who calls it by the user id"
+	}
+	return d.String()
+}
+
+func (k *walker) client() {
+	c := k.q.Client
+	if !c.IsValid() {
+		k.say(StageClient, "any address: none is asked for, and none gives a right to send")
+		return
+	}
+	if says := k.w.Client(c); says != "" {
+		k.say(StageClient, "%s: %s", c, says)
+		return
+	}
+	k.say(StageClient, "%s: a stranger; no address gives a right to send", c)
+}
+
+// signIn: who may not act is refused like who gave a wrong password, and goes on as nobody.
+func (k *walker) signIn() {
+	a := k.q.Account
+	switch {
+	case a.IsZero():
+		k.say(StageSignIn, "nobody")
+		return
+	case k.q.Door == gate.DoorMX:
+		k.say(StageSignIn, "nobody: AUTH is not offered at this door, so that %s cannot sign in", a)
+		return
+	}
+	entry := directory.Subject{Kind: directory.KindAccount, Name: a.String()}
+	switch standing := k.w.Standing(a); standing {
+	case gate.StandingActive:
+		k.about(StageSignIn, entry, "%s, by %s", a, k.auth())
+		k.account, k.facts.Auth, k.facts.Standing = a, k.auth(), standing
+	case gate.StandingFrozen:
+		k.about(StageSignIn, entry, "%s is frozen: it is answered like a wrong password (535 5.7.8), and what follows is what a session meets that was open before", a)
+		k.account, k.facts.Auth, k.facts.Standing = a, k.auth(), standing
+	default:
+		k.say(StageSignIn, "%s is no account: it is answered like a wrong password (535 5.7.8), and the session goes on as nobody's", a)
+	}
+}
+
+func (k *walker) auth() gate.Auth {
+	if k.q.Door == gate.DoorSendmail {
+		return gate.AuthLocalUID
+	}
+	return k.q.Auth
+}
+
+func (k *walker) sender() gate.Verdict {
+	k.facts.Ownership = k.w.Snapshot.Ownership(k.account, k.q.From)
+	a, named := k.q.From.Address()
+	reason, owned := k.w.Snapshot.Owner(k.account).Reason(a)
+	switch {
+	case !named:
+		k.say(StageSender, "the null sender, of bounces and receipts")
+	case k.facts.Ownership == gate.OwnershipForeign:
+		k.say(StageSender, "%s is of no domain of ours", a)
+	case owned:
+		k.about(StageSender, reason, "%s is the account's to use: %s %s", a, reason.Kind, reason.Name)
+	case k.account.IsZero():
+		k.say(StageSender, "%s is of a domain of ours, and nobody signed in for it", a)
+	default:
+		k.say(StageSender, "%s is of a domain of ours, and not %s's to use", a, k.account)
+	}
+	v := gate.DecideMail(k.facts)
+	k.verdict(StageSender, v)
+	return v
+}
+
+func (k *walker) recipient() gate.Verdict {
+	class, way := k.w.Snapshot.Explain(k.account, k.q.To)
+	if len(way) == 0 {
+		k.say(StageRecipient, "%s: %s", k.q.To, classWords(class.Rule))
+	}
+	for _, s := range way {
+		k.about(StageRecipient, s.Entry, "%s%s", strings.Repeat("  ", s.Depth), stepWords(s))
+	}
+	if len(class.Ask) > 0 {
+		k.say(StageRecipient, "the server behind us is asked whether %s exists; where it says yes:", placesOf(class.Ask))
+		class = class.Resolve(func(directory.Mailbox) directory.Answer { return directory.AnswerYes })
+	}
+	k.facts.Destination = class.Destination
+	v := gate.Decide(k.facts, gate.Subject{Transaction: imagined(), Account: k.account, Sender: k.q.From, Recipient: k.q.To})
+	k.verdict(StageRecipient, v)
+	switch v.Action {
+	case gate.AcceptLocal:
+		k.delivery(class)
+	case gate.Relay:
+		k.transport()
+	}
+	return v
+}
+
+// imagined is a queue id: a grant needs one, and no decision depends on which.
+func imagined() mail.ID {
+	id, err := mail.ParseID(strings.Repeat("0", mail.IDLength-1) + "1")
+	if err != nil {
+		return mail.ID{}
+	}
+	return id
+}
+
+func (k *walker) delivery(c directory.Class) {
+	for _, m := range c.Mailboxes {
+		if !m.Behind.IsZero() {
+			d, _ := k.w.Snapshot.Domain(m.Behind.Domain())
+			k.about(StageDelivery, d.Subject(), "to %s at the server behind us, %s", m.Behind, d.Server)
+			continue
+		}
+		k.say(StageDelivery, "into the mailbox of %s", m.Account)
+		if f, ok := k.w.Snapshot.Forwards(m.Account); ok {
+			k.about(StageDelivery, f.Subject(), "and on to %s by the forward of %s, which answers for it%s", addresses(f.Targets), m.Account, waits(k.w.Standing(m.Account)))
+		}
+	}
+	for _, a := range c.Missing {
+		k.say(StageDelivery, "nobody gets what an alias leads to %s: there is no such mailbox", a)
+	}
+}
+
+func waits(s gate.Standing) string {
+	if s == gate.StandingActive {
+		return ""
+	}
+	return ": it waits while the account may not send"
+}
+
+func (k *walker) transport() {
+	d := k.q.To.Domain()
+	r, ok := k.w.Snapshot.Route(d)
+	if !ok {
+		k.say(StageDelivery, "%s", k.w.Transport)
+		return
+	}
+	name := r.Domain.String()
+	if r.Domain.IsZero() {
+		name = "*"
+	}
+	k.about(StageDelivery, directory.Subject{Kind: directory.KindRoute, Name: name}, "to %s port %d by the route of %s", r.Host, r.Port, name)
+}
+
+func (k *walker) answer(v gate.Verdict) Answer {
+	k.say(StageNotWalked, "%s", notWalked(k.q.Door, v))
+	return Answer{Steps: k.steps, Action: v.Action.String(), Rule: v.Rule, Reply: v.Reply.String(), Remedy: k.remedy(v.Rule)}
+}
+
+func notWalked(d gate.Door, v gate.Verdict) string {
+	switch {
+	case v.Action != gate.AcceptLocal && v.Action != gate.Relay:
+		return "what the moment adds could only refuse as well: limits, guesses, room on the disk"
+	case d == gate.DoorMX:
+		return "what depends on the moment (limits, room on the disk) and on the message (SPF, DKIM, DMARC, filters, sizes), which can still refuse"
+	}
+	return "what depends on the moment (limits and budgets, guesses, containment, room on the disk) and on the message (the authors in its header must be the account's too; filters, sizes), which can still refuse"
+}
