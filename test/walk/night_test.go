@@ -255,6 +255,10 @@ func (n *night) whereToLookFirst() {
 	n.change("hostnam ", "hostname ")
 	n.gives(0, "sallyport check")
 	n.gives(0, "sallyport reload")
+	n.open("Why something is refused", "ADDRESS", "carl@remote.test")
+	n.gives(0, "sallyport trace ADDRESS", "carl@remote.test")
+	n.gives(0, "sallyport check --explain 'client=192.0.2.7 from=x@example.net to=sales@example.org'", "(?m)^answer: 550 5.1.1 ")
+	n.gives(0, "sallyport check --explain 'auth=alice@example.org from=sales@example.org to=x@example.net'", "(?m)^answer: 553 5.7.1 ")
 }
 
 func (n *night) whereIsThatMessage(relayed, refused string) {
