@@ -14,7 +14,7 @@ LEAST    ?= 85
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies
+.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies rollout
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -111,6 +111,11 @@ crash:
 
 model:
 	SALLYPORT_SEQUENCES=$(SEQUENCES) go test -timeout 30m -count 1 -v ./test/sequence
+
+# Passwords for PEOPLE people by the scripts that the guide prints; make test has a few.
+PEOPLE ?= 100
+rollout:
+	SALLYPORT_PEOPLE=$(PEOPLE) go test -timeout 30m -count 1 -v ./test/rollout
 
 # The files of `cert issue` read by OpenSSL, GnuTLS, NSS, Java where it is installed, and
 # readers of property lists.

@@ -1,5 +1,4 @@
-// Package guide reads what the guides of docs/guides print, so that tests run that and nothing
-// else.
+// Package guide reads what the documents in docs print, so that tests run that and nothing else.
 package guide
 
 import (
@@ -8,7 +7,7 @@ import (
 	"testing"
 )
 
-// Block returns the n-th block of a guide, from 0, of those that are marked with a language. It is
+// Block returns the n-th block of a document, from 0, of those that are marked with a language. It is
 // called from a package two folders below the module's root.
 func Block(t testing.TB, file, language string, n int) string {
 	t.Helper()
@@ -33,17 +32,17 @@ func Block(t testing.TB, file, language string, n int) string {
 	return all[n]
 }
 
-// Text returns a whole guide.
+// Text returns a whole document.
 func Text(t testing.TB, file string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/guides/" + file)
+	text, err := os.ReadFile("../../docs/" + file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(text)
 }
 
-// Replaced puts a test's own paths and addresses in the place of a guide's, each of which must
+// Replaced puts a test's own paths and addresses in the place of a document's, each of which must
 // be there: old, new, and so on.
 func Replaced(t testing.TB, text string, pairs ...string) string {
 	t.Helper()

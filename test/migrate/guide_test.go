@@ -78,8 +78,8 @@ func (g *guideServer) taken(address, token string) bool {
 func TestGuideExchange(t *testing.T) {
 	heavy(t)
 	g := prepare(t, "")
-	g.write(guide.Replaced(t, guide.Block(t, "exchange.md", "toml", 1), "10.0.0.5:25", "127.0.0.1:"+g.lmtp, "tls             = \"required\"\n", "", "ca              = \"/etc/sallyport/exchange-ca.pem\"\n", ""))
-	if command := guide.Block(t, "exchange.md", "powershell", 0); !strings.Contains(command, "-replace '^smtp:',''") || !strings.Contains(command, "Set-Content -Encoding UTF8 recipients") {
+	g.write(guide.Replaced(t, guide.Block(t, "guides/exchange.md", "toml", 1), "10.0.0.5:25", "127.0.0.1:"+g.lmtp, "tls             = \"required\"\n", "", "ca              = \"/etc/sallyport/exchange-ca.pem\"\n", ""))
+	if command := guide.Block(t, "guides/exchange.md", "powershell", 0); !strings.Contains(command, "-replace '^smtp:',''") || !strings.Contains(command, "Set-Content -Encoding UTF8 recipients") {
 		t.Fatalf("what the command prints is to be looked at again:\n%s", command)
 	}
 	// Set-Content -Encoding UTF8 of Windows PowerShell: a mark, and CRLF.
@@ -118,7 +118,7 @@ func TestGuideApplicationRelay(t *testing.T) {
 	g.write(own)
 	g.start()
 	g.must("account", "add", "shop@example.org", "--role", "bulk", "--generate")
-	door := guide.Replaced(t, guide.Block(t, "application-relay.md", "toml", 0), "/run/sallyport/sendmail.sock", run+"/sendmail.sock")
+	door := guide.Replaced(t, guide.Block(t, "guides/application-relay.md", "toml", 0), "/run/sallyport/sendmail.sock", run+"/sendmail.sock")
 	g.stop()
 	g.write(door + "\n" + own)
 	g.start() // the restart that the guide asks for
@@ -134,7 +134,7 @@ func TestGuideApplicationRelay(t *testing.T) {
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(tree, "usr/bin/sallyport"), program, 0o755))
 	must(t, os.WriteFile(filepath.Join(tree, "message"), []byte("To: you@far.example\nMessage-ID: <cron@migrate>\nSubject: hello\n\nhello\n"), 0o644))
-	script := guide.Replaced(t, guide.Block(t, "application-relay.md", "", 1), "ln -sfn /usr/bin/sallyport /usr/sbin/sendmail", "ln -sfn "+tree+"/usr/bin/sallyport "+tree+"/usr/sbin/sendmail",
+	script := guide.Replaced(t, guide.Block(t, "guides/application-relay.md", "", 1), "ln -sfn /usr/bin/sallyport /usr/sbin/sendmail", "ln -sfn "+tree+"/usr/bin/sallyport "+tree+"/usr/sbin/sendmail",
 		"ln -sfn /usr/bin/sallyport /usr/bin/mailq", "ln -sfn "+tree+"/usr/bin/sallyport "+tree+"/usr/bin/mailq", "dpkg-divert ", "dpkg-divert --root "+tree+" ",
 		"sudo -u www-data sendmail", "setpriv --reuid=33 --regid=33 --clear-groups "+tree+"/usr/sbin/sendmail", "you@example.net <message", "you@far.example <"+tree+"/message")
 	cmd := exec.Command("sh", "-e", "-c", script)
@@ -187,9 +187,9 @@ func TestGuideDovecot(t *testing.T) {
 	needsDovecot(t)
 	g := prepare(t, "")
 	socket := filepath.Join(g.dir, "dovecot-lmtp")
-	g.write(guide.Replaced(t, guide.Block(t, "dovecot.md", "toml", 0), "/run/dovecot/lmtp", socket, "alice@example.org", "nobody@example.org"))
+	g.write(guide.Replaced(t, guide.Block(t, "guides/dovecot.md", "toml", 0), "/run/dovecot/lmtp", socket, "alice@example.org", "nobody@example.org"))
 	user := "auth_username_format = %Ln\n" // nobody is the user of the host that every Debian has, and that Dovecot takes
-	local := guide.Replaced(t, guide.Block(t, "dovecot.md", "", 0), "protocols = imap lmtp", "protocols = lmtp", "unix_listener lmtp {", "unix_listener "+socket+" {", "group = sallyport", "group = nogroup", user, user) +
+	local := guide.Replaced(t, guide.Block(t, "guides/dovecot.md", "", 0), "protocols = imap lmtp", "protocols = lmtp", "unix_listener lmtp {", "unix_listener "+socket+" {", "group = sallyport", "group = nogroup", user, user) +
 		"mail_location = maildir:" + g.dir + "/mail/%n\n"
 	must(t, os.MkdirAll(g.dir+"/mail", 0o777))
 	must(t, os.Chmod(g.dir+"/mail", 0o777))
@@ -203,7 +203,7 @@ func TestGuideDovecot(t *testing.T) {
 	if g.taken("nobody@example.org", "still") {
 		t.Error("what Dovecot answered is not remembered: the guide says otherwise")
 	}
-	g.must(strings.Fields(strings.TrimPrefix(strings.TrimSpace(guide.Block(t, "dovecot.md", "", 1)), "sallyport "))...)
+	g.must(strings.Fields(strings.TrimPrefix(strings.TrimSpace(guide.Block(t, "guides/dovecot.md", "", 1)), "sallyport "))...)
 	for address, want := range map[string]bool{"nobody@example.org": true, "postmaster@example.org": true, "unheard-of@example.org": false} {
 		if got := g.taken(address, "now-"+address[:4]); got != want {
 			t.Errorf("%s: %v", address, got)
@@ -223,8 +223,8 @@ func TestGuideMaildir(t *testing.T) {
 	needsDovecot(t)
 	g := prepare(t, "")
 	root := filepath.Join(g.dir, "mailboxes")
-	g.write(guide.Replaced(t, guide.Block(t, "maildir.md", "toml", 0), "/var/mail/sallyport", root))
-	must(t, os.WriteFile(g.dir+"/users", []byte(guide.Replaced(t, guide.Block(t, "maildir.md", "", 1), "$6$…", "$6$none")), 0o644))
+	g.write(guide.Replaced(t, guide.Block(t, "guides/maildir.md", "toml", 0), "/var/mail/sallyport", root))
+	must(t, os.WriteFile(g.dir+"/users", []byte(guide.Replaced(t, guide.Block(t, "guides/maildir.md", "", 1), "$6$…", "$6$none")), 0o644))
 	g.start()
 	g.must("account", "add", "alice@example.org", "--generate")
 	for _, to := range []string{"Alice@Example.org", "alice+lists@example.org"} {
@@ -243,12 +243,12 @@ func TestGuideMaildir(t *testing.T) {
 		}
 		return os.Chown(path, 65534, 65534)
 	}))
-	g.dovecot(guide.Replaced(t, guide.Block(t, "maildir.md", "", 0), "protocols = imap\n", "", "/var/mail/sallyport", root, "/etc/dovecot/users", g.dir+"/users", "uid=sallyport gid=sallyport", "uid=65534 gid=65534"))
+	g.dovecot(guide.Replaced(t, guide.Block(t, "guides/maildir.md", "", 0), "protocols = imap\n", "", "/var/mail/sallyport", root, "/etc/dovecot/users", g.dir+"/users", "uid=sallyport gid=sallyport", "uid=65534 gid=65534"))
 	out, err := exec.Command("doveadm", "-c", g.dir+"/dovecot.conf", "mailbox", "status", "-u", "alice@example.org", "messages", "INBOX").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "INBOX messages=2") {
 		t.Errorf("%v: %s", err, out)
 	}
-	if command := "doveadm mailbox status -u alice@example.org messages INBOX Junk"; !strings.Contains(guide.Text(t, "maildir.md"), command) {
+	if command := "doveadm mailbox status -u alice@example.org messages INBOX Junk"; !strings.Contains(guide.Text(t, "guides/maildir.md"), command) {
 		t.Errorf("the guide no longer says %s", command)
 	}
 }

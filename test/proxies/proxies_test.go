@@ -139,7 +139,7 @@ func TestWithoutALine(t *testing.T) {
 		{"no [proxy]", none, haproxy, []string{"check check-send-proxy", "", "check port 25 check-send-proxy", ""}, func(t *testing.T, w *world, d doors) {
 			t.Helper()
 			got := w.banner(client, d.mx)
-			if text := strings.TrimSpace(got); text == "" || !strings.Contains(guide.Text(t, "balancer.md"), "`"+text+"`") {
+			if text := strings.TrimSpace(got); text == "" || !strings.Contains(guide.Text(t, "guides/balancer.md"), "`"+text+"`") {
 				t.Errorf("the server says %q, the guide does not", got)
 			}
 		}, ""},
@@ -170,7 +170,7 @@ func TestWithoutALine(t *testing.T) {
 			if c.log != "" && !strings.Contains(w.LogTail(), c.log) {
 				t.Errorf("the log does not say %q:\n%s", c.log, w.LogTail())
 			}
-			if text := guide.Text(t, "balancer.md"); c.log != "" && !strings.Contains(text, "`"+c.log+"`") {
+			if text := guide.Text(t, "guides/balancer.md"); c.log != "" && !strings.Contains(text, "`"+c.log+"`") {
 				t.Errorf("the guide does not give the words %q", c.log)
 			}
 		})
