@@ -32,6 +32,8 @@ type Account struct {
 	// never used again, not even by another account of the same address. A
 	// session that signed in under another revision must not go on.
 	Revision uint64 `json:"revision"`
+	// Source says where it comes from, if not from here.
+	Source Source `json:"source,omitzero"`
 }
 
 // Standing says whether an account may act. The zero value is unknown and may not.
@@ -41,6 +43,9 @@ const (
 	StandingUnknown Standing = iota // its record cannot be read
 	StandingActive
 	StandingFrozen // receives, but neither signs in nor sends
+	// These two are never stored: Account.seen says when they are.
+	StandingUnlisted // its directory does not list it: there is nobody
+	StandingDisputed // two places say that it is theirs: receives, but neither signs in nor sends
 )
 
 // String returns the word that is stored and shown.
@@ -50,6 +55,10 @@ func (s Standing) String() string {
 		return "active"
 	case StandingFrozen:
 		return "frozen"
+	case StandingUnlisted:
+		return "unlisted"
+	case StandingDisputed:
+		return "disputed"
 	}
 	return "unknown"
 }
@@ -59,7 +68,7 @@ func (s Standing) MarshalText() ([]byte, error) { return []byte(s.String()), nil
 
 // UnmarshalText reads what String wrote, and nothing else.
 func (s *Standing) UnmarshalText(b []byte) error {
-	for _, v := range []Standing{StandingUnknown, StandingActive, StandingFrozen} {
+	for _, v := range []Standing{StandingUnknown, StandingActive, StandingFrozen, StandingUnlisted, StandingDisputed} {
 		if v.String() == string(b) {
 			*s = v
 			return nil

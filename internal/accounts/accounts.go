@@ -46,11 +46,12 @@ type Identity struct {
 
 	write chan struct{} // holds one token while an account is being changed
 
-	screened sync.Mutex // guards the next four
+	screened sync.Mutex // guards the next five
 	guesses  *guess.Limiter
 	tally    *guess.Tally
 	right    *memo
 	wrong    *memo
+	denied   *memo // what a directory turned down of late
 
 	hasher  *hasher
 	flights *flights
@@ -73,6 +74,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Identity, error) {
 		tally:    guess.NewTally(l.Tally),
 		right:    newMemo(l.CacheEntries, l.CacheTTL),
 		wrong:    newMemo(l.CacheEntries, l.WrongFor),
+		denied:   newMemo(l.CacheEntries, l.DeniedFor),
 		hasher:   newHasher(l),
 		flights:  newFlights(),
 	}
@@ -222,6 +224,7 @@ func (i *Identity) mirror(key string, value []byte) {
 			return
 		}
 	}
+	r = r.seen()
 	former := i.record(key)
 	i.index(key, former, r)
 	old, had := i.accounts.Swap(key, r)
@@ -235,7 +238,7 @@ func (i *Identity) mirror(key string, value []byte) {
 
 // same reports whether two records tell the same of an account and its credentials.
 func (r *record) same(as *record) bool {
-	return r.Account == as.Account && slices.EqualFunc(r.held, as.held, func(a, b held) bool { return a.ID == b.ID })
+	return r.Account == as.Account && sameAddresses(r.aliases, as.aliases) && slices.EqualFunc(r.held, as.held, func(a, b held) bool { return a.ID == b.ID })
 }
 
 // forget drops the account of key from memory. The caller holds load.
@@ -258,6 +261,7 @@ func (i *Identity) announce(key string) {
 	i.screened.Lock()
 	i.right.drop(key)
 	i.wrong.drop(key)
+	i.denied.drop(key)
 	i.screened.Unlock()
 	select {
 	case i.changed <- struct{}{}:
@@ -280,10 +284,10 @@ func (i *Identity) Lookup(a mail.Address) (Account, bool) {
 	return r.Account, true
 }
 
-// Active reports whether an account exists and is active now.
+// Active reports whether an account exists, is active and may send now.
 func (i *Identity) Active(a mail.Address) bool {
 	known, ok := i.Lookup(a)
-	return ok && known.Standing == StandingActive
+	return ok && known.Standing == StandingActive && known.Sends()
 }
 
 // Get is Lookup with ErrNoSuch for an account that does not exist.

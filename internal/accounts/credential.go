@@ -297,6 +297,8 @@ func (r *record) refuses(c Credential, p Peer, now time.Time) error {
 		return fail(ErrBadCredentials, RuleNoAccount, "no account has this address")
 	case r.Standing != StandingActive:
 		return fail(ErrBadCredentials, RuleNotActive, "the account is "+r.Standing.String()+": "+mail.Printable(r.FrozenReason, 200))
+	case p.For == ScopeSend && !r.Sends():
+		return fail(ErrBadCredentials, RuleSilent, "the directory "+r.Source.Directory+" does not let it send")
 	case c.Kind == KindPassword && r.PasswordRevoked:
 		return fail(ErrBadCredentials, RuleRevoked, "the password was revoked, and there is no new one")
 	case !r.SignIn.takes(c.Kind):
@@ -329,6 +331,8 @@ func (i *Identity) Fallen(p Proof) string {
 		return "the account was removed"
 	case r.Standing != StandingActive:
 		return "the account is " + r.Standing.String()
+	case !r.Sends():
+		return "the directory " + r.Source.Directory + " does not let the account send"
 	case r.Revision != p.Revision:
 		return "the account was changed after the sign-in"
 	case len(p.Credentials) == 0:

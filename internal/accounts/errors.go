@@ -25,6 +25,10 @@ var (
 	ErrCancelled = errors.New("accounts: the exchange was cancelled")
 	// ErrMechanism: the mechanism is not offered.
 	ErrMechanism = errors.New("accounts: the mechanism is not offered")
+	// ErrElsewhere: the directory that has the password did not tell.
+	ErrElsewhere = errors.New("accounts: the directory did not tell")
+	// ErrMustChange: the password is right, and opens nothing until it was changed.
+	ErrMustChange = errors.New("accounts: the password must be changed first")
 	// ErrClear: the connection is not encrypted.
 	ErrClear = errors.New("accounts: signing in needs TLS")
 )
@@ -87,7 +91,13 @@ const (
 	RuleExpired     Rule = "signin-expired"      // the credential's time is over
 	RuleRevoked     Rule = "signin-revoked"      // the account's password was revoked
 	RuleCertificate Rule = "signin-certificate"  // the client's certificate is missing, or good for nothing
+	RuleElsewhere   Rule = "signin-directory"    // the directory that has the password did not tell
+	RuleMustChange  Rule = "signin-must-change"  // the directory wants the password changed first
 	RuleCancelled   Rule = "signin-cancelled"    // the exchange was ended early
+	// RuleRefusedElsewhere: the directory lets nobody in with any password: the entry is locked, say.
+	RuleRefusedElsewhere Rule = "signin-directory-refuses"
+	// RuleSilent: the directory does not let the account send.
+	RuleSilent Rule = "signin-may-not-send"
 )
 
 // SignInError is why a sign-in failed, for the trace: it never holds a password
@@ -124,6 +134,8 @@ func Reply(err error) mail.Reply {
 		return mail.R(535, "5.7.8", "this certificate belongs to another account than the user name says; set no user name, or the account's full address")
 	case errors.Is(err, ErrBadCredentials):
 		return mail.R(535, "5.7.8", "user name or password not valid; the user name is your full address")
+	case errors.Is(err, ErrMustChange):
+		return mail.R(535, "5.7.8", "your password has to be changed first, where you change it for everything else")
 	case errors.Is(err, ErrTooMany):
 		return mail.R(454, "4.7.0", "too many failed sign-ins, try again later")
 	case errors.Is(err, ErrBusy):

@@ -64,6 +64,9 @@ func (i *Identity) SetPassword(ctx context.Context, a mail.Address, password str
 	if _, err := i.Get(a); err != nil {
 		return Account{}, err
 	}
+	if r := i.record(a.Key()); !r.kept() {
+		return Account{}, fmt.Errorf("%w: the password of %s is kept in the directory %s, and changed there", ErrInvalid, mail.Printable(a.String(), 320), r.Source.Directory)
+	}
 	s, err := i.derive(ctx, a, password, i.record(a.Key()))
 	if err != nil {
 		return Account{}, err

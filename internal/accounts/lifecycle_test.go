@@ -419,7 +419,7 @@ func TestWordsReadBack(t *testing.T) {
 		s, r := Standing(n), Role(n)
 		var s2 Standing
 		var r2 Role
-		if err := s2.UnmarshalText([]byte(s.String())); err != nil || n <= int(StandingFrozen) && s2 != s || n > int(StandingFrozen) && s2 != StandingUnknown {
+		if err := s2.UnmarshalText([]byte(s.String())); err != nil || n <= int(StandingDisputed) && s2 != s || n > int(StandingDisputed) && s2 != StandingUnknown {
 			t.Errorf("standing %d: %v %v", n, s2, err)
 		}
 		if err := r2.UnmarshalText([]byte(r.String())); err != nil || n <= int(RoleBulk) && r2 != r || n > int(RoleBulk) && r2 != RoleUnknown {

@@ -36,6 +36,7 @@ type Limits struct {
 	CacheEntries int           // passwords remembered as right, and as many as wrong
 	CacheTTL     time.Duration // how long those that are right are remembered
 	WrongFor     time.Duration // how long those that are wrong are: trying one again is no new guess
+	DeniedFor    time.Duration // how long one that a directory turned down is not shown to it again
 
 	KnownNetworks int           // networks remembered for one account
 	KnownFor      time.Duration // how long a network stays known after a sign-in
@@ -67,6 +68,7 @@ func DefaultLimits() Limits {
 		CacheEntries:       16_384,
 		CacheTTL:           5 * time.Minute,
 		WrongFor:           24 * time.Hour,
+		DeniedFor:          10 * time.Minute,
 		KnownNetworks:      16,
 		KnownFor:           30 * 24 * time.Hour,
 		Guesses:            guess.DefaultLimits(),
@@ -90,7 +92,7 @@ func (l Limits) validate() error {
 		"ReasonOctets": int64(l.ReasonOctets), "ResponseOctets": int64(l.ResponseOctets), "HashAtOnce": int64(l.HashAtOnce),
 		"HashQueue": int64(l.HashQueue), "HashWait": int64(l.HashWait), "CacheEntries": int64(l.CacheEntries),
 		"NameOctets": int64(l.NameOctets), "Credentials": int64(l.Credentials), "CredentialNetworks": int64(l.CredentialNetworks),
-		"CacheTTL": int64(l.CacheTTL), "KnownNetworks": int64(l.KnownNetworks), "KnownFor": int64(l.KnownFor), "WrongFor": int64(l.WrongFor),
+		"CacheTTL": int64(l.CacheTTL), "KnownNetworks": int64(l.KnownNetworks), "KnownFor": int64(l.KnownFor), "WrongFor": int64(l.WrongFor), "DeniedFor": int64(l.DeniedFor),
 	} {
 		if v <= 0 {
 			return fmt.Errorf("accounts: Limits.%s is not set", name)
@@ -131,9 +133,11 @@ type Options struct {
 	Limits Limits
 	// Mechanisms narrows what is offered; nil offers those of DefaultMechanisms.
 	Mechanisms []string
-	Now        func() time.Time // nil: time.Now
-	Logger     *slog.Logger     // nil: nothing is logged
-	Rand       io.Reader        // nil: crypto/rand.Reader
+	// Elsewhere knows the passwords of accounts that come from directories; nil: there are none.
+	Elsewhere Elsewhere
+	Now       func() time.Time // nil: time.Now
+	Logger    *slog.Logger     // nil: nothing is logged
+	Rand      io.Reader        // nil: crypto/rand.Reader
 }
 
 func (o Options) complete() (Options, error) {

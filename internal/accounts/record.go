@@ -37,6 +37,8 @@ type record struct {
 	// former are the SCRAM stored keys of the passwords before this one, the latest first, by
 	// which a device with an old password is told from somebody who guesses. They open nothing.
 	former [][]byte
+	// aliases are further addresses that its directory says it has.
+	aliases []mail.Address
 }
 
 // formerPasswords is how many passwords of an account are known as former ones.
@@ -57,10 +59,12 @@ type storedAccount struct {
 	Secret secret   `json:"secret"`
 	Held   []held   `json:"credentials,omitempty"`
 	Former [][]byte `json:"former_stored_keys,omitempty"`
+
+	Aliases []mail.Address `json:"aliases,omitempty"`
 }
 
 func (r *record) encode() ([]byte, error) {
-	return json.Marshal(storedAccount{Version: recordVersion, Account: r.Account, Secret: r.secret, Held: r.held, Former: r.former})
+	return json.Marshal(storedAccount{Version: recordVersion, Account: r.Account, Secret: r.secret, Held: r.held, Former: r.former, Aliases: r.aliases})
 }
 
 // decodeRecord reads the value under an account's key. It refuses what it does
@@ -76,11 +80,14 @@ func decodeRecord(key string, value []byte) (*record, error) {
 	if s.Address.IsZero() || s.Address.Key() != key {
 		return nil, errors.New("the address is not the key's")
 	}
-	if s.Standing == StandingUnknown || s.Role == RoleUnknown || s.Revision == 0 {
+	if s.Standing != StandingActive && s.Standing != StandingFrozen || s.Role == RoleUnknown || s.Revision == 0 {
 		return nil, errors.New("it has no standing, role or revision")
 	}
 	if err := (Sending{s.Role, s.RecipientsHour, s.RecipientsDay}).Validate(); err != nil {
 		return nil, err
+	}
+	if s.Source.Directory == "" && (s.Source != Source{AlsoIn: s.Source.AlsoIn} || len(s.Aliases) > 0) {
+		return nil, errors.New("it comes from no directory, and has what only a directory gives")
 	}
 	if err := s.Secret.validate(); err != nil {
 		return nil, err
@@ -98,7 +105,7 @@ func decodeRecord(key string, value []byte) (*record, error) {
 	if s.SignIn == PolicyUnknown { // written before there were policies
 		s.SignIn = PolicyAny
 	}
-	return &record{Account: s.Account, secret: s.Secret, held: s.Held, former: s.Former}, nil
+	return &record{Account: s.Account, secret: s.Secret, held: s.Held, former: s.Former, aliases: s.Aliases}, nil
 }
 
 // unreadable stands for a record that cannot be read: the address exists, so that

@@ -83,6 +83,7 @@ func describeUser(user string) string {
 // trial is one password tried at one account, which may not exist.
 type trial struct {
 	key             string
+	domain          mail.Domain
 	account         *record // nil: none
 	secret          secret  // the account's, or a decoy
 	refusal         error   // why even the right password opens nothing; nil: it does
@@ -93,8 +94,11 @@ type trial struct {
 }
 
 func (i *Identity) newTrial(a mail.Address, typed, prepared string, p Peer) trial {
-	t := trial{key: a.Key(), typed: typed, prepared: prepared}
+	t := trial{key: a.Key(), domain: a.Domain(), typed: typed, prepared: prepared}
 	t.account, t.secret = i.secretOf(t.key)
+	if !t.account.kept() {
+		t.secret = decoy(i.decoyKey, i.limits().cost(), t.key) // at the cost of today, as for nobody's name
+	}
 	var revision uint64
 	var own Credential
 	if t.account != nil {
@@ -156,7 +160,14 @@ func (i *Identity) judge(ctx context.Context, t trial) (*record, error) {
 		better = i.rederive(t)
 	}
 	i.hasher.release()
-	if err := i.settle(t, ticket, right, i.o.Now()); err != nil {
+	said := Said{Right: right}
+	if !right || !t.account.kept() {
+		if said, err = i.ask(ctx, t); err != nil {
+			i.unjudged(t, ticket)
+			return nil, err
+		}
+	}
+	if err := i.settle(t, ticket, said, i.o.Now()); err != nil {
 		return nil, err
 	}
 	if better != nil {
@@ -177,6 +188,9 @@ func (i *Identity) recall(t trial, now time.Time) (ticket guess.Ticket, decided 
 	case !v.OK:
 		i.refused(t.account, t.guess, now)
 		return guess.Ticket{}, false, limited(v)
+	case !v.Judge() && !t.account.kept() && !i.denied.has(t.memo, now):
+		// It may be right by now: passwords change elsewhere. It is no new guess all the same.
+		return v.Ticket, false, nil
 	case !v.Judge():
 		return guess.Ticket{}, true, wrongPassword(t.refusal, "the same wrong password again")
 	case t.refusal == nil && i.right.has(t.memo, now):
@@ -197,6 +211,16 @@ func (i *Identity) charge(r *record, a guess.Attempt) (guess.Ticket, error) {
 		return guess.Ticket{}, limited(v)
 	}
 	return v.Ticket, nil
+}
+
+// unjudged gives back what a password was charged that nobody judged. One that is wrong at an
+// account of ours was judged here, whatever its domain's directory does.
+func (i *Identity) unjudged(t trial, ticket guess.Ticket) {
+	if t.account != nil && t.account.kept() {
+		i.missed(t.account, t.guess)
+		return
+	}
+	i.forgive(ticket)
 }
 
 func (i *Identity) forgive(t guess.Ticket) {
@@ -223,17 +247,24 @@ func (i *Identity) missed(r *record, a guess.Attempt) {
 }
 
 // settle counts and remembers what the hash said.
-func (i *Identity) settle(t trial, ticket guess.Ticket, right bool, now time.Time) error {
-	wrong := !right || t.refusal != nil
-	if wrong {
+func (i *Identity) settle(t trial, ticket guess.Ticket, said Said, now time.Time) error {
+	wrong := !said.Right || t.refusal != nil
+	if wrong && !said.Proved {
 		i.missed(t.account, t.guess)
 	}
 	i.screened.Lock()
 	defer i.screened.Unlock()
-	if !wrong {
+	if !wrong || said.Proved {
 		i.guesses.Forgive(ticket, now)
+	}
+	switch {
+	case !wrong:
 		i.right.put(t.memo, t.key, now)
 		return nil
+	case said.Refused:
+		return unopened(said) // it was not wrong: nothing is remembered
+	case !t.account.kept():
+		i.denied.put(t.memo, t.key, now)
 	}
 	i.wrong.put(t.memo, t.key, now)
 	return wrongPassword(t.refusal, "wrong password")

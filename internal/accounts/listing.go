@@ -1,0 +1,289 @@
+package accounts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"sallyport/internal/kit/codec"
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+)
+
+// Listed is what a directory says of one account.
+type Listed struct {
+	Address mail.Address
+	DN      string
+	Entry   string         // what names the entry for good; "": not known
+	Aliases []mail.Address // further addresses, in the order in which they are kept
+	Sends   bool           // it may send
+}
+
+// Listing is everybody whom a directory lists: whole, since who is not in it is absent.
+type Listing struct {
+	Directory string
+	People    []Listed
+	// Doubtful are accounts, by mail.Address.Key, of which the directory does not tell whose
+	// they are. They stay as they are.
+	Doubtful map[string]bool
+}
+
+// Adopted says what a listing came to.
+type Adopted struct {
+	Added, Changed, Absent int
+	// Disputed are accounts that come from elsewhere, and that the directory lists too.
+	Disputed []mail.Address
+}
+
+// The changes that a listing makes, for the facts about them.
+const (
+	ListedAdded    = "added by its directory"
+	ListedChanged  = "changed in its directory"
+	ListedAbsent   = "no longer listed by its directory"
+	ListedAgain    = "listed again by its directory"
+	ListedOther    = "another entry in its directory, so that the app passwords and certificates of the former are revoked"
+	ListedDisputed = "listed by a directory, though it comes from elsewhere"
+	ListedSettled  = "no longer listed by another directory"
+)
+
+// listedAtOnce is how many accounts one transaction of a listing changes.
+const listedAtOnce = 200
+
+// Adopt makes the accounts of a directory what a listing says. What is ours of an account
+// (its freeze, its app passwords, its limits) stays, whatever a directory says, but for what
+// opens an account whose entry is another one now. facts tells what is recorded with each
+// change. Errors: ErrFull, and those of the store; then part of it may be done, and the same
+// listing does the rest.
+func (i *Identity) Adopt(ctx context.Context, l Listing, facts func(a mail.Address, change string) [][]byte) (done Adopted, err error) {
+	select {
+	case i.write <- struct{}{}:
+		defer func() { <-i.write }()
+	case <-ctx.Done():
+		return done, ctx.Err()
+	}
+	work := i.planned(l, &done)
+	for batch := range slices.Chunk(work, listedAtOnce) {
+		for try := 0; ; try++ {
+			err := i.adopt(ctx, l.Directory, batch, facts, &done)
+			if err == nil {
+				break
+			}
+			if try == conflictTries || !errors.Is(err, store.ErrConflict) {
+				return done, err
+			}
+		}
+	}
+	return done, nil
+}
+
+// listed is one account that a listing may change; said is nil for one that it lacks.
+type listed struct {
+	address mail.Address
+	said    *Listed
+}
+
+// planned returns the accounts that a listing changes, by what memory has of them.
+func (i *Identity) planned(l Listing, done *Adopted) (work []listed) {
+	present := map[string]bool{}
+	for n := range l.People {
+		p := &l.People[n]
+		key := p.Address.Key()
+		present[key] = true
+		r := i.record(key)
+		if r != nil && r.Source.Directory != l.Directory {
+			done.Disputed = append(done.Disputed, r.Address)
+		}
+		if l.Doubtful[key] {
+			continue
+		}
+		if r == nil || r.Standing != StandingUnknown && l.change(r, p) != "" {
+			work = append(work, listed{p.Address, p})
+		}
+	}
+	i.accounts.Range(func(k, v any) bool {
+		r, key := v.(*record), k.(string)
+		if !present[key] && !l.Doubtful[key] && l.change(r, nil) != "" {
+			work = append(work, listed{r.Address, nil})
+		}
+		return true
+	})
+	slices.SortFunc(work, func(a, b listed) int { return strings.Compare(a.address.Key(), b.address.Key()) })
+	return work
+}
+
+// change names what a listing changes about an account that there is; "": nothing.
+func (l Listing) change(r *record, p *Listed) string {
+	switch {
+	case r.Source.Directory != l.Directory && p == nil:
+		if r.Source.AlsoIn == l.Directory {
+			return ListedSettled
+		}
+		return ""
+	case r.Source.Directory != l.Directory:
+		if r.Source.AlsoIn == "" {
+			return ListedDisputed
+		}
+		return ""
+	case p == nil && r.Source.Absent:
+		return ""
+	case p == nil:
+		return ListedAbsent
+	case p.Entry != "" && r.Source.Entry != "" && p.Entry != r.Source.Entry:
+		return ListedOther
+	case r.Source.Absent:
+		return ListedAgain
+	case r.Source != l.source(p) || !sameAddresses(r.aliases, p.Aliases):
+		return ListedChanged
+	}
+	return ""
+}
+
+func (l Listing) source(p *Listed) Source {
+	return Source{Directory: l.Directory, DN: p.DN, Entry: p.Entry, Silent: !p.Sends}
+}
+
+// edited is the record that a change makes of old; old is nil for a new account.
+func (i *Identity) edited(l Listing, old *record, w listed, change string, revision uint64) (*record, error) {
+	if old == nil {
+		return i.added(l, w.said, revision)
+	}
+	next := *old
+	switch change {
+	case ListedDisputed:
+		next.Source.AlsoIn, next.Revision = l.Directory, revision
+	case ListedSettled:
+		next.Source.AlsoIn, next.Revision = "", revision
+	case ListedAbsent:
+		next.Source.Absent, next.Revision = true, revision
+	case ListedOther:
+		next.held, next.Revision = nil, revision
+		fallthrough
+	default:
+		// Who may not send any more loses the sessions in which he does.
+		if next.Source.Silent != !w.said.Sends || next.Source.Absent {
+			next.Revision = revision
+		}
+		entry := next.Source.Entry
+		next.Source, next.aliases = l.source(w.said), w.said.Aliases
+		if next.Source.Entry == "" {
+			next.Source.Entry = entry
+		}
+	}
+	return &next, nil
+}
+
+// added is a new account of a directory: active, and with a secret that no password matches,
+// which holds the salt of its app passwords.
+func (i *Identity) added(l Listing, p *Listed, revision uint64) (*record, error) {
+	s := decoy(i.decoyKey, i.limits().cost(), p.Address.Key())
+	salts := make([]byte, 2*saltOctets)
+	if _, err := io.ReadFull(i.o.Rand, salts); err != nil {
+		return nil, fmt.Errorf("accounts: reading random octets: %w", err)
+	}
+	s.Argon.Salt = salts[:saltOctets:saltOctets]
+	s, err := s.unmatched(i.o.Rand)
+	if err != nil {
+		return nil, err
+	}
+	now := i.o.Now().UTC()
+	return &record{secret: s, aliases: p.Aliases, Account: Account{
+		Address: p.Address, Standing: StandingActive, Role: RolePerson, Created: now, PasswordChanged: now, PasswordRevision: revision,
+		SignIn: PolicyAny, Revision: revision, Source: l.source(p),
+	}}, nil
+}
+
+// adopt changes the accounts of one transaction.
+func (i *Identity) adopt(ctx context.Context, directory string, batch []listed, facts func(mail.Address, string) [][]byte, done *Adopted) error {
+	l := Listing{Directory: directory}
+	revisionValue, revision, err := i.storedRevision(ctx)
+	if err != nil {
+		return err
+	}
+	tx := store.Tx{Bulk: true, Preconditions: []store.Precondition{holds([]byte(keyRevision), revisionValue)}}
+	var keys []string
+	var counts Adopted
+	for _, w := range batch {
+		key := w.address.Key()
+		value, old, err := i.stored(ctx, key)
+		if err != nil {
+			return err
+		}
+		change := ListedAdded
+		switch {
+		case old != nil && old.Standing == StandingUnknown, old == nil && w.said == nil:
+			continue
+		case old != nil:
+			if change = l.change(old, w.said); change == "" {
+				continue
+			}
+		case i.count.Load()+int64(counts.Added) >= int64(i.limits().Accounts):
+			return fmt.Errorf("%w: %d", ErrFull, i.limits().Accounts)
+		}
+		revision++
+		next, err := i.edited(l, old, w, change, revision)
+		if err != nil {
+			return err
+		}
+		tx.Preconditions = append(tx.Preconditions, holds(accountKey(key), value))
+		if tx.Mutations, err = appendRecord(tx.Mutations, key, next); err != nil {
+			return err
+		}
+		tx.Facts = append(tx.Facts, facts(next.Address, change)...)
+		keys = append(keys, key)
+		counts.count(change)
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	tx.Mutations = append(tx.Mutations, store.Mutation{Key: []byte(keyRevision), Value: codec.EncodeRevision(revision)})
+	_, err = i.st.Apply(ctx, tx, store.Durable)
+	// Also after an error: the change may be in doubt.
+	for _, key := range keys {
+		if loadErr := i.reload(context.WithoutCancel(ctx), key, 0); err == nil {
+			err = loadErr
+		}
+	}
+	if err != nil {
+		return wrapStore("adopting the list of a directory", err)
+	}
+	i.noted(revision, len(keys))
+	done.Added, done.Changed, done.Absent = done.Added+counts.Added, done.Changed+counts.Changed, done.Absent+counts.Absent
+	return nil
+}
+
+// noted marks the changes up to a revision as mirrored, if all before them are.
+func (i *Identity) noted(revision uint64, changes int) {
+	i.load.Lock()
+	defer i.load.Unlock()
+	if i.seen+uint64(changes) == revision {
+		i.seen = revision
+	}
+}
+
+func (d *Adopted) count(change string) {
+	switch change {
+	case ListedAdded:
+		d.Added++
+	case ListedAbsent:
+		d.Absent++
+	default:
+		d.Changed++
+	}
+}
+
+// TrustPassword takes the password that its directory knows as the account's again, after it
+// was revoked here and changed there.
+func (i *Identity) TrustPassword(ctx context.Context, a mail.Address, facts [][]byte) (Account, error) {
+	now := i.o.Now().UTC()
+	return i.change(ctx, a, change{facts: facts, edit: existing(a, func(old *record, revision uint64) (*record, error) {
+		if old.Source.Directory == "" {
+			return nil, fmt.Errorf("%w: the password of this account is kept here, and needs to be set", ErrInvalid)
+		}
+		next := *old
+		next.PasswordChanged, next.PasswordRevision, next.PasswordRevoked = now, revision, false
+		return &next, nil
+	})})
+}
