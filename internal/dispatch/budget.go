@@ -60,19 +60,32 @@ func (d *Dispatch) waiting(r *run) (waits map[int]bool) {
 	return waits
 }
 
-// refused tells who watches the account how many of its recipients were refused for good.
-func (d *Dispatch) refused(e spool.Entry, a attempt) {
-	if d.Refused == nil || e.Account.IsZero() || e.Forward != spool.ForwardNone {
+// Answers is what other servers said for good, in one attempt, of an account's message.
+type Answers struct {
+	Account mail.Address
+	Refused []mail.Address
+	Taken   int // recipients
+	All     int // recipients of the message
+}
+
+// answered tells who watches the account which of its recipients other servers refused for
+// good, and how many they took.
+func (d *Dispatch) answered(e spool.Entry, a attempt) {
+	if d.Answered == nil || e.Account.IsZero() || e.Forward != spool.ForwardNone {
 		return
 	}
-	n := 0
+	out := Answers{Account: e.Account, All: len(e.Recipients)}
 	for i, o := range a.outcomes {
-		if o.Failed() && a.states[i].Kind == spool.KindOutbound && o.Remote != ourName {
-			n++
+		switch {
+		case a.states[i].Kind != spool.KindOutbound || o.Remote == ourName:
+		case o.Failed():
+			out.Refused = append(out.Refused, a.states[i].Recipient.Address)
+		case o.Delivered():
+			out.Taken++
 		}
 	}
-	if n > 0 {
-		d.Refused(d.durable(), e.Account, n, len(e.Recipients))
+	if len(out.Refused)+out.Taken > 0 {
+		d.Answered(d.durable(), out)
 	}
 }
 

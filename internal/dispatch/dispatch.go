@@ -107,7 +107,7 @@ type ReturnPaths interface {
 }
 
 // Options are everything that dispatch works with; all but Exchangers, Behind, Low,
-// Waits and Refused are required.
+// Waits and Answered are required.
 type Options struct {
 	Hostname  mail.Domain
 	Queue     Queue
@@ -130,9 +130,9 @@ type Options struct {
 	// Waits says which of the pending deliveries of an account's message may not be tried
 	// yet, by place, and for how long; nil: none waits.
 	Waits func(ctx context.Context, id mail.ID, pending []spool.RecipientState) (waits map[int]bool, wait time.Duration)
-	// Refused is told how many recipients of an account's message other servers refused for
-	// good, of how many; nil: nobody asks.
-	Refused     func(ctx context.Context, account mail.Address, refused, of int)
+	// Answered is told what other servers said for good of an account's message; nil: nobody
+	// asks.
+	Answered    func(context.Context, Answers)
 	Policy      sched.Policy // to begin with, as Limits; Adjust replaces them
 	ReturnPaths ReturnPaths
 	// Low reports whether so many octets more would be too many for the disk: then

@@ -57,7 +57,7 @@ func (d *Dispatch) settle(r *run) {
 		}
 		c := d.judge(e, a, len(a.outcomes) < len(r.pending))
 		c.alarms = append(c.alarms, r.alarms...)
-		d.refused(e, a)
+		d.answered(e, a)
 		d.conclude(r, c)
 	}
 }

@@ -51,9 +51,9 @@ type world struct {
 	sign     func(mail.Address, time.Time) (mail.Address, bool)
 	forwards []directory.Forward
 	low      func(int64) bool
-	refused  func(context.Context, mail.Address, int, int) // who watches accounts
-	asleep   bool                                          // forwards may not leave
-	mailbox  mail.Address                                  // of the recipients of what is put, if it is set
+	answered func(context.Context, dispatch.Answers) // who watches accounts
+	asleep   bool                                    // forwards may not leave
+	mailbox  mail.Address                            // of the recipients of what is put, if it is set
 	queue    spool.Limits
 	// wrap gives dispatch another queue, if it is set.
 	wrap   func(*spool.Spool) dispatch.Queue
@@ -333,7 +333,7 @@ func (w *world) start() {
 			return ok && acc.Standing == accounts.StandingActive
 		},
 		Local: w.local, Route: func(r directory.Route) nexthop.Target { return w.routes[r.Host] }, Exchangers: w.outside,
-		ReturnPaths: returnPaths{w.returns, w.sign}, Low: w.low, Refused: w.refused,
+		ReturnPaths: returnPaths{w.returns, w.sign}, Low: w.low, Answered: w.answered,
 		Policy: w.policy, Limits: w.limits, Now: time.Now, Rand: rand.Reader, Logger: w.log(),
 	})
 	soft, stop := context.WithCancel(context.Background())

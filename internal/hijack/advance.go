@@ -43,10 +43,8 @@ func Advance(s State, e Event, priors Priors, p Params) (State, Verdict) {
 		}
 	case Waiting:
 		wanted = max(0, min(e.Recipients, mostCounted))
-	case Refused:
-		if n := max(0, min(e.Refused, mostCounted)); n > 0 {
-			j.observe(Refusals, float64(n), float64(max(n, e.Of)), 1)
-		}
+	case Answered:
+		j.answered(e)
 	case BindingFailed:
 		j.bindingFailed(e)
 	case SignedIn:
@@ -80,24 +78,37 @@ func (j *judge) submitted(r Recipients) {
 	if of := float64(r.judged()); of > 0 {
 		begin := math.Max(1, s.begin)
 		s.begin = 0
-		j.observe(SiteNovelty, float64(r.NewToSite), of, begin)
+		j.observe(SiteNovelty, float64(r.NewToSite), of, begin, 1)
 		if r.Acquainted {
-			j.observe(Strangers, float64(r.Strangers), of, begin)
+			j.observe(Strangers, float64(r.Strangers), of, begin, 1)
 		}
-		j.observe(Binding, 0, 1, 1)
+		j.observe(Binding, 0, 1, 1, 1)
 	}
-	if of := r.judged() + r.Invalid; of > 0 {
-		j.observe(Refusals, float64(r.Invalid), float64(of), 1)
-	}
+	j.refusals(r.Invalid, r.Total()-r.Elsewhere+r.Invalid, r.Total()+r.Invalid)
 	j.count(SitePace, r.NewToSite)
 	j.count(AccountPace, r.strange())
+}
+
+// answered takes what became of recipients into the evidence.
+func (j *judge) answered(e Answered) {
+	n := max(0, min(e.Refused, mostCounted))
+	of := max(n, min(e.Of, mostCounted))
+	j.refusals(n, of, max(of, e.All))
+}
+
+// refusals takes into the evidence that of so many recipients of a message, of all that it
+// has, some were refused. A message is one observation, in as many parts as it becomes known in.
+func (j *judge) refusals(refused, of, all int) {
+	if of > 0 {
+		j.observe(Refusals, float64(refused), float64(of), 1, float64(of)/float64(all))
+	}
 }
 
 // bindingFailed takes a false sender into the evidence, once.
 func (j *judge) bindingFailed(e BindingFailed) {
 	if e.Sender == 0 || e.Sender != j.state.claimed {
 		j.suspect()
-		j.observe(Binding, 1, 1, 1)
+		j.observe(Binding, 1, 1, 1, 1)
 	}
 	j.state.claimed = e.Sender
 }
@@ -120,15 +131,16 @@ func (j *judge) suspect() {
 	j.state.begin = math.Min(most, math.Max(1, j.state.begin)*j.params.Suspect)
 }
 
-// observe takes odd of so many into a detector and into what the baseline will learn.
-func (j *judge) observe(k Signal, odd, of, begin float64) {
+// observe takes odd of so many into a detector and into what the baseline will learn. They
+// are that part of an observation, which is 1 if they are a whole one.
+func (j *judge) observe(k Signal, odd, of, begin, part float64) {
 	i := k - SiteNovelty
 	d, u, f := &j.state.shares[i], j.params.usual(k), odd/of
-	d.observe(f, of, begin, d.normal(j.priors.Mean[i], u), u.Mix)
+	d.observe(f, of, begin, part, d.normal(j.priors.Mean[i], u), u.Mix)
 	y := j.state.today()
-	y.n[i]++
-	y.s[i] += float32(f)
-	j.expected += begin * (u.Sure + u.Mixed)
+	y.n[i] += float32(part)
+	y.s[i] += float32(part * f)
+	j.expected += part * begin * (u.Sure + u.Mixed)
 }
 
 // count counts a message that goes to n recipients of a kind, or another event.

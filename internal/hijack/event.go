@@ -27,6 +27,9 @@ type Recipients struct {
 	Strangers  int
 	Acquainted bool
 	Invalid    int // refused by us in the same transaction
+	// Elsewhere are those of all but Invalid of whom other servers say whether there are
+	// such people: whether they are refused is not known yet, and Answered tells it.
+	Elsewhere int
 }
 
 // fresh is how many are new to the account.
@@ -49,10 +52,10 @@ func (r Recipients) Total() int { return r.judged() + r.Recent }
 
 // sane returns r without negative counts, which no message has.
 func (r Recipients) sane() Recipients {
-	for _, n := range []*int{&r.Known, &r.Recent, &r.NewToAccount, &r.NewToSite, &r.Strangers, &r.Invalid} {
+	for _, n := range []*int{&r.Known, &r.Recent, &r.NewToAccount, &r.NewToSite, &r.Strangers, &r.Invalid, &r.Elsewhere} {
 		*n = max(0, min(*n, mostCounted))
 	}
-	r.Strangers = min(r.Strangers, r.fresh())
+	r.Strangers, r.Elsewhere = min(r.Strangers, r.fresh()), min(r.Elsewhere, r.Total())
 	return r
 }
 
@@ -66,13 +69,14 @@ type Waiting struct {
 	Recipients int
 }
 
-// Refused tells that recipients were refused: by us, in a transaction from which no
-// message came, or by a server that a message was handed to, later. What is refused in a
-// transaction from which a message comes is Recipients.Invalid of that.
-type Refused struct {
+// Answered tells what became of recipients: by us, in a transaction from which no message
+// came, or by servers that a message was handed to, later. What is refused in a transaction
+// from which a message comes is Recipients.Invalid of that. Of each recipient it is told once.
+type Answered struct {
 	At      time.Time
-	Refused int
-	Of      int // all recipients of the transaction or the message
+	Refused int // for good
+	Of      int // so many of whom it is known now
+	All     int // recipients of the transaction or the message; the others are told of by other events
 }
 
 // BindingFailed tells that the account claimed a sender that is not its own.
@@ -96,7 +100,7 @@ type ForwardChanged struct{ At time.Time }
 
 func (e Submitted) when() time.Time      { return e.At }
 func (e Waiting) when() time.Time        { return e.At }
-func (e Refused) when() time.Time        { return e.At }
+func (e Answered) when() time.Time       { return e.At }
 func (e BindingFailed) when() time.Time  { return e.At }
 func (e SignedIn) when() time.Time       { return e.At }
 func (e ForwardChanged) when() time.Time { return e.At }

@@ -131,16 +131,15 @@ func stolenBulk(each int, refused float64, most int) (left int, contained bool) 
 	send := func(each int, share float64, due *float64) bool {
 		at = at.Add(100 * time.Millisecond)
 		var v Verdict
-		if s, v = Advance(s, Submitted{At: at, Recipients: Recipients{NewToSite: each}}, old(p), p); v.Contain {
+		if s, v = Advance(s, Submitted{At: at, Recipients: Recipients{NewToSite: each, Elsewhere: each}}, old(p), p); v.Contain {
 			return false
 		}
 		*due += share * float64(each)
-		if n := int(*due); n > 0 {
-			*due -= float64(n)
-			if s, v = Advance(s, Refused{At: at, Refused: n, Of: each}, old(p), p); v.Contain {
-				left += each
-				return false
-			}
+		n := int(*due)
+		*due -= float64(n)
+		if s, v = Advance(s, Answered{At: at, Refused: n, Of: each, All: each}, old(p), p); v.Contain {
+			left += each
+			return false
 		}
 		return true
 	}
@@ -169,7 +168,7 @@ func TestAStolenBulkAccount(t *testing.T) {
 		each    int
 		refused float64
 		most    int // recipients before it is contained; 0: it is not
-	}{{1, 0.13, 120}, {50, 0.13, 1200}, {1, 0.30, 40}, {1, 0.02, 0}} {
+	}{{1, 0.13, 80}, {50, 0.13, 450}, {1, 0.30, 25}, {1, 0.02, 0}} {
 		left, contained := stolenBulk(c.each, c.refused, 9000)
 		t.Logf("%d a message, %.0f %% refused: %d", c.each, 100*c.refused, left)
 		if contained != (c.most > 0) || c.most > 0 && (left > c.most || left == 0) {
@@ -186,7 +185,7 @@ func TestEvidenceWithoutMessages(t *testing.T) {
 		most  int
 		words string
 	}{
-		"refused recipients": {func(i int) Event { return Refused{At: noon.Add(time.Duration(i) * time.Second), Refused: 5, Of: 5} }, 6, "recipients were refused"},
+		"refused recipients": {func(i int) Event { return Answered{At: noon.Add(time.Duration(i) * time.Second), Refused: 5, Of: 5} }, 6, "recipients were refused"},
 		"false senders": {func(i int) Event {
 			return BindingFailed{At: noon.Add(time.Duration(i) * time.Second), Sender: Fingerprint(i + 1)}
 		}, 6, "claimed a sender"},
@@ -371,7 +370,7 @@ func drawEvent(t *rapid.T, at time.Time) Event {
 	case 0:
 		return Waiting{At: at, Recipients: n("waiting")}
 	case 1:
-		return Refused{At: at, Refused: n("refused"), Of: n("of")}
+		return Answered{At: at, Refused: n("refused"), Of: n("of"), All: n("all")}
 	case 2:
 		return BindingFailed{At: at, Sender: Fingerprint(n("sender"))}
 	case 3:
@@ -381,7 +380,7 @@ func drawEvent(t *rapid.T, at time.Time) Event {
 	}
 	return Submitted{At: at, Recipients: Recipients{
 		Known: n("known"), Recent: n("recent"), NewToAccount: n("new"), NewToSite: n("site"),
-		Strangers: n("strangers"), Acquainted: rapid.Bool().Draw(t, "acquainted"), Invalid: n("invalid"),
+		Strangers: n("strangers"), Acquainted: rapid.Bool().Draw(t, "acquainted"), Invalid: n("invalid"), Elsewhere: n("elsewhere"),
 	}}
 }
 

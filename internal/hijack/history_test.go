@@ -28,7 +28,7 @@ func (c *chronicle) event() Event {
 	case k == 0:
 		return Waiting{At: at, Recipients: n(20)}
 	case k == 1:
-		return Refused{At: at, Refused: n(3), Of: n(5)}
+		return Answered{At: at, Refused: n(3), Of: n(5), All: n(9)}
 	case k == 2:
 		return BindingFailed{At: at, Sender: Fingerprint(n(2))}
 	case k == 3:
@@ -37,7 +37,7 @@ func (c *chronicle) event() Event {
 		return ForwardChanged{At: at}
 	case k < 8:
 		r := Recipients{Known: n(2), NewToAccount: n(2), NewToSite: n(1), Recent: n(1), Invalid: n(1), Acquainted: n(3) > 0}
-		r.Strangers = min(n(2), r.fresh())
+		r.Strangers, r.Elsewhere = min(n(2), r.fresh()), n(r.Total())
 		return Submitted{At: at, Recipients: r}
 	}
 	return Submitted{At: at, Recipients: Recipients{Known: 1 + n(3), Acquainted: n(9) > 0}}

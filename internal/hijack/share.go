@@ -99,7 +99,7 @@ func (a *Attribute) observe(odd bool, account Fingerprint, u Usual) {
 		copy(a.accounts[1:], a.accounts[:mostAccounts-1])
 		a.accounts[0] = account
 	}
-	d.observe(f, 1, 1, d.normal(u.Mean, &u), u.Mix)
+	d.observe(f, 1, 1, 1, d.normal(u.Mean, &u), u.Mix)
 	a.evidence = d.evidence[0]
 	y := &a.fresh[int64(a.age/slotTime)%int64(daySlots)]
 	y[0]++

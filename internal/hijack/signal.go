@@ -67,8 +67,9 @@ func (d *detector) normal(prior float64, p *Usual) float64 {
 }
 
 // observe takes a share f in [0,1] of so many into the evidence. begin is how many times
-// as likely as at any other moment a theft began before it.
-func (d *detector) observe(f, of, begin, normal, mix float64) {
+// as likely as at any other moment a theft began before it. Where it is but a part of an
+// observation, that part is staked: the mean of the stake's worth is still no more than it.
+func (d *detector) observe(f, of, begin, part, normal, mix float64) {
 	if d.evidence[0]+d.evidence[1] < quiet {
 		d.of, d.odd = 0, 0
 	}
@@ -79,8 +80,8 @@ func (d *detector) observe(f, of, begin, normal, mix float64) {
 			// A bet on less than what is normal would win by what is usual.
 			continue
 		}
-		e := 1 + (q-normal)/(normal*(1-normal))*(f-normal)
-		d.evidence[i] = math.Min(mostEvidence, (begin+d.evidence[i])*e)
+		e := 1 + part*(q-normal)/(normal*(1-normal))*(f-normal)
+		d.evidence[i] = math.Min(mostEvidence, (part*begin+d.evidence[i])*e)
 	}
 }
 

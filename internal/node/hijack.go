@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/dispatch"
 	"sallyport/internal/fact"
 	"sallyport/internal/hijack/watch"
 	"sallyport/internal/incident"
@@ -52,7 +53,7 @@ func (n *Node) waits(ctx context.Context, id mail.ID, pending []spool.RecipientS
 	return n.watch.Waits(ctx, id, ways)
 }
 
-// refusedElsewhere takes what other servers refused as evidence.
-func (n *Node) refusedElsewhere(ctx context.Context, account mail.Address, refused, of int) {
-	n.watch.Refused(ctx, watch.Act{Account: account}, refused, of)
+// answered takes what other servers said of recipients as evidence.
+func (n *Node) answered(ctx context.Context, a dispatch.Answers) {
+	n.watch.Answered(ctx, watch.Answer(a))
 }

@@ -133,7 +133,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 
 func (n *Node) openDelivery(context.Context) error {
 	n.dispatch = dispatch.New(dispatch.Options{
-		Charge: n.forwardCharge, Allowance: n.forwardAllowance, Waits: n.waits, Refused: n.refusedElsewhere,
+		Charge: n.forwardCharge, Allowance: n.forwardAllowance, Waits: n.waits, Answered: n.answered,
 		ReturnPaths: n.data.ReturnPaths,
 		Hostname:    n.config().Hostname, Queue: n.data.Spool, Directory: n.book.Snapshot, Active: n.data.Accounts.Active,
 		Local: n.data.Mailboxes, Route: n.ways().Route, Behind: n.ways().Server,

@@ -217,6 +217,9 @@ func (m *maker) outsider(p *person, at time.Duration) string {
 	return who
 }
 
+// isOutside reports whether a made-up name is nobody's of the site.
+func isOutside(name string) bool { return name[0] == 'o' }
+
 // answer makes what a support desk does: strangers write, and it answers.
 func (m *maker) answer(p *person, d int) {
 	for range m.poisson(perDesk) {

@@ -103,6 +103,9 @@ func (s *server) one(m Message, out *Honest) {
 	to := s.people(m.To)
 	r := s.submit(a, s.book, to, m.Invalid, m.At, priors)
 	s.site = s.site.Learn(hijack.Submitted{At: m.At, Recipients: r.recipients}, r.verdict, s.params)
+	if r.verdict.Contain {
+		r.away = r.recipients.Elsewhere // a person lets the message go
+	}
 	out.Messages++
 	out.Deliveries += len(m.To)
 	out.NewToAccount += r.recipients.NewToAccount
@@ -115,9 +118,9 @@ func (s *server) one(m Message, out *Honest) {
 		s.network = s.network.Cleared()
 	}
 	if s.judged(a, r.verdict, m.At, out) {
-		// A person lets the message go.
 		s.book.Learn(hijack.Wrote(a.who, to, m.At))
 	}
+	s.judged(a, s.answered(a, m.Gone, r.away, r.recipients.Total(), m.At, priors), m.At, out)
 	if r.verdict.Hold > 0 {
 		out.Held++
 	}

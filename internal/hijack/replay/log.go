@@ -23,6 +23,8 @@ type Message struct {
 	In bool
 	// Invalid is how many recipients beside these were refused at once.
 	Invalid int
+	// Gone is how many of those who are nobody's account here their servers refuse.
+	Gone int
 	// Event is not nil where it is no message, but something else that From did then.
 	Event hijack.Event
 }

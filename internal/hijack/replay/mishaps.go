@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"slices"
 	"time"
 
 	"sallyport/internal/hijack"
@@ -14,7 +15,7 @@ const (
 	newForward   = 1.0 / 400
 	wrongSender  = 1.0 / 500 // a program that claims a wrong sender, and does not give up
 	mistyped     = 0.008     // messages with a recipient that is refused at once
-	gone         = 0.008     // messages with one that is refused later
+	gone         = 0.02      // messages to the outside with one that is refused by their server
 	goneInAList  = 0.02      // recipients of an announcement
 	sendersTried = 2         // until the program is set right
 )
@@ -53,7 +54,7 @@ func (m *maker) mishaps(p *person, d int) {
 	}
 }
 
-// refusals makes what is refused of a message: at once, or a quarter of an hour later.
+// refusals makes what is refused of a message: by this server, or by another one.
 func (m *maker) refusals(msg *Message, many bool) {
 	if many {
 		msg.Invalid = m.poisson(goneInAList * float64(len(msg.To)))
@@ -62,8 +63,7 @@ func (m *maker) refusals(msg *Message, many bool) {
 	if m.chance.Float64() < mistyped {
 		msg.Invalid = 1
 	}
-	if m.chance.Float64() < gone {
-		when := msg.At.Add(15 * time.Minute)
-		m.log = append(m.log, Message{At: when, From: msg.From, Event: hijack.Refused{At: when, Refused: 1, Of: len(msg.To)}})
+	if m.chance.Float64() < gone && slices.ContainsFunc(msg.To, isOutside) {
+		msg.Gone = 1
 	}
 }

@@ -117,11 +117,12 @@ func (t *theft) step(st step) {
 		t.caught = true
 		return
 	}
+	t.server.answered(&t.account, 0, r.away, r.recipients.Total(), t.clock, t.priors)
 	t.handed += r.now
 	t.fresh += r.verdict.Leave
 	t.withWindow += r.now - r.held
 	if r.held > 0 {
-		t.held = append(t.held, waiting{t.now.Add(t.server.params.Hold), r.held})
+		t.held = append(t.held, waiting{since: t.now.Add(t.server.params.Hold), n: r.held})
 	}
 }
 

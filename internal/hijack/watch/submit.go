@@ -84,7 +84,7 @@ func (w *Watch) Submitted(ctx context.Context, m Submission) Judged {
 		prints[i] = w.printOf(way)
 	}
 	e := hijack.Submitted{At: now, Recipients: hijack.Classify(b, a.who, prints, now, p)}
-	e.Recipients.Invalid = m.Invalid
+	e.Recipients.Invalid, e.Recipients.Elsewhere = m.Invalid, elsewhere(m.Ways, prints)
 	s, v := hijack.Advance(a.state, e, w.priors(now), p)
 	a.noted(s, v, now)
 	since := a.since
@@ -123,6 +123,17 @@ func (w *Watch) Submitted(ctx context.Context, m Submission) Judged {
 		}
 	}
 	return j
+}
+
+// elsewhere is how many of a message's recipients leave, each counted once.
+func elsewhere(ways []Way, prints []hijack.Fingerprint) int {
+	leave := map[hijack.Fingerprint]bool{}
+	for i, way := range ways {
+		if way.Mailbox.IsZero() {
+			leave[prints[i]] = true
+		}
+	}
+	return len(leave)
 }
 
 // stopped pauses and contains what must be, and says whether the message is refused for it.

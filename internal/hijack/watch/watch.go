@@ -280,10 +280,47 @@ func (w *Watch) Mistaken(ctx context.Context, of, recipient mail.Address) bool {
 }
 
 // Refused tells that recipients of the account were refused, without a message that came
-// to its end, or by another server later.
+// to its end.
 func (w *Watch) Refused(ctx context.Context, by Act, refused, of int) {
 	if refused > 0 {
-		w.event(ctx, by, hijack.Refused{At: w.o.Now(), Refused: refused, Of: of})
+		w.event(ctx, by, hijack.Answered{At: w.o.Now(), Refused: refused, Of: of, All: of})
+	}
+}
+
+// Answer is what other servers said for good, in one attempt, of an account's message.
+type Answer struct {
+	Account mail.Address
+	Refused []mail.Address
+	Taken   int // recipients
+	All     int // recipients of the message
+}
+
+// Answered tells what other servers said of recipients. What was refused is written lazily at
+// once. That somebody was taken is kept in memory until something else is written: a crash
+// forgets it, and judges the account no less strictly for that.
+func (w *Watch) Answered(ctx context.Context, by Answer) {
+	if w.Mode() == Off || by.Account.IsZero() {
+		return
+	}
+	refused := 0
+	for _, r := range by.Refused {
+		if w.Mistaken(ctx, by.Account, r) {
+			refused++
+		}
+	}
+	now, of := w.o.Now(), refused+by.Taken
+	e := hijack.Answered{At: now, Refused: refused, Of: of, All: by.All}
+	switch {
+	case refused > 0:
+		w.event(ctx, Act{Account: by.Account}, e)
+	case of > 0:
+		a, err := w.enter(context.WithoutCancel(ctx), by.Account)
+		if err != nil {
+			return // what speaks for the account is lost
+		}
+		a.state, _ = hijack.Advance(a.state, e, w.priors(now), w.params(by.Account))
+		a.mu.Unlock()
+		w.unpin(a)
 	}
 }
 

@@ -432,19 +432,6 @@ func TestTheSameMistakeCountsOnce(t *testing.T) {
 	}
 }
 
-// What is found by answers of other servers was sent by nobody in particular, and the log says so.
-func TestRefusalsElsewhereNameNobody(t *testing.T) {
-	w := newWorld(t, nil)
-	a := addr(t, "alice@local.test")
-	for n := 0; n < 100 && len(w.found) == 0; n++ {
-		w.Watch.Refused(t.Context(), Act{Account: a}, 1, 1)
-	}
-	told := w.log.String()
-	if len(w.found) != 1 || !strings.Contains(told, "an account was contained") || strings.Contains(told, "peer=") || strings.Contains(told, "invalid") {
-		t.Errorf("%d incidents, and the log says\n%s", len(w.found), told)
-	}
-}
-
 // What is held in memory is bounded, and what was forgotten is read again.
 func TestMemoryIsBounded(t *testing.T) {
 	w := newWorld(t, nil)

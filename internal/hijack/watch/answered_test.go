@@ -1,0 +1,67 @@
+package watch
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"sallyport/internal/mail"
+)
+
+// refusalsAlone leaves no evidence but that of refused recipients.
+func refusalsAlone(s *Settings) {
+	p := &s.Params
+	p.SiteNovelty.Sure, p.SiteNovelty.Mixed, p.Strangers.Sure, p.Strangers.Mixed = 0, 0, 0, 0
+	p.SitePace.Weight, p.AccountPace.Weight = 0, 0
+}
+
+// refusals has other servers refuse one recipient after the other, each of a message of his
+// own, with so many taken between two, and returns how many it took to contain the account.
+func refusals(t *testing.T, between int, submitted bool, to func(n int) string) (int, *world) {
+	t.Helper()
+	w := newWorld(t, refusalsAlone)
+	alice := addr(t, "alice@local.test")
+	sent := func(n int, address string, refused bool) {
+		if submitted {
+			w.submit(address)
+		}
+		a := Answer{Account: alice, Taken: 1, All: 1}
+		if refused {
+			a = Answer{Account: alice, Refused: []mail.Address{addr(t, address)}, All: 1}
+		}
+		w.Answered(t.Context(), a)
+	}
+	for n := range 40 {
+		sent(n, to(n), true)
+		if len(w.found) > 0 {
+			return n + 1, w
+		}
+		for k := range between {
+			sent(n, fmt.Sprintf("there%d-%d@far.test", n, k), false)
+		}
+	}
+	return 0, w
+}
+
+// What other servers refuse contains an account, whether its messages were counted when they
+// were submitted or not: until somebody answers they speak for nobody. Whom other servers
+// take speaks for the account, and the same address again is no other one.
+func TestAnswersOfOtherServers(t *testing.T) {
+	gone := func(n int) string { return fmt.Sprintf("gone%d@far.test", n) }
+	alone, w := refusals(t, 0, false, gone)
+	if alone < 2 || alone > 5 {
+		t.Errorf("%d refusals contain an account", alone)
+	}
+	if told := w.log.String(); !strings.Contains(told, "an account was contained") || strings.Contains(told, "peer=") || strings.Contains(told, "invalid") {
+		t.Errorf("what is found by answers of other servers was sent by nobody in particular, and the log says\n%s", told)
+	}
+	if sent, _ := refusals(t, 0, true, gone); sent != alone {
+		t.Errorf("%d refusals contain an account whose messages were submitted, %d one whose were not", sent, alone)
+	}
+	if mixed, _ := refusals(t, 9, true, gone); mixed != 0 && mixed <= alone {
+		t.Errorf("%d refusals contain an account of which nine in ten are taken, as %d do without them", mixed, alone)
+	}
+	if same, _ := refusals(t, 0, true, func(int) string { return "gone@far.test" }); same != 0 {
+		t.Errorf("the same address contains an account, refused %d times", same)
+	}
+}
