@@ -72,6 +72,7 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (k
 		for _, r := range v.Queue.Why {
 			known.Queue.HeldFor = append(known.Queue.HeldFor, doctor.HeldFacts{Reason: r.Reason, Messages: r.Messages, Oldest: time.Since(r.Oldest)})
 		}
+		known.Telling = telling(v)
 		if !v.Health.Oldest.IsZero() {
 			known.Queue.Oldest = time.Since(v.Health.Oldest)
 		}
@@ -85,6 +86,17 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (k
 		known.Queue, known.KeysFault = doctor.QueueFacts{Why: why, Root: os.Geteuid() == 0}, why
 	}
 	return known
+}
+
+// telling is who was not told of incidents.
+func telling(v operate.Status) (f doctor.TellingFacts) {
+	if n := v.Notices; n != nil && n.Nobody {
+		f.Untold = n.Untold
+	}
+	if w := v.Webhook; w != nil {
+		f.Webhook, f.Waiting, f.Fault = w.Host, w.Waiting, w.Fault
+	}
+	return f
 }
 
 func (d doctorCommand) tell(c console, all []doctor.Finding) error {

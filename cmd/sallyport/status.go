@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport/internal/fact"
+	"sallyport/internal/incident/webhook"
 	"sallyport/internal/kit/words"
 	"sallyport/internal/operate"
 )
@@ -39,6 +40,14 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 		c.prose("accounts  %d, %d of them frozen\n", v.Accounts, v.Frozen)
 		if v.Incidents > 0 {
 			c.prose("          %s open; see: sallyport incident ls --open\n", words.Count(v.Incidents, "incident"))
+		}
+		if n := v.Notices; n != nil && n.Nobody {
+			c.prose("          the administrator was not told of %s: no mailbox here is the postmaster's\n", words.Count(n.Untold, "change"))
+		} else if n != nil {
+			c.prose("          the administrator is to be told of %s by mail, within the hour\n", words.Count(n.Untold, "change"))
+		}
+		if w := v.Webhook; w != nil {
+			webhookState(c, *w)
 		}
 		for _, a := range v.Capped {
 			c.prose("          %s is capped: %s\n", a.Address, cappedUsage(a.Allowance))
@@ -92,6 +101,19 @@ func health(c console, h operate.Health) {
 		if o.Fault != "" {
 			c.prose("          none was obtained: %s\n          next attempt at %s, or with the next: sallyport reload\n", o.Fault, moment(o.Next))
 		}
+	}
+}
+
+// webhookState tells of incidents that another program was not told of.
+func webhookState(c console, w webhook.State) {
+	if w.Waiting > 0 {
+		c.prose("          the webhook at %s was not told of %s yet, the first of %s\n", w.Host, words.Count(w.Waiting, "change"), moment(w.Since))
+	}
+	if w.Fault != "" {
+		c.prose("          the webhook at %s: %s; tried again at %s\n", w.Host, w.Fault, moment(w.Next))
+	}
+	if w.GivenUp > 0 {
+		c.prose("          the webhook at %s was never told of %s that took days\n", w.Host, words.Count(int(w.GivenUp), "change"))
 	}
 }
 

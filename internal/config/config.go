@@ -33,6 +33,7 @@ type Config struct {
 	Forward        Forward
 	Budget         Budget
 	Hijack         Hijack
+	Webhook        Webhook
 	DKIM           DKIM
 	Authentication Authentication
 	Limits         Limits

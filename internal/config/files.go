@@ -24,6 +24,7 @@ func (s *source) checkFiles(c *Config, root *node) {
 		s.checkCA(c.ACME.CA, n)
 	}
 	s.checkContent(c, root)
+	s.checkWebhookFiles(c, root)
 	if n := root.child("tls_policy", "ca"); n != nil && c.TLSPolicy.CA != "" {
 		s.checkCA(c.TLSPolicy.CA, n)
 	}

@@ -54,7 +54,19 @@ func TestFilesAreCheckedWhereTheyAreNamed(t *testing.T) {
 		{"two lines", route("user = \"u\"\npassword_file = \"two-lines\"\n"), `:10:17: "two-lines": a password file holds one line`},
 		{"a password for everybody", route("user = \"u\"\npassword_file = \"password-exposed\"\n"), "others may use it too (mode 0604); chmod 600 "},
 	}
+	hook := func(keys string) string {
+		return "[webhook]\nurl = \"https://hooks.local.test:8443/a?b\"\n" + keys
+	}
+	tests = append(tests, []struct{ name, keys, want string }{
+		{"a webhook", hook("key_file = \"hook\"\nca = \"cert.pem\"\n"), ""},
+		{"a webhook's key for everybody", hook("key_file = \"hook-exposed\"\n"), `:9:12: "hook-exposed": others may use it too (mode 0644); chmod 600 `},
+		{"a webhook's key of none", hook("key_file = \"password\"\n"), `:9:12: "password": a key of a webhook is "whsec_" and 24 to 64 octets in Base64`},
+		{"a missing key of a webhook", hook("key_file = \"none\"\n"), `:9:12: "none": no such file or directory; looked for `},
+		{"no roots for a webhook", hook("key_file = \"hook\"\nca = \"password\"\n"), `:10:6: "password": this file holds no certificate`},
+	}...)
 	dir := folder(t)
+	write(t, dir, "hook", 0o640, "whsec_"+strings.Repeat("aaaa", 8)+"\n")
+	write(t, dir, "hook-exposed", 0o644, "whsec_"+strings.Repeat("aaaa", 8)+"\n")
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			write(t, dir, "sallyport.toml", 0o644, minimal+test.keys)
@@ -84,6 +96,22 @@ func TestAFileThatCannotBeReadIsAFault(t *testing.T) {
 	write(t, dir, "big.toml", 0o644, strings.Repeat("#\n", MaxOctets))
 	if _, err := Load(big); err == nil || !strings.Contains(err.Error(), "it is larger than") {
 		t.Errorf("a huge file: %v", err)
+	}
+}
+
+// A key file of a webhook holds one key, or two while they are changed.
+func TestWebhookKeys(t *testing.T) {
+	dir := t.TempDir()
+	one, two := "whsec_"+strings.Repeat("aaaa", 8), "whsec_"+strings.Repeat("bbbb", 16)
+	for text, want := range map[string]int{
+		one: 1, one + "\n": 1, one + "\r\n" + two + "\n": 2, one + "\n" + two + "\n" + one: 0, "": 0, "\n": 0, strings.Repeat("aaaa", 8): 0,
+		"whsec_" + strings.Repeat("aaaa", 7): 0, "whsec_" + strings.Repeat("aaaa", 22): 0, "whsec_" + strings.Repeat("a-aa", 8): 0, one + "\nx": 0,
+	} {
+		write(t, dir, "key", 0o600, text)
+		keys, err := ReadWebhookKeys(filepath.Join(dir, "key"))
+		if len(keys) != want || (err == nil) != (want > 0) || want > 0 && len(keys[0]) != 24 {
+			t.Errorf("%q: %q, %v", text, keys, err)
+		}
 	}
 }
 

@@ -39,6 +39,7 @@ func tables() []table {
 		plain("forward", forwardKeys, func(c *Config) *Forward { return &c.Forward }),
 		plain("budget", budgetKeys, func(c *Config) *Budget { return &c.Budget }),
 		plain("hijack", hijackKeys, func(c *Config) *Hijack { return &c.Hijack }),
+		plain("webhook", webhookKeys, func(c *Config) *Webhook { return &c.Webhook }),
 		plain("return_path", returnPathKeys, func(c *Config) *ReturnPath { return &c.ReturnPath }),
 		plain("dkim", dkimKeys, func(c *Config) *DKIM { return &c.DKIM }),
 		plain("authentication", authenticationKeys, func(c *Config) *Authentication { return &c.Authentication }),

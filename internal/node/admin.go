@@ -17,7 +17,10 @@ import (
 
 func (n *Node) openOperator(_ context.Context) error {
 	n.incidents = incident.Keeper{Log: incident.NewLog(n.data.Store), Accounts: n.data.Accounts, Queue: n.data.Spool, EndSessions: n.intake.EndFallen, Clearing: n.watch.Clearing, Resuming: n.watch.Resuming, Now: n.o.Now,
-		Raised: func(incident.Incident) { n.notices.Wake() }}
+		Raised: func(incident.Incident) {
+			n.notices.Wake()
+			n.webhook.Wake()
+		}}
 	post := &notify.Post{
 		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Queue: n.data.Spool, Handoff: n.dispatch.Offer, Sign: n.signer().SignOurs, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	}
@@ -31,6 +34,8 @@ func (n *Node) openOperator(_ context.Context) error {
 		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,
 		Greeting:        func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice },
 		ContactReplaced: func() { n.notices.Wake() },
+		Webhook:         n.webhook.State,
+		Notices:         n.notices.State,
 		Watch:           n.watch, SigningKeys: n.data.Ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
 	})
 	return nil

@@ -60,6 +60,7 @@ func (n *Node) topics() []topic {
 		{"delivery", n.openDelivery, nil},
 		{"doors", n.openIntake, n.buildDoors},
 		{"listeners", nil, n.buildListeners},
+		{"webhook", n.openWebhook, n.buildWebhook},
 		{"operator", n.openOperator, nil},
 	}
 }

@@ -48,6 +48,11 @@ func (n *Node) state(ctx context.Context) metrics.State {
 	if v.Incidents, err = n.incidents.Log.Count(ctx); err != nil {
 		n.log.Warn("the open incidents are not known", "err", err)
 	}
+	if hook, err := n.webhook.State(ctx); err != nil {
+		n.log.Warn("what the webhook was not told of is not known", "err", err)
+	} else if hook != nil {
+		v.WebhookWaiting, v.WebhookTold, v.WebhookFailed = hook.Waiting, hook.Delivered, hook.Failed
+	}
 	v.Connections, v.TurnedAway = n.admission.Counts()
 	if started := n.started.Load(); started != nil {
 		v.Started = *started

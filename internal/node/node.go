@@ -20,6 +20,7 @@ import (
 	"sallyport/internal/hijack/watch"
 	"sallyport/internal/incident"
 	"sallyport/internal/incident/notice"
+	"sallyport/internal/incident/webhook"
 	"sallyport/internal/intake"
 	"sallyport/internal/kit/allowance"
 	"sallyport/internal/kit/listen"
@@ -72,6 +73,7 @@ type Node struct {
 	intake     *intake.Intake
 	operator   *operate.Operator
 	notices    *notice.Notices  // tells of incidents
+	webhook    *webhook.Hook    // tells another program of them
 	warnings   *expiry.Warnings // tells of certificates that end
 	watch      *watch.Watch     // watches accounts for misuse
 	incidents  incident.Keeper  // contains accounts

@@ -129,6 +129,17 @@ func proofs() map[string]keyProof {
 	} {
 		all["hijack."+key] = keyProof{set: "[hijack]\n" + key + " = " + set, see: func(n *Node) any { return fmt.Sprintf("%+v", n.watch.Settings()) }}
 	}
+	hook := "[webhook]\nurl = \"https://hooks.local.test/a\"\nkey_file = \"webhook-a\""
+	for key, set := range map[string]string{
+		"url":      strings.Replace(hook, "/a", "/b", 1),
+		"key_file": strings.Replace(hook, "webhook-a", "webhook-b", 1),
+		"ca":       hook + "\nca = \"tls/ca.pem\"",
+	} {
+		all["webhook."+key] = keyProof{set: set, on: hook, see: func(n *Node) any {
+			s := n.webhook.Settings()
+			return fmt.Sprintf("%v %q %q", s.URL, s.Keys, s.Trust)
+		}}
+	}
 	proveDKIM(all)
 	who := func(n *Node) any { return n.localUser(uint32(os.Geteuid())) }
 	all["sendmail.domain"] = keyProof{set: "[sendmail]\ndomain = \"local.test\"", see: func(n *Node) any {
@@ -271,6 +282,8 @@ func TestEveryKeyTakesPartInReload(t *testing.T) {
 	s := newSite(t, vfs.NewMem())
 	must(t, os.WriteFile(filepath.Join(s.dir, "names"), []byte("carl\n"), 0o600))
 	must(t, os.WriteFile(filepath.Join(s.dir, "secret"), []byte("x\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(s.dir, "webhook-a"), []byte("whsec_"+strings.Repeat("aaaa", 8)+"\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(s.dir, "webhook-b"), []byte("whsec_"+strings.Repeat("bbbb", 8)+"\n"), 0o600))
 	s.certificate("other")
 	n := s.start()
 	s.populate(n.Node)

@@ -14,6 +14,8 @@ import (
 	"sallyport/internal/directory/book"
 	"sallyport/internal/fact"
 	"sallyport/internal/incident"
+	"sallyport/internal/incident/notice"
+	"sallyport/internal/incident/webhook"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate/backup"
 	"sallyport/internal/spool"
@@ -106,6 +108,11 @@ type Options struct {
 	Certificate func() *x509.Certificate
 	Obtained    func() *Obtained
 	ReturnPath  func() (*ReturnPath, error)
+	// Notices tells how it goes with telling the administrator of incidents by mail; nil, or a nil answer: he was
+	// told of everything.
+	Notices func(context.Context) (*notice.State, error)
+	// Webhook tells how it goes with telling another program of incidents; nil, or a nil answer: none is told.
+	Webhook func(context.Context) (*webhook.State, error)
 	// Greeting is our own name and the text for strangers in the banner; nil: there is neither.
 	Greeting func() (mail.Domain, string)
 	Logger   *slog.Logger // nil: nothing is logged

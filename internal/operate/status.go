@@ -6,6 +6,8 @@ import (
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/guess"
+	"sallyport/internal/incident/notice"
+	"sallyport/internal/incident/webhook"
 	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
@@ -32,6 +34,10 @@ type Status struct {
 	Frozen   int      `json:"frozen"`
 	// Incidents are those that are open.
 	Incidents int `json:"incidents"`
+	// Notices is what the administrator was not told of incidents by mail; nil: nothing.
+	Notices *notice.State `json:"notices,omitempty"`
+	// Webhook is how it goes with telling another program of incidents; nil: none is told.
+	Webhook *webhook.State `json:"webhook,omitempty"`
 	// Capped are the accounts that may write to nobody more for now.
 	Capped []Capped `json:"capped,omitempty"`
 	// Guessed is how many accounts somebody guesses at, and GuessedAt the first of them, those
@@ -102,6 +108,9 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 	if s.Incidents, err = op.o.Incidents.Log.Count(ctx); err != nil {
 		return s, err
 	}
+	if err := op.told(ctx, &s); err != nil {
+		return s, err
+	}
 	if s.Queue.Why, err = op.heldReasons(ctx, queue.Held); err != nil {
 		return s, err
 	}
@@ -116,6 +125,19 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 		s.Server = op.o.Server()
 	}
 	return s, nil
+}
+
+// told says who was not told of which incidents.
+func (op *Operator) told(ctx context.Context, s *Status) (err error) {
+	if op.o.Notices != nil {
+		if s.Notices, err = op.o.Notices(ctx); err != nil {
+			return err
+		}
+	}
+	if op.o.Webhook != nil {
+		s.Webhook, err = op.o.Webhook(ctx)
+	}
+	return err
 }
 
 // health reads what tells trouble before it comes. What cannot be read is left out.

@@ -17,6 +17,7 @@ const (
 	SpaceHijack     Space = "hijack/"
 	SpaceNotices    Space = "told/"
 	SpaceExpiry     Space = "expiry/"
+	SpaceWebhook    Space = "webhook/"
 	SpaceACME       Space = "acme/"
 	SpaceSigning    Space = "k/d/"
 	SpaceCA         Space = "ca/"
@@ -60,6 +61,7 @@ func Spaces() []Owned {
 		{SpaceRoster, "directory/roster", "domains, aliases, forwards, delegates and outside contacts that commands added"},
 		{SpaceBudget, "budget/ledger", "counts of recipients"},
 		{SpaceNotices, "incident/notice", "which incidents somebody was told of, and which contacts that they were replaced"},
+		{SpaceWebhook, "incident/webhook", "of which incidents another program was told"},
 		{SpaceExpiry, "expiry", "who was told of which certificate's end, and when last"},
 		{SpaceHijack, "hijack/watch", "what is known of each account's habits, who corresponds with whom, and who waits"},
 		{SpaceIncidents, "incident", "accounts that were contained, and what is kept of what was purged"},

@@ -54,8 +54,9 @@ type Notices struct {
 	o    Options
 	wake chan struct{}
 	// Run alone uses the rest.
-	sent []time.Time         // of the notices within the last window
-	seen *directory.Snapshot // whose replaced contacts were told
+	sent   []time.Time         // of the notices within the last window
+	seen   *directory.Snapshot // whose replaced contacts were told
+	nobody bool                // the administrator could not be told when it was last tried
 }
 
 // New returns Notices.
@@ -74,7 +75,7 @@ func (n *Notices) Run(ctx context.Context) {
 	for {
 		// A disk that is nearly full was told of by whoever watches it; what is not yet told
 		// of is looked for again.
-		if err := errors.Join(n.look(ctx), n.replaced(ctx)); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrLow) {
+		if err := errors.Join(n.orNobody(n.look(ctx)), n.replaced(ctx)); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrLow) {
 			n.o.Logger.Error("notices about incidents were not written; they are tried again", "err", err)
 		}
 		select {
@@ -84,6 +85,40 @@ func (n *Notices) Run(ctx context.Context) {
 		case <-time.After(n.o.Limits.Look):
 		}
 	}
+}
+
+// orNobody says once that the administrator has no mailbox here. What he was not told stays
+// untold, and is told when he has one.
+func (n *Notices) orNobody(err error) error {
+	was := n.nobody
+	n.nobody = errors.Is(err, notify.ErrNobody)
+	if n.nobody && !was {
+		n.o.Logger.Warn("nobody is told of an incident by mail: no mailbox here is the postmaster's; it is told when one is")
+	}
+	if n.nobody {
+		return nil
+	}
+	return err
+}
+
+// State is how telling the administrator goes.
+type State struct {
+	Untold int       `json:"untold"`          // incidents that began or ended, and he was not told
+	Since  time.Time `json:"since,omitzero"`  // when the first of them did
+	Nobody bool      `json:"nobody,omitzero"` // no mailbox here is the postmaster's
+}
+
+// State returns how it goes; nil: he was told of everything.
+func (n *Notices) State(ctx context.Context) (*State, error) {
+	news, err := n.untold(ctx)
+	if err != nil || len(news) == 0 {
+		return nil, err
+	}
+	s := &State{Untold: len(news), Since: news[0].At, Nobody: n.o.Post.Postmaster().IsZero()}
+	if news[0].State != incident.StateOpen {
+		s.Since = news[0].Closed
+	}
+	return s, nil
 }
 
 const prefixTold = string(store.SpaceNotices)
@@ -123,11 +158,10 @@ func (n *Notices) mark(key []byte) store.Mutation {
 	return store.Mutation{Key: key, Value: []byte(n.o.Now().UTC().Format(time.RFC3339))}
 }
 
-// look tells of what nobody was told of.
-func (n *Notices) look(ctx context.Context) error {
-	var news []incident.Incident
+// untold are the incidents of whose state not everybody was told, the oldest first.
+func (n *Notices) untold(ctx context.Context) (news []incident.Incident, err error) {
 	told := 0
-	err := n.o.Log.List(ctx, func(i incident.Incident) (bool, error) {
+	err = n.o.Log.List(ctx, func(i incident.Incident) (bool, error) {
 		is, err := n.told(ctx, toldKey(i))
 		switch {
 		case err != nil:
@@ -139,10 +173,16 @@ func (n *Notices) look(ctx context.Context) error {
 		told++
 		return told < recent, nil
 	})
+	slices.Reverse(news)
+	return news, err
+}
+
+// look tells of what nobody was told of. ErrNobody: the administrator cannot be told.
+func (n *Notices) look(ctx context.Context) error {
+	news, err := n.untold(ctx)
 	if err != nil {
 		return err
 	}
-	slices.Reverse(news) // the oldest first
 	// An owner hears of his own account alone, so that the bound is none of his: it keeps the
 	// administrator's mailbox usable.
 	for _, i := range news {
@@ -195,12 +235,7 @@ func (n *Notices) write(ctx context.Context, about []incident.Incident) error {
 			marks = append(marks, store.Mutation{Key: partKey(i, who), Delete: true})
 		}
 	}
-	err := n.o.Post.Send(ctx, notify.Letter{Rule: rule, To: n.o.Post.Postmaster(), Subject: subject(about), Text: adminText(about), Marks: marks})
-	if errors.Is(err, notify.ErrNobody) {
-		n.o.Logger.Warn("nobody is told of an incident by mail: there is no postmaster's mailbox here", "incident", about[0].Number)
-		_, err = n.o.Store.Apply(ctx, store.Tx{Mutations: marks}, store.Lazy)
-	}
-	return err
+	return n.o.Post.Send(ctx, notify.Letter{Rule: rule, To: n.o.Post.Postmaster(), Subject: subject(about), Text: adminText(about), Marks: marks})
 }
 
 // owner tells the owner of an incident, in the mailbox and at the contact. Whoever has the

@@ -3,6 +3,7 @@ package notice
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -341,5 +342,51 @@ func TestAContactIsToldThatItWasReplaced(t *testing.T) {
 	if len(all) != 3 || !strings.HasPrefix(all[0], "first@") || !strings.HasPrefix(all[1], "second@") || !strings.HasPrefix(all[2], "first@") || !strings.Contains(all[2], "no address outside") ||
 		strings.Contains(all[0], "second@") {
 		t.Errorf("%q", all)
+	}
+}
+
+// Where no mailbox is the postmaster's nobody was told, and that is seen; when one is, all of
+// it is told, and the owner meanwhile, once.
+func TestWhatNobodyTakesStaysUntold(t *testing.T) {
+	w := newWorld(t)
+	home := w.snapshot
+	// A domain of so many octets leaves no room for the postmaster's name. RFC 5321 §4.5.3.1.3
+	long, err := mail.ParseDomain(strings.Repeat("x2345678901234567890123456789012345678901234567890.", 4) + "x234567890123456789012345678901234567890123.test")
+	must(t, err)
+	away, err := directory.NewSnapshot(directory.Config{
+		Hostname: long, MaxExpansion: 10, MaxDepth: 3, Domains: []directory.Domain{{Name: long, Deliver: directory.DeliverMaildir}},
+	}, nil)
+	must(t, err)
+	w.snapshot = away
+	w.raise("alice@local.test")
+	w.raise("p1@local.test")
+	for range 3 {
+		if err := w.look(t.Context()); !errors.Is(err, notify.ErrNobody) || w.orNobody(err) != nil {
+			t.Fatal(err)
+		}
+	}
+	if all := w.queued(); len(all) != 0 {
+		t.Errorf("%q", all)
+	}
+	s, err := w.State(t.Context())
+	if err != nil || s == nil || s.Untold != 2 || !s.Nobody || s.Since.IsZero() {
+		t.Fatalf("%+v, %v", s, err)
+	}
+	var closed incident.Incident
+	w.apply(w.o.Log.Closing(w.addr("p1@local.test"), incident.StateReleased, w.now, "uid 0", "hers", &closed))
+	again := New(w.o)
+	w.snapshot = home
+	if s, err = again.State(t.Context()); err != nil || s.Untold != 2 || s.Nobody {
+		t.Errorf("%+v, %v", s, err)
+	}
+	for range 3 {
+		must(t, again.look(t.Context()))
+	}
+	all, owners := w.admin()
+	if len(all) != 2 || owners != 2 || !strings.Contains(all[0], "alice@local.test is contained") || !strings.Contains(all[1], "Incident 2 is over") {
+		t.Errorf("%d owners, %q", owners, all)
+	}
+	if s, err = again.State(t.Context()); s != nil || err != nil {
+		t.Errorf("%+v, %v", s, err)
 	}
 }

@@ -37,6 +37,7 @@ type DoctorOptions struct {
 	Domains []string
 	Server  doctor.ServerFacts
 	Queue   doctor.QueueFacts
+	Telling doctor.TellingFacts
 	// Obtained is what there is of a certificate that an authority gives; nil: not known.
 	Obtained *operate.Obtained
 }
@@ -47,7 +48,7 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 	g := gather.Options{
 		Now: now, Hostname: cfg.Hostname, Own: mx.OwnAddresses(cfg.Literals, d.Logger), Domains: ourDomains(cfg, d.Domains), Listeners: doctorListeners(cfg),
 		Behind: doctorHops(cfg), Certificate: doctorCertificate(cfg, d.Obtained), Signs: cfg.DKIM.Sign, KeysFault: d.KeysFault, Helpers: doctorHelpers(cfg), Data: cfg.Data, MinFree: cfg.Limits.Free(),
-		Connections: cfg.Limits.Connections, Files: doctorFiles(cfg), Outbound: d.Outbound, Port: 25, Dial: named.Dialer(), Server: d.Server, Queue: d.Queue,
+		Connections: cfg.Limits.Connections, Files: doctorFiles(cfg), Outbound: d.Outbound, Port: 25, Dial: named.Dialer(), Server: d.Server, Queue: d.Queue, Telling: d.Telling,
 		Limits: gather.DefaultLimits(),
 	}
 	for _, k := range d.Keys {
@@ -156,6 +157,9 @@ func doctorFiles(cfg config.Config) []gather.File {
 	all = append(all, gather.File{Path: cfg.Socket(), What: "the operator's socket", Socket: true})
 	if p := cfg.Sendmail.Socket; p != "" {
 		all = append(all, gather.File{Path: p, What: "the socket of the sendmail command", Socket: true})
+	}
+	if p := cfg.Webhook.KeyFile; p != "" {
+		all = append(all, gather.File{Path: p, What: "the key of the webhook", Secret: true})
 	}
 	if p := cfg.Rspamd.PasswordFile; p != "" {
 		all = append(all, gather.File{Path: p, What: "a password file", Secret: true})

@@ -79,6 +79,7 @@ type Facts struct {
 	Limits   LimitFacts
 	Queue    QueueFacts
 	Server   ServerFacts
+	Telling  TellingFacts
 	// Others are the findings of features that judge themselves, such as the keys that
 	// sign mail and what the DNS shows of them.
 	Others []Finding
@@ -218,6 +219,14 @@ type HeldFacts struct {
 	Oldest   time.Duration
 }
 
+// TellingFacts are about who was not told of incidents.
+type TellingFacts struct {
+	Untold  int    // changes of incidents that the administrator was not told of, since nobody is
+	Webhook string // who else is told; "": nobody
+	Waiting int    // changes that he was not told of
+	Fault   string // why; "": it is under way
+}
+
 // ServerFacts are about the running server.
 type ServerFacts struct {
 	Running bool
@@ -231,7 +240,7 @@ type Check func(Facts) []Finding
 
 // Checks returns every check in the order in which it is told.
 func Checks() []Check {
-	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkHelpers, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, others}
+	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkHelpers, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, checkTelling, others}
 }
 
 func others(f Facts) []Finding { return f.Others }

@@ -320,3 +320,17 @@ func waiting(n int) string {
 	}
 	return words.Count(n, "message") + " wait, none for long"
 }
+
+// checkTelling tells of incidents of which somebody does not hear.
+func checkTelling(f Facts) (all []Finding) {
+	t := f.Telling
+	if t.Untold > 0 {
+		all = append(all, Finding{"incidents", f.Hostname, Wrong, "the administrator was not told of " + words.Count(t.Untold, "change") + " of incidents: no mailbox here is the postmaster's",
+			"set postmaster to an account of yours, then: sallyport reload; he is told of all of it within a minute. Until then: sallyport incident ls"})
+	}
+	if t.Fault != "" {
+		all = append(all, Finding{"incidents", t.Webhook, Warning, "the webhook was not told of " + words.Count(t.Waiting, "change") + " of incidents: " + t.Fault,
+			"look into the log of whoever listens there; it is tried again by itself, and at once after another [webhook] and sallyport reload"})
+	}
+	return all
+}

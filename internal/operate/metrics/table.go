@@ -48,6 +48,9 @@ const (
 	alarmsTotal     = "alarms_total"
 	incidentsTotal  = "incidents_total"
 	incidentsOpen   = "incidents_open"
+	webhookWaiting  = "webhook_waiting"
+	webhookTold     = "webhook_delivered_total"
+	webhookFailed   = "webhook_failed_total"
 	accountsCapped  = "accounts_capped"
 	accountsGuessed = "accounts_guessed_at"
 	certsEnding     = "certificates_ending"
@@ -91,6 +94,9 @@ func Table() []Metric {
 		m(alarmsTotal, Counter, "Alarms: things that a person must look at, by rule.", "rule"),
 		m(incidentsTotal, Counter, "Incidents that were raised or ended, by the rule that did it.", "rule"),
 		m(incidentsOpen, Gauge, "Accounts that are contained now: incidents that are open."),
+		m(webhookWaiting, Gauge, "Changes of incidents that the webhook was not told of yet; 0 without one."),
+		m(webhookTold, Counter, "Changes of incidents that the webhook was told of."),
+		m(webhookFailed, Counter, "Requests to the webhook that failed; what they told of is tried again."),
 		m(accountsCapped, Gauge, "Accounts that have reached their limit of recipients within an hour or a day, or were refused one by it within the last hour."),
 		m(accountsGuessed, Gauge, "Accounts whose password somebody guesses: ten different ones were wrong, or a rate kept more from being tried, and not an hour has passed since."),
 		m(certsEnding, Gauge, "Certificates of people and devices that end within 30 days, and nothing takes their place."),

@@ -106,13 +106,14 @@ type Options struct {
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	Server   doctor.ServerFacts
 	Queue    doctor.QueueFacts
+	Telling  doctor.TellingFacts
 	Limits   Limits
 }
 
 // Gather looks. It fails for nothing: what it could not find out stands in the facts.
 func Gather(ctx context.Context, o Options) doctor.Facts {
 	f := doctor.Facts{
-		Now: o.Now, Hostname: o.Hostname.ASCII(), Own: o.Own, Server: o.Server, Queue: o.Queue,
+		Now: o.Now, Hostname: o.Hostname.ASCII(), Own: o.Own, Server: o.Server, Queue: o.Queue, Telling: o.Telling,
 		Clock: gatherClock(), Disk: gatherDisk(o), Files: gatherFiles(o), Limits: gatherLimits(o),
 	}
 	var cert *x509.Certificate
