@@ -58,20 +58,72 @@ func (p *prover) recipients() []recipient {
 	return all
 }
 
-// namedOnly are the representatives that the configuration itself names, and one
-// foreign one.
-func (p *prover) namedOnly() []recipient {
-	var all []recipient
-	add := func(a mail.Address, cause directory.Subject) {
-		if !a.IsZero() {
-			all = append(all, recipient{a, cause})
+// delicate are the recipients that may be something else to one account than to another:
+// aliases that not everybody may write to, and where the owners of accounts are told.
+func (p *prover) delicate() (all []recipient) {
+	add := func(r recipient) { all = append(all, r) }
+	for i := range min(contactsTried, len(p.w.Config.Contacts)) {
+		c := p.w.Config.Contacts[i]
+		p.both(c.Address, c.Subject(), add)
+	}
+	groups := 0
+	for _, a := range p.w.Config.Aliases {
+		if a.Posting != directory.PostingAnyone && groups < groupsTried {
+			groups++
+			p.both(a.Address, a.Subject(), add)
 		}
 	}
-	p.named(add)
-	if a, err := mail.ParseAddress("victim@"+outside, mail.ASCII); err == nil {
-		add(a, directory.Subject{})
+	return all
+}
+
+// rights are the addresses that rights of one account name.
+type rights struct {
+	recipients []recipient
+	senders    []mail.Address
+}
+
+// own are the rights of each account that has any.
+func (p *prover) own() map[mail.Address]rights {
+	all := map[mail.Address]rights{}
+	add := func(account, a mail.Address, s directory.Subject) {
+		of := all[account]
+		p.both(a, s, func(r recipient) { of.recipients = append(of.recipients, r) })
+		all[account] = of
+	}
+	for _, d := range p.w.Config.Delegates {
+		add(d.Account, d.Address, d.Subject())
+		of := all[d.Account]
+		of.senders = append(of.senders, d.Address)
+		all[d.Account] = of
+	}
+	for _, f := range p.w.Config.Forwards {
+		add(f.Account, f.Account, f.Subject())
+		for _, t := range f.Targets {
+			add(f.Account, t, f.Subject())
+		}
+	}
+	for _, c := range p.w.Config.Contacts {
+		add(c.Account, c.Account, c.Subject())
+		add(c.Account, c.Address, c.Subject())
+		for _, f := range c.Former {
+			add(c.Account, f.Address, c.Subject())
+		}
 	}
 	return all
+}
+
+// both gives an address, and with a detail.
+func (p *prover) both(a mail.Address, cause directory.Subject, add func(recipient)) {
+	if a.IsZero() {
+		return
+	}
+	add(recipient{a, cause})
+	if p.w.Config.Detail == 0 {
+		return
+	}
+	if detailed, err := a.WithLocal(a.Local() + string(rune(p.w.Config.Detail)) + "victim"); err == nil {
+		add(recipient{detailed, cause})
+	}
 }
 
 // domainAtom is one domain, and what of the configuration it stands for.
@@ -122,13 +174,7 @@ func (p *prover) domains() []domainAtom {
 // named adds every address that the configuration names, and each with a detail.
 func (p *prover) named(add func(mail.Address, directory.Subject)) {
 	both := func(a mail.Address, cause directory.Subject) {
-		add(a, cause)
-		if p.w.Config.Detail == 0 || a.IsZero() {
-			return
-		}
-		if detailed, err := a.WithLocal(a.Local() + string(rune(p.w.Config.Detail)) + "victim"); err == nil {
-			add(detailed, cause)
-		}
+		p.both(a, cause, func(r recipient) { add(r.address, r.cause) })
 	}
 	for i := range min(accountsTried, len(p.w.Accounts)) {
 		both(p.w.Accounts[i], directory.Subject{Kind: directory.KindAccount, Name: p.w.Accounts[i].String()})
@@ -173,11 +219,10 @@ func (p *prover) addresses() []netip.Addr {
 }
 
 // senders are one of each kind that an account, or nobody, could claim.
-func (p *prover) senders(account mail.Address) []mail.ReversePath {
-	all := []mail.ReversePath{mail.NullPath()}
+func (p *prover) senders() (all []mail.Address) {
 	add := func(a mail.Address, err error) {
 		if err == nil && !a.IsZero() {
-			all = append(all, mail.PathOf(a))
+			all = append(all, a)
 		}
 	}
 	add(mail.ParseAddress("stranger@"+outside, mail.ASCII))
@@ -185,17 +230,11 @@ func (p *prover) senders(account mail.Address) []mail.ReversePath {
 	if len(p.w.Config.Domains) > 0 {
 		add(mail.NewAddress("nobody-of-this-name", p.w.Config.Domains[0].Name))
 	}
-	add(account, nil)
 	for i := range min(3, len(p.w.Accounts)) {
 		add(p.w.Accounts[i], nil)
 	}
-	for i := range min(accountsTried, len(p.w.Config.Aliases)) {
+	for i := range min(aliasesTried, len(p.w.Config.Aliases)) {
 		add(p.w.Config.Aliases[i].Address, nil)
-	}
-	for _, d := range p.w.Config.Delegates {
-		if d.Account == account {
-			add(d.Address, nil)
-		}
 	}
 	return all
 }

@@ -68,13 +68,19 @@ func (w Witness) String() string {
 	return s + "; the directory says " + w.Class
 }
 
-// accountsTried bounds the accounts that a proof acts as: those without any right
-// of their own are all alike.
-const accountsTried = 64
+// What bounds a proof of a large directory. What is beyond it is of a class that was tried,
+// since accounts without a right of their own are all alike, and so are groups to somebody
+// who is no member.
+const (
+	accountsTried = 64 // accounts as recipients
+	aliasesTried  = 16 // aliases as senders of accounts that have no right to them
+	groupsTried   = 64 // groups that each account writes to
+	contactsTried = 64 // contacts of others that a notice about each account goes to
+)
 
 // Prove tries everything, and stops at the first witness.
 func Prove(w World) Report {
-	p := prover{w: w, ours: map[mail.Domain]bool{w.Config.Hostname: true}, literals: map[netip.Addr]bool{}}
+	p := prover{w: w, ours: map[mail.Domain]bool{w.Config.Hostname: true}, literals: map[netip.Addr]bool{}, judged: map[combination]bool{}}
 	for _, d := range w.Config.Domains {
 		p.ours[d.Name] = true
 	}
@@ -83,12 +89,19 @@ func Prove(w World) Report {
 	}
 	recipients := p.recipients()
 	p.report.Addresses = len(recipients)
+	delicate := p.delicate()
+	p.rights, p.common = p.own(), p.senders()
 	for i, account := range p.actors() {
-		if i == 2 {
-			// What an account is changes nothing about addresses that nobody named.
-			recipients = p.namedOnly()
+		var tried []recipient
+		switch {
+		case i < 2: // nobody, and some account
+			tried = recipients
+		default:
+			// What an account is changes nothing about other addresses than these: of the
+			// others one of each class does.
+			tried = slices.Concat(p.classes, delicate, p.rights[account].recipients)
 		}
-		if p.account(account, recipients); p.report.Witness != nil {
+		if p.account(account, tried, i == 0); p.report.Witness != nil {
 			break
 		}
 	}
@@ -100,13 +113,30 @@ type prover struct {
 	ours     map[mail.Domain]bool
 	literals map[netip.Addr]bool
 	report   Report
+	classes  []recipient // one of each class and rule, as nobody sees them
+	judged   map[combination]bool
+	rights   map[mail.Address]rights
+	common   []mail.Address // senders that everybody tries
 }
+
+// combination is all that a decision and the judgement of it depend on, beside the state of
+// the session. What was judged of one recipient and sender holds for all of it.
+type combination struct {
+	nobody    bool
+	ownership gate.Ownership
+	sender    senderKind
+	class     class
+}
+
+// senderKind is what open asks of a sender.
+type senderKind struct{ null, foreign bool }
 
 // actors are nobody, some accounts, and every account with a right of its own.
 func (p *prover) actors() []mail.Address {
-	all := []mail.Address{{}}
+	all, seen := []mail.Address{{}}, map[mail.Address]bool{{}: true}
 	add := func(a mail.Address) {
-		if len(all) <= accountsTried && !a.IsZero() && !slices.Contains(all, a) {
+		if !seen[a] {
+			seen[a] = true
 			all = append(all, a)
 		}
 	}
@@ -149,10 +179,15 @@ type found struct {
 	rule string // of the directory
 }
 
-// account judges everything that one account, or nobody, could do.
-func (p *prover) account(account mail.Address, recipients []recipient) {
+// account judges everything that one account, or nobody, could do. With note it keeps one
+// recipient of each class and rule.
+func (p *prover) account(account mail.Address, recipients []recipient, note bool) {
 	var all []found
-	seen, judged := map[class]bool{}, 0
+	type kind struct {
+		class class
+		rule  string
+	}
+	seen, noted, judged := map[class]bool{}, map[kind]bool{}, 0
 	for _, r := range recipients {
 		for _, c := range append(resolved(p.w.Classify(account, r.address)), p.w.Notice(account, r.address)) {
 			if w := p.misplaced(account, r, c); w != nil {
@@ -164,16 +199,29 @@ func (p *prover) account(account mail.Address, recipients []recipient) {
 				seen[k] = true
 				all = append(all, found{k, r, c.Rule})
 			}
+			if of := (kind{k, c.Rule}); note && !noted[of] {
+				noted[of] = true
+				p.classes = append(p.classes, r)
+			}
 			// A decision depends on the facts alone; what was judged for one recipient
 			// of a class holds for all of it.
 			judged++
 		}
 	}
-	senders := p.senders(account)
-	p.report.Classes += judged * len(senders) * len(sessions(account.IsZero()))
-	for _, k := range all {
-		if p.sessions(account, senders, k); p.report.Witness != nil {
-			return
+	states := sessions(account.IsZero())
+	senders := []mail.ReversePath{mail.NullPath()}
+	for _, a := range slices.Concat(p.common, []mail.Address{account}, p.rights[account].senders) {
+		if !a.IsZero() {
+			senders = append(senders, mail.PathOf(a))
+		}
+	}
+	p.report.Classes += judged * len(senders) * len(states)
+	for _, from := range senders {
+		ownership := p.w.Ownership(account, from)
+		for _, k := range all {
+			if p.sessions(account, from, ownership, states, k); p.report.Witness != nil {
+				return
+			}
 		}
 	}
 }
@@ -209,24 +257,27 @@ func (p *prover) misplaced(account mail.Address, r recipient, c directory.Class)
 	return nil
 }
 
-// sessions judges one class of recipients in every state of a session.
-func (p *prover) sessions(account mail.Address, senders []mail.ReversePath, k found) {
-	for _, from := range senders {
-		ownership := p.w.Ownership(account, from)
-		for _, f := range sessions(account.IsZero()) {
-			f.Ownership, f.Destination = ownership, k.destination
-			s := gate.Subject{Transaction: someID(), Account: account, Sender: from, Recipient: k.address}
-			v := p.w.Decide(f, s)
-			why := p.open(account, from, k.class, f, s, v)
-			if why == "" {
-				continue
-			}
-			p.report.Witness = &Witness{
-				Door: f.Door, Peer: f.Peer, Auth: f.Auth, Standing: f.Standing, Account: account, Sender: from,
-				Recipient: k.address, Rule: v.Rule, Class: k.rule, Cause: k.cause, Why: why,
-			}
-			return
+// sessions judges one sender and one class of recipients in every state of a session.
+func (p *prover) sessions(account mail.Address, from mail.ReversePath, ownership gate.Ownership, states []gate.Facts, k found) {
+	sender, named := from.Address()
+	c := combination{account.IsZero(), ownership, senderKind{from.IsNull(), named && p.foreign(sender)}, k.class}
+	if p.judged[c] {
+		return
+	}
+	p.judged[c] = true
+	for _, f := range states {
+		f.Ownership, f.Destination = ownership, k.destination
+		s := gate.Subject{Transaction: someID(), Account: account, Sender: from, Recipient: k.address}
+		v := p.w.Decide(f, s)
+		why := p.open(account, from, k.class, f, s, v)
+		if why == "" {
+			continue
 		}
+		p.report.Witness = &Witness{
+			Door: f.Door, Peer: f.Peer, Auth: f.Auth, Standing: f.Standing, Account: account, Sender: from,
+			Recipient: k.address, Rule: v.Rule, Class: k.rule, Cause: k.cause, Why: why,
+		}
+		return
 	}
 }
 
