@@ -35,7 +35,7 @@ func (cl *Client) signIn() error {
 	for i, name := range offered {
 		offered[i] = strings.ToUpper(name)
 	}
-	for _, name := range []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"} {
+	for _, name := range cl.o.Auth.mechanisms() {
 		if !slices.Contains(offered, name) {
 			continue
 		}
@@ -47,7 +47,31 @@ func (cl *Client) signIn() error {
 			return cl.authenticate(name, m)
 		}
 	}
+	if cl.o.Auth.bare() {
+		return cl.knownByCertificate()
+	}
 	return cl.giveUp(ErrNoAuth)
+}
+
+// mechanisms returns those that the credentials are for, the best first.
+func (c *Credentials) mechanisms() []string {
+	switch {
+	case c.Token != "":
+		return []string{"XOAUTH2", "OAUTHBEARER"}
+	case c.bare():
+		return []string{"EXTERNAL"}
+	}
+	return []string{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"}
+}
+
+// knownByCertificate goes on without signing in where the handshake has done it: a server
+// that asked for no certificate knows nobody, and would refuse as a stranger's what it
+// takes from us.
+func (cl *Client) knownByCertificate() error {
+	if !cl.showed {
+		return cl.giveUp(ErrNotAsked)
+	}
+	return nil
 }
 
 func (cl *Client) giveUp(err error) error {
@@ -63,6 +87,15 @@ func (cl *Client) mechanism(name string) (mechanism, error) {
 		return &plain{[]byte("\x00" + user + "\x00" + password)}, nil
 	case "LOGIN":
 		return &login{answers: []string{user, password}}, nil
+	case "EXTERNAL":
+		if !cl.showed {
+			return nil, ErrNotAsked
+		}
+		return &external{user}, nil
+	case "XOAUTH2":
+		return &bearer{message: xoauth2(user, cl.o.Auth.Token)}, nil
+	case "OAUTHBEARER":
+		return &bearer{message: oauthbearer(user, cl.o.Host, cl.o.Auth.Token), farewell: []byte{1}}, nil
 	}
 	client, err := scram.SHA256.NewClient(user, password, "")
 	if err != nil {
@@ -102,7 +135,7 @@ func (cl *Client) channelBinding() (scram.ChannelBinding, bool) {
 // authenticate runs one exchange. RFC 4954 §4.
 func (cl *Client) authenticate(name string, m mechanism) error {
 	line := "AUTH " + name
-	secrets := []string{cl.o.Auth.Password}
+	secrets := []string{cl.o.Auth.Password, cl.o.Auth.Token}
 	if _, serverFirst := m.(*login); !serverFirst {
 		first, err := m.step(nil)
 		if err != nil {
@@ -127,10 +160,13 @@ func (cl *Client) authenticate(name string, m mechanism) error {
 	case err != nil:
 		return err
 	case r.Code != 235:
+		if b, ok := m.(*bearer); ok {
+			r.Text += b.said()
+		}
 		r.Text = without(r.Text, secrets)
 		return &ReplyError{Reply: r, Stage: StageAuth}
 	case !m.proven():
-		return cl.giveUp(fmt.Errorf("%w: it accepted us without proving that it knows the password", ErrProtocol))
+		return cl.giveUp(fmt.Errorf("%w: it accepted us before the exchange was over", ErrProtocol))
 	}
 	return nil
 }

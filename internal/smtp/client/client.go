@@ -23,6 +23,7 @@ type Client struct {
 	caps   wire.Capabilities
 	remote string
 	tls    string
+	showed bool // our certificate was asked for
 
 	turn  sync.Mutex // held by whoever speaks
 	dirty bool       // the last transaction may still be open: RSET comes first
@@ -193,6 +194,7 @@ func (cl *Client) secure(ctx context.Context) error {
 	if opportunistic || cl.o.TLS.Unverified {
 		cfg.InsecureSkipVerify = true
 	}
+	cl.present(cfg)
 	if err := cl.c.handshake(ctx, cfg, cl.o.Timeouts.TLS); err != nil {
 		cl.c.fail(tlsFault(err))
 		return cl.c.fault(StageTLS)
@@ -203,6 +205,20 @@ func (cl *Client) secure(ctx context.Context) error {
 		cl.tls += " (unverified)"
 	}
 	return nil
+}
+
+// present shows our certificate, where there is one, to a server that asks. It is sent
+// whatever authorities the server names, since it was named for this server: Go alone would
+// withhold it in silence. A session is not resumed: it would hold the certificate of then.
+func (cl *Client) present(cfg *tls.Config) {
+	if cl.o.Auth == nil || cl.o.Auth.Certificate == nil {
+		return
+	}
+	cfg.ClientSessionCache = nil
+	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		cl.showed = true
+		return cl.o.Auth.Certificate, nil
+	}
 }
 
 // tlsFault keeps the words of a failed handshake: a certificate that does not
@@ -239,11 +255,19 @@ func (cl *Client) TLS() string { return cl.tls }
 // demanded to verify, and did.
 func (cl *Client) verified() bool {
 	m := cl.o.TLS.Mode
-	return cl.tls != "" && (m == mail.TLSRequired && !cl.o.TLS.Unverified || m == mail.TLSImplicit)
+	return cl.tls != "" && !cl.o.TLS.Unverified && (m == mail.TLSRequired || m == mail.TLSImplicit)
 }
 
 // Remote returns who the server is: the name it was configured by and its address.
 func (cl *Client) Remote() string { return cl.remote }
+
+// Token returns the access token that signed us in, "" where none did.
+func (cl *Client) Token() string {
+	if cl.o.Auth == nil {
+		return ""
+	}
+	return cl.o.Auth.Token
+}
 
 // LocalAddr returns our own address of the connection, the zero Addr where it has none.
 func (cl *Client) LocalAddr() netip.Addr {

@@ -5,8 +5,8 @@
 // that a recipient counts as delivered only when the server's positive reply came
 // after the last octet of the message had been sent; that nothing but printable
 // commands and lines ended by CRLF leave it, so that no address and no message
-// can become a command; that a password is sent only under TLS whose certificate
-// was verified; and that a hostile server costs a bounded time and memory.
+// can become a command; that a password, a token or a certificate of ours is sent only
+// under TLS whose certificate was verified; and that a hostile server costs a bounded time and memory.
 //
 // A server that answers before it was asked, or out of step, is not repaired: the
 // connection is dropped and what was under way is deferred. Faults before MAIL

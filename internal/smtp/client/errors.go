@@ -46,6 +46,11 @@ var (
 	ErrNoTLS = errors.New("the server does not offer the required STARTTLS")
 	// ErrNoAuth is a server with which we share no way to sign in.
 	ErrNoAuth = errors.New("the server offers no way to sign in that we know")
+	// ErrNotAsked is a server that asked for no certificate, where ours shall sign us in.
+	ErrNotAsked = errors.New("the server does not ask for a certificate, and knows us by nothing else")
+	// ErrSignedOut is a server that took our credentials and then asked for them again: a
+	// token ended, or was withdrawn, in the middle of the connection.
+	ErrSignedOut = errors.New("the server does not hold us for signed in any more")
 	// ErrBody is a message that could not be read as it was accepted.
 	ErrBody = errors.New("the message could not be read to its end")
 	// ErrUnclean is a message with a bare CR, a bare LF or a NUL, which must never
@@ -128,7 +133,7 @@ func ReplyFor(err error) mail.Reply {
 		return mail.R(451, "4.3.0", ErrBody.Error())
 	case errors.Is(err, ErrInterrupted):
 		return mail.R(451, "4.3.2", ErrInterrupted.Error())
-	case errors.Is(err, ErrNoTLS), errors.Is(err, ErrNoAuth):
+	case errors.Is(err, ErrNoTLS), errors.Is(err, ErrNoAuth), errors.Is(err, ErrNotAsked), errors.Is(err, ErrSignedOut):
 		return mail.R(454, "4.7.0", err.Error())
 	case errors.Is(err, ErrProtocol):
 		return mail.R(451, "4.5.0", err.Error())

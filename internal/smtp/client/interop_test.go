@@ -106,7 +106,7 @@ func TestGoSMTP(t *testing.T) {
 	for _, implicit := range []bool{false, true} {
 		box, addr, policy := goSMTP(t, implicit)
 		o := options(t)
-		o.TLS, o.Auth = policy, &Credentials{"user", "secret"}
+		o.TLS, o.Auth = policy, &Credentials{User: "user", Password: "secret"}
 		c, err := dial(t, addr, o)
 		check(t, err)
 		if !c.Offers("CHUNKING") || !strings.HasPrefix(c.TLS(), "TLS 1.3 ") {
@@ -138,7 +138,7 @@ func TestGoSMTP(t *testing.T) {
 func TestGoSMTPRejectsTheWrongPassword(t *testing.T) {
 	_, addr, policy := goSMTP(t, false)
 	o := options(t)
-	o.TLS, o.Auth = policy, &Credentials{"user", "wrong"}
+	o.TLS, o.Auth = policy, &Credentials{User: "user", Password: "wrong"}
 	c, err := dial(t, addr, o)
 	var refused *ReplyError
 	if c != nil || !errors.As(err, &refused) || refused.Stage != StageAuth || ReplyFor(err).Class() != mail.ClassTransient {

@@ -37,8 +37,37 @@ type TLSPolicy struct {
 	Name string
 }
 
-// Credentials sign us in. They need mail.TLSRequired or mail.TLSImplicit.
-type Credentials struct{ User, Password string }
+// Credentials sign us in: a password, an access token, or a certificate alone. They need
+// mail.TLSRequired or mail.TLSImplicit, and a server whose certificate verifies.
+type Credentials struct {
+	User string // needed with a password or a token
+	// Password is for SCRAM, PLAIN and LOGIN.
+	Password string
+	// Token is an access token, for XOAUTH2 or OAUTHBEARER: RFC 6750, RFC 7628. One of
+	// Password and Token stays empty.
+	Token string
+	// Certificate is presented to a server that asks for one in the handshake; nil: none.
+	// Without Password and Token it signs us in, by EXTERNAL (RFC 4422, Appendix A) where
+	// that is offered and by the handshake alone where not.
+	Certificate *tls.Certificate
+}
+
+// bare reports whether the certificate alone signs us in.
+func (c *Credentials) bare() bool { return c.Password == "" && c.Token == "" }
+
+func (c *Credentials) check(p TLSPolicy) error {
+	switch {
+	case c == nil:
+		return nil
+	case p.Mode != mail.TLSRequired && p.Mode != mail.TLSImplicit || p.Unverified || p.Config.InsecureSkipVerify:
+		return errors.New("client: credentials are only sent under TLS that is required and verified")
+	case c.Password != "" && c.Token != "":
+		return errors.New("client: a password or a token signs in, not both")
+	case c.bare() && c.Certificate == nil, !c.bare() && c.User == "":
+		return errors.New("client: a user with a password or a token, or a certificate, is needed to sign in")
+	}
+	return nil
+}
 
 // Timeouts bound every wait, each as a whole: a server that drips octets gains
 // nothing. RFC 5321 §4.5.3.2 gives the minima, which the defaults follow.
@@ -106,12 +135,8 @@ func (o Options) check() error {
 		return errors.New("client: whether to use TLS is undecided")
 	case o.TLS.Mode != mail.TLSNone && o.TLS.Config == nil:
 		return errors.New("client: TLS needs a configuration")
-	case o.Auth != nil && o.TLS.Mode != mail.TLSRequired && o.TLS.Mode != mail.TLSImplicit:
-		return errors.New("client: a password is only sent under TLS that is required")
-	case o.Auth != nil && (o.Auth.User == "" || o.Auth.Password == ""):
-		return errors.New("client: a user and a password are needed to sign in")
 	case !o.Timeouts.valid() || !o.Limits.valid():
 		return errors.New("client: every timeout and limit must be positive")
 	}
-	return nil
+	return o.Auth.check(o.TLS)
 }

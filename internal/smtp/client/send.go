@@ -14,7 +14,9 @@ import (
 // octets and end in io.EOF only if it is undamaged: the end of the message is not
 // sent before. There is exactly one outcome for each of env.To, in their order,
 // always. The error, if any, only says that the connection is of no more use; it
-// wraps ErrNothingSent when no octet of the message was sent.
+// wraps ErrNothingSent when no octet of the message was sent, and ErrSignedOut when the
+// server asked us to sign in although we had: then the recipients that it refused so are
+// deferred, and it is another sign-in that helps.
 //
 // Recipients beyond what the server said that it takes at once (RFC 9422) are
 // deferred with 452 4.5.3, as are those that the server itself puts off; both may
@@ -26,6 +28,10 @@ func (cl *Client) Send(ctx context.Context, env mail.Envelope, size int64, body 
 	defer context.AfterFunc(ctx, func() { cl.c.fail(interrupted(ctx)) })()
 	err := t.run(body)
 	t.settle(err)
+	if t.signedOut {
+		cl.c.fail(ErrSignedOut)
+		err = &ConnError{Stage: StageIdle, Err: ErrSignedOut}
+	}
 	if cl.o.TLS.Failed {
 		t.spare()
 	}
@@ -52,15 +58,16 @@ func (t *transaction) spare() {
 // transaction is one message on its way. Its recipients are undecided, then
 // perhaps accepted by RCPT, then decided by a reply.
 type transaction struct {
-	cl       *Client
-	env      mail.Envelope
-	size     int64
-	out      []mail.Outcome // a Reply that is zero is undecided
-	accepted []bool
-	count    int // of accepted
-	mailOK   bool
-	dataOK   bool // 354 was said
-	started  bool // part of the message may have been sent
+	cl        *Client
+	env       mail.Envelope
+	size      int64
+	out       []mail.Outcome // a Reply that is zero is undecided
+	accepted  []bool
+	count     int // of accepted
+	mailOK    bool
+	dataOK    bool // 354 was said
+	started   bool // part of the message may have been sent
+	signedOut bool // the server asked us to sign in, and we had
 }
 
 func newTransaction(cl *Client, env mail.Envelope, size int64) *transaction {
@@ -126,10 +133,21 @@ func (t *transaction) decideAll(r mail.Reply) {
 
 // said decides by what the server answered.
 func (t *transaction) said(i int, r mail.Reply) {
-	if t.out[i].Reply.IsZero() {
+	switch {
+	case !t.out[i].Reply.IsZero():
+	case t.cl.o.Auth != nil && asksWhoWeAre(r):
+		// A token may end, or be withdrawn, between two commands: that says nothing of the
+		// message.
+		t.signedOut = true
+		t.out[i].Reply = mail.R(454, "4.7.0", ErrSignedOut.Error()+": "+r.String())
+	default:
 		t.out[i].Reply, t.out[i].Said = r, true
 	}
 }
+
+// asksWhoWeAre reports whether a reply to MAIL or what follows it is about signing in.
+// RFC 4954 §6: 530, authentication required; 535, credentials invalid.
+func asksWhoWeAre(r mail.Reply) bool { return r.Code == 530 || r.Code == 535 }
 
 func (t *transaction) saidAll(r mail.Reply) {
 	for i := range t.out {

@@ -279,12 +279,12 @@ func TestUndecidedOptionsAreRefused(t *testing.T) {
 		"TLS undecided":             func(o *Options) { o.TLS = TLSPolicy{} },
 		"TLS beyond":                func(o *Options) { o.TLS.Mode = 9 },
 		"TLS without configuration": func(o *Options) { o.TLS.Mode = mail.TLSRequired },
-		"password in clear":         func(o *Options) { o.Auth = &Credentials{"u", "p"} },
+		"password in clear":         func(o *Options) { o.Auth = &Credentials{User: "u", Password: "p"} },
 		"password under optional TLS": func(o *Options) {
-			o.Auth, o.TLS = &Credentials{"u", "p"}, TLSPolicy{Mode: mail.TLSOpportunistic, Config: &tls.Config{}}
+			o.Auth, o.TLS = &Credentials{User: "u", Password: "p"}, TLSPolicy{Mode: mail.TLSOpportunistic, Config: &tls.Config{}}
 		},
 		"no password": func(o *Options) {
-			o.Auth, o.TLS = &Credentials{"u", ""}, TLSPolicy{Mode: mail.TLSRequired, Config: &tls.Config{}}
+			o.Auth, o.TLS = &Credentials{User: "u", Password: ""}, TLSPolicy{Mode: mail.TLSRequired, Config: &tls.Config{}}
 		},
 		"no timeouts": func(o *Options) { o.Timeouts = Timeouts{} },
 		"no limits":   func(o *Options) { o.Limits = Limits{} },

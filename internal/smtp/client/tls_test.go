@@ -160,7 +160,7 @@ func TestSignIn(t *testing.T) {
 			addr, _ := serve(t, "TLS\nS: 220 mx\nC: EHLO\nS: 250-mx\n"+row.script, server)
 			o := options(t)
 			o.TLS = TLSPolicy{Mode: mail.TLSImplicit, Config: client}
-			o.Auth = &Credentials{"user", "secret"}
+			o.Auth = &Credentials{User: "user", Password: "secret"}
 			c, err := dial(t, addr, o)
 			var refused *ReplyError
 			_, wantsReply := row.err.(*ReplyError)
@@ -193,7 +193,7 @@ func TestSCRAM(t *testing.T) {
 				server.MaxVersion = version
 				o := options(t)
 				o.TLS = TLSPolicy{Mode: mail.TLSImplicit, Config: client}
-				o.Auth = &Credentials{"us,er", row.password}
+				o.Auth = &Credentials{User: "us,er", Password: row.password}
 				c, err := dial(t, scramServer(t, server, row.offer), o)
 				var refused *ReplyError
 				if row.ok != (c != nil) || !row.ok && (!errors.As(err, &refused) || refused.Reply.Code != 535) {

@@ -67,6 +67,10 @@ func (t *transaction) question() error {
 	if err := t.envelope(commands); err != nil {
 		return err
 	}
+	if t.signedOut {
+		cl.c.fail(ErrSignedOut)
+		return &ConnError{Stage: StageMail, Err: ErrSignedOut}
+	}
 	if !t.mailOK {
 		return &ReplyError{Reply: t.out[0].Reply, Stage: StageMail}
 	}
