@@ -30,7 +30,7 @@ disk, owners and modes of files, limits of process and kernel, and the queue. Sa
 wrong and what helps. Exits with 1 when something is wrong, 0 when there are only warnings.
 
 It asks the name servers of mx.dns, for names of your own, for one that cannot exist, and for
-` + gather.DNSSECProbe + `. Nothing is sent to anybody else, unless --outbound names a domain.
+` + gather.DNSSECProbe + `, and the token endpoints of routes for a token. Nothing is sent to anybody else, unless --outbound names a domain.
 
 Examples:
   sallyport doctor
@@ -67,7 +67,7 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (k
 		if v.Server != nil {
 			known.Server = doctor.ServerFacts{Running: true, PID: v.Server.PID, Version: v.Server.Version}
 		}
-		known.Domains, known.Obtained = v.Domains, v.Health.Obtained
+		known.Domains, known.Obtained, known.Tokens = v.Domains, v.Health.Obtained, v.Health.Tokens
 		known.Queue = doctor.QueueFacts{Known: true, Messages: v.Queue.Messages, Held: v.Queue.Held}
 		for _, r := range v.Queue.Why {
 			known.Queue.HeldFor = append(known.Queue.HeldFor, doctor.HeldFacts{Reason: r.Reason, Messages: r.Messages, Oldest: time.Since(r.Oldest)})

@@ -94,6 +94,9 @@ func health(c console, h operate.Health) {
 			c.prose("          authority %d for devices ends at %s; make a new one with: sallyport cert ca rollover\n", a.Number, moment(a.Ends))
 		}
 	}
+	for _, t := range h.Tokens {
+		c.prose("route     %s: mail waits for a token since %s: %s\n", strings.Join(t.Routes, ", "), moment(t.Since), t.Fault)
+	}
 	if o := h.Obtained; o != nil {
 		if o.Chain == "" {
 			c.prose("tls       there is no certificate yet: no STARTTLS, and nobody can sign in\n")

@@ -75,8 +75,19 @@ type TLS struct {
 // Route is the next hop of a foreign domain.
 type Route struct {
 	directory.Route
-	Connections int // the most connections at once
-	Messages    int // the most messages on one connection
+	Token         Token  // zero: no token signs in
+	Cert, CertKey string // files of the certificate that is shown; "": none
+	Connections   int    // the most connections at once
+	Messages      int    // the most messages on one connection
+}
+
+// Token is where the access token of a route comes from.
+type Token struct {
+	URL, CA                 string
+	Client                  string
+	SecretFile, RefreshFile string
+	Scope                   string
+	Header                  bool // the client's credentials stand in the header of a request
 }
 
 // Name returns the domain as the file has it; "*": every domain without a route of its own.
@@ -190,6 +201,9 @@ func (c Config) StoreDir() string { return filepath.Join(c.Data, "store") }
 
 // KeysDir is the folder of the keys that the server makes for itself.
 func (c Config) KeysDir() string { return filepath.Join(c.Data, "keys") }
+
+// TokensDir is the folder of the refresh tokens that the server was given.
+func (c Config) TokensDir() string { return filepath.Join(c.Data, "tokens") }
 
 // CheckpointDir is the folder into which signed checkpoints are exported.
 func (c Config) CheckpointDir() string { return filepath.Join(c.Data, "trace") }

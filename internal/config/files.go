@@ -3,14 +3,15 @@ package config
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 )
 
 const (
-	maxPEM      = 1 << 20
-	maxPassword = 1024
+	maxPEM    = 1 << 20
+	maxSecret = 8 << 10 // of a password, a client's secret or a refresh token
 )
 
 // checkFiles looks at the files that the configuration names.
@@ -29,14 +30,32 @@ func (s *source) checkFiles(c *Config, root *node) {
 		s.checkCA(c.TLSPolicy.CA, n)
 	}
 	for i, r := range c.Routes {
-		if n := s.routeAt[i].child("ca"); n != nil && r.CA != "" {
-			s.checkCA(r.CA, n)
+		s.checkRouteFiles(r, s.routeAt[i])
+	}
+}
+
+func (s *source) checkRouteFiles(r Route, at *node) {
+	for _, f := range []struct{ key, path string }{{"ca", r.CA}, {"token_ca", r.Token.CA}} {
+		if n := at.child(f.key); n != nil && f.path != "" {
+			s.checkCA(f.path, n)
 		}
-		if n := s.routeAt[i].child("password_file"); n != nil && r.PasswordFile != "" {
-			if _, err := ReadPassword(r.PasswordFile); err != nil {
-				s.faultAt(n, cause(err), secretHint(err, r.PasswordFile))
-			}
+	}
+	for _, f := range []struct {
+		key, path string
+		read      func(string) (string, error)
+	}{
+		{"password_file", r.PasswordFile, ReadPassword}, {"client_secret_file", r.Token.SecretFile, readLine}, {"refresh_token_file", r.Token.RefreshFile, readLine},
+	} {
+		n := at.child(f.key)
+		if n == nil || f.path == "" {
+			continue
 		}
+		if _, err := f.read(f.path); err != nil {
+			s.faultAt(n, cause(err), secretHint(err, f.path))
+		}
+	}
+	if cert, key := at.child("cert"), at.child("cert_key"); cert != nil && key != nil && r.Cert != "" && r.CertKey != "" {
+		s.checkPair(TLS{Cert: r.Cert, Key: r.CertKey}, cert, key)
 	}
 }
 
@@ -69,16 +88,27 @@ func (s *source) checkCA(path string, n *node) {
 	}
 }
 
-// ReadPassword returns the password in a route's password_file: its only line,
-// without the line's end. The file must be closed to strangers.
+// ReadPassword returns the password in a password file: its only line, without the line's
+// end. The file must be closed to strangers.
 func ReadPassword(path string) (string, error) {
-	text, err := readSecret(path, maxPassword)
+	line, err := readLine(path)
+	if errors.Is(err, errLines) {
+		err = errorText("a password file holds one line, the password")
+	}
+	return line, err
+}
+
+const errLines = errorText("a file of a secret holds one line, the secret")
+
+// readLine returns the only line of a file that is closed to strangers.
+func readLine(path string) (string, error) {
+	text, err := readSecret(path, maxSecret)
 	if err != nil {
 		return "", err
 	}
 	line := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 	if line == "" || strings.ContainsAny(line, "\r\n\x00") {
-		return "", errorText("a password file holds one line, the password")
+		return "", errLines
 	}
 	return line, nil
 }

@@ -39,6 +39,9 @@ func folder(t *testing.T) string {
 
 func TestFilesAreCheckedWhereTheyAreNamed(t *testing.T) {
 	route := func(keys string) string { return "[route.\"*\"]\nto = \"smtps://smart.test\"\n" + keys }
+	token := func(keys string) string {
+		return route("user = \"u\"\ntoken_url = \"https://login.test/t\"\nclient_id = \"c\"\n" + keys)
+	}
 	tests := []struct{ name, keys, want string }{
 		{"a good pair", "[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n", ""},
 		{"a key for the group", "[tls]\ncert = \"cert.pem\"\nkey = \"group.pem\"\n", ""},
@@ -52,6 +55,13 @@ func TestFilesAreCheckedWhereTheyAreNamed(t *testing.T) {
 		{"missing roots", route("ca = \"none\"\n"), "this file cannot be read: no such file"},
 		{"a password", route("user = \"u\"\npassword_file = \"password\"\n"), ""},
 		{"two lines", route("user = \"u\"\npassword_file = \"two-lines\"\n"), `:10:17: "two-lines": a password file holds one line`},
+		{"a certificate of ours", route("cert = \"cert.pem\"\ncert_key = \"key.pem\"\n"), ""},
+		{"a key for everybody on a route", route("cert = \"cert.pem\"\ncert_key = \"exposed.pem\"\n"), `:10:12: "exposed.pem": this key cannot be used: others may use it too (mode 0644); chmod 600 `},
+		{"a token", token("client_secret_file = \"password\"\n"), ""},
+		{"a token of this host", strings.Replace(token("refresh_token_file = \"password\"\n"), "https://login.test", "http://127.0.0.1:99", 1), ""},
+		{"a secret for everybody", token("client_secret_file = \"password-exposed\"\n"), "others may use it too (mode 0604); chmod 600 "},
+		{"two lines of a refresh token", token("refresh_token_file = \"two-lines\"\n"), `:12:22: "two-lines": a file of a secret holds one line`},
+		{"no authority of tokens", token("client_secret_file = \"password\"\ntoken_ca = \"password\"\n"), `:13:12: "password": this file holds no certificate`},
 		{"a password for everybody", route("user = \"u\"\npassword_file = \"password-exposed\"\n"), "others may use it too (mode 0604); chmod 600 "},
 	}
 	hook := func(keys string) string {

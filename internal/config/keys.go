@@ -57,30 +57,6 @@ func tlsKeys() []entry[Config] {
 	}
 }
 
-func routeKeys() []entry[Route] {
-	return []entry[Route]{
-		{Key{Path: "route.NAME.to", Type: TypeURL, Required: true, Example: "smtp://mail.example.net:25",
-			Doc: `The next hop for a foreign domain, or for "*", all that have no route of their own (a smarthost): smtp://host, or smtps://host for TLS from the first octet. Ports are 25 and 465 where none is given.`},
-			readTo},
-		parsed(Key{Path: "route.NAME.tls", Type: TypeChoice,
-			Doc: `How an smtp:// route is secured: "none", "opportunistic" (STARTTLS where offered, certificate not checked; where that fails, clear text, which the trace notes) or "required" (STARTTLS and a certificate that verifies, or the mail waits). Without it: opportunistic. An smtps:// route always verifies.`},
-			parseTLSMode, func(r *Route) *mail.TLSMode { return &r.TLS }),
-		parsed(Key{Path: "route.NAME.ca", Type: TypePath, Min: "1", Max: "4096",
-			Doc: "A PEM file of the certificates to trust for this route, instead of the system's."},
-			parsePath, func(r *Route) *string { return &r.CA }),
-		parsed(Key{Path: "route.NAME.user", Type: TypeText, Max: "254",
-			Doc: "The name to sign in with; needs password_file, and TLS that verifies."},
-			parseUser, func(r *Route) *string { return &r.User }),
-		parsed(Key{Path: "route.NAME.password_file", Type: TypePath, Min: "1", Max: "4096",
-			Doc: "A file with the password in its only line. Nobody but its owner and its group may have access (mode 0600 or 0640)."},
-			parsePath, func(r *Route) *string { return &r.PasswordFile }),
-		count("route.NAME.connections", "20", "1", "1000", "The most connections to this next hop at once; never more than limits.deliveries_per_domain are used.",
-			func(r *Route) *int { return &r.Connections }),
-		count("route.NAME.messages", "100", "1", "100000", "The most messages on one connection.",
-			func(r *Route) *int { return &r.Messages }),
-	}
-}
-
 func mxKeys() []entry[Config] {
 	return []entry[Config]{
 		parsed(Key{Path: "mx.delivery", Type: TypeChoice, Default: "on",

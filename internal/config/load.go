@@ -167,7 +167,8 @@ func (s *source) resolve(c *Config) {
 		paths = append(paths, &c.Domains[i].CA, &c.Domains[i].RecipientsFile)
 	}
 	for i := range c.Routes {
-		paths = append(paths, &c.Routes[i].CA, &c.Routes[i].PasswordFile)
+		r := &c.Routes[i]
+		paths = append(paths, &r.CA, &r.PasswordFile, &r.Cert, &r.CertKey, &r.Token.CA, &r.Token.SecretFile, &r.Token.RefreshFile)
 	}
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {

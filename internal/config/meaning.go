@@ -164,16 +164,8 @@ func (s *source) secure(r *Route, n *node) {
 		r.TLS = mail.TLSOpportunistic
 	}
 	verified := r.TLS == mail.TLSRequired || r.TLS == mail.TLSImplicit
-	user, password, ca := n.child("user"), n.child("password_file"), n.child("ca")
-	switch {
-	case user != nil && password == nil:
-		s.faultAt(user, "this user has no password", "add password_file")
-	case user == nil && password != nil:
-		s.faultAt(password, "this password has no user", "add user")
-	case user != nil && !verified:
-		s.faultAt(user, "this password would go to whoever answers", `add tls = "required", or write to = "smtps://…"`)
-	}
-	if ca != nil && !verified {
+	s.signIn(n, verified)
+	if ca := n.child("ca"); ca != nil && !verified {
 		s.faultAt(ca, "no certificate is checked on this route", `add tls = "required"`)
 	}
 }

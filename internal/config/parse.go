@@ -229,6 +229,52 @@ func readTo(s *source, _ Key, n *node, r *Route) {
 	}
 }
 
+// parseTokenURL refuses an endpoint to which a secret would go in clear text over a network.
+func parseTokenURL(text string) (u, message, hint string) {
+	const example = `write it as "https://login.example.net/oauth2/token"`
+	at, err := url.Parse(text)
+	if err != nil || at.Host == "" || at.Opaque != "" || at.Fragment != "" || len(text) > 2000 || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", "this is no URL of a token endpoint", example
+	}
+	if at.User != nil {
+		return "", "a URL is no place for a secret", "use the keys client_id and client_secret_file"
+	}
+	ip, _ := netip.ParseAddr(at.Hostname()) // a name is no loopback
+	switch {
+	case at.Scheme == "https", at.Scheme == "http" && ip.IsLoopback():
+		return text, "", ""
+	case at.Scheme == "http":
+		return "", "the client's secret would go over the network in clear text", `write "https://…"`
+	}
+	return "", "this kind of endpoint is unknown: " + at.Scheme, example
+}
+
+// parseClientID is RFC 6749, Appendix A.1.
+func parseClientID(text string) (id, message, hint string) {
+	if text == "" || len(text) > 254 || !mail.IsPlain(text) {
+		return "", "this is no client_id of 1 to 254 printable characters", "the authorization server shows it where the client was registered"
+	}
+	return text, "", ""
+}
+
+// parseScope is RFC 6749 §3.3.
+func parseScope(text string) (scope, message, hint string) {
+	if text == "" || len(text) > 1000 || !mail.IsPlain(text) || strings.ContainsAny(text, `"\\`) {
+		return "", "these are no scopes of 1 to 1000 printable characters", `write them with blanks between, as in "https://outlook.office365.com/.default"`
+	}
+	return text, "", ""
+}
+
+func parseTokenAuth(text string) (header bool, message, hint string) {
+	switch text {
+	case "body":
+		return false, "", ""
+	case "header":
+		return true, "", ""
+	}
+	return false, "this place is unknown", `write "body" or "header"`
+}
+
 // reason returns why a value is none of the vocabulary, without repeating it.
 func reason(err error) string {
 	var se *mail.SyntaxError

@@ -60,7 +60,8 @@ func secretsIn(line string) (found []string) {
 			value = value[:end]
 		}
 	}
-	if value == "" || strings.Contains(name, "file") { // what names a file is none
+	// What names a file is none, nor what says where and how a token is got.
+	if value == "" || strings.Contains(name, "file") || slices.Contains([]string{"token_url", "token_scope", "token_auth", "token_ca"}, name) {
 		return found
 	}
 	return append(found, value)

@@ -33,6 +33,9 @@ func TestFaultsHideSecrets(t *testing.T) {
 			t.Errorf("%s:\n%s", line, text)
 		}
 	}
+	if f := (Fault{Source: `token_url = "http://login.test"`, Text: `"http://login.test"`}).withoutSecrets(); f.Text != `"http://login.test"` {
+		t.Errorf("%+v", f)
+	}
 	if f := (Fault{Source: `password_file = "smart.password"`, Text: `"smart.password"`, Message: "no such file"}).withoutSecrets(); f.Text != `"smart.password"` {
 		t.Errorf("%+v", f)
 	}

@@ -40,6 +40,7 @@ func (n *Node) state(ctx context.Context) metrics.State {
 		Facts: log.Facts, Sequenced: log.Sequenced, Signed: log.Signed, SignedAt: log.SignedAt, Skipped: log.Skipped,
 	}
 	v.Capped = n.capped(ctx)
+	v.Tokenless = len(n.tokenTroubles())
 	v.Guessed = n.data.Accounts.CountGuessedAt()
 	var err error
 	if v.Ending, err = n.operator.CountEnding(ctx); err != nil {

@@ -191,6 +191,7 @@ func proofs() map[string]keyProof {
 	for key, value := range map[string]string{
 		"to": `"smtp://127.0.0.1:2727"`, "tls": `"opportunistic"`, "ca": `"tls/ca.pem"`, "user": `"u"`, "password_file": `"secret"`,
 		"connections": "3", "messages": "3",
+		"cert": "", "cert_key": "", "token_url": "", "token_ca": "", "client_id": "", "client_secret_file": "", "refresh_token_file": "", "token_scope": "", "token_auth": "",
 	} {
 		line := "[route.\"remote.test\"]\nto = \"smtp://127.0.0.1:2626\"\ntls = \"none\"\n" + key + " = " + value
 		switch key {
@@ -202,6 +203,10 @@ func proofs() map[string]keyProof {
 			line = "[route.\"remote.test\"]\nto = \"smtp://127.0.0.1:2626\"\ntls = \"required\"\nca = " + value
 		case "user", "password_file":
 			line = "[route.\"remote.test\"]\nto = \"smtps://127.0.0.1:2626\"\nuser = \"u\"\npassword_file = \"secret\""
+		case "cert", "cert_key":
+			line = "[route.\"remote.test\"]\nto = \"smtps://127.0.0.1:2626\"\ncert = \"tls/server.pem\"\ncert_key = \"tls/server.key\""
+		case "token_url", "token_ca", "client_id", "client_secret_file", "refresh_token_file", "token_scope", "token_auth":
+			line = "[route.\"remote.test\"]\nto = \"smtps://127.0.0.1:2626\"\nuser = \"u\"\ntoken_url = \"https://127.0.0.1:2627/token\"\ntoken_ca = \"tls/ca.pem\"\nclient_id = \"c\"\nclient_secret_file = \"secret\"\nrefresh_token_file = \"secret\"\ntoken_scope = \"s\"\ntoken_auth = \"header\""
 		}
 		all["route.NAME."+key] = keyProof{set: line, see: theRoute}
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func TestDiskAlarm(t *testing.T) {
 // server knows of itself; what cannot be read is left out.
 func TestHealth(t *testing.T) {
 	w := newWorld(t)
-	if s, err := w.Status(t.Context(), Self(), struct{}{}); err != nil || s.Health != (Health{}) {
+	if s, err := w.Status(t.Context(), Self(), struct{}{}); err != nil || !reflect.DeepEqual(s.Health, Health{}) {
 		t.Errorf("of nothing: %+v, %v", s.Health, err)
 	}
 	held := w.put(t, "alice@local.test")

@@ -107,7 +107,9 @@ type Options struct {
 	// ReturnPath how far the signing of return paths has come; nil: there is none.
 	Certificate func() *x509.Certificate
 	Obtained    func() *Obtained
-	ReturnPath  func() (*ReturnPath, error)
+	// Tokens returns the routes whose mail waits for a token; nil: none ever does.
+	Tokens     func() []TokenTrouble
+	ReturnPath func() (*ReturnPath, error)
 	// Notices tells how it goes with telling the administrator of incidents by mail; nil, or a nil answer: he was
 	// told of everything.
 	Notices func(context.Context) (*notice.State, error)

@@ -64,6 +64,8 @@ type Health struct {
 	// Authority is the one that signs certificates of devices, where its key cannot be used
 	// or it ends soon; nil: neither, or there is none.
 	Authority *DeviceAuthority `json:"authority,omitempty"`
+	// Tokens are the routes whose mail waits for a token, the oldest trouble first.
+	Tokens []TokenTrouble `json:"tokens,omitempty"`
 }
 
 // Obtained is what there is of a certificate that an authority gives. RFC 8555
@@ -155,6 +157,9 @@ func (op *Operator) health(ctx context.Context) (h Health) {
 	}
 	if op.o.Obtained != nil {
 		h.Obtained = op.o.Obtained()
+	}
+	if op.o.Tokens != nil {
+		h.Tokens = op.o.Tokens()
 	}
 	if op.o.ReturnPath != nil {
 		var err error

@@ -21,14 +21,13 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/nexthop/pool"
+	"sallyport/internal/nexthop/token"
 	"sallyport/internal/smtp/client"
 )
 
@@ -44,22 +43,34 @@ type Place struct {
 	Host    string // the name or address that its certificate must bear
 	TLS     mail.TLSMode
 	CA      string // file of the authorities to trust; "": the system's
-	User    string // "": do not sign in
+	User    string // "": do not sign in by a password or a token
 	// PasswordFile is read for each new connection, so that a changed password needs no
 	// restart.
 	PasswordFile string
-	Limits       Limits
+	// Token is where the access token comes from that signs in User instead of a password;
+	// zero: there is none.
+	Token token.Endpoint
+	// Cert and CertKey are the files of a certificate that is shown to a next hop that asks,
+	// and that signs in by itself where there is no User; "": none. They are read for each
+	// new connection.
+	Cert, CertKey string
+	Limits        Limits
 }
 
-// Means is what every target works with; all fields are required.
+// credentials reports whether something of ours is shown to the next hop.
+func (p Place) credentials() bool { return p.User != "" || !p.Token.IsZero() || p.Cert != "" }
+
+// Means is what every target works with; all fields but Tokens are required.
 type Means struct {
 	Hello mail.Domain                                                       // our name
 	Dial  func(ctx context.Context, network, addr string) (net.Conn, error) // Dialer() in a server
 	// Timeouts are those of deliveries. A question has the time of its context.
 	Timeouts client.Timeouts
 	SMTP     client.Limits
-	Now      func() time.Time
-	Logger   *slog.Logger
+	// Tokens returns the source of an endpoint's tokens; nil: no place has any.
+	Tokens func(token.Endpoint) (*token.Source, error)
+	Now    func() time.Time
+	Logger *slog.Logger
 }
 
 // Target is one next hop. It is safe for concurrent use.
@@ -68,6 +79,7 @@ type Target struct {
 	means       Means // with the next hop among the keys of its logger
 	authorities authorities
 	tls         *tls.Config
+	token       *token.Source // nil: no token signs us in
 	deliveries  *pool.Pool
 	questions   *pool.Pool   // nil: it is never asked
 	utf8        atomic.Int32 // whether it offers SMTPUTF8: 0, saidYes, saidNo
@@ -104,8 +116,13 @@ func newTarget(p Place, m Means, a authorities) (*Target, error) {
 		return nil, errors.New("named: every limit must be positive")
 	case p.TLS == mail.TLSUndecided || p.TLS > mail.TLSImplicit:
 		return nil, errors.New("named: whether to use TLS is undecided")
-	case p.User != "" && p.TLS != mail.TLSRequired && p.TLS != mail.TLSImplicit:
-		return nil, errors.New("named: a password is only sent under TLS that is required")
+	case p.credentials() && p.TLS != mail.TLSRequired && p.TLS != mail.TLSImplicit:
+		return nil, errors.New("named: credentials are only sent under TLS that is required")
+	case p.User != "" && (p.PasswordFile == "") == p.Token.IsZero(),
+		p.User == "" && !p.Token.IsZero():
+		return nil, errors.New("named: a user signs in with a password or a token")
+	case (p.Cert == "") != (p.CertKey == ""):
+		return nil, errors.New("named: a certificate and its key must be given")
 	}
 	if p.Ours {
 		m.Logger = m.Logger.With("behind", p.Address)
@@ -115,6 +132,15 @@ func newTarget(p Place, m Means, a authorities) (*Target, error) {
 	t := &Target{
 		place: p, means: m, authorities: a,
 		tls: &tls.Config{RootCAs: a.pool, ServerName: p.Host, ClientSessionCache: tls.NewLRUClientSessionCache(1)},
+	}
+	if !p.Token.IsZero() {
+		if m.Tokens == nil {
+			return nil, errors.New("named: there is nobody to give tokens")
+		}
+		var err error
+		if t.token, err = m.Tokens(p.Token); err != nil {
+			return nil, err
+		}
 	}
 	var errs [2]error
 	t.deliveries, errs[0] = t.pool(p.Limits.Connections, min(p.Limits.Start, p.Limits.Connections))
@@ -127,7 +153,7 @@ func newTarget(p Place, m Means, a authorities) (*Target, error) {
 func (t *Target) pool(connections, start int) (*pool.Pool, error) {
 	l := t.place.Limits
 	return pool.New(pool.Options{
-		Name: t.place.Address, Open: t.open, Now: t.means.Now, Logger: t.means.Logger,
+		Name: t.place.Address, Open: t.open, Used: t.used, Now: t.means.Now, Logger: t.means.Logger,
 		Limits: pool.Limits{Connections: connections, Start: start, Messages: l.Messages, Idle: l.Idle, Rest: l.Rest},
 	})
 }
@@ -197,33 +223,36 @@ func (t *Target) International(ctx context.Context, a mail.Address) (takes, know
 // open opens a connection, or says why there is none: always as a reply that
 // defers.
 func (t *Target) open(ctx context.Context, _ nexthop.Job) (*client.Client, pool.Failure) {
-	p, log := t.place, t.means.Logger
-	o := client.Options{
-		LMTP: p.LMTP, Hello: t.means.Hello, Host: p.Host, TLS: client.TLSPolicy{Mode: p.TLS, Config: t.tls},
-		Timeouts: t.means.Timeouts, Limits: t.means.SMTP,
-	}
-	if p.User != "" {
-		b, err := os.ReadFile(p.PasswordFile)
-		if err != nil {
-			log.Error("credentials cannot be read", "err", err)
-			// The error holds the path of a file of ours.
-			return nil, pool.Failure{Reply: mail.R(454, "4.7.0", "the credentials for "+p.Address+" cannot be read"), Remote: p.Address}
+	for again := true; ; again = false {
+		auth, f := t.credentials(ctx)
+		if !f.Reply.IsZero() {
+			return nil, f
 		}
-		o.Auth = &client.Credentials{User: p.User, Password: strings.TrimRight(string(b), "\r\n")}
+		c, err := t.call(auth).Open(ctx)
+		if err == nil {
+			said := int32(saidNo)
+			if c.Offers("SMTPUTF8") {
+				said = saidYes
+			}
+			t.utf8.Store(said)
+			return c, pool.Failure{}
+		}
+		if !t.refused(ctx, auth, err) || !again {
+			return nil, pool.Failure{Reply: pool.ReplyFor(t.place.Address, err), Remote: t.place.Address}
+		}
 	}
-	call := pool.Call{
+}
+
+// call is one try to get a connection, with what signs us in.
+func (t *Target) call(auth *client.Credentials) pool.Call {
+	p, log := t.place, t.means.Logger
+	return pool.Call{
 		Dial:    func(ctx context.Context) (net.Conn, error) { return t.means.Dial(ctx, p.Network, p.Address) },
-		Connect: p.Limits.Connect, SMTP: o,
+		Connect: p.Limits.Connect,
+		SMTP: client.Options{
+			LMTP: p.LMTP, Hello: t.means.Hello, Host: p.Host, TLS: client.TLSPolicy{Mode: p.TLS, Config: t.tls}, Auth: auth,
+			Timeouts: t.means.Timeouts, Limits: t.means.SMTP,
+		},
 		WithoutTLS: func(err error) { log.Warn("TLS failed, going on without", "err", err) },
 	}
-	c, err := call.Open(ctx)
-	if err != nil {
-		return nil, pool.Failure{Reply: pool.ReplyFor(p.Address, err), Remote: p.Address}
-	}
-	said := int32(saidNo)
-	if c.Offers("SMTPUTF8") {
-		said = saidYes
-	}
-	t.utf8.Store(said)
-	return c, pool.Failure{}
 }

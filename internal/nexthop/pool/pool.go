@@ -42,7 +42,7 @@ type Failure struct {
 	Remote string
 }
 
-// Options says where to and how; all but Room are required.
+// Options says where to and how; all but Room and Used are required.
 type Options struct {
 	Name string // of the next hop, who speaks in outcomes while there is no connection
 	// Open makes a new connection for a job, or says why there is none.
@@ -50,7 +50,11 @@ type Options struct {
 	Limits Limits
 	// Room says how many connections the next hop may use at this moment, where
 	// several share a bound; nil: as many as Limits says. One is always allowed.
-	Room   func() int
+	Room func() int
+	// Used is told of a connection each time that it served, and when the next hop held it
+	// for signed in no more. Then it says whether signing in anew is worth a try at once;
+	// nil: always.
+	Used   func(ctx context.Context, c *client.Client, signedOut bool) (anew bool)
 	Now    func() time.Time
 	Logger *slog.Logger // with the next hop among its keys
 }
@@ -138,33 +142,47 @@ func (p *Pool) transact(ctx context.Context, j nexthop.Job, some []int) []mail.O
 		return part.All(mail.R(451, "4.3.2", "the delivery was interrupted"), p.o.Name)
 	}
 	defer p.all.leave()
-	c := p.all.take()
-	if c != nil {
-		out, stale := p.send(ctx, c, part)
-		if !stale {
+	anew := true // we have not signed in anew yet
+	if c := p.all.take(); c != nil {
+		out, end := p.send(ctx, c, part)
+		if end == served {
 			return out
 		}
 		// The next hop closed the connection while it was kept, and has nothing of
 		// this message: that is no fault, and a new connection is worth one try.
+		anew = end != signedOut
 	}
-	c, f := p.connect(ctx, part)
-	if c == nil {
-		return part.All(f.Reply, f.Remote)
+	for {
+		c, f := p.connect(ctx, part)
+		if c == nil {
+			return part.All(f.Reply, f.Remote)
+		}
+		out, end := p.send(ctx, c, part)
+		if end != signedOut || !anew {
+			return out
+		}
+		anew = false
 	}
-	out, _ := p.send(ctx, c, part)
-	return out
 }
 
-// send sends the message over one connection and keeps or ends that. stale reports
-// a connection that was of no more use before anything of the message was sent.
-func (p *Pool) send(ctx context.Context, c *connection, j nexthop.Job) (out []mail.Outcome, stale bool) {
+// end is how the use of a connection for one message ended.
+type end uint8
+
+const (
+	served    end = iota // the outcomes stand, whatever they are
+	stale                // it was of no more use before anything of the message was sent
+	signedOut            // so too, since the next hop wanted us to sign in, which is worth another try
+)
+
+// send sends the message over one connection and keeps or ends that.
+func (p *Pool) send(ctx context.Context, c *connection, j nexthop.Job) (out []mail.Outcome, _ end) {
 	body, err := j.Open()
 	if err != nil {
 		if !errors.Is(err, nexthop.ErrWithdrawn) {
 			p.log(j).Error("message cannot be read", "err", err)
 		}
 		p.all.keep(c)
-		return j.All(mail.R(451, "4.3.0", "the message could not be read"), p.o.Name), false
+		return j.All(mail.R(451, "4.3.0", "the message could not be read"), p.o.Name), served
 	}
 	defer body.Close()
 	env := j.Envelope
@@ -179,7 +197,25 @@ func (p *Pool) send(ctx context.Context, c *connection, j nexthop.Job) (out []ma
 		p.log(j).Info("connection ended", "remote", c.Remote(), "err", err)
 	}
 	p.all.keep(c)
-	return out, errors.Is(err, client.ErrNothingSent) && ctx.Err() == nil
+	signsAnew := p.anew(ctx, c, err)
+	switch {
+	case ctx.Err() != nil || !errors.Is(err, client.ErrNothingSent):
+		return out, served
+	case !errors.Is(err, client.ErrSignedOut):
+		return out, stale
+	case signsAnew:
+		return out, signedOut
+	}
+	return out, served
+}
+
+// anew tells how a connection served, and returns whether we shall sign in once more.
+func (p *Pool) anew(ctx context.Context, c *connection, err error) bool {
+	out := errors.Is(err, client.ErrSignedOut)
+	if p.o.Used == nil || err != nil && !out {
+		return out
+	}
+	return p.o.Used(ctx, c.Client, out) && out
 }
 
 func (p *Pool) room() int {

@@ -69,7 +69,7 @@ func (s *Source) refresh(ctx context.Context, secret string) (*oauth2.Token, err
 	if err != nil {
 		return nil, &Error{Text: "the refresh token cannot be read"}
 	}
-	kept, err := s.keep.load(s.at, first)
+	kept, err := s.m.Keep.load(s.at, first)
 	if err != nil {
 		return nil, &Error{Text: "the refresh token that was given last cannot be read"}
 	}
@@ -93,7 +93,7 @@ func (s *Source) refresh(ctx context.Context, secret string) (*oauth2.Token, err
 		if len(next) > maxToken || !plain(next) {
 			return nil, &Error{Text: s.host() + " gave a refresh token that cannot be used"}
 		}
-		if err := s.keep.save(s.at, first, next); err != nil {
+		if err := s.m.Keep.save(s.at, first, next); err != nil {
 			return nil, &Error{Text: "a new refresh token cannot be kept: " + reason(err)}
 		}
 	}

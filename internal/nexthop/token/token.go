@@ -3,7 +3,8 @@
 //
 // It promises that a token is renewed before it ends, that many deliveries at once ask
 // once, that a server which refuses or does not answer is left alone for a while, that a
-// refresh token which was exchanged for another one is not lost with a crash, and that
+// refresh token which was exchanged for another one is not lost with a crash, that whoever
+// must know is told once when an endpoint begins to fail and once when it is over, and that
 // neither secret nor token stands in an error.
 package token
 
@@ -13,7 +14,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -58,8 +61,12 @@ type Limits struct {
 	// its life.
 	Early time.Duration
 	Life  time.Duration // of a token that does not say when it ends
-	Rest  time.Duration // how long a server that gave none is not asked again
+	// Rest is how long a server that gave none is not asked again, and how old a token must
+	// be to be replaced because the next hop does not take it any more.
+	Rest time.Duration
 }
+
+func (l Limits) valid() bool { return min(l.Time, l.Early, l.Life, l.Rest) > 0 }
 
 // DefaultLimits returns the bounds of a server that nobody configured.
 func DefaultLimits() Limits {
@@ -72,54 +79,77 @@ const maxHeaderOctets = 16 << 10
 // maxToken bounds a token: it must fit on a line of SMTP's AUTH, RFC 4954 §4.
 const maxToken = 8 << 10
 
+// Means is what every source works with; all fields are required.
+type Means struct {
+	Keep   Keep
+	Limits Limits
+	Now    func() time.Time
+	Dial   func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Tell is told when an endpoint begins to give no token that the next hop takes, and
+	// with nil when that is over.
+	Tell func(ctx context.Context, e Endpoint, err error)
+}
+
 // Source gives tokens of one endpoint. It is safe for concurrent use.
 type Source struct {
-	at     Endpoint
-	limits Limits
-	keep   Keep
-	now    func() time.Time
-	http   *http.Client
+	at Endpoint
+	m  Means
 
-	turn sync.Mutex // held by whoever asks
+	turn chan struct{} // holds one; taken by whoever asks
 
 	mu     sync.Mutex
 	token  string
-	fresh  bool      // nobody took it yet
+	fresh  bool      // the next hop took no mail by it yet
+	given  time.Time // when the token was
 	renew  time.Time // when the next one is asked for
 	ends   time.Time
-	failed error
+	failed error     // nil: the last one that was asked for was given, and taken
+	byHop  bool      // it is the next hop that failed it
+	since  time.Time // of failed
 	until  time.Time // when it may be asked again after failed
 }
 
 // New returns the source; it asks nobody yet. It fails when the endpoint is none that may
 // be asked, or when its authorities cannot be read.
-func New(e Endpoint, k Keep, l Limits, now func() time.Time) (*Source, error) {
+func New(e Endpoint, m Means) (*Source, error) {
 	u, err := url.Parse(e.URL)
 	switch {
 	case err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && (u.Scheme != "http" || !Loopback(u.Hostname())):
 		return nil, errors.New("token: the endpoint must be an https URL")
 	case e.Client == "" || e.SecretFile == "" && e.RefreshFile == "" || e.Style != StyleBody && e.Style != StyleHeader:
 		return nil, errors.New("token: a client, and a secret or a refresh token, must be given")
-	case min(l.Time, l.Early, l.Life, l.Rest) <= 0 || now == nil:
-		return nil, errors.New("token: every limit must be positive")
+	case !m.Limits.valid() || m.Keep == "" || m.Now == nil || m.Dial == nil || m.Tell == nil:
+		return nil, errors.New("token: folder, bounds, clock, dialer and who is told must be given")
 	}
-	roots, err := authorities(e.CA)
-	if err != nil {
+	if _, err := authorities(e.CA); err != nil {
 		return nil, err
 	}
-	return &Source{at: e, limits: l, keep: k, now: now, http: &http.Client{
+	return &Source{at: e, m: m, turn: make(chan struct{}, 1)}, nil
+}
+
+// client makes what asks once: authorities may have changed since, and a connection is not
+// worth keeping for one token an hour.
+func (s *Source) client() (*http.Client, error) {
+	roots, err := authorities(s.at.CA)
+	if err != nil {
+		return nil, &Error{Text: "the authorities that the token endpoint is trusted by cannot be read"}
+	}
+	return &http.Client{
 		// A redirect would show the secret to somebody else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it is redirected elsewhere") },
 		Transport: &http.Transport{
 			TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true, DisableCompression: true,
-			MaxResponseHeaderBytes: maxHeaderOctets,
+			DialContext: s.m.Dial, MaxResponseHeaderBytes: maxHeaderOctets,
 		},
-	}}, nil
+	}, nil
 }
 
 // Loopback reports whether a host's name is an address of this host itself, where nobody
 // else sees what is sent in clear text.
-func Loopback(host string) bool { return host == "127.0.0.1" || host == "::1" }
+func Loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
 
 func authorities(file string) (*x509.CertPool, error) {
 	if file == "" {
@@ -145,42 +175,74 @@ type Error struct {
 // Error returns the words, which name the server and hold no secret.
 func (e *Error) Error() string { return e.Text }
 
-// Token returns an access token that has not ended. The error is an *Error, or that of ctx
-// while somebody else asks.
+// Token returns an access token that has not ended. The error is an *Error, or that of ctx.
 func (s *Source) Token(ctx context.Context) (string, error) {
 	if t, err, done := s.known(); done {
 		return t, err
 	}
-	s.turn.Lock()
-	defer s.turn.Unlock()
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	defer func() { <-s.turn }()
 	if t, err, done := s.known(); done {
 		return t, err
 	}
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
 	got, err := s.ask(ctx)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.now()
+	if err != nil && ctx.Err() != nil {
+		return "", ctx.Err() // the endpoint is not to blame
+	}
+	s.change(ctx, func() { err = s.learn(got, err) })
 	if err != nil {
-		if ctx.Err() != nil {
-			return "", ctx.Err() // the endpoint is not to blame
-		}
-		s.failed, s.until = err, now.Add(s.limits.Rest)
-		if s.token != "" && now.Before(s.ends) {
-			return s.token, nil // it is good for a while
-		}
 		return "", err
 	}
-	s.failed = nil
-	s.token, s.fresh, s.ends = got.AccessToken, true, now.Add(s.limits.Life)
+	t, err, _ := s.known()
+	return t, err
+}
+
+// learn takes what an endpoint answered. A token that is still good makes up for none.
+func (s *Source) learn(got *oauth2.Token, err error) error {
+	now := s.m.Now()
+	if err != nil {
+		s.fail(err, false)
+		if s.token != "" && now.Before(s.ends) {
+			return nil
+		}
+		return err
+	}
+	if !s.byHop {
+		s.failed = nil
+	}
+	s.token, s.fresh, s.given, s.ends = got.AccessToken, true, now, now.Add(s.m.Limits.Life)
 	if !got.Expiry.IsZero() {
 		// The library reckons by the clock of the host; the life is what was said.
 		s.ends = now.Add(time.Until(got.Expiry))
 	}
-	s.renew = s.ends.Add(-min(s.limits.Early, s.ends.Sub(now)/5))
-	return s.token, nil
+	s.renew = s.ends.Add(-min(s.m.Limits.Early, s.ends.Sub(now)/5))
+	s.until = time.Time{}
+	return nil
+}
+
+// fail notes that there is no token, or none that the next hop takes.
+func (s *Source) fail(err error, byHop bool) {
+	now := s.m.Now()
+	if s.failed == nil {
+		s.since = now
+	}
+	s.failed, s.byHop, s.until = err, byHop, now.Add(s.m.Limits.Rest)
+}
+
+// change does what fn does under the lock, and tells where trouble began or ended by it.
+func (s *Source) change(ctx context.Context, fn func()) {
+	s.mu.Lock()
+	was := s.failed
+	fn()
+	is := s.failed
+	s.mu.Unlock()
+	if (was == nil) != (is == nil) {
+		s.m.Tell(ctx, s.at, is)
+	}
 }
 
 // known answers without asking anybody: with a token that need not be renewed, or while the
@@ -188,7 +250,7 @@ func (s *Source) Token(ctx context.Context) (string, error) {
 func (s *Source) known() (string, error, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
+	now := s.m.Now()
 	switch {
 	case s.token != "" && now.Before(s.renew):
 		return s.token, nil, true
@@ -202,50 +264,87 @@ func (s *Source) known() (string, error, bool) {
 }
 
 // Refused tells that the next hop did not take a token. It reports whether another one is
-// worth a try at once: that it took none that had just been given is for a person to mend,
-// and nobody is asked for another one for a while.
-func (s *Source) Refused(t string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.token != t {
-		return s.token != ""
-	}
-	s.token = ""
-	if s.fresh {
-		s.failed, s.until = &Error{Refused: true, Text: "the next hop does not take the token that " + s.host() + " gave"}, s.now().Add(s.limits.Rest)
-	}
-	return !s.fresh
+// worth a try at once. That it took none which had just been given is for a person to mend,
+// and nobody is asked for another one for a while; and one that was taken a moment ago is
+// refused for something that another one would not change.
+func (s *Source) Refused(ctx context.Context, t string) (another bool) {
+	s.change(ctx, func() {
+		now := s.m.Now()
+		switch {
+		case s.token != t:
+			another = s.token != "" || !now.Before(s.until)
+		case s.fresh:
+			s.token = ""
+			s.fail(&Error{Refused: true, Text: "the next hop does not take the token that " + s.host() + " gave"}, true)
+		case now.Sub(s.given) >= s.m.Limits.Rest:
+			s.token, another = "", true
+		}
+	})
+	return another
 }
 
-// Took tells that the next hop took a token.
-func (s *Source) Took(t string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.token == t {
+// Took tells that the next hop took mail by a token.
+func (s *Source) Took(ctx context.Context, t string) {
+	s.change(ctx, func() {
+		if s.token != t {
+			return
+		}
 		s.fresh = false
-	}
+		if s.byHop {
+			s.failed, s.byHop = nil, false
+		}
+	})
 }
 
-// Failing returns why the last token that was asked for was not given; nil when it was.
-func (s *Source) Failing() error {
+// Trouble is why an endpoint gives no token, or none that the next hop takes.
+type Trouble struct {
+	At    Endpoint
+	Since time.Time
+	Err   error
+}
+
+// Trouble returns what is wrong at present; false: nothing.
+func (s *Source) Trouble() (Trouble, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.failed
+	return Trouble{s.at, s.since, s.failed}, s.failed != nil
+}
+
+// Reach looks whether the endpoint is there and proves itself, and asks it for nothing.
+func (s *Source) Reach(ctx context.Context) error {
+	client, err := s.client()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.m.Limits.Time)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodHead, s.at.URL, nil)
+	if err != nil {
+		return err
+	}
+	// Any answer will do: RFC 6749 §3.2 lets it take POST alone.
+	answer, err := client.Do(r)
+	if err != nil {
+		return s.said(err)
+	}
+	return answer.Body.Close()
 }
 
 // ask asks the endpoint for a token.
 func (s *Source) ask(ctx context.Context) (*oauth2.Token, error) {
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, s.http), s.limits.Time)
+	client, err := s.client()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, client), s.m.Limits.Time)
 	defer cancel()
 	secret := ""
 	if s.at.SecretFile != "" {
-		var err error
 		if secret, err = line(s.at.SecretFile); err != nil {
 			return nil, &Error{Text: "the client's secret cannot be read"}
 		}
 	}
 	var got *oauth2.Token
-	var err error
 	if s.at.RefreshFile == "" {
 		c := clientcredentials.Config{ClientID: s.at.Client, ClientSecret: secret, TokenURL: s.at.URL, Scopes: strings.Fields(s.at.Scope), AuthStyle: s.at.Style.library()}
 		got, err = c.Token(ctx)

@@ -1,9 +1,11 @@
 package token
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -80,6 +82,8 @@ type house struct {
 	k   Keep
 	now time.Time
 	s   *Source
+
+	told []string // what Tell was told
 }
 
 func newHouse(t *testing.T, refresh bool) *house {
@@ -104,11 +108,33 @@ func (h *house) file(text string) string {
 // open makes the source anew, as after a restart.
 func (h *house) open() {
 	h.Helper()
-	s, err := New(h.e, h.k, DefaultLimits(), func() time.Time { return h.now })
+	s, err := New(h.e, h.means())
 	if err != nil {
 		h.Fatal(err)
 	}
 	h.s = s
+}
+
+func (h *house) means() Means {
+	return Means{Keep: h.k, Limits: DefaultLimits(), Now: func() time.Time { return h.now }, Dial: (&net.Dialer{}).DialContext, Tell: func(_ context.Context, e Endpoint, err error) {
+		if e != h.e {
+			h.Errorf("told of %v", e)
+		}
+		h.told = append(h.told, fmt.Sprint(err))
+	}}
+}
+
+// wantTold wants those to have been told, each with words of the error or <nil>.
+func (h *house) wantTold(words ...string) {
+	h.Helper()
+	ok := len(h.told) == len(words)
+	for i := 0; ok && i < len(words); i++ {
+		ok = strings.Contains(h.told[i], words[i])
+	}
+	if !ok {
+		h.Errorf("told %q, want %q", h.told, words)
+	}
+	h.told = nil
 }
 
 func (h *house) want(token string) {
@@ -180,8 +206,9 @@ func TestFailures(t *testing.T) {
 	h.want("access-1")
 	h.want("access-1")
 	h.wantAsked("body client_credentials smtp offline", "body client_credentials smtp offline")
-	if h.s.Failing() == nil {
-		t.Error("nobody is told")
+	h.wantTold("invalid_client")
+	if at, failing := h.s.Trouble(); !failing || at.At != h.e || !at.Since.Equal(h.now) {
+		t.Errorf("its trouble is %+v", at)
 	}
 	h.now = h.now.Add(5 * time.Minute)
 	h.wantError(true, "invalid_client: no such client")
@@ -192,8 +219,9 @@ func TestFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.want("access-2")
-	if err := h.s.Failing(); err != nil {
-		t.Error(err)
+	h.wantTold("<nil>")
+	if at, failing := h.s.Trouble(); failing {
+		t.Errorf("its trouble is %+v", at)
 	}
 	h.p.Close()
 	h.now = h.now.Add(2 * time.Hour)
@@ -316,24 +344,104 @@ func TestManyAskOnce(t *testing.T) {
 func TestRefusedByTheNextHop(t *testing.T) {
 	h := newHouse(t, false)
 	h.want("access-1")
-	h.s.Took("access-1")
-	if !h.s.Refused("access-1") {
+	h.s.Took(h.Context(), "access-1")
+	if h.s.Refused(h.Context(), "access-1") {
+		t.Error("one that was taken a moment ago is no reason for another one")
+	}
+	h.want("access-1")
+	h.now = h.now.Add(time.Minute)
+	if !h.s.Refused(h.Context(), "access-1") {
 		t.Error("one that was good once is worth another one")
 	}
 	h.want("access-2")
-	if !h.s.Refused("access-1") {
+	if !h.s.Refused(h.Context(), "access-1") {
 		t.Error("there is another one already")
 	}
-	if h.s.Refused("access-2") {
+	h.wantTold()
+	if h.s.Refused(h.Context(), "access-2") {
 		t.Error("another one would be no better")
 	}
-	h.wantError(true, "the next hop does not take the token")
-	if h.s.Failing() == nil {
-		t.Error("nobody is told")
+	if h.s.Refused(h.Context(), "access-2") || h.s.Refused(h.Context(), "access-1") {
+		t.Error("nobody is asked for a while")
 	}
+	h.wantError(true, "the next hop does not take the token")
+	h.wantTold("the next hop does not take the token")
 	h.wantAsked("body client_credentials smtp offline", "body client_credentials smtp offline")
 	h.now = h.now.Add(time.Minute)
 	h.want("access-3")
+	if _, failing := h.s.Trouble(); !failing {
+		t.Error("that a token was given does not say that it is taken")
+	}
+	h.s.Took(h.Context(), "access-2")
+	h.wantTold()
+	h.s.Took(h.Context(), "access-3")
+	h.wantTold("<nil>")
+}
+
+// That an old token is still taken says nothing of the endpoint, which gives no new one.
+func TestAnOldTokenHidesNoTrouble(t *testing.T) {
+	h := newHouse(t, false)
+	h.want("access-1")
+	h.p.Close()
+	h.now = h.now.Add(56 * time.Minute)
+	h.want("access-1")
+	h.s.Took(h.Context(), "access-1")
+	h.wantTold("cannot be asked")
+	if _, failing := h.s.Trouble(); !failing {
+		t.Error("the trouble is forgotten")
+	}
+}
+
+// Whoever waits for another one's question gives up when his own time is over.
+func TestWaitingForATokenEnds(t *testing.T) {
+	h := newHouse(t, false)
+	h.s.turn <- struct{}{}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := h.s.Token(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	<-h.s.turn
+	cancelled, stop := context.WithCancel(t.Context())
+	stop()
+	if _, err := h.s.Token(cancelled); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	h.wantTold()
+	h.want("access-1")
+}
+
+// One endpoint has one source, which outlives the configuration that named it.
+func TestSources(t *testing.T) {
+	h := newHouse(t, false)
+	first := NewSources(h.means(), nil)
+	a, err := first.Of(h.e)
+	if b, _ := first.Of(h.e); err != nil || a != b {
+		t.Errorf("%v, %v, %v", a, b, err)
+	}
+	other := h.e
+	other.Scope = "else"
+	if b, err := first.Of(other); err != nil || a == b {
+		t.Errorf("%v, %v", b, err)
+	}
+	if _, err := first.Of(Endpoint{}); err == nil {
+		t.Error("none has a source")
+	}
+	h.p.Close()
+	if _, err := a.Token(h.Context()); err == nil || len(first.Troubles()) != 1 {
+		t.Errorf("%v, %v", err, first.Troubles())
+	}
+	second := NewSources(h.means(), first)
+	if len(second.Troubles()) != 0 {
+		t.Error("what is configured no more is in trouble")
+	}
+	if b, err := second.Of(h.e); err != nil || a != b || len(second.Troubles()) != 1 {
+		t.Errorf("%v, %v", b, err)
+	}
+	var none *Sources
+	if none.Troubles() != nil {
+		t.Error("none has troubles")
+	}
 }
 
 func TestEndpointsThatAreRefused(t *testing.T) {
@@ -350,14 +458,34 @@ func TestEndpointsThatAreRefused(t *testing.T) {
 	} {
 		e := good
 		change(&e)
-		if _, err := New(e, Keep(t.TempDir()), DefaultLimits(), time.Now); err == nil {
+		if _, err := New(e, newHouse(t, false).means()); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 	}
-	if _, err := New(good, Keep(t.TempDir()), Limits{}, time.Now); err == nil {
-		t.Error("no bounds: taken")
+	for name, change := range map[string]func(*Means){
+		"no bounds": func(m *Means) { m.Limits = Limits{} }, "no folder": func(m *Means) { m.Keep = "" }, "no clock": func(m *Means) { m.Now = nil },
+		"no dialer": func(m *Means) { m.Dial = nil }, "nobody is told": func(m *Means) { m.Tell = nil },
+	} {
+		m := newHouse(t, false).means()
+		change(&m)
+		if _, err := New(good, m); err == nil {
+			t.Errorf("%s: taken", name)
+		}
 	}
-	if _, err := New(good, Keep(t.TempDir()), DefaultLimits(), time.Now); err != nil {
+	if _, err := New(good, newHouse(t, false).means()); err != nil {
 		t.Error(err)
+	}
+}
+
+// Whether an endpoint is there is known without a token being used up.
+func TestReach(t *testing.T) {
+	h := newHouse(t, true)
+	if err := h.s.Reach(t.Context()); err != nil {
+		t.Error(err)
+	}
+	h.wantAsked()
+	h.p.Close()
+	if err := h.s.Reach(t.Context()); err == nil || !strings.Contains(err.Error(), "cannot be asked") {
+		t.Errorf("%v", err)
 	}
 }

@@ -19,11 +19,13 @@ import (
 	"sallyport/internal/nexthop"
 	"sallyport/internal/nexthop/mx"
 	"sallyport/internal/nexthop/named"
+	"sallyport/internal/nexthop/token"
 )
 
 // Options say which ways there are.
 type Options struct {
-	named.Means // by which next hops that the administrator named are reached
+	named.Means // by which next hops that the administrator named are reached; Build sets Tokens
+	Tokens      token.Means
 	Routes      []named.Entry[directory.Route]
 	Servers     []named.Entry[directory.Server] // behind us
 	// Other is the place of a server behind us that is not among Servers: its domain was
@@ -47,6 +49,7 @@ const (
 // Ways are those of one state of the configuration. They never change. Of nil, from before
 // the first state, only Exchangers and Retire may be called.
 type Ways struct {
+	tokens     *token.Sources
 	routes     *named.Set[directory.Route]
 	servers    *named.Set[directory.Server]
 	callouts   *callout.Asker
@@ -60,7 +63,8 @@ func Build(ctx context.Context, o Options, last *Ways) (*Ways, error) {
 	if last == nil {
 		last = &Ways{}
 	}
-	w := &Ways{}
+	w := &Ways{tokens: token.NewSources(o.Tokens, last.tokens)}
+	o.Means.Tokens = w.tokens.Of
 	var errs [4]error
 	w.routes, errs[0] = named.Build(named.SetOptions[directory.Route]{
 		Means: o.Means, Entries: o.Routes, Missing: mail.R(451, "4.4.4", "the route is not configured any more"),
@@ -101,6 +105,14 @@ func (w *Ways) Exchangers() *mx.Exchangers {
 		return nil
 	}
 	return w.exchangers
+}
+
+// Troubles are the endpoints that give no token, or none that is taken.
+func (w *Ways) Troubles() []token.Trouble {
+	if w == nil {
+		return nil
+	}
+	return w.tokens.Troubles()
 }
 
 // Callouts returns what asks servers behind us.

@@ -24,15 +24,17 @@ const (
 	ofDomain = "domain."
 )
 
-// Ways are the ways that mail takes, for lack of a Journal, a Store and Report. The error is
-// that of a file of authorities.
+// Ways are the ways that mail takes, for lack of a Journal, a Store, Report and who is told of
+// tokens. The error is that of a file of authorities.
 func Ways(cfg config.Config, w World) (o ways.Options, err error) {
 	o.Means, o.Rand = named.DefaultMeans(cfg.Hostname, w.Dial, w.Now, w.Logger), w.Rand
 	o.Resolver = func() (dnsx.Resolver, error) { return Resolver(cfg, w) }
 	for _, r := range cfg.Routes {
 		l := named.DefaultLimits()
 		l.Connections, l.Messages = r.Connections, r.Messages
-		o.Routes = append(o.Routes, named.Entry[directory.Route]{Key: r.Route, Name: ofRoute + r.Name(), Place: named.RoutePlace(r.Route, l)})
+		p := named.RoutePlace(r.Route, l)
+		p.Token, p.Cert, p.CertKey = TokenEndpoint(r.Token), r.Cert, r.CertKey
+		o.Routes = append(o.Routes, named.Entry[directory.Route]{Key: r.Route, Name: ofRoute + r.Name(), Place: p})
 	}
 	for _, d := range cfg.Domains {
 		if d.Deliver.Behind() {
@@ -41,6 +43,7 @@ func Ways(cfg config.Config, w World) (o ways.Options, err error) {
 		}
 	}
 	o.Other = func(s directory.Server) named.Place { return serverPlace(cfg, s) }
+	o.Tokens = TokenMeans(cfg, w)
 	o.Callouts = callouts(cfg)
 	o.Exchangers, err = exchangers(cfg, w)
 	return o, err

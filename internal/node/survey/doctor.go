@@ -40,6 +40,8 @@ type DoctorOptions struct {
 	Telling doctor.TellingFacts
 	// Obtained is what there is of a certificate that an authority gives; nil: not known.
 	Obtained *operate.Obtained
+	// Tokens are the routes of the running server whose mail waits for a token.
+	Tokens []operate.TokenTrouble
 }
 
 // Gather looks at a configuration's surroundings, as package gather promises.
@@ -47,7 +49,7 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 	now := time.Now()
 	g := gather.Options{
 		Now: now, Hostname: cfg.Hostname, Own: mx.OwnAddresses(cfg.Literals, d.Logger), Domains: ourDomains(cfg, d.Domains), Listeners: doctorListeners(cfg),
-		Behind: doctorHops(cfg), Certificate: doctorCertificate(cfg, d.Obtained), Signs: cfg.DKIM.Sign, KeysFault: d.KeysFault, Helpers: doctorHelpers(cfg), Data: cfg.Data, MinFree: cfg.Limits.Free(),
+		Behind: doctorHops(cfg), Tokens: doctorTokens(cfg, d.Tokens), Certificate: doctorCertificate(cfg, d.Obtained), Signs: cfg.DKIM.Sign, KeysFault: d.KeysFault, Helpers: doctorHelpers(cfg), Data: cfg.Data, MinFree: cfg.Limits.Free(),
 		Connections: cfg.Limits.Connections, Files: doctorFiles(cfg), Outbound: d.Outbound, Port: 25, Dial: named.Dialer(), Server: d.Server, Queue: d.Queue, Telling: d.Telling,
 		Limits: gather.DefaultLimits(),
 	}
@@ -142,6 +144,10 @@ func doctorFiles(cfg config.Config) []gather.File {
 		{Path: cfg.StoreDir(), What: "the store", Later: true}, {Path: cfg.CheckpointDir(), What: "the checkpoints of the trace", Later: true},
 		{Path: cfg.Maildir.Root, What: "the mailboxes", Later: true},
 	}
+	tokens, _ := filepath.Glob(filepath.Join(cfg.TokensDir(), "*")) // the pattern is a good one
+	for _, t := range tokens {
+		all = append(all, gather.File{Path: t, What: "a refresh token that was given", Secret: true, OwnOnly: true})
+	}
 	keys, _ := filepath.Glob(filepath.Join(cfg.KeysDir(), "*")) // the pattern is a good one
 	for _, k := range keys {
 		all = append(all, gather.File{Path: k, What: "a key of the server's own", Secret: true, OwnOnly: true})
@@ -150,8 +156,14 @@ func doctorFiles(cfg config.Config) []gather.File {
 		all = append(all, gather.File{Path: cfg.TLS.Key, What: "the certificate's key", Secret: true})
 	}
 	for _, r := range cfg.Routes {
-		if r.PasswordFile != "" && !slices.ContainsFunc(all, func(f gather.File) bool { return f.Path == r.PasswordFile }) {
-			all = append(all, gather.File{Path: r.PasswordFile, What: "a password file", Secret: true})
+		for _, secret := range []gather.File{
+			{Path: r.PasswordFile, What: "a password file"}, {Path: r.Token.SecretFile, What: "a client's secret"},
+			{Path: r.Token.RefreshFile, What: "a refresh token"}, {Path: r.CertKey, What: "the key of a route's certificate"},
+		} {
+			if secret.Path != "" && !slices.ContainsFunc(all, func(f gather.File) bool { return f.Path == secret.Path }) {
+				secret.Secret = true
+				all = append(all, secret)
+			}
 		}
 	}
 	all = append(all, gather.File{Path: cfg.Socket(), What: "the operator's socket", Socket: true})

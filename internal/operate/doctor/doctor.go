@@ -71,6 +71,7 @@ type Facts struct {
 	Ports    []PortFacts
 	Outbound *OutboundFacts // nil: not tried
 	Behind   []BehindFacts  // the servers behind us, and next hops
+	Tokens   []TokenFacts   // who gives the tokens that sign us in at next hops
 	Helpers  []HelperFacts  // those who are asked about the content of mail
 	TLS      TLSFacts
 	Clock    ClockFacts
@@ -134,6 +135,16 @@ type BehindFacts struct {
 	At       string
 	Greeting string
 	Error    string
+}
+
+// TokenFacts are about an authorization server.
+type TokenFacts struct {
+	For   string // whose mail: "route *"
+	At    string // its host
+	Tried bool   // a token was asked for; else it was only looked whether it is there
+	Error string // why none was given; "": one was, or it is there
+	// Waits is why the running server has none at present; "": it has, or none runs.
+	Waits string
 }
 
 // HelperFacts are about a program that is asked about the content of messages.
@@ -240,7 +251,7 @@ type Check func(Facts) []Finding
 
 // Checks returns every check in the order in which it is told.
 func Checks() []Check {
-	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkHelpers, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, checkTelling, others}
+	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkTokens, checkHelpers, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, checkTelling, others}
 }
 
 func others(f Facts) []Finding { return f.Others }

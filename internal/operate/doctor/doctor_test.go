@@ -25,6 +25,7 @@ func well() Facts {
 			SPF: values("something else", "v=spf1 mx -all"), DMARC: values("v=DMARC1; p=reject"), MTASTS: values("v=STSv1; id=1"), TLSRPT: values("v=TLSRPTv1; rua=mailto:x@example.org")}},
 		Ports:    []PortFacts{{Door: "mx", Address: "0.0.0.0:25", Greeting: "220 mx.example.org ESMTP"}},
 		Outbound: &OutboundFacts{To: "198.51.100.1:25"},
+		Tokens:   []TokenFacts{{For: "route *", At: "login.test", Tried: true}, {For: "route b.test", At: "other.test"}},
 		Helpers:  []HelperFacts{{For: "rspamd", At: "127.0.0.1:11333", Defers: true}},
 		Behind:   []BehindFacts{{"domain example.org", "10.0.0.5:24", "220 inner LMTP", ""}},
 		TLS: TLSFacts{Configured: true, File: "chain.pem", Names: []string{"mx.example.org"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(60 * 24 * time.Hour),
@@ -59,6 +60,8 @@ func TestEachFaultIsFound(t *testing.T) {
 	}{
 		"no server":          {func(f *Facts) { f.Server.Running = false; f.Ports[0] = PortFacts{Door: "mx", Free: true} }, Wrong, "no server runs"},
 		"systemd's socket":   {func(f *Facts) { f.Server.Running = false; f.Ports[0] = PortFacts{Door: "mx", Held: true} }, Wrong, "no server runs"},
+		"no token":           {func(f *Facts) { f.Tokens[0].Error = "login.test gives no token: invalid_client: no" }, Wrong, "no token: login.test gives no token: invalid_client: no; mail of this route waits"},
+		"token not taken":    {func(f *Facts) { f.Tokens[0].Waits = "the next hop does not take the token" }, Wrong, "the server has no token that is taken"},
 		"filter dead":        {func(f *Facts) { f.Helpers[0].Error = "refused" }, Wrong, "127.0.0.1:11333 does not answer: refused; all mail that it is to look at is told to come back (451)"},
 		"filter passed by":   {func(f *Facts) { f.Helpers[0].Error, f.Helpers[0].Defers = "refused", false }, Warning, "mail is taken without it"},
 		"old server":         {func(f *Facts) { f.Server.Version = "v0" }, Warning, "version v0 runs (pid 1), and v1 is installed"},
@@ -178,5 +181,21 @@ func TestNoFactsAreNotFine(t *testing.T) {
 		if f.State == Fine && !slices.Contains([]string{"disk"}, f.Check) {
 			t.Errorf("nobody looked, and it is fine: %+v", f)
 		}
+	}
+}
+
+// Each error has a remedy of its own; what nobody thought of is for the network.
+func TestRemediesOfTokens(t *testing.T) {
+	seen := map[string]bool{}
+	for _, text := range []string{
+		"the next hop does not take the token that x gave", "x gives no token: invalid_client", "x gives no token: unauthorized_client: no", "x gives no token: unsupported_grant_type",
+		"x gives no token: invalid_scope", "x gives no token: invalid_grant", "x cannot be asked for a token: tls: failed to verify certificate", "the client's secret cannot be read",
+		"x gives no token: it answers 404", "x gives no token: it answers 503", "x cannot be asked for a token: dial tcp: lookup x: no such host", "connection refused",
+	} {
+		remedy := tokenRemedy(text)
+		if seen[remedy] || remedy == "" {
+			t.Errorf("%s: %q", text, remedy)
+		}
+		seen[remedy] = true
 	}
 }

@@ -54,6 +54,7 @@ const (
 	accountsCapped  = "accounts_capped"
 	accountsGuessed = "accounts_guessed_at"
 	certsEnding     = "certificates_ending"
+	tokensFailing   = "next_hop_tokens_failing"
 	queueMessages   = "queue_messages"
 	queueHeld       = "queue_held_messages"
 	queueOctets     = "queue_octets"
@@ -100,6 +101,7 @@ func Table() []Metric {
 		m(accountsCapped, Gauge, "Accounts that have reached their limit of recipients within an hour or a day, or were refused one by it within the last hour."),
 		m(accountsGuessed, Gauge, "Accounts whose password somebody guesses: ten different ones were wrong, or a rate kept more from being tried, and not an hour has passed since."),
 		m(certsEnding, Gauge, "Certificates of people and devices that end within 30 days, and nothing takes their place."),
+		m(tokensFailing, Gauge, "Token endpoints of routes that give no token, or none that the next hop takes: the mail of their routes waits."),
 		m(queueMessages, Gauge, "Messages in the queue, held ones too."),
 		m(queueHeld, Gauge, "Messages in the queue that are held, by themselves or with their account."),
 		m(queueOctets, Gauge, "Octets in the queue."),

@@ -48,6 +48,15 @@ type Hop struct {
 	TLS     bool // from the first octet
 }
 
+// Token is an authorization server that gives tokens for routes.
+type Token struct {
+	For   string // whose mail: "route *"
+	At    string // its host
+	Tries bool   // Ask asks for a token; else it only looks whether the server is there
+	Ask   func(ctx context.Context) error
+	Waits string // why the running server has no token; "": it has, or none runs
+}
+
 // Helper is a program that is asked about the content of messages.
 type Helper struct {
 	For    string // "rspamd", "milter NAME"
@@ -87,6 +96,7 @@ type Options struct {
 	ResolverError string
 	Listeners     []Listener
 	Behind        []Hop
+	Tokens        []Token
 	Helpers       []Helper
 	Certificate   Certificate
 	// Signs: mail is signed, with Keys, which Find looks up in the DNS. KeysFault says why
@@ -121,6 +131,7 @@ func Gather(ctx context.Context, o Options) doctor.Facts {
 	var looking sync.WaitGroup
 	looking.Go(func() { f.Ports = gatherPorts(ctx, o) })
 	looking.Go(func() { f.Behind = gatherBehind(ctx, o) })
+	looking.Go(func() { f.Tokens = gatherTokens(ctx, o) })
 	looking.Go(func() { f.Helpers = gatherHelpers(ctx, o) })
 	if o.Resolver == nil {
 		f.Resolver.Error = o.ResolverError

@@ -69,6 +69,20 @@ func gatherBehind(ctx context.Context, o Options) (all []doctor.BehindFacts) {
 	return all
 }
 
+// gatherTokens asks who gives tokens for one.
+func gatherTokens(ctx context.Context, o Options) (all []doctor.TokenFacts) {
+	for _, t := range o.Tokens {
+		ctx, cancel := context.WithTimeout(ctx, o.Limits.Look)
+		f := doctor.TokenFacts{For: t.For, At: t.At, Tried: t.Tries, Waits: mail.PlainLine(t.Waits, o.Limits.Text)}
+		if err := t.Ask(ctx); err != nil {
+			f.Error = mail.PlainLine(err.Error(), o.Limits.Text)
+		}
+		cancel()
+		all = append(all, f)
+	}
+	return all
+}
+
 // gatherHelpers asks those who judge the content of mail whether they are there.
 func gatherHelpers(ctx context.Context, o Options) (all []doctor.HelperFacts) {
 	for _, h := range o.Helpers {
