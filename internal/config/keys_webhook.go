@@ -78,7 +78,7 @@ const (
 // ReadWebhookKeys returns the keys in a webhook's key_file, one a line and at most two. The file must be
 // closed to strangers.
 func ReadWebhookKeys(path string) (keys [][]byte, err error) {
-	text, err := readSecret(path, maxPassword)
+	text, err := readSecret(path, maxSecret)
 	if err != nil {
 		return nil, err
 	}
