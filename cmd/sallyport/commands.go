@@ -1,39 +1,83 @@
 package main
 
+import (
+	"slices"
+
+	"github.com/alecthomas/kong"
+)
+
 // defaultConfig is where a configuration is looked for that -c does not name.
 const defaultConfig = "/etc/sallyport/sallyport.toml"
 
+// command is one that stands behind the name of the program.
+type command struct {
+	name, help string
+	model      any      // the pointer to a struct that kong reads
+	tags       []string // of kong
+}
+
 // commands is the whole grammar of the command line.
-type commands struct {
-	Quickstart quickstartCommand `cmd:"" help:"Run a complete server on loopback, with two accounts to try."`
-	Init       initCommand       `cmd:"" help:"Write a configuration to begin with, closed by default."`
-	Check      checkCommand      `cmd:"" help:"Say whether a configuration is right."`
-	Serve      serveCommand      `cmd:"" help:"Run the server."`
-	Reload     reloadCommand     `cmd:"" help:"Make the running server read its configuration again."`
-	Status     statusCommand     `cmd:"" help:"Show the state of server, accounts, queue and trace in figures."`
-	Account    accountCommands   `cmd:"" help:"The people who receive and send."`
-	Cert       certCommands      `cmd:"" help:"Certificates with which people and programs sign in."`
-	Domain     domainCommands    `cmd:"" help:"The domains that are ours."`
-	Alias      aliasCommands     `cmd:"" help:"Addresses that stand for others: aliases, groups, catch-alls."`
-	Forward    forwardCommands   `cmd:"" help:"Accounts whose mail goes on to other servers."`
-	Delegate   delegateCommands  `cmd:"" help:"Who may send as somebody else."`
-	Import     importCommands    `cmd:"" help:"Move in from another mail server."`
-	Learn      learnCommands     `cmd:"" help:"Teach the server whom people wrote to before they came here."`
-	Sendmail   sendmailCommand   `cmd:"" passthrough:"" help:"Send mail as sendmail(1) does; also when run under that name."`
-	Queue      queueCommands     `cmd:"" help:"What waits to be delivered."`
-	Incident   incidentCommands  `cmd:"" help:"Accounts that were contained: why, what left, what is held, and what to do."`
-	Callout    calloutCommands   `cmd:"" help:"What servers behind us said of recipients."`
-	DKIM       dkimCommands      `cmd:"" name:"dkim" help:"The keys that sign mail, and their DNS records."`
-	DMARC      dmarcCommands     `cmd:"" name:"dmarc" help:"Who sends in our name, and the records that say who may."`
-	Trace      traceCommand      `cmd:"" help:"Ask what happened, and why."`
-	Sessions   sessionsCommand   `cmd:"" help:"Who is signed in now, and from where."`
-	Backup     backupCommand     `cmd:"" help:"Copy everything that the server keeps into one file, while it runs."`
-	Doctor     doctorCommand     `cmd:"" help:"Look at DNS, ports, certificate, clock, disk and files, and say what is wrong and what helps."`
-	Restore    restoreCommand    `cmd:"" help:"Make a server out of a backup, in a new folder."`
-	Completion completionCommand `cmd:"" help:"Write what a shell needs to complete these command lines."`
-	Manual     manualCommand     `cmd:"" help:"Write the man pages into a folder."`
-	Version    versionCommand    `cmd:"" help:"Print the version."`
-	StandIn    standInCommand    `cmd:"" hidden:"" help:"Act as the owner of the data folder for a command of root."`
+func commands() []command {
+	return []command{
+		{"quickstart", "Run a complete server on loopback, with two accounts to try.", &quickstartCommand{}, nil},
+		{"init", "Write a configuration to begin with, closed by default.", &initCommand{}, nil},
+		{"check", "Say whether a configuration is right.", &checkCommand{}, nil},
+		{"serve", "Run the server.", &serveCommand{}, nil},
+		{"reload", "Make the running server read its configuration again.", &reloadCommand{}, nil},
+		{"status", "Show the state of server, accounts, queue and trace in figures.", &statusCommand{}, nil},
+		{"account", "The people who receive and send.", &accountCommands{}, nil},
+		{"cert", "Certificates with which people and programs sign in.", &certCommands{}, nil},
+		{"domain", "The domains that are ours.", &domainCommands{}, nil},
+		{"alias", "Addresses that stand for others: aliases, groups, catch-alls.", &aliasCommands{}, nil},
+		{"forward", "Accounts whose mail goes on to other servers.", &forwardCommands{}, nil},
+		{"delegate", "Who may send as somebody else.", &delegateCommands{}, nil},
+		{"import", "Move in from another mail server.", &importCommands{}, nil},
+		{"learn", "Teach the server whom people wrote to before they came here.", &learnCommands{}, nil},
+		{"sendmail", "Send mail as sendmail(1) does; also when run under that name.", &sendmailCommand{}, []string{`cmd:""`, `passthrough:""`}},
+		{"queue", "What waits to be delivered.", &queueCommands{}, nil},
+		{"incident", "Accounts that were contained: why, what left, what is held, and what to do.", &incidentCommands{}, nil},
+		{"callout", "What servers behind us said of recipients.", &calloutCommands{}, nil},
+		{"dkim", "The keys that sign mail, and their DNS records.", &dkimCommands{}, nil},
+		{"dmarc", "Who sends in our name, and the records that say who may.", &dmarcCommands{}, nil},
+		{"trace", "Ask what happened, and why.", &traceCommand{}, nil},
+		{"sessions", "Who is signed in now, and from where.", &sessionsCommand{}, nil},
+		{"backup", "Copy everything that the server keeps into one file, while it runs.", &backupCommand{}, nil},
+		{"doctor", "Look at DNS, ports, certificate, clock, disk and files, and say what is wrong and what helps.", &doctorCommand{}, nil},
+		{"restore", "Make a server out of a backup, in a new folder.", &restoreCommand{}, nil},
+		{"completion", "Write what a shell needs to complete these command lines.", &completionCommand{}, nil},
+		{"manual", "Write the man pages into a folder.", &manualCommand{}, nil},
+		{"version", "Print the version.", &versionCommand{}, nil},
+		{"stand-in", "Act as the owner of the data folder for a command of root.", &standInCommand{}, []string{`hidden:""`}},
+	}
+}
+
+// grammar is a parser of the commands, with whatever the program does with its help.
+func grammar(all []command, options ...kong.Option) (*kong.Kong, error) {
+	options = append(options,
+		kong.Name("sallyport"),
+		kong.Description("A mail server that cannot be hijacked."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 80}),
+		kong.Vars{"config": defaultConfig},
+	)
+	for _, c := range all {
+		options = append(options, kong.DynamicCommand(c.name, c.help, "", c.model, c.tags...))
+	}
+	parser, err := kong.New(&struct{}{}, options...)
+	if err != nil {
+		return nil, err
+	}
+	fitExamples(parser.Model.Node)
+	return parser, nil
+}
+
+// askedFor are the commands of which the grammar must be built to understand a command
+// line: the one that it begins with, or all. Building all takes longer than most commands.
+func askedFor(args []string) []command {
+	all := commands()
+	if i := slices.IndexFunc(all, func(c command) bool { return len(args) > 0 && c.name == args[0] }); i >= 0 {
+		return all[i : i+1]
+	}
+	return all
 }
 
 // configFlag names the configuration.

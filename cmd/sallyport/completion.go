@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/alecthomas/kong"
 )
 
 type completionCommand struct {
@@ -22,8 +20,11 @@ func (completionCommand) Help() string {
 }
 
 // Run writes what a shell needs to complete our command lines.
-func (k completionCommand) Run(c console, parser *kong.Kong) error {
-	root := pagesOf(parser)
+func (k completionCommand) Run(c console) error {
+	root, err := pages()
+	if err != nil {
+		return err
+	}
 	switch k.Shell {
 	case "bash":
 		c.lines(completeBash(root))

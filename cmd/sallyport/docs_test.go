@@ -71,13 +71,12 @@ func shownCommands(text string) (found []string) {
 }
 
 func understood(line string) error {
-	var cli commands
-	helped := false
-	parser, err := kong.New(&cli, kong.Name("sallyport"), kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) { helped = true }), kong.Vars{"config": defaultConfig})
+	helped, args := false, wordsOf(line)
+	parser, err := grammar(askedFor(args), kong.Writers(io.Discard, io.Discard), kong.Exit(func(int) { helped = true }))
 	if err != nil {
 		return err
 	}
-	_, err = parser.Parse(wordsOf(line))
+	_, err = parser.Parse(args)
 	if helped || errors.Is(err, fs.ErrNotExist) { // a file of the reader's
 		return nil
 	}
@@ -128,7 +127,7 @@ func TestReadmeNamesEveryCommand(t *testing.T) {
 			}
 		}
 	}
-	parser, err := kong.New(&commands{}, kong.Vars{"config": defaultConfig})
+	parser, err := grammar(commands())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,21 +94,12 @@ func (c console) prose(format string, args ...any) {
 // run runs one command to its end and returns its exit code.
 func run(args []string, c console) int {
 	args = asked(args)
-	var cli commands
 	helped := false
-	parser, err := kong.New(&cli,
-		kong.Name("sallyport"),
-		kong.Description("A mail server that cannot be hijacked."),
-		kong.Writers(c.out, c.err),
-		kong.Exit(func(int) { helped = true }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 80}),
-		kong.Vars{"config": defaultConfig},
-	)
+	parser, err := grammar(askedFor(args), kong.Writers(c.out, c.err), kong.Exit(func(int) { helped = true }))
 	if err != nil {
 		fmt.Fprintln(c.err, "sallyport:", err)
 		return exitWrong
 	}
-	fitExamples(parser.Model.Node)
 	parsed, err := parser.Parse(args)
 	if groupAlone(err) {
 		_, err = parser.Parse(append(args[:len(args):len(args)], "--help"))

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/alecthomas/kong"
-
 	"sallyport/internal/kit/words"
 )
 
@@ -22,8 +20,11 @@ commands: man sallyport, man sallyport-queue.`
 }
 
 // Run writes the man pages.
-func (m manualCommand) Run(c console, parser *kong.Kong) error {
-	root := pagesOf(parser)
+func (m manualCommand) Run(c console) error {
+	root, err := pages()
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(m.Dir, 0o755); err != nil {
 		return err
 	}

@@ -34,8 +34,14 @@ type argOf struct {
 // name is the command as it is typed.
 func (p *page) name() string { return strings.Join(append([]string{"sallyport"}, p.path...), " ") }
 
-// pagesOf reads the grammar of a parser.
-func pagesOf(parser *kong.Kong) *page { return pageOf(parser.Model.Node, nil) }
+// pages reads the whole grammar.
+func pages() (*page, error) {
+	parser, err := grammar(commands())
+	if err != nil {
+		return nil, err
+	}
+	return pageOf(parser.Model.Node, nil), nil
+}
 
 func pageOf(n *kong.Node, path []string) *page {
 	p := &page{path: path, help: n.Help, detail: n.Detail}

@@ -8,24 +8,20 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
-
-	"github.com/alecthomas/kong"
 )
 
-func grammar(t *testing.T) *page {
+func allPages(t *testing.T) *page {
 	t.Helper()
-	var cli commands
-	parser, err := kong.New(&cli, kong.Name("sallyport"), kong.Vars{"config": defaultConfig})
+	root, err := pages()
 	if err != nil {
 		t.Fatal(err)
 	}
-	fitExamples(parser.Model.Node)
-	return pagesOf(parser)
+	return root
 }
 
 // Help fits a terminal of 80 columns, and its examples fit the indent of a man page, too.
 func TestHelpFits(t *testing.T) {
-	for _, p := range grammar(t).all() {
+	for _, p := range allPages(t).all() {
 		for line := range strings.Lines(p.detail) {
 			if !strings.HasPrefix(line, " ") {
 				continue // a paragraph is filled
@@ -47,7 +43,7 @@ func TestHelpFits(t *testing.T) {
 // The shells themselves complete what the grammar has: commands, those below them, flags,
 // and the values of flags that have a choice.
 func TestShellsComplete(t *testing.T) {
-	root := grammar(t)
+	root := allPages(t)
 	dir := t.TempDir()
 	for name, text := range map[string]string{"bash": completeBash(root), "zsh": completeZsh(root), "fish": completeFish(root)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
@@ -85,7 +81,7 @@ func TestShellsComplete(t *testing.T) {
 // There is a page for each command, which names each of its flags; groff, where there is
 // one, has nothing to say about any.
 func TestManPages(t *testing.T) {
-	root := grammar(t)
+	root := allPages(t)
 	for _, p := range append([]*page{root}, root.below...) {
 		text := manualOf(p, root)
 		if p == root {

@@ -5,14 +5,12 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/alecthomas/kong"
 )
 
 // Every command that takes a length of time takes it as all others and the
 // configuration do.
 func TestEveryDurationIsReadAlike(t *testing.T) {
-	parser, err := kong.New(&commands{}, kong.Vars{"config": defaultConfig})
+	parser, err := grammar(commands())
 	if err != nil {
 		t.Fatal(err)
 	}
