@@ -265,9 +265,9 @@ func (p *prover) sessions(account mail.Address, from mail.ReversePath, ownership
 		return
 	}
 	p.judged[c] = true
+	s := gate.Subject{Transaction: someID(), Account: account, Sender: from, Recipient: k.address}
 	for _, f := range states {
 		f.Ownership, f.Destination = ownership, k.destination
-		s := gate.Subject{Transaction: someID(), Account: account, Sender: from, Recipient: k.address}
 		v := p.w.Decide(f, s)
 		why := p.open(account, from, k.class, f, s, v)
 		if why == "" {
