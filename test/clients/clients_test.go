@@ -286,7 +286,7 @@ func goSend(t *testing.T, c *smtp.Client, s *Server, m sent) {
 // find waits for the one file below dir that holds mark.
 func find(t *testing.T, dir, mark string) []byte {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
 		if b := search(dir, mark); b != nil {

@@ -112,12 +112,25 @@ func Prepare(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-// quickstart runs the command until it has printed its line, and stops it.
+// cheapPasswords is the table of the least that a password may cost, for whom that is not
+// what is tried.
+const cheapPasswords = "[auth]\nargon_memory = \"8MiB\"\nargon_rounds = 1\nscram_rounds = 4096\n"
+
+// quickstart runs the command until it has printed its line, and stops it. What it runs on is
+// made by hand, so that the passwords that it makes are cheap, too.
 func (s *Server) quickstart(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, o.Binary, "quickstart", "--json", "--listen-base", "0",
-		"--dir", o.Dir, "--route", "remote.test=smtp://"+o.Remote)
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return err
+	}
+	text := "hostname = \"mx.local.test\"\ndata = \"data\"\n" +
+		"[listen]\nmx = [\"127.0.0.1:0\"]\nsubmission = [\"127.0.0.1:0\"]\nsubmissions = [\"127.0.0.1:0\"]\n" +
+		"[tls]\ncert = \"data/tls/server.pem\"\nkey = \"data/tls/server.key\"\n[domain.\"local.test\"]\ndeliver = \"maildir\"\n" + cheapPasswords
+	if err := os.WriteFile(filepath.Join(o.Dir, "sallyport.toml"), []byte(text), 0o600); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, o.Binary, "quickstart", "--json", "--dir", o.Dir)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.StdoutPipe()
@@ -193,9 +206,12 @@ func (s *Server) configuration(o Options) string {
 		// One account stands for many people.
 		extra += "\n[budget]\nperson_hour = 10000000\nperson_day = 10000000\n"
 	}
-	if !strings.Contains(extra, "[auth]") {
-		// What a password costs is not what is tried: the least that may be asked for.
-		extra += "\n[auth]\nargon_memory = \"8MiB\"\nargon_rounds = 1\nscram_rounds = 4096\n"
+	switch {
+	case strings.Contains(extra, "argon_memory"): // that is what is tried
+	case strings.Contains(extra, "[auth]\n"):
+		extra = strings.Replace(extra, "[auth]\n", cheapPasswords, 1)
+	default:
+		extra += "\n" + cheapPasswords
 	}
 	sendmail := ""
 	if o.Sendmail {
