@@ -278,6 +278,9 @@ func tellStory(c console, s incident.Story) {
 	c.prose("since %s\n", moment(s.Since))
 	c.prose("  sent            %s to %s, %s refused, %s left\n", words.Count(s.Accepted, "message"), words.Count(s.Recipients, "recipient"), words.Count(s.Refused, "command"),
 		words.Count(len(s.Left)+s.MoreLeft, "recipient"))
+	if s.Reports > 0 {
+		c.prose("  reports         %s did not get the reports that the server wrote in its name, which is no evidence\n", words.Count(s.Reports, "recipient"))
+	}
 	for _, in := range firsts(s.SignIns) {
 		c.prose("  signed in       %s from %s at %s, program %s: %d good, %d refused\n", moment(in.Last), in.From(), dash(in.Door), dash(in.Program), in.Good, in.Bad)
 	}

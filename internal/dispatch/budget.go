@@ -69,9 +69,11 @@ type Answers struct {
 }
 
 // answered tells who watches the account which of its recipients other servers refused for
-// good, and how many they took.
-func (d *Dispatch) answered(e spool.Entry, a attempt) {
-	if d.Answered == nil || e.Account.IsZero() || e.Forward != spool.ForwardNone {
+// good, and how many they took: of what the account sent, and not of what others wrote in
+// its name, who are those whose mail a forward sends on, and the server itself.
+func (d *Dispatch) answered(c spool.Claim, a attempt) {
+	e := c.Entry
+	if d.Answered == nil || e.Account.IsZero() || e.Forward != spool.ForwardNone || c.Grant.Report() {
 		return
 	}
 	out := Answers{Account: e.Account, All: len(e.Recipients)}

@@ -51,13 +51,13 @@ func (d *Dispatch) settle(r *run) {
 		d.postpone(r.claim, 0)
 		d.end(r)
 	default:
+		d.answered(r.claim, a) // what expires below nobody has said
 		// What was cut is not among the outcomes: it can't expire by that.
 		if d.set.Load().policy.Expired(e.Received, d.Now()) {
 			a.outcomes = expire(a.outcomes)
 		}
 		c := d.judge(e, a, len(a.outcomes) < len(r.pending))
 		c.alarms = append(c.alarms, r.alarms...)
-		d.answered(e, a)
 		d.conclude(r, c)
 	}
 }
@@ -190,7 +190,7 @@ func (d *Dispatch) recordWithout(r *run, c conclusion, rule string) error {
 // recordWith records an attempt together with what is sent on.
 func (d *Dispatch) recordWith(r *run, c conclusion, l leaving) error {
 	e := r.claim.Entry
-	final := spool.Final{Facts: d.outcomeFacts(e, c.attempt), Spawn: l.messages}
+	final := spool.Final{Facts: d.outcomeFacts(r.claim, c.attempt), Spawn: l.messages}
 	final.Facts = append(final.Facts, fact.EncodeAll(l.facts...)...)
 	final.Facts = append(final.Facts, fact.EncodeAll(d.stayFacts(e, c.attempt)...)...)
 	final.Facts = append(final.Facts, fact.EncodeAll(c.alarms...)...)
@@ -241,7 +241,8 @@ func expire(outcomes []mail.Outcome) []mail.Outcome {
 
 // outcomeFacts writes one fact for each distinct answer of each remote, with the
 // recipients that it was about.
-func (d *Dispatch) outcomeFacts(e spool.Entry, at attempt) [][]byte {
+func (d *Dispatch) outcomeFacts(c spool.Claim, at attempt) [][]byte {
+	e := c.Entry
 	type answer struct {
 		remote, tls, policy string
 		reply               mail.Reply
@@ -265,6 +266,9 @@ func (d *Dispatch) outcomeFacts(e spool.Entry, at attempt) [][]byte {
 		o := fact.Outcome{
 			At: d.Now(), Rule: ruleOf(a.reply), Message: messageOf(e), Recipients: about[a],
 			Remote: a.remote, TLS: a.tls, Reply: a.reply, Attempt: e.Attempts,
+		}
+		if o.Rule == ruleFailed && c.Grant.Report() {
+			o.Rule = fact.RuleReportFailed
 		}
 		if a.policy != "" {
 			o.Evidence = append(o.Evidence, fact.Pair{Name: "TLS policy", Value: a.policy})

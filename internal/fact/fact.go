@@ -61,6 +61,10 @@ const EvidenceCredential = "credential"
 // found by that address, too.
 const EvidenceReturnPath = "return path"
 
+// RuleReportFailed is the rule of an outcome: a report that this server wrote was refused for
+// good, or did not arrive in time. It tells nothing of whose account it left in the name of.
+const RuleReportFailed = "report-failed"
+
 // Pair is one piece of evidence: "new recipients" and "4 of 4".
 type Pair struct{ Name, Value string }
 

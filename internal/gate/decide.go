@@ -301,8 +301,19 @@ func relay(f Facts, s Subject, r Rule) Verdict {
 		return verdictOf(RuleSubjectIncomplete)
 	}
 	v := verdictOf(r)
-	v.grant = Grant{tx: s.Transaction, account: s.Account, sender: s.Sender, recipients: []mail.Address{s.Recipient}, notice: f.Door == DoorNotice}
+	v.grant = Grant{tx: s.Transaction, account: s.Account, sender: s.Sender, recipients: []mail.Address{s.Recipient}, kind: kindBehind(f.Door)}
 	return v
+}
+
+// kindBehind says who writes what comes by a door.
+func kindBehind(d Door) kind {
+	switch d {
+	case DoorNotice:
+		return kindOfNotice
+	case DoorReport:
+		return kindOfReport
+	}
+	return kindOfAccount
 }
 
 // senderAgrees reports whether the sender is of the kind that was judged.

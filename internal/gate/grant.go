@@ -27,8 +27,18 @@ type Grant struct {
 	account    mail.Address
 	sender     mail.ReversePath
 	recipients []mail.Address // sorted by compareAddress, each once
-	notice     bool           // the server's own word about the account, which nothing of the account holds
+	kind       kind
 }
+
+// kind says who wrote the message. The zero kind is what most are: an account of ours, or
+// whoever uses it.
+type kind uint8
+
+const (
+	kindOfAccount kind = iota
+	kindOfNotice       // the server's own word about the account, which nothing of the account holds
+	kindOfReport       // written by the server for other domains, in the name of the account
+)
 
 // IsZero reports whether there is no grant.
 func (g Grant) IsZero() bool { return g.tx.IsZero() || len(g.recipients) == 0 }
@@ -43,11 +53,15 @@ func (g Grant) Account() mail.Address { return g.account }
 // Answers returns the account whose standing and whose queue say whether the message may
 // leave; zero for a notice, which leaves whatever became of the account.
 func (g Grant) Answers() mail.Address {
-	if g.notice {
+	if g.kind == kindOfNotice {
 		return mail.Address{}
 	}
 	return g.account
 }
+
+// Report reports whether the server wrote the message, as a report to other domains. Nobody
+// who signed in did, so that what becomes of it tells nothing of who uses the account.
+func (g Grant) Report() bool { return g.kind == kindOfReport }
 
 // Sender returns the envelope sender that the grant allows.
 func (g Grant) Sender() mail.ReversePath { return g.sender }
@@ -76,7 +90,7 @@ func Join(gs ...Grant) (Grant, error) {
 	}
 	all := make([]mail.Address, 0, len(gs))
 	for _, g := range gs {
-		if g.IsZero() || g.tx != gs[0].tx || g.account != gs[0].account || g.sender != gs[0].sender || g.notice != gs[0].notice {
+		if g.IsZero() || g.tx != gs[0].tx || g.account != gs[0].account || g.sender != gs[0].sender || g.kind != gs[0].kind {
 			return Grant{}, ErrJoin
 		}
 		all = append(all, g.recipients...)
@@ -86,7 +100,7 @@ func Join(gs ...Grant) (Grant, error) {
 	if len(all) > MaxGrantRecipients {
 		return Grant{}, ErrGrantSize
 	}
-	return Grant{tx: gs[0].tx, account: gs[0].account, sender: gs[0].sender, recipients: all, notice: gs[0].notice}, nil
+	return Grant{tx: gs[0].tx, account: gs[0].account, sender: gs[0].sender, recipients: all, kind: gs[0].kind}, nil
 }
 
 // compareAddress orders addresses so that only equal ones compare as 0.

@@ -176,7 +176,7 @@ func TestRestoreReadsOnlyWhatSealWrites(t *testing.T) {
 	unsorted.recipients = []mail.Address{good.recipients[1], good.recipients[0]}
 	for what, text := range map[string][]byte{
 		"nothing":                  {},
-		"another version":          append([]byte{3}, text[1:]...),
+		"another version":          append([]byte{4}, text[1:]...),
 		"a notice with a sender":   append([]byte{sealOfNotice}, text[1:]...),
 		"octets behind the end":    append(bytes.Clone(text), 0),
 		"half a grant":             text[:len(text)/2],

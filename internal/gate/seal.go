@@ -43,7 +43,31 @@ func (k Key) GoString() string { return k.String() }
 const (
 	sealOfAccount = 1 // an account answers for the message
 	sealOfNotice  = 2 // it is a notice about the account
+	sealOfReport  = 3 // an account answers for it, and the server wrote it as a report
 )
+
+// sealOf is the first octet of a kind, and kindOf the kind of a first octet; false: of none.
+func sealOf(k kind) byte {
+	switch k {
+	case kindOfNotice:
+		return sealOfNotice
+	case kindOfReport:
+		return sealOfReport
+	}
+	return sealOfAccount
+}
+
+func kindOf(seal byte) (kind, bool) {
+	switch seal {
+	case sealOfAccount:
+		return kindOfAccount, true
+	case sealOfNotice:
+		return kindOfNotice, true
+	case sealOfReport:
+		return kindOfReport, true
+	}
+	return 0, false
+}
 
 // Seal writes the grant with a MAC (HMAC-SHA-256). Equal grants give equal texts.
 // A zero Grant or a zero Key gives nil, which Restore refuses.
@@ -51,10 +75,7 @@ func (g Grant) Seal(k Key) []byte {
 	if g.IsZero() || k.secret.IsZero() {
 		return nil
 	}
-	b := []byte{sealOfAccount}
-	if g.notice {
-		b[0] = sealOfNotice
-	}
+	b := []byte{sealOf(g.kind)}
 	b = append(b, g.tx.Bytes()...)
 	b = codec.AppendText(b, g.account.String())
 	b = codec.AppendText(b, g.sender.String())
@@ -95,13 +116,14 @@ type sealReader struct{ codec.Reader }
 
 func (r *sealReader) grant() Grant {
 	var g Grant
-	kind := r.Octet()
-	r.Require(kind == sealOfAccount || kind == sealOfNotice)
-	g.notice = kind == sealOfNotice
+	known := false
+	g.kind, known = kindOf(r.Octet())
+	r.Require(known)
 	g.tx = r.id()
 	g.account = r.address()
 	g.sender = r.sender()
-	r.Require(!g.notice || g.sender.IsNull())
+	r.Require(g.kind != kindOfNotice || g.sender.IsNull())
+	r.Require(g.kind != kindOfReport || !g.sender.IsNull())
 	// Each recipient takes at least one octet: a number beyond the rest is false,
 	// and must not size anything.
 	n := r.Number(uint64(min(MaxGrantRecipients, r.Left())))

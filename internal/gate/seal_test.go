@@ -84,6 +84,46 @@ func TestANoticeIsSealedAsOne(t *testing.T) {
 	}
 }
 
+// A report is sealed as one: after a restart too it is known that the server wrote it, and it
+// joins nothing that somebody who signed in sent.
+func TestAReportIsSealedAsOne(t *testing.T) {
+	alice, out := address(t, "alice@local.test"), address(t, "v@remote.test")
+	v := Decide(Facts{DoorReport, PeerStranger, AuthNone, StandingActive, OwnershipOwned, DestinationForeign},
+		Subject{Transaction: queueID(t, 7), Account: alice, Sender: mail.PathOf(alice), Recipient: out})
+	g, ok := v.Grant()
+	if !ok {
+		t.Fatal(v.Rule)
+	}
+	sealed := g.Seal(key(t, 1))
+	const known = "0300000000000000000000000000000710616c696365406c6f63616c2e74657374123c616c696365406c6f63616c2e746573743e010d764072656d6f74652e7465737490a17bfa68b324b7efd5ac105bf1bd1f892f1900faa50fd983b71ff8a07f6928"
+	if got := hex.EncodeToString(sealed); got != known {
+		t.Errorf("sealed as\n%s, want\n%s", got, known)
+	}
+	back, err := Restore(key(t, 1), sealed)
+	if err != nil || !back.Report() || back.Answers() != alice || !back.Covers(queueID(t, 7), mail.PathOf(alice), out) {
+		t.Errorf("restored as %+v, %v", back, err)
+	}
+	mine := granted(t, queueID(t, 7), alice, mail.PathOf(alice), out)[0]
+	if _, err := Join(g, mine); !errors.Is(err, ErrJoin) || mine.Report() {
+		t.Errorf("a report joins what somebody sent: %v", err)
+	}
+	if j, err := Join(g, g); err != nil || !j.Report() {
+		t.Errorf("joined, it is no report any more: %+v, %v", j, err)
+	}
+	for what, other := range map[string]byte{"an account's": sealOfAccount, "a notice": sealOfNotice} {
+		forged := bytes.Clone(sealed)
+		forged[0] = other
+		if _, err := Restore(key(t, 1), forged); !errors.Is(err, ErrSeal) {
+			t.Errorf("a report is made %s: %v", what, err)
+		}
+	}
+	null := granted(t, queueID(t, 7), alice, mail.NullPath(), out)[0].Seal(key(t, 1))
+	null[0] = sealOfReport
+	if _, err := Restore(key(t, 1), sealedUnder(key(t, 1), null[:len(null)-sha256.Size])); !errors.Is(err, ErrSeal) {
+		t.Errorf("a report of the null sender: %v", err)
+	}
+}
+
 // sealedUnder puts the right MAC of a key under any text.
 func sealedUnder(k Key, text []byte) []byte { return append(bytes.Clone(text), k.mac(text)...) }
 

@@ -22,7 +22,10 @@ type Story struct {
 	Refused    int       `json:"refused"` // commands, senders and recipients
 	Left       []Leaving `json:"left,omitempty"`
 	MoreLeft   int       `json:"more_left,omitempty"` // that do not stand in Left
-	SignIns    []SignIns `json:"sign_ins,omitempty"`
+	// Reports are recipients of reports that the server wrote in the account's name, who did not
+	// get them. They are no evidence.
+	Reports int       `json:"reports_failed,omitempty"`
+	SignIns []SignIns `json:"sign_ins,omitempty"`
 	// Bad are all sign-ins that were refused: those of somebody who had no password, and
 	// those of the account that it may not have.
 	Bad     BadSignIns `json:"bad_sign_ins,omitzero"`
@@ -118,6 +121,9 @@ func (s *Story) add(f fact.Fact) {
 	case fact.KindOutcome:
 		if f.Reply.OK() {
 			s.left(f)
+		}
+		if f.Rule == fact.RuleReportFailed {
+			s.Reports += len(f.Recipients)
 		}
 	case fact.KindAuth:
 		s.signIn(f)

@@ -89,7 +89,7 @@ func Table() []Metric {
 		m(authTotal, Counter, "Sign-ins, by their result (ok, failed) and the rule that decided.", "result", "rule"),
 		m(acceptedTotal, Counter, "Messages accepted, whatever the number of their recipients: each was answered with 250 and is durable.", "door"),
 		m(acceptedOctets, Counter, "Octets of the messages accepted.", "door"),
-		m(outcomesTotal, Counter, "Recipients whose delivery was tried, by what became of it: delivered, deferred (to be tried again, and counted at each try), failed (for good), or any other rule of a delivery. A recipient who is several mailboxes counts once for each.", "result"),
+		m(outcomesTotal, Counter, "Recipients whose delivery was tried, by what became of it: delivered, deferred (to be tried again, and counted at each try), failed (for good), report-failed (the same of a report that this server wrote), or any other rule of a delivery. A recipient who is several mailboxes counts once for each.", "result"),
 		m(notifiedTotal, Counter, "Notifications about deliveries (bounces, delays) that were queued."),
 		m(heldTotal, Counter, "Times that a message, or with one act the whole queue of an account, was held, by rule. How many messages wait for that, queue_held_messages says.", "rule"),
 		m(alarmsTotal, Counter, "Alarms: things that a person must look at, by rule.", "rule"),

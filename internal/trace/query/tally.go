@@ -27,12 +27,14 @@ func TalliedKinds() []fact.Kind {
 
 // Tallied is what one account did, as far as facts tell. Networks are /24 and /64.
 type Tallied struct {
-	Account    string           `json:"account"`
-	Messages   int              `json:"messages"`   // that were accepted from it
-	Recipients int              `json:"recipients"` // of those
-	Forwarded  int              `json:"forwarded"`  // recipients to whom its mail was sent on
-	Refused    int              `json:"refused"`    // how often we refused what it asked for
-	Failed     int              `json:"failed"`     // recipients whom other servers refused for good
+	Account    string `json:"account"`
+	Messages   int    `json:"messages"`   // that were accepted from it
+	Recipients int    `json:"recipients"` // of those
+	Forwarded  int    `json:"forwarded"`  // recipients to whom its mail was sent on
+	Refused    int    `json:"refused"`    // how often we refused what it asked for
+	Failed     int    `json:"failed"`     // recipients whom other servers refused for good
+	// Reports is how many recipients of reports that the server wrote in its name did not get them.
+	Reports    int              `json:"reports_failed,omitempty"`
 	SignIns    int              `json:"sign_ins"`
 	SignInsBad int              `json:"sign_ins_failed"`
 	First      time.Time        `json:"first"`
@@ -112,8 +114,11 @@ func (a *tallied) add(f fact.Fact) {
 	case fact.KindRefuse:
 		a.Refused += times
 	case fact.KindOutcome:
-		if f.Rule == "failed" {
+		switch f.Rule {
+		case "failed":
 			a.Failed += recipients
+		case fact.RuleReportFailed:
+			a.Reports += recipients
 		}
 	case fact.KindAuth:
 		a.signIn(f, times)

@@ -40,10 +40,11 @@ func TestTallyCountsByAccount(t *testing.T) {
 	add(fact.KindRefuse, func(*fact.Fact) {})
 	add(fact.KindOutcome, func(f *fact.Fact) { f.Rule, f.Recipients = "failed", []string{"a@remote.test", "b@remote.test"} })
 	add(fact.KindOutcome, func(f *fact.Fact) { f.Rule, f.Recipients = "delivered", []string{"c@remote.test"} })
+	add(fact.KindOutcome, func(f *fact.Fact) { f.Rule, f.Recipients = fact.RuleReportFailed, []string{"d@remote.test"} })
 	add(fact.KindAccept, func(f *fact.Fact) { f.Account = "" })
 	got := tally.Accounts()
 	want := Tallied{
-		Account: "alice@local.test", Messages: 2, Recipients: 101, Forwarded: 1, Refused: 4, Failed: 2, SignIns: 13, SignInsBad: 1,
+		Account: "alice@local.test", Messages: 2, Recipients: 101, Forwarded: 1, Refused: 4, Failed: 2, Reports: 1, SignIns: 13, SignInsBad: 1,
 		First: testTime(), Last: testTime().Add(time.Hour),
 		Networks: []TalliedNetwork{{netip.MustParsePrefix("192.0.2.0/24"), 12}, {netip.MustParsePrefix("2001:db8::/64"), 1}},
 	}
