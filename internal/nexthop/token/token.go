@@ -276,7 +276,7 @@ func (s *Source) Refused(ctx context.Context, t string) (another bool) {
 		case s.fresh:
 			s.token = ""
 			s.fail(&Error{Refused: true, Text: "the next hop does not take the token that " + s.host() + " gave"}, true)
-		case now.Sub(s.given) >= s.m.Limits.Rest:
+		case now.Sub(s.given) >= s.m.Limits.Rest, !now.Before(s.renew):
 			s.token, another = "", true
 		}
 	})

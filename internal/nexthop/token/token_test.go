@@ -489,3 +489,16 @@ func TestReach(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A token that had ended is replaced, however young it was.
+func TestAShortTokenThatEnded(t *testing.T) {
+	h := newHouse(t, false)
+	h.p.life = 10
+	h.want("access-1")
+	h.s.Took(h.Context(), "access-1")
+	h.now = h.now.Add(9 * time.Second)
+	if !h.s.Refused(h.Context(), "access-1") {
+		t.Error("it is time for another one")
+	}
+	h.want("access-2")
+}
