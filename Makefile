@@ -117,8 +117,8 @@ PEOPLE ?= 100
 rollout:
 	SALLYPORT_PEOPLE=$(PEOPLE) go test -timeout 30m -count 1 -v ./test/rollout
 
-# The files of `cert issue` read by OpenSSL, GnuTLS, NSS, Java where it is installed, and
-# readers of property lists.
+# The files of `cert issue` read by OpenSSL, GnuTLS, NSS, Java 17 and readers of
+# property lists.
 pkcs12:
 	./scripts/install-certificate-readers
 	SALLYPORT_PKCS12=1 go test -count 1 -v ./test/pkcs12

@@ -30,6 +30,8 @@ func matrix() []client {
 		{name: "s-nail", more: true, run: runSnail},
 		{name: "git send-email", more: true, run: runGit},
 		{name: "nodemailer", more: true, run: runNodemailer},
+		{name: "Net::SMTP", run: runPerl},
+		{name: "Postfix", more: true, run: runPostfix},
 	}
 }
 

@@ -1,5 +1,5 @@
 // Package pkcs12 has the files of devices read by the programs that people put them into:
-// OpenSSL, GnuTLS, NSS, Java where it is installed, and readers of Apple's property lists.
+// OpenSSL, GnuTLS, NSS, Java, and readers of Apple's property lists.
 package pkcs12
 
 import (
@@ -75,7 +75,7 @@ func certify(t *testing.T, request string) string {
 func (f files) run(t *testing.T, name string, args ...string) (string, error) {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
-		if os.Getenv("SALLYPORT_PKCS12") != "" && name != "keytool" {
+		if os.Getenv("SALLYPORT_PKCS12") != "" {
 			t.Fatalf("%s is not installed: run make pkcs12", name)
 		}
 		t.Skip(name + " is not installed: make pkcs12 installs it")
