@@ -70,11 +70,15 @@ func (k checkCommand) Run(ctx context.Context, c console) error {
 		return err
 	}
 	warning := survey.CertificateWarning(cfg, time.Now())
+	binding := survey.BindingWarning(cfg)
 	if k.JSON {
-		return printJSON(c.out, closedJSON{File: k.Config, Closed: true, Addresses: tried.Addresses, Classes: tried.Classes, ReturnPath: returnPath, Warning: warning})
+		return printJSON(c.out, closedJSON{Binding: binding, File: k.Config, Closed: true, Addresses: tried.Addresses, Classes: tried.Classes, ReturnPath: returnPath, Warning: warning})
 	}
 	if warning != "" {
 		fmt.Fprintf(c.err, "sallyport: warning: %s\n", cfg.Fault("tls.cert", warning, "").Error())
+	}
+	if binding != "" {
+		fmt.Fprintf(c.err, "sallyport: warning: %s\n", cfg.Fault("submission.sender_binding", binding, "").Error())
 	}
 	c.prose("%s: syntax and meaning: fine (%s, %s, %s)\n", k.Config,
 		words.Count(len(cfg.Domains), "domain"), words.Count(len(cfg.Aliases), "alias"), words.Count(len(cfg.Routes), "route"))
@@ -95,6 +99,7 @@ type closedJSON struct {
 	// ReturnPath is how far the signing of return paths has come; nil: none are signed.
 	ReturnPath *operate.ReturnPath `json:"return_path,omitempty"`
 	Warning    string              `json:"warning,omitempty"` // about the certificate
+	Binding    string              `json:"binding,omitempty"` // a warning about how senders are bound
 }
 
 // stored checks a configuration beside what its data folder holds, if anything, and

@@ -31,6 +31,7 @@ func commands() []command {
 		{"alias", "Addresses that stand for others: aliases, groups, catch-alls.", &aliasCommands{}, nil},
 		{"forward", "Accounts whose mail goes on to other servers.", &forwardCommands{}, nil},
 		{"delegate", "Who may send as somebody else.", &delegateCommands{}, nil},
+		{"binding", "Who sends as what is not theirs: findings while sender binding only reports.", &bindingCommands{}, nil},
 		{"import", "Move in from another mail server.", &importCommands{}, nil},
 		{"learn", "Teach the server whom people wrote to before they came here.", &learnCommands{}, nil},
 		{"sendmail", "Send mail as sendmail(1) does; also when run under that name.", &sendmailCommand{}, []string{`cmd:""`, `passthrough:""`}},

@@ -58,6 +58,7 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 		if n := v.Guessed - 5; n > 0 {
 			c.prose("          and of %s more\n", words.Count(n, "account"))
 		}
+		bindingStatus(c, v.Binding)
 		c.prose("queue     %s, %d of them held, %s\n", words.Count(v.Queue.Messages, "message"), v.Queue.Held, fact.Octets(v.Queue.Octets))
 		for _, r := range v.Queue.Why {
 			c.prose("          held: %d, the oldest for %s, because: %s\n", r.Messages, time.Since(r.Oldest).Round(time.Second), r.Reason)

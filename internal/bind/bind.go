@@ -5,7 +5,8 @@
 // It promises pure functions that refuse whatever they are not sure of: an absent
 // owner, a header whose author cannot be told with certainty, a missing author and
 // any author, sender or resender that the account does not own. Look-alikes need
-// no rule: they are not owned.
+// no rule: they are not owned. Where a server is told only to report (Mode), names of
+// its own domains pass, and nothing else does.
 package bind
 
 import (
@@ -44,6 +45,7 @@ const (
 	RuleSenderFieldAlien Rule = "sender-field-not-owned"
 	RuleResentNotOwned   Rule = "resent-not-owned"
 	RuleAuthorOwned      Rule = "author-owned"
+	RuleAuthorReported   Rule = "author-reported"
 )
 
 // Verdict is a decision, its rule and the reply that tells it. The zero Verdict
@@ -53,6 +55,8 @@ type Verdict struct {
 	Rule  Rule
 	Reply mail.Reply
 	Notes []string
+	// NotOwned are the names that the account does not own, each as often as it stands there.
+	NotOwned []Use
 }
 
 // Header judges the header's authors: exactly one From field, readable with
@@ -66,23 +70,27 @@ func Header(o Owner, a Authors) Verdict {
 	if v, ok := readable(a); !ok {
 		return v
 	}
+	v := accept(RuleAuthorOwned)
 	for _, c := range []struct {
 		addresses []mail.Address
 		rule      Rule
-		field     string
+		where     Where
 	}{
-		{a.From, RuleAuthorNotOwned, "From"},
-		{a.Sender, RuleSenderFieldAlien, "Sender"},
-		{a.ResentFrom, RuleResentNotOwned, "Resent-From"},
-		{a.ResentSender, RuleResentNotOwned, "Resent-Sender"},
+		{a.From, RuleAuthorNotOwned, InFrom},
+		{a.Sender, RuleSenderFieldAlien, InSender},
+		{a.ResentFrom, RuleResentNotOwned, InResentFrom},
+		{a.ResentSender, RuleResentNotOwned, InResentSender},
 	} {
 		for _, address := range c.addresses {
-			if !o.Owns(address) {
-				return refuse(c.rule, mail.R(550, "5.7.1", "this account may not write as "+shown(address)+" in "+c.field))
+			if o.Owns(address) {
+				continue
 			}
+			if v.OK { // the first one is told
+				v = refuse(c.rule, mail.R(550, "5.7.1", "this account may not write as "+shown(address)+" in "+c.where.String()))
+			}
+			v.NotOwned = append(v.NotOwned, Use{c.where, address})
 		}
 	}
-	v := accept(RuleAuthorOwned)
 	v.Notes = claims(o, a.DisplayClaims)
 	return v
 }

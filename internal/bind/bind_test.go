@@ -176,3 +176,69 @@ func FuzzHeaderIsBound(f *testing.F) {
 		}
 	})
 }
+
+// The words of the configuration and of the findings read back, and nothing else does.
+func TestWords(t *testing.T) {
+	for _, m := range []bind.Mode{bind.Enforce, bind.Report} {
+		if back, ok := bind.ParseMode(m.String()); back != m || !ok {
+			t.Errorf("%v reads as %v", m, back)
+		}
+	}
+	if m, ok := bind.ParseMode("off"); m != bind.Enforce || ok {
+		t.Errorf("off reads as %v", m)
+	}
+	for w := bind.InEnvelope; w <= bind.InResentSender; w++ {
+		if back, ok := bind.ParseWhere(w.String()); back != w || !ok {
+			t.Errorf("%v reads as %v", w, back)
+		}
+	}
+	if w, ok := bind.ParseWhere(bind.Nowhere.String()); ok {
+		t.Errorf("nowhere reads as %v", w)
+	}
+}
+
+// Whatever a header says: reporting takes it only where it is refused for nothing but names in
+// domains of ours, and then the message names the account as its sender.
+func TestReportingTakesOnlyNamesOfOurs(t *testing.T) {
+	names := []string{"alice@local.test", "bob@local.test", "nosuch@second.test", "x@remote.test", "x@sub.local.test", "x@[192.0.2.1]"}
+	o := alice(t)
+	ours := func(d mail.Domain) bool { return d.ASCII() == "local.test" || d.ASCII() == "second.test" }
+	taken := 0
+	rapid.Check(t, func(r *rapid.T) {
+		draw := func(label string, least int) []mail.Address {
+			return rapid.SliceOfN(rapid.Custom(func(r *rapid.T) mail.Address {
+				return address(t, names[min(rapid.IntRange(0, len(names)).Draw(r, "name"), rapid.IntRange(0, len(names)-1).Draw(r, "other"))])
+			}), least, 2).Draw(r, label)
+		}
+		a := bind.Authors{From: draw("from", 0), FromFields: rapid.SampledFrom([]int{1, 1, 1, 1, 0, 2}).Draw(r, "fields"), Sender: draw("sender", 0),
+			ResentFrom: draw("resent from", 0), ResentSender: draw("resent sender", 0), Fault: rapid.SampledFrom([]string{"", "", "", "odd"}).Draw(r, "fault")}
+		before := bind.Header(o, a)
+		v := before.Reported(ours)
+		all := slices.Concat(a.From, a.Sender, a.ResentFrom, a.ResentSender)
+		may := a.Fault == "" && a.FromFields == 1 && len(a.From) > 0 && !slices.ContainsFunc(all, func(x mail.Address) bool { return !o.Owns(x) && !ours(x.Domain()) })
+		if v.OK != may || v.OK != v.Reply.OK() || v.Rule == bind.RuleAuthorReported != (may && !before.OK) {
+			r.Fatalf("%+v: %+v", a, v)
+		}
+		if !v.OK || before.OK {
+			if v.OK && v.Missing(a) != nil || v.Missing(a) != nil {
+				r.Fatalf("%+v needs %q", a, v.Missing(a))
+			}
+			return
+		}
+		taken++
+		// After what is missing was put in place of what was there, every sender is hers.
+		alien := func(x mail.Address) bool { return !o.Owns(x) }
+		for _, c := range []struct {
+			field          string
+			authors, names []mail.Address
+		}{{"Sender", a.From, a.Sender}, {"Resent-Sender", a.ResentFrom, a.ResentSender}} {
+			replaced := slices.Contains(v.Missing(a), c.field)
+			if want := slices.ContainsFunc(c.names, alien) || slices.ContainsFunc(c.authors, alien) && len(c.names) == 0; replaced != want {
+				r.Fatalf("%+v: %s missing: %v", a, c.field, replaced)
+			}
+		}
+	})
+	if taken == 0 {
+		t.Error("nothing that was drawn is taken")
+	}
+}

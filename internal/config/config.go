@@ -46,6 +46,7 @@ type Config struct {
 	TLSPolicy   TLSPolicy
 	DMARCReport DMARCReport
 	ReturnPath  ReturnPath
+	Submission  Submission
 
 	// Content checks.
 	Rspamd  Rspamd

@@ -28,6 +28,7 @@ func tables() []table {
 		plain("tls", tlsKeys, whole),
 		{name: "acme", keys: keysOf(acmeKeys()), read: (*source).acme, late: true},
 		plain("proxy", proxyKeys, func(c *Config) *Proxy { return &c.Proxy }),
+		plain("submission", submissionKeys, func(c *Config) *Submission { return &c.Submission }),
 		{name: "sendmail", keys: append(keysOf(sendmailKeys()), sendmailUserKey()), read: (*source).sendmail, late: true},
 		{name: "domain", keys: keysOf(domainKeys()), read: (*source).domains},
 		{name: "alias", keys: append([]Key{aliasKey()}, keysOf(aliasKeys())...), read: (*source).aliases},

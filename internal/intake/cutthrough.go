@@ -218,6 +218,7 @@ func (t *transaction) passedOn(ctx context.Context, c content, size int64, o off
 	if err := t.s.in.Journal.Write(context.WithoutCancel(ctx), append([]fact.Fact{f}, t.offerFacts(c, o)...)...); err != nil {
 		t.s.in.Logger.Error("fact not recorded", "kind", string(f.Kind), "conn", t.s.conn.ID, "err", err)
 	}
+	t.keepReported(ctx)
 	t.sent()
 	t.s.accepted++
 	return f.Reply

@@ -203,13 +203,15 @@ func (t *transaction) rewrite(h message.Header, c *content) ([]byte, error) {
 	}
 	var added []byte
 	if t.submitted() {
-		if err := t.judgeAuthors(h, c); err != nil {
+		names, senders, err := t.judgeAuthors(h, c)
+		if err != nil {
 			return nil, err
 		}
 		// RFC 5322 §3.6.3: the other recipients must not learn whom it names. A line of a
 		// mailbox file in front, as of git format-patch, is of no use to anybody.
 		rules.Names = append(rules.Names, "Bcc", "Resent-Bcc", message.MailboxLineField)
-		added = message.Missing(h, t.draft.ID, t.s.in.Hostname, t.s.in.Now())
+		rules.Names = append(rules.Names, names...)
+		added = append(senders, message.Missing(h, t.draft.ID, t.s.in.Hostname, t.s.in.Now())...)
 		if h.Count("Message-ID") == 0 {
 			c.messageID = "<" + t.draft.ID.String() + "@" + t.s.in.Hostname.ASCII() + ">"
 		}
@@ -223,22 +225,26 @@ func (t *transaction) submitted() bool {
 	return t.door == gate.DoorSubmission || t.door == gate.DoorSendmail
 }
 
-// judgeAuthors binds the header's authors to the account. Promise 2.
-func (t *transaction) judgeAuthors(h message.Header, c *content) error {
+// judgeAuthors binds the header's authors to the account. Promise 2. Where binding only
+// reports, it returns the fields that say who sent the message, and the names of those that
+// they replace.
+func (t *transaction) judgeAuthors(h message.Header, c *content) (names []string, senders []byte, err error) {
 	cs := mail.ASCII
 	if t.draft.Envelope.SMTPUTF8 {
 		cs = mail.UTF8
 	}
-	v := bind.Header(t.dir.Owner(t.s.account.Address), bind.Authors(h.Authors(cs)))
+	a := bind.Authors(h.Authors(cs))
+	v := t.reportAuthors(bind.Header(t.dir.Owner(t.s.account.Address), a))
 	if !v.OK {
 		refused := &errRefused{rule: string(v.Rule), reply: v.Reply, notes: v.Notes}
-		if a := h.Authors(cs); v.Rule == bind.RuleAuthorNotOwned && len(a.From) > 0 {
+		if v.Rule == bind.RuleAuthorNotOwned && len(a.From) > 0 {
 			refused.claimed = a.From[0]
 		}
-		return refused
+		return nil, nil, refused
 	}
 	c.notes = v.Notes
-	return nil
+	names, senders = t.senders(v, a)
+	return names, senders, nil
 }
 
 // put makes the message durable, hands it over and answers 250.
@@ -266,6 +272,7 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 	}
 	t.charged(&l)
 	also(&l, watched)
+	l.Also = append(l.Also, t.reported()...)
 	claim, err := t.draft.Post(ctx, t.s.in.Queue, l, body, facts...)
 	if err != nil {
 		return t.notQueued(ctx, c, o, err)
@@ -309,6 +316,7 @@ func (t *transaction) acceptFact(c content, size int64) fact.Fact {
 	for _, n := range c.notes {
 		e.Evidence = append(e.Evidence, fact.Pair{Name: "note", Value: n})
 	}
+	e.Evidence = append(e.Evidence, t.reportedEvidence()...)
 	e.Evidence = append(e.Evidence, t.said...)
 	return c.judged.evidenced(e.Fact())
 }
@@ -325,6 +333,7 @@ func (t *transaction) failed(ctx context.Context, c content, err error) mail.Rep
 	if errors.As(err, &refused) {
 		f.Rule, f.Reply = refused.rule, refused.reply
 		t.s.claims(ctx, refused.claimed)
+		t.s.refusedNames(ctx, refused.rule, t.dir, t.notOwned)
 		for _, n := range refused.notes {
 			f = f.Evidenced("note", n)
 		}

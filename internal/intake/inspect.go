@@ -47,12 +47,14 @@ type Look interface {
 // Message is what is known of a message when its header section has come. It is
 // immutable, and so is everything in it.
 type Message struct {
-	Door     gate.Door
-	Conn     string // identifier of the connection
-	Peer     netip.Addr
-	Hello    string               // what the client called itself; verified by nobody
-	TLS      *tls.ConnectionState // nil: clear text
-	Account  mail.Address         // who signed in; zero for a stranger
+	Door    gate.Door
+	Conn    string // identifier of the connection
+	Peer    netip.Addr
+	Hello   string               // what the client called itself; verified by nobody
+	TLS     *tls.ConnectionState // nil: clear text
+	Account mail.Address         // who signed in; zero for a stranger
+	// NotOwned are the authors that are not the account's, where binding only reports.
+	NotOwned []mail.Address
 	ID       mail.ID
 	Envelope mail.Envelope // with all recipients that were let in
 	// Header is the section as it came: what a sender signed.
@@ -138,7 +140,7 @@ func (t *transaction) begin(came message.Header, head []byte) ([]look, error) {
 	}
 	m := Message{
 		Door: t.door, Conn: t.s.conn.ID, Peer: peer(t.s.conn), Hello: t.s.hello.Name, TLS: t.s.hello.TLS,
-		Account: t.s.account.Address, ID: t.draft.ID, Envelope: t.draft.Envelope, Header: came, Stored: stored,
+		Account: t.s.account.Address, NotOwned: t.authorsNotOwned(), ID: t.draft.ID, Envelope: t.draft.Envelope, Header: came, Stored: stored,
 	}
 	var looks []look
 	for _, i := range t.s.in.Inspectors {

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/bind"
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
@@ -117,8 +118,15 @@ type Watch interface {
 	Refused(ctx context.Context, by watch.Act, refused, of int)
 }
 
+// Findings is what intake needs of who keeps the names that accounts use and do not own.
+type Findings interface {
+	// Used counts names, and returns what is to become durable with the message, or by Keep.
+	Used(account mail.Address, taken bool, ours func(mail.Domain) bool, uses ...bind.Use) []store.Mutation
+	Keep(ctx context.Context, all []store.Mutation)
+}
+
 // Options are everything that intake works with; all fields but Watch, Memory, ReturnPaths,
-// Offers, Recipients, International, Reserved and Inspectors are required.
+// Binding, Findings, Offers, Recipients, International, Reserved and Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
 	Directory func() *directory.Snapshot
@@ -131,6 +139,11 @@ type Options struct {
 	Allowance func(accounts.Account) budget.Limits
 	// Watch watches accounts for misuse; nil: nobody does.
 	Watch Watch
+	// Binding says what becomes of senders and authors that are not the account's, as the
+	// configuration has it now; nil: they are refused.
+	Binding func() bind.Mode
+	// Findings keeps those that were met while they are only reported; nil: nobody does.
+	Findings Findings
 	// LocalUser says whose account a user of this host sends as; nil: nobody's.
 	LocalUser func(uid uint32) LocalUser
 	// Offers gives messages to the servers behind us; nil: all are queued.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"sallyport/internal/bind"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
@@ -24,7 +25,11 @@ type transaction struct {
 	limit Limits              // one set for the whole transaction
 	door  gate.Door
 	draft letter.Draft
-	hold  *allowance.Hold // the memory that it takes; ends with it
+	// binding is what becomes of names that are not the account's, and notOwned are those
+	// that were met while they are only reported.
+	binding  bind.Mode
+	notOwned []bind.Use
+	hold     *allowance.Hold // the memory that it takes; ends with it
 
 	seen    map[string]bool // recipients by key, and mailboxes
 	rules   []gate.Rule     // that let recipients in, each once
@@ -54,16 +59,17 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transacti
 	if !hold.Take(transactionOctets) {
 		return nil, s.refuse(ctx, fact.Fact{Rule: ruleMemory, Reply: crowded(), Sender: env.From.String()})
 	}
-	tx := &transaction{s: s, hold: hold, dir: s.in.Directory(), limit: s.in.Bounds(), door: door(s.conn.Kind), seen: map[string]bool{}}
+	tx := &transaction{s: s, hold: hold, dir: s.in.Directory(), limit: s.in.Bounds(), door: door(s.conn.Kind), binding: s.binding(), seen: map[string]bool{}}
 	// What the directory says of the sender stays as it is now.
 	tx.draft = letter.Draft{ID: id, Account: s.account.Address, Envelope: env, Ownership: tx.dir.Ownership(s.account.Address, env.From), Session: s.facts}
-	v := tx.draft.Mail()
+	v := tx.reportSender(tx.draft.Mail())
 	if v.Action == gate.AcceptLocal {
 		return tx, mail.R(250, "2.1.0", "sender ok")
 	}
 	hold.End()
 	f := fact.Fact{Rule: string(v.Rule), Reply: v.Reply, Sender: env.From.String()}
 	s.claimed(ctx, f.Rule, env.From)
+	s.refusedNames(ctx, f.Rule, tx.dir, tx.notOwned)
 	return nil, s.refuse(ctx, f)
 }
 

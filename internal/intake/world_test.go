@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/bind"
+	"sallyport/internal/bind/review"
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
@@ -52,6 +54,7 @@ type world struct {
 	identity *accounts.Identity
 	spool    *spool.Spool
 	ledger   *ledger.Ledger
+	findings *review.Findings
 	most     budget.Limits // of each account
 	trace    *trace.Log
 	journal  *journal
@@ -160,6 +163,8 @@ type setup struct {
 	recipients intake.Recipients
 	// watch watches accounts; nil: nobody does.
 	watch intake.Watch
+	// binding says what becomes of names that are not the account's.
+	binding bind.Mode
 }
 
 func newWorld(t *testing.T) *world { return newWorldOf(t, setup{limits: intake.DefaultLimits()}) }
@@ -197,7 +202,10 @@ func newWorldOf(t *testing.T, s setup) *world {
 	w.ledger, err = ledger.Open(t.Context(), w.st, ledger.Options{Now: w.clock, Logger: log})
 	must(t, err)
 	w.most = budget.Limits{Hour: 1 << 20, Day: 1 << 20}
+	w.findings, err = review.Open(t.Context(), w.st, review.Options{Limits: review.DefaultLimits(), Now: w.clock, Logger: log})
+	must(t, err)
 	w.in = intake.New(intake.Options{
+		Binding: func() bind.Mode { return s.binding }, Findings: w.findings,
 		Watch: s.watch, Ledger: w.ledger, Allowance: func(accounts.Account) budget.Limits { return w.most },
 		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Queue: w.spool, Journal: w.journal,
 		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Memory: s.memory, Recipients: s.recipients, Offers: offers, International: international, ReturnPaths: s.returnPaths, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,

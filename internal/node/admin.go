@@ -36,7 +36,8 @@ func (n *Node) openOperator(_ context.Context) error {
 		ContactReplaced: func() { n.notices.Wake() },
 		Webhook:         n.webhook.State,
 		Notices:         n.notices.State,
-		Watch:           n.watch, SigningKeys: n.data.Ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
+		Binding:         n.binding, Findings: n.data.Findings,
+		Watch: n.watch, SigningKeys: n.data.Ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
 	})
 	return nil
 }

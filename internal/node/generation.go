@@ -51,6 +51,7 @@ func (n *Node) topics() []topic {
 		{"certificate", nil, n.buildCertificate},
 		{"return paths", nil, n.buildReturnPath},
 		{"hijack", n.openWatch, n.buildHijack},
+		{"sender binding", nil, n.buildBinding},
 		{"ways out", nil, n.buildWays},
 		{"sender authentication", nil, n.buildAuthentication},
 		{"reports", n.openReports, n.buildReports},

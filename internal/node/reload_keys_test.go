@@ -159,6 +159,7 @@ func proofs() map[string]keyProof {
 		all["tls_policy."+key] = keyProof{set: own + "\n[tls_policy]\n" + key + " = " + value, see: theExchangers, on: own}
 	}
 	contentProofs(all)
+	all["submission.sender_binding"] = keyProof{set: "[submission]\nsender_binding = \"report\"", see: func(n *Node) any { return n.intake.Binding() }}
 	signs := "[return_path]\nsign = \"require\""
 	for key, value := range map[string]string{"sign": `"tag"`, "age": `"20d"`, "exempt": `["bob@local.test"]`} {
 		p := keyProof{set: signs + "\n" + key + " = " + value, on: signs, see: theSigning}

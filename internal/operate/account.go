@@ -106,7 +106,7 @@ func (op *Operator) AccountAdd(ctx context.Context, by Caller, r AccountAdd) (Ac
 		if err := op.orphan(ctx, by, a); err != nil {
 			return Account{}, err
 		}
-		with = op.rightsDropped(by, a)
+		with = append(op.rightsDropped(by, a), op.o.Findings.Dropping(a))
 	}
 	account, err := op.o.Accounts.Add(ctx, a, r.Password, sending, fact.EncodeAll(op.accountFact(by, a, "added", sendingPairs(sending)...)), with...)
 	if err != nil {
@@ -184,7 +184,7 @@ func (op *Operator) AccountRemove(ctx context.Context, by Caller, r AccountRef) 
 	if err != nil {
 		return Account{}, errors.Join(err, op.orphan(ctx, by, a))
 	}
-	with := append(op.rightsDropped(by, a), op.o.Queue.Holding(a, reasonRemoved), op.o.Incidents.Dropping(a, doneBy(by)...))
+	with := append(op.rightsDropped(by, a), op.o.Findings.Dropping(a), op.o.Queue.Holding(a, reasonRemoved), op.o.Incidents.Dropping(a, doneBy(by)...))
 	if err := op.o.Accounts.Remove(ctx, a, fact.EncodeAll(op.accountFact(by, a, "removed")), with...); err != nil {
 		return Account{}, err
 	}

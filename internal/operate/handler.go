@@ -41,6 +41,7 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	listing(mux, "account.ls", op.AccountList)
 	credentialRoutes(mux, op)
 	handleDirectory(mux, op)
+	handleBinding(mux, op)
 	listing(mux, "queue.ls", op.QueueList)
 	answer(mux, "queue.show", op.QueueShow)
 	listing(mux, "queue.summary", op.QueueSummary)

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/bind"
+	"sallyport/internal/bind/review"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/ca"
 	"sallyport/internal/directory/book"
@@ -43,6 +45,8 @@ type world struct {
 	roster   *roster.Roster
 	book     *book.Book
 	ended    []mail.Address
+	findings *review.Findings
+	binding  bind.Mode
 }
 
 func newWorld(t *testing.T) *world {
@@ -69,7 +73,9 @@ func newWorldOn(t *testing.T, st store.Store) *world {
 	w.book = newBook(t, accounts, w.roster)
 	w.ledger, err = ledger.Open(ctx, st, ledger.Options{Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	check(t, err)
-	w.Operator = New(Options{Ledger: w.ledger, Allowance: w.allowance, Accounts: accounts, Credentials: accounts, DeviceCA: deviceCA(t, st, accounts), Queue: w.queue, Trace: w.trace, Facts: reader(t, st, w.trace), Now: time.Now, Book: w.book,
+	w.findings, err = review.Open(ctx, st, review.Options{Limits: review.DefaultLimits(), Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	check(t, err)
+	w.Operator = New(Options{Findings: w.findings, Binding: func() bind.Mode { return w.binding }, Ledger: w.ledger, Allowance: w.allowance, Accounts: accounts, Credentials: accounts, DeviceCA: deviceCA(t, st, accounts), Queue: w.queue, Trace: w.trace, Facts: reader(t, st, w.trace), Now: time.Now, Book: w.book,
 		EndSessions: w.endAll, Incidents: incident.Keeper{Log: incident.NewLog(st), Accounts: accounts, Queue: queue, EndSessions: w.endAll, Now: time.Now}})
 	return w
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/bind"
 	"sallyport/internal/budget"
 	"sallyport/internal/callout"
 	"sallyport/internal/directory/book"
@@ -83,6 +84,10 @@ type Options struct {
 	ContactReplaced func()
 	// Watch is told what of accounts is changed, and whom they wrote to before; nil: nobody is.
 	Watch Watcher
+	// Binding says how senders are bound, and Findings keeps what was met while binding only
+	// reports.
+	Binding  func() bind.Mode
+	Findings Findings
 	// Ledger counts recipients, and Allowance says how many an account may have.
 	Ledger    Ledger
 	Allowance func(accounts.Account) budget.Limits

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/bind"
 	"sallyport/internal/guess"
 	"sallyport/internal/incident/notice"
 	"sallyport/internal/incident/webhook"
@@ -44,9 +45,11 @@ type Status struct {
 	// with the most tries.
 	Guessed   int            `json:"guessed,omitempty"`
 	GuessedAt []guess.Report `json:"guessed_at,omitempty"`
-	Queue     QueueStats     `json:"queue"`
-	Trace     trace.Stats    `json:"trace"`
-	Health    Health         `json:"health"`
+	// Binding is how senders are bound; nil: they are, and there is nothing to review.
+	Binding *BindingMode `json:"binding,omitempty"`
+	Queue   QueueStats   `json:"queue"`
+	Trace   trace.Stats  `json:"trace"`
+	Health  Health       `json:"health"`
 }
 
 // Health is what tells trouble before it comes.
@@ -102,6 +105,9 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 	}
 	s.Accounts, s.Capped = len(all), op.cappedOf(all)
 	s.GuessedAt, s.Guessed = op.guessedAt()
+	if m := op.bindingMode(); m.Names > 0 || m.Mode != bind.Enforce.String() {
+		s.Binding = &m
+	}
 	for _, a := range all {
 		if a.Standing != accounts.StandingActive {
 			s.Frozen++

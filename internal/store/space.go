@@ -15,6 +15,7 @@ const (
 	SpaceBudget     Space = "budget/"
 	SpaceIncidents  Space = "incident/"
 	SpaceHijack     Space = "hijack/"
+	SpaceBinding    Space = "binding/"
 	SpaceNotices    Space = "told/"
 	SpaceExpiry     Space = "expiry/"
 	SpaceWebhook    Space = "webhook/"
@@ -64,6 +65,7 @@ func Spaces() []Owned {
 		{SpaceWebhook, "incident/webhook", "of which incidents another program was told"},
 		{SpaceExpiry, "expiry", "who was told of which certificate's end, and when last"},
 		{SpaceHijack, "hijack/watch", "what is known of each account's habits, who corresponds with whom, and who waits"},
+		{SpaceBinding, "bind/review", "names that accounts used and do not own, where binding only reports"},
 		{SpaceIncidents, "incident", "accounts that were contained, and what is kept of what was purged"},
 		{SpaceACME, "acme", "certificates and the account at the authority"},
 		{SpaceSigning, "keyring", "keys that sign mail, by domain"},

@@ -1,8 +1,10 @@
 package sender
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,44 +40,50 @@ func (s Signer) Begin(m intake.Message) intake.Look {
 	if m.Account.IsZero() || !s.On() {
 		return nil
 	}
-	d, keys := s.choose(m.Stored)
-	if d.IsZero() {
+	d, keys, alien := s.choose(m)
+	switch {
+	case len(keys) > 0:
+	case !alien.IsZero():
+		return unsigned{"the account has no address in " + alien.ASCII() + ", and sender binding only reports"}
+	case d.IsZero():
 		return nil
-	}
-	if len(keys) == 0 {
-		return unsigned{d}
+	default:
+		return unsigned{"no key of " + d.ASCII() + " is in use"}
 	}
 	return &signing{s: s, domain: d, keys: keys, work: dkim.NewSigning(m.Stored, keys)}
 }
 
 // choose returns the domain of the first author whose domain can sign; else the first
-// of ours, without keys.
-func (s Signer) choose(h message.Header) (mail.Domain, []dkim.SigningKey) {
-	var first mail.Domain
-	for _, a := range h.Authors(mail.UTF8).From {
+// of ours, without keys. An author who is not the account's own was only not refused: a
+// signature of his domain would vouch for him, and that is given in the account's own domain
+// alone. alien is the first domain that was passed over for this; zero: none.
+func (s Signer) choose(m intake.Message) (first mail.Domain, keys []dkim.SigningKey, alien mail.Domain) {
+	for _, a := range m.Stored.Authors(mail.UTF8).From {
 		d := a.Domain()
 		if d.IsZero() || !s.Ours(d) {
 			continue
 		}
+		if d != m.Account.Domain() && slices.Contains(m.NotOwned, a) {
+			alien = cmp.Or(alien, d)
+			continue
+		}
 		if keys := s.Keys(d); len(keys) > 0 {
-			return d, keys
+			return d, keys, alien
 		}
-		if first.IsZero() {
-			first = d
-		}
+		first = cmp.Or(first, d)
 	}
-	return first, nil
+	return first, nil, alien
 }
 
 // unsigned notes why a message has no signature.
-type unsigned struct{ domain mail.Domain }
+type unsigned struct{ why string }
 
 // Body implements intake.Look.
 func (unsigned) Body([]byte) {}
 
 // Judge implements intake.Look.
 func (u unsigned) Judge(context.Context, intake.Content) intake.Finding {
-	return intake.Finding{Action: intake.Pass, Notes: []fact.Pair{{Name: "dkim", Value: "not signed: no key of " + u.domain.ASCII() + " is in use"}}}
+	return intake.Finding{Action: intake.Pass, Notes: []fact.Pair{{Name: "dkim", Value: "not signed: " + u.why}}}
 }
 
 // signing is one message that is being signed.

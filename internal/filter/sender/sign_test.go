@@ -82,6 +82,42 @@ func TestSigning(t *testing.T) {
 	}
 }
 
+// Where sender binding only reports, an author who is not the account's is vouched for in no
+// other domain than the account's own.
+func TestSigningOfNamesThatAreOnlyReported(t *testing.T) {
+	local, _ := signingKey(t, "local.test", "s1")
+	tenant, _ := signingKey(t, "tenant.test", "t1")
+	keys := map[string][]dkim.SigningKey{"local.test": {local}, "tenant.test": {tenant}}
+	s := Signer{
+		On: func() bool { return true }, Ours: func(d mail.Domain) bool { return keys[d.ASCII()] != nil }, Keys: func(d mail.Domain) []dkim.SigningKey { return keys[d.ASCII()] },
+		Lasts: func() time.Duration { return 0 }, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	}
+	for _, row := range []struct {
+		from     string
+		notOwned []string
+		want     string
+	}{
+		{"bob@tenant.test", nil, "signed d=tenant.test s=t1"}, // a delegate
+		{"bob@tenant.test", []string{"bob@tenant.test"}, "not signed: the account has no address in tenant.test, and sender binding only reports"},
+		{"bob@local.test", []string{"bob@local.test"}, "signed d=local.test s=s1"},
+		{"bob@tenant.test, alice@local.test", []string{"bob@tenant.test"}, "signed d=local.test s=s1"},
+		{"bob@tenant.test, al@tenant.test", []string{"bob@tenant.test"}, "signed d=tenant.test s=t1"}, // al is hers
+	} {
+		h, err := message.ParseHeader([]byte("From: " + row.from + "\r\nSubject: x\r\n\r\n"))
+		must(t, err)
+		m := intake.Message{Door: gate.DoorSubmission, Header: h, Stored: h, Account: mailbox(t, "alice@local.test")}
+		for _, a := range row.notOwned {
+			m.NotOwned = append(m.NotOwned, mailbox(t, a))
+		}
+		look := s.Begin(m)
+		look.Body([]byte("x\r\n"))
+		f := look.Judge(t.Context(), intake.Content{})
+		if got := note(f, "dkim"); got != row.want || len(f.Fields) > 0 != strings.HasPrefix(row.want, "signed") {
+			t.Errorf("%s, of it %v not hers: %q, want %q", row.from, row.notOwned, got, row.want)
+		}
+	}
+}
+
 // What cannot be signed is deferred, since unsigned it might be refused.
 func TestASignatureThatFails(t *testing.T) {
 	s := Signer{

@@ -16,6 +16,7 @@ import (
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/auth/dkim"
+	"sallyport/internal/bind/review"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/ca"
 	"sallyport/internal/config"
@@ -60,8 +61,9 @@ type Folder struct {
 	Facts       *query.Reader // of what Trace keeps
 	ReturnPaths *returnpath.Paths
 	Accounts    *accounts.Identity
-	DeviceCA    *ca.CA         // signs certificates of devices
-	Ledger      *ledger.Ledger // of recipients
+	DeviceCA    *ca.CA           // signs certificates of devices
+	Ledger      *ledger.Ledger   // of recipients
+	Findings    *review.Findings // of sender binding
 	Spool       *spool.Spool
 	Ring        *keyring.Ring // the keys that sign
 	Roster      *roster.Roster
@@ -137,6 +139,9 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 		Host: cfg.Hostname, Keys: cfg.KeysDir(), Holding: f.Accounts.Holding, Limits: ca.DefaultLimits(), Now: o.Now, Rand: o.Rand, Logger: o.Logger,
 	})
 	if f.Ledger, err = ledger.Open(ctx, f.Store, ledger.Options{Now: o.Now, Logger: o.Logger}); err != nil {
+		return err
+	}
+	if f.Findings, err = review.Open(ctx, f.Store, review.Options{Limits: review.DefaultLimits(), Now: o.Now, Logger: o.Logger}); err != nil {
 		return err
 	}
 	var found spool.Report

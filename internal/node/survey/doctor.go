@@ -64,6 +64,7 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 	}
 	f := gather.Gather(ctx, g)
 	f.Others = append(f.Others, examineReturnPath(cfg, f.Now)...)
+	f.Others = append(f.Others, examineBinding(cfg)...)
 	return f
 }
 

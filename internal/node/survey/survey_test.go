@@ -104,3 +104,15 @@ func mailOf(t *testing.T, s string) mail.Address {
 	}
 	return a
 }
+
+// Binding that only reports is to be watched, for the doctor and for a check.
+func TestHowSendersAreBound(t *testing.T) {
+	cfg := load(t, stated)
+	if w := BindingWarning(cfg); w != "" || examineBinding(cfg)[0].State != doctor.Fine {
+		t.Errorf("%q, %+v", w, examineBinding(cfg))
+	}
+	cfg = load(t, stated+"\n[submission]\nsender_binding = \"report\"\n")
+	if f := examineBinding(cfg)[0]; BindingWarning(cfg) == "" || f.State != doctor.Warning || f.Remedy == "" {
+		t.Errorf("%q, %+v", BindingWarning(cfg), f)
+	}
+}
