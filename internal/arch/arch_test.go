@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -218,9 +219,18 @@ func (s source) at(n ast.Node) string {
 	return fmt.Sprintf("%s:%d", s.path, s.fset.Position(n.Pos()).Line)
 }
 
-// sources parses the non-test files of internal and cmd.
+// sources are the non-test files of internal and cmd. They are parsed once, and nobody changes
+// them.
 func sources(t *testing.T) []source {
 	t.Helper()
+	out, err := parsed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+var parsed = sync.OnceValues(func() ([]source, error) {
 	root := filepath.Join("..", "..")
 	var out []source
 	for _, top := range []string{"internal", "cmd"} {
@@ -233,16 +243,16 @@ func sources(t *testing.T) []source {
 			if err != nil {
 				return err
 			}
-			rel, _ := filepath.Rel(root, path)
+			rel, err := filepath.Rel(root, path)
 			out = append(out, source{path: rel, room: strings.TrimPrefix(filepath.Dir(rel), "internal/"), file: file, fset: fset})
-			return nil
+			return err
 		})
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 	}
-	return out
-}
+	return out, nil
+})
 
 func readRooms(t *testing.T) map[string]room {
 	t.Helper()

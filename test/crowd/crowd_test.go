@@ -114,8 +114,8 @@ func (w *world) start(dns string) {
 
 func (w *world) watchMemory(ctx context.Context) {
 	for ctx.Err() == nil {
-		if r, err := w.server.Resources(); err == nil {
-			w.peak.Store(max(w.peak.Load(), r.RSS))
+		if rss, err := w.serverss(); err == nil {
+			w.peak.Store(max(w.peak.Load(), rss))
 		}
 		select {
 		case <-ctx.Done():

@@ -137,17 +137,26 @@ func (s *Server) Resources() (Resources, error) {
 		return Resources{}, err
 	}
 	r.Threads = len(tasks)
-	statm, err := os.ReadFile(filepath.Join(proc, "statm"))
+	r.RSS, err = s.RSS()
+	return r, err
+}
+
+// RSS is the memory that the process has now, in octets.
+func (s *Server) RSS() (int64, error) {
+	pid, err := s.PID()
 	if err != nil {
-		return Resources{}, err
+		return 0, err
+	}
+	statm, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
+	if err != nil {
+		return 0, err
 	}
 	fields := strings.Fields(string(statm))
 	if len(fields) < 2 {
-		return Resources{}, fmt.Errorf("rig: statm is %q", statm)
+		return 0, fmt.Errorf("rig: statm is %q", statm)
 	}
 	pages, err := strconv.ParseInt(fields[1], 10, 64)
-	r.RSS = pages * int64(os.Getpagesize())
-	return r, err
+	return pages * int64(os.Getpagesize()), err
 }
 
 // serverBelow finds the process of binary at pid or among its children.
