@@ -114,7 +114,7 @@ func (w *world) start(dns string) {
 
 func (w *world) watchMemory(ctx context.Context) {
 	for ctx.Err() == nil {
-		if rss, err := w.serverss(); err == nil {
+		if rss, err := w.server.RSS(); err == nil {
 			w.peak.Store(max(w.peak.Load(), rss))
 		}
 		select {
