@@ -2,8 +2,8 @@ package dispatch
 
 import (
 	"bytes"
-	"errors"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -44,10 +44,11 @@ type run struct {
 	wait    time.Duration       // how long those wait who find nothing of it left; 0: nobody does
 	alarms  []fact.Fact         // that they wait
 
-	mu   sync.Mutex
-	plan plan
-	left int
-	halt halt
+	mu      sync.Mutex
+	plan    plan
+	left    int
+	halt    halt
+	leaving map[*letter.Departure]bool
 }
 
 // halt says why groups of a run were not tried. The zero halt is none.
@@ -206,7 +207,7 @@ func (d *Dispatch) serve(key destKey, dest *destination, t *task) {
 			d.skip(t, haltMoved)
 			continue
 		}
-		d.finish(t, target.Deliver(d.cutting(), d.job(t)))
+		d.finish(t, d.deliver(t, target))
 	}
 }
 
@@ -262,7 +263,7 @@ func (d *Dispatch) mustHalt(r *run) halt {
 	return haltNone
 }
 
-func (d *Dispatch) job(t *task) nexthop.Job {
+func (d *Dispatch) job(t *task, out *letter.Departure) nexthop.Job {
 	e := t.run.claim.Entry
 	return letter.Out{
 		ID: e.ID, Envelope: e.Envelope, Grant: t.run.claim.Grant, To: t.group.to, Sender: t.run.sender, Prefix: e.Prefix,
@@ -275,32 +276,54 @@ func (d *Dispatch) job(t *task) nexthop.Job {
 			}
 			return h == haltNone
 		},
-		Open: func() (io.ReadCloser, error) {
-			body, err := d.open(t.run.claim)
-			return guarded{body, t, d}, err
-		},
+		Open: out.Guard(func() (io.ReadCloser, error) { return d.open(t.run.claim) }),
 	}.Job()
 }
 
-// guarded is a message whose account is asked for its standing while it leaves: a delivery
-// that has not come to its final dot yet is cut when the account may not send any more.
-type guarded struct {
-	io.ReadCloser
-	task *task
-	d    *Dispatch
+// departure is the delivery of a task, which is cut when its account may not send any more.
+func (d *Dispatch) departure(t *task) *letter.Departure {
+	out := letter.Depart(d.cutting(), func() bool {
+		may := d.maySend(t.run)
+		if !may {
+			t.withdraw(haltSuspended)
+		}
+		return may
+	})
+	t.run.mu.Lock()
+	defer t.run.mu.Unlock()
+	if t.run.leaving == nil {
+		t.run.leaving = map[*letter.Departure]bool{}
+	}
+	t.run.leaving[out] = true
+	return out
 }
 
-// errSuspended ends a delivery before its end.
-var errSuspended = errors.New("dispatch: the account may not send any more")
+// deliver has the target deliver a task.
+func (d *Dispatch) deliver(t *task, target nexthop.Target) []mail.Outcome {
+	out := d.departure(t)
+	defer func() {
+		out.End()
+		t.run.mu.Lock()
+		defer t.run.mu.Unlock()
+		delete(t.run.leaving, out)
+	}()
+	return target.Deliver(out.Context(), d.job(t, out))
+}
 
-// Read reads on as long as the account may send.
-func (g guarded) Read(p []byte) (int, error) {
-	n, err := g.ReadCloser.Read(p)
-	if !g.d.maySend(g.task.run) {
-		g.task.withdraw(haltSuspended)
-		return 0, errSuspended
+// Recheck cuts the deliveries under way of an account that may not send any more, but for
+// those whose end is on its way. What is cut stays queued.
+func (d *Dispatch) Recheck(account mail.Address) {
+	for _, r := range d.underWay() {
+		if r.claim.Account() != account {
+			continue
+		}
+		r.mu.Lock()
+		all := slices.Collect(maps.Keys(r.leaving))
+		r.mu.Unlock()
+		for _, out := range all {
+			out.Recheck()
+		}
 	}
-	return n, err
 }
 
 // withdraw notes that the message was kept from the task's target at the last moment.

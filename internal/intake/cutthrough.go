@@ -59,9 +59,13 @@ func (t *transaction) cutThrough(ctx context.Context, l letter.Content, c conten
 	}
 	limited, cancel := context.WithTimeout(ctx, t.limit.OfferTime)
 	defer cancel()
+	out := letter.Depart(limited, t.mayLeave)
+	t.s.leaving.Store(out)
 	for _, h := range servers {
-		t.offer(limited, h, l.Prefix, body, &o)
+		t.offer(out, h, l.Prefix, body, &o)
 	}
+	t.s.leaving.Store(nil)
+	out.End()
 	for _, d := range t.draft.Deliveries() {
 		if _, cut := t.cutServer(d); !cut {
 			o.rest = append(o.rest, d)
@@ -113,19 +117,22 @@ func (t *transaction) cutServers(all []spool.Delivery) []directory.Server {
 	return servers
 }
 
+// mayLeave reports whether whoever signed in may still send.
+func (t *transaction) mayLeave() bool { return t.draft.Mail().Action == gate.AcceptLocal }
+
 // offer offers the message to one server behind us and notes what became of it.
-func (t *transaction) offer(ctx context.Context, h directory.Server, prefix []byte, body *spool.Body, o *offered) {
+func (t *transaction) offer(leaving *letter.Departure, h directory.Server, prefix []byte, body *spool.Body, o *offered) {
 	out := letter.Out{
 		ID: t.draft.ID, Envelope: t.draft.Envelope, Prefix: prefix, Size: int64(len(prefix)) + body.Size(), Received: t.s.in.Now(), Attempt: 1,
 		// The account may have been frozen while a connection was made.
-		May: func() bool { return t.draft.Mail().Action == gate.AcceptLocal },
-		Open: func() (io.ReadCloser, error) {
+		May: t.mayLeave,
+		Open: leaving.Guard(func() (io.ReadCloser, error) {
 			r, err := body.Reader()
 			if err != nil {
 				return nil, err
 			}
 			return io.NopCloser(io.MultiReader(bytes.NewReader(prefix), r)), nil
-		},
+		}),
 	}
 	var mine []spool.Delivery
 	for _, d := range t.draft.Deliveries() {
@@ -134,7 +141,7 @@ func (t *transaction) offer(ctx context.Context, h directory.Server, prefix []by
 			out.To = append(out.To, nexthop.Recipient{Recipient: d.Recipient, Mailbox: d.Mailbox, Detail: d.Detail})
 		}
 	}
-	t.offered(ctx, h, out.Job(), mine, o)
+	t.offered(leaving.Context(), h, out.Job(), mine, o)
 }
 
 // offered gives the job to the server and notes the outcomes.

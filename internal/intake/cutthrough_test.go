@@ -1,6 +1,7 @@
 package intake_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"sallyport/internal/callout"
 	"sallyport/internal/directory"
@@ -27,6 +29,7 @@ type gateway struct {
 	err     error
 	wrong   bool   // it reports nothing
 	onOffer func() // before it opens the message
+	onBegun func(context.Context, io.Reader)
 	onTaken func() // when it has it
 }
 
@@ -34,7 +37,7 @@ func (g *gateway) Ask(context.Context, netip.Addr, directory.Domain, mail.Addres
 	return callout.Answer{Known: callout.Yes, Reply: mail.R(250, "", "ok"), Remote: "gateway"}
 }
 
-func (g *gateway) Offer(_ context.Context, h directory.Server, j nexthop.Job) []mail.Outcome {
+func (g *gateway) Offer(ctx context.Context, h directory.Server, j nexthop.Job) []mail.Outcome {
 	out := j.All(mail.R(451, "4.4.1", "no connection"), h.String())
 	if g.onOffer != nil {
 		g.onOffer()
@@ -46,10 +49,16 @@ func (g *gateway) Offer(_ context.Context, h directory.Server, j nexthop.Job) []
 	if g.err = err; err != nil {
 		return out
 	}
+	if g.onBegun != nil {
+		g.onBegun(ctx, r)
+	}
 	text, err := io.ReadAll(r)
 	g.text = string(text)
 	if err != nil || int64(len(text)) != j.Size {
-		g.err = fmt.Errorf("%v, %d octets, not %d", err, len(text), j.Size)
+		g.err = fmt.Errorf("%w, %d octets, not %d", cmp.Or(err, io.ErrUnexpectedEOF), len(text), j.Size)
+		if g.onBegun != nil {
+			return out
+		}
 	}
 	for i, to := range j.Recipients {
 		out[i].Reply, out[i].Remote = g.replies[to.Mailbox.Local()], "gateway"
@@ -333,6 +342,35 @@ func TestFrozenWhileItIsOffered(t *testing.T) {
 		}
 		w.empty()
 	}
+}
+
+// An account that is contained while a server behind reads its message slowly: the offer is cut
+// at once, before the last octet was read, and not when the server reads on.
+func TestFrozenBeforeItsEndIsRead(t *testing.T) {
+	g := &gateway{replies: map[string]mail.Reply{"a": mail.R(250, "", "ok")}}
+	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: g})
+	g.onBegun = func(ctx context.Context, r io.Reader) {
+		if _, err := io.ReadFull(r, make([]byte, 10)); err != nil {
+			t.Error(err)
+		}
+		_, err := w.identity.Freeze(t.Context(), addr(t, "alice@local.test"), "incident", nil)
+		must(t, err)
+		if w.in.EndFallen(addr(t, "alice@local.test")) != 1 {
+			t.Error("no session ended")
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(5 * time.Second):
+			t.Error("the offer goes on")
+		}
+	}
+	c := w.signedIn("alice@local.test")
+	c.want(c.from("<alice@local.test>"), 250)
+	c.want(c.to("<a@cut.test>"), 250)
+	if r := c.data("From: alice@local.test\r\nSubject: x\r\n\r\nhello\r\n"); r.OK() || !errors.Is(g.err, nexthop.ErrWithdrawn) {
+		t.Errorf("answered %v, read with %v", r, g.err)
+	}
+	w.empty()
 }
 
 // The same after a server behind took the message: its sender is told of the freeze, nobody

@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/fact"
 	"sallyport/internal/gate"
+	"sallyport/internal/letter"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtp/server"
 )
@@ -29,6 +31,8 @@ type session struct {
 
 	// ending ends the session with the time of what was signed in with; nil: that has no end.
 	ending *time.Timer
+	// leaving is what is offered to a server behind us meanwhile; nil: nothing is.
+	leaving atomic.Pointer[letter.Departure]
 }
 
 var _ server.Session = (*session)(nil)
@@ -281,6 +285,9 @@ func (l *sessions) end(account mail.Address, ends func(accounts.Proof) bool) int
 	// Outside the lock: a session that ends removes itself.
 	for _, s := range set {
 		s.conn.End()
+		if out := s.leaving.Load(); out != nil {
+			out.Recheck()
+		}
 	}
 	return len(set)
 }

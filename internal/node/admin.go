@@ -16,7 +16,7 @@ import (
 )
 
 func (n *Node) openOperator(_ context.Context) error {
-	n.incidents = incident.Keeper{Log: incident.NewLog(n.data.Store), Accounts: n.data.Accounts, Queue: n.data.Spool, EndSessions: n.intake.EndFallen, Clearing: n.watch.Clearing, Resuming: n.watch.Resuming, Now: n.o.Now,
+	n.incidents = incident.Keeper{Log: incident.NewLog(n.data.Store), Accounts: n.data.Accounts, Queue: n.data.Spool, EndSessions: n.endFallen, Clearing: n.watch.Clearing, Resuming: n.watch.Resuming, Now: n.o.Now,
 		Raised: func(incident.Incident) {
 			n.notices.Wake()
 			n.webhook.Wake()
@@ -29,7 +29,7 @@ func (n *Node) openOperator(_ context.Context) error {
 	n.operator = operate.New(operate.Options{
 		Incidents: n.incidents,
 		Accounts:  n.data.Accounts, Credentials: n.data.Accounts, Guesses: n.data.Accounts, DeviceCA: n.data.DeviceCA, Queue: n.data.Spool, Trace: n.data.Trace, Facts: n.data.Facts, Book: n.book, Ledger: n.data.Ledger, Allowance: n.allowance, Now: n.o.Now,
-		EndSessions: n.intake.EndFallen, Sessions: n.intake.Sessions, Server: n.server,
+		EndSessions: n.endFallen, Sessions: n.intake.Sessions, Server: n.server,
 		Write: n.data.Trace.Write, Backup: n.backup(), Data: n.config().Data, Certificate: n.leaf, Obtained: n.obtained, Tokens: n.tokenTroubles, Logger: n.log,
 		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,
 		Greeting:        func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice },
@@ -40,6 +40,13 @@ func (n *Node) openOperator(_ context.Context) error {
 		Watch: n.watch, SigningKeys: n.data.Ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
 	})
 	return nil
+}
+
+// endFallen ends the sessions of an account whose sign-in gives no right any more, and cuts
+// what of its mail is under way and may not leave.
+func (n *Node) endFallen(account mail.Address) int {
+	n.dispatch.Recheck(account)
+	return n.intake.EndFallen(account)
 }
 
 // backup is what copies of everything are made of.

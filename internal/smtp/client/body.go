@@ -150,6 +150,13 @@ func (t *transaction) pump(f framer, body io.Reader) error {
 			return err
 		}
 	}
+	if t.size > int64(len(piece)) {
+		// What comes before the last piece is with the kernel first: a server that reads slowly
+		// holds us up while the message may still be withdrawn, and not after.
+		if err := t.cl.c.out.Flush(); err != nil {
+			return err
+		}
+	}
 	if n, err := io.ReadFull(body, make([]byte, 1)); n > 0 || err != io.EOF {
 		return bodyError(err)
 	}
