@@ -208,7 +208,7 @@ func (q quickstartCommand) template(files pki.Files) (t config.Template, err err
 	}
 	t.Preamble = []string{quickstartMark, "", "A server on loopback. Every key is explained in docs/config.md."}
 	t.Sendmail = "sendmail.sock"
-	if q.Hijack != config.HijackEnforce.String() {
+	if q.Hijack != (config.Hijack{}).Mode.String() {
 		t.Hijack = q.Hijack
 	}
 	t.Users = map[string]string{strconv.Itoa(os.Geteuid()): "alice@" + quickstartDomain}

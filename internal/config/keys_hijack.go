@@ -6,30 +6,9 @@ import (
 	"sallyport/internal/hijack"
 )
 
-// Hijacking says what follows from evidence that somebody else uses an account. The zero
-// Hijacking enforces.
-type Hijacking uint8
-
-const (
-	HijackEnforce Hijacking = iota
-	HijackObserve
-	HijackOff
-)
-
-// String returns the word of the configuration.
-func (m Hijacking) String() string {
-	switch m {
-	case HijackObserve:
-		return "observe"
-	case HijackOff:
-		return "off"
-	}
-	return "enforce"
-}
-
 // Hijack says how accounts are watched.
 type Hijack struct {
-	Mode   Hijacking
+	Mode   hijack.Mode
 	Odds   int
 	Hold   time.Duration
 	Bounds hijack.Bounds
@@ -42,7 +21,7 @@ func hijackKeys() []entry[Hijack] {
 	return []entry[Hijack]{
 		parsed(Key{Path: "hijack.mode", Type: TypeChoice, Default: "enforce",
 			Doc: `What follows when an account behaves as if somebody else used it: "enforce" contains it, as "sallyport account freeze" does, and tells why in an incident; "observe" records what it would have done, as an alarm of the rule hijack-observed, and nobody waits; "off" neither judges nor remembers.`},
-			parseHijacking, func(h *Hijack) *Hijacking { return &h.Mode }),
+			parseHijacking, func(h *Hijack) *hijack.Mode { return &h.Mode }),
 		count("hijack.odds", "10000", "100", "1000000000", "The evidence at which an account is contained. An honest one is at most once in so many messages on average, as long as it does nothing less usual than its past says. A higher figure takes longer for a thief: ten times as much is less than one recipient more in a blast.",
 			func(h *Hijack) *int { return &h.Odds }),
 		duration("hijack.hold", "20s", "0s", "1h", "How long mail for recipients waits in the queue that nobody at this site ever wrote to (about three of a hundred). When the account is contained within it, nothing of it leaves: a blast takes seconds. 0s: nobody waits.",
@@ -65,11 +44,11 @@ func (h Hijack) Params() hijack.Params {
 	return p
 }
 
-func parseHijacking(text string) (m Hijacking, message, hint string) {
-	for _, m := range []Hijacking{HijackEnforce, HijackObserve, HijackOff} {
+func parseHijacking(text string) (m hijack.Mode, message, hint string) {
+	for _, m := range hijack.Modes() {
 		if m.String() == text {
 			return m, "", ""
 		}
 	}
-	return HijackEnforce, "this is no way of watching accounts", `write "enforce", "observe" or "off"`
+	return hijack.Enforce, "this is no way of watching accounts", `write "enforce", "observe" or "off"`
 }

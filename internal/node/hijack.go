@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/incident"
 	"sallyport/internal/mail"
 	"sallyport/internal/node/settings"
+	"sallyport/internal/operate"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
 )
@@ -42,6 +43,18 @@ func (n *Node) buildHijack(_ context.Context, next, _ *generation) error {
 	}
 	next.then = append(next.then, func() { n.watch.Adjust(s) })
 	return nil
+}
+
+// learnPast learns the habits of accounts from the trace where nobody watched them before,
+// before anybody is served. What can't be learnt keeps nobody from mail.
+func (n *Node) learnPast(ctx context.Context) error {
+	dir := n.book.Snapshot()
+	err := n.watch.Past(ctx, func(account, to mail.Address) []watch.Way { return operate.WaysTo(dir, account, to) })
+	if err != nil && ctx.Err() == nil {
+		n.log.Error("accounts begin without the habits that the trace tells of", "err", err)
+		return nil
+	}
+	return err
 }
 
 // waits says which deliveries of an account's message may not be tried yet.

@@ -80,7 +80,7 @@ func (op *Operator) Learn(ctx context.Context, by Caller, r Learn) (Learned, err
 			out.Misused++
 			continue
 		}
-		ways := waysTo(dir, account, a)
+		ways := WaysTo(dir, account, a)
 		if len(ways) == 0 {
 			out.Gone++
 		}
@@ -120,8 +120,8 @@ func (op *Operator) accountOf(dir *directory.Snapshot, a mail.Address) (mail.Add
 	return known.Address, err == nil
 }
 
-// waysTo is where a message to a would go, as when the account submits it.
-func waysTo(dir *directory.Snapshot, account, a mail.Address) (out []watch.Way) {
+// WaysTo is where a message to a would go, as when the account submits it.
+func WaysTo(dir *directory.Snapshot, account, a mail.Address) (out []watch.Way) {
 	c := dir.ClassifyFor(account, a)
 	if c.Destination == gate.DestinationForeign {
 		return []watch.Way{{Recipient: a}}

@@ -24,6 +24,7 @@ const (
 	prefixHeard   = prefix + "heard/"
 	prefixWait    = prefix + "wait/"
 	keyNormal     = prefix + "normal"
+	keyPast       = prefix + "past"
 )
 
 func keyOf(prefix string, prints ...hijack.Fingerprint) []byte {

@@ -32,4 +32,5 @@
 //	                               first, of which domain
 //	hijack/wait/ID                 who of a queued message may not leave yet
 //	hijack/normal                  what is normal at this site
+//	hijack/past                    how far the trace of the time before was learnt from
 package watch

@@ -120,7 +120,7 @@ func (w *Watch) count(ctx context.Context, a *account, now time.Time) error {
 // else: an account that answers strangers is not judged for it. Judged.Also is to be written
 // with the message.
 func (w *Watch) Heard(ctx context.Context, from mail.Address, ways []Way) Judged {
-	if w.Mode() == Off || from.IsZero() {
+	if w.Mode() == hijack.Off || from.IsZero() {
 		return Judged{}
 	}
 	ctx = context.WithoutCancel(ctx)

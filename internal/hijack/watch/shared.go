@@ -184,7 +184,7 @@ func away(all []borne) (out []incident.Shared) {
 
 // paused returns the first of several that is paused; the zero Shared: none is.
 func (w *Watch) paused(all []incident.Shared) incident.Shared {
-	if w.Mode() != Enforce || len(all) == 0 {
+	if w.Mode() != hijack.Enforce || len(all) == 0 {
 		return incident.Shared{}
 	}
 	s := &w.shared
@@ -222,7 +222,7 @@ func (w *Watch) share(m Submission, who hijack.Fingerprint, all []borne, r hijac
 			also = append(also, t.mutation(w.o.Key))
 		}
 		if p.Now && !t.paused {
-			t.paused = w.Mode() == Enforce
+			t.paused = w.Mode() == hijack.Enforce
 			stop = append(stop, t.incident(p))
 		}
 	}
@@ -264,7 +264,7 @@ func (t *trait) incident(p hijack.Pause) incident.Incident {
 // watch only observes, it says so.
 func (w *Watch) pause(ctx context.Context, all []incident.Incident, by Act) error {
 	for _, i := range all {
-		if w.Mode() != Enforce {
+		if w.Mode() != hijack.Enforce {
 			w.observedShared(ctx, i, by)
 			continue
 		}

@@ -186,7 +186,7 @@ func TestWhoIsAtHomeGoesOn(t *testing.T) {
 
 // What only observes pauses nothing, and says so.
 func TestObservedSharing(t *testing.T) {
-	w := newWorld(t, func(s *Settings) { s.Mode = Observe })
+	w := newWorld(t, func(s *Settings) { s.Mode = hijack.Observe })
 	taken, of := w.crowd(w.settle(20), stolen)
 	if !of.IsZero() || len(taken) != 20 || len(w.found) != 0 {
 		t.Errorf("%s is paused after %d messages", of, len(taken))

@@ -62,7 +62,7 @@ func (j Judged) Done(taken bool) {
 // Submitted judges a message before it is answered. An account that must be contained is
 // when Submitted returns, and so is paused what must be.
 func (w *Watch) Submitted(ctx context.Context, m Submission) Judged {
-	if w.Mode() == Off || m.Account.IsZero() || len(m.Ways) == 0 {
+	if w.Mode() == hijack.Off || m.Account.IsZero() || len(m.Ways) == 0 {
 		return Judged{}
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -101,12 +101,12 @@ func (w *Watch) Submitted(ctx context.Context, m Submission) Judged {
 		return refused
 	}
 	w.learnt(e, v, p)
-	if w.Mode() != Enforce {
+	if w.Mode() != hijack.Enforce {
 		v.Leave = len(m.Ways) // nobody waits
 	}
 	wait, leaves := w.sort(b, a.who, m, prints, v, now, p)
 	j := Judged{Also: append(also, b.learn(hijack.Wrote(a.who, leaves, now))...)}
-	if wait != nil && w.Mode() == Enforce {
+	if wait != nil && w.Mode() == hijack.Enforce {
 		j.Waits, wait.Bears = true, away(bears)
 		value, err := json.Marshal(wait)
 		if err != nil {
@@ -149,7 +149,7 @@ func (w *Watch) stopped(ctx context.Context, a *account, m Submission, v hijack.
 			return Judged{Fault: err}, true
 		}
 	}
-	if len(stop) > 0 && w.Mode() == Enforce {
+	if len(stop) > 0 && w.Mode() == hijack.Enforce {
 		return Judged{Paused: stop[0].Shared}, true
 	}
 	return Judged{}, false

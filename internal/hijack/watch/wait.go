@@ -121,7 +121,7 @@ func (q *queue) get(id mail.ID) *waiting {
 // it. A message has one attempt at a time.
 func (w *Watch) Waits(ctx context.Context, id mail.ID, pending []Way) (waits map[int]bool, wait time.Duration) {
 	q := w.queue.get(id)
-	if q == nil || w.Mode() != Enforce {
+	if q == nil || w.Mode() != hijack.Enforce {
 		return nil, 0
 	}
 	ctx = context.WithoutCancel(ctx)

@@ -19,29 +19,9 @@ import (
 	"sallyport/internal/store"
 )
 
-// Mode says what follows from evidence. The zero Mode enforces.
-type Mode uint8
-
-const (
-	Enforce Mode = iota
-	Observe      // says what it would have done, and does nothing
-	Off          // neither judges nor remembers
-)
-
-// String returns the word of the configuration.
-func (m Mode) String() string {
-	switch m {
-	case Observe:
-		return "observe"
-	case Off:
-		return "off"
-	}
-	return "enforce"
-}
-
 // Settings are what a configuration may change.
 type Settings struct {
-	Mode   Mode
+	Mode   hijack.Mode
 	Params hijack.Params // of an account of the role person
 }
 
@@ -60,11 +40,16 @@ type Limits struct {
 	Origins   int
 	Shared    int           // networks, offers in TLS and texts of which it is known which accounts have them in common
 	SharedFor time.Duration // how long that is known of one that nobody bears any more
+	// PastFacts is how many facts of the trace, the newest ones, are learnt from where accounts
+	// were not watched before.
+	PastFacts int
+	PastSent  int // of how many messages at once it is remembered meanwhile how many recipients they have
+	PastBatch int // messages that are learnt from in one act, after which it goes on if it is interrupted
 }
 
 // DefaultLimits returns the bounds of a server that nobody configured.
 func DefaultLimits() Limits {
-	return Limits{Accounts: 50_000, Heard: 2000, HeardFor: 90 * 24 * time.Hour, HeardDay: 200, HeardDomainDay: 100, HeardAtOnce: 50, Origins: 1000, Shared: 20_000, SharedFor: 30 * 24 * time.Hour}
+	return Limits{Accounts: 50_000, Heard: 2000, HeardFor: 90 * 24 * time.Hour, HeardDay: 200, HeardDomainDay: 100, HeardAtOnce: 50, Origins: 1000, Shared: 20_000, SharedFor: 30 * 24 * time.Hour, PastFacts: 2_000_000, PastSent: 50_000, PastBatch: 1000}
 }
 
 // Rule names what contains accounts on evidence.
@@ -148,7 +133,7 @@ func (w *Watch) Adjust(s Settings) { w.set.Store(&s) }
 func (w *Watch) Settings() Settings { return *w.set.Load() }
 
 // Mode returns what follows from evidence now.
-func (w *Watch) Mode() Mode { return w.set.Load().Mode }
+func (w *Watch) Mode() hijack.Mode { return w.set.Load().Mode }
 
 // params are what an account is judged by.
 func (w *Watch) params(of mail.Address) hijack.Params {
@@ -198,7 +183,7 @@ type Cause = incident.Cause
 // event judges something that is no message, writes what is known then, and contains the
 // account where it must be.
 func (w *Watch) event(ctx context.Context, by Act, e hijack.Event, also ...store.Mutation) {
-	if w.Mode() == Off || by.Account.IsZero() {
+	if w.Mode() == hijack.Off || by.Account.IsZero() {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -225,7 +210,7 @@ func (w *Watch) event(ctx context.Context, by Act, e hijack.Event, also ...store
 
 // SignedIn tells that somebody signed in as the account.
 func (w *Watch) SignedIn(ctx context.Context, by Act) {
-	if w.Mode() == Off || by.Account.IsZero() {
+	if w.Mode() == hijack.Off || by.Account.IsZero() {
 		return
 	}
 	now, who := w.o.Now(), w.o.Key.Account(by.Account.Key())
@@ -267,7 +252,7 @@ func (w *Watch) BindingFailed(ctx context.Context, by Act, claimed mail.Address)
 // Mistaken reports whether a recipient that is refused now is none of those that were refused
 // last for the account: the same one again is a program that tries again, and tells nothing.
 func (w *Watch) Mistaken(ctx context.Context, of, recipient mail.Address) bool {
-	if w.Mode() == Off || of.IsZero() {
+	if w.Mode() == hijack.Off || of.IsZero() {
 		return true
 	}
 	a, err := w.enter(ctx, of)
@@ -299,7 +284,7 @@ type Answer struct {
 // once. That somebody was taken is kept in memory until something else is written: a crash
 // forgets it, and judges the account no less strictly for that.
 func (w *Watch) Answered(ctx context.Context, by Answer) {
-	if w.Mode() == Off || by.Account.IsZero() {
+	if w.Mode() == hijack.Off || by.Account.IsZero() {
 		return
 	}
 	refused := 0
@@ -371,7 +356,7 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 	if len(words) > 0 {
 		reason = words[0]
 	}
-	if w.Mode() == Observe {
+	if w.Mode() == hijack.Observe {
 		w.observed(ctx, a, by, v, reason)
 		return nil
 	}

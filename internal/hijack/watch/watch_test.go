@@ -54,7 +54,7 @@ func (w *world) open(set func(*Settings)) {
 		set(&s)
 	}
 	w.Watch, err = Open(w.t.Context(), Options{
-		Store: w.st, Key: key, Settings: s, Limits: Limits{Accounts: 4, Heard: 40, HeardFor: 90 * 24 * time.Hour, HeardDay: 30, HeardDomainDay: 25, HeardAtOnce: 2, Origins: 5, Shared: 50, SharedFor: 30 * 24 * time.Hour}, Account: w.account, Now: w.time, Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
+		Store: w.st, Key: key, Settings: s, Limits: Limits{Accounts: 4, Heard: 40, HeardFor: 90 * 24 * time.Hour, HeardDay: 30, HeardDomainDay: 25, HeardAtOnce: 2, Origins: 5, Shared: 50, SharedFor: 30 * 24 * time.Hour, PastFacts: 100_000, PastSent: 500, PastBatch: 100}, Account: w.account, Now: w.time, Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
 		Allowance: func(accounts.Account) budget.Limits { return budget.Limits{Hour: 1000, Day: 5000} },
 		Contain:   w.contain, Pause: w.pauses, Queued: func(context.Context, mail.ID) bool { return false },
 		Write: func(_ context.Context, facts ...fact.Fact) error { w.told = append(w.told, facts...); return nil },
@@ -70,6 +70,9 @@ func (w *world) account(a mail.Address) (accounts.Account, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	acc, ok := w.roles[a.Key()]
+	if acc.Standing == missing.Standing && ok {
+		return acc, false
+	}
 	if !ok {
 		acc = accounts.Account{Address: a, Role: accounts.RolePerson, Standing: accounts.StandingActive}
 	}
@@ -314,7 +317,7 @@ func TestMoreOddsTakeLonger(t *testing.T) {
 }
 
 func TestObservingDoesNothing(t *testing.T) {
-	w := newWorld(t, func(s *Settings) { s.Mode = Observe })
+	w := newWorld(t, func(s *Settings) { s.Mode = hijack.Observe })
 	ids, to := w.blast(30, time.Second)
 	if len(ids) != 30 || len(w.found) != 0 {
 		t.Fatalf("%d of 30 taken, %d incidents", len(ids), len(w.found))
@@ -330,7 +333,7 @@ func TestObservingDoesNothing(t *testing.T) {
 }
 
 func TestOffRemembersNothing(t *testing.T) {
-	w := newWorld(t, func(s *Settings) { s.Mode = Off })
+	w := newWorld(t, func(s *Settings) { s.Mode = hijack.Off })
 	if ids, _ := w.blast(30, time.Second); len(ids) != 30 {
 		t.Errorf("%d of 30 taken", len(ids))
 	}

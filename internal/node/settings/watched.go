@@ -8,7 +8,7 @@ import (
 
 // Watch says how accounts are watched for theft.
 func Watch(cfg config.Config) watch.Settings {
-	return watch.Settings{Mode: watch.Mode(cfg.Hijack.Mode), Params: cfg.Hijack.Params()}
+	return watch.Settings{Mode: cfg.Hijack.Mode, Params: cfg.Hijack.Params()}
 }
 
 // Sender says what becomes of mail by who its sender really is. What is not known is the

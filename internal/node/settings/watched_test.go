@@ -6,7 +6,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/filter/sender"
-	"sallyport/internal/hijack/watch"
+	"sallyport/internal/hijack"
 )
 
 // Each key reaches the policy, and a treatment that is not known refuses.
@@ -23,15 +23,13 @@ func TestSender(t *testing.T) {
 	}
 }
 
-// What follows from evidence is the same word on both sides.
+// What the configuration says of watching arrives.
 func TestWatch(t *testing.T) {
 	cfg := load(t, text)
 	cfg.Hijack.Odds++
-	for mode, want := range map[config.Hijacking]watch.Mode{
-		config.HijackEnforce: watch.Enforce, config.HijackObserve: watch.Observe, config.HijackOff: watch.Off,
-	} {
+	for _, mode := range hijack.Modes() {
 		cfg.Hijack.Mode = mode
-		if got := Watch(cfg); got.Mode != want || got.Params != cfg.Hijack.Params() {
+		if got := Watch(cfg); got.Mode != mode || got.Params != cfg.Hijack.Params() {
 			t.Errorf("%v: %+v", mode, got)
 		}
 	}
