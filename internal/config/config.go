@@ -8,6 +8,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/filter/bounce"
 	"sallyport/internal/mail"
+	"sallyport/internal/screen/dnsbl"
 )
 
 // Config is the whole configuration, parsed and checked. Paths are absolute, or
@@ -52,6 +53,9 @@ type Config struct {
 	Rspamd  Rspamd
 	Milters []Milter // in the order of the file
 	Bounces bounce.Policy
+	// Who is kept out on port 25, by our list and by those of others in the order of the file.
+	Screen Screen
+	DNSBL  []dnsbl.List
 
 	// Sendmail says who of this host's users may send, and as whom.
 	Sendmail Sendmail

@@ -49,6 +49,8 @@ func tables() []table {
 		plain("maildir", maildirKeys, whole),
 		plain("trace", traceKeys, whole),
 		plain("auth", authKeys, whole),
+		plain("screen", screenKeys, func(c *Config) *Screen { return &c.Screen }),
+		{name: "dnsbl", keys: keysOf(dnsblKeys()), read: (*source).dnsbls},
 		plain("bounces", bouncesKeys, func(c *Config) *bounce.Policy { return &c.Bounces }),
 		plain("rspamd", rspamdKeys, func(c *Config) *Rspamd { return &c.Rspamd }),
 		{name: "milter", keys: keysOf(milterKeys()), read: (*source).milters},

@@ -125,7 +125,7 @@ type Findings interface {
 	Keep(ctx context.Context, all []store.Mutation)
 }
 
-// Options are everything that intake works with; all fields but Watch, Memory, ReturnPaths,
+// Options are everything that intake works with; all fields but Screen, Watch, Memory, ReturnPaths,
 // Binding, Findings, Offers, Recipients, International, Reserved and Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
@@ -137,6 +137,8 @@ type Options struct {
 	// have, as things stand.
 	Ledger    *ledger.Ledger
 	Allowance func(accounts.Account) budget.Limits
+	// Screen judges strangers; nil: nobody does.
+	Screen Screen
 	// Watch watches accounts for misuse; nil: nobody does.
 	Watch Watch
 	// Binding says what becomes of senders and authors that are not the account's, as the

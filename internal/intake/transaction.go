@@ -83,6 +83,9 @@ func (t *transaction) Rcpt(ctx context.Context, to wire.RcptParams) mail.Reply {
 	if !addr.IsASCII() && !t.draft.Envelope.SMTPUTF8 {
 		return t.refuse(ctx, "recipient-utf8", mail.R(553, "5.6.7", "SMTPUTF8 was not asked for"), addr.String())
 	}
+	if r := t.screened(ctx, addr); !r.IsZero() {
+		return r
+	}
 	read := t.read(addr)
 	j, said := t.decide(ctx, read)
 	rcpt := mail.Recipient{Address: read.Address, Notify: t.notify(to.Notify), ORcpt: to.ORcpt}

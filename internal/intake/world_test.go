@@ -165,6 +165,8 @@ type setup struct {
 	watch intake.Watch
 	// binding says what becomes of names that are not the account's.
 	binding bind.Mode
+	// screen judges strangers; nil: nobody does.
+	screen intake.Screen
 }
 
 func newWorld(t *testing.T) *world { return newWorldOf(t, setup{limits: intake.DefaultLimits()}) }
@@ -206,7 +208,7 @@ func newWorldOf(t *testing.T, s setup) *world {
 	must(t, err)
 	w.in = intake.New(intake.Options{
 		Binding: func() bind.Mode { return s.binding }, Findings: w.findings,
-		Watch: s.watch, Ledger: w.ledger, Allowance: func(accounts.Account) budget.Limits { return w.most },
+		Screen: s.screen, Watch: s.watch, Ledger: w.ledger, Allowance: func(accounts.Account) budget.Limits { return w.most },
 		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Queue: w.spool, Journal: w.journal,
 		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Memory: s.memory, Recipients: s.recipients, Offers: offers, International: international, ReturnPaths: s.returnPaths, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
 	})

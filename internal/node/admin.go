@@ -13,6 +13,7 @@ import (
 	"sallyport/internal/node/survey"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/backup"
+	"sallyport/internal/screen/policy"
 )
 
 func (n *Node) openOperator(_ context.Context) error {
@@ -38,6 +39,7 @@ func (n *Node) openOperator(_ context.Context) error {
 		Notices:         n.notices.State,
 		Binding:         n.binding, Findings: n.data.Findings,
 		Watch: n.watch, SigningKeys: n.data.Ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
+		Screen: func() *policy.Screen { return n.now().screen },
 	})
 	return nil
 }

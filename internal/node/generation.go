@@ -9,6 +9,7 @@ import (
 	"sallyport/internal/filter"
 	"sallyport/internal/filter/sender"
 	"sallyport/internal/nexthop/ways"
+	"sallyport/internal/screen/policy"
 )
 
 // generation is what one state of the configuration amounts to. It is built whole
@@ -22,6 +23,7 @@ type generation struct {
 	ways   *ways.Ways
 	keys   sender.Keys // the way to the keys of others
 	checks *filter.Checks
+	screen *policy.Screen
 
 	undo []func() // what building did to the world outside; called if it comes to nothing
 	then []func() // what puts it in force beyond being current; none of them fails
@@ -56,6 +58,7 @@ func (n *Node) topics() []topic {
 		{"sender authentication", nil, n.buildAuthentication},
 		{"reports", n.openReports, n.buildReports},
 		{"content checks", nil, n.buildContent},
+		{"screen", nil, n.buildScreen},
 		{"limits", nil, n.buildLimits},
 		{"directory", n.openBook, n.buildDirectory},
 		{"delivery", n.openDelivery, nil},

@@ -150,7 +150,7 @@ func (n *Node) openIntake(_ context.Context) error {
 		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Accounts: n.data.Accounts, Queue: n.data.Spool, Journal: n.data.Trace, Watch: n.watch, Ledger: n.data.Ledger, Allowance: n.allowance, Recipients: n.ways().Behind(), Offers: n.ways().Behind(), International: n.ways().Behind(), ReturnPaths: n.data.ReturnPaths.Read,
 		Binding: n.binding, Findings: n.data.Findings,
 		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: settings.Intake(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
-		Inspectors: n.inspectors(), Reserved: func() []string { return n.now().checks.Reserved() }, Memory: n.memory,
+		Screen: screening{n}, Inspectors: n.inspectors(), Reserved: func() []string { return n.now().checks.Reserved() }, Memory: n.memory,
 	})
 	n.doors = server.NewDoors(n.intake)
 	return nil

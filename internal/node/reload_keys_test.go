@@ -160,6 +160,7 @@ func proofs() map[string]keyProof {
 	}
 	contentProofs(all)
 	all["submission.sender_binding"] = keyProof{set: "[submission]\nsender_binding = \"report\"", see: func(n *Node) any { return n.intake.Binding() }}
+	screenProofs(all)
 	signs := "[return_path]\nsign = \"require\""
 	for key, value := range map[string]string{"sign": `"tag"`, "age": `"20d"`, "exempt": `["bob@local.test"]`} {
 		p := keyProof{set: signs + "\n" + key + " = " + value, on: signs, see: theSigning}
@@ -287,6 +288,7 @@ func TestEveryKeyTakesPartInReload(t *testing.T) {
 	noLeaks(t)
 	s := newSite(t, vfs.NewMem())
 	must(t, os.WriteFile(filepath.Join(s.dir, "names"), []byte("carl\n"), 0o600))
+	must(t, os.WriteFile(filepath.Join(s.dir, "screen"), []byte("refuse network 192.0.2.0/24\n"), 0o600))
 	must(t, os.WriteFile(filepath.Join(s.dir, "secret"), []byte("x\n"), 0o600))
 	must(t, os.WriteFile(filepath.Join(s.dir, "webhook-a"), []byte("whsec_"+strings.Repeat("aaaa", 8)+"\n"), 0o600))
 	must(t, os.WriteFile(filepath.Join(s.dir, "webhook-b"), []byte("whsec_"+strings.Repeat("bbbb", 8)+"\n"), 0o600))

@@ -53,6 +53,7 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	changes(mux, "queue.rm", op.QueueRemove)
 	signingKeyRoutes(mux, op)
 	calloutRoutes(mux, op)
+	screenRoutes(mux, op)
 	incidentRoutes(mux, op)
 	answer(mux, "learn", op.Learn)
 	incidentExportRoutes(mux, op)

@@ -19,6 +19,7 @@ import (
 	"sallyport/internal/incident/webhook"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate/backup"
+	"sallyport/internal/screen/policy"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
 	"sallyport/internal/trace"
@@ -104,6 +105,8 @@ type Options struct {
 	SigningKeys SigningKeys
 	// Callouts is what servers behind us said of recipients; nil: there is no such memory.
 	Callouts func() *callout.Asker
+	// Screen is who is kept out on port 25; nil: nobody is.
+	Screen func() *policy.Screen
 	// Server tells about the running server; nil, or a nil answer: none runs.
 	Server func() *Server
 	// Data is the folder whose disk Status tells of; "": of none.

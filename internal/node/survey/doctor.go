@@ -65,6 +65,9 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 	f := gather.Gather(ctx, g)
 	f.Others = append(f.Others, examineReturnPath(cfg, f.Now)...)
 	f.Others = append(f.Others, examineBinding(cfg)...)
+	if resolver != nil {
+		f.Others = append(f.Others, examineLists(ctx, resolver, cfg.DNSBL, g.Limits.Look)...)
+	}
 	return f
 }
 

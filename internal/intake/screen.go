@@ -1,0 +1,45 @@
+package intake
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"sallyport/internal/fact"
+	"sallyport/internal/gate"
+	"sallyport/internal/mail"
+	"sallyport/internal/screen/access"
+	"sallyport/internal/screen/policy"
+)
+
+// Screen judges who writes on port 25, before a recipient of ours is taken. It can only take
+// away from what the gate would give.
+type Screen interface {
+	Judge(ctx context.Context, v access.Visitor) policy.Judgement
+}
+
+// screened asks the screen about a stranger who names a recipient of ours, and lets him
+// wait where it says so. The zero Reply goes on. Whether the recipient exists is not looked
+// at yet, so that who is kept out learns nothing of it; relaying is the gate's to refuse.
+func (t *transaction) screened(ctx context.Context, to mail.Address) mail.Reply {
+	if t.s.in.Screen == nil || t.door != gate.DoorMX || !t.s.anonymous() || t.dir.Classify(to).Destination == gate.DestinationForeign {
+		return mail.Reply{}
+	}
+	j := t.s.in.Screen.Judge(ctx, access.Visitor{Client: peer(t.s.conn), Hello: t.s.hello.Name, From: t.draft.Envelope.From, To: to})
+	words := strings.Join(j.Words(), "; ")
+	if j.Verdict != policy.Take {
+		return t.s.refuse(ctx, fact.Fact{Rule: j.Rule, Reply: j.Reply, Sender: t.draft.Envelope.From.String(), Recipients: []string{to.String()}, Text: words})
+	}
+	if words != "" {
+		t.note(nil, []fact.Pair{{Name: "screen", Value: words}})
+	}
+	if j.Wait > 0 {
+		wait := time.NewTimer(j.Wait)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+		}
+	}
+	return mail.Reply{}
+}
