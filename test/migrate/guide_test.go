@@ -2,13 +2,17 @@ package migrate
 
 import (
 	"fmt"
+	"net"
+	"net/smtp"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"sallyport/test/guide"
 	"sallyport/test/load/rig"
@@ -66,6 +70,19 @@ func (g *guideServer) must(args ...string) string {
 	return out
 }
 
+// sh runs commands of a guide, sallyport with this test's configuration.
+func (g *guideServer) sh(script string) string {
+	g.t.Helper()
+	cmd := exec.Command("sh", "-eu", "-c", "sallyport() { "+g.binary+" \"$@\"; }\n"+script)
+	cmd.Dir = g.dir
+	cmd.Env = append(os.Environ(), "SALLYPORT_CONFIG="+g.conf)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		g.t.Fatalf("%v\n%s\n%s", err, script, out)
+	}
+	return string(out)
+}
+
 // taken reports whether an address is taken.
 func (g *guideServer) taken(address, token string) bool {
 	g.t.Helper()
@@ -78,6 +95,9 @@ func (g *guideServer) taken(address, token string) bool {
 func TestGuideExchange(t *testing.T) {
 	heavy(t)
 	g := prepare(t, "")
+	g.write(guide.Replaced(t, guide.Block(t, "guides/exchange.md", "toml", 0), "/etc/sallyport/exchange-ca.pem", g.dir+"/tls/fullchain.pem"))
+	g.certificate()
+	g.must("check")
 	g.write(guide.Replaced(t, guide.Block(t, "guides/exchange.md", "toml", 1), "10.0.0.5:25", "127.0.0.1:"+g.lmtp, "tls             = \"required\"\n", "", "ca              = \"/etc/sallyport/exchange-ca.pem\"\n", ""))
 	if command := guide.Block(t, "guides/exchange.md", "powershell", 0); !strings.Contains(command, "-replace '^smtp:',''") || !strings.Contains(command, "Set-Content -Encoding UTF8 recipients") {
 		t.Fatalf("what the command prints is to be looked at again:\n%s", command)
@@ -114,10 +134,19 @@ func TestGuideApplicationRelay(t *testing.T) {
 		}
 	}
 	g := prepare(t, "")
+	g.certificate()
 	own, run, tree := "[domain.\"example.org\"]\ndeliver = \"maildir\"\n", filepath.Join(g.dir, "run"), filepath.Join(g.dir, "tree")
-	g.write(own)
+	people := freePort(t)
+	g.write(fmt.Sprintf("[listen]\nsubmissions = [\"127.0.0.1:%s\"]\n[tls]\ncert = \"%[2]s/tls/fullchain.pem\"\nkey = \"%[2]s/tls/privkey.pem\"\n%[3]s", people, g.dir, own))
 	g.start()
-	g.must("account", "add", "shop@example.org", "--role", "bulk", "--generate")
+	network := strings.SplitAfter(guide.Block(t, "guides/application-relay.md", "", 0), "\n")
+	_, password, made := strings.Cut(g.sh(network[0]), "password: ")
+	if password, _, _ = strings.Cut(password, "\n"); !made {
+		t.Fatal("the guide's first command prints no password")
+	}
+	g.sh(guide.Replaced(t, strings.TrimSpace(network[1]), "mx.example.org --port 465", "127.0.0.1 --port "+people, "you@example.net", "you@far.example") +
+		" --header 'Message-ID: <network@migrate>' --auth-password " + password) // which a person is asked for
+	eventually(t, "the message over the network leaves", func() bool { return len(g.sink.places("network")) == 1 })
 	door := guide.Replaced(t, guide.Block(t, "guides/application-relay.md", "toml", 0), "/run/sallyport/sendmail.sock", run+"/sendmail.sock")
 	g.stop()
 	g.write(door + "\n" + own)
@@ -148,6 +177,12 @@ func TestGuideApplicationRelay(t *testing.T) {
 		}
 	}
 	eventually(t, "the message of www-data leaves", func() bool { return len(g.sink.places("cron")) == 1 })
+	g.sh(guide.Replaced(t, guide.Block(t, "guides/application-relay.md", "", 2), "rm /usr/sbin/sendmail /usr/bin/mailq", "rm "+tree+"/usr/sbin/sendmail "+tree+"/usr/bin/mailq", "dpkg-divert ", "dpkg-divert --root "+tree+" "))
+	for _, f := range []string{"usr/sbin/sendmail", "usr/bin/mailq"} {
+		if text, err := os.ReadFile(filepath.Join(tree, f)); err != nil || string(text) != "another's\n" {
+			t.Errorf("back again, %s: %q, %v", f, text, err)
+		}
+	}
 }
 
 // dovecot runs Debian's Dovecot with what a guide adds to its local.conf, until the test ends.
@@ -155,6 +190,7 @@ func (g *guideServer) dovecot(local string) {
 	g.t.Helper()
 	conf := filepath.Join(g.dir, "dovecot.conf")
 	must(g.t, os.WriteFile(conf, []byte(fmt.Sprintf("base_dir = %[1]s/dovecot\nstate_dir = %[1]s/dovecot-state\nlog_path = %[1]s/dovecot.log\n!include /etc/dovecot/conf.d/*.conf\nlog_path = %[1]s/dovecot.log\nssl = no\n%[2]s", g.dir, local)), 0o644))
+	_ = os.Remove(g.dir + "/dovecot/auth-userdb") // of the one before
 	cmd := exec.Command("dovecot", "-F", "-c", conf)
 	must(g.t, cmd.Start())
 	end := sync.OnceFunc(func() {
@@ -216,6 +252,28 @@ func TestGuideDovecot(t *testing.T) {
 	if out, err := exec.Command("doveadm", "-c", g.dir+"/dovecot.conf", "user", "nobody@example.org").CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
+	// The mailbox is full by now. Dovecot says so when the message has come, or at RCPT.
+	quota := "mail_plugins = quota\nplugin {\n  quota = maildir:User quota\n  quota_rule = *:messages=1\n}\n"
+	for _, early := range []bool{false, true} {
+		more := local + quota
+		if early {
+			more += guide.Block(t, "guides/dovecot.md", "", 2)
+		}
+		g.endDovecot()
+		g.dovecot(more)
+		g.must("callout", "forget", "--domain", "example.org")
+		nc, err := net.DialTimeout("tcp", g.at, 10*time.Second)
+		must(t, err)
+		must(t, nc.SetDeadline(time.Now().Add(time.Minute)))
+		c, err := smtp.NewClient(nc, "127.0.0.1")
+		must(t, err)
+		must(t, c.Hello("client.far.example"))
+		must(t, c.Mail("stranger@far.example"))
+		if err := c.Rcpt("nobody@example.org"); (err == nil) == early || early && !regexp.MustCompile("^550 .*5\\.2\\.2 .*Quota exceeded").MatchString(err.Error()) {
+			t.Errorf("a full mailbox, Dovecot asked about it at RCPT %v: %v", early, err)
+		}
+		must(t, c.Close())
+	}
 }
 
 // The guide to Maildirs that Dovecot reads.
@@ -224,17 +282,18 @@ func TestGuideMaildir(t *testing.T) {
 	g := prepare(t, "")
 	root := filepath.Join(g.dir, "mailboxes")
 	g.write(guide.Replaced(t, guide.Block(t, "guides/maildir.md", "toml", 0), "/var/mail/sallyport", root))
-	must(t, os.WriteFile(g.dir+"/users", []byte(guide.Replaced(t, guide.Block(t, "guides/maildir.md", "", 1), "$6$…", "$6$none")), 0o644))
 	g.start()
 	g.must("account", "add", "alice@example.org", "--generate")
-	for _, to := range []string{"Alice@Example.org", "alice+lists@example.org"} {
+	g.must("account", "add", "o'brien@example.org", "--generate")
+	for _, to := range []string{"Alice@Example.org", "alice+lists@example.org", "O'Brien@example.org"} {
 		if !g.taken(to, "box") {
 			t.Errorf("%s is refused", to)
 		}
 	}
 	eventually(t, "the mail is there", func() bool {
 		new, _ := os.ReadDir(root + "/example.org/alice/new")
-		return len(new) == 2
+		other, _ := os.ReadDir(root + "/example.org/o%27brien/new")
+		return len(new) == 2 && len(other) == 1
 	})
 	// Root may be no user of Dovecot: what the test wrote becomes that of the user in the guide.
 	must(t, filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
@@ -243,12 +302,65 @@ func TestGuideMaildir(t *testing.T) {
 		}
 		return os.Chown(path, 65534, 65534)
 	}))
-	g.dovecot(guide.Replaced(t, guide.Block(t, "guides/maildir.md", "", 0), "protocols = imap\n", "", "/var/mail/sallyport", root, "/etc/dovecot/users", g.dir+"/users", "uid=sallyport gid=sallyport", "uid=65534 gid=65534"))
+	place := guide.Replaced(t, guide.Block(t, "guides/maildir.md", "", 3), "/etc/dovecot/users", g.dir+"/users", "uid=sallyport gid=sallyport", "uid=65534 gid=65534")
+	line := guide.Replaced(t, guide.Block(t, "guides/maildir.md", "", 2), "/var/mail/sallyport", root, "$6$…", "$6$none")
+	must(t, os.WriteFile(g.dir+"/users", []byte(guide.Replaced(t, guide.Block(t, "guides/maildir.md", "", 1), "$6$…", "$6$none")+line), 0o644))
+	g.dovecot(place + guide.Replaced(t, guide.Block(t, "guides/maildir.md", "", 0), "protocols = imap\n", "", "/var/mail/sallyport", root, "/etc/dovecot/users", g.dir+"/users", "uid=sallyport gid=sallyport", "uid=65534 gid=65534"))
 	out, err := exec.Command("doveadm", "-c", g.dir+"/dovecot.conf", "mailbox", "status", "-u", "alice@example.org", "messages", "INBOX").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "INBOX messages=2") {
 		t.Errorf("%v: %s", err, out)
 	}
+	out, err = exec.Command("doveadm", "-c", g.dir+"/dovecot.conf", "mailbox", "status", "-u", "o'brien@example.org", "messages", "INBOX").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "INBOX messages=1") {
+		t.Errorf("%v: %s", err, out)
+	}
 	if command := "doveadm mailbox status -u alice@example.org messages INBOX Junk"; !strings.Contains(guide.Text(t, "guides/maildir.md"), command) {
 		t.Errorf("the guide no longer says %s", command)
+	}
+}
+
+// The guide to Postfix: its commands, on a host of Debian's kind, and the log of Postfix in its
+// three forms of time.
+func TestGuidePostfix(t *testing.T) {
+	heavy(t)
+	binary, err := rig.Build(t.Context(), t.TempDir())
+	must(t, err)
+	s := open(t, "debian")
+	g := &guideServer{site: s, binary: binary, conf: filepath.Join(s.dir, "new.toml")}
+	commands := strings.SplitAfter(strings.TrimSpace(guide.Replaced(t, guide.Block(t, "guides/postfix.md", "", 0), "/etc/postfix", s.root+"/etc/postfix")), "\n")
+	for i, command := range commands {
+		if i == len(commands)-1 { // between the two, other ports and no DNS
+			s.adapt(g.conf)
+			g.sh(command)
+			continue
+		}
+		if out := g.sh(strings.TrimSpace(strings.Split(command, "#")[0]) + " && exit 9 || test $? = 1\n"); !strings.Contains(out, "could not be carried over") {
+			t.Errorf("%s: it does not tell what is lost:\n%s", command, out)
+		}
+	}
+	g.sh("sallyport account add alice@deb.example --generate")
+	log := filepath.Join(s.dir, "mail.log")
+	var text, wanted strings.Builder
+	for i, at := range []string{"2026-11-01T08:05:09.123456+01:00", "Nov  1 08:05:09", "Nov 01 08:05:09", "Nov 11 08:05:09", "2026-10-01T08:05:09.123456+01:00"} {
+		lines := fmt.Sprintf("%[1]s mail postfix/submission/smtpd[9]: 4F2A1C001%[2]d: client=pc[192.0.2.7], sasl_method=PLAIN, sasl_username=alice@deb.example\n"+
+			"%[1]s mail postfix/qmgr[7]: 4F2A1C001%[2]d: from=<alice@deb.example>, size=812, nrcpt=1 (queue active)\n"+
+			"%[1]s mail postfix/smtp[8]: 4F2A1C001%[2]d: to=<friend%[2]d@remote.example>, relay=x, status=sent (250 ok)\n", at, i)
+		text.WriteString(lines)
+		if i < 3 {
+			wanted.WriteString(lines)
+		}
+	}
+	must(t, os.WriteFile(log, []byte(text.String()), 0o644))
+	document := strings.Join(strings.Fields(guide.Text(t, "guides/postfix.md")), " ")
+	for command, want := range map[string]string{
+		"sallyport learn log /var/log/mail.log* -c new.toml":     "5 correspondents",
+		"grep -E '^(2026-11-01T|Nov ( |0)1 )' /var/log/mail.log": wanted.String(),
+	} {
+		if !strings.Contains(document, "`"+command+"`") {
+			t.Errorf("the guide no longer says %s", command)
+		}
+		if out := g.sh(strings.ReplaceAll(command, "/var/log/mail.log", log)); !strings.Contains(out, want) {
+			t.Errorf("%s:\n%s", command, out)
+		}
 	}
 }
