@@ -12,7 +12,7 @@ SEED     ?= 1
 ROOMS    ?= gate sched callout spool dispatch intake
 LEAST    ?= 85
 # Rooms in which much happens at once, and whose tests are quick.
-QUICK    := hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
+QUICK    := certificate expiry hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
 .PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies rollout
 

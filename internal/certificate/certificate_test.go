@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -154,8 +155,31 @@ type kept struct {
 	source  Source
 	inForce *tls.Config
 	facts   []fact.Fact
-	log     strings.Builder
-	now     time.Time
+
+	mu  sync.Mutex // what the test and a Watch that runs both touch
+	log strings.Builder
+	now time.Time
+}
+
+// Write takes a line of the log.
+func (k *kept) Write(line []byte) (int, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.log.Write(line)
+}
+
+func (k *kept) logged() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.log.String()
+}
+
+// passes lets time go by, and returns what it is then.
+func (k *kept) passes(d time.Duration) time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.now = k.now.Add(d)
+	return k.now
 }
 
 func keep(t *testing.T) *kept {
@@ -167,7 +191,7 @@ func keep(t *testing.T) *kept {
 	k.Keeper = New(Options{
 		Source: func() Source { return k.source }, InForce: func() *tls.Config { return k.inForce }, Change: func(fn func()) { fn() },
 		Present: func(c *tls.Config) { k.inForce = c }, Record: func(_ context.Context, f fact.Fact) { k.facts = append(k.facts, f) },
-		Limits: DefaultLimits(), Now: func() time.Time { return k.now }, Logger: slog.New(slog.NewTextHandler(&k.log, nil)),
+		Limits: DefaultLimits(), Now: func() time.Time { return k.passes(0) }, Logger: slog.New(slog.NewTextHandler(k, nil)),
 	})
 	return k
 }
@@ -205,13 +229,13 @@ func TestWarnings(t *testing.T) {
 		go func() { k.Watch(ctx); close(ended) }()
 		look := func(after time.Duration) int {
 			synctest.Wait()
-			k.now = k.now.Add(after)
+			k.passes(after)
 			time.Sleep(k.o.Limits.Every)
 			synctest.Wait()
-			return strings.Count(k.log.String(), "ends soon")
+			return strings.Count(k.logged(), "ends soon")
 		}
 		if got := []int{look(0), look(25 * time.Hour), look(time.Hour), look(23 * time.Hour)}; !slices.Equal(got, []int{0, 1, 1, 2}) {
-			t.Errorf("warned %v times\n%s", got, k.log.String())
+			t.Errorf("warned %v times\n%s", got, k.logged())
 		}
 		cancel()
 		<-ended
