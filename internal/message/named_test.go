@@ -209,6 +209,14 @@ func TestMisread(t *testing.T) {
 		`=?utf-8?q?J=C3=BCrgen_=28u=40a2.test=29?= <v@none.test>`:       "[]",
 		`"a\" <u@a2.test>" <v@a2.test>`:                                 "[]", // whom it names anyway
 		`v@none.test (a: b)`:                                            "[]",
+		`[x] "u@a2.test" <v@none.test>`:                                 "[]",
+		`"x" [y] "u@a2.test" <v@none.test>`:                             "[a2.test]",
+		`"u@a3.test" <v@none.test>, "\"" "<u@a2.test>" <w@none.test>`:   "[a2.test]", // the quotes of one name alone
+		"\"\\\"\" \"x\r\n u@a2.test\" <v@none.test>":                    "[a2.test]", // a fold takes no suspicion back
+		`v@none.test (x: =?utf-8?q?u=40a2.test?=)`:                      "[a2.test]",
+		`"=?utf-8?q?x?= u@a2.test" <v@none.test>`:                       "[]",
+		`v@none.test (=?utf-8?q?u=40a2.test?=)`:                         "[]",
+		`=?gbk?b?o7x1QGEyLnRlc3Sjvg==?= <v@none.test>`:                  "[a2.test]", // full-width brackets
 	} {
 		h, err := ParseHeader([]byte("From: " + value + "\r\n\r\n"))
 		if err != nil {
@@ -223,9 +231,19 @@ func TestMisread(t *testing.T) {
 	for i := range 50 {
 		many += fmt.Sprintf(" (<u@a%d.test>)", i)
 	}
-	h, err := ParseHeader([]byte("From: " + many + "\r\n\r\n"))
-	if got := len(h.Named("From").Misread); err != nil || got != maxMisread {
-		t.Error(got, err)
+	// As many in one comment, and in two together.
+	two := "v@none.test (<u@z0.test>"
+	for i := range 30 {
+		two += fmt.Sprintf(", u@z%d.test", i)
+		if i == 14 {
+			two += ") (<u@a.test>"
+		}
+	}
+	for _, value := range []string{many, two + ")"} {
+		h, err := ParseHeader([]byte("From: " + value + "\r\n\r\n"))
+		if got := len(h.Named("From").Misread); err != nil || got != maxMisread {
+			t.Error(got, err)
+		}
 	}
 }
 
