@@ -82,6 +82,7 @@ func TestShellsComplete(t *testing.T) {
 // one, has nothing to say about any.
 func TestManPages(t *testing.T) {
 	root := allPages(t)
+	dir, files := t.TempDir(), []string(nil)
 	for _, p := range append([]*page{root}, root.below...) {
 		text := manualOf(p, root)
 		if p == root {
@@ -98,14 +99,19 @@ func TestManPages(t *testing.T) {
 				}
 			}
 		}
-		groff, err := exec.LookPath("groff")
-		if err != nil {
-			continue
+		file := filepath.Join(dir, strings.ReplaceAll(p.name(), " ", "-")+".1")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
 		}
-		cmd := exec.Command(groff, "-man", "-ww", "-Tutf8", "-K", "utf8", "-z")
-		cmd.Stdin = strings.NewReader(text)
-		if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
-			t.Errorf("%s: %v: %s", p.name(), err, out)
-		}
+		files = append(files, file)
+	}
+	groff, err := exec.LookPath("groff")
+	if err != nil {
+		return
+	}
+	// It names the file and line of what it has to say.
+	args := append([]string{"-man", "-ww", "-Tutf8", "-K", "utf8", "-z"}, files...)
+	if out, err := exec.Command(groff, args...).CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v: %s", err, out)
 	}
 }
