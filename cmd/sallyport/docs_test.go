@@ -61,7 +61,7 @@ func shownCommands(text string) (found []string) {
 	}
 	for _, line := range lines {
 		line, _, _ = strings.Cut(line, " #")
-		line = regexp.MustCompile(` (\||&&|<|;) .*$|;.*$`).ReplaceAllString(line, "")
+		line = regexp.MustCompile(` (\||&&|<|>|;) .*$|;.*$`).ReplaceAllString(line, "")
 		line = regexp.MustCompile(`   +.*$`).ReplaceAllString(line, "") // words beside it
 		if !strings.ContainsAny(line, "…[|") && !strings.Contains(line, "...") && !strings.Contains(line, ", ") {
 			found = append(found, strings.Join(strings.Fields(line), " "))
