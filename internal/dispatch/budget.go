@@ -63,6 +63,7 @@ func (d *Dispatch) waiting(r *run) (waits map[int]bool) {
 // Answers is what other servers said for good, in one attempt, of an account's message.
 type Answers struct {
 	Account mail.Address
+	Message mail.ID
 	Refused []mail.Address
 	Taken   int // recipients
 	All     int // recipients of the message
@@ -76,7 +77,7 @@ func (d *Dispatch) answered(c spool.Claim, a attempt) {
 	if d.Answered == nil || e.Account.IsZero() || e.Forward != spool.ForwardNone || c.Grant.Report() {
 		return
 	}
-	out := Answers{Account: e.Account, All: len(e.Recipients)}
+	out := Answers{Account: e.Account, Message: e.ID, All: len(e.Recipients)}
 	for i, o := range a.outcomes {
 		switch {
 		case a.states[i].Kind != spool.KindOutbound || o.Remote == ourName:

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"sallyport/internal/accounts"
@@ -26,6 +27,7 @@ func (n *Node) openWatch(ctx context.Context) (err error) {
 		Pause: func(ctx context.Context, i incident.Incident, by []fact.Pair, with ...store.Planner) (incident.Incident, error) {
 			return n.incidents.Pause(ctx, i, by, with...)
 		},
+		Submitted: n.submittedWith,
 		Write: n.data.Trace.Write, Now: n.o.Now, Logger: n.log,
 		Queued: func(ctx context.Context, id mail.ID) bool {
 			_, err := n.data.Spool.Get(ctx, id)
@@ -69,4 +71,14 @@ func (n *Node) waits(ctx context.Context, id mail.ID, pending []spool.RecipientS
 // answered takes what other servers said of recipients as evidence.
 func (n *Node) answered(ctx context.Context, a dispatch.Answers) {
 	n.watch.Answered(ctx, watch.Answer(a))
+}
+
+// submittedWith returns what of an account's credentials a message was submitted with.
+func (n *Node) submittedWith(ctx context.Context, of mail.Address, id mail.ID) ([]accounts.Credential, error) {
+	used, err := n.data.Facts.SubmittedWith(ctx, id)
+	if err != nil || len(used) == 0 {
+		return nil, err
+	}
+	all, err := n.data.Accounts.Credentials(of)
+	return slices.DeleteFunc(all, func(c accounts.Credential) bool { return !slices.Contains(used, c.ID) }), err
 }

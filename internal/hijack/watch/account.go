@@ -31,6 +31,21 @@ type account struct {
 	told   time.Time // when it was last told that the account would be contained
 	heard  *tally    // of strangers who wrote to it; nil: not counted yet
 	wrong  mistakes
+	// refused are the messages of which other servers refused recipients last. A restart forgets them.
+	refused messages
+}
+
+// messages are the last ones of something.
+type messages struct {
+	last [16]mail.ID
+	next int
+}
+
+// add takes a message among them; the zero one is none.
+func (m *messages) add(id mail.ID) {
+	if !id.IsZero() && m.last[(m.next+len(m.last)-1)%len(m.last)] != id {
+		m.last[m.next], m.next = id, (m.next+1)%len(m.last)
+	}
 }
 
 // mistakes are the recipients of an account that were refused last. A program that sends the

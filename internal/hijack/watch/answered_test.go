@@ -1,10 +1,16 @@
 package watch
 
 import (
+	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"sallyport/internal/accounts"
 	"sallyport/internal/mail"
 )
 
@@ -63,5 +69,50 @@ func TestAnswersOfOtherServers(t *testing.T) {
 	}
 	if same, _ := refusals(t, 0, true, func(int) string { return "gone@far.test" }); same != 0 {
 		t.Errorf("the same address contains an account, refused %d times", same)
+	}
+}
+
+// Who is found by what other servers refuse is whoever submitted those messages: the incident
+// names his credential, and no other of the account.
+func TestRefusalsNameTheCredentialOfTheirMessages(t *testing.T) {
+	w := newWorld(t, refusalsAlone)
+	alice := addr(t, "alice@local.test")
+	stolen := accounts.Credential{ID: "app-stolen", Name: "stolen", Kind: accounts.KindApp, Created: w.time()}
+	var thief []mail.ID
+	w.Watch.o.Submitted = func(_ context.Context, of mail.Address, id mail.ID) ([]accounts.Credential, error) {
+		if of != alice || !slices.Contains(thief, id) {
+			return nil, errors.New("not known")
+		}
+		return []accounts.Credential{stolen}, nil
+	}
+	for n := range 40 {
+		id, err := mail.NewID(w.time(), rand.Reader)
+		must(t, err)
+		thief = append(thief, id)
+		w.Answered(t.Context(), Answer{Account: alice, Message: id, Refused: []mail.Address{addr(t, fmt.Sprintf("gone%d@far.test", n))}, All: 1})
+		if len(w.found) > 0 {
+			break
+		}
+	}
+	if len(w.found) != 1 || !slices.Equal(w.found[0].Used, []string{"app-stolen"}) || w.found[0].Credential != "the app password stolen" {
+		t.Errorf("%+v", w.found)
+	}
+}
+
+func TestTheLastMessagesAreKept(t *testing.T) {
+	var m messages
+	var all []mail.ID
+	for range 20 {
+		id, err := mail.NewID(time.Now(), rand.Reader)
+		must(t, err)
+		all = append(all, id)
+		m.add(id)
+		m.add(id)
+		m.add(mail.ID{})
+	}
+	for n, id := range all {
+		if slices.Contains(m.last[:], id) != (n >= 4) {
+			t.Errorf("of 20, %d is kept: %v", n, n < 4)
+		}
 	}
 }

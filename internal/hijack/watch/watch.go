@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -79,6 +80,9 @@ type Options struct {
 	// is planned; it is incident.Keeper.Pause.
 	Pause func(ctx context.Context, i incident.Incident, by []fact.Pair, with ...store.Planner) (incident.Incident, error)
 	Write func(ctx context.Context, facts ...fact.Fact) error
+	// Submitted returns those credentials of an account with which a message of it was submitted, as
+	// far as the account still has them; nil: nobody knows.
+	Submitted func(context.Context, mail.Address, mail.ID) ([]accounts.Credential, error)
 	// Queued reports whether there is a message in the queue.
 	Queued func(context.Context, mail.ID) bool
 	Now    func() time.Time
@@ -175,6 +179,8 @@ type Act struct {
 	Began   time.Time
 	// Used are the credentials with which the session was opened.
 	Used []accounts.Credential
+	// message is whose recipients other servers refused, where it is no session that acts.
+	message mail.ID
 }
 
 // Cause is the message with which something is found.
@@ -195,6 +201,7 @@ func (w *Watch) event(ctx context.Context, by Act, e hijack.Event, also ...store
 	p, now := w.params(by.Account), w.o.Now()
 	s, v := hijack.Advance(a.state, e, w.priors(now), p)
 	a.noted(s, v, now)
+	a.refused.add(by.message)
 	m, place := a.mutation()
 	since := a.since
 	a.mu.Unlock()
@@ -275,6 +282,7 @@ func (w *Watch) Refused(ctx context.Context, by Act, refused, of int) {
 // Answer is what other servers said for good, in one attempt, of an account's message.
 type Answer struct {
 	Account mail.Address
+	Message mail.ID
 	Refused []mail.Address
 	Taken   int // recipients
 	All     int // recipients of the message
@@ -297,7 +305,7 @@ func (w *Watch) Answered(ctx context.Context, by Answer) {
 	e := hijack.Answered{At: now, Refused: refused, Of: of, All: by.All}
 	switch {
 	case refused > 0:
-		w.event(ctx, Act{Account: by.Account}, e)
+		w.event(ctx, Act{Account: by.Account, message: by.Message}, e)
 	case of > 0:
 		a, err := w.enter(context.WithoutCancel(ctx), by.Account)
 		if err != nil {
@@ -320,7 +328,7 @@ func (w *Watch) Clearing(of mail.Address, since time.Time, vouched bool) store.P
 			return store.Share{}, err
 		}
 		before, began := a.state, a.since
-		a.state, a.since = a.state.Cleared(w.params(of)), time.Time{}
+		a.state, a.since, a.refused = a.state.Cleared(w.params(of)), time.Time{}, messages{}
 		m, place := a.mutation()
 		a.mu.Unlock()
 		s := store.Share{Mutations: []store.Mutation{m}, Done: func(err error) error {
@@ -370,6 +378,9 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 	}
 	i := incident.Incident{
 		Account: by.Account, Rule: Rule, By: detector, Reason: reason, Evidence: words, Odds: v.Odds, Since: since, Cause: c}
+	if !by.message.IsZero() {
+		by.Used = w.submittedWith(ctx, a, by.Account)
+	}
 	if by.Session.Door != "" { // what other servers refuse comes of no session
 		i.Seen = []incident.Origin{{
 			Peer: by.Session.Peer, Door: by.Session.Door, Program: by.Session.Hello, TLS: by.Session.TLS, Conn: by.Session.Conn, At: w.o.Now(),
@@ -392,6 +403,32 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 	}
 	log.Error("an account was contained: somebody else seems to use it")
 	return errContained
+}
+
+// submittedWith are the credentials with which those messages were submitted whose recipients other
+// servers refused last: whoever has them is who is found.
+func (w *Watch) submittedWith(ctx context.Context, a *account, of mail.Address) (all []accounts.Credential) {
+	if w.o.Submitted == nil {
+		return nil
+	}
+	a.mu.Lock()
+	refused := a.refused
+	a.mu.Unlock()
+	for _, id := range refused.last {
+		if id.IsZero() {
+			continue
+		}
+		used, err := w.o.Submitted(ctx, of, id)
+		if err != nil {
+			w.o.Logger.Warn("it is not known with what a message was submitted", "queue", id.String(), "err", err)
+		}
+		for _, c := range used {
+			if !slices.ContainsFunc(all, func(had accounts.Credential) bool { return had.ID == c.ID }) {
+				all = append(all, c)
+			}
+		}
+	}
+	return all
 }
 
 // earlier is the earlier of two times of which either may not be known.

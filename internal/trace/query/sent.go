@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"sallyport/internal/fact"
@@ -43,6 +44,20 @@ func (r *Reader) sent(ctx context.Context, t Term) (bool, error) {
 		}
 	}
 	return a.Older > 0, nil
+}
+
+// SubmittedWith returns the identifiers of the credentials with which a message was submitted; none
+// where that is not known any more.
+func (r *Reader) SubmittedWith(ctx context.Context, id mail.ID) (all []string, err error) {
+	a, err := r.Query(ctx, Query{Terms: []Term{{Field: FieldQueue, Text: id.String()}}, Kinds: []fact.Kind{fact.KindAccept}})
+	for _, e := range a.Entries {
+		for _, p := range e.Fact.Evidence {
+			if p.Name == fact.EvidenceCredential && e.Fact.Queue == id {
+				all = append(all, strings.Fields(p.Value)...)
+			}
+		}
+	}
+	return all, err
 }
 
 // Since returns the time of the oldest fact that is kept; zero: there is none.
