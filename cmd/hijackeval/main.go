@@ -29,7 +29,7 @@ The same log and seed give the same figures, but for what depends on the machine
 
 type options struct {
 	edges, params string
-	json          bool
+	json, week    bool
 	made          replay.Made
 	run           replay.Options
 }
@@ -58,6 +58,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	}
 	f.StringVar(&o.edges, "edges", "", "a log to replay; without it a site is made up")
 	f.BoolVar(&o.json, "json", false, "print the report as JSON")
+	f.BoolVar(&o.week, "week", false, "also the first week of made-up sites of 50 people without any history")
 	f.Uint64Var(&o.run.Seed, "seed", 1, "of all chance")
 	f.IntVar(&o.made.People, "people", 300, "of the made-up site")
 	f.IntVar(&o.made.Days, "days", 150, "of its life, of which the first ones find no history")
@@ -85,6 +86,10 @@ func run(o options, out io.Writer) error {
 		return err
 	}
 	r := replay.Run(log, o.run)
+	if o.week {
+		w := replay.FirstWeek(o.run.Params, o.run.Seed)
+		r.First = &w
+	}
 	if o.json {
 		e := json.NewEncoder(out)
 		e.SetIndent("", "  ")

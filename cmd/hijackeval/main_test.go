@@ -44,6 +44,9 @@ func TestRun(t *testing.T) {
 	if out, err := try("-people", "5", "-days", "3", "-waves", "1"); err != nil || !strings.Contains(out, "honest people") {
 		t.Errorf("%v: %s", err, out)
 	}
+	if out, err := try("-edges", log, "-waves", "0", "-week"); err != nil || !strings.Contains(out, "first week of 20 made-up sites of 50 people") || !strings.Contains(out, "new           20-an-hour") {
+		t.Errorf("%v: %s", err, out)
+	}
 	odds := write("odds", `{"Odds": 500}`)
 	if out, err := try("-edges", log, "-waves", "0", "-json", "-params", odds); err != nil || !strings.Contains(out, `"Odds": 500`) {
 		t.Errorf("%v: %s", err, out)

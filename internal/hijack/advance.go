@@ -86,7 +86,7 @@ func (j *judge) submitted(r Recipients) {
 	}
 	j.refusals(r.Invalid, r.Total()-r.Elsewhere+r.Invalid, r.Total()+r.Invalid)
 	j.count(SitePace, r.NewToSite)
-	j.count(AccountPace, r.strange())
+	j.count(AccountPace, r.fresh())
 }
 
 // answered takes what became of recipients into the evidence.

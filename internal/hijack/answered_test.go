@@ -129,3 +129,26 @@ func TestFalseAlarmsOfPartsAreBounded(t *testing.T) {
 		t.Errorf("%.0f alarms where %.0f are allowed: the test measures nothing", alarms, promised)
 	}
 }
+
+// Colleagues with whom the account has somebody in common are nothing unusual for it one by one,
+// and seven within a minute are.
+func TestAPaceOfColleaguesIsEvidence(t *testing.T) {
+	p := DefaultParams()
+	for name, c := range map[string]struct {
+		gap         time.Duration
+		least, most int
+	}{"by a program": {5 * time.Second, 5, 6}, "by hand": {20 * time.Minute, 100, 100}} {
+		s, at := habit(60, p)
+		n := 0
+		for ; n < 100; n++ {
+			at = at.Add(c.gap)
+			var v Verdict
+			if s, v = Advance(s, Submitted{At: at, Recipients: Recipients{NewToAccount: 1, Acquainted: true}}, old(p), p); v.Contain {
+				break
+			}
+		}
+		if n < c.least || n > c.most {
+			t.Errorf("%s: %d colleagues before the account is contained", name, n)
+		}
+	}
+}

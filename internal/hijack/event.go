@@ -35,15 +35,6 @@ type Recipients struct {
 // fresh is how many are new to the account.
 func (r Recipients) fresh() int { return r.NewToAccount + r.NewToSite }
 
-// strange is how many the account has nothing to do with, as far as that can be told:
-// of an account with few correspondents everybody new.
-func (r Recipients) strange() int {
-	if r.Acquainted {
-		return r.Strangers
-	}
-	return r.fresh()
-}
-
 // judged is how many say something.
 func (r Recipients) judged() int { return r.fresh() + r.Known }
 

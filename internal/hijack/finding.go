@@ -70,7 +70,7 @@ func (f Finding) Words() string {
 	case SitePace:
 		return odd + " messages in a row to recipients never written to from this site" + f.perHour()
 	case AccountPace:
-		return odd + " messages in a row to recipients new to the account, with nobody in common" + f.perHour()
+		return odd + " messages in a row to recipients new to the account" + f.perHour()
 	case NetworkPace:
 		return odd + " sign-ins in a row from networks that the account never used" + f.perHour()
 	}

@@ -269,9 +269,9 @@ func TestClearedBeginsAnew(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	for want, f := range map[string]Finding{
-		"4 of 4 recipients were never written to from this site; normal here is at most 3 %: odds × 1,000,000":                              {Signal: SiteNovelty, Unusual: 4, Of: 4, Normal: 0.03, Odds: 1e6},
-		"3 messages in a row to recipients never written to from this site; normal here is at most one in 8 hours: odds × 10,101":           {Signal: SitePace, Unusual: 3, Normal: 0.125, Odds: 10_101},
-		"3 messages in a row to recipients new to the account, with nobody in common; normal here is at most one in 30 minutes: odds × 999": {Signal: AccountPace, Unusual: 3, Normal: 2, Odds: 999},
+		"4 of 4 recipients were never written to from this site; normal here is at most 3 %: odds × 1,000,000":                    {Signal: SiteNovelty, Unusual: 4, Of: 4, Normal: 0.03, Odds: 1e6},
+		"3 messages in a row to recipients never written to from this site; normal here is at most one in 8 hours: odds × 10,101": {Signal: SitePace, Unusual: 3, Normal: 0.125, Odds: 10_101},
+		"3 messages in a row to recipients new to the account; normal here is at most one in 30 minutes: odds × 999":              {Signal: AccountPace, Unusual: 3, Normal: 2, Odds: 999},
 		"": {},
 	} {
 		if got := f.Words(); got != want {

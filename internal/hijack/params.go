@@ -54,8 +54,7 @@ type Params struct {
 	Binding Usual
 	// SitePace weighs how fast messages to recipients new to the site follow each other.
 	SitePace Rate
-	// AccountPace weighs how fast messages to strangers do; of an account with few
-	// correspondents, to anybody new to it.
+	// AccountPace weighs how fast messages to recipients new to the account do.
 	AccountPace Rate
 	// NetworkPace weighs how fast sign-ins from new networks follow each other.
 	NetworkPace Rate
@@ -85,7 +84,7 @@ func DefaultParams() Params {
 		Refusals:    Usual{Mean: 0.01, Fresh: 0.01, Strength: 20, Margin: 1.25, Floor: 0.005, Cap: 0.3, Mix: 0.5, Sure: 0.005, Mixed: 0.02},
 		Binding:     Usual{Mean: 0.01, Fresh: 0.01, Strength: 50, Margin: 1.25, Floor: 0.01, Cap: 0.2, Mix: 0.5, Sure: 0.0005},
 		SitePace:    Rate{Mean: 0.1, Hours: 48, Margin: 1.25, Floor: 0.1, Cap: 0.5, Times: 1000, Weight: 0.03},
-		AccountPace: Rate{Mean: 5, Hours: 48, Margin: 1.25, Floor: 5, Cap: 10, Times: 30, Weight: 1.4e-5},
+		AccountPace: Rate{Mean: 5, Hours: 48, Margin: 1.25, Floor: 5, Cap: 10, Times: 30, Weight: 5e-5},
 		NetworkPace: Rate{Mean: 2, Hours: 48, Margin: 1.25, Floor: 2, Cap: 4, Times: 30, Weight: 1e-4},
 		Suspect:     5,
 		Memory:      400,

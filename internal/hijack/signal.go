@@ -16,8 +16,7 @@ const (
 	Binding
 	// SitePace is how fast messages to recipients new to the site follow each other.
 	SitePace
-	// AccountPace is how fast messages to strangers do; of an account with few
-	// correspondents, to anybody new to it.
+	// AccountPace is how fast messages to recipients new to the account do.
 	AccountPace
 	// NetworkPace is how fast sign-ins from new networks do.
 	NetworkPace
@@ -28,7 +27,7 @@ const (
 
 // String names the signal.
 func (k Signal) String() string {
-	names := [...]string{"", "new to the site", "strangers", "refused recipients", "failed sender binding", "pace of recipients new to the site", "pace of strangers", "pace of new networks"}
+	names := [...]string{"", "new to the site", "strangers", "refused recipients", "failed sender binding", "pace of recipients new to the site", "pace of recipients new to the account", "pace of new networks"}
 	if int(k) >= len(names) {
 		return ""
 	}

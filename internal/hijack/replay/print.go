@@ -13,6 +13,10 @@ func (r Report) Print(out io.Writer) error {
 	var b strings.Builder
 	r.honest(&b)
 	r.thieves(&b)
+	if r.First != nil {
+		r.First.print(&b)
+	}
+	fmt.Fprintf(&b, "\n%s in all\n", r.Elapsed.Round(10*time.Millisecond))
 	_, err := io.WriteString(out, b.String())
 	return err
 }
@@ -57,7 +61,6 @@ func (r Report) thieves(b *strings.Builder) {
 		fmt.Fprintf(b, "%d accounts, %d recipients each, one network: %d handed over judged by account; %d when the network is judged too, from %d accounts, paused after %.1f s\n",
 			c.Accounts, c.Each, c.Alone, c.Paused, c.Touched, c.Seconds)
 	}
-	fmt.Fprintf(b, "\n%s in all\n", r.Elapsed.Round(10*time.Millisecond))
 }
 
 func three(q Quantiles[int]) string { return fmt.Sprintf("%d/%d/%d", q.Median, q.P90, q.Max) }

@@ -38,16 +38,29 @@ type Crowd struct {
 
 // Report is what a replay found.
 type Report struct {
-	Honest  Honest
-	Params  hijack.Params
-	Thefts  []Theft
-	Crowds  []Crowd
+	Honest Honest
+	Params hijack.Params
+	Thefts []Theft
+	Crowds []Crowd
+	// First is the first week of sites without any history; nil: it was not asked for.
+	First   *Week
 	Elapsed time.Duration
 }
 
 // Run replays a log.
 func Run(log []Message, o Options) Report {
 	began := time.Now()
+	out, r := run(log, o)
+	out.Thefts = r.thefts()
+	for _, c := range r.crowds {
+		out.Crowds = append(out.Crowds, Crowd{c.accounts, crowdEach, c.alone, c.paused, c.touched, c.took.Seconds()})
+	}
+	out.Elapsed = time.Since(began)
+	return out
+}
+
+// run replays a log, and returns what became of honest people beside what thieves got.
+func run(log []Message, o Options) (Report, *raid) {
 	s := newServer(o.Params)
 	r := &raid{server: s, chance: rand.New(rand.NewPCG(o.Seed, 0x5a11)), seed: o.Seed, each: o.Victims, only: o.Only, took: map[[2]string][]loot{}, fixed: map[[2]string][][]int{}}
 	for _, m := range log {
@@ -63,13 +76,7 @@ func Run(log []Message, o Options) Report {
 		from = log[0].At.Add(span * 3 / 10)
 		every = max(time.Minute, span*7/10/time.Duration(o.Waves))
 	}
-	out := Report{Params: o.Params, Honest: s.honest(log, every, from, r.wave)}
-	out.Thefts, out.Crowds = r.thefts(), nil
-	for _, c := range r.crowds {
-		out.Crowds = append(out.Crowds, Crowd{c.accounts, crowdEach, c.alone, c.paused, c.touched, c.took.Seconds()})
-	}
-	out.Elapsed = time.Since(began)
-	return out
+	return Report{Params: o.Params, Honest: s.honest(log, every, from, r.wave)}, r
 }
 
 // thefts sums up what was taken, by class and scenario.
