@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"sallyport/internal/kit/words"
@@ -65,17 +66,25 @@ func (a accountAdd) Run(ctx context.Context, c console) error {
 type accountPasswd struct {
 	accountArg
 	passwordFlags
+	Directory bool `help:"Set none: the password that the account's directory knows counts again, after it was revoked here and changed there."`
 }
 
 // Help shows examples.
 func (accountPasswd) Help() string {
 	return `Examples:
   sallyport account passwd alice@example.org                   asks for the new one
-  sallyport account passwd alice@example.org --generate        makes and prints one`
+  sallyport account passwd alice@example.org --generate        makes and prints one
+  sallyport account passwd alice@example.org --directory       it was changed in the directory`
 }
 
 // Run changes the password.
 func (a accountPasswd) Run(ctx context.Context, c console) error {
+	if a.Directory {
+		return a.operate(ctx, c, func(o *operate.Client) error {
+			account, err := o.AccountPassword(ctx, operate.AccountPassword{Address: a.Address, Elsewhere: true})
+			return a.tell(c, account, err, "signs in with the password of its directory again", "")
+		})
+	}
 	password, err := a.password(ctx, c, a.Address)
 	if err != nil {
 		return err
@@ -147,6 +156,12 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 		if account.FrozenReason != "" {
 			c.prose("frozen because    %s\n", account.FrozenReason)
 		}
+		if account.Directory != "" {
+			c.prose("comes from        the directory %s, as %s\n", account.Directory, account.DN)
+		}
+		if account.MayNotSend {
+			c.prose("may not send      so its directory says\n")
+		}
 		if account.SignIn != "any" {
 			c.prose("signs in with     %s\n", account.SignIn)
 		}
@@ -208,16 +223,29 @@ func (a accountLs) Run(ctx context.Context, c console) error {
 		if a.JSON {
 			return o.AccountList(ctx, func(v operate.Account) error { return printJSON(c.out, v) })
 		}
-		t := newTable(c, "ADDRESS", "STANDING", "ROLE", "MADE", "REASON")
-		err := o.AccountList(ctx, func(v operate.Account) error {
-			t.row(v.Address, v.Standing, v.Role, moment(v.Created), dash(v.FrozenReason))
-			return nil
-		})
-		if err != nil {
+		var all []operate.Account
+		if err := o.AccountList(ctx, func(v operate.Account) error { all = append(all, v); return nil }); err != nil {
 			return err
 		}
-		return t.flushOr("there is no account")
+		return tableOf(c, all).flushOr("there is no account")
 	})
+}
+
+// tableOf lists accounts, with where they come from if any comes from elsewhere.
+func tableOf(c console, all []operate.Account) *table {
+	head, elsewhere := []string{"ADDRESS", "STANDING", "ROLE", "MADE", "REASON"}, slices.ContainsFunc(all, func(v operate.Account) bool { return v.Directory != "" })
+	if elsewhere {
+		head = append(head, "DIRECTORY")
+	}
+	t := newTable(c, head...)
+	for _, v := range all {
+		row := []string{v.Address, v.Standing, v.Role, moment(v.Created), dash(v.FrozenReason)}
+		if elsewhere {
+			row = append(row, dash(v.Directory))
+		}
+		t.row(row...)
+	}
+	return t
 }
 
 // tell prints what became of an account. password is shown when it was made here.

@@ -25,7 +25,7 @@ type doctorCommand struct {
 // Help says what is looked at.
 func (doctorCommand) Help() string {
 	return `Looks at the DNS (address, reverse name, MX, SPF, DKIM, DMARC, MTA-STS and TLS-RPT of each domain; whether
-the name servers invent or validate), at who answers on each port and on next hops, at the certificate, the clock, the
+the name servers invent or validate), at who answers on each port and on next hops, at directories (LDAP), at the certificate, the clock, the
 disk, owners and modes of files, limits of process and kernel, and the queue. Says in words what is
 wrong and what helps. Exits with 1 when something is wrong, 0 when there are only warnings.
 
@@ -67,7 +67,7 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (k
 		if v.Server != nil {
 			known.Server = doctor.ServerFacts{Running: true, PID: v.Server.PID, Version: v.Server.Version}
 		}
-		known.Domains, known.Obtained, known.Tokens = v.Domains, v.Health.Obtained, v.Health.Tokens
+		known.Domains, known.Obtained, known.Tokens, known.Directories = v.Domains, v.Health.Obtained, v.Health.Tokens, v.Directories
 		known.Queue = doctor.QueueFacts{Known: true, Messages: v.Queue.Messages, Held: v.Queue.Held}
 		for _, r := range v.Queue.Why {
 			known.Queue.HeldFor = append(known.Queue.HeldFor, doctor.HeldFacts{Reason: r.Reason, Messages: r.Messages, Oldest: time.Since(r.Oldest)})

@@ -59,6 +59,7 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 			c.prose("          and of %s more\n", words.Count(n, "account"))
 		}
 		bindingStatus(c, v.Binding)
+		directories(c, v)
 		c.prose("queue     %s, %d of them held, %s\n", words.Count(v.Queue.Messages, "message"), v.Queue.Held, fact.Octets(v.Queue.Octets))
 		for _, r := range v.Queue.Why {
 			c.prose("          held: %d, the oldest for %s, because: %s\n", r.Messages, time.Since(r.Oldest).Round(time.Second), r.Reason)
@@ -67,6 +68,39 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 		c.prose("trace     %s, %d of them under the last signed checkpoint (%s)\n", words.Count(int(v.Trace.Facts), "fact"), v.Trace.Signed, moment(v.Trace.SignedAt))
 		return nil
 	})
+}
+
+// directories tells how directories fare that accounts and recipients come from.
+func directories(c console, v operate.Status) {
+	for _, d := range v.Directories {
+		c.prose("directory %s: %s", d.Name, words.Count(d.People, "person"))
+		if d.Recipients > 0 {
+			c.prose(", %s of servers behind", words.Count(d.Recipients, "recipient"))
+		}
+		if d.Listed.IsZero() {
+			c.prose(", never listed: nobody knows who exists\n")
+		} else {
+			c.prose(", listed %s ago\n", time.Since(d.Listed).Round(time.Second))
+		}
+		if d.Fault != "" {
+			c.prose("          since %s there is no newer list: %s\n", moment(d.Since), d.Fault)
+		}
+		for _, a := range d.Disputed {
+			c.prose("          %s is an account from elsewhere too, and can do nothing until it is in one place alone\n", a)
+		}
+		for _, a := range d.Doubtful {
+			c.prose("          not clear: %s\n", a)
+		}
+		if d.Nameless > 0 {
+			c.prose("          %s without an address in these domains\n", words.Count(d.Nameless, "entry"))
+		}
+		if d.Elsewhere > 0 {
+			c.prose("          %s of the tree that other servers hold, which are not asked\n", words.Count(d.Elsewhere, "part"))
+		}
+	}
+	for _, a := range v.NotTheirs {
+		c.prose("          not given by a directory, since it is somebody else's or nobody's to have: %s\n", a)
+	}
 }
 
 // health tells what comes before trouble.

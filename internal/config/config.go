@@ -29,6 +29,7 @@ type Config struct {
 	Domains        []Domain // in the order of the file
 	Aliases        []Alias
 	Routes         []Route
+	LDAP           []LDAP // in the order of the file
 	Callout        Callout
 	MX             MX
 	Forward        Forward

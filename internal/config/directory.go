@@ -47,6 +47,8 @@ func (c Config) FullDirectory() (directory.Config, error) {
 // Directory returns the domain as the directory knows it, without its list.
 func (d Domain) Directory() directory.Domain {
 	out := directory.Domain{Name: d.Name, Deliver: d.Deliver.Kind, Postmaster: d.Postmaster}
+	// Until a directory was asked nobody knows who exists.
+	out.Unlisted = d.AsksLDAP()
 	if !d.Deliver.Behind() {
 		return out
 	}

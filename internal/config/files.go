@@ -27,6 +27,7 @@ func (s *source) checkFiles(c *Config, root *node) {
 	s.checkContent(c, root)
 	s.checkWebhookFiles(c, root)
 	s.checkScreen(c, root)
+	s.checkLDAPFiles(c, root)
 	if n := root.child("tls_policy", "ca"); n != nil && c.TLSPolicy.CA != "" {
 		s.checkCA(c.TLSPolicy.CA, n)
 	}

@@ -29,6 +29,7 @@ const (
 	TypeChoice         // one of the words that its documentation lists
 	TypeWords          // a list of words that its documentation lists
 	TypeURL            // smtp://host:port or smtps://host:port
+	TypeURLs           // a list of such
 	TypeDelivery       // maildir, or a URL of a server behind us
 	TypeSocket         // a UNIX socket that the server makes, relative to the configuration file
 )
@@ -68,6 +69,8 @@ func (t Type) String() string {
 		return "a socket"
 	case TypeURL:
 		return "a URL"
+	case TypeURLs:
+		return "a list of URLs"
 	case TypeDelivery:
 		return "a way of delivery"
 	}
@@ -135,12 +138,20 @@ func block[T any](s *source, n *node, entries []entry[T], into *T, inner ...stri
 		case ok:
 			e.read(s, e.Key, v, into)
 		case e.Required && !s.misspelt(n, known, name):
-			s.fault(n.key, join(n.path, name), "this key is missing", "add "+name+" = "+strconv.Quote(e.Example))
+			s.fault(n.key, join(n.path, name), "this key is missing", "add "+name+" = "+e.example())
 		}
 	}
 	if n != nil {
 		s.unknown(n, known)
 	}
+}
+
+// example is an example of a required key's value, as it would be written.
+func (k Key) example() string {
+	if k.Type == TypeURLs {
+		return "[" + strconv.Quote(k.Example) + "]"
+	}
+	return strconv.Quote(k.Example)
 }
 
 // defaultNode is a key's default as if it had been written.

@@ -19,6 +19,10 @@ type Domain struct {
 	Recipients     directory.Recipients
 	RecipientsFile string // for RecipientsList
 	CutThrough     bool   // the server behind us answers before we do
+
+	// These two are zero where nothing of the domain comes from a directory.
+	LDAPAccounts bool   // its accounts come from a directory
+	LDAP         string // name of the directory that something of it comes from; "": none
 }
 
 const (
@@ -47,11 +51,17 @@ func domainKeys() []entry[Domain] {
 		count("domain.NAME.messages", "100", "1", "100000", "The most messages on one connection.",
 			func(d *Domain) *int { return &d.Messages }),
 		parsed(Key{Path: "domain.NAME.recipients", Type: TypeChoice,
-			Doc: `Who knows the recipients of a domain with a server behind: "callout", that server is asked at RCPT (see [callout]); "list", recipients_file names them; or "accounts", the accounts of this server. Aliases of this server exist in each case, and its accounts of the domain may sign in and send. Without it: list where there is a recipients_file, else callout. A Maildir domain always has accounts.`},
+			Doc: `Who knows the recipients of a domain with a server behind: "callout", that server is asked at RCPT (see [callout]); "list", recipients_file names them; "ldap", a directory lists them: every address that an entry has in ldap.NAME.address or ldap.NAME.aliases; or "accounts", the accounts of this server. Aliases of this server exist in each case, and its accounts of the domain may sign in and send. Without it: list where there is a recipients_file, else callout. A Maildir domain always has accounts.`},
 			parseRecipients, func(d *Domain) *directory.Recipients { return &d.Recipients }),
 		parsed(Key{Path: "domain.NAME.recipients_file", Type: TypePath, Min: "1", Max: "4096",
 			Doc: "A file with the recipients of this domain, one in a line, as a whole address or as what stands before the @; lines that begin with # are comments. As Exchange exports it: UTF-16 with its mark is read, smtp: may stand before an address, and lines of other kinds (SIP:, X500:) and of other domains are passed over, but not if no address is left. At most 1000000 names. It is read at the start and at every reload."},
 			parsePath, func(d *Domain) *string { return &d.RecipientsFile }),
+		parsed(Key{Path: "domain.NAME.accounts", Type: TypeChoice, Default: "local",
+			Doc: `Where the accounts of the domain come from: "local", they are made by commands; or "ldap", a directory has them and knows their passwords (see [ldap.NAME]). With "ldap" there may be accounts of our own beside, for printers, say; one whose address the directory has too is neither's, and can do nothing until it is in one place alone. SCRAM cannot be used with a directory's passwords: unless auth.mechanisms says otherwise, it is not offered then.`},
+			parseAccounts, func(d *Domain) *bool { return &d.LDAPAccounts }),
+		parsed(Key{Path: "domain.NAME.ldap", Type: TypeText, Max: "40",
+			Doc: "The name of the directory's table, where accounts or recipients come from one; not needed where there is one alone."},
+			parseDirectoryName, func(d *Domain) *string { return &d.LDAP }),
 		parsed(Key{Path: "domain.NAME.cut_through", Type: TypeChoice, Default: "off",
 			Doc: `Whether the server behind gets each message while its sender still waits, so that its answer becomes ours: "on" or "off". With it, what that server refuses is refused here, and while it cannot be reached mail for this domain alone is deferred with 451. A stranger's message has one such recipient; the others get 452 4.5.3 and come by themselves, so that each has an answer of his own.`},
 			parseSwitch, func(d *Domain) *bool { return &d.CutThrough }),
@@ -66,8 +76,27 @@ func parseRecipients(text string) (r directory.Recipients, message, hint string)
 		return directory.RecipientsList, "", ""
 	case "callout":
 		return directory.RecipientsCallout, "", ""
+	case "ldap":
+		return directory.RecipientsDirectory, "", ""
 	}
-	return 0, "nobody of this name knows recipients", `write "callout", "list" (with recipients_file) or "accounts"`
+	return 0, "nobody of this name knows recipients", `write "callout", "list" (with recipients_file), "ldap" or "accounts"`
+}
+
+func parseAccounts(text string) (ldap bool, message, hint string) {
+	switch text {
+	case "local":
+		return false, "", ""
+	case "ldap":
+		return true, "", ""
+	}
+	return false, "accounts come from nowhere of this name", `write "local" or "ldap"`
+}
+
+func parseDirectoryName(text string) (name, message, hint string) {
+	if !isWord(text) {
+		return "", "this is no name of a directory", `write it as in [ldap.office]: "office"`
+	}
+	return text, "", ""
 }
 
 // complete fills in what follows from other keys.

@@ -170,6 +170,9 @@ func (s *source) resolve(c *Config) {
 		r := &c.Routes[i]
 		paths = append(paths, &r.CA, &r.PasswordFile, &r.Cert, &r.CertKey, &r.Token.CA, &r.Token.SecretFile, &r.Token.RefreshFile)
 	}
+	for i := range c.LDAP {
+		paths = append(paths, &c.LDAP[i].CA, &c.LDAP[i].PasswordFile)
+	}
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)

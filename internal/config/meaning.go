@@ -17,6 +17,7 @@ func (s *source) meaning(c *Config, root *node) {
 	s.checkOneCertificate(root)
 	s.checkDomains(c, root)
 	s.checkBehind(c)
+	s.settleDirectories(c)
 	s.checkRoutes(c)
 	s.checkAliases(c)
 	s.checkRetry(c, root)

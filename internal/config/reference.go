@@ -41,6 +41,8 @@ func sectionTitle(section string) string {
 		return "`[alias.\"ADDRESS\"]`, the same as a table, for a group with a rule of its own"
 	case "milter.NAME":
 		return "`[milter.NAME]`, one for each milter"
+	case "ldap.NAME":
+		return "`[ldap.NAME]`, one for each directory of an organisation (LDAP)"
 	case "domain.NAME":
 		return "`[domain.\"NAME\"]`, one for each domain of ours"
 	case "route.NAME":

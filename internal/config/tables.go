@@ -32,6 +32,7 @@ func tables() []table {
 		{name: "sendmail", keys: append(keysOf(sendmailKeys()), sendmailUserKey()), read: (*source).sendmail, late: true},
 		{name: "domain", keys: keysOf(domainKeys()), read: (*source).domains},
 		{name: "alias", keys: append([]Key{aliasKey()}, keysOf(aliasKeys())...), read: (*source).aliases},
+		{name: "ldap", keys: keysOf(ldapKeys()), read: (*source).directories},
 		plain("callout", calloutKeys, func(c *Config) *Callout { return &c.Callout }),
 		{name: "route", keys: keysOf(routeKeys()), read: (*source).routes},
 		plain("mx", mxKeys, whole),

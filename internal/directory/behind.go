@@ -84,7 +84,7 @@ func (e *expansion) visitBehind(d Domain, a mail.Address, detail string, depth i
 		return RuleNoSuchUser
 	case d.Recipients == RecipientsCallout && mail.FoldLocal(a.Local()) != postmasterLocal:
 		e.add(m, true)
-	case d.Recipients == RecipientsCallout, d.Recipients == RecipientsAccounts && known, d.Recipients == RecipientsList && e.listed(a):
+	case d.Recipients == RecipientsCallout, d.Recipients == RecipientsAccounts && known, (d.Recipients == RecipientsList || d.Recipients == RecipientsDirectory) && e.listed(a):
 		e.add(m, false)
 	default:
 		return RuleNoSuchUser

@@ -133,6 +133,9 @@ func (s *Snapshot) classifyOurs(account, a mail.Address, trail *trail) Class {
 		return e.roleClass(a, rule)
 	case e.fault != "":
 		return Class{Destination: gate.DestinationLoop, Rule: e.fault}
+	case e.unlisted || rule == RuleNoSuchUser && s.base.domains[a.Domain()].Unlisted:
+		// Half of an alias is no delivery of it.
+		return Class{Destination: gate.DestinationUnavailable, Rule: RuleUnverified}
 	case rule == RuleNoSuchUser:
 		return Class{Destination: gate.DestinationNoSuchUser, Rule: RuleNoSuchUser}
 	case len(e.ask) > 0:
@@ -183,6 +186,7 @@ type expansion struct {
 	ask      []Mailbox
 	missing  []mail.Address
 	closed   []Alias // aliases on the way that not everybody may write to
+	unlisted bool    // nobody knows whether a target on the way exists
 	fault    string  // the rule of the bound that was met
 	trail    *trail  // nil: nobody asks for the way
 }
@@ -198,7 +202,7 @@ func (e *expansion) visit(a mail.Address, detail string, depth int) (rule string
 	} else if rule = e.visitBehind(d, a, detail, depth, false); rule != RuleNoSuchUser {
 		return rule
 	}
-	if h.rule == RuleNoSuchUser && depth == 0 {
+	if h.rule == RuleNoSuchUser && depth == 0 && !e.snapshot.base.domains[a.Domain()].Unlisted {
 		h = e.snapshot.catchAll(a)
 	}
 	e.trail.note(a, depth, h)
@@ -286,6 +290,7 @@ func (e *expansion) follow(key string, targets []mail.Address, detail string, de
 			resolve = e.self
 		}
 		if resolve(t, detail, depth+1) == RuleNoSuchUser {
+			e.unlisted = e.unlisted || e.snapshot.base.domains[t.Domain()].Unlisted
 			e.missing = append(e.missing, t)
 		}
 	}

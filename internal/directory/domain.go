@@ -25,10 +25,11 @@ func (d Deliver) Behind() bool { return d == DeliverLMTP || d == DeliverSMTP }
 type Recipients uint8
 
 const (
-	RecipientsUnknown  Recipients = iota
-	RecipientsAccounts            // our own accounts
-	RecipientsList                // Domain.List
-	RecipientsCallout             // the server behind us; see Class.Ask
+	RecipientsUnknown   Recipients = iota
+	RecipientsAccounts             // our own accounts
+	RecipientsList                 // Domain.List
+	RecipientsCallout              // the server behind us; see Class.Ask
+	RecipientsDirectory            // a directory elsewhere, whose list is Domain.List
 )
 
 // Server is a server of ours that stands behind us. Its texts are handed on as the
@@ -66,8 +67,12 @@ type Domain struct {
 	// What follows is about the server behind us, and zero for DeliverMaildir.
 	Server     Server
 	Recipients Recipients
-	List       []mail.Address // for RecipientsList: those who exist
+	List       []mail.Address // for RecipientsList and RecipientsDirectory: those who exist
 	CutThrough bool           // its answer to a message becomes ours
+
+	// Unlisted: a directory elsewhere says who exists in the domain, and has not been heard yet.
+	// Who is not known to exist may exist.
+	Unlisted bool
 }
 
 // Subject names the domain in a Fault.
@@ -94,7 +99,7 @@ func (d Domain) check(f *faults) {
 	case s.LMTP != (d.Deliver == DeliverLMTP):
 		f.about(d.Subject(), "the server behind %s speaks another protocol than its domain says", d.Name)
 	}
-	if d.Recipients == RecipientsUnknown || d.Recipients > RecipientsCallout {
+	if d.Recipients == RecipientsUnknown || d.Recipients > RecipientsDirectory {
 		f.about(d.Subject(), "nobody knows the recipients of %s", d.Name)
 	}
 	for _, a := range d.List {

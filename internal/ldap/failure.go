@@ -17,6 +17,7 @@ const (
 	StepConnect  Step = "connect"
 	StepTLS      Step = "TLS"
 	StepBind     Step = "bind"
+	StepBase     Step = "base"
 	StepSearch   Step = "search"
 	StepPassword Step = "password"
 )

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"sallyport/internal/ldap/terms"
 	"sallyport/internal/mail"
 )
 
@@ -67,20 +68,20 @@ func (l Limits) complete() Limits {
 type Options struct {
 	Servers  []Server       // in the order in which they are tried
 	CA       *x509.CertPool // whom to trust; nil: the system's authorities
-	User     DN             // who searches; zero: nobody, where the directory lets anybody search
+	User     terms.DN       // who searches; zero: nobody, where the directory lets anybody search
 	Password string         // of User
 
-	// Domains are those whose addresses count; addresses elsewhere, a private one say, are passed
-	// over.
+	// Domains are those whose addresses make people; addresses elsewhere, a private one say, are
+	// passed over.
 	Domains []mail.Domain
 
-	Base    DN          // below it people stand
-	Filter  Filter      // which entries are people
-	Address Attribute   // whose one value is a person's address
-	Aliases []Attribute // whose values are further addresses of the person
-	Group   Attribute   // whose values say of which groups a person is; "": none are asked for
-	Groups  []string    // those that are of interest, as in the values of Group
-	Entry   Attribute   // whose value names the entry for good, as entryUUID does; "": none does
+	Base    terms.DN          // below it people stand
+	Filter  terms.Filter      // which entries are people
+	Address terms.Attribute   // whose one value is a person's address
+	Aliases []terms.Attribute // whose values are further addresses of the person
+	Group   terms.Attribute   // whose values say of which groups a person is; "": none are asked for
+	Groups  []string          // those that are of interest, as in the values of Group
+	Entry   terms.Attribute   // whose value names the entry for good, as entryUUID does; "": none does
 
 	Limits Limits
 }
@@ -92,8 +93,6 @@ func (o Options) check() error {
 	switch {
 	case len(o.Servers) == 0:
 		return fmt.Errorf("%w: there is no server", ErrOptions)
-	case len(o.Domains) == 0:
-		return fmt.Errorf("%w: there is no domain", ErrOptions)
 	case o.Base.IsZero():
 		return fmt.Errorf("%w: there is no base", ErrOptions)
 	case o.Filter.IsZero():
@@ -114,7 +113,7 @@ func (o Options) check() error {
 
 // Person is an entry of a directory that has an address.
 type Person struct {
-	DN      DN
+	DN      terms.DN
 	Address mail.Address
 	Aliases []mail.Address // without Address, each once
 	// Groups are those of Options.Groups that the person is of.

@@ -8,6 +8,7 @@ import (
 
 	wire "github.com/go-ldap/ldap/v3"
 
+	"sallyport/internal/ldap/terms"
 	"sallyport/internal/mail"
 )
 
@@ -38,7 +39,7 @@ type Answer struct {
 
 // CheckPassword asks whether a password is that of the entry of a name. An error means that
 // nobody can tell: the password is neither right nor wrong.
-func (d *Directory) CheckPassword(ctx context.Context, who DN, password string) (a Answer, err error) {
+func (d *Directory) CheckPassword(ctx context.Context, who terms.DN, password string) (a Answer, err error) {
 	if who.IsZero() || password == "" {
 		// Either would be nobody's bind, which succeeds. RFC 4513 §5.1.1, §5.1.2
 		return Answer{}, errors.New("ldap: neither a name nor a password may be empty")

@@ -11,6 +11,7 @@ import (
 	ber "github.com/go-asn1-ber/asn1-ber"
 	wire "github.com/go-ldap/ldap/v3"
 
+	"sallyport/internal/ldap/terms"
 	"sallyport/internal/mail"
 )
 
@@ -70,12 +71,12 @@ func answering(t *testing.T, answer func(c net.Conn, id int64)) (d *Directory, c
 	if err != nil {
 		t.Fatal(err)
 	}
-	base, err := ParseDN("dc=local,dc=test")
+	base, err := terms.ParseDN("dc=local,dc=test")
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := netip.MustParseAddrPort(ln.Addr().String())
-	d, err = New(Options{Servers: []Server{{at.Addr().String(), at.Port(), SecurityNone}}, Base: base, Filter: Present("objectClass"), Address: "mail", Domains: []mail.Domain{domain}, Limits: Limits{Timeout: 300 * time.Millisecond}})
+	d, err = New(Options{Servers: []Server{{at.Addr().String(), at.Port(), SecurityNone}}, Base: base, Filter: terms.Present("objectClass"), Address: "mail", Domains: []mail.Domain{domain}, Limits: Limits{Timeout: 300 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func bindResult(id int64, code int64) []byte {
 // A connection lives on after 0 and 49 alone; what is late, cut or anything else ends it, and
 // what it brings later is nobody's answer.
 func TestWhatEndsAConnection(t *testing.T) {
-	who, err := ParseDN("cn=a,dc=local,dc=test")
+	who, err := terms.ParseDN("cn=a,dc=local,dc=test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,14 +141,14 @@ func TestWhatEndsAConnection(t *testing.T) {
 // Neither an empty name nor an empty password reaches a directory: it would let both in.
 func TestNobodyIsAskedAbout(t *testing.T) {
 	d, connections := answering(t, func(c net.Conn, id int64) { _, _ = c.Write(bindResult(id, 0)) })
-	who, err := ParseDN("cn=a,dc=local,dc=test")
+	who, err := terms.ParseDN("cn=a,dc=local,dc=test")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		who      DN
+		who      terms.DN
 		password string
-	}{{DN{}, "x"}, {who, ""}, {DN{}, ""}} {
+	}{{terms.DN{}, "x"}, {who, ""}, {terms.DN{}, ""}} {
 		if a, err := d.CheckPassword(t.Context(), c.who, c.password); err == nil || a.Word != WordNone {
 			t.Errorf("%+v: %+v, %v", c, a, err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	wire "github.com/go-ldap/ldap/v3"
 
+	"sallyport/internal/ldap/terms"
 	"sallyport/internal/mail"
 )
 
@@ -30,7 +31,7 @@ func (d *Directory) Find(ctx context.Context, a mail.Address) (Person, error) {
 	var found []Person
 	err := d.searches.with(ctx, func(ctx context.Context, c *conn) error {
 		found = nil
-		r := d.request(And(d.o.Filter, naming(a, d.o.Address)))
+		r := d.request(terms.And(d.o.Filter, naming(a, d.o.Address)))
 		r.SizeLimit = findMost
 		var result *wire.SearchResult
 		err := d.ask(ctx, c, StepSearch, func() (err error) {
@@ -69,7 +70,7 @@ const findMost = 20
 // there is no list: half of one would be missing people.
 func (d *Directory) List(ctx context.Context) (List, error) {
 	l := List{Doubtful: map[string]string{}}
-	entries, elsewhere, err := d.all(ctx, Present(d.o.Address))
+	entries, elsewhere, err := d.all(ctx, terms.Present(d.o.Address))
 	if err != nil {
 		return List{}, err
 	}
@@ -78,15 +79,15 @@ func (d *Directory) List(ctx context.Context) (List, error) {
 	return l, nil
 }
 
-// Recipients returns every address of the domains that any entry has in any of the attributes,
+// Recipients returns every address of some domains that any entry has in any of the attributes,
 // each once: who exists, and not whose the address is.
-func (d *Directory) Recipients(ctx context.Context) ([]mail.Address, error) {
-	attributes := append([]Attribute{d.o.Address}, d.o.Aliases...)
-	var some []Filter
+func (d *Directory) Recipients(ctx context.Context, domains []mail.Domain) ([]mail.Address, error) {
+	attributes := append([]terms.Attribute{d.o.Address}, d.o.Aliases...)
+	var some []terms.Filter
 	for _, at := range attributes {
-		some = append(some, Present(at))
+		some = append(some, terms.Present(at))
 	}
-	entries, _, err := d.all(ctx, Or(some...))
+	entries, _, err := d.all(ctx, terms.Or(some...))
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func (d *Directory) Recipients(ctx context.Context) ([]mail.Address, error) {
 	for _, e := range entries {
 		for _, at := range attributes {
 			for _, v := range e.GetEqualFoldAttributeValues(string(at)) {
-				if a, _, ok := d.counts(v); ok && !seen[a.Key()] {
+				if a, _, ok := addressIn(v); ok && slices.Contains(domains, a.Domain()) && !seen[a.Key()] {
 					seen[a.Key()] = true
 					all = append(all, a)
 				}
@@ -107,7 +108,7 @@ func (d *Directory) Recipients(ctx context.Context) ([]mail.Address, error) {
 
 // all returns every entry that passes the directory's filter and f, a page at a time, and how
 // many parts of the tree other servers hold. RFC 2696.
-func (d *Directory) all(ctx context.Context, f Filter) (entries []*wire.Entry, elsewhere int, err error) {
+func (d *Directory) all(ctx context.Context, f terms.Filter) (entries []*wire.Entry, elsewhere int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d.limits.ListTimeout)
 	defer cancel()
 	// A list is long, and asked for by one: it has a connection of its own.
@@ -118,7 +119,7 @@ func (d *Directory) all(ctx context.Context, f Filter) (entries []*wire.Entry, e
 	defer c.end()
 	paging := wire.NewControlPaging(uint32(d.limits.Page))
 	for {
-		r := d.request(And(d.o.Filter, f))
+		r := d.request(terms.And(d.o.Filter, f))
 		r.Controls = []wire.Control{paging}
 		var result *wire.SearchResult
 		err := d.ask(ctx, c, StepSearch, func() (err error) {
@@ -147,12 +148,12 @@ func (d *Directory) counts(value string) (a mail.Address, primary, ok bool) {
 	return a, primary, ok && slices.Contains(d.o.Domains, a.Domain())
 }
 
-func (d *Directory) request(f Filter) *wire.SearchRequest {
+func (d *Directory) request(f terms.Filter) *wire.SearchRequest {
 	attributes := []string{string(d.o.Address)}
 	for _, a := range d.o.Aliases {
 		attributes = append(attributes, string(a))
 	}
-	for _, a := range []Attribute{d.o.Group, d.o.Entry} {
+	for _, a := range []terms.Attribute{d.o.Group, d.o.Entry} {
 		if a != "" {
 			attributes = append(attributes, string(a))
 		}
@@ -162,7 +163,7 @@ func (d *Directory) request(f Filter) *wire.SearchRequest {
 
 // sort makes people of entries. What two of them claim is doubtful, and belongs to neither.
 func (d *Directory) sort(entries []*wire.Entry, l *List) {
-	owner := map[string]string{} // DN by Key of an address
+	owner := map[string]string{} // name by Key of an address
 	claim := func(a mail.Address, dn string) {
 		if other, taken := owner[a.Key()]; taken && other != dn {
 			l.Doubtful[a.Key()] = "the entries " + mail.ShownLine(other, 200) + " and " + mail.ShownLine(dn, 200) + " both have it"
@@ -213,7 +214,7 @@ const (
 
 // person makes a person of an entry, or says why it is none.
 func (d *Directory) person(e *wire.Entry) (p Person, why string) {
-	dn, err := ParseDN(e.DN)
+	dn, err := terms.ParseDN(e.DN)
 	if err != nil {
 		return p, whyDN
 	}
@@ -239,7 +240,7 @@ func (d *Directory) person(e *wire.Entry) (p Person, why string) {
 	}
 	for _, v := range e.GetEqualFoldAttributeValues(string(d.o.Group)) {
 		for _, g := range d.o.Groups {
-			if sameName(v, g) {
+			if terms.Same(v, g) {
 				p.Groups = append(p.Groups, g)
 			}
 		}
@@ -249,7 +250,7 @@ func (d *Directory) person(e *wire.Entry) (p Person, why string) {
 
 // addressesOf returns the different addresses in an attribute: of several, those that are
 // marked as the one that the person writes as.
-func (d *Directory) addressesOf(e *wire.Entry, at Attribute) (all []mail.Address) {
+func (d *Directory) addressesOf(e *wire.Entry, at terms.Attribute) (all []mail.Address) {
 	var primaries []mail.Address
 	seen := map[string]bool{}
 	for _, v := range e.GetEqualFoldAttributeValues(string(at)) {
@@ -281,7 +282,7 @@ func (d *Directory) names(e *wire.Entry, a mail.Address) bool {
 
 // entryName returns the value that names an entry for good: a text as it stands, octets
 // (objectGUID) in hexadecimal digits.
-func entryName(e *wire.Entry, at Attribute) string {
+func entryName(e *wire.Entry, at terms.Attribute) string {
 	if at == "" {
 		return ""
 	}

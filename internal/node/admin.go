@@ -8,6 +8,7 @@ import (
 	"sallyport/internal/expiry"
 	"sallyport/internal/incident"
 	"sallyport/internal/incident/notice"
+	"sallyport/internal/ldap/roll"
 	"sallyport/internal/letter/notify"
 	"sallyport/internal/mail"
 	"sallyport/internal/node/survey"
@@ -38,7 +39,8 @@ func (n *Node) openOperator(_ context.Context) error {
 		Webhook:         n.webhook.State,
 		Notices:         n.notices.State,
 		Binding:         n.binding, Findings: n.data.Findings,
-		Watch: n.watch, SigningKeys: n.data.Ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
+		Directories: func() []roll.Report { return n.now().roll.Reports() },
+		Watch:       n.watch, SigningKeys: n.data.Ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
 		Screen: func() *policy.Screen { return n.now().screen },
 	})
 	return nil

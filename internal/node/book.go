@@ -23,6 +23,7 @@ func (n *Node) buildDirectory(ctx context.Context, next, last *generation) error
 	if err != nil {
 		return err
 	}
+	st.List = next.roll.List
 	d, err := n.book.Build(ctx, st, last == nil)
 	if err != nil {
 		return err

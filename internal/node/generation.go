@@ -8,6 +8,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/filter"
 	"sallyport/internal/filter/sender"
+	"sallyport/internal/ldap/roll"
 	"sallyport/internal/nexthop/ways"
 	"sallyport/internal/screen/policy"
 )
@@ -24,6 +25,7 @@ type generation struct {
 	keys   sender.Keys // the way to the keys of others
 	checks *filter.Checks
 	screen *policy.Screen
+	roll   *roll.Roll // the directories of an organisation
 
 	undo []func() // what building did to the world outside; called if it comes to nothing
 	then []func() // what puts it in force beyond being current; none of them fails
@@ -60,6 +62,7 @@ func (n *Node) topics() []topic {
 		{"content checks", nil, n.buildContent},
 		{"screen", nil, n.buildScreen},
 		{"limits", nil, n.buildLimits},
+		{"directories elsewhere", nil, n.buildDirectories},
 		{"directory", n.openBook, n.buildDirectory},
 		{"delivery", n.openDelivery, nil},
 		{"doors", n.openIntake, n.buildDoors},
@@ -129,6 +132,7 @@ func (g *generation) retire(heir *generation) {
 	}
 	g.ways.Retire(heir.ways)
 	g.checks.Retire()
+	g.roll.Retire()
 }
 
 // now returns the generation in force.

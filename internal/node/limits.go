@@ -23,7 +23,7 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 		// What was checked does not fail; if it does, the former bounds stay.
 		for _, err := range []error{
 			n.data.Spool.Adjust(settings.Retry(cfg), settings.Spool(cfg)),
-			n.data.Accounts.Adjust(settings.Accounts(cfg), cfg.Auth.Mechanisms),
+			n.data.Accounts.Adjust(settings.Accounts(cfg), settings.Mechanisms(cfg)),
 			n.data.Trace.Adjust(settings.Trace(cfg)),
 		} {
 			if err != nil {

@@ -140,6 +140,7 @@ func proofs() map[string]keyProof {
 			return fmt.Sprintf("%v %q %q", s.URL, s.Keys, s.Trust)
 		}}
 	}
+	proveDirectories(all)
 	proveDKIM(all)
 	who := func(n *Node) any { return n.localUser(uint32(os.Geteuid())) }
 	all["sendmail.domain"] = keyProof{set: "[sendmail]\ndomain = \"local.test\"", see: func(n *Node) any {

@@ -26,6 +26,11 @@ type Account struct {
 	PasswordChanged time.Time `json:"password_changed"`
 	SignIn          string    `json:"sign_in"`              // with what: "any", "password", "app"
 	QueueHeld       string    `json:"queue_held,omitempty"` // why its queue is held
+	// Directory is the directory that the account comes from, and DN its name there; "": it is
+	// ours. MayNotSend: so the directory says.
+	Directory  string `json:"directory,omitempty"`
+	DN         string `json:"dn,omitempty"`
+	MayNotSend bool   `json:"may_not_send,omitempty"`
 	// SendsAs and ForwardsTo are told by AccountShow alone.
 	SendsAs       []string `json:"sends_as,omitempty"`    // by delegates
 	ForwardsTo    []string `json:"forwards_to,omitempty"` // addresses that are not ours
@@ -65,6 +70,9 @@ type AccountAdd struct {
 type AccountPassword struct {
 	Address  string `json:"address"`
 	Password string `json:"password"`
+	// Elsewhere: there is none to set; the one that the account's directory knows is taken again,
+	// after it was revoked here and changed there.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 }
 
 // AccountReason names an account and why something is done to it.
@@ -122,7 +130,13 @@ func (op *Operator) AccountPassword(ctx context.Context, by Caller, r AccountPas
 	if err != nil {
 		return Account{}, err
 	}
-	account, err := op.o.Accounts.SetPassword(ctx, a, r.Password, fact.EncodeAll(op.accountFact(by, a, "password changed")))
+	told := fact.EncodeAll(op.accountFact(by, a, "password changed"))
+	var account accounts.Account
+	if r.Elsewhere {
+		account, err = op.o.Accounts.TrustPassword(ctx, a, told)
+	} else {
+		account, err = op.o.Accounts.SetPassword(ctx, a, r.Password, told)
+	}
 	if err != nil {
 		return Account{}, err
 	}
@@ -183,6 +197,9 @@ func (op *Operator) AccountRemove(ctx context.Context, by Caller, r AccountRef) 
 	account, err := op.o.Accounts.Get(a)
 	if err != nil {
 		return Account{}, errors.Join(err, op.orphan(ctx, by, a))
+	}
+	if account.Source.Directory != "" && !account.Source.Absent && account.Source.AlsoIn == "" {
+		return Account{}, invalid(fmt.Errorf("the directory %s lists %s, which would be back with its next list, and thawed; freeze it, or remove it there first", account.Source.Directory, a))
 	}
 	with := append(op.rightsDropped(by, a), op.o.Findings.Dropping(a), op.o.Queue.Holding(a, reasonRemoved), op.o.Incidents.Dropping(a, doneBy(by)...))
 	if err := op.o.Accounts.Remove(ctx, a, fact.EncodeAll(op.accountFact(by, a, "removed")), with...); err != nil {
@@ -279,6 +296,7 @@ func (op *Operator) view(a accounts.Account) Account {
 	return Account{
 		Address: a.Address.String(), Standing: a.Standing.String(), FrozenReason: a.FrozenReason, Role: a.Role.String(),
 		Created: a.Created, PasswordChanged: a.PasswordChanged, SignIn: a.SignIn.String(), QueueHeld: held,
+		Directory: a.Source.Directory, DN: a.Source.DN, MayNotSend: !a.Sends(),
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"sallyport/internal/incident"
 	"sallyport/internal/incident/notice"
 	"sallyport/internal/incident/webhook"
+	"sallyport/internal/ldap/roll"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate/backup"
 	"sallyport/internal/screen/policy"
@@ -30,6 +31,7 @@ import (
 type Accounts interface {
 	Add(ctx context.Context, a mail.Address, password string, s accounts.Sending, facts [][]byte, with ...store.Planner) (accounts.Account, error)
 	SetPassword(ctx context.Context, a mail.Address, password string, facts [][]byte) (accounts.Account, error)
+	TrustPassword(ctx context.Context, a mail.Address, facts [][]byte) (accounts.Account, error)
 	SetSending(ctx context.Context, a mail.Address, s accounts.Sending, facts [][]byte) (accounts.Account, error)
 	Remove(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) error
 	Get(a mail.Address) (accounts.Account, error)
@@ -107,6 +109,9 @@ type Options struct {
 	Callouts func() *callout.Asker
 	// Screen is who is kept out on port 25; nil: nobody is.
 	Screen func() *policy.Screen
+	// Directories tells how the directories fare that accounts and recipients come from; nil:
+	// there are none.
+	Directories func() []roll.Report
 	// Server tells about the running server; nil, or a nil answer: none runs.
 	Server func() *Server
 	// Data is the folder whose disk Status tells of; "": of none.

@@ -10,6 +10,7 @@ import (
 	"sallyport/internal/incident/notice"
 	"sallyport/internal/incident/webhook"
 	"sallyport/internal/kit/diskspace"
+	"sallyport/internal/ldap/roll"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 )
@@ -47,9 +48,14 @@ type Status struct {
 	GuessedAt []guess.Report `json:"guessed_at,omitempty"`
 	// Binding is how senders are bound; nil: they are, and there is nothing to review.
 	Binding *BindingMode `json:"binding,omitempty"`
-	Queue   QueueStats   `json:"queue"`
-	Trace   trace.Stats  `json:"trace"`
-	Health  Health       `json:"health"`
+	// Directories are those that accounts and recipients come from; NotTheirs are the first of the
+	// further addresses that they give to accounts and that are somebody else's, or nobody's to have.
+	Directories []roll.Report `json:"directories,omitempty"`
+	NotTheirs   []string      `json:"not_theirs,omitempty"`
+
+	Queue  QueueStats  `json:"queue"`
+	Trace  trace.Stats `json:"trace"`
+	Health Health      `json:"health"`
 }
 
 // Health is what tells trouble before it comes.
@@ -109,7 +115,7 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 		s.Binding = &m
 	}
 	for _, a := range all {
-		if a.Standing != accounts.StandingActive {
+		if a.Standing != accounts.StandingActive && a.Standing != accounts.StandingUnlisted {
 			s.Frozen++
 		}
 	}
@@ -120,6 +126,9 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 		return s, err
 	}
 	if s.Queue.Why, err = op.heldReasons(ctx, queue.Held); err != nil {
+		return s, err
+	}
+	if s.Directories, s.NotTheirs, err = op.directories(ctx); err != nil {
 		return s, err
 	}
 	s.Health = op.health(ctx)
@@ -146,6 +155,24 @@ func (op *Operator) told(ctx context.Context, s *Status) (err error) {
 		s.Webhook, err = op.o.Webhook(ctx)
 	}
 	return err
+}
+
+// mostNotTheirs is how many further addresses that are refused Status names.
+const mostNotTheirs = 20
+
+// directories tells how directories fare, and which further addresses are refused them.
+func (op *Operator) directories(ctx context.Context) (all []roll.Report, refused []string, err error) {
+	if op.o.Directories != nil {
+		all = op.o.Directories()
+	}
+	if len(all) == 0 {
+		return nil, nil, nil
+	}
+	aliases, err := op.o.Book.FurtherRefused(ctx)
+	for _, a := range aliases[:min(len(aliases), mostNotTheirs)] {
+		refused = append(refused, a.Address.String()+" of "+a.Targets[0].String())
+	}
+	return all, refused, err
 }
 
 // health reads what tells trouble before it comes. What cannot be read is left out.

@@ -12,6 +12,7 @@ type Space string
 const (
 	SpaceAccounts   Space = "identity/"
 	SpaceRoster     Space = "roster/"
+	SpaceLists      Space = "lists/"
 	SpaceBudget     Space = "budget/"
 	SpaceIncidents  Space = "incident/"
 	SpaceHijack     Space = "hijack/"
@@ -60,6 +61,7 @@ func Spaces() []Owned {
 	return []Owned{
 		{SpaceAccounts, "accounts", "accounts, whence they sign in, and what stands for missing ones"},
 		{SpaceRoster, "directory/roster", "domains, aliases, forwards, delegates and outside contacts that commands added"},
+		{SpaceLists, "ldap/roll", "the last good list of each directory: recipients, and how many people"},
 		{SpaceBudget, "budget/ledger", "counts of recipients"},
 		{SpaceNotices, "incident/notice", "which incidents somebody was told of, and which contacts that they were replaced"},
 		{SpaceWebhook, "incident/webhook", "of which incidents another program was told"},

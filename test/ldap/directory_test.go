@@ -11,6 +11,7 @@ import (
 
 	"sallyport/internal/kit/pki"
 	"sallyport/internal/ldap"
+	"sallyport/internal/ldap/terms"
 	"sallyport/internal/mail"
 	"sallyport/test/slapd"
 )
@@ -29,7 +30,7 @@ func must[T any](v T, err error) T {
 
 func address(text string) mail.Address { return must(mail.ParseAddress(text, mail.UTF8)) }
 
-func dnOf(uid string) ldap.DN { return must(ldap.ParseDN("uid=" + uid + "," + slapd.People)) }
+func dnOf(uid string) terms.DN { return must(terms.ParseDN("uid=" + uid + "," + slapd.People)) }
 
 // options are those of a directory of s, by StartTLS.
 func options(t *testing.T, s *slapd.Server) ldap.Options {
@@ -40,10 +41,10 @@ func options(t *testing.T, s *slapd.Server) ldap.Options {
 	}
 	return ldap.Options{
 		Servers: []ldap.Server{{Host: "127.0.0.1", Port: uint16(s.Port), Security: ldap.SecurityStart}}, CA: roots,
-		User: must(ldap.ParseDN(slapd.Reader)), Password: slapd.ReaderSecret,
-		Base: must(ldap.ParseDN(slapd.People)), Filter: must(ldap.ParseFilter("(objectClass=inetOrgPerson)")),
+		User: must(terms.ParseDN(slapd.Reader)), Password: slapd.ReaderSecret,
+		Base: must(terms.ParseDN(slapd.People)), Filter: must(terms.ParseFilter("(objectClass=inetOrgPerson)")),
 		Domains: []mail.Domain{must(mail.ParseDomain("local.test")), must(mail.ParseDomain("xn--bcher-kva.test"))},
-		Address: "mail", Aliases: []ldap.Attribute{"description"}, Group: "memberOf", Groups: []string{slapd.GroupDN("senders")}, Entry: "entryUUID",
+		Address: "mail", Aliases: []terms.Attribute{"description"}, Group: "memberOf", Groups: []string{slapd.GroupDN("senders")}, Entry: "entryUUID",
 		Limits: ldap.Limits{Timeout: 2 * time.Second},
 	}
 }
@@ -120,7 +121,7 @@ func TestPeopleAndPasswords(t *testing.T) {
 			if err != nil || len(l.People) != 3 || len(l.Doubtful) != 3 || l.Doubtful["same@local.test"] == "" || l.Nameless != 0 {
 				t.Errorf("%+v, %v", l, err)
 			}
-			r, err := d.Recipients(t.Context())
+			r, err := d.Recipients(t.Context(), o.Domains)
 			if err != nil || len(r) != 7 {
 				t.Errorf("%v, %v", r, err)
 			}

@@ -67,6 +67,8 @@ overlay memberof
 overlay ppolicy
 ppolicy_default "cn=policy,dc=local,dc=test"
 LOCKOUT
+database monitor
+access to * by * read
 `
 
 const tree = `dn: dc=local,dc=test
@@ -255,6 +257,20 @@ func (s *Server) Add(ldif string) {
 func (s *Server) Remove(dn string) {
 	s.t.Helper()
 	s.must(s.as(Admin, Password, func(c *ldap.Conn) error { return c.Del(ldap.NewDelRequest(dn, nil)) }))
+}
+
+// Binds is how many binds the server was asked for, this one among them.
+func (s *Server) Binds() (n int) {
+	s.t.Helper()
+	s.must(s.as(Admin, Password, func(c *ldap.Conn) error {
+		r, err := c.Search(ldap.NewSearchRequest("cn=Bind,cn=Operations,cn=Monitor", ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)", []string{"monitorOpInitiated"}, nil))
+		if err != nil {
+			return err
+		}
+		n, err = strconv.Atoi(r.Entries[0].GetAttributeValue("monitorOpInitiated"))
+		return err
+	}))
+	return n
 }
 
 // Set replaces the values of an attribute of an entry; none removes it.

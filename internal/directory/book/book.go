@@ -18,6 +18,7 @@ import (
 // Accounts is what a Book needs of package accounts.
 type Accounts interface {
 	List(ctx context.Context) ([]accounts.Account, error)
+	Aliases(ctx context.Context) ([]accounts.Alias, error)
 	Watch() <-chan struct{}
 }
 
@@ -93,7 +94,7 @@ func (b *Book) Build(ctx context.Context, st Stated, mend bool) (next *Next, err
 			b.state.Unlock()
 		}
 	}()
-	addresses, err := b.addresses(ctx)
+	st, addresses, err := b.standing(ctx, st)
 	if err != nil {
 		return nil, err
 	}
@@ -132,20 +133,42 @@ func (n *Next) Adopt() {
 // Abandon forgets it; the former one stays.
 func (n *Next) Abandon() { n.book.state.Unlock() }
 
-// addresses lists every account, frozen ones too: they go on receiving.
-func (b *Book) addresses(ctx context.Context) ([]mail.Address, error) {
+// standing lists every account that receives, as frozen ones do too, and returns what is stated
+// with the further addresses that directories elsewhere give them.
+func (b *Book) standing(ctx context.Context, st Stated) (Stated, []mail.Address, error) {
 	all, err := b.o.Accounts.List(ctx)
 	if err != nil {
-		return nil, err
+		return st, nil, err
 	}
-	out := make([]mail.Address, len(all))
-	for i, a := range all {
-		out[i] = a.Address
+	further, err := b.o.Accounts.Aliases(ctx)
+	if err != nil {
+		return st, nil, err
+	}
+	out := make([]mail.Address, 0, len(all))
+	for _, a := range all {
+		if a.Receives() {
+			out = append(out, a.Address)
+		}
 	}
 	if b.o.Learn != nil {
 		b.o.Learn(out)
 	}
-	return out, nil
+	st.further = nil
+	for _, a := range further {
+		st.further = append(st.further, directory.Alias{Address: a.Address, Targets: []mail.Address{a.Account}, Posting: directory.PostingAnyone})
+	}
+	return st, out, nil
+}
+
+// FurtherRefused returns the further addresses of accounts that are somebody else's already, or
+// nobody's to have, by what stands now.
+func (b *Book) FurtherRefused(ctx context.Context) ([]directory.Alias, error) {
+	st, addresses, err := b.standing(ctx, b.Stated())
+	if err != nil {
+		return nil, err
+	}
+	_, refused, _ := st.whole(b.Entries(), addresses)
+	return refused, nil
 }
 
 // refresh makes the snapshot again from the accounts and the entries as they stand, one
@@ -154,11 +177,11 @@ func (b *Book) addresses(ctx context.Context) ([]mail.Address, error) {
 func (b *Book) refresh(ctx context.Context) error {
 	b.state.Lock()
 	defer b.state.Unlock()
-	addresses, err := b.addresses(ctx)
+	st, addresses, err := b.standing(ctx, b.stated)
 	if err != nil {
 		return err
 	}
-	s, err := b.stated.make(b.Entries(), b.Entries(), addresses)
+	s, err := st.make(b.Entries(), b.Entries(), addresses)
 	if err != nil {
 		err = notStanding(err)
 	}
@@ -198,10 +221,10 @@ func (b *Book) Follow(ctx context.Context) {
 // Prove proves the directory closed as it stands. A server asks before it binds anything:
 // with a witness it does not serve.
 func (b *Book) Prove(ctx context.Context) (proof.Report, error) {
-	addresses, err := b.addresses(ctx)
+	st, addresses, err := b.standing(ctx, b.Stated())
 	if err != nil {
 		return proof.Report{}, err
 	}
-	j, err := b.Stated().Judge(b.Entries(), addresses)
+	j, err := st.Judge(b.Entries(), addresses)
 	return j.Proof, err
 }

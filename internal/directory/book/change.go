@@ -83,11 +83,11 @@ func (b *Book) judged(c Change) roster.Change {
 // wouldBe says what would be wrong with the directory if the entries were s, and whom it
 // would let relay.
 func (b *Book) wouldBe(ctx context.Context, s *roster.State) error {
-	addresses, err := b.addresses(ctx)
+	st, addresses, err := b.standing(ctx, b.Stated())
 	if err != nil {
 		return err
 	}
-	_, err = b.Stated().judge(s, b.Entries(), addresses)
+	_, err = st.judge(s, b.Entries(), addresses)
 	return err
 }
 

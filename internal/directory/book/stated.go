@@ -22,6 +22,10 @@ type Stated struct {
 	// the configuration, and Way writes such words as the configuration has them.
 	Domain func(name mail.Domain, way string) (directory.Domain, error)
 	Way    func(text string) (string, error)
+	// List gives a domain the recipients that a directory elsewhere lists; nil: none does.
+	List func(directory.Domain) directory.Domain
+
+	further []directory.Alias // that directories elsewhere give to the accounts of now
 }
 
 // Judged is a directory that stands and is closed.
@@ -46,7 +50,7 @@ func (st Stated) judge(s, standing *roster.State, accounts []mail.Address) (Judg
 	if err != nil {
 		return Judged{}, err
 	}
-	cfg, _ := st.with(s)
+	cfg, _, _ := st.whole(s, accounts)
 	r := proof.Prove(proof.Of(cfg, snapshot, accounts))
 	if r.Closed() {
 		return Judged{cfg, accounts, snapshot, r}, nil
@@ -65,7 +69,7 @@ func (st Stated) judge(s, standing *roster.State, accounts []mail.Address) (Judg
 // checks the whole of it. The faults say where each entry stands, and how to be rid
 // of it.
 func (st Stated) make(s, standing *roster.State, accounts []mail.Address) (*directory.Snapshot, error) {
-	cfg, faults := st.with(s)
+	cfg, _, faults := st.whole(s, accounts)
 	snapshot, err := directory.NewSnapshot(cfg, accounts)
 	if err == nil {
 		err = snapshot.Check()
@@ -78,6 +82,20 @@ func (st Stated) make(s, standing *roster.State, accounts []mail.Address) (*dire
 		return nil, st.explained(faults, standing)
 	}
 	return snapshot, nil
+}
+
+// whole is with, and what directories elsewhere say of our domains and accounts; refused are
+// the addresses that they may not give.
+func (st Stated) whole(s *roster.State, accounts []mail.Address) (cfg directory.Config, refused []directory.Alias, faults directory.Faults) {
+	cfg, faults = st.with(s)
+	if st.List != nil {
+		for i, d := range cfg.Domains {
+			cfg.Domains[i] = st.List(d)
+		}
+	}
+	kept, refused := directory.Further(cfg, accounts, st.further)
+	cfg.Aliases = append(cfg.Aliases, kept...)
+	return cfg, refused, faults
 }
 
 // with adds the entries of the roster to those of the configuration. What cannot be

@@ -51,6 +51,8 @@ type Options struct {
 	Overlap func() time.Duration
 	// Find asks the DNS for a key, as it is published.
 	Find func(context.Context, []dkim.KeyName) map[dkim.KeyName]dkim.Found
+	// Elsewhere knows the passwords of accounts that come from directories; nil: there are none.
+	Elsewhere accounts.Elsewhere
 }
 
 // Folder is everything in a data folder. What it exports never changes.
@@ -130,7 +132,7 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 	}
 	f.ReturnPaths = returnpath.New(returnpath.Options{Keys: k.returns, Note: returnpath.NoteIn(cfg.KeysDir()), Now: o.Now, Logger: o.Logger})
 	f.Accounts, err = accounts.Open(ctx, f.Store, accounts.Options{
-		Limits: settings.Accounts(cfg), Mechanisms: cfg.Auth.Mechanisms, Now: o.Now, Logger: o.Logger, Rand: o.Rand,
+		Limits: settings.Accounts(cfg), Mechanisms: settings.Mechanisms(cfg), Elsewhere: o.Elsewhere, Now: o.Now, Logger: o.Logger, Rand: o.Rand,
 	})
 	if err != nil {
 		return err

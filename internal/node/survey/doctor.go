@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/dnsx"
 	"sallyport/internal/filter"
 	"sallyport/internal/filter/sender"
+	"sallyport/internal/ldap/roll"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/nexthop/mx"
@@ -42,6 +43,8 @@ type DoctorOptions struct {
 	Obtained *operate.Obtained
 	// Tokens are the routes of the running server whose mail waits for a token.
 	Tokens []operate.TokenTrouble
+	// Directories are what the server has of them; not known unless Queue is.
+	Directories []roll.Report
 }
 
 // Gather looks at a configuration's surroundings, as package gather promises.
@@ -63,6 +66,7 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 		g.Resolver, g.Find = resolver, sender.Keys{Resolver: resolver, Time: g.Limits.Look}.Find
 	}
 	f := gather.Gather(ctx, g)
+	f.Directories = doctorDirectories(ctx, cfg, d.Directories, d.Queue.Known)
 	f.Others = append(f.Others, examineReturnPath(cfg, f.Now)...)
 	f.Others = append(f.Others, examineBinding(cfg)...)
 	if resolver != nil {
@@ -176,6 +180,11 @@ func doctorFiles(cfg config.Config) []gather.File {
 	}
 	if p := cfg.Webhook.KeyFile; p != "" {
 		all = append(all, gather.File{Path: p, What: "the key of the webhook", Secret: true})
+	}
+	for _, l := range cfg.LDAP {
+		if l.PasswordFile != "" {
+			all = append(all, gather.File{Path: l.PasswordFile, What: "a password file", Secret: true})
+		}
 	}
 	if p := cfg.Rspamd.PasswordFile; p != "" {
 		all = append(all, gather.File{Path: p, What: "a password file", Secret: true})

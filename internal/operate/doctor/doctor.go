@@ -73,14 +73,16 @@ type Facts struct {
 	Behind   []BehindFacts  // the servers behind us, and next hops
 	Tokens   []TokenFacts   // who gives the tokens that sign us in at next hops
 	Helpers  []HelperFacts  // those who are asked about the content of mail
-	TLS      TLSFacts
-	Clock    ClockFacts
-	Disk     DiskFacts
-	Files    []FileFacts
-	Limits   LimitFacts
-	Queue    QueueFacts
-	Server   ServerFacts
-	Telling  TellingFacts
+	// Directories are the servers of those that accounts and recipients come from.
+	Directories []DirectoryFacts
+	TLS         TLSFacts
+	Clock       ClockFacts
+	Disk        DiskFacts
+	Files       []FileFacts
+	Limits      LimitFacts
+	Queue       QueueFacts
+	Server      ServerFacts
+	Telling     TellingFacts
 	// Others are the findings of features that judge themselves, such as the keys that
 	// sign mail and what the DNS shows of them.
 	Others []Finding
@@ -145,6 +147,26 @@ type TokenFacts struct {
 	Error string // why none was given; "": one was, or it is there
 	// Waits is why the running server has none at present; "": it has, or none runs.
 	Waits string
+}
+
+// DirectoryFacts are about one server of a directory, and what the running server has of the
+// directory.
+type DirectoryFacts struct {
+	Name   string // of its table
+	Server string // host:port
+	Failed string // the step that failed: "connect", "TLS", "bind", "base" or "search"; "": none
+	Error  string
+	Found  bool // at least one person
+	Policy bool // it tells of password policies
+	Pages  bool // it gives long lists in pages
+	Clear  bool // it is asked without TLS
+
+	// What follows is of the first server of each directory alone.
+	Known    bool      // a server, or the data folder, was asked
+	Listed   time.Time // zero: never
+	Fault    string    // why there is no newer list
+	Disputed []string
+	Doubtful []string
 }
 
 // HelperFacts are about a program that is asked about the content of messages.
@@ -251,7 +273,7 @@ type Check func(Facts) []Finding
 
 // Checks returns every check in the order in which it is told.
 func Checks() []Check {
-	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkTokens, checkHelpers, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, checkTelling, others}
+	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkTokens, checkHelpers, checkDirectories, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, checkTelling, others}
 }
 
 func others(f Facts) []Finding { return f.Others }

@@ -1,4 +1,4 @@
-package ldap
+package terms
 
 import (
 	"errors"
@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	wire "github.com/go-ldap/ldap/v3"
-
-	"sallyport/internal/mail"
 )
 
 // Attribute is the name of an attribute, as RFC 4512 §1.4 writes them.
@@ -111,9 +109,9 @@ func (d DN) IsZero() bool { return d.text == "" }
 // String returns the name as it was written.
 func (d DN) String() string { return d.text }
 
-// sameName reports whether two texts name the same: as distinguished names, without regard
+// Same reports whether two texts name the same: as distinguished names, without regard
 // to capitals, or as they stand.
-func sameName(a, b string) bool {
+func Same(a, b string) bool {
 	if strings.EqualFold(a, b) {
 		return true
 	}
@@ -123,33 +121,4 @@ func sameName(a, b string) bool {
 	}
 	other, err := wire.ParseDN(b)
 	return err == nil && len(one.RDNs) > 0 && one.EqualFold(other)
-}
-
-// addressIn reads a value of an attribute: an address, or one with the kind before it, as
-// proxyAddresses has them. primary is set for "SMTP:" in capitals, which marks the one that
-// the person writes as. Values of other kinds (SIP:, X500:) are no addresses.
-func addressIn(value string) (a mail.Address, primary, ok bool) {
-	if kind, rest, found := strings.Cut(value, ":"); found && strings.EqualFold(kind, "smtp") {
-		value, primary = rest, kind == "SMTP"
-	}
-	a, err := mail.ParseAddress(value, mail.UTF8)
-	return a, primary, err == nil && !a.Domain().IsZero()
-}
-
-// naming is the filter of entries that may have the address in one of the attributes: with
-// the domain in both forms, and as proxyAddresses writes it. What comes is compared again.
-func naming(a mail.Address, attributes ...Attribute) Filter {
-	forms := []string{a.String()}
-	for _, form := range []string{a.Local() + "@" + a.Domain().ASCII(), a.Local() + "@" + a.Domain().Unicode()} {
-		if form != forms[0] {
-			forms = append(forms, form)
-		}
-	}
-	var all []Filter
-	for _, at := range attributes {
-		for _, f := range forms {
-			all = append(all, Equal(at, f), Equal(at, "smtp:"+f))
-		}
-	}
-	return Or(all...)
 }

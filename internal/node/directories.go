@@ -1,0 +1,30 @@
+package node
+
+import (
+	"context"
+
+	"sallyport/internal/ldap/roll"
+	"sallyport/internal/node/settings"
+)
+
+// buildDirectories makes the directories of an organisation that the configuration names.
+func (n *Node) buildDirectories(ctx context.Context, next, last *generation) error {
+	sources, err := settings.Directories(next.cfg)
+	if err != nil {
+		return err
+	}
+	var former *roll.Roll
+	if last != nil {
+		former = last.roll
+	}
+	next.roll, err = roll.Build(ctx, roll.Options{
+		Sources: sources, Store: n.data.Store, Adopt: n.data.Accounts.Adopt, Publish: n.book.Publish, Write: n.data.Trace.Write, Now: n.o.Now, Logger: n.log,
+	}, former)
+	if err == nil {
+		next.undo = append(next.undo, next.roll.Retire)
+	}
+	return err
+}
+
+// roll is that in force.
+func (n *Node) roll() roll.Current { return func() *roll.Roll { return n.now().roll } }
