@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -18,7 +19,9 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/kit/pki"
 	"sallyport/internal/node"
+	"sallyport/internal/node/survey"
 	"sallyport/internal/operate"
+	"sallyport/internal/operate/doctor"
 	"sallyport/test/slapd"
 )
 
@@ -284,6 +287,16 @@ func TestAccountsOfADirectory(t *testing.T) {
 	app, err := s.op.AppAdd(t.Context(), operate.Self(), operate.AppAdd{Account: "alice@local.test", Name: "phone", Scope: "send"})
 	check(t, err)
 	s.expect("app password", s.signIn("alice@local.test", app.Password), "235")
+	if _, err := s.op.AccountPassword(t.Context(), operate.Self(), operate.AccountPassword{Address: "alice@local.test", Password: "a password of ours"}); err == nil {
+		t.Error("a password is set here for an account of the directory")
+	}
+	_, err = s.op.AccountPassword(t.Context(), operate.Self(), operate.AccountPassword{Address: "alice@local.test", Elsewhere: true})
+	check(t, err)
+	shown, err := s.op.AccountShow(t.Context(), operate.Self(), operate.AccountRef{Address: "alice@local.test"})
+	check(t, err)
+	if shown.Directory != "office" || shown.DN != "uid=alice,"+slapd.People {
+		t.Errorf("%+v", shown)
+	}
 	// A new person and one who left, at the next list.
 	d.Add(slapd.Person("carol", "mail: carol@local.test"))
 	d.Remove("uid=bob," + slapd.People)
@@ -346,7 +359,7 @@ func TestADirectoryNeverHeard(t *testing.T) {
 	d.Run()
 	s.reload()
 	s.until("it is heard", func() bool { return s.rcpt("alice@local.test") == "250" })
-	s.expect("nobody", s.rcpt("nobody@local.test"), "550")
+	s.until("nobody is nobody", func() bool { return s.rcpt("nobody@local.test") == "550" })
 	s.expect("the team", s.rcpt("team@local.test"), "250")
 }
 
@@ -515,4 +528,44 @@ func TestRecipientsOfADirectory(t *testing.T) {
 	s.stop()
 	s.serve()
 	as()
+}
+
+// The doctor names the step that fails, and what is unclear.
+func TestTheDoctorLooksAtADirectory(t *testing.T) {
+	t.Parallel()
+	d := slapd.Start(t, slapd.Options{Entries: people() + slapd.Person("dave", "mail: same@local.test") + slapd.Person("erin", "mail: same@local.test")})
+	s := start(t, d)
+	s.until("alice is there", func() bool { return s.standing("alice@local.test") == "active" })
+	findings := func(change ...string) (text string) {
+		t.Helper()
+		s.write(d, change...)
+		cfg, err := config.Load(s.path)
+		check(t, err)
+		st, err := s.op.Status(t.Context(), operate.Self(), struct{}{})
+		check(t, err)
+		facts := survey.Gather(t.Context(), cfg, survey.DoctorOptions{Logger: slog.New(slog.DiscardHandler), Directories: st.Directories, Queue: doctor.QueueFacts{Known: true}, Server: doctor.ServerFacts{Running: true}})
+		for _, f := range doctor.Examine(facts) {
+			if f.Check == "directory" {
+				text += f.State.String() + " " + f.Subject + ": " + f.What + "\n"
+			}
+		}
+		return text
+	}
+	for _, c := range []struct{ change, to, want string }{
+		{"", "", "answers, and has people"},
+		{"", "", "not clear whose these are: same@local.test"},
+		{"cn=reader", "cn=writer", "bind fails: "},
+		{"base = \"ou=people", "base = \"ou=nowhere", "base fails: "},
+		{"every = ", "filter = \"(objectClass=device)\"\nevery = ", "no entry below the base"},
+		{"ldap://127.0.0.1", "ldap://localhost", "TLS fails: "},
+		{"PORT", "1", "connect fails: "},
+	} {
+		change := []string{}
+		if c.change != "" {
+			change = []string{c.change, c.to}
+		}
+		if got := findings(change...); !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s\nwithout %q", c.to, got, c.want)
+		}
+	}
 }
