@@ -124,6 +124,9 @@ func (n *night) behindUs() {
 	n.gives(0, "sallyport callout ls", "alice@behind.test")
 	n.gives(0, "sallyport callout forget alice@behind.test")
 	behind.close()
+	n.open("A route gets no token")
+	n.leaves("no route here signs in with a token", "sallyport doctor")
+	n.gives(0, "sallyport queue retry --domain example.net")
 }
 
 func (n *night) programs() {
@@ -219,6 +222,7 @@ func (n *night) contained() {
 	n.must("echo " + password + "-2 | sallyport account passwd alice@example.org --password-stdin")
 	n.open("An account is contained")
 	n.leaves("the other two ends of an incident, of which one was tried", "sallyport incident release 7 --message ID", "sallyport incident purge 7", "sallyport queue release ID", "sallyport status")
+	n.gave("sallyport doctor")
 	n.must("sallyport account freeze bob@example.org --reason again")
 	out := n.must("sallyport incident ls --open")
 	n.words = []string{" 7", " " + strings.Fields(out[strings.LastIndex(out[:strings.Index(out, "bob@example.org")], "\n")+1:])[0]}
