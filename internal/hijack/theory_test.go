@@ -308,3 +308,51 @@ func BenchmarkAdvance(b *testing.B) {
 		}
 	}
 }
+
+// While events come by chance as often as is normal, the evidence of a pace grows by 1 on
+// average with each, and not faster: summed here over the whole distribution of the gaps.
+func TestAPaceIsAFairBet(t *testing.T) {
+	p := DefaultParams()
+	const gaps = 200_000
+	for k := SitePace; k <= NetworkPace; k++ {
+		r := p.rate(k)
+		for _, had := range []float64{0.5, 10, 1e4} {
+			sum := 0.0
+			for i := range gaps {
+				d := pace{evidence: had}
+				hours := -math.Log(1-(float64(i)+0.5)/gaps) / r.Mean
+				d.pass(hours, r.Mean, r)
+				d.count(r)
+				sum += d.evidence
+			}
+			if mean := sum / gaps; mean > (1+had)*1.01 || mean < (1+had)*0.97 {
+				t.Errorf("%s: %g becomes %g on average", k, had, mean)
+			}
+		}
+	}
+}
+
+// A clock that goes to and fro by less than a day makes its way once: what it gives back when
+// it goes on again it has given already.
+func TestAClockToAndFroGivesTimeOnce(t *testing.T) {
+	p := DefaultParams()
+	b := p.Bounds
+	b.Day, b.Week = 10_000, 10_000
+	p.Bounds = b
+	var s State
+	left := 0
+	for i := range 40 {
+		at := noon
+		if i%2 == 1 {
+			at = noon.Add(10 * time.Hour)
+		}
+		var v Verdict
+		if s, v = Advance(s, Waiting{At: at, Recipients: 1000}, old(p), p); v.Contain {
+			t.Fatal("contained")
+		}
+		left += v.Leave
+	}
+	if most := b.Burst + min(b.Burst, 10*b.Hour); left > most {
+		t.Errorf("%d left, %d may", left, most)
+	}
+}
