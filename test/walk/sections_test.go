@@ -237,6 +237,9 @@ func (n *night) contained() {
 	n.gives(0, "sallyport trace ip:NETWORK", "signed in")
 	n.leaves("they take ways to sign in from the account, and are tried by the page that they are from",
 		"sallyport account app add", "sallyport account sign-in ADDRESS app")
+	n.open("A route gets no token")
+	n.gave("sallyport doctor")
+	n.leaves("no route of this server signs in with a token; test/cloud has one whose tokens fail", "sallyport queue retry --domain example.net")
 	n.open("Connections are turned away")
 	n.gave("sallyport doctor")
 }
