@@ -73,7 +73,7 @@ type Letter struct {
 	To   mail.Address
 	// About is the account whose contact To is; zero: it is a mailbox of ours.
 	About         mail.Address
-	Subject, Text string           // one line in ASCII; lines that end with \n
+	Subject, Text string           // one line in ASCII of at most maxSubject octets; lines that end with \n
 	Marks         []store.Mutation // change in the act that queues it
 }
 
@@ -133,6 +133,10 @@ func (n *Post) draft(id mail.ID, l Letter) (*letter.Draft, error) {
 	return draft, nil
 }
 
+// maxSubject bounds a subject, which may name what people named. What is no printable ASCII
+// there becomes a question mark, so that no name is ever a field of its own.
+const maxSubject = 300
+
 // compose writes the message. What goes outside is in the name of the account's domain,
 // which the owner knows, and signed where that is possible.
 func (n *Post) compose(id mail.ID, l Letter) (text []byte, messageID string, err error) {
@@ -144,7 +148,7 @@ func (n *Post) compose(id mail.ID, l Letter) (text []byte, messageID string, err
 	// RFC 3834 §5: nobody answers it by himself.
 	head := fmt.Appendf(nil, "From: Mail server <postmaster@%s>\r\nTo: %s\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: %s\r\nAuto-Submitted: auto-generated\r\n"+
 		"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
-		from.ASCII(), l.To, l.Subject, message.FormatDate(n.Now().UTC()), messageID)
+		from.ASCII(), l.To, mail.PlainLine(l.Subject, maxSubject), message.FormatDate(n.Now().UTC()), messageID)
 	body := []byte(strings.ReplaceAll(l.Text, "\n", "\r\n"))
 	if l.About.IsZero() || n.Sign == nil {
 		return append(head, body...), messageID, nil
