@@ -147,7 +147,9 @@ func (i *Identity) judge(ctx context.Context, t trial) (*record, error) {
 		return t.account, err
 	}
 	l := laneStranger
-	if t.guess.Known || t.guess.Device != "" {
+	// An account that may not sign in has no owner who waits, and whoever stole it knows its
+	// networks: it waits where names do that nobody has.
+	if (t.guess.Known || t.guess.Device != "") && t.refusal == nil {
 		l = laneKnown
 	}
 	if err := i.hasher.acquire(ctx, l); err != nil {

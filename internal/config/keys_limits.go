@@ -15,7 +15,7 @@ func connectionLimits() []entry[Limits] {
 			func(l *Limits) *int { return &l.Connections }),
 		count("limits.connections_per_network", "128", "1", "100000", "Connections at once from one network: an IPv4 /24 or an IPv6 /64. An IPv4 /20 or IPv6 /56 may have twice as many, an IPv4 /16 or IPv6 /48 four times. This host itself is not counted.",
 			func(l *Limits) *int { return &l.ConnectionsPerNetwork }),
-		count("limits.handshakes", "512", "1", "10000", "TLS handshakes at once; when more than half of them are under way, each has only 5 seconds, and when all are, the oldest is given up for a new one.",
+		count("limits.handshakes", "512", "1", "10000", "TLS handshakes at once, and as many again from addresses from which somebody of ours signed in within a day and still may; when more than half of them are under way, each has only 5 seconds, and when all are, the oldest is given up for a new one.",
 			func(l *Limits) *int { return &l.Handshakes }),
 		duration("limits.handshake_time", "30s", "1s", "5m", "The longest TLS handshake.",
 			func(l *Limits) *time.Duration { return &l.HandshakeTimeout }),

@@ -81,6 +81,9 @@ func (s *session) Close(ctx context.Context, why string) {
 // any more is told so.
 func (s *session) become(p accounts.Proof) {
 	s.account = p
+	if s.conn.Vouch != nil {
+		s.conn.Vouch(func() bool { return s.in.Accounts.Fallen(p) == "" })
+	}
 	if !p.Ends.IsZero() {
 		s.ending = time.AfterFunc(max(0, p.Ends.Sub(s.in.Now())), s.conn.End)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -283,5 +284,31 @@ func TestCloseFacts(t *testing.T) {
 				t.Errorf("fact %+v", f)
 			}
 		})
+	}
+}
+
+// A sign-in vouches for the client's address for as long as it gives a right: no longer than
+// its account may send.
+func TestASignInVouchesForItsAddress(t *testing.T) {
+	w := newWorld(t)
+	var still []func() bool
+	s, _ := w.in.Connect(t.Context(), server.Conn{
+		ID: "v", Kind: server.KindSubmissions, Remote: netip.MustParseAddrPort("198.51.100.7:4711"), Started: w.now,
+		End: func() {}, Known: func() {}, Vouch: func(f func() bool) { still = append(still, f) },
+	})
+	c := &client{w: w, s: s}
+	c.want(c.s.Hello(t.Context(), server.Hello{Name: "client.test", Extended: true, TLS: w.tls}), 250)
+	c.want(c.signIn("alice@local.test", "a wrong password"), 535)
+	if len(still) != 0 {
+		t.Fatal("a wrong password vouches")
+	}
+	c.want(c.signIn("alice@local.test", password), 235)
+	if len(still) != 1 || !still[0]() {
+		t.Fatalf("%d sign-ins vouch", len(still))
+	}
+	_, err := w.identity.Freeze(t.Context(), addr(t, "alice@local.test"), "incident", nil)
+	must(t, err)
+	if still[0]() {
+		t.Error("the account is frozen, and its sign-in vouches")
 	}
 }

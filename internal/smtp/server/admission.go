@@ -1,7 +1,6 @@
 package server
 
 import (
-	"container/list"
 	"net/netip"
 	"sync"
 	"time"
@@ -19,13 +18,14 @@ type Admission struct {
 	ends       map[uint64]func() // how each connection is told to go, by its seat
 	entered    uint64            // ever
 	turnedAway uint64            // ever; with those that had to go
-	handshakes list.List         // of func(), which end one; the oldest first
+	handshakes [lanes]handshakes // in progress
 	waited     waited            // who need not wait for the greeting
+	vouched    vouched           // from where somebody of ours signed in of late
 }
 
 // NewAdmission returns an Admission that counts nothing yet.
 func NewAdmission() *Admission {
-	return &Admission{crowd: screen.NewCrowd(), ends: map[uint64]func(){}, waited: newWaited()}
+	return &Admission{crowd: screen.NewCrowd(), ends: map[uint64]func(){}, waited: newWaited(), vouched: newVouched()}
 }
 
 // place is where a connection is counted. A nil place is none, of a connection that is
@@ -129,45 +129,6 @@ func (a *Admission) Open() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.crowd.Open()
-}
-
-// beginHandshake takes a place for a TLS handshake and says how long it may last;
-// release gives the place back. When all places are taken, the handshake that began
-// first loses its own and abandon is called for it: an honest one is over in a few
-// round trips, so what has waited longest is the likeliest to wait for nothing, and
-// those who stall can't keep others out. abandon may be called until release
-// returns, by any goroutine.
-func (a *Admission) beginHandshake(l *Limits, abandon func()) (timeout time.Duration, release func()) {
-	place, others, oldest := a.takePlace(l, abandon)
-	if oldest != nil {
-		oldest()
-	}
-	return l.handshake(others), func() {
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		// Does nothing if the place was lost.
-		a.handshakes.Remove(place)
-	}
-}
-
-// takePlace adds a handshake and returns how many others there are. abandoned is
-// not nil if the oldest had to make room.
-func (a *Admission) takePlace(l *Limits, abandon func()) (place *list.Element, others int, abandoned func()) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if first := a.handshakes.Front(); first != nil && a.handshakes.Len() >= l.Handshakes {
-		abandoned, _ = a.handshakes.Remove(first).(func())
-	}
-	others = a.handshakes.Len()
-	return a.handshakes.PushBack(abandon), others, abandoned
-}
-
-// handshake says how long a handshake may take beside others.
-func (l *Limits) handshake(others int) time.Duration {
-	if others >= l.Handshakes/2 {
-		return min(l.HandshakeRush, l.HandshakeTimeout)
-	}
-	return l.HandshakeTimeout
 }
 
 // countedAddr returns the address that a connection is counted for. It is zero, and only

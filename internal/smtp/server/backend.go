@@ -78,6 +78,10 @@ type Conn struct {
 	// Known takes the connection for one of somebody who is known, as a sign-in does: it
 	// keeps its place while others crowd in. The Session calls it, within one of its methods.
 	Known func()
+	// Vouch tells that somebody signed in, whose address has a lane of its own for a while,
+	// as long as still says that the sign-in gives a right. The Session calls it; any
+	// goroutine calls still.
+	Vouch func(still func() bool)
 }
 
 // Hello is what EHLO or HELO said. Nothing in it is verified.

@@ -100,6 +100,7 @@ func (c *conn) finish(ctx context.Context, end string) {
 		c.sess.Close(ctx, end)
 	}
 	c.srv.admission.waited.loses(c.info.Remote.Addr(), end)
+	c.srv.admission.vouched.loses(c.info.Remote.Addr(), end)
 	c.srv.cfg.Logger.Debug("connection ended", "conn", c.info.ID, "kind", c.info.Kind.String(),
 		"remote", c.info.Remote.String(), "why", end)
 	switch end {

@@ -13,6 +13,7 @@ import (
 type helloConn struct {
 	net.Conn
 	offer string // as offerOf says it; "": nothing was offered yet
+	await func() // is called when the client has offered; nil: nothing is
 }
 
 // noteHello notes what a client offers on its helloConn, and leaves the configuration as it
@@ -20,6 +21,14 @@ type helloConn struct {
 func noteHello(h *tls.ClientHelloInfo) (*tls.Config, error) {
 	if c, ok := h.Conn.(*helloConn); ok && c.offer == "" {
 		c.offer = offerOf(h)
+	}
+	return awaitTurn(h)
+}
+
+// awaitTurn waits until the handshake may be computed, and leaves the configuration as it is.
+func awaitTurn(h *tls.ClientHelloInfo) (*tls.Config, error) {
+	if c, ok := h.Conn.(*helloConn); ok && c.await != nil {
+		c.await()
 	}
 	return nil, nil
 }

@@ -19,11 +19,17 @@ type Limits struct {
 	// have screen.WideShare times as many, a /16 or /48 screen.WidestShare times. This
 	// host itself is not bounded.
 	ConnectionsPerNetwork int
-	// Handshakes is how many TLS handshakes may be in progress at once. While
+	// Handshakes is how many TLS handshakes may be in progress at once, and as many again
+	// from addresses from which somebody of ours signed in within VouchTime. While
 	// more than half of them are, each new one has only HandshakeRush; when all are,
 	// the oldest is given up for a new one, so that clients that stall theirs can't
 	// keep others out.
 	Handshakes int
+	// HandshakesAtOnce is how many of each of the two kinds are computed at once for each
+	// processor; the others wait for their turn.
+	HandshakesAtOnce int
+	// HandshakeTurn is how long the turn of a handshake lasts at most.
+	HandshakeTurn time.Duration
 
 	// GreetDelay is how long the greeting on KindMX waits for clients that speak too
 	// early; 0: not at all. The other kinds never wait, and neither does an address of
@@ -100,7 +106,7 @@ type Limits struct {
 // DefaultLimits returns the limits of a server that was told nothing else.
 func DefaultLimits() Limits {
 	return Limits{
-		Connections: 4096, ConnectionsPerNetwork: 128, Handshakes: 512,
+		Connections: 4096, ConnectionsPerNetwork: 128, Handshakes: 512, HandshakesAtOnce: 4, HandshakeTurn: 5 * time.Millisecond,
 		GreetDelay:     10 * time.Millisecond,
 		CommandTimeout: 5 * time.Minute, DataTimeout: 3 * time.Minute, WriteTimeout: 2 * time.Minute,
 		HandshakeTimeout: 30 * time.Second, HandshakeRush: 5 * time.Second,
@@ -151,7 +157,7 @@ func (l Limits) check() error {
 		value int64
 	}{
 		{"Connections", int64(l.Connections)}, {"ConnectionsPerNetwork", int64(l.ConnectionsPerNetwork)},
-		{"Handshakes", int64(l.Handshakes)}, {"CommandTimeout", int64(l.CommandTimeout)},
+		{"Handshakes", int64(l.Handshakes)}, {"HandshakesAtOnce", int64(l.HandshakesAtOnce)}, {"HandshakeTurn", int64(l.HandshakeTurn)}, {"CommandTimeout", int64(l.CommandTimeout)},
 		{"DataTimeout", int64(l.DataTimeout)}, {"WriteTimeout", int64(l.WriteTimeout)},
 		{"HandshakeTimeout", int64(l.HandshakeTimeout)}, {"HandshakeRush", int64(l.HandshakeRush)},
 		{"ProxyTimeout", int64(l.ProxyTimeout)}, {"SessionDuration", int64(l.SessionDuration)}, {"DataRateGrace", int64(l.DataRateGrace)},

@@ -20,13 +20,13 @@ func (c *conn) startTLSCommand(ctx context.Context) result {
 		// CVE-2011-0411: what was sent in clear must never count as sent under TLS.
 		return refuse(554, "5.5.1", "nothing may follow STARTTLS before TLS is on").ending(EndInjection)
 	}
-	timeout, release := c.srv.admission.beginHandshake(c.limits, c.abandon)
-	defer release()
+	h := c.beginHandshake()
+	defer h.end()
 	// RFC 3207 §4.2: all knowledge of the client is discarded.
 	c.drop(ctx)
 	c.state = state{}
 	c.send(mail.R(220, "2.0.0", "ready to start TLS"))
-	if err := c.startTLS(c.srv.cfg.TLS, timeout); err != nil {
+	if err := c.startTLS(c.srv.cfg.TLS, h.timeout, h.await); err != nil {
 		return c.handshakeFailed(err)
 	}
 	return result{silent: true}
@@ -34,12 +34,21 @@ func (c *conn) startTLSCommand(ctx context.Context) result {
 
 // implicitTLS begins a connection under TLS. RFC 8314 §3.3.
 func (c *conn) implicitTLS() (end string) {
-	timeout, release := c.srv.admission.beginHandshake(c.limits, c.abandon)
-	defer release()
-	if err := c.startTLS(c.srv.cfg.TLS, timeout); err != nil {
+	h := c.beginHandshake()
+	defer h.end()
+	if err := c.startTLS(c.srv.cfg.TLS, h.timeout, h.await); err != nil {
 		return c.handshakeFailed(err).end
 	}
 	return ""
+}
+
+// beginHandshake takes a place in the lane of the client's address.
+func (c *conn) beginHandshake() *handshake {
+	of := laneStranger
+	if c.srv.admission.vouched.trusts(c.info.Remote.Addr(), c.now()) {
+		of = laneVouched
+	}
+	return c.srv.admission.beginHandshake(c.limits, of, c.abandon)
 }
 
 // handshakeFailed ends the connection without a word: there is no channel left in

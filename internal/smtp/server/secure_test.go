@@ -519,24 +519,31 @@ func TestHandshakePlaces(t *testing.T) {
 		}
 	}
 	a, abandoned := NewAdmission(), []int{}
-	begin := func(n int) (time.Duration, func()) {
-		return a.beginHandshake(&l, func() { abandoned = append(abandoned, n) })
+	begin := func(n int, of lane) *handshake {
+		return a.beginHandshake(&l, of, func() { abandoned = append(abandoned, n) })
 	}
-	_, first := begin(1)
-	_, second := begin(2)
-	begin(3)
-	begin(4)
-	second()
-	begin(5) // takes the place of 2
-	if timeout, _ := begin(6); timeout != l.HandshakeRush {
-		t.Errorf("under pressure: %v", timeout)
+	ours := begin(0, laneVouched) // it makes room for no stranger
+	first := begin(1, laneStranger)
+	second := begin(2, laneStranger)
+	begin(3, laneStranger)
+	begin(4, laneStranger)
+	second.end()
+	begin(5, laneStranger) // takes the place of 2
+	if h := begin(6, laneStranger); h.timeout != l.HandshakeRush {
+		t.Errorf("under pressure: %v", h.timeout)
 	}
-	first() // 1 had lost its place already, and must not give back another's
-	begin(7)
+	first.end() // 1 had lost its place already, and must not give back another's
+	begin(7, laneStranger)
+	if h := begin(8, laneVouched); h.timeout != l.HandshakeTimeout {
+		t.Errorf("beside one of ours: %v", h.timeout)
+	}
 	if want := []int{1, 3}; !slices.Equal(abandoned, want) {
 		t.Errorf("abandoned %v; want %v", abandoned, want)
 	}
-	if n := a.handshakes.Len(); n != 4 {
+	if n := a.handshakes[laneStranger].places.Len(); n != 4 {
 		t.Errorf("%d handshakes of 4", n)
+	}
+	if ours.end(); a.handshakes[laneVouched].places.Len() != 1 {
+		t.Errorf("%d handshakes of ours", a.handshakes[laneVouched].places.Len())
 	}
 }

@@ -189,7 +189,7 @@ func (s *server) newConn(nc net.Conn, from origin) (*conn, error) {
 		ID: id.String(), Kind: s.cfg.Kind, Started: started,
 		Remote: from.remote, Local: addrPort(nc.LocalAddr()), Balancer: from.balancer, UID: uid, End: w.interrupt,
 	}}
-	c.info.Known = c.known
+	c.info.Known, c.info.Vouch = c.known, c.vouch
 	return c, nil
 }
 

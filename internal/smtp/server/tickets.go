@@ -30,7 +30,7 @@ func (o ownTLS) of(whole *tls.Config, k Kind) ownTLS {
 // taken, and judged where it is to count for something. Mail servers on port 25 are not asked.
 func fresh(c *tls.Config, k Kind) *tls.Config {
 	ask := tls.NoClientCert
-	var note func(*tls.ClientHelloInfo) (*tls.Config, error)
+	note := awaitTurn
 	if k == KindSubmission || k == KindSubmissions {
 		ask, note = tls.RequestClientCert, noteHello
 	}

@@ -36,10 +36,18 @@ func (w waited) earns(a netip.Addr, now time.Time) {
 
 // loses takes the record from an address whose connection ended for what it did.
 func (w waited) loses(a netip.Addr, end string) {
-	switch end {
-	case EndSmuggling, EndEarlyTalker, EndInjection, EndNotSMTP, EndErrors, EndJunk, EndUnknown, EndAuthFailures:
+	if misbehaved(end) {
 		w.addresses.Drop(a)
 	}
+}
+
+// misbehaved reports whether a connection ended for what its client did.
+func misbehaved(end string) bool {
+	switch end {
+	case EndSmuggling, EndEarlyTalker, EndInjection, EndNotSMTP, EndErrors, EndJunk, EndUnknown, EndAuthFailures:
+		return true
+	}
+	return false
 }
 
 // trusts reports whether an address is greeted at once. A clock that was set back makes

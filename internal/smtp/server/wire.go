@@ -194,8 +194,9 @@ func (w *wire) flush() error {
 	return w.outErr
 }
 
-// startTLS puts TLS on top of the connection. Nothing may be buffered.
-func (w *wire) startTLS(cfg *tls.Config, timeout time.Duration) error {
+// startTLS puts TLS on top of the connection. Nothing may be buffered. await is called when the
+// client has said what it offers, and before anything is computed.
+func (w *wire) startTLS(cfg *tls.Config, timeout time.Duration, await func()) error {
 	if err := w.flush(); err != nil {
 		return err
 	}
@@ -206,7 +207,7 @@ func (w *wire) startTLS(cfg *tls.Config, timeout time.Duration) error {
 	if err := w.raw.SetWriteDeadline(w.deadline); err != nil {
 		return err
 	}
-	hello := &helloConn{Conn: w.raw}
+	hello := &helloConn{Conn: w.raw, await: await}
 	tc := tls.Server(hello, cfg)
 	if err := tc.Handshake(); err != nil {
 		return w.cause(err)

@@ -1,0 +1,151 @@
+package server
+
+import (
+	"container/list"
+	"runtime"
+	"sync"
+	"time"
+)
+
+// lane parts the handshakes of those from whose address somebody of ours signed in of late
+// from those of strangers. Neither waits for the other, or makes room for it, so that whoever
+// guesses passwords over many connections does not keep those waiting who have mail to send.
+type lane int
+
+const (
+	laneStranger lane = iota
+	laneVouched
+	lanes
+)
+
+// handshakes are those of one lane.
+type handshakes struct {
+	places  list.List // of *handshake; the oldest first
+	working int       // that have a turn
+	waiting list.List // of chan struct{}, closed when the turn is given
+}
+
+// handshake is one in progress.
+type handshake struct {
+	a       *Admission
+	in      *handshakes
+	limits  *Limits
+	place   *list.Element
+	timeout time.Duration // that it may take
+	abandon func()
+	gone    chan struct{} // closed when its place was lost
+	turn    *sync.Once    // that gives its turn back; nil: it has none
+}
+
+// beginHandshake takes a place for a TLS handshake and says how long it may last; end gives
+// the place back. When all places of its lane are taken, the handshake that began first loses
+// its own and abandon is called for it: an honest one is over in a few round trips, so what
+// has waited longest is the likeliest to wait for nothing, and those who stall can't keep
+// others out. abandon may be called until end returns, by any goroutine.
+func (a *Admission) beginHandshake(l *Limits, of lane, abandon func()) *handshake {
+	h := &handshake{a: a, in: &a.handshakes[of], limits: l, abandon: abandon, gone: make(chan struct{})}
+	if oldest := h.takePlace(); oldest != nil {
+		close(oldest.gone)
+		oldest.abandon()
+	}
+	return h
+}
+
+// takePlace returns the handshake that had to make room; nil: none had to.
+func (h *handshake) takePlace() (oldest *handshake) {
+	h.a.mu.Lock()
+	defer h.a.mu.Unlock()
+	if first := h.in.places.Front(); first != nil && h.in.places.Len() >= h.limits.Handshakes {
+		oldest, _ = h.in.places.Remove(first).(*handshake)
+	}
+	h.timeout = h.limits.handshake(h.in.places.Len())
+	h.place = h.in.places.PushBack(h)
+	return oldest
+}
+
+// handshake says how long a handshake may take beside others.
+func (l *Limits) handshake(others int) time.Duration {
+	if others >= l.Handshakes/2 {
+		return min(l.HandshakeRush, l.HandshakeTimeout)
+	}
+	return l.HandshakeTimeout
+}
+
+// end gives the place back, if it was not lost, and the turn.
+func (h *handshake) end() {
+	h.a.mu.Lock()
+	h.in.places.Remove(h.place)
+	h.a.mu.Unlock()
+	h.giveTurn()
+}
+
+// await waits until it is the turn of the handshake to be computed, once all is there that its
+// client has to say first. Not more than a few of a lane are at it at once: a hundred would
+// share the processor with everybody else in equal parts. Who makes us wait for the rest keeps
+// his turn for no longer than HandshakeTurn, and who lost his place waits no longer.
+func (h *handshake) await() {
+	turn, place := h.askTurn()
+	if turn != nil {
+		t := time.NewTimer(h.timeout)
+		defer t.Stop()
+		select {
+		case <-turn:
+		case <-h.gone:
+			h.leave(turn, place)
+			return
+		case <-t.C:
+			h.leave(turn, place)
+			return
+		}
+	}
+	h.turn = &sync.Once{}
+	time.AfterFunc(h.limits.HandshakeTurn, h.giveTurn)
+}
+
+// askTurn takes a turn that is free (a nil turn), or a place in the line.
+func (h *handshake) askTurn() (turn chan struct{}, place *list.Element) {
+	h.a.mu.Lock()
+	defer h.a.mu.Unlock()
+	if h.in.working < h.limits.HandshakesAtOnce*runtime.GOMAXPROCS(0) {
+		h.in.working++
+		return nil, nil
+	}
+	turn = make(chan struct{})
+	return turn, h.in.waiting.PushBack(turn)
+}
+
+// leave gives up a place in the line, and the turn too if it was given in the same moment.
+func (h *handshake) leave(turn chan struct{}, place *list.Element) {
+	h.a.mu.Lock()
+	defer h.a.mu.Unlock()
+	select {
+	case <-turn:
+		h.in.next()
+	default:
+		h.in.waiting.Remove(place)
+	}
+}
+
+// giveTurn gives back the turn that the handshake has, once.
+func (h *handshake) giveTurn() {
+	if h.turn == nil {
+		return
+	}
+	h.turn.Do(func() {
+		h.a.mu.Lock()
+		defer h.a.mu.Unlock()
+		h.in.next()
+	})
+}
+
+// next passes a turn on to who waits longest, or back.
+func (in *handshakes) next() {
+	first := in.waiting.Front()
+	if first == nil {
+		in.working--
+		return
+	}
+	if turn, ok := in.waiting.Remove(first).(chan struct{}); ok {
+		close(turn)
+	}
+}
