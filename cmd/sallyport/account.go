@@ -20,6 +20,7 @@ type accountCommands struct {
 	SignIn accountSignIn `cmd:"" help:"Say with what an account may sign in. Its sessions end."`
 	Freeze accountFreeze `cmd:"" help:"Stop an account at once: no sign-in, sessions end, its queue is held. It still receives."`
 	Thaw   accountThaw   `cmd:"" help:"Let a frozen account act again, and release its queue."`
+	Rename accountRename `cmd:"" help:"Give an account another address. Its mailbox, its credentials and all that names it come along; its sessions end."`
 	Rm     accountRm     `cmd:"" help:"Remove an account. Its mailbox stays; what it has in the queue is held."`
 }
 
@@ -153,6 +154,9 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 			return a.tell(c, account, err, "", "")
 		}
 		c.prose("address           %s\nstanding          %s\n", account.Address, account.Standing)
+		for _, n := range account.FormerNames {
+			c.prose("before            %s, until %s\n", n.Address, moment(n.Until))
+		}
 		if account.FrozenReason != "" {
 			c.prose("frozen because    %s\n", account.FrozenReason)
 		}

@@ -10,12 +10,14 @@ import (
 
 // Account is one account as it stands: a value, never changed afterwards.
 type Account struct {
-	Address         mail.Address `json:"address"`
-	Standing        Standing     `json:"standing"`
-	FrozenReason    string       `json:"frozen_reason,omitempty"`
-	Role            Role         `json:"role"`
-	Created         time.Time    `json:"created"`
-	PasswordChanged time.Time    `json:"password_changed"`
+	Address      mail.Address `json:"address"`
+	Standing     Standing     `json:"standing"`
+	FrozenReason string       `json:"frozen_reason,omitempty"`
+	Role         Role         `json:"role"`
+	Created      time.Time    `json:"created"`
+	// Named is when it got its address; zero: it has had no other.
+	Named           time.Time `json:"named,omitzero"`
+	PasswordChanged time.Time `json:"password_changed"`
 	// PasswordRevision numbers the change that made the password what it is, and names it
 	// as a credential; 0: it was made before credentials had names.
 	PasswordRevision uint64 `json:"password_revision,omitempty"`

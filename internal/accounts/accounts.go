@@ -225,13 +225,13 @@ func (i *Identity) mirror(key string, value []byte) {
 		}
 	}
 	r = r.seen()
-	former := i.record(key)
-	i.index(key, former, r)
 	old, had := i.accounts.Swap(key, r)
+	former, _ := old.(*record)
+	i.index(key, former, r)
 	if !had {
 		i.count.Add(1)
 	}
-	if !had || !old.(*record).same(r) {
+	if !had || !former.same(r) {
 		i.announce(key)
 	}
 }

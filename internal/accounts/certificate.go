@@ -104,11 +104,22 @@ const (
 	HoldingGood
 )
 
+// recordOf returns the account with that key; nil: none has it. An account that is renamed
+// meanwhile is looked for under its new address.
+func (i *Identity) recordOf(key [sha256.Size]byte) *record {
+	for {
+		of, _ := i.keys.Load(key)
+		name, _ := of.(string)
+		r := i.record(name)
+		if again, _ := i.keys.Load(key); again == of {
+			return r
+		}
+	}
+}
+
 // Holding says what the key with that SHA-256 of its SubjectPublicKeyInfo is worth now.
 func (i *Identity) Holding(spki [sha256.Size]byte) Holding {
-	of, _ := i.keys.Load(spki)
-	name, _ := of.(string)
-	r := i.record(name)
+	r := i.recordOf(spki)
 	if r == nil {
 		return HoldingNone
 	}
@@ -184,13 +195,9 @@ func (i *Identity) holder(p Peer) (*record, Credential, error) {
 	if leaf == nil {
 		return nil, Credential{}, fail(ErrBadCredentials, RuleCertificate, "the client shows no certificate")
 	}
-	v, ok := i.keys.Load(keyOfCertificate(leaf).index())
-	if !ok {
-		return nil, Credential{}, fail(ErrBadCredentials, RuleCertificate, "the client's certificate belongs to no account")
-	}
-	r := i.record(v.(string))
+	r := i.recordOf(keyOfCertificate(leaf).index())
 	if r == nil {
-		return nil, Credential{}, fail(ErrBadCredentials, RuleNoAccount, "no account has this certificate")
+		return nil, Credential{}, fail(ErrBadCredentials, RuleCertificate, "the client's certificate belongs to no account")
 	}
 	c, err := r.shown(p, i.o.Now())
 	if err == nil {
@@ -221,9 +228,7 @@ func (i *Identity) Lapsed(p Peer) string {
 		return ""
 	}
 	key := keyOfCertificate(leaf).index()
-	of, _ := i.keys.Load(key)
-	name, _ := of.(string)
-	r, now := i.record(name), i.o.Now()
+	r, now := i.recordOf(key), i.o.Now()
 	if r == nil || r.Standing != StandingActive {
 		return ""
 	}

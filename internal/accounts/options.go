@@ -21,6 +21,7 @@ type Limits struct {
 	PasswordOctets int // most octets of any password
 	ReasonOctets   int // most octets of the reason of a freeze
 	NameOctets     int // most octets of the name of a credential
+	FormerNames    int // addresses that one account had before which are remembered; the latest
 	Credentials    int // credentials of one account, beside its password
 	// CredentialNetworks bounds the networks from which one credential may be used.
 	CredentialNetworks int
@@ -54,6 +55,7 @@ func DefaultLimits() Limits {
 		PasswordOctets: 1024,
 		ReasonOctets:   512,
 		NameOctets:     64,
+		FormerNames:    16,
 		Credentials:    32,
 
 		CredentialNetworks: 32,
@@ -91,7 +93,7 @@ func (l Limits) validate() error {
 		"Accounts": int64(l.Accounts), "PasswordChars": int64(l.PasswordChars), "PasswordOctets": int64(l.PasswordOctets),
 		"ReasonOctets": int64(l.ReasonOctets), "ResponseOctets": int64(l.ResponseOctets), "HashAtOnce": int64(l.HashAtOnce),
 		"HashQueue": int64(l.HashQueue), "HashWait": int64(l.HashWait), "CacheEntries": int64(l.CacheEntries),
-		"NameOctets": int64(l.NameOctets), "Credentials": int64(l.Credentials), "CredentialNetworks": int64(l.CredentialNetworks),
+		"NameOctets": int64(l.NameOctets), "FormerNames": int64(l.FormerNames), "Credentials": int64(l.Credentials), "CredentialNetworks": int64(l.CredentialNetworks),
 		"CacheTTL": int64(l.CacheTTL), "KnownNetworks": int64(l.KnownNetworks), "KnownFor": int64(l.KnownFor), "WrongFor": int64(l.WrongFor), "DeniedFor": int64(l.DeniedFor),
 	} {
 		if v <= 0 {

@@ -17,6 +17,7 @@ const (
 	prefixAccount  = prefixAll + "account/"
 	prefixNetworks = prefixAll + "networks/"
 	prefixUsed     = prefixAll + "used/"
+	prefixMove     = prefixAll + "move/"
 	keyRevision    = prefixAll + "revision"
 	keyDecoy       = prefixAll + "decoy"
 
@@ -39,6 +40,7 @@ type record struct {
 	former [][]byte
 	// aliases are further addresses that its directory says it has.
 	aliases []mail.Address
+	names   []FormerName // the latest last
 }
 
 // formerPasswords is how many passwords of an account are known as former ones.
@@ -56,15 +58,16 @@ func (r *record) formerly() [][]byte {
 type storedAccount struct {
 	Version int `json:"v"`
 	Account
-	Secret secret   `json:"secret"`
-	Held   []held   `json:"credentials,omitempty"`
-	Former [][]byte `json:"former_stored_keys,omitempty"`
+	Secret secret       `json:"secret"`
+	Held   []held       `json:"credentials,omitempty"`
+	Former [][]byte     `json:"former_stored_keys,omitempty"`
+	Names  []FormerName `json:"former_names,omitempty"`
 
 	Aliases []mail.Address `json:"aliases,omitempty"`
 }
 
 func (r *record) encode() ([]byte, error) {
-	return json.Marshal(storedAccount{Version: recordVersion, Account: r.Account, Secret: r.secret, Held: r.held, Former: r.former, Aliases: r.aliases})
+	return json.Marshal(storedAccount{Version: recordVersion, Account: r.Account, Secret: r.secret, Held: r.held, Former: r.former, Aliases: r.aliases, Names: r.names})
 }
 
 // decodeRecord reads the value under an account's key. It refuses what it does
@@ -105,7 +108,7 @@ func decodeRecord(key string, value []byte) (*record, error) {
 	if s.SignIn == PolicyUnknown { // written before there were policies
 		s.SignIn = PolicyAny
 	}
-	return &record{Account: s.Account, secret: s.Secret, held: s.Held, former: s.Former, aliases: s.Aliases}, nil
+	return &record{Account: s.Account, secret: s.Secret, held: s.Held, former: s.Former, aliases: s.Aliases, names: s.Names}, nil
 }
 
 // unreadable stands for a record that cannot be read: the address exists, so that

@@ -92,6 +92,9 @@ func (k Key) names(path string) bool {
 	return len(path) > len(before)+len(after) && strings.HasPrefix(path, before) && strings.HasSuffix(path, after)
 }
 
+// saidString begins what a text says.
+const saidString = "String "
+
 // said returns what a value says, without the blanks and comments around it.
 func (n *node) said() string {
 	if n.kind != unstable.Array {

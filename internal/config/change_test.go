@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"sallyport/internal/mail"
 )
 
 const changeBefore = `hostname = "mx.example.org"
@@ -167,5 +169,44 @@ func TestAKeyThatWentBackNeedsNoRestart(t *testing.T) {
 		if !slices.Equal(got, again.want) {
 			t.Errorf("%s: %v, want %v", again.name, got, again.want)
 		}
+	}
+}
+
+// Every key that names an address says so, with where it stands.
+func TestNaming(t *testing.T) {
+	c, err := Parse("a.toml", []byte(`hostname = "mx.example.org"
+data = "data"
+listen.mx = ["127.0.0.1:25"]
+postmaster = "A@Example.org"
+[domain."example.org"]
+deliver = "maildir"
+postmaster = "a@example.org"
+[alias]
+"sales@example.org" = ["b@example.org", "a@example.org"]
+"b2@example.org" = ["b@example.org"]
+"team@example.org" = { to = ["a@example.org"], from = "anyone" }
+[sendmail.users]
+www-data = "a@example.org"
+backup = "b@example.org"
+[tls_policy]
+report_account = "a@example.org"
+[return_path]
+exempt = ["a@example.org"]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range c.Naming(func(a mail.Address) bool { return a.Key() == "a@example.org" }) {
+		got = append(got, f.Error())
+	}
+	want := []string{
+		"a.toml:4:14: postmaster: it names A@example.org", "a.toml:7:14: domain.example.org.postmaster: it names a@example.org",
+		"a.toml:9:1: alias.sales@example.org: it names a@example.org", "a.toml:11:24: alias.team@example.org.to: it names a@example.org",
+		"a.toml:13:12: sendmail.users.www-data: it names a@example.org", "a.toml:16:18: tls_policy.report_account: it names a@example.org",
+		"a.toml:18:1: return_path.exempt: it names a@example.org",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q\nwant %q", got, want)
 	}
 }

@@ -127,6 +127,9 @@ type Options struct {
 	// forward and target, and Allowance is that budget.
 	Charge    func(account, target mail.Address) *ledger.Charge
 	Allowance func() budget.Limits
+	// Holder returns the account whose mailbox was called so when a message came; nil: it is
+	// called so still.
+	Holder func(mailbox mail.Address, at time.Time) mail.Address
 	// Waits says which of the pending deliveries of an account's message may not be tried
 	// yet, by place, and for how long; nil: none waits.
 	Waits func(ctx context.Context, id mail.ID, pending []spool.RecipientState) (waits map[int]bool, wait time.Duration)

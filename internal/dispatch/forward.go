@@ -63,12 +63,13 @@ func (s sendOn) instead() mail.Reply {
 
 // anyForward reports whether an account among the pending recipients forwards, or
 // would if forwards were on.
-func (d *Dispatch) anyForward(dir *directory.Snapshot, pending []spool.RecipientState) bool {
+func (d *Dispatch) anyForward(e spool.Entry, dir *directory.Snapshot, pending []spool.RecipientState) bool {
 	for _, r := range pending {
 		if r.Kind != spool.KindLocal {
 			continue
 		}
-		if _, ok := dir.Forwards(r.Mailbox); ok || dir.ForwardSleeps(r.Mailbox) {
+		box := d.holder(e, r.Mailbox)
+		if _, ok := dir.Forwards(box); ok || dir.ForwardSleeps(box) {
 			return true
 		}
 	}
@@ -86,10 +87,11 @@ func (d *Dispatch) forwards(r *run, dir *directory.Snapshot) map[int]sendOn {
 		if p.Kind != spool.KindLocal {
 			continue
 		}
-		if dir.ForwardSleeps(p.Mailbox) {
-			out[i] = sendOn{account: p.Mailbox, rule: ruleKeptOff}
+		box := d.holder(r.claim.Entry, p.Mailbox)
+		if dir.ForwardSleeps(box) {
+			out[i] = sendOn{account: box, rule: ruleKeptOff}
 		}
-		fw, ok := dir.Forwards(p.Mailbox)
+		fw, ok := dir.Forwards(box)
 		if !ok {
 			continue
 		}
@@ -110,6 +112,14 @@ func (d *Dispatch) forwards(r *run, dir *directory.Snapshot) map[int]sendOn {
 		out[i] = s
 	}
 	return out
+}
+
+// holder is the account whose mailbox was called so when the message came.
+func (d *Dispatch) holder(e spool.Entry, mailbox mail.Address) mail.Address {
+	if d.Holder == nil {
+		return mailbox
+	}
+	return d.Holder(mailbox, e.Received)
 }
 
 // accountsWith returns the accounts, by key, for which earlier attempts at a message

@@ -77,7 +77,7 @@ func (d *Dispatch) start(r *run) {
 	p := d.planner()
 	e := r.claim.Entry
 	p.most, p.had, p.low = d.mostForwards(e), boxesWith(e), d.low(e.Size)
-	if !d.anyForward(p.dir, r.pending) {
+	if !d.anyForward(e, p.dir, r.pending) {
 		d.launch(r, p)
 		return
 	}

@@ -170,6 +170,21 @@ func (l *Log) List(ctx context.Context, fn func(Incident) (more bool, err error)
 	})
 }
 
+// ErrOpen says that an account has an open incident.
+var ErrOpen = errors.New("incident: it is open")
+
+// NoneOpen plans that an account has no open incident when an act is committed; the error is
+// ErrOpen where it has one.
+func (l *Log) NoneOpen(a mail.Address) store.Planner {
+	return func(ctx context.Context) (store.Share, error) {
+		open, n, err := l.get(ctx, openKey(a))
+		if err == nil && open != nil {
+			err = fmt.Errorf("%w: incident %d of %s", ErrOpen, n, a)
+		}
+		return store.Share{Preconditions: []store.Precondition{holds(openKey(a), nil)}}, err
+	}
+}
+
 // Count returns how many incidents are open.
 func (l *Log) Count(ctx context.Context) (open int, err error) {
 	err = l.st.Scan(ctx, store.Prefix([]byte(prefixOpen)), func(_, _ []byte) (bool, error) {

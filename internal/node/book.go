@@ -4,15 +4,22 @@ import (
 	"context"
 
 	"sallyport/internal/directory/book"
+	"sallyport/internal/mail"
 	"sallyport/internal/node/settings"
 )
 
 // openBook makes who owns the directory; buildDirectory makes the first directory.
 func (n *Node) openBook(ctx context.Context) (err error) {
 	n.book = book.New(book.Options{
-		Accounts: n.data.Accounts, Roster: n.data.Roster, Learn: n.data.ReturnPaths.Learn, Serving: func() bool { return n.started.Load() != nil }, Logger: n.log,
+		Accounts: n.data.Accounts, Roster: n.data.Roster, Learn: n.learnAccounts, Serving: func() bool { return n.started.Load() != nil }, Logger: n.log,
 	})
 	return nil
+}
+
+// learnAccounts tells whose return paths there are.
+func (n *Node) learnAccounts(all []mail.Address) {
+	n.data.ReturnPaths.Learn(all)
+	n.data.ReturnPaths.Follow(n.data.Accounts.Renamed())
 }
 
 // buildDirectory makes the directory of a configuration with the accounts and the roster

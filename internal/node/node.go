@@ -137,7 +137,7 @@ func (n *Node) openDelivery(context.Context) error {
 	n.dispatch = dispatch.New(dispatch.Options{
 		Charge: n.forwardCharge, Allowance: n.forwardAllowance, Waits: n.waits, Answered: n.answered,
 		ReturnPaths: n.data.ReturnPaths,
-		Hostname:    n.config().Hostname, Queue: n.data.Spool, Directory: n.book.Snapshot, Active: n.data.Accounts.Active,
+		Hostname:    n.config().Hostname, Queue: n.data.Spool, Directory: n.book.Snapshot, Active: n.data.Accounts.Active, Holder: n.data.Accounts.Holder,
 		Local: n.data.Mailboxes, Route: n.ways().Route, Behind: n.ways().Server,
 		Exchangers: n.ways().Exchanger, Low: n.data.Disks[0].Low, Policy: settings.Retry(n.config()), Limits: settings.Dispatch(n.config()),
 		Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,

@@ -54,6 +54,14 @@ type Account struct {
 	// NamedBy is told by AccountShow and AccountRemove: the aliases that lead to the
 	// account.
 	NamedBy []string `json:"named_by,omitempty"`
+	// FormerNames, the latest first, are told by AccountShow.
+	FormerNames []FormerName `json:"former_names,omitempty"`
+}
+
+// FormerName is an address that an account had before it was renamed.
+type FormerName struct {
+	Address string    `json:"address"`
+	Until   time.Time `json:"until"`
 }
 
 // AccountAdd asks for a new account.
@@ -255,7 +263,10 @@ func (op *Operator) AccountShow(ctx context.Context, by Caller, r AccountRef) (A
 	if v.LastSignIn, err = op.lastSignIn(ctx, a.String()); err != nil {
 		return Account{}, err
 	}
-	return op.withStory(ctx, by, v, a)
+	if v, err = op.withStory(ctx, by, v, a); err != nil {
+		return v, err
+	}
+	return op.formerly(ctx, by, v, a)
 }
 
 // storyTime is how far back the story of an account goes that a person asks for.
@@ -263,13 +274,22 @@ const storyTime = 7 * 24 * time.Hour
 
 // withStory adds what an account did of late, and its incidents.
 func (op *Operator) withStory(ctx context.Context, by Caller, v Account, a mail.Address) (Account, error) {
-	story, err := op.story(ctx, a, op.o.Now().Add(-storyTime))
+	since, named := op.o.Now().Add(-storyTime), v.Created
+	if before := op.o.Accounts.Names(a); len(before) > 0 {
+		named = before[len(before)-1].Until
+	}
+	if named.After(since) { // before that it is the story of somebody else
+		since = named
+	}
+	story, err := op.story(ctx, a, since)
 	if err != nil {
 		return v, err
 	}
 	v.Story = &story
 	return v, op.IncidentList(ctx, by, IncidentSelect{Account: a.String(), Limit: maxIncidents}, func(i incident.Incident) error {
-		v.Incidents = append(v.Incidents, i)
+		if !i.At.Before(named) { // else it is of somebody who had the address before
+			v.Incidents = append(v.Incidents, i)
+		}
 		return nil
 	})
 }

@@ -86,6 +86,11 @@ func (c *Client) AccountRemove(ctx context.Context, r AccountRef) (Account, erro
 	return call[Account](ctx, c, "account.rm", r)
 }
 
+// AccountRename calls Operator.AccountRename.
+func (c *Client) AccountRename(ctx context.Context, r AccountRename) (Account, error) {
+	return call[Account](ctx, c, "account.rename", r)
+}
+
 // AccountShow calls Operator.AccountShow.
 func (c *Client) AccountShow(ctx context.Context, r AccountRef) (Account, error) {
 	return call[Account](ctx, c, "account.show", r)

@@ -37,6 +37,7 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	answer(mux, "account.freeze", op.AccountFreeze)
 	answer(mux, "account.thaw", op.AccountThaw)
 	answer(mux, "account.rm", op.AccountRemove)
+	answer(mux, "account.rename", op.AccountRename)
 	answer(mux, "account.show", op.AccountShow)
 	listing(mux, "account.ls", op.AccountList)
 	credentialRoutes(mux, op)

@@ -34,6 +34,9 @@ type Accounts interface {
 	TrustPassword(ctx context.Context, a mail.Address, facts [][]byte) (accounts.Account, error)
 	SetSending(ctx context.Context, a mail.Address, s accounts.Sending, facts [][]byte) (accounts.Account, error)
 	Remove(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) error
+	Rename(ctx context.Context, from, to mail.Address, facts [][]byte, with ...store.Planner) (accounts.Account, error)
+	Moved(ctx context.Context, from mail.Address) error
+	Names(a mail.Address) []accounts.FormerName
 	Get(a mail.Address) (accounts.Account, error)
 	List(ctx context.Context) ([]accounts.Account, error)
 }
@@ -48,6 +51,7 @@ type Queue interface {
 	Remove(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
 	OpenBody(ctx context.Context, id mail.ID) (io.ReadCloser, error)
 	Holding(account mail.Address, reason string) store.Planner
+	Vacating(account mail.Address) store.Planner
 	ReleaseAccount(ctx context.Context, account mail.Address, facts ...[]byte) error
 	AccountHeld(account mail.Address) (reason string, held bool)
 	Stats() spool.Stats
@@ -85,6 +89,12 @@ type Options struct {
 	// ContactReplaced is told that a former contact waits to be told; nil: nobody is. It must
 	// not block.
 	ContactReplaced func()
+	// Mailboxes keep mail, and Renaming plans what else is kept of an account under its address.
+	Mailboxes Mailboxes
+	Renaming  func(from, to mail.Address) []store.Planner
+	// Naming returns what the configuration says of an address, each with where it stands; nil:
+	// there is none.
+	Naming func(meant func(mail.Address) bool) []string
 	// Watch is told what of accounts is changed, and whom they wrote to before; nil: nobody is.
 	Watch Watcher
 	// Binding says how senders are bound, and Findings keeps what was met while binding only

@@ -29,6 +29,17 @@ func (o *owners) learn(key srs.Key, accounts []mail.Address) {
 	}
 }
 
+// follow leads the references of accounts that have another address now to that. Whoever gets
+// a former address later is learnt anew.
+func (o *owners) follow(key srs.Key, renamed map[mail.Address]mail.Address) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for former, now := range renamed {
+		delete(o.known, former.Key())
+		o.owner[key.Ref(former)] = now
+	}
+}
+
 func (o *owners) of(ref srs.Ref) (mail.Address, bool) {
 	o.mu.RLock()
 	defer o.mu.RUnlock()

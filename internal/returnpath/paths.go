@@ -53,6 +53,12 @@ func (p *Paths) Rules() Rules { return *p.rules.Load() }
 // whether one still exists the directory tells.
 func (p *Paths) Learn(accounts []mail.Address) { p.owners.learn(p.o.Keys.Forward, accounts) }
 
+// Follow has the return paths of former addresses stand for the accounts that had them. Learn
+// was called before.
+func (p *Paths) Follow(renamed map[mail.Address]mail.Address) {
+	p.owners.follow(p.o.Keys.Forward, renamed)
+}
+
 // Sign signs the sender of an account's message that leaves, by when that was received;
 // false: it leaves as it is, since nothing is signed, its bounces are not ours, or it
 // does not fit; then its bounces are taken.

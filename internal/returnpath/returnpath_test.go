@@ -295,6 +295,11 @@ func TestForwardReturnPathsAreRead(t *testing.T) {
 			t.Errorf("%s is for a forward: %v", row.a, got)
 		}
 	}
+	// Called otherwise before; whoever has that name by now is himself again.
+	w.Follow(map[mail.Address]mail.Address{addr(t, "carol@local.test"): addr(t, "alice@local.test")})
+	if r := w.says(path("carol@local.test", 0), true, "", gate.DestinationForwardReturn); r.Class.Mailboxes[0].Account != addr(t, "alice@local.test") {
+		t.Errorf("%+v", r.Class)
+	}
 	// Known once, and gone from the directory since.
 	w.Learn(addrs(t, "carol@local.test"))
 	if r := w.says(path("carol@local.test", 0), true, "", gate.DestinationForwardForged); r.Class.Rule != RuleForwardNoOwner {

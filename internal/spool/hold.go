@@ -49,6 +49,33 @@ func (s *Spool) Holding(account mail.Address, reason string) store.Planner {
 	}
 }
 
+// Vacating plans that an account has nothing in the queue when the transaction of several rooms
+// is committed: until then its queue is held, so that nothing comes in. The error is ErrHeld
+// where it is held already, and ErrQueued where there is something.
+func (s *Spool) Vacating(account mail.Address) store.Planner {
+	return func(context.Context) (store.Share, error) {
+		if account.IsZero() {
+			return store.Share{}, fmt.Errorf("%w: no account", ErrInvalid)
+		}
+		key := account.Key()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if reason, held := s.accounts[key]; held {
+			return store.Share{}, fmt.Errorf("%w: the queue of %s: %s", ErrHeld, account, reason)
+		}
+		if n := s.counts.accounts[key]; n > 0 {
+			return store.Share{}, fmt.Errorf("%w: %d of %s", ErrQueued, n, account)
+		}
+		s.accounts[key] = "its account is being renamed"
+		return store.Share{Done: func(error) error {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			delete(s.accounts, key)
+			return nil
+		}}, nil
+	}
+}
+
 // ReleaseAccount ends HoldAccount: what was set aside is due at once. When it
 // fails half-way, repeating it does the rest.
 func (s *Spool) ReleaseAccount(ctx context.Context, account mail.Address, facts ...[]byte) error {

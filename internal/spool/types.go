@@ -32,6 +32,8 @@ var (
 	ErrClaimed = errors.New("spool: the entry is claimed")
 	// ErrHeld means that the entry or its account is held.
 	ErrHeld = errors.New("spool: held")
+	// ErrQueued means that an account has messages in the queue.
+	ErrQueued = errors.New("spool: there are messages in the queue")
 	// ErrDamaged means that a record or a body does not verify.
 	ErrDamaged = errors.New("spool: damaged")
 	// ErrInvalid means that a caller's message or outcomes make no sense.

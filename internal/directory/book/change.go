@@ -7,12 +7,16 @@ import (
 
 	"sallyport/internal/directory"
 	"sallyport/internal/directory/roster"
+	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
 
 // Change is one change of the entries.
 type Change struct {
 	DryRun bool // judges, and changes nothing
+	// Accounts are those that there will be, made of those that there are, where the act of
+	// which this is a share changes them; nil: the same.
+	Accounts func([]mail.Address) []mail.Address
 	// Plan says what to change of the entries that stand. It may be called again.
 	Plan func(before *roster.State) (roster.Edit, error)
 }
@@ -63,11 +67,11 @@ func (b *Book) judged(c Change) roster.Change {
 		DryRun: c.DryRun,
 		Plan: func(before *roster.State) (roster.Edit, error) {
 			e, err := c.Plan(before)
-			removes = len(e.Put) == 0
+			removes = len(e.Put) == 0 && c.Accounts == nil
 			return e, err
 		},
 		Check: func(ctx context.Context, before, after *roster.State) error {
-			err := b.wouldBe(ctx, after)
+			err := b.wouldBe(ctx, after, c.Accounts)
 			if err != nil && removes && b.noWorse(ctx, before, err) {
 				return nil
 			}
@@ -81,11 +85,14 @@ func (b *Book) judged(c Change) roster.Change {
 }
 
 // wouldBe says what would be wrong with the directory if the entries were s, and whom it
-// would let relay.
-func (b *Book) wouldBe(ctx context.Context, s *roster.State) error {
+// would let relay. become makes the accounts of then of those of now.
+func (b *Book) wouldBe(ctx context.Context, s *roster.State, become func([]mail.Address) []mail.Address) error {
 	st, addresses, err := b.standing(ctx, b.Stated())
 	if err != nil {
 		return err
+	}
+	if become != nil {
+		addresses = become(addresses)
 	}
 	_, err = st.judge(s, b.Entries(), addresses)
 	return err
@@ -94,7 +101,7 @@ func (b *Book) wouldBe(ctx context.Context, s *roster.State) error {
 // noWorse reports whether every fault is one that stands already.
 func (b *Book) noWorse(ctx context.Context, before *roster.State, after error) bool {
 	var now, then directory.Faults
-	if !errors.As(after, &then) || !errors.As(b.wouldBe(ctx, before), &now) {
+	if !errors.As(after, &then) || !errors.As(b.wouldBe(ctx, before, nil), &now) {
 		return false
 	}
 	known := map[string]bool{}

@@ -23,6 +23,7 @@ const (
 	prefixChanged = prefix + "changed/"
 	prefixHeard   = prefix + "heard/"
 	prefixWait    = prefix + "wait/"
+	prefixRename  = prefix + "renamed/"
 	keyNormal     = prefix + "normal"
 	keyPast       = prefix + "past"
 )

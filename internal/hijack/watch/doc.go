@@ -31,6 +31,7 @@
 //	hijack/heard/ACCOUNT WHO       a stranger who wrote first with a DMARC pass: when last, when
 //	                               first, of which domain
 //	hijack/wait/ID                 who of a queued message may not leave yet
+//	hijack/renamed/ACCOUNT         whom it corresponds with is on its way to another address
 //	hijack/normal                  what is normal at this site
 //	hijack/past                    how far the trace of the time before was learnt from
 package watch

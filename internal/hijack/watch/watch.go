@@ -124,7 +124,7 @@ func Open(ctx context.Context, o Options) (*Watch, error) {
 	} else if !errors.Is(err, store.ErrNotFound) {
 		return nil, fmt.Errorf("watch: reading what is normal: %w", err)
 	}
-	if err := w.openShared(ctx); err != nil {
+	if err := errors.Join(w.openShared(ctx), w.openRenamed(ctx)); err != nil {
 		return nil, err
 	}
 	return w, w.queue.open(ctx, o.Store)

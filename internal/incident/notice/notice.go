@@ -19,6 +19,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/incident"
 	"sallyport/internal/letter/notify"
+	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
 
@@ -139,9 +140,14 @@ func partKey(i incident.Incident, who string) []byte {
 	return append(toldKey(i), " "+who...)
 }
 
+// contactsKey begins the marks of an account's contacts.
+func contactsKey(account mail.Address) []byte {
+	return fmt.Appendf(nil, "%scontact/%s ", prefixTold, account.Key())
+}
+
 // replacedKey is the mark that a contact was told that another one replaced it.
 func replacedKey(c directory.Contact, f directory.FormerContact) []byte {
-	return fmt.Appendf(nil, "%scontact/%s %s %d", prefixTold, c.Account.Key(), f.Address, f.Until.UnixNano())
+	return fmt.Appendf(contactsKey(c.Account), "%s %d", f.Address, f.Until.UnixNano())
 }
 
 // told reports whether a mark stands.

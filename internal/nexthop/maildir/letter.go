@@ -23,7 +23,7 @@ func (t *Target) copies(j nexthop.Job) []*letter {
 	var all []*letter
 	of := map[string]*letter{}
 	for i, to := range j.Recipients {
-		box, ok := t.Mailbox(to.Mailbox)
+		box, ok := t.Mailbox(t.holder(to.Mailbox, j.Received))
 		if !ok {
 			continue
 		}

@@ -50,6 +50,9 @@ type Options struct {
 	Limits   Limits
 	Rand     io.Reader    // crypto/rand.Reader in a server; tells the runs of a server apart in tmp/
 	Logger   *slog.Logger // disk faults, with their paths, which no outcome shows
+	// Holder returns whose mailbox it is that was called so when a message came; nil: it is
+	// called so still.
+	Holder func(mailbox mail.Address, at time.Time) mail.Address
 	// Space says how much of the disk a copy may take; nil: what there is.
 	Space Space
 }
@@ -73,6 +76,8 @@ type Target struct {
 	buffers  sync.Pool
 	sync     *syncer
 	space    Space
+	holder   func(mail.Address, time.Time) mail.Address
+	naming   sync.RWMutex // held while a mailbox gets another name, and shared by deliveries
 
 	mu    sync.Mutex
 	known map[string]struct{} // mailboxes whose directories are made and durable
@@ -100,7 +105,11 @@ func New(o Options) (*Target, error) {
 		buffers: sync.Pool{New: func() any { return new([bufferOctets]byte) }},
 		sync:    newSyncer(o.FS),
 		space:   o.Space,
+		holder:  o.Holder,
 		known:   map[string]struct{}{},
+	}
+	if t.holder == nil {
+		t.holder = func(a mail.Address, _ time.Time) mail.Address { return a }
 	}
 	if err := t.makeRoot(); err != nil {
 		return nil, fmt.Errorf("maildir: %w", err)
@@ -116,6 +125,8 @@ func (t *Target) Deliver(ctx context.Context, j nexthop.Job) []mail.Outcome {
 		return j.All(mail.R(451, "4.3.0", "the message has no queue id or no body"), remote)
 	}
 	out := j.All(mail.R(451, "4.3.5", "the recipient has no mailbox here"), remote)
+	t.naming.RLock()
+	defer t.naming.RUnlock()
 	slots := make(chan struct{}, t.limits.PerMessage)
 	var wg sync.WaitGroup
 	for _, c := range t.copies(j) {

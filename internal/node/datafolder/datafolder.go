@@ -168,7 +168,25 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 	}
 	f.Mailboxes, err = maildir.New(maildir.Options{
 		FS: pebble.Disk(o.FS), Root: cfg.Maildir.Root, Hostname: cfg.Hostname, Limits: maildir.DefaultLimits(), Rand: o.Rand, Logger: o.Logger, Space: f.Disks[len(f.Disks)-1],
+		Holder: f.Accounts.Holder,
 	})
+	if err != nil {
+		return err
+	}
+	return f.follow(ctx, o)
+}
+
+// follow takes mailboxes to the names of their accounts where the process before this one was
+// ended in the middle. What cannot be moved stays where it is until the next start.
+func (f *Folder) follow(ctx context.Context, o Options) error {
+	moves, err := f.Accounts.Moves(ctx)
+	for _, m := range moves {
+		if err := f.Mailboxes.Follow(m.From, m.To); err != nil {
+			o.Logger.Error("the mailbox of a renamed account could not be moved", "account", m.To.String(), "err", err)
+			continue
+		}
+		err = errors.Join(err, f.Accounts.Moved(ctx, m.From))
+	}
 	return err
 }
 

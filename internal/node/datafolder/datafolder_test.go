@@ -10,9 +10,11 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/accounts"
 	"sallyport/internal/auth/dkim"
 	"sallyport/internal/config"
 	"sallyport/internal/fact"
+	"sallyport/internal/mail"
 	"sallyport/internal/node/settings"
 	"sallyport/internal/store"
 )
@@ -131,5 +133,47 @@ func TestAFolderOfANewerProgramIsNotTouched(t *testing.T) {
 	}
 	if found, err := os.ReadDir(cfg.Data); err != nil || len(found) != 1 {
 		t.Errorf("%v, %v", found, err)
+	}
+}
+
+// A mailbox whose account was renamed follows it at the next start, if the process ended
+// between the two.
+func TestAMailboxFollowsItsAccount(t *testing.T) {
+	cfg := site(t)
+	f, err := Open(t.Context(), cfg, options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names [2]mail.Address
+	for i, name := range []string{"alice@local.test", "smith@local.test"} {
+		if names[i], err = mail.ParseAddress(name, mail.ASCII); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := f.Accounts.Add(t.Context(), names[0], "a long password", accounts.Sending{Role: accounts.RolePerson}, nil); err != nil {
+		t.Fatal(err)
+	}
+	box := func(name string) string { return filepath.Join(cfg.Maildir.Root, "local.test", name, "new", "1") }
+	if err := os.MkdirAll(filepath.Dir(box("alice")), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(box("alice"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Accounts.Rename(t.Context(), names[0], names[1], nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if f, err = Open(t.Context(), cfg, options()); err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := os.Stat(box("smith")); err != nil {
+		t.Error(err)
+	}
+	if m, err := f.Accounts.Moves(t.Context()); err != nil || len(m) != 0 {
+		t.Errorf("moves %v, %v", m, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
+	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 )
 
@@ -54,6 +55,15 @@ func Faults(err error) []operate.ReloadFault {
 		return []operate.ReloadFault{faultOf(fault)}
 	}
 	return []operate.ReloadFault{{Message: strings.TrimSpace(err.Error())}}
+}
+
+// Naming is what a configuration says of addresses that are meant, a line each with where it
+// stands.
+func Naming(cfg config.Config, meant func(mail.Address) bool) (lines []string) {
+	for _, f := range cfg.Naming(meant) {
+		lines = append(lines, f.Error())
+	}
+	return lines
 }
 
 func faultOf(f config.Fault) operate.ReloadFault {

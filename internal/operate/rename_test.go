@@ -1,0 +1,240 @@
+package operate
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	rnd "math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"sallyport/internal/accounts"
+	"sallyport/internal/budget/ledger"
+	"sallyport/internal/mail"
+	"sallyport/internal/nexthop/maildir"
+	"sallyport/internal/store"
+	"sallyport/internal/store/mem"
+	"sallyport/internal/store/pebble"
+)
+
+// withMailboxes gives the world mailboxes on a disk, and the accounts' counts follow.
+func (w *world) withMailboxes(t *testing.T, disk vfs.FS) *maildir.Target {
+	t.Helper()
+	boxes, err := maildir.New(maildir.Options{
+		FS: pebble.Disk(disk), Root: "/mail", Hostname: hostname(t, "mx.local.test"), Limits: maildir.DefaultLimits(), Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler), Holder: w.accounts.Holder,
+	})
+	check(t, err)
+	w.o.Mailboxes = boxes
+	w.o.Renaming = func(from, to mail.Address) []store.Planner { return []store.Planner{w.ledger.Moving(from, to)} }
+	return boxes
+}
+
+// letter leaves a durable file in a mailbox.
+func letter(t *testing.T, disk vfs.FS, box string) {
+	t.Helper()
+	check(t, disk.MkdirAll("/mail/local.test/"+box+"/new", 0o700))
+	f, err := disk.Create("/mail/local.test/"+box+"/new/1", "")
+	check(t, err)
+	check(t, errors.Join(f.Sync(), f.Close()))
+	for _, dir := range []string{"/", "/mail", "/mail/local.test", "/mail/local.test/" + box, "/mail/local.test/" + box + "/new"} {
+		d, err := disk.OpenDir(dir)
+		check(t, err)
+		check(t, errors.Join(d.Sync(), d.Close()))
+	}
+}
+
+func has(disk vfs.FS, box string) bool {
+	_, err := disk.Stat("/mail/local.test/" + box + "/new/1")
+	return err == nil
+}
+
+// All that has an account's address has the other one afterwards, as told, over both ways in;
+// who gets the former address has nothing of it.
+func TestAnAccountIsRenamed(t *testing.T) {
+	for _, way := range []string{"socket", "direct"} {
+		t.Run(way, func(t *testing.T) {
+			w, disk := newWorld(t), vfs.NewMem()
+			w.withMailboxes(t, disk)
+			c, ctx, self := clients(t, w.Operator)[way], t.Context(), Self()
+			w.account(t, "alice@local.test", "bob@local.test")
+			letter(t, disk, "alice")
+			_, err := w.ForwardAdd(ctx, self, ForwardAdd{Account: "alice@local.test", Targets: []string{"a@remote.test"}, Keep: true})
+			check(t, err)
+			_, err = w.DelegateAdd(ctx, self, DelegateChange{Account: "bob@local.test", Address: "alice@local.test"})
+			check(t, err)
+			for _, name := range []string{"team@local.test", "smith@local.test"} {
+				_, err = w.AliasAdd(ctx, self, AliasAdd{Name: name, Targets: []string{"alice@local.test"}, From: "anyone"})
+				check(t, err)
+			}
+			freeze := AccountReason{Address: "alice@local.test", Reason: "leak"}
+			_, err = w.AccountFreeze(ctx, self, freeze)
+			check(t, err)
+			_, err = w.AccountThaw(ctx, self, AccountRef{Address: "alice@local.test"})
+			check(t, err)
+			charge := w.ledger.Charge(ledger.Account(address(t, "alice@local.test")))
+			charge.Take(3, w.allowance(accounts.Account{Role: accounts.RolePerson}))
+			check(t, charge.Keep(ctx, store.Durable))
+			charge.Done()
+
+			got, err := c.AccountRename(ctx, AccountRename{Address: "Alice@local.test", To: "Smith@local.test", KeepAlias: true})
+			check(t, err)
+			if got.Address != "smith@local.test" || got.SessionsEnded != 3 {
+				t.Errorf("%+v", got)
+			}
+			shown, err := c.AccountShow(ctx, AccountRef{Address: "smith@local.test"})
+			check(t, err)
+			if len(shown.FormerNames) != 1 || shown.FormerNames[0].Address != "alice@local.test" || len(shown.Incidents) != 1 || shown.Recipients.Used.Hour != 3 ||
+				fmt.Sprint(shown.ForwardsTo) != "[a@remote.test]" || fmt.Sprint(shown.NamedBy) != "[alice@local.test team@local.test]" {
+				t.Errorf("%+v", shown)
+			}
+			if d := w.roster.State().Delegates(); len(d) != 1 || d[0].Address.String() != "smith@local.test" {
+				t.Errorf("delegates %v", d)
+			}
+			if !has(disk, "smith") || has(disk, "alice") {
+				t.Error("the mailbox did not follow")
+			}
+			if m, err := w.accounts.Moves(ctx); err != nil || len(m) != 0 {
+				t.Errorf("moves %v, %v", m, err)
+			}
+			for _, of := range []string{"alice@local.test", "smith@local.test"} {
+				if s := w.story(t, of); !strings.Contains(s, "renamed to smith@local.test") && !strings.Contains(s, "renamed from alice@local.test") {
+					t.Errorf("the trace of %s: %s", of, s)
+				}
+			}
+			_, err = w.AliasRemove(ctx, self, AliasRemove{Name: "alice@local.test"})
+			check(t, err)
+			w.account(t, "alice@local.test")
+			heir, err := c.AccountShow(ctx, AccountRef{Address: "alice@local.test"})
+			check(t, err)
+			if len(heir.FormerNames)+len(heir.Incidents)+len(heir.ForwardsTo)+len(heir.NamedBy) != 0 || heir.Recipients.Used.Hour != 0 {
+				t.Errorf("the heir: %+v", heir)
+			}
+		})
+	}
+}
+
+// Everything that is in the way of a rename is told with what helps, and nothing happens.
+func TestARenameIsRefused(t *testing.T) {
+	w, disk := newWorld(t), vfs.NewMem()
+	w.withMailboxes(t, disk)
+	ctx, self := t.Context(), Self()
+	w.account(t, "alice@local.test", "bob@local.test", "frozen@local.test", "busy@local.test", "held@local.test", "open@local.test")
+	_, err := w.AccountFreeze(ctx, self, AccountReason{Address: "frozen@local.test", Reason: "leak"})
+	check(t, err)
+	_, err = w.AccountFreeze(ctx, self, AccountReason{Address: "open@local.test", Reason: "leak"})
+	check(t, err)
+	_, err = w.accounts.Thaw(ctx, address(t, "open@local.test"), nil, w.spool.Releasing(address(t, "open@local.test"))) // by an act that knew no incidents
+	check(t, err)
+	w.put(t, "busy@local.test")
+	check(t, w.spool.HoldAccount(ctx, address(t, "held@local.test"), "for a reason"))
+	letter(t, disk, "taken")
+	_, err = w.AliasAdd(ctx, self, AliasAdd{Name: "team@local.test", Targets: []string{"alice@local.test", "bob@local.test"}, From: "anyone"})
+	check(t, err)
+	w.o.Naming = func(meant func(mail.Address) bool) []string {
+		if meant(address(t, "bob@local.test")) {
+			return []string{"conf:7:1: postmaster: it names bob@local.test"}
+		}
+		return nil
+	}
+	before := map[string]string{}
+	for _, a := range []string{"alice", "bob", "frozen", "busy", "held", "open"} {
+		before[a] = w.story(t, a+"@local.test")
+	}
+	for _, c := range []struct{ from, to, says string }{
+		{"carol", "x", "there is no such account"},
+		{"alice", "bob", "exists"},
+		{"alice", "alice", "the address that the account has"},
+		{"frozen", "x", "frozen@local.test is frozen (leak), and only an active account is renamed; see: sallyport account show frozen@local.test"},
+		{"open", "x", "incident 2 of open@local.test; end it first: sallyport incident ls"},
+		{"busy", "x", "sallyport queue ls --account busy@local.test"},
+		{"held", "x", "the queue of held@local.test is held"},
+		{"bob", "x", "conf:7:1: postmaster: it names bob@local.test"},
+		{"alice", "team", "an alias has this address"},
+		{"alice", "taken", "/mail/local.test/taken holds files already"},
+		{"alice", "x@other.test", "its domain is none of ours"},
+	} {
+		to := c.to
+		if !strings.Contains(to, "@") {
+			to += "@local.test"
+		}
+		_, err := w.AccountRename(ctx, self, AccountRename{Address: c.from + "@local.test", To: to})
+		if err == nil || !strings.Contains(asError(err).Message, c.says) || asError(err).Code == CodeInternal {
+			t.Errorf("%s to %s: %v, want %q", c.from, to, asError(err), c.says)
+		}
+	}
+	for a, was := range before {
+		if now := w.story(t, a+"@local.test"); now != was {
+			t.Errorf("something is told of %s: %s", a, now)
+		}
+		if _, held := w.spool.AccountHeld(address(t, a+"@local.test")); held != (a == "frozen" || a == "held") {
+			t.Errorf("the queue of %s is held: %v", a, held)
+		}
+	}
+}
+
+// The power fails at every write of a rename: afterwards the account has one of its addresses
+// and everything under that, the mailbox after the next start at the latest.
+func TestARenameIsOneAct(t *testing.T) {
+	o := &outages{disk: vfs.NewCrashableMem(), rng: rnd.New(rnd.NewPCG(5, 6))}
+	disk := errorfs.Wrap(o.disk, o)
+	w := newWorldOn(t, openPebble(t, disk))
+	w.withMailboxes(t, disk)
+	self := Self()
+	w.account(t, "alice@local.test")
+	letter(t, o.disk, "alice")
+	_, err := w.ForwardAdd(t.Context(), self, ForwardAdd{Account: "alice@local.test", Targets: []string{"a@remote.test"}})
+	check(t, err)
+	left := o.during(func() {
+		_, err := w.AccountRename(t.Context(), self, AccountRename{Address: "alice@local.test", To: "smith@local.test", KeepAlias: true})
+		check(t, err)
+	})
+	found := map[string]int{}
+	for i, fs := range left {
+		st := openPebble(t, fs)
+		after := newWorldOn(t, st)
+		boxes := after.withMailboxes(t, fs)
+		moves, err := after.accounts.Moves(t.Context())
+		check(t, err)
+		for _, m := range moves { // as a start does
+			check(t, boxes.Follow(m.From, m.To))
+		}
+		_, alice := after.accounts.Lookup(address(t, "alice@local.test"))
+		_, smith := after.accounts.Lookup(address(t, "smith@local.test"))
+		f := after.roster.State().Forwards()
+		shape := fmt.Sprintf("alice %v %v, smith %v %v, forward of %s, %d aliases, told %v", alice, has(fs, "alice"), smith, has(fs, "smith"),
+			f[0].Account, len(after.roster.State().Aliases()), recorded(t, st, "renamed to smith@local.test"))
+		found[shape]++
+		if shape != "alice true true, smith false false, forward of alice@local.test, 0 aliases, told false" &&
+			shape != "alice false false, smith true true, forward of smith@local.test, 1 aliases, told true" {
+			t.Errorf("failure %d of %d left: %s", i, len(left), shape)
+		}
+		check(t, st.Close())
+	}
+	if len(found) != 2 {
+		t.Errorf("found %v", found)
+	}
+}
+
+// A rename that the store refuses has not happened anywhere, and can be repeated.
+func TestARenameThatFailsIsNone(t *testing.T) {
+	r := &refusing{Store: mem.New()}
+	w, disk := newWorldOn(t, r), vfs.NewMem()
+	w.withMailboxes(t, disk)
+	w.account(t, "alice@local.test")
+	letter(t, disk, "alice")
+	r.with.Store(&store.ErrUnavailable)
+	ask := AccountRename{Address: "alice@local.test", To: "smith@local.test"}
+	_, err := w.AccountRename(t.Context(), Self(), ask)
+	wantCode(t, asError(err), CodeUnavailable)
+	if _, held := w.spool.AccountHeld(address(t, "alice@local.test")); held || !has(disk, "alice") || len(w.ended) != 0 {
+		t.Errorf("held %v, sessions of %v ended", held, w.ended)
+	}
+	r.with.Store(nil)
+	_, err = w.AccountRename(t.Context(), Self(), ask)
+	check(t, err)
+	w.put(t, "smith@local.test")
+}
