@@ -160,6 +160,10 @@ func (n *night) people() {
 	n.gives(0, "sallyport account freeze ADDRESS")
 	n.gives(0, "sallyport account rm ADDRESS", "old@example.org")
 	n.gives(0, "sallyport alias rm ALIAS ADDRESS")
+	n.must("sallyport account add dora@example.org --generate")
+	n.words = []string{"alice@", "dora@", "alice.smith@", "dora.smith@"}
+	n.gives(0, "sallyport account rename alice@example.org alice.smith@example.org --keep-alias", "dora.smith@example.org")
+	n.must("sallyport account rm dora.smith@example.org")
 	n.open("A password for each device")
 	n.gives(0, "sallyport account app add alice@example.org phone")
 	n.gives(0, "sallyport account app add scans@example.org scanner --scope send --network 192.0.2.0/28")
