@@ -48,15 +48,14 @@ func (n *Node) buildHijack(_ context.Context, next, _ *generation) error {
 }
 
 // learnPast learns the habits of accounts from the trace where nobody watched them before,
-// before anybody is served. What can't be learnt keeps nobody from mail.
-func (n *Node) learnPast(ctx context.Context) error {
+// before anybody is served. What can't be learnt keeps nobody from mail; a server that is
+// stopped meanwhile goes on with it at its next start, and stops as ever.
+func (n *Node) learnPast(ctx context.Context) {
 	dir := n.book.Snapshot()
 	err := n.watch.Past(ctx, func(account, to mail.Address) []watch.Way { return operate.WaysTo(dir, account, to) })
 	if err != nil && ctx.Err() == nil {
 		n.log.Error("accounts begin without the habits that the trace tells of", "err", err)
-		return nil
 	}
-	return err
 }
 
 // waits says which deliveries of an account's message may not be tried yet.
