@@ -21,6 +21,7 @@ const (
 	KindApp              // a password of one device
 	KindCertificate      // the key of a certificate that the client shows in TLS
 	KindLocal            // the kernel's word who a user of this host is
+	KindToken            // an access token of the OpenID provider
 )
 
 // String returns the word that is stored and shown.
@@ -34,6 +35,8 @@ func (k Kind) String() string {
 		return "certificate"
 	case KindLocal:
 		return "local user"
+	case KindToken:
+		return "access token"
 	}
 	return "unknown"
 }
@@ -43,7 +46,7 @@ func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // UnmarshalText reads what String wrote, and nothing else.
 func (k *Kind) UnmarshalText(b []byte) error {
-	for _, v := range []Kind{KindPassword, KindApp, KindCertificate, KindLocal} {
+	for _, v := range []Kind{KindPassword, KindApp, KindCertificate, KindLocal, KindToken} {
 		if v.String() == string(b) {
 			*k = v
 			return nil
@@ -201,11 +204,12 @@ const (
 	PolicyApp                // app passwords alone
 	PolicyCertificate        // certificates alone
 	PolicyBoth               // a certificate in TLS, and a password or app password
+	PolicyToken              // access tokens of the OpenID provider alone
 )
 
 // policies are all that an account can have.
 func policies() []Policy {
-	return []Policy{PolicyAny, PolicyPassword, PolicyApp, PolicyCertificate, PolicyBoth}
+	return []Policy{PolicyAny, PolicyPassword, PolicyApp, PolicyCertificate, PolicyBoth, PolicyToken}
 }
 
 // String returns the word that is stored and shown.
@@ -221,6 +225,8 @@ func (p Policy) String() string {
 		return "certificate"
 	case PolicyBoth:
 		return "both"
+	case PolicyToken:
+		return "token"
 	}
 	return "unknown"
 }
@@ -255,6 +261,8 @@ func (p Policy) takes(k Kind) bool {
 		return p == PolicyAny || p == PolicyPassword || p == PolicyApp || p == PolicyBoth
 	case KindCertificate:
 		return p == PolicyAny || p == PolicyCertificate
+	case KindToken:
+		return p == PolicyAny || p == PolicyToken
 	}
 	return false
 }
@@ -350,8 +358,15 @@ func (i *Identity) Fallen(p Proof) string {
 
 // lost says why a credential that was right at a sign-in is good for nothing now.
 func (r *record) lost(c Credential, now time.Time) string {
-	if c.Kind == KindLocal {
+	switch {
+	case c.Kind == KindLocal:
 		return ""
+	case c.Kind == KindToken && !r.SignIn.takes(KindToken):
+		return "the account does not sign in with access tokens any more"
+	case c.Kind == KindToken && c.ended(now):
+		return "the time of the access token of the sign-in is over"
+	case c.Kind == KindToken:
+		return "" // it is kept nowhere
 	}
 	held, ok := r.credential(c.ID)
 	switch {

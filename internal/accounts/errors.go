@@ -29,6 +29,8 @@ var (
 	ErrElsewhere = errors.New("accounts: the directory did not tell")
 	// ErrMustChange: the password is right, and opens nothing until it was changed.
 	ErrMustChange = errors.New("accounts: the password must be changed first")
+	// ErrToken: the access token is not good, or not that of the user who was named.
+	ErrToken = errors.New("accounts: the access token is not valid")
 	// ErrClear: the connection is not encrypted.
 	ErrClear = errors.New("accounts: signing in needs TLS")
 )
@@ -94,6 +96,9 @@ const (
 	RuleElsewhere   Rule = "signin-directory"    // the directory that has the password did not tell
 	RuleMustChange  Rule = "signin-must-change"  // the directory wants the password changed first
 	RuleCancelled   Rule = "signin-cancelled"    // the exchange was ended early
+	RuleToken       Rule = "signin-token"        // the access token counts for nothing
+	RuleProvider    Rule = "signin-provider"     // the OpenID provider did not tell
+	RuleNotOfIt     Rule = "signin-token-other"  // the access token is somebody else's
 	// RuleRefusedElsewhere: the directory lets nobody in with any password: the entry is locked, say.
 	RuleRefusedElsewhere Rule = "signin-directory-refuses"
 	// RuleSilent: the directory does not let the account send.
@@ -134,6 +139,8 @@ func Reply(err error) mail.Reply {
 		return mail.R(535, "5.7.8", "this certificate belongs to another account than the user name says; set no user name, or the account's full address")
 	case errors.Is(err, ErrBadCredentials):
 		return mail.R(535, "5.7.8", "user name or password not valid; the user name is your full address")
+	case errors.Is(err, ErrToken):
+		return mail.R(535, "5.7.8", "the access token is not valid for this account")
 	case errors.Is(err, ErrMustChange):
 		return mail.R(535, "5.7.8", "your password has to be changed first, where you change it for everything else")
 	case errors.Is(err, ErrTooMany):

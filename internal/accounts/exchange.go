@@ -21,11 +21,13 @@ const (
 	MechScram     = "SCRAM-SHA-256"      // RFC 7677
 	MechPlain     = "PLAIN"              // RFC 4616
 	MechLogin     = "LOGIN"              // never standardised; for old clients
+	MechBearer    = "OAUTHBEARER"        // RFC 7628: an access token
+	MechXOAuth2   = "XOAUTH2"            // what came before it, and many clients know alone
 )
 
 // KnownMechanisms returns all of them, the best first.
 func KnownMechanisms() []string {
-	return []string{MechExternal, MechScramPlus, MechScram, MechPlain, MechLogin}
+	return []string{MechExternal, MechScramPlus, MechScram, MechPlain, MechLogin, MechBearer, MechXOAuth2}
 }
 
 // DefaultMechanisms returns what is offered unless Options say otherwise: all but
@@ -36,7 +38,8 @@ func DefaultMechanisms() []string {
 }
 
 // Mechanisms returns what to offer to everybody, the best first: nothing in clear text, and
-// channel binding only where there is something to bind to. RFC 4954 §4,
+// channel binding only where there is something to bind to, tokens only where a provider can
+// be asked. RFC 4954 §4,
 // RFC 8314 §3.3.
 func (i *Identity) Mechanisms(tlsOn, plus bool) []string {
 	if !tlsOn {
@@ -44,7 +47,8 @@ func (i *Identity) Mechanisms(tlsOn, plus bool) []string {
 	}
 	var out []string
 	for _, m := range KnownMechanisms() {
-		if slices.Contains(i.offered(), m) && (plus || m != MechScramPlus) && m != MechExternal {
+		token := m == MechBearer || m == MechXOAuth2
+		if slices.Contains(i.offered(), m) && (plus || m != MechScramPlus) && m != MechExternal && (!token || i.provider() != nil) {
 			out = append(out, m)
 		}
 	}
@@ -85,6 +89,10 @@ func (i *Identity) Begin(mech string, p Peer) (*Exchange, error) {
 		x.next = x.login
 	case MechExternal:
 		x.next = x.external
+	case MechBearer:
+		x.next = x.bearer
+	case MechXOAuth2:
+		x.next = x.xoauth2
 	case MechScram, MechScramPlus:
 		x.next = x.scramFirst
 	}

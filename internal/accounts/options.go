@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sallyport/internal/guess"
+	"sallyport/internal/oidc"
 )
 
 // Limits bounds what accounts and sign-ins may cost. Every field must be set.
@@ -137,9 +138,11 @@ type Options struct {
 	Mechanisms []string
 	// Elsewhere knows the passwords of accounts that come from directories; nil: there are none.
 	Elsewhere Elsewhere
-	Now       func() time.Time // nil: time.Now
-	Logger    *slog.Logger     // nil: nothing is logged
-	Rand      io.Reader        // nil: crypto/rand.Reader
+	// Provider returns who judges access tokens; nil, or returning nil: nobody does.
+	Provider func() *oidc.Judge
+	Now      func() time.Time // nil: time.Now
+	Logger   *slog.Logger     // nil: nothing is logged
+	Rand     io.Reader        // nil: crypto/rand.Reader
 }
 
 func (o Options) complete() (Options, error) {

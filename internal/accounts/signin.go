@@ -280,7 +280,7 @@ func (i *Identity) admit(ctx context.Context, r *record, c Credential, p Peer) (
 	if now == nil || now.Revision != r.Revision {
 		return Proof{}, fail(ErrBadCredentials, RuleChanged, "the account was changed while it signed in")
 	}
-	if _, ok := now.credential(c.ID); !ok {
+	if _, ok := now.credential(c.ID); !ok && c.Kind != KindToken {
 		return Proof{}, fail(ErrBadCredentials, RuleChanged, "the credential was changed while it was used")
 	}
 	if err := now.refuses(c, p, i.o.Now()); err != nil {
@@ -294,6 +294,9 @@ func (i *Identity) admit(ctx context.Context, r *record, c Credential, p Peer) (
 		}
 	}
 	for _, c := range all {
+		if c.Kind == KindToken {
+			continue // it is none of the account's
+		}
 		i.noteUse(ctx, now, c.ID, p.endOf(c), i.o.Now())
 	}
 	return Proof{Account: now.Account, Credentials: all}.ending(p), nil

@@ -146,6 +146,10 @@ func (c *conn) vouch(still func() bool) {
 	c.srv.admission.vouched.earns(c.info.Remote.Addr(), c.now(), still)
 }
 
+// isStray reports whether a line is what some programs still say when AUTH has failed at once:
+// Thunderbird an empty line, mutt the ^A that RFC 7628 §3.2.3 asks for after a challenge.
+func isStray(line []byte) bool { return len(line) == 0 || string(line) == "AQ==" }
+
 // authFailed counts a sign-in that failed, and makes the next one slower. One that was put
 // off (454) counts as much as one that was wrong: else whoever is kept from guessing could ask
 // without end whether he still is, at no cost of his.
@@ -154,6 +158,7 @@ func (c *conn) authFailed(ctx context.Context, res result) result {
 		return res
 	}
 	c.count.authFailures++
+	c.stray = true
 	pause(ctx, time.Duration(c.count.authFailures)*c.limits.AuthFailureDelay)
 	return res
 }

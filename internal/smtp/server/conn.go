@@ -25,6 +25,8 @@ type conn struct {
 	// pending is a command that broke a BDAT sequence off and is still to be
 	// answered.
 	pending *request
+	// stray: AUTH has just failed, and a response that the client still owed may follow.
+	stray bool
 }
 
 // state is what the conversation rests on, besides the transaction. It is replaced

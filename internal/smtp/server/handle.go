@@ -14,6 +14,11 @@ func (c *conn) handle(ctx context.Context, req request) result {
 	if req.verb() == smtpwire.VerbBDAT {
 		return c.bdat(ctx, req)
 	}
+	stray := c.stray && isStray(req.line)
+	c.stray = false
+	if stray {
+		return said(mail.R(535, "5.7.8", "the sign-in has failed already"))
+	}
 	if req.fault != nil {
 		return c.faulty(req)
 	}

@@ -1,0 +1,271 @@
+package oidc
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+
+	"sallyport/internal/kit/lru"
+	"sallyport/internal/mail"
+)
+
+// Person is whom a token names.
+type Person struct {
+	Address mail.Address
+	Subject string // for good, at the provider
+	Client  string // that the token was given to
+	Ends    time.Time
+}
+
+// Judge judges tokens. It is safe for concurrent use.
+type Judge struct {
+	p        Provider
+	m        Means
+	keys     *keys
+	verifier *oidc.IDTokenVerifier
+	asking   chan struct{} // holds one for each question under way
+	answers  *lru.Cache[[32]byte, answer]
+}
+
+// New returns the judge; it asks nobody yet.
+func New(p Provider, m Means) (*Judge, error) {
+	if err := p.check(m); err != nil {
+		return nil, err
+	}
+	client, err := p.client(m)
+	if err != nil {
+		return nil, err
+	}
+	k := &keys{p: p, m: m, http: client, turn: make(chan struct{}, 1)}
+	return &Judge{
+		p: p, m: m, keys: k, asking: make(chan struct{}, m.Limits.Asked), answers: newAnswers(m.Limits),
+		verifier: oidc.NewVerifier(p.Issuer, k, &oidc.Config{ClientID: p.Audience, SupportedSigningAlgs: algorithmNames(), Now: m.Now}),
+	}, nil
+}
+
+// claims are what a token says, or the provider of one.
+type claims struct {
+	Issuer    string   `json:"iss"`
+	Subject   string   `json:"sub"`
+	Audience  list     `json:"aud"`
+	Expires   seconds  `json:"exp"`
+	NotBefore seconds  `json:"nbf"`
+	Scope     string   `json:"scope"`
+	Scopes    list     `json:"scp"`
+	Party     string   `json:"azp"`
+	Client    string   `json:"client_id"`
+	App       string   `json:"appid"`
+	Type      string   `json:"typ"`
+	Nonce     string   `json:"nonce"`
+	Hash      string   `json:"at_hash"`
+	Verified  verified `json:"email_verified"`
+	name      string   // of the claim that is the address
+}
+
+// list is a string or a list of them. RFC 7519 §4.1.3
+type list []string
+
+// UnmarshalJSON reads either.
+func (l *list) UnmarshalJSON(b []byte) error {
+	var one string
+	if json.Unmarshal(b, &one) == nil {
+		*l = strings.Fields(one)
+		return nil
+	}
+	return json.Unmarshal(b, (*[]string)(l))
+}
+
+// seconds since 1970, with or without a fraction. RFC 7519 §2
+type seconds float64
+
+func (s seconds) time() time.Time { return time.Unix(int64(s), 0) }
+
+// verified is true, and nothing that is like it: some providers write it as a text.
+type verified bool
+
+// UnmarshalJSON takes the word true, also in quotes.
+func (v *verified) UnmarshalJSON(b []byte) error {
+	*v = string(b) == "true" || string(b) == `"true"`
+	return nil
+}
+
+func (p Provider) read(payload []byte) (c claims, err error) {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(payload, &c) != nil || json.Unmarshal(payload, &all) != nil {
+		return c, refused("its claims cannot be read")
+	}
+	_ = json.Unmarshal(all[p.Claim], &c.name) // what is no text is no address
+	return c, nil
+}
+
+// header is what a JWT says of its own form.
+type header struct {
+	Algorithm string   `json:"alg"`
+	Key       string   `json:"kid"`
+	Type      string   `json:"typ"`
+	Critical  []string `json:"crit"`
+}
+
+// parts reads header and claims of a JWT, whose signature nobody has looked at; jwt is false
+// where it is none.
+func (p Provider) parts(token string) (h header, c claims, jwt bool, err error) {
+	three := strings.Split(token, ".")
+	if len(three) != 3 {
+		return h, c, false, nil
+	}
+	head, err := base64.RawURLEncoding.DecodeString(three[0])
+	if err != nil || json.Unmarshal(head, &h) != nil || h.Algorithm == "" {
+		return h, c, false, nil
+	}
+	body, err := base64.RawURLEncoding.DecodeString(three[1])
+	if err != nil {
+		return h, c, true, refused("its claims cannot be read")
+	}
+	c, err = p.read(body)
+	return h, c, true, err
+}
+
+// Claimed returns whom a token says that it is of, before anybody has looked whether that is
+// true; "": it does not say.
+func (j *Judge) Claimed(token string) string {
+	if len(token) > j.m.Limits.Token {
+		return ""
+	}
+	_, c, _, err := j.p.parts(token)
+	if err != nil {
+		return ""
+	}
+	return c.name
+}
+
+// Token judges a token. The error is a *Refused, an *Unavailable, or that of ctx.
+func (j *Judge) Token(ctx context.Context, token string) (Person, error) {
+	if token == "" || len(token) > j.m.Limits.Token || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return Person{}, refused("it is no token")
+	}
+	h, c, jwt, err := j.p.parts(token)
+	switch {
+	case !jwt:
+		return j.ask(ctx, token)
+	case err != nil:
+		return Person{}, err
+	}
+	// Before anything is fetched.
+	if err := j.p.plausible(h, c, j.m); err != nil {
+		return Person{}, err
+	}
+	// The library tells a wrong signature from keys that nobody can fetch in words alone.
+	if _, err := j.keys.VerifySignature(ctx, token); err != nil {
+		return Person{}, err
+	}
+	t, err := j.verifier.Verify(ctx, token)
+	if err != nil {
+		return Person{}, refused("%v", err)
+	}
+	var payload json.RawMessage
+	if err := t.Claims(&payload); err != nil {
+		return Person{}, refused("its claims cannot be read")
+	}
+	if c, err = j.p.read(payload); err != nil {
+		return Person{}, err
+	}
+	return j.p.decide(c, j.m)
+}
+
+// plausible says what is wrong with a token that nobody needs a key to see.
+func (p Provider) plausible(h header, c claims, m Means) error {
+	switch {
+	case !slices.Contains(algorithmNames(), h.Algorithm):
+		return refused("it is signed with %s", mail.Printable(h.Algorithm, 20))
+	case len(h.Critical) > 0:
+		return refused("it demands extensions") // RFC 7515 §4.1.11
+	case h.Key == "" || len(h.Key) > 256:
+		return refused("it names no key")
+	case !accessType(h.Type):
+		return refused("its type is %s", mail.Printable(h.Type, 40))
+	}
+	return p.timely(c, m)
+}
+
+// accessType reports whether a header's type is that of an access token, RFC 9068 §2.1, or
+// says no more than that it is a JWT.
+func accessType(t string) bool {
+	switch strings.TrimPrefix(strings.ToLower(t), "application/") {
+	case "at+jwt", "jwt", "":
+		return true
+	}
+	return false
+}
+
+func (p Provider) timely(c claims, m Means) error {
+	now := m.Now()
+	switch {
+	case c.Issuer != p.Issuer:
+		return refused("it is of another issuer: %s", mail.Printable(c.Issuer, 200))
+	case c.Expires == 0 || !now.Before(c.Expires.time()):
+		return refused("it has ended")
+	case c.NotBefore != 0 && now.Add(m.Limits.Skew).Before(c.NotBefore.time()):
+		return refused("its time has not come yet")
+	}
+	return nil
+}
+
+// decide says whom a token names whose signature is right, or that the provider itself told
+// of; it is pure but for the clock.
+func (p Provider) decide(c claims, m Means) (Person, error) {
+	if err := p.timely(c, m); err != nil {
+		return Person{}, err
+	}
+	client := c.Party
+	for _, other := range []string{c.Client, c.App} {
+		if client == "" {
+			client = other
+		} else if other != "" && other != client {
+			return Person{}, refused("it names two clients")
+		}
+	}
+	scopes := append(strings.Fields(c.Scope), c.Scopes...)
+	switch {
+	case c.Subject == "":
+		return Person{}, refused("it names nobody")
+	case c.Nonce != "" || c.Hash != "" || strings.EqualFold(c.Type, "ID"), c.Type != "" && !strings.EqualFold(c.Type, "Bearer"):
+		return Person{}, refused("it is no access token")
+	case !slices.Contains(c.Audience, p.Audience):
+		return Person{}, refused("it is for somebody else: %s", mail.Printable(strings.Join(c.Audience, " "), 200))
+	case !slices.Contains(p.Clients, client):
+		return Person{}, refused("it was given to a client that is not among oidc.clients: %s", mail.Printable(client, 100))
+	case !slices.Contains(scopes, p.Scope):
+		return Person{}, refused("it lacks the scope %s", p.Scope)
+	case p.Claim == "email" && !bool(c.Verified):
+		return Person{}, refused("the provider has not verified the address")
+	}
+	a, err := mail.ParseAddress(c.name, mail.UTF8)
+	if err != nil {
+		return Person{}, refused("its claim %s is no address", p.Claim)
+	}
+	return Person{Address: a, Subject: c.Subject, Client: client, Ends: c.Expires.time()}, nil
+}
+
+// Reach looks whether the provider is there, and says what it lacks.
+func (j *Judge) Reach(ctx context.Context) error {
+	_, _, err := j.keys.ask(ctx)
+	return err
+}
+
+// Refusal is what a client is told whose token counts for nothing. RFC 7628 §3.2.2
+func (j *Judge) Refusal() []byte {
+	b, err := json.Marshal(struct {
+		Status string `json:"status"`
+		Scope  string `json:"scope"`
+		At     string `json:"openid-configuration"`
+	}{"invalid_token", j.p.Scope, strings.TrimSuffix(j.p.Issuer, "/") + "/.well-known/openid-configuration"})
+	if err != nil {
+		return []byte(`{"status":"invalid_token"}`)
+	}
+	return b
+}

@@ -1,0 +1,226 @@
+package oidc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/go-jose/go-jose/v4"
+
+	"sallyport/internal/mail"
+)
+
+// Unavailable says that nobody can tell whether a token is good. It is no verdict.
+type Unavailable struct{ Text string }
+
+// Error returns the words, which hold no token.
+func (e *Unavailable) Error() string { return e.Text }
+
+// Refused says why a token counts for nothing.
+type Refused struct{ Text string }
+
+// Error returns the words, which hold no token.
+func (e *Refused) Error() string { return e.Text }
+
+func refused(format string, args ...any) error {
+	return &Refused{mail.ShownLine(fmt.Sprintf(format, args...), 300)}
+}
+
+// keys are those of the provider, as they were fetched last.
+type keys struct {
+	p    Provider
+	m    Means
+	http *http.Client
+
+	turn chan struct{} // holds one; taken by whoever fetches
+
+	mu      sync.Mutex
+	all     map[string]jose.JSONWebKey
+	asks    string    // URL of the introspection endpoint
+	fetched time.Time // zero: never
+	tried   time.Time
+	fault   error // of the last try
+}
+
+// anyKey is the id of no key: whoever asks for it wants to know the provider alone.
+const anyKey = ""
+
+// of returns the key of an id. One that is not known is looked for at the provider, but
+// never sooner than a rest after the last time: a flood of made-up ids is answered from memory.
+func (k *keys) of(ctx context.Context, id string) (jose.JSONWebKey, error) {
+	key, known, due := k.look(id)
+	if !due {
+		return key, k.verdict(known, false)
+	}
+	select {
+	case k.turn <- struct{}{}:
+		defer func() { <-k.turn }()
+	default:
+		if known && k.good() {
+			return key, nil // somebody fetches already; it counts until he is back
+		}
+		select {
+		case k.turn <- struct{}{}:
+			defer func() { <-k.turn }()
+		case <-ctx.Done():
+			return key, ctx.Err()
+		}
+	}
+	if key, known, due = k.look(id); due {
+		k.fetch(ctx)
+		key, known, _ = k.look(id)
+	}
+	return key, k.verdict(known, due)
+}
+
+// look finds a key in memory, and says whether the provider is to be asked now.
+func (k *keys) look(id string) (key jose.JSONWebKey, known, due bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.m.Now()
+	if key, known = k.all[id]; id == anyKey {
+		known = !k.fetched.IsZero()
+	}
+	old := now.Sub(k.fetched) >= k.m.Limits.Fresh
+	return key, known, (!known || old) && (k.tried.IsZero() || now.Sub(k.tried) >= k.m.Limits.Rest)
+}
+
+// good reports whether what is remembered counts at all: keys that could not be fetched again
+// for long may have been withdrawn.
+func (k *keys) good() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return !k.fetched.IsZero() && k.m.Now().Sub(k.fetched) < 2*k.m.Limits.Fresh
+}
+
+// verdict says what an id is worth. Where the provider was not asked just now, one that is not
+// known may be the provider's newest.
+func (k *keys) verdict(known, asked bool) error {
+	k.mu.Lock()
+	fault := k.fault
+	k.mu.Unlock()
+	switch {
+	case !k.good() && fault != nil:
+		return &Unavailable{"the provider's keys cannot be fetched: " + mail.PlainLine(fault.Error(), 200)}
+	case !k.good():
+		return &Unavailable{"the provider's keys are not known"}
+	case !known && asked:
+		return refused("its key is none of the provider's")
+	case !known:
+		return &Unavailable{"its key was none of the provider's a moment ago"}
+	}
+	return nil
+}
+
+// fetch asks the provider what it is and which keys it has.
+func (k *keys) fetch(ctx context.Context) {
+	// Whoever gives up must not spoil it for the others.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), k.m.Limits.Time)
+	defer cancel()
+	all, asks, err := k.ask(ctx)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.tried, k.fault = k.m.Now(), err
+	if err == nil {
+		k.all, k.asks, k.fetched = all, asks, k.tried
+	}
+}
+
+func (k *keys) ask(ctx context.Context) (map[string]jose.JSONWebKey, string, error) {
+	provider, err := oidc.NewProvider(oidc.ClientContext(ctx, k.http), k.p.Issuer)
+	if err != nil {
+		return nil, "", said(err)
+	}
+	var at struct {
+		Keys string `json:"jwks_uri"`
+		Asks string `json:"introspection_endpoint"`
+	}
+	if err := provider.Claims(&at); err != nil {
+		return nil, "", said(err)
+	}
+	if secure(at.Keys) != nil {
+		return nil, "", errors.New("jwks_uri is no https URL")
+	}
+	if k.p.Introspect != "" && secure(at.Asks) != nil {
+		return nil, "", errors.New("the provider has no introspection_endpoint with https")
+	}
+	var set jose.JSONWebKeySet
+	if err := k.get(ctx, at.Keys, &set); err != nil {
+		return nil, "", err
+	}
+	all := map[string]jose.JSONWebKey{}
+	for _, key := range set.Keys {
+		// A key without an id is found by no token, and a secret one verifies for whoever knows it.
+		if key.KeyID != "" && key.IsPublic() && key.Valid() && (key.Use == "" || key.Use == "sig") && len(all) < k.m.Limits.Keys {
+			all[key.KeyID] = key
+		}
+	}
+	if len(all) == 0 {
+		return nil, "", errors.New("the provider has no key that signs")
+	}
+	return all, at.Asks, nil
+}
+
+func (k *keys) get(ctx context.Context, from string, into any) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	if err != nil {
+		return said(err)
+	}
+	answer, err := k.http.Do(r)
+	if err != nil {
+		return said(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %d", r.URL.Host, answer.StatusCode)
+	}
+	if err := json.NewDecoder(answer.Body).Decode(into); err != nil {
+		return fmt.Errorf("what %s answers cannot be read", r.URL.Host)
+	}
+	return nil
+}
+
+// said keeps of an error what an operator needs.
+func said(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return errors.New(mail.PlainLine(u.Err.Error(), 200))
+	}
+	return errors.New(mail.PlainLine(err.Error(), 200))
+}
+
+// VerifySignature implements the library's KeySet, by the one key that the token names.
+func (k *keys) VerifySignature(ctx context.Context, jwt string) ([]byte, error) {
+	jws, err := jose.ParseSigned(jwt, algorithms())
+	if err != nil || len(jws.Signatures) != 1 {
+		return nil, refused("it is no JWT with one signature")
+	}
+	key, err := k.of(ctx, jws.Signatures[0].Header.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	payload, err := jws.Verify(key)
+	if err != nil {
+		return nil, refused("its signature is wrong")
+	}
+	return payload, nil
+}
+
+// algorithms are those that a token may be signed with: none that a public key, taken for a
+// secret, could make. RFC 8725 §3.1
+func algorithms() []jose.SignatureAlgorithm {
+	return []jose.SignatureAlgorithm{jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA}
+}
+
+func algorithmNames() (all []string) {
+	for _, a := range algorithms() {
+		all = append(all, string(a))
+	}
+	return all
+}

@@ -1,0 +1,129 @@
+package oidc
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"time"
+)
+
+// Provider is whose tokens count and which, as the administrator wrote it. It is comparable
+// but for Clients.
+type Provider struct {
+	Issuer   string // URL, as its tokens name it
+	CA       string // file of the authorities to trust; "": the system's
+	Audience string // whom a token must be for
+	Scope    string // that it must have
+	// Clients are those to whom a token may have been given; none: no token counts.
+	Clients []string
+	// Claim names the person's address. "email" counts only where email_verified is true.
+	Claim string
+	// Introspect is who we are to the provider where we ask it about tokens that are no JWT;
+	// "": such tokens count for nothing.
+	Introspect, SecretFile string
+}
+
+// Limits bounds what tokens cost us and the provider.
+type Limits struct {
+	Token   int           // octets of a token
+	Time    time.Duration // for one answer of the provider
+	Answer  int64         // octets of one answer
+	Keys    int           // keys of the provider that are remembered
+	Fresh   time.Duration // how long keys count before they are fetched again
+	Rest    time.Duration // the least between two fetches of keys
+	Asked   int           // questions about tokens at once
+	Tokens  int           // answers about tokens that are remembered
+	TokenOK time.Duration // how long a good one is
+	TokenNo time.Duration // how long a bad one is
+	Skew    time.Duration // by which the provider's clock may differ from ours
+}
+
+// DefaultLimits returns the bounds of a server that nobody configured.
+func DefaultLimits() Limits {
+	return Limits{
+		Token: 8 << 10, Time: 10 * time.Second, Answer: 1 << 20, Keys: 64, Fresh: 15 * time.Minute, Rest: 30 * time.Second,
+		Asked: 4, Tokens: 10_000, TokenOK: time.Minute, TokenNo: 10 * time.Minute, Skew: time.Minute,
+	}
+}
+
+// Means is what a Judge works with; all fields are required.
+type Means struct {
+	Limits Limits
+	Now    func() time.Time
+	Dial   func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+func (p Provider) check(m Means) error {
+	l := m.Limits
+	switch {
+	case secure(p.Issuer) != nil:
+		return errors.New("oidc: the issuer must be an https URL")
+	case p.Audience == "" || p.Scope == "" || p.Claim == "" || len(p.Clients) == 0:
+		return errors.New("oidc: audience, scope, claim and clients must be given")
+	case (p.Introspect == "") != (p.SecretFile == ""):
+		return errors.New("oidc: who asks about tokens needs a secret")
+	case m.Now == nil || m.Dial == nil || min(l.Token, l.Keys, l.Asked, l.Tokens) <= 0 || l.Answer <= 0 || min(l.Time, l.Fresh, l.Rest, l.TokenOK, l.TokenNo, l.Skew) <= 0:
+		return errors.New("oidc: bounds, clock and dialer must be given")
+	}
+	return nil
+}
+
+// secure refuses a URL over which somebody else could answer.
+func secure(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.User != nil {
+		return errors.New("it is no URL")
+	}
+	ip, _ := netip.ParseAddr(u.Hostname())
+	if u.Scheme != "https" && (u.Scheme != "http" || !ip.IsLoopback()) {
+		return errors.New("it is no https URL")
+	}
+	return nil
+}
+
+// client makes what asks the provider. It follows no redirect, and reads no more than a bound.
+func (p Provider) client(m Means) (*http.Client, error) {
+	var roots *x509.CertPool
+	if p.CA != "" {
+		pem, err := os.ReadFile(p.CA)
+		if err != nil {
+			return nil, errors.New("oidc: the authorities of the provider cannot be read")
+		}
+		if roots = x509.NewCertPool(); !roots.AppendCertsFromPEM(pem) {
+			return nil, errors.New("oidc: the file of authorities holds no certificate")
+		}
+	}
+	return &http.Client{
+		Timeout:       m.Limits.Time,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it is redirected elsewhere") },
+		Transport: bounded{m.Limits.Answer, &http.Transport{
+			TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DialContext: m.Dial,
+			DisableCompression: true, DisableKeepAlives: true, MaxResponseHeaderBytes: 16 << 10,
+		}},
+	}, nil
+}
+
+// bounded cuts answers off, since the library reads all there is.
+type bounded struct {
+	most int64
+	next http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := b.next.RoundTrip(r)
+	if err == nil {
+		answer.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(answer.Body, b.most), answer.Body}
+	}
+	return answer, err
+}
