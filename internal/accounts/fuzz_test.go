@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"strings"
 	"testing"
+
+	"sallyport/internal/oidc"
 )
 
 // FuzzExchange plays arbitrary responses in every mechanism. Whatever comes, the
@@ -24,6 +26,8 @@ func FuzzExchange(f *testing.F) {
 		{"p=tls-unique,,n=a=2Cb=3Dc@local.test,r=x", "c=,r=,p="},
 		{"n,,m=ext,n=alice@local.test,r=x", ","},
 		{"", ""},
+		{"user=alice@local.test\x01auth=Bearer t\x01\x01", ""},
+		{"n,a=alice@local.test,\x01auth=Bearer t\x01\x01", "\x01"},
 		{"\x00\x00", "\x00"},
 		{"n,,n=\xff,r=x", "\xff"},
 	} {
@@ -32,6 +36,8 @@ func FuzzExchange(f *testing.F) {
 		}
 	}
 	id := withAlice(f, laxLimits())
+	judge := nobody(f, id.clock.Now) // no token is anybody's
+	id.o.Provider = func() *oidc.Judge { return judge }
 	leaf := leafOf(f, id.clock.Now(), nil)
 	id.enroll(f, "bob@local.test", Device{Name: "laptop", Certificate: leaf})
 	state := exporterState(f)

@@ -36,6 +36,7 @@ type Config struct {
 	Budget         Budget
 	Hijack         Hijack
 	Webhook        Webhook
+	OIDC           OIDC
 	DKIM           DKIM
 	Authentication Authentication
 	Limits         Limits

@@ -28,6 +28,7 @@ func (s *source) checkFiles(c *Config, root *node) {
 	s.checkWebhookFiles(c, root)
 	s.checkScreen(c, root)
 	s.checkLDAPFiles(c, root)
+	s.checkOIDCFiles(c, root)
 	if n := root.child("tls_policy", "ca"); n != nil && c.TLSPolicy.CA != "" {
 		s.checkCA(c.TLSPolicy.CA, n)
 	}

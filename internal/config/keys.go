@@ -114,7 +114,7 @@ func traceKeys() []entry[Config] {
 
 func authKeys() []entry[Config] {
 	return []entry[Config]{
-		list(Key{Path: "auth.mechanisms", Type: TypeWords, Doc: "The SASL mechanisms to offer, always under TLS only: EXTERNAL (to those alone whose certificate is good for an account), SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN. Without it: all but SCRAM-SHA-256-PLUS. SCRAM-SHA-256-PLUS binds the sign-in to its TLS connection, and a client that could bind and says that it was not offered is refused then as one whose connection is relayed; programs built on GNU SASL, as mutt of Debian, cannot sign in where it is offered."},
+		list(Key{Path: "auth.mechanisms", Type: TypeWords, Doc: "The SASL mechanisms to offer, always under TLS only: EXTERNAL (to those alone whose certificate is good for an account), SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN, OAUTHBEARER and XOAUTH2 (these two where there is [oidc]). Without it: all but SCRAM-SHA-256-PLUS. SCRAM-SHA-256-PLUS binds the sign-in to its TLS connection, and a client that could bind and says that it was not offered is refused then as one whose connection is relayed; programs built on GNU SASL, as mutt of Debian, cannot sign in where it is offered."},
 			parseMechanism, func(c *Config) *[]string { return &c.Auth.Mechanisms }),
 		duration("auth.cache_ttl", "5m", "1s", "1h", "How long a password once verified is remembered, under a key that lives in memory alone; a changed password or a freeze forgets it at once.",
 			func(c *Config) *time.Duration { return &c.Auth.CacheTTL }),

@@ -150,10 +150,10 @@ func parseTLSMode(text string) (m mail.TLSMode, message, hint string) {
 
 func parseMechanism(text string) (m, message, hint string) {
 	switch text {
-	case "EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN":
+	case "EXTERNAL", "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2":
 		return text, "", ""
 	}
-	return "", "this mechanism is unknown", "write EXTERNAL, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN or LOGIN"
+	return "", "this mechanism is unknown", "write EXTERNAL, SCRAM-SHA-256-PLUS, SCRAM-SHA-256, PLAIN, LOGIN, OAUTHBEARER or XOAUTH2"
 }
 
 // hop is what a route's URL says.

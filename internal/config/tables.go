@@ -52,6 +52,7 @@ func tables() []table {
 		plain("auth", authKeys, whole),
 		plain("screen", screenKeys, func(c *Config) *Screen { return &c.Screen }),
 		{name: "dnsbl", keys: keysOf(dnsblKeys()), read: (*source).dnsbls},
+		plain("oidc", oidcKeys, func(c *Config) *OIDC { return &c.OIDC }),
 		plain("bounces", bouncesKeys, func(c *Config) *bounce.Policy { return &c.Bounces }),
 		plain("rspamd", rspamdKeys, func(c *Config) *Rspamd { return &c.Rspamd }),
 		{name: "milter", keys: keysOf(milterKeys()), read: (*source).milters},

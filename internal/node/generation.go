@@ -10,6 +10,7 @@ import (
 	"sallyport/internal/filter/sender"
 	"sallyport/internal/ldap/roll"
 	"sallyport/internal/nexthop/ways"
+	"sallyport/internal/oidc"
 	"sallyport/internal/screen/policy"
 )
 
@@ -20,12 +21,13 @@ type generation struct {
 	number int
 	cfg    config.Config // as in force: keys that need a restart have their running values
 
-	tls    *tls.Config // nil: no certificate
-	ways   *ways.Ways
-	keys   sender.Keys // the way to the keys of others
-	checks *filter.Checks
-	screen *policy.Screen
-	roll   *roll.Roll // the directories of an organisation
+	tls      *tls.Config // nil: no certificate
+	ways     *ways.Ways
+	provider *oidc.Judge // nil: no access token signs in
+	keys     sender.Keys // the way to the keys of others
+	checks   *filter.Checks
+	screen   *policy.Screen
+	roll     *roll.Roll // the directories of an organisation
 
 	undo []func() // what building did to the world outside; called if it comes to nothing
 	then []func() // what puts it in force beyond being current; none of them fails
@@ -57,6 +59,7 @@ func (n *Node) topics() []topic {
 		{"hijack", n.openWatch, n.buildHijack},
 		{"sender binding", nil, n.buildBinding},
 		{"ways out", nil, n.buildWays},
+		{"access tokens", nil, n.buildProvider},
 		{"sender authentication", nil, n.buildAuthentication},
 		{"reports", n.openReports, n.buildReports},
 		{"content checks", nil, n.buildContent},

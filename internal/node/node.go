@@ -117,7 +117,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	}
 	n.data, err = datafolder.Open(ctx, cfg, datafolder.Options{
 		World: o.World, FS: o.FS, Version: o.Version, Watched: watched, Observe: n.observer(),
-		Overlap: func() time.Duration { return n.config().DKIM.Overlap }, Find: sender.Finding(n.keysOfOthers), Elsewhere: n.roll(),
+		Overlap: func() time.Duration { return n.config().DKIM.Overlap }, Find: sender.Finding(n.keysOfOthers), Elsewhere: n.roll(), Provider: n.provider,
 	})
 	if err != nil {
 		return n, err

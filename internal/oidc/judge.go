@@ -1,6 +1,7 @@
 package oidc
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -30,6 +31,8 @@ type Judge struct {
 	verifier *oidc.IDTokenVerifier
 	asking   chan struct{} // holds one for each question under way
 	answers  *lru.Cache[[32]byte, answer]
+	// authorities are those that the provider is trusted by, as they were read; nil: the system's.
+	authorities []byte
 }
 
 // New returns the judge; it asks nobody yet.
@@ -37,16 +40,29 @@ func New(p Provider, m Means) (*Judge, error) {
 	if err := p.check(m); err != nil {
 		return nil, err
 	}
-	client, err := p.client(m)
+	client, pem, err := p.client(m)
 	if err != nil {
 		return nil, err
 	}
 	k := &keys{p: p, m: m, http: client, turn: make(chan struct{}, 1)}
 	return &Judge{
-		p: p, m: m, keys: k, asking: make(chan struct{}, m.Limits.Asked), answers: newAnswers(m.Limits),
+		p: p, m: m, keys: k, authorities: pem, asking: make(chan struct{}, m.Limits.Asked), answers: newAnswers(m.Limits),
 		verifier: oidc.NewVerifier(p.Issuer, k, &oidc.Config{ClientID: p.Audience, SupportedSigningAlgs: algorithmNames(), Now: m.Now}),
 	}, nil
 }
+
+// Build returns the judge of a provider: last, which may be nil, with the keys that it knows,
+// where nothing of it would change.
+func Build(p Provider, m Means, last *Judge) (*Judge, error) {
+	next, err := New(p, m)
+	if err == nil && last != nil && last.p.same(p) && bytes.Equal(last.authorities, next.authorities) {
+		return last, nil
+	}
+	return next, err
+}
+
+// Provider returns whose tokens are judged.
+func (j *Judge) Provider() Provider { return j.p }
 
 // claims are what a token says, or the provider of one.
 type claims struct {

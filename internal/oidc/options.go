@@ -5,12 +5,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 )
 
@@ -60,6 +62,13 @@ type Means struct {
 	Dial   func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
+// same reports whether two would be asked, and their tokens judged, alike.
+func (p Provider) same(as Provider) bool {
+	a, b := p, as
+	a.Clients, b.Clients = nil, nil
+	return slices.Equal(p.Clients, as.Clients) && fmt.Sprintf("%#v", a) == fmt.Sprintf("%#v", b)
+}
+
 func (p Provider) check(m Means) error {
 	l := m.Limits
 	switch {
@@ -89,15 +98,14 @@ func secure(text string) error {
 }
 
 // client makes what asks the provider. It follows no redirect, and reads no more than a bound.
-func (p Provider) client(m Means) (*http.Client, error) {
+func (p Provider) client(m Means) (_ *http.Client, pem []byte, err error) {
 	var roots *x509.CertPool
 	if p.CA != "" {
-		pem, err := os.ReadFile(p.CA)
-		if err != nil {
-			return nil, errors.New("oidc: the authorities of the provider cannot be read")
+		if pem, err = os.ReadFile(p.CA); err != nil {
+			return nil, nil, errors.New("oidc: the authorities of the provider cannot be read")
 		}
 		if roots = x509.NewCertPool(); !roots.AppendCertsFromPEM(pem) {
-			return nil, errors.New("oidc: the file of authorities holds no certificate")
+			return nil, nil, errors.New("oidc: the file of authorities holds no certificate")
 		}
 	}
 	return &http.Client{
@@ -107,7 +115,7 @@ func (p Provider) client(m Means) (*http.Client, error) {
 			TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DialContext: m.Dial,
 			DisableCompression: true, DisableKeepAlives: true, MaxResponseHeaderBytes: 16 << 10,
 		}},
-	}, nil
+	}, pem, nil
 }
 
 // bounded cuts answers off, since the library reads all there is.

@@ -28,6 +28,7 @@ import (
 	"sallyport/internal/kit/safefile"
 	"sallyport/internal/nexthop/maildir"
 	"sallyport/internal/node/settings"
+	"sallyport/internal/oidc"
 	"sallyport/internal/operate/format"
 	"sallyport/internal/returnpath"
 	"sallyport/internal/spool"
@@ -50,7 +51,9 @@ type Options struct {
 	// Overlap is for how long a former key is kept that signed mail.
 	Overlap func() time.Duration
 	// Find asks the DNS for a key, as it is published.
-	Find func(context.Context, []dkim.KeyName) map[dkim.KeyName]dkim.Found
+	// Provider returns who judges access tokens; nil: nobody does.
+	Provider func() *oidc.Judge
+	Find     func(context.Context, []dkim.KeyName) map[dkim.KeyName]dkim.Found
 	// Elsewhere knows the passwords of accounts that come from directories; nil: there are none.
 	Elsewhere accounts.Elsewhere
 }
@@ -132,7 +135,7 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 	}
 	f.ReturnPaths = returnpath.New(returnpath.Options{Keys: k.returns, Note: returnpath.NoteIn(cfg.KeysDir()), Now: o.Now, Logger: o.Logger})
 	f.Accounts, err = accounts.Open(ctx, f.Store, accounts.Options{
-		Limits: settings.Accounts(cfg), Mechanisms: settings.Mechanisms(cfg), Elsewhere: o.Elsewhere, Now: o.Now, Logger: o.Logger, Rand: o.Rand,
+		Limits: settings.Accounts(cfg), Mechanisms: settings.Mechanisms(cfg), Elsewhere: o.Elsewhere, Provider: o.Provider, Now: o.Now, Logger: o.Logger, Rand: o.Rand,
 	})
 	if err != nil {
 		return err

@@ -56,6 +56,7 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 		Connections: cfg.Limits.Connections, Files: doctorFiles(cfg), Outbound: d.Outbound, Port: 25, Dial: named.Dialer(), Server: d.Server, Queue: d.Queue, Telling: d.Telling,
 		Limits: gather.DefaultLimits(),
 	}
+	g.Provider, g.AskProvider = cfg.OIDC.Issuer, askProvider(cfg)
 	for _, k := range d.Keys {
 		g.Keys = append(g.Keys, gather.Key{Domain: k.Domain, Selector: k.Selector, Name: k.Name, Algorithm: k.Algorithm, State: k.State, Text: k.Text, Zone: k.Zone})
 	}
@@ -185,6 +186,9 @@ func doctorFiles(cfg config.Config) []gather.File {
 		if l.PasswordFile != "" {
 			all = append(all, gather.File{Path: l.PasswordFile, What: "a password file", Secret: true})
 		}
+	}
+	if p := cfg.OIDC.AskSecretAt; p != "" {
+		all = append(all, gather.File{Path: p, What: "the secret at the OpenID provider", Secret: true})
 	}
 	if p := cfg.Rspamd.PasswordFile; p != "" {
 		all = append(all, gather.File{Path: p, What: "a password file", Secret: true})

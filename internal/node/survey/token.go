@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/nexthop/named"
 	"sallyport/internal/nexthop/token"
 	"sallyport/internal/node/settings"
+	"sallyport/internal/oidc"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/doctor/gather"
 )
@@ -55,5 +56,20 @@ func askForToken(cfg config.Config, e token.Endpoint) func(context.Context) erro
 			return errors.New("it does not answer in time")
 		}
 		return err
+	}
+}
+
+// askProvider looks whether the OpenID provider is there and has keys.
+func askProvider(cfg config.Config) func(context.Context) error {
+	return func(ctx context.Context) error {
+		p, ok := settings.Provider(cfg)
+		if !ok {
+			return nil
+		}
+		j, err := oidc.New(p, settings.ProviderMeans(settings.World{Now: time.Now, Dial: named.Dialer()}))
+		if err != nil {
+			return err
+		}
+		return j.Reach(ctx)
 	}
 }

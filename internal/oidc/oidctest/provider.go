@@ -32,21 +32,21 @@ const (
 // Provider is one of them.
 type Provider struct {
 	*httptest.Server
+	t   testing.TB
 	now func() time.Time
 
-	mu        sync.Mutex
-	keys      []jose.JSONWebKey // with their private parts; the last one signs
-	made      int
-	down      bool
-	asked     map[string]int
-	opaque    map[string]map[string]any
-	withholds bool
+	mu     sync.Mutex
+	keys   []jose.JSONWebKey // with their private parts; the last one signs
+	made   int
+	down   bool
+	asked  map[string]int
+	opaque map[string]map[string]any
 }
 
 // New starts a provider with one key, over HTTP of this host.
 func New(t testing.TB, now func() time.Time) *Provider {
 	t.Helper()
-	p := &Provider{now: now, asked: map[string]int{}, opaque: map[string]map[string]any{}}
+	p := &Provider{t: t, now: now, asked: map[string]int{}, opaque: map[string]map[string]any{}}
 	p.Rotate()
 	p.Server = httptest.NewServer(http.HandlerFunc(p.serve))
 	t.Cleanup(p.Close)
@@ -76,7 +76,7 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request) {
 		p.say(w, set)
 	case "/introspect":
 		user, secret, _ := r.BasicAuth()
-		if user != Asker || secret != Secret && secret != "s3cret~of.the.asker" {
+		if user != Asker || secret != Secret {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -97,13 +97,13 @@ func (p *Provider) Rotate() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.made++
-	p.keys = append(p.keys, newKey("key-"+strconv.Itoa(p.made)))
+	p.keys = append(p.keys, p.newKey("key-"+strconv.Itoa(p.made)))
 }
 
-func newKey(id string) jose.JSONWebKey {
+func (p *Provider) newKey(id string) jose.JSONWebKey {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		panic(err) // of a test: there is no chance
+		p.t.Error(err)
 	}
 	return jose.JSONWebKey{Key: key, KeyID: id, Algorithm: "ES256", Use: "sig"}
 }
@@ -151,12 +151,12 @@ func (p *Provider) Token(address string, more map[string]any) string {
 	p.mu.Lock()
 	key := p.keys[len(p.keys)-1]
 	p.mu.Unlock()
-	return Sign(key, "at+jwt", p.Claims(address, more))
+	return p.Sign(key, "at+jwt", p.Claims(address, more))
 }
 
 // Strange returns a token with good claims, signed by a key of which nobody knows.
 func (p *Provider) Strange(address, id string) string {
-	return Sign(newKey(id), "at+jwt", p.Claims(address, nil))
+	return p.Sign(p.newKey(id), "at+jwt", p.Claims(address, nil))
 }
 
 // Key returns the key that signs.
@@ -177,26 +177,30 @@ func (p *Provider) Opaque(token, address string, more map[string]any) string {
 }
 
 // Sign signs claims with a type in the header.
-func Sign(key jose.JSONWebKey, kind string, claims map[string]any) string {
+func (p *Provider) Sign(key jose.JSONWebKey, kind string, claims map[string]any) string {
 	o := (&jose.SignerOptions{}).WithType(jose.ContentType(kind))
 	if kind == "" {
 		o = &jose.SignerOptions{}
 	}
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: key}, o)
 	if err != nil {
-		panic(err)
+		p.t.Error(err)
+		return ""
 	}
 	text, err := json.Marshal(claims)
 	if err != nil {
-		panic(err)
+		p.t.Error(err)
+		return ""
 	}
 	signed, err := signer.Sign(text)
 	if err != nil {
-		panic(err)
+		p.t.Error(err)
+		return ""
 	}
 	out, err := signed.CompactSerialize()
 	if err != nil {
-		panic(err)
+		p.t.Error(err)
+		return ""
 	}
 	return out
 }

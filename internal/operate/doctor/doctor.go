@@ -71,6 +71,7 @@ type Facts struct {
 	Ports    []PortFacts
 	Outbound *OutboundFacts // nil: not tried
 	Behind   []BehindFacts  // the servers behind us, and next hops
+	Provider *ProviderFacts // whose tokens sign our people in; nil: nobody's
 	Tokens   []TokenFacts   // who gives the tokens that sign us in at next hops
 	Helpers  []HelperFacts  // those who are asked about the content of mail
 	// Directories are the servers of those that accounts and recipients come from.
@@ -137,6 +138,12 @@ type BehindFacts struct {
 	At       string
 	Greeting string
 	Error    string
+}
+
+// ProviderFacts are about an OpenID provider.
+type ProviderFacts struct {
+	Issuer string
+	Error  string // why it cannot be used; "": it says who it is, and has keys
 }
 
 // TokenFacts are about an authorization server.
@@ -273,7 +280,7 @@ type Check func(Facts) []Finding
 
 // Checks returns every check in the order in which it is told.
 func Checks() []Check {
-	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkTokens, checkHelpers, checkDirectories, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, checkTelling, others}
+	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkProvider, checkTokens, checkHelpers, checkDirectories, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, checkTelling, others}
 }
 
 func others(f Facts) []Finding { return f.Others }

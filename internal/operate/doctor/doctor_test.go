@@ -25,6 +25,7 @@ func well() Facts {
 			SPF: values("something else", "v=spf1 mx -all"), DMARC: values("v=DMARC1; p=reject"), MTASTS: values("v=STSv1; id=1"), TLSRPT: values("v=TLSRPTv1; rua=mailto:x@example.org")}},
 		Ports:    []PortFacts{{Door: "mx", Address: "0.0.0.0:25", Greeting: "220 mx.example.org ESMTP"}},
 		Outbound: &OutboundFacts{To: "198.51.100.1:25"},
+		Provider: &ProviderFacts{Issuer: "https://login.test"},
 		Tokens:   []TokenFacts{{For: "route *", At: "login.test", Tried: true}, {For: "route b.test", At: "other.test"}},
 		Helpers:  []HelperFacts{{For: "rspamd", At: "127.0.0.1:11333", Defers: true}},
 		Behind:   []BehindFacts{{"domain example.org", "10.0.0.5:24", "220 inner LMTP", ""}},
@@ -60,6 +61,7 @@ func TestEachFaultIsFound(t *testing.T) {
 	}{
 		"no server":          {func(f *Facts) { f.Server.Running = false; f.Ports[0] = PortFacts{Door: "mx", Free: true} }, Wrong, "no server runs"},
 		"systemd's socket":   {func(f *Facts) { f.Server.Running = false; f.Ports[0] = PortFacts{Door: "mx", Held: true} }, Wrong, "no server runs"},
+		"no provider":        {func(f *Facts) { f.Provider.Error = "404 Not Found" }, Wrong, "nobody signs in with a token once the keys that are known are old: 404"},
 		"no token":           {func(f *Facts) { f.Tokens[0].Error = "login.test gives no token: invalid_client: no" }, Wrong, "no token: login.test gives no token: invalid_client: no; mail of this route waits"},
 		"token not taken":    {func(f *Facts) { f.Tokens[0].Waits = "the next hop does not take the token" }, Wrong, "the server has no token that is taken"},
 		"filter dead":        {func(f *Facts) { f.Helpers[0].Error = "refused" }, Wrong, "127.0.0.1:11333 does not answer: refused; all mail that it is to look at is told to come back (451)"},

@@ -43,3 +43,28 @@ func tokenRemedy(text string) string {
 	}
 	return "look whether this host reaches token_url: firewall, proxy, DNS"
 }
+
+// checkProvider tells of an OpenID provider that cannot be asked for its keys.
+func checkProvider(f Facts) []Finding {
+	p := f.Provider
+	switch {
+	case p == nil:
+		return nil
+	case p.Error == "":
+		return []Finding{{"tokens", p.Issuer, Fine, "the provider has keys", ""}}
+	}
+	remedy := "look whether this host reaches it: firewall, proxy, DNS"
+	for _, r := range []struct{ word, remedy string }{
+		{"certificate", "look at oidc.ca, or who stands in between: the certificate of the provider does not verify"},
+		{"did not match", "write oidc.issuer as the provider calls itself: a slash at the end counts"},
+		{"404", "oidc.issuer is wrong: there is no /.well-known/openid-configuration below it"},
+		{"introspection_endpoint", "this provider is not asked about tokens: remove oidc.ask_as and its secret"},
+		{"no key that signs", "the provider has no key with an id: look at its settings"},
+	} {
+		if strings.Contains(p.Error, r.word) {
+			remedy = r.remedy
+			break
+		}
+	}
+	return []Finding{{"tokens", p.Issuer, Wrong, "nobody signs in with a token once the keys that are known are old: " + p.Error, remedy}}
+}

@@ -48,6 +48,19 @@ func TestSubmissionDialogues(t *testing.T) {
 			S: 250
 			S: 354
 			S: 250`, "<alice@local.test> bob x\r\n"},
+		"a stray line after a failed sign-in": {tlsHello + `
+			C: AUTH PLAIN AGFsaWNlAHdyb25n
+			S: 535
+			C: AQ==
+			S: 535 5.7.8 the sign-in has failed already
+			C: AQ==
+			S: 500
+			C: AUTH PLAIN AGFsaWNlAHdyb25n
+			S: 535
+			C+ "\r\n"
+			S: 535 5.7.8 the sign-in has failed already
+			C: AUTH PLAIN AGFsaWNlAHNlY3JldA==
+			S: 235`, ""},
 		"nothing in clear": {clearHello + `
 			C: MAIL FROM:<alice@local.test>
 			S: 530 5.7.0 Must issue a STARTTLS command first

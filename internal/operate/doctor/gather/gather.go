@@ -97,6 +97,8 @@ type Options struct {
 	Listeners     []Listener
 	Behind        []Hop
 	Tokens        []Token
+	Provider      string                          // whose tokens sign our people in; "": nobody's
+	AskProvider   func(ctx context.Context) error // whether it is there and has keys
 	Helpers       []Helper
 	Certificate   Certificate
 	// Signs: mail is signed, with Keys, which Find looks up in the DNS. KeysFault says why
@@ -132,6 +134,7 @@ func Gather(ctx context.Context, o Options) doctor.Facts {
 	looking.Go(func() { f.Ports = gatherPorts(ctx, o) })
 	looking.Go(func() { f.Behind = gatherBehind(ctx, o) })
 	looking.Go(func() { f.Tokens = gatherTokens(ctx, o) })
+	looking.Go(func() { f.Provider = gatherProvider(ctx, o) })
 	looking.Go(func() { f.Helpers = gatherHelpers(ctx, o) })
 	if o.Resolver == nil {
 		f.Resolver.Error = o.ResolverError

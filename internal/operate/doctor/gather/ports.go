@@ -83,6 +83,20 @@ func gatherTokens(ctx context.Context, o Options) (all []doctor.TokenFacts) {
 	return all
 }
 
+// gatherProvider asks the OpenID provider for its keys.
+func gatherProvider(ctx context.Context, o Options) *doctor.ProviderFacts {
+	if o.Provider == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.Limits.Look)
+	defer cancel()
+	f := &doctor.ProviderFacts{Issuer: o.Provider}
+	if err := o.AskProvider(ctx); err != nil {
+		f.Error = mail.PlainLine(err.Error(), o.Limits.Text)
+	}
+	return f
+}
+
 // gatherHelpers asks those who judge the content of mail whether they are there.
 func gatherHelpers(ctx context.Context, o Options) (all []doctor.HelperFacts) {
 	for _, h := range o.Helpers {

@@ -1,0 +1,245 @@
+package accounts
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/internal/oidc"
+	"sallyport/internal/oidc/oidctest"
+	"sallyport/internal/store/mem"
+)
+
+// nobody is a provider that cannot be reached.
+func nobody(t testing.TB, now func() time.Time) *oidc.Judge {
+	return judgeOf(t, "https://login.example", now, func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("nobody is dialled") })
+}
+
+func judgeOf(t testing.TB, issuer string, now func() time.Time, dial func(context.Context, string, string) (net.Conn, error)) *oidc.Judge {
+	t.Helper()
+	j, err := oidc.New(oidc.Provider{Issuer: issuer, Audience: oidctest.Audience, Scope: oidctest.Scope, Clients: []string{oidctest.Client}, Claim: "email"},
+		oidc.Means{Limits: oidc.DefaultLimits(), Now: now, Dial: dial})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+// withProvider has alice and bob, and a provider that knows them.
+func withProvider(t *testing.T, l Limits) (*fixture, *oidctest.Provider) {
+	t.Helper()
+	var judge *oidc.Judge
+	f := open(t, mem.New(), Options{Limits: l, Provider: func() *oidc.Judge { return judge }})
+	f.add(t, "alice@local.test", alicePassword)
+	f.add(t, "bob@local.test", "builder builder builder")
+	p := oidctest.New(t, f.clock.Now)
+	judge = judgeOf(t, p.URL, f.clock.Now, (&net.Dialer{}).DialContext)
+	return f, p
+}
+
+func xoauth2Of(user, token string) []byte {
+	return []byte("user=" + user + "\x01auth=Bearer " + token + "\x01\x01")
+}
+
+func bearerFor(user, token string) []byte {
+	return []byte("n,a=" + strings.NewReplacer("=", "=3D", ",", "=2C").Replace(user) + ",\x01host=mx\x01port=587\x01auth=Bearer " + token + "\x01\x01")
+}
+
+// A good token signs in by both mechanisms, with or without an initial response, and the session
+// ends with the token.
+func TestTokensSignIn(t *testing.T) {
+	f, p := withProvider(t, cheapLimits())
+	token := p.Token("alice@local.test", nil)
+	for _, row := range []struct {
+		mech      string
+		responses [][]byte
+	}{
+		{MechXOAuth2, [][]byte{xoauth2Of("alice@local.test", token)}},
+		{MechXOAuth2, [][]byte{nil, xoauth2Of("Alice@LOCAL.test", token)}},
+		{MechXOAuth2, [][]byte{xoauth2Of("", token)}},
+		{MechBearer, [][]byte{bearerFor("alice@local.test", token)}},
+		{MechBearer, [][]byte{nil, bearerFor("alice@local.test", token)}},
+		{MechBearer, [][]byte{[]byte("n,,\x01auth=bearer  " + token + "\x01\x01")}},
+	} {
+		_, x := say(f.Identity, home(), row.mech, row.responses...)
+		proof, ok := x.Proof()
+		if !ok || proof.Address.String() != "alice@local.test" || proof.Credentials[0].Kind != KindToken || proof.CredentialIDs() != "token" || proof.Ends.Sub(f.clock.Now()) != time.Hour {
+			t.Errorf("%s: %+v, %+v", row.mech, proof, x.Attempt())
+			continue
+		}
+		if a := x.Attempt(); a.Rule != RuleSignedIn || a.Why != "the access token was right" {
+			t.Errorf("%+v", a)
+		}
+		if why := f.Fallen(proof); why != "" {
+			t.Error(why)
+		}
+	}
+	_, x := say(f.Identity, home(), MechXOAuth2, xoauth2Of("alice@local.test", token))
+	proof, _ := x.Proof()
+	f.clock.advance(time.Hour)
+	if why := f.Fallen(proof); why != "the time of the access token of the sign-in is over" {
+		t.Errorf("%q", why)
+	}
+}
+
+// What is refused, how it is told to the client, and how to the trace.
+func TestTokensThatAreRefused(t *testing.T) {
+	f, p := withProvider(t, laxLimits())
+	say(f.Identity, home(), MechXOAuth2, xoauth2Of("alice@local.test", p.Token("alice@local.test", nil))) // the keys are known
+	for name, row := range map[string]struct {
+		user, token string
+		rule        Rule
+		code        int
+	}{
+		"somebody else's":      {"bob@local.test", p.Token("alice@local.test", nil), RuleNotOfIt, 535},
+		"another audience":     {"alice@local.test", p.Token("alice@local.test", map[string]any{"aud": "x"}), RuleToken, 535},
+		"nobody's account":     {"carol@local.test", p.Token("carol@local.test", nil), RuleNoAccount, 535},
+		"no address":           {"alice", p.Token("alice@local.test", nil), RuleNoAddress, 535},
+		"a made-up one":        {"alice@local.test", "x", RuleToken, 535},
+		"the key is not known": {"alice@local.test", p.Strange("alice@local.test", "k"), RuleProvider, 454},
+	} {
+		for n, mech := range []string{MechXOAuth2, MechBearer} {
+			if n == 1 && row.rule == RuleNotOfIt {
+				row.rule = RuleToken // the same refused token again
+			}
+			message := xoauth2Of(row.user, row.token)
+			if mech == MechBearer {
+				message = bearerFor(row.user, row.token)
+			}
+			x, err := f.Begin(mech, home())
+			if err != nil {
+				t.Fatal(err)
+			}
+			challenge, done, err := x.Next(t.Context(), message)
+			if told := mech == MechBearer && row.code == 535; told != !done {
+				t.Errorf("%s, %s: done %v", name, mech, done)
+			} else if told {
+				var said struct{ Status, Scope string }
+				if json.Unmarshal(challenge, &said) != nil || said.Status != "invalid_token" || said.Scope != oidctest.Scope {
+					t.Errorf("%s: challenged with %s", name, challenge)
+				}
+				_, done, err = x.Next(t.Context(), []byte{1})
+			}
+			if _, in := x.Proof(); !done || in || Reply(err).Code != row.code || x.Attempt().Rule != row.rule {
+				t.Errorf("%s, %s: %v, %+v", name, mech, err, x.Attempt())
+			}
+			if a := x.Attempt(); len(row.token) > 10 && strings.Contains(a.Why+a.User+fmt.Sprint(err), row.token) {
+				t.Errorf("%s: the token is told", name)
+			}
+		}
+	}
+	for _, message := range []string{"", "user=a@b.test\x01auth=Bearer t", "auth=Bearer t\x01\x01", "user=a@b.test\x01auth=Basic t\x01\x01", "user=a@b.test\x01auth=Bearer a b\x01\x01", "user=a@b.test\x01auth=Bearer \x01\x01"} {
+		_, x := say(f.Identity, home(), MechXOAuth2, []byte(message))
+		if x.Attempt().Rule != RuleMalformed {
+			t.Errorf("%q: %+v", message, x.Attempt())
+		}
+	}
+	for _, message := range []string{"", "n,,\x01auth=Bearer t\x01", "p=tls-exporter,,\x01auth=Bearer t\x01\x01", "n,b=x,\x01auth=Bearer t\x01\x01", "n,a=x=2,\x01auth=Bearer t\x01\x01", "n,a=,\x01auth=Bearer t\x01\x01",
+		"n,,x\x01auth=Bearer t\x01\x01", "n,,\x01auth=Bearer t\x01auth=Bearer u\x01\x01", "n,,\x01host\x01auth=Bearer t\x01\x01", "n,,\x01host=x\x01\x01"} {
+		_, x := say(f.Identity, home(), MechBearer, []byte(message))
+		if x.Attempt().Rule != RuleMalformed {
+			t.Errorf("%q: %+v", message, x.Attempt())
+		}
+	}
+}
+
+// Freezes, policies and the end of an account hold whatever signs in.
+func TestTokensObeyTheAccount(t *testing.T) {
+	f, p := withProvider(t, laxLimits())
+	in := func() (Proof, Rule) {
+		_, x := say(f.Identity, home(), MechXOAuth2, xoauth2Of("alice@local.test", p.Token("alice@local.test", nil)))
+		proof, _ := x.Proof()
+		return proof, x.Attempt().Rule
+	}
+	proof, _ := in()
+	for policy, rule := range map[Policy]Rule{PolicyToken: RuleSignedIn, PolicyAny: RuleSignedIn, PolicyApp: RulePolicy, PolicyPassword: RulePolicy, PolicyCertificate: RulePolicy, PolicyBoth: RulePolicy} {
+		if _, err := f.SetPolicy(t.Context(), address(t, "alice@local.test"), policy, false, nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, got := in(); got != rule {
+			t.Errorf("%s: %s", policy, got)
+		}
+		if f.Fallen(proof) == "" {
+			t.Errorf("%s: the session before goes on", policy)
+		}
+	}
+}
+
+// The same refused token again is no new guess, and the provider is not asked about it; other
+// ones are bounded as passwords are, and do not keep the owner out at home.
+func TestTokensAndGuesses(t *testing.T) {
+	f, p := withProvider(t, cheapLimits())
+	_, x := say(f.Identity, home(), MechXOAuth2, xoauth2Of("alice@local.test", p.Token("alice@local.test", nil)))
+	if _, ok := x.Proof(); !ok {
+		t.Fatalf("%+v", x.Attempt())
+	}
+	for range 40 {
+		_, x := say(f.Identity, peerAt("198.51.100.7"), MechXOAuth2, xoauth2Of("alice@local.test", "old"))
+		if got := x.Attempt(); got.Rule != RuleToken {
+			t.Fatalf("%+v", got)
+		}
+	}
+	limited := 0
+	for n := range 40 {
+		_, x := say(f.Identity, peerAt("198.51.100.7"), MechXOAuth2, xoauth2Of("alice@local.test", fmt.Sprint("guess", n)))
+		if x.Attempt().Rule != RuleToken {
+			limited++
+		}
+	}
+	if limited < 20 {
+		t.Errorf("%d of 40 guesses were held back", limited)
+	}
+	_, x = say(f.Identity, home(), MechXOAuth2, xoauth2Of("alice@local.test", p.Token("alice@local.test", nil)))
+	if _, ok := x.Proof(); !ok {
+		t.Errorf("the owner is kept out: %+v", x.Attempt())
+	}
+}
+
+// Tokens are offered only where somebody judges them, and never in clear text.
+func TestTokensAreOfferedWithAProvider(t *testing.T) {
+	f, _ := withProvider(t, cheapLimits())
+	if all := strings.Join(f.Offered(home(), false), " "); !strings.HasSuffix(all, "OAUTHBEARER XOAUTH2") {
+		t.Errorf("offered: %s", all)
+	}
+	if all := f.Mechanisms(false, false); len(all) > 0 {
+		t.Errorf("in clear text: %v", all)
+	}
+	without := withAlice(t, cheapLimits())
+	if all := strings.Join(without.Offered(home(), false), " "); strings.Contains(all, "OAUTH") {
+		t.Errorf("offered without a provider: %s", all)
+	}
+	if _, err := without.Begin(MechXOAuth2, home()); !errors.Is(err, ErrMechanism) {
+		t.Errorf("%v", err)
+	}
+}
+
+// What a client writes is read as it was meant; whatever else comes is read as nothing, or as
+// something that would be written so.
+func FuzzBearerMessage(f *testing.F) {
+	f.Add("n,a=a=2Cb=3Dc@local.test,\x01host=mx\x01auth=Bearer t\x01\x01")
+	f.Add("y,,\x01auth=bearer t\x01\x01")
+	f.Add("n,a==,\x01auth=Bearer t\x01\x01")
+	f.Fuzz(func(t *testing.T, text string) {
+		user, token, ok := bearerMessage(text)
+		if !ok {
+			if user != "" && token != "" {
+				t.Errorf("%q is nothing, and %q, %q", text, user, token)
+			}
+			return
+		}
+		if token == "" || strings.ContainsAny(token, "\x01 ") {
+			t.Errorf("%q: token %q", text, token)
+		}
+		if user == "" {
+			return
+		}
+		if u, tok, ok := bearerMessage(string(bearerFor(user, token))); !ok || u != user || tok != token {
+			t.Errorf("%q: %q, %q read as %q, %q, %v", text, user, token, u, tok, ok)
+		}
+	})
+}
