@@ -148,7 +148,7 @@ func block[T any](s *source, n *node, entries []entry[T], into *T, inner ...stri
 
 // example is an example of a required key's value, as it would be written.
 func (k Key) example() string {
-	if k.Type == TypeURLs {
+	if k.Type == TypeURLs || k.Type == TypeWords {
 		return "[" + strconv.Quote(k.Example) + "]"
 	}
 	return strconv.Quote(k.Example)
