@@ -105,7 +105,7 @@ func (a appRm) Run(ctx context.Context, c console) error {
 
 type accountSignIn struct {
 	accountArg
-	With        string `arg:"" enum:"any,password,app,certificate,both" help:"any: whatever it has; password: its password or app passwords; app: app passwords alone; certificate: certificates alone; both: a certificate, and a password of either kind."`
+	With        string `arg:"" enum:"any,password,app,certificate,both,token" help:"any: whatever it has; password: its password or app passwords; app: app passwords alone; certificate: certificates alone; both: a certificate, and a password of either kind; token: access tokens of the provider ([oidc]) alone."`
 	WithoutAuth bool   `help:"Who shows the account's certificate sends without AUTH, as many programs do; with any or certificate."`
 }
 
