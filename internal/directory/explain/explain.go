@@ -20,6 +20,9 @@ type World struct {
 	Where func(directory.Subject) string
 	// Client says what the configuration makes of an address; "": nothing.
 	Client func(netip.Addr) string
+	// BindingReports says that senders of ours which are not the account's are taken for now
+	// (submission.sender_binding).
+	BindingReports bool
 	// Transport says how mail for a domain that is not ours leaves without a route.
 	Transport string
 }
@@ -167,6 +170,15 @@ func (k *walker) sender() gate.Verdict {
 		k.say(StageSender, "%s is of a domain of ours, and not %s's to use", a, k.account)
 	}
 	v := gate.DecideMail(k.facts)
+	k.verdict(StageSender, v)
+	if handedIn := k.q.Door == gate.DoorSubmission || k.q.Door == gate.DoorSendmail; !k.w.BindingReports || !handedIn || !k.account.IsASCII() || v.Rule != gate.RuleSenderNotOwned || k.facts.Ownership != gate.OwnershipOurs {
+		return v
+	}
+	// What is taken leaves with the account's own address, on the account's own right.
+	k.say(StageSender, "sender binding only reports for now: it is noted, and taken with %s as its sender", k.account)
+	k.q.From = mail.PathOf(k.account)
+	k.facts.Ownership = k.w.Snapshot.Ownership(k.account, k.q.From)
+	v = gate.DecideMail(k.facts)
 	k.verdict(StageSender, v)
 	return v
 }

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -182,6 +183,29 @@ func TestTheWayIsTold(t *testing.T) {
 		if last := a.Steps[len(a.Steps)-1]; last.Stage != StageNotWalked {
 			t.Errorf("%s does not end with what was not walked, but with %+v", c.ask, last)
 		}
+	}
+}
+
+// While sender binding only reports, another name of ours is taken as the account's own, and
+// what is not ours is refused as ever.
+func TestBindingThatOnlyReports(t *testing.T) {
+	w := world(t)
+	w.BindingReports = true
+	for ask, want := range map[string]gate.Rule{
+		"auth=alice@local.test from=bob@local.test to=x@far.test":               gate.RuleSubmissionRelay,
+		"auth=alice@local.test from=x@y.test to=x@far.test":                     gate.RuleSenderNotOwned,
+		"auth=bob@local.test from=alice@local.test to=x@far.test":               gate.RuleAccountFrozen,
+		"auth=carol@local.test from=alice@local.test to=x@far.test":             gate.RuleSignInRequired,
+		"door=sendmail auth=alice@local.test from=bob@local.test to=x@far.test": gate.RuleSendmailRelay,
+		"from=alice@local.test to=bob@local.test":                               gate.RuleMXOwnSender,
+	} {
+		if a := walk(t, w, ask); a.Rule != want {
+			t.Errorf("%s: %s, not %s", ask, a.Rule, want)
+		}
+	}
+	a := walk(t, w, "auth=alice@local.test from=bob@local.test to=x@far.test")
+	if text := fmt.Sprint(a.Steps); !strings.Contains(text, "it is noted, and taken with alice@local.test as its sender") {
+		t.Errorf("it is not told: %s", text)
 	}
 }
 

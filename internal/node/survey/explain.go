@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/bind"
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
 	"sallyport/internal/directory/explain"
@@ -28,8 +29,9 @@ func Explain(ctx context.Context, cfg config.Config, stored *operate.Client, q e
 	}
 	w := explain.World{
 		Snapshot: judged.Snapshot, Standing: func(mail.Address) gate.Standing { return gate.StandingNone }, Client: clients(cfg),
-		Where:     func(s directory.Subject) string { return where(cfg, st.Where, s) },
-		Transport: "to the mail exchangers of its domain (MX records), since no route names it",
+		Where:          func(s directory.Subject) string { return where(cfg, st.Where, s) },
+		BindingReports: cfg.Submission.SenderBinding == bind.Report,
+		Transport:      "to the mail exchangers of its domain (MX records), since no route names it",
 	}
 	if stored != nil {
 		if w.Standing, err = standings(ctx, stored); err != nil {
