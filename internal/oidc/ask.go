@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -92,13 +93,30 @@ func (j *Judge) question(ctx context.Context, at, token string) ([]byte, error) 
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it answers %d", answer.StatusCode)
+		return nil, refusal(answer)
 	}
 	var payload json.RawMessage
 	if err := json.NewDecoder(answer.Body).Decode(&payload); err != nil {
 		return nil, fmt.Errorf("its answer cannot be read")
 	}
 	return payload, nil
+}
+
+// refusal is an answer other than 200, with what the provider says is wrong: most often our own
+// client there, which only its administrator can mend. RFC 7662 §2.3, RFC 6749 §5.2.
+func refusal(answer *http.Response) error {
+	var why struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	text := fmt.Sprintf("it answers %d", answer.StatusCode)
+	if json.NewDecoder(answer.Body).Decode(&why) == nil && why.Error != "" {
+		text += " " + why.Error
+		if why.Description != "" {
+			text += " (" + why.Description + ")"
+		}
+	}
+	return errors.New(text)
 }
 
 // told reads what the provider says of a token. RFC 7662 §2.2: whose token it is not, it says

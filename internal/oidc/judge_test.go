@@ -257,6 +257,8 @@ func TestIntrospection(t *testing.T) {
 	h.p.Down(true)
 	h.away("opaque-4", "it answers 503")
 	h.asked("/.well-known/openid-configuration", 1)
+	stranger := newHouse(t, func(p *Provider) { p.Introspect = "nobody" })
+	stranger.away("opaque-1", "it answers 401 invalid_client (client authentication failed)")
 	without := newHouse(t, func(p *Provider) { p.Introspect, p.SecretFile = "", "" })
 	without.refuses("opaque-1", "it is no JWT")
 }

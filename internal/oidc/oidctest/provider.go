@@ -41,12 +41,13 @@ type Provider struct {
 	down   bool
 	asked  map[string]int
 	opaque map[string]map[string]any
+	says   map[string]http.HandlerFunc // in place of what it would answer at a path
 }
 
 // New starts a provider with one key, over HTTP of this host.
 func New(t testing.TB, now func() time.Time) *Provider {
 	t.Helper()
-	p := &Provider{t: t, now: now, asked: map[string]int{}, opaque: map[string]map[string]any{}}
+	p := &Provider{t: t, now: now, asked: map[string]int{}, opaque: map[string]map[string]any{}, says: map[string]http.HandlerFunc{}}
 	p.Rotate()
 	p.Server = httptest.NewServer(http.HandlerFunc(p.serve))
 	t.Cleanup(p.Close)
@@ -62,6 +63,10 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
+	if says, ok := p.says[r.URL.Path]; ok {
+		says(w, r)
+		return
+	}
 	switch r.URL.Path {
 	case "/.well-known/openid-configuration":
 		p.say(w, map[string]any{
@@ -71,13 +76,17 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request) {
 	case "/keys":
 		set := jose.JSONWebKeySet{}
 		for _, k := range p.keys {
-			set.Keys = append(set.Keys, k.Public())
+			if public := k.Public(); public.Key != nil {
+				k = public
+			} // else a secret, which a careless provider publishes
+			set.Keys = append(set.Keys, k)
 		}
 		p.say(w, set)
 	case "/introspect":
 		user, secret, _ := r.BasicAuth()
 		if user != Asker || secret != Secret {
 			w.WriteHeader(http.StatusUnauthorized)
+			p.say(w, map[string]any{"error": "invalid_client", "error_description": "client authentication failed"})
 			return
 		}
 		claims, ok := p.opaque[r.PostFormValue("token")]
@@ -121,6 +130,23 @@ func (p *Provider) Down(down bool) {
 	defer p.mu.Unlock()
 	p.down = down
 }
+
+// Says makes the provider answer otherwise at a path.
+func (p *Provider) Says(path string, how http.HandlerFunc) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.says[path] = how
+}
+
+// Publish puts further keys before those that sign.
+func (p *Provider) Publish(keys ...jose.JSONWebKey) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keys = append(keys, p.keys...)
+}
+
+// NewKey makes a key that nobody knows.
+func (p *Provider) NewKey(id string) jose.JSONWebKey { return p.newKey(id) }
 
 // Asked returns how often a path was asked for.
 func (p *Provider) Asked(path string) int {
