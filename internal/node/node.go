@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/directory/book"
 	"sallyport/internal/dispatch"
+	"sallyport/internal/door"
 	"sallyport/internal/expiry"
 	"sallyport/internal/fact"
 	"sallyport/internal/filter/sender"
@@ -100,7 +101,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
-	n = &Node{o: o, admission: server.NewAdmission(), memory: allowance.New(cfg.Limits.UnjudgedMemory)}
+	n = &Node{o: o, admission: server.NewAdmission(door.NewAdmission()), memory: allowance.New(cfg.Limits.UnjudgedMemory)}
 	n.log = n.o.Logger
 	n.current.Store(&generation{cfg: cfg}) // so that every step can read it
 	n.certificate = n.newCertificate()

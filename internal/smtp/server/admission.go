@@ -1,142 +1,15 @@
 package server
 
-import (
-	"net/netip"
-	"sync"
-	"time"
+import "sallyport/internal/door"
 
-	"sallyport/internal/screen"
-)
-
-// Admission counts the connections and TLS handshakes in progress, against the
-// limits of whoever asks, and ends silent connections where others need their places:
-// screen.Crowd decides. It remembers who need not wait for the greeting. One may be shared by the listeners of a server. It is safe for
-// use by many goroutines.
+// Admission is a door.Admission, with who need not wait for the greeting. One may be shared
+// by the listeners of a server. It is safe for use by many goroutines.
 type Admission struct {
-	mu         sync.Mutex
-	crowd      *screen.Crowd
-	ends       map[uint64]func() // how each connection is told to go, by its seat
-	entered    uint64            // ever
-	turnedAway uint64            // ever; with those that had to go
-	handshakes [lanes]handshakes // in progress
-	waited     waited            // who need not wait for the greeting
-	vouched    vouched           // from where somebody of ours signed in of late
+	*door.Admission
+	waited waited // who need not wait for the greeting
 }
 
-// NewAdmission returns an Admission that counts nothing yet.
-func NewAdmission() *Admission {
-	return &Admission{crowd: screen.NewCrowd(), ends: map[uint64]func(){}, waited: newWaited(), vouched: newVouched()}
-}
-
-// place is where a connection is counted. A nil place is none, of a connection that is
-// not counted.
-type place struct {
-	admission *Admission
-	seat      uint64
-	now       func() time.Time
-}
-
-// crowdLimits returns the bounds of the places.
-func (l *Limits) crowdLimits() screen.CrowdLimits {
-	return screen.CrowdLimits{Total: l.Connections, Reserved: l.Reserved, Network: l.ConnectionsPerNetwork}
-}
-
-// enter counts a connection in, if there is room for it or another goes for it; nil if
-// not. end is called, by any goroutine, when it has to go itself.
-func (a *Admission) enter(from netip.Addr, stage screen.Stage, l *Limits, now func() time.Time, end func()) (p *place, madeRoom bool) {
-	e, goes := a.decide(from, stage, l, now(), end)
-	if goes != nil {
-		goes()
-	}
-	if !e.OK {
-		return nil, false
-	}
-	return &place{admission: a, seat: e.Seat, now: now}, e.Victim != 0
-}
-
-// decide returns also how to end the connection that must go, which is to be called
-// without the lock.
-func (a *Admission) decide(from netip.Addr, stage screen.Stage, l *Limits, now time.Time, end func()) (e screen.Entry, goes func()) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	e = a.crowd.Enter(from, stage, l.crowdLimits(), now)
-	if !e.OK || e.Victim != 0 {
-		a.turnedAway++
-	}
-	if e.OK {
-		a.entered++
-		goes = a.ends[e.Victim]
-		delete(a.ends, e.Victim)
-		a.ends[e.Seat] = end
-	}
-	return e, goes
-}
-
-// Counts returns how many connections were ever let in, and turned away.
-func (a *Admission) Counts() (entered, turnedAway uint64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.entered, a.turnedAway
-}
-
-// join counts a connection that is in already to its network, once that is known.
-func (p *place) join(from netip.Addr, l *Limits) bool {
-	if p == nil {
-		return true
-	}
-	p.admission.mu.Lock()
-	defer p.admission.mu.Unlock()
-	return p.admission.crowd.Join(p.seat, from, l.crowdLimits())
-}
-
-// reach notes how far the connection has come.
-func (p *place) reach(stage screen.Stage) {
-	if p == nil {
-		return
-	}
-	p.admission.mu.Lock()
-	defer p.admission.mu.Unlock()
-	p.admission.crowd.Reach(p.seat, stage, p.now())
-}
-
-// ending says how the connection is told to go from now on; it is called at once if it
-// was told already.
-func (p *place) ending(end func()) {
-	if p == nil {
-		return
-	}
-	p.admission.mu.Lock()
-	_, stays := p.admission.ends[p.seat]
-	if stays {
-		p.admission.ends[p.seat] = end
-	}
-	p.admission.mu.Unlock()
-	if !stays {
-		end()
-	}
-}
-
-// leave counts the connection out.
-func (p *place) leave() {
-	p.admission.mu.Lock()
-	defer p.admission.mu.Unlock()
-	delete(p.admission.ends, p.seat)
-	p.admission.crowd.Leave(p.seat)
-}
-
-// Open returns how many connections are open.
-func (a *Admission) Open() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.crowd.Open()
-}
-
-// countedAddr returns the address that a connection is counted for. It is zero, and only
-// the total counts, for no address and for this host: a proxy on it speaks for
-// everybody. What a balancer says is counted as it is: it may be told anything.
-func countedAddr(a netip.Addr) netip.Addr {
-	if a.IsLoopback() {
-		return netip.Addr{}
-	}
-	return a
+// NewAdmission returns an Admission that counts its connections together with those of a.
+func NewAdmission(a *door.Admission) *Admission {
+	return &Admission{Admission: a, waited: newWaited()}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/door"
 	"sallyport/internal/mail"
 	"sallyport/internal/screen"
 	smtpwire "sallyport/internal/smtp/wire"
@@ -61,7 +62,7 @@ func (c *conn) notOffered(mechanism string) result {
 
 // channel is what decides which mechanisms the connection is offered.
 func (c *conn) channel() Channel {
-	return Channel{Remote: c.info.Remote, TLS: c.tls, Plus: c.plusAvailable()}
+	return Channel{Remote: c.info.Remote, TLS: c.tls, Plus: door.Bindable(c.tls)}
 }
 
 // cancelledExchange is what a client is told that ends its own exchange.
@@ -135,7 +136,7 @@ func (c *conn) authDone(ctx context.Context, r mail.Reply) result {
 
 // known lets the connection keep its place and its memory: it belongs to somebody of ours.
 func (c *conn) known() {
-	c.place.reach(screen.StageOurs)
+	c.place.Reach(screen.StageOurs)
 	if c.hold != nil {
 		c.hold.Known()
 	}
@@ -143,7 +144,7 @@ func (c *conn) known() {
 
 // vouch remembers the client's address as that of somebody of ours.
 func (c *conn) vouch(still func() bool) {
-	c.srv.admission.vouched.earns(c.info.Remote.Addr(), c.now(), still)
+	c.srv.admission.Vouch(c.info.Remote.Addr(), c.now(), still)
 }
 
 // isStray reports whether a line is what some programs still say when AUTH has failed at once:
@@ -159,6 +160,6 @@ func (c *conn) authFailed(ctx context.Context, res result) result {
 	}
 	c.count.authFailures++
 	c.stray = true
-	pause(ctx, time.Duration(c.count.authFailures)*c.limits.AuthFailureDelay)
+	door.Pause(ctx, time.Duration(c.count.authFailures)*c.limits.AuthFailureDelay)
 	return res
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/door"
 	"sallyport/internal/mail"
 )
 
@@ -186,7 +187,7 @@ func TestNetworksAreCountedBehindBalancer(t *testing.T) {
 	for _, host := range []string{"203.0.113", "127.0.0"} {
 		cfg := balanced(KindMX)
 		cfg.Limits.ConnectionsPerNetwork = 2
-		cfg.Admission = NewAdmission()
+		cfg.Admission = NewAdmission(door.NewAdmission())
 		addr, _ := serveRecorded(t, cfg)
 		header := func(host string, i int) string { return fmt.Sprintf("C: PROXY TCP4 %s.%d 192.0.2.1 1 25\n", host, i) }
 		var all []*dialogue
@@ -201,11 +202,7 @@ func TestNetworksAreCountedBehindBalancer(t *testing.T) {
 		waitFor(t, func() bool { return cfg.Admission.Open() == 1 })
 		dial(t, addr).steps(header(host, 4) + "S: 220\nC: QUIT\nS: 221")
 		all[1].steps("C: QUIT\nS: 221\nS.")
-		waitFor(t, func() bool {
-			cfg.Admission.mu.Lock()
-			defer cfg.Admission.mu.Unlock()
-			return cfg.Admission.crowd.Open() == 0 && len(cfg.Admission.ends) == 0
-		})
+		waitFor(t, func() bool { return cfg.Admission.Open() == 0 })
 	}
 }
 
@@ -213,7 +210,7 @@ func TestNetworksAreCountedBehindBalancer(t *testing.T) {
 func TestShutdownWithoutHeader(t *testing.T) {
 	cfg := balanced(KindMX)
 	cfg.Limits.ProxyTimeout = time.Minute
-	cfg.Admission = NewAdmission()
+	cfg.Admission = NewAdmission(door.NewAdmission())
 	addr, stop := serve(t, cfg, &memory{})
 	d := dial(t, addr)
 	waitFor(t, func() bool { return cfg.Admission.Open() == 1 })

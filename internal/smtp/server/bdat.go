@@ -44,7 +44,7 @@ func (c *conn) bdat(ctx context.Context, req request) result {
 		return refuse(421, "4.7.0", "too many empty chunks").ending(EndJunk)
 	}
 	tx := c.take()
-	c.place.reach(screen.StageBusy)
+	c.place.Reach(screen.StageBusy)
 	c.setMessage(true)
 	defer c.setMessage(false)
 	s := &sequence{c: c, ctx: ctx, chunk: chunk, left: chunk.Size}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 
+	"sallyport/internal/door"
 	"sallyport/internal/kit/allowance"
 	"sallyport/internal/mail"
 	smtpwire "sallyport/internal/smtp/wire"
@@ -21,7 +21,7 @@ type conn struct {
 	state state
 	tx    transaction
 	count counts
-	place *place // where it is counted; nil: nowhere
+	place *door.Place // where it is counted; nil: nowhere
 	// pending is a command that broke a BDAT sequence off and is still to be
 	// answered.
 	pending *request
@@ -102,7 +102,9 @@ func (c *conn) finish(ctx context.Context, end string) {
 		c.sess.Close(ctx, end)
 	}
 	c.srv.admission.waited.loses(c.info.Remote.Addr(), end)
-	c.srv.admission.vouched.loses(c.info.Remote.Addr(), end)
+	if misbehaved(end) {
+		c.srv.admission.Misbehaved(c.info.Remote.Addr())
+	}
 	c.srv.cfg.Logger.Debug("connection ended", "conn", c.info.ID, "kind", c.info.Kind.String(),
 		"remote", c.info.Remote.String(), "why", end)
 	switch end {
@@ -304,17 +306,4 @@ func (c *conn) broken(ctx context.Context, command string, err error) (end strin
 		return EndEOF
 	}
 	return c.settle(ctx, request{outline: command}, res)
-}
-
-// pause waits, but not beyond the end of the connection.
-func pause(ctx context.Context, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

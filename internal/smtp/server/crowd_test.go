@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/door"
 	"sallyport/internal/screen"
 )
 
@@ -30,7 +31,7 @@ func proxied(client string) string {
 func TestSilentConnectionsMakeRoom(t *testing.T) {
 	cfg := balanced(KindMX)
 	cfg.Limits.Connections, cfg.Limits.ConnectionsPerNetwork = 10, 2
-	cfg.Admission = NewAdmission()
+	cfg.Admission = NewAdmission(door.NewAdmission())
 	at, _ := serve(t, cfg, &memory{})
 	var mine []*dialogue
 	for i := range 4 {
@@ -64,7 +65,7 @@ func TestReserveIsForThoseWhoSignIn(t *testing.T) {
 	var later atomic.Int64
 	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
 	cfg.Limits.Connections, cfg.Limits.Reserved = 6, 2
-	cfg.Admission = NewAdmission()
+	cfg.Admission = NewAdmission(door.NewAdmission())
 	at, _ := serve(t, cfg, &memory{auth: true})
 	signIn := func() *dialogue {
 		d := dial(t, at)
@@ -100,7 +101,7 @@ func TestWhoIsKnownWithoutAUTHKeepsHisPlace(t *testing.T) {
 	var later atomic.Int64
 	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
 	cfg.Limits.Connections, cfg.Limits.Reserved = 3, 1
-	cfg.Admission = NewAdmission()
+	cfg.Admission = NewAdmission(door.NewAdmission())
 	at, _ := serve(t, cfg, &memory{auth: true})
 	connect := func(from string) *dialogue {
 		d := dial(t, at)

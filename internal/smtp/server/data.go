@@ -19,7 +19,7 @@ func (c *conn) dataCommand(ctx context.Context) result {
 		return refuse(452, "4.3.1", "too much mail is on its way; try again later")
 	}
 	tx := c.take()
-	c.place.reach(screen.StageBusy)
+	c.place.Reach(screen.StageBusy)
 	c.setMessage(true)
 	defer c.setMessage(false)
 	c.send(mail.R(354, "", "end the message with a line that holds only a dot"))
@@ -36,7 +36,7 @@ func (c *conn) dataCommand(ctx context.Context) result {
 func (c *conn) conclude(ctx context.Context, b *body, rest pieces, r mail.Reply) result {
 	r = mended(r)
 	if c.count.accepted == 0 && (b.err != io.EOF || !r.OK()) {
-		c.place.reach(screen.StageBegun)
+		c.place.Reach(screen.StageBegun)
 	}
 	var over *ended
 	switch {

@@ -6,7 +6,8 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"time"
+
+	"sallyport/internal/door"
 )
 
 // Door serves the connections of listeners, with a configuration that may be replaced
@@ -40,7 +41,7 @@ func (d *Door) Use(cfg Config) error {
 
 // take makes s what serves the connections to come.
 func (d *Door) take(s *server) {
-	s.counted = d.current.Load().counted
+	s.entrance.Counted = d.current.Load().entrance.Counted
 	d.current.Store(s)
 }
 
@@ -53,29 +54,10 @@ func (d *Door) Config() Config { return d.current.Load().cfg }
 // all connections are closed. When others close ln, its sessions go on to their own
 // ends, and Serve then returns an error that is net.ErrClosed.
 func (d *Door) Serve(ctx context.Context, ln net.Listener) error {
-	stop := context.AfterFunc(ctx, func() { _ = ln.Close() })
-	defer stop()
-	var conns sync.WaitGroup
-	defer conns.Wait()
-	wait := time.Duration(0)
-	for {
-		nc, err := ln.Accept()
-		switch {
-		case err == nil:
-			wait = 0
-			d.current.Load().admit(ctx, nc, &conns)
-		case ctx.Err() != nil:
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
-		default:
-			// Out of descriptors, say: it passes, and must not become a busy loop.
-			wait = min(max(2*wait, 5*time.Millisecond), maxAcceptPause)
-			s := d.current.Load()
-			s.counted.unaccepted.add(&s.cfg, "accept failed", "err", err)
-			pause(ctx, wait)
-		}
-	}
+	return door.Accept(ctx, ln, func() (*door.Entrance, func(context.Context, net.Conn, *sync.WaitGroup)) {
+		s := d.current.Load()
+		return s.entrance, s.admit
+	})
 }
 
 // Serve serves ln with one configuration, as Door.Serve does. It fails at once when
@@ -126,8 +108,8 @@ func (d *Doors) Build(c Config, kinds ...Kind) (*Change, error) {
 	var errs []error
 	for _, k := range kinds {
 		mine := c.Of(k)
-		secured := d.secured(k).of(mine.TLS, k)
-		mine.TLS = secured.own
+		secured := d.secured(k).Of(mine.TLS, k == KindSubmission || k == KindSubmissions)
+		mine.TLS = secured.Own()
 		s, err := newServer(mine, d.backend)
 		if err != nil {
 			errs = append(errs, &KindError{Kind: k, Err: err})
@@ -143,11 +125,11 @@ func (d *Doors) Build(c Config, kinds ...Kind) (*Change, error) {
 }
 
 // secured returns the TLS of a kind as it is; zero: it has none.
-func (d *Doors) secured(k Kind) ownTLS {
-	if door := d.Of(k); door != nil {
-		return door.current.Load().secured
+func (d *Doors) secured(k Kind) door.TLS {
+	if of := d.Of(k); of != nil {
+		return of.current.Load().secured
 	}
-	return ownTLS{}
+	return door.TLS{}
 }
 
 // Adopt puts the change in force for the connections to come.
@@ -157,9 +139,9 @@ func (c *Change) Adopt() {
 			former.take(s)
 			continue
 		}
-		door := &Door{backend: c.doors.backend}
-		door.current.Store(s)
-		c.doors.kinds[k].Store(door)
+		made := &Door{backend: c.doors.backend}
+		made.current.Store(s)
+		c.doors.kinds[k].Store(made)
 	}
 }
 

@@ -75,9 +75,9 @@ func TestDoorsChangeTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	door, counted := d.Of(KindMX), d.Of(KindMX).current.Load().counted
+	door, counted := d.Of(KindMX), d.Of(KindMX).current.Load().entrance.Counted
 	c.Adopt()
-	if d.Of(KindMX) != door || door.Config().Notice != "another" || door.current.Load().counted != counted || d.Of(KindSubmission) == nil || d.Of(KindSendmail) != nil || d.Of(77) != nil {
+	if d.Of(KindMX) != door || door.Config().Notice != "another" || door.current.Load().entrance.Counted != counted || d.Of(KindSubmission) == nil || d.Of(KindSendmail) != nil || d.Of(77) != nil {
 		t.Error("the change is not in force")
 	}
 }

@@ -5,31 +5,14 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"sallyport/internal/door"
 )
 
 // Limits bounds everything that a client can make the engine hold, do or wait for.
 // Every field must be positive, except those that say that zero switches them off.
 type Limits struct {
-	// Connections is how many may be open at once, over all listeners that share an
-	// Admission.
-	Connections int
-	// Reserved is how many of them are for sessions that have signed in; 0: none.
-	Reserved int
-	// ConnectionsPerNetwork bounds those of one IPv4 /24 or IPv6 /64; a /20 or /56 may
-	// have screen.WideShare times as many, a /16 or /48 screen.WidestShare times. This
-	// host itself is not bounded.
-	ConnectionsPerNetwork int
-	// Handshakes is how many TLS handshakes may be in progress at once, and as many again
-	// from addresses from which somebody of ours signed in within VouchTime. While
-	// more than half of them are, each new one has only HandshakeRush; when all are,
-	// the oldest is given up for a new one, so that clients that stall theirs can't
-	// keep others out.
-	Handshakes int
-	// HandshakesAtOnce is how many of each of the two kinds are computed at once for each
-	// processor; the others wait for their turn.
-	HandshakesAtOnce int
-	// HandshakeTurn is how long the turn of a handshake lasts at most.
-	HandshakeTurn time.Duration
+	door.Limits // of its connections before anybody speaks
 
 	// GreetDelay is how long the greeting on KindMX waits for clients that speak too
 	// early; 0: not at all. The other kinds never wait, and neither does an address of
@@ -43,10 +26,6 @@ type Limits struct {
 	DataTimeout time.Duration
 	// WriteTimeout bounds the sending of replies to a client that does not read.
 	WriteTimeout time.Duration
-	// HandshakeTimeout bounds a TLS handshake, HandshakeRush one under pressure.
-	HandshakeTimeout, HandshakeRush time.Duration
-	// ProxyTimeout bounds the wait for a balancer's PROXY header.
-	ProxyTimeout time.Duration
 	// SessionDuration is how long a session lasts at most: its end comes in the middle
 	// of a command or message as well.
 	SessionDuration time.Duration
@@ -106,11 +85,9 @@ type Limits struct {
 // DefaultLimits returns the limits of a server that was told nothing else.
 func DefaultLimits() Limits {
 	return Limits{
-		Connections: 4096, ConnectionsPerNetwork: 128, Handshakes: 512, HandshakesAtOnce: 4, HandshakeTurn: 5 * time.Millisecond,
+		Limits:         door.DefaultLimits(),
 		GreetDelay:     10 * time.Millisecond,
 		CommandTimeout: 5 * time.Minute, DataTimeout: 3 * time.Minute, WriteTimeout: 2 * time.Minute,
-		HandshakeTimeout: 30 * time.Second, HandshakeRush: 5 * time.Second,
-		ProxyTimeout:    5 * time.Second,
 		SessionDuration: 2 * time.Hour,
 		MinDataRate:     256, DataRateGrace: time.Minute,
 		ShutdownGrace: 20 * time.Second,
@@ -130,9 +107,9 @@ func DefaultLimits() Limits {
 func (l Limits) Of(k Kind) Limits {
 	switch k {
 	case KindSubmission, KindSubmissions, KindSendmail:
-		l.Reserved = l.Connections / 8
+		l.Limits = l.Limits.ForOurs()
 	default:
-		l.Connections -= l.Connections / 4
+		l.Limits = l.Limits.ForStrangers()
 	}
 	return l
 }
@@ -156,11 +133,9 @@ func (l Limits) check() error {
 		name  string
 		value int64
 	}{
-		{"Connections", int64(l.Connections)}, {"ConnectionsPerNetwork", int64(l.ConnectionsPerNetwork)},
-		{"Handshakes", int64(l.Handshakes)}, {"HandshakesAtOnce", int64(l.HandshakesAtOnce)}, {"HandshakeTurn", int64(l.HandshakeTurn)}, {"CommandTimeout", int64(l.CommandTimeout)},
+		{"CommandTimeout", int64(l.CommandTimeout)},
 		{"DataTimeout", int64(l.DataTimeout)}, {"WriteTimeout", int64(l.WriteTimeout)},
-		{"HandshakeTimeout", int64(l.HandshakeTimeout)}, {"HandshakeRush", int64(l.HandshakeRush)},
-		{"ProxyTimeout", int64(l.ProxyTimeout)}, {"SessionDuration", int64(l.SessionDuration)}, {"DataRateGrace", int64(l.DataRateGrace)},
+		{"SessionDuration", int64(l.SessionDuration)}, {"DataRateGrace", int64(l.DataRateGrace)},
 		{"ShutdownGrace", int64(l.ShutdownGrace)}, {"LingerTimeout", int64(l.LingerTimeout)},
 		{"LingerOctets", l.LingerOctets}, {"LineOctets", int64(l.LineOctets)},
 		{"PathLineOctets", int64(l.PathLineOctets)}, {"AuthLineOctets", int64(l.AuthLineOctets)},
@@ -175,8 +150,8 @@ func (l Limits) check() error {
 			return fmt.Errorf("server: limit %s is %d; it must be positive", f.name, f.value)
 		}
 	}
-	if l.Reserved < 0 || l.GreetDelay < 0 || l.MinDataRate < 0 || l.AuthFailureDelay < 0 {
+	if l.GreetDelay < 0 || l.MinDataRate < 0 || l.AuthFailureDelay < 0 {
 		return errors.New("server: a limit is negative")
 	}
-	return nil
+	return l.Limits.Check()
 }

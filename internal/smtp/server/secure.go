@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 
+	"sallyport/internal/door"
 	"sallyport/internal/mail"
 )
 
@@ -21,12 +22,12 @@ func (c *conn) startTLSCommand(ctx context.Context) result {
 		return refuse(554, "5.5.1", "nothing may follow STARTTLS before TLS is on").ending(EndInjection)
 	}
 	h := c.beginHandshake()
-	defer h.end()
+	defer h.End()
 	// RFC 3207 §4.2: all knowledge of the client is discarded.
 	c.drop(ctx)
 	c.state = state{}
 	c.send(mail.R(220, "2.0.0", "ready to start TLS"))
-	if err := c.startTLS(c.srv.cfg.TLS, h.timeout, h.await); err != nil {
+	if err := c.startTLS(c.srv.cfg.TLS, h); err != nil {
 		return c.handshakeFailed(err)
 	}
 	return result{silent: true}
@@ -35,20 +36,16 @@ func (c *conn) startTLSCommand(ctx context.Context) result {
 // implicitTLS begins a connection under TLS. RFC 8314 §3.3.
 func (c *conn) implicitTLS() (end string) {
 	h := c.beginHandshake()
-	defer h.end()
-	if err := c.startTLS(c.srv.cfg.TLS, h.timeout, h.await); err != nil {
+	defer h.End()
+	if err := c.startTLS(c.srv.cfg.TLS, h); err != nil {
 		return c.handshakeFailed(err).end
 	}
 	return ""
 }
 
 // beginHandshake takes a place in the lane of the client's address.
-func (c *conn) beginHandshake() *handshake {
-	of := laneStranger
-	if c.srv.admission.vouched.trusts(c.info.Remote.Addr(), c.now()) {
-		of = laneVouched
-	}
-	return c.srv.admission.beginHandshake(c.limits, of, c.abandon)
+func (c *conn) beginHandshake() *door.Handshake {
+	return c.srv.admission.Handshake(&c.limits.Limits, c.info.Remote.Addr(), c.now(), c.abandon)
 }
 
 // handshakeFailed ends the connection without a word: there is no channel left in
@@ -62,14 +59,11 @@ func (c *conn) handshakeFailed(err error) result {
 // presented returns the certificate of this connection's TLS: each configuration
 // has one, and a connection keeps its configuration.
 func (c *conn) presented() *x509.Certificate {
-	if c.tls == nil || len(c.srv.cfg.TLS.Certificates) != 1 {
+	if c.tls == nil {
 		return nil
 	}
-	return c.srv.cfg.TLS.Certificates[0].Leaf
-}
-
-// plusAvailable reports whether SASL can be bound to this TLS channel. RFC 9266.
-func (c *conn) plusAvailable() bool {
-	_, err := c.tls.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
-	return err == nil
+	if ours := door.Presented(c.srv.cfg.TLS); ours != nil {
+		return ours.Leaf
+	}
+	return nil
 }

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"io"
 	"net"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"sallyport/internal/door"
 	"sallyport/internal/mail"
 )
 
@@ -451,7 +451,7 @@ func TestCloseNotifyMidChunk(t *testing.T) {
 func TestStalledHandshakes(t *testing.T) {
 	cfg, client := withTLS(t, testConfig(KindSubmissions))
 	cfg.Limits.Handshakes, cfg.Limits.HandshakeTimeout, cfg.Limits.HandshakeRush = 4, time.Minute, time.Minute
-	cfg.Admission = NewAdmission()
+	cfg.Admission = NewAdmission(door.NewAdmission())
 	addr, _ := serve(t, cfg, &memory{})
 	for range 20 {
 		nc, err := net.Dial("tcp", addr)
@@ -521,42 +521,4 @@ func expectEnd(nc net.Conn, within time.Duration) error {
 		return errors.New("a stalled handshake stays open")
 	}
 	return nil
-}
-
-func TestHandshakePlaces(t *testing.T) {
-	l := DefaultLimits()
-	l.Handshakes = 4
-	for others, want := range []time.Duration{l.HandshakeTimeout, l.HandshakeTimeout, l.HandshakeRush, l.HandshakeRush} {
-		if got := l.handshake(others); got != want {
-			t.Errorf("beside %d: %v; want %v", others, got, want)
-		}
-	}
-	a, abandoned := NewAdmission(), []int{}
-	begin := func(n int, of lane) *handshake {
-		return a.beginHandshake(&l, of, func() { abandoned = append(abandoned, n) })
-	}
-	ours := begin(0, laneVouched) // it makes room for no stranger
-	first := begin(1, laneStranger)
-	second := begin(2, laneStranger)
-	begin(3, laneStranger)
-	begin(4, laneStranger)
-	second.end()
-	begin(5, laneStranger) // takes the place of 2
-	if h := begin(6, laneStranger); h.timeout != l.HandshakeRush {
-		t.Errorf("under pressure: %v", h.timeout)
-	}
-	first.end() // 1 had lost its place already, and must not give back another's
-	begin(7, laneStranger)
-	if h := begin(8, laneVouched); h.timeout != l.HandshakeTimeout {
-		t.Errorf("beside one of ours: %v", h.timeout)
-	}
-	if want := []int{1, 3}; !slices.Equal(abandoned, want) {
-		t.Errorf("abandoned %v; want %v", abandoned, want)
-	}
-	if n := a.handshakes[laneStranger].places.Len(); n != 4 {
-		t.Errorf("%d handshakes of 4", n)
-	}
-	if ours.end(); a.handshakes[laneVouched].places.Len() != 1 {
-		t.Errorf("%d handshakes of ours", a.handshakes[laneVouched].places.Len())
-	}
 }

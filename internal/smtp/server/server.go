@@ -5,10 +5,10 @@ import (
 	"crypto/rand"
 	"errors"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
 
+	"sallyport/internal/door"
 	"sallyport/internal/kit/allowance"
 	"sallyport/internal/mail"
 	"sallyport/internal/screen"
@@ -16,10 +16,6 @@ import (
 )
 
 const (
-	// maxAcceptPause bounds the wait after an error of the listener.
-	maxAcceptPause = time.Second
-	// refusalLogInterval is how often refused connections are logged, together.
-	refusalLogInterval = 10 * time.Second
 	// refusalWriteTimeout bounds the sending of a refusal into an empty socket.
 	refusalWriteTimeout = 100 * time.Millisecond
 )
@@ -36,44 +32,24 @@ type server struct {
 	commandLimit, authLimit smtpwire.LineLimit
 
 	admission *Admission
-	counted   *tallies
-	secured   ownTLS // what cfg.TLS was made of; zero: it is used as it was given
-}
-
-// tallies are what a listener counts, whatever its configuration.
-type tallies struct {
-	refused   tally // connections too many
-	displaced tally // connections that others needed the place of
-	headless  tally // connections from balancers without a proper header
-	// unaccepted: connections that could not be taken, for want of descriptors, say
-	unaccepted tally
-}
-
-// tally logs what strangers can cause at will: at most once in refusalLogInterval,
-// with the count of what happened since.
-type tally struct {
-	mu     sync.Mutex
-	count  int
-	logged time.Time
-}
-
-func (t *tally) add(cfg *Config, what string, more ...any) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.count++
-	if now := cfg.Now(); now.Sub(t.logged) >= refusalLogInterval {
-		cfg.Logger.Warn(what, append([]any{"kind", cfg.Kind.String(), "count", t.count}, more...)...)
-		t.count, t.logged = 0, now
-	}
+	entrance  *door.Entrance
+	secured   door.TLS // what cfg.TLS was made of; zero: it is used as it was given
 }
 
 func newServer(cfg Config, b Backend) (*server, error) {
 	if err := cfg.check(b); err != nil {
 		return nil, err
 	}
-	s := &server{cfg: cfg, backend: b, admission: cfg.Admission, counted: &tallies{}}
+	s := &server{cfg: cfg, backend: b, admission: cfg.Admission}
 	if s.admission == nil {
-		s.admission = NewAdmission()
+		s.admission = NewAdmission(door.NewAdmission())
+	}
+	s.entrance = &door.Entrance{
+		Name: cfg.Kind.String(), Admission: s.admission.Admission, Limits: &s.cfg.Limits.Limits, Balancers: cfg.Balancers, Stage: screen.StageFresh,
+		Now: cfg.Now, Logger: cfg.Logger, Counted: &door.Tallies{}, Engine: s,
+	}
+	if cfg.Kind == KindSendmail {
+		s.entrance.Stage = screen.StageOurs // the kernel says who it is
 	}
 	s.commandLimit = cfg.Limits.commandLine
 	s.authLimit = func([]byte) int { return cfg.Limits.AuthLineOctets }
@@ -91,12 +67,7 @@ func ServeConn(ctx context.Context, nc net.Conn, cfg Config, b Backend) {
 		_ = nc.Close()
 		return
 	}
-	remote := addrPort(nc.RemoteAddr())
-	if s.balanced(remote.Addr()) {
-		s.serveBehind(ctx, nc, remote, nil)
-		return
-	}
-	s.serve(ctx, nc, origin{remote: remote}, nil)
+	s.entrance.One(ctx, nc)
 }
 
 // admit starts a connection, or refuses it when there are too many.
@@ -105,37 +76,15 @@ func (s *server) admit(ctx context.Context, nc net.Conn, conns *sync.WaitGroup) 
 		s.turnAway(nc, mail.R(421, "4.3.2", "there is no certificate yet; try again later"))
 		return
 	}
-	remote := addrPort(nc.RemoteAddr())
-	from, balanced := countedAddr(remote.Addr()), s.balanced(remote.Addr())
-	if balanced {
-		// It is the clients that are counted, once they are known.
-		from = netip.Addr{}
-	}
-	stage := screen.StageFresh
-	if s.cfg.Kind == KindSendmail {
-		stage = screen.StageOurs // the kernel says who it is
-	}
-	p, madeRoom := s.admission.enter(from, stage, &s.cfg.Limits, s.cfg.Now, func() { _ = nc.Close() })
-	if p == nil {
-		s.turnAway(nc, tooMany())
-		return
-	}
-	if madeRoom {
-		s.counted.displaced.add(&s.cfg, "silent connections ended, to make room")
-	}
-	conns.Go(func() {
-		defer p.leave()
-		if balanced {
-			s.serveBehind(ctx, nc, remote, p)
-			return
-		}
-		s.serve(ctx, nc, origin{remote: remote}, p)
-	})
+	s.entrance.Admit(ctx, nc, conns)
 }
 
-// serve runs one connection to its end. The frames from here to the read of an idle
+// TurnAway implements door.Engine.
+func (s *server) TurnAway(nc net.Conn) { s.turnAway(nc, tooMany()) }
+
+// Serve runs one connection to its end. The frames from here to the read of an idle
 // connection are kept small: with them, its stack can be.
-func (s *server) serve(ctx context.Context, nc net.Conn, from origin, p *place) {
+func (s *server) Serve(ctx context.Context, nc net.Conn, from *door.Origin, p *door.Place) {
 	c, err := s.newConn(nc, from)
 	if err != nil {
 		s.cfg.Logger.Error("connection not served", "err", err)
@@ -143,7 +92,7 @@ func (s *server) serve(ctx context.Context, nc net.Conn, from origin, p *place) 
 		return
 	}
 	c.place = p
-	p.ending(c.giveWay)
+	p.Ending(c.giveWay)
 	inner, release := c.lifetime(ctx)
 	defer release()
 	c.run(inner)
@@ -155,7 +104,7 @@ func (c *conn) lifetime(ctx context.Context) (inner context.Context, release fun
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		c.interrupt()
-		pause(inner, c.limits.ShutdownGrace)
+		door.Pause(inner, c.limits.ShutdownGrace)
 		cancel()
 		c.abandon()
 	})
@@ -165,7 +114,7 @@ func (c *conn) lifetime(ctx context.Context) (inner context.Context, release fun
 	}
 }
 
-func (s *server) newConn(nc net.Conn, from origin) (*conn, error) {
+func (s *server) newConn(nc net.Conn, from *door.Origin) (*conn, error) {
 	started := s.cfg.Now()
 	id, err := mail.NewID(started, rand.Reader)
 	if err != nil {
@@ -187,7 +136,7 @@ func (s *server) newConn(nc net.Conn, from origin) (*conn, error) {
 	}
 	c := &conn{wire: w, srv: s, hold: hold, info: Conn{
 		ID: id.String(), Kind: s.cfg.Kind, Started: started,
-		Remote: from.remote, Local: addrPort(nc.LocalAddr()), Balancer: from.balancer, UID: uid, End: w.interrupt,
+		Remote: from.Remote, Local: door.AddrPort(nc.LocalAddr()), Balancer: from.Balancer, UID: uid, End: w.interrupt,
 	}}
 	c.info.Known, c.info.Vouch = c.known, c.vouch
 	return c, nil
@@ -203,16 +152,5 @@ func (s *server) turnAway(nc net.Conn, r mail.Reply) {
 		_, _ = nc.Write(smtpwire.AppendReply(nil, r))
 	}
 	_ = nc.Close()
-	s.counted.refused.add(&s.cfg, "connections refused")
-}
-
-// addrPort returns an address without an IPv4-in-IPv6 wrapping; zero if the
-// transport has no such addresses.
-func addrPort(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := tcp.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	s.entrance.Counted.Refused.Add(s.entrance, "connections refused")
 }

@@ -7,14 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"sallyport/internal/mail"
-	"sallyport/internal/screen"
 )
 
 // serve runs a server on a real socket; stop shuts it down and waits for it.
@@ -208,34 +206,6 @@ func TestTooManyConnections(t *testing.T) {
 		line, _ := d.br.ReadString('\n')
 		return strings.HasPrefix(line, "220")
 	})
-}
-
-func TestAdmissionByNetwork(t *testing.T) {
-	l := DefaultLimits()
-	l.Connections, l.ConnectionsPerNetwork = 6, 2
-	a := NewAdmission()
-	var all []*place
-	for _, tt := range []struct {
-		addr string
-		ok   bool
-	}{
-		{"192.0.2.1", true}, {"192.0.2.200", true}, {"192.0.2.3", false}, {"192.0.3.3", true},
-		{"2001:db8::1", true}, {"2001:db8::ffff:1", true}, {"2001:db8::2", false}, {"127.0.0.1", true}, {"127.0.0.1", false},
-	} {
-		p, _ := a.enter(countedAddr(netip.MustParseAddr(tt.addr)), screen.StageBusy, &l, time.Now, func() {})
-		if (p != nil) != tt.ok {
-			t.Errorf("%s: %v", tt.addr, p)
-		}
-		if p != nil {
-			all = append(all, p)
-		}
-	}
-	for _, p := range all {
-		p.leave()
-	}
-	if a.Open() != 0 || len(a.ends) != 0 {
-		t.Errorf("%d open, %d ends", a.Open(), len(a.ends))
-	}
 }
 
 // An engine that was told too little does not run.

@@ -71,7 +71,7 @@ func (c *conn) mail(ctx context.Context, p smtpwire.MailParams) result {
 	}
 	c.tx = transaction{backend: tx, utf8: p.SMTPUTF8}
 	if c.count.accepted == 0 {
-		c.place.reach(screen.StageBegun)
+		c.place.Reach(screen.StageBegun)
 	}
 	return said(r)
 }

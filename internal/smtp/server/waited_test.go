@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"sallyport/internal/door"
 )
 
 // Who had a message taken is greeted at once, over loopback as from anywhere; a connection
@@ -11,7 +13,7 @@ import (
 func TestWhoeverWaitedIsGreetedAtOnce(t *testing.T) {
 	const delay = 300 * time.Millisecond
 	cfg := testConfig(KindMX)
-	cfg.Limits.GreetDelay, cfg.Admission = delay, NewAdmission()
+	cfg.Limits.GreetDelay, cfg.Admission = delay, NewAdmission(door.NewAdmission())
 	waits := func(after, transcript string, want bool) {
 		t.Helper()
 		begun := time.Now()

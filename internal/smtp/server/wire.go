@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/door"
 	"sallyport/internal/mail"
 	smtpwire "sallyport/internal/smtp/wire"
 )
@@ -31,7 +32,7 @@ type wire struct {
 	raw    net.Conn // as accepted
 	nc     net.Conn // raw, or the TLS on top of it
 	tls    *tls.ConnectionState
-	offer  string // what the client offered when TLS began, as offerOf says it
+	offer  string // what the client offered when TLS began, as a fingerprint
 	in     *smtpwire.LineReader
 
 	out    []byte
@@ -194,26 +195,24 @@ func (w *wire) flush() error {
 	return w.outErr
 }
 
-// startTLS puts TLS on top of the connection. Nothing may be buffered. await is called when the
-// client has said what it offers, and before anything is computed.
-func (w *wire) startTLS(cfg *tls.Config, timeout time.Duration, await func()) error {
+// startTLS puts TLS on top of the connection. Nothing may be buffered.
+func (w *wire) startTLS(cfg *tls.Config, h *door.Handshake) error {
 	if err := w.flush(); err != nil {
 		return err
 	}
-	w.deadline, w.data = w.now().Add(timeout), false
+	w.deadline, w.data = w.now().Add(h.Timeout()), false
 	if err := w.arm(w.now()); err != nil {
 		return err
 	}
 	if err := w.raw.SetWriteDeadline(w.deadline); err != nil {
 		return err
 	}
-	hello := &helloConn{Conn: w.raw, await: await}
-	tc := tls.Server(hello, cfg)
-	if err := tc.Handshake(); err != nil {
+	tc, offer, err := h.Over(w.raw, cfg)
+	if err != nil {
 		return w.cause(err)
 	}
 	state := tc.ConnectionState()
-	w.nc, w.tls, w.offer = tc, &state, hello.offer
+	w.nc, w.tls, w.offer = tc, &state, offer
 	w.in.Reset(w)
 	return nil
 }

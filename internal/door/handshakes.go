@@ -1,7 +1,10 @@
-package server
+package door
 
 import (
 	"container/list"
+	"crypto/tls"
+	"net"
+	"net/netip"
 	"runtime"
 	"sync"
 	"time"
@@ -20,13 +23,13 @@ const (
 
 // handshakes are those of one lane.
 type handshakes struct {
-	places  list.List // of *handshake; the oldest first
+	places  list.List // of *Handshake; the oldest first
 	working int       // that have a turn
 	waiting list.List // of chan struct{}, closed when the turn is given
 }
 
-// handshake is one in progress.
-type handshake struct {
+// Handshake is one in progress. It belongs to one goroutine.
+type Handshake struct {
 	a       *Admission
 	in      *handshakes
 	limits  *Limits
@@ -37,13 +40,21 @@ type handshake struct {
 	turn    *sync.Once    // that gives its turn back; nil: it has none
 }
 
-// beginHandshake takes a place for a TLS handshake and says how long it may last; end gives
-// the place back. When all places of its lane are taken, the handshake that began first loses
+// Handshake takes a place for a TLS handshake in the lane of the client's address and says how
+// long it may last; End gives the place back. When all places of its lane are taken, the handshake that began first loses
 // its own and abandon is called for it: an honest one is over in a few round trips, so what
 // has waited longest is the likeliest to wait for nothing, and those who stall can't keep
-// others out. abandon may be called until end returns, by any goroutine.
-func (a *Admission) beginHandshake(l *Limits, of lane, abandon func()) *handshake {
-	h := &handshake{a: a, in: &a.handshakes[of], limits: l, abandon: abandon, gone: make(chan struct{})}
+// others out. abandon may be called until End returns, by any goroutine.
+func (a *Admission) Handshake(l *Limits, from netip.Addr, now time.Time, abandon func()) *Handshake {
+	of := laneStranger
+	if a.vouched.trusts(from, now) {
+		of = laneVouched
+	}
+	return a.beginHandshake(l, of, abandon)
+}
+
+func (a *Admission) beginHandshake(l *Limits, of lane, abandon func()) *Handshake {
+	h := &Handshake{a: a, in: &a.handshakes[of], limits: l, abandon: abandon, gone: make(chan struct{})}
 	if oldest := h.takePlace(); oldest != nil {
 		close(oldest.gone)
 		oldest.abandon()
@@ -52,27 +63,34 @@ func (a *Admission) beginHandshake(l *Limits, of lane, abandon func()) *handshak
 }
 
 // takePlace returns the handshake that had to make room; nil: none had to.
-func (h *handshake) takePlace() (oldest *handshake) {
+func (h *Handshake) takePlace() (oldest *Handshake) {
 	h.a.mu.Lock()
 	defer h.a.mu.Unlock()
 	if first := h.in.places.Front(); first != nil && h.in.places.Len() >= h.limits.Handshakes {
-		oldest, _ = h.in.places.Remove(first).(*handshake)
+		oldest, _ = h.in.places.Remove(first).(*Handshake)
 	}
 	h.timeout = h.limits.handshake(h.in.places.Len())
 	h.place = h.in.places.PushBack(h)
 	return oldest
 }
 
-// handshake says how long a handshake may take beside others.
-func (l *Limits) handshake(others int) time.Duration {
-	if others >= l.Handshakes/2 {
-		return min(l.HandshakeRush, l.HandshakeTimeout)
+// Timeout is how long the handshake may take.
+func (h *Handshake) Timeout() time.Duration { return h.timeout }
+
+// Over puts TLS on a connection whose deadlines are set, and on which nothing is buffered.
+// offer is the fingerprint of what the client offered, where cfg is that of a door that asks
+// for certificates.
+func (h *Handshake) Over(raw net.Conn, cfg *tls.Config) (secured *tls.Conn, offer string, err error) {
+	hello := &helloConn{Conn: raw, await: h.await}
+	secured = tls.Server(hello, cfg)
+	if err := secured.Handshake(); err != nil {
+		return nil, "", err
 	}
-	return l.HandshakeTimeout
+	return secured, hello.offer, nil
 }
 
-// end gives the place back, if it was not lost, and the turn.
-func (h *handshake) end() {
+// End gives the place back, if it was not lost, and the turn.
+func (h *Handshake) End() {
 	h.a.mu.Lock()
 	h.in.places.Remove(h.place)
 	h.a.mu.Unlock()
@@ -83,7 +101,7 @@ func (h *handshake) end() {
 // client has to say first. Not more than a few of a lane are at it at once: a hundred would
 // share the processor with everybody else in equal parts. Who makes us wait for the rest keeps
 // his turn for no longer than HandshakeTurn, and who lost his place waits no longer.
-func (h *handshake) await() {
+func (h *Handshake) await() {
 	turn, place := h.askTurn()
 	if turn != nil {
 		t := time.NewTimer(h.timeout)
@@ -103,7 +121,7 @@ func (h *handshake) await() {
 }
 
 // askTurn takes a turn that is free (a nil turn), or a place in the line.
-func (h *handshake) askTurn() (turn chan struct{}, place *list.Element) {
+func (h *Handshake) askTurn() (turn chan struct{}, place *list.Element) {
 	h.a.mu.Lock()
 	defer h.a.mu.Unlock()
 	if h.in.working < h.limits.HandshakesAtOnce*runtime.GOMAXPROCS(0) {
@@ -115,7 +133,7 @@ func (h *handshake) askTurn() (turn chan struct{}, place *list.Element) {
 }
 
 // leave gives up a place in the line, and the turn too if it was given in the same moment.
-func (h *handshake) leave(turn chan struct{}, place *list.Element) {
+func (h *Handshake) leave(turn chan struct{}, place *list.Element) {
 	h.a.mu.Lock()
 	defer h.a.mu.Unlock()
 	select {
@@ -127,7 +145,7 @@ func (h *handshake) leave(turn chan struct{}, place *list.Element) {
 }
 
 // giveTurn gives back the turn that the handshake has, once.
-func (h *handshake) giveTurn() {
+func (h *Handshake) giveTurn() {
 	if h.turn == nil {
 		return
 	}

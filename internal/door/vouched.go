@@ -1,4 +1,4 @@
-package server
+package door
 
 import (
 	"net/netip"
@@ -39,11 +39,7 @@ func (v vouched) earns(a netip.Addr, now time.Time, still func() bool) {
 }
 
 // loses takes it from an address whose connection ended for what it did.
-func (v vouched) loses(a netip.Addr, end string) {
-	if misbehaved(end) {
-		v.addresses.Drop(a)
-	}
-}
+func (v vouched) loses(a netip.Addr) { v.addresses.Drop(a) }
 
 // trusts reports whether somebody signed in from an address of late and still might.
 func (v vouched) trusts(a netip.Addr, now time.Time) bool {

@@ -1,10 +1,13 @@
-package server
+package door
 
 import (
 	"crypto/tls"
 	"net"
 	"strings"
 	"testing"
+	"time"
+
+	"sallyport/internal/kit/pki"
 )
 
 // offers connects with a configuration and returns what the server makes of the offer.
@@ -43,8 +46,15 @@ func offers(t *testing.T, serve, c *tls.Config) string {
 // What a program offers is the same each time, whichever name it asks for and whether it
 // resumes a session; another library, or other settings, are told apart.
 func TestOffersTellProgramsApart(t *testing.T) {
-	certified, _ := withTLS(t, Config{})
-	serve := fresh(certified.TLS, KindSubmissions)
+	files := pki.In(t.TempDir())
+	if err := files.Ensure("test", pki.Names{Hosts: []string{"mx.test"}}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve := TLS{}.Of(&tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}, true).Own()
 	base := func() *tls.Config { return &tls.Config{InsecureSkipVerify: true, ServerName: "mx.test"} }
 	first := offers(t, serve, base())
 	if !strings.HasPrefix(first, "304-") || len(first) != len("304-")+2*offerDigest {
