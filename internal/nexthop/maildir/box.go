@@ -83,7 +83,7 @@ func (t *Target) mark(box string) error {
 
 func (t *Target) syncAll(dirs ...string) error {
 	for _, dir := range dirs {
-		if err := t.sync.sync(dir); err != nil {
+		if err := t.sync.Do(dir); err != nil {
 			return err
 		}
 	}

@@ -1,20 +1,18 @@
 package maildir
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"testing/synctest"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"pgregory.net/rapid"
 
+	"sallyport/internal/kit/fsys"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/store/pebble"
 )
@@ -73,7 +71,7 @@ func TestFaultAtEveryOperation(t *testing.T) {
 			}))
 			target := newTarget(t, mem, "/data/mail")
 			disk := pebble.Disk(fs)
-			target.fs, target.sync = disk, newSyncer(disk)
+			target.fs, target.sync = disk, fsys.NewGroup(disk.SyncDir)
 			j := job(t, message, "alice@local.test alice@local.test")
 			out := target.Deliver(t.Context(), j)
 			if ops.Load() < n {
@@ -175,58 +173,6 @@ func (w *world) verify(rt *rapid.T) {
 		if len(got) > len(w.jobs) {
 			rt.Fatalf("%d files for %d messages", len(got), len(w.jobs))
 		}
-	}
-}
-
-// Everybody who asks while a sync runs is served by one more sync, by no sync that
-// began before the question, and told when that one fails.
-func TestDirectorySyncsAreShared(t *testing.T) {
-	for name, second := range map[string]error{"success": nil, "fault": syscall.EIO} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { shareSyncs(t, second) })
-		})
-	}
-}
-
-// shareSyncs lets 50 ask while a first sync runs; the sync after it ends as told.
-func shareSyncs(t *testing.T, second error) {
-	var syncs atomic.Int64
-	release := make(chan struct{})
-	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind != errorfs.OpFileSync {
-			return nil
-		}
-		if syncs.Add(1) == 1 {
-			<-release
-			return nil
-		}
-		return second
-	}))
-	check(t, fs.MkdirAll("/d", 0o700))
-	s := newSyncer(pebble.Disk(fs))
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := s.sync("/d"); err != nil {
-			t.Errorf("the first: %v", err)
-		}
-	})
-	synctest.Wait() // the first sync runs
-	for range 50 {
-		wg.Go(func() {
-			if err := s.sync("/d"); !errors.Is(err, second) {
-				t.Errorf("one of those who waited: %v", err)
-			}
-		})
-	}
-	synctest.Wait() // all stand in line
-	close(release)
-	wg.Wait()
-	synctest.Wait()
-	if n := syncs.Load(); n != 2 {
-		t.Errorf("51 questions took %d syncs", n)
-	}
-	if len(s.dirs) != 0 {
-		t.Error("an idle directory is remembered")
 	}
 }
 

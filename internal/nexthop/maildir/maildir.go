@@ -74,7 +74,7 @@ type Target struct {
 	serial   atomic.Uint64
 	files    chan struct{} // holds one token per open file
 	buffers  sync.Pool
-	sync     *syncer
+	sync     *fsys.Group
 	space    Space
 	holder   func(mail.Address, time.Time) mail.Address
 	naming   sync.RWMutex // held while a mailbox gets another name, and shared by deliveries
@@ -103,7 +103,7 @@ func New(o Options) (*Target, error) {
 		run:     hex.EncodeToString(run[:]),
 		files:   make(chan struct{}, o.Limits.Files),
 		buffers: sync.Pool{New: func() any { return new([bufferOctets]byte) }},
-		sync:    newSyncer(o.FS),
+		sync:    fsys.NewGroup(o.FS.SyncDir),
 		space:   o.Space,
 		holder:  o.Holder,
 		known:   map[string]struct{}{},

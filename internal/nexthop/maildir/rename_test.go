@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"sallyport/internal/kit/fsys"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/store/pebble"
@@ -32,7 +33,7 @@ func renamable(t *testing.T, fs vfs.FS) *Target {
 		_, err = f.Write([]byte(lf(message)))
 		check(t, errors.Join(err, f.Sync(), f.Close()))
 		for dir := filepath.Dir(name); dir != "/"; dir = filepath.Dir(dir) {
-			check(t, target.sync.sync(dir))
+			check(t, target.sync.Do(dir))
 		}
 	}
 	return target
@@ -130,7 +131,7 @@ func TestRenameIsEndedAfterAFault(t *testing.T) {
 				}
 				return nil
 			})))
-			target.fs, target.sync = disk, newSyncer(disk)
+			target.fs, target.sync = disk, fsys.NewGroup(disk.SyncDir)
 			err := target.Follow(alice, smith)
 			if ops.Load() < n {
 				check(t, err)

@@ -76,7 +76,7 @@ func (t *Target) stored(ctx context.Context, c *letter, j nexthop.Job) (bool, er
 			return false, err
 		}
 		if info.Size() > size {
-			return true, t.sync.sync(inNew) // that attempt may have died before its sync
+			return true, t.sync.Do(inNew) // that attempt may have died before its sync
 		}
 	}
 	inCur := filepath.Join(box, "cur")
@@ -87,10 +87,10 @@ func (t *Target) stored(ctx context.Context, c *letter, j nexthop.Job) (bool, er
 	for _, n := range found {
 		// A reader appends ":2," and flags; some put sizes after a comma first.
 		if name, _, _ := strings.Cut(n, ":"); names[name] {
-			return true, t.sync.sync(inCur)
+			return true, t.sync.Do(inCur)
 		}
 		if name, _, _ := strings.Cut(n, ","); names[name] {
-			return true, t.sync.sync(inCur)
+			return true, t.sync.Do(inCur)
 		}
 	}
 	return false, nil
@@ -110,7 +110,7 @@ func (t *Target) write(ctx context.Context, box, name string, head []byte, j nex
 		t.discard(tmp)
 		return err
 	}
-	if err := t.sync.sync(dir); err != nil {
+	if err := t.sync.Do(dir); err != nil {
 		// After a failed sync a later one may succeed without having written
 		// anything. The file goes, so that the next attempt renames anew instead
 		// of trusting what it finds.

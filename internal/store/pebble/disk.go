@@ -1,7 +1,10 @@
 package pebble
 
 import (
+	"errors"
 	"io/fs"
+	"os"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -23,6 +26,65 @@ func (d shared) Create(name string) (fsys.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// Extend implements fsys.FS.
+func (d shared) Extend(name string) (fsys.File, error) {
+	f, err := d.fs.OpenReadWrite(name, sharedCategory)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return &longer{f, info.Size()}, nil
+}
+
+// longer is a file that is written at its end.
+type longer struct {
+	vfs.File
+	end int64
+}
+
+// Write writes behind what was written before.
+func (l *longer) Write(b []byte) (int, error) {
+	n, err := l.WriteAt(b, l.end)
+	l.end += int64(n)
+	return n, err
+}
+
+// Open implements fsys.FS.
+func (d shared) Open(name string) (fsys.Source, error) {
+	f, err := d.fs.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return source{f}, nil
+}
+
+type source struct {
+	vfs.File
+}
+
+// Size implements fsys.Source.
+func (s source) Size() (int64, error) {
+	info, err := s.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// Link implements fsys.FS.
+func (d shared) Link(from, to string) error { return d.fs.Link(from, to) }
+
+// Touch implements fsys.FS.
+func (d shared) Touch(name string, at time.Time) error {
+	if vfs.Root(d.fs) != vfs.Default {
+		return nil
+	}
+	return os.Chtimes(name, at, at)
 }
 
 // SyncDir implements fsys.FS.
@@ -47,6 +109,14 @@ func (d shared) Stat(name string) (fs.FileInfo, error) {
 		return nil, err
 	}
 	return info, nil
+}
+
+// Lstat implements fsys.FS.
+func (d shared) Lstat(name string) (fs.FileInfo, error) {
+	if vfs.Root(d.fs) == vfs.Default {
+		return os.Lstat(name)
+	}
+	return d.Stat(name)
 }
 
 // Free implements fsys.FS.

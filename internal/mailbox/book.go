@@ -1,0 +1,144 @@
+package mailbox
+
+import (
+	"cmp"
+	"slices"
+
+	"sallyport/internal/kit/codec"
+)
+
+// book is what the index says of a folder: a value in memory, changed by whoever holds the lock
+// of the folder.
+type book struct {
+	head
+	entries []*entry // by UID
+	keys    map[string]*entry
+	gone    []vanished // by mod-sequence
+	ended   bool       // the last record is that of an orderly end
+	sound   int        // records that were understood
+}
+
+func newBook() *book { return &book{head: head{next: 1, recent: 1}, keys: map[string]*entry{}} }
+
+// find returns where a UID is in entries, or would be.
+func (b *book) find(uid UID) (int, bool) {
+	return slices.BinarySearchFunc(b.entries, uid, func(e *entry, uid UID) int { return cmp.Compare(e.uid, uid) })
+}
+
+func (b *book) entry(uid UID) *entry {
+	if i, ok := b.find(uid); ok {
+		return b.entries[i]
+	}
+	return nil
+}
+
+// put takes what is known of a message. The key is that of its file, unless another message has
+// it: then the name tells them apart.
+func (b *book) put(e *entry) {
+	e.key = identity(e.file)
+	if other := b.keys[e.key]; other != nil && other.uid != e.uid {
+		e.key = e.file
+	}
+	i, ok := b.find(e.uid)
+	switch {
+	case ok:
+		delete(b.keys, b.entries[i].key)
+		b.entries[i] = e
+	case i == len(b.entries):
+		b.entries = append(b.entries, e)
+	default:
+		b.entries = slices.Insert(b.entries, i, e)
+	}
+	b.keys[e.key] = e
+	b.next, b.modseq = max(b.next, e.uid+1), max(b.modseq, e.modseq)
+}
+
+// remove forgets messages, which vanished at a mod-sequence, and keeps at most bound UIDs of
+// those that are gone.
+func (b *book) remove(gone []vanished, bound int) {
+	if len(gone) == 0 {
+		return
+	}
+	lost := make(map[UID]bool, len(gone))
+	for _, g := range gone {
+		lost[g.uid] = true
+		b.modseq = max(b.modseq, g.modseq)
+	}
+	b.entries = slices.DeleteFunc(b.entries, func(e *entry) bool {
+		if lost[e.uid] && b.keys[e.key] == e {
+			delete(b.keys, e.key)
+		}
+		return lost[e.uid]
+	})
+	b.gone = append(b.gone, gone...)
+	if over := len(b.gone) - bound; over > bound/4 {
+		b.goneSince = b.gone[over-1].modseq
+		b.gone = slices.Clone(b.gone[over:])
+	}
+}
+
+// replay takes a record. What is not understood is told.
+func (b *book) replay(record []byte, bound int) bool {
+	r := codec.NewReader(record[1:])
+	b.ended = false
+	ok := false
+	switch record[0] {
+	case kindEntry:
+		var e *entry
+		if e, ok = readEntry(&r); ok {
+			b.put(e)
+		}
+	case kindGone:
+		var gone []vanished
+		if gone, ok = readGone(&r); ok {
+			b.remove(gone, bound)
+		}
+	case kindSize:
+		e, size := b.entry(UID(r.Number(anyUID))), r.Number(anyModSeq)
+		if ok = r.Done(); ok && e != nil {
+			e.size = int64(size)
+		}
+	case kindClaim:
+		n := UID(r.Number(anyUID))
+		if ok = r.Done(); ok {
+			b.recent = max(b.recent, n)
+		}
+	case kindEnd:
+		next, modseq := UID(r.Number(anyUID)), ModSeq(r.Number(anyModSeq))
+		if ok = r.Done(); ok {
+			b.next, b.modseq, b.ended = max(b.next, next), max(b.modseq, modseq), true
+		}
+	}
+	if ok {
+		b.sound++
+	}
+	return ok
+}
+
+// encode writes the whole index.
+func (b *book) encode() []byte {
+	out := b.head.append(make([]byte, 0, 64+128*len(b.entries)))
+	for _, e := range b.entries {
+		out = e.append(out)
+	}
+	out = appendGone(out, b.gone)
+	return appendEnd(out, b.next, b.modseq)
+}
+
+// readBook reads an index: whole is false when its head or its end is missing, or anything
+// within is damaged.
+func readBook(text []byte, bound int) (b *book, whole bool) {
+	b = newBook()
+	first, fine := true, true
+	damaged, torn := frames(text, func(record []byte) {
+		if first {
+			r := codec.NewReader(record[1:])
+			if h, ok := readHead(&r); ok && record[0] == kindHead {
+				b.head, first = h, false
+				return
+			}
+		}
+		fine = b.replay(record, bound) && fine
+	})
+	return b, fine && !first && damaged == 0 && torn == 0 && b.ended
+}

@@ -1,0 +1,49 @@
+package mailbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+var (
+	// ErrNoSuchMailbox: there is no folder of that name.
+	ErrNoSuchMailbox = errors.New("there is no such folder")
+	// ErrExists: a folder of that name is there already.
+	ErrExists = errors.New("a folder of that name is there already")
+	// ErrHasChildren: the folder cannot be removed while others are below it.
+	ErrHasChildren = errors.New("there are folders below it")
+	// ErrInbox: the INBOX is neither made nor removed.
+	ErrInbox = errors.New("the INBOX always is")
+	// ErrGone: the message is not there any more.
+	ErrGone = errors.New("the message is not there any more")
+	// ErrNoRoom: the disk is full, or what is left of it is to stay free.
+	ErrNoRoom = errors.New("there is no room left for mail")
+	// ErrReadOnly: the folder was opened for reading only.
+	ErrReadOnly = errors.New("the folder is open for reading only")
+	// ErrEnded: the mailbox was renamed, moved or removed since it was opened.
+	ErrEnded = errors.New("the mailbox is not where it was when it was opened")
+	// ErrTooMany: a bound of Limits would be passed.
+	ErrTooMany = errors.New("there are too many")
+	// ErrTooBig: a message is longer than Limits.Message.
+	ErrTooBig = errors.New("the message is too big")
+	// ErrNoAccount: the address is in no domain and has no mailbox.
+	ErrNoAccount = errors.New("the address has no mailbox")
+)
+
+// NameError says why a folder cannot have a name.
+type NameError struct{ Name, Why string }
+
+// Error says so.
+func (e *NameError) Error() string { return fmt.Sprintf("no folder can be called %q: %s", e.Name, e.Why) }
+
+// told maps a fault of the disk to what a reader can be told.
+func told(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w", ErrNoRoom, err)
+	}
+	return err
+}
+
+func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

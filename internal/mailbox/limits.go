@@ -1,0 +1,42 @@
+package mailbox
+
+import "time"
+
+// Limits bounds what a mailbox holds and what is held of it in memory.
+type Limits struct {
+	// Message is how many octets a message may have, with CRLF, that a reader appends.
+	Message int64
+	// Folders is how many folders one account may make.
+	Folders int
+	// Depth is how many levels the name of a folder may have.
+	Depth int
+	// Keywords is how many keywords one message may bear.
+	Keywords int
+	// Words is how many different keywords one folder may have.
+	Words int
+	// Vanished is how many UIDs a folder remembers of messages that are gone. Who was away for
+	// longer is told that all he knows may be gone, and is told right.
+	Vanished int
+	// Subscriptions is how many names one account may subscribe to.
+	Subscriptions int
+	// Reserve is how many UIDs are promised ahead, so that none is given twice after a crash.
+	Reserve UID
+	// Journal is how many octets the journal of a folder has at least before the index is
+	// written anew. It may have as many as the index.
+	Journal int64
+	// Look is how often a folder that somebody waits for is looked at for what other programs
+	// did.
+	Look time.Duration
+	// Full is how often a folder is read in full although its times say that nothing changed.
+	Full time.Duration
+	// Structures is how many parsed messages are held in memory, over all accounts.
+	Structures int
+}
+
+// DefaultLimits returns the bounds of a server that nobody configured.
+func DefaultLimits() Limits {
+	return Limits{
+		Message: 50 << 20, Folders: 2000, Depth: 20, Keywords: 100, Words: 1000, Vanished: 100_000, Subscriptions: 5000,
+		Reserve: 1000, Journal: 64 << 10, Look: time.Second, Full: 10 * time.Minute, Structures: 1000,
+	}
+}
