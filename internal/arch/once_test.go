@@ -11,7 +11,7 @@ import (
 // after; the store and the mailboxes have orders of their own, and crash tests that
 // hold them to it.
 func TestFilesAreRenamedInOnePlace(t *testing.T) {
-	rooms := []string{"kit/safefile", "store/pebble", "nexthop/maildir"}
+	rooms := []string{"kit/safefile", "store/pebble", "nexthop/maildir", "mailbox"}
 	eachCall(t, func(s source, call *ast.CallExpr, of, name string) {
 		onDisk := of == "os" || of == "unix" || of == "syscall" || len(call.Args) == 2
 		if (name == "Rename" || name == "Renameat" || name == "Renameat2") && onDisk && !slices.Contains(rooms, s.room) {

@@ -14,6 +14,7 @@ type book struct {
 	entries []*entry // by UID
 	keys    map[string]*entry
 	gone    []vanished // by mod-sequence
+	inNew   int        // entries whose file is in new
 	ended   bool       // the last record is that of an orderly end
 	sound   int        // records that were understood
 }
@@ -42,7 +43,10 @@ func (b *book) put(e *entry) {
 	i, ok := b.find(e.uid)
 	switch {
 	case ok:
-		delete(b.keys, b.entries[i].key)
+		b.count(b.entries[i], -1)
+		if b.keys[b.entries[i].key] == b.entries[i] {
+			delete(b.keys, b.entries[i].key)
+		}
 		b.entries[i] = e
 	case i == len(b.entries):
 		b.entries = append(b.entries, e)
@@ -50,6 +54,7 @@ func (b *book) put(e *entry) {
 		b.entries = slices.Insert(b.entries, i, e)
 	}
 	b.keys[e.key] = e
+	b.count(e, 1)
 	b.next, b.modseq = max(b.next, e.uid+1), max(b.modseq, e.modseq)
 }
 
@@ -59,22 +64,45 @@ func (b *book) remove(gone []vanished, bound int) {
 	if len(gone) == 0 {
 		return
 	}
-	lost := make(map[UID]bool, len(gone))
 	for _, g := range gone {
-		lost[g.uid] = true
 		b.modseq = max(b.modseq, g.modseq)
-	}
-	b.entries = slices.DeleteFunc(b.entries, func(e *entry) bool {
-		if lost[e.uid] && b.keys[e.key] == e {
-			delete(b.keys, e.key)
+		if e := b.entry(g.uid); e != nil {
+			b.count(e, -1)
+			if b.keys[e.key] == e {
+				delete(b.keys, e.key)
+			}
 		}
-		return lost[e.uid]
-	})
+	}
+	b.drop(gone)
 	b.gone = append(b.gone, gone...)
 	if over := len(b.gone) - bound; over > bound/4 {
 		b.goneSince = b.gone[over-1].modseq
 		b.gone = slices.Clone(b.gone[over:])
 	}
+}
+
+// count keeps the number of entries whose file is in new.
+func (b *book) count(e *entry, n int) {
+	if !e.inCur {
+		b.inNew += n
+	}
+}
+
+// drop takes entries out: a few one by one, since most of a long folder stays where it is.
+func (b *book) drop(gone []vanished) {
+	if len(gone) < 16 {
+		for _, g := range gone {
+			if i, ok := b.find(g.uid); ok {
+				b.entries = slices.Delete(b.entries, i, i+1)
+			}
+		}
+		return
+	}
+	lost := make(map[UID]bool, len(gone))
+	for _, g := range gone {
+		lost[g.uid] = true
+	}
+	b.entries = slices.DeleteFunc(b.entries, func(e *entry) bool { return lost[e.uid] })
 }
 
 // replay takes a record. What is not understood is told.

@@ -14,6 +14,8 @@ var (
 	ErrExists = errors.New("a folder of that name is there already")
 	// ErrHasChildren: the folder cannot be removed while others are below it.
 	ErrHasChildren = errors.New("there are folders below it")
+	// ErrUse: another folder is for that. RFC 6154 §3.
+	ErrUse = errors.New("another folder is for that already")
 	// ErrInbox: the INBOX is neither made nor removed.
 	ErrInbox = errors.New("the INBOX always is")
 	// ErrGone: the message is not there any more.
@@ -36,7 +38,9 @@ var (
 type NameError struct{ Name, Why string }
 
 // Error says so.
-func (e *NameError) Error() string { return fmt.Sprintf("no folder can be called %q: %s", e.Name, e.Why) }
+func (e *NameError) Error() string {
+	return fmt.Sprintf("no folder can be called %q: %s", e.Name, e.Why)
+}
 
 // told maps a fault of the disk to what a reader can be told.
 func told(err error) error {

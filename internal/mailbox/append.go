@@ -1,0 +1,261 @@
+package mailbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"sallyport/internal/kit/fsys"
+)
+
+// Appending is messages that become part of a folder together or not at all (RFC 3502). It ends
+// with Commit or Abort.
+type Appending struct {
+	to    *Mailbox
+	items []item
+	give  []func()
+}
+
+// item is a message that lies in tmp.
+type item struct {
+	name  string // in tmp and, with its flags, in cur
+	flags Flags
+	date  time.Time
+	size  int64
+}
+
+// Append makes a message part of the folder. The message is read to its end, which is size
+// octets with CRLF; date zero is now. It is durable when it returns.
+func (m *Mailbox) Append(ctx context.Context, r io.Reader, size int64, flags Flags, date time.Time) (UID, error) {
+	a := m.Begin()
+	defer a.Abort()
+	if err := a.Add(ctx, r, size, flags, date); err != nil {
+		return 0, err
+	}
+	uids, err := a.Commit(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return uids[0], nil
+}
+
+// Begin begins to append. A folder that is open for reading only takes messages too: nothing
+// that is in it changes.
+func (m *Mailbox) Begin() *Appending { return &Appending{to: m} }
+
+// Add takes one more message. Nobody sees it before Commit.
+func (a *Appending) Add(ctx context.Context, r io.Reader, size int64, flags Flags, date time.Time) error {
+	root, f := a.to.folder.root, a.to.folder
+	if size > root.limits.Message {
+		return ErrTooBig
+	}
+	if err := f.mayBear(flags); err != nil {
+		return err
+	}
+	if root.space != nil {
+		give, ok := root.space.Take(size)
+		if !ok {
+			return ErrNoRoom
+		}
+		a.give = append(a.give, give)
+	}
+	if date.IsZero() {
+		date = root.now()
+	}
+	it := item{name: root.newName(), flags: flags, date: date}
+	tmp := a.tmp(it)
+	file, err := root.fs.Create(tmp)
+	if err != nil {
+		return told(err)
+	}
+	a.items = append(a.items, it)
+	at := &a.items[len(a.items)-1]
+	at.size, err = copyUnix(ctx, file, r, size)
+	if err == nil {
+		err = file.Sync()
+	}
+	err = errors.Join(err, file.Close())
+	if err == nil {
+		err = root.fs.Touch(tmp, date)
+	}
+	if err != nil {
+		return told(fmt.Errorf("a message could not be kept: %w", err))
+	}
+	return nil
+}
+
+func (a *Appending) tmp(it item) string {
+	f := a.to.folder
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return filepath.Join(f.dir, "tmp", it.name)
+}
+
+// copyUnix copies a message with its lines ended by LF, and returns how long it is with CRLF.
+func copyUnix(ctx context.Context, w fsys.File, r io.Reader, size int64) (octets int64, err error) {
+	buf := make([]byte, min(size+1, blockOctets)+1)
+	r = io.LimitReader(r, size+1)
+	n, read := 0, int64(0)
+	after := false // what was written ends in a CR
+	for ended := false; !ended; {
+		if err := ctx.Err(); err != nil {
+			return octets, err
+		}
+		k, err := r.Read(buf[n:])
+		read, n, ended = read+int64(k), n+k, err == io.EOF
+		switch {
+		case err != nil && !ended:
+			return octets, err
+		case read > size || ended && read < size:
+			return octets, fmt.Errorf("the message has not the %d octets that were announced", size)
+		case n < len(buf) && !ended:
+			continue
+		}
+		whole := n
+		if !ended && whole > 0 && buf[whole-1] == '\r' {
+			whole-- // its LF may follow
+		}
+		if whole > 0 {
+			part := bytes.ReplaceAll(buf[:whole], []byte("\r\n"), []byte("\n"))
+			octets += int64(len(part) + bare(part, after))
+			after = part[len(part)-1] == '\r'
+			if _, err := w.Write(part); err != nil {
+				return octets, err
+			}
+		}
+		n = copy(buf, buf[whole:n])
+	}
+	return octets, nil
+}
+
+// mayBear holds keywords to their bounds.
+func (f *folder) mayBear(flags Flags) error {
+	words := flags.Keywords()
+	if len(words) > f.root.limits.Keywords {
+		return ErrTooMany
+	}
+	for _, w := range words {
+		if !IsKeyword(w) {
+			return fmt.Errorf("%q can be no keyword", w)
+		}
+	}
+	return nil
+}
+
+// Abort gives up what was not committed.
+func (a *Appending) Abort() {
+	root := a.to.folder.root
+	for _, it := range a.items {
+		if err := root.fs.Remove(a.tmp(it)); err != nil && !missing(err) {
+			root.log.Warn("the rest of a message that was not appended stays", "err", err)
+		}
+	}
+	a.end()
+}
+
+func (a *Appending) end() {
+	for _, give := range a.give {
+		give()
+	}
+	a.items, a.give = nil, nil
+}
+
+// Commit makes the messages part of the folder, and returns their UIDs in the order in which
+// they were added, once they are durable. After an error none of them is.
+func (a *Appending) Commit(ctx context.Context) ([]UID, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	f := a.to.folder
+	places, err := a.link()
+	if err == nil {
+		err = f.root.dirs.Do(filepath.Join(f.where(), "cur"))
+	}
+	if err != nil {
+		a.unlink(places)
+		return nil, told(err)
+	}
+	f.mu.Lock()
+	uids, err := f.adopt(a.items, places)
+	f.mu.Unlock()
+	if err == nil {
+		err = f.sync()
+	}
+	if err != nil {
+		a.unlink(places)
+		return nil, told(err)
+	}
+	a.end()
+	return uids, nil
+}
+
+func (f *folder) where() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.dir
+}
+
+// link gives the messages their names in cur, which no other file has: each is new.
+func (a *Appending) link() (places []place, err error) {
+	f := a.to.folder
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended != nil {
+		return nil, f.ended
+	}
+	err = f.mine(func() error {
+		for _, it := range a.items {
+			p := place{f.keyword.name(it.name+":2,", it.flags), true}
+			if err := f.root.fs.Rename(filepath.Join(f.dir, "tmp", it.name), f.path(p)); err != nil {
+				return err
+			}
+			places = append(places, p)
+		}
+		return nil
+	})
+	return places, err
+}
+
+func (a *Appending) unlink(places []place) {
+	f := a.to.folder
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, p := range places {
+		if err := f.root.fs.Remove(f.path(p)); err != nil && !missing(err) {
+			f.root.log.Warn("a message that was not appended stays", "file", f.path(p), "err", err)
+		}
+	}
+}
+
+// adopt gives messages that were just linked their UIDs. One that somebody who looked meanwhile
+// has seen already has one.
+func (f *folder) adopt(items []item, places []place) ([]UID, error) {
+	b := f.book
+	if f.ended != nil {
+		return nil, f.ended
+	}
+	if err := f.journal.ensure(b.validity, b.next+UID(len(items)), b.modseq+1); err != nil {
+		return nil, err
+	}
+	modseq := b.modseq + 1
+	uids := make([]UID, len(items))
+	var out []byte
+	for i, it := range items {
+		e := &entry{uid: b.next, file: places[i].file, inCur: true}
+		if known := b.keys[it.name]; known != nil {
+			c := *known
+			e = &c
+		}
+		e.modseq, e.flags, e.date, e.size = modseq, it.flags, it.date, it.size
+		uids[i] = e.uid
+		out = e.append(out)
+		b.put(e)
+	}
+	b.modseq = modseq
+	f.wake()
+	return uids, f.note(out)
+}

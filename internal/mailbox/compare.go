@@ -1,0 +1,89 @@
+package mailbox
+
+import (
+	"cmp"
+	"slices"
+)
+
+// place is where a file of a folder lies.
+type place struct {
+	file  string
+	inCur bool
+}
+
+// seen is how the files of a folder differ from what the index says.
+type seen struct {
+	renamed []renamed
+	missing []*entry
+	found   []place // files of no message that is known
+	twice   []twice // files that seem to be another one of a known message
+}
+
+type renamed struct {
+	entry *entry
+	is    place
+}
+
+type twice struct {
+	entry *entry
+	other place
+}
+
+// listing is what lies in a folder. Of cur nothing is said when it was not read.
+type listing struct {
+	new, cur []string
+	curRead  bool
+}
+
+// compare says what others did to the files. It changes nothing.
+func (b *book) compare(l listing) (s seen) {
+	found := make(map[*entry]bool, len(l.new)+len(l.cur))
+	var open []place
+	exact := func(files []string, inCur bool) {
+		for _, file := range files {
+			e := b.keys[identity(file)]
+			if e == nil || e.file != file || e.inCur != inCur {
+				if other := b.keys[file]; other != nil {
+					e = other
+				}
+			}
+			if e != nil && e.file == file && e.inCur == inCur {
+				found[e] = true
+				continue
+			}
+			if file != "" && file[0] != '.' {
+				open = append(open, place{file, inCur})
+			}
+		}
+	}
+	exact(l.new, false)
+	exact(l.cur, true)
+	for _, p := range open {
+		e := b.keys[identity(p.file)]
+		switch {
+		case e == nil:
+			s.found = append(s.found, p)
+		case found[e] || e.inCur && !l.curRead:
+			s.twice = append(s.twice, twice{e, p})
+		default:
+			found[e] = true
+			s.renamed = append(s.renamed, renamed{e, p})
+		}
+	}
+	for _, e := range b.entries {
+		if !found[e] && (l.curRead || !e.inCur) {
+			s.missing = append(s.missing, e)
+		}
+	}
+	// New files get their UIDs by the time in their names, wherever they lie.
+	slices.SortFunc(s.found, func(x, y place) int {
+		a, b := ageOf(x.file), ageOf(y.file)
+		return cmp.Or(cmp.Compare(a.seconds, b.seconds), cmp.Compare(a.micros, b.micros), cmp.Compare(x.file, y.file))
+	})
+	return s
+}
+
+// nothing reports whether the index is right.
+func (s *seen) nothing() bool {
+	return len(s.renamed)+len(s.missing)+len(s.found)+len(s.twice) == 0
+}

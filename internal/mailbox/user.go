@@ -1,0 +1,196 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// User is the mailbox of an account, with its folders.
+type User struct {
+	root *Root
+	dir  string
+	refs int // under the root's lock
+
+	mu       sync.Mutex
+	ended    error
+	made     bool
+	settings *settings
+	open     map[string]*folder // by the name on the disk; "" is the INBOX
+}
+
+// begin makes the mailbox and the folders that people expect, the first time.
+func (u *User) begin() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.made {
+		return nil
+	}
+	if err := u.root.makeFolder(u.dir, false); err != nil {
+		return err
+	}
+	names, err := u.root.fs.List(u.dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if strings.HasPrefix(n, removedPrefix) {
+			u.root.removeAll(filepath.Join(u.dir, n))
+		}
+	}
+	s, err := u.root.readSettings(u.dir)
+	if err != nil {
+		return err
+	}
+	u.settings = s
+	if !s.Begun {
+		if err := u.usual(); err != nil {
+			return err
+		}
+	}
+	u.made = true
+	return nil
+}
+
+// usual makes the folders that every mail program looks for, and subscribes to them. Whoever
+// removes one does not get it again.
+func (u *User) usual() error {
+	for _, name := range []string{"Drafts", "Sent", "Trash", "Archive", "Junk"} {
+		if err := u.root.makeFolder(filepath.Join(u.dir, "."+name), true); err != nil {
+			return err
+		}
+		u.settings.subscribe(name, true)
+	}
+	u.settings.subscribe(Inbox, true)
+	u.settings.Begun = true
+	return u.save()
+}
+
+// makeFolder makes the folders of a Maildir and returns when they are durable.
+func (r *Root) makeFolder(dir string, child bool) error {
+	above := filepath.Dir(dir)
+	whole := true
+	for _, sub := range []string{"cur", "new", "tmp"} {
+		if _, err := r.fs.Stat(filepath.Join(dir, sub)); missing(err) {
+			whole = false
+		} else if err != nil {
+			return err
+		}
+	}
+	if whole {
+		return nil
+	}
+	for _, sub := range []string{"tmp", "new", "cur"} {
+		if err := r.fs.MkdirAll(filepath.Join(dir, sub), mode); err != nil {
+			return err
+		}
+	}
+	if child {
+		// By this empty file Maildir++ tells a folder from a mailbox.
+		f, err := r.fs.Create(filepath.Join(dir, "maildirfolder"))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	for _, d := range []string{dir, above, filepath.Dir(above)} {
+		if err := r.dirs.Do(d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close ends one use of the mailbox.
+func (u *User) Close() {
+	r := u.root
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if u.refs--; u.refs == 0 && r.users[u.dir] == u {
+		delete(r.users, u.dir)
+	}
+}
+
+// acquire opens a folder by its name on the disk, or shares it. u.mu is held.
+func (u *User) acquire(name string) (*folder, error) {
+	if u.ended != nil {
+		return nil, u.ended
+	}
+	if f := u.open[name]; f != nil {
+		f.refs++
+		return f, nil
+	}
+	dir := filepath.Join(u.dir, name)
+	for _, sub := range []string{"cur", "new", "tmp"} {
+		info, err := u.root.fs.Stat(filepath.Join(dir, sub))
+		if missing(err) && sub != "cur" {
+			err = u.root.fs.MkdirAll(filepath.Join(dir, sub), mode)
+		} else if missing(err) || err == nil && !info.IsDir() {
+			return nil, ErrNoSuchMailbox
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	f := &folder{root: u.root, user: u, dir: dir, refs: 1, changed: make(chan struct{})}
+	f.journal = newJournal(u.root.fs, filepath.Join(dir, indexFolder), u.root.limits.Reserve)
+	if err := f.load(); err != nil {
+		return nil, errors.Join(err, f.journal.close())
+	}
+	u.open[name] = f
+	return f, nil
+}
+
+// release ends one use of a folder; the last one closes its index in order.
+func (u *User) release(f *folder) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if f.refs--; f.refs > 0 {
+		return
+	}
+	for name, other := range u.open {
+		if other == f {
+			u.end(name, f, ErrEnded)
+		}
+	}
+}
+
+// end closes a folder. u.mu is held.
+func (u *User) end(name string, f *folder, why error) {
+	delete(u.open, name)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended != nil {
+		_ = f.journal.close() // nothing of it counts any more
+		return
+	}
+	f.ended = why
+	if err := f.journal.end(f.book); err != nil {
+		u.root.log.Warn("the index of a mailbox was not closed in order", "folder", f.dir, "err", err)
+	}
+	f.wake()
+}
+
+// with calls do with a folder that is open meanwhile.
+func (u *User) with(ctx context.Context, name string, do func(*folder) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	u.mu.Lock()
+	dir, err := u.find(name)
+	if err != nil {
+		u.mu.Unlock()
+		return told(err)
+	}
+	f, err := u.acquire(dir)
+	u.mu.Unlock()
+	if err != nil {
+		return told(err)
+	}
+	defer u.release(f)
+	return do(f)
+}
