@@ -57,7 +57,7 @@ func (f *folder) load() error {
 	f.book = l.book
 	f.words = map[string]string{}
 	for _, what := range l.damage {
-		f.root.log.Warn("the index of a mailbox is damaged and is made anew from its files", "folder", f.dir, "what", what)
+		f.root.log.Warn("the index of a mailbox is damaged and is made anew from its files", "file", f.dir, "what", what)
 	}
 	f.journal.broken = !l.exact
 	if err := f.readKeywords(); err != nil || l.exact {
@@ -292,7 +292,7 @@ func (f *folder) another(t twice) (message, renamed bool, err error) {
 func (f *folder) note(records []byte) error {
 	if len(records) > 0 && !f.journal.broken {
 		if err := f.journal.write(records); err != nil {
-			f.root.log.Error("the index of a mailbox could not be written", "folder", f.dir, "err", err)
+			f.root.log.Error("the index of a mailbox could not be written", "file", f.dir, "err", err)
 		}
 	}
 	if f.journal.full(f.root.limits.Journal) {

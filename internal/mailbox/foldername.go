@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"sallyport/internal/imap/wire"
 )
 
 // Separator parts the levels of folder names. On the disk it is a dot, as Maildir++ says.
@@ -43,7 +45,7 @@ func directory(name string, l Limits) (string, error) {
 		case i == 0 && len(levels) > 1 && strings.EqualFold(level, Inbox):
 			level = Inbox
 		}
-		b.WriteString("." + encodeUTF7(level, "."))
+		b.WriteString("." + encodeLevel(level))
 	}
 	if b.Len() > maxDirectory {
 		return bad("it is too long")
@@ -51,13 +53,36 @@ func directory(name string, l Limits) (string, error) {
 	return b.String(), nil
 }
 
+// dot is a dot within a level, which modified UTF-7 would leave as it is.
+const dot = "&AC4-"
+
+func encodeLevel(level string) string {
+	parts := strings.Split(level, ".")
+	for i, p := range parts {
+		parts[i] = wire.EncodeName(p)
+	}
+	return strings.Join(parts, dot)
+}
+
+func decodeLevel(level string) (string, error) {
+	parts := strings.Split(level, dot)
+	for i, p := range parts {
+		decoded, err := wire.DecodeName(p)
+		if err != nil {
+			return "", err
+		}
+		parts[i] = decoded
+	}
+	return strings.Join(parts, "."), nil
+}
+
 // folderName returns how a folder of the disk is called. Names that are no modified UTF-7, as
 // those of Courier, are taken as they stand.
 func folderName(dir string) string {
 	var levels []string
 	for level := range strings.SplitSeq(strings.TrimPrefix(dir, "."), ".") {
-		decoded, ok := decodeUTF7(level)
-		if !ok || encodeUTF7(decoded, ".") != level && EncodeUTF7(decoded) != level || strings.Contains(decoded, Separator) {
+		decoded, err := decodeLevel(level)
+		if err != nil || strings.Contains(decoded, Separator) {
 			decoded = strings.ToValidUTF8(level, "\ufffd")
 			decoded = strings.NewReplacer(Separator, "_", "*", "_", "%", "_").Replace(decoded)
 		}

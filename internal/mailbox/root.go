@@ -187,7 +187,7 @@ func (r *Root) Watch(ctx context.Context) {
 		for _, f := range r.all() {
 			f.mu.Lock()
 			if _, err := f.look(false); err != nil && f.ended == nil {
-				r.log.Warn("a folder could not be looked at", "folder", f.dir, "err", err)
+				r.log.Warn("a folder could not be looked at", "file", f.dir, "err", err)
 			}
 			f.mu.Unlock()
 		}

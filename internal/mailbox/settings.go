@@ -51,7 +51,7 @@ func (r *Root) readSettings(dir string) (*settings, error) {
 	}
 	s := &settings{}
 	if err := codec.Decode(text, s); err != nil {
-		r.log.Warn("what an account says of its folders is damaged and is forgotten", "folder", dir, "err", err)
+		r.log.Warn("what an account says of its folders is damaged and is forgotten", "file", dir, "err", err)
 		return &settings{Begun: true}, nil
 	}
 	return s, nil

@@ -170,7 +170,7 @@ func (u *User) end(name string, f *folder, why error) {
 	}
 	f.ended = why
 	if err := f.journal.end(f.book); err != nil {
-		u.root.log.Warn("the index of a mailbox was not closed in order", "folder", f.dir, "err", err)
+		u.root.log.Warn("the index of a mailbox was not closed in order", "file", f.dir, "err", err)
 	}
 	f.wake()
 }
