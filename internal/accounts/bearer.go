@@ -59,7 +59,7 @@ func (i *Identity) SignInByToken(ctx context.Context, user, token string, p Peer
 		i.forgive(ticket)
 		return Proof{}, cancelled(ctx)
 	}
-	c := Credential{ID: tokenID, Kind: KindToken, Name: person.Client, Created: i.o.Now(), Expires: person.Ends, Scope: ScopeSend}
+	c := Credential{ID: tokenID, Kind: KindToken, Name: person.Client, Created: i.o.Now(), Expires: person.Ends, Scope: ScopeAll}
 	if err := r.refuses(c, p, i.o.Now()); err != nil {
 		return Proof{}, err
 	}

@@ -153,6 +153,7 @@ type Proof struct {
 	Credentials []Credential // all that were needed; none: nobody signed in
 	// Ends is when the first of them ends, or the certificate that was shown; zero: never.
 	Ends time.Time
+	For  Scope // what the session is to do
 }
 
 // ending returns the proof with the time when the first of its credentials ends, or the
@@ -180,7 +181,7 @@ func (p Peer) endOf(c Credential) time.Time {
 
 // LocalProof is the proof of a user of this host whose account a is, as the kernel knows him.
 func LocalProof(a Account) Proof {
-	return Proof{Account: a, Credentials: []Credential{{Kind: KindLocal, Scope: ScopeSend}}}
+	return Proof{Account: a, Credentials: []Credential{{Kind: KindLocal, Scope: ScopeSend}}, For: ScopeSend}
 }
 
 // CredentialIDs returns the names of what was signed in with, separated by blanks.
@@ -339,7 +340,7 @@ func (i *Identity) Fallen(p Proof) string {
 		return "the account was removed"
 	case r.Standing != StandingActive:
 		return "the account is " + r.Standing.String()
-	case !r.Sends():
+	case p.For != ScopeReceive && !r.Sends():
 		return "the directory " + r.Source.Directory + " does not let the account send"
 	case r.Revision != p.Revision:
 		return "the account was changed after the sign-in"

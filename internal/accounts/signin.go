@@ -299,7 +299,7 @@ func (i *Identity) admit(ctx context.Context, r *record, c Credential, p Peer) (
 		}
 		i.noteUse(ctx, now, c.ID, p.endOf(c), i.o.Now())
 	}
-	return Proof{Account: now.Account, Credentials: all}.ending(p), nil
+	return Proof{Account: now.Account, Credentials: all, For: p.For}.ending(p), nil
 }
 
 // rederive makes the secret that the present limits ask for; the caller holds a

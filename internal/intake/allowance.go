@@ -21,10 +21,10 @@ func (t *transaction) allowed(ctx context.Context, deliveries int, to mail.Addre
 		return mail.Reply{}, true
 	}
 	if t.charge == nil {
-		t.charge = t.s.in.Ledger.Charge(ledger.Account(t.s.account.Address))
+		t.charge = t.s.in.Ledger.Charge(ledger.Account(t.s.account().Address))
 	}
 	// As the account stands now: an operator who gives it more need not end its session.
-	account, _ := t.s.in.Accounts.Lookup(t.s.account.Address)
+	account, _ := t.s.in.Accounts.Lookup(t.s.account().Address)
 	v, alarm := t.charge.Take(deliveries, t.s.in.Allowance(account))
 	if v.OK {
 		return mail.Reply{}, true
@@ -69,7 +69,7 @@ func (t *transaction) overReply(v budget.Verdict) mail.Reply {
 // alarm tells the administrator, once in an hour for each account: an honest person
 // hardly ever meets the limit, so that somebody else may have the password.
 func (t *transaction) alarm(ctx context.Context, v budget.Verdict) {
-	name := t.s.account.Address.String()
+	name := t.s.account().Address.String()
 	t.s.in.Logger.Warn("an account reached its limit of recipients", "account", name, "rule", string(v.Rule), "limit", v.Most, "recipients", v.Used,
 		"peer", peer(t.s.conn).String(), "conn", t.s.conn.ID)
 	of := t.s.seen()

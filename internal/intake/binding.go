@@ -20,7 +20,7 @@ const evidenceBinding = "sender binding only reports"
 // hand in is ever softened, and only for an account that the message can name as its sender.
 func (s *session) binding() bind.Mode {
 	d := door(s.conn.Kind)
-	if s.in.Binding == nil || s.anonymous() || d != gate.DoorSubmission && d != gate.DoorSendmail || !s.account.Address.IsASCII() {
+	if s.in.Binding == nil || s.anonymous() || d != gate.DoorSubmission && d != gate.DoorSendmail || !s.account().Address.IsASCII() {
 		return bind.Enforce
 	}
 	return s.in.Binding()
@@ -41,7 +41,7 @@ func (t *transaction) reportSender(v gate.Verdict) gate.Verdict {
 		return v
 	}
 	own := letter.Draft{ID: t.draft.ID, Account: t.draft.Account, Envelope: t.draft.Envelope, Session: t.draft.Session}
-	own.Envelope.From = mail.PathOf(t.s.account.Address)
+	own.Envelope.From = mail.PathOf(t.s.account().Address)
 	own.Ownership = t.dir.Ownership(own.Account, own.Envelope.From)
 	if now := own.Mail(); now.Action == gate.AcceptLocal {
 		t.draft = own
@@ -65,7 +65,7 @@ func (t *transaction) reported() []store.Mutation {
 	if t.s.in.Findings == nil || len(t.notOwned) == 0 {
 		return nil
 	}
-	return t.s.in.Findings.Used(t.s.account.Address, true, t.dir.IsOurs, t.notOwned...)
+	return t.s.in.Findings.Used(t.s.account().Address, true, t.dir.IsOurs, t.notOwned...)
 }
 
 // keepReported writes by itself what reported returns, of a message that enters no queue.
@@ -81,7 +81,7 @@ func (s *session) refusedNames(ctx context.Context, rule string, dir *directory.
 	case s.in.Findings == nil || len(uses) == 0:
 	case rule == string(gate.RuleSenderNotOwned), rule == string(bind.RuleAuthorNotOwned),
 		rule == string(bind.RuleSenderFieldAlien), rule == string(bind.RuleResentNotOwned):
-		s.in.Findings.Keep(ctx, s.in.Findings.Used(s.account.Address, false, dir.IsOurs, uses...))
+		s.in.Findings.Keep(ctx, s.in.Findings.Used(s.account().Address, false, dir.IsOurs, uses...))
 	}
 }
 
@@ -90,7 +90,7 @@ func (s *session) refusedNames(ctx context.Context, rule string, dir *directory.
 func (t *transaction) senders(v bind.Verdict, a bind.Authors) (names []string, fields []byte) {
 	names = v.Missing(a)
 	for _, name := range names {
-		fields = append(fields, name+": <"+t.s.account.Address.String()+">\r\n"...)
+		fields = append(fields, name+": <"+t.s.account().Address.String()+">\r\n"...)
 	}
 	return names, fields
 }

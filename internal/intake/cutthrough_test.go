@@ -355,7 +355,7 @@ func TestFrozenBeforeItsEndIsRead(t *testing.T) {
 		}
 		_, err := w.identity.Freeze(t.Context(), addr(t, "alice@local.test"), "incident", nil)
 		must(t, err)
-		if w.in.EndFallen(addr(t, "alice@local.test")) != 1 {
+		if w.desk.EndFallen(addr(t, "alice@local.test")) != 1 {
 			t.Error("no session ended")
 		}
 		select {

@@ -234,7 +234,7 @@ func (t *transaction) judgeAuthors(h message.Header, c *content) (names []string
 		cs = mail.UTF8
 	}
 	a := bind.Authors(h.Authors(cs))
-	v := t.reportAuthors(bind.Header(t.dir.Owner(t.s.account.Address), a))
+	v := t.reportAuthors(bind.Header(t.dir.Owner(t.s.account().Address), a))
 	if !v.OK {
 		refused := &errRefused{rule: string(v.Rule), reply: v.Reply, notes: v.Notes}
 		if v.Rule == bind.RuleAuthorNotOwned && len(a.From) > 0 {

@@ -18,7 +18,6 @@ package intake
 import (
 	"context"
 	"io"
-	"iter"
 	"log/slog"
 	"net/netip"
 	"sync/atomic"
@@ -37,6 +36,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/returnpath"
+	"sallyport/internal/signin"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
@@ -46,16 +46,9 @@ import (
 type Accounts interface {
 	// Lookup returns an account as it stands now; it is asked at every MAIL, RCPT and end of data.
 	Lookup(a mail.Address) (accounts.Account, bool)
-	// Begin starts a SASL exchange.
-	Begin(mech string, p accounts.Peer) (*accounts.Exchange, error)
-	// Unasked returns who signed in by the certificate of TLS alone; false: nobody.
-	Unasked(ctx context.Context, p accounts.Peer) (accounts.Proof, bool)
 	// Lapsed says why the certificate that the client shows, of a key that is enrolled, is none
 	// to sign in with now; "": there is nothing to say.
 	Lapsed(p accounts.Peer) string
-	// Fallen says why what was proved at a sign-in gives no right any more; "": it does. It is
-	// asked as often as Lookup.
-	Fallen(p accounts.Proof) string
 }
 
 // Queue is what intake needs of the spool.
@@ -68,8 +61,6 @@ type Queue interface {
 type Journal interface {
 	Write(ctx context.Context, facts ...fact.Fact) error
 	Stranger(f fact.Fact)
-	// Many takes a fact of an account that makes too many to stand by themselves.
-	Many(f fact.Fact)
 }
 
 // Limits bounds what one message may cost before it is refused.
@@ -83,11 +74,6 @@ type Limits struct {
 	OfferTime time.Duration
 	// AskTime is how long a recipient may wait for what the servers behind us say.
 	AskTime time.Duration
-	// SessionsPerAccount bounds the live sessions signed in as one account.
-	SessionsPerAccount int
-	// Facts bounds the sign-ins, refusals and ends of connections of one account that stand
-	// in the trace by themselves within an hour; more are summed up as strangers' are.
-	Facts int
 	// InspectTime is how long all inspectors together may take over one message; then
 	// it is deferred. RFC 5321 §4.5.3.2.6 lets a client wait ten minutes.
 	InspectTime time.Duration
@@ -100,7 +86,7 @@ type Limits struct {
 
 // DefaultLimits returns the limits of a server that was told nothing.
 func DefaultLimits() Limits {
-	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, OfferTime: 5 * time.Minute, AskTime: 20 * time.Second, SessionsPerAccount: 32, Facts: 20_000, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096}
+	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, OfferTime: 5 * time.Minute, AskTime: 20 * time.Second, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096}
 }
 
 // Watch is what intake needs of who watches accounts for misuse.
@@ -111,7 +97,6 @@ type Watch interface {
 	Heard(ctx context.Context, from mail.Address, ways []watch.Way) watch.Judged
 	// Keep writes by itself what a message would have been made durable with.
 	Keep(ctx context.Context, also []store.Mutation)
-	SignedIn(ctx context.Context, by watch.Act)
 	BindingFailed(ctx context.Context, by watch.Act, claimed mail.Address)
 	// Mistaken reports whether a recipient that is refused counts as one.
 	Mistaken(ctx context.Context, of, recipient mail.Address) bool
@@ -131,6 +116,7 @@ type Options struct {
 	Hostname  mail.Domain
 	Directory func() *directory.Snapshot
 	Accounts  Accounts
+	Desk      *signin.Desk // where people sign in
 	Queue     Queue
 	Journal   Journal
 	// Ledger counts the recipients of each account, and Allowance says how many it may
@@ -184,15 +170,13 @@ const linger = 2 * time.Second
 type Intake struct {
 	Options
 	set        atomic.Pointer[settings]
-	live       *sessions
-	noise      *noise
 	inspecting chan struct{} // holds one token for each inspector at work
 	inspectors *workers.Crew // on which they work
 }
 
 // New returns an Intake.
 func New(o Options) *Intake {
-	in := &Intake{Options: o, live: newSessions(o.Limits.SessionsPerAccount), noise: newNoise(o.Limits.Facts), inspecting: make(chan struct{}, o.Limits.Inspections), inspectors: workers.New(linger)}
+	in := &Intake{Options: o, inspecting: make(chan struct{}, o.Limits.Inspections), inspectors: workers.New(linger)}
 	if in.Memory == nil {
 		in.Memory = allowance.New(DefaultMemory)
 	}
@@ -206,13 +190,10 @@ type settings struct {
 	notice string
 }
 
-// Adjust replaces limits and notice: those of a message from the next MAIL on, those
-// of sessions from the next sign-in on. How many inspectors work at once stays as it
-// was.
+// Adjust replaces limits and notice, from the next MAIL on. How many inspectors work at once
+// stays as it was.
 func (in *Intake) Adjust(l Limits, notice string) {
 	in.set.Store(&settings{l, notice})
-	in.live.adjust(l.SessionsPerAccount)
-	in.noise.adjust(l.Facts)
 }
 
 // Bounds returns the limits of the next transaction.
@@ -224,29 +205,11 @@ func (in *Intake) notice() string { return in.set.Load().notice }
 // sendmail door it is the user who is known, or turned away.
 func (in *Intake) Connect(ctx context.Context, c server.Conn) (server.Session, mail.Reply) {
 	s := &session{in: in, conn: c}
+	s.visit = in.Desk.Visit(s)
 	if c.Kind == server.KindSendmail {
 		return s.recognise(ctx)
 	}
 	return s, mail.R(220, "", "")
-}
-
-// EndFallen ends those of the account's live sessions whose sign-in gives no right any more,
-// since a credential was revoked or the account changed, and returns how many there were.
-// The others go on. A message in progress may come to its end of data, where all of this is
-// asked again.
-func (in *Intake) EndFallen(account mail.Address) int {
-	return in.live.end(account, func(p accounts.Proof) bool { return in.Accounts.Fallen(p) != "" })
-}
-
-// Sessions returns every live session that signed in, with when it did, in no order.
-func (in *Intake) Sessions() iter.Seq2[time.Time, fact.Session] {
-	return func(yield func(time.Time, fact.Session) bool) {
-		for _, s := range in.live.all() {
-			if !yield(s.since, s.as) {
-				return
-			}
-		}
-	}
 }
 
 // peer returns the client's address without an IPv4-in-IPv6 wrapping.

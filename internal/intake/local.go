@@ -36,12 +36,9 @@ func (s *session) recognise(ctx context.Context) (server.Session, mail.Reply) {
 	if s.local.Account.IsZero() || !exists {
 		return nil, s.turnAway()
 	}
-	proof := accounts.LocalProof(account)
-	if !s.in.live.add(proof, s, s.signedInAs(proof)) {
-		s.account = proof
+	if !s.visit.Local(accounts.LocalProof(account)) {
 		return nil, s.refuse(ctx, fact.Fact{Rule: "sessions-per-account", Reply: mail.R(421, "4.7.0", "too many sessions of this account")})
 	}
-	s.account = proof
 	return s, mail.R(220, "", "account=<"+account.Address.String()+">")
 }
 

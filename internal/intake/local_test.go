@@ -6,6 +6,7 @@ import (
 
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
+	"sallyport/internal/signin"
 	"sallyport/internal/smtp/server"
 )
 
@@ -78,20 +79,20 @@ func TestSendmailDoorRefuses(t *testing.T) {
 	must(t, err)
 	c.want(c.to("<bob@local.test>"), 550)
 	w.oneFact("account-frozen")
-	if n := w.in.EndFallen(addr(t, "alice@local.test")); n != 1 {
+	if n := w.desk.EndFallen(addr(t, "alice@local.test")); n != 1 {
 		t.Errorf("%d sessions ended", n)
 	}
 }
 
 // The sessions of an account are bounded over all its doors together.
 func TestSendmailDoorSharesTheSessions(t *testing.T) {
-	l := intake.DefaultLimits()
+	l := signin.DefaultLimits()
 	l.SessionsPerAccount = 2
-	w := newWorldOf(t, setup{limits: l})
+	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), desk: l})
 	w.signedIn("alice@local.test")
 	first, _ := w.local(1000)
 	doors := map[string]int{}
-	for since, s := range w.in.Sessions() {
+	for since, s := range w.desk.Sessions() {
 		if s.Account != "alice@local.test" || since.IsZero() || s.Conn == "" {
 			t.Errorf("a session %+v since %s", s, since)
 		}

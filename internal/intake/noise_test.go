@@ -7,6 +7,7 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/intake"
+	"sallyport/internal/signin"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/trace/query"
 )
@@ -16,9 +17,9 @@ import (
 // in however many sessions, and the rest is summed up. Others are not concerned, and
 // what was accepted always stands by itself.
 func TestAnAccountsFactsAreBounded(t *testing.T) {
-	l := intake.DefaultLimits()
+	l := signin.DefaultLimits()
 	l.Facts = 10
-	w := newWorldOf(t, setup{limits: l})
+	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), desk: l})
 	tries := func() (single, many int) {
 		c := w.signedIn("alice@local.test") // one fact, taken there
 		for range 50 {

@@ -25,7 +25,7 @@ func (t *transaction) class(r returnpath.Reading) directory.Class {
 	if r.Decides() {
 		return r.Class
 	}
-	return t.dir.ClassifyFor(t.s.account.Address, r.Address)
+	return t.dir.ClassifyFor(t.s.account().Address, r.Address)
 }
 
 // readEvidence is what was found, as the trace tells it.

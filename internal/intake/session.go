@@ -3,10 +3,7 @@ package intake
 import (
 	"context"
 	"crypto/tls"
-	"maps"
-	"slices"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,22 +12,21 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/letter"
 	"sallyport/internal/mail"
+	"sallyport/internal/signin"
 	"sallyport/internal/smtp/server"
 )
 
 // session is one connection's policy state. The engine calls it from one
 // goroutine.
 type session struct {
-	in      *Intake
-	conn    server.Conn
-	hello   server.Hello
-	account accounts.Proof // as it stood at sign-in, and with what; zero: nobody signed in
-	local   LocalUser      // at the sendmail door
+	in    *Intake
+	conn  server.Conn
+	hello server.Hello
+	visit *signin.Visit // with whom it belongs to
+	local LocalUser     // at the sendmail door
 
 	accepted, refused int
 
-	// ending ends the session with the time of what was signed in with; nil: that has no end.
-	ending *time.Timer
 	// leaving is what is offered to a server behind us meanwhile; nil: nothing is.
 	leaving atomic.Pointer[letter.Departure]
 }
@@ -54,7 +50,7 @@ func (s *session) Close(ctx context.Context, why string) {
 	f := fact.Disconnected{
 		At: now, Rule: "connection-ended", Session: s.seen(), Why: why, Accepted: s.accepted,
 		Evidence: []fact.Pair{
-			{Name: "refused", Value: strconv.Itoa(s.refused)},
+			{Name: "refused", Value: strconv.Itoa(s.refused + s.visit.Refused())},
 			{Name: "lasted", Value: now.Sub(s.conn.Started).Round(time.Millisecond).String()},
 		},
 	}.Fact()
@@ -64,32 +60,19 @@ func (s *session) Close(ctx context.Context, why string) {
 			return
 		}
 	} else {
-		if s.ending != nil {
-			s.ending.Stop()
-		}
-		s.in.live.remove(s.account.Address, s)
+		s.visit.Leave()
 		if s.accepted == 0 {
-			s.tell(ctx, s.account.Address, f)
+			s.tell(ctx, s.account().Address, f)
 			return
 		}
 	}
 	s.write(ctx, f)
 }
 
-// become takes the session for that of whoever gave the proof, as long as what he proved it
-// with has time. What he sends is asked about in any case; a session that could do nothing
-// any more is told so.
-func (s *session) become(p accounts.Proof) {
-	s.account = p
-	if s.conn.Vouch != nil {
-		s.conn.Vouch(func() bool { return s.in.Accounts.Fallen(p) == "" })
-	}
-	if !p.Ends.IsZero() {
-		s.ending = time.AfterFunc(max(0, p.Ends.Sub(s.in.Now())), s.conn.End)
-	}
-}
+// account is the account as it stood at sign-in, and with what that was; zero: nobody signed in.
+func (s *session) account() accounts.Proof { return s.visit.Proof() }
 
-func (s *session) anonymous() bool { return s.account.Address.IsZero() }
+func (s *session) anonymous() bool { return s.visit.Anonymous() }
 
 // refuse counts and records a refusal: a stranger's is aggregated and kept apart,
 // an account's is evidence. The fact brings what the refusal was about.
@@ -105,21 +88,21 @@ func (s *session) refuse(ctx context.Context, about fact.Fact) mail.Reply {
 	if s.anonymous() {
 		s.in.Journal.Stranger(f)
 	} else {
-		s.tell(ctx, s.account.Address, f)
+		s.tell(ctx, s.account().Address, f)
 	}
 	return f.Reply
 }
 
-// write records a fact that accompanies no other change. A journal that can't be
-// written is reported; the store refuses new mail by itself in that state.
-func (s *session) write(ctx context.Context, f fact.Fact) {
-	if err := s.in.Journal.Write(context.WithoutCancel(ctx), f); err != nil {
-		s.in.Logger.Error("fact not recorded", "kind", string(f.Kind), "conn", s.conn.ID, "err", err)
-	}
+// tell records a fact of somebody who signed in, and that accompanies no message.
+func (s *session) tell(ctx context.Context, account mail.Address, f fact.Fact) {
+	s.in.Desk.Tell(ctx, account, f)
 }
 
+// write records a fact that accompanies no other change.
+func (s *session) write(ctx context.Context, f fact.Fact) { s.in.Desk.Write(ctx, f) }
+
 // seen is what is known of the connection.
-func (s *session) seen() fact.Session { return s.seenAs(s.account) }
+func (s *session) seen() fact.Session { return s.seenAs(s.account()) }
 
 // seenAs is seen once p is proved.
 func (s *session) seenAs(p accounts.Proof) fact.Session {
@@ -145,7 +128,7 @@ func (s *session) seenAs(p accounts.Proof) fact.Session {
 func (s *session) noticed(about fact.Fact) mail.Reply {
 	r := about.Reply
 	if gate.Rule(about.Rule) == gate.RuleSignInRequired && s.hello.TLS != nil {
-		if why := s.in.Accounts.Lapsed(s.peer()); why != "" {
+		if why := s.in.Accounts.Lapsed(s.Peer()); why != "" {
 			r.Text += ": " + why
 		}
 	}
@@ -166,7 +149,7 @@ func (s *session) facts() gate.Facts {
 		return f
 	}
 	f.Auth, f.Standing = gate.AuthPassword, gate.StandingFrozen
-	if s.account.Credentials[0].Kind == accounts.KindCertificate {
+	if s.account().Credentials[0].Kind == accounts.KindCertificate {
 		f.Auth = gate.AuthCertificate
 	}
 	if f.Door == gate.DoorSendmail {
@@ -180,12 +163,7 @@ func (s *session) facts() gate.Facts {
 
 // fallen says why the account that signed in may do nothing any more; "" if it
 // may.
-func (s *session) fallen() string {
-	if s.anonymous() {
-		return ""
-	}
-	return s.in.Accounts.Fallen(s.account)
-}
+func (s *session) fallen() string { return s.visit.Fallen() }
 
 func door(k server.Kind) gate.Door {
 	switch k {
@@ -218,90 +196,4 @@ func tlsName(cs *tls.ConnectionState) string {
 		return ""
 	}
 	return tls.VersionName(cs.Version) + " " + tls.CipherSuiteName(cs.CipherSuite)
-}
-
-// sessions knows the live signed-in sessions of each account, so that they can be
-// bounded and ended.
-type sessions struct {
-	mu    sync.Mutex
-	limit int
-	by    map[string]map[*session]signedIn // by the account's key
-}
-
-// signedIn is what is told of a session that is still open, and what it rests on.
-type signedIn struct {
-	since time.Time
-	as    fact.Session
-	proof accounts.Proof
-}
-
-func (s *session) signedInAs(p accounts.Proof) signedIn { return signedIn{s.in.Now(), s.seenAs(p), p} }
-
-func newSessions(limit int) *sessions {
-	return &sessions{limit: limit, by: map[string]map[*session]signedIn{}}
-}
-
-func (l *sessions) adjust(limit int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.limit = limit
-}
-
-// add reports false when the account has as many sessions as it may.
-func (l *sessions) add(p accounts.Proof, s *session, in signedIn) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	set := l.by[p.Address.Key()]
-	if len(set) >= l.limit {
-		return false
-	}
-	if set == nil {
-		set = map[*session]signedIn{}
-		l.by[p.Address.Key()] = set
-	}
-	set[s] = in
-	return true
-}
-
-func (l *sessions) remove(account mail.Address, s *session) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	key := account.Key()
-	delete(l.by[key], s)
-	if len(l.by[key]) == 0 {
-		delete(l.by, key)
-	}
-}
-
-// end ends those sessions of an account whose proof is one to end, and returns how many
-// there were.
-func (l *sessions) end(account mail.Address, ends func(accounts.Proof) bool) int {
-	l.mu.Lock()
-	all := maps.Clone(l.by[account.Key()])
-	l.mu.Unlock()
-	var set []*session
-	for s, in := range all {
-		if ends(in.proof) {
-			set = append(set, s)
-		}
-	}
-	// Outside the lock: a session that ends removes itself.
-	for _, s := range set {
-		s.conn.End()
-		if out := s.leaving.Load(); out != nil {
-			out.Recheck()
-		}
-	}
-	return len(set)
-}
-
-// all returns what is told of every one.
-func (l *sessions) all() []signedIn {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var out []signedIn
-	for _, set := range l.by {
-		out = slices.AppendSeq(out, maps.Values(set))
-	}
-	return out
 }

@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/fact"
 	"sallyport/internal/intake"
+	"sallyport/internal/signin"
 	"sallyport/internal/smtp/server"
 )
 
@@ -54,7 +55,7 @@ func TestSessionsEndWithTheirCredential(t *testing.T) {
 	if name, _ := f.Find("credential name"); name != "phone" {
 		t.Errorf("the sign-in names the credential %q", name)
 	}
-	if n := w.in.EndFallen(alice); n != 0 {
+	if n := w.desk.EndFallen(alice); n != 0 {
 		t.Errorf("%d sessions ended for nothing", n)
 	}
 	phone.want(phone.from("<alice@local.test>"), 250)
@@ -64,7 +65,7 @@ func TestSessionsEndWithTheirCredential(t *testing.T) {
 	if f := w.oneFact("account-frozen"); f.Evidence[len(f.Evidence)-1].Value != "the app password of the sign-in was changed or revoked" {
 		t.Errorf("%+v", f.Evidence)
 	}
-	if n := w.in.EndFallen(alice); n != 1 {
+	if n := w.desk.EndFallen(alice); n != 1 {
 		t.Errorf("%d sessions ended", n)
 	}
 	desk.want(desk.from("<alice@local.test>"), 250)
@@ -227,9 +228,9 @@ func TestAuthWithoutTLS(t *testing.T) {
 // An account has a bounded number of sessions; one that ends makes room, and all
 // of them can be ended at once, however the account's name is written.
 func TestSessionsOfAnAccount(t *testing.T) {
-	l := intake.DefaultLimits()
+	l := signin.DefaultLimits()
 	l.SessionsPerAccount = 2
-	w := newWorldOf(t, setup{limits: l})
+	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), desk: l})
 	first := w.signedIn("alice@local.test")
 	w.signedIn("ALICE@local.test")
 	third := w.connect(server.KindSubmissions)
@@ -243,11 +244,11 @@ func TestSessionsOfAnAccount(t *testing.T) {
 	w.signedIn("alice@local.test")
 	_, err := w.identity.Freeze(t.Context(), addr(t, "alice@local.test"), "incident", nil)
 	must(t, err)
-	if n := w.in.EndFallen(addr(t, "aLiCe@local.test")); n != 2 || len(w.ended) != 2 {
+	if n := w.desk.EndFallen(addr(t, "aLiCe@local.test")); n != 2 || len(w.ended) != 2 {
 		t.Errorf("%d sessions ended, %v told", n, w.ended)
 	}
 	bob.want(bob.from("<bob@local.test>"), 250)
-	if n := w.in.EndFallen(addr(t, "carol@local.test")); n != 0 {
+	if n := w.desk.EndFallen(addr(t, "carol@local.test")); n != 0 {
 		t.Errorf("%d sessions of nobody", n)
 	}
 }

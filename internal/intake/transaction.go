@@ -61,7 +61,7 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transacti
 	}
 	tx := &transaction{s: s, hold: hold, dir: s.in.Directory(), limit: s.in.Bounds(), door: door(s.conn.Kind), binding: s.binding(), seen: map[string]bool{}}
 	// What the directory says of the sender stays as it is now.
-	tx.draft = letter.Draft{ID: id, Account: s.account.Address, Envelope: env, Ownership: tx.dir.Ownership(s.account.Address, env.From), Session: s.facts}
+	tx.draft = letter.Draft{ID: id, Account: s.account().Address, Envelope: env, Ownership: tx.dir.Ownership(s.account().Address, env.From), Session: s.facts}
 	v := tx.reportSender(tx.draft.Mail())
 	if v.Action == gate.AcceptLocal {
 		return tx, mail.R(250, "2.1.0", "sender ok")

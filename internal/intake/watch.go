@@ -11,7 +11,6 @@ import (
 	"sallyport/internal/incident"
 	"sallyport/internal/letter"
 	"sallyport/internal/mail"
-	"sallyport/internal/screen"
 	"sallyport/internal/spool"
 )
 
@@ -22,13 +21,7 @@ const ruleContained = "account-contained"
 const rulePaused = "shared-paused"
 
 // act is what the session does, for who watches accounts.
-func (s *session) act() watch.Act {
-	by := watch.Act{Account: s.account.Address, Session: s.seen(), Began: s.conn.Started, Used: s.account.Credentials, Offer: s.hello.Offer}
-	if n := screen.Network(s.peer().Remote); n.IsValid() {
-		by.Network = n.String()
-	}
-	return by
-}
+func (s *session) act() watch.Act { return s.visit.Act() }
 
 // watched has a message of an account judged, before anybody is told that it is taken, and
 // tells of one from outside who proved to be its author. What must be known of the accounts
@@ -106,16 +99,6 @@ func (s *session) claims(ctx context.Context, a mail.Address) {
 	if s.in.Watch != nil && !s.anonymous() && !a.IsZero() {
 		s.in.Watch.BindingFailed(ctx, s.act(), a)
 	}
-}
-
-// signedIn tells who watches that somebody signed in, by which mechanism.
-func (s *session) signedIn(ctx context.Context, mechanism string) {
-	if s.in.Watch == nil {
-		return
-	}
-	by := s.act()
-	by.Program = program(s.hello.Name, mechanism, s.hello.TLS)
-	s.in.Watch.SignedIn(ctx, by)
 }
 
 // program is a client program as far as it can be told apart: by how it names its host, by

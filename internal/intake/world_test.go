@@ -2,6 +2,7 @@ package intake_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -34,6 +35,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/returnpath"
 	"sallyport/internal/sched"
+	"sallyport/internal/signin"
 	smtpserver "sallyport/internal/smtp/server"
 	"sallyport/internal/smtp/wire"
 	"sallyport/internal/spool"
@@ -59,6 +61,7 @@ type world struct {
 	trace    *trace.Log
 	journal  *journal
 	dir      atomic.Pointer[directory.Snapshot]
+	desk     *signin.Desk
 	in       *intake.Intake
 	handed   []spool.Claim
 	ended    []string // connections that were told to end
@@ -167,6 +170,14 @@ type setup struct {
 	binding bind.Mode
 	// screen judges strangers; nil: nobody does.
 	screen intake.Screen
+	// desk bounds what one account may have; zero: the default.
+	desk signin.Limits
+}
+
+// listener is who watches accounts, if he hears of sign-ins.
+func (s setup) listener() signin.Watch {
+	w, _ := s.watch.(signin.Watch)
+	return w
 }
 
 func newWorld(t *testing.T) *world { return newWorldOf(t, setup{limits: intake.DefaultLimits()}) }
@@ -206,10 +217,11 @@ func newWorldOf(t *testing.T, s setup) *world {
 	w.most = budget.Limits{Hour: 1 << 20, Day: 1 << 20}
 	w.findings, err = review.Open(t.Context(), w.st, review.Options{Limits: review.DefaultLimits(), Now: w.clock, Logger: log})
 	must(t, err)
+	w.desk = signin.New(signin.Options{Accounts: w.identity, Journal: w.journal, Watch: s.listener(), Limits: cmp.Or(s.desk, signin.DefaultLimits()), Now: w.clock, Logger: log})
 	w.in = intake.New(intake.Options{
 		Binding: func() bind.Mode { return s.binding }, Findings: w.findings,
 		Screen: s.screen, Watch: s.watch, Ledger: w.ledger, Allowance: func(accounts.Account) budget.Limits { return w.most },
-		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Queue: w.spool, Journal: w.journal,
+		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Desk: w.desk, Queue: w.spool, Journal: w.journal,
 		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Memory: s.memory, Recipients: s.recipients, Offers: offers, International: international, ReturnPaths: s.returnPaths, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
 	})
 	w.seen = w.st.FactHead()

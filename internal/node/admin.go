@@ -31,7 +31,7 @@ func (n *Node) openOperator(_ context.Context) error {
 	n.operator = operate.New(operate.Options{
 		Incidents: n.incidents,
 		Accounts:  n.data.Accounts, Credentials: n.data.Accounts, Guesses: n.data.Accounts, DeviceCA: n.data.DeviceCA, Queue: n.data.Spool, Trace: n.data.Trace, Facts: n.data.Facts, Book: n.book, Ledger: n.data.Ledger, Allowance: n.allowance, Now: n.o.Now,
-		EndSessions: n.endFallen, Sessions: n.intake.Sessions, Server: n.server,
+		EndSessions: n.endFallen, Sessions: n.desk.Sessions, Server: n.server,
 		Write: n.data.Trace.Write, Mailboxes: n.data.Mailboxes, Renaming: n.renaming, Naming: n.naming, Backup: n.backup(), Data: n.config().Data, Certificate: n.leaf, Obtained: n.obtained, Tokens: n.tokenTroubles, Logger: n.log,
 		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,
 		Greeting:        func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice },
@@ -50,7 +50,7 @@ func (n *Node) openOperator(_ context.Context) error {
 // what of its mail is under way and may not leave.
 func (n *Node) endFallen(account mail.Address) int {
 	n.dispatch.Recheck(account)
-	return n.intake.EndFallen(account)
+	return n.desk.EndFallen(account)
 }
 
 // backup is what copies of everything are made of.

@@ -18,6 +18,7 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 		n.memory.Adjust(cfg.Limits.UnjudgedMemory)
 		n.log.Debug("memory limit", "octets", memory.Limit(cfg.Limits.Memory))
 		n.data.Disks.Reserve(cfg.Limits.Free())
+		n.desk.Adjust(settings.SignIn(cfg))
 		n.intake.Adjust(settings.Intake(cfg), cfg.Notice)
 		n.dispatch.Adjust(settings.Retry(cfg), settings.Dispatch(cfg))
 		// What was checked does not fail; if it does, the former bounds stay.

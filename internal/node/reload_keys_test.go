@@ -96,7 +96,7 @@ func proofs() map[string]keyProof {
 		"mx.delivery":                 {set: "[mx]\ndelivery = \"off\"", see: theExchangers},
 		"mx.dns":                      {set: "[mx]\ndns = [\"127.0.0.53:53\"]", see: theExchangers},
 		"mx.private":                  {set: "[mx]\nprivate = [\"10.0.0.0/8\"]", see: theExchangers},
-		"limits.sessions_per_account": {set: "[limits]\nsessions_per_account = 3", see: func(n *Node) any { return n.intake.Bounds().SessionsPerAccount }},
+		"limits.sessions_per_account": {set: "[limits]\nsessions_per_account = 3", see: func(n *Node) any { return n.desk.Bounds().SessionsPerAccount }},
 		"limits.shutdown_grace":       {set: "[limits]\nshutdown_grace = \"3s\"", see: limitsOfDoor},
 		"limits.unjudged_memory":      {set: "[limits]\nunjudged_memory = \"77MiB\"", see: func(n *Node) any { return n.memory.Use().Most }},
 		"limits.memory":               {set: "[limits]\nmemory = \"7GiB\"", see: func(*Node) any { return debug.SetMemoryLimit(-1) }},

@@ -177,6 +177,7 @@ type Act struct {
 	Program string // with what, as far as client programs are told apart; "": not known
 	Offer   string // what that offers in TLS, as a fingerprint; "": not known
 	Began   time.Time
+	Reads   bool // it is there to read the mailbox, and not to send
 	// Used are the credentials with which the session was opened.
 	Used []accounts.Credential
 	// message is whose recipients other servers refused, where it is no session that acts.
@@ -213,42 +214,6 @@ func (w *Watch) event(ctx context.Context, by Act, e hijack.Event, also ...store
 	if v.Contain {
 		_ = w.contain(ctx, a, by, v, since, Cause{})
 	}
-}
-
-// SignedIn tells that somebody signed in as the account.
-func (w *Watch) SignedIn(ctx context.Context, by Act) {
-	if w.Mode() == hijack.Off || by.Account.IsZero() {
-		return
-	}
-	now, who := w.o.Now(), w.o.Key.Account(by.Account.Key())
-	var also []store.Mutation
-	novel := func(prefix, what, text string) bool {
-		if text == "" {
-			return false
-		}
-		fresh, m := w.origin(ctx, keyOf(prefix, who), keyOf(prefix, who, w.o.Key.Text(what, text)), now)
-		also = append(also, m...)
-		return fresh
-	}
-	e := hijack.SignedIn{At: now, NewNetwork: novel(prefixFrom, "network", by.Network), NewProgram: novel(prefixProgram, "program", by.Program)}
-	novel(prefixOffer, "tls", by.Offer)
-	if by.Network != "" || by.Program != "" {
-		w.event(ctx, by, e, also...)
-	}
-}
-
-// origin tells whether an account comes from somewhere, or with something, for the first
-// time, and what is to be written for it. The first of all is no new one.
-func (w *Watch) origin(ctx context.Context, all, one []byte, now time.Time) (fresh bool, also []store.Mutation) {
-	if _, err := w.o.Store.Get(ctx, one); !errors.Is(err, store.ErrNotFound) {
-		return false, nil
-	}
-	n := 0
-	_ = w.o.Store.Scan(ctx, store.Prefix(all), func(_, _ []byte) (bool, error) { n++; return n < w.o.Limits.Origins, nil })
-	if n < w.o.Limits.Origins {
-		also = []store.Mutation{{Key: one, Value: encodeTime(now)}}
-	}
-	return n > 0, also
 }
 
 // BindingFailed tells that the account claimed a sender that is not its own.

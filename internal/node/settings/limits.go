@@ -9,6 +9,7 @@ import (
 	"sallyport/internal/intake"
 	"sallyport/internal/sched"
 	"sallyport/internal/screen"
+	"sallyport/internal/signin"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
@@ -32,8 +33,14 @@ func Intake(cfg config.Config) intake.Limits {
 	l := intake.DefaultLimits()
 	l.Header.HeaderOctets, l.Header.Fields, l.Header.Hops = int(cfg.Limits.HeaderSize), cfg.Limits.HeaderFields, cfg.Limits.Hops
 	l.AskTime = cfg.Callout.Timeout
-	l.SessionsPerAccount = cfg.Limits.SessionsPerAccount
 	l.Deliveries = spool.DefaultLimits().Recipients
+	return l
+}
+
+// SignIn returns the bounds of what one account may have.
+func SignIn(cfg config.Config) signin.Limits {
+	l := signin.DefaultLimits()
+	l.SessionsPerAccount = cfg.Limits.SessionsPerAccount
 	return l
 }
 

@@ -1,11 +1,9 @@
-package intake
+package signin
 
 import (
-	"context"
 	"sync"
 	"time"
 
-	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/screen"
 )
@@ -48,15 +46,4 @@ func (n *noise) fits(account mail.Address, now time.Time) bool {
 	b, ok := n.by[account.Key()].Take(n.rate, now)
 	n.by[account.Key()] = b
 	return ok
-}
-
-// tell records a fact of somebody who signed in, and that accompanies no message. It is
-// evidence, kept by itself; of one account that makes more of them than Limits.Facts in
-// an hour the rest is summed up as strangers' are, by network, door and rule.
-func (s *session) tell(ctx context.Context, account mail.Address, f fact.Fact) {
-	if s.in.noise.fits(account, f.At) {
-		s.write(ctx, f)
-		return
-	}
-	s.in.Journal.Many(f)
 }
