@@ -20,12 +20,15 @@ import (
 func (f configFlag) operate(ctx context.Context, c console, act func(*operate.Client) error) error {
 	place, err := config.Locate(f.Config)
 	if err != nil {
-		return err
+		return f.asHelper(ctx, act, err)
 	}
 	client, dialErr := operate.Dial(ctx, place.Socket())
 	if dialErr == nil {
 		defer client.Close()
 		return act(client)
+	}
+	if errors.Is(dialErr, fs.ErrPermission) {
+		return f.asHelper(ctx, act, cannotAsk(place, dialErr))
 	}
 	if !errors.Is(dialErr, operate.ErrNoServer) {
 		return cannotAsk(place, dialErr)
@@ -48,6 +51,35 @@ func (f configFlag) operate(ctx context.Context, c console, act func(*operate.Cl
 	}
 	direct := operate.Direct(n.Operator())
 	return errors.Join(act(direct), n.Close())
+}
+
+// HelpersSocket is where the commands of helpers look for a server whose configuration they
+// may not read.
+const HelpersSocket = "/run/sallyport/helpers.sock"
+
+// asHelper runs act at the helpers' socket, where whoever may not reach the operator's can
+// still ask; err is why he may not, and the answer where there is no such socket for him.
+func (f configFlag) asHelper(ctx context.Context, act func(*operate.Client) error, err error) error {
+	path := HelpersSocket
+	if place, locateErr := config.Locate(f.Config); locateErr == nil {
+		path = place.Helpers.Socket
+	} else if file, openErr := os.Open(f.Config); openErr == nil {
+		return errors.Join(err, file.Close()) // he may read it, and it is wrong
+	} else if !errors.Is(openErr, fs.ErrPermission) {
+		return err
+	}
+	if path == "" {
+		return err
+	}
+	client, dialErr := operate.Dial(ctx, path)
+	switch {
+	case errors.Is(dialErr, fs.ErrPermission), errors.Is(dialErr, fs.ErrNotExist):
+		return err
+	case dialErr != nil:
+		return dialErr
+	}
+	defer client.Close()
+	return act(client)
 }
 
 // cannotAsk says why a server that runs, or what pretends to be one, is not asked.

@@ -55,6 +55,7 @@ func (c Config) Keeping(running Config) Config {
 	c.ACME = running.ACME
 	c.ACME.Names = names
 	c.Metrics, c.Sendmail.Socket = running.Metrics, running.Sendmail.Socket
+	c.Helpers = running.Helpers
 	return c
 }
 

@@ -75,6 +75,8 @@ data = "elsewhere"
 notice = "goodbye"
 listen.mx = ["127.0.0.1:25"]
 listen.sendmail = "sendmail.sock"
+helpers.socket = "helpers.sock"
+helpers.group = "games"
 [domain."example.net"]
 deliver = "maildir"
 [maildir]
@@ -112,6 +114,8 @@ beyond_loopback = "on"
 		"acme.ca":                 func(c Config) string { return c.ACME.CA },
 		"tls_policy.listen":       func(c Config) string { return fmt.Sprint(c.TLSPolicy.Listen) },
 		"listen.sendmail":         func(c Config) string { return c.Sendmail.Socket },
+		"helpers.socket":          func(c Config) string { return c.Helpers.Socket },
+		"helpers.group":           func(c Config) string { return c.Helpers.Group.Name },
 		"metrics.listen":          func(c Config) string { return fmt.Sprint(c.Metrics.Listen) },
 		"metrics.beyond_loopback": func(c Config) string { return fmt.Sprint(c.Metrics.Beyond) },
 		"trace.origin":            func(c Config) string { return c.Trace.Origin },
@@ -208,5 +212,24 @@ exempt = ["a@example.org"]
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q\nwant %q", got, want)
+	}
+}
+
+// Who may ask is said whole or not at all, and of a group that this host has.
+func TestHelpersKeys(t *testing.T) {
+	const begin = "hostname = \"mx.example.org\"\ndata = \"d\"\nlisten.mx = [\"127.0.0.1:25\"]\n[domain.\"example.net\"]\ndeliver = \"maildir\"\n[helpers]\n"
+	c, err := Parse("a.toml", []byte(begin+"socket = \"s\"\ngroup = \"games\"\n"))
+	if err != nil || c.Helpers.Socket != "s" || c.Helpers.Group.Name != "games" || c.Helpers.Group.ID == 0 {
+		t.Errorf("%+v, %v", c.Helpers, err)
+	}
+	for text, want := range map[string]string{
+		"socket = \"s\"\n":                            "a.toml:7:10: \"s\": it is not said who may ask there",
+		"group = \"games\"\n":                         "these people have nowhere to ask",
+		"socket = \"s\"\ngroup = \"no-such-group\"\n": "a.toml:8:9: \"no-such-group\": this host has no such group; groupadd --system no-such-group",
+		"socket = \"s\"\ngroup = \"a:b\"\n":           "this is no group's name",
+	} {
+		if _, err := Parse("a.toml", []byte(begin+text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
 	}
 }

@@ -61,6 +61,8 @@ type Config struct {
 
 	// Sendmail says who of this host's users may send, and as whom.
 	Sendmail Sendmail
+	// Helpers says who may ask and do nothing else.
+	Helpers Helpers
 
 	positions map[string]Position
 	written   map[string]string // what each value says, by its key

@@ -162,7 +162,7 @@ func (s *source) routes(n *node, c *Config) {
 // resolve makes paths relative to the file, and fills what follows from others.
 func (s *source) resolve(c *Config) {
 	dir := filepath.Dir(s.file)
-	paths := []*string{&c.Sendmail.Socket, &c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Maildir.Root, &c.TLSPolicy.CA, &c.Rspamd.PasswordFile, &c.Webhook.KeyFile, &c.Webhook.CA, &c.Screen.List, &c.OIDC.CA, &c.OIDC.AskSecretAt}
+	paths := []*string{&c.Sendmail.Socket, &c.Helpers.Socket, &c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Maildir.Root, &c.TLSPolicy.CA, &c.Rspamd.PasswordFile, &c.Webhook.KeyFile, &c.Webhook.CA, &c.Screen.List, &c.OIDC.CA, &c.OIDC.AskSecretAt}
 	for i := range c.Domains {
 		paths = append(paths, &c.Domains[i].CA, &c.Domains[i].RecipientsFile)
 	}
@@ -246,7 +246,7 @@ func cause(err error) string {
 }
 
 // Locate returns what it takes to find a running server by its configuration file
-// at path: a Config of which only File, Data and Sendmail.Socket are set. It reads past any other
+// at path: a Config of which only File, Data and the paths of sockets are set. It reads past any other
 // fault, since a server must stay within reach while its file is being edited.
 func Locate(path string) (Config, error) {
 	text, err := readFile(path, MaxOctets)
@@ -269,6 +269,9 @@ func Locate(path string) (Config, error) {
 		c.Data = data
 		if door := root.child("listen", "sendmail"); door != nil {
 			c.Sendmail.Socket, _ = found.str(door)
+		}
+		if asks := root.child("helpers", "socket"); asks != nil {
+			c.Helpers.Socket, _ = found.str(asks)
 		}
 		found.resolve(&c)
 	}

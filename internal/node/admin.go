@@ -84,6 +84,10 @@ func (n *Node) server() *operate.Server {
 	return s
 }
 
+func (n *Node) serveHelpers(ctx context.Context) error {
+	return operate.ServeHelpers(ctx, n.listeners.Of(serviceHelpers)[0], n.operator, n.log)
+}
+
 func (n *Node) serveAdmin(ctx context.Context) error {
 	return operate.Serve(ctx, n.listeners.Of(serviceAdmin)[0], n.operator, n.log)
 }

@@ -21,6 +21,7 @@ import (
 // Services that listen, beside the kinds of doors.
 const (
 	serviceAdmin    = "admin"
+	serviceHelpers  = "helpers"
 	serviceMetrics  = "metrics"
 	servicePolicies = "tls_policy"
 	serviceACME     = "acme"
@@ -41,6 +42,9 @@ func places(cfg config.Config) (all []listen.Place) {
 		all = append(all, listen.Place{Service: server.KindSendmail.String(), Path: path, Name: "listen.sendmail"})
 	}
 	all = append(all, listen.Place{Service: serviceAdmin, Path: cfg.Socket(), Name: "data"})
+	if path := cfg.Helpers.Socket; path != "" {
+		all = append(all, listen.Place{Service: serviceHelpers, Path: path, Name: "helpers.socket"})
+	}
 	add(serviceMetrics, "metrics.listen", false, cfg.Metrics.Listen)
 	add(servicePolicies, "tls_policy.listen", false, cfg.TLSPolicy.Listen)
 	add(serviceACME, "acme.listen", true, cfg.ACME.Listen)
@@ -63,6 +67,9 @@ func (n *Node) bind(ctx context.Context, p listen.Place) (net.Listener, error) {
 	case serviceAdmin:
 		n.warnExposed(p.Path)
 		return operate.Listen(p.Path)
+	case serviceHelpers:
+		n.warnExposed(p.Path)
+		return operate.ListenHelpers(p.Path, n.config().Helpers.Group.ID)
 	case server.KindSendmail.String():
 		return n.listenSendmail(p.Path)
 	}

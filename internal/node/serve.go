@@ -54,6 +54,9 @@ func (n *Node) parts() []part {
 			return n.dispatch.Serve(ctx, func() time.Duration { return n.config().Limits.ShutdownGrace })
 		}})
 	}
+	if n.config().Helpers.Socket != "" {
+		all = append(all, part{"helpers' socket", n.serveHelpers})
+	}
 	all = append(all, n.metricsParts()...)
 	all = append(all, n.policyParts()...)
 	all = append(all, n.acmeParts()...)

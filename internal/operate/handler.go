@@ -65,18 +65,17 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	answer(mux, "status", op.Status)
 	streaming(mux, "backup", op.Backup)
 	answer(mux, "reload", op.Reload)
-	return guard(mux, owner)
+	return guard(mux, owner, mayAct)
 }
 
-// guard lets nobody through whom the kernel did not name, or who is neither root
-// nor the owner.
-func guard(next http.Handler, owner uint32) http.Handler {
+// guard lets nobody through whom may refuses.
+func guard(next http.Handler, owner uint32, may func(c Caller, owner uint32) *Error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if refused, ok := r.Context().Value(refusalKey{}).(*Error); ok {
 			fail(w, refused)
 			return
 		}
-		if err := mayAct(callerOf(r.Context()), owner); err != nil {
+		if err := may(callerOf(r.Context()), owner); err != nil {
 			fail(w, err)
 			return
 		}

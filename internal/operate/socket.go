@@ -44,6 +44,10 @@ func (l SocketLimits) httpd() httpd.Limits {
 // alone, replacing one that an earlier process left behind. Call it only while
 // holding the data folder, since nothing else tells a dead socket from a live one.
 func Listen(path string) (net.Listener, error) {
+	return listen(path, func() error { return os.Chmod(path, 0o600) }, mayAct)
+}
+
+func listen(path string, protect func() error, may func(c Caller, owner uint32) *Error) (net.Listener, error) {
 	short, done, err := localsocket.ShortPath(path)
 	if err != nil {
 		return nil, err
@@ -63,10 +67,10 @@ func Listen(path string) (net.Listener, error) {
 	}
 	// The short path is gone when the listener closes.
 	ln.SetUnlinkOnClose(false)
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(err, ln.Close())
+	if err := protect(); err != nil {
+		return nil, errors.Join(err, ln.Close(), os.Remove(path))
 	}
-	return &socket{UnixListener: ln, path: path, owner: uint32(os.Geteuid()), perUser: DefaultSocketLimits().PerUser, seats: map[seat][]*conn{}}, nil
+	return &socket{UnixListener: ln, path: path, owner: uint32(os.Geteuid()), may: may, perUser: DefaultSocketLimits().PerUser, seats: map[seat][]*conn{}}, nil
 }
 
 // socket knows whose its connections are, and removes its file when it is closed.
@@ -74,6 +78,7 @@ type socket struct {
 	*net.UnixListener
 	path    string
 	owner   uint32
+	may     func(c Caller, owner uint32) *Error
 	perUser int
 	close   sync.Once
 
@@ -91,8 +96,12 @@ func (s *socket) Close() error {
 // Serve serves op on ln until ctx is done, then lets actions under way finish for
 // a short time.
 func Serve(ctx context.Context, ln net.Listener, op *Operator, log *slog.Logger) error {
+	return serveSocket(ctx, ln, Handler(op, uint32(os.Geteuid())), log)
+}
+
+func serveSocket(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logger) error {
 	return httpd.Serve(ctx, httpd.Options{
-		Limits: DefaultSocketLimits().httpd(), Handler: Handler(op, uint32(os.Geteuid())), Streams: true, Seats: true, Context: told,
+		Limits: DefaultSocketLimits().httpd(), Handler: h, Streams: true, Seats: true, Context: told,
 		State: func(c net.Conn, state http.ConnState) {
 			if ours, ok := c.(*conn); ok {
 				ours.socket.turned(ours, state == http.StateNew || state == http.StateIdle)
@@ -135,7 +144,7 @@ func (s *socket) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &conn{UnixConn: nc, socket: s, caller: peer(nc), idle: true}
-	c.seat.uid, c.refused = c.caller.UID, mayAct(c.caller, s.owner)
+	c.seat.uid, c.refused = c.caller.UID, s.may(c.caller, s.owner)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c.refused == nil && !s.room(c.seat, func(c *conn) bool { return c.idle }) {

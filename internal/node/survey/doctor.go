@@ -179,6 +179,9 @@ func doctorFiles(cfg config.Config) []gather.File {
 	if p := cfg.Sendmail.Socket; p != "" {
 		all = append(all, gather.File{Path: p, What: "the socket of the sendmail command", Socket: true})
 	}
+	if p := cfg.Helpers.Socket; p != "" {
+		all = append(all, gather.File{Path: p, What: "the socket of helpers", Socket: true})
+	}
 	if p := cfg.Webhook.KeyFile; p != "" {
 		all = append(all, gather.File{Path: p, What: "the key of the webhook", Secret: true})
 	}
