@@ -5,10 +5,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
-	"golang.org/x/text/encoding/htmlindex"
-	"golang.org/x/text/encoding/ianaindex"
 )
 
 // Phrase writes a display name as every reader reads it: ASCII in quotes, and what is
@@ -228,51 +225,15 @@ func decodeName(s string) (text string, ok bool) {
 		}
 	}
 	var b strings.Builder
-	var charset string
-	var octets strings.Builder
 	ok = true
-	flush := func() {
-		if charset != "" {
-			word, known := decodeCharset(charset, octets.String())
+	eachRun(s, func(gap string, run encodedWord) {
+		b.WriteString(gap)
+		if run.charset != "" {
+			word, known := decodeCharset(run.charset, run.text)
 			b.WriteString(word)
 			ok = ok && known
 		}
-		charset = ""
-		octets.Reset()
-	}
-	eachWord(s, func(gap string, word encodedWord) {
-		if gap != "" || word.charset == "" || !strings.EqualFold(word.charset, charset) {
-			flush()
-		}
-		b.WriteString(gap)
-		charset = word.charset
-		octets.WriteString(word.text)
 	})
-	flush()
 	text = b.String()
 	return text, ok && strings.IndexFunc(text, func(c rune) bool { return isDeceptive(c) || unicode.IsControl(c) && c != '\t' }) < 0
-}
-
-// decodeCharset turns octets of a charset into UTF-8; false: it is not known. Another
-// program may know it, and read an address where we see none.
-func decodeCharset(charset, octets string) (string, bool) {
-	charset, _, _ = strings.Cut(strings.ToLower(charset), "*") // RFC 2231 §5
-	switch charset {
-	case "utf-8", "utf8", "us-ascii", "ascii":
-		return strings.ToValidUTF8(octets, "\ufffd"), true
-	case "unknown-8bit", "x-unknown", "unknown": // RFC 1428 §3: it holds ASCII
-		return decodeOctets(octets, charmap.Windows1252)
-	}
-	if e, err := ianaindex.MIME.Encoding(charset); err == nil && e != nil {
-		return decodeOctets(octets, e)
-	}
-	if e, err := htmlindex.Get(charset); err == nil {
-		return decodeOctets(octets, e)
-	}
-	return "", false
-}
-
-func decodeOctets(octets string, e encoding.Encoding) (string, bool) {
-	text, err := e.NewDecoder().String(octets)
-	return strings.ToValidUTF8(text, "\ufffd"), err == nil
 }

@@ -70,6 +70,26 @@ func eachWord(s string, take func(gap string, word encodedWord)) {
 	}
 }
 
+// eachRun is eachWord that gives neighbours of one charset joined, since old programs cut
+// within characters.
+func eachRun(s string, take func(gap string, run encodedWord)) {
+	gap, run := "", encodedWord{}
+	var octets strings.Builder
+	eachWord(s, func(before string, word encodedWord) {
+		if before != "" || word.charset == "" || !strings.EqualFold(word.charset, run.charset) {
+			if run.text = octets.String(); gap != "" || run.charset != "" {
+				take(gap, run)
+			}
+			octets.Reset()
+			gap, run = before, word
+		}
+		octets.WriteString(word.text)
+	})
+	if gap != "" {
+		take(gap, encodedWord{})
+	}
+}
+
 // wordReader reads the encoded words of a text, from its beginning to its end.
 type wordReader struct {
 	text    string

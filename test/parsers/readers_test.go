@@ -28,6 +28,7 @@ import (
 	"sallyport/internal/kit/workers"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
+	"sallyport/internal/message/structure"
 	"sallyport/internal/reports/format"
 	"sallyport/internal/reports/tls"
 	"sallyport/internal/smtp/proxy"
@@ -105,6 +106,7 @@ func readers(t testing.TB) []reader {
 	t.Helper()
 	all := append(headerReaders(t), wireReaders()...)
 	all = append(all, dnsReaders(t)...)
+	all = append(all, mailboxReaders()...)
 	return append(all, fileReaders()...)
 }
 
@@ -234,6 +236,69 @@ func wireReaders() []reader {
 		{"lines of replies", mebi, before("250-", 500), replies},
 		{"enhanced codes in replies", mebi, before("550 5.7.1 ", 500), replies},
 		{"a PROXY header", 4096, func(text []byte) []byte { return append([]byte("PROXY TCP4 "), text...) }, func(b []byte) { _, _ = proxy.Read(bytes.NewReader(b)) }},
+	}
+}
+
+// mailboxReaders read stored messages for who fetches and searches them.
+func mailboxReaders() []reader {
+	l := structure.DefaultLimits()
+	whole := func(octets []byte) {
+		file := bytes.NewReader(octets)
+		s, err := l.Parse(file, int64(len(octets)))
+		if err != nil {
+			return
+		}
+		back, err := structure.Decode(s.Append(nil))
+		if err != nil {
+			return
+		}
+		n := structure.NewNeedle("what is not there")
+		_, _ = l.InHeader(n, back, file)
+		_, _ = l.InBody(n, back, file)
+		_, _ = l.Preview(back, file)
+		back.Leaves(func(p *structure.Part) bool { return p.Filename() != "?" })
+		section, _ := l.HeaderOf(back.Part.Header, file)
+		_ = structure.Fields(section, []string{"to"}, true)
+	}
+	behind := func(start string, width int) func([]byte) []byte {
+		return func(text []byte) []byte { return append([]byte(start), lined(text, width)...) }
+	}
+	field := func(start string) func([]byte) []byte {
+		return func(text []byte) []byte {
+			return append([]byte(start), append(folded(text), "\r\n\r\n"...)...)
+		}
+	}
+	part := func(start string) func([]byte) []byte {
+		return func(text []byte) []byte {
+			return bytes.ReplaceAll(append([]byte(start), lined(text, 40)...), []byte("\r\n"), []byte("\r\n--b\r\n\r\n"))
+		}
+	}
+	return []reader{
+		{"a stored message", mebi, behind("", 70), whole},
+		{"a stored To", mebi, field("To: "), whole},
+		{"a stored Subject", mebi, field("Subject: "), whole},
+		{"a stored Content-Type", mebi, field("Content-Type: text/plain; "), whole},
+		{"a stored Content-Disposition", mebi, field("Content-Disposition: x; filename="), whole},
+		{"a stored text", mebi, behind("\r\n", 70), whole},
+		{"a stored text of short lines", mebi, behind("\r\n", 2), whole},
+		{"a stored text of one line", mebi, behind("\r\n", 1<<30), whole},
+		{"a stored text in HTML", mebi, behind("Content-Type: text/html\r\n\r\n<", 70), whole},
+		{"a stored text in Shift_JIS", mebi, behind("Content-Type: text/plain; charset=shift_jis\r\n\r\n", 70), whole},
+		{"a stored text in base64", mebi, behind("Content-Transfer-Encoding: base64\r\n\r\n", 70), whole},
+		{"a stored text in quoted-printable", mebi, behind("Content-Transfer-Encoding: quoted-printable\r\n\r\n=", 70), whole},
+		{"a stored text with many parts", mebi, part("Content-Type: multipart/mixed; boundary=b\r\n"), whole},
+		{"a stored text with a long boundary", mebi, func(text []byte) []byte {
+			n := min(200, len(text))
+			start := append([]byte("Content-Type: multipart/mixed; boundary=\""), text[:n]...)
+			return append(append(start, "\"\r\n\r\n"...), bytes.Repeat(append([]byte("\r\n--"), text[:n]...), len(text)/(n+4))...)
+		}, whole},
+		{"stored parts within parts", mebi, func(text []byte) []byte {
+			var b bytes.Buffer
+			for i := range 60 {
+				b.WriteString("Content-Type: multipart/mixed; boundary=" + strings.Repeat("x", 60+i) + "\r\n\r\n--" + strings.Repeat("x", 60+i) + "\r\n")
+			}
+			return append(b.Bytes(), bytes.ReplaceAll(append([]byte("\r\n"), lined(text, 20)...), []byte("\r\n"), []byte("\r\n--"+strings.Repeat("x", 59)))...)
+		}, whole},
 	}
 }
 

@@ -1,8 +1,8 @@
 // Package transfer undoes the transfer encodings of MIME in what others wrote, as far as
 // what they encoded can be told: RFC 2045 §6.7 and §6.8 ask readers to go on where an
 // encoder, or whoever passed the message on, made mistakes. It is for reading what
-// machines report; what decides about a message's author is read strictly elsewhere. Its
-// work is linear.
+// machines report, and for showing and searching mail; what decides about a message's author
+// is read strictly elsewhere. Its work is linear.
 package transfer
 
 import "bytes"
@@ -14,30 +14,40 @@ const maxBlanks = 76
 // Base64 decodes base64 with anything between its characters, and padding, or none,
 // wherever a part of it ends. RFC 2045 §6.8.
 func Base64(data []byte) []byte {
-	out := make([]byte, 0, len(data)/4*3+3)
-	var bits uint32
-	n := 0
-	flush := func() {
-		if n >= 2 {
-			bits <<= 6 * (4 - n)
-			out = append(out, []byte{byte(bits >> 16), byte(bits >> 8), byte(bits)}[:n-1]...)
-		}
-		bits, n = 0, 0
-	}
+	var d base64Decoder
+	return d.end(d.decode(make([]byte, 0, len(data)/4*3+3), data))
+}
+
+// base64Decoder keeps the bits that make no whole group yet.
+type base64Decoder struct {
+	bits uint32
+	n    int
+}
+
+func (d *base64Decoder) decode(out, data []byte) []byte {
 	for _, c := range data {
 		v := base64Value(c)
 		switch {
 		case c == '=':
-			flush()
+			out = d.end(out)
 		case v < 0:
 		default:
-			bits = bits<<6 | uint32(v)
-			if n++; n == 4 {
-				flush()
+			d.bits = d.bits<<6 | uint32(v)
+			if d.n++; d.n == 4 {
+				out = d.end(out)
 			}
 		}
 	}
-	flush()
+	return out
+}
+
+// end gives what the group that was begun holds.
+func (d *base64Decoder) end(out []byte) []byte {
+	if d.n >= 2 {
+		bits := d.bits << (6 * (4 - d.n))
+		out = append(out, []byte{byte(bits >> 16), byte(bits >> 8), byte(bits)}[:d.n-1]...)
+	}
+	d.bits, d.n = 0, 0
 	return out
 }
 
@@ -60,13 +70,23 @@ func base64Value(c byte) int {
 // QuotedPrintable decodes quoted-printable; what is none of it stands for itself, and
 // blanks that were added behind the mark of a soft line break do not count. RFC 2045 §6.7.
 func QuotedPrintable(data []byte) []byte {
-	out := make([]byte, 0, len(data))
+	out, _ := quotedPrintable(make([]byte, 0, len(data)), data, true)
+	return out
+}
+
+// quotedPrintable decodes data into out. Unless data ends there, rest is the begin of what only
+// the octets behind it tell.
+func quotedPrintable(out, data []byte, ends bool) (decoded, rest []byte) {
 	for len(data) > 0 {
 		i := bytes.IndexByte(data, '=')
 		if i < 0 {
-			return append(out, data...)
+			return append(out, data...), nil
 		}
-		out, data = append(out, data[:i]...), data[i+1:]
+		out = append(out, data[:i]...)
+		if !ends && len(data)-i <= maxBlanks+1 {
+			return out, data[i:]
+		}
+		data = data[i+1:]
 		if tail := bytes.TrimLeft(data[:min(len(data), maxBlanks)], " \t\r"); bytes.HasPrefix(tail, []byte("\n")) {
 			data = data[bytes.IndexByte(data, '\n')+1:]
 			continue
@@ -77,7 +97,7 @@ func QuotedPrintable(data []byte) []byte {
 		}
 		out = append(out, '=')
 	}
-	return out
+	return out, nil
 }
 
 func hexValue(c byte) int {

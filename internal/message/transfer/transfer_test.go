@@ -53,3 +53,49 @@ func TestWhatIsWholeComesBack(t *testing.T) {
 		}
 	}
 }
+
+// What is read in pieces is what is decoded at once, however it comes.
+func TestPiecesChangeNothing(t *testing.T) {
+	chance := rand.New(rand.NewPCG(3, 4))
+	const letters = "aZ9+/= \t\r\n=3D_-\xff"
+	for range 2000 {
+		data := make([]byte, chance.IntN(300))
+		for i := range data {
+			data[i] = letters[chance.IntN(len(letters))]
+		}
+		if chance.IntN(2) == 0 {
+			data = append(data, bytes.Repeat([]byte("="+strings.Repeat(" ", chance.IntN(90))+"\r\n41"), chance.IntN(9))...)
+		}
+		for encoding, want := range map[string][]byte{"base64": Base64(data), "quoted-printable": QuotedPrintable(data), "8bit": data} {
+			r, ok := NewReader(encoding, &slow{bytes.NewReader(data), chance})
+			got, err := io.ReadAll(r)
+			if !ok || err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("%s of %q in pieces became %q, at once %q (%v)", encoding, data, got, want, err)
+			}
+		}
+	}
+	long := bytes.Repeat([]byte("QUJD=\r\n=41"), 20000)
+	for encoding, want := range map[string][]byte{"base64": Base64(long), "quoted-printable": QuotedPrintable(long)} {
+		r, _ := NewReader(encoding, bytes.NewReader(long))
+		if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s of many octets is not the same in pieces: %v", encoding, err)
+		}
+	}
+	if _, ok := NewReader("x-uuencode", bytes.NewReader(nil)); ok {
+		t.Error("an unknown encoding is said to be known")
+	}
+}
+
+// slow gives a few octets at a time, and the end sometimes with the last of them.
+type slow struct {
+	from   *bytes.Reader
+	chance *rand.Rand
+}
+
+func (s *slow) Read(p []byte) (int, error) {
+	n, err := s.from.Read(p[:min(len(p), 1+s.chance.IntN(5))])
+	if err == nil && s.from.Len() == 0 && s.chance.IntN(2) == 0 {
+		err = io.EOF
+	}
+	return n, err
+}

@@ -1,0 +1,202 @@
+package structure
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"sallyport/internal/kit/codec"
+)
+
+// version is the first octet of an encoded structure.
+const version = 1
+
+// deepest is the deepest structure that is decoded: what is stored may be damaged.
+const deepest = 1000
+
+// ErrRecord says that an encoded structure is damaged, or of another version: it is parsed anew.
+var ErrRecord = errors.New("structure: the record is damaged or of another version")
+
+// Append writes the structure for an index.
+func (s Structure) Append(b []byte) []byte { return s.append(append(b, version)) }
+
+// Decode reads what Append wrote. Its error is ErrRecord.
+func Decode(b []byte) (Structure, error) {
+	r := reader{Reader: codec.NewReader(b)}
+	r.Require(r.Octet() == version)
+	s := r.structure(0)
+	if !r.Done() {
+		return Structure{}, ErrRecord
+	}
+	return s, nil
+}
+
+func (s Structure) append(b []byte) []byte {
+	e := s.Envelope
+	b = appendText(b, e.Date)
+	b = appendText(b, e.Subject)
+	for _, list := range [][]Address{e.From, e.Sender, e.ReplyTo, e.To, e.Cc, e.Bcc} {
+		b = binary.AppendUvarint(b, uint64(len(list)))
+		for _, a := range list {
+			b = append(b, byte(a.Kind))
+			for _, text := range []string{a.Name, a.Route, a.Mailbox, a.Host} {
+				b = codec.AppendText(b, text)
+			}
+		}
+	}
+	b = appendText(b, e.InReplyTo)
+	b = appendText(b, e.MessageID)
+	return s.Part.append(b)
+}
+
+func appendText(b []byte, t Text) []byte {
+	if !t.Given {
+		return append(b, 0)
+	}
+	return codec.AppendText(append(b, 1), t.Value)
+}
+
+func appendParams(b []byte, params []Param) []byte {
+	b = binary.AppendUvarint(b, uint64(len(params)))
+	for _, p := range params {
+		b = codec.AppendText(codec.AppendText(b, p.Name), p.Value)
+	}
+	return b
+}
+
+func appendSpan(b []byte, s Span) []byte {
+	for _, n := range []int64{s.Start, s.End - s.Start, s.Size - (s.End - s.Start), s.Lines} {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	return b
+}
+
+// What stands behind a part in its record.
+const (
+	hasParts = 1 << iota
+	hasMessage
+	hasDisposition
+)
+
+func (p *Part) append(b []byte) []byte {
+	var has byte
+	if len(p.Parts) > 0 {
+		has |= hasParts
+	}
+	if p.Message != nil {
+		has |= hasMessage
+	}
+	if p.Disposition != nil {
+		has |= hasDisposition
+	}
+	b = append(b, has)
+	b = codec.AppendText(codec.AppendText(b, p.Type), p.Subtype)
+	b = appendParams(b, p.Params)
+	b = codec.AppendText(b, p.Encoding)
+	for _, t := range []Text{p.ID, p.Description, p.MD5, p.Location} {
+		b = appendText(b, t)
+	}
+	if p.Disposition != nil {
+		b = appendParams(codec.AppendText(b, p.Disposition.Type), p.Disposition.Params)
+	}
+	b = binary.AppendUvarint(b, uint64(len(p.Languages)))
+	for _, l := range p.Languages {
+		b = codec.AppendText(b, l)
+	}
+	b = appendSpan(appendSpan(b, p.Header), p.Body)
+	if len(p.Parts) > 0 {
+		b = binary.AppendUvarint(b, uint64(len(p.Parts)))
+		for i := range p.Parts {
+			b = p.Parts[i].append(b)
+		}
+	}
+	if p.Message != nil {
+		b = p.Message.append(b)
+	}
+	return b
+}
+
+// reader reads a record.
+type reader struct{ codec.Reader }
+
+// count reads how many items follow: each has an octet at least.
+func (r *reader) count() int { return int(r.Number(uint64(r.Left()))) }
+
+func (r *reader) structure(depth int) Structure {
+	var s Structure
+	e := &s.Envelope
+	e.Date, e.Subject = r.given(), r.given()
+	for _, list := range []*[]Address{&e.From, &e.Sender, &e.ReplyTo, &e.To, &e.Cc, &e.Bcc} {
+		for range r.count() {
+			if r.Failed() {
+				return s
+			}
+			a := Address{Kind: AddressKind(r.Octet())}
+			r.Require(a.Kind <= GroupEnd)
+			a.Name, a.Route, a.Mailbox, a.Host = r.Text(), r.Text(), r.Text(), r.Text()
+			*list = append(*list, a)
+		}
+	}
+	e.InReplyTo, e.MessageID = r.given(), r.given()
+	s.Part = r.part(depth)
+	return s
+}
+
+func (r *reader) given() Text {
+	given := r.Octet()
+	if r.Require(given <= 1); given == 0 {
+		return Text{}
+	}
+	return Text{r.Text(), true}
+}
+
+func (r *reader) params() []Param {
+	var out []Param
+	for range r.count() {
+		if r.Failed() {
+			break
+		}
+		out = append(out, Param{r.Text(), r.Text()})
+	}
+	return out
+}
+
+func (r *reader) span() Span {
+	const most = 1 << 60
+	s := Span{Start: int64(r.Number(most))}
+	s.End = s.Start + int64(r.Number(most))
+	s.Size = s.End - s.Start + int64(r.Number(most))
+	s.Lines = int64(r.Number(most))
+	return s
+}
+
+func (r *reader) part(depth int) Part {
+	has := r.Octet()
+	r.Require(has <= hasParts|hasMessage|hasDisposition && depth <= deepest)
+	p := Part{Type: r.Text(), Subtype: r.Text(), Params: r.params(), Encoding: r.Text()}
+	p.ID, p.Description, p.MD5, p.Location = r.given(), r.given(), r.given(), r.given()
+	if has&hasDisposition != 0 {
+		p.Disposition = &Disposition{Type: r.Text(), Params: r.params()}
+	}
+	for range r.count() {
+		if r.Failed() {
+			return p
+		}
+		p.Languages = append(p.Languages, r.Text())
+	}
+	p.Header, p.Body = r.span(), r.span()
+	if has&hasParts != 0 {
+		n := r.count()
+		r.Require(n > 0)
+		for range n {
+			if r.Failed() {
+				return p
+			}
+			p.Parts = append(p.Parts, r.part(depth+1))
+		}
+	}
+	if has&hasMessage != 0 && !r.Failed() {
+		m := r.structure(depth + 1)
+		p.Message = &m
+	}
+	return p
+}
