@@ -21,8 +21,8 @@ type screenLs struct {
 
 // Help shows examples.
 func (screenLs) Help() string {
-	return `Lists the lines of screen.list and the lists that others keep ([dnsbl]), in the order in which
-they are asked. Hits are counted by the running server since it started; a reload goes on
+	return `Lists the lines of screen.list, the lists that others keep ([dnsbl]), in the order in which they
+are asked, and the bounds of what comes in ([inflow]). Hits are counted by the running server since it started; a reload goes on
 counting. A line that never hits for months can go.
 
 Examples:
@@ -41,7 +41,7 @@ func (l screenLs) Run(ctx context.Context, c console) error {
 			case l.JSON:
 				return printJSON(c.out, h)
 			}
-			line := "dnsbl"
+			line := h.Kind
 			if h.Line > 0 {
 				line = strconv.Itoa(h.Line)
 			}

@@ -52,6 +52,9 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 		for _, a := range v.Capped {
 			c.prose("          %s is capped: %s\n", a.Address, cappedUsage(a.Allowance))
 		}
+		for _, l := range v.Limited[:min(len(v.Limited), 5)] {
+			c.prose("          %s met %s at %s; see: sallyport screen ls\n", l.About, l.Rule, moment(l.Last))
+		}
 		for _, r := range v.GuessedAt[:min(len(v.GuessedAt), 5)] {
 			c.prose("          somebody guesses the password of %s: %s\n", r.Account, guessed(r))
 		}

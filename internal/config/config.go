@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"sallyport/internal/budget/inflow"
 	"sallyport/internal/directory"
 	"sallyport/internal/filter/bounce"
 	"sallyport/internal/mail"
@@ -57,6 +58,8 @@ type Config struct {
 	Bounces bounce.Policy
 	// Who is kept out on port 25, by our list and by those of others in the order of the file.
 	Screen Screen
+	// Inflow bounds what networks bring and mailboxes take.
+	Inflow inflow.Limits
 	DNSBL  []dnsbl.List
 
 	// Sendmail says who of this host's users may send, and as whom.

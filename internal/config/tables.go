@@ -3,6 +3,7 @@ package config
 import (
 	"slices"
 
+	"sallyport/internal/budget/inflow"
 	"sallyport/internal/filter/bounce"
 )
 
@@ -41,6 +42,7 @@ func tables() []table {
 		plain("dmarc_report", dmarcReportKeys, func(c *Config) *DMARCReport { return &c.DMARCReport }),
 		plain("forward", forwardKeys, func(c *Config) *Forward { return &c.Forward }),
 		plain("budget", budgetKeys, func(c *Config) *Budget { return &c.Budget }),
+		plain("inflow", inflowKeys, func(c *Config) *inflow.Limits { return &c.Inflow }),
 		plain("hijack", hijackKeys, func(c *Config) *Hijack { return &c.Hijack }),
 		plain("webhook", webhookKeys, func(c *Config) *Webhook { return &c.Webhook }),
 		plain("return_path", returnPathKeys, func(c *Config) *ReturnPath { return &c.ReturnPath }),

@@ -84,6 +84,7 @@ func (t *transaction) alarm(ctx context.Context, v budget.Verdict) {
 // charged puts what the message takes of the account's budget into the act that makes
 // it durable.
 func (t *transaction) charged(l *letter.Content) {
+	l.Also = append(l.Also, t.flow.Mutations()...)
 	if t.charge == nil {
 		return
 	}
@@ -95,6 +96,9 @@ func (t *transaction) charged(l *letter.Content) {
 // keepCharge writes what the message takes by itself, before servers behind us are
 // offered it: it may never enter our queue.
 func (t *transaction) keepCharge(ctx context.Context) error {
+	if err := t.flow.Keep(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
 	if t.charge == nil {
 		return nil
 	}
@@ -106,6 +110,7 @@ func (t *transaction) sent() {
 	if t.charge != nil {
 		t.charge.Done()
 	}
+	t.flow.Done()
 }
 
 func (t *transaction) released(ctx context.Context) {
@@ -113,4 +118,5 @@ func (t *transaction) released(ctx context.Context) {
 	if t.charge != nil {
 		t.charge.Release()
 	}
+	t.flow.Release()
 }

@@ -131,7 +131,7 @@ func (t *transaction) receive(into *spool.Body, r *received) (content, error) {
 	if !t.hold.Take(headerCost(h)) {
 		return content{}, errCrowded()
 	}
-	body := kept{body: into, hold: t.hold, held: new(int64)}
+	body := kept{body: into, hold: t.hold, held: new(int64), flow: t.flow}
 	c := content{messageID: h.MessageID()}
 	// RFC 5321 §6.3: too many Received fields are a mail loop.
 	if h.Hops() > t.limit.Header.Hops {

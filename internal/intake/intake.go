@@ -26,6 +26,7 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/bind"
 	"sallyport/internal/budget"
+	"sallyport/internal/budget/inflow"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
@@ -123,6 +124,8 @@ type Options struct {
 	// have, as things stand.
 	Ledger    *ledger.Ledger
 	Allowance func(accounts.Account) budget.Limits
+	// Inflow bounds what networks bring and mailboxes take.
+	Inflow *inflow.Budget
 	// Screen judges strangers; nil: nobody does.
 	Screen Screen
 	// Watch watches accounts for misuse; nil: nobody does.
@@ -208,6 +211,9 @@ func (in *Intake) Connect(ctx context.Context, c server.Conn) (server.Session, m
 	s.visit = in.Desk.Visit(s)
 	if c.Kind == server.KindSendmail {
 		return s.recognise(ctx)
+	}
+	if r := s.tooMany(ctx); !r.IsZero() {
+		return nil, r
 	}
 	return s, mail.R(220, "", "")
 }

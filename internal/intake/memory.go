@@ -3,6 +3,7 @@ package intake
 import (
 	"io"
 
+	"sallyport/internal/budget/inflow"
 	"sallyport/internal/kit/allowance"
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
@@ -56,10 +57,14 @@ type kept struct {
 	body *spool.Body
 	hold *allowance.Hold
 	held *int64
+	flow *inflow.Charge
 }
 
 // Write implements io.Writer.
 func (k kept) Write(p []byte) (int, error) {
+	if v := k.flow.Came(len(p)); !v.OK {
+		return 0, &errRefused{rule: string(v.Rule), reply: v.Reply(), found: v.Words()}
+	}
 	n, err := k.body.Write(p)
 	if err != nil {
 		return n, err

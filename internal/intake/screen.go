@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 // away from what the gate would give.
 type Screen interface {
 	Judge(ctx context.Context, v access.Visitor) policy.Judgement
+	// Exempts reports whether a line about an address exempts it, whatever else is known.
+	Exempts(client netip.Addr) bool
 }
 
 // screened asks the screen about a stranger who names a recipient of ours, and lets him
@@ -33,6 +36,7 @@ func (t *transaction) screened(ctx context.Context, to mail.Address) mail.Reply 
 	if words != "" {
 		t.note(nil, []fact.Pair{{Name: "screen", Value: words}})
 	}
+	t.flow.Exempt(j.Rule == policy.RuleExempt)
 	if j.Wait > 0 {
 		wait := time.NewTimer(j.Wait)
 		defer wait.Stop()

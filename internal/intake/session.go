@@ -19,11 +19,12 @@ import (
 // session is one connection's policy state. The engine calls it from one
 // goroutine.
 type session struct {
-	in    *Intake
-	conn  server.Conn
-	hello server.Hello
-	visit *signin.Visit // with whom it belongs to
-	local LocalUser     // at the sendmail door
+	in     *Intake
+	conn   server.Conn
+	hello  server.Hello
+	visit  *signin.Visit // with whom it belongs to
+	local  LocalUser     // at the sendmail door
+	exempt bool          // from the bounds of its network, by a line of the administrator's list
 
 	accepted, refused int
 

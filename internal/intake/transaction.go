@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"sallyport/internal/bind"
+	"sallyport/internal/budget/inflow"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
@@ -36,6 +37,7 @@ type transaction struct {
 	cut     bool            // a delivery is to a server that gets the message while its sender waits
 	over    fact.Fact       // recipients that a limit kept out, not recorded yet
 	charge  *ledger.Charge  // what it takes of the account's budget; nil: nothing
+	flow    *inflow.Charge  // what it takes of those of its sender's network and of the mailboxes
 	invalid int             // recipients that were refused for good
 	said    []fact.Pair     // by servers behind us and by signed return paths, of recipients that were let in
 }
@@ -60,6 +62,7 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transacti
 		return nil, s.refuse(ctx, fact.Fact{Rule: ruleMemory, Reply: crowded(), Sender: env.From.String()})
 	}
 	tx := &transaction{s: s, hold: hold, dir: s.in.Directory(), limit: s.in.Bounds(), door: door(s.conn.Kind), binding: s.binding(), seen: map[string]bool{}}
+	tx.flow = s.in.Inflow.Charge(s.source(), env.Size, env.From.IsNull())
 	// What the directory says of the sender stays as it is now.
 	tx.draft = letter.Draft{ID: id, Account: s.account().Address, Envelope: env, Ownership: tx.dir.Ownership(s.account().Address, env.From), Session: s.facts}
 	v := tx.reportSender(tx.draft.Mail())
@@ -82,6 +85,9 @@ func (t *transaction) Rcpt(ctx context.Context, to wire.RcptParams) mail.Reply {
 	}
 	if !addr.IsASCII() && !t.draft.Envelope.SMTPUTF8 {
 		return t.refuse(ctx, "recipient-utf8", mail.R(553, "5.6.7", "SMTPUTF8 was not asked for"), addr.String())
+	}
+	if r := t.named(ctx, addr); !r.IsZero() {
+		return r
 	}
 	if r := t.screened(ctx, addr); !r.IsZero() {
 		return r
@@ -114,6 +120,9 @@ func (t *transaction) Rcpt(ctx context.Context, to wire.RcptParams) mail.Reply {
 		return t.refuse(ctx, "too-many-deliveries", mail.R(452, "4.5.3", "too many recipients"), addr.String())
 	}
 	if r, ok := t.allowed(ctx, len(part.Ways), addr); !ok {
+		return r
+	}
+	if r := t.room(ctx, part.Ways, addr); !r.IsZero() {
 		return r
 	}
 	t.add(part)

@@ -26,6 +26,7 @@ import (
 	"sallyport/internal/bind"
 	"sallyport/internal/bind/review"
 	"sallyport/internal/budget"
+	"sallyport/internal/budget/inflow"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
@@ -56,6 +57,7 @@ type world struct {
 	identity *accounts.Identity
 	spool    *spool.Spool
 	ledger   *ledger.Ledger
+	inflow   *inflow.Budget
 	findings *review.Findings
 	most     budget.Limits // of each account
 	trace    *trace.Log
@@ -170,6 +172,8 @@ type setup struct {
 	binding bind.Mode
 	// screen judges strangers; nil: nobody does.
 	screen intake.Screen
+	// inflow bounds what networks bring and mailboxes take; zero: the defaults.
+	inflow inflow.Limits
 	// desk bounds what one account may have; zero: the default.
 	desk signin.Limits
 }
@@ -214,13 +218,18 @@ func newWorldOf(t *testing.T, s setup) *world {
 	international, _ := s.recipients.(intake.International)
 	w.ledger, err = ledger.Open(t.Context(), w.st, ledger.Options{Now: w.clock, Logger: log})
 	must(t, err)
+	if s.inflow == (inflow.Limits{}) {
+		s.inflow = inflow.DefaultLimits()
+	}
+	w.inflow, err = inflow.Open(t.Context(), w.st, inflow.Options{Limits: s.inflow, Now: w.clock, Logger: log})
+	must(t, err)
 	w.most = budget.Limits{Hour: 1 << 20, Day: 1 << 20}
 	w.findings, err = review.Open(t.Context(), w.st, review.Options{Limits: review.DefaultLimits(), Now: w.clock, Logger: log})
 	must(t, err)
 	w.desk = signin.New(signin.Options{Accounts: w.identity, Journal: w.journal, Watch: s.listener(), Limits: cmp.Or(s.desk, signin.DefaultLimits()), Now: w.clock, Logger: log})
 	w.in = intake.New(intake.Options{
 		Binding: func() bind.Mode { return s.binding }, Findings: w.findings,
-		Screen: s.screen, Watch: s.watch, Ledger: w.ledger, Allowance: func(accounts.Account) budget.Limits { return w.most },
+		Inflow: w.inflow, Screen: s.screen, Watch: s.watch, Ledger: w.ledger, Allowance: func(accounts.Account) budget.Limits { return w.most },
 		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Desk: w.desk, Queue: w.spool, Journal: w.journal,
 		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Memory: s.memory, Recipients: s.recipients, Offers: offers, International: international, ReturnPaths: s.returnPaths, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
 	})
@@ -266,11 +275,14 @@ type client struct {
 	t smtpserver.Transaction
 }
 
+// remote is where clients come from.
+func (w *world) remote() netip.AddrPort { return netip.MustParseAddrPort("[::ffff:198.51.100.7]:4711") }
+
 func (w *world) connect(k smtpserver.Kind) *client {
 	w.t.Helper()
 	id := "c" + string(rune('a'+len(w.ended)))
 	s, r := w.in.Connect(w.t.Context(), smtpserver.Conn{
-		ID: id, Kind: k, Remote: netip.MustParseAddrPort("[::ffff:198.51.100.7]:4711"), Started: w.now,
+		ID: id, Kind: k, Remote: w.remote(), Started: w.now,
 		End: func() { w.ended = append(w.ended, id) }, Known: func() {},
 	})
 	if s == nil || r.Code != 220 {

@@ -41,7 +41,7 @@ func (n *Node) openOperator(_ context.Context) error {
 		Binding:         n.binding, Findings: n.data.Findings,
 		Directories: func() []roll.Report { return n.now().roll.Reports() },
 		Watch:       n.watch, SigningKeys: n.data.Ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
-		Screen: func() *policy.Screen { return n.now().screen },
+		Screen: func() *policy.Screen { return n.now().screen }, Inflow: n.data.Inflow,
 	})
 	return nil
 }

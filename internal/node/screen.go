@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"net/netip"
 
 	"sallyport/internal/node/settings"
 	"sallyport/internal/screen/access"
@@ -24,6 +25,8 @@ func (n *Node) buildScreen(_ context.Context, next, last *generation) error {
 
 // screening asks the screen in force.
 type screening struct{ n *Node }
+
+func (s screening) Exempts(client netip.Addr) bool { return s.n.now().screen.Exempts(client) }
 
 func (s screening) Judge(ctx context.Context, v access.Visitor) policy.Judgement {
 	return s.n.now().screen.Judge(ctx, v)

@@ -2,8 +2,14 @@ package node
 
 import "fmt"
 
-// screenProofs adds those of who is kept out.
+// screenProofs adds those of who is kept out, and of how much comes in.
 func screenProofs(all map[string]keyProof) {
+	for _, key := range []string{"network_connections", "network_recipients", "network_messages", "share_messages", "mailbox_messages", "mailbox_replies"} {
+		all["inflow."+key] = keyProof{set: "[inflow]\n" + key + " = 7", see: func(n *Node) any { return fmt.Sprint(n.data.Inflow.Hits()) }}
+	}
+	for _, key := range []string{"network_size", "share_size", "mailbox_size"} {
+		all["inflow."+key] = keyProof{set: "[inflow]\n" + key + ` = "7TiB"`, see: func(n *Node) any { return fmt.Sprint(n.data.Inflow.Hits()) }}
+	}
 	see := func(n *Node) any {
 		o := n.now().screen.Options()
 		return fmt.Sprint(o.List.Rules(), o.Lists, o.RefuseAt, o.Slow, o.Time)

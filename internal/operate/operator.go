@@ -119,6 +119,8 @@ type Options struct {
 	Callouts func() *callout.Asker
 	// Screen is who is kept out on port 25; nil: nobody is.
 	Screen func() *policy.Screen
+	// Inflow is what networks brought and mailboxes took; nil: nothing is bounded.
+	Inflow Inflow
 	// Directories tells how the directories fare that accounts and recipients come from; nil:
 	// there are none.
 	Directories func() []roll.Report

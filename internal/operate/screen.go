@@ -6,15 +6,26 @@ import (
 	"net/netip"
 	"time"
 
+	"sallyport/internal/budget/inflow"
 	"sallyport/internal/mail"
 	"sallyport/internal/screen/access"
 	"sallyport/internal/screen/policy"
 )
 
-// ScreenHit is a line of the administrator's list, or a list that others keep, and how often
-// it has hit.
+// Inflow is what an Operator needs of who counts what networks bring and mailboxes take.
+type Inflow interface {
+	Hits() []inflow.Hit
+	Limited(most int) []inflow.Limited
+}
+
+// mostLimited is how many parties that met a bound a status names.
+const mostLimited = 10
+
+// ScreenHit is a line of the administrator's list, a list that others keep, or a bound of what
+// comes in, and how often it has hit.
 type ScreenHit struct {
-	Line  int       `json:"line,omitempty"` // 0: a list that others keep
+	Kind  string    `json:"kind"`           // "line", "dnsbl" or "inflow"
+	Line  int       `json:"line,omitempty"` // of kind "line"
 	Text  string    `json:"text"`
 	Hits  int64     `json:"hits"`
 	Last  time.Time `json:"last,omitzero"`
@@ -49,14 +60,26 @@ func screenRoutes(mux *http.ServeMux, op *Operator) {
 	answer(mux, "screen.test", op.ScreenTest)
 }
 
-// ScreenList lists every line and list in force with its hits, which a running server alone
+// ScreenList lists every line, list and bound in force with its hits, which a running server alone
 // counts.
 func (op *Operator) ScreenList(_ context.Context, _ Caller, _ struct{}, fn func(ScreenHit) error) error {
 	if op.o.Screen == nil || op.o.Server == nil || op.o.Server() == nil {
 		return &Error{CodeInvalid, "no server runs here, and hits are counted by a running one alone"}
 	}
 	for _, h := range op.o.Screen().Hits() {
-		if err := fn(ScreenHit{h.Line, h.Text, h.Hits, h.Last, h.Since}); err != nil {
+		kind := "line"
+		if h.Line == 0 {
+			kind = "dnsbl"
+		}
+		if err := fn(ScreenHit{kind, h.Line, h.Text, h.Hits, h.Last, h.Since}); err != nil {
+			return err
+		}
+	}
+	if op.o.Inflow == nil {
+		return nil
+	}
+	for _, h := range op.o.Inflow.Hits() {
+		if err := fn(ScreenHit{"inflow", 0, h.Text, h.Hits, h.Last, h.Since}); err != nil {
 			return err
 		}
 	}

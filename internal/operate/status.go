@@ -6,6 +6,7 @@ import (
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/bind"
+	"sallyport/internal/budget/inflow"
 	"sallyport/internal/guess"
 	"sallyport/internal/incident/notice"
 	"sallyport/internal/incident/webhook"
@@ -42,6 +43,9 @@ type Status struct {
 	Webhook *webhook.State `json:"webhook,omitempty"`
 	// Capped are the accounts that may write to nobody more for now.
 	Capped []Capped `json:"capped,omitempty"`
+	// Limited are the networks and mailboxes that met a bound of [inflow] within the last hour,
+	// the latest first.
+	Limited []inflow.Limited `json:"limited,omitempty"`
 	// Guessed is how many accounts somebody guesses at, and GuessedAt the first of them, those
 	// with the most tries.
 	Guessed   int            `json:"guessed,omitempty"`
@@ -111,6 +115,9 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 	}
 	s.Accounts, s.Capped = len(all), op.cappedOf(all)
 	s.GuessedAt, s.Guessed = op.guessedAt()
+	if op.o.Inflow != nil {
+		s.Limited = op.o.Inflow.Limited(mostLimited)
+	}
 	if m := op.bindingMode(); m.Names > 0 || m.Mode != bind.Enforce.String() {
 		s.Binding = &m
 	}

@@ -62,30 +62,49 @@ func (r Rate) Times(k int) Rate {
 	return Rate{Burst: r.Burst * k, Every: max(1, r.Every/time.Duration(k))}
 }
 
+// FullAt returns when the bucket will be full again; zero: it is. FilledAt makes it anew.
+func (b Bucket) FullAt() time.Time { return b.full }
+
+// FilledAt returns the bucket that is full at a moment.
+func FilledAt(at time.Time) Bucket { return Bucket{full: at} }
+
 // Wait returns how long it takes until one may be taken: 0 for now.
-func (b Bucket) Wait(r Rate, now time.Time) time.Duration {
-	if !r.Valid() {
+func (b Bucket) Wait(r Rate, now time.Time) time.Duration { return b.WaitFor(r, 1, now) }
+
+// WaitFor returns how long it takes until n may be taken at once: 0 for now, Forever for more
+// than the bucket ever holds.
+func (b Bucket) WaitFor(r Rate, n int, now time.Time) time.Duration {
+	if !r.Valid() || n > r.Burst {
 		return Forever
 	}
-	return max(0, b.clamp(r, now).Add(r.Every).Sub(now.Add(r.span())))
+	return max(0, b.clamp(r, now).Add(time.Duration(max(n, 0))*r.Every).Sub(now.Add(r.span())))
+}
+
+// TakeAll takes n at once, or reports that there are not so many and takes nothing; what it
+// returns is to be kept either way, as of Take.
+func (b Bucket) TakeAll(r Rate, n int, now time.Time) (Bucket, bool) {
+	if b.WaitFor(r, n, now) > 0 {
+		return b.Settled(r, now), false
+	}
+	return Bucket{full: b.clamp(r, now).Add(time.Duration(max(n, 0)) * r.Every)}, true
 }
 
 // Take takes one, or reports that there is none and takes nothing. What it returns is to
 // be kept either way: of a bucket that a clock set back has closed it is where the waiting
 // begins.
 func (b Bucket) Take(r Rate, now time.Time) (Bucket, bool) {
-	if b.Wait(r, now) > 0 {
-		return b.Settled(r, now), false
-	}
-	return Bucket{full: b.clamp(r, now).Add(r.Every)}, true
+	return b.TakeAll(r, 1, now)
 }
 
 // GiveBack undoes one Take.
-func (b Bucket) GiveBack(r Rate, now time.Time) Bucket {
+func (b Bucket) GiveBack(r Rate, now time.Time) Bucket { return b.GiveBackAll(r, 1, now) }
+
+// GiveBackAll undoes the taking of n.
+func (b Bucket) GiveBackAll(r Rate, n int, now time.Time) Bucket {
 	if !r.Valid() {
 		return b
 	}
-	return Bucket{full: b.clamp(r, now).Add(-r.Every)}
+	return Bucket{full: b.clamp(r, now).Add(-time.Duration(min(max(n, 0), r.Burst)) * r.Every)}
 }
 
 // Settled returns the bucket as it is after a clock was set back: closed for no longer than a

@@ -14,6 +14,7 @@ const (
 	SpaceRoster     Space = "roster/"
 	SpaceLists      Space = "lists/"
 	SpaceBudget     Space = "budget/"
+	SpaceInflow     Space = "inflow/"
 	SpaceIncidents  Space = "incident/"
 	SpaceHijack     Space = "hijack/"
 	SpaceBinding    Space = "binding/"
@@ -63,6 +64,7 @@ func Spaces() []Owned {
 		{SpaceRoster, "directory/roster", "domains, aliases, forwards, delegates and outside contacts that commands added"},
 		{SpaceLists, "ldap/roll", "the last good list of each directory: recipients, and how many people"},
 		{SpaceBudget, "budget/ledger", "counts of recipients"},
+		{SpaceInflow, "budget/inflow", "what networks brought and mailboxes took, where that fills again in more than a minute"},
 		{SpaceNotices, "incident/notice", "which incidents somebody was told of, and which contacts that they were replaced"},
 		{SpaceWebhook, "incident/webhook", "of which incidents another program was told"},
 		{SpaceExpiry, "expiry", "who was told of which certificate's end, and when last"},

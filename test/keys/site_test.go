@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -33,13 +34,17 @@ type site struct {
 	dir   string
 	pki   pki.Files
 	ahead atomic.Int64 // how far its clock is ahead
+	// frozen is where its clock stands; 0: it goes.
+	frozen atomic.Int64
+	fs     vfs.FS // of store and mailboxes
+	stop   func() // ends the server that runs
 }
 
 // newSite writes the configuration, with more in the middle; nothing runs yet. The file
 // names has the recipients bob and carl.
 func newSite(t *testing.T, more string) *site {
 	t.Helper()
-	s := &site{t: t, dir: t.TempDir()}
+	s := &site{t: t, dir: t.TempDir(), fs: vfs.NewMem()}
 	s.pki = s.authority("tls")
 	s.file("names", "bob\ncarl\n")
 	s.configure(more)
@@ -59,10 +64,15 @@ func (s *site) file(name, text string) {
 	must(s.t, os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600))
 }
 
+const limits = "[limits]\ngreet_delay = \"0s\"\nmin_free = \"1MiB\"\n"
+
 const certificates = "[tls]\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n"
 
 func (s *site) configure(more string) {
 	s.t.Helper()
+	if !strings.Contains(more, "[limits]") {
+		more = limits + more
+	}
 	if !strings.Contains(more, "[acme]") {
 		more = certificates + more
 	}
@@ -77,10 +87,16 @@ deliver = "maildir"
 delivery = "off"
 [authentication]
 check = "off"
-[limits]
-greet_delay = "0s"
-min_free = "1MiB"
 `+more)
+}
+
+// now is its clock.
+func (s *site) now() time.Time {
+	at := time.Now()
+	if frozen := s.frozen.Load(); frozen != 0 {
+		at = time.Unix(0, frozen)
+	}
+	return at.Add(time.Duration(s.ahead.Load()))
 }
 
 // start opens the server and lets it run until the test ends.
@@ -89,7 +105,7 @@ func (s *site) start(accounts map[string]string) {
 	cfg, err := config.Load(filepath.Join(s.dir, "sallyport.toml"))
 	must(s.t, err)
 	s.Node, err = node.Open(s.t.Context(), cfg, node.Options{
-		World: node.World{Now: func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }}, FS: vfs.NewMem(), Version: "test",
+		World: node.World{Now: s.now}, FS: s.fs, Version: "test",
 	})
 	must(s.t, err)
 	for address, role := range accounts {
@@ -100,7 +116,7 @@ func (s *site) start(accounts map[string]string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx) }()
-	s.t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-served; err != nil {
 			s.t.Errorf("Serve: %v", err)
@@ -109,6 +125,7 @@ func (s *site) start(accounts map[string]string) {
 			s.t.Errorf("Close: %v", err)
 		}
 	})
+	s.t.Cleanup(s.stop)
 }
 
 // reload takes in a configuration.

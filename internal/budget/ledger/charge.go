@@ -41,6 +41,15 @@ func (c *Charge) Take(n int, most budget.Limits) (v budget.Verdict, alarm bool) 
 	return v, alarm
 }
 
+// Give gives back n of what was taken, before the message is made durable.
+func (c *Charge) Give(n int) {
+	n = min(max(n, 0), c.taken)
+	ln := c.ledger.lock(c.name, true)
+	defer ln.mu.Unlock()
+	ln.underWay -= n
+	c.taken -= n
+}
+
 // Taken is how many recipients the message has.
 func (c *Charge) Taken() int { return c.taken }
 

@@ -17,6 +17,7 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/auth/dkim"
 	"sallyport/internal/bind/review"
+	"sallyport/internal/budget/inflow"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/ca"
 	"sallyport/internal/config"
@@ -68,6 +69,7 @@ type Folder struct {
 	Accounts    *accounts.Identity
 	DeviceCA    *ca.CA           // signs certificates of devices
 	Ledger      *ledger.Ledger   // of recipients
+	Inflow      *inflow.Budget   // of what networks bring and mailboxes take
 	Findings    *review.Findings // of sender binding
 	Spool       *spool.Spool
 	Ring        *keyring.Ring // the keys that sign
@@ -144,6 +146,9 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 		Host: cfg.Hostname, Keys: cfg.KeysDir(), Holding: f.Accounts.Holding, Limits: ca.DefaultLimits(), Now: o.Now, Rand: o.Rand, Logger: o.Logger,
 	})
 	if f.Ledger, err = ledger.Open(ctx, f.Store, ledger.Options{Now: o.Now, Logger: o.Logger}); err != nil {
+		return err
+	}
+	if f.Inflow, err = inflow.Open(ctx, f.Store, inflow.Options{Limits: settings.Inflow(cfg), Now: o.Now, Logger: o.Logger}); err != nil {
 		return err
 	}
 	if f.Findings, err = review.Open(ctx, f.Store, review.Options{Limits: review.DefaultLimits(), Now: o.Now, Logger: o.Logger}); err != nil {

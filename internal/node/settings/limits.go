@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/budget/inflow"
 	"sallyport/internal/config"
 	"sallyport/internal/dispatch"
 	"sallyport/internal/intake"
@@ -41,6 +42,19 @@ func Intake(cfg config.Config) intake.Limits {
 func SignIn(cfg config.Config) signin.Limits {
 	l := signin.DefaultLimits()
 	l.SessionsPerAccount = cfg.Limits.SessionsPerAccount
+	return l
+}
+
+// Inflow returns what networks may bring and mailboxes take. A message of the largest size has
+// room in each.
+func Inflow(cfg config.Config) inflow.Limits {
+	l := cfg.Inflow
+	l.Lines = inflow.DefaultLimits().Lines
+	// A bucket gives half of it at once, and what intake adds to a header section counts.
+	least := 2 * (cfg.Limits.MessageSize + int64(spool.DefaultLimits().PrefixOctets))
+	for _, octets := range []*int64{&l.NetworkOctets, &l.ShareOctets, &l.MailboxOctets} {
+		*octets = max(*octets, least)
+	}
 	return l
 }
 

@@ -125,6 +125,13 @@ func (s *Screen) Judge(ctx context.Context, v access.Visitor) Judgement {
 	return j
 }
 
+// Exempts reports whether the first line about an address, as far as the address alone tells,
+// exempts it.
+func (s *Screen) Exempts(client netip.Addr) bool {
+	line, hit := s.o.List.Match(access.Visitor{Client: client})
+	return hit && line.Action == access.Exempt
+}
+
 // Look is Judge for a person who asks: nothing is counted.
 func (s *Screen) Look(ctx context.Context, v access.Visitor) Judgement {
 	share := dnsx.NewShare(v.Client)

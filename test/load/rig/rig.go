@@ -206,6 +206,10 @@ func (s *Server) configuration(o Options) string {
 		// One account stands for many people.
 		extra += "\n[budget]\nperson_hour = 10000000\nperson_day = 10000000\n"
 	}
+	if !strings.Contains(extra, "[inflow]") {
+		// One mailbox stands for many, and this host for the world.
+		extra += "\n[inflow]\nshare_messages = 1000000000\nmailbox_messages = 1000000000\nmailbox_replies = 1000000000\nshare_size = \"100TiB\"\nmailbox_size = \"100TiB\"\n"
+	}
 	switch {
 	case strings.Contains(extra, "argon_memory"): // that is what is tried
 	case strings.Contains(extra, "[auth]\n"):
