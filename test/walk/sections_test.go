@@ -156,6 +156,9 @@ func (n *night) programs() {
 func (n *night) people() {
 	n.t.Helper()
 	n.must("echo " + password + " | sallyport account add leaver@example.org --password-stdin && sallyport alias add old@example.org leaver@example.org")
+	n.open("Who may ask, and no more")
+	n.leaves("a script of the commands gives them as a member of such a group", "sallyport trace", "sallyport queue ls", "sallyport queue show", "sallyport status")
+	n.gives(0, "sallyport trace --kind ask", "the message was read", "by uid")
 	n.open("A change of domains, aliases or people", "ALIAS", "old@example.org", "ADDRESS", "leaver@example.org")
 	n.gives(0, "sallyport account freeze ADDRESS")
 	n.gives(0, "sallyport account rm ADDRESS", "old@example.org")
