@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"net/netip"
 	"time"
+
+	"sallyport/internal/mailbox"
 )
 
 // Backend decides who may speak. It is used by all connections at once.
@@ -48,6 +50,8 @@ type Session interface {
 	Auth(ctx context.Context, c Channel, mechanism string) (SASL, error)
 	// Login is the command LOGIN. An error is told as Refusal says.
 	Login(ctx context.Context, c Channel, user, password string) error
+	// Mailboxes are those of who has signed in. The Session closes them, after Close was called.
+	Mailboxes() *mailbox.User
 	// Without names extensions that are not offered to who has signed in.
 	Without() []string
 	// Program tells what the program says of itself with ID, names in small letters. Nothing

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	imapwire "sallyport/internal/imap/wire"
+	"sallyport/internal/mailbox"
 )
 
 func decimal[T ~int | ~int64 | ~uint32 | ~uint64](n T) string {
@@ -13,6 +14,8 @@ func decimal[T ~int | ~int64 | ~uint32 | ~uint64](n T) string {
 	}
 	return strconv.FormatUint(uint64(n), 10)
 }
+
+func (c *conn) user() *mailbox.User { return c.sess.Mailboxes() }
 
 // handle answers one command.
 func (c *conn) handle(ctx context.Context, cmd imapwire.Command) result {
@@ -24,7 +27,7 @@ func (c *conn) handle(ctx context.Context, cmd imapwire.Command) result {
 		c.line("* CAPABILITY ", c.capabilities())
 		return ok("that is all")
 	case "NOOP":
-		return ok("nothing done")
+		return ok("done")
 	case "LOGOUT":
 		c.line("* BYE logging out")
 		return ok("good bye").ending(EndLogout)
@@ -42,8 +45,86 @@ func (c *conn) handle(ctx context.Context, cmd imapwire.Command) result {
 	if !c.signedIn {
 		return bad("sign in first")
 	}
-	if a, ok := cmd.Args.(imapwire.Enable); ok {
-		return c.enable(ctx, a.Names)
+	if res, done := c.ofAccount(ctx, cmd); done {
+		return res
+	}
+	if c.box == nil {
+		return bad("select a mailbox first")
+	}
+	return c.ofMailbox(ctx, cmd)
+}
+
+// ofAccount answers what needs no mailbox that is selected.
+func (c *conn) ofAccount(ctx context.Context, cmd imapwire.Command) (res result, done bool) {
+	switch cmd.Verb {
+	case "NAMESPACE": // RFC 2342
+		c.line(`* NAMESPACE (("" "/")) NIL NIL`)
+		return ok("one namespace"), true
+	case "IDLE":
+		return c.idle(ctx), true
+	}
+	switch a := cmd.Args.(type) {
+	case imapwire.Enable:
+		return c.enable(ctx, a.Names), true
+	case imapwire.Select:
+		return c.selects(ctx, a, cmd.Verb == "EXAMINE"), true
+	case imapwire.Create:
+		return c.create(ctx, a), true
+	case imapwire.Rename:
+		return c.done(c.user().Rename(ctx, a.From, a.To), "renamed"), true
+	case imapwire.Mailbox:
+		return c.named(ctx, cmd.Verb, a.Name), true
+	case imapwire.Status:
+		return c.status(ctx, a), true
+	case imapwire.List:
+		if cmd.Verb == "LSUB" {
+			return c.lsub(ctx, a), true
+		}
+		return c.list(ctx, a), true
+	}
+	return res, false
+}
+
+// done tells that something was done, or why not.
+func (c *conn) done(err error, text string) result {
+	if err != nil {
+		return c.failed(err)
+	}
+	return ok(text)
+}
+
+// named answers commands about one mailbox.
+func (c *conn) named(ctx context.Context, verb, name string) result {
+	switch verb {
+	case "DELETE":
+		return c.done(c.user().Delete(ctx, name), "deleted")
+	case "SUBSCRIBE":
+		return c.done(c.user().Subscribe(ctx, name, true), "subscribed")
+	}
+	return c.done(c.user().Subscribe(ctx, name, false), "not subscribed any more")
+}
+
+// ofMailbox answers what is about the mailbox that is selected.
+func (c *conn) ofMailbox(ctx context.Context, cmd imapwire.Command) result {
+	switch cmd.Verb {
+	case "CHECK":
+		return ok("checked")
+	case "CLOSE":
+		return c.closes(ctx, true)
+	case "UNSELECT":
+		return c.closes(ctx, false)
+	case "EXPUNGE":
+		return c.expunge(ctx, cmd)
+	}
+	switch a := cmd.Args.(type) {
+	case imapwire.Fetch:
+		return c.fetch(ctx, a, cmd.UID)
+	case imapwire.Store:
+		return c.store(ctx, a, cmd.UID)
+	case imapwire.Search:
+		return c.search(ctx, a, cmd)
+	case imapwire.Copy:
+		return c.copies(ctx, a, cmd)
 	}
 	return bad("unknown command")
 }

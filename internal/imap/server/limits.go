@@ -37,8 +37,6 @@ type Limits struct {
 	LingerTimeout time.Duration
 	// LingerOctets bounds the octets of it.
 	LingerOctets int64
-	// LookInterval is how often an idle client's mailbox is looked at for what other programs did to its files.
-	LookInterval time.Duration
 
 	// MessageOctets is the largest message that APPEND takes. RFC 7889.
 	MessageOctets int64
@@ -67,7 +65,7 @@ func DefaultLimits() Limits {
 		StrangerCommands: 50, StrangerDuration: 3 * time.Minute, StrangerTimeout: time.Minute,
 		IdleTimeout: 31 * time.Minute, CommandTimeout: 3 * time.Minute, WriteTimeout: 2 * time.Minute,
 		HandshakeTimeout: 30 * time.Second, EndGrace: 500 * time.Millisecond,
-		LingerTimeout: time.Second, LingerOctets: 256 << 10, LookInterval: 5 * time.Second,
+		LingerTimeout: time.Second, LingerOctets: 256 << 10,
 		MessageOctets: 50 << 20, Messages: 1000, DrainOctets: 1 << 20, OutOctets: 32 << 10, Pending: 100000,
 		Errors: 20, AuthFailures: 3, AuthRounds: 8, AuthFailureDelay: time.Second,
 	}
@@ -83,7 +81,7 @@ func (l Limits) check() error {
 		{"StrangerCommands", int64(l.StrangerCommands)}, {"StrangerDuration", int64(l.StrangerDuration)}, {"StrangerTimeout", int64(l.StrangerTimeout)},
 		{"IdleTimeout", int64(l.IdleTimeout)}, {"CommandTimeout", int64(l.CommandTimeout)}, {"WriteTimeout", int64(l.WriteTimeout)},
 		{"HandshakeTimeout", int64(l.HandshakeTimeout)}, {"EndGrace", int64(l.EndGrace)}, {"LingerTimeout", int64(l.LingerTimeout)},
-		{"LingerOctets", l.LingerOctets}, {"LookInterval", int64(l.LookInterval)}, {"MessageOctets", l.MessageOctets}, {"Messages", int64(l.Messages)},
+		{"LingerOctets", l.LingerOctets}, {"MessageOctets", l.MessageOctets}, {"Messages", int64(l.Messages)},
 		{"DrainOctets", l.DrainOctets}, {"OutOctets", int64(l.OutOctets)}, {"Pending", int64(l.Pending)}, {"Errors", int64(l.Errors)},
 		{"AuthFailures", int64(l.AuthFailures)}, {"AuthRounds", int64(l.AuthRounds)}, {"AuthFailureDelay", int64(l.AuthFailureDelay)},
 	} {

@@ -1,0 +1,146 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	imapwire "sallyport/internal/imap/wire"
+	"sallyport/internal/mailbox"
+)
+
+// append answers APPEND: its messages go to the disk as they come. RFC 9051 §6.3.12, RFC 3502.
+func (c *conn) append(ctx context.Context, a imapwire.Append, fault *imapwire.Fault, lit imapwire.Literal) (res result, end string) {
+	if fault != nil {
+		return c.unwanted(lit, result{status: "BAD", code: fault.Code, text: fault.Text})
+	}
+	if !c.signedIn {
+		return c.unwanted(lit, bad("sign in first"))
+	}
+	to, err := c.user().Select(ctx, a.Name, true)
+	if errors.Is(err, mailbox.ErrNoSuchMailbox) {
+		return c.unwanted(lit, no("TRYCREATE", "there is no such mailbox"))
+	} else if err != nil {
+		return c.unwanted(lit, c.failed(err))
+	}
+	defer to.Close()
+	all := to.Begin()
+	defer all.Abort()
+	for n := 1; ; n++ {
+		if res, end, ok := c.appendOne(ctx, all, a, n); !ok {
+			return res, end
+		}
+		line, err := c.in.Line(nil, c.limits.Commands.CommandOctets)
+		if err != nil {
+			return res, c.broken(err)
+		}
+		next, more, fault := imapwire.ParseNextAppend(line, a, c.limits.Commands)
+		if fault != nil {
+			if lit, announced := imapwire.LiteralAt(line); announced {
+				return c.unwanted(lit, bad(fault.Text))
+			}
+			return bad(fault.Text), ""
+		}
+		if !more {
+			break
+		}
+		a = next
+	}
+	uids, err := all.Commit(ctx)
+	if err != nil {
+		return c.failed(err), ""
+	}
+	numbers := make([]uint32, 0, len(uids))
+	for _, u := range uids {
+		numbers = append(numbers, uint32(u))
+	}
+	return okCode("APPENDUID "+decimal(to.State().UIDValidity)+" "+string(imapwire.AppendSet(nil, numbers)), "appended"), ""
+}
+
+// appendOne takes one message; it is refused with the answer unless ok.
+func (c *conn) appendOne(ctx context.Context, all *mailbox.Appending, a imapwire.Append, n int) (res result, end string, ok bool) {
+	switch {
+	case a.Literal.Octets > c.limits.MessageOctets:
+		res, end = c.unwanted(a.Literal, no("TOOBIG", "the message is too big"))
+		return res, end, false
+	case n > c.limits.Messages:
+		res, end = c.unwanted(a.Literal, no("LIMIT", "too many messages at once"))
+		return res, end, false
+	}
+	if a.Literal.Waits {
+		c.line("+ ready for the message")
+	}
+	c.each = c.limits.CommandTimeout
+	message := &literal{from: c.in, left: a.Literal.Octets}
+	err := all.Add(ctx, message, a.Literal.Octets, flagsOf(a.Flags), a.Date)
+	if message.err != nil {
+		return res, c.broken(message.err), false
+	}
+	if err == nil {
+		return res, "", true
+	}
+	res = c.failed(err)
+	// The rest of the message is on its way already.
+	if _, err := io.Copy(io.Discard, message); err != nil || message.err != nil {
+		return res, c.broken(errors.Join(err, message.err)), false
+	}
+	end = c.skipLine()
+	return res, end, false
+}
+
+// literal reads the octets of a literal and remembers why there are no more.
+type literal struct {
+	from io.Reader
+	left int64
+	err  error
+}
+
+// Read implements io.Reader.
+func (l *literal) Read(p []byte) (int, error) {
+	if l.err != nil {
+		return 0, l.err
+	}
+	if l.left == 0 {
+		return 0, io.EOF
+	}
+	n, err := l.from.Read(p[:min(int64(len(p)), l.left)])
+	l.left -= int64(n)
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	l.err = err
+	return n, err
+}
+
+// unwanted refuses a message: one that was not sent yet is not asked for, another one is read
+// to its end.
+func (c *conn) unwanted(lit imapwire.Literal, res result) (result, string) {
+	if lit.Waits {
+		return res, ""
+	}
+	most := c.limits.DrainOctets
+	if c.signedIn {
+		most = max(most, c.limits.MessageOctets)
+	}
+	if lit.Octets > most {
+		return res, c.farewell(bye{EndTooLong, "the literal is too long"})
+	}
+	c.each = c.limits.CommandTimeout
+	if _, err := io.CopyN(io.Discard, c.in, lit.Octets); err != nil {
+		return res, c.broken(err)
+	}
+	return res, c.skipLine()
+}
+
+// skipLine reads the rest of a command that was refused. Another literal in it would be taken for commands, and
+// so must wait for nothing.
+func (c *conn) skipLine() (end string) {
+	line, err := c.in.Line(nil, c.limits.Commands.CommandOctets)
+	if err != nil {
+		return c.broken(err)
+	}
+	if lit, more := imapwire.LiteralAt(line); more && !lit.Waits {
+		return c.farewell(bye{EndTooLong, "the rest of the command cannot be read"})
+	}
+	return ""
+}

@@ -1,0 +1,37 @@
+package server
+
+import (
+	"errors"
+
+	"sallyport/internal/mailbox"
+)
+
+// failed tells why something on a mailbox was not done. RFC 5530.
+func (c *conn) failed(err error) result {
+	if _, ok := errors.AsType[*mailbox.NameError](err); ok {
+		return no("CANNOT", "no mailbox can have this name")
+	}
+	for _, f := range []struct {
+		err        error
+		code, text string
+	}{
+		{mailbox.ErrNoSuchMailbox, "NONEXISTENT", "there is no such mailbox"},
+		{mailbox.ErrExists, "ALREADYEXISTS", "there is such a mailbox already"},
+		{mailbox.ErrHasChildren, "HASCHILDREN", "there are mailboxes below it"},
+		{mailbox.ErrInbox, "CANNOT", "the INBOX always is"},
+		{mailbox.ErrUse, "USEATTR", "another mailbox has this use"},
+		{mailbox.ErrGone, "EXPUNGEISSUED", "some messages are not there any more"},
+		{mailbox.ErrNoRoom, "OVERQUOTA", "there is no room left for mail"},
+		{mailbox.ErrReadOnly, "READ-ONLY", "the mailbox is open for reading"},
+		{mailbox.ErrTooMany, "LIMIT", "there are too many"},
+		{mailbox.ErrTooBig, "TOOBIG", "the message is too big"},
+		{mailbox.ErrEnded, "UNAVAILABLE", "the mailbox is not where it was"},
+	} {
+		if errors.Is(err, f.err) {
+			return no(f.code, f.text)
+		}
+	}
+	// What it says may name files.
+	c.o.Logger.Warn("a mailbox could not be worked on", "conn", c.info.ID, "err", err)
+	return no("SERVERBUG", "that could not be done; try again later")
+}

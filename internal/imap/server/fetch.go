@@ -1,0 +1,458 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	imapwire "sallyport/internal/imap/wire"
+	"sallyport/internal/mailbox"
+	"sallyport/internal/message/structure"
+)
+
+// fetch answers FETCH. RFC 9051 §6.4.5, RFC 7162 §3.1.4 and §3.2.6.
+func (c *conn) fetch(ctx context.Context, a imapwire.Fetch, uid bool) result {
+	b := c.box
+	if a.Vanished && !uid {
+		return bad("VANISHED is of UID FETCH")
+	}
+	c.tell(false)
+	places, res, good := c.places(a.Set, uid)
+	if !good {
+		return res
+	}
+	if uid && !asks(a.Items, imapwire.ItemUID) { // RFC 9051 §6.4.9
+		a.Items = append([]imapwire.Item{{Kind: imapwire.ItemUID, Name: "UID"}}, a.Items...)
+	}
+	if a.Changed || asks(a.Items, imapwire.ItemModSeq) {
+		c.condstore(ctx)
+	}
+	if a.Changed {
+		if !asks(a.Items, imapwire.ItemModSeq) { // RFC 7162 §3.1.4.1
+			a.Items = append(a.Items, imapwire.Item{Kind: imapwire.ItemModSeq, Name: "MODSEQ"})
+		}
+		if a.Vanished {
+			// mutt and NeoMutt ask for it whether they enabled QRESYNC or not: never refused.
+			c.tellEarlier(mailbox.ModSeq(a.ChangedSince), a.Set.Within(uint32(b.mb.State().UIDNext)), nil)
+		}
+	}
+	f := &fetching{conn: c, ctx: ctx, items: a.Items}
+	if err := f.markSeen(places, a); err != nil {
+		c.o.Logger.Debug("messages could not be marked as seen", "conn", c.info.ID, "err", err)
+	}
+	for _, i := range places {
+		if a.Changed && b.msgs[i].ModSeq <= mailbox.ModSeq(a.ChangedSince) {
+			continue
+		}
+		if err := f.message(i); err != nil {
+			return f.broken(err)
+		}
+		if c.outErr != nil || c.ended() {
+			return result{status: "-"}
+		}
+	}
+	return f.result()
+}
+
+func asks(items []imapwire.Item, kind imapwire.ItemKind) bool {
+	for _, i := range items {
+		if i.Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// fetching is one FETCH.
+type fetching struct {
+	*conn
+	ctx     context.Context
+	items   []imapwire.Item
+	changed map[int]bool // places of messages that this FETCH marked as seen
+	gone    bool         // a message was not there any more
+	unknown bool         // a transfer encoding is not known
+}
+
+func (f *fetching) result() result {
+	switch {
+	case f.unknown: // RFC 3516 §4.3
+		return no("UNKNOWN-CTE", "the transfer encoding of a part is not known")
+	case f.gone:
+		return no("EXPUNGEISSUED", "some messages are not there any more")
+	}
+	return ok("fetched")
+}
+
+// broken ends a FETCH that cannot go on. Where a literal has begun, nothing can be said any more.
+func (f *fetching) broken(err error) result {
+	if errors.Is(err, errCut) {
+		f.o.Logger.Warn("a message changed while it was told", "conn", f.info.ID)
+		_ = f.flush()
+		return result{status: "-", end: EndLost}
+	}
+	return f.failed(err)
+}
+
+// errCut is that a literal has fewer octets than it must have.
+var errCut = errors.New("imap: a message ended within a literal")
+
+// markSeen marks the messages as seen that are about to be read, if they are. RFC 9051 §6.4.5.
+func (f *fetching) markSeen(places []int, a imapwire.Fetch) error {
+	reads := false
+	for _, i := range f.items {
+		reads = reads || !i.Peek && (i.Kind == imapwire.ItemSection || i.Kind == imapwire.ItemBinary)
+	}
+	if !reads || f.box.readOnly {
+		return nil
+	}
+	var unseen []mailbox.UID
+	for _, i := range places {
+		m := &f.box.msgs[i]
+		if !m.Flags.Has(mailbox.Seen) && (!a.Changed || m.ModSeq > mailbox.ModSeq(a.ChangedSince)) {
+			unseen = append(unseen, m.UID)
+		}
+	}
+	if len(unseen) == 0 {
+		return nil
+	}
+	stored, err := f.box.mb.Store(f.ctx, unseen, mailbox.Add, mailbox.NewFlags(mailbox.Seen), nil)
+	f.changed = map[int]bool{}
+	for _, m := range stored.Messages {
+		if i, there := place(f.box.msgs, m.UID); there {
+			f.box.msgs[i] = m
+			f.changed[i] = true
+		}
+	}
+	return err
+}
+
+// source is a message that is opened as far as something asked for it.
+type source struct {
+	f         *fetching
+	uid       mailbox.UID
+	content   *mailbox.Content
+	structure *structure.Structure
+}
+
+func (s *source) open() (*mailbox.Content, error) {
+	if s.content == nil {
+		content, err := s.f.box.mb.Content(s.f.ctx, s.uid)
+		if err != nil {
+			return nil, err
+		}
+		s.content = content
+	}
+	return s.content, nil
+}
+
+func (s *source) parsed() (*structure.Structure, error) {
+	if s.structure == nil {
+		st, err := s.f.box.mb.Structure(s.f.ctx, s.uid)
+		if err != nil {
+			return nil, err
+		}
+		s.structure = &st
+	}
+	return s.structure, nil
+}
+
+func (s *source) close() {
+	if s.content != nil {
+		_ = s.content.Close()
+	}
+}
+
+// message tells one message. Everything but the octets of literals is gathered first, so that a
+// message that is gone is left out whole.
+func (f *fetching) message(i int) error {
+	s := &source{f: f, uid: f.box.msgs[i].UID}
+	defer s.close()
+	start := len(f.out)
+	f.out = append(f.out, "* "+decimal(i+1)+" FETCH ("...)
+	flags := false
+	for n, item := range f.items {
+		if n > 0 {
+			f.out = append(f.out, ' ')
+		}
+		flags = flags || item.Kind == imapwire.ItemFlags
+		body, err := f.item(i, s, item)
+		if err == nil && body != nil {
+			// What is in front of a literal is sent with it, and cannot be taken back.
+			if err = f.stream(body); err == nil {
+				start = len(f.out)
+			}
+		}
+		switch {
+		case errors.Is(err, mailbox.ErrGone):
+			if start <= len(f.out) {
+				f.out = f.out[:start]
+			}
+			f.gone = true
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+	m := &f.box.msgs[i]
+	if f.changed[i] && !flags {
+		f.out = f.box.appendFlags(append(f.out, " FLAGS "...), m, f.enabled.rev2)
+	}
+	if f.changed[i] && f.enabled.condstore && !asks(f.items, imapwire.ItemModSeq) {
+		f.out = append(f.out, " MODSEQ ("+decimal(m.ModSeq)+")"...)
+	}
+	f.line(")")
+	return nil
+}
+
+// body is a literal that is streamed.
+type body struct {
+	from   io.Reader
+	octets int64
+}
+
+// stream sends a literal, whose head was written.
+func (f *fetching) stream(b *body) error {
+	buf := make([]byte, min(b.octets, int64(f.limits.OutOctets)))
+	for left := b.octets; left > 0; {
+		n, err := io.ReadFull(b.from, buf[:min(left, int64(len(buf)))])
+		if err != nil {
+			return errCut
+		}
+		left -= int64(n)
+		if f.write(buf[:n]); f.outErr != nil {
+			return nil // fetch ends by itself
+		}
+	}
+	return nil
+}
+
+// item writes one item, or what stands before the octets of a literal.
+func (f *fetching) item(i int, s *source, item imapwire.Item) (*body, error) {
+	m := &f.box.msgs[i]
+	out := func(text string) (*body, error) {
+		f.out = append(f.out, item.Name+" "+text...)
+		return nil, nil
+	}
+	switch item.Kind {
+	case imapwire.ItemUID:
+		return out(decimal(m.UID))
+	case imapwire.ItemModSeq:
+		return out("(" + decimal(m.ModSeq) + ")")
+	case imapwire.ItemFlags:
+		f.out = f.box.appendFlags(append(f.out, "FLAGS "...), m, f.enabled.rev2)
+		return nil, nil
+	case imapwire.ItemInternalDate:
+		f.out = imapwire.AppendDateTime(append(f.out, "INTERNALDATE "...), m.Date.UTC())
+		return nil, nil
+	case imapwire.ItemEmailID: // RFC 8474 §5.1
+		return out("(M" + decimal(f.box.validity) + "-" + decimal(m.UID) + ")")
+	case imapwire.ItemThreadID:
+		return out("NIL")
+	case imapwire.ItemSize:
+		octets, err := f.box.mb.Size(f.ctx, m.UID)
+		if err != nil {
+			return nil, err
+		}
+		return out(decimal(octets))
+	case imapwire.ItemEnvelope, imapwire.ItemBody, imapwire.ItemBodyStructure:
+		return nil, f.structured(s, item)
+	case imapwire.ItemPreview:
+		return nil, f.preview(s, item)
+	case imapwire.ItemBinary, imapwire.ItemBinarySize:
+		return f.binary(s, item)
+	}
+	return f.section(s, item)
+}
+
+// structured writes what is told of the parsed message.
+func (f *fetching) structured(s *source, item imapwire.Item) error {
+	st, err := s.parsed()
+	if err != nil {
+		return err
+	}
+	f.out = append(f.out, item.Name+" "...)
+	switch item.Kind {
+	case imapwire.ItemEnvelope:
+		f.out = appendEnvelope(f.out, st.Envelope, f.enabled.utf8)
+	default:
+		f.out = appendPart(f.out, &st.Part, item.Kind == imapwire.ItemBodyStructure, f.enabled.utf8)
+	}
+	return nil
+}
+
+// preview: RFC 8970.
+func (f *fetching) preview(s *source, item imapwire.Item) error {
+	if item.Lazy { // reading the message is not what the client wants to wait for
+		f.out = append(f.out, item.Name+" NIL"...)
+		return nil
+	}
+	st, err := s.parsed()
+	if err != nil {
+		return err
+	}
+	content, err := s.open()
+	if err != nil {
+		return err
+	}
+	text, err := structure.DefaultLimits().Preview(*st, content)
+	if err != nil {
+		return err
+	}
+	f.out = imapwire.AppendString(append(f.out, item.Name+" "...), text, f.enabled.utf8)
+	return nil
+}
+
+// literalHead writes the name of an item with its partial origin, and the head of a literal.
+// RFC 9051 §7.5.2.
+func (f *fetching) literalHead(item imapwire.Item, binary bool, octets int64) {
+	f.out = append(f.out, item.Name...)
+	if item.Partial {
+		f.out = append(f.out, "<"+decimal(item.Offset)+">"...)
+	}
+	f.out = append(f.out, ' ')
+	if binary {
+		f.out = append(f.out, '~')
+	}
+	f.out = append(f.out, "{"+decimal(octets)+"}\r\n"...)
+}
+
+// cut applies a partial to what there is.
+func cut(item imapwire.Item, size int64) (from, octets int64) {
+	if !item.Partial {
+		return 0, size
+	}
+	from = min(item.Offset, size)
+	return from, min(item.Octets, size-from)
+}
+
+// section writes a part of a message as it is. RFC 9051 §6.4.5.1.
+func (f *fetching) section(s *source, item imapwire.Item) (*body, error) {
+	content, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	t := item.Section
+	if len(t.Part) == 0 && t.Of == imapwire.SectionWhole {
+		from, octets := cut(item, content.Size())
+		f.literalHead(item, false, octets)
+		return &body{io.NewSectionReader(content, from, octets), octets}, nil
+	}
+	st, err := s.parsed()
+	if err != nil {
+		return nil, err
+	}
+	span, there := st.Section(path(t.Part), whatOf(t.Of))
+	if !there {
+		f.out = append(f.out, item.Name+" NIL"...)
+		return nil, nil
+	}
+	if t.Of == imapwire.SectionFields || t.Of == imapwire.SectionNotFields {
+		head, err := structure.DefaultLimits().HeaderOf(span, content)
+		if err != nil {
+			return nil, err
+		}
+		text := structure.Fields(head, t.Fields, t.Of == imapwire.SectionNotFields)
+		from, octets := cut(item, int64(len(text)))
+		f.literalHead(item, false, octets)
+		f.out = append(f.out, text[from:from+octets]...)
+		return nil, nil
+	}
+	from, octets := cut(item, span.End-span.Start)
+	f.literalHead(item, false, octets)
+	return &body{io.NewSectionReader(content, span.Start+from, octets), octets}, nil
+}
+
+func path(numbers []int) []uint32 {
+	out := make([]uint32, 0, len(numbers))
+	for _, n := range numbers {
+		out = append(out, uint32(n))
+	}
+	return out
+}
+
+// whatOf: the fields of a header are taken out of the whole of it.
+func whatOf(of imapwire.SectionOf) structure.What {
+	switch of {
+	case imapwire.SectionHeader, imapwire.SectionFields, imapwire.SectionNotFields:
+		return structure.Header
+	case imapwire.SectionText:
+		return structure.Body
+	case imapwire.SectionMIME:
+		return structure.MIME
+	}
+	return structure.Whole
+}
+
+// binary writes a part without its transfer encoding, or how long that is. RFC 3516 §4.2.
+func (f *fetching) binary(s *source, item imapwire.Item) (*body, error) {
+	st, err := s.parsed()
+	if err != nil {
+		return nil, err
+	}
+	content, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	var decoded func() (io.Reader, error)
+	if len(item.Section.Part) == 0 {
+		decoded = func() (io.Reader, error) { return io.NewSectionReader(content, 0, content.Size()), nil }
+	} else {
+		part, there := st.Find(path(item.Section.Part))
+		if !there {
+			f.out = append(f.out, item.Name+map[bool]string{true: " 0", false: " NIL"}[item.Kind == imapwire.ItemBinarySize]...)
+			return nil, nil
+		}
+		decoded = func() (io.Reader, error) { return part.Decoded(content) }
+	}
+	size, nul, err := measure(decoded)
+	if errors.Is(err, structure.ErrEncoding) {
+		f.unknown = true
+		f.out = append(f.out, item.Name+" NIL"...)
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	if item.Kind == imapwire.ItemBinarySize {
+		f.out = append(f.out, item.Name+" "+decimal(size)...)
+		return nil, nil
+	}
+	from, octets := cut(item, size)
+	r, err := decoded()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.CopyN(io.Discard, r, from); err != nil {
+		return nil, err
+	}
+	f.literalHead(item, nul, octets)
+	return &body{r, octets}, nil
+}
+
+// measure reads to the end, and returns how many octets there are and whether NUL is among them.
+func measure(open func() (io.Reader, error)) (size int64, nul bool, err error) {
+	r, err := open()
+	if err != nil {
+		return 0, false, err
+	}
+	m := &meter{}
+	_, err = io.Copy(m, r)
+	return m.octets, m.nul, err
+}
+
+// meter counts what is written to it.
+type meter struct {
+	octets int64
+	nul    bool
+}
+
+// Write implements io.Writer.
+func (m *meter) Write(p []byte) (int, error) {
+	m.octets += int64(len(p))
+	for _, c := range p {
+		if c == 0 {
+			m.nul = true
+			break
+		}
+	}
+	return len(p), nil
+}

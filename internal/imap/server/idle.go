@@ -1,0 +1,65 @@
+package server
+
+import (
+	"context"
+	"strings"
+)
+
+// idle answers IDLE: it tells what happens until the client says DONE. RFC 2177, RFC 9051 §6.3.13.
+func (c *conn) idle(ctx context.Context) result {
+	c.line("+ idling")
+	if c.box != nil {
+		c.look(ctx)
+	}
+	if c.flush() != nil {
+		return result{status: "-", end: EndEOF}
+	}
+	c.rest()
+	c.deadline, c.idling = c.now().Add(c.limits.IdleTimeout), true
+	type said struct {
+		line []byte
+		err  error
+	}
+	heard := make(chan said, 1)
+	go func() {
+		line, err := c.in.Line(nil, keepOut)
+		heard <- said{line, err}
+	}()
+	var s said
+	for waiting := true; waiting; {
+		var changed <-chan struct{} // nil: nothing is selected, and nothing comes
+		if c.box != nil {
+			changed = c.watch(ctx)
+		}
+		select {
+		case s = <-heard:
+			waiting = false
+		case <-changed:
+		}
+	}
+	c.idling = false
+	if s.err != nil {
+		return result{status: "-", end: c.broken(s.err)}
+	}
+	if !strings.EqualFold(string(s.line), "DONE\r\n") {
+		return bad("expected DONE")
+	}
+	return ok("idled")
+}
+
+// watch tells what happened, and returns what is closed when something happens again; nil if
+// nothing will be told any more.
+func (c *conn) watch(ctx context.Context) <-chan struct{} {
+	changed := c.box.mb.Changed()
+	if c.look(ctx); c.ended() {
+		return nil
+	}
+	c.tell(true)
+	if c.flush() != nil {
+		// Nobody reads any more; the goroutine that waits for the client must hear of it.
+		_ = c.raw.Close()
+		return nil
+	}
+	c.rest()
+	return changed
+}

@@ -1,0 +1,373 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	imapwire "sallyport/internal/imap/wire"
+	"sallyport/internal/mailbox"
+	"sallyport/internal/message/structure"
+)
+
+// search answers SEARCH, SORT and THREAD. RFC 9051 §6.4.4, RFC 5256.
+func (c *conn) search(ctx context.Context, a imapwire.Search, cmd imapwire.Command) result {
+	if a.Key.ModSeq() {
+		c.condstore(ctx)
+	}
+	c.tell(false)
+	s := &searching{f: &fetching{conn: c, ctx: ctx}, now: c.now()}
+	matches := s.matcher(a.Key)
+	var found []int
+	for i := range c.box.msgs {
+		if c.ended() || ctx.Err() != nil {
+			return result{status: "-"}
+		}
+		hit, err := s.matches(matches, i)
+		if err != nil {
+			if a.Save { // RFC 5182 §2.1
+				c.box.saved = nil
+			}
+			return c.failed(err)
+		}
+		if hit {
+			found = append(found, i)
+		}
+	}
+	if a.Save {
+		c.box.saved = c.save(a, found)
+	}
+	switch {
+	case a.Thread != "":
+		return s.thread(a.Thread, found, cmd.UID)
+	case a.Sort != nil:
+		if err := s.sort(a.Sort, found); err != nil {
+			return c.failed(err)
+		}
+	}
+	c.tellFound(a, cmd, found)
+	return ok("searched")
+}
+
+// save returns what $ stands for from now on. RFC 5182 §2.1: with MIN or MAX alone, only those.
+func (c *conn) save(a imapwire.Search, found []int) []mailbox.UID {
+	if len(found) > 0 && (a.Min || a.Max) && !a.All && !a.Count {
+		var few []int
+		if a.Min {
+			few = append(few, found[0])
+		}
+		if a.Max && (!a.Min || len(found) > 1) {
+			few = append(few, found[len(found)-1])
+		}
+		return c.box.uids(few)
+	}
+	return c.box.uids(found)
+}
+
+// tellFound tells what was found: SORT in its order, SEARCH in that of the mailbox.
+func (c *conn) tellFound(a imapwire.Search, cmd imapwire.Command, found []int) {
+	numbers := make([]uint32, 0, len(found))
+	var modseq mailbox.ModSeq
+	for _, i := range found {
+		n := uint32(i + 1)
+		if cmd.UID {
+			n = uint32(c.box.msgs[i].UID)
+		}
+		numbers = append(numbers, n)
+		modseq = max(modseq, c.box.msgs[i].ModSeq)
+	}
+	if a.Extended || c.enabled.rev2 && cmd.Verb == "SEARCH" {
+		c.tellESearch(a, cmd, found, numbers, modseq)
+		return
+	}
+	b := []byte("* " + cmd.Verb)
+	for _, n := range numbers {
+		b = append(b, " "+decimal(n)...)
+	}
+	if a.Key.ModSeq() && len(found) > 0 { // RFC 7162 §3.1.5
+		b = append(b, " (MODSEQ "+decimal(modseq)+")"...)
+	}
+	c.write(append(b, "\r\n"...))
+}
+
+// tellESearch: RFC 4731, RFC 7162 §3.1.10. In IMAP4rev2 there is no other answer: RFC 9051 §7.3.4.
+func (c *conn) tellESearch(a imapwire.Search, cmd imapwire.Command, found []int, numbers []uint32, modseq mailbox.ModSeq) {
+	if a.Save && !a.Min && !a.Max && !a.All && !a.Count {
+		return // RFC 5182 §2.2: nothing is told
+	}
+	b := append(imapwire.AppendString([]byte("* ESEARCH (TAG "), cmd.Tag, false), ')')
+	if cmd.UID {
+		b = append(b, " UID"...)
+	}
+	if n := len(numbers); n > 0 {
+		if a.Min {
+			b = append(b, " MIN "+decimal(numbers[0])...)
+		}
+		if a.Max {
+			b = append(b, " MAX "+decimal(numbers[n-1])...)
+		}
+		if a.All || !a.Extended {
+			b = append(b, " ALL "...)
+			if a.Sort != nil { // RFC 5267 §3: in their order
+				b = appendOrdered(b, numbers)
+			} else {
+				b = imapwire.AppendSet(b, numbers)
+			}
+		}
+	}
+	if a.Count {
+		b = append(b, " COUNT "+decimal(len(numbers))...)
+	}
+	if a.Key.ModSeq() && len(found) > 0 {
+		if !a.All && !a.Count { // RFC 7162 §3.1.10: of those that are told
+			modseq = 0
+			if a.Min {
+				modseq = c.box.msgs[found[0]].ModSeq
+			}
+			if a.Max {
+				modseq = max(modseq, c.box.msgs[found[len(found)-1]].ModSeq)
+			}
+		}
+		b = append(b, " MODSEQ "+decimal(modseq)...)
+	}
+	c.write(append(b, "\r\n"...))
+}
+
+func appendOrdered(b []byte, numbers []uint32) []byte {
+	for i, n := range numbers {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, decimal(n)...)
+	}
+	return b
+}
+
+// searching is one search.
+type searching struct {
+	f   *fetching
+	now time.Time
+}
+
+// candidate is a message that is looked at; what must be read for it is read once.
+type candidate struct {
+	*source
+	i      int
+	m      *mailbox.Message
+	header []structure.HeaderField
+	read   bool // header was
+}
+
+// match asks one thing of a message.
+type match func(*candidate) (bool, error)
+
+// matches judges one message. One that is gone matches nothing that must be read for.
+func (s *searching) matches(m match, i int) (bool, error) {
+	c := s.candidate(i)
+	defer c.close()
+	hit, err := m(c)
+	if errors.Is(err, mailbox.ErrGone) {
+		return false, nil
+	}
+	return hit, err
+}
+
+func (s *searching) candidate(i int) *candidate {
+	m := &s.f.box.msgs[i]
+	return &candidate{source: &source{f: s.f, uid: m.UID}, i: i, m: m}
+}
+
+// fields returns the header of the message, decoded.
+func (c *candidate) fields() ([]structure.HeaderField, error) {
+	if c.read {
+		return c.header, nil
+	}
+	st, err := c.parsed()
+	if err != nil {
+		return nil, err
+	}
+	content, err := c.open()
+	if err != nil {
+		return nil, err
+	}
+	l := structure.DefaultLimits()
+	head, err := l.HeaderOf(st.Part.Header, content)
+	if err != nil {
+		return nil, err
+	}
+	c.header, c.read = l.Header(head), true
+	return c.header, nil
+}
+
+func sure(hit bool) (bool, error) { return hit, nil }
+
+// cost says what a key makes us read: nothing, the header, the message.
+func cost(k imapwire.Key) (most int) {
+	switch k.Op {
+	case imapwire.KeyHeader, imapwire.KeySentBefore, imapwire.KeySentOn, imapwire.KeySentSince, imapwire.KeyLarger, imapwire.KeySmaller:
+		return 1
+	case imapwire.KeyBody, imapwire.KeyText:
+		return 2
+	}
+	for _, inner := range k.Keys {
+		most = max(most, cost(inner))
+	}
+	return most
+}
+
+// matcher makes a match of a key. Sets are resolved once, and what costs nothing is asked first.
+func (s *searching) matcher(k imapwire.Key) match {
+	switch k.Op {
+	case imapwire.KeyAll:
+		return func(*candidate) (bool, error) { return sure(true) }
+	case imapwire.KeyAnd, imapwire.KeyOr, imapwire.KeyNot:
+		return s.combined(k)
+	case imapwire.KeySeq, imapwire.KeyUID:
+		return s.inSet(k)
+	case imapwire.KeyFlag:
+		return s.flagged(k.Text)
+	case imapwire.KeyHeader:
+		return headed(k)
+	case imapwire.KeyBody, imapwire.KeyText:
+		return contains(k)
+	}
+	return s.measured(k)
+}
+
+func (s *searching) combined(k imapwire.Key) match {
+	keys := slices.Clone(k.Keys)
+	slices.SortStableFunc(keys, func(a, b imapwire.Key) int { return cost(a) - cost(b) })
+	inner := make([]match, 0, len(keys))
+	for _, key := range keys {
+		inner = append(inner, s.matcher(key))
+	}
+	// The first that is not as wanted decides.
+	wanted, otherwise := k.Op == imapwire.KeyAnd, k.Op != imapwire.KeyAnd
+	if k.Op == imapwire.KeyNot {
+		return func(c *candidate) (bool, error) {
+			hit, err := inner[0](c)
+			return !hit && err == nil, err
+		}
+	}
+	return func(c *candidate) (bool, error) {
+		for _, m := range inner {
+			if hit, err := m(c); err != nil || hit != wanted {
+				return otherwise && err == nil, err
+			}
+		}
+		return wanted, nil
+	}
+}
+
+func (s *searching) inSet(k imapwire.Key) match {
+	b := s.f.box
+	if k.Set.Saved {
+		saved := slices.Sorted(slices.Values(b.saved))
+		return func(c *candidate) (bool, error) {
+			_, in := slices.BinarySearch(saved, c.m.UID)
+			return sure(in)
+		}
+	}
+	uid := k.Op == imapwire.KeyUID
+	ranges := k.Set.Within(largest(b.msgs, uid))
+	return func(c *candidate) (bool, error) {
+		n := uint32(c.i + 1)
+		if uid {
+			n = uint32(c.m.UID)
+		}
+		_, in := within(ranges, n)
+		return sure(in)
+	}
+}
+
+func (s *searching) flagged(word string) match {
+	if word == imapwire.FlagRecent {
+		return func(c *candidate) (bool, error) { return sure(s.f.box.mb.Recent(c.m.UID)) }
+	}
+	if f := flagsOf([]string{word}); f.System != 0 {
+		return func(c *candidate) (bool, error) { return sure(c.m.Flags.Has(f.System)) }
+	}
+	return func(c *candidate) (bool, error) { return sure(c.m.Flags.HasKeyword(word)) }
+}
+
+// headed asks for a text in a field, or with an empty one for the field. RFC 9051 §6.4.4.
+func headed(k imapwire.Key) match {
+	needle := structure.NewNeedle(k.Text)
+	return func(c *candidate) (bool, error) {
+		fields, err := c.fields()
+		if err != nil {
+			return false, err
+		}
+		for _, f := range fields {
+			if strings.EqualFold(f.Name, k.Field) && needle.In(f.Text) {
+				return true, nil
+			}
+		}
+		return false, nil
+	}
+}
+
+func contains(k imapwire.Key) match {
+	needle, l := structure.NewNeedle(k.Text), structure.DefaultLimits()
+	return func(c *candidate) (bool, error) {
+		st, err := c.parsed()
+		if err != nil {
+			return false, err
+		}
+		content, err := c.open()
+		if err != nil {
+			return false, err
+		}
+		if k.Op == imapwire.KeyText {
+			if hit, err := l.InHeader(needle, *st, content); hit || err != nil {
+				return hit, err
+			}
+		}
+		return l.InBody(needle, *st, content)
+	}
+}
+
+// measured asks for sizes, dates and identities.
+func (s *searching) measured(k imapwire.Key) match {
+	age := time.Duration(min(k.Number, int64(100*365*24*time.Hour/time.Second))) * time.Second
+	return func(c *candidate) (bool, error) {
+		switch k.Op {
+		case imapwire.KeyBefore, imapwire.KeyOn, imapwire.KeySince:
+			return sure(onDay(k.Op, c.m.Date.UTC(), k.Date))
+		case imapwire.KeyOlder:
+			return sure(!c.m.Date.After(s.now.Add(-age)))
+		case imapwire.KeyYounger:
+			return sure(!c.m.Date.Before(s.now.Add(-age)))
+		case imapwire.KeyModSeq:
+			return sure(c.m.ModSeq >= mailbox.ModSeq(k.Number))
+		case imapwire.KeyEmailID:
+			return sure(k.Text == "M"+decimal(s.f.box.validity)+"-"+decimal(c.m.UID))
+		case imapwire.KeyLarger, imapwire.KeySmaller:
+			octets, err := s.f.box.mb.Size(s.f.ctx, c.m.UID)
+			return err == nil && (k.Op == imapwire.KeyLarger && octets > k.Number || k.Op == imapwire.KeySmaller && octets < k.Number), err
+		case imapwire.KeySentBefore, imapwire.KeySentOn, imapwire.KeySentSince:
+			st, err := c.parsed()
+			if err != nil {
+				return false, err
+			}
+			sent, known := st.Envelope.Time()
+			return known && onDay(k.Op, sent, k.Date), nil
+		}
+		return false, nil // THREADID: nothing has one
+	}
+}
+
+// onDay compares days: time and zone do not matter. RFC 9051 §6.4.4.
+func onDay(op imapwire.KeyOp, at, day time.Time) bool {
+	y, m, d := at.Date()
+	have := time.Date(y, m, d, 0, 0, 0, 0, time.UTC)
+	switch op {
+	case imapwire.KeyBefore, imapwire.KeySentBefore:
+		return have.Before(day)
+	case imapwire.KeyOn, imapwire.KeySentOn:
+		return have.Equal(day)
+	}
+	return !have.Before(day)
+}

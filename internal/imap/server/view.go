@@ -1,0 +1,121 @@
+package server
+
+import (
+	"slices"
+
+	imapwire "sallyport/internal/imap/wire"
+	"sallyport/internal/mailbox"
+)
+
+// view is a mailbox as a client knows it: sequence number n is msgs[n-1]. Only that client's session
+// uses it.
+type view struct {
+	msgs []mailbox.Message
+	told mailbox.ModSeq // all changes up to it are in msgs
+	gone []mailbox.UID  // in order: those of msgs that are gone, and the client was not told yet
+}
+
+// take brings the view up to date with what happened since told, and returns which messages
+// changed and how many came. What is gone stays in the view until drop.
+func (v *view) take(c mailbox.Changes) (changed []mailbox.UID, added int) {
+	for _, m := range c.Messages {
+		switch i, there := place(v.msgs, m.UID); {
+		case there && v.msgs[i] == m: // this session did it
+		case there:
+			v.msgs[i] = m
+			changed = append(changed, m.UID)
+		case i == len(v.msgs):
+			v.msgs = append(v.msgs, m)
+			added++
+		}
+		// What came before the others and was never seen has no number that the client could know.
+	}
+	for _, u := range c.Gone {
+		if _, there := place(v.msgs, u); there {
+			v.gone = append(v.gone, u)
+		}
+	}
+	slices.Sort(v.gone)
+	v.gone = slices.Compact(v.gone)
+	v.told = c.HighestModSeq
+	return changed, added
+}
+
+// drop takes what is gone out of the view, and returns the places where it stood.
+func (v *view) drop() (places []int, uids []mailbox.UID) {
+	if len(v.gone) == 0 {
+		return nil, nil
+	}
+	for _, u := range v.gone {
+		i, _ := place(v.msgs, u)
+		places = append(places, i)
+	}
+	out := v.msgs[:0]
+	next := 0
+	for i := range v.msgs {
+		if next < len(places) && places[next] == i {
+			next++
+			continue
+		}
+		out = append(out, v.msgs[i])
+	}
+	clear(v.msgs[len(out):])
+	v.msgs, uids, v.gone = out, v.gone, nil
+	return places, uids
+}
+
+// difference is what must have happened between two moments of a mailbox, where nobody
+// remembers it.
+func difference(known []mailbox.Message, now mailbox.State) mailbox.Changes {
+	c := mailbox.Changes{UIDNext: now.UIDNext, HighestModSeq: now.HighestModSeq}
+	for _, m := range now.Messages {
+		if i, there := place(known, m.UID); !there || known[i].ModSeq != m.ModSeq || known[i].Flags != m.Flags {
+			c.Messages = append(c.Messages, m)
+		}
+	}
+	for _, m := range known {
+		if _, there := place(now.Messages, m.UID); !there {
+			c.Gone = append(c.Gone, m.UID)
+		}
+	}
+	return c
+}
+
+// place returns where a UID stands, or would.
+func place(msgs []mailbox.Message, uid mailbox.UID) (int, bool) {
+	return slices.BinarySearchFunc(msgs, uid, func(m mailbox.Message, u mailbox.UID) int {
+		switch {
+		case m.UID < u:
+			return -1
+		case m.UID > u:
+			return 1
+		}
+		return 0
+	})
+}
+
+// numbered returns the places of ranges of sequence numbers, or of UIDs, in order.
+func numbered(msgs []mailbox.Message, ranges []imapwire.Range, uid bool) (places []int) {
+	for _, r := range ranges {
+		from, to := int(r.From)-1, int(r.To)
+		if uid {
+			from, _ = place(msgs, mailbox.UID(r.From))
+			var there bool
+			if to, there = place(msgs, mailbox.UID(r.To)); there {
+				to++
+			}
+		}
+		for i := max(from, 0); i < min(to, len(msgs)); i++ {
+			places = append(places, i)
+		}
+	}
+	return places
+}
+
+// largest returns what "*" stands for.
+func largest(msgs []mailbox.Message, uid bool) uint32 {
+	if n := len(msgs); n > 0 && uid {
+		return uint32(msgs[n-1].UID)
+	}
+	return uint32(len(msgs))
+}
