@@ -184,8 +184,9 @@ func (c *conn) next(ctx context.Context) (cmd imapwire.Command, res result, end 
 			}
 		}
 		if lit.Octets > l.LiteralOctets || lit.Octets > int64(l.CommandOctets-len(b)) {
+			cmd.Tag = tagOf(b)
 			res, end = c.tooBig(b, lit)
-			return imapwire.Command{Tag: tagOf(b)}, res, end
+			return cmd, res, end
 		}
 		if !held && lit.Octets > keepCommand {
 			if held = true; !c.take(l.CommandOctets) {
@@ -273,7 +274,7 @@ func isOtherProtocol(b []byte) bool {
 // settle answers a command: the one place where answers are written and counted.
 func (c *conn) settle(ctx context.Context, cmd imapwire.Command, res result) (end string) {
 	if res.status == "-" {
-		return ""
+		return res.end
 	}
 	if c.box != nil && res.end == "" && !res.quiet {
 		c.news(ctx, cmd)
