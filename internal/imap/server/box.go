@@ -42,7 +42,7 @@ func (c *conn) news(ctx context.Context, cmd imapwire.Command) {
 			return
 		}
 	}
-	c.tell(expunge)
+	c.tell(ctx, expunge)
 }
 
 // look takes in what other programs did to the files.
@@ -58,9 +58,16 @@ func (c *conn) lost() {
 }
 
 // tell brings the client up to date; expunge says that it may be told of messages that are gone.
-func (c *conn) tell(expunge bool) {
+func (c *conn) tell(ctx context.Context, expunge bool) {
 	b := c.box
 	changes := b.mb.Since(b.told)
+	if fresh(b.msgs, changes) {
+		// By looking, this session becomes the one to which they are recent, before it tells of them.
+		if c.look(ctx); c.ended() {
+			return
+		}
+		changes = b.mb.Since(b.told)
+	}
 	if changes.Forgotten {
 		changes = difference(b.msgs, b.mb.State())
 	}
@@ -84,6 +91,12 @@ func (c *conn) tell(expunge bool) {
 	for _, i := range places {
 		c.tellFlags(i, c.enabled.qresync)
 	}
+}
+
+// fresh reports whether messages came.
+func fresh(known []mailbox.Message, c mailbox.Changes) bool {
+	n := len(c.Messages)
+	return n > 0 && (len(known) == 0 || c.Messages[n-1].UID > known[len(known)-1].UID)
 }
 
 // tellGone tells which messages are gone, the last one first, so that each number is the one

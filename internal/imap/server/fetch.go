@@ -16,7 +16,6 @@ func (c *conn) fetch(ctx context.Context, a imapwire.Fetch, uid bool) result {
 	if a.Vanished && !uid {
 		return bad("VANISHED is of UID FETCH")
 	}
-	c.tell(false)
 	places, res, good := c.places(a.Set, uid)
 	if !good {
 		return res

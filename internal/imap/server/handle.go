@@ -113,7 +113,10 @@ func (c *conn) ofMailbox(ctx context.Context, cmd imapwire.Command) result {
 		return c.closes(ctx, true)
 	case "UNSELECT":
 		return c.closes(ctx, false)
-	case "EXPUNGE":
+	}
+	// UIDs are those of the mailbox as it is, sequence numbers those that the client knows.
+	c.tell(ctx, cmd.UID || cmd.Verb == "EXPUNGE")
+	if cmd.Verb == "EXPUNGE" {
 		return c.expunge(ctx, cmd)
 	}
 	switch a := cmd.Args.(type) {

@@ -54,7 +54,7 @@ func (c *conn) watch(ctx context.Context) <-chan struct{} {
 	if c.look(ctx); c.ended() {
 		return nil
 	}
-	c.tell(true)
+	c.tell(ctx, true)
 	if c.flush() != nil {
 		// Nobody reads any more; the goroutine that waits for the client must hear of it.
 		_ = c.raw.Close()

@@ -17,7 +17,6 @@ func (c *conn) search(ctx context.Context, a imapwire.Search, cmd imapwire.Comma
 	if a.Key.ModSeq() {
 		c.condstore(ctx)
 	}
-	c.tell(false)
 	s := &searching{f: &fetching{conn: c, ctx: ctx}, now: c.now()}
 	matches := s.matcher(a.Key)
 	var found []int

@@ -213,6 +213,6 @@ func (c *conn) expunge(ctx context.Context, cmd imapwire.Command) result {
 		return ok("removed")
 	}
 	// RFC 7162 §3.2.7: the client need not ask for it.
-	c.tell(true)
+	c.tell(ctx, true)
 	return okCode("HIGHESTMODSEQ "+decimal(c.box.told), "removed")
 }

@@ -12,7 +12,6 @@ import (
 // store answers STORE. RFC 9051 §6.4.6, RFC 7162 §3.1.3.
 func (c *conn) store(ctx context.Context, a imapwire.Store, uid bool) result {
 	b := c.box
-	c.tell(uid)
 	places, res, good := c.places(a.Set, uid)
 	switch {
 	case !good:

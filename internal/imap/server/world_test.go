@@ -44,6 +44,7 @@ type world struct {
 	sessions []*session
 	program  map[string]string
 	serving  sync.WaitGroup
+	cancel   func(error) // ends everything
 }
 
 type lockedLog struct {
@@ -65,17 +66,25 @@ func (l *lockedLog) String() string {
 
 func newWorld(t testing.TB, change ...func(*server.Options)) *world {
 	t.Helper()
+	return newWorldOn(t, vfs.Default, change...)
+}
+
+func newWorldOn(t testing.TB, disk vfs.FS, change ...func(*server.Options)) *world {
+	t.Helper()
 	w := &world{t: t, log: &lockedLog{}}
 	w.account, _ = mail.ParseAddress("joe@example.org", mail.ASCII)
 	host, err := mail.ParseDomain("mx.example.org")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	dir := "/mail"
+	if disk == vfs.Default {
+		dir = t.TempDir()
+	}
 	logger := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.root, err = mailbox.New(mailbox.Options{
-		FS: pebble.Disk(vfs.Default), Folder: func(a mail.Address) (string, bool) { return filepath.Join(dir, a.String()), true }, Hostname: host,
-		Limits: mailbox.DefaultLimits(), Timely: true, Now: time.Now, Rand: rand.Reader, Logger: logger,
+		FS: pebble.Disk(disk), Folder: func(a mail.Address) (string, bool) { return filepath.Join(dir, a.String()), true }, Hostname: host,
+		Limits: mailbox.DefaultLimits(), Timely: disk == vfs.Default, Now: time.Now, Rand: rand.Reader, Logger: logger,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +107,16 @@ func (w *world) listen() {
 		w.t.Fatal(err)
 	}
 	w.addr = ln.Addr().String()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancelCause(context.Background())
+	var once sync.Once
+	w.cancel = func(why error) {
+		once.Do(func() {
+			_ = ln.Close()
+			cancel(why)
+			w.serving.Wait()
+			w.root.Close()
+		})
+	}
 	go func() {
 		for {
 			nc, err := ln.Accept()
@@ -108,12 +126,7 @@ func (w *world) listen() {
 			w.serving.Go(func() { server.Serve(ctx, nc, &w.options) })
 		}
 	}()
-	w.t.Cleanup(func() {
-		_ = ln.Close()
-		cancel()
-		w.serving.Wait()
-		w.root.Close()
-	})
+	w.t.Cleanup(func() { w.cancel(nil) })
 }
 
 func testTLS(t testing.TB) *tls.Config {
