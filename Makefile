@@ -108,15 +108,18 @@ clients:
 	SALLYPORT_CLIENTS=1 go test -count 1 -v ./test/clients
 
 # What make test takes a sample of, in full: ten thousand messages in each test that kills the
-# server, and a hundred thousand random sequences of commands against the model.
+# server, and a hundred thousand random sequences of commands against the model, and half a million on a
+# mailbox that several clients have open.
 CRASH     ?= 10000
 SEQUENCES ?= 100000
+MAILBOXES ?= 500000
 crash:
 	./scripts/install-test-tools
 	SALLYPORT_CRASH=$(CRASH) go test -timeout 30m -count 1 -v ./test/crash
 
 model:
 	SALLYPORT_SEQUENCES=$(SEQUENCES) go test -timeout 30m -count 1 -v ./test/sequence
+	SALLYPORT_SEQUENCES=$(MAILBOXES) go test -timeout 60m -count 1 -run TestModel -v ./internal/imap/server
 
 # Passwords for PEOPLE people by the scripts that the guide prints; make test has a few.
 PEOPLE ?= 100

@@ -105,6 +105,7 @@ func (everybody) Owns(mail.Address) bool { return true }
 func readers(t testing.TB) []reader {
 	t.Helper()
 	all := append(headerReaders(t), wireReaders()...)
+	all = append(all, imapReaders()...)
 	all = append(all, dnsReaders(t)...)
 	all = append(all, mailboxReaders()...)
 	return append(all, fileReaders()...)

@@ -146,7 +146,11 @@ func (s *source) open() (*mailbox.Content, error) {
 
 func (s *source) parsed() (*structure.Structure, error) {
 	if s.structure == nil {
-		st, err := s.f.box.mb.Structure(s.f.ctx, s.uid)
+		content, err := s.open()
+		if err != nil {
+			return nil, err
+		}
+		st, err := structure.Parse(content, content.Size())
 		if err != nil {
 			return nil, err
 		}
