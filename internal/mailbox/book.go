@@ -19,7 +19,9 @@ type book struct {
 	sound   int        // records that were understood
 }
 
-func newBook() *book { return &book{head: head{next: 1, recent: 1, modseq: 1}, keys: map[string]*entry{}} }
+func newBook() *book {
+	return &book{head: head{next: 1, recent: 1, modseq: 1}, keys: map[string]*entry{}}
+}
 
 // find returns where a UID is in entries, or would be.
 func (b *book) find(uid UID) (int, bool) {
