@@ -43,12 +43,14 @@ func commands() []command {
 		{"dmarc", "Who sends in our name, and the records that say who may.", &dmarcCommands{}, nil},
 		{"trace", "Ask what happened, and why.", &traceCommand{}, nil},
 		{"sessions", "Who is signed in now, and from where.", &sessionsCommand{}, nil},
+		{"drill", "Rehearse attacks on your configuration, and say which of the seven promises are kept.", &drillCommand{}, nil},
 		{"backup", "Copy everything that the server keeps into one file, while it runs.", &backupCommand{}, nil},
 		{"doctor", "Look at DNS, ports, certificate, clock, disk and files, and say what is wrong and what helps.", &doctorCommand{}, nil},
 		{"restore", "Make a server out of a backup, in a new folder.", &restoreCommand{}, nil},
 		{"completion", "Write what a shell needs to complete these command lines.", &completionCommand{}, nil},
 		{"manual", "Write the man pages into a folder.", &manualCommand{}, nil},
 		{"version", "Print the version.", &versionCommand{}, nil},
+		{"drill-stage", "Serve as what a drill kills.", &drillStageCommand{}, []string{`hidden:""`}},
 		{"stand-in", "Act as the owner of the data folder for a command of root.", &standInCommand{}, []string{`hidden:""`}},
 	}
 }
@@ -59,7 +61,7 @@ func grammar(all []command, options ...kong.Option) (*kong.Kong, error) {
 		kong.Name("sallyport"),
 		kong.Description("A mail server that cannot be hijacked."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 80}),
-		kong.Vars{"config": defaultConfig},
+		kong.Vars{"config": defaultConfig, "scenarios": scenarioNames()},
 	)
 	for _, c := range all {
 		options = append(options, kong.DynamicCommand(c.name, c.help, "", c.model, c.tags...))

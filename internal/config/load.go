@@ -32,6 +32,15 @@ func Load(path string) (Config, error) {
 	return s.result(c)
 }
 
+// ParseFile is Parse of the file at path.
+func ParseFile(path string) (Config, error) {
+	text, err := readFile(path, MaxOctets)
+	if err != nil {
+		return Config{}, Faults{unreadable(path, err)}
+	}
+	return Parse(path, text)
+}
+
 // Parse checks a configuration without looking at the files that it names. file
 // is its path, for messages and relative paths.
 func Parse(file string, text []byte) (Config, error) {

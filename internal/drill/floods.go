@@ -1,0 +1,224 @@
+package drill
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"sallyport/internal/drill/verdict"
+)
+
+const (
+	wrongAddresses = 6_000
+	forgedBounces  = 14_000
+	// honest is how many messages honest people send while the server is beset.
+	honest = 20
+)
+
+// bounces has mail come for people who do not exist, and bounces of mail that nobody sent.
+func (a *act) bounces(ctx context.Context) error {
+	a.seen.Flooded = true
+	wrong, forged := a.times(wrongAddresses)/perCall, a.times(forgedBounces)
+	a.besieged(wrong*perCall+forged, func() {
+		each(wrong, strangers, func(i int) { a.wrongAddresses(ctx, i) })
+		// Each remote server brings some on one connection.
+		const atOnce = 20
+		each(forged/atOnce, strangers, func(i int) {
+			c, err := a.call(ctx, doorMX, a.peer())
+			if err != nil {
+				return
+			}
+			defer c.quit()
+			for n := range atOnce {
+				id := fmt.Sprintf("bounce%d-%d", i, n)
+				if a.post(c, letter{id: id, actor: verdict.Bouncer, to: []string{"postmaster@" + a.domain}, authors: "From: MAILER-DAEMON@" + remoteDomain + "\r\n", fields: reportField, body: a.returned(id, "")}) == "" {
+					return
+				}
+			}
+		})
+		a.honest(ctx)
+	})
+	return nil
+}
+
+// wrongAddresses is one connection that asks for people who do not exist.
+func (a *act) wrongAddresses(ctx context.Context, i int) {
+	c, err := a.call(ctx, doorMX, a.peer())
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	l := letter{id: fmt.Sprintf("wrong%d", i), actor: verdict.Stranger, from: fmt.Sprintf("innocent%d@%s", i, innocentDomain)}
+	for n := range perCall {
+		l.to = append(l.to, fmt.Sprintf("nobody%d-%d@%s", i, n, a.domain))
+	}
+	a.post(c, l)
+}
+
+// reportField makes a message a bounce; RFC 3462.
+const reportField = "MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\nAuto-Submitted: auto-replied\r\n"
+
+// returned is the body of a bounce that returns a message of ours which was never sent.
+func (a *act) returned(id, attachment string) string {
+	return "--b\r\nContent-Type: text/plain\r\n\r\nYour message could not be delivered.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n" +
+		"Reporting-MTA: dns; mx." + remoteDomain + "\r\n\r\nFinal-Recipient: rfc822; gone@" + remoteDomain + "\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n" +
+		"--b\r\nContent-Type: message/rfc822\r\n\r\nFrom: <" + a.bob.Address + ">\r\nTo: <gone@" + remoteDomain + ">\r\nMessage-ID: <never-" + id + "@" + a.domain + ">\r\nSubject: cheap\r\n\r\nBuy.\r\n" + attachment + "--b--\r\n"
+}
+
+const (
+	bombOctets = 100 << 20
+	bombers    = 6  // that say nothing of the size beforehand
+	announcers = 60 // that say it
+)
+
+// bombs are bounces with attachments beyond any bound.
+func (a *act) bombs(ctx context.Context) error {
+	a.seen.Bombed = true
+	a.besieged(a.times(bombers)+a.times(announcers), func() {
+		var all sync.WaitGroup
+		all.Go(func() { each(a.times(bombers), 3, func(i int) { a.bomb(ctx, i) }) })
+		all.Go(func() { each(a.times(announcers), 10, func(i int) { a.announce(ctx, i) }) })
+		all.Go(func() { a.honest(ctx) })
+		all.Wait()
+	})
+	return nil
+}
+
+// announce names the size of a message at MAIL. RFC 1870 §6.
+func (a *act) announce(ctx context.Context, i int) {
+	c, err := a.call(ctx, doorMX, a.peer())
+	if err != nil {
+		return
+	}
+	defer c.quit()
+	if !good(c.say(fmt.Sprintf("MAIL FROM:<> SIZE=%d", bombOctets))) {
+		return
+	}
+	c.say("RCPT TO:<" + a.alice.Address + ">")
+	c.say("RSET")
+	_ = i
+}
+
+// bomb sends one without a word of its size.
+func (a *act) bomb(ctx context.Context, i int) {
+	c, err := a.call(ctx, doorMX, a.peer())
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	if !good(c.say("MAIL FROM:<>")) || !good(c.say("RCPT TO:<"+a.alice.Address+">")) || !strings.HasPrefix(c.say("DATA"), "354") {
+		return
+	}
+	l := letter{id: fmt.Sprintf("bomb%d", i), actor: verdict.Bomber, to: []string{a.alice.Address}, authors: "From: MAILER-DAEMON@" + remoteDomain + "\r\n", fields: reportField, body: a.returned("bomb", "")}
+	size := int64(len(l.text()))
+	if c.put(l.text()) != nil {
+		return
+	}
+	line := strings.Repeat("QUJD", 19) + "\r\n"
+	block := strings.Repeat(line, (64<<10)/len(line))
+	for ; size < bombOctets; size += int64(len(block)) {
+		if c.put(block) != nil {
+			break
+		}
+	}
+	if good(c.say(".")) {
+		a.acknowledged(verdict.Ack{ID: l.id, To: l.to, Size: size})
+	}
+}
+
+// slowCount is how many slow senders there are, where the process may have as many files.
+const slowCount = 2_000
+
+// slow holds connections open by the thousand, each in the middle of a message.
+func (a *act) slow(ctx context.Context) error {
+	n := a.times(slowCount)
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
+		n = min(n, int(min(files.Cur, 1<<20))/3) // both ends are ours
+	}
+	var mu sync.Mutex
+	var open []*client
+	var inside atomic.Int64
+	a.besieged(n, func() {
+		each(n, 64, func(i int) {
+			c, err := a.call(ctx, doorMX, a.peer())
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			open = append(open, c)
+			mu.Unlock()
+			if good(c.say("MAIL FROM:<slow@"+innocentDomain+">")) && good(c.say("RCPT TO:<"+a.alice.Address+">")) && strings.HasPrefix(c.say("DATA"), "354") {
+				inside.Add(1)
+				_ = c.put("Subject: s")
+			}
+		})
+		stop := make(chan struct{})
+		var dripping sync.WaitGroup
+		dripping.Go(func() {
+			for {
+				for _, c := range open {
+					_ = c.put("l")
+				}
+				select {
+				case <-stop:
+					return
+				case <-time.After(500 * time.Millisecond):
+				}
+			}
+		})
+		a.honest(ctx)
+		close(stop)
+		dripping.Wait()
+	})
+	a.seen.Siege.Hostile = int(inside.Load())
+	for _, c := range open {
+		_ = c.Close()
+	}
+	return nil
+}
+
+// honest sends mail as honest people do, in and out, and notes how long each takes.
+func (a *act) honest(ctx context.Context) {
+	s := a.seen.Siege
+	var mu sync.Mutex
+	each(honest, 4, func(i int) {
+		began := time.Now()
+		r := a.honestOne(ctx, i)
+		mu.Lock()
+		defer mu.Unlock()
+		s.Honest++
+		s.Slowest = max(s.Slowest, time.Since(began))
+		if !good(r) {
+			s.Failed++
+			s.Why = append(s.Why, r)
+		}
+	})
+}
+
+func (a *act) honestOne(ctx context.Context, i int) string {
+	l := letter{id: fmt.Sprintf("honest%d", i), actor: verdict.Owner, from: fmt.Sprintf("friend%d@%s", i, remoteDomain), to: []string{a.alice.Address}}
+	if i%2 == 0 || a.at(doorSubmissions) == "" {
+		c, err := a.call(ctx, doorMX, a.peer())
+		if err != nil {
+			return err.Error()
+		}
+		defer c.quit()
+		return a.post(c, l)
+	}
+	c, err := a.call(ctx, doorSubmissions, netip.MustParseAddr("198.51.100.7"))
+	if err != nil {
+		return err.Error()
+	}
+	defer c.quit()
+	if r := c.signIn(a.bob); !good(r) {
+		return r
+	}
+	l.account, l.from = a.bob.Address, a.bob.Address
+	return a.post(c, l)
+}

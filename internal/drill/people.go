@@ -1,0 +1,161 @@
+package drill
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"sallyport/internal/drill/stage"
+	"sallyport/internal/drill/verdict"
+)
+
+const (
+	thieves      = 4   // connections of the thief at once
+	most         = 200 // messages that he sends on each, if nobody stops him
+	networkCount = 500
+)
+
+// password is a thief at full speed, who comes back.
+func (a *act) password(ctx context.Context) error {
+	a.seen.Stolen = []string{a.alice.Address}
+	if err := a.blast(ctx, "first"); err != nil {
+		return err
+	}
+	// The hold window is over, and what was let through has left.
+	a.stage.Clock.Advance(a.stage.Config.Hijack.Hold + time.Minute)
+	if err := a.stage.Settle(ctx, settleTime); err != nil {
+		return err
+	}
+	if err := a.blast(ctx, "again"); err != nil {
+		return err
+	}
+	a.stage.Clock.Advance(2 * time.Hour)
+	return nil
+}
+
+// blast sends from several sessions until none of them is served any more.
+func (a *act) blast(ctx context.Context, turn string) error {
+	var failed atomic.Pointer[error]
+	each(thieves, thieves, func(i int) {
+		d := doorSubmissions
+		if i%2 == 1 || a.at(d) == "" {
+			d = doorSubmission
+		}
+		c, err := a.call(ctx, d, a.peer())
+		if err != nil {
+			failed.CompareAndSwap(nil, &err)
+			return
+		}
+		defer c.Close()
+		r := c.signIn(a.alice)
+		for m := 0; good(r) && m < a.times(most); m++ {
+			r = a.post(c, a.stolen(a.alice, fmt.Sprintf("%s%d-%d", turn, i, m)))
+		}
+	})
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// stolen is a message of a thief to somebody whom nobody here knows.
+func (a *act) stolen(of stage.Account, id string) letter {
+	return letter{id: id, actor: verdict.Thief, account: of.Address, from: of.Address, to: []string{id + "@" + remoteDomain}}
+}
+
+// networks is one password from everywhere, with one message from each network.
+func (a *act) networks(ctx context.Context) error {
+	a.seen.Stolen = []string{a.bob.Address}
+	var failed atomic.Pointer[error]
+	one := func(i int) {
+		c, err := a.call(ctx, doorSubmissions, a.peer())
+		if err != nil {
+			failed.CompareAndSwap(nil, &err)
+			return
+		}
+		defer c.Close()
+		if good(c.signIn(a.bob)) {
+			a.post(c, a.stolen(a.bob, fmt.Sprintf("net%d", i)))
+		}
+	}
+	// A few at first, as a thief does who keeps below the rates; then all others.
+	n, first := a.times(networkCount), a.times(networkCount)/25
+	each(first, 4, one)
+	each(n-first, 120, func(i int) { one(first + i) })
+	if err := failed.Load(); err != nil {
+		return *err
+	}
+	a.stage.Clock.Advance(a.stage.Config.Hijack.Hold + time.Minute)
+	if err := a.stage.Settle(ctx, settleTime); err != nil {
+		return err
+	}
+	a.stage.Clock.Advance(2 * time.Hour)
+	return nil
+}
+
+// lookalike writes as somebody else, in every way that a header and an envelope have.
+func (a *act) lookalike(ctx context.Context) error {
+	me, other := a.alice.Address, a.bob.Address
+	forms := []string{
+		"From: <" + other + ">\r\n",
+		"From: Bob <" + other + ">\r\n",
+		"From: \"" + me + "\" <" + other + ">\r\n",
+		"From: =?UTF-8?Q?Bob?= <" + other + ">\r\n",
+		"From: <" + me + ">, <" + other + ">\r\nSender: <" + me + ">\r\n",
+		"From: <" + me + ">\r\nFrom: <" + other + ">\r\n",
+		"From: <" + other + ">\r\nSender: <" + me + ">\r\n",
+		"From: <" + me + ">\r\nSender: <" + other + ">\r\n",
+		"From: <" + me + ">\r\nResent-From: <" + other + ">\r\n",
+		"From: friends: <" + other + ">;\r\n",
+		"From: <" + strings.Replace(me, "@", "@p\u0430y.", 1) + ">\r\n",
+		"From: <ceo@" + innocentDomain + ">\r\n",
+		"From:\r\n <" + other + ">\r\n",
+		"From : <" + other + ">\r\n",
+		"FROM: (" + me + ") " + other + "\r\n",
+		"Subject: none\r\n",
+	}
+	c, err := a.call(ctx, doorSubmissions, a.peer())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = c.Close() }()
+	if r := c.signIn(a.alice); !good(r) {
+		return fmt.Errorf("the stand-in cannot sign in: %q", r)
+	}
+	say := func(l letter) error {
+		if r := a.post(c, l); r != "" && !strings.HasPrefix(r, "421") {
+			return nil
+		}
+		_ = c.Close() // it was hung up on
+		if c, err = a.call(ctx, doorSubmissions, a.peer()); err == nil {
+			c.signIn(a.alice)
+		}
+		return err
+	}
+	for i, authors := range forms {
+		l := letter{id: fmt.Sprintf("liar%d", i), actor: verdict.Liar, account: me, from: me, authors: authors, to: []string{a.carol.Address}}
+		if err := say(l); err != nil {
+			return err
+		}
+	}
+	for i, from := range []string{other, "ceo@" + a.domain, "ceo@" + innocentDomain} {
+		l := letter{id: fmt.Sprintf("liar-envelope%d", i), actor: verdict.Liar, account: me, from: from, authors: "From: <" + me + ">\r\n", to: []string{a.carol.Address}}
+		if err := say(l); err != nil {
+			return err
+		}
+	}
+	return a.impostor(ctx)
+}
+
+// impostor writes from outside with the envelope sender of somebody here.
+func (a *act) impostor(ctx context.Context) error {
+	c, err := a.call(ctx, doorMX, a.peer())
+	if err != nil {
+		return err
+	}
+	defer c.quit()
+	a.post(c, letter{id: "impostor", actor: verdict.Stranger, from: a.bob.Address, to: []string{a.carol.Address}})
+	return nil
+}
