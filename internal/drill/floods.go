@@ -60,7 +60,7 @@ func (a *act) wrongAddresses(ctx context.Context, i int) {
 	a.post(c, l)
 }
 
-// reportField makes a message a bounce; RFC 3462.
+// reportField makes a message a bounce; RFC 6522.
 const reportField = "MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\nAuto-Submitted: auto-replied\r\n"
 
 // returned is the body of a bounce that returns a message of ours which was never sent.

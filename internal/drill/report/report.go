@@ -92,7 +92,7 @@ func Text(w io.Writer, r drill.Report) error {
 	for _, p := range r.Played {
 		fmt.Fprintf(&b, "   %-10s %-52s %10s\n", p.Name, p.Title, verdict.Seconds(p.Took))
 		if p.Fault != "" {
-			b.WriteString(folded("              ", "not played to its end: "+p.Fault))
+			b.WriteString(folded("              ", unplayed(p)))
 		}
 		if p.Outside > 0 {
 			b.WriteString(folded("              ", fmt.Sprintf("the server wanted to reach others %d times, and was kept from it", p.Outside)))
@@ -100,6 +100,14 @@ func Text(w io.Writer, r drill.Report) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// unplayed says why a scenario was not played to its end.
+func unplayed(p drill.Played) string {
+	if p.Lacking {
+		return "not played: " + p.Fault
+	}
+	return "WRONG: not played to its end: " + p.Fault
 }
 
 func stateWord(v verdict.Verdict) string {
@@ -134,8 +142,9 @@ var page string
 func HTML(w io.Writer, r drill.Report) error {
 	t, err := template.New("drill").Funcs(template.FuncMap{
 		"summary": Summary, "line": Line, "over": Over, "shown": shown, "seconds": verdict.Seconds, "thousands": verdict.Thousands,
-		"class": func(v verdict.Verdict) string { return strings.ReplaceAll(v.State.String(), " ", "-") },
-		"next":  func(i int) int { return i + 1 },
+		"class":    func(v verdict.Verdict) string { return strings.ReplaceAll(v.State.String(), " ", "-") },
+		"unplayed": unplayed,
+		"next":     func(i int) int { return i + 1 },
 	}).Parse(page)
 	if err != nil {
 		return err

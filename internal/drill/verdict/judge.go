@@ -58,10 +58,15 @@ func (v Verdict) Breaches() (all []Measure) {
 	return all
 }
 
-// Tried is how often the promise could have been broken.
+// Tried is how often the promise could have been broken: of several figures of one scenario
+// the largest counts, since they are about the same attempts.
 func (v Verdict) Tried() (n int) {
+	of := map[string]int{}
 	for _, m := range v.Measures {
-		n += m.Tried
+		of[m.Scenario] = max(of[m.Scenario], m.Tried)
+	}
+	for _, tried := range of {
+		n += tried
 	}
 	return n
 }

@@ -36,12 +36,24 @@ func examples[T any](all []T, bad func(T) (string, bool)) (n int, some []string)
 	return n, some
 }
 
-// refused is how often something was refused by one of the rules.
-func refused(facts []fact.Fact, rules ...string) (n int) {
+// overflow is the rule of a fact that sums up refusals of more strangers than are told apart.
+const overflow = "strangers-overflow"
+
+// refused is how often something was refused by one of the rules, or by any. Where that
+// happened, what the trace sums up without telling apart counts as well.
+func refused(facts []fact.Fact, rules ...string) int {
+	n, more := 0, 0
 	for _, f := range facts {
-		if f.Kind == fact.KindRefuse && (len(rules) == 0 || slices.Contains(rules, f.Rule)) {
+		switch {
+		case f.Kind != fact.KindRefuse:
+		case len(rules) == 0 || slices.Contains(rules, f.Rule):
 			n += max(1, f.Count)
+		case f.Rule == overflow:
+			more += f.Count
 		}
+	}
+	if n > 0 {
+		n += more
 	}
 	return n
 }

@@ -101,7 +101,7 @@ func open(s Seen) []Measure {
 			story[f.Queue.String()] = append(story[f.Queue.String()], f)
 		}
 		if f.Kind == fact.KindRefuse && f.Rule == "" {
-			nameless++
+			nameless += max(1, f.Count)
 		}
 	}
 	arrived := slices.Concat(s.Left, s.Boxes)
