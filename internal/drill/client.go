@@ -181,7 +181,7 @@ func (l letter) text() string {
 		body = "A message of a rehearsal.\r\n"
 	}
 	return fmt.Sprintf("%s: %s %s %s\r\nMessage-ID: <%s>\r\nDate: %s\r\n%sTo: undisclosed-recipients:;\r\nSubject: rehearsal %s\r\n%s\r\n%s",
-		stage.Mark, l.id, l.actor, account, stage.ID(l.id), time.Now().Format(time.RFC1123Z), authors, l.id, l.fields, body)
+		stage.Mark, l.id, l.actor, account, verdict.MessageID(l.id), time.Now().Format(time.RFC1123Z), authors, l.id, l.fields, body)
 }
 
 // post sends a letter, and notes it when it was acknowledged; it returns the reply that decided.

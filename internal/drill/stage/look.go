@@ -27,9 +27,6 @@ import (
 // it, and from which account ("-": from none).
 const Mark = "X-Drill"
 
-// ID is the Message-ID of a message of the rehearsal without its angle brackets.
-func ID(id string) string { return id + "@message.drill.test" }
-
 const (
 	settleStep  = 25 * time.Millisecond
 	settleCalm  = 12 // steps without a change
@@ -142,8 +139,7 @@ func headOf(path string) (head []byte, size int64, err error) {
 
 func (s *Stage) queue(ctx context.Context, seen *verdict.Seen) error {
 	return s.Operator.QueueList(ctx, operate.Select{All: true}, func(m operate.Message) error {
-		id, _ := strings.CutSuffix(strings.Trim(m.MessageID, "<>"), "@message.drill.test")
-		w := verdict.Waiting{ID: id, Queue: m.ID, Size: m.Size, Held: m.State != operate.StateWaiting}
+		w := verdict.Waiting{ID: verdict.IDOf(m.MessageID), Queue: m.ID, Size: m.Size, Held: m.State != operate.StateWaiting}
 		for _, r := range m.Recipients {
 			w.To = append(w.To, r.Address)
 		}

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"strings"
 	"time"
 
 	"sallyport/internal/fact"
@@ -20,6 +21,21 @@ const (
 	Bouncer  Actor = "bouncer"  // returns what was never sent from here
 	Bomber   Actor = "bomber"   // sends what is too large
 )
+
+// messageDomain is that of the Message-IDs of the rehearsal.
+const messageDomain = "@message.drill.test"
+
+// MessageID is the Message-ID of a message of the rehearsal, without its angle brackets.
+func MessageID(id string) string { return id + messageDomain }
+
+// IDOf is the identifier in a Message-ID; "": it is none of the rehearsal's.
+func IDOf(messageID string) string {
+	id, ours := strings.CutSuffix(strings.Trim(messageID, "<>"), messageDomain)
+	if !ours {
+		return ""
+	}
+	return id
+}
 
 // Letter is one message where it arrived.
 type Letter struct {

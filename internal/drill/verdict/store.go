@@ -6,6 +6,7 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/gate"
+	"sallyport/internal/mail"
 )
 
 // lost counts what was acknowledged and is nowhere.
@@ -29,8 +30,9 @@ func lost(s Seen) []Measure {
 			there[place{w.ID, to}] = true
 		}
 	}
+	back := s.returned()
 	n, some := examples(s.Acks, func(a Ack) (string, bool) {
-		missing := slices.ContainsFunc(a.To, func(to string) bool {
+		missing := !back[a.ID] && slices.ContainsFunc(a.To, func(to string) bool {
 			if _, domain, _ := strings.Cut(to, "@"); slices.Contains(s.Ours, domain) {
 				to = "" // it may be in the mailbox of another address
 			}
@@ -39,6 +41,28 @@ func lost(s Seen) []Measure {
 		return a.ID, missing
 	})
 	return []Measure{{Promise: NoFalse250, What: "messages that were acknowledged and are nowhere", Unit: "messages", Found: float64(n), Tried: len(s.Acks), From: Store, Examples: some}}
+}
+
+// returned are the messages whose senders were told, in their mailboxes, that they did not
+// arrive.
+func (s Seen) returned() map[string]bool {
+	of, here, out := map[mail.ID]string{}, map[string]bool{}, map[string]bool{}
+	for _, l := range s.Boxes {
+		here[l.Queue] = true
+	}
+	for _, w := range s.Queue {
+		here[w.Queue] = true
+	}
+	for _, f := range s.Facts {
+		switch {
+		case f.Kind == fact.KindAccept:
+			of[f.Queue] = IDOf(f.MessageID)
+		case f.Kind == fact.KindNotify && here[f.Queue.String()]:
+			out[of[f.About]] = true
+		}
+	}
+	delete(out, "")
+	return out
 }
 
 // bounced counts what reached people in whose names others wrote.

@@ -157,6 +157,22 @@ func many(n int) (all []string) {
 	return all
 }
 
+// A message that came back to its sender is not lost, if the notification is there.
+func TestWhatCameBackIsNotLost(t *testing.T) {
+	s := goodScenario(t)
+	sent, told := id(t, 7), id(t, 8)
+	s.Acks = append(s.Acks, Ack{ID: "back", To: []string{"gone@remote.test"}})
+	s.Facts = append(s.Facts, fact.Fact{Kind: fact.KindAccept, Queue: sent, MessageID: "<" + MessageID("back") + ">"}, fact.Fact{Kind: fact.KindNotify, Queue: told, About: sent})
+	if states(s)[NoFalse250] != Broken {
+		t.Error("a notification that is nowhere counts")
+	}
+	s.Boxes = append(s.Boxes, Letter{Queue: told.String(), Boxed: true})
+	s.Facts = append(s.Facts, wholeStory(told, "", "alice@ours.test")...)
+	if states(s)[NoFalse250] != Kept {
+		t.Error("what came back counts as lost")
+	}
+}
+
 // Nothing seen is nothing tested, and a figure that is no number is none that holds.
 func TestNothingSeenKeepsNothing(t *testing.T) {
 	for p, state := range states(Seen{Scenario: "none", Bounds: DefaultBounds()}) {
