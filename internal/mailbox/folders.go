@@ -82,10 +82,12 @@ func (u *User) names(ctx context.Context) (map[string]string, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		info, err := u.root.fs.Stat(filepath.Join(u.dir, dir, "cur"))
-		if err == nil && info.IsDir() {
+		if info, err := u.root.fs.Stat(filepath.Join(u.dir, dir)); err != nil || !info.IsDir() {
+			continue // a file of another program may be called like a folder
+		}
+		if _, err := u.root.fs.Stat(filepath.Join(u.dir, dir, "cur")); err == nil {
 			dirs = append(dirs, dir)
-		} else if err != nil && !missing(err) && !strings.Contains(err.Error(), "not a directory") {
+		} else if !missing(err) {
 			return nil, err
 		}
 	}

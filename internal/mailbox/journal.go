@@ -8,11 +8,12 @@ import (
 
 	"sallyport/internal/kit/codec"
 	"sallyport/internal/kit/fsys"
+	"sallyport/internal/nexthop/maildir"
 )
 
 // indexFolder is within each folder of a mailbox and holds its index. Its name begins with no
 // dot, so that no program takes it for a folder of mail.
-const indexFolder = "sallyport"
+const indexFolder = maildir.IndexFolder
 
 // The files of an index.
 const (

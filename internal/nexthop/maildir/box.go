@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -144,16 +145,40 @@ func (t *Target) Clean(ctx context.Context, now time.Time) (removed int, err err
 			if ctx.Err() != nil {
 				return removed, ctx.Err()
 			}
-			files := t.list(filepath.Join(box, "tmp"), keep)
-			for _, file := range append(files, t.list(filepath.Join(box, junkFolder, "tmp"), keep)...) {
-				old, e := t.stale(file, now)
-				if e == nil && old {
-					e = t.fs.Remove(file)
-				}
-				keep(e)
-				if old && e == nil {
-					removed++
-				}
+			n, e := t.cleanBox(ctx, box, now)
+			removed += n
+			keep(e)
+		}
+	}
+	return removed, err
+}
+
+// cleanBox cleans the folders of one mailbox.
+func (t *Target) cleanBox(ctx context.Context, box string, now time.Time) (removed int, err error) {
+	keep := func(e error) {
+		if err == nil && !errors.Is(e, fs.ErrNotExist) {
+			err = e
+		}
+	}
+	for _, folder := range append(t.list(box, keep), box) {
+		if folder != box && !strings.HasPrefix(filepath.Base(folder), ".") {
+			continue
+		}
+		if info, e := t.fs.Stat(folder); e != nil || !info.IsDir() {
+			keep(e) // a file of another program may be called like a folder
+			continue
+		}
+		for _, file := range t.list(filepath.Join(folder, "tmp"), keep) {
+			if ctx.Err() != nil {
+				return removed, ctx.Err()
+			}
+			old, e := t.stale(file, now)
+			if e == nil && old {
+				e = t.fs.Remove(file)
+			}
+			keep(e)
+			if old && e == nil {
+				removed++
 			}
 		}
 	}

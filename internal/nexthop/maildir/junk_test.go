@@ -38,10 +38,17 @@ func TestJunkHasAFolderOfItsOwn(t *testing.T) {
 			}
 		}
 	}
-	f, err := fs.Create("/mail/local.test/alice/.Junk/tmp/left", "")
+	check(t, fs.MkdirAll("/mail/local.test/alice/.Sent/tmp", mode))
+	f, err := fs.Create("/mail/local.test/alice/.Sent/tmp/left", "")
 	check(t, err)
 	check(t, f.Close())
-	if n, err := target.Clean(t.Context(), time.Now().Add(40*time.Hour)); n != 1 || err != nil {
+	f, err = fs.Create("/mail/local.test/alice/.mbsyncstate", "")
+	check(t, err)
+	check(t, f.Close())
+	f, err = fs.Create("/mail/local.test/alice/.Junk/tmp/left", "")
+	check(t, err)
+	check(t, f.Close())
+	if n, err := target.Clean(t.Context(), time.Now().Add(40*time.Hour)); n != 2 || err != nil {
 		t.Errorf("cleaned %d, %v", n, err)
 	}
 }

@@ -55,6 +55,11 @@ type Options struct {
 	Holder func(mailbox mail.Address, at time.Time) mail.Address
 	// Space says how much of the disk a copy may take; nil: what there is.
 	Space Space
+	// Arrived is told each folder that a message came into, once it is there; nil: nobody.
+	Arrived func(folder string)
+	// Moving is told the folder of a mailbox that is about to be moved, or that another is to
+	// take the place of; nil: nobody.
+	Moving func(folder string)
 }
 
 // Space is the room that is left for mail. Take takes octets until give is called, or
@@ -77,6 +82,8 @@ type Target struct {
 	sync     *fsys.Group
 	space    Space
 	holder   func(mail.Address, time.Time) mail.Address
+	arrived  func(folder string)
+	moving   func(folder string)
 	naming   sync.RWMutex // held while a mailbox gets another name, and shared by deliveries
 
 	mu    sync.Mutex
@@ -106,10 +113,19 @@ func New(o Options) (*Target, error) {
 		sync:    fsys.NewGroup(o.FS.SyncDir),
 		space:   o.Space,
 		holder:  o.Holder,
+		arrived: o.Arrived,
+		moving:  o.Moving,
 		known:   map[string]struct{}{},
 	}
 	if t.holder == nil {
 		t.holder = func(a mail.Address, _ time.Time) mail.Address { return a }
+	}
+	nobody := func(string) {}
+	if t.arrived == nil {
+		t.arrived = nobody
+	}
+	if t.moving == nil {
+		t.moving = nobody
 	}
 	if err := t.makeRoot(); err != nil {
 		return nil, fmt.Errorf("maildir: %w", err)
@@ -153,6 +169,7 @@ func (t *Target) one(ctx context.Context, j nexthop.Job, c *letter) mail.Reply {
 	}
 	err := t.store(ctx, j, c)
 	if err == nil {
+		t.arrived(c.box)
 		return mail.R(250, "2.0.0", "stored as "+c.name)
 	}
 	// That the disk is low is told once, by who watches it, and not of each copy.

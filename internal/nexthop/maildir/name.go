@@ -38,12 +38,16 @@ func shorten(host string) string { return host[:min(len(host), hostOctets)] }
 
 // Mailbox returns the folder of an account's mailbox below the root, whether it
 // exists yet or not. ok is false for an address that has no domain.
-func (t *Target) Mailbox(account mail.Address) (dir string, ok bool) {
+func (t *Target) Mailbox(account mail.Address) (dir string, ok bool) { return Folder(t.root, account) }
+
+// Folder returns the folder of an account's mailbox below a root, whether it exists yet or
+// not. ok is false for an address that has no domain.
+func Folder(root string, account mail.Address) (dir string, ok bool) {
 	domain := account.Domain()
 	if domain.IsZero() {
 		return "", false
 	}
-	return filepath.Join(t.root, domain.ASCII(), escape(mail.FoldLocal(account.Local()))), true
+	return filepath.Join(root, domain.ASCII(), escape(mail.FoldLocal(account.Local()))), true
 }
 
 // escape turns a local-part into a file name: an allow-list of octets stands for

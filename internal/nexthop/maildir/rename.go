@@ -9,6 +9,10 @@ import (
 	"sallyport/internal/mail"
 )
 
+// IndexFolder is the folder within each folder of a mailbox that holds what is known of its
+// messages for those who read them. There is no mail in it.
+const IndexFolder = "sallyport"
+
 // TakenError says that the folder which a mailbox is to get holds mail already, of somebody who
 // had the address before.
 type TakenError struct{ Folder string }
@@ -76,6 +80,8 @@ func (t *Target) move(from, to mail.Address) error {
 	if !ok || !also || old == dir {
 		return nil
 	}
+	t.moving(old)
+	t.moving(dir)
 	t.mu.Lock()
 	clear(t.known) // folders of either name may be gone
 	t.mu.Unlock()
@@ -86,7 +92,8 @@ func (t *Target) move(from, to mail.Address) error {
 }
 
 // moveInto takes a folder to another place, as a whole where nothing is there, and else what is
-// in it. A file of the same name and another length stays where it is, and is an error.
+// in it. A file of the same name and another length stays where it is, and is an error; but what
+// lies in an index folder comes along.
 func (t *Target) moveInto(old, dir string) error {
 	was, err := t.fs.Stat(old)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -103,6 +110,8 @@ func (t *Target) moveInto(old, dir string) error {
 		return err
 	case !was.IsDir() && !is.IsDir() && was.Size() == is.Size():
 		return t.fs.Remove(old) // the same file: the power went between the two folders
+	case !was.IsDir() && !is.IsDir() && filepath.Base(filepath.Dir(dir)) == IndexFolder:
+		return t.fs.Rename(old, dir) // the index of a mailbox without mail gives way
 	case !was.IsDir() || !is.IsDir():
 		return fmt.Errorf("%s is there already", dir)
 	}
@@ -138,6 +147,9 @@ func (t *Target) holdsFiles(dir string) (bool, error) {
 	}
 	if err != nil || !info.IsDir() {
 		return err == nil && info.Name() != "maildirfolder", err
+	}
+	if filepath.Base(dir) == IndexFolder {
+		return false, nil // it describes mail, and is none
 	}
 	names, err := t.fs.List(dir)
 	for _, n := range names {

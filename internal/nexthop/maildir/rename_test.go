@@ -159,3 +159,58 @@ func TestRenameIsEndedAfterAFault(t *testing.T) {
 		}
 	}
 }
+
+// What is known of messages comes along with them, also to where an empty mailbox was, whose
+// index gives way; and those who have either open are told before.
+func TestRenameTakesTheIndexAlong(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	target := renamable(t, fs)
+	var left []string
+	target.moving = func(folder string) {
+		if len(files(t, fs, "/mail/local.test/alice/new")) == 0 {
+			t.Error("told too late")
+		}
+		left = append(left, folder)
+	}
+	for dir, text := range map[string]string{"/mail/local.test/alice": "hers, and long", "/mail/other.test/smith": "his", "/mail/local.test/alice/.Sent": "sent"} {
+		for _, sub := range []string{"cur", "new", "tmp", IndexFolder} {
+			check(t, fs.MkdirAll(dir+"/"+sub, mode))
+		}
+		f, err := fs.Create(dir+"/"+IndexFolder+"/index", "")
+		check(t, err)
+		_, err = f.Write([]byte(text))
+		check(t, errors.Join(err, f.Sync(), f.Close()))
+	}
+	alice, smith := address(t, "alice@local.test"), address(t, "smith@other.test")
+	check(t, target.Rename(alice, smith, func() error { return nil }))
+	if n := all(t, fs, "/mail/other.test/smith"); n != 4 {
+		t.Errorf("%d messages", n)
+	}
+	for dir, want := range map[string]string{"/mail/other.test/smith": "hers, and long", "/mail/other.test/smith/.Sent": "sent"} {
+		if got := files(t, fs, dir+"/"+IndexFolder); len(got) != 1 || only(got) != want {
+			t.Errorf("%s: %q", dir, got)
+		}
+	}
+	if len(left) != 2 || left[0] != "/mail/local.test/alice" || left[1] != "/mail/other.test/smith" {
+		t.Errorf("told of %q", left)
+	}
+}
+
+// Whoever waits for mail is told of each folder that some came into, once it is there.
+func TestArrivalsAreTold(t *testing.T) {
+	fs := vfs.NewMem()
+	target := newTarget(t, fs, "/mail")
+	var told []string
+	target.arrived = func(folder string) {
+		if len(files(t, fs, folder+"/new")) != 1 {
+			t.Error("told before it was there")
+		}
+		told = append(told, folder)
+	}
+	j := job(t, message, "alice@local.test alice@local.test")
+	j.Junk = true
+	arrives(t, target, j)
+	if len(told) != 1 || told[0] != "/mail/local.test/alice/.Junk" {
+		t.Errorf("%q", told)
+	}
+}

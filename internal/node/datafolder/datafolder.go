@@ -27,6 +27,8 @@ import (
 	"sallyport/internal/keyring"
 	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/kit/safefile"
+	"sallyport/internal/mail"
+	"sallyport/internal/mailbox"
 	"sallyport/internal/nexthop/maildir"
 	"sallyport/internal/node/settings"
 	"sallyport/internal/oidc"
@@ -75,6 +77,7 @@ type Folder struct {
 	Ring        *keyring.Ring // the keys that sign
 	Roster      *roster.Roster
 	Mailboxes   *maildir.Target
+	Mail        *mailbox.Root // the same mailboxes, for those who read them
 	// HijackKey is that of the fingerprints of correspondents.
 	HijackKey hijack.Key
 
@@ -174,9 +177,16 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 	if err != nil {
 		return err
 	}
+	f.Mail, err = mailbox.New(mailbox.Options{
+		FS: pebble.Disk(o.FS), Folder: func(a mail.Address) (string, bool) { return maildir.Folder(cfg.Maildir.Root, a) }, Hostname: cfg.Hostname,
+		Limits: mailbox.DefaultLimits(), Space: f.Disks[len(f.Disks)-1], Timely: o.FS == vfs.Default, Now: o.Now, Rand: o.Rand, Logger: o.Logger,
+	})
+	if err != nil {
+		return err
+	}
 	f.Mailboxes, err = maildir.New(maildir.Options{
 		FS: pebble.Disk(o.FS), Root: cfg.Maildir.Root, Hostname: cfg.Hostname, Limits: maildir.DefaultLimits(), Rand: o.Rand, Logger: o.Logger, Space: f.Disks[len(f.Disks)-1],
-		Holder: f.Accounts.Holder,
+		Holder: f.Accounts.Holder, Arrived: f.Mail.Arrived, Moving: f.Mail.Leave,
 	})
 	if err != nil {
 		return err
@@ -204,6 +214,9 @@ func (f *Folder) Close() error {
 		return nil
 	}
 	f.closed = true
+	if f.Mail != nil {
+		f.Mail.Close()
+	}
 	return f.Store.Close()
 }
 
