@@ -1,6 +1,7 @@
 package mailbox
 
 import (
+	"context"
 	"crypto/rand"
 	"io"
 	"log/slog"
@@ -28,6 +29,7 @@ type site struct {
 	root *Root
 	user *User
 	dir  string
+	ctx  context.Context
 }
 
 func open(t testing.TB, disk vfs.FS, dir string) *site {
@@ -44,7 +46,7 @@ func open(t testing.TB, disk vfs.FS, dir string) *site {
 	user, err := root.User(t.Context(), alice)
 	check(t, err)
 	t.Cleanup(root.Close)
-	return &site{root, user, filepath.Join(dir, "alice")}
+	return &site{root, user, filepath.Join(dir, "alice"), t.Context()}
 }
 
 func (s *site) sel(t testing.TB, name string) *Mailbox {
@@ -162,3 +164,5 @@ func TestTwoSessions(t *testing.T) {
 		t.Errorf("%+v, %v", st, err)
 	}
 }
+
+func ctx(s *site) context.Context { return s.ctx }
