@@ -1,0 +1,97 @@
+package pop3
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net/netip"
+	"time"
+
+	"sallyport/internal/mailbox"
+)
+
+// Backend decides who may speak. It is used by all connections at once.
+type Backend interface {
+	// Connect is asked when a connection is accepted, and its TLS is up where that comes first.
+	// An error is told, and the connection closed; what it says is told if it is a *Refusal.
+	Connect(ctx context.Context, c Conn) (Session, error)
+}
+
+// Conn is what is known of a connection when it is accepted.
+type Conn struct {
+	ID            string // unique, and sorts by time
+	Implicit      bool   // TLS came first: pop3s
+	Remote, Local netip.AddrPort
+	Started       time.Time
+	// End ends the connection: who waits is told the text, a command in progress has
+	// Limits.EndGrace to come to its end; nothing is deleted. Any goroutine may call it, at any
+	// time; the first text counts.
+	End func(text string)
+}
+
+// Channel is what a sign-in comes over. TLS is nil in clear text.
+type Channel struct {
+	TLS *tls.ConnectionState
+	// Certificate is the one that we presented; nil where that is unknown.
+	Certificate *x509.Certificate
+	// Offer is the fingerprint of what the client offered when TLS began, as Options.Handshake said.
+	Offer string
+	Plus  bool // SASL can be bound to it
+}
+
+// Session is one connection. Its methods are called by one goroutine, never two at a time. ctx
+// ends with the connection.
+type Session interface {
+	// Mechanisms lists the SASL mechanisms to offer. It is asked under TLS alone. USER and PASS
+	// are offered where PLAIN is.
+	Mechanisms(c Channel) []string
+	// Auth begins a SASL exchange with a mechanism that is on offer.
+	Auth(ctx context.Context, c Channel, mechanism string) (SASL, error)
+	// Login is the command PASS. An error is told as Refusal says.
+	Login(ctx context.Context, c Channel, user, password string) error
+	// Mailboxes are those of who has signed in. They stay open until Close.
+	Mailboxes() *mailbox.User
+	// Close is called exactly once, at the end. why is one of the End constants.
+	Close(ctx context.Context, why string)
+}
+
+// SASL is one exchange. The engine handles base64 and cancelling.
+type SASL interface {
+	// Next takes the client's response, nil if the command carried none. Unless done, the
+	// challenge is sent. When done without an error, the client has signed in; a challenge
+	// beside it is sent first, and its answer not looked at. When the client cancels, Next is not
+	// called again, but Cancel.
+	Next(ctx context.Context, response []byte) (challenge []byte, done bool, err error)
+	// Cancel tells that the client, or the engine, ended the exchange.
+	Cancel(ctx context.Context)
+}
+
+// Refusal is an error whose words are for the client.
+type Refusal struct {
+	// Code is the response code: AUTH (the credential is not good), SYS/TEMP, SYS/PERM, IN-USE,
+	// LOGIN-DELAY; "": none. RFC 2449 §8.1, RFC 3206.
+	Code string
+	Text string
+	// Close: the connection ends after it.
+	Close bool
+}
+
+// Error implements error.
+func (r *Refusal) Error() string { return r.Text }
+
+// Why a connection ended, as told to Session.Close.
+const (
+	EndQuit         = "quit"
+	EndEOF          = "eof"     // the client left without QUIT
+	EndTimeout      = "timeout" // of a command or a write
+	EndTooLong      = "command-too-long"
+	EndInjection    = "injection"     // octets behind STLS
+	EndTLS          = "tls-handshake" // failed
+	EndErrors       = "too-many-errors"
+	EndAuthFailures = "too-many-auth-failures"
+	EndDuration     = "sign-in-too-long"
+	EndPolicy       = "policy" // the session refused or ended it
+	EndShutdown     = "shutdown"
+	EndNotPOP3      = "not-pop3"     // another protocol's request
+	EndLost         = "mailbox-lost" // the disk failed while a message was told
+)

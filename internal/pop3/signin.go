@@ -1,0 +1,224 @@
+package pop3
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	imapwire "sallyport/internal/imap/wire"
+)
+
+// authorization answers a command before sign-in. RFC 1939 §4.
+func (c *conn) authorization(ctx context.Context, cmd command) result {
+	switch cmd.verb {
+	case "QUIT":
+		return ok("goodbye").ending(EndQuit)
+	case "STLS":
+		return c.startTLS(ctx)
+	case "UTF8":
+		return ok("") // RFC 6856 §2: messages are told as they are anyhow
+	case "USER", "PASS", "AUTH":
+		if c.tls == nil {
+			return failed("SYS/PERM", "encryption is required to sign in; the credential was not looked at")
+		}
+	default:
+		return bad("this command is not known, or not at this time")
+	}
+	mechanisms := c.sess.Mechanisms(c.channel())
+	switch {
+	case cmd.verb == "AUTH":
+		return c.authenticate(ctx, cmd, mechanisms)
+	case !offersPlain(mechanisms):
+		return failed("SYS/PERM", cmd.verb+" is not offered here")
+	case cmd.verb == "USER":
+		if cmd.arg == "" {
+			return bad("a name is wanted")
+		}
+		c.user = cmd.arg
+		return ok("")
+	case c.user == "":
+		return bad("USER comes first")
+	}
+	user := c.user
+	c.user = ""
+	if err := c.sess.Login(ctx, c.channel(), user, cmd.arg); err != nil {
+		return c.refused(ctx, err)
+	}
+	return c.welcome(ctx)
+}
+
+func offersPlain(mechanisms []string) bool { return slices.Contains(mechanisms, "PLAIN") }
+
+// authenticate answers AUTH. Without a mechanism it lists them, as old programs expect. RFC 5034
+// §4.
+func (c *conn) authenticate(ctx context.Context, cmd command, mechanisms []string) result {
+	words := strings.Fields(cmd.arg)
+	if len(words) == 0 {
+		c.line("+OK")
+		for _, m := range mechanisms {
+			c.line(m)
+		}
+		c.line(".")
+		return result{}
+	}
+	var response []byte
+	if len(words) > 1 {
+		var cancelled bool
+		var fault *imapwire.Fault
+		if response, cancelled, fault = imapwire.ParseResponse([]byte(words[1])); len(words) > 2 || cancelled || fault != nil {
+			return bad("the initial response is no base64")
+		}
+	}
+	mechanism := strings.ToUpper(words[0])
+	if !slices.Contains(mechanisms, mechanism) {
+		return failed("", "this mechanism is not offered")
+	}
+	sasl, err := c.sess.Auth(ctx, c.channel(), mechanism)
+	if err != nil || sasl == nil {
+		return c.refused(ctx, err)
+	}
+	return c.exchange(ctx, sasl, mechanism, response)
+}
+
+// exchange carries challenges and responses until the mechanism is done. All responses together
+// have the time of one command.
+func (c *conn) exchange(ctx context.Context, sasl SASL, mechanism string, response []byte) result {
+	c.deadline = c.now().Add(c.limits.StrangerTimeout)
+	for range c.limits.AuthRounds {
+		challenge, done, err := sasl.Next(ctx, response)
+		switch {
+		case err != nil:
+			return c.refused(ctx, err)
+		case done && challenge == nil:
+			return c.welcome(ctx)
+		}
+		c.write(imapwire.AppendChallenge(nil, challenge))
+		line, err := c.readLine()
+		if err != nil {
+			sasl.Cancel(ctx)
+			return result{end: c.broken(err)}
+		}
+		if done {
+			return c.welcome(ctx) // what a server says at last is answered by an empty line
+		}
+		var cancelled bool
+		var fault *imapwire.Fault
+		response, cancelled, fault = imapwire.ParseResponse(line)
+		if cancelled || fault != nil {
+			sasl.Cancel(ctx)
+			return c.gaveUp(ctx, mechanism, cancelled)
+		}
+	}
+	sasl.Cancel(ctx)
+	return c.refused(ctx, &Refusal{Code: "AUTH", Text: "the exchange takes too long"})
+}
+
+// gaveUp answers a client that ended the exchange, with what helps one that chose a mechanism
+// that binds to TLS and cannot: those built on GNU SASL choose it wherever it is offered.
+func (c *conn) gaveUp(ctx context.Context, mechanism string, cancelled bool) result {
+	text := "the response is no base64"
+	if cancelled {
+		text = "cancelled"
+		if strings.HasSuffix(mechanism, "-PLUS") {
+			text = "cancelled: a client that cannot bind to TLS must use another mechanism"
+		}
+	}
+	return c.refused(ctx, &Refusal{Text: text})
+}
+
+// refused tells why a sign-in failed, and makes the next one slower. One that was put off counts
+// as much as one that was wrong: else whoever is kept from guessing could ask without end
+// whether he still is.
+func (c *conn) refused(ctx context.Context, err error) result {
+	r, known := errors.AsType[*Refusal](err)
+	if !known {
+		r = &Refusal{Code: "SYS/TEMP", Text: "no decision was made; try again later"}
+	}
+	c.authFailures++
+	c.stray = true
+	pause(ctx, c.gone, time.Duration(c.authFailures)*c.limits.AuthFailureDelay)
+	res := failed(r.Code, r.Text)
+	switch {
+	case r.Close:
+		res.end = EndPolicy
+	case c.authFailures >= c.limits.AuthFailures:
+		res.end = EndAuthFailures
+	}
+	return res
+}
+
+// welcome gives who has signed in the mailbox, if nobody else has it.
+func (c *conn) welcome(ctx context.Context) result {
+	c.ends = time.Time{}
+	user := c.sess.Mailboxes()
+	if user == nil {
+		return failed("SYS/TEMP", "the mailbox cannot be opened now").ending(EndPolicy)
+	}
+	if !c.o.Locks.take(user) {
+		return failed("IN-USE", "another POP3 session has the mailbox").ending(EndPolicy) // RFC 2449 §8.1.2
+	}
+	drop, err := openMaildrop(ctx, user)
+	if err != nil {
+		c.o.Locks.give(user)
+		c.o.Logger.Warn("a mailbox was not opened", "conn", c.info.ID, "err", err)
+		return failed("SYS/TEMP", "the mailbox cannot be opened now").ending(EndPolicy)
+	}
+	c.drop = drop
+	return ok("signed in")
+}
+
+// startTLS answers STLS. RFC 2595 §4.
+func (c *conn) startTLS(ctx context.Context) result {
+	switch {
+	case c.tls != nil:
+		return failed("", "TLS is on already")
+	case c.o.TLS == nil:
+		return failed("", "TLS is not offered")
+	case c.in.Buffered() > 0:
+		// CVE-2011-0411: what was sent in clear must never count as sent under TLS.
+		return failed("", "nothing may follow STLS before TLS is on").ending(EndInjection)
+	}
+	c.line("+OK begin TLS now")
+	if err := c.flush(); err != nil {
+		return result{end: EndEOF}
+	}
+	if err := c.handshake(ctx); err != nil {
+		// No channel is left in which a word would be safe.
+		return result{end: EndTLS}
+	}
+	c.strange, c.user = 0, ""
+	return result{}
+}
+
+// handshake puts TLS on top of the connection. Nothing is buffered.
+func (c *conn) handshake(ctx context.Context) error {
+	c.deadline = c.now().Add(c.limits.HandshakeTimeout)
+	if err := c.arm(); err != nil {
+		return err
+	}
+	if err := c.raw.SetWriteDeadline(c.deadline); err != nil {
+		return err
+	}
+	shake := c.o.Handshake
+	if shake == nil {
+		shake = plainHandshake
+	}
+	tc, offer, err := shake(ctx, c.raw, c.o.TLS)
+	if err != nil {
+		c.o.Logger.Debug("TLS handshake failed", "conn", c.info.ID, "remote", c.info.Remote.String(), "err", err)
+		return err
+	}
+	state := tc.ConnectionState()
+	c.nc, c.tls, c.offer = tc, &state, offer
+	c.in.Reset(c.wire)
+	return nil
+}
+
+func plainHandshake(ctx context.Context, raw net.Conn, cfg *tls.Config) (*tls.Conn, string, error) {
+	tc := tls.Server(raw, cfg)
+	return tc, "", tc.HandshakeContext(ctx)
+}
