@@ -65,6 +65,7 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (k
 			return err
 		}
 		if v.Server != nil {
+			known.Networks = v.Networks
 			known.Server = doctor.ServerFacts{Running: true, PID: v.Server.PID, Version: v.Server.Version}
 		}
 		known.Domains, known.Obtained, known.Tokens, known.Directories = v.Domains, v.Health.Obtained, v.Health.Tokens, v.Directories

@@ -9,6 +9,7 @@ import (
 	"sallyport/internal/incident/webhook"
 	"sallyport/internal/kit/words"
 	"sallyport/internal/operate"
+	"sallyport/internal/trust/guard"
 )
 
 type statusCommand struct {
@@ -62,6 +63,7 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 			c.prose("          and of %s more\n", words.Count(n, "account"))
 		}
 		bindingStatus(c, v.Binding)
+		trustedNetworks(c, v.Networks)
 		directories(c, v)
 		c.prose("queue     %s, %d of them held, %s\n", words.Count(v.Queue.Messages, "message"), v.Queue.Held, fact.Octets(v.Queue.Octets))
 		for _, r := range v.Queue.Why {
@@ -71,6 +73,23 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 		c.prose("trace     %s, %d of them under the last signed checkpoint (%s)\n", words.Count(int(v.Trace.Facts), "fact"), v.Trace.Signed, moment(v.Trace.SignedAt))
 		return nil
 	})
+}
+
+// trustedNetworks tells how the networks fare that sign in as accounts.
+func trustedNetworks(c console, all []guard.Report) {
+	for _, n := range all {
+		from := make([]string, len(n.From))
+		for i, p := range n.From {
+			from[i] = p.String()
+		}
+		c.prose("network   %s (%s) signs in as %s: %s\n", n.Name, strings.Join(from, ", "), n.Account, n.State)
+		if n.Why != "" {
+			c.prose("          %s\n", n.Why)
+		}
+		if n.State == guard.StateClosed {
+			c.prose("          it stays closed until: sallyport account thaw %s\n", n.Account)
+		}
+	}
 }
 
 // directories tells how directories fare that accounts and recipients come from.

@@ -22,6 +22,7 @@ const (
 	KindCertificate      // the key of a certificate that the client shows in TLS
 	KindLocal            // the kernel's word who a user of this host is
 	KindToken            // an access token of the OpenID provider
+	KindNetwork          // the address of a client in a trusted network
 )
 
 // String returns the word that is stored and shown.
@@ -37,6 +38,8 @@ func (k Kind) String() string {
 		return "local user"
 	case KindToken:
 		return "access token"
+	case KindNetwork:
+		return "network"
 	}
 	return "unknown"
 }
@@ -182,6 +185,12 @@ func (p Peer) endOf(c Credential) time.Time {
 // LocalProof is the proof of a user of this host whose account a is, as the kernel knows him.
 func LocalProof(a Account) Proof {
 	return Proof{Account: a, Credentials: []Credential{{Kind: KindLocal, Scope: ScopeSend}}, For: ScopeSend}
+}
+
+// NetworkProof is the proof of a client whose network signs in as the account a. That it still
+// counts is for who gave the word to say.
+func NetworkProof(a Account) Proof {
+	return Proof{Account: a, Credentials: []Credential{{Kind: KindNetwork, Scope: ScopeSend}}}
 }
 
 // CredentialIDs returns the names of what was signed in with, separated by blanks.
@@ -360,7 +369,7 @@ func (i *Identity) Fallen(p Proof) string {
 // lost says why a credential that was right at a sign-in is good for nothing now.
 func (r *record) lost(c Credential, now time.Time) string {
 	switch {
-	case c.Kind == KindLocal:
+	case c.Kind == KindLocal, c.Kind == KindNetwork:
 		return ""
 	case c.Kind == KindToken && !r.SignIn.takes(KindToken):
 		return "the account does not sign in with access tokens any more"

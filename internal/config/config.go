@@ -62,6 +62,8 @@ type Config struct {
 	Inflow inflow.Limits
 	DNSBL  []dnsbl.List
 
+	Networks []Network // that sign in as accounts, in the order of the file
+
 	// Sendmail says who of this host's users may send, and as whom.
 	Sendmail Sendmail
 	// Helpers says who may ask and do nothing else.

@@ -84,6 +84,8 @@ func (c Config) Where(s directory.Subject) (Position, bool) {
 		}
 	case directory.KindRoute:
 		return c.At("route." + s.Name), true
+	case directory.KindNetwork:
+		return c.At("network." + s.Name + ".from"), true
 	}
 	return Position{}, false
 }

@@ -32,6 +32,7 @@ func tables() []table {
 		plain("submission", submissionKeys, func(c *Config) *Submission { return &c.Submission }),
 		{name: "sendmail", keys: append(keysOf(sendmailKeys()), sendmailUserKey()), read: (*source).sendmail, late: true},
 		plain("helpers", helpersKeys, func(c *Config) *Helpers { return &c.Helpers }),
+		{name: "network", keys: keysOf(networkKeys()), read: (*source).networks, late: true},
 		{name: "domain", keys: keysOf(domainKeys()), read: (*source).domains},
 		{name: "alias", keys: append([]Key{aliasKey()}, keysOf(aliasKeys())...), read: (*source).aliases},
 		{name: "ldap", keys: keysOf(ldapKeys()), read: (*source).directories},

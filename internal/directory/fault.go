@@ -21,6 +21,7 @@ const (
 	KindRoute
 	KindAccount
 	KindContact
+	KindNetwork
 )
 
 // String returns the word for the kind, as the command line has it.
@@ -42,6 +43,8 @@ func (k Kind) String() string {
 		return "account"
 	case KindContact:
 		return "contact"
+	case KindNetwork:
+		return "network"
 	}
 	return "unknown"
 }

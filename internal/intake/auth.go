@@ -13,20 +13,36 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/signin"
 	"sallyport/internal/smtp/server"
+	"sallyport/internal/trust"
 )
 
 // Auth starts a SASL exchange. The engine has already refused clear text, a second
 // sign-in, and mechanisms that are not offered.
 func (s *session) Auth(ctx context.Context, mech string) (server.SASL, mail.Reply) {
 	if !s.anonymous() {
-		// By its certificate, without AUTH. RFC 4954 §4: no second time.
-		return nil, s.refuse(ctx, fact.Fact{Rule: "signin-again", Reply: mail.R(503, "5.5.1", "you are signed in already, by your certificate")})
+		// By its certificate or its network, without AUTH. RFC 4954 §4: no second time.
+		return nil, s.refuse(ctx, fact.Fact{Rule: "signin-again", Reply: mail.R(503, "5.5.1", "you are signed in already, without AUTH")})
 	}
 	x, err := s.visit.Begin(mech)
 	if err != nil {
 		return nil, s.refuse(ctx, fact.Fact{Rule: signin.RuleOf(err), Reply: accounts.Reply(err), Text: err.Error()})
 	}
-	return x, mail.Reply{}
+	return &exchange{x, s}, mail.Reply{}
+}
+
+// exchange is one SASL exchange of a session.
+type exchange struct {
+	*signin.Exchange
+	s *session
+}
+
+// Next implements server.SASL. That it failed is told to who guards the networks.
+func (e *exchange) Next(ctx context.Context, response []byte) (challenge []byte, done bool, r mail.Reply) {
+	challenge, done, r = e.Exchange.Next(ctx, response)
+	if done && !r.OK() {
+		e.s.sighted(ctx, trust.Sighting{Account: e.Attempt().Account.String()})
+	}
+	return challenge, done, r
 }
 
 // Peer is the other end of a connection to one of our doors, as accounts are asked about it:
@@ -63,6 +79,9 @@ func (s *session) Program(mechanism string) string {
 
 // Known implements signin.Guest.
 func (s *session) Known(still func() bool) {
+	if s.byNetwork() {
+		return // its client showed nothing that others have not
+	}
 	if s.conn.Known != nil {
 		s.conn.Known()
 	}

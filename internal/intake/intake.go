@@ -111,7 +111,7 @@ type Findings interface {
 	Keep(ctx context.Context, all []store.Mutation)
 }
 
-// Options are everything that intake works with; all fields but Screen, Watch, Memory, ReturnPaths,
+// Options are everything that intake works with; all fields but Screen, Watch, Networks, Memory, ReturnPaths,
 // Binding, Findings, Offers, Recipients, International, Reserved and Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
@@ -130,6 +130,8 @@ type Options struct {
 	Screen Screen
 	// Watch watches accounts for misuse; nil: nobody does.
 	Watch Watch
+	// Networks knows the networks that sign in as accounts; nil: none does.
+	Networks Networks
 	// Binding says what becomes of senders and authors that are not the account's, as the
 	// configuration has it now; nil: they are refused.
 	Binding func() bind.Mode

@@ -36,6 +36,7 @@ var _ server.Session = (*session)(nil)
 
 // Hello notes the client's name; it is recorded and never trusted.
 func (s *session) Hello(_ context.Context, h server.Hello) mail.Reply {
+	s.leaveNetwork()
 	s.hello = h
 	return mail.R(250, "", s.in.Hostname.ASCII())
 }
@@ -152,6 +153,12 @@ func (s *session) facts() gate.Facts {
 	f.Auth, f.Standing = gate.AuthPassword, gate.StandingFrozen
 	if s.account().Credentials[0].Kind == accounts.KindCertificate {
 		f.Auth = gate.AuthCertificate
+	}
+	if s.byNetwork() {
+		f.Auth = gate.AuthNetworkAccount
+		if s.networkCounts() {
+			f.Peer = gate.PeerProvenNetwork
+		}
 	}
 	if f.Door == gate.DoorSendmail {
 		f.Auth = gate.AuthLocalUID

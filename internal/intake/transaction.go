@@ -49,6 +49,9 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transacti
 	if r := s.unasked(ctx); !r.IsZero() {
 		return nil, r
 	}
+	if r := s.ofNetwork(ctx, env.From); !r.IsZero() {
+		return nil, r
+	}
 	id, err := mail.NewID(s.in.Now(), s.in.Rand)
 	if err != nil {
 		s.in.Logger.Error("no chance for a queue id", "err", err)

@@ -176,6 +176,8 @@ type setup struct {
 	inflow inflow.Limits
 	// desk bounds what one account may have; zero: the default.
 	desk signin.Limits
+	// networks knows networks that sign in; nil: there are none.
+	networks intake.Networks
 }
 
 // listener is who watches accounts, if he hears of sign-ins.
@@ -229,7 +231,7 @@ func newWorldOf(t *testing.T, s setup) *world {
 	w.desk = signin.New(signin.Options{Accounts: w.identity, Journal: w.journal, Watch: s.listener(), Limits: cmp.Or(s.desk, signin.DefaultLimits()), Now: w.clock, Logger: log})
 	w.in = intake.New(intake.Options{
 		Binding: func() bind.Mode { return s.binding }, Findings: w.findings,
-		Inflow: w.inflow, Screen: s.screen, Watch: s.watch, Ledger: w.ledger, Allowance: func(accounts.Account) budget.Limits { return w.most },
+		Inflow: w.inflow, Screen: s.screen, Networks: s.networks, Watch: s.watch, Ledger: w.ledger, Allowance: func(accounts.Account) budget.Limits { return w.most },
 		Hostname: domain(t, "mx.local.test"), Directory: w.dir.Load, Accounts: w.identity, Desk: w.desk, Queue: w.spool, Journal: w.journal,
 		Handoff: func(c spool.Claim) { w.handed = append(w.handed, c) }, Inspectors: s.inspectors, Memory: s.memory, Recipients: s.recipients, Offers: offers, International: international, ReturnPaths: s.returnPaths, Limits: s.limits, Now: w.clock, Rand: rand.Reader, Logger: log,
 	})

@@ -39,6 +39,7 @@ func (n *Node) openOperator(_ context.Context) error {
 		Webhook:         n.webhook.State,
 		Notices:         n.notices.State,
 		Binding:         n.binding, Findings: n.data.Findings,
+		Networks:    n.networks.Reports,
 		Directories: func() []roll.Report { return n.now().roll.Reports() },
 		Watch:       n.watch, SigningKeys: n.data.Ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
 		Screen: func() *policy.Screen { return n.now().screen }, Inflow: n.data.Inflow,

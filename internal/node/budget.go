@@ -7,12 +7,12 @@ import (
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/mail"
+	"sallyport/internal/node/settings"
 )
 
 // allowance is how many recipients an account may have now.
 func (n *Node) allowance(a accounts.Account) budget.Limits {
-	b := n.config().Budget
-	return a.Allowance(b.Person, b.Bulk)
+	return settings.Allowance(n.config(), a)
 }
 
 // forwardAllowance is what each forward may send to one target.

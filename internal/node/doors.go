@@ -80,7 +80,7 @@ func (n *Node) bind(ctx context.Context, p listen.Place) (net.Listener, error) {
 func (n *Node) serverConfig(g *generation) server.Config {
 	return server.Config{
 		Hostname: g.cfg.Hostname, TLS: g.tls, Awaiting: g.tls == nil && g.cfg.ACME.On(), Limits: settings.Server(g.cfg), Admission: n.admission, Memory: n.memory,
-		Logger: n.log, Now: n.o.Now, Notice: g.cfg.Notice, Balancers: g.cfg.Proxy.From, Mechanisms: n.mechanisms, Unoffered: n.unoffered, UserID: localdoor.UID,
+		Logger: n.log, Now: n.o.Now, Notice: g.cfg.Notice, Balancers: g.cfg.Proxy.From, Mechanisms: n.mechanisms, Unoffered: n.unoffered, Clear: n.clear, UserID: localdoor.UID,
 	}
 }
 

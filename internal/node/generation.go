@@ -64,6 +64,7 @@ func (n *Node) topics() []topic {
 		{"reports", n.openReports, n.buildReports},
 		{"content checks", nil, n.buildContent},
 		{"screen", nil, n.buildScreen},
+		{"trusted networks", n.openNetworks, n.buildNetworks},
 		{"limits", nil, n.buildLimits},
 		{"directories elsewhere", nil, n.buildDirectories},
 		{"directory", n.openBook, n.buildDirectory},

@@ -8,6 +8,7 @@ import (
 	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/operate/metrics"
 	"sallyport/internal/store"
+	"sallyport/internal/trust/guard"
 )
 
 // openMetrics makes the counters where they are served, and returns what lets them see the store.
@@ -41,6 +42,16 @@ func (n *Node) state(ctx context.Context) metrics.State {
 	}
 	v.Capped = n.capped(ctx)
 	v.Tokenless = len(n.tokenTroubles())
+	for _, r := range n.networks.Reports() {
+		switch r.State {
+		case guard.StateOpen:
+			v.NetworksOpen++
+		case guard.StateWaiting:
+			v.NetworksWaiting++
+		case guard.StateClosed:
+			v.NetworksClosed++
+		}
+	}
 	v.Guessed = n.data.Accounts.CountGuessedAt()
 	var err error
 	if v.Ending, err = n.operator.CountEnding(ctx); err != nil {

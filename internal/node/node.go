@@ -33,6 +33,7 @@ import (
 	"sallyport/internal/reports/tls"
 	"sallyport/internal/signin"
 	"sallyport/internal/smtp/server"
+	"sallyport/internal/trust/guard"
 )
 
 // Options are what a Node is given besides its configuration. Every field may be
@@ -80,6 +81,7 @@ type Node struct {
 	warnings   *expiry.Warnings // tells of certificates that end
 	watch      *watch.Watch     // watches accounts for misuse
 	incidents  incident.Keeper  // contains accounts
+	networks   *guard.Guard     // guards networks that sign in as accounts
 	// admission counts the connections of all doors together.
 	admission *server.Admission
 	// memory bounds what they hold of mail that is not judged yet.
@@ -152,7 +154,7 @@ func (n *Node) openIntake(_ context.Context) error {
 	n.desk = signin.New(signin.Options{Accounts: n.data.Accounts, Journal: n.data.Trace, Watch: n.watch, Limits: settings.SignIn(n.config()), Now: n.o.Now, Logger: n.log})
 	n.intake = intake.New(intake.Options{
 		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Accounts: n.data.Accounts, Desk: n.desk, Queue: n.data.Spool, Journal: n.data.Trace, Watch: n.watch, Ledger: n.data.Ledger, Inflow: n.data.Inflow, Allowance: n.allowance, Recipients: n.ways().Behind(), Offers: n.ways().Behind(), International: n.ways().Behind(), ReturnPaths: n.data.ReturnPaths.Read,
-		Binding: n.binding, Findings: n.data.Findings,
+		Binding: n.binding, Findings: n.data.Findings, Networks: n.networks,
 		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: settings.Intake(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 		Screen: screening{n}, Inspectors: n.inspectors(), Reserved: func() []string { return n.now().checks.Reserved() }, Memory: n.memory,
 	})

@@ -65,11 +65,11 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	answer(mux, "status", op.Status)
 	streaming(mux, "backup", op.Backup)
 	answer(mux, "reload", op.Reload)
-	return guard(mux, owner, mayAct)
+	return admitting(mux, owner, mayAct)
 }
 
-// guard lets nobody through whom may refuses.
-func guard(next http.Handler, owner uint32, may func(c Caller, owner uint32) *Error) http.Handler {
+// admitting lets nobody through whom may refuses.
+func admitting(next http.Handler, owner uint32, may func(c Caller, owner uint32) *Error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if refused, ok := r.Context().Value(refusalKey{}).(*Error); ok {
 			fail(w, refused)

@@ -55,7 +55,7 @@ func HelpersHandler(op *Operator, owner uint32) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		fail(w, &Error{CodeForbidden, "helpers may ask about the trace, the queue and the status; root and the server's own user may do everything else"})
 	})
-	return guard(mux, owner, mayAsk)
+	return admitting(mux, owner, mayAsk)
 }
 
 // mayAsk refuses whom the kernel did not name. That he belongs to the group of helpers is what

@@ -25,6 +25,7 @@ import (
 	"sallyport/internal/store"
 	"sallyport/internal/trace"
 	"sallyport/internal/trace/query"
+	"sallyport/internal/trust/guard"
 )
 
 // Accounts is what an Operator needs of package accounts.
@@ -132,6 +133,8 @@ type Options struct {
 	// ReturnPath how far the signing of return paths has come; nil: there is none.
 	Certificate func() *x509.Certificate
 	Obtained    func() *Obtained
+	// Networks tells how trusted networks fare; nil: there are none.
+	Networks func() []guard.Report
 	// Tokens returns the routes whose mail waits for a token; nil: none ever does.
 	Tokens     func() []TokenTrouble
 	ReturnPath func() (*ReturnPath, error)

@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/ldap/roll"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
+	"sallyport/internal/trust/guard"
 )
 
 // Server is the running server.
@@ -52,6 +53,8 @@ type Status struct {
 	GuessedAt []guess.Report `json:"guessed_at,omitempty"`
 	// Binding is how senders are bound; nil: they are, and there is nothing to review.
 	Binding *BindingMode `json:"binding,omitempty"`
+	// Networks are those that sign in as accounts.
+	Networks []guard.Report `json:"networks,omitempty"`
 	// Directories are those that accounts and recipients come from; NotTheirs are the first of the
 	// further addresses that they give to accounts and that are somebody else's, or nobody's to have.
 	Directories []roll.Report `json:"directories,omitempty"`
@@ -117,6 +120,9 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 	s.GuessedAt, s.Guessed = op.guessedAt()
 	if op.o.Inflow != nil {
 		s.Limited = op.o.Inflow.Limited(mostLimited)
+	}
+	if op.o.Networks != nil {
+		s.Networks = op.o.Networks()
 	}
 	if m := op.bindingMode(); m.Names > 0 || m.Mode != bind.Enforce.String() {
 		s.Binding = &m

@@ -114,6 +114,22 @@ func (v *Visit) Unasked(ctx context.Context, in mail.Reply) (r mail.Reply) {
 	return r
 }
 
+// Network signs in the client of a network that counts now, as p says; why says it in words. in
+// is the answer, as for Unasked. It returns a refusal, or none.
+func (v *Visit) Network(ctx context.Context, p accounts.Proof, why string, in mail.Reply) (r mail.Reply) {
+	f := fact.SignIn{At: v.desk.o.Now(), Rule: "signin-network", Session: v.guest.Seen(p), Why: why, Reply: in}.Fact()
+	if r = v.admit(ctx, p, "network", f); r.OK() {
+		return mail.Reply{}
+	}
+	return r
+}
+
+// Forget takes back a sign-in: the session is nobody's again.
+func (v *Visit) Forget() {
+	v.Leave()
+	v.proof = accounts.Proof{}
+}
+
 // Local takes the session for that of an account of which the kernel says that it is there;
 // false: the account has as many as it may.
 func (v *Visit) Local(p accounts.Proof) bool {
@@ -197,6 +213,9 @@ func (e *Exchange) failed(err error) mail.Reply {
 	journal.Stranger(f)
 	return f.Reply
 }
+
+// Attempt returns what is known of it so far.
+func (e *Exchange) Attempt() accounts.Attempt { return e.x.Attempt() }
 
 // fact is what is known of the exchange; p is what it proved.
 func (e *Exchange) fact(p accounts.Proof) fact.Fact {

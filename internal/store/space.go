@@ -16,6 +16,7 @@ const (
 	SpaceBudget     Space = "budget/"
 	SpaceInflow     Space = "inflow/"
 	SpaceIncidents  Space = "incident/"
+	SpaceTrust      Space = "trust/"
 	SpaceHijack     Space = "hijack/"
 	SpaceBinding    Space = "binding/"
 	SpaceNotices    Space = "told/"
@@ -71,6 +72,7 @@ func Spaces() []Owned {
 		{SpaceHijack, "hijack/watch", "what is known of each account's habits, who corresponds with whom, and who waits"},
 		{SpaceBinding, "bind/review", "names that accounts used and do not own, where binding only reports"},
 		{SpaceIncidents, "incident", "accounts that were contained, and what is kept of what was purged"},
+		{SpaceTrust, "trust/guard", "public clients that were seen, which trusted networks rest on"},
 		{SpaceACME, "acme", "certificates and the account at the authority"},
 		{SpaceSigning, "keyring", "keys that sign mail, by domain"},
 		{SpaceCA, "ca", "authorities for devices, and what they signed"},

@@ -8,6 +8,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
+	"sallyport/internal/trust"
 )
 
 // World is what a transaction is walked through.
@@ -20,6 +21,9 @@ type World struct {
 	Where func(directory.Subject) string
 	// Client says what the configuration makes of an address; "": nothing.
 	Client func(netip.Addr) string
+	// Network returns the network that signs in as an account which a client lies in, where it
+	// stands, and why it does not count now; "": it does, or would. False: it lies in none.
+	Network func(netip.Addr) (n trust.Network, at, why string, ok bool)
 	// BindingReports says that senders of ours which are not the account's are taken for now
 	// (submission.sender_binding).
 	BindingReports bool
@@ -67,6 +71,7 @@ func Walk(w World, q Question) Answer {
 	k.say(StageDoor, "%s", doorWords(q.Door))
 	k.client()
 	k.signIn()
+	k.network()
 	if v := k.sender(); v.Action != gate.AcceptLocal {
 		return k.answer(v)
 	}
@@ -115,11 +120,39 @@ func (k *walker) client() {
 		k.say(StageClient, "any address: none is asked for, and none gives a right to send")
 		return
 	}
+	if n, at, _, ok := k.w.Network(c); ok {
+		k.say(StageClient, "%s: of the network %s, which signs in as %s where our people send, and gives no right elsewhere", c, n.Name, n.Account)
+		k.steps[len(k.steps)-1].At = at
+		return
+	}
 	if says := k.w.Client(c); says != "" {
 		k.say(StageClient, "%s: %s", c, says)
 		return
 	}
 	k.say(StageClient, "%s: a stranger; no address gives a right to send", c)
+}
+
+// network signs in a client of a trusted network that nobody else signs in, with a sender of
+// its account.
+func (k *walker) network() {
+	if !k.q.Client.IsValid() || !k.account.IsZero() || k.q.Door != gate.DoorSubmission {
+		return
+	}
+	n, at, why, ok := k.w.Network(k.q.Client)
+	switch {
+	case !ok:
+		return
+	case why != "":
+		k.say(StageSignIn, "the network %s, which signs in as %s, does not count: %s", n.Name, n.Account, why)
+	case k.w.Standing(n.Account) != gate.StandingActive:
+		k.say(StageSignIn, "the network %s signs in as %s, which is no account that may act now", n.Name, n.Account)
+	case k.w.Snapshot.Ownership(n.Account, k.q.From) != gate.OwnershipOwned:
+		k.say(StageSignIn, "the network %s signs in as %s with senders of that account alone, and this is none: it is asked to sign in", n.Name, n.Account)
+	default:
+		k.say(StageSignIn, "%s, by the network %s, while it is proven that client addresses arrive as they are", n.Account, n.Name)
+		k.account, k.facts.Auth, k.facts.Peer, k.facts.Standing = n.Account, gate.AuthNetworkAccount, gate.PeerProvenNetwork, gate.StandingActive
+	}
+	k.steps[len(k.steps)-1].At = at
 }
 
 // signIn: who may not act is refused like who gave a wrong password, and goes on as nobody.

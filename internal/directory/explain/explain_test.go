@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/letter"
 	"sallyport/internal/mail"
+	"sallyport/internal/trust"
 )
 
 func address(t *testing.T, s string) mail.Address {
@@ -68,6 +69,13 @@ func world(t *testing.T) World {
 			return gate.StandingNone
 		},
 		Where: func(s directory.Subject) string { return "the " + s.Kind.String() + " " + s.Name },
+		Network: func(a netip.Addr) (trust.Network, string, string, bool) {
+			n, why := trust.Network{Name: "printers", Account: alice}, ""
+			if a == netip.MustParseAddr("10.20.0.1") {
+				why = "it is a gateway"
+			}
+			return n, "the network printers", why, netip.MustParsePrefix("10.20.0.0/24").Contains(a)
+		},
 		Client: func(a netip.Addr) string {
 			return map[bool]string{true: "a balancer"}[a == netip.MustParseAddr("10.0.0.1")]
 		},
@@ -247,4 +255,29 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%q is read as %+v", text, q)
 		}
 	})
+}
+
+// A client of a trusted network sends as its account at the submission door, with a sender of
+// the account, while the network counts; each no says which of these lacks.
+func TestNetworks(t *testing.T) {
+	for text, want := range map[string][2]string{
+		"client=10.20.0.7 door=submission from=alice@local.test to=x@far.test":     {"relay", "by the network printers"},
+		"client=10.20.0.7 door=submission from=team@local.test to=x@far.test":      {"relay", "by the network printers"},
+		"client=10.20.0.7 door=submission from=bob@local.test to=x@far.test":       {"refuse", "this is none"},
+		"client=10.20.0.7 door=submission from=<> to=x@far.test":                   {"refuse", "this is none"},
+		"client=10.20.0.1 door=submission from=alice@local.test to=x@far.test":     {"refuse", "does not count: it is a gateway"},
+		"client=10.20.1.7 door=submission from=alice@local.test to=x@far.test":     {"refuse", "a stranger"},
+		"client=10.20.0.7 door=mx from=x@far.test to=y@far.test":                   {"refuse", "gives no right elsewhere"},
+		"client=10.20.0.7 auth=bob@local.test from=alice@local.test to=x@far.test": {"refuse", "is frozen"},
+	} {
+		a := walk(t, world(t), text)
+		if said := fmt.Sprint(a.Steps); a.Action != want[0] || !strings.Contains(said, want[1]) {
+			t.Errorf("%s: %s, and it says %s", text, a.Action, said)
+		}
+	}
+	w := world(t)
+	w.Standing = func(mail.Address) gate.Standing { return gate.StandingFrozen }
+	if a := walk(t, w, "client=10.20.0.7 door=submission from=alice@local.test to=x@far.test"); a.Action != "refuse" || !strings.Contains(fmt.Sprint(a.Steps), "no account that may act now") {
+		t.Errorf("a frozen account: %+v", a)
+	}
 }

@@ -46,6 +46,7 @@ type Witness struct {
 	Peer      gate.Peer
 	Auth      gate.Auth
 	Standing  gate.Standing
+	Client    netip.Addr   // zero: it does not depend on where it comes from
 	Account   mail.Address // zero: nobody signed in
 	Sender    mail.ReversePath
 	Recipient mail.Address
@@ -57,6 +58,9 @@ type Witness struct {
 
 // String returns the witness in one sentence.
 func (w Witness) String() string {
+	if w.Client.IsValid() {
+		return fmt.Sprintf("a client at %s that proved nothing is taken for %s at the %s door: %s", w.Client, w.Account, w.Door, w.Why)
+	}
 	who := "somebody who is not signed in"
 	if !w.Account.IsZero() {
 		who = fmt.Sprintf("%s (%s, %s)", w.Account, w.Auth, w.Standing)
@@ -325,6 +329,8 @@ func (p *prover) open(account mail.Address, from mail.ReversePath, k class, f ga
 		return "a door for strangers relays"
 	case account.IsZero() || f.Auth == gate.AuthUnknown || f.Auth == gate.AuthNone && f.Door != gate.DoorForward && f.Door != gate.DoorReport:
 		return "somebody who is not signed in relays"
+	case f.Auth == gate.AuthNetworkAccount && f.Peer != gate.PeerProvenNetwork:
+		return "a network that is not proven relays"
 	case f.Standing != gate.StandingActive:
 		return "an account that may not send relays"
 	case named && p.foreign(sender):

@@ -11,6 +11,8 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/nexthop/named"
+	"sallyport/internal/trust"
+	"sallyport/internal/trust/look"
 )
 
 // World is what a server works with beside its configuration.
@@ -20,7 +22,9 @@ type World struct {
 	Rand   io.Reader
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	// Resolver answers for mail exchangers; nil: the servers of mx.dns.
-	Resolver   dnsx.Resolver
+	Resolver dnsx.Resolver
+	// Look sees this host's own addresses and gateways, which never count for a trusted network.
+	Look       func() (trust.Host, error)
 	MXPort     uint16 // of mail exchangers; 0: 25
 	PolicyPort uint16 // of web servers with MTA-STS policies; 0: 443
 }
@@ -41,6 +45,9 @@ func (w World) Complete() World {
 	}
 	if w.PolicyPort == 0 {
 		w.PolicyPort = 443 // RFC 8461 §3.3
+	}
+	if w.Look == nil {
+		w.Look = look.Host
 	}
 	if w.Dial == nil {
 		w.Dial = named.Dialer()

@@ -30,5 +30,11 @@ func Directory(ctx context.Context, cfg config.Config, stored *operate.Client) (
 	if err != nil {
 		return book.Judged{}, err
 	}
-	return st.Judge(s, accounts)
+	judged, err := st.Judge(s, accounts)
+	if err != nil {
+		return judged, err
+	}
+	networks, err := Networks(cfg)
+	judged.Proof.Addresses, judged.Proof.Classes = judged.Proof.Addresses+networks.Addresses, judged.Proof.Classes+networks.Classes
+	return judged, err
 }

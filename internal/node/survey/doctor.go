@@ -23,6 +23,7 @@ import (
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/doctor"
 	"sallyport/internal/operate/doctor/gather"
+	"sallyport/internal/trust/guard"
 )
 
 // DoctorOptions say how far a doctor looks.
@@ -43,6 +44,8 @@ type DoctorOptions struct {
 	Obtained *operate.Obtained
 	// Tokens are the routes of the running server whose mail waits for a token.
 	Tokens []operate.TokenTrouble
+	// Networks are how trusted networks fare in the running server.
+	Networks []guard.Report
 	// Directories are what the server has of them; not known unless Queue is.
 	Directories []roll.Report
 }
@@ -68,6 +71,9 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 	}
 	f := gather.Gather(ctx, g)
 	f.Directories = doctorDirectories(ctx, cfg, d.Directories, d.Queue.Known)
+	for _, n := range d.Networks {
+		f.Networks = append(f.Networks, doctor.NetworkFacts{Name: n.Name, Account: n.Account, Closed: n.State == guard.StateClosed, Why: n.Why})
+	}
 	f.Others = append(f.Others, examineReturnPath(cfg, f.Now)...)
 	f.Others = append(f.Others, examineBinding(cfg)...)
 	if resolver != nil {

@@ -30,6 +30,7 @@ func Explain(ctx context.Context, cfg config.Config, stored *operate.Client, q e
 	w := explain.World{
 		Snapshot: judged.Snapshot, Standing: func(mail.Address) gate.Standing { return gate.StandingNone }, Client: clients(cfg),
 		Where:          func(s directory.Subject) string { return where(cfg, st.Where, s) },
+		Network:        networks(ctx, cfg, stored),
 		BindingReports: cfg.Submission.SenderBinding == bind.Report,
 		Transport:      "to the mail exchangers of its domain (MX records), since no route names it",
 	}

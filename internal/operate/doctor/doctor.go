@@ -76,6 +76,7 @@ type Facts struct {
 	Helpers  []HelperFacts  // those who are asked about the content of mail
 	// Directories are the servers of those that accounts and recipients come from.
 	Directories []DirectoryFacts
+	Networks    []NetworkFacts // that sign in as accounts
 	TLS         TLSFacts
 	Clock       ClockFacts
 	Disk        DiskFacts
@@ -154,6 +155,13 @@ type TokenFacts struct {
 	Error string // why none was given; "": one was, or it is there
 	// Waits is why the running server has none at present; "": it has, or none runs.
 	Waits string
+}
+
+// NetworkFacts is how a trusted network fares in the running server.
+type NetworkFacts struct {
+	Name, Account string
+	Closed        bool   // until a person opens it
+	Why           string // it does not count; "": it does
 }
 
 // DirectoryFacts are about one server of a directory, and what the running server has of the
@@ -280,7 +288,7 @@ type Check func(Facts) []Finding
 
 // Checks returns every check in the order in which it is told.
 func Checks() []Check {
-	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkProvider, checkTokens, checkHelpers, checkDirectories, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, checkTelling, others}
+	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkProvider, checkTokens, checkNetworks, checkHelpers, checkDirectories, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, checkTelling, others}
 }
 
 func others(f Facts) []Finding { return f.Others }

@@ -48,6 +48,9 @@ const (
 	alarmsTotal     = "alarms_total"
 	incidentsTotal  = "incidents_total"
 	incidentsOpen   = "incidents_open"
+	networksOpen    = "networks_trusted"
+	networksWaiting = "networks_waiting"
+	networksClosed  = "networks_closed"
 	webhookWaiting  = "webhook_waiting"
 	webhookTold     = "webhook_delivered_total"
 	webhookFailed   = "webhook_failed_total"
@@ -95,6 +98,9 @@ func Table() []Metric {
 		m(alarmsTotal, Counter, "Alarms: things that a person must look at, by rule.", "rule"),
 		m(incidentsTotal, Counter, "Incidents that were raised or ended, by the rule that did it.", "rule"),
 		m(incidentsOpen, Gauge, "Accounts that are contained now: incidents that are open."),
+		m(networksOpen, Gauge, "Trusted networks whose clients are taken for their account."),
+		m(networksWaiting, Gauge, "Trusted networks that don't count yet, or not any more, for want of proof that addresses of clients arrive as they are."),
+		m(networksClosed, Gauge, "Trusted networks that are closed until a person opens them."),
 		m(webhookWaiting, Gauge, "Changes of incidents that the webhook was not told of yet; 0 without one."),
 		m(webhookTold, Counter, "Changes of incidents that the webhook was told of."),
 		m(webhookFailed, Counter, "Requests to the webhook that failed; what they told of is tried again."),

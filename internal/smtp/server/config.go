@@ -33,6 +33,9 @@ type Config struct {
 	// Unoffered says why a mechanism is not offered on a connection, to the client; nil, or
 	// "": there is nothing to say.
 	Unoffered func(c Channel, mechanism string) string
+	// Clear reports whether who is at the other end may hand in mail in clear text; nil:
+	// nobody may. It is asked before each command, on KindSubmission alone.
+	Clear func(Conn) bool
 	// Admission counts connections and handshakes together with other listeners;
 	// nil: alone.
 	Admission *Admission
@@ -82,6 +85,9 @@ func (c Config) Of(k Kind) Config {
 	}
 	if k != KindSubmission && k != KindSubmissions {
 		c.Mechanisms, c.Unoffered = nil, nil
+	}
+	if k != KindSubmission {
+		c.Clear = nil
 	}
 	return c
 }

@@ -82,7 +82,7 @@ func (c *conn) misplaced(req request) (res result, refused bool) {
 		// RFC 3030 §2: the sequence may only be followed by BDAT; what it leaves
 		// behind is undetermined, so nothing is left.
 		return refuse(503, "5.5.1", "the BDAT sequence was not finished; the message is dropped"), true
-	case (transacts || verb == smtpwire.VerbVRFY || verb == smtpwire.VerbEXPN) && c.info.Kind != KindMX && c.info.Kind != KindSendmail && c.tls == nil:
+	case (transacts || verb == smtpwire.VerbVRFY || verb == smtpwire.VerbEXPN) && c.info.Kind != KindMX && c.info.Kind != KindSendmail && c.tls == nil && !c.clear():
 		// RFC 3207 §4: nothing but EHLO, NOOP, RSET, QUIT and STARTTLS.
 		return refuse(530, "5.7.0", "Must issue a STARTTLS command first"), true
 	case transacts && !c.state.hello:
@@ -90,6 +90,12 @@ func (c *conn) misplaced(req request) (res result, refused bool) {
 		return refuse(503, "5.5.1", "send EHLO first"), true
 	}
 	return result{}, false
+}
+
+// clear reports whether mail may be handed in on this connection in clear text. Nothing that
+// is secret passes: AUTH is not offered all the same.
+func (c *conn) clear() bool {
+	return c.info.Kind == KindSubmission && c.srv.cfg.Clear != nil && c.srv.cfg.Clear(c.info)
 }
 
 // idle answers the commands that change nothing and tell nothing.
