@@ -157,6 +157,17 @@ func proofs() map[string]keyProof {
 		return why
 	}}
 	all["sendmail.users.NAME"] = keyProof{set: fmt.Sprintf("[sendmail.users]\n%d = \"alice@local.test\"", os.Geteuid()), see: who}
+	printers := "[network.printers]\nfrom = [\"10.20.0.0/24\"]\naccount = \"alice@local.test\"\n"
+	reports := func(n *Node) any { return fmt.Sprintf("%+v", n.networks.Reports()) }
+	most := func(n *Node) any {
+		alice, err := mail.ParseAddress("alice@local.test", mail.ASCII)
+		a, _ := n.data.Accounts.Lookup(alice)
+		return fmt.Sprint(n.allowance(a), err)
+	}
+	all["network.NAME.from"] = keyProof{on: printers, set: strings.Replace(printers, "10.20", "10.30", 1), see: reports}
+	all["network.NAME.account"] = keyProof{on: printers, set: strings.Replace(printers, "alice", "bob", 1), see: reports}
+	all["network.NAME.recipients_hour"] = keyProof{on: printers, set: printers + "recipients_hour = 7\n", see: most}
+	all["network.NAME.recipients_day"] = keyProof{on: printers, set: printers + "recipients_day = 70\n", see: most}
 	list := "[alias.\"list@local.test\"]\nto = [\"bob@local.test\"]"
 	aliases := func(n *Node) any { return fmt.Sprintf("%+v", n.book.Stated().Config.Aliases) }
 	all["alias.NAME.to"] = keyProof{set: list, see: aliases}
