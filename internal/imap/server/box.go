@@ -165,7 +165,7 @@ func (b *box) learn(f mailbox.Flags) (fresh bool) {
 }
 
 // maxKeywords is how many keywords of a mailbox are told as its flags.
-const maxKeywords = 200
+const maxKeywords = 1000
 
 // tellMailboxFlags: RFC 9051 §7.3.5, and PERMANENTFLAGS of §7.1.
 func (c *conn) tellMailboxFlags() {

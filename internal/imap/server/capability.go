@@ -40,6 +40,7 @@ var offers = []offer{
 	{name: "SEARCHRES", after: true},
 	{name: "WITHIN", after: true},
 	{name: "SORT", after: true, verbs: []string{"SORT"}},
+	{name: "ESORT", after: true},
 	{name: "THREAD=ORDEREDSUBJECT", after: true},
 	{name: "THREAD=REFERENCES", after: true},
 	{name: "MULTIAPPEND", after: true},

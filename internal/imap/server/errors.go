@@ -20,7 +20,7 @@ func (c *conn) failed(err error) result {
 		{mailbox.ErrHasChildren, "HASCHILDREN", "there are mailboxes below it"},
 		{mailbox.ErrInbox, "CANNOT", "the INBOX always is"},
 		{mailbox.ErrUse, "USEATTR", "another mailbox has this use"},
-		{mailbox.ErrGone, "EXPUNGEISSUED", "some messages are not there any more"},
+		{mailbox.ErrGone, "EXPUNGEISSUED", "some messages no longer exist"},
 		{mailbox.ErrNoRoom, "OVERQUOTA", "there is no room left for mail"},
 		{mailbox.ErrReadOnly, "READ-ONLY", "the mailbox is open for reading"},
 		{mailbox.ErrTooMany, "LIMIT", "there are too many"},

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -77,7 +78,7 @@ func (f *fetching) result() result {
 	case f.unknown: // RFC 3516 §4.3
 		return no("UNKNOWN-CTE", "the transfer encoding of a part is not known")
 	case f.gone:
-		return no("EXPUNGEISSUED", "some messages are not there any more")
+		return no("EXPUNGEISSUED", "some messages no longer exist")
 	}
 	return ok("fetched")
 }
@@ -116,12 +117,15 @@ func (f *fetching) markSeen(places []int, a imapwire.Fetch) error {
 	}
 	stored, err := f.box.mb.Store(f.ctx, unseen, mailbox.Add, mailbox.NewFlags(mailbox.Seen), nil)
 	f.changed = map[int]bool{}
+	var marked []int
 	for _, m := range stored.Messages {
 		if i, there := place(f.box.msgs, m.UID); there {
 			f.box.msgs[i] = m
 			f.changed[i] = true
+			marked = append(marked, i)
 		}
 	}
+	f.tellKeywords(marked, 0)
 	return err
 }
 
@@ -396,16 +400,10 @@ func (f *fetching) binary(s *source, item imapwire.Item) (*body, error) {
 	if err != nil {
 		return nil, err
 	}
-	var decoded func() (io.Reader, error)
-	if len(item.Section.Part) == 0 {
-		decoded = func() (io.Reader, error) { return io.NewSectionReader(content, 0, content.Size()), nil }
-	} else {
-		part, there := st.Find(path(item.Section.Part))
-		if !there {
-			f.out = append(f.out, item.Name+map[bool]string{true: " 0", false: " NIL"}[item.Kind == imapwire.ItemBinarySize]...)
-			return nil, nil
-		}
-		decoded = func() (io.Reader, error) { return part.Decoded(content) }
+	decoded, there := decoding(st, content, item.Section)
+	if !there {
+		f.out = append(f.out, item.Name+map[bool]string{true: " 0", false: " NIL"}[item.Kind == imapwire.ItemBinarySize]...)
+		return nil, nil
 	}
 	size, nul, err := measure(decoded)
 	if errors.Is(err, structure.ErrEncoding) {
@@ -429,6 +427,26 @@ func (f *fetching) binary(s *source, item imapwire.Item) (*body, error) {
 	}
 	f.literalHead(item, nul, octets)
 	return &body{r, octets}, nil
+}
+
+// decoding returns what opens a section without its transfer encoding: parts alone have one. There is
+// nothing to decode in headers, and in whole messages nothing is decoded.
+func decoding(st *structure.Structure, content *mailbox.Content, t imapwire.Section) (open func() (io.Reader, error), there bool) {
+	if len(t.Part) > 0 && t.Of == imapwire.SectionWhole {
+		part, found := st.Find(path(t.Part))
+		return func() (io.Reader, error) { return part.Decoded(content) }, found
+	}
+	if len(t.Part) == 0 && t.Of == imapwire.SectionWhole {
+		return func() (io.Reader, error) { return io.NewSectionReader(content, 0, content.Size()), nil }, true
+	}
+	span, found := st.Section(path(t.Part), whatOf(t.Of))
+	return func() (io.Reader, error) {
+		if t.Of != imapwire.SectionFields && t.Of != imapwire.SectionNotFields {
+			return io.NewSectionReader(content, span.Start, span.End-span.Start), nil
+		}
+		head, err := structure.DefaultLimits().HeaderOf(span, content)
+		return bytes.NewReader(structure.Fields(head, t.Fields, t.Of == imapwire.SectionNotFields)), err
+	}, found
 }
 
 // measure reads to the end, and returns how many octets there are and whether NUL is among them.

@@ -109,11 +109,7 @@ func (c *conn) tellESearch(a imapwire.Search, cmd imapwire.Command, found []int,
 		}
 		if a.All || !a.Extended {
 			b = append(b, " ALL "...)
-			if a.Sort != nil { // RFC 5267 §3: in their order
-				b = appendOrdered(b, numbers)
-			} else {
-				b = imapwire.AppendSet(b, numbers)
-			}
+			b = imapwire.AppendSet(b, numbers) // of SORT, in its order: RFC 5267 §3.1
 		}
 	}
 	if a.Count {
@@ -132,16 +128,6 @@ func (c *conn) tellESearch(a imapwire.Search, cmd imapwire.Command, found []int,
 		b = append(b, " MODSEQ "+decimal(modseq)...)
 	}
 	c.write(append(b, "\r\n"...))
-}
-
-func appendOrdered(b []byte, numbers []uint32) []byte {
-	for i, n := range numbers {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, decimal(n)...)
-	}
-	return b
 }
 
 // searching is one search.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/text/unicode/norm"
+
 	imapwire "sallyport/internal/imap/wire"
 	"sallyport/internal/mailbox"
 	"sallyport/internal/message"
@@ -115,8 +117,8 @@ func firstMailbox(list []structure.Address) string {
 	return ""
 }
 
-// folded is a text as it is compared.
-func folded(text string) string { return strings.ToUpper(text) }
+// folded is a text as it is compared: RFC 5051 §2, i;unicode-casemap.
+func folded(text string) string { return norm.NFKD.String(strings.ToUpper(text)) }
 
 // baseSubject takes off what programs put around a subject, and reports whether there was
 // anything that says that it is a reply or was forwarded. It takes time that grows with the

@@ -38,10 +38,8 @@ func (c *conn) store(ctx context.Context, a imapwire.Store, uid bool) result {
 		return c.failed(err)
 	case len(stored.Modified) > 0:
 		return okCode("MODIFIED "+c.numbers(stored.Modified, uid), "some have changed since")
-	case len(stored.Gone) > 0 && len(stored.Messages) == 0:
-		return no("EXPUNGEISSUED", "the messages are not there any more")
-	case len(stored.Gone) > 0:
-		return okCode("EXPUNGEISSUED", "some messages are not there any more")
+	case len(stored.Gone) > 0: // RFC 5530 §3, RFC 2180 §4.2: they have no flags that could differ from what is asked
+		return okCode("EXPUNGEISSUED", "some messages no longer exist")
 	}
 	return ok("stored")
 }
@@ -135,7 +133,7 @@ func (c *conn) copies(ctx context.Context, a imapwire.Copy, cmd imapwire.Command
 	case err != nil:
 		return c.failed(err)
 	case len(pairs) == 0:
-		return no("EXPUNGEISSUED", "the messages are not there any more")
+		return no("EXPUNGEISSUED", "the messages no longer exist")
 	case move:
 		// RFC 6851 §4.3: before the EXPUNGE responses.
 		c.line("* OK [", code, "] moved")

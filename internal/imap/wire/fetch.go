@@ -172,13 +172,13 @@ func (s *scanner) item() Item {
 			return Item{Kind: ItemBody, Name: name}
 		}
 		item.Kind, item.Name = ItemSection, "BODY"
-		item.Section = s.section(true)
+		item.Section = s.section()
 	case "BINARY", "BINARY.PEEK":
 		item.Kind, item.Name, item.Peek = ItemBinary, "BINARY", name == "BINARY.PEEK"
-		item.Section = s.section(false)
+		item.Section = s.section()
 	case "BINARY.SIZE":
 		item.Kind, item.Name, item.Peek = ItemBinarySize, name, true
-		item.Section = s.section(false)
+		item.Section = s.section()
 	case "PREVIEW":
 		return s.preview()
 	default:
@@ -188,10 +188,11 @@ func (s *scanner) item() Item {
 	}
 	item.Name += item.Section.String()
 	if item.Kind != ItemBinarySize && s.accept('<') {
-		item.Partial, item.Offset = true, s.number()
-		s.expect('.')
-		if item.Octets = s.number(); item.Octets == 0 {
-			s.fail("a partial FETCH must ask for an octet")
+		item.Partial, item.Offset, item.Octets = true, s.number(), 1<<63-1
+		if s.accept('.') {
+			if item.Octets = s.number(); item.Octets == 0 {
+				s.fail("a partial FETCH must ask for an octet")
+			}
 		}
 		s.expect('>')
 	}
@@ -216,8 +217,9 @@ func (s *scanner) preview() Item {
 	return item
 }
 
-// section takes what stands in brackets. RFC 9051 §9: section, section-binary.
-func (s *scanner) section(text bool) (out Section) {
+// section takes what stands in brackets. RFC 9051 §9: section; of BINARY, RFC 3516 §4.2 knows numbers alone, and
+// programs use the rest too.
+func (s *scanner) section() (out Section) {
 	s.expect('[')
 	for isDigit(s.peek()) {
 		if out.Part = append(out.Part, int(s.number32(true))); len(out.Part) > s.limits.Nesting {
@@ -230,10 +232,6 @@ func (s *scanner) section(text bool) (out Section) {
 		s.expect('.')
 	}
 	if s.accept(']') {
-		return out
-	}
-	if !text {
-		s.fail("a section of BINARY is numbers alone")
 		return out
 	}
 	switch w := strings.ToUpper(s.while(isAtom, "a section")); {

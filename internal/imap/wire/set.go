@@ -92,7 +92,8 @@ func merge(in []Range) []Range {
 	return out
 }
 
-// RangesOf returns numbers, which are in order, as ranges.
+// RangesOf returns numbers as ranges: those that follow on each other as one, so that the
+// order stays.
 func RangesOf(numbers []uint32) []Range {
 	var out []Range
 	for _, n := range numbers {
@@ -127,5 +128,5 @@ func appendSetNumber(b []byte, n uint32) []byte {
 	return strconv.AppendUint(b, uint64(n), 10)
 }
 
-// AppendSet writes numbers, which are in order, as a set.
+// AppendSet writes numbers as a set, in their order.
 func AppendSet(b []byte, numbers []uint32) []byte { return AppendRanges(b, RangesOf(numbers)) }

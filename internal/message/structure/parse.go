@@ -44,7 +44,8 @@ type parser struct {
 
 	here   place
 	start  place // of the line that was read last
-	before place // before the line end that stands before that line
+	before place // before the line end that stands before here
+	end    place // of what the boundary, or the end of the file, ended
 	inside bool  // here is inside of a line
 	cr     bool  // the octet read last is a CR
 
@@ -68,7 +69,7 @@ func (p *parser) line() (line []byte, ok bool) {
 	p.start = p.here
 	if len(line) == 0 {
 		// The end of the file ends no line: what stands before it belongs to the part.
-		p.before, p.last = p.here, hit{level: -1}
+		p.end, p.last = p.here, hit{level: -1}
 		return nil, false
 	}
 	p.advance(line)
@@ -90,7 +91,7 @@ func (p *parser) line() (line []byte, ok bool) {
 			break
 		}
 	}
-	p.start, p.before, p.last = start, before, hit{level, closing}
+	p.start, p.end, p.last = start, before, hit{level, closing}
 	return nil, false
 }
 
@@ -217,7 +218,7 @@ func (p *parser) body(part *Part, depth int, ended bool) {
 			part.Parts = []Part{nothing(begin)} // IMAP wants one
 		}
 	}
-	part.Body = begin.to(p.before)
+	part.Body = begin.to(p.end)
 }
 
 // multipart reads preamble, parts and epilogue. RFC 2046 §5.1.
