@@ -176,7 +176,7 @@ func (f *fetching) message(i int) error {
 	defer s.close()
 	start := len(f.out)
 	f.out = append(f.out, "* "+decimal(i+1)+" FETCH ("...)
-	flags := false
+	flags, streamed := false, false
 	for n, item := range f.items {
 		if n > 0 {
 			f.out = append(f.out, ' ')
@@ -186,15 +186,16 @@ func (f *fetching) message(i int) error {
 		if err == nil && body != nil {
 			// What is in front of a literal is sent with it, and cannot be taken back.
 			if err = f.stream(body); err == nil {
-				start = len(f.out)
+				start, streamed = len(f.out), true
 			}
 		}
 		switch {
-		case errors.Is(err, mailbox.ErrGone):
-			if start <= len(f.out) {
-				f.out = f.out[:start]
+		case errors.Is(err, mailbox.ErrGone), errors.Is(err, structure.ErrEncoding):
+			f.gone = f.gone || errors.Is(err, mailbox.ErrGone)
+			f.unknown = f.unknown || errors.Is(err, structure.ErrEncoding)
+			if f.out = f.out[:start]; streamed {
+				f.line(")")
 			}
-			f.gone = true
 			return nil
 		case err != nil:
 			return err
@@ -406,11 +407,7 @@ func (f *fetching) binary(s *source, item imapwire.Item) (*body, error) {
 		return nil, nil
 	}
 	size, nul, err := measure(decoded)
-	if errors.Is(err, structure.ErrEncoding) {
-		f.unknown = true
-		f.out = append(f.out, item.Name+" NIL"...)
-		return nil, nil
-	} else if err != nil {
+	if err != nil {
 		return nil, err
 	}
 	if item.Kind == imapwire.ItemBinarySize {

@@ -68,7 +68,8 @@ func base64Value(c byte) int {
 }
 
 // QuotedPrintable decodes quoted-printable; what is none of it stands for itself, and
-// blanks that were added behind the mark of a soft line break do not count. RFC 2045 §6.7.
+// blanks that were added at the end of a line, or behind the mark of a soft line break, do not
+// count. RFC 2045 §6.7.
 func QuotedPrintable(data []byte) []byte {
 	out, _ := quotedPrintable(make([]byte, 0, len(data)), data, true)
 	return out
@@ -80,9 +81,13 @@ func quotedPrintable(out, data []byte, ends bool) (decoded, rest []byte) {
 	for len(data) > 0 {
 		i := bytes.IndexByte(data, '=')
 		if i < 0 {
-			return append(out, data...), nil
+			if ends {
+				return appendLines(out, data), nil
+			}
+			text, _ := withoutBlanks(data) // a line may end behind them
+			return appendLines(out, text), data[len(text):]
 		}
-		out = append(out, data[:i]...)
+		out = appendLines(out, data[:i])
 		if !ends && len(data)-i <= maxBlanks+1 {
 			return out, data[i:]
 		}
@@ -98,6 +103,31 @@ func quotedPrintable(out, data []byte, ends bool) (decoded, rest []byte) {
 		out = append(out, '=')
 	}
 	return out, nil
+}
+
+// appendLines appends what stands for itself, but for blanks at the end of a line, which others
+// added. RFC 2045 §6.7, rule 3.
+func appendLines(out, text []byte) []byte {
+	for {
+		i := bytes.IndexByte(text, '\n')
+		if i < 0 {
+			return append(out, text...)
+		}
+		line, cr := withoutBlanks(text[:i])
+		out = append(append(append(out, line...), cr...), '\n')
+		text = text[i+1:]
+	}
+}
+
+// withoutBlanks returns a line without the blanks behind it, as many as a line has, and the CR
+// that it may end with.
+func withoutBlanks(line []byte) (text, cr []byte) {
+	text = line
+	if n := len(line); n > 0 && line[n-1] == '\r' {
+		text, cr = line[:n-1], line[n-1:]
+	}
+	least := max(0, len(text)-maxBlanks)
+	return text[:least+len(bytes.TrimRight(text[least:], " \t"))], cr
 }
 
 func hexValue(c byte) int {

@@ -22,7 +22,8 @@ func TestDamage(t *testing.T) {
 	}
 	for in, want := range map[string]string{
 		"a=3Db": "a=b", "a=3db=C3=bc": "a=bü", "a=\r\nb=\nc= \t\r\nd": "abcd", "a=zz=": "a=zz=", "=": "=", "a=3": "a=3", "": "",
-		"a=" + strings.Repeat(" ", 200) + "\nb": "a=" + strings.Repeat(" ", 200) + "\nb", "é": "é",
+		"a=" + strings.Repeat(" ", 200) + "\nb": "a=" + strings.Repeat(" ", 200-maxBlanks) + "\nb", "é": "é",
+		"a \t\r\nb \n c=20 \r\nd ": "a\r\nb\n c \r\nd ",
 	} {
 		if got := string(QuotedPrintable([]byte(in))); got != want {
 			t.Errorf("quoted-printable %q became %q, want %q", in, got, want)
