@@ -46,6 +46,7 @@ func commands() []command {
 		{"drill", "Rehearse attacks on your configuration, and say which of the seven promises are kept.", &drillCommand{}, nil},
 		{"backup", "Copy everything that the server keeps into one file, while it runs.", &backupCommand{}, nil},
 		{"doctor", "Look at DNS, ports, certificate, clock, disk and files, and say what is wrong and what helps.", &doctorCommand{}, nil},
+		{"audit", "Ask a mail server from outside whether it relays, and what else is wrong with it.", &auditCommand{}, nil},
 		{"restore", "Make a server out of a backup, in a new folder.", &restoreCommand{}, nil},
 		{"completion", "Write what a shell needs to complete these command lines.", &completionCommand{}, nil},
 		{"manual", "Write the man pages into a folder.", &manualCommand{}, nil},

@@ -19,7 +19,13 @@ type Exchange struct {
 	Sent    string     `json:"sent"`    // escaped and cut
 	Outcome string     `json:"outcome"` // the reply's code, or an Outcome word
 	Reply   mail.Reply `json:"reply,omitzero"`
+
+	line string // as sent, without its end; of commands only
 }
+
+// Line returns the command as it was sent, without CR LF: octets that nobody has made
+// printable. It is empty for what is no command.
+func (x Exchange) Line() string { return x.line }
 
 // words returns the outcome for a report.
 func (x Exchange) words() string {
@@ -178,7 +184,8 @@ func (r *run) command(st step, mute bool) error {
 	} else {
 		r.out = append(r.out, text[0]...)
 	}
-	x := Exchange{Name: st.name, Sent: printable(bytes.Join(text, nil))}
+	octets := bytes.Join(text, nil)
+	x := Exchange{Name: st.name, Sent: printable(octets), line: string(bytes.TrimSuffix(octets, []byte("\r\n")))}
 	if mute {
 		r.flush()
 		return nil

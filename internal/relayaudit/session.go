@@ -43,7 +43,7 @@ func (r *run) greet(implicit bool) error {
 	if reply.Code != 220 {
 		return fmt.Errorf("greeting: %s %s", outcome, reply)
 	}
-	if err := r.say("EHLO client."+r.t.Remote.ASCII(), 250); err != nil {
+	if err := r.say("EHLO "+r.t.ehlo(), 250); err != nil {
 		return err
 	}
 	if r.startsTLS() && !implicit {
@@ -74,7 +74,7 @@ func (r *run) startTLS() error {
 	if err := r.w.handshake(r.ctx, r.t.tlsConfig(r.tickets)); err != nil {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
-	return r.say("EHLO client."+r.t.Remote.ASCII(), 250)
+	return r.say("EHLO "+r.t.ehlo(), 250)
 }
 
 // say sends a line of the opening; it is no part of the row.
@@ -145,8 +145,11 @@ func ProbeSession(ctx context.Context, t Target, cases []Case, m Mode) []Result 
 	results := make([]Result, 0, len(cases))
 	var w *wire
 	renamed := false
-	for _, c := range cases {
+	for i, c := range cases {
 		r := newRun(ctx, t, c, m)
+		if i > 0 && t.Limits.RowPause > 0 {
+			r.pause(t.Limits.RowPause)
+		}
 		r.w = w
 		r.shared(renamed)
 		w = r.w
@@ -198,7 +201,7 @@ func (r *run) attempt() {
 func (r *run) rset(again bool) bool {
 	line := "RSET\r\n"
 	if again {
-		line = "EHLO client." + r.t.Remote.ASCII() + "\r\n"
+		line = "EHLO " + r.t.ehlo() + "\r\n"
 	}
 	r.w.write([]byte(line))
 	_, outcome := r.w.readReply()

@@ -28,8 +28,17 @@ type Target struct {
 	User     string         // the account that signs in
 	Password string
 
+	// Of somebody who audits a server that he knows nothing of:
+	Sender         string           // the usual sender of strangers; "": x at Remote
+	Client         string           // the name in EHLO; "": client below Remote
+	AnyCertificate bool             // the server's certificate is not asked whose it is
+	Shown          *tls.Certificate // what we show a server that asks for a certificate
+
 	Limits Limits
 }
+
+// NullSender is the Sender of a Target that sends as bounces do. RFC 5321 §4.5.5.
+const NullSender = "<>"
 
 // Limits bound what one probe costs.
 type Limits struct {
@@ -39,6 +48,7 @@ type Limits struct {
 	Lines      int           // of one reply
 	BytePause  time.Duration // between octets written one by one
 	ByteOctets int           // octets of a step written one by one at either end
+	RowPause   time.Duration // between two rows of a shared session
 }
 
 // DefaultLimits returns limits that suit a server on the same machine; raise the
@@ -140,15 +150,35 @@ func (t Target) port(n int) (addr netip.AddrPort, implicit bool) {
 }
 
 func (t Target) tlsConfig(cache tls.ClientSessionCache) *tls.Config {
-	return &tls.Config{
+	cfg := &tls.Config{
 		RootCAs: t.Roots, ServerName: t.Hostname.ASCII(),
 		MinVersion: tls.VersionTLS12, ClientSessionCache: cache,
+		InsecureSkipVerify: t.AnyCertificate,
 	}
+	if t.Shown != nil {
+		// Whatever authorities the server names: whether it takes this one is the question.
+		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return t.Shown, nil }
+	}
+	return cfg
+}
+
+// ehlo is the name by which the target is greeted.
+func (t Target) ehlo() string {
+	if t.Client != "" {
+		return t.Client
+	}
+	return "client." + t.Remote.ASCII()
 }
 
 // vars returns what the placeholders stand for in one run.
 func (t Target) vars(c Case, addr netip.AddrPort, marker string) map[string]string {
-	from, to := "x@"+t.Remote.ASCII(), "bob@"+t.Local.ASCII()
+	from, to := t.Sender, "bob@"+t.Local.ASCII()
+	switch from {
+	case "":
+		from = "x@" + t.Remote.ASCII()
+	case NullSender:
+		from = ""
+	}
 	if c.State == StateSignedIn {
 		from, to = t.User, "victim@"+t.Remote.ASCII()
 	}

@@ -1,0 +1,189 @@
+package visit
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/relayaudit"
+	"sallyport/internal/relayaudit/verdict"
+)
+
+// offer is one way of addressing an address of the auditor's own.
+type offer struct{ form, to string }
+
+// offers returns the ways in which a message for local@domain may leave through a server whose
+// own domain is another: the plain one, and the old ones at a domain of its own.
+func offers(local, domain, own string) []offer {
+	return []offer{
+		{"plain", local + "@" + domain},
+		{"percent", local + "%" + domain + "@" + own},
+		{"quoted", `"` + local + "@" + domain + `"@` + own},
+		{"bang", domain + "!" + local + "@" + own},
+	}
+}
+
+// deliver completes one message for each address of the auditor's own that is not at a domain of
+// the server: that is mail which it must not take.
+func (v *visitor) deliver() {
+	for _, to := range v.o.Deliver {
+		local, domain, _ := strings.Cut(to, "@")
+		if v.isOwn(domain) {
+			continue
+		}
+		v.d.Messages = append(v.d.Messages, v.message(to, offers(local, domain, v.d.Names.Local.ASCII())))
+	}
+}
+
+// isOwn reports whether the server takes mail for a domain, or may call itself so.
+func (v *visitor) isOwn(domain string) bool {
+	for _, d := range v.d.Names.Own {
+		if strings.EqualFold(domain, d.ASCII()) || strings.HasSuffix(strings.ToLower(domain), "."+d.ASCII()) {
+			return true
+		}
+	}
+	return false
+}
+
+// message offers one message in each way until one is taken. It is from the address that it is
+// for, so that a bounce reaches nobody else.
+func (v *visitor) message(to string, ways []offer) verdict.Message {
+	m := verdict.Message{To: to, Mark: "audit" + strings.ToLower(rand.Text()[:16])}
+	for _, w := range ways {
+		asked := v.ask(transaction(to, w.to), v.opened(), relayaudit.Mode{})
+		m.Form = w.form
+		if m.Said = saidOf(asked); !lastSaid(asked, "rcpt").Took() {
+			continue
+		}
+		text := fmt.Sprintf("{LOAD}From: <%s>\\r\\nTo: <%s>\\r\\nSubject: sallyport audit %s\\r\\nDate: %s\\r\\nMessage-ID: <%s@%s>\\r\\n\\r\\nThe server at %s took this message for you, which shows that it relays.\\r\\n",
+			escaped(to), escaped(to), m.Mark, time.Now().UTC().Format("Mon, 02 Jan 2006 15:04:05 -0700"), m.Mark, v.d.Names.Away.ASCII(), v.d.At)
+		r := v.ask(transaction(to, w.to)+" ⏎ "+text, v.opened(), relayaudit.Mode{})
+		m.Said = saidOf(r)
+		if m.Whole = lastSaid(r, "end").Took(); m.Whole {
+			return m
+		}
+	}
+	return m
+}
+
+// sequences are ends of data that are none: only CR LF . CR LF is one. RFC 5321 §4.1.1.4.
+var sequences = [...]string{"\n.\n", "\n.\r\n", "\r.\r\n", "\r\n.\n", "\r\n.\r", "\r.\r", "\n.\r", "\r\n\x00.\r\n", "\r\n.\x00\r\n", "\r\n.\r\r\n"}
+
+// smuggle begins a message for an address of the auditor's own that this server takes mail for,
+// and says every sequence within it. The message is never ended: the connection is dropped. Only
+// a server that ends it by itself delivers it, and is asked no further.
+func (v *visitor) smuggle() {
+	for _, to := range v.o.Deliver {
+		_, domain, _ := strings.Cut(to, "@")
+		// By the null sender: at its own server an address of the auditor's is not a stranger's to use.
+		r := v.ask(transaction("", to), v.opened(), relayaudit.Mode{})
+		if !v.isOwn(domain) || !lastSaid(r, "rcpt").Took() {
+			v.d.Smuggled.Why = "No address that was named with --deliver is at this server."
+			continue
+		}
+		v.d.Smuggled = verdict.Smuggling{Asked: true, Mark: "audit" + strings.ToLower(rand.Text()[:16])}
+		for left := sequences[:]; len(left) > 0; {
+			n, err := v.sequence(to, left)
+			if err != nil && n == 0 {
+				n = 1 // it hung up at this one, which is as good as a refusal
+			}
+			left = left[n:]
+			if v.d.Smuggled.Ended != "" {
+				return
+			}
+		}
+		return
+	}
+}
+
+// sequence says sequences within one message until the server answers or hangs up, and returns
+// how many were said.
+func (v *visitor) sequence(to string, left []string) (said int, err error) {
+	ctx, cancel := context.WithTimeout(v.ctx, v.o.Limits.Probe.Dial+4*v.o.Limits.Probe.Reply)
+	defer cancel()
+	conn, err := v.dial(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	end, _ := ctx.Deadline()
+	_ = conn.SetDeadline(end)
+	talk := &talker{conn: conn, br: bufio.NewReaderSize(&bounded{conn, maxClear}, 2048)}
+	header := fmt.Sprintf("From: <%s>\r\nTo: <%s>\r\nSubject: sallyport audit %s\r\n\r\nA server that ends this message here can be made to read another one in it.\r\n", to, to, v.d.Smuggled.Mark)
+	for _, step := range []struct {
+		say  string
+		want int
+	}{{"", 220}, {"EHLO " + v.ehlo() + "\r\n", 250}, {"MAIL FROM:<>\r\n", 250}, {"RCPT TO:<" + to + ">\r\n", 250}, {"DATA\r\n", 354}} {
+		if code, text, err := talk.say(step.say); err != nil || code != step.want {
+			return 0, fmt.Errorf("%d %s: %w", code, text, err)
+		}
+	}
+	if _, err := conn.Write([]byte(header)); err != nil {
+		return 0, err
+	}
+	for i, s := range left {
+		if _, err := conn.Write([]byte("before" + s)); err != nil {
+			return i, err
+		}
+		v.d.Smuggled.Tried = append(v.d.Smuggled.Tried, strconv.QuoteToASCII(s))
+		_ = conn.SetReadDeadline(time.Now().Add(v.o.Limits.Lull))
+		code, text, err := talk.reply()
+		switch {
+		case isTimeout(err): // it waits for more, as it should
+		case err != nil, code >= 400:
+			return i + 1, err
+		default:
+			v.d.Smuggled.Ended = strconv.QuoteToASCII(s)
+			v.d.Smuggled.Answer = verdict.Said{Verb: "end", Sent: strconv.QuoteToASCII("before" + s), Outcome: strconv.Itoa(code), Reply: mail.R(code, "", mail.Shown(text))}
+			return i + 1, nil
+		}
+		if _, err := conn.Write([]byte("after\r\n")); err != nil {
+			return i + 1, err
+		}
+	}
+	return len(left), nil
+}
+
+func isTimeout(err error) bool {
+	t, ok := err.(net.Error)
+	return ok && t.Timeout()
+}
+
+// talker speaks SMTP where the octets within a message matter.
+type talker struct {
+	conn net.Conn
+	br   *bufio.Reader
+}
+
+func (t *talker) say(line string) (int, string, error) {
+	if _, err := t.conn.Write([]byte(line)); err != nil {
+		return 0, "", err
+	}
+	return t.reply()
+}
+
+// reply reads one reply and returns its code and last line.
+func (t *talker) reply() (code int, text string, err error) {
+	for {
+		line, err := t.br.ReadString('\n')
+		if err != nil {
+			return 0, "", err
+		}
+		line = strings.TrimRight(line, "\r\n")
+		if len(line) < 3 {
+			return 0, line, errTalks
+		}
+		if code, err = strconv.Atoi(line[:3]); err != nil {
+			return 0, line, err
+		}
+		if len(line) == 3 || line[3] == ' ' {
+			return code, strings.TrimSpace(line[3:]), nil
+		}
+	}
+}
