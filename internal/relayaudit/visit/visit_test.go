@@ -51,24 +51,24 @@ func found(r verdict.Result) (all []string) {
 func TestPlanted(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		server planted
+		server *planted
 		relay  verdict.Relay
 		checks []string
 	}{
-		"closed":        {planted{}, verdict.Closed, nil},
-		"open":          {planted{open: true}, verdict.Open, []string{"relay.open"}},
-		"own sender":    {planted{ownSender: true}, verdict.Open, []string{"relay.own-sender"}},
-		"percent":       {planted{percent: true}, verdict.Open, []string{"relay.form"}},
-		"second":        {planted{second: true}, verdict.Open, []string{"relay.second"}},
-		"certificate":   {planted{anyCert: true}, verdict.Open, []string{"relay.certificate"}},
-		"catch-all":     {planted{catchAll: true}, verdict.Closed, []string{"bounces", "relay.local"}},
-		"greylisting":   {planted{greylists: true}, verdict.CantTell, []string{"relay.untold"}},
-		"PROXY":         {planted{proxy: true}, verdict.Closed, []string{"proxy"}},
-		"XCLIENT":       {planted{xclient: true}, verdict.Closed, []string{"xclient"}},
-		"BDAT":          {planted{bdat: true}, verdict.Closed, []string{"bdat"}},
-		"VRFY":          {planted{vrfy: true}, verdict.Closed, []string{"vrfy"}},
-		"injection":     {planted{injects: true}, verdict.Closed, []string{"starttls.injection"}},
-		"AUTH in clear": {planted{authInClear: true}, verdict.Closed, []string{"tls.strip"}},
+		"closed":        {&planted{}, verdict.Closed, nil},
+		"open":          {&planted{open: true}, verdict.Open, []string{"relay.open"}},
+		"own sender":    {&planted{ownSender: true}, verdict.Open, []string{"relay.own-sender"}},
+		"percent":       {&planted{percent: true}, verdict.Open, []string{"relay.form"}},
+		"second":        {&planted{second: true}, verdict.Open, []string{"relay.second"}},
+		"certificate":   {&planted{anyCert: true}, verdict.Open, []string{"relay.certificate"}},
+		"catch-all":     {&planted{catchAll: true}, verdict.Closed, []string{"bounces", "relay.local"}},
+		"greylisting":   {&planted{greylists: true}, verdict.CantTell, []string{"relay.untold"}},
+		"PROXY":         {&planted{proxy: true}, verdict.Closed, []string{"proxy"}},
+		"XCLIENT":       {&planted{xclient: true}, verdict.Closed, []string{"xclient"}},
+		"BDAT":          {&planted{bdat: true}, verdict.Closed, []string{"bdat"}},
+		"VRFY":          {&planted{vrfy: true}, verdict.Closed, []string{"vrfy"}},
+		"injection":     {&planted{injects: true}, verdict.Closed, []string{"starttls.injection"}},
+		"AUTH in clear": {&planted{authInClear: true}, verdict.Closed, []string{"tls.strip"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -96,18 +96,18 @@ func TestPlanted(t *testing.T) {
 func TestDeliver(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		server  planted
+		server  *planted
 		deliver string
 		got     []string // recipients of what was delivered
 		check   string   // a hole that shows it; "": none
 		lacks   string
 	}{
-		"relayed":             {planted{open: true}, "me@elsewhere.test", []string{"me@elsewhere.test"}, "relay.open", ""},
-		"by an old form":      {planted{catchAll: true}, "me@elsewhere.test", []string{"me%elsewhere.test@example.test"}, "relay.open", ""},
-		"refused":             {planted{}, "me@elsewhere.test", nil, "", ""},
-		"smuggled":            {planted{smuggled: true}, "me@example.test", []string{"me@example.test"}, "smuggling", ""},
-		"not smuggled":        {planted{}, "me@example.test", nil, "", "smuggling.untold"},
-		"nobody of that name": {planted{}, "you@example.test", nil, "", ""},
+		"relayed":             {&planted{open: true}, "me@elsewhere.test", []string{"me@elsewhere.test"}, "relay.open", ""},
+		"by an old form":      {&planted{catchAll: true}, "me@elsewhere.test", []string{"me%elsewhere.test@example.test"}, "relay.open", ""},
+		"refused":             {&planted{}, "me@elsewhere.test", nil, "", ""},
+		"smuggled":            {&planted{smuggled: true}, "me@example.test", []string{"me@example.test"}, "smuggling", ""},
+		"not smuggled":        {&planted{}, "me@example.test", nil, "", "smuggling.untold"},
+		"nobody of that name": {&planted{}, "you@example.test", nil, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
