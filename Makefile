@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, race, mutate, fuzz, bench, bench-parsers, authors, crash, model, soak, spray, timing, migrate, proxies, walks, pkcs12, clients, lint, vuln.
+# The rest: build, race, mutate, fuzz, bench, bench-parsers, authors, crash, model, soak, spray, timing, migrate, proxies, networks, walks, pkcs12, clients, lint, vuln.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -14,7 +14,7 @@ LEAST    ?= 85
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := certificate expiry hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies rollout hijack drill
+.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies networks rollout hijack drill
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -90,6 +90,11 @@ proxies:
 	./scripts/install-test-tools
 	./scripts/install-balancers
 	SALLYPORT_PROXIES=1 go test -timeout 30m -count 1 -v ./test/proxies
+
+# A masquerading gateway before the server and before a Postfix, in namespaces of the kernel. Needs root.
+networks:
+	./scripts/install-test-tools
+	SALLYPORT_NETWORKS=1 go test -timeout 30m -count 1 -v ./test/networks
 
 # README.md and docs/operations.md word by word, the program built as the README says.
 walks:
