@@ -88,6 +88,12 @@ func (t screenTest) Run(ctx context.Context, c console) error {
 		if a.Line > 0 {
 			c.prose("line %-5d  %s\n", a.Line, strings.TrimSpace(a.Text+" "+a.Reason))
 		}
+		if a.AS != 0 {
+			c.prose("network     AS%d\n", a.AS)
+		}
+		if a.Country != "" {
+			c.prose("country     %s\n", a.Country)
+		}
 		if len(a.Names) > 0 {
 			c.prose("names       %s\n", strings.Join(a.Names, ", "))
 		}

@@ -3,6 +3,7 @@ package config
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"time"
@@ -10,21 +11,42 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/screen/access"
 	"sallyport/internal/screen/dnsbl"
+	"sallyport/internal/screen/geo"
 )
 
 // Screen says who is kept out on port 25 before a recipient of ours is taken.
 type Screen struct {
-	List     string // file of the administrator's list; "": none
-	RefuseAt int
-	Slow     time.Duration
-	Timeout  time.Duration
+	List string // file of the administrator's list; "": none
+	// ASFile and CountryFile say to which autonomous system and country an address belongs; "":
+	// nothing does.
+	ASFile, CountryFile string
+	RefuseAt            int
+	Slow                time.Duration
+	Timeout             time.Duration
+}
+
+// Places are the files that say where an address belongs, each once.
+func (s Screen) Places() (all []string) {
+	for _, p := range []string{s.ASFile, s.CountryFile} {
+		if p != "" && !slices.Contains(all, p) {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 func screenKeys() []entry[Screen] {
+	place := func(key, what, line string, at func(*Screen) *string) entry[Screen] {
+		return parsed(Key{Path: "screen." + key, Type: TypePath, Min: "1", Max: "4096",
+			Doc: `A file in the form of MaxMind DB (.mmdb) that says to which ` + what + ` an address belongs, for lines of screen.list such as "` + line + `". When it changes it is read anew within half a minute; one that cannot be read leaves the old one in use, and is told in the log and by doctor.`},
+			parsePath, at)
+	}
 	return []entry[Screen]{
 		parsed(Key{Path: "screen.list", Type: TypePath, Min: "1", Max: "4096",
 			Doc: `A file of parties that are refused, deferred, slowed or exempt on port 25, one a line: "refuse network 192.0.2.0/24 why". The first line that fits decides. [screen.md](screen.md) says what a line may hold. It is read at the start and at each reload.`},
 			parsePath, func(c *Screen) *string { return &c.List }),
+		place("as_file", "autonomous system", "defer as AS64500", func(c *Screen) *string { return &c.ASFile }),
+		place("country_file", "country", "slow country ZZ", func(c *Screen) *string { return &c.CountryFile }),
 		count("screen.refuse_at", "10", "1", "1000", "The score from which somebody is refused: the sum of the weights of the lists ([dnsbl]) that have him.",
 			func(c *Screen) *int { return &c.RefuseAt }),
 		duration("screen.slow", "5s", "1s", "30s", "How long each recipient waits of somebody whom a line of screen.list slows.",
@@ -95,21 +117,40 @@ func ReadAccessList(path string) (access.List, error) {
 	return access.Parse(bytes.NewReader(text))
 }
 
-// checkScreen looks at the administrator's list.
+// checkScreen looks at the administrator's list, and at the files of places.
 func (s *source) checkScreen(c *Config, root *node) {
+	for key, p := range map[string]string{"as_file": c.Screen.ASFile, "country_file": c.Screen.CountryFile} {
+		if p == "" {
+			continue
+		}
+		if _, err := geo.Open([]string{p}, slog.New(slog.DiscardHandler)); err != nil {
+			s.faultAt(root.child("screen", key), "this file cannot be read: "+cause(err), "looked for "+p)
+		}
+	}
 	n := root.child("screen", "list")
 	if n == nil || c.Screen.List == "" {
 		return
 	}
-	_, err := ReadAccessList(c.Screen.List)
+	list, err := ReadAccessList(c.Screen.List)
 	var faults access.Faults
 	switch {
 	case err == nil:
+		s.checkPlaces(c, list, n)
 	case errors.As(err, &faults):
 		for _, f := range faults {
 			s.faults = append(s.faults, Fault{Position: Position{File: c.Screen.List, Line: f.Line, Column: 1}, Message: f.Text})
 		}
 	default:
 		s.faultAt(n, "this list cannot be read: "+cause(err), "looked for "+c.Screen.List)
+	}
+}
+
+// checkPlaces looks whether what the list asks of an address is said by a file.
+func (s *source) checkPlaces(c *Config, list access.List, at *node) {
+	if list.Asks(access.System) && c.Screen.ASFile == "" {
+		s.faultAt(at, "it has lines about an autonomous system, and nothing says to which an address belongs", "name a file in screen.as_file")
+	}
+	if list.Asks(access.Country) && c.Screen.CountryFile == "" {
+		s.faultAt(at, "it has lines about a country, and nothing says to which an address belongs", "name a file in screen.country_file")
 	}
 }

@@ -9,11 +9,13 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/maxmind/mmdbwriter/mmdbtype"
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/config"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop/named"
+	"sallyport/internal/screen/geo/geotest"
 	"sallyport/internal/smtp/server"
 )
 
@@ -309,6 +311,8 @@ func TestEveryKeyTakesPartInReload(t *testing.T) {
 	noLeaks(t)
 	s := newSite(t, vfs.NewMem())
 	must(t, os.WriteFile(filepath.Join(s.dir, "names"), []byte("carl\n"), 0o600))
+	geotest.Write(t, filepath.Join(s.dir, "as.mmdb"), 6, map[string]mmdbtype.DataType{"192.0.2.0/24": geotest.System(64500)})
+	geotest.Write(t, filepath.Join(s.dir, "country.mmdb"), 6, map[string]mmdbtype.DataType{"192.0.2.0/24": geotest.Country("ZZ")})
 	must(t, os.WriteFile(filepath.Join(s.dir, "screen"), []byte("refuse network 192.0.2.0/24\n"), 0o600))
 	must(t, os.WriteFile(filepath.Join(s.dir, "secret"), []byte("x\n"), 0o600))
 	must(t, os.WriteFile(filepath.Join(s.dir, "webhook-a"), []byte("whsec_"+strings.Repeat("aaaa", 8)+"\n"), 0o600))

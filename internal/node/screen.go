@@ -6,12 +6,13 @@ import (
 
 	"sallyport/internal/node/settings"
 	"sallyport/internal/screen/access"
+	"sallyport/internal/screen/geo"
 	"sallyport/internal/screen/policy"
 )
 
 // buildScreen reads who is kept out on port 25; the list is read anew each time.
 func (n *Node) buildScreen(_ context.Context, next, last *generation) error {
-	o, err := settings.Screen(next.cfg, next.keys.Resolver, n.o.Now)
+	o, err := settings.Screen(next.cfg, next.keys.Resolver, n.log, n.o.Now)
 	if err != nil {
 		return err
 	}
@@ -21,6 +22,11 @@ func (n *Node) buildScreen(_ context.Context, next, last *generation) error {
 	}
 	next.screen = policy.New(o, former)
 	return nil
+}
+
+// watchPlaces rereads the files that say where addresses belong.
+func (n *Node) watchPlaces(ctx context.Context) {
+	geo.Watch(ctx, func() *geo.Atlas { return n.now().screen.Options().Atlas })
 }
 
 // screening asks the screen in force.

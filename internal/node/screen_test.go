@@ -14,6 +14,10 @@ func screenProofs(all map[string]keyProof) {
 		o := n.now().screen.Options()
 		return fmt.Sprint(o.List.Rules(), o.Lists, o.RefuseAt, o.Slow, o.Time)
 	}
+	places := func(n *Node) any { return len(n.now().screen.Options().Atlas.Files()) }
+	for key, file := range map[string]string{"as_file": "as.mmdb", "country_file": "country.mmdb"} {
+		all["screen."+key] = keyProof{set: "[screen]\n" + key + " = \"" + file + "\"", see: places}
+	}
 	for key, value := range map[string]string{"list": `"screen"`, "refuse_at": "9", "slow": `"9s"`, "timeout": `"9s"`} {
 		all["screen."+key] = keyProof{set: "[screen]\n" + key + " = " + value, see: see}
 	}

@@ -49,8 +49,10 @@ type ScreenAnswer struct {
 	Line    int      `json:"line,omitempty"`
 	Text    string   `json:"text,omitempty"` // of that line
 	Reason  string   `json:"reason,omitempty"`
-	Names   []string `json:"names,omitempty"` // that the address proves
-	Wait    string   `json:"wait,omitempty"`  // for each recipient
+	AS      uint32   `json:"as,omitempty"`      // autonomous system of the address; 0: not known
+	Country string   `json:"country,omitempty"` // of the address
+	Names   []string `json:"names,omitempty"`   // that the address proves
+	Wait    string   `json:"wait,omitempty"`    // for each recipient
 	Score   int      `json:"score"`
 	Asked   []string `json:"asked,omitempty"` // what each list of others said, in words
 }
@@ -120,7 +122,7 @@ func (r ScreenVisitor) visitor() (v access.Visitor, err error) {
 }
 
 func screenAnswer(v access.Visitor, j policy.Judgement) ScreenAnswer {
-	a := ScreenAnswer{Client: v.Client.String(), Verdict: j.Verdict.String(), Rule: j.Rule, Line: j.Line.Line, Reason: j.Line.Reason, Names: j.Names, Score: j.Score}
+	a := ScreenAnswer{Client: v.Client.String(), Verdict: j.Verdict.String(), Rule: j.Rule, Line: j.Line.Line, Reason: j.Line.Reason, Names: j.Names, AS: j.Place.AS, Country: j.Place.Country, Score: j.Score}
 	if a.Line > 0 {
 		a.Text = j.Line.String()
 	}

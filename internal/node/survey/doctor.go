@@ -76,6 +76,7 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 	}
 	f.Others = append(f.Others, examineReturnPath(cfg, f.Now)...)
 	f.Others = append(f.Others, examineBinding(cfg)...)
+	f.Others = append(f.Others, examinePlaces(cfg.Screen.Places(), f.Now)...)
 	if resolver != nil {
 		f.Others = append(f.Others, examineLists(ctx, resolver, cfg.DNSBL, g.Limits.Look)...)
 	}

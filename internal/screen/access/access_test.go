@@ -42,6 +42,29 @@ func visitor(t testing.TB, client, hello, from, to string, names ...string) Visi
 	return v
 }
 
+// Whatever is looked at may be refused, deferred and slowed; what nobody can claim may be
+// exempt as well.
+func TestEveryMatcherHasEveryAction(t *testing.T) {
+	for what, claimed := range map[string]bool{
+		"network 192.0.2.0/24": false, "as AS64500": false, "country ZZ": false, "name *.dyn.test": false, "recipient x@local.test": false,
+		"hello x.test": true, "sender x.test": true, "sender <>": true,
+	} {
+		for _, a := range []Action{Refuse, Defer, Slow, Exempt} {
+			l, err := Parse(strings.NewReader(a.String() + " " + what))
+			if ok := err == nil; ok == (claimed && a == Exempt) {
+				t.Errorf("%s %s: %v", a, what, err)
+			} else if ok && l.Rules()[0].Action != a {
+				t.Errorf("%s %s is %s", a, what, l.Rules()[0])
+			}
+		}
+	}
+	for _, wrong := range []string{"as X", "as 0", "as AS4294967296", "as -1", "country DEU", "country 1A", "country *"} {
+		if _, err := Parse(strings.NewReader("refuse " + wrong)); err == nil {
+			t.Errorf("%s is read", wrong)
+		}
+	}
+}
+
 // Each kind of line, with what fits it and what only looks like it.
 func TestLines(t *testing.T) {
 	for _, c := range []struct {
@@ -65,6 +88,9 @@ func TestLines(t *testing.T) {
 		{"refuse recipient old@local.test", []Visitor{visitor(t, "", "", "", "OLD@local.test")}, []Visitor{visitor(t, "", "", "", "x@local.test"), visitor(t, "", "", "old@local.test", "")}},
 		{"refuse recipient *.local.test", []Visitor{visitor(t, "", "", "", "x@a.local.test")}, []Visitor{visitor(t, "", "", "", "x@local.test"), visitor(t, "", "", "", "")}},
 		{"refuse sender bücher.test", []Visitor{visitor(t, "", "", "x@xn--bcher-kva.test", "")}, []Visitor{visitor(t, "", "", "x@bucher.test", "")}},
+		{"refuse as AS64500", []Visitor{{Place: Place{AS: 64500}}}, []Visitor{{Place: Place{AS: 64501}}, {}}},
+		{"refuse as 4200000000", []Visitor{{Place: Place{AS: 4200000000}}}, []Visitor{{}}},
+		{"refuse country zz", []Visitor{{Place: Place{Country: "ZZ"}}}, []Visitor{{Place: Place{Country: "ZA"}}, {}}},
 	} {
 		l := parse(t, c.line)
 		for i, v := range c.fits {

@@ -166,7 +166,7 @@ func parseRule(text string) (Rule, error) {
 			r.Action = a
 		}
 	}
-	for _, f := range []Field{Network, Name, Hello, Sender, Recipient} {
+	for _, f := range []Field{Network, System, Country, Name, Hello, Sender, Recipient} {
 		if f.String() == words[1] {
 			r.Field = f
 		}
@@ -175,7 +175,7 @@ func parseRule(text string) (Rule, error) {
 	case r.Action == NoAction:
 		return Rule{}, fmt.Errorf("%s is nothing that is done; it is refuse, defer, slow or exempt", mail.Printable(words[0], 40))
 	case r.Field == NoField:
-		return Rule{}, fmt.Errorf("%s is nothing that is looked at; it is network, name, hello, sender or recipient", mail.Printable(words[1], 40))
+		return Rule{}, fmt.Errorf("%s is nothing that is looked at; it is network, as, country, name, hello, sender or recipient", mail.Printable(words[1], 40))
 	case len(r.Reason) > MaxReason || !mail.IsPlain(r.Reason):
 		return Rule{}, fmt.Errorf("its reason is not printable ASCII of at most %d characters, as a reply must be", MaxReason)
 	}
@@ -192,6 +192,15 @@ func (r *Rule) parseText() (err error) {
 	switch {
 	case r.Field == Network:
 		r.network, err = parseNetwork(r.Text)
+	case r.Field == System:
+		ok := false
+		if r.system, ok = ParseAS(r.Text); !ok {
+			err = errors.New(`this is no autonomous system; write it as "AS64500"`)
+		}
+	case r.Field == Country:
+		if r.Text = strings.ToUpper(r.Text); !IsCountry(r.Text) {
+			err = errors.New(`this is no country; write its two letters, as "DE"`)
+		}
 	case r.Field == Sender && r.Text == "<>":
 		r.null = true
 	case r.Field != Name && r.Field != Hello && strings.Contains(r.Text, "@"):

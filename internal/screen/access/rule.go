@@ -44,6 +44,8 @@ const (
 	Hello           // the name of EHLO or HELO, which anybody can claim
 	Sender          // the envelope sender: an address, or its domain
 	Recipient       // an address of ours, or its domain
+	System          // the autonomous system of the client's address
+	Country         // the country of the client's address
 )
 
 // String returns the word of the list.
@@ -59,6 +61,10 @@ func (f Field) String() string {
 		return "sender"
 	case Recipient:
 		return "recipient"
+	case System:
+		return "as"
+	case Country:
+		return "country"
 	}
 	return "nothing"
 }
@@ -75,6 +81,7 @@ type Rule struct {
 	pattern pattern
 	address mail.Address // of a sender or a recipient; zero: pattern
 	null    bool         // the sender is the null path
+	system  uint32
 }
 
 // String returns the rule as its line has it, without the reason.
@@ -83,6 +90,7 @@ func (r Rule) String() string { return r.Action.String() + " " + r.Field.String(
 // Visitor is who is judged. What is not known is zero, and fits no line.
 type Visitor struct {
 	Client netip.Addr
+	Place  Place    // of the address
 	Names  []string // that the address has in the DNS, each leading back to it
 	Hello  string
 	From   mail.ReversePath
@@ -105,6 +113,10 @@ func (r Rule) fits(v Visitor) bool {
 	case Sender:
 		a, named := v.From.Address()
 		return r.null && v.From.IsNull() || named && r.fitsAddress(a)
+	case System:
+		return r.system != 0 && r.system == v.Place.AS
+	case Country:
+		return r.Text == v.Place.Country
 	case Recipient:
 		return !v.To.IsZero() && r.fitsAddress(v.To)
 	}

@@ -15,6 +15,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/screen/access"
 	"sallyport/internal/screen/dnsbl"
+	"sallyport/internal/screen/geo"
 )
 
 // The rules of a Judgement, for the trace.
@@ -56,6 +57,7 @@ type Judgement struct {
 	Score   int
 	Answers []dnsbl.Answer // of every list that was asked
 	Names   []string       // that the address proved
+	Place   access.Place   // of the address
 }
 
 // Words say what the judgement rests on, each in one line; none for nothing.
@@ -85,6 +87,7 @@ type Options struct {
 	Slow     time.Duration // how long a line that slows lets a recipient wait
 	Time     time.Duration // for all questions about one visitor
 	Resolver Resolver      // nil only where nothing is asked
+	Atlas    *geo.Atlas    // nil: nobody's place is known
 	Now      func() time.Time
 }
 
@@ -128,7 +131,7 @@ func (s *Screen) Judge(ctx context.Context, v access.Visitor) Judgement {
 // Exempts reports whether the first line about an address, as far as the address alone tells,
 // exempts it.
 func (s *Screen) Exempts(client netip.Addr) bool {
-	line, hit := s.o.List.Match(access.Visitor{Client: client})
+	line, hit := s.o.List.Match(access.Visitor{Client: client, Place: s.o.Atlas.Lookup(client)})
 	return hit && line.Action == access.Exempt
 }
 
@@ -138,6 +141,8 @@ func (s *Screen) Look(ctx context.Context, v access.Visitor) Judgement {
 	ctx, cancel := context.WithTimeout(share.Context(ctx), s.o.Time)
 	defer cancel()
 	j, unsure := Judgement{Verdict: Take, Rule: RuleNoFinding}, false
+	v.Place = s.o.Atlas.Lookup(v.Client)
+	j.Place = v.Place
 	if s.o.List.Asks(access.Name) {
 		v.Names, unsure = s.names(ctx, v.Client)
 		j.Names = v.Names
