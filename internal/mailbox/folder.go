@@ -21,6 +21,7 @@ type folder struct {
 	ended   error // why nobody can go on with it
 	book    *book
 	journal *journal
+	cache   *cache
 	keyword keywordLetters
 	words   map[string]string // keywords by their small form, as they were written first
 	times   times

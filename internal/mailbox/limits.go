@@ -29,14 +29,12 @@ type Limits struct {
 	Look time.Duration
 	// Full is how often a folder is read in full although its times say that nothing changed.
 	Full time.Duration
-	// Structures is how many parsed messages are held in memory, over all accounts.
-	Structures int
 }
 
 // DefaultLimits returns the bounds of a server that nobody configured.
 func DefaultLimits() Limits {
 	return Limits{
 		Message: 50 << 20, Folders: 2000, Depth: 20, Keywords: 100, Words: 1000, Vanished: 100_000, Subscriptions: 5000,
-		Reserve: 1000, Journal: 64 << 10, Look: time.Second, Full: 10 * time.Minute, Structures: 1000,
+		Reserve: 1000, Journal: 64 << 10, Look: time.Second, Full: 10 * time.Minute,
 	}
 }

@@ -70,7 +70,7 @@ func New(o Options) (*Root, error) {
 		return nil, errors.New("mailbox: file system, folder, host name, clock, random source and logger must be given")
 	}
 	l := o.Limits
-	if l.Message < 1 || l.Folders < 1 || l.Depth < 1 || l.Keywords < 1 || l.Words < 1 || l.Vanished < 1 || l.Subscriptions < 1 || l.Reserve < 1 || l.Journal < 1 || l.Look <= 0 || l.Full <= 0 || l.Structures < 1 {
+	if l.Message < 1 || l.Folders < 1 || l.Depth < 1 || l.Keywords < 1 || l.Words < 1 || l.Vanished < 1 || l.Subscriptions < 1 || l.Reserve < 1 || l.Journal < 1 || l.Look <= 0 || l.Full <= 0 {
 		return nil, errors.New("mailbox: every limit must be positive")
 	}
 	var run [6]byte

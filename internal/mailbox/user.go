@@ -138,6 +138,7 @@ func (u *User) acquire(name string) (*folder, error) {
 	}
 	f := &folder{root: u.root, user: u, dir: dir, refs: 1, changed: make(chan struct{})}
 	f.journal = newJournal(u.root.fs, filepath.Join(dir, indexFolder), u.root.limits.Reserve)
+	f.cache = &cache{fs: u.root.fs, dir: func() string { return filepath.Join(f.where(), indexFolder) }}
 	if err := f.load(); err != nil {
 		return nil, errors.Join(err, f.journal.close())
 	}
@@ -162,6 +163,7 @@ func (u *User) release(f *folder) {
 // end closes a folder. u.mu is held.
 func (u *User) end(name string, f *folder, why error) {
 	delete(u.open, name)
+	f.cache.close()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ended != nil {

@@ -1,0 +1,210 @@
+package mailbox
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"path/filepath"
+	"sync"
+
+	"sallyport/internal/kit/codec"
+	"sallyport/internal/kit/fsys"
+	"sallyport/internal/message/structure"
+)
+
+// cacheFile keeps what was parsed of messages, so that it is read once. All of it can be read
+// from the messages again: it is not synced, and what is damaged of it is parsed anew.
+const cacheFile = "cache"
+
+// kindParsed is the record of a parsed message.
+const kindParsed = 'P'
+
+// cache is the parsed messages of a folder.
+type cache struct {
+	fs  fsys.FS
+	dir func() string // the index folder, which may be renamed
+
+	mu    sync.Mutex
+	ready bool
+	at    map[UID]extent
+	end   int64
+	write fsys.File
+	read  fsys.Source
+}
+
+type extent struct {
+	at   int64
+	size int
+}
+
+// Structure returns what is told of a message: its envelope and its parts, with places that are
+// those of Content. It is parsed once.
+func (m *Mailbox) Structure(ctx context.Context, uid UID) (structure.Structure, error) {
+	f := m.folder
+	f.mu.Lock()
+	there := f.book.entry(uid) != nil
+	validity, count := f.book.validity, len(f.book.entries)
+	f.mu.Unlock()
+	if !there {
+		return structure.Structure{}, ErrGone
+	}
+	if s, ok := f.cache.get(validity, count, uid); ok {
+		return s, nil
+	}
+	c, err := m.Content(ctx, uid)
+	if err != nil {
+		return structure.Structure{}, err
+	}
+	defer c.Close()
+	s, err := structure.Parse(c, c.Size())
+	if err != nil {
+		return s, told(err)
+	}
+	if err := f.cache.put(uid, s); err != nil {
+		f.root.log.Debug("what was parsed of a message is not kept", "file", f.dir, "err", err)
+	}
+	return s, nil
+}
+
+// get returns what is kept of a message of a folder with so many.
+func (c *cache) get(validity uint32, count int, uid UID) (s structure.Structure, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.ready {
+		c.open(validity, count)
+	}
+	e, ok := c.at[uid]
+	if !ok || c.read == nil {
+		return s, false
+	}
+	b := make([]byte, e.size)
+	if _, err := c.read.ReadAt(b, e.at); err != nil && err != io.EOF {
+		return s, false
+	}
+	n, whole := frame(b)
+	if !whole {
+		return s, false
+	}
+	r := codec.NewReader(b[frameOver+1 : n])
+	if UID(r.Number(anyUID)) != uid || r.Failed() {
+		return s, false
+	}
+	s, err := structure.Decode(r.Rest())
+	return s, err == nil
+}
+
+// open finds what is kept. A file of another UIDValidity, or mostly of messages that are gone,
+// is begun anew.
+func (c *cache) open(validity uint32, count int) {
+	c.ready, c.at, c.end = true, map[UID]extent{}, 0
+	name := filepath.Join(c.dir(), cacheFile)
+	if c.scan(name, validity) != nil || len(c.at) > 2*count+100 {
+		c.at, c.end = map[UID]extent{}, 0
+		c.shut()
+	}
+	var err error
+	if c.end == 0 {
+		if c.write, err = c.fs.Create(name); err == nil {
+			head := head{validity: validity}.append(nil)
+			_, err = c.write.Write(head)
+			c.end = int64(len(head))
+		}
+	} else {
+		c.write, err = c.fs.Extend(name)
+	}
+	if err == nil && c.read == nil {
+		c.read, err = c.fs.Open(name)
+	}
+	if err != nil {
+		c.shut()
+	}
+}
+
+var errStale = errors.New("what is kept is of another folder")
+
+// scan reads a file in pieces and notes where each record lies.
+func (c *cache) scan(name string, validity uint32) (err error) {
+	if c.read, err = c.fs.Open(name); err != nil {
+		return err
+	}
+	size, err := c.read.Size()
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 0, 2*maxRecord)
+	for at, first := int64(0), true; ; {
+		n, err := c.read.ReadAt(buf[len(buf):cap(buf)], at+int64(len(buf)))
+		if err != nil && err != io.EOF {
+			return err
+		}
+		buf = buf[:len(buf)+n]
+		rest := buf
+		for {
+			n, ok := frame(rest)
+			if !ok {
+				break
+			}
+			if first {
+				r := codec.NewReader(rest[frameOver+1 : n])
+				if h, ok := readHead(&r); !ok || h.validity != validity {
+					return errStale
+				}
+				first = false
+			} else if r := codec.NewReader(rest[frameOver+1 : n]); rest[frameOver] == kindParsed {
+				c.at[UID(r.Number(anyUID))] = extent{at, n}
+			}
+			rest, at = rest[n:], at+int64(n)
+		}
+		if len(rest) == len(buf) { // nothing whole is left
+			if at != size {
+				return errStale // a torn end: written again behind it, it could be read wrongly
+			}
+			c.end = at
+			return nil
+		}
+		buf = append(buf[:0], rest...)
+	}
+}
+
+// put keeps what was parsed of a message.
+func (c *cache) put(uid UID, s structure.Structure) error {
+	record := appendFrame(nil, func(b []byte) []byte {
+		return s.Append(binary.AppendUvarint(append(b, kindParsed), uint64(uid)))
+	})
+	if len(record) > maxRecord {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.write == nil {
+		return nil
+	}
+	if _, err := c.write.Write(record); err != nil {
+		c.shut()
+		c.at = nil
+		return err
+	}
+	c.at[uid] = extent{c.end, len(record)}
+	c.end += int64(len(record))
+	return nil
+}
+
+// shut ends the use of the files.
+func (c *cache) shut() {
+	if c.write != nil {
+		_ = c.write.Close() // what is lost of it is parsed again
+	}
+	if c.read != nil {
+		_ = c.read.Close()
+	}
+	c.write, c.read = nil, nil
+}
+
+// close ends the use of the cache.
+func (c *cache) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shut()
+	c.at, c.ready = nil, true
+}
