@@ -22,10 +22,10 @@ const kindParsed = 'P'
 
 // cache is the parsed messages of a folder.
 type cache struct {
-	fs  fsys.FS
-	dir func() string // the index folder, which may be renamed
+	fs fsys.FS
 
 	mu    sync.Mutex
+	dir   string // the index folder
 	ready bool
 	at    map[UID]extent
 	end   int64
@@ -98,7 +98,7 @@ func (c *cache) get(validity uint32, count int, uid UID) (s structure.Structure,
 // is begun anew.
 func (c *cache) open(validity uint32, count int) {
 	c.ready, c.at, c.end = true, map[UID]extent{}, 0
-	name := filepath.Join(c.dir(), cacheFile)
+	name := filepath.Join(c.dir, cacheFile)
 	if c.scan(name, validity) != nil || len(c.at) > 2*count+100 {
 		c.at, c.end = map[UID]extent{}, 0
 		c.shut()
@@ -190,6 +190,13 @@ func (c *cache) put(uid UID, s structure.Structure) error {
 	return nil
 }
 
+// move follows a folder that is renamed.
+func (c *cache) move(dir string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dir = dir
+}
+
 // shut ends the use of the files.
 func (c *cache) shut() {
 	if c.write != nil {
@@ -207,4 +214,15 @@ func (c *cache) close() {
 	defer c.mu.Unlock()
 	c.shut()
 	c.at, c.ready = nil, true
+}
+
+// forget drops all that is kept.
+func (c *cache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shut()
+	c.at, c.ready = nil, false
+	if err := c.fs.Remove(filepath.Join(c.dir, cacheFile)); err != nil {
+		c.ready = missing(err) // one that can't be removed is not read either
+	}
 }

@@ -22,6 +22,7 @@ type folder struct {
 	book    *book
 	journal *journal
 	cache   *cache
+	damage  []string // what was found to be lost of the index when it was opened
 	keyword keywordLetters
 	words   map[string]string // keywords by their small form, as they were written first
 	times   times
@@ -56,7 +57,7 @@ func (f *folder) load() error {
 		return err
 	}
 	f.book = l.book
-	f.words = map[string]string{}
+	f.words, f.damage = map[string]string{}, l.damage
 	for _, what := range l.damage {
 		f.root.log.Warn("the index of a mailbox is damaged and is made anew from its files", "file", f.dir, "what", what)
 	}

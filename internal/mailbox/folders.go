@@ -259,6 +259,7 @@ func (u *User) Rename(ctx context.Context, from, to string) error {
 			f.mu.Lock()
 			f.dir = filepath.Join(u.dir, m[1])
 			f.journal.dir = filepath.Join(f.dir, indexFolder)
+			f.cache.move(f.journal.dir)
 			f.mu.Unlock()
 		}
 	}

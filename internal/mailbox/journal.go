@@ -265,7 +265,8 @@ func (j *journal) load(validity uint32, bound int) (loaded, error) {
 			b.adopt(second)
 		}
 	}
-	inOrder := whole && l.follow(b, text[journalFile], bound)
+	followed := l.follow(b, text[journalFile], bound)
+	inOrder := whole && followed
 	l.book, l.exact = b, inOrder && promised
 	j.promise, j.octets, j.basis, j.ended = promise, int64(len(text[journalFile])), int64(len(text[indexFile])), inOrder
 	l.certain(promise, promised, inOrder, validity)
@@ -294,6 +295,9 @@ func (l *loaded) follow(b *book, text []byte, bound int) bool {
 			first = false
 			r := codec.NewReader(record[1:])
 			h, ok := readHead(&r)
+			if b.validity == 0 && ok { // of the index nothing is left
+				b.head = h
+			}
 			belongs = ok && record[0] == kindHead && h.generation == b.generation && h.validity == b.validity
 			if belongs {
 				b.ended = false

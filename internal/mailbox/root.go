@@ -101,12 +101,21 @@ func (r *Root) validity() uint32 {
 // a serial number, the host.
 func (r *Root) newName() string {
 	now := r.now()
-	return fmt.Sprintf("%d.M%dR%sQ%d.%s", now.Unix(), now.Nanosecond()/1000, r.run, r.serial.Add(1), r.hostname)
+	return fmt.Sprintf("%d.M%06dR%sQ%d.%s", now.Unix(), now.Nanosecond()/1000, r.run, r.serial.Add(1), r.hostname)
 }
 
 // User opens the mailbox of an account, and makes it when it is missing. All who have it open
 // share it; each must call Close.
 func (r *Root) User(ctx context.Context, account mail.Address) (*User, error) {
+	return r.user(ctx, account, true)
+}
+
+// Existing opens the mailbox of an account as it is: ErrNoAccount if there is none yet.
+func (r *Root) Existing(ctx context.Context, account mail.Address) (*User, error) {
+	return r.user(ctx, account, false)
+}
+
+func (r *Root) user(ctx context.Context, account mail.Address, make bool) (*User, error) {
 	dir, ok := r.folder(account)
 	if !ok {
 		return nil, ErrNoAccount
@@ -122,7 +131,7 @@ func (r *Root) User(ctx context.Context, account mail.Address) (*User, error) {
 	}
 	u.refs++
 	r.mu.Unlock()
-	if err := u.begin(); err != nil {
+	if err := u.begin(make); err != nil {
 		u.Close()
 		return nil, told(err)
 	}

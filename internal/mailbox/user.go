@@ -16,42 +16,46 @@ type User struct {
 
 	mu       sync.Mutex
 	ended    error
-	made     bool
 	settings *settings
 	open     map[string]*folder // by the name on the disk; "" is the INBOX
 }
 
-// begin makes the mailbox and the folders that people expect, the first time.
-func (u *User) begin() error {
+// begin reads what is said of the mailbox. With make it makes one that is missing, and the
+// folders that people expect, the first time.
+func (u *User) begin(make bool) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.made {
+	if u.settings == nil {
+		if err := u.settle(make); err != nil {
+			return err
+		}
+		s, err := u.root.readSettings(u.dir)
+		if err != nil {
+			return err
+		}
+		u.settings = s
+	}
+	if u.settings.Begun || !make {
 		return nil
+	}
+	return u.usual()
+}
+
+// settle sees to it that the mailbox is there, and that nothing of removed folders is.
+func (u *User) settle(make bool) error {
+	if _, err := u.root.fs.Stat(filepath.Join(u.dir, "cur")); missing(err) && !make {
+		return ErrNoAccount
 	}
 	if err := u.root.makeFolder(u.dir, false); err != nil {
 		return err
 	}
 	names, err := u.root.fs.List(u.dir)
-	if err != nil {
-		return err
-	}
 	for _, n := range names {
 		if strings.HasPrefix(n, removedPrefix) {
 			u.root.removeAll(filepath.Join(u.dir, n))
 		}
 	}
-	s, err := u.root.readSettings(u.dir)
-	if err != nil {
-		return err
-	}
-	u.settings = s
-	if !s.Begun {
-		if err := u.usual(); err != nil {
-			return err
-		}
-	}
-	u.made = true
-	return nil
+	return err
 }
 
 // usual makes the folders that every mail program looks for, and subscribes to them. Whoever
@@ -138,7 +142,7 @@ func (u *User) acquire(name string) (*folder, error) {
 	}
 	f := &folder{root: u.root, user: u, dir: dir, refs: 1, changed: make(chan struct{})}
 	f.journal = newJournal(u.root.fs, filepath.Join(dir, indexFolder), u.root.limits.Reserve)
-	f.cache = &cache{fs: u.root.fs, dir: func() string { return filepath.Join(f.where(), indexFolder) }}
+	f.cache = &cache{fs: u.root.fs, dir: f.journal.dir}
 	if err := f.load(); err != nil {
 		return nil, errors.Join(err, f.journal.close())
 	}
