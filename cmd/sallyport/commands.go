@@ -26,6 +26,7 @@ func commands() []command {
 		{"reload", "Make the running server read its configuration again.", &reloadCommand{}, nil},
 		{"status", "Show the state of server, accounts, queue and trace in figures.", &statusCommand{}, nil},
 		{"account", "The people who receive and send.", &accountCommands{}, nil},
+		{"mailbox", "The mail that accounts keep: folders, and the index of each.", &mailboxCommands{}, nil},
 		{"cert", "Certificates with which people and programs sign in.", &certCommands{}, nil},
 		{"domain", "The domains that are ours.", &domainCommands{}, nil},
 		{"alias", "Addresses that stand for others: aliases, groups, catch-alls.", &aliasCommands{}, nil},

@@ -109,6 +109,9 @@ func (r *Root) makeFolder(dir string, child bool) error {
 	return nil
 }
 
+// Place returns where the mailbox lies on the disk.
+func (u *User) Place() string { return u.dir }
+
 // Close ends one use of the mailbox.
 func (u *User) Close() {
 	r := u.root

@@ -32,7 +32,7 @@ func (n *Node) openOperator(_ context.Context) error {
 		Incidents: n.incidents,
 		Accounts:  n.data.Accounts, Credentials: n.data.Accounts, Guesses: n.data.Accounts, DeviceCA: n.data.DeviceCA, Queue: n.data.Spool, Trace: n.data.Trace, Facts: n.data.Facts, Book: n.book, Ledger: n.data.Ledger, Allowance: n.allowance, Now: n.o.Now,
 		EndSessions: n.endFallen, Sessions: n.desk.Sessions, Server: n.server,
-		Write: n.data.Trace.Write, Mailboxes: n.data.Mailboxes, Renaming: n.renaming, Naming: n.naming, Backup: n.backup(), Data: n.config().Data, Certificate: n.leaf, Obtained: n.obtained, Tokens: n.tokenTroubles, Logger: n.log,
+		Write: n.data.Trace.Write, Mailboxes: n.data.Mailboxes, Mail: n.data.Mail, Renaming: n.renaming, Naming: n.naming, Backup: n.backup(), Data: n.config().Data, Certificate: n.leaf, Obtained: n.obtained, Tokens: n.tokenTroubles, Logger: n.log,
 		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,
 		Greeting:        func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice },
 		ContactReplaced: func() { n.notices.Wake() },

@@ -61,6 +61,7 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	answer(mux, "trace", op.Trace)
 	listing(mux, "trace.summary", op.TraceSummary)
 	listing(mux, "sessions", op.Sessions)
+	mailboxRoutes(mux, op)
 	answer(mux, "trace.verify", op.TraceVerify)
 	answer(mux, "status", op.Status)
 	streaming(mux, "backup", op.Backup)

@@ -19,6 +19,7 @@ import (
 	"sallyport/internal/incident/webhook"
 	"sallyport/internal/ldap/roll"
 	"sallyport/internal/mail"
+	"sallyport/internal/mailbox"
 	"sallyport/internal/operate/backup"
 	"sallyport/internal/screen/policy"
 	"sallyport/internal/spool"
@@ -90,9 +91,11 @@ type Options struct {
 	// ContactReplaced is told that a former contact waits to be told; nil: nobody is. It must
 	// not block.
 	ContactReplaced func()
-	// Mailboxes keep mail, and Renaming plans what else is kept of an account under its address.
+	// Mailboxes keep mail, and Mail is the same ones as those see them who read.
 	Mailboxes Mailboxes
-	Renaming  func(from, to mail.Address) []store.Planner
+	Mail      *mailbox.Root
+	// Renaming plans what else is kept of an account under its address.
+	Renaming func(from, to mail.Address) []store.Planner
 	// Naming returns what the configuration says of an address, each with where it stands; nil:
 	// there is none.
 	Naming func(meant func(mail.Address) bool) []string

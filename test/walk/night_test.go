@@ -221,6 +221,7 @@ func TestNight(t *testing.T) {
 	n.forwards(sink)
 	n.behindUs()
 	n.programs()
+	n.mailboxes()
 	n.people()
 	n.limits()
 	n.contained()

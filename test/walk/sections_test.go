@@ -153,6 +153,20 @@ func (n *night) programs() {
 	n.gives(0, "sallyport account show")
 }
 
+func (n *night) mailboxes() {
+	n.t.Helper()
+	n.open("A mailbox looks wrong")
+	n.sends("shop@example.org", "alice@example.org")
+	n.must("for i in $(seq 100); do sallyport mailbox ls | grep -q alice@example.org && exit 0; sleep 0.1; done; exit 1")
+	n.gives(0, "sallyport mailbox ls", `alice@example\.org +1 +[1-9]`)
+	n.gives(0, "sallyport mailbox show alice@example.org", "INBOX +- +[1-9]")
+	n.gives(0, "sallyport mailbox verify", "are sound")
+	n.must("printf x | dd of=/var/lib/sallyport/mail/example.org/alice/sallyport/index bs=1 seek=12 conv=notrunc")
+	n.gives(1, "sallyport mailbox verify alice@example.org", "sallyport/index is damaged")
+	n.gives(0, "sallyport mailbox rebuild alice@example.org", "INBOX: [1-9][0-9]* messages, 0 with a new UID; it was damaged: sallyport/index is damaged")
+	n.says("`the index of a mailbox is damaged`")
+}
+
 func (n *night) people() {
 	n.t.Helper()
 	n.must("echo " + password + " | sallyport account add leaver@example.org --password-stdin && sallyport alias add old@example.org leaver@example.org")
