@@ -14,7 +14,7 @@ LEAST    ?= 85
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := certificate expiry hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies networks rollout hijack drill
+.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies screen networks rollout hijack drill
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -90,6 +90,12 @@ proxies:
 	./scripts/install-test-tools
 	./scripts/install-balancers
 	SALLYPORT_PROXIES=1 go test -timeout 30m -count 1 -v ./test/proxies
+
+# Lists of others served by Debian's rbldnsd behind its unbound, reverse names by its NSD, with
+# delegations of less than an octet, and a file of countries from the npm registry.
+screen:
+	./scripts/install-test-tools
+	SALLYPORT_SCREEN=1 go test -timeout 30m -count 1 -run 'TestReal' -v ./test/keys
 
 # A masquerading gateway before the server and before a Postfix, in namespaces of the kernel. Needs root.
 networks:

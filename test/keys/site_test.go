@@ -64,12 +64,17 @@ func (s *site) file(name, text string) {
 	must(s.t, os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600))
 }
 
+const noDelivery = "[mx]\ndelivery = \"off\"\n"
+
 const limits = "[limits]\ngreet_delay = \"0s\"\nmin_free = \"1MiB\"\n"
 
 const certificates = "[tls]\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n"
 
 func (s *site) configure(more string) {
 	s.t.Helper()
+	if !strings.Contains(more, "[mx]") {
+		more = noDelivery + more
+	}
 	if !strings.Contains(more, "[limits]") {
 		more = limits + more
 	}
@@ -83,8 +88,6 @@ mx = ["127.0.0.1:0"]
 submission = ["127.0.0.1:0"]
 [domain."local.test"]
 deliver = "maildir"
-[mx]
-delivery = "off"
 [authentication]
 check = "off"
 `+more)
