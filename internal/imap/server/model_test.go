@@ -80,6 +80,10 @@ type model struct {
 	tokens     int
 	transcript bytes.Buffer
 	fault      string
+	// crowd: others change the mailbox at the same time, so that nobody knows what must be in
+	// it; given are the UIDs that all of them were told to be new.
+	crowd bool
+	given *sync.Map
 }
 
 // viewer is a client and what it knows.
@@ -102,16 +106,66 @@ func newModel(t *testing.T, rnd *rand.Rand) *model {
 	m := &model{rnd: rnd, messages: map[int]*truth{}, everGiven: map[int]bool{}, next: 1}
 	m.w = newWorldOn(t, vfs.NewMem(), func(o *server.Options) { o.Limits.IdleTimeout = time.Minute })
 	for i := range 3 {
-		v := &viewer{client: m.w.login(), m: m, name: string(rune('A' + i)), qresync: i == 2}
-		if v.qresync {
-			v.run("ENABLE QRESYNC")
-		} else if i == 1 {
-			v.run("ENABLE CONDSTORE")
-		}
-		v.choose()
-		m.sessions = append(m.sessions, v)
+		m.sessions = append(m.sessions, m.viewer(i))
 	}
 	return m
+}
+
+// viewer signs somebody in: every third knows nothing, CONDSTORE or QRESYNC.
+func (m *model) viewer(i int) *viewer {
+	v := &viewer{client: m.w.login(), m: m, name: string(rune('A' + i)), qresync: i%3 == 2}
+	if v.qresync {
+		v.run("ENABLE QRESYNC")
+	} else if i%3 == 1 {
+		v.run("ENABLE CONDSTORE")
+	}
+	v.choose()
+	return v
+}
+
+// Several sessions at once on one mailbox: each keeps its own view whole, and when they are
+// done, all know the same, as does one that comes anew.
+func TestCrowdOnOneMailbox(t *testing.T) {
+	const sessions, acts = 6, 300
+	seed := uint64(fromEnv(t, "SALLYPORT_SEED", int(time.Now().UnixNano()&0x7fffffff)))
+	t.Logf("seed %d", seed)
+	w, given := newWorldOn(t, vfs.NewMem()), &sync.Map{}
+	views := make([]*viewer, sessions+1)
+	sit := func(i int) *viewer {
+		m := &model{w: w, rnd: rand.New(rand.NewPCG(seed, uint64(i))), messages: map[int]*truth{}, next: 50, crowd: true, given: given}
+		views[i] = m.viewer(i)
+		return views[i]
+	}
+	var wg sync.WaitGroup
+	for i := range sessions {
+		v := sit(i)
+		wg.Go(func() {
+			for n := 0; n < acts && v.m.fault == ""; n++ {
+				v.act()
+			}
+		})
+	}
+	wg.Wait()
+	sit(sessions)
+	for _, v := range views {
+		v.run("NOOP")
+		v.run("UID FETCH 1:* (FLAGS)")
+		if first := views[0]; v.m.fault == "" && (!slices.Equal(v.uids, first.uids) || !maps.Equal(v.here(), first.here())) {
+			v.m.fail("session %s knows %v, and session %s %v", v.name, v.here(), first.name, first.here())
+		}
+		if v.m.fault != "" {
+			t.Fatalf("%s\n%s", v.m.fault, v.m.transcript.String())
+		}
+	}
+}
+
+// here are the flags of the messages that the client knows.
+func (v *viewer) here() map[int]string {
+	out := map[int]string{}
+	for _, u := range v.uids {
+		out[u] = v.flags[u]
+	}
+	return out
 }
 
 func (m *model) close() {
@@ -147,7 +201,7 @@ func (m *model) sequence() {
 func (v *viewer) act() {
 	r := v.m.rnd
 	switch n := r.IntN(20); {
-	case n < 4 || len(v.m.messages) == 0:
+	case n < 4 || len(v.m.messages) == 0 && !v.m.crowd:
 		v.append()
 	case n < 9:
 		v.store(r.IntN(2) == 0)
@@ -184,6 +238,9 @@ func (v *viewer) append() {
 }
 
 func (m *model) arrived(t *truth) {
+	if m.crowd {
+		return
+	}
 	if m.everGiven[m.next] {
 		m.fail("the UID %d was given before", m.next)
 	}
@@ -376,8 +433,25 @@ func (v *viewer) answered(command, rest string) {
 	v.code(rest)
 }
 
+// isNew: no UID is given twice, whoever asks.
+func (v *viewer) isNew(text string) {
+	words := strings.Fields(strings.ReplaceAll(text, "]", " "))
+	at := slices.IndexFunc(words, func(w string) bool { return w == "[APPENDUID" || w == "[COPYUID" })
+	if at < 0 || v.m.given == nil {
+		return
+	}
+	uid := words[at+2]
+	if words[at] == "[COPYUID" {
+		uid = words[at+3]
+	}
+	if _, before := v.m.given.LoadOrStore(uid, v.name); before {
+		v.m.fail("the UID %s was given twice", uid)
+	}
+}
+
 // code takes in what a response code tells.
 func (v *viewer) code(text string) {
+	v.isNew(text)
 	if _, after, found := strings.Cut(text, "HIGHESTMODSEQ "); found {
 		v.rises(number(after))
 	}
@@ -470,7 +544,7 @@ func (v *viewer) vanished(command, set string, earlier bool) {
 		for u := number(from); u <= number(to); u++ {
 			i := slices.Index(v.uids, u)
 			if i < 0 && !earlier {
-				i = slices.Index(v.uids, 0) // one of those that it has not asked for yet
+				i = v.unknown(u)
 			}
 			if i >= 0 {
 				v.uids = slices.Delete(v.uids, i, i+1)
@@ -482,6 +556,20 @@ func (v *viewer) vanished(command, set string, earlier bool) {
 			}
 		}
 	}
+}
+
+// unknown finds a message that the client has not asked for yet and that can have a UID.
+func (v *viewer) unknown(u int) int {
+	for i, have := range v.uids {
+		after := slices.IndexFunc(v.uids[i:], func(n int) bool { return n != 0 })
+		if have == 0 && (after < 0 || v.uids[i+after] > u) {
+			return i
+		}
+		if have > u {
+			break
+		}
+	}
+	return -1
 }
 
 // fetched takes in the items of a message.

@@ -91,7 +91,9 @@ func (c *conn) tellEarlier(since mailbox.ModSeq, ranges []imapwire.Range, q *ima
 	if !gone.Forgotten {
 		var uids []uint32
 		for _, u := range gone.Gone {
-			if _, in := within(ranges, uint32(u)); in {
+			_, in := within(ranges, uint32(u))
+			// What went this moment is still in the view, and is told when the view drops it.
+			if _, known := place(c.box.msgs, u); in && !known {
 				uids = append(uids, uint32(u))
 			}
 		}
