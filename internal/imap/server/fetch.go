@@ -150,11 +150,7 @@ func (s *source) open() (*mailbox.Content, error) {
 
 func (s *source) parsed() (*structure.Structure, error) {
 	if s.structure == nil {
-		content, err := s.open()
-		if err != nil {
-			return nil, err
-		}
-		st, err := structure.Parse(content, content.Size())
+		st, err := s.f.box.mb.Structure(s.f.ctx, s.uid)
 		if err != nil {
 			return nil, err
 		}
