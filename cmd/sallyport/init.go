@@ -19,7 +19,7 @@ type initCommand struct {
 	Hostname string `required:"" placeholder:"NAME" help:"The name of this server in the DNS."`
 	Domain   string `required:"" placeholder:"NAME" help:"The domain to receive mail for."`
 	Data     string `placeholder:"DIR" help:"The folder for queue, accounts, trace and mailboxes (default: data in DIR)."`
-	Cert     string `placeholder:"FILE" help:"The certificate chain; opens submission, with --key."`
+	Cert     string `placeholder:"FILE" help:"The certificate chain; opens submission and imap, with --key."`
 	Key      string `placeholder:"FILE" help:"Its private key."`
 }
 
@@ -93,6 +93,7 @@ func (i initCommand) template() (t config.Template, err error) {
 			return t, err
 		}
 		t.Submission, t.Submissions = "0.0.0.0:587", "0.0.0.0:465"
+		t.IMAP, t.IMAPS = "0.0.0.0:143", "0.0.0.0:993"
 	}
 	t.Preamble = []string{
 		"The configuration of sallyport. Every key is explained in docs/config.md.",

@@ -29,8 +29,8 @@ import (
 const (
 	quickstartHost   = "mx.local.test"
 	quickstartDomain = "local.test"
-	// quickstartBase is the port from which the three doors are counted: 25, 87
-	// and -35 beyond it give 2525, 2587 and 2465.
+	// quickstartBase is the port from which the doors are counted: 25, 87 and -35 beyond it give
+	// 2525, 2587 and 2465, and those of mailboxes are 2643, 2993, 2610 and 2995.
 	quickstartBase = 2500
 	// quickstartMark is the first line of a configuration that quickstart may
 	// write again.
@@ -40,7 +40,7 @@ const (
 type quickstartCommand struct {
 	Dir        string            `placeholder:"DIR" help:"The folder to keep everything in (default: sallyport/quickstart below $$XDG_DATA_HOME or ~/.local/share)."`
 	JSON       bool              `name:"json" help:"Print one line of JSON that tells where everything is, then serve in silence."`
-	ListenBase *int              `placeholder:"PORT" help:"Listen on PORT+25, PORT+87 and PORT-35 (default: 2500); 0: any free ports."`
+	ListenBase *int              `placeholder:"PORT" help:"Listen on PORT+25, +87 and -35 for mail, and on PORT+143, +493, +110 and +495 for mailboxes (default: 2500); 0: any free ports."`
 	Route      map[string]string `placeholder:"DOMAIN=smtp://HOST:PORT" mapsep:"none" help:"A next hop for a foreign domain; may be repeated."`
 	Hijack     string            `enum:"enforce,observe,off" default:"enforce" help:"What follows when an account behaves as if somebody else used it (hijack.mode): enforce, observe, off. For a load of your own making: off."`
 	Paused     bool              `help:"Accept and queue mail, but deliver none until started again without this."`
@@ -213,7 +213,7 @@ func (q quickstartCommand) template(files pki.Files) (t config.Template, err err
 	}
 	t.Users = map[string]string{strconv.Itoa(os.Geteuid()): "alice@" + quickstartDomain}
 	t.Data, t.Cert, t.Key, t.NoMX = "data", files.Cert, files.Key, true
-	if t.MX, t.Submission, t.Submissions, err = q.doors(); err != nil {
+	if err = q.doors(&t); err != nil {
 		return t, err
 	}
 	for _, domain := range slices.Sorted(maps.Keys(q.Route)) {
@@ -222,8 +222,8 @@ func (q quickstartCommand) template(files pki.Files) (t config.Template, err err
 	return t, nil
 }
 
-// doors returns the three listening addresses.
-func (q quickstartCommand) doors() (mx, submission, submissions string, err error) {
+// doors sets the listening addresses.
+func (q quickstartCommand) doors(t *config.Template) error {
 	base := quickstartBase
 	if q.ListenBase != nil {
 		base = *q.ListenBase
@@ -234,10 +234,12 @@ func (q quickstartCommand) doors() (mx, submission, submissions string, err erro
 		}
 		return net.JoinHostPort("127.0.0.1", strconv.Itoa(base+offset))
 	}
-	if base != 0 && (base < 36 || base > 65535-87) {
-		return "", "", "", usageError{"--listen-base must be 0, or 36 to 65448"}
+	if base != 0 && (base < 36 || base > 65535-495) {
+		return usageError{"--listen-base must be 0, or 36 to 65040"}
 	}
-	return port(25), port(87), port(-35), nil
+	t.MX, t.Submission, t.Submissions = port(25), port(87), port(-35)
+	t.IMAP, t.IMAPS, t.POP3, t.POP3S = port(143), port(493), port(110), port(495)
+	return nil
 }
 
 // quickstartPasswords reads the accounts' passwords, or makes them. They are on

@@ -54,7 +54,7 @@ func (s serveCommand) Run(ctx context.Context, c console) error {
 	}
 	return serve(ctx, cfg, o, func(n *node.Node) error {
 		at := n.Addrs()
-		log.Info("serving", "hostname", cfg.Hostname.ASCII(), "mx", at.MX, "submission", at.Submission, "submissions", at.Submissions, "paused", s.Paused)
+		log.Info("serving", "hostname", cfg.Hostname.ASCII(), "mx", at.MX, "submission", at.Submission, "submissions", at.Submissions, "imap", at.IMAP, "imaps", at.IMAPS, "pop3", at.POP3, "pop3s", at.POP3S, "paused", s.Paused)
 		return nil
 	})
 }

@@ -32,7 +32,7 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 			c.prose("server    not running\n")
 		} else {
 			c.prose("server    running for %s, pid %d\n", time.Since(v.Server.Started).Round(time.Second), v.Server.PID)
-			for _, door := range []string{"mx", "submission", "submissions", "sendmail"} {
+			for _, door := range []string{"mx", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "sendmail"} {
 				if at := v.Server.Listen[door]; len(at) > 0 {
 					c.prose("          %s on %s\n", door, strings.Join(at, ", "))
 				}

@@ -6,8 +6,10 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
+	"sallyport/internal/config"
 	"sallyport/internal/kit/listen"
 	"sallyport/internal/node"
 
@@ -20,8 +22,8 @@ import (
 func handedOver() ([]listen.Socket, error) {
 	var sockets []listen.Socket
 	for name, files := range activation.FilesWithNames() {
-		if !slices.Contains([]string{"mx", "submission", "submissions", "acme"}, name) {
-			return nil, fmt.Errorf("systemd handed over a socket named %q: FileDescriptorName= of a socket unit must be mx, submission, submissions or acme", name)
+		if doors := socketDoors(); !slices.Contains(doors, name) {
+			return nil, fmt.Errorf("systemd handed over a socket named %q: FileDescriptorName= of a socket unit must be one of %s", name, strings.Join(doors, ", "))
 		}
 		for _, f := range files {
 			ln, err := net.FileListener(f)
@@ -33,6 +35,14 @@ func handedOver() ([]listen.Socket, error) {
 		}
 	}
 	return sockets, nil
+}
+
+// socketDoors are the doors that systemd may open.
+func socketDoors() (all []string) {
+	for _, door := range (config.Listen{}).Doors() {
+		all = append(all, door.Name)
+	}
+	return append(all, "acme")
 }
 
 // aliveTime is how long the store may take to answer before the server counts as

@@ -75,9 +75,32 @@ type Config struct {
 
 // Listen holds the listening addresses of each door. Port 0 takes any free port.
 type Listen struct {
-	MX          []netip.AddrPort // port 25: the world; never relays
-	Submission  []netip.AddrPort // STARTTLS, then AUTH. RFC 6409
-	Submissions []netip.AddrPort // implicit TLS. RFC 8314 §3.3
+	MX          []netip.AddrPort // the world, in
+	Submission  []netip.AddrPort // our people, STARTTLS then AUTH
+	Submissions []netip.AddrPort // our people, TLS from the first octet
+	IMAP        []netip.AddrPort // mailboxes, STARTTLS then sign-in
+	IMAPS       []netip.AddrPort // mailboxes, TLS from the first octet
+	POP3        []netip.AddrPort // mailboxes, STLS then sign-in
+	POP3S       []netip.AddrPort // mailboxes, TLS from the first octet
+}
+
+// Door is where one kind of connection is taken.
+type Door struct {
+	Name     string // of its key below listen
+	At       []netip.AddrPort
+	Implicit bool // TLS comes first
+	SignIn   bool // nobody gets anywhere without signing in, and so without TLS
+	Reads    bool // mailboxes are read there
+}
+
+// Doors returns every door in the order in which they are listed, also those that are nowhere.
+func (l Listen) Doors() []Door {
+	return []Door{
+		{Name: "mx", At: l.MX},
+		{Name: "submission", At: l.Submission, SignIn: true}, {Name: "submissions", At: l.Submissions, Implicit: true, SignIn: true},
+		{Name: "imap", At: l.IMAP, SignIn: true, Reads: true}, {Name: "imaps", At: l.IMAPS, Implicit: true, SignIn: true, Reads: true},
+		{Name: "pop3", At: l.POP3, SignIn: true, Reads: true}, {Name: "pop3s", At: l.POP3S, Implicit: true, SignIn: true, Reads: true},
+	}
 }
 
 // TLS names the server's certificate chain and key, both PEM. Both are empty
@@ -139,7 +162,12 @@ type Limits struct {
 	UnknownCommands       int           // unknown verbs in one session
 	JunkCommands          int           // commands that move no mail, in a row
 	AuthFailures          int           // failed sign-ins in one session
-	SessionsPerAccount    int           // at once, signed in as one account
+	SessionsPerAccount    int           // at once, signed in as one account to send
+
+	// Those who read.
+	ReadingConnections           int
+	ReadingConnectionsPerNetwork int
+	ReadingSessionsPerAccount    int
 
 	// Messages.
 	MessageSize  int64 // octets of one message

@@ -43,6 +43,14 @@ func listenKeys() []entry[Config] {
 			func(c *Config) *[]netip.AddrPort { return &c.Listen.Submission }),
 		door("listen.submissions", "The same with TLS from the first octet (RFC 8314). Usually port 465; needs a certificate.",
 			func(c *Config) *[]netip.AddrPort { return &c.Listen.Submissions }),
+		door("listen.imap", "Where our own people read their mailboxes by IMAP (RFC 9051, 3501), with STARTTLS and then sign-in. Usually port 143; needs a certificate. Without one of imap, imaps, pop3 and pop3s nobody reads mail through this server.",
+			func(c *Config) *[]netip.AddrPort { return &c.Listen.IMAP }),
+		door("listen.imaps", "The same with TLS from the first octet (RFC 8314), which programs should be told to use. Usually port 993; needs a certificate.",
+			func(c *Config) *[]netip.AddrPort { return &c.Listen.IMAPS }),
+		door("listen.pop3", "Where our own people fetch their mail by POP3 (RFC 1939), with STLS and then sign-in. Usually port 110; needs a certificate.",
+			func(c *Config) *[]netip.AddrPort { return &c.Listen.POP3 }),
+		door("listen.pop3s", "The same with TLS from the first octet (RFC 8314). Usually port 995; needs a certificate.",
+			func(c *Config) *[]netip.AddrPort { return &c.Listen.POP3S }),
 	}
 }
 

@@ -5,13 +5,14 @@ import "time"
 func limitKeys() []entry[Limits] {
 	all := connectionLimits()
 	all = append(all, sessionLimits()...)
+	all = append(all, readingLimits()...)
 	all = append(all, messageLimits()...)
 	return append(all, queueLimits()...)
 }
 
 func connectionLimits() []entry[Limits] {
 	return []entry[Limits]{
-		count("limits.connections", "4096", "1", "100000", "Connections at once, over all listeners. New ones on mx are turned away when three quarters are taken, so that strangers leave room for our own people; the last eighth is for those who have signed in. Where there is no room, a silent connection of the most crowded network goes for a new one: first one that has sent no MAIL, then one of which no message was taken.",
+		count("limits.connections", "4096", "1", "100000", "Connections at once, over all listeners that take mail. New ones on mx are turned away when three quarters are taken, so that strangers leave room for our own people; the last eighth is for those who have signed in. Where there is no room, a silent connection of the most crowded network goes for a new one: first one that has sent no MAIL, then one of which no message was taken.",
 			func(l *Limits) *int { return &l.Connections }),
 		count("limits.connections_per_network", "128", "1", "100000", "Connections at once from one network: an IPv4 /24 or an IPv6 /64. An IPv4 /20 or IPv6 /56 may have twice as many, an IPv4 /16 or IPv6 /48 four times. This host itself is not counted.",
 			func(l *Limits) *int { return &l.ConnectionsPerNetwork }),
@@ -48,8 +49,19 @@ func sessionLimits() []entry[Limits] {
 			func(l *Limits) *int { return &l.JunkCommands }),
 		count("limits.auth_failures", "3", "1", "20", "Sign-ins that fail, or are put off, in one session.",
 			func(l *Limits) *int { return &l.AuthFailures }),
-		count("limits.sessions_per_account", "32", "1", "10000", "Sessions at once that are signed in as one account.",
+		count("limits.sessions_per_account", "32", "1", "10000", "Sessions at once that are signed in as one account to send.",
 			func(l *Limits) *int { return &l.SessionsPerAccount }),
+	}
+}
+
+func readingLimits() []entry[Limits] {
+	return []entry[Limits]{
+		count("limits.reading_connections", "4096", "1", "100000", "Connections at once to imap, imaps, pop3 and pop3s together. They are counted apart from those that bring mail, so that neither keeps the other out; the last eighth is for those who have signed in, and where there is no room, one that nobody signed in to goes for a new one.",
+			func(l *Limits) *int { return &l.ReadingConnections }),
+		count("limits.reading_connections_per_network", "1024", "1", "100000", "The same from one network: an IPv4 /24 or an IPv6 /64, with wider ones as for limits.connections_per_network. A mail program holds several connections open all day, and an office has one address.",
+			func(l *Limits) *int { return &l.ReadingConnectionsPerNetwork }),
+		count("limits.reading_sessions_per_account", "64", "1", "10000", "Sessions at once in which one account reads, over all devices.",
+			func(l *Limits) *int { return &l.ReadingSessionsPerAccount }),
 	}
 }
 

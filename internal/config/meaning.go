@@ -71,15 +71,14 @@ type listener struct {
 
 func (s *source) checkListen(c *Config, root *node) {
 	var all []listener
-	for _, door := range []struct {
-		name  string
-		addrs []netip.AddrPort
-	}{{"mx", c.Listen.MX}, {"submission", c.Listen.Submission}, {"submissions", c.Listen.Submissions}} {
-		list := root.child("listen", door.name)
-		if list == nil || len(list.items) != len(door.addrs) {
+	nowhere := true
+	for _, door := range c.Listen.Doors() {
+		list := root.child("listen", door.Name)
+		nowhere = nowhere && list == nil
+		if list == nil || len(list.items) != len(door.At) {
 			continue // some could not be read, and have been reported
 		}
-		for i, addr := range door.addrs {
+		for i, addr := range door.At {
 			all = append(all, listener{addr, list.item(i)})
 		}
 	}
@@ -87,7 +86,7 @@ func (s *source) checkListen(c *Config, root *node) {
 	if table != nil && table.kind != unstable.Table {
 		return
 	}
-	if root.child("listen", "mx") == nil && root.child("listen", "submission") == nil && root.child("listen", "submissions") == nil {
+	if nowhere {
 		s.faultAt(table, "this server listens nowhere", `write [listen] and mx = ["0.0.0.0:25"]`)
 	}
 	for i, l := range all {
@@ -121,8 +120,8 @@ func (s *source) checkTLS(c *Config, root *node) {
 	case cert != nil:
 		return
 	}
-	for _, door := range []string{"submission", "submissions"} {
-		if n := root.child("listen", door); n != nil && len(n.items) > 0 && !root.certified() {
+	for _, door := range c.Listen.Doors() {
+		if n := root.child("listen", door.Name); door.SignIn && n != nil && len(n.items) > 0 && !root.certified() {
 			s.faultAt(n, "nobody can sign in here without TLS", "add [tls] with cert and key, or [acme], or remove this listener")
 		}
 	}
@@ -186,8 +185,11 @@ func (s *source) checkRoutes(c *Config) {
 }
 
 // listeners returns every listening address.
-func (c *Config) listeners() []netip.AddrPort {
-	return slices.Concat(c.Listen.MX, c.Listen.Submission, c.Listen.Submissions)
+func (c *Config) listeners() (all []netip.AddrPort) {
+	for _, door := range c.Listen.Doors() {
+		all = append(all, door.At...)
+	}
+	return all
 }
 
 func (s *source) checkRetry(c *Config, root *node) {

@@ -18,6 +18,8 @@ type Template struct {
 	MX          string // IP:port; 0.0.0.0 stands for [::] as well with Both; "": written as a comment
 	Submission  string
 	Submissions string
+	IMAP, IMAPS string
+	POP3, POP3S string
 	Both        bool              // all addresses of IPv6 beside those of IPv4
 	Sendmail    string            // socket of the sendmail command; "": written as a comment
 	Users       map[string]string // accounts of this host's users, by name or uid
@@ -46,6 +48,10 @@ func (t Template) Text() []byte {
 	t.listenLine(&b, "mx         ", t.MX, "0.0.0.0:25", "the world; never relays")
 	t.listenLine(&b, "submission ", t.Submission, "0.0.0.0:587", "STARTTLS, then AUTH; needs [tls] or [acme]")
 	t.listenLine(&b, "submissions", t.Submissions, "0.0.0.0:465", "TLS from the first octet; needs [tls] or [acme]")
+	t.listenLine(&b, "imap       ", t.IMAP, "0.0.0.0:143", "mailboxes: STARTTLS, then sign-in; needs [tls] or [acme]")
+	t.listenLine(&b, "imaps      ", t.IMAPS, "0.0.0.0:993", "mailboxes: TLS from the first octet; needs [tls] or [acme]")
+	t.listenLine(&b, "pop3       ", t.POP3, "0.0.0.0:110", "the same by POP3")
+	t.listenLine(&b, "pop3s      ", t.POP3S, "0.0.0.0:995", "the same by POP3, TLS from the first octet")
 	listenText(&b, "sendmail   ", t.Sendmail, "/run/sallyport/sendmail.sock", "programs of this host; see [sendmail]")
 	b.WriteString("\n")
 	if t.Cert != "" {

@@ -18,13 +18,29 @@ type Admission struct {
 	ends       map[uint64]func() // how each connection is told to go, by its seat
 	entered    uint64            // ever
 	turnedAway uint64            // ever; with those that had to go
-	handshakes [lanes]handshakes // in progress
-	vouched    vouched           // from where somebody of ours signed in of late
+
+	*turns
+}
+
+// turns are the handshakes in progress, and who has a lane of his own for them.
+type turns struct {
+	hands      sync.Mutex
+	handshakes [lanes]handshakes
+	vouched    vouched // from where somebody of ours signed in of late
 }
 
 // NewAdmission returns an Admission that counts nothing yet.
 func NewAdmission() *Admission {
-	return &Admission{crowd: screen.NewCrowd(), ends: map[uint64]func(){}, vouched: newVouched()}
+	return &Admission{crowd: screen.NewCrowd(), ends: map[uint64]func(){}, turns: &turns{vouched: newVouched()}}
+}
+
+// Beside returns an Admission that counts connections of its own, so that those of one take no
+// places from those of the other, while handshakes go in turn over both: they share the
+// processor, and whoever signed in at one is known at the other.
+func (a *Admission) Beside() *Admission {
+	b := NewAdmission()
+	b.turns = a.turns
+	return b
 }
 
 // Place is where a connection is counted. A nil Place is none, of a connection that is

@@ -177,3 +177,24 @@ func upTo(n int) (all []int) {
 	}
 	return all
 }
+
+// Beside one admission another counts its own connections, and knows who signed in at the first.
+func TestAdmissionsBesideEachOther(t *testing.T) {
+	l := DefaultLimits()
+	l.Connections = 1
+	a := NewAdmission()
+	b := a.Beside()
+	who, now := netip.MustParseAddr("192.0.2.1"), time.Now()
+	for _, each := range []*Admission{a, b} {
+		if p, _ := each.Enter(who, screen.StageOurs, &l, time.Now, func() {}); p == nil {
+			t.Error("one takes the other's places")
+		}
+	}
+	if p, _ := b.Enter(who, screen.StageBusy, &l, time.Now, func() {}); p != nil {
+		t.Error("one counts nothing")
+	}
+	a.Vouch(who, now, func() bool { return true })
+	if h := b.Handshake(&l, who, now, func() {}); h.in != &a.handshakes[laneVouched] {
+		t.Error("who signed in at one is a stranger at the other")
+	}
+}

@@ -64,8 +64,8 @@ func (a *Admission) beginHandshake(l *Limits, of lane, abandon func()) *Handshak
 
 // takePlace returns the handshake that had to make room; nil: none had to.
 func (h *Handshake) takePlace() (oldest *Handshake) {
-	h.a.mu.Lock()
-	defer h.a.mu.Unlock()
+	h.a.hands.Lock()
+	defer h.a.hands.Unlock()
 	if first := h.in.places.Front(); first != nil && h.in.places.Len() >= h.limits.Handshakes {
 		oldest, _ = h.in.places.Remove(first).(*Handshake)
 	}
@@ -91,9 +91,9 @@ func (h *Handshake) Over(raw net.Conn, cfg *tls.Config) (secured *tls.Conn, offe
 
 // End gives the place back, if it was not lost, and the turn.
 func (h *Handshake) End() {
-	h.a.mu.Lock()
+	h.a.hands.Lock()
 	h.in.places.Remove(h.place)
-	h.a.mu.Unlock()
+	h.a.hands.Unlock()
 	h.giveTurn()
 }
 
@@ -122,8 +122,8 @@ func (h *Handshake) await() {
 
 // askTurn takes a turn that is free (a nil turn), or a place in the line.
 func (h *Handshake) askTurn() (turn chan struct{}, place *list.Element) {
-	h.a.mu.Lock()
-	defer h.a.mu.Unlock()
+	h.a.hands.Lock()
+	defer h.a.hands.Unlock()
 	if h.in.working < h.limits.HandshakesAtOnce*runtime.GOMAXPROCS(0) {
 		h.in.working++
 		return nil, nil
@@ -134,8 +134,8 @@ func (h *Handshake) askTurn() (turn chan struct{}, place *list.Element) {
 
 // leave gives up a place in the line, and the turn too if it was given in the same moment.
 func (h *Handshake) leave(turn chan struct{}, place *list.Element) {
-	h.a.mu.Lock()
-	defer h.a.mu.Unlock()
+	h.a.hands.Lock()
+	defer h.a.hands.Unlock()
 	select {
 	case <-turn:
 		h.in.next()
@@ -150,8 +150,8 @@ func (h *Handshake) giveTurn() {
 		return
 	}
 	h.turn.Do(func() {
-		h.a.mu.Lock()
-		defer h.a.mu.Unlock()
+		h.a.hands.Lock()
+		defer h.a.hands.Unlock()
 		h.in.next()
 	})
 }

@@ -2,7 +2,6 @@ package intake
 
 import (
 	"context"
-	"crypto/tls"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -110,7 +109,7 @@ func (s *session) seen() fact.Session { return s.seenAs(s.account()) }
 func (s *session) seenAs(p accounts.Proof) fact.Session {
 	of := fact.Session{
 		Conn: s.conn.ID, Peer: peer(s.conn), Door: doorName(s.conn.Kind),
-		Hello: s.hello.Name, TLS: tlsName(s.hello.TLS), Account: p.Address.String(),
+		Hello: s.hello.Name, TLS: signin.TLSName(s.hello.TLS), Account: p.Address.String(),
 	}
 	if s.conn.Kind == server.KindSendmail {
 		of.Evidence = append(of.Evidence, fact.Pair{Name: "local user", Value: s.local.name(s.conn.UID)})
@@ -197,11 +196,4 @@ func doorName(k server.Kind) string {
 		return "sendmail"
 	}
 	return "unknown"
-}
-
-func tlsName(cs *tls.ConnectionState) string {
-	if cs == nil {
-		return ""
-	}
-	return tls.VersionName(cs.Version) + " " + tls.CipherSuiteName(cs.CipherSuite)
 }

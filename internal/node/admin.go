@@ -73,9 +73,13 @@ func (n *Node) server() *operate.Server {
 	if started == nil {
 		return nil
 	}
-	a := n.Addrs()
-	listen := map[string][]string{"mx": a.MX, "submission": a.Submission, "submissions": a.Submissions}
-	if a.Sendmail != "" {
+	listen := map[string][]string{}
+	for _, door := range n.config().Listen.Doors() {
+		if at := n.listeners.Addrs(door.Name); len(at) > 0 || !door.Reads {
+			listen[door.Name] = at
+		}
+	}
+	if a := n.Addrs(); a.Sendmail != "" {
 		listen["sendmail"] = []string{a.Sendmail}
 	}
 	s := &operate.Server{Version: n.o.Version, PID: os.Getpid(), Started: *started, Listen: listen, Generation: n.now().number}

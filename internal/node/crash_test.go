@@ -202,7 +202,7 @@ func (s *site) recovers(c crash, messages map[string]sent) {
 	}
 	local := map[string][]string{}
 	for _, name := range []string{"alice", "bob"} {
-		found, err := mailbox(c.disk, s.cfg.Maildir.Root, name)
+		found, err := boxOf(c.disk, s.cfg.Maildir.Root, name)
 		must(s.t, err)
 		for id, copies := range found {
 			local[id+" "+name+"@local.test"] = copies

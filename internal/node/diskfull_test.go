@@ -75,7 +75,7 @@ func TestASmallDisk(t *testing.T) {
 		t.Fatal(many)
 	}
 	n.idle()
-	if found, err := mailbox(vfs.Default, s.cfg.Maildir.Root, "bob"); err != nil || len(found["many"]) != 1 {
+	if found, err := boxOf(vfs.Default, s.cfg.Maildir.Root, "bob"); err != nil || len(found["many"]) != 1 {
 		t.Fatalf("%d copies, %v", len(found["many"]), err)
 	}
 	if after, _ := used(t, disk); after-before > 50<<20 { // most of it is what the store gathers
@@ -116,7 +116,7 @@ func TestASmallDisk(t *testing.T) {
 	must(t, syscall.Mount("tmpfs", disk, "tmpfs", syscall.MS_REMOUNT, "size=400m"))
 	eventually(t, "mail to be taken again", func() bool { return l.deliver(t, n, "after", 1000) })
 	n.idle()
-	found, err := mailbox(vfs.Default, s.cfg.Maildir.Root, "alice")
+	found, err := boxOf(vfs.Default, s.cfg.Maildir.Root, "alice")
 	must(t, err)
 	taken := 0
 	for id, acked := range l.acked {

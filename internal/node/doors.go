@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"syscall"
 
+	"sallyport/internal/access"
 	"sallyport/internal/accounts"
 	"sallyport/internal/config"
 	"sallyport/internal/intake"
@@ -35,9 +36,9 @@ func places(cfg config.Config) (all []listen.Place) {
 			all = append(all, listen.Place{Service: service, At: a, Name: fmt.Sprintf("%s[%d]", key, i), Handed: handed})
 		}
 	}
-	add(server.KindMX.String(), "listen.mx", true, cfg.Listen.MX)
-	add(server.KindSubmission.String(), "listen.submission", true, cfg.Listen.Submission)
-	add(server.KindSubmissions.String(), "listen.submissions", true, cfg.Listen.Submissions)
+	for _, door := range cfg.Listen.Doors() {
+		add(door.Name, "listen."+door.Name, true, door.At)
+	}
 	if path := cfg.Sendmail.Socket; path != "" {
 		all = append(all, listen.Place{Service: server.KindSendmail.String(), Path: path, Name: "listen.sendmail"})
 	}
@@ -179,14 +180,18 @@ type Addrs struct {
 	MX          []string `json:"mx"`
 	Submission  []string `json:"submission"`
 	Submissions []string `json:"submissions"`
+	IMAP        []string `json:"imap"`
+	IMAPS       []string `json:"imaps"`
+	POP3        []string `json:"pop3"`
+	POP3S       []string `json:"pop3s"`
 	Sendmail    string   `json:"sendmail,omitempty"` // the socket of the sendmail command
 }
 
 // Addrs returns what is bound now.
 func (n *Node) Addrs() Addrs {
-	at := func(k server.Kind) []string { return n.listeners.Addrs(k.String()) }
-	a := Addrs{MX: at(server.KindMX), Submission: at(server.KindSubmission), Submissions: at(server.KindSubmissions)}
-	if local := at(server.KindSendmail); len(local) > 0 {
+	at := n.listeners.Addrs
+	a := Addrs{MX: at("mx"), Submission: at("submission"), Submissions: at("submissions"), IMAP: at("imap"), IMAPS: at("imaps"), POP3: at("pop3"), POP3S: at("pop3s")}
+	if local := at(server.KindSendmail.String()); len(local) > 0 {
 		a.Sendmail = local[0]
 	}
 	return a
@@ -196,7 +201,10 @@ func (n *Node) Addrs() Addrs {
 func (n *Node) serveDoors(ctx context.Context) error {
 	return n.listeners.Serve(ctx, func(service string) func(context.Context, net.Listener) error {
 		door := n.doors.Of(server.KindOf(service))
+		reading := access.KindOf(service)
 		switch {
+		case n.access.Has(reading):
+			return func(ctx context.Context, ln net.Listener) error { return n.access.Serve(ctx, reading, ln) }
 		case door == nil:
 			return nil // a part of its own
 		case service == server.KindSendmail.String():

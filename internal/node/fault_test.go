@@ -131,7 +131,7 @@ func TestTheDiskFails(t *testing.T) {
 		t.Errorf("%d faults met an operation, %d messages were refused after one: the faults do not test", hits, refused)
 	}
 	n.idle()
-	found, err := mailbox(s.fs, s.cfg.Maildir.Root, "alice")
+	found, err := boxOf(s.fs, s.cfg.Maildir.Root, "alice")
 	must(t, err)
 	for id, acked := range l.acked {
 		copies := found[id]

@@ -64,7 +64,7 @@ func (s *site) forwardsRecover(c crash, texts map[string]string, forwards []dire
 	}
 	local := map[string]map[string][]string{}
 	for _, name := range []string{"alice", "bob"} {
-		found, err := mailbox(c.disk, s.cfg.Maildir.Root, name)
+		found, err := boxOf(c.disk, s.cfg.Maildir.Root, name)
 		must(s.t, err)
 		local[name] = found
 	}

@@ -143,7 +143,7 @@ func TestAForwardAndItsBounce(t *testing.T) {
 		}
 	}
 	n.idle()
-	found, err := mailbox(vfs.Default, s.cfg.Maildir.Root, "alice")
+	found, err := boxOf(vfs.Default, s.cfg.Maildir.Root, "alice")
 	must(t, err)
 	if files, err = os.ReadDir(dir); err != nil || len(files) != 1 || len(found["bounce"]) != 2 || len(found["sent-on"]) != 0 {
 		t.Errorf("%d messages at the sink, alice has %d bounces and %d others", len(files), len(found["bounce"]), len(found["sent-on"]))
@@ -229,7 +229,7 @@ func TestTwoServersForwardToEachOther(t *testing.T) {
 			})
 			for i := range messages {
 				id := fmt.Sprintf("loop-%d", i)
-				mine, err := mailbox(vfs.Default, here.cfg.Maildir.Root, "alice")
+				mine, err := boxOf(vfs.Default, here.cfg.Maildir.Root, "alice")
 				must(t, err)
 				theirs := copiesIn(t, filepath.Join(there.cfg.Maildir.Root, "remote.test", "alice", "new"), id)
 				if want := map[bool]int{true: 1}[keep]; len(mine[id]) != 1 || theirs != want {

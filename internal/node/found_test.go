@@ -15,7 +15,7 @@ import (
 )
 
 // mailbox returns the messages in a mailbox of local.test by their identifiers.
-func mailbox(disk vfs.FS, root, local string) (map[string][]string, error) {
+func boxOf(disk vfs.FS, root, local string) (map[string][]string, error) {
 	dir := path.Join(root, "local.test", local, "new")
 	names, err := disk.List(dir)
 	if errors.Is(err, fs.ErrNotExist) {

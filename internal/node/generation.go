@@ -70,6 +70,7 @@ func (n *Node) topics() []topic {
 		{"directory", n.openBook, n.buildDirectory},
 		{"delivery", n.openDelivery, nil},
 		{"doors", n.openIntake, n.buildDoors},
+		{"reading", n.openAccess, n.buildAccess},
 		{"listeners", nil, n.buildListeners},
 		{"webhook", n.openWebhook, n.buildWebhook},
 		{"operator", n.openOperator, nil},

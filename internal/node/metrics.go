@@ -37,7 +37,7 @@ func (n *Node) observer() func(fact.Fact) {
 func (n *Node) state(ctx context.Context) metrics.State {
 	queue, log := n.data.Spool.Stats(), n.data.Trace.Stats()
 	v := metrics.State{
-		Open: n.admission.Open(), Messages: queue.Entries, Held: queue.Held, Active: queue.Claims, Octets: queue.Octets,
+		Open: n.admission.Open() + n.readers.Open(), Reading: n.readers.Open(), Messages: queue.Entries, Held: queue.Held, Active: queue.Claims, Octets: queue.Octets,
 		Facts: log.Facts, Sequenced: log.Sequenced, Signed: log.Signed, SignedAt: log.SignedAt, Skipped: log.Skipped,
 	}
 	v.Capped = n.capped(ctx)
@@ -65,7 +65,9 @@ func (n *Node) state(ctx context.Context) metrics.State {
 	} else if hook != nil {
 		v.WebhookWaiting, v.WebhookTold, v.WebhookFailed = hook.Waiting, hook.Delivered, hook.Failed
 	}
+	entered, away := n.readers.Counts()
 	v.Connections, v.TurnedAway = n.admission.Counts()
+	v.Connections, v.TurnedAway = v.Connections+entered, v.TurnedAway+away
 	if started := n.started.Load(); started != nil {
 		v.Started = *started
 	}

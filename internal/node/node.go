@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/access"
 	"sallyport/internal/certificate"
 	"sallyport/internal/config"
 	"sallyport/internal/directory/book"
@@ -82,12 +83,15 @@ type Node struct {
 	watch      *watch.Watch     // watches accounts for misuse
 	incidents  incident.Keeper  // contains accounts
 	networks   *guard.Guard     // guards networks that sign in as accounts
-	// admission counts the connections of all doors together.
+	// admission counts the connections of all doors that take mail together, readers those of the
+	// doors behind which mailboxes are read.
 	admission *server.Admission
+	readers   *door.Admission
 	// memory bounds what they hold of mail that is not judged yet.
 	memory *allowance.Budget
 
 	doors     *server.Doors
+	access    *access.Doors
 	listeners *listen.Set               // all that is bound
 	started   atomic.Pointer[time.Time] // of Serve; nil while it does not run
 	// listening: Listen has bound everything, so that a reload may bind more.
@@ -105,7 +109,8 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
-	n = &Node{o: o, admission: server.NewAdmission(door.NewAdmission()), memory: allowance.New(cfg.Limits.UnjudgedMemory)}
+	counted := door.NewAdmission()
+	n = &Node{o: o, admission: server.NewAdmission(counted), readers: counted.Beside(), memory: allowance.New(cfg.Limits.UnjudgedMemory)}
 	n.log = n.o.Logger
 	n.current.Store(&generation{cfg: cfg}) // so that every step can read it
 	n.certificate = n.newCertificate()

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 
+	"sallyport/internal/access"
 	"sallyport/internal/accounts"
 	"sallyport/internal/config"
 	"sallyport/internal/mail"
@@ -81,34 +82,46 @@ func limitsOfDoor(n *Node) any {
 	return fmt.Sprintf("%+v", n.doors.Of(server.KindMX).Config().Limits)
 }
 
+func limitsOfReaders(n *Node) any {
+	c, _ := n.access.Config(access.KindIMAPS)
+	return fmt.Sprintf("%+v", c.Limits)
+}
+
 // proofs has one entry for each key that needs no restart.
 func proofs() map[string]keyProof {
 	all := map[string]keyProof{
-		"postmaster":                  {set: `postmaster = "bob@local.test"`, see: class("postmaster@local.test")},
-		"notice":                      {set: `notice = "Keep out"`, see: door25(func(c server.Config) any { return c.Notice })},
-		"detail":                      {set: `detail = "off"`, see: class("alice+x@local.test")},
-		"literals":                    {set: `literals = ["192.0.2.7"]`, see: class("postmaster@[192.0.2.7]")},
-		"listen.mx":                   {set: `listen.mx = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().MX) }},
-		"listen.submission":           {set: `listen.submission = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().Submission) }},
-		"listen.submissions":          {set: `listen.submissions = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().Submissions) }},
-		"tls.cert":                    {set: `tls = { cert = "other/server.pem", key = "other/server.key" }`, see: door25(func(c server.Config) any { return string(c.TLS.Certificates[0].Certificate[0]) })},
-		"domain.NAME.deliver":         {set: "[domain.\"new.test\"]\ndeliver = \"maildir\"", see: class("alice@new.test")},
-		"domain.NAME.postmaster":      {set: "[domain.\"local.test\"]\ndeliver = \"maildir\"\npostmaster = \"bob@local.test\"", see: class("postmaster@local.test")},
-		"alias.NAME":                  {set: "[alias]\n\"new@local.test\" = [\"bob@local.test\"]", see: class("new@local.test")},
-		"mx.delivery":                 {set: "[mx]\ndelivery = \"off\"", see: theExchangers},
-		"mx.dns":                      {set: "[mx]\ndns = [\"127.0.0.53:53\"]", see: theExchangers},
-		"mx.private":                  {set: "[mx]\nprivate = [\"10.0.0.0/8\"]", see: theExchangers},
-		"limits.sessions_per_account": {set: "[limits]\nsessions_per_account = 3", see: func(n *Node) any { return n.desk.Bounds().SessionsPerAccount }},
-		"limits.shutdown_grace":       {set: "[limits]\nshutdown_grace = \"3s\"", see: limitsOfDoor},
-		"limits.unjudged_memory":      {set: "[limits]\nunjudged_memory = \"77MiB\"", see: func(n *Node) any { return n.memory.Use().Most }},
-		"limits.memory":               {set: "[limits]\nmemory = \"7GiB\"", see: func(*Node) any { return debug.SetMemoryLimit(-1) }},
-		"limits.min_free":             {set: "[limits]\nmin_free = \"7MiB\"", see: func(n *Node) any { return n.data.Disks[0].Reserved() }},
-		"limits.alias_targets":        {set: "[limits]\nalias_targets = 2", see: func(n *Node) any { return n.book.Stated().Config.MaxExpansion }},
-		"limits.alias_depth":          {set: "[limits]\nalias_depth = 3", see: func(n *Node) any { return n.book.Stated().Config.MaxDepth }},
-		"trace.keep":                  {set: "[trace]\nkeep = \"3d\"", see: func(n *Node) any { return n.data.Trace.Bounds().Keep }},
-		"trace.keep_strangers":        {set: "[trace]\nkeep_strangers = \"3d\"", see: func(n *Node) any { return n.data.Trace.Bounds().StrangersKeep }},
-		"trace.checkpoint_every":      {set: "[trace]\ncheckpoint_every = \"3s\"", see: func(n *Node) any { return n.data.Trace.Bounds().CheckpointEvery }},
-		"auth.mechanisms":             {set: "[auth]\nmechanisms = [\"PLAIN\"]", see: boundsOfIdentity},
+		"postmaster":                             {set: `postmaster = "bob@local.test"`, see: class("postmaster@local.test")},
+		"notice":                                 {set: `notice = "Keep out"`, see: door25(func(c server.Config) any { return c.Notice })},
+		"detail":                                 {set: `detail = "off"`, see: class("alice+x@local.test")},
+		"literals":                               {set: `literals = ["192.0.2.7"]`, see: class("postmaster@[192.0.2.7]")},
+		"listen.mx":                              {set: `listen.mx = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().MX) }},
+		"listen.submission":                      {set: `listen.submission = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().Submission) }},
+		"listen.submissions":                     {set: `listen.submissions = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().Submissions) }},
+		"listen.imap":                            {set: `listen.imap = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().IMAP) }},
+		"listen.imaps":                           {set: `listen.imaps = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().IMAPS) }},
+		"listen.pop3":                            {set: `listen.pop3 = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().POP3) }},
+		"listen.pop3s":                           {set: `listen.pop3s = ["127.0.0.1:0", "127.0.0.2:0"]`, see: func(n *Node) any { return len(n.Addrs().POP3S) }},
+		"tls.cert":                               {set: `tls = { cert = "other/server.pem", key = "other/server.key" }`, see: door25(func(c server.Config) any { return string(c.TLS.Certificates[0].Certificate[0]) })},
+		"domain.NAME.deliver":                    {set: "[domain.\"new.test\"]\ndeliver = \"maildir\"", see: class("alice@new.test")},
+		"domain.NAME.postmaster":                 {set: "[domain.\"local.test\"]\ndeliver = \"maildir\"\npostmaster = \"bob@local.test\"", see: class("postmaster@local.test")},
+		"alias.NAME":                             {set: "[alias]\n\"new@local.test\" = [\"bob@local.test\"]", see: class("new@local.test")},
+		"mx.delivery":                            {set: "[mx]\ndelivery = \"off\"", see: theExchangers},
+		"mx.dns":                                 {set: "[mx]\ndns = [\"127.0.0.53:53\"]", see: theExchangers},
+		"mx.private":                             {set: "[mx]\nprivate = [\"10.0.0.0/8\"]", see: theExchangers},
+		"limits.sessions_per_account":            {set: "[limits]\nsessions_per_account = 3", see: func(n *Node) any { return n.desk.Bounds().SessionsPerAccount }},
+		"limits.reading_sessions_per_account":    {set: "[limits]\nreading_sessions_per_account = 3", see: func(n *Node) any { return n.desk.Bounds().ReadersPerAccount }},
+		"limits.reading_connections":             {set: "[limits]\nreading_connections = 7", see: func(n *Node) any { return limitsOfReaders(n) }},
+		"limits.reading_connections_per_network": {set: "[limits]\nreading_connections_per_network = 7", see: func(n *Node) any { return limitsOfReaders(n) }},
+		"limits.shutdown_grace":                  {set: "[limits]\nshutdown_grace = \"3s\"", see: limitsOfDoor},
+		"limits.unjudged_memory":                 {set: "[limits]\nunjudged_memory = \"77MiB\"", see: func(n *Node) any { return n.memory.Use().Most }},
+		"limits.memory":                          {set: "[limits]\nmemory = \"7GiB\"", see: func(*Node) any { return debug.SetMemoryLimit(-1) }},
+		"limits.min_free":                        {set: "[limits]\nmin_free = \"7MiB\"", see: func(n *Node) any { return n.data.Disks[0].Reserved() }},
+		"limits.alias_targets":                   {set: "[limits]\nalias_targets = 2", see: func(n *Node) any { return n.book.Stated().Config.MaxExpansion }},
+		"limits.alias_depth":                     {set: "[limits]\nalias_depth = 3", see: func(n *Node) any { return n.book.Stated().Config.MaxDepth }},
+		"trace.keep":                             {set: "[trace]\nkeep = \"3d\"", see: func(n *Node) any { return n.data.Trace.Bounds().Keep }},
+		"trace.keep_strangers":                   {set: "[trace]\nkeep_strangers = \"3d\"", see: func(n *Node) any { return n.data.Trace.Bounds().StrangersKeep }},
+		"trace.checkpoint_every":                 {set: "[trace]\ncheckpoint_every = \"3s\"", see: func(n *Node) any { return n.data.Trace.Bounds().CheckpointEvery }},
+		"auth.mechanisms":                        {set: "[auth]\nmechanisms = [\"PLAIN\"]", see: boundsOfIdentity},
 	}
 	all["tls.key"] = all["tls.cert"] // they change together
 	all["proxy.from"] = keyProof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]", see: door25(func(c server.Config) any { return fmt.Sprint(c.Balancers) })}

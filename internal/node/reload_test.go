@@ -136,7 +136,7 @@ func TestATransactionKeepsItsConfiguration(t *testing.T) {
 	c.ok("550", "RCPT TO:<x@second.test>")
 	c.ok("250", "RCPT TO:<bob@local.test>")
 	n.idle()
-	found, err := mailbox(s.fs, s.cfg.Maildir.Root, "bob")
+	found, err := boxOf(s.fs, s.cfg.Maildir.Root, "bob")
 	must(t, err)
 	if len(found["kept"]) != 1 {
 		t.Errorf("%d copies of the message", len(found["kept"]))

@@ -128,9 +128,9 @@ func TestReturnPathsAreSigned(t *testing.T) {
 	})
 	c.gets([][3]string{{"", path, "5"}}) // a receipt of alice's must name her
 	n.idle()
-	found, err := mailbox(vfs.Default, s.cfg.Maildir.Root, "alice")
+	found, err := boxOf(vfs.Default, s.cfg.Maildir.Root, "alice")
 	must(t, err)
-	bob, err := mailbox(vfs.Default, s.cfg.Maildir.Root, "bob")
+	bob, err := boxOf(vfs.Default, s.cfg.Maildir.Root, "bob")
 	must(t, err)
 	if len(found["returned"]) != 5 || len(bob["returned"]) != 0 || len(bob["out"]) != 1 || len(sunk(t, dir)) != 3 {
 		t.Errorf("alice has %d returned messages, bob %d and %d; %d left", len(found["returned"]), len(bob["returned"]), len(bob["out"]), len(sunk(t, dir)))

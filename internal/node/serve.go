@@ -114,11 +114,15 @@ func (n *Node) version() string { return "sallyport " + n.o.Version }
 // listeningAt names each door and its address.
 func (n *Node) listeningAt() []fact.Pair {
 	var out []fact.Pair
-	for _, k := range server.Kinds() {
-		for _, at := range n.listeners.Addrs(k.String()) {
-			out = append(out, fact.Pair{Name: k.String(), Value: at})
+	add := func(door string) {
+		for _, at := range n.listeners.Addrs(door) {
+			out = append(out, fact.Pair{Name: door, Value: at})
 		}
 	}
+	for _, door := range n.config().Listen.Doors() {
+		add(door.Name)
+	}
+	add(server.KindSendmail.String())
 	return out
 }
 

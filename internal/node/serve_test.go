@@ -40,7 +40,7 @@ func TestAStrangersMailReachesMailboxes(t *testing.T) {
 	c.ok("221", "QUIT")
 	n.idle()
 	for _, local := range []string{"alice", "bob"} {
-		found, err := mailbox(vfs.Default, s.cfg.Maildir.Root, local)
+		found, err := boxOf(vfs.Default, s.cfg.Maildir.Root, local)
 		must(t, err)
 		for id, sent := range map[string]string{"small": small, "large": large} {
 			if len(found[id]) != 1 {
@@ -210,7 +210,7 @@ func TestStoppingLosesNothing(t *testing.T) {
 	}
 	copiesOf := map[string]int{}
 	for _, local := range []string{"alice", "bob"} {
-		found, err := mailbox(s.fs, s.cfg.Maildir.Root, local)
+		found, err := boxOf(s.fs, s.cfg.Maildir.Root, local)
 		must(t, err)
 		for id, copies := range found {
 			copiesOf[id] += len(copies)
@@ -258,7 +258,7 @@ func TestAMessageUnderWayMayEnd(t *testing.T) {
 	s.cfg.Limits.ShutdownGrace = 10 * time.Second
 	again := s.start()
 	again.idle()
-	found, err := mailbox(s.fs, s.cfg.Maildir.Root, "alice")
+	found, err := boxOf(s.fs, s.cfg.Maildir.Root, "alice")
 	must(t, err)
 	if len(found["ends"]) != 1 || len(found["stalls"]) != 0 {
 		t.Errorf("%d copies of the whole message, %d of the half one", len(found["ends"]), len(found["stalls"]))
@@ -372,12 +372,12 @@ func TestPaused(t *testing.T) {
 		t.Fatalf("got %q", reply)
 	}
 	time.Sleep(300 * time.Millisecond)
-	if found, err := mailbox(s.fs, s.cfg.Maildir.Root, "alice"); err != nil || len(found) != 0 {
+	if found, err := boxOf(s.fs, s.cfg.Maildir.Root, "alice"); err != nil || len(found) != 0 {
 		t.Errorf("delivered although paused: %v, %v", found, err)
 	}
 	again := s.restart(r)
 	again.idle()
-	found, err := mailbox(s.fs, s.cfg.Maildir.Root, "alice")
+	found, err := boxOf(s.fs, s.cfg.Maildir.Root, "alice")
 	must(t, err)
 	if len(found["waits"]) != 1 {
 		t.Errorf("%d copies after the pause", len(found["waits"]))

@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"crypto/tls"
 	"iter"
 	"log/slog"
 	"sync/atomic"
@@ -48,11 +49,14 @@ type Limits struct {
 	// Facts bounds the sign-ins, refusals and ends of connections of one account that stand
 	// in the trace by themselves within an hour; more are summed up as strangers' are.
 	Facts int
+	// ReadingFacts bounds those of sessions that read: mail programs look for mail every few
+	// minutes, all day.
+	ReadingFacts int
 }
 
 // DefaultLimits returns the limits of a server that was told nothing.
 func DefaultLimits() Limits {
-	return Limits{SessionsPerAccount: 32, ReadersPerAccount: 64, Facts: 20_000}
+	return Limits{SessionsPerAccount: 32, ReadersPerAccount: 64, Facts: 20_000, ReadingFacts: 120}
 }
 
 // of returns how many sessions of a scope an account may have.
@@ -78,12 +82,13 @@ type Desk struct {
 	o      Options
 	limits atomic.Pointer[Limits]
 	live   live
-	noise  *noise
+	noise  *noise // of those who send
+	hum    *noise // of those who read
 }
 
 // New returns a Desk at which nobody has signed in.
 func New(o Options) *Desk {
-	d := &Desk{o: o, live: live{by: map[string]map[*Visit]session{}}, noise: newNoise(o.Limits.Facts)}
+	d := &Desk{o: o, live: live{by: map[string]map[*Visit]session{}}, noise: newNoise(o.Limits.Facts), hum: newNoise(o.Limits.ReadingFacts)}
 	d.limits.Store(&o.Limits)
 	return d
 }
@@ -92,6 +97,7 @@ func New(o Options) *Desk {
 func (d *Desk) Adjust(l Limits) {
 	d.limits.Store(&l)
 	d.noise.adjust(l.Facts)
+	d.hum.adjust(l.ReadingFacts)
 }
 
 // Bounds returns the limits in force.
@@ -131,10 +137,27 @@ func (d *Desk) Tell(ctx context.Context, account mail.Address, f fact.Fact) {
 	d.o.Journal.Many(f)
 }
 
+// TellReading is Tell of a session that reads, with Limits.ReadingFacts.
+func (d *Desk) TellReading(ctx context.Context, account mail.Address, f fact.Fact) {
+	if d.hum.fits(account, f.At) {
+		d.Write(ctx, f)
+		return
+	}
+	d.o.Journal.Many(f)
+}
+
 // Write records a fact that accompanies no other change. A journal that can't be
 // written is reported; the store refuses new mail by itself in that state.
 func (d *Desk) Write(ctx context.Context, f fact.Fact) {
 	if err := d.o.Journal.Write(context.WithoutCancel(ctx), f); err != nil {
 		d.o.Logger.Error("fact not recorded", "kind", string(f.Kind), "conn", f.Conn, "err", err)
 	}
+}
+
+// TLSName names what a connection agreed on, for facts; "" in clear text.
+func TLSName(cs *tls.ConnectionState) string {
+	if cs == nil {
+		return ""
+	}
+	return tls.VersionName(cs.Version) + " " + tls.CipherSuiteName(cs.CipherSuite)
 }

@@ -34,11 +34,12 @@ type Guest interface {
 
 // Visit is one connection at the desk. Its methods are called by one goroutine.
 type Visit struct {
-	desk    *Desk
-	guest   Guest
-	proof   accounts.Proof // as the account stood at sign-in, and with what; zero: nobody signed in
-	ending  *time.Timer    // ends the session with the time of what was signed in with; nil: that has no end
-	refused int
+	desk      *Desk
+	guest     Guest
+	proof     accounts.Proof // as the account stood at sign-in, and with what; zero: nobody signed in
+	ending    *time.Timer    // ends the session with the time of what was signed in with; nil: that has no end
+	mechanism string         // of the sign-in
+	refused   int
 }
 
 // Visit receives a connection.
@@ -82,11 +83,24 @@ func (v *Visit) Leave() {
 	}
 }
 
-// Changed tells that more is known of the connection than at the sign-in.
-func (v *Visit) Changed() {
-	if !v.Anonymous() {
-		v.desk.live.update(v, v.guest.Seen(v.proof))
+// Identified tells that the client's program said what it is. Who signed in before is told of
+// with it from now on.
+func (v *Visit) Identified(ctx context.Context) {
+	if v.Anonymous() {
+		return
 	}
+	v.desk.live.update(v, v.guest.Seen(v.proof))
+	v.told(ctx, v.mechanism)
+}
+
+// told tells who watches accounts that somebody signed in, and with which program.
+func (v *Visit) told(ctx context.Context, mechanism string) {
+	if v.desk.o.Watch == nil {
+		return
+	}
+	by := v.Act()
+	by.Program = v.guest.Program(mechanism)
+	v.desk.o.Watch.SignedIn(ctx, by)
 }
 
 // Begin starts a SASL exchange; an error is what accounts.Reply answers, and nothing of it is
@@ -144,6 +158,15 @@ func (d *Desk) take(v *Visit, p accounts.Proof) bool {
 	return d.live.add(v, session{d.o.Now(), v.guest.Seen(p), p, scope}, d.limits.Load().of(scope))
 }
 
+// tell records a fact of the account that signed in.
+func (v *Visit) tell(ctx context.Context, account mail.Address, f fact.Fact) {
+	if v.guest.Peer().For == accounts.ScopeReceive {
+		v.desk.TellReading(ctx, account, f)
+		return
+	}
+	v.desk.Tell(ctx, account, f)
+}
+
 // admit takes the session for that of whoever gave the proof, and records it with f, as long as
 // what he proved it with has time; or it refuses a session too many. That is the account's fact:
 // the credentials were right.
@@ -151,20 +174,16 @@ func (v *Visit) admit(ctx context.Context, p accounts.Proof, mechanism string, f
 	if !v.desk.take(v, p) {
 		v.refused++
 		f.Rule, f.Reply = "sessions-per-account", mail.R(421, "4.7.0", "too many sessions of this account")
-		v.desk.Tell(ctx, p.Address, f)
+		v.tell(ctx, p.Address, f)
 		return f.Reply
 	}
-	v.proof = p
+	v.proof, v.mechanism = p, mechanism
 	v.guest.Known(func() bool { return v.desk.o.Accounts.Fallen(p) == "" })
 	if !p.Ends.IsZero() {
 		v.ending = time.AfterFunc(max(0, p.Ends.Sub(v.desk.o.Now())), v.guest.End)
 	}
-	v.desk.Tell(ctx, p.Address, f)
-	if v.desk.o.Watch != nil {
-		by := v.Act()
-		by.Program = v.guest.Program(mechanism)
-		v.desk.o.Watch.SignedIn(ctx, by)
-	}
+	v.tell(ctx, p.Address, f)
+	v.told(ctx, mechanism)
 	if v.desk.o.Accounts.Fallen(p) != "" {
 		// It fell between the proof and the count of the session, so that nobody ended it.
 		v.guest.End()
@@ -196,6 +215,9 @@ func (e *Exchange) Next(ctx context.Context, response []byte) (challenge []byte,
 	f.Reply = accounts.Reply(nil)
 	return nil, true, e.v.admit(ctx, proof, e.x.Attempt().Mechanism, f)
 }
+
+// Cancel ends the exchange because the client ended it, or left.
+func (e *Exchange) Cancel() { e.x.Cancel() }
 
 // failed records a failed sign-in. It is summed up as strangers' facts are, since whoever
 // failed to sign in is nobody; but apart for each account that there is, whose owner asks

@@ -3,6 +3,7 @@ package settings
 import (
 	"math"
 
+	"sallyport/internal/access"
 	"sallyport/internal/accounts"
 	"sallyport/internal/budget/inflow"
 	"sallyport/internal/config"
@@ -38,10 +39,20 @@ func Intake(cfg config.Config) intake.Limits {
 	return l
 }
 
+// Access returns the bounds of those who read.
+func Access(cfg config.Config) access.Limits {
+	c, l := cfg.Limits, access.DefaultLimits()
+	l.Door = Server(cfg).Limits
+	l.Door.Connections, l.Door.ConnectionsPerNetwork = c.ReadingConnections, c.ReadingConnectionsPerNetwork
+	l.IMAP.MessageOctets, l.IMAP.AuthFailures, l.IMAP.HandshakeTimeout = c.MessageSize, c.AuthFailures, c.HandshakeTimeout
+	l.POP3.AuthFailures, l.POP3.HandshakeTimeout = c.AuthFailures, c.HandshakeTimeout
+	return l
+}
+
 // SignIn returns the bounds of what one account may have.
 func SignIn(cfg config.Config) signin.Limits {
 	l := signin.DefaultLimits()
-	l.SessionsPerAccount = cfg.Limits.SessionsPerAccount
+	l.SessionsPerAccount, l.ReadersPerAccount = cfg.Limits.SessionsPerAccount, cfg.Limits.ReadingSessionsPerAccount
 	return l
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -97,14 +96,11 @@ func ourDomains(cfg config.Config, more []string) (all []mail.Domain) {
 }
 
 func doctorListeners(cfg config.Config) (all []gather.Listener) {
-	add := func(door string, at []netip.AddrPort, tls bool) {
-		for _, a := range at {
-			all = append(all, gather.Listener{Door: door, At: a, TLS: tls})
+	for _, door := range cfg.Listen.Doors() {
+		for _, a := range door.At {
+			all = append(all, gather.Listener{Door: door.Name, At: a, TLS: door.Implicit})
 		}
 	}
-	add("mx", cfg.Listen.MX, false)
-	add("submission", cfg.Listen.Submission, false)
-	add("submissions", cfg.Listen.Submissions, true)
 	return all
 }
 

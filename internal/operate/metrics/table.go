@@ -35,6 +35,7 @@ const prefix = "sallyport_"
 const (
 	buildInfo       = "build_info"
 	connsOpen       = "connections_open"
+	connsReading    = "reading_connections_open"
 	connsTotal      = "connections_total"
 	connsAway       = "connections_turned_away_total"
 	memoryRefused   = "memory_refused_total"
@@ -85,6 +86,7 @@ func Table() []Metric {
 		m(buildInfo, Gauge, "Always 1; its label is the version of the program.", "version"),
 		m(startTime, Gauge, "When the server began to serve, in seconds since 1970."),
 		m(connsOpen, Gauge, "Connections open now, over all doors."),
+		m(connsReading, Gauge, "Those of them to the doors of mailboxes: imap, imaps, pop3 and pop3s."),
 		m(connsTotal, Counter, "Connections that were let in, over all doors."),
 		m(memoryRefused, Counter, "How often there was no memory for mail that is not judged yet (limits.unjudged_memory)."),
 		m(connsAway, Counter, "Connections that were turned away because a limit of connections was reached."),

@@ -1,0 +1,57 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sallyport/internal/access"
+	"sallyport/internal/config"
+	"sallyport/internal/directory"
+	"sallyport/internal/mail"
+	"sallyport/internal/mailbox"
+	"sallyport/internal/node/settings"
+)
+
+func (n *Node) openAccess(context.Context) error {
+	n.access = access.New(access.Options{
+		Desk: n.desk, Accounts: n.data.Accounts, Journal: n.data.Trace, Admission: n.readers, Mailboxes: n.mailboxes,
+		Memory: n.memory, Now: n.o.Now, Logger: n.log,
+	})
+	return nil
+}
+
+// errNotHere is that an account's mail is kept somewhere else.
+var errNotHere = errors.New("the mail of this domain is not kept here")
+
+// mailboxes opens those of an account whose mail is kept here.
+func (n *Node) mailboxes(ctx context.Context, account mail.Address) (*mailbox.User, error) {
+	if d, ours := n.book.Snapshot().Domain(account.Domain()); !ours || d.Deliver != directory.DeliverMaildir {
+		return nil, fmt.Errorf("%w: %s", errNotHere, account.Domain())
+	}
+	return n.data.Mail.User(ctx, account)
+}
+
+// readingKinds are the kinds of doors behind which mailboxes are read.
+func readingKinds(cfg config.Config) (kinds []access.Kind) {
+	for _, door := range cfg.Listen.Doors() {
+		if k := access.KindOf(door.Name); k != access.KindUnknown && len(door.At) > 0 {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
+}
+
+// buildAccess prepares the configurations of the doors behind which mailboxes are read.
+func (n *Node) buildAccess(_ context.Context, next, _ *generation) error {
+	c := access.Config{
+		Hostname: next.cfg.Hostname, TLS: next.tls, Awaiting: next.tls == nil && next.cfg.ACME.On(), Limits: settings.Access(next.cfg),
+		Balancers: next.cfg.Proxy.From, Version: n.o.Version,
+	}
+	change, err := n.access.Build(c, readingKinds(next.cfg)...)
+	if err != nil {
+		return settings.Each(err, func(e *access.KindError) error { return next.cfg.Fault("listen."+e.Kind.String(), e.Err.Error(), "") })
+	}
+	next.then = append(next.then, change.Adopt)
+	return nil
+}
