@@ -10,7 +10,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
-	"sallyport/internal/directory/proof"
+	"sallyport/internal/directory/book"
 	"sallyport/internal/kit/words"
 	"sallyport/internal/node/survey"
 	"sallyport/internal/operate"
@@ -32,6 +32,9 @@ aliases, forwards and delegates that were added with commands.
 Then it proves that all of this together is closed: the server's own classification and decisions
 are run over one representative of every kind of recipient, sender and session. It says how many
 those were, or names the witness: who could send from what to whom, and by which rule.
+
+It warns of what is closed and has cost others dearly: mail that forwards send out, addresses that
+take everything, wide networks, mail in clear text; each with its line, or the command that made it.
 
 With --explain it walks one imagined transaction instead, and tells for each step what decides
 it, where that was configured, and what would change a no. Nothing is sent, and nobody asked.
@@ -61,7 +64,12 @@ func (k checkCommand) Run(ctx context.Context, c console) error {
 	if k.Explain != "" {
 		return k.explain(ctx, c, cfg)
 	}
-	tried, err := k.stored(ctx, c, cfg)
+	judged, err := k.stored(ctx, c, cfg)
+	if err != nil {
+		return err
+	}
+	tried := judged.Proof
+	risks, err := survey.Risks(cfg, judged)
 	if err != nil {
 		return err
 	}
@@ -72,7 +80,7 @@ func (k checkCommand) Run(ctx context.Context, c console) error {
 	warning := survey.CertificateWarning(cfg, time.Now())
 	binding := survey.BindingWarning(cfg)
 	if k.JSON {
-		return printJSON(c.out, closedJSON{Binding: binding, File: k.Config, Closed: true, Addresses: tried.Addresses, Classes: tried.Classes, ReturnPath: returnPath, Warning: warning})
+		return printJSON(c.out, closedJSON{Binding: binding, File: k.Config, Closed: true, Addresses: tried.Addresses, Classes: tried.Classes, ReturnPath: returnPath, Warning: warning, Risks: risks})
 	}
 	if warning != "" {
 		fmt.Fprintf(c.err, "sallyport: warning: %s\n", cfg.Fault("tls.cert", warning, "").Error())
@@ -80,6 +88,7 @@ func (k checkCommand) Run(ctx context.Context, c console) error {
 	if binding != "" {
 		fmt.Fprintf(c.err, "sallyport: warning: %s\n", cfg.Fault("submission.sender_binding", binding, "").Error())
 	}
+	tellRisks(c, risks)
 	c.prose("%s: syntax and meaning: fine (%s, %s, %s)\n", k.Config,
 		words.Count(len(cfg.Domains), "domain"), words.Count(len(cfg.Aliases), "alias"), words.Count(len(cfg.Routes), "route"))
 	c.prose("%s: closed: of %d kinds of recipients, each with every kind of sender and session (%d in all), none is relayed to for anybody who did not sign in\n",
@@ -100,18 +109,30 @@ type closedJSON struct {
 	ReturnPath *operate.ReturnPath `json:"return_path,omitempty"`
 	Warning    string              `json:"warning,omitempty"` // about the certificate
 	Binding    string              `json:"binding,omitempty"` // a warning about how senders are bound
+	Risks      []survey.Risk       `json:"risks,omitempty"`   // what is closed and yet worth knowing
+}
+
+// risksShown is how many risks are printed one by one; --json has all.
+const risksShown = 50
+
+// tellRisks prints what is closed and yet worth knowing.
+func tellRisks(c console, all []survey.Risk) {
+	for _, r := range all[:min(len(all), risksShown)] {
+		fmt.Fprintf(c.err, "sallyport: warning: %s: %s; %s\n", r.At, r.Text, r.Hint)
+	}
+	if n := len(all) - risksShown; n > 0 {
+		fmt.Fprintf(c.err, "sallyport: warning: and %s; --json names all\n", words.Count(n, "more warning"))
+	}
 }
 
 // stored checks a configuration beside what its data folder holds, if anything, and
 // proves both together closed.
-func (k checkCommand) stored(ctx context.Context, c console, cfg config.Config) (proof.Report, error) {
-	var tried proof.Report
-	err := k.beside(ctx, c, cfg, func(stored *operate.Client) error {
-		d, err := survey.Directory(ctx, cfg, stored)
-		tried = d.Proof
+func (k checkCommand) stored(ctx context.Context, c console, cfg config.Config) (judged book.Judged, err error) {
+	err = k.beside(ctx, c, cfg, func(stored *operate.Client) (err error) {
+		judged, err = survey.Directory(ctx, cfg, stored)
 		return err
 	})
-	return tried, err
+	return judged, err
 }
 
 // beside runs check with what the data folder of a configuration holds, or with nil, and

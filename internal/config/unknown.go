@@ -135,7 +135,7 @@ func sharesWord(a, b string) bool {
 func elsewhere(name string) string {
 	switch strings.ToLower(name) {
 	case "mynetworks", "relay_from_hosts", "relay_networks", "trusted_networks", "permit_mynetworks", "local_networks":
-		return "no network is trusted here: whoever sends to other domains signs in with an account"
+		return "no network is trusted as such here: whoever sends to other domains signs in with an account, and devices that cannot have [network.NAME]"
 	case "relay_domains", "relay_to_domains":
 		return `mail from strangers is taken for our own domains only: [domain."…"]`
 	case "relayhost", "smarthost":
