@@ -38,6 +38,9 @@ func (c *conn) idle(ctx context.Context) result {
 		}
 	}
 	c.idling = false
+	if c.box != nil {
+		c.box.unpack(c.box.mb.State())
+	}
 	if s.err != nil {
 		return result{status: "-", end: c.broken(s.err)}
 	}
@@ -54,7 +57,13 @@ func (c *conn) watch(ctx context.Context) <-chan struct{} {
 	if c.look(ctx); c.ended() {
 		return nil
 	}
+	b := c.box
+	if b.packed != nil && b.mb.Since(b.told).HighestModSeq == b.told {
+		return changed
+	}
+	b.unpack(b.mb.State())
 	c.tell(ctx, true)
+	b.pack()
 	if c.flush() != nil {
 		// Nobody reads any more; the goroutine that waits for the client must hear of it.
 		_ = c.raw.Close()

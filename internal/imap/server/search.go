@@ -9,6 +9,7 @@ import (
 
 	imapwire "sallyport/internal/imap/wire"
 	"sallyport/internal/mailbox"
+	"sallyport/internal/message"
 	"sallyport/internal/message/structure"
 )
 
@@ -280,6 +281,12 @@ func (s *searching) flagged(word string) match {
 // headed asks for a text in a field, or with an empty one for the field. RFC 9051 §6.4.4.
 func headed(k imapwire.Key) match {
 	needle := structure.NewNeedle(k.Text)
+	if known := enveloped(k); known != nil {
+		return func(c *candidate) (bool, error) {
+			st, err := c.parsed()
+			return err == nil && needle.In(known(&st.Envelope)), err
+		}
+	}
 	return func(c *candidate) (bool, error) {
 		fields, err := c.fields()
 		if err != nil {
@@ -292,6 +299,50 @@ func headed(k imapwire.Key) match {
 		}
 		return false, nil
 	}
+}
+
+// enveloped returns what reads the text of a field out of the envelope, which is kept, so that no
+// file is read; nil where the envelope does not tell it.
+func enveloped(k imapwire.Key) func(*structure.Envelope) string {
+	if k.Text == "" {
+		return nil // whether the field is there
+	}
+	switch strings.ToLower(k.Field) {
+	case "subject":
+		return func(e *structure.Envelope) string { return message.DecodeText(e.Subject.Value) }
+	case "from":
+		return func(e *structure.Envelope) string { return shown(e.From) }
+	case "to":
+		return func(e *structure.Envelope) string { return shown(e.To) }
+	case "cc":
+		return func(e *structure.Envelope) string { return shown(e.Cc) }
+	case "bcc":
+		return func(e *structure.Envelope) string { return shown(e.Bcc) }
+	}
+	return nil
+}
+
+// shown writes addresses as a person reads them.
+func shown(list []structure.Address) string {
+	var b strings.Builder
+	for i, a := range list {
+		if i > 0 && a.Kind != structure.GroupEnd {
+			b.WriteString(", ")
+		}
+		switch {
+		case a.Kind == structure.GroupBegin:
+			b.WriteString(message.DecodeText(a.Mailbox) + ":")
+		case a.Kind == structure.GroupEnd:
+			b.WriteString(";")
+		case a.Host == "":
+			b.WriteString(message.DecodeText(a.Name) + " " + message.DecodeText(a.Mailbox))
+		case a.Name == "":
+			b.WriteString(a.Mailbox + "@" + a.Host)
+		default:
+			b.WriteString(message.DecodeText(a.Name) + " <" + a.Mailbox + "@" + a.Host + ">")
+		}
+	}
+	return b.String()
 }
 
 func contains(k imapwire.Key) match {

@@ -13,6 +13,43 @@ type view struct {
 	msgs []mailbox.Message
 	told mailbox.ModSeq // all changes up to it are in msgs
 	gone []mailbox.UID  // in order: those of msgs that are gone, and the client was not told yet
+	// packed are the UIDs of msgs while there are no msgs, of a client that idles: what else is known
+	// of the messages stands in the mailbox as well.
+	packed []imapwire.Range
+}
+
+// pack lets the memory of the messages go.
+func (v *view) pack() {
+	if len(v.msgs) == 0 {
+		return
+	}
+	uids := make([]uint32, 0, len(v.msgs))
+	for i := range v.msgs {
+		uids = append(uids, uint32(v.msgs[i].UID))
+	}
+	v.packed, v.msgs = slices.Clip(imapwire.RangesOf(uids)), nil
+}
+
+// unpack makes the messages again. Of what has changed since it was told, only the UID is known
+// until it is told.
+func (v *view) unpack(now mailbox.State) {
+	if v.packed == nil {
+		return
+	}
+	j := 0
+	for _, r := range v.packed {
+		for u := r.From; u <= r.To && u != 0; u++ {
+			m := mailbox.Message{UID: mailbox.UID(u)}
+			for j < len(now.Messages) && now.Messages[j].UID < m.UID {
+				j++
+			}
+			if j < len(now.Messages) && now.Messages[j].UID == m.UID && now.Messages[j].ModSeq <= v.told {
+				m = now.Messages[j]
+			}
+			v.msgs = append(v.msgs, m)
+		}
+	}
+	v.packed = nil
 }
 
 // take brings the view up to date with what happened since told, and returns which messages
