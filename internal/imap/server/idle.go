@@ -54,12 +54,15 @@ func (c *conn) idle(ctx context.Context) result {
 // nothing will be told any more.
 func (c *conn) watch(ctx context.Context) <-chan struct{} {
 	changed := c.box.mb.Changed()
-	if c.look(ctx); c.ended() {
-		return nil
-	}
 	b := c.box
-	if b.packed != nil && b.mb.Since(b.told).HighestModSeq == b.told {
-		return changed
+	if b.mb.Since(b.told).HighestModSeq == b.told {
+		// Nobody here did anything: something may have come.
+		if c.look(ctx); c.ended() {
+			return nil
+		}
+		if b.packed != nil && b.mb.Since(b.told).HighestModSeq == b.told {
+			return changed
+		}
 	}
 	b.unpack(b.mb.State())
 	c.tell(ctx, true)
