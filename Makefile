@@ -14,7 +14,7 @@ LEAST    ?= 85
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := certificate expiry hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies screen networks rollout hijack drill
+.PHONY: run build test unit race race-quick mutate fuzz bench bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies screen networks rollout hijack drill audit
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -117,6 +117,13 @@ hijack:
 drill:
 	./scripts/install-test-tools
 	SALLYPORT_DRILL=1 go test -timeout 90m -count 1 -v ./internal/drill ./test/drill
+
+# `sallyport audit` held against Postfix, Exim, Sendmail, OpenSMTPD and Haraka, each open and
+# closed, unpacked apart. As root: they want to become users of their own.
+audit:
+	./scripts/install-test-tools
+	./scripts/install-audit-peers
+	SALLYPORT_AUDIT=1 go test -timeout 30m -count 1 -v ./test/audit
 
 # Every mail program of docs/clients.md by every mechanism at both doors.
 clients:

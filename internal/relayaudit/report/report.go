@@ -64,7 +64,7 @@ type Finding struct {
 	Doors  []string       `json:"doors"`
 	Said   []Exchange     `json:"said,omitempty"`
 	Why    string         `json:"why"`
-	Mend   []verdict.Mend `json:"mend"`
+	Mend   []verdict.Mend `json:"mend,omitempty"`
 }
 
 // Exchange is what was sent and what came back.

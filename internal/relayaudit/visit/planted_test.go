@@ -33,11 +33,16 @@ type planted struct {
 // start serves on loopback until the test ends.
 func (p *planted) start(t *testing.T) netip.AddrPort {
 	t.Helper()
+	return p.startAt(t, "127.0.0.1:0")
+}
+
+func (p *planted) startAt(t *testing.T, at string) netip.AddrPort {
+	t.Helper()
 	var err error
 	if p.cert, err = Nobody(time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", at)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package visit
 import (
 	"crypto/tls"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -89,6 +90,27 @@ func TestPlanted(t *testing.T) {
 				t.Error("it answers no more")
 			}
 		})
+	}
+}
+
+// Over IPv6 the same is asked, with literals of its own.
+func TestIPv6(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/proc/net/if_inet6"); err != nil {
+		t.Skip("needs IPv6")
+	}
+	open, closed := &planted{open: true}, &planted{}
+	if r := audited(t, open.startAt(t, "[::1]:0"), quick(t)); r.Relay != verdict.Open {
+		t.Errorf("an open one: %s", r.Relay)
+	}
+	r := audited(t, closed.startAt(t, "[::1]:0"), quick(t))
+	if r.Relay != verdict.Closed {
+		t.Errorf("a closed one: %s", r.Relay)
+	}
+	for _, f := range r.Server.Doors[0].Forms {
+		if f.ID == "A04" && f.Said[0].Sent != "MAIL FROM:<antispam@[IPv6:::1]>" {
+			t.Errorf("A04 said %q", f.Said[0].Sent)
+		}
 	}
 }
 
