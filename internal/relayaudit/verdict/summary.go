@@ -66,7 +66,7 @@ func Code(all []Result, strict bool) int {
 		switch {
 		case r.Relay == Open, worst == Hole, strict && worst == Weakness:
 			return 1
-		case r.Server.Refused != "", r.Relay == CantTell, r.Relay == Unreached:
+		case r.Relay == CantTell, r.Relay == Unreached: // also one that was not audited
 			code = 2
 		}
 	}

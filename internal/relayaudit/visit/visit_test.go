@@ -198,7 +198,7 @@ func TestRowsBringNobodyMail(t *testing.T) {
 			}
 		}
 	}
-	if asked < 300 {
+	if asked < 340 {
 		t.Errorf("only %d rows are asked", asked)
 	}
 	for _, v6 := range []bool{false, true} {
