@@ -24,7 +24,7 @@ func oidcKeys() []entry[OIDC] {
 			Doc: "What `aud` of a token must name: this server, as the provider knows it."},
 			parseClientID, func(o *OIDC) *string { return &o.Audience }),
 		parsed(Key{Path: "oidc.scope", Type: TypeText, Max: "254", Required: true, Example: "smtp",
-			Doc: "The scope that a token must have. An ID token has none, and signs nobody in."},
+			Doc: "The scope that a token must have, to send and to read. An ID token has none, and signs nobody in."},
 			parseOneScope, func(o *OIDC) *string { return &o.Scope }),
 		list(Key{Path: "oidc.clients", Type: TypeWords, Required: true, Example: "thunderbird",
 			Doc: "The client_ids of the programs to which a token may have been given (`azp`, `client_id` or `appid`). A token of any other counts for nothing."},

@@ -78,7 +78,7 @@ func TestTheSocketOfChallengesIsHandedOver(t *testing.T) {
 		return ln
 	}
 	mx, ours, other := open(), open(), open()
-	s.configure(strings.NewReplacer("submission = [\"127.0.0.1:0\"]\n", "", "submissions = [\"127.0.0.1:0\"]\n", "", `mx = ["127.0.0.1:0"]`, fmt.Sprintf("mx = [%q]", mx.Addr()),
+	s.configure(strings.NewReplacer("submission = [\"127.0.0.1:0\"]\n", "", "submissions = [\"127.0.0.1:0\"]\n", "", "imap = [\"127.0.0.1:0\"]\n", "", "imaps = [\"127.0.0.1:0\"]\n", "", "pop3 = [\"127.0.0.1:0\"]\n", "", "pop3s = [\"127.0.0.1:0\"]\n", "", `mx = ["127.0.0.1:0"]`, fmt.Sprintf("mx = [%q]", mx.Addr()),
 		`listen = ["127.0.0.1:0"]`, fmt.Sprintf("listen = [%q]", ours.Addr())).Replace(withACME("")))
 	for _, c := range []struct {
 		more []listen.Socket

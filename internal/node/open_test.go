@@ -93,7 +93,7 @@ func TestALogKeepsItsName(t *testing.T) {
 	s := newSite(t, nil)
 	must(t, s.open().Close())
 	s.configure(strings.Replace(siteText, "[trace]", "[trace]\norigin = \"other.test/log\"", 1))
-	s.fails("sallyport.toml:34:10", "trace.origin", "other.test/log", "keeps its name")
+	s.fails("sallyport.toml:38:10", "trace.origin", "other.test/log", "keeps its name")
 }
 
 // otherProcess names the configuration that a second process of this test opens.
@@ -197,9 +197,9 @@ func TestFilesThatAreGone(t *testing.T) {
 	noLeaks(t)
 	s := newSite(t, nil, "[route.\"*\"]", `to = "smtps://smart.test"`, `ca = "tls/ca.pem"`)
 	must(t, os.Remove(filepath.Join(s.dir, "tls", "ca.pem")))
-	s.fails("sallyport.toml:37:6", "ca.pem")
+	s.fails("sallyport.toml:41:6", "ca.pem")
 	must(t, os.Remove(filepath.Join(s.dir, "tls", "server.pem")))
-	s.fails("sallyport.toml:10:8", "server.pem")
+	s.fails("sallyport.toml:14:8", "server.pem")
 	s.cfg.TLS = config.TLS{}
 	s.cfg.Data = filepath.Join(s.dir, "sallyport.toml")
 	s.fails(s.cfg.Data, "no folder")

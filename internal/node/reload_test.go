@@ -64,11 +64,11 @@ func TestAFaultyReloadChangesNothing(t *testing.T) {
 		text string
 		want []string
 	}{
-		"syntax":    {siteText + "\n[limits\n", []string{"sallyport.toml:36:"}},
-		"two keys":  {strings.Replace(siteText, "greet_delay = \"0s\"", "greet_delay = 5\nbogus = 1", 1), []string{"sallyport.toml:24:", "sallyport.toml:25:"}},
-		"a circle":  {strings.Replace(siteText, "[alias]", "[alias]\n\"a@local.test\" = [\"b@local.test\"]\n\"b@local.test\" = [\"a@local.test\"]", 1), []string{"sallyport.toml:17:"}},
+		"syntax":    {siteText + "\n[limits\n", []string{"sallyport.toml:40:"}},
+		"two keys":  {strings.Replace(siteText, "greet_delay = \"0s\"", "greet_delay = 5\nbogus = 1", 1), []string{"sallyport.toml:28:", "sallyport.toml:29:"}},
+		"a circle":  {strings.Replace(siteText, "[alias]", "[alias]\n\"a@local.test\" = [\"b@local.test\"]\n\"b@local.test\" = [\"a@local.test\"]", 1), []string{"sallyport.toml:21:"}},
 		"address":   {strings.Replace(siteText, "mx = [\"127.0.0.1:0\"]", "mx = [\""+taken+"\"]", 1), []string{"sallyport.toml:5:7: listen.mx[0]: "}},
-		"no file":   {strings.Replace(siteText, "tls/server.pem", "tls/none.pem", 1), []string{"sallyport.toml:10:"}},
+		"no file":   {strings.Replace(siteText, "tls/server.pem", "tls/none.pem", 1), []string{"sallyport.toml:14:"}},
 		"two rooms": {strings.NewReplacer("mx = [\"127.0.0.1:0\"]", "mx = [\"127.0.0.9:0\", \""+taken+"\"]", "submission = [\"127.0.0.1:0\"]", "submission = [\""+other+"\"]").Replace(siteText), []string{"sallyport.toml:5:22: listen.mx[1]", "sallyport.toml:6:15: listen.submission[0]"}},
 	} {
 		s.write(c.text)
