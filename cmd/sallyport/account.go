@@ -11,17 +11,18 @@ import (
 )
 
 type accountCommands struct {
-	Add    accountAdd    `cmd:"" help:"Make an account."`
-	Passwd accountPasswd `cmd:"" help:"Change a password; live sessions of the account end."`
-	Ls     accountLs     `cmd:"" help:"List the accounts."`
-	Show   accountShow   `cmd:"" help:"Show one account."`
-	Set    accountSet    `cmd:"" help:"Change what an account may send (its role, and how many recipients in an hour and a day), and where outside its owner is told."`
-	App    appCommands   `cmd:"" help:"Passwords of an account for one device or program each."`
-	SignIn accountSignIn `cmd:"" help:"Say with what an account may sign in. Its sessions end."`
-	Freeze accountFreeze `cmd:"" help:"Stop an account at once: no sign-in, sessions end, its queue is held. It still receives."`
-	Thaw   accountThaw   `cmd:"" help:"Let a frozen account act again, and release its queue."`
-	Rename accountRename `cmd:"" help:"Give an account another address. Its mailbox, its credentials and all that names it come along; its sessions end."`
-	Rm     accountRm     `cmd:"" help:"Remove an account. Its mailbox stays; what it has in the queue is held."`
+	Add      accountAdd      `cmd:"" help:"Make an account."`
+	Passwd   accountPasswd   `cmd:"" help:"Change a password; live sessions of the account end."`
+	Ls       accountLs       `cmd:"" help:"List the accounts."`
+	Show     accountShow     `cmd:"" help:"Show one account."`
+	Set      accountSet      `cmd:"" help:"Change what an account may send (its role, and how many recipients in an hour and a day), and where outside its owner is told."`
+	App      appCommands     `cmd:"" help:"Passwords of an account for one device or program each."`
+	SignIn   accountSignIn   `cmd:"" help:"Say with what an account may sign in. Its sessions end."`
+	Freeze   accountFreeze   `cmd:"" help:"Stop an account at once: no sign-in, sessions end, its queue is held. It still receives."`
+	Thaw     accountThaw     `cmd:"" help:"Let a frozen account act again, and release its queue."`
+	Settings accountSettings `cmd:"" help:"Print what a mail program wants to know, or a profile for Apple's devices."`
+	Rename   accountRename   `cmd:"" help:"Give an account another address. Its mailbox, its credentials and all that names it come along; its sessions end."`
+	Rm       accountRm       `cmd:"" help:"Remove an account. Its mailbox stays; what it has in the queue is held."`
 }
 
 type accountArg struct {

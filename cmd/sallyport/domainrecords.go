@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"time"
 
+	"sallyport/internal/autoconfig"
 	"sallyport/internal/config"
 	"sallyport/internal/mail"
+	"sallyport/internal/node/settings"
 	"sallyport/internal/operate"
 )
 
@@ -55,6 +57,7 @@ func (d domainRecords) Run(ctx context.Context, c console) error {
 		return err
 	}
 	all = append(append(all, keys...), policyRecords(cfg, domain)...)
+	all = append(all, programRecords(cfg, domain)...)
 	all = append(all, textRecord("_smtp._tls."+domain.ASCII(), "v=TLSRPTv1; rua=mailto:"+reportsTo(d.Rua, domain),
 		"TLS-RPT, of your choice: others tell how TLS fared when they sent to the domain"))
 	return d.print(c, cfg, len(keys), all)
@@ -97,6 +100,29 @@ func policyRecords(cfg config.Config, domain mail.Domain) []dnsRecord {
 	}
 }
 
+// programRecords are those by which mail programs find their settings. RFC 6186, RFC 8314 §5.1.
+func programRecords(cfg config.Config, domain mail.Domain) (all []dnsRecord) {
+	s := settings.Programs(cfg, domain)
+	if len(s.Doors) == 0 {
+		return nil
+	}
+	for _, r := range s.SRV() {
+		why := "mail programs find " + r.Service + " here"
+		if r.Port == 0 {
+			why = "mail programs need not look for " + r.Service
+		}
+		all = append(all, dnsRecord{Name: r.Name, Type: "SRV", Data: r.Data(), Why: why})
+	}
+	if len(cfg.Autoconfig.Listen) == 0 {
+		return all
+	}
+	for _, host := range autoconfig.Hosts(domain) {
+		all = append(all, dnsRecord{Name: host.ASCII(), Type: "CNAME", Data: cfg.Hostname.ASCII() + ".", Why: "where programs ask for their settings; the certificate must name it"})
+	}
+	name, text := s.TXT()
+	return append(all, textRecord(name, text, "it vouches for the settings that programs are told (PACC); it changes when they do"))
+}
+
 func reportsTo(rua string, domain mail.Domain) string {
 	if rua == "" {
 		return "postmaster@" + domain.ASCII()
@@ -128,6 +154,9 @@ func (d domainRecords) print(c console, cfg config.Config, keys int, all []dnsRe
 	}
 	if len(cfg.TLSPolicy.Listen) == 0 {
 		c.printf("; no MTA-STS: nothing serves our policy, as tls_policy.listen would\n")
+	}
+	if len(cfg.Autoconfig.Listen) == 0 {
+		c.printf("; no settings for programs over HTTPS: nothing tells them, as autoconfig.listen would\n")
 	}
 	return nil
 }

@@ -62,6 +62,7 @@ func (s Settings) best(p Protocol) (Door, bool) {
 
 // SRV is a record that says where a service is. RFC 2782.
 type SRV struct {
+	Service  string // its name without an underscore
 	Name     string // with the domain, without a dot at its end
 	Priority uint16
 	Weight   uint16
@@ -80,14 +81,14 @@ func (r SRV) Data() string {
 func (s Settings) SRV() []SRV {
 	var all []SRV
 	for _, service := range []struct {
-		label string
-		door  Door
+		name string
+		door Door
 	}{
-		{"_imaps", Door{Protocol: IMAP, Implicit: true}}, {"_imap", Door{Protocol: IMAP}},
-		{"_pop3s", Door{Protocol: POP3, Implicit: true}}, {"_pop3", Door{Protocol: POP3}},
-		{"_submissions", Door{Protocol: Submission, Implicit: true}}, {"_submission", Door{Protocol: Submission}},
+		{"imaps", Door{Protocol: IMAP, Implicit: true}}, {"imap", Door{Protocol: IMAP}},
+		{"pop3s", Door{Protocol: POP3, Implicit: true}}, {"pop3", Door{Protocol: POP3}},
+		{"submissions", Door{Protocol: Submission, Implicit: true}}, {"submission", Door{Protocol: Submission}},
 	} {
-		r := SRV{Name: service.label + "._tcp." + s.Domain.ASCII(), Target: "."}
+		r := SRV{Service: service.name, Name: "_" + service.name + "._tcp." + s.Domain.ASCII(), Target: "."}
 		for _, d := range s.Doors {
 			if d.Protocol == service.door.Protocol && d.Implicit == service.door.Implicit {
 				r.Port, r.Weight, r.Target = d.Port, 1, s.Host.ASCII()+"."

@@ -47,7 +47,7 @@ func (c Config) Keeping(running Config) Config {
 	c.written = c.stillSaid(running)
 	c.Hostname, c.Data = running.Hostname, running.Data
 	c.Maildir.Root, c.Trace.Origin = running.Maildir.Root, running.Trace.Origin
-	c.TLSPolicy.Listen = running.TLSPolicy.Listen
+	c.TLSPolicy.Listen, c.Autoconfig = running.TLSPolicy.Listen, running.Autoconfig
 	names := c.ACME.Names
 	if c.ACME.On() != running.ACME.On() {
 		c.TLS, names = running.TLS, running.ACME.Names // where certificates come from is one decision

@@ -93,6 +93,8 @@ names = ["smtp.example.net"]
 ca = "ca.pem"
 [tls_policy]
 listen = ["192.0.2.1:443"]
+[autoconfig]
+listen = ["192.0.2.1:443"]
 [metrics]
 listen = ["192.0.2.1:9025"]
 beyond_loopback = "on"
@@ -113,6 +115,7 @@ beyond_loopback = "on"
 		"acme.names":              func(c Config) string { return fmt.Sprint(c.ACME.Names) },
 		"acme.ca":                 func(c Config) string { return c.ACME.CA },
 		"tls_policy.listen":       func(c Config) string { return fmt.Sprint(c.TLSPolicy.Listen) },
+		"autoconfig.listen":       func(c Config) string { return fmt.Sprint(c.Autoconfig.Listen) },
 		"listen.sendmail":         func(c Config) string { return c.Sendmail.Socket },
 		"helpers.socket":          func(c Config) string { return c.Helpers.Socket },
 		"helpers.group":           func(c Config) string { return c.Helpers.Group.Name },

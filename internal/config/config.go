@@ -48,6 +48,7 @@ type Config struct {
 	Metrics        Metrics
 
 	TLSPolicy   TLSPolicy
+	Autoconfig  Autoconfig
 	DMARCReport DMARCReport
 	ReturnPath  ReturnPath
 	Submission  Submission

@@ -130,7 +130,7 @@ func (s *source) checkChallengePort(c *Config, t *node) {
 
 // checkChallengePlaces refuses addresses that are taken already.
 func (s *source) checkChallengePlaces(c *Config, at *node) {
-	others := slices.Concat(c.listeners(), c.Metrics.Listen, c.TLSPolicy.Listen)
+	others := slices.Concat(c.listeners(), c.Metrics.Listen, c.TLSPolicy.Listen, c.Autoconfig.Listen)
 	for i, addr := range c.ACME.Listen {
 		if at == nil || len(at.items) != len(c.ACME.Listen) {
 			return // some could not be read, and have been reported

@@ -23,6 +23,7 @@ func (s *source) meaning(c *Config, root *node) {
 	s.checkRetry(c, root)
 	s.checkMetrics(c, root)
 	s.checkTLSPolicy(c, root)
+	s.checkAutoconfig(root)
 	s.checkDMARCReport(c, root)
 	s.checkReturnPath(c, root)
 	s.checkWebhook(c, root)

@@ -40,6 +40,7 @@ func tables() []table {
 		{name: "route", keys: keysOf(routeKeys()), read: (*source).routes},
 		plain("mx", mxKeys, whole),
 		plain("tls_policy", tlsPolicyKeys, func(c *Config) *TLSPolicy { return &c.TLSPolicy }),
+		plain("autoconfig", autoconfigKeys, func(c *Config) *Autoconfig { return &c.Autoconfig }),
 		plain("dmarc_report", dmarcReportKeys, func(c *Config) *DMARCReport { return &c.DMARCReport }),
 		plain("forward", forwardKeys, func(c *Config) *Forward { return &c.Forward }),
 		plain("budget", budgetKeys, func(c *Config) *Budget { return &c.Budget }),

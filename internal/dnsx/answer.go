@@ -28,6 +28,7 @@ type answer struct {
 	addrs []netip.Addr
 	txt   []string
 	tlsa  []TLSA
+	srv   []SRV
 	hosts []Name        // of an address, for a question about that
 	zone  bool          // there is a zone of this name, for a question about that
 	alias Name          // where the name itself leads, for a question about that
@@ -51,6 +52,9 @@ func (a answer) size() int {
 	}
 	for _, t := range a.tlsa {
 		n += 24 + len(t.Data)
+	}
+	for _, s := range a.srv {
+		n += 24 + len(s.Target)
 	}
 	return n
 }
@@ -177,7 +181,7 @@ func collect(m *dns.Msg, q question, l Limits) answer {
 }
 
 func (a answer) empty() bool {
-	return len(a.mx)+len(a.addrs)+len(a.txt)+len(a.tlsa)+len(a.hosts) == 0 && a.alias.IsZero() && !a.zone
+	return len(a.mx)+len(a.addrs)+len(a.txt)+len(a.tlsa)+len(a.srv)+len(a.hosts) == 0 && a.alias.IsZero() && !a.zone
 }
 
 // owns reports whether rr is a record of the name, in the class of the Internet.
@@ -277,6 +281,11 @@ func (a *answer) add(rr dns.RR) error {
 			a.tlsa = append(a.tlsa, t)
 		}
 		return err
+	case *dns.SRV:
+		if s := readSRV(rr); !slices.Contains(a.srv, s) {
+			a.srv = append(a.srv, s)
+		}
+		return nil
 	case *dns.PTR:
 		if h := nameFromWire(rr.Ptr); !slices.Contains(a.hosts, h) {
 			a.hosts = append(a.hosts, h)

@@ -21,10 +21,11 @@ type Fake struct {
 	Hosts      map[string][]netip.Addr
 	Texts      map[string][]string
 	TLSAs      map[string][]TLSA
+	Services   map[string][]SRV
 	Names      map[string][]string // of an address, by its text
 	Aliases    map[string]string   // names that lead to others
 	// Failures are instead of answers, by "MX name", "ADDR name" (the addresses of both
-	// families), "A name", "AAAA name", "TXT name", "TLSA name", "CNAME name".
+	// families), "A name", "AAAA name", "TXT name", "TLSA name", "SRV name", "CNAME name".
 	Failures map[string]error
 	Unsigned map[string]bool // names whose answers are not Secure, when Signed; those of their aliases neither
 	Signed   bool            // every answer is Secure but for those of Unsigned
@@ -80,6 +81,11 @@ func (f *Fake) TXT(ctx context.Context, n Name) (Answer[string], error) {
 // TLSA answers from TLSAs.
 func (f *Fake) TLSA(ctx context.Context, n Name) (Answer[TLSA], error) {
 	return fakeAnswer(ctx, f, "TLSA", n, func(n string) []TLSA { return f.TLSAs[n] })
+}
+
+// SRV answers from Services.
+func (f *Fake) SRV(ctx context.Context, n Name) (Answer[SRV], error) {
+	return fakeAnswer(ctx, f, "SRV", n, func(n string) []SRV { return f.Services[n] })
 }
 
 // Pointers answers from Names; the question is "PTR " and the name that stands for the
@@ -181,8 +187,9 @@ func (f *Fake) exists(name string) bool {
 	_, host := f.Hosts[name]
 	_, text := f.Texts[name]
 	_, tlsa := f.TLSAs[name]
+	_, service := f.Services[name]
 	_, alias := f.Aliases[name]
-	return mx || host || text || tlsa || alias
+	return mx || host || text || tlsa || service || alias
 }
 
 // Exchanger returns an MX for the tables of a Fake; the host "." is the null MX.

@@ -41,6 +41,34 @@ func (c *Client) TLSA(ctx context.Context, n Name) (Answer[TLSA], error) {
 	return Answer[TLSA]{Data: slices.Clone(g.tlsa), Name: g.name, Secure: g.secure, TTL: g.ttl}, nil
 }
 
+// SRV says where a service is. RFC 2782.
+type SRV struct {
+	Priority, Weight, Port uint16
+	Target                 string // with a dot at its end; "." where there is no such service
+}
+
+// String returns the record as it stands in a zone.
+func (r SRV) String() string {
+	return fmt.Sprintf("%d %d %d %s", r.Priority, r.Weight, r.Port, r.Target)
+}
+
+func readSRV(rr *dns.SRV) SRV {
+	target := "."
+	if n := nameFromWire(rr.Target); rr.Target != "." {
+		target = n.String() + "."
+	}
+	return SRV{rr.Priority, rr.Weight, rr.Port, target}
+}
+
+// SRV asks where a service is. RFC 2782.
+func (c *Client) SRV(ctx context.Context, n Name) (Answer[SRV], error) {
+	g, err := c.lookup(ctx, question{n, dns.TypeSRV})
+	if err != nil {
+		return Answer[SRV]{}, err
+	}
+	return Answer[SRV]{Data: slices.Clone(g.srv), Name: g.name, Secure: g.secure, TTL: g.ttl}, nil
+}
+
 // Pointers asks for the names of an address. RFC 1035 §3.5, RFC 3596 §2.5.
 func (c *Client) Pointers(ctx context.Context, ip netip.Addr) (Answer[Name], error) {
 	n, err := reverseName(ip)

@@ -25,6 +25,8 @@ type Resolver interface {
 	TXT(ctx context.Context, n Name) (Answer[string], error)
 	// TLSA returns the certificate associations at a name, at least one.
 	TLSA(ctx context.Context, n Name) (Answer[TLSA], error)
+	// SRV returns where a service is, at least one record, in no order.
+	SRV(ctx context.Context, n Name) (Answer[SRV], error)
 	// Pointers returns the names that the DNS has for an address, at least one. They are
 	// claims of whoever has the address, to be believed only when they lead back.
 	Pointers(ctx context.Context, ip netip.Addr) (Answer[Name], error)

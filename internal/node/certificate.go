@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 
+	"sallyport/internal/autoconfig"
 	"sallyport/internal/certificate"
 	"sallyport/internal/config"
 	"sallyport/internal/mail"
@@ -85,14 +86,14 @@ func (n *Node) obtainCertificate(ctx context.Context) error {
 }
 
 // moreNames are the names beside hostname that the certificate is to bear now: those of
-// the configuration, and those under which our own policies are served.
+// the configuration, and those under which our own policies are served, and settings told.
 func (n *Node) moreNames(ctx context.Context) []mail.Domain {
 	cfg := n.config()
 	names := certificate.Names{Host: cfg.Hostname, Stated: cfg.ACME.Names, Logger: n.log, Borne: func(d mail.Domain) bool {
 		leaf := n.leaf()
 		return leaf != nil && leaf.VerifyHostname(d.ASCII()) == nil
 	}}
-	if len(cfg.TLSPolicy.Listen) > 0 {
+	if len(cfg.TLSPolicy.Listen) > 0 || len(cfg.Autoconfig.Listen) > 0 {
 		resolver, err := settings.Resolver(cfg, n.o.World)
 		if err != nil {
 			n.log.Error("the names of policies cannot be looked up", "err", err)
@@ -100,8 +101,11 @@ func (n *Node) moreNames(ctx context.Context) []mail.Domain {
 		}
 		names.Resolver = resolver
 		for _, d := range n.book.Snapshot().Domains() {
-			if host, ok := mtasts.HostOf(d.Name); ok {
+			if host, ok := mtasts.HostOf(d.Name); ok && len(cfg.TLSPolicy.Listen) > 0 {
 				names.Policies = append(names.Policies, host)
+			}
+			if len(cfg.Autoconfig.Listen) > 0 {
+				names.Policies = append(names.Policies, autoconfig.Hosts(d.Name)...)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 
 	"sallyport/internal/access"
@@ -48,6 +49,11 @@ func places(cfg config.Config) (all []listen.Place) {
 	}
 	add(serviceMetrics, "metrics.listen", false, cfg.Metrics.Listen)
 	add(servicePolicies, "tls_policy.listen", false, cfg.TLSPolicy.Listen)
+	for i, a := range cfg.Autoconfig.Listen {
+		if !slices.Contains(cfg.TLSPolicy.Listen, a) { // else that web server tells the settings, too
+			all = append(all, listen.Place{Service: servicePolicies, At: a, Name: fmt.Sprintf("autoconfig.listen[%d]", i)})
+		}
+	}
 	add(serviceACME, "acme.listen", true, cfg.ACME.Listen)
 	return all
 }

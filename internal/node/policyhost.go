@@ -3,7 +3,11 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"net/http"
 
+	"sallyport/internal/autoconfig"
+	"sallyport/internal/mail"
+	"sallyport/internal/node/settings"
 	"sallyport/internal/tlspolicy/mtasts"
 )
 
@@ -13,13 +17,25 @@ func (n *Node) ownPolicy() mtasts.Policy {
 	return mtasts.Own(c.Hostname, c.TLSPolicy.Mode, c.TLSPolicy.MaxAge)
 }
 
-// policyParts serves our own policy, at every address that it has.
+// policyParts is the web server, which serves our own policy and the settings of mail programs,
+// each where it is wanted, at every address of both.
 func (n *Node) policyParts() []part {
 	at := n.listeners.Of(servicePolicies)
 	if len(at) == 0 {
 		return nil
 	}
-	return []part{{"MTA-STS policy", func(ctx context.Context) error {
-		return mtasts.Serve(ctx, n.ours, n.ownPolicy, func() *tls.Config { return n.now().tls }, n.log, at...)
+	return []part{{"web server", func(ctx context.Context) error {
+		return mtasts.Serve(ctx, n.policed, n.ownPolicy, n.programs(), func() *tls.Config { return n.now().tls }, n.log, at...)
 	}}}
+}
+
+// policed reports whether a domain has a policy of ours.
+func (n *Node) policed(d mail.Domain) bool { return len(n.config().TLSPolicy.Listen) > 0 && n.ours(d) }
+
+// programs tells mail programs their settings, where that is wanted; nil elsewhere.
+func (n *Node) programs() http.Handler {
+	if len(n.config().Autoconfig.Listen) == 0 {
+		return nil
+	}
+	return autoconfig.Server{Ours: n.ours, Settings: func(d mail.Domain) autoconfig.Settings { return settings.Programs(n.config(), d) }}
 }

@@ -133,3 +133,39 @@ func TestOurOwnPolicyIsServed(t *testing.T) {
 		}
 	}
 }
+
+// Mail programs are told the settings of each domain of ours, at an address of their own and at that
+// of the policy, and the policy is not served where nobody asked for it.
+func TestProgramsAreToldTheirSettings(t *testing.T) {
+	for _, lines := range [][]string{
+		{"[autoconfig]", `listen = ["127.0.0.1:0"]`},
+		{"[tls_policy]", `listen = ["127.0.0.1:0"]`, "[autoconfig]", `listen = ["127.0.0.1:0"]`},
+	} {
+		s := newSite(t, nil, lines...)
+		n := s.open()
+		r := s.serve(n)
+		at := r.listeners.Of(servicePolicies)
+		if len(at) != 1 {
+			t.Fatalf("%v: %d listeners", lines, len(at))
+		}
+		client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{TLSClientConfig: s.clientTLS(), DisableKeepAlives: true}}
+		policy := map[bool]int{true: 200, false: 404}[len(lines) > 2]
+		for url, want := range map[string]int{
+			"autoconfig.local.test/mail/config-v1.1.xml": 200, "autoconfig.remote.test/mail/config-v1.1.xml": 404, "mta-sts.local.test" + mtasts.Path: policy,
+			"ua-auto-config.local.test/.well-known/user-agent-configuration.json": 200,
+		} {
+			host, path, _ := strings.Cut(url, "/")
+			req, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+at[0].Addr().String()+"/"+path, nil)
+			must(t, err)
+			req.Host = host
+			resp, err := client.Do(req)
+			must(t, err)
+			text, err := io.ReadAll(resp.Body)
+			must(t, err)
+			resp.Body.Close()
+			if resp.StatusCode != want || want == 200 && !strings.HasPrefix(host, "mta-sts") && !strings.Contains(string(text), "local.test") {
+				t.Errorf("%v: %s: %s %s", lines, url, resp.Status, text)
+			}
+		}
+	}
+}

@@ -77,6 +77,7 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 	f.Others = append(f.Others, examineBinding(cfg)...)
 	f.Others = append(f.Others, examinePlaces(cfg.Screen.Places(), f.Now)...)
 	if resolver != nil {
+		f.Others = append(f.Others, examinePrograms(ctx, resolver, cfg, ourDomains(cfg, d.Domains), g.Limits.Look)...)
 		f.Others = append(f.Others, examineLists(ctx, resolver, cfg.DNSBL, g.Limits.Look)...)
 	}
 	return f
