@@ -372,6 +372,20 @@ func TestNothingIsDeletedButAtQuit(t *testing.T) {
 	}
 }
 
+// What is new stays where others look for what is new, until something is deleted.
+func TestNewStaysNew(t *testing.T) {
+	s := newSite(t, true, nil)
+	s.box.Close()
+	file := filepath.Join(s.dir, "alice", "new", "1700000000.M1P1.other")
+	check(t, os.WriteFile(file, []byte("Subject: new\n\nx\n"), 0o600))
+	c := s.signedIn(t)
+	c.talk("RETR 1\r\nQUIT\r\n", "+OK 19 octets\r\nSubject: new\r\n\r\nx\r\n.\r\n+OK goodbye\r\n")
+	s.ended(t)
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+}
+
 // A mailbox has one session, and the next when that has ended.
 func TestOneSession(t *testing.T) {
 	s := newSite(t, true, nil, letter)
