@@ -17,6 +17,8 @@ func Programs(cfg config.Config, domain mail.Domain) autoconfig.Settings {
 		implicit bool
 		at       []netip.AddrPort
 	}{
+		{autoconfig.IMAP, true, cfg.Listen.IMAPS}, {autoconfig.IMAP, false, cfg.Listen.IMAP},
+		{autoconfig.POP3, true, cfg.Listen.POP3S}, {autoconfig.POP3, false, cfg.Listen.POP3},
 		{autoconfig.Submission, true, cfg.Listen.Submissions}, {autoconfig.Submission, false, cfg.Listen.Submission},
 	} {
 		for _, at := range kind.at {

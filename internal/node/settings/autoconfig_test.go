@@ -25,6 +25,10 @@ func TestDoorsForPrograms(t *testing.T) {
 	if s := Programs(cfg, host); !slices.Equal(s.Doors, []autoconfig.Door{{Protocol: autoconfig.Submission, Port: 2587}}) {
 		t.Errorf("on loopback: %v", s.Doors)
 	}
+	cfg.Listen.IMAP, cfg.Listen.IMAPS, cfg.Listen.POP3, cfg.Listen.POP3S = at("127.0.0.1:143"), at("127.0.0.1:993"), at("127.0.0.1:110"), at("127.0.0.1:995")
+	if s := Programs(cfg, host); !slices.Equal(s.Doors, []autoconfig.Door{{Protocol: autoconfig.IMAP, Port: 993, Implicit: true}, {Protocol: autoconfig.IMAP, Port: 143}, {Protocol: autoconfig.POP3, Port: 995, Implicit: true}, {Protocol: autoconfig.POP3, Port: 110}, {Protocol: autoconfig.Submission, Port: 2587}}) {
+		t.Errorf("of every kind: %v", s.Doors)
+	}
 	cfg.Listen.Submissions = at("[::]:465")
 	if s := Programs(cfg, host); !slices.Equal(s.Doors, []autoconfig.Door{{Protocol: autoconfig.Submission, Port: 465, Implicit: true}}) {
 		t.Errorf("beside loopback: %v", s.Doors)
