@@ -54,7 +54,7 @@ func (a accountSettings) Run(_ context.Context, c console) error {
 		if !ok {
 			return errors.New("a profile needs a door to read mail at and one to send it at; [listen] has none of one kind")
 		}
-		c.printf("%s", profile)
+		c.lines(string(profile))
 		return nil
 	}
 	if len(s.Doors) == 0 {
