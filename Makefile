@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, race, mutate, fuzz, bench, bench-parsers, authors, crash, model, soak, spray, timing, migrate, proxies, networks, walks, pkcs12, clients, lint, vuln.
+# The rest: build, race, mutate, fuzz, bench, bench-parsers, authors, crash, model, soak, spray, timing, migrate, proxies, networks, configs, walks, pkcs12, clients, lint, vuln.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -101,6 +101,10 @@ screen:
 networks:
 	./scripts/install-test-tools
 	SALLYPORT_NETWORKS=1 go test -timeout 30m -count 1 -v ./test/networks
+
+# A hundred closed configurations and a hundred with a hole that was planted: what check says of each, and what an attacker gets.
+configs:
+	SALLYPORT_CONFIGS=100 go test -timeout 30m -count 1 ./test/configs
 
 # README.md and docs/operations.md word by word, the program built as the README says.
 walks:
