@@ -15,6 +15,7 @@ type book struct {
 	keys    map[string]*entry
 	gone    []vanished // by mod-sequence
 	inNew   int        // entries whose file is in new
+	pass    int        // comparisons with the files
 	ended   bool       // the last record is that of an orderly end
 	sound   int        // records that were understood
 }
@@ -25,6 +26,9 @@ func newBook() *book {
 
 // find returns where a UID is in entries, or would be.
 func (b *book) find(uid UID) (int, bool) {
+	if n := len(b.entries); n == 0 || b.entries[n-1].uid < uid {
+		return n, false // as for each that is read from an index
+	}
 	return slices.BinarySearchFunc(b.entries, uid, func(e *entry, uid UID) int { return cmp.Compare(e.uid, uid) })
 }
 
@@ -155,10 +159,15 @@ func (b *book) encode() []byte {
 	return appendEnd(out, b.next, b.modseq)
 }
 
+// averageRecord is about how long the record of a message is.
+const averageRecord = 80
+
 // readBook reads an index: whole is false when its head or its end is missing, or anything
 // within is damaged.
 func readBook(text []byte, bound int) (b *book, whole bool) {
 	b = newBook()
+	b.keys = make(map[string]*entry, len(text)/averageRecord)
+	b.entries = make([]*entry, 0, len(text)/averageRecord)
 	first, fine := true, true
 	damaged, torn := frames(text, func(record []byte) {
 		if first {

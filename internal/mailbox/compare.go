@@ -35,9 +35,9 @@ type listing struct {
 	curRead  bool
 }
 
-// compare says what others did to the files. It changes nothing.
+// compare says what others did to the files. It changes nothing but the marks of what it met.
 func (b *book) compare(l listing) (s seen) {
-	found := make(map[*entry]bool, len(l.new)+len(l.cur))
+	b.pass++
 	var open []place
 	exact := func(files []string, inCur bool) {
 		for _, file := range files {
@@ -48,7 +48,7 @@ func (b *book) compare(l listing) (s seen) {
 				}
 			}
 			if e != nil && e.file == file && e.inCur == inCur {
-				found[e] = true
+				e.pass = b.pass
 				continue
 			}
 			if file != "" && file[0] != '.' {
@@ -63,15 +63,15 @@ func (b *book) compare(l listing) (s seen) {
 		switch {
 		case e == nil:
 			s.found = append(s.found, p)
-		case found[e] || e.inCur && !l.curRead:
+		case e.pass == b.pass || e.inCur && !l.curRead:
 			s.twice = append(s.twice, twice{e, p})
 		default:
-			found[e] = true
+			e.pass = b.pass
 			s.renamed = append(s.renamed, renamed{e, p})
 		}
 	}
 	for _, e := range b.entries {
-		if !found[e] && (l.curRead || !e.inCur) {
+		if e.pass != b.pass && (l.curRead || !e.inCur) {
 			s.missing = append(s.missing, e)
 		}
 	}

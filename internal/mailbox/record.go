@@ -116,6 +116,7 @@ type entry struct {
 	file   string // its name in the folder, within cur or new
 	inCur  bool
 	key    string // by which its file is known whatever others call it
+	pass   int    // the comparison that met its file last
 }
 
 func (e *entry) append(b []byte) []byte {
