@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -270,6 +272,21 @@ func TestPipelinedCommands(t *testing.T) {
 			t.Fatalf("%s is not behind %q in\n%s", want, text[:at], text)
 		}
 		at += i
+	}
+}
+
+// Of messages of which one was refused, nothing stays: neither in the mailbox nor beside it.
+func TestARefusedAppendLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	c := w.login()
+	if lines := c.do("APPEND INBOX {5+}\r\nabcde {60000000}"); !strings.HasPrefix(lines[len(lines)-1], "t NO [TOOBIG]") {
+		t.Errorf("%q", lines)
+	}
+	c.ok("NOOP")
+	for _, sub := range []string{"tmp", "new", "cur"} {
+		if files, err := os.ReadDir(filepath.Join(w.dir, sub)); err != nil || len(files) != 0 {
+			t.Errorf("%s: %v %v", sub, files, err)
+		}
 	}
 }
 

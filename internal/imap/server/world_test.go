@@ -38,6 +38,7 @@ type world struct {
 	account mail.Address
 	options server.Options
 	addr    string
+	dir     string // of the mailbox
 	log     *lockedLog
 
 	mu       sync.Mutex
@@ -81,6 +82,7 @@ func newWorldOn(t testing.TB, disk vfs.FS, change ...func(*server.Options)) *wor
 	if disk == vfs.Default {
 		dir = t.TempDir()
 	}
+	w.dir = filepath.Join(dir, w.account.String())
 	logger := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.root, err = mailbox.New(mailbox.Options{
 		FS: pebble.Disk(disk), Folder: func(a mail.Address) (string, bool) { return filepath.Join(dir, a.String()), true }, Hostname: host,
