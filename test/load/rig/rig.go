@@ -47,6 +47,10 @@ type Doors struct {
 	MX          []string `json:"mx"`
 	Submission  []string `json:"submission"`
 	Submissions []string `json:"submissions"`
+	IMAP        []string `json:"imap"`
+	IMAPS       []string `json:"imaps"`
+	POP3        []string `json:"pop3"`
+	POP3S       []string `json:"pop3s"`
 }
 
 // Options say how the server of a test is set up.
