@@ -159,8 +159,10 @@ func (a *act) end() error {
 	return errors.Join(errs...)
 }
 
-// look waits until nothing changes any more and reads what is left behind.
+// look lets the hold window pass, waits until nothing changes any more and reads what is left
+// behind.
 func (a *act) look(ctx context.Context) error {
+	a.stage.Clock.Advance(a.stage.Config.Hijack.Hold + time.Minute)
 	if err := a.stage.Settle(ctx, settleTime); err != nil {
 		return err
 	}

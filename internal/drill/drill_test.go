@@ -2,6 +2,7 @@ package drill
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,48 +20,66 @@ import (
 const childMark = "SALLYPORT_DRILL_TEST"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childMark) == "" {
+	var err error
+	switch os.Getenv(childMark) {
+	case "":
 		os.Exit(m.Run())
+	case "report":
+		err = printReport(os.Args[1])
+	default:
+		var cfg config.Config
+		if cfg, err = config.ParseFile(os.Args[1]); err == nil {
+			err = Serve(context.Background(), Options{Config: cfg}, Place{os.Args[2], stage.Sinks{Outside: os.Args[3], Behind: os.Args[4]}}, os.Stdout)
+		}
 	}
-	cfg, err := config.ParseFile(os.Args[1])
-	if err == nil {
-		err = Serve(context.Background(), Options{Config: cfg}, Place{os.Args[2], stage.Sinks{Outside: os.Args[3], Behind: os.Args[4]}}, os.Stdout)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	fmt.Fprintln(os.Stderr, err)
-	os.Exit(1)
+}
+
+// printReport plays a small drill of everything in a folder, with forwards, for test/drill.
+func printReport(dir string) error {
+	o, err := quickstart(dir, "[forward]\nexternal = \"on\"\n")
+	if err != nil {
+		return err
+	}
+	o.Small = true
+	r, err := Run(context.Background(), o)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(r)
 }
 
 // quickstart is the configuration that the quickstart writes, in a folder of the test's.
-func quickstart(t *testing.T) Options {
-	t.Helper()
-	dir := t.TempDir()
+func quickstart(dir, more string) (o Options, err error) {
 	files := pki.In(filepath.Join(dir, "data", "tls"))
 	template := config.Template{Data: "data", Cert: files.Cert, Key: files.Key, NoMX: true, MX: "127.0.0.1:2525", Submission: "127.0.0.1:2587", Submissions: "127.0.0.1:2465"}
-	var err error
 	if template.Hostname, err = mail.ParseDomain("mx.local.test"); err != nil {
-		t.Fatal(err)
+		return o, err
 	}
 	if template.Domain, err = mail.ParseDomain("local.test"); err != nil {
-		t.Fatal(err)
+		return o, err
 	}
 	path := filepath.Join(dir, "sallyport.toml")
-	if err := os.WriteFile(path, template.Text(), 0o600); err != nil {
-		t.Fatal(err)
+	if err := os.WriteFile(path, append(template.Text(), more...), 0o600); err != nil {
+		return o, err
 	}
 	cfg, err := config.ParseFile(path) // the certificate that it names is not there
-	if err != nil {
-		t.Fatal(err)
-	}
 	return Options{Config: cfg, Seed: 1, Child: func(ctx context.Context, p Place) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, os.Args[0], path, p.Dir, p.Sinks.Outside, p.Sinks.Behind)
-		cmd.Env, cmd.Stderr = append(os.Environ(), childMark+"=1"), os.Stderr
+		cmd.Env, cmd.Stderr = append(os.Environ(), childMark+"=kill"), os.Stderr
 		return cmd
-	}}
+	}}, err
 }
 
 // A small drill of everything on the quickstart's configuration keeps all seven promises.
 func TestTheQuickstartKeepsAllPromises(t *testing.T) {
-	o := quickstart(t)
+	o, err := quickstart(t.TempDir(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
 	o.Small = os.Getenv("SALLYPORT_DRILL") == ""
 	if s := os.Getenv("SCENARIO"); s != "" {
 		o.Scenarios = []string{s}

@@ -36,7 +36,7 @@ func (a *act) bounces(ctx context.Context) error {
 			defer c.quit()
 			for n := range atOnce {
 				id := fmt.Sprintf("bounce%d-%d", i, n)
-				if a.post(c, letter{id: id, actor: verdict.Bouncer, to: []string{"postmaster@" + a.domain}, authors: "From: MAILER-DAEMON@" + remoteDomain + "\r\n", fields: reportField, body: a.returned(id, "")}) == "" {
+				if a.post(c, letter{id: id, actor: verdict.Bouncer, to: []string{"postmaster@" + a.domain}, authors: "From: MAILER-DAEMON@" + remoteDomain + "\r\n", fields: reportField, body: a.returned(id, a.bob.Address)}) == "" {
 					return
 				}
 			}
@@ -57,17 +57,21 @@ func (a *act) wrongAddresses(ctx context.Context, i int) {
 	for n := range perCall {
 		l.to = append(l.to, fmt.Sprintf("nobody%d-%d@%s", i, n, a.domain))
 	}
+	if i%10 == 0 { // and for one who does
+		l.to = append(l.to, a.carol.Address)
+	}
 	a.post(c, l)
 }
 
 // reportField makes a message a bounce; RFC 6522.
 const reportField = "MIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\nAuto-Submitted: auto-replied\r\n"
 
-// returned is the body of a bounce that returns a message of ours which was never sent.
-func (a *act) returned(id, attachment string) string {
+// returned is the body of a bounce that returns a message of somebody, which was never sent from
+// here.
+func (a *act) returned(id, of string) string {
 	return "--b\r\nContent-Type: text/plain\r\n\r\nYour message could not be delivered.\r\n--b\r\nContent-Type: message/delivery-status\r\n\r\n" +
 		"Reporting-MTA: dns; mx." + remoteDomain + "\r\n\r\nFinal-Recipient: rfc822; gone@" + remoteDomain + "\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n" +
-		"--b\r\nContent-Type: message/rfc822\r\n\r\nFrom: <" + a.bob.Address + ">\r\nTo: <gone@" + remoteDomain + ">\r\nMessage-ID: <never-" + id + "@" + a.domain + ">\r\nSubject: cheap\r\n\r\nBuy.\r\n" + attachment + "--b--\r\n"
+		"--b\r\nContent-Type: message/rfc822\r\n\r\nFrom: <" + of + ">\r\nTo: <gone@" + remoteDomain + ">\r\nMessage-ID: <never-" + id + "-" + of + ">\r\nSubject: cheap\r\n\r\nBuy.\r\n--b--\r\n"
 }
 
 const (
@@ -114,7 +118,7 @@ func (a *act) bomb(ctx context.Context, i int) {
 	if !good(c.say("MAIL FROM:<>")) || !good(c.say("RCPT TO:<"+a.alice.Address+">")) || !strings.HasPrefix(c.say("DATA"), "354") {
 		return
 	}
-	l := letter{id: fmt.Sprintf("bomb%d", i), actor: verdict.Bomber, to: []string{a.alice.Address}, authors: "From: MAILER-DAEMON@" + remoteDomain + "\r\n", fields: reportField, body: a.returned("bomb", "")}
+	l := letter{id: fmt.Sprintf("bomb%d", i), actor: verdict.Bomber, to: []string{a.alice.Address}, authors: "From: MAILER-DAEMON@" + remoteDomain + "\r\n", fields: reportField, body: a.returned("bomb", "friend@"+remoteDomain)}
 	size := int64(len(l.text()))
 	if c.put(l.text()) != nil {
 		return
@@ -187,16 +191,19 @@ func (a *act) slow(ctx context.Context) error {
 func (a *act) honest(ctx context.Context) {
 	s := a.seen.Siege
 	var mu sync.Mutex
-	each(honest, 4, func(i int) {
-		began := time.Now()
-		r := a.honestOne(ctx, i)
-		mu.Lock()
-		defer mu.Unlock()
-		s.Honest++
-		s.Slowest = max(s.Slowest, time.Since(began))
-		if !good(r) {
-			s.Failed++
-			s.Why = append(s.Why, r)
+	// Each of the two writes one message after the other, as a person does.
+	each(2, 2, func(who int) {
+		for i := who; i < honest; i += 2 {
+			began := time.Now()
+			r := a.honestOne(ctx, i)
+			mu.Lock()
+			s.Honest++
+			s.Slowest = max(s.Slowest, time.Since(began))
+			if !good(r) {
+				s.Failed++
+				s.Why = append(s.Why, r)
+			}
+			mu.Unlock()
 		}
 	})
 }

@@ -166,7 +166,6 @@ func (a *act) trace(ctx context.Context) error {
 		a.post(c, l)
 		c.quit()
 	}
-	a.stage.Clock.Advance(a.stage.Config.Hijack.Hold + time.Minute)
 	if err := a.look(ctx); err != nil {
 		return err
 	}

@@ -17,7 +17,6 @@ import (
 
 	"sallyport/internal/drill/sink"
 	"sallyport/internal/drill/verdict"
-	"sallyport/internal/fact"
 	"sallyport/internal/incident"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
@@ -183,21 +182,28 @@ func (s *Stage) verified(ctx context.Context, seen *verdict.Seen) error {
 // Ask asks the trace about one message, as an operator does, and says what it lacks.
 func (s *Stage) Ask(ctx context.Context, l verdict.Letter) (verdict.Asked, error) {
 	a, err := s.Operator.Trace(ctx, operate.TraceQuery{Text: l.Queue})
-	return verdict.Asked{Queue: l.Queue, Lacking: verdict.Whole(ofMessage(a.Facts(), l.Queue), l)}, err
-}
-
-func ofMessage(all []fact.Fact, queue string) []fact.Fact {
-	return slices.DeleteFunc(all, func(f fact.Fact) bool { return f.Queue.String() != queue })
+	return verdict.Asked{Queue: l.Queue, Lacking: verdict.Whole(verdict.Stories(a.Facts())[l.Queue], l)}, err
 }
 
 // Letter reads what the head of a message says of it.
-func Letter(head []byte) verdict.Letter {
-	var l verdict.Letter
+func Letter(head []byte) (l verdict.Letter) {
+	written := ""
+	defer func() {
+		if l.Queue == "" { // what the server writes itself has no other trace of its way
+			l.Queue = written
+		}
+	}()
 	for _, f := range fields(head) {
 		switch strings.ToLower(f.name) {
 		case "x-drill":
 			if w := strings.Fields(f.value); len(w) == 3 && l.ID == "" {
 				l.ID, l.Actor, l.Account = w[0], verdict.Actor(w[1]), strings.TrimPrefix(w[2], "-")
+			}
+		case "return-path": // as a mailbox has it
+			l.From = strings.Trim(f.value, "<>")
+		case "message-id":
+			if id, _, _ := strings.Cut(strings.Trim(f.value, "<>"), "@"); len(id) == mail.IDLength {
+				written = id
 			}
 		case "received":
 			if _, id, ok := strings.Cut(f.value, " id "); ok && l.Queue == "" {

@@ -61,7 +61,7 @@ func refused(facts []fact.Fact, rules ...string) int {
 func relayed(s Seen) []Measure {
 	n, some := examples(s.Left, func(l Letter) (string, bool) {
 		forward := slices.ContainsFunc(l.To, func(to string) bool { return slices.Contains(s.Forwards, to) }) && s.Frozen == ""
-		return fmt.Sprintf("%s to %s", l.ID, strings.Join(l.To, ", ")), fromOutside(l.Actor) && !forward
+		return fmt.Sprintf("%s to %s", l.ID, strings.Join(l.To[:min(len(l.To), 3)], ", ")), fromOutside(l.Actor) && !forward
 	})
 	tried := refused(s.Facts, string(gate.RuleRelayDenied), string(gate.RuleSignInRequired))
 	if s.Frozen != "" {

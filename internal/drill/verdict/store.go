@@ -118,12 +118,9 @@ func bombed(s Seen) []Measure {
 
 // open counts what the trace does not answer for.
 func open(s Seen) []Measure {
-	story := map[string][]fact.Fact{}
+	story := Stories(s.Facts)
 	nameless := 0
 	for _, f := range s.Facts {
-		if !f.Queue.IsZero() {
-			story[f.Queue.String()] = append(story[f.Queue.String()], f)
-		}
 		if f.Kind == fact.KindRefuse && f.Rule == "" {
 			nameless += max(1, f.Count)
 		}
@@ -148,6 +145,24 @@ func open(s Seen) []Measure {
 		out = append(out, m("messages of a random ten that cannot be followed to their end", "messages", n, len(s.Asked), which))
 	}
 	return out
+}
+
+// Stories are the facts of each message, by its identifier in the queue. What was sent on of a
+// message is part of its story.
+func Stories(facts []fact.Fact) map[string][]fact.Fact {
+	story := map[string][]fact.Fact{}
+	for _, f := range facts {
+		if !f.Queue.IsZero() {
+			story[f.Queue.String()] = append(story[f.Queue.String()], f)
+		}
+	}
+	for _, f := range facts {
+		if f.Kind == fact.KindForward && !f.About.IsZero() {
+			from := f.About.String()
+			story[from] = append(story[from], story[f.Queue.String()]...)
+		}
+	}
+	return story
 }
 
 // Whole says what the facts of one message do not tell of its way to where it arrived: "" is
