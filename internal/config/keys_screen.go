@@ -23,6 +23,7 @@ type Screen struct {
 	RefuseAt            int
 	Slow                time.Duration
 	Timeout             time.Duration
+	Greylist            time.Duration // that strangers are put off; 0: none is
 }
 
 // Places are the files that say where an address belongs, each once.
@@ -51,6 +52,8 @@ func screenKeys() []entry[Screen] {
 			func(c *Screen) *int { return &c.RefuseAt }),
 		duration("screen.slow", "5s", "1s", "30s", "How long each recipient waits of somebody whom a line of screen.list slows.",
 			func(c *Screen) *time.Duration { return &c.Slow }),
+		duration("screen.greylist", "0s", "0s", "1h", "How long the first mail of a sender is put off whom nobody here knows: a network, sender and recipient that were never seen together get 450, and are taken when they come again after so long and within a day; from then on all of the network is known for 60 days after it last wrote. Not put off: whom the recipient wrote to, or got mail from that passed DMARC, whom screen.list exempts, and mail to postmaster and abuse. 0s: nobody is; 5m does where it is wanted. It delays honest first mails, and codes that people wait for.",
+			func(c *Screen) *time.Duration { return &c.Greylist }),
 		duration("screen.timeout", "10s", "1s", "30s", "How long all questions to the DNS about one recipient's sender may take; what is not answered by then lists nobody.",
 			func(c *Screen) *time.Duration { return &c.Timeout }),
 	}

@@ -37,6 +37,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/message"
 	"sallyport/internal/returnpath"
+	"sallyport/internal/screen/greylist"
 	"sallyport/internal/signin"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
@@ -111,7 +112,7 @@ type Findings interface {
 	Keep(ctx context.Context, all []store.Mutation)
 }
 
-// Options are everything that intake works with; all fields but Screen, Watch, Networks, Memory, ReturnPaths,
+// Options are everything that intake works with; all fields but Screen, Greylist, Acquainted, Watch, Networks, Memory, ReturnPaths,
 // Binding, Findings, Offers, Recipients, International, Reserved and Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
@@ -128,6 +129,10 @@ type Options struct {
 	Inflow *inflow.Budget
 	// Screen judges strangers; nil: nobody does.
 	Screen Screen
+	// Greylist puts strangers off that nobody knows; nil: nobody is put off. Acquainted says
+	// whom an account knows; nil: nobody.
+	Greylist   *greylist.Greylist
+	Acquainted func(ctx context.Context, account, sender mail.Address) bool
 	// Watch watches accounts for misuse; nil: nobody does.
 	Watch Watch
 	// Networks knows the networks that sign in as accounts; nil: none does.

@@ -6,11 +6,14 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/budget/inflow"
 	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/screen/access"
+	"sallyport/internal/screen/greylist"
 	"sallyport/internal/screen/policy"
+	"sallyport/internal/spool"
 )
 
 // Screen judges who writes on port 25, before a recipient of ours is taken. It can only take
@@ -36,7 +39,8 @@ func (t *transaction) screened(ctx context.Context, to mail.Address) mail.Reply 
 	if words != "" {
 		t.note(nil, []fact.Pair{{Name: "screen", Value: words}})
 	}
-	t.flow.Exempt(j.Rule == policy.RuleExempt)
+	t.exempt = j.Rule == policy.RuleExempt
+	t.flow.Exempt(t.exempt)
 	if j.Wait > 0 {
 		wait := time.NewTimer(j.Wait)
 		defer wait.Stop()
@@ -46,4 +50,25 @@ func (t *transaction) screened(ctx context.Context, to mail.Address) mail.Reply 
 		}
 	}
 	return mail.Reply{}
+}
+
+// greylisted puts a stranger off whom neither the server nor the recipient knows, when he names
+// a recipient of ours that would be taken. The roles are reached at once. The zero Reply goes on.
+func (t *transaction) greylisted(ctx context.Context, ways []spool.Delivery, to mail.Address) mail.Reply {
+	g := t.s.in.Greylist
+	if g == nil || t.door != gate.DoorMX || !t.s.anonymous() || t.exempt || t.s.source() == (inflow.Source{}) || policy.IsRole(to) {
+		return mail.Reply{}
+	}
+	if from, named := t.draft.Envelope.From.Address(); named && t.s.in.Acquainted != nil {
+		for _, w := range ways {
+			if t.s.in.Acquainted(ctx, w.Mailbox, from) {
+				return mail.Reply{}
+			}
+		}
+	}
+	v := g.Judge(ctx, peer(t.s.conn), t.draft.Envelope.From, to)
+	if v.OK {
+		return mail.Reply{}
+	}
+	return t.refuse(ctx, greylist.Rule, v.Reply(), to.String())
 }

@@ -37,6 +37,7 @@ type transaction struct {
 	cut     bool            // a delivery is to a server that gets the message while its sender waits
 	over    fact.Fact       // recipients that a limit kept out, not recorded yet
 	charge  *ledger.Charge  // what it takes of the account's budget; nil: nothing
+	exempt  bool            // the recipient at hand is not to be screened further, by the administrator's list
 	flow    *inflow.Charge  // what it takes of those of its sender's network and of the mailboxes
 	invalid int             // recipients that were refused for good
 	said    []fact.Pair     // by servers behind us and by signed return paths, of recipients that were let in
@@ -121,6 +122,9 @@ func (t *transaction) Rcpt(ctx context.Context, to wire.RcptParams) mail.Reply {
 	if len(t.draft.Deliveries())+len(part.Ways) > t.limit.Deliveries {
 		// The aliases of all recipients together reach too many mailboxes.
 		return t.refuse(ctx, "too-many-deliveries", mail.R(452, "4.5.3", "too many recipients"), addr.String())
+	}
+	if r := t.greylisted(ctx, part.Ways, addr); !r.IsZero() {
+		return r
 	}
 	if r, ok := t.allowed(ctx, len(part.Ways), addr); !ok {
 		return r

@@ -21,6 +21,7 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 		n.desk.Adjust(settings.SignIn(cfg))
 		n.intake.Adjust(settings.Intake(cfg), cfg.Notice)
 		n.data.Inflow.Adjust(settings.Inflow(cfg))
+		n.data.Greylist.Adjust(settings.Greylist(cfg))
 		n.dispatch.Adjust(settings.Retry(cfg), settings.Dispatch(cfg))
 		// What was checked does not fail; if it does, the former bounds stay.
 		for _, err := range []error{

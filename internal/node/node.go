@@ -158,7 +158,7 @@ func (n *Node) openDelivery(context.Context) error {
 func (n *Node) openIntake(_ context.Context) error {
 	n.desk = signin.New(signin.Options{Accounts: n.data.Accounts, Journal: n.data.Trace, Watch: n.watch, Limits: settings.SignIn(n.config()), Now: n.o.Now, Logger: n.log})
 	n.intake = intake.New(intake.Options{
-		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Accounts: n.data.Accounts, Desk: n.desk, Queue: n.data.Spool, Journal: n.data.Trace, Watch: n.watch, Ledger: n.data.Ledger, Inflow: n.data.Inflow, Allowance: n.allowance, Recipients: n.ways().Behind(), Offers: n.ways().Behind(), International: n.ways().Behind(), ReturnPaths: n.data.ReturnPaths.Read,
+		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Accounts: n.data.Accounts, Desk: n.desk, Queue: n.data.Spool, Journal: n.data.Trace, Watch: n.watch, Ledger: n.data.Ledger, Inflow: n.data.Inflow, Greylist: n.data.Greylist, Acquainted: n.watch.Acquainted, Allowance: n.allowance, Recipients: n.ways().Behind(), Offers: n.ways().Behind(), International: n.ways().Behind(), ReturnPaths: n.data.ReturnPaths.Read,
 		Binding: n.binding, Findings: n.data.Findings, Networks: n.networks,
 		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: settings.Intake(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 		Screen: screening{n}, Inspectors: n.inspectors(), Reserved: func() []string { return n.now().checks.Reserved() }, Memory: n.memory,

@@ -1,6 +1,12 @@
 package node
 
-import "fmt"
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"sallyport/internal/mail"
+)
 
 // screenProofs adds those of who is kept out, and of how much comes in.
 func screenProofs(all map[string]keyProof) {
@@ -21,6 +27,10 @@ func screenProofs(all map[string]keyProof) {
 	for key, value := range map[string]string{"list": `"screen"`, "refuse_at": "9", "slow": `"9s"`, "timeout": `"9s"`} {
 		all["screen."+key] = keyProof{set: "[screen]\n" + key + " = " + value, see: see}
 	}
+	all["screen.greylist"] = keyProof{set: "[screen]\ngreylist = \"7m\"", see: func(n *Node) any {
+		to, err := mail.ParseAddress("alice@local.test", mail.ASCII)
+		return fmt.Sprint(n.data.Greylist.Judge(context.Background(), netip.MustParseAddr("198.51.100.7"), mail.NullPath(), to).OK, err)
+	}}
 	one := "[dnsbl.\"bl.test\"]"
 	for key, value := range map[string]string{"of": `"hello"`, "weight": "-9", "answers": `["127.0.0.4/32"]`} {
 		all["dnsbl.NAME."+key] = keyProof{set: one + "\n" + key + " = " + value, see: see, on: one}

@@ -15,6 +15,7 @@ const (
 	SpaceLists      Space = "lists/"
 	SpaceBudget     Space = "budget/"
 	SpaceInflow     Space = "inflow/"
+	SpaceGreylist   Space = "greylist/"
 	SpaceIncidents  Space = "incident/"
 	SpaceTrust      Space = "trust/"
 	SpaceHijack     Space = "hijack/"
@@ -65,6 +66,7 @@ func Spaces() []Owned {
 		{SpaceRoster, "directory/roster", "domains, aliases, forwards, delegates and outside contacts that commands added"},
 		{SpaceLists, "ldap/roll", "the last good list of each directory: recipients, and how many people"},
 		{SpaceBudget, "budget/ledger", "counts of recipients"},
+		{SpaceGreylist, "screen/greylist", "senders that were put off, and networks that were let through"},
 		{SpaceInflow, "budget/inflow", "what networks brought and mailboxes took, where that fills again in more than a minute"},
 		{SpaceNotices, "incident/notice", "which incidents somebody was told of, and which contacts that they were replaced"},
 		{SpaceWebhook, "incident/webhook", "of which incidents another program was told"},

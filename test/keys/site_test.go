@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
+	"io"
+	"net"
 	"net/netip"
 	"net/smtp"
 	"net/textproto"
@@ -37,7 +39,9 @@ type site struct {
 	// frozen is where its clock stands; 0: it goes.
 	frozen atomic.Int64
 	fs     vfs.FS // of store and mailboxes
-	stop   func() // ends the server that runs
+	// balanced: clients come by a balancer that says who they are.
+	balanced bool
+	stop     func() // ends the server that runs
 }
 
 // newSite writes the configuration, with more in the middle; nothing runs yet. The file
@@ -72,6 +76,7 @@ const certificates = "[tls]\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"
 
 func (s *site) configure(more string) {
 	s.t.Helper()
+	s.balanced = strings.Contains(more, "[proxy]")
 	if !strings.Contains(more, "[mx]") {
 		more = noDelivery + more
 	}
@@ -145,7 +150,13 @@ func (s *site) reload(more string) {
 // signIn begins a session of an account at the door submission.
 func (s *site) signIn(account string) (*smtp.Client, error) {
 	s.t.Helper()
-	c, err := smtp.Dial(s.Addrs().Submission[0])
+	nc, err := net.Dial("tcp", s.Addrs().Submission[0])
+	must(s.t, err)
+	if s.balanced {
+		_, err = io.WriteString(nc, "PROXY TCP4 198.51.100.50 192.0.2.1 4711 587\r\n")
+		must(s.t, err)
+	}
+	c, err := smtp.NewClient(nc, "mx.local.test")
 	must(s.t, err)
 	s.t.Cleanup(func() { _ = c.Close() })
 	must(s.t, c.Hello("client.test"))

@@ -148,6 +148,20 @@ func (w *Watch) Heard(ctx context.Context, from mail.Address, ways []Way) Judged
 	return j
 }
 
+// Acquainted reports whether an account has written to somebody, or heard from him with proof
+// that it was he.
+func (w *Watch) Acquainted(ctx context.Context, of, other mail.Address) bool {
+	lessons := hijack.Heard(w.o.Key.Account(of.Key()), w.o.Key.Address(other), w.o.Now())
+	for _, l := range lessons {
+		for _, prefix := range []string{prefixPair, prefixHeard} {
+			if _, err := w.o.Store.Get(ctx, keyOf(prefix, l.One, l.Other)); err == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // listeners are the accounts that a message comes in for, each once.
 func (w *Watch) listeners(ways []Way) (out []mail.Address) {
 	seen := map[string]bool{}

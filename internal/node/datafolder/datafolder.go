@@ -34,6 +34,7 @@ import (
 	"sallyport/internal/oidc"
 	"sallyport/internal/operate/format"
 	"sallyport/internal/returnpath"
+	"sallyport/internal/screen/greylist"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
 	"sallyport/internal/store/pebble"
@@ -69,9 +70,10 @@ type Folder struct {
 	Facts       *query.Reader // of what Trace keeps
 	ReturnPaths *returnpath.Paths
 	Accounts    *accounts.Identity
-	DeviceCA    *ca.CA           // signs certificates of devices
-	Ledger      *ledger.Ledger   // of recipients
-	Inflow      *inflow.Budget   // of what networks bring and mailboxes take
+	DeviceCA    *ca.CA         // signs certificates of devices
+	Ledger      *ledger.Ledger // of recipients
+	Inflow      *inflow.Budget // of what networks bring and mailboxes take
+	Greylist    *greylist.Greylist
 	Findings    *review.Findings // of sender binding
 	Spool       *spool.Spool
 	Ring        *keyring.Ring // the keys that sign
@@ -151,7 +153,7 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 	if f.Ledger, err = ledger.Open(ctx, f.Store, ledger.Options{Now: o.Now, Logger: o.Logger}); err != nil {
 		return err
 	}
-	if f.Inflow, err = inflow.Open(ctx, f.Store, inflow.Options{Limits: settings.Inflow(cfg), Now: o.Now, Logger: o.Logger}); err != nil {
+	if err := f.openStrangers(ctx, cfg, o); err != nil {
 		return err
 	}
 	if f.Findings, err = review.Open(ctx, f.Store, review.Options{Limits: review.DefaultLimits(), Now: o.Now, Logger: o.Logger}); err != nil {
@@ -239,4 +241,13 @@ func (f *Folder) recordRecovery(ctx context.Context, r spool.Report, o Options) 
 	o.Logger.Info("queue recovered", "entries", r.Entries, "resumed", r.Resumed, "held", r.Held, "damaged", r.Damaged,
 		"orphans", r.Orphans, "repaired", r.Repaired, "took", r.Took)
 	return f.Trace.Write(ctx, told.Fact())
+}
+
+// openStrangers opens what is remembered of those who write from outside.
+func (f *Folder) openStrangers(ctx context.Context, cfg config.Config, o Options) (err error) {
+	if f.Inflow, err = inflow.Open(ctx, f.Store, inflow.Options{Limits: settings.Inflow(cfg), Now: o.Now, Logger: o.Logger}); err != nil {
+		return err
+	}
+	f.Greylist, err = greylist.Open(ctx, f.Store, greylist.Options{Limits: settings.Greylist(cfg), Now: o.Now, Logger: o.Logger})
+	return err
 }

@@ -6,8 +6,16 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/screen/geo"
+	"sallyport/internal/screen/greylist"
 	"sallyport/internal/screen/policy"
 )
+
+// Greylist says how long strangers are put off.
+func Greylist(cfg config.Config) greylist.Limits {
+	l := greylist.DefaultLimits()
+	l.Wait = cfg.Screen.Greylist
+	return l
+}
 
 // Screen says who is kept out on port 25. The error is that of the administrator's list, or of a
 // file of places.

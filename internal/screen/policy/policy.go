@@ -169,7 +169,7 @@ func (s *Screen) Look(ctx context.Context, v access.Visitor) Judgement {
 
 // score adds what lists of others say.
 func (s *Screen) score(ctx context.Context, v access.Visitor, j Judgement) Judgement {
-	if len(s.o.Lists) == 0 || isRole(v.To) {
+	if len(s.o.Lists) == 0 || IsRole(v.To) {
 		return j
 	}
 	of := dnsbl.Visitor{Client: v.Client}
@@ -210,9 +210,9 @@ func because(what, reason string) string {
 	return what + ": " + reason
 }
 
-// isRole reports whether the recipient is a role that must be reachable: RFC 5321 §4.5.1,
+// IsRole reports whether the recipient is a role that must be reachable: RFC 5321 §4.5.1,
 // RFC 2142 §4.
-func isRole(a mail.Address) bool {
+func IsRole(a mail.Address) bool {
 	local := mail.FoldLocal(a.Local())
 	return local == "postmaster" || local == "abuse"
 }
