@@ -256,6 +256,7 @@ func (n *night) whereToLookFirst() {
 	n.change("hostnam ", "hostname ")
 	n.gives(0, "sallyport check")
 	n.gives(0, "sallyport reload")
+	n.leaves("a rehearsal takes a minute and a half of the machine, and has tests of its own", "sallyport drill")
 	n.open("Why something is refused", "ADDRESS", "carl@remote.test")
 	n.gives(0, "sallyport trace ADDRESS", "carl@remote.test")
 	n.gives(0, "sallyport check --explain 'client=192.0.2.7 from=x@example.net to=sales@example.org'", "(?m)^answer: 550 5.1.1 ")
