@@ -47,7 +47,7 @@ func load(t *testing.T, text string) config.Config {
 // given is everything that rooms are told of the limits of a configuration.
 func given(c config.Config) string {
 	return fmt.Sprintf("%+v", []any{
-		Server(c), Intake(c), Spool(c), Dispatch(c),
+		Server(c), Intake(c), Access(c), SignIn(c), Inflow(c), Spool(c), Dispatch(c),
 		Accounts(c), Trace(c), Retry(c), c.Directory(), c.Limits.Free(), c.Limits.UnjudgedMemory, memory.SoftLimit(c.Limits.Memory, 0, 0),
 	})
 }
