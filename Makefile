@@ -116,8 +116,8 @@ hijack:
 	./scripts/install-test-tools
 	SHOW=1 go test -timeout 30m -count 1 -v ./test/hijack
 
-# All of the rehearsal on the quickstart's configuration, in a network without a way out, and
-# with each of the planted breaks; about half an hour.
+# All of the rehearsal on the quickstart's configuration, and a small one with each of the
+# planted breaks; about half an hour.
 drill:
 	./scripts/install-test-tools
 	SALLYPORT_DRILL=1 go test -timeout 90m -count 1 -v ./internal/drill ./test/drill
