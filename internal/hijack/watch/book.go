@@ -18,6 +18,7 @@ const (
 	prefixFrom    = prefix + "from/"
 	prefixProgram = prefix + "program/"
 	prefixReader  = prefix + "reader/"
+	prefixReads   = prefix + "reads/"
 	prefixOffer   = prefix + "tls/"
 	prefixShared  = prefix + "shared/"
 	prefixPaused  = prefix + "paused/"
@@ -169,7 +170,7 @@ func (b *book) forget(account hijack.Fingerprint, since time.Time) (out []store.
 		}
 		return decodeTime(v, b.now)
 	}
-	for _, p := range []string{prefixFrom, prefixProgram, prefixReader, prefixOffer, prefixHeard} {
+	for _, p := range []string{prefixFrom, prefixProgram, prefixReader, prefixReads, prefixOffer, prefixHeard} {
 		_ = b.st.Scan(b.ctx, store.Prefix(keyOf(p, account)), func(k, v []byte) (bool, error) {
 			if !began(v).Before(since) {
 				out = append(out, store.Mutation{Key: append([]byte(nil), k...), Delete: true})

@@ -3,6 +3,7 @@ package watch
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"sallyport/internal/hijack"
@@ -24,27 +25,64 @@ func (w *Watch) SignedIn(ctx context.Context, by Act) {
 		also = append(also, m...)
 		return fresh
 	}
-	programs := prefixProgram
+	programs, networks, network := prefixProgram, prefixFrom, by.Network
 	if by.Reads {
-		programs = prefixReader // who has sent for long begins to read with no program that is strange for it
+		// Who has sent for long begins to read with no program that is strange for it. And what
+		// reads is a phone, which a carrier gives one address after another of the same
+		// networks: only one far from all that are known is new, and what reads takes no place
+		// among those that send.
+		programs, networks, network = prefixReader, prefixReads, wide(by.Network)
+		if _, err := w.o.Store.Get(ctx, keyOf(prefixFrom, who, w.o.Key.Text("network", by.Network))); err == nil {
+			network = ""
+		}
 	}
-	e := hijack.SignedIn{At: now, NewNetwork: novel(prefixFrom, "network", by.Network), NewProgram: novel(programs, "program", by.Program)}
+	e := hijack.SignedIn{At: now, NewNetwork: novel(networks, "network", network), NewProgram: novel(programs, "program", by.Program)}
 	novel(prefixOffer, "tls", by.Offer)
 	if by.Network != "" || by.Program != "" {
 		w.event(ctx, by, e, also...)
 	}
 }
 
+// The networks that count as one where somebody reads: what a carrier or an office has of
+// addresses, more or less.
+const (
+	wide4 = 16
+	wide6 = 32
+)
+
+// wide is the network around a network; what is none stays what it is.
+func wide(network string) string {
+	p, err := netip.ParsePrefix(network)
+	if err != nil {
+		return network
+	}
+	bits := wide4
+	if p.Addr().Is6() {
+		bits = wide6
+	}
+	return netip.PrefixFrom(p.Addr(), min(bits, p.Bits())).Masked().String()
+}
+
 // origin tells whether an account comes from somewhere, or with something, for the first
-// time, and what is to be written for it. The first of all is no new one.
+// time, and what is to be written for it. The first of all is no new one. Where as many are
+// remembered as may be, the youngest gives way: what an account has had for long stays known,
+// and what it comes from now is no new place at each sign-in.
 func (w *Watch) origin(ctx context.Context, all, one []byte, now time.Time) (fresh bool, also []store.Mutation) {
 	if _, err := w.o.Store.Get(ctx, one); !errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
 	n := 0
-	_ = w.o.Store.Scan(ctx, store.Prefix(all), func(_, _ []byte) (bool, error) { n++; return n < w.o.Limits.Origins, nil })
-	if n < w.o.Limits.Origins {
-		also = []store.Mutation{{Key: one, Value: encodeTime(now)}}
+	var youngest store.Mutation
+	var at time.Time
+	_ = w.o.Store.Scan(ctx, store.Prefix(all), func(k, v []byte) (bool, error) {
+		n++
+		if t := decodeTime(v, now); youngest.Key == nil || t.After(at) {
+			youngest, at = store.Mutation{Key: append([]byte(nil), k...), Delete: true}, t
+		}
+		return n < w.o.Limits.Origins, nil
+	})
+	if n >= w.o.Limits.Origins && youngest.Key != nil {
+		also = append(also, youngest)
 	}
-	return n > 0, also
+	return n > 0, append(also, store.Mutation{Key: one, Value: encodeTime(now)})
 }
