@@ -157,7 +157,7 @@ func (a *act) slow(ctx context.Context) error {
 			mu.Lock()
 			open = append(open, c)
 			mu.Unlock()
-			if good(c.say("MAIL FROM:<slow@"+innocentDomain+">")) && good(c.say("RCPT TO:<"+a.alice.Address+">")) && strings.HasPrefix(c.say("DATA"), "354") {
+			if good(c.say("MAIL FROM:<slow@"+innocentDomain+">")) && good(c.say("RCPT TO:<"+[]string{a.bob.Address, a.carol.Address}[i%2]+">")) && strings.HasPrefix(c.say("DATA"), "354") {
 				inside.Add(1)
 				_ = c.put("Subject: s")
 			}
