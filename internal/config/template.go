@@ -81,6 +81,7 @@ func (t Template) Text() []byte {
 	}
 	if t.NoMX {
 		b.WriteString("\n# Mail for domains without a route waits: nothing leaves this host by itself.\n[mx]\ndelivery = \"off\"\n\n# Nor is the DNS asked about those who bring mail.\n[authentication]\ncheck = \"off\"\n")
+		b.WriteString("\n# Whoever tries this out comes from this host, and one mailbox stands for many. Elsewhere the\n# defaults bound what one place brings into one mailbox.\n[inflow]\nshare_messages   = 1000000\nshare_size       = \"4GiB\"\nmailbox_messages = 1000000\nmailbox_size     = \"4GiB\"\n")
 	}
 	return []byte(b.String())
 }
