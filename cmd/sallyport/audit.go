@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/dnsx"
 	"sallyport/internal/kit/pki"
 	"sallyport/internal/kit/safefile"
+	"sallyport/internal/kit/timespan"
 	"sallyport/internal/kit/words"
 	"sallyport/internal/mail"
 	"sallyport/internal/relayaudit/report"
@@ -33,8 +34,8 @@ type auditCommand struct {
 	Source         string        `placeholder:"ADDRESS" help:"The address of this host to ask from."`
 	CA             string        `name:"ca" type:"existingfile" placeholder:"FILE" help:"Who vouches for certificates, in place of this system's authorities."`
 	DNS            string        `name:"dns" placeholder:"ADDRESS:PORT" help:"The name server to ask, in place of this system's."`
-	Pace           time.Duration `default:"50ms" help:"How long to wait between two questions (default: ${default})."`
-	Patience       time.Duration `default:"15s" help:"How long to wait for an answer (default: ${default})."`
+	Pace           timespan.Flag `placeholder:"50ms" default:"50ms" help:"How long to wait between two questions (default: ${default})."`
+	Patience       timespan.Flag `placeholder:"15s" default:"15s" help:"How long to wait for an answer (default: ${default})."`
 	All            bool          `short:"a" help:"What is only to know, too."`
 	Strict         bool          `help:"Exit with 1 for a weakness, too."`
 	HTML           string        `name:"html" placeholder:"FILE" help:"Write the report as one HTML page."`
@@ -148,7 +149,7 @@ func (a auditCommand) options() (targets []visit.Target, o visit.Options, err er
 		targets = append(targets, t)
 	}
 	o = visit.Options{Client: a.ourName(), Limits: visit.DefaultLimits(), Deliver: a.Deliver}
-	o.Limits.Pace, o.Limits.Probe.Reply = a.Pace, a.Patience
+	o.Limits.Pace, o.Limits.Probe.Reply = time.Duration(a.Pace), time.Duration(a.Patience)
 	if a.Source != "" {
 		if o.Source, err = netip.ParseAddr(a.Source); err != nil {
 			return nil, o, usageError{fmt.Sprintf("--source: %v", err)}
