@@ -59,11 +59,22 @@ func (i *Identity) SignInByToken(ctx context.Context, user, token string, p Peer
 		i.forgive(ticket)
 		return Proof{}, cancelled(ctx)
 	}
-	c := Credential{ID: tokenID, Kind: KindToken, Name: person.Client, Created: i.o.Now(), Expires: person.Ends, Scope: ScopeAll}
+	c := Credential{ID: tokenID, Kind: KindToken, Name: person.Client, Created: i.o.Now(), Expires: person.Ends, Scope: scopeOf(person)}
 	if err := r.refuses(c, p, i.o.Now()); err != nil {
 		return Proof{}, err
 	}
 	return i.admit(ctx, r, c, p)
+}
+
+// scopeOf is what somebody's token is for.
+func scopeOf(p oidc.Person) (s Scope) {
+	if p.Sends {
+		s |= ScopeSend
+	}
+	if p.Reads {
+		s |= ScopeReceive
+	}
+	return s
 }
 
 // recallToken asks the rates, as for a password.

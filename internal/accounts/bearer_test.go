@@ -243,3 +243,35 @@ func FuzzBearerMessage(f *testing.F) {
 		}
 	})
 }
+
+// A token that is for sending alone reads no mailbox, and one for reading alone sends nothing.
+func TestATokenForOneThing(t *testing.T) {
+	var judge *oidc.Judge
+	f := open(t, mem.New(), Options{Limits: laxLimits(), Provider: func() *oidc.Judge { return judge }})
+	f.add(t, "alice@local.test", alicePassword)
+	p := oidctest.New(t, f.clock.Now)
+	var err error
+	judge, err = oidc.New(oidc.Provider{Issuer: p.URL, Audience: oidctest.Audience, Scope: oidctest.Scope, ReadScope: "imap", Clients: []string{oidctest.Client}, Claim: "email"},
+		oidc.Means{Limits: oidc.DefaultLimits(), Now: f.clock.Now, Dial: (&net.Dialer{}).DialContext})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for scope, want := range map[string]Scope{oidctest.Scope: ScopeSend, "imap": ScopeReceive, "imap " + oidctest.Scope: ScopeAll} {
+		token := p.Token("alice@local.test", map[string]any{"scope": scope})
+		for _, to := range []Scope{ScopeSend, ScopeReceive} {
+			peer := home()
+			peer.For = to
+			_, x := say(f.Identity, peer, MechXOAuth2, xoauth2Of("alice@local.test", token))
+			proof, in := x.Proof()
+			if in != (want&to != 0) {
+				t.Errorf("%q to %s: signed in: %v, %+v", scope, to, in, x.Attempt())
+			}
+			if in && proof.Credentials[0].Scope != want {
+				t.Errorf("%q is a credential for %s", scope, proof.Credentials[0].Scope)
+			}
+			if !in && x.Attempt().Rule != RuleScope {
+				t.Errorf("%q to %s: rule %s", scope, to, x.Attempt().Rule)
+			}
+		}
+	}
+}

@@ -7,6 +7,7 @@ type OIDC struct {
 	Issuer             string // "": nobody's
 	CA                 string // "": the system's authorities
 	Audience, Scope    string
+	ReadScope          string // "": Scope is for both
 	Clients            []string
 	Claim              string
 	AskAs, AskSecretAt string // "": only tokens that say themselves what they are count
@@ -24,8 +25,11 @@ func oidcKeys() []entry[OIDC] {
 			Doc: "What `aud` of a token must name: this server, as the provider knows it."},
 			parseClientID, func(o *OIDC) *string { return &o.Audience }),
 		parsed(Key{Path: "oidc.scope", Type: TypeText, Max: "254", Required: true, Example: "smtp",
-			Doc: "The scope that a token must have, to send and to read. An ID token has none, and signs nobody in."},
+			Doc: "The scope that a token must have to send, and without read_scope to read. An ID token has none, and signs nobody in."},
 			parseOneScope, func(o *OIDC) *string { return &o.Scope }),
+		parsed(Key{Path: "oidc.read_scope", Type: TypeText, Max: "254",
+			Doc: "The scope that a token must have to read a mailbox, such as imap; one with oidc.scope alone sends then, and one with this alone reads. Without it oidc.scope is for both."},
+			parseOneScope, func(o *OIDC) *string { return &o.ReadScope }),
 		list(Key{Path: "oidc.clients", Type: TypeWords, Required: true, Example: "thunderbird",
 			Doc: "The client_ids of the programs to which a token may have been given (`azp`, `client_id` or `appid`). A token of any other counts for nothing."},
 			parseClientID, func(o *OIDC) *[]string { return &o.Clients }),

@@ -148,7 +148,7 @@ func proofs() map[string]keyProof {
 	for key, set := range map[string]string{
 		"issuer": strings.Replace(provider, "test/a", "test/b", 1), "audience": strings.Replace(provider, "audience = \"a\"", "audience = \"b\"", 1),
 		"scope": strings.Replace(provider, "scope = \"s\"", "scope = \"t\"", 1), "clients": strings.Replace(provider, "[\"c\"]", "[\"d\"]", 1),
-		"claim": provider + "\nclaim = \"upn\"", "ca": provider + "\nca = \"tls/ca.pem\"",
+		"claim": provider + "\nclaim = \"upn\"", "read_scope": provider + "\nread_scope = \"imap\"", "ca": provider + "\nca = \"tls/ca.pem\"",
 		"ask_as": provider + "\nask_as = \"us\"\nask_secret_file = \"secret\"", "ask_secret_file": provider + "\nask_as = \"us\"\nask_secret_file = \"secret\"",
 	} {
 		all["oidc."+key] = keyProof{set: set, on: provider, see: func(n *Node) any { return fmt.Sprintf("%+v", n.provider().Provider()) }}

@@ -158,3 +158,25 @@ func TestAuthoritiesOfTheProvider(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// With a scope for reading, a token is for what its scopes say; without, one scope is for both.
+func TestScopesOfTokens(t *testing.T) {
+	apart := newHouse(t, func(p *Provider) { p.ReadScope = "imap" })
+	one := newHouse(t, nil)
+	for scope, want := range map[string]struct{ sends, reads, both bool }{
+		oidctest.Scope: {true, false, true}, "imap": {false, true, false}, "imap " + oidctest.Scope: {true, true, true},
+	} {
+		who, err := apart.j.Token(t.Context(), apart.p.Token("alice@example.org", map[string]any{"scope": scope}))
+		if err != nil || who.Sends != want.sends || who.Reads != want.reads {
+			t.Errorf("%q: %+v, %v", scope, who, err)
+		}
+		who, err = one.j.Token(t.Context(), one.p.Token("alice@example.org", map[string]any{"scope": scope}))
+		if (err == nil) != want.both || who.Sends != want.both || who.Reads != want.both {
+			t.Errorf("%q without a scope for reading: %+v, %v", scope, who, err)
+		}
+	}
+	apart.refuses(apart.p.Token("alice@example.org", map[string]any{"scope": "openid"}), "it lacks the scope smtp")
+	if got := string(apart.j.Refusal()); !strings.Contains(got, `"scope":"smtp imap"`) {
+		t.Error(got)
+	}
+}

@@ -21,6 +21,8 @@ type Person struct {
 	Subject string // for good, at the provider
 	Client  string // that the token was given to
 	Ends    time.Time
+	// Sends and Reads are what the token is for; at least one is true.
+	Sends, Reads bool
 }
 
 // Judge judges tokens. It is safe for concurrent use.
@@ -246,6 +248,11 @@ func (p Provider) decide(c claims, m Means) (Person, error) {
 		}
 	}
 	scopes := append(strings.Fields(c.Scope), c.Scopes...)
+	sends := slices.Contains(scopes, p.Scope)
+	reads := sends
+	if p.ReadScope != "" {
+		reads = slices.Contains(scopes, p.ReadScope)
+	}
 	switch {
 	case c.Subject == "":
 		return Person{}, refused("it names nobody")
@@ -255,7 +262,7 @@ func (p Provider) decide(c claims, m Means) (Person, error) {
 		return Person{}, refused("it is for somebody else: %s", mail.Printable(strings.Join(c.Audience, " "), 200))
 	case !slices.Contains(p.Clients, client):
 		return Person{}, refused("it was given to a client that is not among oidc.clients: %s", mail.Printable(client, 100))
-	case !slices.Contains(scopes, p.Scope):
+	case !sends && !reads:
 		return Person{}, refused("it lacks the scope %s", p.Scope)
 	case p.Claim == "email" && !bool(c.Verified):
 		return Person{}, refused("the provider has not verified the address")
@@ -264,7 +271,7 @@ func (p Provider) decide(c claims, m Means) (Person, error) {
 	if err != nil {
 		return Person{}, refused("its claim %s is no address", p.Claim)
 	}
-	return Person{Address: a, Subject: c.Subject, Client: client, Ends: c.Expires.time()}, nil
+	return Person{Address: a, Subject: c.Subject, Client: client, Ends: c.Expires.time(), Sends: sends, Reads: reads}, nil
 }
 
 // Reach looks whether the provider is there, and says what it lacks.
@@ -279,7 +286,7 @@ func (j *Judge) Refusal() []byte {
 		Status string `json:"status"`
 		Scope  string `json:"scope"`
 		At     string `json:"openid-configuration"`
-	}{"invalid_token", j.p.Scope, strings.TrimSuffix(j.p.Issuer, "/") + "/.well-known/openid-configuration"})
+	}{"invalid_token", strings.TrimSpace(j.p.Scope + " " + j.p.ReadScope), strings.TrimSuffix(j.p.Issuer, "/") + "/.well-known/openid-configuration"})
 	if err != nil {
 		return []byte(`{"status":"invalid_token"}`)
 	}

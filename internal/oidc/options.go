@@ -23,6 +23,8 @@ type Provider struct {
 	CA       string // file of the authorities to trust; "": the system's
 	Audience string // whom a token must be for
 	Scope    string // that it must have
+	// ReadScope is what it must have to read a mailbox; "": Scope is for both.
+	ReadScope string
 	// Clients are those to whom a token may have been given; none: no token counts.
 	Clients []string
 	// Claim names the person's address. "email" counts only where email_verified is true.
