@@ -25,6 +25,7 @@ import (
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/budget"
+	"sallyport/internal/budget/inflow"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/directory"
 	"sallyport/internal/dispatch"
@@ -37,6 +38,7 @@ import (
 	"sallyport/internal/nexthop/named"
 	"sallyport/internal/returnpath"
 	"sallyport/internal/sched"
+	"sallyport/internal/signin"
 	smtpclient "sallyport/internal/smtp/client"
 	smtpserver "sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
@@ -61,6 +63,7 @@ type world struct {
 	identity  *accounts.Identity
 	spool     *spool.Spool
 	ledger    *ledger.Ledger
+	inflow    *inflow.Budget
 	dispatch  *dispatch.Dispatch
 	fs        *vfs.MemFS
 	listener  net.Listener
@@ -94,6 +97,12 @@ func newWorld(t *testing.T) *world {
 	key, err := gate.NewKey(bytes.Repeat([]byte{7}, gate.KeyOctets))
 	must(t, err)
 	w.ledger, err = ledger.Open(t.Context(), st, ledger.Options{Now: time.Now, Logger: w.log})
+	must(t, err)
+	// A hundred thousand sequences bring more than any bound of a mailbox.
+	much := inflow.DefaultLimits()
+	much.ShareMessages, much.MailboxMessages, much.Replies = 1<<30, 1<<30, 1<<30
+	much.ShareOctets, much.MailboxOctets = 1<<40, 1<<40
+	w.inflow, err = inflow.Open(t.Context(), st, inflow.Options{Limits: much, Now: time.Now, Logger: w.log})
 	must(t, err)
 	w.spool, _, err = spool.Open(t.Context(), st, spool.Options{Key: key, Policy: sched.Default(), Now: time.Now, Logger: w.log})
 	must(t, err)
@@ -150,7 +159,9 @@ func (w *world) connect(r *rand.Rand) *session {
 	if s.door == doorSubmissions {
 		kind = smtpserver.KindSubmissions
 	}
+	desk := signin.New(signin.Options{Accounts: w.identity, Journal: silent{}, Limits: signin.DefaultLimits(), Now: time.Now, Logger: w.log})
 	in := intake.New(intake.Options{
+		Desk: desk, Inflow: w.inflow,
 		Ledger: w.ledger, Allowance: func(accounts.Account) budget.Limits { return budget.Limits{Hour: 1 << 20, Day: 1 << 20} },
 		Hostname: w.dir.Hostname(), Directory: func() *directory.Snapshot { return w.dir }, Accounts: w.identity, Queue: s.stored,
 		Journal: silent{}, Handoff: w.dispatch.Offer, Limits: intake.DefaultLimits(), Now: time.Now, Rand: crand.Reader, Logger: w.log,

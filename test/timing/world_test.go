@@ -28,6 +28,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/sched"
 	"sallyport/internal/screen"
+	"sallyport/internal/signin"
 	smtpserver "sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
 	"sallyport/internal/store/mem"
@@ -82,6 +83,7 @@ func newWorld(t *testing.T, l accounts.Limits) *world {
 	dir, err := directory.NewSnapshot(directory.Config{Hostname: address(t, "x@mx.local.test").Domain(), Detail: '+', Domains: []directory.Domain{{Name: local, Deliver: directory.DeliverMaildir}}}, nil)
 	must(t, err)
 	in := intake.New(intake.Options{
+		Desk:     signin.New(signin.Options{Accounts: w.identity, Journal: facts, Limits: signin.DefaultLimits(), Now: time.Now, Logger: log}),
 		Hostname: dir.Hostname(), Directory: func() *directory.Snapshot { return dir }, Accounts: w.identity, Queue: queue, Journal: facts,
 		Limits: intake.DefaultLimits(), Now: time.Now, Rand: rand.Reader, Logger: log,
 	})
