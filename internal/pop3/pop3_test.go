@@ -646,14 +646,13 @@ func FuzzSession(f *testing.F) {
 	s := newSite(f, true, func(o *Options) {
 		o.Limits.AuthFailureDelay, o.Limits.LingerTimeout = time.Nanosecond, time.Nanosecond
 	}, letter)
-	s.options.Implicit = true
 	shaken := s.dial(f).nc.(*tls.Conn)
 	check(f, shaken.Handshake())
 	state := shaken.ConnectionState()
-	s.options.Implicit = false
 	f.Fuzz(func(t *testing.T, in []byte) {
 		near, far := net.Pipe()
 		o := s.options
+		o.Implicit = false // the handshake was done once, for all
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
