@@ -206,3 +206,23 @@ func TestNamesWithoutADomain(t *testing.T) {
 		t.Errorf("accounts to make: %v", r.People)
 	}
 }
+
+// A list in a file becomes its members: lists within it too, each once, and never a program.
+// One that cannot be read makes its alias lost, since a list without a member is another list.
+func TestListsInFiles(t *testing.T) {
+	r := site(firm, map[string]string{
+		"/etc/aliases":           "all: :include:/etc/lists/all\nsome: anna, \":include:/etc/lists/gone\"\nrobots: :include:/etc/lists/robots\n",
+		"/etc/lists/all":         "# everybody\nanna,\n  :include:/etc/lists/sales\n\n#carl\n",
+		"/etc/lists/sales":       "ben\n:include:/etc/lists/all\n",
+		"/etc/lists/robots":      "anna\n\"|/bin/robot\"\n",
+		"/etc/postfix/master.cf": services,
+	})
+	if want := `"all@firm.example" = ["anna@firm.example", "ben@firm.example"]`; !strings.Contains(string(r.Config), want) {
+		t.Errorf("no %s in\n%s", want, r.Config)
+	}
+	for _, name := range []string{"some", "robots"} {
+		if i := slices.IndexFunc(r.Lines, func(v Verdict) bool { return v.What == name }); i < 0 || r.Lines[i].Kind != Lost {
+			t.Errorf("%s is not lost: %+v", name, r.Lines)
+		}
+	}
+}

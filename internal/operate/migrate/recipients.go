@@ -220,7 +220,7 @@ func (im *importer) qualify(t string) (address, why string) {
 	case t[0] == '/':
 		return "", "mail is never written to a file, nor thrown away"
 	case strings.HasPrefix(t, ":include:"):
-		return "", "a list in a file is not read; make it an alias with its members"
+		return "", "its list cannot be read here: copy it beside the configuration, or make it an alias with its members"
 	case !strings.Contains(t, "@"):
 		if im.origin == "" {
 			return "", "no domain is known that the name could be in"
@@ -405,20 +405,6 @@ func (im *importer) caught(e Entry, name string) (all []string) {
 	for _, t := range Words(e.Value) {
 		if strings.HasPrefix(t, "@") {
 			t = name + t
-		}
-		if a, why := im.qualify(t); why == "" {
-			t = a
-		}
-		all = append(all, t)
-	}
-	return all
-}
-
-// localTargets are the targets of an entry of aliases(5).
-func (im *importer) localTargets(e Entry, name string) (all []string) {
-	for _, t := range targets(e.Value) {
-		if own, past := strings.CutPrefix(t, `\`); past && strings.EqualFold(own, name) {
-			t = own
 		}
 		if a, why := im.qualify(t); why == "" {
 			t = a
