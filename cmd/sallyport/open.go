@@ -45,6 +45,9 @@ func (f configFlag) operate(ctx context.Context, c console, act func(*operate.Cl
 	case !who.Here():
 		return notOurs(cfg.Data, who)
 	}
+	if err := tellNewFolder(c, cfg.Data); err != nil {
+		return err
+	}
 	n, err := node.Open(ctx, cfg, node.Options{World: node.World{Logger: quiet(c)}, Version: version()})
 	if err != nil {
 		return openError(cfg, err)
@@ -106,6 +109,19 @@ func folderOwner(dir string) (owner.Owner, error) {
 		return owner.Owner{UID: os.Geteuid()}, nil
 	}
 	return who, err
+}
+
+// tellNewFolder says that a command of root's makes a data folder of root's: the server's own
+// user could not open it, and the disk that holds the real one may only not be mounted.
+func tellNewFolder(c console, dir string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	_, err := fmt.Fprintf(c.err, "sallyport: there was no data folder %s: made one, which belongs to root; if the server runs as another user, give it to that user before it starts (chown -R), and if a disk is missing, mount it first\n", dir)
+	return err
 }
 
 // notOurs refuses to open a folder as somebody else: what is written would belong to the
