@@ -35,8 +35,8 @@ of its own, and plays on it what mail servers are attacked with. All mail that w
 the seven promises, each kept, broken or not tested, with figures.
 
 It touches nothing of the server that runs: no data folder, no key, no DNS, no other program. What your configuration
-says of LDAP, OpenID, ACME, webhooks, Rspamd, milters, DNS lists, metrics and reports is left out, and
-domains and aliases that commands added are not known to it.
+says of LDAP, OpenID, ACME, webhooks, Rspamd, milters, DNS lists, metrics, reports, trusted networks, helpers and doors at
+which mail is read is left out, and domains and aliases that commands added are not known to it.
 
 Exits with 0 when no promise is broken, 1 when one is or something could not be played, and 2 when the command was not understood.
 

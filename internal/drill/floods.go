@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
-	"syscall"
 	"time"
 
 	"sallyport/internal/drill/verdict"
@@ -133,58 +131,6 @@ func (a *act) bomb(ctx context.Context, i int) {
 	if good(c.say(".")) {
 		a.acknowledged(verdict.Ack{ID: l.id, To: l.to, Size: size})
 	}
-}
-
-// slowCount is how many slow senders there are, where the process may have as many files.
-const slowCount = 2_000
-
-// slow holds connections open by the thousand, each in the middle of a message.
-func (a *act) slow(ctx context.Context) error {
-	n := a.times(slowCount)
-	var files syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
-		n = min(n, int(min(files.Cur, 1<<20))/3) // both ends are ours
-	}
-	var mu sync.Mutex
-	var open []*client
-	var inside atomic.Int64
-	a.besieged(n, func() {
-		each(n, 64, func(i int) {
-			c, err := a.call(ctx, doorMX, a.peer())
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			open = append(open, c)
-			mu.Unlock()
-			if good(c.say("MAIL FROM:<slow@"+innocentDomain+">")) && good(c.say("RCPT TO:<"+[]string{a.bob.Address, a.carol.Address}[i%2]+">")) && strings.HasPrefix(c.say("DATA"), "354") {
-				inside.Add(1)
-				_ = c.put("Subject: s")
-			}
-		})
-		stop := make(chan struct{})
-		var dripping sync.WaitGroup
-		dripping.Go(func() {
-			for {
-				for _, c := range open {
-					_ = c.put("l")
-				}
-				select {
-				case <-stop:
-					return
-				case <-time.After(500 * time.Millisecond):
-				}
-			}
-		})
-		a.honest(ctx)
-		close(stop)
-		dripping.Wait()
-	})
-	a.seen.Siege.Hostile = int(inside.Load())
-	for _, c := range open {
-		_ = c.Close()
-	}
-	return nil
 }
 
 // honest sends mail as honest people do, in and out, and notes how long each takes.

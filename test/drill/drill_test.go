@@ -28,9 +28,10 @@ func breaks(t *testing.T) (root string, all []planted) {
 	return root, all
 }
 
-// Each break still stands in the source as it is, and is of a promise.
+// Each break still stands in the source as it is, and is of a promise; and each promise has one.
 func TestEachBreakApplies(t *testing.T) {
 	root, all := breaks(t)
+	of := map[verdict.Promise]int{}
 	for _, p := range all {
 		if _, err := applied(root, p); err != nil || p.about == "" {
 			t.Errorf("%s: %v", p.name, err)
@@ -38,6 +39,12 @@ func TestEachBreakApplies(t *testing.T) {
 		var broken verdict.Promise
 		if err := broken.UnmarshalText([]byte(p.promise)); err != nil {
 			t.Errorf("%s: %v", p.name, err)
+		}
+		of[broken]++
+	}
+	for _, p := range verdict.Promises() {
+		if of[p] == 0 {
+			t.Errorf("%s: nothing breaks it", p)
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/kit/diskspace"
+	"sallyport/internal/kit/listen"
 	"sallyport/internal/kit/pki"
 	"sallyport/internal/node"
 	"sallyport/internal/operate"
@@ -75,8 +76,18 @@ func Open(ctx context.Context, o Options) (s *Stage, err error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	sockets, err := doors(ctx, &cfg, o.Clock)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closed(sockets))
+		}
+	}()
+	s.Config = cfg
 	world := node.World{Logger: log, Now: o.Clock.Now, Rand: rand.Reader, Dial: s.dial(o.Sinks), Resolver: &dnsx.Fake{}}
-	if s.node, err = node.Open(ctx, cfg, node.Options{World: world, Version: "drill"}); err != nil {
+	if s.node, err = node.Open(ctx, cfg, node.Options{World: world, Version: "drill", Sockets: sockets}); err != nil {
 		return nil, err
 	}
 	if err := s.node.Listen(ctx); err != nil {
@@ -88,6 +99,33 @@ func Open(ctx context.Context, o Options) (s *Stage, err error) {
 	go func() { s.served <- s.node.Serve(serving) }()
 	return s, nil
 }
+
+// doors binds a free port of loopback for each door of cfg, and names it there.
+func doors(ctx context.Context, cfg *config.Config, clock *Clock) (all []listen.Socket, err error) {
+	for _, d := range cfg.Listen.Doors() {
+		for i := range d.At {
+			ln, err := listen.TCP(ctx, d.At[i])
+			if err != nil {
+				return nil, errors.Join(err, closed(all))
+			}
+			all = append(all, listen.Socket{Service: d.Name, Listener: hall{ln, clock}})
+			d.At[i] = netip.MustParseAddrPort(ln.Addr().String())
+		}
+	}
+	return all, nil
+}
+
+// closed closes sockets that nobody serves.
+func closed(sockets []listen.Socket) error {
+	var all []net.Listener
+	for _, s := range sockets {
+		all = append(all, s.Listener)
+	}
+	return listen.Close(all)
+}
+
+// Connections is how many the server has taken, and not closed.
+func (s *Stage) Connections() int { return s.Clock.connections() }
 
 // dial reaches the sinks and nothing else.
 func (s *Stage) dial(to Sinks) func(ctx context.Context, network, address string) (net.Conn, error) {

@@ -103,6 +103,12 @@ type Siege struct {
 	Memory  int64         // the most that the process had
 }
 
+// Wait is how long slow senders were served, by the clock of the rehearsal.
+type Wait struct {
+	Took, Most time.Duration
+	Left       int // that were still served when no session might last any longer
+}
+
 // Verified is what recomputing the chain of the trace found.
 type Verified struct {
 	Records int64
@@ -135,6 +141,7 @@ type Seen struct {
 	Verified  *Verified // nil: nobody looked
 	Asked     []Asked
 	Siege     *Siege // nil: nobody beset it
+	Wait      *Wait  // nil: nobody was slow
 	Grown     int64  // octets by which the data folder grew
 	// What the scenario is about, beside what every scenario shows.
 	Smuggled bool // messages within others were tried

@@ -109,6 +109,10 @@ func bombed(s Seen) []Measure {
 		out[len(out)-1].Examples = s.Siege.Why[:min(len(s.Siege.Why), 3)]
 		m("until honest mail was taken, at the slowest", "seconds", s.Siege.Slowest.Seconds(), s.Bounds.Serve.Seconds(), s.Siege.Hostile, Store)
 	}
+	if w := s.Wait; w != nil {
+		m("slow senders who were served for ever", "connections", float64(w.Left), 0, s.Siege.Hostile, Store)
+		m("until the last slow sender was hung up on", "seconds", w.Took.Seconds(), w.Most.Seconds(), s.Siege.Hostile, Store)
+	}
 	bounces, some := examples(s.Boxes, func(l Letter) (string, bool) { return l.ID, l.Actor == Bouncer && !l.Junk })
 	if s.Flooded {
 		out = append(out, Measure{Promise: NoBomb, What: "bounces of mail that was never sent, in a mailbox", Unit: "messages", Found: float64(bounces), Tried: refused(s.Facts, "bounce-forged") + came(s.Boxes, Bouncer), From: Store, Examples: some})

@@ -49,7 +49,7 @@ func goodScenario(t *testing.T) Seen {
 		}),
 		Stolen: []string{"carol@ours.test"}, Contained: []Contained{{"carol@ours.test", noon.Add(2 * time.Second)}},
 		Verified: &Verified{Records: 12}, Asked: []Asked{{Queue: in.String()}},
-		Siege: &Siege{Hostile: 50, Honest: 3, Slowest: time.Second, Memory: 1 << 20},
+		Siege: &Siege{Hostile: 50, Honest: 3, Slowest: time.Second, Memory: 1 << 20}, Wait: &Wait{Took: time.Minute, Most: 2 * time.Hour},
 	}
 	s.Bounds.MessageOctets, s.Bounds.Leak = 1000, 30
 	s.Facts = append(s.Facts, fact.Fact{Kind: fact.KindAccept, Account: "carol@ours.test", At: noon, Queue: id(t, 3)})
@@ -114,6 +114,8 @@ func TestEachBreachBreaksItsPromise(t *testing.T) {
 		"memory":                           {NoBomb, 7, func(s *Seen) { s.Siege.Memory = s.Bounds.Memory + 7 }},
 		"an honest message refused":        {NoBomb, 1, func(s *Seen) { s.Siege.Failed = 1 }},
 		"honest mail slow":                 {NoBomb, 2, func(s *Seen) { s.Siege.Slowest = 12 * time.Second }},
+		"a slow sender served for ever":    {NoBomb, 3, func(s *Seen) { s.Wait.Left = 3 }},
+		"a slow sender served too long":    {NoBomb, 60, func(s *Seen) { s.Wait.Took = s.Wait.Most + time.Minute }},
 		"a bounce of nothing, in a box":    {NoBomb, 1, func(s *Seen) { s.box(t, Letter{ID: "x", Actor: Bouncer, To: []string{"bob@ours.test"}}) }},
 		"an answer not told":               {NoOpenQuestion, 1, func(s *Seen) { s.Facts = slices.Delete(s.Facts, 1, 2) }},
 		"an arrival not told":              {NoOpenQuestion, 1, func(s *Seen) { s.Facts = slices.Delete(s.Facts, 0, 1) }},
