@@ -50,6 +50,8 @@ func (i *Identity) SignInByToken(ctx context.Context, user, token string, p Peer
 		return Proof{}, i.misjudged(t, fail(ErrToken, RuleNotOfIt, "it is the token of another address"))
 	case err == nil:
 		i.forgive(ticket)
+	case errors.As(err, &no) && !no.Ended.IsZero() && no.Ended.Key() == key:
+		return Proof{}, i.outdated(t, ticket)
 	case errors.As(err, &no):
 		return Proof{}, i.misjudged(t, fail(ErrToken, RuleToken, no.Text))
 	case errors.As(err, &away):
@@ -92,6 +94,17 @@ func (i *Identity) recallToken(t trial) (guess.Ticket, error) {
 		return guess.Ticket{}, fail(ErrToken, RuleToken, "the same refused token again")
 	}
 	return v.Ticket, nil
+}
+
+// outdated remembers a token that was the account's until its time was over: nobody guessed it,
+// so that it is not counted, but it is not looked at twice.
+func (i *Identity) outdated(t trial, ticket guess.Ticket) error {
+	i.screened.Lock()
+	defer i.screened.Unlock()
+	now := i.o.Now()
+	i.guesses.Forgive(ticket, now)
+	i.wrong.put(t.memo, t.key, now)
+	return fail(ErrToken, RuleExpired, "the time of the access token is over")
 }
 
 // misjudged remembers a token that is good for nothing.

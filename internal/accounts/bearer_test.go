@@ -200,6 +200,37 @@ func TestTokensAndGuesses(t *testing.T) {
 	}
 }
 
+// A program that shows the token of yesterday guesses nothing: the account is not guessed at, and
+// its rates are as they were. Neither does who shows another's.
+func TestAnEndedTokenIsNoGuess(t *testing.T) {
+	f, p := withProvider(t, cheapLimits())
+	say(f.Identity, home(), MechXOAuth2, xoauth2Of("bob@local.test", p.Token("bob@local.test", nil))) // the keys are known
+	for n := range 40 {
+		old := p.Token("alice@local.test", map[string]any{"exp": f.clock.Now().Add(-time.Duration(n+1) * time.Minute).Unix()})
+		_, x := say(f.Identity, peerAt("198.51.100.7"), MechXOAuth2, xoauth2Of("alice@local.test", old))
+		if a := x.Attempt(); a.Rule != RuleExpired {
+			t.Fatalf("%d: %+v", n, a)
+		}
+	}
+	if _, guessed := f.GuessedAt(address(t, "alice@local.test")); guessed {
+		t.Error("who shows an ended token is told of as guessing")
+	}
+	if rule := f.rule("alice@local.test", alicePassword, peerAt("198.51.100.7")); rule != RuleSignedIn {
+		t.Errorf("ended tokens keep a right password out: %s", rule)
+	}
+	limited := 0
+	for n := range 40 {
+		old := p.Token("bob@local.test", map[string]any{"exp": f.clock.Now().Add(-time.Duration(n+1) * time.Minute).Unix()})
+		_, x := say(f.Identity, peerAt("198.51.100.8"), MechXOAuth2, xoauth2Of("alice@local.test", old))
+		if x.Attempt().Rule != RuleToken {
+			limited++
+		}
+	}
+	if limited < 20 {
+		t.Errorf("%d of 40 ended tokens of somebody else were held back", limited)
+	}
+}
+
 // Tokens are offered only where somebody judges them, and never in clear text.
 func TestTokensAreOfferedWithAProvider(t *testing.T) {
 	f, _ := withProvider(t, cheapLimits())

@@ -104,7 +104,7 @@ func sessionKnown(f Facts) bool {
 	return f.Door > DoorUnknown && f.Door <= DoorNotice &&
 		f.Peer > PeerUnknown && f.Peer <= PeerProvenNetwork &&
 		f.Auth > AuthUnknown && f.Auth <= AuthNetworkAccount &&
-		f.Standing > StandingUnknown && f.Standing <= StandingFrozen &&
+		f.Standing > StandingUnknown && f.Standing <= StandingRevoked &&
 		f.Ownership > OwnershipUnknown && f.Ownership <= OwnershipOurs
 }
 
@@ -207,6 +207,11 @@ func decideAccount(f Facts, accepted Rule) Verdict {
 	switch f.Standing {
 	case StandingFrozen:
 		return verdictOf(RuleAccountFrozen)
+	case StandingRevoked:
+		if f.Auth == AuthNone { // nobody signed in, so that nothing can have ended
+			return verdictOf(RuleFactsContradict)
+		}
+		return verdictOf(RuleCredentialEnded)
 	case StandingActive:
 	default:
 		return verdictOf(RuleFactsContradict)

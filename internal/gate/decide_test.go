@@ -29,7 +29,7 @@ func each(fn func(Facts)) {
 	for _, door := range values(8) {
 		for _, peer := range values(3) {
 			for _, auth := range values(7) {
-				for _, standing := range values(4) {
+				for _, standing := range values(5) {
 					for _, ownership := range values(5) {
 						for _, destination := range values(16) {
 							fn(Facts{Door(door), Peer(peer), Auth(auth), Standing(standing), Ownership(ownership), Destination(destination)})
@@ -77,7 +77,7 @@ func subjectFor(f Facts, owned, null Subject) Subject {
 
 func inRange(f Facts) bool {
 	return f.Door >= 1 && f.Door <= 7 && f.Peer >= 1 && f.Peer <= 2 && f.Auth >= 1 && f.Auth <= 6 &&
-		f.Standing >= 1 && f.Standing <= 3 && f.Ownership >= 1 && f.Ownership <= 4 && f.Destination >= 1 && f.Destination <= 15
+		f.Standing >= 1 && f.Standing <= 4 && f.Ownership >= 1 && f.Ownership <= 4 && f.Destination >= 1 && f.Destination <= 15
 }
 
 // The property of the design, in other words than the code: whatever leaves, leaves
@@ -173,7 +173,7 @@ func TestGroupsAreClosed(t *testing.T) {
 	})
 	// The null sender with any standing for two peers of a notification, and what is
 	// granted to the world for the doors of accounts (forwards apart).
-	notifications, accounts := 2*3, 2*(2*4+1)
+	notifications, accounts := 2*4, 2*(2*4+1)
 	for d, want := range map[Destination]int{
 		DestinationAccountsOnly: notifications + accounts, DestinationMembersOnly: notifications + accounts, DestinationNonMember: notifications,
 	} {

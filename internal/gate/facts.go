@@ -81,10 +81,11 @@ const (
 	StandingNone             // there is no account
 	StandingActive
 	StandingFrozen
+	StandingRevoked // the account may act, but what this session signed in with does not count any more
 )
 
 // String returns the word of the golden table and the trace.
-func (s Standing) String() string { return word(int(s), "unknown", "none", "active", "frozen") }
+func (s Standing) String() string { return word(int(s), "unknown", "none", "active", "frozen", "revoked") }
 
 // Ownership is what the envelope sender is to the account.
 type Ownership uint8

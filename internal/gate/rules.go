@@ -18,6 +18,7 @@ const (
 	RuleSignInRequired   Rule = "sign-in-required"
 	RuleNetworkUnproven  Rule = "network-unproven"
 	RuleAccountFrozen    Rule = "account-frozen"
+	RuleCredentialEnded  Rule = "credential-ended"
 	RuleSenderNotOwned   Rule = "sender-not-owned"
 	RuleSubmissionSender Rule = "submission-sender"
 	RuleSubmissionLocal  Rule = "submission-local"
@@ -110,6 +111,8 @@ var ruleTable = [...]RuleInfo{
 		"An account can only use sender addresses that it owns."},
 	{RuleAccountFrozen, Refuse, mail.R(550, "5.7.13", "sending is suspended for this account; contact the postmaster"),
 		"A frozen account cannot send, to anybody, by any way."},
+	{RuleCredentialEnded, Refuse, mail.R(530, "5.7.0", "what this session signed in with was revoked, changed or has ended; sign in again"),
+		"A session lives no longer than what it signed in with, though the account be in good standing."}, // RFC 4954 §6
 	{RuleNetworkUnproven, Refuse, mail.R(550, "5.7.1", "this network is not proven; sign in to send"),
 		"The account of a network counts only while evidence stands that the peer is in that network."},
 	{RuleDirectoryUnavailable, Defer, mail.R(451, "4.3.0", "the directory cannot tell now; try again later"),

@@ -162,8 +162,11 @@ func (s *session) facts() gate.Facts {
 	if f.Door == gate.DoorSendmail {
 		f.Auth = gate.AuthLocalUID
 	}
-	if s.fallen() == "" {
+	switch known, exists := s.in.Accounts.Lookup(s.account().Address); {
+	case s.fallen() == "":
 		f.Standing = gate.StandingActive
+	case exists && known.Standing == accounts.StandingActive && known.Sends():
+		f.Standing = gate.StandingRevoked
 	}
 	return f
 }

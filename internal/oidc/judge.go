@@ -175,7 +175,7 @@ func (j *Judge) Token(ctx context.Context, token string) (Person, error) {
 	}
 	// Before anything is fetched.
 	if err := j.p.plausible(h, c, j.m); err != nil {
-		return Person{}, err
+		return Person{}, j.unlessEnded(ctx, token, h, c, err)
 	}
 	// The library tells a wrong signature from keys that nobody can fetch in words alone.
 	if _, err := j.keys.VerifySignature(ctx, token); err != nil {
@@ -193,6 +193,28 @@ func (j *Judge) Token(ctx context.Context, token string) (Person, error) {
 		return Person{}, err
 	}
 	return j.p.decide(c, j.m)
+}
+
+// unlessEnded adds to the refusal of a token whom it named while its time lasted, if time is all
+// that is wrong with it. The provider is asked about no key for that: one that nobody knows says nothing.
+func (j *Judge) unlessEnded(ctx context.Context, token string, h header, c claims, refusal error) error {
+	end, then := c.Expires.time(), j.m
+	then.Now = func() time.Time { return end.Add(-time.Nanosecond) }
+	if _, known, _ := j.keys.look(h.Key); !known || c.Expires == 0 || j.m.Now().Before(end) || j.p.plausible(h, c, then) != nil {
+		return refusal
+	}
+	payload, err := j.keys.VerifySignature(ctx, token)
+	if err != nil {
+		return refusal
+	}
+	if c, err = j.p.read(payload); err != nil {
+		return refusal
+	}
+	who, err := j.p.decide(c, then)
+	if err != nil {
+		return refusal
+	}
+	return &Refused{Text: refusal.Error(), Ended: who.Address}
 }
 
 // plausible says what is wrong with a token that nobody needs a key to see.

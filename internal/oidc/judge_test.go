@@ -140,6 +140,21 @@ func TestTokens(t *testing.T) {
 	}
 	h.refuses(h.p.Token("alice@example.org", map[string]any{"email_verified": nil}), "has not verified")
 	h.refuses(h.p.Token("alice@example.org", map[string]any{"exp": nil}), "it has ended")
+	// What was good until its time was over says whose it was; whatever else is wrong with it is no token of anybody.
+	old := h.p.Token("alice@example.org", map[string]any{"exp": h.clock().Add(-time.Hour).Unix()})
+	for token, whose := range map[string]string{
+		old: "alice@example.org", old[:len(old)-4] + "AAAA": "",
+		h.p.Token("alice@example.org", map[string]any{"exp": nil}):                                                             "",
+		h.p.Token("alice@example.org", map[string]any{"exp": h.clock().Add(-time.Hour).Unix(), "aud": "https://else.example"}): "",
+		h.p.Strange("alice@example.org", "k"):                                                                                  "",
+		h.p.Token("alice@example.org", map[string]any{"nbf": h.clock().Add(30 * time.Minute).Unix()}):                          "",
+	} {
+		_, err := h.j.Token(t.Context(), token)
+		var no *Refused
+		if errors.As(err, &no) && no.Ended.String() != whose || no == nil && whose != "" {
+			t.Errorf("%v is of %q, want %q", err, no.Ended, whose)
+		}
+	}
 	good := h.p.Token("alice@example.org", nil)
 	h.refuses(good[:len(good)-4]+"AAAA", "its signature is wrong")
 	h.refuses(h.p.Sign(h.p.Key(), "logout+jwt", h.p.Claims("alice@example.org", nil)), "its type is")

@@ -23,13 +23,18 @@ type Unavailable struct{ Text string }
 func (e *Unavailable) Error() string { return e.Text }
 
 // Refused says why a token counts for nothing.
-type Refused struct{ Text string }
+type Refused struct {
+	Text string
+	// Ended is whom the token named while its time lasted: the provider's signature is right, and
+	// all else that was asked of it, so that nobody guessed it. Zero: it is none that has ended.
+	Ended mail.Address
+}
 
 // Error returns the words, which hold no token.
 func (e *Refused) Error() string { return e.Text }
 
 func refused(format string, args ...any) error {
-	return &Refused{mail.ShownLine(fmt.Sprintf(format, args...), 300)}
+	return &Refused{Text: mail.ShownLine(fmt.Sprintf(format, args...), 300)}
 }
 
 // keys are those of the provider, as they were fetched last.

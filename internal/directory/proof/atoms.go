@@ -244,7 +244,7 @@ func sessions(nobody bool) []gate.Facts {
 	auths, standings := []gate.Auth{gate.AuthUnknown, gate.AuthNone}, []gate.Standing{gate.StandingUnknown, gate.StandingNone}
 	if !nobody {
 		auths = append(auths, gate.AuthPassword, gate.AuthToken, gate.AuthCertificate, gate.AuthLocalUID, gate.AuthNetworkAccount)
-		standings = append(standings, gate.StandingActive, gate.StandingFrozen)
+		standings = append(standings, gate.StandingActive, gate.StandingFrozen, gate.StandingRevoked)
 	}
 	var all []gate.Facts
 	for _, door := range []gate.Door{gate.DoorUnknown, gate.DoorMX, gate.DoorSubmission, gate.DoorSendmail, gate.DoorForward, gate.DoorNotification, gate.DoorReport, gate.DoorNotice} {
