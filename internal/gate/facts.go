@@ -85,7 +85,9 @@ const (
 )
 
 // String returns the word of the golden table and the trace.
-func (s Standing) String() string { return word(int(s), "unknown", "none", "active", "frozen", "revoked") }
+func (s Standing) String() string {
+	return word(int(s), "unknown", "none", "active", "frozen", "revoked")
+}
 
 // Ownership is what the envelope sender is to the account.
 type Ownership uint8

@@ -285,7 +285,7 @@ func TestTheStoryOfAnAccount(t *testing.T) {
 		}
 		return f
 	}
-	s := Tell(alice, noon(), []fact.Fact{
+	s := Tell([]Name{{Account: alice}}, noon(), []fact.Fact{
 		at(-1, fact.Fact{Kind: fact.KindAccept, Recipients: []string{"old"}}),
 		at(1, fact.Fact{Kind: fact.KindAccept, Account: "bob@local.test", Recipients: []string{"his"}}),
 		at(1, fact.Fact{Kind: fact.KindAuth, Peer: peer, Door: "submission", Hello: "bot", Reply: no, Count: 3}),
@@ -320,11 +320,23 @@ func TestTheStoryOfAnAccount(t *testing.T) {
 	if !slices.Equal(s.Changes[0].To, []string{"alice@home.test"}) {
 		t.Errorf("changed to %v", s.Changes[0].To)
 	}
+	// Under its former name it is the same account, until it was renamed; who has that name since is not.
+	smith := addr(t, "smith@local.test")
+	names := []Name{{Account: alice, To: noon().Add(3 * time.Minute)}, {Account: smith, From: noon().Add(3 * time.Minute)}}
+	sent := fact.Fact{Kind: fact.KindAccept, Recipients: []string{"a"}}
+	as := func(minutes int, who mail.Address) fact.Fact {
+		f := sent
+		f.Account = who.String()
+		return at(minutes, f)
+	}
+	if s := Tell(names, noon(), []fact.Fact{as(1, smith), as(2, alice), as(3, smith), as(3, alice), as(4, alice), as(5, smith)}); s.Accepted != 3 || s.Account != smith.String() {
+		t.Errorf("renamed: %+v", s)
+	}
 	var many []fact.Fact
 	for n := range maxSignIns + 3 {
 		many = append(many, at(1, fact.Fact{Kind: fact.KindAuth, Peer: netip.AddrFrom4([4]byte{198, 18, byte(n), 1}), Reply: no}))
 	}
-	if s := Tell(alice, noon(), many); !s.Cut || len(s.SignIns) != maxSignIns || s.Bad.Count != maxSignIns+3 || s.Bad.More != 3 || len(s.Bad.From) != maxSignIns {
+	if s := Tell([]Name{{Account: alice}}, noon(), many); !s.Cut || len(s.SignIns) != maxSignIns || s.Bad.Count != maxSignIns+3 || s.Bad.More != 3 || len(s.Bad.From) != maxSignIns {
 		t.Errorf("%d sign-ins, %d bad ones, %d more, cut %v", len(s.SignIns), s.Bad.Count, s.Bad.More, s.Cut)
 	}
 }

@@ -13,7 +13,7 @@ import (
 // Story is what the trace tells of an account since a moment: what a person asks who
 // wants to know whether somebody else uses it.
 type Story struct {
-	Account string    `json:"account"`
+	Account string    `json:"account"` // as it is called now
 	Since   time.Time `json:"since"`
 	// Accepted are messages, Recipients those that they name; Left are those whom another
 	// server or a mailbox has taken it for, the latest first.
@@ -96,17 +96,32 @@ const (
 	maxChanges = 200
 )
 
-// Tell makes the story of an account out of facts in any order; those of others, and what
-// is older than since, are passed over.
-func Tell(account mail.Address, since time.Time, facts []fact.Fact) Story {
-	s := Story{Account: account.String(), Since: since}
+// Name is an address that an account had from one moment until before another; a zero To is that
+// it still has it.
+type Name struct {
+	Account  mail.Address
+	From, To time.Time
+}
+
+// Has reports whether a fact is of who was called so then. Whoever had the address before or
+// has it since is somebody else.
+func (n Name) Has(f fact.Fact) bool {
+	return f.Account == n.Account.String() && !f.At.Before(n.From) && (n.To.IsZero() || f.At.Before(n.To))
+}
+
+// Tell makes the story of an account, under all names that it had, the present one last, out of
+// facts in any order; those of others, and what is older than since, are passed over.
+func Tell(names []Name, since time.Time, facts []fact.Fact) Story {
+	s := Story{Since: since}
+	if len(names) > 0 {
+		s.Account = names[len(names)-1].Account.String()
+	}
 	sorted := slices.Clone(facts)
 	slices.SortStableFunc(sorted, func(a, b fact.Fact) int { return b.At.Compare(a.At) }) // the latest first
 	for _, f := range sorted {
-		if f.Account != s.Account || f.At.Before(since) {
-			continue
+		if !f.At.Before(since) && slices.ContainsFunc(names, func(n Name) bool { return n.Has(f) }) {
+			s.add(f)
 		}
-		s.add(f)
 	}
 	return s
 }

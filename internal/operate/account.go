@@ -278,10 +278,8 @@ func (op *Operator) withStory(ctx context.Context, by Caller, v Account, a mail.
 	if before := op.o.Accounts.Names(a); len(before) > 0 {
 		named = before[len(before)-1].Until
 	}
-	if named.After(since) { // before that it is the story of somebody else
-		since = named
-	}
-	story, err := op.story(ctx, a, since)
+	// Before the account was made, its address was somebody else's.
+	story, err := op.story(ctx, op.namesOf(a), later(since, v.Created))
 	if err != nil {
 		return v, err
 	}

@@ -114,7 +114,7 @@ func (op *Operator) IncidentShow(ctx context.Context, _ Caller, r IncidentRef) (
 	if a, err := op.o.Accounts.Get(i.Account); err == nil {
 		v.Standing, v.PasswordChanged = a.Standing.String(), a.PasswordChanged
 	}
-	if v.Story, err = op.story(ctx, i.Account, i.Since); err != nil {
+	if v.Story, err = op.story(ctx, op.namesOf(op.o.Accounts.Holder(i.Account, i.At)), i.Since); err != nil {
 		return v, err
 	}
 	held := true
@@ -155,28 +155,53 @@ func (op *Operator) incident(ctx context.Context, n uint64) (incident.Incident, 
 // storyPages is how many pages of facts the story of an account is made of.
 const storyPages = 40
 
+// namesOf are the addresses that an account has and had, the present one last.
+func (op *Operator) namesOf(account mail.Address) (all []incident.Name) {
+	var from time.Time
+	for _, n := range op.o.Accounts.Names(account) {
+		all, from = append(all, incident.Name{Account: n.Address, From: from, To: n.Until}), n.Until
+	}
+	return append(all, incident.Name{Account: account, From: from})
+}
+
 // story reads what the trace tells of an account since a moment.
-func (op *Operator) story(ctx context.Context, a mail.Address, since time.Time) (incident.Story, error) {
-	entries, cut, err := op.factsOf(ctx, a, since)
+func (op *Operator) story(ctx context.Context, names []incident.Name, since time.Time) (incident.Story, error) {
+	entries, cut, err := op.factsOf(ctx, names, since)
 	facts := make([]fact.Fact, 0, len(entries))
 	for _, e := range entries {
 		facts = append(facts, e.Fact)
 	}
-	s := incident.Tell(a, since, facts)
+	s := incident.Tell(names, since, facts)
 	s.Cut = s.Cut || cut
 	return s, err
 }
 
-// factsOf reads the facts about an account since a moment; cut says that there are more.
-func (op *Operator) factsOf(ctx context.Context, a mail.Address, since time.Time) (all []query.Entry, cut bool, err error) {
-	q := query.Query{Terms: []query.Term{{Field: query.FieldAddress, Text: a.String()}}, From: since, Exact: true}
+// factsOf reads the facts about an account since a moment, under all its names; cut says that
+// there are more.
+func (op *Operator) factsOf(ctx context.Context, names []incident.Name, since time.Time) (all []query.Entry, cut bool, err error) {
+	for _, n := range names {
+		if !n.To.IsZero() && !n.To.After(since) {
+			continue
+		}
+		q := query.Query{Terms: []query.Term{{Field: query.FieldAddress, Text: n.Account.String()}}, From: later(since, n.From), To: n.To, Exact: true}
+		some, more, err := op.pagesOf(ctx, q, n)
+		all, cut = append(all, some...), cut || more
+		if err != nil {
+			return all, true, err
+		}
+	}
+	return all, cut, nil
+}
+
+// pagesOf reads what a question finds of who was called so.
+func (op *Operator) pagesOf(ctx context.Context, q query.Query, n incident.Name) (all []query.Entry, cut bool, err error) {
 	for range storyPages {
 		found, err := op.o.Facts.Query(ctx, q)
 		if err != nil {
 			return all, true, err
 		}
 		for _, e := range found.Entries {
-			if e.Fact.Account == a.String() {
+			if n.Has(e.Fact) {
 				all = append(all, e)
 			}
 		}
@@ -186,6 +211,13 @@ func (op *Operator) factsOf(ctx context.Context, a mail.Address, since time.Time
 		q.Before = found.Older
 	}
 	return all, true, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // maxOrigins bounds how many addresses are asked for other accounts.

@@ -71,7 +71,7 @@ func (op *Operator) IncidentExport(ctx context.Context, by Caller, r IncidentExp
 
 // exported reads what stands in a bundle.
 func (op *Operator) exported(ctx context.Context, c *bundle.Contents) error {
-	entries, cut, err := op.factsOf(ctx, c.Incident.Account, c.Since)
+	entries, cut, err := op.factsOf(ctx, op.namesOf(op.o.Accounts.Holder(c.Incident.Account, c.Incident.At)), c.Since)
 	if err != nil {
 		return err
 	}

@@ -39,6 +39,7 @@ type Accounts interface {
 	Rename(ctx context.Context, from, to mail.Address, facts [][]byte, with ...store.Planner) (accounts.Account, error)
 	Moved(ctx context.Context, from mail.Address) error
 	Names(a mail.Address) []accounts.FormerName
+	Holder(a mail.Address, at time.Time) mail.Address
 	Get(a mail.Address) (accounts.Account, error)
 	List(ctx context.Context) ([]accounts.Account, error)
 }

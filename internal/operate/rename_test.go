@@ -91,6 +91,14 @@ func TestAnAccountIsRenamed(t *testing.T) {
 				fmt.Sprint(shown.ForwardsTo) != "[a@remote.test]" || fmt.Sprint(shown.NamedBy) != "[alice@local.test team@local.test]" {
 				t.Errorf("%+v", shown)
 			}
+			if s := fmt.Sprint(shown.Story.Changes); shown.Story.Account != "smith@local.test" || !strings.Contains(s, "forward") || !strings.Contains(s, "incident 1 raised") || !strings.Contains(s, "renamed to smith@local.test") {
+				t.Errorf("the story begins anew: %s", s)
+			}
+			told, err := c.IncidentShow(ctx, IncidentRef{Number: shown.Incidents[0].Number})
+			check(t, err)
+			if !strings.Contains(fmt.Sprint(told.Story.Changes), "renamed to smith@local.test") {
+				t.Errorf("the incident ends with the name: %+v", told.Story.Changes)
+			}
 			if d := w.roster.State().Delegates(); len(d) != 1 || d[0].Address.String() != "smith@local.test" {
 				t.Errorf("delegates %v", d)
 			}
@@ -110,7 +118,7 @@ func TestAnAccountIsRenamed(t *testing.T) {
 			w.account(t, "alice@local.test")
 			heir, err := c.AccountShow(ctx, AccountRef{Address: "alice@local.test"})
 			check(t, err)
-			if len(heir.FormerNames)+len(heir.Incidents)+len(heir.ForwardsTo)+len(heir.NamedBy) != 0 || heir.Recipients.Used.Hour != 0 {
+			if len(heir.FormerNames)+len(heir.Incidents)+len(heir.ForwardsTo)+len(heir.NamedBy) != 0 || heir.Recipients.Used.Hour != 0 || strings.Contains(fmt.Sprint(heir.Story.Changes), "incident") {
 				t.Errorf("the heir: %+v", heir)
 			}
 		})
