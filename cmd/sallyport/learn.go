@@ -93,6 +93,7 @@ Examples:
 // Run learns from messages.
 func (l learnMaildir) Run(ctx context.Context, c console) error {
 	p := newPast(c, l.learnFlags, "message")
+	p.recent = history.NewRecent(p.limits)
 	var from mail.Address
 	if l.Account != "" {
 		var err error
@@ -129,6 +130,7 @@ Examples:
 // Run learns from logs.
 func (l learnLog) Run(ctx context.Context, c console) error {
 	p := newPast(c, l.learnFlags, "delivered recipient")
+	p.recent = history.NewRecent(p.limits)
 	files := slices.Clone(l.Files)
 	written := map[string]time.Time{}
 	for _, path := range files {
@@ -161,6 +163,7 @@ type past struct {
 	flags    learnFlags
 	limits   history.Limits
 	known    map[mail.Address]map[mail.Address]time.Time
+	recent   *history.Recent // whole messages; nil: there are none in it
 	pairs    int
 	noun     string // what is counted in read
 	read     int
@@ -178,6 +181,9 @@ func (p *past) add(s history.Sent) error {
 		return nil
 	}
 	p.read++
+	if p.recent != nil {
+		p.recent.Add(s)
+	}
 	all := p.known[s.From]
 	if all == nil {
 		all = map[mail.Address]time.Time{}
@@ -225,8 +231,33 @@ func (p *past) teach(ctx context.Context, from string) error {
 			}
 		}
 		bar.end()
+		if err := p.teachNormal(ctx, o, &t, from); err != nil {
+			return err
+		}
 		return t.tell()
 	})
+}
+
+// teachNormal teaches what is normal here, when all correspondents are known.
+func (p *past) teachNormal(ctx context.Context, o *operate.Client, t *taught, from string) error {
+	if p.recent == nil {
+		return nil
+	}
+	all := p.recent.Messages()
+	for _, sender := range slices.SortedFunc(maps.Keys(all), func(a, b mail.Address) int { return cmp.Compare(a.String(), b.String()) }) {
+		for some := range slices.Chunk(all[sender], operate.MaxLearn) {
+			r := operate.Learn{Account: sender.String(), From: from, DryRun: p.flags.DryRun}
+			for _, s := range some {
+				r.Messages = append(r.Messages, operate.SentMessage{At: s.At, To: texts(s.To)})
+			}
+			l, err := o.Learn(ctx, r)
+			if err != nil {
+				return fmt.Errorf("%s: %w", sender, err)
+			}
+			t.all.Normal += l.Normal
+		}
+	}
+	return nil
 }
 
 // taught is what the server learnt.
@@ -273,6 +304,9 @@ func (t *taught) tell() error {
 	}
 	say := console{out: to}
 	say.prose("%s of %s %s, from %s\n", words.Count(t.all.Taught, "correspondent"), words.Count(len(t.accounts), "account"), what, words.Count(t.read, t.noun))
+	if n := t.all.Normal; n > 0 {
+		say.prose("what is normal here %s from %s\n", what, words.Count(n, "message"))
+	}
 	if n := len(t.unknown); n > 0 {
 		say.prose("left out: %s without an account here: %s\n", words.Count(n, "sender"), some(texts(t.unknown)))
 	}

@@ -48,6 +48,23 @@ func (w Site) Learn(e Submitted, v Verdict, p Params) Site {
 	return w
 }
 
+// With returns the site with what was learnt elsewhere, of the same site's past: all of that has
+// happened long enough ago to count. As everywhere the latest counts for most where it is much.
+func (w Site) With(past Site) Site {
+	for i := range past.fresh {
+		past.settle(&past.fresh[i])
+	}
+	for i := range w.n {
+		w.n[i] += past.n[i]
+		w.s[i] += past.s[i]
+		if f := siteMemory / w.n[i]; f < 1 {
+			w.n[i] *= f
+			w.s[i] *= f
+		}
+	}
+	return w
+}
+
 // to lets time pass until at.
 func (w *Site) to(at time.Time) {
 	now := at.UnixNano()

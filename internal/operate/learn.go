@@ -18,6 +18,7 @@ import (
 // tell what of them is changed.
 type Watcher interface {
 	Learn(ctx context.Context, of mail.Address, all []watch.Acquaintance, facts func(taught int) [][]byte) (int, error)
+	LearnNormal(ctx context.Context, of mail.Address, all []watch.Sending, facts func(messages int) [][]byte) (int, error)
 	Changed(ctx context.Context, of mail.Address, what string)
 }
 
@@ -29,7 +30,16 @@ type Learn struct {
 	Account        string          `json:"account"` // an address of it
 	From           string          `json:"from"`    // what that is known from, such as "a log"
 	Correspondents []Correspondent `json:"correspondents"`
-	DryRun         bool            `json:"dry_run,omitempty"`
+	// Messages are whole ones, which tell what is normal at the site; whom all accounts wrote to is
+	// to be taught before. The oldest first.
+	Messages []SentMessage `json:"messages,omitempty"`
+	DryRun   bool          `json:"dry_run,omitempty"`
+}
+
+// SentMessage is a message that the account sent.
+type SentMessage struct {
+	At time.Time `json:"at"`
+	To []string  `json:"to"`
 }
 
 // Correspondent is somebody who was written to.
@@ -45,6 +55,7 @@ type Learned struct {
 	Known   int    `json:"known"`   // were known for as long already
 	Gone    int    `json:"gone"`    // addresses of ours that are nobody's
 	Misused int    `json:"misused"` // were written to while somebody else may have used the account
+	Normal  int    `json:"normal"`  // messages that told what is normal at the site
 }
 
 // Learn teaches whom an account of ours wrote to. What was sent in an incident of the
@@ -53,8 +64,8 @@ func (op *Operator) Learn(ctx context.Context, by Caller, r Learn) (Learned, err
 	if op.o.Watch == nil {
 		return Learned{}, &Error{CodeInvalid, "nothing is learnt here"}
 	}
-	if len(r.Correspondents) > MaxLearn {
-		return Learned{}, invalid(fmt.Errorf("one request teaches at most %d correspondents", MaxLearn))
+	if len(r.Correspondents) > MaxLearn || len(r.Messages) > MaxLearn {
+		return Learned{}, invalid(fmt.Errorf("one request teaches at most %d correspondents, and as many messages", MaxLearn))
 	}
 	from, err := parseAccount(r.Account)
 	if err != nil {
@@ -104,7 +115,39 @@ func (op *Operator) Learn(ctx context.Context, by Caller, r Learn) (Learned, err
 		}
 	}
 	out.Known = max(out.Known-out.Taught, 0)
-	return out, nil
+	out.Normal, err = op.learnNormal(ctx, by, account, r, spans)
+	return out, err
+}
+
+// learnNormal teaches what is normal at the site, out of whole messages. What was sent in an
+// incident teaches nothing.
+func (op *Operator) learnNormal(ctx context.Context, by Caller, account mail.Address, r Learn, spans []span) (int, error) {
+	dir := op.o.Book.Snapshot()
+	var all []watch.Sending
+	for _, m := range r.Messages {
+		if m.At.IsZero() || during(spans, m.At) {
+			continue
+		}
+		s := watch.Sending{At: m.At}
+		for _, to := range m.To {
+			a, err := mail.ParseAddress(to, mail.UTF8)
+			if err != nil {
+				return 0, invalid(err)
+			}
+			s.Ways = append(s.Ways, WaysTo(dir, account, a)...)
+		}
+		all = append(all, s)
+	}
+	if len(all) == 0 {
+		return 0, nil
+	}
+	facts := func(messages int) [][]byte {
+		return fact.EncodeAll(op.accountFact(by, account, "what is normal learnt", fact.Pair{Name: "from", Value: mail.PlainLine(r.From, 80)}, fact.Pair{Name: "messages", Value: strconv.Itoa(messages)}))
+	}
+	if r.DryRun {
+		facts = nil
+	}
+	return op.o.Watch.LearnNormal(ctx, account, all, facts)
 }
 
 // accountOf is whose an address is: that of an account, or one that leads to a single one.

@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ type pupil struct {
 	w       *world
 	all     []watch.Acquaintance
 	changed []string // what it was told
+	normal  []string // the messages that it was told of
 }
 
 func (p *pupil) Learn(ctx context.Context, _ mail.Address, all []watch.Acquaintance, facts func(int) [][]byte) (int, error) {
@@ -32,6 +34,13 @@ func (p *pupil) Learn(ctx context.Context, _ mail.Address, all []watch.Acquainta
 		if err := p.w.trace.Write(ctx, f); err != nil {
 			return 0, err
 		}
+	}
+	return len(all), nil
+}
+
+func (p *pupil) LearnNormal(_ context.Context, of mail.Address, all []watch.Sending, facts func(int) [][]byte) (int, error) {
+	for _, s := range all {
+		p.normal = append(p.normal, fmt.Sprint(of, " ", len(s.Ways)))
 	}
 	return len(all), nil
 }
@@ -99,6 +108,12 @@ func TestAnIncidentTeachesNothing(t *testing.T) {
 	}
 	l, err := c.Learn(t.Context(), Learn{Account: "alice@local.test", Correspondents: []Correspondent{at(-time.Hour), at(0), at(time.Hour)}})
 	check(t, err)
+	sent := func(d time.Duration) SentMessage {
+		return SentMessage{At: i.Since.Add(d), To: []string{"a@remote.test", "b@remote.test"}}
+	}
+	if l, err := c.Learn(t.Context(), Learn{Account: "alice@local.test", Messages: []SentMessage{sent(-time.Hour), sent(0), sent(time.Hour), {To: []string{"c@remote.test"}}}}); err != nil || l.Normal != 1 || fmt.Sprint(p.normal) != "[alice@local.test 2]" {
+		t.Errorf("normal: %+v, %v, %v", l, err, p.normal)
+	}
 	if l.Misused != 2 || len(p.all) != 1 || !p.all[0].Since.Before(i.Since) {
 		t.Errorf("%+v: %s", l, p.text())
 	}

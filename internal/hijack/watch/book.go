@@ -26,6 +26,7 @@ const (
 	prefixHeard   = prefix + "heard/"
 	prefixWait    = prefix + "wait/"
 	prefixRename  = prefix + "renamed/"
+	prefixTaught  = prefix + "taught/"
 	keyNormal     = prefix + "normal"
 	keyPast       = prefix + "past"
 )

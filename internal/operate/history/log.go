@@ -98,7 +98,8 @@ func (g *Log) sent(id string, to mail.Address, at time.Time) (Sent, bool) {
 		return Sent{}, false
 	}
 	from := m.author()
-	return Sent{From: from, To: []mail.Address{to}, At: at}, !from.IsZero()
+	// Short names come again, though not within a day.
+	return Sent{From: from, To: []mail.Address{to}, At: at, Of: at.UTC().Format(time.DateOnly) + " " + id}, !from.IsZero()
 }
 
 // author is whose a message is. Who signed in as "alice" is alice of the domain of the
