@@ -32,9 +32,16 @@ type notice struct {
 // maxText bounds a remote's words in one line. RFC 5322 §2.1.1 allows 998 octets.
 const maxText = 800
 
-// utf8 reports whether there are addresses beyond ASCII to tell of.
+// utf8 reports whether the message that it is about is internationalised.
 func (n notice) utf8() bool {
 	return n.entry.Envelope.SMTPUTF8 || n.entry.Envelope.UTF8Addresses()
+}
+
+// globalStatus reports whether its status part is one of RFC 6533 §3: only where it names an
+// address beyond ASCII. Programs that keep mailing lists read the plain one alone, so that
+// it is not enough that the message was internationalised.
+func (n notice) globalStatus() bool {
+	return slices.ContainsFunc(n.reports, func(r report) bool { return !r.outcome.Recipient.IsASCII() })
 }
 
 func (n notice) messageID() string { return "<" + n.id.String() + "@" + n.host.ASCII() + ">" }
@@ -55,7 +62,7 @@ func (n notice) write(w io.Writer, original io.Reader) error {
 		return err
 	}
 	kind := "delivery-status"
-	if n.utf8() {
+	if n.globalStatus() {
 		kind = "global-delivery-status"
 	}
 	if _, err := io.WriteString(w, n.header(kind)); err != nil {
@@ -216,23 +223,22 @@ func literal(a netip.Addr) string {
 	return "[" + a.String() + "]"
 }
 
-// original writes ORCPT back, if there was one. In a notification that is ASCII, an
+// original writes ORCPT back, if there was one. In a status part that is ASCII, an
 // address of type utf-8 is written as utf-8-addr-xtext. RFC 6533 §3.
 func (n notice) original(o mail.ORcpt) string {
 	if o.Type == "" {
 		return ""
 	}
-	if n.utf8() || o.Type != "utf-8" {
+	if n.globalStatus() || o.Type != "utf-8" {
 		return n.field(o.Type) + "; " + n.field(o.Address)
 	}
 	return "utf-8; " + o.UTF8Xtext()
 }
 
-// field makes a text fit for a field of the status part, which is ASCII unless the
-// message was not.
+// field makes a text fit for a field of the status part, which is ASCII unless it is global.
 func (n notice) field(s string) string {
 	s = oneLine(s)
-	if n.utf8() {
+	if n.globalStatus() {
 		return s
 	}
 	return mail.PlainLine(s, maxText)

@@ -285,6 +285,21 @@ func TestUTF8Notification(t *testing.T) {
 	}
 	checkLines(t, notices[0])
 
+	// It is the plain one where no address that it tells of is beyond ASCII, though the
+	// message is: those who keep lists read no other.
+	l = fresh("x@remote.test")
+	l.env.SMTPUTF8 = true
+	_, notices = bounce(t, l, mail.R(550, "5.1.1", "niemand heißt so"))
+	d = parse(t, notices[0])
+	if want := []string{"text/plain", "message/delivery-status", "message/global-headers"}; !slices.Equal(d.kinds, want) || d.recipients[0].Get("Final-Recipient") != "rfc822; x@remote.test" || !strings.Contains(d.words, "heißt") {
+		t.Errorf("parts %q: %q", d.kinds, d.statusBytes)
+	}
+	for _, c := range d.statusBytes {
+		if c >= utf8.RuneSelf {
+			t.Fatalf("not ASCII: %q", d.statusBytes)
+		}
+	}
+
 	// A message that is ASCII has a notification that is, whatever others say in it.
 	l = fresh("x@remote.test")
 	l.rcpt = func(r *mail.Recipient) { r.ORcpt = mail.ORcpt{Type: "utf-8", Address: "ö+@old.test"} }
