@@ -36,6 +36,7 @@ func commands() []command {
 		{"import", "Move in from another mail server.", &importCommands{}, nil},
 		{"learn", "Teach the server whom people wrote to before they came here.", &learnCommands{}, nil},
 		{"sendmail", "Send mail as sendmail(1) does; also when run under that name.", &sendmailCommand{}, []string{`cmd:""`, `passthrough:""`}},
+		{"checkpassword", "Sign in the users of a server beside this one, such as Dovecot, by the protocol of checkpassword.", &checkPasswordCommand{}, nil},
 		{"queue", "What waits to be delivered.", &queueCommands{}, nil},
 		{"incident", "Accounts that were contained: why, what left, what is held, and what to do.", &incidentCommands{}, nil},
 		{"screen", "Who is kept out on port 25: our list, and lists that others keep.", &screenCommands{}, nil},

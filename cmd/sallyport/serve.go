@@ -76,7 +76,7 @@ func asOwner(ctx context.Context, cfg config.Config, o *node.Options) error {
 		client.Close()
 		return alreadyRunning(cfg)
 	}
-	if err := errors.Join(socketFolder(cfg.Sendmail.Socket, who), socketFolder(cfg.Helpers.Socket, who)); err != nil {
+	if err := errors.Join(socketFolder(cfg.Sendmail.Socket, who), socketFolder(cfg.Helpers.Socket, who), socketFolder(cfg.CheckPassword.Socket, who)); err != nil {
 		return err
 	}
 	o.Certificate = node.ReadCertificate(cfg)

@@ -191,6 +191,9 @@ func (r *record) shown(p Peer, now time.Time) (Credential, error) {
 
 // holder returns whose certificate the client shows, and as which credential.
 func (i *Identity) holder(p Peer) (*record, Credential, error) {
+	if p.Partner.Holder != "" {
+		return i.certified(p)
+	}
 	leaf := p.presented()
 	if leaf == nil {
 		return nil, Credential{}, fail(ErrBadCredentials, RuleCertificate, "the client shows no certificate")
@@ -206,11 +209,44 @@ func (i *Identity) holder(p Peer) (*record, Credential, error) {
 	return r, c, err
 }
 
+// certified returns the account that a certificate names which a partner checked, and as which
+// credential. The partner doesn't say which certificate it was: where the account has several that
+// would do, it is any of them, and the credential has no id.
+func (i *Identity) certified(p Peer) (*record, Credential, error) {
+	a, err := parseUser(p.Partner.Holder)
+	if err != nil {
+		return nil, Credential{}, err
+	}
+	r, now := i.record(a.Key()), i.o.Now()
+	if err := r.refuses(Credential{Kind: KindCertificate, Scope: ScopeAll}, p, now); err != nil {
+		return r, Credential{}, err
+	}
+	var good []Credential
+	why := fail(ErrBadCredentials, RuleCertificate, "the account has no certificate")
+	for _, h := range r.held {
+		if h.Key == nil {
+			continue
+		}
+		if unfit := h.usable(p, now); unfit != nil {
+			why = unfit
+			continue
+		}
+		good = append(good, h.Credential)
+	}
+	switch len(good) {
+	case 0:
+		return r, Credential{}, why
+	case 1:
+		return r, good[0], nil
+	}
+	return r, Credential{Kind: KindCertificate, Name: fmt.Sprintf("one of %d", len(good)), Scope: p.For}, nil
+}
+
 // Offered is Mechanisms for one client: EXTERNAL only where the certificate that it shows is
 // good for an account now. Offered to others, it keeps programs that try it first from
 // signing in by password.
 func (i *Identity) Offered(p Peer, plus bool) []string {
-	all := i.Mechanisms(p.TLS != nil, plus)
+	all := i.Mechanisms(p.private(), plus)
 	if !slices.Contains(i.offered(), MechExternal) {
 		return all
 	}
@@ -260,6 +296,7 @@ func (x *Exchange) external(ctx context.Context, response []byte) ([]byte, step,
 	if response == nil {
 		return []byte{}, x.external, nil
 	}
+	x.names(x.peer.Partner.Holder)
 	r, c, err := x.id.holder(x.peer)
 	if r != nil {
 		x.names(r.Address.String())

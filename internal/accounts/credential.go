@@ -369,7 +369,7 @@ func (i *Identity) Fallen(p Proof) string {
 // lost says why a credential that was right at a sign-in is good for nothing now.
 func (r *record) lost(c Credential, now time.Time) string {
 	switch {
-	case c.Kind == KindLocal, c.Kind == KindNetwork:
+	case c.Kind == KindLocal, c.Kind == KindNetwork, c.Kind == KindCertificate && c.ID == "":
 		return ""
 	case c.Kind == KindToken && !r.SignIn.takes(KindToken):
 		return "the account does not sign in with access tokens any more"

@@ -74,11 +74,13 @@ type Exchange struct {
 // Begin starts an exchange. It refuses clear text and whatever Mechanisms does
 // not offer on this connection.
 func (i *Identity) Begin(mech string, p Peer) (*Exchange, error) {
-	if p.TLS == nil {
+	if !p.private() {
 		return nil, fail(ErrClear, RuleClear, "the connection is not encrypted")
 	}
 	mech = strings.ToUpper(mech)
-	if !slices.Contains(i.Offered(p, i.ChannelBinding(p.TLS)), mech) {
+	// Whom a partner's certificate names is judged, so that the trace says what is wrong with it.
+	named := mech == MechExternal && p.Partner.Holder != "" && slices.Contains(i.offered(), mech)
+	if !named && !slices.Contains(i.Offered(p, i.ChannelBinding(p.TLS)), mech) {
 		return nil, fail(ErrMechanism, RuleMechanism, mail.Printable(mech, 40)+" is not offered")
 	}
 	x := &Exchange{id: i, peer: p, mechanism: mech}

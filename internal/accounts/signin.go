@@ -24,14 +24,29 @@ type Peer struct {
 	// binding tls-server-end-point; nil: only tls-exporter is there.
 	Certificate *x509.Certificate
 	For         Scope // what the session is to do; zero: nothing, and no credential is good for it
+	// Partner is what another server says of its connection with the client, where TLS ends there
+	// and TLS is nil; zero: there is none.
+	Partner Partner
 }
+
+// Partner is what a server beside us, which has us judge its sign-ins, knows of a client.
+type Partner struct {
+	// Secured: nobody overhears the client.
+	Secured bool
+	// Holder is the user whom a certificate names that the partner checked: signed by our authority,
+	// of use now and on no list of revocations. "": the client showed none.
+	Holder string
+}
+
+// private reports whether nobody overhears the client.
+func (p Peer) private() bool { return p.TLS != nil || p.Partner.Secured }
 
 // SignIn checks a user name, which is the full address, and a password. It is
 // what PLAIN and LOGIN do. The error is a SignInError or one of the store.
 //
 // An app password is found before rates and hashes are asked: nobody guesses one.
 func (i *Identity) SignIn(ctx context.Context, user, password string, p Peer) (Proof, error) {
-	if p.TLS == nil {
+	if !p.private() {
 		return Proof{}, fail(ErrClear, RuleClear, "the connection is not encrypted")
 	}
 	a, err := parseUser(user)
@@ -280,7 +295,7 @@ func (i *Identity) admit(ctx context.Context, r *record, c Credential, p Peer) (
 	if now == nil || now.Revision != r.Revision {
 		return Proof{}, fail(ErrBadCredentials, RuleChanged, "the account was changed while it signed in")
 	}
-	if _, ok := now.credential(c.ID); !ok && c.Kind != KindToken {
+	if _, ok := now.credential(c.ID); !ok && c.ID != "" && c.Kind != KindToken {
 		return Proof{}, fail(ErrBadCredentials, RuleChanged, "the credential was changed while it was used")
 	}
 	if err := now.refuses(c, p, i.o.Now()); err != nil {
@@ -294,8 +309,8 @@ func (i *Identity) admit(ctx context.Context, r *record, c Credential, p Peer) (
 		}
 	}
 	for _, c := range all {
-		if c.Kind == KindToken {
-			continue // it is none of the account's
+		if c.Kind == KindToken || c.ID == "" {
+			continue // it is none of the account's, or nobody knows which
 		}
 		i.noteUse(ctx, now, c.ID, p.endOf(c), i.o.Now())
 	}

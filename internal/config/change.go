@@ -55,7 +55,7 @@ func (c Config) Keeping(running Config) Config {
 	c.ACME = running.ACME
 	c.ACME.Names = names
 	c.Metrics, c.Sendmail.Socket = running.Metrics, running.Sendmail.Socket
-	c.Helpers = running.Helpers
+	c.Helpers, c.CheckPassword = running.Helpers, running.CheckPassword
 	return c
 }
 

@@ -1,7 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -77,6 +80,10 @@ listen.mx = ["127.0.0.1:25"]
 listen.sendmail = "sendmail.sock"
 helpers.socket = "helpers.sock"
 helpers.group = "games"
+checkpassword.socket = "checkpassword.sock"
+checkpassword.group = "games"
+checkpassword.kick = "http"
+checkpassword.kick_key_file = "kick.key"
 [domain."example.net"]
 deliver = "maildir"
 [maildir]
@@ -104,24 +111,28 @@ beyond_loopback = "on"
 	}
 	// One line for each key with Restart: what the configuration says of it.
 	says := map[string]func(Config) string{
-		"hostname":                func(c Config) string { return c.Hostname.ASCII() },
-		"data":                    func(c Config) string { return c.Data },
-		"maildir.root":            func(c Config) string { return c.Maildir.Root },
-		"acme.agree":              func(c Config) string { return fmt.Sprint(c.ACME.Agree) },
-		"acme.listen":             func(c Config) string { return fmt.Sprint(c.ACME.Listen) },
-		"acme.challenge":          func(c Config) string { return c.ACME.Challenge },
-		"acme.contact":            func(c Config) string { return c.ACME.Contact.String() },
-		"acme.directory":          func(c Config) string { return c.ACME.Directory },
-		"acme.names":              func(c Config) string { return fmt.Sprint(c.ACME.Names) },
-		"acme.ca":                 func(c Config) string { return c.ACME.CA },
-		"tls_policy.listen":       func(c Config) string { return fmt.Sprint(c.TLSPolicy.Listen) },
-		"autoconfig.listen":       func(c Config) string { return fmt.Sprint(c.Autoconfig.Listen) },
-		"listen.sendmail":         func(c Config) string { return c.Sendmail.Socket },
-		"helpers.socket":          func(c Config) string { return c.Helpers.Socket },
-		"helpers.group":           func(c Config) string { return c.Helpers.Group.Name },
-		"metrics.listen":          func(c Config) string { return fmt.Sprint(c.Metrics.Listen) },
-		"metrics.beyond_loopback": func(c Config) string { return fmt.Sprint(c.Metrics.Beyond) },
-		"trace.origin":            func(c Config) string { return c.Trace.Origin },
+		"hostname":                    func(c Config) string { return c.Hostname.ASCII() },
+		"data":                        func(c Config) string { return c.Data },
+		"maildir.root":                func(c Config) string { return c.Maildir.Root },
+		"acme.agree":                  func(c Config) string { return fmt.Sprint(c.ACME.Agree) },
+		"acme.listen":                 func(c Config) string { return fmt.Sprint(c.ACME.Listen) },
+		"acme.challenge":              func(c Config) string { return c.ACME.Challenge },
+		"acme.contact":                func(c Config) string { return c.ACME.Contact.String() },
+		"acme.directory":              func(c Config) string { return c.ACME.Directory },
+		"acme.names":                  func(c Config) string { return fmt.Sprint(c.ACME.Names) },
+		"acme.ca":                     func(c Config) string { return c.ACME.CA },
+		"tls_policy.listen":           func(c Config) string { return fmt.Sprint(c.TLSPolicy.Listen) },
+		"autoconfig.listen":           func(c Config) string { return fmt.Sprint(c.Autoconfig.Listen) },
+		"listen.sendmail":             func(c Config) string { return c.Sendmail.Socket },
+		"helpers.socket":              func(c Config) string { return c.Helpers.Socket },
+		"helpers.group":               func(c Config) string { return c.Helpers.Group.Name },
+		"checkpassword.socket":        func(c Config) string { return c.CheckPassword.Socket },
+		"checkpassword.group":         func(c Config) string { return c.CheckPassword.Group.Name },
+		"checkpassword.kick":          func(c Config) string { return c.CheckPassword.Kick },
+		"checkpassword.kick_key_file": func(c Config) string { return c.CheckPassword.KickKeyFile },
+		"metrics.listen":              func(c Config) string { return fmt.Sprint(c.Metrics.Listen) },
+		"metrics.beyond_loopback":     func(c Config) string { return fmt.Sprint(c.Metrics.Beyond) },
+		"trace.origin":                func(c Config) string { return c.Trace.Origin },
 	}
 	kept := next.Keeping(running)
 	for _, k := range Keys() {
@@ -234,5 +245,35 @@ func TestHelpersKeys(t *testing.T) {
 		if _, err := Parse("a.toml", []byte(begin+text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %q", text, err, want)
 		}
+	}
+}
+
+// A partner is said whole or not at all, and so is what ends sessions there.
+func TestCheckPasswordKeys(t *testing.T) {
+	const begin = "hostname = \"mx.example.org\"\ndata = \"d\"\nlisten.mx = [\"127.0.0.1:25\"]\n[domain.\"example.net\"]\ndeliver = \"maildir\"\n[checkpassword]\n"
+	const asks = "socket = \"s\"\ngroup = \"games\"\n"
+	c, err := Parse("a.toml", []byte(begin+asks+"kick = \"k\"\nkick_key_file = \"key\"\n"))
+	if err != nil || c.CheckPassword.Socket != "s" || c.CheckPassword.Group.Name != "games" || c.CheckPassword.Kick != "k" || c.CheckPassword.KickKeyFile != "key" {
+		t.Errorf("%+v, %v", c.CheckPassword, err)
+	}
+	for text, want := range map[string]string{
+		"socket = \"s\"\n":                            "it is not said who may ask there",
+		"group = \"games\"\n":                         "the other mail server has nowhere to ask",
+		"socket = \"s\"\ngroup = \"no-such-group\"\n": "this host has no such group",
+		asks + "kick = \"k\"\n":                       "the key to this socket is missing",
+		asks + "kick_key_file = \"key\"\n":            "it is for checkpassword.kick, which is missing",
+		"kick = \"k\"\nkick_key_file = \"key\"\n":     "nobody's session is ended",
+	} {
+		if _, err := Parse("a.toml", []byte(begin+text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+	dir := t.TempDir()
+	key, file := filepath.Join(dir, "key"), filepath.Join(dir, "a.toml")
+	if err := errors.Join(os.WriteFile(key, []byte("sesame\n"), 0o644), os.WriteFile(file, []byte(begin+asks+"kick = \"k\"\nkick_key_file = \"key\"\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(file); err == nil || !strings.Contains(err.Error(), "others may use it too") {
+		t.Errorf("an open key: %v", err)
 	}
 }

@@ -69,6 +69,8 @@ type Config struct {
 	Sendmail Sendmail
 	// Helpers says who may ask and do nothing else.
 	Helpers Helpers
+	// CheckPassword says which server beside us may ask who signs in.
+	CheckPassword CheckPassword
 
 	positions map[string]Position
 	written   map[string]string // what each value says, by its key

@@ -26,6 +26,7 @@ func (s *source) checkFiles(c *Config, root *node) {
 	}
 	s.checkContent(c, root)
 	s.checkWebhookFiles(c, root)
+	s.checkCheckPasswordFiles(c, root)
 	s.checkScreen(c, root)
 	s.checkLDAPFiles(c, root)
 	s.checkOIDCFiles(c, root)

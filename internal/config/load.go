@@ -171,7 +171,7 @@ func (s *source) routes(n *node, c *Config) {
 // resolve makes paths relative to the file, and fills what follows from others.
 func (s *source) resolve(c *Config) {
 	dir := filepath.Dir(s.file)
-	paths := []*string{&c.Sendmail.Socket, &c.Helpers.Socket, &c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Maildir.Root, &c.TLSPolicy.CA, &c.Rspamd.PasswordFile, &c.Webhook.KeyFile, &c.Webhook.CA, &c.Screen.List, &c.Screen.ASFile, &c.Screen.CountryFile, &c.OIDC.CA, &c.OIDC.AskSecretAt}
+	paths := []*string{&c.Sendmail.Socket, &c.Helpers.Socket, &c.CheckPassword.Socket, &c.CheckPassword.Kick, &c.CheckPassword.KickKeyFile, &c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Maildir.Root, &c.TLSPolicy.CA, &c.Rspamd.PasswordFile, &c.Webhook.KeyFile, &c.Webhook.CA, &c.Screen.List, &c.Screen.ASFile, &c.Screen.CountryFile, &c.OIDC.CA, &c.OIDC.AskSecretAt}
 	for i := range c.Domains {
 		paths = append(paths, &c.Domains[i].CA, &c.Domains[i].RecipientsFile)
 	}

@@ -28,6 +28,7 @@ func (s *source) meaning(c *Config, root *node) {
 	s.checkReturnPath(c, root)
 	s.checkWebhook(c, root)
 	s.checkHelpers(root)
+	s.checkCheckPassword(root)
 	s.checkOIDC(root)
 	if len(c.MX.DNS) > maxNameServers {
 		s.faultAt(root.child("mx", "dns"), "these are more name servers than are ever asked", "name at most four")

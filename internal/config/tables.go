@@ -31,6 +31,7 @@ func tables() []table {
 		plain("proxy", proxyKeys, func(c *Config) *Proxy { return &c.Proxy }),
 		plain("submission", submissionKeys, func(c *Config) *Submission { return &c.Submission }),
 		{name: "sendmail", keys: append(keysOf(sendmailKeys()), sendmailUserKey()), read: (*source).sendmail, late: true},
+		plain("checkpassword", checkPasswordKeys, func(c *Config) *CheckPassword { return &c.CheckPassword }),
 		plain("helpers", helpersKeys, func(c *Config) *Helpers { return &c.Helpers }),
 		{name: "network", keys: keysOf(networkKeys()), read: (*source).networks, late: true},
 		{name: "domain", keys: keysOf(domainKeys()), read: (*source).domains},

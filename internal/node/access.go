@@ -6,11 +6,13 @@ import (
 	"fmt"
 
 	"sallyport/internal/access"
+	"sallyport/internal/access/partner"
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
 	"sallyport/internal/mailbox"
 	"sallyport/internal/node/settings"
+	"sallyport/internal/operate"
 )
 
 func (n *Node) openAccess(context.Context) error {
@@ -19,6 +21,21 @@ func (n *Node) openAccess(context.Context) error {
 		Memory: n.memory, Now: n.o.Now, Logger: n.log,
 	})
 	return nil
+}
+
+// openPartner prepares who ends sessions at the server beside us. Its key is read each time.
+func (n *Node) openPartner(context.Context) error {
+	n.kicker = partner.NewKicker(partner.KickOptions{
+		Socket: n.config().CheckPassword.Kick, Key: func() (string, error) { return config.ReadPassword(n.config().CheckPassword.KickKeyFile) },
+		Write: n.data.Trace.Write, Limits: partner.DefaultKickLimits(), Now: n.o.Now, Logger: n.log,
+	})
+	return nil
+}
+
+// servePartner has the desk judge who signs in at a server beside us.
+func (n *Node) servePartner(ctx context.Context) error {
+	p := partner.New(partner.Options{Desk: n.desk, Journal: n.data.Trace, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log})
+	return operate.ServePartner(ctx, n.listeners.Of(servicePartner)[0], p.SignIn, n.log)
 }
 
 // errNotHere is that an account's mail is kept somewhere else.

@@ -48,9 +48,10 @@ func (n *Node) openOperator(_ context.Context) error {
 }
 
 // endFallen ends the sessions of an account whose sign-in gives no right any more, and cuts
-// what of its mail is under way and may not leave.
+// what of its mail is under way and may not leave; a server beside us ends what it has.
 func (n *Node) endFallen(account mail.Address) int {
 	n.dispatch.Recheck(account)
+	n.kicker.End(account)
 	return n.desk.EndFallen(account)
 }
 

@@ -24,6 +24,7 @@ import (
 const (
 	serviceAdmin    = "admin"
 	serviceHelpers  = "helpers"
+	servicePartner  = "checkpassword"
 	serviceMetrics  = "metrics"
 	servicePolicies = "tls_policy"
 	serviceACME     = "acme"
@@ -46,6 +47,9 @@ func places(cfg config.Config) (all []listen.Place) {
 	all = append(all, listen.Place{Service: serviceAdmin, Path: cfg.Socket(), Name: "data"})
 	if path := cfg.Helpers.Socket; path != "" {
 		all = append(all, listen.Place{Service: serviceHelpers, Path: path, Name: "helpers.socket"})
+	}
+	if path := cfg.CheckPassword.Socket; path != "" {
+		all = append(all, listen.Place{Service: servicePartner, Path: path, Name: "checkpassword.socket"})
 	}
 	add(serviceMetrics, "metrics.listen", false, cfg.Metrics.Listen)
 	add(servicePolicies, "tls_policy.listen", false, cfg.TLSPolicy.Listen)
@@ -77,6 +81,9 @@ func (n *Node) bind(ctx context.Context, p listen.Place) (net.Listener, error) {
 	case serviceHelpers:
 		n.warnExposed(p.Path)
 		return operate.ListenHelpers(p.Path, n.config().Helpers.Group.ID)
+	case servicePartner:
+		n.warnExposed(p.Path)
+		return operate.ListenPartner(p.Path, n.config().CheckPassword.Group.ID)
 	case server.KindSendmail.String():
 		return n.listenSendmail(p.Path)
 	}

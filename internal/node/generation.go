@@ -71,6 +71,7 @@ func (n *Node) topics() []topic {
 		{"delivery", n.openDelivery, nil},
 		{"doors", n.openIntake, n.buildDoors},
 		{"reading", n.openAccess, n.buildAccess},
+		{"partner", n.openPartner, nil},
 		{"listeners", nil, n.buildListeners},
 		{"webhook", n.openWebhook, n.buildWebhook},
 		{"operator", n.openOperator, nil},

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sallyport/internal/access"
+	"sallyport/internal/access/partner"
 	"sallyport/internal/certificate"
 	"sallyport/internal/config"
 	"sallyport/internal/directory/book"
@@ -92,6 +93,7 @@ type Node struct {
 
 	doors     *server.Doors
 	access    *access.Doors
+	kicker    *partner.Kicker           // ends sessions at a server beside us; nil: it did not come to that
 	listeners *listen.Set               // all that is bound
 	started   atomic.Pointer[time.Time] // of Serve; nil while it does not run
 	// listening: Listen has bound everything, so that a reload may bind more.
@@ -173,6 +175,9 @@ func (n *Node) Close() error {
 	n.listening.Store(false)
 	errs = append(errs, n.listeners.Close())
 	n.now().retire(nil)
+	if n.kicker != nil {
+		n.kicker.Close()
+	}
 	errs = append(errs, n.data.Close())
 	return errors.Join(errs...)
 }

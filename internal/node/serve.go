@@ -57,6 +57,9 @@ func (n *Node) parts() []part {
 	if n.config().Helpers.Socket != "" {
 		all = append(all, part{"helpers' socket", n.serveHelpers})
 	}
+	if n.config().CheckPassword.Socket != "" {
+		all = append(all, part{"partner's socket", n.servePartner})
+	}
 	all = append(all, n.metricsParts()...)
 	all = append(all, n.policyParts()...)
 	all = append(all, n.acmeParts()...)

@@ -26,10 +26,15 @@ const HelpersMode = 0o660
 // left behind; call it only while holding the data folder. Only root, or a member of the group,
 // can give it to the group.
 func ListenHelpers(path string, group int) (net.Listener, error) {
+	return listenGroup(path, group, DefaultSocketLimits().PerUser)
+}
+
+// listenGroup binds a socket for a group of this host, each of whom has perUser connections.
+func listenGroup(path string, group, perUser int) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
-	return listen(path, func() error {
+	return listen(path, perUser, func() error {
 		if err := os.Chown(path, -1, group); err != nil {
 			return fmt.Errorf("%w: the server's user must belong to the group, to give it a socket", err)
 		}

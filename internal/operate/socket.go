@@ -20,6 +20,7 @@ import (
 // SocketLimits bounds what callers of the operator's socket cost.
 type SocketLimits struct {
 	PerUser      int           // connections at once: of root, of the server's own user and of all others together, each apart, so that nobody can take another's
+	Partner      int           // sign-ins at once that a server beside us asks about
 	Header       time.Duration // for the header of a request
 	Request      time.Duration // for a request with its body
 	Idle         time.Duration // between two requests of a connection
@@ -30,7 +31,7 @@ type SocketLimits struct {
 // DefaultSocketLimits returns the bounds of the operator's socket.
 func DefaultSocketLimits() SocketLimits {
 	return SocketLimits{
-		PerUser: 16, Header: 5 * time.Second, Request: 30 * time.Second, Idle: time.Minute, Finish: 5 * time.Second, HeaderOctets: 16 << 10,
+		PerUser: 16, Partner: 256, Header: 5 * time.Second, Request: 30 * time.Second, Idle: time.Minute, Finish: 5 * time.Second, HeaderOctets: 16 << 10,
 	}
 }
 
@@ -44,10 +45,10 @@ func (l SocketLimits) httpd() httpd.Limits {
 // alone, replacing one that an earlier process left behind. Call it only while
 // holding the data folder, since nothing else tells a dead socket from a live one.
 func Listen(path string) (net.Listener, error) {
-	return listen(path, func() error { return os.Chmod(path, 0o600) }, mayAct)
+	return listen(path, DefaultSocketLimits().PerUser, func() error { return os.Chmod(path, 0o600) }, mayAct)
 }
 
-func listen(path string, protect func() error, may func(c Caller, owner uint32) *Error) (net.Listener, error) {
+func listen(path string, perUser int, protect func() error, may func(c Caller, owner uint32) *Error) (net.Listener, error) {
 	short, done, err := localsocket.ShortPath(path)
 	if err != nil {
 		return nil, err
@@ -70,7 +71,7 @@ func listen(path string, protect func() error, may func(c Caller, owner uint32) 
 	if err := protect(); err != nil {
 		return nil, errors.Join(err, ln.Close(), os.Remove(path))
 	}
-	return &socket{UnixListener: ln, path: path, owner: uint32(os.Geteuid()), may: may, perUser: DefaultSocketLimits().PerUser, seats: map[seat][]*conn{}}, nil
+	return &socket{UnixListener: ln, path: path, owner: uint32(os.Geteuid()), may: may, perUser: perUser, seats: map[seat][]*conn{}}, nil
 }
 
 // socket knows whose its connections are, and removes its file when it is closed.

@@ -186,6 +186,9 @@ func doctorFiles(cfg config.Config) []gather.File {
 	if p := cfg.Helpers.Socket; p != "" {
 		all = append(all, gather.File{Path: p, What: "the socket of helpers", Socket: true})
 	}
+	if p := cfg.CheckPassword.Socket; p != "" {
+		all = append(all, gather.File{Path: p, What: "the socket of sallyport checkpassword", Socket: true})
+	}
 	if p := cfg.Webhook.KeyFile; p != "" {
 		all = append(all, gather.File{Path: p, What: "the key of the webhook", Secret: true})
 	}
