@@ -387,7 +387,8 @@ directory = "https://127.0.0.1:9443/"
 names = ["smtp.local.test"]
 ca = "tls/ca.pem"
 `, 1)
-	s.write(strings.NewReplacer(`"mx.local.test"`, `"mx2.local.test"`, `"data"`, `"data2"`).Replace(strings.Replace(withACME, "[listen]", "[listen]\nsendmail = \"s.sock\"", 1)) + "origin = \"other\"\n[tls_policy]\nlisten = [\"127.0.0.1:9443\"]\n[metrics]\nlisten = [\"127.0.0.1:9025\"]\nbeyond_loopback = \"on\"\n[maildir]\nroot = \"boxes\"\n[helpers]\nsocket = \"h.sock\"\ngroup = \"games\"\n[autoconfig]\nlisten = [\"127.0.0.1:9444\"]\n[authentication]\ncheck = \"off\"\n")
+	must(t, os.WriteFile(filepath.Join(s.dir, "kick.key"), []byte("sesame\n"), 0o600))
+	s.write(strings.NewReplacer(`"mx.local.test"`, `"mx2.local.test"`, `"data"`, `"data2"`).Replace(strings.Replace(withACME, "[listen]", "[listen]\nsendmail = \"s.sock\"", 1)) + "origin = \"other\"\n[tls_policy]\nlisten = [\"127.0.0.1:9443\"]\n[metrics]\nlisten = [\"127.0.0.1:9025\"]\nbeyond_loopback = \"on\"\n[maildir]\nroot = \"boxes\"\n[helpers]\nsocket = \"h.sock\"\ngroup = \"games\"\n[checkpassword]\nsocket = \"c.sock\"\ngroup = \"games\"\nkick = \"http\"\nkick_key_file = \"kick.key\"\n[autoconfig]\nlisten = [\"127.0.0.1:9444\"]\n[authentication]\ncheck = \"off\"\n")
 	answer, err := n.Reload(t.Context(), "test")
 	must(t, err)
 	named := map[string]string{}
