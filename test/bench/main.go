@@ -27,6 +27,12 @@ type options struct {
 	server   string // path of the sallyport binary; empty: build it
 	dir      string // where the servers keep their data; empty: the system's temporary folder
 	json     bool
+
+	reading bool   // measure mailboxes, beside Dovecot
+	only    string // of those tasks alone whose names hold it
+	huge    int    // messages of the longest folder
+	idlers  int    // clients that idle
+	notices int    // messages that an idler is told of
 }
 
 func main() {
@@ -42,6 +48,11 @@ func main() {
 	flag.StringVar(&o.server, "server", "", "sallyport `binary` to measure; empty: build it")
 	flag.StringVar(&o.dir, "dir", "", "`folder` for the data of both servers; its disk is what is measured")
 	flag.BoolVar(&o.json, "json", false, "print every sample as JSON instead of the tables")
+	flag.BoolVar(&o.reading, "imap", false, "measure how mailboxes are read, beside Dovecot on the same Maildir")
+	flag.StringVar(&o.only, "only", "", "with -imap: the tasks whose names hold this `text`")
+	flag.IntVar(&o.huge, "huge", 200_000, "with -imap: messages of the longest folder; 0: none")
+	flag.IntVar(&o.idlers, "idlers", 2000, "with -imap: clients that idle; 0: none")
+	flag.IntVar(&o.notices, "notices", 500, "with -imap: messages that an idler is told of; 0: none")
 	flag.Parse()
 	if err := run(ctx, o, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -56,7 +67,10 @@ func (o options) check() error {
 		return errors.New("needs at least one round, one client, a message for each client, 1024 octets and one idle connection of each kind")
 	}
 	if os.Geteuid() != 0 {
-		return errors.New("Postfix's master starts as root only: run scripts/bench, which asks sudo")
+		return errors.New("Postfix's master and Dovecot's start as root only: run scripts/bench, which asks sudo")
+	}
+	if o.reading {
+		return nil
 	}
 	for _, tool := range []string{postfixCommand, postconfCommand, sourceCommand} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -87,6 +101,9 @@ func run(ctx context.Context, o options, out, progress io.Writer) (err error) {
 	}
 	if o.server, err = filepath.Abs(o.server); err != nil {
 		return err
+	}
+	if o.reading {
+		return measureReading(ctx, o, dir, out, progress)
 	}
 	r := result{Options: reported(o)}
 	if r.Machine, err = inspect(dir); err != nil {
