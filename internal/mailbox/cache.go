@@ -28,10 +28,21 @@ type cache struct {
 	dir   string // the index folder
 	ready bool
 	at    map[UID]extent
-	end   int64
+	end   int64  // of the file and tail
+	tail  []byte // what is not written yet, which ends at end
 	write fsys.File
 	read  fsys.Source
+
+	ahead []byte // of the file, read at once, since messages are mostly asked for in their order
+	from  int64  // where it begins
+	used  bool   // since the last rest
 }
+
+// Bounds of what is held of the file in memory while messages are asked for.
+const (
+	tailOctets  = 64 << 10
+	aheadOctets = 64 << 10
+)
 
 type extent struct {
 	at   int64
@@ -41,30 +52,29 @@ type extent struct {
 // Structure returns what is told of a message: its envelope and its parts, with places that are
 // those of Content. It is parsed once.
 func (m *Mailbox) Structure(ctx context.Context, uid UID) (structure.Structure, error) {
-	f := m.folder
-	f.mu.Lock()
-	there := f.book.entry(uid) != nil
-	validity, count := f.book.validity, len(f.book.entries)
-	f.mu.Unlock()
-	if !there {
-		return structure.Structure{}, ErrGone
-	}
-	if s, ok := f.cache.get(validity, count, uid); ok {
-		return s, nil
+	if s, ok, err := m.Parsed(uid); ok || err != nil {
+		return s, err
 	}
 	c, err := m.Content(ctx, uid)
 	if err != nil {
 		return structure.Structure{}, err
 	}
 	defer c.Close()
-	s, err := structure.Parse(c, c.Size())
-	if err != nil {
-		return s, told(err)
+	return c.Structure()
+}
+
+// Parsed returns what Structure does, if it is kept: no message is read.
+func (m *Mailbox) Parsed(uid UID) (s structure.Structure, ok bool, err error) {
+	f := m.folder
+	f.mu.Lock()
+	there := f.book.entry(uid) != nil
+	validity, count := f.book.validity, len(f.book.entries)
+	f.mu.Unlock()
+	if !there {
+		return s, false, ErrGone
 	}
-	if err := f.cache.put(uid, s); err != nil {
-		f.root.log.Debug("what was parsed of a message is not kept", "file", f.dir, "err", err)
-	}
-	return s, nil
+	s, ok = f.cache.get(validity, count, uid)
+	return s, ok, nil
 }
 
 // get returns what is kept of a message of a folder with so many.
@@ -78,8 +88,8 @@ func (c *cache) get(validity uint32, count int, uid UID) (s structure.Structure,
 	if !ok || c.read == nil {
 		return s, false
 	}
-	b := make([]byte, e.size)
-	if _, err := c.read.ReadAt(b, e.at); err != nil && err != io.EOF {
+	b, ok := c.record(e)
+	if !ok {
 		return s, false
 	}
 	n, whole := frame(b)
@@ -92,6 +102,49 @@ func (c *cache) get(validity uint32, count int, uid UID) (s structure.Structure,
 	}
 	s, err := structure.Decode(r.Rest())
 	return s, err == nil
+}
+
+// record returns the octets of a record, which are good until the lock is given away.
+func (c *cache) record(e extent) ([]byte, bool) {
+	c.used = true
+	if at := e.at - (c.end - int64(len(c.tail))); at >= 0 {
+		return c.tail[at : at+int64(e.size)], true
+	}
+	if at := e.at - c.from; at < 0 || at+int64(e.size) > int64(len(c.ahead)) {
+		if want := max(e.size, aheadOctets); cap(c.ahead) < want {
+			c.ahead = make([]byte, 0, want)
+		}
+		n, err := c.read.ReadAt(c.ahead[:cap(c.ahead)], e.at)
+		if c.ahead, c.from = c.ahead[:n], e.at; err != nil && err != io.EOF || n < e.size {
+			c.ahead = c.ahead[:0]
+			return nil, false
+		}
+	}
+	at := e.at - c.from
+	return c.ahead[at : at+int64(e.size)], true
+}
+
+// rest lets go what nobody has used since the last time.
+func (c *cache) rest() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.used {
+		c.flush()
+		c.ahead, c.tail = nil, nil
+	}
+	c.used = false
+}
+
+// flush writes the tail. What could not be written is parsed again.
+func (c *cache) flush() {
+	if len(c.tail) == 0 || c.write == nil {
+		return
+	}
+	_, err := c.write.Write(c.tail)
+	if c.tail = c.tail[:0]; err != nil {
+		c.shut()
+		c.at = nil
+	}
 }
 
 // open finds what is kept. A file of another UIDValidity, or mostly of messages that are gone,
@@ -168,26 +221,24 @@ func (c *cache) scan(name string, validity uint32) (err error) {
 }
 
 // put keeps what was parsed of a message.
-func (c *cache) put(uid UID, s structure.Structure) error {
+func (c *cache) put(uid UID, s structure.Structure) {
 	record := appendFrame(nil, func(b []byte) []byte {
 		return s.Append(binary.AppendUvarint(append(b, kindParsed), uint64(uid)))
 	})
 	if len(record) > maxRecord {
-		return nil
+		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.write == nil {
-		return nil
-	}
-	if _, err := c.write.Write(record); err != nil {
-		c.shut()
-		c.at = nil
-		return err
+		return
 	}
 	c.at[uid] = extent{c.end, len(record)}
 	c.end += int64(len(record))
-	return nil
+	if c.tail = append(c.tail, record...); len(c.tail) >= tailOctets {
+		c.flush()
+	}
+	c.used = true
 }
 
 // move follows a folder that is renamed.
@@ -199,6 +250,7 @@ func (c *cache) move(dir string) {
 
 // shut ends the use of the files.
 func (c *cache) shut() {
+	c.ahead, c.tail = nil, nil
 	if c.write != nil {
 		_ = c.write.Close() // what is lost of it is parsed again
 	}
@@ -212,6 +264,7 @@ func (c *cache) shut() {
 func (c *cache) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.flush()
 	c.shut()
 	c.at, c.ready = nil, true
 }

@@ -8,18 +8,39 @@ import (
 	"sync"
 
 	"sallyport/internal/kit/fsys"
+	"sallyport/internal/message/structure"
 )
 
 // Content is a message as IMAP and POP3 tell it: every line ends in CRLF, whatever it ends in on
 // the disk. It is safe for concurrent use.
 type Content struct {
-	file  fsys.Source
-	size  int64
-	marks []mark64 // where each block of the file begins
+	file   fsys.Source
+	size   int64
+	marks  []mark64 // where each block of the file begins
+	pieces *pieces
+	folder *folder // nil: none knows of it
+	uid    UID
 
 	mu    sync.Mutex
 	at    int // the block that is held, -1: none
 	block []byte
+}
+
+// pieces lends out memory for blocks.
+type pieces struct{ pool sync.Pool }
+
+func (p *pieces) take() []byte {
+	if b, ok := p.pool.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, blockOctets+blockOctets/16)
+}
+
+// give takes memory back. Nobody may use it any more.
+func (p *pieces) give(b []byte) {
+	if cap(b) >= blockOctets {
+		p.pool.Put(&b)
+	}
 }
 
 // mark64 says where a block of the file begins in the message, and whether the octet before it
@@ -38,13 +59,26 @@ func (m *Mailbox) Content(ctx context.Context, uid UID) (*Content, error) {
 	if err != nil {
 		return nil, told(err)
 	}
-	c, err := newContent(ctx, file)
+	c, err := newContent(ctx, file, &m.folder.root.pieces)
 	if err != nil {
 		_ = file.Close()
 		return nil, told(err)
 	}
+	c.folder, c.uid = m.folder, uid
 	m.folder.learn(uid, c.size)
 	return c, nil
+}
+
+// Structure parses the message, and keeps what it finds for Mailbox.Parsed.
+func (c *Content) Structure() (structure.Structure, error) {
+	s, err := structure.Parse(c, c.size)
+	if err != nil {
+		return s, told(err)
+	}
+	if c.folder != nil {
+		c.folder.cache.put(c.uid, s)
+	}
+	return s, nil
 }
 
 // source opens the file of a message, whatever others call it by now.
@@ -78,13 +112,15 @@ func (m *Mailbox) source(ctx context.Context, uid UID) (fsys.Source, error) {
 
 // newContent reads the file once, to know how long the message is and where to find a place in
 // it.
-func newContent(ctx context.Context, file fsys.Source) (*Content, error) {
-	c := &Content{file: file, at: -1}
+func newContent(ctx context.Context, file fsys.Source, p *pieces) (*Content, error) {
+	c := &Content{file: file, at: -1, pieces: p}
 	length, err := file.Size()
 	if err != nil {
 		return nil, err
 	}
-	buf := make([]byte, min(length, blockOctets))
+	buf := p.take()
+	defer func() { p.give(buf) }()
+	buf = buf[:min(length, blockOctets)]
 	after := false
 	for at := int64(0); at < length; at += blockOctets {
 		if err := ctx.Err(); err != nil {
@@ -95,27 +131,31 @@ func newContent(ctx context.Context, file fsys.Source) (*Content, error) {
 			return nil, err
 		}
 		c.marks = append(c.marks, mark64{c.size, after})
+		if length <= blockOctets {
+			c.at, c.block = 0, withCR(p.take(), part, false)
+			c.size = int64(len(c.block))
+			break
+		}
 		c.size += int64(len(part) + bare(part, after))
 		after = part[len(part)-1] == '\r'
-		if length <= blockOctets {
-			c.at, c.block = 0, withCR(part, false)
-		}
 	}
 	return c, nil
 }
 
 // bare counts the LF that stand behind no CR.
 func bare(b []byte, after bool) (n int) {
-	n = bytes.Count(b, []byte{'\n'}) - bytes.Count(b, []byte("\r\n"))
+	n = bytes.Count(b, []byte{'\n'})
+	if bytes.IndexByte(b, '\r') >= 0 {
+		n -= bytes.Count(b, []byte("\r\n"))
+	}
 	if after && b[0] == '\n' {
 		n--
 	}
 	return n
 }
 
-// withCR returns the octets with a CR before each LF that has none.
-func withCR(b []byte, after bool) []byte {
-	out := make([]byte, 0, len(b)+bare(b, after))
+// withCR appends the octets with a CR before each LF that has none.
+func withCR(out, b []byte, after bool) []byte {
 	for len(b) > 0 {
 		i := bytes.IndexByte(b, '\n')
 		if i < 0 {
@@ -160,17 +200,28 @@ func (c *Content) hold(i int) error {
 	if c.at == i {
 		return nil
 	}
-	part := make([]byte, blockOctets)
+	part := c.pieces.take()
+	defer func() { c.pieces.give(part) }()
+	part = part[:blockOctets]
 	n, err := c.file.ReadAt(part, int64(i)*blockOctets)
 	if err != nil && err != io.EOF {
 		return err
 	}
-	c.at, c.block = i, withCR(part[:n], c.marks[i].after)
+	if c.block == nil {
+		c.block = c.pieces.take()
+	}
+	c.at, c.block = i, withCR(c.block[:0], part[:n], c.marks[i].after)
 	return nil
 }
 
-// Close ends the use of the file.
-func (c *Content) Close() error { return c.file.Close() }
+// Close ends the use of the file. Nothing of the message can be read any more.
+func (c *Content) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pieces.give(c.block)
+	c.at, c.block, c.size = -1, nil, 0
+	return c.file.Close()
+}
 
 // Size returns how long a message is, with CRLF. It is known for most; of others the file is
 // read.
@@ -192,7 +243,11 @@ func (m *Mailbox) Size(ctx context.Context, uid UID) (int64, error) {
 	return c.Size(), c.Close()
 }
 
-// learn notes how long a message is. It need not be durable, since the file tells it again.
+// lazyOctets is how much is gathered of what need not be durable before it is written.
+const lazyOctets = 16 << 10
+
+// learn notes how long a message is. It need not be durable, since the file tells it again: it is
+// written when there is much of it, or with the next that must be.
 func (f *folder) learn(uid UID, size int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -203,5 +258,7 @@ func (f *folder) learn(uid UID, size int64) {
 	e := *f.book.entries[i]
 	e.size = size
 	f.book.entries[i], f.book.keys[e.key] = &e, &e
-	_ = f.note(appendSize(nil, uid, size)) // what could not be written is told by the next who writes
+	if f.lazy = appendSize(f.lazy, uid, size); len(f.lazy) >= lazyOctets {
+		_ = f.note(nil) // what could not be written is told by the next who writes
+	}
 }

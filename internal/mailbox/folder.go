@@ -26,6 +26,7 @@ type folder struct {
 	keyword keywordLetters
 	words   map[string]string // keywords by their small form, as they were written first
 	times   times
+	lazy    []byte        // records that need not be durable, and are not written yet
 	changed chan struct{} // closed at the next change
 }
 
@@ -292,6 +293,10 @@ func (f *folder) another(t twice) (message, renamed bool, err error) {
 // note writes what changed. It is durable after sync; a journal that has grown long becomes a
 // new index, and is durable then.
 func (f *folder) note(records []byte) error {
+	if len(f.lazy) > 0 {
+		records = append(f.lazy, records...)
+		f.lazy = nil
+	}
 	if len(records) > 0 && !f.journal.broken {
 		if err := f.journal.write(records); err != nil {
 			f.root.log.Error("the index of a mailbox could not be written", "file", f.dir, "err", err)

@@ -56,6 +56,7 @@ type Root struct {
 	run      string
 	serial   atomic.Uint64
 	lastUID  atomic.Uint32 // UIDValidity that was given last
+	pieces   pieces
 
 	mu    sync.Mutex
 	users map[string]*User // by folder

@@ -178,7 +178,7 @@ func (u *User) end(name string, f *folder, why error) {
 		return
 	}
 	f.ended = why
-	if err := f.journal.end(f.book); err != nil {
+	if err := errors.Join(f.note(nil), f.journal.end(f.book)); err != nil {
 		u.root.log.Warn("the index of a mailbox was not closed in order", "file", f.dir, "err", err)
 	}
 	f.wake()

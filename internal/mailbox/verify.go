@@ -89,13 +89,14 @@ func (f *folder) bad(ctx context.Context, p place, size int64) string {
 		return fmt.Sprintf("%s: %v", f.path(p), err)
 	}
 	defer file.Close()
-	c, err := newContent(ctx, file)
+	c, err := newContent(ctx, file, &f.root.pieces)
 	switch {
 	case err != nil:
 		return fmt.Sprintf("%s: %v", f.path(p), err)
 	case size >= 0 && c.Size() != size:
 		return fmt.Sprintf("%s has %d octets with CRLF, and had %d", f.path(p), c.Size(), size)
 	}
+	c.pieces.give(c.block)
 	return ""
 }
 

@@ -36,7 +36,7 @@ func (c *conn) fetch(ctx context.Context, a imapwire.Fetch, uid bool) result {
 			c.tellEarlier(mailbox.ModSeq(a.ChangedSince), a.Set.Within(uint32(b.mb.State().UIDNext)), nil)
 		}
 	}
-	f := &fetching{conn: c, ctx: ctx, items: a.Items}
+	f := &fetching{conn: c, ctx: ctx, items: a.Items, parses: asks(a.Items, imapwire.ItemEnvelope) || asks(a.Items, imapwire.ItemBody) || asks(a.Items, imapwire.ItemBodyStructure)}
 	if err := f.markSeen(places, a); err != nil {
 		c.o.Logger.Debug("messages could not be marked as seen", "conn", c.info.ID, "err", err)
 	}
@@ -68,6 +68,7 @@ type fetching struct {
 	*conn
 	ctx     context.Context
 	items   []imapwire.Item
+	parses  bool         // something is asked that is told of the parsed message
 	changed map[int]bool // places of messages that this FETCH marked as seen
 	gone    bool         // a message was not there any more
 	unknown bool         // a transfer encoding is not known
@@ -148,15 +149,37 @@ func (s *source) open() (*mailbox.Content, error) {
 	return s.content, nil
 }
 
+// parsed reads the message for what is not known of it, and keeps it open: more may be asked.
 func (s *source) parsed() (*structure.Structure, error) {
-	if s.structure == nil {
-		st, err := s.f.box.mb.Structure(s.f.ctx, s.uid)
-		if err != nil {
-			return nil, err
-		}
-		s.structure = &st
+	if s.structure != nil {
+		return s.structure, nil
 	}
+	st, known, err := s.f.box.mb.Parsed(s.uid)
+	if !known && err == nil {
+		var content *mailbox.Content
+		if content, err = s.open(); err == nil {
+			st, err = content.Structure()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.structure = &st
 	return s.structure, nil
+}
+
+// octets returns how long the message is. Where more is asked that makes us read it, it is read
+// once.
+func (s *source) octets() (int64, error) {
+	if s.f.parses {
+		if _, err := s.parsed(); err != nil {
+			return 0, err
+		}
+	}
+	if s.content != nil {
+		return s.content.Size(), nil
+	}
+	return s.f.box.mb.Size(s.f.ctx, s.uid)
 }
 
 func (s *source) close() {
@@ -253,7 +276,7 @@ func (f *fetching) item(i int, s *source, item imapwire.Item) (*body, error) {
 	case imapwire.ItemThreadID:
 		return out("NIL")
 	case imapwire.ItemSize:
-		octets, err := f.box.mb.Size(f.ctx, m.UID)
+		octets, err := s.octets()
 		if err != nil {
 			return nil, err
 		}

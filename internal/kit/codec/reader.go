@@ -14,11 +14,15 @@ import (
 // read after it is zero, and Failed says so at the end.
 type Reader struct {
 	rest   []byte
+	whole  string // that rest is the end of; empty: each text is a copy of its own
 	failed bool
 }
 
 // NewReader reads b.
 func NewReader(b []byte) Reader { return Reader{rest: b} }
+
+// NewTextReader reads b, which is mostly texts that are kept together: they share one copy of it.
+func NewTextReader(b []byte) Reader { return Reader{rest: b, whole: string(b)} }
 
 // Require faults the record unless ok.
 func (r *Reader) Require(ok bool) { r.failed = r.failed || !ok }
@@ -72,7 +76,14 @@ func (r *Reader) Number(limit uint64) uint64 {
 func uvarintOctets(n uint64) int { return max(1, (bits.Len64(n)+6)/7) }
 
 // Text reads what AppendText wrote.
-func (r *Reader) Text() string { return string(r.text()) }
+func (r *Reader) Text() string {
+	b := r.text()
+	if r.whole == "" || len(b) == 0 {
+		return string(b)
+	}
+	end := len(r.whole) - len(r.rest)
+	return r.whole[end-len(b) : end]
+}
 
 // Octets reads what AppendText wrote and returns a copy, since records are scanned from
 // memory that is reused; nil if it is empty.

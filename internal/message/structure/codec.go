@@ -21,7 +21,7 @@ func (s Structure) Append(b []byte) []byte { return s.append(append(b, version))
 
 // Decode reads what Append wrote. Its error is ErrRecord.
 func Decode(b []byte) (Structure, error) {
-	r := reader{Reader: codec.NewReader(b)}
+	r := reader{Reader: codec.NewTextReader(b)}
 	r.Require(r.Octet() == version)
 	s := r.structure(0)
 	if !r.Done() {
@@ -126,7 +126,11 @@ func (r *reader) structure(depth int) Structure {
 	e := &s.Envelope
 	e.Date, e.Subject = r.given(), r.given()
 	for _, list := range []*[]Address{&e.From, &e.Sender, &e.ReplyTo, &e.To, &e.Cc, &e.Bcc} {
-		for range r.count() {
+		n := r.count()
+		if n > 0 {
+			*list = make([]Address, 0, min(n, 8))
+		}
+		for range n {
 			if r.Failed() {
 				return s
 			}

@@ -11,12 +11,13 @@ const chunk = 32 << 10
 // Reader gives the octets of a span with CRLF at the end of each line, however the file ends
 // them. An LF behind a CR, and a CR that stands alone, stay as they are.
 func (s Span) Reader(file io.ReaderAt) io.Reader {
-	return &crlfReader{from: io.NewSectionReader(file, s.Start, s.End-s.Start)}
+	return &crlfReader{from: io.NewSectionReader(file, s.Start, s.End-s.Start), octets: int(min(chunk, s.End-s.Start))}
 }
 
 // crlfReader writes a CR before each LF that has none.
 type crlfReader struct {
 	from   io.Reader
+	octets int // read at once
 	buffer []byte
 	rest   []byte
 	cr     bool // the octet given last is a CR
@@ -69,7 +70,7 @@ func (r *crlfReader) fill(given int) bool {
 		return false
 	}
 	if r.buffer == nil {
-		r.buffer = make([]byte, chunk)
+		r.buffer = make([]byte, max(r.octets, 1))
 	}
 	for {
 		n, err := r.from.Read(r.buffer)

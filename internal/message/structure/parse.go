@@ -12,7 +12,7 @@ func Parse(file io.ReaderAt, size int64) (Structure, error) { return DefaultLimi
 
 // Parse reads a message of size octets. It reads it once, in order. Its errors are those of file.
 func (l Limits) Parse(file io.ReaderAt, size int64) (Structure, error) {
-	p := parser{limits: l, from: bufio.NewReaderSize(io.NewSectionReader(file, 0, size), chunk), kept: l.KeptOctets, addresses: l.Addresses}
+	p := parser{limits: l, from: bufio.NewReaderSize(io.NewSectionReader(file, 0, size), int(min(chunk, size+1))), kept: l.KeptOctets, addresses: l.Addresses}
 	s := p.message(0)
 	if p.err != nil {
 		return Structure{}, p.err

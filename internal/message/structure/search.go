@@ -2,6 +2,7 @@ package structure
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"io"
 	"unicode"
@@ -11,12 +12,18 @@ import (
 )
 
 // Needle is a text that is looked for, whatever the case of its letters and the form of their
-// marks. RFC 9051 §6.4.4 (SEARCH), RFC 5051 (i;unicode-casemap).
-type Needle struct{ folded []byte }
+// marks. RFC 9051 §6.4.4 (SEARCH), RFC 5051 (i;unicode-casemap). One goroutine at a time uses it.
+type Needle struct {
+	folded  []byte
+	scratch *scratch
+}
+
+// scratch is memory that is used for one text after the other.
+type scratch struct{ raw, folded []byte }
 
 // NewNeedle makes a needle of UTF-8, or of raw octets.
 func NewNeedle(text string) Needle {
-	return Needle{appendFolded(nil, []byte(text))}
+	return Needle{appendFolded(nil, []byte(text)), &scratch{}}
 }
 
 // In reports whether the needle is in a text. An empty one is in each.
@@ -24,7 +31,9 @@ func (n Needle) In(text string) bool {
 	if len(n.folded) == 0 {
 		return true
 	}
-	return bytes.Contains(appendFolded(nil, []byte(text)), n.folded)
+	n.scratch.raw = append(n.scratch.raw[:0], text...)
+	n.scratch.folded = appendFolded(n.scratch.folded[:0], n.scratch.raw)
+	return bytes.Contains(n.scratch.folded, n.folded)
 }
 
 // InReader reports whether the needle is in what r gives. It reads no more than it needs, and
@@ -33,8 +42,11 @@ func (n Needle) InReader(r io.Reader) (bool, error) {
 	if len(n.folded) == 0 {
 		return true, nil
 	}
-	raw := make([]byte, 0, chunk)
-	var folded []byte
+	if cap(n.scratch.raw) < chunk {
+		n.scratch.raw = make([]byte, 0, chunk)
+	}
+	raw, folded := n.scratch.raw[:0], n.scratch.folded[:0]
+	defer func() { n.scratch.folded = folded[:0] }()
 	for {
 		m, err := r.Read(raw[len(raw):cap(raw)])
 		raw = raw[:len(raw)+m]
@@ -80,15 +92,11 @@ func foldable(raw []byte) int {
 
 // appendFolded folds a text: letters decomposed, their case gone; octets that are no UTF-8 stay.
 func appendFolded(out, text []byte) []byte {
-	ascii := 0
-	for ascii < len(text) && text[ascii] < utf8.RuneSelf {
-		ascii++
-	}
-	if ascii == len(text) {
-		start := len(out)
-		out = append(out, text...)
-		lower(out[start:])
-		return out
+	if start := len(out); len(text) > 0 {
+		if out = append(out, text...); lower(out[start:]) {
+			return out
+		}
+		out = out[:start]
 	}
 	for _, phrase := range []string{"\ufdfa", "\ufdfb"} { // letters that would become eighteen
 		if bytes.Contains(text, []byte(phrase)) {
@@ -116,12 +124,29 @@ func hasNoCase(c rune) bool {
 	return c >= 0x0590 && c < 0x10a0 || c >= 0x2e80 && c < 0xa640 || c >= 0xac00 && c < 0xd800
 }
 
-func lower(b []byte) {
+// lower makes small letters of ASCII, eight at once, and reports whether all is ASCII: only then
+// is it done.
+func lower(b []byte) (ascii bool) {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for len(b) >= 8 {
+		w := binary.LittleEndian.Uint64(b)
+		if w&highs != 0 {
+			return false
+		}
+		// Of each octet, the highest bit says: from A on, and not beyond Z.
+		capital := (w + (0x80-'A')*ones) &^ (w + (0x7f-'Z')*ones) & highs
+		binary.LittleEndian.PutUint64(b, w|capital>>2)
+		b = b[8:]
+	}
 	for i, c := range b {
+		if c >= utf8.RuneSelf {
+			return false
+		}
 		if c >= 'A' && c <= 'Z' {
 			b[i] = c + 'a' - 'A'
 		}
 	}
+	return true
 }
 
 // InBody reports whether the needle is in the body of the message: in a text, in the header of
