@@ -27,6 +27,7 @@ type cache struct {
 	mu    sync.Mutex
 	dir   string // the index folder
 	ready bool
+	slept bool // the files were closed, and nothing else was forgotten
 	at    map[UID]extent
 	end   int64  // of the file and tail
 	tail  []byte // what is not written yet, which ends at end
@@ -83,6 +84,8 @@ func (c *cache) get(validity uint32, count int, uid UID) (s structure.Structure,
 	defer c.mu.Unlock()
 	if !c.ready {
 		c.open(validity, count)
+	} else if c.slept {
+		c.awake(validity, count)
 	}
 	e, ok := c.at[uid]
 	if !ok || c.read == nil {
@@ -133,6 +136,35 @@ func (c *cache) rest() {
 		c.ahead, c.tail = nil, nil
 	}
 	c.used = false
+}
+
+// sleep closes the files of a folder that rests.
+func (c *cache) sleep() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.write != nil && c.read != nil {
+		c.flush()
+		c.slept = c.write != nil
+		c.shut()
+	}
+}
+
+// awake opens the files again. A file that is not as long as it was is another one.
+func (c *cache) awake(validity uint32, count int) {
+	c.slept = false
+	name := filepath.Join(c.dir, cacheFile)
+	var err error
+	if c.write, err = c.fs.Extend(name); err == nil {
+		c.read, err = c.fs.Open(name)
+	}
+	var size int64
+	if err == nil {
+		size, err = c.read.Size()
+	}
+	if err != nil || size != c.end {
+		c.shut()
+		c.open(validity, count)
+	}
 }
 
 // flush writes the tail. What could not be written is parsed again.

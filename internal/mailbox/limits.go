@@ -29,6 +29,11 @@ type Limits struct {
 	Look time.Duration
 	// Full is how often a folder is read in full although its times say that nothing changed.
 	Full time.Duration
+	// Resting is of how many messages, of all accounts together, what is known stays in memory when
+	// nobody has their folder open any more: about 300 octets each. 0: of none.
+	Resting int
+	// Rest is how long it does.
+	Rest time.Duration
 }
 
 // DefaultLimits returns the bounds of a server that nobody configured.
@@ -36,5 +41,6 @@ func DefaultLimits() Limits {
 	return Limits{
 		Message: 50 << 20, Folders: 2000, Depth: 20, Keywords: 100, Words: 1000, Vanished: 100_000, Subscriptions: 5000,
 		Reserve: 1000, Journal: 64 << 10, Look: time.Second, Full: 10 * time.Minute,
+		Resting: 250_000, Rest: 10 * time.Minute,
 	}
 }

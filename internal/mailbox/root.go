@@ -57,6 +57,7 @@ type Root struct {
 	serial   atomic.Uint64
 	lastUID  atomic.Uint32 // UIDValidity that was given last
 	pieces   pieces
+	resting  resting
 
 	mu    sync.Mutex
 	users map[string]*User // by folder
@@ -71,8 +72,8 @@ func New(o Options) (*Root, error) {
 		return nil, errors.New("mailbox: file system, folder, host name, clock, random source and logger must be given")
 	}
 	l := o.Limits
-	if l.Message < 1 || l.Folders < 1 || l.Depth < 1 || l.Keywords < 1 || l.Words < 1 || l.Vanished < 1 || l.Subscriptions < 1 || l.Reserve < 1 || l.Journal < 1 || l.Look <= 0 || l.Full <= 0 {
-		return nil, errors.New("mailbox: every limit must be positive")
+	if l.Message < 1 || l.Folders < 1 || l.Depth < 1 || l.Keywords < 1 || l.Words < 1 || l.Vanished < 1 || l.Subscriptions < 1 || l.Reserve < 1 || l.Journal < 1 || l.Look <= 0 || l.Full <= 0 || l.Rest <= 0 {
+		return nil, errors.New("mailbox: every limit but Resting must be positive")
 	}
 	var run [6]byte
 	if _, err := io.ReadFull(o.Rand, run[:]); err != nil {
@@ -200,10 +201,15 @@ func (r *Root) Watch(ctx context.Context) {
 				r.log.Warn("a folder could not be looked at", "file", f.dir, "err", err)
 			}
 			f.mu.Unlock()
+			f.cache.rest()
+		}
+		for _, f := range r.resting.before(r.now().Add(-r.limits.Rest)) {
+			f.user.forget(f)
 		}
 	}
 }
 
+// all returns the folders that somebody has open.
 func (r *Root) all() (folders []*folder) {
 	r.mu.Lock()
 	users := make([]*User, 0, len(r.users))
@@ -214,7 +220,9 @@ func (r *Root) all() (folders []*folder) {
 	for _, u := range users {
 		u.mu.Lock()
 		for _, f := range u.open {
-			folders = append(folders, f)
+			if f.refs > 0 {
+				folders = append(folders, f)
+			}
 		}
 		u.mu.Unlock()
 	}

@@ -117,9 +117,10 @@ func (u *User) Close() {
 	r := u.root
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if u.refs--; u.refs == 0 && r.users[u.dir] == u {
-		delete(r.users, u.dir)
-	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.refs--
+	u.leave()
 }
 
 // acquire opens a folder by its name on the disk, or shares it. u.mu is held.
@@ -127,9 +128,13 @@ func (u *User) acquire(name string) (*folder, error) {
 	if u.ended != nil {
 		return nil, u.ended
 	}
-	if f := u.open[name]; f != nil {
-		f.refs++
+	if f := u.open[name]; f != nil && (f.refs > 0 || f.journal.unchanged()) {
+		if f.refs++; f.refs == 1 {
+			u.root.resting.remove(f)
+		}
 		return f, nil
+	} else if f != nil {
+		u.end(name, f, ErrEnded)
 	}
 	dir := filepath.Join(u.dir, name)
 	for _, sub := range []string{"cur", "new", "tmp"} {
@@ -153,23 +158,10 @@ func (u *User) acquire(name string) (*folder, error) {
 	return f, nil
 }
 
-// release ends one use of a folder; the last one closes its index in order.
-func (u *User) release(f *folder) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if f.refs--; f.refs > 0 {
-		return
-	}
-	for name, other := range u.open {
-		if other == f {
-			u.end(name, f, ErrEnded)
-		}
-	}
-}
-
 // end closes a folder. u.mu is held.
 func (u *User) end(name string, f *folder, why error) {
 	delete(u.open, name)
+	u.root.resting.remove(f)
 	f.cache.close()
 	f.mu.Lock()
 	defer f.mu.Unlock()
