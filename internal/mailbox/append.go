@@ -26,6 +26,8 @@ type item struct {
 	flags Flags
 	date  time.Time
 	size  int64
+	// ragged: its last line has no end.
+	ragged bool
 }
 
 // Append makes a message part of the folder. The message is read to its end, which is size
@@ -74,7 +76,7 @@ func (a *Appending) Add(ctx context.Context, r io.Reader, size int64, flags Flag
 	}
 	a.items = append(a.items, it)
 	at := &a.items[len(a.items)-1]
-	at.size, err = copyUnix(ctx, file, r, size)
+	at.size, at.ragged, err = copyUnix(ctx, file, r, size)
 	if err == nil {
 		err = file.Sync()
 	}
@@ -95,23 +97,24 @@ func (a *Appending) tmp(it item) string {
 	return filepath.Join(f.dir, "tmp", it.name)
 }
 
-// copyUnix copies a message with its lines ended by LF, and returns how long it is with CRLF.
-func copyUnix(ctx context.Context, w fsys.File, r io.Reader, size int64) (octets int64, err error) {
+// copyUnix copies a message with its lines ended by LF, and returns how long it is with CRLF, and
+// whether its last line has no end.
+func copyUnix(ctx context.Context, w fsys.File, r io.Reader, size int64) (octets int64, ragged bool, err error) {
 	buf := make([]byte, min(size+1, blockOctets)+1)
 	r = io.LimitReader(r, size+1)
 	n, read := 0, int64(0)
 	after := false // what was written ends in a CR
 	for ended := false; !ended; {
 		if err := ctx.Err(); err != nil {
-			return octets, err
+			return octets, ragged, err
 		}
 		k, err := r.Read(buf[n:])
 		read, n, ended = read+int64(k), n+k, err == io.EOF
 		switch {
 		case err != nil && !ended:
-			return octets, err
+			return octets, ragged, err
 		case read > size || ended && read < size:
-			return octets, fmt.Errorf("the message has not the %d octets that were announced", size)
+			return octets, ragged, fmt.Errorf("the message has not the %d octets that were announced", size)
 		case n < len(buf) && !ended:
 			continue
 		}
@@ -122,14 +125,15 @@ func copyUnix(ctx context.Context, w fsys.File, r io.Reader, size int64) (octets
 		if whole > 0 {
 			part := bytes.ReplaceAll(buf[:whole], []byte("\r\n"), []byte("\n"))
 			octets += int64(len(part) + bare(part, after))
-			after = part[len(part)-1] == '\r'
+			last := part[len(part)-1]
+			after, ragged = last == '\r', last != '\n'
 			if _, err := w.Write(part); err != nil {
-				return octets, err
+				return octets, ragged, err
 			}
 		}
 		n = copy(buf, buf[whole:n])
 	}
-	return octets, nil
+	return octets, ragged, nil
 }
 
 // mayBear holds keywords to their bounds.
@@ -250,7 +254,7 @@ func (f *folder) adopt(items []item, places []place) ([]UID, error) {
 			c := *known
 			e = &c
 		}
-		e.modseq, e.flags, e.date, e.size = modseq, it.flags, it.date, it.size
+		e.modseq, e.flags, e.date, e.size, e.ragged = modseq, it.flags, it.date, it.size, it.ragged
 		uids[i] = e.uid
 		out = e.append(out)
 		b.put(e)

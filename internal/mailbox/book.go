@@ -129,8 +129,9 @@ func (b *book) replay(record []byte, bound int) bool {
 		}
 	case kindSize:
 		e, size := b.entry(UID(r.Number(anyUID))), r.Number(anyModSeq)
+		ragged := r.Left() > 0 && r.Octet() == placeRagged
 		if ok = r.Done(); ok && e != nil {
-			e.size = int64(size)
+			e.size, e.ragged = int64(size), ragged
 		}
 	case kindClaim:
 		n := UID(r.Number(anyUID))

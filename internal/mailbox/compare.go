@@ -75,12 +75,27 @@ func (b *book) compare(l listing) (s seen) {
 			s.missing = append(s.missing, e)
 		}
 	}
-	// New files get their UIDs by the time in their names, wherever they lie.
-	slices.SortFunc(s.found, func(x, y place) int {
-		a, b := ageOf(x.file), ageOf(y.file)
-		return cmp.Or(cmp.Compare(a.seconds, b.seconds), cmp.Compare(a.micros, b.micros), cmp.Compare(x.file, y.file))
-	})
+	inOrder(s.found)
 	return s
+}
+
+// inOrder puts new files in the order in which they get their UIDs: by the time in their names,
+// wherever they lie.
+func inOrder(found []place) {
+	type aged struct {
+		place
+		age
+	}
+	all := make([]aged, len(found))
+	for i, p := range found {
+		all[i] = aged{p, ageOf(p.file)}
+	}
+	slices.SortFunc(all, func(a, b aged) int {
+		return cmp.Or(cmp.Compare(a.seconds, b.seconds), cmp.Compare(a.micros, b.micros), cmp.Compare(a.file, b.file))
+	})
+	for i := range all {
+		found[i] = all[i].place
+	}
 }
 
 // nothing reports whether the index is right.

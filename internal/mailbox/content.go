@@ -16,6 +16,7 @@ import (
 type Content struct {
 	file   fsys.Source
 	size   int64
+	ragged bool     // the last line has no end
 	marks  []mark64 // where each block of the file begins
 	pieces *pieces
 	folder *folder // nil: none knows of it
@@ -65,7 +66,7 @@ func (m *Mailbox) Content(ctx context.Context, uid UID) (*Content, error) {
 		return nil, told(err)
 	}
 	c.folder, c.uid = m.folder, uid
-	m.folder.learn(uid, c.size)
+	m.folder.learn(uid, c.size, c.ragged)
 	return c, nil
 }
 
@@ -131,6 +132,7 @@ func newContent(ctx context.Context, file fsys.Source, p *pieces) (*Content, err
 			return nil, err
 		}
 		c.marks = append(c.marks, mark64{c.size, after})
+		c.ragged = part[len(part)-1] != '\n'
 		if length <= blockOctets {
 			c.at, c.block = 0, withCR(p.take(), part, false)
 			c.size = int64(len(c.block))
@@ -226,21 +228,37 @@ func (c *Content) Close() error {
 // Size returns how long a message is, with CRLF. It is known for most; of others the file is
 // read.
 func (m *Mailbox) Size(ctx context.Context, uid UID) (int64, error) {
+	size, _, err := m.measure(ctx, uid)
+	return size, err
+}
+
+func (m *Mailbox) measure(ctx context.Context, uid UID) (size int64, ragged bool, err error) {
 	f := m.folder
 	f.mu.Lock()
 	e := f.book.entry(uid)
 	f.mu.Unlock()
 	if e == nil {
-		return 0, ErrGone
+		return 0, false, ErrGone
 	}
 	if e.size >= 0 {
-		return e.size, nil
+		return e.size, e.ragged, nil
 	}
 	c, err := m.Content(ctx, uid)
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	return c.Size(), c.Close()
+	size, ragged = c.size, c.ragged
+	return size, ragged, c.Close()
+}
+
+// Lines returns how long a message is when its last line is ended too, as protocols tell it that have
+// no other form.
+func (m *Mailbox) Lines(ctx context.Context, uid UID) (int64, error) {
+	size, ragged, err := m.measure(ctx, uid)
+	if ragged {
+		size += int64(len("\r\n"))
+	}
+	return size, err
 }
 
 // lazyOctets is how much is gathered of what need not be durable before it is written.
@@ -248,17 +266,17 @@ const lazyOctets = 16 << 10
 
 // learn notes how long a message is. It need not be durable, since the file tells it again: it is
 // written when there is much of it, or with the next that must be.
-func (f *folder) learn(uid UID, size int64) {
+func (f *folder) learn(uid UID, size int64, ragged bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	i, ok := f.book.find(uid)
-	if !ok || f.book.entries[i].size == size || f.ended != nil {
+	if !ok || f.book.entries[i].size == size && f.book.entries[i].ragged == ragged || f.ended != nil {
 		return
 	}
 	e := *f.book.entries[i]
-	e.size = size
+	e.size, e.ragged = size, ragged
 	f.book.entries[i], f.book.keys[e.key] = &e, &e
-	if f.lazy = appendSize(f.lazy, uid, size); len(f.lazy) >= lazyOctets {
+	if f.lazy = appendSize(f.lazy, uid, size, ragged); len(f.lazy) >= lazyOctets {
 		_ = f.note(nil) // what could not be written is told by the next who writes
 	}
 }

@@ -210,6 +210,8 @@ func (f *folder) take(s seen) (changed bool, err error) {
 		return false, told(err)
 	}
 	modseq := b.modseq + 1
+	// What becomes part of a new index at once need not be written apart.
+	whole := f.journal.broken
 	var out []byte
 	for _, r := range s.renamed {
 		e := *r.entry
@@ -230,7 +232,9 @@ func (f *folder) take(s seen) (changed bool, err error) {
 	b.remove(gone, f.root.limits.Vanished)
 	for _, e := range found {
 		e.uid, e.modseq = b.next, modseq
-		out = e.append(out)
+		if !whole {
+			out = e.append(out)
+		}
 		b.put(e)
 	}
 	if changed = changed || len(found)+len(gone) > 0; changed {

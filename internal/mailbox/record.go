@@ -113,6 +113,7 @@ type entry struct {
 	flags  Flags
 	date   time.Time
 	size   int64  // with CRLF; -1 until somebody asked
+	ragged bool   // its last line has no end; false as long as the size is not known
 	file   string // its name in the folder, within cur or new
 	inCur  bool
 	key    string // by which its file is known whatever others call it
@@ -128,7 +129,10 @@ func (e *entry) append(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(e.size+1))
 		place := byte(0)
 		if e.inCur {
-			place = 1
+			place |= placeCur
+		}
+		if e.ragged {
+			place |= placeRagged
 		}
 		b = append(b, place, byte(e.flags.System))
 		b = codec.AppendText(b, e.flags.words)
@@ -136,13 +140,20 @@ func (e *entry) append(b []byte) []byte {
 	})
 }
 
+// What the octet before the flags says.
+const (
+	placeCur = 1 << iota
+	placeRagged
+)
+
 func readEntry(r *codec.Reader) (*entry, bool) {
 	e := &entry{}
 	e.uid = UID(r.Number(anyUID))
 	e.modseq = ModSeq(r.Number(anyModSeq))
 	e.date = r.Time()
 	e.size = int64(r.Number(anyModSeq)) - 1
-	e.inCur = r.Octet() == 1
+	place := r.Octet()
+	e.inCur, e.ragged = place&placeCur != 0, place&placeRagged != 0
 	e.flags.System = System(r.Octet())
 	e.flags.words = r.Text()
 	e.file = r.Text()
@@ -181,9 +192,13 @@ func readGone(r *codec.Reader) (gone []vanished, ok bool) {
 	return gone, r.Done()
 }
 
-func appendSize(b []byte, uid UID, size int64) []byte {
+func appendSize(b []byte, uid UID, size int64, ragged bool) []byte {
 	return appendFrame(b, func(b []byte) []byte {
-		return binary.AppendUvarint(binary.AppendUvarint(append(b, kindSize), uint64(uid)), uint64(size))
+		b = binary.AppendUvarint(binary.AppendUvarint(append(b, kindSize), uint64(uid)), uint64(size))
+		if ragged {
+			b = append(b, placeRagged)
+		}
+		return b
 	})
 }
 

@@ -127,7 +127,7 @@ func (u *User) Rebuild(ctx context.Context, name string) (r Rebuilt, err error) 
 		}
 		for i, e := range f.book.entries {
 			c := *e
-			c.size = -1
+			c.size, c.ragged = -1, false
 			f.book.entries[i], f.book.keys[c.key] = &c, &c
 			if known := before.book.entry(c.uid); known == nil || before.book.validity != f.book.validity {
 				r.NewUIDs++

@@ -38,7 +38,7 @@ func openMaildrop(ctx context.Context, u *mailbox.User) (*maildrop, error) {
 	state := box.State()
 	d := &maildrop{box: box, user: u, valid: state.UIDValidity, entries: make([]entry, 0, len(state.Messages))}
 	for _, m := range state.Messages {
-		size, err := box.Size(ctx, m.UID)
+		size, err := box.Lines(ctx, m.UID) // as RETR tells it
 		switch {
 		case errors.Is(err, mailbox.ErrGone):
 			continue
@@ -199,7 +199,7 @@ func (c *conn) retrieve(ctx context.Context, cmd command) result {
 		top.lines = n[1]
 		c.line("+OK")
 	} else {
-		c.line("+OK ", strconv.FormatInt(content.Size(), 10), " octets")
+		c.line("+OK ", strconv.FormatInt(e.size, 10), " octets")
 	}
 	if err := c.send(ctx, io.NewSectionReader(content, 0, content.Size()), top); err != nil {
 		// Whoever got half of a message must not take it for the whole.

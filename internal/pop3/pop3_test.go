@@ -292,15 +292,15 @@ func (c *client) over() {
 	}
 }
 
-// Every command of a session, as one would type it.
+// Every command of a session, as one would type it. The last line of the second message has no end, and gets one.
 func TestSession(t *testing.T) {
 	s := newSite(t, true, nil, letter, "Subject: dots\r\n\r\n.\r\n..two\r\nline\r\n.end", "\r\n")
 	c := s.signedIn(t)
-	c.talk("STAT\r\n", "+OK 3 63\r\n")
-	c.talk("LIST\r\n", "+OK 3 messages (63 octets)\r\n1 24\r\n2 37\r\n3 2\r\n.\r\n")
-	c.talk("list 2\r\n", "+OK 2 37\r\n")
+	c.talk("STAT\r\n", "+OK 3 65\r\n")
+	c.talk("LIST\r\n", "+OK 3 messages (65 octets)\r\n1 24\r\n2 39\r\n3 2\r\n.\r\n")
+	c.talk("list 2\r\n", "+OK 2 39\r\n")
 	c.talk("RETR 1\r\n", "+OK 24 octets\r\n"+letter+".\r\n")
-	c.talk("RETR 2\r\n", "+OK 37 octets\r\nSubject: dots\r\n\r\n..\r\n...two\r\nline\r\n..end\r\n.\r\n")
+	c.talk("RETR 2\r\n", "+OK 39 octets\r\nSubject: dots\r\n\r\n..\r\n...two\r\nline\r\n..end\r\n.\r\n")
 	c.talk("RETR 3\r\n", "+OK 2 octets\r\n\r\n.\r\n")
 	c.talk("TOP 1 0\r\n", "+OK\r\nSubject: hello\r\n\r\n.\r\n")
 	c.talk("TOP 2 2\r\n", "+OK\r\nSubject: dots\r\n\r\n..\r\n...two\r\n.\r\n")
@@ -308,8 +308,8 @@ func TestSession(t *testing.T) {
 	c.talk("LAST\r\n", "-ERR LAST is not known here; use UIDL\r\n")
 	c.talk("DELE 1\r\n", "+OK marked\r\n")
 	c.talk("DELE 1\r\nRETR 1\r\nLIST 1\r\nUIDL 1\r\nTOP 1 1\r\n", strings.Repeat("-ERR there is no such message\r\n", 5))
-	c.talk("STAT\r\nLIST\r\n", "+OK 2 39\r\n+OK 2 messages (39 octets)\r\n2 37\r\n3 2\r\n.\r\n")
-	c.talk("RSET\r\nSTAT\r\nNOOP\r\n", "+OK nothing is marked\r\n+OK 3 63\r\n+OK\r\n")
+	c.talk("STAT\r\nLIST\r\n", "+OK 2 41\r\n+OK 2 messages (41 octets)\r\n2 39\r\n3 2\r\n.\r\n")
+	c.talk("RSET\r\nSTAT\r\nNOOP\r\n", "+OK nothing is marked\r\n+OK 3 65\r\n+OK\r\n")
 	c.talk("RETR 4\r\nRETR 0\r\n", strings.Repeat("-ERR there is no such message\r\n", 2))
 	c.talk("RETR\r\nRETR x\r\nRETR 1 1\r\nRETR -1\r\nRETR 99999999999\r\n", strings.Repeat("-ERR the number of a message is wanted; of TOP, that of lines too\r\n", 5))
 	c.talk("TOP 1\r\nDELE\r\n", "-ERR the number of a message is wanted; of TOP, that of lines too\r\n-ERR the number of a message is wanted\r\n")

@@ -142,8 +142,8 @@ type candidate struct {
 	*source
 	i      int
 	m      *mailbox.Message
-	header []structure.HeaderField
-	read   bool // header was
+	header []byte // the header section
+	read   bool   // it was
 }
 
 // match asks one thing of a message.
@@ -165,8 +165,8 @@ func (s *searching) candidate(i int) *candidate {
 	return &candidate{source: &source{f: s.f, uid: m.UID}, i: i, m: m}
 }
 
-// fields returns the header of the message, decoded.
-func (c *candidate) fields() ([]structure.HeaderField, error) {
+// section returns the header of the message.
+func (c *candidate) section() ([]byte, error) {
 	if c.read {
 		return c.header, nil
 	}
@@ -178,12 +178,11 @@ func (c *candidate) fields() ([]structure.HeaderField, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := structure.DefaultLimits()
-	head, err := l.HeaderOf(st.Part.Header, content)
+	head, err := structure.DefaultLimits().HeaderOf(st.Part.Header, content)
 	if err != nil {
 		return nil, err
 	}
-	c.header, c.read = l.Header(head), true
+	c.header, c.read = head, true
 	return c.header, nil
 }
 
@@ -288,16 +287,8 @@ func headed(k imapwire.Key) match {
 		}
 	}
 	return func(c *candidate) (bool, error) {
-		fields, err := c.fields()
-		if err != nil {
-			return false, err
-		}
-		for _, f := range fields {
-			if strings.EqualFold(f.Name, k.Field) && needle.In(f.Text) {
-				return true, nil
-			}
-		}
-		return false, nil
+		head, err := c.section()
+		return err == nil && structure.DefaultLimits().InField(needle, k.Field, head), err
 	}
 }
 

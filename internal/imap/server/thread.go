@@ -137,7 +137,7 @@ func (s *searching) node(i int) (*node, identity, error) {
 	c := s.candidate(i)
 	defer c.close()
 	n := &node{place: i, sent: c.m.Date}
-	fields, err := c.fields()
+	head, err := c.section()
 	if errors.Is(err, mailbox.ErrGone) {
 		return n, identity{}, nil
 	} else if err != nil {
@@ -147,7 +147,7 @@ func (s *searching) node(i int) (*node, identity, error) {
 		n.sent = sent
 	}
 	n.subject, n.reply = baseSubject(message.DecodeText(c.structure.Envelope.Subject.Value))
-	return n, identify(fields), nil
+	return n, identify(structure.DefaultLimits().Header(head)), nil
 }
 
 // identify: RFC 5256 §3, REFERENCES, step 1: In-Reply-To counts where there are no References,

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
+
+	"sallyport/internal/message"
 )
 
 // Needle is a text that is looked for, whatever the case of its letters and the form of their
@@ -194,6 +196,16 @@ func (l Limits) inHeader(n Needle, where Span, file io.ReaderAt) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// InField reports whether the needle is in a field of that name of a header section.
+func (l Limits) InField(n Needle, name string, section []byte) (found bool) {
+	eachField(section[:min(len(section), l.HeaderOctets)], l.Fields, func(is, raw []byte, colon int) {
+		if colon >= 0 && !found && named(is, name) {
+			found = n.In(message.DecodeText(string(unfolded(raw[colon+1:]))))
+		}
+	})
+	return found
 }
 
 // HeaderOf reads a header section, at most Limits.HeaderOctets of it, with CRLF.
