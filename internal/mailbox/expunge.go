@@ -27,11 +27,21 @@ func (m *Mailbox) Remove(ctx context.Context, uids []UID) ([]UID, error) {
 	return m.remove(ctx, func(*folder) []UID { return uids }, 0)
 }
 
+// Withdraw takes back messages that the caller has just appended, also where the folder is open for
+// reading only.
+func (m *Mailbox) Withdraw(ctx context.Context, uids []UID) ([]UID, error) {
+	return m.take(ctx, func(*folder) []UID { return uids }, 0)
+}
+
 func (m *Mailbox) remove(ctx context.Context, which func(*folder) []UID, must System) ([]UID, error) {
-	f := m.folder
 	if m.readOnly {
 		return nil, ErrReadOnly
 	}
+	return m.take(ctx, which, must)
+}
+
+func (m *Mailbox) take(ctx context.Context, which func(*folder) []UID, must System) ([]UID, error) {
+	f := m.folder
 	f.mu.Lock()
 	gone, err := f.remove(ctx, which, must)
 	f.mu.Unlock()

@@ -104,6 +104,14 @@ func (m *Mailbox) State() State {
 	return s
 }
 
+// UIDValidity returns what State says of it, without the rest.
+func (m *Mailbox) UIDValidity() uint32 {
+	f := m.folder
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.book.validity
+}
+
 // Since returns what happened after a mod-sequence that State or Since told.
 func (m *Mailbox) Since(modseq ModSeq) Changes {
 	f := m.folder

@@ -9,13 +9,20 @@ import (
 	"sallyport/internal/mailbox"
 )
 
-// append answers APPEND: its messages go to the disk as they come. RFC 9051 §6.3.12, RFC 3502.
+// append answers APPEND and REPLACE: messages go to the disk as they come. RFC 9051 §6.3.12, RFC 3502.
 func (c *conn) append(ctx context.Context, a imapwire.Append, fault *imapwire.Fault, lit imapwire.Literal) (res result, end string) {
 	if fault != nil {
 		return c.unwanted(lit, result{status: "BAD", code: fault.Code, text: fault.Text})
 	}
 	if !c.signedIn {
 		return c.unwanted(lit, bad("sign in first"))
+	}
+	var replaced mailbox.UID
+	if a.Replaces != nil {
+		var good bool
+		if replaced, res, good = c.replaced(a.Replaces); !good {
+			return c.unwanted(lit, res)
+		}
 	}
 	to, err := c.user().Select(ctx, a.Name, true)
 	if errors.Is(err, mailbox.ErrNoSuchMailbox) {
@@ -54,7 +61,48 @@ func (c *conn) append(ctx context.Context, a imapwire.Append, fault *imapwire.Fa
 	for _, u := range uids {
 		numbers = append(numbers, uint32(u))
 	}
-	return okCode("APPENDUID "+decimal(to.State().UIDValidity)+" "+string(imapwire.AppendSet(nil, numbers)), "appended"), ""
+	code := "APPENDUID " + decimal(to.UIDValidity()) + " " + string(imapwire.AppendSet(nil, numbers))
+	if a.Replaces == nil {
+		return okCode(code, "appended"), ""
+	}
+	return c.replace(ctx, to, uids, replaced, code), ""
+}
+
+// replaced says which message REPLACE takes away, and refuses what cannot be. RFC 8508 §3.
+func (c *conn) replaced(r *imapwire.Replaced) (uid mailbox.UID, res result, good bool) {
+	switch {
+	case !c.offered("REPLACE"):
+		return 0, bad("this command is not offered"), false
+	case c.box == nil:
+		return 0, bad("select a mailbox first"), false
+	case c.box.readOnly:
+		return 0, no("READ-ONLY", "the mailbox is open for reading"), false
+	}
+	places, res, good := c.places(r.Set, r.UID)
+	if good && len(places) == 0 {
+		return 0, no("EXPUNGEISSUED", "there is no such message"), false
+	}
+	if !good {
+		return 0, res, false
+	}
+	return c.box.msgs[places[0]].UID, res, true
+}
+
+// replace takes away the message in whose place another one came, which is durable. Where that fails,
+// the new one goes: the client has what it had. RFC 8508 §3.4.
+func (c *conn) replace(ctx context.Context, to *mailbox.Mailbox, came []mailbox.UID, old mailbox.UID, code string) result {
+	gone, err := c.box.mb.Remove(ctx, []mailbox.UID{old})
+	if err == nil && len(gone) > 0 {
+		c.line("* OK [", code, "] the new message is there")
+		return ok("replaced")
+	}
+	if _, undone := to.Withdraw(ctx, came); undone != nil {
+		c.o.Logger.Warn("a message stays that should have replaced another", "conn", c.info.ID, "err", undone)
+	}
+	if err != nil {
+		return c.failed(err)
+	}
+	return no("EXPUNGEISSUED", "there is no such message any more")
 }
 
 // appendOne takes one message; it is refused with the answer unless ok.

@@ -44,6 +44,7 @@ var offers = []offer{
 	{name: "THREAD=ORDEREDSUBJECT", after: true},
 	{name: "THREAD=REFERENCES", after: true},
 	{name: "MULTIAPPEND", after: true},
+	{name: "REPLACE", after: true},
 	{name: "UTF8=ACCEPT", after: true},
 	{name: "BINARY", after: true},
 	{name: "OBJECTID", after: true},

@@ -180,7 +180,11 @@ func (c *conn) next(ctx context.Context) (cmd imapwire.Command, res result, end 
 			a, whole, fault := imapwire.ParseAppend(b, c.enabled.utf8, l)
 			if fault != nil || whole {
 				res, end = c.append(ctx, a, fault, lit)
-				return imapwire.Command{Tag: a.Tag, Verb: "APPEND"}, res, end
+				cmd = imapwire.Command{Tag: a.Tag, Verb: "APPEND"}
+				if a.Replaces != nil {
+					cmd.Verb, cmd.UID = "REPLACE", a.Replaces.UID
+				}
+				return cmd, res, end
 			}
 		}
 		if lit.Octets > l.LiteralOctets || lit.Octets > int64(l.CommandOctets-len(b)) {

@@ -127,7 +127,7 @@ func (c *conn) copies(ctx context.Context, a imapwire.Copy, cmd imapwire.Command
 	}
 	code := ""
 	if len(pairs) > 0 {
-		code = copyUID(to.State().UIDValidity, pairs)
+		code = copyUID(to.UIDValidity(), pairs)
 	}
 	switch {
 	case err != nil:

@@ -2,10 +2,13 @@ package wire
 
 import "time"
 
-// Append is what stands before one message of APPEND. RFC 9051 §6.3.12, RFC 3502.
+// Append is what stands before one message of APPEND, or before that of REPLACE. RFC 9051 §6.3.12,
+// RFC 3502, RFC 8508.
 type Append struct {
 	Tag  string // of the first
 	Name string // of the first
+	// Replaces is the message that goes, of REPLACE; nil: it is APPEND.
+	Replaces *Replaced
 	// Flags and Date are those of the message; a zero Date: none was given.
 	Flags []string
 	Date  time.Time
@@ -14,15 +17,21 @@ type Append struct {
 	Literal Literal
 }
 
-// IsAppend reports whether a command that has begun so is an APPEND: the messages of one are
-// not read into memory.
+// Replaced is the message that REPLACE takes away. RFC 8508 §3.
+type Replaced struct {
+	UID bool // Set is of UIDs
+	Set Set  // of one number
+}
+
+// IsAppend reports whether a command that has begun so is an APPEND or a REPLACE: the messages
+// of one are not read into memory.
 func IsAppend(b []byte) bool {
 	s := &scanner{b: b}
 	c := s.head()
-	return s.ok() && c.Verb == "APPEND" && !c.UID
+	return s.ok() && (c.Verb == "APPEND" && !c.UID || c.Verb == "REPLACE")
 }
 
-// ParseAppend reads an APPEND up to the end of a line that announces a literal. whole says
+// ParseAppend reads an APPEND or a REPLACE up to the end of a line that announces a literal. whole says
 // that the literal is the message; if it is not, it belongs to the name, and the command must be
 // read on.
 func ParseAppend(b []byte, utf8 bool, l Limits) (a Append, whole bool, f *Fault) {
@@ -30,6 +39,11 @@ func ParseAppend(b []byte, utf8 bool, l Limits) (a Append, whole bool, f *Fault)
 	c := s.head()
 	a.Tag = c.Tag
 	s.space()
+	if c.Verb == "REPLACE" {
+		n := s.setNumber()
+		a.Replaces = &Replaced{UID: c.UID, Set: Set{Ranges: []Range{{From: n, To: n}}}}
+		s.space()
+	}
 	if lit, ok := LiteralAt(b[min(s.pos, len(b)):]); ok && lit.head == 0 && s.ok() {
 		return a, false, nil
 	}
@@ -43,7 +57,7 @@ func ParseAppend(b []byte, utf8 bool, l Limits) (a Append, whole bool, f *Fault)
 // whole is false. former is what ParseAppend said of the message before.
 func ParseNextAppend(b []byte, former Append, l Limits) (a Append, whole bool, f *Fault) {
 	s := &scanner{b: b, limits: l}
-	a = Append{Tag: former.Tag, Name: former.Name}
+	a = Append{Tag: former.Tag, Name: former.Name, Replaces: former.Replaces}
 	if former.UTF8 {
 		s.expect(')')
 	}
@@ -51,6 +65,9 @@ func ParseNextAppend(b []byte, former Append, l Limits) (a Append, whole bool, f
 		s.end()
 		_, _, f = s.appended(a)
 		return a, false, f
+	}
+	if a.Replaces != nil {
+		s.fail("REPLACE takes one message")
 	}
 	s.space()
 	s.message(&a)
@@ -82,7 +99,7 @@ func (s *scanner) message(a *Append) {
 	}
 	l, ok := LiteralAt(s.b[min(s.pos, len(s.b)):])
 	if !ok || l.head != 0 {
-		s.fail("APPEND needs a message")
+		s.fail("a message is missing")
 		return
 	}
 	a.Literal = l

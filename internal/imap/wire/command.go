@@ -116,7 +116,7 @@ var verbs = map[string]func(*scanner) Args{
 
 // uidVerbs are those that may follow UID. RFC 9051 §6.4.9.
 var uidVerbs = map[string]bool{
-	"COPY": true, "MOVE": true, "STORE": true, "FETCH": true, "SEARCH": true, "EXPUNGE": true, "SORT": true, "THREAD": true,
+	"COPY": true, "MOVE": true, "STORE": true, "FETCH": true, "SEARCH": true, "EXPUNGE": true, "SORT": true, "THREAD": true, "REPLACE": true,
 }
 
 // Parse reads one whole command, with its literals and its line end; utf8 says that the
