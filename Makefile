@@ -178,7 +178,7 @@ timing:
 # The long forms of the crash, command-sequence and load tests.
 soak: build
 	./scripts/install-test-tools
-	SALLYPORT_SOAK=$(SOAK) go test -timeout 0 -count 1 ./test/... ./internal/spool ./internal/smtp/server ./internal/node
+	SALLYPORT_SOAK=$(SOAK) go test -timeout 0 -count 1 ./test/... ./internal/spool ./internal/smtp/server
 
 clean:
 	rm -rf bin

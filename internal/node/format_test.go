@@ -1,4 +1,4 @@
-package node
+package node_test
 
 import (
 	"archive/tar"
@@ -16,9 +16,11 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"sallyport/internal/node"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/format"
 	"sallyport/internal/store"
+	"sallyport/test/site"
 )
 
 // fixtureTime is when testdata/format0 was made: waiting mail expires by then.
@@ -28,45 +30,45 @@ var fixtureTime = time.Date(2026, 11, 25, 19, 30, 0, 0, time.UTC)
 func unpack(t *testing.T, archive, dir string) {
 	t.Helper()
 	f, err := os.Open(archive)
-	must(t, err)
+	site.Must(t, err)
 	defer f.Close()
 	z, err := zstd.NewReader(f)
-	must(t, err)
+	site.Must(t, err)
 	defer z.Close()
 	for r := tar.NewReader(z); ; {
 		h, err := r.Next()
 		if err == io.EOF {
 			return
 		}
-		must(t, err)
+		site.Must(t, err)
 		path := filepath.Join(dir, h.Name)
 		if h.Typeflag == tar.TypeDir {
-			must(t, os.MkdirAll(path, 0o700))
+			site.Must(t, os.MkdirAll(path, 0o700))
 			continue
 		}
 		b, err := io.ReadAll(r)
-		must(t, err)
-		must(t, os.WriteFile(path, b, h.FileInfo().Mode()))
+		site.Must(t, err)
+		site.Must(t, os.WriteFile(path, b, h.FileInfo().Mode()))
 	}
 }
 
 // Data of the first release, which kept no record of its format: everything is
 // still there after the upgrade, is delivered, and is signed for as before.
 func TestDataOfTheFirstReleaseLivesOn(t *testing.T) {
-	noLeaks(t)
-	s := newSite(t, nil)
-	unpack(t, "testdata/format0/data.tar.zst", s.dir)
+	site.NoLeaks(t)
+	s := site.New(t, nil)
+	unpack(t, "testdata/format0/data.tar.zst", s.Dir)
 	began := time.Now()
-	o := s.options()
+	o := s.Options()
 	o.Now = func() time.Time { return fixtureTime.Add(time.Since(began)) }
 	o.Paused = true
-	n, err := Open(t.Context(), s.cfg, o)
-	must(t, err)
-	if r, err := format.Read(s.cfg.Data); err != nil || r.Version != format.Current() || r.Program != "test" {
+	n, err := node.Open(t.Context(), s.Config, o)
+	site.Must(t, err)
+	if r, err := format.Read(s.Config.Data); err != nil || r.Version != format.Current() || r.Program != "test" {
 		t.Errorf("the folder says %+v, %v", r, err)
 	}
 	var states []string
-	must(t, n.Operator().QueueList(t.Context(), root, operate.Select{}, func(m operate.Message) error {
+	site.Must(t, n.Operator().QueueList(t.Context(), operate.Self(), operate.Select{}, func(m operate.Message) error {
 		states = append(states, fmt.Sprint(m.MessageID, " ", m.State, " ", m.Reason))
 		return nil
 	}))
@@ -78,56 +80,56 @@ func TestDataOfTheFirstReleaseLivesOn(t *testing.T) {
 	if !slices.Equal(states, want) {
 		t.Errorf("the queue holds\n%s\nwant\n%s", strings.Join(states, "\n"), strings.Join(want, "\n"))
 	}
-	verified, err := n.Operator().TraceVerify(t.Context(), root, struct{}{})
+	verified, err := n.Operator().TraceVerify(t.Context(), operate.Self(), struct{}{})
 	if err != nil || !verified.OK() || verified.Checkpoints < 4 || verified.Facts < 35 {
 		t.Errorf("the trace: %+v, %v", verified, err)
 	}
-	answer, err := n.Operator().Trace(t.Context(), root, operate.TraceQuery{Text: "bob@local.test"})
+	answer, err := n.Operator().Trace(t.Context(), operate.Self(), operate.TraceQuery{Text: "bob@local.test"})
 	if err != nil || len(answer.Entries) < 3 {
 		t.Errorf("the trace tells of bob: %+v, %v", answer, err)
 	}
-	everyKeyHasASpace(t, n.data.Store)
-	must(t, n.Close())
+	everyKeyHasASpace(t, n.Store())
+	site.Must(t, n.Close())
 
 	o.Paused = false
-	n, err = Open(t.Context(), s.cfg, o)
-	must(t, err)
-	run := s.serve(n)
-	_, err = n.Operator().AccountThaw(t.Context(), root, operate.AccountRef{Address: "carol@local.test"})
-	must(t, err)
+	n, err = node.Open(t.Context(), s.Config, o)
+	site.Must(t, err)
+	run := s.Serve(n)
+	_, err = n.Operator().AccountThaw(t.Context(), operate.Self(), operate.AccountRef{Address: "carol@local.test"})
+	site.Must(t, err)
 	for _, change := range []func() (operate.QueueChanged, error){
 		func() (operate.QueueChanged, error) {
-			return n.Operator().QueueRelease(t.Context(), root, operate.QueueChange{Select: operate.Select{All: true}})
+			return n.Operator().QueueRelease(t.Context(), operate.Self(), operate.QueueChange{Select: operate.Select{All: true}})
 		},
 		func() (operate.QueueChanged, error) {
-			return n.Operator().QueueRetry(t.Context(), root, operate.QueueChange{Select: operate.Select{All: true}})
+			return n.Operator().QueueRetry(t.Context(), operate.Self(), operate.QueueChange{Select: operate.Select{All: true}})
 		},
 	} {
 		_, err := change()
-		must(t, err)
+		site.Must(t, err)
 	}
-	run.idle()
+	run.Idle()
 	for _, id := range []string{"<waiting@local.test>", "<large@local.test>", "<held@local.test>", "<frozen@local.test>"} {
 		if got := count(s, id); got != 1 {
 			t.Errorf("%s left %d times", id, got)
 		}
 	}
-	box, err := os.ReadDir(filepath.Join(s.cfg.Maildir.Root, "local.test", "bob", "new"))
+	box, err := os.ReadDir(filepath.Join(s.Config.Maildir.Root, "local.test", "bob", "new"))
 	if err != nil || len(box) != 2 {
 		t.Errorf("bob has %d messages, want the old one and the one that waited: %v", len(box), err)
 	}
-	run.stopped()
+	run.Stopped()
 
 	// Connections live in the time of the clock on the wall.
 	o.Now = time.Now
-	n, err = Open(t.Context(), s.cfg, o)
-	must(t, err)
-	s.signInOld(s.serve(n), "alice@local.test")
+	n, err = node.Open(t.Context(), s.Config, o)
+	site.Must(t, err)
+	signInOld(t, s, s.Serve(n), "alice@local.test")
 }
 
 // count tells how many of the messages that left carry an identifier.
-func count(s *site, id string) (n int) {
-	for _, m := range s.sink.Kept() {
+func count(s *site.Site, id string) (n int) {
+	for _, m := range s.Sink.Kept() {
 		if strings.Contains(string(m.Octets), "Message-ID: "+id) {
 			n++
 		}
@@ -136,47 +138,47 @@ func count(s *site, id string) (n int) {
 }
 
 // signInOld signs in with the password that the fixture's account was given.
-func (s *site) signInOld(n *running, account string) {
-	s.t.Helper()
-	text, err := os.ReadFile(filepath.Join(s.cfg.Data, "passwords.json"))
-	must(s.t, err)
+func signInOld(t *testing.T, s *site.Site, n *site.Running, account string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(s.Config.Data, "passwords.json"))
+	site.Must(t, err)
 	var known []struct{ Address, Password string }
-	must(s.t, json.Unmarshal(text, &known))
+	site.Must(t, json.Unmarshal(text, &known))
 	for _, k := range known {
 		if k.Address == account {
-			c := connectTLS(s.t, n.Addrs().Submissions[0], s.clientTLS())
-			c.ok("250", "EHLO client.test")
-			c.ok("235", "AUTH PLAIN %s", base64.StdEncoding.EncodeToString([]byte("\x00"+account+"\x00"+k.Password)))
+			c := site.ConnectTLS(t, n.Addrs().Submissions[0], s.ClientTLS())
+			c.OK("250", "EHLO client.test")
+			c.OK("235", "AUTH PLAIN %s", base64.StdEncoding.EncodeToString([]byte("\x00"+account+"\x00"+k.Password)))
 			return
 		}
 	}
-	s.t.Fatalf("the fixture has no %s", account)
+	t.Fatalf("the fixture has no %s", account)
 }
 
 // A folder that a newer program wrote is refused, and stays as it is.
 func TestANewerDataFolderIsRefused(t *testing.T) {
-	s := newSite(t, nil)
-	must(t, s.open().Close())
-	record := filepath.Join(s.cfg.Data, format.File)
+	s := site.New(t, nil)
+	site.Must(t, s.Open().Close())
+	record := filepath.Join(s.Config.Data, format.File)
 	newer := fmt.Sprintf("sallyport data format %d, written by v99\n", format.Current()+1)
-	must(t, os.WriteFile(record, []byte(newer), 0o600))
-	must(t, os.RemoveAll(s.cfg.StoreDir()))
-	err := s.fails("written by sallyport v99", "nothing was changed")
+	site.Must(t, os.WriteFile(record, []byte(newer), 0o600))
+	site.Must(t, os.RemoveAll(s.Config.StoreDir()))
+	err := fails(t, s, "written by sallyport v99", "nothing was changed")
 	if !errors.Is(err, format.ErrNewer) {
 		t.Errorf("the error is %v", err)
 	}
-	if _, err := os.Stat(s.cfg.StoreDir()); !os.IsNotExist(err) {
+	if _, err := os.Stat(s.Config.StoreDir()); !os.IsNotExist(err) {
 		t.Errorf("a store was made: %v", err)
 	}
-	must(t, os.WriteFile(record, []byte("nonsense"), 0o600))
-	s.fails(record, "does not read")
+	site.Must(t, os.WriteFile(record, []byte("nonsense"), 0o600))
+	fails(t, s, record, "does not read")
 }
 
 // everyKeyHasASpace fails for a key that was handed out to no room.
 func everyKeyHasASpace(t *testing.T, st store.Store) {
 	t.Helper()
 	kept := map[store.Space]int{}
-	must(t, st.Scan(t.Context(), store.Range{}, func(key, _ []byte) (bool, error) {
+	site.Must(t, st.Scan(t.Context(), store.Range{}, func(key, _ []byte) (bool, error) {
 		for _, o := range store.Spaces() {
 			if o.Space.Has(key) {
 				kept[o.Space]++

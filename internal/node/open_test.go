@@ -1,4 +1,4 @@
-package node
+package node_test
 
 import (
 	"context"
@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
@@ -19,81 +18,83 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/gate"
 	"sallyport/internal/kit/keyfile"
+	"sallyport/internal/node"
 	"sallyport/internal/operate"
 	"sallyport/internal/spool"
 	"sallyport/internal/trace"
 	"sallyport/test/port"
+	"sallyport/test/site"
 )
 
 // fails demands that a node does not open, with these words in its error.
-func (s *site) fails(words ...string) error {
-	s.t.Helper()
-	n, err := Open(s.t.Context(), s.cfg, s.options())
+func fails(t *testing.T, s *site.Site, words ...string) error {
+	t.Helper()
+	n, err := node.Open(t.Context(), s.Config, s.Options())
 	if err == nil {
-		s.t.Fatalf("it opened: %v", n.Close())
+		t.Fatalf("it opened: %v", n.Close())
 	}
 	for _, w := range words {
 		if !strings.Contains(err.Error(), w) {
-			s.t.Errorf("the error %q does not say %q", err, w)
+			t.Errorf("the error %q does not say %q", err, w)
 		}
 	}
 	return err
 }
 
-func keyFiles(s *site) []string {
-	return []string{filepath.Join(s.cfg.KeysDir(), spool.KeyFile), filepath.Join(s.cfg.KeysDir(), trace.KeyFile)}
+func keyFiles(s *site.Site) []string {
+	return []string{filepath.Join(s.Config.KeysDir(), spool.KeyFile), filepath.Join(s.Config.KeysDir(), trace.KeyFile)}
 }
 
 func TestKeysAreMadeOnceAndGuarded(t *testing.T) {
-	noLeaks(t)
-	s := newSite(t, nil)
-	n := s.open()
-	s.populate(n)
-	must(t, n.Close())
+	site.NoLeaks(t)
+	s := site.New(t, nil)
+	n := s.Open()
+	s.Populate(n)
+	site.Must(t, n.Close())
 	for _, path := range keyFiles(s) {
 		made, err := os.ReadFile(path)
-		must(t, err)
+		site.Must(t, err)
 		info, err := os.Stat(path)
-		must(t, err)
+		site.Must(t, err)
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %o", path, info.Mode().Perm())
 		}
-		must(t, s.open().Close())
+		site.Must(t, s.Open().Close())
 		if again, err := os.ReadFile(path); err != nil || string(again) != string(made) {
 			t.Errorf("%s was made anew: %v", path, err)
 		}
-		must(t, os.Chmod(path, 0o640))
-		s.fails(path, "mode 0640", "chmod 600")
-		must(t, os.Chmod(path, 0o600))
+		site.Must(t, os.Chmod(path, 0o640))
+		fails(t, s, path, "mode 0640", "chmod 600")
+		site.Must(t, os.Chmod(path, 0o600))
 		for _, damaged := range [][]byte{nil, made[:len(made)/2], make([]byte, gate.KeyOctets), make([]byte, keyfile.MaxOctets+1)} {
-			must(t, os.WriteFile(path, damaged, 0o600))
-			s.fails(path, "backup")
+			site.Must(t, os.WriteFile(path, damaged, 0o600))
+			fails(t, s, path, "backup")
 		}
-		must(t, os.Remove(path))
-		s.fails(path, "missing", "backup")
-		must(t, os.Mkdir(path, 0o700))
-		s.fails(path)
-		must(t, os.Remove(path))
-		must(t, os.WriteFile(path, made, 0o600))
+		site.Must(t, os.Remove(path))
+		fails(t, s, path, "missing", "backup")
+		site.Must(t, os.Mkdir(path, 0o700))
+		fails(t, s, path)
+		site.Must(t, os.Remove(path))
+		site.Must(t, os.WriteFile(path, made, 0o600))
 	}
-	must(t, s.open().Close())
+	site.Must(t, s.Open().Close())
 }
 
 // Keys that are lost before anything depends on them are made again.
 func TestKeysOfAnEmptyStoreAreMadeAgain(t *testing.T) {
-	s := newSite(t, nil)
-	must(t, s.open().Close())
+	s := site.New(t, nil)
+	site.Must(t, s.Open().Close())
 	for _, path := range keyFiles(s) {
-		must(t, os.Remove(path))
+		site.Must(t, os.Remove(path))
 	}
-	must(t, s.open().Close())
+	site.Must(t, s.Open().Close())
 }
 
 func TestALogKeepsItsName(t *testing.T) {
-	s := newSite(t, nil)
-	must(t, s.open().Close())
-	s.configure(strings.Replace(siteText, "[trace]", "[trace]\norigin = \"other.test/log\"", 1))
-	s.fails("sallyport.toml:38:10", "trace.origin", "other.test/log", "keeps its name")
+	s := site.New(t, nil)
+	site.Must(t, s.Open().Close())
+	s.Configure(strings.Replace(site.Text, "[trace]", "[trace]\norigin = \"other.test/log\"", 1))
+	fails(t, s, "sallyport.toml:38:10", "trace.origin", "other.test/log", "keeps its name")
 }
 
 // otherProcess names the configuration that a second process of this test opens.
@@ -104,22 +105,22 @@ func TestOneProcessAFolder(t *testing.T) {
 		openElsewhere(path)
 		return
 	}
-	noLeaks(t)
-	s := newSite(t, nil)
-	n := s.start()
+	site.NoLeaks(t)
+	s := site.New(t, nil)
+	n := s.Start()
 	before, err := os.ReadFile(keyFiles(s)[0])
-	must(t, err)
-	s.fails(s.cfg.StoreDir(), "in use")
+	site.Must(t, err)
+	fails(t, s, s.Config.StoreDir(), "in use")
 	cmd := exec.Command(os.Args[0], "-test.run=^TestOneProcessAFolder$", "-test.v")
-	cmd.Env = append(os.Environ(), otherProcess+"="+s.cfg.File)
+	cmd.Env = append(os.Environ(), otherProcess+"="+s.Config.File)
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "refused with EAGAIN: true") || !strings.Contains(string(out), s.cfg.StoreDir()+": the folder is in use") {
+	if err != nil || !strings.Contains(string(out), "refused with EAGAIN: true") || !strings.Contains(string(out), s.Config.StoreDir()+": the folder is in use") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if after, err := os.ReadFile(keyFiles(s)[0]); err != nil || string(after) != string(before) {
 		t.Error("the second process changed the keys of the first")
 	}
-	connect(t, n.Addrs().MX[0]).ok("250", "EHLO client.test")
+	site.Connect(t, n.Addrs().MX[0]).OK("250", "EHLO client.test")
 }
 
 // openElsewhere is what the second process does.
@@ -129,7 +130,7 @@ func openElsewhere(path string) {
 		fmt.Println(err)
 		return
 	}
-	n, err := Open(context.Background(), cfg, Options{})
+	n, err := node.Open(context.Background(), cfg, node.Options{})
 	if err == nil {
 		fmt.Println("it opened", n.Close())
 		return
@@ -138,32 +139,32 @@ func openElsewhere(path string) {
 }
 
 func TestASocketOfADeadServerIsReplaced(t *testing.T) {
-	noLeaks(t)
-	s := newSite(t, nil)
-	n := s.open()
-	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.cfg.Socket(), Net: "unix"})
-	must(t, err)
+	site.NoLeaks(t)
+	s := site.New(t, nil)
+	n := s.Open()
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.Config.Socket(), Net: "unix"})
+	site.Must(t, err)
 	ln.SetUnlinkOnClose(false)
-	must(t, ln.Close())
-	r := s.serve(n)
-	client, err := operate.Dial(t.Context(), s.cfg.Socket())
-	must(t, err)
+	site.Must(t, ln.Close())
+	r := s.Serve(n)
+	client, err := operate.Dial(t.Context(), s.Config.Socket())
+	site.Must(t, err)
 	status, err := client.Status(t.Context())
 	client.Close()
 	if err != nil || status.Server == nil || !slices.Equal(status.Server.Listen["mx"], r.Addrs().MX) {
 		t.Errorf("%+v, %v", status, err)
 	}
-	r.stopped()
-	if _, err := os.Lstat(s.cfg.Socket()); !errors.Is(err, os.ErrNotExist) {
+	r.Stopped()
+	if _, err := os.Lstat(s.Config.Socket()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the socket outlives the server: %v", err)
 	}
-	must(t, os.WriteFile(s.cfg.Socket(), []byte("precious"), 0o600))
-	other := s.open()
-	if err := other.Listen(t.Context()); err == nil || !strings.Contains(err.Error(), s.cfg.Socket()) {
+	site.Must(t, os.WriteFile(s.Config.Socket(), []byte("precious"), 0o600))
+	other := s.Open()
+	if err := other.Listen(t.Context()); err == nil || !strings.Contains(err.Error(), s.Config.Socket()) {
 		t.Errorf("Listen: %v", err)
 	}
-	must(t, other.Close())
-	if b, err := os.ReadFile(s.cfg.Socket()); err != nil || string(b) != "precious" {
+	site.Must(t, other.Close())
+	if b, err := os.ReadFile(s.Config.Socket()); err != nil || string(b) != "precious" {
 		t.Errorf("a file of somebody was overwritten: %q, %v", b, err)
 	}
 }
@@ -171,15 +172,15 @@ func TestASocketOfADeadServerIsReplaced(t *testing.T) {
 // An address that is taken is told with its line in the file, and nothing stays
 // bound.
 func TestAnAddressIsTaken(t *testing.T) {
-	noLeaks(t)
-	s := newSite(t, vfs.NewMem())
+	site.NoLeaks(t)
+	s := site.New(t, vfs.NewMem())
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
+	site.Must(t, err)
 	defer taken.Close()
 	free := port.Loopback(t)
-	text := strings.Replace(siteText, `mx = ["127.0.0.1:0"]`, fmt.Sprintf("mx = [%q]", free), 1)
-	s.configure(strings.Replace(text, `submissions = ["127.0.0.1:0"]`, fmt.Sprintf("submissions = [%q]", taken.Addr()), 1))
-	n := s.open()
+	text := strings.Replace(site.Text, `mx = ["127.0.0.1:0"]`, fmt.Sprintf("mx = [%q]", free), 1)
+	s.Configure(strings.Replace(text, `submissions = ["127.0.0.1:0"]`, fmt.Sprintf("submissions = [%q]", taken.Addr()), 1))
+	n := s.Open()
 	err = n.Listen(t.Context())
 	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), "sallyport.toml:7:") || !strings.Contains(err.Error(), taken.Addr().String()) {
 		t.Errorf("Listen: %v", err)
@@ -188,43 +189,19 @@ func TestAnAddressIsTaken(t *testing.T) {
 	if err != nil {
 		t.Errorf("a door stays bound: %v", err)
 	} else {
-		must(t, again.Close())
+		site.Must(t, again.Close())
 	}
-	must(t, n.Close())
+	site.Must(t, n.Close())
 }
 
 func TestFilesThatAreGone(t *testing.T) {
-	noLeaks(t)
-	s := newSite(t, nil, "[route.\"*\"]", `to = "smtps://smart.test"`, `ca = "tls/ca.pem"`)
-	must(t, os.Remove(filepath.Join(s.dir, "tls", "ca.pem")))
-	s.fails("sallyport.toml:41:6", "ca.pem")
-	must(t, os.Remove(filepath.Join(s.dir, "tls", "server.pem")))
-	s.fails("sallyport.toml:14:8", "server.pem")
-	s.cfg.TLS = config.TLS{}
-	s.cfg.Data = filepath.Join(s.dir, "sallyport.toml")
-	s.fails(s.cfg.Data, "no folder")
-}
-
-// Accounts that are added side by side all receive mail when they were added.
-func TestAccountsAddedTogether(t *testing.T) {
-	noLeaks(t)
-	s := newSite(t, vfs.NewMem())
-	n := s.start()
-	var wg sync.WaitGroup
-	for w := range 4 {
-		wg.Go(func() {
-			for i := range 10 {
-				name := fmt.Sprintf("user-%d-%d@local.test", w, i)
-				if _, err := n.Operator().AccountAdd(t.Context(), root, operate.AccountAdd{Address: name, Password: password, Role: "person"}); err != nil {
-					t.Error(err)
-				}
-				c := connect(t, n.Addrs().MX[0])
-				c.ok("250", "EHLO client.test")
-				c.ok("250", "MAIL FROM:<eve@elsewhere.test>")
-				c.ok("250", "RCPT TO:<%s>", name)
-				c.c.Close()
-			}
-		})
-	}
-	wg.Wait()
+	site.NoLeaks(t)
+	s := site.New(t, nil, "[route.\"*\"]", `to = "smtps://smart.test"`, `ca = "tls/ca.pem"`)
+	site.Must(t, os.Remove(filepath.Join(s.Dir, "tls", "ca.pem")))
+	fails(t, s, "sallyport.toml:41:6", "ca.pem")
+	site.Must(t, os.Remove(filepath.Join(s.Dir, "tls", "server.pem")))
+	fails(t, s, "sallyport.toml:14:8", "server.pem")
+	s.Config.TLS = config.TLS{}
+	s.Config.Data = filepath.Join(s.Dir, "sallyport.toml")
+	fails(t, s, s.Config.Data, "no folder")
 }

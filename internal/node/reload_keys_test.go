@@ -3,20 +3,13 @@ package node
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
-	"testing"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/maxmind/mmdbwriter/mmdbtype"
 
 	"sallyport/internal/access"
 	"sallyport/internal/accounts"
-	"sallyport/internal/config"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop/named"
-	"sallyport/internal/screen/geo/geotest"
 	"sallyport/internal/smtp/server"
 )
 
@@ -275,141 +268,4 @@ func proofs() map[string]keyProof {
 		all["auth."+key] = keyProof{set: "[auth]\n" + key + " = " + value, see: boundsOfIdentity}
 	}
 	return all
-}
-
-// with returns siteText with what a keyProof sets. Tables and keys of its own stand
-// for those of siteText.
-func with(set string) string {
-	head, rest, _ := strings.Cut(set, "\n")
-	switch {
-	case strings.HasPrefix(head, "listen."):
-		door, _, _ := strings.Cut(strings.TrimPrefix(head, "listen."), " ")
-		return strings.Replace(siteText, "\n"+door+" = [\"127.0.0.1:0\"]", "\n"+strings.TrimPrefix(head, "listen."), 1)
-	case strings.HasPrefix(head, "tls = "):
-		return strings.ReplaceAll(siteText, "\"tls/server.", "\"other/server.")
-	case !strings.HasPrefix(head, "["):
-		return head + "\n" + siteText
-	case strings.HasPrefix(head, "[route."):
-		old := siteText[strings.Index(siteText, "[route."):strings.Index(siteText, "[limits]")]
-		return strings.Replace(siteText, old, set+"\n\n", 1)
-	case !strings.Contains(siteText, head):
-		return siteText + "\n" + set + "\n"
-	}
-	out := siteText
-	for _, line := range strings.Split(rest, "\n") {
-		key, _, _ := strings.Cut(line, " = ")
-		out = without(out, head, key)
-	}
-	return strings.Replace(out, head+"\n", head+"\n"+rest+"\n", 1)
-}
-
-// without drops a key from a table of a configuration.
-func without(text, head, key string) string {
-	var out []string
-	in := ""
-	for _, line := range strings.Split(text, "\n") {
-		if strings.HasPrefix(line, "[") {
-			in = line
-		}
-		if in != head || !strings.HasPrefix(line, key+" = ") {
-			out = append(out, line)
-		}
-	}
-	return strings.Join(out, "\n")
-}
-
-// TestEveryKeyTakesPartInReload holds each key to what the key table says of it: one
-// that needs no restart has an effect on the running server, shown here.
-func TestEveryKeyTakesPartInReload(t *testing.T) {
-	noLeaks(t)
-	s := newSite(t, vfs.NewMem())
-	must(t, os.WriteFile(filepath.Join(s.dir, "names"), []byte("carl\n"), 0o600))
-	geotest.Write(t, filepath.Join(s.dir, "as.mmdb"), 6, map[string]mmdbtype.DataType{"192.0.2.0/24": geotest.System(64500)})
-	geotest.Write(t, filepath.Join(s.dir, "country.mmdb"), 6, map[string]mmdbtype.DataType{"192.0.2.0/24": geotest.Country("ZZ")})
-	must(t, os.WriteFile(filepath.Join(s.dir, "screen"), []byte("refuse network 192.0.2.0/24\n"), 0o600))
-	must(t, os.WriteFile(filepath.Join(s.dir, "secret"), []byte("x\n"), 0o600))
-	must(t, os.WriteFile(filepath.Join(s.dir, "webhook-a"), []byte("whsec_"+strings.Repeat("aaaa", 8)+"\n"), 0o600))
-	must(t, os.WriteFile(filepath.Join(s.dir, "webhook-b"), []byte("whsec_"+strings.Repeat("bbbb", 8)+"\n"), 0o600))
-	s.certificate("other")
-	n := s.start()
-	s.populate(n.Node)
-	all := proofs()
-	for _, k := range config.Keys() {
-		if k.Path == "acme.names" {
-			continue // it matters only to a server that began with [acme]: TestNamesAreTakenIn
-		}
-		p, ok := all[k.Path]
-		delete(all, k.Path)
-		if k.Restart != "" {
-			if ok {
-				t.Errorf("%s needs a restart, and yet has a keyProof that it does not", k.Path)
-			}
-			continue
-		}
-		if !ok {
-			t.Errorf("%s: nothing shows that a reload takes it in; add it to proofs, or say in the key table why it needs a restart", k.Path)
-			continue
-		}
-		start := siteText
-		if p.on != "" {
-			start = with(p.on)
-			s.write(start)
-			s.reload(n)
-		}
-		before := p.see(n.Node)
-		s.write(with(p.set))
-		s.reload(n)
-		if after := p.see(n.Node); after == before {
-			t.Errorf("%s: the running server shows no difference after a reload: %v", k.Path, after)
-		}
-		s.write(start)
-		s.reload(n)
-		if again := p.see(n.Node); again != before && !strings.HasPrefix(k.Path, "route.") && !strings.HasPrefix(k.Path, "mx.") && !strings.HasPrefix(k.Path, "callout.") && !strings.HasPrefix(k.Path, "tls_policy.") {
-			t.Errorf("%s: after taking it back, %v is %v", k.Path, before, again)
-		}
-	}
-	for path := range all {
-		t.Errorf("there is a keyProof for %s, and no such key", path)
-	}
-}
-
-// Keys that need a restart keep their values, and the answer names them.
-func TestKeysThatNeedARestartAreNamed(t *testing.T) {
-	s := newSite(t, vfs.NewMem())
-	n := s.start()
-	// Where certificates come from is one decision, and changes at a start alone.
-	withACME := strings.Replace(siteText, "[tls]\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n", `[acme]
-agree = "yes"
-listen = ["127.0.0.1:9080"]
-challenge = "tls-alpn-01"
-contact = "alice@local.test"
-directory = "https://127.0.0.1:9443/"
-names = ["smtp.local.test"]
-ca = "tls/ca.pem"
-`, 1)
-	must(t, os.WriteFile(filepath.Join(s.dir, "kick.key"), []byte("sesame\n"), 0o600))
-	s.write(strings.NewReplacer(`"mx.local.test"`, `"mx2.local.test"`, `"data"`, `"data2"`).Replace(strings.Replace(withACME, "[listen]", "[listen]\nsendmail = \"s.sock\"", 1)) + "origin = \"other\"\n[tls_policy]\nlisten = [\"127.0.0.1:9443\"]\n[metrics]\nlisten = [\"127.0.0.1:9025\"]\nbeyond_loopback = \"on\"\n[maildir]\nroot = \"boxes\"\n[helpers]\nsocket = \"h.sock\"\ngroup = \"games\"\n[checkpassword]\nsocket = \"c.sock\"\ngroup = \"games\"\nkick = \"http\"\nkick_key_file = \"kick.key\"\n[autoconfig]\nlisten = [\"127.0.0.1:9444\"]\n[authentication]\ncheck = \"off\"\n")
-	answer, err := n.Reload(t.Context(), "test")
-	must(t, err)
-	named := map[string]string{}
-	for _, k := range answer.Restart {
-		named[k.Key] = k.Why
-	}
-	for _, k := range config.Keys() {
-		if k.Restart != "" && named[k.Path] != k.Restart {
-			t.Errorf("%s: the answer says %q, want %q", k.Path, named[k.Path], k.Restart)
-		}
-	}
-	if got := n.config(); got.ACME.On() || got.TLS != s.cfg.TLS || n.leaf() == nil {
-		t.Errorf("the certificate of the running server comes from %+v and %+v", got.ACME, got.TLS)
-	}
-	if len(answer.Changed) != 0 || len(answer.Faults) != 0 {
-		t.Errorf("changed %v, faults %v", answer.Changed, answer.Faults)
-	}
-	if got := n.config(); got.Hostname != s.cfg.Hostname || got.Data != s.cfg.Data {
-		t.Errorf("the running server goes by %v and %s", got.Hostname, got.Data)
-	}
-	if h := n.book.Snapshot().Hostname(); h != s.cfg.Hostname {
-		t.Errorf("the directory goes by %v", h)
-	}
 }

@@ -1,25 +1,26 @@
-package node
+package node_test
 
 import (
 	"context"
+	"sallyport/test/site"
 	"strings"
 	"testing"
 )
 
 // A server that is stopped while it still starts, and learns from the trace, stops as ever.
 func TestStoppedWhileItStarts(t *testing.T) {
-	s := newSite(t, nil, "[hijack]\nmode = \"off\"")
-	n := s.open()
-	s.populate(n)
+	s := site.New(t, nil, "[hijack]\nmode = \"off\"")
+	n := s.Open()
+	s.Populate(n)
 	months(t, n, "alice@local.test")
-	must(t, n.Close())
-	s.configure(strings.Replace(siteText, "[auth]", "[hijack]\nmode = \"enforce\"\n\n[auth]", 1))
-	n = s.open()
-	must(t, n.Listen(t.Context()))
+	site.Must(t, n.Close())
+	s.Configure(strings.Replace(site.Text, "[auth]", "[hijack]\nmode = \"enforce\"\n\n[auth]", 1))
+	n = s.Open()
+	site.Must(t, n.Listen(t.Context()))
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	if err := n.Serve(ctx); err != nil {
 		t.Error("stopped at its start, it ends with", err)
 	}
-	must(t, n.Close())
+	site.Must(t, n.Close())
 }

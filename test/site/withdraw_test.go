@@ -1,0 +1,68 @@
+package site
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/internal/node"
+	"sallyport/internal/operate"
+)
+
+// Mail that is under way when its account is frozen, and waits for a slow next hop,
+// does not leave either: of all that alice sent nothing does, however late the next
+// hop wakes up, and bob's mail behind it does.
+func TestAFreezeReachesMailThatWaitsForItsNextHop(t *testing.T) {
+	NoLeaks(t)
+	s := New(t, nil, "[retry]", `first = "1s"`)
+	awake := make(chan struct{})
+	o := s.Options()
+	o.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		select {
+		case <-awake:
+			return s.Dial(ctx, network, addr)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	opened, err := node.Open(t.Context(), s.Config, o)
+	Must(t, err)
+	n := s.Serve(opened)
+	s.Populate(n.Node)
+	alice := s.SignIn(n, true, "alice@local.test")
+	const many = 40
+	for i := range many {
+		text := Message(fmt.Sprintf("waits-%d", i), "alice@local.test", 100)
+		if r := alice.Send("alice@local.test", text, "x@remote.test"); !strings.HasPrefix(r, "250") {
+			t.Fatalf("got %q", r)
+		}
+	}
+
+	_, err = n.Operator().AccountFreeze(t.Context(), operate.Self(), operate.AccountReason{Address: "alice@local.test", Reason: "a test"})
+	Must(t, err)
+	bob := s.SignIn(n, true, "bob@local.test")
+	if r := bob.Send("bob@local.test", Message("behind", "bob@local.test", 100), "x@remote.test"); !strings.HasPrefix(r, "250") {
+		t.Fatalf("got %q", r)
+	}
+	close(awake)
+	Eventually(t, "bob's mail arrives", func() bool { return s.Sink.IDs()["behind"] == 1 })
+	Eventually(t, "all of alice's mail is held", func() bool {
+		status, err := n.Operator().Status(t.Context(), operate.Self(), struct{}{})
+		Must(t, err)
+		return status.Queue.Held == many
+	})
+	time.Sleep(1500 * time.Millisecond) // longer than the next try was away
+	if got := s.Sink.Messages(); got != 1 {
+		t.Fatalf("%d messages left; want bob's alone", got)
+	}
+
+	_, err = n.Operator().AccountThaw(t.Context(), operate.Self(), operate.AccountRef{Address: "alice@local.test"})
+	Must(t, err)
+	n.Idle()
+	if got := s.Sink.Messages(); got != many+1 {
+		t.Errorf("%d messages arrived after the thaw; want %d", got, many+1)
+	}
+}
