@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sallyport/internal/dnsx"
+	"sallyport/internal/drill/sink"
 	"sallyport/internal/kit/pki"
 	"sallyport/internal/kit/safefile"
 	"sallyport/internal/kit/timespan"
@@ -26,6 +27,9 @@ type auditCommand struct {
 	Targets []string `arg:"" name:"host" help:"HOST, HOST:PORT or HOST:PORT/KIND, where KIND is smtp, submission or submissions. Without a port: 25, 587 and 465."`
 
 	Deliver        []string      `placeholder:"ADDRESS" help:"Complete one message to this address of your own: elsewhere, to see whether relayed mail arrives; at the server, to try smuggling."`
+	Await          string        `placeholder:"ADDRESS:PORT" help:"Listen here for what comes back to the addresses of --deliver, whose mail must come to this host: shows error messages to innocents."`
+	AwaitFor       timespan.Flag `placeholder:"1m" default:"1m" help:"How long to wait for it (default: ${default})."`
+	Account        string        `placeholder:"ADDRESS" help:"An account of your own at the server: signing in to it is tried with some wrong passwords, and shows whether the time of a refusal tells who is there."`
 	ClientCert     bool          `help:"Also show a certificate of nobody's, and see whether that opens anything."`
 	ClientCertFile string        `type:"existingfile" placeholder:"FILE" help:"Also show this certificate (PEM, with chain and key), such as one of a public authority that this server does not know."`
 	Domain         []string      `placeholder:"DOMAIN" help:"A domain of the server, in place of those that are found out."`
@@ -47,7 +51,8 @@ type auditCommand struct {
 func (auditCommand) Help() string {
 	return `Asks a mail server from outside whether it relays, and what else is wrong with it: every form of address of
 the relay testers, at ports 25, 587 and 465, over IPv4 and IPv6; STARTTLS, TLS and certificate; sign-in in clear; BDAT,
-PROXY, XCLIENT, VRFY, EXPN and ETRN of strangers; names that can be guessed, and mail that comes back to the innocent.
+PROXY, XCLIENT, VRFY, EXPN and ETRN of strangers; names that can be guessed, by words or by time, and mail that comes
+back to the innocent.
 
 It delivers nothing to anybody: recipients elsewhere are at names that nobody has, and each is reset before a
 message begins. A server that is neither on loopback nor in a private network is audited only when its owner consents by
@@ -59,7 +64,9 @@ Examples:
   sallyport audit mx.example.org
   sallyport audit mx1.example.org mx2.example.org --html audit.html
   sallyport audit 192.0.2.25:2525/submission --client-cert
-  sallyport audit mx.example.org --deliver me@example.net`
+  sallyport audit mx.example.org --deliver me@example.net
+  sallyport audit mx.example.org --deliver me@example.net --await 0.0.0.0:25
+  sallyport audit mx.example.org --account me@example.org`
 }
 
 // auditHosts is how many servers are asked at the same time.
@@ -74,6 +81,14 @@ func (a auditCommand) Run(ctx context.Context, c console) error {
 	find, err := a.finder()
 	if err != nil {
 		return err
+	}
+	if a.Await != "" {
+		box, err := sink.Open(sink.Options{At: a.Await, Name: a.greets(), Unknown: a.isElsewhere, Most: auditBack})
+		if err != nil {
+			return err
+		}
+		defer box.Close()
+		o.Await = awaited(box)
 	}
 	began := time.Now()
 	steps := &auditSteps{bar: newProgress(c, "auditing", func(n int64) string { return words.Count(int(n), "question") })}
@@ -149,7 +164,15 @@ func (a auditCommand) options() (targets []visit.Target, o visit.Options, err er
 		targets = append(targets, t)
 	}
 	o = visit.Options{Client: a.ourName(), Limits: visit.DefaultLimits(), Deliver: a.Deliver}
-	o.Limits.Pace, o.Limits.Probe.Reply = time.Duration(a.Pace), time.Duration(a.Patience)
+	o.Limits.Pace, o.Limits.Probe.Reply, o.Limits.Await = time.Duration(a.Pace), time.Duration(a.Patience), time.Duration(a.AwaitFor)
+	if a.Await != "" && len(a.Deliver) == 0 {
+		return nil, o, usageError{"--await is for what comes back to an address of yours: name it with --deliver"}
+	}
+	if a.Account != "" {
+		if o.Account, err = mail.ParseAddress(a.Account, mail.ASCII); err != nil {
+			return nil, o, usageError{"--account: " + err.Error()}
+		}
+	}
 	if a.Source != "" {
 		if o.Source, err = netip.ParseAddr(a.Source); err != nil {
 			return nil, o, usageError{fmt.Sprintf("--source: %v", err)}

@@ -58,7 +58,7 @@ disable_dns_lookups = yes
 %[2]s`, dir, more))
 	write(t, dir+"/etc/master.cf", strings.Join([]string{at + " inet n - n - - smtpd", "cleanup unix n - n - 0 cleanup", "qmgr unix n - n 300 1 qmgr", "tlsmgr unix - - n 1000? 1 tlsmgr",
 		"rewrite unix - - n - - trivial-rewrite", "bounce unix - - n - 0 bounce", "defer unix - - n - 0 bounce", "trace unix - - n - 0 bounce", "proxymap unix - - n - - proxymap",
-		"error unix - - n - - error", "discard unix - - n - - discard", "retry unix - - n - - error", "anvil unix - - n - 1 anvil", "postlog unix-dgram n - n - 1 postlogd"}, "\n")+"\n")
+		"error unix - - n - - error", "discard unix - - n - - discard", "local unix - n n - - local", "smtp unix - - n - - smtp", "retry unix - - n - - error", "anvil unix - - n - 1 anvil", "postlog unix-dgram n - n - 1 postlogd"}, "\n")+"\n")
 	if err := errors.Join(os.Mkdir(dir+"/queue", 0o755), os.Mkdir(dir+"/state", 0o755), os.Chown(dir+"/state", uid, gid)); err != nil {
 		t.Fatal(err)
 	}
@@ -81,13 +81,20 @@ disable_dns_lookups = yes
 }
 
 func eximOf(t *testing.T, open bool) string {
-	t.Helper()
-	at, number := address(t)
-	dir := folder(t, "exim")
 	relay := ""
 	if open {
 		relay = "*"
 	}
+	return exim(t, relay, "", "", "")
+}
+
+// exim runs Debian's, which relays for some hosts, with further rules for recipients ahead of the others,
+// and with authenticators that read who is there from a file.
+func exim(t *testing.T, relay, rules, authenticators, people string) string {
+	t.Helper()
+	at, number := address(t)
+	dir := folder(t, "exim")
+	write(t, dir+"/people", people)
 	if err := errors.Join(os.Mkdir(dir+"/spool", 0o755), os.Chown(dir+"/spool", 901, 901)); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +115,7 @@ local_interfaces = 127.0.0.1
 queue_only = true
 begin acl
 acl_check_rcpt:
-  deny message = Restricted characters in address
+%[4]s  deny message = Restricted characters in address
        domains = +local_domains
        local_parts = ^[.] : ^.*[@%%!/|]
   deny message = Restricted characters in address
@@ -143,7 +150,8 @@ local:
   file = /dev/null
 begin retry
 * * F,2h,15m
-`, dir, relay, number))
+begin authenticators
+%[5]s`, dir, relay, number, rules, strings.ReplaceAll(authenticators, "PEOPLE", dir+"/people")))
 	apart(t, dir, at, "", peers(t)+"/exim/usr/sbin/exim4", "-C", dir+"/conf", "-bdf")
 	return at
 }

@@ -12,6 +12,7 @@ import (
 
 	"sallyport/internal/drill"
 	"sallyport/internal/drill/verdict"
+	"sallyport/internal/kit/words"
 )
 
 // width is how long a line of text may be.
@@ -67,7 +68,7 @@ func shown(v verdict.Verdict) []verdict.Figure {
 func Text(w io.Writer, r drill.Report) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s.\n", r.Host, Summary(r))
-	b.WriteString(folded("", fmt.Sprintf("%d scenarios in %s, with seed %d, on loopback alone. Nothing of the server that runs was touched.", len(r.Played), verdict.Seconds(r.Took), r.Seed)))
+	b.WriteString(folded("", fmt.Sprintf("%s in %s, with seed %d, on loopback alone. Nothing of the server that runs was touched.", scenarios(r), verdict.Seconds(r.Took), r.Seed)))
 	for i, v := range r.Verdicts {
 		fmt.Fprintf(&b, "\n%d. %-58s %s\n", i+1, v.Promise.String(), stateWord(v))
 		b.WriteString(folded("   ", v.Promise.Plain()))
@@ -85,7 +86,7 @@ func Text(w io.Writer, r drill.Report) error {
 			}
 		}
 		if v.State != verdict.NotTested {
-			b.WriteString(folded("   ", fmt.Sprintf("Tried %s times. More: %s", verdict.Thousands(v.Tried()), v.Promise.Read())))
+			b.WriteString(folded("   ", tried(v)+" More: "+v.Promise.Read()))
 		}
 	}
 	b.WriteString("\nWhat was played\n")
@@ -100,6 +101,27 @@ func Text(w io.Writer, r drill.Report) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// scenarios counts what was played.
+func scenarios(r drill.Report) string { return words.Count(len(r.Played), "scenario") }
+
+// tried says how often a promise could have been broken.
+func tried(v verdict.Verdict) string {
+	switch n := v.Tried(); n {
+	case 1:
+		return "Tried once."
+	case 2:
+		return "Tried twice."
+	default:
+		return "Tried " + verdict.Thousands(n) + " times."
+	}
+}
+
+// sentence is Summary with a capital and a full stop.
+func sentence(r drill.Report) string {
+	s := Summary(r)
+	return strings.ToUpper(s[:1]) + s[1:] + "."
 }
 
 // unplayed says why a scenario was not played to its end.
@@ -141,10 +163,10 @@ var page string
 // HTML writes the report as one page.
 func HTML(w io.Writer, r drill.Report) error {
 	t, err := template.New("drill").Funcs(template.FuncMap{
-		"summary": Summary, "line": Line, "over": Over, "shown": shown, "seconds": verdict.Seconds, "thousands": verdict.Thousands,
+		"summary": Summary, "line": Line, "over": Over, "shown": shown, "seconds": verdict.Seconds,
 		"class":    func(v verdict.Verdict) string { return strings.ReplaceAll(v.State.String(), " ", "-") },
-		"unplayed": unplayed,
-		"next":     func(i int) int { return i + 1 },
+		"unplayed": unplayed, "scenarios": scenarios, "tried": tried, "sentence": sentence,
+		"next": func(i int) int { return i + 1 },
 	}).Parse(page)
 	if err != nil {
 		return err

@@ -1,5 +1,5 @@
-// Package sink is the mail server at which everything arrives that leaves a rehearsal. It takes
-// what it is given, keeps the head of each message, and passes nothing on.
+// Package sink is the mail server at which everything arrives that leaves a rehearsal, or comes back to
+// an auditor. It takes what it is given, keeps the head of each message, and passes nothing on.
 package sink
 
 import (
@@ -35,7 +35,7 @@ const (
 // Sink is a server that serves until Close.
 type Sink struct {
 	ln      net.Listener
-	unknown func(to string) bool
+	o       Options
 	serving sync.WaitGroup
 
 	mu     sync.Mutex
@@ -44,16 +44,36 @@ type Sink struct {
 	closed bool
 }
 
+// Options say who is served.
+type Options struct {
+	At      string               // address and port; "": a free port of loopback
+	Name    string               // in the greeting; "": a name of the rehearsal
+	Unknown func(to string) bool // says which recipients are refused; nil: none
+	// Most bounds the messages that are kept, and the connections at once; 0: nothing does.
+	Most int
+}
+
 // New listens at a free port of loopback. unknown says which recipients it refuses; nil: none.
 func New(unknown func(to string) bool) (*Sink, error) {
-	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	return Open(Options{Unknown: unknown})
+}
+
+// Open listens.
+func Open(o Options) (*Sink, error) {
+	if o.At == "" {
+		o.At = "127.0.0.1:0"
+	}
+	if o.Name == "" {
+		o.Name = "sink.drill.test"
+	}
+	if o.Unknown == nil {
+		o.Unknown = func(string) bool { return false }
+	}
+	ln, err := net.Listen("tcp", o.At)
 	if err != nil {
 		return nil, err
 	}
-	if unknown == nil {
-		unknown = func(string) bool { return false }
-	}
-	s := &Sink{ln: ln, unknown: unknown, conns: map[net.Conn]struct{}{}}
+	s := &Sink{ln: ln, o: o, conns: map[net.Conn]struct{}{}}
 	s.serving.Go(s.accept)
 	return s, nil
 }
@@ -88,7 +108,7 @@ func (s *Sink) accept() {
 			return
 		}
 		s.mu.Lock()
-		if s.closed {
+		if s.closed || s.o.Most > 0 && len(s.conns) >= s.o.Most {
 			s.mu.Unlock()
 			_ = c.Close()
 			return
@@ -118,7 +138,7 @@ type session struct {
 var errQuit = errors.New("the client said goodbye")
 
 func (x *session) serve() {
-	x.say("220 sink.drill.test ESMTP")
+	x.say("220 " + x.sink.o.Name + " ESMTP")
 	for {
 		// Replies to pipelined commands go together. RFC 2920 §3.2.
 		if x.in.Buffered() == 0 && x.out.Flush() != nil {
@@ -162,7 +182,7 @@ func (x *session) obey(line string) error {
 		x.from, x.to = path(rest), nil
 		x.say("250 2.1.0 fine")
 	case "RCPT":
-		if to := path(rest); x.sink.unknown(to) {
+		if to := path(rest); x.sink.o.Unknown(to) {
 			x.say("550 5.1.1 nobody of this name")
 		} else {
 			x.to = append(x.to, to)
@@ -205,10 +225,17 @@ func (x *session) data() error {
 	}
 	m.At = time.Now()
 	x.sink.mu.Lock()
-	x.sink.kept = append(x.sink.kept, m)
+	full := x.sink.o.Most > 0 && len(x.sink.kept) >= x.sink.o.Most
+	if !full {
+		x.sink.kept = append(x.sink.kept, m)
+	}
 	n := len(x.sink.kept)
 	x.sink.mu.Unlock()
 	x.from, x.to = "", nil
+	if full {
+		x.say("452 4.3.1 there is no room for more")
+		return nil
+	}
 	x.say(fmt.Sprintf("250 2.0.0 kept as %d", n))
 	return nil
 }

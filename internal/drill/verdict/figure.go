@@ -45,10 +45,14 @@ func (f *Figure) join(m Measure) {
 
 // Amount is a figure in words, in its unit: "1,200", "0.4 s", "52 MB".
 func Amount(n float64, unit string) string {
-	switch unit {
-	case "seconds":
+	switch {
+	case unit == "seconds" && n >= 7200:
+		return strconv.FormatFloat(n/3600, 'f', 1, 64) + " h"
+	case unit == "seconds" && n >= 180:
+		return strconv.FormatFloat(n/60, 'f', 1, 64) + " min"
+	case unit == "seconds":
 		return strconv.FormatFloat(n, 'f', 1, 64) + " s"
-	case "octets":
+	case unit == "octets":
 		return octets(n)
 	}
 	return Thousands(int(n))

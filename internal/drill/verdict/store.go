@@ -102,7 +102,7 @@ func bombed(s Seen) []Measure {
 	if s.Siege == nil {
 		return out
 	}
-	m("octets taken beyond what was accepted", "octets", float64(max(0, s.Grown-2*taken)), float64(s.Bounds.Disk), s.Siege.Hostile, Store)
+	m("disk taken beyond what was accepted", "octets", float64(max(0, s.Grown-2*taken)), float64(s.Bounds.Disk), s.Siege.Hostile, Store)
 	m("the most memory in use", "octets", float64(s.Siege.Memory), float64(s.Bounds.Memory), s.Siege.Hostile, Store)
 	if s.Siege.Honest > 0 {
 		m("honest messages that were not taken meanwhile", "messages", float64(s.Siege.Failed), 0, s.Siege.Hostile, Store)

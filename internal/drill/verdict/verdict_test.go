@@ -209,7 +209,7 @@ func TestFigures(t *testing.T) {
 	}
 	for want, got := range map[string]string{
 		"0": Thousands(0), "999": Thousands(999), "1,000": Thousands(1000), "45,012": Thousands(45012), "-1,000": Thousands(-1000), "-100": Thousands(-100),
-		"1.5 s": Amount(1.5, "seconds"), "52.5 MB": Amount(52494336, "octets"), "3 octets": Amount(3, "octets"), "1.3 GB": Amount(1.3e9, "octets"), "2.0 kB": Amount(2000, "octets"),
+		"1.5 s": Amount(1.5, "seconds"), "163.2 s": Amount(163.2, "seconds"), "5.2 min": Amount(315, "seconds"), "2.0 h": Amount(7290, "seconds"), "52.5 MB": Amount(52494336, "octets"), "3 octets": Amount(3, "octets"), "1.3 GB": Amount(1.3e9, "octets"), "2.0 kB": Amount(2000, "octets"),
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -153,6 +153,7 @@ func (j *judge) door(d Door, relay Relay) {
 	j.delivered(d)
 	j.probes(d)
 	j.names(d)
+	j.timings(d)
 	j.tls(d)
 	if !d.Still {
 		j.find(d, "gone", Weakness, "")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"sallyport/internal/mail"
 )
@@ -15,7 +16,11 @@ func replyOf(code int, text string) mail.Reply { return mail.Reply{Code: code, T
 func (j *judge) delivered(d Door) {
 	for _, m := range d.Messages {
 		if m.Whole {
-			j.find(d, "relay.open", Hole, fmt.Sprintf("It took a whole message for %s (form %s). Look whether it arrives: its subject holds %s.", m.To, m.Form, m.Mark), m.Said...)
+			what := "Look whether it arrives: its subject holds " + m.Mark + "."
+			if m.Back != nil {
+				what = fmt.Sprintf("It arrived %s later.", seconds(m.Back.After))
+			}
+			j.find(d, "relay.open", Hole, fmt.Sprintf("It took a whole message for %s (form %s). %s", m.To, m.Form, what), m.Said...)
 		}
 	}
 	s := d.Smuggled
@@ -106,7 +111,7 @@ func (j *judge) names(d Door) {
 	case d.Kind != SMTP:
 		return
 	case asked && known && nobody.Took():
-		j.find(d, "bounces", Unknown, "", nobody)
+		j.bounces(d, nobody)
 	case asked && there && postmaster.Took() && nobody.Reply.Class() == mail.ClassPermanent:
 		j.find(d, "recipients", Note, "", postmaster, nobody)
 	case there && postmaster.Reply.Class() == mail.ClassPermanent && !wantsSignIn(postmaster.Reply):
@@ -116,6 +121,38 @@ func (j *judge) names(d Door) {
 		j.find(d, "null-sender", Weakness, "", s)
 	}
 }
+
+// bounces judges what became of a message for a name that nobody has.
+func (j *judge) bounces(d Door, nobody Said) {
+	b := d.Bounce
+	switch {
+	case b.Back != nil:
+		back := Said{Verb: "back", Sent: "(" + seconds(b.Back.After) + " later, at " + b.From + ")", Outcome: fmt.Sprintf("a message from <%s>: %s", b.Back.From, b.Back.Subject)}
+		j.find(d, "backscatter", Hole, fmt.Sprintf("A message for %s was taken, and %s was told that it could not be delivered.", b.To, b.From), append(lastOf(b.Said, maxEvidence-1), back)...)
+	case b.Whole && b.Awaited > 0:
+		j.find(d, "bounces.none", Note, fmt.Sprintf("Within %s nothing came to %s. What comes later holds %s.", seconds(b.Awaited), b.From, b.Mark), b.Said...)
+	case b.Whole:
+		j.find(d, "bounces", Unknown, fmt.Sprintf("A message for %s was taken. Look whether an error message comes to %s: it holds %s.", b.To, b.From, b.Mark), b.Said...)
+	case b.To != "" && refusedForGood(b.Said):
+		j.find(d, "bounces.late", Note, "", b.Said...)
+	case b.To != "":
+		j.find(d, "bounces", Unknown, "A message for "+b.To+" was put off, or not answered.", b.Said...)
+	default:
+		j.find(d, "bounces", Unknown, "", nobody)
+	}
+}
+
+// refusedForGood reports whether the last thing that was said was refused with a 5xx.
+func refusedForGood(said []Said) bool {
+	return len(said) > 0 && said[len(said)-1].Reply.Class() == mail.ClassPermanent
+}
+
+func lastOf(said []Said, n int) []Said {
+	return slices.Clone(said[max(0, len(said)-n):])
+}
+
+// seconds writes how long something took.
+func seconds(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }
 
 // tls judges the TLS of a door.
 func (j *judge) tls(d Door) {

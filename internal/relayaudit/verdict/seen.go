@@ -84,6 +84,8 @@ type Door struct {
 	TLS      TLS
 	Messages []Message // completed or tried with an address of the auditor's own
 	Smuggled Smuggling
+	Bounce   Bounce
+	Timings  []Timing
 	Still    bool // it answered a fresh connection at the end
 	Early    bool // it takes no MAIL without signing in, so not every form was asked
 }
@@ -95,6 +97,32 @@ type Message struct {
 	Said  []Said
 	Mark  string // the word in its subject
 	Whole bool   // it was taken
+	Back  *Back  // it arrived; nil: it did not, or nobody listened
+}
+
+// Bounce is what became of a message for a name that nobody has, from an address of the
+// auditor's own.
+type Bounce struct {
+	From, To string // "": none was tried
+	Mark     string // the word in its subject
+	Said     []Said
+	Whole    bool          // it was taken
+	Awaited  time.Duration // how long somebody listened for what comes back; 0: nobody did
+	Back     *Back         // nil: nothing came
+}
+
+// Back is a message that came to an address of the auditor's own. Its texts are printable.
+type Back struct {
+	From, Subject string // the envelope sender, and the field
+	After         time.Duration
+}
+
+// Timing is how long a door took to answer about a name that is there, and about names that
+// nobody has, asked in turns.
+type Timing struct {
+	Verb          string // what was asked: rcpt, auth
+	There, Nobody []time.Duration
+	Said          []Said // one of the name that is there, one of a name that nobody has
 }
 
 // Smuggling is what became of ends of data that are none.

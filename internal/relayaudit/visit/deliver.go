@@ -66,10 +66,47 @@ func (v *visitor) message(to string, ways []offer) verdict.Message {
 		r := v.ask(transaction(to, w.to)+" ⏎ "+text, v.opened(), relayaudit.Mode{})
 		m.Said = saidOf(r)
 		if m.Whole = lastSaid(r, "end").Took(); m.Whole {
+			m.Back, _ = v.await(m.Mark)
 			return m
 		}
 	}
 	return m
+}
+
+// bounce sends a message for a name that nobody has, where the server takes such names: what comes back
+// comes to the auditor, and would come to whoever a stranger names.
+func (v *visitor) bounce() {
+	if nobody := v.d.Nobodies[v.d.Names.Local.ASCII()]; !nobody.Took() {
+		return
+	}
+	for _, from := range v.o.Deliver {
+		if _, domain, _ := strings.Cut(from, "@"); v.isOwn(domain) {
+			continue
+		}
+		b := &v.d.Bounce
+		b.From, b.To, b.Mark = from, nobodyName()+"@"+v.d.Names.Local.ASCII(), "audit"+strings.ToLower(rand.Text()[:16])
+		text := fmt.Sprintf("{LOAD}From: <%s>\\r\\nTo: <%s>\\r\\nSubject: sallyport audit %s\\r\\nDate: %s\\r\\nMessage-ID: <%s@%s>\\r\\n\\r\\nThe server at %s took this message for a name that nobody has.\\r\\n",
+			escaped(from), escaped(b.To), b.Mark, time.Now().UTC().Format("Mon, 02 Jan 2006 15:04:05 -0700"), b.Mark, v.d.Names.Away.ASCII(), v.d.At)
+		r := v.ask(transaction(from, b.To)+" ⏎ "+text, v.opened(), relayaudit.Mode{})
+		b.Said = saidOf(r)
+		if b.Whole = lastSaid(r, "end").Took(); b.Whole {
+			b.Back, b.Awaited = v.await(b.Mark)
+		}
+		return
+	}
+}
+
+// await waits for what comes to an address of the auditor's own, if somebody listens there.
+func (v *visitor) await(mark string) (*verdict.Back, time.Duration) {
+	if v.o.Await == nil {
+		return nil, 0
+	}
+	began := time.Now()
+	from, subject, came := v.o.Await(v.ctx, mark, v.o.Limits.Await)
+	if !came {
+		return nil, v.o.Limits.Await
+	}
+	return &verdict.Back{From: mail.Shown(from), Subject: mail.Shown(subject), After: time.Since(began)}, time.Since(began)
 }
 
 // sequences are ends of data that are none: only CR LF . CR LF is one. RFC 5321 §4.1.1.4.

@@ -3,6 +3,7 @@ package visit
 import (
 	"bufio"
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -22,12 +23,18 @@ type planted struct {
 	proxy, xclient, bdat, vrfy       bool
 	injects                          bool // obeys what came with STARTTLS
 	authInClear                      bool
-	smuggled                         bool // ends a message at LF . LF
+	smuggled                         bool          // ends a message at LF . LF
+	bounces                          bool          // takes names that nobody has, and bounces to the sender
+	checksLate                       bool          // takes names that nobody has, and refuses at the end of the message
+	signsIn                          bool          // knows AUTH PLAIN inside TLS
+	slowName, slowSignIn             time.Duration // for the name that is there
 
 	cert tls.Certificate
 
 	mu       sync.Mutex
 	messages []string // what was delivered
+	bounced  []string // what came back: to whom, and the message
+	guesses  int
 }
 
 // start serves on loopback until the test ends.
@@ -107,6 +114,10 @@ func (s *talk) obey(line string) bool {
 	switch strings.ToUpper(verb) {
 	case "EHLO", "HELO":
 		s.reset()
+		if s.p.signsIn && s.tls {
+			s.say("250-mx.example.test\r\n250 AUTH PLAIN LOGIN")
+			return true
+		}
 		s.say("250-mx.example.test\r\n250-PIPELINING\r\n250 STARTTLS")
 	case "MAIL":
 		s.from, s.mailed = path(rest), true
@@ -134,6 +145,15 @@ func (s *talk) obey(line string) bool {
 // planted answers what a closed server refuses.
 func (s *talk) planted(verb, rest string) {
 	switch {
+	case verb == "AUTH" && s.p.signsIn && s.tls && strings.HasPrefix(rest, "PLAIN "):
+		s.p.mu.Lock()
+		s.p.guesses++
+		s.p.mu.Unlock()
+		b, _ := base64.StdEncoding.DecodeString(rest[len("PLAIN "):])
+		if strings.HasPrefix(string(b), "\x00me@example.test\x00") {
+			time.Sleep(s.p.slowSignIn)
+		}
+		s.say("535 5.7.8 no")
 	case verb == "XCLIENT" && s.p.xclient:
 		s.say("220 mx.example.test ESMTP")
 	case verb == "BDAT" && s.p.bdat:
@@ -158,6 +178,9 @@ func (s *talk) rcpt(path string) {
 	}
 	here := domain == "example.test" || domain == ""
 	known := local == "postmaster" || local == "me"
+	if here && known {
+		time.Sleep(s.p.slowName)
+	}
 	relays := s.p.open || s.p.anyCert && s.shown || s.p.second && s.refused ||
 		s.p.ownSender && strings.HasSuffix(s.from, "@example.test")
 	switch {
@@ -167,7 +190,7 @@ func (s *talk) rcpt(path string) {
 	case s.p.greylists:
 		s.say("451 4.7.1 come again later")
 		return
-	case here && (known || s.p.catchAll || s.p.percent && strings.Contains(local, "%")), !here && relays:
+	case here && (known || s.p.catchAll || s.p.bounces || s.p.checksLate || s.p.percent && strings.Contains(local, "%")), !here && relays:
 		s.to = append(s.to, path)
 		s.say("250 2.1.5 ok")
 		return
@@ -212,7 +235,16 @@ func (s *talk) data() {
 		}
 		text.WriteString(line)
 	}
+	nobody := strings.HasPrefix(s.to[0], "no-such-user-")
+	if nobody && s.p.checksLate {
+		s.reset()
+		s.say("550 5.1.1 nobody of this name")
+		return
+	}
 	s.p.mu.Lock()
+	if nobody && s.p.bounces {
+		s.p.bounced = append(s.p.bounced, s.from+"\n"+text.String())
+	}
 	s.p.messages = append(s.p.messages, strings.Join(s.to, " ")+"\n"+text.String())
 	s.p.mu.Unlock()
 	s.reset()

@@ -29,27 +29,36 @@ type Limits struct {
 	Rest    time.Duration     // before the second try; twice as long before each further one
 	Lull    time.Duration     // how long an answer to an end of data that is none is awaited
 	Names   int               // domains that are tried as the server's own
+	Pairs   int               // times that RCPT is timed with a name that is there, and as often with one that nobody has
+	SignIns int               // the same with wrong passwords
+	Await   time.Duration     // how long what comes back to an address of the auditor's own is awaited
 	Probe   relayaudit.Limits // of each connection and reply
 }
 
 // DefaultLimits suit servers anywhere.
 func DefaultLimits() Limits {
-	l := Limits{Pace: 50 * time.Millisecond, Session: 8, Busy: 4, Rest: time.Second, Lull: 400 * time.Millisecond, Names: 8, Probe: relayaudit.DefaultLimits()}
+	l := Limits{Pace: 50 * time.Millisecond, Session: 8, Busy: 4, Rest: time.Second, Lull: 400 * time.Millisecond, Names: 8, Pairs: 40, SignIns: 16, Await: time.Minute, Probe: relayaudit.DefaultLimits()}
 	l.Probe.Reply = 15 * time.Second
 	return l
 }
 
 // Options say how servers are audited.
 type Options struct {
-	Client  string            // our name in EHLO
-	Source  netip.Addr        // the address of ours to ask from; zero: any
-	Away    []mail.Domain     // in place of the reserved names elsewhere
-	Domains []mail.Domain     // known to be the server's own
-	Deliver []string          // addresses of the auditor's own
-	Shown   []tls.Certificate // certificates that no server knows, tried one after the other
-	Roots   *x509.CertPool    // nil: the system's
-	Limits  Limits
-	Step    func(done, planned int) // told of progress; may be called from several goroutines
+	Client  string        // our name in EHLO
+	Source  netip.Addr    // the address of ours to ask from; zero: any
+	Away    []mail.Domain // in place of the reserved names elsewhere
+	Domains []mail.Domain // known to be the server's own
+	Deliver []string      // addresses of the auditor's own
+	// Account is an address of the auditor's own at the server, at which signing in with wrong passwords
+	// is timed; zero: that is not tried.
+	Account mail.Address
+	// Await waits until a message that holds mark came to an address of Deliver, for at most so long;
+	// nil: nobody listens.
+	Await  func(ctx context.Context, mark string, most time.Duration) (from, subject string, came bool)
+	Shown  []tls.Certificate // certificates that no server knows, tried one after the other
+	Roots  *x509.CertPool    // nil: the system's
+	Limits Limits
+	Step   func(done, planned int) // told of progress; may be called from several goroutines
 }
 
 // Endpoint is a door to be asked.
@@ -125,8 +134,10 @@ func (v *visitor) door() {
 	v.nobodies()
 	v.probes()
 	v.forms()
+	v.timings()
 	if v.mayDeliver {
 		v.deliver()
+		v.bounce()
 		v.smuggle()
 	}
 	v.d.Still = v.still()
