@@ -32,6 +32,7 @@ type Identity struct {
 	decoyKey []byte
 	cacheKey []byte
 	changed  chan struct{}
+	changes  atomic.Uint64
 
 	// accounts (key -> *record), networks (key -> []knownNetwork) and used mirror the
 	// store. They are written only under load, and only with what the store holds
@@ -263,11 +264,15 @@ func (i *Identity) announce(key string) {
 	i.wrong.drop(key)
 	i.denied.drop(key)
 	i.screened.Unlock()
+	i.changes.Add(1)
 	select {
 	case i.changed <- struct{}{}:
 	default:
 	}
 }
+
+// Changes grows with every account that was added, changed or removed, once List shows it.
+func (i *Identity) Changes() uint64 { return i.changes.Load() }
 
 // Watch returns the channel that receives after any account was added, changed
 // or removed. Wakings coalesce. There is one channel, with room for one waking,

@@ -3,6 +3,7 @@ package accounts
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"sallyport/internal/mail"
 )
@@ -64,21 +65,21 @@ type Alias struct {
 // Aliases returns the further addresses that directories say accounts have, those of absent
 // accounts left out, in the order of the accounts' keys.
 func (i *Identity) Aliases(ctx context.Context) ([]Alias, error) {
-	all, err := i.List(ctx)
-	if err != nil {
-		return nil, err
-	}
+	var all []*record
+	i.accounts.Range(func(_, v any) bool {
+		if r, ok := v.(*record); ok && len(r.aliases) > 0 && r.Receives() {
+			all = append(all, r)
+		}
+		return ctx.Err() == nil
+	})
+	slices.SortFunc(all, func(a, b *record) int { return strings.Compare(a.Address.Key(), b.Address.Key()) })
 	var out []Alias
-	for _, a := range all {
-		r := i.record(a.Address.Key())
-		if r == nil || !a.Receives() {
-			continue
-		}
+	for _, r := range all {
 		for _, alias := range r.aliases {
-			out = append(out, Alias{alias, a.Address})
+			out = append(out, Alias{alias, r.Address})
 		}
 	}
-	return out, nil
+	return out, ctx.Err()
 }
 
 func sameAddresses(a, b []mail.Address) bool {

@@ -26,6 +26,14 @@ func (a Alias) Name() string {
 	return a.Address.String()
 }
 
+// key is what the alias is found under, and what an expansion that is in it has open.
+func (a Alias) key() string {
+	if !a.CatchAll.IsZero() {
+		return catchAllKey(a.CatchAll)
+	}
+	return a.Address.Key()
+}
+
 // Keeps reports whether the alias names itself beside others: the mailbox of its address
 // gets its mail as well, and expansion stops there. One that names nothing but itself
 // leads nowhere.
@@ -78,9 +86,12 @@ func (b *base) addAliases(aliases []Alias, f *faults) {
 		b.checkAlias(a, f)
 		a.Targets = slices.Clone(a.Targets)
 		if a.CatchAll.IsZero() {
-			b.aliases[a.Address.Key()] = a
+			b.aliases.fresh(a.Address.Key(), a, len(aliases))
 		} else {
 			b.catchAlls[a.CatchAll] = a
+		}
+		for _, t := range a.Targets {
+			b.leadsTo(t, a.key())
 		}
 	}
 }
@@ -89,7 +100,7 @@ func (b *base) addAliases(aliases []Alias, f *faults) {
 func (b *base) checkAlias(a Alias, f *faults) {
 	s := a.Subject()
 	domain := a.Address.Domain()
-	other, twice := b.aliases[a.Address.Key()]
+	other, twice := b.aliases.get(a.Address.Key())
 	if !a.CatchAll.IsZero() {
 		domain = a.CatchAll
 		other, twice = b.catchAlls[domain]

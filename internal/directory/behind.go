@@ -54,7 +54,7 @@ func (e *expansion) visitBehind(d Domain, a mail.Address, detail string, depth i
 	account, known := e.snapshot.account(key)
 	m := Mailbox{Account: account, Detail: detail, Behind: e.joined(a, detail)}
 	rule = RuleAccount
-	if alias, ok := e.snapshot.base.aliases[key]; ok && !self && (!known || alias.Keeps()) {
+	if alias, ok := e.snapshot.base.aliases.get(key); ok && !self && (!known || alias.Keeps()) {
 		e.trail.note(a, depth, hop{rule: RuleAlias, account: account, alias: alias, targets: alias.Targets})
 		return e.beside(account, e.alias(alias, key, detail, depth))
 	}
@@ -62,7 +62,7 @@ func (e *expansion) visitBehind(d Domain, a mail.Address, detail string, depth i
 		base, rest, parted := e.snapshot.cutDetail(a)
 		account, known = e.snapshot.account(base.Key())
 		switch {
-		case parted && (!known || e.snapshot.base.aliases[base.Key()].Keeps()): // an alias has the base
+		case parted && (!known || e.snapshot.base.aliases.of(base.Key()).Keeps()): // an alias has the base
 			e.trail.note(a, depth, hop{rule: RuleDetail, targets: []mail.Address{base}, detail: rest})
 			e.visit(base, rest, depth)
 			return RuleDetail

@@ -35,7 +35,7 @@ func (s *Snapshot) Check() error {
 // everyAlias returns all aliases, the catch-alls last, each kind in order.
 func (s *Snapshot) everyAlias() []Alias {
 	var all []Alias
-	for _, a := range s.base.aliases {
+	for _, a := range s.base.aliases.all {
 		all = append(all, a)
 	}
 	for _, a := range s.base.catchAlls {
@@ -65,6 +65,7 @@ type checker struct {
 	done     map[string]reach
 	cut      map[string]reach // since the start: what is no measure for another one
 	open     []hop            // the aliases between the start and here
+	circles  bool             // a circle ended at a copy: what is counted of it depends on where one begins
 	culprits map[string]bool
 }
 
@@ -97,11 +98,11 @@ func (c *checker) forwardBehind(addresses []mail.Address, seen map[string]bool) 
 		}
 		seen[a.Key()] = true
 		h := c.snapshot.look(a)
-		if _, forwards := c.snapshot.base.forwards[a.Key()]; forwards {
+		if _, forwards := c.snapshot.base.forwards.get(a.Key()); forwards {
 			return a
 		}
 		if base, _, ok := c.snapshot.split(a); ok && h.rule == RuleNoSuchUser {
-			if _, forwards := c.snapshot.base.forwards[base.Key()]; forwards {
+			if _, forwards := c.snapshot.base.forwards.get(base.Key()); forwards {
 				return base
 			}
 		}
@@ -136,6 +137,7 @@ func (c *checker) follow(h hop) reach {
 	}
 	if at := slices.IndexFunc(c.open, func(o hop) bool { return o.key == h.key }); at >= 0 {
 		if slices.ContainsFunc(c.open[at:], func(o hop) bool { return o.alias.Keeps() }) {
+			c.circles = true
 			return reach{cut: true} // a mailbox on the circle has a copy; it is counted where it is open
 		}
 		return circle(append(slices.Clone(c.open[at:]), h))

@@ -126,7 +126,7 @@ func (s *Snapshot) classifyOurs(account, a mail.Address, trail *trail) Class {
 	if s.accounts == nil {
 		return Class{Destination: gate.DestinationUnavailable, Rule: RuleUnavailable}
 	}
-	e := expansion{snapshot: s, state: map[string]visit{}, trail: trail}
+	e := expansion{snapshot: s, trail: trail}
 	rule := e.visit(a, "", 0)
 	switch {
 	case isRole(a) && rule != RuleBehind:
@@ -176,12 +176,56 @@ const (
 	visitDone
 )
 
+// fewVisits is up to how many visits are looked through one by one: most addresses have two or three.
+const fewVisits = 8
+
+// visits are what an expansion visited, by key.
+type visits struct {
+	keys   []string
+	states []visit
+	at     map[string]int // once they are not few
+}
+
+func (v *visits) index(key string) int {
+	if v.at == nil {
+		return slices.Index(v.keys, key)
+	}
+	if i, ok := v.at[key]; ok {
+		return i
+	}
+	return -1
+}
+
+func (v *visits) of(key string) visit {
+	if i := v.index(key); i >= 0 {
+		return v.states[i]
+	}
+	return 0
+}
+
+func (v *visits) set(key string, to visit) {
+	if i := v.index(key); i >= 0 {
+		v.states[i] = to
+		return
+	}
+	v.keys, v.states = append(v.keys, key), append(v.states, to)
+	switch {
+	case v.at != nil:
+		v.at[key] = len(v.keys) - 1
+	case len(v.keys) > fewVisits:
+		v.at = map[string]int{}
+		for i, k := range v.keys {
+			v.at[k] = i
+		}
+	}
+}
+
 // expansion follows aliases from one address. Each alias is followed once, however
 // many ways lead to it, so that the work is bounded by the number of aliases.
 type expansion struct {
 	snapshot *Snapshot
-	state    map[string]visit // of aliases, catch-alls and role addresses, by their key
-	open     []string         // those that are visitOpen, from the start to here
+	state    visits   // of aliases, catch-alls and role addresses, by their key
+	open     []string // those that are visitOpen, from the start to here
 	found    []Mailbox
 	ask      []Mailbox
 	missing  []mail.Address
@@ -271,22 +315,22 @@ func (e *expansion) role(h hop, depth int) string {
 // follow resolves all targets of an alias, or of a role.
 func (e *expansion) follow(key string, targets []mail.Address, detail string, depth int, rule string) string {
 	switch {
-	case e.state[key] == visitOpen && e.kept(key):
+	case e.state.of(key) == visitOpen && e.kept(key):
 		return rule // a mailbox on the way has a copy, and the other targets have their turn
-	case e.state[key] == visitOpen:
+	case e.state.of(key) == visitOpen:
 		e.fault = RuleAliasLoop
 		return e.fault
-	case e.state[key] == visitDone:
+	case e.state.of(key) == visitDone:
 		return rule
 	case depth >= e.snapshot.base.maxDepth:
 		e.fault = RuleAliasDepth
 		return e.fault
 	}
-	e.state[key] = visitOpen
+	e.state.set(key, visitOpen)
 	e.open = append(e.open, key)
 	for _, t := range targets {
 		resolve := e.visit
-		if t.Key() == key && e.snapshot.base.aliases[key].Keeps() {
+		if t.Key() == key && e.snapshot.base.aliases.of(key).Keeps() {
 			resolve = e.self
 		}
 		if resolve(t, detail, depth+1) == RuleNoSuchUser {
@@ -295,28 +339,28 @@ func (e *expansion) follow(key string, targets []mail.Address, detail string, de
 		}
 	}
 	e.open = e.open[:len(e.open)-1]
-	e.state[key] = visitDone
+	e.state.set(key, visitDone)
 	return rule
 }
 
 // kept reports whether an alias on the circle that ends here keeps a copy, so that the
 // circle does end somewhere.
 func (e *expansion) kept(key string) bool {
-	return slices.ContainsFunc(e.open[slices.Index(e.open, key):], func(k string) bool { return e.snapshot.base.aliases[k].Keeps() })
+	return slices.ContainsFunc(e.open[slices.Index(e.open, key):], func(k string) bool { return e.snapshot.base.aliases.of(k).Keeps() })
 }
 
 // add notes a mailbox, or one to be asked about, each account once; the first detail
 // stays.
 func (e *expansion) add(m Mailbox, ask bool) {
 	key := "\x00" + m.Account.Key() // no Key holds a control character
-	if e.state[key] == visitDone {
+	if e.state.of(key) == visitDone {
 		return
 	}
 	if len(e.found)+len(e.ask) >= e.snapshot.base.maxExpansion {
 		e.fault = RuleAliasExpansion
 		return
 	}
-	e.state[key] = visitDone
+	e.state.set(key, visitDone)
 	if ask {
 		e.ask = append(e.ask, m)
 		return

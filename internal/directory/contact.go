@@ -41,24 +41,31 @@ func (c Contact) Subject() Subject { return Subject{KindContact, c.Account.Strin
 // not ours.
 func (b *base) addContacts(contacts []Contact, f *faults) {
 	for _, c := range contacts {
-		key, s := c.Account.Key(), c.Subject()
-		if _, ours := b.domains[c.Account.Domain()]; !ours {
-			f.about(s, "the contact of %s is of an account in no domain of ours", c.Account)
-		}
-		if _, twice := b.contacts[key]; twice {
-			f.about(s, "the contact of %s is given twice", c.Account)
-		}
-		switch {
-		case c.Address.IsZero():
-		case c.Address.Domain().IsZero():
-			f.about(s, "the contact of %s is in no domain", c.Account)
-		case b.isOurs(c.Address.Domain()):
-			f.about(s, "the contact of %s is %s, an address of ours", c.Account, c.Address)
-		}
-		if len(c.Former) > MaxFormerContacts {
-			f.about(s, "the contact of %s replaced more than %d others", c.Account, MaxFormerContacts)
-		}
-		b.contacts[key] = Contact{c.Account, c.Address, slices.Clone(c.Former)}
+		b.checkContact(c, f)
+		b.contacts.fresh(c.Account.Key(), c.clone(), len(contacts))
+	}
+}
+
+func (c Contact) clone() Contact { return Contact{c.Account, c.Address, slices.Clone(c.Former)} }
+
+// checkContact checks one contact against those that are in b already.
+func (b *base) checkContact(c Contact, f *faults) {
+	key, s := c.Account.Key(), c.Subject()
+	if _, ours := b.domains[c.Account.Domain()]; !ours {
+		f.about(s, "the contact of %s is of an account in no domain of ours", c.Account)
+	}
+	if _, twice := b.contacts.get(key); twice {
+		f.about(s, "the contact of %s is given twice", c.Account)
+	}
+	switch {
+	case c.Address.IsZero():
+	case c.Address.Domain().IsZero():
+		f.about(s, "the contact of %s is in no domain", c.Account)
+	case b.isOurs(c.Address.Domain()):
+		f.about(s, "the contact of %s is %s, an address of ours", c.Account, c.Address)
+	}
+	if len(c.Former) > MaxFormerContacts {
+		f.about(s, "the contact of %s replaced more than %d others", c.Account, MaxFormerContacts)
 	}
 }
 
@@ -68,7 +75,7 @@ func (s *Snapshot) Contact(account mail.Address) (Contact, bool) {
 	if s.accounts == nil || account.IsZero() {
 		return Contact{}, false
 	}
-	c, ok := s.base.contacts[account.Key()]
+	c, ok := s.base.contacts.get(account.Key())
 	if !ok {
 		return Contact{}, false
 	}
@@ -90,7 +97,7 @@ func (s *Snapshot) ClassifyNotice(account, a mail.Address) Class {
 // Replaced returns the contacts of accounts that exist which replaced another one, in the
 // order of accounts.
 func (s *Snapshot) Replaced() (all []Contact) {
-	for _, c := range s.base.contacts {
+	for _, c := range s.base.contacts.all {
 		if _, ok := s.Contact(c.Account); ok && len(c.Former) > 0 {
 			all = append(all, c)
 		}

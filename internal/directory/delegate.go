@@ -13,6 +13,12 @@ type Delegate struct {
 	Address mail.Address // an account, an alias or a role of ours
 }
 
+// rights are what delegates let one account send as.
+type rights struct {
+	account mail.Address
+	as      map[string]mail.Address // by Key
+}
+
 // Subject names the delegate in a Fault.
 func (d Delegate) Subject() Subject {
 	return Subject{KindDelegate, d.Account.String() + " " + d.Address.String()}
@@ -22,20 +28,27 @@ func (d Delegate) Subject() Subject {
 // what is not ours: a foreign sender would be forged, whoever allowed it.
 func (b *base) addDelegates(delegates []Delegate, f *faults) {
 	for _, d := range delegates {
-		s := d.Subject()
-		key, as := d.Account.Key(), d.Address.Key()
-		for _, a := range []mail.Address{d.Account, d.Address} {
-			if _, ours := b.domains[a.Domain()]; !ours {
-				f.about(s, "the delegate %s sends as %s, and %s is of no domain of ours", d.Account, d.Address, a)
-			}
+		b.checkDelegate(d, f)
+		key := d.Account.Key()
+		if _, has := b.delegates.get(key); !has {
+			b.delegates.fresh(key, rights{d.Account, map[string]mail.Address{}}, len(delegates))
 		}
-		if _, twice := b.delegates[key][as]; twice {
-			f.about(s, "the right of %s to send as %s is given twice", d.Account, d.Address)
+		b.delegates.of(key).as[d.Address.Key()] = d.Address
+		b.leadsTo(d.Address, rightOf(key))
+	}
+}
+
+// checkDelegate checks one right against those that are in b already.
+func (b *base) checkDelegate(d Delegate, f *faults) {
+	s := d.Subject()
+	key, as := d.Account.Key(), d.Address.Key()
+	for _, a := range []mail.Address{d.Account, d.Address} {
+		if _, ours := b.domains[a.Domain()]; !ours {
+			f.about(s, "the delegate %s sends as %s, and %s is of no domain of ours", d.Account, d.Address, a)
 		}
-		if b.delegates[key] == nil {
-			b.delegates[key] = map[string]mail.Address{}
-		}
-		b.delegates[key][as] = d.Address
+	}
+	if _, twice := b.delegates.of(key).as[as]; twice {
+		f.about(s, "the right of %s to send as %s is given twice", d.Account, d.Address)
 	}
 }
 
@@ -47,7 +60,7 @@ func (s *Snapshot) SendsAs(account mail.Address) []mail.Address {
 		return nil
 	}
 	var out []mail.Address
-	for _, a := range s.base.delegates[o.key] {
+	for _, a := range s.base.delegates.of(o.key).as {
 		if o.delegated(a) {
 			out = append(out, a)
 		}
@@ -60,7 +73,7 @@ func (s *Snapshot) SendsAs(account mail.Address) []mail.Address {
 // while the account exists and a is somebody: what merely a catch-all would take
 // may be anybody's tomorrow.
 func (o Owner) delegated(a mail.Address) bool {
-	if _, right := o.snapshot.base.delegates[o.key][a.Key()]; !right {
+	if _, right := o.snapshot.base.delegates.of(o.key).as[a.Key()]; !right {
 		return false
 	}
 	if _, exists := o.snapshot.account(o.key); !exists {

@@ -55,7 +55,7 @@ func (s *Snapshot) forwardOf(account mail.Address) (Forward, bool) {
 		return Forward{}, false
 	}
 	key := account.Key()
-	f, ok := s.base.forwards[key]
+	f, ok := s.base.forwards.get(key)
 	if !ok {
 		return Forward{}, false
 	}
@@ -70,26 +70,33 @@ func (s *Snapshot) forwardOf(account mail.Address) (Forward, bool) {
 // into the operator's own network.
 func (b *base) addForwards(forwards []Forward, f *faults) {
 	for _, fw := range forwards {
-		key, s := fw.Account.Key(), fw.Subject()
-		if _, ours := b.domains[fw.Account.Domain()]; !ours {
-			f.about(s, "the forward of %s is of no domain of ours", fw.Account)
+		b.checkForward(fw, f)
+		b.forwards.fresh(fw.Account.Key(), fw.clone(), len(forwards))
+	}
+}
+
+func (fw Forward) clone() Forward { return Forward{fw.Account, slices.Clone(fw.Targets), fw.Keep} }
+
+// checkForward checks one forward against those that are in b already.
+func (b *base) checkForward(fw Forward, f *faults) {
+	key, s := fw.Account.Key(), fw.Subject()
+	if _, ours := b.domains[fw.Account.Domain()]; !ours {
+		f.about(s, "the forward of %s is of no domain of ours", fw.Account)
+	}
+	if _, twice := b.forwards.get(key); twice {
+		f.about(s, "the forward of %s is given twice", fw.Account)
+	}
+	if len(fw.Targets) == 0 || len(fw.Targets) > b.forwardTargets {
+		f.about(s, "the forward of %s leads to %d addresses; it may be 1 to %d", fw.Account, len(fw.Targets), b.forwardTargets)
+	}
+	for i, t := range fw.Targets {
+		switch {
+		case t.Domain().IsZero():
+			f.about(s, "the forward of %s has a target in no domain", fw.Account)
+		case b.isOurs(t.Domain()):
+			f.about(s, "the forward of %s leads to %s, an address of ours", fw.Account, t)
+		case slices.Contains(fw.Targets[:i], t):
+			f.about(s, "the forward of %s leads to %s twice", fw.Account, t)
 		}
-		if _, twice := b.forwards[key]; twice {
-			f.about(s, "the forward of %s is given twice", fw.Account)
-		}
-		if len(fw.Targets) == 0 || len(fw.Targets) > b.forwardTargets {
-			f.about(s, "the forward of %s leads to %d addresses; it may be 1 to %d", fw.Account, len(fw.Targets), b.forwardTargets)
-		}
-		for i, t := range fw.Targets {
-			switch {
-			case t.Domain().IsZero():
-				f.about(s, "the forward of %s has a target in no domain", fw.Account)
-			case b.isOurs(t.Domain()):
-				f.about(s, "the forward of %s leads to %s, an address of ours", fw.Account, t)
-			case slices.Contains(fw.Targets[:i], t):
-				f.about(s, "the forward of %s leads to %s twice", fw.Account, t)
-			}
-		}
-		b.forwards[key] = Forward{Account: fw.Account, Targets: slices.Clone(fw.Targets), Keep: fw.Keep}
 	}
 }

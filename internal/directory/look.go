@@ -22,7 +22,7 @@ type hop struct {
 func (s *Snapshot) look(a mail.Address) hop {
 	key := a.Key()
 	account, known := s.account(key)
-	alias, ok := s.base.aliases[key]
+	alias, ok := s.base.aliases.get(key)
 	switch {
 	case ok && (!known || alias.Keeps()):
 		return hop{rule: RuleAlias, key: key, account: account, alias: alias, targets: alias.Targets}
@@ -70,16 +70,20 @@ func (s *Snapshot) cutDetail(a mail.Address) (base mail.Address, detail string, 
 	}
 	key := base.Key()
 	_, account := s.account(key)
-	_, alias := s.base.aliases[key]
+	_, alias := s.base.aliases.get(key)
 	return base, detail, account || alias
 }
 
 // split parts a local-part at the separator, whoever has the base.
 func (s *Snapshot) split(a mail.Address) (base mail.Address, detail string, ok bool) {
-	if s.base.detail == 0 {
+	return s.base.split(a)
+}
+
+func (b *base) split(a mail.Address) (base mail.Address, detail string, ok bool) {
+	if b.detail == 0 {
 		return mail.Address{}, "", false
 	}
-	local, detail, found := strings.Cut(a.Local(), string(rune(s.base.detail)))
+	local, detail, found := strings.Cut(a.Local(), string(rune(b.detail)))
 	if !found || local == "" {
 		return mail.Address{}, "", false
 	}

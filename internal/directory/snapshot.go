@@ -17,7 +17,7 @@ var ErrAccount = errors.New("directory: this address cannot be an account")
 // use. The nil Snapshot is not usable.
 type Snapshot struct {
 	base     *base
-	accounts *accountSet // nil: they cannot be read now
+	accounts *shelf[mail.Address] // nil: they cannot be read now
 }
 
 // base is what only a new configuration changes; snapshots share it.
@@ -28,20 +28,22 @@ type base struct {
 	postmaster mail.Address // of domains that name none; zero: a mailbox of their own
 	// hostPostmaster is the postmaster of hostname when it is none of domains.
 	hostPostmaster mail.Address
-	aliases        map[string]Alias
+	aliases        shelf[Alias]
 	listed         map[string]bool // by Key, of the lists of all domains
 	catchAlls      map[mail.Domain]Alias
-	delegates      map[string]map[string]mail.Address // by the account's Key, by the address's
+	delegates      shelf[rights] // by the account's Key, by the address's
 	routes         map[mail.Domain]Route
 	literals       map[netip.Addr]bool
 	detail         byte
 	maxExpansion   int
 	maxDepth       int
 
-	forwards        map[string]Forward // by the account's Key
+	forwards        shelf[Forward] // by the account's Key
 	forwardExternal bool
 	forwardTargets  int
-	contacts        map[string]Contact // by the account's Key
+	contacts        shelf[Contact] // by the account's Key
+
+	leads shelf[[]string] // what names each name: see leadsTo
 }
 
 // NewSnapshot builds the directory of a configuration and its accounts. The error
@@ -52,13 +54,14 @@ type base struct {
 // leads to them and they own none.
 func NewSnapshot(cfg Config, accounts []mail.Address) (*Snapshot, error) {
 	b, f := newBase(cfg)
-	set := newAccountSet(accounts)
-	for key, alias := range b.aliases {
+	set := fill(len(accounts), func(put func(string, mail.Address)) {
+		for _, a := range accounts {
+			put(a.Key(), a)
+		}
+	})
+	for key, alias := range b.aliases.all {
 		if _, taken := set.get(key); taken && !alias.Keeps() {
-			f.found = append(f.found, Fault{
-				About: []Subject{alias.Subject(), {KindAccount, alias.Address.String()}},
-				Text:  alias.Address.String() + " is an alias and also an account; for a copy of the account's mail let the alias name itself among its targets",
-			})
+			f.found = append(f.found, hidden(alias))
 		}
 	}
 	for _, a := range accounts {
@@ -69,7 +72,15 @@ func NewSnapshot(cfg Config, accounts []mail.Address) (*Snapshot, error) {
 	if err := f.err(); err != nil {
 		return nil, err
 	}
-	return &Snapshot{base: b, accounts: set}, nil
+	return &Snapshot{base: b, accounts: &set}, nil
+}
+
+// hidden is the fault of an alias that has the address of an account and does not keep its mail.
+func hidden(a Alias) Fault {
+	return Fault{
+		About: []Subject{a.Subject(), {KindAccount, a.Address.String()}},
+		Text:  a.Address.String() + " is an alias and also an account; for a copy of the account's mail let the alias name itself among its targets",
+	}
 }
 
 // Unavailable builds the directory of a configuration whose accounts cannot be
@@ -88,7 +99,8 @@ func (s *Snapshot) WithAccount(a mail.Address) *Snapshot {
 	if s.accounts == nil || a.IsZero() {
 		return s
 	}
-	return &Snapshot{base: s.base, accounts: s.accounts.with(a)}
+	next := s.accounts.with(a.Key(), a)
+	return &Snapshot{base: s.base, accounts: &next}
 }
 
 // WithoutAccount returns a snapshot that lacks the account.
@@ -96,7 +108,8 @@ func (s *Snapshot) WithoutAccount(a mail.Address) *Snapshot {
 	if s.accounts == nil {
 		return s
 	}
-	return &Snapshot{base: s.base, accounts: s.accounts.without(a.Key())}
+	next := s.accounts.without(a.Key())
+	return &Snapshot{base: s.base, accounts: &next}
 }
 
 // CheckAccount reports why a cannot be made an account: it is of no domain of
@@ -105,7 +118,7 @@ func (s *Snapshot) CheckAccount(a mail.Address) error {
 	if _, ours := s.base.domains[a.Domain()]; a.IsZero() || !ours {
 		return fmt.Errorf("%w: its domain is none of ours", ErrAccount)
 	}
-	if alias, ok := s.base.aliases[a.Key()]; ok && !alias.Keeps() {
+	if alias, ok := s.base.aliases.get(a.Key()); ok && !alias.Keeps() {
 		return fmt.Errorf("%w: an alias has this address; for an account whose mail others get a copy of, let the alias name itself among its targets", ErrAccount)
 	}
 	return nil
@@ -152,12 +165,12 @@ func newBase(c Config) (*base, *faults) {
 	f.checkBounds(c)
 	b := &base{
 		hostname: c.Hostname, list: slices.Clone(c.Domains), detail: c.Detail,
-		domains: make(map[mail.Domain]Domain, len(c.Domains)), aliases: make(map[string]Alias, len(c.Aliases)),
-		catchAlls: map[mail.Domain]Alias{}, delegates: map[string]map[string]mail.Address{},
-		routes: make(map[mail.Domain]Route, len(c.Routes)), literals: make(map[netip.Addr]bool, len(c.Literals)),
+		domains:   make(map[mail.Domain]Domain, len(c.Domains)),
+		catchAlls: map[mail.Domain]Alias{},
+		routes:    make(map[mail.Domain]Route, len(c.Routes)), literals: make(map[netip.Addr]bool, len(c.Literals)),
 		maxExpansion: cmp.Or(c.MaxExpansion, DefaultMaxExpansion), maxDepth: cmp.Or(c.MaxDepth, DefaultMaxDepth),
-		forwards: make(map[string]Forward, len(c.Forwards)), forwardExternal: c.ForwardExternal, listed: map[string]bool{},
-		forwardTargets: cmp.Or(c.ForwardTargets, DefaultForwardTargets), contacts: make(map[string]Contact, len(c.Contacts)),
+		forwardExternal: c.ForwardExternal, listed: map[string]bool{},
+		forwardTargets: cmp.Or(c.ForwardTargets, DefaultForwardTargets),
 	}
 	for _, ip := range c.Literals {
 		b.literals[ip.Unmap()] = true

@@ -18,7 +18,7 @@ func (n *Node) buildDirectories(ctx context.Context, next, last *generation) err
 		former = last.roll
 	}
 	next.roll, err = roll.Build(ctx, roll.Options{
-		Sources: sources, Store: n.data.Store, Adopt: n.data.Accounts.Adopt, Publish: n.book.Publish, Write: n.data.Trace.Write, Now: n.o.Now, Logger: n.log,
+		Sources: sources, Store: n.data.Store, Adopt: n.data.Accounts.Adopt, Publish: n.book.Renew, Write: n.data.Trace.Write, Now: n.o.Now, Logger: n.log,
 	}, former)
 	if err == nil {
 		next.undo = append(next.undo, next.roll.Retire)

@@ -136,8 +136,9 @@ func (op *Operator) noDomain(name string, beside []string) error {
 // aliasNotStated refuses to touch an alias of the configuration, whose capitals may
 // differ.
 func (op *Operator) aliasNotStated(a directory.Alias) error {
+	key := a.Address.Key()
 	for _, stated := range op.o.Book.Stated().Config.Aliases {
-		if stated.CatchAll == a.CatchAll && stated.Address.Key() == a.Address.Key() {
+		if stated.CatchAll == a.CatchAll && stated.Address.Domain() == a.Address.Domain() && stated.Address.Key() == key {
 			return op.notStated(stated.Subject())
 		}
 	}

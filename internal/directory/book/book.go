@@ -20,6 +20,8 @@ type Accounts interface {
 	List(ctx context.Context) ([]accounts.Account, error)
 	Aliases(ctx context.Context) ([]accounts.Alias, error)
 	Watch() <-chan struct{}
+	// Changes grows with every change of what List and Aliases return.
+	Changes() uint64
 }
 
 // Options are what a Book is made of.
@@ -46,6 +48,8 @@ type Book struct {
 	state   sync.Mutex // held while accounts and entries are read and become the snapshot
 	stated  Stated
 	fault   error // why no directory stands that a server could be run on
+	made    *made // what the snapshot was made of; nil: it does not stand, or is not proven yet
+	pending *made // what a change came to that is not published yet; nil: none
 }
 
 // New returns a Book without a directory; Build makes the first one.
@@ -82,6 +86,7 @@ type Next struct {
 	stated   Stated
 	fault    error
 	snapshot *directory.Snapshot
+	made     *made
 }
 
 // Build makes the directory of what is stated with the accounts and the entries of now.
@@ -94,18 +99,18 @@ func (b *Book) Build(ctx context.Context, st Stated, mend bool) (next *Next, err
 			b.state.Unlock()
 		}
 	}()
+	changes, s := b.o.Accounts.Changes(), b.Entries()
 	st, addresses, err := b.standing(ctx, st)
 	if err != nil {
 		return nil, err
 	}
 	next = &Next{book: b, stated: st}
-	s := b.Entries()
 	if mend {
 		next.snapshot, next.fault = st.make(s, s, addresses) // a start proves it before it serves
 	} else {
 		var j Judged
 		j, next.fault = st.Judge(s, addresses)
-		next.snapshot = j.Snapshot
+		next.snapshot, next.made = j.Snapshot, madeOf(j, st, s, changes)
 	}
 	switch {
 	case next.fault == nil:
@@ -125,7 +130,7 @@ func notStanding(err error) error { return fmt.Errorf("the directory does not st
 
 // Adopt puts the directory in force.
 func (n *Next) Adopt() {
-	n.book.stated, n.book.fault = n.stated, n.fault
+	n.book.stated, n.book.fault, n.book.made = n.stated, n.fault, n.made
 	n.book.current.Store(n.snapshot)
 	n.book.state.Unlock()
 }
@@ -173,28 +178,56 @@ func (b *Book) FurtherRefused(ctx context.Context) ([]directory.Alias, error) {
 
 // refresh makes the snapshot again from the accounts and the entries as they stand, one
 // at a time, so that an older state never replaces a newer one. On an error the former
-// snapshot stays.
-func (b *Book) refresh(ctx context.Context) error {
+// snapshot stays. What stands already is not made again, and what a change was judged to
+// come to is taken as it is; with anew, both are.
+func (b *Book) refresh(ctx context.Context, anew bool) error {
 	b.state.Lock()
 	defer b.state.Unlock()
+	changes, s := b.o.Accounts.Changes(), b.Entries()
+	pending := b.pending
+	b.pending = nil
+	switch {
+	case anew:
+	case b.made.of(s, changes):
+		return nil
+	case pending.of(s, changes):
+		b.take(pending)
+		return nil
+	}
 	st, addresses, err := b.standing(ctx, b.stated)
 	if err != nil {
 		return err
 	}
-	s, err := st.make(b.Entries(), b.Entries(), addresses)
+	if next, ok := b.made.withAccounts(st, s, addresses, changes); ok && !anew {
+		b.take(next)
+		return nil
+	}
+	b.made = nil // the next change is judged as a whole
+	next, err := st.make(s, s, addresses)
 	if err != nil {
 		err = notStanding(err)
 	}
 	b.fault = err
 	if err == nil {
-		b.current.Store(s)
+		b.current.Store(next)
 	}
 	return err
 }
 
+// take puts in force what a change of what stands came to. The caller holds state.
+func (b *Book) take(next *made) {
+	b.made, b.fault = next, nil
+	b.current.Store(next.snapshot)
+}
+
 // Publish makes a change of accounts visible; who made it calls this before he answers.
-func (b *Book) Publish(ctx context.Context) error {
-	err := b.refresh(ctx)
+func (b *Book) Publish(ctx context.Context) error { return b.publish(ctx, false) }
+
+// Renew is Publish for who changed what directories elsewhere list as well.
+func (b *Book) Renew(ctx context.Context) error { return b.publish(ctx, true) }
+
+func (b *Book) publish(ctx context.Context, anew bool) error {
+	err := b.refresh(ctx, anew)
 	if errors.Is(err, directory.ErrConfig) && !b.o.Serving() {
 		return nil
 	}
@@ -210,7 +243,7 @@ func (b *Book) Follow(ctx context.Context) {
 		case <-b.o.Accounts.Watch():
 		case <-b.o.Roster.Watch():
 		}
-		if err := b.refresh(ctx); err != nil && ctx.Err() == nil {
+		if err := b.refresh(ctx, false); err != nil && ctx.Err() == nil {
 			// The former snapshot stays: it knows fewer or more accounts, and every
 			// sign-in and claim asks the accounts itself.
 			b.o.Logger.Error("the directory could not be rebuilt", "err", err)
@@ -219,12 +252,19 @@ func (b *Book) Follow(ctx context.Context) {
 }
 
 // Prove proves the directory closed as it stands. A server asks before it binds anything:
-// with a witness it does not serve.
+// with a witness it does not serve. Where it is closed, changes are proven by what they touch
+// from then on.
 func (b *Book) Prove(ctx context.Context) (proof.Report, error) {
-	st, addresses, err := b.standing(ctx, b.Stated())
+	b.state.Lock()
+	defer b.state.Unlock()
+	changes, s := b.o.Accounts.Changes(), b.Entries()
+	st, addresses, err := b.standing(ctx, b.stated)
 	if err != nil {
 		return proof.Report{}, err
 	}
-	j, err := st.Judge(b.Entries(), addresses)
+	j, err := st.Judge(s, addresses)
+	if err == nil && b.fault == nil {
+		b.take(madeOf(j, st, s, changes))
+	}
 	return j.Proof, err
 }

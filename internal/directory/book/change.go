@@ -63,14 +63,18 @@ func (b *Book) Planned(c Change) store.Planner { return b.o.Roster.Planned(b.jud
 // judged is a change of the roster with the judgement of the whole directory.
 func (b *Book) judged(c Change) roster.Change {
 	removes := false
+	var edit roster.Edit
 	return roster.Change{
 		DryRun: c.DryRun,
 		Plan: func(before *roster.State) (roster.Edit, error) {
 			e, err := c.Plan(before)
-			removes = len(e.Put) == 0 && c.Accounts == nil
+			removes, edit = len(e.Put) == 0 && c.Accounts == nil, e
 			return e, err
 		},
 		Check: func(ctx context.Context, before, after *roster.State) error {
+			if c.Accounts == nil && b.stepped(before, after, edit) {
+				return nil
+			}
 			err := b.wouldBe(ctx, after, c.Accounts)
 			if err != nil && removes && b.noWorse(ctx, before, err) {
 				return nil
@@ -82,6 +86,21 @@ func (b *Book) judged(c Change) roster.Change {
 			return err
 		},
 	}
+}
+
+// stepped reports whether the directory that stands and was proven stands with an edit, and is
+// closed, by what the edit touches. False: only the whole can tell.
+func (b *Book) stepped(before, after *roster.State, e roster.Edit) bool {
+	b.state.Lock()
+	defer b.state.Unlock()
+	if !b.made.of(before, b.o.Accounts.Changes()) {
+		return false
+	}
+	next, ok := b.made.withEntries(b.stated, before, after, e)
+	if ok {
+		b.pending = next
+	}
+	return ok
 }
 
 // wouldBe says what would be wrong with the directory if the entries were s, and whom it

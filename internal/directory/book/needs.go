@@ -38,21 +38,14 @@ func Within(s *roster.State, d mail.Domain) (own []roster.Entry) {
 // same name never inherits it: its forward, its contact, its rights to send as others, and
 // the rights of others to send as it.
 func Rights(s *roster.State, account mail.Address) (all []roster.Entry) {
-	key := account.Key()
-	for _, f := range s.Forwards() {
-		if f.Account.Key() == key {
-			all = append(all, f)
-		}
+	if f, ok := s.Get(roster.ForwardRef(account)); ok {
+		all = append(all, f)
 	}
-	for _, d := range s.Delegates() {
-		if d.Account.Key() == key || d.Address.Key() == key {
-			all = append(all, d)
-		}
+	for _, d := range s.Rights(account) {
+		all = append(all, d)
 	}
-	for _, c := range s.Contacts() {
-		if c.Account.Key() == key {
-			all = append(all, c)
-		}
+	if c, ok := s.Get(roster.ContactRef(account)); ok {
+		all = append(all, c)
 	}
 	return all
 }

@@ -50,7 +50,7 @@ func (st Stated) judge(s, standing *roster.State, accounts []mail.Address) (Judg
 	if err != nil {
 		return Judged{}, err
 	}
-	cfg, _, _ := st.whole(s, accounts)
+	cfg, _, _ := st.whole(s, accounts) // as make has it
 	r := proof.Prove(proof.Of(cfg, snapshot, accounts))
 	if r.Closed() {
 		return Judged{cfg, accounts, snapshot, r}, nil
@@ -101,24 +101,14 @@ func (st Stated) whole(s *roster.State, accounts []mail.Address) (cfg directory.
 // with adds the entries of the roster to those of the configuration. What cannot be
 // read, and a domain whose way of delivery this release does not know, is a fault.
 func (st Stated) with(s *roster.State) (directory.Config, directory.Faults) {
-	var faults directory.Faults
 	cfg := st.Config
 	// The slices are shared with others who add.
-	cfg.Domains = append([]directory.Domain(nil), cfg.Domains...)
 	cfg.Aliases = append([]directory.Alias(nil), cfg.Aliases...)
 	cfg.Forwards = append([]directory.Forward(nil), cfg.Forwards...)
 	cfg.Delegates = append([]directory.Delegate(nil), cfg.Delegates...)
 	cfg.Contacts = append([]directory.Contact(nil), cfg.Contacts...)
-	for _, d := range s.Domains() {
-		known, err := st.Domain(d.Name, d.Deliver)
-		if err != nil {
-			faults = append(faults, directory.Fault{About: []directory.Subject{{Kind: directory.KindDomain, Name: d.Name.String()}},
-				Text: "the domain " + d.Name.String() + " has no way of delivery: " + err.Error()})
-			continue
-		}
-		known.Postmaster = d.Postmaster
-		cfg.Domains = append(cfg.Domains, known)
-	}
+	domains, faults := st.domains(s)
+	cfg.Domains = domains
 	for _, a := range s.Aliases() {
 		cfg.Aliases = append(cfg.Aliases, a.Alias)
 	}
@@ -137,6 +127,22 @@ func (st Stated) with(s *roster.State) (directory.Config, directory.Faults) {
 			Text: fmt.Sprintf("the stored %s %s cannot be read: %s", d.Ref.Kind, name, d.Why)})
 	}
 	return cfg, faults
+}
+
+// domains are those of the configuration and those of the roster.
+func (st Stated) domains(s *roster.State) (all []directory.Domain, faults directory.Faults) {
+	all = append(all, st.Config.Domains...)
+	for _, d := range s.Domains() {
+		known, err := st.Domain(d.Name, d.Deliver)
+		if err != nil {
+			faults = append(faults, directory.Fault{About: []directory.Subject{{Kind: directory.KindDomain, Name: d.Name.String()}},
+				Text: "the domain " + d.Name.String() + " has no way of delivery: " + err.Error()})
+			continue
+		}
+		known.Postmaster = d.Postmaster
+		all = append(all, known)
+	}
+	return all, faults
 }
 
 // damagedName is the name of an entry that cannot be read, as a person may see it.

@@ -30,50 +30,110 @@ func operators() []string {
 // (RFC 6761 §6.4).
 const outside = "outside.invalid"
 
-// recipients are the representatives of every class of addresses.
-func (p *prover) recipients() []recipient {
-	var all []recipient
-	seen := map[mail.Address]bool{}
-	add := func(a mail.Address, cause directory.Subject) {
+// collected gathers recipients, each once.
+func (p *prover) collected(each func(add func(mail.Address, directory.Subject))) (all []recipient) {
+	e := p.w.Entries
+	seen := make(map[mail.Address]bool, 2*(len(e.Aliases)+len(e.Accounts)+len(e.Forwards)+len(e.Contacts)))
+	each(func(a mail.Address, cause directory.Subject) {
 		if !a.IsZero() && !seen[a] {
 			seen[a] = true
 			all = append(all, recipient{a, cause})
 		}
-	}
-	for _, d := range p.domains() {
-		for _, local := range operators() {
-			if a, err := mail.NewAddress(strings.ReplaceAll(local, "FOREIGN", outside), d.name); err == nil {
-				add(a, d.cause)
+	})
+	return all
+}
+
+// standing are the recipients that are tried whatever entries there are: at a domain of nobody, at
+// the host name, the routes, and literals.
+func (p *prover) standing() []recipient {
+	return p.collected(func(add func(mail.Address, directory.Subject)) {
+		operated(add, domainAtom{name: parsed(outside)})
+		for _, d := range around(p.w.Config.Hostname, directory.Subject{}) {
+			operated(add, d)
+		}
+		for _, r := range p.w.Config.Routes {
+			if !r.Domain.IsZero() {
+				for _, d := range around(r.Domain, directory.Subject{Kind: directory.KindRoute, Name: r.Domain.String()}) {
+					operated(add, d)
+				}
 			}
 		}
-	}
-	p.named(add)
-	for _, ip := range p.addresses() {
+		p.both(p.w.Config.Postmaster, directory.Subject{}, func(r recipient) { add(r.address, r.cause) })
+		for _, r := range p.literally(p.addresses()) {
+			add(r.address, r.cause)
+		}
+	})
+}
+
+// literally are recipients at address literals.
+func (p *prover) literally(ips []netip.Addr) (all []recipient) {
+	for _, ip := range ips {
 		for _, local := range []string{"postmaster", "victim"} {
 			if a, err := mail.ParseAddress(local+"@"+mail.FormatLiteral(ip), mail.ASCII); err == nil {
-				add(a, directory.Subject{})
+				all = append(all, recipient{address: a})
 			}
 		}
 	}
 	return all
 }
 
+// probes are recipients of which no entry changes what they are.
+func (p *prover) probes() []recipient {
+	all := p.literally([]netip.Addr{netip.AddrFrom4([4]byte{192, 0, 2, 99}), netip.IPv6Loopback()})
+	if a, err := mail.NewAddress("victim", parsed(outside)); err == nil {
+		all = append(all, recipient{address: a})
+	}
+	return slices.DeleteFunc(all, func(r recipient) bool {
+		ip, _ := r.address.Literal()
+		return p.literals[ip] || p.ours[r.address.Domain()]
+	})
+}
+
+// entries are the recipients that the entries make: each domain with what resembles it, and each
+// address that they name.
+func (p *prover) entries() []recipient {
+	return p.collected(func(add func(mail.Address, directory.Subject)) {
+		for _, d := range p.w.Entries.Domains {
+			for _, like := range around(d.Name, d.Subject()) {
+				operated(add, like)
+			}
+		}
+		for _, f := range p.w.Entries.Forwards {
+			for _, t := range f.Targets {
+				if !t.Domain().IsZero() {
+					for _, like := range around(t.Domain(), f.Subject()) {
+						operated(add, like)
+					}
+				}
+			}
+		}
+		p.named(add)
+	})
+}
+
 // delicate are the recipients that may be something else to one account than to another:
 // aliases that not everybody may write to, and where the owners of accounts are told.
 func (p *prover) delicate() (all []recipient) {
 	add := func(r recipient) { all = append(all, r) }
-	for i := range min(contactsTried, len(p.w.Config.Contacts)) {
-		c := p.w.Config.Contacts[i]
+	for _, c := range p.w.Entries.Contacts {
 		p.both(c.Address, c.Subject(), add)
 	}
-	groups := 0
-	for _, a := range p.w.Config.Aliases {
-		if a.Posting != directory.PostingAnyone && groups < groupsTried {
-			groups++
+	for _, a := range p.w.Entries.Aliases {
+		if a.Posting != directory.PostingAnyone {
 			p.both(a.Address, a.Subject(), add)
 		}
 	}
 	return all
+}
+
+// names are the addresses that entries give to somebody, as senders.
+func (p *prover) names() (all []mail.Address) {
+	for _, a := range p.w.Entries.Aliases {
+		if a.CatchAll.IsZero() {
+			all = append(all, a.Address)
+		}
+	}
+	return append(all, p.w.Entries.Accounts...)
 }
 
 // rights are the addresses that rights of one account name.
@@ -83,26 +143,28 @@ type rights struct {
 }
 
 // own are the rights of each account that has any.
-func (p *prover) own() map[mail.Address]rights {
-	all := map[mail.Address]rights{}
+func (p *prover) own() map[mail.Address]*rights {
+	all := map[mail.Address]*rights{}
+	of := func(account mail.Address) *rights {
+		if all[account] == nil {
+			all[account] = &rights{}
+		}
+		return all[account]
+	}
 	add := func(account, a mail.Address, s directory.Subject) {
-		of := all[account]
-		p.both(a, s, func(r recipient) { of.recipients = append(of.recipients, r) })
-		all[account] = of
+		p.both(a, s, func(r recipient) { of(account).recipients = append(of(account).recipients, r) })
 	}
-	for _, d := range p.w.Config.Delegates {
+	for _, d := range p.w.Entries.Delegates {
 		add(d.Account, d.Address, d.Subject())
-		of := all[d.Account]
-		of.senders = append(of.senders, d.Address)
-		all[d.Account] = of
+		of(d.Account).senders = append(of(d.Account).senders, d.Address)
 	}
-	for _, f := range p.w.Config.Forwards {
+	for _, f := range p.w.Entries.Forwards {
 		add(f.Account, f.Account, f.Subject())
 		for _, t := range f.Targets {
 			add(f.Account, t, f.Subject())
 		}
 	}
-	for _, c := range p.w.Config.Contacts {
+	for _, c := range p.w.Entries.Contacts {
 		add(c.Account, c.Account, c.Subject())
 		add(c.Account, c.Address, c.Subject())
 		for _, f := range c.Former {
@@ -132,77 +194,64 @@ type domainAtom struct {
 	cause directory.Subject
 }
 
-// domains are each domain that the configuration names, what resembles it, and one
-// that it does not know.
-func (p *prover) domains() []domainAtom {
-	var all []domainAtom
-	seen := map[mail.Domain]bool{}
-	add := func(text string, cause directory.Subject) {
-		d, err := mail.ParseDomain(text)
-		if err == nil && !seen[d] {
-			seen[d] = true
-			all = append(all, domainAtom{d, cause})
-		}
-	}
-	around := func(d mail.Domain, cause directory.Subject) {
-		name := d.ASCII()
-		_, parent, _ := strings.Cut(name, ".")
-		for _, text := range []string{name, "sub." + name, "x" + name, "x-" + name, name + "." + outside, parent, strings.Replace(name, ".", "-", 1) + "." + outside} {
-			add(text, cause)
-		}
-	}
-	add(outside, directory.Subject{})
-	around(p.w.Config.Hostname, directory.Subject{})
-	for _, d := range p.w.Config.Domains {
-		around(d.Name, directory.Subject{Kind: directory.KindDomain, Name: d.Name.String()})
-	}
-	for _, r := range p.w.Config.Routes {
-		if !r.Domain.IsZero() {
-			around(r.Domain, directory.Subject{Kind: directory.KindRoute, Name: r.Domain.String()})
-		}
-	}
-	for _, f := range p.w.Config.Forwards {
-		for _, t := range f.Targets {
-			if !t.Domain().IsZero() {
-				around(t.Domain(), directory.Subject{Kind: directory.KindForward, Name: f.Account.String()})
-			}
+// around are a domain and what resembles it.
+func around(d mail.Domain, cause directory.Subject) (all []domainAtom) {
+	name := d.ASCII()
+	_, parent, _ := strings.Cut(name, ".")
+	for _, text := range []string{name, "sub." + name, "x" + name, "x-" + name, name + "." + outside, parent, strings.Replace(name, ".", "-", 1) + "." + outside} {
+		if like := parsed(text); !like.IsZero() {
+			all = append(all, domainAtom{like, cause})
 		}
 	}
 	return all
 }
 
-// named adds every address that the configuration names, and each with a detail.
+// parsed is a domain, or none where the text is no domain.
+func parsed(text string) mail.Domain {
+	d, err := mail.ParseDomain(text)
+	if err != nil {
+		return mail.Domain{}
+	}
+	return d
+}
+
+// operated adds every operator at a domain.
+func operated(add func(mail.Address, directory.Subject), d domainAtom) {
+	for _, local := range operators() {
+		if a, err := mail.NewAddress(strings.ReplaceAll(local, "FOREIGN", outside), d.name); err == nil {
+			add(a, d.cause)
+		}
+	}
+}
+
+// named adds every address that the entries name, and each with a detail.
 func (p *prover) named(add func(mail.Address, directory.Subject)) {
 	both := func(a mail.Address, cause directory.Subject) {
 		p.both(a, cause, func(r recipient) { add(r.address, r.cause) })
 	}
-	for i := range min(accountsTried, len(p.w.Accounts)) {
-		both(p.w.Accounts[i], directory.Subject{Kind: directory.KindAccount, Name: p.w.Accounts[i].String()})
+	for _, a := range p.w.Entries.Accounts {
+		both(a, directory.Subject{Kind: directory.KindAccount, Name: a.String()})
 	}
-	both(p.w.Config.Postmaster, directory.Subject{})
-	for _, d := range p.w.Config.Domains {
-		both(d.Postmaster, directory.Subject{Kind: directory.KindDomain, Name: d.Name.String()})
+	for _, d := range p.w.Entries.Domains {
+		both(d.Postmaster, d.Subject())
 	}
-	for _, a := range p.w.Config.Aliases {
-		cause := directory.Subject{Kind: directory.KindAlias, Name: a.Name()}
-		both(a.Address, cause)
+	for _, a := range p.w.Entries.Aliases {
+		both(a.Address, a.Subject())
 		for _, t := range a.Targets {
-			both(t, cause)
+			both(t, a.Subject())
 		}
 	}
-	for _, c := range p.w.Config.Contacts {
-		cause := c.Subject()
-		add(c.Account, cause)
-		both(c.Address, cause)
+	for _, c := range p.w.Entries.Contacts {
+		add(c.Account, c.Subject())
+		both(c.Address, c.Subject())
 		for _, f := range c.Former {
-			both(f.Address, cause)
+			both(f.Address, c.Subject())
 		}
 	}
-	for _, f := range p.w.Config.Forwards {
-		cause := directory.Subject{Kind: directory.KindForward, Name: f.Account.String()}
-		both(f.Account, cause)
+	for _, f := range p.w.Entries.Forwards {
+		both(f.Account, f.Subject())
 		for _, t := range f.Targets {
-			both(t, cause)
+			both(t, f.Subject())
 		}
 	}
 }
@@ -225,19 +274,16 @@ func (p *prover) senders() (all []mail.Address) {
 			all = append(all, a)
 		}
 	}
-	add(mail.ParseAddress("stranger@"+outside, mail.ASCII))
+	add(mail.NewAddress("stranger", parsed(outside)))
 	add(mail.NewAddress("postmaster", p.w.Config.Hostname))
-	if len(p.w.Config.Domains) > 0 {
-		add(mail.NewAddress("nobody-of-this-name", p.w.Config.Domains[0].Name))
-	}
-	for i := range min(3, len(p.w.Accounts)) {
-		add(p.w.Accounts[i], nil)
-	}
-	for i := range min(aliasesTried, len(p.w.Config.Aliases)) {
-		add(p.w.Config.Aliases[i].Address, nil)
+	for _, a := range p.w.Some {
+		add(a, nil)
 	}
 	return all
 }
+
+// states is about how many states of a session sessions returns, for what a Report counts.
+const states = 672
 
 // sessions are all states that a session may be in: with an account, or without.
 func sessions(nobody bool) []gate.Facts {

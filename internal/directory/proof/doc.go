@@ -9,5 +9,8 @@
 // state of a session. What is ours it tells in its own words, from the list of
 // domains alone, so that a fault of the classification is no part of the proof.
 //
+// The same cells are tried of a whole directory, and of what a change touches of one that was
+// closed; After says why that is enough.
+//
 // It is pure: the same directory always has the same report.
 package proof

@@ -1,22 +1,26 @@
 package proof
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"sallyport/internal/directory"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 )
 
-// World is what is to be proven. Of makes it of a real directory.
+// World is what is to be proven. Of makes it of a real directory, and After of a change of one.
 type World struct {
-	// Config is the directory as it was written; it says what is ours.
+	// Config says what is ours; of it the host name, the domains, the routes, the literals and the
+	// separator are read.
 	Config directory.Config
-	// Accounts are accounts to act as; those that the configuration gives rights to
-	// are added by themselves.
-	Accounts []mail.Address
+	// Entries are what is tried: all that there is, or what a change touches.
+	Entries directory.Entries
+	// Some are accounts that everything is tried as: see Some.
+	Some []mail.Address
 
 	Classify func(account, a mail.Address) directory.Class
 	// Notice is the class to a notice about an account.
@@ -27,7 +31,53 @@ type World struct {
 
 // Of returns the world of a snapshot that was made of cfg and the accounts.
 func Of(cfg directory.Config, s *directory.Snapshot, accounts []mail.Address) World {
-	return World{Config: cfg, Accounts: accounts, Classify: s.ClassifyFor, Notice: s.ClassifyNotice, Ownership: s.Ownership, Decide: gate.Decide}
+	all := directory.Entries{Domains: cfg.Domains, Aliases: cfg.Aliases, Forwards: cfg.Forwards, Delegates: cfg.Delegates, Contacts: cfg.Contacts, Accounts: accounts}
+	return worldOf(cfg, s, all, Some(nil, accounts))
+}
+
+// After returns the world of what a change touches. Where the directory before it was closed, the
+// one after it is closed if this world is: every cell of the proof that the change does not touch
+// is judged by the same answers as before. So cfg may lack the entries, but for the domains, and
+// some must be Some of all accounts, before the change and after it.
+func After(cfg directory.Config, s *directory.Snapshot, touched directory.Entries, some []mail.Address) World {
+	for _, a := range some { // they act, whatever is touched
+		if c, ok := s.Contact(a); ok {
+			touched.Contacts = append(slices.Clip(touched.Contacts), c)
+		}
+	}
+	return worldOf(cfg, s, touched, some)
+}
+
+func worldOf(cfg directory.Config, s *directory.Snapshot, touched directory.Entries, some []mail.Address) World {
+	return World{Config: cfg, Entries: touched, Some: some, Classify: s.ClassifyFor, Notice: s.ClassifyNotice, Ownership: s.Ownership, Decide: gate.Decide}
+}
+
+// someAccounts is how many accounts everything is tried as.
+const someAccounts = 2
+
+// Some returns the accounts that everything is tried as, among those that were and those that came:
+// of accounts without a right of their own one is like another. Which they are depends on nothing
+// but their addresses, so that a change of others hardly ever changes them.
+func Some(of, came []mail.Address) []mail.Address {
+	some := slices.Clone(of)
+	for _, a := range came {
+		if some = append(some, a); len(some) > someAccounts {
+			slices.SortFunc(some, func(a, b mail.Address) int {
+				return cmp.Or(cmp.Compare(lot(a), lot(b)), strings.Compare(a.Key(), b.Key()))
+			})
+			some = some[:someAccounts]
+		}
+	}
+	return some
+}
+
+// lot is FNV-1a of the Key: it draws some accounts of many, and always the same.
+func lot(a mail.Address) (h uint64) {
+	h = 14695981039346656037
+	for _, c := range []byte(a.Key()) {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return h
 }
 
 // Report is what a proof came to.
@@ -72,91 +122,115 @@ func (w Witness) String() string {
 	return s + "; the directory says " + w.Class
 }
 
-// What bounds a proof of a large directory. What is beyond it is of a class that was tried,
-// since accounts without a right of their own are all alike, and so are groups to somebody
-// who is no member.
-const (
-	accountsTried = 64 // accounts as recipients
-	aliasesTried  = 16 // aliases as senders of accounts that have no right to them
-	groupsTried   = 64 // groups that each account writes to
-	contactsTried = 64 // contacts of others that a notice about each account goes to
-)
+// membersTried is how many of those whom an alias leads to are tried as its members and owners.
+const membersTried = 4
 
-// Prove tries everything, and stops at the first witness.
+// Prove tries everything, and stops at the first witness. What it tries falls into cells, each of
+// one who acts, a recipient and a sender; the answers of a cell rest on the entries that it names
+// and on what these lead to, and on nothing else.
 func Prove(w World) Report {
-	p := prover{w: w, ours: map[mail.Domain]bool{w.Config.Hostname: true}, literals: map[netip.Addr]bool{}, judged: map[combination]bool{}}
+	p := prover{w: w, ours: map[mail.Domain]bool{w.Config.Hostname: true}, literals: map[netip.Addr]bool{}, judged: map[combination]bool{}, states: map[bool][]gate.Facts{true: sessions(true), false: sessions(false)}}
 	for _, d := range w.Config.Domains {
 		p.ours[d.Name] = true
 	}
 	for _, ip := range w.Config.Literals {
 		p.literals[ip.Unmap()] = true
 	}
-	recipients := p.recipients()
-	p.report.Addresses = len(recipients)
-	delicate := p.delicate()
-	p.rights, p.common = p.own(), p.senders()
-	for i, account := range p.actors() {
-		var tried []recipient
-		switch {
-		case i < 2: // nobody, and some account
-			tried = recipients
-		default:
-			// What an account is changes nothing about other addresses than these: of the
-			// others one of each class does.
-			tried = slices.Concat(p.classes, delicate, p.rights[account].recipients)
+	p.contacts = map[string]directory.Contact{}
+	for _, c := range w.Entries.Contacts {
+		p.contacts[c.Account.Key()] = c
+	}
+	p.everybody()
+	p.owners()
+	p.members()
+	return p.report
+}
+
+// everybody tries what stands always and every entry: as nobody, as some accounts, and each account
+// with a right of its own what its rights name.
+func (p *prover) everybody() {
+	standing, entries, common := p.standing(), p.entries(), p.senders()
+	names := p.names()
+	p.report.Addresses = len(standing) + len(entries)
+	for i, account := range slices.Concat([]mail.Address{{}}, p.w.Some) {
+		senders := common
+		if !account.IsZero() {
+			senders = slices.Concat(common, []mail.Address{account})
 		}
-		if p.account(account, tried, i == 0); p.report.Witness != nil {
-			break
+		found := p.cells(account, standing, senders)
+		if i < 2 { // nobody, and some account
+			p.cells(account, entries, senders)
+		} else {
+			p.cells(account, p.delicate(), senders)
+		}
+		p.pairs(account, found, names)
+	}
+	for account, own := range p.own() {
+		p.cells(account, slices.Concat(p.probes(), own.recipients), slices.Concat(common, []mail.Address{account}, own.senders))
+	}
+}
+
+// owners tries each alias as a sender of those whom it leads to.
+func (p *prover) owners() {
+	found := p.cells(p.some(), p.probes(), nil)
+	for _, a := range p.w.Entries.Aliases {
+		if a.CatchAll.IsZero() {
+			for _, t := range a.Targets[:min(membersTried, len(a.Targets))] {
+				p.pairs(t, found, []mail.Address{a.Address})
+			}
 		}
 	}
-	return p.report
+}
+
+// members tries each alias that not everybody may write to, as those whom it leads to.
+func (p *prover) members() {
+	common := p.senders()
+	for _, a := range p.w.Entries.Aliases {
+		if a.Posting == directory.PostingAnyone {
+			continue
+		}
+		var group []recipient
+		p.both(a.Address, a.Subject(), func(r recipient) { group = append(group, r) })
+		for _, t := range a.Targets[:min(membersTried, len(a.Targets))] {
+			p.cells(t, group, common)
+		}
+	}
+}
+
+// some is an account, or the address of none where there is no account.
+func (p *prover) some() mail.Address {
+	if len(p.w.Some) > 0 {
+		return p.w.Some[0]
+	}
+	a, err := mail.NewAddress("nobody-of-this-name", p.w.Config.Hostname)
+	if err != nil {
+		return mail.Address{}
+	}
+	return a
 }
 
 type prover struct {
 	w        World
 	ours     map[mail.Domain]bool
 	literals map[netip.Addr]bool
+	contacts map[string]directory.Contact // of what is tried, by the account's Key
 	report   Report
-	classes  []recipient // one of each class and rule, as nobody sees them
 	judged   map[combination]bool
-	rights   map[mail.Address]rights
-	common   []mail.Address // senders that everybody tries
+	states   map[bool][]gate.Facts // of a session, by whether nobody signed in
 }
 
 // combination is all that a decision and the judgement of it depend on, beside the state of
 // the session. What was judged of one recipient and sender holds for all of it.
 type combination struct {
-	nobody    bool
-	ownership gate.Ownership
-	sender    senderKind
-	class     class
+	nobody bool
+	sender sender
+	class  class
 }
 
-// senderKind is what open asks of a sender.
-type senderKind struct{ null, foreign bool }
-
-// actors are nobody, some accounts, and every account with a right of its own.
-func (p *prover) actors() []mail.Address {
-	all, seen := []mail.Address{{}}, map[mail.Address]bool{{}: true}
-	add := func(a mail.Address) {
-		if !seen[a] {
-			seen[a] = true
-			all = append(all, a)
-		}
-	}
-	for i := range min(2, len(p.w.Accounts)) {
-		add(p.w.Accounts[i])
-	}
-	for _, d := range p.w.Config.Delegates {
-		add(d.Account)
-	}
-	for _, f := range p.w.Config.Forwards {
-		add(f.Account)
-	}
-	for _, c := range p.w.Config.Contacts {
-		add(c.Account)
-	}
-	return all
+// sender is all that a decision and the judgement of it ask of a sender.
+type sender struct {
+	ownership     gate.Ownership
+	null, foreign bool
 }
 
 // foreign says in words of its own what is not ours: an address whose domain is
@@ -183,49 +257,61 @@ type found struct {
 	rule string // of the directory
 }
 
-// account judges everything that one account, or nobody, could do. With note it keeps one
-// recipient of each class and rule.
-func (p *prover) account(account mail.Address, recipients []recipient, note bool) {
+// cells judges what one account, or nobody, could send to recipients as senders, and as the null
+// sender. It returns the classes that it found.
+func (p *prover) cells(account mail.Address, recipients []recipient, senders []mail.Address) []found {
 	var all []found
-	type kind struct {
-		class class
-		rule  string
-	}
-	seen, noted, judged := map[class]bool{}, map[kind]bool{}, 0
+	seen := map[class]bool{}
 	for _, r := range recipients {
-		for _, c := range append(resolved(p.w.Classify(account, r.address)), p.w.Notice(account, r.address)) {
+		if p.report.Witness != nil {
+			return nil
+		}
+		p.report.Classes += (len(senders) + 1) * states
+		classes := resolved(p.w.Classify(account, r.address))
+		if !account.IsZero() { // nobody has no notices
+			classes = append(classes, p.w.Notice(account, r.address))
+		}
+		for _, c := range classes {
 			if w := p.misplaced(account, r, c); w != nil {
 				p.report.Witness = w
-				return
+				return nil
 			}
 			k := class{c.Destination, p.foreign(r.address), c.Destination == gate.DestinationContact && p.contact(account, r.address)}
 			if !seen[k] {
 				seen[k] = true
 				all = append(all, found{k, r, c.Rule})
 			}
-			if of := (kind{k, c.Rule}); note && !noted[of] {
-				noted[of] = true
-				p.classes = append(p.classes, r)
-			}
-			// A decision depends on the facts alone; what was judged for one recipient
-			// of a class holds for all of it.
-			judged++
 		}
 	}
-	states := sessions(account.IsZero())
-	senders := []mail.ReversePath{mail.NullPath()}
-	for _, a := range slices.Concat(p.common, []mail.Address{account}, p.rights[account].senders) {
-		if !a.IsZero() {
-			senders = append(senders, mail.PathOf(a))
-		}
+	p.judge(account, all, mail.NullPath(), map[sender]bool{})
+	p.pairs(account, all, senders)
+	return all
+}
+
+// pairs judges what one account, or nobody, could send to recipients of classes as senders.
+func (p *prover) pairs(account mail.Address, all []found, senders []mail.Address) {
+	seen := map[sender]bool{}
+	for _, a := range senders {
+		p.report.Classes += len(all) * states
+		p.judge(account, all, mail.PathOf(a), seen)
 	}
-	p.report.Classes += judged * len(senders) * len(states)
-	for _, from := range senders {
-		ownership := p.w.Ownership(account, from)
-		for _, k := range all {
-			if p.sessions(account, from, ownership, states, k); p.report.Witness != nil {
-				return
-			}
+}
+
+// judge judges what one account, or nobody, could send to recipients of classes as one sender,
+// unless one like it was judged with them.
+func (p *prover) judge(account mail.Address, all []found, from mail.ReversePath, seen map[sender]bool) {
+	if p.report.Witness != nil {
+		return
+	}
+	a, named := from.Address()
+	s := sender{p.w.Ownership(account, from), from.IsNull(), named && p.foreign(a)}
+	if seen[s] {
+		return
+	}
+	seen[s] = true
+	for _, k := range all {
+		if p.sessions(account, from, s, k); p.report.Witness != nil {
+			return
 		}
 	}
 }
@@ -262,16 +348,15 @@ func (p *prover) misplaced(account mail.Address, r recipient, c directory.Class)
 }
 
 // sessions judges one sender and one class of recipients in every state of a session.
-func (p *prover) sessions(account mail.Address, from mail.ReversePath, ownership gate.Ownership, states []gate.Facts, k found) {
-	sender, named := from.Address()
-	c := combination{account.IsZero(), ownership, senderKind{from.IsNull(), named && p.foreign(sender)}, k.class}
+func (p *prover) sessions(account mail.Address, from mail.ReversePath, of sender, k found) {
+	c := combination{account.IsZero(), of, k.class}
 	if p.judged[c] {
 		return
 	}
 	p.judged[c] = true
 	s := gate.Subject{Transaction: someID(), Account: account, Sender: from, Recipient: k.address}
-	for _, f := range states {
-		f.Ownership, f.Destination = ownership, k.destination
+	for _, f := range p.states[account.IsZero()] {
+		f.Ownership, f.Destination = of.ownership, k.destination
 		v := p.w.Decide(f, s)
 		why := p.open(account, from, k.class, f, s, v)
 		if why == "" {
@@ -287,9 +372,8 @@ func (p *prover) sessions(account mail.Address, from mail.ReversePath, ownership
 
 // contact says in words of its own where a notice about an account may go.
 func (p *prover) contact(account, a mail.Address) bool {
-	return slices.ContainsFunc(p.w.Config.Contacts, func(c directory.Contact) bool {
-		return !account.IsZero() && c.Account.Key() == account.Key() && (a == c.Address || slices.ContainsFunc(c.Former, func(f directory.FormerContact) bool { return f.Address == a }))
-	})
+	c, ok := p.contacts[account.Key()]
+	return ok && !account.IsZero() && (a == c.Address || slices.ContainsFunc(c.Former, func(f directory.FormerContact) bool { return f.Address == a }))
 }
 
 // openNotice says why the relay of a notice opens the server: nobody signed in for it, so

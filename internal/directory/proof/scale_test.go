@@ -43,7 +43,7 @@ func TestEveryAccountWithARightIsTried(t *testing.T) {
 	if r := proof.Prove(w); !r.Closed() {
 		t.Fatal("open:", r.Witness)
 	}
-	ownership, last := w.Ownership, w.Accounts[len(w.Accounts)-1]
+	ownership, last := w.Ownership, w.Entries.Accounts[len(w.Entries.Accounts)-1]
 	w.Ownership = func(account mail.Address, from mail.ReversePath) gate.Ownership {
 		if o := ownership(account, from); account != last || o != gate.OwnershipForeign {
 			return o

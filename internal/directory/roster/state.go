@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/mail"
 )
 
 // State is all entries at one moment: a value, never changed afterwards.
@@ -16,6 +17,7 @@ type State struct {
 	revision uint64
 	entries  map[Ref]Entry
 	damaged  map[Ref]damage
+	counts   map[directory.Kind]int // of entries, readable or not
 }
 
 // damage is an entry that cannot be read, as it is stored.
@@ -57,6 +59,22 @@ func (s *State) Forwards() []Forward { return sorted[Forward](s) }
 
 // Delegates returns the delegates in order of account and address.
 func (s *State) Delegates() []Delegate { return sorted[Delegate](s) }
+
+// Rights returns the delegates by which an account sends as others, or others as it, in order.
+func (s *State) Rights(account mail.Address) (all []Delegate) {
+	key := account.Key()
+	for r, e := range s.entries {
+		if r.Kind != directory.KindDelegate {
+			continue
+		}
+		by, as, _ := strings.Cut(r.key, delegateSeparator)
+		if d, ok := e.(Delegate); ok && (by == key || as == key) {
+			all = append(all, d)
+		}
+	}
+	slices.SortFunc(all, func(a, b Delegate) int { return compareRefs(a.Ref(), b.Ref()) })
+	return all
+}
 
 // Contacts returns the contacts in order of their accounts.
 func (s *State) Contacts() []Contact { return sorted[Contact](s) }
@@ -111,13 +129,16 @@ func Import(all []Stored) (*State, error) {
 }
 
 func newState(revision uint64) *State {
-	return &State{revision: revision, entries: map[Ref]Entry{}, damaged: map[Ref]damage{}}
+	return &State{revision: revision, entries: map[Ref]Entry{}, damaged: map[Ref]damage{}, counts: map[directory.Kind]int{}}
 }
 
 // take adds an entry as it is stored to a State that nobody else has yet; the error
 // is that it cannot be read.
 func (s *State) take(ref Ref, value []byte) error {
 	e, err := decodeEntry(ref, value)
+	if !s.Has(ref) {
+		s.counts[ref.Kind]++
+	}
 	if err != nil {
 		s.damaged[ref] = damage{err.Error(), bytes.Clone(value)}
 		return err
@@ -146,28 +167,23 @@ func compareRefs(a, b Ref) int {
 
 // count returns how many entries of a kind there are.
 func (s *State) count(k directory.Kind) int {
-	n := 0
-	for r := range s.entries {
-		if r.Kind == k {
-			n++
-		}
-	}
-	for r := range s.damaged {
-		if r.Kind == k {
-			n++
-		}
-	}
-	return n
+	return s.counts[k]
 }
 
 // with returns the state that an edit makes.
 func (s *State) with(e Edit, revision uint64) *State {
-	next := &State{revision: revision, entries: maps.Clone(s.entries), damaged: maps.Clone(s.damaged)}
+	next := &State{revision: revision, entries: maps.Clone(s.entries), damaged: maps.Clone(s.damaged), counts: maps.Clone(s.counts)}
 	for _, r := range e.Remove {
+		if next.Has(r) {
+			next.counts[r.Kind]--
+		}
 		delete(next.entries, r)
 		delete(next.damaged, r)
 	}
 	for _, put := range e.Put {
+		if !next.Has(put.Ref()) {
+			next.counts[put.Ref().Kind]++
+		}
 		delete(next.damaged, put.Ref())
 		next.entries[put.Ref()] = put
 	}
