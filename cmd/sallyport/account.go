@@ -196,6 +196,9 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 		if account.Notify != "" {
 			c.prose("owner told at     %s\n", account.Notify)
 		}
+		if len(account.Without) > 0 {
+			c.prose("not offered       %s\n", strings.Join(account.Without, ", "))
+		}
 		for _, i := range firsts(account.Incidents) {
 			c.prose("incident          %d, %s, of %s: %s\n", i.Number, i.State, moment(i.At), i.Reason)
 		}

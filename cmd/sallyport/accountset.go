@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"sallyport/internal/kit/words"
 	"sallyport/internal/mail"
@@ -15,6 +16,7 @@ type accountSet struct {
 	Role           string `enum:",person,bulk" default:"" help:"What it sends: a person's mail, or bulk (newsletters, shops). Its sessions end."`
 	RecipientsHour string `placeholder:"N" help:"The most recipients within an hour; default: those of its role again."`
 	RecipientsDay  string `placeholder:"N" help:"The most recipients within a day; default: those of its role again."`
+	Without        string `placeholder:"NAME,..." help:"Extensions of IMAP that its programs are not offered, since one of them uses them wrongly; none: they are offered all again. Its sessions end."`
 	Notify         string `placeholder:"ADDRESS" help:"Where outside its owner is told when it is contained, beside the mailbox; none: nowhere. The address before is told of the change."`
 }
 
@@ -27,7 +29,8 @@ Examples:
   sallyport account set club@example.org --recipients-hour 800 --recipients-day 2000
   sallyport account set club@example.org --recipients-hour default
   sallyport account set news@example.org --role bulk
-  sallyport account set alice@example.org --notify alice@example.net`
+  sallyport account set alice@example.org --notify alice@example.net
+  sallyport account set alice@example.org --without condstore,qresync`
 }
 
 // Run changes what the account may send.
@@ -37,9 +40,12 @@ func (a accountSet) Run(ctx context.Context, c console) error {
 		return err
 	}
 	return a.operate(ctx, c, func(o *operate.Client) error {
-		account, err := o.AccountSet(ctx, operate.AccountSet{Address: a.Address, Role: a.Role, RecipientsHour: hour, RecipientsDay: day, Notify: a.notify()})
+		account, err := o.AccountSet(ctx, operate.AccountSet{Address: a.Address, Role: a.Role, RecipientsHour: hour, RecipientsDay: day, Notify: a.notify(), Without: a.without()})
 		if err != nil || account.Recipients == nil {
 			return a.tell(c, account, err, "", "")
+		}
+		if a.Without != "" && a.Notify == "" && a.Role == "" && hour == nil && day == nil {
+			return a.tell(c, account, nil, notOffered(account), "")
 		}
 		if a.Notify != "" && a.Role == "" && hour == nil && day == nil {
 			return a.tell(c, account, nil, toldAt(account), "")
@@ -57,6 +63,26 @@ func (a accountSet) notify() *string {
 		return new(string)
 	}
 	return &a.Notify
+}
+
+// without are the extensions that are not offered; nil where nothing is said of them.
+func (a accountSet) without() *[]string {
+	switch a.Without {
+	case "":
+		return nil
+	case "none":
+		return &[]string{}
+	}
+	names := strings.Split(a.Without, ",")
+	return &names
+}
+
+// notOffered says which extensions the programs of an account are not offered.
+func notOffered(a operate.Account) string {
+	if len(a.Without) == 0 {
+		return "is offered every extension of IMAP"
+	}
+	return "is not offered " + strings.Join(a.Without, ", ")
 }
 
 // toldAt says where the owner of an account is told of what becomes of it.

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"strings"
 
 	imap "sallyport/internal/imap/server"
 	"sallyport/internal/mail"
@@ -43,7 +44,9 @@ func (b *imapBackend) Login(ctx context.Context, c imap.Channel, user, password 
 func (b *imapBackend) Mailboxes() *mailbox.User { return b.user }
 
 // Without implements imap.Session.
-func (b *imapBackend) Without() []string { return nil }
+func (b *imapBackend) Without() []string {
+	return strings.FieldsFunc(b.visit.Proof().Without, func(r rune) bool { return r == ',' })
+}
 
 // Program implements imap.Session.
 func (b *imapBackend) Program(ctx context.Context, fields map[string]string) {

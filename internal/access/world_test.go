@@ -31,6 +31,7 @@ import (
 	"sallyport/internal/kit/pki"
 	"sallyport/internal/mail"
 	"sallyport/internal/mailbox"
+	"sallyport/internal/oidc"
 	"sallyport/internal/signin"
 	"sallyport/internal/store/mem"
 	"sallyport/internal/store/pebble"
@@ -125,6 +126,7 @@ type world struct {
 	config   Config
 	client   *tls.Config
 	at       map[Kind]string
+	judge    *oidc.Judge // of access tokens; nil: nobody judges them
 }
 
 func newWorld(t *testing.T, change ...func(*Config, *signin.Limits)) *world {
@@ -134,7 +136,7 @@ func newWorld(t *testing.T, change ...func(*Config, *signin.Limits)) *world {
 	limits := accounts.DefaultLimits()
 	limits.HashMemory, limits.HashPasses, limits.ScramRounds = 64, 1, 4096
 	var err error
-	w.identity, err = accounts.Open(t.Context(), mem.New(), accounts.Options{Limits: limits, Now: time.Now, Logger: log, Mechanisms: accounts.KnownMechanisms()})
+	w.identity, err = accounts.Open(t.Context(), mem.New(), accounts.Options{Limits: limits, Now: time.Now, Logger: log, Mechanisms: accounts.KnownMechanisms(), Provider: func() *oidc.Judge { return w.judge }})
 	must(t, err)
 	for _, a := range []string{alice, bob} {
 		_, err := w.identity.Add(t.Context(), addr(t, a), password, accounts.Sending{Role: accounts.RolePerson}, nil)

@@ -30,6 +30,9 @@ type Account struct {
 	// to within any hour and any day; 0: what its role may.
 	RecipientsHour int `json:"recipients_hour,omitempty"`
 	RecipientsDay  int `json:"recipients_day,omitempty"`
+	// Without names, separated by commas, the extensions of IMAP that its programs are not offered;
+	// what they mean is for the engine to say. "": it is offered all.
+	Without string `json:"without,omitempty"`
 	// Revision grows with every change of standing, role or policy, and is
 	// never used again, not even by another account of the same address. A
 	// session that signed in under another revision must not go on.

@@ -124,6 +124,12 @@ func (s secret) unmatched(rnd io.Reader) (secret, error) {
 	return s, nil
 }
 
+// SetWithout says which extensions of IMAP the account's programs are not offered. Its sessions
+// end, so that they are told.
+func (i *Identity) SetWithout(ctx context.Context, a mail.Address, names string, facts [][]byte) (Account, error) {
+	return i.amend(ctx, a, facts, nil, func(r *record) { r.Without = names })
+}
+
 // SetPolicy says with what the account may sign in from now on. Its sessions end.
 // alone: a certificate shown in TLS is enough without AUTH, where the policy takes it by
 // itself.

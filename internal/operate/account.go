@@ -45,6 +45,8 @@ type Account struct {
 	// AccountShow and AccountSet.
 	Recipients *Allowance `json:"recipients,omitempty"`
 	Notify     string     `json:"notify,omitempty"`
+	// Without are the extensions of IMAP that its programs are not offered.
+	Without []string `json:"without,omitempty"`
 	// LastSignIn and Sessions are told by AccountShow alone: the last sign-in that the trace
 	// still has, and what is open.
 	LastSignIn *LastSignIn `json:"last_sign_in,omitempty"`

@@ -2,13 +2,17 @@ package operate
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/budget"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/fact"
+	imap "sallyport/internal/imap/server"
 	"sallyport/internal/mail"
 )
 
@@ -87,6 +91,9 @@ type AccountSet struct {
 	// Notify is the address outside at which the owner is told of incidents; "": none any
 	// more; nil: as it is.
 	Notify *string `json:"notify,omitempty"`
+	// Without are the extensions of IMAP that the account's programs are not offered; none: all are
+	// again; nil: as it is.
+	Without *[]string `json:"without,omitempty"`
 }
 
 func (r AccountSet) sends() bool {
@@ -94,14 +101,21 @@ func (r AccountSet) sends() bool {
 }
 
 // AccountSet changes what an account may send, at once and without ending its sessions,
-// unless its role is another one, and where its owner is told of incidents.
+// unless its role is another one, where its owner is told of incidents, and which extensions its
+// programs are offered, for which its sessions end.
 func (op *Operator) AccountSet(ctx context.Context, by Caller, r AccountSet) (Account, error) {
 	a, err := parseAccount(r.Address)
 	if err != nil {
 		return Account{}, err
 	}
-	if !r.sends() && r.Notify == nil {
-		return Account{}, invalid(errText("name what to set: --role, --recipients-hour, --recipients-day, --notify"))
+	if !r.sends() && r.Notify == nil && r.Without == nil {
+		return Account{}, invalid(errText("name what to set: --role, --recipients-hour, --recipients-day, --notify, --without"))
+	}
+	var without string
+	if r.Without != nil {
+		if without, err = withoutOf(*r.Without); err != nil {
+			return Account{}, invalid(err)
+		}
 	}
 	var contact mail.Address
 	if r.Notify != nil {
@@ -113,13 +127,21 @@ func (op *Operator) AccountSet(ctx context.Context, by Caller, r AccountSet) (Ac
 	ended := 0
 	if r.sends() {
 		account, err := op.setSending(ctx, by, a, r)
-		if err != nil || r.Notify == nil {
+		if err != nil || r.Notify == nil && r.Without == nil {
 			return account, err
 		}
 		ended = account.SessionsEnded
 	}
-	if err := op.setContact(ctx, by, a, contact); err != nil {
-		return Account{}, err
+	if r.Without != nil {
+		if _, err := op.o.Accounts.SetWithout(ctx, a, without, fact.EncodeAll(op.accountFact(by, a, "extensions changed", fact.Pair{Name: "without", Value: without}))); err != nil {
+			return Account{}, err
+		}
+		ended += op.endSessions(a)
+	}
+	if r.Notify != nil {
+		if err := op.setContact(ctx, by, a, contact); err != nil {
+			return Account{}, err
+		}
 	}
 	account, err := op.o.Accounts.Get(a)
 	if err != nil {
@@ -128,6 +150,22 @@ func (op *Operator) AccountSet(ctx context.Context, by Caller, r AccountSet) (Ac
 	v := op.shown(account)
 	v.SessionsEnded = ended
 	return v, nil
+}
+
+// withoutOf is what an account keeps of names of extensions, each of which must be one that can be
+// switched off.
+func withoutOf(names []string) (string, error) {
+	var out []string
+	for _, name := range names {
+		name = strings.ToUpper(strings.TrimSpace(name))
+		if !slices.Contains(imap.Removable(), name) {
+			return "", fmt.Errorf("%s is no extension that can be switched off; those are %s", mail.Printable(name, 40), strings.Join(imap.Removable(), ", "))
+		}
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return strings.Join(out, ","), nil
 }
 
 // setSending changes what an account may send.
@@ -179,6 +217,7 @@ func sendingPairs(s accounts.Sending) []fact.Pair {
 // shown is an account with what it may send.
 func (op *Operator) shown(a accounts.Account) Account {
 	v, allowance := op.view(a), op.allowance(a)
+	v.Without = strings.FieldsFunc(a.Without, func(r rune) bool { return r == ',' })
 	v.Recipients = &allowance
 	if c, ok := op.o.Book.Snapshot().Contact(a.Address); ok && !c.Address.IsZero() {
 		v.Notify = c.Address.String()

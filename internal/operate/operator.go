@@ -34,6 +34,7 @@ type Accounts interface {
 	Add(ctx context.Context, a mail.Address, password string, s accounts.Sending, facts [][]byte, with ...store.Planner) (accounts.Account, error)
 	SetPassword(ctx context.Context, a mail.Address, password string, facts [][]byte) (accounts.Account, error)
 	TrustPassword(ctx context.Context, a mail.Address, facts [][]byte) (accounts.Account, error)
+	SetWithout(ctx context.Context, a mail.Address, names string, facts [][]byte) (accounts.Account, error)
 	SetSending(ctx context.Context, a mail.Address, s accounts.Sending, facts [][]byte) (accounts.Account, error)
 	Remove(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) error
 	Rename(ctx context.Context, from, to mail.Address, facts [][]byte, with ...store.Planner) (accounts.Account, error)

@@ -53,6 +53,18 @@ var offers = []offer{
 	{name: "QRESYNC", after: true},
 }
 
+// Removable returns the names of the extensions that can be switched off, for everybody or for an
+// account, in capitals and in the order in which they are told. What they rest on stays: IMAP4rev1.
+func Removable() []string {
+	var names []string
+	for _, o := range offers {
+		if o.name != "IMAP4rev1" {
+			names = append(names, strings.ToUpper(o.name))
+		}
+	}
+	return names
+}
+
 // offered reports whether an extension is on offer to this client.
 func (c *conn) offered(name string) bool {
 	name = strings.ToUpper(name)
