@@ -51,6 +51,20 @@ func Peer(remote netip.AddrPort, state *tls.ConnectionState, ours *x509.Certific
 	return accounts.Peer{Remote: remote.Addr().Unmap(), TLS: state, Certificate: ours, For: accounts.ScopeSend}
 }
 
+// Mechanisms are the SASL mechanisms that a connection is offered, for server.Config.
+func (in *Intake) Mechanisms(c server.Channel) []string {
+	return in.Accounts.Offered(Peer(c.Remote, c.TLS, nil), c.Plus)
+}
+
+// Unoffered says why a connection is not offered EXTERNAL, if its certificate was one to sign
+// in with once, for server.Config.
+func (in *Intake) Unoffered(c server.Channel, mechanism string) string {
+	if mechanism != accounts.MechExternal {
+		return ""
+	}
+	return in.Accounts.Lapsed(Peer(c.Remote, c.TLS, nil))
+}
+
 // unasked signs in whoever shows the certificate of an account that chose to be known by it
 // alone: many programs show one and just send. It returns a refusal, or none.
 func (s *session) unasked(ctx context.Context) (r mail.Reply) {

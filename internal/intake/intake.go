@@ -51,6 +51,8 @@ type Accounts interface {
 	// Lapsed says why the certificate that the client shows, of a key that is enrolled, is none
 	// to sign in with now; "": there is nothing to say.
 	Lapsed(p accounts.Peer) string
+	// Offered are the SASL mechanisms for one client; plus: they can be bound to its channel.
+	Offered(p accounts.Peer, plus bool) []string
 }
 
 // Queue is what intake needs of the spool.

@@ -10,9 +10,7 @@ import (
 	"syscall"
 
 	"sallyport/internal/access"
-	"sallyport/internal/accounts"
 	"sallyport/internal/config"
-	"sallyport/internal/intake"
 	"sallyport/internal/kit/listen"
 	localdoor "sallyport/internal/local/door"
 	"sallyport/internal/node/settings"
@@ -94,22 +92,8 @@ func (n *Node) bind(ctx context.Context, p listen.Place) (net.Listener, error) {
 func (n *Node) serverConfig(g *generation) server.Config {
 	return server.Config{
 		Hostname: g.cfg.Hostname, TLS: g.tls, Awaiting: g.tls == nil && g.cfg.ACME.On(), Limits: settings.Server(g.cfg), Admission: n.admission, Memory: n.memory,
-		Logger: n.log, Now: n.o.Now, Notice: g.cfg.Notice, Balancers: g.cfg.Proxy.From, Mechanisms: n.mechanisms, Unoffered: n.unoffered, Clear: n.clear, UserID: localdoor.UID,
+		Logger: n.log, Now: n.o.Now, Notice: g.cfg.Notice, Balancers: g.cfg.Proxy.From, Mechanisms: n.intake.Mechanisms, Unoffered: n.intake.Unoffered, Clear: n.clear, UserID: localdoor.UID,
 	}
-}
-
-// mechanisms are those that a connection to one of our doors is offered.
-func (n *Node) mechanisms(c server.Channel) []string {
-	return n.data.Accounts.Offered(intake.Peer(c.Remote, c.TLS, nil), c.Plus)
-}
-
-// unoffered says why a connection to one of our doors is not offered EXTERNAL, if its
-// certificate was one to sign in with once.
-func (n *Node) unoffered(c server.Channel, mechanism string) string {
-	if mechanism != accounts.MechExternal {
-		return ""
-	}
-	return n.data.Accounts.Lapsed(intake.Peer(c.Remote, c.TLS, nil))
 }
 
 // doorKinds are the kinds of doors that a configuration has.

@@ -42,16 +42,8 @@ func (n *Node) state(ctx context.Context) metrics.State {
 	}
 	v.Capped = n.capped(ctx)
 	v.Tokenless = len(n.tokenTroubles())
-	for _, r := range n.networks.Reports() {
-		switch r.State {
-		case guard.StateOpen:
-			v.NetworksOpen++
-		case guard.StateWaiting:
-			v.NetworksWaiting++
-		case guard.StateClosed:
-			v.NetworksClosed++
-		}
-	}
+	trusted := n.networks.Count()
+	v.NetworksOpen, v.NetworksWaiting, v.NetworksClosed = trusted[guard.StateOpen], trusted[guard.StateWaiting], trusted[guard.StateClosed]
 	v.Guessed = n.data.Accounts.CountGuessedAt()
 	var err error
 	if v.Ending, err = n.operator.CountEnding(ctx); err != nil {

@@ -339,3 +339,12 @@ func (g *Guard) Reports() (all []Report) {
 	}
 	return all
 }
+
+// Count is how many networks there are in each state.
+func (g *Guard) Count() map[State]int {
+	n := map[State]int{}
+	for _, r := range g.Reports() {
+		n[r.State]++
+	}
+	return n
+}

@@ -107,6 +107,9 @@ func (w *world) state(want guard.State) {
 	if len(all) != 1 || all[0].State != want || (all[0].Why == "") != (want == guard.StateOpen) {
 		w.t.Errorf("it is not %s: %+v", want, all)
 	}
+	if n := w.Count(); len(n) != 1 || n[want] != 1 {
+		w.t.Errorf("counted are %v, want one that is %s", n, want)
+	}
 }
 
 // A network counts once public clients were seen, also after a restart, and not for longer
