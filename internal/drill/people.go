@@ -142,7 +142,11 @@ func (a *act) lie(ctx context.Context, who stage.Account, l letter) error {
 	defer c.quit()
 	if good(c.signIn(who)) {
 		l.actor, l.account, l.to = verdict.Liar, who.Address, []string{a.bob.Address}
-		a.post(c, l)
+		if good(a.post(c, l)) {
+			// What was taken arrives before the account is stopped for what is refused.
+			a.stage.Clock.Advance(a.stage.Config.Hijack.Hold + time.Minute)
+			return a.stage.Settle(ctx, settleTime)
+		}
 	}
 	return nil
 }
