@@ -16,18 +16,20 @@ type folder struct {
 
 	refs int // under the user's lock
 
-	mu      sync.Mutex
-	dir     string
-	ended   error // why nobody can go on with it
-	book    *book
-	journal *journal
-	cache   *cache
-	damage  []string // what was found to be lost of the index when it was opened
-	keyword keywordLetters
-	words   map[string]string // keywords by their small form, as they were written first
-	times   times
-	lazy    []byte        // records that need not be durable, and are not written yet
-	changed chan struct{} // closed at the next change
+	mu       sync.Mutex
+	dir      string
+	ended    error // why nobody can go on with it
+	book     *book
+	journal  *journal
+	cache    *cache
+	damage   []string // what was found to be lost of the index when it was opened
+	keyword  keywordLetters
+	words    map[string]string // keywords by their small form, as they were written first
+	times    times
+	messages []Message // of the book at modseq; nobody changes it
+	modseq   ModSeq
+	lazy     []byte        // records that need not be durable, and are not written yet
+	changed  chan struct{} // closed at the next change
 }
 
 // times are those of the folders when they were read.

@@ -22,7 +22,7 @@ type State struct {
 	UIDValidity   uint32
 	UIDNext       UID
 	HighestModSeq ModSeq
-	Messages      []Message // by UID; nobody changes it
+	Messages      []Message // by UID; many have it, and nobody changes it
 }
 
 // Changes is what happened in a folder after a mod-sequence.
@@ -91,17 +91,19 @@ func (m *Mailbox) ReadOnly() bool { return m.readOnly }
 
 func (e *entry) message() Message { return Message{e.uid, e.modseq, e.flags, e.date} }
 
-// State returns the folder as it was last looked at. It costs as much as the folder is long:
-// ask once, and Since from then on.
+// State returns the folder as it was last looked at. After a change it costs as much as the folder
+// is long: ask once, and Since from then on.
 func (m *Mailbox) State() State {
 	f := m.folder
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := State{UIDValidity: f.book.validity, UIDNext: f.book.next, HighestModSeq: f.book.modseq, Messages: make([]Message, len(f.book.entries))}
-	for i, e := range f.book.entries {
-		s.Messages[i] = e.message()
+	if f.modseq != f.book.modseq || len(f.messages) != len(f.book.entries) {
+		f.messages, f.modseq = make([]Message, len(f.book.entries)), f.book.modseq
+		for i, e := range f.book.entries {
+			f.messages[i] = e.message()
+		}
 	}
-	return s
+	return State{UIDValidity: f.book.validity, UIDNext: f.book.next, HighestModSeq: f.book.modseq, Messages: f.messages}
 }
 
 // UIDValidity returns what State says of it, without the rest.
@@ -110,6 +112,14 @@ func (m *Mailbox) UIDValidity() uint32 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.book.validity
+}
+
+// Exists reports whether a message is there, as far as the folder was looked at.
+func (m *Mailbox) Exists(uid UID) bool {
+	f := m.folder
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.book.entry(uid) != nil
 }
 
 // Since returns what happened after a mod-sequence that State or Since told.
@@ -148,6 +158,13 @@ func (m *Mailbox) Changed() <-chan struct{} {
 		return ended
 	}
 	return f.changed
+}
+
+// AnyRecent reports whether there may be a message of which Recent is true.
+func (m *Mailbox) AnyRecent() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.recent) > 0
 }
 
 // Recent reports whether this session is the first that was told of a message. RFC 3501 §2.3.2.

@@ -79,6 +79,7 @@ func (u *User) lay(f *folder) (over []*folder) {
 	}
 	f.mu.Lock()
 	messages := len(f.book.entries)
+	f.messages = nil
 	rests := u.ended == nil && f.ended == nil && messages <= u.root.limits.Resting && f.close()
 	f.mu.Unlock()
 	if !rests {

@@ -79,7 +79,7 @@ func (c *conn) replaced(r *imapwire.Replaced) (uid mailbox.UID, res result, good
 		return 0, no("READ-ONLY", "the mailbox is open for reading"), false
 	}
 	places, res, good := c.places(r.Set, r.UID)
-	if good && len(places) == 0 {
+	if good && (len(places) == 0 || !c.box.mb.Exists(c.box.msgs[places[0]].UID)) {
 		return 0, no("EXPUNGEISSUED", "there is no such message"), false
 	}
 	if !good {

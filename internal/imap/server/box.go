@@ -131,6 +131,9 @@ func (c *conn) tellAdded() {
 }
 
 func (b *box) recent() (count int) {
+	if !b.mb.AnyRecent() {
+		return 0
+	}
 	for i := range b.msgs {
 		if b.mb.Recent(b.msgs[i].UID) {
 			count++

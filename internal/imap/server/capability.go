@@ -45,6 +45,7 @@ var offers = []offer{
 	{name: "THREAD=REFERENCES", after: true},
 	{name: "MULTIAPPEND", after: true},
 	{name: "REPLACE", after: true},
+	{name: "COMPRESS=DEFLATE", after: true, verbs: []string{"COMPRESS"}},
 	{name: "UTF8=ACCEPT", after: true},
 	{name: "BINARY", after: true},
 	{name: "OBJECTID", after: true},
@@ -89,7 +90,8 @@ func (c *conn) missing(verb string) bool {
 func (c *conn) capabilities() string {
 	var out []string
 	for _, o := range offers {
-		if (c.signedIn && o.after || !c.signedIn && o.before) && c.offered(o.name) {
+		again := c.deflated && o.name == "COMPRESS=DEFLATE" // RFC 4978 §3: there is none on top of it
+		if (c.signedIn && o.after || !c.signedIn && o.before) && c.offered(o.name) && !again {
 			out = append(out, o.name)
 		}
 	}

@@ -27,6 +27,8 @@ type conn struct {
 	box      *box            // nil: none is selected
 	without  map[string]bool // extensions that are not offered
 	command  []byte          // that is read
+	deflated bool            // what is sent is compressed
+	window   *allowance.Hold // what that takes; nil: nothing, or nobody asks
 
 	strange, bad, authFailures int // commands before sign-in, commands in a row that were bad, sign-ins that failed
 	// stray: a sign-in has just failed, and an answer that the client still owed may follow.
@@ -88,8 +90,10 @@ func (c *conn) finish(ctx context.Context, end string) {
 	ctx = context.WithoutCancel(ctx)
 	_ = c.flush()
 	c.leave()
-	if c.hold != nil {
-		c.hold.End()
+	for _, held := range []*allowance.Hold{c.hold, c.window} {
+		if held != nil {
+			held.End()
+		}
 	}
 	if c.sess != nil {
 		c.sess.Close(ctx, end)

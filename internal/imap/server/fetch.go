@@ -121,7 +121,7 @@ func (f *fetching) markSeen(places []int, a imapwire.Fetch) error {
 	var marked []int
 	for _, m := range stored.Messages {
 		if i, there := place(f.box.msgs, m.UID); there {
-			f.box.msgs[i] = m
+			f.box.set(i, m)
 			f.changed[i] = true
 			marked = append(marked, i)
 		}

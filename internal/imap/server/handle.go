@@ -66,6 +66,8 @@ func (c *conn) ofAccount(ctx context.Context, cmd imapwire.Command) (res result,
 	switch a := cmd.Args.(type) {
 	case imapwire.Enable:
 		return c.enable(ctx, a.Names), true
+	case imapwire.Compress:
+		return c.compress(cmd.Tag), true
 	case imapwire.Select:
 		return c.selects(ctx, a, cmd.Verb == "EXAMINE"), true
 	case imapwire.Create:

@@ -39,7 +39,7 @@ func (c *conn) idle(ctx context.Context) result {
 	}
 	c.idling = false
 	if c.box != nil {
-		c.box.unpack(c.box.mb.State())
+		c.box.unpack(c.box.mb.State)
 	}
 	if s.err != nil {
 		return result{status: "-", end: c.broken(s.err)}
@@ -64,7 +64,7 @@ func (c *conn) watch(ctx context.Context) <-chan struct{} {
 			return changed
 		}
 	}
-	b.unpack(b.mb.State())
+	b.unpack(b.mb.State)
 	c.tell(ctx, true)
 	b.pack()
 	if c.flush() != nil {

@@ -200,7 +200,7 @@ func (m *model) sequence() {
 // act does one thing that may be done.
 func (v *viewer) act() {
 	r := v.m.rnd
-	switch n := r.IntN(20); {
+	switch n := r.IntN(22); {
 	case n < 4 || len(v.m.messages) == 0 && !v.m.crowd:
 		v.append()
 	case n < 9:
@@ -222,6 +222,10 @@ func (v *viewer) act() {
 		v.run("FETCH 1:* (UID MODSEQ)")
 	case n == 17:
 		v.leave()
+	case n == 18:
+		v.replace()
+	case n == 19:
+		v.drop()
 	default:
 		v.pipelined()
 	}
@@ -353,6 +357,41 @@ func (v *viewer) copy() {
 			delete(m.messages, u)
 		}
 	}
+}
+
+// replace puts a message in the place of one that the client knows. RFC 8508.
+func (v *viewer) replace() {
+	seq, there := v.some()
+	if !there || v.uids[seq-1] == 0 {
+		return
+	}
+	m, u := v.m, v.uids[seq-1]
+	m.tokens++
+	token := "m" + strconv.Itoa(m.tokens)
+	text := "Subject: " + token + "\r\n\r\nx\r\n"
+	flags := m.flags()
+	command := "REPLACE " + strconv.Itoa(seq)
+	if m.rnd.IntN(2) == 0 {
+		command = "UID REPLACE " + strconv.Itoa(u)
+	}
+	v.run(fmt.Sprintf("%s INBOX (%s) {%d+}\r\n%s", command, strings.Join(flags, " "), len(text), text))
+	if m.messages[u] != nil {
+		m.arrived(&truth{set(flags), token})
+		delete(m.messages, u)
+	}
+}
+
+// drop loses the connection, and comes back: with QRESYNC, with what the client remembers.
+func (v *viewer) drop() {
+	_ = v.conn.Close()
+	v.client = v.m.w.login()
+	switch {
+	case v.qresync:
+		v.run("ENABLE QRESYNC")
+	case v.name == "B":
+		v.run("ENABLE CONDSTORE")
+	}
+	v.choose()
 }
 
 // leave closes the mailbox and opens it again: with QRESYNC, from what the client remembers.

@@ -51,7 +51,7 @@ func (c *conn) tellStored(s mailbox.Stored, before map[mailbox.UID]mailbox.Flags
 	var changed []int
 	for _, m := range s.Messages {
 		if i, there := place(b.msgs, m.UID); there {
-			b.msgs[i] = m
+			b.set(i, m)
 			changed = append(changed, i)
 		}
 	}

@@ -11,11 +11,26 @@ import (
 // uses it.
 type view struct {
 	msgs []mailbox.Message
+	// shared: others have msgs as well, and own comes before a change of it.
+	shared bool
 	told mailbox.ModSeq // all changes up to it are in msgs
 	gone []mailbox.UID  // in order: those of msgs that are gone, and the client was not told yet
 	// packed are the UIDs of msgs while there are no msgs, of a client that idles: what else is known
 	// of the messages stands in the mailbox as well.
 	packed []imapwire.Range
+}
+
+// own makes msgs those of this view alone.
+func (v *view) own() {
+	if v.shared {
+		v.msgs, v.shared = slices.Clone(v.msgs), false
+	}
+}
+
+// set notes what a message is by now.
+func (v *view) set(i int, m mailbox.Message) {
+	v.own()
+	v.msgs[i] = m
 }
 
 // pack lets the memory of the messages go.
@@ -27,16 +42,23 @@ func (v *view) pack() {
 	for i := range v.msgs {
 		uids = append(uids, uint32(v.msgs[i].UID))
 	}
-	v.packed, v.msgs = slices.Clip(imapwire.RangesOf(uids)), nil
+	v.packed, v.msgs, v.shared = slices.Clip(imapwire.RangesOf(uids)), nil, false
 }
 
 // unpack makes the messages again. Of what has changed since it was told, only the UID is known
 // until it is told.
-func (v *view) unpack(now mailbox.State) {
+func (v *view) unpack(state func() mailbox.State) {
 	if v.packed == nil {
 		return
 	}
-	j := 0
+	now, j, count := state(), 0, 0
+	for _, r := range v.packed {
+		count += int(r.To-r.From) + 1
+	}
+	if now.HighestModSeq == v.told && len(v.gone) == 0 && count == len(now.Messages) { // nothing has happened
+		v.msgs, v.shared, v.packed = now.Messages, true, nil
+		return
+	}
 	for _, r := range v.packed {
 		for u := r.From; u <= r.To && u != 0; u++ {
 			m := mailbox.Message{UID: mailbox.UID(u)}
@@ -59,9 +81,10 @@ func (v *view) take(c mailbox.Changes) (changed []mailbox.UID, added int) {
 		switch i, there := place(v.msgs, m.UID); {
 		case there && v.msgs[i] == m: // this session did it
 		case there:
-			v.msgs[i] = m
+			v.set(i, m)
 			changed = append(changed, m.UID)
 		case i == len(v.msgs):
+			v.own()
 			v.msgs = append(v.msgs, m)
 			added++
 		}
@@ -87,6 +110,7 @@ func (v *view) drop() (places []int, uids []mailbox.UID) {
 		i, _ := place(v.msgs, u)
 		places = append(places, i)
 	}
+	v.own()
 	out := v.msgs[:0]
 	next := 0
 	for i := range v.msgs {

@@ -18,7 +18,7 @@ func TestAPackedViewLosesNoChange(t *testing.T) {
 	}
 	// 2 was removed, 3 flagged, 8 came.
 	now := mailbox.State{HighestModSeq: 8, Messages: []mailbox.Message{was[0], {UID: 3, ModSeq: 7, Flags: seen}, was[3], {UID: 8, ModSeq: 8}}}
-	v.unpack(now)
+	v.unpack(func() mailbox.State { return now })
 	if len(v.msgs) != 4 || v.msgs[0] != was[0] || v.msgs[1].UID != 2 || v.msgs[2] != (mailbox.Message{UID: 3}) {
 		t.Fatalf("%+v", v.msgs)
 	}

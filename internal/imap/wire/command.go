@@ -29,6 +29,8 @@ type (
 	ID struct{ Fields map[string]string }
 	// Enable has the names, in capitals. RFC 5161.
 	Enable struct{ Names []string }
+	// Compress is COMPRESS DEFLATE, which is all there is of it. RFC 4978.
+	Compress struct{}
 	// Mailbox has the one name of DELETE, SUBSCRIBE and UNSUBSCRIBE.
 	Mailbox struct{ Name string }
 	// Create has the arguments of CREATE. RFC 6154 §3.
@@ -91,6 +93,7 @@ func (Authenticate) arguments() {}
 func (ID) arguments()           {}
 func (Enable) arguments()       {}
 func (Mailbox) arguments()      {}
+func (Compress) arguments()     {}
 func (Create) arguments()       {}
 func (Rename) arguments()       {}
 func (Select) arguments()       {}
@@ -106,7 +109,7 @@ func (Search) arguments()       {}
 var verbs = map[string]func(*scanner) Args{
 	"CAPABILITY": nil, "NOOP": nil, "LOGOUT": nil, "STARTTLS": nil, "CHECK": nil, "CLOSE": nil, "UNSELECT": nil,
 	"EXPUNGE": nil, "IDLE": nil, "NAMESPACE": nil,
-	"LOGIN": (*scanner).login, "AUTHENTICATE": (*scanner).authenticate, "ID": (*scanner).id, "ENABLE": (*scanner).enable,
+	"LOGIN": (*scanner).login, "AUTHENTICATE": (*scanner).authenticate, "ID": (*scanner).id, "ENABLE": (*scanner).enable, "COMPRESS": (*scanner).compress,
 	"DELETE": (*scanner).named, "SUBSCRIBE": (*scanner).named, "UNSUBSCRIBE": (*scanner).named,
 	"CREATE": (*scanner).create, "RENAME": (*scanner).rename, "SELECT": (*scanner).selects, "EXAMINE": (*scanner).selects,
 	"STATUS": (*scanner).status, "LIST": (*scanner).lists, "LSUB": (*scanner).lists,
@@ -248,6 +251,13 @@ func (s *scanner) enable() Args {
 		}
 	}
 	return out
+}
+
+func (s *scanner) compress() Args {
+	if s.word() != "DEFLATE" {
+		s.fail("unknown compression")
+	}
+	return Compress{}
 }
 
 func (s *scanner) named() Args { return Mailbox{Name: s.mailbox()} }

@@ -1,0 +1,64 @@
+package server
+
+import (
+	"bufio"
+	"io"
+	"net"
+
+	"github.com/klauspost/compress/flate"
+)
+
+// inflateOctets is about what it takes in memory to read what a client compresses: the 32 KiB that
+// it may refer to, and tables.
+const inflateOctets = 48 << 10
+
+// compress answers COMPRESS. RFC 4978.
+//
+// Nobody compresses before sign-in: no password stands beside text that others chose. What is sent is
+// compressed piece by piece without memory of what was sent before, so that an idle session holds
+// nothing for it, and no message is told by how it resembles another one that was sent earlier.
+func (c *conn) compress(tag string) result {
+	switch {
+	case c.deflated:
+		return no("COMPRESSIONACTIVE", "what is sent is compressed already") // RFC 4978 §3
+	case c.in.Buffered() > 0:
+		// As with STARTTLS: what was sent before the answer is in neither form.
+		return bad("nothing may follow COMPRESS before it is answered").ending(EndInjection)
+	case c.o.Memory != nil:
+		c.window = c.o.Memory.Hold(false)
+		if !c.window.Take(inflateOctets) {
+			return no("LIMIT", "there is no memory for it now")
+		}
+	}
+	c.line(tag, " OK what follows is compressed")
+	if err := c.flush(); err != nil {
+		return result{status: "-", end: EndEOF}
+	}
+	c.nc, c.deflated = newDeflated(c.nc), true
+	return result{status: "-"}
+}
+
+// deflated is a connection whose octets are compressed.
+type deflated struct {
+	net.Conn
+	in  io.Reader
+	out io.Writer
+}
+
+func newDeflated(nc net.Conn) *deflated {
+	return &deflated{Conn: nc, in: flate.NewReader(bufio.NewReaderSize(nc, keepOut)), out: flate.NewStatelessWriter(nc)}
+}
+
+// Read implements io.Reader.
+func (d *deflated) Read(p []byte) (int, error) { return d.in.Read(p) }
+
+// Write sends all of p.
+func (d *deflated) Write(p []byte) (int, error) { return d.out.Write(p) }
+
+// CloseWrite tells the client that nothing follows.
+func (d *deflated) CloseWrite() error {
+	if half, ok := d.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return d.Conn.Close()
+}

@@ -1,0 +1,42 @@
+package server
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/compress/flate"
+)
+
+// What was sent through a compressed connection comes out the same, at once, in pieces of any length.
+func TestDeflated(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	d := newDeflated(far)
+	r := rand.New(rand.NewPCG(1, 2))
+	in := flate.NewReader(near)
+	for i := range 200 {
+		piece := []byte(strings.Repeat("* 12 FETCH (FLAGS (\\Seen))\r\n", r.IntN(50)+1))
+		if i%3 == 0 {
+			piece = make([]byte, r.IntN(100_000)+1)
+			for j := range piece {
+				piece[j] = byte(r.Uint32())
+			}
+		}
+		failed := make(chan error, 1)
+		go func() {
+			_, err := d.Write(bytes.Clone(piece))
+			failed <- err
+		}()
+		got := make([]byte, len(piece))
+		if _, err := io.ReadFull(in, got); err != nil || !bytes.Equal(got, piece) {
+			t.Fatalf("piece %d: %v", i, err)
+		}
+		if err := <-failed; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
