@@ -13,8 +13,8 @@ type view struct {
 	msgs []mailbox.Message
 	// shared: others have msgs as well, and own comes before a change of it.
 	shared bool
-	told mailbox.ModSeq // all changes up to it are in msgs
-	gone []mailbox.UID  // in order: those of msgs that are gone, and the client was not told yet
+	told   mailbox.ModSeq // all changes up to it are in msgs
+	gone   []mailbox.UID  // in order: those of msgs that are gone, and the client was not told yet
 	// packed are the UIDs of msgs while there are no msgs, of a client that idles: what else is known
 	// of the messages stands in the mailbox as well.
 	packed []imapwire.Range
