@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, proxies, networks, configs, walks, pkcs12, clients, lint, vuln.
+# The rest: build, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, proxies, networks, configs, walks, pkcs12, clients, moving, lint, vuln.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -14,7 +14,7 @@ LEAST    ?= 85
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := certificate expiry hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies screen networks rollout hijack drill audit
+.PHONY: run build test unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies screen networks rollout hijack drill audit moving
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -139,6 +139,13 @@ clients:
 	./scripts/install-test-tools
 	./scripts/install-clients
 	SALLYPORT_CLIENTS=1 go test -count 1 -v ./test/clients
+
+# A hundred thousand messages from Debian's Dovecot, with the importing process killed ten times; out
+# again, read by Dovecot; and what damage costs. As root.
+MOVING ?= 100000
+moving:
+	./scripts/install-test-tools
+	MOVING=$(MOVING) go test -timeout 90m -count 1 -v ./test/moving
 
 # What make test takes a sample of, in full: ten thousand messages in each test that kills the
 # server, and a hundred thousand random sequences of commands against the model, and half a million on a

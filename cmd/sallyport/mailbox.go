@@ -14,6 +14,9 @@ type mailboxCommands struct {
 	Show    mailboxShow    `cmd:"" help:"Show the folders of a mailbox."`
 	Verify  mailboxVerify  `cmd:"" help:"Read every message and every index, and say what is damaged."`
 	Rebuild mailboxRebuild `cmd:"" help:"Make the index of a mailbox anew from its files."`
+	Import  mailboxImport  `cmd:"" help:"Move mail in from a Maildir, an mbox or another server."`
+	Export  mailboxExport  `cmd:"" help:"Write mail out as a Maildir, a tar archive or mbox files."`
+	Restore mailboxRestore `cmd:"" help:"Bring back mail, or one message, out of a backup."`
 }
 
 type mailboxLs struct {

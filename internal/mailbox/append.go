@@ -58,6 +58,12 @@ func (a *Appending) Add(ctx context.Context, r io.Reader, size int64, flags Flag
 	if err := f.mayBear(flags); err != nil {
 		return err
 	}
+	return a.take(ctx, item{name: root.newName(), flags: flags, date: date}, r, size)
+}
+
+// take keeps a message in tmp, under a name that no other has.
+func (a *Appending) take(ctx context.Context, it item, r io.Reader, size int64) error {
+	root := a.to.folder.root
 	if root.space != nil {
 		give, ok := root.space.Take(size)
 		if !ok {
@@ -65,10 +71,9 @@ func (a *Appending) Add(ctx context.Context, r io.Reader, size int64, flags Flag
 		}
 		a.give = append(a.give, give)
 	}
-	if date.IsZero() {
-		date = root.now()
+	if it.date.IsZero() {
+		it.date = root.now()
 	}
-	it := item{name: root.newName(), flags: flags, date: date}
 	tmp := a.tmp(it)
 	file, err := root.fs.Create(tmp)
 	if err != nil {
@@ -82,7 +87,7 @@ func (a *Appending) Add(ctx context.Context, r io.Reader, size int64, flags Flag
 	}
 	err = errors.Join(err, file.Close())
 	if err == nil {
-		err = root.fs.Touch(tmp, date)
+		err = root.fs.Touch(tmp, it.date)
 	}
 	if err != nil {
 		return told(fmt.Errorf("a message could not be kept: %w", err))

@@ -251,6 +251,17 @@ func (m *Mailbox) measure(ctx context.Context, uid UID) (size int64, ragged bool
 	return size, ragged, c.Close()
 }
 
+// FileOf returns how the file of a message is called; "" if it is gone.
+func (m *Mailbox) FileOf(uid UID) string {
+	f := m.folder
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if e := f.book.entry(uid); e != nil {
+		return e.file
+	}
+	return ""
+}
+
 // Lines returns how long a message is when its last line is ended too, as protocols tell it that have
 // no other form.
 func (m *Mailbox) Lines(ctx context.Context, uid UID) (int64, error) {

@@ -14,6 +14,8 @@ type User struct {
 	dir  string
 	refs int // under the root's lock
 
+	moving sync.Mutex // held by who moves messages in from elsewhere
+
 	mu       sync.Mutex
 	ended    error
 	settings *settings

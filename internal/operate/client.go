@@ -202,7 +202,12 @@ func (c *Client) post(ctx context.Context, action string, q any) (*http.Response
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://sallyport/v1/"+action, bytes.NewReader(body))
+	return c.send(ctx, action, bytes.NewReader(body))
+}
+
+// send sends one request with a body that is written already.
+func (c *Client) send(ctx context.Context, action string, body io.Reader) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://sallyport/v1/"+action, body)
 	if err != nil {
 		return nil, err
 	}

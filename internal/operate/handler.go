@@ -80,7 +80,6 @@ func admitting(next http.Handler, owner uint32, may func(c Caller, owner uint32)
 			fail(w, err)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, MaxRequest)
 		next.ServeHTTP(w, r)
 	})
 }
@@ -163,7 +162,7 @@ func listing[Q, A any](mux *http.ServeMux, name string, act func(context.Context
 // request reads the whole request as a Q; unknown fields are refused, so that an
 // older server never ignores what a newer client asks for.
 func request[Q any](r *http.Request) (q Q, err error) {
-	dec := json.NewDecoder(r.Body)
+	dec := json.NewDecoder(http.MaxBytesReader(nil, r.Body, MaxRequest))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&q); err != nil {
 		return q, invalid(fmt.Errorf("the request does not read: %w", err))

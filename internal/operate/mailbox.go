@@ -210,6 +210,10 @@ func mailboxRoutes(mux *http.ServeMux, op *Operator) {
 	listing(mux, "mailbox.show", op.MailboxShow)
 	listing(mux, "mailbox.verify", op.MailboxVerify)
 	listing(mux, "mailbox.rebuild", op.MailboxRebuild)
+	listing(mux, "mailbox.import", op.MailboxImport)
+	listing(mux, "mailbox.uids", op.MailboxUIDs)
+	adding(mux, op)
+	streaming(mux, "mailbox.export", op.MailboxExport)
 }
 
 // MailboxList calls Operator.MailboxList.

@@ -165,6 +165,36 @@ func (n *night) mailboxes() {
 	n.gives(1, "sallyport mailbox verify alice@example.org", "sallyport/index is damaged")
 	n.gives(0, "sallyport mailbox rebuild alice@example.org", "INBOX: [1-9][0-9]* messages, 0 with a new UID; it was damaged: sallyport/index is damaged")
 	n.says("`the index of a mailbox is damaged`")
+	n.moving()
+}
+
+// moving moves mail into a mailbox, out of it, and back out of a backup.
+func (n *night) moving() {
+	n.t.Helper()
+	n.open("Mail moves in")
+	n.leaves("there is no other server here; test/moving moves from a Dovecot",
+		"sallyport mailbox import alice@example.org imaps://old.example.org --password-file /root/alice.pw --dry-run",
+		"sallyport mailbox import alice@example.org imaps://old.example.org --password-file /root/alice.pw")
+	n.must("mkdir -p /srv/old/cur /srv/old/.Invoices/cur && printf 'Subject: a letter of the tax office\nMessage-ID: <1234@example.net>\n\nx\n' | tee /srv/old/cur/1700000000.M1.old:2,S > /srv/old/.Invoices/cur/1700000001.M1.old:2,")
+	n.must("printf 'From a@example.net Sun Nov 29 15:04:05 2009\nSubject: b\n\nb\n' > /srv/spool")
+	n.words = []string{"/home/alice/Maildir", "/srv/old", "/var/mail/alice", "/srv/spool"}
+	n.gives(0, "sallyport mailbox import alice@example.org /home/alice/Maildir", "2 messages came")
+	n.gives(0, "sallyport mailbox import alice@example.org /var/mail/alice --into 'Old mail'", "1 message came")
+	n.open("Mail comes back, or goes elsewhere")
+	n.must("mkdir -p /srv/export && sallyport backup --to /srv/night.tar.zst && rm -r /var/lib/sallyport/mail/example.org/alice/.Invoices")
+	n.words = []string{"/backup/sallyport-….tar.zst", "/srv/night.tar.zst"}
+	for command, want := range map[string]string{
+		" --dry-run":                            "1 message would come",
+		" --folder Invoices --since 2026-01-01": "1 message",
+		" --message-id '<1234@example.net>'":    "1 message",
+		" --search 'tax office'":                "still in the folder",
+	} {
+		n.gives(0, "sallyport mailbox restore alice@example.org --from /backup/sallyport-….tar.zst"+command, want)
+	}
+	n.gives(0, "sallyport mailbox export alice@example.org /srv/export/alice", "wrote /srv/export/alice")
+	n.gives(0, "sallyport mailbox export alice@example.org /srv/export/alice.tar --format tar", "wrote")
+	n.gives(0, "sallyport mailbox export alice@example.org /srv/export/alice-mbox --format mbox", "wrote")
+	n.must("rm -r /srv/*")
 }
 
 func (n *night) people() {

@@ -133,3 +133,6 @@ func (d shared) Free(dir string) (uint64, error) {
 	u, err := d.fs.GetDiskUsage(dir)
 	return u.AvailBytes, err
 }
+
+// HostDisk is the file system of this machine.
+func HostDisk() fsys.FS { return Disk(vfs.Default) }
