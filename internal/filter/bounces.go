@@ -3,10 +3,12 @@ package filter
 import (
 	"context"
 	"io"
+	"slices"
 	"time"
 
 	"sallyport/internal/fact"
 	"sallyport/internal/filter/bounce"
+	"sallyport/internal/filter/flood"
 	"sallyport/internal/gate"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
@@ -45,6 +47,7 @@ type Bounces struct {
 	Return func(mail.Address) bool
 	Trace  Trace
 	Now    func() time.Time
+	Flood  *flood.Gauge // nil: every bounce that is let in is delivered
 }
 
 var _ intake.Inspector = Bounces{}
@@ -84,7 +87,22 @@ func (l bounceLook) Judge(ctx context.Context, c intake.Content) intake.Finding 
 		// Nothing is guessed: the bounce comes again.
 		return intake.Finding{Action: intake.Defer, Rule: "bounce-not-looked-up", Notes: []fact.Pair{{Name: "bounce", Value: err.Error()}}}
 	}
-	return JudgeBounce(f, known, l.b.InForce().Bounces(), l.b.Ours, l.b.Now())
+	finding := JudgeBounce(f, known, l.b.InForce().Bounces(), l.b.Ours, l.b.Now())
+	if l.b.Flood == nil || !Foldable(f, known, finding) || l.b.Flood.Passes(l.m.Envelope.To) {
+		return finding
+	}
+	finding.Action, finding.Rule = intake.Hold, flood.Rule
+	finding.Reason = "bounces of messages that are not known here come in numbers; a digest counts them"
+	return finding
+}
+
+// Foldable reports whether a bounce may be held and counted where too many come: one that is let
+// in, and of which the trace does not say that it answers our mail.
+func Foldable(f bounce.Found, known Known, finding intake.Finding) bool {
+	if f.Kind == bounce.NoBounce || finding.Action != intake.Pass && finding.Action != intake.Junk {
+		return false
+	}
+	return known.Ours == "" && !slices.ContainsFunc(known.Returned, func(s Sent) bool { return s.Ours })
 }
 
 // Known is what the trace knows of what was found in a bounce.

@@ -6,6 +6,7 @@ import (
 
 	"sallyport/internal/callout"
 	"sallyport/internal/expiry"
+	"sallyport/internal/filter/flood"
 	"sallyport/internal/incident"
 	"sallyport/internal/incident/notice"
 	"sallyport/internal/ldap/roll"
@@ -28,6 +29,7 @@ func (n *Node) openOperator(_ context.Context) error {
 	}
 	n.notices = notice.New(notice.Options{Log: n.incidents.Log, Store: n.data.Store, Directory: n.book.Snapshot, Post: post, Limits: notice.DefaultLimits(), Now: n.o.Now, Logger: n.log})
 	n.warnings = expiry.New(expiry.Options{Store: n.data.Store, Directory: n.book.Snapshot, Post: post, Endings: n.data.Accounts.Endings, Authority: n.data.DeviceCA.Signing, Limits: expiry.DefaultLimits(), Now: n.o.Now, Logger: n.log})
+	n.digest = flood.NewDigest(flood.Options{Gauge: n.flood, Queue: n.data.Spool, Store: n.data.Store, Send: post.Send, Limits: flood.DefaultLimits(), Now: n.o.Now, Logger: n.log})
 	n.operator = operate.New(operate.Options{
 		Incidents: n.incidents,
 		Accounts:  n.data.Accounts, Credentials: n.data.Accounts, Guesses: n.data.Accounts, DeviceCA: n.data.DeviceCA, Queue: n.data.Spool, Trace: n.data.Trace, Facts: n.data.Facts, Book: n.book, Ledger: n.data.Ledger, Allowance: n.allowance, Now: n.o.Now,

@@ -26,6 +26,6 @@ func (n *Node) bounces() filter.Bounces {
 		InForce: func() *filter.Checks { return n.now().checks },
 		Ours:    func(d mail.Domain) bool { return d == n.config().Hostname || returnpath.Ours(n.book.Snapshot(), d) },
 		Return:  func(a mail.Address) bool { return n.data.ReturnPaths.ForForward(n.book.Snapshot(), a) },
-		Trace:   n.data.Facts, Now: n.o.Now,
+		Trace:   n.data.Facts, Now: n.o.Now, Flood: n.flood,
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"sallyport/internal/door"
 	"sallyport/internal/expiry"
 	"sallyport/internal/fact"
+	"sallyport/internal/filter/flood"
 	"sallyport/internal/filter/sender"
 	"sallyport/internal/hijack/watch"
 	"sallyport/internal/incident"
@@ -81,6 +82,8 @@ type Node struct {
 	notices    *notice.Notices  // tells of incidents
 	webhook    *webhook.Hook    // tells another program of them
 	warnings   *expiry.Warnings // tells of certificates that end
+	flood      *flood.Gauge     // counts bounces of mailboxes
+	digest     *flood.Digest    // tells of those that were held
 	watch      *watch.Watch     // watches accounts for misuse
 	incidents  incident.Keeper  // contains accounts
 	networks   *guard.Guard     // guards networks that sign in as accounts
@@ -114,6 +117,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	counted := door.NewAdmission()
 	n = &Node{o: o, admission: server.NewAdmission(counted), readers: counted.Beside(), memory: allowance.New(cfg.Limits.UnjudgedMemory)}
 	n.log = n.o.Logger
+	n.flood = flood.NewGauge(flood.DefaultLimits(), n.o.Now)
 	n.current.Store(&generation{cfg: cfg}) // so that every step can read it
 	n.certificate = n.newCertificate()
 	n.listeners = listen.New(listen.Options{Sockets: n.o.Sockets, Early: n.o.Early, Bind: n.bind})

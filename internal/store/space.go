@@ -23,6 +23,7 @@ const (
 	SpaceNotices    Space = "told/"
 	SpaceExpiry     Space = "expiry/"
 	SpaceWebhook    Space = "webhook/"
+	SpaceFloods     Space = "flood/"
 	SpaceACME       Space = "acme/"
 	SpaceSigning    Space = "k/d/"
 	SpaceCA         Space = "ca/"
@@ -70,6 +71,7 @@ func Spaces() []Owned {
 		{SpaceInflow, "budget/inflow", "what networks brought and mailboxes took, where that fills again in more than a minute"},
 		{SpaceNotices, "incident/notice", "which incidents somebody was told of, and which contacts that they were replaced"},
 		{SpaceWebhook, "incident/webhook", "of which incidents another program was told"},
+		{SpaceFloods, "filter/flood", "up to which held bounce each mailbox was told of a flood"},
 		{SpaceExpiry, "expiry", "who was told of which certificate's end, and when last"},
 		{SpaceHijack, "hijack/watch", "what is known of each account's habits, who corresponds with whom, and who waits"},
 		{SpaceBinding, "bind/review", "names that accounts used and do not own, where binding only reports"},

@@ -67,6 +67,14 @@ type Found struct {
 	// ours came back; that one is not known says nothing.
 	Mentioned []string
 	Queue     []mail.ID
+	// Failed are the recipients that a report names, at most Limits.Returned.
+	Failed []Failure
+}
+
+// Failure is one recipient as a report tells of him. Who wrote it may have written anything.
+type Failure struct {
+	Domain mail.Domain // of his address; zero: it does not read
+	Status string      // the enhanced status code, as it parses; "": there is none
 }
 
 // Read tells what the message with this header section is, whose body is read from r.
@@ -89,7 +97,7 @@ func (l Limits) Read(h message.Header, body io.Reader) (Found, error) {
 	if kind == NoBounce {
 		kind = Report
 	}
-	found := Found{Kind: kind, Returned: w.returned, Mentioned: w.mentioned, Queue: w.queue}
+	found := Found{Kind: kind, Returned: w.returned, Mentioned: w.mentioned, Queue: w.queue, Failed: w.failed}
 	// What is copied into a text counts as returned where nothing else is.
 	if len(found.Returned) == 0 {
 		found.Returned = w.copied

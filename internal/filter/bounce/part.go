@@ -20,6 +20,7 @@ type walk struct {
 	copied    []Returned // in texts
 	mentioned []string
 	queue     []mail.ID
+	failed    []Failure
 }
 
 // entity reads one part: where it is one that returns a message, that one, else its

@@ -87,13 +87,54 @@ func (w *walk) authors(value string) []mail.Domain {
 // status reads the fields of a report. Its Original-Envelope-Id (RFC 3464 §2.2.1) may
 // be a queue identifier of ours; some add the Message-ID in a field of their own.
 func (w *walk) status(text []byte) {
+	var one Failure
+	named := false
+	next := func() {
+		if named && len(w.failed) < w.l.Returned {
+			w.failed = append(w.failed, one)
+		}
+		one, named = Failure{}, false
+	}
+	defer next()
 	fields(text, func(name, value string) {
+		switch strings.ToLower(name) {
+		case "": // RFC 3464 §2.1: each recipient's fields stand between empty lines
+			next()
+		case "final-recipient":
+			one.Domain, named = recipientDomain(value), true
+		case "status":
+			one.Status = statusCode(value)
+		}
 		id := identifier(value)
 		if namesMessage(name) && id != "" && len(w.returned) < w.l.Returned {
 			w.returned = append(w.returned, Returned{MessageID: id})
 		}
 		w.queued(value)
 	})
+}
+
+// recipientDomain reads "rfc822; alice@example.org". RFC 3464 §2.3.2
+func recipientDomain(value string) mail.Domain {
+	_, address, _ := strings.Cut(value, ";")
+	a, err := mail.ParseAddress(strings.Trim(strings.TrimSpace(address), "<>"), mail.UTF8)
+	if err != nil {
+		return mail.Domain{}
+	}
+	return a.Domain()
+}
+
+// statusCode reads the code that a Status field begins with; "": it has none. RFC 3463 §2
+func statusCode(value string) string {
+	code, _, _ := strings.Cut(strings.TrimSpace(value), " ")
+	class, rest, _ := strings.Cut(code, ".")
+	subject, detail, ok := strings.Cut(rest, ".")
+	digits := func(s string) bool {
+		return s != "" && len(s) <= 3 && strings.Trim(s, "0123456789") == ""
+	}
+	if !ok || class != "2" && class != "4" && class != "5" || !digits(subject) || !digits(detail) {
+		return ""
+	}
+	return code
 }
 
 // fields tells the lines of a text that look like header fields, with the lines that
