@@ -39,8 +39,9 @@ type Identity struct {
 	// at that moment, so that an older state never replaces a newer one.
 	accounts sync.Map
 	networks sync.Map
-	keys     sync.Map // SHA-256 of a public key -> key of the account that signs in with it
-	used     sync.Map // key -> map[string]time.Time: when credentials were last used
+	keys     sync.Map   // SHA-256 of a public key -> key of the account that signs in with it
+	used     sync.Map   // key -> map[string]time.Time: when credentials were last used
+	costs    population // of their passwords
 	count    atomic.Int64
 	load     sync.Mutex
 	seen     uint64 // all changes up to this one are mirrored
@@ -229,6 +230,7 @@ func (i *Identity) mirror(key string, value []byte) {
 	old, had := i.accounts.Swap(key, r)
 	former, _ := old.(*record)
 	i.index(key, former, r)
+	i.costs.count(former, r)
 	if !had {
 		i.count.Add(1)
 	}
@@ -248,6 +250,7 @@ func (i *Identity) forget(key string) {
 	i.used.Delete(key)
 	if former, had := i.accounts.LoadAndDelete(key); had {
 		i.index(key, former.(*record), nil)
+		i.costs.count(former.(*record), nil)
 		i.count.Add(-1)
 		i.screened.Lock()
 		i.tally.Forget(key)

@@ -112,7 +112,7 @@ func (i *Identity) newTrial(a mail.Address, typed, prepared string, p Peer) tria
 	t := trial{key: a.Key(), domain: a.Domain(), typed: typed, prepared: prepared}
 	t.account, t.secret = i.secretOf(t.key)
 	if !t.account.kept() {
-		t.secret = decoy(i.decoyKey, i.limits().cost(), t.key) // at the cost of today, as for nobody's name
+		t.secret = i.decoyOf(t.key) // as for nobody's name
 	}
 	var revision uint64
 	var own Credential
@@ -129,10 +129,15 @@ func (i *Identity) newTrial(a mail.Address, typed, prepared string, p Peer) tria
 	return t
 }
 
+// decoyOf feigns the secret of a name that nobody has.
+func (i *Identity) decoyOf(key string) secret {
+	return decoy(i.decoyKey, i.costs.costOf(i.decoyKey, key, i.limits().cost()), key)
+}
+
 // secretOf returns the record of key, if there is one, and the secret to check
 // against. The decoy is made in either case, so that both take the same time.
 func (i *Identity) secretOf(key string) (*record, secret) {
-	s := decoy(i.decoyKey, i.limits().cost(), key)
+	s := i.decoyOf(key)
 	r := i.record(key)
 	if r != nil && r.Standing != StandingUnknown {
 		s = r.secret
