@@ -10,6 +10,8 @@
 package bind
 
 import (
+	"slices"
+
 	"sallyport/internal/mail"
 )
 
@@ -86,13 +88,23 @@ func Header(o Owner, a Authors) Verdict {
 				continue
 			}
 			if v.OK { // the first one is told
-				v = refuse(c.rule, mail.R(550, "5.7.1", "this account may not write as "+shown(address)+" in "+c.where.String()))
+				v = refuse(c.rule, mail.R(550, "5.7.1", "this account may not write as "+shown(address)+" in "+c.where.String()+cure(o, a, c.where)))
 			}
 			v.NotOwned = append(v.NotOwned, Use{c.where, address})
 		}
 	}
 	v.Notes = claims(o, a.DisplayClaims)
 	return v
+}
+
+// cure says what helps whose program redirects a message of somebody else: it puts a Resent-From of the
+// account's own before it and leaves the author as he is. RFC 5322 §3.6.6 has readers told nothing of
+// resent fields, so that they see one author who did not send it from here.
+func cure(o Owner, a Authors, w Where) string {
+	if w != InFrom || len(a.ResentFrom) == 0 || slices.ContainsFunc(append(slices.Clone(a.ResentFrom), a.ResentSender...), func(r mail.Address) bool { return !o.Owns(r) }) {
+		return ""
+	}
+	return "; a message that is resent keeps its author: let the server forward what comes to this account, or send the message as an attachment"
 }
 
 // readable judges whether the header names an author at all.
