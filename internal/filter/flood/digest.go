@@ -38,10 +38,13 @@ type Options struct {
 }
 
 // Digest tells mailboxes of the bounces that were kept from them.
-type Digest struct{ o Options }
+type Digest struct {
+	o    Options
+	look chan struct{} // holds one; taken by whoever looks, so that nothing is told twice
+}
 
 // NewDigest returns a Digest.
-func NewDigest(o Options) *Digest { return &Digest{o} }
+func NewDigest(o Options) *Digest { return &Digest{o: o, look: make(chan struct{}, 1)} }
 
 // Run tells until ctx is done. What was held before it began is told of as well.
 func (d *Digest) Run(ctx context.Context) {
@@ -98,6 +101,8 @@ type kept struct {
 
 // Look writes the digests that are due; waits: some will be later.
 func (d *Digest) Look(ctx context.Context) (waits bool, err error) {
+	d.look <- struct{}{}
+	defer func() { <-d.look }()
 	boxes, err := d.kept(ctx)
 	if err != nil {
 		return true, err
