@@ -1,4 +1,4 @@
-package node
+package site
 
 import (
 	"fmt"
@@ -9,18 +9,19 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/node"
 	"sallyport/internal/operate"
 	"sallyport/test/load"
 )
 
 // inbox returns the letters of a mailbox.
-func (s *site) inbox(local string) (all []string) {
+func (s *Site) inbox(local string) (all []string) {
 	s.t.Helper()
-	files, err := filepath.Glob(filepath.Join(s.cfg.Maildir.Root, "local.test", local, "new", "*"))
-	must(s.t, err)
+	files, err := filepath.Glob(filepath.Join(s.Config.Maildir.Root, "local.test", local, "new", "*"))
+	Must(s.t, err)
 	for _, f := range files {
 		b, err := os.ReadFile(f)
-		must(s.t, err)
+		Must(s.t, err)
 		all = append(all, string(load.Wire(b)))
 	}
 	return all
@@ -30,23 +31,23 @@ func (s *site) inbox(local string) (all []string) {
 // one digest that counts the others, which wait in the queue and are let go by one command. A bounce of our own
 // mail comes through, and nothing that was acknowledged is lost, over a restart as well.
 func TestAFloodOfBouncesIsOneDigest(t *testing.T) {
-	s := newSite(t, nil, "[authentication]\ncheck = \"off\"\n")
+	s := New(t, nil, "[authentication]\ncheck = \"off\"\n")
 	var later atomic.Int64
-	o := s.options()
+	o := s.Options()
 	o.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
-	opened, err := Open(t.Context(), s.cfg, o)
-	must(t, err)
-	n := s.serve(opened)
-	s.populate(n.Node)
-	account := s.signIn(n, false, "alice@local.test")
-	if sent := account.send("alice@local.test", "From: alice@local.test\r\nMessage-ID: <Sent@local.test>\r\nSubject: hi\r\n\r\nhello\r\n", "x@remote.test"); !strings.HasPrefix(sent, "250") {
+	opened, err := node.Open(t.Context(), s.Config, o)
+	Must(t, err)
+	n := s.Serve(opened)
+	s.Populate(n.Node)
+	account := s.SignIn(n, false, "alice@local.test")
+	if sent := account.Send("alice@local.test", "From: alice@local.test\r\nMessage-ID: <Sent@local.test>\r\nSubject: hi\r\n\r\nhello\r\n", "x@remote.test"); !strings.HasPrefix(sent, "250") {
 		t.Fatal(sent)
 	}
-	c := connect(t, n.Addrs().MX[0])
-	c.ok("250", "EHLO far.test")
+	c := Connect(t, n.Addrs().MX[0])
+	c.OK("250", "EHLO far.test")
 	bounce := func(to, id string, k int) {
 		t.Helper()
-		r := c.send("", "From: MAILER-DAEMON@far.test\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"+
+		r := c.Send("", "From: MAILER-DAEMON@far.test\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"+
 			"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; far.test\r\n\r\nFinal-Recipient: rfc822; "+fmt.Sprintf("nobody%d@d%d.test", k, k%3)+"\r\nStatus: 5.1.1\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n"+
 			"Message-ID: "+id+"\r\nFrom: eve@elsewhere.test\r\n\r\nhello\r\n--b--\r\n", to)
 		if !strings.HasPrefix(r, "250") {
@@ -60,21 +61,13 @@ func TestAFloodOfBouncesIsOneDigest(t *testing.T) {
 	bounce("alice@local.test", "<sent@local.test>", 0)
 	bounce("bob@local.test", "<never@elsewhere.test>", 0)
 	const readable = 20
-	eventually(t, "the mailbox", func() bool { return len(s.inbox("alice")) == readable+1 && len(s.inbox("bob")) == 1 })
-	look := func(n *running) {
-		t.Helper()
-		_, err := n.digest.Look(t.Context())
-		must(t, err)
-	}
-	look(n) // while it goes on nobody is told
-	n.stopped()
+	Eventually(t, "the mailbox", func() bool { return len(s.inbox("alice")) == readable+1 && len(s.inbox("bob")) == 1 })
+	n.Stopped()
 	later.Store(int64(11 * time.Minute))
-	opened, err = Open(t.Context(), s.cfg, o)
-	must(t, err)
-	n = s.serve(opened)
-	look(n)
-	look(n)
-	eventually(t, "the mailbox", func() bool { return len(s.inbox("alice")) == readable+2 })
+	opened, err = node.Open(t.Context(), s.Config, o)
+	Must(t, err)
+	n = s.Serve(opened)
+	Eventually(t, "the mailbox", func() bool { return len(s.inbox("alice")) == readable+2 })
 	digest := ""
 	for _, l := range s.inbox("alice") {
 		if strings.Contains(l, "kept back") {
@@ -87,15 +80,18 @@ func TestAFloodOfBouncesIsOneDigest(t *testing.T) {
 		}
 	}
 	yes := true
-	changed, err := n.operator.QueueRelease(t.Context(), operate.Self(), operate.QueueChange{Select: operate.Select{Held: &yes, Sender: "<>", Recipient: "alice@local.test"}})
-	must(t, err)
+	changed, err := n.Operator().QueueRelease(t.Context(), operate.Self(), operate.QueueChange{Select: operate.Select{Held: &yes, Sender: "<>", Recipient: "alice@local.test"}})
+	Must(t, err)
 	if changed.Count != flooded-readable {
 		t.Errorf("%d released", changed.Count)
 	}
-	eventually(t, "the mailbox", func() bool { return len(s.inbox("alice")) == flooded+2 })
+	Eventually(t, "the mailbox", func() bool { return len(s.inbox("alice")) == flooded+2 })
+	n.Stopped()
 	later.Store(int64(3 * time.Hour))
-	look(n)
-	time.Sleep(100 * time.Millisecond)
+	opened, err = node.Open(t.Context(), s.Config, o)
+	Must(t, err)
+	s.Serve(opened)
+	time.Sleep(300 * time.Millisecond) // a start looks at once
 	if got := len(s.inbox("alice")); got != flooded+2 {
 		t.Errorf("%d letters after all was let go", got)
 	}
