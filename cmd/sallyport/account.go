@@ -184,6 +184,9 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 				c.prose("last refused      %s, for want of recipients that it may still write to\n", moment(r.Refused))
 			}
 		}
+		if m := account.Mailbox; m != nil {
+			c.prose("mailbox           %s\n", roomOf(*m))
+		}
 		for _, name := range account.NamedBy {
 			c.prose("also receives for %s\n", name)
 		}

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/budget/quota"
+	"sallyport/internal/config"
 	"sallyport/internal/kit/words"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
@@ -17,37 +19,55 @@ type accountSet struct {
 	RecipientsHour string `placeholder:"N" help:"The most recipients within an hour; default: those of its role again."`
 	RecipientsDay  string `placeholder:"N" help:"The most recipients within a day; default: those of its role again."`
 	Without        string `placeholder:"NAME,..." help:"Extensions of IMAP that its programs are not offered, since one of them uses them wrongly; none: they are offered all again. Its sessions end."`
+	Quota          string `placeholder:"SIZE" help:"The most that its mailbox may hold (2GiB); none: any amount; default: what its domain may again."`
+	QuotaMessages  string `placeholder:"N" help:"The most messages in its mailbox; none: any number; default: what its domain may again."`
 	Notify         string `placeholder:"ADDRESS" help:"Where outside its owner is told when it is contained, beside the mailbox; none: nowhere. The address before is told of the change."`
 }
 
 // Help shows examples.
 func (accountSet) Help() string {
-	return `A limit counts each mailbox that a message of the account goes to, at home and outside,
+	return `A limit of recipients counts each mailbox that a message of the account goes to, at home and outside,
 and is in force at once. sallyport account show tells how much of it is used.
 
 Examples:
   sallyport account set club@example.org --recipients-hour 800 --recipients-day 2000
   sallyport account set club@example.org --recipients-hour default
   sallyport account set news@example.org --role bulk
+  sallyport account set alice@example.org --quota 2GiB
   sallyport account set alice@example.org --notify alice@example.net
   sallyport account set alice@example.org --without condstore,qresync`
 }
 
-// Run changes what the account may send.
+// Run changes what the account may send and hold.
 func (a accountSet) Run(ctx context.Context, c console) error {
 	hour, day, err := limits(a.RecipientsHour, a.RecipientsDay)
 	if err != nil {
 		return err
 	}
+	octets, err := quotaFlag("--quota", a.Quota, config.ParseSize)
+	if err != nil {
+		return err
+	}
+	messages, err := quotaFlag("--quota-messages", a.QuotaMessages, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
+	if err != nil {
+		return err
+	}
 	return a.operate(ctx, c, func(o *operate.Client) error {
-		account, err := o.AccountSet(ctx, operate.AccountSet{Address: a.Address, Role: a.Role, RecipientsHour: hour, RecipientsDay: day, Notify: a.notify(), Without: a.without()})
+		account, err := o.AccountSet(ctx, operate.AccountSet{
+			Address: a.Address, Role: a.Role, RecipientsHour: hour, RecipientsDay: day,
+			QuotaOctets: octets, QuotaMessages: messages, Notify: a.notify(), Without: a.without(),
+		})
 		if err != nil || account.Recipients == nil {
 			return a.tell(c, account, err, "", "")
 		}
-		if a.Without != "" && a.Notify == "" && a.Role == "" && hour == nil && day == nil {
+		sends, holding := a.Role != "" || hour != nil || day != nil, octets != nil || messages != nil
+		switch {
+		case sends:
+		case holding && account.Mailbox != nil && a.Notify == "" && a.Without == "":
+			return a.tell(c, account, nil, "has a mailbox that may hold "+account.Mailbox.Quota.String()+" and holds "+holds(account.Mailbox.Used), "")
+		case a.Without != "" && a.Notify == "" && !holding:
 			return a.tell(c, account, nil, notOffered(account), "")
-		}
-		if a.Notify != "" && a.Role == "" && hour == nil && day == nil {
+		case a.Notify != "" && !holding:
 			return a.tell(c, account, nil, toldAt(account), "")
 		}
 		return a.tell(c, account, err, fmt.Sprintf("may write to %s an hour and %d a day", words.Count(int(account.Recipients.Most.Hour), "recipient"), account.Recipients.Most.Day), "")
@@ -114,6 +134,43 @@ func limit(flag, s string) (*int, error) {
 		return nil, usageError{flag + ": " + mail.Printable(s, 40) + " is no number of recipients; give one from 1 on, or default"}
 	}
 	return &n, nil
+}
+
+// quotaFlag reads what a mailbox may hold; nil where nothing is said.
+func quotaFlag(flag, s string, parse func(string) (int64, error)) (*int64, error) {
+	n := new(int64)
+	switch s {
+	case "":
+		return nil, nil
+	case "default":
+		return n, nil
+	case "none":
+		*n = quota.Unbounded
+		return n, nil
+	}
+	var err error
+	if *n, err = parse(s); err != nil || *n < 1 {
+		return nil, usageError{flag + ": " + mail.Printable(s, 40) + " is no quota; give as much as 2GiB or 10000, none, or default"}
+	}
+	return n, nil
+}
+
+// holds says what is in a mailbox.
+func holds(u quota.Usage) string {
+	return quota.Size(u.Octets) + " in " + words.Count(int(u.Messages), "message")
+}
+
+// roomOf says how full a mailbox is.
+func roomOf(r operate.Room) string {
+	s := holds(r.Used)
+	if !r.Quota.Bounds() {
+		return s
+	}
+	s += fmt.Sprintf(", %d %% of %s", r.Quota.Share(r.Used), r.Quota)
+	if r.Own != (quota.Quota{}) {
+		s += " (its own quota)"
+	}
+	return s
 }
 
 // given is a limit, 0 where none is.

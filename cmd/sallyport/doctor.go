@@ -73,7 +73,7 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (k
 		for _, r := range v.Queue.Why {
 			known.Queue.HeldFor = append(known.Queue.HeldFor, doctor.HeldFacts{Reason: r.Reason, Messages: r.Messages, Oldest: time.Since(r.Oldest)})
 		}
-		known.Telling = telling(v)
+		known.Telling, known.Filling = telling(v), v.Filling
 		if !v.Health.Oldest.IsZero() {
 			known.Queue.Oldest = time.Since(v.Health.Oldest)
 		}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"sallyport/internal/budget/quota"
 	"sallyport/internal/operate"
 )
 
@@ -27,7 +28,8 @@ type mailboxLs struct {
 
 // Help shows examples.
 func (mailboxLs) Help() string {
-	return `An account to which nothing was delivered yet has no mailbox.
+	return `An account to which nothing was delivered yet has no mailbox. HOLDS is how long its files are, OF how much
+it may hold (sallyport account set --quota).
 
 Examples:
   sallyport mailbox ls
@@ -37,13 +39,14 @@ Examples:
 // Run lists mailboxes.
 func (l mailboxLs) Run(ctx context.Context, c console) error {
 	return l.operate(ctx, c, func(o *operate.Client) error {
-		t, n := newTable(c, "ACCOUNT", "FOLDERS", "MESSAGES", "UNSEEN", "PLACE"), 0
+		t, n := newTable(c, "ACCOUNT", "FOLDERS", "MESSAGES", "UNSEEN", "HOLDS", "OF", "PLACE"), 0
 		err := o.MailboxList(ctx, operate.MailboxRef{Account: l.Account}, func(m operate.Mailbox) error {
 			n++
 			if l.JSON {
 				return printJSON(c.out, m)
 			}
-			t.row(m.Account, strconv.Itoa(m.Folders), strconv.Itoa(m.Messages), strconv.Itoa(m.Unseen), m.Place)
+			held, most := heldOf(m.Room)
+			t.row(m.Account, strconv.Itoa(m.Folders), strconv.Itoa(m.Messages), strconv.Itoa(m.Unseen), held, most, m.Place)
 			return nil
 		})
 		switch {
@@ -55,6 +58,17 @@ func (l mailboxLs) Run(ctx context.Context, c console) error {
 		}
 		return t.flush()
 	})
+}
+
+// heldOf says what a mailbox holds, and may hold.
+func heldOf(r *operate.Room) (held, most string) {
+	if r == nil {
+		return dash(""), dash("")
+	}
+	if most = "-"; r.Quota.Bounds() {
+		most = r.Quota.String()
+	}
+	return quota.Size(r.Used.Octets), most
 }
 
 // mailboxFlags choose folders.
@@ -94,7 +108,15 @@ func (s mailboxShow) Run(ctx context.Context, c console) error {
 		if err != nil || s.JSON {
 			return err
 		}
-		return t.flush()
+		if err := t.flush(); err != nil || s.Folder != "" {
+			return err
+		}
+		return o.MailboxList(ctx, operate.MailboxRef{Account: s.Account}, func(m operate.Mailbox) error {
+			if m.Room != nil {
+				c.prose("it holds %s\n", roomOf(*m.Room))
+			}
+			return nil
+		})
 	})
 }
 

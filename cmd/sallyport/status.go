@@ -56,6 +56,9 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 		for _, l := range v.Limited[:min(len(v.Limited), 5)] {
 			c.prose("          %s met %s at %s; see: sallyport screen ls\n", l.About, l.Rule, moment(l.Last))
 		}
+		if f := v.Filling; f != nil {
+			filling(c, *f)
+		}
 		for _, r := range v.GuessedAt[:min(len(v.GuessedAt), 5)] {
 			c.prose("          somebody guesses the password of %s: %s\n", r.Account, guessed(r))
 		}
@@ -73,6 +76,22 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 		c.prose("trace     %s, %d of them under the last signed checkpoint (%s)\n", words.Count(int(v.Trace.Facts), "fact"), v.Trace.Signed, moment(v.Trace.SignedAt))
 		return nil
 	})
+}
+
+// filling tells of mailboxes that are nearly full.
+func filling(c console, f operate.Filling) {
+	c.prose("          %s nearly full, %d of them full\n", words.Are(f.Nearly, "mailbox"), f.Full)
+	for _, m := range f.First[:min(len(f.First), 5)] {
+		of := "the mailbox of " + m.Account
+		if m.Account == "" {
+			of = "all mailboxes of " + m.Domain
+		}
+		since := ""
+		if !m.Full.IsZero() {
+			since = ", and mail is refused since " + moment(m.Full)
+		}
+		c.prose("          %s: %s, %d %% of %s%s\n", of, holds(m.Used), m.Share, m.Quota, since)
+	}
 }
 
 // trustedNetworks tells how the networks fare that sign in as accounts.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/budget/quota"
 	"sallyport/internal/door"
 	"sallyport/internal/fact"
 	imap "sallyport/internal/imap/server"
@@ -66,9 +67,11 @@ type Options struct {
 	Admission *door.Admission
 	// Mailboxes opens those of an account; the session closes them.
 	Mailboxes func(ctx context.Context, account mail.Address) (*mailbox.User, error)
-	Memory    *allowance.Budget // bounds long commands, together with what else is held
-	Now       func() time.Time
-	Logger    *slog.Logger
+	// Quota says what the mailbox of an account holds and may hold.
+	Quota  func(ctx context.Context, account mail.Address) (quota.Held, error)
+	Memory *allowance.Budget // bounds long commands, together with what else is held
+	Now    func() time.Time
+	Logger *slog.Logger
 }
 
 var (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"sallyport/internal/budget/quota"
 	imap "sallyport/internal/imap/server"
 	"sallyport/internal/mail"
 	"sallyport/internal/mailbox"
@@ -42,6 +43,25 @@ func (b *imapBackend) Login(ctx context.Context, c imap.Channel, user, password 
 
 // Mailboxes implements imap.Session.
 func (b *imapBackend) Mailboxes() *mailbox.User { return b.user }
+
+// Room implements imap.Session.
+func (b *imapBackend) Room(ctx context.Context) (imap.Room, error) {
+	h, err := b.o.Quota(ctx, b.visit.Proof().Address)
+	if err != nil {
+		return imap.Room{}, err
+	}
+	return imap.Room{
+		Octets: h.Used.Octets, MostOctets: bounded(h.Quota.Octets), Messages: h.Used.Messages, MostMessages: bounded(h.Quota.Messages),
+	}, nil
+}
+
+// bounded is the most that there may be, below 0 for any number.
+func bounded(most int64) int64 {
+	if most == quota.Unbounded {
+		return -1
+	}
+	return most
+}
 
 // Without implements imap.Session.
 func (b *imapBackend) Without() []string {

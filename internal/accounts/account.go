@@ -2,6 +2,7 @@ package accounts
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"sallyport/internal/budget"
@@ -33,6 +34,10 @@ type Account struct {
 	// Without names, separated by commas, the extensions of IMAP that its programs are not offered;
 	// what they mean is for the engine to say. "": it is offered all.
 	Without string `json:"without,omitempty"`
+	// QuotaOctets and QuotaMessages are the most that its mailbox may hold; 0: what its domain's
+	// may; MaxQuota: any amount.
+	QuotaOctets   int64 `json:"quota_octets,omitempty"`
+	QuotaMessages int64 `json:"quota_messages,omitempty"`
 	// Revision grows with every change of standing, role or policy, and is
 	// never used again, not even by another account of the same address. A
 	// session that signed in under another revision must not go on.
@@ -81,6 +86,9 @@ func (s *Standing) UnmarshalText(b []byte) error {
 	}
 	return fmt.Errorf("%s is no standing of an account", mail.Printable(string(b), 40))
 }
+
+// MaxQuota is the quota of what is not bounded.
+const MaxQuota = math.MaxInt64
 
 // MaxRecipients is the largest limit of recipients that an account may have.
 const MaxRecipients = 10_000_000

@@ -122,6 +122,14 @@ func (i *Identity) SetSending(ctx context.Context, a mail.Address, s Sending, fa
 	})
 }
 
+// SetQuota changes how much the mailbox of the account may hold. Its sessions go on.
+func (i *Identity) SetQuota(ctx context.Context, a mail.Address, octets, messages int64, facts [][]byte) (Account, error) {
+	if octets < 0 || messages < 0 {
+		return Account{}, fmt.Errorf("%w: a quota is at least 0", ErrInvalid)
+	}
+	return i.amendUnder(ctx, a, facts, nil, func(r *record, _ uint64) { r.QuotaOctets, r.QuotaMessages = octets, messages })
+}
+
 // Remove removes the account, also one whose record cannot be read, in one act with what
 // others change.
 func (i *Identity) Remove(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) error {

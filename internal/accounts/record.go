@@ -89,6 +89,9 @@ func decodeRecord(key string, value []byte) (*record, error) {
 	if err := (Sending{s.Role, s.RecipientsHour, s.RecipientsDay}).Validate(); err != nil {
 		return nil, err
 	}
+	if s.QuotaOctets < 0 || s.QuotaMessages < 0 {
+		return nil, errors.New("its quota is below nothing")
+	}
 	if s.Source.Directory == "" && (s.Source != Source{AlsoIn: s.Source.AlsoIn} || len(s.Aliases) > 0) {
 		return nil, errors.New("it comes from no directory, and has what only a directory gives")
 	}

@@ -61,7 +61,9 @@ type Config struct {
 	Screen Screen
 	// Inflow bounds what networks bring and mailboxes take.
 	Inflow inflow.Limits
-	DNSBL  []dnsbl.List
+	// Mailbox bounds what mailboxes hold.
+	Mailbox Mailbox
+	DNSBL   []dnsbl.List
 
 	Networks []Network // that sign in as accounts, in the order of the file
 

@@ -1,16 +1,21 @@
 package config
 
 import (
+	"strings"
+
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
 )
 
-// Domain is a domain that we accept mail for. All fields below Postmaster are about
+// Domain is a domain that we accept mail for. All fields below the quotas are about
 // the server behind us, and zero where there is none.
 type Domain struct {
 	Name       mail.Domain
 	Deliver    Delivery
 	Postmaster mail.Address // zero: as Config.Postmaster says
+
+	Quota      Quota // of each mailbox; 0: as Config.Mailbox says
+	QuotaTotal Quota // of all together; 0: any amount
 
 	TLS            mail.TLSMode
 	CA             string // PEM file of the roots to trust; "": the system's
@@ -33,7 +38,7 @@ const (
 )
 
 func domainKeys() []entry[Domain] {
-	return []entry[Domain]{
+	return append([]entry[Domain]{
 		parsed(Key{Path: "domain.NAME.deliver", Type: TypeDelivery, Required: true, Example: "maildir",
 			Doc: `How mail for this domain of ours is delivered: "maildir", into the mailboxes below maildir.root; or to a server that stands behind this one, which is dialled as written here and nowhere else: "lmtp://host:port" (port 24 where none is given), "lmtp+unix:///path" of a socket, "smtp://host:port" (25) or "smtps://host:port" (465, TLS from the first octet).`},
 			parseDelivery, func(d *Domain) *Delivery { return &d.Deliver }),
@@ -65,7 +70,7 @@ func domainKeys() []entry[Domain] {
 		parsed(Key{Path: "domain.NAME.cut_through", Type: TypeChoice, Default: "off",
 			Doc: `Whether the server behind gets each message while its sender still waits, so that its answer becomes ours: "on" or "off". With it, what that server refuses is refused here, and while it cannot be reached mail for this domain alone is deferred with 451. A stranger's message has one such recipient; the others get 452 4.5.3 and come by themselves, so that each has an answer of his own.`},
 			parseSwitch, func(d *Domain) *bool { return &d.CutThrough }),
-	}
+	}, domainQuotaKeys()...)
 }
 
 func parseRecipients(text string) (r directory.Recipients, message, hint string) {
@@ -136,6 +141,12 @@ func (s *source) settleDomain(d *Domain, n *node) {
 		}
 		d.complete()
 		return
+	}
+	for _, k := range domainQuotaKeys() {
+		_, name, _ := strings.Cut(k.Path, "NAME.")
+		if at := n.child(name); at != nil {
+			s.faultAt(at, "the mailboxes of this domain are not here", "remove this key; the server behind says how much they may hold")
+		}
 	}
 	given := d.TLS
 	d.complete()

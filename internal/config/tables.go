@@ -54,6 +54,7 @@ func tables() []table {
 		plain("limits", limitKeys, func(c *Config) *Limits { return &c.Limits }),
 		plain("retry", retryKeys, whole),
 		plain("maildir", maildirKeys, whole),
+		plain("mailbox", mailboxKeys, func(c *Config) *Mailbox { return &c.Mailbox }),
 		plain("trace", traceKeys, whole),
 		plain("auth", authKeys, whole),
 		plain("screen", screenKeys, func(c *Config) *Screen { return &c.Screen }),

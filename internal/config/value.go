@@ -99,6 +99,9 @@ func parseSize(text string) (int64, error) {
 	return v * factor, nil
 }
 
+// ParseSize reads a size as the configuration has it: "2GiB", "500MB".
+func ParseSize(text string) (int64, error) { return parseSize(text) }
+
 // sizeUnit returns the octets in a unit. The units of a thousand and of 1024 are
 // both written out, so that no reader has to guess which one is meant.
 func sizeUnit(unit string) (int64, bool) {

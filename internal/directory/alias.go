@@ -135,7 +135,7 @@ func (b *base) checkAlias(a Alias, f *faults) {
 	case a.Posting == PostingAnyone:
 	case !a.CatchAll.IsZero():
 		f.about(s, "the catch-all %s is open to anyone; give a group an address of its own", s.Name)
-	case isRole(a.Address):
+	case IsRole(a.Address):
 		// RFC 5321 §4.5.1, RFC 2142 §4
 		f.about(s, "the alias %s is open to anyone: the world must be able to reach it", s.Name)
 	}

@@ -129,7 +129,7 @@ func (s *Snapshot) classifyOurs(account, a mail.Address, trail *trail) Class {
 	e := expansion{snapshot: s, trail: trail}
 	rule := e.visit(a, "", 0)
 	switch {
-	case isRole(a) && rule != RuleBehind:
+	case IsRole(a) && rule != RuleBehind:
 		return e.roleClass(a, rule)
 	case e.fault != "":
 		return Class{Destination: gate.DestinationLoop, Rule: e.fault}
@@ -161,9 +161,9 @@ func (e *expansion) roleClass(a mail.Address, rule string) Class {
 	return c
 }
 
-// isRole reports whether the local-part is a mailbox name that always exists.
+// IsRole reports whether the local-part is a mailbox name that always exists.
 // RFC 5321 §4.5.1 (postmaster), RFC 2142 §4 (abuse).
-func isRole(a mail.Address) bool {
+func IsRole(a mail.Address) bool {
 	local := mail.FoldLocal(a.Local())
 	return local == postmasterLocal || local == abuseLocal
 }
@@ -293,7 +293,7 @@ func (e *expansion) self(a mail.Address, detail string, depth int) string {
 		e.add(Mailbox{Account: account, Detail: detail}, false)
 		return RuleAccount
 	}
-	if h := e.snapshot.role(a, a.Key()); isRole(a) && h.rule == RuleRole {
+	if h := e.snapshot.role(a, a.Key()); IsRole(a) && h.rule == RuleRole {
 		e.trail.note(a, depth, h)
 		if len(h.targets) == 0 {
 			return e.role(h, depth)

@@ -29,7 +29,7 @@ func Further(c Config, accounts []mail.Address, aliases []Alias) (kept, refused 
 	}
 	for _, a := range aliases {
 		key := a.Address.Key()
-		if taken[key] || claims[key] > 1 || isRole(a.Address) || !ours[a.Address.Domain()] {
+		if taken[key] || claims[key] > 1 || IsRole(a.Address) || !ours[a.Address.Domain()] {
 			refused = append(refused, a)
 			continue
 		}

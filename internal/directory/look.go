@@ -32,7 +32,7 @@ func (s *Snapshot) look(a mail.Address) hop {
 	if base, rest, ok := s.cutDetail(a); ok {
 		return hop{rule: RuleDetail, key: key, targets: []mail.Address{base}, detail: rest}
 	}
-	if isRole(a) {
+	if IsRole(a) {
 		return s.role(a, key)
 	}
 	return hop{rule: RuleNoSuchUser, key: key}

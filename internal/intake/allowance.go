@@ -110,7 +110,7 @@ func (t *transaction) sent() {
 	if t.charge != nil {
 		t.charge.Done()
 	}
-	t.flow.Done()
+	t.flow.Done(t.draft.ID)
 }
 
 func (t *transaction) released(ctx context.Context) {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"sallyport/internal/budget/inflow"
+	"sallyport/internal/directory"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtp/server"
@@ -45,20 +46,35 @@ func (t *transaction) named(ctx context.Context, to mail.Address) mail.Reply {
 // room takes what a recipient adds to what its mailboxes take and its sender's network brings.
 // What leaves for others has no mailbox here. The zero Reply goes on.
 func (t *transaction) room(ctx context.Context, ways []spool.Delivery, to mail.Address) mail.Reply {
-	var mailboxes []mail.Address
+	var mailboxes, within []mail.Address
 	for _, w := range ways {
-		if w.Kind == spool.KindLocal {
-			mailboxes = append(mailboxes, w.Mailbox)
+		if w.Kind != spool.KindLocal {
+			continue
+		}
+		mailboxes = append(mailboxes, w.Mailbox)
+		if t.stays(w, to) {
+			within = append(within, w.Mailbox)
 		}
 	}
 	if len(mailboxes) == 0 {
 		return mail.Reply{}
 	}
-	v := t.flow.Add(mailboxes...)
+	v := t.flow.AddWithin(ctx, within, mailboxes...)
 	if !v.OK && t.charge != nil {
 		t.charge.Give(len(ways))
 	}
 	return t.full(ctx, v, to)
+}
+
+// stays reports whether a delivery must find room in its mailbox. One that is sent on and leaves no
+// copy needs none, and who writes to a postmaster gets through to him (RFC 5321 §4.5.1): about a
+// full mailbox, say.
+func (t *transaction) stays(w spool.Delivery, to mail.Address) bool {
+	if directory.IsRole(to) {
+		return false
+	}
+	f, forwards := t.dir.Forwards(w.Mailbox)
+	return !forwards || f.Keep
 }
 
 // full is the answer of a verdict about a recipient; the zero Reply goes on.

@@ -17,7 +17,7 @@ import (
 type Appending struct {
 	to    *Mailbox
 	items []item
-	give  []func()
+	give  []func(kept bool)
 }
 
 // item is a message that lies in tmp.
@@ -28,6 +28,8 @@ type item struct {
 	size  int64
 	// ragged: its last line has no end.
 	ragged bool
+	// octets of the file; -1: nobody looked.
+	octets int64
 }
 
 // Append makes a message part of the folder. The message is read to its end, which is size
@@ -52,7 +54,7 @@ func (m *Mailbox) Begin() *Appending { return &Appending{to: m} }
 // Add takes one more message. Nobody sees it before Commit.
 func (a *Appending) Add(ctx context.Context, r io.Reader, size int64, flags Flags, date time.Time) error {
 	root, f := a.to.folder.root, a.to.folder
-	if size > root.limits.Message {
+	if size > root.bounds().Message {
 		return ErrTooBig
 	}
 	if err := f.mayBear(flags); err != nil {
@@ -63,13 +65,20 @@ func (a *Appending) Add(ctx context.Context, r io.Reader, size int64, flags Flag
 
 // take keeps a message in tmp, under a name that no other has.
 func (a *Appending) take(ctx context.Context, it item, r io.Reader, size int64) error {
-	root := a.to.folder.root
+	root, f := a.to.folder.root, a.to.folder
 	if root.space != nil {
 		give, ok := root.space.Take(size)
 		if !ok {
 			return ErrNoRoom
 		}
-		a.give = append(a.give, give)
+		a.give = append(a.give, func(bool) { give() })
+	}
+	if root.quota != nil && !a.to.unbounded {
+		end, err := root.quota.Take(ctx, f.user.account, size, 1)
+		if err != nil {
+			return err
+		}
+		a.give = append(a.give, end)
 	}
 	if it.date.IsZero() {
 		it.date = root.now()
@@ -80,8 +89,9 @@ func (a *Appending) take(ctx context.Context, it item, r io.Reader, size int64) 
 		return told(err)
 	}
 	a.items = append(a.items, it)
-	at := &a.items[len(a.items)-1]
-	at.size, at.ragged, err = copyUnix(ctx, file, r, size)
+	at, kept := &a.items[len(a.items)-1], &counted{File: file}
+	at.size, at.ragged, err = copyUnix(ctx, kept, r, size)
+	at.octets = kept.octets
 	if err == nil {
 		err = file.Sync()
 	}
@@ -93,6 +103,19 @@ func (a *Appending) take(ctx context.Context, it item, r io.Reader, size int64) 
 		return told(fmt.Errorf("a message could not be kept: %w", err))
 	}
 	return nil
+}
+
+// counted is a file that knows how much was written to it.
+type counted struct {
+	fsys.File
+	octets int64
+}
+
+// Write implements io.Writer.
+func (c *counted) Write(b []byte) (int, error) {
+	n, err := c.File.Write(b)
+	c.octets += int64(n)
+	return n, err
 }
 
 func (a *Appending) tmp(it item) string {
@@ -144,7 +167,7 @@ func copyUnix(ctx context.Context, w fsys.File, r io.Reader, size int64) (octets
 // mayBear holds keywords to their bounds.
 func (f *folder) mayBear(flags Flags) error {
 	words := flags.Keywords()
-	if len(words) > f.root.limits.Keywords {
+	if len(words) > f.root.bounds().Keywords {
 		return ErrTooMany
 	}
 	for _, w := range words {
@@ -163,12 +186,12 @@ func (a *Appending) Abort() {
 			root.log.Warn("the rest of a message that was not appended stays", "err", err)
 		}
 	}
-	a.end()
+	a.end(false)
 }
 
-func (a *Appending) end() {
+func (a *Appending) end(kept bool) {
 	for _, give := range a.give {
-		give()
+		give(kept)
 	}
 	a.items, a.give = nil, nil
 }
@@ -198,7 +221,7 @@ func (a *Appending) Commit(ctx context.Context) ([]UID, error) {
 		a.unlink(places)
 		return nil, told(err)
 	}
-	a.end()
+	a.end(true)
 	return uids, nil
 }
 
@@ -259,7 +282,7 @@ func (f *folder) adopt(items []item, places []place) ([]UID, error) {
 			c := *known
 			e = &c
 		}
-		e.modseq, e.flags, e.date, e.size, e.ragged = modseq, it.flags, it.date, it.size, it.ragged
+		e.modseq, e.flags, e.date, e.size, e.ragged, e.octets = modseq, it.flags, it.date, it.size, it.ragged, it.octets
 		uids[i] = e.uid
 		out = e.append(out)
 		b.put(e)

@@ -15,6 +15,8 @@ type book struct {
 	keys    map[string]*entry
 	gone    []vanished // by mod-sequence
 	inNew   int        // entries whose file is in new
+	octets  int64      // of the files whose length is known
+	unknown int        // files whose length is not
 	pass    int        // comparisons with the files
 	ended   bool       // the last record is that of an orderly end
 	sound   int        // records that were understood
@@ -87,11 +89,15 @@ func (b *book) remove(gone []vanished, bound int) {
 	}
 }
 
-// count keeps the number of entries whose file is in new.
+// count keeps what is known of all entries together.
 func (b *book) count(e *entry, n int) {
 	if !e.inCur {
 		b.inNew += n
 	}
+	if e.octets < 0 {
+		b.unknown += n
+	}
+	b.octets += int64(n) * max(e.octets, 0)
 }
 
 // drop takes entries out: a few one by one, since most of a long folder stays where it is.

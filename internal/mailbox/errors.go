@@ -22,6 +22,10 @@ var (
 	ErrGone = errors.New("the message is not there any more")
 	// ErrNoRoom: the disk is full, or what is left of it is to stay free.
 	ErrNoRoom = errors.New("there is no room left for mail")
+	// ErrOverQuota: the account has no room left for it. A *QuotaError says how much there is.
+	ErrOverQuota = errors.New("the mailbox is full")
+	// ErrUnavailable: it is not known now whether there is room.
+	ErrUnavailable = errors.New("it is not known how full the mailbox is")
 	// ErrReadOnly: the folder was opened for reading only.
 	ErrReadOnly = errors.New("the folder is open for reading only")
 	// ErrEnded: the mailbox was renamed, moved or removed since it was opened.
@@ -41,6 +45,15 @@ type NameError struct{ Name, Why string }
 func (e *NameError) Error() string {
 	return fmt.Sprintf("no folder can be called %q: %s", e.Name, e.Why)
 }
+
+// QuotaError says to the owner of a mailbox why it has no room. It is an ErrOverQuota.
+type QuotaError struct{ Text string }
+
+// Error says so.
+func (e *QuotaError) Error() string { return e.Text }
+
+// Is makes it an ErrOverQuota.
+func (e *QuotaError) Is(target error) bool { return target == ErrOverQuota }
 
 // told maps a fault of the disk to what a reader can be told.
 func told(err error) error {

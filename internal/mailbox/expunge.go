@@ -48,6 +48,7 @@ func (m *Mailbox) take(ctx context.Context, which func(*folder) []UID, must Syst
 	if len(gone) > 0 {
 		err = errors.Join(err, f.sync())
 	}
+	f.left()
 	if err != nil {
 		return nil, told(err)
 	}
@@ -95,7 +96,7 @@ func (f *folder) remove(ctx context.Context, which func(*folder) []UID, must Sys
 	if inNew {
 		err = errors.Join(err, f.root.dirs.Do(filepath.Join(f.dir, "new")))
 	}
-	f.book.remove(gone, f.root.limits.Vanished)
+	f.book.remove(gone, f.root.bounds().Vanished)
 	f.wake()
 	return uids, errors.Join(err, f.note(appendGone(nil, gone)))
 }

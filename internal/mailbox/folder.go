@@ -55,7 +55,7 @@ func (e *entry) place() place { return place{e.file, e.inCur} }
 
 // load reads the index, and writes a new one where it was not closed in order.
 func (f *folder) load() error {
-	l, err := f.journal.load(f.root.validity(), f.root.limits.Vanished)
+	l, err := f.journal.load(f.root.validity(), f.root.bounds().Vanished)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (f *folder) look(all bool) (changed bool, err error) {
 			return false, err
 		}
 	}
-	due := all || !f.root.timely || now.Sub(f.times.full) >= f.root.limits.Full || !f.times.again.IsZero() && !now.Before(f.times.again)
+	due := all || !f.root.timely || now.Sub(f.times.full) >= f.root.bounds().Full || !f.times.again.IsZero() && !now.Before(f.times.again)
 	if !due && is.new.Equal(f.times.new) && is.cur.Equal(f.times.cur) {
 		return false, nil
 	}
@@ -231,7 +231,7 @@ func (f *folder) take(s seen) (changed bool, err error) {
 		gone = append(gone, vanished{e.uid, modseq})
 	}
 	out = appendGone(out, gone)
-	b.remove(gone, f.root.limits.Vanished)
+	b.remove(gone, f.root.bounds().Vanished)
 	for _, e := range found {
 		e.uid, e.modseq = b.next, modseq
 		if !whole {
@@ -271,7 +271,7 @@ func (f *folder) newcomers(s *seen) (found []*entry, err error) {
 		if !info.Mode().IsRegular() || len(p.file) >= maxName/2 {
 			continue
 		}
-		found = append(found, &entry{file: p.file, inCur: p.inCur, size: -1, date: info.ModTime(), flags: f.keyword.merged(Flags{}, "", p.file)})
+		found = append(found, &entry{file: p.file, inCur: p.inCur, size: -1, octets: info.Size(), date: info.ModTime(), flags: f.keyword.merged(Flags{}, "", p.file)})
 	}
 	return found, nil
 }
@@ -308,7 +308,7 @@ func (f *folder) note(records []byte) error {
 			f.root.log.Error("the index of a mailbox could not be written", "file", f.dir, "err", err)
 		}
 	}
-	if f.journal.full(f.root.limits.Journal) {
+	if f.journal.full(f.root.bounds().Journal) {
 		if err := f.journal.renew(f.book); err != nil {
 			return told(fmt.Errorf("index of %s: %w", f.dir, err))
 		}

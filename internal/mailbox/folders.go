@@ -91,7 +91,7 @@ func (u *User) names(ctx context.Context) (map[string]string, error) {
 			return nil, err
 		}
 	}
-	return named(dirs, u.root.limits), nil
+	return named(dirs, u.root.bounds()), nil
 }
 
 // find returns how the folder of a name is called on the disk. u.mu is held.
@@ -99,7 +99,7 @@ func (u *User) find(name string) (string, error) {
 	if u.ended != nil {
 		return "", u.ended
 	}
-	dir, err := directory(name, u.root.limits)
+	dir, err := directory(name, u.root.bounds())
 	if err == nil {
 		if dir == "" {
 			return "", nil
@@ -120,7 +120,7 @@ func (u *User) find(name string) (string, error) {
 
 // Create makes a folder. A use is what it is for (RFC 6154 §3); ErrUse if another is for that.
 func (u *User) Create(ctx context.Context, name string, use Use) error {
-	dir, err := directory(strings.TrimSuffix(name, Separator), u.root.limits)
+	dir, err := directory(strings.TrimSuffix(name, Separator), u.root.bounds())
 	if err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (u *User) Create(ctx context.Context, name string, use Use) error {
 	if _, ok := names[name]; ok {
 		return ErrExists
 	}
-	if len(names) >= u.root.limits.Folders {
+	if len(names) >= u.root.bounds().Folders {
 		return ErrTooMany
 	}
 	if use != UseNone {
@@ -196,6 +196,7 @@ func (u *User) Delete(ctx context.Context, name string) error {
 		err = u.save()
 	}
 	u.root.removeAll(away)
+	u.left()
 	return told(err)
 }
 
@@ -225,7 +226,7 @@ func (r *Root) removeAll(path string) {
 // Rename gives a folder another name, and so to those below it. Of the INBOX the messages go,
 // and it stays, empty. RFC 9051 §6.3.6.
 func (u *User) Rename(ctx context.Context, from, to string) error {
-	target, err := directory(to, u.root.limits)
+	target, err := directory(to, u.root.bounds())
 	if err != nil {
 		return err
 	}
@@ -290,7 +291,7 @@ func (u *User) moves(names map[string]string, from, to string) (moves [][2]strin
 		if after == name {
 			continue
 		}
-		target, err := directory(after, u.root.limits)
+		target, err := directory(after, u.root.bounds())
 		if err != nil {
 			return nil, err
 		}
@@ -329,7 +330,7 @@ func (u *User) emptyInto(ctx context.Context, to string) error {
 // Subscribe notes whether the account wants to see a name, which need not be a folder's.
 // RFC 9051 §6.3.7.
 func (u *User) Subscribe(_ context.Context, name string, on bool) error {
-	if dir, err := directory(name, u.root.limits); err != nil && on {
+	if dir, err := directory(name, u.root.bounds()); err != nil && on {
 		return err
 	} else if err == nil && dir == "" {
 		name = Inbox
@@ -339,7 +340,7 @@ func (u *User) Subscribe(_ context.Context, name string, on bool) error {
 	if u.ended != nil {
 		return u.ended
 	}
-	if on && len(u.settings.Subscribed) >= u.root.limits.Subscriptions {
+	if on && len(u.settings.Subscribed) >= u.root.bounds().Subscriptions {
 		return ErrTooMany
 	}
 	if !u.settings.subscribe(name, on) {
@@ -357,6 +358,9 @@ type Status struct {
 	// Size is how long all messages are together, with CRLF. It is told when it was asked for,
 	// since files may have to be read for it.
 	Size int64
+	// DeletedOctets is how long the files of the messages are that are flagged as deleted.
+	// RFC 9208 §4.1.4.
+	DeletedOctets int64
 }
 
 // Status looks at a folder and moves nothing in it.
@@ -368,6 +372,10 @@ func (u *User) Status(ctx context.Context, name string, size bool) (s Status, er
 		}
 		var unknown []UID
 		f.mu.Lock()
+		if err := f.measure(f.book.entries); err != nil {
+			f.mu.Unlock()
+			return told(err)
+		}
 		s = Status{
 			Messages: len(f.book.entries), UIDValidity: f.book.validity, UIDNext: f.book.next, HighestModSeq: f.book.modseq,
 		}
@@ -377,6 +385,7 @@ func (u *User) Status(ctx context.Context, name string, size bool) (s Status, er
 			}
 			if e.flags.Has(Deleted) {
 				s.Deleted++
+				s.DeletedOctets += e.octets
 			}
 			if e.uid >= f.book.recent {
 				s.Recent++

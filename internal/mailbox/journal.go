@@ -225,7 +225,7 @@ func (j *journal) end(b *book) error {
 func (b *book) list() []byte {
 	out := b.head.append(make([]byte, 0, 64+96*len(b.entries)))
 	for _, e := range b.entries {
-		out = (&entry{uid: e.uid, modseq: e.modseq, date: e.date, size: e.size, ragged: e.ragged, file: e.file, inCur: e.inCur}).append(out)
+		out = (&entry{uid: e.uid, modseq: e.modseq, date: e.date, size: e.size, ragged: e.ragged, octets: e.octets, file: e.file, inCur: e.inCur}).append(out)
 	}
 	return appendEnd(out, b.next, b.modseq)
 }

@@ -1,6 +1,9 @@
 package mailbox
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // Limits bounds what a mailbox holds and what is held of it in memory.
 type Limits struct {
@@ -43,4 +46,11 @@ func DefaultLimits() Limits {
 		Reserve: 1000, Journal: 64 << 10, Look: time.Second, Full: 10 * time.Minute,
 		Resting: 250_000, Rest: 10 * time.Minute,
 	}
+}
+
+func (l Limits) validate() error {
+	if l.Message < 1 || l.Folders < 1 || l.Depth < 1 || l.Keywords < 1 || l.Words < 1 || l.Vanished < 1 || l.Subscriptions < 1 || l.Reserve < 1 || l.Journal < 1 || l.Look <= 0 || l.Full <= 0 || l.Rest <= 0 {
+		return errors.New("mailbox: every limit but Resting must be positive")
+	}
+	return nil
 }

@@ -43,6 +43,8 @@ type Mailbox struct {
 	folder   *folder
 	name     string
 	readOnly bool
+	// unbounded: what is added is not held against the quota of the mailbox.
+	unbounded bool
 
 	mu     sync.Mutex
 	recent []span // UIDs that this session is the first to see
@@ -85,6 +87,10 @@ func (m *Mailbox) Close() {
 		m.folder.user.release(m.folder)
 	}
 }
+
+// Unbounded has what is added from now on not asked for room within the quota: what an operator
+// puts back was taken once. Nobody else uses the view yet.
+func (m *Mailbox) Unbounded() { m.unbounded = true }
 
 // ReadOnly reports whether the view was opened for reading only.
 func (m *Mailbox) ReadOnly() bool { return m.readOnly }

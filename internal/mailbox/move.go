@@ -13,6 +13,29 @@ type Pair struct{ From, To UID }
 // Copy makes the messages part of another folder too, with their flags and dates: all of those
 // that are there, or none. It is durable when it returns. RFC 9051 §6.4.7.
 func (m *Mailbox) Copy(ctx context.Context, uids []UID, to *Mailbox) ([]Pair, error) {
+	end, err := m.room(ctx, uids, to)
+	if err != nil {
+		return nil, err
+	}
+	pairs, err := m.copy(ctx, uids, to)
+	end(err == nil && len(pairs) > 0)
+	return pairs, err
+}
+
+// room takes what copies need of the quota of the other folder's mailbox.
+func (m *Mailbox) room(ctx context.Context, uids []UID, to *Mailbox) (end func(kept bool), err error) {
+	root, nothing := to.folder.root, func(bool) {}
+	if root.quota == nil || to.unbounded {
+		return nothing, nil
+	}
+	messages, octets, err := m.folder.weight(uids)
+	if err != nil || messages == 0 {
+		return nothing, told(err)
+	}
+	return root.quota.Take(ctx, to.folder.user.account, octets, messages)
+}
+
+func (m *Mailbox) copy(ctx context.Context, uids []UID, to *Mailbox) ([]Pair, error) {
 	items, from, places, err := m.linkInto(ctx, uids, to)
 	t := to.folder
 	if err == nil {
@@ -39,12 +62,13 @@ func (m *Mailbox) Copy(ctx context.Context, uids []UID, to *Mailbox) ([]Pair, er
 }
 
 // Move takes the messages to another folder. What it returned is there and not here any more,
-// durably; a crash in the middle leaves a message in both, and never in none. RFC 9051 §6.4.8.
+// durably; a crash in the middle leaves a message in both, and never in none. A mailbox that is
+// full has room for it, since nothing is added. RFC 9051 §6.4.8.
 func (m *Mailbox) Move(ctx context.Context, uids []UID, to *Mailbox) ([]Pair, error) {
 	if m.readOnly {
 		return nil, ErrReadOnly
 	}
-	pairs, err := m.Copy(ctx, uids, to)
+	pairs, err := m.copy(ctx, uids, to)
 	if err != nil || len(pairs) == 0 {
 		return nil, err
 	}
@@ -76,7 +100,7 @@ func (m *Mailbox) linkInto(ctx context.Context, uids []UID, to *Mailbox) (items 
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			it := item{name: t.root.newName(), flags: e.flags, date: e.date, size: e.size, ragged: e.ragged}
+			it := item{name: t.root.newName(), flags: e.flags, date: e.date, size: e.size, ragged: e.ragged, octets: e.octets}
 			have, more := lettersOf(e.file)
 			p := place{t.keyword.name(it.name+":2,"+m.foreign(have)+more, e.flags), true}
 			err := t.bring(filepath.Join(dir, map[bool]string{true: "cur", false: "new"}[e.inCur], e.file), p, e)

@@ -242,7 +242,7 @@ func (f *folder) bearable(flags Flags) (Flags, int) {
 	words := flags.Keywords()
 	kept := make([]string, 0, len(words))
 	for _, w := range words {
-		if len(kept) == f.root.limits.Keywords || !IsKeyword(w) {
+		if len(kept) == f.root.bounds().Keywords || !IsKeyword(w) {
 			continue
 		}
 		if spelt, err := f.spelt(NewFlags(0, w)); err == nil {

@@ -100,7 +100,7 @@ func TestWhatWasNotNotedIsFound(t *testing.T) {
 func TestWhatCannotMoveInIsNamed(t *testing.T) {
 	s := open(t, vfs.Default, t.TempDir())
 	m := s.sel(t, Inbox)
-	words := make([]string, m.folder.root.limits.Keywords+5)
+	words := make([]string, m.folder.root.bounds().Keywords+5)
 	for i := range words {
 		words[i] = "k" + strings.Repeat("x", i%50) + string(rune('a'+i/50))
 	}

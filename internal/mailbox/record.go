@@ -114,6 +114,7 @@ type entry struct {
 	date   time.Time
 	size   int64  // with CRLF; -1 until somebody asked
 	ragged bool   // its last line has no end; false as long as the size is not known
+	octets int64  // of the file; -1 until somebody looked
 	file   string // its name in the folder, within cur or new
 	inCur  bool
 	key    string // by which its file is known whatever others call it
@@ -136,7 +137,8 @@ func (e *entry) append(b []byte) []byte {
 		}
 		b = append(b, place, byte(e.flags.System))
 		b = codec.AppendText(b, e.flags.words)
-		return codec.AppendText(b, e.file)
+		b = codec.AppendText(b, e.file)
+		return binary.AppendUvarint(b, uint64(e.octets+1))
 	})
 }
 
@@ -156,7 +158,10 @@ func readEntry(r *codec.Reader) (*entry, bool) {
 	e.inCur, e.ragged = place&placeCur != 0, place&placeRagged != 0
 	e.flags.System = System(r.Octet())
 	e.flags.words = r.Text()
-	e.file = r.Text()
+	e.file, e.octets = r.Text(), -1
+	if r.Left() > 0 { // an index of before it was kept has it not
+		e.octets = int64(r.Number(anyModSeq)) - 1
+	}
 	return e, r.Done() && e.uid > 0 && e.file != "" && len(e.file) < maxName
 }
 

@@ -80,14 +80,14 @@ func (u *User) lay(f *folder) (over []*folder) {
 	f.mu.Lock()
 	messages := len(f.book.entries)
 	f.messages = nil
-	rests := u.ended == nil && f.ended == nil && messages <= u.root.limits.Resting && f.close()
+	rests := u.ended == nil && f.ended == nil && messages <= u.root.bounds().Resting && f.close()
 	f.mu.Unlock()
 	if !rests {
 		u.drop(f, ErrEnded)
 		return nil
 	}
 	f.cache.sleep()
-	return u.root.resting.add(f, messages, u.root.limits.Resting, u.root.now())
+	return u.root.resting.add(f, messages, u.root.bounds().Resting, u.root.now())
 }
 
 // close closes the index in order, and reports whether it could. The lock is held.

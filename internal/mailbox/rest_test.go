@@ -72,7 +72,9 @@ func TestRestingFolderOfAnotherIndex(t *testing.T) {
 // nobody is there, nothing is kept of the account.
 func TestRoomToRest(t *testing.T) {
 	s := open(t, vfs.Default, t.TempDir())
-	s.root.limits.Resting = 3
+	l := DefaultLimits()
+	l.Resting = 3
+	check(t, s.root.Adjust(l))
 	for _, name := range []string{Inbox, "Sent", "Drafts"} {
 		m := s.sel(t, name)
 		put(t, m, letter, Flags{})

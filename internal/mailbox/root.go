@@ -27,6 +27,8 @@ type Options struct {
 	Limits   Limits
 	// Space says how much of the disk a message may take; nil: what there is.
 	Space Space
+	// Quota says how much a mailbox may hold; nil: what there is room for.
+	Quota Quota
 	// Timely: the disk says of a folder when anything in it changed. Otherwise folders are read
 	// in full each time.
 	Timely bool
@@ -48,8 +50,9 @@ type Root struct {
 	dirs     *fsys.Group // syncs of folders
 	folder   func(mail.Address) (string, bool)
 	hostname string
-	limits   Limits
+	limits   atomic.Pointer[Limits]
 	space    Space
+	quota    Quota
 	timely   bool
 	now      func() time.Time
 	log      *slog.Logger
@@ -61,6 +64,8 @@ type Root struct {
 
 	mu    sync.Mutex
 	users map[string]*User // by folder
+
+	weights weights
 }
 
 // hostOctets is how much of the host's name goes into a file name.
@@ -72,20 +77,34 @@ func New(o Options) (*Root, error) {
 		return nil, errors.New("mailbox: file system, folder, host name, clock, random source and logger must be given")
 	}
 	l := o.Limits
-	if l.Message < 1 || l.Folders < 1 || l.Depth < 1 || l.Keywords < 1 || l.Words < 1 || l.Vanished < 1 || l.Subscriptions < 1 || l.Reserve < 1 || l.Journal < 1 || l.Look <= 0 || l.Full <= 0 || l.Rest <= 0 {
-		return nil, errors.New("mailbox: every limit but Resting must be positive")
+	if err := l.validate(); err != nil {
+		return nil, err
 	}
 	var run [6]byte
 	if _, err := io.ReadFull(o.Rand, run[:]); err != nil {
 		return nil, fmt.Errorf("mailbox: %w", err)
 	}
 	host := o.Hostname.ASCII()
-	return &Root{
+	r := &Root{
 		fs: o.FS, dirs: fsys.NewGroup(o.FS.SyncDir), folder: o.Folder, hostname: host[:min(len(host), hostOctets)],
-		limits: l, space: o.Space, timely: o.Timely, now: o.Now, log: o.Logger, run: hex.EncodeToString(run[:]),
-		users: map[string]*User{},
-	}, nil
+		space: o.Space, quota: o.Quota, timely: o.Timely, now: o.Now, log: o.Logger, run: hex.EncodeToString(run[:]),
+		users: map[string]*User{}, weights: weights{of: map[string]weight{}},
+	}
+	r.limits.Store(&l)
+	return r, nil
 }
+
+// Adjust replaces the limits; how often folders are looked at stays as it was. What is there
+// beyond a new limit stays.
+func (r *Root) Adjust(l Limits) error {
+	if err := l.validate(); err != nil {
+		return err
+	}
+	r.limits.Store(&l)
+	return nil
+}
+
+func (r *Root) bounds() Limits { return *r.limits.Load() }
 
 // validity returns a UIDValidity that no folder had before: seconds, and never one twice.
 // RFC 9051 §2.3.1.1.
@@ -128,7 +147,7 @@ func (r *Root) user(ctx context.Context, account mail.Address, make bool) (*User
 	r.mu.Lock()
 	u := r.users[dir]
 	if u == nil {
-		u = &User{root: r, dir: dir, open: map[string]*folder{}}
+		u = &User{root: r, account: account, dir: dir, open: map[string]*folder{}}
 		r.users[dir] = u
 	}
 	u.refs++
@@ -187,7 +206,7 @@ func (r *Root) Leave(dir string) {
 // Watch looks at the folders that somebody has open for what other programs did, until ctx
 // ends.
 func (r *Root) Watch(ctx context.Context) {
-	tick := time.NewTicker(r.limits.Look)
+	tick := time.NewTicker(r.bounds().Look)
 	defer tick.Stop()
 	for {
 		select {
@@ -203,7 +222,7 @@ func (r *Root) Watch(ctx context.Context) {
 			f.mu.Unlock()
 			f.cache.rest()
 		}
-		for _, f := range r.resting.before(r.now().Add(-r.limits.Rest)) {
+		for _, f := range r.resting.before(r.now().Add(-r.bounds().Rest)) {
 			f.user.forget(f)
 		}
 	}

@@ -63,7 +63,7 @@ func (u *User) save() error {
 	if err != nil {
 		return err
 	}
-	j := newJournal(u.root.fs, filepath.Join(u.dir, indexFolder), u.root.limits.Reserve)
+	j := newJournal(u.root.fs, filepath.Join(u.dir, indexFolder), u.root.bounds().Reserve)
 	if err := j.make(); err != nil {
 		return err
 	}
@@ -144,7 +144,7 @@ func (r *Root) inherited(dir string) (*settings, error) {
 		for line := range strings.Lines(string(text[:min(len(text), maxInherited)])) {
 			line = strings.ReplaceAll(strings.TrimRight(line, "\r\n"), "\t", ".")
 			name := folderName(strings.TrimPrefix(line, "INBOX."))
-			if _, err := directory(name, r.limits); err == nil && !strings.HasPrefix(line, "V.") && len(s.Subscribed) < r.limits.Subscriptions {
+			if _, err := directory(name, r.bounds()); err == nil && !strings.HasPrefix(line, "V.") && len(s.Subscribed) < r.bounds().Subscriptions {
 				s.subscribe(name, true)
 			}
 		}

@@ -361,7 +361,9 @@ func TestEveryChangeIsSeen(t *testing.T) {
 	check(t, err)
 	s.drop(t, "cur/1800000000.hidden.host:2,", unixLetter)
 	check(t, os.Chtimes(cur, info.ModTime(), info.ModTime()))
-	m.folder.root.limits.Full = time.Nanosecond
+	l := DefaultLimits()
+	l.Full = time.Nanosecond
+	check(t, s.root.Adjust(l))
 	if !refresh(t, m) || len(uidsOf(m)) != 201 {
 		t.Error("a folder whose time was put back is never read again")
 	}

@@ -109,7 +109,7 @@ func (f *folder) change(uid UID, op Op, flags Flags) (c *entry, renamed bool, er
 		}
 		n := *e
 		n.flags = op.apply(e.flags, flags)
-		if len(n.flags.Keywords()) > f.root.limits.Keywords {
+		if len(n.flags.Keywords()) > f.root.bounds().Keywords {
 			return nil, false, ErrTooMany
 		}
 		n.file = f.keyword.name(e.file, n.flags)
@@ -151,7 +151,7 @@ func (f *folder) spelt(flags Flags) (Flags, error) {
 			words[i] = known
 			continue
 		}
-		if len(f.words) >= f.root.limits.Words {
+		if len(f.words) >= f.root.bounds().Words {
 			return flags, ErrTooMany
 		}
 		f.words[strings.ToLower(w)] = w

@@ -6,13 +6,16 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"sallyport/internal/mail"
 )
 
 // User is the mailbox of an account, with its folders.
 type User struct {
-	root *Root
-	dir  string
-	refs int // under the root's lock
+	root    *Root
+	account mail.Address
+	dir     string
+	refs    int // under the root's lock
 
 	moving sync.Mutex // held by who moves messages in from elsewhere
 
@@ -151,7 +154,7 @@ func (u *User) acquire(name string) (*folder, error) {
 		}
 	}
 	f := &folder{root: u.root, user: u, dir: dir, refs: 1, changed: make(chan struct{})}
-	f.journal = newJournal(u.root.fs, filepath.Join(dir, indexFolder), u.root.limits.Reserve)
+	f.journal = newJournal(u.root.fs, filepath.Join(dir, indexFolder), u.root.bounds().Reserve)
 	f.cache = &cache{fs: u.root.fs, dir: f.journal.dir}
 	if err := f.load(); err != nil {
 		return nil, errors.Join(err, f.journal.close())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 )
 
 // Verified is how a folder and its index were found.
@@ -74,8 +75,8 @@ func (u *User) examine(name string) (*folder, loaded, error) {
 		defer open.mu.Unlock()
 	}
 	f := &folder{root: u.root, user: u, dir: filepath.Join(u.dir, dir)}
-	f.journal = newJournal(u.root.fs, filepath.Join(f.dir, indexFolder), u.root.limits.Reserve)
-	l, err := f.journal.load(u.root.validity(), u.root.limits.Vanished)
+	f.journal = newJournal(u.root.fs, filepath.Join(f.dir, indexFolder), u.root.bounds().Reserve)
+	l, err := f.journal.load(u.root.validity(), u.root.bounds().Vanished)
 	return f, l, err
 }
 
@@ -125,13 +126,16 @@ func (u *User) Rebuild(ctx context.Context, name string) (r Rebuilt, err error) 
 		if _, err := f.look(true); err != nil {
 			return err
 		}
-		for i, e := range f.book.entries {
+		for _, e := range slices.Clone(f.book.entries) {
 			c := *e
-			c.size, c.ragged = -1, false
-			f.book.entries[i], f.book.keys[c.key] = &c, &c
+			c.size, c.ragged, c.octets = -1, false, -1
+			f.book.put(&c)
 			if known := before.book.entry(c.uid); known == nil || before.book.validity != f.book.validity {
 				r.NewUIDs++
 			}
+		}
+		if err := f.measure(f.book.entries); err != nil {
+			return err
 		}
 		f.cache.forget()
 		if err := f.journal.renew(f.book); err != nil {

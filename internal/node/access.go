@@ -17,7 +17,7 @@ import (
 
 func (n *Node) openAccess(context.Context) error {
 	n.access = access.New(access.Options{
-		Desk: n.desk, Accounts: n.data.Accounts, Journal: n.data.Trace, Admission: n.readers, Mailboxes: n.mailboxes,
+		Desk: n.desk, Accounts: n.data.Accounts, Journal: n.data.Trace, Admission: n.readers, Mailboxes: n.mailboxes, Quota: n.data.Quota.Of,
 		Memory: n.memory, Now: n.o.Now, Logger: n.log,
 	})
 	return nil

@@ -24,12 +24,12 @@ func (n *Node) openOperator(_ context.Context) error {
 			n.notices.Wake()
 			n.webhook.Wake()
 		}}
-	post := &notify.Post{
+	n.post = &notify.Post{
 		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Queue: n.data.Spool, Handoff: n.dispatch.Offer, Sign: n.signer().SignOurs, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 	}
-	n.notices = notice.New(notice.Options{Log: n.incidents.Log, Store: n.data.Store, Directory: n.book.Snapshot, Post: post, Limits: notice.DefaultLimits(), Now: n.o.Now, Logger: n.log})
-	n.warnings = expiry.New(expiry.Options{Store: n.data.Store, Directory: n.book.Snapshot, Post: post, Endings: n.data.Accounts.Endings, Authority: n.data.DeviceCA.Signing, Limits: expiry.DefaultLimits(), Now: n.o.Now, Logger: n.log})
-	n.digest = flood.NewDigest(flood.Options{Gauge: n.flood, Queue: n.data.Spool, Store: n.data.Store, Send: post.Send, Limits: flood.DefaultLimits(), Now: n.o.Now, Logger: n.log})
+	n.notices = notice.New(notice.Options{Log: n.incidents.Log, Store: n.data.Store, Directory: n.book.Snapshot, Post: n.post, Limits: notice.DefaultLimits(), Now: n.o.Now, Logger: n.log})
+	n.warnings = expiry.New(expiry.Options{Store: n.data.Store, Directory: n.book.Snapshot, Post: n.post, Endings: n.data.Accounts.Endings, Authority: n.data.DeviceCA.Signing, Limits: expiry.DefaultLimits(), Now: n.o.Now, Logger: n.log})
+	n.digest = flood.NewDigest(flood.Options{Gauge: n.flood, Queue: n.data.Spool, Store: n.data.Store, Send: n.post.Send, Limits: flood.DefaultLimits(), Now: n.o.Now, Logger: n.log})
 	n.operator = operate.New(operate.Options{
 		Incidents: n.incidents,
 		Accounts:  n.data.Accounts, Credentials: n.data.Accounts, Guesses: n.data.Accounts, DeviceCA: n.data.DeviceCA, Queue: n.data.Spool, Trace: n.data.Trace, Facts: n.data.Facts, Book: n.book, Ledger: n.data.Ledger, Allowance: n.allowance, Now: n.o.Now,
@@ -44,7 +44,7 @@ func (n *Node) openOperator(_ context.Context) error {
 		Networks:    n.networks.Reports,
 		Directories: func() []roll.Report { return n.now().roll.Reports() },
 		Watch:       n.watch, SigningKeys: n.data.Ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
-		Screen: func() *policy.Screen { return n.now().screen }, Inflow: n.data.Inflow,
+		Screen: func() *policy.Screen { return n.now().screen }, Inflow: n.data.Inflow, Quota: n.data.Quota,
 	})
 	return nil
 }

@@ -21,6 +21,7 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 		n.desk.Adjust(settings.SignIn(cfg))
 		n.intake.Adjust(settings.Intake(cfg), cfg.Notice)
 		n.data.Inflow.Adjust(settings.Inflow(cfg))
+		n.data.Quota.Adjust(settings.Quota(cfg, n.book.Snapshot, n.data.Accounts.Lookup))
 		n.data.Greylist.Adjust(settings.Greylist(cfg))
 		n.dispatch.Adjust(settings.Retry(cfg), settings.Dispatch(cfg))
 		// What was checked does not fail; if it does, the former bounds stay.
@@ -28,6 +29,7 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 			n.data.Spool.Adjust(settings.Retry(cfg), settings.Spool(cfg)),
 			n.data.Accounts.Adjust(settings.Accounts(cfg), settings.Mechanisms(cfg)),
 			n.data.Trace.Adjust(settings.Trace(cfg)),
+			n.data.Mail.Adjust(settings.Mailbox(cfg)),
 		} {
 			if err != nil {
 				n.log.Error("bounds not adjusted", "err", err)

@@ -41,6 +41,7 @@ func (n *Node) state(ctx context.Context) metrics.State {
 		Facts: log.Facts, Sequenced: log.Sequenced, Signed: log.Signed, SignedAt: log.SignedAt, Skipped: log.Skipped,
 	}
 	v.Capped = n.capped(ctx)
+	_, v.Filling, v.Full = n.data.Quota.Filled()
 	v.Tokenless = len(n.tokenTroubles())
 	trusted := n.networks.Count()
 	v.NetworksOpen, v.NetworksWaiting, v.NetworksClosed = trusted[guard.StateOpen], trusted[guard.StateWaiting], trusted[guard.StateClosed]

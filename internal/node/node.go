@@ -28,6 +28,7 @@ import (
 	"sallyport/internal/intake"
 	"sallyport/internal/kit/allowance"
 	"sallyport/internal/kit/listen"
+	"sallyport/internal/letter/notify"
 	"sallyport/internal/node/datafolder"
 	"sallyport/internal/node/settings"
 	"sallyport/internal/operate"
@@ -79,6 +80,7 @@ type Node struct {
 	desk       *signin.Desk // where people sign in
 	intake     *intake.Intake
 	operator   *operate.Operator
+	post       *notify.Post     // writes the server's own letters
 	notices    *notice.Notices  // tells of incidents
 	webhook    *webhook.Hook    // tells another program of them
 	warnings   *expiry.Warnings // tells of certificates that end

@@ -47,6 +47,8 @@ type Account struct {
 	Notify     string     `json:"notify,omitempty"`
 	// Without are the extensions of IMAP that its programs are not offered.
 	Without []string `json:"without,omitempty"`
+	// Mailbox is told by AccountShow and AccountSet.
+	Mailbox *Room `json:"mailbox,omitempty"`
 	// LastSignIn and Sessions are told by AccountShow alone: the last sign-in that the trace
 	// still has, and what is open.
 	LastSignIn *LastSignIn `json:"last_sign_in,omitempty"`
@@ -248,6 +250,7 @@ func (op *Operator) AccountShow(ctx context.Context, by Caller, r AccountRef) (A
 		return Account{}, err
 	}
 	v := op.shown(account)
+	v.Mailbox = op.room(ctx, a, ownQuota(account))
 	v.NamedBy, v.Guessed = op.o.Book.NamedBy(a), op.guessed(a)
 	for _, d := range op.o.Book.Entries().Delegates() {
 		if d.Account.Key() == a.Key() {

@@ -88,6 +88,10 @@ type AccountSet struct {
 	Role           string `json:"role,omitempty"` // "": as it is
 	RecipientsHour *int   `json:"recipients_hour,omitempty"`
 	RecipientsDay  *int   `json:"recipients_day,omitempty"`
+	// QuotaOctets and QuotaMessages are the most that the mailbox may hold; 0: its domain's;
+	// quota.Unbounded: any amount; nil: as it is.
+	QuotaOctets   *int64 `json:"quota_octets,omitempty"`
+	QuotaMessages *int64 `json:"quota_messages,omitempty"`
 	// Notify is the address outside at which the owner is told of incidents; "": none any
 	// more; nil: as it is.
 	Notify *string `json:"notify,omitempty"`
@@ -100,7 +104,9 @@ func (r AccountSet) sends() bool {
 	return r.Role != "" || r.RecipientsHour != nil || r.RecipientsDay != nil
 }
 
-// AccountSet changes what an account may send, at once and without ending its sessions,
+func (r AccountSet) holds() bool { return r.QuotaOctets != nil || r.QuotaMessages != nil }
+
+// AccountSet changes what an account may send and hold, at once and without ending its sessions,
 // unless its role is another one, where its owner is told of incidents, and which extensions its
 // programs are offered, for which its sessions end.
 func (op *Operator) AccountSet(ctx context.Context, by Caller, r AccountSet) (Account, error) {
@@ -108,8 +114,8 @@ func (op *Operator) AccountSet(ctx context.Context, by Caller, r AccountSet) (Ac
 	if err != nil {
 		return Account{}, err
 	}
-	if !r.sends() && r.Notify == nil && r.Without == nil {
-		return Account{}, invalid(errText("name what to set: --role, --recipients-hour, --recipients-day, --notify, --without"))
+	if !r.sends() && !r.holds() && r.Notify == nil && r.Without == nil {
+		return Account{}, invalid(errText("name what to set: --role, --recipients-hour, --recipients-day, --quota, --quota-messages, --notify, --without"))
 	}
 	var without string
 	if r.Without != nil {
@@ -124,10 +130,15 @@ func (op *Operator) AccountSet(ctx context.Context, by Caller, r AccountSet) (Ac
 			return Account{}, err
 		}
 	}
+	if r.holds() {
+		if err := op.setQuota(ctx, by, a, r); err != nil {
+			return Account{}, err
+		}
+	}
 	ended := 0
 	if r.sends() {
 		account, err := op.setSending(ctx, by, a, r)
-		if err != nil || r.Notify == nil && r.Without == nil {
+		if err != nil {
 			return account, err
 		}
 		ended = account.SessionsEnded
@@ -148,7 +159,7 @@ func (op *Operator) AccountSet(ctx context.Context, by Caller, r AccountSet) (Ac
 		return Account{}, err
 	}
 	v := op.shown(account)
-	v.SessionsEnded = ended
+	v.SessionsEnded, v.Mailbox = ended, op.room(ctx, a, ownQuota(account))
 	return v, nil
 }
 

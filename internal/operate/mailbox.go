@@ -23,6 +23,8 @@ type Mailbox struct {
 	Folders  int    `json:"folders"`
 	Messages int    `json:"messages"`
 	Unseen   int    `json:"unseen"`
+	// Room is what it holds and may hold; nil: that is not known.
+	Room *Room `json:"room,omitempty"`
 }
 
 // MailboxFolder is a folder of a mailbox.
@@ -84,6 +86,8 @@ func (op *Operator) MailboxList(ctx context.Context, _ Caller, r MailboxRef, fn 
 			continue
 		}
 		if err == nil {
+			account, _ := op.o.Accounts.Get(a)
+			box.Room = op.room(ctx, a, ownQuota(account))
 			err = fn(box)
 		}
 		if err != nil {

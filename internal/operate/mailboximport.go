@@ -166,6 +166,8 @@ func (op *Operator) MailboxAdd(ctx context.Context, _ Caller, r MailboxAdd, body
 		return out, moveRefused(err)
 	}
 	defer box.Close()
+	// The operator brings what its owner had elsewhere or before: it is not left behind for its size.
+	box.Unbounded()
 	n := 0
 	all, err := box.MoveIn(ctx, r.Source, func() (mailbox.Arrival, error) {
 		if n == len(r.Messages) {

@@ -36,6 +36,7 @@ type Accounts interface {
 	TrustPassword(ctx context.Context, a mail.Address, facts [][]byte) (accounts.Account, error)
 	SetWithout(ctx context.Context, a mail.Address, names string, facts [][]byte) (accounts.Account, error)
 	SetSending(ctx context.Context, a mail.Address, s accounts.Sending, facts [][]byte) (accounts.Account, error)
+	SetQuota(ctx context.Context, a mail.Address, octets, messages int64, facts [][]byte) (accounts.Account, error)
 	Remove(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) error
 	Rename(ctx context.Context, from, to mail.Address, facts [][]byte, with ...store.Planner) (accounts.Account, error)
 	Moved(ctx context.Context, from mail.Address) error
@@ -127,6 +128,8 @@ type Options struct {
 	Screen func() *policy.Screen
 	// Inflow is what networks brought and mailboxes took; nil: nothing is bounded.
 	Inflow Inflow
+	// Quota is what mailboxes hold and may hold; nil: nothing is bounded.
+	Quota Quota
 	// Directories tells how the directories fare that accounts and recipients come from; nil:
 	// there are none.
 	Directories func() []roll.Report

@@ -47,6 +47,8 @@ type Status struct {
 	// Limited are the networks and mailboxes that met a bound of [inflow] within the last hour,
 	// the latest first.
 	Limited []inflow.Limited `json:"limited,omitempty"`
+	// Filling are the mailboxes that are nearly full; nil: none is.
+	Filling *Filling `json:"filling,omitempty"`
 	// Guessed is how many accounts somebody guesses at, and GuessedAt the first of them, those
 	// with the most tries.
 	Guessed   int            `json:"guessed,omitempty"`
@@ -121,6 +123,7 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 	if op.o.Inflow != nil {
 		s.Limited = op.o.Inflow.Limited(mostLimited)
 	}
+	s.Filling = op.filling()
 	if op.o.Networks != nil {
 		s.Networks = op.o.Networks()
 	}

@@ -15,6 +15,7 @@ const (
 	SpaceLists      Space = "lists/"
 	SpaceBudget     Space = "budget/"
 	SpaceInflow     Space = "inflow/"
+	SpaceQuota      Space = "quota/"
 	SpaceGreylist   Space = "greylist/"
 	SpaceIncidents  Space = "incident/"
 	SpaceTrust      Space = "trust/"
@@ -69,6 +70,7 @@ func Spaces() []Owned {
 		{SpaceBudget, "budget/ledger", "counts of recipients"},
 		{SpaceGreylist, "screen/greylist", "senders that were put off, and networks that were let through"},
 		{SpaceInflow, "budget/inflow", "what networks brought and mailboxes took, where that fills again in more than a minute"},
+		{SpaceQuota, "budget/quota", "what mailboxes held when they were last looked at, and whose owner was told"},
 		{SpaceNotices, "incident/notice", "which incidents somebody was told of, and which contacts that they were replaced"},
 		{SpaceWebhook, "incident/webhook", "of which incidents another program was told"},
 		{SpaceFloods, "filter/flood", "up to which held bounce each mailbox was told of a flood"},

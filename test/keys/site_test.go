@@ -41,6 +41,8 @@ type site struct {
 	fs     vfs.FS // of store and mailboxes
 	// balanced: clients come by a balancer that says who they are.
 	balanced bool
+	doors    string // more of [listen]
+	domain   string // more of [domain."local.test"]
 	stop     func() // ends the server that runs
 }
 
@@ -91,9 +93,9 @@ data = "data"
 [listen]
 mx = ["127.0.0.1:0"]
 submission = ["127.0.0.1:0"]
-[domain."local.test"]
+`+s.doors+`[domain."local.test"]
 deliver = "maildir"
-[authentication]
+`+s.domain+`[authentication]
 check = "off"
 `+more)
 }

@@ -93,6 +93,8 @@ type Charge struct {
 	came   int64 // octets
 	taken  int   // units, of each copy
 	ended  bool
+	held   map[string]Held // by mailbox, of those that keep a copy
+	room   int64           // octets that they have taken room for
 }
 
 // part is one copy of the message: what it counts for.
@@ -104,7 +106,7 @@ type part struct {
 // Charge begins one: size is what the client declared, reply says that the message has no
 // sender. Nothing is taken yet.
 func (b *Budget) Charge(s Source, size int64, reply bool) *Charge {
-	return &Charge{budget: b, source: s, reply: reply, size: size}
+	return &Charge{budget: b, source: s, reply: reply, size: size, room: size}
 }
 
 // Exempt says whether the bounds of the network are lifted for copies that are added from now
@@ -206,6 +208,9 @@ func (b *Budget) give(all []demand, now time.Time) {
 // Came takes so many more octets of the message.
 func (c *Charge) Came(octets int) Verdict {
 	c.came += int64(octets)
+	if v := c.more(); !v.OK {
+		return v
+	}
 	need := units(c.came) - c.taken
 	if need <= 0 || len(c.copies) == 0 {
 		return Verdict{OK: true}
@@ -276,8 +281,16 @@ func (c *Charge) Keep(ctx context.Context) error {
 	return nil
 }
 
-// Done ends a charge whose message was taken: what it took counts.
-func (c *Charge) Done() { c.end(true) }
+// Done ends a charge whose message was taken, under a queue id: what it took counts.
+func (c *Charge) Done(id mail.ID) {
+	if !c.ended {
+		for _, h := range c.held {
+			h.Sent(id, c.came)
+		}
+		c.held = nil
+	}
+	c.end(true)
+}
 
 // Release ends a charge whose message was not taken: what it took is free. After Done it does
 // nothing.
@@ -288,6 +301,9 @@ func (c *Charge) end(counts bool) {
 		return
 	}
 	c.ended = true
+	for _, h := range c.held {
+		h.Give()
+	}
 	b := c.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()

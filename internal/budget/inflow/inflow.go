@@ -63,6 +63,11 @@ const (
 	RuleMailboxMessages Rule = "mailbox-messages"
 	RuleMailboxOctets   Rule = "mailbox-octets"
 	RuleReplies         Rule = "mailbox-replies"
+
+	// Those of what mailboxes hold, which a Room decides by.
+	RuleQuota       Rule = "mailbox-quota"
+	RuleDomainQuota Rule = "domain-quota"
+	RuleUncounted   Rule = "mailbox-uncounted" // it is not known now how full it is
 )
 
 // Rules returns every Rule, in the order in which they are told.
@@ -156,10 +161,18 @@ type Verdict struct {
 	About string        // whose bound it is: "network 192.0.2.0/24"
 	Bound string        // "1200 messages within an hour"
 	Wait  time.Duration // until it may be let through; screen.Forever: it is more than ever is
+	// Of a quota: Lasting says that it has been used up for long, and Found what there is.
+	Lasting bool
+	Found   string
 }
 
 // Words say what was found, for the trace.
-func (v Verdict) Words() string { return v.About + " may have " + v.Bound }
+func (v Verdict) Words() string {
+	if v.Found != "" {
+		return v.Found
+	}
+	return v.About + " may have " + v.Bound
+}
 
 // Reply answers what was refused. It names the rule and says when to come again: 452, which
 // programs try again on, or 552 for a message that is larger than is ever taken at once.
@@ -168,6 +181,9 @@ func (v Verdict) Reply() mail.Reply {
 	text := v.About + " has reached " + v.Bound
 	if v.Rule == "" {
 		return mail.R(451, "4.7.1", "no more mail is taken now; try again later")
+	}
+	if v.Rule.isQuota() {
+		return v.ofQuota()
 	}
 	if v.Wait == screen.Forever {
 		return mail.R(552, v.status("5.3.4", "5.2.3"), "the message is larger than "+v.About+" may have at once, of "+v.Bound+" ("+string(v.Rule)+")")
@@ -180,6 +196,27 @@ func (v Verdict) Reply() mail.Reply {
 		return mail.R(450, "4.7.1", text)
 	}
 	return mail.R(452, v.status("4.7.1", "4.2.2"), text)
+}
+
+// ofQuota answers who writes to a mailbox that holds as much as it may. How much that is, is for
+// its owner to know. RFC 3463 §3.3: a full mailbox is emptied by its owner, so that one comes
+// again, at first.
+func (v Verdict) ofQuota() mail.Reply {
+	rule := " (" + string(v.Rule) + ")"
+	switch {
+	case v.Rule == RuleUncounted:
+		return mail.R(451, "4.3.0", "it is not known now how full this mailbox is"+rule+"; try again later")
+	case v.Wait == screen.Forever:
+		return mail.R(552, "5.2.3", "the message is larger than "+v.About+" may hold"+rule)
+	}
+	text := v.About + " is full" + rule
+	if v.Rule == RuleDomainQuota {
+		text = v.About + " are full" + rule
+	}
+	if v.Lasting {
+		return mail.R(552, "5.2.2", text+", and has been for days; reach its owner in another way")
+	}
+	return mail.R(452, "4.2.2", text+"; try again later")
 }
 
 // status tells what is a network's fault from what a mailbox has no room for.

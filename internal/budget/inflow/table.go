@@ -64,9 +64,10 @@ func (l *line) isFull(now time.Time) bool {
 	return l.messages.IsFull(now) && l.octets.IsFull(now) && l.further.IsFull(now)
 }
 
-// Options of a Budget; all are needed.
+// Options of a Budget; all but Room are needed.
 type Options struct {
 	Limits Limits
+	Room   Room // what mailboxes may hold; nil: any amount
 	Now    func() time.Time
 	Logger *slog.Logger
 }
@@ -236,6 +237,11 @@ func (b *Budget) Hits() (all []Hit) {
 	for _, r := range Rules() {
 		h := b.hits[r]
 		h.Rule, h.Text, h.Since = r, string(r)+": "+b.o.Limits.bound(r).words(r.what()), b.since
+		all = append(all, h)
+	}
+	for _, r := range quotaRules() {
+		h := b.hits[r]
+		h.Rule, h.Text, h.Since = r, string(r)+": "+r.bounding(), b.since
 		all = append(all, h)
 	}
 	return all

@@ -115,11 +115,12 @@ func (c *conn) appendOne(ctx context.Context, all *mailbox.Appending, a imapwire
 		res, end = c.unwanted(a.Literal, no("LIMIT", "too many messages at once"))
 		return res, end, false
 	}
-	if a.Literal.Waits {
-		c.line("+ ready for the message")
-	}
 	c.each = c.limits.CommandTimeout
 	message := &literal{from: c.in, left: a.Literal.Octets}
+	if a.Literal.Waits {
+		// It is asked for when there is room for it.
+		message.begin = func() { c.line("+ ready for the message") }
+	}
 	err := all.Add(ctx, message, a.Literal.Octets, flagsOf(a.Flags), a.Date)
 	if message.err != nil {
 		return res, c.broken(message.err), false
@@ -128,6 +129,9 @@ func (c *conn) appendOne(ctx context.Context, all *mailbox.Appending, a imapwire
 		return res, "", true
 	}
 	res = c.failed(err)
+	if message.begin != nil { // it was not asked for, and does not come
+		return res, "", false
+	}
 	// The rest of the message is on its way already.
 	if _, err := io.Copy(io.Discard, message); err != nil || message.err != nil {
 		return res, c.broken(errors.Join(err, message.err)), false
@@ -141,12 +145,18 @@ type literal struct {
 	from io.Reader
 	left int64
 	err  error
+	// begin is called before the first octet is read; nil: they come by themselves.
+	begin func()
 }
 
 // Read implements io.Reader.
 func (l *literal) Read(p []byte) (int, error) {
 	if l.err != nil {
 		return 0, l.err
+	}
+	if l.begin != nil {
+		l.begin()
+		l.begin = nil
 	}
 	if l.left == 0 {
 		return 0, io.EOF

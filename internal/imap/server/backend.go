@@ -52,6 +52,8 @@ type Session interface {
 	Login(ctx context.Context, c Channel, user, password string) error
 	// Mailboxes are those of who has signed in. The Session closes them, after Close was called.
 	Mailboxes() *mailbox.User
+	// Room is what the mailbox of who has signed in holds and may hold, as it is now.
+	Room(ctx context.Context) (Room, error)
 	// Without names extensions that are not offered to who has signed in.
 	Without() []string
 	// Program tells what the program says of itself with ID, names in small letters. Nothing
@@ -59,6 +61,12 @@ type Session interface {
 	Program(ctx context.Context, fields map[string]string)
 	// Close is called exactly once, at the end. why is one of the End constants.
 	Close(ctx context.Context, why string)
+}
+
+// Room is what a mailbox holds, and the most that it may. Of what is not bounded Most is below 0.
+type Room struct {
+	Octets, MostOctets     int64
+	Messages, MostMessages int64
 }
 
 // SASL is one exchange. The engine handles base64 and cancelling.

@@ -50,6 +50,9 @@ var offers = []offer{
 	{name: "BINARY", after: true},
 	{name: "OBJECTID", after: true},
 	{name: "PREVIEW", after: true},
+	{name: "QUOTA", after: true, verbs: []string{"GETQUOTA", "GETQUOTAROOT"}},
+	{name: "QUOTA=RES-STORAGE", after: true},
+	{name: "QUOTA=RES-MESSAGE", after: true},
 	{name: "CONDSTORE", after: true},
 	{name: "QRESYNC", after: true},
 }
@@ -73,6 +76,9 @@ func (c *conn) offered(name string) bool {
 		return false
 	}
 	// What rests on it goes with it. RFC 7162 §3.2: QRESYNC contains CONDSTORE.
+	if strings.HasPrefix(name, "QUOTA=") {
+		return c.offered("QUOTA")
+	}
 	return name != "QRESYNC" || c.offered("CONDSTORE")
 }
 

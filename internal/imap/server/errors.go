@@ -11,6 +11,9 @@ func (c *conn) failed(err error) result {
 	if _, ok := errors.AsType[*mailbox.NameError](err); ok {
 		return no("CANNOT", "no mailbox can have this name")
 	}
+	if full, ok := errors.AsType[*mailbox.QuotaError](err); ok { // RFC 9208 §4.3.1
+		return no("OVERQUOTA", full.Text)
+	}
 	for _, f := range []struct {
 		err        error
 		code, text string
@@ -22,6 +25,7 @@ func (c *conn) failed(err error) result {
 		{mailbox.ErrUse, "USEATTR", "another mailbox has this use"},
 		{mailbox.ErrGone, "EXPUNGEISSUED", "some messages no longer exist"},
 		{mailbox.ErrNoRoom, "OVERQUOTA", "there is no room left for mail"},
+		{mailbox.ErrUnavailable, "UNAVAILABLE", "it is not known now how full the mailbox is; try again later"},
 		{mailbox.ErrReadOnly, "READ-ONLY", "the mailbox is open for reading"},
 		{mailbox.ErrTooMany, "LIMIT", "there are too many"},
 		{mailbox.ErrTooBig, "TOOBIG", "the message is too big"},

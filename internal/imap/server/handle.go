@@ -76,6 +76,10 @@ func (c *conn) ofAccount(ctx context.Context, cmd imapwire.Command) (res result,
 		return c.done(c.user().Rename(ctx, a.From, a.To), "renamed"), true
 	case imapwire.Mailbox:
 		return c.named(ctx, cmd.Verb, a.Name), true
+	case imapwire.Quota:
+		return c.quota(ctx, a), true
+	case imapwire.QuotaRoot:
+		return c.quotaRootOf(ctx, a), true
 	case imapwire.Status:
 		return c.status(ctx, a), true
 	case imapwire.List:

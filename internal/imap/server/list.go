@@ -209,7 +209,7 @@ func (c *conn) statusOf(ctx context.Context, name string, items []string) result
 	size := false
 	for _, item := range items {
 		switch item {
-		case "SIZE", "DELETED-STORAGE":
+		case "SIZE":
 			size = true
 		case "HIGHESTMODSEQ": // RFC 7162 §3.1.7
 			c.condstore(ctx)
@@ -237,6 +237,8 @@ func (c *conn) statusOf(ctx context.Context, name string, items []string) result
 			value = decimal(s.UIDValidity)
 		case "SIZE": // RFC 8438
 			value = decimal(s.Size)
+		case "DELETED-STORAGE": // RFC 9208 §4.1.4
+			value = decimal(s.DeletedOctets)
 		case "HIGHESTMODSEQ":
 			value = decimal(s.HighestModSeq)
 		case "APPENDLIMIT": // RFC 7889

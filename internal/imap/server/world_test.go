@@ -44,6 +44,7 @@ type world struct {
 	mu       sync.Mutex
 	sessions []*session
 	program  map[string]string
+	room     func() (server.Room, error) // nil: it is not bounded
 	serving  sync.WaitGroup
 	cancel   func(error) // ends everything
 }
@@ -180,6 +181,13 @@ func (s *session) Login(ctx context.Context, _ server.Channel, user, pass string
 
 func (s *session) Mailboxes() *mailbox.User { return s.user }
 func (s *session) Without() []string        { return s.without }
+
+func (s *session) Room(context.Context) (server.Room, error) {
+	if s.w.room == nil {
+		return server.Room{MostOctets: -1, MostMessages: -1}, nil
+	}
+	return s.w.room()
+}
 
 func (s *session) Program(_ context.Context, fields map[string]string) {
 	s.w.mu.Lock()

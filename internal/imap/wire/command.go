@@ -64,6 +64,10 @@ type (
 		Set Set
 		To  string
 	}
+	// Quota has the argument of GETQUOTA: the name of a quota root. RFC 9208 §4.1.1.
+	Quota struct{ Root string }
+	// QuotaRoot has the argument of GETQUOTAROOT. RFC 9208 §4.1.2.
+	QuotaRoot struct{ Name string }
 	// Expunge has the arguments of UID EXPUNGE. RFC 4315.
 	Expunge struct{ Set Set }
 	// Store has the arguments of STORE.
@@ -100,6 +104,8 @@ func (Select) arguments()       {}
 func (Status) arguments()       {}
 func (Copy) arguments()         {}
 func (Expunge) arguments()      {}
+func (Quota) arguments()        {}
+func (QuotaRoot) arguments()    {}
 func (Store) arguments()        {}
 func (List) arguments()         {}
 func (Fetch) arguments()        {}
@@ -115,6 +121,7 @@ var verbs = map[string]func(*scanner) Args{
 	"STATUS": (*scanner).status, "LIST": (*scanner).lists, "LSUB": (*scanner).lists,
 	"COPY": (*scanner).copies, "MOVE": (*scanner).copies, "STORE": (*scanner).store, "FETCH": (*scanner).fetch,
 	"SEARCH": (*scanner).search, "SORT": (*scanner).sort, "THREAD": (*scanner).thread,
+	"GETQUOTA": (*scanner).quota, "GETQUOTAROOT": (*scanner).quotaRoot,
 }
 
 // uidVerbs are those that may follow UID. RFC 9051 §6.4.9.
@@ -261,6 +268,10 @@ func (s *scanner) compress() Args {
 }
 
 func (s *scanner) named() Args { return Mailbox{Name: s.mailbox()} }
+
+func (s *scanner) quota() Args { return Quota{Root: s.astring()} }
+
+func (s *scanner) quotaRoot() Args { return QuotaRoot{Name: s.mailbox()} }
 
 func (s *scanner) create() Args {
 	// RFC 3501 §6.3.3: a separator at the end says that there will be folders below.

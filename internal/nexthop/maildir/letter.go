@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 )
 
@@ -12,9 +13,12 @@ import (
 // details of one address would be a thousand files.
 type letter struct {
 	box  string // the folder
+	of   mail.Address
 	name string // of the file
-	to   []nexthop.Recipient
-	at   []int // their places in the job
+	// octets of the file; -1: it is not known.
+	octets int64
+	to     []nexthop.Recipient
+	at     []int // their places in the job
 }
 
 // copies groups the recipients of a job by mailbox, in their order. Who has none is in
@@ -23,7 +27,8 @@ func (t *Target) copies(j nexthop.Job) []*letter {
 	var all []*letter
 	of := map[string]*letter{}
 	for i, to := range j.Recipients {
-		box, ok := t.Mailbox(t.holder(to.Mailbox, j.Received))
+		whose := t.holder(to.Mailbox, j.Received)
+		box, ok := t.Mailbox(whose)
 		if !ok {
 			continue
 		}
@@ -32,7 +37,7 @@ func (t *Target) copies(j nexthop.Job) []*letter {
 		}
 		c := of[box]
 		if c == nil {
-			c = &letter{box: box, name: t.fileName(j.ID, to.Mailbox)}
+			c = &letter{box: box, of: whose, octets: -1, name: t.fileName(j.ID, to.Mailbox)}
 			of[box] = c
 			all = append(all, c)
 		}

@@ -55,11 +55,19 @@ type Options struct {
 	Holder func(mailbox mail.Address, at time.Time) mail.Address
 	// Space says how much of the disk a copy may take; nil: what there is.
 	Space Space
-	// Arrived is told each folder that a message came into, once it is there; nil: nobody.
-	Arrived func(folder string)
+	// Arrived is told each copy of a message that came, once it is there; nil: nobody.
+	Arrived func(Arrival)
 	// Moving is told the folder of a mailbox that is about to be moved, or that another is to
 	// take the place of; nil: nobody.
 	Moving func(folder string)
+}
+
+// Arrival is a copy of a message that is in its mailbox.
+type Arrival struct {
+	Folder  string // on the disk
+	Mailbox mail.Address
+	ID      mail.ID
+	Octets  int64 // of its file; -1: an attempt before this one left it there
 }
 
 // Space is the room that is left for mail. Take takes octets until give is called, or
@@ -82,7 +90,7 @@ type Target struct {
 	sync     *fsys.Group
 	space    Space
 	holder   func(mail.Address, time.Time) mail.Address
-	arrived  func(folder string)
+	arrived  func(Arrival)
 	moving   func(folder string)
 	naming   sync.RWMutex // held while a mailbox gets another name, and shared by deliveries
 
@@ -120,12 +128,11 @@ func New(o Options) (*Target, error) {
 	if t.holder == nil {
 		t.holder = func(a mail.Address, _ time.Time) mail.Address { return a }
 	}
-	nobody := func(string) {}
 	if t.arrived == nil {
-		t.arrived = nobody
+		t.arrived = func(Arrival) {}
 	}
 	if t.moving == nil {
-		t.moving = nobody
+		t.moving = func(string) {}
 	}
 	if err := t.makeRoot(); err != nil {
 		return nil, fmt.Errorf("maildir: %w", err)
@@ -169,7 +176,7 @@ func (t *Target) one(ctx context.Context, j nexthop.Job, c *letter) mail.Reply {
 	}
 	err := t.store(ctx, j, c)
 	if err == nil {
-		t.arrived(c.box)
+		t.arrived(Arrival{c.box, c.of, j.ID, c.octets})
 		return mail.R(250, "2.0.0", "stored as "+c.name)
 	}
 	// That the disk is low is told once, by who watches it, and not of each copy.

@@ -200,17 +200,23 @@ func TestRenameTakesTheIndexAlong(t *testing.T) {
 func TestArrivalsAreTold(t *testing.T) {
 	fs := vfs.NewMem()
 	target := newTarget(t, fs, "/mail")
-	var told []string
-	target.arrived = func(folder string) {
-		if len(files(t, fs, folder+"/new")) != 1 {
-			t.Error("told before it was there")
+	var told []Arrival
+	target.arrived = func(a Arrival) {
+		all := files(t, fs, a.Folder+"/new")
+		if len(all) != 1 {
+			t.Fatal("told before it was there")
 		}
-		told = append(told, folder)
+		for _, content := range all {
+			if int64(len(content)) != a.Octets {
+				t.Errorf("%d octets are told of %d", a.Octets, len(content))
+			}
+		}
+		told = append(told, a)
 	}
 	j := job(t, message, "alice@local.test alice@local.test")
 	j.Junk = true
 	arrives(t, target, j)
-	if len(told) != 1 || told[0] != "/mail/local.test/alice/.Junk" {
-		t.Errorf("%q", told)
+	if len(told) != 1 || told[0].Folder != "/mail/local.test/alice/.Junk" || told[0].Mailbox.String() != "alice@local.test" || told[0].ID != j.ID {
+		t.Errorf("%+v", told)
 	}
 }

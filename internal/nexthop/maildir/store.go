@@ -44,7 +44,7 @@ func (t *Target) store(ctx context.Context, j nexthop.Job, c *letter) error {
 	if err := t.ensure(c.box); err != nil {
 		return err
 	}
-	err := t.write(ctx, c.box, c.name, head, j)
+	err := t.write(ctx, c, head, j)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -53,7 +53,7 @@ func (t *Target) store(ctx context.Context, j nexthop.Job, c *letter) error {
 	if err := t.ensure(c.box); err != nil {
 		return err
 	}
-	return t.write(ctx, c.box, c.name, head, j)
+	return t.write(ctx, c, head, j)
 }
 
 // stored reports whether an earlier attempt already left the message in new/, or a
@@ -98,14 +98,15 @@ func (t *Target) stored(ctx context.Context, c *letter, j nexthop.Job) (bool, er
 
 // write goes the way of the Maildir convention: a file in tmp/, synced, renamed
 // into new/, the directory synced. The order is the promise.
-func (t *Target) write(ctx context.Context, box, name string, head []byte, j nexthop.Job) error {
-	tmp := filepath.Join(box, "tmp", fmt.Sprintf("%s.%s.%d", name, t.run, t.serial.Add(1)))
-	if err := t.writeTmp(ctx, tmp, head, j); err != nil {
+func (t *Target) write(ctx context.Context, c *letter, head []byte, j nexthop.Job) error {
+	tmp := filepath.Join(c.box, "tmp", fmt.Sprintf("%s.%s.%d", c.name, t.run, t.serial.Add(1)))
+	octets, err := t.writeTmp(ctx, tmp, head, j)
+	if err != nil {
 		t.discard(tmp)
 		return err
 	}
-	dir := filepath.Join(box, "new")
-	file := filepath.Join(dir, name)
+	dir := filepath.Join(c.box, "new")
+	file := filepath.Join(dir, c.name)
 	if err := t.fs.Rename(tmp, file); err != nil {
 		t.discard(tmp)
 		return err
@@ -117,30 +118,34 @@ func (t *Target) write(ctx context.Context, box, name string, head []byte, j nex
 		t.discard(file)
 		return err
 	}
+	c.octets = octets
 	return nil
 }
 
-func (t *Target) writeTmp(ctx context.Context, tmp string, head []byte, j nexthop.Job) error {
+// writeTmp returns how long the file is.
+func (t *Target) writeTmp(ctx context.Context, tmp string, head []byte, j nexthop.Job) (octets int64, err error) {
 	f, err := t.fs.Create(tmp)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	err = t.fill(ctx, f, head, j)
+	octets, err = t.fill(ctx, f, head, j)
 	if err == nil {
 		err = f.Sync()
 	}
-	return errors.Join(err, f.Close())
+	return octets, errors.Join(err, f.Close())
 }
 
 // fill copies the message through a buffer of our own, because a fsys.File may
 // scribble over the slice that it writes.
-func (t *Target) fill(ctx context.Context, f fsys.File, head []byte, j nexthop.Job) error {
+func (t *Target) fill(ctx context.Context, f fsys.File, head []byte, j nexthop.Job) (octets int64, err error) {
 	buf := t.buffers.Get().(*[bufferOctets]byte)
 	defer t.buffers.Put(buf)
-	return eachPiece(ctx, j, buf[:], head, func(piece []byte) error {
+	err = eachPiece(ctx, j, buf[:], head, func(piece []byte) error {
+		octets += int64(len(piece))
 		_, err := f.Write(piece)
 		return err
 	})
+	return octets, err
 }
 
 // kept returns how long the message is in a mailbox, without the fields of its delivery.

@@ -19,6 +19,7 @@ import (
 	"sallyport/internal/bind/review"
 	"sallyport/internal/budget/inflow"
 	"sallyport/internal/budget/ledger"
+	"sallyport/internal/budget/quota"
 	"sallyport/internal/ca"
 	"sallyport/internal/config"
 	"sallyport/internal/directory/roster"
@@ -27,7 +28,6 @@ import (
 	"sallyport/internal/keyring"
 	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/kit/safefile"
-	"sallyport/internal/mail"
 	"sallyport/internal/mailbox"
 	"sallyport/internal/nexthop/maildir"
 	"sallyport/internal/node/settings"
@@ -73,6 +73,7 @@ type Folder struct {
 	DeviceCA    *ca.CA         // signs certificates of devices
 	Ledger      *ledger.Ledger // of recipients
 	Inflow      *inflow.Budget // of what networks bring and mailboxes take
+	Quota       *quota.Keeper  // of what mailboxes hold
 	Greylist    *greylist.Greylist
 	Findings    *review.Findings // of sender binding
 	Spool       *spool.Spool
@@ -153,6 +154,9 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 	if f.Ledger, err = ledger.Open(ctx, f.Store, ledger.Options{Now: o.Now, Logger: o.Logger}); err != nil {
 		return err
 	}
+	if err := f.openQuota(ctx, o); err != nil {
+		return err
+	}
 	if err := f.openStrangers(ctx, cfg, o); err != nil {
 		return err
 	}
@@ -179,18 +183,7 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 	if err != nil {
 		return err
 	}
-	f.Mail, err = mailbox.New(mailbox.Options{
-		FS: pebble.Disk(o.FS), Folder: func(a mail.Address) (string, bool) { return maildir.Folder(cfg.Maildir.Root, a) }, Hostname: cfg.Hostname,
-		Limits: mailbox.DefaultLimits(), Space: f.Disks[len(f.Disks)-1], Timely: o.FS == vfs.Default, Now: o.Now, Rand: o.Rand, Logger: o.Logger,
-	})
-	if err != nil {
-		return err
-	}
-	f.Mailboxes, err = maildir.New(maildir.Options{
-		FS: pebble.Disk(o.FS), Root: cfg.Maildir.Root, Hostname: cfg.Hostname, Limits: maildir.DefaultLimits(), Rand: o.Rand, Logger: o.Logger, Space: f.Disks[len(f.Disks)-1],
-		Holder: f.Accounts.Holder, Arrived: f.Mail.Arrived, Moving: f.Mail.Leave,
-	})
-	if err != nil {
+	if err := f.openMailboxes(cfg, o); err != nil {
 		return err
 	}
 	return f.follow(ctx, o)
@@ -216,6 +209,9 @@ func (f *Folder) Close() error {
 		return nil
 	}
 	f.closed = true
+	if f.Quota != nil {
+		f.Quota.Close()
+	}
 	if f.Mail != nil {
 		f.Mail.Close()
 	}
@@ -245,7 +241,7 @@ func (f *Folder) recordRecovery(ctx context.Context, r spool.Report, o Options) 
 
 // openStrangers opens what is remembered of those who write from outside.
 func (f *Folder) openStrangers(ctx context.Context, cfg config.Config, o Options) (err error) {
-	if f.Inflow, err = inflow.Open(ctx, f.Store, inflow.Options{Limits: settings.Inflow(cfg), Now: o.Now, Logger: o.Logger}); err != nil {
+	if f.Inflow, err = inflow.Open(ctx, f.Store, inflow.Options{Limits: settings.Inflow(cfg), Room: f.Quota, Now: o.Now, Logger: o.Logger}); err != nil {
 		return err
 	}
 	f.Greylist, err = greylist.Open(ctx, f.Store, greylist.Options{Limits: settings.Greylist(cfg), Now: o.Now, Logger: o.Logger})

@@ -39,6 +39,8 @@ type DoctorOptions struct {
 	Server  doctor.ServerFacts
 	Queue   doctor.QueueFacts
 	Telling doctor.TellingFacts
+	// Filling are the mailboxes that are nearly full; nil: none is.
+	Filling *operate.Filling
 	// Obtained is what there is of a certificate that an authority gives; nil: not known.
 	Obtained *operate.Obtained
 	// Tokens are the routes of the running server whose mail waits for a token.
@@ -70,6 +72,11 @@ func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Fact
 	}
 	f := gather.Gather(ctx, g)
 	f.Directories = doctorDirectories(ctx, cfg, d.Directories, d.Queue.Known)
+	if d.Filling != nil {
+		for _, m := range d.Filling.First {
+			f.Mailboxes = append(f.Mailboxes, doctor.MailboxFacts{Whose: m.Account + m.Domain, Domain: m.Account == "", Share: m.Share, Quota: m.Quota.String()})
+		}
+	}
 	for _, n := range d.Networks {
 		f.Networks = append(f.Networks, doctor.NetworkFacts{Name: n.Name, Account: n.Account, Closed: n.State == guard.StateClosed, Why: n.Why})
 	}

@@ -85,6 +85,7 @@ type Facts struct {
 	Queue       QueueFacts
 	Server      ServerFacts
 	Telling     TellingFacts
+	Mailboxes   []MailboxFacts // that are nearly full
 	// Others are the findings of features that judge themselves, such as the keys that
 	// sign mail and what the DNS shows of them.
 	Others []Finding
@@ -275,6 +276,14 @@ type TellingFacts struct {
 	Fault   string // why; "": it is under way
 }
 
+// MailboxFacts are about a mailbox, or all mailboxes of a domain, that is nearly full.
+type MailboxFacts struct {
+	Whose  string // an account, or a domain
+	Domain bool
+	Share  int    // hundredths of what it may hold
+	Quota  string // in words
+}
+
 // ServerFacts are about the running server.
 type ServerFacts struct {
 	Running bool
@@ -288,7 +297,7 @@ type Check func(Facts) []Finding
 
 // Checks returns every check in the order in which it is told.
 func Checks() []Check {
-	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkProvider, checkTokens, checkNetworks, checkHelpers, checkDirectories, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, checkTelling, others}
+	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkProvider, checkTokens, checkNetworks, checkHelpers, checkDirectories, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, checkTelling, checkMailboxes, others}
 }
 
 func others(f Facts) []Finding { return f.Others }

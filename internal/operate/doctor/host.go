@@ -334,3 +334,19 @@ func checkTelling(f Facts) (all []Finding) {
 	}
 	return all
 }
+
+// checkMailboxes tells of mailboxes that are full, and of those that will be.
+func checkMailboxes(f Facts) (all []Finding) {
+	for _, m := range f.Mailboxes {
+		found := Finding{"mailbox", m.Whose, Warning, fmt.Sprintf("holds %d %% of %s", m.Share, m.Quota), "its owner was told to make room; or give it more: sallyport account set " + m.Whose + " --quota SIZE"}
+		if m.Domain {
+			found.What = fmt.Sprintf("its mailboxes together hold %d %% of %s", m.Share, m.Quota)
+			found.Remedy = "see which are the largest: sallyport mailbox ls; or raise domain.NAME.quota_total"
+		}
+		if m.Share >= 100 {
+			found.What += ": mail for it is refused"
+		}
+		all = append(all, found)
+	}
+	return all
+}
