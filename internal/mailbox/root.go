@@ -104,6 +104,9 @@ func (r *Root) Adjust(l Limits) error {
 	return nil
 }
 
+// Bounds returns the limits in force.
+func (r *Root) Bounds() Limits { return r.bounds() }
+
 func (r *Root) bounds() Limits { return *r.limits.Load() }
 
 // validity returns a UIDValidity that no folder had before: seconds, and never one twice.

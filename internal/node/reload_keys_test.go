@@ -120,6 +120,22 @@ func proofs() map[string]keyProof {
 	all["proxy.from"] = keyProof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]", see: door25(func(c server.Config) any { return fmt.Sprint(c.Balancers) })}
 	all["proxy.timeout"] = keyProof{set: "[proxy]\nfrom = [\"192.0.2.0/24\"]\ntimeout = \"9s\"", see: limitsOfDoor}
 	all["forward.external"] = keyProof{set: "[forward]\nexternal = \"on\"", see: func(n *Node) any { return n.book.Stated().Config.ForwardExternal }}
+	held := func(n *Node) any {
+		p := n.data.Quota.Policy()
+		a, _ := mail.ParseAddress("nobody@local.test", mail.ASCII)
+		mailbox, domain := p.Of(a)
+		return fmt.Sprint(mailbox, domain, p.Warn, n.data.Mail.Bounds())
+	}
+	for _, key := range []string{"mailbox.quota_messages", "mailbox.quota_warn", "mailbox.folders", "mailbox.keywords", "mailbox.subscriptions"} {
+		all[key] = keyProof{set: "[mailbox]\n" + strings.TrimPrefix(key, "mailbox.") + " = 7", see: held}
+	}
+	all["mailbox.quota"] = keyProof{set: "[mailbox]\nquota = \"7GiB\"", see: held}
+	for _, key := range []string{"quota_messages", "quota_total_messages"} {
+		all["domain.NAME."+key] = keyProof{set: "[domain.\"local.test\"]\n" + key + " = 7", see: held}
+	}
+	for _, key := range []string{"quota", "quota_total"} {
+		all["domain.NAME."+key] = keyProof{set: "[domain.\"local.test\"]\n" + key + " = \"7GiB\"", see: held}
+	}
 	all["forward.targets"] = keyProof{set: "[forward]\nexternal = \"on\"\ntargets = 9", see: func(n *Node) any { return n.book.Stated().Config.ForwardTargets }}
 	all["forward.return_age"] = keyProof{set: "[forward]\nreturn_age = \"3d\"", see: func(n *Node) any { return n.data.ReturnPaths.Rules().ForwardAge }}
 	for key, see := range map[string]func(*Node) any{

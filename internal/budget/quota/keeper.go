@@ -78,6 +78,14 @@ func (k *Keeper) Close() {
 // Adjust puts another policy in force.
 func (k *Keeper) Adjust(p Policy) { k.policy.Store(&p) }
 
+// Policy returns the one in force; the zero Policy while there is none.
+func (k *Keeper) Policy() Policy {
+	if p := k.policy.Load(); p != nil {
+		return *p
+	}
+	return Policy{}
+}
+
 // quotas returns what bounds a mailbox; ok is false while there is no policy.
 func (k *Keeper) quotas(account mail.Address) (mailbox, domain Quota, p *Policy, ok bool) {
 	if p = k.policy.Load(); p == nil || p.Of == nil {
