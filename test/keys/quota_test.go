@@ -180,7 +180,7 @@ func TestMailboxQuota(t *testing.T) {
 	// The trace says what was found.
 	answer, err := s.Operator().Trace(t.Context(), operate.Self(), operate.TraceQuery{Rules: []string{"mailbox-quota"}})
 	must(t, err)
-	if text := fmt.Sprint(answer); !strings.Contains(text, " KiB in 2 messages and may hold 100 KiB") {
+	if text := fmt.Sprint(answer); !strings.Contains(text, " KiB in 1 messages and may hold 100 KiB") {
 		t.Errorf("the trace does not tell why: %.2000s", text)
 	}
 }
@@ -233,13 +233,14 @@ func (s *site) readsAFullMailbox(t *testing.T) {
 	expect(t, s.gives(aliceBox, 20*kib, true), "250")
 }
 
-// Many at once for a mailbox with room for ten: ten come in, and all of them arrive; and as many
-// again once another program made room.
+// Many at once for a mailbox with room for ten: ten come in at most, all of them arrive, and what
+// it has room for comes in later; and as many again once another program made room. At once it may
+// be less than ten: what arrives while the mailbox is looked at counts twice until the next look.
 func TestAFloodIntoAMailboxThatIsNearlyFull(t *testing.T) {
 	t.Parallel()
 	s := newMailSite(t, "", "[mailbox]\nquota = \"100KiB\"\nquota_warn = 0\n"+balanced)
 	s.start(map[string]string{aliceBox: "person"})
-	for round := range 2 {
+	for range 2 {
 		var in atomic.Int64
 		var all sync.WaitGroup
 		for range 60 {
@@ -252,16 +253,38 @@ func TestAFloodIntoAMailboxThatIsNearlyFull(t *testing.T) {
 		}
 		all.Wait()
 		s.arrives(aliceBox, int(in.Load()))
-		// Each is longer than it said, and a file has Received and Return-Path too.
-		if _, octets := s.kept(aliceBox); in.Load() != 10 || octets > 120*kib {
-			t.Errorf("round %d: %d came in, with %d octets", round, in.Load(), octets)
-		}
+		s.fills(int(in.Load()))
 		files, err := filepath.Glob(filepath.Join(s.dir, "data", "mail", "local.test", "alice", "new", "*"))
 		must(t, err)
 		for _, f := range files {
 			must(t, os.Remove(f))
 		}
 		s.ahead.Add(int64(time.Minute))
+	}
+}
+
+// fills demands that alice's mailbox, which has so many messages, takes the rest and no more: nine,
+// since each is longer in its file than it said; ten where all were taken before one was there.
+func (s *site) fills(in int) {
+	s.t.Helper()
+	if in < 1 || in > 10 {
+		s.t.Errorf("%d came in at once", in)
+	}
+	for ; in < 9; in++ {
+		// A file is there a moment before the server knows that it is no longer on its way.
+		got := ""
+		for try := 0; try < 100 && !strings.HasPrefix(got, "250"); try++ {
+			time.Sleep(time.Duration(try) * time.Millisecond)
+			s.ahead.Add(int64(time.Minute))
+			got = s.gives(aliceBox, 9*kib, true)
+		}
+		expect(s.t, got, "250")
+		s.arrives(aliceBox, in+1)
+	}
+	s.ahead.Add(int64(time.Minute))
+	expect(s.t, s.gives(aliceBox, 10*kib, true), "452 4.2.2")
+	if _, octets := s.kept(aliceBox); octets > 120*kib {
+		s.t.Errorf("%d octets came in", octets)
 	}
 }
 

@@ -61,11 +61,12 @@ func (k *Keeper) begin(l *line) chan struct{} {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if err == nil {
-			// What came meanwhile may be in it, and counts twice until the next look.
+			// What came meanwhile may be in it, and counts twice until the next look, which whoever
+			// would be refused for it waits for.
 			if k.set(l, u.plus(l.since)); l.counted.Equal(began) {
 				began = began.Add(1)
 			}
-			l.counted = began
+			l.counted, l.stale = began, l.stale || l.since != (Usage{})
 		} else {
 			l.stale = true
 		}

@@ -487,6 +487,19 @@ func TestWhatIsKept(t *testing.T) {
 	}
 	h.Sent(id(1), 900)
 	s.arrive()
+	s.holds(alice, 10, 1)
+	s.pass(time.Minute)
+	_, v = s.takes(alice, 1)
+	if err := s.write(t.Context()); err != nil || !v.OK {
+		t.Error(err, v)
+	}
+	// Its mailbox is found empty, and what was kept of it is written: the mail still counts.
+	s.holds(alice, 0, 0)
+	s.pass(time.Minute)
+	_, v = s.takes(alice, 1)
+	if err := s.write(t.Context()); err != nil || !v.OK {
+		t.Error(err, v)
+	}
 	if _, v := s.takes(alice, 900); v.OK {
 		t.Error("what is on its way does not count")
 	}

@@ -261,7 +261,11 @@ func (k *Keeper) write(ctx context.Context) error {
 				continue
 			case l.of != nil && l.told == (told{}):
 				all = append(all, store.Mutation{Key: keyOf(l), Delete: true})
-				delete(m, key)
+				l.written = told{}
+				// A mailbox with nothing in it may have mail on its way, which counts.
+				if l.way == (Usage{}) && l.looking == nil {
+					delete(m, key)
+				}
 				continue
 			}
 			lines = append(lines, l)
