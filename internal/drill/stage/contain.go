@@ -36,7 +36,7 @@ func Contained(cfg config.Config, dir string, sinks Sinks) (config.Config, error
 	c.Postmaster, c.Notice, c.Detail = cfg.Postmaster, cfg.Notice, cfg.Detail
 	c.Aliases, c.Callout, c.Forward, c.Budget, c.Hijack, c.Submission = cfg.Aliases, cfg.Callout, cfg.Forward, cfg.Budget, cfg.Hijack, cfg.Submission
 	c.Limits, c.Retry, c.Auth, c.Bounces, c.ReturnPath, c.DKIM = cfg.Limits, cfg.Retry, cfg.Auth, cfg.Bounces, cfg.ReturnPath, cfg.DKIM
-	c.Authentication, c.Inflow = cfg.Authentication, cfg.Inflow
+	c.Authentication, c.Inflow, c.Mailbox = cfg.Authentication, cfg.Inflow, cfg.Mailbox
 	c.Limits.GreetDelay = 0 // it is waited for by the clock, which goes ahead
 	c.Trace.Keep, c.Trace.KeepStrangers = cfg.Trace.Keep, cfg.Trace.KeepStrangers
 	c.Proxy.From = []netip.Prefix{netip.MustParsePrefix(Balancer + "/32")}
@@ -81,7 +81,7 @@ func domain(d config.Domain, sinks Sinks) (config.Domain, error) {
 	if err != nil {
 		return c, err
 	}
-	c.Postmaster = d.Postmaster
+	c.Postmaster, c.Quota, c.QuotaTotal = d.Postmaster, d.Quota, d.QuotaTotal
 	if !d.Deliver.Behind() {
 		return c, nil
 	}

@@ -32,7 +32,7 @@ var fates = map[string]fate{
 	"Limits": taken, "Limits.GreetDelay": own, "Retry": taken, "Maildir": own,
 	"Trace": own, "Trace.Keep": taken, "Trace.KeepStrangers": taken, "Auth": taken, "Metrics": leftOut,
 	"TLSPolicy": leftOut, "Autoconfig": leftOut, "DMARCReport": leftOut, "ReturnPath": taken, "Submission": taken,
-	"Rspamd": leftOut, "Milters": leftOut, "Bounces": taken, "Screen": leftOut, "Inflow": taken, "DNSBL": leftOut,
+	"Rspamd": leftOut, "Milters": leftOut, "Bounces": taken, "Screen": leftOut, "Inflow": taken, "Mailbox": taken, "DNSBL": leftOut,
 	"Networks": leftOut, "Sendmail": leftOut, "Helpers": leftOut, "CheckPassword": leftOut,
 	"positions": own, "written": own,
 }
