@@ -180,6 +180,7 @@ func (n *night) moving() {
 	n.words = []string{"/home/alice/Maildir", "/srv/old", "/var/mail/alice", "/srv/spool"}
 	n.gives(0, "sallyport mailbox import alice@example.org /home/alice/Maildir", "2 messages came")
 	n.gives(0, "sallyport mailbox import alice@example.org /var/mail/alice --into 'Old mail'", "1 message came")
+	n.gives(0, "sallyport mailbox ls", `alice@example\.org`)
 	n.open("Mail comes back, or goes elsewhere")
 	n.must("mkdir -p /srv/export && sallyport backup --to /srv/night.tar.zst && rm -r /var/lib/sallyport/mail/example.org/alice/.Invoices")
 	n.words = []string{"/backup/sallyport-….tar.zst", "/srv/night.tar.zst"}
@@ -195,6 +196,22 @@ func (n *night) moving() {
 	n.gives(0, "sallyport mailbox export alice@example.org /srv/export/alice.tar --format tar", "wrote")
 	n.gives(0, "sallyport mailbox export alice@example.org /srv/export/alice-mbox --format mbox", "wrote")
 	n.must("rm -r /srv/*")
+	n.full()
+}
+
+// full is a mailbox that holds more than it may.
+func (n *night) full() {
+	n.t.Helper()
+	n.must("sallyport account set alice@example.org --quota-messages 1")
+	n.open("A mailbox is full")
+	n.gives(0, "sallyport mailbox ls", `alice@example\.org .* 1 message`)
+	n.gives(0, "sallyport status", "alice@example.org")
+	n.must("(sallyport doctor || true) | grep alice@example.org")
+	n.says("sallyport doctor")
+	n.says("sallyport trace alice@example.org")
+	n.gives(0, "sallyport account set alice@example.org --quota 10GiB", "may hold 10 GiB")
+	n.gives(0, "sallyport mailbox verify", "are sound")
+	n.must("sallyport account set alice@example.org --quota default --quota-messages default")
 }
 
 func (n *night) people() {
