@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sallyport/internal/budget/quota"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/operate"
 )
 
@@ -160,7 +161,11 @@ func (v mailboxVerify) Run(ctx context.Context, c console) error {
 	case damaged > 0:
 		return fmt.Errorf("%d of %d folders damaged", damaged, folders)
 	case !v.JSON:
-		c.printf("%d folders with %d messages are sound\n", folders, messages)
+		is := "are"
+		if folders == 1 {
+			is = "is"
+		}
+		c.printf("%s with %s %s sound\n", words.Count(folders, "folder"), words.Count(messages, "message"), is)
 	}
 	return nil
 }
@@ -191,7 +196,7 @@ func (r mailboxRebuild) Run(ctx context.Context, c console) error {
 			if len(f.Damage) > 0 {
 				found = "; it was damaged: " + strings.Join(f.Damage, ", ")
 			}
-			c.printf("%s %s: %d messages, %d with a new UID%s\n", f.Account, f.Name, f.Messages, f.NewUIDs, found)
+			c.printf("%s %s: %s, %d with a new UID%s\n", f.Account, f.Name, words.Count(f.Messages, "message"), f.NewUIDs, found)
 			return nil
 		})
 	})

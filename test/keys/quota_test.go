@@ -180,7 +180,7 @@ func TestMailboxQuota(t *testing.T) {
 	// The trace says what was found.
 	answer, err := s.Operator().Trace(t.Context(), operate.Self(), operate.TraceQuery{Rules: []string{"mailbox-quota"}})
 	must(t, err)
-	if text := fmt.Sprint(answer); !strings.Contains(text, " KiB in 1 messages and may hold 100 KiB") {
+	if text := fmt.Sprint(answer); !strings.Contains(text, " KiB in 1 message and may hold 100 KiB") {
 		t.Errorf("the trace does not tell why: %.2000s", text)
 	}
 }

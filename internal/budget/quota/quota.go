@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"sallyport/internal/budget/inflow"
+	"sallyport/internal/kit/words"
 	"sallyport/internal/mail"
 	"sallyport/internal/screen"
 )
@@ -86,10 +87,12 @@ func (q Quota) String() string {
 	case q.Messages == Unbounded:
 		return Size(q.Octets)
 	case q.Octets == Unbounded:
-		return fmt.Sprint(q.Messages, " messages")
+		return messages(q.Messages)
 	}
-	return fmt.Sprint(Size(q.Octets), " and ", q.Messages, " messages")
+	return Size(q.Octets) + " and " + messages(q.Messages)
 }
+
+func messages(n int64) string { return words.Count(int(n), "message") }
 
 // Size writes octets for people, rounded down to a tenth.
 func Size(n int64) string {
@@ -155,9 +158,9 @@ type party struct {
 
 // holds says for the trace what is there.
 func (p party) holds() string {
-	s := fmt.Sprintf("it holds %s in %d messages and may hold %s", Size(p.used.Octets), p.used.Messages, p.quota)
+	s := fmt.Sprintf("it holds %s in %s and may hold %s", Size(p.used.Octets), messages(p.used.Messages), p.quota)
 	if p.way != (Usage{}) {
-		s += fmt.Sprintf("; %s in %d messages are on their way", Size(p.way.Octets), p.way.Messages)
+		s += fmt.Sprintf("; on its way: %s in %s", Size(p.way.Octets), messages(p.way.Messages))
 	}
 	return s
 }

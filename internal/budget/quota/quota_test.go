@@ -287,7 +287,7 @@ func TestVerdicts(t *testing.T) {
 	if !v.OK {
 		t.Fatal(v)
 	}
-	refused(alice, 2<<20, "452 4.2.2 this mailbox is full (mailbox-quota); try again later", "; 4 MiB in 1 messages are on their way")
+	refused(alice, 2<<20, "452 4.2.2 this mailbox is full (mailbox-quota); try again later", "; on its way: 4 MiB in 1 message")
 	s.pass(3*24*time.Hour - time.Minute)
 	refused(alice, 6<<20, "452 4.2.2 this mailbox is full (mailbox-quota); try again later", "")
 	s.pass(2 * time.Minute)

@@ -70,7 +70,7 @@ func warning(l *line, q Quota, u Usage) Warning {
 		has = "holds"
 	}
 	w.Subject = fmt.Sprintf("%s %s %d %% of what is allowed", of, has, q.Share(u))
-	w.Text = fmt.Sprintf("%s %s %s in %d messages, of %s.\n%s\n", of, has, Size(u.Octets), u.Messages, q, it)
+	w.Text = fmt.Sprintf("%s %s %s in %s, of %s.\n%s\n", of, has, Size(u.Octets), messages(u.Messages), q, it)
 	if l.of != nil {
 		w.Text += "\nRemove messages that nobody needs any more, also from Trash and Junk, and those that are\nmarked as deleted (in many programs: compact, or expunge). Or ask whoever administers this mail\nserver for more room. You need not tell anybody a password, nor open any page.\n"
 	} else {
