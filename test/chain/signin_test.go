@@ -15,35 +15,36 @@ import (
 	"sallyport/test/guide"
 )
 
-// signinGuide is what the test runs, word by word but for paths and names of this host.
-const signinGuide = "guides/dovecot-signin.md"
-
 // desk is a Dovecot whose users sign in at the server, as the guide says.
 type desk struct {
 	*wire
+	guide   *guide.Guide
 	s       *server
 	dovecot *process
 	conf    string
 	crl     string // the authority and its list of revocations, as Dovecot reads them
 }
 
-// signsIn runs both. The group games stands for that of the guide.
+// signsIn runs both as the guide says, word by word but for paths and names of this host. The group games stands for that of the guide.
 func (w *wire) signsIn() *desk {
 	w.t.Helper()
-	d := &desk{wire: w, crl: filepath.Join(w.dir, "dovecot/devices.pem")}
-	key := w.write("kick.key", "0123456789abcdef0123456789abcdef\n")
-	must(w.t, os.Chmod(key, 0o600))
-	d.s = w.sallyport(guide.Replaced(w.t, guide.Block(w.t, signinGuide, "toml", 0),
+	d := &desk{wire: w, guide: guide.Open(w.t, "dovecot-signin.md"), crl: filepath.Join(w.dir, "dovecot/devices.pem")}
+	key, kick := filepath.Join(w.dir, "kick.key"), filepath.Join(w.dir, "dovecot/kick.conf")
+	must(w.t, os.MkdirAll(filepath.Dir(kick), 0o755))
+	secret := guide.Replaced(w.t, d.guide.Block("", 1), "chown sallyport ", "chown root ", "/etc/sallyport/dovecot-kick.key", key, "/etc/dovecot/kick.conf", kick)
+	if out, err := exec.Command("sh", "-eu", "-c", secret).CombinedOutput(); err != nil {
+		w.t.Fatalf("%v\n%s\n%s", err, secret, out)
+	}
+	d.s = w.sallyport(guide.Replaced(w.t, d.guide.Block("toml", 0),
 		"/run/sallyport/", filepath.Join(w.dir, "run")+"/", `"sallyport-signin"`, `"games"`,
 		"/run/dovecot/", filepath.Join(w.dir, "dovecot/run")+"/", "/etc/sallyport/dovecot-kick.key", key))
 	program, err := os.ReadFile(d.s.binary)
 	must(w.t, err)
 	own := filepath.Join(w.dir, "sallyport-program") // where Dovecot's user may run it
 	must(w.t, os.WriteFile(own, program, 0o755))
-	kick := w.write("dovecot/kick.conf", "doveadm_api_key = 0123456789abcdef0123456789abcdef\n")
-	local := guide.Replaced(w.t, guide.Block(w.t, signinGuide, "", 2), "/usr/bin/sallyport checkpassword", own+" checkpassword --socket "+filepath.Join(w.dir, "run/checkpassword.sock"),
+	local := guide.Replaced(w.t, d.guide.Block("", 2), "/usr/bin/sallyport checkpassword", own+" checkpassword --socket "+filepath.Join(w.dir, "run/checkpassword.sock"),
 		"uid=sallyport gid=sallyport", "uid=nobody gid=nogroup", "extra_groups = sallyport-signin", "extra_groups = games", "group = sallyport-signin", "group = games", "/etc/dovecot/kick.conf", kick)
-	local += guide.Replaced(w.t, guide.Block(w.t, signinGuide, "", 3), "/etc/dovecot/devices.pem", d.crl)
+	local += guide.Replaced(w.t, d.guide.Block("", 3), "/etc/dovecot/devices.pem", d.crl)
 	mail, _, _ := w.owned("dovecot/mail", "nobody")
 	d.conf = w.write("dovecot/dovecot.conf", fmt.Sprintf(`base_dir = %[1]s/run
 state_dir = %[1]s/state
@@ -74,7 +75,7 @@ service imap-login {
 // trusts gives Dovecot the authority and its list, as the guide's four lines do.
 func (d *desk) trusts() {
 	d.t.Helper()
-	script := guide.Replaced(d.t, guide.Block(d.t, signinGuide, "", 4), "/etc/dovecot/", filepath.Join(d.dir, "dovecot")+"/", "doveadm reload", "if test -n \"$RUNS\"; then doveadm -c "+d.conf+" reload; fi")
+	script := guide.Replaced(d.t, d.guide.Block("", 4), "/etc/dovecot/", filepath.Join(d.dir, "dovecot")+"/", "doveadm reload", "if test -n \"$RUNS\"; then doveadm -c "+d.conf+" reload; fi")
 	cmd := exec.Command("sh", "-eu", "-c", "sallyport() { "+d.s.binary+" \"$@\" -c "+d.s.conf+"; }\n"+script)
 	if cmd.Env = append(os.Environ(), "RUNS="); d.dovecot != nil {
 		cmd.Env = append(os.Environ(), "RUNS=yes")

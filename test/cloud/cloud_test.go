@@ -31,6 +31,7 @@ const device = "printer-2f@devices.example.org"
 type office struct {
 	*testing.T
 	*tenant.Tenant
+	guide           *guide.Guide
 	dir, binary, at string
 	roots           *x509.CertPool
 	password        string
@@ -40,10 +41,10 @@ func newOffice(t *testing.T) *office {
 	t.Helper()
 	binary, err := rig.Build(t.Context(), t.TempDir())
 	must(t, err)
-	o := &office{T: t, Tenant: tenant.New(t), dir: t.TempDir(), binary: binary, at: port.Loopback(t)}
+	o := &office{T: t, Tenant: tenant.New(t), guide: guide.Open(t, "cloud-tenant.md"), dir: t.TempDir(), binary: binary, at: port.Loopback(t)}
 	o.certificate()
 	o.file("tenant.secret", tenant.Secret+"\n")
-	text := guide.Replaced(t, guide.Block(t, "guides/cloud-tenant.md", "toml", 0),
+	text := guide.Replaced(t, o.guide.Block("toml", 0),
 		`submission  = ["0.0.0.0:587"]`, fmt.Sprintf("submission = [%q]", port.Loopback(t)), "0.0.0.0:465", o.at,
 		"smtp.office365.com:587", o.SMTP, `"devices@example.org"`, fmt.Sprintf("%q", tenant.User),
 		"https://login.microsoftonline.com/TENANT_ID/oauth2/v2.0/token", o.Token, "CLIENT_ID", tenant.Client,
@@ -177,7 +178,7 @@ func (o *office) want(text, words string) {
 func TestDevicesInFrontOfATenant(t *testing.T) {
 	o := newOffice(t)
 	o.Set(func(e *tenant.Tenant) { e.Life = 5 * time.Second })
-	block := func(name string) string { return guide.Block(t, "guides/cloud-tenant.md", name, 0) }
+	block := func(name string) string { return o.guide.Block(name, 0) }
 	o.serve()
 	check, doctor, _ := strings.Cut(block("check"), "\n")
 	o.want(o.sh(check), "syntax and meaning: fine")

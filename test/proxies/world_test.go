@@ -38,8 +38,9 @@ func must(t *testing.T, err error) {
 // world is a server, and what stands before it.
 type world struct {
 	*rig.Server
-	t   *testing.T
-	dir string
+	t     *testing.T
+	guide *guide.Guide
+	dir   string
 }
 
 // doors are those of a balancer.
@@ -61,12 +62,12 @@ func serve(t *testing.T) *world {
 	must(t, err)
 	must(t, s.Start(t.Context()))
 	t.Cleanup(func() { must(t, s.Stop()) })
-	return &world{Server: s, t: t, dir: dir}
+	return &world{Server: s, t: t, guide: guide.Open(t, "balancer.md"), dir: dir}
 }
 
 // listed is what the guide writes into the configuration.
 func (w *world) listed() string {
-	return guide.Replaced(w.t, guide.Block(w.t, "guides/balancer.md", "toml", 0), "10.0.0.1/32", "127.0.0.1/32")
+	return guide.Replaced(w.t, w.guide.Block("toml", 0), "10.0.0.1/32", "127.0.0.1/32")
 }
 
 // reload puts something more into the configuration and reloads it, as the guide says.
@@ -139,7 +140,7 @@ func (w *world) fronted(name, text string, edit []string, d doors, command ...st
 func haproxy(w *world, edit ...string) doors {
 	w.t.Helper()
 	d := doors{"127.0.0.1:" + w.free(), "127.0.0.1:" + w.free(), "127.0.0.1:" + w.free()}
-	text := guide.Block(w.t, "guides/balancer.md", "haproxy", 0)
+	text := w.guide.Block("haproxy", 0)
 	text, edit = guide.Replaced(w.t, text, edit...), nil
 	text = guide.Replaced(w.t, text, "bind :25\n", "bind "+d.mx+"\n", "bind :587\n", "bind "+d.submission+"\n", "bind :465\n", "bind "+d.submissions+"\n",
 		"10.0.0.5:25 ", w.Listen.MX[0]+" ", "10.0.0.5:587 ", w.Listen.Submission[0]+" ", "10.0.0.5:465 ", w.Listen.Submissions[0]+" ")
@@ -155,7 +156,7 @@ func debian(w *world) string {
 func stream(w *world, edit ...string) doors {
 	w.t.Helper()
 	d := doors{"127.0.0.1:" + w.free(), "127.0.0.1:" + w.free(), "127.0.0.1:" + w.free()}
-	text := guide.Replaced(w.t, guide.Block(w.t, "guides/balancer.md", "nginx-stream", 0), "listen 25;", "listen "+d.mx+";", "listen 587;", "listen "+d.submission+";", "listen 465;", "listen "+d.submissions+";",
+	text := guide.Replaced(w.t, w.guide.Block("nginx-stream", 0), "listen 25;", "listen "+d.mx+";", "listen 587;", "listen "+d.submission+";", "listen 465;", "listen "+d.submissions+";",
 		"10.0.0.5:25;", w.Listen.MX[0]+";", "10.0.0.5:587;", w.Listen.Submission[0]+";", "10.0.0.5:465;", w.Listen.Submissions[0]+";")
 	return w.fronted("nginx.conf", debian(w)+text, edit, d, "nginx", "-g", "daemon off;", "-e", "stderr", "-c")
 }
@@ -163,7 +164,7 @@ func stream(w *world, edit ...string) doors {
 func mailProxy(w *world, edit ...string) doors {
 	w.t.Helper()
 	d := doors{mx: "127.0.0.1:" + w.free()}
-	text := guide.Replaced(w.t, guide.Block(w.t, "guides/balancer.md", "nginx-mail", 0), "127.0.0.1:9025", "127.0.0.1:"+w.free(), "listen                   25;", "listen "+d.mx+";",
+	text := guide.Replaced(w.t, w.guide.Block("nginx-mail", 0), "127.0.0.1:9025", "127.0.0.1:"+w.free(), "listen                   25;", "listen "+d.mx+";",
 		"Auth-Server 10.0.0.5", "Auth-Server 127.0.0.1", "Auth-Port   25", "Auth-Port   "+portOf(w.Listen.MX[0]))
 	return w.fronted("nginx.conf", debian(w)+text, edit, d, "nginx", "-g", "daemon off;", "-e", "stderr", "-c")
 }

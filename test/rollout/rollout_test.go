@@ -123,7 +123,8 @@ func (external) Next([]byte, bool) ([]byte, error)              { return nil, ni
 // The guide to passwords for each device, with many more people than its example has.
 func TestPasswordsForEverybody(t *testing.T) {
 	o := open(t)
-	block := func(name string) string { return guide.Block(t, "guides/app-passwords.md", name, 0) }
+	doc := guide.Open(t, "app-passwords.md")
+	block := func(name string) string { return doc.Block(name, 0) }
 	var list strings.Builder
 	list.WriteString(strings.ReplaceAll(block("people"), "@example.org", "@local.test"))
 	for i := range people(t) {
