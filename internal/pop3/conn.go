@@ -11,7 +11,7 @@ import (
 	"net"
 	"strings"
 
-	imapwire "sallyport/internal/imap/wire"
+	"sallyport/internal/door/textconn"
 	"sallyport/internal/mail"
 )
 
@@ -29,15 +29,15 @@ func Serve(ctx context.Context, nc net.Conn, o *Options) {
 	}
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { c.interrupt(ending{why: EndShutdown, text: "the server is shutting down"}) })
+	stop := context.AfterFunc(ctx, func() { c.Interrupt(textconn.Ending{Why: EndShutdown, Text: "the server is shutting down"}) })
 	defer stop()
-	c.cancel = cancel
+	c.Cancelled(cancel)
 	c.finish(inner, c.converse(inner))
 }
 
 // conn is one connection in conversation.
 type conn struct {
-	*wire
+	*textconn.Conn
 	o    *Options
 	info Conn
 	sess Session
@@ -79,12 +79,13 @@ func newConn(nc net.Conn, o *Options) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{limits: &o.Limits, now: o.Now, raw: nc, nc: nc, ends: started.Add(o.Limits.StrangerDuration), gone: make(chan struct{})}
-	w.in = imapwire.NewReader(w)
-	c := &conn{wire: w, o: o}
+	c := &conn{Conn: textconn.New(nc, textconn.Options{
+		Now: o.Now, SignInBy: started.Add(o.Limits.StrangerDuration), WriteTimeout: o.Limits.WriteTimeout, OutOctets: o.Limits.OutOctets,
+		EndGrace: o.Limits.EndGrace, LingerTimeout: o.Limits.LingerTimeout, LingerOctets: o.Limits.LingerOctets,
+	}), o: o}
 	c.info = Conn{
-		ID: id.String(), Implicit: o.Implicit, Remote: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()), Started: started,
-		End: func(text string) { c.interrupt(ending{why: EndPolicy, text: text}) },
+		ID: id.String(), Implicit: o.Implicit, Remote: textconn.AddrPort(nc.RemoteAddr()), Local: textconn.AddrPort(nc.LocalAddr()), Started: started,
+		End: func(text string) { c.Interrupt(textconn.Ending{Why: EndPolicy, Text: text}) },
 	}
 	return c, nil
 }
@@ -104,7 +105,7 @@ func (c *conn) converse(ctx context.Context) (end string) {
 		}
 		return c.settle(res.ending(EndPolicy))
 	}
-	c.line("+OK ", c.o.Hostname, " POP3 ready") // without <>: APOP is not offered
+	c.Line("+OK ", c.o.Hostname, " POP3 ready") // without <>: APOP is not offered
 	for {
 		if end := c.turn(ctx); end != "" {
 			return end
@@ -120,36 +121,36 @@ func (c *conn) finish(ctx context.Context, end string) {
 		c.drop.box.Close()
 		c.o.Locks.give(c.drop.user)
 	}
-	_ = c.flush()
+	_ = c.Flush()
 	if c.sess != nil {
 		c.sess.Close(ctx, end)
 	}
 	c.o.Logger.Debug("connection ended", "conn", c.info.ID, "remote", c.info.Remote.String(), "why", end)
 	switch end {
 	case EndQuit, EndEOF, EndTimeout, EndTLS, EndShutdown, EndPolicy, EndLost:
-		c.close()
+		c.Close()
 	default:
-		c.linger()
+		c.Linger()
 	}
 }
 
 // turn reads one command and answers it.
 func (c *conn) turn(ctx context.Context) (end string) {
-	if c.ended() {
-		return c.broken(errEnding)
+	if c.Ended() {
+		return c.broken(textconn.ErrEnding)
 	}
-	c.rest()
-	timeout := c.limits.StrangerTimeout
+	c.Rest()
+	timeout := c.o.Limits.StrangerTimeout
 	if c.drop != nil {
-		timeout = c.limits.IdleTimeout
+		timeout = c.o.Limits.IdleTimeout
 	}
-	c.deadline = c.now().Add(timeout)
-	if err := c.in.Wait(); err != nil {
+	c.WaitUntil(c.o.Now().Add(timeout))
+	if err := c.In.Wait(); err != nil {
 		return c.broken(err)
 	}
 	if c.drop != nil {
-		c.deadline = c.now().Add(c.limits.CommandTimeout)
-	} else if c.strange++; c.strange > c.limits.StrangerCommands {
+		c.WaitUntil(c.o.Now().Add(c.o.Limits.CommandTimeout))
+	} else if c.strange++; c.strange > c.o.Limits.StrangerCommands {
 		return c.settle(failed("", "too many commands without a sign-in").ending(EndErrors))
 	}
 	line, err := c.readLine()
@@ -161,7 +162,7 @@ func (c *conn) turn(ctx context.Context) (end string) {
 		return ""
 	}
 	cmd := parseCommand(line)
-	if len(line)+2 > c.limits.CommandOctets && cmd.verb != "AUTH" {
+	if len(line)+2 > c.o.Limits.CommandOctets && cmd.verb != "AUTH" {
 		return c.settle(bad("the command is too long"))
 	}
 	if c.drop != nil {
@@ -175,7 +176,7 @@ func (c *conn) turn(ctx context.Context) (end string) {
 
 // readLine reads a line, without its end.
 func (c *conn) readLine() ([]byte, error) {
-	line, err := c.in.Line(nil, c.limits.AuthOctets)
+	line, err := c.In.Line(nil, c.o.Limits.AuthOctets)
 	return bytes.TrimSuffix(line, []byte("\r\n")), err
 }
 
@@ -184,11 +185,11 @@ func (c *conn) both(cmd command, other func() result) result {
 	if cmd.verb != "CAPA" {
 		return other()
 	}
-	c.line("+OK")
+	c.Line("+OK")
 	for _, capability := range c.capabilities() {
-		c.line(capability)
+		c.Line(capability)
 	}
-	c.line(".")
+	c.Line(".")
 	return result{}
 }
 
@@ -238,13 +239,13 @@ func (c *conn) settle(res result) (end string) {
 		if res.text != "" {
 			word += " " + res.text
 		}
-		c.line(word)
+		c.Line(word)
 	}
 	if c.bad++; !res.bad {
 		c.bad = 0
 	}
-	if res.end == "" && c.bad >= c.limits.Errors {
-		c.line("-ERR too many commands in a row that are none")
+	if res.end == "" && c.bad >= c.o.Limits.Errors {
+		c.Line("-ERR too many commands in a row that are none")
 		return EndErrors
 	}
 	return res.end
@@ -253,16 +254,16 @@ func (c *conn) settle(res result) (end string) {
 // broken answers the end of the input, if there is anybody to answer.
 func (c *conn) broken(err error) (end string) {
 	switch {
-	case errors.Is(err, errEnding):
-		e := c.wire.ending()
-		return c.settle(failed("SYS/TEMP", e.text).ending(e.why))
-	case errors.Is(err, imapwire.ErrTooLong):
+	case errors.Is(err, textconn.ErrEnding):
+		e := c.Ending()
+		return c.settle(failed("SYS/TEMP", e.Text).ending(e.Why))
+	case errors.Is(err, textconn.ErrTooLong):
 		return c.settle(failed("", "the command is too long").ending(EndTooLong))
-	case errors.Is(err, imapwire.ErrControl):
+	case errors.Is(err, textconn.ErrControl):
 		return c.settle(failed("", "a line holds NUL or a bare CR").ending(EndErrors))
-	case errors.Is(err, errDuration):
+	case errors.Is(err, textconn.ErrDuration):
 		return c.settle(failed("", "nobody has signed in for too long").ending(EndDuration))
-	case errors.Is(err, errTimeout):
+	case errors.Is(err, textconn.ErrTimeout):
 		// RFC 1939 §3: the session ends without a word, and nothing is deleted.
 		return EndTimeout
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

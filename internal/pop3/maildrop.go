@@ -161,13 +161,13 @@ func (c *conn) list(cmd command, of func(entry) string) result {
 		return ok(strconv.Itoa(n[0]) + " " + of(*e))
 	}
 	n, octets := c.drop.total()
-	c.line("+OK ", strconv.Itoa(n), " messages (", strconv.FormatInt(octets, 10), " octets)")
+	c.Line("+OK ", strconv.Itoa(n), " messages (", strconv.FormatInt(octets, 10), " octets)")
 	for i, e := range c.drop.entries {
 		if !e.deleted {
-			c.line(strconv.Itoa(i+1), " ", of(e))
+			c.Line(strconv.Itoa(i+1), " ", of(e))
 		}
 	}
-	c.line(".")
+	c.Line(".")
 	return result{}
 }
 
@@ -197,9 +197,9 @@ func (c *conn) retrieve(ctx context.Context, cmd command) result {
 	top := &topper{lines: -1}
 	if cmd.verb == "TOP" {
 		top.lines = n[1]
-		c.line("+OK")
+		c.Line("+OK")
 	} else {
-		c.line("+OK ", strconv.FormatInt(e.size, 10), " octets")
+		c.Line("+OK ", strconv.FormatInt(e.size, 10), " octets")
 	}
 	if err := c.send(ctx, io.NewSectionReader(content, 0, content.Size()), top); err != nil {
 		// Whoever got half of a message must not take it for the whole.
@@ -213,7 +213,7 @@ func (c *conn) retrieve(ctx context.Context, cmd command) result {
 const pieceOctets = 32 << 10
 
 func (c *conn) send(ctx context.Context, r io.Reader, top *topper) error {
-	s := &stuffer{take: c.write}
+	s := &stuffer{take: c.Write}
 	piece := make([]byte, pieceOctets)
 	for more := true; more; {
 		n, err := r.Read(piece)
@@ -226,8 +226,8 @@ func (c *conn) send(ctx context.Context, r io.Reader, top *topper) error {
 			more = false
 		case err != nil:
 			return err
-		case c.outErr != nil:
-			return c.outErr
+		case c.Lost() != nil:
+			return c.Lost()
 		case ctx.Err() != nil:
 			return ctx.Err()
 		}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/door/textconn"
 	"sallyport/internal/mail"
 	"sallyport/internal/mailbox"
 	"sallyport/internal/store/pebble"
@@ -576,9 +577,11 @@ func TestOptions(t *testing.T) {
 // A disk that fails in the middle of a message ends the connection before the message's end.
 func TestHalfAMessage(t *testing.T) {
 	var got []byte
-	c := &conn{wire: &wire{limits: &Limits{OutOctets: 1 << 20}}}
+	near, far := net.Pipe()
+	defer near.Close()
+	c := &conn{Conn: textconn.New(far, textconn.Options{OutOctets: 1 << 20})}
 	err := c.send(context.Background(), io.MultiReader(strings.NewReader(letter), &failing{}), &topper{lines: -1})
-	got = c.out
+	got = c.Out
 	if !errors.Is(err, errDisk) || strings.Contains(string(got), "\r\n.\r\n") {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -662,7 +665,6 @@ func FuzzSession(f *testing.F) {
 				return
 			}
 			c.tls = &state
-			c.cancel = func() {}
 			c.finish(context.Background(), c.converse(context.Background()))
 		}()
 		go func() {

@@ -2,9 +2,7 @@ package pop3
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -58,11 +56,11 @@ func offersPlain(mechanisms []string) bool { return slices.Contains(mechanisms, 
 func (c *conn) authenticate(ctx context.Context, cmd command, mechanisms []string) result {
 	words := strings.Fields(cmd.arg)
 	if len(words) == 0 {
-		c.line("+OK")
+		c.Line("+OK")
 		for _, m := range mechanisms {
-			c.line(m)
+			c.Line(m)
 		}
-		c.line(".")
+		c.Line(".")
 		return result{}
 	}
 	var response []byte
@@ -87,8 +85,8 @@ func (c *conn) authenticate(ctx context.Context, cmd command, mechanisms []strin
 // exchange carries challenges and responses until the mechanism is done. All responses together
 // have the time of one command.
 func (c *conn) exchange(ctx context.Context, sasl SASL, mechanism string, response []byte) result {
-	c.deadline = c.now().Add(c.limits.StrangerTimeout)
-	for range c.limits.AuthRounds {
+	c.WaitUntil(c.o.Now().Add(c.o.Limits.StrangerTimeout))
+	for range c.o.Limits.AuthRounds {
 		challenge, done, err := sasl.Next(ctx, response)
 		switch {
 		case err != nil:
@@ -96,7 +94,7 @@ func (c *conn) exchange(ctx context.Context, sasl SASL, mechanism string, respon
 		case done && challenge == nil:
 			return c.welcome(ctx)
 		}
-		c.write(imapwire.AppendChallenge(nil, challenge))
+		c.Write(imapwire.AppendChallenge(nil, challenge))
 		line, err := c.readLine()
 		if err != nil {
 			sasl.Cancel(ctx)
@@ -140,12 +138,12 @@ func (c *conn) refused(ctx context.Context, err error) result {
 	}
 	c.authFailures++
 	c.stray = true
-	pause(ctx, c.gone, time.Duration(c.authFailures)*c.limits.AuthFailureDelay)
+	c.Pause(ctx, time.Duration(c.authFailures)*c.o.Limits.AuthFailureDelay)
 	res := failed(r.Code, r.Text)
 	switch {
 	case r.Close:
 		res.end = EndPolicy
-	case c.authFailures >= c.limits.AuthFailures:
+	case c.authFailures >= c.o.Limits.AuthFailures:
 		res.end = EndAuthFailures
 	}
 	return res
@@ -153,7 +151,7 @@ func (c *conn) refused(ctx context.Context, err error) result {
 
 // welcome gives who has signed in the mailbox, if nobody else has it.
 func (c *conn) welcome(ctx context.Context) result {
-	c.ends = time.Time{}
+	c.SignedIn()
 	user := c.sess.Mailboxes()
 	if user == nil {
 		return failed("SYS/TEMP", "the mailbox cannot be opened now").ending(EndPolicy)
@@ -178,12 +176,12 @@ func (c *conn) startTLS(ctx context.Context) result {
 		return failed("", "TLS is on already")
 	case c.o.TLS == nil:
 		return failed("", "TLS is not offered")
-	case c.in.Buffered() > 0:
+	case c.In.Buffered() > 0:
 		// CVE-2011-0411: what was sent in clear must never count as sent under TLS.
 		return failed("", "nothing may follow STLS before TLS is on").ending(EndInjection)
 	}
-	c.line("+OK begin TLS now")
-	if err := c.flush(); err != nil {
+	c.Line("+OK begin TLS now")
+	if err := c.Flush(); err != nil {
 		return result{end: EndEOF}
 	}
 	if err := c.handshake(ctx); err != nil {
@@ -195,30 +193,10 @@ func (c *conn) startTLS(ctx context.Context) result {
 }
 
 // handshake puts TLS on top of the connection. Nothing is buffered.
-func (c *conn) handshake(ctx context.Context) error {
-	c.deadline = c.now().Add(c.limits.HandshakeTimeout)
-	if err := c.arm(); err != nil {
-		return err
-	}
-	if err := c.raw.SetWriteDeadline(c.deadline); err != nil {
-		return err
-	}
-	shake := c.o.Handshake
-	if shake == nil {
-		shake = plainHandshake
-	}
-	tc, offer, err := shake(ctx, c.raw, c.o.TLS)
+func (c *conn) handshake(ctx context.Context) (err error) {
+	c.tls, c.offer, err = c.StartTLS(ctx, c.o.TLS, c.o.Now().Add(c.o.Limits.HandshakeTimeout), c.o.Handshake)
 	if err != nil {
 		c.o.Logger.Debug("TLS handshake failed", "conn", c.info.ID, "remote", c.info.Remote.String(), "err", err)
-		return err
 	}
-	state := tc.ConnectionState()
-	c.nc, c.tls, c.offer = tc, &state, offer
-	c.in.Reset(c.wire)
-	return nil
-}
-
-func plainHandshake(ctx context.Context, raw net.Conn, cfg *tls.Config) (*tls.Conn, string, error) {
-	tc := tls.Server(raw, cfg)
-	return tc, "", tc.HandshakeContext(ctx)
+	return err
 }

@@ -37,11 +37,11 @@ func (c *conn) append(ctx context.Context, a imapwire.Append, fault *imapwire.Fa
 		if res, end, ok := c.appendOne(ctx, all, a, n); !ok {
 			return res, end
 		}
-		line, err := c.in.Line(nil, c.limits.Commands.CommandOctets)
+		line, err := c.In.Line(nil, c.o.Limits.Commands.CommandOctets)
 		if err != nil {
 			return res, c.broken(err)
 		}
-		next, more, fault := imapwire.ParseNextAppend(line, a, c.limits.Commands)
+		next, more, fault := imapwire.ParseNextAppend(line, a, c.o.Limits.Commands)
 		if fault != nil {
 			if lit, announced := imapwire.LiteralAt(line); announced {
 				return c.unwanted(lit, bad(fault.Text))
@@ -93,7 +93,7 @@ func (c *conn) replaced(r *imapwire.Replaced) (uid mailbox.UID, res result, good
 func (c *conn) replace(ctx context.Context, to *mailbox.Mailbox, came []mailbox.UID, old mailbox.UID, code string) result {
 	gone, err := c.box.mb.Remove(ctx, []mailbox.UID{old})
 	if err == nil && len(gone) > 0 {
-		c.line("* OK [", code, "] the new message is there")
+		c.Line("* OK [", code, "] the new message is there")
 		return ok("replaced")
 	}
 	if _, undone := to.Withdraw(ctx, came); undone != nil {
@@ -108,18 +108,18 @@ func (c *conn) replace(ctx context.Context, to *mailbox.Mailbox, came []mailbox.
 // appendOne takes one message; it is refused with the answer unless ok.
 func (c *conn) appendOne(ctx context.Context, all *mailbox.Appending, a imapwire.Append, n int) (res result, end string, ok bool) {
 	switch {
-	case a.Literal.Octets > c.limits.MessageOctets:
+	case a.Literal.Octets > c.o.Limits.MessageOctets:
 		res, end = c.unwanted(a.Literal, no("TOOBIG", "the message is too big"))
 		return res, end, false
-	case n > c.limits.Messages:
+	case n > c.o.Limits.Messages:
 		res, end = c.unwanted(a.Literal, no("LIMIT", "too many messages at once"))
 		return res, end, false
 	}
-	c.each = c.limits.CommandTimeout
-	message := &literal{from: c.in, left: a.Literal.Octets}
+	c.WaitEach(c.o.Limits.CommandTimeout)
+	message := &literal{from: c.In, left: a.Literal.Octets}
 	if a.Literal.Waits {
 		// It is asked for when there is room for it.
-		message.begin = func() { c.line("+ ready for the message") }
+		message.begin = func() { c.Line("+ ready for the message") }
 	}
 	err := all.Add(ctx, message, a.Literal.Octets, flagsOf(a.Flags), a.Date)
 	if message.err != nil {
@@ -176,15 +176,15 @@ func (c *conn) unwanted(lit imapwire.Literal, res result) (result, string) {
 	if lit.Waits {
 		return res, ""
 	}
-	most := c.limits.DrainOctets
+	most := c.o.Limits.DrainOctets
 	if c.signedIn {
-		most = max(most, c.limits.MessageOctets)
+		most = max(most, c.o.Limits.MessageOctets)
 	}
 	if lit.Octets > most {
 		return res, c.farewell(bye{EndTooLong, "the literal is too long"})
 	}
-	c.each = c.limits.CommandTimeout
-	if _, err := io.CopyN(io.Discard, c.in, lit.Octets); err != nil {
+	c.WaitEach(c.o.Limits.CommandTimeout)
+	if _, err := io.CopyN(io.Discard, c.In, lit.Octets); err != nil {
 		return res, c.broken(err)
 	}
 	return res, c.skipLine()
@@ -193,7 +193,7 @@ func (c *conn) unwanted(lit imapwire.Literal, res result) (result, string) {
 // skipLine reads the rest of a command that was refused. Another literal in it would be taken for commands, and
 // so must wait for nothing.
 func (c *conn) skipLine() (end string) {
-	line, err := c.in.Line(nil, c.limits.Commands.CommandOctets)
+	line, err := c.In.Line(nil, c.o.Limits.Commands.CommandOctets)
 	if err != nil {
 		return c.broken(err)
 	}

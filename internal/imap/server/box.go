@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"sallyport/internal/door/textconn"
 	imapwire "sallyport/internal/imap/wire"
 	"sallyport/internal/mailbox"
 )
@@ -54,7 +55,7 @@ func (c *conn) look(ctx context.Context) {
 
 // lost ends the session: its mailbox is not there any more. RFC 9051 §7.1 has no other word for that.
 func (c *conn) lost() {
-	c.interrupt(ending{why: EndLost, text: "the mailbox was removed or renamed"})
+	c.Interrupt(textconn.Ending{Why: EndLost, Text: "the mailbox was removed or renamed"})
 }
 
 // tell brings the client up to date; expunge says that it may be told of messages that are gone.
@@ -63,7 +64,7 @@ func (c *conn) tell(ctx context.Context, expunge bool) {
 	changes := b.mb.Since(b.told)
 	if fresh(b.msgs, changes) {
 		// By looking, this session becomes the one to which they are recent, before it tells of them.
-		if c.look(ctx); c.ended() {
+		if c.look(ctx); c.Ended() {
 			return
 		}
 		changes = b.mb.Since(b.told)
@@ -75,8 +76,8 @@ func (c *conn) tell(ctx context.Context, expunge bool) {
 	switch {
 	case expunge:
 		c.tellGone(b.drop())
-	case len(b.gone) > c.limits.Pending:
-		c.interrupt(ending{why: EndErrors, text: "the mailbox has changed too much to go on"})
+	case len(b.gone) > c.o.Limits.Pending:
+		c.Interrupt(textconn.Ending{Why: EndErrors, Text: "the mailbox has changed too much to go on"})
 	}
 	if added > 0 {
 		c.tellAdded()
@@ -114,19 +115,19 @@ func (c *conn) tellGone(places []int, uids []mailbox.UID) {
 		for _, u := range uids {
 			numbers = append(numbers, uint32(u))
 		}
-		c.write(append(imapwire.AppendSet([]byte("* VANISHED "), numbers), "\r\n"...))
+		c.Write(append(imapwire.AppendSet([]byte("* VANISHED "), numbers), "\r\n"...))
 		return
 	}
 	for _, i := range slices.Backward(places) {
-		c.line("* ", decimal(i+1), " EXPUNGE")
+		c.Line("* ", decimal(i+1), " EXPUNGE")
 	}
 }
 
 // tellAdded tells how many messages there are. \Recent is no part of IMAP4rev2.
 func (c *conn) tellAdded() {
-	c.line("* ", decimal(len(c.box.msgs)), " EXISTS")
+	c.Line("* ", decimal(len(c.box.msgs)), " EXISTS")
 	if !c.enabled.rev2 {
-		c.line("* ", decimal(c.box.recent()), " RECENT")
+		c.Line("* ", decimal(c.box.recent()), " RECENT")
 	}
 }
 
@@ -178,12 +179,12 @@ func (c *conn) tellMailboxFlags() {
 	}
 	slices.Sort(words)
 	all := strings.Join(append(imapwire.SystemFlags(), words...), " ")
-	c.line("* FLAGS (", all, ")")
+	c.Line("* FLAGS (", all, ")")
 	if c.box.readOnly {
-		c.line("* OK [PERMANENTFLAGS ()] nothing can be changed here")
+		c.Line("* OK [PERMANENTFLAGS ()] nothing can be changed here")
 		return
 	}
-	c.line("* OK [PERMANENTFLAGS (", all, ` \*)] flags that stay`)
+	c.Line("* OK [PERMANENTFLAGS (", all, ` \*)] flags that stay`)
 }
 
 // appendFlags writes the flags of a message.
@@ -234,15 +235,15 @@ next:
 // RFC 7162 §3.1.4 and §3.2.4: with QRESYNC, its UID too.
 func (c *conn) tellFlags(i int, uid bool) {
 	m := &c.box.msgs[i]
-	c.out = append(c.out, "* "+decimal(i+1)+" FETCH ("...)
+	c.Out = append(c.Out, "* "+decimal(i+1)+" FETCH ("...)
 	if uid {
-		c.out = append(c.out, "UID "+decimal(m.UID)+" "...)
+		c.Out = append(c.Out, "UID "+decimal(m.UID)+" "...)
 	}
-	c.out = c.box.appendFlags(append(c.out, "FLAGS "...), m, c.enabled.rev2)
+	c.Out = c.box.appendFlags(append(c.Out, "FLAGS "...), m, c.enabled.rev2)
 	if c.enabled.condstore {
-		c.out = append(c.out, " MODSEQ ("+decimal(m.ModSeq)+")"...)
+		c.Out = append(c.Out, " MODSEQ ("+decimal(m.ModSeq)+")"...)
 	}
-	c.line(")")
+	c.Line(")")
 }
 
 // places returns where the messages of a set stand. RFC 9051 §9: a sequence number that is

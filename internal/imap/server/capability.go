@@ -102,7 +102,7 @@ func (c *conn) capabilities() string {
 		}
 	}
 	if c.signedIn {
-		return strings.Join(append(out, "APPENDLIMIT="+decimal(c.limits.MessageOctets)), " ")
+		return strings.Join(append(out, "APPENDLIMIT="+decimal(c.o.Limits.MessageOctets)), " ")
 	}
 	if c.tls == nil && c.o.TLS != nil {
 		out = append(out, "STARTTLS")
@@ -125,7 +125,7 @@ func (c *conn) identify(ctx context.Context, a imapwire.ID) result {
 		b = append(b, ` "version" `...)
 		b = imapwire.AppendString(b, c.o.Version, false)
 	}
-	c.line(string(b), ")")
+	c.Line(string(b), ")")
 	return ok("pleased to meet you")
 }
 
@@ -154,7 +154,7 @@ func (c *conn) enable(ctx context.Context, names []string) result {
 			}
 		}
 	}
-	c.line("* ENABLED", prefixed(done))
+	c.Line("* ENABLED", prefixed(done))
 	c.heed(ctx)
 	return ok("enabled")
 }

@@ -6,6 +6,8 @@ import (
 	"net"
 
 	"github.com/klauspost/compress/flate"
+
+	"sallyport/internal/door/textconn"
 )
 
 // inflateOctets is about what it takes in memory to read what a client compresses: the 32 KiB that
@@ -21,7 +23,7 @@ func (c *conn) compress(tag string) result {
 	switch {
 	case c.deflated:
 		return no("COMPRESSIONACTIVE", "what is sent is compressed already") // RFC 4978 §3
-	case c.in.Buffered() > 0:
+	case c.In.Buffered() > 0:
 		// As with STARTTLS: what was sent before the answer is in neither form.
 		return bad("nothing may follow COMPRESS before it is answered").ending(EndInjection)
 	case c.o.Memory != nil:
@@ -30,11 +32,12 @@ func (c *conn) compress(tag string) result {
 			return no("LIMIT", "there is no memory for it now")
 		}
 	}
-	c.line(tag, " OK what follows is compressed")
-	if err := c.flush(); err != nil {
+	c.Line(tag, " OK what follows is compressed")
+	if err := c.Flush(); err != nil {
 		return result{status: "-", end: EndEOF}
 	}
-	c.nc, c.deflated = newDeflated(c.nc), true
+	c.Over(func(nc net.Conn) net.Conn { return newDeflated(nc) })
+	c.deflated = true
 	return result{status: "-"}
 }
 
@@ -46,7 +49,7 @@ type deflated struct {
 }
 
 func newDeflated(nc net.Conn) *deflated {
-	return &deflated{Conn: nc, in: flate.NewReader(bufio.NewReaderSize(nc, keepOut)), out: flate.NewStatelessWriter(nc)}
+	return &deflated{Conn: nc, in: flate.NewReader(bufio.NewReaderSize(nc, textconn.Keep)), out: flate.NewStatelessWriter(nc)}
 }
 
 // Read implements io.Reader.

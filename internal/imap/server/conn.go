@@ -7,13 +7,14 @@ import (
 	"errors"
 	"io"
 
+	"sallyport/internal/door/textconn"
 	imapwire "sallyport/internal/imap/wire"
 	"sallyport/internal/kit/allowance"
 )
 
 // conn is one connection in conversation.
 type conn struct {
-	*wire
+	*textconn.Conn
 	o    *Options
 	info Conn
 	sess Session
@@ -73,10 +74,10 @@ func (c *conn) converse(ctx context.Context) (end string) {
 		if r, ok := errors.AsType[*Refusal](err); ok {
 			text = r.Text
 		}
-		c.line("* BYE ", text)
+		c.Line("* BYE ", text)
 		return EndPolicy
 	}
-	c.line("* OK [CAPABILITY ", c.capabilities(), "] ", c.o.Hostname, " IMAP ready")
+	c.Line("* OK [CAPABILITY ", c.capabilities(), "] ", c.o.Hostname, " IMAP ready")
 	for {
 		if end := c.turn(ctx); end != "" {
 			return end
@@ -88,7 +89,7 @@ func (c *conn) converse(ctx context.Context) (end string) {
 func (c *conn) finish(ctx context.Context, end string) {
 	// What is told at the end must be heard although the connection is no more.
 	ctx = context.WithoutCancel(ctx)
-	_ = c.flush()
+	_ = c.Flush()
 	c.leave()
 	for _, held := range []*allowance.Hold{c.hold, c.window} {
 		if held != nil {
@@ -101,9 +102,9 @@ func (c *conn) finish(ctx context.Context, end string) {
 	c.o.Logger.Debug("connection ended", "conn", c.info.ID, "remote", c.info.Remote.String(), "why", end)
 	switch end {
 	case EndLogout, EndEOF, EndTimeout, EndTLS, EndShutdown, EndPolicy:
-		c.close()
+		c.Close()
 	default:
-		c.linger()
+		c.Linger()
 	}
 }
 
@@ -125,20 +126,20 @@ func (c *conn) turn(ctx context.Context) (end string) {
 
 // await waits until some octet of a command is there.
 func (c *conn) await() (end string) {
-	if c.ended() {
-		return c.broken(errEnding)
+	if c.Ended() {
+		return c.broken(textconn.ErrEnding)
 	}
-	c.rest()
-	timeout := c.limits.StrangerTimeout
+	c.Rest()
+	timeout := c.o.Limits.StrangerTimeout
 	if c.signedIn {
-		timeout = c.limits.IdleTimeout
+		timeout = c.o.Limits.IdleTimeout
 	}
-	c.deadline, c.each = c.now().Add(timeout), 0
-	if err := c.in.Wait(); err != nil {
+	c.WaitUntil(c.o.Now().Add(timeout))
+	if err := c.In.Wait(); err != nil {
 		return c.broken(err)
 	}
 	if c.signedIn {
-		c.deadline = c.now().Add(c.limits.CommandTimeout)
+		c.WaitUntil(c.o.Now().Add(c.o.Limits.CommandTimeout))
 	}
 	return ""
 }
@@ -146,9 +147,9 @@ func (c *conn) await() (end string) {
 // commandLimits bounds the next command.
 func (c *conn) commandLimits() imapwire.Limits {
 	if c.signedIn {
-		return c.limits.Commands
+		return c.o.Limits.Commands
 	}
-	return c.limits.Strangers
+	return c.o.Limits.Strangers
 }
 
 // next reads a command. A result that is not empty answers it already; an end means that
@@ -156,7 +157,7 @@ func (c *conn) commandLimits() imapwire.Limits {
 func (c *conn) next(ctx context.Context) (cmd imapwire.Command, res result, end string) {
 	l := c.commandLimits()
 	if !c.signedIn {
-		if c.strange++; c.strange > c.limits.StrangerCommands {
+		if c.strange++; c.strange > c.o.Limits.StrangerCommands {
 			return cmd, res, c.farewell(bye{EndErrors, "too many commands without a sign-in"})
 		}
 	}
@@ -169,7 +170,7 @@ func (c *conn) next(ctx context.Context) (cmd imapwire.Command, res result, end 
 	for {
 		start := len(b)
 		var err error
-		if b, err = c.in.Line(b, l.CommandOctets); err != nil {
+		if b, err = c.In.Line(b, l.CommandOctets); err != nil {
 			return cmd, res, c.broken(err)
 		}
 		if start == 0 && c.stray && isStray(b) {
@@ -202,9 +203,9 @@ func (c *conn) next(ctx context.Context) (cmd imapwire.Command, res result, end 
 			}
 		}
 		if lit.Waits {
-			c.line("+ ready for the literal")
+			c.Line("+ ready for the literal")
 		}
-		if b, err = c.in.Octets(b, lit.Octets); err != nil {
+		if b, err = c.In.Octets(b, lit.Octets); err != nil {
 			return cmd, res, c.broken(err)
 		}
 	}
@@ -245,13 +246,13 @@ func (c *conn) tooBig(b []byte, lit imapwire.Literal) (res result, end string) {
 	if lit.Waits {
 		return res, ""
 	}
-	if lit.Octets > c.limits.DrainOctets {
+	if lit.Octets > c.o.Limits.DrainOctets {
 		return res, c.farewell(bye{EndTooLong, "the literal is too long"})
 	}
-	if _, err := io.CopyN(io.Discard, c.in, lit.Octets); err != nil {
+	if _, err := io.CopyN(io.Discard, c.In, lit.Octets); err != nil {
 		return res, c.broken(err)
 	}
-	if _, err := c.in.Line(b[:0], c.limits.Commands.CommandOctets); err != nil {
+	if _, err := c.In.Line(b[:0], c.o.Limits.Commands.CommandOctets); err != nil {
 		return res, c.broken(err)
 	}
 	return res, ""
@@ -294,11 +295,11 @@ func (c *conn) settle(ctx context.Context, cmd imapwire.Command, res result) (en
 	if res.code != "" {
 		res.code = "[" + res.code + "] "
 	}
-	c.line(tag, " ", res.status, " ", res.code, res.text)
+	c.Line(tag, " ", res.status, " ", res.code, res.text)
 	if c.bad++; res.status != "BAD" {
 		c.bad = 0
 	}
-	if res.end == "" && c.bad >= c.limits.Errors {
+	if res.end == "" && c.bad >= c.o.Limits.Errors {
 		return c.farewell(bye{EndErrors, "too many commands in a row that are none"})
 	}
 	return res.end
@@ -306,23 +307,23 @@ func (c *conn) settle(ctx context.Context, cmd imapwire.Command, res result) (en
 
 // farewell says why the connection ends.
 func (c *conn) farewell(b bye) (end string) {
-	c.line("* BYE ", b.text)
+	c.Line("* BYE ", b.text)
 	return b.why
 }
 
 // broken answers the end of the input, if there is anybody to answer.
 func (c *conn) broken(err error) (end string) {
 	switch {
-	case errors.Is(err, errEnding):
-		e := c.wire.ending()
-		return c.farewell(bye{e.why, e.text})
-	case errors.Is(err, imapwire.ErrTooLong):
+	case errors.Is(err, textconn.ErrEnding):
+		e := c.Ending()
+		return c.farewell(bye{e.Why, e.Text})
+	case errors.Is(err, textconn.ErrTooLong):
 		return c.farewell(bye{EndTooLong, "the command is too long"})
-	case errors.Is(err, imapwire.ErrControl):
+	case errors.Is(err, textconn.ErrControl):
 		return c.farewell(bye{EndErrors, "a line holds NUL or a bare CR"})
-	case errors.Is(err, errDuration):
+	case errors.Is(err, textconn.ErrDuration):
 		return c.farewell(bye{EndDuration, "nobody has signed in for too long"})
-	case errors.Is(err, errTimeout):
+	case errors.Is(err, textconn.ErrTimeout):
 		return c.farewell(bye{EndTimeout, "nothing was heard for too long"})
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return EndEOF

@@ -47,7 +47,7 @@ func (c *conn) fetch(ctx context.Context, a imapwire.Fetch, uid bool) result {
 		if err := f.message(i); err != nil {
 			return f.broken(err)
 		}
-		if c.outErr != nil || c.ended() {
+		if c.Lost() != nil || c.Ended() {
 			return result{status: "-"}
 		}
 	}
@@ -88,7 +88,7 @@ func (f *fetching) result() result {
 func (f *fetching) broken(err error) result {
 	if errors.Is(err, errCut) {
 		f.o.Logger.Warn("a message changed while it was told", "conn", f.info.ID)
-		_ = f.flush()
+		_ = f.Flush()
 		return result{status: "-", end: EndLost}
 	}
 	return f.failed(err)
@@ -193,27 +193,27 @@ func (s *source) close() {
 func (f *fetching) message(i int) error {
 	s := &source{f: f, uid: f.box.msgs[i].UID}
 	defer s.close()
-	start := len(f.out)
-	f.out = append(f.out, "* "+decimal(i+1)+" FETCH ("...)
+	start := len(f.Out)
+	f.Out = append(f.Out, "* "+decimal(i+1)+" FETCH ("...)
 	flags, streamed := false, false
 	for n, item := range f.items {
 		if n > 0 {
-			f.out = append(f.out, ' ')
+			f.Out = append(f.Out, ' ')
 		}
 		flags = flags || item.Kind == imapwire.ItemFlags
 		body, err := f.item(i, s, item)
 		if err == nil && body != nil {
 			// What is in front of a literal is sent with it, and cannot be taken back.
 			if err = f.stream(body); err == nil {
-				start, streamed = len(f.out), true
+				start, streamed = len(f.Out), true
 			}
 		}
 		switch {
 		case errors.Is(err, mailbox.ErrGone), errors.Is(err, structure.ErrEncoding):
 			f.gone = f.gone || errors.Is(err, mailbox.ErrGone)
 			f.unknown = f.unknown || errors.Is(err, structure.ErrEncoding)
-			if f.out = f.out[:start]; streamed {
-				f.line(")")
+			if f.Out = f.Out[:start]; streamed {
+				f.Line(")")
 			}
 			return nil
 		case err != nil:
@@ -222,12 +222,12 @@ func (f *fetching) message(i int) error {
 	}
 	m := &f.box.msgs[i]
 	if f.changed[i] && !flags {
-		f.out = f.box.appendFlags(append(f.out, " FLAGS "...), m, f.enabled.rev2)
+		f.Out = f.box.appendFlags(append(f.Out, " FLAGS "...), m, f.enabled.rev2)
 	}
 	if f.changed[i] && f.enabled.condstore && !asks(f.items, imapwire.ItemModSeq) {
-		f.out = append(f.out, " MODSEQ ("+decimal(m.ModSeq)+")"...)
+		f.Out = append(f.Out, " MODSEQ ("+decimal(m.ModSeq)+")"...)
 	}
-	f.line(")")
+	f.Line(")")
 	return nil
 }
 
@@ -239,14 +239,14 @@ type body struct {
 
 // stream sends a literal, whose head was written.
 func (f *fetching) stream(b *body) error {
-	buf := make([]byte, min(b.octets, int64(f.limits.OutOctets)))
+	buf := make([]byte, min(b.octets, int64(f.o.Limits.OutOctets)))
 	for left := b.octets; left > 0; {
 		n, err := io.ReadFull(b.from, buf[:min(left, int64(len(buf)))])
 		if err != nil {
 			return errCut
 		}
 		left -= int64(n)
-		if f.write(buf[:n]); f.outErr != nil {
+		if f.Write(buf[:n]); f.Lost() != nil {
 			return nil // fetch ends by itself
 		}
 	}
@@ -257,7 +257,7 @@ func (f *fetching) stream(b *body) error {
 func (f *fetching) item(i int, s *source, item imapwire.Item) (*body, error) {
 	m := &f.box.msgs[i]
 	out := func(text string) (*body, error) {
-		f.out = append(f.out, item.Name+" "+text...)
+		f.Out = append(f.Out, item.Name+" "+text...)
 		return nil, nil
 	}
 	switch item.Kind {
@@ -266,10 +266,10 @@ func (f *fetching) item(i int, s *source, item imapwire.Item) (*body, error) {
 	case imapwire.ItemModSeq:
 		return out("(" + decimal(m.ModSeq) + ")")
 	case imapwire.ItemFlags:
-		f.out = f.box.appendFlags(append(f.out, "FLAGS "...), m, f.enabled.rev2)
+		f.Out = f.box.appendFlags(append(f.Out, "FLAGS "...), m, f.enabled.rev2)
 		return nil, nil
 	case imapwire.ItemInternalDate:
-		f.out = imapwire.AppendDateTime(append(f.out, "INTERNALDATE "...), m.Date.UTC())
+		f.Out = imapwire.AppendDateTime(append(f.Out, "INTERNALDATE "...), m.Date.UTC())
 		return nil, nil
 	case imapwire.ItemEmailID: // RFC 8474 §5.1
 		return out("(M" + decimal(f.box.validity) + "-" + decimal(m.UID) + ")")
@@ -297,12 +297,12 @@ func (f *fetching) structured(s *source, item imapwire.Item) error {
 	if err != nil {
 		return err
 	}
-	f.out = append(f.out, item.Name+" "...)
+	f.Out = append(f.Out, item.Name+" "...)
 	switch item.Kind {
 	case imapwire.ItemEnvelope:
-		f.out = appendEnvelope(f.out, st.Envelope, f.enabled.utf8)
+		f.Out = appendEnvelope(f.Out, st.Envelope, f.enabled.utf8)
 	default:
-		f.out = appendPart(f.out, &st.Part, item.Kind == imapwire.ItemBodyStructure, f.enabled.utf8)
+		f.Out = appendPart(f.Out, &st.Part, item.Kind == imapwire.ItemBodyStructure, f.enabled.utf8)
 	}
 	return nil
 }
@@ -310,7 +310,7 @@ func (f *fetching) structured(s *source, item imapwire.Item) error {
 // preview: RFC 8970.
 func (f *fetching) preview(s *source, item imapwire.Item) error {
 	if item.Lazy { // reading the message is not what the client wants to wait for
-		f.out = append(f.out, item.Name+" NIL"...)
+		f.Out = append(f.Out, item.Name+" NIL"...)
 		return nil
 	}
 	st, err := s.parsed()
@@ -325,22 +325,22 @@ func (f *fetching) preview(s *source, item imapwire.Item) error {
 	if err != nil {
 		return err
 	}
-	f.out = imapwire.AppendString(append(f.out, item.Name+" "...), text, f.enabled.utf8)
+	f.Out = imapwire.AppendString(append(f.Out, item.Name+" "...), text, f.enabled.utf8)
 	return nil
 }
 
 // literalHead writes the name of an item with its partial origin, and the head of a literal.
 // RFC 9051 §7.5.2.
 func (f *fetching) literalHead(item imapwire.Item, binary bool, octets int64) {
-	f.out = append(f.out, item.Name...)
+	f.Out = append(f.Out, item.Name...)
 	if item.Partial {
-		f.out = append(f.out, "<"+decimal(item.Offset)+">"...)
+		f.Out = append(f.Out, "<"+decimal(item.Offset)+">"...)
 	}
-	f.out = append(f.out, ' ')
+	f.Out = append(f.Out, ' ')
 	if binary {
-		f.out = append(f.out, '~')
+		f.Out = append(f.Out, '~')
 	}
-	f.out = append(f.out, "{"+decimal(octets)+"}\r\n"...)
+	f.Out = append(f.Out, "{"+decimal(octets)+"}\r\n"...)
 }
 
 // cut applies a partial to what there is.
@@ -370,7 +370,7 @@ func (f *fetching) section(s *source, item imapwire.Item) (*body, error) {
 	}
 	span, there := st.Section(path(t.Part), whatOf(t.Of))
 	if !there {
-		f.out = append(f.out, item.Name+" NIL"...)
+		f.Out = append(f.Out, item.Name+" NIL"...)
 		return nil, nil
 	}
 	if t.Of == imapwire.SectionFields || t.Of == imapwire.SectionNotFields {
@@ -381,7 +381,7 @@ func (f *fetching) section(s *source, item imapwire.Item) (*body, error) {
 		text := structure.Fields(head, t.Fields, t.Of == imapwire.SectionNotFields)
 		from, octets := cut(item, int64(len(text)))
 		f.literalHead(item, false, octets)
-		f.out = append(f.out, text[from:from+octets]...)
+		f.Out = append(f.Out, text[from:from+octets]...)
 		return nil, nil
 	}
 	from, octets := cut(item, span.End-span.Start)
@@ -422,7 +422,7 @@ func (f *fetching) binary(s *source, item imapwire.Item) (*body, error) {
 	}
 	decoded, there := decoding(st, content, item.Section)
 	if !there {
-		f.out = append(f.out, item.Name+map[bool]string{true: " 0", false: " NIL"}[item.Kind == imapwire.ItemBinarySize]...)
+		f.Out = append(f.Out, item.Name+map[bool]string{true: " 0", false: " NIL"}[item.Kind == imapwire.ItemBinarySize]...)
 		return nil, nil
 	}
 	size, nul, err := measure(decoded)
@@ -430,7 +430,7 @@ func (f *fetching) binary(s *source, item imapwire.Item) (*body, error) {
 		return nil, err
 	}
 	if item.Kind == imapwire.ItemBinarySize {
-		f.out = append(f.out, item.Name+" "+decimal(size)...)
+		f.Out = append(f.Out, item.Name+" "+decimal(size)...)
 		return nil, nil
 	}
 	from, octets := cut(item, size)

@@ -24,12 +24,12 @@ func (c *conn) handle(ctx context.Context, cmd imapwire.Command) result {
 	}
 	switch cmd.Verb {
 	case "CAPABILITY":
-		c.line("* CAPABILITY ", c.capabilities())
+		c.Line("* CAPABILITY ", c.capabilities())
 		return ok("that is all")
 	case "NOOP":
 		return ok("done")
 	case "LOGOUT":
-		c.line("* BYE logging out")
+		c.Line("* BYE logging out")
 		return ok("good bye").ending(EndLogout)
 	case "STARTTLS":
 		return c.startTLS(ctx, cmd.Tag)
@@ -58,7 +58,7 @@ func (c *conn) handle(ctx context.Context, cmd imapwire.Command) result {
 func (c *conn) ofAccount(ctx context.Context, cmd imapwire.Command) (res result, done bool) {
 	switch cmd.Verb {
 	case "NAMESPACE": // RFC 2342
-		c.line(`* NAMESPACE (("" "/")) NIL NIL`)
+		c.Line(`* NAMESPACE (("" "/")) NIL NIL`)
 		return ok("one namespace"), true
 	case "IDLE":
 		return c.idle(ctx), true

@@ -3,26 +3,29 @@ package server
 import (
 	"context"
 	"strings"
+
+	"sallyport/internal/door/textconn"
 )
 
 // idle answers IDLE: it tells what happens until the client says DONE. RFC 2177, RFC 9051 §6.3.13.
 func (c *conn) idle(ctx context.Context) result {
-	c.line("+ idling")
+	c.Line("+ idling")
 	if c.box != nil {
 		c.look(ctx)
 	}
-	if c.flush() != nil {
+	if c.Flush() != nil {
 		return result{status: "-", end: EndEOF}
 	}
-	c.rest()
-	c.deadline, c.idling = c.now().Add(c.limits.IdleTimeout), true
+	c.Rest()
+	c.WaitUntil(c.o.Now().Add(c.o.Limits.IdleTimeout))
+	c.Idle(true)
 	type said struct {
 		line []byte
 		err  error
 	}
 	heard := make(chan said, 1)
 	go func() {
-		line, err := c.in.Line(nil, keepOut)
+		line, err := c.In.Line(nil, textconn.Keep)
 		heard <- said{line, err}
 	}()
 	var s said
@@ -37,7 +40,7 @@ func (c *conn) idle(ctx context.Context) result {
 		case <-changed:
 		}
 	}
-	c.idling = false
+	c.Idle(false)
 	if c.box != nil {
 		c.box.unpack(c.box.mb.State)
 	}
@@ -57,7 +60,7 @@ func (c *conn) watch(ctx context.Context) <-chan struct{} {
 	b := c.box
 	if b.mb.Since(b.told).HighestModSeq == b.told {
 		// Nobody here did anything: something may have come.
-		if c.look(ctx); c.ended() {
+		if c.look(ctx); c.Ended() {
 			return nil
 		}
 		if b.packed != nil && b.mb.Since(b.told).HighestModSeq == b.told {
@@ -67,11 +70,11 @@ func (c *conn) watch(ctx context.Context) <-chan struct{} {
 	b.unpack(b.mb.State)
 	c.tell(ctx, true)
 	b.pack()
-	if c.flush() != nil {
+	if c.Flush() != nil {
 		// Nobody reads any more; the goroutine that waits for the client must hear of it.
-		_ = c.raw.Close()
+		c.Drop()
 		return nil
 	}
-	c.rest()
+	c.Rest()
 	return changed
 }

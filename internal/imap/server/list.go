@@ -42,7 +42,7 @@ type entry struct {
 func (c *conn) list(ctx context.Context, a imapwire.List) result {
 	if !a.Extended && a.Patterns[0] == "" {
 		// RFC 9051 §6.3.9: what separates levels.
-		c.line(`* LIST (\Noselect) "/" ""`)
+		c.Line(`* LIST (\Noselect) "/" ""`)
 		return ok("listed")
 	}
 	all, err := c.entries(ctx, a.Subscribed)
@@ -75,7 +75,7 @@ func (c *conn) list(ctx context.Context, a imapwire.List) result {
 				continue // RFC 5819 §2: it went away meanwhile
 			}
 		}
-		if c.outErr != nil || c.ended() {
+		if c.Lost() != nil || c.Ended() {
 			break
 		}
 	}
@@ -171,7 +171,7 @@ func (c *conn) tellListed(e *entry, a imapwire.List) {
 	if e.childInfo {
 		b = append(b, ` (CHILDINFO ("SUBSCRIBED"))`...)
 	}
-	c.write(append(b, "\r\n"...))
+	c.Write(append(b, "\r\n"...))
 }
 
 // lsub answers LSUB. RFC 3501 §6.3.9: where % does not reach a name that is subscribed, its
@@ -194,7 +194,7 @@ func (c *conn) lsub(_ context.Context, a imapwire.List) result {
 		}
 		told[name] = true
 		b := append([]byte("* LSUB "+attributes), ` "/" `...)
-		c.write(append(imapwire.AppendMailbox(b, name, c.enabled.utf8), "\r\n"...))
+		c.Write(append(imapwire.AppendMailbox(b, name, c.enabled.utf8), "\r\n"...))
 	}
 	return ok("listed")
 }
@@ -242,7 +242,7 @@ func (c *conn) statusOf(ctx context.Context, name string, items []string) result
 		case "HIGHESTMODSEQ":
 			value = decimal(s.HighestModSeq)
 		case "APPENDLIMIT": // RFC 7889
-			value = decimal(c.limits.MessageOctets)
+			value = decimal(c.o.Limits.MessageOctets)
 		case "MAILBOXID": // RFC 8474
 			value = "(" + mailboxID(s.UIDValidity) + ")"
 		default:
@@ -252,6 +252,6 @@ func (c *conn) statusOf(ctx context.Context, name string, items []string) result
 	}
 	b := imapwire.AppendMailbox([]byte("* STATUS "), name, c.enabled.utf8)
 	b = append(b, ' ')
-	c.write(append(imapwire.AppendWords(b, out), "\r\n"...))
+	c.Write(append(imapwire.AppendWords(b, out), "\r\n"...))
 	return ok("that is all")
 }

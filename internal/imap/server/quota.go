@@ -52,10 +52,10 @@ func (c *conn) tellQuota(ctx context.Context, root string) (res result, bounded 
 		root += ` ""`
 	}
 	if root != "" {
-		c.line(root)
+		c.Line(root)
 	}
 	if bounded {
-		c.line(`* QUOTA "" (`, strings.Join(resources, " "), ")")
+		c.Line(`* QUOTA "" (`, strings.Join(resources, " "), ")")
 	}
 	return ok("that is all"), bounded
 }

@@ -18,11 +18,11 @@ func (c *conn) search(ctx context.Context, a imapwire.Search, cmd imapwire.Comma
 	if a.Key.ModSeq() {
 		c.condstore(ctx)
 	}
-	s := &searching{f: &fetching{conn: c, ctx: ctx}, now: c.now()}
+	s := &searching{f: &fetching{conn: c, ctx: ctx}, now: c.o.Now()}
 	matches := s.matcher(a.Key)
 	var found []int
 	for i := range c.box.msgs {
-		if c.ended() || ctx.Err() != nil {
+		if c.Ended() || ctx.Err() != nil {
 			return result{status: "-"}
 		}
 		hit, err := s.matches(matches, i)
@@ -89,7 +89,7 @@ func (c *conn) tellFound(a imapwire.Search, cmd imapwire.Command, found []int) {
 	if a.Key.ModSeq() && len(found) > 0 { // RFC 7162 §3.1.5
 		b = append(b, " (MODSEQ "+decimal(modseq)+")"...)
 	}
-	c.write(append(b, "\r\n"...))
+	c.Write(append(b, "\r\n"...))
 }
 
 // tellESearch: RFC 4731, RFC 7162 §3.1.10. In IMAP4rev2 there is no other answer: RFC 9051 §7.3.4.
@@ -128,7 +128,7 @@ func (c *conn) tellESearch(a imapwire.Search, cmd imapwire.Command, found []int,
 		}
 		b = append(b, " MODSEQ "+decimal(modseq)...)
 	}
-	c.write(append(b, "\r\n"...))
+	c.Write(append(b, "\r\n"...))
 }
 
 // searching is one search.

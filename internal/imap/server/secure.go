@@ -2,9 +2,7 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
-	"net"
 )
 
 // startTLS answers STARTTLS. RFC 9051 §6.2.1.
@@ -14,12 +12,12 @@ func (c *conn) startTLS(ctx context.Context, tag string) result {
 		return bad("TLS is on already")
 	case c.o.TLS == nil:
 		return bad("TLS is not offered")
-	case c.in.Buffered() > 0:
+	case c.In.Buffered() > 0:
 		// CVE-2011-0411: what was sent in clear must never count as sent under TLS.
 		return bad("nothing may follow STARTTLS before TLS is on").ending(EndInjection)
 	}
-	c.line(tag, " OK begin TLS now")
-	if err := c.flush(); err != nil {
+	c.Line(tag, " OK begin TLS now")
+	if err := c.Flush(); err != nil {
 		return result{status: "-", end: EndEOF}
 	}
 	if err := c.handshake(ctx); err != nil {
@@ -32,32 +30,12 @@ func (c *conn) startTLS(ctx context.Context, tag string) result {
 }
 
 // handshake puts TLS on top of the connection. Nothing is buffered.
-func (c *conn) handshake(ctx context.Context) error {
-	c.deadline, c.each = c.now().Add(c.limits.HandshakeTimeout), 0
-	if err := c.arm(c.now()); err != nil {
-		return err
-	}
-	if err := c.raw.SetWriteDeadline(c.deadline); err != nil {
-		return err
-	}
-	shake := c.o.Handshake
-	if shake == nil {
-		shake = plainHandshake
-	}
-	tc, offer, err := shake(ctx, c.raw, c.o.TLS)
+func (c *conn) handshake(ctx context.Context) (err error) {
+	c.tls, c.offer, err = c.StartTLS(ctx, c.o.TLS, c.o.Now().Add(c.o.Limits.HandshakeTimeout), c.o.Handshake)
 	if err != nil {
 		c.o.Logger.Debug("TLS handshake failed", "conn", c.info.ID, "remote", c.info.Remote.String(), "err", err)
-		return err
 	}
-	state := tc.ConnectionState()
-	c.nc, c.tls, c.offer = tc, &state, offer
-	c.in.Reset(c.wire)
-	return nil
-}
-
-func plainHandshake(ctx context.Context, raw net.Conn, cfg *tls.Config) (*tls.Conn, string, error) {
-	tc := tls.Server(raw, cfg)
-	return tc, "", tc.HandshakeContext(ctx)
+	return err
 }
 
 // channel is what a sign-in comes over.

@@ -16,7 +16,7 @@ func (c *conn) selects(ctx context.Context, a imapwire.Select, readOnly bool) re
 	if c.box != nil {
 		c.leave()
 		// RFC 9051 §7.1: what follows is about the new one.
-		c.line("* OK [CLOSED] the former mailbox is closed")
+		c.Line("* OK [CLOSED] the former mailbox is closed")
 	}
 	mb, err := c.user().Select(ctx, a.Name, readOnly)
 	if err != nil {
@@ -47,15 +47,15 @@ func (c *conn) greetMailbox(name string, state mailbox.State) {
 	c.tellAdded()
 	if !c.enabled.rev2 {
 		if i := slices.IndexFunc(state.Messages, func(m mailbox.Message) bool { return !m.Flags.Has(mailbox.Seen) }); i >= 0 {
-			c.line("* OK [UNSEEN ", decimal(i+1), "] the first that was not read")
+			c.Line("* OK [UNSEEN ", decimal(i+1), "] the first that was not read")
 		}
 	}
-	c.line("* OK [UIDVALIDITY ", decimal(state.UIDValidity), "] UIDs are valid")
-	c.line("* OK [UIDNEXT ", decimal(state.UIDNext), "] the next UID")
-	c.line("* OK [HIGHESTMODSEQ ", decimal(state.HighestModSeq), "] the latest change")
-	c.line("* OK [MAILBOXID (", mailboxID(state.UIDValidity), ")] the mailbox")
+	c.Line("* OK [UIDVALIDITY ", decimal(state.UIDValidity), "] UIDs are valid")
+	c.Line("* OK [UIDNEXT ", decimal(state.UIDNext), "] the next UID")
+	c.Line("* OK [HIGHESTMODSEQ ", decimal(state.HighestModSeq), "] the latest change")
+	c.Line("* OK [MAILBOXID (", mailboxID(state.UIDValidity), ")] the mailbox")
 	if c.enabled.rev2 { // RFC 9051 §6.3.2: its name, as LIST would tell it
-		c.write(append(imapwire.AppendMailbox([]byte(`* LIST () "/" `), name, c.enabled.utf8), "\r\n"...))
+		c.Write(append(imapwire.AppendMailbox([]byte(`* LIST () "/" `), name, c.enabled.utf8), "\r\n"...))
 	}
 }
 
@@ -103,7 +103,7 @@ func (c *conn) tellEarlier(since mailbox.ModSeq, ranges []imapwire.Range, q *ima
 		out = absent(c.box.msgs, ranges, q, uint32(gone.UIDNext))
 	}
 	if len(out) > 0 {
-		c.write(append(imapwire.AppendRanges([]byte("* VANISHED (EARLIER) "), out), "\r\n"...))
+		c.Write(append(imapwire.AppendRanges([]byte("* VANISHED (EARLIER) "), out), "\r\n"...))
 	}
 }
 
@@ -173,7 +173,7 @@ func flat(ranges []imapwire.Range, most int) (out []uint32) {
 // mailbox that is open. RFC 7162 §3.1.
 func (c *conn) heed(context.Context) {
 	if c.box != nil && c.enabled.condstore {
-		c.line("* OK [HIGHESTMODSEQ ", decimal(c.box.told), "] the latest change")
+		c.Line("* OK [HIGHESTMODSEQ ", decimal(c.box.told), "] the latest change")
 	}
 }
 

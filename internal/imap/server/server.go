@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"net"
-	"net/netip"
-	"time"
 
-	imapwire "sallyport/internal/imap/wire"
+	"sallyport/internal/door/textconn"
 	"sallyport/internal/mail"
 )
 
@@ -25,9 +23,9 @@ func Serve(ctx context.Context, nc net.Conn, o *Options) {
 	}
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { c.interrupt(ending{why: EndShutdown, text: "the server is shutting down"}) })
+	stop := context.AfterFunc(ctx, func() { c.Interrupt(textconn.Ending{Why: EndShutdown, Text: "the server is shutting down"}) })
 	defer stop()
-	c.cancel = cancel
+	c.Cancelled(cancel)
 	c.finish(inner, c.converse(inner))
 }
 
@@ -40,37 +38,16 @@ func newConn(nc net.Conn, o *Options) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &wire{limits: &o.Limits, now: o.Now, raw: nc, nc: nc, ends: started.Add(o.Limits.StrangerDuration), gone: make(chan struct{})}
-	w.in = imapwire.NewReader(w)
-	c := &conn{wire: w, o: o}
+	c := &conn{Conn: textconn.New(nc, textconn.Options{
+		Now: o.Now, SignInBy: started.Add(o.Limits.StrangerDuration), WriteTimeout: o.Limits.WriteTimeout, OutOctets: o.Limits.OutOctets,
+		EndGrace: o.Limits.EndGrace, LingerTimeout: o.Limits.LingerTimeout, LingerOctets: o.Limits.LingerOctets,
+	}), o: o}
 	if o.Memory != nil {
 		c.hold = o.Memory.Hold(false)
 	}
 	c.info = Conn{
-		ID: id.String(), Implicit: o.Implicit, Remote: addrPort(nc.RemoteAddr()), Local: addrPort(nc.LocalAddr()), Started: started,
-		End: func(text string) { c.interrupt(ending{why: EndPolicy, text: text}) },
+		ID: id.String(), Implicit: o.Implicit, Remote: textconn.AddrPort(nc.RemoteAddr()), Local: textconn.AddrPort(nc.LocalAddr()), Started: started,
+		End: func(text string) { c.Interrupt(textconn.Ending{Why: EndPolicy, Text: text}) },
 	}
 	return c, nil
-}
-
-// addrPort returns an address without an IPv4-in-IPv6 wrapping; zero if the transport has no
-// such addresses.
-func addrPort(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	ap := tcp.AddrPort()
-	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-}
-
-// pause waits, but not beyond the end of the connection.
-func pause(ctx context.Context, gone <-chan struct{}, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-gone:
-	case <-ctx.Done():
-	}
 }

@@ -63,8 +63,8 @@ func (c *conn) authenticate(ctx context.Context, a imapwire.Authenticate) result
 // together have the time of one command.
 func (c *conn) exchange(ctx context.Context, sasl SASL, a imapwire.Authenticate) result {
 	response := a.Initial
-	c.deadline = c.now().Add(c.limits.StrangerTimeout)
-	for range c.limits.AuthRounds {
+	c.WaitUntil(c.o.Now().Add(c.o.Limits.StrangerTimeout))
+	for range c.o.Limits.AuthRounds {
 		challenge, done, err := sasl.Next(ctx, response)
 		switch {
 		case err != nil:
@@ -72,8 +72,8 @@ func (c *conn) exchange(ctx context.Context, sasl SASL, a imapwire.Authenticate)
 		case done && challenge == nil:
 			return c.welcome()
 		}
-		c.write(imapwire.AppendChallenge(nil, challenge))
-		line, err := c.in.Line(nil, c.limits.Strangers.CommandOctets)
+		c.Write(imapwire.AppendChallenge(nil, challenge))
+		line, err := c.In.Line(nil, c.o.Limits.Strangers.CommandOctets)
 		if err != nil {
 			sasl.Cancel(ctx)
 			return result{status: "-", end: c.broken(err)}
@@ -116,7 +116,7 @@ func (c *conn) refused(ctx context.Context, err error) result {
 	}
 	c.authFailures++
 	c.stray = true
-	pause(ctx, c.gone, time.Duration(c.authFailures)*c.limits.AuthFailureDelay)
+	c.Pause(ctx, time.Duration(c.authFailures)*c.o.Limits.AuthFailureDelay)
 	res := no(r.Code, r.Text)
 	if r.Bad {
 		res = result{status: "BAD", code: r.Code, text: r.Text}
@@ -124,7 +124,7 @@ func (c *conn) refused(ctx context.Context, err error) result {
 	switch {
 	case r.Close:
 		res.end = EndPolicy
-	case c.authFailures >= c.limits.AuthFailures:
+	case c.authFailures >= c.o.Limits.AuthFailures:
 		res.end = EndAuthFailures
 	}
 	return res
@@ -132,7 +132,8 @@ func (c *conn) refused(ctx context.Context, err error) result {
 
 // welcome makes the session one of somebody.
 func (c *conn) welcome() result {
-	c.signedIn, c.ends, c.without = true, time.Time{}, map[string]bool{}
+	c.SignedIn()
+	c.signedIn, c.without = true, map[string]bool{}
 	for _, name := range c.sess.Without() {
 		c.without[strings.ToUpper(name)] = true
 	}

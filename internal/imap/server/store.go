@@ -63,7 +63,7 @@ func (c *conn) tellStored(s mailbox.Stored, before map[mailbox.UID]mailbox.Flags
 		case !a.Silent || m.Flags != applied(before[m.UID], a.Op, mine):
 			c.tellFlags(i, uid || c.enabled.qresync)
 		case c.enabled.condstore && (m.Flags != before[m.UID] || a.Conditional): // RFC 7162 §3.1.3: the new mod-sequence is told all the same
-			c.line("* ", decimal(i+1), " FETCH (", uidItem(uid || c.enabled.qresync, m.UID), "MODSEQ (", decimal(m.ModSeq), "))")
+			c.Line("* ", decimal(i+1), " FETCH (", uidItem(uid || c.enabled.qresync, m.UID), "MODSEQ (", decimal(m.ModSeq), "))")
 		}
 	}
 }
@@ -136,7 +136,7 @@ func (c *conn) copies(ctx context.Context, a imapwire.Copy, cmd imapwire.Command
 		return no("EXPUNGEISSUED", "the messages no longer exist")
 	case move:
 		// RFC 6851 §4.3: before the EXPUNGE responses.
-		c.line("* OK [", code, "] moved")
+		c.Line("* OK [", code, "] moved")
 		return ok("moved")
 	}
 	return okCode(code, "copied")

@@ -44,7 +44,7 @@ func (s *searching) thread(algorithm string, found []int, uid bool) result {
 	for _, r := range roots {
 		b = s.appendThread(b, r, uid)
 	}
-	s.f.write(append(b, "\r\n"...))
+	s.f.Write(append(b, "\r\n"...))
 	return ok("threaded")
 }
 

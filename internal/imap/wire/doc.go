@@ -1,7 +1,7 @@
 // Package wire is the grammar of IMAP: it reads commands and writes the pieces of
 // responses. It knows no mailbox, no session and no policy.
 //
-// A command is read whole, literals included, into one piece of memory that its Reader
+// A command is read whole, literals included, into one piece of memory that a Reader of door/textconn
 // bounds; Parse then makes a Command of it, in time that grows with the octets and within
 // Limits. Only the messages of APPEND are never held: ParseAppend reads what stands before
 // each of them, and the message itself is the engine's to stream.

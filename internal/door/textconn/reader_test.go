@@ -1,4 +1,4 @@
-package wire_test
+package textconn_test
 
 import (
 	"errors"
@@ -7,7 +7,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"sallyport/internal/imap/wire"
+	"sallyport/internal/door/textconn"
 )
 
 // Lines and literals are the same however the octets come.
@@ -15,7 +15,7 @@ func TestReaderTakesLinesAndLiterals(t *testing.T) {
 	long := strings.Repeat("x", 3000)
 	text := "a NOOP\r\nb LOGIN {3}\r\nj\r\n x\n" + long + "\r\nrest"
 	for _, src := range []io.Reader{strings.NewReader(text), iotest.OneByteReader(strings.NewReader(text))} {
-		r := wire.NewReader(src)
+		r := textconn.NewReader(src)
 		for _, want := range []string{"a NOOP\r\n", "b LOGIN {3}\r\n"} {
 			if line, err := r.Line(nil, 100); err != nil || string(line) != want {
 				t.Fatalf("%q %v", line, err)
@@ -39,9 +39,9 @@ func TestReaderTakesLinesAndLiterals(t *testing.T) {
 
 func TestReaderRefuses(t *testing.T) {
 	for text, want := range map[string]error{
-		strings.Repeat("x", 101) + "\r\n": wire.ErrTooLong, "a\rb\r\n": wire.ErrControl, "a\x00\r\n": wire.ErrControl, "abc": io.ErrUnexpectedEOF, "": io.EOF,
+		strings.Repeat("x", 101) + "\r\n": textconn.ErrTooLong, "a\rb\r\n": textconn.ErrControl, "a\x00\r\n": textconn.ErrControl, "abc": io.ErrUnexpectedEOF, "": io.EOF,
 	} {
-		if _, err := wire.NewReader(strings.NewReader(text)).Line(nil, 100); !errors.Is(err, want) {
+		if _, err := textconn.NewReader(strings.NewReader(text)).Line(nil, 100); !errors.Is(err, want) {
 			t.Errorf("%.10q: %v", text, err)
 		}
 	}

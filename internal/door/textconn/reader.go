@@ -1,4 +1,4 @@
-package wire
+package textconn
 
 import (
 	"bytes"
@@ -10,9 +10,9 @@ import (
 var (
 	// ErrTooLong: a command is longer than its limit. What it was is not known, and neither is where
 	// the next one begins.
-	ErrTooLong = errors.New("wire: the command is too long")
+	ErrTooLong = errors.New("the command is too long")
 	// ErrControl: a line holds NUL, or CR without LF.
-	ErrControl = errors.New("wire: a line holds NUL or a bare CR")
+	ErrControl = errors.New("a line holds NUL or a bare CR")
 )
 
 // readerOctets is what a Reader holds.
