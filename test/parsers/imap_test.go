@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"sallyport/internal/door/textconn"
 	imapwire "sallyport/internal/imap/wire"
 )
 
@@ -12,7 +13,7 @@ import (
 func imapReaders() []reader {
 	commands := func(stream []byte) {
 		l := imapwire.DefaultLimits()
-		r := imapwire.NewReader(bytes.NewReader(stream))
+		r := textconn.NewReader(bytes.NewReader(stream))
 		var b []byte
 		for {
 			var err error
