@@ -103,6 +103,7 @@ screen:
 	SALLYPORT_SCREEN=1 go test -timeout 30m -count 1 -run 'TestReal' -v ./test/keys
 
 # A masquerading gateway before the server and before a Postfix, in namespaces of the kernel. Needs root.
+# docs/guides/networks.md is followed there too; make test does that already.
 networks:
 	./scripts/install-test-tools
 	SALLYPORT_NETWORKS=1 go test -timeout 30m -count 1 -v ./test/networks

@@ -14,7 +14,6 @@ var waiting = []string{
 	"autoconfig.md",
 	"dmarc.md",
 	"moving-in.md",
-	"networks.md",
 	"oidc.md",
 	"openldap.md",
 	"rspamd.md",

@@ -2,6 +2,7 @@ package networks
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -18,23 +19,23 @@ import (
 // and the host of the servers behind it.
 //
 //	the Internet   203.0.113.5, 198.51.100.5, 192.0.2.5    \
-//	                                                          gateway 10.20.0.1 -- host 10.20.0.2
-//	printers       10.30.0.7, 10.30.0.8                     /
+//	                                                          gateway 10.30.0.1 -- host 10.30.0.2
+//	printers       10.20.0.7, 10.20.0.8                     /
 type world struct {
 	t    *testing.T
 	name string
 }
 
-const host = "10.20.0.2"
+const host = "10.30.0.2"
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, more ...string) *world {
 	t.Helper()
-	if os.Getenv("SALLYPORT_NETWORKS") == "" {
-		t.Skip("make networks runs this")
+	if os.Geteuid() != 0 {
+		t.Skip("it needs root, for namespaces")
 	}
-	for _, tool := range []string{"ip", "nft", "postfix"} {
-		if _, err := exec.LookPath(tool); err != nil || os.Geteuid() != 0 {
-			t.Fatalf("it needs root and %s: %v", tool, err)
+	for _, tool := range append([]string{"ip", "nft"}, more...) {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Fatalf("it needs %s: %v", tool, err)
 		}
 	}
 	w := &world{t: t, name: "sp" + strconv.Itoa(os.Getpid()) + "-"}
@@ -44,8 +45,8 @@ func newWorld(t *testing.T) *world {
 		w.in(ns, "ip", "link", "set", "lo", "up")
 	}
 	w.link("net", []string{"203.0.113.5/24", "198.51.100.5/32", "192.0.2.5/32"}, "203.0.113.1/24")
-	w.link("dev", []string{"10.30.0.7/24", "10.30.0.8/24"}, "10.30.0.1/24")
-	w.link("srv", []string{host + "/24"}, "10.20.0.1/24")
+	w.link("dev", []string{"10.20.0.7/24", "10.20.0.8/24"}, "10.20.0.1/24")
+	w.link("srv", []string{host + "/24"}, "10.30.0.1/24")
 	for _, a := range []string{"198.51.100.5/32", "192.0.2.5/32"} {
 		w.in("gw", "ip", "route", "add", a, "via", "203.0.113.5")
 	}
@@ -73,7 +74,7 @@ func (w *world) translate(rule string) {
 	w.t.Helper()
 	_ = exec.Command("ip", "netns", "exec", w.name+"gw", "nft", "flush", "ruleset").Run()
 	if rule != "" {
-		w.in("gw", "nft", "add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; }; add rule ip nat post oifname srv0 ip saddr != 10.30.0.0/24 "+rule)
+		w.in("gw", "nft", "add table ip nat; add chain ip nat post { type nat hook postrouting priority 100; }; add rule ip nat post oifname srv0 ip saddr != 10.20.0.0/24 "+rule)
 	}
 }
 
@@ -98,6 +99,7 @@ type session struct {
 	Hello  string
 	Sender string
 	Rcpt   string
+	TLS    bool
 	Body   string // "": only the envelope is tried
 
 	Codes []int // of MAIL, RCPT, and the end of data, as far as it came
@@ -162,6 +164,16 @@ func (s *session) talk() error {
 	}
 	if code, err := say("EHLO %s", s.Hello); err != nil || code != 250 {
 		return fmt.Errorf("EHLO: %d, %w", code, err)
+	}
+	if s.TLS {
+		if code, err := say("STARTTLS"); err != nil || code != 220 {
+			return fmt.Errorf("STARTTLS: %d, %w", code, err)
+		}
+		secure := tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
+		nc, r = secure, textproto.NewReader(bufio.NewReader(secure))
+		if code, err := say("EHLO %s", s.Hello); err != nil || code != 250 {
+			return fmt.Errorf("EHLO: %d, %w", code, err)
+		}
 	}
 	commands := []string{"MAIL FROM:<" + s.Sender + ">", "RCPT TO:<" + s.Rcpt + ">"}
 	if s.Body != "" {

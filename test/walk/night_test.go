@@ -287,7 +287,7 @@ func (n *night) whereIsThatMessage(relayed, refused string) {
 
 func (n *night) theQueueGrows(sink *sink, waiting string) {
 	n.t.Helper()
-	n.open("The queue grows", "06h188v4gch90q0f3dp4nekg", waiting, "--older-than 24h", "--older-than 1s", "DOMAIN", "example.net", "ID", waiting)
+	n.open("The queue grows", "06h188v4gch90q0f3dp4nekg", waiting, "--older-than 24h", "--older-than 1ms", "DOMAIN", "example.net", "ID", waiting)
 	n.says("`connection refused`")
 	n.gives(0, "sallyport queue ls --by destination", "example.net")
 	n.gives(0, "sallyport queue ls --by account", "alice@example.org", "shop@example.org")
