@@ -56,7 +56,7 @@ func startSallyport(ctx context.Context, binary, dir, sink string, queueOnly boo
 
 // launch starts the process and reads the line that it prints when it serves.
 func (s *sallyport) launch(ctx context.Context, dir, sink string, queueOnly bool) error {
-	args := []string{"quickstart", "--json", "--hijack", "off", "--listen-base", "0", "--dir", filepath.Join(dir, "server"), "--route", "remote.test=smtp://" + sink}
+	args := []string{"quickstart", "--json", "--listen-base", "0", "--dir", filepath.Join(dir, "server"), "--route", "remote.test=smtp://" + sink}
 	if queueOnly {
 		args = append(args, "--paused")
 	}
