@@ -112,7 +112,7 @@ networks:
 configs:
 	SALLYPORT_CONFIGS=100 go test -timeout 30m -count 1 ./test/configs
 
-# README.md and docs/operations.md word by word, the program built as the README says.
+# README.md, docs/operations.md and some of docs/guides word by word, the program built as the README says; make test takes it as built.
 walks:
 	./scripts/install-test-tools
 	SALLYPORT_WALKS=1 go test -timeout 30m -count 1 -v ./test/walk

@@ -36,6 +36,9 @@ func (g *Guide) Block(language string, n int) string {
 	return Block(g.t, "guides/"+g.name, language, n)
 }
 
+// Text is the whole guide.
+func (g *Guide) Text() string { return g.text }
+
 // Says demands that the guide says something, wherever its lines break, and returns it.
 func (g *Guide) Says(text string) string {
 	g.t.Helper()

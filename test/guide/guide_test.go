@@ -17,7 +17,6 @@ var waiting = []string{
 	"oidc.md",
 	"openldap.md",
 	"rspamd.md",
-	"sender-binding.md",
 }
 
 // Every block of every guide is run or used by a test that there is, or left with a reason.

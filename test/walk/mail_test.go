@@ -19,7 +19,9 @@ type sink struct {
 	ln  net.Listener
 	mu  sync.Mutex
 	got []string // recipients
-	all []net.Conn
+	// texts are the messages, each with the lines as they came.
+	texts []string
+	all   []net.Conn
 }
 
 func listen(t *testing.T, address string) *sink {
@@ -60,6 +62,18 @@ func (s *sink) has(address string) bool {
 	return slices.Contains(s.got, address)
 }
 
+// message returns the text of what came with a subject, or nothing.
+func (s *sink) message(subject string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, text := range s.texts {
+		if strings.Contains(text, "\r\nSubject: "+subject+"\r\n") {
+			return text
+		}
+	}
+	return ""
+}
+
 func (s *sink) serve(nc net.Conn) {
 	defer nc.Close()
 	in := bufio.NewReader(nc)
@@ -85,10 +99,12 @@ func (s *sink) serve(nc net.Conn) {
 			to = append(to, a)
 		case "DATA":
 			fmt.Fprintf(nc, "354 go on\r\n")
-			for line := ""; err == nil && line != ".\r\n"; {
+			text := ""
+			for line := ""; err == nil && line != ".\r\n"; text += line {
 				line, err = in.ReadString('\n')
 			}
 			s.mu.Lock()
+			s.texts = append(s.texts, text)
 			s.got = append(s.got, to...)
 			s.mu.Unlock()
 		case "QUIT":

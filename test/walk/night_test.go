@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"sallyport/internal/kit/pki"
 )
 
 // night is one on call: the page that is followed, and the system that it is followed in.
@@ -175,19 +173,6 @@ func newNight(t *testing.T) *night {
 }
 
 const password = "correct-horse-battery-staple"
-
-// certificate puts one into place that began at a time, and lasts 396 days.
-func (n *night) certificate(from time.Time) {
-	n.t.Helper()
-	names := pki.Names{Hosts: []string{"mx.example.org"}}
-	ca, err := pki.NewAuthority("walk", names, from)
-	must(n.t, err)
-	cert, key, err := ca.Issue(names, from)
-	must(n.t, err)
-	n.write("/etc/sallyport/cert.pem", string(cert))
-	n.write("/etc/sallyport/key.pem", string(key))
-	must(n.t, os.Chmod(n.path("/etc/sallyport/key.pem"), 0o600))
-}
 
 // change edits the configuration.
 func (n *night) change(old, now string) {

@@ -16,8 +16,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
-
 	"sallyport/test/load/rig"
 )
 
@@ -63,6 +61,7 @@ func outside() int {
 type world struct {
 	t      *testing.T
 	root   string
+	names  *names
 	server *exec.Cmd
 	log    *bytes.Buffer
 	ended  chan struct{}
@@ -95,7 +94,7 @@ func newWorld(t *testing.T, disk int, zone string) *world {
 	program, err := os.ReadFile(os.Getenv(binaryVar))
 	must(t, err)
 	must(t, os.WriteFile(w.path("/usr/bin/sallyport"), program, 0o755))
-	serveNames(t, zone)
+	w.names = serveNames(t, zone)
 	return w
 }
 
@@ -205,43 +204,6 @@ func greets(address string) error {
 		return fmt.Errorf("%s says %q, %w", address, line, errors.Join(err, io.EOF))
 	}
 	return nil
-}
-
-// serveNames answers at port 53 from a zone file; what does not stand there does not exist.
-func serveNames(t *testing.T, zone string) {
-	t.Helper()
-	records := map[string][]dns.RR{}
-	z := dns.NewZoneParser(strings.NewReader(zone), ".", "")
-	for rr, ok := z.Next(); ok; rr, ok = z.Next() {
-		records[strings.ToLower(rr.Header().Name)] = append(records[strings.ToLower(rr.Header().Name)], rr)
-	}
-	must(t, z.Err())
-	answer := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
-		m := new(dns.Msg).SetReply(q)
-		m.RecursionAvailable = true
-		name, kind := strings.ToLower(q.Question[0].Name), q.Question[0].Qtype
-		if _, ok := records[name]; !ok {
-			m.Rcode = dns.RcodeNameError
-		}
-		for _, rr := range records[name] {
-			if rr.Header().Rrtype == kind {
-				m.Answer = append(m.Answer, rr)
-			}
-		}
-		_ = w.WriteMsg(m) // who does not wait gets none
-	})
-	for _, network := range []string{"tcp", "udp"} {
-		s := &dns.Server{Addr: "127.0.0.1:53", Net: network, Handler: answer}
-		up, down := make(chan struct{}), make(chan error, 1)
-		s.NotifyStartedFunc = func() { close(up) }
-		go func() { down <- s.ListenAndServe() }()
-		select {
-		case <-up:
-		case err := <-down:
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.Shutdown() })
-	}
 }
 
 func must(t *testing.T, err error) {
