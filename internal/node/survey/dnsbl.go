@@ -3,6 +3,7 @@ package survey
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -30,6 +31,9 @@ func examineLists(ctx context.Context, r dnsbl.Resolver, lists []dnsbl.List, eac
 func examineList(ctx context.Context, r dnsbl.Resolver, l dnsbl.List) doctor.Finding {
 	listed, unlisted := l.Test(ctx, r)
 	f := doctor.Finding{Check: "dnsbl", Subject: l.Zone.String(), State: doctor.Fine, What: "it answers, and lists its test entry alone"}
+	if l.Of == dnsbl.Client && strings.Contains(listed.About, ":") {
+		f.What = "it answers about IPv6 addresses alone, and lists its test entry alone"
+	}
 	switch {
 	case listed.Fault != "":
 		f.State, f.What = doctor.Wrong, "it lists nobody: "+listed.Fault
@@ -38,7 +42,7 @@ func examineList(ctx context.Context, r dnsbl.Resolver, l dnsbl.List) doctor.Fin
 		f.State, f.What = doctor.Wrong, fmt.Sprintf("it lists everybody: %s stands in it, which no list may hold (RFC 5782)", unlisted.About)
 		f.Remedy = "remove [dnsbl.\"" + l.Zone.String() + "\"]: lists that are given up often answer so"
 	case !listed.Listed():
-		f.State, f.What = doctor.Wrong, fmt.Sprintf("it does not list its test entry %s, so that it may list nobody", listed.About)
+		f.State, f.What = doctor.Wrong, fmt.Sprintf("it does not list its test entry, %s, so that it may list nobody", listed.About)
 		f.Remedy = "look whether the list still exists, and which answers it gives (answers)"
 	case unlisted.Fault != "":
 		f.State, f.What = doctor.Unknown, "it lists its test entry, and whether it lists everybody is not known: "+unlisted.Fault

@@ -105,23 +105,46 @@ func Ask(ctx context.Context, r Resolver, lists []List, v Visitor) []Answer {
 }
 
 // Test asks a list for the two entries that tell whether it works: RFC 5782 §5 wants
-// 127.0.0.2 listed and 127.0.0.1 not, and of a list of names TEST listed and INVALID not.
+// 127.0.0.2 listed and 127.0.0.1 not, or for a list of IPv6 addresses ::FFFF:7F00:2 and
+// ::FFFF:7F00:1, and of a list of names TEST listed and INVALID not. A list of addresses
+// may be of one family alone: it works where it works for one, and lists everybody where it
+// lists everybody of one.
 func (l List) Test(ctx context.Context, r Resolver) (listed, unlisted Answer) {
-	about := [2]string{"127.0.0.2", "127.0.0.1"}
-	heads := [2]string{"2.0.0.127", "1.0.0.127"}
-	if l.Of != Client {
-		about, heads = [2]string{"test", "invalid"}, [2]string{"test", "invalid"}
+	names := [][2]string{{"test", "test"}, {"invalid", "invalid"}}
+	if l.Of == Client {
+		names = nil
+		for _, about := range []string{"127.0.0.2", "127.0.0.1", "::ffff:7f00:2", "::ffff:7f00:1"} {
+			names = append(names, [2]string{reversed(netip.MustParseAddr(about)), about})
+		}
 	}
-	var out [2]Answer
-	for i := range out {
-		name, err := dnsx.NameOf(l.Zone).Below(heads[i])
+	out := make([]Answer, len(names))
+	var all sync.WaitGroup
+	for i, n := range names {
+		name, err := dnsx.NameOf(l.Zone).Below(n[0])
 		if err != nil {
-			out[i] = Answer{Zone: l.Zone.String(), About: about[i], Fault: err.Error()}
+			out[i] = Answer{Zone: l.Zone.String(), About: n[1], Fault: err.Error()}
 			continue
 		}
-		out[i] = l.ask(ctx, r, name, about[i])
+		all.Go(func() { out[i] = l.ask(ctx, r, name, n[1]) })
 	}
-	return out[0], out[1]
+	all.Wait()
+	if listed, unlisted = out[0], out[1]; l.Of != Client {
+		return listed, unlisted
+	}
+	switch six := out[2]; {
+	case listed.Fault != "" || listed.Listed(): // of IPv4, or broken
+	case six.Fault == "" && !six.Listed():
+		listed.About += " or " + six.About
+	default:
+		listed, unlisted = six, out[3]
+	}
+	switch {
+	case len(out[1].Codes) > 0:
+		unlisted = out[1]
+	case out[3].Listed():
+		unlisted = out[3]
+	}
+	return listed, unlisted
 }
 
 // question is the name to ask for, and what it is about; "" where there is nothing to ask.
