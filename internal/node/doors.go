@@ -131,8 +131,7 @@ func (n *Node) buildListeners(ctx context.Context, next, last *generation) error
 		case key == "":
 			key = "listen." + m.Service
 		}
-		errs = append(errs, next.cfg.Fault(key, m.Message, fmt.Sprintf(
-			"systemd opens the listeners of this server: change ListenStream= in sallyport-%s.socket to the same addresses, and restart the socket unit", m.Service)))
+		errs = append(errs, next.cfg.Fault(key, m.Message, socketAdvice(m, n.o.Sockets, last != nil)))
 	}
 	if last == nil || len(errs) > 0 {
 		return errors.Join(errs...)
@@ -150,6 +149,20 @@ func (n *Node) buildListeners(ctx context.Context, next, last *generation) error
 	next.then = append(next.then, change.Adopt)
 	next.undo = append(next.undo, change.Abandon)
 	return nil
+}
+
+// socketAdvice says what to do about a socket that systemd should have handed over, or should
+// not have: a door without any has its unit still to be enabled, which systemd does for no
+// server that runs; another has other addresses in its unit.
+func socketAdvice(m listen.Mismatch, handed []listen.Socket, running bool) string {
+	unit := "sallyport-" + m.Service + ".socket"
+	if slices.ContainsFunc(handed, func(s listen.Socket) bool { return s.Service == m.Service }) {
+		return fmt.Sprintf("systemd opens the listeners of this server: change ListenStream= in %s to the same addresses, and restart the socket unit", unit)
+	}
+	if running {
+		return fmt.Sprintf("systemd opens the listeners of this server, and none of this door: systemctl stop sallyport.service, systemctl enable --now %s, systemctl start sallyport.service", unit)
+	}
+	return fmt.Sprintf("systemd opens the listeners of this server, and none of this door: systemctl enable --now %s, then start the server", unit)
 }
 
 // Listen binds every door, the operator's socket and the web servers. On an error nothing
