@@ -141,7 +141,7 @@ func (a Address) String() string {
 	if a.IsZero() {
 		return ""
 	}
-	return quoteLocal(a.local) + "@" + a.host()
+	return QuoteLocal(a.local) + "@" + a.host()
 }
 
 // MarshalText writes the form that ParseAddress reads back.
@@ -307,7 +307,9 @@ func isAtext(c byte) bool {
 		strings.IndexByte("!#$%&'*+-/=?^_`{|}~", c) >= 0
 }
 
-func quoteLocal(local string) string {
+// QuoteLocal writes a local-part as addresses have it: quoted where it is no Dot-string.
+// RFC 5321 §4.1.2
+func QuoteLocal(local string) string {
 	if isDotString(local) {
 		return local
 	}

@@ -48,6 +48,9 @@ func (s *site) postfix() (at string) {
 	text, err := os.ReadFile(filepath.Join(etc, "main.cf"))
 	must(s.t, err)
 	main := strings.ReplaceAll(strings.ReplaceAll(string(text), "/etc/", s.root+"/etc/"), "$config_directory", etc)
+	if aliases, err := os.ReadFile(filepath.Join(s.root, "etc/aliases")); err == nil { // its lists lie in the site's folder too
+		must(s.t, os.WriteFile(filepath.Join(s.root, "etc/aliases"), []byte(strings.ReplaceAll(string(aliases), ":include:/etc/", ":include:"+s.root+"/etc/")), 0o644))
+	}
 	door := freePort(s.t)
 	site := main
 	over := fmt.Sprintf(`

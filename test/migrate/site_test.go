@@ -89,10 +89,10 @@ func open(t *testing.T, name string) *site {
 		if rest, ok := strings.CutPrefix(l, "# local: "); ok {
 			s.local = strings.Fields(rest)
 		}
-		if f := strings.Fields(l); !strings.HasPrefix(l, "#") && len(f) > 1 {
-			e := expectation{address: f[0], refused: f[1] == "refused"}
+		if address, places, expects := strings.Cut(l, "\t"); !strings.HasPrefix(l, "#") && expects {
+			e := expectation{address: address, refused: places == "refused"}
 			if !e.refused {
-				e.places = f[1:]
+				e.places = strings.Fields(places)
 			}
 			s.cases = append(s.cases, e)
 		}

@@ -278,6 +278,9 @@ func onlyLoopback(list string) bool {
 
 // shown is a text of a file, fit for a terminal.
 func shown(s string) string {
-	quoted := mail.Printable(strings.Trim(s, `"`), 80)
+	if len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
+		s = s[1 : len(s)-1]
+	}
+	quoted := mail.Printable(s, 80)
 	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }

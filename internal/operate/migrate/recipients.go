@@ -211,7 +211,7 @@ type end struct {
 
 // qualify makes a target an address, or says why it is none.
 func (im *importer) qualify(t string) (address, why string) {
-	t = strings.Trim(t, `"`)
+	t = requoted(t)
 	switch {
 	case t == "":
 		return "", "it is empty"
@@ -235,7 +235,7 @@ func (im *importer) qualify(t string) (address, why string) {
 	if err != nil {
 		return "", "it is no address"
 	}
-	return strings.ToLower(a.Local()) + "@" + a.Domain().ASCII(), ""
+	return strings.ToLower(mail.QuoteLocal(a.Local())) + "@" + a.Domain().ASCII(), ""
 }
 
 // plain returns an address without its detail.
@@ -243,7 +243,9 @@ func (im *importer) plain(address string) string {
 	name, host, _ := strings.Cut(address, "@")
 	if im.detail != "off" {
 		if i := strings.Index(name, im.detail); i > 0 {
-			name = name[:i]
+			if name = name[:i]; name[0] == '"' {
+				name = requoted(name + `"`)
+			}
 		}
 	}
 	return name + "@" + host
@@ -391,7 +393,7 @@ func (im *importer) standsForItself(address string, e Entry) bool {
 
 // virtualTargets are the targets of an entry as addresses; one that is none is left as it is.
 func (im *importer) virtualTargets(e Entry) (all []string) {
-	for _, t := range Words(e.Value) {
+	for _, t := range split(e.Value, ", \t") {
 		if a, why := im.qualify(t); why == "" {
 			t = a
 		}
@@ -402,7 +404,7 @@ func (im *importer) virtualTargets(e Entry) (all []string) {
 
 // caught are the targets of a catch-all for a name: "@other" is the same name there.
 func (im *importer) caught(e Entry, name string) (all []string) {
-	for _, t := range Words(e.Value) {
+	for _, t := range split(e.Value, ", \t") {
 		if strings.HasPrefix(t, "@") {
 			t = name + t
 		}

@@ -70,16 +70,13 @@ func parseTable(file, text string) ([]Entry, error) {
 
 // cutKey parts key and value at the first white space outside of quotes. postmap(1).
 func cutKey(s string) (key, value string) {
-	quoted := false
+	var q quotes
 	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"':
-			quoted = !quoted
-		case !quoted && (c == ' ' || c == '\t'):
-			return strings.ReplaceAll(s[:i], `"`, ""), strings.TrimSpace(s[i:])
+		if q.next(s[i]) && !q.in && (s[i] == ' ' || s[i] == '\t') {
+			return requoted(s[:i]), strings.TrimSpace(s[i:])
 		}
 	}
-	return strings.ReplaceAll(s, `"`, ""), ""
+	return requoted(s), ""
 }
 
 // inlineTable reads inline:{ key=value, { key = value with spaces } }.
@@ -114,13 +111,10 @@ func ParseAliases(file, text string) (entries []Entry, faults []Fault) {
 
 // cutAlias parts at the first colon outside of quotes.
 func cutAlias(s string) (key, value string, ok bool) {
-	quoted := false
+	var q quotes
 	for i := range len(s) {
-		switch {
-		case s[i] == '"':
-			quoted = !quoted
-		case s[i] == ':' && !quoted:
-			key = strings.ReplaceAll(strings.TrimSpace(s[:i]), `"`, "")
+		if q.next(s[i]) && !q.in && s[i] == ':' {
+			key = requoted(strings.TrimSpace(s[:i]))
 			return key, strings.TrimSpace(s[i+1:]), key != ""
 		}
 	}
@@ -128,19 +122,4 @@ func cutAlias(s string) (key, value string, ok bool) {
 }
 
 // targets parts the right side of an alias at commas outside of quotes.
-func targets(s string) []string {
-	var out []string
-	quoted, start := false, 0
-	for i := 0; i <= len(s); i++ {
-		if i < len(s) && s[i] == '"' {
-			quoted = !quoted
-		}
-		if i == len(s) || s[i] == ',' && !quoted {
-			if t := strings.TrimSpace(s[start:i]); t != "" {
-				out = append(out, t)
-			}
-			start = i + 1
-		}
-	}
-	return out
-}
+func targets(s string) []string { return split(s, ",") }
