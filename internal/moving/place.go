@@ -3,6 +3,7 @@ package moving
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"sallyport/internal/mailbox"
@@ -55,4 +56,14 @@ type Receiver interface {
 	Unreadable(name string, err error) error
 	// Remark takes what is wrong with one that was read all the same.
 	Remark(name, what string)
+}
+
+// Free returns a name that no other folder of a place has: the name itself, or it with the first
+// number behind it that makes it one. Of two folders that would be called alike, neither is lost.
+func Free(name string, taken func(string) bool) string {
+	free := name
+	for n := 2; taken(free); n++ {
+		free = name + " " + strconv.Itoa(n)
+	}
+	return free
 }

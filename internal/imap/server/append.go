@@ -108,6 +108,9 @@ func (c *conn) replace(ctx context.Context, to *mailbox.Mailbox, came []mailbox.
 // appendOne takes one message; it is refused with the answer unless ok.
 func (c *conn) appendOne(ctx context.Context, all *mailbox.Appending, a imapwire.Append, n int) (res result, end string, ok bool) {
 	switch {
+	case a.Literal.Octets == 0: // RFC 3502 §6.3.11: by it a client takes back what it began
+		res, end = c.unwanted(a.Literal, no("", "a message of no octets: nothing was added"))
+		return res, end, false
 	case a.Literal.Octets > c.o.Limits.MessageOctets:
 		res, end = c.unwanted(a.Literal, no("TOOBIG", "the message is too big"))
 		return res, end, false

@@ -65,6 +65,9 @@ func (c *conn) list(ctx context.Context, a imapwire.List) result {
 		mark(all, a, matches)
 	}
 	for i := range all {
+		if c.Lost() != nil || c.Ended() {
+			break
+		}
 		e := &all[i]
 		if !matches(e.Name) || !(selected(e, a) || e.childInfo) {
 			continue
@@ -74,9 +77,6 @@ func (c *conn) list(ctx context.Context, a imapwire.List) result {
 			if res := c.statusOf(ctx, e.Name, a.ReturnStatus); res.status != "OK" {
 				continue // RFC 5819 §2: it went away meanwhile
 			}
-		}
-		if c.Lost() != nil || c.Ended() {
-			break
 		}
 	}
 	return ok("listed")

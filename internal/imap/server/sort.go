@@ -145,27 +145,28 @@ func baseSubject(text string) (base string, reply bool) {
 	}
 }
 
-// withoutLeaders takes "Re:", "Fwd:" and marks in brackets off the front. Steps 3 to 5.
+// withoutLeaders takes "Re:", "Fwd:" and marks in brackets off the front, and looks at each mark
+// once, however many there are. Steps 3 to 5.
 func withoutLeaders(text string) (rest string, reply bool) {
 	for {
 		text = strings.TrimLeft(text, " ")
-		after := text
+		last, after := text, text // last: the rest with one mark left, for where nothing is behind it
 		for {
 			cut, found := withoutBlob(after)
 			if !found {
 				break
 			}
-			after = cut
+			last, after = after, cut
 		}
-		if cut, found := withoutReply(after); found {
+		cut, found := withoutReply(after)
+		switch {
+		case found:
 			text, reply = cut, true
 			continue
+		case after == "":
+			return last, reply
 		}
-		cut, found := withoutBlob(text)
-		if !found || cut == "" {
-			return text, reply
-		}
-		text = cut
+		return after, reply
 	}
 }
 

@@ -12,8 +12,16 @@ import (
 	"sallyport/internal/message/structure"
 )
 
-// maxReferences is how many messages one may refer to; the latest count.
-const maxReferences = 200
+const (
+	// maxReferences is how many messages one may refer to; the latest count.
+	maxReferences = 200
+	// maxDepth is how long a line of answers may be. What answers its last begins another.
+	maxDepth = 1000
+	// maxPlaces is how many places there may be for messages that are referred to and not there,
+	// and twice as many as there are messages on top of it. Beyond, the references of a message
+	// lead to messages that are there.
+	maxPlaces = 10000
+)
 
 // node is a message in a thread, or a place for one that is referred to and not there.
 type node struct {
@@ -22,7 +30,8 @@ type node struct {
 	subject  string
 	reply    bool
 	parent   *node
-	children []*node
+	children []*node // and some that went to another parent, until order
+	ordered  bool
 }
 
 // thread answers THREAD. RFC 5256 §4.
@@ -192,57 +201,76 @@ func identities(text string) (out []string) {
 
 // byReferences: RFC 5256 §3, REFERENCES.
 func (s *searching) byReferences(found []int) ([]*node, error) {
-	byID := map[string]*node{}
-	var all []*node
-	at := func(id string) *node {
-		n := byID[id]
-		if n == nil {
-			n = &node{place: -1}
-			byID[id] = n
-			all = append(all, n)
-		}
-		return n
-	}
+	l := newLinking(len(found))
 	for _, i := range found {
 		m, id, err := s.node(i)
 		if err != nil {
 			return nil, err
 		}
-		n := m
-		if known := byID[id.id]; id.id != "" && (known == nil || known.place < 0) {
-			n = at(id.id)
-			n.place, n.sent, n.subject, n.reply = m.place, m.sent, m.subject, m.reply
-		} else { // without an identity, or with one that another has
-			all = append(all, n)
-		}
-		var last *node
-		for _, ref := range id.references {
-			r := at(ref)
-			if last != nil && r.parent == nil {
-				adopt(last, r)
-			}
-			last = r
-		}
-		n.orphan()
-		if last != nil {
-			adopt(last, n)
-		}
+		l.add(m, id)
 	}
-	return gathered(roots(all)), nil
+	return gathered(roots(l.all)), nil
 }
 
-// orphan takes a message away from its parent.
-func (n *node) orphan() {
-	if n.parent != nil {
-		n.parent.children = slices.DeleteFunc(n.parent.children, func(c *node) bool { return c == n })
-		n.parent = nil
+// linking puts messages below those that they refer to. It takes time and memory that grow with how
+// many messages there are, whatever they refer to.
+type linking struct {
+	byID   map[string]*node
+	all    []*node
+	places int // how many nodes there may be
+}
+
+func newLinking(messages int) *linking {
+	return &linking{byID: map[string]*node{}, places: maxPlaces + 3*messages}
+}
+
+// at returns the place of a message that is referred to; nil: there is none, and there may be no
+// more.
+func (l *linking) at(id string) *node {
+	n := l.byID[id]
+	if n == nil && len(l.all) < l.places {
+		n = &node{place: -1}
+		l.byID[id] = n
+		l.all = append(l.all, n)
+	}
+	return n
+}
+
+// add takes a message and what it refers to.
+func (l *linking) add(n *node, id identity) {
+	switch known := l.byID[id.id]; {
+	case id.id != "" && known != nil && known.place < 0:
+		known.place, known.sent, known.subject, known.reply = n.place, n.sent, n.subject, n.reply
+		n = known
+	case id.id != "" && known == nil:
+		l.byID[id.id] = n
+		l.all = append(l.all, n)
+	default: // without an identity, or with one that another has
+		l.all = append(l.all, n)
+	}
+	var last *node
+	for _, ref := range id.references {
+		r := l.at(ref)
+		if r == nil {
+			continue
+		}
+		if last != nil && r.parent == nil {
+			adopt(last, r)
+		}
+		last = r
+	}
+	n.parent = nil
+	if last != nil {
+		adopt(last, n)
 	}
 }
 
-// adopt makes n a child of parent, unless it is above it.
+// adopt makes n, which has no parent, a child of parent, unless it is above it or the line of
+// answers is long already.
 func adopt(parent, n *node) {
+	depth := 0
 	for up := parent; up != nil; up = up.parent {
-		if up == n {
+		if depth++; up == n || depth > maxDepth {
 			return
 		}
 	}
@@ -276,7 +304,8 @@ func roots(all []*node) (tops []*node) {
 	return tops
 }
 
-// order returns the nodes so that children come before their parents.
+// order returns the nodes so that children come before their parents, each with the children that
+// are its own.
 func order(all []*node) (out []*node) {
 	for _, n := range all {
 		if n.parent == nil {
@@ -284,7 +313,15 @@ func order(all []*node) (out []*node) {
 		}
 	}
 	for i := 0; i < len(out); i++ {
-		out = append(out, out[i].children...)
+		n := out[i]
+		n.children = slices.DeleteFunc(n.children, func(c *node) bool {
+			if c.ordered || c.parent != n {
+				return true
+			}
+			c.ordered = true
+			return false
+		})
+		out = append(out, n.children...)
 	}
 	slices.Reverse(out)
 	return out

@@ -132,7 +132,7 @@ func TestFaultsAreFound(t *testing.T) {
 
 // Every bound of a command holds, and what is just within it is taken.
 func TestBoundsOfACommand(t *testing.T) {
-	l := wire.Limits{CommandOctets: 4096, LiteralOctets: 5, Literals: 2, Nesting: 3, Keys: 6, Items: 3, Ranges: 3}
+	l := wire.Limits{CommandOctets: 4096, LiteralOctets: 5, Literals: 2, Nesting: 3, Keys: 6, Items: 3, PatternOctets: 9, Ranges: 3}
 	for line, good := range map[string]bool{
 		"a LOGIN {5}\r\nabcde x":                        true,
 		"a LOGIN {6}\r\nabcdef x":                       false,
@@ -158,6 +158,8 @@ func TestBoundsOfACommand(t *testing.T) {
 		"a STATUS x (MESSAGES UNSEEN UIDNEXT RECENT)":   false,
 		"a LIST \"\" (a b c)":                           true,
 		"a LIST \"\" (a b c d)":                         false,
+		"a LIST \"ref\" (a bb)":                         true,
+		"a LIST \"ref\" (a bbb)":                        false,
 		"a FETCH 1 BODY[HEADER.FIELDS (a b c d)]":       false,
 		"a CREATE x (USE (\\Sent \\Junk \\Drafts \\A))": false,
 	} {

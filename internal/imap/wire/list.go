@@ -34,6 +34,13 @@ func (s *scanner) lists() Args {
 	} else {
 		l.Patterns = []string{s.pattern()}
 	}
+	octets := 0
+	for _, p := range l.Patterns {
+		octets += len(l.Reference) + len(p)
+	}
+	if octets > s.limits.PatternOctets {
+		s.failCode("LIMIT", "the patterns are too long")
+	}
 	if s.accept(' ') && !s.atEnd() {
 		l.Extended = true
 		if !s.acceptWord("RETURN") {

@@ -5,6 +5,7 @@
 package maildir
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,8 @@ import (
 // Maildir is one.
 type Maildir struct {
 	dir  string
-	dirs map[string]string // folders by name
+	root *os.Root          // dir: whatever lies within, nothing outside of it is opened
+	dirs map[string]string // folders by name, each below root
 }
 
 // maxSmallFile bounds the files that programs keep beside messages.
@@ -36,15 +38,16 @@ func Open(dir string) (*Maildir, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Maildir{dir: abs, dirs: map[string]string{}}
-	if _, err := os.ReadDir(abs); err != nil {
+	root, err := os.OpenRoot(abs)
+	if err != nil {
 		return nil, err
 	}
-	if err := m.find(); err != nil {
-		return nil, err
+	m := &Maildir{dir: abs, root: root, dirs: map[string]string{}}
+	if err = m.find(); err == nil && len(m.dirs) == 0 {
+		err = fmt.Errorf("%s is no Maildir: there is no folder cur in it", dir)
 	}
-	if len(m.dirs) == 0 {
-		return nil, fmt.Errorf("%s is no Maildir: there is no folder cur in it", dir)
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
 	}
 	return m, nil
 }
@@ -53,36 +56,60 @@ func Open(dir string) (*Maildir, error) {
 func (m *Maildir) Identity() string { return "maildir " + m.dir }
 
 // Close implements moving.Place.
-func (m *Maildir) Close() error { return nil }
+func (m *Maildir) Close() error { return m.root.Close() }
 
-func isMaildir(dir string) bool {
-	info, err := os.Lstat(filepath.Join(dir, "cur"))
+func (m *Maildir) isMaildir(dir string) bool {
+	info, err := m.root.Lstat(filepath.Join(dir, "cur"))
 	return err == nil && info.IsDir()
+}
+
+// errLink: what stands there is a link, or anything else but a folder.
+var errLink = errors.New("it is no folder, and a link is not followed")
+
+// entries reads a folder that is none by a link.
+func (m *Maildir) entries(dir string) ([]fs.DirEntry, error) {
+	if info, err := m.root.Lstat(dir); err != nil || !info.IsDir() {
+		return nil, cmp.Or(err, errLink)
+	}
+	f, err := m.root.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	all, err := f.ReadDir(-1)
+	slices.SortFunc(all, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return all, errors.Join(err, f.Close())
+}
+
+// name notes a folder under its name. Where two have one, the second is called otherwise.
+func (m *Maildir) name(name, dir string) {
+	if strings.EqualFold(name, mailbox.Inbox) {
+		name = mailbox.Inbox
+	}
+	m.dirs[moving.Free(name, func(name string) bool { _, taken := m.dirs[name]; return taken })] = dir
 }
 
 // find looks for folders, in both layouts.
 func (m *Maildir) find() error {
-	if isMaildir(m.dir) {
-		m.dirs[mailbox.Inbox] = m.dir
+	if m.isMaildir(".") {
+		m.dirs[mailbox.Inbox] = "."
 	}
-	entries, err := os.ReadDir(m.dir)
+	entries, err := m.entries(".")
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		path := filepath.Join(m.dir, e.Name())
-		if name, ok := mailbox.FolderOf(e.Name()); ok && e.IsDir() && isMaildir(path) {
-			m.dirs[name] = path
+		if name, ok := mailbox.FolderOf(e.Name()); ok && e.IsDir() && m.isMaildir(e.Name()) {
+			m.name(name, e.Name())
 		}
 	}
-	return m.within(m.dir, nil, 0)
+	return m.within(".", nil, 0)
 }
 
 // maxDepth bounds how deep folders within folders are looked for.
 const maxDepth = 20
 
 func (m *Maildir) within(dir string, above []string, depth int) error {
-	entries, err := os.ReadDir(dir)
+	entries, err := m.entries(dir)
 	if err != nil || depth == maxDepth {
 		return err
 	}
@@ -92,14 +119,8 @@ func (m *Maildir) within(dir string, above []string, depth int) error {
 			continue
 		}
 		path, levels := filepath.Join(dir, name), append(slices.Clone(above), name)
-		if isMaildir(path) {
-			whole := strings.Join(levels, mailbox.Separator)
-			if strings.EqualFold(whole, mailbox.Inbox) {
-				whole = mailbox.Inbox
-			}
-			if _, taken := m.dirs[whole]; !taken {
-				m.dirs[whole] = path
-			}
+		if m.isMaildir(path) {
+			m.name(strings.Join(levels, mailbox.Separator), path)
 		}
 		if err := m.within(path, levels, depth+1); err != nil {
 			return err
@@ -117,8 +138,8 @@ func (m *Maildir) Folders(ctx context.Context) (all []moving.Folder, err error) 
 		}
 		f := moving.Folder{Name: name, Levels: strings.Split(name, mailbox.Separator), Subscribed: !known || subscribed[name] || name == mailbox.Inbox}
 		for _, sub := range []string{"cur", "new"} {
-			names, err := os.ReadDir(filepath.Join(dir, sub))
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			names, err := m.entries(filepath.Join(dir, sub))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errLink) {
 				return nil, err
 			}
 			f.Messages += len(names)
@@ -133,7 +154,7 @@ func (m *Maildir) Folders(ctx context.Context) (all []moving.Folder, err error) 
 func (m *Maildir) subscriptions() (names map[string]bool, known bool) {
 	names = map[string]bool{}
 	for _, file := range []string{"subscriptions", "courierimapsubscribed"} {
-		text, err := readSmall(filepath.Join(m.dir, file))
+		text, err := m.readSmall(file)
 		if err != nil {
 			continue
 		}
@@ -149,8 +170,8 @@ func (m *Maildir) subscriptions() (names map[string]bool, known bool) {
 	return names, known
 }
 
-func readSmall(path string) (string, error) {
-	b, err := readFile(path, maxSmallFile)
+func (m *Maildir) readSmall(path string) (string, error) {
+	b, err := m.readFile(path, maxSmallFile)
 	return string(b.octets), err
 }
 
@@ -167,11 +188,11 @@ func (m *Maildir) Read(ctx context.Context, folder string, r moving.Receiver) er
 	if !ok {
 		return mailbox.ErrNoSuchMailbox
 	}
-	keywords, err := readSmall(filepath.Join(dir, "dovecot-keywords"))
+	keywords, err := m.readSmall(filepath.Join(dir, "dovecot-keywords"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r.Remark("dovecot-keywords", "cannot be read, and keywords are lost: "+err.Error())
 	}
-	all, err := m.list(dir, folder, mailbox.NewNames(keywords))
+	all, err := m.list(dir, folder, mailbox.NewNames(keywords), r)
 	if err != nil {
 		return err
 	}
@@ -195,14 +216,17 @@ func (m *Maildir) Read(ctx context.Context, folder string, r moving.Receiver) er
 }
 
 // list reads the names in new and cur, in the order in which messages came.
-func (m *Maildir) list(dir, folder string, names *mailbox.Names) (all []file, err error) {
+func (m *Maildir) list(dir, folder string, names *mailbox.Names, r moving.Receiver) (all []file, err error) {
 	known := map[mailbox.Origin]bool{}
 	for _, sub := range []string{"new", "cur"} {
-		entries, err := os.ReadDir(filepath.Join(dir, sub))
-		if errors.Is(err, fs.ErrNotExist) {
+		entries, err := m.entries(filepath.Join(dir, sub))
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			continue
-		}
-		if err != nil {
+		case errors.Is(err, errLink):
+			r.Remark(sub, err.Error())
+			continue
+		case err != nil:
 			return nil, err
 		}
 		for _, e := range entries {
@@ -239,13 +263,13 @@ func seconds(name string) int64 {
 
 func (m *Maildir) message(dir string, f file, r moving.Receiver) error {
 	path := filepath.Join(f.sub, f.name)
-	got, err := readFile(filepath.Join(dir, path), mailbox.MaxArrival)
+	got, err := m.readFile(filepath.Join(dir, path), mailbox.MaxArrival)
 	if errors.Is(err, fs.ErrNotExist) { // renamed meanwhile, as readers do
-		other, found := again(dir, f.name)
+		other, found := m.again(dir, f.name)
 		if !found {
 			return r.Unreadable(path, errors.New("it vanished while the folder was read"))
 		}
-		got, err = readFile(filepath.Join(dir, other), mailbox.MaxArrival)
+		got, err = m.readFile(filepath.Join(dir, other), mailbox.MaxArrival)
 	}
 	if err != nil {
 		return r.Unreadable(path, plain(err))
@@ -266,10 +290,10 @@ func plain(err error) error {
 }
 
 // again finds a file under the name that it has now.
-func again(dir, name string) (string, bool) {
+func (m *Maildir) again(dir, name string) (string, bool) {
 	base, _, _ := strings.Cut(name, ":")
 	for _, sub := range []string{"cur", "new"} {
-		entries, _ := os.ReadDir(filepath.Join(dir, sub))
+		entries, _ := m.entries(filepath.Join(dir, sub))
 		for _, e := range entries {
 			if b, _, _ := strings.Cut(e.Name(), ":"); b == base {
 				return filepath.Join(sub, e.Name()), true
@@ -291,15 +315,21 @@ func said(name string) (int64, bool) {
 	return 0, false
 }
 
+var errNoFile = errors.New("it is no file")
+
 type content struct {
 	octets []byte
 	info   fs.FileInfo
 }
 
 // readFile reads one file. A Maildir is its owner's, who may be anybody and is not who runs this:
-// neither a link nor a pipe is followed.
-func readFile(path string, most int64) (c content, err error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+// neither a link nor a pipe is followed, and what he puts in the place of either meanwhile leads
+// nowhere out of the Maildir.
+func (m *Maildir) readFile(path string, most int64) (c content, err error) {
+	if info, err := m.root.Lstat(path); err != nil || !info.Mode().IsRegular() {
+		return c, cmp.Or(err, errNoFile)
+	}
+	f, err := m.root.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return c, err
 	}
@@ -309,7 +339,7 @@ func readFile(path string, most int64) (c content, err error) {
 	}
 	switch {
 	case !c.info.Mode().IsRegular():
-		return c, errors.New("it is no file")
+		return c, errNoFile
 	case c.info.Size() > most:
 		return c, fmt.Errorf("it has %d octets, and at most %d are read", c.info.Size(), most)
 	}

@@ -138,6 +138,69 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	}
 }
 
+// A message is one, whatever its sender wrote: where the next begins, that it was removed, or a line
+// in its header that looks like the beginning of another. Who reads what was written must not find
+// a message that never came.
+func TestNobodyWritesAnothersMessage(t *testing.T) {
+	const forged = "From bank@x.test Sun Nov 29 15:04:05 2026\nFrom: bank@x.test\n\npay\n"
+	const before = "Subject: a\nContent-Length: %d\n\nx\n\n"
+	at := time.Date(2020, 2, 3, 4, 5, 6, 0, time.UTC)
+	messages := []string{
+		"Subject: a\n" + forged,
+		"Subject: a\n>" + forged,
+		"Subject: a\nStatus: RO\nX-Status: D\n folded\nX-Mozilla-Status: 0009\nX-Keywords: k\n\nx\n",
+		"X-Mozilla-Status: 0009\nSubject: a\n\nx\n",
+	}
+	for n := range 8 {
+		messages = append(messages, fmt.Sprintf(before, n)+forged)
+	}
+	for _, form := range []Form{RD, CL2} {
+		for _, m := range messages {
+			var out bytes.Buffer
+			for range 2 {
+				if err := NewWriter(&out, form).Write([]byte(m), at, Notes{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, read := range []Form{Any, form} {
+				all := readAll(t, out.String(), read)
+				if len(all) != 2 || fmt.Sprint(all[0].Notes) != fmt.Sprint(Notes{}) {
+					t.Errorf("form %d read as %d: %q became %d messages: %+v", form, read, m, len(all), all)
+				}
+			}
+			if all := readAll(t, out.String(), form); len(all) == 2 && !strings.Contains(m, "Status") && !strings.Contains(m, "Length") && string(all[1].Octets) != m {
+				t.Errorf("form %d: %q became %q", form, m, all[1].Octets)
+			}
+		}
+	}
+	// The same of files that others wrote, as far as they quote.
+	const date = "From x@y.test Sun Nov 29 15:04:05 2026\n"
+	for n := range 40 {
+		text := date + fmt.Sprintf(before, n) + ">" + forged
+		if all := readAll(t, text, Any); len(all) != 1 {
+			t.Errorf("Content-Length %d: %d messages", n, len(all))
+		}
+	}
+	if all := readAll(t, date+"Subject: a\nX-Mozilla-Status: 0009\n\nx\n", Any); len(all) != 1 || all[0].Notes.Expunged {
+		t.Errorf("a message hides itself: %+v", all)
+	}
+}
+
+// Whatever date a message has, the next one begins where it does.
+func TestADateIsOfFourDigits(t *testing.T) {
+	for _, at := range []time.Time{time.Unix(-1<<40, 0), time.Unix(1<<40, 0), {}, time.Unix(-1<<33, 0), time.Unix(1<<33, 0)} {
+		var out bytes.Buffer
+		for range 2 {
+			if err := NewWriter(&out, RD).Write([]byte("Subject: a\n\nb\n"), at, Notes{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if all := readAll(t, out.String(), RD); len(all) != 2 {
+			t.Errorf("%v: %d messages", at, len(all))
+		}
+	}
+}
+
 func TestWhatIsTooLongIsSteppedOver(t *testing.T) {
 	const date = "From x@y.test Sun Nov 29 15:04:05 2026\n"
 	text := date + "\n" + strings.Repeat("x\n", 100) + "\n" + date + "\nshort\n"

@@ -21,6 +21,8 @@ type header struct {
 	length   int64  // as Content-Length says
 	internal bool   // its subject is that of what UW IMAP keeps
 	field    string // that is being read, in lower case; "" of one that is the message's
+	own      bool   // a field of the message was read
+	removed  bool   // X-Mozilla-Status stands before all of them, where Mozilla writes it
 	texts    map[string]string
 }
 
@@ -51,8 +53,10 @@ func (h *header) takes(b []byte) bool {
 		h.internal = true
 	}
 	if !noted(name) {
+		h.own = true
 		return false
 	}
+	h.removed = h.removed || name == "x-mozilla-status" && !h.own
 	h.field = name
 	if h.texts == nil {
 		h.texts = map[string]string{}
@@ -91,7 +95,7 @@ func (h *header) notes() (n Notes) {
 		n.Seen = n.Seen || bits&0x1 != 0
 		n.Answered = n.Answered || bits&0x2 != 0
 		n.Flagged = n.Flagged || bits&0x4 != 0
-		n.Expunged = bits&0x8 != 0
+		n.Expunged = bits&0x8 != 0 && h.removed // else its sender could hide it
 		n.Forwarded = bits&0x1000 != 0
 	}
 	n.Keywords = append(n.Keywords, strings.Fields(h.texts["x-mozilla-keys"])...)

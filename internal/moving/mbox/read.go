@@ -195,6 +195,9 @@ func (r *Reader) header(c *collector, h *header) (blank, body bool, err error) {
 		}
 		h.lines++
 		if keep {
+			if begins && (r.form != O || isFrom(b[1:])) {
+				b = withoutQuote(b)
+			}
 			c.add(b)
 		}
 		begins = whole
@@ -231,14 +234,15 @@ func (r *Reader) scan(c *collector, blank bool) error {
 }
 
 func (r *Reader) unquoted(b []byte) []byte {
-	if b[0] != '>' {
+	if r.form == CL2 || r.form == O && !isFrom(b[1:]) {
 		return b
 	}
-	n := 0
-	for n < len(b) && b[n] == '>' {
-		n++
-	}
-	if !isFrom(b[n:]) || r.form == O && n > 1 || r.form == CL2 {
+	return withoutQuote(b)
+}
+
+// withoutQuote takes a > away before "From ", however many others stand between.
+func withoutQuote(b []byte) []byte {
+	if b[0] != '>' || !isFrom(bytes.TrimLeft(b, ">")) {
 		return b
 	}
 	return b[1:]
@@ -254,17 +258,21 @@ func (r *Reader) separates(b []byte) bool {
 }
 
 // ends reports whether a message can end at a place: at the end of the file, or before a "From "
-// line, with or without an empty line.
+// line, with or without an empty line. What stands behind a > within its line begins none: else a
+// message could say by its own Content-Length where another is read out of it.
 func (r *Reader) ends(at int64) bool {
-	if at < r.at || at > r.size {
+	if at < r.at || at > r.size || at < 1 {
 		return false
 	}
 	var buf [512]byte
-	n, err := r.file.ReadAt(buf[:min(int64(len(buf)), r.size-at)], at)
-	if err != nil && err != io.EOF {
+	n, err := r.file.ReadAt(buf[:min(int64(len(buf)), r.size-at+1)], at-1)
+	if err != nil && err != io.EOF || n == 0 {
 		return false
 	}
-	b := buf[:n]
+	b := buf[1:n]
+	if buf[0] != '\n' && isFrom(b) {
+		return false
+	}
 	for _, blank := range []string{"\r\n", "\n"} {
 		if rest, ok := bytes.CutPrefix(b, []byte(blank)); ok {
 			b = rest

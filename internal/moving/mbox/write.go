@@ -21,14 +21,14 @@ func NewWriter(w io.Writer, form Form) *Writer { return &Writer{w, form} }
 // header, where Dovecot, mutt and this package look for it.
 func (w *Writer) Write(message []byte, date time.Time, n Notes) error {
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "From MAILER-DAEMON %s +0000\n", date.UTC().Format(time.ANSIC))
+	fmt.Fprintf(&out, "From MAILER-DAEMON %s +0000\n", written(date).Format(time.ANSIC))
 	head, body, length := message, []byte(nil), -1
 	end := headerEnd(message)
 	if end >= 0 {
 		head, body = message[:end], message[end+1:]
 		length = len(body)
 	}
-	out.Write(head)
+	w.head(&out, head)
 	if len(head) > 0 && head[len(head)-1] != '\n' {
 		out.WriteByte('\n')
 	}
@@ -43,6 +43,37 @@ func (w *Writer) Write(message []byte, date time.Time, n Notes) error {
 	}
 	_, err := w.w.Write(out.Bytes())
 	return err
+}
+
+// written is a date that a "From " line can hold: readers take four digits for a year.
+func written(date time.Time) time.Time {
+	date = date.UTC()
+	switch {
+	case date.Year() < 1000:
+		return time.Unix(0, 0).UTC()
+	case date.Year() > 9999:
+		return time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	}
+	return date
+}
+
+// head writes the lines of a header. A line in it that begins with "From " would begin another
+// message, and a field that programs write for themselves would tell them what its sender wants:
+// where the next message begins, or that this one was read or removed.
+func (w *Writer) head(out *bytes.Buffer, head []byte) {
+	keep := true
+	for line := range bytes.Lines(head) {
+		if line[0] != ' ' && line[0] != '\t' {
+			keep = !(&header{}).takes(line)
+		}
+		if !keep {
+			continue
+		}
+		if isFrom(bytes.TrimLeft(line, ">")) {
+			out.WriteByte('>')
+		}
+		out.Write(line)
+	}
 }
 
 // headerEnd returns where the empty line behind the header is, or -1.

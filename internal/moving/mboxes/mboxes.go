@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -25,9 +26,10 @@ import (
 // Place is a file or a folder of files.
 type Place struct {
 	path  string
+	root  *os.Root // whatever lies within, nothing outside of it is opened
 	form  mbox.Form
 	zone  *time.Location
-	files map[string]string // by the name of the folder that each is
+	files map[string]string // by the name of the folder that each is, below root
 }
 
 // Open takes a file or a folder. Dates without a zone are of zone. A single file is the folder of
@@ -43,20 +45,29 @@ func Open(path string, form mbox.Form, zone *time.Location, inbox string) (*Plac
 	}
 	p := &Place{path: abs, form: form, zone: zone, files: map[string]string{}}
 	if !info.IsDir() {
-		name := folderOf(filepath.Base(abs))
-		if slices.Contains([]string{"mbox", "inbox", strings.ToLower(inbox)}, strings.ToLower(name)) {
-			name = mailbox.Inbox
+		err = p.alone(abs, inbox)
+	} else if p.root, err = os.OpenRoot(abs); err == nil {
+		if err = p.within(".", nil, 0); err == nil && len(p.files) == 0 {
+			err = fmt.Errorf("%s is neither a Maildir nor a folder of mbox files", path)
 		}
-		p.files[name] = abs
-		return p, p.looks(abs)
 	}
-	if err := p.within(abs, nil, 0); err != nil {
-		return nil, err
+	if err != nil && p.root != nil {
+		err = errors.Join(err, p.root.Close())
 	}
-	if len(p.files) == 0 {
-		return nil, fmt.Errorf("%s is neither a Maildir nor a folder of mbox files", path)
+	return p, err
+}
+
+// alone takes a single file.
+func (p *Place) alone(abs, inbox string) (err error) {
+	if p.root, err = os.OpenRoot(filepath.Dir(abs)); err != nil {
+		return err
 	}
-	return p, nil
+	name := folderOf(filepath.Base(abs))
+	if slices.Contains([]string{"mbox", "inbox", strings.ToLower(inbox)}, strings.ToLower(name)) {
+		name = mailbox.Inbox
+	}
+	p.files[name] = filepath.Base(abs)
+	return p.looks(filepath.Base(abs))
 }
 
 // folderOf is how a folder is called by the name of its file.
@@ -71,7 +82,7 @@ func folderOf(file string) string {
 
 // looks reports by its error whether a file is no mbox.
 func (p *Place) looks(path string) error {
-	f, size, err := open(path)
+	f, size, err := p.open(path)
 	if err != nil {
 		return err
 	}
@@ -90,7 +101,7 @@ func (p *Place) looks(path string) error {
 const maxDepth = 20
 
 func (p *Place) within(dir string, above []string, depth int) error {
-	entries, err := os.ReadDir(dir)
+	entries, err := p.entries(dir)
 	if err != nil || depth == maxDepth {
 		return err
 	}
@@ -103,26 +114,45 @@ func (p *Place) within(dir string, above []string, depth int) error {
 				return err
 			}
 		case e.Type().IsRegular():
-			if info, err := e.Info(); err != nil || info.Size() == 0 || p.looks(path) != nil {
+			// One that cannot be read may be an mbox: reading it tells that.
+			if info, err := e.Info(); err != nil || info.Size() == 0 || errors.Is(p.looks(path), mbox.ErrNone) {
 				continue
 			}
-			if e.Name() == "mbox" && strings.HasSuffix(dir, ".mbox") { // of Apple Mail
-				levels = above
+			if e.Name() == "mbox" && strings.HasSuffix(filepath.Join(p.path, dir), ".mbox") { // of Apple Mail
+				if levels = above; len(levels) == 0 {
+					levels = []string{folderOf(filepath.Base(p.path))}
+				}
 			}
 			name := strings.Join(levels, mailbox.Separator)
 			if strings.EqualFold(name, mailbox.Inbox) {
 				name = mailbox.Inbox
 			}
-			p.files[name] = path
+			p.files[moving.Free(name, func(name string) bool { _, taken := p.files[name]; return taken })] = path
 		}
 	}
 	return nil
 }
 
+// entries reads a folder.
+func (p *Place) entries(dir string) ([]fs.DirEntry, error) {
+	f, err := p.root.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	all, err := f.ReadDir(-1)
+	slices.SortFunc(all, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return all, errors.Join(err, f.Close())
+}
+
 // open opens a file to read it. Whoever owns the folder may be anybody: neither a link nor a pipe
-// is followed.
-func open(path string) (*os.File, int64, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+// is followed, and what he puts in the place of either meanwhile leads nowhere out of the folder.
+func (p *Place) open(path string) (*os.File, int64, error) {
+	if info, err := p.root.Lstat(path); err != nil {
+		return nil, 0, err
+	} else if !info.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("%s is no file", path)
+	}
+	f, err := p.root.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -140,7 +170,7 @@ func open(path string) (*os.File, int64, error) {
 func (p *Place) Identity() string { return "mbox " + p.path }
 
 // Close implements moving.Place.
-func (p *Place) Close() error { return nil }
+func (p *Place) Close() error { return p.root.Close() }
 
 // Folders implements moving.Place. How many messages are in a file nobody knows before it is read.
 func (p *Place) Folders(context.Context) (all []moving.Folder, err error) {
@@ -157,7 +187,7 @@ func (p *Place) Read(ctx context.Context, folder string, r moving.Receiver) erro
 	if !ok {
 		return mailbox.ErrNoSuchMailbox
 	}
-	f, size, err := open(path)
+	f, size, err := p.open(path)
 	if err != nil {
 		return err
 	}
