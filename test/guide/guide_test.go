@@ -13,7 +13,6 @@ var waiting = []string{
 	"active-directory.md",
 	"autoconfig.md",
 	"dmarc.md",
-	"moving-in.md",
 	"oidc.md",
 	"openldap.md",
 	"rspamd.md",

@@ -15,7 +15,8 @@ import (
 // follower is somebody who does what a guide says, on a server that has what the guide takes for granted.
 type follower struct {
 	*world
-	doc *guide.Guide
+	doc   *guide.Guide
+	other func() // ends a server of others that runs
 }
 
 // least is a configuration before a guide is followed.
