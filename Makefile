@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, proxies, networks, configs, walks, pkcs12, clients, moving, lint, vuln.
+# The rest: build, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, proxies, networks, flood, configs, walks, pkcs12, clients, moving, lint, vuln.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -14,7 +14,7 @@ LEAST    ?= 85
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := certificate expiry hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies screen networks rollout hijack drill audit moving
+.PHONY: run build test unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies screen networks flood rollout hijack drill audit moving
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -112,7 +112,16 @@ networks:
 configs:
 	SALLYPORT_CONFIGS=100 go test -timeout 30m -count 1 ./test/configs
 
+<<<<<<< HEAD
 # README.md, docs/operations.md and some of docs/guides word by word, the program built as the README says; make test takes it as built.
+=======
+# A stranger who offers one mailbox FLOOD MiB and more, as large messages, for 28 s: what is taken of it, and what the disk holds.
+FLOOD ?= 2900
+flood:
+	SALLYPORT_FLOOD=$(FLOOD) go test -timeout 5m -count 1 -run TestFloodOfOctets -v ./test/keys
+
+# README.md and docs/operations.md word by word, the program built as the README says.
+>>>>>>> f2eb696 (Let messages that are not complete hold no place in a mailbox, and renamed accounts keep their bounds)
 walks:
 	./scripts/install-test-tools
 	SALLYPORT_WALKS=1 go test -timeout 30m -count 1 -v ./test/walk

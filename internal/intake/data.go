@@ -257,6 +257,9 @@ func (t *transaction) put(ctx context.Context, c content, body *spool.Body) mail
 	}
 	taken := false
 	defer func() { watched.Done(taken) }()
+	if err := t.placed(); err != nil {
+		return t.failed(ctx, c, err)
+	}
 	o, r, done := t.cutThrough(ctx, l, c, body, watched)
 	if done {
 		return r

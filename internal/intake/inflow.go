@@ -66,6 +66,16 @@ func (t *transaction) room(ctx context.Context, ways []spool.Delivery, to mail.A
 	return t.full(ctx, v, to)
 }
 
+// placed takes the message's places in what its mailboxes take and its network brings, now that it
+// is complete: parallel sessions may have asked for the same ones.
+func (t *transaction) placed() error {
+	v := t.flow.Place()
+	if v.OK {
+		return nil
+	}
+	return &errRefused{rule: string(v.Rule), reply: v.Reply(), found: v.Words()}
+}
+
 // stays reports whether a delivery must find room in its mailbox. One that is sent on and leaves no
 // copy needs none, and who writes to a postmaster gets through to him (RFC 5321 §4.5.1): about a
 // full mailbox, say.

@@ -11,7 +11,7 @@ import (
 // renaming plans what rooms that no command asks keep of an account under its address.
 func (n *Node) renaming(from, to mail.Address) []store.Planner {
 	return []store.Planner{
-		n.data.Ledger.Moving(from, to), n.watch.Moving(from, to), n.data.Quota.Moving(from, to), notice.Moving(n.data.Store, from, to), expiry.Moving(n.data.Store, from, to),
+		n.data.Ledger.Moving(from, to), n.data.Inflow.Moving(from, to), n.watch.Moving(from, to), n.data.Quota.Moving(from, to), notice.Moving(n.data.Store, from, to), expiry.Moving(n.data.Store, from, to),
 		n.data.Findings.Dropping(from), // they are about names that were not the account's, as it was called then
 	}
 }

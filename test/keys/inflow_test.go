@@ -64,21 +64,13 @@ func (v visitor) say(format string, args ...any) string {
 // where he is refused.
 func (v visitor) offer(from, to string, octets int, declared bool) string {
 	v.t.Helper()
-	size := ""
-	if declared {
-		size = fmt.Sprintf(" SIZE=%d", octets)
-	}
-	if r := v.say("MAIL FROM:<%s>%s", from, size); !strings.HasPrefix(r, "250") {
-		return r
-	}
-	if r := v.say("RCPT TO:<%s>", to); !strings.HasPrefix(r, "250") {
-		v.say("RSET")
+	if r := v.begin(from, to, octets, declared); !strings.HasPrefix(r, "250") {
 		return r
 	}
 	if r := v.say("DATA"); !strings.HasPrefix(r, "354") {
 		return r
 	}
-	head := fmt.Sprintf("From: <x@far.test>\r\nTo: <%s>\r\nSubject: x\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <%d@far.test>\r\n\r\n", to, time.Now().UnixNano())
+	head := head(to)
 	_, err := io.WriteString(v.Text.W, head)
 	must(v.t, err)
 	line := append(bytes.Repeat([]byte{'x'}, 998), '\r', '\n')
@@ -88,6 +80,53 @@ func (v visitor) offer(from, to string, octets int, declared bool) string {
 		}
 	}
 	return v.say(".")
+}
+
+// begin names the sender and the recipient.
+func (v visitor) begin(from, to string, octets int, declared bool) string {
+	v.t.Helper()
+	size := ""
+	if declared {
+		size = fmt.Sprintf(" SIZE=%d", octets)
+	}
+	if r := v.say("MAIL FROM:<%s>%s", from, size); !strings.HasPrefix(r, "250") {
+		return r
+	}
+	r := v.say("RCPT TO:<%s>", to)
+	if !strings.HasPrefix(r, "250") {
+		v.say("RSET")
+	}
+	return r
+}
+
+// head is the header section of a stranger's message.
+func head(to string) string {
+	return fmt.Sprintf("From: <x@far.test>\r\nTo: <%s>\r\nSubject: x\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <%d@far.test>\r\n\r\n", to, time.Now().UnixNano())
+}
+
+// chunks is offer by BDAT, in chunks of 64 KiB.
+func (v visitor) chunks(from, to string, octets int, declared bool) string {
+	v.t.Helper()
+	if r := v.begin(from, to, octets, declared); !strings.HasPrefix(r, "250") {
+		return r
+	}
+	const most = 64 << 10
+	text := head(to)
+	text += strings.Repeat("x", 998) + "\r\n"
+	for left := octets; ; {
+		text += strings.Repeat(strings.Repeat("x", 998)+"\r\n", max(min(most, left)-len(text), 0)/1000)
+		last := ""
+		if left -= len(text); left < 1000 {
+			last = " LAST"
+		}
+		r := v.say("BDAT %d%s\r\n%s", len(text), last, strings.TrimSuffix(text, "\r\n")) // Cmd adds the end of the line
+		if text = ""; last != "" || !strings.HasPrefix(r, "250") {
+			if last == "" {
+				v.say("RSET")
+			}
+			return r
+		}
+	}
 }
 
 const balanced = "[proxy]\nfrom = [\"127.0.0.1/32\"]\n"
@@ -163,17 +202,21 @@ func TestInflow(t *testing.T) {
 }
 
 // Who floods one mailbox with large messages stops at his share, whether he tells their size
-// or not, and over a restart; the mailbox stays open to others, who have their shares of what
+// or not, by DATA or in chunks, and over a restart; the mailbox stays open to others, who have their shares of what
 // it takes. The network stops at its own bound.
 func TestInflowOfOctets(t *testing.T) {
 	const large = 1 << 20
 	s := newSite(t, limits+"message_size = \"1MiB\"\n"+balanced+"[inflow]\nshare_size = \"8MiB\"\nmailbox_size = \"12MiB\"\nnetwork_size = \"20MiB\"\n")
 	s.start(map[string]string{"alice@local.test": "person", "bob@local.test": "person", "carl@local.test": "person", "dora@local.test": "person"})
 	s.freeze()
-	flood := func(from, to string, declared bool) (taken int, last string) {
+	flood := func(from, to string, declared, chunked bool) (taken int, last string) {
 		v := s.mustVisit(from)
 		for range 20 {
-			if last = v.offer("x@far.test", to, large-2000, declared); !strings.HasPrefix(last, "250") {
+			how := v.offer
+			if chunked {
+				how = v.chunks
+			}
+			if last = how("x@far.test", to, large-2000, declared); !strings.HasPrefix(last, "250") {
 				return taken, last
 			}
 			taken++
@@ -181,27 +224,27 @@ func TestInflowOfOctets(t *testing.T) {
 		return taken, last
 	}
 	for _, c := range []struct {
-		from, to string
-		declared bool
-		taken    int
-		rule     string
+		from, to          string
+		declared, chunked bool
+		taken             int
+		rule              string
 	}{
-		{"198.51.100.7", "alice@local.test", true, 4, "452 4.2.2 this sender's share of the mailbox has reached 8 MiB within an hour (share-octets)"},
-		{"198.51.100.200", "alice@local.test", false, 0, "452 4.2.2 this sender's share"},
-		{"203.0.113.9", "alice@local.test", false, 2, "452 4.2.2 this mailbox has reached 12 MiB within an hour (mailbox-octets)"},
-		{"198.51.100.7", "bob@local.test", false, 4, "452 4.2.2 this sender's share"},
-		{"198.51.100.7", "carl@local.test", true, 2, "452 4.7.1 network 198.51.100.0/24 has reached 20 MiB within an hour (network-octets)"},
-		{"2001:db8:1::1", "dora@local.test", true, 4, "452 4.2.2 this sender's share"},
-		{"2001:db8:1:ffff::1", "dora@local.test", true, 0, "452 4.2.2 this sender's share"}, // the same /48
+		{"198.51.100.7", "alice@local.test", true, false, 4, "452 4.2.2 this sender's share of the mailbox has reached 8 MiB within an hour (share-octets)"},
+		{"198.51.100.200", "alice@local.test", false, true, 0, "452 4.2.2 this sender's share"},
+		{"203.0.113.9", "alice@local.test", false, true, 2, "452 4.2.2 this mailbox has reached 12 MiB within an hour (mailbox-octets)"},
+		{"198.51.100.7", "bob@local.test", false, true, 4, "452 4.2.2 this sender's share"},
+		{"198.51.100.7", "carl@local.test", true, true, 2, "452 4.7.1 network 198.51.100.0/24 has reached 20 MiB within an hour (network-octets)"},
+		{"2001:db8:1::1", "dora@local.test", true, true, 4, "452 4.2.2 this sender's share"},
+		{"2001:db8:1:ffff::1", "dora@local.test", true, false, 0, "452 4.2.2 this sender's share"}, // the same /48
 	} {
-		if taken, last := flood(c.from, c.to, c.declared); taken != c.taken || !strings.HasPrefix(last, c.rule) {
+		if taken, last := flood(c.from, c.to, c.declared, c.chunked); taken != c.taken || !strings.HasPrefix(last, c.rule) {
 			t.Errorf("%s to %s: %d taken, then %s", c.from, c.to, taken, last)
 		}
 	}
 	s.stop()
 	s.start(nil)
 	for from, rule := range map[string]string{"198.51.100.7": "network-octets", "203.0.113.9": "mailbox-octets"} {
-		if taken, last := flood(from, "alice@local.test", true); taken != 0 || !strings.Contains(last, rule) {
+		if taken, last := flood(from, "alice@local.test", true, true); taken != 0 || !strings.Contains(last, rule) {
 			t.Errorf("after a restart %d of %s are taken, then %s", taken, from, last)
 		}
 	}
@@ -209,7 +252,7 @@ func TestInflowOfOctets(t *testing.T) {
 		t.Errorf("100 MB are answered with %s", r)
 	}
 	s.thaw(time.Hour)
-	if taken, _ := flood("198.51.100.7", "alice@local.test", true); taken != 4 {
+	if taken, _ := flood("198.51.100.7", "alice@local.test", true, false); taken != 4 {
 		t.Errorf("an hour later %d are taken", taken)
 	}
 }

@@ -90,8 +90,10 @@ type Charge struct {
 	reply  bool  // it has no sender
 	size   int64 // that was declared; 0: none was
 	copies []part
-	came   int64 // octets
-	taken  int   // units, of each copy
+	wanted map[*screen.Bucket]int // places that it takes when it is complete
+	placed bool                   // it has taken them
+	came   int64                  // octets
+	taken  int                    // units, of each copy
 	ended  bool
 	held   map[string]Held // by mailbox, of those that keep a copy
 	room   int64           // octets that they have taken room for
@@ -106,15 +108,16 @@ type part struct {
 // Charge begins one: size is what the client declared, reply says that the message has no
 // sender. Nothing is taken yet.
 func (b *Budget) Charge(s Source, size int64, reply bool) *Charge {
-	return &Charge{budget: b, source: s, reply: reply, size: size, room: size}
+	return &Charge{budget: b, source: s, reply: reply, size: size}
 }
 
 // Exempt says whether the bounds of the network are lifted for copies that are added from now
 // on; those of mailboxes stay.
 func (c *Charge) Exempt(lifted bool) { c.exempt = lifted }
 
-// Add takes one more copy for each mailbox, or none. What was declared must have room by then,
-// and is taken as it comes.
+// Add adds one more copy for each mailbox, or none. What was declared must have room by then, and
+// each copy a place beside the others; octets are taken as they come, and places by Place, so that
+// a message which never ends keeps nobody out.
 func (c *Charge) Add(mailboxes ...mail.Address) Verdict {
 	b := c.budget
 	b.mu.Lock()
@@ -122,18 +125,19 @@ func (c *Charge) Add(mailboxes ...mail.Address) Verdict {
 	now := b.o.Now()
 	size := units(c.size)
 	parts := make([]part, len(mailboxes))
-	var messages, octets []demand
+	var octets []demand
 	for i, m := range mailboxes {
 		parts[i] = c.part(m, now)
-		messages = append(messages, c.messages(parts[i])...)
 		octets = append(octets, c.octets(parts[i], max(size, c.taken, 1))...)
 	}
-	if v := b.ask(messages, now); !v.OK {
+	places := c.places(parts)
+	together := append(c.beside(places), places...)
+	if v := b.ask(together, now); !v.OK {
 		return v
 	}
+	b.give(together, now)
 	v := b.ask(octets, now)
 	if !v.OK {
-		b.give(messages, now)
 		return v
 	}
 	b.give(octets, now)
@@ -143,6 +147,12 @@ func (c *Charge) Add(mailboxes ...mail.Address) Verdict {
 		}
 	}
 	c.copies = append(c.copies, parts...)
+	if c.wanted == nil {
+		c.wanted = map[*screen.Bucket]int{}
+	}
+	for _, d := range places {
+		c.wanted[d.at] += d.n
+	}
 	return v
 }
 
@@ -165,6 +175,41 @@ func (p part) lines() (all []*line) {
 		}
 	}
 	return all
+}
+
+// places is what copies take beside their octets.
+func (c *Charge) places(copies []part) (all []demand) {
+	for _, p := range copies {
+		all = append(all, c.messages(p)...)
+	}
+	return all
+}
+
+// beside are the places that were asked for before, of the buckets that more is asked of.
+func (c *Charge) beside(more []demand) (all []demand) {
+	seen := map[*screen.Bucket]bool{}
+	for _, d := range more {
+		if n := c.wanted[d.at]; n > 0 && !seen[d.at] {
+			seen[d.at] = true
+			all = append(all, demand{d.key, d.line, d.at, d.rule, n})
+		}
+	}
+	return all
+}
+
+// Place takes the places of a message that is complete, for all its copies or for none: who comes
+// to the end first has them. Whoever makes a message durable has asked before; once more it does
+// nothing.
+func (c *Charge) Place() Verdict {
+	if c.placed || c.ended {
+		return Verdict{OK: c.placed}
+	}
+	b := c.budget
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	v := b.ask(c.places(c.copies), b.o.Now())
+	c.placed = v.OK
+	return v
 }
 
 // messages is what a copy takes beside its octets.
@@ -219,8 +264,9 @@ func (c *Charge) Came(octets int) Verdict {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.o.Now()
-	// More than it needs is taken where there is more, so that a long message asks seldom.
-	if more := max(need, step/unit); more > need && b.fits(c.allOctets(more), now) {
+	// More than it needs is taken where there is more, so that a long message asks seldom; but never
+	// more than has come, so that who sends little keeps nobody out.
+	if more := max(need, min(step/unit, units(c.came))); more > need && b.fits(c.allOctets(more), now) {
 		need = more
 	}
 	v := b.ask(c.allOctets(need), now)
@@ -313,10 +359,10 @@ func (c *Charge) end(counts bool) {
 	} else {
 		b.give(c.allOctets(c.taken), now)
 	}
+	if c.placed && !counts {
+		b.give(c.places(c.copies), now)
+	}
 	for _, p := range c.copies {
-		if !counts {
-			b.give(c.messages(p), now)
-		}
 		for _, l := range p.lines() {
 			l.held--
 		}

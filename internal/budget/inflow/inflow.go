@@ -5,7 +5,9 @@
 //   - what one party brings is bounded for each mailbox, so that a mailbox that somebody
 //     floods goes on taking the mail of others;
 //   - what is on its way counts as it comes, so that parallel sessions get no more together
-//     than one would, and what is given up again was never counted;
+//     than one would, and what is given up again was never counted; a message counts as one when
+//     it is complete, so that whoever begins many and ends none keeps nobody out;
+//   - an account that is renamed has what it took, and what it brought, under its new address;
 //   - messages and octets that were let through stay counted over a restart (what would fill
 //     again within a minute is not written, and an abrupt end may lose as much);
 //   - its memory is bounded, and who finds no line of his own shares one with others: want of

@@ -105,7 +105,7 @@ func TestNoHourSeesMore(t *testing.T) {
 				if len(open1) > 0 {
 					s := open1[0]
 					open1 = open1[1:]
-					if rapid.Bool().Draw(t, "accepted") && len(s.mailboxes) > 0 {
+					if rapid.Bool().Draw(t, "accepted") && len(s.mailboxes) > 0 && s.Place().OK {
 						if err := s.Keep(noContext{}); err != nil {
 							t.Fatal(err)
 						}
@@ -176,6 +176,9 @@ func TestWhatIsKept(t *testing.T) {
 			return v
 		}
 		ch.Came(1000)
+		if v = ch.Place(); !v.OK {
+			t.Fatal(v)
+		}
 		if err := ch.Keep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -275,7 +278,8 @@ func TestZero(t *testing.T) {
 		}
 	}
 	local := Stranger(netip.MustParseAddr("::1"))
-	if !b.Charge(local, 0, false).Add(box(1)).OK || b.Charge(local, 0, false).Add(box(1)).OK {
+	one := b.Charge(local, 0, false)
+	if !one.Add(box(1)).OK || !one.Place().OK || b.Charge(local, 0, false).Add(box(1)).OK {
 		t.Error("a mailbox is not bounded for this host")
 	}
 }
@@ -353,6 +357,9 @@ func TestCountsToTheUnit(t *testing.T) {
 				t.Fatal(v)
 			}
 		}
+		if v := ch.Place(); !v.OK || !ch.Place().OK {
+			t.Fatal(v)
+		}
 		if taken {
 			ch.Done(mail.ID{})
 		}
@@ -361,7 +368,7 @@ func TestCountsToTheUnit(t *testing.T) {
 	send(1000, true)
 	want("one message", 1, 1)
 	given := send(600<<10, false)
-	want("one under way", 2, 1+768)
+	want("one under way", 2, 1+767)
 	given.Release()
 	want("given up", 1, 1)
 	kept := send(600<<10, false)

@@ -9,7 +9,8 @@ import (
 
 // Room is what mailboxes may hold, whenever it came.
 type Room interface {
-	// Take takes room for one message of at least so many octets.
+	// Take takes a place for one message of at least so many octets, for which there must be room
+	// by then; the octets themselves are taken as they come.
 	Take(ctx context.Context, mailbox mail.Address, octets int64) (Held, Verdict)
 }
 
@@ -23,7 +24,7 @@ type Held interface {
 	Give()
 }
 
-// roomStep is how much room is taken at once while a message comes that did not say its size.
+// roomStep is how much room is taken at once while a message comes; never more than has come.
 const roomStep = 64 << 10
 
 // quotaRules are those by which a Room decides.
@@ -101,15 +102,18 @@ func (c *Charge) more() Verdict {
 	if c.came <= c.room {
 		return Verdict{OK: true}
 	}
-	for _, ahead := range []int64{roomStep, 0} {
-		v := Verdict{OK: true}
+	for _, ahead := range []int64{min(roomStep, c.came), 0} {
+		v, room := Verdict{OK: true}, c.came+ahead
+		if c.came <= c.size {
+			room = min(room, c.size) // what was declared is all that there must be room for
+		}
 		for _, h := range c.held {
-			if v = h.More(c.came + ahead); !v.OK {
+			if v = h.More(room); !v.OK {
 				break
 			}
 		}
 		if v.OK || ahead == 0 {
-			c.room = c.came + ahead
+			c.room = room
 			return v
 		}
 	}

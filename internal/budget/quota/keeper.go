@@ -134,25 +134,29 @@ func (k *Keeper) set(l *line, u Usage) {
 
 // Hold is room that is taken. The zero Hold takes none.
 type Hold struct {
-	k     *Keeper
-	line  *line
-	taken Usage
-	ended bool
-	at    time.Time // when the message was accepted
+	k        *Keeper
+	line     *line
+	taken    Usage
+	declared int64 // octets that there was room for when it began
+	ended    bool
+	at       time.Time // when the message was accepted
 }
 
-// Take implements inflow.Room: one message, of at least so many octets.
+// Take implements inflow.Room: one message, of at least so many octets. They are taken as they come,
+// so that whoever declares much and sends nothing keeps nobody out.
 func (k *Keeper) Take(ctx context.Context, account mail.Address, octets int64) (inflow.Held, inflow.Verdict) {
-	h, v := k.take(ctx, account, Usage{max(octets, 1), 1})
+	h, v := k.take(ctx, account, Usage{max(octets, 1), 1}, Usage{1, 1})
+	h.declared = octets
 	return h, v
 }
 
 // Add takes room for messages whose octets are known, until the Hold ends.
 func (k *Keeper) Add(ctx context.Context, account mail.Address, u Usage) (*Hold, inflow.Verdict) {
-	return k.take(ctx, account, u)
+	return k.take(ctx, account, u, u)
 }
 
-func (k *Keeper) take(ctx context.Context, account mail.Address, want Usage) (*Hold, inflow.Verdict) {
+// take asks for room, and takes as much of it as is needed at once.
+func (k *Keeper) take(ctx context.Context, account mail.Address, want, at Usage) (*Hold, inflow.Verdict) {
 	mailbox, domain, _, ok := k.quotas(account)
 	if ok && !mailbox.Bounds() && !domain.Bounds() {
 		return &Hold{}, inflow.Verdict{OK: true}
@@ -167,7 +171,7 @@ func (k *Keeper) take(ctx context.Context, account mail.Address, want Usage) (*H
 			unknown.Found += ": " + err.Error()
 			return &Hold{}, unknown
 		}
-		h, v := k.reserve(l, want, mailbox, domain)
+		h, v := k.reserve(l, want, at, mailbox, domain)
 		if v.OK || age == k.o.Limits.Again {
 			k.refused(l, v)
 			return h, v
@@ -176,15 +180,15 @@ func (k *Keeper) take(ctx context.Context, account mail.Address, want Usage) (*H
 	return &Hold{}, unknown
 }
 
-// reserve takes room, if there is any.
-func (k *Keeper) reserve(l *line, want Usage, mailbox, domain Quota) (*Hold, inflow.Verdict) {
+// reserve takes of the room that is wanted, if there is any, what is needed at once.
+func (k *Keeper) reserve(l *line, want, at Usage, mailbox, domain Quota) (*Hold, inflow.Verdict) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if v := k.judge(l, want, mailbox, domain, 0); !v.OK {
 		return &Hold{}, v
 	}
-	l.way, l.of.way = l.way.plus(want), l.of.way.plus(want)
-	return &Hold{k: k, line: l, taken: want}, inflow.Verdict{OK: true}
+	l.way, l.of.way = l.way.plus(at), l.of.way.plus(at)
+	return &Hold{k: k, line: l, taken: at}, inflow.Verdict{OK: true}
 }
 
 // judge asks the mailbox and the domain; the lock is held.
@@ -214,7 +218,11 @@ func (h *Hold) More(octets int64) inflow.Verdict {
 	if !ok {
 		return inflow.Verdict{Rule: inflow.RuleUncounted, About: aboutMailbox}
 	}
-	if v := k.judge(h.line, Usage{Octets: more}, mailbox, domain, p.Grace); !v.OK {
+	grace := p.Grace
+	if octets <= h.declared {
+		grace = 0
+	}
+	if v := k.judge(h.line, Usage{Octets: more}, mailbox, domain, grace); !v.OK {
 		return v
 	}
 	h.grow(Usage{Octets: more})
