@@ -66,20 +66,38 @@ func (m *Mailbox) Structure(ctx context.Context, uid UID) (structure.Structure, 
 
 // Parsed returns what Structure does, if it is kept: no message is read.
 func (m *Mailbox) Parsed(uid UID) (s structure.Structure, ok bool, err error) {
+	return kept(m, uid, structure.Decode)
+}
+
+// Envelope returns the envelope of what Parsed does, for less.
+func (m *Mailbox) Envelope(uid UID) (e structure.Envelope, ok bool, err error) {
+	return kept(m, uid, structure.DecodeEnvelope)
+}
+
+// Subject returns the subject of what Parsed does, for less.
+func (m *Mailbox) Subject(uid UID) (subject structure.Text, ok bool, err error) {
+	return kept(m, uid, structure.DecodeSubject)
+}
+
+// kept returns what is kept of a message, as far as decode reads it.
+func kept[T any](m *Mailbox, uid UID, decode func([]byte) (T, error)) (v T, ok bool, err error) {
 	f := m.folder
 	f.mu.Lock()
 	there := f.book.entry(uid) != nil
 	validity, count := f.book.validity, len(f.book.entries)
 	f.mu.Unlock()
 	if !there {
-		return s, false, ErrGone
+		return v, false, ErrGone
 	}
-	s, ok = f.cache.get(validity, count, uid)
-	return s, ok, nil
+	f.cache.get(validity, count, uid, func(record []byte) {
+		v, err = decode(record)
+		ok = err == nil
+	})
+	return v, ok, nil // what is damaged is not kept
 }
 
-// get returns what is kept of a message of a folder with so many.
-func (c *cache) get(validity uint32, count int, uid UID) (s structure.Structure, ok bool) {
+// get has read what is kept of a message of a folder with so many; nothing, where nothing is.
+func (c *cache) get(validity uint32, count int, uid UID, read func(record []byte)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.ready {
@@ -89,22 +107,20 @@ func (c *cache) get(validity uint32, count int, uid UID) (s structure.Structure,
 	}
 	e, ok := c.at[uid]
 	if !ok || c.read == nil {
-		return s, false
+		return
 	}
 	b, ok := c.record(e)
 	if !ok {
-		return s, false
+		return
 	}
 	n, whole := frame(b)
 	if !whole {
-		return s, false
+		return
 	}
 	r := codec.NewReader(b[frameOver+1 : n])
-	if UID(r.Number(anyUID)) != uid || r.Failed() {
-		return s, false
+	if UID(r.Number(anyUID)) == uid && !r.Failed() {
+		read(r.Rest())
 	}
-	s, err := structure.Decode(r.Rest())
-	return s, err == nil
 }
 
 // record returns the octets of a record, which are good until the lock is given away.

@@ -72,7 +72,12 @@ const Forwarded = "$Forwarded"
 func (f Flags) Has(s System) bool { return f.System&s == s }
 
 // Keywords returns the keywords, in order.
-func (f Flags) Keywords() []string { return strings.Fields(f.words) }
+func (f Flags) Keywords() []string {
+	if f.words == "" {
+		return nil // as of most messages
+	}
+	return strings.Fields(f.words)
+}
 
 // HasKeyword reports whether a keyword is set, whatever its case.
 func (f Flags) HasKeyword(k string) bool {

@@ -79,7 +79,6 @@ func (u *User) lay(f *folder) (over []*folder) {
 	}
 	f.mu.Lock()
 	messages := len(f.book.entries)
-	f.messages = nil
 	rests := u.ended == nil && f.ended == nil && messages <= u.root.bounds().Resting && f.close()
 	f.mu.Unlock()
 	if !rests {
@@ -129,6 +128,17 @@ func (u *User) leave() {
 	u.settings = nil // what is there may be another when somebody comes again
 	if len(u.open) == 0 && u.root.users[u.dir] == u {
 		delete(u.root.users, u.dir)
+	}
+}
+
+// thin lets go what is not needed to open a folder again, unless somebody has done so meanwhile.
+func (u *User) thin(f *folder) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if f.refs == 0 {
+		f.mu.Lock()
+		f.messages, f.modseq = nil, 0
+		f.mu.Unlock()
 	}
 }
 

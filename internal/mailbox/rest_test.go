@@ -68,6 +68,29 @@ func TestRestingFolderOfAnotherIndex(t *testing.T) {
 	}
 }
 
+// What a folder that rests is opened again with at once is let go soon, and made again when it is
+// wanted.
+func TestRestingFolderGetsThin(t *testing.T) {
+	s := open(t, vfs.Default, t.TempDir())
+	m := s.sel(t, Inbox)
+	put(t, m, letter, Flags{})
+	before, f := m.State(), s.known()
+	s.user.thin(f)
+	if f.messages == nil {
+		t.Error("what somebody has open gets thin")
+	}
+	if m.Close(); f.messages == nil {
+		t.Error("it is thin at once")
+	}
+	if s.user.thin(f); f.messages != nil {
+		t.Error("it stays as it is")
+	}
+	m = s.sel(t, Inbox)
+	if after := m.State(); !slices.Equal(after.Messages, before.Messages) {
+		t.Errorf("%+v after %+v", after, before)
+	}
+}
+
 // There is room for so many messages; the folder that was left first goes. When nothing rests and
 // nobody is there, nothing is kept of the account.
 func TestRoomToRest(t *testing.T) {

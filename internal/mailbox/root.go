@@ -225,7 +225,11 @@ func (r *Root) Watch(ctx context.Context) {
 			f.mu.Unlock()
 			f.cache.rest()
 		}
-		for _, f := range r.resting.before(r.now().Add(-r.bounds().Rest)) {
+		now := r.now()
+		for _, f := range r.resting.before(now.Add(-r.bounds().Look)) {
+			f.user.thin(f)
+		}
+		for _, f := range r.resting.before(now.Add(-r.bounds().Rest)) {
 			f.user.forget(f)
 		}
 	}

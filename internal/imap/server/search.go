@@ -282,8 +282,8 @@ func headed(k imapwire.Key) match {
 	needle := structure.NewNeedle(k.Text)
 	if known := enveloped(k); known != nil {
 		return func(c *candidate) (bool, error) {
-			st, err := c.parsed()
-			return err == nil && needle.In(known(&st.Envelope)), err
+			text, err := known(c)
+			return err == nil && needle.In(text), err
 		}
 	}
 	return func(c *candidate) (bool, error) {
@@ -294,23 +294,37 @@ func headed(k imapwire.Key) match {
 
 // enveloped returns what reads the text of a field out of the envelope, which is kept, so that no
 // file is read; nil where the envelope does not tell it.
-func enveloped(k imapwire.Key) func(*structure.Envelope) string {
+func enveloped(k imapwire.Key) func(*candidate) (string, error) {
 	if k.Text == "" {
 		return nil // whether the field is there
 	}
 	switch strings.ToLower(k.Field) {
 	case "subject":
-		return func(e *structure.Envelope) string { return message.DecodeText(e.Subject.Value) }
+		return func(c *candidate) (string, error) {
+			subject, err := c.subject()
+			return message.DecodeText(subject), err
+		}
 	case "from":
-		return func(e *structure.Envelope) string { return shown(e.From) }
+		return addressed(func(e *structure.Envelope) []structure.Address { return e.From })
 	case "to":
-		return func(e *structure.Envelope) string { return shown(e.To) }
+		return addressed(func(e *structure.Envelope) []structure.Address { return e.To })
 	case "cc":
-		return func(e *structure.Envelope) string { return shown(e.Cc) }
+		return addressed(func(e *structure.Envelope) []structure.Address { return e.Cc })
 	case "bcc":
-		return func(e *structure.Envelope) string { return shown(e.Bcc) }
+		return addressed(func(e *structure.Envelope) []structure.Address { return e.Bcc })
 	}
 	return nil
+}
+
+// addressed returns what reads addresses out of the envelope.
+func addressed(list func(*structure.Envelope) []structure.Address) func(*candidate) (string, error) {
+	return func(c *candidate) (string, error) {
+		e, err := c.envelope()
+		if err != nil {
+			return "", err
+		}
+		return shown(list(e)), nil
+	}
 }
 
 // shown writes addresses as a person reads them.
@@ -375,11 +389,11 @@ func (s *searching) measured(k imapwire.Key) match {
 			octets, err := s.f.box.mb.Size(s.f.ctx, c.m.UID)
 			return err == nil && (k.Op == imapwire.KeyLarger && octets > k.Number || k.Op == imapwire.KeySmaller && octets < k.Number), err
 		case imapwire.KeySentBefore, imapwire.KeySentOn, imapwire.KeySentSince:
-			st, err := c.parsed()
+			e, err := c.envelope()
 			if err != nil {
 				return false, err
 			}
-			sent, known := st.Envelope.Time()
+			sent, known := e.Time()
 			return known && onDay(k.Op, sent, k.Date), nil
 		}
 		return false, nil // THREADID: nothing has one

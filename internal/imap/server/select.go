@@ -46,8 +46,11 @@ func (c *conn) greetMailbox(name string, state mailbox.State) {
 	c.tellMailboxFlags()
 	c.tellAdded()
 	if !c.enabled.rev2 {
-		if i := slices.IndexFunc(state.Messages, func(m mailbox.Message) bool { return !m.Flags.Has(mailbox.Seen) }); i >= 0 {
-			c.Line("* OK [UNSEEN ", decimal(i+1), "] the first that was not read")
+		for i := range state.Messages {
+			if !state.Messages[i].Flags.Has(mailbox.Seen) {
+				c.Line("* OK [UNSEEN ", decimal(i+1), "] the first that was not read")
+				break
+			}
 		}
 	}
 	c.Line("* OK [UIDVALIDITY ", decimal(state.UIDValidity), "] UIDs are valid")

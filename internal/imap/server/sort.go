@@ -94,11 +94,10 @@ func (s *searching) sortable(i int, keys []imapwire.SortKey) (sortable, error) {
 }
 
 func (a *sortable) read(c *candidate) error {
-	st, err := c.parsed()
+	e, err := c.envelope()
 	if err != nil {
 		return err
 	}
-	e := &st.Envelope
 	if sent, known := e.Time(); known { // RFC 5256 §2.2: else the internal date
 		a.sent = sent
 	}

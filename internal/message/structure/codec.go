@@ -30,6 +30,35 @@ func Decode(b []byte) (Structure, error) {
 	return s, nil
 }
 
+// DecodeEnvelope reads the envelope of what Append wrote, and nothing behind it. Its error is
+// ErrRecord.
+func DecodeEnvelope(b []byte) (Envelope, error) {
+	r := reader{Reader: codec.NewTextReader(b)}
+	r.Require(r.Octet() == version)
+	e := r.envelope()
+	if r.Failed() {
+		return Envelope{}, ErrRecord
+	}
+	return e, nil
+}
+
+// DecodeSubject reads the subject of what Append wrote, and nothing behind it. Its error is
+// ErrRecord.
+func DecodeSubject(b []byte) (Text, error) {
+	r := reader{Reader: codec.NewReader(b)}
+	r.Require(r.Octet() == version)
+	if date := r.Octet(); date == 1 {
+		r.Take(int(r.Number(uint64(r.Left()))))
+	} else {
+		r.Require(date == 0)
+	}
+	subject := r.given()
+	if r.Failed() {
+		return Text{}, ErrRecord
+	}
+	return subject, nil
+}
+
 func (s Structure) append(b []byte) []byte {
 	e := s.Envelope
 	b = appendText(b, e.Date)
@@ -122,8 +151,10 @@ type reader struct{ codec.Reader }
 func (r *reader) count() int { return int(r.Number(uint64(r.Left()))) }
 
 func (r *reader) structure(depth int) Structure {
-	var s Structure
-	e := &s.Envelope
+	return Structure{Envelope: r.envelope(), Part: r.part(depth)}
+}
+
+func (r *reader) envelope() (e Envelope) {
 	e.Date, e.Subject = r.given(), r.given()
 	for _, list := range []*[]Address{&e.From, &e.Sender, &e.ReplyTo, &e.To, &e.Cc, &e.Bcc} {
 		n := r.count()
@@ -132,7 +163,7 @@ func (r *reader) structure(depth int) Structure {
 		}
 		for range n {
 			if r.Failed() {
-				return s
+				return e
 			}
 			a := Address{Kind: AddressKind(r.Octet())}
 			r.Require(a.Kind <= GroupEnd)
@@ -141,8 +172,7 @@ func (r *reader) structure(depth int) Structure {
 		}
 	}
 	e.InReplyTo, e.MessageID = r.given(), r.given()
-	s.Part = r.part(depth)
-	return s
+	return e
 }
 
 func (r *reader) given() Text {

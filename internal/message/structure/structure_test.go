@@ -510,7 +510,7 @@ func TestPreview(t *testing.T) {
 // What is encoded comes back, and no cut or changed octet is taken for something else than a
 // structure.
 func TestRecord(t *testing.T) {
-	for _, text := range []string{"", nested, "Content-Disposition: x\nContent-ID:\nContent-Language: a,b\nTo: g:a@b;\n\n"} {
+	for _, text := range []string{"", nested, "Date: Mon, 1 Jan 2024 00:00:00 +0000\nSubject: one\n two\nMessage-ID: <a@b>\n\nx", "Content-Disposition: x\nContent-ID:\nContent-Language: a,b\nTo: g:a@b;\n\n"} {
 		s, _ := parsed(t, text)
 		b := s.Append(nil)
 		back, err := Decode(b)
@@ -520,7 +520,20 @@ func TestRecord(t *testing.T) {
 		if d := cmp.Diff(s, back); d != "" {
 			t.Error(d)
 		}
+		if e, err := DecodeEnvelope(b); err != nil || cmp.Diff(s.Envelope, e) != "" {
+			t.Errorf("the envelope alone: %v\n%s", err, cmp.Diff(s.Envelope, e))
+		}
+		if subject, err := DecodeSubject(b); err != nil || subject != s.Envelope.Subject {
+			t.Errorf("the subject alone is %+v, not %+v (%v)", subject, s.Envelope.Subject, err)
+		}
 		for i := range b {
+			// A part of a record is read whole, or it is a fault.
+			if e, err := DecodeEnvelope(b[:i]); err == nil && cmp.Diff(s.Envelope, e) != "" {
+				t.Fatalf("of a record cut at %d another envelope is read", i)
+			}
+			if subject, err := DecodeSubject(b[:i]); err == nil && subject != s.Envelope.Subject {
+				t.Fatalf("of a record cut at %d another subject is read", i)
+			}
 			if _, err := Decode(b[:i]); !errors.Is(err, ErrRecord) {
 				t.Fatalf("a record cut at %d is read", i)
 			}
