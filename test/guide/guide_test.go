@@ -11,7 +11,6 @@ import (
 // waiting are guides that no test follows yet.
 var waiting = []string{
 	"active-directory.md",
-	"autoconfig.md",
 	"dmarc.md",
 	"oidc.md",
 	"openldap.md",

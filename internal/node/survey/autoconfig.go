@@ -3,10 +3,12 @@ package survey
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
+	"sallyport/internal/autoconfig"
 	"sallyport/internal/config"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
@@ -42,6 +44,7 @@ func examinePrograms(ctx context.Context, r dnsx.Resolver, cfg config.Config, do
 			name, text := s.TXT()
 			have, err := asked(ctx, wait, name, func(ctx context.Context, n dnsx.Name) (dnsx.Answer[string], error) { return r.TXT(ctx, n) })
 			all = append(all, judgeDigest(d, name, text, have, err))
+			all = append(all, examineAsked(ctx, r, d, wait))
 		}
 	}
 	return all
@@ -81,6 +84,26 @@ func (s programsSeen) judge(d mail.Domain) []doctor.Finding {
 		return []doctor.Finding{{Check: "dns", Subject: d.ASCII(), State: doctor.Warning, What: "its records for mail programs say something else than [listen]: " + strings.Join(s.lacks, ", "), Remedy: remedy}}
 	}
 	return []doctor.Finding{{Check: "dns", Subject: d.ASCII(), State: doctor.Fine, What: "mail programs find this server (SRV)"}}
+}
+
+// examineAsked looks whether the names lead anywhere under which programs ask for the settings of a domain.
+func examineAsked(ctx context.Context, r dnsx.Resolver, d mail.Domain, wait time.Duration) doctor.Finding {
+	f := doctor.Finding{Check: "dns", Subject: d.ASCII(), State: doctor.Fine, What: "the names lead somewhere under which mail programs ask for settings"}
+	var nowhere []string
+	for _, host := range autoconfig.Hosts(d) {
+		have, err := asked(ctx, wait, host.ASCII(), func(ctx context.Context, n dnsx.Name) (dnsx.Answer[netip.Addr], error) { return r.Addresses(ctx, n) })
+		if err != nil {
+			f.State, f.What, f.Remedy = doctor.Unknown, host.ASCII()+" could not be looked up: "+mail.PlainLine(err.Error(), 200), "try again"
+			return f
+		}
+		if len(have) == 0 {
+			nowhere = append(nowhere, host.ASCII())
+		}
+	}
+	if len(nowhere) > 0 {
+		f.State, f.What, f.Remedy = doctor.Note, "no address has "+strings.Join(nowhere, ", ")+", where mail programs ask for settings", "sallyport domain records "+d.ASCII()+" prints what leads there"
+	}
+	return f
 }
 
 // judgeDigest judges the record that vouches for the settings. Programs that know it refuse

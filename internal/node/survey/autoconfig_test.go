@@ -34,11 +34,15 @@ func TestProgramsInTheDNS(t *testing.T) {
 	s := settings.Programs(cfg, d)
 	_, digest := s.TXT()
 	good := map[string][]dnsx.SRV{"_submissions._tcp.local.test": {{Port: 465, Weight: 5, Target: "MX.local.test."}}, "_imap._tcp.local.test": {{Target: "."}}}
+	here := []netip.Addr{netip.MustParseAddr("192.0.2.1")}
+	hosts := map[string][]netip.Addr{"autoconfig.local.test": here, "autodiscover.local.test": here, "ua-auto-config.local.test": here}
 	for name, v := range map[string]struct {
 		services map[string][]dnsx.SRV
 		texts    []string
 		fails    error
 		told     bool
+		hosts    map[string][]netip.Addr
+		silent   string // a host of which nothing is heard
 		want     []doctor.State
 		words    string
 	}{
@@ -48,11 +52,16 @@ func TestProgramsInTheDNS(t *testing.T) {
 		"another host":  {services: map[string][]dnsx.SRV{"_submissions._tcp.local.test": {{Port: 465, Target: "old.local.test."}}}, want: []doctor.State{doctor.Warning}},
 		"a door gone":   {services: map[string][]dnsx.SRV{"_submissions._tcp.local.test": good["_submissions._tcp.local.test"], "_submission._tcp.local.test": {{Port: 587, Target: "mx.local.test."}}}, want: []doctor.State{doctor.Warning}, words: "_submission._tcp"},
 		"silence":       {fails: errors.New("no answer"), want: []doctor.State{doctor.Unknown}, words: "no answer"},
-		"vouched":       {services: good, told: true, texts: []string{"x", digest}, want: []doctor.State{doctor.Fine, doctor.Fine}},
-		"not vouched":   {services: good, told: true, want: []doctor.State{doctor.Fine, doctor.Note}},
-		"vouched wrong": {services: good, told: true, texts: []string{digest + "x"}, want: []doctor.State{doctor.Fine, doctor.Warning}, words: "programs refuse them"},
+		"vouched":       {services: good, told: true, texts: []string{"x", digest}, hosts: hosts, want: []doctor.State{doctor.Fine, doctor.Fine, doctor.Fine}},
+		"no names":      {services: good, told: true, texts: []string{digest}, hosts: map[string][]netip.Addr{"autoconfig.local.test": here}, want: []doctor.State{doctor.Fine, doctor.Fine, doctor.Note}, words: "no address has autodiscover.local.test, ua-auto-config.local.test,"},
+		"silent names":  {services: good, told: true, texts: []string{digest}, hosts: hosts, silent: "autodiscover.local.test", want: []doctor.State{doctor.Fine, doctor.Fine, doctor.Unknown}, words: "autodiscover.local.test could not"},
+		"not vouched":   {services: good, told: true, hosts: hosts, want: []doctor.State{doctor.Fine, doctor.Note, doctor.Fine}},
+		"vouched wrong": {services: good, told: true, texts: []string{digest + "x"}, hosts: hosts, want: []doctor.State{doctor.Fine, doctor.Warning, doctor.Fine}, words: "programs refuse them"},
 	} {
-		fake := &dnsx.Fake{Services: v.services, Texts: map[string][]string{}, Failures: map[string]error{}}
+		fake := &dnsx.Fake{Services: v.services, Hosts: v.hosts, Texts: map[string][]string{}, Failures: map[string]error{}}
+		if v.silent != "" {
+			fake.Failures["ADDR "+v.silent] = errors.New("no answer")
+		}
 		if v.texts != nil {
 			fake.Texts["_ua-auto-config.local.test"] = v.texts
 		}
