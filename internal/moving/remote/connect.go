@@ -54,6 +54,7 @@ const handshake = 30 * time.Second
 // Mailbox is one on another server.
 type Mailbox struct {
 	o      Options
+	wire   *bounded
 	client *imapclient.Client
 	unhook func() bool
 	names  map[string]string // how folders are called there
@@ -75,7 +76,9 @@ func (m *Mailbox) connect(ctx context.Context) error {
 		return err
 	}
 	m.unhook = context.AfterFunc(ctx, func() { _ = conn.Close() })
-	if err := m.begin(conn, m.tls(host)); err != nil {
+	m.wire = &bounded{Conn: conn}
+	m.wire.allow(maxWords)
+	if err := m.begin(m.wire, m.tls(host)); err != nil {
 		m.unhook()
 		return errors.Join(err, closed(conn.Close()))
 	}

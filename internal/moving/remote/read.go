@@ -24,10 +24,12 @@ func (m *Mailbox) Folders(ctx context.Context) ([]moving.Folder, error) {
 	if caps.Has(imap.CapListExtended) || caps.Has(imap.CapIMAP4rev2) {
 		o = &imap.ListOptions{ReturnSubscribed: true, ReturnSpecialUse: caps.Has(imap.CapSpecialUse)}
 	}
+	m.wire.allow(maxList)
 	list, err := m.client.List("", "*", o).Collect()
 	if err != nil {
 		return nil, err
 	}
+	m.wire.allow(maxWords)
 	var spaces imap.NamespaceData
 	if caps.Has(imap.CapNamespace) {
 		if s, err := m.client.Namespace().Wait(); err == nil {
@@ -44,6 +46,7 @@ func (m *Mailbox) Folders(ctx context.Context) ([]moving.Folder, error) {
 		f := moving.Folder{Name: d.Mailbox, Levels: levels(d, prefix), Use: useOf(d.Attrs), Messages: -1, Left: left(d, spaces)}
 		f.Subscribed = o == nil || slices.Contains(d.Attrs, imap.MailboxAttrSubscribed)
 		if f.Left == "" {
+			m.wire.allow(maxWords)
 			s, err := m.client.Status(d.Mailbox, &imap.StatusOptions{NumMessages: true}).Wait()
 			if err == nil && s.NumMessages != nil {
 				f.Messages = int(*s.NumMessages)
@@ -132,7 +135,7 @@ const (
 // Read implements moving.Place.
 func (m *Mailbox) Read(ctx context.Context, name string, r moving.Receiver) error {
 	validity, uids, err := m.open(ctx, name)
-	if err != nil && m.again(ctx, 0) == nil {
+	if err != nil && !m.wire.spent() && m.again(ctx, 0) == nil {
 		validity, uids, err = m.open(ctx, name)
 	}
 	if err != nil {
@@ -153,6 +156,7 @@ func (m *Mailbox) Read(ctx context.Context, name string, r moving.Receiver) erro
 
 // open looks at a folder and what is in it.
 func (m *Mailbox) open(ctx context.Context, name string) (validity uint32, uids []imap.UID, err error) {
+	m.wire.allow(maxWords)
 	s, err := m.client.Select(name, &imap.SelectOptions{ReadOnly: true}).Wait()
 	if err != nil {
 		return 0, nil, err
@@ -160,11 +164,18 @@ func (m *Mailbox) open(ctx context.Context, name string) (validity uint32, uids 
 	if s.NumMessages == 0 {
 		return s.UIDValidity, nil, ctx.Err()
 	}
+	m.wire.allow(maxNumbers)
 	found, err := m.client.UIDSearch(&imap.SearchCriteria{}, nil).Wait()
 	if err != nil {
 		return 0, nil, err
 	}
-	return s.UIDValidity, found.AllUIDs(), ctx.Err()
+	if uids, err = uidsOf(found.All); err != nil {
+		return 0, nil, err
+	}
+	if len(uids) == 0 {
+		return 0, nil, fmt.Errorf("%w: it has %d, and names none", errNumbers, s.NumMessages)
+	}
+	return s.UIDValidity, uids, ctx.Err()
 }
 
 // told is a fault of a whole folder: what the server said, or that it is gone.
@@ -173,8 +184,10 @@ func (m *Mailbox) told(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &refused) && !errors.Is(err, errSignIn):
+	case errors.As(err, &refused) && !errors.Is(err, errSignIn), errors.Is(err, errNumbers):
 		return err
+	case m.wire.spent():
+		return errEndless
 	}
 	return fmt.Errorf("%w: %w", moving.ErrLost, err)
 }
@@ -228,7 +241,10 @@ func (f *fetching) all(ctx context.Context) error {
 		if len(came) > 0 {
 			f.failures = 0
 		}
-		if err == nil { // what did not come is gone there
+		if err == nil {
+			if err := f.withheld(some, came); err != nil {
+				return err
+			}
 			f.left = f.left[len(some):]
 			f.atOnce = atOnce
 			continue
@@ -241,14 +257,44 @@ func (f *fetching) all(ctx context.Context) error {
 	return nil
 }
 
+// withheld names what did not come although the server says OK, unless it is gone there.
+func (f *fetching) withheld(asked []imap.UID, came map[imap.UID]bool) error {
+	missing := slices.DeleteFunc(slices.Clone(asked), func(uid imap.UID) bool { return came[uid] })
+	if len(missing) == 0 {
+		return nil
+	}
+	f.m.wire.allow(maxNumbers)
+	found, err := f.m.client.UIDSearch(&imap.SearchCriteria{UID: []imap.UIDSet{imap.UIDSetNum(missing...)}}, nil).Wait()
+	var there []imap.UID
+	if err == nil {
+		there, err = uidsOf(found.All)
+	}
+	for _, uid := range missing {
+		if err == nil && !slices.Contains(there, uid) {
+			continue
+		}
+		if err := f.r.Unreadable(nameOf(uid), errWithheld); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var errWithheld = errors.New("the server has it, and does not show it")
+
+func nameOf(uid imap.UID) string { return "UID " + strconv.FormatUint(uint64(uid), 10) }
+
 // failed goes on after the server, or the way to it, failed. A message that fails by itself twice
 // is one that cannot be read.
 func (f *fetching) failed(ctx context.Context, asked int, err error) error {
+	if errors.Is(err, errEndless) || f.m.wire.spent() {
+		return errEndless // it would say the same again
+	}
 	f.failures++
 	if asked == 1 && f.failures > 2 && len(f.left) > 0 {
 		uid := f.left[0]
 		f.left, f.failures = f.left[1:], 0
-		if err := f.r.Unreadable("UID "+strconv.FormatUint(uint64(uid), 10), err); err != nil {
+		if err := f.r.Unreadable(nameOf(uid), err); err != nil {
 			return err
 		}
 	}
@@ -256,6 +302,7 @@ func (f *fetching) failed(ctx context.Context, asked int, err error) error {
 	if err := f.m.again(ctx, min(f.failures, tries-1)); err != nil {
 		return f.m.told(ctx, err)
 	}
+	f.m.wire.allow(maxWords)
 	s, err := f.m.client.Select(f.name, &imap.SelectOptions{ReadOnly: true}).Wait()
 	switch {
 	case err != nil && f.failures > tries:
@@ -273,6 +320,7 @@ type receiverError struct{ error }
 func (f *fetching) some(uids []imap.UID) (came map[imap.UID]bool, err error) {
 	came = map[imap.UID]bool{}
 	section := &imap.FetchItemBodySection{Peek: true}
+	f.m.wire.allow(maxBetween)
 	cmd := f.m.client.Fetch(imap.UIDSetNum(uids...), &imap.FetchOptions{
 		UID: true, Flags: true, InternalDate: true, BodySection: []*imap.FetchItemBodySection{section},
 	})
@@ -281,7 +329,10 @@ func (f *fetching) some(uids []imap.UID) (came map[imap.UID]bool, err error) {
 		if data == nil {
 			return came, cmd.Close()
 		}
-		g, err := gather(data)
+		g, err := f.gather(data)
+		if errors.Is(err, errEndless) { // nobody waits for the end of it
+			return came, errors.Join(err, closed(f.m.wire.Close()), cmd.Close())
+		}
 		if err != nil {
 			return came, errors.Join(err, cmd.Close())
 		}
@@ -289,6 +340,7 @@ func (f *fetching) some(uids []imap.UID) (came map[imap.UID]bool, err error) {
 			continue // of a change that somebody made
 		}
 		came[g.uid] = true
+		f.m.wire.allow(maxBetween)
 		if err := f.hand(g); err != nil {
 			_ = cmd.Close()
 			return came, receiverError{err}
@@ -297,7 +349,7 @@ func (f *fetching) some(uids []imap.UID) (came map[imap.UID]bool, err error) {
 }
 
 func (f *fetching) hand(g gathered) error {
-	name := "UID " + strconv.FormatUint(uint64(g.uid), 10)
+	name := nameOf(g.uid)
 	if g.none {
 		return f.r.Unreadable(name, errors.New("the server has it, and shows nothing of it"))
 	}
@@ -318,7 +370,7 @@ type gathered struct {
 }
 
 // gather reads what a server says, in whichever order it says it.
-func gather(data *imapclient.FetchMessageData) (g gathered, err error) {
+func (f *fetching) gather(data *imapclient.FetchMessageData) (g gathered, err error) {
 	for {
 		item := data.Next()
 		if item == nil {
@@ -332,10 +384,14 @@ func gather(data *imapclient.FetchMessageData) (g gathered, err error) {
 		case imapclient.FetchItemDataInternalDate:
 			g.date = i.Time
 		case imapclient.FetchItemDataBodySection:
+			if i.Literal != nil && (g.body || i.Literal.Size() > maxSkipped) {
+				return g, errEndless
+			}
 			g.body = true
 			if g.none = i.Literal == nil; g.none {
 				continue
 			}
+			f.m.wire.more(i.Literal.Size())
 			if g.over = i.Literal.Size() > mailbox.MaxArrival; g.over {
 				continue
 			}
