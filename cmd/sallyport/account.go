@@ -161,6 +161,9 @@ func (a accountShow) Run(ctx context.Context, c console) error {
 		if account.FrozenReason != "" {
 			c.prose("frozen because    %s\n", account.FrozenReason)
 		}
+		if account.ReadsOn {
+			c.prose("is read on        with what was not revoked\n")
+		}
 		if account.Directory != "" {
 			c.prose("comes from        the directory %s, as %s\n", account.Directory, account.DN)
 		}

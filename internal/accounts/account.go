@@ -14,8 +14,11 @@ type Account struct {
 	Address      mail.Address `json:"address"`
 	Standing     Standing     `json:"standing"`
 	FrozenReason string       `json:"frozen_reason,omitempty"`
-	Role         Role         `json:"role"`
-	Created      time.Time    `json:"created"`
+	// ReadsOn: it is frozen since somebody misused a credential that is known and revoked, so that
+	// it is read on with the others.
+	ReadsOn bool      `json:"reads_on,omitempty"`
+	Role    Role      `json:"role"`
+	Created time.Time `json:"created"`
 	// Named is when it got its address; zero: it has had no other.
 	Named           time.Time `json:"named,omitzero"`
 	PasswordChanged time.Time `json:"password_changed"`
@@ -52,7 +55,7 @@ type Standing uint8
 const (
 	StandingUnknown Standing = iota // its record cannot be read
 	StandingActive
-	StandingFrozen // receives, but neither signs in nor sends
+	StandingFrozen // receives, but does not send, nor sign in but to read where ReadsOn says so
 	// These two are never stored: Account.seen says when they are.
 	StandingUnlisted // its directory does not list it: there is nobody
 	StandingDisputed // two places say that it is theirs: receives, but neither signs in nor sends
@@ -85,6 +88,17 @@ func (s *Standing) UnmarshalText(b []byte) error {
 		}
 	}
 	return fmt.Errorf("%s is no standing of an account", mail.Printable(string(b), 40))
+}
+
+// acts reports whether the account may be used for s now.
+func (a Account) acts(s Scope) bool {
+	switch a.Standing {
+	case StandingActive:
+		return true
+	case StandingFrozen:
+		return a.ReadsOn && s == ScopeReceive && a.Receives()
+	}
+	return false
 }
 
 // MaxQuota is the quota of what is not bounded.

@@ -17,8 +17,8 @@ func (i *Identity) provider() *oidc.Judge {
 	return i.o.Provider()
 }
 
-// tokenID names an access token as a credential, in the trace: nothing of it is kept.
-const tokenID = "token"
+// TokenID names an access token as a credential, in the trace: nothing of it is kept.
+const TokenID = "token"
 
 // SignInByToken checks an access token for an account. It is what OAUTHBEARER and XOAUTH2 do.
 // The error is a SignInError or one of the store. A token that was refused once is no new
@@ -37,7 +37,7 @@ func (i *Identity) SignInByToken(ctx context.Context, user, token string, p Peer
 	}
 	key := a.Key()
 	r := i.record(key)
-	t := trial{key: key, account: r, guess: i.guessOf(key, r, p), memo: memoKeyOf(i.cacheKey, key, 0, token, []byte(tokenID))}
+	t := trial{key: key, account: r, guess: i.guessOf(key, r, p), memo: memoKeyOf(i.cacheKey, key, 0, token, []byte(TokenID))}
 	ticket, err := i.recallToken(t)
 	if err != nil {
 		return Proof{}, err
@@ -61,7 +61,10 @@ func (i *Identity) SignInByToken(ctx context.Context, user, token string, p Peer
 		i.forgive(ticket)
 		return Proof{}, cancelled(ctx)
 	}
-	c := Credential{ID: tokenID, Kind: KindToken, Name: person.Client, Created: i.o.Now(), Expires: person.Ends, Scope: scopeOf(person)}
+	c := Credential{ID: TokenID, Kind: KindToken, Name: person.Client, Created: person.Issued, Expires: person.Ends, Scope: scopeOf(person)}
+	if c.Created.IsZero() { // it does not say
+		c.Created = i.o.Now()
+	}
 	if err := r.refuses(c, p, i.o.Now()); err != nil {
 		return Proof{}, err
 	}

@@ -313,12 +313,14 @@ func (r *record) refuses(c Credential, p Peer, now time.Time) error {
 	switch {
 	case r == nil:
 		return fail(ErrBadCredentials, RuleNoAccount, "no account has this address")
-	case r.Standing != StandingActive:
+	case !r.acts(p.For):
 		return fail(ErrBadCredentials, RuleNotActive, "the account is "+r.Standing.String()+": "+mail.Printable(r.FrozenReason, 200))
 	case p.For == ScopeSend && !r.Sends():
 		return fail(ErrBadCredentials, RuleSilent, "the directory "+r.Source.Directory+" does not let it send")
 	case c.Kind == KindPassword && r.PasswordRevoked:
 		return fail(ErrBadCredentials, RuleRevoked, "the password was revoked, and there is no new one")
+	case c.Kind == KindToken && r.tokens.dead(c):
+		return fail(ErrToken, RuleRevoked, "the access token is one of those that were revoked")
 	case !r.SignIn.takes(c.Kind):
 		return fail(ErrBadCredentials, RulePolicy, "the account does not sign in with its "+c.Kind.String())
 	}
@@ -347,7 +349,7 @@ func (i *Identity) Fallen(p Proof) string {
 	switch {
 	case r == nil:
 		return "the account was removed"
-	case r.Standing != StandingActive:
+	case !r.acts(p.For):
 		return "the account is " + r.Standing.String()
 	case p.For != ScopeReceive && !r.Sends():
 		return "the directory " + r.Source.Directory + " does not let the account send"
@@ -373,6 +375,8 @@ func (r *record) lost(c Credential, now time.Time) string {
 		return ""
 	case c.Kind == KindToken && !r.SignIn.takes(KindToken):
 		return "the account does not sign in with access tokens any more"
+	case c.Kind == KindToken && r.tokens.dead(c):
+		return "the access token of the sign-in was revoked"
 	case c.Kind == KindToken && c.ended(now):
 		return "the time of the access token of the sign-in is over"
 	case c.Kind == KindToken:

@@ -94,17 +94,16 @@ func (i *Identity) Freeze(ctx context.Context, a mail.Address, reason string, fa
 		return Account{}, fmt.Errorf("%w: a freeze needs a reason of at most %d octets", ErrInvalid, i.limits().ReasonOctets)
 	}
 	return i.amend(ctx, a, facts, with, func(r *record) {
-		r.Standing = StandingFrozen
-		r.FrozenReason = reason
+		r.Standing, r.FrozenReason, r.ReadsOn = StandingFrozen, reason, false
 	})
 }
 
 // Thaw makes a frozen account active again, with its old password, in one act with what
-// others change.
+// others change. What was revoked stays so.
 func (i *Identity) Thaw(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) (Account, error) {
 	return i.amend(ctx, a, facts, with, func(r *record) {
-		r.Standing = StandingActive
-		r.FrozenReason = ""
+		r.Standing, r.FrozenReason, r.ReadsOn = StandingActive, "", false
+		r.tokens = r.tokens.until(i.o.Now().UTC())
 	})
 }
 

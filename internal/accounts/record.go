@@ -41,6 +41,7 @@ type record struct {
 	// aliases are further addresses that its directory says it has.
 	aliases []mail.Address
 	names   []FormerName // the latest last
+	tokens  deadTokens   // which access tokens open nothing
 }
 
 // formerPasswords is how many passwords of an account are known as former ones.
@@ -64,10 +65,11 @@ type storedAccount struct {
 	Names  []FormerName `json:"former_names,omitempty"`
 
 	Aliases []mail.Address `json:"aliases,omitempty"`
+	Tokens  deadTokens     `json:"dead_tokens,omitzero"`
 }
 
 func (r *record) encode() ([]byte, error) {
-	return json.Marshal(storedAccount{Version: recordVersion, Account: r.Account, Secret: r.secret, Held: r.held, Former: r.former, Aliases: r.aliases, Names: r.names})
+	return json.Marshal(storedAccount{Version: recordVersion, Account: r.Account, Secret: r.secret, Held: r.held, Former: r.former, Aliases: r.aliases, Names: r.names, Tokens: r.tokens})
 }
 
 // decodeRecord reads the value under an account's key. It refuses what it does
@@ -111,7 +113,7 @@ func decodeRecord(key string, value []byte) (*record, error) {
 	if s.SignIn == PolicyUnknown { // written before there were policies
 		s.SignIn = PolicyAny
 	}
-	return &record{Account: s.Account, secret: s.Secret, held: s.Held, former: s.Former, aliases: s.Aliases, names: s.Names}, nil
+	return &record{Account: s.Account, secret: s.Secret, held: s.Held, former: s.Former, aliases: s.Aliases, names: s.Names, tokens: s.Tokens}, nil
 }
 
 // unreadable stands for a record that cannot be read: the address exists, so that

@@ -19,15 +19,22 @@ type Choice struct {
 	Since time.Time
 }
 
+// AnyCertificate stands among the IDs of a Choice for every certificate of the account: it is not
+// known which of them it was.
+const AnyCertificate = "certificate"
+
 // Has reports whether the choice is on c.
 func (o Choice) Has(c Credential) bool {
-	return slices.Contains(o.IDs, c.ID) || !o.Since.IsZero() && !c.Created.Before(o.Since)
+	return slices.Contains(o.IDs, c.ID) || c.Kind == KindCertificate && slices.Contains(o.IDs, AnyCertificate) || !o.Since.IsZero() && !c.Created.Before(o.Since)
 }
 
 // Containment is what is taken from an account at once. The zero Containment is nothing.
 type Containment struct {
 	Freeze string // the reason for a freeze; "": the account stays as it is
-	Revoke Choice
+	// ReadsOn: what is revoked is all that was misused, so that the account is read on with the
+	// rest; but not one that was frozen wholly before.
+	ReadsOn bool
+	Revoke  Choice
 }
 
 // Contain freezes an account, revokes credentials of it, or both, in one act with what
@@ -39,7 +46,7 @@ func (i *Identity) Contain(ctx context.Context, a mail.Address, c Containment, f
 	}
 	acc, err = i.change(ctx, a, change{with: with, late: func(uint64) [][]byte { return facts(gone) }, edit: existing(a, func(old *record, revision uint64) (next *record, err error) {
 		if next, gone, err = old.without(c.Revoke, revision, i.o.Rand); err == nil && c.Freeze != "" {
-			next.Standing, next.FrozenReason, next.Revision = StandingFrozen, c.Freeze, revision
+			next.freeze(c, revision)
 		}
 		return next, err
 	})})
@@ -47,6 +54,16 @@ func (i *Identity) Contain(ctx context.Context, a mail.Address, c Containment, f
 		return Account{}, nil, err
 	}
 	return acc, gone, nil
+}
+
+// freeze stops the account. Where it is read on, the sessions that read with what is left go on,
+// so that its revision stays: those that send end by its standing.
+func (r *record) freeze(c Containment, revision uint64) {
+	r.ReadsOn = c.ReadsOn && (r.Standing == StandingActive || r.ReadsOn)
+	r.Standing, r.FrozenReason = StandingFrozen, c.Freeze
+	if !r.ReadsOn {
+		r.Revision = revision
+	}
 }
 
 // Revoke is Contain of credentials alone.
@@ -78,7 +95,7 @@ func (i *Identity) Revoking(a mail.Address, choice Choice, told func([]Credentia
 		if err != nil {
 			return store.Share{}, err
 		}
-		if len(gone) == 0 {
+		if len(gone) == 0 && next.tokens == old.tokens {
 			return store.Share{Facts: told(nil)}, nil
 		}
 		mutations, err := appendRecord([]store.Mutation{{Key: []byte(keyRevision), Value: codec.EncodeRevision(revision)}}, key, next)
@@ -94,7 +111,7 @@ func (i *Identity) Revoking(a mail.Address, choice Choice, told func([]Credentia
 // without returns the record without the chosen credentials, and those.
 func (r *record) without(choice Choice, revision uint64, rnd io.Reader) (next *record, gone []Credential, err error) {
 	made := *r
-	made.held = nil
+	made.held, made.tokens = nil, r.tokens.with(choice)
 	for _, h := range r.held {
 		if choice.Has(h.Credential) {
 			gone = append(gone, h.Credential)

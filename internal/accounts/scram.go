@@ -140,7 +140,7 @@ func (s *scramState) lookup(user string) (scram.StoredCredentials, error) {
 // whether there is such an account, or what it has.
 func (s *scramState) appOf(msg string) (c Credential, answer string, ok bool) {
 	var apps []held
-	if s.account != nil && s.account.Standing == StandingActive {
+	if s.account != nil && s.account.acts(s.x.peer.For) {
 		apps = s.account.held
 	}
 	for n := range s.x.id.limits().Credentials {

@@ -58,7 +58,7 @@ func (i *Identity) SignIn(ctx context.Context, user, password string, p Peer) (P
 		return Proof{}, fail(ErrBadCredentials, RuleBadPassword, "nobody can have this password: "+err.Error())
 	}
 	r := i.record(a.Key())
-	if h, ok := r.appOf(password); ok {
+	if h, ok := r.appOf(password, p.For); ok {
 		return i.admit(ctx, r, h.Credential, p)
 	}
 	t := i.newTrial(a, password, prepared, p)

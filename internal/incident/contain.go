@@ -46,10 +46,11 @@ type Keeper struct {
 	Now    func() time.Time
 }
 
-// Contain stops an account, in one act: it cannot sign in or send, the credentials that were
+// Contain stops an account, in one act: it cannot send, the credentials that were
 // used and those made since are revoked, what it has in the queue is held, and the incident
-// says why. Then its sessions end. Mail for it is still
-// delivered. by is the evidence of who did it.
+// says why. Where it is known what was used, what is left of its credentials reads on;
+// otherwise nobody signs in. Then the sessions end that have no right any more. Mail for it is
+// still delivered. by is the evidence of who did it.
 func (k Keeper) Contain(ctx context.Context, i Incident, by ...fact.Pair) (raised Incident, a accounts.Account, ended int, err error) {
 	if a, err = k.Accounts.Get(i.Account); err != nil {
 		return Incident{}, a, 0, err
@@ -90,7 +91,7 @@ func (k Keeper) containment(i *Incident) (accounts.Containment, error) {
 	if i.Rule == RuleOperator {
 		return c, nil
 	}
-	c.Revoke = accounts.Choice{IDs: i.Used, Since: i.Since}
+	c.Revoke, c.ReadsOn = accounts.Choice{IDs: i.Used, Since: i.Since}, i.Known
 	all, err := k.Accounts.Credentials(i.Account)
 	for _, held := range all {
 		if c.Revoke.Has(held) {

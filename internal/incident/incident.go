@@ -84,7 +84,9 @@ type Incident struct {
 	// containment, as are all that were made Since; Revoked are those in words.
 	Used    []string `json:"used,omitempty"`
 	Revoked []string `json:"revoked,omitempty"`
-	Seen    []Origin `json:"seen,omitempty"`
+	// Known: Used is all that was used of the account, so that what is left of it reads on.
+	Known bool     `json:"known,omitempty"`
+	Seen  []Origin `json:"seen,omitempty"`
 	// Cause is the message that the evidence was complete with; zero: it was none.
 	Cause Cause `json:"cause,omitzero"`
 
@@ -152,7 +154,7 @@ func (i Incident) with(more Incident) Incident {
 	}
 	if i.Rule == RuleOperator && more.Rule != RuleOperator {
 		// Evidence is not given up because a person was quicker.
-		i.Rule, i.Odds, i.CredentialOf, i.Credential = more.Rule, more.Odds, more.CredentialOf, more.Credential
+		i.Rule, i.Odds, i.CredentialOf, i.Credential, i.Known = more.Rule, more.Odds, more.CredentialOf, more.Credential, more.Known
 	}
 	if i.Cause.IsZero() {
 		i.Cause = more.Cause

@@ -79,5 +79,9 @@ func (n *Node) submittedWith(ctx context.Context, of mail.Address, id mail.ID) (
 		return nil, err
 	}
 	all, err := n.data.Accounts.Credentials(of)
-	return slices.DeleteFunc(all, func(c accounts.Credential) bool { return !slices.Contains(used, c.ID) }), err
+	all = slices.DeleteFunc(all, func(c accounts.Credential) bool { return !slices.Contains(used, c.ID) })
+	if slices.Contains(used, accounts.TokenID) { // which none of the account's own is
+		all = append(all, accounts.Credential{ID: accounts.TokenID, Kind: accounts.KindToken})
+	}
+	return all, err
 }

@@ -18,8 +18,9 @@ import (
 // Person is whom a token names.
 type Person struct {
 	Address mail.Address
-	Subject string // for good, at the provider
-	Client  string // that the token was given to
+	Subject string    // for good, at the provider
+	Client  string    // that the token was given to
+	Issued  time.Time // zero: the token does not say
 	Ends    time.Time
 	// Sends and Reads are what the token is for; at least one is true.
 	Sends, Reads bool
@@ -73,6 +74,7 @@ type claims struct {
 	Audience  list     `json:"aud"`
 	Expires   seconds  `json:"exp"`
 	NotBefore seconds  `json:"nbf"`
+	Issued    seconds  `json:"iat"`
 	Scope     string   `json:"scope"`
 	Scopes    list     `json:"scp"`
 	Party     string   `json:"azp"`
@@ -293,7 +295,11 @@ func (p Provider) decide(c claims, m Means) (Person, error) {
 	if err != nil {
 		return Person{}, refused("its claim %s is no address", p.Claim)
 	}
-	return Person{Address: a, Subject: c.Subject, Client: client, Ends: c.Expires.time(), Sends: sends, Reads: reads}, nil
+	var issued time.Time
+	if c.Issued != 0 {
+		issued = c.Issued.time()
+	}
+	return Person{Address: a, Subject: c.Subject, Client: client, Issued: issued, Ends: c.Expires.time(), Sends: sends, Reads: reads}, nil
 }
 
 // Reach looks whether the provider is there, and says what it lacks.

@@ -20,6 +20,7 @@ import (
 type Account struct {
 	Address         string    `json:"address"`
 	Standing        string    `json:"standing"`
+	ReadsOn         bool      `json:"reads_on,omitempty"` // though it is frozen
 	FrozenReason    string    `json:"frozen_reason,omitempty"`
 	Role            string    `json:"role"`
 	Created         time.Time `json:"created"`
@@ -317,7 +318,7 @@ func (op *Operator) AccountList(ctx context.Context, _ Caller, _ struct{}, fn fu
 func (op *Operator) view(a accounts.Account) Account {
 	held, _ := op.o.Queue.AccountHeld(a.Address)
 	return Account{
-		Address: a.Address.String(), Standing: a.Standing.String(), FrozenReason: a.FrozenReason, Role: a.Role.String(),
+		Address: a.Address.String(), Standing: a.Standing.String(), ReadsOn: a.ReadsOn, FrozenReason: a.FrozenReason, Role: a.Role.String(),
 		Created: a.Created, PasswordChanged: a.PasswordChanged, SignIn: a.SignIn.String(), QueueHeld: held,
 		Directory: a.Source.Directory, DN: a.Source.DN, MayNotSend: !a.Sends(),
 	}

@@ -351,10 +351,13 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 			Peer: by.Session.Peer, Door: by.Session.Door, Program: by.Session.Hello, TLS: by.Session.TLS, Conn: by.Session.Conn, At: w.o.Now(),
 		}}
 	}
+	i.Known = len(by.Used) > 0
 	for _, c := range by.Used {
 		i.Credential, i.CredentialOf = strings.TrimSpace("the "+c.Kind.String()+" "+c.Name), c.Created
 		if c.ID != "" {
 			i.Used = append(i.Used, c.ID)
+		} else if c.Kind == accounts.KindCertificate { // a partner's word, and one of several
+			i.Used = append(i.Used, accounts.AnyCertificate)
 		}
 	}
 	raised, _, ended, err := w.o.Contain(ctx, i, fact.Pair{Name: "by", Value: detector}, fact.Pair{Name: "odds", Value: hijack.OddsWords(v.Odds)})

@@ -38,8 +38,12 @@ func adminText(about []incident.Incident) string {
 			pausedText(&b, i)
 			continue
 		}
-		fmt.Fprintf(&b, "Incident %d: %s was contained at %s by %s.\nIt neither signs in nor sends, and what it has in the queue is held. Mail for it is still delivered.\n\nWhy: %s\n",
-			i.Number, i.Account, i.At.UTC().Format(time.RFC3339), i.By, i.Reason)
+		stops := "It neither signs in nor sends"
+		if i.Known {
+			stops = "It sends nothing, what was used to sign in is revoked while its other programs read on"
+		}
+		fmt.Fprintf(&b, "Incident %d: %s was contained at %s by %s.\n%s, and what it has in the queue is held. Mail for it is still delivered.\n\nWhy: %s\n",
+			i.Number, i.Account, i.At.UTC().Format(time.RFC3339), i.By, stops, i.Reason)
 		if len(about) > 1 {
 			b.WriteString("\n")
 			continue
@@ -100,8 +104,12 @@ func ownerText(i incident.Incident) string {
 	if i.Rule == incident.RuleOperator {
 		return stoppedText(i)
 	}
+	stops := "it cannot sign in or send. You still get mail."
+	if i.Known {
+		stops = "it cannot send, and what was used to sign in opens nothing any more. You still get mail,\nand programs that sign in with something else still read it."
+	}
 	return "Somebody else seems to use your account " + i.Account.String() + ". It was stopped at " + i.At.UTC().Format(time.RFC3339) +
-		":\nit cannot sign in or send. You still get mail.\n\nPlease ask whoever administers your mail for a new password, by telephone or in person.\nWhoever had the old one may have read your mail.\n"
+		":\n" + stops + "\n\nPlease ask whoever administers your mail for a new password, by telephone or in person.\nWhoever had the old one may have read your mail.\n"
 }
 
 // stoppedText is for the owner of an account that a person froze.
