@@ -320,7 +320,7 @@ func (r *record) refuses(c Credential, p Peer, now time.Time) error {
 	case c.Kind == KindPassword && r.PasswordRevoked:
 		return fail(ErrBadCredentials, RuleRevoked, "the password was revoked, and there is no new one")
 	case c.Kind == KindToken && r.tokens.dead(c):
-		return fail(ErrToken, RuleRevoked, "the access token is one of those that were revoked")
+		return fail(ErrBadCredentials, RuleRevoked, "the access token is one of those that were revoked")
 	case !r.SignIn.takes(c.Kind):
 		return fail(ErrBadCredentials, RulePolicy, "the account does not sign in with its "+c.Kind.String())
 	}

@@ -164,9 +164,7 @@ func greet(t *testing.T, raw net.Conn, door string, c *tls.Config) *client {
 
 // say sends a line and returns the last line of the answer; "" when the connection ended.
 func (c *client) say(line string) string {
-	if _, err := io.WriteString(c, line+"\r\n"); err != nil {
-		return ""
-	}
+	_, _ = io.WriteString(c, line+"\r\n") // of a session that is over the end is read
 	return c.line()
 }
 

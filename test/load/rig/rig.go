@@ -62,6 +62,8 @@ type Options struct {
 	Extra  string // further lines of the configuration
 	// Sendmail opens a door for the programs of this host.
 	Sendmail bool
+	// Reading opens the doors of mailboxes.
+	Reading bool
 }
 
 // Server is a server that can be started, stopped, killed and started again with
@@ -95,7 +97,7 @@ func Prepare(ctx context.Context, o Options) (*Server, error) {
 	if err := s.quickstart(ctx, o); err != nil {
 		return nil, err
 	}
-	if err := s.chooseDoors(o.IPv6); err != nil {
+	if err := s.chooseDoors(o); err != nil {
 		return nil, err
 	}
 	if len(s.Accounts) < 2 {
@@ -178,14 +180,18 @@ func greeted(addrs []string) error {
 }
 
 // chooseDoors replaces the doors by reserved ports, which stay the same over restarts.
-func (s *Server) chooseDoors(v6 bool) error {
+func (s *Server) chooseDoors(o Options) error {
 	hosts := []string{"127.0.0.1"}
-	if v6 {
+	if o.IPv6 {
 		hosts = append(hosts, "::1")
 	}
 	s.Listen = Doors{}
 	for _, host := range hosts {
-		for _, door := range []*[]string{&s.Listen.MX, &s.Listen.Submission, &s.Listen.Submissions} {
+		doors := []*[]string{&s.Listen.MX, &s.Listen.Submission, &s.Listen.Submissions}
+		if o.Reading {
+			doors = append(doors, &s.Listen.IMAP, &s.Listen.IMAPS, &s.Listen.POP3, &s.Listen.POP3S)
+		}
+		for _, door := range doors {
 			r, err := port.Reserve(host) // for as long as the process runs
 			if err != nil {
 				return err
@@ -221,9 +227,12 @@ func (s *Server) configuration(o Options) string {
 	default:
 		extra += "\n" + cheapPasswords
 	}
-	sendmail := ""
+	sendmail := "" // and what else is listened to
 	if o.Sendmail {
 		sendmail = fmt.Sprintf("sendmail    = %q\n", s.Sendmail())
+	}
+	if o.Reading {
+		sendmail += fmt.Sprintf("imap = %s\nimaps = %s\npop3 = %s\npop3s = %s\n", list(s.Listen.IMAP), list(s.Listen.IMAPS), list(s.Listen.POP3), list(s.Listen.POP3S))
 	}
 	return fmt.Sprintf(`hostname = %q
 data     = %q
@@ -292,7 +301,9 @@ func (s *Server) ready(ctx context.Context, done <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	var doors []string
-	doors = append(append(append(doors, s.Listen.MX...), s.Listen.Submission...), s.Listen.Submissions...)
+	for _, all := range [][]string{s.Listen.MX, s.Listen.Submission, s.Listen.Submissions, s.Listen.IMAP, s.Listen.IMAPS, s.Listen.POP3, s.Listen.POP3S} {
+		doors = append(doors, all...)
+	}
 	for _, addr := range doors {
 		for {
 			c, err := net.DialTimeout("tcp", addr, time.Second)
