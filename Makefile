@@ -141,7 +141,8 @@ audit:
 	./scripts/install-audit-peers
 	SALLYPORT_AUDIT=1 go test -timeout 30m -count 1 -v ./test/audit
 
-# Every mail program of docs/clients.md by every mechanism at both doors.
+# Every mail program of docs/clients.md by every mechanism at both doors, and the block of docs/guides/oidc.md
+# with a provider of others.
 clients:
 	./scripts/install-test-tools
 	./scripts/install-clients

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"sallyport/test/guide"
 )
 
 // provider is an OpenID provider of somebody else's, which runs as a program of its own.
@@ -29,7 +31,7 @@ type provider struct {
 }
 
 const (
-	providerAudience = "https://mail.example.org"
+	providerAudience = "https://mail.example.org" // as docs/guides/oidc.md has it
 	providerScope    = "smtp"
 	providerSecret   = "a secret of two" // as provider.mjs has it; it has blanks, which are quoted on the way (RFC 6749 §2.3.1)
 	providerBack     = "http://127.0.0.1:1/back"
@@ -168,8 +170,8 @@ func TestTokensOfAnotherProvider(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = fmt.Fprintf(f, "\n[auth]\nguesses = 1000\n\n[oidc]\nissuer = %q\naudience = %q\nscope = %q\nclients = [\"program\", \"opaque\"]\nask_as = \"sallyport\"\nask_secret_file = %q\n",
-		p.issuer, providerAudience, providerScope, secret)
+	block := guide.Replaced(t, guide.Open(t, "oidc.md").Block("toml", 0), "https://login.example.org/realms/staff", p.issuer, `["thunderbird"]`, `["thunderbird", "opaque"]`)
+	_, err = fmt.Fprintf(f, "\n[auth]\nguesses = 1000\n\n%sask_as = \"sallyport\"\nask_secret_file = %q\n", block, secret)
 	if err = errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +194,7 @@ func TestTokensOfAnotherProvider(t *testing.T) {
 			t.Errorf("%q is not in:\n%s", why, out)
 		}
 	}
-	signed, id := p.tokens("program", alice)
+	signed, id := p.tokens("thunderbird", alice)
 	takes(alice, signed, "by a token that is a JWT")
 	opaque, _ := p.tokens("opaque", alice)
 	takes(alice, opaque, "by a token that is asked about")
@@ -200,9 +202,9 @@ func TestTokensOfAnotherProvider(t *testing.T) {
 	refuses(alice, opaque+"x", "good for nothing")
 	strange, _ := p.tokens("stranger", alice)
 	refuses(alice, strange, "not among oidc.clients")
-	others, _ := p.tokens("program", bob.Address)
+	others, _ := p.tokens("thunderbird", bob.Address)
 	refuses(alice, others, "the token of another address")
-	unverified, _ := p.tokens("program", "unverified@local.test")
+	unverified, _ := p.tokens("thunderbird", "unverified@local.test")
 	refuses("unverified@local.test", unverified, "has not verified the address")
 	late, _ := p.tokens("opaque", alice)
 	p.stop()

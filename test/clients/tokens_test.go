@@ -142,7 +142,7 @@ func TestProgramsWithTokens(t *testing.T) {
 		})
 	}
 	out := Run(t, nil, s.Binary, "trace", alice, "-c", s.Config)
-	for _, words := range []string{"it has ended", "OAUTHBEARER", "XOAUTH2"} {
+	for _, words := range []string{"the time of the access token is over", "OAUTHBEARER", "XOAUTH2"} {
 		if !strings.Contains(out, words) {
 			t.Errorf("%q is not in:\n%s", words, out)
 		}

@@ -12,7 +12,6 @@ import (
 var waiting = []string{
 	"active-directory.md",
 	"dmarc.md",
-	"oidc.md",
 	"openldap.md",
 	"rspamd.md",
 }

@@ -12,7 +12,7 @@ const program = (client_id) => ({
 const person = (address) => ({ email: address, email_verified: !address.startsWith("unverified") });
 
 const provider = new Provider(issuer, {
-  clients: [program("program"), program("opaque"), program("stranger"), { client_id: "sallyport", client_secret: "a secret of two", redirect_uris }],
+  clients: [program("thunderbird"), program("opaque"), program("stranger"), { client_id: "sallyport", client_secret: "a secret of two", redirect_uris }],
   scopes: ["openid", "email", scope],
   claims: { openid: ["sub"], email: ["email", "email_verified"] },
   findAccount: (_, id) => ({ accountId: id, claims: () => ({ sub: id, ...person(id) }) }),
