@@ -2,8 +2,10 @@ package server
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"net"
+	"slices"
 
 	"github.com/klauspost/compress/flate"
 
@@ -41,22 +43,38 @@ func (c *conn) compress(tag string) result {
 	return result{status: "-"}
 }
 
+// deflatePiece is the most that is compressed at once; what it becomes is held until it is written.
+const deflatePiece = 32 << 10
+
 // deflated is a connection whose octets are compressed.
 type deflated struct {
 	net.Conn
-	in  io.Reader
-	out io.Writer
+	in io.Reader
 }
 
 func newDeflated(nc net.Conn) *deflated {
-	return &deflated{Conn: nc, in: flate.NewReader(bufio.NewReaderSize(nc, textconn.Keep)), out: flate.NewStatelessWriter(nc)}
+	return &deflated{Conn: nc, in: flate.NewReader(bufio.NewReaderSize(nc, textconn.Keep))}
 }
 
 // Read implements io.Reader.
 func (d *deflated) Read(p []byte) (int, error) { return d.in.Read(p) }
 
-// Write sends all of p.
-func (d *deflated) Write(p []byte) (int, error) { return d.out.Write(p) }
+// Write sends all of p, each piece by one write. The compressor alone makes five of a short line, and the
+// last, an empty block, says nothing: Thunderbird, woken by it while it idles, waits for a line behind it, and
+// no longer for what its user does.
+func (d *deflated) Write(p []byte) (int, error) {
+	var whole bytes.Buffer
+	for piece := range slices.Chunk(p, deflatePiece) {
+		whole.Reset()
+		if err := flate.StatelessDeflate(&whole, piece, false, nil); err != nil {
+			return 0, err
+		}
+		if _, err := d.Conn.Write(whole.Bytes()); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
 
 // CloseWrite tells the client that nothing follows.
 func (d *deflated) CloseWrite() error {

@@ -11,6 +11,31 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
+// counted counts the writes to a connection.
+type counted struct {
+	net.Conn
+	writes int
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	c.writes++
+	return c.Conn.Write(p)
+}
+
+// What belongs together is written at once: nothing without a meaning comes behind a line, by which a client
+// that idles would be woken.
+func TestDeflatedIsOneWrite(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	go func() { _, _ = io.Copy(io.Discard, near) }()
+	for _, text := range []string{"+ idling\r\n", "* 1 EXISTS\r\n", strings.Repeat("* 12 FETCH (FLAGS (\\Seen))\r\n", 100), strings.Repeat("x", deflatePiece)} {
+		c := &counted{Conn: far}
+		if n, err := newDeflated(c).Write([]byte(text)); n != len(text) || err != nil || c.writes != 1 {
+			t.Errorf("%.20q: %d octets, %v, in %d writes", text, n, err, c.writes)
+		}
+	}
+}
+
 // What was sent through a compressed connection comes out the same, at once, in pieces of any length.
 func TestDeflated(t *testing.T) {
 	near, far := net.Pipe()

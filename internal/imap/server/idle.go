@@ -13,7 +13,9 @@ func (c *conn) idle(ctx context.Context) result {
 	if c.box != nil {
 		c.look(ctx)
 	}
-	if c.Flush() != nil {
+	// What there is to tell leaves with that line, below. Thunderbird listens only after the line, and
+	// does not hear what comes while it makes ready to.
+	if (c.box == nil || c.Ended()) && c.Flush() != nil {
 		return result{status: "-", end: EndEOF}
 	}
 	c.Rest()
