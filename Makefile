@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, proxies, networks, flood, configs, walks, pkcs12, clients, moving, lint, vuln.
+# The rest: build, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, proxies, networks, flood, configs, walks, pkcs12, clients, thunderbird, moving, lint, vuln.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -14,7 +14,7 @@ LEAST    ?= 85
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := certificate expiry hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies screen networks flood rollout hijack drill audit moving
+.PHONY: run build test unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies screen networks flood rollout hijack drill audit moving thunderbird
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -147,6 +147,14 @@ clients:
 	./scripts/install-test-tools
 	./scripts/install-clients
 	SALLYPORT_CLIENTS=1 go test -count 1 -v ./test/clients
+
+# A day with Debian's Thunderbird on a display of its own, in namespaces of the kernel: about a minute and
+# a half, as root. PICTURES is where it leaves a picture of each step, to be looked at.
+PICTURES ?= $(CURDIR)/bin/thunderbird
+thunderbird:
+	./scripts/install-test-tools
+	./scripts/install-thunderbird
+	SALLYPORT_THUNDERBIRD='$(abspath $(PICTURES))' go test -timeout 12m -count 1 -v ./test/thunderbird
 
 # A hundred thousand messages from Debian's Dovecot, with the importing process killed ten times; out
 # again, read by Dovecot; and what damage costs. As root.
