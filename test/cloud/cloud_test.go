@@ -214,6 +214,11 @@ func TestDevicesInFrontOfATenant(t *testing.T) {
 	o.want(look, "1 message")
 	o.want(o.sh("sallyport doctor"), "wrong    tokens: route *: the server has no token that is taken")
 	o.want(o.sh("sallyport trace --kind ALARM"), "next-hop-token")
+	o.guide.EveryCommand(nil)
+	o.sh(o.guide.Command("sallyport account freeze printer-2f@devices.example.org"))
+	if err := o.send(device, "stolen"); err == nil || !strings.HasPrefix(err.Error(), "535 ") {
+		t.Errorf("a stolen device: %v", err)
+	}
 	for _, secret := range []string{tenant.Secret, second, o.password} {
 		text, err := os.ReadFile(filepath.Join(o.dir, "log"))
 		must(t, err)

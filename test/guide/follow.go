@@ -68,9 +68,8 @@ func (g *Guide) end() {
 	if g.t.Failed() || g.t.Skipped() {
 		return
 	}
-	test, _, _ := strings.Cut(g.t.Name(), "/")
 	for _, f := range Fates(g.t) {
-		if f.Guide == g.name && f.Test == test && f.Block != WholeText && !g.taken[f.Block] {
+		if f.Guide == g.name && f.Test == g.t.Name() && f.Block != WholeText && !g.taken[f.Block] {
 			g.t.Errorf("%s: nothing became of the block %q, which fates.txt promises", g.name, f.Block)
 		}
 	}

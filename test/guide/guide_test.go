@@ -73,12 +73,13 @@ func follows(t *testing.T, f Fate) {
 		t.Fatal(err)
 	}
 	there, opens := false, false
+	test, _, _ := strings.Cut(f.Test, "/") // and a part of it
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		there = there || strings.Contains(string(text), "\nfunc "+f.Test+"(t *testing.T) {")
+		there = there || strings.Contains(string(text), "\nfunc "+test+"(t *testing.T) {")
 		opens = opens || strings.Contains(string(text), `, "`+f.Guide+`")`)
 	}
 	if !there || !opens {

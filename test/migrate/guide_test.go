@@ -96,6 +96,7 @@ func TestGuideExchange(t *testing.T) {
 	heavy(t)
 	g := prepare(t, "")
 	doc := guide.Open(t, "exchange.md")
+	doc.EveryCommand(nil)
 	g.write(guide.Replaced(t, doc.Block("toml", 0), "/etc/sallyport/exchange-ca.pem", g.dir+"/tls/fullchain.pem"))
 	g.certificate()
 	g.must("check")
@@ -118,11 +119,15 @@ func TestGuideExchange(t *testing.T) {
 		wide = append(wide, byte(c), 0)
 	}
 	must(t, os.WriteFile(list, wide, 0o644))
-	g.must("reload")
+	g.sh(doc.Command("sallyport check -c FILE", "FILE", g.conf))
+	g.sh(doc.Command("sallyport reload"))
 	for address, want := range map[string]bool{"nobody@example.org": true, "alice@example.org": false} {
 		if got := g.taken(address, "second"); got != want {
 			t.Errorf("after the reload %s: %v", address, got)
 		}
+	}
+	if out := g.sh(doc.Command("sallyport trace ADDRESS", "ADDRESS", "boss@example.org")); !strings.Contains(out, "[127.0.0.1]:"+g.lmtp+" 250 2.0.0 taken") {
+		t.Errorf("the trace does not say what Exchange answered:\n%s", out)
 	}
 }
 
@@ -136,6 +141,7 @@ func TestGuideApplicationRelay(t *testing.T) {
 	}
 	g := prepare(t, "")
 	doc := guide.Open(t, "application-relay.md")
+	doc.EveryCommand(map[string]string{"sallyport quickstart": "the newcomer of test/walk runs it, and test/script sends by its socket"})
 	g.certificate()
 	own, run, tree := "[domain.\"example.org\"]\ndeliver = \"maildir\"\n", filepath.Join(g.dir, "run"), filepath.Join(g.dir, "tree")
 	people := freePort(t)
@@ -225,6 +231,7 @@ func TestGuideDovecot(t *testing.T) {
 	needsDovecot(t)
 	g := prepare(t, "")
 	doc := guide.Open(t, "dovecot.md")
+	doc.EveryCommand(nil)
 	socket := filepath.Join(g.dir, "dovecot-lmtp")
 	g.write(guide.Replaced(t, doc.Block("toml", 0), "/run/dovecot/lmtp", socket, "alice@example.org", "nobody@example.org"))
 	user := "auth_username_format = %Ln\n" // nobody is the user of the host that every Debian has, and that Dovecot takes
@@ -255,6 +262,7 @@ func TestGuideDovecot(t *testing.T) {
 	if out, err := exec.Command("doveadm", "-c", g.dir+"/dovecot.conf", "user", "nobody@example.org").CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}
+	g.commands(doc)
 	// The mailbox is full by now. Dovecot says so when the message has come, or at RCPT.
 	quota := "mail_plugins = quota\nplugin {\n  quota = maildir:User quota\n  quota_rule = *:messages=1\n}\n"
 	for _, early := range []bool{false, true} {
@@ -277,6 +285,36 @@ func TestGuideDovecot(t *testing.T) {
 		}
 		must(t, c.Close())
 	}
+}
+
+// commands gives those of the guide's sentences: without the key postmaster his mail is held, and
+// with it nothing is but what is.
+func (g *guideServer) commands(doc *guide.Guide) {
+	g.t.Helper()
+	own, err := os.ReadFile(g.conf)
+	must(g.t, err)
+	must(g.t, os.WriteFile(g.conf, regexp.MustCompile(`(?m)^postmaster .*\n`).ReplaceAll(own, nil), 0o600))
+	g.sh(doc.Command("sallyport check -c FILE", "FILE", g.conf) + " && sallyport reload")
+	if !g.taken("postmaster@example.org", "held") {
+		g.t.Error("postmaster is refused")
+	}
+	held := ""
+	eventually(g.t, "mail for postmaster is held", func() bool {
+		held = g.sh(doc.Command("sallyport queue ls --held"))
+		return strings.Contains(held, "postmaster@example.org")
+	})
+	must(g.t, os.WriteFile(g.conf, own, 0o600))
+	g.sh("sallyport reload")
+	g.sh(doc.Command("sallyport queue rm ID", "ID", regexp.MustCompile(`(?m)^[0-9a-z]{20,}`).FindString(held)))
+	if out := g.sh(doc.Command("sallyport queue ls --held")); strings.Contains(out, "postmaster@example.org") {
+		g.t.Errorf("it is held still:\n%s", out)
+	}
+	for command, want := range map[string]string{doc.Command("sallyport trace ADDRESS", "ADDRESS", "nobody@example.org"): " Saved", doc.Command("sallyport callout ls"): "User doesn't exist"} {
+		if out := g.sh(command); !strings.Contains(out, want) {
+			g.t.Errorf("%s does not say what Dovecot answered:\n%s", command, out)
+		}
+	}
+	g.sh(doc.Command("sallyport account add alice@example.org") + " --generate")
 }
 
 // The guide to Maildirs that Dovecot reads.
@@ -354,13 +392,13 @@ func TestGuidePostfix(t *testing.T) {
 		}
 	}
 	must(t, os.WriteFile(log, []byte(text.String()), 0o644))
-	document := strings.Join(strings.Fields(guide.Text(t, "guides/postfix.md")), " ")
+	doc.EveryCommand(nil)
 	for command, want := range map[string]string{
 		"sallyport learn log /var/log/mail.log* -c new.toml":     "5 correspondents",
 		"grep -E '^(2026-11-01T|Nov ( |0)1 )' /var/log/mail.log": wanted.String(),
 	} {
-		if !strings.Contains(document, "`"+command+"`") {
-			t.Errorf("the guide no longer says %s", command)
+		if doc.Says("`" + command + "`"); strings.HasPrefix(command, "sallyport ") {
+			doc.Command(command)
 		}
 		if out := g.sh(strings.ReplaceAll(command, "/var/log/mail.log", log)); !strings.Contains(out, want) {
 			t.Errorf("%s:\n%s", command, out)

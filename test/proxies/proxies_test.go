@@ -32,6 +32,7 @@ func TestBehindABalancer(t *testing.T) {
 	for _, way := range ways() {
 		t.Run(way.name, func(t *testing.T) {
 			w := serve(t)
+			w.guide.EveryCommand(nil)
 			w.reload(w.listed())
 			d := way.front(w, way.edit...)
 			const client = "127.0.3.3"
@@ -226,7 +227,7 @@ func (w *world) count(client, kind string) (n int) {
 // trace returns what is known of a client's address; nothing is a status of its own.
 func (w *world) trace(address string) (all []entry) {
 	w.t.Helper()
-	out, _ := w.CLI(w.t.Context(), "", "trace", address, "--json")
+	out, _ := w.CLI(w.t.Context(), "", append(strings.Fields(w.guide.Command("sallyport trace CLIENT", "CLIENT", address))[1:], "--json")...)
 	for line := range strings.Lines(out) {
 		var e entry
 		if err := json.Unmarshal([]byte(line), &e); err != nil {

@@ -76,7 +76,7 @@ func (w *world) reload(more string) {
 	text, err := os.ReadFile(w.Config)
 	must(w.t, err)
 	must(w.t, os.WriteFile(w.Config, append(text, more...), 0o600))
-	_, err = w.CLI(w.t.Context(), "", "reload")
+	_, err = w.CLI(w.t.Context(), "", strings.Fields(w.guide.Command("sallyport reload"))[1:]...)
 	must(w.t, err)
 }
 

@@ -164,13 +164,15 @@ func TestPasswordsForEverybody(t *testing.T) {
 	if again := o.handedOut(); len(again) != len(passwords) || o.read("handout/failed") != everybody {
 		t.Errorf("a second run changes something: %d passwords, failed:\n%s", len(again), o.read("handout/failed"))
 	}
-	o.changesOver(block, passwords)
+	o.changesOver(doc, passwords)
 }
 
 // changesOver watches who still uses a password of his own, closes it, and loses a device.
-func (o *office) changesOver(block func(string) string, passwords map[string]string) {
+func (o *office) changesOver(doc *guide.Guide, passwords map[string]string) {
 	t := o.t
 	t.Helper()
+	doc.EveryCommand(nil)
+	block := func(name string) string { return doc.Block(name, 0) }
 	o.write("people", "alice@local.test phone\nbob@local.test phone\n")
 	watched := o.sh(block("watch"))
 	for _, line := range []string{`(?m)^alice@local\.test$`, `(?m)^pw\d+ +password +- .* - +- +-$`, `(?m)^app\d+ +app password +phone .*20\d\d-.*20\d\d-.* UTC`} {
@@ -197,6 +199,10 @@ func (o *office) changesOver(block func(string) string, passwords map[string]str
 	why := "the account does not sign in with its password"
 	if out := o.sh("sallyport trace alice@local.test --kind sign-in"); !strings.Contains(out, why) || !strings.Contains(guide.Text(t, "guides/app-passwords.md"), "`"+why+"`") {
 		t.Errorf("the trace does not say why:\n%s", out)
+	}
+	o.sh(doc.Command("sallyport account sign-in ADDRESS any", "ADDRESS", "alice@local.test"))
+	if err := o.signsIn("alice@local.test", own); err != nil {
+		t.Errorf("the account's own password, opened again: %v", err)
 	}
 	o.sh(strings.ReplaceAll(block("lost"), "@example.org", "@local.test"))
 	if err := o.signsIn("bob@local.test", passwords["bob@local.test phone"]); err == nil {
