@@ -170,6 +170,7 @@ CRASH     ?= 10000
 SEQUENCES ?= 100000
 MAILBOXES ?= 500000
 CHANGES   ?= 5000
+STRESS    ?= 5m
 crash:
 	./scripts/install-test-tools
 	SALLYPORT_CRASH=$(CRASH) go test -timeout 30m -count 1 -v ./test/crash
@@ -177,6 +178,7 @@ crash:
 model:
 	SALLYPORT_SEQUENCES=$(SEQUENCES) go test -timeout 30m -count 1 -v ./test/sequence
 	SALLYPORT_SEQUENCES=$(MAILBOXES) go test -timeout 60m -count 1 -run TestModel -v ./internal/imap/server
+	SALLYPORT_STRESS=$(STRESS) go test -timeout 60m -count 1 -run TestStress -v ./internal/imap/server
 	go test -timeout 60m -count 1 -run TestAChangeIsProvenAsTheWhole -v ./internal/directory/proof -rapid.checks=$(CHANGES)
 
 # Passwords for PEOPLE people by the scripts that the guide prints; make test has a few.
