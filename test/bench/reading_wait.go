@@ -89,9 +89,19 @@ func (s *readings) idlers(ctx context.Context, r *reading, secured bool) (i idle
 	if err != nil {
 		return i, err
 	}
+	// What opening left behind is not what idling takes.
+	select {
+	case <-time.After(idleRest):
+	case <-ctx.Done():
+		return i, ctx.Err()
+	}
 	i.After, err = memoryAtRest(ctx, r.root)
 	return i, err
 }
+
+// idleRest is how long clients have idled when the memory that they take is read: a little longer than Go
+// leaves garbage alone that nobody else has collected.
+const idleRest = 130 * time.Second
 
 // idleOn opens a folder and idles.
 func idleOn(ctx context.Context, r *reading, addr string, cfg *tls.Config, folder string) (*reader, error) {
