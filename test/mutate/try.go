@@ -127,14 +127,17 @@ func try(ctx context.Context, p *source, binary string, reach []reached, o optio
 		wait.Go(func() {
 			for s := range work {
 				r := result{s, one(ctx, p, binary, reach, s, o)}
+				if o.sample > 1 && (r.verdict == survived || r.verdict == unreached) && ctx.Err() == nil {
+					fmt.Fprintf(os.Stderr, "%s:%d: %s\n", s.file.name, s.line, s.what)
+				}
 				lock.Lock()
 				results = append(results, r)
 				lock.Unlock()
 			}
 		})
 	}
-	for _, s := range p.sites {
-		if !s.takenOut && (o.only == nil || o.only.MatchString(fmt.Sprintf("%s:%d", s.file.name, s.line))) {
+	for n, s := range p.sites {
+		if n%max(1, o.sample) == 0 && !s.takenOut && (o.only == nil || o.only.MatchString(fmt.Sprintf("%s:%d", s.file.name, s.line))) {
 			work <- s
 		}
 	}
