@@ -92,7 +92,7 @@ func TestWhoWatchesIsTold(t *testing.T) {
 // A new program is told by its name, its TLS and its way of signing in, and by no digits.
 func TestProgramsAreToldApart(t *testing.T) {
 	programs := map[string]string{}
-	for _, hello := range []string{"client.test", "CLIENT.elsewhere.test", "client42.test", "[192.0.2.1]", "[IPv6:2001:db8::1]", "evil.test"} {
+	for _, hello := range []string{"client.test", "CLIENT.elsewhere.test", "client42.test", "client90.test", "[192.0.2.1]", "[IPv6:2001:db8::1]", "evil.test"} {
 		seen := &watcher{}
 		w := newWorldOf(t, setup{limits: intake.DefaultLimits(), watch: seen})
 		c := w.connect(server.KindSubmissions)
@@ -101,7 +101,7 @@ func TestProgramsAreToldApart(t *testing.T) {
 		programs[hello] = seen.signed[0].Program
 	}
 	one, literal, other := programs["client.test"], programs["[192.0.2.1]"], programs["evil.test"]
-	if programs["CLIENT.elsewhere.test"] != one || programs["client42.test"] != one || programs["[IPv6:2001:db8::1]"] != literal || one == literal || other == one {
+	if programs["CLIENT.elsewhere.test"] != one || programs["client42.test"] != one || programs["client90.test"] != one || programs["[IPv6:2001:db8::1]"] != literal || one == literal || other == one {
 		t.Errorf("%q", programs)
 	}
 }
