@@ -29,9 +29,13 @@ func noticeOf(t *testing.T, change func(*notice, *report)) notice {
 		t.Fatal(err)
 	}
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	n := notice{host: host, to: aPath(t, "alice@local.test"), at: at, until: at.Add(time.Hour), limits: DefaultLimits(), entry: spool.Entry{Received: at.Add(-time.Hour)}}
+	id, err := mail.NewID(at, strings.NewReader(strings.Repeat("7", 64)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := notice{host: host, id: id, to: aPath(t, "alice@local.test"), at: at, until: at.Add(time.Hour), limits: DefaultLimits(), entry: spool.Entry{Received: at.Add(-time.Hour)}}
 	r := report{
-		state:   spool.RecipientState{Recipient: mail.Recipient{Address: aPath(t, "x@remote.test")}, Delivery: spool.Delivery{Kind: spool.KindOutbound}},
+		state:   spool.RecipientState{Delivery: spool.Delivery{Kind: spool.KindOutbound, Recipient: mail.Recipient{Address: aPath(t, "x@remote.test")}}},
 		outcome: mail.Outcome{Recipient: aPath(t, "x@remote.test"), Reply: mail.R(550, "5.1.1", "no such user"), Remote: "mx.remote.test (192.0.2.1:25)", Said: true}, action: actionFailed,
 	}
 	if change != nil {
@@ -63,10 +67,10 @@ func TestWhatAPersonReads(t *testing.T) {
 		hasNot string
 	}{
 		"failed": {nil, []string{"This is the mail server mx.local.test.\r\n\r\n", "could not be delivered to x@remote.test.\r\nmx.remote.test (192.0.2.1:25) said:\r\n    550 5.1.1 no such user\r\n",
-			"Your message was accepted on Sun, 01 Mar 2026 11:00:00 +0000 as "}, "yet"},
+			"Your message was accepted on Sun, 1 Mar 2026 11:00:00 +0000 as "}, "yet"},
 		"found by us":       {func(_ *notice, r *report) { r.outcome.Said = false }, []string{"This server tried mx.remote.test (192.0.2.1:25) and found:\r\n"}, "said:"},
 		"our own word":      {func(_ *notice, r *report) { r.outcome.Said, r.outcome.Remote = false, ourName }, []string{"This server says:\r\n"}, "said:"},
-		"delayed":           {func(_ *notice, r *report) { r.action = actionDelayed }, []string{"to x@remote.test yet.\r\n", "goes on trying until Sun, 01 Mar 2026 13:00:00 +0000.\r\n"}, "could not be delivered to x@remote.test.\r\n"},
+		"delayed":           {func(_ *notice, r *report) { r.action = actionDelayed }, []string{"to x@remote.test yet.\r\n", "goes on trying until Sun, 1 Mar 2026 13:00:00 +0000.\r\n"}, "could not be delivered to x@remote.test.\r\n"},
 		"relayed":           {func(_ *notice, r *report) { r.action = actionRelayed }, []string{"was relayed to x@remote.test: the next server took it"}, "could not"},
 		"delivered":         {func(_ *notice, r *report) { r.action = "delivered" }, []string{"Your message was delivered to x@remote.test.\r\n"}, "could not"},
 		"of a forward":      {func(n *notice, _ *report) { n.entry.Forward = spool.ForwardSent }, []string{"A message for you could not be forwarded to x@remote.test.", "The message itself is in your mailbox.", "The forward was accepted on"}, "Your message"},
@@ -94,12 +98,12 @@ func TestWhatAProgramReads(t *testing.T) {
 		has    []string
 		hasNot string
 	}{
-		"failed":         {nil, []string{"Reporting-MTA: dns; mx.local.test\r\n", "Arrival-Date: Sun, 01 Mar 2026 11:00:00 +0000\r\n\r\nFinal-Recipient: rfc822; x@remote.test\r\nAction: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; mx.remote.test\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user\r\n"}, "Will-Retry-Until"},
+		"failed":         {nil, []string{"Reporting-MTA: dns; mx.local.test\r\n", "Arrival-Date: Sun, 1 Mar 2026 11:00:00 +0000\r\n\r\nFinal-Recipient: rfc822; x@remote.test\r\nAction: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; mx.remote.test\r\nDiagnostic-Code: smtp; 550 5.1.1 no such user\r\n"}, "Will-Retry-Until"},
 		"as written":     {func(_ *notice, r *report) { r.state.Recipient.ORcpt = mail.ORcpt{Type: "rfc822", Address: fits} }, []string{"Original-Recipient: rfc822; " + fits + "\r\n"}, ""},
 		"too long":       {func(_ *notice, r *report) { r.state.Recipient.ORcpt = mail.ORcpt{Type: "rfc822", Address: fits + "a"} }, nil, "Original-Recipient"},
 		"an envelope id": {func(n *notice, _ *report) { n.entry.Envelope.EnvID = "id7" }, []string{"Original-Envelope-Id: id7\r\n"}, ""},
 		"found by us":    {func(_ *notice, r *report) { r.outcome.Said = false }, []string{"Diagnostic-Code: x-sallyport; 550"}, "Remote-MTA"},
-		"delayed":        {func(_ *notice, r *report) { r.action = actionDelayed }, []string{"Action: delayed\r\nStatus: 4.0.0\r\n", "Will-Retry-Until: Sun, 01 Mar 2026 13:00:00 +0000\r\n"}, ""},
+		"delayed":        {func(_ *notice, r *report) { r.action = actionDelayed }, []string{"Action: delayed\r\nStatus: 4.0.0\r\n", "Will-Retry-Until: Sun, 1 Mar 2026 13:00:00 +0000\r\n"}, ""},
 	} {
 		text := noticeOf(t, row.change).status()
 		for _, want := range row.has {
