@@ -114,13 +114,12 @@ networks:
 configs:
 	SALLYPORT_CONFIGS=100 go test -timeout 30m -count 1 ./test/configs
 
-# README.md, docs/operations.md and some of docs/guides word by word, the program built as the README says; make test takes it as built.
 # A stranger who offers one mailbox FLOOD MiB and more, as large messages, for 28 s: what is taken of it, and what the disk holds.
 FLOOD ?= 2900
 flood:
 	SALLYPORT_FLOOD=$(FLOOD) go test -timeout 5m -count 1 -run TestFloodOfOctets -v ./test/keys
 
-# README.md and docs/operations.md word by word, the program built as the README says.
+# README.md, docs/operations.md and some of docs/guides word by word, the program built as the README says; make test takes it as built.
 walks:
 	./scripts/install-test-tools
 	SALLYPORT_WALKS=1 go test -timeout 30m -count 1 -v ./test/walk
