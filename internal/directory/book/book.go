@@ -184,23 +184,25 @@ func (b *Book) refresh(ctx context.Context, anew bool) error {
 	b.state.Lock()
 	defer b.state.Unlock()
 	changes, s := b.o.Accounts.Changes(), b.Entries()
-	pending := b.pending
-	b.pending = nil
 	switch {
 	case anew:
 	case b.made.of(s, changes):
-		return nil
-	case pending.of(s, changes):
-		b.take(pending)
+		return nil // what is pending may be about to become durable
+	case b.pending.of(s, changes):
+		b.take(b.pending)
 		return nil
 	}
+	pending := b.pending
+	b.pending = nil
 	st, addresses, err := b.standing(ctx, b.stated)
 	if err != nil {
 		return err
 	}
-	if next, ok := b.made.withAccounts(st, s, addresses, changes); ok && !anew {
-		b.take(next)
-		return nil
+	for _, m := range []*made{b.made, pending} { // accounts changed, or entries and accounts in one act
+		if next, ok := m.withAccounts(st, s, addresses, changes); ok && !anew {
+			b.take(next)
+			return nil
+		}
 	}
 	b.made = nil // the next change is judged as a whole
 	next, err := st.make(s, s, addresses)
@@ -216,7 +218,7 @@ func (b *Book) refresh(ctx context.Context, anew bool) error {
 
 // take puts in force what a change of what stands came to. The caller holds state.
 func (b *Book) take(next *made) {
-	b.made, b.fault = next, nil
+	b.made, b.pending, b.fault = next, nil, nil
 	b.current.Store(next.snapshot)
 }
 

@@ -72,10 +72,10 @@ func (b *Book) judged(c Change) roster.Change {
 			return e, err
 		},
 		Check: func(ctx context.Context, before, after *roster.State) error {
-			if c.Accounts == nil && b.stepped(before, after, edit) {
+			if b.stepped(before, after, edit, c.Accounts) {
 				return nil
 			}
-			err := b.wouldBe(ctx, after, c.Accounts)
+			err := b.anew(ctx, after, c.Accounts)
 			if err != nil && removes && b.noWorse(ctx, before, err) {
 				return nil
 			}
@@ -90,31 +90,50 @@ func (b *Book) judged(c Change) roster.Change {
 
 // stepped reports whether the directory that stands and was proven stands with an edit, and is
 // closed, by what the edit touches. False: only the whole can tell.
-func (b *Book) stepped(before, after *roster.State, e roster.Edit) bool {
+func (b *Book) stepped(before, after *roster.State, e roster.Edit, become func([]mail.Address) []mail.Address) bool {
 	b.state.Lock()
 	defer b.state.Unlock()
 	if !b.made.of(before, b.o.Accounts.Changes()) {
 		return false
 	}
-	next, ok := b.made.withEntries(b.stated, before, after, e)
+	next, ok := b.made.withEntries(b.stated, before, after, e, become)
 	if ok {
 		b.pending = next
 	}
 	return ok
 }
 
+// anew is wouldBe for a change. What it came to counts as proven when the change is made, so that
+// the next one is judged by what it touches.
+func (b *Book) anew(ctx context.Context, after *roster.State, become func([]mail.Address) []mail.Address) error {
+	changes := b.o.Accounts.Changes()
+	j, st, err := b.judgement(ctx, after, become)
+	if err != nil {
+		return err
+	}
+	b.state.Lock()
+	defer b.state.Unlock()
+	b.pending = madeOf(j, st, after, changes)
+	return nil
+}
+
 // wouldBe says what would be wrong with the directory if the entries were s, and whom it
 // would let relay. become makes the accounts of then of those of now.
 func (b *Book) wouldBe(ctx context.Context, s *roster.State, become func([]mail.Address) []mail.Address) error {
+	_, _, err := b.judgement(ctx, s, become)
+	return err
+}
+
+func (b *Book) judgement(ctx context.Context, s *roster.State, become func([]mail.Address) []mail.Address) (Judged, Stated, error) {
 	st, addresses, err := b.standing(ctx, b.Stated())
 	if err != nil {
-		return err
+		return Judged{}, st, err
 	}
 	if become != nil {
 		addresses = become(addresses)
 	}
-	_, err = st.judge(s, b.Entries(), addresses)
-	return err
+	j, err := st.judge(s, b.Entries(), addresses)
+	return j, st, err
 }
 
 // noWorse reports whether every fault is one that stands already.

@@ -2,6 +2,7 @@ package book
 
 import (
 	"slices"
+	"strings"
 
 	"sallyport/internal/directory"
 	"sallyport/internal/directory/proof"
@@ -45,9 +46,9 @@ func (m *made) of(s *roster.State, changes uint64) bool {
 	return m != nil && m.entries == s && m.changes == changes
 }
 
-// withEntries is the directory after an edit of the entries; false: only the whole can tell whether
-// it stands and is closed.
-func (m *made) withEntries(st Stated, before, after *roster.State, e roster.Edit) (*made, bool) {
+// withEntries is the directory after an edit of the entries, and of the accounts where become is not
+// nil; false: only the whole can tell whether it stands and is closed.
+func (m *made) withEntries(st Stated, before, after *roster.State, e roster.Edit, become func([]mail.Address) []mail.Address) (*made, bool) {
 	c, ok := entriesOf(st, before, e)
 	if len(c.Removed.Domains)+len(c.Put.Domains) > 0 {
 		if st.List != nil || len(m.further) > 0 {
@@ -63,6 +64,11 @@ func (m *made) withEntries(st Stated, before, after *roster.State, e roster.Edit
 	}
 	next := *m
 	next.entries = after
+	if become != nil {
+		next.accounts = become(m.accounts)
+		slices.SortFunc(next.accounts, func(a, b mail.Address) int { return strings.Compare(a.Key(), b.Key()) })
+		c.Removed.Accounts, c.Put.Accounts = differ(m.accounts, next.accounts)
+	}
 	return next.with(c)
 }
 
@@ -77,6 +83,9 @@ func (m *made) withAccounts(st Stated, s *roster.State, accounts []mail.Address,
 	c.Removed.Accounts, c.Put.Accounts = differ(m.accounts, accounts)
 	next := *m
 	next.accounts, next.changes = accounts, changes
+	if len(c.Removed.Accounts)+len(c.Put.Accounts) == 0 {
+		return &next, true // they are what they were, or what a change of the entries was judged with
+	}
 	return next.with(c)
 }
 

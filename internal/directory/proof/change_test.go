@@ -124,7 +124,7 @@ func set[V any](m map[string]V, name string, v V, put bool, removed, added *[]V)
 func (c changes) one(m made) (made, directory.Change) {
 	next, ch := m.clone(), directory.Change{}
 	put := rapid.IntRange(0, 3).Draw(c.rt, "put") > 0
-	switch c.pick("kind", "alias", "alias", "alias", "alias", "catch-all", "account", "account", "forward", "delegate", "contact", "domain") {
+	switch c.pick("kind", "alias", "alias", "alias", "alias", "catch-all", "account", "account", "forward", "delegate", "contact", "domain", "rename", "rename") {
 	case "alias":
 		a := directory.Alias{Address: c.address(), Posting: directory.PostingAnyone}
 		for range rapid.IntRange(1, 3).Draw(c.rt, "targets") {
@@ -165,6 +165,8 @@ func (c changes) one(m made) (made, directory.Change) {
 		if !put {
 			c.empty(&next, &ch, d.Name)
 		}
+	case "rename":
+		c.renamed(&next, &ch, put)
 	}
 	return next, ch
 }
@@ -243,6 +245,43 @@ func overlap(a, b directory.Change) bool {
 	}
 	of := names(a)
 	return slices.ContainsFunc(names(b), func(n string) bool { return slices.Contains(of, n) })
+}
+
+// renamed gives an account another address, which what leads to it and its rights then name; with
+// keep, an alias stays where it was.
+func (c changes) renamed(next *made, ch *directory.Change, keep bool) {
+	if len(next.accounts) == 0 {
+		return
+	}
+	from, to := next.accounts[c.pick("from", slices.Sorted(maps.Keys(next.accounts))...)], c.address()
+	if _, taken := next.accounts[to.Key()]; taken || from == to {
+		return
+	}
+	set(next.accounts, from.Key(), from, false, &ch.Removed.Accounts, nil)
+	set(next.accounts, to.Key(), to, true, nil, &ch.Put.Accounts)
+	for _, a := range ordered(next.aliases) {
+		if i := slices.Index(a.Targets, from); i >= 0 && a.Address != from {
+			a.Targets = slices.Clone(a.Targets)
+			a.Targets[i] = to
+			set(next.aliases, a.Name(), a, true, &ch.Removed.Aliases, &ch.Put.Aliases)
+		}
+	}
+	for name, d := range maps.Clone(next.delegates) {
+		if d.Account == from {
+			set(next.delegates, name, d, false, &ch.Removed.Delegates, nil)
+			d.Account = to
+			set(next.delegates, d.Subject().Name, d, true, &ch.Removed.Delegates, &ch.Put.Delegates)
+		}
+	}
+	if f, ok := next.forwards[from.Key()]; ok {
+		set(next.forwards, from.Key(), f, false, &ch.Removed.Forwards, nil)
+		f.Account = to
+		set(next.forwards, to.Key(), f, true, &ch.Removed.Forwards, &ch.Put.Forwards)
+	}
+	if _, taken := next.aliases[from.Key()]; keep && !taken {
+		a := directory.Alias{Address: from, Targets: []mail.Address{to}, Posting: directory.PostingAnyone}
+		set(next.aliases, a.Name(), a, true, &ch.Removed.Aliases, &ch.Put.Aliases)
+	}
 }
 
 // empty removes with a domain what stands in it.

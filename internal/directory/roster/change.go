@@ -56,6 +56,10 @@ func (r *Roster) tryChange(ctx context.Context, c Change) (*State, error) {
 	if err != nil || c.DryRun || tx.Mutations == nil {
 		return after, err
 	}
+	// Run, which the store wakes at once, would read all entries again, and what it read would not
+	// be the State that Check judged.
+	r.load.Lock()
+	defer r.load.Unlock()
 	if _, err := r.st.Apply(ctx, tx, store.Durable); err != nil {
 		// It may be in doubt: Run takes it in when the store knows.
 		return nil, fmt.Errorf("roster: changing it: %w", err)
@@ -76,7 +80,9 @@ func (r *Roster) Planned(c Change) store.Planner {
 		if err != nil || c.DryRun || tx.Mutations == nil {
 			return store.Share{}, err
 		}
+		r.load.Lock() // as in tryChange; whoever plans tells Done in any case
 		return store.Share{Preconditions: tx.Preconditions, Mutations: tx.Mutations, Facts: tx.Facts, Done: func(err error) error {
+			defer r.load.Unlock()
 			if err == nil {
 				r.adopt(after)
 			}
@@ -112,10 +118,8 @@ func (r *Roster) plan(ctx context.Context, c Change) (store.Tx, *State, error) {
 	return tx, after, err
 }
 
-// adopt makes the entries current that a change has made.
+// adopt makes the entries current that a change has made. The caller holds load.
 func (r *Roster) adopt(after *State) {
-	r.load.Lock()
-	defer r.load.Unlock()
 	// Run may have read it, or a later change of another node, already.
 	if r.State().revision < after.revision {
 		r.publish(after)

@@ -64,6 +64,8 @@ type Options struct {
 	Sendmail bool
 	// Reading opens the doors of mailboxes.
 	Reading bool
+	// Patience is how long a start may take; 0: a minute.
+	Patience time.Duration
 }
 
 // Server is a server that can be started, stopped, killed and started again with
@@ -73,8 +75,9 @@ type Server struct {
 	Config   string // the configuration that Start uses
 	MailRoot string // folder of the mailboxes: domain, then local-part
 
-	binary string
-	dir    string
+	binary   string
+	dir      string
+	patience time.Duration
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -93,7 +96,7 @@ const (
 // carol at the first and dave at the second, the alias list@local.test, and a
 // route for remote.test. The server is not running when it returns.
 func Prepare(ctx context.Context, o Options) (*Server, error) {
-	s := &Server{binary: o.Binary, dir: o.Dir}
+	s := &Server{binary: o.Binary, dir: o.Dir, patience: max(o.Patience, startTimeout)}
 	if err := s.quickstart(ctx, o); err != nil {
 		return nil, err
 	}
@@ -298,7 +301,7 @@ func (s *Server) LogFile() string { return filepath.Join(s.dir, "server.log") }
 
 // ready waits until every door accepts.
 func (s *Server) ready(ctx context.Context, done <-chan struct{}) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	var doors []string
 	for _, all := range [][]string{s.Listen.MX, s.Listen.Submission, s.Listen.Submissions, s.Listen.IMAP, s.Listen.IMAPS, s.Listen.POP3, s.Listen.POP3S} {
