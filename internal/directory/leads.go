@@ -59,7 +59,7 @@ const maxTouched = 2000
 // many steps.
 type upstream struct {
 	snapshot *Snapshot
-	named    map[string][]mail.Domain // by the Key of the postmaster that domains name
+	named    map[string][]mail.Domain // by the keys that a look at the postmaster whom domains name may read
 	names    map[string]bool          // of aliases, catch-alls, accounts and roles, by their key
 	rights   map[string]bool          // accounts that may send as one of them, by their Key
 	open     []string
@@ -68,11 +68,19 @@ type upstream struct {
 func (s *Snapshot) upstream() *upstream {
 	u := &upstream{snapshot: s, named: map[string][]mail.Domain{}, names: map[string]bool{}, rights: map[string]bool{}}
 	for _, d := range s.base.list {
-		if !d.Postmaster.IsZero() {
-			u.named[d.Postmaster.Key()] = append(u.named[d.Postmaster.Key()], d.Name)
+		for _, key := range s.base.readsOf(d.Postmaster) {
+			u.named[key] = append(u.named[key], d.Name)
 		}
 	}
 	return u
+}
+
+// readsOf is reads of an address that may be none.
+func (b *base) readsOf(t mail.Address) []string {
+	if t.IsZero() {
+		return nil
+	}
+	return b.reads(t)
 }
 
 // add notes a name that changes.
@@ -113,10 +121,10 @@ func (u *upstream) roles(key string) {
 	for _, d := range u.named[key] {
 		u.add(postmasterLocal + "@" + d.ASCII())
 	}
-	if !b.hostPostmaster.IsZero() && key == b.hostPostmaster.Key() {
+	if slices.Contains(b.readsOf(b.hostPostmaster), key) {
 		u.add(postmasterLocal + "@" + b.hostname.ASCII())
 	}
-	if b.postmaster.IsZero() || key != b.postmaster.Key() {
+	if !slices.Contains(b.readsOf(b.postmaster), key) {
 		return
 	}
 	for _, d := range b.list {
@@ -152,13 +160,24 @@ func addAll[V any](u *upstream, s *shelf[V], end string) {
 // unknown adds what names an address of a domain that only its catch-all has. What leads there
 // over another is not touched: a catch-all takes only what people write to.
 func (u *upstream) unknown(d mail.Domain) {
-	end := "@" + d.ASCII()
-	for key, who := range u.snapshot.base.leads.all {
-		if !strings.HasSuffix(key, end) {
-			continue
+	end, b := "@"+d.ASCII(), u.snapshot.base
+	caught := func(key string) bool {
+		_, alias := b.aliases.get(key)
+		_, account := u.snapshot.accounts.get(key)
+		return strings.HasSuffix(key, end) && !alias && !account
+	}
+	for key := range u.named {
+		if caught(key) {
+			u.roles(key)
 		}
-		_, alias := u.snapshot.base.aliases.get(key)
-		if _, account := u.snapshot.accounts.get(key); alias || account {
+	}
+	for _, key := range slices.Concat(b.readsOf(b.postmaster), b.readsOf(b.hostPostmaster)) {
+		if caught(key) {
+			u.roles(key)
+		}
+	}
+	for key, who := range b.leads.all {
+		if !caught(key) {
 			continue
 		}
 		for _, w := range who {

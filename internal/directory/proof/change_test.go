@@ -420,6 +420,51 @@ func (c changes) seen(s *directory.Snapshot) (all []seen) {
 	return all
 }
 
+// A domain names its postmaster: what that name comes to is touched as if an alias led there, also
+// where it has a detail, or only a catch-all has it.
+func TestAChangeTouchesWhoNamesItAsPostmaster(t *testing.T) {
+	one := mail.Address{}
+	for name, c := range map[string]struct {
+		postmaster, host, all string
+		change                func(m *made, ch *directory.Change)
+	}{
+		"only a catch-all has it": {"v@d0.test", "", "", func(m *made, ch *directory.Change) {
+			set(m.aliases, "@d0.test", directory.Alias{CatchAll: domain(t, "d0.test"), Targets: []mail.Address{addr(t, "u@d0.test")}, Posting: directory.PostingAnyone}, true, &ch.Removed.Aliases, &ch.Put.Aliases)
+		}},
+		"with a detail": {"b+x@d0.test", "", "", func(m *made, ch *directory.Change) {
+			set(m.accounts, "b@d0.test", one, false, &ch.Removed.Accounts, &ch.Put.Accounts)
+		}},
+		"everybody's": {"", "", "b+x@d0.test", func(m *made, ch *directory.Change) {
+			set(m.accounts, "b@d0.test", one, false, &ch.Removed.Accounts, &ch.Put.Accounts)
+		}},
+	} {
+		m := changes{t: t}.start()
+		d := m.domains["d1.test"]
+		if d.Postmaster = one; c.postmaster != "" {
+			d.Postmaster = addr(t, c.postmaster)
+		}
+		m.domains["d1.test"] = d
+		delete(m.aliases, "c@d1.test")
+		delete(m.aliases, "a@d0.test")
+		delete(m.aliases, "a@d1.test")
+		delete(m.delegates, "b@d0.test a@d1.test")
+		cfg, people := m.config(t)
+		if c.all != "" {
+			cfg.Postmaster = addr(t, c.all)
+		}
+		s, err := directory.NewSnapshot(cfg, people)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var change directory.Change
+		c.change(&m, &change)
+		_, touched, ok := s.With(change)
+		if !ok || !slices.ContainsFunc(touched.Domains, func(d directory.Domain) bool { return d.Name.ASCII() == "d1.test" }) {
+			t.Errorf("%s: d1.test is not touched (%v): %+v", name, ok, touched)
+		}
+	}
+}
+
 // However a directory is changed, entry by entry: what is made of the former one says the same as
 // one that is made anew, it is made where and only where that one stands, and the proof of what the
 // change touches comes to the same verdict as the proof of all, each with a witness or neither.
