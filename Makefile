@@ -119,7 +119,8 @@ FLOOD ?= 2900
 flood:
 	SALLYPORT_FLOOD=$(FLOOD) go test -timeout 5m -count 1 -run TestFloodOfOctets -v ./test/keys
 
-# README.md, docs/operations.md and some of docs/guides word by word, the program built as the README says; make test takes it as built.
+# README.md, docs/operations.md and some of docs/guides word by word, the program built as the README says; make test
+# takes it as built, and a sample of what a token can lack.
 walks:
 	./scripts/install-test-tools
 	SALLYPORT_WALKS=1 go test -timeout 30m -count 1 -v ./test/walk

@@ -146,7 +146,7 @@ func (f *follower) ways(plain string) {
 	f.gives(0, strings.Replace(plain, "imaps://", "imap://", 1)+" --no-tls")
 	f.doc.Says("A password is read from a file (`--password-file`), from standard input (`--password-stdin`) or at the terminal")
 	f.gives(0, "sallyport mailbox import alice@example.org imaps://old.example.org --user alice --password-stdin --dry-run < /root/alice.pw")
-	f.must("(sleep 1; echo " + password + ") | script -qec 'sallyport mailbox import alice@example.org imaps://alice@old.example.org --dry-run' /dev/null")
+	f.must("(sleep .5; echo " + password + ") | script -qec 'sallyport mailbox import alice@example.org imaps://alice@old.example.org --dry-run' /dev/null")
 }
 
 // masters is the guide's way for many people at once.

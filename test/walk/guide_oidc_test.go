@@ -80,7 +80,7 @@ type wrong struct {
 }
 
 // The guide to tokens of a provider: its block as it is, a good token by either mechanism, and each
-// fault of its table, for which the trace has to say what the table says.
+// fault of its table (make test has some), for which the trace has to say what the table says.
 func TestGuideOIDC(t *testing.T) {
 	f := follow(t, guide.Open(t, "oidc.md"), newcomersZone+"login.example.org. 300 IN A 127.0.0.1\n", least+"guesses = 1000\nnetwork_guesses = 1000\n", "alice@example.org", "bob@example.org")
 	f.doc.EveryCommand(nil)
@@ -162,8 +162,10 @@ func (f *follower) table(p *oidctest.Provider) {
 	for _, span := range spans {
 		why := span[1]
 		if w, ok := faults[why]; ok {
-			f.refuses(why, w)
-			done[why] = true
+			// Each answer is kept back for a second: make walks has them all.
+			if done[why] = true; heavy() || len(done) <= 3 || w.token == opaque || why == "signin-token-other" {
+				f.refuses(why, w)
+			}
 		} else if !later[why] {
 			f.t.Errorf("the test makes no fault of which the trace says %q", why)
 		}
@@ -172,7 +174,9 @@ func (f *follower) table(p *oidctest.Provider) {
 		f.t.Errorf("the table has lost some: %v", done)
 	}
 	f.wants("the rule", f.gives(0, "sallyport trace "+alice+" --kind sign-in --limit 50"), "signin-token", "signin-expired")
-	f.asking(p)
+	if heavy() {
+		f.asking(p)
+	}
 }
 
 func firsts(rows [][]string) (all []string) {

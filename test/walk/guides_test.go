@@ -80,7 +80,7 @@ func (f *follower) wants(what, text string, patterns ...string) {
 // typed gives a command to a terminal on which it asks for a password, twice.
 func (f *follower) typed(line, secret string) string {
 	f.t.Helper()
-	return f.must("for ask in 1 2; do sleep 1; echo '" + secret + "'; done | script -qec '" + strings.TrimSpace(line) + "' /dev/null")
+	return f.must("for ask in 1 2; do sleep .5; echo '" + secret + "'; done | script -qec '" + strings.TrimSpace(line) + "' /dev/null")
 }
 
 // edit puts a block of the guide into the configuration.
