@@ -2,6 +2,8 @@ package export
 
 import (
 	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -41,9 +43,7 @@ func (m *mboxes) Folder(name string, _ bool, _ uint32) error {
 	}
 	levels := strings.Split(name, mailbox.Separator)
 	for i, l := range levels {
-		if strings.HasPrefix(l, ".") {
-			levels[i] = "_" + l // neither hidden nor a way upwards
-		}
+		levels[i] = fileOf(l, i < len(levels)-1)
 	}
 	path := filepath.Join(m.dir, filepath.Join(levels...)) + ".mbox"
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -56,6 +56,28 @@ func (m *mboxes) Folder(name string, _ bool, _ uint32) error {
 	m.file, m.out = file, bufio.NewWriterSize(file, 64<<10)
 	m.files = append(m.files, file)
 	return nil
+}
+
+// mostOctets is how long the name of a file may be, so that what is put behind it fits: a file system
+// takes 255.
+const mostOctets = 230
+
+// fileOf is how a level of a name is called on the disk. No two are called alike, and no folder
+// is called as the file of another one.
+func fileOf(level string, folder bool) string {
+	if strings.HasPrefix(strings.TrimLeft(level, "_"), ".") {
+		level = "_" + level // neither hidden nor a way upwards
+	}
+	if len(level) > mostOctets {
+		sum := sha256.Sum256([]byte(level))
+		level = strings.ToValidUTF8(level[:mostOctets-20], "") + "~" + hex.EncodeToString(sum[:8])
+	}
+	for _, end := range []string{".mbox", ".mbx", ".part", ".sbd"} {
+		if folder && strings.HasSuffix(level, end) {
+			return level + ".sbd" // as Mozilla calls what is below a folder; who reads it takes that off
+		}
+	}
+	return level
 }
 
 func (m *mboxes) flush() error {
