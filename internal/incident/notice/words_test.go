@@ -30,6 +30,19 @@ func wantAll(t *testing.T, what, text string, want []string, not ...string) {
 	}
 }
 
+// Where it is known what was misused, administrator and owner read that what is left reads on.
+func TestWhatReadsOnIsSaid(t *testing.T) {
+	w := newWorld(t)
+	i := incident.Incident{Number: 7, State: incident.StateOpen, Account: w.addr("alice@local.test"), At: w.now, By: "the hijack detector", Rule: "hijack", Reason: "x"}
+	wantAll(t, "not known, for the administrator", adminText([]incident.Incident{i}), []string{"It neither signs in nor sends, and what it has"}, "read on")
+	wantAll(t, "not known, for the owner", ownerText(i), []string{"it cannot sign in or send. You still get mail.\n"}, "still read")
+	i.Known = true
+	wantAll(t, "known, for the administrator", adminText([]incident.Incident{i}), []string{"It sends nothing, what was used to sign in is revoked while its other programs read on, and what it has"}, "neither")
+	wantAll(t, "known, for the owner", ownerText(i), []string{"it cannot send, and what was used to sign in opens nothing any more.", "programs that sign in with something else still read it."}, "cannot sign in")
+	i.Rule = incident.RuleOperator
+	wantAll(t, "a freeze by hand", ownerText(i), []string{"it cannot sign in or send."}, "still read")
+}
+
 // What the administrator reads of one incident has the evidence and what to do; of many it
 // is a list.
 func TestWhatTheAdministratorReads(t *testing.T) {
