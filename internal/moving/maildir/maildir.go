@@ -315,7 +315,7 @@ func said(name string) (int64, bool) {
 	return 0, false
 }
 
-var errNoFile = errors.New("it is no file")
+var errNoFile = errors.New("it is no file, and no link is followed")
 
 type content struct {
 	octets []byte
