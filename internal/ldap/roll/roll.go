@@ -196,7 +196,7 @@ func (s *source) follow(ctx context.Context) {
 func (s *source) fetch(ctx context.Context) (good bool) {
 	next, listing, err := s.ask(ctx)
 	if err == nil {
-		if why := s.last().implausible(next); why != "" {
+		if why := s.last().implausible(next, s.Source); why != "" {
 			err = errors.New(why)
 		}
 	}

@@ -22,6 +22,11 @@ func TestWhatIsNoList(t *testing.T) {
 	one := []mail.Address{{}}
 	last := kept{People: 3, Members: map[string]int{"g": 2, "gone": 1}, Recipients: map[string][]mail.Address{"behind.test": one}}
 	full := map[string][]mail.Address{"behind.test": one}
+	domain, err := mail.ParseDomain("behind.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := Source{Accounts: []mail.Domain{domain}, Recipients: []mail.Domain{domain}}
 	for name, c := range map[string]struct {
 		next kept
 		good bool
@@ -33,12 +38,18 @@ func TestWhatIsNoList(t *testing.T) {
 		"the group is not asked about any more": {kept{People: 3, Members: map[string]int{}, Recipients: full}, true},
 		"no recipients":                         {kept{People: 3, Members: map[string]int{"g": 1}, Recipients: map[string][]mail.Address{}}, false},
 	} {
-		if why := last.implausible(c.next); (why == "") != c.good {
+		if why := last.implausible(c.next, both); (why == "") != c.good {
 			t.Errorf("%s: %q", name, why)
 		}
 	}
-	if why := (kept{}).implausible(kept{Members: map[string]int{"g": 0}}); why != "" {
+	if why := (kept{}).implausible(kept{Members: map[string]int{"g": 0}}, both); why != "" {
 		t.Errorf("the first: %s", why)
+	}
+	if why := last.implausible(kept{Members: map[string]int{}, Recipients: full}, Source{Recipients: both.Recipients}); why != "" {
+		t.Errorf("no domain has its accounts there any more: %s", why)
+	}
+	if why := last.implausible(kept{People: 3, Members: map[string]int{"g": 1}, Recipients: map[string][]mail.Address{}}, Source{Accounts: both.Accounts}); why != "" {
+		t.Errorf("no domain has its recipients there any more: %s", why)
 	}
 }
 

@@ -34,9 +34,10 @@ type stored struct {
 	kept
 }
 
-// implausible says why a list is not taken for what the directory knows; "": it is.
-func (k kept) implausible(next kept) string {
-	if k.People > 0 && next.People == 0 {
+// implausible says why a list is not taken for what the directory knows; "": it is. of is what
+// was asked for: what the configuration does not take from there any more is missing rightly.
+func (k kept) implausible(next kept, of Source) string {
+	if len(of.Accounts) > 0 && k.People > 0 && next.People == 0 {
 		return fmt.Sprintf("it lists nobody, and listed %d before", k.People)
 	}
 	for g, members := range k.Members {
@@ -44,8 +45,8 @@ func (k kept) implausible(next kept) string {
 			return fmt.Sprintf("nobody is of the group %s any more, and %d were before; if that is meant, take the group out of the configuration", mail.ShownLine(g, 200), members)
 		}
 	}
-	for d, all := range k.Recipients {
-		if len(all) > 0 && len(next.Recipients[d]) == 0 && next.Recipients != nil {
+	for _, d := range of.Recipients {
+		if all := k.Recipients[d.ASCII()]; len(all) > 0 && len(next.Recipients[d.ASCII()]) == 0 {
 			return fmt.Sprintf("it lists no recipients of %s, and listed %d before", d, len(all))
 		}
 	}
