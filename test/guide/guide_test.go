@@ -12,7 +12,6 @@ import (
 var waiting = []string{
 	"active-directory.md",
 	"dmarc.md",
-	"openldap.md",
 	"rspamd.md",
 }
 

@@ -129,11 +129,13 @@ func dial(t *testing.T, address string) client {
 }
 
 // signIn begins TLS and signs in with the password that everybody here has.
-func signIn(c client, who string) error {
+func signIn(c client, who string) error { return signInWith(c, who, password) }
+
+func signInWith(c client, who, secret string) error {
 	if err := c.StartTLS(&tls.Config{InsecureSkipVerify: true}); err != nil {
 		return err
 	}
-	return c.Auth(smtp.PlainAuth("", who, password, "127.0.0.1"))
+	return c.Auth(smtp.PlainAuth("", who, secret, "127.0.0.1"))
 }
 
 // data sends a message and returns the answer.
