@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, proxies, networks, flood, configs, walks, pkcs12, clients, thunderbird, moving, lint, vuln.
+# The rest: build, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, guides, proxies, networks, flood, configs, walks, pkcs12, clients, thunderbird, moving, lint, vuln.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -15,7 +15,7 @@ SAMPLE   ?= 1
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := certificate expiry hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients proxies screen networks flood rollout hijack drill audit moving thunderbird
+.PHONY: run build test unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients guides proxies screen networks flood rollout hijack drill audit moving thunderbird
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -91,6 +91,12 @@ authors:
 migrate:
 	./scripts/install-test-tools
 	SALLYPORT_MIGRATE=1 go test -timeout 30m -count 1 -v ./test/migrate
+
+# The guides that need a domain controller (Debian's Samba), and Debian's Rspamd with all of its modules. As root.
+guides:
+	./scripts/install-test-tools
+	./scripts/install-domain-controller
+	SALLYPORT_GUIDES=1 go test -timeout 30m -count 1 -run TestGuide -v ./test/walk
 
 # docs/guides/balancer.md word by word: Debian's HAProxy and nginx before the running server.
 proxies:

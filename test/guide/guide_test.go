@@ -8,13 +8,6 @@ import (
 	"testing"
 )
 
-// waiting are guides that no test follows yet.
-var waiting = []string{
-	"active-directory.md",
-	"dmarc.md",
-	"rspamd.md",
-}
-
 // Every block of every guide is run or used by a test that there is, or left with a reason.
 func TestEveryBlockHasItsFate(t *testing.T) {
 	files, err := filepath.Glob("../../docs/guides/*.md")
@@ -49,12 +42,6 @@ func TestEveryBlockHasItsFate(t *testing.T) {
 		}
 	}
 	for name, rest := range want {
-		if slices.Contains(waiting, name) {
-			if tested[name] {
-				t.Errorf("%s waits no more", name)
-			}
-			continue
-		}
 		for _, b := range rest {
 			t.Errorf("%s has a block %q without a fate in test/guide/fates.txt", name, b)
 		}

@@ -163,10 +163,10 @@ func (o *office) differently() {
 	o.theGroup()
 	o.well()
 	o.doc.Says("Who is not in a whole list any more has no mailbox and does not sign in")
-	o.begins("one of many", asked(o.t, "many1@example.org"), "250")
+	o.begins("one of many", offered(o.t, "many1@example.org"), "250")
 	o.entry("dn: " + uid("many1") + "\nchangetype: delete\n")
 	o.well()
-	o.eventually("who left is refused", func() bool { return strings.HasPrefix(asked(o.t, "many1@example.org"), "550 ") })
+	o.eventually("who left is refused", func() bool { return strings.HasPrefix(offered(o.t, "many1@example.org"), "550 ") })
 }
 
 func (o *office) eventually(what string, ok func() bool) { o.t.Helper(); eventually(o.t, what, ok) }
@@ -181,8 +181,8 @@ func (o *office) away() {
 	o.begins("alice", signsIn(o.t, "alice@example.org", password), "235")
 	o.stop()
 	o.doc.Says("Mail for everybody whom the last good list had is taken, and everybody else is refused, as before.")
-	o.begins("mail for erin", asked(o.t, "erin@example.org"), "250")
-	o.begins("mail for nobody", asked(o.t, "nobody@example.org"), "550 ")
+	o.begins("mail for erin", offered(o.t, "erin@example.org"), "250")
+	o.begins("mail for nobody", offered(o.t, "nobody@example.org"), "550 ")
 	o.doc.Says("Who signed in within five minutes, and whoever has an app password or a certificate, gets in; others are told to come back (454).")
 	o.begins("alice, who was there", signsIn(o.t, "alice@example.org", password), "235")
 	o.begins("her telephone", signsIn(o.t, "alice@example.org", app), "235")
@@ -218,7 +218,7 @@ func (o *office) behind() {
 	for who, want := range map[string]string{"alice@example.org": "250", "al@example.org": "250", "same@example.org": "250", "nobody@example.org": "550 ", "many1@example.org": "550 "} {
 		got := ""
 		for until := time.Now().Add(20 * time.Second); !strings.HasPrefix(got, want) && time.Now().Before(until); time.Sleep(50 * time.Millisecond) {
-			got = asked(o.t, who)
+			got = offered(o.t, who)
 		}
 		o.begins(who, got, want)
 	}

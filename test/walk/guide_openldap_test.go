@@ -197,7 +197,7 @@ func TestGuideOpenLDAP(t *testing.T) {
 	o.doc.Says("OpenLDAP gives 500 entries and then an error (result 4), with pages too; a list that ends so is not taken in.")
 	o.doc.Says("Before the first good list nobody knows who exists: 451.")
 	o.says("never listed: .*result 32")
-	o.begins("before the first list", asked(t, "alice@example.org"), "451 ")
+	o.begins("before the first list", offered(t, "alice@example.org"), "451 ")
 	o.needed()
 	o.gives(1, o.doc.Command("sallyport doctor"), "not clear whose these are: same@example.org")
 	o.must(o.doc.Command("sallyport reload"))
@@ -207,7 +207,7 @@ func TestGuideOpenLDAP(t *testing.T) {
 	o.gives(0, "sallyport account show alice@example.org", "office", uid("alice"))
 	o.doc.Says("Addresses of other domains beside it do no harm.")
 	for who, want := range map[string]string{"alice@example.org": "250", "al@example.org": "250", "carol@example.org": "250", "same@example.org": "550", "nobody@example.org": "550", "al@elsewhere.example": "550"} {
-		o.begins(who, asked(t, who), want)
+		o.begins(who, offered(t, who), want)
 	}
 	o.everyRow(o.acts())
 	o.differently()
