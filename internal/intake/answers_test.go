@@ -178,3 +178,25 @@ func TestBindingIsStrictForNamesBeyondASCII(t *testing.T) {
 		c.want(c.from("<bob@local.test>"), code)
 	}
 }
+
+// What cannot be counted is not offered to the server behind: it would have a message that the
+// account was never charged for.
+func TestNothingIsOfferedThatCannotBeCounted(t *testing.T) {
+	g := &gateway{replies: map[string]mail.Reply{"a": mail.R(250, "2.0.0", "saved")}}
+	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: g})
+	c := w.signedIn("alice@local.test")
+	c.want(c.from("<alice@local.test>"), 250)
+	c.want(c.to("<a@cut.test>"), 250)
+	w.st.full = true
+	if r := c.data(message); r.Code/100 != 4 {
+		t.Errorf("answered %s", r)
+	}
+	if len(g.took) != 0 || g.text != "" {
+		t.Errorf("the server has %q", g.took)
+	}
+	w.st.full = false
+	c.t.Abort(t.Context())
+	if n := w.used("alice@local.test"); n != 0 {
+		t.Errorf("%d recipients are counted", n)
+	}
+}
