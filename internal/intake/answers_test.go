@@ -8,6 +8,7 @@ import (
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/bind"
+	"sallyport/internal/budget/inflow"
 	"sallyport/internal/directory"
 	"sallyport/internal/hijack/watch"
 	"sallyport/internal/intake"
@@ -198,5 +199,33 @@ func TestNothingIsOfferedThatCannotBeCounted(t *testing.T) {
 	c.t.Abort(t.Context())
 	if n := w.used("alice@local.test"); n != 0 {
 		t.Errorf("%d recipients are counted", n)
+	}
+}
+
+// Where there is no notice nothing stands behind a refusal.
+func TestNoNoticeIsNone(t *testing.T) {
+	w := newWorld(t)
+	c := w.connect(server.KindMX)
+	c.want(c.from("<x@far.test>"), 250)
+	if r := c.to("<y@remote.test>"); strings.Contains(r.Text, ";") || strings.HasSuffix(r.Text, " ") {
+		t.Errorf("answered %q", r.Text)
+	}
+}
+
+// A message that could not be stored keeps no place in its mailbox: the same one is taken as soon as
+// it can be.
+func TestWhatWasNotStoredKeepsNoPlace(t *testing.T) {
+	limits := inflow.DefaultLimits()
+	limits.MailboxMessages = 1
+	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), inflow: limits})
+	for n, full := range []bool{true, true, false} {
+		w.st.full = full
+		c := w.connect(server.KindMX)
+		c.want(c.from("<x@far.test>"), 250)
+		c.want(c.to("<bob@local.test>"), 250)
+		if r := c.data("From: x@far.test\r\n\r\nx\r\n"); r.OK() == full {
+			t.Errorf("try %d: %s", n, r)
+		}
+		c.t.Abort(t.Context())
 	}
 }

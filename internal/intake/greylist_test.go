@@ -50,4 +50,8 @@ func TestStrangersArePutOffOnce(t *testing.T) {
 	c.want(c.to("<bob@local.test>"), 250)
 	w.now = w.now.Add(2 * time.Minute)
 	try("<x@far.test>", "<alice@local.test>", 250)
+
+	// Whom the administrator's list exempts does not wait either.
+	w.in.Screen = screenOf(t, "exempt network 198.51.100.0/24", 1)
+	try("<new@far.test>", "<bob@local.test>", 250)
 }
