@@ -165,7 +165,7 @@ thunderbird:
 	SALLYPORT_THUNDERBIRD='$(abspath $(PICTURES))' go test -timeout 12m -count 1 -v ./test/thunderbird
 
 # A hundred thousand messages from Debian's Dovecot, with the importing process killed ten times; out
-# again, read by Dovecot; and what damage costs. As root.
+# again, read by Dovecot and mutt; what damage costs, and a file system that is full or read-only. As root.
 MOVING ?= 100000
 moving:
 	./scripts/install-test-tools

@@ -70,7 +70,8 @@ type Options struct {
 }
 
 // Import brings the folders of a plan from a place to a target, and calls done after each. A
-// folder that cannot be read is told in its tally, and the next follows; an error is the target's.
+// folder that cannot be read is told in its tally, and the next follows; an error is the target's,
+// and what came before it is told all the same.
 func Import(ctx context.Context, p Place, t Target, steps []Step, o Options, done func(Tally) error) error {
 	came := map[mailbox.Origin]mailbox.Came{}
 	if err := t.Came(ctx, p.Identity(), func(c mailbox.Came) { came[c.Origin] = c }); err != nil {
@@ -87,7 +88,7 @@ func Import(ctx context.Context, p Place, t Target, steps []Step, o Options, don
 			}
 			switch {
 			case f.failed != nil:
-				return fmt.Errorf("%s: %w", s.From.Name, f.failed)
+				return errors.Join(done(tally), fmt.Errorf("%s: %w", s.From.Name, f.failed))
 			case ctx.Err() != nil:
 				return ctx.Err()
 			case err != nil:

@@ -38,6 +38,7 @@ type site struct {
 	binary string
 	dir    string
 	cmd    *exec.Cmd
+	edited bool // the configuration is the test's own
 }
 
 // newSite starts `sallyport quickstart`.
@@ -53,7 +54,11 @@ func newSite(t testing.TB) *site {
 
 func (s *site) start() {
 	s.t.Helper()
-	s.cmd = exec.Command(s.binary, "quickstart", "--json", "--hijack", "off", "--dir", s.dir, "--listen-base", "0")
+	args := []string{"quickstart", "--json", "--hijack", "off", "--dir", s.dir, "--listen-base", "0"}
+	if s.edited {
+		args = []string{"quickstart", "--json", "--dir", s.dir}
+	}
+	s.cmd = exec.Command(s.binary, args...)
 	log, err := os.OpenFile(filepath.Join(filepath.Dir(s.dir), "log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	must(s.t, err)
 	s.cmd.Stderr = log
