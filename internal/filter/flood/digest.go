@@ -2,6 +2,7 @@ package flood
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,12 +72,27 @@ func (d *Digest) Run(ctx context.Context) {
 
 // told is how far a mailbox was told.
 type told struct {
-	Version int       `json:"v"`
-	Last    mail.ID   `json:"last"` // of the bounces that were counted
-	At      time.Time `json:"at"`
+	Version int     `json:"v"`
+	Last    mail.ID `json:"last"` // of the bounces that were counted
+	// Until is when the last of them was accepted. Names tell when a message was begun: one that took
+	// long to come is accepted after others that were begun later.
+	Until time.Time `json:"until,omitzero"`
+	At    time.Time `json:"at"`
 }
 
 const toldVersion = 1
+
+// counts reports whether a digest counted a bounce.
+func (t told) counts(e spool.Entry) bool {
+	if order := e.Received.Compare(t.Until); order != 0 && !t.Until.IsZero() {
+		return order < 0
+	}
+	return e.ID.String() <= t.Last.String()
+}
+
+// settled is how long ago a bounce was accepted that is counted: one that was accepted before it
+// is in the queue by then.
+const settled = time.Minute
 
 func toldKey(box mail.Address) []byte { return store.SpaceFloods.Key([]byte(box.Key())) }
 
@@ -97,6 +113,7 @@ type kept struct {
 	told  told
 	all   int           // that are held
 	fresh []spool.Entry // of them those that no digest counted, the oldest first
+	later bool          // there are some that are not settled yet
 }
 
 // Look writes the digests that are due; waits: some will be later.
@@ -109,6 +126,7 @@ func (d *Digest) Look(ctx context.Context) (waits bool, err error) {
 	}
 	for _, key := range slices.Sorted(maps.Keys(boxes)) {
 		b := boxes[key]
+		waits = waits || b.later
 		if len(b.fresh) == 0 {
 			continue
 		}
@@ -150,12 +168,21 @@ func (d *Digest) kept(ctx context.Context) (map[string]*kept, error) {
 				boxes[to.Address.Key()] = b
 			}
 			b.all++
-			if e.ID.String() > b.told.Last.String() { // they are named by time
+			switch {
+			case b.told.counts(e):
+			case d.o.Now().Sub(e.Received) < settled:
+				b.later = true
+			default:
 				b.fresh = append(b.fresh, e)
 			}
 		}
 		return true, nil
 	})
+	for _, b := range boxes {
+		slices.SortFunc(b.fresh, func(a, b spool.Entry) int {
+			return cmp.Or(a.Received.Compare(b.Received), strings.Compare(a.ID.String(), b.ID.String()))
+		})
+	}
 	return boxes, err
 }
 
@@ -168,7 +195,8 @@ func (d *Digest) tell(ctx context.Context, b kept) error {
 		}
 		c.Add(remote, found)
 	}
-	note, err := json.Marshal(told{toldVersion, b.fresh[len(b.fresh)-1].ID, d.o.Now().UTC()})
+	last := b.fresh[len(b.fresh)-1]
+	note, err := json.Marshal(told{Version: toldVersion, Last: last.ID, Until: last.Received.UTC(), At: d.o.Now().UTC()})
 	if err != nil {
 		return err
 	}
