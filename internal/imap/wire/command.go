@@ -346,8 +346,20 @@ func (s *scanner) status() Args {
 	return out
 }
 
+// statusNames are what STATUS may ask for, and LIST of each mailbox. RFC 9051 §6.3.11, RFC 3501, RFC
+// 7162, RFC 7889, RFC 8438, RFC 8474, RFC 9208.
+var statusNames = map[string]bool{
+	"MESSAGES": true, "RECENT": true, "UNSEEN": true, "DELETED": true, "UIDNEXT": true, "UIDVALIDITY": true, "SIZE": true,
+	"DELETED-STORAGE": true, "HIGHESTMODSEQ": true, "APPENDLIMIT": true, "MAILBOXID": true,
+}
+
 func (s *scanner) statusItems() (out []string) {
-	s.list(func() { out = append(out, s.word()) })
+	s.list(func() {
+		w := s.word()
+		if out = append(out, w); !statusNames[w] {
+			s.fail("unknown item of STATUS")
+		}
+	})
 	if s.ok() && len(out) == 0 {
 		s.fail("STATUS must ask for something")
 	}
