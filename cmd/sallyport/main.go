@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -75,7 +76,8 @@ func (o *output) Write(b []byte) (int, error) {
 
 // whole returns the error of a command, or why not all that it wrote came through.
 func (o *output) whole(err error) error {
-	if failed := o.failed.Load(); err == nil && failed != nil {
+	said := err == nil || errors.Is(err, errSilent) // in what could not be written
+	if failed := o.failed.Load(); said && failed != nil {
 		return *failed
 	}
 	return err
@@ -107,8 +109,13 @@ func run(args []string, c console) int {
 	if helped {
 		return exitFine
 	}
+	var unwritten *fs.PathError
+	if errors.As(err, &unwritten) && unwritten.Op == "write" { // a help
+		return exitCode(err, c)
+	}
 	if err != nil {
-		fmt.Fprintln(c.err, "sallyport:", indented(notUnderstood(args, err)))
+		// The grammar has an empty word where a flag need not be given.
+		fmt.Fprintln(c.err, "sallyport:", strings.Replace(indented(notUnderstood(args, err)), `must be one of "",`, "must be one of ", 1))
 		fmt.Fprintln(c.err, "Try: sallyport --help")
 		return exitUsage
 	}
