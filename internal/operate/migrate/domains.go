@@ -41,9 +41,15 @@ func (im *importer) ours(name string) *domain {
 }
 
 // names returns the domains that a parameter lists, with those of its tables and files.
-func (im *importer) names(param string) (names []string) {
-	for _, w := range Words(im.value(param)) {
+func (im *importer) names(param string) []string { return im.namesIn(param, im.value(param), 0) }
+
+// namesIn reads one list, or one line of a file of a list, which is a list as well: as deep as
+// files may name each other.
+func (im *importer) namesIn(param, list string, depth int) (names []string) {
+	for _, w := range Words(list) {
 		switch {
+		case depth > maxDepth:
+			im.beside(param, w, Lost, TopicRecipients, "its files name each other")
 		case strings.HasPrefix(w, "!"):
 			im.beside(param, w, Lost, TopicRecipients, "exceptions are not read; the domains are listed")
 		case strings.HasPrefix(w, "/"):
@@ -53,7 +59,7 @@ func (im *importer) names(param string) (names []string) {
 				continue
 			}
 			for _, l := range logicalLines(string(text)) {
-				names = append(names, strings.Fields(l.text)[0])
+				names = append(names, im.namesIn(param, l.text, depth+1)...)
 			}
 		case strings.Contains(w, ":") && !strings.HasPrefix(w, "["):
 			entries, err := im.p.Table(w, im.read)

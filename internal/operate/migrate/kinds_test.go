@@ -34,6 +34,9 @@ func TestKinds(t *testing.T) {
 		"a user is one person in every local domain": {
 			main:  "myhostname = mail.firm.example\nmyorigin = mail.firm.example\nmydestination = mail.firm.example, firm.example\nalias_maps =\nvirtual_alias_maps = inline:{ { sales@firm.example = alice@firm.example } { help@firm.example = alice@mail.firm.example } }\n",
 			files: map[string]string{}, has: []string{`"alice@firm.example" = ["alice@mail.firm.example"]`, `"sales@firm.example" = ["alice@mail.firm.example"]`}, hasNot: []string{`"alice@mail.firm.example" =`}},
+		"domains in a file, several in a line": {main: "myhostname = mail.firm.example\nmyorigin = firm.example\nmydestination = /etc/postfix/ours localhost\nalias_maps =\n", files: map[string]string{"/etc/postfix/ours": "# ours\nfirm.example, mail.firm.example other.example\n/etc/postfix/more\n", "/etc/postfix/more": "third.example\n"},
+			has: []string{"[domain.\"firm.example\"]", "[domain.\"mail.firm.example\"]", "[domain.\"other.example\"]", "[domain.\"third.example\"]"}},
+		"a file that names itself":     {main: firm + "relay_domains = /etc/postfix/loop\n", files: map[string]string{"/etc/aliases": "", "/etc/postfix/loop": "/etc/postfix/loop\n"}, lost: []string{"relay_domains: /etc/postfix/loop"}},
 		"two characters part a detail": {main: firm + "recipient_delimiter = +-\n", files: map[string]string{"/etc/aliases": ""}, has: []string{`detail   = "+"`}, lost: []string{"recipient_delimiter: -"}},
 		"a smarthost without brackets": {main: firm + "relayhost = smart.example\n", files: map[string]string{"/etc/aliases": ""}, has: []string{`to = "smtp://smart.example:25"`}, lost: []string{"relayhost: smart.example"}},
 		"TLS from the first octet on another port": {main: firm + "relayhost = [smart.example]:2465\nsmtp_tls_wrappermode = yes\n", files: map[string]string{"/etc/aliases": ""},
