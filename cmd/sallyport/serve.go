@@ -13,6 +13,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/owner"
+	"sallyport/internal/kit/processors"
 	"sallyport/internal/node"
 	"sallyport/internal/operate"
 )
@@ -140,6 +141,7 @@ func serve(ctx context.Context, cfg config.Config, o node.Options, ready func(*n
 		client.Close()
 		return alreadyRunning(cfg)
 	}
+	o.Processors = processors.Own()
 	n, err := node.Open(ctx, cfg, o)
 	if err != nil {
 		return openError(cfg, err)

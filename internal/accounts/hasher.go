@@ -20,7 +20,7 @@ const (
 )
 
 // hasher bounds the hashing work: so many at once, so many waiting in each lane,
-// and each of them for so long.
+// each of them for so long, and strangers' wrong passwords a part of the time.
 type hasher struct {
 	mu      sync.Mutex
 	queue   int
@@ -28,6 +28,8 @@ type hasher struct {
 	free    int               // negative while more run than may since adjust
 	waiting [lanes]*list.List // of chan struct{}, closed when the slot is given
 	stats   HashStats
+	pace    pace        // of strangers' wrong passwords
+	wake    *time.Timer // for strangers who wait while a slot is free; nil: none is needed
 }
 
 // HashStats says what hashing did so far.
@@ -43,6 +45,7 @@ type HashStats struct {
 func newHasher(l Limits) *hasher {
 	h := &hasher{queue: l.HashQueue, wait: l.HashWait, free: l.HashAtOnce}
 	h.stats.Slots = l.HashAtOnce
+	h.pace.part, h.pace.spare = l.HashWrong, l.HashSpare
 	for i := range h.waiting {
 		h.waiting[i] = list.New()
 	}
@@ -56,9 +59,32 @@ func (h *hasher) adjust(l Limits) {
 	h.queue, h.wait = l.HashQueue, l.HashWait
 	h.free += l.HashAtOnce - h.stats.Slots
 	h.stats.Slots = l.HashAtOnce
+	h.pace.part, h.pace.spare = l.HashWrong, l.HashSpare
+	h.fill()
+}
+
+// fill gives the free slots to those who wait, and sees to it that strangers who have to
+// keep their pace are looked at again.
+func (h *hasher) fill() {
 	for h.free > 0 && h.next() {
 		h.free--
 	}
+	if h.free <= 0 || h.waiting[laneStranger].Len() == 0 || h.wake != nil {
+		return
+	}
+	h.wake = time.AfterFunc(h.pace.wait(time.Now()), func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.wake = nil
+		h.fill()
+	})
+}
+
+// spend counts what a stranger's wrong password took; each slot has its share.
+func (h *hasher) spend(took time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.pace.charge(time.Now(), took/time.Duration(h.stats.Slots))
 }
 
 // acquire waits for a slot; nil means that release must follow. Errors are
@@ -87,18 +113,20 @@ func (h *hasher) acquire(ctx context.Context, l lane) error {
 func (h *hasher) enter(l lane) (turn chan struct{}, place *list.Element, wait time.Duration, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.free > 0 {
+	q := h.waiting[l]
+	if h.free > 0 && (l != laneStranger || q.Len() == 0 && h.pace.wait(time.Now()) == 0) {
 		h.free--
 		h.started()
 		return nil, nil, 0, nil
 	}
-	q := h.waiting[l]
 	if q.Len() >= h.queue {
 		h.stats.Refused++
 		return nil, nil, 0, fail(ErrBusy, RuleBusy, fmt.Sprintf("%d sign-ins wait for a hash already", q.Len()))
 	}
 	turn = make(chan struct{})
-	return turn, q.PushBack(turn), h.wait, nil
+	place = q.PushBack(turn)
+	h.fill()
+	return turn, place, h.wait, nil
 }
 
 // leave gives up a place, and the slot too if it was given in the same moment.
@@ -125,14 +153,16 @@ func (h *hasher) release() {
 // pass hands a slot to the first who waits, or back.
 func (h *hasher) pass() {
 	h.stats.Running--
-	if h.free < 0 || !h.next() {
-		h.free++
-	}
+	h.free++
+	h.fill()
 }
 
 // next gives a slot to the first who waits, if anybody does.
 func (h *hasher) next() bool {
-	for _, q := range h.waiting {
+	for l, q := range h.waiting {
+		if lane(l) == laneStranger && h.pace.wait(time.Now()) > 0 {
+			continue
+		}
 		if first := q.Front(); first != nil {
 			q.Remove(first)
 			h.started()

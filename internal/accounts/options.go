@@ -35,6 +35,8 @@ type Limits struct {
 	HashAtOnce   int           // hashes computed at the same time
 	HashQueue    int           // sign-ins waiting for a hash, in each of two lanes
 	HashWait     time.Duration // how long a sign-in may wait for a hash
+	HashWrong    int           // one in so many parts of the time may go to hashes of strangers' wrong passwords
+	HashSpare    time.Duration // of hashing that such passwords may take at once, before they have to wait
 	CacheEntries int           // passwords remembered as right, and as many as wrong
 	CacheTTL     time.Duration // how long those that are right are remembered
 	WrongFor     time.Duration // how long those that are wrong are: trying one again is no new guess
@@ -46,6 +48,10 @@ type Limits struct {
 	Guesses guess.Limits      // how often wrong passwords are judged at all
 	Tally   guess.TallyLimits // what is remembered of who is being guessed at
 }
+
+// HashesOn returns how many hashes are computed at once on so many processors: half of them are
+// kept free of hashing.
+func HashesOn(processors int) int { return max(1, processors/2) }
 
 // DefaultLimits follows OWASP for argon2id (19 MiB, 2 passes, 1 lane: about 30 ms)
 // and keeps half of the processors free of hashing.
@@ -65,9 +71,11 @@ func DefaultLimits() Limits {
 		HashPasses:         2,
 		HashLanes:          1,
 		ScramRounds:        15_000,
-		HashAtOnce:         max(1, runtime.GOMAXPROCS(0)/2),
+		HashAtOnce:         HashesOn(runtime.GOMAXPROCS(0)),
 		HashQueue:          64,
 		HashWait:           10 * time.Second,
+		HashWrong:          2,
+		HashSpare:          100 * time.Millisecond,
 		CacheEntries:       16_384,
 		CacheTTL:           5 * time.Minute,
 		WrongFor:           24 * time.Hour,
@@ -93,7 +101,7 @@ func (l Limits) validate() error {
 	for name, v := range map[string]int64{
 		"Accounts": int64(l.Accounts), "PasswordChars": int64(l.PasswordChars), "PasswordOctets": int64(l.PasswordOctets),
 		"ReasonOctets": int64(l.ReasonOctets), "ResponseOctets": int64(l.ResponseOctets), "HashAtOnce": int64(l.HashAtOnce),
-		"HashQueue": int64(l.HashQueue), "HashWait": int64(l.HashWait), "CacheEntries": int64(l.CacheEntries),
+		"HashQueue": int64(l.HashQueue), "HashWait": int64(l.HashWait), "HashWrong": int64(l.HashWrong), "HashSpare": int64(l.HashSpare), "CacheEntries": int64(l.CacheEntries),
 		"NameOctets": int64(l.NameOctets), "FormerNames": int64(l.FormerNames), "Credentials": int64(l.Credentials), "CredentialNetworks": int64(l.CredentialNetworks),
 		"CacheTTL": int64(l.CacheTTL), "KnownNetworks": int64(l.KnownNetworks), "KnownFor": int64(l.KnownFor), "WrongFor": int64(l.WrongFor), "DeniedFor": int64(l.DeniedFor),
 	} {

@@ -176,7 +176,13 @@ func (i *Identity) judge(ctx context.Context, t trial) (*record, error) {
 		i.forgive(ticket)
 		return nil, err
 	}
+	began := time.Now()
 	right := t.secret.Argon.matches(t.prepared)
+	var spent time.Duration
+	if l == laneStranger && (!right || t.refusal != nil) {
+		spent = time.Since(began)
+		i.hasher.spend(spent)
+	}
 	var better *secret
 	if right && t.refusal == nil && t.secret.cost() != t.account.cost(i.limits()) {
 		better = i.rederive(t)
@@ -188,6 +194,9 @@ func (i *Identity) judge(ctx context.Context, t trial) (*record, error) {
 			i.unjudged(t, ticket)
 			return nil, err
 		}
+	}
+	if spent > 0 && said.Right && t.refusal == nil {
+		i.hasher.spend(-spent) // it was right, elsewhere
 	}
 	if err := i.settle(t, ticket, said, i.o.Now()); err != nil {
 		return nil, err

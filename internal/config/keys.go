@@ -128,7 +128,7 @@ func authKeys() []entry[Config] {
 			func(c *Config) *time.Duration { return &c.Auth.CacheTTL }),
 		count("auth.cache_entries", "16384", "1", "1000000", "The most passwords remembered so.",
 			func(c *Config) *int { return &c.Auth.CacheEntries }),
-		count("auth.hashing", "0", "0", "256", "Password hashes computed at once; 0: half the processors, at least one.",
+		count("auth.hashing", "0", "0", "256", "Password hashes computed at once, each in a place beside those for everything else (GOMAXPROCS, unless the environment says it); 0: half the processors, at least one.",
 			func(c *Config) *int { return &c.Auth.Hashing }),
 		count("auth.waiting", "64", "1", "10000", "Sign-ins that may wait for hashing; more are told to come back (454).",
 			func(c *Config) *int { return &c.Auth.Waiting }),

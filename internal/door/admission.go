@@ -2,6 +2,7 @@ package door
 
 import (
 	"net/netip"
+	"runtime"
 	"sync"
 	"time"
 
@@ -27,11 +28,16 @@ type turns struct {
 	hands      sync.Mutex
 	handshakes [lanes]handshakes
 	vouched    vouched // from where somebody of ours signed in of late
+	processors func() int
 }
 
-// NewAdmission returns an Admission that counts nothing yet.
-func NewAdmission() *Admission {
-	return &Admission{crowd: screen.NewCrowd(), ends: map[uint64]func(){}, turns: &turns{vouched: newVouched()}}
+// NewAdmission returns an Admission that counts nothing yet, on as many processors as Go has places.
+func NewAdmission() *Admission { return NewAdmissionOn(func() int { return runtime.GOMAXPROCS(0) }) }
+
+// NewAdmissionOn returns an Admission that counts nothing yet; processors returns how many there are
+// for handshakes.
+func NewAdmissionOn(processors func() int) *Admission {
+	return &Admission{crowd: screen.NewCrowd(), ends: map[uint64]func(){}, turns: &turns{vouched: newVouched(), processors: processors}}
 }
 
 // Beside returns an Admission that counts connections of its own, so that those of one take no

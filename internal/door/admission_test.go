@@ -2,7 +2,6 @@ package door
 
 import (
 	"net/netip"
-	"runtime"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -119,7 +118,8 @@ func TestTurnsOfHandshakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := DefaultLimits()
 		l.Handshakes, l.HandshakesAtOnce, l.HandshakeTurn, l.HandshakeTimeout, l.HandshakeRush = 100, 1, time.Hour, time.Minute, time.Minute
-		a, slots := NewAdmission(), runtime.GOMAXPROCS(0)
+		slots := 3
+		a := NewAdmissionOn(func() int { return slots })
 		var order []int
 		begin := func(n int, of lane) *Handshake {
 			h := a.beginHandshake(&l, of, func() {})

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
-	"runtime"
 	"sync"
 	"time"
 )
@@ -124,7 +123,7 @@ func (h *Handshake) await() {
 func (h *Handshake) askTurn() (turn chan struct{}, place *list.Element) {
 	h.a.hands.Lock()
 	defer h.a.hands.Unlock()
-	if h.in.working < h.limits.HandshakesAtOnce*runtime.GOMAXPROCS(0) {
+	if h.in.working < h.limits.HandshakesAtOnce*h.a.processors() {
 		h.in.working++
 		return nil, nil
 	}

@@ -16,6 +16,8 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 	}
 	next.then = append(next.then, func() {
 		n.memory.Adjust(cfg.Limits.UnjudgedMemory)
+		signIns := settings.Accounts(cfg, n.o.Processors.Count())
+		n.o.Processors.Beside(signIns.HashAtOnce)
 		n.log.Debug("memory limit", "octets", memory.Limit(cfg.Limits.Memory))
 		n.data.Disks.Reserve(cfg.Limits.Free())
 		n.desk.Adjust(settings.SignIn(cfg))
@@ -27,7 +29,7 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 		// What was checked does not fail; if it does, the former bounds stay.
 		for _, err := range []error{
 			n.data.Spool.Adjust(settings.Retry(cfg), settings.Spool(cfg)),
-			n.data.Accounts.Adjust(settings.Accounts(cfg), settings.Mechanisms(cfg)),
+			n.data.Accounts.Adjust(signIns, settings.Mechanisms(cfg)),
 			n.data.Trace.Adjust(settings.Trace(cfg)),
 			n.data.Mail.Adjust(settings.Mailbox(cfg)),
 		} {

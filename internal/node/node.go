@@ -116,7 +116,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
-	counted := door.NewAdmission()
+	counted := door.NewAdmissionOn(o.Processors.Count)
 	n = &Node{o: o, admission: server.NewAdmission(counted), readers: counted.Beside(), memory: allowance.New(cfg.Limits.UnjudgedMemory)}
 	n.log = n.o.Logger
 	n.flood = flood.NewGauge(flood.DefaultLimits(), n.o.Now)

@@ -37,6 +37,8 @@ from = ["127.0.0.250/32"]
 argon_memory = "8MiB"
 argon_rounds = 1
 scram_rounds = 4096
+waiting = 1000
+wait_time = "1m"
 [authentication]
 check = "off"
 `

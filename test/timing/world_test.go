@@ -42,6 +42,7 @@ const password = "correct horse battery"
 func limits(memory uint32, passes uint32) accounts.Limits {
 	l := accounts.DefaultLimits()
 	l.HashMemory, l.HashPasses, l.ScramRounds = memory, passes, 4096
+	l.HashWrong = 1 // nobody else's guesses make one wait
 	most := screen.Rate{Burst: 1 << 20, Every: 1}
 	g := &l.Guesses
 	g.Account, g.All, g.Known, g.Shared, g.Network, g.Repeat, g.Start, g.StartKnown, g.StartShare = most, most, most, most, most, most, most.Burst, most.Burst, 1

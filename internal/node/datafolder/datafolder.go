@@ -143,7 +143,7 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 	}
 	f.ReturnPaths = returnpath.New(returnpath.Options{Keys: k.returns, Note: returnpath.NoteIn(cfg.KeysDir()), Now: o.Now, Logger: o.Logger})
 	f.Accounts, err = accounts.Open(ctx, f.Store, accounts.Options{
-		Limits: settings.Accounts(cfg), Mechanisms: settings.Mechanisms(cfg), Elsewhere: o.Elsewhere, Provider: o.Provider, Now: o.Now, Logger: o.Logger, Rand: o.Rand,
+		Limits: settings.Accounts(cfg, o.Processors.Count()), Mechanisms: settings.Mechanisms(cfg), Elsewhere: o.Elsewhere, Provider: o.Provider, Now: o.Now, Logger: o.Logger, Rand: o.Rand,
 	})
 	if err != nil {
 		return err

@@ -93,11 +93,11 @@ func Dispatch(cfg config.Config) dispatch.Limits {
 	return l
 }
 
-// Accounts returns the bounds of sign-ins.
-func Accounts(cfg config.Config) accounts.Limits {
+// Accounts returns the bounds of sign-ins on a host with so many processors.
+func Accounts(cfg config.Config, processors int) accounts.Limits {
 	c, l := cfg.Auth, accounts.DefaultLimits()
-	if c.Hashing > 0 {
-		l.HashAtOnce = c.Hashing
+	if l.HashAtOnce = c.Hashing; c.Hashing == 0 {
+		l.HashAtOnce = accounts.HashesOn(processors)
 	}
 	l.HashQueue, l.HashWait = c.Waiting, c.WaitTime
 	l.CacheEntries, l.CacheTTL = c.CacheEntries, c.CacheTTL

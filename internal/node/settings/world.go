@@ -10,6 +10,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/dnsx"
+	"sallyport/internal/kit/processors"
 	"sallyport/internal/nexthop/named"
 	"sallyport/internal/trust"
 	"sallyport/internal/trust/look"
@@ -27,6 +28,8 @@ type World struct {
 	Look       func() (trust.Host, error)
 	MXPort     uint16 // of mail exchangers; 0: 25
 	PolicyPort uint16 // of web servers with MTA-STS policies; 0: 443
+	// Processors gives password hashes places beside everything else; nil: they take turns with it.
+	Processors *processors.Share
 }
 
 // Complete puts the real clock, network and chance where nothing else is given.

@@ -92,6 +92,7 @@ const separateOctets = 2 << 10
 // pebbleOptions configures the database for a queue: most values are written
 // once, read once or never, and deleted soon.
 func (o Options) pebbleOptions(fs vfs.FS, l dbLogger, cache *pebble.Cache) *pebble.Options {
+	compactions := max(1, runtime.GOMAXPROCS(0)/2) // as it is now: places for long computations come beside
 	p := &pebble.Options{
 		FS:                          fs,
 		Logger:                      l,
@@ -104,7 +105,7 @@ func (o Options) pebbleOptions(fs vfs.FS, l dbLogger, cache *pebble.Cache) *pebb
 		L0StopWritesThreshold:       64,
 		LBaseMaxBytes:               64 << 20,
 		BytesPerSync:                1 << 20,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, max(1, runtime.GOMAXPROCS(0)/2) },
+		CompactionConcurrencyRange:  func() (int, int) { return 1, compactions },
 		EventListener:               listener(l),
 	}
 	p.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
