@@ -48,7 +48,7 @@ func load(t *testing.T, text string) config.Config {
 func given(c config.Config) string {
 	return fmt.Sprintf("%+v", []any{
 		Server(c), Intake(c), Access(c), SignIn(c), Inflow(c), Spool(c), Dispatch(c),
-		Accounts(c), Trace(c), Retry(c), c.Directory(), c.Limits.Free(), c.Limits.UnjudgedMemory, memory.SoftLimit(c.Limits.Memory, 0, 0),
+		Accounts(c, 2), Trace(c), Retry(c), c.Directory(), c.Limits.Free(), c.Limits.UnjudgedMemory, memory.SoftLimit(c.Limits.Memory, 0, 0),
 	})
 }
 
