@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, guides, proxies, networks, flood, configs, walks, pkcs12, clients, thunderbird, moving, lint, vuln.
+# The rest: build, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, guides, proxies, networks, changes, flood, configs, walks, pkcs12, clients, thunderbird, moving, lint, vuln.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -15,7 +15,7 @@ SAMPLE   ?= 1
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := certificate expiry hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients guides proxies screen networks flood rollout hijack drill audit moving thunderbird
+.PHONY: run build test unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients guides proxies screen networks changes flood rollout hijack drill audit moving thunderbird
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -119,6 +119,11 @@ networks:
 # A hundred closed configurations and a hundred with a hole that was planted: what check says of each, and what an attacker gets.
 configs:
 	SALLYPORT_CONFIGS=100 go test -timeout 30m -count 1 ./test/configs
+
+# What one change of a directory of 100,000 aliases takes at the operator's socket, each kind TIMES times; some ten minutes.
+TIMES ?= 10
+changes:
+	SALLYPORT_CHANGES=$(TIMES) go test -timeout 60m -count 1 -run TestOneChange -v ./test/changes
 
 # A stranger who offers one mailbox FLOOD MiB and more, as large messages, for 28 s: what is taken of it, and what the disk holds.
 FLOOD ?= 2900

@@ -2,8 +2,10 @@ package spool_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"strings"
 	"testing"
@@ -275,5 +277,32 @@ func TestALongQueueOpens(t *testing.T) {
 	}
 	if r, err := h.q.Verify(ctx); err != nil || r.Verified != 100 || !r.Complete || r.Damaged+r.Repaired != 0 {
 		t.Errorf("verification %+v, %v", r, err)
+	}
+}
+
+// N20: what stands in the queue as a recipient is read as an address, whatever wrote it there: one that
+// holds a line or a NUL, with a checksum that is right, is damaged, and never given to anybody.
+func TestALineWithinAStoredRecipientIsDamage(t *testing.T) {
+	const good = "bob@local.test"
+	for name, evil := range map[string]string{"a line": "b\r\nRCPT@x.test", "a NUL": "b\x00b@local.test", "a bare LF": "b\nb@local.test", "a space": "b b@local.tests", "no domain": "bobatlocaltest"} {
+		evil = evil[:len(good)]
+		for _, finder := range []string{"opening", "claim", "verification", "reading"} {
+			t.Run(name+"/"+finder, func(t *testing.T) {
+				h := newHouse(t)
+				bad := put(t, h.q, localMessage("alice@local.test", good), "small").Entry.ID
+				h.edit("e", func(b []byte) []byte {
+					if !bytes.Contains(b, []byte(good)) {
+						t.Fatal("the record does not name the recipient")
+					}
+					b = bytes.ReplaceAll(b, []byte(good), []byte(evil))
+					binary.BigEndian.PutUint32(b[len(b)-4:], crc32.Checksum(b[:len(b)-4], crc32.MakeTable(crc32.Castagnoli)))
+					return b
+				})
+				other := put(t, h.q, localMessage("alice@local.test", "carol@local.test"), "small").Entry.ID
+				h.clock.advance(2 * time.Hour)
+				find(h, finder, bad, false)
+				quarantined(h, bad, other, "small")
+			})
+		}
 	}
 }

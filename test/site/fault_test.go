@@ -92,6 +92,16 @@ func (l *promises) deliver(t *testing.T, n *Running, id string, size int) bool {
 	return strings.HasPrefix(reply, "250")
 }
 
+// relays demands that a stranger gets to no foreign address, whatever fails.
+func relays(t *testing.T, n *Running) {
+	c := Connect(t, n.Addrs().MX[0])
+	defer c.Conn.Close()
+	c.OK("250", "EHLO client.test")
+	if r := c.Send("eve@elsewhere.test", Message("relayed", "eve@elsewhere.test", 1000), "victim@remote.test"); strings.HasPrefix(r, "250") {
+		t.Errorf("a stranger's message for others is answered with %s", r)
+	}
+}
+
 // The disk fails in every way, at every kind of operation, while mail comes in. No
 // message is lost or doubled, what was not taken is not delivered, and the same
 // server takes and delivers mail again as soon as the disk works.
@@ -111,6 +121,7 @@ func TestTheDiskFails(t *testing.T) {
 		for i, size := range []int{1000, 20_000, 200 << 10} {
 			wg.Go(func() { l.deliver(t, n, fmt.Sprintf("%s-%d", tag, i), size) })
 		}
+		wg.Go(func() { relays(t, n) })
 		wg.Wait()
 		disk.now.Store(nil)
 		if f.hits.Load() > 0 {

@@ -192,13 +192,13 @@ func (b *Book) refresh(ctx context.Context, anew bool) error {
 		b.take(b.pending)
 		return nil
 	}
-	pending := b.pending
-	b.pending = nil
 	st, addresses, err := b.standing(ctx, b.stated)
 	if err != nil {
 		return err
 	}
-	for _, m := range []*made{b.made, pending} { // accounts changed, or entries and accounts in one act
+	// Accounts changed, or entries and accounts in one act, of which half may be seen so far: what is
+	// pending stays until it is taken.
+	for _, m := range []*made{b.made, b.pending} {
 		if next, ok := m.withAccounts(st, s, addresses, changes); ok && !anew {
 			b.take(next)
 			return nil
@@ -218,7 +218,9 @@ func (b *Book) refresh(ctx context.Context, anew bool) error {
 
 // take puts in force what a change of what stands came to. The caller holds state.
 func (b *Book) take(next *made) {
-	b.made, b.pending, b.fault = next, nil, nil
+	if b.made, b.fault = next, nil; b.pending != nil && b.pending.entries == next.entries {
+		b.pending = nil
+	}
 	b.current.Store(next.snapshot)
 }
 

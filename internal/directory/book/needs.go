@@ -52,8 +52,9 @@ func Rights(s *roster.State, account mail.Address) (all []roster.Entry) {
 
 // NamedBy returns the aliases that lead to an account, those of the configuration first.
 func (b *Book) NamedBy(account mail.Address) (names []string) {
+	key := account.Key()
 	leads := func(a directory.Alias) {
-		if slices.ContainsFunc(a.Targets, func(t mail.Address) bool { return t.Key() == account.Key() }) {
+		if slices.ContainsFunc(a.Targets, func(t mail.Address) bool { return t.Domain() == account.Domain() && t.Key() == key }) {
 			names = append(names, a.Name())
 		}
 	}
