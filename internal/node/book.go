@@ -30,7 +30,9 @@ func (n *Node) buildDirectory(ctx context.Context, next, last *generation) error
 	if err != nil {
 		return err
 	}
-	st.List = next.roll.List
+	if len(next.cfg.LDAP) > 0 { // else a change of domains is judged by what it touches
+		st.List = next.roll.List
+	}
 	d, err := n.book.Build(ctx, st, last == nil)
 	if err != nil {
 		return err
