@@ -284,20 +284,29 @@ func TestALongQueueOpens(t *testing.T) {
 // holds a line or a NUL, with a checksum that is right, is damaged, and never given to anybody.
 func TestALineWithinAStoredRecipientIsDamage(t *testing.T) {
 	const good = "bob@local.test"
+	write := func(h *house, to string) {
+		h.edit("e", func(b []byte) []byte {
+			if !bytes.Contains(b, []byte(good)) {
+				t.Fatal("the record does not name the recipient")
+			}
+			b = bytes.ReplaceAll(b, []byte(good), []byte(to))
+			binary.BigEndian.PutUint32(b[len(b)-4:], crc32.Checksum(b[:len(b)-4], crc32.MakeTable(crc32.Castagnoli)))
+			return b
+		})
+	}
+	sound := newHouse(t)
+	id := put(t, sound.q, localMessage("alice@local.test", good), "small").Entry.ID
+	write(sound, "rob@local.test")
+	if r := sound.restart(); r.Damaged != 0 || r.Entries != 1 {
+		t.Fatalf("an address that is one is damage: %+v, %s", r, id)
+	}
 	for name, evil := range map[string]string{"a line": "b\r\nRCPT@x.test", "a NUL": "b\x00b@local.test", "a bare LF": "b\nb@local.test", "a space": "b b@local.tests", "no domain": "bobatlocaltest"} {
 		evil = evil[:len(good)]
 		for _, finder := range []string{"opening", "claim", "verification", "reading"} {
 			t.Run(name+"/"+finder, func(t *testing.T) {
 				h := newHouse(t)
 				bad := put(t, h.q, localMessage("alice@local.test", good), "small").Entry.ID
-				h.edit("e", func(b []byte) []byte {
-					if !bytes.Contains(b, []byte(good)) {
-						t.Fatal("the record does not name the recipient")
-					}
-					b = bytes.ReplaceAll(b, []byte(good), []byte(evil))
-					binary.BigEndian.PutUint32(b[len(b)-4:], crc32.Checksum(b[:len(b)-4], crc32.MakeTable(crc32.Castagnoli)))
-					return b
-				})
+				write(h, evil)
 				other := put(t, h.q, localMessage("alice@local.test", "carol@local.test"), "small").Entry.ID
 				h.clock.advance(2 * time.Hour)
 				find(h, finder, bad, false)
