@@ -175,6 +175,8 @@ func TestASmallFileSystem(t *testing.T) {
 		t.Errorf("full of octets: a delivery is answered %v", err)
 	}
 	must(t, errors.Join(os.Remove(filler), os.Remove(filler+"2")))
+	// Within a second the server sees that there is room again.
+	s.eventually("room to be seen", func() bool { return s.appends() == nil })
 	s.inodes(old)
 	s.readOnly(old)
 	s.eventually("what was delivered to be there", func() bool {

@@ -27,6 +27,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
 	"sallyport/internal/smtp/client"
+	"sallyport/test/port"
 )
 
 const letter = "Subject: x\r\n\r\nHello\r\n"
@@ -45,11 +46,11 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.100:0")
+	p, err := port.Reserve("0.0.0.0") // at all of the addresses that the names of a test may have
 	check(t, err)
-	t.Cleanup(func() { ln.Close() }) // nobody else gets the port meanwhile
+	t.Cleanup(func() { check(t, p.Release()) })
 	return &world{
-		t: t, port: netip.MustParseAddrPort(ln.Addr().String()).Port(), took: map[string]int{}, opened: map[string]int{},
+		t: t, port: uint16(p.Number), took: map[string]int{}, opened: map[string]int{},
 		dns: &dnsx.Fake{Exchangers: map[string][]dnsx.MX{}, Hosts: map[string][]netip.Addr{}, Failures: map[string]error{}},
 	}
 }
