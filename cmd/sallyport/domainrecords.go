@@ -138,25 +138,26 @@ func (d domainRecords) print(c console, cfg config.Config, keys int, all []dnsRe
 			}
 			continue
 		}
-		c.printf("; %s\n%s. 3600 IN %s ", r.Why, r.Name, r.Type)
+		c.prose("; %s\n", r.Why)
+		c.printf("%s. 3600 IN %s ", r.Name, r.Type)
 		c.lines(r.zone() + "\n")
 	}
 	if d.JSON {
 		return nil
 	}
 	host := cfg.Hostname.ASCII()
-	c.printf("; and %s itself needs A or AAAA records, and the address a reverse name that is %s: ask who gave you the address\n", host, host)
+	c.prose("; and %s itself needs A or AAAA records, and the address a reverse name that is %s: ask who gave you the address\n", host, host)
 	switch {
 	case !cfg.DKIM.Sign:
-		c.printf("; no DKIM: dkim.sign is off\n")
+		c.prose("; no DKIM: dkim.sign is off\n")
 	case keys == 0:
-		c.printf("; no DKIM: the domain has no keys yet; sallyport dkim rotate %s makes them\n", d.Domain)
+		c.prose("; no DKIM: the domain has no keys yet; sallyport dkim rotate %s makes them\n", d.Domain)
 	}
 	if len(cfg.TLSPolicy.Listen) == 0 {
-		c.printf("; no MTA-STS: nothing serves our policy, as tls_policy.listen would\n")
+		c.prose("; no MTA-STS: nothing serves our policy, as tls_policy.listen would\n")
 	}
 	if len(cfg.Autoconfig.Listen) == 0 {
-		c.printf("; no settings for programs over HTTPS: nothing tells them, as autoconfig.listen would\n")
+		c.prose("; no settings for programs over HTTPS: nothing tells them, as autoconfig.listen would\n")
 	}
 	return nil
 }

@@ -179,7 +179,13 @@ func foldedProse(text string, width int) string {
 // widestName is how far to the right a value may begin below which its line goes on.
 const widestName = 24
 
+// zoneComment begins a comment in the notation of zone files.
+const zoneComment = "; "
+
 func hangingIndent(line string) string {
+	if strings.HasPrefix(line, zoneComment) { // else what follows would be read as a record
+		return zoneComment + foldIndent
+	}
 	begin := len(line) - len(strings.TrimLeft(line, " "))
 	at := begin
 	if i := strings.Index(line[begin:], "  "); i >= 0 {
