@@ -232,7 +232,7 @@ func (s *source) tell(ctx context.Context, err error) {
 	if err != nil {
 		a.Rule, a.Text = "directory-away", "the directory "+s.Name+" gives no list; the last good one stays: "+mail.ShownLine(err.Error(), 300)
 	}
-	if err := s.o.Write(ctx, a.Fact()); err != nil {
+	if err := s.o.Write(ctx, a.Fact()); err != nil && ctx.Err() == nil {
 		s.o.Logger.Error("fact not recorded", "kind", "alarm", "err", err)
 	}
 }
