@@ -11,10 +11,8 @@ import (
 // Within returns the aliases, forwards, delegates and contacts that have an address in a domain
 // themselves: they end with it.
 func Within(s *roster.State, d mail.Domain) (own []roster.Entry) {
-	for _, a := range s.Aliases() {
-		if a.CatchAll == d || a.Address.Domain() == d {
-			own = append(own, a)
-		}
+	for _, a := range s.AliasesOf(func(a roster.Alias) bool { return a.CatchAll == d || a.Address.Domain() == d }) {
+		own = append(own, a)
 	}
 	for _, f := range s.Forwards() {
 		if f.Account.Domain() == d {
@@ -53,16 +51,16 @@ func Rights(s *roster.State, account mail.Address) (all []roster.Entry) {
 // NamedBy returns the aliases that lead to an account, those of the configuration first.
 func (b *Book) NamedBy(account mail.Address) (names []string) {
 	key := account.Key()
-	leads := func(a directory.Alias) {
-		if slices.ContainsFunc(a.Targets, func(t mail.Address) bool { return t.Domain() == account.Domain() && t.Key() == key }) {
+	leads := func(a directory.Alias) bool {
+		return slices.ContainsFunc(a.Targets, func(t mail.Address) bool { return t.Domain() == account.Domain() && t.Key() == key })
+	}
+	for _, a := range b.Stated().Config.Aliases {
+		if leads(a) {
 			names = append(names, a.Name())
 		}
 	}
-	for _, a := range b.Stated().Config.Aliases {
-		leads(a)
-	}
-	for _, a := range b.Entries().Aliases() {
-		leads(a.Alias)
+	for _, a := range b.Entries().AliasesOf(func(a roster.Alias) bool { return leads(a.Alias) }) {
+		names = append(names, a.Name())
 	}
 	return names
 }

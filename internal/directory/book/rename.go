@@ -40,9 +40,9 @@ func (r Renaming) Edit(before *roster.State) (e roster.Edit) {
 			e.Put = append(e.Put, d)
 		}
 	}
-	for _, a := range before.Aliases() {
-		targets, changed := r.all(a.Targets)
-		if !changed || replaced && a.Address.Key() == r.To.Key() {
+	for _, a := range before.AliasesOf(func(a roster.Alias) bool { return slices.ContainsFunc(a.Targets, r.Names) }) {
+		targets, _ := r.all(a.Targets)
+		if replaced && a.Address.Key() == r.To.Key() {
 			continue
 		}
 		if a.Address.Key() == r.From.Key() {
@@ -85,6 +85,9 @@ func (r Renaming) Names(a mail.Address) bool { return r.of(a) != a }
 
 // of is the other address for one that names the account.
 func (r Renaming) of(a mail.Address) mail.Address {
+	if a.Domain() != r.From.Domain() { // for less than a Key, since most are of others
+		return a
+	}
 	if a.Key() == r.From.Key() {
 		return r.To
 	}

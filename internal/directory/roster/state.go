@@ -54,6 +54,10 @@ func (s *State) Domains() []Domain { return sorted[Domain](s) }
 // Aliases returns the aliases in order of their names.
 func (s *State) Aliases() []Alias { return sorted[Alias](s) }
 
+// AliasesOf returns those aliases that are wanted, in order of their names: where they are few
+// among many, it costs much less than Aliases.
+func (s *State) AliasesOf(wanted func(Alias) bool) []Alias { return chosen(s, wanted) }
+
 // Forwards returns the forwards in order of their accounts.
 func (s *State) Forwards() []Forward { return sorted[Forward](s) }
 
@@ -148,13 +152,27 @@ func (s *State) take(ref Ref, value []byte) error {
 }
 
 func sorted[E Entry](s *State) []E {
-	var out []E
-	for _, e := range s.entries {
-		if e, ok := e.(E); ok {
-			out = append(out, e)
+	return chosen(s, func(E) bool { return true })
+}
+
+// chosen returns the entries of a kind that are wanted, in the order of their refs, under which
+// they stand already.
+func chosen[E Entry](s *State, wanted func(E) bool) []E {
+	type placed struct {
+		ref   Ref
+		entry E
+	}
+	var all []placed
+	for ref, e := range s.entries {
+		if e, ok := e.(E); ok && wanted(e) {
+			all = append(all, placed{ref, e})
 		}
 	}
-	slices.SortFunc(out, func(a, b E) int { return compareRefs(a.Ref(), b.Ref()) })
+	slices.SortFunc(all, func(a, b placed) int { return compareRefs(a.ref, b.ref) })
+	var out []E
+	for _, p := range all {
+		out = append(out, p.entry)
+	}
 	return out
 }
 
