@@ -67,7 +67,7 @@ func dnsblKeys() []entry[dnsbl.List] {
 		count("dnsbl.NAME.weight", "10", "-1000", "1000", "What an entry adds to the score of screen.refuse_at. A list of the good has a negative one.",
 			func(l *dnsbl.List) *int { return &l.Weight }),
 		list(Key{Path: "dnsbl.NAME.answers", Type: TypeNetworks,
-			Doc: `Which answers are entries, where a list says different things by different addresses: ["127.0.0.2/31", "127.0.0.4/32"]. Without it all of 127.0.0.0/8. An error of a list (127.255.255.0/24), and anything outside 127.0.0.0/8, never counts.`},
+			Doc: `Which answers are entries, where a list says different things by different addresses: ["127.0.0.2/31", "127.0.0.4/32"]. Without it all of 127.0.0.0/8 but 127.0.0.1, by which lists refuse to answer. An error of a list (127.255.255.0/24), and anything outside 127.0.0.0/8, never counts.`},
 			parseNetwork, func(l *dnsbl.List) *[]netip.Prefix { return &l.Answers }),
 	}
 }

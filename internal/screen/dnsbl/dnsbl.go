@@ -220,11 +220,17 @@ func (l List) ask(ctx context.Context, r Resolver, name dnsx.Name, about string)
 func loopback() netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{127}), 8) }
 func refusals() netip.Prefix { return netip.PrefixFrom(netip.AddrFrom4([4]byte{127, 255, 255}), 24) }
 
+// blocked is the answer that lists never have for an entry: they refuse by it, and whoever
+// filters the DNS puts it in their place.
+func blocked() netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 0, 1}) }
+
 // fault says why a code is no answer about anybody.
 func (l List) fault(code netip.Addr) string {
 	switch {
 	case refusals().Contains(code):
 		return code.String() + " is an error of the list: it is asked too often, or by a name server that it does not serve"
+	case code == blocked() && len(l.Answers) == 0:
+		return code.String() + " is no entry: lists say so to a name server that they do not serve; who means it lists it in dnsbl." + l.Zone.String() + ".answers"
 	case !loopback().Contains(code):
 		return code.String() + " is no answer of a list: somebody answers for names that do not exist"
 	}

@@ -53,8 +53,10 @@ func TestAsk(t *testing.T) {
 		"10.2.0.192.bl.test. 60 IN A 127.0.0.2", "10.2.0.192.bl.test. 60 IN A 127.255.255.252",
 		"b.e.e.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.bl.test. 60 IN A 127.0.0.2",
 		"1.0.0.10.bl.test. 60 IN A 127.0.0.2", "1.0.0.127.bl.test. 60 IN A 127.0.0.2", "spam.test.rhs.test. 60 IN A 127.0.0.2", "evil.hello.test. 60 IN A 127.0.0.3",
+		"13.2.0.192.bl.test. 60 IN A 127.0.0.1", "14.2.0.192.bl.test. 60 IN A 127.0.0.1", "14.2.0.192.bl.test. 60 IN A 127.0.0.4",
 		"SERVFAIL 11.2.0.192.bl.test.", "SILENCE 12.2.0.192.bl.test.",
 	)
+	named := list(t, "bl.test", Client, -3, "127.0.0.1/32")
 	every, some := list(t, "bl.test", Client, 10), list(t, "bl.test", Client, 7, "127.0.0.4/31")
 	for _, c := range []struct {
 		list   List
@@ -67,6 +69,8 @@ func TestAsk(t *testing.T) {
 		{every, "192.0.2.7", 0, "an error of the list"}, {every, "192.0.2.8", 0, "no answer of a list"}, {every, "192.0.2.9", 0, ""},
 		{every, "192.0.2.10", 0, "an error of the list"}, // beside an entry as well
 		{every, "2001:db8::feeb", 10, ""},
+		// K16: an entry by nobody's word but of a list that is said to have it.
+		{every, "192.0.2.13", 0, "is no entry"}, {every, "192.0.2.14", 0, "is no entry"}, {some, "192.0.2.13", 0, ""}, {some, "192.0.2.14", 7, ""}, {named, "192.0.2.13", -3, ""},
 		{every, "192.0.2.11", 0, "could not be asked"}, {every, "192.0.2.12", 0, "could not be asked"},
 	} {
 		all := Ask(t.Context(), r, []List{c.list}, Visitor{Client: netip.MustParseAddr(c.client)})
