@@ -10,16 +10,21 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"math/big"
 	"net"
+	"path"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/caddyserver/certmagic"
 
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
@@ -274,4 +279,47 @@ func TestLocks(t *testing.T) {
 			t.Errorf("Unlock: %v", err)
 		}
 	})
+}
+
+// M11: who asks for a challenge under another host's name, by another path or in another way gets
+// nothing, and nothing of what he asked.
+func TestOnlyChallengesAreAnswered(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	k, err := New(Options{
+		Store: mem.New(), Directory: directory, Agreed: true, Challenge: HTTP01, Host: domains(t, "mx.test")[0], Listeners: []net.Listener{l},
+		Obtained: func(context.Context, tls.Certificate) {}, Failed: func(context.Context, error, time.Time) {}, Limits: limits, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	})
+	must(t, err)
+	ca, err := k.authority()
+	must(t, err)
+	defer ca.cache.Stop()
+	under := path.Join("acme", certmagic.StorageKeys.Safe(ca.issuer.IssuerKey()), "challenge_tokens", "mx.test.json")
+	must(t, ca.storage.Store(t.Context(), under, []byte(`{"type":"http-01","token":"tok-1","keyAuthorization":"tok-1.thumb","identifier":{"type":"dns","value":"mx.test"}}`)))
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- k.answer(ctx, ca) }()
+	const at = "/.well-known/acme-challenge/"
+	for _, c := range []struct{ method, host, path, want string }{
+		{"GET", "mx.test", at + "tok-1", "200 tok-1.thumb"},
+		{"GET", "remote.test", at + "tok-1", "404"}, {"GET", "mx.test.remote.test", at + "tok-1", "404"}, {"GET", "127.0.0.1", at + "tok-1", "404"},
+		{"GET", "../../mx.test", at + "tok-1", "404"}, {"GET", "mx.test", at, "404"}, {"GET", "mx.test", at + "tok-2", "404"}, {"GET", "mx.test", at + "x/../tok-1", "404"},
+		{"GET", "mx.test", at + "../../etc/passwd", "404"}, {"GET", "mx.test", "/" + at + "tok-1", "404"}, {"GET", "mx.test", "/", "404"}, {"POST", "mx.test", at + "tok-1", "404"},
+	} {
+		nc, err := net.Dial("tcp", l.Addr().String())
+		must(t, err)
+		_, err = fmt.Fprintf(nc, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", c.method, c.path, c.host)
+		must(t, err)
+		text, err := io.ReadAll(nc)
+		must(t, err)
+		_ = nc.Close()
+		code, body, _ := strings.Cut(c.want, " ")
+		// A host that is none is told so before anything is looked for.
+		odd := strings.Contains(c.host, "/") && strings.HasPrefix(string(text), "HTTP/1.1 400 ")
+		if !odd && !strings.HasPrefix(string(text), "HTTP/1.1 "+code+" ") || !strings.HasSuffix(string(text), body) || code == "404" && (strings.Contains(string(text), "tok-") || strings.Contains(string(text), "remote")) {
+			t.Errorf("%s %s of %s: %q", c.method, c.path, c.host, text)
+		}
+	}
+	cancel()
+	must(t, <-served)
 }
