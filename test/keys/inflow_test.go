@@ -131,6 +131,29 @@ func (v visitor) chunks(from, to string, octets int, declared bool) string {
 
 const balanced = "[proxy]\nfrom = [\"127.0.0.1/32\"]\n"
 
+// K06: a client is nobody of ours by an address, whatever a balancer says that he comes from: this
+// host's, a private one, the balancer's own.
+func TestAClaimedAddressRelaysNothing(t *testing.T) {
+	s := newSite(t, "[route.\"*\"]\nto = \"smtp://127.0.0.1:9\"\ntls = \"none\"\n"+balanced)
+	s.start(map[string]string{aliceBox: "person"})
+	for _, from := range []string{"127.0.0.1", "127.0.0.53", "10.0.0.1", "172.17.0.1", "192.168.1.1", "169.254.1.1", "::1", "::ffff:127.0.0.1", "fe80::1", "fd00::1"} {
+		for _, sender := range []string{"x@far.test", aliceBox, ""} {
+			v, err := s.visit(from)
+			if err != nil {
+				t.Fatalf("%s: %v", from, err)
+			}
+			if r := v.begin(sender, "victim@remote.test", 300, false); !strings.HasPrefix(r, "55") {
+				t.Errorf("from %s as <%s>: %s", from, sender, r)
+			}
+			_ = v.Close()
+		}
+	}
+	must(t, s.Operator().QueueList(t.Context(), operate.Self(), operate.Select{}, func(m operate.Message) error {
+		t.Errorf("in the queue: %+v", m)
+		return nil
+	}))
+}
+
 // Every bound of [inflow], at the socket: so many are taken, the next is told which rule it
 // was and when to come again, and from another network, or to another mailbox, it goes on.
 func TestInflow(t *testing.T) {
