@@ -161,6 +161,28 @@ func TestClockSetBack(t *testing.T) {
 	})
 }
 
+// N09: a clock that is ahead for a while leaves nobody without a limit, and nobody without what he
+// may have: what was counted meanwhile counts when it is right again, and no longer than it would have.
+func TestClockAheadForAWhile(t *testing.T) {
+	l := budget.Limits{Hour: 20, Day: 30}
+	for _, ahead := range []time.Duration{time.Hour, 24 * time.Hour, 400 * 24 * time.Hour} { // daylight saving, a day, a year
+		c := budget.Count{}.Add(noon.Add(ahead), 20)
+		if v := budget.Decide(c, 0, 1, noon.Add(ahead), l); v.OK {
+			t.Errorf("%v ahead: %+v", ahead, v)
+		}
+		c = c.At(noon) // the clock is right again
+		if v := budget.Decide(c, 0, 1, noon, l); v.OK {
+			t.Errorf("%v ahead, and set right: %+v", ahead, v)
+		}
+		if v := budget.Decide(c, 0, 10, noon.Add(2*time.Hour), l); !v.OK {
+			t.Errorf("%v ahead, two hours after it was set right: %+v", ahead, v)
+		}
+		if v := budget.Decide(c, 0, 20, noon.Add(26*time.Hour), l); !v.OK {
+			t.Errorf("%v ahead, a day after it was set right: %+v", ahead, v)
+		}
+	}
+}
+
 // What is stored reads as what was written, and nothing else reads.
 func TestEncode(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
