@@ -85,6 +85,7 @@ func TestWhatIsNoSignIn(t *testing.T) {
 		t.Errorf("clear text is offered %q", hello)
 	}
 	c.say("AUTH PLAIN "+b64("\x00alice@local.test\x00"+password), "538 5.7.11")
+	c.say("AUTH PLAIN "+b64("\x00alice@local.test\x00not "+password), "538 5.7.11")
 	c.say("MAIL FROM:<alice@local.test>", "530")
 
 	for name, line := range map[string]string{
@@ -205,6 +206,14 @@ func TestOneAnswerForEverybody(t *testing.T) {
 			t.Errorf("%s: %q", mech, said)
 		}
 	}
+	// No password is nobody's, also where an account has none that counts.
+	for _, user := range []string{"frozen", "app", "key", "nobody"} {
+		for _, word := range []string{"", "\x00"} {
+			c, _ := s.dial("submissions", nil)
+			c.say("AUTH PLAIN "+b64("\x00"+user+"@local.test\x00"+word), "501 5.5.2")
+			c.say("MAIL FROM:<"+user+"@local.test>", "530")
+		}
+	}
 	salts := map[string]string{}
 	for range 2 {
 		for _, user := range []string{"nobody@local.test", "nobody2@local.test", "alice@local.test", "frozen@local.test"} {
@@ -229,16 +238,23 @@ func TestOneAnswerForEverybody(t *testing.T) {
 	}
 }
 
-// A session guesses no more than three times. Row H23.
+// A session guesses no more than three times, and waits longer each time. Row H23.
 func TestASessionOfGuesses(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	c, _ := s.dial("submissions", nil)
+	last := time.Duration(0)
 	for n := range 10 {
+		began := time.Now()
 		got := c.say("AUTH PLAIN "+b64(fmt.Sprintf("\x00alice@local.test\x00guess number %d", n)), "")
+		took := time.Since(began)
 		if strings.HasPrefix(got, "421") && n < 5 {
 			return
 		}
+		if took < last+500*time.Millisecond {
+			t.Errorf("guess %d is answered after %v, the one before after %v", n+1, took, last)
+		}
+		last = took
 	}
 	t.Error("ten guesses in one session")
 }
