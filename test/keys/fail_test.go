@@ -66,3 +66,28 @@ func TestWhatFailsOpensNothing(t *testing.T) {
 		})
 	}
 }
+
+// K09: who comes from an address whose name is ours, and whom the screen exempts for it, is nobody of
+// ours.
+func TestANameOfOursRelaysNothing(t *testing.T) {
+	zone, err := dnstest.NewZone(
+		"7.100.51.198.in-addr.arpa. 60 IN PTR mx.local.test.", "mx.local.test. 60 IN A 198.51.100.7",
+		"8.100.51.198.in-addr.arpa. 60 IN PTR localhost.", "localhost. 60 IN A 198.51.100.8",
+		"9.100.51.198.in-addr.arpa. 60 IN PTR local.test.", "local.test. 60 IN A 198.51.100.9",
+	)
+	must(t, err)
+	s := newSite(t, "")
+	s.configure("[mx]\ndelivery = \"off\"\ndns = [\"" + dnstest.Serve(t, zone.Play).Addr.String() + "\"]\n[route.\"*\"]\nto = \"smtp://127.0.0.1:9\"\ntls = \"none\"\n[screen]\nlist = \"list\"\n" + balanced)
+	s.file("list", "exempt name mx.local.test\nexempt name localhost\nexempt name local.test\nrefuse network 198.51.100.0/24 kept out\n")
+	s.start(map[string]string{aliceBox: "person"})
+	for from, want := range map[string]string{"198.51.100.7": "250", "198.51.100.8": "250", "198.51.100.9": "250", "198.51.100.10": "550"} {
+		for _, sender := range []string{"x@far.test", aliceBox, "root@mx.local.test", "root@localhost", ""} {
+			if r := s.mustVisit(from).begin(sender, "victim@remote.test", 300, false); !strings.HasPrefix(r, "55") {
+				t.Errorf("from %s as <%s>: %s", from, sender, r)
+			}
+		}
+		if r := s.mustVisit(from).begin("x@far.test", aliceBox, 300, false); !strings.HasPrefix(r, want) {
+			t.Errorf("for us, from %s: %s", from, r) // the name was seen
+		}
+	}
+}
