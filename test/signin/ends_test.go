@@ -39,6 +39,28 @@ func (s *site) local() *client {
 	return c
 }
 
+// M16: a user of this host is his account at the socket of sendmail, and nobody else, whatever he
+// says of himself.
+func TestTheLocalDoorIsItsUsers(t *testing.T) {
+	t.Parallel()
+	s := start(t, withSendmail(t)...)
+	c := s.local()
+	for line, want := range map[string]string{
+		"MAIL FROM:<bob@local.test>": "553", "MAIL FROM:<x@elsewhere.test>": "553", "MAIL FROM:<alice@local.test\x00>": "5", "MAIL FROM:<alice@local.test>\rRCPT TO:<x@elsewhere.test>": "5",
+		"AUTH PLAIN " + b64("\x00bob@local.test\x00"+password): "50", "XCLIENT LOGIN=bob@local.test": "50",
+	} {
+		c.say(line, want)
+		if !strings.ContainsAny(line, "\x00\r") { // by which the session ends
+			c.say("RCPT TO:<x@elsewhere.test>", "503")
+		}
+		c = s.local()
+	}
+	c.say("MAIL FROM:<alice@local.test> AUTH=<bob@local.test>", "250")
+	c.say("RCPT TO:<x@elsewhere.test>", "250")
+	c.say("DATA", "354")
+	c.say("From: <bob@local.test>\r\nSubject: x\r\n\r\nx\r\n.", "550")
+}
+
 // A way to have a session of alice's at a door.
 type way struct {
 	name string
