@@ -10,6 +10,7 @@ import (
 	"github.com/klauspost/compress/flate"
 
 	"sallyport/internal/door/textconn"
+	"sallyport/internal/kit/inflate"
 )
 
 // inflateOctets is about what it takes in memory to read what a client compresses: the 32 KiB that
@@ -53,7 +54,7 @@ type deflated struct {
 }
 
 func newDeflated(nc net.Conn) *deflated {
-	return &deflated{Conn: nc, in: flate.NewReader(bufio.NewReaderSize(nc, textconn.Keep))}
+	return &deflated{Conn: nc, in: inflate.NewReader(bufio.NewReaderSize(nc, textconn.Keep))}
 }
 
 // Read implements io.Reader.

@@ -65,3 +65,15 @@ func TestDeflated(t *testing.T) {
 		}
 	}
 }
+
+// A command that was flushed partly, as mbsync does, is read although bits of the next block are
+// behind it.
+func TestPartlyFlushedIsRead(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	go func() { _, _ = near.Write([]byte("\x32\x56\xf0\x73\xf4\x75\x0d\x0e\x70\x74\x76\xe5\xe5\x02\x08")) }()
+	got := make([]byte, 13)
+	if _, err := io.ReadFull(newDeflated(far), got); err != nil || string(got) != "3 NAMESPACE\r\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
