@@ -114,11 +114,19 @@ func (j *judge) bindingFailed(e BindingFailed) {
 }
 
 // signedIn takes a sign-in into the evidence. One new network is nothing; many within
-// minutes are.
+// minutes are, and fewer that lie far apart.
 func (j *judge) signedIn(e SignedIn) {
 	if e.NewNetwork {
 		j.suspect()
 		j.count(NetworkPace, 1)
+	}
+	switch {
+	case e.NewPlace && e.NewProgram && j.state.age < Settled:
+		// On an account's first day all its machines come for the first time, at home, at work
+		// and on the way: as many programs as places.
+		j.state.paces[PlacePace-SitePace].begin()
+	case e.NewPlace:
+		j.count(PlacePace, 1)
 	}
 	if e.NewProgram {
 		j.suspect()

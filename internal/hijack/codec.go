@@ -17,10 +17,24 @@ var ErrState = errors.New("hijack: not a stored state")
 
 // The versions of what is stored. A new one is read beside the old.
 const (
-	stateVersion     = 1
-	siteVersion      = 1
+	stateVersion     = 2
+	siteVersion      = 2
 	attributeVersion = 1
 )
+
+// pacesBefore is how many paces the versions 1 have: what they do not tell is nothing.
+const pacesBefore = 3
+
+// pacesOf reads a version, and tells how many paces follow; those of a version that is not known are none.
+func (r *reader) pacesOf(now byte) int {
+	switch v := r.Octet(); v {
+	case 1:
+		return pacesBefore
+	default:
+		r.Require(v == now)
+		return paces
+	}
+}
 
 // Append appends the stored form of the state: a version, then every figure in the order
 // of the struct. Equal states have equal forms.
@@ -47,7 +61,7 @@ func (s State) Append(b []byte) []byte {
 func Restore(b []byte) (State, error) {
 	var s State
 	r := reader{codec.NewReader(b)}
-	r.Require(r.Octet() == stateVersion)
+	told := r.pacesOf(stateVersion)
 	s.high = r.whole()
 	s.age = r.span()
 	s.claimed = Fingerprint(r.whole())
@@ -60,11 +74,11 @@ func Restore(b []byte) (State, error) {
 		}
 		r.Require(d.s <= d.n+rounding && d.odd <= d.of+rounding)
 	}
-	for i := range s.paces {
+	for i := range told {
 		d := &s.paces[i]
 		d.n, d.hours, d.odd, d.evidence = r.small(), r.small(), r.small(), r.float()
 	}
-	r.young(&s.fresh)
+	r.young(&s.fresh, told)
 	for i := range s.left {
 		s.left[i] = uint32(r.Number(math.MaxUint32))
 	}
@@ -87,7 +101,7 @@ func (w Site) Append(b []byte) []byte {
 func RestoreSite(b []byte) (Site, error) {
 	var w Site
 	r := reader{codec.NewReader(b)}
-	r.Require(r.Octet() == siteVersion)
+	told := r.pacesOf(siteVersion)
 	w.high, w.age = r.whole(), r.span()
 	for i := range w.n {
 		w.n[i] = r.float()
@@ -96,7 +110,7 @@ func RestoreSite(b []byte) (Site, error) {
 		w.s[i] = r.float()
 		r.Require(w.s[i] <= w.n[i]+rounding)
 	}
-	r.young(&w.fresh)
+	r.young(&w.fresh, told)
 	if !r.Done() {
 		return Site{}, fmt.Errorf("%w: the site's", ErrState)
 	}
@@ -201,7 +215,8 @@ func (r *reader) figure(x float64) float64 {
 	return x
 }
 
-func (r *reader) young(all *[daySlots]young) {
+// young reads what is not learnt yet, with so many paces.
+func (r *reader) young(all *[daySlots]young, told int) {
 	for i := range all {
 		y := &all[i]
 		for k := range y.n {
@@ -211,7 +226,7 @@ func (r *reader) young(all *[daySlots]young) {
 			y.s[k] = r.small()
 			r.Require(y.s[k] <= y.n[k]+rounding)
 		}
-		for k := range y.rate {
+		for k := range told {
 			y.rate[k] = r.small()
 		}
 	}

@@ -83,6 +83,9 @@ type SignedIn struct {
 	At         time.Time
 	NewNetwork bool // from where the account did not sign in before
 	NewProgram bool // with a client program that it did not use before
+	// NewPlace: the network is far from all from which the account ever signed in, or it is the
+	// first of all. One place is nothing; a program that comes from one after another is no person's.
+	NewPlace bool
 }
 
 // ForwardChanged tells that the account's forward leads to somebody outside to whom it did not,

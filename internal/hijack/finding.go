@@ -73,6 +73,8 @@ func (f Finding) Words() string {
 		return odd + " messages in a row to recipients new to the account" + f.perHour()
 	case NetworkPace:
 		return odd + " sign-ins in a row from networks that the account never used" + f.perHour()
+	case PlacePace:
+		return odd + " sign-ins in a row from places far apart where the account never signed in" + f.perHour()
 	}
 	return ""
 }

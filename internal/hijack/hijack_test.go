@@ -278,7 +278,7 @@ func TestWords(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	for k := SiteNovelty; k <= NetworkPace; k++ {
+	for k := SiteNovelty; k <= PlacePace; k++ {
 		if k.String() == "" || (Finding{Signal: k, Normal: 1}).Words() == "" {
 			t.Errorf("signal %d has no words", k)
 		}
@@ -291,7 +291,7 @@ func TestWords(t *testing.T) {
 	if n := (Recipients{Known: 1, Recent: 2, NewToAccount: 4, NewToSite: 8, Strangers: 3, Invalid: 9}).Total(); n != 15 {
 		t.Errorf("%d recipients in all", n)
 	}
-	if (NetworkPace + 1).String() != "" {
+	if (PlacePace + 1).String() != "" {
 		t.Error("a signal that is none has a name")
 	}
 }
@@ -355,7 +355,7 @@ func TestParamsAreValidated(t *testing.T) {
 		return func(p *Params) {
 			*p = p.Bulk(10, 10)
 			p.Binding.Sure, p.Binding.Mixed, p.Refusals.Sure, p.Refusals.Mixed = sure, 0, 0, 0
-			p.NetworkPace.Weight = weight
+			p.NetworkPace.Weight, p.PlacePace.Weight = weight, weight
 		}
 	}
 	valid("a share alone", true, weigh(1, 0))
@@ -374,7 +374,7 @@ func drawEvent(t *rapid.T, at time.Time) Event {
 	case 2:
 		return BindingFailed{At: at, Sender: Fingerprint(n("sender"))}
 	case 3:
-		return SignedIn{At: at, NewNetwork: rapid.Bool().Draw(t, "network"), NewProgram: rapid.Bool().Draw(t, "program")}
+		return SignedIn{At: at, NewNetwork: rapid.Bool().Draw(t, "network"), NewProgram: rapid.Bool().Draw(t, "program"), NewPlace: rapid.Bool().Draw(t, "place")}
 	case 4:
 		return ForwardChanged{At: at}
 	}

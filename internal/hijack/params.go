@@ -58,6 +58,8 @@ type Params struct {
 	AccountPace Rate
 	// NetworkPace weighs how fast sign-ins from new networks follow each other.
 	NetworkPace Rate
+	// PlacePace weighs how fast sign-ins from new places far apart follow each other.
+	PlacePace Rate
 	// Suspect is how many times as likely as at any other moment a theft began when
 	// somebody signed in from a new network or with a new program, claimed a foreign
 	// sender, or changed a forward. Several of these multiply, up to its square.
@@ -86,6 +88,7 @@ func DefaultParams() Params {
 		SitePace:    Rate{Mean: 0.1, Hours: 48, Margin: 1.25, Floor: 0.1, Cap: 0.5, Times: 1000, Weight: 0.03},
 		AccountPace: Rate{Mean: 5, Hours: 48, Margin: 1.25, Floor: 5, Cap: 10, Times: 30, Weight: 5e-5},
 		NetworkPace: Rate{Mean: 2, Hours: 48, Margin: 1.25, Floor: 2, Cap: 4, Times: 30, Weight: 1e-4},
+		PlacePace:   Rate{Mean: 0.1, Hours: 48, Margin: 1.25, Floor: 0.25, Cap: 0.25, Times: 100, Weight: 0.008},
 		Suspect:     5,
 		Memory:      400,
 		Acquainted:  5,
@@ -122,7 +125,7 @@ func (p Params) Validate() error {
 			return fmt.Errorf("%w: %s: shares lie between 0 and 1, strength is above 0, margin at least 1, weights not below 0", ErrParams, k)
 		}
 	}
-	for k := SitePace; k <= NetworkPace; k++ {
+	for k := SitePace; k <= PlacePace; k++ {
 		r := p.rate(k)
 		sum += r.Weight
 		if !(r.Mean > 0 && r.Hours > 0 && r.Margin >= 1 && r.Floor > 0 && r.Cap >= r.Floor && r.Times > 1 && r.Weight >= 0) {
@@ -165,6 +168,8 @@ func (p *Params) rate(k Signal) *Rate {
 		return &p.SitePace
 	case AccountPace:
 		return &p.AccountPace
+	case NetworkPace:
+		return &p.NetworkPace
 	}
-	return &p.NetworkPace
+	return &p.PlacePace
 }

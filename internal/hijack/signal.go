@@ -20,14 +20,16 @@ const (
 	AccountPace
 	// NetworkPace is how fast sign-ins from new networks do.
 	NetworkPace
+	// PlacePace is how fast sign-ins from new places far apart do.
+	PlacePace
 
-	shares = int(Binding)              // signals that are a share of something
-	paces  = int(NetworkPace) - shares // signals that are a rate
+	shares = int(Binding)            // signals that are a share of something
+	paces  = int(PlacePace) - shares // signals that are a rate
 )
 
 // String names the signal.
 func (k Signal) String() string {
-	names := [...]string{"", "new to the site", "strangers", "refused recipients", "failed sender binding", "pace of recipients new to the site", "pace of recipients new to the account", "pace of new networks"}
+	names := [...]string{"", "new to the site", "strangers", "refused recipients", "failed sender binding", "pace of recipients new to the site", "pace of recipients new to the account", "pace of new networks", "pace of new places"}
 	if int(k) >= len(names) {
 		return ""
 	}
@@ -97,6 +99,13 @@ type pace struct {
 	n, hours float32 // the baseline: how many there were in how long
 	odd      float32 // how many since there is evidence
 	evidence float64
+}
+
+// begin lets a row begin where there is none: this may be the first of it, and is no more.
+func (d *pace) begin() {
+	if d.evidence < 1 {
+		d.odd, d.evidence = 1, 1
+	}
 }
 
 // normal is the highest rate an hour that is normal.

@@ -117,6 +117,6 @@ func (w Site) Priors(p Params) Priors {
 	// Where more is new to the site, more of it comes.
 	more := math.Max(1, out.Mean[0]/p.SiteNovelty.Mean)
 	out.Rate[0] = p.SitePace.Mean * more
-	out.Rate[1], out.Rate[2] = p.AccountPace.Mean, p.NetworkPace.Mean
+	out.Rate[1], out.Rate[2], out.Rate[3] = p.AccountPace.Mean, p.NetworkPace.Mean, p.PlacePace.Mean
 	return out
 }

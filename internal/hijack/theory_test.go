@@ -314,7 +314,7 @@ func BenchmarkAdvance(b *testing.B) {
 func TestAPaceIsAFairBet(t *testing.T) {
 	p := DefaultParams()
 	const gaps = 200_000
-	for k := SitePace; k <= NetworkPace; k++ {
+	for k := SitePace; k <= PlacePace; k++ {
 		r := p.rate(k)
 		for _, had := range []float64{0.5, 10, 1e4} {
 			sum := 0.0

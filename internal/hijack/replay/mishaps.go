@@ -33,13 +33,13 @@ func (m *maker) mishaps(p *person, d int) {
 	if m.chance.Float64() < journey {
 		when := at()
 		for range 1 + m.chance.IntN(6) {
-			add(hijack.SignedIn{At: when, NewNetwork: true}, when)
+			add(hijack.SignedIn{At: when, NewNetwork: true, NewPlace: true}, when)
 			when = when.Add(time.Duration(m.chance.ExpFloat64() * float64(time.Hour)))
 		}
 	}
 	if m.chance.Float64() < newPhone {
 		when := at()
-		add(hijack.SignedIn{At: when, NewNetwork: true, NewProgram: true}, when)
+		add(hijack.SignedIn{At: when, NewNetwork: true, NewPlace: true, NewProgram: true}, when)
 	}
 	if m.chance.Float64() < newForward {
 		when := at()

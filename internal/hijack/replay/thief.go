@@ -106,7 +106,7 @@ func (t *theft) step(st step) {
 	t.wait(t.clock)
 	if st.newNetwork {
 		var v hijack.Verdict
-		t.account.state, v = hijack.Advance(t.account.state, hijack.SignedIn{At: t.clock, NewNetwork: true}, t.priors, t.server.params)
+		t.account.state, v = hijack.Advance(t.account.state, hijack.SignedIn{At: t.clock, NewNetwork: true, NewPlace: true}, t.priors, t.server.params)
 		t.caught = v.Contain
 	}
 	if t.caught || len(st.to)+st.invalid == 0 {

@@ -19,6 +19,7 @@ const (
 	prefixProgram = prefix + "program/"
 	prefixReader  = prefix + "reader/"
 	prefixReads   = prefix + "reads/"
+	prefixPlace   = prefix + "place/"
 	prefixOffer   = prefix + "tls/"
 	prefixShared  = prefix + "shared/"
 	prefixPaused  = prefix + "paused/"
@@ -171,7 +172,7 @@ func (b *book) forget(account hijack.Fingerprint, since time.Time) (out []store.
 		}
 		return decodeTime(v, b.now)
 	}
-	for _, p := range []string{prefixFrom, prefixProgram, prefixReader, prefixReads, prefixOffer, prefixHeard} {
+	for _, p := range []string{prefixFrom, prefixProgram, prefixReader, prefixReads, prefixPlace, prefixOffer, prefixHeard} {
 		_ = b.st.Scan(b.ctx, store.Prefix(keyOf(p, account)), func(k, v []byte) (bool, error) {
 			if !began(v).Before(since) {
 				out = append(out, store.Mutation{Key: append([]byte(nil), k...), Delete: true})

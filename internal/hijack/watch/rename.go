@@ -170,7 +170,7 @@ func (w *Watch) following(ctx context.Context, from, to hijack.Fingerprint) (out
 			return out, nil
 		}
 	}
-	for _, p := range []string{prefixSite, prefixFrom, prefixProgram, prefixReader, prefixReads, prefixOffer, prefixChanged, prefixHeard, prefixTaught} {
+	for _, p := range []string{prefixSite, prefixFrom, prefixProgram, prefixReader, prefixReads, prefixPlace, prefixOffer, prefixChanged, prefixHeard, prefixTaught} {
 		begins := keyOf(p, from)
 		err := w.o.Store.Scan(ctx, store.Prefix(begins), func(k, v []byte) (bool, error) {
 			err := move(k, v, append(keyOf(p, to), k[len(begins):]...))

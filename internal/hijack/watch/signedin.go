@@ -17,13 +17,13 @@ func (w *Watch) SignedIn(ctx context.Context, by Act) {
 	}
 	now, who := w.o.Now(), w.o.Key.Account(by.Account.Key())
 	var also []store.Mutation
-	novel := func(prefix, what, text string) bool {
+	novel := func(prefix, what, text string) (fresh, unknown bool) {
 		if text == "" {
-			return false
+			return false, false
 		}
 		fresh, m := w.origin(ctx, keyOf(prefix, who), keyOf(prefix, who, w.o.Key.Text(what, text)), now)
 		also = append(also, m...)
-		return fresh
+		return fresh, len(m) > 0
 	}
 	programs, networks, network := prefixProgram, prefixFrom, by.Network
 	if by.Reads {
@@ -36,14 +36,20 @@ func (w *Watch) SignedIn(ctx context.Context, by Act) {
 			network = ""
 		}
 	}
-	e := hijack.SignedIn{At: now, NewNetwork: novel(networks, "network", network), NewProgram: novel(programs, "program", by.Program)}
+	e := hijack.SignedIn{At: now}
+	var unknown, far bool
+	e.NewNetwork, unknown = novel(networks, "network", network)
+	e.NewProgram, _ = novel(programs, "program", by.Program)
+	// A network that is known is no new place, though nobody noted places when it became known.
+	_, far = novel(prefixPlace, "place", wide(by.Network))
+	e.NewPlace = far && unknown
 	novel(prefixOffer, "tls", by.Offer)
 	if by.Network != "" || by.Program != "" {
 		w.event(ctx, by, e, also...)
 	}
 }
 
-// The networks that count as one where somebody reads: what a carrier or an office has of
+// The networks that count as one where somebody reads, and that are one place for everybody: what a carrier or an office has of
 // addresses, more or less.
 const (
 	wide4 = 16

@@ -40,7 +40,8 @@ func TestReadersAreProgramsApart(t *testing.T) {
 	if suspicion() != alert {
 		t.Error("programs that are known are strange")
 	}
-	act("imap mua", "198.51.100.0/24", true) // the first from which it only reads
+	act("imap mua", "198.51.100.0/24", true) // the first from which it only reads: another place, and nothing else
+	alert, _ = hijack.Advance(alert, hijack.SignedIn{At: w.time(), NewPlace: true}, w.priors(w.time()), w.params(alice))
 	if suspicion() != alert {
 		t.Error("to begin to read elsewhere is strange")
 	}
@@ -112,5 +113,105 @@ func TestManyNetworksStayKnown(t *testing.T) {
 	}
 	if !come("train") || come("train") || come("home") {
 		t.Error("the youngest did not give way, or more than it did")
+	}
+}
+
+// N04: a password that comes from five places far apart within ten minutes is contained at the
+// fifth, by whichever door it comes and however the ten minutes are divided; an account that has
+// been there for long and a new one alike.
+func TestFivePlacesWithinTenMinutes(t *testing.T) {
+	for name, gaps := range map[string][4]time.Duration{
+		"at once":       {},
+		"evenly":        {150 * time.Second, 150 * time.Second, 150 * time.Second, 150 * time.Second},
+		"one, then all": {10 * time.Minute},
+		"late":          {0, 0, 0, 10 * time.Minute},
+	} {
+		for _, old := range []bool{false, true} {
+			for _, reads := range []bool{false, true} {
+				for own := range 3 {
+					t.Run(fmt.Sprintf("%s, old %v, reads %v, own programs %d", name, old, reads, own), func(t *testing.T) {
+						w := newWorld(t, nil)
+						alice, program := addr(t, "alice@local.test"), "mua"
+						if old {
+							w.SignedIn(t.Context(), Act{Account: alice, Network: "192.0.2.0/24", Program: "mua", Reads: reads})
+							w.pass(30 * 24 * time.Hour)
+							if own > 0 {
+								program = "another"
+							}
+						}
+						for n := range 5 {
+							if len(w.found) > 0 {
+								t.Fatalf("contained at place %d", n)
+							}
+							if old && own > 1 {
+								program = fmt.Sprint("bot ", n)
+							}
+							w.SignedIn(t.Context(), Act{Account: alice, Network: fmt.Sprintf("%d.%d.1.0/24", 20+n, n), Program: program, Reads: reads})
+							if n < len(gaps) {
+								w.pass(gaps[n])
+							}
+						}
+						if len(w.found) != 1 {
+							t.Error("five places are nothing")
+						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// Who is at home, at work, on the way, in a hotel and behind a VPN is one person.
+func TestHonestPlaces(t *testing.T) {
+	places := []string{"192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "20.1.2.0/24", "2001:db8:7::/48"}
+	type come struct {
+		place, program int
+		after          time.Duration
+	}
+	const sends = 2 * time.Minute // between two that send, when all have read
+	for name, day := range map[string][]come{
+		"five new machines at once, on the first day":    {{0, 0, 0}, {1, 1, 0}, {2, 2, 0}, {3, 3, 0}, {4, 4, 0}},
+		"one of them in two places":                      {{0, 0, 0}, {1, 1, 0}, {2, 2, 0}, {2, 0, 0}, {3, 0, 0}, {4, 4, 0}},
+		"one telephone through all within the half hour": {{0, 0, 0}, {1, 0, 7 * time.Minute}, {2, 0, 7 * time.Minute}, {3, 0, 7 * time.Minute}, {4, 0, 7 * time.Minute}},
+		"a telephone and a computer, by turns": {{0, 0, 0}, {0, 1, 0}, {1, 0, time.Minute}, {0, 1, time.Minute}, {2, 0, time.Minute},
+			{1, 1, time.Minute}, {3, 0, time.Minute}, {3, 1, 0}, {0, 1, time.Minute}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, nil)
+			alice := addr(t, "alice@local.test")
+			for _, again := range []time.Duration{0, time.Minute, 20 * time.Hour, 20*time.Hour + time.Minute} {
+				w.pass(again)
+				for _, c := range day {
+					w.pass(c.after)
+					w.SignedIn(t.Context(), Act{Account: alice, Network: places[c.place], Program: fmt.Sprint("mua ", c.program), Reads: true})
+				}
+				for _, c := range day {
+					w.pass(sends)
+					w.SignedIn(t.Context(), Act{Account: alice, Network: places[c.place], Program: fmt.Sprint("mua ", c.program)})
+				}
+			}
+			if len(w.found) > 0 {
+				t.Error("contained")
+			}
+		})
+	}
+}
+
+// Networks that an account had when nobody noted places are no new ones.
+func TestPlacesOfBefore(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := addr(t, "alice@local.test")
+	who := w.o.Key.Account(alice.Key())
+	network := func(n int) string { return fmt.Sprintf("%d.%d.1.0/24", 20+n, n) }
+	for n := range 8 {
+		key := keyOf(prefixFrom, who, w.o.Key.Text("network", network(n)))
+		_, err := w.st.Apply(t.Context(), store.Tx{Mutations: []store.Mutation{{Key: key, Value: encodeTime(w.time())}}}, store.Durable)
+		must(t, err)
+	}
+	for n := range 8 {
+		w.SignedIn(t.Context(), Act{Account: alice, Network: network(n), Program: "mua"})
+	}
+	if len(w.found) > 0 {
+		t.Error("contained")
 	}
 }
