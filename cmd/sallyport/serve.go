@@ -15,6 +15,7 @@ import (
 	"sallyport/internal/kit/owner"
 	"sallyport/internal/kit/processors"
 	"sallyport/internal/node"
+	"sallyport/internal/node/doors"
 	"sallyport/internal/operate"
 )
 
@@ -82,7 +83,7 @@ func asOwner(ctx context.Context, cfg config.Config, o *node.Options) error {
 	}
 	o.Certificate = node.ReadCertificate(cfg)
 	if len(o.Sockets) == 0 {
-		if o.Early, err = node.BindEarly(ctx, cfg); err != nil {
+		if o.Early, err = doors.Early(ctx, cfg); err != nil {
 			return bindError(err)
 		}
 	}

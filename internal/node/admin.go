@@ -53,7 +53,7 @@ func (n *Node) openOperator(_ context.Context) error {
 // what of its mail is under way and may not leave; a server beside us ends what it has.
 func (n *Node) endFallen(account mail.Address) int {
 	n.dispatch.Recheck(account)
-	n.kicker.End(account)
+	n.doors.End(account)
 	return n.desk.EndFallen(account)
 }
 
@@ -76,26 +76,9 @@ func (n *Node) server() *operate.Server {
 	if started == nil {
 		return nil
 	}
-	listen := map[string][]string{}
-	for _, door := range n.config().Listen.Doors() {
-		if at := n.listeners.Addrs(door.Name); len(at) > 0 || !door.Reads {
-			listen[door.Name] = at
-		}
-	}
-	if a := n.Addrs(); a.Sendmail != "" {
-		listen["sendmail"] = []string{a.Sendmail}
-	}
-	s := &operate.Server{Version: n.o.Version, PID: os.Getpid(), Started: *started, Listen: listen, Generation: n.now().number}
+	s := &operate.Server{Version: n.o.Version, PID: os.Getpid(), Started: *started, Listen: n.doors.Table(), Generation: n.now().number}
 	if leaf := n.leaf(); leaf != nil {
 		s.CertificateEnds = leaf.NotAfter
 	}
 	return s
-}
-
-func (n *Node) serveHelpers(ctx context.Context) error {
-	return operate.ServeHelpers(ctx, n.listeners.Of(serviceHelpers)[0], n.operator, n.log)
-}
-
-func (n *Node) serveAdmin(ctx context.Context) error {
-	return operate.Serve(ctx, n.listeners.Of(serviceAdmin)[0], n.operator, n.log)
 }

@@ -37,7 +37,6 @@ func (n *Node) buildDirectory(ctx context.Context, next, last *generation) error
 	if err != nil {
 		return err
 	}
-	next.then = append(next.then, d.Adopt)
-	next.undo = append(next.undo, d.Abandon)
+	next.take(d)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"sallyport/internal/certificate"
 	"sallyport/internal/config"
 	"sallyport/internal/mail"
+	"sallyport/internal/node/doors"
 	"sallyport/internal/node/settings"
 	"sallyport/internal/operate"
 	"sallyport/internal/tlspolicy/mtasts"
@@ -60,7 +61,7 @@ func (n *Node) leaf() *x509.Certificate { return certificate.Leaf(n.now().tls) }
 func (n *Node) present(c *tls.Config) {
 	next := *n.now()
 	next.tls, next.then, next.undo = c, nil, nil
-	change, err := n.doors.Build(n.serverConfig(&next), doorKinds(next.cfg)...)
+	change, err := n.doors.Present(next.cfg, c)
 	if err != nil {
 		n.log.Error("the doors keep their former certificate", "err", err)
 		return
@@ -71,7 +72,7 @@ func (n *Node) present(c *tls.Config) {
 
 // acmeParts obtains and renews the certificate, where that is wanted.
 func (n *Node) acmeParts() []part {
-	if len(n.listeners.Of(serviceACME)) == 0 {
+	if len(n.doors.Of(doors.ServiceACME)) == 0 {
 		return nil
 	}
 	return []part{{"certificates", n.obtainCertificate}}
@@ -81,7 +82,7 @@ func (n *Node) obtainCertificate(ctx context.Context) error {
 	cfg := n.config()
 	return n.certificate.Obtain(ctx, certificate.Order{
 		Authority: cfg.ACME.Directory, Contact: cfg.ACME.Contact, Agreed: cfg.ACME.Agree, CA: cfg.ACME.CA, TLSALPN: cfg.ACME.Challenge == config.ChallengeTLSALPN,
-		Host: cfg.Hostname, Names: n.moreNames, Listeners: n.listeners.Of(serviceACME), Store: n.data.Store, Now: n.o.Now, Logger: n.log,
+		Host: cfg.Hostname, Names: n.moreNames, Listeners: n.doors.Of(doors.ServiceACME), Store: n.data.Store, Now: n.o.Now, Logger: n.log,
 	})
 }
 

@@ -52,10 +52,10 @@ func (n *Node) Reread(ctx context.Context, told string) string {
 func (n *Node) Names(ctx context.Context) []mail.Domain { return n.moreNames(ctx) }
 
 // Listeners are those of a service.
-func (n *Node) Listeners(service string) []net.Listener { return n.listeners.Of(service) }
+func (n *Node) Listeners(service string) []net.Listener { return n.doors.Of(service) }
 
 // Connections is how many the doors count that take mail.
-func (n *Node) Connections() int { return n.admission.Open() }
+func (n *Node) Connections() int { return n.doors.Count().Posting }
 
 // Metered reports whether metrics are kept.
 func (n *Node) Metered() bool { return n.metrics != nil }

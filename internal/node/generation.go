@@ -70,9 +70,6 @@ func (n *Node) topics() []topic {
 		{"directory", n.openBook, n.buildDirectory},
 		{"delivery", n.openDelivery, nil},
 		{"doors", n.openIntake, n.buildDoors},
-		{"reading", n.openAccess, n.buildAccess},
-		{"partner", n.openPartner, nil},
-		{"listeners", nil, n.buildListeners},
 		{"webhook", n.openWebhook, n.buildWebhook},
 		{"operator", n.openOperator, nil},
 	}
@@ -121,6 +118,14 @@ func (n *Node) build(ctx context.Context, cfg config.Config, last *generation) (
 		return nil, errors.Join(errs...)
 	}
 	return next, nil
+}
+
+// take has what was built put in force with the generation, or taken back.
+func (g *generation) take(change interface {
+	Adopt()
+	Abandon()
+}) {
+	g.then, g.undo = append(g.then, change.Adopt), append(g.undo, change.Abandon)
 }
 
 // abandon takes back what building did.

@@ -15,7 +15,7 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 		return err
 	}
 	next.then = append(next.then, func() {
-		n.memory.Adjust(cfg.Limits.UnjudgedMemory)
+		n.doors.Memory().Adjust(cfg.Limits.UnjudgedMemory)
 		signIns := settings.Accounts(cfg, n.o.Processors.Count())
 		n.o.Processors.Beside(signIns.HashAtOnce)
 		n.log.Debug("memory limit", "octets", memory.Limit(cfg.Limits.Memory))

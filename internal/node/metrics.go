@@ -6,6 +6,7 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/diskspace"
+	"sallyport/internal/node/doors"
 	"sallyport/internal/operate/metrics"
 	"sallyport/internal/store"
 	"sallyport/internal/trust/guard"
@@ -35,9 +36,9 @@ func (n *Node) observer() func(fact.Fact) {
 
 // state reads what is not counted. It is called once for each scrape.
 func (n *Node) state(ctx context.Context) metrics.State {
-	queue, log := n.data.Spool.Stats(), n.data.Trace.Stats()
+	queue, log, met := n.data.Spool.Stats(), n.data.Trace.Stats(), n.doors.Count()
 	v := metrics.State{
-		Open: n.admission.Open() + n.readers.Open(), Reading: n.readers.Open(), Messages: queue.Entries, Held: queue.Held, Active: queue.Claims, Octets: queue.Octets,
+		Open: met.Posting + met.Reading, Reading: met.Reading, Connections: met.Entered, TurnedAway: met.TurnedAway, Messages: queue.Entries, Held: queue.Held, Active: queue.Claims, Octets: queue.Octets,
 		Facts: log.Facts, Sequenced: log.Sequenced, Signed: log.Signed, SignedAt: log.SignedAt, Skipped: log.Skipped,
 	}
 	v.Capped = n.capped(ctx)
@@ -58,14 +59,11 @@ func (n *Node) state(ctx context.Context) metrics.State {
 	} else if hook != nil {
 		v.WebhookWaiting, v.WebhookTold, v.WebhookFailed = hook.Waiting, hook.Delivered, hook.Failed
 	}
-	entered, away := n.readers.Counts()
-	v.Connections, v.TurnedAway = n.admission.Counts()
-	v.Connections, v.TurnedAway = v.Connections+entered, v.TurnedAway+away
 	if started := n.started.Load(); started != nil {
 		v.Started = *started
 	}
 	v.DiskFree, _, _ = diskspace.Usage(n.config().Data) // 0: it is not known
-	v.DiskLow, v.MemoryRefused = n.data.Disks.IsLow(), n.memory.Use().Refused
+	v.DiskLow, v.MemoryRefused = n.data.Disks.IsLow(), n.doors.Memory().Use().Refused
 	if oldest, ok := n.operator.Oldest(ctx); ok {
 		v.Oldest = max(n.o.Now().Sub(oldest), time.Millisecond)
 	}
@@ -77,7 +75,7 @@ func (n *Node) state(ctx context.Context) metrics.State {
 
 // metricsParts serves the metrics, at every address that they have.
 func (n *Node) metricsParts() []part {
-	at := n.listeners.Of(serviceMetrics)
+	at := n.doors.Of(doors.ServiceMetrics)
 	if len(at) == 0 {
 		return nil
 	}

@@ -7,7 +7,6 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/incident"
 	"sallyport/internal/node/settings"
-	"sallyport/internal/smtp/server"
 	"sallyport/internal/trust"
 	"sallyport/internal/trust/guard"
 )
@@ -39,10 +38,4 @@ func (n *Node) buildNetworks(_ context.Context, next, _ *generation) error {
 	}
 	next.then = append(next.then, func() { n.networks.Adjust(s) })
 	return nil
-}
-
-// clear reports whether a client may hand in mail in clear text: one of a network that counts
-// now, and of whom no balancer speaks.
-func (n *Node) clear(c server.Conn) bool {
-	return !c.Balancer.IsValid() && n.networks.Clear(c.Remote.Addr().Unmap())
 }

@@ -10,13 +10,10 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"sallyport/internal/access"
-	"sallyport/internal/access/partner"
 	"sallyport/internal/certificate"
 	"sallyport/internal/config"
 	"sallyport/internal/directory/book"
 	"sallyport/internal/dispatch"
-	"sallyport/internal/door"
 	"sallyport/internal/expiry"
 	"sallyport/internal/fact"
 	"sallyport/internal/filter/flood"
@@ -26,17 +23,15 @@ import (
 	"sallyport/internal/incident/notice"
 	"sallyport/internal/incident/webhook"
 	"sallyport/internal/intake"
-	"sallyport/internal/kit/allowance"
-	"sallyport/internal/kit/listen"
 	"sallyport/internal/letter/notify"
 	"sallyport/internal/node/datafolder"
+	"sallyport/internal/node/doors"
 	"sallyport/internal/node/settings"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/metrics"
 	"sallyport/internal/reports/dmarc"
 	"sallyport/internal/reports/tls"
 	"sallyport/internal/signin"
-	"sallyport/internal/smtp/server"
 	"sallyport/internal/trust/guard"
 )
 
@@ -50,10 +45,10 @@ type Options struct {
 	FS     vfs.FS // of the store and the mailboxes
 	// Sockets are listeners that were bound by others and are used instead of binding
 	// any; they must be exactly those that the configuration names.
-	Sockets []listen.Socket
-	// Early are listeners that this process bound while it might (BindEarly); what is not
+	Sockets []doors.Socket
+	// Early are listeners that this process bound while it might (doors.Early); what is not
 	// among them is bound when it is wanted.
-	Early []listen.Socket
+	Early []doors.Socket
 	// Certificate is the pair of tls.cert and tls.key as this process read it while it might
 	// (ReadCertificate); nil: the files are read when they are wanted.
 	Certificate *certificate.Held
@@ -89,18 +84,9 @@ type Node struct {
 	watch      *watch.Watch     // watches accounts for misuse
 	incidents  incident.Keeper  // contains accounts
 	networks   *guard.Guard     // guards networks that sign in as accounts
-	// admission counts the connections of all doors that take mail together, readers those of the
-	// doors behind which mailboxes are read.
-	admission *server.Admission
-	readers   *door.Admission
-	// memory bounds what they hold of mail that is not judged yet.
-	memory *allowance.Budget
+	doors      *doors.Doors     // everything at which it listens
 
-	doors     *server.Doors
-	access    *access.Doors
-	kicker    *partner.Kicker           // ends sessions at a server beside us; nil: it did not come to that
-	listeners *listen.Set               // all that is bound
-	started   atomic.Pointer[time.Time] // of Serve; nil while it does not run
+	started atomic.Pointer[time.Time] // of Serve; nil while it does not run
 	// listening: Listen has bound everything, so that a reload may bind more.
 	listening atomic.Bool
 
@@ -116,13 +102,11 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
-	counted := door.NewAdmissionOn(o.Processors.Count)
-	n = &Node{o: o, admission: server.NewAdmission(counted), readers: counted.Beside(), memory: allowance.New(cfg.Limits.UnjudgedMemory)}
-	n.log = n.o.Logger
+	n = &Node{o: o, log: o.Logger}
 	n.flood = flood.NewGauge(flood.DefaultLimits(), n.o.Now)
 	n.current.Store(&generation{cfg: cfg}) // so that every step can read it
 	n.certificate = n.newCertificate()
-	n.listeners = listen.New(listen.Options{Sockets: n.o.Sockets, Early: n.o.Early, Bind: n.bind})
+	n.doors = doors.New(doors.Options{World: o.World, Version: o.Version, Sockets: o.Sockets, Early: o.Early, Config: n.config})
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.Close())
@@ -168,10 +152,46 @@ func (n *Node) openIntake(_ context.Context) error {
 	n.intake = intake.New(intake.Options{
 		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Accounts: n.data.Accounts, Desk: n.desk, Queue: n.data.Spool, Journal: n.data.Trace, Watch: n.watch, Ledger: n.data.Ledger, Inflow: n.data.Inflow, Greylist: n.data.Greylist, Acquainted: n.watch.Acquainted, Allowance: n.allowance, Recipients: n.ways().Behind(), Offers: n.ways().Behind(), International: n.ways().Behind(), ReturnPaths: n.data.ReturnPaths.Read,
 		Binding: n.binding, Findings: n.data.Findings, Networks: n.networks,
-		LocalUser: n.localUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: settings.Intake(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
-		Screen: screening{n}, Inspectors: n.inspectors(), Reserved: func() []string { return n.now().checks.Reserved() }, Memory: n.memory,
+		LocalUser: n.doors.LocalUser, Notice: n.config().Notice, Handoff: n.dispatch.Offer, Limits: settings.Intake(n.config()), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+		Screen: screening{n}, Inspectors: n.inspectors(), Reserved: func() []string { return n.now().checks.Reserved() }, Memory: n.doors.Memory(),
 	})
-	n.doors = server.NewDoors(n.intake)
+	n.doors.Open(doors.Behind{
+		Data: n.data, Desk: n.desk, Intake: n.intake, Directory: n.book.Snapshot, Operator: n.Operator, Clear: n.networks.Clear,
+	})
+	return nil
+}
+
+// Listen binds every door, the operator's socket and the web servers. On an error nothing
+// stays bound; a directory that does not stand is one.
+func (n *Node) Listen(ctx context.Context) error {
+	if err := n.book.Fault(); err != nil {
+		return err
+	}
+	closed, err := n.book.Prove(ctx)
+	if err != nil {
+		return err
+	}
+	n.log.Info("the directory is closed", "addresses", closed.Addresses, "classes", closed.Classes)
+	if err := n.doors.Listen(ctx); err != nil {
+		return err
+	}
+	n.listening.Store(true)
+	return nil
+}
+
+// Addrs are the addresses really bound.
+type Addrs = doors.Addrs
+
+// Addrs returns what is bound now.
+func (n *Node) Addrs() Addrs { return n.doors.Addrs() }
+
+// buildDoors prepares the doors, and in a running server binds addresses that are new.
+func (n *Node) buildDoors(ctx context.Context, next, last *generation) error {
+	change, err := n.doors.Build(ctx, next.cfg, next.tls, last != nil)
+	if err != nil {
+		return err
+	}
+	next.take(change)
 	return nil
 }
 
@@ -179,11 +199,8 @@ func (n *Node) openIntake(_ context.Context) error {
 func (n *Node) Close() error {
 	var errs []error
 	n.listening.Store(false)
-	errs = append(errs, n.listeners.Close())
+	errs = append(errs, n.doors.Close())
 	n.now().retire(nil)
-	if n.kicker != nil {
-		n.kicker.Close()
-	}
 	errs = append(errs, n.data.Close())
 	return errors.Join(errs...)
 }

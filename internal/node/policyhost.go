@@ -7,6 +7,7 @@ import (
 
 	"sallyport/internal/autoconfig"
 	"sallyport/internal/mail"
+	"sallyport/internal/node/doors"
 	"sallyport/internal/node/settings"
 	"sallyport/internal/tlspolicy/mtasts"
 )
@@ -20,7 +21,7 @@ func (n *Node) ownPolicy() mtasts.Policy {
 // policyParts is the web server, which serves our own policy and the settings of mail programs,
 // each where it is wanted, at every address of both.
 func (n *Node) policyParts() []part {
-	at := n.listeners.Of(servicePolicies)
+	at := n.doors.Of(doors.ServicePolicies)
 	if len(at) == 0 {
 		return nil
 	}

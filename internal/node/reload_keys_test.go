@@ -8,6 +8,7 @@ import (
 
 	"sallyport/internal/access"
 	"sallyport/internal/accounts"
+	localdoor "sallyport/internal/local/door"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop/named"
 	"sallyport/internal/smtp/server"
@@ -23,7 +24,7 @@ type keyProof struct {
 }
 
 func door25(f func(server.Config) any) func(*Node) any {
-	return func(n *Node) any { return f(n.doors.Of(server.KindMX).Config()) }
+	return func(n *Node) any { return f(n.doors.Posting(server.KindMX)) }
 }
 
 func class(address string) func(*Node) any {
@@ -72,11 +73,11 @@ func lastServer(n *Node) *named.Target {
 func theExchangers(n *Node) any { return fmt.Sprintf("%p", n.now().ways.Exchangers()) }
 
 func limitsOfDoor(n *Node) any {
-	return fmt.Sprintf("%+v", n.doors.Of(server.KindMX).Config().Limits)
+	return fmt.Sprintf("%+v", n.doors.Posting(server.KindMX).Limits)
 }
 
 func limitsOfReaders(n *Node) any {
-	c, _ := n.access.Config(access.KindIMAPS)
+	c, _ := n.doors.Reading(access.KindIMAPS)
 	return fmt.Sprintf("%+v", c.Limits)
 }
 
@@ -106,7 +107,7 @@ func proofs() map[string]keyProof {
 		"limits.reading_connections":             {set: "[limits]\nreading_connections = 7", see: func(n *Node) any { return limitsOfReaders(n) }},
 		"limits.reading_connections_per_network": {set: "[limits]\nreading_connections_per_network = 7", see: func(n *Node) any { return limitsOfReaders(n) }},
 		"limits.shutdown_grace":                  {set: "[limits]\nshutdown_grace = \"3s\"", see: limitsOfDoor},
-		"limits.unjudged_memory":                 {set: "[limits]\nunjudged_memory = \"77MiB\"", see: func(n *Node) any { return n.memory.Use().Most }},
+		"limits.unjudged_memory":                 {set: "[limits]\nunjudged_memory = \"77MiB\"", see: func(n *Node) any { return n.doors.Memory().Use().Most }},
 		"limits.memory":                          {set: "[limits]\nmemory = \"7GiB\"", see: func(*Node) any { return debug.SetMemoryLimit(-1) }},
 		"limits.min_free":                        {set: "[limits]\nmin_free = \"7MiB\"", see: func(n *Node) any { return n.data.Disks[0].Reserved() }},
 		"limits.alias_targets":                   {set: "[limits]\nalias_targets = 2", see: func(n *Node) any { return n.book.Stated().Config.MaxExpansion }},
@@ -175,9 +176,9 @@ func proofs() map[string]keyProof {
 	}
 	proveDirectories(all)
 	proveDKIM(all)
-	who := func(n *Node) any { return n.localUser(uint32(os.Geteuid())) }
+	who := func(n *Node) any { return n.doors.LocalUser(uint32(os.Geteuid())) }
 	all["sendmail.domain"] = keyProof{set: "[sendmail]\ndomain = \"local.test\"", see: func(n *Node) any {
-		_, why := localUsers(n.config()).Account(4711, "alice", func(mail.Address) bool { return true })
+		_, why := localdoor.Users{Named: n.config().Sendmail.Users, Domain: n.config().Sendmail.Domain}.Account(4711, "alice", func(mail.Address) bool { return true })
 		return why
 	}}
 	all["sendmail.users.NAME"] = keyProof{set: fmt.Sprintf("[sendmail.users]\n%d = \"alice@local.test\"", os.Geteuid()), see: who}

@@ -185,12 +185,14 @@ func TestACertificateIsReadAgain(t *testing.T) {
 	if fault := n.Reread(t.Context(), fault); fault != "" || n.Leaf().Equal(before) {
 		t.Fatalf("the new certificate is not in force: %q", fault)
 	}
-	c, err := tls.Dial("tcp", n.Addrs().Submissions[0], &tls.Config{InsecureSkipVerify: true})
-	site.Must(t, err)
-	if !c.ConnectionState().PeerCertificates[0].Equal(n.Leaf()) {
-		t.Error("a new connection sees another certificate")
+	for _, at := range []string{n.Addrs().Submissions[0], n.Addrs().IMAPS[0], n.Addrs().POP3S[0]} {
+		c, err := tls.Dial("tcp", at, &tls.Config{InsecureSkipVerify: true})
+		site.Must(t, err)
+		if !c.ConnectionState().PeerCertificates[0].Equal(n.Leaf()) {
+			t.Error("a new connection sees another certificate at", at)
+		}
+		site.Must(t, c.Close())
 	}
-	site.Must(t, c.Close())
 	held.OK("250", "EHLO client.test")
 	var rules []string
 	for _, f := range n.Facts(fact.KindReload) {

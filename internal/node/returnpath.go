@@ -11,7 +11,6 @@ func (n *Node) buildReturnPath(_ context.Context, next, _ *generation) error {
 	if err != nil {
 		return next.cfg.Fault("return_path.sign", err.Error(), "")
 	}
-	next.then = append(next.then, state.Adopt)
-	next.undo = append(next.undo, state.Abandon)
+	next.take(state)
 	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/operate"
-	"sallyport/internal/smtp/server"
 )
 
 // Serve runs until ctx ends, then stops in this order: no new connections, sessions
@@ -22,7 +21,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	n.started.Store(&now)
 	defer n.started.Store(nil)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	if err := n.data.Trace.Write(background, fact.Started{At: n.o.Now(), Rule: "server", Version: n.version(), Listeners: n.listeningAt()}.Fact()); err != nil {
+	if err := n.data.Trace.Write(background, fact.Started{At: n.o.Now(), Rule: "server", Version: n.version(), Listeners: n.doors.Listening()}.Fact()); err != nil {
 		stop()
 		return fmt.Errorf("the start could not be recorded: %w", err)
 	}
@@ -34,7 +33,7 @@ func (n *Node) Serve(ctx context.Context) error {
 		behind.Go(func() { work(background) })
 	}
 	err := n.runParts(ctx)
-	if lifeErr := n.data.Trace.Write(background, fact.Stopped{At: n.o.Now(), Rule: "server", Version: n.version(), Listeners: n.listeningAt()}.Fact()); lifeErr != nil {
+	if lifeErr := n.data.Trace.Write(background, fact.Stopped{At: n.o.Now(), Rule: "server", Version: n.version(), Listeners: n.doors.Listening()}.Fact()); lifeErr != nil {
 		err = errors.Join(err, fmt.Errorf("the stop could not be recorded: %w", lifeErr))
 	}
 	stop()
@@ -49,22 +48,22 @@ type part struct {
 }
 
 func (n *Node) parts() []part {
-	all := []part{{"accounts", n.data.Accounts.Run}, {"roster", n.data.Roster.Run}, {"operator's socket", n.serveAdmin}, {"signing keys", n.data.Ring.Run}}
+	all := []part{{"accounts", n.data.Accounts.Run}, {"roster", n.data.Roster.Run}, {"operator's socket", n.doors.ServeOperator}, {"signing keys", n.data.Ring.Run}}
 	if !n.o.Paused {
 		all = append(all, part{"dispatch", func(ctx context.Context) error {
 			return n.dispatch.Serve(ctx, func() time.Duration { return n.config().Limits.ShutdownGrace })
 		}})
 	}
 	if n.config().Helpers.Socket != "" {
-		all = append(all, part{"helpers' socket", n.serveHelpers})
+		all = append(all, part{"helpers' socket", n.doors.ServeHelpers})
 	}
 	if n.config().CheckPassword.Socket != "" {
-		all = append(all, part{"partner's socket", n.servePartner})
+		all = append(all, part{"partner's socket", n.doors.ServePartner})
 	}
 	all = append(all, n.metricsParts()...)
 	all = append(all, n.policyParts()...)
 	all = append(all, n.acmeParts()...)
-	return append(all, part{"listeners", n.serveDoors})
+	return append(all, part{"listeners", n.doors.Serve})
 }
 
 // runParts runs every part until ctx ends. A part that ends by itself ends the
@@ -114,21 +113,6 @@ func (n *Node) watchDisk(ctx context.Context) {
 }
 
 func (n *Node) version() string { return "sallyport " + n.o.Version }
-
-// listeningAt names each door and its address.
-func (n *Node) listeningAt() []fact.Pair {
-	var out []fact.Pair
-	add := func(door string) {
-		for _, at := range n.listeners.Addrs(door) {
-			out = append(out, fact.Pair{Name: door, Value: at})
-		}
-	}
-	for _, door := range n.config().Listen.Doors() {
-		add(door.Name)
-	}
-	add(server.KindSendmail.String())
-	return out
-}
 
 // Alive reports whether the parts that everything waits for still answer: the store,
 // and whoever changes the directory.

@@ -1,4 +1,4 @@
-package node
+package doors
 
 import (
 	"net"
@@ -13,29 +13,29 @@ import (
 )
 
 // listenSendmail binds the socket of the sendmail command.
-func (n *Node) listenSendmail(path string) (net.Listener, error) {
-	n.warnExposed(path)
-	queue := operate.OwnQueue{Operator: n.operator, Owner: uint32(os.Geteuid()), Account: func(uid uint32) (mail.Address, string) {
-		u := n.localUser(uid)
+func (d *Doors) listenSendmail(path string) (net.Listener, error) {
+	d.warnExposed(path)
+	queue := operate.OwnQueue{Operator: d.to.Operator(), Owner: uint32(os.Geteuid()), Account: func(uid uint32) (mail.Address, string) {
+		u := d.LocalUser(uid)
 		return u.Account, u.Why
 	}}
-	return localdoor.Listen(path, localdoor.DefaultLimits(), localdoor.Handler{Queue: queue.List, Retry: queue.Retry}, n.o.Now)
+	return localdoor.Listen(path, localdoor.DefaultLimits(), localdoor.Handler{Queue: queue.List, Retry: queue.Retry}, d.o.Now)
 }
 
 // warnExposed says in the log, when a socket begins, that who calls there will not speak to
 // this server: a mail or an operator's command that fails does not say so in our log.
-func (n *Node) warnExposed(path string) {
+func (d *Doors) warnExposed(path string) {
 	if err := socket.Exposed(path, uint32(os.Geteuid())); err != nil {
-		n.log.Warn("clients will not speak at this socket: others could put one of their own there", "path", path, "err", err,
+		d.o.Logger.Warn("clients will not speak at this socket: others could put one of their own there", "path", path, "err", err,
 			"hint", "let every folder on the way to it belong to root or the server's user, and let nobody else write there")
 	}
 }
 
-// localUser says whose account a user of this host sends as.
-func (n *Node) localUser(uid uint32) intake.LocalUser {
+// LocalUser says whose account a user of this host sends as.
+func (d *Doors) LocalUser(uid uint32) intake.LocalUser {
 	u := intake.LocalUser{Name: localdoor.NameOf(uid)}
-	u.Account, u.Why = localUsers(n.config()).Account(uid, u.Name, func(a mail.Address) bool {
-		_, exists := n.data.Accounts.Lookup(a)
+	u.Account, u.Why = localUsers(d.o.Config()).Account(uid, u.Name, func(a mail.Address) bool {
+		_, exists := d.to.Data.Accounts.Lookup(a)
 		return exists
 	})
 	return u
