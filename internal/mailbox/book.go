@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"sallyport/internal/kit/codec"
@@ -41,6 +42,16 @@ func (b *book) entry(uid UID) *entry {
 	return nil
 }
 
+// deleted returns the messages that the next expunge removes.
+func (b *book) deleted() (all []*entry) {
+	for _, e := range b.entries {
+		if e.flags.Has(Deleted) {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
 // put takes what is known of a message. The key is that of its file, unless another message has
 // it: then the name tells them apart.
 func (b *book) put(e *entry) {
@@ -64,6 +75,17 @@ func (b *book) put(e *entry) {
 	b.keys[e.key] = e
 	b.count(e, 1)
 	b.next, b.modseq = max(b.next, e.uid+1), max(b.modseq, e.modseq)
+}
+
+// replace notes what else is known of a message, whose file is called as before.
+func (b *book) replace(e *entry) {
+	i, ok := b.find(e.uid)
+	if !ok {
+		return
+	}
+	b.count(b.entries[i], -1)
+	b.count(e, 1)
+	b.entries[i], b.keys[e.key] = e, e
 }
 
 // remove forgets messages, which vanished at a mod-sequence, and keeps at most bound UIDs of
@@ -156,9 +178,29 @@ func (b *book) replay(record []byte, bound int) bool {
 	return ok
 }
 
+// expect makes room for so many messages more.
+func (b *book) expect(n int) {
+	if n <= len(b.entries) {
+		return
+	}
+	b.entries = slices.Grow(b.entries, n)
+	keys := make(map[string]*entry, len(b.keys)+n)
+	maps.Copy(keys, b.keys)
+	b.keys = keys
+}
+
+// octetsOver is about how long the whole index is.
+func (b *book) octetsOver() int {
+	n := 1024 + 24*len(b.gone)
+	for _, e := range b.entries {
+		n += averageRecord/2 + len(e.file) + len(e.flags.words)
+	}
+	return n
+}
+
 // encode writes the whole index.
 func (b *book) encode() []byte {
-	out := b.head.append(make([]byte, 0, 64+128*len(b.entries)))
+	out := b.head.append(make([]byte, 0, b.octetsOver()))
 	for _, e := range b.entries {
 		out = e.append(out)
 	}

@@ -38,10 +38,19 @@ type listing struct {
 // compare says what others did to the files. It changes nothing but the marks of what it met.
 func (b *book) compare(l listing) (s seen) {
 	b.pass++
+	known := func(file string) *entry {
+		if len(b.keys) == 0 {
+			return nil // of a folder that is seen for the first time, no name need be taken apart
+		}
+		return b.keys[identity(file)]
+	}
 	var open []place
+	if len(b.keys) == 0 {
+		open = make([]place, 0, len(l.new)+len(l.cur))
+	}
 	exact := func(files []string, inCur bool) {
 		for _, file := range files {
-			e := b.keys[identity(file)]
+			e := known(file)
 			if e == nil || e.file != file || e.inCur != inCur {
 				if other := b.keys[file]; other != nil {
 					e = other
@@ -59,9 +68,12 @@ func (b *book) compare(l listing) (s seen) {
 	exact(l.new, false)
 	exact(l.cur, true)
 	for _, p := range open {
-		e := b.keys[identity(p.file)]
+		e := known(p.file)
 		switch {
 		case e == nil:
+			if s.found == nil {
+				s.found = make([]place, 0, len(open))
+			}
 			s.found = append(s.found, p)
 		case e.pass == b.pass || e.inCur && !l.curRead:
 			s.twice = append(s.twice, twice{e, p})
@@ -91,7 +103,13 @@ func inOrder(found []place) {
 		all[i] = aged{p, ageOf(p.file)}
 	}
 	slices.SortFunc(all, func(a, b aged) int {
-		return cmp.Or(cmp.Compare(a.seconds, b.seconds), cmp.Compare(a.micros, b.micros), cmp.Compare(a.file, b.file))
+		if c := cmp.Compare(a.seconds, b.seconds); c != 0 {
+			return c
+		}
+		if c := cmp.Compare(a.micros, b.micros); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.file, b.file)
 	})
 	for i := range all {
 		found[i] = all[i].place

@@ -286,7 +286,7 @@ func (f *folder) learn(uid UID, size int64, ragged bool) {
 	}
 	e := *f.book.entries[i]
 	e.size, e.ragged = size, ragged
-	f.book.entries[i], f.book.keys[e.key] = &e, &e
+	f.book.replace(&e)
 	if f.lazy = appendSize(f.lazy, uid, size, ragged); len(f.lazy) >= lazyOctets {
 		_ = f.note(nil) // what could not be written is told by the next who writes
 	}

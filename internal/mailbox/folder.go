@@ -188,12 +188,12 @@ func (f *folder) differences(cur bool) (s seen, full bool, err error) {
 // list reads new before cur, so that a file on its way from one to the other is in one at
 // least.
 func (f *folder) list(cur bool) (l listing, err error) {
-	if l.new, err = f.root.fs.List(filepath.Join(f.dir, "new")); err != nil {
+	if l.new, err = f.root.fs.Files(filepath.Join(f.dir, "new")); err != nil {
 		return l, err
 	}
 	if cur {
 		l.curRead = true
-		l.cur, err = f.root.fs.List(filepath.Join(f.dir, "cur"))
+		l.cur, err = f.root.fs.Files(filepath.Join(f.dir, "cur"))
 	}
 	return l, err
 }
@@ -232,6 +232,7 @@ func (f *folder) take(s seen) (changed bool, err error) {
 	}
 	out = appendGone(out, gone)
 	b.remove(gone, f.root.bounds().Vanished)
+	b.expect(len(found))
 	for _, e := range found {
 		e.uid, e.modseq = b.next, modseq
 		if !whole {
@@ -246,7 +247,9 @@ func (f *folder) take(s seen) (changed bool, err error) {
 	return changed, f.note(out)
 }
 
-// newcomers describes the files of no known message. What is no regular file is none.
+// newcomers describes the files of no known message. When it came and how long it is, its file is
+// asked for when somebody wants to know: to ask that of each file of a long folder takes longer than
+// all the rest.
 func (f *folder) newcomers(s *seen) (found []*entry, err error) {
 	for _, t := range s.twice {
 		p, again, err := f.another(t)
@@ -260,18 +263,11 @@ func (f *folder) newcomers(s *seen) (found []*entry, err error) {
 			s.found = append(s.found, t.other)
 		}
 	}
+	found = make([]*entry, 0, len(s.found))
 	for _, p := range s.found {
-		info, err := f.root.fs.Lstat(f.path(p))
-		if missing(err) {
-			continue // it is seen under its other name the next time
+		if len(p.file) < maxName/2 {
+			found = append(found, &entry{file: p.file, inCur: p.inCur, size: -1, octets: -1, flags: f.keyword.merged(Flags{}, "", p.file)})
 		}
-		if err != nil {
-			return nil, err
-		}
-		if !info.Mode().IsRegular() || len(p.file) >= maxName/2 {
-			continue
-		}
-		found = append(found, &entry{file: p.file, inCur: p.inCur, size: -1, octets: info.Size(), date: info.ModTime(), flags: f.keyword.merged(Flags{}, "", p.file)})
 	}
 	return found, nil
 }

@@ -372,7 +372,7 @@ func (u *User) Status(ctx context.Context, name string, size bool) (s Status, er
 		}
 		var unknown []UID
 		f.mu.Lock()
-		if err := f.measure(f.book.entries); err != nil {
+		if err := f.measure(f.book.deleted()); err != nil {
 			f.mu.Unlock()
 			return told(err)
 		}
@@ -385,7 +385,7 @@ func (u *User) Status(ctx context.Context, name string, size bool) (s Status, er
 			}
 			if e.flags.Has(Deleted) {
 				s.Deleted++
-				s.DeletedOctets += e.octets
+				s.DeletedOctets += max(e.octets, 0)
 			}
 			if e.uid >= f.book.recent {
 				s.Recent++

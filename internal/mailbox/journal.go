@@ -185,7 +185,8 @@ func (j *journal) renew(b *book) error {
 	if err := replaceFile(j.fs, filepath.Join(j.dir, indexFile), text); err != nil {
 		return err
 	}
-	if err := replaceFile(j.fs, filepath.Join(j.dir, listFile), b.list()); err != nil {
+	octets := int64(len(text))
+	if err := replaceFile(j.fs, filepath.Join(j.dir, listFile), b.list(text[:0])); err != nil {
 		return err
 	}
 	begin := b.head.append(nil)
@@ -195,7 +196,7 @@ func (j *journal) renew(b *book) error {
 	if err := replaceFile(j.fs, filepath.Join(j.dir, journalFile), begin); err != nil {
 		return err
 	}
-	j.octets, j.basis, j.broken, j.ended = int64(len(begin)), int64(len(text)), false, false
+	j.octets, j.basis, j.broken, j.ended = int64(len(begin)), octets, false, false
 	return nil
 }
 
@@ -221,9 +222,9 @@ func (j *journal) end(b *book) error {
 	return j.close()
 }
 
-// list is the second copy of the UIDs: only what tells which file has which.
-func (b *book) list() []byte {
-	out := b.head.append(make([]byte, 0, 64+96*len(b.entries)))
+// list appends the second copy of the UIDs: only what tells which file has which.
+func (b *book) list(out []byte) []byte {
+	out = b.head.append(out)
 	for _, e := range b.entries {
 		out = (&entry{uid: e.uid, modseq: e.modseq, date: e.date, size: e.size, ragged: e.ragged, octets: e.octets, file: e.file, inCur: e.inCur}).append(out)
 	}

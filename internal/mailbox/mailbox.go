@@ -5,7 +5,6 @@ import (
 	"errors"
 	"path/filepath"
 	"sync"
-	"time"
 )
 
 // Message is what is known of a message without reading it. It is a value that never changes.
@@ -13,8 +12,6 @@ type Message struct {
 	UID    UID
 	ModSeq ModSeq
 	Flags  Flags
-	// Date is when the message came: the internal date of RFC 9051 §2.3.3.
-	Date time.Time
 }
 
 // State is a folder at one moment.
@@ -95,7 +92,7 @@ func (m *Mailbox) Unbounded() { m.unbounded = true }
 // ReadOnly reports whether the view was opened for reading only.
 func (m *Mailbox) ReadOnly() bool { return m.readOnly }
 
-func (e *entry) message() Message { return Message{e.uid, e.modseq, e.flags, e.date} }
+func (e *entry) message() Message { return Message{e.uid, e.modseq, e.flags} }
 
 // State returns the folder as it was last looked at. After a change it costs as much as the folder
 // is long: ask once, and Since from then on.

@@ -74,6 +74,13 @@ func read(t testing.TB, m *Mailbox, uid UID) string {
 	return string(b)
 }
 
+func came(t testing.TB, m *Mailbox, uid UID) time.Time {
+	t.Helper()
+	at, err := m.Date(t.Context(), uid)
+	check(t, err)
+	return at
+}
+
 const letter = "Subject: hello\r\n\r\nbody\r\n"
 
 // What was appended is there, with its flags, date, size and octets, for others and after a
@@ -94,7 +101,7 @@ func TestAppendIsThere(t *testing.T) {
 			t.Fatalf("%+v", st)
 		}
 		got := st.Messages[0]
-		if got.Flags != NewFlags(Seen|Flagged, "$Forwarded", "Work") || !got.Date.Equal(time.Unix(1_700_000_000, 0)) {
+		if got.Flags != NewFlags(Seen|Flagged, "$Forwarded", "Work") || !came(t, m, uid).Equal(time.Unix(1_700_000_000, 0)) {
 			t.Errorf("%+v", got)
 		}
 		if n, err := m.Size(t.Context(), uid); err != nil || n != int64(len(letter)) {

@@ -152,6 +152,9 @@ func (m *Mailbox) existing(ctx context.Context, uids []UID) (entries []*entry, d
 				continue
 			}
 		}
+		if e, err = f.ask(e); err != nil && !missing(err) {
+			return nil, "", err
+		}
 		entries = append(entries, e)
 	}
 	return entries, f.dir, nil

@@ -111,11 +111,11 @@ type entry struct {
 	uid    UID
 	modseq ModSeq
 	flags  Flags
-	date   time.Time
-	size   int64  // with CRLF; -1 until somebody asked
-	ragged bool   // its last line has no end; false as long as the size is not known
-	octets int64  // of the file; -1 until somebody looked
-	file   string // its name in the folder, within cur or new
+	date   time.Time // zero until somebody asked
+	size   int64     // with CRLF; -1 until somebody asked
+	ragged bool      // its last line has no end; false as long as the size is not known
+	octets int64     // of the file; -1 until somebody asked
+	file   string    // its name in the folder, within cur or new
 	inCur  bool
 	key    string // by which its file is known whatever others call it
 	pass   int    // the comparison that met its file last

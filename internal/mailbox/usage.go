@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync"
+	"time"
 
 	"sallyport/internal/mail"
 )
@@ -153,30 +155,75 @@ func (f *folder) weight(uids []UID) (messages int, octets int64, err error) {
 	return len(meant), octets, nil
 }
 
-// measure looks how long the files of messages are of which that is not known, as of those in an
-// index of before it was kept. The folder's lock is held.
+// measure looks how long the files of messages are of which that is not known. The folder's lock is
+// held.
 func (f *folder) measure(entries []*entry) error {
 	if f.book.unknown == 0 {
 		return nil
 	}
-	var out []byte
-	for _, e := range append([]*entry(nil), entries...) {
+	for _, e := range slices.Clone(entries) {
 		if e.octets >= 0 {
 			continue
 		}
-		info, err := f.root.fs.Lstat(f.path(e.place()))
-		if missing(err) {
-			continue // the next look finds it, or that it is gone
-		}
-		if err != nil {
+		if _, err := f.ask(e); err != nil && !missing(err) { // else the next look finds it, or that it is gone
 			return err
 		}
-		c := *e
-		c.octets = info.Size()
-		f.book.put(&c)
-		out = c.append(out)
 	}
-	return f.note(out)
+	return nil
+}
+
+// ask asks a file what is to be known of it without reading it, unless somebody did so before. It need
+// not be durable, since the file tells it again. The folder's lock is held.
+func (f *folder) ask(e *entry) (*entry, error) {
+	if e.octets >= 0 && !e.date.IsZero() {
+		return e, nil
+	}
+	info, err := f.root.fs.Lstat(f.path(e.place()))
+	if err != nil {
+		return e, err
+	}
+	c := *e
+	c.octets = info.Size()
+	if c.date.IsZero() {
+		c.date = info.ModTime()
+	}
+	f.book.replace(&c)
+	if f.lazy = c.append(f.lazy); len(f.lazy) >= lazyOctets {
+		return &c, f.note(nil)
+	}
+	return &c, nil
+}
+
+// Date returns when a message came: the internal date of RFC 9051 §2.3.3. It is known of most; of
+// others the file is asked.
+func (m *Mailbox) Date(ctx context.Context, uid UID) (time.Time, error) {
+	f := m.folder
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for again := false; ; again = true {
+		if err := ctx.Err(); err != nil {
+			return time.Time{}, err
+		}
+		e := f.book.entry(uid)
+		switch {
+		case e == nil:
+			return time.Time{}, ErrGone
+		case !e.date.IsZero():
+			return e.date, nil
+		case f.ended != nil:
+			return time.Time{}, f.ended
+		}
+		e, err := f.ask(e)
+		if !missing(err) {
+			return e.date, told(err)
+		}
+		if again {
+			return time.Time{}, ErrGone
+		}
+		if _, err := f.look(true); err != nil {
+			return time.Time{}, told(err)
+		}
+	}
 }
 
 // left tells the quota that messages are gone.

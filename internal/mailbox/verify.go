@@ -138,6 +138,7 @@ func (u *User) Rebuild(ctx context.Context, name string) (r Rebuilt, err error) 
 			return err
 		}
 		f.cache.forget()
+		f.lazy = nil // the new index holds it
 		if err := f.journal.renew(f.book); err != nil {
 			return err
 		}

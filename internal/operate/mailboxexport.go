@@ -170,8 +170,12 @@ func (e exporter) folder(ctx context.Context, f mailbox.Folder) error {
 
 // message sends one message, or says why not.
 func (e exporter) message(ctx context.Context, box *mailbox.Mailbox, m mailbox.Message) error {
-	x := ExportedMessage{UID: uint32(m.UID), System: m.Flags.System, Keywords: m.Flags.Keywords(), Date: m.Date}
-	was, err := box.Size(ctx, m.UID)
+	x := ExportedMessage{UID: uint32(m.UID), System: m.Flags.System, Keywords: m.Flags.Keywords()}
+	var was int64
+	var err error
+	if x.Date, err = box.Date(ctx, m.UID); err == nil {
+		was, err = box.Size(ctx, m.UID)
+	}
 	var c *mailbox.Content
 	if err == nil {
 		c, err = box.Content(ctx, m.UID)

@@ -211,8 +211,11 @@ func (f *fetching) item(i int, s *source, item imapwire.Item) (*body, error) {
 		f.Out = f.box.appendFlags(append(f.Out, "FLAGS "...), m, f.enabled.rev2)
 		return nil, nil
 	case imapwire.ItemInternalDate:
-		f.Out = imapwire.AppendDateTime(append(f.Out, "INTERNALDATE "...), m.Date.UTC())
-		return nil, nil
+		came, err := s.came()
+		if err == nil {
+			f.Out = imapwire.AppendDateTime(append(f.Out, "INTERNALDATE "...), came.UTC())
+		}
+		return nil, err
 	case imapwire.ItemEmailID: // RFC 8474 §5.1
 		return out("(M" + decimal(f.box.validity) + "-" + decimal(m.UID) + ")")
 	case imapwire.ItemThreadID:

@@ -376,11 +376,14 @@ func (s *searching) measured(k imapwire.Key) match {
 	return func(c *candidate) (bool, error) {
 		switch k.Op {
 		case imapwire.KeyBefore, imapwire.KeyOn, imapwire.KeySince:
-			return sure(onDay(k.Op, c.m.Date.UTC(), k.Date))
+			came, err := c.came()
+			return err == nil && onDay(k.Op, came.UTC(), k.Date), err
 		case imapwire.KeyOlder:
-			return sure(!c.m.Date.After(s.now.Add(-age)))
+			came, err := c.came()
+			return err == nil && !came.After(s.now.Add(-age)), err
 		case imapwire.KeyYounger:
-			return sure(!c.m.Date.Before(s.now.Add(-age)))
+			came, err := c.came()
+			return err == nil && !came.Before(s.now.Add(-age)), err
 		case imapwire.KeyModSeq:
 			return sure(c.m.ModSeq >= mailbox.ModSeq(k.Number))
 		case imapwire.KeyEmailID:

@@ -76,11 +76,12 @@ func (a *sortable) compare(b *sortable, by string) int {
 func (s *searching) sortable(i int, keys []imapwire.SortKey) (sortable, error) {
 	c := s.candidate(i)
 	defer c.close()
-	out := sortable{place: i, arrival: c.m.Date, sent: c.m.Date}
+	out := sortable{place: i}
 	for _, k := range keys {
 		var err error
 		switch k.By {
 		case "ARRIVAL":
+			out.arrival, err = c.came()
 		case "SIZE":
 			out.size, err = s.f.box.mb.Size(s.f.ctx, c.m.UID)
 		default:
@@ -98,9 +99,13 @@ func (a *sortable) read(c *candidate) error {
 	if err != nil {
 		return err
 	}
-	if sent, known := e.Time(); known { // RFC 5256 §2.2: else the internal date
-		a.sent = sent
+	sent, known := e.Time()
+	if !known { // RFC 5256 §2.2
+		if sent, err = c.came(); err != nil {
+			return err
+		}
 	}
+	a.sent = sent
 	a.subject, _ = baseSubject(message.DecodeText(e.Subject.Value))
 	a.from, a.to, a.cc = firstMailbox(e.From), firstMailbox(e.To), firstMailbox(e.Cc)
 	return nil

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"time"
+
 	"sallyport/internal/mailbox"
 	"sallyport/internal/message/structure"
 )
@@ -84,6 +86,9 @@ func (s *source) octets() (int64, error) {
 	}
 	return s.f.box.mb.Size(s.f.ctx, s.uid)
 }
+
+// came returns when the message came.
+func (s *source) came() (time.Time, error) { return s.f.box.mb.Date(s.f.ctx, s.uid) }
 
 func (s *source) close() {
 	if s.content != nil {

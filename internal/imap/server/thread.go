@@ -145,16 +145,20 @@ type identity struct {
 func (s *searching) node(i int) (*node, identity, error) {
 	c := s.candidate(i)
 	defer c.close()
-	n := &node{place: i, sent: c.m.Date}
+	n := &node{place: i}
 	head, err := c.section()
 	if errors.Is(err, mailbox.ErrGone) {
 		return n, identity{}, nil
 	} else if err != nil {
 		return nil, identity{}, err
 	}
-	if sent, known := c.structure.Envelope.Time(); known {
-		n.sent = sent
+	sent, known := c.structure.Envelope.Time()
+	if !known {
+		if sent, err = c.came(); err != nil && !errors.Is(err, mailbox.ErrGone) {
+			return nil, identity{}, err
+		}
 	}
+	n.sent = sent
 	n.subject, n.reply = baseSubject(message.DecodeText(c.structure.Envelope.Subject.Value))
 	return n, identify(structure.DefaultLimits().Header(head)), nil
 }

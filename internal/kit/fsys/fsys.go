@@ -33,6 +33,8 @@ type FS interface {
 	MkdirAll(dir string, mode fs.FileMode) error
 	// List returns the names in a folder.
 	List(dir string) ([]string, error)
+	// Files returns the names of the regular files in a folder: no symbolic links.
+	Files(dir string) ([]string, error)
 	// Stat describes a file or a folder.
 	Stat(name string) (fs.FileInfo, error)
 	// Lstat describes what has the name itself, a symbolic link too.

@@ -282,7 +282,11 @@ func (p *Place) Read(ctx context.Context, folder string, r moving.Receiver) erro
 		origin := mailbox.OriginOf("backup", p.Into(), folder, strconv.FormatUint(uint64(s.UIDValidity), 10), strconv.FormatUint(uint64(m.UID), 10))
 		name := "UID " + strconv.FormatUint(uint64(m.UID), 10)
 		c := &candidate{ctx: ctx, box: box, uid: m.UID}
-		ok, err := p.o.Match(Candidate{Folder: folder, Validity: s.UIDValidity, UID: m.UID, Date: m.Date, Read: c.read})
+		came, err := box.Date(ctx, m.UID)
+		ok := true
+		if err == nil {
+			ok, err = p.o.Match(Candidate{Folder: folder, Validity: s.UIDValidity, UID: m.UID, Date: came, Read: c.read})
+		}
 		if err == nil && !ok {
 			continue
 		}
@@ -297,7 +301,7 @@ func (p *Place) Read(ctx context.Context, folder string, r moving.Receiver) erro
 			err = r.Unreadable(name, err)
 		} else {
 			p.remark(box, m.UID, name, len(octets), c.was, r)
-			err = r.Message(moving.Message{Origin: origin, Name: name, Flags: m.Flags, Date: m.Date, Octets: octets})
+			err = r.Message(moving.Message{Origin: origin, Name: name, Flags: m.Flags, Date: came, Octets: octets})
 		}
 		if err != nil {
 			return err

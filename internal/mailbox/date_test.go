@@ -1,0 +1,53 @@
+package mailbox
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// When a message of others came is asked of its file once, and stays: under another name, after a
+// restart, and in a copy, whatever the time of the file is by then.
+func TestDateIsAskedOnce(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, vfs.Default, dir)
+	m, old := s.sel(t, Inbox), time.Unix(1_500_000_000, 0)
+	at := func(name string, when time.Time) {
+		check(t, os.Chtimes(filepath.Join(s.dir, name), when, when))
+	}
+	s.drop(t, "cur/1700000001.asked.host:2,", unixLetter)
+	s.drop(t, "cur/1700000002.copied.host:2,", unixLetter)
+	s.drop(t, "cur/1700000003.gone.host:2,", unixLetter)
+	at("cur/1700000001.asked.host:2,", old)
+	at("cur/1700000002.copied.host:2,", old.Add(time.Hour))
+	refresh(t, m)
+	uids := uidsOf(m)
+	if len(uids) != 3 || m.folder.book.unknown != 3 {
+		t.Fatalf("%v, and %d files were asked nothing", uids, m.folder.book.unknown)
+	}
+	check(t, os.Rename(filepath.Join(s.dir, "cur/1700000001.asked.host:2,"), filepath.Join(s.dir, "cur/1700000001.asked.host:2,S")))
+	if is := came(t, m, uids[0]); !is.Equal(old) {
+		t.Errorf("renamed by others: %v", is)
+	}
+	to := s.sel(t, "Junk")
+	pairs, err := m.Copy(t.Context(), uids[1:2], to)
+	check(t, err)
+	at("cur/1700000002.copied.host:2,", time.Now()) // the copy is the same file
+	if is := came(t, to, pairs[0].To); !is.Equal(old.Add(time.Hour)) {
+		t.Errorf("the copy: %v", is)
+	}
+	check(t, os.Remove(filepath.Join(s.dir, "cur/1700000003.gone.host:2,")))
+	if _, err := m.Date(t.Context(), uids[2]); !errors.Is(err, ErrGone) {
+		t.Errorf("of one that is gone: %v", err)
+	}
+	at("cur/1700000001.asked.host:2,S", time.Now())
+	s.root.Close()
+	s = open(t, vfs.Default, dir)
+	if is := came(t, s.sel(t, Inbox), uids[0]); !is.Equal(old) {
+		t.Errorf("after a restart: %v", is)
+	}
+}
