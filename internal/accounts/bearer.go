@@ -39,6 +39,9 @@ func (i *Identity) SignInByToken(ctx context.Context, user, token string, p Peer
 	r := i.record(key)
 	t := trial{key: key, account: r, guess: i.guessOf(key, r, p), memo: memoKeyOf(i.cacheKey, key, 0, token, []byte(TokenID))}
 	ticket, err := i.recallToken(t)
+	if errors.Is(err, ErrTooMany) {
+		return i.beyondRates(ctx, judge, token, t, p, err)
+	}
 	if err != nil {
 		return Proof{}, err
 	}
@@ -61,6 +64,33 @@ func (i *Identity) SignInByToken(ctx context.Context, user, token string, p Peer
 		i.forgive(ticket)
 		return Proof{}, cancelled(ctx)
 	}
+	return i.admitToken(ctx, r, person, p)
+}
+
+// beyondRates judges a token that the rates held back, if the provider need not be asked about it:
+// nobody guesses one, and who sits beside somebody who guesses gets in by it as by a certificate.
+// What is good for nothing is answered by the rates, as if nobody had looked.
+func (i *Identity) beyondRates(ctx context.Context, judge *oidc.Judge, token string, t trial, p Peer, limit error) (Proof, error) {
+	if !judge.Asks(token) {
+		person, err := judge.Token(ctx, token)
+		var no *oidc.Refused
+		switch {
+		case err == nil && person.Address.Key() == t.key:
+			return i.admitToken(ctx, t.account, person, p)
+		case errors.As(err, &no) && !no.Ended.IsZero() && no.Ended.Key() == t.key:
+			return Proof{}, i.outdated(t, guess.Ticket{})
+		case ctx.Err() != nil:
+			return Proof{}, cancelled(ctx)
+		}
+	}
+	i.screened.Lock()
+	defer i.screened.Unlock()
+	i.refused(t.account, t.guess, i.o.Now())
+	return Proof{}, limit
+}
+
+// admitToken lets somebody in whose token is good and of this account, if that is there and takes it.
+func (i *Identity) admitToken(ctx context.Context, r *record, person oidc.Person, p Peer) (Proof, error) {
 	c := Credential{ID: TokenID, Kind: KindToken, Name: person.Client, Created: person.Issued, Expires: person.Ends, Scope: scopeOf(person)}
 	if c.Created.IsZero() { // it does not say
 		c.Created = i.o.Now()
@@ -91,7 +121,6 @@ func (i *Identity) recallToken(t trial) (guess.Ticket, error) {
 	v := i.guesses.Begin(t.guess, now)
 	switch {
 	case !v.OK:
-		i.refused(t.account, t.guess, now)
 		return guess.Ticket{}, limited(v)
 	case !v.Judge():
 		return guess.Ticket{}, fail(ErrToken, RuleToken, "the same refused token again")

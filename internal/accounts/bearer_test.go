@@ -200,6 +200,46 @@ func TestTokensAndGuesses(t *testing.T) {
 	}
 }
 
+// Nobody guesses a token: who has a good one gets in from a network that has used up what guesses
+// there may be. What is good for nothing is held back, as if nobody had looked at it.
+func TestATokenGetsInBesideGuesses(t *testing.T) {
+	f, p := withProvider(t, cheapLimits())
+	there := peerAt("198.51.100.7")
+	for n := range 40 {
+		say(f.Identity, there, MechXOAuth2, xoauth2Of("alice@local.test", fmt.Sprint("guess", n)))
+	}
+	if rule := f.rule("alice@local.test", alicePassword, there); rule == RuleSignedIn {
+		t.Fatal("the rates are not used up")
+	}
+	alice := address(t, "alice@local.test")
+	before, _ := f.GuessedAt(alice)
+	held := map[string]string{"somebody else's": p.Token("bob@local.test", nil), "another provider's": p.Strange("alice@local.test", "k1"), "none": "again"}
+	for what, token := range held {
+		if _, x := say(f.Identity, there, MechXOAuth2, xoauth2Of("alice@local.test", token)); !strings.HasSuffix(string(x.Attempt().Rule), "-rate") {
+			t.Errorf("%s: %+v", what, x.Attempt())
+		}
+	}
+	after, _ := f.GuessedAt(alice)
+	if after.Refused != before.Refused+len(held) {
+		t.Errorf("what is held back is not told of: %+v, then %+v", before, after)
+	}
+	old := p.Token("alice@local.test", map[string]any{"exp": f.clock.Now().Add(-time.Minute).Unix()})
+	if _, x := say(f.Identity, there, MechXOAuth2, xoauth2Of("alice@local.test", old)); x.Attempt().Rule != RuleExpired {
+		t.Errorf("one of yesterday: %+v", x.Attempt())
+	}
+	for mechanism, response := range map[string][]byte{
+		MechXOAuth2: xoauth2Of("alice@local.test", p.Token("alice@local.test", nil)),
+		MechBearer:  bearerFor("alice@local.test", p.Token("alice@local.test", nil)),
+	} {
+		if _, x := say(f.Identity, there, mechanism, response); x.Attempt().Rule != RuleSignedIn {
+			t.Errorf("%s: a good token is held back: %+v", mechanism, x.Attempt())
+		}
+	}
+	if last, _ := f.GuessedAt(alice); last.Refused != after.Refused {
+		t.Errorf("good tokens count as guesses: %+v, then %+v", after, last)
+	}
+}
+
 // A program that shows the token of yesterday guesses nothing: the account is not guessed at, and
 // its rates are as they were. Neither does who shows another's.
 func TestAnEndedTokenIsNoGuess(t *testing.T) {

@@ -27,13 +27,18 @@ func newAnswers(l Limits) *lru.Cache[[32]byte, answer] {
 	return lru.New[[32]byte, answer](lru.Bounds{Entries: l.Tokens}, nil)
 }
 
+// remembered is what the provider said of a token, as long as that counts.
+func (j *Judge) remembered(token string) (answer, bool) {
+	a, ok := j.answers.Get(sha256.Sum256([]byte(token)))
+	return a, ok && j.m.Now().Before(a.until)
+}
+
 // ask asks the provider about a token that says nothing to us. RFC 7662 §2.1
 func (j *Judge) ask(ctx context.Context, token string) (Person, error) {
 	if j.p.Introspect == "" {
 		return Person{}, refused("it is no JWT, and the provider is not asked about others")
 	}
-	id := sha256.Sum256([]byte(token))
-	if a, ok := j.answers.Get(id); ok && j.m.Now().Before(a.until) {
+	if a, ok := j.remembered(token); ok {
 		return a.person, a.err
 	}
 	select {
@@ -60,7 +65,7 @@ func (j *Judge) ask(ctx context.Context, token string) (Person, error) {
 	if err == nil {
 		until = min(j.m.Limits.TokenOK, person.Ends.Sub(now))
 	}
-	j.answers.Put(id, answer{person, err, now.Add(until)})
+	j.answers.Put(sha256.Sum256([]byte(token)), answer{person, err, now.Add(until)})
 	return person, err
 }
 

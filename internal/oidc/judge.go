@@ -163,9 +163,28 @@ func (j *Judge) Claimed(token string) string {
 	return c.name
 }
 
+// Asks reports whether the provider would have to be asked about this token itself. Of every other
+// what is known here decides, and the provider's keys, which are fetched seldom whatever comes;
+// judging it costs one look at a signature.
+func (j *Judge) Asks(token string) bool {
+	if j.misshapen(token) {
+		return false
+	}
+	if _, _, jwt, _ := j.p.parts(token); jwt {
+		return false
+	}
+	_, known := j.remembered(token)
+	return j.p.Introspect != "" && !known
+}
+
+// misshapen reports whether a text can be no token of anybody's.
+func (j *Judge) misshapen(token string) bool {
+	return token == "" || len(token) > j.m.Limits.Token || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
 // Token judges a token. The error is a *Refused, an *Unavailable, or that of ctx.
 func (j *Judge) Token(ctx context.Context, token string) (Person, error) {
-	if token == "" || len(token) > j.m.Limits.Token || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if j.misshapen(token) {
 		return Person{}, refused("it is no token")
 	}
 	h, c, jwt, err := j.p.parts(token)

@@ -267,6 +267,11 @@ func TestIntrospection(t *testing.T) {
 	h.refuses("made-up", "good for nothing")
 	h.refuses("made-up", "good for nothing")
 	h.asked("/introspect", 3)
+	for token, asks := range map[string]bool{"opaque-1": false, "made-up": false, "opaque-2": true, h.p.Token("alice@example.org", nil): false, h.p.Strange("alice@example.org", "k"): false, "": false, "a b": false} {
+		if h.j.Asks(token) != asks {
+			t.Errorf("%.20q: the provider is asked: %v", token, !asks)
+		}
+	}
 	h.refuses(h.p.Opaque("opaque-2", "alice@example.org", map[string]any{"scope": "openid"}), "it lacks the scope")
 	h.refuses(h.p.Opaque("opaque-3", "alice@example.org", map[string]any{"iss": "https://evil.example"}), "another issuer")
 	h.p.Down(true)
@@ -276,6 +281,9 @@ func TestIntrospection(t *testing.T) {
 	stranger.away("opaque-1", "it answers 401 invalid_client (client authentication failed)")
 	without := newHouse(t, func(p *Provider) { p.Introspect, p.SecretFile = "", "" })
 	without.refuses("opaque-1", "it is no JWT")
+	if without.j.Asks("opaque-1") {
+		t.Error("nobody is to be asked")
+	}
 }
 
 // As many tokens are asked about at once as may be, and no more.

@@ -111,6 +111,11 @@ func TestAnEnforcedPolicyHoldsMailBack(t *testing.T) {
 		dns.Texts["_mta-sts.far.test"], dns.Failures = []string{"v=STSv1; id=2;"}, nil
 	})
 	retry()
+	t.Cleanup(func() {
+		if t.Failed() && len(waiting) > 0 {
+			t.Logf("began %s: %+v", began, waiting[0])
+		}
+	})
 	Eventually(t, "the message to be delivered", func() bool { return len(list(r)) == 0 })
 }
 
