@@ -184,27 +184,33 @@ func (s *Spool) notFound(ctx context.Context, id mail.ID, err error) {
 		return
 	}
 	if index := s.findIndex(ctx, id); index != nil {
-		s.unindex(ctx, id, index)
+		if _, err := s.unindex(ctx, id, index); err != nil {
+			s.log.Warn("index key without an entry not removed", "queue", id.String(), "err", err)
+		}
 	}
 }
 
-// unindex removes an index key to which no entry belongs.
-func (s *Spool) unindex(ctx context.Context, id mail.ID, index []byte) bool {
+// unindex removes an index key to which no entry belongs, and reports whether it was
+// there to be removed.
+func (s *Spool) unindex(ctx context.Context, id mail.ID, index []byte) (bool, error) {
 	value, err := s.st.Get(ctx, index)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
 	if err != nil {
-		return false
+		return false, err
 	}
 	_, err = s.st.Apply(ctx, store.Tx{
 		Preconditions: []store.Precondition{{Key: entryKey(id), Absent: true}, {Key: index, Value: value}},
 		Mutations:     []store.Mutation{{Key: index, Delete: true}},
 	}, store.Durable)
 	if !committed(err) {
-		return false
+		return false, ignoreConflict(err) // it has an entry now, or moved
 	}
 	sum, _ := decodeSummary(value)
 	s.log.Error("index key without an entry removed", "queue", id.String())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.addSummary(sum, placeOf(index), -1)
-	return true
+	return true, err
 }

@@ -221,7 +221,7 @@ func (s *Spool) unpark(ctx context.Context, r store.Range) (int, error) {
 	total := 0
 	for {
 		ids, last, err := s.idsIn(ctx, r)
-		if err != nil || len(ids) == 0 {
+		if err != nil || last == nil {
 			return total, err
 		}
 		now := s.now()
@@ -243,6 +243,7 @@ func (s *Spool) unpark(ctx context.Context, r store.Range) (int, error) {
 // idsIn returns the first Limits.Batch IDs of an index range, and the last key.
 func (s *Spool) idsIn(ctx context.Context, r store.Range) (ids []mail.ID, last []byte, err error) {
 	r.Limit = s.limits.Load().Batch
+	ids = []mail.ID{} // a filter with nil would choose all
 	err = s.st.Scan(ctx, r, func(k, _ []byte) (bool, error) {
 		if id, ok := keyID(k); ok {
 			ids = append(ids, id)

@@ -163,15 +163,18 @@ func (s *Spool) leasedIn(ctx context.Context, r store.Range) (ids []mail.ID, las
 func (s *Spool) unparkReleased(ctx context.Context) error {
 	r := spaceRange(spaceParked)
 	for {
-		var account string
-		found := false
-		r.Limit = 1
+		var first []byte
 		err := s.st.Scan(ctx, r, func(k, _ []byte) (bool, error) {
-			account, found = keyAccount(k), true
+			first = append([]byte(nil), k...)
 			return false, nil
 		})
-		if err != nil || !found {
+		if err != nil || first == nil {
 			return err
+		}
+		account := keyAccount(first)
+		if account == "" {
+			r.From = append(first, 0) // a key that is none must not send us back
+			continue
 		}
 		one := parkedRange(account)
 		if _, held := s.accounts[account]; !held {
@@ -326,10 +329,11 @@ func (s *Spool) verifyIndexes(ctx context.Context, r *Report) error {
 			if !errors.Is(err, store.ErrNotFound) {
 				return true, err
 			}
-			if s.unindex(ctx, id, append([]byte(nil), k...)) {
+			removed, err := s.unindex(ctx, id, append([]byte(nil), k...))
+			if removed {
 				r.Repaired++
 			}
-			return true, nil
+			return true, err
 		})
 		if err != nil {
 			return err

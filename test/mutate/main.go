@@ -31,6 +31,7 @@ type options struct {
 	least    float64        // the score, in percent, below which the command fails
 	only     *regexp.Regexp // which file:line to try; nil: every one
 	sample   int            // try one in so many
+	offset   int            // the first of them: other samples, of the same size, try other mutants
 }
 
 func main() {
@@ -40,6 +41,7 @@ func main() {
 	flag.DurationVar(&o.timeout, "timeout", 10*time.Second, "time for one mutant; five times what its tests need, if that is longer")
 	flag.Float64Var(&o.least, "least", 0, "fail when a package's score is lower, in percent")
 	flag.IntVar(&o.sample, "sample", 1, "try one mutant in so many, spread over the package, and tell of each survivor when it is found")
+	flag.IntVar(&o.offset, "offset", 0, "begin the sample so many mutants later: 0 to sample-1 share none, so that tests written for one are judged by another")
 	flag.Parse()
 	if *only != "" {
 		o.only = regexp.MustCompile(*only)

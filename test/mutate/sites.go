@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"go/ast"
+	"go/constant"
 	"go/token"
 	"go/types"
 	"os"
@@ -299,7 +300,7 @@ func (s *seeker) returned(n *ast.ReturnStmt) {
 			zeros = append(zeros, "*new("+s.text(f.Type)+")")
 			if len(n.Results) == s.results.NumFields() {
 				text := s.text(n.Results[i])
-				all = all && zero(n.Results[i])
+				all = all && (zero(n.Results[i]) || s.zeroConstant(n.Results[i]))
 				if text == "false" {
 					flip, text = true, "true"
 				}
@@ -331,6 +332,21 @@ func zero(e ast.Expr) bool {
 		return len(e.Elts) == 0
 	}
 	return false
+}
+
+// zeroConstant says whether e is a constant that is its type's zero value, by whatever name.
+func (s *seeker) zeroConstant(e ast.Expr) bool {
+	v := s.info.Types[e].Value
+	if v == nil {
+		return false
+	}
+	switch v.Kind() {
+	case constant.Bool:
+		return !constant.BoolVal(v)
+	case constant.String:
+		return constant.StringVal(v) == ""
+	}
+	return constant.Sign(v) == 0
 }
 
 // short is the first line of a text.

@@ -137,7 +137,7 @@ func try(ctx context.Context, p *source, binary string, reach []reached, o optio
 		})
 	}
 	for n, s := range p.sites {
-		if n%max(1, o.sample) == 0 && !s.takenOut && (o.only == nil || o.only.MatchString(fmt.Sprintf("%s:%d", s.file.name, s.line))) {
+		if n%max(1, o.sample) == o.offset%max(1, o.sample) && !s.takenOut && (o.only == nil || o.only.MatchString(fmt.Sprintf("%s:%d", s.file.name, s.line))) {
 			work <- s
 		}
 	}
