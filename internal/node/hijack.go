@@ -28,7 +28,7 @@ func (n *Node) openWatch(ctx context.Context) (err error) {
 			return n.incidents.Pause(ctx, i, by, with...)
 		},
 		Submitted: n.submittedWith,
-		Write:     n.data.Trace.Write, Now: n.o.Now, Logger: n.log,
+		Write:     n.data.Trace.Write, Now: n.o.Now, Passed: n.data.Clock.Now, Logger: n.log,
 		Queued: func(ctx context.Context, id mail.ID) bool {
 			_, err := n.data.Spool.Get(ctx, id)
 			return !errors.Is(err, spool.ErrNotFound)

@@ -29,7 +29,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	n.expectQueued(ctx)
 	// These outlive doors and deliveries: what those leave behind is taken in.
 	var behind sync.WaitGroup
-	for _, work := range []func(context.Context){n.runTrace, n.watchDisk, n.book.Follow, n.roll().Run, n.certificate.Watch, n.tendMailboxes, n.data.Mail.Watch, n.data.Ledger.Tend, n.data.Inflow.Tend, n.watchPlaces, n.ways().Run, n.watch.Run, n.networks.Run, n.data.DeviceCA.Tend, n.notices.Run, n.webhook.Run, n.warnings.Run, n.digest.Run, n.tendQuota, n.operator.WatchGuesses, n.dmarc.Run, n.tlsResults.Run} {
+	for _, work := range []func(context.Context){n.runTrace, n.watchDisk, n.book.Follow, n.roll().Run, n.certificate.Watch, n.tendMailboxes, n.data.Mail.Watch, n.data.Clock.Tend, n.data.Ledger.Tend, n.data.Inflow.Tend, n.watchPlaces, n.ways().Run, n.watch.Run, n.networks.Run, n.data.DeviceCA.Tend, n.notices.Run, n.webhook.Run, n.warnings.Run, n.digest.Run, n.tendQuota, n.operator.WatchGuesses, n.dmarc.Run, n.tlsResults.Run} {
 		behind.Go(func() { work(background) })
 	}
 	err := n.runParts(ctx)

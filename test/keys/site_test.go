@@ -21,6 +21,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/budget/clock"
 	"sallyport/internal/config"
 	"sallyport/internal/kit/pki"
 	"sallyport/internal/node"
@@ -38,7 +39,9 @@ type site struct {
 	ahead atomic.Int64 // how far its clock is ahead
 	// frozen is where its clock stands; 0: it goes.
 	frozen atomic.Int64
-	fs     vfs.FS // of store and mailboxes
+	clock  func() time.Time     // its clock; nil: as now says
+	fs     vfs.FS               // of store and mailboxes
+	clocks func() clock.Reading // of its machine; nil: its clock alone
 	// balanced: clients come by a balancer that says who they are.
 	balanced bool
 	doors    string // more of [listen]
@@ -114,8 +117,12 @@ func (s *site) start(accounts map[string]string) {
 	s.t.Helper()
 	cfg, err := config.Load(filepath.Join(s.dir, "sallyport.toml"))
 	must(s.t, err)
+	now := s.now
+	if s.clock != nil {
+		now = s.clock
+	}
 	s.Node, err = node.Open(s.t.Context(), cfg, node.Options{
-		World: node.World{Now: s.now}, FS: s.fs, Version: "test",
+		World: node.World{Now: now, Clocks: s.clocks}, FS: s.fs, Version: "test",
 	})
 	must(s.t, err)
 	for address, role := range accounts {

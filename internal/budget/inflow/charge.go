@@ -40,9 +40,9 @@ func (b *Budget) ask(all []demand, now time.Time) Verdict {
 			*all[j].at = before[j]
 		}
 		h := b.hits[d.rule]
-		h.Hits, h.Last = h.Hits+1, now
+		h.Hits, h.Last = h.Hits+1, b.o.Now()
 		b.hits[d.rule] = h
-		d.line.refused, d.line.rule = now, d.rule
+		d.line.refused, d.line.rule = h.Last, d.rule
 		return v
 	}
 	return Verdict{OK: true}
@@ -72,7 +72,7 @@ func (b *Budget) client(from netip.Addr, r Rule) Verdict {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.o.Now()
+	now := b.o.Passed()
 	l, k := b.line(key{kindClient, s.name}, now)
 	at := &l.messages
 	if r == RuleRecipients {
@@ -122,7 +122,7 @@ func (c *Charge) Add(mailboxes ...mail.Address) Verdict {
 	b := c.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.o.Now()
+	now := b.o.Passed()
 	size := units(c.size)
 	parts := make([]part, len(mailboxes))
 	var octets []demand
@@ -207,7 +207,7 @@ func (c *Charge) Place() Verdict {
 	b := c.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	v := b.ask(c.places(c.copies), b.o.Now())
+	v := b.ask(c.places(c.copies), b.o.Passed())
 	c.placed = v.OK
 	return v
 }
@@ -263,7 +263,7 @@ func (c *Charge) Came(octets int) Verdict {
 	b := c.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.o.Now()
+	now := b.o.Passed()
 	// More than it needs is taken where there is more, so that a long message asks seldom; but never
 	// more than has come, so that who sends little keeps nobody out.
 	if more := max(need, min(step/unit, units(c.came))); more > need && b.fits(c.allOctets(more), now) {
@@ -292,7 +292,7 @@ func (c *Charge) Mutations() (all []store.Mutation) {
 	b := c.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.o.Now()
+	now := b.o.Passed()
 	c.settle(now)
 	seen := map[*line]bool{}
 	for _, p := range c.copies {
@@ -353,7 +353,7 @@ func (c *Charge) end(counts bool) {
 	b := c.budget
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := b.o.Now()
+	now := b.o.Passed()
 	if counts {
 		c.settle(now)
 	} else {

@@ -93,7 +93,7 @@ func (b *Budget) full(m mail.Address, r Rule) {
 	h := b.hits[r]
 	h.Hits, h.Last = h.Hits+1, now
 	b.hits[r] = h
-	l, _ := b.line(key{kindMailbox, m.Key()}, now)
+	l, _ := b.line(key{kindMailbox, m.Key()}, b.o.Passed())
 	l.refused, l.rule = now, r
 }
 

@@ -64,11 +64,13 @@ func (l *line) isFull(now time.Time) bool {
 	return l.messages.IsFull(now) && l.octets.IsFull(now) && l.further.IsFull(now)
 }
 
-// Options of a Budget; all but Room are needed.
+// Options of a Budget; all but Room and Passed are needed.
 type Options struct {
 	Limits Limits
 	Room   Room // what mailboxes may hold; nil: any amount
 	Now    func() time.Time
+	// Passed is the time by which bounds fill again, whatever the clock was set to; nil: Now.
+	Passed func() time.Time
 	Logger *slog.Logger
 }
 
@@ -87,7 +89,10 @@ type Budget struct {
 
 // Open reads what was kept. A line that cannot be read stands for one that is used up.
 func Open(ctx context.Context, st store.Store, o Options) (*Budget, error) {
-	b := &Budget{st: st, o: o, lines: map[key]*line{}, many: map[kind]int{}, hits: map[Rule]Hit{}, since: o.Now(), swept: o.Now()}
+	if o.Passed == nil {
+		o.Passed = o.Now
+	}
+	b := &Budget{st: st, o: o, lines: map[key]*line{}, many: map[kind]int{}, hits: map[Rule]Hit{}, since: o.Now(), swept: o.Passed()}
 	err := st.Scan(ctx, store.SpaceInflow.All(), func(k, v []byte) (bool, error) {
 		name := k[len(store.SpaceInflow):]
 		if len(name) < 2 {
@@ -97,7 +102,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Budget, error) {
 		l, err := decode(v)
 		if err != nil {
 			o.Logger.Error("what a party brought cannot be read; it counts as all that it may bring", "key", mail.Printable(string(k), 400), "err", err)
-			used := func(r Rule) screen.Bucket { return o.Limits.bound(r).rate().Begun(o.Now(), 0) }
+			used := func(r Rule) screen.Bucket { return o.Limits.bound(r).rate().Begun(o.Passed(), 0) }
 			l = &line{messages: used(RuleMailboxMessages), octets: used(RuleMailboxOctets), further: used(RuleReplies)}
 		}
 		l.written = true
@@ -148,7 +153,7 @@ func (b *Budget) Tend(ctx context.Context) {
 			return
 		case <-time.After(sweepEvery):
 			b.mu.Lock()
-			b.sweep(ctx, b.o.Now(), false)
+			b.sweep(ctx, b.o.Passed(), false)
 			b.mu.Unlock()
 		}
 	}
@@ -160,7 +165,7 @@ func (b *Budget) sweep(ctx context.Context, now time.Time, crowded bool) {
 	b.swept = now
 	var gone []store.Mutation
 	for k, l := range b.lines {
-		if l.held > 0 || !l.isFull(now) || !crowded && now.Sub(l.refused) < toldFor {
+		if l.held > 0 || !l.isFull(now) || !crowded && b.o.Now().Sub(l.refused) < toldFor {
 			continue
 		}
 		if l.written {

@@ -26,12 +26,15 @@ func (l *Ledger) Charge(name Line) *Charge { return &Charge{ledger: l, name: nam
 func (c *Charge) Take(n int, most budget.Limits) (v budget.Verdict, alarm bool) {
 	ln := c.ledger.lock(c.name, true)
 	defer ln.mu.Unlock()
-	now := c.ledger.o.Now() // under the lock: time never seems to go back
-	ln.count = ln.count.At(now)
-	if v = budget.Decide(ln.count, ln.underWay, n, now, most); v.OK {
+	now, passed := c.ledger.o.Now(), c.ledger.o.Passed() // under the lock: time never seems to go back
+	ln.count = ln.count.At(passed)
+	if v = budget.Decide(ln.count, ln.underWay, n, passed, most); v.OK {
 		c.taken += n
 		ln.underWay += n
 		return v, false
+	}
+	if !v.Again.IsZero() {
+		v.Again = now.Add(v.Again.Sub(passed)).Round(0) // as the clock will show it
 	}
 	since := now.Sub(ln.alarmed)
 	if alarm = ln.alarmed.IsZero() || since >= alarmEvery || since < 0; alarm {
@@ -66,7 +69,7 @@ func (c *Charge) Mutation() (store.Mutation, bool) {
 	c.place = ln.free()
 	ln.written = max(ln.written, c.place+1)
 	ln.number++
-	return store.Mutation{Key: c.name.place(c.place), Value: encode(ln.number, ln.count.Add(c.ledger.o.Now(), ln.underWay))}, true
+	return store.Mutation{Key: c.name.place(c.place), Value: encode(ln.number, ln.count.Add(c.ledger.o.Passed(), ln.underWay))}, true
 }
 
 // free takes a key that no other act is about to write: two acts may reach the disk in
@@ -101,7 +104,7 @@ func (c *Charge) Done() {
 	ln := c.ledger.lock(c.name, true)
 	defer ln.mu.Unlock()
 	ln.underWay -= c.taken
-	ln.count = ln.count.Add(c.ledger.o.Now(), c.taken)
+	ln.count = ln.count.Add(c.ledger.o.Passed(), c.taken)
 	ln.vacate(c.place)
 	c.taken, c.place = 0, -1
 }

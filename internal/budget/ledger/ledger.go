@@ -37,9 +37,11 @@ func Forward(account, target mail.Address) Line {
 	return Line{"forward/" + account.Key() + " " + target.Key()}
 }
 
-// Options of a Ledger; all are needed.
+// Options of a Ledger; all but Passed are needed.
 type Options struct {
-	Now    func() time.Time
+	Now func() time.Time
+	// Passed is the time by which counts grow old, whatever the clock was set to; nil: Now.
+	Passed func() time.Time
 	Logger *slog.Logger
 }
 
@@ -68,6 +70,9 @@ type line struct {
 
 // Open reads the counts. One that cannot be read stands for a line that has used up all.
 func Open(ctx context.Context, st store.Store, o Options) (*Ledger, error) {
+	if o.Passed == nil {
+		o.Passed = o.Now
+	}
 	l := &Ledger{st: st, o: o, lines: map[Line]*line{}, swept: o.Now()}
 	var stale []store.Mutation
 	at := map[Line][]byte{} // the key that counts
@@ -80,7 +85,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Ledger, error) {
 		number, count, err := decode(v)
 		if err != nil {
 			o.Logger.Error("a count of recipients cannot be read; it counts as used up for a day", "key", mail.Printable(string(k), 400), "err", err)
-			number, count = math.MaxUint64>>1, budget.Count{}.Add(o.Now(), math.MaxUint32)
+			number, count = math.MaxUint64>>1, budget.Count{}.Add(o.Passed(), math.MaxUint32)
 		}
 		ln := l.lines[name]
 		switch {
@@ -127,7 +132,7 @@ func (l *Ledger) Use(name Line) budget.Use {
 		return budget.Use{}
 	}
 	defer ln.mu.Unlock()
-	u := ln.count.Used(l.o.Now())
+	u := ln.count.Used(l.o.Passed())
 	u.Hour += ln.underWay
 	u.Day += ln.underWay
 	return u
@@ -188,7 +193,7 @@ func (l *Ledger) Sweep(ctx context.Context) {
 	var gone []store.Mutation
 	for name, ln := range l.lines {
 		ln.mu.Lock()
-		if ln.underWay == 0 && len(ln.places) == 0 && ln.count.Idle(now) && now.Sub(ln.refused) >= alarmEvery {
+		if ln.underWay == 0 && len(ln.places) == 0 && ln.count.Idle(l.o.Passed()) && now.Sub(ln.refused) >= alarmEvery {
 			ln.dropped = true
 			delete(l.lines, name)
 			for i := range max(ln.written, 1) {

@@ -22,7 +22,7 @@ func changedKey(account hijack.Fingerprint) []byte { return keyOf(prefixChanged,
 // words what was done.
 func (w *Watch) Changed(ctx context.Context, of mail.Address, what string) {
 	now := w.o.Now()
-	w.event(ctx, Act{Account: of}, hijack.ForwardChanged{At: now}, store.Mutation{
+	w.event(ctx, Act{Account: of}, hijack.ForwardChanged{At: w.o.Passed()}, store.Mutation{
 		Key:   append(changedKey(w.o.Key.Account(of.Key())), encodeTime(now)...),
 		Value: []byte(fact.Clean(what, changedText)),
 	})

@@ -210,7 +210,7 @@ func (w *Watch) share(m Submission, who hijack.Fingerprint, all []borne, r hijac
 	for _, b := range all {
 		t := s.trait(b.of)
 		var p hijack.Pause
-		t.state, p = hijack.Share(t.state, hijack.Use{At: now, Account: who, AtHome: b.home, Recipients: r}, priors, hijack.DefaultSharedParams())
+		t.state, p = hijack.Share(t.state, hijack.Use{At: w.o.Passed(), Account: who, AtHome: b.home, Recipients: r}, priors, hijack.DefaultSharedParams())
 		t.at = now
 		if p.Odd {
 			t.note(m, now, w.o.Key)

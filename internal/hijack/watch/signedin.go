@@ -36,7 +36,7 @@ func (w *Watch) SignedIn(ctx context.Context, by Act) {
 			network = ""
 		}
 	}
-	e := hijack.SignedIn{At: now}
+	e := hijack.SignedIn{At: w.o.Passed()}
 	var unknown, far bool
 	e.NewNetwork, unknown = novel(networks, "network", network)
 	e.NewProgram, _ = novel(programs, "program", by.Program)

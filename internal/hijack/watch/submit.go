@@ -83,7 +83,7 @@ func (w *Watch) Submitted(ctx context.Context, m Submission) Judged {
 	for i, way := range m.Ways {
 		prints[i] = w.printOf(way)
 	}
-	e := hijack.Submitted{At: now, Recipients: hijack.Classify(b, a.who, prints, now, p)}
+	e := hijack.Submitted{At: w.o.Passed(), Recipients: hijack.Classify(b, a.who, prints, now, p)}
 	e.Recipients.Invalid, e.Recipients.Elsewhere = m.Invalid, elsewhere(m.Ways, prints)
 	s, v := hijack.Advance(a.state, e, w.priors(now), p)
 	a.noted(s, v, now)
@@ -170,7 +170,7 @@ func (w *Watch) remember(ctx context.Context, state ...store.Mutation) {
 // written to then. Whom it may not write to yet it has not written to: a second message to
 // the same one waits as well.
 func (w *Watch) sort(b *book, who hijack.Fingerprint, m Submission, prints []hijack.Fingerprint, v hijack.Verdict, now time.Time, p hijack.Params) (*waiting, []hijack.Fingerprint) {
-	out := waiting{Version: waitVersion, Account: m.Account, At: now}
+	out, passed := waiting{Version: waitVersion, Account: m.Account, At: now}, w.o.Passed()
 	var leaves []hijack.Fingerprint
 	left := v.Leave
 	counted := map[hijack.Fingerprint]bool{}
@@ -185,7 +185,7 @@ func (w *Watch) sort(b *book, who hijack.Fingerprint, m Submission, prints []hij
 		switch {
 		case known && p.Hold > 0 && !settled && now.Sub(since) < p.Hold:
 			// The account wrote to it moments ago, and that one still waits.
-			out.hold(way, since.Add(p.Hold))
+			out.hold(way, passed.Add(p.Hold-now.Sub(since)))
 		case known:
 			// Whom it answers is its correspondent from now on, for longer than a stranger is.
 			if _, wrote := b.wrote(who, f); !wrote && !counted[f] {
@@ -199,7 +199,7 @@ func (w *Watch) sort(b *book, who hijack.Fingerprint, m Submission, prints []hij
 				leaves = append(leaves, f)
 			}
 			if v.Hold > 0 && !settled {
-				out.hold(way, now.Add(v.Hold))
+				out.hold(way, passed.Add(v.Hold))
 			}
 		default:
 			out.ask(way)

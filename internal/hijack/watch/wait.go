@@ -28,7 +28,7 @@ type waiting struct {
 	Version int          `json:"v"`
 	Account mail.Address `json:"account"`
 	At      time.Time    `json:"at"`
-	Until   time.Time    `json:"until,omitzero"` // of Held
+	Until   time.Time    `json:"until,omitzero"` // of Held; by Options.Passed
 	Held    []place      `json:"held,omitempty"`
 	Asking  []place      `json:"asking,omitempty"` // for room within the bounds
 	// Bears is what the message bears in which its account is not at home: nobody leaves
@@ -128,7 +128,7 @@ func (w *Watch) Waits(ctx context.Context, id mail.ID, pending []Way) (waits map
 	now := w.o.Now()
 	next := *q
 	paused := !w.paused(q.Bears).IsZero()
-	if left := q.Until.Sub(now); paused {
+	if left := q.Until.Sub(w.o.Passed()); paused {
 		wait = askAgain
 	} else if left <= 0 || left > time.Hour { // the clock was set back: nobody waits for ever
 		next.Held = nil
@@ -174,7 +174,7 @@ func (w *Watch) room(ctx context.Context, q *waiting, pending []Way, now time.Ti
 		}
 	}
 	p := w.params(q.Account)
-	s, v := hijack.Advance(a.state, hijack.Waiting{At: now, Recipients: len(wanted)}, w.priors(now), p)
+	s, v := hijack.Advance(a.state, hijack.Waiting{At: w.o.Passed(), Recipients: len(wanted)}, w.priors(now), p)
 	a.noted(s, v, now)
 	state, place := a.mutation()
 	a.mu.Unlock()

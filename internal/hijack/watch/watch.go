@@ -65,7 +65,7 @@ const RuleShared = "hijack-shared"
 // detector is who contains accounts, in words.
 const detector = "the hijack detector"
 
-// Options is what a Watch needs; all of it.
+// Options is what a Watch needs; all of it but what may be nil.
 type Options struct {
 	Store    store.Store
 	Key      hijack.Key
@@ -86,6 +86,8 @@ type Options struct {
 	// Queued reports whether there is a message in the queue.
 	Queued func(context.Context, mail.ID) bool
 	Now    func() time.Time
+	// Passed is the time by which bounds and evidence grow old, whatever the clock was set to; nil: Now.
+	Passed func() time.Time
 	Logger *slog.Logger
 }
 
@@ -115,6 +117,9 @@ type normal struct {
 
 // Open reads what waits, and what is normal here.
 func Open(ctx context.Context, o Options) (*Watch, error) {
+	if o.Passed == nil {
+		o.Passed = o.Now
+	}
 	w := &Watch{o: o, accounts: map[string]*account{}}
 	w.Adjust(o.Settings)
 	if v, err := o.Store.Get(ctx, []byte(keyNormal)); err == nil {
@@ -218,7 +223,7 @@ func (w *Watch) event(ctx context.Context, by Act, e hijack.Event, also ...store
 
 // BindingFailed tells that the account claimed a sender that is not its own.
 func (w *Watch) BindingFailed(ctx context.Context, by Act, claimed mail.Address) {
-	w.event(ctx, by, hijack.BindingFailed{At: w.o.Now(), Sender: w.o.Key.Address(claimed)})
+	w.event(ctx, by, hijack.BindingFailed{At: w.o.Passed(), Sender: w.o.Key.Address(claimed)})
 }
 
 // Mistaken reports whether a recipient that is refused now is none of those that were refused
@@ -240,7 +245,7 @@ func (w *Watch) Mistaken(ctx context.Context, of, recipient mail.Address) bool {
 // to its end.
 func (w *Watch) Refused(ctx context.Context, by Act, refused, of int) {
 	if refused > 0 {
-		w.event(ctx, by, hijack.Answered{At: w.o.Now(), Refused: refused, Of: of, All: of})
+		w.event(ctx, by, hijack.Answered{At: w.o.Passed(), Refused: refused, Of: of, All: of})
 	}
 }
 
@@ -267,7 +272,7 @@ func (w *Watch) Answered(ctx context.Context, by Answer) {
 		}
 	}
 	now, of := w.o.Now(), refused+by.Taken
-	e := hijack.Answered{At: now, Refused: refused, Of: of, All: by.All}
+	e := hijack.Answered{At: w.o.Passed(), Refused: refused, Of: of, All: by.All}
 	switch {
 	case refused > 0:
 		w.event(ctx, Act{Account: by.Account, message: by.Message}, e)

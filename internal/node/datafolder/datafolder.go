@@ -17,6 +17,7 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/auth/dkim"
 	"sallyport/internal/bind/review"
+	"sallyport/internal/budget/clock"
 	"sallyport/internal/budget/inflow"
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/budget/quota"
@@ -71,6 +72,7 @@ type Folder struct {
 	ReturnPaths *returnpath.Paths
 	Accounts    *accounts.Identity
 	DeviceCA    *ca.CA         // signs certificates of devices
+	Clock       *clock.Clock   // of what grows old in budgets
 	Ledger      *ledger.Ledger // of recipients
 	Inflow      *inflow.Budget // of what networks bring and mailboxes take
 	Quota       *quota.Keeper  // of what mailboxes hold
@@ -151,7 +153,10 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 	f.DeviceCA = ca.New(f.Store, ca.Options{
 		Host: cfg.Hostname, Keys: cfg.KeysDir(), Holding: f.Accounts.Holding, Limits: ca.DefaultLimits(), Now: o.Now, Rand: o.Rand, Logger: o.Logger,
 	})
-	if f.Ledger, err = ledger.Open(ctx, f.Store, ledger.Options{Now: o.Now, Logger: o.Logger}); err != nil {
+	if f.Clock, err = clock.Open(ctx, f.Store, clock.Options{Read: o.Clocks, Logger: o.Logger}); err != nil {
+		return err
+	}
+	if f.Ledger, err = ledger.Open(ctx, f.Store, ledger.Options{Now: o.Now, Passed: f.Clock.Now, Logger: o.Logger}); err != nil {
 		return err
 	}
 	if err := f.openQuota(ctx, o); err != nil {
@@ -241,7 +246,7 @@ func (f *Folder) recordRecovery(ctx context.Context, r spool.Report, o Options) 
 
 // openStrangers opens what is remembered of those who write from outside.
 func (f *Folder) openStrangers(ctx context.Context, cfg config.Config, o Options) (err error) {
-	if f.Inflow, err = inflow.Open(ctx, f.Store, inflow.Options{Limits: settings.Inflow(cfg), Room: f.Quota, Now: o.Now, Logger: o.Logger}); err != nil {
+	if f.Inflow, err = inflow.Open(ctx, f.Store, inflow.Options{Limits: settings.Inflow(cfg), Room: f.Quota, Now: o.Now, Passed: f.Clock.Now, Logger: o.Logger}); err != nil {
 		return err
 	}
 	f.Greylist, err = greylist.Open(ctx, f.Store, greylist.Options{Limits: settings.Greylist(cfg), Now: o.Now, Logger: o.Logger})

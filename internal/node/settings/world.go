@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"sallyport/internal/budget/clock"
 	"sallyport/internal/config"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/kit/processors"
@@ -20,6 +21,8 @@ import (
 type World struct {
 	Logger *slog.Logger
 	Now    func() time.Time
+	// Clocks tell how much time passes for budgets; nil: as much as Now says, or this machine.
+	Clocks func() clock.Reading
 	Rand   io.Reader
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	// Resolver answers for mail exchangers; nil: the servers of mx.dns.
@@ -37,8 +40,14 @@ func (w World) Complete() World {
 	if w.Logger == nil {
 		w.Logger = slog.New(slog.DiscardHandler)
 	}
+	if w.Clocks == nil && w.Now == nil {
+		w.Clocks = clock.Machine()
+	}
 	if w.Now == nil {
 		w.Now = time.Now
+	}
+	if w.Clocks == nil {
+		w.Clocks = func() clock.Reading { return clock.Reading{Wall: w.Now()} }
 	}
 	if w.Rand == nil {
 		w.Rand = rand.Reader
