@@ -73,6 +73,8 @@ func (c *conn) replaced(r *imapwire.Replaced) (uid mailbox.UID, res result, good
 	switch {
 	case !c.offered("REPLACE"):
 		return 0, bad("this command is not offered"), false
+	case c.enabled.uidOnly && !r.UID:
+		return 0, uidRequired(), false
 	case c.box == nil:
 		return 0, bad("select a mailbox first"), false
 	case c.box.readOnly:

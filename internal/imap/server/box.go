@@ -101,7 +101,8 @@ func fresh(known []mailbox.Message, c mailbox.Changes) bool {
 }
 
 // tellGone tells which messages are gone, the last one first, so that each number is the one
-// that the client has at that moment; or their UIDs. RFC 9051 §7.5.1, RFC 7162 §3.2.10.
+// that the client has at that moment; or their UIDs. RFC 9051 §7.5.1, RFC 7162 §3.2.10, RFC
+// 9586 §3.
 func (c *conn) tellGone(places []int, uids []mailbox.UID) {
 	if len(places) == 0 {
 		return
@@ -110,7 +111,7 @@ func (c *conn) tellGone(places []int, uids []mailbox.UID) {
 		_, gone := slices.BinarySearch(uids, u)
 		return gone
 	})
-	if c.enabled.qresync {
+	if c.enabled.qresync || c.enabled.uidOnly {
 		numbers := make([]uint32, 0, len(uids))
 		for _, u := range uids {
 			numbers = append(numbers, uint32(u))
@@ -235,10 +236,7 @@ next:
 // RFC 7162 §3.1.4 and §3.2.4: with QRESYNC, its UID too.
 func (c *conn) tellFlags(i int, uid bool) {
 	m := &c.box.msgs[i]
-	c.Out = append(c.Out, "* "+decimal(i+1)+" FETCH ("...)
-	if uid {
-		c.Out = append(c.Out, "UID "+decimal(m.UID)+" "...)
-	}
+	c.Out = append(c.Out, c.head(i, uid)...)
 	c.Out = c.box.appendFlags(append(c.Out, "FLAGS "...), m, c.enabled.rev2)
 	if c.enabled.condstore {
 		c.Out = append(c.Out, " MODSEQ ("+decimal(m.ModSeq)+")"...)

@@ -55,6 +55,8 @@ var offers = []offer{
 	{name: "QUOTA=RES-MESSAGE", after: true},
 	{name: "CONDSTORE", after: true},
 	{name: "QRESYNC", after: true},
+	{name: "UIDONLY", after: true},
+	{name: "UIDBATCHES", after: true, verbs: []string{"UIDBATCHES"}},
 }
 
 // Removable returns the names of the extensions that can be switched off, for everybody or for an
@@ -146,6 +148,8 @@ func (c *conn) enable(ctx context.Context, names []string) result {
 			if turn(name, &c.enabled.qresync); c.enabled.qresync {
 				c.enabled.condstore = true
 			}
+		case "UIDONLY": // RFC 9586 §3.1
+			turn(name, &c.enabled.uidOnly)
 		case "UTF8=ACCEPT":
 			turn(name, &c.enabled.utf8)
 		case "IMAP4REV2": // RFC 9051 §5.1: its names are UTF-8

@@ -37,7 +37,7 @@ type conn struct {
 }
 
 // enabled is what the client has enabled. RFC 5161.
-type enabled struct{ utf8, rev2, condstore, qresync bool }
+type enabled struct{ utf8, rev2, condstore, qresync, uidOnly bool }
 
 // result is what a command came to.
 type result struct {

@@ -21,7 +21,7 @@ func (c *conn) fetch(ctx context.Context, a imapwire.Fetch, uid bool) result {
 	if !good {
 		return res
 	}
-	if uid && !asks(a.Items, imapwire.ItemUID) { // RFC 9051 §6.4.9
+	if uid && !c.enabled.uidOnly && !asks(a.Items, imapwire.ItemUID) { // RFC 9051 §6.4.9
 		a.Items = append([]imapwire.Item{{Kind: imapwire.ItemUID, Name: "UID"}}, a.Items...)
 	}
 	if a.Changed || asks(a.Items, imapwire.ItemModSeq) {
@@ -136,7 +136,7 @@ func (f *fetching) message(i int) error {
 	s := &source{f: f, uid: f.box.msgs[i].UID}
 	defer s.close()
 	start := len(f.Out)
-	f.Out = append(f.Out, "* "+decimal(i+1)+" FETCH ("...)
+	f.Out = append(f.Out, f.head(i, false)...)
 	flags, streamed := false, false
 	for n, item := range f.items {
 		if n > 0 {

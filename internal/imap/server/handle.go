@@ -45,6 +45,9 @@ func (c *conn) handle(ctx context.Context, cmd imapwire.Command) result {
 	if !c.signedIn {
 		return bad("sign in first")
 	}
+	if res, refused := c.byNumber(cmd); refused {
+		return res
+	}
 	if res, done := c.ofAccount(ctx, cmd); done {
 		return res
 	}
@@ -121,7 +124,7 @@ func (c *conn) ofMailbox(ctx context.Context, cmd imapwire.Command) result {
 		return c.closes(ctx, false)
 	}
 	// UIDs are those of the mailbox as it is, sequence numbers those that the client knows.
-	c.tell(ctx, cmd.UID || cmd.Verb == "EXPUNGE")
+	c.tell(ctx, cmd.UID || cmd.Verb == "EXPUNGE" || cmd.Verb == "UIDBATCHES")
 	if cmd.Verb == "EXPUNGE" {
 		return c.expunge(ctx, cmd)
 	}
@@ -134,6 +137,8 @@ func (c *conn) ofMailbox(ctx context.Context, cmd imapwire.Command) result {
 		return c.search(ctx, a, cmd)
 	case imapwire.Copy:
 		return c.copies(ctx, a, cmd)
+	case imapwire.Batches:
+		return c.batches(a, cmd.Tag)
 	}
 	return bad("unknown command")
 }

@@ -91,8 +91,10 @@ type viewer struct {
 	*client
 	m        *model
 	name     string
+	enables  string
 	qresync  bool
-	uids     []int // by sequence number; 0: not known yet
+	uidOnly  bool
+	uids     []int // by sequence number; 0: not known yet, which stand at the end with UIDONLY
 	flags    map[int]string
 	modseqs  map[int]int
 	highest  int
@@ -105,22 +107,34 @@ var modelFlags = []string{`\Seen`, `\Flagged`, `\Deleted`, `\Answered`, "kw1", "
 func newModel(t *testing.T, rnd *rand.Rand) *model {
 	m := &model{rnd: rnd, messages: map[int]*truth{}, everGiven: map[int]bool{}, next: 1}
 	m.w = newWorldOn(t, vfs.NewMem(), func(o *server.Options) { o.Limits.IdleTimeout = time.Minute })
+	first := rnd.IntN(4)
 	for i := range 3 {
-		m.sessions = append(m.sessions, m.viewer(i))
+		m.sessions = append(m.sessions, m.viewer(first+i))
 	}
 	return m
 }
 
-// viewer signs somebody in: every third knows nothing, CONDSTORE or QRESYNC.
+// viewer signs somebody in: every fourth knows nothing, CONDSTORE, QRESYNC or UIDONLY.
 func (m *model) viewer(i int) *viewer {
-	v := &viewer{client: m.w.login(), m: m, name: string(rune('A' + i)), qresync: i%3 == 2}
-	if v.qresync {
-		v.run("ENABLE QRESYNC")
-	} else if i%3 == 1 {
-		v.run("ENABLE CONDSTORE")
-	}
+	v := &viewer{client: m.w.login(), m: m, name: string(rune('A' + i)), enables: []string{"", "CONDSTORE", "QRESYNC", "UIDONLY"}[i%4]}
+	v.qresync, v.uidOnly = v.enables == "QRESYNC", v.enables == "UIDONLY"
+	v.enable()
 	v.choose()
 	return v
+}
+
+func (v *viewer) enable() {
+	if v.enables != "" {
+		v.run("ENABLE " + v.enables)
+	}
+}
+
+// ask gives a command that speaks of sequence numbers, or is answered by them, as this client may.
+func (v *viewer) ask(command string) {
+	if v.uidOnly {
+		command = "UID " + command
+	}
+	v.run(command)
 }
 
 // Several sessions at once on one mailbox: each keeps its own view whole, and when they are
@@ -215,11 +229,11 @@ func (v *viewer) act() {
 	case n == 13:
 		v.run("NOOP")
 	case n == 14:
-		v.run("SEARCH ALL")
+		v.ask("SEARCH ALL")
 	case n == 15:
 		v.run("UID FETCH 1:* (FLAGS)")
 	case n == 16:
-		v.run("FETCH 1:* (UID MODSEQ)")
+		v.ask("FETCH 1:* (UID MODSEQ)")
 	case n == 17:
 		v.leave()
 	case n == 18:
@@ -292,7 +306,7 @@ func (v *viewer) storing(uid bool) (command string, effect func()) {
 	}
 	silent := []string{"", ".SILENT"}[m.rnd.IntN(2)]
 	command = fmt.Sprintf("STORE %d %sFLAGS%s (%s)", seq, op, silent, strings.Join(flags, " "))
-	if uid {
+	if uid || v.uidOnly {
 		command = fmt.Sprintf("UID STORE %d %sFLAGS%s (%s)", u, op, silent, strings.Join(flags, " "))
 	}
 	return command, func() {
@@ -350,7 +364,8 @@ func (v *viewer) copy() {
 	}
 	m, u := v.m, v.uids[seq-1]
 	move := m.rnd.IntN(2) == 0
-	v.run(map[bool]string{true: "MOVE ", false: "COPY "}[move] + strconv.Itoa(seq) + " INBOX")
+	named := map[bool]int{true: u, false: seq}[v.uidOnly]
+	v.ask(map[bool]string{true: "MOVE ", false: "COPY "}[move] + strconv.Itoa(named) + " INBOX")
 	if t := m.messages[u]; t != nil {
 		m.arrived(&truth{maps.Clone(t.flags), t.token})
 		if move {
@@ -371,7 +386,7 @@ func (v *viewer) replace() {
 	text := "Subject: " + token + "\r\n\r\nx\r\n"
 	flags := m.flags()
 	command := "REPLACE " + strconv.Itoa(seq)
-	if m.rnd.IntN(2) == 0 {
+	if m.rnd.IntN(2) == 0 || v.uidOnly {
 		command = "UID REPLACE " + strconv.Itoa(u)
 	}
 	v.run(fmt.Sprintf("%s INBOX (%s) {%d+}\r\n%s", command, strings.Join(flags, " "), len(text), text))
@@ -385,12 +400,7 @@ func (v *viewer) replace() {
 func (v *viewer) drop() {
 	_ = v.conn.Close()
 	v.client = v.m.w.login()
-	switch {
-	case v.qresync:
-		v.run("ENABLE QRESYNC")
-	case v.name == "B":
-		v.run("ENABLE CONDSTORE")
-	}
+	v.enable()
 	v.choose()
 }
 
@@ -416,7 +426,7 @@ func (v *viewer) choose() {
 	}
 	v.uids, v.flags, v.modseqs, v.open = nil, map[int]string{}, map[int]int{}, true
 	v.run("SELECT INBOX")
-	v.run("FETCH 1:* (UID FLAGS)")
+	v.ask("FETCH 1:* (UID FLAGS)")
 }
 
 // pipelined gives several commands before the first is answered. They must be done in order.
@@ -535,13 +545,17 @@ func (v *viewer) told(command, line string) {
 	case words[1] == "EXPUNGE":
 		n := number(words[0])
 		v.mayExpunge(command)
-		if n < 1 || n > len(v.uids) || v.qresync {
+		if n < 1 || n > len(v.uids) || v.qresync || v.uidOnly {
 			v.m.fail("session %s was told %q and knows %d messages", v.name, line, len(v.uids))
 			return
 		}
 		v.uids = slices.Delete(v.uids, n-1, n)
-	case words[1] == "FETCH":
+	case words[1] == "UIDFETCH" && v.uidOnly:
+		v.named(number(words[0]), words[2])
+	case words[1] == "FETCH" && !v.uidOnly:
 		v.fetched(number(words[0]), words[2])
+	case words[1] == "FETCH" || words[1] == "UIDFETCH":
+		v.m.fail("session %s, which enabled %q, was told %q", v.name, v.enables, line)
 	case words[0] == "SEARCH":
 		if found := len(strings.Fields(line)) - 2; found != len(v.uids) {
 			v.m.fail("session %s knows %d messages and finds %d", v.name, len(v.uids), found)
@@ -597,8 +611,28 @@ func (v *viewer) vanished(command, set string, earlier bool) {
 	}
 }
 
+// named takes in the items of a message that is named by its UID, where numbers mean nothing.
+func (v *viewer) named(u int, items string) {
+	i := slices.Index(v.uids, u)
+	if i < 0 {
+		if i = v.unknown(u); i < 0 {
+			v.m.fail("session %s knows %v and is told of %d", v.name, v.uids, u)
+			return
+		}
+		v.uids = slices.Delete(v.uids, i, i+1)
+		for i = 0; i < len(v.uids) && v.uids[i] != 0 && v.uids[i] < u; {
+			i++
+		}
+		v.uids = slices.Insert(v.uids, i, u)
+	}
+	v.fetched(i+1, "UID "+strconv.Itoa(u)+" "+items)
+}
+
 // unknown finds a message that the client has not asked for yet and that can have a UID.
 func (v *viewer) unknown(u int) int {
+	if v.uidOnly {
+		return slices.Index(v.uids, 0)
+	}
 	for i, have := range v.uids {
 		after := slices.IndexFunc(v.uids[i:], func(n int) bool { return n != 0 })
 		if have == 0 && (after < 0 || v.uids[i+after] > u) {
@@ -684,6 +718,9 @@ func (v *viewer) same(what string, partly bool) {
 	}
 	for i, u := range want {
 		known := v.uids[i]
+		if partly && v.uidOnly && slices.Contains(v.uids, 0) {
+			known = map[bool]int{true: u}[slices.Contains(v.uids, u)]
+		}
 		flags, heard := v.flags[u]
 		if known == 0 && partly {
 			continue

@@ -45,7 +45,7 @@ func (c *conn) greetMailbox(name string, state mailbox.State) {
 	}
 	c.tellMailboxFlags()
 	c.tellAdded()
-	if !c.enabled.rev2 {
+	if !c.enabled.rev2 && !c.enabled.uidOnly {
 		for i := range state.Messages {
 			if !state.Messages[i].Flags.Has(mailbox.Seen) {
 				c.Line("* OK [UNSEEN ", decimal(i+1), "] the first that was not read")

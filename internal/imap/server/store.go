@@ -63,16 +63,9 @@ func (c *conn) tellStored(s mailbox.Stored, before map[mailbox.UID]mailbox.Flags
 		case !a.Silent || m.Flags != applied(before[m.UID], a.Op, mine):
 			c.tellFlags(i, uid || c.enabled.qresync)
 		case c.enabled.condstore && (m.Flags != before[m.UID] || a.Conditional): // RFC 7162 §3.1.3: the new mod-sequence is told all the same
-			c.Line("* ", decimal(i+1), " FETCH (", uidItem(uid || c.enabled.qresync, m.UID), "MODSEQ (", decimal(m.ModSeq), "))")
+			c.Line(c.head(i, uid || c.enabled.qresync), "MODSEQ (", decimal(m.ModSeq), "))")
 		}
 	}
-}
-
-func uidItem(tell bool, uid mailbox.UID) string {
-	if !tell {
-		return ""
-	}
-	return "UID " + decimal(uid) + " "
 }
 
 // applied is what a client expects.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/base64"
+	"math"
 	"strings"
 )
 
@@ -70,6 +71,9 @@ type (
 	QuotaRoot struct{ Name string }
 	// Expunge has the arguments of UID EXPUNGE. RFC 4315.
 	Expunge struct{ Set Set }
+	// Batches has the arguments of UIDBATCHES: how many messages a batch has, and which of the batches are
+	// asked for, from 1 on. RFC 10022.
+	Batches struct{ Size, From, To uint32 }
 	// Store has the arguments of STORE.
 	Store struct {
 		Set    Set
@@ -104,6 +108,7 @@ func (Select) arguments()       {}
 func (Status) arguments()       {}
 func (Copy) arguments()         {}
 func (Expunge) arguments()      {}
+func (Batches) arguments()      {}
 func (Quota) arguments()        {}
 func (QuotaRoot) arguments()    {}
 func (Store) arguments()        {}
@@ -121,7 +126,7 @@ var verbs = map[string]func(*scanner) Args{
 	"STATUS": (*scanner).status, "LIST": (*scanner).lists, "LSUB": (*scanner).lists,
 	"COPY": (*scanner).copies, "MOVE": (*scanner).copies, "STORE": (*scanner).store, "FETCH": (*scanner).fetch,
 	"SEARCH": (*scanner).search, "SORT": (*scanner).sort, "THREAD": (*scanner).thread,
-	"GETQUOTA": (*scanner).quota, "GETQUOTAROOT": (*scanner).quotaRoot,
+	"UIDBATCHES": (*scanner).batches, "GETQUOTA": (*scanner).quota, "GETQUOTAROOT": (*scanner).quotaRoot,
 }
 
 // uidVerbs are those that may follow UID. RFC 9051 §6.4.9.
@@ -272,6 +277,17 @@ func (s *scanner) named() Args { return Mailbox{Name: s.mailbox()} }
 func (s *scanner) quota() Args { return Quota{Root: s.astring()} }
 
 func (s *scanner) quotaRoot() Args { return QuotaRoot{Name: s.mailbox()} }
+
+// batches: without a range, all are asked for.
+func (s *scanner) batches() Args {
+	out := Batches{Size: s.number32(true), From: 1, To: math.MaxUint32}
+	if s.accept(' ') {
+		out.From = s.number32(true)
+		s.expect(':')
+		out.To = s.number32(true)
+	}
+	return out
+}
 
 func (s *scanner) create() Args {
 	// RFC 3501 §6.3.3: a separator at the end says that there will be folders below.

@@ -75,6 +75,19 @@ func (k Key) ModSeq() bool {
 	return false
 }
 
+// Numbered reports whether the key, or one in it, speaks of sequence numbers. What was saved is none.
+func (k Key) Numbered() bool {
+	if k.Op == KeySeq && !k.Set.Saved {
+		return true
+	}
+	for _, inner := range k.Keys {
+		if inner.Numbered() {
+			return true
+		}
+	}
+	return false
+}
+
 // flagKeys are the keys that ask for one flag, and those that ask for its absence.
 var flagKeys = map[string]string{
 	"ANSWERED": FlagAnswered, "DELETED": FlagDeleted, "DRAFT": FlagDraft, "FLAGGED": FlagFlagged, "SEEN": FlagSeen, "RECENT": FlagRecent,
