@@ -150,7 +150,7 @@ func (d *Dispatch) countFailures(e spool.Entry, a attempt) []fact.Fact {
 		case o.Delivered():
 			delete(d.failing, key)
 		case o.Failed():
-			if len(d.failing) >= d.bounds().Failing {
+			if d.failing[key] == 0 && len(d.failing) >= d.bounds().Failing {
 				clear(d.failing) // a count begun anew is an alarm later, not none
 			}
 			d.failing[key]++

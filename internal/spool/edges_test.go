@@ -1,6 +1,7 @@
 package spool_test
 
 import (
+	"context"
 	"errors"
 	"reflect"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/sched"
 	"sallyport/internal/spool"
+	"sallyport/internal/store"
 )
 
 // Every limit admits what is exactly as large as it says, and nothing beyond.
@@ -276,4 +278,99 @@ func TestABodyIsCounted(t *testing.T) {
 		t.Errorf("a spoiled body is queued: %v", err)
 	}
 	h.wantEmpty()
+}
+
+// A body whose disk fails says so at once, and from then on.
+func TestABodyWhoseDiskFails(t *testing.T) {
+	for at := 1; at <= 2; at++ { // making the file, and writing into it
+		h := newHouse(t)
+		st := &trouble{Store: h.st, at: at}
+		h.st = st
+		h.restart()
+		b, err := h.q.NewBody(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.armed = true
+		for range 2 {
+			if n, err := b.Write(make([]byte, big)); n != 0 || !errors.Is(err, errTrouble) || b.Size() != 0 {
+				t.Errorf("wrote %d, %v; size %d", n, err, b.Size())
+			}
+		}
+		h.wantError(b.End(), errTrouble)
+	}
+	gone, stop := context.WithCancel(ctx)
+	stop()
+	if b, err := newHouse(t).q.NewBody(gone); b != nil || !errors.Is(err, context.Canceled) {
+		t.Errorf("a body for who is gone: %v", err)
+	}
+}
+
+// What makes no sense never enters, each for its own reason.
+func TestWhatMakesNoSense(t *testing.T) {
+	for name, spoil := range map[string]func(m *spool.Message){
+		"no id":                        func(m *spool.Message) { m.ID = mail.ID{} },
+		"no reverse-path":              func(m *spool.Message) { m.Envelope.From = mail.ReversePath{} },
+		"no delivery":                  func(m *spool.Message) { m.Deliveries = nil },
+		"a delivery to nobody":         func(m *spool.Message) { m.Deliveries[0].Recipient = mail.Recipient{} },
+		"a mailbox of nobody":          func(m *spool.Message) { m.Deliveries[0].Mailbox = mail.Address{} },
+		"an unknown kind":              func(m *spool.Message) { m.Deliveries[0].Kind = spool.KindOutbound + 1 },
+		"a forward beyond":             func(m *spool.Message) { m.Forward = spool.ForwardKept + 1 },
+		"a stranger's forward":         func(m *spool.Message) { m.Forward, m.Account = spool.ForwardSent, mail.Address{} },
+		"a stranger's forward, kept":   func(m *spool.Message) { m.Forward, m.Account = spool.ForwardKept, mail.Address{} },
+		"the second of two to nowhere": func(m *spool.Message) { m.Deliveries = append(m.Deliveries, spool.Delivery{Kind: spool.KindLocal}) },
+	} {
+		h := newHouse(t)
+		m := localMessage("alice@local.test", "bob@local.test")
+		spoil(&m)
+		_, err := offer(h.q, m, strings.Repeat("x", big))
+		if !errors.Is(err, spool.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+		h.wantEmpty()
+	}
+}
+
+// An id that is being tried, or that may have been written in spite of an error, is taken.
+func TestAnIDInUse(t *testing.T) {
+	h, st := newDoubt(t)
+	m := localMessage("alice@local.test", "bob@local.test")
+	put(t, h.q, m, "x")
+	_, err := offer(h.q, m, "y")
+	h.wantError(err, spool.ErrInvalid)
+	doubtful := localMessage("alice@local.test", "bob@local.test")
+	st.err = store.ErrInDoubt
+	_, err = offer(h.q, doubtful, "x")
+	h.wantError(err, store.ErrInDoubt)
+	st.err = nil
+	_, err = offer(h.q, doubtful, "y")
+	h.wantError(err, spool.ErrInvalid)
+	_, err = h.q.Claim(ctx, doubtful.ID, "test", time.Minute, h.clock.now())
+	h.wantError(err, spool.ErrNotFound)
+	h.wantStats(2, 0) // what is in doubt counts
+	st.recover()
+	h.due()
+	h.wantStats(1, 0)
+}
+
+// While a message is in doubt the queue is looked at within a second, or earlier where
+// something is due earlier.
+func TestADoubtIsLookedAtSoon(t *testing.T) {
+	for name, row := range map[string]struct{ next, want time.Duration }{
+		"nothing else": {0, time.Second}, "something earlier": {300 * time.Millisecond, 300 * time.Millisecond}, "something later": {time.Hour, time.Second},
+	} {
+		h, st := newDoubt(t)
+		if row.next > 0 {
+			c := put(t, h.q, localMessage("alice@local.test", "bob@local.test"), "x")
+			if err := h.q.Postpone(ctx, c.Token, h.clock.now().Add(row.next), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		st.err = store.ErrInDoubt
+		_, err := offer(h.q, localMessage("alice@local.test", "bob@local.test"), "x")
+		h.wantError(err, store.ErrInDoubt)
+		if at, ok, err := h.q.NextDue(ctx); !ok || err != nil || !at.Equal(h.clock.now().Add(row.want)) {
+			t.Errorf("%s: next due %v, %v, %v", name, at, ok, err)
+		}
+	}
 }

@@ -285,12 +285,9 @@ func (s *Spool) HoldClaimed(ctx context.Context, t Token, reason string, facts [
 }
 
 func (s *Spool) endClaim(ctx context.Context, t Token, facts [][]byte, d store.Durability, change func(*Entry)) error {
-	c, _, err := s.take(t)
+	c, _, _ := s.take(t)
 	if c == nil {
-		if err == nil {
-			err = ErrStale // it was settled
-		}
-		return err
+		return ErrStale // it was settled, or ended otherwise
 	}
 	defer c.ending.Unlock()
 	for range casTries {

@@ -289,3 +289,100 @@ func TestSpawnedOctetsAreBounded(t *testing.T) {
 		t.Errorf("in files: %v", err)
 	}
 }
+
+// A message that goes while its attempt is settled is gone: nothing of the settlement
+// happens, and its claim ends.
+func TestASettlementOfWhatIsGone(t *testing.T) {
+	for name, settle := range map[string]func(h *house, c spool.Claim) error{
+		"settle": func(h *house, c spool.Claim) error {
+			s, err := h.q.Settle(ctx, c.Token, []mail.Outcome{outcome("bob@local.test", 250)}, h.clock.now(), spool.Final{Facts: [][]byte{[]byte("f")}})
+			if s != (spool.Settled{}) {
+				h.Errorf("settled %+v", s)
+			}
+			return err
+		},
+		"postpone": func(h *house, c spool.Claim) error {
+			return h.q.Postpone(ctx, c.Token, h.clock.now(), [][]byte{[]byte("f")})
+		},
+	} {
+		for _, damage := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				slow := &slowStore{Store: mem.New()}
+				h := &house{T: t, st: slow, clock: newClock()}
+				h.o = options(t, h.clock.now)
+				h.o.Logger = quiet()
+				h.q, _ = openSpool(t, slow, h.o)
+				c := put(t, h.q, localMessage("alice@local.test", "bob@local.test"), "x")
+				slow.before = func() {
+					slow.before = nil
+					if damage {
+						h.write("se"+string(c.Entry.ID.Bytes()), []byte("nonsense"))
+						return
+					}
+					n, err := h.q.Remove(ctx, one(c.Entry.ID), nil)
+					h.wantN(n, err, 1)
+				}
+				h.wantError(settle(h, c), spool.ErrStale)
+				h.wantHead(0)
+				if got := h.q.Stats(); got != (spool.Stats{}) {
+					t.Errorf("left %+v", got)
+				}
+			})
+		}
+	}
+}
+
+// Of what an ended attempt came to, a second settlement that waited for the first learns.
+func TestWhoWaitsForASettlementLearnsOfIt(t *testing.T) {
+	slow := &slowStore{Store: mem.New()}
+	h := &house{T: t, st: slow, clock: newClock()}
+	h.o = options(t, h.clock.now)
+	h.q, _ = openSpool(t, slow, h.o)
+	c := put(t, h.q, localMessage("alice@local.test", "bob@local.test"), "x")
+	out := []mail.Outcome{outcome("bob@local.test", 250)}
+	type answer struct {
+		s   spool.Settled
+		err error
+	}
+	second := make(chan answer, 1)
+	began := make(chan struct{})
+	slow.before = func() {
+		slow.before = nil
+		go func() {
+			close(began)
+			s, err := h.q.Settle(ctx, c.Token, out, h.clock.now(), spool.Final{})
+			second <- answer{s, err}
+		}()
+		<-began
+		time.Sleep(time.Millisecond) // it comes to the lock, mostly; the answer is the same if it comes later
+	}
+	first := h.settle(c.Token, spool.Final{}, out...)
+	if got := <-second; got.err != nil || got.s != first || !first.Done {
+		t.Errorf("answered %+v, %v; the first %+v", got.s, got.err, first)
+	}
+	h.wantEmpty()
+}
+
+// What is in doubt in the schedule is found after the next commit, and the doubt then ends.
+func TestADoubtInTheScheduleEnds(t *testing.T) {
+	h, st := newDoubt(t)
+	early := put(t, h.q, localMessage("alice@local.test", "bob@local.test"), "x")
+	h.settle(early.Token, spool.Final{}, outcome("bob@local.test", 451))
+	st.err = store.ErrInDoubt
+	_, err := h.q.Retry(ctx, spool.Filter{}, nil)
+	h.wantError(err, spool.ErrUnavailable)
+	st.recover()
+	h.clock.advance(time.Minute)
+	h.wantDue(early.Entry.ID) // the search looked at all of it since the store answers again
+	c := h.claim(early.Entry.ID)
+	h.settle(c.Token, spool.Final{}, outcome("bob@local.test", 250))
+	for range 3 {
+		late := put(t, h.q, localMessage("alice@local.test", "bob@local.test"), "x")
+		h.settle(late.Token, spool.Final{Next: h.clock.now()}, outcome("bob@local.test", 451))
+		h.wantDue(late.Entry.ID)
+		n, err := h.q.Remove(ctx, one(late.Entry.ID), nil)
+		h.wantN(n, err, 1)
+		h.clock.advance(time.Minute)
+		h.wantDue()
+	}
+}
