@@ -16,6 +16,7 @@ import (
 	"sallyport/internal/kit/processors"
 	"sallyport/internal/node"
 	"sallyport/internal/node/doors"
+	"sallyport/internal/node/identity"
 	"sallyport/internal/operate"
 )
 
@@ -81,7 +82,7 @@ func asOwner(ctx context.Context, cfg config.Config, o *node.Options) error {
 	if err := errors.Join(socketFolder(cfg.Sendmail.Socket, who), socketFolder(cfg.Helpers.Socket, who), socketFolder(cfg.CheckPassword.Socket, who)); err != nil {
 		return err
 	}
-	o.Certificate = node.ReadCertificate(cfg)
+	o.Certificate = identity.Read(cfg)
 	if len(o.Sockets) == 0 {
 		if o.Early, err = doors.Early(ctx, cfg); err != nil {
 			return bindError(err)

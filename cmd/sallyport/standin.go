@@ -13,6 +13,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/kit/owner"
 	"sallyport/internal/node"
+	"sallyport/internal/node/identity"
 	"sallyport/internal/operate"
 )
 
@@ -73,7 +74,7 @@ func (s standInCommand) open(ctx context.Context, c console) (*node.Node, config
 	if err != nil {
 		return nil, cfg, err
 	}
-	o := node.Options{World: node.World{Logger: quiet(c)}, Version: version(), Certificate: node.ReadCertificate(cfg)}
+	o := node.Options{World: node.World{Logger: quiet(c)}, Version: version(), Certificate: identity.Read(cfg)}
 	if err := errors.Join(who.Become(), who.Reach(cfg.Data)); err != nil {
 		return nil, cfg, err
 	}

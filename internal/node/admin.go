@@ -3,48 +3,38 @@ package node
 import (
 	"context"
 	"os"
+	"slices"
 
-	"sallyport/internal/callout"
-	"sallyport/internal/expiry"
-	"sallyport/internal/filter/flood"
-	"sallyport/internal/incident"
-	"sallyport/internal/incident/notice"
 	"sallyport/internal/ldap/roll"
-	"sallyport/internal/letter/notify"
 	"sallyport/internal/mail"
+	"sallyport/internal/node/metering"
+	"sallyport/internal/node/settings"
 	"sallyport/internal/node/survey"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/backup"
-	"sallyport/internal/screen/policy"
+	"sallyport/internal/store"
 )
 
 func (n *Node) openOperator(_ context.Context) error {
-	n.incidents = incident.Keeper{Log: incident.NewLog(n.data.Store), Accounts: n.data.Accounts, Queue: n.data.Spool, EndSessions: n.endFallen, Clearing: n.watch.Clearing, Resuming: n.watch.Resuming, Now: n.o.Now,
-		Raised: func(incident.Incident) {
-			n.notices.Wake()
-			n.webhook.Wake()
-		}}
-	n.post = &notify.Post{
-		Hostname: n.config().Hostname, Directory: n.book.Snapshot, Queue: n.data.Spool, Handoff: n.dispatch.Offer, Sign: n.signer().SignOurs, Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
-	}
-	n.notices = notice.New(notice.Options{Log: n.incidents.Log, Store: n.data.Store, Directory: n.book.Snapshot, Post: n.post, Limits: notice.DefaultLimits(), Now: n.o.Now, Logger: n.log})
-	n.warnings = expiry.New(expiry.Options{Store: n.data.Store, Directory: n.book.Snapshot, Post: n.post, Endings: n.data.Accounts.Endings, Authority: n.data.DeviceCA.Signing, Limits: expiry.DefaultLimits(), Now: n.o.Now, Logger: n.log})
-	n.digest = flood.NewDigest(flood.Options{Gauge: n.flood, Queue: n.data.Spool, Store: n.data.Store, Send: n.post.Send, Limits: flood.DefaultLimits(), Now: n.o.Now, Logger: n.log})
+	d := n.data
 	n.operator = operate.New(operate.Options{
-		Incidents: n.incidents,
-		Accounts:  n.data.Accounts, Credentials: n.data.Accounts, Guesses: n.data.Accounts, DeviceCA: n.data.DeviceCA, Queue: n.data.Spool, Trace: n.data.Trace, Facts: n.data.Facts, Book: n.book, Ledger: n.data.Ledger, Allowance: n.allowance, Now: n.o.Now,
+		Incidents: n.watchers.Incidents,
+		Accounts:  d.Accounts, Credentials: d.Accounts, Guesses: d.Accounts, DeviceCA: d.DeviceCA, Queue: d.Spool, Trace: d.Trace, Facts: d.Facts, Book: n.book, Ledger: d.Ledger, Allowance: settings.Allowing(n.config), Now: n.o.Now,
 		EndSessions: n.endFallen, Sessions: n.desk.Sessions, Server: n.server,
-		Write: n.data.Trace.Write, Mailboxes: n.data.Mailboxes, Mail: n.data.Mail, Renaming: n.renaming, Naming: n.naming, Backup: n.backup(), Data: n.config().Data, Certificate: n.leaf, Obtained: n.obtained, Tokens: n.tokenTroubles, Logger: n.log,
+		Write: d.Trace.Write, Mailboxes: d.Mailboxes, Mail: d.Mail, Renaming: n.renaming, Naming: n.naming, Backup: n.backup(), Data: n.config().Data, Certificate: n.identity.Leaf, Obtained: n.identity.Obtained, Tokens: n.outflow.Tokenless, Logger: n.log,
 		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,
 		Greeting:        func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice },
-		ContactReplaced: func() { n.notices.Wake() },
-		Webhook:         n.webhook.State,
-		Notices:         n.notices.State,
-		Binding:         n.binding, Findings: n.data.Findings,
-		Networks:    n.networks.Reports,
+		ContactReplaced: n.letters.Notices.Wake,
+		Webhook:         n.letters.Webhook.State,
+		Notices:         n.letters.Notices.State,
+		Binding:         n.binding, Findings: d.Findings,
+		Networks:    n.watchers.Networks.Reports,
 		Directories: func() []roll.Report { return n.now().roll.Reports() },
-		Watch:       n.watch, SigningKeys: n.data.Ring, Redirects: n.dispatch, Callouts: func() *callout.Asker { return n.now().ways.Callouts() },
-		Screen: func() *policy.Screen { return n.now().screen }, Inflow: n.data.Inflow, Quota: n.data.Quota,
+		Watch:       n.watchers.Watch, SigningKeys: d.Ring, Redirects: n.outflow.Dispatch, Callouts: n.outflow.Callouts,
+		Screen: n.inspection.Screen, Inflow: d.Inflow, Quota: d.Quota,
+	})
+	n.metering.Read(metering.Rooms{
+		World: n.o.World, Config: n.config, Started: n.started.Load, Data: d, Doors: n.doors, Identity: n.identity, Letters: n.letters, Outflow: n.outflow, Watchers: n.watchers, Operator: n.operator,
 	})
 	return nil
 }
@@ -52,7 +42,7 @@ func (n *Node) openOperator(_ context.Context) error {
 // endFallen ends the sessions of an account whose sign-in gives no right any more, and cuts
 // what of its mail is under way and may not leave; a server beside us ends what it has.
 func (n *Node) endFallen(account mail.Address) int {
-	n.dispatch.Recheck(account)
+	n.outflow.Recheck(account)
 	n.doors.End(account)
 	return n.desk.EndFallen(account)
 }
@@ -77,8 +67,18 @@ func (n *Node) server() *operate.Server {
 		return nil
 	}
 	s := &operate.Server{Version: n.o.Version, PID: os.Getpid(), Started: *started, Listen: n.doors.Table(), Generation: n.now().number}
-	if leaf := n.leaf(); leaf != nil {
+	if leaf := n.identity.Leaf(); leaf != nil {
 		s.CertificateEnds = leaf.NotAfter
 	}
 	return s
+}
+
+// renaming plans what rooms that no command asks keep of an account under its address.
+func (n *Node) renaming(from, to mail.Address) []store.Planner {
+	return slices.Concat(n.data.Moving(from, to), []store.Planner{n.watchers.Watch.Moving(from, to)}, n.letters.Moving(from, to))
+}
+
+// naming is what the configuration in force says of addresses.
+func (n *Node) naming(meant func(mail.Address) bool) []string {
+	return settings.Naming(n.config(), meant)
 }

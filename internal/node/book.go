@@ -37,6 +37,5 @@ func (n *Node) buildDirectory(ctx context.Context, next, last *generation) error
 	if err != nil {
 		return err
 	}
-	next.take(d)
-	return nil
+	return next.take(d, nil)
 }

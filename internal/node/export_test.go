@@ -41,15 +41,15 @@ func (n *Node) Ways() *ways.Ways { return n.now().ways }
 func (n *Node) Routes() []directory.Route { return n.book.Stated().Config.Routes }
 
 // Leaf is the certificate in force; nil: there is none.
-func (n *Node) Leaf() *x509.Certificate { return n.leaf() }
+func (n *Node) Leaf() *x509.Certificate { return n.identity.Leaf() }
 
 // Reread reads the files of the certificate again, as happens now and then.
 func (n *Node) Reread(ctx context.Context, told string) string {
-	return n.certificate.Reread(ctx, told)
+	return n.identity.Reread(ctx, told)
 }
 
 // Names are those that a certificate is to have beside the host's.
-func (n *Node) Names(ctx context.Context) []mail.Domain { return n.moreNames(ctx) }
+func (n *Node) Names(ctx context.Context) []mail.Domain { return n.identity.Names(ctx) }
 
 // Listeners are those of a service.
 func (n *Node) Listeners(service string) []net.Listener { return n.doors.Of(service) }
@@ -58,7 +58,7 @@ func (n *Node) Listeners(service string) []net.Listener { return n.doors.Of(serv
 func (n *Node) Connections() int { return n.doors.Count().Posting }
 
 // Metered reports whether metrics are kept.
-func (n *Node) Metered() bool { return n.metrics != nil }
+func (n *Node) Metered() bool { return n.metering.On() }
 
 // Store is where everything is kept.
 func (n *Node) Store() store.Store { return n.data.Store }

@@ -6,12 +6,10 @@ import (
 	"errors"
 
 	"sallyport/internal/config"
-	"sallyport/internal/filter"
-	"sallyport/internal/filter/sender"
 	"sallyport/internal/ldap/roll"
-	"sallyport/internal/nexthop/ways"
+	"sallyport/internal/node/inspection"
+	"sallyport/internal/node/outflow"
 	"sallyport/internal/oidc"
-	"sallyport/internal/screen/policy"
 )
 
 // generation is what one state of the configuration amounts to. It is built whole
@@ -21,13 +19,11 @@ type generation struct {
 	number int
 	cfg    config.Config // as in force: keys that need a restart have their running values
 
-	tls      *tls.Config // nil: no certificate
-	ways     *ways.Ways
-	provider *oidc.Judge // nil: no access token signs in
-	keys     sender.Keys // the way to the keys of others
-	checks   *filter.Checks
-	screen   *policy.Screen
-	roll     *roll.Roll // the directories of an organisation
+	tls       *tls.Config // nil: no certificate
+	ways      *outflow.Ways
+	provider  *oidc.Judge // nil: no access token signs in
+	inspected *inspection.State
+	roll      *roll.Roll // the directories of an organisation
 
 	undo []func() // what building did to the world outside; called if it comes to nothing
 	then []func() // what puts it in force beyond being current; none of them fails
@@ -54,23 +50,22 @@ type topic struct {
 // that it is built late.
 func (n *Node) topics() []topic {
 	return []topic{
-		{"certificate", nil, n.buildCertificate},
+		{"book", n.openBook, nil},
+		{"identity", n.openIdentity, n.buildIdentity},
 		{"return paths", nil, n.buildReturnPath},
-		{"hijack", n.openWatch, n.buildHijack},
+		{"watchers", n.openWatchers, n.buildWatchers},
 		{"sender binding", nil, n.buildBinding},
-		{"ways out", nil, n.buildWays},
+		{"outflow", nil, n.buildOutflow},
 		{"access tokens", nil, n.buildProvider},
-		{"sender authentication", nil, n.buildAuthentication},
-		{"reports", n.openReports, n.buildReports},
-		{"content checks", nil, n.buildContent},
-		{"screen", nil, n.buildScreen},
-		{"trusted networks", n.openNetworks, n.buildNetworks},
+		{"inspection", nil, n.buildInspection},
+		{"reporting", n.openReporting, n.buildReporting},
+		{"inspectors", n.openInspection, nil},
 		{"limits", nil, n.buildLimits},
 		{"directories elsewhere", nil, n.buildDirectories},
-		{"directory", n.openBook, n.buildDirectory},
-		{"delivery", n.openDelivery, nil},
-		{"doors", n.openIntake, n.buildDoors},
-		{"webhook", n.openWebhook, n.buildWebhook},
+		{"directory", nil, n.buildDirectory},
+		{"deliveries", n.openOutflow, nil},
+		{"doors", n.openDoors, n.buildDoors},
+		{"letters", n.openLetters, n.buildLetters},
 		{"operator", n.openOperator, nil},
 	}
 }
@@ -120,12 +115,15 @@ func (n *Node) build(ctx context.Context, cfg config.Config, last *generation) (
 	return next, nil
 }
 
-// take has what was built put in force with the generation, or taken back.
+// take has what was built put in force with the generation, or taken back; not what failed.
 func (g *generation) take(change interface {
 	Adopt()
 	Abandon()
-}) {
-	g.then, g.undo = append(g.then, change.Adopt), append(g.undo, change.Abandon)
+}, err error) error {
+	if err == nil {
+		g.then, g.undo = append(g.then, change.Adopt), append(g.undo, change.Abandon)
+	}
+	return err
 }
 
 // abandon takes back what building did.
@@ -142,7 +140,7 @@ func (g *generation) retire(heir *generation) {
 		heir = &generation{}
 	}
 	g.ways.Retire(heir.ways)
-	g.checks.Retire()
+	g.inspected.Retire()
 	g.roll.Retire()
 }
 

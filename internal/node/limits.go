@@ -25,7 +25,7 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 		n.data.Inflow.Adjust(settings.Inflow(cfg))
 		n.data.Quota.Adjust(settings.Quota(cfg, n.book.Snapshot, n.data.Accounts.Lookup))
 		n.data.Greylist.Adjust(settings.Greylist(cfg))
-		n.dispatch.Adjust(settings.Retry(cfg), settings.Dispatch(cfg))
+		n.outflow.Adjust(settings.Retry(cfg), settings.Dispatch(cfg))
 		// What was checked does not fail; if it does, the former bounds stay.
 		for _, err := range []error{
 			n.data.Spool.Adjust(settings.Retry(cfg), settings.Spool(cfg)),

@@ -10,7 +10,7 @@ import (
 // contentProofs adds those of the checks of content.
 func contentProofs(all map[string]keyProof) {
 	see := func(n *Node) any {
-		o := n.now().checks.Options()
+		o := n.now().inspected.Checks.Options()
 		if o.Rspamd != nil {
 			return fmt.Sprintf("%+v %+v", *o.Rspamd, o.Milters)
 		}
@@ -22,8 +22,8 @@ func contentProofs(all map[string]keyProof) {
 			all[name+"."+key] = keyProof{set: start + "\n" + key + " = " + value, see: see, on: start}
 		}
 	}
-	all["bounces.forged"] = keyProof{set: "[bounces]\nforged = \"junk\"", see: func(n *Node) any { return n.now().checks.Bounces().Forged }}
-	all["bounces.unnamed"] = keyProof{set: "[bounces]\nunnamed = \"junk\"", see: func(n *Node) any { return n.now().checks.Bounces().Unnamed }}
+	all["bounces.forged"] = keyProof{set: "[bounces]\nforged = \"junk\"", see: func(n *Node) any { return n.now().inspected.Checks.Bounces().Forged }}
+	all["bounces.unnamed"] = keyProof{set: "[bounces]\nunnamed = \"junk\"", see: func(n *Node) any { return n.now().inspected.Checks.Bounces().Unnamed }}
 	on := "[rspamd]\nurl = \"http://127.0.0.1:1\""
 	all["rspamd.url"] = keyProof{set: strings.Replace(on, ":1\"", ":2\"", 1), see: see, on: on}
 	all["rspamd.spam"] = keyProof{set: on + "\nspam = \"field\"", see: see, on: on}
@@ -36,14 +36,17 @@ func contentProofs(all map[string]keyProof) {
 // proveDKIM shows that the signer, the verifier and the ring see a reload.
 func proveDKIM(all map[string]keyProof) {
 	signer := func(n *Node) sender.Signer {
-		all := n.inspectors()
+		all := n.inspection.Inspectors()
 		s, _ := all[len(all)-1].(sender.Signer)
 		return s
 	}
 	all["dkim.sign"] = keyProof{set: "[dkim]\nsign = \"off\"", see: func(n *Node) any { return signer(n).On() }}
 	all["dkim.lasts"] = keyProof{set: "[dkim]\nlasts = \"9d\"", see: func(n *Node) any { return signer(n).Lasts() }}
 	all["dkim.overlap"] = keyProof{set: "[dkim]\noverlap = \"9d\"", see: func(n *Node) any { return n.data.Ring.Overlap() }}
-	policy := func(n *Node) sender.Policy { a, _ := n.inspectors()[0].(sender.Authenticator); return a.Policy() }
+	policy := func(n *Node) sender.Policy {
+		a, _ := n.inspection.Inspectors()[0].(sender.Authenticator)
+		return a.Policy()
+	}
 	proveDMARCReports(all)
 	all["authentication.check"] = keyProof{set: "[authentication]\ncheck = \"off\"", see: func(n *Node) any { return policy(n).Check }}
 	all["authentication.apply"] = keyProof{set: "[authentication]\napply = \"off\"", see: func(n *Node) any { return policy(n).Apply }}
@@ -56,7 +59,7 @@ func proveDMARCReports(all map[string]keyProof) {
 	const on = "[dmarc_report]\naccount = \"alice@local.test\""
 	reporter := func(see func(*dmarc.Options) any) func(*Node) any {
 		return func(n *Node) any {
-			o, err := n.dmarcOptions(n.now())
+			o, err := n.reporting.DMARC(n.reportMeans(n.now()))
 			if err != nil || o == nil {
 				return err
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"sallyport/internal/certificate"
 	"sallyport/internal/config"
 	"sallyport/internal/fact"
 	"sallyport/internal/node/settings"
@@ -36,7 +35,7 @@ func (n *Node) Reload(ctx context.Context, by string) (operate.Reloaded, error) 
 	}
 	n.adopt(next)
 	last.retire(next)
-	n.certificate.Wake()
+	n.identity.Wake()
 	return n.reloaded(ctx, by, next, changes), nil
 }
 
@@ -54,10 +53,8 @@ func (n *Node) reloaded(ctx context.Context, by string, g *generation, changes [
 		}
 	}
 	f.Count = len(changes)
-	if leaf := n.leaf(); leaf != nil {
-		if w := certificate.Warning(leaf, n.o.Now()); w != "" {
-			out.Warnings = append(out.Warnings, w)
-		}
+	if w := n.identity.Warning(); w != "" {
+		out.Warnings = append(out.Warnings, w)
 	}
 	n.record(ctx, f)
 	n.log.Info("configuration reloaded", "generation", g.number, "by", by, "changed", keysOf(out.Changed), "needs_restart", keysOf(out.Restart))

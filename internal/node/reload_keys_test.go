@@ -11,6 +11,7 @@ import (
 	localdoor "sallyport/internal/local/door"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop/named"
+	"sallyport/internal/node/settings"
 	"sallyport/internal/smtp/server"
 )
 
@@ -140,19 +141,21 @@ func proofs() map[string]keyProof {
 	all["forward.targets"] = keyProof{set: "[forward]\nexternal = \"on\"\ntargets = 9", see: func(n *Node) any { return n.book.Stated().Config.ForwardTargets }}
 	all["forward.return_age"] = keyProof{set: "[forward]\nreturn_age = \"3d\"", see: func(n *Node) any { return n.data.ReturnPaths.Rules().ForwardAge }}
 	for key, see := range map[string]func(*Node) any{
-		"person_hour":  func(n *Node) any { return n.allowance(accounts.Account{Role: accounts.RolePerson}).Hour },
-		"person_day":   func(n *Node) any { return n.allowance(accounts.Account{Role: accounts.RolePerson}).Day },
-		"bulk_hour":    func(n *Node) any { return n.allowance(accounts.Account{Role: accounts.RoleBulk}).Hour },
-		"bulk_day":     func(n *Node) any { return n.allowance(accounts.Account{Role: accounts.RoleBulk}).Day },
-		"forward_hour": func(n *Node) any { return n.forwardAllowance().Hour },
-		"forward_day":  func(n *Node) any { return n.forwardAllowance().Day },
+		"person_hour": func(n *Node) any {
+			return settings.Allowing(n.config)(accounts.Account{Role: accounts.RolePerson}).Hour
+		},
+		"person_day":   func(n *Node) any { return settings.Allowing(n.config)(accounts.Account{Role: accounts.RolePerson}).Day },
+		"bulk_hour":    func(n *Node) any { return settings.Allowing(n.config)(accounts.Account{Role: accounts.RoleBulk}).Hour },
+		"bulk_day":     func(n *Node) any { return settings.Allowing(n.config)(accounts.Account{Role: accounts.RoleBulk}).Day },
+		"forward_hour": func(n *Node) any { return n.outflow.Allowance().Hour },
+		"forward_day":  func(n *Node) any { return n.outflow.Allowance().Day },
 	} {
 		all["budget."+key] = keyProof{set: "[budget]\n" + key + " = 7", see: see}
 	}
 	for key, set := range map[string]string{
 		"mode": `"observe"`, "odds": "77777", "hold": `"7s"`, "new_at_once": "7", "new_hour": "7", "new_day": "77", "new_week": "77",
 	} {
-		all["hijack."+key] = keyProof{set: "[hijack]\n" + key + " = " + set, see: func(n *Node) any { return fmt.Sprintf("%+v", n.watch.Settings()) }}
+		all["hijack."+key] = keyProof{set: "[hijack]\n" + key + " = " + set, see: func(n *Node) any { return fmt.Sprintf("%+v", n.watchers.Watch.Settings()) }}
 	}
 	provider := "[oidc]\nissuer = \"https://login.local.test/a\"\naudience = \"a\"\nscope = \"s\"\nclients = [\"c\"]"
 	for key, set := range map[string]string{
@@ -170,7 +173,7 @@ func proofs() map[string]keyProof {
 		"ca":       hook + "\nca = \"tls/ca.pem\"",
 	} {
 		all["webhook."+key] = keyProof{set: set, on: hook, see: func(n *Node) any {
-			s := n.webhook.Settings()
+			s := n.letters.Webhook.Settings()
 			return fmt.Sprintf("%v %q %q", s.URL, s.Keys, s.Trust)
 		}}
 	}
@@ -183,11 +186,11 @@ func proofs() map[string]keyProof {
 	}}
 	all["sendmail.users.NAME"] = keyProof{set: fmt.Sprintf("[sendmail.users]\n%d = \"alice@local.test\"", os.Geteuid()), see: who}
 	printers := "[network.printers]\nfrom = [\"10.20.0.0/24\"]\naccount = \"alice@local.test\"\n"
-	reports := func(n *Node) any { return fmt.Sprintf("%+v", n.networks.Reports()) }
+	reports := func(n *Node) any { return fmt.Sprintf("%+v", n.watchers.Networks.Reports()) }
 	most := func(n *Node) any {
 		alice, err := mail.ParseAddress("alice@local.test", mail.ASCII)
 		a, _ := n.data.Accounts.Lookup(alice)
-		return fmt.Sprint(n.allowance(a), err)
+		return fmt.Sprint(settings.Allowing(n.config)(a), err)
 	}
 	all["network.NAME.from"] = keyProof{on: printers, set: strings.Replace(printers, "10.20", "10.30", 1), see: reports}
 	all["network.NAME.account"] = keyProof{on: printers, set: strings.Replace(printers, "alice", "bob", 1), see: reports}
@@ -198,7 +201,7 @@ func proofs() map[string]keyProof {
 	all["alias.NAME.to"] = keyProof{set: list, see: aliases}
 	all["alias.NAME.from"] = keyProof{set: list + "\nfrom = \"accounts\"", see: aliases, on: list}
 	for key, value := range map[string]string{"mode": `"enforce"`, "max_age": `"9d"`} {
-		all["tls_policy."+key] = keyProof{set: "[tls_policy]\n" + key + " = " + value, see: func(n *Node) any { return fmt.Sprint(n.ownPolicy()) }}
+		all["tls_policy."+key] = keyProof{set: "[tls_policy]\n" + key + " = " + value, see: func(n *Node) any { return fmt.Sprint(n.identity.Policy()) }}
 	}
 	for key, value := range map[string]string{"mta_sts": `"off"`, "dane": `"off"`, "dns_validates": `"on"`, "report_account": `"alice@local.test"`, "ca": `"tls/ca.pem"`} {
 		own := "[mx]\ndns = [\"127.0.0.1:53\"]"
@@ -272,10 +275,10 @@ func proofs() map[string]keyProof {
 		all["limits."+key] = keyProof{set: "[limits]\n" + key + " = " + value, see: boundsOfSpool}
 	}
 	for key, value := range map[string]string{"active_messages": "99", "deliveries_per_domain": "9"} {
-		all["limits."+key] = keyProof{set: "[limits]\n" + key + " = " + value, see: func(n *Node) any { _, l := n.dispatch.Bounds(); return l }}
+		all["limits."+key] = keyProof{set: "[limits]\n" + key + " = " + value, see: func(n *Node) any { _, l := n.outflow.Bounds(); return l }}
 	}
 	for key, value := range map[string]string{"first": `"9s"`, "max": `"9h"`, "factor": "3", "jitter": "0.3", "warn": `"9h"`, "expire": `"2d"`} {
-		all["retry."+key] = keyProof{set: "[retry]\n" + key + " = " + value, see: func(n *Node) any { p, _ := n.dispatch.Bounds(); return fmt.Sprint(p, boundsOfSpool(n)) }}
+		all["retry."+key] = keyProof{set: "[retry]\n" + key + " = " + value, see: func(n *Node) any { p, _ := n.outflow.Bounds(); return fmt.Sprint(p, boundsOfSpool(n)) }}
 	}
 	for key, value := range map[string]string{
 		"cache_ttl": `"9s"`, "cache_entries": "9", "hashing": "9", "waiting": "9", "wait_time": `"9s"`, "guesses": "9", "guess_time": `"9m"`,

@@ -11,6 +11,5 @@ func (n *Node) buildReturnPath(_ context.Context, next, _ *generation) error {
 	if err != nil {
 		return next.cfg.Fault("return_path.sign", err.Error(), "")
 	}
-	next.take(state)
-	return nil
+	return next.take(state, nil)
 }

@@ -17,10 +17,10 @@ func screenProofs(all map[string]keyProof) {
 		all["inflow."+key] = keyProof{set: "[inflow]\n" + key + ` = "7TiB"`, see: func(n *Node) any { return fmt.Sprint(n.data.Inflow.Hits()) }}
 	}
 	see := func(n *Node) any {
-		o := n.now().screen.Options()
+		o := n.inspection.Screen().Options()
 		return fmt.Sprint(o.List.Rules(), o.Lists, o.RefuseAt, o.Slow, o.Time)
 	}
-	places := func(n *Node) any { return len(n.now().screen.Options().Atlas.Files()) }
+	places := func(n *Node) any { return len(n.inspection.Screen().Options().Atlas.Files()) }
 	for key, file := range map[string]string{"as_file": "as.mmdb", "country_file": "country.mmdb"} {
 		all["screen."+key] = keyProof{set: "[screen]\n" + key + " = \"" + file + "\"", see: places}
 	}

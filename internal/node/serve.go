@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"time"
 
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/diskspace"
+	"sallyport/internal/node/doors"
 	"sallyport/internal/operate"
 )
 
@@ -25,11 +27,14 @@ func (n *Node) Serve(ctx context.Context) error {
 		stop()
 		return fmt.Errorf("the start could not be recorded: %w", err)
 	}
-	n.learnPast(ctx)
-	n.expectQueued(ctx)
+	n.watchers.Learn(ctx, n.book.Snapshot())
+	n.data.ExpectQueued(ctx, n.log)
 	// These outlive doors and deliveries: what those leave behind is taken in.
 	var behind sync.WaitGroup
-	for _, work := range []func(context.Context){n.runTrace, n.watchDisk, n.book.Follow, n.roll().Run, n.certificate.Watch, n.tendMailboxes, n.data.Mail.Watch, n.data.Clock.Tend, n.data.Ledger.Tend, n.data.Inflow.Tend, n.watchPlaces, n.ways().Run, n.watch.Run, n.networks.Run, n.data.DeviceCA.Tend, n.notices.Run, n.webhook.Run, n.warnings.Run, n.digest.Run, n.tendQuota, n.operator.WatchGuesses, n.dmarc.Run, n.tlsResults.Run} {
+	for _, work := range []func(context.Context){
+		n.runTrace, n.watchDisk, n.book.Follow, n.roll().Run, n.identity.Watch, n.tendMailboxes, n.data.Mail.Watch, n.data.Clock.Tend, n.data.Ledger.Tend, n.data.Inflow.Tend, n.inspection.Run, n.ways().Run,
+		n.watchers.Watch.Run, n.watchers.Networks.Run, n.data.DeviceCA.Tend, n.letters.Run, n.operator.WatchGuesses, n.reporting.Run,
+	} {
 		behind.Go(func() { work(background) })
 	}
 	err := n.runParts(ctx)
@@ -50,9 +55,7 @@ type part struct {
 func (n *Node) parts() []part {
 	all := []part{{"accounts", n.data.Accounts.Run}, {"roster", n.data.Roster.Run}, {"operator's socket", n.doors.ServeOperator}, {"signing keys", n.data.Ring.Run}}
 	if !n.o.Paused {
-		all = append(all, part{"dispatch", func(ctx context.Context) error {
-			return n.dispatch.Serve(ctx, func() time.Duration { return n.config().Limits.ShutdownGrace })
-		}})
+		all = append(all, part{"dispatch", n.outflow.Serve})
 	}
 	if n.config().Helpers.Socket != "" {
 		all = append(all, part{"helpers' socket", n.doors.ServeHelpers})
@@ -60,9 +63,18 @@ func (n *Node) parts() []part {
 	if n.config().CheckPassword.Socket != "" {
 		all = append(all, part{"partner's socket", n.doors.ServePartner})
 	}
-	all = append(all, n.metricsParts()...)
-	all = append(all, n.policyParts()...)
-	all = append(all, n.acmeParts()...)
+	for _, w := range []struct {
+		name, service string
+		serve         func(context.Context, []net.Listener) error
+	}{
+		{"metrics", doors.ServiceMetrics, n.metering.Serve},
+		{"web server", doors.ServicePolicies, n.identity.ServeWeb},
+		{"certificates", doors.ServiceACME, n.identity.Obtain},
+	} {
+		if at := n.doors.Of(w.service); len(at) > 0 {
+			all = append(all, part{w.name, func(ctx context.Context) error { return w.serve(ctx, at) }})
+		}
+	}
 	return append(all, part{"listeners", n.doors.Serve})
 }
 

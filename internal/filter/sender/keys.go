@@ -25,13 +25,6 @@ const keyTime = 20 * time.Second
 // NewKeys returns Keys that wait for no answer longer than a message may.
 func NewKeys(r dnsx.Resolver) Keys { return Keys{Resolver: r, Time: keyTime} }
 
-// Finding asks the Keys in force.
-func Finding(inForce func() Keys) func(context.Context, []dkim.KeyName) map[dkim.KeyName]dkim.Found {
-	return func(ctx context.Context, names []dkim.KeyName) map[dkim.KeyName]dkim.Found {
-		return inForce().Find(ctx, names)
-	}
-}
-
 // Find asks for keys, all at once. What the DNS did not answer in time is temporary.
 func (k Keys) Find(ctx context.Context, names []dkim.KeyName) map[dkim.KeyName]dkim.Found {
 	if len(names) == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
@@ -14,6 +15,8 @@ import (
 	"sallyport/internal/mailbox"
 	"sallyport/internal/nexthop/maildir"
 	"sallyport/internal/node/settings"
+	"sallyport/internal/spool"
+	"sallyport/internal/store"
 	"sallyport/internal/store/pebble"
 )
 
@@ -76,4 +79,32 @@ func (w within) Take(ctx context.Context, account mail.Address, octets int64, me
 		text = v.Reply().Text
 	}
 	return nil, &mailbox.QuotaError{Text: text}
+}
+
+// ExpectQueued counts what waits in the queue for mailboxes of ours, before anything more is let
+// in.
+func (f *Folder) ExpectQueued(ctx context.Context, log *slog.Logger) {
+	if !f.Quota.Watches() {
+		return
+	}
+	err := f.Spool.List(ctx, spool.Filter{}, func(e spool.Entry) (bool, error) {
+		for _, r := range e.Pending() {
+			if r.Kind == spool.KindLocal {
+				f.Quota.Expect(e.ID, r.Mailbox, e.Size)
+			}
+		}
+		return ctx.Err() == nil, nil
+	})
+	if err != nil {
+		log.Warn("what waits in the queue is not held against the quota of mailboxes", "err", err)
+	}
+}
+
+// Moving plans what the rooms of the folder that no command asks keep of an account under its
+// address.
+func (f *Folder) Moving(from, to mail.Address) []store.Planner {
+	return []store.Planner{
+		f.Ledger.Moving(from, to), f.Inflow.Moving(from, to), f.Quota.Moving(from, to),
+		f.Findings.Dropping(from), // they are about names that were not the account's, as it was called then
+	}
 }

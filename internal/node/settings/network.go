@@ -43,3 +43,8 @@ func Allowance(cfg config.Config, a accounts.Account) budget.Limits {
 	}
 	return own
 }
+
+// Allowing returns how many recipients an account may have, by the configuration in force.
+func Allowing(inForce func() config.Config) func(accounts.Account) budget.Limits {
+	return func(a accounts.Account) budget.Limits { return Allowance(inForce(), a) }
+}

@@ -3,13 +3,7 @@ package settings
 import (
 	"sallyport/internal/config"
 	"sallyport/internal/filter/sender"
-	"sallyport/internal/hijack/watch"
 )
-
-// Watch says how accounts are watched for theft.
-func Watch(cfg config.Config) watch.Settings {
-	return watch.Settings{Mode: cfg.Hijack.Mode, Params: cfg.Hijack.Params()}
-}
 
 // Sender says what becomes of mail by who its sender really is. What is not known is the
 // strictest.

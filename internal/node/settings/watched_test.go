@@ -6,7 +6,6 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/filter/sender"
-	"sallyport/internal/hijack"
 )
 
 // Each key reaches the policy, and a treatment that is not known refuses.
@@ -19,18 +18,6 @@ func TestSender(t *testing.T) {
 			if got != (sender.Policy{Check: on, Apply: !on, Own: want, Time: time.Minute}) {
 				t.Errorf("%v, %v: %+v", own, on, got)
 			}
-		}
-	}
-}
-
-// What the configuration says of watching arrives.
-func TestWatch(t *testing.T) {
-	cfg := load(t, text)
-	cfg.Hijack.Odds++
-	for _, mode := range hijack.Modes() {
-		cfg.Hijack.Mode = mode
-		if got := Watch(cfg); got.Mode != mode || got.Params != cfg.Hijack.Params() {
-			t.Errorf("%v: %+v", mode, got)
 		}
 	}
 }
