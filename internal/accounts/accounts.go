@@ -48,15 +48,17 @@ type Identity struct {
 
 	write chan struct{} // holds one token while an account is being changed
 
-	screened sync.Mutex // guards the next five
+	screened sync.Mutex // guards the next six
 	guesses  *guess.Limiter
 	tally    *guess.Tally
 	right    *memo
 	wrong    *memo
+	untold   *memo // as wrong, of which nobody was told
 	denied   *memo // what a directory turned down of late
 
 	hasher  *hasher
 	flights *flights
+	matches func(argonHash, string) bool // whether a hash is a password's
 }
 
 // Open reads the accounts from the store. A record that cannot be read is logged
@@ -76,9 +78,11 @@ func Open(ctx context.Context, st store.Store, o Options) (*Identity, error) {
 		tally:    guess.NewTally(l.Tally),
 		right:    newMemo(l.CacheEntries, l.CacheTTL),
 		wrong:    newMemo(l.CacheEntries, l.WrongFor),
+		untold:   newMemo(l.CacheEntries, l.WrongFor),
 		denied:   newMemo(l.CacheEntries, l.DeniedFor),
 		hasher:   newHasher(l),
 		flights:  newFlights(),
+		matches:  argonHash.matches,
 	}
 	i.set.Store(&settings{l, o.Mechanisms})
 	i.warnOfBinding()
@@ -265,6 +269,7 @@ func (i *Identity) announce(key string) {
 	i.screened.Lock()
 	i.right.drop(key)
 	i.wrong.drop(key)
+	i.untold.drop(key)
 	i.denied.drop(key)
 	i.screened.Unlock()
 	i.changes.Add(1)

@@ -28,6 +28,7 @@ func (i *Identity) Adjust(l Limits, mechanisms []string) error {
 	i.guesses.Adjust(l.Guesses)
 	i.right.adjust(l.CacheEntries, l.CacheTTL)
 	i.wrong.adjust(l.CacheEntries, l.WrongFor)
+	i.untold.adjust(l.CacheEntries, l.WrongFor)
 	i.denied.adjust(l.CacheEntries, l.DeniedFor)
 	return nil
 }

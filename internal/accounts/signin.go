@@ -162,73 +162,63 @@ func (i *Identity) guessOf(key string, r *record, p Peer) guess.Attempt {
 // judge decides by what is remembered, or else by a hash. It charges the guess
 // before it hashes, so that trials at the same time cannot exceed the rate.
 func (i *Identity) judge(ctx context.Context, t trial) (*record, error) {
-	ticket, decided, err := i.recall(t, i.o.Now())
-	if decided || err != nil {
+	r, err := i.recall(t, i.o.Now())
+	if r.decided || err != nil {
 		return t.account, err
 	}
-	l := laneStranger
-	// An account that may not sign in has no owner who waits, and whoever stole it knows its
-	// networks: it waits where names do that nobody has.
-	if (t.guess.Known || t.guess.Device != "") && t.refusal == nil {
-		l = laneKnown
+	if r.untold {
+		return t.account, i.tell(ctx, t)
 	}
-	if err := i.hasher.acquire(ctx, l); err != nil {
-		i.forgive(ticket)
+	w, err := i.weigh(ctx, t)
+	switch {
+	case err != nil && w.hashed:
+		i.unjudged(t, r.ticket)
+		return nil, err
+	case err != nil:
+		i.forgive(r.ticket)
 		return nil, err
 	}
-	began := time.Now()
-	right := t.secret.Argon.matches(t.prepared)
-	var spent time.Duration
-	if l == laneStranger && (!right || t.refusal != nil) {
-		spent = time.Since(began)
-		i.hasher.spend(spent)
-	}
-	var better *secret
-	if right && t.refusal == nil && t.secret.cost() != t.account.cost(i.limits()) {
-		better = i.rederive(t)
-	}
-	i.hasher.release()
-	said := Said{Right: right}
-	if !right || !t.account.kept() {
-		if said, err = i.ask(ctx, t); err != nil {
-			i.unjudged(t, ticket)
-			return nil, err
-		}
-	}
-	if spent > 0 && said.Right && t.refusal == nil {
-		i.hasher.spend(-spent) // it was right, elsewhere
-	}
-	if err := i.settle(t, ticket, said, i.o.Now()); err != nil {
+	if err := i.settle(t, r.ticket, w, i.o.Now()); err != nil {
 		return nil, err
 	}
-	if better != nil {
-		i.upgrade(ctx, t, *better)
+	if w.better != nil {
+		i.upgrade(ctx, t, *w.better)
 	}
 	return t.account, nil
+}
+
+// recalled is what rates and memory say of a trial.
+type recalled struct {
+	ticket  guess.Ticket
+	decided bool // no hash is needed
+	untold  bool // it was wrong before, and nobody was told
 }
 
 // recall asks the rates, then the memory: in this order, because the memory of a
 // right password answers a guess as well as a hash does. The same wrong password again is no
 // new guess.
-func (i *Identity) recall(t trial, now time.Time) (ticket guess.Ticket, decided bool, err error) {
+func (i *Identity) recall(t trial, now time.Time) (recalled, error) {
 	i.screened.Lock()
 	defer i.screened.Unlock()
-	t.guess.Repeat = i.wrong.has(t.memo, now)
+	told := i.wrong.has(t.memo, now)
+	t.guess.Repeat = told || i.untold.has(t.memo, now)
 	v := i.guesses.Begin(t.guess, now)
 	switch {
 	case !v.OK:
 		i.refused(t.account, t.guess, now)
-		return guess.Ticket{}, false, limited(v)
+		return recalled{}, limited(v)
 	case !v.Judge() && !t.account.kept() && !i.denied.has(t.memo, now):
 		// It may be right by now: passwords change elsewhere. It is no new guess all the same.
-		return v.Ticket, false, nil
+		return recalled{ticket: v.Ticket}, nil
+	case !v.Judge() && !told:
+		return recalled{untold: true}, nil
 	case !v.Judge():
-		return guess.Ticket{}, true, wrongPassword(t.refusal, "the same wrong password again")
+		return recalled{decided: true}, wrongPassword(t.refusal, "the same wrong password again")
 	case t.refusal == nil && i.right.has(t.memo, now):
 		i.guesses.Forgive(v.Ticket, now)
-		return guess.Ticket{}, true, nil
+		return recalled{decided: true}, nil
 	}
-	return v.Ticket, false, nil
+	return recalled{ticket: v.Ticket}, nil
 }
 
 // charge asks the rates whether a password may be judged, and counts it as wrong.
@@ -278,24 +268,30 @@ func (i *Identity) missed(r *record, a guess.Attempt) {
 }
 
 // settle counts and remembers what the hash said.
-func (i *Identity) settle(t trial, ticket guess.Ticket, said Said, now time.Time) error {
-	wrong := !said.Right || t.refusal != nil
-	if wrong && !said.Proved {
+func (i *Identity) settle(t trial, ticket guess.Ticket, w weighed, now time.Time) error {
+	wrong := !w.Right || t.refusal != nil
+	if wrong && !w.Proved {
 		i.missed(t.account, t.guess)
 	}
 	i.screened.Lock()
 	defer i.screened.Unlock()
-	if !wrong || said.Proved {
+	if !wrong || w.Proved {
 		i.guesses.Forgive(ticket, now)
 	}
 	switch {
 	case !wrong:
 		i.right.put(t.memo, t.key, now)
 		return nil
-	case said.Refused:
-		return unopened(said) // it was not wrong: nothing is remembered
+	case w.Refused && w.untold != nil:
+		return w.untold
+	case w.Refused:
+		return unopened(w.Said) // it was not wrong: nothing is remembered
 	case !t.account.kept():
 		i.denied.put(t.memo, t.key, now)
+	}
+	if w.untold != nil {
+		i.untold.put(t.memo, t.key, now)
+		return w.untold
 	}
 	i.wrong.put(t.memo, t.key, now)
 	return wrongPassword(t.refusal, "wrong password")
