@@ -8,6 +8,9 @@
 // are alike when a confidence interval of 99.9 % lies within 2.5 % of the time itself, and each
 // run shows that it would see 5 %: it is planted, and must be found.
 //
+// Another test does the same while strangers' guesses have to wait for their turn, where who has to
+// wait must tell nothing.
+//
 // `make timing` is that, with passwords as costly as they are by default, and docs/benchmarks.md keeps
 // its figures. A small form is among all tests: it looks at processor time, with fewer samples and
 // cheap passwords, tolerates 12.5 % and plants 25 %.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/mail"
 )
 
 // largeVar asks for the large form.
@@ -143,6 +145,31 @@ func TestRepeatsTakeTheSameTime(t *testing.T) {
 			w.try("PLAIN", k.user(n), password)
 		}
 	}
+	held(t, w, "PLAIN", all, s)
+}
+
+// While strangers' guesses keep their pace, who has to wait tells nothing either: not who signed in from the
+// network of whoever guesses, and with what standing. Here the guesses themselves make each other wait, about as
+// long again as a hash takes. A processor does nothing meanwhile, so that only a clock can tell: the small form is
+// that of package accounts, whose clock is feigned.
+func TestTheWaitOfGuessesTakesTheSameTime(t *testing.T) {
+	if !isLarge() {
+		t.Skip("make timing")
+	}
+	s := sizeOf()
+	l := limits(s.memory, s.passes)
+	l.WrongFor, l.HashAtOnce, l.HashWrong, l.HashSpare = 1, 1, accounts.DefaultLimits().HashWrong, 1
+	w := newWorld(t, l)
+	all := slices.DeleteFunc(kinds(w), func(k kind) bool { return k.name == "app passwords only, right password" })
+	known, gone := w.add("known@local.test"), w.add("gone@local.test")
+	for _, a := range []mail.Address{known, gone} {
+		_, err := w.identity.SignIn(t.Context(), a.String(), password, accounts.Peer{Remote: netip.MustParseAddr("127.0.0.1"), Partner: accounts.Partner{Secured: true}, For: accounts.ScopeSend})
+		must(t, err)
+	}
+	_, err := w.identity.Freeze(t.Context(), gone, "test", nil)
+	must(t, err)
+	all = append(all, kind{"frozen, known here, right password", func(int) string { return gone.String() }, true},
+		kind{"known here, wrong password", func(int) string { return known.String() }, false})
 	held(t, w, "PLAIN", all, s)
 }
 
