@@ -207,9 +207,10 @@ pkcs12:
 	SALLYPORT_PKCS12=1 go test -count 1 -v ./test/pkcs12
 
 # Ten thousand guesses over 500 networks and 200 accounts, after a rest (REST) in which the rates
-# of a server that began just now become full; and what they do to honest mail.
+# of a server that began just now become full; and what they do to honest mail. Before it, as many at one
+# account from 1,000 addresses.
 spray:
-	SALLYPORT_SPRAY=$(REST) go test -timeout 60m -count 1 -run LargeSpray -v ./test/spray
+	SALLYPORT_SPRAY=$(REST) go test -timeout 60m -count 1 -run 'OneAccount|LargeSpray' -v ./test/spray
 
 # Whether the time of a refusal tells what it must not; a planted 5 % must be found. On a machine
 # with nothing else to do, about five minutes.

@@ -43,6 +43,13 @@ func TestAFreezeReachesMailThatWaitsForItsNextHop(t *testing.T) {
 
 	_, err = n.Operator().AccountFreeze(t.Context(), operate.Self(), operate.AccountReason{Address: "alice@local.test", Reason: "a test"})
 	Must(t, err)
+	// What she says next in the session that was open is refused, and it is over (row H21).
+	if r := alice.Say("MAIL FROM:<alice@local.test>"); !strings.HasPrefix(r, "421") && !strings.HasPrefix(r, "550 5.7.13") {
+		t.Errorf("after the freeze: %q", r)
+	}
+	if r := alice.Say("NOOP"); r != "" && !strings.HasPrefix(r, "421") {
+		t.Errorf("the session goes on: %q", r)
+	}
 	bob := s.SignIn(n, true, "bob@local.test")
 	if r := bob.Send("bob@local.test", Message("behind", "bob@local.test", 100), "x@remote.test"); !strings.HasPrefix(r, "250") {
 		t.Fatalf("got %q", r)
