@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"sallyport/internal/door/sasl"
 	imapwire "sallyport/internal/imap/wire"
 )
 
@@ -75,57 +76,28 @@ func (c *conn) authenticate(ctx context.Context, cmd command, mechanisms []strin
 	if !slices.Contains(mechanisms, mechanism) {
 		return failed("", "this mechanism is not offered")
 	}
-	sasl, err := c.sess.Auth(ctx, c.channel(), mechanism)
-	if err != nil || sasl == nil {
+	m, err := c.sess.Auth(ctx, c.channel(), mechanism)
+	if err != nil || m == nil {
 		return c.refused(ctx, err)
 	}
-	return c.exchange(ctx, sasl, mechanism, response)
+	return c.exchange(ctx, m, mechanism, response)
 }
 
-// exchange carries challenges and responses until the mechanism is done. All responses together
-// have the time of one command.
-func (c *conn) exchange(ctx context.Context, sasl SASL, mechanism string, response []byte) result {
+// exchange signs in by a mechanism. All responses together have the time of one command.
+func (c *conn) exchange(ctx context.Context, m SASL, mechanism string, response []byte) result {
 	c.WaitUntil(c.o.Now().Add(c.o.Limits.StrangerTimeout))
-	for range c.o.Limits.AuthRounds {
-		challenge, done, err := sasl.Next(ctx, response)
-		switch {
-		case err != nil:
-			return c.refused(ctx, err)
-		case done && challenge == nil:
-			return c.welcome(ctx)
-		}
-		c.Write(imapwire.AppendChallenge(nil, challenge))
-		line, err := c.readLine()
-		if err != nil {
-			sasl.Cancel(ctx)
-			return result{end: c.broken(err)}
-		}
-		if done {
-			return c.welcome(ctx) // what a server says at last is answered by an empty line
-		}
-		var cancelled bool
-		var fault *imapwire.Fault
-		response, cancelled, fault = imapwire.ParseResponse(line)
-		if cancelled || fault != nil {
-			sasl.Cancel(ctx)
-			return c.gaveUp(ctx, mechanism, cancelled)
-		}
+	err := sasl.Run(ctx, sasl.Line{Write: c.Write, Read: c.readLine, Rounds: c.o.Limits.AuthRounds}, m, mechanism, response)
+	switch {
+	case err == nil:
+		return c.welcome(ctx)
+	case errors.Is(err, sasl.ErrBroken):
+		return result{end: c.broken(err)}
+	case errors.Is(err, sasl.ErrGaveUp):
+		err = &Refusal{Text: err.Error()}
+	case errors.Is(err, sasl.ErrTooLong):
+		err = &Refusal{Code: "AUTH", Text: err.Error()}
 	}
-	sasl.Cancel(ctx)
-	return c.refused(ctx, &Refusal{Code: "AUTH", Text: "the exchange takes too long"})
-}
-
-// gaveUp answers a client that ended the exchange, with what helps one that chose a mechanism
-// that binds to TLS and cannot: those built on GNU SASL choose it wherever it is offered.
-func (c *conn) gaveUp(ctx context.Context, mechanism string, cancelled bool) result {
-	text := "the response is no base64"
-	if cancelled {
-		text = "cancelled"
-		if strings.HasSuffix(mechanism, "-PLUS") {
-			text = "cancelled: a client that cannot bind to TLS must use another mechanism"
-		}
-	}
-	return c.refused(ctx, &Refusal{Text: text})
+	return c.refused(ctx, err)
 }
 
 // refused tells why a sign-in failed, and makes the next one slower. One that was put off counts

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"sallyport/internal/door/sasl"
 	"sallyport/internal/mailbox"
 )
 
@@ -69,16 +70,8 @@ type Room struct {
 	Messages, MostMessages int64
 }
 
-// SASL is one exchange. The engine handles base64 and cancelling.
-type SASL interface {
-	// Next takes the client's response, nil if the command carried none. Unless done, the
-	// challenge is sent. When done without an error, the client has signed in; a challenge
-	// beside it is sent first, and its answer not looked at. When the client cancels, Next is not
-	// called again, but Cancel.
-	Next(ctx context.Context, response []byte) (challenge []byte, done bool, err error)
-	// Cancel tells that the client, or the engine, ended the exchange.
-	Cancel(ctx context.Context)
-}
+// SASL is one exchange.
+type SASL = sasl.Mechanism
 
 // Refusal is an error whose words are for the client.
 type Refusal struct {

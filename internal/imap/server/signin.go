@@ -1,12 +1,14 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
 	"strings"
 	"time"
 
+	"sallyport/internal/door/sasl"
 	imapwire "sallyport/internal/imap/wire"
 )
 
@@ -52,58 +54,32 @@ func (c *conn) authenticate(ctx context.Context, a imapwire.Authenticate) result
 	if !slices.Contains(c.mechanisms(), a.Mechanism) {
 		return no("CANNOT", "this mechanism is not offered")
 	}
-	sasl, err := c.sess.Auth(ctx, c.channel(), a.Mechanism)
-	if err != nil || sasl == nil {
+	m, err := c.sess.Auth(ctx, c.channel(), a.Mechanism)
+	if err != nil || m == nil {
 		return c.refused(ctx, err)
 	}
-	return c.exchange(ctx, sasl, a)
+	return c.exchange(ctx, m, a)
 }
 
-// exchange carries challenges and responses until the mechanism is done. All responses
-// together have the time of one command.
-func (c *conn) exchange(ctx context.Context, sasl SASL, a imapwire.Authenticate) result {
-	response := a.Initial
+// exchange signs in by a mechanism. All responses together have the time of one command.
+func (c *conn) exchange(ctx context.Context, m SASL, a imapwire.Authenticate) result {
 	c.WaitUntil(c.o.Now().Add(c.o.Limits.StrangerTimeout))
-	for range c.o.Limits.AuthRounds {
-		challenge, done, err := sasl.Next(ctx, response)
-		switch {
-		case err != nil:
-			return c.refused(ctx, err)
-		case done && challenge == nil:
-			return c.welcome()
-		}
-		c.Write(imapwire.AppendChallenge(nil, challenge))
+	read := func() ([]byte, error) {
 		line, err := c.In.Line(nil, c.o.Limits.Strangers.CommandOctets)
-		if err != nil {
-			sasl.Cancel(ctx)
-			return result{status: "-", end: c.broken(err)}
-		}
-		if done {
-			return c.welcome() // RFC 9051 §6.2.2: what a server says at last is answered by an empty line
-		}
-		var cancelled bool
-		var fault *imapwire.Fault
-		response, cancelled, fault = imapwire.ParseResponse(line[:len(line)-2])
-		if cancelled || fault != nil {
-			sasl.Cancel(ctx)
-			return c.gaveUp(ctx, a.Mechanism, cancelled)
-		}
+		return bytes.TrimSuffix(line, []byte("\r\n")), err
 	}
-	sasl.Cancel(ctx)
-	return c.refused(ctx, &Refusal{Code: "AUTHENTICATIONFAILED", Text: "the exchange takes too long"})
-}
-
-// gaveUp answers a client that ended the exchange, with what helps one that chose a mechanism
-// that binds to TLS and cannot: those built on GNU SASL choose it wherever it is offered.
-func (c *conn) gaveUp(ctx context.Context, mechanism string, cancelled bool) result {
-	text := "the response is no base64"
-	if cancelled {
-		text = "cancelled"
-		if strings.HasSuffix(mechanism, "-PLUS") {
-			text = "cancelled: a client that cannot bind to TLS must use another mechanism"
-		}
+	err := sasl.Run(ctx, sasl.Line{Write: c.Write, Read: read, Rounds: c.o.Limits.AuthRounds}, m, a.Mechanism, a.Initial)
+	switch {
+	case err == nil:
+		return c.welcome()
+	case errors.Is(err, sasl.ErrBroken):
+		return result{status: "-", end: c.broken(err)}
+	case errors.Is(err, sasl.ErrGaveUp):
+		err = &Refusal{Text: err.Error(), Bad: true}
+	case errors.Is(err, sasl.ErrTooLong):
+		err = &Refusal{Code: "AUTHENTICATIONFAILED", Text: err.Error()}
 	}
-	return c.refused(ctx, &Refusal{Text: text, Bad: true})
+	return c.refused(ctx, err)
 }
 
 // refused tells why a sign-in failed, and makes the next one slower. One that was put off counts
