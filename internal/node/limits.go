@@ -5,33 +5,34 @@ import (
 
 	"sallyport/internal/kit/memory"
 	"sallyport/internal/node/settings"
+	"sallyport/internal/node/settings/bounds"
 )
 
 // buildLimits checks the bounds of what lives longer than a configuration, and adjusts
 // them. The bounds of the doors are in their own configurations.
 func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 	cfg := next.cfg
-	if err := settings.Retry(cfg).Validate(); err != nil {
+	if err := bounds.Retry(cfg).Validate(); err != nil {
 		return err
 	}
 	next.then = append(next.then, func() {
 		n.doors.Memory().Adjust(cfg.Limits.UnjudgedMemory)
-		signIns := settings.Accounts(cfg, n.o.Processors.Count())
+		signIns := bounds.Accounts(cfg, n.o.Processors.Count())
 		n.o.Processors.Beside(signIns.HashAtOnce)
 		n.log.Debug("memory limit", "octets", memory.Limit(cfg.Limits.Memory))
 		n.data.Disks.Reserve(cfg.Limits.Free())
-		n.desk.Adjust(settings.SignIn(cfg))
-		n.intake.Adjust(settings.Intake(cfg), cfg.Notice)
-		n.data.Inflow.Adjust(settings.Inflow(cfg))
-		n.data.Quota.Adjust(settings.Quota(cfg, n.book.Snapshot, n.data.Accounts.Lookup))
-		n.data.Greylist.Adjust(settings.Greylist(cfg))
-		n.outflow.Adjust(settings.Retry(cfg), settings.Dispatch(cfg))
+		n.desk.Adjust(bounds.SignIn(cfg))
+		n.intake.Adjust(bounds.Intake(cfg), cfg.Notice)
+		n.data.Inflow.Adjust(bounds.Inflow(cfg))
+		n.data.Quota.Adjust(bounds.Quota(cfg, n.book.Snapshot, n.data.Accounts.Lookup))
+		n.data.Greylist.Adjust(bounds.Greylist(cfg))
+		n.outflow.Adjust(bounds.Retry(cfg), bounds.Dispatch(cfg))
 		// What was checked does not fail; if it does, the former bounds stay.
 		for _, err := range []error{
-			n.data.Spool.Adjust(settings.Retry(cfg), settings.Spool(cfg)),
+			n.data.Spool.Adjust(bounds.Retry(cfg), bounds.Spool(cfg)),
 			n.data.Accounts.Adjust(signIns, settings.Mechanisms(cfg)),
-			n.data.Trace.Adjust(settings.Trace(cfg)),
-			n.data.Mail.Adjust(settings.Mailbox(cfg)),
+			n.data.Trace.Adjust(bounds.Trace(cfg)),
+			n.data.Mail.Adjust(bounds.Mailbox(cfg)),
 		} {
 			if err != nil {
 				n.log.Error("bounds not adjusted", "err", err)

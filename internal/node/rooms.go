@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/node/outflow"
 	"sallyport/internal/node/reporting"
 	"sallyport/internal/node/settings"
+	"sallyport/internal/node/settings/bounds"
 	"sallyport/internal/node/watching"
 	"sallyport/internal/signin"
 )
@@ -117,12 +118,12 @@ func (n *Node) buildInspection(_ context.Context, next, last *generation) (err e
 
 func (n *Node) openDoors(context.Context) error {
 	cfg := n.config()
-	n.desk = signin.New(signin.Options{Accounts: n.data.Accounts, Journal: n.data.Trace, Watch: n.watchers.Watch, Limits: settings.SignIn(cfg), Now: n.o.Now, Logger: n.log})
+	n.desk = signin.New(signin.Options{Accounts: n.data.Accounts, Journal: n.data.Trace, Watch: n.watchers.Watch, Limits: bounds.SignIn(cfg), Now: n.o.Now, Logger: n.log})
 	n.intake = intake.New(intake.Options{
 		Hostname: cfg.Hostname, Directory: n.book.Snapshot, Accounts: n.data.Accounts, Desk: n.desk, Queue: n.data.Spool, Journal: n.data.Trace, Watch: n.watchers.Watch, Ledger: n.data.Ledger, Inflow: n.data.Inflow,
 		Greylist: n.data.Greylist, Acquainted: n.watchers.Watch.Acquainted, Allowance: settings.Allowing(n.config), Recipients: n.ways().Behind(), Offers: n.ways().Behind(), International: n.ways().Behind(), ReturnPaths: n.data.ReturnPaths.Read,
 		Binding: n.binding, Findings: n.data.Findings, Networks: n.watchers.Networks,
-		LocalUser: n.doors.LocalUser, Notice: cfg.Notice, Handoff: n.outflow.Offer, Limits: settings.Intake(cfg), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
+		LocalUser: n.doors.LocalUser, Notice: cfg.Notice, Handoff: n.outflow.Offer, Limits: bounds.Intake(cfg), Now: n.o.Now, Rand: n.o.Rand, Logger: n.log,
 		Screen: n.inspection, Inspectors: n.inspection.Inspectors(), Reserved: n.inspection.Reserved, Memory: n.doors.Memory(),
 	})
 	n.doors.Open(doors.Behind{Data: n.data, Desk: n.desk, Intake: n.intake, Directory: n.book.Snapshot, Operator: n.Operator, Clear: n.watchers.Networks.Clear})

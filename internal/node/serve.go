@@ -9,9 +9,7 @@ import (
 	"time"
 
 	"sallyport/internal/fact"
-	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/node/doors"
-	"sallyport/internal/operate"
 )
 
 // Serve runs until ctx ends, then stops in this order: no new connections, sessions
@@ -32,7 +30,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	// These outlive doors and deliveries: what those leave behind is taken in.
 	var behind sync.WaitGroup
 	for _, work := range []func(context.Context){
-		n.runTrace, n.watchDisk, n.book.Follow, n.roll().Run, n.identity.Watch, n.tendMailboxes, n.data.Mail.Watch, n.data.Clock.Tend, n.data.Ledger.Tend, n.data.Inflow.Tend, n.inspection.Run, n.ways().Run,
+		n.runTrace, n.metering.WatchDisks, n.book.Follow, n.roll().Run, n.identity.Watch, n.tendMailboxes, n.data.Mail.Watch, n.data.Clock.Tend, n.data.Ledger.Tend, n.data.Inflow.Tend, n.inspection.Run, n.ways().Run,
 		n.watchers.Watch.Run, n.watchers.Networks.Run, n.data.DeviceCA.Tend, n.letters.Run, n.operator.WatchGuesses, n.reporting.Run,
 	} {
 		behind.Go(func() { work(background) })
@@ -117,12 +115,6 @@ func ignoreCancelled(err error) error {
 }
 
 func (n *Node) tendMailboxes(ctx context.Context) { n.data.Mailboxes.Tend(ctx, n.o.Now) }
-
-// watchDisk tells when a disk is low, and when it is not any more.
-func (n *Node) watchDisk(ctx context.Context) {
-	alarm := operate.DiskAlarm{Write: n.data.Trace.Write, Now: n.o.Now, Logger: n.log}
-	n.data.Disks.Watch(ctx, func(dir string, c diskspace.Change) { alarm.Changed(ctx, dir, c) })
-}
 
 func (n *Node) version() string { return "sallyport " + n.o.Version }
 

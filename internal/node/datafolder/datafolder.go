@@ -32,6 +32,7 @@ import (
 	"sallyport/internal/mailbox"
 	"sallyport/internal/nexthop/maildir"
 	"sallyport/internal/node/settings"
+	"sallyport/internal/node/settings/bounds"
 	"sallyport/internal/oidc"
 	"sallyport/internal/operate/format"
 	"sallyport/internal/returnpath"
@@ -133,7 +134,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (f *Folder, err err
 func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys) (err error) {
 	f.HijackKey = k.hijack
 	f.Trace, err = trace.Open(ctx, f.Store, trace.Options{
-		Origin: k.trace.Origin(), Key: k.trace, CheckpointDir: cfg.CheckpointDir(), Limits: settings.Trace(cfg),
+		Origin: k.trace.Origin(), Key: k.trace, CheckpointDir: cfg.CheckpointDir(), Limits: bounds.Trace(cfg),
 		Now: o.Now, Rand: o.Rand, Logger: o.Logger, Observe: o.Observe,
 	})
 	if err != nil {
@@ -145,7 +146,7 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 	}
 	f.ReturnPaths = returnpath.New(returnpath.Options{Keys: k.returns, Note: returnpath.NoteIn(cfg.KeysDir()), Now: o.Now, Logger: o.Logger})
 	f.Accounts, err = accounts.Open(ctx, f.Store, accounts.Options{
-		Limits: settings.Accounts(cfg, o.Processors.Count()), Mechanisms: settings.Mechanisms(cfg), Elsewhere: o.Elsewhere, Provider: o.Provider, Now: o.Now, Logger: o.Logger, Rand: o.Rand,
+		Limits: bounds.Accounts(cfg, o.Processors.Count()), Mechanisms: settings.Mechanisms(cfg), Elsewhere: o.Elsewhere, Provider: o.Provider, Now: o.Now, Logger: o.Logger, Rand: o.Rand,
 	})
 	if err != nil {
 		return err
@@ -170,7 +171,7 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 	}
 	var found spool.Report
 	f.Spool, found, err = spool.Open(ctx, f.Store, spool.Options{
-		Key: k.grant, Policy: settings.Retry(cfg), Limits: settings.Spool(cfg), Now: o.Now, Logger: o.Logger,
+		Key: k.grant, Policy: bounds.Retry(cfg), Limits: bounds.Spool(cfg), Now: o.Now, Logger: o.Logger,
 	})
 	if err != nil {
 		return err
@@ -246,9 +247,9 @@ func (f *Folder) recordRecovery(ctx context.Context, r spool.Report, o Options) 
 
 // openStrangers opens what is remembered of those who write from outside.
 func (f *Folder) openStrangers(ctx context.Context, cfg config.Config, o Options) (err error) {
-	if f.Inflow, err = inflow.Open(ctx, f.Store, inflow.Options{Limits: settings.Inflow(cfg), Room: f.Quota, Now: o.Now, Passed: f.Clock.Now, Logger: o.Logger}); err != nil {
+	if f.Inflow, err = inflow.Open(ctx, f.Store, inflow.Options{Limits: bounds.Inflow(cfg), Room: f.Quota, Now: o.Now, Passed: f.Clock.Now, Logger: o.Logger}); err != nil {
 		return err
 	}
-	f.Greylist, err = greylist.Open(ctx, f.Store, greylist.Options{Limits: settings.Greylist(cfg), Now: o.Now, Logger: o.Logger})
+	f.Greylist, err = greylist.Open(ctx, f.Store, greylist.Options{Limits: bounds.Greylist(cfg), Now: o.Now, Logger: o.Logger})
 	return err
 }

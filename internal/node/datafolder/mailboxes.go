@@ -14,7 +14,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/mailbox"
 	"sallyport/internal/nexthop/maildir"
-	"sallyport/internal/node/settings"
+	"sallyport/internal/node/settings/bounds"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
 	"sallyport/internal/store/pebble"
@@ -44,7 +44,7 @@ func (f *Folder) openQuota(ctx context.Context, o Options) (err error) {
 func (f *Folder) openMailboxes(cfg config.Config, o Options) (err error) {
 	f.Mail, err = mailbox.New(mailbox.Options{
 		FS: pebble.Disk(o.FS), Folder: func(a mail.Address) (string, bool) { return maildir.Folder(cfg.Maildir.Root, a) }, Hostname: cfg.Hostname,
-		Limits: settings.Mailbox(cfg), Space: f.Disks[len(f.Disks)-1], Quota: within{f.Quota}, Timely: o.FS == vfs.Default, Now: o.Now, Rand: o.Rand, Logger: o.Logger,
+		Limits: bounds.Mailbox(cfg), Space: f.Disks[len(f.Disks)-1], Quota: within{f.Quota}, Timely: o.FS == vfs.Default, Now: o.Now, Rand: o.Rand, Logger: o.Logger,
 	})
 	if err != nil {
 		return err

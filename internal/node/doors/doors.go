@@ -22,6 +22,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/node/datafolder"
 	"sallyport/internal/node/settings"
+	"sallyport/internal/node/settings/bounds"
 	"sallyport/internal/operate"
 	"sallyport/internal/signin"
 	"sallyport/internal/smtp/server"
@@ -148,7 +149,7 @@ func (d *Doors) Present(cfg config.Config, secured *tls.Config) (*Change, error)
 // serverConfig is what the connections to come meet that bring mail, before the doors share it out.
 func (d *Doors) serverConfig(cfg config.Config, secured *tls.Config) server.Config {
 	return server.Config{
-		Hostname: cfg.Hostname, TLS: secured, Awaiting: secured == nil && cfg.ACME.On(), Limits: settings.Server(cfg), Admission: d.admission, Memory: d.memory,
+		Hostname: cfg.Hostname, TLS: secured, Awaiting: secured == nil && cfg.ACME.On(), Limits: bounds.Server(cfg), Admission: d.admission, Memory: d.memory,
 		Logger: d.o.Logger, Now: d.o.Now, Notice: cfg.Notice, Balancers: cfg.Proxy.From, Mechanisms: d.to.Intake.Mechanisms, Unoffered: d.to.Intake.Unoffered, Clear: d.clear, UserID: localdoor.UID,
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/mail"
 	"sallyport/internal/mailbox"
-	"sallyport/internal/node/settings"
+	"sallyport/internal/node/settings/bounds"
 )
 
 // errNotHere is that an account's mail is kept somewhere else.
@@ -38,7 +38,7 @@ func readingKinds(cfg config.Config) (kinds []access.Kind) {
 // accessConfig is what the connections to come meet that read.
 func (d *Doors) accessConfig(cfg config.Config, secured *tls.Config) access.Config {
 	return access.Config{
-		Hostname: cfg.Hostname, TLS: secured, Awaiting: secured == nil && cfg.ACME.On(), Limits: settings.Access(cfg),
+		Hostname: cfg.Hostname, TLS: secured, Awaiting: secured == nil && cfg.ACME.On(), Limits: bounds.Access(cfg),
 		Balancers: cfg.Proxy.From, Version: d.o.Version,
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"sallyport/internal/message"
 	"sallyport/internal/node/datafolder"
 	"sallyport/internal/node/settings"
+	"sallyport/internal/node/settings/bounds"
 	"sallyport/internal/returnpath"
 	"sallyport/internal/screen/access"
 	"sallyport/internal/screen/geo"
@@ -100,7 +101,7 @@ func (i *Inspection) buildKeys(cfg config.Config, next, last *State) error {
 
 // buildChecks prepares the checks of content.
 func (i *Inspection) buildChecks(cfg config.Config, next *State) error {
-	o, err := settings.Checks(cfg, settings.Intake(cfg).Header)
+	o, err := settings.Checks(cfg, bounds.Intake(cfg).Header)
 	if err != nil {
 		return err
 	}
@@ -111,7 +112,7 @@ func (i *Inspection) buildChecks(cfg config.Config, next *State) error {
 
 // buildScreen reads who is kept out on port 25; the list is read anew each time.
 func (i *Inspection) buildScreen(cfg config.Config, next, last *State) error {
-	o, err := settings.Screen(cfg, next.Keys.Resolver, i.o.Logger, i.o.Now)
+	o, err := screenOf(cfg, next.Keys.Resolver, i.o.Logger, i.o.Now)
 	if err != nil {
 		return err
 	}
@@ -184,7 +185,7 @@ func (i *Inspection) bounces() filter.Bounces {
 func (i *Inspection) Inspectors() []intake.Inspector {
 	all := []intake.Inspector{
 		sender.NewAuthenticator(sender.Authenticator{
-			Hostname: i.o.Config().Hostname, Ours: i.ours, Policy: func() sender.Policy { return settings.Sender(i.o.Config().Authentication) }, Resolver: func() dnsx.Resolver { return i.keys().Resolver },
+			Hostname: i.o.Config().Hostname, Ours: i.ours, Policy: func() sender.Policy { return policyOf(i.o.Config().Authentication) }, Resolver: func() dnsx.Resolver { return i.keys().Resolver },
 			Keys: i.keys, Observe: i.to.Came, Now: i.o.Now,
 		}),
 		i.bounces(),

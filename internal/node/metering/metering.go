@@ -1,5 +1,5 @@
 // Package metering is what a server says of itself in figures: it counts facts and what the store
-// does, and reads from every room what is not counted.
+// does, reads from every room what is not counted, and tells when a disk is low.
 package metering
 
 import (
@@ -83,6 +83,13 @@ func (m *Metering) Read(r Rooms) { m.to.Store(&r) }
 // Serve serves the figures until ctx ends.
 func (m *Metering) Serve(ctx context.Context, listeners []net.Listener) error {
 	return m.set.Serve(ctx, m.to.Load().Logger, listeners...)
+}
+
+// WatchDisks tells when a disk is low, and when it is not any more, until ctx ends.
+func (m *Metering) WatchDisks(ctx context.Context) {
+	r := m.to.Load()
+	alarm := operate.DiskAlarm{Write: r.Data.Trace.Write, Now: r.Now, Logger: r.Logger}
+	r.Data.Disks.Watch(ctx, func(dir string, c diskspace.Change) { alarm.Changed(ctx, dir, c) })
 }
 
 // state reads what is not counted. It is called once for each scrape.

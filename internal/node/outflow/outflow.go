@@ -19,6 +19,7 @@ import (
 	"sallyport/internal/nexthop/ways"
 	"sallyport/internal/node/datafolder"
 	"sallyport/internal/node/settings"
+	"sallyport/internal/node/settings/bounds"
 	"sallyport/internal/operate"
 	"sallyport/internal/spool"
 	"sallyport/internal/tlspolicy"
@@ -56,7 +57,7 @@ func Open(o Options) *Outflow {
 		ReturnPaths: o.Data.ReturnPaths,
 		Hostname:    cfg.Hostname, Queue: o.Data.Spool, Directory: o.Directory, Active: o.Data.Accounts.Active, Holder: o.Data.Accounts.Holder,
 		Local: o.Data.Mailboxes, Route: o.InForce.Route, Behind: o.InForce.Server,
-		Exchangers: o.InForce.Exchanger, Low: o.Data.Disks[0].Low, Policy: settings.Retry(cfg), Limits: settings.Dispatch(cfg),
+		Exchangers: o.InForce.Exchanger, Low: o.Data.Disks[0].Low, Policy: bounds.Retry(cfg), Limits: bounds.Dispatch(cfg),
 		Now: o.Now, Rand: o.Rand, Logger: o.Logger,
 	})
 	return f
@@ -69,11 +70,11 @@ func (f *Outflow) Serve(ctx context.Context) error {
 
 // Build makes every way by which mail leaves. There are Ways even where it fails, to be retired.
 func (f *Outflow) Build(ctx context.Context, cfg config.Config, former *Ways) (*Ways, error) {
-	o, err := settings.Ways(cfg, f.o.World)
+	o, err := wayOptions(cfg, f.o.World)
 	o.Journal, o.Exchangers.Store, o.Exchangers.Report = f.o.Data.Trace, f.o.Data.Store, f.o.Fared
 	o.Tokens.Tell = f.tellOfToken
 	next, faulty := ways.Build(ctx, o, former)
-	return next, errors.Join(err, settings.WaysFaults(cfg, faulty))
+	return next, errors.Join(err, faultsOf(cfg, faulty))
 }
 
 // tellOfToken tells that an endpoint gives no token any more, or one again.

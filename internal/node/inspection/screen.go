@@ -1,4 +1,4 @@
-package settings
+package inspection
 
 import (
 	"log/slog"
@@ -6,20 +6,12 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/screen/geo"
-	"sallyport/internal/screen/greylist"
 	"sallyport/internal/screen/policy"
 )
 
-// Greylist says how long strangers are put off.
-func Greylist(cfg config.Config) greylist.Limits {
-	l := greylist.DefaultLimits()
-	l.Wait = cfg.Screen.Greylist
-	return l
-}
-
-// Screen says who is kept out on port 25. The error is that of the administrator's list, or of a
+// screenOf says who is kept out on port 25. The error is that of the administrator's list, or of a
 // file of places.
-func Screen(cfg config.Config, r policy.Resolver, log *slog.Logger, now func() time.Time) (policy.Options, error) {
+func screenOf(cfg config.Config, r policy.Resolver, log *slog.Logger, now func() time.Time) (policy.Options, error) {
 	atlas, err := geo.Open(cfg.Screen.Places(), log)
 	if err != nil {
 		return policy.Options{}, cfg.Fault("screen", err.Error(), "")

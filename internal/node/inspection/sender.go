@@ -1,13 +1,13 @@
-package settings
+package inspection
 
 import (
 	"sallyport/internal/config"
 	"sallyport/internal/filter/sender"
 )
 
-// Sender says what becomes of mail by who its sender really is. What is not known is the
+// policyOf says what becomes of mail by who its sender really is. What is not known is the
 // strictest.
-func Sender(a config.Authentication) sender.Policy {
+func policyOf(a config.Authentication) sender.Policy {
 	p := sender.Policy{Check: a.Check, Apply: a.Apply, Own: sender.OwnRefuse, Time: a.Time}
 	switch a.Own {
 	case config.OwnJunk:

@@ -1,4 +1,6 @@
-package settings
+// Package bounds says what the numbers of a configuration mean to the rooms that they bound: it
+// makes their limits of it.
+package bounds
 
 import (
 	"math"
@@ -11,6 +13,7 @@ import (
 	"sallyport/internal/intake"
 	"sallyport/internal/sched"
 	"sallyport/internal/screen"
+	"sallyport/internal/screen/greylist"
 	"sallyport/internal/signin"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
@@ -127,4 +130,11 @@ func Retry(cfg config.Config) sched.Policy {
 	p.First, p.Max, p.Factor, p.Jitter, p.Expire = r.First, r.Max, r.Factor, r.Jitter, r.Expire
 	p.Warn = r.Warn
 	return p
+}
+
+// Greylist says how long strangers are put off.
+func Greylist(cfg config.Config) greylist.Limits {
+	l := greylist.DefaultLimits()
+	l.Wait = cfg.Screen.Greylist
+	return l
 }

@@ -1,4 +1,4 @@
-package settings
+package outflow
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"sallyport/internal/nexthop/mx"
 	"sallyport/internal/nexthop/named"
 	"sallyport/internal/nexthop/ways"
+	"sallyport/internal/node/settings"
 )
 
 // The names of next hops begin so: they are the heads of the tables that name them.
@@ -24,16 +25,16 @@ const (
 	ofDomain = "domain."
 )
 
-// Ways are the ways that mail takes, for lack of a Journal, a Store, Report and who is told of
+// wayOptions are the ways that mail takes, for lack of a Journal, a Store, Report and who is told of
 // tokens. The error is that of a file of authorities.
-func Ways(cfg config.Config, w World) (o ways.Options, err error) {
+func wayOptions(cfg config.Config, w settings.World) (o ways.Options, err error) {
 	o.Means, o.Rand = named.DefaultMeans(cfg.Hostname, w.Dial, w.Now, w.Logger), w.Rand
-	o.Resolver = func() (dnsx.Resolver, error) { return Resolver(cfg, w) }
+	o.Resolver = func() (dnsx.Resolver, error) { return settings.Resolver(cfg, w) }
 	for _, r := range cfg.Routes {
 		l := named.DefaultLimits()
 		l.Connections, l.Messages = r.Connections, r.Messages
 		p := named.RoutePlace(r.Route, l)
-		p.Token, p.Cert, p.CertKey = TokenEndpoint(r.Token), r.Cert, r.CertKey
+		p.Token, p.Cert, p.CertKey = settings.TokenEndpoint(r.Token), r.Cert, r.CertKey
 		o.Routes = append(o.Routes, named.Entry[directory.Route]{Key: r.Route, Name: ofRoute + r.Name(), Place: p})
 	}
 	for _, d := range cfg.Domains {
@@ -43,7 +44,7 @@ func Ways(cfg config.Config, w World) (o ways.Options, err error) {
 		}
 	}
 	o.Other = func(s directory.Server) named.Place { return serverPlace(cfg, s) }
-	o.Tokens = TokenMeans(cfg, w)
+	o.Tokens = settings.TokenMeans(cfg, w)
 	o.Callouts = callouts(cfg)
 	o.Exchangers, err = exchangers(cfg, w)
 	return o, err
@@ -70,7 +71,7 @@ func callouts(cfg config.Config) callout.Limits {
 	return l
 }
 
-func exchangers(cfg config.Config, w World) (o mx.ExchangersOptions, err error) {
+func exchangers(cfg config.Config, w settings.World) (o mx.ExchangersOptions, err error) {
 	roots, pem, err := pki.Authorities(cfg.TLSPolicy.CA)
 	if err != nil {
 		return o, cfg.Fault("tls_policy.ca", err.Error(), "")
@@ -90,9 +91,9 @@ func exchangers(cfg config.Config, w World) (o mx.ExchangersOptions, err error) 
 	}, nil
 }
 
-// WaysFaults says where each thing stands that is wrong with the ways.
-func WaysFaults(cfg config.Config, err error) error {
-	return Each(err, func(f *named.Fault) error {
+// faultsOf says where each thing stands that is wrong with the ways.
+func faultsOf(cfg config.Config, err error) error {
+	return settings.Each(err, func(f *named.Fault) error {
 		key := f.Name
 		switch {
 		case errors.Is(f, named.ErrAuthorities):

@@ -1,4 +1,4 @@
-package settings
+package bounds
 
 import (
 	"sallyport/internal/accounts"

@@ -1,19 +1,14 @@
-package settings
+package bounds
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
-	"strings"
 	"testing"
 
 	"sallyport/internal/config"
 	"sallyport/internal/kit/memory"
-	"sallyport/internal/nexthop/named"
-	"sallyport/internal/nexthop/ways"
 )
 
 const text = `hostname = "mx.local.test"
@@ -96,37 +91,5 @@ func enlarge(t *testing.T, v reflect.Value, name string) {
 		v.SetFloat(2*v.Float() + 0.1)
 	default:
 		t.Fatalf("%s is a %s: say how to change it", name, v.Kind())
-	}
-}
-
-// Whatever is wrong with the ways is told where it stands, all of it at once.
-func TestFaultsOfWaysStandWhereTheyAre(t *testing.T) {
-	cfg := load(t, text)
-	err := WaysFaults(cfg, errors.Join(&named.Fault{Name: "route.remote.test", Err: errors.New("one")}, &named.Fault{Name: "domain.behind.test", Err: errors.New("two")},
-		&named.Fault{Name: "domain.behind.test", Err: fmt.Errorf("%w: three", named.ErrAuthorities)}, &named.Fault{Name: ways.NameResolver, Err: errors.New("four")}))
-	var got []string
-	for _, f := range Faults(errors.Join(err, config.Faults{{Message: "five"}})) {
-		got = append(got, f.Position[strings.LastIndex(f.Position, "/")+1:]+" "+f.Message)
-	}
-	if want := []string{"sallyport.toml:12:6 one", "sallyport.toml:9:11 two", "sallyport.toml " + named.ErrAuthorities.Error() + ": three", "sallyport.toml four", " five"}; !slices.Equal(got, want) {
-		t.Errorf("%q", got)
-	}
-}
-
-// The bounds of a next hop are those of its own table; a server that was added at run time
-// has the defaults.
-func TestPlacesOfNextHops(t *testing.T) {
-	cfg := load(t, strings.Replace(text, "192.0.2.9\"\n", "192.0.2.9\"\nconnections = 3\n", 1))
-	o, err := Ways(cfg, World{}.Complete())
-	if err != nil || len(o.Routes) != 1 || len(o.Servers) != 1 {
-		t.Fatalf("%+v, %v", o, err)
-	}
-	if got := o.Servers[0].Place.Limits.Connections; got != 3 {
-		t.Errorf("%d connections", got)
-	}
-	other := o.Servers[0].Key
-	other.Host = "192.0.2.10"
-	if got, want := o.Other(other).Limits.Connections, named.DefaultServerLimits().Connections; got != want || got == 3 {
-		t.Errorf("%d connections of a server that nobody configured", got)
 	}
 }

@@ -1,4 +1,4 @@
-package settings
+package inspection
 
 import (
 	"testing"
@@ -14,7 +14,7 @@ func TestSender(t *testing.T) {
 		config.OwnRefuse: sender.OwnRefuse, config.OwnJunk: sender.OwnJunk, config.OwnDMARC: sender.OwnDMARC, config.OwnDMARC + 1: sender.OwnRefuse,
 	} {
 		for _, on := range []bool{false, true} {
-			got := Sender(config.Authentication{Check: on, Apply: !on, Own: own, Time: time.Minute})
+			got := policyOf(config.Authentication{Check: on, Apply: !on, Own: own, Time: time.Minute})
 			if got != (sender.Policy{Check: on, Apply: !on, Own: want, Time: time.Minute}) {
 				t.Errorf("%v, %v: %+v", own, on, got)
 			}
