@@ -51,9 +51,17 @@ func (b *base) unlead(t mail.Address, who string) {
 	}
 }
 
-// maxTouched bounds what a change may touch and still be judged by itself: beyond it the whole
-// costs little more.
-const maxTouched = 2000
+// A change may touch so many names and still be judged by itself, or one in wholeBeyond of all that
+// there are: beyond it the whole costs little more.
+const (
+	maxTouched  = 2000
+	wholeBeyond = 2
+)
+
+// mostTouched is how many names a change may touch and still be judged by itself.
+func (s *Snapshot) mostTouched() int {
+	return max(maxTouched, (s.base.aliases.size+s.accounts.size)/wholeBeyond)
+}
 
 // upstream finds everything that a change of names reaches: what leads to them, over however
 // many steps.

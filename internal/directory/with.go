@@ -262,7 +262,8 @@ func (e *edit) touched(c Change) (*upstream, bool) {
 			}
 		}
 	}
-	if !u.close(maxTouched) {
+	most := e.next.mostTouched()
+	if !u.close(most) {
 		return nil, false
 	}
 	for d := range e.next.base.catchAlls {
@@ -284,7 +285,7 @@ func (e *edit) touched(c Change) (*upstream, bool) {
 	for _, d := range slices.Concat(c.Removed.Contacts, c.Put.Contacts) {
 		u.rights[d.Account.Key()] = true
 	}
-	return u, len(u.names)+len(u.rights) <= maxTouched
+	return u, len(u.names)+len(u.rights) <= most
 }
 
 // entries are what stands under the names that a change reaches, and the domains in which names
