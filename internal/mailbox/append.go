@@ -28,6 +28,7 @@ type item struct {
 	size  int64
 	// ragged: its last line has no end.
 	ragged bool
+	sum    uint32 // of the file
 	// octets of the file; -1: nobody looked.
 	octets int64
 }
@@ -91,7 +92,7 @@ func (a *Appending) take(ctx context.Context, it item, r io.Reader, size int64) 
 	a.items = append(a.items, it)
 	at, kept := &a.items[len(a.items)-1], &counted{File: file}
 	at.size, at.ragged, err = copyUnix(ctx, kept, r, size)
-	at.octets = kept.octets
+	at.octets, at.sum = kept.octets, kept.sum.value()
 	if err == nil {
 		err = file.Sync()
 	}
@@ -109,10 +110,12 @@ func (a *Appending) take(ctx context.Context, it item, r io.Reader, size int64) 
 type counted struct {
 	fsys.File
 	octets int64
+	sum    sum
 }
 
 // Write implements io.Writer.
 func (c *counted) Write(b []byte) (int, error) {
+	c.sum.add(b)
 	n, err := c.File.Write(b)
 	c.octets += int64(n)
 	return n, err
@@ -282,7 +285,7 @@ func (f *folder) adopt(items []item, places []place) ([]UID, error) {
 			c := *known
 			e = &c
 		}
-		e.modseq, e.flags, e.date, e.size, e.ragged, e.octets = modseq, it.flags, it.date, it.size, it.ragged, it.octets
+		e.modseq, e.flags, e.date, e.size, e.ragged, e.octets, e.sum = modseq, it.flags, it.date, it.size, it.ragged, it.octets, it.sum
 		uids[i] = e.uid
 		out = e.append(out)
 		b.put(e)

@@ -158,8 +158,12 @@ func (b *book) replay(record []byte, bound int) bool {
 	case kindSize:
 		e, size := b.entry(UID(r.Number(anyUID))), r.Number(anyModSeq)
 		ragged := r.Left() > 0 && r.Octet() == placeRagged
+		sum := uint32(0)
+		if r.Left() > 0 { // an index of before it was kept has it not
+			sum = uint32(r.Number(anyUID))
+		}
 		if ok = r.Done(); ok && e != nil {
-			e.size, e.ragged = int64(size), ragged
+			e.size, e.ragged, e.sum = int64(size), ragged, sum
 		}
 	case kindClaim:
 		n := UID(r.Number(anyUID))

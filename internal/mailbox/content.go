@@ -16,11 +16,14 @@ import (
 type Content struct {
 	file   fsys.Source
 	size   int64
-	ragged bool     // the last line has no end
-	marks  []mark64 // where each block of the file begins
-	pieces *pieces
-	folder *folder // nil: none knows of it
-	uid    UID
+	ragged bool   // the last line has no end
+	sum    uint32 // of the file
+	// altered: the file is not what it was when it was written or read first.
+	altered bool
+	marks   []mark64 // where each block of the file begins
+	pieces  *pieces
+	folder  *folder // nil: none knows of it
+	uid     UID
 
 	mu    sync.Mutex
 	at    int // the block that is held, -1: none
@@ -66,7 +69,7 @@ func (m *Mailbox) Content(ctx context.Context, uid UID) (*Content, error) {
 		return nil, told(err)
 	}
 	c.folder, c.uid = m.folder, uid
-	m.folder.learn(uid, c.size, c.ragged)
+	c.altered = m.folder.learn(uid, c)
 	return c, nil
 }
 
@@ -122,7 +125,7 @@ func newContent(ctx context.Context, file fsys.Source, p *pieces) (*Content, err
 	buf := p.take()
 	defer func() { p.give(buf) }()
 	buf = buf[:min(length, blockOctets)]
-	after := false
+	after, all := false, sum{}
 	for at := int64(0); at < length; at += blockOctets {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -131,6 +134,7 @@ func newContent(ctx context.Context, file fsys.Source, p *pieces) (*Content, err
 		if _, err := file.ReadAt(part, at); err != nil && err != io.EOF {
 			return nil, err
 		}
+		all.add(part)
 		c.marks = append(c.marks, mark64{c.size, after})
 		c.ragged = part[len(part)-1] != '\n'
 		if length <= blockOctets {
@@ -141,6 +145,7 @@ func newContent(ctx context.Context, file fsys.Source, p *pieces) (*Content, err
 		c.size += int64(len(part) + bare(part, after))
 		after = part[len(part)-1] == '\r'
 	}
+	c.sum = all.value()
 	return c, nil
 }
 
@@ -172,6 +177,10 @@ func withCR(out, b []byte, after bool) []byte {
 	}
 	return out
 }
+
+// Altered reports whether the file is not what it was when it was written or read first: a disk that loses
+// bits, or a program that writes into files that are there.
+func (c *Content) Altered() bool { return c.altered }
 
 // Size returns the octets of the message, with CRLF.
 func (c *Content) Size() int64 { return c.size }
@@ -275,19 +284,34 @@ func (m *Mailbox) Lines(ctx context.Context, uid UID) (int64, error) {
 // lazyOctets is how much is gathered of what need not be durable before it is written.
 const lazyOctets = 16 << 10
 
-// learn notes how long a message is. It need not be durable, since the file tells it again: it is
-// written when there is much of it, or with the next that must be.
-func (f *folder) learn(uid UID, size int64, ragged bool) {
+// learn notes how long a message is, and its checksum. It need not be durable, since the file tells it again:
+// it is written when there is much of it, or with the next that must be. What the file was at first stays
+// known, and altered says that it is something else; the log says so once.
+func (f *folder) learn(uid UID, c *Content) (altered bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	i, ok := f.book.find(uid)
-	if !ok || f.book.entries[i].size == size && f.book.entries[i].ragged == ragged || f.ended != nil {
-		return
+	known := f.book.entry(uid)
+	if known == nil || f.ended != nil {
+		return false
 	}
-	e := *f.book.entries[i]
-	e.size, e.ragged = size, ragged
+	e := *known
+	altered = e.sum != 0 && e.sum != c.sum || e.size >= 0 && e.size != c.size
+	if e.size, e.ragged = c.size, c.ragged; e.sum == 0 && !altered {
+		e.sum = c.sum
+	}
+	if altered && !f.altered[uid] {
+		if f.altered == nil {
+			f.altered = map[UID]bool{}
+		}
+		f.altered[uid] = true
+		f.root.log.Warn("a message is not what it was: its file has changed", "file", f.path(e.place()))
+	}
+	if e == *known {
+		return altered
+	}
 	f.book.replace(&e)
-	if f.lazy = appendSize(f.lazy, uid, size, ragged); len(f.lazy) >= lazyOctets {
+	if f.lazy = appendSize(f.lazy, uid, e.size, e.ragged, e.sum); len(f.lazy) >= lazyOctets {
 		_ = f.note(nil) // what could not be written is told by the next who writes
 	}
+	return altered
 }

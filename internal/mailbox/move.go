@@ -100,7 +100,7 @@ func (m *Mailbox) linkInto(ctx context.Context, uids []UID, to *Mailbox) (items 
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			it := item{name: t.root.newName(), flags: e.flags, date: e.date, size: e.size, ragged: e.ragged, octets: e.octets}
+			it := item{name: t.root.newName(), flags: e.flags, date: e.date, size: e.size, ragged: e.ragged, octets: e.octets, sum: e.sum}
 			have, more := lettersOf(e.file)
 			p := place{t.keyword.name(it.name+":2,"+m.foreign(have)+more, e.flags), true}
 			err := t.bring(filepath.Join(dir, map[bool]string{true: "cur", false: "new"}[e.inCur], e.file), p, e)

@@ -115,6 +115,7 @@ type entry struct {
 	size   int64     // with CRLF; -1 until somebody asked
 	ragged bool      // its last line has no end; false as long as the size is not known
 	octets int64     // of the file; -1 until somebody asked
+	sum    uint32    // of the file; 0 until it was read
 	file   string    // its name in the folder, within cur or new
 	inCur  bool
 	key    string // by which its file is known whatever others call it
@@ -138,7 +139,7 @@ func (e *entry) append(b []byte) []byte {
 		b = append(b, place, byte(e.flags.System))
 		b = codec.AppendText(b, e.flags.words)
 		b = codec.AppendText(b, e.file)
-		return binary.AppendUvarint(b, uint64(e.octets+1))
+		return binary.AppendUvarint(binary.AppendUvarint(b, uint64(e.octets+1)), uint64(e.sum))
 	})
 }
 
@@ -161,6 +162,9 @@ func readEntry(r *codec.Reader) (*entry, bool) {
 	e.file, e.octets = r.Text(), -1
 	if r.Left() > 0 { // an index of before it was kept has it not
 		e.octets = int64(r.Number(anyModSeq)) - 1
+	}
+	if r.Left() > 0 { // the same
+		e.sum = uint32(r.Number(anyUID))
 	}
 	return e, r.Done() && e.uid > 0 && e.file != "" && len(e.file) < maxName
 }
@@ -197,13 +201,14 @@ func readGone(r *codec.Reader) (gone []vanished, ok bool) {
 	return gone, r.Done()
 }
 
-func appendSize(b []byte, uid UID, size int64, ragged bool) []byte {
+func appendSize(b []byte, uid UID, size int64, ragged bool, sum uint32) []byte {
 	return appendFrame(b, func(b []byte) []byte {
 		b = binary.AppendUvarint(binary.AppendUvarint(append(b, kindSize), uint64(uid)), uint64(size))
+		place := byte(0)
 		if ragged {
-			b = append(b, placeRagged)
+			place = placeRagged
 		}
-		return b
+		return binary.AppendUvarint(append(b, place), uint64(sum))
 	})
 }
 

@@ -13,7 +13,7 @@ type Verified struct {
 	// Damage names what is lost of the index.
 	Damage []string
 	// Unreadable names files that could not be read, with the fault, and files that are not as
-	// long as the index says.
+	// long as the index says or have another checksum.
 	Unreadable []string
 	// Found, Missing and Renamed count what others did since the folder was looked at last, which
 	// is no damage.
@@ -49,12 +49,12 @@ func (u *User) Verify(ctx context.Context, name string) (v Verified, err error) 
 		if err := ctx.Err(); err != nil {
 			return v, err
 		}
-		if bad := f.bad(ctx, p, e.size); bad != "" {
+		if bad := f.bad(ctx, p, e.size, e.sum); bad != "" {
 			v.Unreadable = append(v.Unreadable, bad)
 		}
 	}
 	for _, p := range s.found {
-		if bad := f.bad(ctx, p, -1); bad != "" {
+		if bad := f.bad(ctx, p, -1, 0); bad != "" {
 			v.Unreadable = append(v.Unreadable, bad)
 		}
 	}
@@ -81,7 +81,7 @@ func (u *User) examine(name string) (*folder, loaded, error) {
 }
 
 // bad says what is wrong with a file; "" of one that vanished meanwhile, and of one that is well.
-func (f *folder) bad(ctx context.Context, p place, size int64) string {
+func (f *folder) bad(ctx context.Context, p place, size int64, sum uint32) string {
 	file, err := f.root.fs.Open(f.path(p))
 	if missing(err) {
 		return ""
@@ -96,6 +96,8 @@ func (f *folder) bad(ctx context.Context, p place, size int64) string {
 		return fmt.Sprintf("%s: %v", f.path(p), err)
 	case size >= 0 && c.Size() != size:
 		return fmt.Sprintf("%s has %d octets with CRLF, and had %d", f.path(p), c.Size(), size)
+	case sum != 0 && c.sum != sum:
+		return fmt.Sprintf("%s is not what it was: its octets have changed", f.path(p))
 	}
 	c.pieces.give(c.block)
 	return ""
@@ -128,7 +130,7 @@ func (u *User) Rebuild(ctx context.Context, name string) (r Rebuilt, err error) 
 		}
 		for _, e := range slices.Clone(f.book.entries) {
 			c := *e
-			c.size, c.ragged, c.octets = -1, false, -1
+			c.size, c.ragged, c.octets, c.sum = -1, false, -1, 0
 			f.book.put(&c)
 			if known := before.book.entry(c.uid); known == nil || before.book.validity != f.book.validity {
 				r.NewUIDs++
@@ -138,7 +140,7 @@ func (u *User) Rebuild(ctx context.Context, name string) (r Rebuilt, err error) 
 			return err
 		}
 		f.cache.forget()
-		f.lazy = nil // the new index holds it
+		f.lazy, f.altered = nil, nil // the new index holds it
 		if err := f.journal.renew(f.book); err != nil {
 			return err
 		}

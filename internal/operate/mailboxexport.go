@@ -190,8 +190,11 @@ func (e exporter) message(ctx context.Context, box *mailbox.Mailbox, m mailbox.M
 		return e.small(exportMessage, x)
 	}
 	defer c.Close()
-	if c.Size() != was {
+	switch {
+	case c.Size() != was:
 		x.Remark = fmt.Sprintf("has %d octets with CRLF, and had %d", c.Size(), was)
+	case c.Altered():
+		x.Remark = "is not what it was: its octets have changed"
 	}
 	if err := e.small(exportMessage, x); err != nil {
 		return err

@@ -78,31 +78,40 @@ func TestDamageIsNamedAndNothingElseLost(t *testing.T) {
 	before := look(t, ours(t, s, nil))
 	all, err := filepath.Glob(filepath.Join(s.box(), "cur", "*"))
 	must(t, err)
-	cut := slices.DeleteFunc(all, func(f string) bool {
-		text, _ := os.ReadFile(f)
-		return !bytes.Contains(text, []byte("odd5@"))
-	})
-	must(t, os.Truncate(cut[0], 60))
+	file := func(id string) string {
+		return all[slices.IndexFunc(all, func(f string) bool {
+			text, _ := os.ReadFile(f)
+			return bytes.Contains(text, []byte(id))
+		})]
+	}
+	cut, flipped := file("odd5@"), file("odd1@")
+	must(t, os.Truncate(cut, 60))
+	text, err := os.ReadFile(flipped)
+	must(t, err)
+	text[len(text)-2] ^= 4
+	must(t, os.WriteFile(flipped, text, 0o600))
 	index := filepath.Join(s.box(), "sallyport")
-	text, err := os.ReadFile(filepath.Join(index, "journal"))
+	text, err = os.ReadFile(filepath.Join(index, "journal"))
 	must(t, err)
 	text[len(text)/2] ^= 4
 	must(t, os.WriteFile(filepath.Join(index, "journal"), text, 0o600)) // a flipped bit
 	must(t, os.RemoveAll(filepath.Join(s.box(), ".Sent", "sallyport"))) // a lost index
 	out := s.gives(1, "mailbox", "verify")
-	if !strings.Contains(out, filepath.Base(cut[0])+" has 63 octets with CRLF, and had 5048") || !strings.Contains(out, "sallyport/journal is damaged") {
+	if !strings.Contains(out, filepath.Base(cut)+" has 63 octets with CRLF, and had 5048") || !strings.Contains(out, filepath.Base(flipped)+" is not what it was") || !strings.Contains(out, "sallyport/journal is damaged") {
 		t.Errorf("verify says\n%s", out)
 	}
 	to := filepath.Join(t.TempDir(), "out")
 	out = s.gives(1, "mailbox", "export", s.account().Address, to)
-	if strings.Count(out, "sallyport: ") != 1 || !strings.Contains(out, "has 63 octets with CRLF, and had 5048; it is written as it is") {
+	if strings.Count(out, "sallyport: ") != 2 || !strings.Contains(out, "has 63 octets with CRLF, and had 5048; it is written as it is") || !strings.Contains(out, "is not what it was: its octets have changed; it is written as it is") {
 		t.Errorf("export names\n%s", out)
 	}
 	s.stop()
 	s.start()
 	after := look(t, ours(t, s, nil))
-	delete(before["INBOX"], "<odd5@old.test>")
-	delete(after["INBOX"], "<odd5@old.test>")
+	for _, id := range []string{"<odd5@old.test>", "<odd1@old.test>"} {
+		delete(before["INBOX"], id)
+		delete(after["INBOX"], id)
+	}
 	for _, all := range []map[string]map[string][]seen{before, after} { // keywords were in what is lost
 		for _, folder := range []string{"INBOX", "Sent"} {
 			for id, m := range all[folder] {

@@ -300,7 +300,7 @@ func (p *Place) Read(ctx context.Context, folder string, r moving.Receiver) erro
 		if err != nil {
 			err = r.Unreadable(name, err)
 		} else {
-			p.remark(box, m.UID, name, len(octets), c.was, r)
+			p.remark(c, name, r)
 			err = r.Message(moving.Message{Origin: origin, Name: name, Flags: m.Flags, Date: came, Octets: octets})
 		}
 		if err != nil {
@@ -311,11 +311,14 @@ func (p *Place) Read(ctx context.Context, folder string, r moving.Receiver) erro
 }
 
 // remark says what is wrong with a message that comes all the same.
-func (p *Place) remark(box *mailbox.Mailbox, uid mailbox.UID, name string, is int, was int64, r moving.Receiver) {
-	if was != int64(is) {
-		r.Remark(name, fmt.Sprintf("has %d octets with CRLF, and had %d; it comes as it is", is, was))
+func (p *Place) remark(c *candidate, name string, r moving.Receiver) {
+	switch is := int64(len(c.octets)); {
+	case c.was != is:
+		r.Remark(name, fmt.Sprintf("has %d octets with CRLF, and had %d; it comes as it is", is, c.was))
+	case c.altered:
+		r.Remark(name, "is not what it was: its octets have changed; it comes as it is")
 	}
-	if file := box.FileOf(uid); p.doubtful[identity(file)] {
+	if file := c.box.FileOf(c.uid); p.doubtful[identity(file)] {
 		r.Remark(name, "is not what was backed up, or that cannot be told; it comes as it is")
 	}
 }
@@ -327,6 +330,8 @@ type candidate struct {
 	uid    mailbox.UID
 	octets []byte
 	was    int64
+	// altered: the octets are not those of the message that was once there.
+	altered bool
 }
 
 func (c *candidate) read() (b []byte, err error) {
@@ -344,7 +349,7 @@ func (c *candidate) read() (b []byte, err error) {
 	if content.Size() > mailbox.MaxArrival {
 		return nil, mailbox.ErrTooBig
 	}
-	c.octets = make([]byte, content.Size())
+	c.octets, c.altered = make([]byte, content.Size()), content.Altered()
 	if _, err := content.ReadAt(c.octets, 0); err != nil && err != io.EOF {
 		return nil, err
 	}
