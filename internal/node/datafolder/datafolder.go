@@ -17,26 +17,23 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/auth/dkim"
 	"sallyport/internal/bind/review"
-	"sallyport/internal/budget/clock"
-	"sallyport/internal/budget/inflow"
-	"sallyport/internal/budget/ledger"
-	"sallyport/internal/budget/quota"
 	"sallyport/internal/ca"
 	"sallyport/internal/config"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
-	"sallyport/internal/hijack"
 	"sallyport/internal/keyring"
 	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/kit/safefile"
+	"sallyport/internal/mail"
 	"sallyport/internal/mailbox"
 	"sallyport/internal/nexthop/maildir"
+	"sallyport/internal/node/datafolder/amounts"
+	"sallyport/internal/node/datafolder/keys"
 	"sallyport/internal/node/settings"
 	"sallyport/internal/node/settings/bounds"
 	"sallyport/internal/oidc"
 	"sallyport/internal/operate/format"
 	"sallyport/internal/returnpath"
-	"sallyport/internal/screen/greylist"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
 	"sallyport/internal/store/pebble"
@@ -56,28 +53,24 @@ type Options struct {
 	Observe func(fact.Fact)
 	// Overlap is for how long a former key is kept that signed mail.
 	Overlap func() time.Duration
-	// Find asks the DNS for a key, as it is published.
 	// Provider returns who judges access tokens; nil: nobody does.
 	Provider func() *oidc.Judge
-	Find     func(context.Context, []dkim.KeyName) map[dkim.KeyName]dkim.Found
+	// Find asks the DNS for a key, as it is published.
+	Find func(context.Context, []dkim.KeyName) map[dkim.KeyName]dkim.Found
 	// Elsewhere knows the passwords of accounts that come from directories; nil: there are none.
 	Elsewhere accounts.Elsewhere
 }
 
 // Folder is everything in a data folder. What it exports never changes.
 type Folder struct {
+	*amounts.Amounts
 	Store       store.Store
 	Disks       diskspace.Disks // that mail takes: the data folder's, and the mailboxes' where it is another
 	Trace       *trace.Log
 	Facts       *query.Reader // of what Trace keeps
 	ReturnPaths *returnpath.Paths
 	Accounts    *accounts.Identity
-	DeviceCA    *ca.CA         // signs certificates of devices
-	Clock       *clock.Clock   // of what grows old in budgets
-	Ledger      *ledger.Ledger // of recipients
-	Inflow      *inflow.Budget // of what networks bring and mailboxes take
-	Quota       *quota.Keeper  // of what mailboxes hold
-	Greylist    *greylist.Greylist
+	DeviceCA    *ca.CA           // signs certificates of devices
 	Findings    *review.Findings // of sender binding
 	Spool       *spool.Spool
 	Ring        *keyring.Ring // the keys that sign
@@ -85,7 +78,7 @@ type Folder struct {
 	Mailboxes   *maildir.Target
 	Mail        *mailbox.Root // the same mailboxes, for those who read them
 	// HijackKey is that of the fingerprints of correspondents.
-	HijackKey hijack.Key
+	HijackKey keys.Hijack
 
 	closed bool
 }
@@ -120,7 +113,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (f *Folder, err err
 	if o.Watched != nil {
 		f.Store = o.Watched(f.Store)
 	}
-	k, err := loadKeys(cfg, f.Store.FactHead() == 0, o.Rand)
+	k, err := keys.Load(cfg, f.Store.FactHead() == 0, o.Rand)
 	if err != nil {
 		return f, err
 	}
@@ -131,10 +124,10 @@ func Open(ctx context.Context, cfg config.Config, o Options) (f *Folder, err err
 }
 
 // open opens each room.
-func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys) (err error) {
-	f.HijackKey = k.hijack
+func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys.Keys) (err error) {
+	f.HijackKey = k.Hijack
 	f.Trace, err = trace.Open(ctx, f.Store, trace.Options{
-		Origin: k.trace.Origin(), Key: k.trace, CheckpointDir: cfg.CheckpointDir(), Limits: bounds.Trace(cfg),
+		Origin: k.Trace.Origin(), Key: k.Trace, CheckpointDir: cfg.CheckpointDir(), Limits: bounds.Trace(cfg),
 		Now: o.Now, Rand: o.Rand, Logger: o.Logger, Observe: o.Observe,
 	})
 	if err != nil {
@@ -144,7 +137,7 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 	if err != nil {
 		return err
 	}
-	f.ReturnPaths = returnpath.New(returnpath.Options{Keys: k.returns, Note: returnpath.NoteIn(cfg.KeysDir()), Now: o.Now, Logger: o.Logger})
+	f.ReturnPaths = returnpath.New(returnpath.Options{Keys: k.Returns, Note: returnpath.NoteIn(cfg.KeysDir()), Now: o.Now, Logger: o.Logger})
 	f.Accounts, err = accounts.Open(ctx, f.Store, accounts.Options{
 		Limits: bounds.Accounts(cfg, o.Processors.Count()), Mechanisms: settings.Mechanisms(cfg), Elsewhere: o.Elsewhere, Provider: o.Provider, Now: o.Now, Logger: o.Logger, Rand: o.Rand,
 	})
@@ -154,16 +147,11 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 	f.DeviceCA = ca.New(f.Store, ca.Options{
 		Host: cfg.Hostname, Keys: cfg.KeysDir(), Holding: f.Accounts.Holding, Limits: ca.DefaultLimits(), Now: o.Now, Rand: o.Rand, Logger: o.Logger,
 	})
-	if f.Clock, err = clock.Open(ctx, f.Store, clock.Options{Read: o.Clocks, Logger: o.Logger}); err != nil {
-		return err
-	}
-	if f.Ledger, err = ledger.Open(ctx, f.Store, ledger.Options{Now: o.Now, Passed: f.Clock.Now, Logger: o.Logger}); err != nil {
-		return err
-	}
-	if err := f.openQuota(ctx, o); err != nil {
-		return err
-	}
-	if err := f.openStrangers(ctx, cfg, o); err != nil {
+	f.Amounts, err = amounts.Open(ctx, f.Store, cfg, amounts.Options{
+		World: o.World, Accounts: f.Accounts.List,
+		Usage: func(ctx context.Context, a mail.Address) (mailbox.Usage, error) { return f.Mail.Usage(ctx, a) },
+	})
+	if err != nil {
 		return err
 	}
 	if f.Findings, err = review.Open(ctx, f.Store, review.Options{Limits: review.DefaultLimits(), Now: o.Now, Logger: o.Logger}); err != nil {
@@ -171,7 +159,7 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys)
 	}
 	var found spool.Report
 	f.Spool, found, err = spool.Open(ctx, f.Store, spool.Options{
-		Key: k.grant, Policy: bounds.Retry(cfg), Limits: bounds.Spool(cfg), Now: o.Now, Logger: o.Logger,
+		Key: k.Grant, Policy: bounds.Retry(cfg), Limits: bounds.Spool(cfg), Now: o.Now, Logger: o.Logger,
 	})
 	if err != nil {
 		return err
@@ -215,7 +203,7 @@ func (f *Folder) Close() error {
 		return nil
 	}
 	f.closed = true
-	if f.Quota != nil {
+	if f.Amounts != nil {
 		f.Quota.Close()
 	}
 	if f.Mail != nil {
@@ -243,13 +231,4 @@ func (f *Folder) recordRecovery(ctx context.Context, r spool.Report, o Options) 
 	o.Logger.Info("queue recovered", "entries", r.Entries, "resumed", r.Resumed, "held", r.Held, "damaged", r.Damaged,
 		"orphans", r.Orphans, "repaired", r.Repaired, "took", r.Took)
 	return f.Trace.Write(ctx, told.Fact())
-}
-
-// openStrangers opens what is remembered of those who write from outside.
-func (f *Folder) openStrangers(ctx context.Context, cfg config.Config, o Options) (err error) {
-	if f.Inflow, err = inflow.Open(ctx, f.Store, inflow.Options{Limits: bounds.Inflow(cfg), Room: f.Quota, Now: o.Now, Passed: f.Clock.Now, Logger: o.Logger}); err != nil {
-		return err
-	}
-	f.Greylist, err = greylist.Open(ctx, f.Store, greylist.Options{Limits: bounds.Greylist(cfg), Now: o.Now, Logger: o.Logger})
-	return err
 }

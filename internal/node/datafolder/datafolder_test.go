@@ -95,7 +95,7 @@ func TestNothingStaysOpen(t *testing.T) {
 	if err := open(); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"keys/" + hijackKeyFile, "format"} {
+	for _, name := range []string{"keys/" + "hijack.key", "format"} {
 		path := filepath.Join(cfg.Data, name)
 		was, err := os.ReadFile(path)
 		if err != nil {

@@ -1,4 +1,6 @@
-package datafolder
+// Package keys reads the keys that the server made for itself, and makes them for a data folder
+// that is new.
+package keys
 
 import (
 	"errors"
@@ -15,30 +17,33 @@ import (
 	"sallyport/internal/trace"
 )
 
-// keys are the secrets that the server made for itself.
-type keys struct {
-	grant   gate.Key
-	returns returnpath.Keys
-	trace   trace.Key
-	hijack  hijack.Key
+// Keys are the secrets that the server made for itself.
+type Keys struct {
+	Grant   gate.Key
+	Returns returnpath.Keys
+	Trace   trace.Key
+	Hijack  Hijack
 }
 
-// loadKeys reads the keys, or makes them for a store that holds nothing yet.
-func loadKeys(cfg config.Config, fresh bool, rnd io.Reader) (k keys, err error) {
-	if k.grant, err = spool.LoadKey(cfg.KeysDir(), fresh, rnd); err != nil {
+// Hijack is the key of the fingerprints of correspondents.
+type Hijack = hijack.Key
+
+// Load reads the keys, or makes them for a store that holds nothing yet.
+func Load(cfg config.Config, fresh bool, rnd io.Reader) (k Keys, err error) {
+	if k.Grant, err = spool.LoadKey(cfg.KeysDir(), fresh, rnd); err != nil {
 		return k, err
 	}
-	k.trace, err = trace.LoadKey(cfg.KeysDir(), fresh, rnd, cfg.Trace.Origin)
+	k.Trace, err = trace.LoadKey(cfg.KeysDir(), fresh, rnd, cfg.Trace.Origin)
 	if other := (*trace.OriginError)(nil); errors.As(err, &other) {
 		err = fmt.Errorf("%s: %w", cfg.At("trace.origin"), err)
 	}
 	if err != nil {
 		return k, err
 	}
-	if k.hijack, err = loadHijackKey(cfg, rnd); err != nil {
+	if k.Hijack, err = loadHijackKey(cfg, rnd); err != nil {
 		return k, err
 	}
-	k.returns, err = returnpath.LoadKeys(cfg.KeysDir(), rnd)
+	k.Returns, err = returnpath.LoadKeys(cfg.KeysDir(), rnd)
 	return k, err
 }
 

@@ -1,0 +1,102 @@
+// Package amounts is what a data folder remembers of how much: of the recipients that accounts wrote
+// to, of what networks bring and mailboxes take and hold, and of strangers who were put off.
+package amounts
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sallyport/internal/accounts"
+	"sallyport/internal/budget/clock"
+	"sallyport/internal/budget/inflow"
+	"sallyport/internal/budget/ledger"
+	"sallyport/internal/budget/quota"
+	"sallyport/internal/config"
+	"sallyport/internal/mail"
+	"sallyport/internal/mailbox"
+	"sallyport/internal/node/settings"
+	"sallyport/internal/node/settings/bounds"
+	"sallyport/internal/screen/greylist"
+	"sallyport/internal/store"
+)
+
+// Options are what Amounts are opened with; all are required.
+type Options struct {
+	settings.World
+	// Usage counts what a mailbox holds, and Accounts lists whose there are.
+	Usage    func(context.Context, mail.Address) (mailbox.Usage, error)
+	Accounts func(context.Context) ([]accounts.Account, error)
+}
+
+// Amounts are those of one data folder. What they export never changes.
+type Amounts struct {
+	Clock    *clock.Clock   // of what grows old in budgets
+	Ledger   *ledger.Ledger // of recipients
+	Inflow   *inflow.Budget // of what networks bring and mailboxes take
+	Quota    *quota.Keeper  // of what mailboxes hold
+	Greylist *greylist.Greylist
+}
+
+// Open opens what a store remembers. How much mailboxes may hold is told it later.
+func Open(ctx context.Context, s store.Store, cfg config.Config, o Options) (a *Amounts, err error) {
+	a = &Amounts{}
+	if a.Clock, err = clock.Open(ctx, s, clock.Options{Read: o.Clocks, Logger: o.Logger}); err != nil {
+		return nil, err
+	}
+	if a.Ledger, err = ledger.Open(ctx, s, ledger.Options{Now: o.Now, Passed: a.Clock.Now, Logger: o.Logger}); err != nil {
+		return nil, err
+	}
+	a.Quota, err = quota.Open(ctx, s, quota.Options{
+		Count: func(ctx context.Context, of mail.Address) (quota.Usage, error) {
+			u, err := o.Usage(ctx, of)
+			return quota.Usage{Octets: u.Octets, Messages: int64(u.Messages)}, err
+		},
+		Accounts: func(ctx context.Context) (all []mail.Address, err error) {
+			list, err := o.Accounts(ctx)
+			for _, of := range list {
+				all = append(all, of.Address)
+			}
+			return all, err
+		},
+		Limits: quota.DefaultLimits(), Now: o.Now, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if a.Inflow, err = inflow.Open(ctx, s, inflow.Options{Limits: bounds.Inflow(cfg), Room: a.Quota, Now: o.Now, Passed: a.Clock.Now, Logger: o.Logger}); err == nil {
+		a.Greylist, err = greylist.Open(ctx, s, greylist.Options{Limits: bounds.Greylist(cfg), Now: o.Now, Logger: o.Logger})
+	}
+	if err != nil {
+		a.Quota.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// Moving plans what is kept of an account under its address, for when it is renamed.
+func (a *Amounts) Moving(from, to mail.Address) []store.Planner {
+	return []store.Planner{a.Ledger.Moving(from, to), a.Inflow.Moving(from, to), a.Quota.Moving(from, to)}
+}
+
+// Within has mailboxes ask the quota.
+func (a *Amounts) Within() mailbox.Quota { return within{a.Quota} }
+
+// within asks the quota.
+type within struct{ *quota.Keeper }
+
+// Take implements mailbox.Quota.
+func (w within) Take(ctx context.Context, account mail.Address, octets int64, messages int) (func(kept bool), error) {
+	h, v := w.Add(ctx, account, quota.Usage{Octets: octets, Messages: int64(messages)})
+	switch {
+	case v.OK:
+		return h.End, nil
+	case v.Rule == inflow.RuleUncounted || v.Rule == "":
+		return nil, fmt.Errorf("%w: %w", mailbox.ErrUnavailable, errors.New(v.Found))
+	}
+	text := v.Found
+	if v.Rule == inflow.RuleDomainQuota { // what others hold is not for him to know
+		text = v.Reply().Text
+	}
+	return nil, &mailbox.QuotaError{Text: text}
+}
