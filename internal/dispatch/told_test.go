@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sallyport/internal/fact"
+	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
 )
@@ -141,5 +142,36 @@ func TestFactsOfOutcomes(t *testing.T) {
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// A report of this server's own that fails is told as that, and not to who watches the account in
+// whose name it leaves.
+func TestAFailedReportIsToldAsOne(t *testing.T) {
+	d := houseOf(t, nil)
+	d.Answered = func(_ context.Context, a Answers) { t.Errorf("told %+v", a) }
+	alice := aPath(t, "alice@local.test")
+	id, err := mail.NewID(noon, strings.NewReader(strings.Repeat("7", 64)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := gate.Decide(gate.Facts{
+		Door: gate.DoorReport, Peer: gate.PeerStranger, Auth: gate.AuthNone, Standing: gate.StandingActive, Ownership: gate.OwnershipOwned, Destination: gate.DestinationForeign,
+	}, gate.Subject{Transaction: id, Account: alice, Sender: mail.PathOf(alice), Recipient: aPath(t, "a@x.test")})
+	g, ok := v.Grant()
+	if !ok || !g.Report() {
+		t.Fatalf("no grant of a report: %+v", v)
+	}
+	for code, want := range map[int]string{550: fact.RuleReportFailed, 250: ruleDelivered, 451: ruleDeferred} {
+		a := attempt{states: []spool.RecipientState{outbound(t, "a@x.test", spool.StatePending)}, outcomes: []mail.Outcome{said(t, "a@x.test", code, "")}}
+		c := spool.Claim{Entry: spool.Entry{ID: id, Account: alice}, Grant: g}
+		all := d.outcomeFacts(c, a)
+		if len(all) != 1 {
+			t.Fatalf("%d facts", len(all))
+		}
+		if f, err := fact.Decode(all[0]); err != nil || f.Rule != want {
+			t.Errorf("%d is told as %s, %v; want %s", code, f.Rule, err, want)
+		}
+		d.answered(c, a)
 	}
 }
