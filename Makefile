@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, guides, proxies, networks, changes, flood, configs, walks, pkcs12, clients, thunderbird, moving, lint, vuln.
+# The rest: build, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, guides, proxies, networks, changes, freeze, flood, configs, walks, pkcs12, clients, thunderbird, moving, lint, vuln.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -16,7 +16,7 @@ OFFSET   ?= 0
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := certificate expiry hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients guides proxies screen networks changes flood rollout hijack drill audit moving thunderbird
+.PHONY: run build test unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients guides proxies screen networks changes freeze flood rollout hijack drill audit moving thunderbird
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -127,6 +127,11 @@ TIMES ?= 10
 changes:
 	SALLYPORT_CHANGES=$(TIMES) go test -timeout 60m -count 1 -run TestTheCheckApart -v ./internal/directory/book
 	SALLYPORT_CHANGES=$(TIMES) go test -timeout 60m -count 1 -run TestOneChange -v ./test/changes
+
+# An account that is frozen while FREEZE messages of it leave.
+FREEZE ?= 10000
+freeze:
+	SALLYPORT_FREEZE=$(FREEZE) go test -timeout 10m -count 1 -run TestAFreezeAmongThousands -v ./test/site
 
 # A stranger who offers one mailbox FLOOD MiB and more, as large messages, for 28 s: what is taken of it, and what the disk holds.
 FLOOD ?= 2900
