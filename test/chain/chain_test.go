@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sallyport/test/halt"
 )
 
 // story sends letters and keeps the account: what was accepted must lie somewhere at
@@ -206,11 +208,11 @@ func (st *story) stopped(dovecot *process) *process {
 // slow: the inner Postfix stands still. Others do not wait for it.
 func (st *story) slow(inner *postfix) {
 	st.t.Helper()
-	inner.signal(syscall.SIGSTOP)
+	inner.each(halt.Stop)
 	st.tells("451 0", letter{from: eve, to: []string{"sid@shield.test"}})
 	st.tells("250 250", letter{from: eve, to: []string{"sam@shield.test"}}, "inner sam@shield.test")
 	st.tells("250 250", letter{from: eve, to: []string{"ada@dove.test"}}, "dovecot ada")
-	inner.signal(syscall.SIGCONT)
+	inner.each(func(pid int) error { return syscall.Kill(pid, syscall.SIGCONT) })
 	st.tells("250 250", letter{from: eve, to: []string{"sid@shield.test"}}, "inner sid@shield.test")
 }
 

@@ -152,15 +152,15 @@ func (p *postfix) stop() {
 	}
 }
 
-// signal sends a signal to every process of the instance.
-func (p *postfix) signal(s syscall.Signal) {
+// each does something with every process of the instance, which may end meanwhile.
+func (p *postfix) each(act func(pid int) error) {
 	p.w.t.Helper()
 	text, err := os.ReadFile(filepath.Join(p.dir, "queue/pid/master.pid"))
 	must(p.w.t, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
 	must(p.w.t, err)
 	for _, member := range family(p.w.t, pid) {
-		if err := syscall.Kill(member, s); err != nil && err != syscall.ESRCH {
+		if err := act(member); err != nil && err != syscall.ESRCH {
 			p.w.t.Fatal(err)
 		}
 	}

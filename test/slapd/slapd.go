@@ -19,6 +19,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"sallyport/internal/kit/pki"
+	"sallyport/test/halt"
 	"sallyport/test/port"
 )
 
@@ -202,14 +203,17 @@ func (s *Server) Stop() {
 }
 
 // Freeze stops it midway: connections are taken by the kernel, and nothing is answered.
-func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+func (s *Server) Freeze() {
+	s.t.Helper()
+	if err := halt.Stop(s.run.Process.Pid); err != nil {
+		s.t.Fatal(err)
+	}
+}
 
 // Thaw lets it go on.
-func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
-
-func (s *Server) signal(sig syscall.Signal) {
+func (s *Server) Thaw() {
 	s.t.Helper()
-	if err := s.run.Process.Signal(sig); err != nil {
+	if err := s.run.Process.Signal(syscall.SIGCONT); err != nil {
 		s.t.Fatal(err)
 	}
 }
