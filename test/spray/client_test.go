@@ -101,7 +101,7 @@ func network(n, host int) netip.Addr {
 	return netip.AddrFrom4([4]byte{127, byte(10 + n/32), byte(n % 32), byte(host)})
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

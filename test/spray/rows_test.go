@@ -79,7 +79,7 @@ func TestOneAccountFromAThousandAddresses(t *testing.T) {
 // take 19 GiB.
 func TestAThousandSignInsAtOnce(t *testing.T) {
 	const sockets, waiting = 1000, 64
-	s, cfg := atOnce(t)
+	s, cfg := hashingServer(t, 1, 1)
 	door := s.Listen.Submissions[0]
 	if code, err := tried(door, home, netip.Addr{}, cfg, account(0), password(0)); err != nil || code != "235" {
 		t.Fatalf("the owner at home: %s, %v", code, err)
@@ -144,14 +144,14 @@ func TestAThousandSignInsAtOnce(t *testing.T) {
 	}
 }
 
-// atOnce is a server that is a process of its own, with passwords of the default cost, one hash at a time, and an
-// account.
-func atOnce(t *testing.T) (*rig.Server, *tls.Config) {
+// hashingServer is one that is a process of its own, with passwords of the default cost that are not remembered for
+// longer than a second, so many hashes at a time, and accounts.
+func hashingServer(t testing.TB, hashing, accounts int) (*rig.Server, *tls.Config) {
 	t.Helper()
 	binary, err := rig.Build(t.Context(), t.TempDir())
 	must(t, err)
 	s, err := rig.Prepare(t.Context(), rig.Options{Binary: binary, Dir: filepath.Join(t.TempDir(), "server"), Remote: "127.0.0.1:1",
-		Extra: "[auth]\nargon_memory = \"19MiB\"\nargon_rounds = 2\nhashing = 1\ncache_ttl = \"1s\"\ntotal_guesses = 100000\n"})
+		Extra: fmt.Sprintf("[auth]\nargon_memory = \"19MiB\"\nargon_rounds = 2\nhashing = %d\ncache_ttl = \"1s\"\ntotal_guesses = 100000\n", hashing)})
 	must(t, err)
 	must(t, s.Start(t.Context()))
 	t.Cleanup(func() {
@@ -159,8 +159,10 @@ func atOnce(t *testing.T) (*rig.Server, *tls.Config) {
 			t.Error(err)
 		}
 	})
-	_, err = s.CLI(t.Context(), password(0)+"\n", "account", "add", account(0), "--password-stdin")
-	must(t, err)
+	for n := range accounts {
+		_, err = s.CLI(t.Context(), password(n)+"\n", "account", "add", account(n), "--password-stdin")
+		must(t, err)
+	}
 	pem, err := os.ReadFile(s.CA)
 	must(t, err)
 	cfg := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: s.Hostname}
