@@ -72,6 +72,12 @@ type site struct {
 // start starts one; change are texts of the settings and what stands in their place.
 func start(t *testing.T, change ...string) *site {
 	t.Helper()
+	return startWith(t, node.Options{}, change...)
+}
+
+func startWith(t *testing.T, o node.Options, change ...string) *site {
+	t.Helper()
+	o.Version = "test"
 	s := &site{t: t, dir: t.TempDir(), roots: x509.NewCertPool()}
 	files := pki.In(filepath.Join(s.dir, "tls"))
 	must(t, files.Ensure("signin test", pki.Names{Hosts: []string{"mx.local.test"}, Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}, time.Now()))
@@ -82,7 +88,7 @@ func start(t *testing.T, change ...string) *site {
 	must(t, os.WriteFile(path, []byte(strings.NewReplacer(change...).Replace(settings)), 0o600))
 	cfg, err := config.Load(path)
 	must(t, err)
-	s.node, err = node.Open(t.Context(), cfg, node.Options{Version: "test"})
+	s.node, err = node.Open(t.Context(), cfg, o)
 	must(t, err)
 	must(t, s.node.Listen(t.Context()))
 	ctx, cancel := context.WithCancel(context.Background())
