@@ -9,7 +9,7 @@ import (
 
 	"sallyport/internal/config"
 	"sallyport/internal/kit/words"
-	"sallyport/internal/node/survey"
+	"sallyport/internal/node/survey/surroundings"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/doctor"
 	"sallyport/internal/operate/doctor/gather"
@@ -46,7 +46,7 @@ func (d doctorCommand) Run(ctx context.Context, c console) error {
 	}
 	known := d.ask(ctx, c, cfg)
 	known.Server.Here, known.Outbound, known.Logger = version(), d.Outbound, quiet(c)
-	facts := survey.Gather(ctx, cfg, known)
+	facts := surroundings.Gather(ctx, cfg, known)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -55,9 +55,9 @@ func (d doctorCommand) Run(ctx context.Context, c console) error {
 
 // ask asks the running server, or the data folder, about the queue, the domains, the
 // keys that sign, and a certificate that is obtained.
-func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (known survey.DoctorOptions) {
+func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (known surroundings.Options) {
 	if _, err := os.Stat(cfg.StoreDir()); errors.Is(err, os.ErrNotExist) {
-		return survey.DoctorOptions{Queue: doctor.QueueFacts{Known: true}} // a folder is not made by looking at it
+		return surroundings.Options{Queue: doctor.QueueFacts{Known: true}} // a folder is not made by looking at it
 	}
 	err := d.operate(ctx, c, func(o *operate.Client) error {
 		v, err := o.Status(ctx)

@@ -16,7 +16,7 @@ import (
 	"github.com/miekg/dns"
 
 	"sallyport/internal/config"
-	"sallyport/internal/node/survey"
+	"sallyport/internal/node/survey/surroundings"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/doctor"
 	"sallyport/internal/screen/geo"
@@ -187,7 +187,7 @@ weight = 10
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	found := map[string]doctor.Finding{}
-	for _, f := range survey.Gather(ctx, cfg, survey.DoctorOptions{Logger: slog.New(slog.DiscardHandler)}).Others {
+	for _, f := range surroundings.Gather(ctx, cfg, surroundings.Options{Logger: slog.New(slog.DiscardHandler)}).Others {
 		if f.Check == "dnsbl" {
 			found[f.Subject] = f
 		}

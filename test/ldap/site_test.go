@@ -19,7 +19,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/kit/pki"
 	"sallyport/internal/node"
-	"sallyport/internal/node/survey"
+	"sallyport/internal/node/survey/surroundings"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/doctor"
 	"sallyport/test/slapd"
@@ -543,7 +543,7 @@ func TestTheDoctorLooksAtADirectory(t *testing.T) {
 		check(t, err)
 		st, err := s.op.Status(t.Context(), operate.Self(), struct{}{})
 		check(t, err)
-		facts := survey.Gather(t.Context(), cfg, survey.DoctorOptions{Logger: slog.New(slog.DiscardHandler), Directories: st.Directories, Queue: doctor.QueueFacts{Known: true}, Server: doctor.ServerFacts{Running: true}})
+		facts := surroundings.Gather(t.Context(), cfg, surroundings.Options{Logger: slog.New(slog.DiscardHandler), Directories: st.Directories, Queue: doctor.QueueFacts{Known: true}, Server: doctor.ServerFacts{Running: true}})
 		for _, f := range doctor.Examine(facts) {
 			if f.Check == "directory" {
 				text += f.State.String() + " " + f.Subject + ": " + f.What + "\n"

@@ -5,12 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"sallyport/internal/config"
 	"sallyport/internal/mail"
-	"sallyport/internal/operate/doctor"
-	"sallyport/internal/returnpath"
 )
 
 const stated = `hostname = "mx.local.test"
@@ -41,35 +38,6 @@ func load(t *testing.T, text string) config.Config {
 		t.Fatal(err)
 	}
 	return cfg
-}
-
-// How far signing has come is a matter of the note: it is to be watched until bounces
-// without a signature are refused, and wrong where nobody can read it.
-func TestHowFarSigningHasCome(t *testing.T) {
-	cfg, now := load(t, stated), time.Now()
-	note := returnpath.NoteIn(cfg.KeysDir())
-	for _, c := range []struct {
-		days int
-		want doctor.State
-	}{{0, doctor.Note}, {-1, doctor.Note}, {-20, doctor.Fine}} {
-		if c.days != 0 {
-			if err := note.Begin(now.AddDate(0, 0, c.days)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if found := examineReturnPath(cfg, now); len(found) != 1 || found[0].State != c.want {
-			t.Errorf("after %d days: %+v", -c.days, found)
-		}
-	}
-	if err := os.WriteFile(string(note), []byte("yesterday\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if found := examineReturnPath(cfg, now); len(found) != 1 || found[0].State != doctor.Wrong || found[0].Remedy == "" {
-		t.Errorf("the doctor finds %+v", found)
-	}
-	if found := examineReturnPath(load(t, strings.Replace(stated, "require", "off", 1)), now); found != nil {
-		t.Errorf("of nothing that is signed: %+v", found)
-	}
 }
 
 // The directory is that of the file and of what the file names; a list that
@@ -103,16 +71,4 @@ func mailOf(t *testing.T, s string) mail.Address {
 		t.Fatal(err)
 	}
 	return a
-}
-
-// Binding that only reports is to be watched, for the doctor and for a check.
-func TestHowSendersAreBound(t *testing.T) {
-	cfg := load(t, stated)
-	if w := BindingWarning(cfg); w != "" || examineBinding(cfg)[0].State != doctor.Fine {
-		t.Errorf("%q, %+v", w, examineBinding(cfg))
-	}
-	cfg = load(t, stated+"\n[submission]\nsender_binding = \"report\"\n")
-	if f := examineBinding(cfg)[0]; BindingWarning(cfg) == "" || f.State != doctor.Warning || f.Remedy == "" {
-		t.Errorf("%q, %+v", BindingWarning(cfg), f)
-	}
 }

@@ -1,4 +1,6 @@
-package survey
+// Package surroundings looks at what is around the server of a configuration, for a doctor: its
+// doors, the DNS, next hops, helpers, files, and lists that it asks.
+package surroundings
 
 import (
 	"context"
@@ -25,8 +27,8 @@ import (
 	"sallyport/internal/trust/guard"
 )
 
-// DoctorOptions say how far a doctor looks.
-type DoctorOptions struct {
+// Options say how far a doctor looks.
+type Options struct {
 	Logger *slog.Logger
 	// Keys are the keys that sign mail; KeysFault says why they are not known, "": they are.
 	Keys      []operate.DKIMKey
@@ -52,7 +54,7 @@ type DoctorOptions struct {
 }
 
 // Gather looks at a configuration's surroundings, as package gather promises.
-func Gather(ctx context.Context, cfg config.Config, d DoctorOptions) doctor.Facts {
+func Gather(ctx context.Context, cfg config.Config, d Options) doctor.Facts {
 	now := time.Now()
 	g := gather.Options{
 		Now: now, Hostname: cfg.Hostname, Own: mx.OwnAddresses(cfg.Literals, d.Logger), Domains: ourDomains(cfg, d.Domains), Listeners: doctorListeners(cfg),

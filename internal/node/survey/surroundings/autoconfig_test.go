@@ -1,4 +1,4 @@
-package survey
+package surroundings
 
 import (
 	"errors"
