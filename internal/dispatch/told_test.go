@@ -175,3 +175,23 @@ func TestAFailedReportIsToldAsOne(t *testing.T) {
 		d.answered(c, a)
 	}
 }
+
+// Why a message goes nowhere is told in words, and that the disk is nearly full is a reason to come
+// again.
+func TestWhyAMessageGoesNowhere(t *testing.T) {
+	if got := unreachable(to(t, "x@local.test")); got != "its domain local.test is not configured any more" {
+		t.Errorf("%q", got)
+	}
+	if got := unreachable(outbound(t, "a@x.test", spool.StatePending)); got != "nothing says how a@x.test is reached" {
+		t.Errorf("%q", got)
+	}
+	if got := unreachable(to(t, "x@local.test")); strings.Contains(got, "nothing says") {
+		t.Errorf("%q", got)
+	}
+	if r := diskLow(); r.Code != 452 || r.Enhanced.String() != "4.3.1" || !strings.Contains(r.Text, "nearly full") {
+		t.Errorf("%v", r)
+	}
+	if got := host(aPath(t, "x@[192.0.2.1]")); got != "[192.0.2.1]" {
+		t.Errorf("%q", got)
+	}
+}
