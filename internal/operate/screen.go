@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"time"
@@ -104,7 +105,7 @@ func (op *Operator) ScreenTest(ctx context.Context, _ Caller, r ScreenVisitor) (
 func (r ScreenVisitor) visitor() (v access.Visitor, err error) {
 	v.Hello = r.Hello
 	if v.Client, err = netip.ParseAddr(r.Client); err != nil {
-		return v, err
+		return v, fmt.Errorf("%q: an address of IPv4 or IPv6 stands here, as that from which somebody connects", r.Client)
 	}
 	if r.From != "" {
 		from := r.From

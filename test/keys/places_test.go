@@ -41,6 +41,9 @@ func TestPlaces(t *testing.T) {
 	if a.AS != 64501 || a.Country != "ZZ" || a.Verdict != "take" || a.Line != 1 {
 		t.Errorf("a person is told %+v", a)
 	}
+	if _, err := s.Operator().ScreenTest(t.Context(), operate.Self(), operate.ScreenVisitor{Client: "mail.far.test"}); err == nil || !strings.Contains(err.Error(), `"mail.far.test": an address of IPv4 or IPv6 stands here`) {
+		t.Errorf("who tests a name is told %v", err)
+	}
 	s.file("as.mmdb", "broken")
 	if answer, err := s.Reload(t.Context(), "test"); err == nil && len(answer.Faults) == 0 {
 		t.Error("a broken file is taken at a reload")

@@ -288,16 +288,21 @@ func (k *walker) transport() {
 }
 
 func (k *walker) answer(v gate.Verdict) Answer {
-	k.say(StageNotWalked, "%s", notWalked(k.q.Door, v))
+	k.say(StageNotWalked, "%s", notWalked(k.q, v))
 	return Answer{Steps: k.steps, Action: v.Action.String(), Rule: v.Rule, Reply: v.Reply.String(), Remedy: k.remedy(v.Rule)}
 }
 
-func notWalked(d gate.Door, v gate.Verdict) string {
+func notWalked(q Question, v gate.Verdict) string {
 	switch {
 	case v.Action != gate.AcceptLocal && v.Action != gate.Relay:
 		return "what the moment adds could only refuse as well: limits, guesses, room on the disk"
-	case d == gate.DoorMX:
-		return "what depends on the moment (limits, room on the disk) and on the message (SPF, DKIM, DMARC, filters, sizes), which can still refuse"
+	case q.Door == gate.DoorMX:
+		who := "ADDRESS"
+		if q.Client.IsValid() {
+			who = q.Client.String()
+		}
+		return "who is kept out on port 25, by your list and those of others, of which `sallyport screen test " + who +
+			"` tells (with --hello, --from and --to); what depends on the moment (limits, room on the disk) and on the message (SPF, DKIM, DMARC, filters, sizes), which can still refuse"
 	}
 	return "what depends on the moment (limits and budgets, guesses, containment, room on the disk) and on the message (the authors in its header must be the account's too; filters, sizes), which can still refuse"
 }
