@@ -174,6 +174,8 @@ type setup struct {
 	screen intake.Screen
 	// inflow bounds what networks bring and mailboxes take; zero: the defaults.
 	inflow inflow.Limits
+	// room is what mailboxes may hold; nil: as much as comes.
+	room inflow.Room
 	// desk bounds what one account may have; zero: the default.
 	desk signin.Limits
 	// networks knows networks that sign in; nil: there are none.
@@ -223,7 +225,7 @@ func newWorldOf(t *testing.T, s setup) *world {
 	if s.inflow == (inflow.Limits{}) {
 		s.inflow = inflow.DefaultLimits()
 	}
-	w.inflow, err = inflow.Open(t.Context(), w.st, inflow.Options{Limits: s.inflow, Now: w.clock, Logger: log})
+	w.inflow, err = inflow.Open(t.Context(), w.st, inflow.Options{Limits: s.inflow, Room: s.room, Now: w.clock, Logger: log})
 	must(t, err)
 	w.most = budget.Limits{Hour: 1 << 20, Day: 1 << 20}
 	w.findings, err = review.Open(t.Context(), w.st, review.Options{Limits: review.DefaultLimits(), Now: w.clock, Logger: log})
