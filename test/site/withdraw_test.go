@@ -77,6 +77,16 @@ func TestAFreezeReachesMailThatWaitsForItsNextHop(t *testing.T) {
 	}
 }
 
+// slowly is a connection on which each answer takes a while, so that a long queue does not leave
+// before anybody can freeze it.
+type slowly struct{ net.Conn }
+
+// Read waits, and reads.
+func (c slowly) Read(b []byte) (int, error) {
+	time.Sleep(20 * time.Millisecond)
+	return c.Conn.Read(b)
+}
+
 // N07: an account is frozen while thousands of its messages leave: within a second of the command none leaves any
 // more but those that are on the wire, all others are held, and the mail of others flows. SALLYPORT_FREEZE is
 // how many there are.
@@ -91,7 +101,8 @@ func TestAFreezeAmongThousands(t *testing.T) {
 	o.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		select {
 		case <-awake:
-			return s.Dial(ctx, network, addr)
+			c, err := s.Dial(ctx, network, addr)
+			return slowly{c}, err
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
