@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/bind"
 	"sallyport/internal/intake"
 	"sallyport/internal/mail"
 	"sallyport/internal/signin"
@@ -109,4 +110,33 @@ func TestSendmailDoorSharesTheSessions(t *testing.T) {
 	if c, r := w.local(1000); c == nil {
 		t.Errorf("%v", r)
 	}
+}
+
+// Where nobody says which account a user has, he has none, and is told so by his number.
+func TestAUserOfWhomNobodyKnows(t *testing.T) {
+	w := newWorld(t)
+	for name, know := range map[string]func(uint32) intake.LocalUser{
+		"uid 7":         nil,
+		"carol (uid 7)": func(uint32) intake.LocalUser { return intake.LocalUser{Name: "carol"} },
+	} {
+		w.in.LocalUser = know
+		s, r := w.in.Connect(t.Context(), server.Conn{ID: "l", Kind: server.KindSendmail, Started: w.now, UID: 7, End: func() {}})
+		if s != nil || r.Code != 554 || r.Text != name+": this user has no account to send as" {
+			t.Errorf("%v", r)
+		}
+		if f := w.oneFact("local-user-unknown"); !f.stranger || f.Text != name {
+			t.Errorf("%+v", f)
+		}
+	}
+}
+
+// Whose name is not the account's is not reported but refused where it is not ours either.
+func TestAForeignSenderIsNeverReported(t *testing.T) {
+	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), binding: bind.Report})
+	c := w.signedIn("alice@local.test")
+	c.want(c.from("<x@far.test>"), 553)
+	if f := w.oneFact("sender-not-owned"); f.Reply.Code != 553 || f.Sender != "<x@far.test>" {
+		t.Errorf("%+v", f)
+	}
+	c.want(c.from("<bob@local.test>"), 250)
 }
