@@ -1,0 +1,117 @@
+package doors_test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/internal/access/partner"
+	localdoor "sallyport/internal/local/door"
+	"sallyport/internal/operate"
+	"sallyport/test/site"
+)
+
+// greeting is the first line at a door, after what is said first.
+func greeting(t *testing.T, network, at, first string) string {
+	t.Helper()
+	c, err := net.Dial(network, at)
+	site.Must(t, err)
+	defer c.Close()
+	site.Must(t, c.SetDeadline(time.Now().Add(20*time.Second)))
+	_, err = fmt.Fprint(c, first)
+	site.Must(t, err)
+	line, err := bufio.NewReader(c).ReadString('\n')
+	site.Must(t, err)
+	return line
+}
+
+// Every place that a configuration names is bound, and who is served there is who belongs there;
+// a reload adds a door and closes one, and what ends leaves no place open.
+func TestEveryDoorAnswers(t *testing.T) {
+	site.NoLeaks(t)
+	dir, err := os.MkdirTemp("", "doors") // a socket's path is short
+	site.Must(t, err)
+	defer os.RemoveAll(dir)
+	in := func(name string) string { return filepath.Join(dir, name) }
+	own, err := user.LookupGroupId(fmt.Sprint(os.Getegid()))
+	site.Must(t, err)
+	s := site.New(t, nil)
+	text := strings.Replace(site.Text, "[listen]", fmt.Sprintf("[listen]\nsendmail = %q", in("s")), 1) + fmt.Sprintf(
+		"[authentication]\ncheck = \"off\"\n[sendmail.users]\n%d = \"alice@local.test\"\n[helpers]\nsocket = %q\ngroup = %q\n[checkpassword]\nsocket = %q\ngroup = %q\n", os.Geteuid(), in("h"), own.Name, in("c"), own.Name)
+	s.Configure(text)
+	n := s.Start()
+	s.Populate(n.Node)
+	a := n.Addrs()
+	for _, at := range []string{a.MX[0], a.Submission[0]} {
+		if got := greeting(t, "tcp", at, ""); !strings.HasPrefix(got, "220 mx.local.test") {
+			t.Errorf("%s: %q", at, got)
+		}
+	}
+	if got := greeting(t, "tcp", a.IMAP[0], ""); !strings.HasPrefix(got, "* OK") {
+		t.Errorf("imap: %q", got)
+	}
+	if got := greeting(t, "tcp", a.POP3[0], ""); !strings.HasPrefix(got, "+OK") {
+		t.Errorf("pop3: %q", got)
+	}
+	if got := greeting(t, "unix", a.Sendmail, localdoor.HelloSMTP+"\r\n"); a.Sendmail != in("s") || !strings.HasPrefix(got, "220 ") {
+		t.Errorf("sendmail: %q", got)
+	}
+	c := s.SignIn(n, true, "alice@local.test")
+	if r := c.Send("alice@local.test", site.Message("one", "alice@local.test", 300), "bob@local.test"); !strings.HasPrefix(r, "250") {
+		t.Error(r)
+	}
+	sockets(t, s, n, in("h"), in("c"))
+
+	s.Write(strings.Replace(text, "pop3 = [\"127.0.0.1:0\"]\n", "", 1))
+	s.Reload(n)
+	if now := n.Addrs(); len(now.POP3) != 0 || !slices.Equal(now.IMAP, a.IMAP) || !slices.Equal(now.MX, a.MX) {
+		t.Errorf("after a reload: %+v", now)
+	}
+	if nc, err := net.Dial("tcp", a.POP3[0]); err == nil {
+		nc.Close()
+		t.Error("a door that is gone is still open")
+	}
+	n.Stopped()
+	for network, at := range map[string]string{"tcp": a.MX[0], "unix": in("h")} {
+		if nc, err := net.Dial(network, at); err == nil {
+			nc.Close()
+			t.Errorf("%s is still open", at)
+		}
+	}
+}
+
+// sockets asks what the operator's, the helpers' and the partner's socket answer.
+func sockets(t *testing.T, s *site.Site, n *site.Running, helpers, partners string) {
+	t.Helper()
+	dial := func(path string) *operate.Client {
+		c, err := operate.Dial(t.Context(), path)
+		site.Must(t, err)
+		return c
+	}
+	for _, path := range []string{s.Config.Socket(), helpers} {
+		status, err := dial(path).Status(t.Context())
+		site.Must(t, err)
+		if got := status.Server.Listen; len(got) != 8 || len(got["mx"]) != 1 || len(got["sendmail"]) != 1 || got["imaps"][0] != n.Addrs().IMAPS[0] {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+	asked := partner.Login{User: "alice@local.test", Password: site.Password, Remote: netip.MustParseAddr("192.0.2.7"), Service: "imap", Mechanism: "PLAIN", Secured: true}
+	if a, err := dial(partners).SignIn(t.Context(), asked); err != nil || a.Account != "alice@local.test" {
+		t.Errorf("%+v, %v", a, err)
+	}
+	asked.Password += "x"
+	if a, err := dial(partners).SignIn(t.Context(), asked); err != nil || a.Account != "" {
+		t.Errorf("with another password: %+v, %v", a, err)
+	}
+	if _, err := dial(partners).Status(t.Context()); err == nil {
+		t.Error("a partner reads the status")
+	}
+}

@@ -1,0 +1,230 @@
+package doors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"sallyport/internal/access"
+	"sallyport/internal/accounts"
+	"sallyport/internal/auth/dkim"
+	"sallyport/internal/config"
+	"sallyport/internal/directory"
+	"sallyport/internal/mail"
+	"sallyport/internal/node/datafolder"
+	"sallyport/internal/node/settings"
+	"sallyport/internal/smtp/server"
+)
+
+const text = `hostname = "mx.local.test"
+data = "data"
+listen.mx = ["127.0.0.1:2525", "127.0.0.1:2526"]
+listen.imaps = ["127.0.0.1:2993"]
+listen.sendmail = "s.sock"
+acme.agree = "yes"
+acme.listen = ["127.0.0.1:9080"]
+metrics.listen = ["127.0.0.1:9025"]
+tls_policy.listen = ["127.0.0.1:9443"]
+autoconfig.listen = ["127.0.0.1:9443", "127.0.0.1:9444"]
+[domain."local.test"]
+deliver = "maildir"
+`
+
+const small = "hostname = \"mx.local.test\"\ndata = \"data\"\nlisten.mx = [%q]\n[domain.\"local.test\"]\ndeliver = \"maildir\"\n"
+
+func load(t *testing.T, text string) config.Config {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "sallyport.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func of(cfg config.Config, sockets ...Socket) *Doors {
+	return New(Options{World: settings.World{}.Complete(), Config: func() config.Config { return cfg }, Sockets: sockets})
+}
+
+// A configuration says in one place where everything listens; an address that two web servers
+// share is bound once.
+func TestPlaces(t *testing.T) {
+	cfg := load(t, text)
+	var got []string
+	for _, p := range places(cfg) {
+		got = append(got, fmt.Sprintf("%s %s %s %v", p.Service, p.Name, strings.TrimPrefix(p.String(), filepath.Dir(cfg.File)+"/"), p.Handed))
+	}
+	want := []string{
+		"mx listen.mx[0] 127.0.0.1:2525 true", "mx listen.mx[1] 127.0.0.1:2526 true", "imaps listen.imaps[0] 127.0.0.1:2993 true",
+		"sendmail listen.sendmail s.sock false", "admin data " + strings.TrimPrefix(cfg.Socket(), filepath.Dir(cfg.File)+"/") + " false",
+		"metrics metrics.listen[0] 127.0.0.1:9025 false", "tls_policy tls_policy.listen[0] 127.0.0.1:9443 false", "tls_policy autoconfig.listen[1] 127.0.0.1:9444 false",
+		"acme acme.listen[0] 127.0.0.1:9080 true",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if got := postingKinds(cfg); !slices.Equal(got, []server.Kind{server.KindMX, server.KindSendmail}) {
+		t.Errorf("mail is taken at %v", got)
+	}
+	if got := readingKinds(cfg); !slices.Equal(got, []access.Kind{access.KindIMAPS}) {
+		t.Errorf("mailboxes are read at %v", got)
+	}
+	if bound, err := Early(t.Context(), cfg); err != nil || len(bound) != 0 {
+		t.Errorf("of ports that anybody may bind: %v, %v", bound, err)
+	}
+}
+
+func listener(t *testing.T) net.Listener {
+	t.Helper()
+	at, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { at.Close() })
+	return at
+}
+
+// What somebody else should have opened, and did not or should not have, is a fault of its key,
+// with the unit to be changed.
+func TestHandedSockets(t *testing.T) {
+	cfg, at := load(t, fmt.Sprintf(small, "127.0.0.1:2525")), listener(t)
+	advice := func(running bool, service string) (all []string) {
+		_, err := of(cfg, Socket{Service: service, Listener: at}).listen(t.Context(), cfg, running)
+		for _, f := range settings.Faults(err) {
+			all = append(all, f.Text+": "+f.Hint)
+		}
+		return all
+	}
+	for _, c := range []struct {
+		service string
+		running bool
+		want    []string // of each fault
+	}{
+		{"mx", false, []string{"listen.mx[0]: systemd opens the listeners of this server: change ListenStream= in sallyport-mx.socket", "listen.mx: systemd opens the listeners of this server: change ListenStream="}},
+		{"imap", false, []string{"listen.mx[0]: systemd opens the listeners of this server, and none of this door: systemctl enable", "listen.imap: systemd opens the listeners of this server: change"}},
+		{"acme", true, []string{"listen.mx[0]: systemd opens the listeners of this server, and none of this door: systemctl stop", "acme.listen: systemd opens the listeners of this server: change"}},
+	} {
+		got := advice(c.running, c.service)
+		if !slices.EqualFunc(got, c.want, strings.HasPrefix) {
+			t.Errorf("%s, %v: %q", c.service, c.running, got)
+		}
+	}
+	cfg = load(t, fmt.Sprintf(small, at.Addr().String()))
+	if change, err := of(cfg, Socket{Service: "mx", Listener: at}).listen(t.Context(), cfg, false); change != nil || err != nil {
+		t.Errorf("what was handed over as it should: %v, %v", change, err)
+	}
+}
+
+// An address in use is told at its key, with what helps in a running server; nothing stays bound.
+func TestAddressInUse(t *testing.T) {
+	taken := listener(t).Addr().String()
+	cfg := load(t, fmt.Sprintf(small, taken))
+	d := of(cfg)
+	if err := d.Listen(t.Context()); err == nil || !strings.Contains(err.Error(), "sallyport.toml:3:") {
+		t.Errorf("%v", err)
+	}
+	if len(d.Addrs().MX) != 0 || d.Listening() != nil {
+		t.Errorf("bound are %+v", d.Addrs())
+	}
+	_, err := d.listen(t.Context(), cfg, true)
+	if f := settings.Faults(err); len(f) != 1 || f[0].Text != "listen.mx[0]" || !strings.Contains(f[0].Hint, "restart") {
+		t.Errorf("%v", err)
+	}
+	other := load(t, fmt.Sprintf(small, "127.0.0.1:0"))
+	d = of(other)
+	if err := d.Listen(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	at := d.Addrs().MX
+	if told := d.Listening(); len(at) != 1 || len(told) != 1 || told[0].Name != "mx" || told[0].Value != at[0] {
+		t.Errorf("%v, %v", at, told)
+	}
+	if table := d.Table(); !slices.Equal(table["mx"], at) || len(table) != 3 {
+		t.Errorf("%v", table) // doors that take mail are shown where they are closed, others are not
+	}
+	if ln := d.Of(serviceAdmin); len(ln) != 1 {
+		t.Errorf("%d sockets of the operator", len(ln))
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	if c, err := net.Dial("tcp", at[0]); err == nil {
+		c.Close()
+		t.Error("still open")
+	}
+}
+
+// A balancer's word of an address makes nobody a client that may do without TLS.
+func TestClear(t *testing.T) {
+	d := of(load(t, fmt.Sprintf(small, "127.0.0.1:0")))
+	d.to.Clear = func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.7") }
+	near, balancer := netip.MustParseAddrPort("192.0.2.7:1"), netip.MustParseAddrPort("192.0.2.1:1")
+	for _, c := range []struct {
+		remote, balancer netip.AddrPort
+		want             bool
+	}{
+		{near, netip.AddrPort{}, true}, {netip.MustParseAddrPort("[::ffff:192.0.2.7]:1"), netip.AddrPort{}, true},
+		{near, balancer, false}, {balancer, netip.AddrPort{}, false},
+	} {
+		if got := d.clear(server.Conn{Remote: c.remote, Balancer: c.balancer}); got != c.want {
+			t.Errorf("%v by %v: %v", c.remote, c.balancer, got)
+		}
+	}
+}
+
+// Mailboxes are read of domains that are kept here, and of no others; a user of the host sends as
+// the account of his name where there is one.
+func TestWhoseMailIsHere(t *testing.T) {
+	cfg := load(t, fmt.Sprintf(small, "127.0.0.1:0")+"[sendmail.users]\n4711 = \"alice@local.test\"\n")
+	d := of(cfg)
+	data, err := datafolder.Open(t.Context(), cfg, datafolder.Options{
+		World: settings.World{}.Complete(), FS: vfs.Default, Version: "test", Overlap: func() time.Duration { return time.Hour },
+		Find: func(context.Context, []dkim.KeyName) map[dkim.KeyName]dkim.Found { return nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer data.Close()
+	var here, behind mail.Address
+	for at, name := range map[*mail.Address]string{&here: "alice@local.test", &behind: "bob@behind.test"} {
+		if *at, err = mail.ParseAddress(name, mail.ASCII); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := data.Accounts.Add(t.Context(), here, "a long password", accounts.Sending{Role: accounts.RolePerson}, nil); err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := directory.NewSnapshot(directory.Config{Hostname: cfg.Hostname, Domains: []directory.Domain{{Name: here.Domain(), Deliver: directory.DeliverMaildir}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.to.Data, d.to.Directory = data, func() *directory.Snapshot { return snapshot }
+	if u, err := d.mailboxes(t.Context(), here); err != nil || u == nil {
+		t.Errorf("of an account here: %v", err)
+	}
+	if u, err := d.mailboxes(t.Context(), behind); !errors.Is(err, errNotHere) || u != nil {
+		t.Errorf("of an account elsewhere: %v", err)
+	}
+	if u := d.LocalUser(4711); u.Account != here || u.Why != "" {
+		t.Errorf("a user with an account: %+v", u)
+	}
+	if u := d.LocalUser(4712); !u.Account.IsZero() || u.Why == "" {
+		t.Errorf("a user without: %+v", u)
+	}
+}
