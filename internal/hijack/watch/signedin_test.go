@@ -197,6 +197,81 @@ func TestHonestPlaces(t *testing.T) {
 	}
 }
 
+// A program whose provider reads from its cloud comes from several networks of it. Two to four that are new
+// contain nobody, beside what the account has; the fifth within ten minutes does, and once a person
+// said that it was no thief, those are known.
+func TestAReaderInACloud(t *testing.T) {
+	for news := 2; news <= 5; news++ {
+		t.Run(fmt.Sprint(news), func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.o.Limits.Origins = 100
+			alice := addr(t, "alice@local.test")
+			come := func(network, program string, reads bool) {
+				w.SignedIn(t.Context(), Act{Account: alice, Network: network, Program: program, Reads: reads})
+			}
+			own := func() {
+				come("192.0.2.0/24", "desk", true)
+				come("192.0.2.0/24", "desk smtp", false)
+				come("198.51.100.0/24", "telephone", true)
+			}
+			own()
+			w.pass(30 * 24 * time.Hour)
+			round := func(n int) {
+				for i := range n {
+					come(fmt.Sprintf("40.%d.1.0/24", 90+i), "cloud", true)
+					own()
+					w.pass(2 * time.Minute)
+				}
+			}
+			round(news)
+			if contained := len(w.found) > 0; contained != (news == 5) {
+				t.Fatalf("contained: %v", contained)
+			}
+			if news < 5 {
+				return
+			}
+			began := w.time().Add(-time.Hour)
+			s, err := w.Clearing(alice, began, true)(t.Context())
+			must(t, err)
+			_, err = w.st.Apply(t.Context(), store.Tx{Mutations: s.Mutations}, store.Durable)
+			must(t, err)
+			must(t, s.Done(nil))
+			delete(w.roles, alice.Key())
+			for range 3 {
+				round(news)
+			}
+			if round(news + 4); len(w.found) > 1 {
+				t.Error("what a person vouched for is strange again")
+			}
+		})
+	}
+}
+
+// New places that follow each other in peace contain nobody; docs/hijack.md tells what does.
+func TestPlacesOneAfterAnother(t *testing.T) {
+	for every, want := range map[time.Duration]int{2 * time.Minute: 5, 5 * time.Minute: 7, 10 * time.Minute: 29, 12 * time.Minute: 0} {
+		t.Run(every.String(), func(t *testing.T) {
+			w := newWorld(t, nil)
+			w.o.Limits.Origins = 1000
+			come := func(network string) {
+				w.SignedIn(t.Context(), Act{Account: addr(t, "alice@local.test"), Network: network, Program: "cloud", Reads: true})
+			}
+			come("192.0.2.0/24")
+			w.pass(30 * 24 * time.Hour)
+			at := 0
+			for n := 1; n <= 200 && at == 0; n++ {
+				if come(fmt.Sprintf("40.%d.1.0/24", n)); len(w.found) > 0 {
+					at = n
+				}
+				w.pass(every)
+			}
+			if at != want {
+				t.Errorf("contained at place %d, not %d", at, want)
+			}
+		})
+	}
+}
+
 // Networks that an account had when nobody noted places are no new ones.
 func TestPlacesOfBefore(t *testing.T) {
 	w := newWorld(t, nil)
