@@ -170,9 +170,10 @@ func TestHonestPlaces(t *testing.T) {
 	}
 	const sends = 2 * time.Minute // between two that send, when all have read
 	for name, day := range map[string][]come{
-		"five new machines at once, on the first day":    {{0, 0, 0}, {1, 1, 0}, {2, 2, 0}, {3, 3, 0}, {4, 4, 0}},
-		"one of them in two places":                      {{0, 0, 0}, {1, 1, 0}, {2, 2, 0}, {2, 0, 0}, {3, 0, 0}, {4, 4, 0}},
-		"one telephone through all within the half hour": {{0, 0, 0}, {1, 0, 7 * time.Minute}, {2, 0, 7 * time.Minute}, {3, 0, 7 * time.Minute}, {4, 0, 7 * time.Minute}},
+		"five new machines at once, on the first day":              {{0, 0, 0}, {1, 1, 0}, {2, 2, 0}, {3, 3, 0}, {4, 4, 0}},
+		"one of them in two places":                                {{0, 0, 0}, {1, 1, 0}, {2, 2, 0}, {2, 0, 0}, {3, 0, 0}, {4, 4, 0}},
+		"one telephone through all within the half hour":           {{0, 0, 0}, {1, 0, 7 * time.Minute}, {2, 0, 7 * time.Minute}, {3, 0, 7 * time.Minute}, {4, 0, 7 * time.Minute}},
+		"one telephone with IPv4 and IPv6, at home and on the way": {{0, 0, 0}, {4, 0, 0}, {1, 0, time.Minute}, {2, 0, 0}, {0, 0, time.Minute}, {4, 0, 0}},
 		"a telephone and a computer, by turns": {{0, 0, 0}, {0, 1, 0}, {1, 0, time.Minute}, {0, 1, time.Minute}, {2, 0, time.Minute},
 			{1, 1, time.Minute}, {3, 0, time.Minute}, {3, 1, 0}, {0, 1, time.Minute}},
 	} {
