@@ -29,9 +29,6 @@ func (t *transaction) allowed(ctx context.Context, deliveries int, to mail.Addre
 	if v.OK {
 		return mail.Reply{}, true
 	}
-	if v.Rule == "" {
-		v.Rule = budget.RuleHour // a verdict without a rule refuses all the same
-	}
 	if alarm {
 		t.alarm(ctx, v)
 	}

@@ -62,7 +62,7 @@ func (t *transaction) reportAuthors(v bind.Verdict) bind.Verdict {
 // reported counts the names of a message that is taken although they are not its account's;
 // what it returns becomes durable with the message.
 func (t *transaction) reported() []store.Mutation {
-	if t.s.in.Findings == nil || len(t.notOwned) == 0 {
+	if t.s.in.Findings == nil {
 		return nil
 	}
 	return t.s.in.Findings.Used(t.s.account().Address, true, t.dir.IsOurs, t.notOwned...)
@@ -70,15 +70,15 @@ func (t *transaction) reported() []store.Mutation {
 
 // keepReported writes by itself what reported returns, of a message that enters no queue.
 func (t *transaction) keepReported(ctx context.Context) {
-	if all := t.reported(); len(all) > 0 {
-		t.s.in.Findings.Keep(ctx, all)
+	if t.s.in.Findings != nil {
+		t.s.in.Findings.Keep(ctx, t.reported())
 	}
 }
 
 // refusedNames keeps the names of a message that was refused for one of them.
 func (s *session) refusedNames(ctx context.Context, rule string, dir *directory.Snapshot, uses []bind.Use) {
 	switch {
-	case s.in.Findings == nil || len(uses) == 0:
+	case s.in.Findings == nil:
 	case rule == string(gate.RuleSenderNotOwned), rule == string(bind.RuleAuthorNotOwned),
 		rule == string(bind.RuleSenderFieldAlien), rule == string(bind.RuleResentNotOwned):
 		s.in.Findings.Keep(ctx, s.in.Findings.Used(s.account().Address, false, dir.IsOurs, uses...))

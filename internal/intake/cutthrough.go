@@ -84,8 +84,8 @@ func (t *transaction) cutThrough(ctx context.Context, l letter.Content, c conten
 
 // cutServer returns the server behind us that a delivery is offered to at once.
 func (t *transaction) cutServer(d spool.Delivery) (directory.Server, bool) {
-	own, ok := t.dir.Domain(d.Mailbox.Domain())
-	cut := ok && d.Kind == spool.KindLocal && own.Deliver.Behind() && own.CutThrough && t.s.in.Offers != nil
+	own, _ := t.dir.Domain(d.Mailbox.Domain())
+	cut := d.Kind == spool.KindLocal && own.Deliver.Behind() && own.CutThrough && t.s.in.Offers != nil
 	// A forward is carried out by dispatch, which then delivers the copy as well.
 	_, forwarded := t.dir.Forwards(d.Mailbox)
 	return own.Server, cut && !forwarded

@@ -46,7 +46,7 @@ func (s *session) networkCounts() bool {
 // the account's; who gives another is asked to sign in. What it does else is told to who guards
 // the networks. It returns a refusal, or none.
 func (s *session) ofNetwork(ctx context.Context, from mail.ReversePath) (r mail.Reply) {
-	if s.in.Networks == nil || !s.anonymous() {
+	if !s.anonymous() {
 		return r
 	}
 	dir := s.in.Directory()
@@ -78,10 +78,10 @@ func (s *session) leaveNetwork() {
 
 // foreignDomain is the domain of a sender that is not ours; "": there is none.
 func foreignDomain(o gate.Ownership, from mail.ReversePath) string {
-	a, named := from.Address()
-	if !named || o != gate.OwnershipForeign {
+	if o != gate.OwnershipForeign {
 		return ""
 	}
+	a, _ := from.Address()
 	return a.Domain().ASCII()
 }
 

@@ -35,7 +35,7 @@ func (t *transaction) international(ctx context.Context, ways []spool.Delivery) 
 	defer cancel()
 	for _, w := range ways {
 		d, ok := t.dir.Domain(w.Mailbox.Domain())
-		if w.Kind != spool.KindLocal || !ok || !d.Deliver.Behind() {
+		if !ok || !d.Deliver.Behind() { // what leaves has no mailbox
 			continue
 		}
 		switch takes, known := t.s.in.International.International(ctx, d, w.Mailbox); {
@@ -59,7 +59,7 @@ func (t *transaction) takesHeader(ctx context.Context) error {
 	asked := map[string]bool{}
 	for _, w := range t.draft.Deliveries() {
 		d, ok := t.dir.Domain(w.Mailbox.Domain())
-		if w.Kind != spool.KindLocal || !ok || d.Deliver != directory.DeliverSMTP || asked[d.Name.ASCII()] {
+		if !ok || d.Deliver != directory.DeliverSMTP || asked[d.Name.ASCII()] {
 			continue
 		}
 		asked[d.Name.ASCII()] = true
@@ -79,14 +79,10 @@ const maxHeard = 10
 // decide has the gate judge a recipient. A server behind us is asked only when
 // nothing but its answer is missing.
 func (t *transaction) decide(ctx context.Context, m returnpath.Reading) (letter.Judged, []letter.Heard) {
-	class := t.class(m)
-	if len(class.Ask) == 0 {
-		return t.draft.Judge(m.Address, class, nil), nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, t.limit.AskTime)
 	defer cancel()
 	ask, said := letter.Asking(ctx, t.s.in.Recipients, t.dir, peer(t.s.conn))
-	j := t.draft.Judge(m.Address, class, ask)
+	j := t.draft.Judge(m.Address, t.class(m), ask)
 	return j, *said
 }
 
