@@ -87,7 +87,8 @@ func New(t testing.TB) *Tenant {
 	e.SMTP = ln.Addr().String()
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = e.smtp.Serve(ln) })
-	t.Cleanup(func() { e.token.Close(); e.smtp.Close(); wg.Wait() })
+	// A server that is closed before it serves does not know of its listener yet, and would serve on.
+	t.Cleanup(func() { e.token.Close(); e.smtp.Close(); ln.Close(); wg.Wait() })
 	return e
 }
 
