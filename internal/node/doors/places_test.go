@@ -23,6 +23,7 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/node/datafolder"
 	"sallyport/internal/node/settings"
+	"sallyport/internal/operate"
 	"sallyport/internal/smtp/server"
 )
 
@@ -146,16 +147,17 @@ func TestAddressInUse(t *testing.T) {
 	if f := settings.Faults(err); len(f) != 1 || f[0].Text != "listen.mx[0]" || !strings.Contains(f[0].Hint, "restart") {
 		t.Errorf("%v", err)
 	}
-	other := load(t, fmt.Sprintf(small, "127.0.0.1:0"))
+	other := load(t, strings.Replace(fmt.Sprintf(small, "127.0.0.1:0"), "[domain", "listen.sendmail = \"s\"\n[domain", 1))
 	d = of(other)
+	d.to.Operator = func() *operate.Operator { return nil } // nobody asks
 	if err := d.Listen(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	at := d.Addrs().MX
-	if told := d.Listening(); len(at) != 1 || len(told) != 1 || told[0].Name != "mx" || told[0].Value != at[0] {
+	if told := d.Listening(); len(at) != 1 || len(told) != 2 || told[0].Name != "mx" || told[0].Value != at[0] || told[1].Name != "sendmail" || told[1].Value != other.Sendmail.Socket {
 		t.Errorf("%v, %v", at, told)
 	}
-	if table := d.Table(); !slices.Equal(table["mx"], at) || len(table) != 3 {
+	if table := d.Table(); !slices.Equal(table["mx"], at) || len(table) != 4 {
 		t.Errorf("%v", table) // doors that take mail are shown where they are closed, others are not
 	}
 	if ln := d.Of(serviceAdmin); len(ln) != 1 {
