@@ -108,20 +108,27 @@ func (s *Sink) accept() {
 			return
 		}
 		s.mu.Lock()
-		if s.closed || s.o.Most > 0 && len(s.conns) >= s.o.Most {
-			s.mu.Unlock()
+		closed, full := s.closed, s.o.Most > 0 && len(s.conns) >= s.o.Most
+		if !closed && !full {
+			s.conns[c] = struct{}{}
+		}
+		s.mu.Unlock()
+		switch {
+		case closed:
 			_ = c.Close()
 			return
+		case full: // the next one may find a place
+			_ = c.Close()
+			continue
 		}
-		s.conns[c] = struct{}{}
-		s.mu.Unlock()
 		s.serving.Go(func() {
 			x := &session{sink: s, conn: c, in: bufio.NewReaderSize(c, maxLine), out: bufio.NewWriter(c)}
 			x.serve()
-			_ = c.Close()
+			// Whoever sees the end of it finds its place free.
 			s.mu.Lock()
 			delete(s.conns, c)
 			s.mu.Unlock()
+			_ = c.Close()
 		})
 	}
 }

@@ -3,6 +3,7 @@ package sink
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -17,7 +18,7 @@ func say(t *testing.T, at string, lines ...string) (replies []string) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
 	in := bufio.NewReader(c)
 	for i := -1; i < len(lines); i++ {
 		if i >= 0 {
@@ -32,7 +33,19 @@ func say(t *testing.T, at string, lines ...string) (replies []string) {
 		}
 		replies = append(replies, strings.TrimSpace(line)[:3])
 	}
+	leave(t, c)
 	return replies
+}
+
+// leave ends a connection, and returns once the sink has seen that.
+func leave(t *testing.T, c net.Conn) {
+	t.Helper()
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, c); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // It takes mail for whom it knows, keeps no more than it may, and serves no more at once.
@@ -61,21 +74,22 @@ func TestBounds(t *testing.T) {
 		t.Errorf("%+v", kept)
 	}
 	var open []net.Conn
-	// Who left has his place until that was seen.
-	for deadline := time.Now().Add(20 * time.Second); len(open) < 2; {
+	for range 2 {
 		c, err := net.Dial("tcp", s.Addr())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		if _, err := c.Read(make([]byte, 3)); err == nil {
-			open = append(open, c)
-		} else if time.Now().After(deadline) {
+		if _, err := c.Read(make([]byte, 3)); err != nil {
 			t.Fatal(err)
 		}
+		open = append(open, c)
 	}
 	if got := say(t, s.Addr()); got[0] != "closed" {
 		t.Errorf("a third at once: %q", got)
 	}
-	_ = open
+	leave(t, open[0])
+	if got := say(t, s.Addr()); got[0] != "220" {
+		t.Errorf("once one has left: %q", got)
+	}
 }
