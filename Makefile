@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, guides, proxies, networks, changes, freeze, flood, configs, walks, pkcs12, clients, thunderbird, moving, lint, vuln.
+# The rest: build, again, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, guides, proxies, networks, changes, freeze, flood, configs, walks, pkcs12, clients, thunderbird, moving, lint, vuln.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -16,7 +16,7 @@ OFFSET   ?= 0
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := certificate expiry hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients guides proxies screen networks changes freeze flood rollout hijack drill audit moving thunderbird
+.PHONY: run build test again quick-rooms unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients guides proxies screen networks changes freeze flood rollout hijack drill audit moving thunderbird
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -40,6 +40,18 @@ test: lint
 race:
 	./scripts/install-test-tools
 	CGO_ENABLED=1 go test -race -p 1 -timeout 60m ./...
+
+# Where they lie.
+quick-rooms:
+	@echo $(addprefix internal/,$(QUICK)) internal/intake
+
+# The whole suite RUNS times in a row, the race detector over QUICK with it, and nothing out of a cache: BESIDE
+# packages at once, three to four minutes a run. Prints what was red.
+RUNS   ?= 20
+BESIDE ?= 8
+again: lint
+	./scripts/install-test-tools
+	./scripts/again $(RUNS) $(BESIDE)
 
 race-quick:
 	CGO_ENABLED=1 go test -vet=off -race -timeout 5m $(addprefix ./internal/,$(QUICK))
