@@ -99,10 +99,6 @@ func begin(t testing.TB, of sizes) *site {
 	})
 	t.Logf("%d domains, %d aliases, %d networks and %d accounts are served after %.1f s", of.domains, of.aliases, of.networks, of.accounts, time.Since(began).Seconds())
 	c, err := operate.Dial(t.Context(), cfg.Socket())
-	// The doors of TCP answer before the last socket is there.
-	for end := time.Now().Add(20 * time.Second); err != nil && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		c, err = operate.Dial(t.Context(), cfg.Socket())
-	}
 	must(t, err)
 	t.Cleanup(c.Close)
 	pid, err := s.PID()

@@ -271,14 +271,19 @@ tls = "none"
 // Sendmail is the socket of the sendmail command, where Options.Sendmail asked for one.
 func (s *Server) Sendmail() string { return filepath.Join(s.dir, "sendmail.sock") }
 
-// Start starts the server and waits until every door answers. wrap is put before
-// the command line ("strace", "-o", ...). What it logs goes to server.log.
+// Start starts the server and waits until it serves: every door and every socket of this host
+// listens then. wrap is put before the command line ("strace", "-o", ...). What it logs goes to
+// server.log.
 func (s *Server) Start(ctx context.Context, wrap ...string) error {
 	log, err := os.OpenFile(s.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
+	before, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
 	args := append(wrap, s.binary, "serve", "-c", s.Config)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
@@ -293,37 +298,46 @@ func (s *Server) Start(ctx context.Context, wrap ...string) error {
 	s.mu.Lock()
 	s.cmd, s.done = cmd, done
 	s.mu.Unlock()
-	return s.ready(ctx, done)
+	return s.ready(ctx, before, done)
 }
 
 // LogFile returns the path of what the server logs.
 func (s *Server) LogFile() string { return filepath.Join(s.dir, "server.log") }
 
-// ready waits until every door accepts.
-func (s *Server) ready(ctx context.Context, done <-chan struct{}) error {
+// serving is in the line that the server logs once it listens everywhere. To ask at the doors
+// instead would tell of those alone that are asked, and they are not bound at one instant.
+const serving = `"msg":"serving"`
+
+// ready waits until the server says that it serves, in what it logged after before octets.
+func (s *Server) ready(ctx context.Context, before int64, done <-chan struct{}) error {
 	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
-	var doors []string
-	for _, all := range [][]string{s.Listen.MX, s.Listen.Submission, s.Listen.Submissions, s.Listen.IMAP, s.Listen.IMAPS, s.Listen.POP3, s.Listen.POP3S} {
-		doors = append(doors, all...)
-	}
-	for _, addr := range doors {
-		for {
-			c, err := net.DialTimeout("tcp", addr, time.Second)
-			if err == nil {
-				c.Close()
-				break
-			}
-			select {
-			case <-done:
-				return fmt.Errorf("rig: the server ended at once\n%s", s.LogTail())
-			case <-ctx.Done():
-				return fmt.Errorf("rig: %s does not answer: %w\n%s", addr, err, s.LogTail())
-			case <-time.After(pollInterval):
-			}
+	for {
+		said, err := s.loggedAfter(before)
+		if err != nil {
+			return err
+		}
+		if bytes.Contains(said, []byte(serving)) {
+			return nil
+		}
+		select {
+		case <-done:
+			return fmt.Errorf("rig: the server ended at once\n%s", s.LogTail())
+		case <-ctx.Done():
+			return fmt.Errorf("rig: the server does not serve: %w\n%s", ctx.Err(), s.LogTail())
+		case <-time.After(pollInterval):
 		}
 	}
-	return nil
+}
+
+// loggedAfter returns what the server logged after the first octets of its file.
+func (s *Server) loggedAfter(before int64) ([]byte, error) {
+	f, err := os.Open(s.LogFile())
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.NewSectionReader(f, before, 1<<30))
 }
 
 // LogTail returns the end of what the server logged, for a failing test.
