@@ -13,82 +13,8 @@ import (
 	"sallyport/internal/nexthop"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
+	"sallyport/internal/store/storetest"
 )
-
-// stumbling is a disk that fails once: at the operation numbered at, counted from 1,
-// from when it is armed.
-type stumbling struct {
-	store.Store
-	armed, fired bool
-	at, n        int
-}
-
-func (s *stumbling) check() error {
-	if !s.armed || s.fired {
-		return nil
-	}
-	if s.n++; s.n < s.at {
-		return nil
-	}
-	s.fired = true
-	return store.ErrUnavailable
-}
-
-func (s *stumbling) Apply(ctx context.Context, tx store.Tx, d store.Durability) (store.Revision, error) {
-	if err := s.check(); err != nil {
-		return 0, err
-	}
-	return s.Store.Apply(ctx, tx, d)
-}
-
-func (s *stumbling) Get(ctx context.Context, key []byte) ([]byte, error) {
-	if err := s.check(); err != nil {
-		return nil, err
-	}
-	return s.Store.Get(ctx, key)
-}
-
-func (s *stumbling) Blobs() store.Blobs { return stumblingBlobs{s.Store.Blobs(), s} }
-
-type stumblingBlobs struct {
-	store.Blobs
-	s *stumbling
-}
-
-func (b stumblingBlobs) Create(name string) (store.BlobWriter, error) {
-	if err := b.s.check(); err != nil {
-		return nil, err
-	}
-	w, err := b.Blobs.Create(name)
-	return stumblingWriter{w, b.s}, err
-}
-
-func (b stumblingBlobs) Open(name string) (store.BlobReader, error) {
-	if err := b.s.check(); err != nil {
-		return nil, err
-	}
-	return b.Blobs.Open(name)
-}
-
-type stumblingWriter struct {
-	store.BlobWriter
-	s *stumbling
-}
-
-func (w stumblingWriter) Write(p []byte) (int, error) {
-	if err := w.s.check(); err != nil {
-		return 0, err
-	}
-	return w.BlobWriter.Write(p)
-}
-
-func (w stumblingWriter) Commit() error {
-	if err := w.s.check(); err != nil {
-		_ = w.Abort()
-		return err
-	}
-	return w.BlobWriter.Commit()
-}
 
 // course is a message, the world that it meets, and what it comes to.
 type course struct {
@@ -160,7 +86,7 @@ func honest(g *target) {
 func stumble(t *testing.T, c course, at int) bool {
 	t.Helper()
 	w := newWorld(t)
-	s := &stumbling{Store: w.disk.Store, at: at}
+	s := storetest.Stumble(w.disk.Store, at, store.ErrUnavailable)
 	w.disk.Store = s
 	w.queue = spool.Limits{InlineOctets: 1000}
 	w.open()
@@ -171,9 +97,10 @@ func stumble(t *testing.T, c course, at int) bool {
 	honest(w.routes["remote.test"])
 	w.start()
 	claim := w.put(c.send)
-	s.armed = true
+	s.Arm(true)
 	w.dispatch.Offer(claim)
 	later(2 * time.Hour)
+	s.Arm(false)
 	w.queued(c.queued, c.queued)
 	got := map[string]bool{}
 	for _, g := range []*target{w.local, w.routes["remote.test"]} {
@@ -207,5 +134,5 @@ func stumble(t *testing.T, c course, at int) bool {
 		t.Errorf("%d files for %d messages: what was not used was left behind", len(names), files)
 	}
 	w.stop()
-	return s.fired
+	return s.Fired()
 }

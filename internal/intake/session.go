@@ -150,8 +150,11 @@ func (s *session) facts() gate.Facts {
 		return f
 	}
 	f.Auth, f.Standing = gate.AuthPassword, gate.StandingFrozen
-	if s.account().Credentials[0].Kind == accounts.KindCertificate {
+	switch s.account().Credentials[0].Kind {
+	case accounts.KindCertificate:
 		f.Auth = gate.AuthCertificate
+	case accounts.KindToken:
+		f.Auth = gate.AuthToken
 	}
 	if s.byNetwork() {
 		f.Auth = gate.AuthNetworkAccount

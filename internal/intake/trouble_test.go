@@ -1,7 +1,6 @@
 package intake_test
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,68 +12,8 @@ import (
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
+	"sallyport/internal/store/storetest"
 )
-
-// stumbling is a store that fails once: at the operation numbered at, counted from 1,
-// from when it is armed.
-type stumbling struct {
-	store.Store
-	armed, fired bool
-	at, n        int
-}
-
-func (s *stumbling) check() error {
-	if !s.armed || s.fired {
-		return nil
-	}
-	if s.n++; s.n < s.at {
-		return nil
-	}
-	s.fired = true
-	return store.ErrUnavailable
-}
-
-func (s *stumbling) Apply(ctx context.Context, tx store.Tx, d store.Durability) (store.Revision, error) {
-	if err := s.check(); err != nil {
-		return 0, err
-	}
-	return s.Store.Apply(ctx, tx, d)
-}
-
-func (s *stumbling) Blobs() store.Blobs { return stumblingBlobs{s.Store.Blobs(), s} }
-
-type stumblingBlobs struct {
-	store.Blobs
-	s *stumbling
-}
-
-func (b stumblingBlobs) Create(name string) (store.BlobWriter, error) {
-	if err := b.s.check(); err != nil {
-		return nil, err
-	}
-	w, err := b.Blobs.Create(name)
-	return stumblingWriter{w, b.s}, err
-}
-
-type stumblingWriter struct {
-	store.BlobWriter
-	s *stumbling
-}
-
-func (w stumblingWriter) Write(p []byte) (int, error) {
-	if err := w.s.check(); err != nil {
-		return 0, err
-	}
-	return w.BlobWriter.Write(p)
-}
-
-func (w stumblingWriter) Commit() error {
-	if err := w.s.check(); err != nil {
-		_ = w.Abort()
-		return err
-	}
-	return w.BlobWriter.Commit()
-}
 
 // course is a message on its way in.
 type course struct {
@@ -110,7 +49,7 @@ func stumble(t *testing.T, of course, at int) bool {
 	t.Helper()
 	g := &gateway{replies: map[string]mail.Reply{"a": mail.R(250, "2.0.0", "saved")}}
 	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: g, spool: spool.Limits{InlineOctets: 1000}})
-	st := &stumbling{Store: w.st.Store, at: at}
+	st := storetest.Stumble(w.st.Store, at, store.ErrUnavailable)
 	w.st.Store = st
 	kind, from := server.KindMX, "<x@far.test>"
 	if of.who != "" {
@@ -128,17 +67,17 @@ func stumble(t *testing.T, of course, at int) bool {
 		return c.data(of.text)
 	}
 	w.facts()
-	st.armed = true
+	st.Arm(true)
 	r := try()
-	st.armed = false
+	st.Arm(false)
 	w.wantCourse(of, r, len(g.took))
 	if !r.OK() {
 		c.want(try(), 250)
 	}
-	if !st.fired && at == 1 {
+	if !st.Fired() && at == 1 {
 		t.Error("the store was not asked")
 	}
-	return st.fired
+	return st.Fired()
 }
 
 // wantCourse demands of a message that it is taken or not, as its sender was told.

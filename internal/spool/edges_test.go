@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/sched"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
+	"sallyport/internal/store/storetest"
 )
 
 // Every limit admits what is exactly as large as it says, and nothing beyond.
@@ -284,14 +285,14 @@ func TestABodyIsCounted(t *testing.T) {
 func TestABodyWhoseDiskFails(t *testing.T) {
 	for at := 1; at <= 2; at++ { // making the file, and writing into it
 		h := newHouse(t)
-		st := &trouble{Store: h.st, at: at}
+		st := storetest.Stumble(h.st, at, errTrouble)
 		h.st = st
 		h.restart()
 		b, err := h.q.NewBody(ctx)
 		if err != nil {
 			t.Fatal(err)
 		}
-		st.armed = true
+		st.Arm(true)
 		for range 2 {
 			if n, err := b.Write(make([]byte, big)); n != 0 || !errors.Is(err, errTrouble) || b.Size() != 0 {
 				t.Errorf("wrote %d, %v; size %d", n, err, b.Size())

@@ -10,7 +10,11 @@ import (
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
+	"sallyport/internal/store/storetest"
 )
+
+// errTrouble is what the store answers in trouble, and nothing else does.
+var errTrouble = errors.New("the disk is in trouble")
 
 // errand is what is asked of a queue.
 type errand struct {
@@ -316,18 +320,18 @@ func TestTroubleIsPassedOn(t *testing.T) {
 func troubled(t *testing.T, prepare func(h *house) errand, at int) bool {
 	t.Helper()
 	h := newHouse(t, func(o *spool.Options) { o.Limits.Batch = 2; o.Logger = quiet() })
-	st := &trouble{Store: h.st, at: at}
+	st := storetest.Stumble(h.st, at, errTrouble)
 	h.st = st
 	h.restart()
 	e := prepare(h)
 	before, facts := h.q.Stats(), st.FactHead()
-	st.armed = true
+	st.Arm(true)
 	err := e.do()
-	st.armed = false
-	if st.fired != errors.Is(err, errTrouble) || !st.fired && err != nil {
-		t.Errorf("the store failed: %v; told %v", st.fired, err)
+	st.Arm(false)
+	if st.Fired() != errors.Is(err, errTrouble) || !st.Fired() && err != nil {
+		t.Errorf("the store failed: %v; told %v", st.Fired(), err)
 	}
-	if st.fired {
+	if st.Fired() {
 		if after := h.q.Stats(); !e.parts && (after != before || st.FactHead() != facts) {
 			t.Errorf("changed in spite of the error: %+v, before %+v", after, before)
 		}
@@ -339,5 +343,5 @@ func troubled(t *testing.T, prepare func(h *house) errand, at int) bool {
 	if names, err := st.Blobs().List(); err != nil || len(names) != len(h.keysOf("f")) {
 		t.Errorf("%d files of %d messages, %v", len(names), len(h.keysOf("f")), err)
 	}
-	return st.fired
+	return st.Fired()
 }
