@@ -172,9 +172,9 @@ func TestBoundsOfStrangers(t *testing.T) {
 		"bad":      {strings.Repeat("a X\r\n", 20), "* BYE too many commands in a row", server.EndErrors, nil},
 		"control":  {"a NO\x00OP\r\n", "* BYE a line holds", server.EndErrors, nil},
 		"http":     {"GET / HTTP/1.1\r\n", "BAD this is IMAP", server.EndNotIMAP, nil},
-		"silence":  {"", "* BYE nothing was heard", server.EndTimeout, func(l *server.Limits) { l.StrangerTimeout = 50 * time.Millisecond }},
-		"half":     {"a NO", "* BYE nothing was heard", server.EndTimeout, func(l *server.Limits) { l.StrangerTimeout = 50 * time.Millisecond }},
-		"duration": {"", "* BYE nobody has signed in", server.EndDuration, func(l *server.Limits) { l.StrangerDuration = 50 * time.Millisecond }},
+		"silence":  {"", "* BYE nothing was heard", server.EndTimeout, func(l *server.Limits) { l.StrangerTimeout = 500 * time.Millisecond }},
+		"half":     {"a NO", "* BYE nothing was heard", server.EndTimeout, func(l *server.Limits) { l.StrangerTimeout = 500 * time.Millisecond }},
+		"duration": {"", "* BYE nobody has signed in", server.EndDuration, func(l *server.Limits) { l.StrangerDuration = time.Second }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

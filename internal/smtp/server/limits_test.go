@@ -160,10 +160,10 @@ func TestMeter(t *testing.T) {
 
 func TestSessionDuration(t *testing.T) {
 	cfg := testConfig(KindMX)
-	cfg.Limits.SessionDuration = 50 * time.Millisecond
+	cfg.Limits.SessionDuration = time.Second
 	d := connect(t, cfg, nil, &memory{})
 	d.steps("S: 220\nC: NOOP\nS: 250")
-	time.Sleep(60 * time.Millisecond)
+	time.Sleep(1010 * time.Millisecond)
 	d.run("C: NOOP\nS: 421 4.7.0\nS.")
 }
 
