@@ -81,7 +81,8 @@ func ReadHeaderWithin(r io.Reader, l Limits, room func(octets int) bool) (h Head
 	return h, rest, err
 }
 
-const firstChunk = 8 << 10
+// firstChunk is what is read of a section at first; the buffer doubles.
+const firstChunk = 2 << 10
 
 func readSection(r io.Reader, limit int, room func(int) bool) (section, rest []byte, err error) {
 	if !room(firstChunk) {
