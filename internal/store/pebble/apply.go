@@ -77,8 +77,16 @@ func (s *pebbleStore) run(ctx context.Context, c *commit) (store.Revision, error
 	}
 	c.gen, c.ended = g, make(chan struct{})
 	c.build()
-	go s.commit(c)
-	return c.wait(ctx, trouble)
+	select {
+	case g.queue <- c:
+		return c.wait(ctx, trouble)
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-trouble:
+		err = errTrouble
+	}
+	g.leave() // there is no room before a disk that stands still
+	return 0, err
 }
 
 var errTrouble = fmt.Errorf("%w: the disk does not take writes", store.ErrUnavailable)
@@ -127,17 +135,33 @@ func (c *commit) build() {
 	}
 }
 
-// commit applies c, and syncs it if it is durable.
-func (s *pebbleStore) commit(c *commit) {
-	defer c.gen.leave()
-	defer close(c.ended)
-	if c.err = s.apply(c); c.err != nil {
-		return
+// orderAll applies the commits of a generation in the order in which they come, until its queue is closed. It
+// is one goroutine, and syncAll another, for all commits: a goroutine for each would begin with a small stack, and
+// what it calls in the database needs a large one.
+func (s *pebbleStore) orderAll(g *generation) {
+	defer close(g.syncing)
+	for c := range g.queue {
+		if c.err = s.apply(c); c.err == nil {
+			s.watchers.Committed(c.tx)
+		}
+		if c.err == nil && c.durable {
+			g.syncing <- c
+			continue
+		}
+		c.end()
 	}
-	s.watchers.Committed(c.tx)
-	if !c.durable {
-		return
+}
+
+// syncAll answers durable commits when they are synced.
+func (s *pebbleStore) syncAll(g *generation) {
+	for c := range g.syncing {
+		s.synced(c)
+		c.end()
 	}
+}
+
+// synced waits until c is synced.
+func (s *pebbleStore) synced(c *commit) {
 	// Pebble is told of no failure: only a database that has not failed by now has
 	// really synced.
 	err := c.batch.SyncWait()
@@ -148,6 +172,12 @@ func (s *pebbleStore) commit(c *commit) {
 	s.tail.synced(c.rev)
 	// Only now nobody reads the batch any more, and its memory may be used again.
 	_ = c.batch.Close()
+}
+
+// end answers who waits for c.
+func (c *commit) end() {
+	close(c.ended)
+	c.gen.leave()
 }
 
 // apply orders c and makes it visible, under the lock that orders commits.
@@ -177,6 +207,9 @@ func (s *pebbleStore) apply(c *commit) error {
 	c.rev = h.rev
 	err := g.write(c.batch, c.durable)
 	s.visible.Store(h.fact)
+	if err == nil && !c.durable {
+		s.tail.applied(c.rev, c.batch)
+	}
 	if err != nil {
 		// Pebble refused a batch that it was built to take: its state is unknown.
 		g.guard.fail(err)

@@ -3,8 +3,8 @@
 //
 // It promises what package store promises, and to survive its disk:
 //
-//   - Concurrent durable commits share one sync: the lock that orders commits is
-//     held for the step in memory, never for the sync.
+//   - Concurrent durable commits share one sync: one goroutine applies commits in memory in
+//     their order, and another answers those that are synced.
 //   - Content is refused while free space is below a reserve, so that what frees
 //     space can still be written.
 //   - When a write finds the disk full, the database waits for space, and whoever

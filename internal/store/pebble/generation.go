@@ -18,6 +18,9 @@ type generation struct {
 	db    *pebble.DB
 	guard *guard
 
+	queue   chan *commit // to be applied, in this order
+	syncing chan *commit // applied, and to be synced
+
 	// order is held while a commit is checked, numbered and applied in memory.
 	order sync.Mutex
 
@@ -29,7 +32,10 @@ type generation struct {
 
 // openGeneration opens the database in the store's folder.
 func (s *pebbleStore) openGeneration() (*generation, error) {
-	g := &generation{guard: newGuard(s.opts.FS, s.health), drained: make(chan struct{})}
+	g := &generation{
+		guard: newGuard(s.opts.FS, s.health), drained: make(chan struct{}),
+		queue: make(chan *commit, queued), syncing: make(chan *commit, queued),
+	}
 	l := dbLogger{log: s.opts.Logger, guard: g.guard}
 	db, err := openPebble(s.opts.FS.PathJoin(s.opts.Dir, dbDir), s.opts.pebbleOptions(g.guard, l, s.cache))
 	if err != nil {
@@ -40,8 +46,13 @@ func (s *pebbleStore) openGeneration() (*generation, error) {
 	if err := g.guard.reason(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	go s.orderAll(g)
+	go s.syncAll(g)
 	return g, nil
 }
+
+// queued is how many commits wait at most to be applied, and as many to be synced.
+const queued = 256
 
 // openPebble turns the panics by which Pebble answers some errors of the disk while
 // it opens, after having cleaned up, into errors.
@@ -97,6 +108,7 @@ func (g *generation) retire(stop <-chan struct{}) bool {
 // not be synced.
 func (g *generation) close() error {
 	g.guard.setPatient(false)
+	close(g.queue)
 	err := g.db.Close()
 	return errors.Join(g.guard.reason(), err)
 }
@@ -112,6 +124,7 @@ func (g *generation) giveUp(patience time.Duration) bool {
 	go func() {
 		defer close(closed)
 		g.retire(nil)
+		close(g.queue)
 		// Its error is that of the disk, which is known.
 		_ = g.db.Close()
 	}()

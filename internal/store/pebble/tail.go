@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"sync"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2"
 )
 
 // tail is what was applied and is not yet known to be synced, in order. When the
@@ -19,6 +21,9 @@ type tailCommit struct {
 	head head
 	repr []byte // the commit as Pebble writes it
 	at   time.Time
+	// batch is that of a lazy commit when it was applied: its memory is used again once it is
+	// synced. Who waits for a durable one does that himself.
+	batch *pebble.Batch
 }
 
 // next numbers a commit with n facts.
@@ -39,6 +44,15 @@ func (t *tail) push(h head, repr []byte) (octets int) {
 	return t.octets
 }
 
+// applied hands over the batch of a lazy commit that the database has taken, and does not read any more.
+func (t *tail) applied(rev uint64, b *pebble.Batch) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := len(t.commits); n > 0 && t.commits[n-1].head.rev == rev {
+		t.commits[n-1].batch = b
+	}
+}
+
 // synced drops everything up to a revision.
 func (t *tail) synced(rev uint64) {
 	t.mu.Lock()
@@ -46,6 +60,10 @@ func (t *tail) synced(rev uint64) {
 	n := 0
 	for n < len(t.commits) && t.commits[n].head.rev <= rev {
 		t.octets -= len(t.commits[n].repr)
+		if b := t.commits[n].batch; b != nil {
+			_ = b.Close()
+		}
+		t.commits[n] = tailCommit{}
 		n++
 	}
 	if n == len(t.commits) {
