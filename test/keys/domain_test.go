@@ -85,18 +85,19 @@ func (s *site) connections(t *testing.T, servers map[string]*behind) {
 func (s *site) messages(t *testing.T, servers map[string]*behind) {
 	c, err := s.signIn("alice@local.test")
 	must(t, err)
+	// A message that comes before the last one's connection is back has a new one opened, so that it takes
+	// some for one to have brought as many as it may.
 	for name, most := range map[string]int{"short": 2, "long": 5} {
 		b := servers[name]
 		close(b.hold)
-		for n := range 5 {
+		var brought []int
+		for n := 0; n < 5 || n < 100 && slices.Max(brought) < most; n++ {
 			send(t, c, "alice@local.test", "bob@"+name+".test")
 			eventually(t, "a message", func() bool { return b.is(func() bool { return b.arrived == n+1 }) })
+			b.is(func() bool { brought = slices.Clone(b.sessions); return true })
 		}
-		b.is(func() bool {
-			if slices.Max(b.sessions) != most {
-				t.Errorf("%s: connections brought %v messages, want at most %d and one of them so many", name, b.sessions, most)
-			}
-			return true
-		})
+		if slices.Max(brought) < most || name == "short" && slices.Max(brought) > most {
+			t.Errorf("%s: connections brought %v messages, want one that brought %d", name, brought, most)
+		}
 	}
 }
