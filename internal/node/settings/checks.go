@@ -21,7 +21,9 @@ func Checks(cfg config.Config, header message.Limits) (o filter.ChecksOptions, e
 			o.Rspamd.Spam = filter.SpamField
 		}
 		if r.PasswordFile != "" {
-			o.Rspamd.Password, err = config.ReadPassword(r.PasswordFile)
+			if o.Rspamd.Password, err = config.ReadPassword(r.PasswordFile); err != nil {
+				err = cfg.Fault("rspamd.password_file", err.Error(), "")
+			}
 		}
 	}
 	for _, m := range cfg.Milters {

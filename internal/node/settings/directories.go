@@ -10,7 +10,6 @@ import (
 	"sallyport/internal/kit/pki"
 	"sallyport/internal/ldap"
 	"sallyport/internal/ldap/roll"
-	"sallyport/internal/ldap/terms"
 )
 
 // Directories are the directories that a configuration names, and what is taken from each. The
@@ -58,7 +57,7 @@ func directoryOptions(cfg config.Config, l config.LDAP) (o ldap.Options, err err
 	if o.Groups = slices.Concat(l.Senders, l.Receivers); len(o.Groups) > 0 {
 		o.Group = l.Groups
 		slices.Sort(o.Groups)
-		o.Groups = slices.CompactFunc(o.Groups, terms.Same)
+		o.Groups = slices.Compact(o.Groups) // each spelling stays: a list of people is told its own
 	}
 	if l.CA != "" {
 		if o.CA, _, err = pki.Authorities(l.CA); err != nil {
