@@ -1,0 +1,158 @@
+package datafolder_test
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"sallyport/internal/accounts"
+	"sallyport/internal/budget/quota"
+	"sallyport/internal/directory"
+	"sallyport/internal/fact"
+	"sallyport/internal/letter/notify"
+	"sallyport/internal/mail"
+	"sallyport/internal/nexthop"
+	"sallyport/internal/node/datafolder/foldertest"
+	"sallyport/internal/node/settings"
+	"sallyport/internal/spool"
+	"sallyport/internal/store"
+)
+
+// What waits in the queue outlives the folder: it is told when the folder is opened again, and held against the quota of
+// its mailbox, where that has one. What can't be read of the queue is said.
+func TestWhatWaitsIsExpected(t *testing.T) {
+	cfg := foldertest.Load(t, t.TempDir(), "")
+	var logged bytes.Buffer
+	w := settings.World{Logger: slog.New(slog.NewTextHandler(&logged, nil))}.Complete()
+	var alice mail.Address
+	t.Run("put", func(t *testing.T) {
+		f := foldertest.Open(t, cfg, w)
+		alice = foldertest.Add(t, f, "alice@local.test")
+		dir := foldertest.Directory(t, cfg, alice)
+		post := &notify.Post{Hostname: cfg.Hostname, Directory: func() *directory.Snapshot { return dir }, Queue: f.Spool, Handoff: func(spool.Claim) {}, Now: w.Now, Rand: w.Rand, Logger: w.Logger}
+		if err := post.Send(t.Context(), notify.Letter{Rule: "mailbox-nearly-full", To: alice, Subject: "x", Text: strings.Repeat("0123456789\n", 100)}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	f := foldertest.Open(t, cfg, w)
+	told := 0
+	err := f.Store.Facts(t.Context(), 1, f.Store.FactHead()+1, func(_ uint64, raw []byte) (bool, error) {
+		got, err := fact.Decode(raw)
+		if got.Kind == fact.KindRecover && got.Count == 1 {
+			told++
+		}
+		return true, err
+	})
+	if err != nil || told != 1 || !strings.Contains(logged.String(), "queue recovered") {
+		t.Errorf("told %d times, %v", told, err)
+	}
+	room := func() bool {
+		h, v := f.Quota.Add(t.Context(), alice, quota.Usage{Octets: 500, Messages: 1})
+		if v.OK {
+			h.End(false)
+		}
+		return v.OK
+	}
+	policy := quota.Policy{All: true, Warn: 90, Clear: 80, Of: func(mail.Address) (box, all quota.Quota) {
+		return quota.Quota{Octets: 1000}.Or(quota.None()), quota.None()
+	}}
+	f.Quota.Adjust(quota.Policy{Of: policy.Of})
+	if f.ExpectQueued(t.Context(), w.Logger); f.Quota.Watches() {
+		t.Error("a mailbox is watched that nothing was expected for")
+	}
+	f.Quota.Adjust(policy)
+	if _, err := f.Quota.Of(t.Context(), alice); err != nil { // which counts it
+		t.Fatal(err)
+	}
+	if !room() {
+		t.Error("an empty mailbox has no room")
+	}
+	if f.ExpectQueued(t.Context(), w.Logger); room() {
+		t.Error("the letter that waits takes no room")
+	}
+	logged.Reset()
+	ended, end := context.WithCancel(t.Context())
+	end()
+	if f.ExpectQueued(ended, w.Logger); !strings.Contains(logged.String(), "not held against the quota") {
+		t.Errorf("when it cannot be read: %q", logged.String())
+	}
+}
+
+// What is delivered into a mailbox is counted, and seen by who reads it; what rooms keep of an account follows it.
+func TestWhoIsToldOfADelivery(t *testing.T) {
+	cfg := foldertest.Load(t, t.TempDir(), "")
+	w := settings.World{}.Complete()
+	f := foldertest.Open(t, cfg, w)
+	alice := foldertest.Add(t, f, "alice@local.test")
+	f.Quota.Adjust(quota.Policy{All: true, Warn: 90, Clear: 80, Of: func(mail.Address) (box, all quota.Quota) {
+		return quota.Quota{Octets: 1 << 20}.Or(quota.None()), quota.None()
+	}})
+	held := func() quota.Usage {
+		h, err := f.Quota.Of(t.Context(), alice)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h.Used
+	}
+	if u := held(); u != (quota.Usage{}) {
+		t.Errorf("before: %+v", u)
+	}
+	const text = "Subject: x\r\n\r\nHello.\r\n"
+	id, err := mail.NewID(time.Now(), w.Rand)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := nexthop.Job{ID: id, Size: int64(len(text)), Recipients: []nexthop.Recipient{{Recipient: mail.Recipient{Address: alice}, Mailbox: alice}}, Envelope: mail.Envelope{From: mail.NullPath()},
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }}
+	for _, o := range f.Mailboxes.Deliver(t.Context(), job) {
+		if !o.Reply.OK() {
+			t.Fatalf("%+v", o)
+		}
+	}
+	if u := held(); u.Octets < int64(len(text)) || u.Messages != 1 {
+		t.Errorf("after: %+v", u)
+	}
+	plans := f.Moving(alice, foldertest.Address(t, "smith@local.test"))
+	if len(plans) != 4 {
+		t.Errorf("%d rooms keep something of an account", len(plans))
+	}
+	if _, _, err := (store.Tx{}).With(t.Context(), plans...); err != nil {
+		t.Error(err)
+	}
+}
+
+// A mailbox that cannot follow its account stays where it is, is named, and is taken along at the next start.
+func TestAMailboxThatCannotFollow(t *testing.T) {
+	cfg := foldertest.Load(t, t.TempDir(), "")
+	var logged bytes.Buffer
+	w := settings.World{Logger: slog.New(slog.NewTextHandler(&logged, nil))}.Complete()
+	t.Run("rename", func(t *testing.T) {
+		f := foldertest.Open(t, cfg, w)
+		if _, err := f.Accounts.Rename(t.Context(), foldertest.Add(t, f, "alice@local.test"), foldertest.Address(t, "smith@local.test"), nil); err != nil {
+			t.Fatal(err)
+		}
+	})
+	box := func(name string) string { return filepath.Join(cfg.Maildir.Root, "local.test", name) }
+	if err := os.MkdirAll(filepath.Join(box("alice"), "new"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(box("alice"), "new", "1"), box("smith")} { // what is no mailbox is in its way
+		if err := os.WriteFile(path, []byte("alice"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := foldertest.Open(t, cfg, w)
+	moves, err := f.Accounts.Moves(t.Context())
+	if text, _ := os.ReadFile(filepath.Join(box("alice"), "new", "1")); err != nil || len(moves) != 1 || string(text) != "alice" || !strings.Contains(logged.String(), "smith@local.test") {
+		t.Errorf("%+v, %q, %v\n%s", moves, text, err, logged.String())
+	}
+	if a, ok := f.Accounts.Lookup(foldertest.Address(t, "smith@local.test")); !ok || a.Standing != accounts.StandingActive {
+		t.Errorf("%+v", a)
+	}
+}
