@@ -53,15 +53,20 @@ func source(ctx context.Context, addr string, t traffic) error {
 	return nil
 }
 
-// submit sends mail for remoteRecipient over TLS with the generator of package load.
-func submit(ctx context.Context, addr string, cfg *tls.Config, from sender, t traffic, prefix string) error {
+// submit sends mail for remoteRecipient with the generator of package load, command by
+// command as smtp-source does: in clear to the mx door, or to the submission door with
+// STARTTLS and AUTH.
+func submit(ctx context.Context, at site, how security, t traffic) error {
 	o := load.Options{
-		Addr: func() string { return addr }, Connections: t.clients, Messages: t.messages, Size: t.size,
-		From: from.address, To: []string{remoteRecipient}, Security: load.Implicit, TLS: cfg,
-		Pipelining: true, Prefix: prefix,
+		Addr: func() string { return at.mx }, Connections: t.clients, Messages: t.messages, Size: t.size,
+		From: at.from.address, To: []string{remoteRecipient}, Prefix: at.prefix,
 	}
-	if from.password != "" {
-		o.User, o.Password = from.address, from.password
+	if how == signedIn {
+		if at.from.password == "" || at.submission == "" {
+			return errors.New("nobody can sign in")
+		}
+		o.Addr, o.Security, o.TLS = func() string { return at.submission }, load.StartTLS, at.tls
+		o.User, o.Password = at.from.address, at.from.password
 	}
 	if !t.kept {
 		o.PerConn = 1
@@ -75,6 +80,16 @@ func submit(ctx context.Context, addr string, cfg *tls.Config, from sender, t tr
 			r.Acknowledged, t.messages, r.Refused, r.Deferred, r.Broken, r.LastError)
 	}
 	return nil
+}
+
+// pause waits, if nothing ends it.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // arrivalTimeout is how long mail may take to arrive after it was accepted.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -25,7 +24,6 @@ type machine struct {
 	Disk      string  `json:"disk"`
 	Sync      float64 `json:"sync"` // median seconds of an fdatasync of 10 KiB appended to a file
 	Go        string  `json:"go"`
-	Postfix   string  `json:"postfix"`
 }
 
 // inspect describes the machine and the disk that holds dir.
@@ -38,12 +36,7 @@ func inspect(dir string) (machine, error) {
 	m.System, errs[3] = system()
 	m.Disk, errs[4] = disk(dir)
 	m.Sync, errs[5] = syncTime(dir)
-	if err := errors.Join(errs[:]...); err != nil {
-		return machine{}, err
-	}
-	out, err := exec.Command(postconfCommand, "-dh", "mail_version").Output()
-	m.Postfix = strings.TrimSpace(string(out))
-	return m, err
+	return m, errors.Join(errs[:]...)
 }
 
 func firstLine(path string) (string, error) {

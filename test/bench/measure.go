@@ -12,15 +12,26 @@ import (
 // instance is a server under measurement.
 type instance struct {
 	name        string
-	root        int                                       // the process at the top of its tree
+	roots       []int                                     // the processes at the tops of its trees
 	mx          string                                    // host:port for mail from anyone
-	submissions string                                    // host:port for mail under implicit TLS
+	submission  string                                    // host:port for mail after STARTTLS and a sign-in; "": none
+	submissions string                                    // host:port for mail under implicit TLS; "": none
 	tls         *tls.Config                               // of a client that trusts it
 	enlist      func(ctx context.Context) (sender, error) // makes who may submit mail that leaves
-	inbox       string                                    // folder "new" of the Maildir of localRecipient
+	relay       security                                  // how mail that leaves is brought
+	inbox       string                                    // folder "new" of the Maildir of localRecipient; "": none
 	queued      func(ctx context.Context) (int, error)    // messages in its queue
 	stop        func() error                              // ends it and says what it complained of
+	spent       func() time.Duration                      // processor time of the whole process, once it has ended
 }
+
+// security says how mail that leaves is brought to a server.
+type security uint8
+
+const (
+	inClear  security = iota // to the mx door, from a network that the server trusts
+	signedIn                 // to the submission door, with STARTTLS and AUTH
+)
 
 // sample is one measurement.
 type sample struct {
@@ -29,7 +40,8 @@ type sample struct {
 	Server   string  `json:"server"`
 	Messages int     `json:"messages"`
 	Seconds  float64 `json:"seconds"` // wall time until the last message was where it belongs
-	CPU      float64 `json:"cpu"`     // seconds of processor time of the server's processes
+	CPU      float64 `json:"cpu"`     // seconds of processor time of the server's processes, until they rest
+	AtOnce   float64 `json:"atonce"`  // the same, until the last message was where it belongs
 	Others   float64 `json:"others"`  // share of all processors that neither server nor clients took meanwhile
 }
 
@@ -48,9 +60,9 @@ const (
 )
 
 // rest waits until the server does nothing and returns its processor time so far.
-func rest(ctx context.Context, root int) (time.Duration, error) {
+func rest(ctx context.Context, roots ...int) (time.Duration, error) {
 	const proc = procfs("/proc")
-	last, err := proc.cpu(root)
+	last, err := proc.cpu(roots...)
 	for begun := time.Now(); err == nil && time.Since(begun) < restTimeout; {
 		select {
 		case <-ctx.Done():
@@ -58,7 +70,7 @@ func rest(ctx context.Context, root int) (time.Duration, error) {
 		case <-time.After(restTime):
 		}
 		var now time.Duration
-		if now, err = proc.cpu(root); err == nil && now-last <= restCPU {
+		if now, err = proc.cpu(roots...); err == nil && now-last <= restCPU {
 			return now, nil
 		}
 		last = now
@@ -70,12 +82,13 @@ func rest(ctx context.Context, root int) (time.Duration, error) {
 }
 
 // measure times work, which returns when messages messages are where they belong.
-func measure(ctx context.Context, root, messages int, work func(ctx context.Context) error) (sample, error) {
-	before, err := rest(ctx, root)
+func measure(ctx context.Context, roots []int, messages int, work func(ctx context.Context) error) (sample, error) {
+	const proc = procfs("/proc")
+	before, err := rest(ctx, roots...)
 	if err != nil {
 		return sample{}, err
 	}
-	noise, err := procfs("/proc").others(os.Getpid(), root)
+	noise, err := proc.others(os.Getpid(), roots...)
 	if err != nil {
 		return sample{}, err
 	}
@@ -84,17 +97,21 @@ func measure(ctx context.Context, root, messages int, work func(ctx context.Cont
 		return sample{}, err
 	}
 	took := time.Since(begun)
-	noisier, err := procfs("/proc").others(os.Getpid(), root)
+	atOnce, err := proc.cpu(roots...)
 	if err != nil {
 		return sample{}, err
 	}
-	after, err := rest(ctx, root)
+	noisier, err := proc.others(os.Getpid(), roots...)
+	if err != nil {
+		return sample{}, err
+	}
+	after, err := rest(ctx, roots...)
 	if err != nil {
 		return sample{}, err
 	}
 	capacity := took.Seconds() * float64(runtime.NumCPU())
 	return sample{
-		Messages: messages, Seconds: took.Seconds(), CPU: (after - before).Seconds(),
+		Messages: messages, Seconds: took.Seconds(), CPU: (after - before).Seconds(), AtOnce: (atOnce - before).Seconds(),
 		// The grain of the clock can make it a little less than nothing.
 		Others: max(0, (noisier-noise).Seconds()/capacity),
 	}, nil

@@ -25,8 +25,8 @@ const (
 )
 
 // startPostfix starts a private instance below dir.
-func startPostfix(ctx context.Context, dir, sink string, queueOnly bool) (*instance, error) {
-	l := postfixLayout{dir: dir, sink: sink, queueOnly: queueOnly}
+func startPostfix(ctx context.Context, p place) (*instance, error) {
+	l := &postfixLayout{dir: p.dir, sink: p.sink, queueOnly: p.queueOnly}
 	cfg, err := l.prepare()
 	if err != nil {
 		return nil, fmt.Errorf("preparing Postfix: %w", err)
@@ -40,16 +40,17 @@ func startPostfix(ctx context.Context, dir, sink string, queueOnly bool) (*insta
 	if err != nil {
 		return nil, errors.Join(err, l.stop())
 	}
-	p := &instance{
-		name: theirs, root: root, mx: l.mx, submissions: l.submissions,
-		inbox: l.inboxPath(), queued: l.queued, tls: cfg,
-		enlist: func(context.Context) (sender, error) { return sender{address: localRecipient}, nil },
-		stop:   l.stop,
+	i := &instance{
+		name: theirs, roots: []int{root}, mx: l.mx, submission: l.submission, submissions: l.submissions,
+		inbox: l.inboxPath(), queued: l.queued, tls: cfg, enlist: trusted, stop: l.stop,
 	}
-	if err := answers(ctx, p.mx, p.submissions); err != nil {
-		return nil, errors.Join(err, p.stop())
+	if err := answers(ctx, i.mx, i.submission, i.submissions); err != nil {
+		return nil, errors.Join(err, i.stop())
 	}
-	return p, nil
+	if !p.queueOnly {
+		return i, nil
+	}
+	return l.signIn(ctx, i)
 }
 
 // prepare makes the folders and files of the instance, and what a client needs to
@@ -75,11 +76,11 @@ func (l *postfixLayout) prepare() (*tls.Config, error) {
 	if err := errors.Join(os.Chown(l.data(), uid, gid), os.Chown(l.mail(), uid, gid)); err != nil {
 		return nil, err
 	}
-	doors, err := freePorts(2)
+	doors, err := freePorts(3)
 	if err != nil {
 		return nil, err
 	}
-	l.mx, l.submissions = doors[0], doors[1]
+	l.mx, l.submissions, l.submission = doors[0], doors[1], doors[2]
 	cert, key, err := selfSigned("mx.local.test", time.Now())
 	if err != nil {
 		return nil, err

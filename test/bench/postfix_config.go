@@ -11,20 +11,22 @@ import (
 type postfixLayout struct {
 	dir         string // all of the below is in it
 	mx          string // host:port
+	submission  string // host:port
 	submissions string // host:port
 	sink        string // host:port that mail for remote.test is relayed to
 	queueOnly   bool   // no queue manager: mail is accepted and stays
 }
 
-func (l postfixLayout) config() string    { return filepath.Join(l.dir, "etc") }
-func (l postfixLayout) queue() string     { return filepath.Join(l.dir, "queue") }
-func (l postfixLayout) data() string      { return filepath.Join(l.dir, "data") }
-func (l postfixLayout) mail() string      { return filepath.Join(l.dir, "mail") }
-func (l postfixLayout) log() string       { return filepath.Join(l.dir, "log") }
-func (l postfixLayout) pidFile() string   { return filepath.Join(l.queue(), "pid", "master.pid") }
-func (l postfixLayout) certFile() string  { return filepath.Join(l.config(), "cert.pem") }
-func (l postfixLayout) keyFile() string   { return filepath.Join(l.config(), "key.pem") }
-func (l postfixLayout) inboxPath() string { return filepath.Join(l.mail(), "alice", "new") }
+func (l postfixLayout) config() string     { return filepath.Join(l.dir, "etc") }
+func (l postfixLayout) queue() string      { return filepath.Join(l.dir, "queue") }
+func (l postfixLayout) data() string       { return filepath.Join(l.dir, "data") }
+func (l postfixLayout) mail() string       { return filepath.Join(l.dir, "mail") }
+func (l postfixLayout) log() string        { return filepath.Join(l.dir, "log") }
+func (l postfixLayout) authSocket() string { return filepath.Join(l.dir, "auth") }
+func (l postfixLayout) pidFile() string    { return filepath.Join(l.queue(), "pid", "master.pid") }
+func (l postfixLayout) certFile() string   { return filepath.Join(l.config(), "cert.pem") }
+func (l postfixLayout) keyFile() string    { return filepath.Join(l.config(), "key.pem") }
+func (l postfixLayout) inboxPath() string  { return filepath.Join(l.mail(), "alice", "new") }
 
 // mainCF leaves everything at Postfix's default but: what makes the instance
 // private, what gives it the same mail to do as sallyport, the limits and the
@@ -63,7 +65,9 @@ smtpd_client_recipient_rate_limit = 0
 smtpd_peername_lookup = no
 in_flow_delay = 0
 disable_dns_lookups = yes
-`, l.queue(), l.data(), l.log(), l.dir, l.mail(), owner.Uid, owner.Gid, portOf(l.sink), l.keyFile(), l.certFile())
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = %s
+`, l.queue(), l.data(), l.log(), l.dir, l.mail(), owner.Uid, owner.Gid, portOf(l.sink), l.keyFile(), l.certFile(), l.authSocket())
 }
 
 // masterCF is Debian's, without chroot and without the services that carry no mail
@@ -72,6 +76,8 @@ func (l postfixLayout) masterCF() string {
 	services := []string{
 		l.mx + " inet n - n - 0 smtpd",
 		l.submissions + " inet n - n - 0 smtpd -o smtpd_tls_wrappermode=yes -o smtpd_tls_security_level=encrypt",
+		l.submission + " inet n - n - 0 smtpd -o smtpd_tls_security_level=encrypt -o smtpd_sasl_auth_enable=yes" +
+			" -o smtpd_relay_restrictions=permit_sasl_authenticated,reject -o smtpd_recipient_restrictions=",
 		"cleanup unix n - n - 0 cleanup",
 		"tlsmgr unix - - n 1000? 1 tlsmgr",
 		"rewrite unix - - n - - trivial-rewrite",

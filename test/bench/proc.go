@@ -91,18 +91,20 @@ func ended(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)
 }
 
-// tree returns root and all processes below it, by process id.
-func (f procfs) tree(root int) ([]process, error) {
+// tree returns the roots and all processes below them, by process id.
+func (f procfs) tree(roots ...int) ([]process, error) {
 	all, err := f.all()
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := all[root]; !ok {
-		return nil, fmt.Errorf("process %d has ended", root)
+	for _, root := range roots {
+		if _, ok := all[root]; !ok {
+			return nil, fmt.Errorf("process %d has ended", root)
+		}
 	}
 	var below []process
 	for _, p := range all {
-		if descends(all, p, root) {
+		if descends(all, p, roots) {
 			below = append(below, p)
 		}
 	}
@@ -110,11 +112,11 @@ func (f procfs) tree(root int) ([]process, error) {
 	return below, nil
 }
 
-// descends reports whether p is root or below it. The walk is bounded because a
+// descends reports whether p is one of the roots or below it. The walk is bounded because a
 // process id that was given anew while all was read can make a circle.
-func descends(all map[int]process, p process, root int) bool {
+func descends(all map[int]process, p process, roots []int) bool {
 	for range len(all) {
-		if p.pid == root {
+		if slices.Contains(roots, p.pid) {
 			return true
 		}
 		parent, ok := all[p.parent]
@@ -126,23 +128,23 @@ func descends(all map[int]process, p process, root int) bool {
 	return false
 }
 
-// cpu returns the processor time of the tree, with that of its members that have
+// cpu returns the processor time of the trees, with that of its members that have
 // ended and been waited for. A member that ends while the tree is read could be
 // counted twice or not at all, so the tree is read until its members stay the same.
-func (f procfs) cpu(root int) (time.Duration, error) {
+func (f procfs) cpu(roots ...int) (time.Duration, error) {
 	const attempts = 50
-	before, err := f.tree(root)
+	before, err := f.tree(roots...)
 	for range attempts {
 		if err != nil {
 			return 0, err
 		}
 		var now []process
-		if now, err = f.tree(root); err == nil && sameMembers(before, now) {
+		if now, err = f.tree(roots...); err == nil && sameMembers(before, now) {
 			return total(before), nil
 		}
 		before = now
 	}
-	return 0, errors.Join(err, fmt.Errorf("the processes below %d change all the time", root))
+	return 0, errors.Join(err, fmt.Errorf("the processes below %d change all the time", roots))
 }
 
 func sameMembers(a, b []process) bool {
@@ -188,29 +190,21 @@ func parseBusy(line string) (time.Duration, error) {
 	return time.Duration(ticks) * time.Second / clockTicks, nil
 }
 
-// others returns the time that neither the tree of self nor that of root took of what
+// others returns the time that neither the tree of self nor those of the roots took of what
 // the processors did.
-func (f procfs) others(self, root int) (time.Duration, error) {
+func (f procfs) others(self int, roots ...int) (time.Duration, error) {
 	sum, err := f.busy()
 	if err != nil {
 		return 0, err
 	}
-	below, err := f.tree(self)
-	if err != nil {
-		return 0, err
-	}
-	sum -= total(below)
-	if slices.ContainsFunc(below, func(p process) bool { return p.pid == root }) {
-		return sum, nil
-	}
-	apart, err := f.tree(root)
-	return sum - total(apart), err
+	all, err := f.tree(append(slices.Clone(roots), self)...)
+	return sum - total(all), err
 }
 
-// pss returns the proportional set size of the tree in octets: shared pages count
+// pss returns the proportional set size of the trees in octets: shared pages count
 // by their share.
-func (f procfs) pss(root int) (int64, error) {
-	tree, err := f.tree(root)
+func (f procfs) pss(roots ...int) (int64, error) {
+	tree, err := f.tree(roots...)
 	if err != nil {
 		return 0, err
 	}

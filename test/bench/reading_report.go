@@ -26,11 +26,10 @@ func (s *readings) markdown(w waited) string {
 		if len(our) == 0 || len(our) != len(their) {
 			continue
 		}
-		wall, _, _ := span(readRatios(our, their, readSample.wall))
-		cost, low, high := span(readRatios(our, their, readSample.cost))
+		wall, cost := median(readRatios(our, their, readSample.wall)), span(readRatios(our, their, readSample.cost))
 		fmt.Fprintf(&b, "| %s | %.2f | %.2f | %.2f | %.2f | %.2f | **%.2f** (%.2f to %.2f) |\n", t.name,
 			median(readEach(our, readSample.wall)), median(readEach(their, readSample.wall)), wall,
-			median(readEach(our, readSample.cost)), median(readEach(their, readSample.cost)), cost, low, high)
+			median(readEach(our, readSample.cost)), median(readEach(their, readSample.cost)), cost.mid, cost.low, cost.high)
 	}
 	if len(w.idle) > 0 {
 		b.WriteString("\n| | connections | server | KiB each | in all, none to all, MiB |\n|---|---:|---|---:|---:|\n")

@@ -4,15 +4,19 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 // result is everything that a run found out.
 type result struct {
-	Machine machine      `json:"machine"`
-	Options reportedOpts `json:"options"`
-	Samples []sample     `json:"samples"`
-	Idle    []idleSample `json:"idle"`
+	Machine   machine          `json:"machine"`
+	Versions  []string         `json:"versions"` // of the servers that are not built here
+	Options   reportedOpts     `json:"options"`
+	Samples   []sample         `json:"samples"`
+	Syncs     []syncSample     `json:"syncs"`
+	Countings []waysOfCounting `json:"countings"`
+	Idle      []idleSample     `json:"idle"`
 }
 
 // reportedOpts are the flags that the figures depend on.
@@ -27,40 +31,53 @@ func reported(o options) reportedOpts {
 	return reportedOpts{Messages: o.messages, Rounds: o.rounds, Clients: o.clients, Size: o.size}
 }
 
-// The names of the two servers in the samples.
-const (
-	ours   = "sallyport"
-	theirs = "Postfix"
-)
-
-// comparison is one row of the table: medians over the rounds, and the median of the
-// rounds' own ratios with their span, because two servers measured one after the
-// other share what the machine was doing then.
+// comparison is one row of the table: medians over the rounds with their span, and the median
+// of the rounds' own ratios with its span, because two servers measured one after the other
+// share what the machine was doing then.
 type comparison struct {
-	scenario               string
-	ourRate, theirRate     float64
-	rateRatio, low, high   float64
-	ourCost, theirCost     float64
-	costRatio, cLow, cHigh float64
+	scenario, server string
+	rate, cost       spread
+	rateRatio        spread // ours to this server's: above 1, we are faster
+	costRatio        spread // below 1, we are cheaper
 }
 
-// compare makes the rows from samples of every scenario by both servers in every
-// round.
+// spread is a median, the least and the greatest.
+type spread struct{ mid, low, high float64 }
+
+// compare makes the rows, in the order of the scenarios, from samples of every round.
 func compare(samples []sample) []comparison {
 	var rows []comparison
 	for _, s := range scenarios() {
-		our, their := pick(samples, s.name, ours), pick(samples, s.name, theirs)
-		if len(our) == 0 || len(our) != len(their) {
-			continue
+		our := pick(samples, s.name, ours)
+		for _, c := range contenders() {
+			their := pick(samples, s.name, c.name)
+			if len(their) == 0 {
+				continue
+			}
+			row := comparison{scenario: s.name, server: c.name, rate: span(each(their, sample.rate)), cost: span(each(their, sample.cost))}
+			if c.name != ours && len(our) == len(their) {
+				row.rateRatio, row.costRatio = span(ratios(our, their, sample.rate)), span(ratios(our, their, sample.cost))
+			}
+			rows = append(rows, row)
 		}
-		c := comparison{scenario: s.name}
-		c.ourRate, c.theirRate = median(each(our, sample.rate)), median(each(their, sample.rate))
-		c.ourCost, c.theirCost = median(each(our, sample.cost)), median(each(their, sample.cost))
-		c.rateRatio, c.low, c.high = span(ratios(our, their, sample.rate))
-		c.costRatio, c.cLow, c.cHigh = span(ratios(our, their, sample.cost))
-		rows = append(rows, c)
 	}
 	return rows
+}
+
+// better says where another server is: the floor is none.
+func better(rows []comparison) (all []string) {
+	for _, c := range rows {
+		if c.server == floor || strings.HasPrefix(c.server, ours) {
+			continue
+		}
+		if c.rateRatio.mid < 1 {
+			all = append(all, fmt.Sprintf("%s is faster at \"%s\" (%.2f)", c.server, c.scenario, c.rateRatio.mid))
+		}
+		if c.costRatio.mid > 1 {
+			all = append(all, fmt.Sprintf("%s takes less processor time at \"%s\" (%.2f)", c.server, c.scenario, c.costRatio.mid))
+		}
+	}
+	return all
 }
 
 // pick returns the samples of one scenario and server in the order of the rounds.
@@ -105,9 +122,7 @@ func median(v []float64) float64 {
 }
 
 // span returns the median, the least and the greatest.
-func span(v []float64) (mid, low, high float64) {
-	return median(v), slices.Min(v), slices.Max(v)
-}
+func span(v []float64) spread { return spread{median(v), slices.Min(v), slices.Max(v)} }
 
 func mib(octets int64) float64 { return float64(octets) / (1 << 20) }
 
@@ -115,27 +130,125 @@ func mib(octets int64) float64 { return float64(octets) / (1 << 20) }
 func (r result) markdown() string {
 	var b strings.Builder
 	m := r.Machine
-	mid, _, worst := span(each(r.Samples, func(s sample) float64 { return s.Others }))
-	fmt.Fprintf(&b, "%d cores (%s), %.0f GiB of memory, Linux %s, %s, %s; a sync of 10 KiB takes %.2f ms. sallyport built with %s, Postfix %s. "+
-		"%d messages of %d octets, %d clients, medians of %d rounds. Other work took %.0f %% of the processors in the median measurement, %.0f %% in the worst.\n\n",
-		m.Cores, m.Processor, float64(m.Memory)/(1<<30), m.Kernel, m.System, m.Disk, m.Sync*1000, m.Go, m.Postfix,
-		r.Options.Messages, r.Options.Size, r.Options.Clients, r.Options.Rounds, mid*100, worst*100)
-	b.WriteString("| | sallyport, messages/s | Postfix, messages/s | ratio (least to greatest) | sallyport, CPU s per 1000 | Postfix, CPU s per 1000 | ratio (least to greatest) |\n")
-	b.WriteString("|---|---:|---:|---:|---:|---:|---:|\n")
-	for _, c := range compare(r.Samples) {
-		fmt.Fprintf(&b, "| %s | %.0f | %.0f | **%.2f** (%.2f to %.2f) | %.3f | %.3f | **%.2f** (%.2f to %.2f) |\n",
-			c.scenario, c.ourRate, c.theirRate, c.rateRatio, c.low, c.high, c.ourCost, c.theirCost, c.costRatio, c.cLow, c.cHigh)
+	fmt.Fprintf(&b, "%d cores (%s), %.0f GiB of memory, Linux %s, %s, %s; a sync of 10 KiB takes %.2f ms. sallyport built with %s",
+		m.Cores, m.Processor, float64(m.Memory)/(1<<30), m.Kernel, m.System, m.Disk, m.Sync*1000, m.Go)
+	for _, v := range r.Versions {
+		b.WriteString(", " + v)
 	}
-	b.WriteString("\n| | connections | sallyport, KiB each | Postfix, KiB each | ratio | sallyport in all, none to all, MiB | Postfix in all, none to all, MiB |\n")
-	b.WriteString("|---|---:|---:|---:|---:|---:|---:|\n")
-	for _, our := range r.Idle {
-		for _, their := range r.Idle {
-			if our.Server != ours || their.Server != theirs || our.Kind != their.Kind {
+	b.WriteString(".")
+	if len(r.Samples) > 0 {
+		noise := span(each(r.Samples, func(s sample) float64 { return s.Others }))
+		fmt.Fprintf(&b, " %d messages of %d octets, %d clients, medians of %d rounds. Other work took %.0f %% of the processors in the median measurement, %.0f %% in the worst.",
+			r.Options.Messages, r.Options.Size, r.Options.Clients, r.Options.Rounds, noise.mid*100, noise.high*100)
+	}
+	b.WriteString("\n")
+	r.figures(&b)
+	r.synced(&b)
+	r.counted(&b)
+	r.idle(&b)
+	return b.String()
+}
+
+// figures writes the table of rates and costs, and where another server is better.
+func (r result) figures(b *strings.Builder) {
+	rows := compare(r.Samples)
+	if len(rows) == 0 {
+		return
+	}
+	b.WriteString("\n| | | messages/s (least to greatest) | sallyport to it | CPU s per 1000 (least to greatest) | sallyport to it |\n|---|---|---:|---:|---:|---:|\n")
+	last := ""
+	for _, c := range rows {
+		what := c.scenario
+		if what == last {
+			what = ""
+		}
+		last = c.scenario
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", what, c.server, c.rate.of("%.0f"), c.rateRatio.ratio(), c.cost.of("%.3f"), c.costRatio.ratio())
+	}
+	if all := better(rows); len(all) > 0 {
+		b.WriteString("\nWhere another server is better: " + strings.Join(all, "; ") + ".\n")
+		return
+	}
+	b.WriteString("\nNo other server was faster or took less processor time at any of it.\n")
+}
+
+// of writes the median with its span, each by one verb.
+func (s spread) of(verb string) string {
+	return fmt.Sprintf(verb+" ("+verb+" to "+verb+")", s.mid, s.low, s.high)
+}
+
+// ratio writes a ratio with its span; sallyport has none to itself.
+func (s spread) ratio() string {
+	if s == (spread{}) {
+		return ""
+	}
+	return fmt.Sprintf("**%.2f** (%.2f to %.2f)", s.mid, s.low, s.high)
+}
+
+// synced writes who syncs before the 250.
+func (r result) synced(b *strings.Builder) {
+	if len(r.Syncs) == 0 {
+		return
+	}
+	b.WriteString("\n| accepted, kept connections | syncs before each 250 | files, folders per message | syncs per message, " +
+		strconv.Itoa(r.Options.Clients) + " clients |\n|---|---|---:|---:|\n")
+	for _, alone := range r.Syncs {
+		for _, many := range r.Syncs {
+			if alone.Server != many.Server || alone.Clients != 1 || many.Clients == 1 {
 				continue
 			}
-			fmt.Fprintf(&b, "| %s | %d | %.1f | %.1f | **%.3f** | %.0f to %.0f | %.0f to %.0f |\n", our.Kind, our.Connections,
-				our.each()/1024, their.each()/1024, our.each()/their.each(), mib(our.Before), mib(our.After), mib(their.Before), mib(their.After))
+			fmt.Fprintf(b, "| %s | %s | %.2f, %.2f | %.2f |\n", alone.Server, alone.verdict(),
+				float64(alone.Files)/float64(alone.Messages), float64(alone.Folders)/float64(alone.Messages), many.per())
 		}
 	}
-	return b.String()
+}
+
+// verdict says whether a server syncs before it answers; only the trace of one client shows it.
+func (s syncSample) verdict() string {
+	switch s.Covered {
+	case s.Messages:
+		return "yes"
+	case 0:
+		return "**no**"
+	}
+	return fmt.Sprintf("**%d of %d**", s.Covered, s.Messages)
+}
+
+// counted writes the three ways of counting processor time.
+func (r result) counted(b *strings.Builder) {
+	if len(r.Countings) == 0 {
+		return
+	}
+	b.WriteString("\n| " + acceptedKept + ", sallyport, counted | CPU s per 1000 (least to greatest) |\n|---|---:|\n")
+	for _, way := range []struct {
+		name string
+		of   func(waysOfCounting) float64
+	}{
+		{"the process, to the last 250", func(w waysOfCounting) float64 { return w.Alone }},
+		{"the process, with its end, which it is told at once", func(w waysOfCounting) float64 { return w.Ended }},
+		{"everything, with compaction, until the server rests: what all tables say", func(w waysOfCounting) float64 { return w.Rested }},
+	} {
+		var all []float64
+		for _, w := range r.Countings {
+			all = append(all, way.of(w))
+		}
+		fmt.Fprintf(b, "| %s | %s |\n", way.name, span(all).of("%.3f"))
+	}
+}
+
+// idle writes the memory of idle connections.
+func (r result) idle(b *strings.Builder) {
+	if len(r.Idle) == 0 {
+		return
+	}
+	b.WriteString("\n| | connections | | KiB each | sallyport to it | in all, none to all, MiB |\n|---|---:|---|---:|---:|---:|\n")
+	for _, s := range r.Idle {
+		ratio := ""
+		for _, our := range r.Idle {
+			if our.Server == ours && s.Server != ours && our.Kind == s.Kind {
+				ratio = fmt.Sprintf("**%.3f**", our.each()/s.each())
+			}
+		}
+		fmt.Fprintf(b, "| %s | %d | %s | %.1f | %s | %.0f to %.0f |\n", s.Kind, s.Connections, s.Server, s.each()/1024, ratio, mib(s.Before), mib(s.After))
+	}
 }

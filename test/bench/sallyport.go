@@ -31,6 +31,7 @@ const (
 // sallyport is a running server and what is needed to ask and to end it.
 type sallyport struct {
 	binary string
+	variant
 	info   rig.Info
 	cmd    *exec.Cmd
 	ended  chan struct{} // closed when the process has ended
@@ -38,16 +39,28 @@ type sallyport struct {
 	log    string
 }
 
-// startSallyport starts a quickstart server below dir, with its defaults.
-func startSallyport(ctx context.Context, binary, dir, sink string, queueOnly bool) (*instance, error) {
-	s := &sallyport{binary: binary, log: filepath.Join(dir, "log"), ended: make(chan struct{})}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+// variant says what of a server is not as quickstart makes it.
+type variant uint8
+
+const (
+	plain     variant = iota
+	ungreeted         // nobody waits before the greeting
+	ordinary          // who sends is not declared to send in bulk
+)
+
+// startSallyport starts a quickstart server, with its defaults.
+func startSallyport(ctx context.Context, p place, v variant) (*instance, error) {
+	s := &sallyport{binary: p.o.server, variant: v, log: filepath.Join(p.dir, "log"), ended: make(chan struct{})}
+	if err := os.MkdirAll(p.dir, 0o755); err != nil {
 		return nil, err
 	}
-	if err := s.launch(ctx, dir, sink, queueOnly); err != nil {
+	if err := s.launch(ctx, p.dir, p.sink, p.queueOnly); err != nil {
 		return nil, fmt.Errorf("starting sallyport: %w", err)
 	}
 	i, err := s.instance(ctx)
+	if err == nil && v == ungreeted {
+		err = s.greetAtOnce(ctx)
+	}
 	if err != nil {
 		return nil, errors.Join(err, s.stop())
 	}
@@ -107,7 +120,7 @@ func (s *sallyport) instance(ctx context.Context) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(s.info.Listen.MX) == 0 || len(s.info.Listen.Submissions) == 0 {
+	if len(s.info.Listen.MX) == 0 || len(s.info.Listen.Submissions) == 0 || len(s.info.Listen.Submission) == 0 {
 		return nil, errors.New("sallyport listens nowhere")
 	}
 	submissions := s.info.Listen.Submissions[0]
@@ -120,18 +133,42 @@ func (s *sallyport) instance(ctx context.Context) (*instance, error) {
 		return nil, err
 	}
 	i := &instance{
-		name: ours, root: s.cmd.Process.Pid, mx: s.info.Listen.MX[0], submissions: submissions,
-		tls: cfg, enlist: s.enlist, inbox: inbox, queued: s.queued, stop: s.stop,
+		name: ours, roots: []int{s.cmd.Process.Pid}, mx: s.info.Listen.MX[0], submissions: submissions, submission: s.info.Listen.Submission[0],
+		relay: signedIn, tls: cfg, enlist: s.enlist, inbox: inbox, queued: s.queued, stop: s.stop,
+		spent: func() time.Duration { return s.cmd.ProcessState.UserTime() + s.cmd.ProcessState.SystemTime() },
 	}
 	return i, answers(ctx, i.mx, i.submissions)
 }
 
-// enlist makes an account that may send in bulk.
+// enlist makes an account that may send in bulk, or an ordinary one that has written to
+// remoteRecipient for long.
 func (s *sallyport) enlist(ctx context.Context) (sender, error) {
 	from := sender{address: "bulk@local.test", password: "a-password-for-the-benchmark"}
-	_, err := s.command(ctx, from.password+"\n", "account", "add", from.address, "--password-stdin", "--role", "bulk",
-		"--recipients-hour", "10000000", "--recipients-day", "10000000") // the server is measured, not its caps
+	args := []string{"account", "add", from.address, "--password-stdin", "--recipients-hour", "10000000", "--recipients-day", "10000000"} // the server is measured, not its caps
+	if s.variant != ordinary {
+		args = append(args, "--role", "bulk")
+	}
+	if _, err := s.command(ctx, from.password+"\n", args...); err != nil || s.variant != ordinary {
+		return from, err
+	}
+	_, err := s.command(ctx, from.address+" "+remoteRecipient+" 2026-01-01\n", "learn", "list", "-")
 	return from, err
+}
+
+// greetAtOnce has the running server take the key in.
+func (s *sallyport) greetAtOnce(ctx context.Context) error {
+	text, err := os.ReadFile(s.info.Config)
+	if err != nil {
+		return err
+	}
+	if strings.Contains(string(text), "\n[limits]") {
+		return errors.New("quickstart writes limits of its own: greet_delay must stand among them")
+	}
+	if err := os.WriteFile(s.info.Config, append(text, "\n[limits]\ngreet_delay = \"0s\"\n"...), 0o600); err != nil {
+		return err
+	}
+	_, err = s.command(ctx, "", "reload")
+	return err
 }
 
 func (s *sallyport) inbox() (string, error) {
