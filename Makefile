@@ -79,9 +79,11 @@ mutate:
 fuzz:
 	./scripts/fuzz $(FUZZTIME)
 
-# Against Postfix from Debian, in the same run; prints what docs/benchmarks.md keeps.
+# Against Postfix, Exim and OpenSMTPD from Debian, Haraka from npm and a floor of our own, in the same
+# run; prints what docs/benchmarks.md keeps; about ten minutes.
 bench: build
 	./scripts/install-test-tools
+	./scripts/install-audit-peers
 	./scripts/bench
 
 # Mailboxes beside Dovecot from Debian, on the same Maildir in the same run; about ten minutes.

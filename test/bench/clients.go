@@ -139,8 +139,9 @@ type idlers struct {
 	errs  []error
 }
 
-// openAtOnce is how many connections are being opened at the same time.
-const openAtOnce = 20
+// openAtOnce is how many connections are being opened at the same time: OpenSMTPD resets some when
+// more than five wait to be taken.
+const openAtOnce = 4
 
 // openIdle opens n connections, under TLS if cfg is not nil, and says EHLO on each.
 func openIdle(ctx context.Context, addr string, cfg *tls.Config, n int) (*idlers, error) {

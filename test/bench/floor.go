@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,13 +34,20 @@ func records(log string) (n int, err error) {
 		return 0, err
 	}
 	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
 	var length [4]byte
-	for at := int64(0); ; n++ {
-		if _, err := f.ReadAt(length[:], at); errors.Is(err, io.EOF) {
-			return n, nil
-		} else if err != nil {
+	at := int64(0)
+	for ; at < info.Size(); n++ {
+		if _, err := f.ReadAt(length[:], at); err != nil {
 			return 0, err
 		}
 		at += int64(len(length)) + int64(binary.BigEndian.Uint32(length[:]))
 	}
+	if at != info.Size() {
+		return 0, errors.New("the floor's log breaks off")
+	}
+	return n, nil
 }

@@ -67,7 +67,7 @@ func compare(samples []sample) []comparison {
 // better says where another server is: the floor is none.
 func better(rows []comparison) (all []string) {
 	for _, c := range rows {
-		if c.server == floor || strings.HasPrefix(c.server, ours) {
+		if c.server == floor || strings.HasPrefix(c.server, ours) || c.rateRatio == (spread{}) {
 			continue
 		}
 		if c.rateRatio.mid < 1 {
@@ -163,13 +163,24 @@ func (r result) figures(b *strings.Builder) {
 			what = ""
 		}
 		last = c.scenario
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", what, c.server, c.rate.of("%.0f"), c.rateRatio.ratio(), c.cost.of("%.3f"), c.costRatio.ratio())
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", what, r.marked(c.server), c.rate.of("%.0f"), c.rateRatio.ratio(), c.cost.of("%.3f"), c.costRatio.ratio())
+	}
+	if slices.ContainsFunc(r.Syncs, syncSample.bare) {
+		b.WriteString("\n† answers 250 without a sync: after a loss of power its mail may be gone.\n")
 	}
 	if all := better(rows); len(all) > 0 {
 		b.WriteString("\nWhere another server is better: " + strings.Join(all, "; ") + ".\n")
 		return
 	}
 	b.WriteString("\nNo other server was faster or took less processor time at any of it.\n")
+}
+
+// marked is the name of a server, with a mark if it promises what it does not keep.
+func (r result) marked(server string) string {
+	if slices.ContainsFunc(r.Syncs, func(s syncSample) bool { return s.bare() && s.Server == server }) {
+		return server + " †"
+	}
+	return server
 }
 
 // of writes the median with its span, each by one verb.
@@ -202,6 +213,9 @@ func (r result) synced(b *strings.Builder) {
 		}
 	}
 }
+
+// bare reports whether a server synced before none of its answers.
+func (s syncSample) bare() bool { return s.Clients == 1 && s.Covered == 0 }
 
 // verdict says whether a server syncs before it answers; only the trace of one client shows it.
 func (s syncSample) verdict() string {

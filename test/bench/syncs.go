@@ -30,7 +30,7 @@ func (s syncSample) per() float64 { return float64(s.Files+s.Folders) / float64(
 // Messages of a trace. It slows the server, so that they are few.
 const (
 	tracedAlone = 20  // by one client, of whom every sync is for one message
-	tracedMany  = 400 // by all clients at once
+	tracedMany  = 200 // by all clients at once
 )
 
 // syncs traces every server while it accepts, from one client and from all.
