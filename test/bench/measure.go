@@ -38,6 +38,7 @@ type sample struct {
 	Round    int     `json:"round"`
 	Scenario string  `json:"scenario"`
 	Server   string  `json:"server"`
+	Clients  int     `json:"clients"`
 	Messages int     `json:"messages"`
 	Seconds  float64 `json:"seconds"` // wall time until the last message was where it belongs
 	CPU      float64 `json:"cpu"`     // seconds of processor time of the server's processes, until they rest

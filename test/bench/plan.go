@@ -40,6 +40,7 @@ type site struct {
 	*instance
 	sink    *load.Sink
 	from    sender
+	clients int // at the same time
 	relayed int
 	inboxed int
 	stored  int
@@ -158,7 +159,7 @@ func (b *bench) visit(ctx context.Context, round int, c contender, queueOnly boo
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
-			m.Round, m.Scenario, m.Server = round, s.name, c.name
+			m.Round, m.Scenario, m.Server, m.Clients = round, s.name, c.name, at.clients
 			fmt.Fprintf(b.progress, "round %d  %-50s %-28s %7.0f messages/s  %6.3f CPU s per 1000\n", round, s.name, c.name, m.rate(), m.cost())
 			samples = append(samples, m)
 		}
@@ -187,7 +188,7 @@ func (b *bench) with(ctx context.Context, c contender, queueOnly bool, do func(s
 	if err != nil {
 		return err
 	}
-	return do(site{instance: i, sink: sink, from: from})
+	return do(site{instance: i, sink: sink, from: from, clients: c.atOnce(b.o.clients)})
 }
 
 // once measures a scenario with so many messages.
@@ -200,7 +201,7 @@ func (b *bench) once(ctx context.Context, s scenario, at site, messages int) (sa
 	if at.stored, err = at.queued(ctx); err != nil {
 		return sample{}, err
 	}
-	t := traffic{messages: messages, clients: b.o.clients, size: b.o.size, kept: s.kept}
+	t := traffic{messages: messages, clients: at.clients, size: b.o.size, kept: s.kept}
 	m, err := measure(ctx, at.roots, messages, func(ctx context.Context) error { return s.work(ctx, at, t) })
 	if err == nil && s.check != nil {
 		err = s.check(ctx, at, t)

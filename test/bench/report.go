@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -175,8 +174,16 @@ func (r result) figures(b *strings.Builder) {
 	b.WriteString("\nNo other server was faster or took less processor time at any of it.\n")
 }
 
-// marked is the name of a server, with a mark if it promises what it does not keep.
+// marked is the name of a server, with how many clients it had if not as many as the others,
+// and with a mark if it promises what it does not keep.
 func (r result) marked(server string) string {
+	if i := slices.IndexFunc(r.Samples, func(s sample) bool { return s.Server == server && s.Clients != r.Options.Clients }); i >= 0 {
+		return fmt.Sprintf("%s, %d clients", r.promising(server), r.Samples[i].Clients)
+	}
+	return r.promising(server)
+}
+
+func (r result) promising(server string) string {
 	if slices.ContainsFunc(r.Syncs, func(s syncSample) bool { return s.bare() && s.Server == server }) {
 		return server + " †"
 	}
@@ -201,15 +208,14 @@ func (r result) synced(b *strings.Builder) {
 	if len(r.Syncs) == 0 {
 		return
 	}
-	b.WriteString("\n| accepted, kept connections | syncs before each 250 | files, folders per message | syncs per message, " +
-		strconv.Itoa(r.Options.Clients) + " clients |\n|---|---|---:|---:|\n")
+	b.WriteString("\n| " + acceptedKept + " | syncs before each 250 | files, folders per message, one client | syncs per message, clients |\n|---|---|---:|---:|\n")
 	for _, alone := range r.Syncs {
 		for _, many := range r.Syncs {
 			if alone.Server != many.Server || alone.Clients != 1 || many.Clients == 1 {
 				continue
 			}
-			fmt.Fprintf(b, "| %s | %s | %.2f, %.2f | %.2f |\n", alone.Server, alone.verdict(),
-				float64(alone.Files)/float64(alone.Messages), float64(alone.Folders)/float64(alone.Messages), many.per())
+			fmt.Fprintf(b, "| %s | %s | %.2f, %.2f | %.2f, %d |\n", alone.Server, alone.verdict(),
+				float64(alone.Files)/float64(alone.Messages), float64(alone.Folders)/float64(alone.Messages), many.per(), many.Clients)
 		}
 	}
 }

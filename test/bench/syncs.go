@@ -43,7 +43,7 @@ func (b *bench) syncs(ctx context.Context) (all []syncSample, err error) {
 			continue
 		}
 		err := b.with(ctx, c, true, func(at site) error {
-			for _, t := range []traffic{{messages: tracedAlone, clients: 1, size: b.o.size, kept: true}, {messages: tracedMany, clients: b.o.clients, size: b.o.size, kept: true}} {
+			for _, t := range []traffic{{messages: tracedAlone, clients: 1, size: b.o.size, kept: true}, {messages: tracedMany, clients: at.clients, size: b.o.size, kept: true}} {
 				s, err := traced(ctx, at, t, filepath.Join(b.dir, "trace"))
 				if err != nil {
 					return err
