@@ -44,10 +44,13 @@ func startOpenSMTPD(ctx context.Context, p place) (*instance, error) {
 	return i, c.serves(ctx, i.mx)
 }
 
-// opensmtpdConf leaves everything at its default but the bound on messages of a session, and
-// on connections to one destination, of which the others make 20.
+// opensmtpdConf leaves everything at its default but the bound on messages of a session, and,
+// to one destination, the bounds on connections, of which the others make 20, and the seconds
+// between them.
 func opensmtpdConf(mx string, p place) string {
 	return fmt.Sprintf(`smtp limit max-mails 1000000
+mta limit max-conn-per-host 20 max-conn-per-route 20 max-conn-per-connector 20 max-conn-per-relay 20
+mta limit conn-delay-host 0 conn-delay-route 0 conn-delay-source 0 conn-delay-connector 0 conn-delay-relay 0 conn-delay-domain 0 reconn-delay-route 0
 listen on 127.0.0.1 port %[1]s hostname mx.local.test
 action "sink" relay host "smtp://%[2]s"
 match from any for domain "local.test" rcpt-to "alice@local.test" action "sink"

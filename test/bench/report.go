@@ -79,6 +79,18 @@ func better(rows []comparison) (all []string) {
 	return all
 }
 
+// smaller says whose idle connections take less memory than ours.
+func smaller(samples []idleSample) (all []string) {
+	for _, our := range samples {
+		for _, s := range samples {
+			if our.Server == ours && s.Server != floor && s.Kind == our.Kind && s.each() < our.each() {
+				all = append(all, fmt.Sprintf("%s takes less memory for a connection that is %s (%.2f)", s.Server, s.Kind, our.each()/s.each()))
+			}
+		}
+	}
+	return all
+}
+
 // pick returns the samples of one scenario and server in the order of the rounds.
 func pick(samples []sample, scenario, server string) []sample {
 	var some []sample
@@ -167,11 +179,11 @@ func (r result) figures(b *strings.Builder) {
 	if slices.ContainsFunc(r.Syncs, syncSample.bare) {
 		b.WriteString("\n† answers 250 without a sync: after a loss of power its mail may be gone.\n")
 	}
-	if all := better(rows); len(all) > 0 {
+	if all := append(better(rows), smaller(r.Idle)...); len(all) > 0 {
 		b.WriteString("\nWhere another server is better: " + strings.Join(all, "; ") + ".\n")
 		return
 	}
-	b.WriteString("\nNo other server was faster or took less processor time at any of it.\n")
+	b.WriteString("\nNo other server was faster, took less processor time, or less memory for an idle connection.\n")
 }
 
 // marked is the name of a server, with how many clients it had if not as many as the others,

@@ -74,6 +74,13 @@ func TestWhoIsBetterIsNamed(t *testing.T) {
 	if text := (result{Samples: samples[:3]}).markdown(); !strings.Contains(text, "\nNo other server was faster") {
 		t.Errorf("nobody is better, and it is not said:\n%s", text)
 	}
+	idle := func(server string, octets int64) idleSample {
+		return idleSample{Kind: "idle", Server: server, Connections: 1, After: octets}
+	}
+	want = []string{"Haraka takes less memory for a connection that is idle (2.00)"}
+	if got := smaller([]idleSample{idle(ours, 20), idle(haraka, 10), idle(floor, 5), idle(theirs, 40)}); !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 func TestMarkdownHasARowForEverything(t *testing.T) {
