@@ -172,7 +172,7 @@ const (
 func (r *reader) closes(ctx context.Context, why string, misbehaved bool) {
 	now := r.o.Now()
 	f := fact.Disconnected{
-		At: now, Rule: "connection-ended", Session: r.Seen(r.visit.Proof()), Why: why,
+		At: now, Rule: fact.RuleConnectionEnded, Session: r.Seen(r.visit.Proof()), Why: why,
 		Evidence: []fact.Pair{
 			{Name: "refused", Value: strconv.Itoa(r.visit.Refused())},
 			{Name: "lasted", Value: now.Sub(r.started).Round(time.Millisecond).String()},

@@ -2,7 +2,6 @@ package arch
 
 import (
 	"fmt"
-	"go/ast"
 	"os"
 	"regexp"
 	"slices"
@@ -38,34 +37,38 @@ on call stands in [operations.md](operations.md).
 |---|---|---|---|
 `
 
-// Every rule that the code names stands in docs/rules.md, and every rule there is one of
-// the room that it is said to be of.
+// Every rule is an exported constant, Rule or RuleX, of the room that it is of, and is named by that wherever the code
+// gives it; it stands in docs/rules.md with what it means, and every rule there is one that some code gives.
 func TestEveryRuleIsDocumented(t *testing.T) {
 	known, document := rulesDocument(t)
-	used := map[string]bool{} // "room rule"
-	found := 0
+	found, used := declaredRules(t), usedNames(t)
+	functions, structs := rulePlaces(t)
 	for _, s := range sources(t) {
-		ast.Inspect(s.file, func(n ast.Node) bool {
-			for _, e := range rulesAt(n) {
-				lit, ok := e.(*ast.BasicLit)
-				if !ok || !ruleWord.MatchString(lit.Value) {
-					continue
-				}
-				rule := strings.Trim(lit.Value, `"`)
-				found++
-				if used[s.room+" "+rule] = true; known[rule] == nil {
-					t.Errorf("%s: the rule %s is in no document: say in rules.txt what it means", s.at(e), rule)
-				}
+		for _, e := range ruleSites(s, functions, structs) {
+			if !found[e] {
+				t.Errorf("%s: the rule %s is written out: give it a name, an exported constant RuleX of its room", s.at(e), e.Value)
 			}
-			return true
-		})
+		}
 	}
-	if found < 150 {
-		t.Errorf("only %d rules found", found)
+	declared := map[string]string{} // the name of a constant by "room rule"
+	for _, s := range sources(t) {
+		for name, lit := range ruleConstants(s) {
+			rule := strings.Trim(lit.Value, `"`)
+			declared[s.room+" "+rule] = name
+			if !slices.Contains(known[rule], s.room) {
+				t.Errorf("%s: the rule %s of %s is in no document: say in rules.txt what it means", s.at(lit), rule, s.room)
+			}
+			if !used[s.room+"."+name] {
+				t.Errorf("%s: nothing gives the rule %s", s.at(lit), name)
+			}
+		}
+	}
+	if len(declared) < 200 {
+		t.Errorf("only %d rules found", len(declared))
 	}
 	for rule, rooms := range known {
 		for _, room := range rooms {
-			if !used[room+" "+rule] && !quoted(t, room, rule) {
+			if declared[room+" "+rule] == "" {
 				t.Errorf("%s has no rule %s", room, rule)
 			}
 		}
@@ -110,55 +113,4 @@ func rulesDocument(t *testing.T) (rooms map[string][]string, text string) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", c[0], c[1], c[2], c[3])
 	}
 	return rooms, b.String()
-}
-
-// rulesAt returns the expressions at n that name a rule: the value of a constant, field or
-// variable of that name, what a refusal or a reload is given, and what is returned with
-// a reply.
-func rulesAt(n ast.Node) (out []ast.Expr) {
-	called := func(name string) bool { return strings.EqualFold(name, "rule") }
-	switch n := n.(type) {
-	case *ast.ValueSpec:
-		for i, name := range n.Names {
-			if i < len(n.Values) && (strings.HasPrefix(name.Name, "Rule") || strings.HasPrefix(name.Name, "rule")) {
-				out = append(out, n.Values[i])
-			}
-		}
-	case *ast.KeyValueExpr:
-		if k, ok := n.Key.(*ast.Ident); ok && called(k.Name) {
-			out = append(out, n.Value)
-		}
-	case *ast.AssignStmt:
-		for i, l := range n.Lhs {
-			x, isField := l.(*ast.SelectorExpr)
-			id, isName := l.(*ast.Ident)
-			if len(n.Lhs) == len(n.Rhs) && (isField && called(x.Sel.Name) || isName && called(id.Name)) {
-				out = append(out, n.Rhs[i])
-			}
-		}
-	case *ast.CallExpr:
-		if f, ok := n.Fun.(*ast.SelectorExpr); ok && (f.Sel.Name == "refuse" || f.Sel.Name == "reloadFact") {
-			out = n.Args
-		}
-	case *ast.ReturnStmt:
-		if len(n.Results) == 2 {
-			if call, ok := n.Results[1].(*ast.CallExpr); ok {
-				if x, name := selected(call.Fun); x == "mail" && name == "R" {
-					out = n.Results[:1]
-				}
-			}
-		}
-	}
-	return out
-}
-
-// quoted reports whether the text of a room has the rule somewhere else.
-func quoted(t *testing.T, room, rule string) bool {
-	t.Helper()
-	for _, s := range sources(t) {
-		if s.room == room && strings.Contains(read(t, "../../"+s.path), `"`+rule+`"`) {
-			return true
-		}
-	}
-	return false
 }

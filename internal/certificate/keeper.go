@@ -109,7 +109,7 @@ func (k *Keeper) Reread(ctx context.Context, told string) (fault string) {
 				return
 			}
 			k.o.Logger.Error("the certificate cannot be read again; the former one stays in force", "file", s.Cert, "err", err)
-			f := fact.Reloaded{At: k.o.Now(), Rule: "certificate-refused", Text: "the former certificate stays in force"}.Fact()
+			f := fact.Reloaded{At: k.o.Now(), Rule: RuleCertificateRefused, Text: "the former certificate stays in force"}.Fact()
 			k.o.Record(ctx, f.Evidenced("by", "the files of the certificate").Evidenced("fault", fault))
 		}
 	})
@@ -120,7 +120,7 @@ func (k *Keeper) Reread(ctx context.Context, told string) (fault string) {
 func (k *Keeper) present(ctx context.Context, cert tls.Certificate) {
 	k.o.Present(presenting(cert))
 	k.o.Source().log(k.o.Logger).Info("a new certificate is in force", "until", cert.Leaf.NotAfter)
-	f := fact.Reloaded{At: k.o.Now(), Rule: "certificate-renewed", Text: "a new certificate is in force"}.Fact()
+	f := fact.Reloaded{At: k.o.Now(), Rule: RuleCertificateRenewed, Text: "a new certificate is in force"}.Fact()
 	k.o.Record(ctx, f.Evidenced("until", cert.Leaf.NotAfter.UTC().Format(time.RFC3339)))
 }
 
@@ -167,7 +167,7 @@ func (k *Keeper) failed(ctx context.Context, err error, next time.Time) {
 	k.fault, k.next = err.Error(), next
 	k.mu.Unlock()
 	k.o.Source().log(k.o.Logger).Error("no certificate was obtained", "err", err, "again", next.Sub(k.o.Now()).Round(time.Second).String())
-	f := fact.Reloaded{At: k.o.Now(), Rule: "certificate-not-obtained", Text: "no certificate was obtained; it is tried again"}.Fact()
+	f := fact.Reloaded{At: k.o.Now(), Rule: RuleCertificateNotObtained, Text: "no certificate was obtained; it is tried again"}.Fact()
 	if leaf := Leaf(k.o.InForce()); leaf != nil {
 		f = f.Evidenced("until", leaf.NotAfter.UTC().Format(time.RFC3339))
 	}

@@ -87,7 +87,7 @@ func TestWhatAForwardAffords(t *testing.T) {
 		}
 		if least == 0 {
 			least = r.wait
-			if len(facts) != 2 || facts[0].Kind != fact.KindAlarm || facts[0].Rule != ruleForwardBudget || facts[0].Recipients[0] != "b@x.test" || facts[0].Count != 1 || len(facts[0].Evidence) != 1 {
+			if len(facts) != 2 || facts[0].Kind != fact.KindAlarm || facts[0].Rule != RuleForwardBudget || facts[0].Recipients[0] != "b@x.test" || facts[0].Count != 1 || len(facts[0].Evidence) != 1 {
 				t.Errorf("the alarms: %+v", facts)
 			}
 		} else if len(facts) != 0 {
@@ -214,7 +214,7 @@ func TestWhenWhatIsLeftIsTried(t *testing.T) {
 		q := &stubborn{}
 		d := houseOf(t, q)
 		r := &run{plan: plan{more: row.more}, wait: row.wait}
-		c := conclusion{attempt: attempt{outcomes: row.outcomes, states: make([]spool.RecipientState, len(row.outcomes)), on: make([]sendOn, len(row.outcomes))}, untold: "x", rule: ruleStranger, reason: "why"}
+		c := conclusion{attempt: attempt{outcomes: row.outcomes, states: make([]spool.RecipientState, len(row.outcomes)), on: make([]sendOn, len(row.outcomes))}, untold: "x", rule: RuleStranger, reason: "why"}
 		if err := d.recordWith(r, c, leaving{}); err != nil || len(q.final) != 1 || !q.final[0].Next.Equal(row.want) || !q.final[0].Untold || q.final[0].Hold != "why" {
 			t.Errorf("%s: %v, %+v", name, err, q.final)
 		}

@@ -9,8 +9,8 @@ import (
 	"sallyport/internal/store"
 )
 
-// ruleForwardBudget is why mail of a forward waits: enough went to the target lately.
-const ruleForwardBudget = "forward-budget"
+// RuleForwardBudget is why mail of a forward waits: enough went to the target lately.
+const RuleForwardBudget = "forward-budget"
 
 // charge is what one recipient of a forward's message takes of the forward's budget.
 type charge struct {
@@ -95,7 +95,7 @@ func (d *Dispatch) answered(c spool.Claim, a attempt) {
 func (d *Dispatch) budgetAlarm(e spool.Entry, target mail.Address, v budget.Verdict) fact.Fact {
 	d.Logger.Warn("mail of a forward waits: its target got enough for now", "account", e.Account.String(), "target", target.String(), "rule", string(v.Rule), "limit", v.Most)
 	return fact.Alarm{
-		At: d.Now(), Rule: ruleForwardBudget, Message: messageOf(e), Session: fact.Session{Conn: fact.ConnCapped},
+		At: d.Now(), Rule: RuleForwardBudget, Message: messageOf(e), Session: fact.Session{Conn: fact.ConnCapped},
 		Text:       "the forward of " + e.Account.String() + " had " + v.Words() + ": what is more waits in the queue",
 		Recipients: []string{target.String()}, Times: v.Used, Evidence: []fact.Pair{{Name: "limit", Value: string(v.Rule)}},
 	}.Fact()

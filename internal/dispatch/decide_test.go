@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sallyport/internal/directory"
+	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
@@ -116,11 +117,11 @@ func TestWhatExpires(t *testing.T) {
 		if gone != (o.Reply.Code == 554 && o.Reply.Enhanced.String() == "5.4.7" && !o.Said && strings.Contains(o.Reply.Text, "expired; the last answer was: "+before[i].Reply.String())) || !gone && o != before[i] {
 			t.Errorf("%d: %+v", i, o)
 		}
-		if want := []string{ruleFailed, ruleDelivered, ruleFailed, ruleFailed}[i]; ruleOf(o.Reply) != want {
+		if want := []string{fact.RuleFailed, fact.RuleDelivered, fact.RuleFailed, fact.RuleFailed}[i]; ruleOf(o.Reply) != want {
 			t.Errorf("%d is %s, want %s", i, ruleOf(o.Reply), want)
 		}
 	}
-	if got := ruleOf(before[0].Reply); got != ruleDeferred {
+	if got := ruleOf(before[0].Reply); got != fact.RuleDeferred {
 		t.Errorf("what is deferred is %s", got)
 	}
 }
@@ -151,19 +152,19 @@ func TestWhatBecomesOfOutcomes(t *testing.T) {
 		"late, and warned before":            {account: alice, from: alice, age: 5 * time.Hour, warned: true, outcomes: []mail.Outcome{later}},
 		"late, of a forward":                 {account: alice, from: bob, forward: spool.ForwardSent, age: 5 * time.Hour, outcomes: []mail.Outcome{later}},
 		"not late":                           {account: alice, from: alice, age: time.Hour, outcomes: []mail.Outcome{later}},
-		"a stranger's":                       {from: aPath(t, "s@x.test"), outcomes: []mail.Outcome{no}, rule: ruleStranger, reason: failedNow, untold: true},
+		"a stranger's":                       {from: aPath(t, "s@x.test"), outcomes: []mail.Outcome{no}, rule: RuleStranger, reason: failedNow, untold: true},
 		"a stranger's, and others wait":      {from: aPath(t, "s@x.test"), outcomes: []mail.Outcome{no, later}, untold: true},
 		"a stranger's, and others untried":   {from: aPath(t, "s@x.test"), more: true, outcomes: []mail.Outcome{no}, untold: true},
-		"a stranger's, one before":           {from: aPath(t, "s@x.test"), before: []spool.RecipientState{untold}, outcomes: []mail.Outcome{ok}, rule: ruleStranger, reason: failedBefore},
+		"a stranger's, one before":           {from: aPath(t, "s@x.test"), before: []spool.RecipientState{untold}, outcomes: []mail.Outcome{ok}, rule: RuleStranger, reason: failedBefore},
 		"one before, and another waits":      {from: aPath(t, "s@x.test"), before: []spool.RecipientState{untold}, outcomes: []mail.Outcome{later}},
-		"one before, and one now":            {from: aPath(t, "s@x.test"), before: []spool.RecipientState{untold}, outcomes: []mail.Outcome{no}, rule: ruleStranger, reason: failedNow, untold: true},
-		"another's sender":                   {account: alice, from: bob, outcomes: []mail.Outcome{no}, rule: ruleUnverified, reason: failedNow, untold: true},
+		"one before, and one now":            {from: aPath(t, "s@x.test"), before: []spool.RecipientState{untold}, outcomes: []mail.Outcome{no}, rule: RuleStranger, reason: failedNow, untold: true},
+		"another's sender":                   {account: alice, from: bob, outcomes: []mail.Outcome{no}, rule: RuleUnverified, reason: failedNow, untold: true},
 		"another's sender, delivered":        {account: alice, from: bob, outcomes: []mail.Outcome{ok}},
-		"a sender elsewhere":                 {account: alice, from: aPath(t, "a@x.test"), outcomes: []mail.Outcome{no}, rule: ruleUnverified, reason: failedNow, untold: true},
-		"another's sender, one before":       {account: alice, from: bob, before: []spool.RecipientState{untold}, outcomes: []mail.Outcome{ok}, rule: ruleUnverified, reason: failedBefore},
+		"a sender elsewhere":                 {account: alice, from: aPath(t, "a@x.test"), outcomes: []mail.Outcome{no}, rule: RuleUnverified, reason: failedNow, untold: true},
+		"another's sender, one before":       {account: alice, from: bob, before: []spool.RecipientState{untold}, outcomes: []mail.Outcome{ok}, rule: RuleUnverified, reason: failedBefore},
 		"a forward, of a stranger":           {account: alice, from: aPath(t, "s@x.test"), forward: spool.ForwardSent, outcomes: []mail.Outcome{no}, actions: actionFailed},
 		"the null path of an account":        {account: alice, outcomes: []mail.Outcome{no}},
-		"the null path of an account, kept":  {account: alice, before: []spool.RecipientState{untold}, outcomes: []mail.Outcome{no}, rule: ruleUnverified, reason: failedBefore},
+		"the null path of an account, kept":  {account: alice, before: []spool.RecipientState{untold}, outcomes: []mail.Outcome{no}, rule: RuleUnverified, reason: failedBefore},
 		"the null path, delivered in a part": {outcomes: []mail.Outcome{ok, later}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -203,7 +204,7 @@ func TestFailuresOfAForwardAreCounted(t *testing.T) {
 	count := func(e spool.Entry, want int, outcomes ...mail.Outcome) {
 		t.Helper()
 		got := d.countFailures(e, attempt{outcomes: outcomes})
-		if want == 0 && len(got) != 0 || want != 0 && (len(got) != 1 || got[0].Count != want || got[0].Rule != ruleFailing) {
+		if want == 0 && len(got) != 0 || want != 0 && (len(got) != 1 || got[0].Count != want || got[0].Rule != RuleFailing) {
 			t.Errorf("%+v, want an alarm of %d", got, want)
 		}
 	}

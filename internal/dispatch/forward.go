@@ -24,16 +24,16 @@ const deliveredTo = "Delivered-To"
 // The rules by which mail of an account that forwards stays in its mailbox; all others
 // are the gate's.
 const (
-	ruleKeptOff      = "forward-external-off" // the administrator does not let forwards leave
-	ruleKeptJunk     = "forward-junk"         // mail that an inspector found to be junk would be sent in the account's name
-	ruleKeptReturn   = "forward-return"       // a bounce of a forward
-	ruleKeptLoop     = "forward-loop"         // it came back
-	ruleKeptTwice    = "forward-loop-kept"    // it came back, and the mailbox has it
-	ruleKeptHeader   = "forward-header"       // its header section does not read, so that no loop could be seen
-	ruleKeptHeld     = "forward-queue-held"   // the account's queue is held
-	ruleKeptFull     = "forward-queue-full"   // the account, or the queue, has no room
-	ruleKeptAfterAll = "forward-undelivered"  // a target refused it for good, and the mailbox gets what it did not have
-	ruleFailing      = "forward-keeps-failing"
+	RuleKeptOff      = "forward-external-off"         // the administrator does not let forwards leave
+	RuleKeptJunk     = "forward-junk"                 // mail that an inspector found to be junk would be sent in the account's name
+	RuleKeptReturn   = string(gate.RuleForwardReturn) // a bounce of a forward
+	RuleKeptLoop     = "forward-loop"                 // it came back
+	RuleKeptTwice    = "forward-loop-kept"            // it came back, and the mailbox has it
+	RuleKeptHeader   = "forward-header"               // its header section does not read, so that no loop could be seen
+	RuleKeptHeld     = "forward-queue-held"           // the account's queue is held
+	RuleKeptFull     = "forward-queue-full"           // the account, or the queue, has no room
+	RuleKeptAfterAll = "forward-undelivered"          // a target refused it for good, and the mailbox gets what it did not have
+	RuleFailing      = "forward-keeps-failing"
 )
 
 // sendOn is how one local delivery of a claimed message is carried on.
@@ -89,7 +89,7 @@ func (d *Dispatch) forwards(r *run, dir *directory.Snapshot) map[int]sendOn {
 		}
 		box := d.holder(r.claim.Entry, p.Mailbox)
 		if dir.ForwardSleeps(box) {
-			out[i] = sendOn{account: box, rule: ruleKeptOff}
+			out[i] = sendOn{account: box, rule: RuleKeptOff}
 		}
 		fw, ok := dir.Forwards(box)
 		if !ok {
@@ -154,15 +154,15 @@ func (d *Dispatch) forward(e spool.Entry, to mail.Address, fw directory.Forward,
 	mark := d.markOf(seen, account, e.MessageID)
 	switch {
 	case e.Junk:
-		s.rule = ruleKeptJunk
+		s.rule = RuleKeptJunk
 	case srs.Is(to):
-		s.rule = ruleKeptReturn
+		s.rule = RuleKeptReturn
 	case seen.err != nil:
-		s.rule = ruleKeptHeader
+		s.rule = RuleKeptHeader
 	case mark == srs.MarkKept:
-		s.rule, s.done = ruleKeptTwice, true
+		s.rule, s.done = RuleKeptTwice, true
 	case mark == srs.MarkSent || seen.passed(account):
-		s.rule = ruleKeptLoop
+		s.rule = RuleKeptLoop
 	default:
 		s.rule = d.noRoom(e, account)
 	}
@@ -185,9 +185,9 @@ func (d *Dispatch) forward(e spool.Entry, to mail.Address, fw directory.Forward,
 func (d *Dispatch) noRoom(e spool.Entry, account mail.Address) string {
 	switch err := d.Queue.Room(account, e.Size+int64(len(e.Prefix))); {
 	case errors.Is(err, spool.ErrHeld):
-		return ruleKeptHeld
+		return RuleKeptHeld
 	case err != nil:
-		return ruleKeptFull
+		return RuleKeptFull
 	}
 	return ""
 }

@@ -37,7 +37,7 @@ func (d *Dispatch) stopped() bool {
 // hold keeps a message that may not leave, with the reason, and ends its run.
 func (d *Dispatch) hold(r *run, reason string) {
 	defer d.end(r)
-	f := fact.Held{At: d.Now(), Rule: "dispatch-hold", Message: messageOf(r.claim.Entry), Reason: reason}
+	f := fact.Held{At: d.Now(), Rule: RuleDispatchHold, Message: messageOf(r.claim.Entry), Reason: reason}
 	d.Logger.Warn("message held", "queue", r.claim.Entry.ID.String(), "reason", reason)
 	if err := d.Queue.HoldClaimed(d.durable(), r.claim.Token, reason, fact.EncodeAll(f.Fact())); err != nil {
 		d.Logger.Error("a message could not be held; it stays unsent", "queue", r.claim.Entry.ID.String(), "err", err)

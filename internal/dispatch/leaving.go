@@ -128,7 +128,7 @@ func (d *Dispatch) bringBack(c spool.Claim, boxes letter.Judged, now time.Time) 
 	// Its marks keep it from being sent on again.
 	m, err := d.copied(c, draft, letter.Content{MessageID: e.MessageID, Prefix: e.Prefix})
 	f := fact.Forwarded{
-		At: d.Now(), Rule: ruleKeptAfterAll, Message: messageOf(e), About: e.ID, Recipients: []string{e.Account.String()},
+		At: d.Now(), Rule: RuleKeptAfterAll, Message: messageOf(e), About: e.ID, Recipients: []string{e.Account.String()},
 		Note: "a target refused it: it comes into the mailbox",
 	}
 	f.Message.Queue = id
@@ -165,7 +165,7 @@ func (d *Dispatch) countFailures(e spool.Entry, a attempt) []fact.Fact {
 func (d *Dispatch) failingAlarm(e spool.Entry, o mail.Outcome, n int) fact.Fact {
 	d.Logger.Warn("a forward keeps failing", "account", e.Account.String(), "target", o.Recipient.String(), "times", n, "answer", o.Reply.String())
 	return fact.Alarm{
-		At: d.Now(), Rule: ruleFailing, Message: messageOf(e), Text: "the forward of " + e.Account.String() + " keeps failing",
+		At: d.Now(), Rule: RuleFailing, Message: messageOf(e), Text: "the forward of " + e.Account.String() + " keeps failing",
 		Recipients: []string{o.Recipient.String()}, Reply: o.Reply, Remote: o.Remote, Times: n,
 	}.Fact()
 }

@@ -166,7 +166,7 @@ func (d *Dispatch) notification(c spool.Claim, reports []report, boxes letter.Ju
 		return spool.Spawned{}, fact.Fact{}, errors.Join(err, body.Abort())
 	}
 	f := fact.Notified{
-		At: d.Now(), Rule: "notify-verified-sender", About: e.ID, Recipients: []string{to.String()},
+		At: d.Now(), Rule: RuleNotifyVerifiedSender, About: e.ID, Recipients: []string{to.String()},
 		Message: fact.Message{Queue: id, MessageID: l.MessageID, Account: e.Account.String(), Sender: "<>", Size: body.Size()},
 	}
 	for _, r := range reports {

@@ -119,9 +119,9 @@ func undelivered(to mail.Address, r mail.Reply) string {
 // untoldRule names why nobody may be told of a message's failures.
 func untoldRule(e spool.Entry) string {
 	if e.Account.IsZero() {
-		return ruleStranger
+		return RuleStranger
 	}
-	return ruleUnverified
+	return RuleUnverified
 }
 
 // conclude records an attempt and ends its run. While the store fails, what is
@@ -158,7 +158,7 @@ func (d *Dispatch) record(r *run, c conclusion) error {
 	l, err := d.sendAll(r.claim, c.attempt)
 	defer l.abort() // does nothing once Settle took them
 	if errors.Is(err, errWithheld) {
-		return d.recordWithout(r, c, ruleKeptHeld)
+		return d.recordWithout(r, c, RuleKeptHeld)
 	}
 	if err != nil {
 		return err
@@ -170,9 +170,9 @@ func (d *Dispatch) record(r *run, c conclusion) error {
 	case len(l.messages) == 0:
 		return err
 	case errors.Is(err, spool.ErrHeld):
-		return d.recordWithout(r, c, ruleKeptHeld)
+		return d.recordWithout(r, c, RuleKeptHeld)
 	case errors.Is(err, spool.ErrFull):
-		return d.recordWithout(r, c, ruleKeptFull)
+		return d.recordWithout(r, c, RuleKeptFull)
 	}
 	return err
 }
@@ -267,7 +267,7 @@ func (d *Dispatch) outcomeFacts(c spool.Claim, at attempt) [][]byte {
 			At: d.Now(), Rule: ruleOf(a.reply), Message: messageOf(e), Recipients: about[a],
 			Remote: a.remote, TLS: a.tls, Reply: a.reply, Attempt: e.Attempts,
 		}
-		if o.Rule == ruleFailed && c.Grant.Report() {
+		if o.Rule == fact.RuleFailed && c.Grant.Report() {
 			o.Rule = fact.RuleReportFailed
 		}
 		if a.policy != "" {
@@ -276,7 +276,7 @@ func (d *Dispatch) outcomeFacts(c spool.Claim, at attempt) [][]byte {
 		if a.signed {
 			o.Evidence = append(o.Evidence, fact.Pair{Name: fact.EvidenceReturnPath, Value: at.sender.String()})
 		}
-		if o.Rule == ruleDeferred {
+		if o.Rule == fact.RuleDeferred {
 			o.Note = "next try " + e.NextTry.UTC().Format(time.RFC3339)
 		}
 		facts = append(facts, fact.EncodeAll(o.Fact())...)
@@ -284,29 +284,23 @@ func (d *Dispatch) outcomeFacts(c spool.Claim, at attempt) [][]byte {
 	return facts
 }
 
-// The rules of outcomes: what an answer means for the recipient. RFC 5321 §4.2.1.
-const (
-	ruleDelivered = "delivered"
-	ruleDeferred  = "deferred"
-	ruleFailed    = "failed"
-)
-
 // The rules by which a message is held for the administrator: it failed after its 250,
 // and its sender is a stranger, or not proven to be the account's any more.
 const (
-	ruleStranger   = "undeliverable-stranger"
-	ruleUnverified = "undeliverable-unverified"
+	RuleStranger   = "undeliverable-stranger"
+	RuleUnverified = "undeliverable-unverified"
 )
 
+// ruleOf says what an answer means for the recipient. RFC 5321 §4.2.1.
 func ruleOf(r mail.Reply) string {
 	o := mail.Outcome{Reply: r}
 	switch {
 	case o.Delivered():
-		return ruleDelivered
+		return fact.RuleDelivered
 	case o.Failed():
-		return ruleFailed
+		return fact.RuleFailed
 	}
-	return ruleDeferred
+	return fact.RuleDeferred
 }
 
 // messageOf is a queued message as facts tell of it.

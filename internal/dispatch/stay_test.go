@@ -32,7 +32,7 @@ func TestOneAccountLeavesOnce(t *testing.T) {
 		"one account, by two addresses":  {map[int]sendOn{0: away, 1: away}, 1, false, 2},
 		"two accounts and one place":     {map[int]sendOn{0: away, 1: other}, 1, true, 1},
 		"two accounts and two places":    {map[int]sendOn{0: away, 1: other}, 2, false, 2},
-		"an account, and one that stays": {map[int]sendOn{0: away, 1: {account: other.account, rule: ruleKeptOff, done: true}}, 1, false, 2},
+		"an account, and one that stays": {map[int]sendOn{0: away, 1: {account: other.account, rule: RuleKeptOff, done: true}}, 1, false, 2},
 	} {
 		got := planner{forwards: row.forwards, most: row.most}.plan([]spool.RecipientState{to(t, "alice@local.test"), to(t, "sales@local.test")})
 		spoken := 0
@@ -63,13 +63,13 @@ func TestWhyMailStays(t *testing.T) {
 	taken, later := mail.Outcome{Reply: mail.R(250, "2.0.0", "ok")}, mail.Outcome{Reply: mail.R(451, "4.3.0", "later")}
 	all := d.stayFacts(spool.Entry{}, attempt{
 		outcomes: []mail.Outcome{taken, taken, later, taken},
-		on:       []sendOn{{account: alice, rule: ruleKeptOff}, {account: alice, rule: ruleKeptHeld, targets: x}, {account: alice, rule: ruleKeptOff}, {account: alice, targets: x}},
+		on:       []sendOn{{account: alice, rule: RuleKeptOff}, {account: alice, rule: RuleKeptHeld, targets: x}, {account: alice, rule: RuleKeptOff}, {account: alice, targets: x}},
 	})
 	var told []string
 	for _, f := range all {
 		told = append(told, f.Rule+" "+f.Account+" "+f.Text)
 	}
-	want := []string{ruleKeptOff + " alice@local.test it stays in the mailbox", ruleKeptHeld + " alice@local.test it stays in the mailbox, and is sent to others"}
+	want := []string{RuleKeptOff + " alice@local.test it stays in the mailbox", RuleKeptHeld + " alice@local.test it stays in the mailbox, and is sent to others"}
 	if strings.Join(told, "\n") != strings.Join(want, "\n") {
 		t.Errorf("told %q, want %q", told, want)
 	}

@@ -162,7 +162,7 @@ func TestAFailedReportIsToldAsOne(t *testing.T) {
 	if !ok || !g.Report() {
 		t.Fatalf("no grant of a report: %+v", v)
 	}
-	for code, want := range map[int]string{550: fact.RuleReportFailed, 250: ruleDelivered, 451: ruleDeferred} {
+	for code, want := range map[int]string{550: fact.RuleReportFailed, 250: fact.RuleDelivered, 451: fact.RuleDeferred} {
 		a := attempt{states: []spool.RecipientState{outbound(t, "a@x.test", spool.StatePending)}, outcomes: []mail.Outcome{said(t, "a@x.test", code, "")}}
 		c := spool.Claim{Entry: spool.Entry{ID: id, Account: alice}, Grant: g}
 		all := d.outcomeFacts(c, a)

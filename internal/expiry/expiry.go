@@ -50,8 +50,8 @@ type Warnings struct{ o Options }
 // New returns Warnings.
 func New(o Options) *Warnings { return &Warnings{o} }
 
-// rule is why a warning is written.
-const rule = "expiry-warning"
+// Rule is why a warning is written.
+const Rule = "expiry-warning"
 
 // Run warns until ctx is done.
 func (w *Warnings) Run(ctx context.Context) {
@@ -146,7 +146,7 @@ func (w *Warnings) tell(ctx context.Context, x warning) (sent bool, err error) {
 		return false, nil
 	}
 	l := x.letter(step)
-	l.Rule, l.Marks = rule, []store.Mutation{{Key: before, Value: []byte(strconv.Itoa(int(step)))}}
+	l.Rule, l.Marks = Rule, []store.Mutation{{Key: before, Value: []byte(strconv.Itoa(int(step)))}}
 	err = w.o.Post.Send(ctx, l)
 	if errors.Is(err, notify.ErrNobody) {
 		return false, nil

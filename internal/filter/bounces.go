@@ -80,12 +80,12 @@ func (bounceLook) Body([]byte) {}
 func (l bounceLook) Judge(ctx context.Context, c intake.Content) intake.Finding {
 	f, err := l.read(c)
 	if err != nil {
-		return intake.Finding{Action: intake.Defer, Rule: "bounce-unreadable", Notes: []fact.Pair{{Name: "bounce", Value: err.Error()}}}
+		return intake.Finding{Action: intake.Defer, Rule: RuleBounceUnreadable, Notes: []fact.Pair{{Name: "bounce", Value: err.Error()}}}
 	}
 	known, err := l.b.lookUp(ctx, f)
 	if err != nil {
 		// Nothing is guessed: the bounce comes again.
-		return intake.Finding{Action: intake.Defer, Rule: "bounce-not-looked-up", Notes: []fact.Pair{{Name: "bounce", Value: err.Error()}}}
+		return intake.Finding{Action: intake.Defer, Rule: RuleBounceNotLookedUp, Notes: []fact.Pair{{Name: "bounce", Value: err.Error()}}}
 	}
 	finding := JudgeBounce(f, known, l.b.InForce().Bounces(), l.b.Ours, l.b.Now())
 	if l.b.Flood == nil || !Foldable(f, known, finding) || l.b.Flood.Passes(l.m.Envelope.To) {
@@ -185,14 +185,14 @@ func JudgeBounce(f bounce.Found, known Known, p bounce.Policy, ours func(mail.Do
 	}
 	switch {
 	case !named:
-		return treated(p.Unnamed, "bounce-without-origin", "a bounce that does not tell of which message",
+		return treated(p.Unnamed, RuleBounceWithoutOrigin, "a bounce that does not tell of which message",
 			mail.R(550, "5.7.1", "this bounce does not tell which message it is about"), "")
 	case young:
 		return bouncePass("of a message that is not known; the trace does not go back far enough to tell")
 	case forged == "":
 		return bouncePass("of a message that is not known, in somebody else's name")
 	}
-	return treated(p.Forged, "bounce-forged", "a bounce of a message that was never sent from here",
+	return treated(p.Forged, RuleBounceForged, "a bounce of a message that was never sent from here",
 		mail.R(550, "5.7.1", "this bounce is about a message that was never sent from here"), forged)
 }
 

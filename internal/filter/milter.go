@@ -109,17 +109,17 @@ func (m *Milter) finding(a milter.Advice) intake.Finding {
 	case milter.Accept:
 	case milter.Reject:
 		verdict = "reject"
-		f.Action, f.Rule, f.Reply = intake.Refuse, "milter-reject", replyOr(a.Reply, mail.R(550, "5.7.1", "the message is not accepted here"))
+		f.Action, f.Rule, f.Reply = intake.Refuse, RuleMilterReject, replyOr(a.Reply, mail.R(550, "5.7.1", "the message is not accepted here"))
 	case milter.TempFail:
 		verdict = "tempfail"
-		f.Action, f.Rule, f.Reply = intake.Defer, "milter-tempfail", replyOr(a.Reply, mail.R(451, "4.7.1", "try again later"))
+		f.Action, f.Rule, f.Reply = intake.Defer, RuleMilterTempfail, replyOr(a.Reply, mail.R(451, "4.7.1", "try again later"))
 	case milter.Quarantine:
 		verdict = "quarantine"
-		f.Action, f.Rule, f.Reason = intake.Hold, "milter-quarantine", m.Label+": "+orText(words(a.Reason), "no reason given")
+		f.Action, f.Rule, f.Reason = intake.Hold, RuleMilterQuarantine, m.Label+": "+orText(words(a.Reason), "no reason given")
 	case milter.Discard:
 		// RFC 5321 §4.2.5: what was accepted may not vanish.
 		verdict = "discard"
-		f.Action, f.Rule, f.Reason = intake.Hold, "milter-discard", m.Label+" wants it discarded"
+		f.Action, f.Rule, f.Reason = intake.Hold, RuleMilterDiscard, m.Label+" wants it discarded"
 	default:
 		return intake.Finding{} // nothing is known of it: it is deferred
 	}

@@ -97,16 +97,16 @@ func RspamdFinding(a rspamd.Answer, spam Spam, own bool) intake.Finding {
 	marked := false
 	switch a.Action {
 	case rspamd.Reject:
-		f.Action, f.Rule, f.Reply = intake.Refuse, "rspamd-reject", mail.R(550, "5.7.1", orText(words(a.Message), "the message looks like spam"))
+		f.Action, f.Rule, f.Reply = intake.Refuse, RuleRspamdReject, mail.R(550, "5.7.1", orText(words(a.Message), "the message looks like spam"))
 	case rspamd.SoftReject:
-		f.Action, f.Rule, f.Reply = intake.Defer, "rspamd-soft-reject", mail.R(451, "4.7.1", orText(words(a.Message), "try again later"))
+		f.Action, f.Rule, f.Reply = intake.Defer, RuleRspamdSoftReject, mail.R(451, "4.7.1", orText(words(a.Message), "try again later"))
 	case rspamd.Discard:
 		// RFC 5321 §4.2.5: what was accepted may not vanish.
-		f.Action, f.Rule, f.Reason = intake.Hold, "rspamd-discard", "Rspamd wants it discarded; "+score(a)
+		f.Action, f.Rule, f.Reason = intake.Hold, RuleRspamdDiscard, "Rspamd wants it discarded; "+score(a)
 	case rspamd.AddHeader, rspamd.RewriteSubject, rspamd.Quarantine:
 		marked = true
 		if spam == SpamJunk && !own {
-			f.Action, f.Rule, f.Reason = intake.Junk, "rspamd-spam", a.Action.String()+"; "+score(a)
+			f.Action, f.Rule, f.Reason = intake.Junk, RuleRspamdSpam, a.Action.String()+"; "+score(a)
 		}
 	case rspamd.NoAction, rspamd.Greylist, rspamd.Custom:
 		// Whoever is to come again gets "soft reject" from its greylisting module. The bare

@@ -21,7 +21,7 @@ import (
 func (s *session) Auth(ctx context.Context, mech string) (server.SASL, mail.Reply) {
 	if !s.anonymous() {
 		// By its certificate or its network, without AUTH. RFC 4954 §4: no second time.
-		return nil, s.refuse(ctx, fact.Fact{Rule: "signin-again", Reply: mail.R(503, "5.5.1", "you are signed in already, without AUTH")})
+		return nil, s.refuse(ctx, fact.Fact{Rule: RuleSigninAgain, Reply: mail.R(503, "5.5.1", "you are signed in already, without AUTH")})
 	}
 	x, err := s.visit.Begin(mech)
 	if err != nil {

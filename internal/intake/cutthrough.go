@@ -161,10 +161,10 @@ func (t *transaction) offered(ctx context.Context, h directory.Server, j nexthop
 // refusal is the answer where nobody has the message: it may be tried again while
 // anything may pass, else it is the first refusal.
 func (o offered) refusal() *errRefused {
-	e := &errRefused{rule: "cut-through-refused", evidence: o.pairs()}
+	e := &errRefused{rule: RuleCutThroughRefused, evidence: o.pairs()}
 	at := slices.IndexFunc(o.outcomes, mail.Outcome.Deferred)
 	if at >= 0 {
-		e.rule = "cut-through-deferred"
+		e.rule = RuleCutThroughDeferred
 	} else {
 		at = 0
 	}
@@ -206,11 +206,11 @@ func (t *transaction) offerFacts(c content, o offered) []fact.Fact {
 		}
 		switch {
 		case out.Delivered():
-			f.Rule = "delivered"
+			f.Rule = fact.RuleDelivered
 		case out.Failed():
-			f.Rule = "failed"
+			f.Rule = fact.RuleFailed
 		default:
-			f.Rule = "deferred"
+			f.Rule = fact.RuleDeferred
 		}
 		facts = append(facts, f.Fact())
 	}

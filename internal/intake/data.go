@@ -135,7 +135,7 @@ func (t *transaction) receive(into *spool.Body, r *received) (content, error) {
 	c := content{messageID: h.MessageID()}
 	// RFC 5321 §6.3: too many Received fields are a mail loop.
 	if h.Hops() > t.limit.Header.Hops {
-		return c, &errRefused{rule: "mail-loop", reply: mail.R(554, "5.4.6", "too many hops: this message is in a loop")}
+		return c, &errRefused{rule: RuleMailLoop, reply: mail.R(554, "5.4.6", "too many hops: this message is in a loop")}
 	}
 	kept := h
 	if t.submitted() {
@@ -182,11 +182,11 @@ func tlsDemand(asked mail.TLSDemand, h message.Header) mail.TLSDemand {
 func headerError(err error) error {
 	switch {
 	case errors.Is(err, message.ErrHeaderTooLarge), errors.Is(err, message.ErrTooManyFields):
-		return &errRefused{rule: "header-too-large", reply: mail.R(552, "5.3.4", "the header section is too large")}
+		return &errRefused{rule: RuleHeaderTooLarge, reply: mail.R(552, "5.3.4", "the header section is too large")}
 	case errors.Is(err, message.ErrNoRoom):
 		return errCrowded()
 	case errors.Is(err, message.ErrLineEnding):
-		return &errRefused{rule: "header-line-ending", reply: mail.R(554, "5.6.0", "the header holds a bare CR, a bare LF or a NUL")}
+		return &errRefused{rule: RuleHeaderLineEnding, reply: mail.R(554, "5.6.0", "the header holds a bare CR, a bare LF or a NUL")}
 	}
 	return err
 }
@@ -362,17 +362,17 @@ func (t *transaction) failed(ctx context.Context, c content, err error) mail.Rep
 func notStored(err error) (rule string, r mail.Reply) {
 	switch {
 	case errors.Is(err, letter.ErrGrants):
-		return "grants-do-not-join", mail.R(451, "4.3.0", "try again later")
+		return RuleGrantsDoNotJoin, mail.R(451, "4.3.0", "try again later")
 	case errors.Is(err, spool.ErrFull):
-		return "queue-full", mail.R(452, "4.3.1", "the queue is full; try again later")
+		return RuleQueueFull, mail.R(452, "4.3.1", "the queue is full; try again later")
 	case errors.Is(err, spool.ErrTooLarge):
-		return "message-too-large", mail.R(552, "5.3.4", "the message is too large")
+		return RuleMessageTooLarge, mail.R(552, "5.3.4", "the message is too large")
 	case errors.Is(err, spool.ErrUnavailable):
-		return "storage-unavailable", mail.R(452, "4.3.1", "the message could not be stored; try again later")
+		return RuleStorageUnavailable, mail.R(452, "4.3.1", "the message could not be stored; try again later")
 	case errors.Is(err, spool.ErrHeld):
-		return "account-queue-held", mail.R(450, "4.7.0", "sending is suspended for this account; contact the postmaster")
+		return RuleAccountQueueHeld, mail.R(450, "4.7.0", "sending is suspended for this account; contact the postmaster")
 	}
-	return "message-not-stored", mail.R(451, "4.3.0", "the message could not be stored; try again later")
+	return RuleMessageNotStored, mail.R(451, "4.3.0", "the message could not be stored; try again later")
 }
 
 func (t *transaction) recipients() []string {

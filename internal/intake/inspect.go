@@ -282,8 +282,8 @@ func (t *transaction) holdFact(c content) fact.Fact {
 // ask waits for one inspector until the time is over. One that does not come back
 // keeps its slot, and nothing else.
 func (t *transaction) ask(ctx context.Context, l look, c Content) Finding {
-	crowded := Finding{Action: Defer, Rule: "inspection-crowded", Notes: []fact.Pair{{Name: "inspector", Value: l.name}}}
-	late := Finding{Action: Defer, Rule: "inspection-timeout", Notes: crowded.Notes}
+	crowded := Finding{Action: Defer, Rule: RuleInspectionCrowded, Notes: []fact.Pair{{Name: "inspector", Value: l.name}}}
+	late := Finding{Action: Defer, Rule: RuleInspectionTimeout, Notes: crowded.Notes}
 	select {
 	case t.s.in.inspecting <- struct{}{}:
 	default:
@@ -321,7 +321,7 @@ func (l Limits) mended(name string, f Finding, before int) Finding {
 	}
 	if fault != nil {
 		return Finding{
-			Action: Defer, Rule: "inspection-failed", Reply: mail.R(451, "4.3.0", "the message could not be inspected; try again later"),
+			Action: Defer, Rule: RuleInspectionFailed, Reply: mail.R(451, "4.3.0", "the message could not be inspected; try again later"),
 			Notes: []fact.Pair{{Name: "inspector", Value: name}, {Name: "fault", Value: fault.Error()}},
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
+	"sallyport/internal/signin"
 	"sallyport/internal/smtp/server"
 )
 
@@ -37,7 +38,7 @@ func (s *session) recognise(ctx context.Context) (server.Session, mail.Reply) {
 		return nil, s.turnAway()
 	}
 	if !s.visit.Local(accounts.LocalProof(account)) {
-		return nil, s.refuse(ctx, fact.Fact{Rule: "sessions-per-account", Reply: mail.R(421, "4.7.0", "too many sessions of this account")})
+		return nil, s.refuse(ctx, fact.Fact{Rule: signin.RuleSessionsPerAccount, Reply: mail.R(421, "4.7.0", "too many sessions of this account")})
 	}
 	return s, mail.R(220, "", "account=<"+account.Address.String()+">")
 }
@@ -54,7 +55,7 @@ func (s *session) turnAway() mail.Reply {
 		why = "this user's account " + s.local.Account.String() + " does not exist"
 	}
 	f := fact.Refused{
-		At: s.in.Now(), Rule: "local-user-unknown", Session: s.seen(), Detail: s.local.name(s.conn.UID),
+		At: s.in.Now(), Rule: RuleLocalUserUnknown, Session: s.seen(), Detail: s.local.name(s.conn.UID),
 		Reply: mail.R(554, "5.7.1", s.local.name(s.conn.UID)+": "+why),
 	}
 	s.in.Journal.Stranger(f.Fact())

@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// ruleMemory refuses for want of memory for what is not judged yet.
-	ruleMemory = "memory-crowded"
+	// RuleMemory refuses for want of memory for what is not judged yet.
+	RuleMemory = "memory-crowded"
 	// transactionOctets is what a transaction takes without recipients, about,
 	// recipientOctets and wayOctets what a recipient and each way to it take beside
 	// their addresses.
@@ -36,7 +36,7 @@ func crowded() mail.Reply {
 	return mail.R(452, "4.3.1", "too much mail is on its way; try again later")
 }
 
-func errCrowded() error { return &errRefused{rule: ruleMemory, reply: crowded()} }
+func errCrowded() error { return &errRefused{rule: RuleMemory, reply: crowded()} }
 
 // recipientCost is what a recipient takes while its message comes.
 func recipientCost(r mail.Recipient, ways []spool.Delivery) int64 {

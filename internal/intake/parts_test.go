@@ -171,7 +171,7 @@ func TestWhyAMessageIsNotStored(t *testing.T) {
 		}
 	}
 	for err, want := range map[error]string{
-		message.ErrHeaderTooLarge: "header-too-large 552", message.ErrTooManyFields: "header-too-large 552", message.ErrNoRoom: ruleMemory + " 452", message.ErrLineEnding: "header-line-ending 554",
+		message.ErrHeaderTooLarge: "header-too-large 552", message.ErrTooManyFields: "header-too-large 552", message.ErrNoRoom: RuleMemory + " 452", message.ErrLineEnding: "header-line-ending 554",
 	} {
 		refused, ok := errors.AsType[*errRefused](headerError(fmt.Errorf("header: %w", err)))
 		if !ok || fmt.Sprint(refused.rule, " ", refused.reply.Code) != want {

@@ -65,9 +65,9 @@ func (t *transaction) takesHeader(ctx context.Context) error {
 		asked[d.Name.ASCII()] = true
 		switch takes, known := t.s.in.International.International(ctx, d, w.Mailbox); {
 		case !known:
-			return &errRefused{rule: "message-international", reply: mail.R(451, "4.4.1", "the server of "+d.Name.ASCII()+" does not answer; try again later")}
+			return &errRefused{rule: RuleMessageInternational, reply: mail.R(451, "4.4.1", "the server of "+d.Name.ASCII()+" does not answer; try again later")}
 		case !takes:
-			return &errRefused{rule: "message-international", reply: mail.R(550, "5.6.7", "the server of "+d.Name.ASCII()+" takes no address beyond ASCII in a header")}
+			return &errRefused{rule: RuleMessageInternational, reply: mail.R(550, "5.6.7", "the server of "+d.Name.ASCII()+" takes no address beyond ASCII in a header")}
 		}
 	}
 	return nil

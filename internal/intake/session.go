@@ -42,14 +42,14 @@ func (s *session) Hello(_ context.Context, h server.Hello) mail.Reply {
 
 // Refused records what the engine itself refused.
 func (s *session) Refused(ctx context.Context, command string, r mail.Reply) {
-	s.refuse(ctx, fact.Fact{Rule: "protocol", Text: mail.Printable(command, 200), Reply: r})
+	s.refuse(ctx, fact.Fact{Rule: RuleProtocol, Text: mail.Printable(command, 200), Reply: r})
 }
 
 // Close writes the one fact that sums the connection up.
 func (s *session) Close(ctx context.Context, why string) {
 	now := s.in.Now()
 	f := fact.Disconnected{
-		At: now, Rule: "connection-ended", Session: s.seen(), Why: why, Accepted: s.accepted,
+		At: now, Rule: fact.RuleConnectionEnded, Session: s.seen(), Why: why, Accepted: s.accepted,
 		Evidence: []fact.Pair{
 			{Name: "refused", Value: strconv.Itoa(s.refused + s.visit.Refused())},
 			{Name: "lasted", Value: now.Sub(s.conn.Started).Round(time.Millisecond).String()},

@@ -56,14 +56,14 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transacti
 	id, err := mail.NewID(s.in.Now(), s.in.Rand)
 	if err != nil {
 		s.in.Logger.Error("no chance for a queue id", "err", err)
-		return nil, s.refuse(ctx, fact.Fact{Rule: "queue-id-unavailable", Reply: mail.R(451, "4.3.0", "try again later"), Sender: env.From.String(), Text: err.Error()})
+		return nil, s.refuse(ctx, fact.Fact{Rule: RuleQueueIDUnavailable, Reply: mail.R(451, "4.3.0", "try again later"), Sender: env.From.String(), Text: err.Error()})
 	}
 	if s.anonymous() && env.Ret == mail.RetFull {
 		env.Ret = mail.RetHeaders // nothing of a stranger is sent back whole
 	}
 	hold := s.in.Memory.Hold(!s.anonymous())
 	if !hold.Take(transactionOctets) {
-		return nil, s.refuse(ctx, fact.Fact{Rule: ruleMemory, Reply: crowded(), Sender: env.From.String()})
+		return nil, s.refuse(ctx, fact.Fact{Rule: RuleMemory, Reply: crowded(), Sender: env.From.String()})
 	}
 	tx := &transaction{s: s, hold: hold, dir: s.in.Directory(), limit: s.in.Bounds(), door: door(s.conn.Kind), binding: s.binding(), seen: map[string]bool{}}
 	tx.flow = s.in.Inflow.Charge(s.source(), env.Size, env.From.IsNull())
@@ -85,10 +85,10 @@ func (t *transaction) Rcpt(ctx context.Context, to wire.RcptParams) mail.Reply {
 	// RFC 5321 §4.5.1: a bare postmaster is this host's.
 	addr, err := to.To.At(t.dir.Hostname())
 	if err != nil {
-		return t.refuse(ctx, "recipient-syntax", mail.R(501, "5.1.3", "no recipient address"), to.To.String())
+		return t.refuse(ctx, RuleRecipientSyntax, mail.R(501, "5.1.3", "no recipient address"), to.To.String())
 	}
 	if !addr.IsASCII() && !t.draft.Envelope.SMTPUTF8 {
-		return t.refuse(ctx, "recipient-utf8", mail.R(553, "5.6.7", "SMTPUTF8 was not asked for"), addr.String())
+		return t.refuse(ctx, RuleRecipientUTF8, mail.R(553, "5.6.7", "SMTPUTF8 was not asked for"), addr.String())
 	}
 	if r := t.named(ctx, addr); !r.IsZero() {
 		return r
@@ -105,23 +105,23 @@ func (t *transaction) Rcpt(ctx context.Context, to wire.RcptParams) mail.Reply {
 	case j.Action == gate.Relay, j.Action == gate.AcceptLocal:
 		// A verdict without its capability, or without a way, can't happen; if it does, it
 		// is no permission.
-		return t.refuse(ctx, "relay-without-grant", mail.R(451, "4.3.0", "try again later"), addr.String())
+		return t.refuse(ctx, RuleRelayWithoutGrant, mail.R(451, "4.3.0", "try again later"), addr.String())
 	default:
 		return t.refuseRecipient(ctx, j.Verdict, addr, said, read)
 	}
 	if t.crowds(rcpt.Address, part.Ways) {
-		return t.refuse(ctx, "cut-through-alone", mail.R(452, "4.5.3", "this recipient needs a transaction of its own"), addr.String())
+		return t.refuse(ctx, RuleCutThroughAlone, mail.R(452, "4.5.3", "this recipient needs a transaction of its own"), addr.String())
 	}
 	if r := t.international(ctx, part.Ways); !r.IsZero() {
-		return t.refuse(ctx, "recipient-international", r, addr.String())
+		return t.refuse(ctx, RuleRecipientInternational, r, addr.String())
 	}
 	if !t.hold.Take(recipientCost(rcpt, part.Ways)) {
-		return t.refuse(ctx, ruleMemory, crowded(), addr.String())
+		return t.refuse(ctx, RuleMemory, crowded(), addr.String())
 	}
 	part.Ways = t.fresh(rcpt, part.Ways)
 	if len(t.draft.Deliveries())+len(part.Ways) > t.limit.Deliveries {
 		// The aliases of all recipients together reach too many mailboxes.
-		return t.refuse(ctx, "too-many-deliveries", mail.R(452, "4.5.3", "too many recipients"), addr.String())
+		return t.refuse(ctx, RuleTooManyDeliveries, mail.R(452, "4.5.3", "too many recipients"), addr.String())
 	}
 	if r := t.greylisted(ctx, part.Ways, addr); !r.IsZero() {
 		return r

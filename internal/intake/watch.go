@@ -14,11 +14,11 @@ import (
 	"sallyport/internal/spool"
 )
 
-// ruleContained is the rule of a message at whose end its account was contained.
-const ruleContained = "account-contained"
+// RuleContained is the rule of a message at whose end its account was contained.
+const RuleContained = "account-contained"
 
-// rulePaused is the rule of a message that bears what is paused.
-const rulePaused = "shared-paused"
+// RulePaused is the rule of a message that bears what is paused.
+const RulePaused = "shared-paused"
 
 // act is what the session does, for who watches accounts.
 func (s *session) act() watch.Act { return s.visit.Act() }
@@ -43,7 +43,7 @@ func (t *transaction) watched(ctx context.Context, c content, size int64) (watch
 	j := t.s.in.Watch.Submitted(ctx, m)
 	switch {
 	case j.Contained:
-		return j, &errRefused{rule: ruleContained, reply: mail.R(550, "5.7.13", "sending is suspended for this account: somebody else seems to use it; contact the postmaster")}
+		return j, &errRefused{rule: RuleContained, reply: mail.R(550, "5.7.13", "sending is suspended for this account: somebody else seems to use it; contact the postmaster")}
 	case j.Fault != nil:
 		return j, j.Fault
 	case !j.Paused.IsZero():
@@ -60,7 +60,7 @@ func errPaused(of incident.Shared) error {
 		remedy = "send with a program that you used before, or ask the postmaster"
 	}
 	return &errRefused{
-		rule: rulePaused, evidence: []fact.Pair{{Name: "paused", Value: of.String()}},
+		rule: RulePaused, evidence: []fact.Pair{{Name: "paused", Value: of.String()}},
 		reply: mail.R(451, "4.7.1", "mail with "+of.String()+" is paused: strangers seem to use accounts with it; "+remedy),
 	}
 }

@@ -11,8 +11,8 @@ func (c Change) facts(at time.Time) [][]byte {
 	what, domain := c.Key.Name.String()+": "+c.What, c.Key.Name.Domain.ASCII()
 	which := []fact.Pair{{Name: "selector", Value: c.Key.Name.Selector}, {Name: "state", Value: c.Key.State.String()}}
 	if c.Bad {
-		lost := fact.Alarm{At: at, Rule: "dkim-key-lost", Text: what, Message: fact.Message{Account: domain}, Evidence: which}
+		lost := fact.Alarm{At: at, Rule: RuleDKIMKeyLost, Text: what, Message: fact.Message{Account: domain}, Evidence: which}
 		return fact.EncodeAll(lost.Fact())
 	}
-	return fact.EncodeAll(fact.KeyChanged{At: at, Rule: "dkim-key", Domain: domain, Change: what, Evidence: which}.Fact())
+	return fact.EncodeAll(fact.KeyChanged{At: at, Rule: RuleDKIMKey, Domain: domain, Change: what, Evidence: which}.Fact())
 }

@@ -41,7 +41,7 @@ func (n *Node) Reload(ctx context.Context, by string) (operate.Reloaded, error) 
 
 func (n *Node) reloaded(ctx context.Context, by string, g *generation, changes []config.Change) operate.Reloaded {
 	out := operate.Reloaded{Generation: g.number, Changed: []operate.ReloadChange{}, Restart: []operate.ReloadChange{}}
-	f := n.reloadFact(by, "reloaded", fmt.Sprintf("configuration %d is in force", g.number))
+	f := n.reloadFact(by, RuleReloaded, fmt.Sprintf("configuration %d is in force", g.number))
 	for i, c := range changes {
 		change, to, name := operate.ReloadChange{Key: c.Key, Position: c.Position.String(), Why: c.Restart}, &out.Changed, "changed"
 		if c.Restart != "" {
@@ -72,7 +72,7 @@ func keysOf(changes []operate.ReloadChange) []string {
 // refuseReload reports what is wrong, to the caller, the log and the trace.
 func (n *Node) refuseReload(ctx context.Context, by string, err error) (operate.Reloaded, error) {
 	out := operate.Reloaded{Generation: n.now().number, Faults: settings.Faults(err)}
-	f := n.reloadFact(by, "reload-refused", "the former configuration stays in force")
+	f := n.reloadFact(by, RuleReloadRefused, "the former configuration stays in force")
 	f.Count = len(out.Faults)
 	for i, fault := range out.Faults {
 		if i < mostChanges {

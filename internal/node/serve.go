@@ -21,7 +21,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	n.started.Store(&now)
 	defer n.started.Store(nil)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	if err := n.data.Trace.Write(background, fact.Started{At: n.o.Now(), Rule: "server", Version: n.version(), Listeners: n.doors.Listening()}.Fact()); err != nil {
+	if err := n.data.Trace.Write(background, fact.Started{At: n.o.Now(), Rule: RuleServer, Version: n.version(), Listeners: n.doors.Listening()}.Fact()); err != nil {
 		stop()
 		return fmt.Errorf("the start could not be recorded: %w", err)
 	}
@@ -36,7 +36,7 @@ func (n *Node) Serve(ctx context.Context) error {
 		behind.Go(func() { work(background) })
 	}
 	err := n.runParts(ctx)
-	if lifeErr := n.data.Trace.Write(background, fact.Stopped{At: n.o.Now(), Rule: "server", Version: n.version(), Listeners: n.doors.Listening()}.Fact()); lifeErr != nil {
+	if lifeErr := n.data.Trace.Write(background, fact.Stopped{At: n.o.Now(), Rule: RuleServer, Version: n.version(), Listeners: n.doors.Listening()}.Fact()); lifeErr != nil {
 		err = errors.Join(err, fmt.Errorf("the stop could not be recorded: %w", lifeErr))
 	}
 	stop()

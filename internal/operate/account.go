@@ -325,12 +325,12 @@ func (op *Operator) view(a accounts.Account) Account {
 }
 
 func (op *Operator) accountFact(by Caller, a mail.Address, change string, more ...fact.Pair) fact.Fact {
-	return fact.AccountChanged{At: op.o.Now(), Rule: ruleOperator, Account: a.String(), Change: change, Evidence: doneBy(by, more...)}.Fact()
+	return fact.AccountChanged{At: op.o.Now(), Rule: incident.RuleOperator, Account: a.String(), Change: change, Evidence: doneBy(by, more...)}.Fact()
 }
 
 // heldFact says that more than one message is held: all of an account, or of a domain.
 func (op *Operator) heldFact(account, what string, evidence []fact.Pair) fact.Fact {
-	return fact.Held{At: op.o.Now(), Rule: ruleOperator, Message: fact.Message{Account: account}, Reason: what, Evidence: evidence}.Fact()
+	return fact.Held{At: op.o.Now(), Rule: incident.RuleOperator, Message: fact.Message{Account: account}, Reason: what, Evidence: evidence}.Fact()
 }
 
 func (op *Operator) endSessions(a mail.Address) int {

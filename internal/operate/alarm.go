@@ -12,8 +12,8 @@ import (
 
 // The rules of the alarms about free space.
 const (
-	ruleDiskLow  = "disk-low"
-	ruleDiskFree = "disk-free-again"
+	RuleDiskLow  = "disk-low"
+	RuleDiskFree = "disk-free-again"
 )
 
 // DiskAlarm tells the operator of disks that become full. All fields are required.
@@ -25,11 +25,11 @@ type DiskAlarm struct {
 
 // Changed tells of a change of the disk that holds dir, in the log and as a fact.
 func (a DiskAlarm) Changed(ctx context.Context, dir string, c diskspace.Change) {
-	f := fact.Alarm{At: a.Now(), Rule: ruleDiskLow, Text: "the disk is nearly full: mail waits"}
+	f := fact.Alarm{At: a.Now(), Rule: RuleDiskLow, Text: "the disk is nearly full: mail waits"}
 	if c.Low {
 		a.Logger.Error("the disk is nearly full: mail waits until there is room", "path", dir, "free", c.Free, "reserve", c.Reserve)
 	} else {
-		f.Rule, f.Text = ruleDiskFree, "the disk has room again: mail goes on"
+		f.Rule, f.Text = RuleDiskFree, "the disk has room again: mail goes on"
 		a.Logger.Info("the disk has room again", "path", dir, "free", c.Free, "reserve", c.Reserve)
 	}
 	f.Evidence = []fact.Pair{

@@ -41,7 +41,7 @@ func (op *Operator) Backup(ctx context.Context, by Caller, r BackupRequest, w io
 	if op.o.Backup == nil {
 		return invalid(errText("this server cannot be backed up"))
 	}
-	f := fact.BackedUp{At: op.o.Now(), Rule: ruleOperator, What: "of everything", Evidence: doneBy(by)}
+	f := fact.BackedUp{At: op.o.Now(), Rule: RuleOperator, What: "of everything", Evidence: doneBy(by)}
 	if !r.Mailboxes {
 		f.What = "of everything but the mailboxes"
 	}
@@ -167,7 +167,7 @@ type Restored struct {
 // is in the queue if that is wanted. It returns how many messages are held by it.
 func (op *Operator) Restored(ctx context.Context, by Caller, r Restored) (int, error) {
 	f := fact.Restored{
-		At: op.o.Now(), Rule: ruleOperator, From: "from a backup of " + r.Began.UTC().Format(time.RFC3339),
+		At: op.o.Now(), Rule: RuleOperator, From: "from a backup of " + r.Began.UTC().Format(time.RFC3339),
 		Evidence: doneBy(by, fact.Pair{Name: "manifest", Value: r.Manifest}),
 	}
 	if err := op.o.Write(ctx, f.Fact()); err != nil || !r.Hold {

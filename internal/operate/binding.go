@@ -296,7 +296,7 @@ func (op *Operator) BindingForget(ctx context.Context, by Caller, r BindingForge
 	if r.DryRun {
 		return BindingForgotten{len(op.o.Findings.List(account)), true}, nil
 	}
-	f := fact.DirectoryChanged{At: op.o.Now(), Rule: ruleOperator, Name: account.String(), Change: "findings of sender binding forgotten", Evidence: doneBy(by)}
+	f := fact.DirectoryChanged{At: op.o.Now(), Rule: RuleOperator, Name: account.String(), Change: "findings of sender binding forgotten", Evidence: doneBy(by)}
 	n, err := op.o.Findings.Forget(ctx, account, fact.EncodeAll(f.Fact())...)
 	return BindingForgotten{Findings: n}, err
 }

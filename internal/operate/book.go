@@ -50,7 +50,7 @@ func missing(kind directory.Kind, name string) error {
 // directoryFact begins a fact about an entry of the directory; name is the address
 // that it is found by.
 func (op *Operator) directoryFact(by Caller, kind directory.Kind, name, done string) fact.DirectoryChanged {
-	return fact.DirectoryChanged{At: op.o.Now(), Rule: ruleOperator, Name: name, Change: kind.String() + " " + done, Evidence: doneBy(by)}
+	return fact.DirectoryChanged{At: op.o.Now(), Rule: RuleOperator, Name: name, Change: kind.String() + " " + done, Evidence: doneBy(by)}
 }
 
 // removalFact records that an entry is removed with something else.

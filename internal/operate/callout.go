@@ -125,7 +125,7 @@ func (op *Operator) CalloutForget(ctx context.Context, by Caller, r CalloutRef) 
 	}
 	out := CalloutForgotten{Forgotten: known.Forget(match)}
 	f := fact.CalloutsForgotten{
-		At: op.o.Now(), Rule: ruleOperator, Recipients: r.Addresses, Answers: out.Forgotten, Evidence: doneBy(by),
+		At: op.o.Now(), Rule: RuleOperator, Recipients: r.Addresses, Answers: out.Forgotten, Evidence: doneBy(by),
 		Text: "what servers behind said of recipients was forgotten: " + strconv.Itoa(out.Forgotten) + " answers",
 	}
 	if r.Domain != "" {

@@ -178,7 +178,7 @@ func keyError(err error) error {
 }
 
 func (op *Operator) keyFact(by Caller, d mail.Domain, what string) [][]byte {
-	return fact.EncodeAll(fact.KeyChanged{At: op.o.Now(), Rule: ruleOperator, Domain: d.ASCII(), Change: what, Evidence: doneBy(by)}.Fact())
+	return fact.EncodeAll(fact.KeyChanged{At: op.o.Now(), Rule: RuleOperator, Domain: d.ASCII(), Change: what, Evidence: doneBy(by)}.Fact())
 }
 
 func (op *Operator) keysOf(d mail.Domain, changes []keyring.Change, seen map[dkim.KeyName]keyring.Sight) DKIMKeys {

@@ -19,8 +19,8 @@ type Guesses interface {
 }
 
 const (
-	// ruleGuessing is that of the alarm when somebody begins to guess.
-	ruleGuessing = "password-guessing"
+	// RuleGuessing is that of the alarm when somebody begins to guess.
+	RuleGuessing = "password-guessing"
 	// guessesEvery is how often it is asked whether anybody began: people are told by a clock,
 	// so that the session that guesses waits for nothing that it could notice.
 	guessesEvery = 10 * time.Second
@@ -71,7 +71,7 @@ func (op *Operator) tellGuesses(ctx context.Context) {
 		from := networks(r)
 		op.o.Logger.Warn("somebody guesses a password; the limits hold", "account", r.Account, "wrong", r.Wrong, "refused", r.Refused, "networks", from)
 		f := fact.Alarm{
-			At: op.o.Now(), Rule: ruleGuessing, Text: "somebody guesses the password; the limits hold", Message: fact.Message{Account: r.Account}, Times: r.Wrong + r.Refused,
+			At: op.o.Now(), Rule: RuleGuessing, Text: "somebody guesses the password; the limits hold", Message: fact.Message{Account: r.Account}, Times: r.Wrong + r.Refused,
 			Evidence: []fact.Pair{{Name: "wrong passwords", Value: fmt.Sprint(r.Wrong)}, {Name: "tries refused", Value: fmt.Sprint(r.Refused)}, {Name: "from", Value: from}},
 		}
 		if err := op.o.Write(ctx, f.Fact()); err != nil && ctx.Err() == nil {

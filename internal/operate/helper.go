@@ -92,14 +92,14 @@ func askedForEach[Q, A any](op *Operator, what func(Q) string, act func(context.
 	}
 }
 
-// ruleHelper is the rule of all that helpers ask.
-const ruleHelper = "helper"
+// RuleHelper is the rule of all that helpers ask.
+const RuleHelper = "helper"
 
 func (op *Operator) helped(ctx context.Context, by Caller, what string) error {
 	if op.o.Write == nil {
 		return errors.New("operate: questions cannot be recorded")
 	}
-	return op.o.Write(ctx, fact.Asked{At: op.o.Now(), Rule: ruleHelper, What: "a helper asked for " + what, Evidence: doneBy(by)}.Fact())
+	return op.o.Write(ctx, fact.Asked{At: op.o.Now(), Rule: RuleHelper, What: "a helper asked for " + what, Evidence: doneBy(by)}.Fact())
 }
 
 // about says in words what a question is about.

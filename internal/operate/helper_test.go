@@ -61,7 +61,7 @@ func TestHelpersAskAndDoNothingElse(t *testing.T) {
 	said := map[string]bool{}
 	for _, e := range a.Entries {
 		said[e.Fact.Text] = true
-		if e.Fact.Rule != ruleHelper || len(e.Fact.Evidence) != 1 || e.Fact.Evidence[0].Value != "4711" {
+		if e.Fact.Rule != RuleHelper || len(e.Fact.Evidence) != 1 || e.Fact.Evidence[0].Value != "4711" {
 			t.Errorf("%+v", e.Fact)
 		}
 	}

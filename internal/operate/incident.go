@@ -297,7 +297,7 @@ func (op *Operator) IncidentRelease(ctx context.Context, by Caller, r IncidentRe
 	}
 	for _, id := range chosen {
 		n, err := op.o.Queue.Release(ctx, spool.Filter{IDs: []mail.ID{id}}, fact.EncodeAll(fact.Released{
-			At: op.o.Now(), Rule: ruleOperator, Message: fact.Message{Queue: id, Account: i.Account.String()}, Text: "with incident " + strconv.FormatUint(i.Number, 10), Evidence: doneBy(by),
+			At: op.o.Now(), Rule: RuleOperator, Message: fact.Message{Queue: id, Account: i.Account.String()}, Text: "with incident " + strconv.FormatUint(i.Number, 10), Evidence: doneBy(by),
 		}.Fact()))
 		if err != nil {
 			return end, err
@@ -453,7 +453,7 @@ func (op *Operator) purgeSome(ctx context.Context, by Caller, i incident.Inciden
 	}
 	n := 0
 	for _, k := range kept {
-		f := fact.Removed{At: op.o.Now(), Rule: ruleOperator, Message: fact.Message{Queue: k.Queue, Account: i.Account.String(), Sender: k.Sender, Size: k.Size}, Evidence: doneBy(by, because("purged with incident "+strconv.FormatUint(i.Number, 10)))}
+		f := fact.Removed{At: op.o.Now(), Rule: RuleOperator, Message: fact.Message{Queue: k.Queue, Account: i.Account.String(), Sender: k.Sender, Size: k.Size}, Evidence: doneBy(by, because("purged with incident "+strconv.FormatUint(i.Number, 10)))}
 		one, err := op.o.Queue.Remove(ctx, spool.Filter{IDs: []mail.ID{k.Queue}}, fact.EncodeAll(f.Fact()))
 		if err != nil {
 			return n, err

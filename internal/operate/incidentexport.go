@@ -56,7 +56,7 @@ func (op *Operator) IncidentExport(ctx context.Context, by Caller, r IncidentExp
 	if err != nil {
 		return err
 	}
-	asked := fact.Asked{At: op.o.Now(), Rule: ruleOperator, What: "the evidence of incident " + strconv.FormatUint(i.Number, 10) + " was exported",
+	asked := fact.Asked{At: op.o.Now(), Rule: RuleOperator, What: "the evidence of incident " + strconv.FormatUint(i.Number, 10) + " was exported",
 		Message: fact.Message{Account: i.Account.String()}, Evidence: doneBy(by, fact.Pair{Name: "sha256", Value: bundle.Fingerprint(sums)})}
 	if err := op.o.Write(ctx, asked.Fact()); err != nil {
 		return err

@@ -208,7 +208,7 @@ func (op *Operator) CARollover(ctx context.Context, by Caller, r CARollover) (De
 		if r.Stolen {
 			what += ", and the ones before it are not to be trusted"
 		}
-		return fact.EncodeAll(fact.KeyChanged{At: op.o.Now(), Rule: ruleOperator, Domain: op.o.Book.Snapshot().Hostname().ASCII(), Change: what, Evidence: doneBy(by)}.Fact())
+		return fact.EncodeAll(fact.KeyChanged{At: op.o.Now(), Rule: RuleOperator, Domain: op.o.Book.Snapshot().Hostname().ASCII(), Change: what, Evidence: doneBy(by)}.Fact())
 	})
 	if err != nil {
 		return DeviceAuthority{}, err

@@ -184,8 +184,8 @@ type Caller struct {
 // name is who it is, in words.
 func (c Caller) name() string { return "uid " + utoa(c.UID) }
 
-// ruleOperator is the rule of all that an operator does.
-const ruleOperator = "operator"
+// RuleOperator is the rule of all that an operator does.
+const RuleOperator = incident.RuleOperator
 
 // doneBy is the evidence of something that by does, and what else there is of it.
 func doneBy(by Caller, more ...fact.Pair) []fact.Pair {

@@ -133,19 +133,19 @@ func (s Select) Chooses() bool {
 type tellMessage func(at time.Time, m fact.Message, evidence []fact.Pair) fact.Event
 
 func tellHeld(at time.Time, m fact.Message, evidence []fact.Pair) fact.Event {
-	return fact.Held{At: at, Rule: ruleOperator, Message: m, Evidence: evidence}
+	return fact.Held{At: at, Rule: RuleOperator, Message: m, Evidence: evidence}
 }
 
 func tellReleased(at time.Time, m fact.Message, evidence []fact.Pair) fact.Event {
-	return fact.Released{At: at, Rule: ruleOperator, Message: m, Evidence: evidence}
+	return fact.Released{At: at, Rule: RuleOperator, Message: m, Evidence: evidence}
 }
 
 func tellRetried(at time.Time, m fact.Message, evidence []fact.Pair) fact.Event {
-	return fact.Retried{At: at, Rule: ruleOperator, Message: m, Evidence: evidence}
+	return fact.Retried{At: at, Rule: RuleOperator, Message: m, Evidence: evidence}
 }
 
 func tellRemoved(at time.Time, m fact.Message, evidence []fact.Pair) fact.Event {
-	return fact.Removed{At: at, Rule: ruleOperator, Message: m, Evidence: evidence}
+	return fact.Removed{At: at, Rule: RuleOperator, Message: m, Evidence: evidence}
 }
 
 func (op *Operator) messageFact(tell tellMessage, by Caller, e spool.Entry, reason string) fact.Fact {

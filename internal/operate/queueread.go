@@ -40,7 +40,7 @@ func (op *Operator) QueueRead(ctx context.Context, by Caller, r QueueRead, fn fu
 		return err
 	}
 	defer body.Close()
-	f := fact.Asked{At: op.o.Now(), Rule: ruleOperator, Message: queuedMessage(e), What: "the message was read", Evidence: doneBy(by)}
+	f := fact.Asked{At: op.o.Now(), Rule: RuleOperator, Message: queuedMessage(e), What: "the message was read", Evidence: doneBy(by)}
 	if r.Headers {
 		f.What = "its header was read"
 	}

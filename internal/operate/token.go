@@ -11,8 +11,8 @@ import (
 
 // The rules of the alarms about tokens that sign us in at a next hop.
 const (
-	ruleNoToken    = "next-hop-token"
-	ruleTokenAgain = "next-hop-token-again"
+	RuleNoToken    = "next-hop-token"
+	RuleTokenAgain = "next-hop-token-again"
 )
 
 // TokenTrouble is an authorization server that gives no token, or none that the next hop
@@ -33,9 +33,9 @@ type TokenAlarm struct {
 // Changed tells that trouble began, or with nil that it is over, in the log and as a fact.
 func (a TokenAlarm) Changed(ctx context.Context, routes []string, fault error) {
 	which := strings.Join(routes, ", ")
-	f := fact.Alarm{At: a.Now(), Rule: ruleTokenAgain, Text: "a token signs us in again, and mail goes on", Evidence: []fact.Pair{{Name: "route", Value: which}}}
+	f := fact.Alarm{At: a.Now(), Rule: RuleTokenAgain, Text: "a token signs us in again, and mail goes on", Evidence: []fact.Pair{{Name: "route", Value: which}}}
 	if fault != nil {
-		f.Rule, f.Text = ruleNoToken, "mail waits: "+fault.Error()
+		f.Rule, f.Text = RuleNoToken, "mail waits: "+fault.Error()
 		a.Logger.Error("no token signs us in at a next hop: mail waits", "route", which, "err", fault)
 	} else {
 		a.Logger.Info("a token signs us in again", "route", which)

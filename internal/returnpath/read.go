@@ -29,8 +29,8 @@ func (r Reading) Decides() bool { return r.Class.Destination != gate.Destination
 
 // The rules by which an address in the form of a forward's return path got its class.
 const (
-	RuleForward        = "forward-return"
-	RuleForwardForged  = "forward-return-forged"
+	RuleForward        = string(gate.RuleForwardReturn)
+	RuleForwardForged  = string(gate.RuleForwardForged)
 	RuleForwardStale   = "forward-return-stale"
 	RuleForwardNoOwner = "forward-return-no-owner"
 )

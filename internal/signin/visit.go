@@ -121,7 +121,7 @@ func (v *Visit) Unasked(ctx context.Context, in mail.Reply) (r mail.Reply) {
 	if !ok {
 		return r
 	}
-	f := fact.SignIn{At: v.desk.o.Now(), Rule: "signin-unasked", Session: v.guest.Seen(proof), Why: "the certificate of the connection was right", Reply: in}.Fact()
+	f := fact.SignIn{At: v.desk.o.Now(), Rule: RuleSigninUnasked, Session: v.guest.Seen(proof), Why: "the certificate of the connection was right", Reply: in}.Fact()
 	if r = v.admit(ctx, proof, "certificate", f); r.OK() {
 		return mail.Reply{}
 	}
@@ -131,7 +131,7 @@ func (v *Visit) Unasked(ctx context.Context, in mail.Reply) (r mail.Reply) {
 // Network signs in the client of a network that counts now, as p says; why says it in words. in
 // is the answer, as for Unasked. It returns a refusal, or none.
 func (v *Visit) Network(ctx context.Context, p accounts.Proof, why string, in mail.Reply) (r mail.Reply) {
-	f := fact.SignIn{At: v.desk.o.Now(), Rule: "signin-network", Session: v.guest.Seen(p), Why: why, Reply: in}.Fact()
+	f := fact.SignIn{At: v.desk.o.Now(), Rule: RuleSigninNetwork, Session: v.guest.Seen(p), Why: why, Reply: in}.Fact()
 	if r = v.admit(ctx, p, "network", f); r.OK() {
 		return mail.Reply{}
 	}
@@ -173,7 +173,7 @@ func (v *Visit) tell(ctx context.Context, account mail.Address, f fact.Fact) {
 func (v *Visit) admit(ctx context.Context, p accounts.Proof, mechanism string, f fact.Fact) mail.Reply {
 	if !v.desk.take(v, p) {
 		v.refused++
-		f.Rule, f.Reply = "sessions-per-account", mail.R(421, "4.7.0", "too many sessions of this account")
+		f.Rule, f.Reply = RuleSessionsPerAccount, mail.R(421, "4.7.0", "too many sessions of this account")
 		v.tell(ctx, p.Address, f)
 		return f.Reply
 	}

@@ -54,8 +54,8 @@ type Kicker struct {
 	stopped context.Context
 }
 
-// ruleKick is the rule of sessions that the partner was not brought to end.
-const ruleKick = "partner-kick-failed"
+// RuleKick is the rule of sessions that the partner was not brought to end.
+const RuleKick = "partner-kick-failed"
 
 // NewKicker returns a Kicker.
 func NewKicker(o KickOptions) *Kicker {
@@ -111,11 +111,11 @@ func (k *Kicker) insist(account mail.Address) bool {
 		k.o.Logger.Warn("the sessions of an account at the partner could not be ended", "account", account.String(), "err", err)
 	}
 	f := fact.Alarm{
-		At: k.o.Now(), Rule: ruleKick, Text: "sessions of an account may go on at the partner that must not", Session: fact.Session{Account: account.String()},
+		At: k.o.Now(), Rule: RuleKick, Text: "sessions of an account may go on at the partner that must not", Session: fact.Session{Account: account.String()},
 		Evidence: []fact.Pair{{Name: "error", Value: mail.Printable(err.Error(), maxUser)}},
 	}.Fact()
 	if err := k.o.Write(ctx, f); err != nil {
-		k.o.Logger.Error("an alarm could not be recorded", "rule", ruleKick, "err", err)
+		k.o.Logger.Error("an alarm could not be recorded", "rule", RuleKick, "err", err)
 	}
 	return false
 }

@@ -97,7 +97,7 @@ func TestSessionsThatAreNotEnded(t *testing.T) {
 	k, j := kicks(t, d, key)
 	k.End(who(t))
 	k.running.Wait()
-	if len(d.asked) != DefaultKickLimits().Tries || len(j.facts) != 1 || j.facts[0].Rule != ruleKick || j.facts[0].Kind != fact.KindAlarm || j.facts[0].Account != alice {
+	if len(d.asked) != DefaultKickLimits().Tries || len(j.facts) != 1 || j.facts[0].Rule != RuleKick || j.facts[0].Kind != fact.KindAlarm || j.facts[0].Account != alice {
 		t.Errorf("asked %d times: %+v", len(d.asked), j.facts)
 	}
 	d = &dovecot{}

@@ -59,8 +59,8 @@ func Services() []string { return []string{"imap", "pop3", "sieve"} }
 // follows.
 const DoorPrefix = "checkpassword-"
 
-// ruleAsked is the rule of what a partner asks that nobody can be signed in for.
-const ruleAsked = "partner-asked"
+// RuleAsked is the rule of what a partner asks that nobody can be signed in for.
+const RuleAsked = "partner-asked"
 
 const (
 	maxService = 16  // octets of a service or mechanism that are kept
@@ -102,7 +102,7 @@ func (p *Partner) SignIn(ctx context.Context, l Login) Answer {
 	}
 	g := &guest{login: l, id: id.String(), began: now}
 	if why := l.unfit(); why != "" {
-		p.refused(g, ruleAsked, mail.R(454, "4.7.0", "this cannot be judged"), why)
+		p.refused(g, RuleAsked, mail.R(454, "4.7.0", "this cannot be judged"), why)
 		return Answer{Verdict: VerdictLater, Why: why}
 	}
 	visit := p.o.Desk.Visit(g)

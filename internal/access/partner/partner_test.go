@@ -158,12 +158,12 @@ func TestWhoIsLetInAtAPartner(t *testing.T) {
 	w.expects("no address", set(func(l *Login) { l.User = "alice" }), VerdictRefused, "signin-no-address")
 	w.expects("no password", set(func(l *Login) { l.Password = "" }), VerdictRefused, "signin-malformed")
 	w.expects("in clear text", set(func(l *Login) { l.Secured = false }), VerdictLater, "signin-clear")
-	w.expects("from nowhere", set(func(l *Login) { l.Remote = netip.Addr{} }), VerdictLater, ruleAsked)
-	w.expects("from everywhere", set(func(l *Login) { l.Remote = netip.IPv4Unspecified() }), VerdictLater, ruleAsked)
+	w.expects("from nowhere", set(func(l *Login) { l.Remote = netip.Addr{} }), VerdictLater, RuleAsked)
+	w.expects("from everywhere", set(func(l *Login) { l.Remote = netip.IPv4Unspecified() }), VerdictLater, RuleAsked)
 	for _, service := range []string{"", "smtp", "submission", "lmtp", "doveadm", "IMAP"} {
-		w.expects("to "+service, set(func(l *Login) { l.Service = service }), VerdictLater, ruleAsked)
+		w.expects("to "+service, set(func(l *Login) { l.Service = service }), VerdictLater, RuleAsked)
 	}
-	w.expects("with a NUL", set(func(l *Login) { l.User, l.Password = alice+"\x00"+password, "" }), VerdictLater, ruleAsked)
+	w.expects("with a NUL", set(func(l *Login) { l.User, l.Password = alice+"\x00"+password, "" }), VerdictLater, RuleAsked)
 	w.expects("to receive", set(func(l *Login) { l.Password = w.app(accounts.AppPassword{Name: "in", Scope: accounts.ScopeReceive}) }), VerdictIn, "signin-ok")
 	w.expects("to send alone", set(func(l *Login) { l.Password = w.app(accounts.AppPassword{Name: "out", Scope: accounts.ScopeSend}) }), VerdictRefused, "signin-scope")
 	far := w.app(accounts.AppPassword{Name: "far", Scope: accounts.ScopeAll, Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}})

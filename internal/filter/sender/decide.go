@@ -18,13 +18,13 @@ func isNoName(err error) bool { return errors.Is(err, dnsx.ErrNoName) }
 
 // The rules of findings.
 const (
-	ruleOwnDomain      = "own-domain-unsigned"
-	ruleOwnUnknown     = "own-domain-unverified"
-	ruleDMARCReject    = "dmarc-reject"
-	ruleDMARCJunk      = "dmarc-quarantine"
-	ruleManyAuthors    = "authors-too-many"
-	ruleUnread         = "author-unreadable"
-	ruleExhausted      = "sender-not-asked-about"
+	RuleOwnDomain      = "own-domain-unsigned"
+	RuleOwnUnknown     = "own-domain-unverified"
+	RuleDMARCReject    = "dmarc-reject"
+	RuleDMARCJunk      = "dmarc-quarantine"
+	RuleManyAuthors    = "authors-too-many"
+	RuleUnread         = "author-unreadable"
+	RuleExhausted      = "sender-not-asked-about"
 	overrideLocal      = "local_policy"     // RFC 9990 §2.1.1.11
 	overrideTest       = "policy_test_mode" // the domain's t=y
 	enhancedMultiple   = "5.7.26"           // RFC 7372 §3: multiple authentication checks failed
@@ -39,7 +39,7 @@ func (g *authentication) decide(r found) intake.Finding {
 		if r.mute {
 			why = "the DNS does not answer here, so that the sender cannot be known now; try again later"
 		}
-		return intake.Finding{Action: intake.Defer, Rule: ruleExhausted, Reply: mail.R(451, "4.4.3", why)}
+		return intake.Finding{Action: intake.Defer, Rule: RuleExhausted, Reply: mail.R(451, "4.4.3", why)}
 	}
 	if f := g.own(r); f.Action != intake.Pass {
 		g.observe(r, f.Action, overrideLocal)
@@ -51,9 +51,9 @@ func (g *authentication) decide(r found) intake.Finding {
 		// Nobody's policy spoke against it, and nobody's could speak for it.
 		switch {
 		case g.author.many:
-			f = intake.Finding{Action: intake.Junk, Rule: ruleManyAuthors, Reason: "it names more authors than their policies can be asked for"}
+			f = intake.Finding{Action: intake.Junk, Rule: RuleManyAuthors, Reason: "it names more authors than their policies can be asked for"}
 		case g.author.unread:
-			f = intake.Finding{Action: intake.Junk, Rule: ruleUnread, Reason: "its author cannot be told: " + mail.Printable(g.author.fault, 100)}
+			f = intake.Finding{Action: intake.Junk, Rule: RuleUnread, Reason: "its author cannot be told: " + mail.Printable(g.author.fault, 100)}
 		}
 	}
 	g.observe(r, f.Action, override)
@@ -92,13 +92,13 @@ func (g *authentication) byPolicy(r found) (f intake.Finding, override string) {
 	case !g.policy.Apply:
 		override = overrideLocal
 	case asked == dmarc.PolicyReject && !r.shown:
-		f = intake.Finding{Action: intake.Refuse, Rule: ruleDMARCReject,
+		f = intake.Finding{Action: intake.Refuse, Rule: RuleDMARCReject,
 			Reply: mail.R(550, enhancedMultiple, "the DMARC policy of "+r.dmarc.Author.ASCII()+" refuses this message: "+why)}
 	default:
 		if asked == dmarc.PolicyReject || r.dmarc.Verdict != dmarc.Fail {
 			override = overrideLocal // that domain need not be meant, or it may have signed
 		}
-		f = intake.Finding{Action: intake.Junk, Rule: ruleDMARCJunk, Reason: "the DMARC policy of " + r.dmarc.Author.ASCII() + " keeps it apart: " + why}
+		f = intake.Finding{Action: intake.Junk, Rule: RuleDMARCJunk, Reason: "the DMARC policy of " + r.dmarc.Author.ASCII() + " keeps it apart: " + why}
 	}
 	return f, override
 }
@@ -122,12 +122,12 @@ func (g *authentication) own(r found) intake.Finding {
 	case signed && g.author.fault == "":
 		return pass
 	case unknown:
-		return intake.Finding{Action: intake.Defer, Rule: ruleOwnUnknown,
+		return intake.Finding{Action: intake.Defer, Rule: RuleOwnUnknown,
 			Reply: mail.R(451, "4.7.5", "the signature of "+names+" cannot be verified now; try again later")}
 	case g.policy.Own == OwnJunk:
-		return intake.Finding{Action: intake.Junk, Rule: ruleOwnDomain, Reason: "it claims to be from " + names + ", but bears no signature of it"}
+		return intake.Finding{Action: intake.Junk, Rule: RuleOwnDomain, Reason: "it claims to be from " + names + ", but bears no signature of it"}
 	}
-	return intake.Finding{Action: intake.Refuse, Rule: ruleOwnDomain,
+	return intake.Finding{Action: intake.Refuse, Rule: RuleOwnDomain,
 		Reply: mail.R(550, enhancedNotAllowed, "mail from "+names+" is taken from its own people only, signed in or signed")}
 }
 

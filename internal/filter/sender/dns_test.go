@@ -188,7 +188,7 @@ func TestAFloodOfExpensiveSendersStarvesNobody(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			actions[f.Action]++
-			if f.Action == intake.Defer && (f.Rule != ruleExhausted || f.Reply.Code != 451) {
+			if f.Action == intake.Defer && (f.Rule != RuleExhausted || f.Reply.Code != 451) {
 				t.Errorf("%+v", f)
 			}
 		})
@@ -226,7 +226,7 @@ func TestOwnExhaustionOpensNothing(t *testing.T) {
 	}()
 	time.Sleep(50 * time.Millisecond)
 	f, words := judged(t, a, strange{"192.0.2.1", "h.evil.test", "x@evil.test", "u@victim.test", nil})
-	if f.Action != intake.Defer || f.Rule != ruleExhausted || f.Reply.Code != 451 {
+	if f.Action != intake.Defer || f.Rule != RuleExhausted || f.Reply.Code != 451 {
 		t.Errorf("action %v by %q, %s", f.Action, f.Rule, words)
 	}
 	<-blocked
@@ -259,7 +259,7 @@ func TestOurOwnMuteServersOpenNothing(t *testing.T) {
 				a := checker(t, r)
 				for _, s := range []strange{forged, honest} {
 					f, words := judged(t, a, s)
-					deferred := f.Action == intake.Defer && f.Rule == ruleExhausted && strings.Contains(f.Reply.String(), "the DNS does not answer here")
+					deferred := f.Action == intake.Defer && f.Rule == RuleExhausted && strings.Contains(f.Reply.String(), "the DNS does not answer here")
 					if deferred == assumed || assumed && f.Action != intake.Pass {
 						t.Errorf("assumed %v, %+v: action %v by %q, %s, %s", assumed, s, f.Action, f.Rule, f.Reply, words)
 					}

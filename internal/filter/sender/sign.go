@@ -103,7 +103,7 @@ func (g *signing) Judge(context.Context, intake.Content) intake.Finding {
 	if err != nil {
 		// Unsigned it might be refused by those who receive it; the next try may do.
 		g.s.Logger.Error("a message could not be signed", "domain", g.domain.ASCII(), "err", err)
-		return intake.Finding{Action: intake.Defer, Rule: "dkim-signing-failed", Notes: []fact.Pair{{Name: "error", Value: err.Error()}}}
+		return intake.Finding{Action: intake.Defer, Rule: RuleDKIMSigningFailed, Notes: []fact.Pair{{Name: "error", Value: err.Error()}}}
 	}
 	selectors := make([]string, len(g.keys))
 	for i, k := range g.keys {

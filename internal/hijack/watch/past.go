@@ -244,8 +244,8 @@ func submitted(door string) bool {
 // outcome learns what other servers said of recipients.
 func (p *past) outcome(ctx context.Context, f fact.Fact) {
 	all, seen := p.sent[f.Queue]
-	refused := f.Rule == "failed"
-	if !seen || !refused && f.Rule != "delivered" {
+	refused := f.Rule == fact.RuleFailed
+	if !seen || !refused && f.Rule != fact.RuleDelivered {
 		return
 	}
 	h, n := p.habit(ctx, f), 0

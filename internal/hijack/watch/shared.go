@@ -299,7 +299,7 @@ func (w *Watch) observedShared(ctx context.Context, i incident.Incident, by Act)
 	w.shared.mu.Unlock()
 	w.o.Logger.Warn("it would be paused, if hijack.mode were enforce", "paused", i.Shared.String(), "evidence", i.Reason)
 	err := w.o.Write(ctx, fact.Alarm{
-		At: w.o.Now(), Rule: ruleObserved, Session: by.Session, Text: i.Shared.String() + " would be paused, if hijack.mode were enforce",
+		At: w.o.Now(), Rule: RuleObserved, Session: by.Session, Text: i.Shared.String() + " would be paused, if hijack.mode were enforce",
 		Evidence: []fact.Pair{{Name: "evidence", Value: i.Reason}},
 	}.Fact())
 	if err != nil {

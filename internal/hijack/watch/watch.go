@@ -56,8 +56,8 @@ func DefaultLimits() Limits {
 // Rule names what contains accounts on evidence.
 const Rule = "hijack"
 
-// ruleObserved is the rule of what would have been done.
-const ruleObserved = "hijack-observed"
+// RuleObserved is the rule of what would have been done.
+const RuleObserved = "hijack-observed"
 
 // RuleShared names what pauses what many accounts have in common.
 const RuleShared = "hijack-shared"
@@ -431,7 +431,7 @@ func (w *Watch) observed(ctx context.Context, a *account, by Act, v hijack.Verdi
 	of := by.Session
 	of.Account = by.Account.String()
 	err := w.o.Write(ctx, fact.Alarm{
-		At: now, Rule: ruleObserved, Session: of, Text: by.Account.String() + " would be contained, if hijack.mode were enforce",
+		At: now, Rule: RuleObserved, Session: of, Text: by.Account.String() + " would be contained, if hijack.mode were enforce",
 		Evidence: []fact.Pair{{Name: "evidence", Value: reason}},
 	}.Fact())
 	if err != nil {

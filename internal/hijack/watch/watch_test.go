@@ -327,7 +327,7 @@ func TestObservingDoesNothing(t *testing.T) {
 			t.Errorf("message %d waits", i)
 		}
 	}
-	if len(w.told) != 1 || w.told[0].Rule != ruleObserved {
+	if len(w.told) != 1 || w.told[0].Rule != RuleObserved {
 		t.Errorf("told %v", w.told)
 	}
 }

@@ -47,8 +47,8 @@ type Options struct {
 	Logger    *slog.Logger
 }
 
-// rule is why a notice is written.
-const rule = "incident-notice"
+// Rule is why a notice is written.
+const Rule = "incident-notice"
 
 // Notices writes them. Its methods may be called concurrently.
 type Notices struct {
@@ -241,7 +241,7 @@ func (n *Notices) write(ctx context.Context, about []incident.Incident) error {
 			marks = append(marks, store.Mutation{Key: partKey(i, who), Delete: true})
 		}
 	}
-	return n.o.Post.Send(ctx, notify.Letter{Rule: rule, To: n.o.Post.Postmaster(), Subject: subject(about), Text: adminText(about), Marks: marks})
+	return n.o.Post.Send(ctx, notify.Letter{Rule: Rule, To: n.o.Post.Postmaster(), Subject: subject(about), Text: adminText(about), Marks: marks})
 }
 
 // owner tells the owner of an incident, in the mailbox and at the contact. Whoever has the
@@ -274,7 +274,7 @@ func (n *Notices) once(ctx context.Context, key []byte, l notify.Letter) error {
 	if is || err != nil {
 		return err
 	}
-	l.Rule, l.Marks = rule, []store.Mutation{n.mark(key)}
+	l.Rule, l.Marks = Rule, []store.Mutation{n.mark(key)}
 	if err := n.o.Post.Send(ctx, l); !errors.Is(err, notify.ErrNobody) {
 		return err
 	}

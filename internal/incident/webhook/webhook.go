@@ -353,7 +353,7 @@ func (h *Hook) tell(ctx context.Context, s Settings, e event) error {
 		return h.mark(ctx, e, "told")
 	case over:
 		h.o.Logger.Error("the webhook is not told of an incident any more, which is over", "incident", e.incident.Number, "change", string(e.change), "host", s.URL.Host, "err", err)
-		h.alarm(ctx, fact.Alarm{Rule: ruleGivenUp, Text: "the webhook was not told of an incident that is over", Evidence: []fact.Pair{
+		h.alarm(ctx, fact.Alarm{Rule: RuleGivenUp, Text: "the webhook was not told of an incident that is over", Evidence: []fact.Pair{
 			{Name: "incident", Value: strconv.FormatUint(e.incident.Number, 10) + " " + string(e.change)}, {Name: "error", Value: err.Error()},
 		}})
 		return h.mark(ctx, e, "given up")
@@ -375,9 +375,9 @@ func (h *Hook) mark(ctx context.Context, e event, how string) error {
 
 // The rules of the alarms about the webhook.
 const (
-	ruleFails   = "webhook-fails"
-	ruleAnswers = "webhook-answers"
-	ruleGivenUp = "webhook-given-up"
+	RuleFails   = "webhook-fails"
+	RuleAnswers = "webhook-answers"
+	RuleGivenUp = "webhook-given-up"
 )
 
 // failed tells once that the receiver does not take what he is told, and when he is tried again.
@@ -394,7 +394,7 @@ func (h *Hook) failed(ctx context.Context, why error, silent bool) {
 	}
 	h.o.Logger.Warn("the webhook could not be told of an incident; it is tried again", "host", host.Host, "again", wait.String(), "err", why)
 	if first {
-		h.alarm(ctx, fact.Alarm{Rule: ruleFails, Text: "the webhook cannot be told of an incident", Evidence: []fact.Pair{{Name: "host", Value: host.Host}, {Name: "error", Value: why.Error()}}})
+		h.alarm(ctx, fact.Alarm{Rule: RuleFails, Text: "the webhook cannot be told of an incident", Evidence: []fact.Pair{{Name: "host", Value: host.Host}, {Name: "error", Value: why.Error()}}})
 	}
 }
 
@@ -409,7 +409,7 @@ func (h *Hook) works(ctx context.Context) {
 	h.mu.Unlock()
 	if was {
 		h.o.Logger.Info("the webhook was told of everything that waited")
-		h.alarm(ctx, fact.Alarm{Rule: ruleAnswers, Text: "the webhook is told of incidents again"})
+		h.alarm(ctx, fact.Alarm{Rule: RuleAnswers, Text: "the webhook is told of incidents again"})
 	}
 }
 

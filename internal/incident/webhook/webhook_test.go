@@ -382,7 +382,7 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 			t.Errorf("%s %s", r.header.Get(headerID), r)
 		}
 	}
-	if !slices.Equal(w.facts, []string{ruleFails}) {
+	if !slices.Equal(w.facts, []string{RuleFails}) {
 		t.Errorf("the trace has %q", w.facts)
 	}
 	w.answers(status(500))
@@ -394,7 +394,7 @@ func TestFailuresAreTriedAgain(t *testing.T) {
 	w.until("the trace says both", func() bool {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		return slices.Equal(w.facts, []string{ruleFails, ruleFails, ruleAnswers})
+		return slices.Equal(w.facts, []string{RuleFails, RuleFails, RuleAnswers})
 	})
 }
 
@@ -453,7 +453,7 @@ func TestARefusedEventHoldsUpItsOwnAlone(t *testing.T) {
 	w.until("given up", func() bool { s, _ := h.State(t.Context()); return s.Waiting == 0 && s.GivenUp == 2 })
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !slices.Contains(w.facts, ruleGivenUp) {
+	if !slices.Contains(w.facts, RuleGivenUp) {
 		t.Errorf("the trace has %q", w.facts)
 	}
 }

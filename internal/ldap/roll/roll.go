@@ -228,9 +228,9 @@ func (s *source) fetch(ctx context.Context) (good bool) {
 
 // tell records that lists fail, or are good again.
 func (s *source) tell(ctx context.Context, err error) {
-	a := fact.Alarm{At: s.o.Now(), Rule: "directory-back", Text: "the directory " + s.Name + " lists its people again"}
+	a := fact.Alarm{At: s.o.Now(), Rule: RuleDirectoryBack, Text: "the directory " + s.Name + " lists its people again"}
 	if err != nil {
-		a.Rule, a.Text = "directory-away", "the directory "+s.Name+" gives no list; the last good one stays: "+mail.ShownLine(err.Error(), 300)
+		a.Rule, a.Text = RuleDirectoryAway, "the directory "+s.Name+" gives no list; the last good one stays: "+mail.ShownLine(err.Error(), 300)
 	}
 	if err := s.o.Write(ctx, a.Fact()); err != nil && ctx.Err() == nil {
 		s.o.Logger.Error("fact not recorded", "kind", "alarm", "err", err)
@@ -239,7 +239,7 @@ func (s *source) tell(ctx context.Context, err error) {
 
 // changed is the fact about one account that a list changes.
 func (s *source) changed(a mail.Address, change string) [][]byte {
-	return fact.EncodeAll(fact.AccountChanged{At: s.o.Now(), Rule: "directory", Account: a.String(), Change: change,
+	return fact.EncodeAll(fact.AccountChanged{At: s.o.Now(), Rule: RuleDirectory, Account: a.String(), Change: change,
 		Evidence: []fact.Pair{{Name: "directory", Value: s.Name}}}.Fact())
 }
 

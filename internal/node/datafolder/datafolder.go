@@ -218,7 +218,7 @@ func (f *Folder) recordRecovery(ctx context.Context, r spool.Report, o Options) 
 	if r.Entries+r.Damaged+r.Orphans+r.Repaired == 0 {
 		return nil
 	}
-	told := fact.Recovered{At: o.Now(), Rule: "recovery", Entries: r.Entries}
+	told := fact.Recovered{At: o.Now(), Rule: RuleRecovery, Entries: r.Entries}
 	for _, p := range []struct {
 		name  string
 		value int

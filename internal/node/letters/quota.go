@@ -11,12 +11,12 @@ import (
 // tendQuota looks at mailboxes, and tells of those that are nearly full.
 func (l *Letters) tendQuota(ctx context.Context) { l.o.Data.Quota.Run(ctx, l.nearlyFull) }
 
-// ruleNearlyFull is why the letter is written.
-const ruleNearlyFull = "mailbox-nearly-full"
+// RuleNearlyFull is why the letter is written.
+const RuleNearlyFull = "mailbox-nearly-full"
 
 // nearlyFull tells the owner of a mailbox, or the postmaster of a domain.
 func (l *Letters) nearlyFull(ctx context.Context, w quota.Warning) error {
-	one := notify.Letter{Rule: ruleNearlyFull, To: w.Account, Subject: w.Subject, Text: w.Text, Marks: w.Marks}
+	one := notify.Letter{Rule: RuleNearlyFull, To: w.Account, Subject: w.Subject, Text: w.Text, Marks: w.Marks}
 	if one.To.IsZero() {
 		one.To = l.post.Postmaster()
 	}

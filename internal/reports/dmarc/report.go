@@ -82,7 +82,7 @@ func (f *form) build(d daily.Due, t tally) (daily.Mail, error) {
 		f.log.Info("a DMARC report is not whole", "domain", d.Domain.ASCII(), "count", left)
 	}
 	return daily.Mail{
-		Subject: d.Subject(submitter, doc.ID), Type: "mixed", Rule: "dmarc-report",
+		Subject: d.Subject(submitter, doc.ID), Type: "mixed", Rule: RuleDMARCReport,
 		Parts: []daily.Part{
 			d.Text("mail in the name of", submitter, "RFC 9990"),
 			{Type: "application/gzip", Name: d.File(submitter, unique, "xml"), Data: gz, Base64: true},

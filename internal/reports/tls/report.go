@@ -132,7 +132,7 @@ func (f *form) build(d daily.Due, t tally) (daily.Mail, []byte, error) {
 			{Name: "TLS-Report-Domain", Value: d.Domain.ASCII()}, {Name: "TLS-Report-Submitter", Value: submitter},
 			{Name: "TLS-Required", Value: "No"}, // RFC 8689 §3: it must arrive where TLS is what fails
 		},
-		Type: `report; report-type="tlsrpt"`, Rule: "tls-report", TLS: mail.TLSOptional,
+		Type: `report; report-type="tlsrpt"`, Rule: RuleTLSReport, TLS: mail.TLSOptional,
 		Parts: []daily.Part{
 			d.Text("the TLS of mail to", submitter, "RFC 8460"),
 			{Type: "application/tlsrpt+gzip", Name: d.File(submitter, doc.ID[:8], "json"), Data: gz, Base64: true},
