@@ -180,6 +180,7 @@ func nameSources(ctx context.Context, all []format.Source) {
 	}
 }
 
+// namesTime is how long the DNS may take to name the addresses of a report.
 const namesTime = 30 * time.Second
 
 func reverseName(ctx context.Context, ip netip.Addr) string {

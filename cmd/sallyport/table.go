@@ -24,6 +24,7 @@ type table struct {
 	shown bool // the heads are written
 }
 
+// tableRows is how many rows are held back so that columns fit; later ones are as wide as those.
 const tableRows = 500
 
 func newTable(c console, heads ...string) *table {

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	maxPEM    = 1 << 20
+	maxPEM    = 1 << 20 // octets of a file of certificates or keys
 	maxSecret = 8 << 10 // of a password, a client's secret or a refresh token
 )
 

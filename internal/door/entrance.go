@@ -15,6 +15,8 @@ import (
 const (
 	// maxAcceptPause bounds the wait after an error of the listener.
 	maxAcceptPause = time.Second
+	// leastAcceptPause is the first such wait; it doubles.
+	leastAcceptPause = 5 * time.Millisecond
 	// refusalLogInterval is how often refused connections are logged, together.
 	refusalLogInterval = 10 * time.Second
 )
@@ -156,7 +158,7 @@ func Accept(ctx context.Context, ln net.Listener, now func() (*Entrance, func(co
 			return err
 		default:
 			// Out of descriptors, say: it passes, and must not become a busy loop.
-			wait = min(max(2*wait, 5*time.Millisecond), maxAcceptPause)
+			wait = min(max(2*wait, leastAcceptPause), maxAcceptPause)
 			entrance.Counted.unaccepted.Add(entrance, "accept failed", "err", err)
 			Pause(ctx, wait)
 		}

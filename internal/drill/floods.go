@@ -73,9 +73,9 @@ func (a *act) returned(id, of string) string {
 }
 
 const (
-	bombOctets = 100 << 20
-	bombers    = 6  // that say nothing of the size beforehand
-	announcers = 60 // that say it
+	bombOctets = 100 << 20 // of one message
+	bombers    = 6         // that say nothing of the size beforehand
+	announcers = 60        // that say it
 )
 
 // bombs are bounces with attachments beyond any bound.

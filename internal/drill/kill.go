@@ -39,8 +39,8 @@ func Serve(ctx context.Context, o Options, p Place, tell io.Writer) error {
 
 const (
 	killSenders = 12
-	killAfter   = 300 // acknowledgements; then the process is killed
-	killMost    = 60 * time.Second
+	killAfter   = 300              // acknowledgements; then the process is killed
+	killMost    = 60 * time.Second // for those acknowledgements
 )
 
 // errNoChild says that there is no process to kill.

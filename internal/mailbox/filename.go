@@ -125,6 +125,7 @@ func IsKeyword(s string) bool {
 	return true
 }
 
+// maxKeyword is how long a keyword may be, in octets.
 const maxKeyword = 100
 
 // name returns the name that a file gets for flags, and keeps the letters that nobody here

@@ -396,4 +396,5 @@ func (f *folder) readKeywords() error {
 	return f.note(out)
 }
 
+// maxKeywordsFile bounds a file of keywords that another server left, in octets.
 const maxKeywordsFile = 64 << 10

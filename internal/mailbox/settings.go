@@ -152,4 +152,5 @@ func (r *Root) inherited(dir string) (*settings, error) {
 	return s, nil
 }
 
+// maxInherited bounds a file of settings that another server left, in octets.
 const maxInherited = 1 << 20

@@ -27,9 +27,9 @@ import (
 const Mark = "X-Drill"
 
 const (
-	settleStep  = 25 * time.Millisecond
-	settleCalm  = 12 // steps without a change
-	settleAgain = 40 // steps after which what waits is tried again
+	settleStep  = 25 * time.Millisecond // between two looks
+	settleCalm  = 12                    // steps without a change
+	settleAgain = 40                    // steps after which what waits is tried again
 )
 
 // Settle has everything tried that waits, and returns when nothing changes any more, or when

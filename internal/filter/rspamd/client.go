@@ -68,10 +68,13 @@ type Client struct {
 	turns chan struct{}
 }
 
+// idleTime is how long a connection is kept that nothing goes over.
+const idleTime = 30 * time.Second
+
 // New returns a client; it connects to nothing yet.
 func New(o Options) *Client {
 	t := &http.Transport{
-		MaxConnsPerHost: o.Limits.Connections, MaxIdleConnsPerHost: o.Limits.Connections, IdleConnTimeout: 30 * time.Second,
+		MaxConnsPerHost: o.Limits.Connections, MaxIdleConnsPerHost: o.Limits.Connections, IdleConnTimeout: idleTime,
 		MaxResponseHeaderBytes: int64(o.Limits.AnswerHeaderOctets), DisableCompression: true, TLSHandshakeTimeout: o.Limits.Time,
 	}
 	c := &Client{o: o, turns: make(chan struct{}, o.Limits.Connections), url: strings.TrimSuffix(o.URL, "/") + "/checkv2"}

@@ -162,11 +162,18 @@ func (d *Door) Run(ctx context.Context) error {
 			// Out of descriptors, say: it passes, and must not become a busy loop.
 			select {
 			case <-ctx.Done():
-			case <-time.After(100 * time.Millisecond):
+			case <-time.After(acceptPause):
 			}
 		}
 	}
 }
+
+const (
+	// acceptPause is the wait after an error of the listener.
+	acceptPause = 100 * time.Millisecond
+	// refusalWriteTimeout bounds the sending of a refusal into an empty socket.
+	refusalWriteTimeout = 100 * time.Millisecond
+)
 
 // receive learns who is there and what for.
 func (d *Door) receive(ctx context.Context, nc *net.UnixConn) {
@@ -176,7 +183,7 @@ func (d *Door) receive(ctx context.Context, nc *net.UnixConn) {
 		return
 	}
 	if !d.enter(uid) {
-		_ = nc.SetWriteDeadline(d.now().Add(100 * time.Millisecond))
+		_ = nc.SetWriteDeadline(d.now().Add(refusalWriteTimeout))
 		_, _ = io.WriteString(nc, "421 4.7.0 too many connections; try again later\r\n")
 		_ = nc.Close()
 		return

@@ -20,7 +20,7 @@ import (
 
 const (
 	recordLead      = "v=TLSRPTv1"
-	maxRecordOctets = 1024
+	maxRecordOctets = 1024 // of a record that is read
 	// MaxDestinations bounds to how many places a domain gets its reports.
 	MaxDestinations = 2
 )

@@ -89,6 +89,9 @@ func (o Options) cacheSize() int64 { return o.CacheOctets + tablesWritten*int64(
 // so that sorting keys does not copy bodies.
 const separateOctets = 2 << 10
 
+// rewriteAge is how old a value file is at least before it is written anew without what nothing refers to any more.
+const rewriteAge = 5 * time.Minute
+
 // pebbleOptions configures the database for a queue: most values are written
 // once, read once or never, and deleted soon.
 func (o Options) pebbleOptions(fs vfs.FS, l dbLogger, cache *pebble.Cache) *pebble.Options {
@@ -113,7 +116,7 @@ func (o Options) pebbleOptions(fs vfs.FS, l dbLogger, cache *pebble.Cache) *pebb
 			Enabled:               true,
 			MinimumSize:           separateOctets,
 			MaxBlobReferenceDepth: 10,
-			RewriteMinimumAge:     5 * time.Minute,
+			RewriteMinimumAge:     rewriteAge,
 			TargetGarbageRatio:    0.3,
 		}
 	}
