@@ -2,6 +2,7 @@ package spool_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
+	"sallyport/internal/store"
 	"sallyport/internal/store/pebble"
 )
 
@@ -81,4 +83,51 @@ func accept(q *spool.Spool, content []byte, settle bool) error {
 	out := []mail.Outcome{{Recipient: m.Deliveries[0].Recipient.Address, Reply: mail.R(250, "2.0.0", "ok"), Remote: "maildir"}}
 	_, err = q.Settle(context.Background(), c.Token, out, time.Now(), spool.Final{Facts: [][]byte{make([]byte, 300)}})
 	return err
+}
+
+// BenchmarkOpen opens a queue of 500,000, of which only what an opening reads of every message is
+// there: its place in the schedule.
+func BenchmarkOpen(b *testing.B) {
+	const queued = 500_000
+	st, err := pebble.Open(pebble.Options{FS: vfs.Default, Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer st.Close()
+	o := options(b, time.Now)
+	o.Logger = slog.New(slog.DiscardHandler)
+	o.Limits.VerifyTime = 1 // a place without a message is taken away when all are verified
+	q, _, err := spool.Open(context.Background(), st, o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := accept(q, []byte("x"), false); err != nil {
+		b.Fatal(err)
+	}
+	schedule(b, st, queued)
+	for b.Loop() {
+		_, r, err := spool.Open(context.Background(), st, o)
+		if err != nil || r.Entries != queued+1 {
+			b.Fatalf("%+v, %v", r, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/queued, "ns/message")
+}
+
+// schedule writes places of so many messages of a hundred accounts.
+func schedule(b *testing.B, st store.Store, n int) {
+	b.Helper()
+	at := time.Now().Add(time.Hour).UnixNano()
+	for i := 0; i < n; {
+		var tx store.Tx
+		for ; len(tx.Mutations) < 5000 && i < n; i++ {
+			var key [8]byte
+			binary.BigEndian.PutUint64(key[:], uint64(at)+uint64(i)*1000)
+			summary := fmt.Sprintf("\x01\x00\xbc\x05person%d@local.test", i%100)
+			tx.Mutations = append(tx.Mutations, store.Mutation{Key: store.SpaceDue.Key(key[:], newID().Bytes()), Value: []byte(summary)})
+		}
+		if _, err := st.Apply(context.Background(), tx, store.Lazy); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

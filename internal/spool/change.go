@@ -101,6 +101,7 @@ func (s *Spool) changeBatch(ctx context.Context, batch []stored, facts [][]byte,
 	if len(from) == 0 {
 		return 0, nil
 	}
+	defer s.goesBack()()
 	err := s.apply(ctx, tx, store.Durable, scheduled...)
 	if !committed(err) {
 		return 0, err
@@ -160,6 +161,14 @@ func (s *Spool) changeSingly(ctx context.Context, f Filter, batch []stored, fact
 // each calls fn with the chosen entries in batches, until it returns false.
 func (s *Spool) each(ctx context.Context, f Filter, fn func([]stored) (bool, error)) error {
 	if f.IDs != nil {
+		return s.eachOf(ctx, f, fn)
+	}
+	ids, ok, err := s.indexed(ctx, f)
+	if err != nil {
+		return err
+	}
+	if ok {
+		f.IDs = ids
 		return s.eachOf(ctx, f, fn)
 	}
 	r := spaceRange(spaceEntry)

@@ -75,9 +75,16 @@ func (s summary) encode() []byte {
 }
 
 func decodeSummary(b []byte) (summary, bool) {
+	sum, account, ok := readSummary(b)
+	sum.account = string(account)
+	return sum, ok
+}
+
+// readSummary reads a summary without the account, which it returns as it stands in b.
+func readSummary(b []byte) (sum summary, account []byte, ok bool) {
 	r := reader{codec.NewReader(b)}
 	v, flags := r.Octet(), r.Octet()
-	n, account := r.Number(1<<62), string(r.Rest())
-	ok := !r.Failed() && v == recordVersion && flags&^flagLeased == 0
-	return summary{octets: int64(n), account: account, leased: flags == flagLeased}, ok
+	n, account := r.Number(1<<62), r.Rest()
+	ok = !r.Failed() && v == recordVersion && flags&^flagLeased == 0
+	return summary{octets: int64(n), leased: flags == flagLeased}, account, ok
 }

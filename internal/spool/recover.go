@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"sallyport/internal/mail"
@@ -18,8 +19,8 @@ const openingBits = 40
 
 // Open opens the queue in st and recovers it: it counts what is there, makes due
 // what was under way, removes bodies without an entry, and verifies entries
-// within the limits' budget. It reads indexes, not bodies, and starts in seconds
-// with a million entries. The Report says what it found; Verify does the rest.
+// within the limits' budget. It reads each index once, and no bodies, and starts in seconds
+// with ten million entries. The Report says what it found; Verify does the rest.
 func Open(ctx context.Context, st store.Store, o Options) (*Spool, Report, error) {
 	s, err := newSpool(st, o)
 	if err != nil {
@@ -94,55 +95,98 @@ func (s *Spool) loadAccounts(ctx context.Context, _ *Report) error {
 // loadIndexes counts the queue, makes due what was under way when the last
 // process ended, and what stands parked for an account that is not held.
 func (s *Spool) loadIndexes(ctx context.Context, r *Report) error {
+	under := interrupted{most: s.limits.Load().Claims}
 	for _, space := range []store.Space{spaceDue, spaceHeld, spaceParked} {
-		if err := s.loadIndex(ctx, space); err != nil {
+		if err := s.loadIndex(ctx, space, &under); err != nil {
 			return err
 		}
 	}
-	if err := s.resume(ctx, r); err != nil {
+	if err := s.resume(ctx, r, under); err != nil {
 		return err
 	}
 	return s.unparkReleased(ctx)
 }
 
-func (s *Spool) loadIndex(ctx context.Context, space store.Space) error {
-	return s.st.Scan(ctx, spaceRange(space), func(k, v []byte) (bool, error) {
-		sum, ok := decodeSummary(v)
+// loadIndex counts one index. It is the one pass over everything that is queued before the
+// queue is open: for each key it makes neither texts nor entries.
+func (s *Spool) loadIndex(ctx context.Context, space store.Space, under *interrupted) error {
+	var c census
+	at := placeOf(space.Key())
+	err := s.st.Scan(ctx, spaceRange(space), func(k, v []byte) (bool, error) {
+		sum, account, ok := readSummary(v)
+		if at == placeDue && (sum.leased || !ok) {
+			under.note(k)
+		}
 		if id, isID := keyID(k); !ok && isID {
 			// The summary can be made again from the entry; a damaged entry counts
 			// with nothing until verification quarantines it.
 			if e, _, err := s.read(ctx, id); err == nil {
 				sum = summarise(e)
+				account = []byte(sum.account)
 			}
 		}
-		s.counts.addSummary(sum, placeOf(k), 1)
+		c.add(sum.octets, account)
 		return true, nil
 	})
+	s.counts.take(c, at)
+	return err
+}
+
+// interrupted is what an opening found under way in the schedule.
+type interrupted struct {
+	most int // of ids: no more are under way at once, but for those whose claim expired
+	ids  []mail.ID
+	from []byte // the key from which the schedule is to be searched again; nil: ids are all
+}
+
+func (u *interrupted) note(k []byte) {
+	id, ok := keyID(k)
+	switch {
+	case !ok || u.from != nil:
+	case len(u.ids) < u.most:
+		u.ids = append(u.ids, id)
+	default:
+		u.from = append([]byte(nil), k...)
+	}
 }
 
 // resume makes due the entries whose attempt was interrupted. The attempt was
 // counted before it began, so that a crash cannot make attempts free.
-func (s *Spool) resume(ctx context.Context, r *Report) error {
+func (s *Spool) resume(ctx context.Context, r *Report, under interrupted) error {
+	now := s.now()
+	for ids := range slices.Chunk(under.ids, s.limits.Load().Batch) {
+		if err := s.restart(ctx, r, ids, now); err != nil {
+			return err
+		}
+	}
+	if under.from == nil {
+		return nil
+	}
 	rg := spaceRange(spaceDue)
+	rg.From = under.from
 	for {
 		ids, last, err := s.leasedIn(ctx, rg)
 		if err != nil || last == nil {
 			return err
 		}
-		now := s.now()
-		n, err := s.change(ctx, Filter{IDs: ids}, nil, func(e *Entry) verdict {
-			if !e.leased {
-				return keep
-			}
-			e.leased, e.NextTry = false, wall(now)
-			return update
-		})
-		r.Resumed += n
-		if err != nil {
+		if err := s.restart(ctx, r, ids, now); err != nil {
 			return err
 		}
 		rg.From = append(last, 0)
 	}
+}
+
+// restart makes those of the entries due that are under way.
+func (s *Spool) restart(ctx context.Context, r *Report, ids []mail.ID, now time.Time) error {
+	n, err := s.change(ctx, Filter{IDs: ids}, nil, func(e *Entry) verdict {
+		if !e.leased {
+			return keep
+		}
+		e.leased, e.NextTry = false, wall(now)
+		return update
+	})
+	r.Resumed += n
+	return err
 }
 
 // leasedIn returns up to a batch of leased entries of a range, and the last key
@@ -151,7 +195,7 @@ func (s *Spool) leasedIn(ctx context.Context, r store.Range) (ids []mail.ID, las
 	ids = []mail.ID{}
 	err = s.st.Scan(ctx, r, func(k, v []byte) (bool, error) {
 		last = append(last[:0], k...)
-		sum, ok := decodeSummary(v)
+		sum, _, ok := readSummary(v)
 		if id, isID := keyID(k); isID && (sum.leased || !ok) {
 			ids = append(ids, id)
 		}

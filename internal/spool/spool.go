@@ -39,17 +39,18 @@ type Spool struct {
 
 	look sync.Mutex // one search of the schedule at a time
 
-	mu       sync.Mutex
-	claims   map[mail.ID]*claim
-	fence    uint64
-	counts   counts
-	accounts map[string]string // held accounts by key, with the reason
-	ended    memory
-	doubts   map[mail.ID]*Entry // Puts that failed and may have happened
-	missing  map[mail.ID]bool   // scheduled, claimed, and not found
-	floor    int64              // no schedule key lies before, in Unix nanoseconds
-	inserted int64              // lowest schedule key inserted since the search began
-	doubtAt  int64              // lowest schedule key that a commit in doubt may insert
+	mu        sync.Mutex
+	claims    map[mail.ID]*claim
+	fence     uint64
+	counts    counts
+	returning returning
+	accounts  map[string]string // held accounts by key, with the reason
+	ended     memory
+	doubts    map[mail.ID]*Entry // Puts that failed and may have happened
+	missing   map[mail.ID]bool   // scheduled, claimed, and not found
+	floor     int64              // no schedule key lies before, in Unix nanoseconds
+	inserted  int64              // lowest schedule key inserted since the search began
+	doubtAt   int64              // lowest schedule key that a commit in doubt may insert
 }
 
 // counts are the figures behind Stats and the limits.
@@ -77,6 +78,45 @@ func (c *counts) addSummary(s summary, p place, sign int) {
 	tally(c.accounts, s.account, sign)
 	if p == placeDue {
 		tally(c.free, s.account, sign)
+	}
+}
+
+// census counts keys of one index.
+type census struct {
+	entries  int
+	octets   int64
+	accounts map[string]*int
+}
+
+// add counts one key; the account may change afterwards.
+func (c *census) add(octets int64, account []byte) {
+	c.entries++
+	c.octets += octets
+	if len(account) == 0 {
+		return
+	}
+	n := c.accounts[string(account)]
+	if n == nil {
+		if n = new(int); c.accounts == nil {
+			c.accounts = map[string]*int{}
+		}
+		c.accounts[string(account)] = n
+	}
+	*n++
+}
+
+// take adds what was counted of an index.
+func (c *counts) take(found census, p place) {
+	c.entries += found.entries
+	c.octets += found.octets
+	if p == placeHeld || p == placeParked {
+		c.held += found.entries
+	}
+	for account, n := range found.accounts {
+		tally(c.accounts, account, *n)
+		if p == placeDue {
+			tally(c.free, account, *n)
+		}
 	}
 }
 
