@@ -76,11 +76,22 @@ func (b *Body) Write(p []byte) (int, error) {
 
 // keep gathers p, and writes full chunks of a large body.
 func (b *Body) keep(p []byte) error {
-	b.buf = append(b.buf, p...)
-	if b.file == nil || len(b.buf) < chunkOctets {
+	if b.file == nil {
+		b.buf = append(b.buf, p...)
 		return nil
 	}
-	return b.flush()
+	for len(p) > 0 {
+		n := min(len(p), chunkOctets-len(b.buf))
+		b.buf = append(b.buf, p[:n]...)
+		p = p[n:]
+		if len(b.buf) < chunkOctets {
+			continue
+		}
+		if err := b.flush(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // spill moves a body that grows beyond Limits.InlineOctets into a file. The file
@@ -104,6 +115,10 @@ func (b *Body) flush() error {
 		return err
 	}
 	b.flushed += int64(len(b.buf))
+	if cap(b.buf) == chunkOctets {
+		b.buf = b.buf[:0]
+		return nil
+	}
 	// The buffer is small from here on, whatever the body in memory had grown to.
 	b.buf = make([]byte, 0, chunkOctets)
 	return nil

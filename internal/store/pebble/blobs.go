@@ -23,10 +23,11 @@ const partial = ".part"
 const writeCategory vfs.DiskWriteCategory = "sallyport-blob"
 
 type blobs struct {
-	fs     vfs.FS
-	dir    string
-	space  *diskspace.Space
-	closed atomic.Bool
+	fs      vfs.FS
+	dir     string
+	space   *diskspace.Space
+	closed  atomic.Bool
+	scratch sync.Pool // of *[]byte: copies of what is written, for as long as that takes
 	// removing is held for writing while a checkpoint is taken, and for reading while a
 	// blob is removed.
 	removing sync.RWMutex
@@ -171,7 +172,13 @@ func (w *blobWriter) Write(p []byte) (int, error) {
 	}
 	defer give()
 	// The file may use the slice as it likes; the caller's stays as it is.
-	n, err := w.file.Write(slices.Clone(p))
+	scratch, ok := w.blobs.scratch.Get().(*[]byte)
+	if !ok {
+		scratch = new([]byte)
+	}
+	defer w.blobs.scratch.Put(scratch)
+	*scratch = append((*scratch)[:0], p...)
+	n, err := w.file.Write(*scratch)
 	if err != nil {
 		err = w.fault(diskError(err))
 	}
