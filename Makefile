@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, again, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, guides, proxies, networks, changes, freeze, flood, configs, walks, pkcs12, clients, thunderbird, moving, lint, vuln.
+# The rest: build, again, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, spray, timing, migrate, guides, proxies, networks, changes, freeze, flood, longqueue, sessions, charts, configs, walks, pkcs12, clients, thunderbird, moving, lint, vuln.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -16,7 +16,7 @@ OFFSET   ?= 0
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := certificate expiry hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test again quick-rooms unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients guides proxies screen networks changes freeze flood rollout hijack drill audit moving thunderbird
+.PHONY: run build test again quick-rooms unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients guides proxies screen networks changes freeze flood longqueue sessions charts rollout hijack drill audit moving thunderbird
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -151,6 +151,26 @@ freeze:
 FLOOD ?= 2900
 flood:
 	SALLYPORT_FLOOD=$(FLOOD) go test -timeout 5m -count 1 -run TestFloodOfOctets -v ./test/keys
+
+# QUEUE messages of 700 octets accepted and left in the queue: the rate of each tenth, starts with them after an end and
+# after a kill, memory, the mail of one account held and released; and half as many for a destination that is dead, beside
+# others. Ten million take an hour and 40 GB below SALLYPORT_QUEUE_DIR (a temporary folder).
+QUEUE ?= 10000000
+longqueue:
+	SALLYPORT_QUEUE=$(QUEUE) go test -timeout 0 -count 1 -v ./test/longqueue
+
+# SESSIONS idle under TLS, and how long who comes then waits for the greeting; what a session takes before DATA and during
+# messages of 1 KB to 50 MB, 200 at once, which need 10 GB below SALLYPORT_SESSIONS_DIR (a temporary folder). Wants
+# a limit of SESSIONS open files and some hundred more (ulimit -n).
+SESSIONS ?= 15000
+sessions:
+	SALLYPORT_SESSIONS=$(SESSIONS) go test -timeout 30m -count 1 -v ./test/sessions
+
+# The drawings of docs/benchmarks.md, how cost grows with clients, sizes, queue, recipients and mailboxes, and its tables, for a
+# machine with nothing else to do; about half an hour. CHARTS="-only clients,size -most 1000" makes some of it.
+CHARTS ?=
+charts:
+	go run ./test/charts $(CHARTS)
 
 # README.md, docs/operations.md and some of docs/guides word by word, the program built as the README says; make test
 # takes it as built, and a sample of what a token can lack.

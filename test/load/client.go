@@ -81,15 +81,19 @@ func (c *client) handshake(ctx context.Context, cfg *tls.Config) error {
 
 // send sends one message and returns the code of the reply that decides: to the
 // end of its data, or the refusal before it.
-func (c *client) send(o Options, id, to string) (int, error) {
-	mailFrom, rcptTo := "MAIL FROM:<"+o.From+">", "RCPT TO:<"+to+">"
+func (c *client) send(o Options, id string, to []string) (int, error) {
+	lines := []string{"MAIL FROM:<" + o.From + ">"}
+	for _, a := range to {
+		lines = append(lines, "RCPT TO:<"+a+">")
+	}
+	lines = append(lines, "DATA")
 	if o.Pipelining {
-		if err := c.write(mailFrom + "\r\n" + rcptTo + "\r\nDATA\r\n"); err != nil {
+		if err := c.write(strings.Join(lines, "\r\n") + "\r\n"); err != nil {
 			return 0, err
 		}
 	}
 	refused := 0
-	for i, line := range []string{mailFrom, rcptTo, "DATA"} {
+	for i, line := range lines {
 		if !o.Pipelining {
 			if err := c.write(line + "\r\n"); err != nil {
 				return 0, err
@@ -99,7 +103,7 @@ func (c *client) send(o Options, id, to string) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		if ok := code/100 == 2 || i == 2 && code == 354; !ok && refused == 0 {
+		if ok := code/100 == 2 || i == len(lines)-1 && code == 354; !ok && refused == 0 {
 			refused = code
 		}
 		if refused != 0 && !o.Pipelining {
@@ -109,7 +113,7 @@ func (c *client) send(o Options, id, to string) (int, error) {
 	if refused != 0 {
 		return refused, c.expect("RSET", 250)
 	}
-	if err := c.write(o.message(id, to)); err != nil {
+	if err := c.write(o.message(id, to[0])); err != nil {
 		return 0, err
 	}
 	code, _, err := c.reply()

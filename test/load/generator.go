@@ -32,6 +32,7 @@ type Options struct {
 	Size        int           // octets of a message, header included; raised to what the header needs
 	From        string
 	To          []string // recipients; messages take them in turn
+	Each        int      // recipients of one message; 0: one
 	User        string   // "": do not sign in
 	Password    string
 	Security    Security
@@ -160,6 +161,15 @@ func (r *runner) take() int64 {
 	return i
 }
 
+// recipients are those of a message, the next ones in turn.
+func (o Options) recipients(message int) []string {
+	to := make([]string, max(o.Each, 1))
+	for i := range to {
+		to[i] = o.To[(message*len(to)+i)%len(o.To)]
+	}
+	return to
+}
+
 // session sends message first and more over one connection. It returns the message
 // that is still to be sent, or -1.
 func (r *runner) session(ctx context.Context, first int64) (pending int64, err error) {
@@ -180,7 +190,7 @@ func (r *runner) session(ctx context.Context, first int64) (pending int64, err e
 			return pending, nil
 		}
 		begun := time.Now()
-		code, err := c.send(r.o, r.id(pending), r.o.To[int(pending)%len(r.o.To)])
+		code, err := c.send(r.o, r.id(pending), r.o.recipients(int(pending)))
 		if err != nil {
 			return pending, err
 		}

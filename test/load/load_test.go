@@ -140,3 +140,25 @@ func TestOptionsAreChecked(t *testing.T) {
 		t.Error("no options at all were accepted")
 	}
 }
+
+// A message may have several recipients, which follow each other in turn.
+func TestSeveralRecipients(t *testing.T) {
+	for _, pipelining := range []bool{true, false} {
+		s := newSink(t, SinkOptions{Keep: true})
+		o := options(s)
+		o.Connections, o.Messages, o.Each, o.Pipelining = 1, 3, 3, pipelining
+		o.To = []string{"a@remote.test", "b@remote.test", "c@remote.test", "d@remote.test"}
+		if rep, err := Run(context.Background(), o); err != nil || rep.Acknowledged != 3 {
+			t.Fatalf("%+v, %v", rep, err)
+		}
+		var got []string
+		for _, r := range s.Kept() {
+			for _, to := range r.To {
+				got = append(got, to[:1])
+			}
+		}
+		if strings.Join(got, "") != "abcdabcda" {
+			t.Errorf("pipelining %t: sent to %q", pipelining, got)
+		}
+	}
+}

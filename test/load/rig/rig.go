@@ -71,9 +71,10 @@ type Options struct {
 // Server is a server that can be started, stopped, killed and started again with
 // the same addresses and the same data.
 type Server struct {
-	Info            // the doors are those of Start, one address per family
-	Config   string // the configuration that Start uses
-	MailRoot string // folder of the mailboxes: domain, then local-part
+	Info              // the doors are those of Start, one address per family
+	Config   string   // the configuration that Start uses
+	MailRoot string   // folder of the mailboxes: domain, then local-part
+	Flags    []string // further ones of the command that Start runs
 
 	binary   string
 	dir      string
@@ -285,6 +286,7 @@ func (s *Server) Start(ctx context.Context, wrap ...string) error {
 		return err
 	}
 	args := append(wrap, s.binary, "serve", "-c", s.Config)
+	args = append(args, s.Flags...)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
