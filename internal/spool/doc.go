@@ -33,5 +33,6 @@
 //	s n                 number of openings, the high half of fencing tokens
 //
 // Each entry stands in exactly one of d, h and p, with a summary (size, account)
-// from which Open counts without reading entries.
+// from which Open counts without reading entries, and by which what one account
+// has is found, and what is held.
 package spool
