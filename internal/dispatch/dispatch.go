@@ -199,8 +199,12 @@ func (d *Dispatch) bounds() *Limits { return &d.set.Load().limits }
 
 // Offer takes a message that was just accepted, with its first claim, so that it
 // need not be read back. It does not wait for deliveries: what does not fit waits
-// in the store.
-func (d *Dispatch) Offer(c spool.Claim) { d.take(c) }
+// in the store, as does what comes without a claim.
+func (d *Dispatch) Offer(c spool.Claim) {
+	if !c.Entry.ID.IsZero() {
+		d.take(c)
+	}
+}
 
 // Serve is Run, with deliveries under way cut when grace has passed after the end of ctx;
 // what is cut stays queued.

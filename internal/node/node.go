@@ -101,7 +101,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (n *Node, err error
 		return n, err
 	}
 	n.data, err = datafolder.Open(ctx, cfg, datafolder.Options{
-		World: o.World, FS: o.FS, Version: o.Version, Watched: n.metering.Watched(), Observe: n.metering.Observer(o.Events),
+		World: o.World, FS: o.FS, Version: o.Version, Paused: o.Paused, Watched: n.metering.Watched(), Observe: n.metering.Observer(o.Events),
 		Overlap: func() time.Duration { return n.config().DKIM.Overlap }, Find: n.inspection.Find, Elsewhere: n.roll(), Provider: n.provider,
 	})
 	if err != nil {

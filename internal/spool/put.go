@@ -16,8 +16,8 @@ import (
 // which is already recorded. When Put fails, the message will not be delivered.
 // Put ends the body in either case.
 //
-// A message with a Hold is stored held: there is no attempt to record, and the claim
-// is the zero Claim.
+// A message with a Hold is stored held, and in a paused Spool every other one is stored as due: there
+// is no attempt to record, and the claim is the zero Claim.
 //
 // Errors: ErrNoGrant for an outbound delivery that m.Grant does not cover, and for a
 // Grant of another account than m.Account; ErrHeld for an account whose queue is held, ErrFull and ErrUnavailable for what
@@ -32,22 +32,28 @@ func (s *Spool) Put(ctx context.Context, m Message, body *Body, facts [][]byte) 
 		_ = body.Abort()
 		return Claim{}, err
 	}
+	claimed := m.Hold == "" && !s.paused
 	if m.Hold != "" {
 		hold(e, m.Hold, now)
-	} else {
+	}
+	if claimed {
 		e.Attempts, e.leased, e.NextTry = 1, true, wall(s.policy.Load().Next(m.ID, 1, now))
 	}
-	if err := s.reserve(e); err != nil {
+	isNew, err := s.reserve(e)
+	if err != nil {
 		_ = body.Abort()
 		return Claim{}, err
 	}
-	record, err := s.insert(ctx, e, body, facts, m.Also)
+	record, err := s.insert(ctx, e, isNew, body, facts, m.Also)
 	if err != nil {
 		s.putFailed(e, body, err)
 		return Claim{}, err
 	}
 	body.taken = true
-	if m.Hold != "" {
+	if !claimed {
+		s.mu.Lock()
+		s.fresh.entered(e.ID)
+		s.mu.Unlock()
 		return Claim{}, nil
 	}
 	return s.claimNew(e, m.Grant, record, body.inline(), now), nil
@@ -114,21 +120,21 @@ func judgeDelivery(m Message, d Delivery) error {
 	return nil
 }
 
-// reserve counts e in, unless a limit or a hold speaks against it.
-func (s *Spool) reserve(e *Entry) error {
+// reserve counts e in, unless a limit or a hold speaks against it. isNew: the store has no entry of this ID.
+func (s *Spool) reserve(e *Entry) (isNew bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.claims[e.ID] != nil || s.doubts[e.ID] != nil {
-		return fmt.Errorf("%w: id %s is in use", ErrInvalid, e.ID)
+	if s.claims[e.ID] != nil || s.doubts[e.ID] != nil || s.fresh.ids[e.ID] {
+		return false, fmt.Errorf("%w: id %s is in use", ErrInvalid, e.ID)
 	}
 	if err := s.refusal(summarise(e)); err != nil {
-		return err
+		return false, err
 	}
 	if s.fullOfClaims() {
-		return fmt.Errorf("%w: %d deliveries under way", ErrFull, len(s.claims))
+		return false, fmt.Errorf("%w: %d deliveries under way", ErrFull, len(s.claims))
 	}
 	s.counts.add(e, 1)
-	return nil
+	return s.fresh.enters(e.ID), nil
 }
 
 // refusal returns why a limit or a hold keeps a message out; nil for nothing. The
@@ -151,13 +157,13 @@ func (s *Spool) refusal(sum summary) error {
 
 // insert makes e durable: first a large body, then entry, index, small body and
 // facts in one act.
-func (s *Spool) insert(ctx context.Context, e *Entry, body *Body, facts [][]byte, also []store.Mutation) ([]byte, error) {
+func (s *Spool) insert(ctx context.Context, e *Entry, isNew bool, body *Body, facts [][]byte, also []store.Mutation) ([]byte, error) {
 	record, mutations, err := s.insertion(e, body)
 	if err != nil {
 		return nil, err
 	}
 	err = s.apply(ctx, store.Tx{
-		Preconditions: []store.Precondition{{Key: entryKey(e.ID), Absent: true}},
+		Preconditions: unused(e.ID, isNew),
 		Mutations:     append(mutations, also...),
 		Facts:         facts,
 		Bulk:          true,
@@ -194,12 +200,14 @@ func (s *Spool) putFailed(e *Entry, body *Body, err error) {
 	if errors.Is(err, store.ErrInDoubt) {
 		body.taken = true
 		s.mu.Lock()
+		s.fresh.entered(e.ID)
 		s.doubts[e.ID] = e
 		s.mu.Unlock()
 		s.log.Warn("message in doubt", "queue", e.ID.String(), "err", err)
 		return
 	}
 	s.mu.Lock()
+	s.fresh.entered(e.ID)
 	s.counts.add(e, -1)
 	s.mu.Unlock()
 	body.discard(s.log)
@@ -255,6 +263,7 @@ func (s *Spool) claimNew(e *Entry, g gate.Grant, record, body []byte, now time.T
 	defer s.mu.Unlock()
 	c := &claim{token: s.nextToken(e.ID), entry: e, record: record, expires: now.Add(s.limits.Load().ClaimTime)}
 	s.claims[e.ID] = c
+	s.fresh.entered(e.ID)
 	return Claim{Token: c.token, Entry: *e, Grant: g, Body: body, Expires: c.expires}
 }
 

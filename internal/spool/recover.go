@@ -28,7 +28,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Spool, Report, error
 	}
 	began := s.now()
 	var r Report
-	for _, step := range []func(context.Context, *Report) error{s.number, s.loadAccounts, s.loadIndexes, s.removeOrphans} {
+	for _, step := range []func(context.Context, *Report) error{s.number, s.loadHorizon, s.loadAccounts, s.loadIndexes, s.removeOrphans} {
 		if err := step(ctx, &r); err != nil {
 			return nil, r, fmt.Errorf("spool: recovery: %w", err)
 		}

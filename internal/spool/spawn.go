@@ -105,6 +105,8 @@ func (s *Spool) admit(all []born) error {
 			return err
 		}
 		s.counts.add(b.entry, 1)
+		s.fresh.enters(b.entry.ID) // the store is asked all the same: one settlement may be tried several times
+		s.fresh.entered(b.entry.ID)
 	}
 	return nil
 }

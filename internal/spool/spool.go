@@ -32,6 +32,7 @@ type Spool struct {
 	policy atomic.Pointer[sched.Policy]
 	limits atomic.Pointer[Limits]
 	now    func() time.Time
+	paused bool // nobody delivers
 	log    *slog.Logger
 	wake   chan struct{}
 
@@ -46,6 +47,7 @@ type Spool struct {
 	returning returning
 	accounts  map[string]string // held accounts by key, with the reason
 	ended     memory
+	fresh     fresh
 	doubts    map[mail.ID]*Entry // Puts that failed and may have happened
 	missing   map[mail.ID]bool   // scheduled, claimed, and not found
 	floor     int64              // no schedule key lies before, in Unix nanoseconds
@@ -150,7 +152,7 @@ func newSpool(st store.Store, o Options) (*Spool, error) {
 		return nil, fmt.Errorf("%w: the options need a key, a clock and a logger", ErrInvalid)
 	}
 	s := &Spool{
-		st: st, key: o.Key, now: o.Now, log: o.Logger,
+		st: st, key: o.Key, now: o.Now, paused: o.Paused, log: o.Logger,
 		wake:     make(chan struct{}, 1),
 		claims:   map[mail.ID]*claim{},
 		counts:   counts{accounts: map[string]int{}, free: map[string]int{}},

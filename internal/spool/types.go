@@ -45,6 +45,8 @@ type Options struct {
 	Key    gate.Key     // authenticates stored grants
 	Policy sched.Policy // when to try again
 	Limits Limits       // zero fields mean their default
+	// Paused says that nobody delivers: Put records no attempt, and what it stores is due at once.
+	Paused bool
 	Now    func() time.Time
 	Logger *slog.Logger
 }

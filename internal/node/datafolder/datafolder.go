@@ -47,6 +47,8 @@ type Options struct {
 	FS vfs.FS // of the store and the mailboxes
 	// Version is the program's, which a folder that is brought forward bears.
 	Version string
+	// Paused says that no mail is delivered as long as the folder is open.
+	Paused bool
 	// Watched returns the store as the rooms are to use it; nil: as it is.
 	Watched func(store.Store) store.Store
 	// Observe is called with every fact as it happens; nil: nobody is.
@@ -159,7 +161,7 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys.
 	}
 	var found spool.Report
 	f.Spool, found, err = spool.Open(ctx, f.Store, spool.Options{
-		Key: k.Grant, Policy: bounds.Retry(cfg), Limits: bounds.Spool(cfg), Now: o.Now, Logger: o.Logger,
+		Key: k.Grant, Policy: bounds.Retry(cfg), Limits: bounds.Spool(cfg), Paused: o.Paused, Now: o.Now, Logger: o.Logger,
 	})
 	if err != nil {
 		return err
