@@ -46,22 +46,47 @@ func (g *Gist) Write(p []byte) (int, error) {
 	}
 	p = p[:min(len(p), gistRead-g.read)]
 	g.read += len(p)
-	for _, c := range p {
-		switch {
-		case c == '\n':
-			g.endLine()
-			continue
-		case c == ' ' || c == '\t' || c == '\r':
-			g.endWord()
-		default:
-			if c == '-' && g.dashes == g.long {
-				g.dashes++
+	for len(p) > 0 {
+		if k := plain(p); k > 0 {
+			if !g.skips {
+				g.word = append(g.word, p[:max(0, min(k, gistLine-len(g.word)))]...)
 			}
-			g.take(c)
+			g.long += k
+			p = p[k:]
+			continue
 		}
-		g.long++
+		g.see(p[0])
+		p = p[1:]
 	}
 	return n, nil
+}
+
+// plain returns with how many octets p begins that are taken as they are, in a word or as one. It
+// leaves out some of them, for the sake of haste.
+func plain(p []byte) int {
+	for i, c := range p {
+		if c <= 'Z' {
+			return i
+		}
+	}
+	return len(p)
+}
+
+// see takes one octet of any kind.
+func (g *Gist) see(c byte) {
+	switch c {
+	case '\n':
+		g.endLine()
+		return
+	case ' ', '\t', '\r':
+		g.endWord()
+	default:
+		if c == '-' && g.dashes == g.long {
+			g.dashes++
+		}
+		g.take(c)
+	}
+	g.long++
 }
 
 func (g *Gist) take(c byte) {

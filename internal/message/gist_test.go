@@ -1,7 +1,9 @@
 package message
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -73,5 +75,40 @@ func TestAGistIsBounded(t *testing.T) {
 	}
 	if cap(a.line) > 4*gistLine || cap(a.word) > 4*gistLine {
 		t.Errorf("%d and %d octets are held", cap(a.line), cap(a.word))
+	}
+}
+
+// What is taken in haste is taken as it would be octet by octet.
+func TestHasteMakesNoOtherGist(t *testing.T) {
+	chance := rand.New(rand.NewPCG(17, 1))
+	const octets = "aazzéZA09@?#- \t\r\n\n{~"
+	gists := map[string]bool{}
+	for range 2000 {
+		text := make([]byte, chance.IntN(3000))
+		some := octets[:1+chance.IntN(len(octets))]
+		for i := range text {
+			text[i] = some[chance.IntN(len(some))]
+		}
+		var one, other Gist
+		other.sum = sha256.New()
+		for _, c := range text {
+			other.see(c)
+		}
+		for rest := text; len(rest) > 0; {
+			n := 1 + chance.IntN(len(rest))
+			_, _ = one.Write(rest[:n])
+			rest = rest[n:]
+		}
+		if len(text) == 0 {
+			continue
+		}
+		got, want := one.Sum(), other.Sum()
+		if got != want {
+			t.Fatalf("%q: %s, octet by octet %s", text, got, want)
+		}
+		gists[got] = true
+	}
+	if len(gists) < 1000 {
+		t.Errorf("only %d gists: the texts say too little", len(gists))
 	}
 }
