@@ -40,9 +40,9 @@ func errCrowded() error { return &errRefused{rule: RuleMemory, reply: crowded()}
 
 // recipientCost is what a recipient takes while its message comes.
 func recipientCost(r mail.Recipient, ways []spool.Delivery) int64 {
-	n := recipientOctets + 4*len(r.Address.String()) + len(r.ORcpt.Address)
+	n := recipientOctets + 4*r.Address.Octets() + len(r.ORcpt.Address)
 	for _, w := range ways {
-		n += wayOctets + 2*len(w.Mailbox.String())
+		n += wayOctets + 2*w.Mailbox.Octets()
 	}
 	return int64(n)
 }

@@ -79,10 +79,14 @@ const maxHeard = 10
 // decide has the gate judge a recipient. A server behind us is asked only when
 // nothing but its answer is missing.
 func (t *transaction) decide(ctx context.Context, m returnpath.Reading) (letter.Judged, []letter.Heard) {
+	class := t.class(m)
+	if len(class.Ask) == 0 {
+		return t.draft.Judge(m.Address, class, nil), nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, t.limit.AskTime)
 	defer cancel()
 	ask, said := letter.Asking(ctx, t.s.in.Recipients, t.dir, peer(t.s.conn))
-	j := t.draft.Judge(m.Address, t.class(m), ask)
+	j := t.draft.Judge(m.Address, class, ask)
 	return j, *said
 }
 

@@ -32,15 +32,15 @@ type transaction struct {
 	notOwned []bind.Use
 	hold     *allowance.Hold // the memory that it takes; ends with it
 
-	seen    map[string]bool // recipients by key, and mailboxes
-	rules   []gate.Rule     // that let recipients in, each once
-	cut     bool            // a delivery is to a server that gets the message while its sender waits
-	over    fact.Fact       // recipients that a limit kept out, not recorded yet
-	charge  *ledger.Charge  // what it takes of the account's budget; nil: nothing
-	exempt  bool            // the recipient at hand is not to be screened further, by the administrator's list
-	flow    *inflow.Charge  // what it takes of those of its sender's network and of the mailboxes
-	invalid int             // recipients that were refused for good
-	said    []fact.Pair     // by servers behind us and by signed return paths, of recipients that were let in
+	seen    map[seenKey]bool // recipients by key, and mailboxes
+	rules   []gate.Rule      // that let recipients in, each once
+	cut     bool             // a delivery is to a server that gets the message while its sender waits
+	over    fact.Fact        // recipients that a limit kept out, not recorded yet
+	charge  *ledger.Charge   // what it takes of the account's budget; nil: nothing
+	exempt  bool             // the recipient at hand is not to be screened further, by the administrator's list
+	flow    *inflow.Charge   // what it takes of those of its sender's network and of the mailboxes
+	invalid int              // recipients that were refused for good
+	said    []fact.Pair      // by servers behind us and by signed return paths, of recipients that were let in
 }
 
 var _ server.Transaction = (*transaction)(nil)
@@ -65,7 +65,7 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transacti
 	if !hold.Take(transactionOctets) {
 		return nil, s.refuse(ctx, fact.Fact{Rule: RuleMemory, Reply: crowded(), Sender: env.From.String()})
 	}
-	tx := &transaction{s: s, hold: hold, dir: s.in.Directory(), limit: s.in.Bounds(), door: door(s.conn.Kind), binding: s.binding(), seen: map[string]bool{}}
+	tx := &transaction{s: s, hold: hold, dir: s.in.Directory(), limit: s.in.Bounds(), door: door(s.conn.Kind), binding: s.binding(), seen: map[seenKey]bool{}}
 	tx.flow = s.in.Inflow.Charge(s.source(), env.Size, env.From.IsNull())
 	// What the directory says of the sender stays as it is now.
 	tx.draft = letter.Draft{ID: id, Account: s.account().Address, Envelope: env, Ownership: tx.dir.Ownership(s.account().Address, env.From), Session: s.facts}
@@ -152,13 +152,20 @@ func (t *transaction) notify(n mail.Notify) mail.Notify {
 	return n
 }
 
+// seenKey is what a transaction has seen: a recipient as he was named, or a way of delivery.
+type seenKey struct {
+	way    spool.Kind // zero: a recipient
+	to     mail.Address
+	detail string
+}
+
 // wayKey tells one delivery from another.
-func wayKey(w spool.Delivery) string {
+func wayKey(w spool.Delivery) seenKey {
 	if w.Kind == spool.KindLocal {
 		// Whether capitals make two mailboxes of one is the server's behind us to say.
-		return "mailbox " + w.Mailbox.String() + " " + w.Detail
+		return seenKey{w.Kind, w.Mailbox, w.Detail}
 	}
-	return "remote " + w.Recipient.Address.String()
+	return seenKey{w.Kind, w.Recipient.Address, ""}
 }
 
 // fresh returns what a recipient adds to the message: the ways that are new. Every
@@ -190,7 +197,7 @@ func (t *transaction) add(p letter.Part) {
 	t.draft.Add(p)
 }
 
-func recipientKey(a mail.Address) string { return "recipient " + a.String() }
+func recipientKey(a mail.Address) seenKey { return seenKey{to: a} }
 
 func (t *transaction) refuse(ctx context.Context, rule string, r mail.Reply, recipient string) mail.Reply {
 	return t.s.refuse(ctx, fact.Fact{

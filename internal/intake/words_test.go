@@ -48,7 +48,7 @@ func TestWhatARecipientAdds(t *testing.T) {
 	}
 	sales, bob := mail.Recipient{Address: address(t, "sales@local.test")}, mail.Recipient{Address: address(t, "bob@local.test")}
 	b, c := box("b@local.test", ""), box("c@local.test", "")
-	tx := &transaction{s: &session{in: &Intake{}}, seen: map[string]bool{}}
+	tx := &transaction{s: &session{in: &Intake{}}, seen: map[seenKey]bool{}}
 	for _, row := range []struct {
 		to   mail.Recipient
 		ways []spool.Delivery

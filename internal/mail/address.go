@@ -80,8 +80,8 @@ const tooLongAddress = "it is longer than 254 octets"
 
 // fitting returns a, unless no path has room for it as it is written.
 func (a Address) fitting() (Address, error) {
-	if text := a.String(); len(text) > MaxAddressOctets {
-		return Address{}, syntaxError("address", text, tooLongAddress)
+	if a.Octets() > MaxAddressOctets {
+		return Address{}, syntaxError("address", a.String(), tooLongAddress)
 	}
 	return a, nil
 }
@@ -142,6 +142,14 @@ func (a Address) String() string {
 		return ""
 	}
 	return QuoteLocal(a.local) + "@" + a.host()
+}
+
+// Octets returns how long the address is as it stands in a path.
+func (a Address) Octets() int {
+	if a.IsZero() {
+		return 0
+	}
+	return len(QuoteLocal(a.local)) + len("@") + len(a.host())
 }
 
 // MarshalText writes the form that ParseAddress reads back.

@@ -80,6 +80,9 @@ func (d Domain) ASCII() string { return d.ascii }
 // Unicode returns the U-label form for people; it is never used to decide. A name that
 // is odd, or that would not read back as itself, is returned as it is.
 func (d Domain) Unicode() string {
+	if !strings.Contains(d.ascii, aLabelPrefix) {
+		return d.ascii
+	}
 	u, err := registration().ToUnicode(d.ascii)
 	if err != nil || d.Oddity() != "" {
 		return d.ascii

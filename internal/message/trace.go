@@ -48,11 +48,15 @@ type Hop struct {
 // maxHello bounds what is shown of a client's name that is none.
 const maxHello = 64
 
+// usualReceived is what a Received field takes commonly.
+const usualReceived = 320
+
 // Received returns our Received field with its CRLF, in the grammar of RFC 5321
 // §4.4. Nothing of the client's is copied unless it parses; other names are shown
 // in a comment, escaped.
 func Received(h Hop) []byte {
 	var b strings.Builder
+	b.Grow(usualReceived)
 	b.WriteString("Received: ")
 	if from := h.from(); from != "" {
 		b.WriteString("from " + from + "\r\n\t")

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 
 	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
@@ -39,10 +40,17 @@ const (
 	maxReason    = 512
 )
 
+// What a record takes commonly, beside the texts of any length, and each recipient in it.
+const (
+	usualRecord    = 192
+	usualRecipient = 64
+)
+
 // appendEntry writes e. decodeEntry reads it back exactly, but for times, which
 // come back in UTC, and texts of remotes, which are cut to their bounds.
 func appendEntry(b []byte, e *Entry) []byte {
 	start := len(b)
+	b = slices.Grow(b, usualRecord+len(e.Prefix)+len(e.grant)+len(e.MessageID)+usualRecipient*(len(e.Envelope.To)+len(e.Recipients)))
 	b = append(b, recordVersion, entryFlags(e), byte(e.place))
 	b = append(b, e.ID.Bytes()...)
 	b = codec.AppendTime(b, e.Received)

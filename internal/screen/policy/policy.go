@@ -137,9 +137,12 @@ func (s *Screen) Exempts(client netip.Addr) bool {
 
 // Look is Judge for a person who asks: nothing is counted.
 func (s *Screen) Look(ctx context.Context, v access.Visitor) Judgement {
-	share := dnsx.NewShare(v.Client)
-	ctx, cancel := context.WithTimeout(share.Context(ctx), s.o.Time)
-	defer cancel()
+	if len(s.o.Lists) > 0 || s.o.List.Asks(access.Name) {
+		share := dnsx.NewShare(v.Client)
+		limited, cancel := context.WithTimeout(share.Context(ctx), s.o.Time)
+		defer cancel()
+		ctx = limited
+	}
 	j, unsure := Judgement{Verdict: Take, Rule: RuleNoFinding}, false
 	v.Place = s.o.Atlas.Lookup(v.Client)
 	j.Place = v.Place
