@@ -17,7 +17,7 @@ import (
 )
 
 // chunkOctets is how much of a large body is gathered before it is written.
-const chunkOctets = 64 << 10
+const chunkOctets = 32 << 10
 
 // Body is a message's content while it is received: in memory as long as it is
 // small, in a file from then on. It belongs to one goroutine and ends with Put,

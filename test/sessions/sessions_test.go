@@ -245,6 +245,29 @@ func warm(t *testing.T, s *rig.Server, cfg *tls.Config) {
 	}
 }
 
+// fill has the store take its memory: it gathers what came last, whoever brought it.
+func fill(t *testing.T, s *rig.Server) {
+	t.Helper()
+	const clients, each, octets = 10, 100, 100_000 // three times what it gathers in one table
+	var filling sync.WaitGroup
+	for range clients {
+		filling.Go(func() {
+			for range each {
+				c, err := recipient(s, 1)
+				if err == nil {
+					err = c.whole(octets)
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				c.Close()
+			}
+		})
+	}
+	filling.Wait()
+}
+
 // recipient is a session in clear that has named recipients, all of them bob.
 func recipient(s *rig.Server, n int) (*session, error) {
 	c, err := dial(s.Listen.MX[0], nil)
@@ -336,6 +359,7 @@ func TestDuringAMessage(t *testing.T) {
 func during(t *testing.T, n, octets int, most int64) {
 	s := world(t, n)
 	warm(t, s, trust(t, s))
+	fill(t, s)
 	before := settled(t, s)
 	open := all(t, n, func(int) (*session, error) { return recipient(s, 1) })
 	peak := watch(t, s)
