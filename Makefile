@@ -16,7 +16,7 @@ OFFSET   ?= 0
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := certificate expiry hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test again quick-rooms unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients guides proxies screen networks changes freeze flood longqueue sessions charts rollout hijack drill audit moving thunderbird
+.PHONY: run build test again quick-rooms unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model rot soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients guides proxies screen networks changes freeze flood longqueue sessions charts rollout hijack drill audit moving thunderbird
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -229,6 +229,11 @@ STRESS    ?= 5m
 crash:
 	./scripts/install-test-tools
 	SALLYPORT_CRASH=$(CRASH) go test -timeout 30m -count 1 -v ./test/crash
+
+# Bits that flip, at many places of each file of a store.
+ROT ?= 400
+rot:
+	SALLYPORT_ROT=$(ROT) go test -timeout 30m -count 1 -v -run 'ABitFlips|ASectorOfTheLogIsGone' ./internal/store/pebble
 
 model:
 	SALLYPORT_SEQUENCES=$(SEQUENCES) go test -timeout 30m -count 1 -v ./test/sequence

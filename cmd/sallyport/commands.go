@@ -40,6 +40,7 @@ func commands() []command {
 		{"queue", "What waits to be delivered.", &queueCommands{}, nil},
 		{"incident", "Accounts that were contained: why, what left, what is held, and what to do.", &incidentCommands{}, nil},
 		{"screen", "Who is kept out on port 25: our list, and lists that others keep.", &screenCommands{}, nil},
+		{"damage", "What the disk has damaged, and what that cost.", &damageCommand{}, nil},
 		{"callout", "What servers behind us said of recipients.", &calloutCommands{}, nil},
 		{"dkim", "The keys that sign mail, and their DNS records.", &dkimCommands{}, nil},
 		{"dmarc", "Who sends in our name, and the records that say who may.", &dmarcCommands{}, nil},

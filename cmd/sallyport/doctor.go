@@ -74,6 +74,13 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (k
 			known.Queue.HeldFor = append(known.Queue.HeldFor, doctor.HeldFacts{Reason: r.Reason, Messages: r.Messages, Oldest: time.Since(r.Oldest)})
 		}
 		known.Telling, known.Filling = telling(v), v.Filling
+		err = o.DamageList(ctx, operate.DamageRef{}, func(d operate.DamageEntry) error {
+			known.Damage = append(known.Damage, doctor.DamageFacts{Number: d.Number, File: d.File, What: d.What, Lost: d.Lost, Aside: d.Aside})
+			return nil
+		})
+		if err != nil {
+			return err
+		}
 		if !v.Health.Oldest.IsZero() {
 			known.Queue.Oldest = time.Since(v.Health.Oldest)
 		}

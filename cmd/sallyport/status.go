@@ -72,6 +72,12 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 		for _, r := range v.Queue.Why {
 			c.prose("          held: %d, the oldest for %s, because: %s\n", r.Messages, time.Since(r.Oldest).Round(time.Second), r.Reason)
 		}
+		if d := v.Damage; d != nil {
+			c.prose("damage    %d not acknowledged; see: sallyport damage ls\n", d.Count)
+			for _, f := range d.First {
+				damaged(c, f)
+			}
+		}
 		health(c, v.Health)
 		c.prose("trace     %s, %d of them under the last signed checkpoint (%s)\n", words.Count(int(v.Trace.Facts), "fact"), v.Trace.Signed, moment(v.Trace.SignedAt))
 		return nil

@@ -64,6 +64,7 @@ func (f *folder) load() error {
 	f.words, f.damage = map[string]string{}, l.damage
 	for _, what := range l.damage {
 		f.root.log.Warn("the index of a mailbox is damaged and is made anew from its files", "file", f.dir, "what", what)
+		f.root.found(f.dir, what)
 	}
 	f.journal.broken = !l.exact
 	if err := f.readKeywords(); err != nil || l.exact {

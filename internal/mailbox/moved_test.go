@@ -79,9 +79,9 @@ func TestWhatWasNotNotedIsFound(t *testing.T) {
 	text, err := os.ReadFile(notes)
 	check(t, err)
 	for name, damage := range map[string]func(){
-		"missing": func() { check(t, os.Remove(notes)) },
-		"a bit":   func() { text[20] ^= 1; check(t, os.WriteFile(notes, text, 0o600)) },
-		"cut":     func() { check(t, os.WriteFile(notes, text[:len(text)/2], 0o600)) },
+		"missing":  func() { check(t, os.Remove(notes)) },
+		"an octet": func() { text[20] ^= 0xff; check(t, os.WriteFile(notes, text, 0o600)) },
+		"cut":      func() { check(t, os.WriteFile(notes, text[:len(text)/2], 0o600)) },
 	} {
 		damage()
 		uid := m.State().Messages[0].UID

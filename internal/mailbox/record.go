@@ -44,10 +44,19 @@ func appendFrame(b []byte, fill func([]byte) []byte) []byte {
 
 // frames calls do with each whole record of a file. It returns how many octets were not
 // understood before the last record that was, and how many stand behind it: the latter is what
-// a power cut leaves.
+// a power cut leaves. A record of which one bit flipped is put right, and counts as an octet that
+// was not understood.
 func frames(b []byte, do func(record []byte)) (damaged, torn int) {
 	for len(b) > 0 {
-		if n, ok := frame(b); ok {
+		n, ok := frame(b)
+		if !ok && torn == 0 {
+			if fixed, is := flipped(b); is {
+				do(fixed[frameOver:])
+				b, damaged = b[len(fixed):], damaged+1
+				continue
+			}
+		}
+		if ok {
 			do(b[frameOver:n])
 			b, damaged, torn = b[n:], damaged+torn, 0
 			continue
@@ -55,6 +64,41 @@ func frames(b []byte, do func(record []byte)) (damaged, torn int) {
 		b, torn = b[1:], torn+1
 	}
 	return damaged, torn
+}
+
+// mostFlipped bounds the record in which a bit is looked for that flipped.
+const mostFlipped = 4 << 10
+
+// flipped returns the frame that b begins with once one bit of it is put right; what a power cut leaves is no such.
+func flipped(b []byte) (fixed []byte, ok bool) {
+	try := func(bit, n int) bool {
+		c := append([]byte(nil), b[:n]...)
+		c[bit/8] ^= 1 << (bit % 8)
+		m, is := frame(c)
+		if ok = is && m == n; ok {
+			fixed = c
+		}
+		return ok
+	}
+	if len(b) <= frameOver {
+		return nil, false
+	}
+	size := binary.LittleEndian.Uint32(b[1:])
+	for bit := range 32 {
+		if n := uint64(size^1<<bit) + frameOver; n <= uint64(min(len(b), maxRecord)) && n > frameOver && try(8+bit, int(n)) {
+			return fixed, true
+		}
+	}
+	n := uint64(size) + frameOver
+	if n > uint64(min(len(b), mostFlipped)) || n == frameOver {
+		return nil, false
+	}
+	for bit := range int(n) * 8 {
+		if (bit < 8 || bit >= 40) && try(bit, int(n)) {
+			return fixed, true
+		}
+	}
+	return nil, false
 }
 
 // frame returns the length of the frame that b begins with.
@@ -234,11 +278,14 @@ func (p promise) append(b []byte) []byte {
 }
 
 func readPromise(b []byte) (p promise, ok bool) {
-	frames(b, func(record []byte) {
+	damaged, _ := frames(b, func(record []byte) {
 		r := codec.NewReader(record[1:])
 		if h, whole := readHead(&r); whole && record[0] == kindHead {
 			p, ok = promise{h.validity, h.next, h.modseq}, true
 		}
 	})
+	if damaged > 0 {
+		return promise{}, false // it is written anew
+	}
 	return p, ok
 }

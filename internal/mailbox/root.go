@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/internal/damage"
 	"sallyport/internal/kit/fsys"
 	"sallyport/internal/mail"
 )
@@ -35,6 +36,8 @@ type Options struct {
 	Now    func() time.Time
 	Rand   io.Reader    // tells the runs of a server apart in file names
 	Logger *slog.Logger // damage and faults of the disk, with their paths; nothing of messages
+	// Damage is told of an index that is damaged; nil: the log alone is.
+	Damage damage.Note
 }
 
 // Space is the room that is left for mail. Take takes octets until give is called, or says that
@@ -56,6 +59,7 @@ type Root struct {
 	timely   bool
 	now      func() time.Time
 	log      *slog.Logger
+	damage   damage.Note
 	run      string
 	serial   atomic.Uint64
 	lastUID  atomic.Uint32 // UIDValidity that was given last
@@ -87,7 +91,7 @@ func New(o Options) (*Root, error) {
 	host := o.Hostname.ASCII()
 	r := &Root{
 		fs: o.FS, dirs: fsys.NewGroup(o.FS.SyncDir), folder: o.Folder, hostname: host[:min(len(host), hostOctets)],
-		space: o.Space, quota: o.Quota, timely: o.Timely, now: o.Now, log: o.Logger, run: hex.EncodeToString(run[:]),
+		space: o.Space, quota: o.Quota, timely: o.Timely, now: o.Now, log: o.Logger, damage: o.Damage, run: hex.EncodeToString(run[:]),
 		users: map[string]*User{}, weights: weights{of: map[string]weight{}},
 	}
 	r.limits.Store(&l)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"sallyport/internal/damage"
 	"sallyport/internal/kit/codec"
 )
 
@@ -52,6 +53,12 @@ func (r *Root) readSettings(dir string) (*settings, error) {
 	s := &settings{}
 	if err := codec.Decode(text, s); err != nil {
 		r.log.Warn("what an account says of its folders is damaged and is forgotten", "file", dir, "err", err)
+		if r.damage != nil {
+			r.damage(damage.Found{
+				Kind: damage.Index, File: filepath.Join(dir, indexFolder, settingsFile), What: "it does not read: " + err.Error(),
+				Lost: "which folders the account has subscribed to, and what they are for",
+			})
+		}
 		return &settings{Begun: true}, nil
 	}
 	return s, nil

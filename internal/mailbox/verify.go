@@ -2,9 +2,13 @@ package mailbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
+
+	"sallyport/internal/damage"
+	"sallyport/internal/mail"
 )
 
 // Verified is how a folder and its index were found.
@@ -59,6 +63,50 @@ func (u *User) Verify(ctx context.Context, name string) (v Verified, err error) 
 		}
 	}
 	return v, nil
+}
+
+// found tells of a damaged index.
+func (r *Root) found(dir, what string) {
+	if r.damage != nil {
+		r.damage(damage.Found{
+			Kind: damage.Index, File: dir, What: what + "; the index was made anew from the files",
+			Lost: "no message; what programs remember of the folder they may fetch again, and flags that were set last may be missing",
+		})
+	}
+}
+
+// Scrub reads the index of each folder of an account from the disk, and tells of damage. Of a folder that is damaged
+// the index is made anew. Messages are not read.
+func (r *Root) Scrub(ctx context.Context, account mail.Address) error {
+	u, err := r.Existing(ctx, account)
+	if errors.Is(err, ErrNoAccount) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer u.Close()
+	all, err := u.Folders(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range all {
+		_, l, err := u.examine(f.Name)
+		if errors.Is(err, ErrNoSuchMailbox) {
+			continue
+		}
+		if err != nil {
+			return told(err)
+		}
+		if len(l.damage) == 0 {
+			continue
+		}
+		// To be asked how it is, a folder is opened, and a damaged index is made anew and told of.
+		if _, err := u.Status(ctx, f.Name, true); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // examine reads the index of a folder as it is on the disk. What it returns is no folder that

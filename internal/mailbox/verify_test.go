@@ -69,8 +69,8 @@ func TestDamage(t *testing.T) {
 		validity bool // stays
 	}{
 		"nothing":                       {func(string) {}, "", 39, 39, true},
-		"a bit of the index":            {flip(indexFile, 700), indexFile, 39, 38, true},
-		"a bit of the journal":          {flip(journalFile, -700), journalFile, 38, 38, true},
+		"a bit of the index":            {flip(indexFile, 700), indexFile, 39, 39, true},
+		"a bit of the journal":          {flip(journalFile, -700), journalFile, 39, 39, true},
 		"a bit of the promise":          {flip(promiseFile, 20), promiseFile, 39, 39, true},
 		"a bit of the head":             {flip(indexFile, 12), indexFile, 39, 39, true},
 		"half of the index":             {cut(indexFile, 800), indexFile, 39, 29, true},

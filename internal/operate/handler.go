@@ -54,6 +54,7 @@ func Handler(op *Operator, owner uint32) http.Handler {
 	changes(mux, "queue.rm", op.QueueRemove)
 	signingKeyRoutes(mux, op)
 	calloutRoutes(mux, op)
+	damageRoutes(mux, op)
 	screenRoutes(mux, op)
 	incidentRoutes(mux, op)
 	answer(mux, "learn", op.Learn)

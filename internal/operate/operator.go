@@ -112,6 +112,8 @@ type Options struct {
 	Ledger    Ledger
 	Allowance func(accounts.Account) budget.Limits
 	Now       func() time.Time
+	// Damage is the list of what the disk has damaged; nil: there is none.
+	Damage DamageList
 	// EndSessions ends those live sessions of an account whose sign-in gives no right any
 	// more, and says how many.
 	EndSessions func(account mail.Address) int

@@ -62,6 +62,9 @@ type Status struct {
 	Directories []roll.Report `json:"directories,omitempty"`
 	NotTheirs   []string      `json:"not_theirs,omitempty"`
 
+	// Damage is what the disk has damaged and nobody has acknowledged yet; nil: nothing.
+	Damage *Damaged `json:"damage,omitempty"`
+
 	Queue  QueueStats  `json:"queue"`
 	Trace  trace.Stats `json:"trace"`
 	Health Health      `json:"health"`
@@ -124,6 +127,7 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 		s.Limited = op.o.Inflow.Limited(mostLimited)
 	}
 	s.Filling = op.filling()
+	s.Damage = op.damaged()
 	if op.o.Networks != nil {
 		s.Networks = op.o.Networks()
 	}

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 
+	"sallyport/internal/damage"
 	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
@@ -104,6 +105,12 @@ func (s *Spool) quarantine(ctx context.Context, id mail.ID, record, index []byte
 	}
 	s.damaged.Add(1)
 	s.log.Error("damaged entry in quarantine", "queue", id.String(), "cause", cause)
+	if s.damage != nil {
+		s.damage(damage.Found{
+			Kind: damage.Entry, File: "message " + id.String(), What: cause.Error(),
+			Lost: "this message: it is in quarantine, with what remains of it, and is tried no more",
+		})
+	}
 	if index != nil {
 		s.mu.Lock()
 		s.counts.addSummary(sum, placeOf(index), -1)

@@ -57,6 +57,17 @@ func (s *Spool) Verify(ctx context.Context) (Report, error) {
 	return r, err
 }
 
+// Scrub is a Verify that reads no more than so many octets a second, so that it disturbs nobody.
+func (s *Spool) Scrub(ctx context.Context, rate int64) (Report, error) {
+	began := s.now()
+	var r Report
+	before := s.damaged.Load()
+	err := s.verify(ctx, &r, budget{full: true, rate: rate})
+	s.count(&r, began)
+	r.Damaged = int(s.damaged.Load() - before)
+	return r, err
+}
+
 func (s *Spool) count(r *Report, began time.Time) {
 	st := s.Stats()
 	r.Entries, r.Held, r.Octets = st.Entries, st.Held, st.Octets
@@ -258,7 +269,24 @@ type budget struct {
 	full    bool // without bound, and with the hashes of large bodies
 	entries int
 	until   time.Time
+	rate    int64 // octets a second; 0: without bound
 }
+
+// pause waits for as long as reading a body may take at least.
+func (b budget) pause(ctx context.Context, octets int64) error {
+	if b.rate <= 0 {
+		return ctx.Err()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(time.Duration(float64(octets) / float64(b.rate) * float64(time.Second))):
+		return nil
+	}
+}
+
+// recordOctets is about what a record takes, without a body.
+const recordOctets = 1 << 10
 
 // verify checks entries in the order of their IDs within a budget, and then the
 // index keys without an entry.
@@ -277,7 +305,11 @@ func (s *Spool) verify(ctx context.Context, r *Report, b budget) error {
 			if !b.full && (r.Verified >= b.entries || !s.now().Before(b.until)) {
 				return nil
 			}
-			if err := s.verifyEntry(ctx, r, id, b.full); err != nil {
+			octets, err := s.verifyEntry(ctx, r, id, b.full)
+			if err != nil {
+				return err
+			}
+			if err := b.pause(ctx, octets+recordOctets); err != nil {
 				return err
 			}
 		}
@@ -285,23 +317,24 @@ func (s *Spool) verify(ctx context.Context, r *Report, b budget) error {
 	}
 }
 
-// verifyEntry checks one entry. Its large body is hashed only in a full run.
-func (s *Spool) verifyEntry(ctx context.Context, r *Report, id mail.ID, full bool) error {
+// verifyEntry checks one entry, and returns how much of a body it may have read. A large body is hashed only in a
+// full run.
+func (s *Spool) verifyEntry(ctx context.Context, r *Report, id mail.ID, full bool) (octets int64, err error) {
 	e, record, err := s.read(ctx, id)
 	switch {
 	case errors.Is(err, ErrNotFound) || errors.Is(err, ErrDamaged):
-		return nil
+		return 0, nil
 	case err != nil:
-		return err
+		return 0, err
 	}
 	if err := s.verifyBody(ctx, e, record, full); err != nil {
-		return ignoreDamage(err)
+		return e.Size, ignoreDamage(err)
 	}
 	r.Verified++
 	if e.file == "" || full {
 		r.Hashed++
 	}
-	return s.verifyPlace(ctx, r, e, record)
+	return e.Size, s.verifyPlace(ctx, r, e, record)
 }
 
 // ignoreDamage goes on after an entry went into quarantine, which counts it.

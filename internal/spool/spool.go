@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/internal/damage"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/sched"
@@ -34,6 +35,7 @@ type Spool struct {
 	now    func() time.Time
 	paused bool // nobody delivers
 	log    *slog.Logger
+	damage damage.Note
 	wake   chan struct{}
 
 	damaged atomic.Int64 // entries quarantined since Open began
@@ -152,7 +154,7 @@ func newSpool(st store.Store, o Options) (*Spool, error) {
 		return nil, fmt.Errorf("%w: the options need a key, a clock and a logger", ErrInvalid)
 	}
 	s := &Spool{
-		st: st, key: o.Key, now: o.Now, paused: o.Paused, log: o.Logger,
+		st: st, key: o.Key, now: o.Now, paused: o.Paused, log: o.Logger, damage: o.Damage,
 		wake:     make(chan struct{}, 1),
 		claims:   map[mail.ID]*claim{},
 		counts:   counts{accounts: map[string]int{}, free: map[string]int{}},

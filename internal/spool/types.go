@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"sallyport/internal/damage"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
 	"sallyport/internal/sched"
@@ -49,6 +50,8 @@ type Options struct {
 	Paused bool
 	Now    func() time.Time
 	Logger *slog.Logger
+	// Damage is told of what goes into quarantine; nil: the log is.
+	Damage damage.Note
 }
 
 // Limits bounds the queue. DefaultLimits gives every field.

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/mod/sumdb/tlog"
 
+	"sallyport/internal/damage"
 	"sallyport/internal/fact"
 	"sallyport/internal/kit/safefile"
 	"sallyport/internal/store"
@@ -187,6 +188,15 @@ func (l *Log) openCheckpoints(ctx context.Context) error {
 	return nil
 }
 
+// beyond says which facts a checkpoint covers that the store does not have; "": none.
+func (l *Log) beyond(signed []byte) string {
+	c, err := l.o.Key.Open(signed)
+	if err != nil || c.Size <= l.tree.size {
+		return ""
+	}
+	return fmt.Sprintf("facts %d to %d, which that checkpoint covers, unless the store is a backup that was restored", l.tree.size+1, c.Size)
+}
+
 // compare says in words what is wrong between a checkpoint and the tree, or "".
 func (l *Log) compare(ctx context.Context, signed []byte) string {
 	c, err := l.o.Key.Open(signed)
@@ -207,6 +217,9 @@ func (l *Log) compare(ctx context.Context, signed []byte) string {
 // the history first, for the next one will take its place.
 func (l *Log) alarm(ctx context.Context, signed []byte, fault string) error {
 	l.o.Logger.ErrorContext(ctx, "the trace contradicts its checkpoint", "rule", RuleRollback, "fault", fault)
+	if l.o.Damage != nil {
+		l.o.Damage(damage.Found{Kind: damage.Trace, File: filepath.Join(l.o.CheckpointDir, checkpointFile), What: fault, Lost: l.beyond(signed)})
+	}
 	if err := appendHistory(l.o.CheckpointDir, l.o.Now(), signed); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/internal/damage"
 	"sallyport/internal/fact"
 	"sallyport/internal/store"
 )
@@ -32,6 +33,8 @@ const (
 	RuleRetention = "trace-retention"
 	// RuleRollback found the store older than a checkpoint that was exported.
 	RuleRollback = "trace-rollback"
+	// RuleLost stands in the place of a fact that the disk has lost.
+	RuleLost = "trace-lost"
 )
 
 // Options of a Log. All are needed but Observe.
@@ -51,6 +54,8 @@ type Options struct {
 	// Observe is called with each fact in the order of the log, by one goroutine
 	// of Run. When it is slow, facts are skipped for it, and the number logged.
 	Observe func(fact.Fact)
+	// Damage is told where the store and a checkpoint contradict each other; nil: the log and the trace are.
+	Damage damage.Note
 }
 
 // Log is the trace of one server. Its methods may be called concurrently.
@@ -88,8 +93,8 @@ type progress struct {
 func (p progress) size() int64 { return int64(p.Next - 1) }
 
 // Open prepares the log in st: it reads where the sequencer stopped, takes the
-// facts that a crash left out, and compares the store with the newest exported
-// checkpoint. A store that is older than the checkpoint, or differs from it, is
+// facts that a crash left out, makes anew what the disk has lost of the tree, and compares the store with the newest
+// exported checkpoint. A store that is older than the checkpoint, or differs from it, is
 // reported by an alarm in log and trace, and does not stop the server.
 func Open(ctx context.Context, st store.Store, o Options) (*Log, error) {
 	if err := o.check(); err != nil {
@@ -98,7 +103,11 @@ func Open(ctx context.Context, st store.Store, o Options) (*Log, error) {
 	l := &Log{st: st, o: o, observed: make(chan fact.Fact, o.Limits.Observed)}
 	l.limits.Store(&o.Limits)
 	l.strangers.open()
-	if err := l.reload(ctx); err != nil {
+	if err := l.reload(ctx); errors.Is(err, ErrBroken) || err == nil && l.at.Load().raw == nil && st.FactHead() > 0 {
+		if err := l.rewind(ctx, err); err != nil {
+			return nil, err
+		}
+	} else if err != nil {
 		return nil, err
 	}
 	if err := l.catchUp(ctx); err != nil {

@@ -59,6 +59,10 @@ func diskFaults() map[string]*fault {
 			if name == "create" || name == "write" || name == "all writing" {
 				all[name+" "+place+" finds no space"] = &fault{kinds: k, path: place, err: syscall.ENOSPC}
 			}
+			if name == "all writing" {
+				// As a kernel leaves a disk in which it met an error.
+				all[place+" is read-only"] = &fault{kinds: slices.Concat(kinds["create"], kinds["write"], kinds["rename"], kinds["remove"]), path: place, err: syscall.EROFS}
+			}
 		}
 	}
 	return all

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -19,11 +20,11 @@ import (
 	"sallyport/internal/bind/review"
 	"sallyport/internal/ca"
 	"sallyport/internal/config"
+	"sallyport/internal/damage"
 	"sallyport/internal/directory/roster"
 	"sallyport/internal/fact"
 	"sallyport/internal/keyring"
 	"sallyport/internal/kit/diskspace"
-	"sallyport/internal/kit/safefile"
 	"sallyport/internal/mail"
 	"sallyport/internal/mailbox"
 	"sallyport/internal/nexthop/maildir"
@@ -67,6 +68,7 @@ type Options struct {
 type Folder struct {
 	*amounts.Amounts
 	Store       store.Store
+	Damage      *damage.List    // what the disk has damaged
 	Disks       diskspace.Disks // that mail takes: the data folder's, and the mailboxes' where it is another
 	Trace       *trace.Log
 	Facts       *query.Reader // of what Trace keeps
@@ -95,7 +97,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (f *Folder, err err
 			f = nil
 		}
 	}()
-	if err := safefile.MakeDir(cfg.Data); err != nil {
+	if f.Damage, err = damage.Open(filepath.Join(cfg.Data, damageFile), damage.DefaultLimits(), o.Now); err != nil {
 		return f, fmt.Errorf("data folder: %w", err)
 	}
 	// A folder that a newer program wrote is refused before anything in it is touched.
@@ -109,7 +111,10 @@ func Open(ctx context.Context, cfg config.Config, o Options) (f *Folder, err err
 	f.Disks = diskspace.Of(pebble.Disk(o.FS), same, cfg.Limits.Free(), cfg.Data, cfg.Maildir.Root)
 	// The store comes first: it keeps every other process out of the folder, and
 	// knows whether anything depends on keys that are missing.
-	if f.Store, err = pebble.Open(pebble.Options{FS: o.FS, Dir: cfg.StoreDir(), Logger: o.Logger, Space: f.Disks[0]}); err != nil {
+	if f.Store, err = pebble.Open(pebble.Options{
+		FS: o.FS, Dir: cfg.StoreDir(), Logger: o.Logger, Space: f.Disks[0], Damage: f.noting(o.Logger),
+		LostFact: func(seq uint64) []byte { return trace.Lost(seq, o.Now()) },
+	}); err != nil {
 		return f, err
 	}
 	if o.Watched != nil {
@@ -131,6 +136,7 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys.
 	f.Trace, err = trace.Open(ctx, f.Store, trace.Options{
 		Origin: k.Trace.Origin(), Key: k.Trace, CheckpointDir: cfg.CheckpointDir(), Limits: bounds.Trace(cfg),
 		Now: o.Now, Rand: o.Rand, Logger: o.Logger, Observe: o.Observe,
+		Damage: f.noting(o.Logger),
 	})
 	if err != nil {
 		return err
@@ -161,7 +167,7 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys.
 	}
 	var found spool.Report
 	f.Spool, found, err = spool.Open(ctx, f.Store, spool.Options{
-		Key: k.Grant, Policy: bounds.Retry(cfg), Limits: bounds.Spool(cfg), Paused: o.Paused, Now: o.Now, Logger: o.Logger,
+		Key: k.Grant, Policy: bounds.Retry(cfg), Limits: bounds.Spool(cfg), Paused: o.Paused, Now: o.Now, Logger: o.Logger, Damage: f.noting(o.Logger),
 	})
 	if err != nil {
 		return err

@@ -21,6 +21,7 @@ func (f *Folder) openMailboxes(cfg config.Config, o Options) (err error) {
 	f.Mail, err = mailbox.New(mailbox.Options{
 		FS: pebble.Disk(o.FS), Folder: func(a mail.Address) (string, bool) { return maildir.Folder(cfg.Maildir.Root, a) }, Hostname: cfg.Hostname,
 		Limits: bounds.Mailbox(cfg), Space: f.Disks[len(f.Disks)-1], Quota: f.Within(), Timely: o.FS == vfs.Default, Now: o.Now, Rand: o.Rand, Logger: o.Logger,
+		Damage: f.noting(o.Logger),
 	})
 	if err != nil {
 		return err

@@ -130,6 +130,7 @@ func (m *Metering) state(ctx context.Context) metrics.State {
 	}
 	v.DiskFree, _, _ = diskspace.Usage(s.Config().Data) // 0: it is not known
 	v.DiskLow, v.MemoryRefused = s.Data.Disks.IsLow(), s.Doors.Memory().Use().Refused
+	_, v.Damaged = s.Data.Damage.Open()
 	if oldest, ok := s.Operator.Oldest(ctx); ok {
 		v.Oldest = max(s.Now().Sub(oldest), time.Millisecond)
 	}

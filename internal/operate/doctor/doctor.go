@@ -86,6 +86,7 @@ type Facts struct {
 	Server      ServerFacts
 	Telling     TellingFacts
 	Mailboxes   []MailboxFacts // that are nearly full
+	Damage      []DamageFacts  // that nobody has acknowledged yet
 	// Others are the findings of features that judge themselves, such as the keys that
 	// sign mail and what the DNS shows of them.
 	Others []Finding
@@ -284,6 +285,13 @@ type MailboxFacts struct {
 	Quota  string // in words
 }
 
+// DamageFacts are about something that the disk has damaged.
+type DamageFacts struct {
+	Number           int
+	File, What, Lost string
+	Aside            string // the file as it was found; "": nothing was put aside
+}
+
 // ServerFacts are about the running server.
 type ServerFacts struct {
 	Running bool
@@ -297,7 +305,7 @@ type Check func(Facts) []Finding
 
 // Checks returns every check in the order in which it is told.
 func Checks() []Check {
-	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkProvider, checkTokens, checkNetworks, checkHelpers, checkDirectories, checkTLS, checkClock, checkDisk, checkFiles, checkLimits, checkQueue, checkTelling, checkMailboxes, others}
+	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkProvider, checkTokens, checkNetworks, checkHelpers, checkDirectories, checkTLS, checkClock, checkDisk, checkDamage, checkFiles, checkLimits, checkQueue, checkTelling, checkMailboxes, others}
 }
 
 func others(f Facts) []Finding { return f.Others }

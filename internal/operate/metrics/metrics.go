@@ -65,6 +65,7 @@ type State struct {
 	Oldest                     time.Duration // 0: nothing waits
 	DiskFree                   uint64
 	DiskLow                    bool
+	Damaged                    int // what the disk has damaged and nobody has acknowledged
 	Facts, Sequenced           uint64
 	Signed                     int64
 	SignedAt                   time.Time
@@ -260,7 +261,7 @@ func stateValues(v State) map[string]float64 {
 	values := map[string]float64{
 		buildInfo: 1, startTime: seconds(v.Started), connsOpen: float64(v.Open), connsReading: float64(v.Reading), connsTotal: float64(v.Connections), connsAway: float64(v.TurnedAway), accountsCapped: float64(v.Capped), mailboxesFilling: float64(v.Filling), mailboxesFull: float64(v.Full), accountsGuessed: float64(v.Guessed), certsEnding: float64(v.Ending), tokensFailing: float64(v.Tokenless), incidentsOpen: float64(v.Incidents), networksOpen: float64(v.NetworksOpen), networksWaiting: float64(v.NetworksWaiting), networksClosed: float64(v.NetworksClosed), webhookWaiting: float64(v.WebhookWaiting), webhookTold: float64(v.WebhookTold), webhookFailed: float64(v.WebhookFailed), memoryRefused: float64(v.MemoryRefused),
 		queueMessages: float64(v.Messages), queueHeld: float64(v.Held), queueOctets: float64(v.Octets), queueActive: float64(v.Active),
-		queueOldest: v.Oldest.Seconds(), diskFree: float64(v.DiskFree), diskLow: bit(v.DiskLow), traceFacts: float64(v.Facts), traceSequenced: float64(v.Sequenced),
+		queueOldest: v.Oldest.Seconds(), diskFree: float64(v.DiskFree), diskLow: bit(v.DiskLow), damageOpen: float64(v.Damaged), traceFacts: float64(v.Facts), traceSequenced: float64(v.Sequenced),
 		traceSigned: float64(v.Signed), traceSignedTime: seconds(v.SignedAt), traceSkipped: float64(v.Skipped), certExpiry: seconds(v.CertificateExpires),
 	}
 	out := make(map[string]float64, len(values))

@@ -70,6 +70,7 @@ const (
 	commitErrors     = "store_commit_errors_total"
 	diskFree         = "disk_free_octets"
 	diskLow          = "disk_low"
+	damageOpen       = "damage_unacknowledged"
 	traceFacts       = "trace_facts_total"
 	traceSequenced   = "trace_sequenced_facts"
 	traceSigned      = "trace_signed_facts"
@@ -123,6 +124,7 @@ func Table() []Metric {
 		m(commitErrors, Counter, "Changes of the store that failed: unavailable (the disk is full or fails), or another error.", "error"),
 		m(diskFree, Gauge, "Octets free on the disk of the data folder, for the server's user."),
 		m(diskLow, Gauge, "1 while less than limits.min_free is free on the disk of the data folder or of the mailboxes: mail waits; else 0."),
+		m(damageOpen, Gauge, "What the disk has damaged and no operator has acknowledged yet (sallyport damage)."),
 		m(traceFacts, Counter, "Facts that were ever committed to the trace."),
 		m(traceSequenced, Gauge, "Facts that are in the signed tree and the index; far behind the facts: the trace cannot write."),
 		m(traceSigned, Gauge, "Facts under the newest signed checkpoint."),

@@ -188,7 +188,7 @@ func (s *pebbleStore) apply(c *commit) error {
 	if c.state.Load() != stateWaiting || g.guard.hasFailed() {
 		return errTrouble
 	}
-	if err := g.holds(c.tx.Preconditions); err != nil {
+	if err := s.holds(g, c.tx.Preconditions); err != nil {
 		return err
 	}
 	// From here on the commit will happen, in this database or in the next one.
@@ -226,7 +226,9 @@ func (g *generation) write(b *pebble.Batch, durable bool) error {
 }
 
 // holds checks preconditions; the order is held.
-func (g *generation) holds(ps []store.Precondition) error {
+func (s *pebbleStore) holds(g *generation, ps []store.Precondition) (err error) {
+	defer s.surviving(g, &err)
+	defer func() { s.damagedIn(g.guard, err) }()
 	for _, p := range ps {
 		v, closer, err := g.db.Get(p.Key)
 		switch {

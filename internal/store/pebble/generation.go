@@ -30,14 +30,50 @@ type generation struct {
 	drained chan struct{}
 }
 
-// openGeneration opens the database in the store's folder.
-func (s *pebbleStore) openGeneration() (*generation, error) {
+// mostTries bounds how often a database is opened in which more damage is found each time.
+const mostTries = 20
+
+// openGeneration opens the database in the store's folder, once what is damaged of it was put right. Where it turns
+// out to be damaged as it opens, that is put right too.
+func (s *pebbleStore) openGeneration() (g *generation, err error) {
+	for range mostTries {
+		if g, err = s.openOnce(); err == nil || !s.suspects() {
+			return g, err
+		}
+	}
+	return nil, err
+}
+
+func (s *pebbleStore) openOnce() (*generation, error) {
+	m := s.mender()
+	hit, err := s.mend(m)
+	if err != nil {
+		return nil, err
+	}
+	g, err := s.openMended()
+	if err != nil {
+		return nil, err
+	}
+	err = s.cutOut(g, m, hit)
+	if err == nil {
+		_, err = g.head()
+	}
+	// What a database does that has failed comes to nothing.
+	if err = errors.Join(err, g.guard.reason()); err != nil {
+		s.notCut(hit)
+		return nil, errors.Join(err, g.close())
+	}
+	return g, nil
+}
+
+func (s *pebbleStore) openMended() (*generation, error) {
+	beside := s.mender().guards()
 	g := &generation{
-		guard: newGuard(s.opts.FS, s.health), drained: make(chan struct{}),
+		guard: newGuard(s.opts.FS, s.health, beside), drained: make(chan struct{}),
 		queue: make(chan *commit, queued), syncing: make(chan *commit, queued),
 	}
-	l := dbLogger{log: s.opts.Logger, guard: g.guard}
-	db, err := openPebble(s.opts.FS.PathJoin(s.opts.Dir, dbDir), s.opts.pebbleOptions(g.guard, l, s.cache))
+	l := dbLogger{log: s.opts.Logger, guard: g.guard, damaged: s.damaged, failed: s.damagedIn}
+	db, err := openPebble(beside.db, s.opts.pebbleOptions(g.guard, l, s.cache))
 	if err != nil {
 		return nil, errors.Join(g.guard.reason(), err)
 	}
@@ -178,5 +214,9 @@ func (g *generation) head() (head, error) {
 	if len(v) != 16 {
 		return head{}, fmt.Errorf("the head has %d octets", len(v))
 	}
-	return head{rev: binary.BigEndian.Uint64(v), fact: binary.BigEndian.Uint64(v[8:])}, nil
+	return decodeHead(v), nil
+}
+
+func decodeHead(v []byte) head {
+	return head{rev: binary.BigEndian.Uint64(v), fact: binary.BigEndian.Uint64(v[8:])}
 }

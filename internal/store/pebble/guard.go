@@ -34,15 +34,17 @@ const (
 type guard struct {
 	vfs.FS // the disk; reading is not guarded
 	health *health
+	guards guards
 
 	mu      sync.RWMutex // held for reading during each change of the disk
+	writing sync.Map     // names of files that are followed and not closed
 	patient bool         // a full disk is waited for
 	cause   error        // why the database has failed; nil if it has not
 	failed  chan struct{}
 }
 
-func newGuard(disk vfs.FS, h *health) *guard {
-	return &guard{FS: disk, health: h, failed: make(chan struct{})}
+func newGuard(disk vfs.FS, h *health, beside guards) *guard {
+	return &guard{FS: disk, health: h, guards: beside, failed: make(chan struct{})}
 }
 
 // fail ends the writing of this database. It does not return before every change
@@ -130,12 +132,16 @@ func isFull(err error) bool {
 
 // Create implements vfs.FS.
 func (g *guard) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return g.open(func() (vfs.File, error) {
+	f, err := g.open(func() (vfs.File, error) {
 		if err := g.settleMarker(name); err != nil {
 			return nil, err
 		}
 		return g.FS.Create(name, c)
 	})
+	if err == nil && !g.hasFailed() {
+		f.follow(name)
+	}
+	return file(f, err)
 }
 
 // settleMarker syncs the folder before a marker in it appears or goes. A marker is
@@ -152,12 +158,12 @@ func (g *guard) settleMarker(name string) error {
 
 // OpenReadWrite implements vfs.FS.
 func (g *guard) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
-	return g.open(func() (vfs.File, error) { return g.FS.OpenReadWrite(name, c, opts...) })
+	return file(g.open(func() (vfs.File, error) { return g.FS.OpenReadWrite(name, c, opts...) }))
 }
 
 // ReuseForWrite implements vfs.FS.
 func (g *guard) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return g.open(func() (vfs.File, error) { return g.FS.ReuseForWrite(oldname, newname, c) })
+	return file(g.open(func() (vfs.File, error) { return g.FS.ReuseForWrite(oldname, newname, c) }))
 }
 
 // Open implements vfs.FS. Whoever reads a file from one end to the other sorts or
@@ -189,10 +195,18 @@ func (f patientFile) Read(p []byte) (int, error) {
 
 // OpenDir implements vfs.FS. A directory is opened to be synced.
 func (g *guard) OpenDir(name string) (vfs.File, error) {
-	return g.open(func() (vfs.File, error) { return g.FS.OpenDir(name) })
+	return file(g.open(func() (vfs.File, error) { return g.FS.OpenDir(name) }))
 }
 
-func (g *guard) open(fn func() (vfs.File, error)) (vfs.File, error) {
+// file is what open returned; none is no file.
+func file(f *guardedFile, err error) (vfs.File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (g *guard) open(fn func() (vfs.File, error)) (*guardedFile, error) {
 	// What a failed database opens is a file of nothing.
 	f := vfs.NewMemFile(nil)
 	err := g.change(func() error {
@@ -215,7 +229,11 @@ func (g *guard) Link(oldname, newname string) error {
 
 // Rename implements vfs.FS.
 func (g *guard) Rename(oldname, newname string) error {
-	return g.change(func() error { return g.FS.Rename(oldname, newname) })
+	err := g.change(func() error { return g.FS.Rename(oldname, newname) })
+	if err == nil && !g.hasFailed() {
+		g.guards.named(newname)
+	}
+	return err
 }
 
 // MkdirAll implements vfs.FS.
@@ -229,7 +247,13 @@ func (g *guard) Remove(name string) error {
 	if err := g.change(func() error { return g.settleMarker(name) }); err != nil {
 		return err
 	}
-	err, _ := g.try(func() error { return g.FS.Remove(name) })
+	err, _ := g.try(func() error {
+		err := g.FS.Remove(name)
+		if err == nil {
+			g.guards.removed(name)
+		}
+		return err
+	})
 	return err
 }
 
@@ -254,12 +278,31 @@ func (noLock) Close() error { return nil }
 // guardedFile is a file through which a guarded database changes the disk.
 type guardedFile struct {
 	vfs.File
-	guard *guard
+	guard    *guard
+	follower follower // nil: nobody follows
+	name     string   // of a file that is followed
+}
+
+// follow has somebody see what is written.
+func (f *guardedFile) follow(name string) {
+	if f.follower = f.guard.guards.follow(name); f.follower != nil {
+		f.name = f.guard.PathBase(name)
+		f.guard.writing.Store(f.name, true)
+	}
+}
+
+// writes reports whether a file is still being written.
+func (g *guard) writes(name string) bool {
+	_, is := g.writing.Load(name)
+	return is
 }
 
 // Write implements vfs.File. A write that was cut short by a full disk goes on
 // where it stopped.
 func (f *guardedFile) Write(p []byte) (int, error) {
+	if f.follower != nil {
+		f.follower.write(p)
+	}
 	done := 0
 	err := f.guard.change(func() error {
 		n, err := f.File.Write(p[done:])
@@ -298,7 +341,11 @@ func (f *guardedFile) SyncTo(length int64) (full bool, err error) {
 // sync is never tried again, whatever its error: the kernel may have dropped what
 // it could not write, and a second sync would then succeed without it.
 func (f *guardedFile) sync(fn func() error) error {
-	return f.guard.change(func() error { return final(fn()) })
+	err := f.guard.change(func() error { return final(fn()) })
+	if f.follower != nil && !f.guard.hasFailed() {
+		f.follower.sync()
+	}
+	return err
 }
 
 // final hides what kind of error it was, so that it is neither waited for nor
@@ -336,6 +383,10 @@ func (f *guardedFile) Stat() (vfs.FileInfo, error) {
 func (f *guardedFile) Close() error {
 	if err := f.File.Close(); err != nil {
 		f.guard.fail(err)
+	}
+	if f.follower != nil {
+		f.follower.close(!f.guard.hasFailed())
+		f.guard.writing.Delete(f.name)
 	}
 	return nil
 }

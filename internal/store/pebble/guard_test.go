@@ -59,7 +59,7 @@ func (f *badFile) Close() error { return errors.Join(f.fs.close, f.File.Close())
 func guarded(t *testing.T) (*guard, *badFS, vfs.File) {
 	t.Helper()
 	bad := &badFS{FS: vfs.NewMem()}
-	g := newGuard(bad, newHealth())
+	g := newGuard(bad, newHealth(), guards{})
 	g.setPatient(true)
 	f, err := g.Create("f", "test")
 	if err != nil {

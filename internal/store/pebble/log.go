@@ -13,6 +13,10 @@ import (
 type dbLogger struct {
 	log   *slog.Logger
 	guard *guard
+	// damaged is told of a file that does not read.
+	damaged func(g *guard, path string)
+	// failed is told of work that failed, perhaps of that.
+	failed func(g *guard, err error)
 }
 
 // Infof implements pebble.Logger.
@@ -40,8 +44,14 @@ func (l dbLogger) Fatalf(format string, args ...any) {
 // default turns damaged data into a fatal error.
 func listener(l dbLogger) *pebble.EventListener {
 	return &pebble.EventListener{
-		BackgroundError: func(err error) { l.Errorf("background work failed: %v", err) },
-		DataCorruption:  func(i pebble.DataCorruptionInfo) { l.Errorf("damaged data: %v", i) },
+		BackgroundError: func(err error) {
+			l.Errorf("background work failed: %v", err)
+			l.failed(l.guard, err)
+		},
+		DataCorruption: func(i pebble.DataCorruptionInfo) {
+			l.Errorf("damaged data: %v", i)
+			l.damaged(l.guard, i.Path)
+		},
 		DiskSlow: func(i pebble.DiskSlowInfo) {
 			// What waits for space, or is parked, is slow on purpose.
 			if !l.guard.health.troubled() && !l.guard.hasFailed() {

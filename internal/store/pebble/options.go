@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"sallyport/internal/damage"
 	"sallyport/internal/kit/diskspace"
 )
 
@@ -30,6 +31,14 @@ type Options struct {
 	RetryFirst     time.Duration // first wait before a failing disk is tried again; doubles
 	RetryMax       time.Duration // longest such wait
 	CloseTime      time.Duration // how long a failed database is waited for to close
+
+	// Damage is told of everything that is found damaged; nil: the log alone is.
+	Damage damage.Note
+	// LostFact returns what stands in the place of a fact that is lost; nil: the place stays empty.
+	LostFact   func(seq uint64) []byte
+	CheckTime  time.Duration // how long tables are read through before the store opens; the rest of them is later
+	ScrubEvery time.Duration // how often every table is read through
+	ScrubRate  int64         // most octets a second that are read for that
 }
 
 // DefaultOptions returns the defaults.
@@ -44,8 +53,11 @@ func DefaultOptions() Options {
 		LazyTime:       time.Second,
 		TailOctets:     16 << 20,
 		RetryFirst:     100 * time.Millisecond,
-		RetryMax:       5 * time.Second,
+		RetryMax:       2 * time.Second,
 		CloseTime:      5 * time.Second,
+		CheckTime:      time.Second,
+		ScrubEvery:     24 * time.Hour,
+		ScrubRate:      16 << 20,
 	}
 }
 
@@ -66,6 +78,9 @@ func (o Options) withDefaults() Options {
 	fill(&o.RetryFirst, d.RetryFirst)
 	fill(&o.RetryMax, d.RetryMax)
 	fill(&o.CloseTime, d.CloseTime)
+	fill(&o.CheckTime, d.CheckTime)
+	fill(&o.ScrubEvery, d.ScrubEvery)
+	fill(&o.ScrubRate, d.ScrubRate)
 	return o
 }
 

@@ -21,12 +21,15 @@ type pebbleStore struct {
 	health   *health
 	space    *diskspace.Space
 	blobs    *blobs
+	rot      rot
 	watchers store.Watchers
 	tail     tail
 	visible  atomic.Uint64 // number of the last fact that readers see
 
 	quit chan struct{} // closed by Close
 	done chan struct{} // closed when supervise has ended
+
+	scrubbed chan struct{} // closed when scrub has ended
 
 	mu     sync.RWMutex
 	gen    *generation // nil while the next one is opened
@@ -47,7 +50,9 @@ func Open(o Options) (store.Store, error) {
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("pebble: %s: %w", o.Dir, err)
 	}
+	s.scrubbed = make(chan struct{})
 	go s.supervise()
+	go s.scrub()
 	return s, nil
 }
 
@@ -78,6 +83,7 @@ func (s *pebbleStore) open() (err error) {
 		s.cache.Unref()
 		return err
 	}
+	s.health.setFailed(false) // an opening may have met damage before this one
 	s.tail.start(h)
 	s.visible.Store(h.fact)
 	s.gen = g
@@ -105,25 +111,34 @@ func (s *pebbleStore) Get(ctx context.Context, key []byte) ([]byte, error) {
 	if len(key) == 0 || key[0] == store.ReservedPrefix {
 		return nil, store.ErrNotFound
 	}
-	g, err := s.enter()
-	if err != nil {
-		return nil, err
+	for tries := 0; ; tries++ {
+		v, g, err := s.get(key)
+		if !s.again(ctx, tries, g, err) {
+			return v, err
+		}
+	}
+}
+
+func (s *pebbleStore) get(key []byte) (v []byte, g *generation, err error) {
+	if g, err = s.enter(); err != nil {
+		return nil, nil, err
 	}
 	defer g.leave()
+	defer s.surviving(g, &err)
 	v, closer, err := g.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return nil, store.ErrNotFound
+		return nil, g, store.ErrNotFound
 	}
 	if err != nil {
-		return nil, readError(err)
+		return nil, g, readError(err)
 	}
 	v = append([]byte{}, v...)
 	// A large value lies in a file of its own, and where that cannot be read Pebble
 	// returns an empty value, and its error only here.
 	if err := closer.Close(); err != nil {
-		return nil, readError(err)
+		return nil, g, readError(err)
 	}
-	return v, nil
+	return v, g, nil
 }
 
 // Scan implements store.Store.
@@ -138,19 +153,46 @@ func (s *pebbleStore) Scan(ctx context.Context, r store.Range, fn func(key, valu
 	})
 }
 
-// iterate calls fn at each key of r.
+// iterate calls fn at each key of r. Where it meets damage, it goes on once that is mended, unless something
+// was committed since: then it would show two states as one.
 func (s *pebbleStore) iterate(ctx context.Context, r store.Range, fn func(*pebble.Iterator) (bool, error)) (err error) {
-	if err := ctx.Err(); err != nil {
-		return err
+	for tries := 0; ; tries++ {
+		rev := s.tail.revision()
+		var last []byte
+		n := 0
+		g, err := s.walk(ctx, r, func(it *pebble.Iterator) (bool, error) {
+			more, err := fn(it)
+			last = append(last[:0], it.Key()...)
+			n++
+			return more && n != r.Limit, err
+		})
+		if !s.again(ctx, tries, g, err) || s.tail.revision() != rev {
+			return err
+		}
+		if n > 0 && r.Reverse {
+			r.To = last
+		} else if n > 0 {
+			r.From = append(last, 0)
+		}
+		if r.Limit > 0 {
+			r.Limit -= n
+		}
 	}
-	g, err := s.enter()
-	if err != nil {
-		return err
+}
+
+// walk calls fn at each key of r until it wants no more.
+func (s *pebbleStore) walk(ctx context.Context, r store.Range, fn func(*pebble.Iterator) (bool, error)) (g *generation, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if g, err = s.enter(); err != nil {
+		return nil, err
 	}
 	defer g.leave()
+	defer s.surviving(g, &err)
 	it, err := g.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: r.From, UpperBound: r.To})
 	if err != nil {
-		return readError(err)
+		return g, readError(err)
 	}
 	defer func() {
 		if cerr := it.Close(); err == nil && cerr != nil {
@@ -161,17 +203,15 @@ func (s *pebbleStore) iterate(ctx context.Context, r store.Range, fn func(*pebbl
 	if r.Reverse {
 		first, next = it.Last, it.Prev
 	}
-	n := 0
 	for ok := first(); ok; ok = next() {
 		if err := ctx.Err(); err != nil {
-			return err
+			return g, err
 		}
-		more, err := fn(it)
-		if n++; err != nil || !more || n == r.Limit {
-			return err
+		if more, err := fn(it); err != nil || !more {
+			return g, err
 		}
 	}
-	return nil
+	return g, nil
 }
 
 // Facts implements store.Store.
@@ -202,4 +242,4 @@ func (s *pebbleStore) WatchFacts() *store.Watch { return s.watchers.Facts() }
 func (s *pebbleStore) Blobs() store.Blobs { return s.blobs }
 
 // readError names the cause of a read that failed; the disk may answer again.
-func readError(err error) error { return fmt.Errorf("%w: %v", store.ErrUnavailable, err) }
+func readError(err error) error { return fmt.Errorf("%w: %w", store.ErrUnavailable, err) }

@@ -136,6 +136,7 @@ func (s *pebbleStore) Close() error {
 	s.mu.Unlock()
 	close(s.quit)
 	<-s.done
+	<-s.scrubbed
 	err := s.closeGeneration(s.current())
 	s.blobs.close()
 	s.cache.Unref()

@@ -73,6 +73,13 @@ func (t *tail) synced(rev uint64) {
 	t.commits = t.commits[n:]
 }
 
+// revision returns that of the last commit applied.
+func (t *tail) revision() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.last.rev
+}
+
 // oldest returns when the first unsynced commit was applied.
 func (t *tail) oldest() (time.Time, bool) {
 	t.mu.Lock()

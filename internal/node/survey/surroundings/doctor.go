@@ -43,6 +43,8 @@ type Options struct {
 	Telling doctor.TellingFacts
 	// Filling are the mailboxes that are nearly full; nil: none is.
 	Filling *operate.Filling
+	// Damage is what the disk has damaged and nobody has acknowledged yet.
+	Damage []doctor.DamageFacts
 	// Obtained is what there is of a certificate that an authority gives; nil: not known.
 	Obtained *operate.Obtained
 	// Tokens are the routes of the running server whose mail waits for a token.
@@ -74,6 +76,7 @@ func Gather(ctx context.Context, cfg config.Config, d Options) doctor.Facts {
 	}
 	f := gather.Gather(ctx, g)
 	f.Directories = doctorDirectories(ctx, cfg, d.Directories, d.Queue.Known)
+	f.Damage = d.Damage
 	if d.Filling != nil {
 		for _, m := range d.Filling.First {
 			f.Mailboxes = append(f.Mailboxes, doctor.MailboxFacts{Whose: m.Account + m.Domain, Domain: m.Account == "", Share: m.Share, Quota: m.Quota.String()})
