@@ -74,7 +74,7 @@ func (w *world) populate(ctx context.Context, boxes int) (err error) {
 	for ; err == nil && w.boxes < boxes; w.boxes++ {
 		var a mail.Address
 		if a, err = mail.ParseAddress(box(w.boxes), mail.ASCII); err == nil {
-			_, err = all.Add(ctx, a, "correct horse battery", accounts.Sending{}, nil)
+			_, err = all.Add(ctx, a, "correct horse battery", accounts.Sending{Role: accounts.RolePerson}, nil)
 		}
 	}
 	if cerr := st.Close(); err == nil {
