@@ -92,6 +92,9 @@ func TestMessagesInAnyPieces(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
 		for b := []byte(wire); len(b) > 0; b = b[min(piece, len(b)):] {
 			if _, err := c.Write(b[:min(piece, len(b))]); err != nil {
 				t.Fatal(err)
