@@ -39,24 +39,26 @@ func (s *Spool) Put(ctx context.Context, m Message, body *Body, facts [][]byte) 
 	if claimed {
 		e.Attempts, e.leased, e.NextTry = 1, true, wall(s.policy.Load().Next(m.ID, 1, now))
 	}
-	isNew, err := s.reserve(e)
+	c, isNew, err := s.reserve(e, now)
 	if err != nil {
 		_ = body.Abort()
 		return Claim{}, err
 	}
 	record, err := s.insert(ctx, e, isNew, body, facts, m.Also)
 	if err != nil {
+		s.drop(c)
 		s.putFailed(e, body, err)
 		return Claim{}, err
 	}
 	body.taken = true
 	if !claimed {
+		s.drop(c)
 		s.mu.Lock()
 		s.fresh.entered(e.ID)
 		s.mu.Unlock()
 		return Claim{}, nil
 	}
-	return s.claimNew(e, m.Grant, record, body.inline(), now), nil
+	return s.claimNew(c, e, m.Grant, record, body.inline()), nil
 }
 
 // newEntry judges m and returns its entry, due at once and not attempted yet.
@@ -120,21 +122,25 @@ func judgeDelivery(m Message, d Delivery) error {
 	return nil
 }
 
-// reserve counts e in, unless a limit or a hold speaks against it. isNew: the store has no entry of this ID.
-func (s *Spool) reserve(e *Entry) (isNew bool, err error) {
+// reserve counts e in, unless a limit or a hold speaks against it, and registers the claim of its first attempt: between
+// the commit and the return of Put, nobody else whose command makes the message due gets one. isNew: the store has no
+// entry of this ID.
+func (s *Spool) reserve(e *Entry, now time.Time) (c *claim, isNew bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.claims[e.ID] != nil || s.doubts[e.ID] != nil || s.fresh.ids[e.ID] {
-		return false, fmt.Errorf("%w: id %s is in use", ErrInvalid, e.ID)
+		return nil, false, fmt.Errorf("%w: id %s is in use", ErrInvalid, e.ID)
 	}
 	if err := s.refusal(summarise(e)); err != nil {
-		return false, err
+		return nil, false, err
 	}
 	if s.fullOfClaims() {
-		return false, fmt.Errorf("%w: %d deliveries under way", ErrFull, len(s.claims))
+		return nil, false, fmt.Errorf("%w: %d deliveries under way", ErrFull, len(s.claims))
 	}
 	s.counts.add(e, 1)
-	return s.fresh.enters(e.ID), nil
+	c = &claim{token: s.nextToken(e.ID), expires: now.Add(s.limits.Load().ClaimTime)}
+	s.claims[e.ID] = c
+	return c, s.fresh.enters(e.ID), nil
 }
 
 // refusal returns why a limit or a hold keeps a message out; nil for nothing. The
@@ -257,12 +263,11 @@ func (s *Spool) removeFile(e *Entry) {
 	}
 }
 
-// claimNew registers the claim of a message's first attempt.
-func (s *Spool) claimNew(e *Entry, g gate.Grant, record, body []byte, now time.Time) Claim {
+// claimNew gives away the claim of a message's first attempt.
+func (s *Spool) claimNew(c *claim, e *Entry, g gate.Grant, record, body []byte) Claim {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := &claim{token: s.nextToken(e.ID), entry: e, record: record, expires: now.Add(s.limits.Load().ClaimTime)}
-	s.claims[e.ID] = c
+	c.entry, c.record = e, record
 	s.fresh.entered(e.ID)
 	return Claim{Token: c.token, Entry: *e, Grant: g, Body: body, Expires: c.expires}
 }

@@ -1,0 +1,51 @@
+package spool_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"sallyport/internal/mail"
+	"sallyport/internal/spool"
+	"sallyport/internal/store"
+)
+
+// between is a store that does something else after the next commit, before who asked for it is answered.
+type between struct {
+	store.Store
+	then func()
+}
+
+func (b *between) Apply(ctx context.Context, tx store.Tx, how store.Durability) (store.Revision, error) {
+	rev, err := b.Store.Apply(ctx, tx, how)
+	if then := b.then; then != nil {
+		b.then = nil
+		then()
+	}
+	return rev, err
+}
+
+// A command that makes a message due while Put is about to return lets nobody else begin: who accepted it has the claim.
+func TestAnAcceptedMessageHasOneClaim(t *testing.T) {
+	h := newHouse(t)
+	b := &between{Store: h.st}
+	h.q, _ = openSpool(t, b, h.o)
+	m := localMessage("alice@local.test", "bob@local.test")
+	b.then = func() {
+		n, err := h.q.Retry(ctx, spool.Filter{IDs: []mail.ID{m.ID}}, nil)
+		if n != 1 || err != nil {
+			t.Errorf("retried %d, %v", n, err)
+		}
+		if due, err := h.q.Due(ctx, h.clock.now(), 10); len(due) != 0 || err != nil {
+			t.Errorf("due: %v, %v", due, err)
+		}
+		if _, err := h.q.Claim(ctx, m.ID, "another", time.Minute, h.clock.now()); !errors.Is(err, spool.ErrClaimed) {
+			t.Errorf("a claim before Put returns: %v", err)
+		}
+	}
+	c := put(t, h.q, m, "text")
+	if s := h.settle(c.Token, spool.Final{}, outcome("bob@local.test", 250)); !s.Done {
+		t.Errorf("settled %+v", s)
+	}
+}
