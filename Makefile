@@ -218,9 +218,9 @@ moving:
 	./scripts/install-test-tools
 	MOVING=$(MOVING) go test -timeout 90m -count 1 -v ./test/moving
 
-# What make test takes a sample of, in full: ten thousand messages in each test that kills the
-# server, and a hundred thousand random sequences of commands against the model, and half a million on a
-# mailbox that several clients have open.
+# What make test takes a sample of, in full: the power cut at every operation of the disk, with every kind of loss; ten thousand
+# messages in each test that kills the server (docs/durability.md); and a hundred thousand random sequences of commands against the model, and half a
+# million on a mailbox that several clients have open. SEED is where the seeds of the cuts begin.
 CRASH     ?= 10000
 SEQUENCES ?= 100000
 MAILBOXES ?= 500000
@@ -228,6 +228,7 @@ CHANGES   ?= 5000
 STRESS    ?= 5m
 crash:
 	./scripts/install-test-tools
+	SALLYPORT_CUTS=1 SALLYPORT_CUTS_SEED=$(SEED) go test -timeout 60m -count 1 -v ./test/cuts
 	SALLYPORT_CRASH=$(CRASH) go test -timeout 30m -count 1 -v ./test/crash
 
 # Bits that flip, at many places of each file of a store.
