@@ -49,3 +49,35 @@ func TestAnAcceptedMessageHasOneClaim(t *testing.T) {
 		t.Errorf("settled %+v", s)
 	}
 }
+
+// A hold and a release of one account that meet leave in memory what they leave in the store, whoever is told first.
+func TestAHoldThatMeetsARelease(t *testing.T) {
+	conflict := store.ErrConflict
+	for name, row := range map[string]struct {
+		meet func(release, hold func(error))
+		held bool
+	}{
+		"released, held, told of the hold first": {func(release, hold func(error)) { hold(nil); release(nil) }, true},
+		"released, held, told in their order":    {func(release, hold func(error)) { release(nil); hold(nil) }, true},
+		"released, and not held":                 {func(release, hold func(error)) { release(nil); hold(conflict) }, false},
+		"not held, and released":                 {func(release, hold func(error)) { hold(conflict); release(nil) }, false},
+		"held, and not released":                 {func(release, hold func(error)) { hold(nil); release(conflict) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			alice := addr("alice@local.test")
+			if err := h.q.HoldAccount(ctx, alice, "before"); err != nil {
+				t.Fatal(err)
+			}
+			release, err := h.q.Releasing(alice)(ctx)
+			hold, err2 := h.q.Holding(alice, "again")(ctx)
+			if err := errors.Join(err, err2); err != nil {
+				t.Fatal(err)
+			}
+			row.meet(func(err error) { _ = release.Done(err) }, func(err error) { _ = hold.Done(err) })
+			if _, held := h.q.AccountHeld(alice); held != row.held {
+				t.Errorf("held: %v", held)
+			}
+		})
+	}
+}

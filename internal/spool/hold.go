@@ -31,6 +31,7 @@ func (s *Spool) Holding(account mail.Address, reason string) store.Planner {
 		defer s.mu.Unlock()
 		before, had := s.accounts[key]
 		s.accounts[key] = reason
+		turn := s.turns[key]
 		return store.Share{
 			Mutations: []store.Mutation{{Key: accountKey(account), Value: []byte(reason)}},
 			Done: func(err error) error {
@@ -38,6 +39,10 @@ func (s *Spool) Holding(account mail.Address, reason string) store.Planner {
 				defer s.mu.Unlock()
 				switch {
 				case committed(err):
+					// Set again, since a release that was committed before may have been completed meanwhile.
+					s.accounts[key] = reason
+					s.turns[key]++
+				case s.turns[key] != turn: // what was completed meanwhile stands
 				case had:
 					s.accounts[key] = before
 				default:
@@ -89,6 +94,10 @@ func (s *Spool) Releasing(account mail.Address) store.Planner {
 		if account.IsZero() {
 			return store.Share{}, fmt.Errorf("%w: no account", ErrInvalid)
 		}
+		key := account.Key()
+		s.mu.Lock()
+		turn := s.turns[key]
+		s.mu.Unlock()
 		return store.Share{
 			Mutations: []store.Mutation{{Key: accountKey(account), Delete: true}},
 			Done: func(err error) error {
@@ -96,7 +105,10 @@ func (s *Spool) Releasing(account mail.Address) store.Planner {
 					return nil
 				}
 				s.mu.Lock()
-				delete(s.accounts, account.Key())
+				if s.turns[key] == turn { // else it was held again after this was committed
+					delete(s.accounts, key)
+					s.turns[key]++
+				}
 				s.mu.Unlock()
 				if _, err := s.unpark(ctx, parkedRange(account.Key())); err != nil {
 					return fmt.Errorf("the queue of %s is released, but not all of it is due yet; repeat the command: %w", account, err)
@@ -107,8 +119,11 @@ func (s *Spool) Releasing(account mail.Address) store.Planner {
 	}
 }
 
-// together commits one share by itself.
+// together commits one share by itself, one after the other: of changes that come in a transaction of several rooms, the
+// preconditions of those rooms see to it.
 func (s *Spool) together(ctx context.Context, facts [][]byte, plan store.Planner) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	tx, done, err := store.Tx{Facts: facts}.With(ctx, plan)
 	if err != nil {
 		return err

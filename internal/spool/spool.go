@@ -41,6 +41,7 @@ type Spool struct {
 	damaged atomic.Int64 // entries quarantined since Open began
 
 	look sync.Mutex // one search of the schedule at a time
+	turn sync.Mutex // one hold or release of an account by itself at a time
 
 	mu        sync.Mutex
 	claims    map[mail.ID]*claim
@@ -48,6 +49,7 @@ type Spool struct {
 	counts    counts
 	returning returning
 	accounts  map[string]string // held accounts by key, with the reason
+	turns     map[string]uint64 // how often an account's hold began or ended, by key
 	ended     memory
 	fresh     fresh
 	doubts    map[mail.ID]*Entry // Puts that failed and may have happened
@@ -159,6 +161,7 @@ func newSpool(st store.Store, o Options) (*Spool, error) {
 		claims:   map[mail.ID]*claim{},
 		counts:   counts{accounts: map[string]int{}, free: map[string]int{}},
 		accounts: map[string]string{},
+		turns:    map[string]uint64{},
 		ended:    memory{settled: map[Token]Settled{}, max: l.Remembered},
 		doubts:   map[mail.ID]*Entry{},
 		missing:  map[mail.ID]bool{},
