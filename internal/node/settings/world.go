@@ -70,14 +70,11 @@ func (w World) Complete() World {
 
 // The years that a clock may show. Times are kept and ordered as nanoseconds since 1970 in 63 bits, which end in 2262;
 // what is added to a time within the server is less than the years between.
-const (
-	firstYear = 1971
-	lastYear  = 2200
-)
+const lastYear = 2200
 
 // within keeps a clock within the years that can be counted with: one that is beyond stands at their end.
 func within(now func() time.Time) func() time.Time {
-	first, last := time.Date(firstYear, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(lastYear, 1, 1, 0, 0, 0, 0, time.UTC)
+	first, last := time.Unix(1, 0).UTC(), time.Date(lastYear, 1, 1, 0, 0, 0, 0, time.UTC)
 	return func() time.Time {
 		switch t := now(); {
 		case t.Before(first):
