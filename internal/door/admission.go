@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"sallyport/internal/kit/workers"
 	"sallyport/internal/screen"
 )
 
@@ -23,12 +24,16 @@ type Admission struct {
 	*turns
 }
 
+// handshakeLinger is how long who computed a handshake waits for another.
+const handshakeLinger = time.Second
+
 // turns are the handshakes in progress, and who has a lane of his own for them.
 type turns struct {
 	hands      sync.Mutex
 	handshakes [lanes]handshakes
 	vouched    vouched // from where somebody of ours signed in of late
 	processors func() int
+	crew       *workers.Crew // who computes handshakes
 }
 
 // NewAdmission returns an Admission that counts nothing yet, on as many processors as Go has places.
@@ -37,7 +42,7 @@ func NewAdmission() *Admission { return NewAdmissionOn(func() int { return runti
 // NewAdmissionOn returns an Admission that counts nothing yet; processors returns how many there are
 // for handshakes.
 func NewAdmissionOn(processors func() int) *Admission {
-	return &Admission{crowd: screen.NewCrowd(), ends: map[uint64]func(){}, turns: &turns{vouched: newVouched(), processors: processors}}
+	return &Admission{crowd: screen.NewCrowd(), ends: map[uint64]func(){}, turns: &turns{vouched: newVouched(), processors: processors, crew: workers.New(handshakeLinger)}}
 }
 
 // Beside returns an Admission that counts connections of its own, so that those of one take no

@@ -76,15 +76,19 @@ func (h *Handshake) takePlace() (oldest *Handshake) {
 // Timeout is how long the handshake may take.
 func (h *Handshake) Timeout() time.Duration { return h.timeout }
 
-// Over puts TLS on a connection whose deadlines are set, and on which nothing is buffered.
+// Over puts TLS, on another goroutine than the caller's, on a connection whose deadlines are set, and on which nothing is buffered.
 // offer is the fingerprint of what the client offered, where cfg is that of a door that asks
 // for certificates.
 func (h *Handshake) Over(raw net.Conn, cfg *tls.Config) (secured *tls.Conn, offer string, err error) {
 	hello := &helloConn{Conn: raw, await: h.await}
 	secured = tls.Server(hello, cfg)
-	if err := secured.Handshake(); err != nil {
+	// The stack that a handshake needs is not for the connection to keep while it is idle.
+	ended := make(chan error, 1)
+	h.a.crew.Go(func() { ended <- secured.Handshake() })
+	if err := <-ended; err != nil {
 		return nil, "", err
 	}
+	hello.await = nil // the connection outlives what it waited for
 	return secured, hello.offer, nil
 }
 

@@ -144,7 +144,13 @@ type verifier struct {
 // session pairs the messages of a connection with their replies: the write on its
 // socket that follows the one with 354.
 func (v *verifier) session(x session) {
-	var replies []call
+	for i, reply := range v.replies(x) {
+		v.message(x.sent[i], reply)
+	}
+}
+
+// replies are those to the messages of a connection: as many, or none.
+func (v *verifier) replies(x session) (replies []call) {
 	due := false
 	for _, c := range v.calls {
 		if !c.isWrite() || !strings.HasPrefix(c.target(), "TCP:[") || !strings.HasSuffix(c.target(), "->"+x.local+"]") {
@@ -157,11 +163,9 @@ func (v *verifier) session(x session) {
 	}
 	if len(replies) != len(x.sent) {
 		v.t.Errorf("%s: %d replies for %d messages", x.local, len(replies), len(x.sent))
-		return
+		return nil
 	}
-	for i, m := range x.sent {
-		v.message(m, replies[i])
-	}
+	return replies
 }
 
 // message verifies the sync of one message before its reply.
