@@ -50,6 +50,32 @@ func TestAnAcceptedMessageHasOneClaim(t *testing.T) {
 	}
 }
 
+// A message whose account is held while it is committed is accepted, and nobody gets a claim on it.
+func TestAHoldThatMeetsAnAcceptedMessage(t *testing.T) {
+	h := newHouse(t)
+	b := &between{Store: h.st}
+	h.q, _ = openSpool(t, b, h.o)
+	m := localMessage("alice@local.test", "bob@local.test")
+	m.Account = addr("alice@local.test")
+	b.then = func() {
+		if err := h.q.HoldAccount(ctx, m.Account, "contained"); err != nil {
+			t.Error(err)
+		}
+	}
+	if c := put(t, h.q, m, "text"); c.Token != (spool.Token{}) || !c.Entry.ID.IsZero() {
+		t.Errorf("there is a claim: %+v", c.Token)
+	}
+	if _, err := h.q.Claim(ctx, m.ID, "another", time.Minute, h.clock.now()); !errors.Is(err, spool.ErrHeld) {
+		t.Errorf("a claim on what is held: %v", err)
+	}
+	if err := h.q.ReleaseAccount(ctx, m.Account); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.q.Claim(ctx, m.ID, "another", time.Minute, h.clock.now()); err != nil {
+		t.Errorf("after the end of the hold: %v", err)
+	}
+}
+
 // A hold and a release of one account that meet leave in memory what they leave in the store, whoever is told first.
 func TestAHoldThatMeetsARelease(t *testing.T) {
 	conflict := store.ErrConflict

@@ -17,7 +17,8 @@ import (
 // Put ends the body in either case.
 //
 // A message with a Hold is stored held, and in a paused Spool every other one is stored as due: there
-// is no attempt to record, and the claim is the zero Claim.
+// is no attempt to record, and the claim is the zero Claim. So is that of a message whose account was held
+// while it was committed.
 //
 // Errors: ErrNoGrant for an outbound delivery that m.Grant does not cover, and for a
 // Grant of another account than m.Account; ErrHeld for an account whose queue is held, ErrFull and ErrUnavailable for what
@@ -51,7 +52,7 @@ func (s *Spool) Put(ctx context.Context, m Message, body *Body, facts [][]byte) 
 		return Claim{}, err
 	}
 	body.taken = true
-	if !claimed {
+	if _, held := s.AccountHeld(m.Account); held || !claimed { // held while this was committed: set aside when its turn comes // held while this was committed: set aside when its turn comes
 		s.drop(c)
 		s.mu.Lock()
 		s.fresh.entered(e.ID)
