@@ -92,7 +92,25 @@ func foldable(raw []byte) int {
 	return 0
 }
 
-// appendFolded folds a text: letters decomposed, their case gone; octets that are no UTF-8 stay.
+// wide are the letters that the narrow ones of Japanese stand for, from U+FF61 to U+FF9D.
+const wide = "。「」、・ヲァィゥェォャュョッーアイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワン"
+
+// widen writes the narrow letters of Japanese in b as those that they stand for, which are as long: in old
+// Japanese mail each octet is one, and each of them is dear to decompose.
+func widen(b []byte) {
+	for i := 0; i+2 < len(b); i++ {
+		if b[i] != 0xef || b[i+1] != 0xbd && b[i+1] != 0xbe {
+			continue
+		}
+		n := int(b[i+1]-0xbd)<<6 + int(b[i+2]) - 0xa1
+		if b[i+2] >= 0x80 && b[i+2] < 0xc0 && n >= 0 && 3*n < len(wide) {
+			copy(b[i:], wide[3*n:3*n+3])
+			i += 2
+		}
+	}
+}
+
+// appendFolded folds a text, which it may spoil: letters decomposed, their case gone; octets that are no UTF-8 stay.
 func appendFolded(out, text []byte) []byte {
 	if start := len(out); len(text) > 0 {
 		if out = append(out, text...); lower(out[start:]) {
@@ -105,6 +123,7 @@ func appendFolded(out, text []byte) []byte {
 			text = bytes.ReplaceAll(text, []byte(phrase), []byte(" "))
 		}
 	}
+	widen(text)
 	for decomposed := norm.NFKD.Bytes(text); len(decomposed) > 0; {
 		c, n := utf8.DecodeRune(decomposed)
 		switch {
