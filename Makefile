@@ -219,9 +219,10 @@ moving:
 	MOVING=$(MOVING) go test -timeout 90m -count 1 -v ./test/moving
 
 # What make test takes a sample of, in full: the power cut at every operation of the disk, with every kind of loss; ten thousand
-# messages in each test that kills the server (docs/durability.md); and a hundred thousand random sequences of commands against the model, and half a
+# messages in each test that kills the server, and a thousand kills (docs/durability.md); and a hundred thousand random sequences of commands against the model, and half a
 # million on a mailbox that several clients have open. SEED is where the seeds of the cuts begin.
 CRASH     ?= 10000
+KILLS     ?= 1000
 SEQUENCES ?= 100000
 MAILBOXES ?= 500000
 CHANGES   ?= 5000
@@ -229,7 +230,7 @@ STRESS    ?= 5m
 crash:
 	./scripts/install-test-tools
 	SALLYPORT_CUTS=1 SALLYPORT_CUTS_SEED=$(SEED) go test -timeout 60m -count 1 -v ./test/cuts
-	SALLYPORT_CRASH=$(CRASH) go test -timeout 30m -count 1 -v ./test/crash
+	SALLYPORT_CRASH=$(CRASH) SALLYPORT_KILLS=$(KILLS) SALLYPORT_CUTS_SEED=$(SEED) go test -timeout 60m -count 1 -v ./test/crash
 
 # Bits that flip, at many places of each file of a store.
 ROT ?= 400

@@ -65,6 +65,9 @@ type Report struct {
 	Max          float64  `json:"maxms"`
 	LastError    string   `json:"lasterror,omitempty"`
 	Acks         []string `json:"-"` // identifiers, in no order
+	// Again counts how often an identifier was sent without an answer: the server may have it for
+	// each of these times, too.
+	Again map[string]int `json:"-"`
 }
 
 // retryPause is the wait after a connection was lost or refused.
@@ -192,6 +195,12 @@ func (r *runner) session(ctx context.Context, first int64) (pending int64, err e
 		begun := time.Now()
 		code, err := c.send(r.o, r.id(pending), r.o.recipients(int(pending)))
 		if err != nil {
+			r.add(func(rep *Report) {
+				if rep.Again == nil {
+					rep.Again = map[string]int{}
+				}
+				rep.Again[r.id(pending)]++
+			})
 			return pending, err
 		}
 		if r.settle(pending, code, time.Since(begun)) {

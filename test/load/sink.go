@@ -39,6 +39,7 @@ type Received struct {
 	To     []string
 	Octets []byte // dot-unstuffed; nil unless SinkOptions.Keep
 	Dirty  string // the first octet fault of its connection so far, in words
+	At     time.Time
 }
 
 // Sink is an SMTP server that accepts everything that it is not told to refuse, and stores counts.
@@ -401,7 +402,7 @@ func (x *sinkSession) bdat(arg string) error {
 }
 
 func (x *sinkSession) done(octets []byte, id string) {
-	r := Received{From: x.from, To: x.to, Dirty: x.dirty}
+	r := Received{From: x.from, To: x.to, Dirty: x.dirty, At: time.Now()}
 	if x.s.o.Keep {
 		r.Octets = octets
 	}
