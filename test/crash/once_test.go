@@ -1,12 +1,10 @@
 package crash
 
 import (
-	"bytes"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
+
+	"sallyport/test/load/rig"
 )
 
 // TestOneClientHasOneSyncForEachMessage traces the server's system calls while one client sends: between the
@@ -14,31 +12,12 @@ import (
 // TestEachReplyWaitsForItsSync looks for.) What is lazy is synced by itself when nothing else was for a second,
 // which few messages meet even on a machine with much to do.
 func TestOneClientHasOneSyncForEachMessage(t *testing.T) {
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Fatal("strace is missing: apt-get install strace")
-	}
-	s, _ := newServer(t)
-	trace := filepath.Join(t.TempDir(), "trace")
-	start(t, s, strace, "-f", "-yy", "-s", "600000", "-e", "signal=none", "-o", trace, "-e",
-		"trace=write,pwrite64,writev,pwritev,sendto,sendmsg,fsync,fdatasync")
 	var sessions []session
-	for client := range 3 {
-		sessions = append(sessions, speak(t, s, client))
-	}
-	drain(t, s)
-	if err := s.Stop(); err != nil {
-		t.Fatal(err)
-	}
-	b, err := os.ReadFile(trace)
-	if err != nil {
-		t.Fatal(err)
-	}
-	calls, err := parseTrace(bytes.NewReader(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	v := verifier{t: t, calls: calls, store: filepath.Join(s.Data, "store")}
+	v := traced(t, "", func(s *rig.Server) {
+		for client := range 3 {
+			sessions = append(sessions, speak(t, s, client))
+		}
+	})
 	once, messages := 0, 0
 	for _, x := range sessions {
 		for i, reply := range v.replies(x) {

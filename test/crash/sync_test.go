@@ -42,6 +42,26 @@ type session struct {
 // folder, and a sync of that file began after the write and had ended before the
 // reply was handed to the kernel.
 func TestEachReplyWaitsForItsSync(t *testing.T) {
+	sessions := make([]session, 8)
+	v := traced(t, ",openat,rename,renameat,renameat2", func(s *rig.Server) {
+		var wg sync.WaitGroup
+		for i := range sessions {
+			wg.Go(func() { sessions[i] = speak(t, s, i) })
+		}
+		wg.Wait()
+	})
+	for _, x := range sessions {
+		v.session(x)
+	}
+	t.Logf("%d system calls; %d replies verified, %d of them for files of their own", len(v.calls), v.verified, v.large)
+	if want := len(sessions) * perClient; v.verified != want {
+		t.Errorf("%d replies verified instead of %d", v.verified, want)
+	}
+}
+
+// traced has a server do its work under strace, which sees what it writes and syncs, and further calls; it returns what was seen.
+func traced(t *testing.T, further string, work func(*rig.Server)) *verifier {
+	t.Helper()
 	strace, err := exec.LookPath("strace")
 	if err != nil {
 		t.Fatal("strace is missing: apt-get install strace")
@@ -49,13 +69,8 @@ func TestEachReplyWaitsForItsSync(t *testing.T) {
 	s, _ := newServer(t)
 	trace := filepath.Join(t.TempDir(), "trace")
 	start(t, s, strace, "-f", "-yy", "-s", "600000", "-e", "signal=none", "-o", trace, "-e",
-		"trace=write,pwrite64,writev,pwritev,sendto,sendmsg,fsync,fdatasync,openat,rename,renameat,renameat2")
-	sessions := make([]session, 8)
-	var wg sync.WaitGroup
-	for i := range sessions {
-		wg.Go(func() { sessions[i] = speak(t, s, i) })
-	}
-	wg.Wait()
+		"trace=write,pwrite64,writev,pwritev,sendto,sendmsg,fsync,fdatasync"+further)
+	work(s)
 	drain(t, s)
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
@@ -68,14 +83,7 @@ func TestEachReplyWaitsForItsSync(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := verifier{t: t, calls: calls, store: filepath.Join(s.Data, "store")}
-	for _, x := range sessions {
-		v.session(x)
-	}
-	t.Logf("%d system calls; %d replies verified, %d of them for files of their own", len(calls), v.verified, v.large)
-	if want := len(sessions) * perClient; v.verified != want {
-		t.Errorf("%d replies verified instead of %d", v.verified, want)
-	}
+	return &verifier{t: t, calls: calls, store: filepath.Join(s.Data, "store")}
 }
 
 // speak sends perClient messages over one connection.
