@@ -10,10 +10,12 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"sallyport/internal/damage"
 	"sallyport/internal/store"
 )
 
@@ -30,7 +32,9 @@ type crash struct {
 type journal struct {
 	mem   *vfs.MemFS
 	every int
-	rng   *rand.Rand
+	// copies is how many are taken at each of them, with other blocks kept; 0: one.
+	copies int
+	rng    *rand.Rand
 
 	mu      sync.Mutex
 	ops     int
@@ -56,8 +60,10 @@ func (j *journal) MaybeError(op errorfs.Op) error {
 	for k := range j.blobs {
 		c.blobs[k] = true
 	}
-	c.fs = j.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: j.rng.IntN(3) * 50, RNG: j.rng})
-	j.crashes = append(j.crashes, c)
+	for range max(j.copies, 1) {
+		c.fs = j.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: j.rng.IntN(3) * 50, RNG: j.rng})
+		j.crashes = append(j.crashes, c)
+	}
 	return nil
 }
 
@@ -99,6 +105,38 @@ func crashRun(t *testing.T, seed uint64) {
 		checkCrash(t, c)
 	}
 	t.Logf("%d operations, %d crashes", j.ops, len(j.crashes))
+}
+
+// The power fails at each write of an orderly end, with what was not synced there or not, block by block: what was
+// committed lazily may be gone, nothing else, and nobody is told of damage.
+func TestCrashWhileClosing(t *testing.T) {
+	for seed := range uint64(4) {
+		mem := vfs.NewCrashableMem()
+		j := &journal{mem: mem, every: 1 << 30, rng: rand.New(rand.NewPCG(seed, 5)), acked: map[string]bool{}, blobs: map[string]bool{}}
+		o := options(t, errorfs.Wrap(mem, j))
+		o.LazyTime, o.MemTableOctets = time.Hour, 8<<20
+		s := open(t, o)
+		crashWriter(t, s, j, 0)
+		for i := range 20 {
+			name := fmt.Sprintf("lazy-%d", i)
+			tx := store.Tx{Mutations: []store.Mutation{{Key: []byte(name), Value: content(name)}}, Facts: [][]byte{[]byte(name)}}
+			if _, err := s.Apply(context.Background(), tx, store.Lazy); err != nil {
+				t.Fatal(err)
+			}
+		}
+		j.mu.Lock()
+		j.every, j.copies = 1, 6
+		j.mu.Unlock()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if len(j.crashes) < 6*j.copies {
+			t.Fatalf("only %d crashes", len(j.crashes))
+		}
+		for _, c := range j.crashes {
+			checkCrash(t, c)
+		}
+	}
 }
 
 // The power fails again while the store recovers from the first failure.
@@ -169,7 +207,9 @@ func writeBlob(t *testing.T, s store.Store, name string) {
 
 func checkCrash(t *testing.T, c crash) {
 	t.Helper()
-	s := open(t, options(t, c.fs))
+	o := options(t, c.fs)
+	o.Damage = func(f damage.Found) { t.Errorf("%s: %+v is told as damage", c.moment, f) }
+	s := open(t, o)
 	defer s.Close()
 	present := map[string]bool{}
 	next := uint64(1)

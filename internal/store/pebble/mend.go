@@ -75,8 +75,8 @@ func (m *mender) mendLogs() error {
 	}
 	logs := logsFrom(names, from)
 	for i, number := range logs {
-		kind := chunks.Older
-		if i == len(logs)-1 {
+		kind := chunks.Ended // Pebble syncs a log to its end before it begins the next one
+		if i == len(logs)-1 && !m.isEnded(number) {
 			kind = chunks.Newest
 		}
 		if err := m.mendLog(number, kind); err != nil {

@@ -157,5 +157,6 @@ func (s *pebbleStore) closeGeneration(g *generation) error {
 	if err := g.close(); err != nil {
 		return fmt.Errorf("%w: closed in trouble: %v", store.ErrUnavailable, err)
 	}
+	s.mender().noteEnd()
 	return nil
 }

@@ -8,8 +8,9 @@
 //   - A chunk of which one bit flipped is put right: its checksum says which bit that was.
 //   - Records behind a break are found all the same.
 //   - A break counts as rot only where the log itself says that it was whole there: what follows
-//     promises it, or the log was closed. Otherwise it is the end that a crash left, and what lies
-//     behind it was never synced.
+//     promises it, or the caller knows that the log was synced to its end. Otherwise it is the end that a
+//     crash left, and what lies behind it was never synced. That a log ends with a trailer says
+//     nothing: the trailer is written before it is synced, and may outlive what lies before it.
 package chunks
 
 import (
@@ -32,10 +33,12 @@ type Kind uint8
 const (
 	// Manifest is a log whose chunks bear no number.
 	Manifest Kind = iota
-	// Newest is the write-ahead log that was written last: it may end anywhere.
+	// Newest is the write-ahead log that was written last: it may end anywhere, and where the power went while it
+	// was closed, its trailer may be there without what lies before it.
 	Newest
-	// Older is a write-ahead log that was closed before another one was begun.
-	Older
+	// Ended is a write-ahead log that is known to have been synced to its end: another one was begun behind it, or
+	// somebody noted it.
+	Ended
 )
 
 // Break is a part of a log that did not read.
@@ -48,7 +51,7 @@ type Break struct {
 type Log struct {
 	Records [][]byte // that are whole, in their order
 	Breaks  []Break  // that are rot
-	Closed  bool     // it says itself that it is whole
+	Closed  bool     // it ends with a trailer
 	// Text is the log with the bits put right.
 	Text []byte
 	// Sound is how much of Text is read by Pebble: up to its end, or to the first break.
@@ -202,7 +205,7 @@ func (r *reader) judge() Log {
 	for i := range r.chunks {
 		promised = max(promised, r.chunks[i].synced)
 	}
-	whole := r.closed || r.kind == Older || r.legacy && r.kind != Manifest
+	whole := r.kind == Ended || r.legacy && r.kind != Manifest
 	if !r.closed && len(r.chunks) > 0 {
 		r.end = r.chunks[len(r.chunks)-1].end
 	}
@@ -210,7 +213,7 @@ func (r *reader) judge() Log {
 	for _, b := range r.breaks {
 		behind := b.From < r.end // something whole follows
 		rot := b.Fixed || behind && (whole || r.kind == Manifest || uint64(b.From) < promised)
-		if r.kind == Older && !r.closed && !behind {
+		if r.kind == Ended && !r.closed && !behind {
 			rot = true // it was to be whole up to its end
 		}
 		if rot {
