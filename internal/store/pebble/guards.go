@@ -73,20 +73,13 @@ func (f *guardFollower) close(whole bool) {
 	}
 }
 
-// put writes a guard; there is none when that fails.
+// put writes a guard; there is none when that fails. It gets its name when it is synced, so that one that the power
+// left with a part missing is not there, and damage of one that is there is the disk's.
 func (g guards) put(name string, text []byte) {
-	file, err := g.fs.Create(g.path(name), guardCategory)
-	if err != nil {
-		return
+	m := mender{fs: g.fs, root: g.fs.PathDir(g.dir)}
+	if m.write(g.path(name), text) != nil {
+		_ = g.fs.Remove(m.temporary(g.path(name)))
 	}
-	if _, err = file.Write(text); err == nil {
-		err = file.Sync()
-	}
-	if err := errors.Join(err, file.Close()); err != nil {
-		_ = g.fs.Remove(g.path(name))
-		return
-	}
-	_ = syncDir(g.fs, g.dir)
 }
 
 // copyFollower writes everything a second time. Where that fails, the copy ends there, and counts for less

@@ -299,7 +299,7 @@ func (m *mender) read(path string) ([]byte, error) {
 
 // write makes a file durable; an older one of that name stays whole until it is.
 func (m *mender) write(path string, text []byte) error {
-	temporary := m.fs.PathJoin(m.root, guardDir, "new."+m.fs.PathBase(path))
+	temporary := m.temporary(path)
 	f, err := m.fs.Create(temporary, guardCategory)
 	if err != nil {
 		return err
@@ -312,6 +312,11 @@ func (m *mender) write(path string, text []byte) error {
 		return err
 	}
 	return syncDir(m.fs, m.fs.PathDir(path))
+}
+
+// temporary is where a file is written before it gets its name.
+func (m *mender) temporary(path string) string {
+	return m.fs.PathJoin(m.root, guardDir, "new."+m.fs.PathBase(path))
 }
 
 // guardCategory names writes of guards in the statistics of the file system.
