@@ -226,6 +226,22 @@ func (w *world) contain(c accounts.Containment) int {
 	return w.desk.EndFallen(addr(w.t, alice))
 }
 
+// listed waits until so many sessions are there.
+func (w *world) listed(want int) {
+	w.t.Helper()
+	n := 0
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		n = 0
+		for range w.desk.Sessions() {
+			n++
+		}
+		if n == want {
+			return
+		}
+	}
+	w.t.Fatalf("%d sessions are there, want %d", n, want)
+}
+
 // line is a client that speaks by lines.
 type line struct {
 	t    *testing.T
