@@ -22,7 +22,7 @@ const (
 
 // claimDue claims what is due and has room, and returns when to look again.
 func (d *Dispatch) claimDue(ctx context.Context) time.Duration {
-	now := d.Now()
+	now := d.Passed()
 	room := d.room()
 	if room == 0 {
 		return d.bounds().Idle // finishing work wakes us
@@ -149,7 +149,7 @@ func (d *Dispatch) room() int {
 
 // postpone gives a claim back untried.
 func (d *Dispatch) postpone(c spool.Claim, wait time.Duration, facts ...fact.Fact) {
-	err := d.Queue.Postpone(d.durable(), c.Token, d.Now().Add(wait), fact.EncodeAll(facts...))
+	err := d.Queue.Postpone(d.durable(), c.Token, d.Passed().Add(wait), fact.EncodeAll(facts...))
 	switch {
 	case err == nil:
 	case errors.Is(err, spool.ErrStale):

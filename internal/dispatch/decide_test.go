@@ -172,7 +172,7 @@ func TestWhatBecomesOfOutcomes(t *testing.T) {
 			p := sched.Default()
 			p.Warn = 4 * time.Hour
 			d.Adjust(p, DefaultLimits())
-			e := spool.Entry{Account: row.account, Forward: row.forward, Received: noon.Add(-row.age), Warned: row.warned, Recipients: row.before}
+			e := spool.Entry{Account: row.account, Forward: row.forward, Received: noon.Add(-row.age), Since: noon.Add(-row.age), Warned: row.warned, Recipients: row.before}
 			e.Envelope.From = mail.NullPath()
 			if !row.from.IsZero() {
 				e.Envelope.From = mail.PathOf(row.from)

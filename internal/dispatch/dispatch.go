@@ -50,6 +50,7 @@ type Queue interface {
 	AccountHeld(account mail.Address) (reason string, held bool)
 	Get(ctx context.Context, id mail.ID) (spool.Entry, error)
 	Redirect(ctx context.Context, e spool.Entry, to spool.Spawned, now time.Time, facts [][]byte) error
+	Shown(t time.Time) time.Time
 	OpenBody(ctx context.Context, id mail.ID) (io.ReadCloser, error)
 	NewBody(ctx context.Context) (*spool.Body, error)
 	Watch() <-chan struct{}
@@ -143,6 +144,9 @@ type Options struct {
 	Low    func(octets int64) bool
 	Limits Limits
 	Now    func() time.Time
+	// Passed is the time by which messages wait and are given up, whatever the clock was set to: that of the
+	// queue; nil: Now.
+	Passed func() time.Time
 	Rand   io.Reader
 	Logger *slog.Logger
 }
@@ -172,6 +176,9 @@ func New(o Options) *Dispatch {
 	d := &Dispatch{
 		Options: o, wake: make(chan struct{}, 1), runs: map[*run]struct{}{}, dests: map[destKey]*destination{}, failing: map[string]int{},
 		ctx: context.Background(), stopping: make(chan struct{}), closed: true,
+	}
+	if d.Passed == nil {
+		d.Passed = d.Now
 	}
 	d.Adjust(o.Policy, o.Limits)
 	return d
@@ -275,7 +282,7 @@ func (d *Dispatch) keepLeases(done <-chan struct{}) {
 		}
 		for _, r := range d.underWay() {
 			// A claim that has ended is noticed before its delivery, and at its end.
-			_ = d.Queue.Extend(r.claim.Token, d.bounds().Lease, d.Now())
+			_ = d.Queue.Extend(r.claim.Token, d.bounds().Lease, d.Passed())
 		}
 	}
 }

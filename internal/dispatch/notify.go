@@ -142,7 +142,7 @@ func (d *Dispatch) notification(c spool.Claim, reports []report, boxes letter.Ju
 		return spool.Spawned{}, fact.Fact{}, err
 	}
 	n := notice{
-		host: d.Hostname, id: id, to: to, entry: e, reports: reports, at: now, until: e.Received.Add(d.set.Load().policy.Expire), limits: *d.bounds(),
+		host: d.Hostname, id: id, to: to, entry: e, reports: reports, at: now, until: d.Queue.Shown(e.Since.Add(d.set.Load().policy.Expire)), limits: *d.bounds(),
 	}
 	if d.low(e.Size) {
 		n.limits.ReturnedMessage = 0 // its header section must do

@@ -53,7 +53,7 @@ func (d *Dispatch) settle(r *run) {
 	default:
 		d.answered(r.claim, a) // what expires below nobody has said
 		// What was cut is not among the outcomes: it can't expire by that.
-		if d.set.Load().policy.Expired(e.Received, d.Now()) {
+		if d.set.Load().policy.Expired(e.Since, d.Passed()) {
 			a.outcomes = expire(a.outcomes)
 		}
 		c := d.judge(e, a, len(a.outcomes) < len(r.pending))
@@ -84,7 +84,7 @@ func (d *Dispatch) judge(e spool.Entry, a attempt, more bool) conclusion {
 	c := conclusion{attempt: a, alarms: d.countFailures(e, a)}
 	fail := slices.IndexFunc(a.outcomes, mail.Outcome.Failed)
 	if to, ok := addressee(e); ok {
-		late := !e.Warned && e.Forward == spool.ForwardNone && d.set.Load().policy.Late(e.Received, d.Now())
+		late := !e.Warned && e.Forward == spool.ForwardNone && d.set.Load().policy.Late(e.Since, d.Passed())
 		c.reports, c.to = wanted(a.states, a.outcomes, late), d.verified(e, to)
 	}
 	untold := slices.ContainsFunc(c.reports, report.failed) && !c.reachable()
@@ -182,7 +182,7 @@ func (d *Dispatch) record(r *run, c conclusion) error {
 func (d *Dispatch) recordWithout(r *run, c conclusion, rule string) error {
 	c.attempt = c.stay(rule)
 	if len(c.outcomes) == 0 {
-		return d.Queue.Postpone(d.durable(), r.claim.Token, d.Now().Add(d.bounds().Crowded), nil)
+		return d.Queue.Postpone(d.durable(), r.claim.Token, d.Passed().Add(d.bounds().Crowded), nil)
 	}
 	return d.recordWith(r, c, leaving{})
 }
@@ -195,9 +195,9 @@ func (d *Dispatch) recordWith(r *run, c conclusion, l leaving) error {
 	final.Facts = append(final.Facts, fact.EncodeAll(d.stayFacts(e, c.attempt)...)...)
 	final.Facts = append(final.Facts, fact.EncodeAll(c.alarms...)...)
 	if r.plan.more {
-		final.Next = d.Now()
+		final.Next = d.Passed()
 	} else if r.wait > 0 && !slices.ContainsFunc(c.outcomes, mail.Outcome.Deferred) {
-		final.Next = d.Now().Add(r.wait) // nobody is left but who waits for a budget
+		final.Next = d.Passed().Add(r.wait) // nobody is left but who waits for a budget
 	}
 	if c.untold != "" {
 		final.Untold = true
@@ -277,7 +277,7 @@ func (d *Dispatch) outcomeFacts(c spool.Claim, at attempt) [][]byte {
 			o.Evidence = append(o.Evidence, fact.Pair{Name: fact.EvidenceReturnPath, Value: at.sender.String()})
 		}
 		if o.Rule == fact.RuleDeferred {
-			o.Note = "next try " + e.NextTry.UTC().Format(time.RFC3339)
+			o.Note = "next try " + d.Queue.Shown(e.NextTry).UTC().Format(time.RFC3339)
 		}
 		facts = append(facts, fact.EncodeAll(o.Fact())...)
 	}

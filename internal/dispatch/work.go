@@ -255,7 +255,7 @@ func (d *Dispatch) mustHalt(r *run) halt {
 	switch {
 	case d.stopped():
 		return haltStopping
-	case d.Queue.Extend(r.claim.Token, d.bounds().Lease, d.Now()) != nil:
+	case d.Queue.Extend(r.claim.Token, d.bounds().Lease, d.Passed()) != nil:
 		return haltStale
 	case !d.maySend(r):
 		return haltSuspended

@@ -55,6 +55,7 @@ type Queue interface {
 	Retry(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
 	Remove(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
 	OpenBody(ctx context.Context, id mail.ID) (io.ReadCloser, error)
+	Shown(t time.Time) time.Time
 	Holding(account mail.Address, reason string) store.Planner
 	Vacating(account mail.Address) store.Planner
 	ReleaseAccount(ctx context.Context, account mail.Address, facts ...[]byte) error

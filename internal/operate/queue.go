@@ -192,7 +192,7 @@ func (op *Operator) filter(s Select) (f spool.Filter, err error) {
 func (op *Operator) message(e spool.Entry) Message {
 	m := Message{
 		ID: e.ID.String(), State: StateWaiting, Received: e.Received, Sender: e.Envelope.From.String(), Account: e.Account.String(),
-		MessageID: e.MessageID, Size: e.Size, Attempts: e.Attempts, NextTry: e.NextTry,
+		MessageID: e.MessageID, Size: e.Size, Attempts: e.Attempts, NextTry: op.o.Queue.Shown(e.NextTry),
 		Forward: e.Forward != spool.ForwardNone, Warned: e.Warned, Junk: e.Junk, Recipients: []Recipient{},
 	}
 	reason, accountHeld := op.o.Queue.AccountHeld(e.Account)

@@ -32,7 +32,7 @@ type claim struct {
 const reasonGrant = "grant does not verify"
 
 // Claim takes the entry for one attempt by owner, which ends with Settle,
-// Postpone, HoldClaimed, or ttl after now. The attempt and the next try are
+// Postpone, HoldClaimed, or ttl after now, which is by Options.Passed. The attempt and the next try are
 // recorded before Claim returns, lazily: a crash may repeat them.
 //
 // Errors: ErrClaimed, ErrHeld, ErrNotFound, ErrFull (too many claims),
@@ -81,7 +81,7 @@ func (s *Spool) fullOfClaims() bool {
 	if len(s.claims) < s.limits.Load().Claims {
 		return false
 	}
-	now := s.now()
+	now := s.passed()
 	for id, c := range s.claims {
 		if !c.expires.After(now) {
 			delete(s.claims, id)

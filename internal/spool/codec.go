@@ -5,14 +5,23 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
+	"time"
 
 	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 )
 
-// recordVersion is the first octet of every record. A record ends with the
-// CRC-32C of all before it.
-const recordVersion = 1
+// The first octet of a record. A record ends with the CRC-32C of all before it.
+const (
+	recordVersion = 1
+	// recordApart is a record that says by the time that passes when its message came, too: the
+	// clock had been set before.
+	recordApart = 2
+)
+
+// apart is from which difference on the clock and the time that passes are not taken for one: they drift
+// by less.
+const apart = time.Minute
 
 // The flags of a record.
 const (
@@ -47,14 +56,22 @@ const (
 )
 
 // appendEntry writes e. decodeEntry reads it back exactly, but for times, which
-// come back in UTC, and texts of remotes, which are cut to their bounds.
+// come back in UTC, Since, which comes back as Received where the two were never apart, and texts of
+// remotes, which are cut to their bounds.
 func appendEntry(b []byte, e *Entry) []byte {
 	start := len(b)
 	b = slices.Grow(b, usualRecord+len(e.Prefix)+len(e.grant)+len(e.MessageID)+usualRecipient*(len(e.Envelope.To)+len(e.Recipients)))
-	b = append(b, recordVersion, entryFlags(e), byte(e.place))
+	version, isApart := byte(recordVersion), e.Since.Sub(e.Received).Abs() >= apart
+	if isApart {
+		version = recordApart
+	}
+	b = append(b, version, entryFlags(e), byte(e.place))
 	b = append(b, e.ID.Bytes()...)
 	b = codec.AppendTime(b, e.Received)
 	b = codec.AppendTime(b, e.NextTry)
+	if isApart {
+		b = codec.AppendTime(b, e.Since)
+	}
 	b = binary.AppendUvarint(b, uint64(e.Size))
 	b = append(b, e.SHA256[:]...)
 	b = binary.AppendUvarint(b, uint64(e.Attempts))
@@ -164,14 +181,14 @@ func appendState(b []byte, at int, r *RecipientState) []byte {
 // ErrDamaged.
 func decodeEntry(id mail.ID, record []byte) (*Entry, error) {
 	at := len(record) - crc32.Size
-	if at < 1 || record[0] != recordVersion {
+	if at < 1 || record[0] != recordVersion && record[0] != recordApart {
 		return nil, fmt.Errorf("%w: entry %s: no record of a known version", ErrDamaged, id)
 	}
 	if crc32.Checksum(record[:at], crc32.MakeTable(crc32.Castagnoli)) != binary.BigEndian.Uint32(record[at:]) {
 		return nil, fmt.Errorf("%w: entry %s: the checksum does not match", ErrDamaged, id)
 	}
 	r := reader{codec.NewReader(record[1:at])}
-	e := r.entry()
+	e := r.entry(record[0] == recordApart)
 	switch {
 	case !r.Done():
 		return nil, fmt.Errorf("%w: entry %s: the record does not parse", ErrDamaged, id)
@@ -181,7 +198,7 @@ func decodeEntry(id mail.ID, record []byte) (*Entry, error) {
 	return e, nil
 }
 
-func (r *reader) entry() *Entry {
+func (r *reader) entry(isApart bool) *Entry {
 	e := &Entry{}
 	flags := r.Octet()
 	e.leased = flags&flagLeased != 0
@@ -201,6 +218,10 @@ func (r *reader) entry() *Entry {
 	r.Require(flags&^flagsKnown == 0 && e.place >= placeDue && e.place <= placeParked)
 	e.ID = r.id()
 	e.Received, e.NextTry = r.Time(), r.Time()
+	if e.Since = e.Received; isApart {
+		e.Since = r.Time()
+		r.Require(e.Since.Sub(e.Received).Abs() >= apart) // one record for one entry
+	}
 	e.Size = int64(r.Number(1 << 62))
 	copy(e.SHA256[:], r.Take(len(e.SHA256)))
 	e.Attempts = int(r.Number(1 << 31))

@@ -31,6 +31,11 @@ func genEntry(t *rapid.T) *Entry {
 		Warned:    rapid.Bool().Draw(t, "warned"),
 		Forward:   Forward(rapid.IntRange(0, 2).Draw(t, "forward")),
 	}
+	e.Since = e.Received
+	if !e.Received.IsZero() && rapid.Bool().Draw(t, "apart") {
+		by := time.Duration(rapid.Int64Range(int64(apart), int64(10*365*24*time.Hour)).Draw(t, "by"))
+		e.Since = e.Received.Add(by)
+	}
 	copy(e.SHA256[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "hash"))
 	if p := rapid.SliceOfN(rapid.Byte(), 0, 60).Draw(t, "prefix"); len(p) > 0 {
 		e.Prefix = p
@@ -222,7 +227,7 @@ func BenchmarkEncodeManyRecipients(b *testing.B) {
 func FuzzDecodeEntry(f *testing.F) {
 	id := mustID(f, 7)
 	r := mail.Recipient{Address: mustAddress(f, "a@far.test"), Notify: mail.NotifyFailure, ORcpt: mail.ORcpt{Type: "rfc822", Address: "a@far.test"}}
-	e := &Entry{ID: id, place: placeDue, Size: 5, Received: time.Unix(1, 0).UTC(), Prefix: []byte("Received: x\r\n"), Envelope: mail.Envelope{From: mail.NullPath(), To: []mail.Recipient{r}}}
+	e := &Entry{ID: id, place: placeDue, Size: 5, Received: time.Unix(1, 0).UTC(), Since: time.Unix(1, 0).UTC(), Prefix: []byte("Received: x\r\n"), Envelope: mail.Envelope{From: mail.NullPath(), To: []mail.Recipient{r}}}
 	f.Add(body(appendEntry(nil, e)))
 	e.Recipients = []RecipientState{{Delivery: Delivery{Recipient: r, Kind: KindOutbound}, State: StatePending, Last: mail.R(451, "4.7.1", "later")}}
 	e.grant, e.file, e.leased, e.Warned, e.Forward = []byte("grant"), "0123", true, true, ForwardKept
@@ -234,7 +239,7 @@ func FuzzDecodeEntry(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0xff}, 80))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := reader{codec.NewReader(b)}
-		e := r.entry()
+		e := r.entry(len(b)%2 == 1)
 		if !r.Done() {
 			return
 		}

@@ -9,7 +9,7 @@ import (
 )
 
 // Due returns up to limit entries whose next try has come and which nobody
-// claims, earliest first.
+// claims, earliest first. now is by Options.Passed.
 func (s *Spool) Due(ctx context.Context, now time.Time, limit int) ([]DueEntry, error) {
 	s.settleDoubts(ctx)
 	var due []DueEntry
@@ -22,11 +22,11 @@ func (s *Spool) Due(ctx context.Context, now time.Time, limit int) ([]DueEntry, 
 	return due, err
 }
 
-// NextDue returns a time before which nothing becomes due of what is scheduled
+// NextDue returns a time, by Options.Passed, before which nothing becomes due of what is scheduled
 // now, and false when nothing is scheduled. It may be early, when the next entry
 // is claimed; it is never late.
 func (s *Spool) NextDue(ctx context.Context) (time.Time, bool, error) {
-	now := s.now()
+	now := s.passed()
 	var next time.Time
 	found, err := s.search(ctx, time.Unix(0, math.MaxInt64), func(d DueEntry) bool {
 		if s.busy(d.ID, now) && !d.NextTry.After(now) {

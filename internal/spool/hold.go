@@ -158,7 +158,7 @@ func (s *Spool) Hold(ctx context.Context, f Filter, reason string, facts [][]byt
 // Release ends the hold of the chosen entries; they are due at once, unless their
 // account is held. Who failed without anybody being told is tried again.
 func (s *Spool) Release(ctx context.Context, f Filter, facts [][]byte) (int, error) {
-	now := s.now()
+	now := s.passed()
 	return s.change(ctx, f, facts, func(e *Entry) verdict {
 		if e.place != placeHeld {
 			return keep
@@ -176,7 +176,7 @@ func (s *Spool) Release(ctx context.Context, f Filter, facts [][]byte) (int, err
 
 // Retry makes the chosen entries due at once. Held ones stay held.
 func (s *Spool) Retry(ctx context.Context, f Filter, facts [][]byte) (int, error) {
-	now := s.now()
+	now := s.passed()
 	return s.change(ctx, f, facts, func(e *Entry) verdict {
 		if e.place != placeDue {
 			return keep
@@ -239,7 +239,7 @@ func (s *Spool) unpark(ctx context.Context, r store.Range) (int, error) {
 		if err != nil || last == nil {
 			return total, err
 		}
-		now := s.now()
+		now := s.passed()
 		n, err := s.change(ctx, Filter{IDs: ids}, nil, func(e *Entry) verdict {
 			if e.place != placeParked {
 				return keep

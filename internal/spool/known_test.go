@@ -18,6 +18,7 @@ func TestKnownEntries(t *testing.T) {
 	}{
 		{"an entry with everything", knownFull, fullEntry(t)},
 		{"a stranger's", knownPlain, plainEntry(t)},
+		{"one that came once the clock had been set", knownApart, apartEntry(t)},
 	} {
 		if got := hex.EncodeToString(appendEntry(nil, c.entry)); got != c.stored {
 			t.Errorf("%s is stored as\n%s", c.what, got)
@@ -96,7 +97,7 @@ func fullEntry(t *testing.T) *Entry {
 	bob := mail.Recipient{Address: knownAddress(t, "bob+x@local.test"), Notify: mail.NotifyNever, ORcpt: mail.ORcpt{Type: "rfc822", Address: "bob+2Bx@local.test"}}
 	far := mail.Recipient{Address: knownAddress(t, "v@remote.test")}
 	e := &Entry{
-		ID: knownID(t), Account: alice, MessageID: "<1@local.test>", Prefix: []byte("Received: x\r\n"), Received: at, Size: 1001, Attempts: 3,
+		ID: knownID(t), Account: alice, MessageID: "<1@local.test>", Prefix: []byte("Received: x\r\n"), Received: at, Since: at, Size: 1001, Attempts: 3,
 		NextTry: time.Date(2026, 4, 5, 6, 7, 8, 0, time.UTC), Held: "its end", HeldAt: at.Add(time.Hour), Junk: true, Forward: ForwardKept, Warned: true,
 		grant: []byte{1, 2, 3}, file: "0123456789abcdef", place: placeHeld, leased: true, settled: 77,
 		Envelope: mail.Envelope{
@@ -119,13 +120,21 @@ func plainEntry(t *testing.T) *Entry {
 	bob := mail.Recipient{Address: knownAddress(t, "bob@local.test")}
 	at := time.Date(2026, 4, 5, 6, 7, 8, 9, time.UTC)
 	return &Entry{
-		ID: knownID(t), Received: at, NextTry: at, Size: 5, place: placeDue,
+		ID: knownID(t), Received: at, Since: at, NextTry: at, Size: 5, place: placeDue,
 		Envelope:   mail.Envelope{From: mail.NullPath(), To: []mail.Recipient{bob}},
 		Recipients: []RecipientState{{Delivery: Delivery{Recipient: bob, Kind: KindLocal, Mailbox: bob.Address}, State: StatePending}},
 	}
 }
 
+// apartEntry came ten years later by the clock than by the time that passed.
+func apartEntry(t *testing.T) *Entry {
+	e := plainEntry(t)
+	e.Received = e.Received.AddDate(10, 0, 0)
+	return e
+}
+
 const (
+	knownApart = "0200010102030405060708090a0b0c0d0e0f92e0a386b2b9d7843a92e0cbc182bab0a33192e0cbc182bab0a331050000000000000000000000000000000000000000000000000000000000000000000000000000000000023c3e00000000010e626f62406c6f63616c2e74657374000000010101010e626f62406c6f63616c2e74657374000000000000000081786bf6"
 	knownFull  = "017f020102030405060708090a0b0c0d0e0f92e0cbc182bab0a33180e0cbc182bab0a331e907000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f034d0769747320656e6492e090cdc88bb2a33110616c696365406c6f63616c2e746573740e3c31406c6f63616c2e746573743e0d52656365697665643a20780d0a030102031030313233343536373839616263646566123c616c696365406c6f63616c2e746573743e0102026531e7070210626f622b78406c6f63616c2e74657374010672666338323212626f622b324278406c6f63616c2e746573740d764072656d6f74652e74657374000000030101020e626f62406c6f63616c2e746573740178fa01020105026f6b92e0cbc182bab0a33104686572650202010000c3030407010b6c617465720a7374696c6c92e0cbc182bab0a331116d78205b3139322e302e322e315d3a32350010676f6e654072656d6f74652e7465737400000002040000a6040501010377686f92e0cbc182bab0a3310078942a6e"
 	knownPlain = "0100010102030405060708090a0b0c0d0e0f92e0cbc182bab0a33192e0cbc182bab0a331050000000000000000000000000000000000000000000000000000000000000000000000000000000000023c3e00000000010e626f62406c6f63616c2e74657374000000010101010e626f62406c6f63616c2e746573740000000000000000580b0c70"
 )

@@ -27,7 +27,7 @@ func (s *Spool) Put(ctx context.Context, m Message, body *Body, facts [][]byte) 
 	if body == nil {
 		return Claim{}, fmt.Errorf("%w: no body", ErrInvalid)
 	}
-	now := s.now()
+	now, passed := s.now(), s.passed()
 	e, err := s.newEntry(m, body, now)
 	if err != nil {
 		_ = body.Abort()
@@ -38,9 +38,9 @@ func (s *Spool) Put(ctx context.Context, m Message, body *Body, facts [][]byte) 
 		hold(e, m.Hold, now)
 	}
 	if claimed {
-		e.Attempts, e.leased, e.NextTry = 1, true, wall(s.policy.Load().Next(m.ID, 1, now))
+		e.Attempts, e.leased, e.NextTry = 1, true, wall(s.policy.Load().Next(m.ID, 1, passed))
 	}
-	c, isNew, err := s.reserve(e, now)
+	c, isNew, err := s.reserve(e, passed)
 	if err != nil {
 		_ = body.Abort()
 		return Claim{}, err
@@ -52,7 +52,7 @@ func (s *Spool) Put(ctx context.Context, m Message, body *Body, facts [][]byte) 
 		return Claim{}, err
 	}
 	body.taken = true
-	if _, held := s.AccountHeld(m.Account); held || !claimed { // held while this was committed: set aside when its turn comes // held while this was committed: set aside when its turn comes
+	if _, held := s.AccountHeld(m.Account); held || !claimed { // held while this was committed: set aside when its turn comes
 		s.drop(c)
 		s.mu.Lock()
 		s.fresh.entered(e.ID)
@@ -70,9 +70,10 @@ func (s *Spool) newEntry(m Message, body *Body, now time.Time) (*Entry, error) {
 	if err := body.finish(); err != nil {
 		return nil, err
 	}
+	passed := wall(s.passed())
 	e := &Entry{
 		ID: m.ID, Envelope: m.Envelope, Account: m.Account, MessageID: cut(m.MessageID, maxReplyText),
-		Prefix: m.Prefix, Received: wall(now), Size: body.size, SHA256: body.sum, NextTry: wall(now),
+		Prefix: m.Prefix, Received: wall(now), Since: passed, Size: body.size, SHA256: body.sum, NextTry: passed,
 		Junk: m.Junk, Forward: m.Forward,
 		grant: m.Grant.Seal(s.key), file: body.name, place: placeDue,
 	}
@@ -126,7 +127,7 @@ func judgeDelivery(m Message, d Delivery) error {
 // reserve counts e in, unless a limit or a hold speaks against it, and registers the claim of its first attempt: between
 // the commit and the return of Put, nobody else whose command makes the message due gets one. isNew: the store has no
 // entry of this ID.
-func (s *Spool) reserve(e *Entry, now time.Time) (c *claim, isNew bool, err error) {
+func (s *Spool) reserve(e *Entry, passed time.Time) (c *claim, isNew bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.claims[e.ID] != nil || s.doubts[e.ID] != nil || s.fresh.ids[e.ID] {
@@ -139,7 +140,7 @@ func (s *Spool) reserve(e *Entry, now time.Time) (c *claim, isNew bool, err erro
 		return nil, false, fmt.Errorf("%w: %d deliveries under way", ErrFull, len(s.claims))
 	}
 	s.counts.add(e, 1)
-	c = &claim{token: s.nextToken(e.ID), expires: now.Add(s.limits.Load().ClaimTime)}
+	c = &claim{token: s.nextToken(e.ID), expires: passed.Add(s.limits.Load().ClaimTime)}
 	s.claims[e.ID] = c
 	return c, s.fresh.enters(e.ID), nil
 }

@@ -164,7 +164,7 @@ func (u *interrupted) note(k []byte) {
 // resume makes due the entries whose attempt was interrupted. The attempt was
 // counted before it began, so that a crash cannot make attempts free.
 func (s *Spool) resume(ctx context.Context, r *Report, under interrupted) error {
-	now := s.now()
+	now := s.passed()
 	for ids := range slices.Chunk(under.ids, s.limits.Load().Batch) {
 		if err := s.restart(ctx, r, ids, now); err != nil {
 			return err

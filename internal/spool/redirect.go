@@ -28,7 +28,7 @@ func (s *Spool) Redirect(ctx context.Context, e Entry, to Spawned, now time.Time
 		return err
 	case !bytes.Equal(appendEntry(nil, current), appendEntry(nil, &e)):
 		return fmt.Errorf("%w: %s was changed meanwhile", ErrStale, e.ID)
-	case s.underWay(e, now):
+	case s.underWay(e):
 		return fmt.Errorf("%w: %s is being tried", ErrClaimed, e.ID)
 	}
 	ms, err := s.insertions(spawn)
@@ -57,9 +57,9 @@ func (s *Spool) Redirect(ctx context.Context, e Entry, to Spawned, now time.Time
 }
 
 // underWay reports whether a live claim is on the entry.
-func (s *Spool) underWay(e Entry, now time.Time) bool {
+func (s *Spool) underWay(e Entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.claims[e.ID]
-	return c != nil && c.expires.After(now)
+	return c != nil && c.expires.After(s.passed())
 }

@@ -269,7 +269,7 @@ func (s *Spool) vanished(c *claim, outcomes []mail.Outcome, err error) (Settled,
 }
 
 // Postpone ends a claim untried: the attempt does not count, and the entry is due
-// at until.
+// at until, which is by Options.Passed.
 func (s *Spool) Postpone(ctx context.Context, t Token, until time.Time, facts [][]byte) error {
 	return s.endClaim(ctx, t, facts, store.Lazy, func(e *Entry) {
 		e.Attempts = max(e.Attempts-1, 0)
@@ -315,7 +315,7 @@ func (s *Spool) endClaim(ctx context.Context, t Token, facts [][]byte, d store.D
 	return fmt.Errorf("%w: entry %s changes too often", ErrUnavailable, t.ID)
 }
 
-// Extend lets a claim live until now plus ttl: for an attempt that takes long.
+// Extend lets a claim live until now, which is by Options.Passed, plus ttl: for an attempt that takes long.
 func (s *Spool) Extend(t Token, ttl time.Duration, now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -33,6 +33,7 @@ type Spool struct {
 	policy atomic.Pointer[sched.Policy]
 	limits atomic.Pointer[Limits]
 	now    func() time.Time
+	passed func() time.Time
 	paused bool // nobody delivers
 	log    *slog.Logger
 	damage damage.Note
@@ -168,9 +169,20 @@ func newSpool(st store.Store, o Options) (*Spool, error) {
 		inserted: math.MaxInt64,
 		doubtAt:  math.MaxInt64,
 	}
+	if s.passed = o.Passed; s.passed == nil {
+		s.passed = o.Now
+	}
 	s.policy.Store(&o.Policy)
 	s.limits.Store(&l)
 	return s, nil
+}
+
+// Shown returns what the clock will show, to a second, when a time of the schedule has come, if nobody sets it until then.
+func (s *Spool) Shown(t time.Time) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.Add(s.now().Sub(s.passed()).Round(time.Second))
 }
 
 // Adjust replaces the schedule of tries and the limits, for what happens from now

@@ -49,6 +49,8 @@ type Options struct {
 	// Paused says that nobody delivers: Put records no attempt, and what it stores is due at once.
 	Paused bool
 	Now    func() time.Time
+	// Passed is the time by which messages wait, grow old and are claimed, whatever the clock was set to; nil: Now.
+	Passed func() time.Time
 	Logger *slog.Logger
 	// Damage is told of what goes into quarantine; nil: the log is.
 	Damage damage.Note
@@ -157,12 +159,13 @@ type Entry struct {
 	Account    mail.Address // where the record names none, that of a Grant that verifies
 	MessageID  string
 	Prefix     []byte
-	Received   time.Time
-	Size       int64 // octets of the body, without the Prefix
+	Received   time.Time // by the clock
+	Since      time.Time // the same moment, by Options.Passed
+	Size       int64     // octets of the body, without the Prefix
 	SHA256     [32]byte
 	Attempts   int
-	NextTry    time.Time
-	Held       string // why it is held; "" when it is not held by itself
+	NextTry    time.Time // by Options.Passed; Shown says what the clock will show then
+	Held       string    // why it is held; "" when it is not held by itself
 	HeldAt     time.Time
 	Junk       bool // mailboxes of ours keep it apart from other mail
 	Forward    Forward
@@ -231,7 +234,7 @@ func (c Claim) Account() mail.Address {
 // DueEntry is an entry whose next try has come.
 type DueEntry struct {
 	ID      mail.ID
-	NextTry time.Time
+	NextTry time.Time // by Options.Passed
 }
 
 // Final is what Settle commits in one act with the outcomes.
@@ -240,7 +243,7 @@ type Final struct {
 	Spawn  []Spawned // at most Limits.Spawned
 	Warned bool      // the sender is told of the delay now, and need not be again
 	Kept   bool      // the mailbox gets a copy now of what was sent on without one
-	Next   time.Time // when what is left is tried again; zero: when Claim recorded
+	Next   time.Time // when what is left is tried again, by Options.Passed; zero: when Claim recorded
 	Untold bool      // of what fails now nobody may be told
 	Hold   string    // why the entry is held from now on; "" if it is not
 }
@@ -252,7 +255,7 @@ type Settled struct {
 	Failed    int // also those of whom nobody is told
 	Deferred  int
 	Done      bool      // there is nothing left to do or to decide; the entry is gone
-	NextTry   time.Time // of what was deferred; zero when Done
+	NextTry   time.Time // of what was deferred, by Options.Passed; zero when Done
 }
 
 // Stats are the queue's counts.

@@ -1,11 +1,12 @@
-// Package clock tells budgets how much time has passed, whatever the clock was set to. It
+// Package clock tells budgets and the queue how much time has passed, whatever the clock was set to. It
 // promises that
 //
 //   - while the machine runs, no more and no less time passes than did, also over restarts of
 //     the program and while the machine sleeps: a clock that is set ahead gives nothing anew,
 //     and one that is set back takes nothing for longer;
 //   - over a restart of the machine as much time passes as the clock says between the last note
-//     and the start, and none where it was set back: a day without the server counts as a day;
+//     and the start, a day at most, and none where it was set back: a day without the server counts as a
+//     day, and a clock that comes up years ahead makes nothing in the queue old;
 //   - time never goes back.
 //
 // What it tells is a time as the clock would show it had nobody set it since the first start. It
@@ -57,12 +58,16 @@ type mark struct {
 
 // at returns the time that a reading is, by what was known at the mark.
 func (m mark) at(r Reading) time.Time {
-	passed := r.Wall.Sub(m.read.Wall)
+	passed := min(r.Wall.Sub(m.read.Wall), OffMost+r.Since)
 	if r.Boot == m.read.Boot && r.Since >= m.read.Since {
 		passed = r.Since - m.read.Since
 	}
 	return m.told.Add(max(passed, 0))
 }
+
+// OffMost is how much time passes at most while the machine is off. Budgets are new after as much, and what
+// waits in the queue longer than that is tried for as long as it had left.
+const OffMost = 24 * time.Hour
 
 // keepEvery is how often is noted what time it is.
 const keepEvery = time.Minute
@@ -92,7 +97,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Clock, error) {
 	}
 	told := before.at(r)
 	if off := r.Wall.Sub(told) - before.read.Wall.Sub(before.told); off.Abs() >= sets {
-		o.Logger.Warn("the clock was set; budgets go on by the time that passed", "by", off.Round(time.Second))
+		o.Logger.Warn("the clock was set, or this machine was off for long; budgets and the queue go on by the time that passed", "by", off.Round(time.Second))
 	}
 	c.base = mark{r, told}
 	return c, c.Keep(ctx)

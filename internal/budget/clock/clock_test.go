@@ -92,6 +92,10 @@ func TestWhatPasses(t *testing.T) {
 			m.wall = m.wall.Add(-48 * time.Hour)
 			c = m.open(t, st)
 			is("set back while the machine was off")
+			m.reboot(10 * year)
+			c = m.open(t, st)
+			want = want.Add(OffMost + time.Minute)
+			is("ten years ahead after a time without the machine")
 		})
 	}
 }

@@ -167,7 +167,7 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys.
 	}
 	var found spool.Report
 	f.Spool, found, err = spool.Open(ctx, f.Store, spool.Options{
-		Key: k.Grant, Policy: bounds.Retry(cfg), Limits: bounds.Spool(cfg), Paused: o.Paused, Now: o.Now, Logger: o.Logger, Damage: f.noting(o.Logger),
+		Key: k.Grant, Policy: bounds.Retry(cfg), Limits: bounds.Spool(cfg), Paused: o.Paused, Now: o.Now, Passed: f.Clock.Now, Logger: o.Logger, Damage: f.noting(o.Logger),
 	})
 	if err != nil {
 		return err

@@ -58,7 +58,7 @@ func Open(o Options) *Outflow {
 		Hostname:    cfg.Hostname, Queue: o.Data.Spool, Directory: o.Directory, Active: o.Data.Accounts.Active, Holder: o.Data.Accounts.Holder,
 		Local: o.Data.Mailboxes, Route: o.InForce.Route, Behind: o.InForce.Server,
 		Exchangers: o.InForce.Exchanger, Low: o.Data.Disks[0].Low, Policy: bounds.Retry(cfg), Limits: bounds.Dispatch(cfg),
-		Now: o.Now, Rand: o.Rand, Logger: o.Logger,
+		Now: o.Now, Passed: o.Data.Clock.Now, Rand: o.Rand, Logger: o.Logger,
 	})
 	return f
 }
