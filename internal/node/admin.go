@@ -30,7 +30,7 @@ func (n *Node) openOperator(_ context.Context) error {
 		Binding:         n.binding, Findings: d.Findings,
 		Networks:    n.watchers.Networks.Reports,
 		Directories: func() []roll.Report { return n.now().roll.Reports() },
-		Watch:       n.watchers.Watch, SigningKeys: d.Ring, Redirects: n.outflow.Dispatch, Callouts: n.outflow.Callouts,
+		Watch:       n.watchers.Watch, SigningKeys: d.Ring, Redirects: n.outflow.Dispatch, Wake: n.outflow.Wake, Callouts: n.outflow.Callouts,
 		Screen: n.inspection.Screen, Inflow: d.Inflow, Quota: d.Quota,
 	})
 	n.metering.Read(metering.Rooms{

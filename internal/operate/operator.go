@@ -121,6 +121,9 @@ type Options struct {
 	// Sessions are the open ones of accounts, with when they signed in; nil: there are
 	// none.
 	Sessions func() iter.Seq2[time.Time, fact.Session]
+	// Wake has what is retried try to connect, also to next hops that are left alone since they could not be
+	// reached; nil: nobody delivers.
+	Wake func()
 	// Redirects gives queued messages other recipients; nil: nobody does.
 	Redirects Redirector
 	// SigningKeys are the keys that sign mail.

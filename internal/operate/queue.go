@@ -114,9 +114,15 @@ func (op *Operator) QueueRelease(ctx context.Context, by Caller, r QueueChange) 
 	return op.change(ctx, by, r, tellReleased, op.o.Queue.Release)
 }
 
-// QueueRetry makes the chosen messages due now.
+// QueueRetry makes the chosen messages due now, and no next hop is left alone for having been out of reach: who asks
+// knows something.
 func (op *Operator) QueueRetry(ctx context.Context, by Caller, r QueueChange) (QueueChanged, error) {
-	return op.change(ctx, by, r, tellRetried, op.o.Queue.Retry)
+	return op.change(ctx, by, r, tellRetried, func(ctx context.Context, f spool.Filter, facts [][]byte) (int, error) {
+		if op.o.Wake != nil {
+			op.o.Wake()
+		}
+		return op.o.Queue.Retry(ctx, f, facts)
+	})
 }
 
 // QueueRemove removes the chosen messages for good, without telling their senders.

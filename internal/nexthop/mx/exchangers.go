@@ -87,6 +87,13 @@ func (e *Exchangers) Target(a mail.Address) (nexthop.Target, bool) {
 	return e.targets.For(a.Domain()), true
 }
 
+// Wake has what goes to each destination try to connect, also where that failed just now.
+func (e *Exchangers) Wake() {
+	if e != nil && e.targets != nil {
+		e.targets.Wake()
+	}
+}
+
 // Policy returns what a domain demands by MTA-STS; nothing where that is not obeyed.
 func (e *Exchangers) Policy(ctx context.Context, d mail.Domain) mtasts.Found {
 	if e == nil || e.sts == nil {

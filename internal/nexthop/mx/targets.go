@@ -95,6 +95,15 @@ func (t *Targets) Close() error {
 	return nil
 }
 
+// Wake has what goes to each destination try to connect, also where that failed just now.
+func (t *Targets) Wake() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for e := t.order.Front(); e != nil; e = e.Next() {
+		e.Value.(*entry).pool.Wake()
+	}
+}
+
 // target is the deliver.Target of one destination.
 type target struct {
 	t  *Targets

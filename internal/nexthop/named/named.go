@@ -170,6 +170,13 @@ func (t *Target) Close() error {
 	return nil
 }
 
+// Wake has what goes to the next hop try to connect, also where that failed just now.
+func (t *Target) Wake() {
+	for _, p := range t.pools() {
+		p.Wake()
+	}
+}
+
 func (t *Target) pools() []*pool.Pool {
 	if t.questions == nil {
 		return []*pool.Pool{t.deliveries}

@@ -100,6 +100,13 @@ func (s *Set[K]) make(p Place, former *Target) (*Target, error) {
 	return newTarget(p, s.o.Means, a)
 }
 
+// Wake has what goes to each next hop try to connect, also where that failed just now.
+func (s *Set[K]) Wake() {
+	for _, t := range s.all() {
+		t.Wake()
+	}
+}
+
 func (s *Set[K]) all() map[K]*Target {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -31,6 +31,7 @@ type connections struct {
 	waiting []chan struct{} // those who stand in line, first come first served
 	idle    []*connection   // the one used last at the end
 	until   time.Time       // when the next hop may be tried again
+	woken   time.Time       // what began before and failed is no reason to rest
 	why     Failure         // why not before
 	closed  bool
 }
@@ -183,12 +184,21 @@ func (p *connections) learn(err error, room int) {
 }
 
 // failed notes that no connection could be made, and that it took so long to find
-// out. For as long again, up to Limits.Rest, nobody else shall wait for the same.
+// out. For as long again, up to Limits.Rest, nobody else shall wait for the same, unless wake came meanwhile.
 func (p *connections) failed(why Failure, now time.Time, took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.width = max(p.width/2, 1)
-	p.why, p.until = why, now.Add(min(took, p.limits.Rest))
+	if p.why = why; !now.Add(-took).Before(p.woken) {
+		p.until = now.Add(min(took, p.limits.Rest))
+	}
+}
+
+// wake ends the rest of a next hop; what is being tried now and fails begins none.
+func (p *connections) wake(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.until, p.woken = time.Time{}, now
 }
 
 // resting reports why the next hop is left alone at the moment.

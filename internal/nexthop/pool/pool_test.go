@@ -83,6 +83,38 @@ func TestFailuresToConnect(t *testing.T) {
 	}
 }
 
+// Who says that the next hop can be reached again has it tried at once, also where it is being tried in vain just now.
+func TestARestIsEndedByWake(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	opens := 0
+	var during func()
+	h := unreachable(t, &now, func() Failure {
+		opens++
+		during()
+		now = now.Add(time.Second)
+		return Failure{Reply: mail.R(451, "4.4.1", "no"), Remote: "mx.x.test"}
+	})
+	for i, row := range []struct {
+		before, during func()
+		opens          int
+	}{
+		{func() {}, func() {}, 1},
+		{func() {}, func() {}, 1},
+		{h.Wake, func() {}, 2},
+		{func() {}, func() {}, 2},
+		{h.Wake, func() { now = now.Add(time.Second); h.Wake() }, 3},
+		{func() {}, func() {}, 4},
+		{func() {}, func() {}, 4},
+	} {
+		during = row.during
+		row.before()
+		h.Deliver(t.Context(), job(t))
+		if opens != row.opens {
+			t.Errorf("delivery %d: tried %d times, want %d", i, opens, row.opens)
+		}
+	}
+}
+
 func TestIncompleteOptionsAreRefused(t *testing.T) {
 	for title, spoil := range map[string]func(*Options){
 		"no name": func(o *Options) { o.Name = "" }, "no connections": func(o *Options) { o.Open = nil }, "no clock": func(o *Options) { o.Now = nil },

@@ -115,6 +115,16 @@ func (w *Ways) Troubles() []token.Trouble {
 	return w.tokens.Troubles()
 }
 
+// Wake has what leaves by each way try to connect, also where that failed just now.
+func (w *Ways) Wake() {
+	if w == nil {
+		return
+	}
+	w.routes.Wake()
+	w.servers.Wake()
+	w.exchangers.Wake()
+}
+
 // Callouts returns what asks servers behind us.
 func (w *Ways) Callouts() *callout.Asker { return w.callouts }
 

@@ -90,6 +90,9 @@ func (f *Outflow) Tokenless() (all []operate.TokenTrouble) {
 	return all
 }
 
+// Wake has what leaves try to connect at once, also to next hops that could not be reached just now.
+func (f *Outflow) Wake() { f.o.InForce().Wake() }
+
 // Callouts asks the servers behind us.
 func (f *Outflow) Callouts() *callout.Asker { return f.o.InForce().Callouts() }
 
