@@ -3,6 +3,7 @@ package mtasts
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"syscall"
@@ -270,6 +271,9 @@ func TestOurOwnWantIsNoAnswer(t *testing.T) {
 	for name, lack := range map[string]func(*site){
 		"no files to fetch with":      func(s *site) { s.set(func() { s.err = &FetchError{Cause: CauseFetch, Err: syscall.EMFILE} }) },
 		"no room among the questions": func(s *site) { s.dns.Change(func() { s.dns.Failures["TXT _mta-sts.x.test"] = dnsx.ErrExhausted }) },
+		"no name server that answers": func(s *site) {
+			s.dns.Change(func() { s.dns.Failures["TXT _mta-sts.x.test"] = fmt.Errorf("%w: %w", dnsx.ErrMute, dnsx.ErrTimeout) })
+		},
 	} {
 		s := newSite(t)
 		k := s.keeper(nil)
