@@ -112,12 +112,13 @@ func (f *failing) bury(z question, now time.Time) {
 	f.of(z).dead = true
 }
 
-// dead returns the zone of a name that is not asked now. When its rest is over one
+// dead returns the zone of a name that is not asked now. When its rest is over, and that of each zone above it, one
 // question is let through, and the others follow when it was answered.
 func (f *failing) dead(n Name, now time.Time) (question, bool) {
 	if len(f.known) == 0 {
 		return question{}, false
 	}
+	var rested []*lapse
 	for _, z := range zones(n) {
 		e, ok := f.known[z]
 		if !ok {
@@ -128,9 +129,11 @@ func (f *failing) dead(n Name, now time.Time) (question, bool) {
 		case r.dead && now.Before(r.until):
 			return z, true
 		case r.dead:
-			r.until = now.Add(f.limits.Total)
-			return question{}, false
+			rested = append(rested, r)
 		}
+	}
+	for _, r := range rested {
+		r.until = now.Add(f.limits.Total)
 	}
 	return question{}, false
 }

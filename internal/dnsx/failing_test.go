@@ -80,6 +80,39 @@ func TestADeadZoneIsLeftAlone(t *testing.T) {
 	}
 }
 
+// Names that failed so often that they count as dead themselves get no chance of their own beside that of the zone above them.
+func TestADeadZoneGetsOneChance(t *testing.T) {
+	f := newFailing(DefaultLimits())
+	now := time.Now()
+	names := []Name{{"_dmarc.dead.test"}, {"_mta-sts.dead.test"}, {"dead.test"}}
+	chances := func() (n int) {
+		for _, one := range names {
+			if _, dead := f.dead(one, now); !dead {
+				n++
+			}
+		}
+		return n
+	}
+	for i, one := range names {
+		for range 3 - i { // each rests for another time
+			f.bury(question{name: one}, now)
+		}
+	}
+	for i := range 8 {
+		if got := chances(); got != 0 {
+			t.Errorf("round %d: %d questions within the rest", i, got)
+		}
+		now = now.Add(DefaultLimits().FailureMax)
+		if got := chances(); got != 1 {
+			t.Errorf("round %d: %d questions after it", i, got)
+		}
+		f.blame(names[i%len(names)], now) // it did not answer
+	}
+	if _, dead := f.dead(Name{"live.test"}, now); dead {
+		t.Error("a neighbour is dead")
+	}
+}
+
 // While the server that we ask says nothing at all, no zone is to blame, and no rest
 // becomes longer.
 func TestASilentServerIsNoDeadZone(t *testing.T) {
