@@ -28,6 +28,7 @@ type Client struct {
 	answered time.Time // when a server gave an answer the last time
 	trial    *trial    // under way
 	mute     bool      // the last trial had no answer, and nothing was answered since
+	tardy    time.Time // when a trial took longer than Limits.Sound; zero: the last one did not
 }
 
 var _ Resolver = (*Client)(nil)
@@ -154,8 +155,8 @@ func (c *Client) late(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.mute {
-		return fmt.Errorf("%w: %w", ErrMute, context.Cause(ctx))
+	if c.mute || !c.tardy.IsZero() && c.o.Now().Sub(c.tardy) <= c.o.Limits.Rest {
+		return fmt.Errorf("%w in time: %w", ErrMute, context.Cause(ctx))
 	}
 	return context.Cause(ctx)
 }
@@ -292,12 +293,16 @@ func (c *Client) ask(ctx context.Context, q question) given {
 				break
 			}
 			s := c.o.Servers[i]
+			began := time.Now()
 			a := c.o.Limits.exchange(ctx, s, q)
 			if errors.Is(a.err, ErrExhausted) {
 				return given{answer: a}
 			}
 			if a.err == nil || Permanent(a.err) {
 				c.listened()
+				if time.Since(began) > c.o.Limits.Sound {
+					c.measure(ctx)
+				}
 				return given{answer: a, secure: a.ad && s.Validating, server: s.Addr}
 			}
 			last = given{answer: a, server: s.Addr}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -40,6 +40,17 @@ func (c *Client) doubt(ctx context.Context) *trial {
 	return c.trial
 }
 
+// measure begins a trial after an answer that took long, for which nobody waits: it parts a slow zone from servers that are
+// slow themselves, with which the time of a message may end before anything is known.
+func (c *Client) measure(ctx context.Context) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.named && c.trial == nil {
+		c.trial = &trial{done: make(chan struct{})}
+		go c.try(context.WithoutCancel(ctx), c.trial)
+	}
+}
+
 // lately reports whether an answer came within Limits.Sound. The caller has the lock.
 func (c *Client) lately() bool {
 	return !c.answered.IsZero() && c.o.Now().Sub(c.answered) <= c.o.Limits.Sound
@@ -48,18 +59,30 @@ func (c *Client) lately() bool {
 // try asks all servers at once, one time each.
 func (c *Client) try(ctx context.Context, t *trial) {
 	answers := make([]error, len(c.o.Servers))
+	took := make([]time.Duration, len(c.o.Servers))
+	began := time.Now()
 	var all sync.WaitGroup
 	for i, s := range c.o.Servers {
-		all.Go(func() { answers[i] = c.o.Limits.exchange(ctx, s, question{Name{root}, dns.TypeSOA}).err })
+		all.Go(func() {
+			answers[i] = c.o.Limits.exchange(ctx, s, question{Name{root}, dns.TypeSOA}).err
+			took[i] = time.Since(began)
+		})
 	}
 	all.Wait()
-	// Where we cannot ask for want of our own, the servers may be well.
-	t.answered = slices.ContainsFunc(answers, func(err error) bool {
-		return err == nil || Permanent(err) || errors.Is(err, ErrExhausted)
-	})
+	quick := false
+	for i, err := range answers {
+		// Where we cannot ask for want of our own, the servers may be well.
+		if err == nil || Permanent(err) || errors.Is(err, ErrExhausted) {
+			t.answered = true
+			quick = quick || took[i] <= c.o.Limits.Sound
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.trial, c.mute = nil, !t.answered
+	c.trial, c.mute, c.tardy = nil, !t.answered, time.Time{}
+	if t.answered && !quick {
+		c.tardy = c.o.Now()
+	}
 	if t.answered {
 		c.answered = c.o.Now()
 	}

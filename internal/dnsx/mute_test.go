@@ -1,6 +1,7 @@
 package dnsx
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"strings"
@@ -109,4 +110,45 @@ func TestTrialsAreFew(t *testing.T) {
 	if n := s.Asked("SOA"); n != 1 {
 		t.Errorf("%d trials", n)
 	}
+}
+
+// Who waits no longer has met servers that are slow whatever they are asked, or a zone that is: the one is a want of
+// ours, the other not.
+func TestSlowServersAreNoSlowZone(t *testing.T) {
+	for what, slow := range map[string]func(name string) bool{"the servers": func(string) bool { return true }, "a zone": func(name string) bool { return name != "." }} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			var whole atomic.Bool
+			s := serve(t, func(_ string, q *dns.Msg) [][]byte {
+				if slow(q.Question[0].Name) {
+					time.Sleep(1500 * time.Millisecond)
+				}
+				whole.Store(whole.Load() || q.Question[0].Name == ".")
+				return one(reply(q, q.Question[0].Name+" 60 MX 1 mx.x.test."))
+			})
+			c := client(t, DefaultLimits(), s)
+			share := NewShare(netip.MustParseAddr("192.0.2.1"))
+			if _, err := c.MX(share.Context(t.Context()), name(t, "a.test")); err != nil {
+				t.Fatal(err)
+			}
+			for end := time.Now().Add(20 * time.Second); c.trying() || !whole.Load(); time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("nobody asked for the root")
+				}
+			}
+			ctx, cancel := context.WithTimeout(share.Context(t.Context()), 100*time.Millisecond)
+			defer cancel()
+			_, err := c.MX(ctx, name(t, "b.test"))
+			if want := what == "the servers"; err == nil || errors.Is(err, ErrMute) != want || share.Mute() != want || share.Exhausted() != want {
+				t.Errorf("%v, %v", err, share.Mute())
+			}
+		})
+	}
+}
+
+// trying reports whether a trial is under way.
+func (c *Client) trying() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.trial != nil
 }

@@ -41,7 +41,7 @@ type Limits struct {
 	Waiting    int           // questions that wait at once; more are refused, and their messages deferred
 
 	NetworkWaiting int           // of them for messages from one network
-	Sound          time.Duration // an answer so lately shows that our servers answer; else they are asked for the root when a question fails
+	Sound          time.Duration // an answer so lately shows that our servers answer; else they are asked for the root when a question fails, as after an answer that took longer
 	Strays         int           // datagrams that are no answer to our question, before TCP is tried instead
 	UDPOctets      int           // of an answer over UDP, as EDNS0 announces. RFC 6891 §6.2.5
 	TCPOctets      int           // of an answer over TCP

@@ -43,6 +43,9 @@ type kind struct {
 	// waits are the domains mail to which waits, with the last answer in the queue; others get theirs at once.
 	waits map[string]string
 	mute  bool // our own servers answer nothing, not even for the root
+	// deep is what is told whoever forges an author with so many labels that the time of a message ends before the policy above
+	// them is found; "": nobody does.
+	deep string
 }
 
 // Everything waits, and nothing is concluded, while our own servers answer nothing.
@@ -84,7 +87,7 @@ func kinds() []kind {
 		ours("REFUSED", code(miekg.RcodeRefused)),
 		ours("slower than we wait", slow(dnsx.DefaultLimits().Query+time.Second)),
 		{
-			name: "slow", play: slow(2 * time.Second),
+			name: "slow", play: slow(3 * time.Second), deep: "451 4.4.3 the DNS does not answer here",
 			answers: map[string]string{"good.test": proven, "victim.test": forged, "quiet.test": "250 spf=pass dmarc=pass"},
 		},
 		{
@@ -120,6 +123,10 @@ func (k kind) hour(w *world) {
 		w.look(k, i)
 	}
 	w.bounded(k, w.dns.Asked()-asked)
+	if k.deep != "" && steps() == looks {
+		w.pass(2 * time.Minute) // nothing of the way up is remembered
+		w.strangers([]stranger{{author: "a.b.c.d.e.f.victim.test", id: "deep", want: k.deep}})
+	}
 	w.turn(w.well)
 	w.over()
 	w.arrived()
@@ -351,7 +358,7 @@ func (w *world) over() {
 	w.pass(dnsx.DefaultLimits().FailureMax + time.Second) // failures are remembered no longer
 	come := w.put
 	for i, s := range come {
-		come[i].want = map[string]string{"good.test": "250 spf=pass dkim=pass dmarc=pass", "victim.test": "550 5.7.26", "quiet.test": "250 spf=pass dmarc=pass"}[s.author]
+		come[i].want = map[string]string{"good.test": "250 spf=pass dkim=pass dmarc=pass", "victim.test": "550 5.7.26", "quiet.test": "250 spf=pass dmarc=pass", "a.b.c.d.e.f.victim.test": "550 5.7.26"}[s.author]
 	}
 	w.put = nil
 	for ; len(come) > 0; come = come[min(len(come), 8):] {
