@@ -46,6 +46,14 @@ func (s Shared) String() string {
 	return "nothing"
 }
 
+// Remedy is what somebody can do who sent with it and is not to blame.
+func (s Shared) Remedy() string {
+	if s.Kind == KindTLS {
+		return "send with a program that you used before, or ask the postmaster"
+	}
+	return "send from a network that you used before, or ask the postmaster"
+}
+
 // Of says what the incident is about: an account, or what is paused.
 func (i Incident) Of() string {
 	if i.Account.IsZero() && !i.Shared.IsZero() {

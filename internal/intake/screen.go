@@ -10,7 +10,6 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/mail"
-	"sallyport/internal/screen/access"
 	"sallyport/internal/screen/greylist"
 	"sallyport/internal/screen/policy"
 	"sallyport/internal/spool"
@@ -19,7 +18,7 @@ import (
 // Screen judges who writes on port 25, before a recipient of ours is taken. It can only take
 // away from what the gate would give.
 type Screen interface {
-	Judge(ctx context.Context, v access.Visitor) policy.Judgement
+	Judge(ctx context.Context, v policy.Visitor) policy.Judgement
 	// Exempts reports whether a line about an address exempts it, whatever else is known.
 	Exempts(client netip.Addr) bool
 }
@@ -31,7 +30,7 @@ func (t *transaction) screened(ctx context.Context, to mail.Address) mail.Reply 
 	if t.s.in.Screen == nil || t.door != gate.DoorMX || !t.s.anonymous() || t.dir.Classify(to).Destination == gate.DestinationForeign {
 		return mail.Reply{}
 	}
-	j := t.s.in.Screen.Judge(ctx, access.Visitor{Client: peer(t.s.conn), Hello: t.s.hello.Name, From: t.draft.Envelope.From, To: to})
+	j := t.s.in.Screen.Judge(ctx, policy.Visitor{Client: peer(t.s.conn), Hello: t.s.hello.Name, From: t.draft.Envelope.From, To: to})
 	words := strings.Join(j.Words(), "; ")
 	if j.Verdict != policy.Take {
 		return t.s.refuse(ctx, fact.Fact{Rule: j.Rule, Reply: j.Reply, Sender: t.draft.Envelope.From.String(), Recipients: []string{to.String()}, Text: words})

@@ -8,7 +8,6 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/gate"
 	"sallyport/internal/hijack/watch"
-	"sallyport/internal/incident"
 	"sallyport/internal/letter"
 	"sallyport/internal/mail"
 	"sallyport/internal/spool"
@@ -47,21 +46,18 @@ func (t *transaction) watched(ctx context.Context, c content, size int64) (watch
 	case j.Fault != nil:
 		return j, j.Fault
 	case !j.Paused.IsZero():
-		return j, errPaused(j.Paused)
+		return j, errPaused(j)
 	}
 	return j, nil
 }
 
 // errPaused puts off a message that bears what is paused. The account is not to blame, and
 // nothing of it is stopped.
-func errPaused(of incident.Shared) error {
-	remedy := "send from a network that you used before, or ask the postmaster"
-	if of.Kind == incident.KindTLS {
-		remedy = "send with a program that you used before, or ask the postmaster"
-	}
+func errPaused(j watch.Judged) error {
+	what := j.Paused.String()
 	return &errRefused{
-		rule: RulePaused, evidence: []fact.Pair{{Name: "paused", Value: of.String()}},
-		reply: mail.R(451, "4.7.1", "mail with "+of.String()+" is paused: strangers seem to use accounts with it; "+remedy),
+		rule: RulePaused, evidence: []fact.Pair{{Name: "paused", Value: what}},
+		reply: mail.R(451, "4.7.1", "mail with "+what+" is paused: strangers seem to use accounts with it; "+j.Paused.Remedy()),
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"sallyport/internal/budget/inflow"
 	"sallyport/internal/mail"
-	"sallyport/internal/screen/access"
 	"sallyport/internal/screen/policy"
 )
 
@@ -102,7 +101,7 @@ func (op *Operator) ScreenTest(ctx context.Context, _ Caller, r ScreenVisitor) (
 	return screenAnswer(v, op.o.Screen().Look(ctx, v)), nil
 }
 
-func (r ScreenVisitor) visitor() (v access.Visitor, err error) {
+func (r ScreenVisitor) visitor() (v policy.Visitor, err error) {
 	v.Hello = r.Hello
 	if v.Client, err = netip.ParseAddr(r.Client); err != nil {
 		return v, fmt.Errorf("%q: an address of IPv4 or IPv6 stands here, as that from which somebody connects", r.Client)
@@ -122,7 +121,7 @@ func (r ScreenVisitor) visitor() (v access.Visitor, err error) {
 	return v, err
 }
 
-func screenAnswer(v access.Visitor, j policy.Judgement) ScreenAnswer {
+func screenAnswer(v policy.Visitor, j policy.Judgement) ScreenAnswer {
 	a := ScreenAnswer{Client: v.Client.String(), Verdict: j.Verdict.String(), Rule: j.Rule, Line: j.Line.Line, Reason: j.Line.Reason, Names: j.Names, AS: j.Place.AS, Country: j.Place.Country, Score: j.Score}
 	if a.Line > 0 {
 		a.Text = j.Line.String()

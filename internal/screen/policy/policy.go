@@ -27,6 +27,9 @@ const (
 	RuleNoFinding = "screen-unlisted" // nothing is known against the visitor
 )
 
+// Visitor is who is judged: who asks for a Judgement needs no other room.
+type Visitor = access.Visitor
+
 // Verdict is what is to be done. The zero Verdict refuses.
 type Verdict uint8
 
@@ -115,7 +118,7 @@ func (s *Screen) Options() Options { return s.o }
 
 // Judge judges a visitor and counts what hit. It may ask the DNS, and takes at most
 // Options.Time.
-func (s *Screen) Judge(ctx context.Context, v access.Visitor) Judgement {
+func (s *Screen) Judge(ctx context.Context, v Visitor) Judgement {
 	j := s.Look(ctx, v)
 	if j.Line.Line > 0 {
 		s.hits.add(j.Line.String(), s.o.Now())
@@ -136,7 +139,7 @@ func (s *Screen) Exempts(client netip.Addr) bool {
 }
 
 // Look is Judge for a person who asks: nothing is counted.
-func (s *Screen) Look(ctx context.Context, v access.Visitor) Judgement {
+func (s *Screen) Look(ctx context.Context, v Visitor) Judgement {
 	if len(s.o.Lists) > 0 || s.o.List.Asks(access.Name) {
 		share := dnsx.NewShare(v.Client)
 		limited, cancel := context.WithTimeout(share.Context(ctx), s.o.Time)
@@ -171,7 +174,7 @@ func (s *Screen) Look(ctx context.Context, v access.Visitor) Judgement {
 }
 
 // score adds what lists of others say.
-func (s *Screen) score(ctx context.Context, v access.Visitor, j Judgement) Judgement {
+func (s *Screen) score(ctx context.Context, v Visitor, j Judgement) Judgement {
 	if len(s.o.Lists) == 0 || IsRole(v.To) {
 		return j
 	}
