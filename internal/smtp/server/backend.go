@@ -148,7 +148,7 @@ const (
 	EndQuit         = "quit"
 	EndEOF          = "eof"           // the client left without QUIT
 	EndTimeout      = "timeout"       // of a command, of data, or of a write
-	EndSlow         = "slow"          // below Limits.MinDataRate
+	EndSlow         = "slow"          // below Limits.MinDataRate or Limits.MinCommandRate
 	EndSmuggling    = "smuggling"     // bare CR, bare LF or NUL
 	EndLineTooLong  = "line-too-long" // in a command or in a message
 	EndMemory       = "no-memory"     // for a long line

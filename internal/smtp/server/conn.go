@@ -291,6 +291,8 @@ func (c *conn) broken(ctx context.Context, command string, err error) (end strin
 		res = refuse(421, "4.3.1", "too much mail is on its way; try again later").ending(EndMemory)
 	case errors.Is(err, errSlow):
 		res = refuse(421, "4.4.2", "the message comes too slowly").ending(EndSlow)
+	case errors.Is(err, errDawdling):
+		res = refuse(421, "4.4.2", "the commands come too slowly").ending(EndSlow)
 	case errors.Is(err, errDuration):
 		res = overlong()
 	case errors.Is(err, errTimeout):

@@ -31,10 +31,18 @@ type Limits struct {
 	SessionDuration time.Duration
 	// MinDataRate is how many octets a second a message must average over the time
 	// spent waiting for it and between its chunks, once that is more than DataRateGrace;
-	// 0: any.
+	// octets that came faster excuse a DataTimeout of waiting at most. 0: any.
 	MinDataRate int64
 	// DataRateGrace is how long a client may be slow before MinDataRate counts.
 	DataRateGrace time.Duration
+	// MinCommandRate is how many octets a second commands must average over the time spent
+	// waiting in the middle of them, once that is more than CommandRateGrace; 0: any. Whoever
+	// types them at a terminal is faster.
+	MinCommandRate int64
+	// CommandRateGrace is how long a client may be slow before MinCommandRate counts, how
+	// much waiting the octets that came faster excuse at most, and how long a record of TLS
+	// may take in which commands come.
+	CommandRateGrace time.Duration
 	// ShutdownGrace is how long a message in progress may take to end at shutdown.
 	ShutdownGrace time.Duration
 	// LingerTimeout and LingerOctets bound what is read and thrown away after a
@@ -90,6 +98,7 @@ func DefaultLimits() Limits {
 		CommandTimeout: 5 * time.Minute, DataTimeout: 3 * time.Minute, WriteTimeout: 2 * time.Minute,
 		SessionDuration: 2 * time.Hour,
 		MinDataRate:     256, DataRateGrace: time.Minute,
+		MinCommandRate: 1, CommandRateGrace: 2 * time.Minute,
 		ShutdownGrace: 20 * time.Second,
 		LingerTimeout: time.Second, LingerOctets: 256 << 10,
 		LineOctets: 512, PathLineOctets: 2048, AuthLineOctets: 12288, TextLineOctets: 1 << 20,
@@ -136,6 +145,7 @@ func (l Limits) check() error {
 		{"CommandTimeout", int64(l.CommandTimeout)},
 		{"DataTimeout", int64(l.DataTimeout)}, {"WriteTimeout", int64(l.WriteTimeout)},
 		{"SessionDuration", int64(l.SessionDuration)}, {"DataRateGrace", int64(l.DataRateGrace)},
+		{"CommandRateGrace", int64(l.CommandRateGrace)},
 		{"ShutdownGrace", int64(l.ShutdownGrace)}, {"LingerTimeout", int64(l.LingerTimeout)},
 		{"LingerOctets", l.LingerOctets}, {"LineOctets", int64(l.LineOctets)},
 		{"PathLineOctets", int64(l.PathLineOctets)}, {"AuthLineOctets", int64(l.AuthLineOctets)},
@@ -150,7 +160,7 @@ func (l Limits) check() error {
 			return fmt.Errorf("server: limit %s is %d; it must be positive", f.name, f.value)
 		}
 	}
-	if l.GreetDelay < 0 || l.MinDataRate < 0 || l.AuthFailureDelay < 0 {
+	if l.GreetDelay < 0 || l.MinDataRate < 0 || l.MinCommandRate < 0 || l.AuthFailureDelay < 0 {
 		return errors.New("server: a limit is negative")
 	}
 	return l.Limits.Check()

@@ -141,7 +141,7 @@ func TestDrippingData(t *testing.T) {
 }
 
 func TestMeter(t *testing.T) {
-	l := &Limits{MinDataRate: 100, DataRateGrace: time.Second}
+	p := pace{rate: 100, grace: time.Second, advance: time.Minute}
 	for _, tt := range []struct {
 		octets int
 		waited time.Duration
@@ -149,12 +149,18 @@ func TestMeter(t *testing.T) {
 	}{
 		{0, time.Second, false}, {0, time.Second + 1, true}, {200, 2 * time.Second, false}, {199, 2 * time.Second, true}, {1 << 30, time.Hour, false},
 	} {
-		if got := (meter{}).add(tt.octets, tt.waited).tooSlow(l); got != tt.slow {
+		if got := (meter{}).add(tt.octets, tt.waited, p).tooSlow(p); got != tt.slow {
 			t.Errorf("%d octets in %v: %v", tt.octets, tt.waited, got)
 		}
 	}
-	if (meter{}).add(0, time.Hour).tooSlow(&Limits{DataRateGrace: 1}) {
+	none := pace{grace: 1}
+	if (meter{}).add(0, time.Hour, none).tooSlow(none) {
 		t.Error("no minimum, and too slow")
+	}
+	// However much came at once, it excuses no more than the advance.
+	hasty := (meter{}).add(1<<30, time.Second, p)
+	if hasty.add(0, time.Minute, p).tooSlow(p) || !hasty.add(0, time.Minute+1, p).tooSlow(p) {
+		t.Error("what came at once excuses another time than the advance")
 	}
 }
 
@@ -194,12 +200,17 @@ func TestTimeBoundsHoldInTheMiddle(t *testing.T) {
 		"rate of a chunk":                    {rate, toBob + "C+ \"BDAT 1000\\r\\n\"", octets, EndSlow},
 		"rate of a chunk that is refused":    {rate, hello + "C+ \"BDAT 1000\\r\\n\"", octets, EndSlow},
 		// Each chunk comes at once; between them is the time.
-		"rate over chunks":         {rate, toBob, slices.Repeat([]string{"BDAT 3\r\na\r\n"}, 500), EndSlow},
-		"session in a command":     {session, hello, octets, EndDuration},
-		"session between commands": {session, hello, []string{"NOOP\r\n"}, EndDuration},
-		"session in data":          {session, toBob + "C: DATA\nS: 354", octets, EndDuration},
-		"session in a chunk":       {session, toBob + "C+ \"BDAT 1000\\r\\n\"", octets, EndDuration},
-		"session between chunks":   {session, toBob, []string{"BDAT 3\r\na\r\n"}, EndDuration},
+		"rate over chunks": {rate, toBob, slices.Repeat([]string{"BDAT 3\r\na\r\n"}, 500), EndSlow},
+		// So are those whose messages and commands were fast before.
+		"rate of data after much of it": {spent, toBob + "C: DATA\nS: 354\nC+ \"" + strings.Repeat(strings.Repeat("x", 998)+`\r\n`, 9) + "\"", octets, EndSlow},
+		"rate of a command":             {dawdle, hello, octets, EndSlow},
+		"rate of many commands":         {dawdle, hello, strings.Split(strings.Repeat("NOOP\r\n", 90), ""), EndSlow},
+		"rate after many commands":      {dawdle, hello + strings.Repeat("C: NOOP\nS: 250\n", 300), octets, EndSlow},
+		"session in a command":          {session, hello, octets, EndDuration},
+		"session between commands":      {session, hello, []string{"NOOP\r\n"}, EndDuration},
+		"session in data":               {session, toBob + "C: DATA\nS: 354", octets, EndDuration},
+		"session in a chunk":            {session, toBob + "C+ \"BDAT 1000\\r\\n\"", octets, EndDuration},
+		"session between chunks":        {session, toBob, []string{"BDAT 3\r\na\r\n"}, EndDuration},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -219,7 +230,15 @@ func TestTimeBoundsHoldInTheMiddle(t *testing.T) {
 	}
 }
 
-func rate(l *Limits)    { l.MinDataRate, l.DataRateGrace = 100_000, 100*time.Millisecond }
+func rate(l *Limits) { l.MinDataRate, l.DataRateGrace = 100_000, 100*time.Millisecond }
+func dawdle(l *Limits) {
+	l.MinCommandRate, l.CommandRateGrace, l.CommandTimeout = 300, 200*time.Millisecond, time.Hour
+}
+
+// spent has nine thousand octets be worth 9 s, of which 100 ms count.
+func spent(l *Limits) {
+	l.MinDataRate, l.DataRateGrace, l.DataTimeout = 1000, 50*time.Millisecond, 100*time.Millisecond
+}
 func session(l *Limits) { l.SessionDuration = 300 * time.Millisecond }
 
 // endless is a mechanism that has always another challenge.
@@ -262,5 +281,57 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	ServeConn(context.Background(), b, cfg, m)
 	if m.check(t, 1); m.ends[0] != EndTimeout {
 		t.Error(m.ends)
+	}
+}
+
+// dripping is a transport that lets what is written drip, octet by octet, once it is on.
+type dripping struct {
+	net.Conn
+	on    bool
+	every time.Duration
+}
+
+func (d *dripping) Write(p []byte) (int, error) {
+	if !d.on {
+		return d.Conn.Write(p)
+	}
+	for i := range p {
+		time.Sleep(d.every)
+		if _, err := d.Conn.Write(p[i : i+1]); err != nil {
+			return i, err
+		}
+	}
+	return len(p), nil
+}
+
+// Under TLS a command is seen when its record is whole: the time that the record took counts.
+func TestDrippingRecords(t *testing.T) {
+	for name, limit := range map[string]func(*Limits){
+		"one too long":  func(l *Limits) { l.MinCommandRate, l.CommandRateGrace = 0, 100*time.Millisecond },
+		"many too slow": func(l *Limits) { l.MinCommandRate, l.CommandRateGrace = 300, 500*time.Millisecond },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg, client := withTLS(t, testConfig(KindSubmission))
+			cfg.Limits.Junk = 1000
+			limit(&cfg.Limits)
+			m := &memory{}
+			d := connect(t, cfg, client, m)
+			drip := &dripping{Conn: d.raw, every: 10 * time.Millisecond}
+			d.raw = drip
+			d.steps(tlsHello)
+			drip.on = true
+			go func() { // a record of NOOP has more than twenty octets
+				for range 50 {
+					if _, err := io.WriteString(d.nc, "NOOP\r\n"); err != nil {
+						return
+					}
+				}
+			}()
+			waitFor(t, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return len(m.ends) == 1 })
+			if m.ends[0] != EndSlow {
+				t.Errorf("ended by %s", m.ends[0])
+			}
+		})
 	}
 }

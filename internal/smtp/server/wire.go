@@ -18,6 +18,7 @@ var (
 	errShutdown = errors.New("the server is shutting down")
 	errTimeout  = errors.New("timed out")
 	errSlow     = errors.New("the data came too slowly")
+	errDawdling = errors.New("the commands came too slowly")
 	errDuration = errors.New("the session has lasted too long")
 )
 
@@ -41,7 +42,9 @@ type wire struct {
 	ends     time.Time // of the session, whatever is being waited for
 	deadline time.Time // of the command that is being waited for
 	data     bool      // octets of a message are being waited for
-	meter    meter
+	meter    meter     // of a message
+	commands meter     // of all commands, by the time between their first octet and their last
+	first    time.Time // when the first octet came of the record of TLS that is being read; zero: none did
 
 	mu       sync.Mutex
 	stopping bool // the server shuts down
@@ -58,28 +61,69 @@ func (w *wire) Read(p []byte) (int, error) {
 	if err := w.arm(start); err != nil {
 		return 0, err
 	}
+	begun := w.in.Buffered() > 0 // a command is, and the rest of it is being waited for
+	w.first = time.Time{}
 	n, err := w.nc.Read(p)
 	if err != nil {
 		return n, w.cause(err)
 	}
-	return n, w.measure(n, w.now().Sub(start))
+	now := w.now()
+	switch {
+	case w.data, w.message: // changed by this goroutine alone
+		return n, w.measure(n, now.Sub(start))
+	case begun:
+		return n, w.measureCommand(n, now.Sub(start))
+	case !w.first.IsZero():
+		return n, w.measureCommand(n, now.Sub(w.first))
+	}
+	return n, w.measureCommand(n, 0)
 }
 
 // measure counts n octets that were waited for. What is waited between the chunks of a
 // message is the message's time too, though the commands there are none of its octets.
 func (w *wire) measure(n int, waited time.Duration) error {
-	switch {
-	case w.data:
-		w.meter = w.meter.add(n, waited)
-	case w.message: // changed by this goroutine alone
-		w.meter = w.meter.add(0, waited)
-	default:
-		return nil
+	if !w.data {
+		n = 0
 	}
-	if w.meter.tooSlow(w.limits) {
+	pace := w.limits.messages()
+	if w.meter = w.meter.add(n, waited, pace); w.meter.tooSlow(pace) {
 		return errSlow
 	}
 	return nil
+}
+
+// measureCommand counts n octets of commands, and what was waited in the middle of one:
+// how long a client thinks before it says the next is CommandTimeout's to bound.
+func (w *wire) measureCommand(n int, waited time.Duration) error {
+	pace := w.limits.commands()
+	if w.commands = w.commands.add(n, waited, pace); w.commands.tooSlow(pace) {
+		return errDawdling
+	}
+	return nil
+}
+
+// records is the transport below TLS. A command comes there in records, of which nothing is
+// seen above before they are whole.
+type records struct {
+	net.Conn
+	w *wire
+}
+
+// Read notes when a record begins, and gives up one of a command that takes too long.
+func (r records) Read(p []byte) (int, error) {
+	n, err := r.Conn.Read(p)
+	w := r.w
+	if n == 0 || w.tls == nil || w.data || w.message {
+		return n, err // of the handshake, or of a message
+	}
+	now := w.now()
+	if w.first.IsZero() {
+		w.first = now
+	}
+	if err == nil && now.Sub(w.first) > w.limits.CommandRateGrace {
+		err = errDawdling
+	}
+	return n, err
 }
 
 // arm sets the deadline of the next read.
@@ -207,7 +251,7 @@ func (w *wire) startTLS(cfg *tls.Config, h *door.Handshake) error {
 	if err := w.raw.SetWriteDeadline(w.deadline); err != nil {
 		return err
 	}
-	tc, offer, err := h.Over(w.raw, cfg)
+	tc, offer, err := h.Over(records{w.raw, w}, cfg)
 	if err != nil {
 		return w.cause(err)
 	}
@@ -250,19 +294,4 @@ func (w *wire) abandon() { _ = w.raw.Close() }
 func (w *wire) close() {
 	_ = w.nc.Close()
 	_ = w.raw.Close()
-}
-
-// meter measures how fast a message comes, by the time spent waiting for it: time
-// that the server takes for itself is not the client's.
-type meter struct {
-	octets int64
-	waited time.Duration
-}
-
-func (m meter) add(n int, waited time.Duration) meter {
-	return meter{octets: m.octets + int64(n), waited: m.waited + waited}
-}
-
-func (m meter) tooSlow(l *Limits) bool {
-	return m.waited > l.DataRateGrace && float64(m.octets) < float64(l.MinDataRate)*m.waited.Seconds()
 }
