@@ -64,6 +64,24 @@ func TestBecome(t *testing.T) {
 	}
 }
 
+// Whoever is the owner already, and may, becomes him without a change: root of a folder of root. Nobody
+// else becomes anybody.
+func TestBecomeOneself(t *testing.T) {
+	dir := t.TempDir()
+	who, err := owner.Of(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = who.Become()
+	if root := os.Geteuid() == 0; (err == nil) != root || !who.Here() {
+		t.Errorf("root: %v; %v", root, err)
+	}
+	// No user and no group has the number of nobody at all, which means "as it is" to the kernel.
+	if err := (owner.Owner{UID: -1, GID: -1, Groups: []int{-1}, Name: "none"}).Become(); err == nil || !strings.Contains(err.Error(), "cannot become none") {
+		t.Error(err)
+	}
+}
+
 // become prints what the process is once it is the owner.
 func become(dir string) {
 	who, err := owner.Of(dir)
