@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, again, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, model, soak, trouble, spray, timing, migrate, guides, proxies, networks, changes, freeze, flood, longqueue, sessions, charts, configs, walks, pkcs12, clients, thunderbird, moving, lint, vuln.
+# The rest: build, again, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, disk, model, soak, trouble, spray, timing, migrate, guides, proxies, networks, changes, freeze, flood, longqueue, sessions, charts, configs, walks, pkcs12, clients, thunderbird, moving, lint, vuln.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -16,7 +16,7 @@ OFFSET   ?= 0
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := certificate expiry hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test again quick-rooms unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash model rot trouble soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients guides proxies screen networks changes freeze flood longqueue sessions charts rollout hijack drill audit moving thunderbird
+.PHONY: run build test again quick-rooms unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash disk model rot trouble soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients guides proxies screen networks changes freeze flood longqueue sessions charts rollout hijack drill audit moving thunderbird
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -231,6 +231,12 @@ crash:
 	./scripts/install-test-tools
 	SALLYPORT_CUTS=1 SALLYPORT_CUTS_SEED=$(SEED) go test -timeout 60m -count 1 -v ./test/cuts
 	SALLYPORT_CRASH=$(CRASH) SALLYPORT_KILLS=$(KILLS) SALLYPORT_CUTS_SEED=$(SEED) go test -timeout 60m -count 1 -v ./test/crash
+
+# The whole data folder on a small ext4, which the kernel fails in the middle of mail: full of octets, full of inodes,
+# read-only, EIO from fsync, an ext4 that met an error. Some two minutes, as root.
+disk:
+	./scripts/install-test-tools
+	SALLYPORT_DISK=1 go test -timeout 15m -count 1 -v ./test/disk
 
 # Bits that flip, at many places of each file of a store.
 ROT ?= 400

@@ -66,6 +66,11 @@ func TestARefusedMessageIsNotKept(t *testing.T) {
 			m := localMessage("alice@local.test", "bob@local.test")
 			_, err := h.q.Put(ctx, m, bodyOf(t, h.q, []byte(content)), nil)
 			h.wantError(err, spool.ErrUnavailable)
+			select {
+			case <-h.q.Watch():
+			default:
+				t.Error("who sleeps until something is due is not woken")
+			}
 			st.err, st.happen = store.ErrUnavailable, false
 			h.clock.advance(time.Hour)
 			h.wantDue()

@@ -211,6 +211,7 @@ func (s *Spool) putFailed(e *Entry, body *Body, err error) {
 		s.fresh.entered(e.ID)
 		s.doubts[e.ID] = e
 		s.mu.Unlock()
+		s.signal() // who asks for what is due may sleep for long, and settles this
 		s.log.Warn("message in doubt", "queue", e.ID.String(), "err", err)
 		return
 	}
