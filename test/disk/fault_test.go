@@ -240,9 +240,6 @@ func (w *world) drained() {
 func TestTheDiskFails(t *testing.T) {
 	for _, x := range faults {
 		t.Run(x.name, func(t *testing.T) {
-			if x.name == "thin" && os.Getenv("SALLYPORT_DISK") != "thin" {
-				t.Skip("SALLYPORT_DISK=thin tries it: it is red in some of its runs (docs/durability.md)")
-			}
 			w := newWorld(t)
 			w.good()
 			at := w.bad(x)
