@@ -1,7 +1,7 @@
 # sallyport: two commands do all set-up on a fresh Debian 12 with Go.
 #   make run    build the server and start it on loopback, with two accounts to try
 #   make test   install what the tests need and run every test
-# The rest: build, again, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, disk, model, soak, trouble, spray, timing, migrate, guides, proxies, networks, changes, freeze, flood, longqueue, sessions, charts, configs, walks, pkcs12, clients, thunderbird, moving, lint, vuln.
+# The rest: build, again, race, mutate, fuzz, bench, bench-imap, bench-parsers, authors, crash, disk, model, soak, trouble, spray, timing, migrate, guides, proxies, networks, changes, freeze, flood, longqueue, sessions, slow, charts, configs, walks, pkcs12, clients, thunderbird, moving, lint, vuln.
 
 export CGO_ENABLED = 0
 FUZZTIME ?= 30s
@@ -16,7 +16,7 @@ OFFSET   ?= 0
 # Rooms in which much happens at once, and whose tests are quick.
 QUICK    := certificate expiry hijack/watch kit/listen kit/workers kit/allowance kit/shortage nexthop/pool nexthop/named local/socket local/door budget/ledger keyring
 
-.PHONY: run build test again quick-rooms unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash disk model rot trouble soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients guides proxies screen networks changes freeze flood longqueue sessions charts rollout hijack drill audit moving thunderbird
+.PHONY: run build test again quick-rooms unit race race-quick mutate fuzz bench bench-imap bench-parsers authors crash disk model rot trouble soak migrate lint vuln clean install package test-package systemd walks pkcs12 spray timing clients guides proxies screen networks changes freeze flood longqueue sessions slow charts rollout hijack drill audit moving thunderbird
 
 # The commit is the version, where git can be asked for it; else "development".
 VCS := $(shell git rev-parse --verify -q HEAD >/dev/null 2>&1 && echo auto || echo false)
@@ -165,6 +165,11 @@ longqueue:
 SESSIONS ?= 15000
 sessions:
 	SALLYPORT_SESSIONS=$(SESSIONS) go test -timeout 30m -count 1 -v ./test/sessions
+
+# More connections than the server has descriptors for; about a quarter of a minute.
+slow:
+	./scripts/install-test-tools
+	SALLYPORT_SLOW=1 go test -timeout 10m -count 1 -v ./test/slow
 
 # The drawings of docs/benchmarks.md, how cost grows with clients, sizes, queue, recipients and mailboxes, and its tables, for a
 # machine with nothing else to do; about half an hour. CHARTS="-only clients,size -most 1000" makes some of it.
