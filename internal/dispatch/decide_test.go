@@ -29,6 +29,9 @@ func houseOf(t *testing.T, q Queue) *Dispatch {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if q == nil {
+		q = &waitsQueue{}
+	}
 	d := New(Options{
 		Queue: q, Directory: func() *directory.Snapshot { return dir }, Active: func(mail.Address) bool { return true }, Policy: sched.Default(),
 		Limits: DefaultLimits(), Now: func() time.Time { return noon }, Logger: slog.New(slog.DiscardHandler), Local: nowhere("mailbox"),

@@ -37,6 +37,11 @@ func TestABitFlipsWhileTheServerIsOff(t *testing.T) {
 	}
 	flipped := flip(t, s)
 	start(t, s)
+	defer func() {
+		if err := s.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
 	if out := cli(t, s, "queue", "ls", "--json"); strings.Count(out, "load@elsewhere.test") < messages {
 		t.Errorf("of %d messages there are left:\n%.2000s", messages, out)
 	}

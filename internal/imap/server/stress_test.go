@@ -145,13 +145,14 @@ type busy struct {
 	box   string
 	uids  []int // by sequence number; 0: not known yet
 	flags map[int]string
-	next  int    // UIDs of what comes are at least this
-	asked string // the command that is being answered
+	mute  map[int]bool // whose flags are being stored silently: what is told of them meanwhile is what they were
+	next  int          // UIDs of what comes are at least this
+	asked string       // the command that is being answered
 	last  []string
 }
 
 func (s *stress) busy(name string, rnd *rand.Rand) *busy {
-	b := &busy{client: s.w.login(), s: s, name: name, rnd: rnd}
+	b := &busy{client: s.w.login(), s: s, name: name, rnd: rnd, mute: map[int]bool{}}
 	_ = b.conn.SetDeadline(time.Time{})
 	return b
 }
@@ -214,6 +215,7 @@ func (b *busy) run(commands ...string) {
 	}
 	b.note("C: " + text)
 	b.send(text)
+	defer func() { b.mute = map[int]bool{} }()
 	for _, c := range commands {
 		b.tag++
 		b.s.done.Add(1)

@@ -67,6 +67,7 @@ func (b *busy) store() string {
 	item := []string{"FLAGS", "+FLAGS", "-FLAGS", "+FLAGS.SILENT"}[b.rnd.IntN(4)]
 	if strings.HasSuffix(item, "SILENT") { // the client knows it itself, and forgets it here
 		delete(b.flags, uid)
+		b.mute[uid] = true
 	}
 	return []string{fmt.Sprintf("UID STORE %d %s (%s)", uid, item, flags), fmt.Sprintf("UID STORE %d %s (%s)", uid, item, flags), fmt.Sprintf("STORE %d %s (%s)", seq, item, flags)}[b.rnd.IntN(3)]
 }

@@ -140,7 +140,7 @@ func (b *busy) fetched(n int, text string) {
 	if before := slices.IndexFunc(b.uids[:n-1], func(have int) bool { return have >= u }); before >= 0 {
 		b.fail("UIDs do not grow: number %d is %d: %v", n, u, b.uids)
 	}
-	if flags, told := of["FLAGS"]; told {
+	if flags, told := of["FLAGS"]; told && !b.mute[u] {
 		b.flags[u] = sorted(strings.Fields(strings.Trim(flags, "()")))
 	}
 	for _, what := range []string{"RFC822.SIZE", "INTERNALDATE", "ENVELOPE", "BODYSTRUCTURE", "BODY[]", "BODY[TEXT]", "BODY[HEADER]", "BODY[HEADER.FIELDS (SUBJECT)]", "BINARY.SIZE[1]", "PREVIEW"} {
