@@ -54,6 +54,9 @@ type Class struct {
 	known gate.Destination
 }
 
+// Foreign reports whether the address is in no domain of ours, so that its mail leaves.
+func (c Class) Foreign() bool { return c.Destination == gate.DestinationForeign }
+
 // Mailbox is a final place of delivery.
 type Mailbox struct {
 	Account mail.Address

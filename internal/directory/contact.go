@@ -88,7 +88,7 @@ func (s *Snapshot) Contact(account mail.Address) (Contact, bool) {
 func (s *Snapshot) ClassifyNotice(account, a mail.Address) Class {
 	class := s.Classify(a)
 	c, ok := s.Contact(account)
-	if !ok || class.Destination != gate.DestinationForeign || a.Domain().IsZero() || !c.Reaches(a) {
+	if !ok || !class.Foreign() || a.Domain().IsZero() || !c.Reaches(a) {
 		return class
 	}
 	return Class{Destination: gate.DestinationContact, Rule: RuleContact}

@@ -74,7 +74,7 @@ func (s *Snapshot) Ownership(account mail.Address, from mail.ReversePath) gate.O
 	switch {
 	case !named:
 		return gate.OwnershipNull
-	case s.Classify(a).Destination == gate.DestinationForeign:
+	case s.Classify(a).Foreign():
 		return gate.OwnershipForeign
 	case s.Owner(account).Owns(a):
 		return gate.OwnershipOwned

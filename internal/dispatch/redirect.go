@@ -91,9 +91,9 @@ func (d *Dispatch) redirected(e spool.Entry, r Redirection, id mail.ID) (moved, 
 	dir := d.Directory()
 	class := dir.Classify(r.To)
 	switch {
-	case class.Destination != gate.DestinationForeign && !r.Account.IsZero():
+	case !class.Foreign() && !r.Account.IsZero():
 		return moved{}, fmt.Errorf("%w: %s is an address of ours, to which no forward leads", ErrRedirect, r.To)
-	case class.Destination != gate.DestinationForeign:
+	case !class.Foreign():
 		return d.redirectedHere(e, r, id, dir, class)
 	case r.Account.IsZero():
 		return moved{}, fmt.Errorf("%w: %s is not ours, and mail leaves only in the name of an account; name one that forwards there", ErrRedirect, r.To)

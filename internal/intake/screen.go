@@ -27,7 +27,7 @@ type Screen interface {
 // wait where it says so. The zero Reply goes on. Whether the recipient exists is not looked
 // at yet, so that who is kept out learns nothing of it; relaying is the gate's to refuse.
 func (t *transaction) screened(ctx context.Context, to mail.Address) mail.Reply {
-	if t.s.in.Screen == nil || t.door != gate.DoorMX || !t.s.anonymous() || t.dir.Classify(to).Destination == gate.DestinationForeign {
+	if t.s.in.Screen == nil || t.door != gate.DoorMX || !t.s.anonymous() || t.dir.Classify(to).Foreign() {
 		return mail.Reply{}
 	}
 	j := t.s.in.Screen.Judge(ctx, policy.Visitor{Client: peer(t.s.conn), Hello: t.s.hello.Name, From: t.draft.Envelope.From, To: to})

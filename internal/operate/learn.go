@@ -8,7 +8,6 @@ import (
 
 	"sallyport/internal/directory"
 	"sallyport/internal/fact"
-	"sallyport/internal/gate"
 	"sallyport/internal/hijack/watch"
 	"sallyport/internal/incident"
 	"sallyport/internal/mail"
@@ -166,7 +165,7 @@ func (op *Operator) accountOf(dir *directory.Snapshot, a mail.Address) (mail.Add
 // WaysTo is where a message to a would go, as when the account submits it.
 func WaysTo(dir *directory.Snapshot, account, a mail.Address) (out []watch.Way) {
 	c := dir.ClassifyFor(account, a)
-	if c.Destination == gate.DestinationForeign {
+	if c.Foreign() {
 		return []watch.Way{{Recipient: a}}
 	}
 	for _, m := range append(c.Mailboxes, c.Ask...) {
