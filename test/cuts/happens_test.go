@@ -3,7 +3,6 @@ package cuts
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"sallyport/internal/operate"
 	"sallyport/test/site"
@@ -76,23 +75,15 @@ func (v *server) tried(id string, attempts int) {
 	})
 }
 
-// leaves has a message tried until it left. A next hop that could not be reached is left alone for as long as it took to see
-// that: a try within that time comes to nothing, and so does one that was under way already.
+// leaves has a message tried now, and waits until it left: also where the next hop could not be reached a moment ago, and where a
+// try that began before fails meanwhile. It may have left already.
 func (v *server) leaves(id string) {
 	v.t.Helper()
-	op, r := v.n.Operator(), operate.QueueChange{Select: operate.Select{IDs: []string{v.now.acked[id]}}, Reason: "it can be reached"}
-	site.Eventually(v.t, id+" to leave", func() bool {
-		if _, err := op.QueueRetry(v.t.Context(), operate.Self(), r); err != nil {
-			v.t.Fatal(err)
-		}
-		for range 50 {
-			if v.n.Queue().Messages == 0 {
-				return true
-			}
-			time.Sleep(2 * time.Millisecond)
-		}
-		return false
-	})
+	one := operate.QueueChange{Select: operate.Select{IDs: []string{v.now.acked[id]}}, Reason: "it can be reached"}
+	_, err := v.n.Operator().QueueRetry(v.t.Context(), operate.Self(), one)
+	site.Must(v.t, err)
+	v.n.Idle()
+	v.delivered(id)
 }
 
 // requeued: the foreign domain is away; what waits for it is held, released, and leaves at last.
@@ -117,7 +108,6 @@ func (v *server) requeued() {
 	v.s.Unreachable.Store(false)
 	v.begin("retry and deliver")
 	v.leaves("late")
-	v.delivered("late")
 }
 
 // bounced: the foreign domain refuses somebody, and the sender is told.
@@ -156,7 +146,6 @@ func (v *server) contained() {
 	site.Must(v.t, err)
 	v.know(func(k *told) { k.standing = "active" })
 	v.leaves("frozen")
-	v.delivered("frozen")
 }
 
 // began waits until what a containment tells its owner is in the mailbox.
