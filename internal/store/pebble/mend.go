@@ -151,17 +151,7 @@ func (m *mender) mendManifest(name string) (from uint64, err error) {
 		return 0, err
 	}
 	a, b := chunks.Read(text, 0, chunks.Manifest), chunks.Read(copied, 0, chunks.Manifest)
-	best, how := a, "a bit of it had flipped, and was put right"
-	switch {
-	case len(copied) == 0:
-	case b.Sound > a.Sound:
-		best, how = b, "it did not read to its end, and its copy did"
-	}
-	if best.Lost() && len(copied) > 0 {
-		if both := chunks.Read(overlaid(a, b), 0, chunks.Manifest); both.Sound > best.Sound {
-			best, how = both, "parts of it did not read, and were taken from its copy"
-		}
-	}
+	best, how := better(a, b)
 	if best.Lost() {
 		return 0, fmt.Errorf("the manifest %s breaks off at octet %d, and what follows cannot be read: restore a backup; without the rest of the manifest, mail would be missing", m.db(name), best.Sound)
 	}
@@ -183,6 +173,24 @@ func (m *mender) mendManifest(name string) (from uint64, err error) {
 		}
 	}
 	return firstLog(a.Records), nil
+}
+
+// better returns the manifest that a database can be opened with, made of a manifest and its copy, and how it was
+// come by. It may be lost in the same place of both.
+func better(a, b chunks.Log) (best chunks.Log, how string) {
+	best, how = a, "a bit of it had flipped, and was put right"
+	switch {
+	case len(b.Text) == 0:
+		return best, how
+	case b.Sound > a.Sound:
+		best, how = b, "it did not read to its end, and its copy did"
+	}
+	if best.Lost() {
+		if both := chunks.Read(overlaid(a, b), 0, chunks.Manifest); both.Sound > best.Sound {
+			best, how = both, "parts of it did not read, and were taken from its copy"
+		}
+	}
+	return best, how
 }
 
 // written reports whether something else than whole was written behind a place: what a crash leaves there

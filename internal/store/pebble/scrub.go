@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -9,13 +10,14 @@ import (
 
 	"sallyport/internal/damage"
 	"sallyport/internal/kit/parity"
+	"sallyport/internal/store/pebble/chunks"
 )
 
 // scrubOctets is how much of a file is read at once.
 const scrubOctets = 64 * parity.Page
 
-// scrub reads every table through, again and again, at a rate that disturbs nobody, so that rot is found while it
-// can be undone. A file that has no guard yet gets one.
+// scrub reads every table and the manifest through, again and again, at a rate that disturbs nobody, so that rot is found
+// while it can be undone. A file that has no guard yet gets one.
 func (s *pebbleStore) scrub() {
 	defer close(s.scrubbed)
 	for {
@@ -60,7 +62,35 @@ func (s *pebbleStore) scrubAll() bool {
 	if g := s.current(); g != nil && len(bad) > 0 && s.suspect(bad...) {
 		g.guard.fail(errors.New("tables were found damaged as they were read through"))
 	}
+	s.scrubManifest(m)
 	return true
+}
+
+// scrubManifest compares the manifest with its copy, both of which are only ever added to. Where they differ the database is
+// opened anew, which puts both right; but not where that could not be done, since the database that is open knows what
+// they said and serves on.
+func (s *pebbleStore) scrubManifest(m *mender) {
+	g := s.current()
+	names, err := m.names()
+	if g == nil || err != nil {
+		return
+	}
+	name := current(names)
+	text, textErr := m.read(m.db(name))
+	copied, copyErr := m.read(m.guard(name))
+	n := min(len(text), len(copied))
+	if textErr != nil || copyErr != nil || bytes.Equal(text[:n], copied[:n]) || g.guard.hasFailed() {
+		return
+	}
+	best, _ := better(chunks.Read(text, 0, chunks.Manifest), chunks.Read(copied, 0, chunks.Manifest))
+	if best.Lost() {
+		s.note(damage.Found{
+			Kind: damage.Log, File: m.db(name), What: "it and its copy are damaged in the same place; the server goes on, but would not start again",
+			Lost: "nothing as long as the server runs: take no more mail, let the queue empty, then restore the last backup",
+		})
+		return
+	}
+	g.guard.fail(errors.New("the manifest and its copy were found to differ"))
 }
 
 func (s *pebbleStore) isHopeless(name string) bool {
