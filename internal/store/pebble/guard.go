@@ -298,13 +298,15 @@ func (g *guard) writes(name string) bool {
 }
 
 // Write implements vfs.File. A write that was cut short by a full disk goes on
-// where it stopped.
+// where it stopped. Who follows is told of what is written, and of nothing that a database writes after it has failed: a
+// copy of the manifest would name tables that never were.
 func (f *guardedFile) Write(p []byte) (int, error) {
-	if f.follower != nil {
-		f.follower.write(p)
-	}
-	done := 0
+	done, told := 0, f.follower == nil
 	err := f.guard.change(func() error {
+		if !told { // before: the file may change the slice
+			f.follower.write(p)
+			told = true
+		}
 		n, err := f.File.Write(p[done:])
 		done += n
 		return err

@@ -2,7 +2,9 @@ package pebble
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,14 +19,17 @@ import (
 func withManifest(t *testing.T, note damage.Note) (s *pebbleStore, manifest, copied string) {
 	t.Helper()
 	dir := t.TempDir()
-	opened, err := Open(Options{Dir: dir, MemTableOctets: 256 << 10, Damage: note})
+	opened, err := Open(Options{Dir: dir, MemTableOctets: 256 << 10, Damage: note, Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { opened.Close() })
 	s = opened.(*pebbleStore)
-	for i := range 100 {
+	for i := range 5 {
 		apply(t, s, fmt.Sprintf("k%03d", i), strings.Repeat("v", 9000))
+		if err := s.current().db.Flush(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	all, err := filepath.Glob(filepath.Join(dir, dbDir, "MANIFEST-*"))
 	if err != nil || len(all) != 1 {
@@ -69,6 +74,33 @@ func spoil(t *testing.T, name string, at int64, with func(b byte) byte, n int) {
 	}
 	if _, err := f.WriteAt(p, at); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What a database writes after it has failed reaches neither its manifest nor the copy, which would name tables that
+// are not there: no later database could be opened.
+func TestTheCopyFollowsNothingThatFailed(t *testing.T) {
+	s, manifest, copied := withManifest(t, nil)
+	apply(t, s, "last", strings.Repeat("v", 9000))
+	g, err := s.enter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.guard.fail(errors.New("the disk answers with an error"))
+	_ = g.db.Flush() // as one that was under way
+	before, err := os.Stat(manifest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Stat(copied); err != nil || after.Size() > before.Size() {
+		t.Errorf("the copy has %d octets, the manifest %d: %v", after.Size(), before.Size(), err)
+	}
+	g.leave()
+	apply(t, s, "after", "it")
+	for _, key := range []string{"k000", "last", "after"} {
+		if _, err := s.Get(context.Background(), []byte(key)); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
 	}
 }
 

@@ -90,6 +90,16 @@ func (s *site) want(k *Keeper, fetches int, want string) {
 	}
 }
 
+// refreshed waits until so many fetches were made, and what the last brought is kept.
+func (s *site) refreshed(k *Keeper, fetches int) {
+	s.t.Helper()
+	s.eventually(func() bool {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return s.count("x.test") == fetches && len(k.flights) == 0
+	})
+}
+
 // A policy holds until its end, whatever the DNS and the web server do meanwhile,
 // and across restarts.
 func TestALearntPolicyHolds(t *testing.T) {
@@ -157,7 +167,7 @@ func TestRefresh(t *testing.T) {
 	s.want(k, 1, `enforce "1" -`)
 	s.pass(25 * time.Hour)
 	k.Policy(t.Context(), domain(t, "x.test"))
-	s.eventually(func() bool { return s.count("x.test") == 2 })
+	s.refreshed(k, 2)
 	s.pass(6 * 24 * time.Hour)
 	k.sweep(t.Context())
 	if s.count("x.test") != 3 {
@@ -189,8 +199,10 @@ func TestUnusedPoliciesAreNotRefreshed(t *testing.T) {
 	s.want(k, 1, `enforce "1" -`)
 	s.pass(31 * 24 * time.Hour)
 	k.sweep(t.Context())
-	s.want(k, 1, `enforce "1" -`) // valid, and now used again
-	s.eventually(func() bool { return s.count("x.test") == 2 })
+	if got := show(k.Policy(t.Context(), domain(t, "x.test"))); got != `enforce "1" -` { // valid, and now used again
+		t.Error(got)
+	}
+	s.refreshed(k, 2)
 	s.pass(2 * 24 * time.Hour)
 	k.sweep(t.Context())
 	if s.count("x.test") != 3 {
