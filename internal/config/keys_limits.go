@@ -12,7 +12,7 @@ func limitKeys() []entry[Limits] {
 
 func connectionLimits() []entry[Limits] {
 	return []entry[Limits]{
-		count("limits.connections", "4096", "1", "100000", "Connections at once, over all listeners that take mail. New ones on mx are turned away when three quarters are taken, so that strangers leave room for our own people; the last eighth is for those who have signed in. Where there is no room, a silent connection of the most crowded network goes for a new one: first one that has sent no MAIL, then one of which no message was taken.",
+		count("limits.connections", "4096", "1", "100000", "Connections at once, over all listeners that take mail. New ones on mx are turned away when three quarters are taken, so that strangers leave room for our own people; the last eighth is for those who have signed in. Where there is no room, a silent connection of the most crowded network goes for a new one: first one that has sent no MAIL, then one of which no message was taken, also in the middle of a message that stands still or comes slower than limits.min_data_rate.",
 			func(l *Limits) *int { return &l.Connections }),
 		count("limits.connections_per_network", "128", "1", "100000", "Connections at once from one network: an IPv4 /24 or an IPv6 /64. An IPv4 /20 or IPv6 /56 may have twice as many, an IPv4 /16 or IPv6 /48 four times. This host itself is not counted.",
 			func(l *Limits) *int { return &l.ConnectionsPerNetwork }),

@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"sallyport/internal/mail"
-	"sallyport/internal/screen"
 	smtpwire "sallyport/internal/smtp/wire"
 )
 
@@ -44,11 +43,10 @@ func (c *conn) bdat(ctx context.Context, req request) result {
 		return refuse(421, "4.7.0", "too many empty chunks").ending(EndJunk)
 	}
 	tx := c.take()
-	c.place.Reach(screen.StageBusy)
-	c.setMessage(true)
+	c.begins()
 	defer c.setMessage(false)
 	s := &sequence{c: c, ctx: ctx, chunk: chunk, left: chunk.Size}
-	b := &body{src: s, limit: c.limits.MessageOctets}
+	b := &body{src: s, limit: c.limits.MessageOctets, whole: c.isWhole}
 	return c.conclude(ctx, b, (*remainder)(s), tx.Data(ctx, b))
 }
 
@@ -189,9 +187,6 @@ func (r *remainder) Next() ([]byte, error) {
 	in := r.c.in
 	if in.Buffered() == 0 {
 		r.c.data = true
-		if r.left > smtpwire.SmallBufferOctets {
-			in.Grow()
-		}
 		if err := in.Fill(); err == io.EOF {
 			return nil, io.ErrUnexpectedEOF
 		} else if err != nil {

@@ -19,7 +19,8 @@ type body struct {
 	rest   []byte // of the piece that is being read
 	octets int64
 	limit  int64
-	err    error // final; io.EOF at the true end
+	whole  func() // called at the true end; may be nil
+	err    error  // final; io.EOF at the true end
 }
 
 var _ io.WriterTo = (*body)(nil)
@@ -32,6 +33,9 @@ func (b *body) next() ([]byte, error) {
 	p, err := b.src.Next()
 	if err != nil {
 		b.err = err
+		if err == io.EOF && b.whole != nil {
+			b.whole()
+		}
 		return nil, err
 	}
 	b.octets += int64(len(p))

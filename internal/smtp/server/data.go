@@ -18,18 +18,42 @@ func (c *conn) dataCommand(ctx context.Context) result {
 	if !c.in.Grow() {
 		return refuse(452, "4.3.1", "too much mail is on its way; try again later")
 	}
+	c.in.Release() // there is room, and nothing has come yet that needs it
 	tx := c.take()
-	c.place.Reach(screen.StageBusy)
-	c.setMessage(true)
+	c.begins()
 	defer c.setMessage(false)
 	c.send(mail.R(354, "", "end the message with a line that holds only a dot"))
 	if c.in.Buffered() == 0 {
 		c.flushLater()
 	}
 	src := smtpwire.NewDataReader(c.in, c.limits.TextLineOctets)
-	b := &body{src: src, limit: c.limits.MessageOctets}
+	b := &body{src: src, limit: c.limits.MessageOctets, whole: c.isWhole}
 	return c.conclude(ctx, b, src, tx.Data(ctx, b))
 }
+
+// begins says that a message is in progress, which keeps the place of its connection while its octets
+// come.
+func (c *conn) begins() {
+	c.setMessage(true)
+	c.moves = c.paced
+	if !c.still {
+		c.paced(true)
+	}
+}
+
+// paced notes whether the message comes at the pace that is asked for. While it does not, a connection
+// on which none was taken yet is a silent one.
+func (c *conn) paced(on bool) {
+	switch {
+	case on:
+		c.place.Reach(screen.StageBusy)
+	case c.count.accepted == 0:
+		c.place.Reach(screen.StageBegun)
+	}
+}
+
+// isWhole notes that the message has come, and waits for us from now on.
+func (c *conn) isWhole() { c.moving(true) }
 
 // conclude turns the end of a message into its one answer. A success needs both
 // sides: the message was read to its true end, and Data then took it.

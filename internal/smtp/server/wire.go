@@ -22,6 +22,10 @@ var (
 	errDuration = errors.New("the session has lasted too long")
 )
 
+// standGrace is how long no octet of a message may come, beyond what it earned by haste, before its
+// connection counts as a silent one, which goes where others need its place.
+const standGrace = 10 * time.Second
+
 // keepOut is the largest reply buffer that an idle connection keeps.
 const keepOut = 512
 
@@ -46,6 +50,9 @@ type wire struct {
 	commands meter     // of all commands, by the time between their first octet and their last
 	first    time.Time // when the first octet came of the record of TLS that is being read; zero: none did
 
+	moves func(bool) // told whether a message comes at its pace, when that changes; nil: nobody asks
+	still bool       // it does not
+
 	mu       sync.Mutex
 	stopping bool // the server shuts down
 	message  bool // a message is in progress, and may still end
@@ -64,6 +71,14 @@ func (w *wire) Read(p []byte) (int, error) {
 	begun := w.in.Buffered() > 0 // a command is, and the rest of it is being waited for
 	w.first = time.Time{}
 	n, err := w.nc.Read(p)
+	if w.message && !w.still && errors.Is(err, os.ErrDeadlineExceeded) {
+		// Its time is not over: it is only one of those that stand still from now on.
+		w.moving(false)
+		if err := w.arm(start); err != nil {
+			return 0, err
+		}
+		n, err = w.nc.Read(p)
+	}
 	if err != nil {
 		return n, w.cause(err)
 	}
@@ -86,10 +101,23 @@ func (w *wire) measure(n int, waited time.Duration) error {
 		n = 0
 	}
 	pace := w.limits.messages()
-	if w.meter = w.meter.add(n, waited, pace); w.meter.tooSlow(pace) {
+	w.meter = w.meter.add(n, waited, pace)
+	w.moving(w.meter.advance >= 0)
+	if w.meter.tooSlow(pace) {
 		return errSlow
 	}
 	return nil
+}
+
+// moving notes whether the message comes at the pace that is asked for.
+func (w *wire) moving(on bool) {
+	if w.still == !on {
+		return
+	}
+	w.still = !on
+	if w.moves != nil {
+		w.moves(on)
+	}
 }
 
 // measureCommand counts n octets of commands, and what was waited in the middle of one:
@@ -135,13 +163,23 @@ func (w *wire) arm(now time.Time) error {
 	if deadline.After(w.ends) {
 		deadline = w.ends
 	}
+	if w.message && !w.still {
+		// What comes later than this came too slowly.
+		if rest := now.Add(max(w.meter.advance, 0) + standGrace); deadline.After(rest) {
+			deadline = rest
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stopping && !w.message {
+	if w.closing() {
 		return errShutdown
 	}
 	return w.raw.SetReadDeadline(deadline)
 }
+
+// closing reports whether nothing more is to be read. A message in progress may end, unless
+// others need its place. w.mu is held.
+func (w *wire) closing() bool { return w.stopping && (!w.message || w.crowded) }
 
 // cause tells a shutdown and a timeout from other ends.
 func (w *wire) cause(err error) error {
@@ -150,7 +188,7 @@ func (w *wire) cause(err error) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.stopping && !w.message {
+	if w.closing() {
 		return errShutdown
 	}
 	if !w.now().Before(w.ends) {
@@ -164,7 +202,7 @@ func (w *wire) interrupt() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stopping = true
-	if !w.message {
+	if w.closing() {
 		// A deadline that can't be set is one of a closed connection.
 		_ = w.raw.SetReadDeadline(time.Unix(1, 0))
 	}
@@ -199,15 +237,17 @@ func (w *wire) writeTimeout() time.Duration {
 func (w *wire) stopped() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.stopping && !w.message
+	return w.closing()
 }
 
-// setMessage says whether a message is in progress.
+// setMessage says whether a message is in progress. One of which nothing has come has yet to
+// move.
 func (w *wire) setMessage(on bool) {
 	w.mu.Lock()
 	w.message = on
 	w.mu.Unlock()
 	w.data, w.meter = on, meter{}
+	w.moves, w.still = nil, on && w.in.Buffered() == 0
 }
 
 // send gathers a reply, and sends what was gathered when it is much.

@@ -21,7 +21,6 @@ type DataReader struct {
 // NewDataReader returns a reader of the message that comes next in lr. Lines longer
 // than lineOctets, CRLF included, are refused.
 func NewDataReader(lr *LineReader, lineOctets int) *DataReader {
-	lr.Grow()
 	return &DataReader{lr: lr, lineLimit: lineOctets, lineStart: true}
 }
 

@@ -31,7 +31,8 @@ type LineLimit func(start []byte) int
 
 // LineReader reads lines that end with exactly CRLF, and whatever else follows
 // them, from one buffer: no octet is taken by two readers. It holds
-// SmallBufferOctets, and LargeBufferOctets only while it needs them.
+// SmallBufferOctets, and LargeBufferOctets only while so many come: a client that lets
+// octets drip, or says nothing, has them no more than one that sends a command.
 //
 // After ErrBareCR, ErrBareLF, ErrNUL or ErrLineTooLong it must not be read on.
 type LineReader struct {
@@ -42,6 +43,7 @@ type LineReader struct {
 	large   *[LargeBufferOctets]byte
 	r, w    int
 	busy    bool  // the last read filled the buffer: more is on its way
+	few     bool  // the last read brought what a small buffer holds
 	err     error // came with octets; returned once they are used
 }
 
@@ -161,7 +163,7 @@ func (l *LineReader) Fill() error {
 			return io.ErrNoProgress
 		}
 		l.w += n
-		l.busy = l.w == len(l.buf)
+		l.busy, l.few = l.w == len(l.buf), n < SmallBufferOctets
 		if n > 0 {
 			l.err = err
 			return nil
@@ -177,10 +179,14 @@ func (l *LineReader) Fill() error {
 const maxEmptyReads = 100
 
 // makeRoom moves what is buffered to the front, and to a large buffer when a small
-// one is full or was filled by the last read.
+// one is full or was filled by the last read. A large one that is empty goes back when
+// the last read brought little.
 func (l *LineReader) makeRoom() {
 	if l.r == l.w {
 		l.r, l.w = 0, 0
+		if l.few && !l.busy {
+			l.Release()
+		}
 	}
 	if l.buf == nil {
 		l.buf = make([]byte, SmallBufferOctets)
@@ -194,8 +200,7 @@ func (l *LineReader) makeRoom() {
 	}
 }
 
-// Grow borrows a large buffer now, for a reader that is about to take a message. It
-// reports whether there is one.
+// Grow borrows a large buffer now. It reports whether there is one.
 func (l *LineReader) Grow() bool {
 	if l.large != nil {
 		return true
