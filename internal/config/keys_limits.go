@@ -12,7 +12,7 @@ func limitKeys() []entry[Limits] {
 
 func connectionLimits() []entry[Limits] {
 	return []entry[Limits]{
-		count("limits.connections", "4096", "1", "100000", "Connections at once, over all listeners that take mail. New ones on mx are turned away when three quarters are taken, so that strangers leave room for our own people; the last eighth is for those who have signed in. Where there is no room, a silent connection of the most crowded network goes for a new one: first one that has sent no MAIL, then one of which no message was taken, also in the middle of a message that stands still or comes slower than limits.min_data_rate.",
+		count("limits.connections", "4096", "1", "100000", "Connections at once, over all listeners that take mail. New ones on mx are turned away when three quarters are taken, so that strangers leave room for our own people; the last eighth is for those who have signed in. Where there is no room, a silent connection of the most crowded network goes for a new one: first one that has sent no MAIL, then one of which no message was taken, also in the middle of a message that stands still or comes slower than limits.min_data_rate. Where memory is short, nobody comes unless one goes.",
 			func(l *Limits) *int { return &l.Connections }),
 		count("limits.connections_per_network", "128", "1", "100000", "Connections at once from one network: an IPv4 /24 or an IPv6 /64. An IPv4 /20 or IPv6 /56 may have twice as many, an IPv4 /16 or IPv6 /48 four times. This host itself is not counted.",
 			func(l *Limits) *int { return &l.ConnectionsPerNetwork }),
@@ -94,9 +94,9 @@ func queueLimits() []entry[Limits] {
 			func(l *Limits) *int64 { return &l.InlineSize }),
 		size("limits.min_free", "128MiB", "1MiB", "1TiB", "Disk space that mail never takes: below it mail is answered with 452, and neither put into mailboxes nor forwarded until there is room. What ends an attempt, freezes an account or stands in the trace may use it.",
 			func(l *Limits) *int64 { return &l.MinFree }),
-		size("limits.unjudged_memory", "256MiB", "16MiB", "1TiB", "Memory for mail that is not judged yet, over all connections: header sections, bodies, recipients, buffers. Beyond three quarters strangers are told to come back (452 4.3.1); the rest is kept for people who signed in.",
+		size("limits.unjudged_memory", "256MiB", "16MiB", "1TiB", "Memory for mail that is not judged yet, over all connections: header sections, bodies, recipients, buffers. Beyond three quarters, or an eighth for those of one network (an IPv4 /24 or IPv6 /48), strangers are told to come back (452 4.3.1); the rest is kept for people who signed in. This host has no part of its own, nor has whom screen.list exempts.",
 			func(l *Limits) *int64 { return &l.UnjudgedMemory }),
-		size("limits.memory", "0B", "0B", "16TiB", "Memory that the server tries to stay within, by collecting garbage more often. 0B: nine tenths of what the control group allows, else half of what the host has. GOMEMLIMIT in the environment outranks it.",
+		size("limits.memory", "0B", "0B", "16TiB", "Memory that the server tries to stay within: it collects garbage more often, and tells strangers to come back when eight tenths of it are alive, and everybody when nine tenths are. 0B: nine tenths of what the control group allows, else half of what the host has. GOMEMLIMIT in the environment outranks it.",
 			func(l *Limits) *int64 { return &l.Memory }),
 		count("limits.active_messages", "10000", "1", "100000", "Messages that are in memory for delivery at once.",
 			func(l *Limits) *int { return &l.ActiveMessages }),

@@ -18,8 +18,9 @@ type Admission struct {
 	mu         sync.Mutex
 	crowd      *screen.Crowd
 	ends       map[uint64]func() // how each connection is told to go, by its seat
-	entered    uint64            // ever
-	turnedAway uint64            // ever; with those that had to go
+	scarce     Scarcity
+	entered    uint64 // ever
+	turnedAway uint64 // ever; with those that had to go
 
 	*turns
 }
@@ -54,6 +55,28 @@ func (a *Admission) Beside() *Admission {
 	return b
 }
 
+// Scarcity is who may not be more than there are, for want of memory. The zero Scarcity is nobody.
+type Scarcity uint8
+
+const (
+	ScarceNot       Scarcity = iota
+	ScarceStrangers          // those at the doors for the world
+	ScarceAll
+)
+
+// bars reports whether a connection may only come for another that goes.
+func (s Scarcity) bars(stage screen.Stage, l *Limits) bool {
+	return s == ScarceAll || s == ScarceStrangers && stage != screen.StageOurs && l.Reserved == 0
+}
+
+// Scarce says who may not be more than there are, from now on: who comes is turned away unless a silent
+// connection goes for it.
+func (a *Admission) Scarce(s Scarcity) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.scarce = s
+}
+
 // Place is where a connection is counted. A nil Place is none, of a connection that is
 // not counted.
 type Place struct {
@@ -80,7 +103,11 @@ func (a *Admission) Enter(from netip.Addr, stage screen.Stage, l *Limits, now fu
 func (a *Admission) decide(from netip.Addr, stage screen.Stage, l *Limits, now time.Time, end func()) (e screen.Entry, goes func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	e = a.crowd.Enter(from, stage, l.crowd(), now)
+	limits := l.crowd()
+	if a.scarce.bars(stage, l) {
+		limits.Total = min(limits.Total, a.crowd.Seated())
+	}
+	e = a.crowd.Enter(from, stage, limits, now)
 	if !e.OK || e.Victim != 0 {
 		a.turnedAway++
 	}

@@ -198,3 +198,49 @@ func TestAdmissionsBesideEachOther(t *testing.T) {
 		t.Error("who signed in at one is a stranger at the other")
 	}
 }
+
+// While memory is scarce nobody comes to the doors for the world unless a silent connection goes for
+// him; people of ours come as ever until there is none at all.
+func TestScarcity(t *testing.T) {
+	l := DefaultLimits()
+	strangers, ours := l.ForStrangers(), l.ForOurs()
+	a, gone := NewAdmission(), 0
+	enter := func(l *Limits, from string, stage screen.Stage) *Place {
+		var p *Place
+		p, _ = a.Enter(netip.MustParseAddr(from), stage, l, time.Now, func() { gone++; p.Leave() })
+		return p
+	}
+	a.Scarce(ScarceStrangers)
+	if enter(&strangers, "192.0.2.1", screen.StageFresh) != nil {
+		t.Error("the first stranger comes although nobody goes")
+	}
+	if enter(&ours, "192.0.2.1", screen.StageFresh) == nil || enter(&strangers, "192.0.2.1", screen.StageOurs) == nil {
+		t.Error("people of ours are kept out")
+	}
+	a.Scarce(ScarceNot)
+	var crowd []*Place
+	for range 4 {
+		crowd = append(crowd, enter(&strangers, "198.51.100.1", screen.StageFresh))
+	}
+	crowd[0].Reach(screen.StageBusy)
+	a.Scarce(ScarceStrangers)
+	seated := a.crowd.Seated()
+	for range 2 {
+		if enter(&strangers, "203.0.113.1", screen.StageBusy) == nil {
+			t.Fatal("a silent connection does not go for who comes")
+		}
+	}
+	if gone != 2 || a.crowd.Seated() != seated {
+		t.Errorf("%d went, %d are seated where %d were", gone, a.crowd.Seated(), seated)
+	}
+	for _, c := range crowd {
+		c.Reach(screen.StageBusy)
+	}
+	if enter(&strangers, "203.0.113.2", screen.StageFresh) != nil {
+		t.Error("a message in the making goes for who comes")
+	}
+	a.Scarce(ScarceAll)
+	if enter(&ours, "192.0.2.9", screen.StageOurs) != nil {
+		t.Error("somebody comes although there is no memory and nobody who is silent")
+	}
+}

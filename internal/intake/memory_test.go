@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,42 @@ func TestHeadersThatDoNotEndAreBounded(t *testing.T) {
 		t.Errorf("%+v", u)
 	}
 	stranger.want(stranger.from("<x@far.test>"), 250)
+}
+
+// Strangers of one network leave memory to those of others, to people of ours, and to this host.
+func TestOneNetworkLeavesMemoryToOthers(t *testing.T) {
+	memory := allowance.New(8 << 20) // of which a network has 1 MiB
+	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), memory: memory})
+	person := w.signedIn("alice@local.test")
+	large := "Subject: x\r\nX-Long: " + strings.Repeat("y", 40<<10) + "\r\n\r\nx\r\n" // 160 KiB
+	send := func(from netip.Prefix) int {
+		w.network = from
+		c := w.connect(server.KindMX)
+		c.want(c.from("<x@far.test>"), 250)
+		c.want(c.to("<bob@local.test>"), 250)
+		return c.data(large).Code
+	}
+	one := netip.MustParsePrefix("198.51.100.0/24")
+	w.network = one
+	hog := w.connect(server.KindMX)
+	hog.want(hog.from("<x@far.test>"), 250)
+	hog.want(hog.to("<bob@local.test>"), 250)
+	hog.t.Data(t.Context(), &endless{left: 950 << 10, paused: func() {
+		for from, want := range map[netip.Prefix]int{one: 452, netip.MustParsePrefix("198.51.101.0/24"): 250, {}: 250} {
+			if got := send(from); got != want {
+				t.Errorf("beside a network that has all it may, %v is answered %d, want %d", from, got, want)
+			}
+		}
+		person.want(person.from("<alice@local.test>"), 250)
+		person.want(person.to("<bob@local.test>"), 250)
+		person.want(person.data(message+strings.Repeat("a line\r\n", 10_000)), 250)
+	}})
+	if got := send(one); got != 250 {
+		t.Errorf("afterwards: %d", got)
+	}
+	if u := memory.Use(); u.Used != 0 {
+		t.Errorf("%+v", u)
+	}
 }
 
 // Recipients are counted, too.

@@ -61,7 +61,7 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transacti
 	if s.anonymous() && env.Ret == mail.RetFull {
 		env.Ret = mail.RetHeaders // nothing of a stranger is sent back whole
 	}
-	hold := s.in.Memory.Hold(!s.anonymous())
+	hold := s.memory()
 	if !hold.Take(transactionOctets) {
 		return nil, s.refuse(ctx, fact.Fact{Rule: RuleMemory, Reply: crowded(), Sender: env.From.String()})
 	}

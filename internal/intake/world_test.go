@@ -51,6 +51,7 @@ var errLost = errors.New("the connection is lost")
 
 // world is everything behind the socket, made of the real rooms.
 type world struct {
+	network  netip.Prefix // of clients; zero: none that has a part of the memory
 	t        *testing.T
 	now      time.Time
 	st       *disk
@@ -286,7 +287,7 @@ func (w *world) connect(k smtpserver.Kind) *client {
 	w.t.Helper()
 	id := "c" + string(rune('a'+len(w.ended)))
 	s, r := w.in.Connect(w.t.Context(), smtpserver.Conn{
-		ID: id, Kind: k, Remote: w.remote(), Started: w.now,
+		ID: id, Kind: k, Remote: w.remote(), Network: w.network, Started: w.now,
 		End: func() { w.ended = append(w.ended, id) }, Known: func() {},
 	})
 	if s == nil || r.Code != 220 {

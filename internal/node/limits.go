@@ -19,7 +19,7 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 		n.doors.Memory().Adjust(cfg.Limits.UnjudgedMemory)
 		signIns := bounds.Accounts(cfg, n.o.Processors.Count())
 		n.o.Processors.Beside(signIns.HashAtOnce)
-		n.log.Debug("memory limit", "octets", memory.Limit(cfg.Limits.Memory))
+		n.log.Debug("memory limit", "octets", n.memory.Limit(cfg.Limits.Memory))
 		n.data.Disks.Reserve(cfg.Limits.Free())
 		n.desk.Adjust(bounds.SignIn(cfg))
 		n.intake.Adjust(bounds.Intake(cfg), cfg.Notice)
@@ -40,4 +40,19 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 		}
 	})
 	return nil
+}
+
+// watchMemory has the doors take less while memory is short, until ctx ends.
+func (n *Node) watchMemory(ctx context.Context) {
+	n.memory.Run(ctx, func(l memory.Level, alive, limit int64) {
+		n.doors.Narrow(l)
+		switch l {
+		case memory.Enough:
+			n.log.Info("there is memory again", "octets", alive, "limit", limit)
+		case memory.Short:
+			n.log.Warn("memory is short: strangers are told to come back", "octets", alive, "limit", limit)
+		default:
+			n.log.Warn("there is no memory left: everybody is told to come back", "octets", alive, "limit", limit)
+		}
+	})
 }

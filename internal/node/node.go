@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/directory/book"
 	"sallyport/internal/fact"
 	"sallyport/internal/intake"
+	"sallyport/internal/kit/memory"
 	"sallyport/internal/node/datafolder"
 	"sallyport/internal/node/doors"
 	"sallyport/internal/node/identity"
@@ -64,6 +65,7 @@ type Node struct {
 	// listening: Listen has bound everything, so that a reload may bind more.
 	listening atomic.Bool
 
+	memory     memory.Keeper          // what the process may take
 	data       *datafolder.Folder     // everything in the data folder
 	book       *book.Book             // the directory
 	identity   *identity.Identity     // who it is to others

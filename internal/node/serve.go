@@ -30,7 +30,7 @@ func (n *Node) Serve(ctx context.Context) error {
 	// These outlive doors and deliveries: what those leave behind is taken in.
 	var behind sync.WaitGroup
 	for _, work := range []func(context.Context){
-		n.runTrace, n.metering.WatchDisks, n.book.Follow, n.roll().Run, n.identity.Watch, n.tendMailboxes, n.scrub, n.data.Mail.Watch, n.data.Clock.Tend, n.data.Ledger.Tend, n.data.Inflow.Tend, n.inspection.Run, n.ways().Run,
+		n.runTrace, n.metering.WatchDisks, n.watchMemory, n.book.Follow, n.roll().Run, n.identity.Watch, n.tendMailboxes, n.scrub, n.data.Mail.Watch, n.data.Clock.Tend, n.data.Ledger.Tend, n.data.Inflow.Tend, n.inspection.Run, n.ways().Run,
 		n.watchers.Watch.Run, n.watchers.Networks.Run, n.data.DeviceCA.Tend, n.letters.Run, n.operator.WatchGuesses, n.reporting.Run,
 	} {
 		behind.Go(func() { work(background) })

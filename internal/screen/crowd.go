@@ -72,6 +72,9 @@ func NewCrowd() *Crowd {
 // Open returns how many connections there are, with those that are on their way out.
 func (c *Crowd) Open() int { return len(c.seats) + len(c.leaving) }
 
+// Seated returns how many of them may stay.
+func (c *Crowd) Seated() int { return len(c.seats) }
+
 // networksOf returns what an address counts for; nothing for no address.
 func networksOf(a netip.Addr) []netip.Prefix {
 	a = a.Unmap().WithZone("")

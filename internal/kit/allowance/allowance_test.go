@@ -1,20 +1,23 @@
 package allowance
 
 import (
+	"net/netip"
 	"testing"
 
 	"pgregory.net/rapid"
 )
 
 // Whatever holds do, the sum is what they have, it is within the bound, strangers leave
-// a quarter, and when all have ended nothing is used.
+// a quarter of the part that may be used and those of one network have an eighth at most, and when all have ended
+// nothing is used.
 func TestTheSumIsWithinTheBound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const most = 1000
-		b := New(most)
+		b, part := New(most), int64(1)
 		type model struct {
 			h      *Hold
 			known  bool
+			of     int // network; 0: none
 			octets int64
 			users  int
 		}
@@ -25,20 +28,42 @@ func TestTheSumIsWithinTheBound(t *testing.T) {
 			}
 			return n
 		}
+		network := func(of int) (n int64) {
+			for _, m := range all {
+				if m.of == of && !m.known {
+					n += m.octets
+				}
+			}
+			return n
+		}
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
 			if len(all) == 0 || rapid.IntRange(0, 5).Draw(t, "new") == 0 {
-				known := rapid.Bool().Draw(t, "known")
-				all = append(all, &model{h: b.Hold(known), known: known, users: 1})
+				known, of := rapid.Bool().Draw(t, "known"), rapid.IntRange(0, 2).Draw(t, "network")
+				m := &model{known: known, of: of, users: 1}
+				if m.h = b.Hold(known); of > 0 {
+					m.known, m.h = false, b.Stranger(netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, byte(of), 0}), 24))
+				}
+				all = append(all, m)
 			}
 			m := rapid.SampledFrom(all).Draw(t, "hold")
 			n := rapid.Int64Range(0, 700).Draw(t, "octets")
-			switch rapid.IntRange(0, 4).Draw(t, "step") {
+			switch rapid.IntRange(0, 5).Draw(t, "step") {
+			case 5:
+				part = rapid.SampledFrom([]int64{0, 1, 1, 4}).Draw(t, "part")
+				b.Narrow(part)
 			case 0:
 				room := int64(most)
-				if !m.known {
-					room = most * 3 / 4
+				if part > 1 {
+					room /= part
 				}
-				want := m.users > 0 && sum()+n <= room
+				share := room / 8
+				if !m.known {
+					room -= room / 4
+				}
+				want := m.users > 0 && sum()+n <= room && part > 0
+				if !m.known && m.of > 0 && network(m.of)+n > share {
+					want = false
+				}
 				if m.h.Take(n) != want {
 					t.Fatalf("%d octets, %d used, known %v: not %v", n, sum(), m.known, want)
 				}
@@ -71,8 +96,33 @@ func TestTheSumIsWithinTheBound(t *testing.T) {
 				m.h.End()
 			}
 		}
-		if u := b.Use(); u.Used != 0 {
-			t.Fatalf("%d octets are used by nobody", u.Used)
+		if u := b.Use(); u.Used != 0 || len(b.networks) != 0 {
+			t.Fatalf("%d octets are used by nobody, %d networks are remembered", u.Used, len(b.networks))
 		}
 	})
+}
+
+// Of nothing nobody gets even nothing, so that what needs no octets yet is put off as well; what was given out
+// stays, and afterwards all is as before.
+func TestNarrow(t *testing.T) {
+	b := New(1000)
+	early := b.Hold(true)
+	if !early.Take(600) {
+		t.Fatal("no room")
+	}
+	b.Narrow(0)
+	if early.Take(0) || b.Hold(true).Take(0) || early.Held() != 600 {
+		t.Errorf("of nothing somebody gets something, or what was given out is gone: %d", early.Held())
+	}
+	b.Narrow(4)
+	if early.Take(1) || b.Use().Most != 1000 {
+		t.Errorf("of a quarter there is room beside %+v", b.Use())
+	}
+	early.Give(400)
+	if !early.Take(50) || early.Take(1) {
+		t.Error("a quarter is something else")
+	}
+	if b.Narrow(1); !early.Take(750) {
+		t.Error("it is not as before")
+	}
 }

@@ -18,6 +18,7 @@ import (
 	"sallyport/internal/intake"
 	"sallyport/internal/kit/allowance"
 	"sallyport/internal/kit/listen"
+	"sallyport/internal/kit/memory"
 	localdoor "sallyport/internal/local/door"
 	"sallyport/internal/mail"
 	"sallyport/internal/node/datafolder"
@@ -77,6 +78,26 @@ func New(o Options) *Doors {
 
 // Memory bounds what the doors hold of mail that is not judged yet.
 func (d *Doors) Memory() *allowance.Budget { return d.memory }
+
+// Narrow has the doors take less while memory is short, and hardly anything when there is none: nobody
+// comes unless a silent connection goes, and of what is not judged yet little is held. While it is short alone, people of ours
+// come as ever.
+func (d *Doors) Narrow(l memory.Level) {
+	posting, reading, part := door.ScarceNot, door.ScarceNot, int64(1)
+	switch l {
+	case memory.Enough:
+	case memory.Short:
+		posting, part = door.ScarceStrangers, shortPart
+	default:
+		posting, reading, part = door.ScarceAll, door.ScarceAll, 0
+	}
+	d.admission.Scarce(posting)
+	d.readers.Scarce(reading)
+	d.memory.Narrow(part)
+}
+
+// shortPart is how much of limits.unjudged_memory may be used while memory is short: one in so many.
+const shortPart = 4
 
 // Open gives the doors what stands behind them.
 func (d *Doors) Open(b Behind) {

@@ -68,7 +68,10 @@ type Conn struct {
 	// Balancer passed the connection on, and said that Remote is its client; zero:
 	// nobody did. Remote is a claim of the balancer's.
 	Balancer netip.AddrPort
-	Started  time.Time
+	// Network is that of Remote, whose connections share a part of what strangers may make us hold; zero: it
+	// is of this host, or has no address, and has no such part.
+	Network netip.Prefix
+	Started time.Time
 	// UID is the user at the other end, as the kernel said; on KindSendmail alone.
 	UID uint32
 	// End ends the connection as a shutdown does: a session that waits for a

@@ -129,14 +129,17 @@ func (s *server) newConn(nc net.Conn, from *door.Origin) (*conn, error) {
 	}
 	w := &wire{limits: &s.cfg.Limits, now: s.cfg.Now, raw: nc, nc: nc, ends: started.Add(s.cfg.Limits.SessionDuration)}
 	w.in = smtpwire.NewLineReader(w, &s.buffers)
+	network := screen.Network(door.Counted(from.Remote.Addr()))
 	var hold *allowance.Hold
 	if s.cfg.Memory != nil {
-		hold = s.cfg.Memory.Hold(s.cfg.Kind == KindSendmail)
+		if hold = s.cfg.Memory.Stranger(network); s.cfg.Kind == KindSendmail {
+			hold.Known()
+		}
 		w.in.Within(hold)
 	}
 	c := &conn{wire: w, srv: s, hold: hold, info: Conn{
 		ID: id.String(), Kind: s.cfg.Kind, Started: started,
-		Remote: from.Remote, Local: door.AddrPort(nc.LocalAddr()), Balancer: from.Balancer, UID: uid, End: w.interrupt,
+		Remote: from.Remote, Local: door.AddrPort(nc.LocalAddr()), Balancer: from.Balancer, Network: network, UID: uid, End: w.interrupt,
 	}}
 	c.info.Known, c.info.Vouch = c.known, c.vouch
 	return c, nil

@@ -157,8 +157,30 @@ func TestWhoSendsNothingHoldsNothing(t *testing.T) {
 		}
 		d.steps("C+ \"" + strings.Repeat(strings.Repeat("x", 98)+"\\r\\n", 20) + "\"")
 		used(smtpwire.LargeBufferOctets)
-		d.steps("C+ \"x\"")
-		used(0)
+		waitFor(t, func() bool { // one that comes by itself is read by itself
+			d.steps("C+ \"x\"")
+			time.Sleep(5 * time.Millisecond)
+			return cfg.Memory.Use().Used == 0
+		})
 		d.nc.Close()
 	}
+}
+
+// Connections of one network borrow a part of the memory alone, and those of others have theirs.
+func TestOneNetworkBorrowsItsPart(t *testing.T) {
+	cfg := balanced(KindMX)
+	cfg.Memory = allowance.New(8 * 3 * smtpwire.LargeBufferOctets / 2) // one large buffer for each network
+	at, _ := serve(t, cfg, &memory{})
+	begin := func(from string) *dialogue {
+		d := silent(t, at, from)
+		d.steps("C: EHLO x\nS: 250\nC: MAIL FROM:<a@remote.test>\nS: 250\nC: RCPT TO:<bob@local.test>\nS: 250")
+		return d
+	}
+	first, second, other := begin("198.51.100.1"), begin("198.51.100.2"), begin("198.51.101.1")
+	first.steps("C: DATA\nS: 354\n" + strings.Repeat("C: "+strings.Repeat("x", 900)+"\n", 4))
+	waitFor(t, func() bool { return cfg.Memory.Use().Used > 0 })
+	second.steps("C: DATA\nS: 452 4.3.1")
+	other.steps("C: DATA\nS: 354\nC: x\nC: .\nS: 250")
+	first.steps("C: .\nS: 250")
+	second.steps("C: DATA\nS: 354\nC: x\nC: .\nS: 250")
 }
