@@ -3,8 +3,10 @@ package slow
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -94,7 +96,16 @@ func busy(t *testing.T, s *rig.Server) time.Duration {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return processor(t, pid)
+}
+
+// processor is the time of processors that a process took so far; none, if it has ended.
+func processor(t *testing.T, pid int) time.Duration {
+	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
