@@ -237,7 +237,7 @@ func dawdle(l *Limits) {
 
 // spent has nine thousand octets be worth 9 s, of which 100 ms count.
 func spent(l *Limits) {
-	l.MinDataRate, l.DataRateGrace, l.DataTimeout = 1000, 50*time.Millisecond, 100*time.Millisecond
+	l.MinDataRate, l.DataRateGrace, l.DataTimeout = 1000, 50*time.Millisecond, time.Second
 }
 func session(l *Limits) { l.SessionDuration = 300 * time.Millisecond }
 
