@@ -131,7 +131,7 @@ func limit(flag, s string) (*int, error) {
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 {
-		return nil, usageError{flag + ": " + mail.Printable(s, 40) + " is no number of recipients; give one from 1 on, or default"}
+		return nil, usageError{flag + ": " + mail.Printable(s, mail.WordShown) + " is no number of recipients; give one from 1 on, or default"}
 	}
 	return &n, nil
 }
@@ -150,7 +150,7 @@ func quotaFlag(flag, s string, parse func(string) (int64, error)) (*int64, error
 	}
 	var err error
 	if *n, err = parse(s); err != nil || *n < 1 {
-		return nil, usageError{flag + ": " + mail.Printable(s, 40) + " is no quota; give as much as 2GiB or 10000, none, or default"}
+		return nil, usageError{flag + ": " + mail.Printable(s, mail.WordShown) + " is no quota; give as much as 2GiB or 10000, none, or default"}
 	}
 	return n, nil
 }

@@ -91,11 +91,14 @@ func successor(ctx context.Context, o *operate.Client, account, certificate stri
 	return nextName(old, names), err
 }
 
+// mostNumbered is below which a number behind a name is one of ours: a longer one is part of the name, a telephone number say.
+const mostNumbered = 1_000_000
+
 // nextName is the next free one of phone-2, phone-3 and so on. taken are in small letters.
 func nextName(old string, taken []string) string {
 	base, n := old, 1
 	if at := strings.LastIndexByte(old, '-'); at > 0 {
-		if m, err := strconv.Atoi(old[at+1:]); err == nil && m > 1 && m < 1e6 && strconv.Itoa(m) == old[at+1:] {
+		if m, err := strconv.Atoi(old[at+1:]); err == nil && m > 1 && m < mostNumbered && strconv.Itoa(m) == old[at+1:] {
 			base, n = old[:at], m
 		}
 	}

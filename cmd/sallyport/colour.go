@@ -29,7 +29,7 @@ func wantsColour(f *os.File) bool {
 func marked(line string) (begin, end int, colour string) {
 	text := strings.TrimLeft(line, " ")
 	begin = len(line) - len(text)
-	if len(text) > 9 && text[2] == ':' && text[5] == ':' && strings.HasPrefix(text[8:], " ALARM ") {
+	if len(text) >= 10 && text[2] == ':' && text[5] == ':' && strings.HasPrefix(text[8:], " ALARM ") {
 		return begin + 9, begin + 14, colourWrong
 	}
 	for _, m := range wordsOfWarning {

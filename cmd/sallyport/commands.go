@@ -9,6 +9,9 @@ import (
 // defaultConfig is where a configuration is looked for that -c does not name.
 const defaultConfig = "/etc/sallyport/sallyport.toml"
 
+// mostColumns is how wide help is written, however wide a terminal is.
+const mostColumns = 80
+
 // command is one that stands behind the name of the program.
 type command struct {
 	name, help string
@@ -64,7 +67,7 @@ func grammar(all []command, options ...kong.Option) (*kong.Kong, error) {
 	options = append(options,
 		kong.Name("sallyport"),
 		kong.Description("A mail server that cannot be hijacked."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 80}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: mostColumns}),
 		kong.Vars{"config": defaultConfig, "scenarios": scenarioNames()},
 	)
 	for _, c := range all {

@@ -9,6 +9,7 @@ import (
 	"sallyport/internal/fact"
 	"sallyport/internal/incident"
 	"sallyport/internal/kit/words"
+	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 )
 
@@ -84,6 +85,12 @@ func (i incidentShow) Run(ctx context.Context, c console) error {
 
 // most is how many lines of one kind a person is shown; --json has all.
 const most = 10
+
+// Of what is told beside something else, few lines are shown, and fewNames names in one line.
+const (
+	few      = 5
+	fewNames = 3
+)
 
 func tellIncident(c console, v operate.IncidentShown) {
 	if v.Account.IsZero() {
@@ -192,10 +199,10 @@ func firsts[T any](all []T) []T { return all[:min(len(all), most)] }
 
 // some names the first recipients.
 func some(all []string) string {
-	if len(all) <= 3 {
+	if len(all) <= fewNames {
 		return strings.Join(all, ", ")
 	}
-	return strings.Join(all[:3], ", ") + fmt.Sprintf(" and %d more", len(all)-3)
+	return strings.Join(all[:fewNames], ", ") + fmt.Sprintf(" and %d more", len(all)-fewNames)
 }
 
 type incidentRelease struct {
@@ -288,7 +295,7 @@ func tellStory(c console, s incident.Story) {
 		c.prose("  bad sign-ins    %d, the last at %s%s\n", b.Count, moment(b.Last), badFrom(b))
 	}
 	for _, ch := range firsts(s.Changes) {
-		c.prose("  changed         %s %s\n", moment(ch.At), fact.Clean(whatChanged(ch), 200))
+		c.prose("  changed         %s %s\n", moment(ch.At), fact.Clean(whatChanged(ch), mail.TextShown))
 	}
 }
 

@@ -343,7 +343,7 @@ func (p *past) lines(ctx context.Context, path string, fn func(line string, whol
 		return err
 	}
 	defer in.Close()
-	bar := newProgress(p.c, "reading "+mail.Printable(filepath.Base(path), 40), fact.Octets)
+	bar := newProgress(p.c, "reading "+mail.Printable(filepath.Base(path), mail.WordShown), fact.Octets)
 	defer bar.end()
 	text, err := unpacked(told{in, func(n int64) { bar.at(n, size) }}.reader())
 	if err != nil {

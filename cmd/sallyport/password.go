@@ -120,11 +120,17 @@ func isTerminal(f *os.File) bool {
 // passwordLetters has no letters that look alike. Sixteen of its 31 are 79 bits.
 const passwordLetters = "23456789abcdefghjkmnpqrstuvwxyz"
 
+// newPasswordLetters is how many letters a password has that is made, and groupLetters in how large groups they are told.
+const (
+	newPasswordLetters = 16
+	groupLetters       = 4
+)
+
 // newPassword makes a password of sixteen letters in groups of four.
 func newPassword() (string, error) {
 	var b strings.Builder
-	for i := range 16 {
-		if i > 0 && i%4 == 0 {
+	for i := range newPasswordLetters {
+		if i > 0 && i%groupLetters == 0 {
 			b.WriteByte('-')
 		}
 		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(passwordLetters))))

@@ -12,6 +12,8 @@ const (
 	progressWidth = 30
 	// progressEvery is how often it is drawn anew.
 	progressEvery = 100 * time.Millisecond
+	// leastTook is how long something must have taken before it is told how long it takes on.
+	leastTook = time.Second
 )
 
 // progress draws a bar on a terminal, and nothing anywhere else.
@@ -62,7 +64,7 @@ func bar(what string, amount func(int64) string, done, of int64, took time.Durat
 	share := min(float64(done)/float64(of), 1)
 	full := int(share * progressWidth)
 	line := fmt.Sprintf("%s [%s%s] %3.0f %%  %s of %s", what, strings.Repeat("#", full), strings.Repeat("-", progressWidth-full), 100*share, amount(done), amount(max(of, done)))
-	if share > 0 && share < 1 && took > time.Second {
+	if share > 0 && share < 1 && took > leastTook {
 		left := time.Duration(float64(took) * (1 - share) / share)
 		line += fmt.Sprintf(", %s left", left.Round(time.Second))
 	}

@@ -112,8 +112,8 @@ func pending(m operate.Message) string {
 			names = append(names, r.Address)
 		}
 	}
-	if len(names) > 3 {
-		names = append(names[:3], "and "+strconv.Itoa(len(names)-3)+" more")
+	if len(names) > fewNames {
+		names = append(names[:fewNames], "and "+strconv.Itoa(len(names)-fewNames)+" more")
 	}
 	return strings.Join(names, ", ")
 }

@@ -32,6 +32,9 @@ const (
 	// quickstartBase is the port from which the doors are counted: 25, 87 and -35 beyond it give
 	// 2525, 2587 and 2465, and those of mailboxes are 2643, 2993, 2610 and 2995.
 	quickstartBase = 2500
+	// leastBase and mostBase are between which it may be: submissions are 35 below it, and pop3s 495 above.
+	leastBase = 36
+	mostBase  = 65535 - 495
 	// quickstartMark is the first line of a configuration that quickstart may
 	// write again.
 	quickstartMark = "Written by quickstart at every start. Remove this line to keep changes of yours."
@@ -234,8 +237,8 @@ func (q quickstartCommand) doors(t *config.Template) error {
 		}
 		return net.JoinHostPort("127.0.0.1", strconv.Itoa(base+offset))
 	}
-	if base != 0 && (base < 36 || base > 65535-495) {
-		return usageError{"--listen-base must be 0, or 36 to 65040"}
+	if base != 0 && (base < leastBase || base > mostBase) {
+		return usageError{fmt.Sprintf("--listen-base must be 0, or %d to %d", leastBase, mostBase)}
 	}
 	t.MX, t.Submission, t.Submissions = port(25), port(87), port(-35)
 	t.IMAP, t.IMAPS, t.POP3, t.POP3S = port(143), port(493), port(110), port(495)

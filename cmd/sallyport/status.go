@@ -53,16 +53,16 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 		for _, a := range v.Capped {
 			c.prose("          %s is capped: %s\n", a.Address, cappedUsage(a.Allowance))
 		}
-		for _, l := range v.Limited[:min(len(v.Limited), 5)] {
+		for _, l := range v.Limited[:min(len(v.Limited), few)] {
 			c.prose("          %s met %s at %s; see: sallyport screen ls\n", l.About, l.Rule, moment(l.Last))
 		}
 		if f := v.Filling; f != nil {
 			filling(c, *f)
 		}
-		for _, r := range v.GuessedAt[:min(len(v.GuessedAt), 5)] {
+		for _, r := range v.GuessedAt[:min(len(v.GuessedAt), few)] {
 			c.prose("          somebody guesses the password of %s: %s\n", r.Account, guessed(r))
 		}
-		if n := v.Guessed - 5; n > 0 {
+		if n := v.Guessed - few; n > 0 {
 			c.prose("          and of %s more\n", words.Count(n, "account"))
 		}
 		bindingStatus(c, v.Binding)
@@ -87,7 +87,7 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 // filling tells of mailboxes that are nearly full.
 func filling(c console, f operate.Filling) {
 	c.prose("          %s nearly full, %d of them full\n", words.Are(f.Nearly, "mailbox"), f.Full)
-	for _, m := range f.First[:min(len(f.First), 5)] {
+	for _, m := range f.First[:min(len(f.First), few)] {
 		of := "the mailbox of " + m.Account
 		if m.Account == "" {
 			of = "all mailboxes of " + m.Domain

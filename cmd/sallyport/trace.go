@@ -288,7 +288,7 @@ func (t traceCommand) summary(ctx context.Context, c console, o *operate.Client,
 // networks names whence an account signed in, the three busiest.
 func networks(a query.Tallied) string {
 	var names []string
-	for _, n := range a.Networks[:min(len(a.Networks), 3)] {
+	for _, n := range a.Networks[:min(len(a.Networks), fewNames)] {
 		names = append(names, n.Network.String())
 	}
 	if more := len(a.Networks) - len(names); more > 0 {

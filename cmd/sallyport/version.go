@@ -21,6 +21,9 @@ func (v versionCommand) Run(_ context.Context, c console) error {
 	return nil
 }
 
+// shownRevision is how many characters tell one commit from others, as git says it.
+const shownRevision = 12
+
 // version returns what the Go tool noted when it built the program.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
@@ -31,7 +34,7 @@ func version() string {
 	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision":
-			revision = s.Value[:min(len(s.Value), 12)]
+			revision = s.Value[:min(len(s.Value), shownRevision)]
 		case s.Key == "vcs.modified" && s.Value == "true":
 			changed = " with changes"
 		}

@@ -87,7 +87,7 @@ func (s *Standing) UnmarshalText(b []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s is no standing of an account", mail.Printable(string(b), 40))
+	return fmt.Errorf("%s is no standing of an account", mail.Printable(string(b), mail.WordShown))
 }
 
 // acts reports whether the account may be used for s now.
@@ -155,7 +155,7 @@ func ParseRole(s string) (Role, error) {
 			return r, nil
 		}
 	}
-	return RoleUnknown, fmt.Errorf("%s is no role; a role is person or bulk", mail.Printable(s, 40))
+	return RoleUnknown, fmt.Errorf("%s is no role; a role is person or bulk", mail.Printable(s, mail.WordShown))
 }
 
 // MarshalText writes String.

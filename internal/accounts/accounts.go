@@ -225,7 +225,7 @@ func (i *Identity) reload(ctx context.Context, key string, revision uint64) erro
 func (i *Identity) mirror(key string, value []byte) {
 	r, err := decodeRecord(key, value)
 	if err != nil {
-		i.o.Logger.Error("the record of an account cannot be read; it may not sign in or send", "account", mail.Printable(key, 320), "err", err)
+		i.o.Logger.Error("the record of an account cannot be read; it may not sign in or send", "account", mail.Printable(key, mail.AddressShown), "err", err)
 		if r, err = unreadable(key); err != nil {
 			return
 		}
@@ -307,7 +307,7 @@ func (i *Identity) Active(a mail.Address) bool {
 func (i *Identity) Get(a mail.Address) (Account, error) {
 	acc, ok := i.Lookup(a)
 	if !ok {
-		return Account{}, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), 320))
+		return Account{}, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), mail.AddressShown))
 	}
 	return acc, nil
 }
@@ -359,5 +359,5 @@ func wrapStore(what string, err error) error {
 }
 
 func (i *Identity) log(level slog.Level, text string, key string, err error) {
-	i.o.Logger.Log(context.Background(), level, text, "account", mail.Printable(key, 320), "err", err)
+	i.o.Logger.Log(context.Background(), level, text, "account", mail.Printable(key, mail.AddressShown), "err", err)
 }

@@ -94,7 +94,7 @@ func (i *Identity) AddApp(ctx context.Context, a mail.Address, want AppPassword,
 	}
 	r := i.record(a.Key())
 	if r == nil {
-		return c, "", fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), 320))
+		return c, "", fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), mail.AddressShown))
 	}
 	if password, err = phrase.New(i.o.Rand, appLength); err != nil {
 		return c, "", err

@@ -91,7 +91,7 @@ func (r *record) supersede(id, by string, until time.Time) error {
 		r.held[n] = h
 		return nil
 	}
-	return fmt.Errorf("%w: the account has no certificate %s", ErrNoSuch, mail.Printable(id, 40))
+	return fmt.Errorf("%w: the account has no certificate %s", ErrNoSuch, mail.Printable(id, mail.WordShown))
 }
 
 // Holding says what a key is worth. The zero Holding is nothing.

@@ -55,7 +55,7 @@ func (k *Kind) UnmarshalText(b []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s is no kind of credential", mail.Printable(string(b), 40))
+	return fmt.Errorf("%s is no kind of credential", mail.Printable(string(b), mail.WordShown))
 }
 
 // Scope is what a credential may be used for: a set. The zero Scope is nothing.
@@ -87,7 +87,7 @@ func ParseScope(s string) (Scope, error) {
 			return v, nil
 		}
 	}
-	return 0, fmt.Errorf("%s is no scope; a scope is send, receive or send,receive", mail.Printable(s, 40))
+	return 0, fmt.Errorf("%s is no scope; a scope is send, receive or send,receive", mail.Printable(s, mail.WordShown))
 }
 
 // MarshalText writes String.
@@ -250,7 +250,7 @@ func ParsePolicy(s string) (Policy, error) {
 		}
 		words = append(words, v.String())
 	}
-	return PolicyUnknown, fmt.Errorf("%s is no way to sign in; it is one of %s", mail.Printable(s, 40), strings.Join(words, ", "))
+	return PolicyUnknown, fmt.Errorf("%s is no way to sign in; it is one of %s", mail.Printable(s, mail.WordShown), strings.Join(words, ", "))
 }
 
 // MarshalText writes String.
@@ -314,7 +314,7 @@ func (r *record) refuses(c Credential, p Peer, now time.Time) error {
 	case r == nil:
 		return fail(ErrBadCredentials, RuleNoAccount, "no account has this address")
 	case !r.acts(p.For):
-		return fail(ErrBadCredentials, RuleNotActive, "the account is "+r.Standing.String()+": "+mail.Printable(r.FrozenReason, 200))
+		return fail(ErrBadCredentials, RuleNotActive, "the account is "+r.Standing.String()+": "+mail.Printable(r.FrozenReason, mail.TextShown))
 	case p.For == ScopeSend && !r.Sends():
 		return fail(ErrBadCredentials, RuleSilent, "the directory "+r.Source.Directory+" does not let it send")
 	case c.Kind == KindPassword && r.PasswordRevoked:
@@ -336,7 +336,7 @@ func (r *record) refuses(c Credential, p Peer, now time.Time) error {
 func (i *Identity) Credentials(a mail.Address) ([]Credential, error) {
 	r := i.record(a.Key())
 	if r == nil {
-		return nil, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), 320))
+		return nil, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), mail.AddressShown))
 	}
 	return r.credentials(), nil
 }

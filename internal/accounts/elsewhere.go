@@ -34,7 +34,7 @@ var errNoDirectory = errors.New("accounts: the directory of the account is not t
 
 // away is the answer where a directory did not tell. Nothing was guessed.
 func away(err error) error {
-	return fail(ErrElsewhere, RuleElsewhere, mail.ShownLine(err.Error(), 300))
+	return fail(ErrElsewhere, RuleElsewhere, mail.ShownLine(err.Error(), mail.FaultShown))
 }
 
 // ask lets the directory of the domain judge a password, or feigns that: for a name that it

@@ -62,7 +62,7 @@ func (e *TakenError) Error() string {
 	if e.Kind == KindApp {
 		article = "an "
 	}
-	return "accounts: there is " + article + e.Kind.String() + " of this name already: " + mail.Printable(e.Name, 80) + " (" + e.ID + ")"
+	return "accounts: there is " + article + e.Kind.String() + " of this name already: " + mail.Printable(e.Name, mail.ValueShown) + " (" + e.ID + ")"
 }
 
 // Unwrap makes errors.Is find ErrExists.

@@ -81,7 +81,7 @@ func (i *Identity) Begin(mech string, p Peer) (*Exchange, error) {
 	// Whom a partner's certificate names is judged, so that the trace says what is wrong with it.
 	named := mech == MechExternal && p.Partner.Holder != "" && slices.Contains(i.offered(), mech)
 	if !named && !slices.Contains(i.Offered(p, i.ChannelBinding(p.TLS)), mech) {
-		return nil, fail(ErrMechanism, RuleMechanism, mail.Printable(mech, 40)+" is not offered")
+		return nil, fail(ErrMechanism, RuleMechanism, mail.Printable(mech, mail.WordShown)+" is not offered")
 	}
 	x := &Exchange{id: i, peer: p, mechanism: mech}
 	switch mech {

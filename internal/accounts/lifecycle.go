@@ -40,7 +40,7 @@ func (i *Identity) Add(ctx context.Context, a mail.Address, password string, sen
 		return Account{}, err
 	}
 	if i.record(a.Key()) != nil {
-		return Account{}, fmt.Errorf("%w: %s", ErrExists, mail.Printable(a.String(), 320))
+		return Account{}, fmt.Errorf("%w: %s", ErrExists, mail.Printable(a.String(), mail.AddressShown))
 	}
 	s, err := i.derive(ctx, a, password, nil)
 	if err != nil {
@@ -49,7 +49,7 @@ func (i *Identity) Add(ctx context.Context, a mail.Address, password string, sen
 	now := i.o.Now().UTC()
 	return i.change(ctx, a, change{facts: facts, with: with, grows: true, edit: func(old *record, revision uint64) (*record, error) {
 		if old != nil {
-			return nil, fmt.Errorf("%w: %s", ErrExists, mail.Printable(a.String(), 320))
+			return nil, fmt.Errorf("%w: %s", ErrExists, mail.Printable(a.String(), mail.AddressShown))
 		}
 		return &record{secret: s, Account: Account{
 			Address: a, Standing: StandingActive, Created: now, PasswordChanged: now, PasswordRevision: revision, SignIn: PolicyAny, Revision: revision,
@@ -65,7 +65,7 @@ func (i *Identity) SetPassword(ctx context.Context, a mail.Address, password str
 		return Account{}, err
 	}
 	if r := i.record(a.Key()); !r.kept() {
-		return Account{}, fmt.Errorf("%w: the password of %s is kept in the directory %s, and changed there", ErrInvalid, mail.Printable(a.String(), 320), r.Source.Directory)
+		return Account{}, fmt.Errorf("%w: the password of %s is kept in the directory %s, and changed there", ErrInvalid, mail.Printable(a.String(), mail.AddressShown), r.Source.Directory)
 	}
 	s, err := i.derive(ctx, a, password, i.record(a.Key()))
 	if err != nil {
@@ -134,7 +134,7 @@ func (i *Identity) SetQuota(ctx context.Context, a mail.Address, octets, message
 func (i *Identity) Remove(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) error {
 	_, err := i.change(ctx, a, change{facts: facts, with: with, edit: func(old *record, _ uint64) (*record, error) {
 		if old == nil {
-			return nil, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), 320))
+			return nil, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), mail.AddressShown))
 		}
 		return nil, nil
 	}})
@@ -163,10 +163,10 @@ func (i *Identity) amendUnder(ctx context.Context, a mail.Address, facts [][]byt
 func existing(a mail.Address, f func(old *record, revision uint64) (*record, error)) func(*record, uint64) (*record, error) {
 	return func(old *record, revision uint64) (*record, error) {
 		if old == nil {
-			return nil, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), 320))
+			return nil, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), mail.AddressShown))
 		}
 		if old.Standing == StandingUnknown {
-			return nil, fmt.Errorf("%w: the record of %s cannot be read; remove the account and add it again", ErrInvalid, mail.Printable(a.String(), 320))
+			return nil, fmt.Errorf("%w: the record of %s cannot be read; remove the account and add it again", ErrInvalid, mail.Printable(a.String(), mail.AddressShown))
 		}
 		return f(old, revision)
 	}

@@ -92,7 +92,7 @@ func describeUser(user string) string {
 	if err != nil || !strings.Contains(a.Domain().ASCII(), ".") {
 		return fmt.Sprintf("(%d octets that are no address)", len(user))
 	}
-	return mail.Printable(user, 320)
+	return mail.Printable(user, mail.AddressShown)
 }
 
 // trial is one password tried at one account, which may not exist.

@@ -166,10 +166,16 @@ func (s Settings) PACC() []byte {
 		}
 	}
 	out.Authentication.Password = true
-	out.Info.Provider = provider{cut(s.Domain.Unicode(), 60), cut(s.Domain.Unicode(), 20)}
+	out.Info.Provider = provider{cut(s.Domain.Unicode(), mostProvider), cut(s.Domain.Unicode(), mostShortProvider)}
 	b, _ := json.Marshal(out) // of plain structs; keys of a map are sorted
 	return b
 }
+
+// What PACC lets the names of a provider have, in characters; programs show them beside an icon.
+const (
+	mostProvider      = 60
+	mostShortProvider = 20
+)
 
 // cut is the begin of a text.
 func cut(s string, most int) string {

@@ -53,6 +53,9 @@ type Keeper struct {
 	next  time.Time    // of the next attempt after a fault
 }
 
+// warnEvery is how often it is warned of a certificate that ends, as long as nobody does anything about it.
+const warnEvery = 24 * time.Hour
+
 // New returns a Keeper.
 func New(o Options) *Keeper { return &Keeper{o: o} }
 
@@ -63,7 +66,7 @@ func (k *Keeper) Watch(ctx context.Context) {
 	for {
 		fault = k.Reread(ctx, fault)
 		s, leaf, now := k.o.Source(), Leaf(k.o.InForce()), k.o.Now()
-		if leaf != nil && leaf.NotAfter.Sub(now) < k.o.Limits.warnBefore(s, leaf) && now.Sub(warned) >= 24*time.Hour {
+		if leaf != nil && leaf.NotAfter.Sub(now) < k.o.Limits.warnBefore(s, leaf) && now.Sub(warned) >= warnEvery {
 			warned = now
 			if why := OutOfTime(leaf, now); why != "" {
 				s.log(k.o.Logger).Error("the certificate is out of its time: clients refuse to speak to this server", "fault", why)

@@ -79,7 +79,7 @@ func parseChallenge(text string) (challenge, message, hint string) {
 
 func parseDirectory(text string) (directory, message, hint string) {
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" || len(text) > 1000 {
+	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.Fragment != "" || len(text) > mostURL {
 		return "", "this is no https URL of a directory", `write it as "https://acme-v02.api.letsencrypt.org/directory"`
 	}
 	return text, "", ""

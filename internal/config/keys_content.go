@@ -101,7 +101,7 @@ func parsePlace(text, hint string, schemes ...string) (Place, string, string) {
 		return Place{}, "this is no URL of a check", hint
 	case u.User != nil:
 		return Place{}, "a URL is no place for a password", hint
-	case u.Scheme == "unix" && u.Host == "" && strings.HasPrefix(u.Path, "/") && len(u.Path) > 1 && len(u.Path) <= 107:
+	case u.Scheme == "unix" && u.Host == "" && strings.HasPrefix(u.Path, "/") && len(u.Path) > 1 && len(u.Path) <= maxSocketPath:
 		return Place{Network: "unix", Address: u.Path}, "", ""
 	case u.Scheme == "unix":
 		return Place{}, "this is no absolute path of a socket of at most 107 characters", hint
@@ -141,7 +141,7 @@ func parseDown(text string) (accept bool, message, hint string) {
 // parseFieldName takes a name of a header field that a filter may add. Those that say
 // who wrote, whereto and by which way are nobody's to add.
 func parseFieldName(text string) (name, message, hint string) {
-	if text == "" || len(text) > 76 || strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' || c == ':' }) {
+	if text == "" || len(text) > mostFieldName || strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' || c == ':' }) {
 		return "", "this is no name of a header field", `write it as "DKIM-Signature"`
 	}
 	switch strings.ToLower(text) {
@@ -171,7 +171,7 @@ func (s *source) milters(n *node, c *Config) {
 }
 
 func isWord(s string) bool {
-	return s != "" && len(s) <= 40 && !strings.ContainsFunc(s, func(c rune) bool {
+	return s != "" && len(s) <= mostWord && !strings.ContainsFunc(s, func(c rune) bool {
 		return c != '-' && c != '_' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z')
 	})
 }

@@ -31,7 +31,7 @@ func helpersKeys() []entry[Helpers] {
 }
 
 func parseHostGroup(text string) (g HostGroup, message, hint string) {
-	if text == "" || len(text) > 256 || strings.ContainsAny(text, ":\n\x00") {
+	if text == "" || len(text) > mostUnixName || strings.ContainsAny(text, ":\n\x00") {
 		return g, "this is no group's name", `write "mailhelp", and make the group with groupadd`
 	}
 	found, err := user.LookupGroup(text)

@@ -64,7 +64,7 @@ func parseOneScope(text string) (scope, message, hint string) {
 }
 
 func parseClaim(text string) (claim, message, hint string) {
-	if text == "" || len(text) > 100 || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if text == "" || len(text) > mostClaim || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", "this is no name of a claim", `write "email", "upn" or "preferred_username"`
 	}
 	return text, "", ""

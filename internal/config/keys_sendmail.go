@@ -58,7 +58,7 @@ func (s *source) sendmail(n *node, c *Config) {
 		var a mail.Address
 		parsed(sendmailUserKey(), parseMailbox, func(a *mail.Address) *mail.Address { return a }).read(s, sendmailUserKey(), v, &a)
 		s.checkOurs(c, v, a)
-		if name == "" || len(name) > 256 {
+		if name == "" || len(name) > mostUnixName {
 			s.fault(v.key, s.literal(v.key), "this is no user's name", `write "www-data", or the uid in quotes`)
 			continue
 		}

@@ -31,7 +31,7 @@ func parseWebhook(text string) (u *url.URL, message, hint string) {
 	const form = `write it as "https://hooks.example.org/mail"`
 	u, err := url.Parse(text)
 	switch {
-	case len(text) > 2048 || err != nil || u.Opaque != "" || u.Fragment != "":
+	case len(text) > mostURL || err != nil || u.Opaque != "" || u.Fragment != "":
 		return nil, "this is no URL of a webhook", form
 	case u.User != nil:
 		return nil, "a URL is no place for a password", "requests are signed with the key of webhook.key_file"

@@ -23,11 +23,27 @@ func parseHost(text string) (d mail.Domain, message, hint string) {
 	return d, "", ""
 }
 
+// How long the texts of the configuration may be, in octets. What a protocol bounds has its bound; the others are longer than any
+// right one, so that a file that was pasted into the wrong place is a fault of its line.
+const (
+	mostPath      = 4096 // octets of a path; Linux: PATH_MAX
+	mostURL       = 2048 // octets of a URL that is asked or told something
+	mostNotice    = 200  // octets of a text that is added to a reply, which has 512 at most. RFC 5321 §4.5.3.1.5
+	mostLogName   = 200  // octets of the name of a log, with which each of its checkpoints begins
+	mostUserName  = 254  // octets of a name with which this server signs in elsewhere: any address may be one. RFC 5321 §4.5.3.1.3
+	mostClientID  = 254  // octets of a client_id of OAuth, whose size no standard says. RFC 6749 §2.2
+	mostScope     = 1000 // octets of scopes of OAuth, with the blanks between them. RFC 6749 §3.3
+	mostClaim     = 100  // octets of the name of a claim in a token. RFC 7519 §4
+	mostUnixName  = 256  // octets of the name of a user or a group of this host; Linux: LOGIN_NAME_MAX
+	mostFieldName = 76   // octets of the name of a header field, which must fit into a line of 78 with its colon. RFC 5322 §2.1.1
+	mostWord      = 40   // letters of a name that is given to something within the configuration
+)
+
 func parsePath(text string) (path, message, hint string) {
 	switch {
 	case text == "":
 		return "", "this path is empty", "remove the key, or name a file"
-	case len(text) > 4096 || strings.ContainsRune(text, 0):
+	case len(text) > mostPath || strings.ContainsRune(text, 0):
 		return "", "this is no path", ""
 	}
 	return text, "", ""
@@ -49,7 +65,7 @@ func parseMailbox(text string) (a mail.Address, message, hint string) {
 }
 
 func parseNotice(text string) (notice, message, hint string) {
-	if len(text) > 200 {
+	if len(text) > mostNotice {
 		return "", "this text is longer than 200 characters", ""
 	}
 	if !mail.IsPlain(text) {
@@ -59,7 +75,7 @@ func parseNotice(text string) (notice, message, hint string) {
 }
 
 func parseUser(text string) (user, message, hint string) {
-	if text == "" || len(text) > 254 || strings.ContainsFunc(text, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+	if text == "" || len(text) > mostUserName || strings.ContainsFunc(text, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
 		return "", "this is no user name of 1 to 254 characters", "remove the key where the next hop asks for none"
 	}
 	return text, "", ""
@@ -67,7 +83,7 @@ func parseUser(text string) (user, message, hint string) {
 
 // parseOrigin refuses what the first line of a checkpoint cannot carry.
 func parseOrigin(text string) (origin, message, hint string) {
-	if text == "" || len(text) > 200 || !mail.IsPlain(text) || strings.ContainsAny(text, " +") {
+	if text == "" || len(text) > mostLogName || !mail.IsPlain(text) || strings.ContainsAny(text, " +") {
 		return "", "this is no name of 1 to 200 characters without spaces and plus signs", `write it as "mx.example.org/sallyport"`
 	}
 	return text, "", ""
@@ -233,7 +249,7 @@ func readTo(s *source, _ Key, n *node, r *Route) {
 func parseTokenURL(text string) (u, message, hint string) {
 	const example = `write it as "https://login.example.net/oauth2/token"`
 	at, err := url.Parse(text)
-	if err != nil || at.Host == "" || at.Opaque != "" || at.Fragment != "" || len(text) > 2000 || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if err != nil || at.Host == "" || at.Opaque != "" || at.Fragment != "" || len(text) > mostURL || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", "this is no URL of a token endpoint", example
 	}
 	if at.User != nil {
@@ -251,7 +267,7 @@ func parseTokenURL(text string) (u, message, hint string) {
 
 // parseClientID is RFC 6749, Appendix A.1.
 func parseClientID(text string) (id, message, hint string) {
-	if text == "" || len(text) > 254 || !mail.IsPlain(text) {
+	if text == "" || len(text) > mostClientID || !mail.IsPlain(text) {
 		return "", "this is no client_id of 1 to 254 printable characters", "the authorization server shows it where the client was registered"
 	}
 	return text, "", ""
@@ -259,7 +275,7 @@ func parseClientID(text string) (id, message, hint string) {
 
 // parseScope is RFC 6749 §3.3.
 func parseScope(text string) (scope, message, hint string) {
-	if text == "" || len(text) > 1000 || !mail.IsPlain(text) || strings.ContainsAny(text, `"\\`) {
+	if text == "" || len(text) > mostScope || !mail.IsPlain(text) || strings.ContainsAny(text, `"\\`) {
 		return "", "these are no scopes of 1 to 1000 printable characters", `write them with blanks between, as in "https://outlook.office365.com/.default"`
 	}
 	return text, "", ""

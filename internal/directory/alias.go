@@ -78,7 +78,7 @@ func ParsePosting(s string) (Posting, error) {
 			return p, nil
 		}
 	}
-	return PostingUnknown, fmt.Errorf("%s is nobody who may write to an alias; it is anyone, accounts or members", mail.Printable(s, 40))
+	return PostingUnknown, fmt.Errorf("%s is nobody who may write to an alias; it is anyone, accounts or members", mail.Printable(s, mail.WordShown))
 }
 
 func (b *base) addAliases(aliases []Alias, f *faults) {

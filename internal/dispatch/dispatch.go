@@ -269,10 +269,13 @@ func (d *Dispatch) drain() {
 	d.work.Wait()
 }
 
+// leastTick is the shortest time between two looks at the claims, however short a lease is.
+const leastTick = time.Millisecond
+
 // keepLeases extends the claims of all messages under way, so that none of them is
 // claimed a second time while it waits for a slow destination.
 func (d *Dispatch) keepLeases(done <-chan struct{}) {
-	tick := time.NewTicker(max(d.bounds().Lease/3, time.Millisecond))
+	tick := time.NewTicker(max(d.bounds().Lease/3, leastTick))
 	defer tick.Stop()
 	for {
 		select {

@@ -102,15 +102,18 @@ func (d *Dispatch) stayFacts(e spool.Entry, a attempt) []fact.Fact {
 	return facts
 }
 
+const (
+	// recordOctets is what a message that is sent on takes in its act beside its content, about.
+	recordOctets = 16 << 10
+	// besideOctets is the largest body that may be kept beside its record: a larger one is in a file.
+	besideOctets = 1 << 20
+)
+
 // mostForwards returns how many messages one attempt at e may send on, at least one:
 // they enter the queue in one act, whose size is bound.
 func (d *Dispatch) mostForwards(e spool.Entry) int {
-	const (
-		record = 16 << 10 // what a message takes beside its content, about
-		beside = 1 << 20  // a larger body is never kept beside its record, but in a file
-	)
-	each := record + int64(len(e.Prefix))
-	if e.Size <= beside {
+	each := recordOctets + int64(len(e.Prefix))
+	if e.Size <= besideOctets {
 		each += e.Size
 	}
 	return int(min(int64(d.bounds().Forwards), max(d.bounds().ForwardOctets/each, 1)))

@@ -130,7 +130,7 @@ func unpack(m *dns.Msg, wire []byte, l Limits) error {
 		return fmt.Errorf("%w: it holds %d records", ErrMalformed, sum)
 	}
 	if err := m.Unpack(wire); err != nil {
-		return fmt.Errorf("%w: %s", ErrMalformed, mail.Printable(err.Error(), 100))
+		return fmt.Errorf("%w: %s", ErrMalformed, mail.Printable(err.Error(), mail.PieceShown))
 	}
 	if len(m.Answer) != counts[0] || len(m.Ns) != counts[1] || len(m.Extra) != counts[2] {
 		return fmt.Errorf("%w: it holds fewer records than it says", ErrMalformed)
@@ -192,7 +192,7 @@ func owns(rr dns.RR, name Name) bool {
 // lastAlias follows CNAME records from the name asked for, unless they are what is
 // asked for. RFC 1034 §3.6.2. Their number is bounded, and so is every loop.
 func lastAlias(rrs []dns.RR, q question, most int) (Name, time.Duration, error) {
-	name, ttl := q.name, lifetime(1<<31-1)
+	name, ttl := q.name, lifetime(mostTTL)
 	if q.rtype == dns.TypeCNAME {
 		return name, ttl, nil
 	}
@@ -250,9 +250,12 @@ func absent(m *dns.Msg, ttl time.Duration) answer {
 	return a
 }
 
+// mostTTL is the highest TTL, in seconds. RFC 2181 §8.
+const mostTTL = 1<<31 - 1
+
 // lifetime reads a TTL. RFC 2181 §8: one with the highest bit set is zero.
 func lifetime(seconds uint32) time.Duration {
-	if seconds >= 1<<31 {
+	if seconds > mostTTL {
 		return 0
 	}
 	return time.Duration(seconds) * time.Second
@@ -325,7 +328,7 @@ func (a *answer) addAlias(rr *dns.CNAME) error {
 // exchanger keeps a name that no host can have, so that the caller knows that
 // there is an exchanger, of no use.
 func exchanger(rr *dns.MX) MX {
-	m := MX{Preference: rr.Preference, Null: rr.Mx == ".", Text: mail.Printable(rr.Mx, 253)}
+	m := MX{Preference: rr.Preference, Null: rr.Mx == ".", Text: mail.Printable(rr.Mx, mail.MaxDomainOctets)}
 	if m.Null {
 		m.Text = rr.Mx
 	}

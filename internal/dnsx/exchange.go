@@ -163,5 +163,5 @@ func unanswered(err error) error {
 	if errors.As(err, &op) && op.Err != nil {
 		err = op.Err
 	}
-	return fmt.Errorf("%w: %s", errUnreachable, mail.Printable(err.Error(), 100))
+	return fmt.Errorf("%w: %s", errUnreachable, mail.Printable(err.Error(), mail.PieceShown))
 }

@@ -199,7 +199,7 @@ func Exchanger(preference uint16, host string) (MX, error) {
 	}
 	n, err := ParseName(host)
 	if err != nil {
-		return MX{}, fmt.Errorf("%s: %w", mail.Printable(host, 100), err)
+		return MX{}, fmt.Errorf("%s: %w", mail.Printable(host, mail.PieceShown), err)
 	}
 	return MX{Preference: preference, Host: n, Text: n.String()}, nil
 }

@@ -9,8 +9,7 @@ import (
 )
 
 const (
-	maxNameOctets  = 253 // RFC 1035 §2.3.4, in text without the last dot
-	maxLabelOctets = 63  // RFC 1035 §2.3.4
+	maxNameOctets = 253 // RFC 1035 §2.3.4, in text without the last dot
 )
 
 // ErrBadName is a text that is no name which we ask for.
@@ -48,7 +47,7 @@ func NameOfOctets(s string) (Name, error) {
 		return Name{}, ErrBadName
 	}
 	for label := range strings.SplitSeq(s, ".") {
-		if label == "" || len(label) > maxLabelOctets {
+		if label == "" || len(label) > mail.MaxLabelOctets {
 			return Name{}, ErrBadName
 		}
 	}

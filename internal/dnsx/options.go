@@ -73,6 +73,14 @@ func DefaultLimits() Limits {
 // minUDPOctets is what every DNS server may send over UDP. RFC 1035 §2.3.4.
 const minUDPOctets = 512
 
+const (
+	// mostUDPOctets is the largest answer over UDP that may be announced: larger ones come in fragments, which others can forge.
+	// RFC 6891 §6.2.5.
+	mostUDPOctets = 4096
+	// mostTCPOctets is the largest message over TCP: two octets say how long it is. RFC 1035 §4.2.2.
+	mostTCPOctets = 65535
+)
+
 func (o Options) check() error {
 	l := o.Limits
 	counts := min(l.Servers, l.Rounds, l.Concurrent, l.Strays, l.Records, l.Aliases, l.CacheEntries, l.CacheOctets,
@@ -83,7 +91,7 @@ func (o Options) check() error {
 		return errors.New("dnsx: a clock is needed")
 	case counts < 1 || times <= 0 || l.MaxTTL < l.MinTTL || l.MaxNegative < l.MinTTL || l.FailureMax < l.FailureTTL:
 		return errors.New("dnsx: every limit must be positive, and no longest time below the shortest")
-	case l.UDPOctets < minUDPOctets || l.UDPOctets > 4096 || l.TCPOctets < l.UDPOctets || l.TCPOctets > 65535:
+	case l.UDPOctets < minUDPOctets || l.UDPOctets > mostUDPOctets || l.TCPOctets < l.UDPOctets || l.TCPOctets > mostTCPOctets:
 		return errors.New("dnsx: answers need 512 to 4096 octets over UDP, and no fewer over TCP")
 	case len(o.Servers) == 0 || len(o.Servers) > l.Servers:
 		return fmt.Errorf("dnsx: 1 to %d servers are needed", l.Servers)

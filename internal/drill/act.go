@@ -221,6 +221,9 @@ func each(n, atOnce int, fn func(i int)) {
 	all.Wait()
 }
 
+// memoryLook is how often the memory of a beset server is looked at.
+const memoryLook = 100 * time.Millisecond
+
 // besieged runs attack while it watches memory, and fills in the siege.
 func (a *act) besieged(hostile int, attack func()) {
 	before := a.stage.Octets()
@@ -236,7 +239,7 @@ func (a *act) besieged(hostile int, attack func()) {
 			select {
 			case <-done:
 				return
-			case <-time.After(100 * time.Millisecond):
+			case <-time.After(memoryLook):
 			}
 		}
 	}()

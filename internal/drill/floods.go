@@ -16,6 +16,8 @@ const (
 	forgedBounces  = 14_000
 	// honest is how many messages honest people send while the server is beset.
 	honest = 20
+	// bouncesAtOnce is how many bounces a remote server brings on one connection.
+	bouncesAtOnce = 20
 )
 
 // bounces has mail come for people who do not exist, and bounces of mail that nobody sent.
@@ -25,14 +27,13 @@ func (a *act) bounces(ctx context.Context) error {
 	a.besieged(wrong*perCall+forged, func() {
 		each(wrong, strangers, func(i int) { a.wrongAddresses(ctx, i) })
 		// Each remote server brings some on one connection.
-		const atOnce = 20
-		each(forged/atOnce, strangers, func(i int) {
+		each(forged/bouncesAtOnce, strangers, func(i int) {
 			c, err := a.call(ctx, doorMX, a.peer())
 			if err != nil {
 				return
 			}
 			defer c.quit()
-			for n := range atOnce {
+			for n := range bouncesAtOnce {
 				id := fmt.Sprintf("bounce%d-%d", i, n)
 				if a.post(c, letter{id: id, actor: verdict.Bouncer, to: []string{"postmaster@" + a.domain}, authors: "From: MAILER-DAEMON@" + remoteDomain + "\r\n", fields: reportField, body: a.returned(id, a.bob.Address)}) == "" {
 					return
@@ -73,9 +74,11 @@ func (a *act) returned(id, of string) string {
 }
 
 const (
-	bombOctets = 100 << 20 // of one message
-	bombers    = 6         // that say nothing of the size beforehand
-	announcers = 60        // that say it
+	bombOctets       = 100 << 20 // of one message
+	bombers          = 6         // that say nothing of the size beforehand
+	announcers       = 60        // that say it
+	bombersAtOnce    = 3         // bombers that come at once
+	announcersAtOnce = 10        // announcers that come at once
 )
 
 // bombs are bounces with attachments beyond any bound.
@@ -83,8 +86,8 @@ func (a *act) bombs(ctx context.Context) error {
 	a.seen.Bombed = true
 	a.besieged(a.times(bombers)+a.times(announcers), func() {
 		var all sync.WaitGroup
-		all.Go(func() { each(a.times(bombers), 3, func(i int) { a.bomb(ctx, i) }) })
-		all.Go(func() { each(a.times(announcers), 10, func(i int) { a.announce(ctx, i) }) })
+		all.Go(func() { each(a.times(bombers), bombersAtOnce, func(i int) { a.bomb(ctx, i) }) })
+		all.Go(func() { each(a.times(announcers), announcersAtOnce, func(i int) { a.announce(ctx, i) }) })
 		all.Go(func() { a.honest(ctx) })
 		all.Wait()
 	})

@@ -38,7 +38,7 @@ func Serve(ctx context.Context, o Options, p Place, tell io.Writer) error {
 }
 
 const (
-	killSenders = 12
+	killSenders = 12               // connections that bring mail at once
 	killAfter   = 300              // acknowledgements; then the process is killed
 	killMost    = 60 * time.Second // for those acknowledgements
 )

@@ -12,9 +12,14 @@ import (
 )
 
 const (
-	thieves      = 4   // connections of the thief at once
-	most         = 200 // messages that he sends on each, if nobody stops him
-	networkCount = 500
+	thieves        = 4   // connections of the thief at once
+	most           = 200 // messages that he sends on each, if nobody stops him
+	networkCount   = 500
+	networksFirst  = 4   // of them come at once at first, as a thief does who keeps below the rates
+	networksAtOnce = 120 // come at once then
+
+	// aftermath is how much time passes after a theft until what it left is looked at: what was told by letter has arrived.
+	aftermath = 2 * time.Hour
 )
 
 // password is a thief at full speed, who comes back.
@@ -31,7 +36,7 @@ func (a *act) password(ctx context.Context) error {
 	if err := a.blast(ctx, "again"); err != nil {
 		return err
 	}
-	a.stage.Clock.Advance(2 * time.Hour)
+	a.stage.Clock.Advance(aftermath)
 	return nil
 }
 
@@ -80,10 +85,9 @@ func (a *act) networks(ctx context.Context) error {
 			a.post(c, a.stolen(a.bob, fmt.Sprintf("net%d", i)))
 		}
 	}
-	// A few at first, as a thief does who keeps below the rates; then all others.
 	n, first := a.times(networkCount), a.times(networkCount)/25
-	each(first, 4, one)
-	each(n-first, 120, func(i int) { one(first + i) })
+	each(first, networksFirst, one)
+	each(n-first, networksAtOnce, func(i int) { one(first + i) })
 	if err := failed.Load(); err != nil {
 		return *err
 	}
@@ -91,7 +95,7 @@ func (a *act) networks(ctx context.Context) error {
 	if err := a.stage.Settle(ctx, settleTime); err != nil {
 		return err
 	}
-	a.stage.Clock.Advance(2 * time.Hour)
+	a.stage.Clock.Advance(aftermath)
 	return nil
 }
 

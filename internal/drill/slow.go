@@ -14,6 +14,12 @@ import (
 const (
 	// slowCount is how many slow senders there are, where the process may have as many files.
 	slowCount = 2_000
+	// joinAtOnce is how many of them connect at once.
+	joinAtOnce = 64
+	// mostFiles is how many open files count: some systems allow more than an int holds.
+	mostFiles = 1 << 20
+	// leastStep is the least time that passes between two letters while they are waited out.
+	leastStep = time.Second
 	// dripEvery is how often each says a letter.
 	dripEvery = 500 * time.Millisecond
 	// dripRead is how long the server has to read them, and to hang up, before time passes again.
@@ -34,11 +40,11 @@ func (a *act) slow(ctx context.Context) error {
 	n := a.times(slowCount)
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err == nil {
-		n = min(n, int(min(files.Cur, 1<<20))/3) // both ends are ours
+		n = min(n, int(min(files.Cur, mostFiles))/3) // both ends are ours
 	}
 	var c crowd
 	a.besieged(n, func() {
-		each(n, 64, func(i int) { a.join(ctx, &c, i) })
+		each(n, joinAtOnce, func(i int) { a.join(ctx, &c, i) })
 		stop := make(chan struct{})
 		var dripping sync.WaitGroup
 		dripping.Go(func() {
@@ -96,7 +102,7 @@ func (c *crowd) drip() {
 // them, or until no session may last any longer.
 func (a *act) outwait(ctx context.Context, c *crowd) {
 	limits := a.stage.Config.Limits
-	step := max(time.Second, limits.DataTimeout/4)
+	step := max(leastStep, limits.DataTimeout/4)
 	w := &verdict.Wait{Most: limits.SessionTime + 2*step}
 	a.seen.Wait = w
 	for w.Left = a.stage.Connections(); w.Left > 0 && w.Took < w.Most && ctx.Err() == nil; w.Left = a.stage.Connections() {

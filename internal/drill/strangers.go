@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 
 	"sallyport/internal/drill/verdict"
@@ -15,6 +14,7 @@ const (
 	victims   = 45_000 // of the stranger of 1997
 	perCall   = 19     // recipients that he names on one connection before he is hung up on
 	strangers = 48     // connections at once
+	forwarded = 10     // messages to an account that forwards
 )
 
 // stranger tries to relay to everybody, by the world's door and by those of our people.
@@ -123,7 +123,7 @@ func (a *act) forward(ctx context.Context) error {
 		return err
 	}
 	defer c.quit()
-	for i := range 10 {
+	for i := range forwarded {
 		a.post(c, letter{id: fmt.Sprintf("fw%d", i), actor: verdict.Stranger, from: "victim@" + innocentDomain, to: []string{a.carol.Address}})
 	}
 	return nil
@@ -153,9 +153,7 @@ func (a *act) smuggling(ctx context.Context) error {
 			l.body = "Hello." + end + "MAIL FROM:<" + hidden.from + ">\r\nRCPT TO:<" + hidden.to[0] + ">\r\nDATA\r\n" + hidden.text() + ".\r\nRest.\r\n"
 			a.post(c, l)
 			// What was taken for commands is answered.
-			for strings.HasPrefix(c.say("NOOP"), "2") && i < 3 {
-				break
-			}
+			c.say("NOOP")
 			_ = c.Close()
 		}
 	}

@@ -208,7 +208,7 @@ func parseTime(s string) (time.Time, error) {
 		return time.Time{}, err
 	}
 	t = t.UTC().Truncate(time.Microsecond)
-	if t.Year() < 1 || t.Year() > 9999 {
+	if t.Year() < 1 || t.Year() > mostYear {
 		return time.Time{}, strconv.ErrRange
 	}
 	return t, nil

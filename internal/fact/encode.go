@@ -100,10 +100,13 @@ func (e *encoder) text(k, s string, max int) {
 	e.b = appendQuoted(e.b, Clean(s, max))
 }
 
+// mostYear is the last year that has four digits, as a time of a fact has. RFC 3339 §5.6.
+const mostYear = 9999
+
 func (e *encoder) time(k string, t time.Time) {
 	t = t.UTC()
 	// A year outside the format would not read back; no clock shows one.
-	if t.IsZero() || t.Year() < 1 || t.Year() > 9999 {
+	if t.IsZero() || t.Year() < 1 || t.Year() > mostYear {
 		return
 	}
 	e.key(k)

@@ -222,15 +222,22 @@ func bracketed(s string) string {
 	return mail.Word("<" + s + ">")
 }
 
+// Units of sizes.
+const (
+	kB = 1000
+	mB = 1000 * kB
+	gB = 1000 * mB
+)
+
 // Octets writes a size for people: "812 B", "1.2 KB", "3.4 MB".
 func Octets(n int64) string {
 	switch {
-	case n < 1000:
+	case n < kB:
 		return strconv.FormatInt(n, 10) + " B"
-	case n < 1_000_000:
-		return strconv.FormatFloat(float64(n)/1000, 'f', 1, 64) + " KB"
-	case n < 1_000_000_000:
-		return strconv.FormatFloat(float64(n)/1_000_000, 'f', 1, 64) + " MB"
+	case n < mB:
+		return strconv.FormatFloat(float64(n)/kB, 'f', 1, 64) + " KB"
+	case n < gB:
+		return strconv.FormatFloat(float64(n)/mB, 'f', 1, 64) + " MB"
 	}
-	return strconv.FormatFloat(float64(n)/1_000_000_000, 'f', 1, 64) + " GB"
+	return strconv.FormatFloat(float64(n)/gB, 'f', 1, 64) + " GB"
 }

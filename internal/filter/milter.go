@@ -30,10 +30,16 @@ type Milter struct {
 	health health
 }
 
+// What inspectors before a milter may have added to the header section that it is shown.
+const (
+	mostAddedOctets = 64 << 10
+	mostAddedFields = 100
+)
+
 // NewMilter returns an inspector that shows messages to c.
 func NewMilter(c *milter.Client, label string, hostname mail.Domain, s Scope, fields []string, l message.Limits, log *slog.Logger) *Milter {
 	// What inspectors before this one added stands before the section.
-	l.HeaderOctets, l.Fields = l.HeaderOctets+64<<10, l.Fields+100
+	l.HeaderOctets, l.Fields = l.HeaderOctets+mostAddedOctets, l.Fields+mostAddedFields
 	return &Milter{Client: c, Label: label, Hostname: hostname, Scope: s, Fields: fields, Limits: l, health: health{logger: log}}
 }
 
@@ -128,7 +134,7 @@ func (m *Milter) finding(a milter.Advice) intake.Finding {
 		for _, add := range a.Fields {
 			field, why := m.field(add)
 			if why != "" {
-				a.Undone = append(a.Undone, "added field "+mail.Printable(add.Name, 60)+" ("+why+")")
+				a.Undone = append(a.Undone, "added field "+mail.Printable(add.Name, mail.NameShown)+" ("+why+")")
 			}
 			f.Fields = append(f.Fields, field...)
 		}

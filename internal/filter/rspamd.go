@@ -180,16 +180,22 @@ func spamFields(a rspamd.Answer, spam bool) []byte {
 	return b
 }
 
+// What is kept of a field of an answer, and how long a line of it may become; RFC 5322 §2.1.1 lets one have 998.
+const (
+	mostValue = 4000
+	mostLine  = 200
+)
+
 // spamValue brings a value into one line, or into folded ones where it is long.
 // RFC 5322 §2.2.3.
 func spamValue(s string) string {
 	var b strings.Builder
 	line := 0
-	for _, word := range strings.Fields(s[:min(len(s), 4000)]) {
+	for _, word := range strings.Fields(s[:min(len(s), mostValue)]) {
 		word = words(word)
 		switch {
 		case b.Len() == 0:
-		case line+len(word) > 200:
+		case line+len(word) > mostLine:
 			b.WriteString("\r\n\t")
 			line = 0
 		default:

@@ -32,12 +32,14 @@ type Limits struct {
 	Networks int // networks remembered, of each width and for each rate
 }
 
+// window is the time for which most bounds of guesses are.
+const window = 10 * time.Minute
+
 // DefaultLimits judges at most 10 wrong passwords in 10 minutes for one account from networks
 // that are new to it, and 2,000 for all accounts; from one network 60. Beside that an owner
 // has 2 tries a day from a network that has not tried, as long as there are not more than 8 an
 // hour at the account. The tables take about 50 MiB when all are full.
 func DefaultLimits() Limits {
-	const window = 10 * time.Minute
 	return Limits{
 		Account: screen.AtMost(10, window),
 		All:     screen.AtMost(2000, window),

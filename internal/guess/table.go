@@ -95,10 +95,12 @@ func (t *table[K]) GiveBack(k K, now time.Time) {
 	heap.Fix(&t.queue, e.index)
 }
 
+// sweep is how many full buckets one call drops at most.
+const sweep = 4
+
 // makeRoom drops the buckets that are full again, a few at a time so that no
 // single call is slow, and the fullest one if the table has no room.
 func (t *table[K]) makeRoom(now time.Time) {
-	const sweep = 4
 	for range sweep {
 		if len(t.queue) == 0 || !t.queue[0].bucket.IsFull(now) {
 			break

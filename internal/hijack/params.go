@@ -115,6 +115,14 @@ func (p Params) Bulk(hour, day int) Params {
 // ErrParams says that figures make no sense.
 var ErrParams = errors.New("hijack: bad parameters")
 
+// Within which figures evidence means what it says.
+const (
+	leastOdds   = 100                 // below which an honest account would be contained within weeks
+	mostOdds    = mostEvidence / 1000 // beyond which evidence is rounded away before it adds up
+	mostSuspect = 100                 // how many times as likely a theft may be at one moment
+	mostHold    = time.Hour           // for which a message may be kept; longer, and its sender asks where it is
+)
+
 // Validate refuses what would contain nobody, everybody, or by chance.
 func (p Params) Validate() error {
 	sum := 0.0
@@ -136,13 +144,13 @@ func (p Params) Validate() error {
 	switch {
 	case !(sum > 0):
 		return fmt.Errorf("%w: no signal has a weight", ErrParams)
-	case !(p.Odds >= 100 && p.Odds <= mostEvidence/1000):
+	case !(p.Odds >= leastOdds && p.Odds <= mostOdds):
 		return fmt.Errorf("%w: odds lie between a hundred and a thousand million", ErrParams)
 	case b.Burst < 1 || b.Hour < 1 || b.Day < 1 || b.Week < 1 || max(b.Burst, b.Hour, b.Day, b.Week) > mostCounted<<4:
 		return fmt.Errorf("%w: bounds are at least 1 and at most %d", ErrParams, mostCounted<<4)
-	case p.Hold < 0 || p.Hold > time.Hour:
+	case p.Hold < 0 || p.Hold > mostHold:
 		return fmt.Errorf("%w: nobody waits less than no time, or longer than an hour", ErrParams)
-	case !(p.Suspect >= 1 && p.Suspect <= 100 && p.Memory >= 1) || p.Acquainted < 1:
+	case !(p.Suspect >= 1 && p.Suspect <= mostSuspect && p.Memory >= 1) || p.Acquainted < 1:
 		return fmt.Errorf("%w: suspect lies between 1 and 100, memory and acquainted are at least 1", ErrParams)
 	}
 	return nil

@@ -46,7 +46,7 @@ func (s *State) UnmarshalText(b []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s is no state of an incident", mail.Printable(string(b), 40))
+	return fmt.Errorf("%s is no state of an incident", mail.Printable(string(b), mail.WordShown))
 }
 
 // RuleOperator is the rule of an incident that a person began.

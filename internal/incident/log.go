@@ -124,7 +124,7 @@ func (l *Log) get(ctx context.Context, key []byte) (value []byte, n uint64, err 
 		n, err = codec.DecodeRevision(value)
 	}
 	if err != nil {
-		err = fmt.Errorf("incident: reading %s: %w", mail.Printable(string(key), 400), err)
+		err = fmt.Errorf("incident: reading %s: %w", mail.Printable(string(key), mail.ReplyShown), err)
 	}
 	return value, n, err
 }

@@ -122,6 +122,12 @@ type look struct {
 	Look
 }
 
+// How much longer than what came a header section may be that is kept: our own fields must not make it too large.
+const (
+	ownOctets = 1 << 10
+	ownFields = 8
+)
+
 // begin asks every inspector whether the message concerns it, which came with one
 // header section and is kept with another.
 func (t *transaction) begin(came message.Header, head []byte) ([]look, error) {
@@ -131,8 +137,7 @@ func (t *transaction) begin(came message.Header, head []byte) ([]look, error) {
 	stored := came
 	if !bytes.Equal(head, came.Raw()) {
 		l := t.limit.Header
-		// Our own fields must not make it too large.
-		l.HeaderOctets, l.Fields = l.HeaderOctets+1<<10, l.Fields+8
+		l.HeaderOctets, l.Fields = l.HeaderOctets+ownOctets, l.Fields+ownFields
 		var err error
 		if stored, err = l.Parse(head); err != nil {
 			return nil, headerError(err)

@@ -24,8 +24,11 @@ func (u LocalUser) name(uid uint32) string {
 	if u.Name == "" {
 		return number
 	}
-	return u.Name[:min(len(u.Name), 64)] + " (" + number + ")"
+	return u.Name[:min(len(u.Name), mostUserName)] + " (" + number + ")"
 }
+
+// mostUserName is how many octets of the name of a user of this host are told.
+const mostUserName = 64
 
 // recognise takes the user whom the kernel named for the account that he sends as.
 // The greeting tells him which: "220 mx.local.test ESMTP account=<alice@local.test>".

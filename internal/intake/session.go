@@ -42,7 +42,7 @@ func (s *session) Hello(_ context.Context, h server.Hello) mail.Reply {
 
 // Refused records what the engine itself refused.
 func (s *session) Refused(ctx context.Context, command string, r mail.Reply) {
-	s.refuse(ctx, fact.Fact{Rule: RuleProtocol, Text: mail.Printable(command, 200), Reply: r})
+	s.refuse(ctx, fact.Fact{Rule: RuleProtocol, Text: mail.Printable(command, mail.TextShown), Reply: r})
 }
 
 // Close writes the one fact that sums the connection up.

@@ -302,6 +302,9 @@ func mutation(d mail.Domain, keys []owned) ([]store.Mutation, error) {
 	return []store.Mutation{{Key: storeKey(d), Value: record}}, err
 }
 
+// leastWait is the shortest pause between two looks at what is due: a time that has passed already keeps no processor busy.
+const leastWait = time.Second
+
 // Run watches the DNS until ctx ends.
 func (r *Ring) Run(ctx context.Context) error {
 	for {
@@ -317,7 +320,7 @@ func (r *Ring) Run(ctx context.Context) error {
 				next = at
 			}
 		}
-		timer := time.NewTimer(max(next.Sub(r.o.Now()), time.Second))
+		timer := time.NewTimer(max(next.Sub(r.o.Now()), leastWait))
 		select {
 		case <-ctx.Done():
 			timer.Stop()

@@ -34,9 +34,9 @@ type Failure struct {
 // Error returns one line.
 func (f *Failure) Error() string {
 	if f.Code >= 0 {
-		return fmt.Sprintf("%s: %s: result %d (%s): %s", f.Server, f.Step, f.Code, codeName(f.Code), mail.ShownLine(f.Err.Error(), 300))
+		return fmt.Sprintf("%s: %s: result %d (%s): %s", f.Server, f.Step, f.Code, codeName(f.Code), mail.ShownLine(f.Err.Error(), mail.FaultShown))
 	}
-	return fmt.Sprintf("%s: %s: %s", f.Server, f.Step, mail.ShownLine(f.Err.Error(), 300))
+	return fmt.Sprintf("%s: %s: %s", f.Server, f.Step, mail.ShownLine(f.Err.Error(), mail.FaultShown))
 }
 
 // Unwrap returns what the library said.

@@ -108,7 +108,7 @@ func subcode(err error) Answer {
 	}
 	_, rest, _ := strings.Cut(text, ", data ")
 	data, _, _ := strings.Cut(rest, ",")
-	said := "; the directory said " + mail.ShownLine(text, 200)
+	said := "; the directory said " + mail.ShownLine(text, mail.TextShown)
 	switch strings.ToLower(data) {
 	case "532": // ERROR_PASSWORD_EXPIRED
 		return Answer{WordExpired, -1, "the password has expired in the directory" + said}

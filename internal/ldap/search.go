@@ -166,7 +166,7 @@ func (d *Directory) sort(entries []*wire.Entry, l *List) {
 	owner := map[string]string{} // name by Key of an address
 	claim := func(a mail.Address, dn string) {
 		if other, taken := owner[a.Key()]; taken && other != dn {
-			l.Doubtful[a.Key()] = "the entries " + mail.ShownLine(other, 200) + " and " + mail.ShownLine(dn, 200) + " both have it"
+			l.Doubtful[a.Key()] = "the entries " + mail.ShownLine(other, mail.TextShown) + " and " + mail.ShownLine(dn, mail.TextShown) + " both have it"
 			return
 		}
 		owner[a.Key()] = dn
@@ -180,7 +180,7 @@ func (d *Directory) sort(entries []*wire.Entry, l *List) {
 			continue
 		case why != "":
 			for _, a := range d.addressesOf(e, d.o.Address) {
-				l.Doubtful[a.Key()] = mail.ShownLine(e.DN, 200) + ": " + why
+				l.Doubtful[a.Key()] = mail.ShownLine(e.DN, mail.TextShown) + ": " + why
 			}
 			continue
 		}
@@ -280,6 +280,9 @@ func (d *Directory) names(e *wire.Entry, a mail.Address) bool {
 	return false
 }
 
+// mostID is the most octets of a value that names an entry for good: an entryUUID has 36, an objectGUID 16.
+const mostID = 128
+
 // entryName returns the value that names an entry for good: a text as it stands, octets
 // (objectGUID) in hexadecimal digits.
 func entryName(e *wire.Entry, at terms.Attribute) string {
@@ -288,7 +291,7 @@ func entryName(e *wire.Entry, at terms.Attribute) string {
 	}
 	raw := e.GetEqualFoldRawAttributeValue(string(at))
 	text := string(raw)
-	if len(raw) == 0 || len(raw) > 128 {
+	if len(raw) == 0 || len(raw) > mostID {
 		return ""
 	}
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {

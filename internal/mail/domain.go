@@ -136,7 +136,8 @@ func (d *Domain) UnmarshalText(b []byte) error {
 }
 
 const (
-	maxLabelOctets = 63 // RFC 1035 §2.3.4
+	// MaxLabelOctets is the longest label of a name. RFC 1035 §2.3.4.
+	MaxLabelOctets = 63
 	aLabelPrefix   = "xn--"
 )
 
@@ -154,7 +155,7 @@ func tooLong(s string) string {
 		}
 		label++
 		ascii = ascii && c < utf8.RuneSelf
-		if most := maxLabelOctets - len(aLabelPrefix); label > maxLabelOctets || !ascii && label > most {
+		if most := MaxLabelOctets - len(aLabelPrefix); label > MaxLabelOctets || !ascii && label > most {
 			return "a label is longer than 63 octets"
 		}
 	}
@@ -193,7 +194,7 @@ func checkLabels(s string) string {
 		switch {
 		case l == "":
 			return "a label is empty"
-		case len(l) > maxLabelOctets:
+		case len(l) > MaxLabelOctets:
 			return "a label is longer than 63 octets"
 		case strings.IndexFunc(l, notInLabel) >= 0:
 			return "only letters, digits, hyphens and dots may stand in it"

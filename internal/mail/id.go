@@ -13,6 +13,12 @@ type ID struct{ b [idOctets]byte }
 
 const idOctets = 15
 
+// Its text is made of groups: so many octets are so many characters.
+const (
+	groupOctets  = 5
+	groupLetters = 8
+)
+
 // IDLength is the number of characters of an ID's text.
 const IDLength = 24
 
@@ -35,17 +41,17 @@ func ParseID(s string) (ID, error) {
 	if len(s) != IDLength {
 		return ID{}, syntaxError("queue id", s, "it is not 24 characters long")
 	}
-	for i := range idOctets / 5 {
+	for i := range idOctets / groupOctets {
 		var v uint64
-		for _, c := range []byte(s[i*8 : i*8+8]) {
+		for _, c := range []byte(s[i*groupLetters : (i+1)*groupLetters]) {
 			d := strings.IndexByte(idAlphabet, c)
 			if d < 0 {
 				return ID{}, syntaxError("queue id", s, "it holds characters that no queue id has")
 			}
 			v = v<<5 | uint64(d)
 		}
-		for j := range 5 {
-			id.b[i*5+j] = byte(v >> (32 - 8*j))
+		for j := range groupOctets {
+			id.b[i*groupOctets+j] = byte(v >> (32 - 8*j))
 		}
 	}
 	return id, nil
@@ -75,13 +81,13 @@ func (id ID) String() string {
 		return ""
 	}
 	var text [IDLength]byte
-	for i := range idOctets / 5 {
+	for i := range idOctets / groupOctets {
 		var v uint64
-		for _, c := range id.b[i*5 : i*5+5] {
+		for _, c := range id.b[i*groupOctets : (i+1)*groupOctets] {
 			v = v<<8 | uint64(c)
 		}
-		for j := range 8 {
-			text[i*8+j] = idAlphabet[v>>(35-5*j)&31]
+		for j := range groupLetters {
+			text[i*groupLetters+j] = idAlphabet[v>>(35-5*j)&31]
 		}
 	}
 	return string(text[:])

@@ -28,6 +28,9 @@ func (e Enhanced) String() string {
 	return fmt.Sprintf("%d.%d.%d", e.Class, e.Subject, e.Detail)
 }
 
+// mostEnhancedDigits is how many digits a part of an enhanced code may have. RFC 3463 §2.
+const mostEnhancedDigits = 3
+
 // ParseEnhanced reads "5.7.1" at the start of s, followed by a space or the end,
 // and returns the rest. ok is false when there is none.
 func ParseEnhanced(s string) (e Enhanced, rest string, ok bool) {
@@ -39,7 +42,7 @@ func ParseEnhanced(s string) (e Enhanced, rest string, ok bool) {
 	var n [3]uint16
 	for i, p := range parts {
 		v, err := strconv.ParseUint(p, 10, 16)
-		if err != nil || len(p) > 3 {
+		if err != nil || len(p) > mostEnhancedDigits {
 			return Enhanced{}, s, false
 		}
 		n[i] = uint16(v)

@@ -122,9 +122,12 @@ func (b *book) count(e *entry, n int) {
 	b.octets += int64(n) * max(e.octets, 0)
 }
 
+// fewGone is up to how many entries are taken out one by one.
+const fewGone = 16
+
 // drop takes entries out: a few one by one, since most of a long folder stays where it is.
 func (b *book) drop(gone []vanished) {
-	if len(gone) < 16 {
+	if len(gone) < fewGone {
 		for _, g := range gone {
 			if i, ok := b.find(g.uid); ok {
 				b.entries = slices.Delete(b.entries, i, i+1)

@@ -195,12 +195,15 @@ func (c *cache) flush() {
 	}
 }
 
+// leastSpare is how many entries of messages that are gone a cache may keep, however few there are, before it is begun anew.
+const leastSpare = 100
+
 // open finds what is kept. A file of another UIDValidity, or mostly of messages that are gone,
 // is begun anew.
 func (c *cache) open(validity uint32, count int) {
 	c.ready, c.at, c.end = true, map[UID]extent{}, 0
 	name := filepath.Join(c.dir, cacheFile)
-	if c.scan(name, validity) != nil || len(c.at) > 2*count+100 {
+	if c.scan(name, validity) != nil || len(c.at) > 2*count+leastSpare {
 		c.at, c.end = map[UID]extent{}, 0
 		c.shut()
 	}

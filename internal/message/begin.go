@@ -120,4 +120,4 @@ func missingLead(start []byte, all bool) (lead string, known bool) {
 }
 
 // notFieldName tells what is not part of a field name. RFC 5322 §2.2.
-func notFieldName(r rune) bool { return r < 33 || r > 126 || r == ':' }
+func notFieldName(r rune) bool { return r <= ' ' || r > '~' || r == ':' }

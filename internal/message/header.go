@@ -136,6 +136,9 @@ func sectionEnd(buf []byte, from int) int {
 // ParseHeader parses a header section within DefaultLimits; see Limits.Parse.
 func ParseHeader(raw []byte) (Header, error) { return DefaultLimits().Parse(raw) }
 
+// usualFields is for how many fields there is room at first; few messages have more, and each costs no more than it has.
+const usualFields = 24
+
 // Parse parses a header section: its fields, and the empty line that ends it unless
 // the message ends there. The Header keeps raw. Lines that are no proper field are
 // kept as they are and remembered as a fault, which Authors reports; what cannot be
@@ -144,7 +147,7 @@ func (l Limits) Parse(raw []byte) (Header, error) {
 	if len(raw) > l.HeaderOctets {
 		return Header{}, ErrHeaderTooLarge
 	}
-	h := Header{raw: raw, fields: make([]span, 0, min(24, l.Fields))}
+	h := Header{raw: raw, fields: make([]span, 0, min(usualFields, l.Fields))}
 	for at := 0; at < len(raw); {
 		end, ok := lineEnd(raw, at)
 		if !ok {
@@ -230,7 +233,7 @@ func nameFault(name []byte, width int) string {
 		return "a field has no name"
 	case len(name) != width:
 		return "white space stands before a colon"
-	case bytes.IndexFunc(name, func(r rune) bool { return r < 33 || r > 126 }) >= 0:
+	case bytes.IndexFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0:
 		return "a field name holds characters that no name has"
 	}
 	return ""

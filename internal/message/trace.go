@@ -113,9 +113,12 @@ func commentText(s string) string {
 	}, s)
 }
 
+// mostToken is the most octets of the name of a cipher; the longest that is registered has 45.
+const mostToken = 64
+
 // isToken reports whether s can stand as the cipher's name.
 func isToken(s string) bool {
-	return s != "" && len(s) <= 64 && strings.IndexFunc(s, func(c rune) bool {
+	return s != "" && len(s) <= mostToken && strings.IndexFunc(s, func(c rune) bool {
 		return !(c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '_' || c == '-')
 	}) < 0
 }

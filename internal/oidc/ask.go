@@ -58,7 +58,7 @@ func (j *Judge) ask(ctx context.Context, token string) (Person, error) {
 		if ctx.Err() != nil {
 			return Person{}, ctx.Err()
 		}
-		return Person{}, &Unavailable{"the provider does not say whether a token is good: " + mail.PlainLine(err.Error(), 200)}
+		return Person{}, &Unavailable{"the provider does not say whether a token is good: " + mail.PlainLine(err.Error(), mail.TextShown)}
 	}
 	person, err := j.told(payload)
 	now, until := j.m.Now(), j.m.Limits.TokenNo

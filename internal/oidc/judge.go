@@ -238,17 +238,20 @@ func (j *Judge) unlessEnded(ctx context.Context, token string, h header, c claim
 	return &Refused{Text: refusal.Error(), Ended: who.Address}
 }
 
+// mostKeyName is the most octets of the name of a key (kid); providers write a hash or a number. RFC 7515 §4.1.4.
+const mostKeyName = 256
+
 // plausible says what is wrong with a token that nobody needs a key to see.
 func (p Provider) plausible(h header, c claims, m Means) error {
 	switch {
 	case !slices.Contains(algorithmNames(), h.Algorithm):
-		return refused("it is signed with %s", mail.Printable(h.Algorithm, 20))
+		return refused("it is signed with %s", mail.Printable(h.Algorithm, mail.WordShown))
 	case len(h.Critical) > 0:
 		return refused("it demands extensions") // RFC 7515 §4.1.11
-	case h.Key == "" || len(h.Key) > 256:
+	case h.Key == "" || len(h.Key) > mostKeyName:
 		return refused("it names no key")
 	case !accessType(h.Type):
-		return refused("its type is %s", mail.Printable(h.Type, 40))
+		return refused("its type is %s", mail.Printable(h.Type, mail.WordShown))
 	}
 	return p.timely(c, m)
 }
@@ -267,7 +270,7 @@ func (p Provider) timely(c claims, m Means) error {
 	now := m.Now()
 	switch {
 	case c.Issuer != p.Issuer:
-		return refused("it is of another issuer: %s", mail.Printable(c.Issuer, 200))
+		return refused("it is of another issuer: %s", mail.Printable(c.Issuer, mail.TextShown))
 	case c.Expires == 0 || !now.Before(c.Expires.time()):
 		return refused("it has ended")
 	case c.NotBefore != 0 && now.Add(m.Limits.Skew).Before(c.NotBefore.time()):
@@ -302,9 +305,9 @@ func (p Provider) decide(c claims, m Means) (Person, error) {
 	case c.Nonce != "" || c.Hash != "" || strings.EqualFold(c.Type, "ID"), c.Type != "" && !strings.EqualFold(c.Type, "Bearer"):
 		return Person{}, refused("it is no access token")
 	case !slices.Contains(c.Audience, p.Audience):
-		return Person{}, refused("it is for somebody else: %s", mail.Printable(strings.Join(c.Audience, " "), 200))
+		return Person{}, refused("it is for somebody else: %s", mail.Printable(strings.Join(c.Audience, " "), mail.TextShown))
 	case !slices.Contains(p.Clients, client):
-		return Person{}, refused("it was given to a client that is not among oidc.clients: %s", mail.Printable(client, 100))
+		return Person{}, refused("it was given to a client that is not among oidc.clients: %s", mail.Printable(client, mail.PieceShown))
 	case !sends && !reads:
 		return Person{}, refused("it lacks the scope %s", p.Scope)
 	case p.Claim == "email" && !bool(c.Verified):

@@ -34,7 +34,7 @@ type Refused struct {
 func (e *Refused) Error() string { return e.Text }
 
 func refused(format string, args ...any) error {
-	return &Refused{Text: mail.ShownLine(fmt.Sprintf(format, args...), 300)}
+	return &Refused{Text: mail.ShownLine(fmt.Sprintf(format, args...), mail.FaultShown)}
 }
 
 // keys are those of the provider, as they were fetched last.
@@ -112,7 +112,7 @@ func (k *keys) verdict(known, asked bool) error {
 	k.mu.Unlock()
 	switch {
 	case !k.good() && fault != nil:
-		return &Unavailable{"the provider's keys cannot be fetched: " + mail.PlainLine(fault.Error(), 200)}
+		return &Unavailable{"the provider's keys cannot be fetched: " + mail.PlainLine(fault.Error(), mail.TextShown)}
 	case !k.good():
 		return &Unavailable{"the provider's keys are not known"}
 	case !known && asked:
@@ -195,9 +195,9 @@ func (k *keys) get(ctx context.Context, from string, into any) error {
 func said(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
-		return errors.New(mail.PlainLine(u.Err.Error(), 200))
+		return errors.New(mail.PlainLine(u.Err.Error(), mail.TextShown))
 	}
-	return errors.New(mail.PlainLine(err.Error(), 200))
+	return errors.New(mail.PlainLine(err.Error(), mail.TextShown))
 }
 
 // VerifySignature implements the library's KeySet, by the one key that the token names.

@@ -99,6 +99,9 @@ func secure(text string) error {
 	return nil
 }
 
+// mostAnswerHeader is the most octets of the header of an answer of the provider.
+const mostAnswerHeader = 16 << 10
+
 // client makes what asks the provider. It follows no redirect, and reads no more than a bound.
 func (p Provider) client(m Means) (_ *http.Client, pem []byte, err error) {
 	var roots *x509.CertPool
@@ -115,7 +118,7 @@ func (p Provider) client(m Means) (_ *http.Client, pem []byte, err error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it is redirected elsewhere") },
 		Transport: bounded{m.Limits.Answer, &http.Transport{
 			TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}, DialContext: m.Dial,
-			DisableCompression: true, DisableKeepAlives: true, MaxResponseHeaderBytes: 16 << 10,
+			DisableCompression: true, DisableKeepAlives: true, MaxResponseHeaderBytes: mostAnswerHeader,
 		}},
 	}, pem, nil
 }

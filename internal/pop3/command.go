@@ -12,6 +12,9 @@ type command struct {
 	arg  string // to the octet, behind one blank: a password may begin with one
 }
 
+// mostVerb is the most letters of a keyword that is told; those that there are have four at most.
+const mostVerb = 8
+
 // parseCommand reads a line without its end. A line without a keyword has none. RFC 1939 §3.
 func parseCommand(line []byte) command {
 	verb, arg, _ := bytes.Cut(line, []byte(" "))
@@ -22,7 +25,7 @@ func parseCommand(line []byte) command {
 			}
 		}
 	}
-	if len(verb) > 8 {
+	if len(verb) > mostVerb {
 		return command{}
 	}
 	return command{strings.ToUpper(string(verb)), string(arg)}

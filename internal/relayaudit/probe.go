@@ -93,13 +93,16 @@ type run struct {
 	ended   bool       // we closed the connection ourselves
 }
 
+// mostTickets is how many tickets of TLS a probe keeps: one for each door, and as many that came later.
+const mostTickets = 4
+
 func newRun(ctx context.Context, t Target, c Case, m Mode) *run {
 	addr, _ := t.door(c.State, m)
 	marker := "probe" + strings.ToLower(rand.Text())
 	return &run{
 		ctx: ctx, t: t, c: c, m: m,
 		vars:    t.vars(c, addr, marker),
-		tickets: tls.NewLRUClientSessionCache(4),
+		tickets: tls.NewLRUClientSessionCache(mostTickets),
 		res:     Result{Case: c, Mode: m, Marker: marker},
 	}
 }
@@ -359,12 +362,14 @@ func (r *run) send(b []byte) {
 	r.w.write(b)
 }
 
+// pieceTime lies between two pieces of a text: it lets the server read each alone.
+const pieceTime = 3 * time.Millisecond
+
 // pieces writes the parts of a text that {CUT} made, each by itself.
 func (r *run) pieces(text [][]byte) {
-	const between = 3 * time.Millisecond // lets the server read each piece alone
 	for i, piece := range text {
 		if i > 0 {
-			r.pause(between)
+			r.pause(pieceTime)
 		}
 		r.send(piece)
 	}

@@ -166,6 +166,9 @@ func cutDirective(s string) (word []string, rest string, ok bool) {
 	return word, s[end+1:], true
 }
 
+// mostNumber is the highest number that a directive takes: octets of a filling, or recipients.
+const mostNumber = 100_000
+
 func directiveNumber(d directive, word []string) (int, error) {
 	if !d.number {
 		if len(word) != 1 {
@@ -177,8 +180,8 @@ func directiveNumber(d directive, word []string) (int, error) {
 		return 0, fmt.Errorf("%w: {%s} takes one number", errTemplate, word[0])
 	}
 	n, err := strconv.Atoi(word[1])
-	if err != nil || n < 1 || n > 100_000 {
-		return 0, fmt.Errorf("%w: {%s} takes a number from 1 to 100000", errTemplate, word[0])
+	if err != nil || n < 1 || n > mostNumber {
+		return 0, fmt.Errorf("%w: {%s} takes a number from 1 to %d", errTemplate, word[0], mostNumber)
 	}
 	return n, nil
 }

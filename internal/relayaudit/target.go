@@ -196,12 +196,14 @@ func (t Target) vars(c Case, addr netip.AddrPort, marker string) map[string]stri
 	return v
 }
 
+// shownOctets is how much of what a server said a report shows.
+const shownOctets = 120
+
 // printable makes octets readable and bounded, for reports.
 func printable(b []byte) string {
-	const shown = 120
-	s := strconv.QuoteToASCII(string(b[:min(len(b), shown)]))
+	s := strconv.QuoteToASCII(string(b[:min(len(b), shownOctets)]))
 	s = s[1 : len(s)-1]
-	if len(b) > shown {
+	if len(b) > shownOctets {
 		s += fmt.Sprintf("... (%d octets)", len(b))
 	}
 	return s

@@ -66,6 +66,9 @@ func parseTemplate(s string, depth int) (template, error) {
 	return t, nil
 }
 
+// escapeOctets is how long the longest escape is: \x2e.
+const escapeOctets = 4
+
 // unescape reads one escape at the start of s and returns its length.
 func unescape(s string) (octets string, n int, err error) {
 	if len(s) < 2 {
@@ -92,7 +95,7 @@ func unescape(s string) (octets string, n int, err error) {
 		}
 		return string([]byte{byte(v)}), 4, nil
 	}
-	return "", 0, fmt.Errorf("%w: unknown escape %q", errTemplate, s[:min(4, len(s))])
+	return "", 0, fmt.Errorf("%w: unknown escape %q", errTemplate, s[:min(escapeOctets, len(s))])
 }
 
 // closing returns the index of the brace that closes the one at s[0], or -1.

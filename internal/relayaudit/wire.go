@@ -42,6 +42,9 @@ type wire struct {
 	gone bool // the server closed, or we did
 }
 
+// readOctets is how much of a connection is read ahead.
+const readOctets = 4096
+
 // dial connects from source to addr.
 func dial(ctx context.Context, source netip.Addr, addr netip.AddrPort, lim Limits) (*wire, error) {
 	if !addr.IsValid() {
@@ -61,7 +64,7 @@ func dial(ctx context.Context, source netip.Addr, addr netip.AddrPort, lim Limit
 		c.Close()
 		return nil, errors.New("not a TCP connection")
 	}
-	return &wire{lim: lim, raw: raw, br: bufio.NewReaderSize(raw, 4096)}, nil
+	return &wire{lim: lim, raw: raw, br: bufio.NewReaderSize(raw, readOctets)}, nil
 }
 
 // conn returns the topmost layer.

@@ -51,12 +51,15 @@ func Default() Policy {
 	return Policy{First: 5 * time.Minute, Max: 2 * time.Hour, Factor: 2, Jitter: 0.2, Expire: 5 * 24 * time.Hour, Warn: 4 * time.Hour}
 }
 
+// mostFactor is how many times as long as the pause before it one may be.
+const mostFactor = 100
+
 // Validate refuses a policy that would hammer, never end, or overflow.
 func (p Policy) Validate() error {
 	switch {
 	case p.First < MinDelay || p.Max < p.First:
 		return errors.Join(ErrPolicy, errors.New("first must be at least a second, and max no less than first"))
-	case !(p.Factor >= 1 && p.Factor <= 100):
+	case !(p.Factor >= 1 && p.Factor <= mostFactor):
 		return errors.Join(ErrPolicy, errors.New("factor must lie between 1 and 100"))
 	case !(p.Jitter >= 0 && p.Jitter < 1):
 		return errors.Join(ErrPolicy, errors.New("jitter must lie between 0 and 1"))

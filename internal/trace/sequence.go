@@ -17,6 +17,9 @@ import (
 // bundle, it must still fit into a transaction of the store.
 const fullBatch = store.MaxTxParts / 2
 
+// leastTick is the shortest wait of the sequencer for facts that are due.
+const leastTick = time.Millisecond
+
 // usualTerms is how many index entries a fact commonly has.
 const usualTerms = 5
 
@@ -85,7 +88,7 @@ func (l *Log) round(ctx context.Context) (time.Duration, error) {
 	}
 	wait := l.bounds().CheckpointEvery
 	if due, ok := l.strangers.due(); ok {
-		wait = min(wait, max(due.Sub(now), time.Millisecond))
+		wait = min(wait, max(due.Sub(now), leastTick))
 	}
 	return wait, nil
 }
@@ -226,6 +229,12 @@ func (b *batch) addBundle(ctx context.Context, seq uint64, stub fact.Fact) error
 	})
 }
 
+// Keys of the index are made in blocks of arenaOctets, and a new one is begun when less than mostKey is left, which no key needs.
+const (
+	mostKey     = 64
+	arenaOctets = 16 << 10
+)
+
 func (b *batch) index(f *fact.Fact, p index.Place) {
 	b.terms = index.AppendTerms(b.terms[:0], f)
 	var value []byte
@@ -235,8 +244,8 @@ func (b *batch) index(f *fact.Fact, p index.Place) {
 	for _, t := range b.terms {
 		// Keys of one batch share blocks of memory; each block is only appended
 		// to, since the store keeps the keys.
-		if cap(b.arena)-len(b.arena) < 64 {
-			b.arena = make([]byte, 0, 16<<10)
+		if cap(b.arena)-len(b.arena) < mostKey {
+			b.arena = make([]byte, 0, arenaOctets)
 		}
 		start := len(b.arena)
 		b.arena = index.AppendKey(b.arena, t, p)

@@ -111,12 +111,15 @@ func (e Evidence) of(a netip.Addr) []Seen {
 	return e.V6
 }
 
+// mostAhead is how far in the future a time may lie that still counts: clocks of one host differ by less.
+const mostAhead = time.Minute
+
 // Lacks says what is missing for addresses like a to count; "": nothing. A time that lies
 // ahead says nothing.
 func (e Evidence) Lacks(a netip.Addr, l Limits, now time.Time) string {
 	n := 0
 	for _, s := range e.of(a) {
-		if age := now.Sub(s.At); age >= -time.Minute && age < l.For {
+		if age := now.Sub(s.At); age >= -mostAhead && age < l.For {
 			n++
 		}
 	}

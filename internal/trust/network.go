@@ -56,10 +56,13 @@ func NewTable(networks []Network) (*Table, error) {
 	return t, nil
 }
 
+// mappedBits stand before an address of IPv4 that is written as one of IPv6. RFC 4291 §2.5.5.2.
+const mappedBits = 96
+
 // plain writes a prefix without bits behind it, and one of mapped addresses as one of IPv4.
 func plain(p netip.Prefix) netip.Prefix {
-	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
-		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= mappedBits {
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-mappedBits)
 	}
 	return p.Masked()
 }

@@ -24,6 +24,11 @@ const (
 	leastKinds = 5
 	// leastName is the length of a part of the account's name that is looked for.
 	leastName = 3
+	// leastListed is the length of the shortest word that is looked up: shorter ones are in most words.
+	leastListed = 4
+	// mostUnit is the longest part that spoils a password by being repeated, whatever it is; a longer one does where it is
+	// common itself.
+	mostUnit = 7
 	// rows are the neighbours of keyboards; each reads both ways.
 	rows = "qwertyuiop asdfghjkl zxcvbnm qwertzuiop yxcvbnm azertyuiop qsdfghjklm 1234567890 !@#$%^&*() 1qaz2wsx3edc4rfv5tgb6yhn7ujm 1q2w3e4r5t6y7u8i9o0p"
 )
@@ -87,7 +92,7 @@ func unleet(s string) string {
 
 // listed looks a word up in the list, which is sorted by octets.
 func listed(word string) bool {
-	if len(word) < 4 || strings.Contains(word, "\n") {
+	if len(word) < leastListed || strings.Contains(word, "\n") {
 		return false
 	}
 	// An offset stands for the line that begins at or behind it.
@@ -160,7 +165,7 @@ func reversed(s string) string {
 // repeats reports whether the whole is a short or common part again and again.
 func repeats(s string) bool {
 	for unit := 1; unit <= len(s)/2; unit++ {
-		if len(s)%unit == 0 && strings.Repeat(s[:unit], len(s)/unit) == s && (unit < 8 || isCommon(s[:unit])) {
+		if len(s)%unit == 0 && strings.Repeat(s[:unit], len(s)/unit) == s && (unit <= mostUnit || isCommon(s[:unit])) {
 			return true
 		}
 	}

@@ -365,14 +365,16 @@ func (p *pending) unsigned() []byte {
 	return append(out, p.raw[p.at+p.bTo:]...)
 }
 
-// shortValue is as much of b= as tells it from others. RFC 6008 §4 asks for 8
-// characters at least.
+// shownValue is how many characters of b= are told, four more than RFC 6008 §4 asks for at least.
+const shownValue = 12
+
+// shortValue is as much of b= as tells it from others.
 func (p *pending) shortValue() string {
 	if p.bTo == 0 {
 		return "" // it was not read so far
 	}
 	v := squeeze(string(p.raw[p.at+p.bFrom : p.at+p.bTo]))
-	return v[:min(len(v), 12)]
+	return v[:min(len(v), shownValue)]
 }
 
 // verifies reports whether value signs the hash of a header.

@@ -127,13 +127,16 @@ func (k PublicKey) Same(key crypto.PublicKey) bool {
 	return ok && !k.Revoked && equal.Equal(key)
 }
 
-// SplitTXT parts a text into the strings of at most 255 octets of which a TXT record
+// mostString is the most octets of one string of a TXT record: one octet says how long it is. RFC 1035 §3.3.
+const mostString = 255
+
+// SplitTXT parts a text into the strings of which a TXT record
 // is made, quoted as a zone file wants them. RFC 1035 §3.3.14, §5.1.
 func SplitTXT(text string) string {
 	var parts []string
-	for len(text) > 255 {
-		parts = append(parts, `"`+text[:255]+`"`)
-		text = text[255:]
+	for len(text) > mostString {
+		parts = append(parts, `"`+text[:mostString]+`"`)
+		text = text[mostString:]
 	}
 	return strings.Join(append(parts, `"`+text+`"`), " ")
 }

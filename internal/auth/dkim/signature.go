@@ -118,9 +118,13 @@ func (s *Signature) readDomain(value string, most int) {
 	}
 }
 
+// mostAlgorithm is the most characters of the name of an algorithm that is told though it is not known; those that there are have
+// 15 at most.
+const mostAlgorithm = 40
+
 // isAlgorithmName reports whether a= is a name that can be told: "rsa-sha1", say.
 func isAlgorithmName(s string) bool {
-	return len(s) <= 40 && strings.Contains(s, "-") && strings.IndexFunc(s, func(c rune) bool {
+	return len(s) <= mostAlgorithm && strings.Contains(s, "-") && strings.IndexFunc(s, func(c rune) bool {
 		return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-')
 	}) < 0
 }
@@ -142,11 +146,18 @@ func (s *Signature) readKey(tags tagList, _ Limits) (err error) {
 	return nil
 }
 
+// mostSelector is the most octets of a selector: with "._domainkey." it leaves 61 of the 253 of a name for the domain (RFC 1035
+// §2.3.4, RFC 6376 §3.6.2.1).
+const mostSelector = 180
+
+// latest is the last second of the year 9999, since 1970: beyond it no time of a signature is later than another.
+const latest = 253402300799
+
 // parseSelector accepts the names that the DNS can be asked for; labels may be U-labels.
 // RFC 8616 §3.
 func parseSelector(s string) (string, error) {
 	bad := errors.New("s= is no selector")
-	if len(s) > 180 {
+	if len(s) > mostSelector {
 		return "", bad
 	}
 	labels := strings.Split(s, ".")
@@ -161,7 +172,7 @@ func parseSelector(s string) (string, error) {
 		wrong := strings.IndexFunc(label, func(c rune) bool {
 			return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_')
 		})
-		if label == "" || len(label) > 63 || wrong >= 0 {
+		if label == "" || len(label) > mail.MaxLabelOctets || wrong >= 0 {
 			return "", bad
 		}
 		labels[i] = label
@@ -265,8 +276,7 @@ func (s *Signature) readTimes(tags tagList, _ Limits) error {
 		if n < 0 {
 			return fmt.Errorf("%s= is no time", name)
 		}
-		// Beyond the year 9999 no time is later than another.
-		*to = time.Unix(min(n, 253402300799), 0).UTC()
+		*to = time.Unix(min(n, latest), 0).UTC()
 	}
 	if !s.Made.IsZero() && !s.Expires.IsZero() && s.Expires.Before(s.Made) {
 		return errors.New("x= is before t=")

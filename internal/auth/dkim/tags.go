@@ -166,10 +166,13 @@ func unquote(s string) string {
 	return string(out)
 }
 
-// number reads 1*12DIGIT or more; -1 for what is none. RFC 6376 §3.5 lets numbers
-// have up to 76 digits: what is beyond int64 is beyond any time and any body.
+// mostDigits is how many digits a number of a tag may have. RFC 6376 §3.5, l=.
+const mostDigits = 76
+
+// number reads 1*12DIGIT or more; -1 for what is none. What is beyond int64 is
+// beyond any time and any body.
 func number(s string) int64 {
-	if s == "" || len(s) > 76 || strings.IndexFunc(s, func(c rune) bool { return c < '0' || c > '9' }) >= 0 {
+	if s == "" || len(s) > mostDigits || strings.IndexFunc(s, func(c rune) bool { return c < '0' || c > '9' }) >= 0 {
 		return -1
 	}
 	n, err := strconv.ParseInt(s, 10, 64)

@@ -117,7 +117,7 @@ func isName(s string) bool {
 		return false
 	}
 	for label := range strings.SplitSeq(s, ".") {
-		if label == "" || len(label) > 63 {
+		if label == "" || len(label) > maxLabel {
 			return false
 		}
 	}

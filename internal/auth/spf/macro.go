@@ -100,8 +100,8 @@ func parseMacro(s string) (piece, error) {
 		if strings.Trim(rest[:n], "0") == "" {
 			return piece{}, bad("the macro %q keeps no label", s)
 		}
-		if err != nil || keep > 128 {
-			keep = 128
+		if err != nil || keep > mostLabels {
+			keep = mostLabels
 		}
 		p.keep, rest = keep, rest[n:]
 	}
@@ -282,6 +282,12 @@ func (v values) host(d domainSpec) string {
 	}
 	return name
 }
+
+// maxLabel is the longest label of a name. RFC 1035 §2.3.4.
+const maxLabel = 63
+
+// mostLabels is more labels than any name has: a macro that keeps more keeps all. RFC 7208 §7.3.
+const mostLabels = 128
 
 // maxName is the longest name, in characters. RFC 7208 §7.3.
 const maxName = 253

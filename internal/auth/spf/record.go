@@ -117,7 +117,7 @@ func isDigit(c rune) bool    { return c >= '0' && c <= '9' }
 func isNameChar(c rune) bool { return isAlpha(c) || isDigit(c) || c == '-' || c == '_' || c == '.' }
 
 func parseMechanism(term string) (mechanism, error) {
-	m := mechanism{text: term, qualifier: Pass, bits4: 32, bits6: 128}
+	m := mechanism{text: term, qualifier: Pass, bits4: bitsV4, bits6: bitsV6}
 	rest := term
 	switch term[0] {
 	case '+':
@@ -202,18 +202,24 @@ func (m *mechanism) readHosts(arg string) error {
 	return err
 }
 
+// The bits of addresses: the longest prefixes. RFC 7208 §5.6.
+const (
+	bitsV4 = 32
+	bitsV6 = 128
+)
+
 // readBits takes the prefix lengths off the end: "/24", "//64", "/24//64". A slash
 // may also stand within a domain-spec, so that only what is a whole length counts.
 func (m *mechanism) readBits(arg string) (rest string, err error) {
 	rest = arg
 	if i := strings.LastIndex(rest, "//"); i >= 0 && digits(rest[i+2:]) {
-		if m.bits6, err = bits(rest[i+2:], 128); err != nil {
+		if m.bits6, err = bits(rest[i+2:], bitsV6); err != nil {
 			return "", err
 		}
 		rest = rest[:i]
 	}
 	if i := strings.LastIndexByte(rest, '/'); i >= 0 && digits(rest[i+1:]) {
-		if m.bits4, err = bits(rest[i+1:], 32); err != nil {
+		if m.bits4, err = bits(rest[i+1:], bitsV4); err != nil {
 			return "", err
 		}
 		rest = rest[:i]

@@ -55,7 +55,7 @@ func Open(ctx context.Context, st store.Store, o Options) (*Findings, error) {
 	err := st.Scan(ctx, store.SpaceBinding.All(), func(k, v []byte) (bool, error) {
 		found, err := decode(v)
 		if err != nil || string(found.key()) != string(k) {
-			o.Logger.Error("a finding of sender binding cannot be read", "key", mail.Printable(string(k), 400), "err", err)
+			o.Logger.Error("a finding of sender binding cannot be read", "key", mail.Printable(string(k), mail.ReplyShown), "err", err)
 			return true, nil
 		}
 		f.add(&kept{Finding: found})

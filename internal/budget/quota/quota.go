@@ -69,14 +69,17 @@ func (q Quota) Share(u Usage) int {
 	return max(share(u.Octets, q.Octets), share(u.Messages, q.Messages))
 }
 
+// whole is all of a quota, in hundredths.
+const whole = 100
+
 func share(used, most int64) int {
 	switch {
 	case most == Unbounded:
 		return 0
 	case most <= 0:
-		return 100
+		return whole
 	}
-	return int(min(float64(used)*100/float64(most), math.MaxInt32))
+	return int(min(float64(used)*whole/float64(most), math.MaxInt32))
 }
 
 // String says it for people: "2 GiB", "2 GiB and 10000 messages".
@@ -94,6 +97,9 @@ func (q Quota) String() string {
 
 func messages(n int64) string { return words.Count(int(n), "message") }
 
+// mostTenths is from how many units on their tenths are not told.
+const mostTenths = 100
+
 // Size writes octets for people, rounded down to a tenth.
 func Size(n int64) string {
 	for _, s := range []struct {
@@ -103,7 +109,7 @@ func Size(n int64) string {
 		if n < s.octets {
 			continue
 		}
-		if tenths := n / (s.octets / 10) % 10; n/s.octets < 100 && tenths > 0 {
+		if tenths := n / (s.octets / 10) % 10; n/s.octets < mostTenths && tenths > 0 {
 			return fmt.Sprintf("%d.%d %s", n/s.octets, tenths, s.name)
 		}
 		return fmt.Sprint(n/s.octets, " ", s.name)

@@ -45,7 +45,7 @@ func (k *Keeper) Filled() (all []Filled, nearly, full int) {
 			f.Account, f.Domain = l.account.String(), ""
 		}
 		all = append(all, f)
-		if f.Share >= 100 {
+		if f.Share >= whole {
 			full++
 		}
 	}

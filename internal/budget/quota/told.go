@@ -51,7 +51,7 @@ func (k *Keeper) load(ctx context.Context) error {
 		l := k.read(kind, name)
 		if err != nil || l == nil {
 			// To be told once more is better than not to be told.
-			k.o.Logger.Error("what is known of how full a mailbox is does not read; it is looked at again", "key", mail.Printable(string(key), 400), "err", err)
+			k.o.Logger.Error("what is known of how full a mailbox is does not read; it is looked at again", "key", mail.Printable(string(key), mail.ReplyShown), "err", err)
 			return true, nil
 		}
 		l.told, l.written = t, t

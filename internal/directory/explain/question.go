@@ -53,7 +53,7 @@ func Parse(text string) (Question, error) {
 	for _, w := range words {
 		name, value, ok := strings.Cut(w, "=")
 		if _, twice := given[name]; !ok || twice || !slices.Contains([]string{"client", "auth", "by", "door", "from", "to"}, name) {
-			return Question{}, fmt.Errorf("%w: %s is not one of %s, each at most once", ErrQuestion, mail.Printable(w, 80), form)
+			return Question{}, fmt.Errorf("%w: %s is not one of %s, each at most once", ErrQuestion, mail.Printable(w, mail.ValueShown), form)
 		}
 		given[name] = value
 	}
@@ -67,7 +67,7 @@ func Parse(text string) (Question, error) {
 
 func question(given map[string]string) (q Question, err error) {
 	fault := func(name string, err error) (Question, error) {
-		return Question{}, fmt.Errorf("%w: %s=%s: %w", ErrQuestion, name, mail.Printable(given[name], 80), err)
+		return Question{}, fmt.Errorf("%w: %s=%s: %w", ErrQuestion, name, mail.Printable(given[name], mail.ValueShown), err)
 	}
 	if c := given["client"]; c != "" {
 		if q.Client, err = netip.ParseAddr(strings.Trim(c, "[]")); err != nil {

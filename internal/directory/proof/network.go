@@ -26,6 +26,9 @@ const (
 	widestV6 = 48
 )
 
+// mostProofs is how many networks of clients are made up as evidence for each family: more than trust asks for.
+const mostProofs = 16
+
 // Networks tries every class of addresses that networks make: both ends of each, what lies
 // beside it, every address that others look like, and the Internet; each with all the evidence
 // that there can be, and with none. Where there is no network, nothing is tried.
@@ -93,7 +96,7 @@ func (n *networkProver) wide(of trust.Network, p netip.Prefix) {
 
 // proven is all the evidence that there can be.
 func proven(at time.Time) (e trust.Evidence) {
-	for i := range 16 {
+	for i := range mostProofs {
 		e.V4 = append(e.V4, trust.Seen{Network: netip.PrefixFrom(netip.AddrFrom4([4]byte{203, 0, byte(i), 0}), 24), At: at})
 		e.V6 = append(e.V6, trust.Seen{Network: netip.PrefixFrom(netip.AddrFrom16([16]byte{0x20, 1, byte(i)}), 48), At: at})
 	}

@@ -31,7 +31,7 @@ func refOf(storeKey []byte) (Ref, error) {
 			return Ref{k, key}, nil
 		}
 	}
-	return Ref{}, fmt.Errorf("the roster holds an entry of the kind %s, which this release does not know", mail.Printable(kind, 40))
+	return Ref{}, fmt.Errorf("the roster holds an entry of the kind %s, which this release does not know", mail.Printable(kind, mail.WordShown))
 }
 
 // kinds are the kinds of entries.

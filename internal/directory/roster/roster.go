@@ -138,7 +138,7 @@ func (r *Roster) refresh(ctx context.Context) error {
 			return false, err
 		}
 		if err := s.take(ref, v); err != nil {
-			r.o.Logger.Error("an entry of the roster cannot be read", "kind", ref.Kind, "entry", mail.Printable(ref.Name(), 640), "err", err)
+			r.o.Logger.Error("an entry of the roster cannot be read", "kind", ref.Kind, "entry", mail.Printable(ref.Name(), 2*mail.AddressShown), "err", err)
 		}
 		return true, nil
 	})

@@ -40,15 +40,21 @@ func (f *Figure) join(m Measure) {
 		f.Found += m.Found
 	}
 	f.Examples = append(f.Examples[:len(f.Examples):len(f.Examples)], m.Examples...)
-	f.Examples = f.Examples[:min(len(f.Examples), 3)]
+	f.Examples = f.Examples[:min(len(f.Examples), mostExamples)]
 }
+
+// From how many seconds on a time is told in minutes, and in hours.
+const (
+	minutesFrom = 180
+	hoursFrom   = 7200
+)
 
 // Amount is a figure in words, in its unit: "1,200", "0.4 s", "52 MB".
 func Amount(n float64, unit string) string {
 	switch {
-	case unit == "seconds" && n >= 7200:
+	case unit == "seconds" && n >= hoursFrom:
 		return strconv.FormatFloat(n/3600, 'f', 1, 64) + " h"
-	case unit == "seconds" && n >= 180:
+	case unit == "seconds" && n >= minutesFrom:
 		return strconv.FormatFloat(n/60, 'f', 1, 64) + " min"
 	case unit == "seconds":
 		return strconv.FormatFloat(n, 'f', 1, 64) + " s"

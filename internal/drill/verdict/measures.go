@@ -22,6 +22,9 @@ func Measures(s Seen) []Measure {
 	return all
 }
 
+// mostExamples is how many of those that break a promise are named, and how many recipients of a message.
+const mostExamples = 3
+
 // examples are a few of those that pass.
 func examples[T any](all []T, bad func(T) (string, bool)) (n int, some []string) {
 	for _, x := range all {
@@ -29,7 +32,7 @@ func examples[T any](all []T, bad func(T) (string, bool)) (n int, some []string)
 		if !is {
 			continue
 		}
-		if n++; len(some) < 3 {
+		if n++; len(some) < mostExamples {
 			some = append(some, text)
 		}
 	}
@@ -61,7 +64,7 @@ func refused(facts []fact.Fact, rules ...string) int {
 func relayed(s Seen) []Measure {
 	n, some := examples(s.Left, func(l Letter) (string, bool) {
 		forward := slices.ContainsFunc(l.To, func(to string) bool { return slices.Contains(s.Forwards, to) }) && s.Frozen == ""
-		return fmt.Sprintf("%s to %s", l.ID, strings.Join(l.To[:min(len(l.To), 3)], ", ")), fromOutside(l.Actor) && !forward
+		return fmt.Sprintf("%s to %s", l.ID, strings.Join(l.To[:min(len(l.To), mostExamples)], ", ")), fromOutside(l.Actor) && !forward
 	})
 	tried := refused(s.Facts, string(gate.RuleRelayDenied), string(gate.RuleSignInRequired))
 	if s.Frozen != "" {

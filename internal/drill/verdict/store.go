@@ -106,7 +106,7 @@ func bombed(s Seen) []Measure {
 	m("the most memory in use", "octets", float64(s.Siege.Memory), float64(s.Bounds.Memory), s.Siege.Hostile, Store)
 	if s.Siege.Honest > 0 {
 		m("honest messages that were not taken meanwhile", "messages", float64(s.Siege.Failed), 0, s.Siege.Hostile, Store)
-		out[len(out)-1].Examples = s.Siege.Why[:min(len(s.Siege.Why), 3)]
+		out[len(out)-1].Examples = s.Siege.Why[:min(len(s.Siege.Why), mostExamples)]
 		m("until honest mail was taken, at the slowest", "seconds", s.Siege.Slowest.Seconds(), s.Bounds.Serve.Seconds(), s.Siege.Hostile, Store)
 	}
 	if w := s.Wait; w != nil {
@@ -142,7 +142,7 @@ func open(s Seen) []Measure {
 		m("refusals that name no rule", "refusals", nameless, refused(s.Facts), nil),
 	}
 	if v := s.Verified; v != nil {
-		out = append(out, m("faults in the chain of the trace", "faults", len(v.Faults), int(v.Records), v.Faults[:min(len(v.Faults), 3)]))
+		out = append(out, m("faults in the chain of the trace", "faults", len(v.Faults), int(v.Records), v.Faults[:min(len(v.Faults), mostExamples)]))
 	}
 	if len(s.Asked) > 0 {
 		n, which := examples(s.Asked, func(a Asked) (string, bool) { return a.Queue + ": " + a.Lacking, a.Lacking != "" })

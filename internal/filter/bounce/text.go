@@ -123,13 +123,16 @@ func recipientDomain(value string) mail.Domain {
 	return a.Domain()
 }
 
+// mostStatusDigits is how many digits the subject and the detail of a status code may have. RFC 3463 §2.
+const mostStatusDigits = 3
+
 // statusCode reads the code that a Status field begins with; "": it has none. RFC 3463 §2
 func statusCode(value string) string {
 	code, _, _ := strings.Cut(strings.TrimSpace(value), " ")
 	class, rest, _ := strings.Cut(code, ".")
 	subject, detail, ok := strings.Cut(rest, ".")
 	digits := func(s string) bool {
-		return s != "" && len(s) <= 3 && strings.Trim(s, "0123456789") == ""
+		return s != "" && len(s) <= mostStatusDigits && strings.Trim(s, "0123456789") == ""
 	}
 	if !ok || class != "2" && class != "4" && class != "5" || !digits(subject) || !digits(detail) {
 		return ""

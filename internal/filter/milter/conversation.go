@@ -264,7 +264,7 @@ func (s *conversation) change(p packet) (bool, error) {
 		}
 		if p.cmd == rspChgHeader {
 			needs = actChgHeaders
-			s.undone(fmt.Sprintf("change of field %s %d", mail.Printable(t[0], 60), binary.BigEndian.Uint32(p.data)))
+			s.undone(fmt.Sprintf("change of field %s %d", mail.Printable(t[0], mail.NameShown), binary.BigEndian.Uint32(p.data)))
 			break
 		}
 		if err := s.add(Field{t[0], t[1]}); err != nil {
@@ -302,7 +302,7 @@ func (s *conversation) add(f Field) error {
 func declined(p packet) (what string, needs uint32) {
 	text := func() string {
 		first, _, _ := strings.Cut(string(p.data), "\x00")
-		return " " + mail.Printable(first, 60)
+		return " " + mail.Printable(first, mail.NameShown)
 	}
 	switch p.cmd {
 	case rspReplBody:
@@ -334,16 +334,16 @@ func parseReply(data []byte) (mail.Reply, error) {
 		return mail.Reply{}, err
 	}
 	line, _, _ := strings.Cut(t[0], "\r\n")
-	if len(line) < 3 || len(line) > 3 && line[3] != ' ' && line[3] != '-' {
-		return mail.Reply{}, fmt.Errorf("milter: a malformed reply: %s", mail.Printable(line, 60))
+	if len(line) < 3 || len(line) >= 4 && line[3] != ' ' && line[3] != '-' {
+		return mail.Reply{}, fmt.Errorf("milter: a malformed reply: %s", mail.Printable(line, mail.NameShown))
 	}
 	code, err := strconv.Atoi(line[:3])
 	if err != nil || code < 400 || code > 599 {
-		return mail.Reply{}, fmt.Errorf("milter: a reply that refuses nothing: %s", mail.Printable(line, 60))
+		return mail.Reply{}, fmt.Errorf("milter: a reply that refuses nothing: %s", mail.Printable(line, mail.NameShown))
 	}
 	r := mail.Reply{Code: code}
 	rest := ""
-	if len(line) > 4 {
+	if len(line) >= 5 {
 		rest = line[4:]
 	}
 	e, text, ok := mail.ParseEnhanced(rest)

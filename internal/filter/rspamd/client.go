@@ -181,6 +181,9 @@ func (r Request) describe(h http.Header) {
 	h.Set("User-Agent", "sallyport")
 }
 
+// mostSaid is how many octets of a peer's words, its greeting say, the question tells.
+const mostSaid = 1000
+
 // oneLine makes a peer's words fit for a header field: a word that none may hold must
 // not keep the question from being asked.
 func oneLine(s string) string {
@@ -189,5 +192,5 @@ func oneLine(s string) string {
 			return '?'
 		}
 		return c
-	}, s[:min(len(s), 1000)])
+	}, s[:min(len(s), mostSaid)])
 }

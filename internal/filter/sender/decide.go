@@ -53,7 +53,7 @@ func (g *authentication) decide(r found) intake.Finding {
 		case g.author.many:
 			f = intake.Finding{Action: intake.Junk, Rule: RuleManyAuthors, Reason: "it names more authors than their policies can be asked for"}
 		case g.author.unread:
-			f = intake.Finding{Action: intake.Junk, Rule: RuleUnread, Reason: "its author cannot be told: " + mail.Printable(g.author.fault, 100)}
+			f = intake.Finding{Action: intake.Junk, Rule: RuleUnread, Reason: "its author cannot be told: " + mail.Printable(g.author.fault, mail.PieceShown)}
 		}
 	}
 	g.observe(r, f.Action, override)
@@ -165,7 +165,7 @@ func (r found) notes(a author) []fact.Pair {
 	out = append(out, notes(r.dkim)...)
 	d := r.dmarc.Verdict.String()
 	if a.fault != "" {
-		d += " (" + mail.Printable(a.fault, 100) + ")"
+		d += " (" + mail.Printable(a.fault, mail.PieceShown) + ")"
 	} else {
 		d += " from=" + a.domain.ASCII()
 	}
@@ -184,10 +184,10 @@ func spfWords(r spf.Result, by mail.Domain) string {
 		s += " domain=" + by.ASCII()
 	}
 	if r.Mechanism != "" {
-		s += " by " + mail.Printable(r.Mechanism, 100)
+		s += " by " + mail.Printable(r.Mechanism, mail.PieceShown)
 	}
 	if r.Err != nil && r.Verdict != spf.None {
-		s += " (" + mail.Printable(r.Err.Error(), 150) + ")"
+		s += " (" + mail.Printable(r.Err.Error(), mail.TextShown) + ")"
 	}
 	return s
 }

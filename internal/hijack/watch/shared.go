@@ -231,7 +231,7 @@ func (w *Watch) share(m Submission, who hijack.Fingerprint, all []borne, r hijac
 
 // note keeps who did what is odd, as long as it is evidence.
 func (t *trait) note(m Submission, now time.Time, key hijack.Key) {
-	b := bearer{Account: m.Account, At: now, Peer: m.Session.Peer, Door: m.Session.Door, Hello: fact.Clean(m.Session.Hello, 100), To: m.Ways[0].Recipient.String()}
+	b := bearer{Account: m.Account, At: now, Peer: m.Session.Peer, Door: m.Session.Door, Hello: fact.Clean(m.Session.Hello, mail.PieceShown), To: m.Ways[0].Recipient.String()}
 	t.odd = slices.DeleteFunc(append([]bearer{b}, t.odd...), func(b bearer) bool {
 		return !t.state.Concerns(key.Account(b.Account.Key()))
 	})

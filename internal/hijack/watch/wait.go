@@ -116,6 +116,10 @@ func (q *queue) get(id mail.ID) *waiting {
 	return q.all[id]
 }
 
+// mostLeft is the longest that a delivery may still have to wait: where it is longer, the clock was set back, and nobody waits for
+// ever.
+const mostLeft = time.Hour
+
 // Waits says which deliveries of a queued message may not be tried yet, by place, and for
 // how long; of those that ask for room within the bounds, as many as there is room for get
 // it. A message has one attempt at a time.
@@ -130,7 +134,7 @@ func (w *Watch) Waits(ctx context.Context, id mail.ID, pending []Way) (waits map
 	paused := !w.paused(q.Bears).IsZero()
 	if left := q.Until.Sub(w.o.Passed()); paused {
 		wait = askAgain
-	} else if left <= 0 || left > time.Hour { // the clock was set back: nobody waits for ever
+	} else if left <= 0 || left > mostLeft {
 		next.Held = nil
 	} else {
 		wait = left

@@ -370,9 +370,12 @@ func contains(k imapwire.Key) match {
 	}
 }
 
+// mostAge is beyond the age of any message, in seconds: a search may ask for more than a time holds.
+const mostAge = 100 * 365 * 24 * 60 * 60
+
 // measured asks for sizes, dates and identities.
 func (s *searching) measured(k imapwire.Key) match {
-	age := time.Duration(min(k.Number, int64(100*365*24*time.Hour/time.Second))) * time.Second
+	age := time.Duration(min(k.Number, mostAge)) * time.Second
 	return func(c *candidate) (bool, error) {
 		switch k.Op {
 		case imapwire.KeyBefore, imapwire.KeyOn, imapwire.KeySince:

@@ -188,7 +188,7 @@ func (s *scanner) item() Item {
 	}
 	item.Name += item.Section.String()
 	if item.Kind != ItemBinarySize && s.accept('<') {
-		item.Partial, item.Offset, item.Octets = true, s.number(), 1<<63-1
+		item.Partial, item.Offset, item.Octets = true, s.number(), mostNumber64
 		if s.accept('.') {
 			if item.Octets = s.number(); item.Octets == 0 {
 				s.fail("a partial FETCH must ask for an octet")

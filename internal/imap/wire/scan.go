@@ -128,6 +128,12 @@ func (s *scanner) acceptWord(w string) bool {
 	return true
 }
 
+// The numbers of IMAP. RFC 9051 §9: number, number64.
+const (
+	mostNumber32 = 1<<32 - 1
+	mostNumber64 = 1<<63 - 1
+)
+
 // number takes a number of at most 63 bits. RFC 9051 §9: number64.
 func (s *scanner) number() int64 {
 	text := s.while(isDigit, "a number")
@@ -142,7 +148,7 @@ func (s *scanner) number() int64 {
 // number32 takes a number of 32 bits; with one, 0 is none.
 func (s *scanner) number32(one bool) uint32 {
 	n := s.number()
-	if n > 1<<32-1 || one && n == 0 {
+	if n > mostNumber32 || one && n == 0 {
 		s.fail("a number is out of range")
 		return 0
 	}

@@ -230,7 +230,7 @@ func (s *source) fetch(ctx context.Context) (good bool) {
 func (s *source) tell(ctx context.Context, err error) {
 	a := fact.Alarm{At: s.o.Now(), Rule: RuleDirectoryBack, Text: "the directory " + s.Name + " lists its people again"}
 	if err != nil {
-		a.Rule, a.Text = RuleDirectoryAway, "the directory "+s.Name+" gives no list; the last good one stays: "+mail.ShownLine(err.Error(), 300)
+		a.Rule, a.Text = RuleDirectoryAway, "the directory "+s.Name+" gives no list; the last good one stays: "+mail.ShownLine(err.Error(), mail.FaultShown)
 	}
 	if err := s.o.Write(ctx, a.Fact()); err != nil && ctx.Err() == nil {
 		s.o.Logger.Error("fact not recorded", "kind", "alarm", "err", err)

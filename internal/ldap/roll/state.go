@@ -42,7 +42,7 @@ func (k kept) implausible(next kept, of Source) string {
 	}
 	for g, members := range k.Members {
 		if now, counts := next.Members[g]; counts && members > 0 && now == 0 {
-			return fmt.Sprintf("nobody is of the group %s any more, and %d were before; if that is meant, take the group out of the configuration", mail.ShownLine(g, 200), members)
+			return fmt.Sprintf("nobody is of the group %s any more, and %d were before; if that is meant, take the group out of the configuration", mail.ShownLine(g, mail.TextShown), members)
 		}
 	}
 	for _, d := range of.Recipients {
@@ -130,7 +130,7 @@ func (s *state) settled(err error, next kept, done accounts.Adopted, now time.Ti
 		if first = s.fault == ""; first {
 			s.since = now
 		}
-		s.fault = mail.ShownLine(err.Error(), 500)
+		s.fault = mail.ShownLine(err.Error(), mail.FaultShown)
 		return first
 	}
 	first = s.fault != ""

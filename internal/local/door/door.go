@@ -37,6 +37,9 @@ const Mode = 0o666
 // maxHello is longer than any first line.
 const maxHello = 32
 
+// readOctets is how much of a connection is read ahead.
+const readOctets = 4096
+
 // Limits bounds what local users may hold.
 type Limits struct {
 	// Connections is how many may be open at once.
@@ -188,7 +191,7 @@ func (d *Door) receive(ctx context.Context, nc *net.UnixConn) {
 		_ = nc.Close()
 		return
 	}
-	c := &Conn{UnixConn: nc, in: bufio.NewReaderSize(nc, 4096), uid: uid, done: sync.OnceFunc(func() { d.leave(uid) })}
+	c := &Conn{UnixConn: nc, in: bufio.NewReaderSize(nc, readOctets), uid: uid, done: sync.OnceFunc(func() { d.leave(uid) })}
 	stop := context.AfterFunc(ctx, func() { _ = nc.SetReadDeadline(time.Unix(1, 0)) })
 	hello, err := c.hello(d.now().Add(d.limits.HelloTime))
 	stop()

@@ -207,6 +207,9 @@ func (o *Options) longOption(a string) error {
 	return refused("-O " + a)
 }
 
+// mostEnvID is the most characters of an envelope identifier. RFC 3461 §4.4.
+const mostEnvID = 100
+
 // value takes the value of a flag.
 func (o *Options) value(c byte, v string) error {
 	switch c {
@@ -226,7 +229,7 @@ func (o *Options) value(c byte, v string) error {
 			return fail(CodeUsage, "-R is full or hdrs")
 		}
 	case 'V':
-		if len(v) == 0 || len(v) > 100 || strings.IndexFunc(v, func(r rune) bool { return r < 0x20 || r > 0x7e }) >= 0 {
+		if len(v) == 0 || len(v) > mostEnvID || strings.IndexFunc(v, func(r rune) bool { return r < 0x20 || r > 0x7e }) >= 0 {
 			return fail(CodeUsage, "-V takes 1 to 100 printable ASCII characters") // RFC 3461 §4.4
 		}
 		o.EnvID = v

@@ -187,15 +187,15 @@ func recipients(o Options, h imf.Header, d mail.Domain) ([]mail.Address, error) 
 	take := func(text, where string) error {
 		boxes, ok := readBoxes(text)
 		if !ok {
-			return fail(CodeData, "%s: %s is no list of addresses", where, mail.Printable(text, 200))
+			return fail(CodeData, "%s: %s is no list of addresses", where, mail.Printable(text, mail.TextShown))
 		}
 		if len(boxes) == 0 && where == argument {
-			return fail(CodeUsage, "a recipient of the command line names nobody: %s", mail.Printable(text, 200))
+			return fail(CodeUsage, "a recipient of the command line names nobody: %s", mail.Printable(text, mail.TextShown))
 		}
 		for _, b := range boxes {
 			a, err := addressOf(b.spec, d)
 			if err != nil {
-				return fail(CodeData, "%s: %s is no address: %v", where, mail.Printable(b.spec, 200), err)
+				return fail(CodeData, "%s: %s is no address: %v", where, mail.Printable(b.spec, mail.TextShown), err)
 			}
 			if !seen[a.String()] {
 				seen[a.String()] = true

@@ -18,7 +18,7 @@ const maxHeader = 1 << 20
 // send all of it as the body. The line "From …" of a mailbox file is no field. A line of
 // the header may be as long as the header. whole says that it did not break off.
 func splitHeader(r io.Reader) (fields []byte, body *bufio.Reader, whole bool, err error) {
-	br := bufio.NewReaderSize(r, 64<<10)
+	br := bufio.NewReaderSize(r, bufferOctets)
 	for first := true; ; first = false {
 		line, err := br.Peek(peekable(br))
 		if err != nil && err != io.EOF && len(line) == 0 {
@@ -85,11 +85,11 @@ func strayRecipients(h imf.Header, body *bufio.Reader) error {
 		name, _, found := strings.Cut(string(line), ":")
 		switch {
 		case open != "":
-			return fail(CodeData, "the header breaks off in the list of %s, before %s; a line that goes on begins with a blank", open, mail.Printable(string(line), 60))
+			return fail(CodeData, "the header breaks off in the list of %s, before %s; a line that goes on begins with a blank", open, mail.Printable(string(line), mail.NameShown))
 		case len(line) == 0:
 			return nil
 		case found && namesRecipients(strings.TrimRight(name, " \t")):
-			return fail(CodeData, "the header breaks off before the field %s: the line before it is no header field", mail.Printable(name, 60))
+			return fail(CodeData, "the header breaks off before the field %s: the line before it is no header field", mail.Printable(name, mail.NameShown))
 		}
 	}
 	return nil
@@ -106,10 +106,13 @@ func namesRecipients(field string) bool {
 	return false
 }
 
+// firstPeek is how much is looked at first; most lines of a header are no longer.
+const firstPeek = 128
+
 // peekable returns how much of the reader can be looked at: up to the end of a line
 // where there is one in the buffer, else all that fits.
 func peekable(br *bufio.Reader) int {
-	for n := 128; n < br.Size(); n *= 2 {
+	for n := firstPeek; n < br.Size(); n *= 2 {
 		if p, err := br.Peek(n); err != nil || bytes.Contains(p, []byte("\r\n")) {
 			return len(p)
 		}

@@ -17,6 +17,12 @@ const (
 	memoryOctets = 1 << 20
 )
 
+// How much is read ahead of a message, and gathered of a large one before it is written.
+const (
+	bufferOctets = 64 << 10
+	fileOctets   = 256 << 10
+)
+
 // message is a whole message with the line ends of the wire.
 type message struct {
 	memory bytes.Buffer
@@ -32,7 +38,7 @@ type message struct {
 // end with LF or CRLF. Unless ignoreDots, a line that holds only a dot ends it.
 func readMessage(r io.Reader, ignoreDots bool) (*message, error) {
 	m := &message{}
-	br := bufio.NewReaderSize(r, 64<<10)
+	br := bufio.NewReaderSize(r, bufferOctets)
 	for line := 1; ; {
 		piece, err := br.ReadSlice('\n')
 		whole := err == nil || err == io.EOF
@@ -102,7 +108,7 @@ func (m *message) add(text []byte) error {
 		}
 		// Without a name nothing is left behind, however this ends.
 		_ = os.Remove(f.Name())
-		m.file, m.out = f, bufio.NewWriterSize(f, 256<<10)
+		m.file, m.out = f, bufio.NewWriterSize(f, fileOctets)
 	}
 	if _, err := m.out.Write(text); err != nil {
 		return fail(CodeTempFail, "no room for a large message: %v", err)

@@ -95,7 +95,7 @@ func (o Options) sender(account mail.Address) (mail.ReversePath, error) {
 	}
 	a, err := mail.ParseTyped(text, mail.UTF8)
 	if err != nil {
-		return mail.ReversePath{}, fail(CodeUsage, "-f: %q is no address: %v", mail.Printable(text, 200), err)
+		return mail.ReversePath{}, fail(CodeUsage, "-f: %q is no address: %v", mail.Printable(text, mail.TextShown), err)
 	}
 	return mail.PathOf(a), nil
 }
@@ -185,7 +185,7 @@ func accountIn(greeting string) (mail.Address, error) {
 	if a, err := mail.ParseAddress(text, mail.UTF8); found && ended && err == nil {
 		return a, nil
 	}
-	return mail.Address{}, fail(CodeSoftware, "the server at the socket is none of ours: it says %q", mail.Printable(greeting, 200))
+	return mail.Address{}, fail(CodeSoftware, "the server at the socket is none of ours: it says %q", mail.Printable(greeting, mail.TextShown))
 }
 
 func (s *session) close() {

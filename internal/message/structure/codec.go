@@ -154,12 +154,16 @@ func (r *reader) structure(depth int) Structure {
 	return Structure{Envelope: r.envelope(), Part: r.part(depth)}
 }
 
+// usualAddresses is for how many addresses of one field there is room at first: a record that claims more takes no more memory
+// than it has addresses.
+const usualAddresses = 8
+
 func (r *reader) envelope() (e Envelope) {
 	e.Date, e.Subject = r.given(), r.given()
 	for _, list := range []*[]Address{&e.From, &e.Sender, &e.ReplyTo, &e.To, &e.Cc, &e.Bcc} {
 		n := r.count()
 		if n > 0 {
-			*list = make([]Address, 0, min(n, 8))
+			*list = make([]Address, 0, min(n, usualAddresses))
 		}
 		for range n {
 			if r.Failed() {
@@ -194,12 +198,14 @@ func (r *reader) params() []Param {
 	return out
 }
 
+// mostSpan is more than any message has, in octets and in lines: what is stored and more is no record of ours.
+const mostSpan = 1 << 60
+
 func (r *reader) span() Span {
-	const most = 1 << 60
-	s := Span{Start: int64(r.Number(most))}
-	s.End = s.Start + int64(r.Number(most))
-	s.Size = s.End - s.Start + int64(r.Number(most))
-	s.Lines = int64(r.Number(most))
+	s := Span{Start: int64(r.Number(mostSpan))}
+	s.End = s.Start + int64(r.Number(mostSpan))
+	s.Size = s.End - s.Start + int64(r.Number(mostSpan))
+	s.Lines = int64(r.Number(mostSpan))
 	return s
 }
 

@@ -15,6 +15,9 @@ import (
 	"sallyport/internal/moving/mbox"
 )
 
+// bufferOctets is how much of a file is gathered before it is written.
+const bufferOctets = 64 << 10
+
 // mboxes writes a file for each folder: INBOX.mbox, Lists/Go.mbox.
 type mboxes struct {
 	dir   string
@@ -53,7 +56,7 @@ func (m *mboxes) Folder(name string, _ bool, _ uint32) error {
 	if err != nil {
 		return err
 	}
-	m.file, m.out = file, bufio.NewWriterSize(file, 64<<10)
+	m.file, m.out = file, bufio.NewWriterSize(file, bufferOctets)
 	m.files = append(m.files, file)
 	return nil
 }

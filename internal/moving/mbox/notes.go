@@ -40,10 +40,13 @@ func noted(name string) bool {
 // maxNote is how much of a field of a program is read.
 const maxNote = 8 << 10
 
+// maxNoteName is how far the name of such a field is looked for; the longest has 17 letters.
+const maxNoteName = 64
+
 // takes reads a line that begins a field, and reports whether it is a program's.
 func (h *header) takes(b []byte) bool {
 	h.field = ""
-	i := bytes.IndexByte(b[:min(len(b), 64)], ':')
+	i := bytes.IndexByte(b[:min(len(b), maxNoteName)], ':')
 	if i < 0 {
 		return false
 	}

@@ -66,10 +66,13 @@ type Reader struct {
 // lineOctets is how much of a line is looked at.
 const lineOctets = 4096
 
+// bufferOctets is how much of a file is read ahead.
+const bufferOctets = 64 << 10
+
 // NewReader reads a file of size octets, in which no message may have more octets than most. zone
 // is that of dates that name none.
 func NewReader(file io.ReaderAt, size int64, form Form, most int64, zone *time.Location) *Reader {
-	in := bufio.NewReaderSize(io.NewSectionReader(file, 0, size), 64<<10)
+	in := bufio.NewReaderSize(io.NewSectionReader(file, 0, size), bufferOctets)
 	return &Reader{file: file, size: size, form: form, most: most, zone: zone, in: in}
 }
 
@@ -382,6 +385,13 @@ func oneOf(word []byte, of string) bool {
 	return len(word) == 3 && bytes.Contains([]byte(of), word)
 }
 
+// A "From " line has days up to mostDay, and looks for its year within mostDateWords words of its date: what follows is of the program
+// that wrote it.
+const (
+	mostDay       = 31
+	mostDateWords = 6
+)
+
 // asctime reads "Nov 29 15:04:05 2026" and its kin.
 func asctime(words [][]byte, zone *time.Location) (time.Time, bool) {
 	if len(words) < 4 {
@@ -393,10 +403,10 @@ func asctime(words [][]byte, zone *time.Location) (time.Time, bool) {
 	if errClock != nil {
 		clock, errClock = time.Parse("15:04", string(words[2]))
 	}
-	if err != nil || errDay != nil || errClock != nil || day < 1 || day > 31 {
+	if err != nil || errDay != nil || errClock != nil || day < 1 || day > mostDay {
 		return time.Time{}, false
 	}
-	rest := words[3:min(len(words), 6)]
+	rest := words[3:min(len(words), mostDateWords)]
 	year := 0
 	for _, w := range rest {
 		if n, err := strconv.Atoi(string(w)); err == nil && len(w) == 4 && w[0] != '+' && w[0] != '-' {

@@ -45,14 +45,20 @@ func (w *Writer) Write(message []byte, date time.Time, n Notes) error {
 	return err
 }
 
+// The years of four digits.
+const (
+	leastYear = 1000
+	mostYear  = 9999
+)
+
 // written is a date that a "From " line can hold: readers take four digits for a year.
 func written(date time.Time) time.Time {
 	date = date.UTC()
 	switch {
-	case date.Year() < 1000:
+	case date.Year() < leastYear:
 		return time.Unix(0, 0).UTC()
-	case date.Year() > 9999:
-		return time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	case date.Year() > mostYear:
+		return time.Date(mostYear, 12, 31, 23, 59, 59, 0, time.UTC)
 	}
 	return date
 }

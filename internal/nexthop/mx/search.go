@@ -279,7 +279,7 @@ func remote(h host, ip netip.Addr, port uint16) string {
 func words(err error) string {
 	var q *dnsx.LookupError
 	if errors.As(err, &q) {
-		return mail.Printable(q.Question, 270) + ": " + mail.Printable(q.Err.Error(), 200)
+		return mail.Printable(q.Question, mail.AddressShown) + ": " + mail.Printable(q.Err.Error(), mail.TextShown)
 	}
-	return mail.Printable(err.Error(), 200)
+	return mail.Printable(err.Error(), mail.TextShown)
 }

@@ -71,5 +71,5 @@ func reason(err error) string {
 	if errors.As(err, &op) && op.Err != nil {
 		err = op.Err
 	}
-	return mail.Printable(err.Error(), 200)
+	return mail.Printable(err.Error(), mail.TextShown)
 }

@@ -395,11 +395,11 @@ func (s *Source) said(err error) error {
 		if refused.ErrorDescription != "" {
 			text += ": " + refused.ErrorDescription
 		}
-		return &Error{Refused: true, Text: s.host() + " gives no token: " + mail.Printable(text, 300)}
+		return &Error{Refused: true, Text: s.host() + " gives no token: " + mail.Printable(text, mail.FaultShown)}
 	case errors.As(err, &refused) && refused.Response != nil:
 		return &Error{Refused: refused.Response.StatusCode/100 == 4, Text: fmt.Sprintf("%s gives no token: it answers %d", s.host(), refused.Response.StatusCode)}
 	case errors.As(err, &u):
-		return &Error{Text: s.host() + " cannot be asked for a token: " + mail.Printable(u.Err.Error(), 200)}
+		return &Error{Text: s.host() + " cannot be asked for a token: " + mail.Printable(u.Err.Error(), mail.TextShown)}
 	}
 	return &Error{Text: s.host() + " gave no token that can be read"}
 }

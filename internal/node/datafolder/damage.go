@@ -14,6 +14,8 @@ const damageFile = "damage.json"
 // What is read through, how often, and at what rate. The store reads its own tables through.
 const (
 	scrubEvery = 24 * time.Hour
+	// leastRest is the shortest pause between two such looks, however long one takes.
+	leastRest  = time.Minute
 	scrubRate  = 16 << 20 // octets a second of bodies of messages that wait
 	scrubPause = 10 * time.Millisecond
 )
@@ -36,7 +38,7 @@ func (f *Folder) Scrub(ctx context.Context, log *slog.Logger) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(max(scrubEvery-time.Since(began), time.Minute)):
+		case <-time.After(max(scrubEvery-time.Since(began), leastRest)):
 		}
 	}
 }

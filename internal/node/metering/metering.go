@@ -92,6 +92,9 @@ func (m *Metering) WatchDisks(ctx context.Context) {
 	r.Data.Disks.Watch(ctx, func(dir string, c diskspace.Change) { alarm.Changed(ctx, dir, c) })
 }
 
+// leastAge is the age that is told of the oldest message where there is one, however new: no age at all is an empty queue.
+const leastAge = time.Millisecond
+
 // state reads what is not counted. It is called once for each scrape.
 func (m *Metering) state(ctx context.Context) metrics.State {
 	s := m.to.Load()
@@ -132,7 +135,7 @@ func (m *Metering) state(ctx context.Context) metrics.State {
 	v.DiskLow, v.MemoryRefused = s.Data.Disks.IsLow(), s.Doors.Memory().Use().Refused
 	_, v.Damaged = s.Data.Damage.Open()
 	if oldest, ok := s.Operator.Oldest(ctx); ok {
-		v.Oldest = max(s.Now().Sub(oldest), time.Millisecond)
+		v.Oldest = max(s.Now().Sub(oldest), leastAge)
 	}
 	if leaf := s.Identity.Leaf(); leaf != nil {
 		v.CertificateExpires = leaf.NotAfter

@@ -49,9 +49,16 @@ func (g *Log) postfix(at time.Time, program, text string) (Sent, bool) {
 	return Sent{}, false
 }
 
+// How many characters a queue id has: short ones at least a microsecond in five hexadecimal digits, long ones seconds, microseconds,
+// a letter between and the number of the file, which are 24 together where the number is the largest.
+const (
+	leastQueueID = 5
+	mostQueueID  = 24
+)
+
 // isQueueID: short ones are hexadecimal, long ones have all letters without vowels.
 func isQueueID(s string) bool {
-	if len(s) < 5 || len(s) > 24 {
+	if len(s) < leastQueueID || len(s) > mostQueueID {
 		return false
 	}
 	for _, c := range []byte(s) {

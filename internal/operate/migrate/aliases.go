@@ -407,7 +407,7 @@ func (im *importer) breakCircles() {
 		im.entry(e, Lost, TopicRecipients, "it leads back to itself: %s is an account instead", key)
 	}
 	if most := im.deepest(); most > aliasDepth {
-		im.limits = append(im.limits, setting{"alias_depth", strconv.Itoa(min(most, 100))})
+		im.limits = append(im.limits, setting{"alias_depth", strconv.Itoa(min(most, mostDepth))})
 	}
 }
 
@@ -428,12 +428,15 @@ func (im *importer) circles(key string, from []string, seen map[string]bool) boo
 	})
 }
 
+// mostDepth is the highest that limits.alias_depth may be: aliases that follow each other more often are not followed further.
+const mostDepth = 100
+
 // deepest is how many aliases follow each other at most.
 func (im *importer) deepest() (most int) {
 	known := map[string]int{}
 	var walk func(a string, way int) int
 	walk = func(a string, way int) int {
-		if n, ok := known[a]; ok || len(im.aliases[a]) == 0 || way > 100 {
+		if n, ok := known[a]; ok || len(im.aliases[a]) == 0 || way > mostDepth {
 			return n
 		}
 		known[a] = 0 // where it is met again on its way

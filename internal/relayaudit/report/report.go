@@ -90,9 +90,12 @@ func Of(all []verdict.Result, began time.Time, code int) Run {
 	return r
 }
 
+// tookStep is how exactly it is told how long an audit took.
+const tookStep = 10 * time.Millisecond
+
 func serverOf(r verdict.Result) Server {
 	s := Server{Asked: r.Server.Asked, Verdict: r.Relay.Word(), Words: r.Relay.String(), Refused: r.Server.Refused, Advice: r.Server.Advice,
-		Seconds: r.Server.Took.Round(10 * time.Millisecond).Seconds(), Rows: r.Rows, AsStrict: r.AsStrict}
+		Seconds: r.Server.Took.Round(tookStep).Seconds(), Rows: r.Rows, AsStrict: r.AsStrict}
 	if s.Refused != "" {
 		s.Verdict, s.Words = "refused", "not audited"
 	}

@@ -249,9 +249,12 @@ func asksTwice(d Door) bool {
 	return false
 }
 
+// mostForms is how many forms of an address a finding names.
+const mostForms = 4
+
 func countOf(forms []Form) string {
-	names := make([]string, 0, 4)
-	for _, f := range forms[:min(len(forms), 4)] {
+	names := make([]string, 0, mostForms)
+	for _, f := range forms[:min(len(forms), mostForms)] {
 		names = append(names, f.ID)
 	}
 	more := ""

@@ -152,7 +152,7 @@ func lastOf(said []Said, n int) []Said {
 }
 
 // seconds writes how long something took.
-func seconds(d time.Duration) string { return d.Round(100 * time.Millisecond).String() }
+func seconds(d time.Duration) string { return d.Round(tookStep).String() }
 
 // tls judges the TLS of a door.
 func (j *judge) tls(d Door) {

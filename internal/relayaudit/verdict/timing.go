@@ -97,4 +97,10 @@ func middle(all []time.Duration) time.Duration {
 	return sorted[len(sorted)/2]
 }
 
-func rounded(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
+// How exactly times are told: those of answers that are compared, and how long something took.
+const (
+	answerStep = 100 * time.Microsecond
+	tookStep   = 100 * time.Millisecond
+)
+
+func rounded(d time.Duration) time.Duration { return d.Round(answerStep) }

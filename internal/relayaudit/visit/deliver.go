@@ -151,7 +151,7 @@ func (v *visitor) sequence(to string, left []string) (said int, err error) {
 	defer conn.Close()
 	end, _ := ctx.Deadline()
 	_ = conn.SetDeadline(end)
-	talk := &talker{conn: conn, br: bufio.NewReaderSize(&bounded{conn, maxClear}, 2048)}
+	talk := &talker{conn: conn, br: bufio.NewReaderSize(&bounded{conn, maxClear}, readOctets)}
 	header := fmt.Sprintf("From: <%s>\r\nTo: <%s>\r\nSubject: sallyport audit %s\r\n\r\nA server that ends this message here can be made to read another one in it.\r\n", to, to, v.d.Smuggled.Mark)
 	for _, step := range []struct {
 		say  string

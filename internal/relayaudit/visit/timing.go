@@ -192,7 +192,7 @@ func (v *visitor) within(fn func(*talker) error) error {
 		}
 		conn = c
 	}
-	t := &talker{conn: conn, br: bufio.NewReaderSize(&bounded{conn, maxClear}, 2048)}
+	t := &talker{conn: conn, br: bufio.NewReaderSize(&bounded{conn, maxClear}, readOctets)}
 	if !greeted {
 		if code, text, err := t.reply(); err != nil || code != 220 {
 			return fmt.Errorf("%w: %d %s (%w)", errOdd, code, text, err)

@@ -104,7 +104,7 @@ func (v *visitor) handshake(cfg *tls.Config) (tls.ConnectionState, error) {
 // startTLS leads a connection in clear to the point where the handshake begins.
 func startTLS(conn net.Conn, client string) error {
 	// Bounded, so that a server that never ends its lines costs nothing.
-	tp := textproto.NewReader(bufio.NewReaderSize(&bounded{conn, maxClear}, 1024))
+	tp := textproto.NewReader(bufio.NewReaderSize(&bounded{conn, maxClear}, readOctets))
 	for _, line := range []string{"", "EHLO " + client, "STARTTLS"} {
 		want := 250
 		if line != "" {
@@ -124,6 +124,15 @@ func startTLS(conn net.Conn, client string) error {
 
 // maxClear is how much a server may say before TLS.
 const maxClear = 64 << 10
+
+const (
+	// readOctets is how much of it is read ahead.
+	readOctets = 2048
+	// mostNames is how many names of a certificate are told, and as many addresses.
+	mostNames = 16
+	// leastRSA is the fewest bits of an RSA key that is not weak.
+	leastRSA = 2048
+)
 
 var errTalks = errors.New("it says too much before TLS")
 
@@ -149,10 +158,10 @@ func (v *visitor) certificate(chain []*x509.Certificate) {
 	}
 	leaf, c := chain[0], &v.d.TLS.Cert
 	c.Seen, c.Issuer, c.NotBefore, c.NotAfter = true, mail.Shown(leaf.Issuer.String()), leaf.NotBefore, leaf.NotAfter
-	for _, n := range leaf.DNSNames[:min(len(leaf.DNSNames), 16)] {
+	for _, n := range leaf.DNSNames[:min(len(leaf.DNSNames), mostNames)] {
 		c.Names = append(c.Names, mail.Shown(n))
 	}
-	for _, ip := range leaf.IPAddresses[:min(len(leaf.IPAddresses), 16)] {
+	for _, ip := range leaf.IPAddresses[:min(len(leaf.IPAddresses), mostNames)] {
 		c.Names = append(c.Names, ip.String())
 	}
 	c.Key, c.WeakKey = keyOf(leaf)
@@ -192,7 +201,6 @@ func cutBlank(s string) (first, rest string) {
 
 // keyOf names a key, and says whether it is weak: RSA below 2048 bits.
 func keyOf(c *x509.Certificate) (name string, weak bool) {
-	const leastRSA = 2048
 	switch k := c.PublicKey.(type) {
 	case *rsa.PublicKey:
 		return fmt.Sprintf("RSA %d", k.N.BitLen()), k.N.BitLen() < leastRSA

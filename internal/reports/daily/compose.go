@@ -69,7 +69,7 @@ func (s *Sender) header(id mail.ID, m Mail, recipients []mail.Recipient) ([]byte
 	var b bytes.Buffer
 	for _, f := range fields {
 		if !safe(f) {
-			return nil, fmt.Errorf("%w: the field %s cannot be written", ErrMail, mail.Printable(f.Name, 60))
+			return nil, fmt.Errorf("%w: the field %s cannot be written", ErrMail, mail.Printable(f.Name, mail.NameShown))
 		}
 		fmt.Fprintf(&b, "%s: %s\r\n", f.Name, f.Value)
 	}
@@ -106,7 +106,7 @@ func parts(m Mail, boundary string) ([]byte, error) {
 		fmt.Fprintf(&b, "--%s\r\n", boundary)
 		for _, f := range fields {
 			if !safe(f) || strings.ContainsAny(p.Name, `"\`) {
-				return nil, fmt.Errorf("%w: the part %s cannot be written", ErrMail, mail.Printable(p.Name, 100))
+				return nil, fmt.Errorf("%w: the part %s cannot be written", ErrMail, mail.Printable(p.Name, mail.PieceShown))
 			}
 			fmt.Fprintf(&b, "%s: %s\r\n", f.Name, f.Value)
 		}

@@ -133,11 +133,14 @@ func parts(body []byte, boundary string, most int) (out [][]byte) {
 	return out
 }
 
+// mostBoundary is the longest line that parts a message: a boundary has 70 characters at most, behind two hyphens. RFC 2046 §5.1.1.
+const mostBoundary = 72
+
 // guessed returns the first line that may be a boundary, where the one that the header
 // names is none.
 func guessed(body []byte) []byte {
 	for line := range bytes.Lines(body) {
-		if line = bytes.TrimSpace(line); bytes.HasPrefix(line, []byte("--")) && len(line) > 2 && len(line) <= 72 {
+		if line = bytes.TrimSpace(line); bytes.HasPrefix(line, []byte("--")) && len(line) > 2 && len(line) <= mostBoundary {
 			return line
 		}
 	}

@@ -126,6 +126,9 @@ func (s *scanner) tag() event {
 	return eventOpen
 }
 
+// mostReference is how far the end of a reference is looked for; "#x10FFFF;" has nine characters. XML 1.0 §4.1.
+const mostReference = 12
+
 // plain returns the text that was found, with its references, up to a bound.
 func (s *scanner) plain() string {
 	data := s.data[:min(len(s.data), 4*maxText)]
@@ -139,7 +142,7 @@ func (s *scanner) plain() string {
 		if !found {
 			return b.String()
 		}
-		name, rest, ended := strings.Cut(after[:min(len(after), 12)], ";")
+		name, rest, ended := strings.Cut(after[:min(len(after), mostReference)], ";")
 		c, known := reference(name)
 		if !ended || !known {
 			b.WriteByte('&') // some write it as a character
@@ -147,7 +150,7 @@ func (s *scanner) plain() string {
 			continue
 		}
 		b.WriteRune(c)
-		text = after[len(after[:min(len(after), 12)])-len(rest):]
+		text = after[len(after[:min(len(after), mostReference)])-len(rest):]
 	}
 }
 
@@ -184,6 +187,9 @@ func isXML(data []byte) bool {
 	return false
 }
 
+// declaredOctets is within how many octets a document says which encoding it is in.
+const declaredOctets = 512
+
 // declaredForm is how a document says which encoding it is in. XML 1.0 §4.3.3.
 const declaredForm = "(?i)^<\\?xml[^>]{0,200}?encoding\\s*=\\s*[\"']?([a-z0-9._:-]{1,40})"
 
@@ -200,7 +206,7 @@ func toUTF8(data []byte) []byte {
 	data, bom = bytes.CutPrefix(data, []byte("\xef\xbb\xbf"))
 	data = bytes.TrimLeft(data, " \t\r\n")
 	name := []byte(nil)
-	if m := regexp.MustCompile(declaredForm).FindSubmatch(data[:min(len(data), 512)]); m != nil {
+	if m := regexp.MustCompile(declaredForm).FindSubmatch(data[:min(len(data), declaredOctets)]); m != nil {
 		name = m[1]
 	}
 	enc, label := charset.Lookup(string(name))

@@ -199,7 +199,7 @@ func (l List) ask(ctx context.Context, r Resolver, name dnsx.Name, about string)
 	case dnsx.Permanent(err):
 		return a
 	default:
-		a.Fault = "it could not be asked: " + mail.Printable(err.Error(), 200)
+		a.Fault = "it could not be asked: " + mail.Printable(err.Error(), mail.TextShown)
 		a.Ours = errors.Is(err, dnsx.ErrExhausted) || errors.Is(err, dnsx.ErrMute)
 		return a
 	}

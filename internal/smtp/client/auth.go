@@ -192,7 +192,7 @@ func (cl *Client) answer(m mechanism, r mail.Reply) (string, error) {
 	response, err := m.step(challenge)
 	if err != nil {
 		// The texts of the library may quote what the server sent.
-		return "", fmt.Errorf("%w: %s", ErrProtocol, mail.Printable(err.Error(), 200))
+		return "", fmt.Errorf("%w: %s", ErrProtocol, mail.Printable(err.Error(), mail.TextShown))
 	}
 	return base64.StdEncoding.EncodeToString(response), nil
 }

@@ -235,7 +235,7 @@ func tlsFault(err error) error {
 type handshakeError struct{ err error }
 
 func (e *handshakeError) Error() string {
-	return ErrLost.Error() + ": " + mail.Printable(e.err.Error(), 300)
+	return ErrLost.Error() + ": " + mail.Printable(e.err.Error(), mail.FaultShown)
 }
 
 func (e *handshakeError) Unwrap() []error { return []error{ErrLost, e.err} }

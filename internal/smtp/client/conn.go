@@ -228,7 +228,7 @@ var errTrailing = fmt.Errorf("%w: it sent more replies than there were commands"
 type unaskedError struct{ reply mail.Reply }
 
 func (e *unaskedError) Error() string {
-	return "the server spoke unasked: " + mail.Printable(e.reply.String(), 400)
+	return "the server spoke unasked: " + mail.Printable(e.reply.String(), mail.ReplyShown)
 }
 
 func (e *unaskedError) Unwrap() error {
@@ -311,7 +311,7 @@ func ending(r mail.Reply, trailing bool) error {
 
 // nonsense ends the connection because a reply has no meaning at its stage.
 func (c *conn) nonsense(stage Stage, r mail.Reply) error {
-	c.fail(fmt.Errorf("%w: %s", ErrProtocol, mail.Printable(r.String(), 400)))
+	c.fail(fmt.Errorf("%w: %s", ErrProtocol, mail.Printable(r.String(), mail.ReplyShown)))
 	return c.fault(stage)
 }
 

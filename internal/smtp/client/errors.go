@@ -71,7 +71,7 @@ type ReplyError struct {
 
 // Error describes the refusal in one line.
 func (e *ReplyError) Error() string {
-	return fmt.Sprintf("%s refused: %s", e.Stage, mail.Printable(e.Reply.String(), 400))
+	return fmt.Sprintf("%s refused: %s", e.Stage, mail.Printable(e.Reply.String(), mail.ReplyShown))
 }
 
 // ConnError is a connection that ended otherwise. Err wraps one of this package's
@@ -114,7 +114,7 @@ func (p TLSPolicy) Passes(err error) bool {
 // WithoutTLS is the name of the policy by which a connection is in clear text although
 // TLS was offered, for outcomes.
 func WithoutTLS(err error) string {
-	return "opportunistic: TLS failed, and was done without: " + mail.Printable(err.Error(), 300)
+	return "opportunistic: TLS failed, and was done without: " + mail.Printable(err.Error(), mail.FaultShown)
 }
 
 // ReplyFor turns an error of New or Send into the reply that each recipient's
@@ -163,5 +163,5 @@ func lost(err error) error {
 	case errors.Is(err, ErrProtocol), errors.Is(err, ErrClosed):
 		return err
 	}
-	return fmt.Errorf("%w: %s", ErrLost, mail.Printable(err.Error(), 200))
+	return fmt.Errorf("%w: %s", ErrLost, mail.Printable(err.Error(), mail.TextShown))
 }

@@ -59,7 +59,7 @@ func (b *bearer) step(challenge []byte) ([]byte, error) {
 		Status string `json:"status"`
 	}
 	if json.Unmarshal(challenge, &said) == nil {
-		b.why = mail.PlainLine(said.Status, 60)
+		b.why = mail.PlainLine(said.Status, mail.NameShown)
 	}
 	return b.farewell, nil
 }

@@ -22,6 +22,8 @@ const (
 	fixedV2      = 16 // signature, command, family, length
 	tlvCRC32C    = 0x03
 	tlvHeadBytes = 3
+
+	checksumOctets = 4 // of a CRC32c
 )
 
 // readV2 reads what follows the signature, exactly as much as its length says.
@@ -97,7 +99,7 @@ func checkTLVs(buf []byte, at int) error {
 			return fmt.Errorf("%w: a TLV is longer than the header", ErrSyntax)
 		}
 		if kind == tlvCRC32C {
-			if n != 4 || !checksumHolds(buf, value) {
+			if n != checksumOctets || !checksumHolds(buf, value) {
 				return fmt.Errorf("%w: its checksum is wrong", ErrSyntax)
 			}
 		}
@@ -111,7 +113,7 @@ func checkTLVs(buf []byte, at int) error {
 func checksumHolds(buf []byte, at int) bool {
 	table := crc32.MakeTable(crc32.Castagnoli)
 	sum := crc32.Update(0, table, buf[:at])
-	sum = crc32.Update(sum, table, make([]byte, 4))
-	sum = crc32.Update(sum, table, buf[at+4:])
+	sum = crc32.Update(sum, table, make([]byte, checksumOctets))
+	sum = crc32.Update(sum, table, buf[at+checksumOctets:])
 	return sum == binary.BigEndian.Uint32(buf[at:])
 }

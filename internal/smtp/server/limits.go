@@ -127,7 +127,7 @@ func (l Limits) Of(k Kind) Limits {
 // commands with extended arguments may be longer than 512 octets. RFC 5321
 // §4.5.3.1.4, RFC 3461 §5, RFC 4954 §4.
 func (l Limits) commandLine(start []byte) int {
-	switch verb := string(start[:min(4, len(start))]); {
+	switch verb := string(start[:min(len("MAIL"), len(start))]); {
 	case strings.EqualFold(verb, "MAIL"), strings.EqualFold(verb, "RCPT"):
 		return l.PathLineOctets
 	case strings.EqualFold(verb, "AUTH"):

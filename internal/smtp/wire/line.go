@@ -137,7 +137,7 @@ func (l *LineReader) cutLine(scanned *int, limit LineLimit) (line []byte, ok boo
 // limit asks for the limit of the pending line, but never for more than the large
 // buffer can hold, and not before the line shows what it is.
 func (l *LineReader) limit(pending []byte, limit LineLimit) int {
-	if len(pending) < 4 {
+	if len(pending) < len("MAIL") {
 		return LargeBufferOctets
 	}
 	return min(limit(pending), LargeBufferOctets)

@@ -176,6 +176,9 @@ func AppendORcpt(b []byte, o mail.ORcpt) ([]byte, bool) {
 	return append(b, value...), true
 }
 
+// mostPointDigits is how many hexadecimal digits the form of a character may have: the last is U+10FFFF. RFC 6533 §3.
+const mostPointDigits = 6
+
 // decodeUTF8Xtext decodes the form that mail.ORcpt.UTF8Xtext writes. A backslash that begins
 // no such form stands for itself, as in the quoted text of a plain address, which
 // RFC 6533 §3 allows as well. A form of no character becomes U+FFFD.
@@ -189,7 +192,7 @@ func decodeUTF8Xtext(s string) string {
 		}
 		digits, behind, closed := strings.Cut(rest, "}")
 		point, err := strconv.ParseUint(digits, 16, 32)
-		if !closed || err != nil || len(digits) < 2 || len(digits) > 6 {
+		if !closed || err != nil || len(digits) < 2 || len(digits) > mostPointDigits {
 			b.WriteString(`\x{`)
 			s = rest
 			continue

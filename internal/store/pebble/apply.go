@@ -117,9 +117,11 @@ func (c *commit) wait(ctx context.Context, trouble <-chan struct{}) (store.Revis
 	}
 }
 
+// overhead is how many octets are around one key and value of a batch, at most.
+const overhead = 24
+
 // build copies the mutations into a batch, before any lock is taken.
 func (c *commit) build() {
-	const overhead = 24 // octets around one key and value, at most
 	tx := &c.tx
 	c.batch = c.gen.db.NewBatchWithSize(tx.Octets() + overhead*(len(tx.Mutations)+len(tx.Facts)+2))
 	for _, m := range tx.Mutations {

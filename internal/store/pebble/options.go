@@ -107,6 +107,17 @@ const separateOctets = 2 << 10
 // rewriteAge is how old a value file is at least before it is written anew without what nothing refers to any more.
 const rewriteAge = 5 * time.Minute
 
+// What Pebble is given beside Options.
+const (
+	mostTables  = 3        // memory tables that there may be, the one that gathers among them; then writes wait
+	compactFrom = 4        // sorted runs at the top from which on they are merged
+	mostRuns    = 64       // sorted runs at the top; then writes wait
+	baseOctets  = 64 << 20 // octets of the first level below the top
+	syncOctets  = 1 << 20  // octets of a file until they are handed to the disk, so that no sync has much to do
+	mostDepth   = 10       // value files that one table may refer to, one behind the other, before they are written anew
+	mostGarbage = 0.3      // part of value files that may be what nothing refers to any more
+)
+
 // pebbleOptions configures the database for a queue: most values are written
 // once, read once or never, and deleted soon.
 func (o Options) pebbleOptions(fs vfs.FS, l dbLogger, cache *pebble.Cache) *pebble.Options {
@@ -117,12 +128,12 @@ func (o Options) pebbleOptions(fs vfs.FS, l dbLogger, cache *pebble.Cache) *pebb
 		Cache:                       cache,
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		MemTableSize:                o.MemTableOctets,
-		MemTableStopWritesThreshold: 3,
+		MemTableStopWritesThreshold: mostTables,
 		MaxOpenFiles:                o.OpenFiles,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       64,
-		LBaseMaxBytes:               64 << 20,
-		BytesPerSync:                1 << 20,
+		L0CompactionThreshold:       compactFrom,
+		L0StopWritesThreshold:       mostRuns,
+		LBaseMaxBytes:               baseOctets,
+		BytesPerSync:                syncOctets,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, compactions },
 		EventListener:               listener(l),
 	}
@@ -130,9 +141,9 @@ func (o Options) pebbleOptions(fs vfs.FS, l dbLogger, cache *pebble.Cache) *pebb
 		return pebble.ValueSeparationPolicy{
 			Enabled:               true,
 			MinimumSize:           separateOctets,
-			MaxBlobReferenceDepth: 10,
+			MaxBlobReferenceDepth: mostDepth,
 			RewriteMinimumAge:     rewriteAge,
-			TargetGarbageRatio:    0.3,
+			TargetGarbageRatio:    mostGarbage,
 		}
 	}
 	for i := range p.Levels {

@@ -10,10 +10,13 @@ import (
 	"sallyport/internal/store"
 )
 
+// leastTick is the shortest time between two looks of the supervisor, however soon lazy commits are synced.
+const leastTick = time.Millisecond
+
 // supervise syncs lazy commits in time, and replaces a database that failed.
 func (s *pebbleStore) supervise() {
 	defer close(s.done)
-	tick := time.NewTicker(max(s.opts.LazyTime/2, time.Millisecond))
+	tick := time.NewTicker(max(s.opts.LazyTime/2, leastTick))
 	defer tick.Stop()
 	for {
 		select {

@@ -151,7 +151,7 @@ func (s *pebbleStore) mended(ctx context.Context, g *generation) bool {
 		select {
 		case <-s.quit:
 			return false
-		case <-time.After(time.Millisecond):
+		case <-time.After(leastTick):
 		}
 	}
 	return false

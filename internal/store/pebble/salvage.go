@@ -54,6 +54,9 @@ func salvaged(records [][]byte) ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// mostMissing is how many gaps between the records of a log are told one by one.
+const mostMissing = 20
+
 // lostBetween says which commits are missing between the records of a log.
 func lostBetween(records [][]byte, octets int) string {
 	var last uint64
@@ -66,7 +69,7 @@ func lostBetween(records [][]byte, octets int) string {
 		}
 		if last > 0 && h.rev > last+1 {
 			lost += h.rev - last - 1
-			if len(missing) < 20 {
+			if len(missing) < mostMissing {
 				missing = append(missing, fmt.Sprintf("%d to %d", last+1, h.rev-1))
 			}
 		}

@@ -16,13 +16,16 @@ import (
 // scrubOctets is how much of a file is read at once.
 const scrubOctets = 64 * parity.Page
 
+// leastRest is the shortest pause between two scrubs, however long one takes.
+const leastRest = time.Minute
+
 // scrub reads every table and the manifest through, again and again, at a rate that disturbs nobody, so that rot is found
 // while it can be undone. A file that has no guard yet gets one.
 func (s *pebbleStore) scrub() {
 	defer close(s.scrubbed)
 	for {
 		began := time.Now()
-		if !s.scrubAll() || !s.rest(max(s.opts.ScrubEvery-time.Since(began), time.Minute)) {
+		if !s.scrubAll() || !s.rest(max(s.opts.ScrubEvery-time.Since(began), leastRest)) {
 			return
 		}
 	}

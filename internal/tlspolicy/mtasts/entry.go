@@ -41,17 +41,19 @@ func (e entry) encode() []byte {
 	return append(b, e.policy.String()...)
 }
 
+// headOctets is what stands before the texts of an entry: version, two times, and how long the id is.
+const headOctets = 1 + 8 + 8 + 1
+
 func decodeEntry(b []byte) (entry, error) {
-	const head = 1 + 8 + 8 + 1
-	if len(b) < head || b[0] != entryVersion || len(b) < head+int(b[head-1]) {
+	if len(b) < headOctets || b[0] != entryVersion || len(b) < headOctets+int(b[headOctets-1]) {
 		return entry{}, errEntry
 	}
 	e := entry{
 		fetched: time.Unix(int64(binary.BigEndian.Uint64(b[1:])), 0).UTC(),
 		used:    time.Unix(int64(binary.BigEndian.Uint64(b[9:])), 0).UTC(),
-		id:      string(b[head : head+int(b[head-1])]),
+		id:      string(b[headOctets : headOctets+int(b[headOctets-1])]),
 	}
-	p, err := ParsePolicy(b[head+len(e.id):])
+	p, err := ParsePolicy(b[headOctets+len(e.id):])
 	if err != nil || !isID(e.id) {
 		return entry{}, errEntry
 	}

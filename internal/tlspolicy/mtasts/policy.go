@@ -166,9 +166,12 @@ func (r *policyReader) mode(value string) error {
 	return invalid("its mode is none that there is")
 }
 
+// mostAgeDigits is how many digits max_age may have. RFC 8461 §3.2.
+const mostAgeDigits = 10
+
 func (r *policyReader) maxAge(value string) error {
 	n, err := strconv.ParseUint(value, 10, 64)
-	if err != nil || len(value) > 10 || value[0] == '+' {
+	if err != nil || len(value) > mostAgeDigits || value[0] == '+' {
 		return invalid("its max_age is no number of seconds")
 	}
 	r.p.MaxAge = time.Duration(min(n, uint64(MaxAge/time.Second))) * time.Second
@@ -183,7 +186,7 @@ func (r *policyReader) mx(value string) error {
 	rest, wild := strings.CutPrefix(value, "*.")
 	d, err := mail.ParseDomain(rest)
 	if err != nil {
-		return invalid("an mx is no host name: %s", mail.Printable(value, 100))
+		return invalid("an mx is no host name: %s", mail.Printable(value, mail.PieceShown))
 	}
 	m.Wildcard, m.Name = wild, dnsx.NameOf(d)
 	r.p.MX = append(r.p.MX, m)

@@ -123,14 +123,17 @@ func peerRange(first, last netip.Addr, strangers, wide bool) keyRange {
 	return keyRange{from: from, to: store.PrefixEnd(to), strangers: strangers, wide: wide}
 }
 
+// mappedBits stand before an address of IPv4 that is written as one of IPv6. RFC 4291 §2.5.5.2.
+const mappedBits = 96
+
 // lastAddress is the greatest address of a network.
 func lastAddress(p netip.Prefix) netip.Addr {
 	b := p.Addr().As16()
 	bits := p.Bits()
 	if p.Addr().Is4() {
-		bits += 96
+		bits += mappedBits
 	}
-	for i := bits; i < 128; i++ {
+	for i := bits; i < 8*len(b); i++ {
 		b[i/8] |= 0x80 >> (i % 8)
 	}
 	a := netip.AddrFrom16(b)
@@ -144,8 +147,8 @@ func lastAddress(p netip.Prefix) netip.Addr {
 func parseNetwork(s string) (netip.Prefix, error) {
 	s = strings.TrimSpace(s)
 	if p, err := netip.ParsePrefix(s); err == nil {
-		if p.Addr().Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		if p.Addr().Is4In6() && p.Bits() >= mappedBits {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-mappedBits)
 		}
 		return p.Masked(), nil
 	}

@@ -75,7 +75,7 @@ func parseWord(s string) ([]Term, error) {
 	if len(s) <= fact.MaxName && mail.IsPlain(s) {
 		return []Term{{FieldConn, s}}, nil
 	}
-	return nil, fmt.Errorf("%w: %s is no queue id, message-id, address, IP address or connection", ErrNoTerm, mail.Printable(s, 80))
+	return nil, fmt.Errorf("%w: %s is no queue id, message-id, address, IP address or connection", ErrNoTerm, mail.Printable(s, mail.ValueShown))
 }
 
 // cutField reads an explicit field. An IPv6 address has colons too, but none of
@@ -104,7 +104,7 @@ func cutField(s string) (Field, string, bool) {
 func asNetwork(s string) (string, bool) {
 	if inner, ok := strings.CutPrefix(s, "["); ok {
 		s = strings.TrimSuffix(inner, "]")
-		if len(s) > 5 && strings.EqualFold(s[:5], "IPv6:") {
+		if len(s) >= 6 && strings.EqualFold(s[:5], "IPv6:") {
 			s = s[5:]
 		}
 	}

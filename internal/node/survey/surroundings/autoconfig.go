@@ -77,7 +77,7 @@ func (s programsSeen) judge(d mail.Domain) []doctor.Finding {
 	remedy := "sallyport domain records " + d.ASCII() + " prints them"
 	switch {
 	case s.err != nil:
-		return []doctor.Finding{{Check: "dns", Subject: d.ASCII(), State: doctor.Unknown, What: "its records for mail programs (SRV) could not be looked up: " + mail.PlainLine(s.err.Error(), 200), Remedy: "try again"}}
+		return []doctor.Finding{{Check: "dns", Subject: d.ASCII(), State: doctor.Unknown, What: "its records for mail programs (SRV) could not be looked up: " + mail.PlainLine(s.err.Error(), mail.TextShown), Remedy: "try again"}}
 	case len(s.services) == 0:
 		return []doctor.Finding{{Check: "dns", Subject: d.ASCII(), State: doctor.Note, What: "has no records by which mail programs find this server (SRV)", Remedy: remedy}}
 	case len(s.lacks) > 0:
@@ -93,7 +93,7 @@ func examineAsked(ctx context.Context, r dnsx.Resolver, d mail.Domain, wait time
 	for _, host := range autoconfig.Hosts(d) {
 		have, err := asked(ctx, wait, host.ASCII(), func(ctx context.Context, n dnsx.Name) (dnsx.Answer[netip.Addr], error) { return r.Addresses(ctx, n) })
 		if err != nil {
-			f.State, f.What, f.Remedy = doctor.Unknown, host.ASCII()+" could not be looked up: "+mail.PlainLine(err.Error(), 200), "try again"
+			f.State, f.What, f.Remedy = doctor.Unknown, host.ASCII()+" could not be looked up: "+mail.PlainLine(err.Error(), mail.TextShown), "try again"
 			return f
 		}
 		if len(have) == 0 {
@@ -113,7 +113,7 @@ func judgeDigest(d mail.Domain, name, text string, have []string, err error) doc
 	remedy := "sallyport domain records " + d.ASCII() + " prints it"
 	switch {
 	case err != nil:
-		f.State, f.What, f.Remedy = doctor.Unknown, "the record at "+name+" could not be looked up: "+mail.PlainLine(err.Error(), 200), "try again"
+		f.State, f.What, f.Remedy = doctor.Unknown, "the record at "+name+" could not be looked up: "+mail.PlainLine(err.Error(), mail.TextShown), "try again"
 	case len(have) == 0:
 		f.State, f.What, f.Remedy = doctor.Note, "nothing vouches for the settings of mail programs at "+name, remedy
 	case !slices.Contains(have, text):
