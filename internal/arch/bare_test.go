@@ -174,7 +174,7 @@ func given(s source, call *ast.CallExpr, i int, takers map[string]map[int]bool) 
 		return ""
 	case of == "" && (name == "min" || name == "max"):
 		return "given to " + name
-	case of == "" && takers[s.room+"."+name][i], of != "" && (takers[of+"/"+name][i] || takers[s.room+"#"+name][i]):
+	case of == "" && takers[s.room+"."+name][i], of != "" && (takers[of+"/"+name][i] || takers["#"+name][i]):
 		return "given to " + name
 	}
 	if slices.Contains([]string{"LimitReader", "NewReaderSize", "NewWriterSize", "MaxBytesReader", "Buffer", "SetLimit", "CopyN",
@@ -185,7 +185,7 @@ func given(s source, call *ast.CallExpr, i int, takers map[string]map[int]bool) 
 }
 
 // boundParams are the parameters of the house's functions that are bounds by their names, by place: those of functions as
-// "room.function" and "package/function", those of methods as "room#method".
+// "room.function" and "package/function", those of methods as "#method", since whose method is called the syntax does not say.
 func boundParams(all []source) map[string]map[int]bool {
 	out := map[string]map[int]bool{}
 	for _, s := range all {
@@ -200,7 +200,7 @@ func boundParams(all []source) map[string]map[int]bool {
 					if boundWord(name.Name) {
 						keys := []string{s.room + "." + f.Name.Name, s.file.Name.Name + "/" + f.Name.Name}
 						if f.Recv != nil {
-							keys = []string{s.room + "#" + f.Name.Name}
+							keys = []string{"#" + f.Name.Name}
 						}
 						for _, key := range keys {
 							if out[key] == nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"slices"
 	"time"
 
@@ -222,10 +223,10 @@ func (r *reader) entry(isApart bool) *Entry {
 		e.Since = r.Time()
 		r.Require(e.Since.Sub(e.Received).Abs() >= apart) // one record for one entry
 	}
-	e.Size = int64(r.Number(1 << 62))
+	e.Size = int64(r.Number(mostSize))
 	copy(e.SHA256[:], r.Take(len(e.SHA256)))
-	e.Attempts = int(r.Number(1 << 31))
-	e.settled = r.Number(1<<64 - 1)
+	e.Attempts = int(r.Number(mostCount))
+	e.settled = r.Number(math.MaxUint64)
 	e.Held, e.HeldAt = r.Text(), r.Time()
 	e.Account = r.address()
 	e.MessageID = r.Text()
@@ -258,12 +259,18 @@ func (r *reader) tlsDemand(flags byte) mail.TLSDemand {
 	return mail.TLSAsUsual
 }
 
+// What a record of ours says at most: more is rot.
+const (
+	mostSize  = 1 << 62 // octets of a message, or of all that wait
+	mostCount = 1 << 31 // attempts, or the code of a reply
+)
+
 func (r *reader) envelope(v *mail.Envelope) {
 	v.From = r.path()
 	v.Body, v.Ret = mail.BodyType(r.Octet()), mail.Ret(r.Octet())
 	r.Require(v.Body <= mail.BodyBinaryMIME && v.Ret <= mail.RetHeaders)
 	v.EnvID = r.Text()
-	v.Size = int64(r.Number(1 << 62))
+	v.Size = int64(r.Number(mostSize))
 	n := r.Number(uint64(r.Left()))
 	for range n {
 		v.To = append(v.To, r.recipient())
@@ -290,10 +297,10 @@ func (r *reader) state(v *mail.Envelope) RecipientState {
 	s.Kind, s.State = Kind(r.Octet()), State(r.Octet())
 	r.Require(s.Kind >= KindLocal && s.Kind <= KindOutbound && s.State >= StatePending && s.State <= StateUntold)
 	s.Mailbox, s.Detail = r.address(), r.Text()
-	s.Last.Code = int(r.Number(1 << 31))
-	s.Last.Enhanced.Class = uint16(r.Number(1<<16 - 1))
-	s.Last.Enhanced.Subject = uint16(r.Number(1<<16 - 1))
-	s.Last.Enhanced.Detail = uint16(r.Number(1<<16 - 1))
+	s.Last.Code = int(r.Number(mostCount))
+	s.Last.Enhanced.Class = uint16(r.Number(math.MaxUint16))
+	s.Last.Enhanced.Subject = uint16(r.Number(math.MaxUint16))
+	s.Last.Enhanced.Detail = uint16(r.Number(math.MaxUint16))
 	s.Last.Text = r.Text()
 	s.LastAt = r.Time()
 	s.Remote = r.Text()

@@ -84,7 +84,7 @@ func decodeSummary(b []byte) (summary, bool) {
 func readSummary(b []byte) (sum summary, account []byte, ok bool) {
 	r := reader{codec.NewReader(b)}
 	v, flags := r.Octet(), r.Octet()
-	n, account := r.Number(1<<62), r.Rest()
+	n, account := r.Number(mostSize), r.Rest()
 	ok = !r.Failed() && v == recordVersion && flags&^flagLeased == 0
 	return summary{octets: int64(n), leased: flags == flagLeased}, account, ok
 }

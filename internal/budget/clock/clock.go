@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -180,7 +181,7 @@ func decode(v []byte) (m mark, err error) {
 	r := codec.NewReader(v)
 	r.Require(r.Octet() == markVersion)
 	m.read.Boot = r.Text()
-	m.read.Since = time.Duration(r.Number(1<<63 - 1))
+	m.read.Since = time.Duration(r.Number(math.MaxInt64))
 	m.read.Wall, m.told = r.Time(), r.Time()
 	r.Require(!m.told.IsZero() && !m.read.Wall.IsZero())
 	if !r.Done() {

@@ -209,12 +209,15 @@ func (l *line) encode() []byte {
 	return out
 }
 
+// stampOctets is how long a stored time is.
+const stampOctets = 8
+
 func decode(v []byte) (*line, error) {
 	r := codec.NewReader(v)
 	r.Require(r.Octet() == lineVersion)
 	l := &line{}
 	for _, b := range []*screen.Bucket{&l.messages, &l.octets, &l.further} {
-		if p := r.Take(8); len(p) == 8 {
+		if p := r.Take(stampOctets); len(p) == stampOctets {
 			if n := int64(binary.BigEndian.Uint64(p)); n != 0 {
 				*b = screen.FilledAt(time.Unix(0, n))
 			}
