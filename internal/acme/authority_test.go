@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
@@ -238,7 +239,7 @@ func (p *authorityPeer) finalize(w http.ResponseWriter, payload []byte) {
 	if template.PublicKey != nil {
 		public = template.PublicKey
 	}
-	leaf, err := x509.CreateCertificate(rand.Reader, template, template, public, p.key)
+	leaf, err := x509.CreateCertificate(rand.Reader, template, &x509.Certificate{Subject: pkix.Name{CommonName: "authority"}}, public, p.key)
 	if err != nil {
 		problem(w, "serverInternal", err.Error())
 		return
