@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"sallyport/internal/config"
@@ -59,30 +61,20 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (k
 	if _, err := os.Stat(cfg.StoreDir()); errors.Is(err, os.ErrNotExist) {
 		return surroundings.Options{Queue: doctor.QueueFacts{Known: true}} // a folder is not made by looking at it
 	}
+	answers := false // a server, and not this process
 	err := d.operate(ctx, c, func(o *operate.Client) error {
+		answers = o.InServer()
 		v, err := o.Status(ctx)
 		if err != nil {
 			return err
 		}
-		if v.Server != nil {
-			known.Networks = v.Networks
-			known.Server = doctor.ServerFacts{Running: true, PID: v.Server.PID, Version: v.Server.Version}
-		}
-		known.Domains, known.Obtained, known.Tokens, known.Directories = v.Domains, v.Health.Obtained, v.Health.Tokens, v.Directories
-		known.Queue = doctor.QueueFacts{Known: true, Messages: v.Queue.Messages, Held: v.Queue.Held}
-		for _, r := range v.Queue.Why {
-			known.Queue.HeldFor = append(known.Queue.HeldFor, doctor.HeldFacts{Reason: r.Reason, Messages: r.Messages, Oldest: time.Since(r.Oldest)})
-		}
-		known.Telling, known.Filling = telling(v), v.Filling
+		knownBy(&known, v)
 		err = o.DamageList(ctx, operate.DamageRef{}, func(d operate.DamageEntry) error {
 			known.Damage = append(known.Damage, doctor.DamageFacts{Number: d.Number, File: d.File, What: d.What, Lost: d.Lost, Aside: d.Aside})
 			return nil
 		})
 		if err != nil {
 			return err
-		}
-		if !v.Health.Oldest.IsZero() {
-			known.Queue.Oldest = time.Since(v.Health.Oldest)
 		}
 		return o.DKIMList(ctx, operate.DKIMRef{}, func(k operate.DKIMKey) error {
 			known.Keys = append(known.Keys, k)
@@ -92,8 +84,48 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (k
 	if err != nil {
 		why := strings.TrimPrefix(err.Error(), "sallyport: ")
 		known.Queue, known.KeysFault = doctor.QueueFacts{Why: why, Root: os.Geteuid() == 0}, why
+		if !known.Server.Running {
+			known.Server = silent(answers, err, why)
+		}
 	}
 	return known
+}
+
+// silent is what is known of a server that did not say how it fares: whether one answers, and else whether
+// nobody could ask, or somebody has the data folder open.
+func silent(answers bool, err error, why string) doctor.ServerFacts {
+	switch {
+	case answers:
+		return doctor.ServerFacts{Running: true, Fault: why}
+	case errors.Is(err, fs.ErrPermission):
+		return doctor.ServerFacts{Unasked: why}
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EWOULDBLOCK):
+		return doctor.ServerFacts{Holds: true}
+	}
+	return doctor.ServerFacts{}
+}
+
+// knownBy takes in what a Status tells a doctor.
+func knownBy(known *surroundings.Options, v operate.Status) {
+	if v.Server != nil {
+		known.Networks = v.Networks
+		known.Server = doctor.ServerFacts{Running: true, PID: v.Server.PID, Version: v.Server.Version}
+	}
+	if d := v.Database; d != nil {
+		known.Server.Database = &doctor.DatabaseFacts{Since: d.Since, Cause: d.Cause, Full: d.Full, Tries: d.Tries, Last: d.Last}
+	}
+	for _, m := range v.Missing {
+		known.Server.Missing = append(known.Server.Missing, m.What+" ("+m.Why+")")
+	}
+	known.Domains, known.Obtained, known.Tokens, known.Directories = v.Domains, v.Health.Obtained, v.Health.Tokens, v.Directories
+	known.Queue = doctor.QueueFacts{Known: true, Messages: v.Queue.Messages, Held: v.Queue.Held}
+	for _, r := range v.Queue.Why {
+		known.Queue.HeldFor = append(known.Queue.HeldFor, doctor.HeldFacts{Reason: r.Reason, Messages: r.Messages, Oldest: time.Since(r.Oldest)})
+	}
+	if !v.Health.Oldest.IsZero() {
+		known.Queue.Oldest = time.Since(v.Health.Oldest)
+	}
+	known.Telling, known.Filling = telling(v), v.Filling
 }
 
 // telling is who was not told of incidents.

@@ -212,6 +212,9 @@ func (r restoreCommand) examine(ctx context.Context, n *node.Node, out *restored
 	}
 	status, err := o.Status(ctx)
 	out.Queue, out.Held, out.Accounts = status.Queue.Messages, status.Queue.Held, status.Accounts
+	for _, m := range status.Missing {
+		err = errors.Join(err, fmt.Errorf("%s: %s", m.What, m.Why))
+	}
 	return err
 }
 

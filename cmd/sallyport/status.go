@@ -17,7 +17,7 @@ type statusCommand struct {
 	jsonFlag
 }
 
-// Run shows the state of everything.
+// Run shows the state of everything. It fails where the database takes nothing, or not all could be told.
 func (s statusCommand) Run(ctx context.Context, c console) error {
 	return s.operate(ctx, c, func(o *operate.Client) error {
 		v, err := o.Status(ctx)
@@ -25,63 +25,106 @@ func (s statusCommand) Run(ctx context.Context, c console) error {
 			return err
 		}
 		if s.JSON {
-			return printJSON(c.out, v)
-		}
-		c.prose("%s, for %s\n", v.Hostname, strings.Join(v.Domains, ", "))
-		if v.Server == nil {
-			c.prose("server    not running\n")
+			err = printJSON(c.out, v)
 		} else {
-			c.prose("server    running for %s, pid %d\n", time.Since(v.Server.Started).Round(time.Second), v.Server.PID)
-			for _, door := range []string{"mx", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "sendmail"} {
-				if at := v.Server.Listen[door]; len(at) > 0 {
-					c.prose("          %s on %s\n", door, strings.Join(at, ", "))
-				}
-			}
+			statusOf(c, v)
 		}
-		c.prose("accounts  %d, %d of them frozen\n", v.Accounts, v.Frozen)
-		if v.Incidents > 0 {
-			c.prose("          %s open; see: sallyport incident ls --open\n", words.Count(v.Incidents, "incident"))
+		if err == nil && (v.Database != nil || len(v.Missing) > 0) {
+			return errSilent
 		}
-		if n := v.Notices; n != nil && n.Nobody {
-			c.prose("          the administrator was not told of %s: no mailbox here is the postmaster's\n", words.Count(n.Untold, "change"))
-		} else if n != nil {
-			c.prose("          the administrator is to be told of %s by mail, within the hour\n", words.Count(n.Untold, "change"))
-		}
-		if w := v.Webhook; w != nil {
-			webhookState(c, *w)
-		}
-		for _, a := range v.Capped {
-			c.prose("          %s is capped: %s\n", a.Address, cappedUsage(a.Allowance))
-		}
-		for _, l := range v.Limited[:min(len(v.Limited), few)] {
-			c.prose("          %s met %s at %s; see: sallyport screen ls\n", l.About, l.Rule, moment(l.Last))
-		}
-		if f := v.Filling; f != nil {
-			filling(c, *f)
-		}
-		for _, r := range v.GuessedAt[:min(len(v.GuessedAt), few)] {
-			c.prose("          somebody guesses the password of %s: %s\n", r.Account, guessed(r))
-		}
-		if n := v.Guessed - few; n > 0 {
-			c.prose("          and of %s more\n", words.Count(n, "account"))
-		}
-		bindingStatus(c, v.Binding)
-		trustedNetworks(c, v.Networks)
-		directories(c, v)
-		c.prose("queue     %s, %d of them held, %s\n", words.Count(v.Queue.Messages, "message"), v.Queue.Held, fact.Octets(v.Queue.Octets))
-		for _, r := range v.Queue.Why {
-			c.prose("          held: %d, the oldest for %s, because: %s\n", r.Messages, time.Since(r.Oldest).Round(time.Second), r.Reason)
-		}
-		if d := v.Damage; d != nil {
-			c.prose("damage    %d not acknowledged; see: sallyport damage ls\n", d.Count)
-			for _, f := range d.First {
-				damaged(c, f)
-			}
-		}
-		health(c, v.Health)
-		c.prose("trace     %s, %d of them under the last signed checkpoint (%s)\n", words.Count(int(v.Trace.Facts), "fact"), v.Trace.Signed, moment(v.Trace.SignedAt))
-		return nil
+		return err
 	})
+}
+
+// statusOf tells the state of everything.
+func statusOf(c console, v operate.Status) {
+	c.prose("%s, for %s\n", v.Hostname, strings.Join(v.Domains, ", "))
+	serverState(c, v)
+	c.prose("accounts  %d, %d of them frozen\n", v.Accounts, v.Frozen)
+	if v.Incidents > 0 {
+		c.prose("          %s open; see: sallyport incident ls --open\n", words.Count(v.Incidents, "incident"))
+	}
+	if n := v.Notices; n != nil && n.Nobody {
+		c.prose("          the administrator was not told of %s: no mailbox here is the postmaster's\n", words.Count(n.Untold, "change"))
+	} else if n != nil {
+		c.prose("          the administrator is to be told of %s by mail, within the hour\n", words.Count(n.Untold, "change"))
+	}
+	if w := v.Webhook; w != nil {
+		webhookState(c, *w)
+	}
+	for _, a := range v.Capped {
+		c.prose("          %s is capped: %s\n", a.Address, cappedUsage(a.Allowance))
+	}
+	for _, l := range v.Limited[:min(len(v.Limited), few)] {
+		c.prose("          %s met %s at %s; see: sallyport screen ls\n", l.About, l.Rule, moment(l.Last))
+	}
+	if f := v.Filling; f != nil {
+		filling(c, *f)
+	}
+	for _, r := range v.GuessedAt[:min(len(v.GuessedAt), few)] {
+		c.prose("          somebody guesses the password of %s: %s\n", r.Account, guessed(r))
+	}
+	if n := v.Guessed - few; n > 0 {
+		c.prose("          and of %s more\n", words.Count(n, "account"))
+	}
+	bindingStatus(c, v.Binding)
+	trustedNetworks(c, v.Networks)
+	directories(c, v)
+	c.prose("queue     %s, %d of them held, %s\n", words.Count(v.Queue.Messages, "message"), v.Queue.Held, fact.Octets(v.Queue.Octets))
+	for _, r := range v.Queue.Why {
+		c.prose("          held: %d, the oldest for %s, because: %s\n", r.Messages, time.Since(r.Oldest).Round(time.Second), r.Reason)
+	}
+	if d := v.Damage; d != nil {
+		c.prose("damage    %d not acknowledged; see: sallyport damage ls\n", d.Count)
+		for _, f := range d.First {
+			damaged(c, f)
+		}
+	}
+	health(c, v.Health)
+	c.prose("trace     %s, %d of them under the last signed checkpoint (%s)\n", words.Count(int(v.Trace.Facts), "fact"), v.Trace.Signed, moment(v.Trace.SignedAt))
+	missing(c, v.Missing)
+}
+
+// serverState tells of the server that runs, and of its database where that takes nothing.
+func serverState(c console, v operate.Status) {
+	if v.Server == nil {
+		c.prose("server    not running\n")
+	} else {
+		c.prose("server    running for %s, pid %d\n", time.Since(v.Server.Started).Round(time.Second), v.Server.PID)
+		for _, door := range []string{"mx", "submission", "submissions", "imap", "imaps", "pop3", "pop3s", "sendmail"} {
+			if at := v.Server.Listen[door]; len(at) > 0 {
+				c.prose("          %s on %s\n", door, strings.Join(at, ", "))
+			}
+		}
+	}
+	d := v.Database
+	switch {
+	case d == nil:
+		return
+	case d.Full:
+		c.prose("database  waits for space since %s: %s\n", moment(d.Since), d.Cause)
+	default:
+		c.prose("database  failed at %s, and is being opened anew: %s\n", moment(d.Since), d.Cause)
+		if d.Tries > 0 {
+			c.prose("          %s in vain, the last for: %s\n", words.Count(d.Tries, "try"), d.Last)
+		}
+	}
+	c.prose("          mail is put off meanwhile (452), and it ends by itself when the disk is well again; see: sallyport doctor\n")
+}
+
+// missing tells what could not be told, by why.
+func missing(c console, all []operate.Missing) {
+	var whys []string
+	what := map[string][]string{}
+	for _, m := range all {
+		if what[m.Why] == nil {
+			whys = append(whys, m.Why)
+		}
+		what[m.Why] = append(what[m.Why], m.What)
+	}
+	for _, why := range whys {
+		c.prose("not known %s: %s\n", strings.Join(what[why], ", "), why)
+	}
 }
 
 // filling tells of mailboxes that are nearly full.

@@ -14,6 +14,12 @@ type direct struct {
 	handler http.Handler
 }
 
+// InServer reports whether a server that runs answers, and not this process itself.
+func (c *Client) InServer() bool {
+	_, here := c.http.Transport.(direct)
+	return !here
+}
+
 // RoundTrip runs the handler until its header is written.
 func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, pipe := io.Pipe()

@@ -113,6 +113,8 @@ type Options struct {
 	Ledger    Ledger
 	Allowance func(accounts.Account) budget.Limits
 	Now       func() time.Time
+	// Trouble is why the database takes nothing at present; nil: it always does.
+	Trouble func() (store.Trouble, bool)
 	// Damage is the list of what the disk has damaged; nil: there is none.
 	Damage DamageList
 	// EndSessions ends those live sessions of an account whose sign-in gives no right any

@@ -62,6 +62,11 @@ type Status struct {
 	Directories []roll.Report `json:"directories,omitempty"`
 	NotTheirs   []string      `json:"not_theirs,omitempty"`
 
+	// Database is why the database takes nothing at present; nil: it does.
+	Database *Database `json:"database,omitempty"`
+	// Missing is what could not be told of the rest, and why.
+	Missing []Missing `json:"missing,omitempty"`
+
 	// Damage is what the disk has damaged and nobody has acknowledged yet; nil: nothing.
 	Damage *Damaged `json:"damage,omitempty"`
 
@@ -106,7 +111,8 @@ type QueueStats struct {
 	Why []HeldReason `json:"why,omitempty"`
 }
 
-// Status returns the state of everything.
+// Status returns the state of everything. What cannot be told at present is named as missing, and
+// the rest is told all the same.
 func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, error) {
 	snapshot, queue := op.o.Book.Snapshot(), op.o.Queue.Stats()
 	s := Status{
@@ -117,10 +123,12 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 	for _, d := range snapshot.Domains() {
 		s.Domains = append(s.Domains, d.Name.ASCII())
 	}
-	all, err := op.o.Accounts.List(ctx)
-	if err != nil {
-		return s, err
+	s.Database = op.database()
+	if op.o.Server != nil {
+		s.Server = op.o.Server()
 	}
+	all, err := op.o.Accounts.List(ctx)
+	s.lacks("the accounts", err)
 	s.Accounts, s.Capped = len(all), op.cappedOf(all)
 	s.GuessedAt, s.Guessed = op.guessedAt()
 	if op.o.Inflow != nil {
@@ -139,42 +147,35 @@ func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, e
 			s.Frozen++
 		}
 	}
-	if s.Incidents, err = op.o.Incidents.Log.Count(ctx); err != nil {
-		return s, err
-	}
-	if err := op.told(ctx, &s); err != nil {
-		return s, err
-	}
-	if s.Queue.Why, err = op.heldReasons(ctx, queue.Held); err != nil {
-		return s, err
-	}
-	if s.Directories, s.NotTheirs, err = op.directories(ctx); err != nil {
-		return s, err
-	}
+	s.Incidents, err = op.o.Incidents.Log.Count(ctx)
+	s.lacks("the open incidents", err)
+	op.told(ctx, &s)
+	s.Queue.Why, err = op.heldReasons(ctx, queue.Held)
+	s.lacks("why messages are held", err)
+	s.Directories, s.NotTheirs, err = op.directories(ctx)
+	s.lacks("the addresses that directories may not give", err)
 	s.Health = op.health(ctx)
-	if s.Health.Ending, err = op.ending(ctx); err != nil {
-		return s, err
+	if s.Database != nil && s.Health.Oldest.IsZero() && s.Queue.Messages > s.Queue.Held {
+		s.lacks("since when messages wait", errText(s.Database.Cause))
 	}
-	if s.Health.Authority, err = op.ailing(ctx); err != nil {
-		return s, err
-	}
-	if op.o.Server != nil {
-		s.Server = op.o.Server()
-	}
-	return s, nil
+	s.Health.Ending, err = op.ending(ctx)
+	s.lacks("the certificates that end soon", err)
+	s.Health.Authority, err = op.ailing(ctx)
+	s.lacks("the authority for devices", err)
+	return s, ctx.Err()
 }
 
 // told says who was not told of which incidents.
-func (op *Operator) told(ctx context.Context, s *Status) (err error) {
+func (op *Operator) told(ctx context.Context, s *Status) {
+	var err error
 	if op.o.Notices != nil {
-		if s.Notices, err = op.o.Notices(ctx); err != nil {
-			return err
-		}
+		s.Notices, err = op.o.Notices(ctx)
+		s.lacks("of what the administrator was not told", err)
 	}
 	if op.o.Webhook != nil {
 		s.Webhook, err = op.o.Webhook(ctx)
+		s.lacks("of what the webhook was not told", err)
 	}
-	return err
 }
 
 // mostNotTheirs is how many further addresses that are refused Status names.

@@ -55,14 +55,15 @@ type fault struct {
 	name       string
 	begin, end func(*image)
 	mends      bool // it ends while the server runs
+	shuts      bool // the database cannot be opened anew meanwhile
 }
 
 var faults = []fault{
 	{name: "octets", begin: (*image).fill, end: (*image).free, mends: true},
 	{name: "inodes", begin: (*image).fillInodes, end: (*image).freeInodes, mends: true},
-	{name: "read-only", begin: (*image).lay, end: (*image).lift, mends: true},
+	{name: "read-only", begin: (*image).lay, end: (*image).lift, mends: true, shuts: true},
 	{name: "EIO", begin: (*image).shrink, end: (*image).grow, mends: true},
-	{name: "error", begin: (*image).meetError, end: func(*image) {}},
+	{name: "error", begin: (*image).meetError, end: func(*image) {}, shuts: true},
 }
 
 // world is a server on a disk of its own, and its mail.
@@ -187,6 +188,20 @@ func (w *world) says(args ...string) string {
 	return out
 }
 
+// tells demands that the commands tell that the server runs, and why it takes nothing.
+func (w *world) tells(x fault) {
+	w.t.Helper()
+	var status, doctor string
+	eventually(w.t, "status and doctor to tell of the database", func() bool {
+		status, doctor = w.says("status"), w.says("doctor")
+		return !x.shuts || strings.Contains(status, "database  failed at") && strings.Contains(doctor, "is being opened anew")
+	})
+	w.t.Logf("status:\n%s\ndoctor:\n%s\nlog:\n%s", status, doctor, w.s.LogTail())
+	if !strings.Contains(status, "server    running for") || !strings.Contains(status, "accounts ") || strings.Contains(doctor, "no server runs") {
+		w.t.Error("the commands do not tell that the server runs")
+	}
+}
+
 // recovers demands that mail of every kind is taken and where it belongs within five seconds.
 func (w *world) recovers(at time.Time) {
 	w.t.Helper()
@@ -248,7 +263,7 @@ func TestTheDiskFails(t *testing.T) {
 			t.Logf("%v of the processors in 2 s of mail", w.cpu()-before)
 			w.rests()
 			t.Logf("answered meanwhile:%s", table(replies(w.f.since(at))))
-			t.Logf("status:\n%s\ndoctor:\n%s\nlog:\n%s", w.says("status"), w.says("doctor"), w.s.LogTail())
+			w.tells(x)
 			if x.mends {
 				x.end(w.i)
 				w.recovers(time.Now())

@@ -68,8 +68,9 @@ type Options struct {
 type Folder struct {
 	*amounts.Amounts
 	Store       store.Store
-	Damage      *damage.List    // what the disk has damaged
-	Disks       diskspace.Disks // that mail takes: the data folder's, and the mailboxes' where it is another
+	Trouble     func() (store.Trouble, bool) // why the store takes nothing at present
+	Damage      *damage.List                 // what the disk has damaged
+	Disks       diskspace.Disks              // that mail takes: the data folder's, and the mailboxes' where it is another
 	Trace       *trace.Log
 	Facts       *query.Reader // of what Trace keeps
 	ReturnPaths *returnpath.Paths
@@ -116,6 +117,9 @@ func Open(ctx context.Context, cfg config.Config, o Options) (f *Folder, err err
 		LostFact: func(seq uint64) []byte { return trace.Lost(seq, o.Now()) },
 	}); err != nil {
 		return f, err
+	}
+	if a, ok := f.Store.(store.Ailing); ok {
+		f.Trouble = a.Trouble
 	}
 	if o.Watched != nil {
 		f.Store = o.Watched(f.Store)

@@ -298,6 +298,21 @@ type ServerFacts struct {
 	PID     int
 	Version string // "": not known
 	Here    string // version of this program
+	// Database is why its database takes nothing; nil: it does. Missing is what it could not tell of itself.
+	Database *DatabaseFacts
+	Missing  []string
+	Fault    string // it runs, and cannot say how it fares
+	Holds    bool   // none answers, and another process has the data folder open
+	Unasked  string // why nobody could ask whether one runs
+}
+
+// DatabaseFacts are about a database that takes nothing.
+type DatabaseFacts struct {
+	Since time.Time
+	Cause string // what the disk answered first
+	Full  bool   // it waits for space; else it failed, and is opened anew
+	Tries int    // in vain
+	Last  string // what came of the latest
 }
 
 // Check judges one thing.
@@ -305,7 +320,7 @@ type Check func(Facts) []Finding
 
 // Checks returns every check in the order in which it is told.
 func Checks() []Check {
-	return []Check{checkServer, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkProvider, checkTokens, checkNetworks, checkHelpers, checkDirectories, checkTLS, checkClock, checkDisk, checkDamage, checkFiles, checkLimits, checkQueue, checkTelling, checkMailboxes, others}
+	return []Check{checkServer, checkDatabase, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkProvider, checkTokens, checkNetworks, checkHelpers, checkDirectories, checkTLS, checkClock, checkDisk, checkDamage, checkFiles, checkLimits, checkQueue, checkTelling, checkMailboxes, others}
 }
 
 func others(f Facts) []Finding { return f.Others }

@@ -59,8 +59,18 @@ func TestEachFaultIsFound(t *testing.T) {
 		state  State
 		words  string
 	}{
-		"no server":          {func(f *Facts) { f.Server.Running = false; f.Ports[0] = PortFacts{Door: "mx", Free: true} }, Wrong, "no server runs"},
-		"systemd's socket":   {func(f *Facts) { f.Server.Running = false; f.Ports[0] = PortFacts{Door: "mx", Held: true} }, Wrong, "no server runs"},
+		"no server":        {func(f *Facts) { f.Server.Running = false; f.Ports[0] = PortFacts{Door: "mx", Free: true} }, Wrong, "no server runs"},
+		"systemd's socket": {func(f *Facts) { f.Server.Running = false; f.Ports[0] = PortFacts{Door: "mx", Held: true} }, Wrong, "no server runs"},
+		"a mute server":    {func(f *Facts) { f.Server.Fault = "no answer" }, Wrong, "a server runs, and cannot say how it fares: no answer"},
+		"a folder in use":  {func(f *Facts) { f.Server = ServerFacts{Holds: true}; f.Ports[0] = PortFacts{Door: "mx", Free: true} }, Wrong, "another process has the data folder open"},
+		"nobody may ask": {func(f *Facts) {
+			f.Server = ServerFacts{Unasked: "denied"}
+			f.Ports[0] = PortFacts{Door: "mx", Free: true}
+		}, Unknown, "nobody could ask whether a server runs: denied"},
+		"a failed database":  {func(f *Facts) { f.Server.Database = &DatabaseFacts{Cause: "I/O error"} }, Wrong, "and is being opened anew: I/O error; mail is put off"},
+		"opened in vain":     {func(f *Facts) { f.Server.Database = &DatabaseFacts{Cause: "I/O error", Tries: 2, Last: "no"} }, Wrong, "2 tries in vain, the last for: no; mail"},
+		"no room for it":     {func(f *Facts) { f.Server.Database = &DatabaseFacts{Cause: "no space", Full: true} }, Wrong, "it waits for space since 0001-01-01 00:00:00 UTC: no space"},
+		"parts missing":      {func(f *Facts) { f.Server.Missing = []string{"the accounts (no)"} }, Unknown, "the server could not tell: the accounts (no)"},
 		"no provider":        {func(f *Facts) { f.Provider.Error = "404 Not Found" }, Wrong, "nobody signs in with a token once the keys that are known are old: 404"},
 		"no token":           {func(f *Facts) { f.Tokens[0].Error = "login.test gives no token: invalid_client: no" }, Wrong, "no token: login.test gives no token: invalid_client: no; mail of this route waits"},
 		"token not taken":    {func(f *Facts) { f.Tokens[0].Waits = "the next hop does not take the token" }, Wrong, "the server has no token that is taken"},

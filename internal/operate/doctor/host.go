@@ -15,6 +15,12 @@ func checkServer(f Facts) []Finding {
 		return []Finding{{"server", f.Hostname, st, what, remedy}}
 	}
 	switch {
+	case s.Unasked != "":
+		return one(Unknown, "nobody could ask whether a server runs: "+s.Unasked, "run this as root or as the server's user")
+	case s.Holds:
+		return one(Wrong, "another process has the data folder open, and no server answers: one is starting or stopping, or hangs", "try again in a moment, then look into its log; fuser DATA/store/lock names the process")
+	case s.Fault != "":
+		return one(Wrong, "a server runs, and cannot say how it fares: "+s.Fault, "look into its log")
 	case !s.Running:
 		return one(Wrong, "no server runs on this data folder: no mail comes in, and none leaves", "start it: systemctl start sallyport, or sallyport serve; what keeps it from starting, sallyport check or the log says")
 	case s.Version != "" && s.Version != s.Here:

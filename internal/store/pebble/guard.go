@@ -53,7 +53,7 @@ func (g *guard) fail(cause error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.cause == nil {
-		g.health.setFailed(true)
+		g.health.fail(cause)
 		g.cause = cause
 		close(g.failed)
 	}
@@ -89,7 +89,7 @@ func (g *guard) hasFailed() bool {
 func (g *guard) change(fn func() error) error {
 	err, patient := g.try(fn)
 	if patient && isFull(err) {
-		err = g.waitForSpace(fn)
+		err = g.waitForSpace(fn, err)
 	}
 	switch {
 	case err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist):
@@ -109,11 +109,11 @@ func (g *guard) try(fn func() error) (err error, patient bool) {
 	return fn(), g.patient
 }
 
-// waitForSpace tries a change again until it finds space, or meets another error,
+// waitForSpace tries a change again, which found none, until it finds space, or meets another error,
 // or nobody waits any more.
-func (g *guard) waitForSpace(fn func() error) error {
-	g.health.stalled(1)
-	defer g.health.stalled(-1)
+func (g *guard) waitForSpace(fn func() error, full error) error {
+	g.health.stalled(full)
+	defer g.health.unstalled()
 	for wait := stallFirst; ; wait = min(2*wait, stallMax) {
 		select {
 		case <-g.failed:

@@ -83,7 +83,7 @@ func (s *pebbleStore) open() (err error) {
 		s.cache.Unref()
 		return err
 	}
-	s.health.setFailed(false) // an opening may have met damage before this one
+	s.health.recovered() // an opening may have met damage before this one
 	s.tail.start(h)
 	s.visible.Store(h.fact)
 	s.gen = g

@@ -50,6 +50,7 @@ func (s *pebbleStore) recover() bool {
 			s.install(g)
 			return true
 		}
+		s.health.tried(err, time.Now().Add(wait))
 		s.opts.Logger.Error("database not recovered yet", "err", err, "again", wait)
 		select {
 		case <-s.quit:
@@ -123,7 +124,7 @@ func (s *pebbleStore) install(g *generation) {
 	s.mu.Lock()
 	s.gen = g
 	s.mu.Unlock()
-	s.health.setFailed(false)
+	s.health.recovered()
 	// Commits in doubt have happened now, and their watchers were not woken.
 	s.watchers.WakeAll()
 }
