@@ -137,7 +137,7 @@ func (x *Exchange) end(err error) error {
 func (x *Exchange) names(user string) {
 	x.user = user
 	if a, err := mail.ParseAddress(user, mail.UTF8); err == nil {
-		x.known = x.id.knows(a.Key(), screen.Network(x.peer.Remote), x.id.o.Now())
+		x.known = x.id.knows(a.Key(), screen.Network(x.peer.Remote))
 	}
 }
 

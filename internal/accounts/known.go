@@ -15,10 +15,10 @@ import (
 const knownFreshness = 24 * time.Hour
 
 // knows reports whether the account signed in from the network of late.
-func (i *Identity) knows(key string, n netip.Prefix, now time.Time) bool {
+func (i *Identity) knows(key string, n netip.Prefix) bool {
 	for _, k := range i.networksOf(key) {
 		if k.Network == n && n.IsValid() {
-			return now.Sub(k.Last) < i.limits().KnownFor
+			return i.o.Age(k.Last) < i.limits().KnownFor
 		}
 	}
 	return false
@@ -34,12 +34,12 @@ func (i *Identity) networksOf(key string) []knownNetwork {
 // nothing but the privilege of a known network.
 func (i *Identity) remember(ctx context.Context, key string, n netip.Prefix, now time.Time) {
 	note := knownNetwork{Network: n, Last: now.UTC()}
-	if _, changed := noteNetwork(i.networksOf(key), note, *i.limits()); !changed {
+	if _, changed := noteNetwork(i.networksOf(key), note, i.o.Age, *i.limits()); !changed {
 		return
 	}
 	i.load.Lock()
 	defer i.load.Unlock()
-	next, changed := noteNetwork(i.networksOf(key), note, *i.limits())
+	next, changed := noteNetwork(i.networksOf(key), note, i.o.Age, *i.limits())
 	if !changed {
 		return
 	}
@@ -79,21 +79,21 @@ func (i *Identity) storeBeside(ctx context.Context, key string, under, value []b
 
 // noteNetwork returns the networks with n in front: the latest first, none twice,
 // none that is known no more, and no more than the limit. It reports whether that
-// is worth writing.
-func noteNetwork(old []knownNetwork, n knownNetwork, l Limits) ([]knownNetwork, bool) {
+// is worth writing. age is how long ago something was.
+func noteNetwork(old []knownNetwork, n knownNetwork, age func(time.Time) time.Duration, l Limits) ([]knownNetwork, bool) {
 	if !n.Network.IsValid() {
 		return old, false
 	}
 	out := []knownNetwork{n}
 	for _, k := range old {
-		age := n.Last.Sub(k.Last)
 		if k.Network == n.Network {
-			if age >= 0 && age < knownFreshness {
+			// What was noted by a clock that was ahead is noted anew.
+			if since := n.Last.Sub(k.Last); since >= 0 && since < knownFreshness {
 				return old, false
 			}
 			continue
 		}
-		if age < l.KnownFor && len(out) < l.KnownNetworks {
+		if age(k.Last) < l.KnownFor && len(out) < l.KnownNetworks {
 			out = append(out, k)
 		}
 	}

@@ -360,7 +360,12 @@ func TestKnownNetworks(t *testing.T) {
 	if known(f, 7) {
 		t.Error("a wrong password makes a network known")
 	}
+	f.o.Age = func(time.Time) time.Duration { return 0 }
 	f.clock.advance(l.KnownFor)
+	if err := f.signIn("alice@local.test", alicePassword, peerN(5)); err != nil || !known(f, 4) {
+		t.Error("a clock that is set ahead makes networks unknown")
+	}
+	f.o.Age = func(at time.Time) time.Duration { return f.clock.Now().Sub(at) }
 	if known(f, 4) {
 		t.Error("known for ever")
 	}

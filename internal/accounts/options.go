@@ -149,8 +149,10 @@ type Options struct {
 	// Provider returns who judges access tokens; nil, or returning nil: nobody does.
 	Provider func() *oidc.Judge
 	Now      func() time.Time // nil: time.Now
-	Logger   *slog.Logger     // nil: nothing is logged
-	Rand     io.Reader        // nil: crypto/rand.Reader
+	// Age is how much time has passed since the clock showed a moment, whatever it was set to; nil: by Now.
+	Age    func(time.Time) time.Duration
+	Logger *slog.Logger // nil: nothing is logged
+	Rand   io.Reader    // nil: crypto/rand.Reader
 }
 
 func (o Options) complete() (Options, error) {
@@ -167,6 +169,10 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Age == nil {
+		now := o.Now
+		o.Age = func(t time.Time) time.Duration { return now().Sub(t) }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

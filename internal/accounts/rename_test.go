@@ -58,7 +58,7 @@ func TestRename(t *testing.T) {
 		if got, _ := say(g.Identity, showing(t, leaf), MechExternal, []byte("smith@local.test")); got[:3] != "235" {
 			t.Errorf("%s: the certificate: %s", name, got)
 		}
-		if !g.knows(smith.Key(), screen.Network(home().Remote), f.clock.Now()) || g.knows(alice.Key(), screen.Network(home().Remote), f.clock.Now()) {
+		if !g.knows(smith.Key(), screen.Network(home().Remote)) || g.knows(alice.Key(), screen.Network(home().Remote)) {
 			t.Errorf("%s: the known networks did not come along", name)
 		}
 		if got := g.LastUsed(smith); len(got) < len(used) || len(g.LastUsed(alice)) != 0 {
@@ -72,7 +72,7 @@ func TestRename(t *testing.T) {
 		}
 	}
 	heir := f.add(t, "alice@local.test", "another password altogether")
-	if heir.Revision <= after.Revision || len(f.Names(alice)) != 0 || f.knows(alice.Key(), screen.Network(home().Remote), f.clock.Now()) {
+	if heir.Revision <= after.Revision || len(f.Names(alice)) != 0 || f.knows(alice.Key(), screen.Network(home().Remote)) {
 		t.Errorf("the heir is %+v", heir)
 	}
 	if got, _ := say(f.Identity, showing(t, leaf), MechExternal, []byte("alice@local.test")); got[:3] != "535" {

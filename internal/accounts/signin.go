@@ -150,7 +150,7 @@ func (i *Identity) secretOf(key string) (*record, secret) {
 // it is.
 func (i *Identity) guessOf(key string, r *record, p Peer) guess.Attempt {
 	now := i.o.Now()
-	a := guess.Attempt{Account: key, From: p.Remote, Known: i.knows(key, screen.Network(p.Remote), now)}
+	a := guess.Attempt{Account: key, From: p.Remote, Known: i.knows(key, screen.Network(p.Remote))}
 	if r != nil && p.presented() != nil {
 		if c, err := r.shown(p, now); err == nil {
 			a.Device = c.ID

@@ -24,7 +24,7 @@ import (
 	"sallyport/internal/store"
 )
 
-// Options are what a CA needs; all of it.
+// Options are what a CA needs; all of it but Age.
 type Options struct {
 	Host mail.Domain // in the names of authorities
 	Keys string      // the folder of key files
@@ -32,8 +32,10 @@ type Options struct {
 	Holding func(spki [sha256.Size]byte) accounts.Holding
 	Limits  Limits
 	Now     func() time.Time
-	Rand    io.Reader
-	Logger  *slog.Logger
+	// Age is how much time has passed since the clock showed a moment, whatever it was set to; nil: by Now.
+	Age    func(time.Time) time.Duration
+	Rand   io.Reader
+	Logger *slog.Logger
 }
 
 // CA keeps the authorities and what they signed. Its methods may be called concurrently.
@@ -44,7 +46,12 @@ type CA struct {
 }
 
 // New returns the CA that a store keeps. Nothing is made before something is issued.
-func New(st store.Store, o Options) *CA { return &CA{st: st, o: o} }
+func New(st store.Store, o Options) *CA {
+	if o.Age == nil {
+		o.Age = func(t time.Time) time.Duration { return o.Now().Sub(t) }
+	}
+	return &CA{st: st, o: o}
+}
 
 // Limits returns the bounds in force.
 func (c *CA) Limits() Limits { return c.o.Limits }
@@ -347,7 +354,7 @@ func (c *CA) look(ctx context.Context, authority int) (all []Issued, err error) 
 			// One that does not read can't be listed; that must not keep others from it.
 			c.o.Logger.Error("what is known of an issued certificate does not read", "key", string(k), "err", err)
 			return true, nil
-		case now.Sub(i.NotAfter) > c.o.Limits.Kept:
+		case now.Sub(i.NotAfter) > c.o.Limits.Kept && c.o.Age(i.NotAfter) > c.o.Limits.Kept:
 			news = append(news, store.Mutation{Key: bytes.Clone(k), Delete: true})
 			return true, nil
 		}

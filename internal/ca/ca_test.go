@@ -185,7 +185,14 @@ func TestLists(t *testing.T) {
 	if _, listed := reasons[serial(revoked)]; len(reasons) != 2 || !listed || second.Number.Cmp(first.Number) <= 0 || !second.NextUpdate.Equal(w.now.AddDate(0, 0, 7).UTC()) {
 		t.Errorf("then %v, number %v, next at %v", reasons, second.Number, second.NextUpdate)
 	}
-	w.now = w.now.AddDate(0, 0, 365+31)
+	// A clock that is set ahead makes nobody forget what was revoked.
+	w.CA.o.Age = func(time.Time) time.Duration { return 0 }
+	w.now = w.now.AddDate(10, 0, 0)
+	if _, reasons = list(); len(reasons) != 2 {
+		t.Errorf("by a clock that is ahead %v", reasons)
+	}
+	w.CA.o.Age = func(at time.Time) time.Duration { return w.now.Sub(at) }
+	w.now = w.now.AddDate(-10, 0, 365+31)
 	if _, reasons = list(); len(reasons) != 0 {
 		t.Errorf("long after their ends %v", reasons)
 	}

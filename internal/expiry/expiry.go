@@ -32,7 +32,7 @@ func DefaultLimits() Limits {
 	return Limits{Look: 10 * time.Minute, AtOnce: 200, Owner: []Step{30, 7, 1}, Authority: []Step{365, 90, 30, 7, 1}, Kept: 90 * day}
 }
 
-// Options is what Warnings need; all of it.
+// Options is what Warnings need; all of it but Age.
 type Options struct {
 	Store     store.Store
 	Directory func() *directory.Snapshot
@@ -41,14 +41,21 @@ type Options struct {
 	Authority func(ctx context.Context) (ca.Authority, bool, error) // that signs, if there is one
 	Limits    Limits
 	Now       func() time.Time
-	Logger    *slog.Logger
+	// Age is how much time has passed since the clock showed a moment, whatever it was set to; nil: by Now.
+	Age    func(time.Time) time.Duration
+	Logger *slog.Logger
 }
 
 // Warnings writes them.
 type Warnings struct{ o Options }
 
 // New returns Warnings.
-func New(o Options) *Warnings { return &Warnings{o} }
+func New(o Options) *Warnings {
+	if o.Age == nil {
+		o.Age = func(t time.Time) time.Duration { return o.Now().Sub(t) }
+	}
+	return &Warnings{o}
+}
 
 // Rule is why a warning is written.
 const Rule = "expiry-warning"
@@ -178,7 +185,7 @@ func (w *Warnings) forget(ctx context.Context) error {
 	err := w.o.Store.Scan(ctx, store.SpaceExpiry.All(), func(k, _ []byte) (bool, error) {
 		end, _, _ := strings.Cut(strings.TrimPrefix(string(k), string(store.SpaceExpiry)), " ")
 		seconds, err := strconv.ParseInt(end, 10, 64)
-		if err == nil && w.o.Now().Sub(time.Unix(seconds, 0)) <= w.o.Limits.Kept {
+		if err == nil && w.o.Age(time.Unix(seconds, 0)) <= w.o.Limits.Kept {
 			return false, nil // the others end later
 		}
 		old = append(old, store.Mutation{Key: bytes.Clone(k), Delete: true})

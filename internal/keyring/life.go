@@ -176,11 +176,11 @@ func activate(keys []Key, i int, forced bool, now time.Time) []Change {
 	return append(changes, Change{Key: keys[i], What: "active; it signs from now on"})
 }
 
-// Expire forgets the keys that retired longer ago than overlap.
-func Expire(keys []Key, overlap time.Duration, now time.Time) ([]Key, []Change) {
+// Expire forgets the keys that retired longer ago than overlap; age is how long ago something was.
+func Expire(keys []Key, overlap time.Duration, age func(time.Time) time.Duration) ([]Key, []Change) {
 	var changes []Change
 	kept := slices.DeleteFunc(slices.Clone(keys), func(k Key) bool {
-		gone := k.State == StateRetired && !now.Before(k.Since.Add(overlap))
+		gone := k.State == StateRetired && age(k.Since) >= overlap
 		if gone {
 			changes = append(changes, Change{Key: k, What: "forgotten; its record can be removed from the DNS"})
 		}

@@ -40,14 +40,16 @@ func DefaultLimits() Limits {
 	return Limits{RSABits: 2048, Keys: 16, Overlap: 14 * 24 * time.Hour, LookNew: time.Minute, LookActive: time.Hour, LookTime: 30 * time.Second}
 }
 
-// Options are what a Ring needs; all of them but Overlap.
+// Options are what a Ring needs; all of them but Overlap and Age.
 type Options struct {
 	Limits Limits
 	// Overlap is Limits.Overlap as it stands now; nil: it never changes.
 	Overlap func() time.Duration
 	// Find asks the DNS for keys. What it cannot find out is Temporary, or missing.
-	Find   func(ctx context.Context, names []dkim.KeyName) map[dkim.KeyName]dkim.Found
-	Now    func() time.Time
+	Find func(ctx context.Context, names []dkim.KeyName) map[dkim.KeyName]dkim.Found
+	Now  func() time.Time
+	// Age is how much time has passed since the clock showed a moment, whatever it was set to; nil: by Now.
+	Age    func(time.Time) time.Duration
 	Rand   io.Reader
 	Logger *slog.Logger
 }
@@ -66,6 +68,9 @@ type Ring struct {
 
 // Open reads the keys from the store.
 func Open(ctx context.Context, st store.Store, o Options) (*Ring, error) {
+	if o.Age == nil {
+		o.Age = func(t time.Time) time.Duration { return o.Now().Sub(t) }
+	}
 	r := &Ring{st: st, o: o, wake: make(chan struct{}, 1), keys: map[mail.Domain][]owned{}, looked: map[mail.Domain]time.Time{}}
 	err := st.Scan(ctx, store.Prefix([]byte(prefix)), func(k, v []byte) (bool, error) {
 		d, err := mail.ParseDomain(strings.TrimPrefix(string(k), prefix))
@@ -220,7 +225,7 @@ func (r *Ring) Look(ctx context.Context, d mail.Domain) (map[dkim.KeyName]Sight,
 	// What was decided must be recorded even if the time for asking is over.
 	_, err := r.decide(context.WithoutCancel(ctx), d, nil, func(keys []Key) ([]Key, []Change, error) {
 		next, a := Observe(keys, seen, now)
-		next, b := Expire(next, r.Overlap(), now)
+		next, b := Expire(next, r.Overlap(), r.o.Age)
 		changes = append(a, b...)
 		return next, changes, nil
 	})

@@ -27,6 +27,7 @@ type world struct {
 	st   store.Store
 	ring *Ring
 	now  time.Time
+	set  time.Duration // by how much the clock shows more
 	zone map[dkim.KeyName][]string
 	deaf bool // the DNS does not answer
 }
@@ -56,7 +57,7 @@ func (w *world) reopen() {
 	l.RSABits = 1024 // as fast as may be
 	var err error
 	w.ring, err = Open(w.Context(), w.st, Options{
-		Limits: l, Now: func() time.Time { return w.now }, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+		Limits: l, Now: func() time.Time { return w.now.Add(w.set) }, Age: func(at time.Time) time.Duration { return w.now.Sub(at) }, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
 		Find: func(_ context.Context, names []dkim.KeyName) map[dkim.KeyName]dkim.Found {
 			out := map[dkim.KeyName]dkim.Found{}
 			for _, n := range names {
@@ -147,6 +148,10 @@ func TestRotationWithOverlap(t *testing.T) {
 	w.publish()
 	w.look()
 	w.want("s20261125r:retired s20261125e:retired s20270223r:active s20270223e:active", "s20270223r", "s20270223e")
+	w.set = 10 * 365 * 24 * time.Hour // a clock that is set ahead makes nothing old
+	w.look()
+	w.want("s20261125r:retired s20261125e:retired s20270223r:active s20270223e:active", "s20270223r", "s20270223e")
+	w.set = 0
 	w.now = w.now.Add(DefaultLimits().Overlap - time.Second)
 	w.look()
 	w.want("s20261125r:retired s20261125e:retired s20270223r:active s20270223e:active", "s20270223r", "s20270223e")
@@ -298,7 +303,7 @@ func TestLifeKeepsItsPromises(t *testing.T) {
 			case 1:
 				keys, _, _ = Activate(keys, "", now)
 			case 2:
-				keys, _ = Expire(keys, 14*24*time.Hour, now)
+				keys, _ = Expire(keys, 14*24*time.Hour, now.Sub)
 			default:
 				for _, k := range keys {
 					seen[k.Name] = Sight(rapid.IntRange(0, 3).Draw(t, "sight"))

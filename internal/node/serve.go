@@ -114,7 +114,7 @@ func ignoreCancelled(err error) error {
 	return err
 }
 
-func (n *Node) tendMailboxes(ctx context.Context) { n.data.Mailboxes.Tend(ctx, n.o.Now) }
+func (n *Node) tendMailboxes(ctx context.Context) { n.data.Mailboxes.Tend(ctx, n.data.Clock.Age) }
 
 func (n *Node) scrub(ctx context.Context) { n.data.Scrub(ctx, n.log) }
 

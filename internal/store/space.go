@@ -71,7 +71,7 @@ func Spaces() []Owned {
 		{SpaceBudget, "budget/ledger", "counts of recipients"},
 		{SpaceGreylist, "screen/greylist", "senders that were put off, and networks that were let through"},
 		{SpaceInflow, "budget/inflow", "what networks brought and mailboxes took, where that fills again in more than a minute"},
-		{SpaceClock, "budget/clock", "how much time passed for budgets, and what the machine's clocks showed then"},
+		{SpaceClock, "budget/clock", "how much time passed, what the machine's clocks showed then, and when the clock was set"},
 		{SpaceQuota, "budget/quota", "what mailboxes held when they were last looked at, and whose owner was told"},
 		{SpaceNotices, "incident/notice", "which incidents somebody was told of, and which contacts that they were replaced"},
 		{SpaceWebhook, "incident/webhook", "of which incidents another program was told"},

@@ -37,7 +37,7 @@ const (
 	RuleLost = "trace-lost"
 )
 
-// Options of a Log. All are needed but Observe.
+// Options of a Log. All are needed but Age, Observe and Damage.
 type Options struct {
 	// Origin names this log in its checkpoints, such as "mx.example/trace". It
 	// must be the name that the key was made with.
@@ -49,8 +49,10 @@ type Options struct {
 	CheckpointDir string
 	Limits        Limits // to begin with; Adjust replaces them
 	Now           func() time.Time
-	Rand          io.Reader // crypto/rand.Reader in a server
-	Logger        *slog.Logger
+	// Age is how much time has passed since the clock showed a moment, whatever it was set to; nil: by Now.
+	Age    func(time.Time) time.Duration
+	Rand   io.Reader // crypto/rand.Reader in a server
+	Logger *slog.Logger
 	// Observe is called with each fact in the order of the log, by one goroutine
 	// of Run. When it is slow, facts are skipped for it, and the number logged.
 	Observe func(fact.Fact)
@@ -99,6 +101,9 @@ func (p progress) size() int64 { return int64(p.Next - 1) }
 func Open(ctx context.Context, st store.Store, o Options) (*Log, error) {
 	if err := o.check(); err != nil {
 		return nil, err
+	}
+	if o.Age == nil {
+		o.Age = func(t time.Time) time.Duration { return o.Now().Sub(t) }
 	}
 	l := &Log{st: st, o: o, observed: make(chan fact.Fact, o.Limits.Observed)}
 	l.limits.Store(&o.Limits)

@@ -73,7 +73,7 @@ func (l *Log) forgetFacts(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	to := *l.at.Load()
-	limit := l.o.Now().Add(-l.bounds().Keep)
+	now := l.o.Now()
 	var tx store.Tx
 	from := to.Oldest
 	err = l.st.Facts(ctx, from, to.Next, func(seq uint64, raw []byte) (bool, error) {
@@ -82,8 +82,14 @@ func (l *Log) forgetFacts(ctx context.Context) (n int, err error) {
 			// It has no age: it goes with the next one that has.
 			return true, nil
 		}
-		if to.Next-seq <= l.bounds().KeepFacts && !f.At.Before(limit) {
-			return false, nil
+		if to.Next-seq <= l.bounds().KeepFacts {
+			switch age := l.o.Age(f.At); {
+			case age <= 0 && f.At.After(now):
+				// Nor has one of a time that the clock has never shown, as far as is known.
+				return true, nil
+			case age <= l.bounds().Keep:
+				return false, nil
+			}
 		}
 		forgetIndex(&tx, &f, index.Place{Seq: seq})
 		to.Oldest = seq + 1
@@ -117,7 +123,6 @@ func (l *Log) forgetStrangers(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	to := *l.at.Load()
-	limit := l.o.Now().Add(-l.bounds().StrangersKeep)
 	var tx store.Tx
 	var at index.Place // of the bundle that is being forgotten
 	err = l.st.Scan(ctx, store.Prefix([]byte(index.BodyPrefix)), func(key, raw []byte) (bool, error) {
@@ -128,7 +133,7 @@ func (l *Log) forgetStrangers(ctx context.Context) (n int, err error) {
 		if bundle != at.Bundle {
 			// Only whole bundles are forgotten: half of one would look altered.
 			few := to.Bodies-int64(n) <= l.bounds().StrangersFacts
-			if few && !bundle.Time().Before(limit) || len(tx.Mutations) >= fullBatch {
+			if few && l.o.Age(bundle.Time()) <= l.bounds().StrangersKeep || len(tx.Mutations) >= fullBatch {
 				return false, nil
 			}
 			seq, err := l.bundleSeq(ctx, bundle)

@@ -1,4 +1,4 @@
-// Package clock tells budgets and the queue how much time has passed, whatever the clock was set to. It
+// Package clock tells budgets, the queue and whatever else grows old how much time has passed, whatever the clock was set to. It
 // promises that
 //
 //   - while the machine runs, no more and no less time passes than did, also over restarts of
@@ -10,7 +10,8 @@
 //   - time never goes back.
 //
 // What it tells is a time as the clock would show it had nobody set it since the first start. It
-// is for what grows old, not for people.
+// is for what grows old, not for people. Of a moment that was written down as the clock showed it, it tells how long ago that
+// is, since it knows by how much the clock was set, and when.
 package clock
 
 import (
@@ -46,9 +47,11 @@ type Clock struct {
 	st store.Store
 	o  Options
 
-	mu   sync.Mutex
-	base mark      // what was known last
-	last time.Time // that was told last
+	mu    sync.Mutex
+	base  mark      // what was known last
+	last  time.Time // that was told last
+	spans []span    // what the clock was set to, the latest last
+	news  bool      // they are not stored so
 }
 
 // mark is a moment: what the machine said then, and the time that it was.
@@ -91,6 +94,9 @@ func Open(ctx context.Context, st store.Store, o Options) (*Clock, error) {
 	case err != nil:
 		return nil, fmt.Errorf("clock: reading what time it was: %w", err)
 	}
+	if err := c.openSpans(ctx); err != nil {
+		return nil, err
+	}
 	before, err := decode(v)
 	if err != nil {
 		o.Logger.Error("what time it was does not read; budgets go by the clock from now on", "err", err)
@@ -100,8 +106,26 @@ func Open(ctx context.Context, st store.Store, o Options) (*Clock, error) {
 	if off := r.Wall.Sub(told) - before.read.Wall.Sub(before.told); off.Abs() >= sets {
 		o.Logger.Warn("the clock was set, or this machine was off for long; budgets and the queue go on by the time that passed", "by", off.Round(time.Second))
 	}
+	if len(c.spans) == 0 && err == nil {
+		c.spans = []span{{ahead: before.read.Wall.Sub(before.told)}}
+	}
 	c.base = mark{r, told}
 	return c, c.Keep(ctx)
+}
+
+// openSpans reads what the clock was set to. Where that does not read, everything counts as written by the clock as it is now.
+func (c *Clock) openSpans(ctx context.Context) error {
+	v, err := c.st.Get(ctx, spansKey())
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil
+	case err != nil:
+		return fmt.Errorf("clock: reading what the clock was set to: %w", err)
+	}
+	if c.spans, err = decodeSpans(v); err != nil {
+		c.o.Logger.Error("what the clock was set to before does not read; what was written then may be taken for younger than it is", "err", err)
+	}
+	return nil
 }
 
 // read reads without what Go's times remember beside what they show.
@@ -129,6 +153,7 @@ func (c *Clock) now() (Reading, time.Time) {
 	if t := c.base.at(r); t.After(c.last) {
 		c.last = t
 	}
+	c.follow(r.Wall.Sub(c.last))
 	return r, c.last
 }
 
@@ -139,12 +164,22 @@ func (c *Clock) Keep(ctx context.Context) error {
 		return nil
 	}
 	m := mark{r, told}
-	if _, err := c.st.Apply(ctx, store.Tx{Mutations: []store.Mutation{{Key: key(), Value: m.encode()}}}, store.Lazy); err != nil {
+	tx := store.Tx{Mutations: []store.Mutation{{Key: key(), Value: m.encode()}}}
+	c.mu.Lock()
+	news := c.news
+	if news {
+		tx.Mutations = append(tx.Mutations, store.Mutation{Key: spansKey(), Value: encodeSpans(c.spans)})
+	}
+	c.news = false
+	c.mu.Unlock()
+	_, err := c.st.Apply(ctx, tx, store.Lazy)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err != nil {
+		c.news = c.news || news
 		return fmt.Errorf("clock: noting what time it is: %w", err)
 	}
-	c.mu.Lock()
 	c.base = m
-	c.mu.Unlock()
 	return nil
 }
 

@@ -22,7 +22,9 @@ type Options struct {
 	Accounts func(ctx context.Context) ([]mail.Address, error)
 	Limits   Limits
 	Now      func() time.Time
-	Logger   *slog.Logger
+	// Age is how much time has passed since the clock showed a moment, whatever it was set to; nil: by Now.
+	Age    func(time.Time) time.Duration
+	Logger *slog.Logger
 }
 
 // Keeper keeps what mailboxes hold. It is safe for concurrent use.
@@ -60,6 +62,9 @@ type line struct {
 
 // Open reads what was kept. What does not read is looked for anew.
 func Open(ctx context.Context, st store.Store, o Options) (*Keeper, error) {
+	if o.Age == nil {
+		o.Age = func(t time.Time) time.Duration { return o.Now().Sub(t) }
+	}
 	looking, end := context.WithCancel(context.WithoutCancel(ctx))
 	k := &Keeper{
 		ctx: looking, close: end,
@@ -191,14 +196,18 @@ func (k *Keeper) reserve(l *line, want, at Usage, mailbox, domain Quota) (*Hold,
 	return &Hold{k: k, line: l, taken: at}, inflow.Verdict{OK: true}
 }
 
+// lasting reports whether a line has been full for as long as somebody is refused for good; the lock is held.
+func (k *Keeper) lasting(l *line) bool {
+	return !l.told.Full.IsZero() && k.o.Age(l.told.Full) >= k.o.Limits.Lasting
+}
+
 // judge asks the mailbox and the domain; the lock is held.
 func (k *Keeper) judge(l *line, want Usage, mailbox, domain Quota, grace int64) inflow.Verdict {
-	now := k.o.Now()
-	v := party{mailbox, l.used, l.way, l.told.Full}.judge(want, grace, aboutMailbox, inflow.RuleQuota, now, k.o.Limits.Lasting)
+	v := party{mailbox, l.used, l.way, k.lasting(l)}.judge(want, grace, aboutMailbox, inflow.RuleQuota)
 	if !v.OK {
 		return v
 	}
-	return party{domain, l.of.used, l.of.way, l.of.told.Full}.judge(want, grace, aboutDomain, inflow.RuleDomainQuota, now, k.o.Limits.Lasting)
+	return party{domain, l.of.used, l.of.way, k.lasting(l.of)}.judge(want, grace, aboutDomain, inflow.RuleDomainQuota)
 }
 
 // More implements inflow.Held: the message has so many octets by now. Those that were not

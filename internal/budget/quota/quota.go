@@ -158,8 +158,8 @@ func DefaultLimits() Limits {
 type party struct {
 	quota Quota
 	used  Usage
-	way   Usage     // taken by who adds, and by what was accepted and did not arrive yet
-	full  time.Time // since when it is; zero: it is not
+	way   Usage // taken by who adds, and by what was accepted and did not arrive yet
+	lasts bool  // it is full for as long as somebody is refused for good
 }
 
 // holds says for the trace what is there.
@@ -172,7 +172,7 @@ func (p party) holds() string {
 }
 
 // judge decides whether a party has room for more. grace is by how much its octets may be passed.
-func (p party) judge(want Usage, grace int64, about string, rule inflow.Rule, now time.Time, lasting time.Duration) inflow.Verdict {
+func (p party) judge(want Usage, grace int64, about string, rule inflow.Rule) inflow.Verdict {
 	q := p.quota
 	if q.Octets < Unbounded-grace {
 		q.Octets += grace
@@ -184,7 +184,7 @@ func (p party) judge(want Usage, grace int64, about string, rule inflow.Rule, no
 	if q.over(want) {
 		v.Wait = screen.Forever
 	}
-	v.Lasting = !p.full.IsZero() && now.Sub(p.full) >= lasting
+	v.Lasting = p.lasts
 	return v
 }
 

@@ -303,6 +303,13 @@ func TestVerdicts(t *testing.T) {
 		t.Fatal(v)
 	}
 	refused(alice, 2<<20, "452 4.2.2 this mailbox is full (mailbox-quota); try again later", "; on its way: 4 MiB in 1 message")
+	// A clock that is set ahead refuses nobody for good.
+	age := s.o.Age
+	s.o.Age = func(time.Time) time.Duration { return 0 }
+	s.pass(10 * 365 * 24 * time.Hour)
+	refused(alice, 6<<20, "452 4.2.2 this mailbox is full (mailbox-quota); try again later", "")
+	s.pass(-10 * 365 * 24 * time.Hour)
+	s.o.Age = age
 	s.pass(3*24*time.Hour - time.Minute)
 	refused(alice, 6<<20, "452 4.2.2 this mailbox is full (mailbox-quota); try again later", "")
 	s.pass(2 * time.Minute)

@@ -59,6 +59,7 @@ type book struct {
 	ctx   context.Context
 	st    store.Store
 	now   time.Time
+	age   func(time.Time) time.Duration
 	keep  time.Duration // how long strangers who wrote first are known
 	asked map[[2]hijack.Fingerprint]answer
 	heard map[[2]hijack.Fingerprint]answer
@@ -70,7 +71,14 @@ type answer struct {
 }
 
 func newBook(ctx context.Context, st store.Store, now time.Time, keep time.Duration) *book {
-	return &book{ctx: ctx, st: st, now: now, keep: keep, heard: map[[2]hijack.Fingerprint]answer{}, asked: map[[2]hijack.Fingerprint]answer{}}
+	return &book{ctx: ctx, st: st, now: now, age: now.Sub, keep: keep, heard: map[[2]hijack.Fingerprint]answer{}, asked: map[[2]hijack.Fingerprint]answer{}}
+}
+
+// bookAt is the book as accounts are judged by it at a moment.
+func (w *Watch) bookAt(ctx context.Context, now time.Time) *book {
+	b := newBook(ctx, w.o.Store, now, w.o.Limits.HeardFor)
+	b.age = w.o.Age
+	return b
 }
 
 // Since tells since when one knows the other: wrote to it, or heard from it.
@@ -95,7 +103,7 @@ func (b *book) heardFrom(one, other hijack.Fingerprint) (time.Time, bool) {
 	a, ok := b.heard[about]
 	if !ok {
 		v, err := b.st.Get(b.ctx, keyOf(prefixHeard, one, other))
-		if h, reads := decodeHeard(v); err == nil && reads && b.now.Sub(h.last) <= b.keep {
+		if h, reads := decodeHeard(v); err == nil && reads && b.age(h.last) <= b.keep {
 			a = answer{h.last.Add(-hijack.Settled), true}
 		}
 		b.heard[about] = a

@@ -70,7 +70,7 @@ func changedWords(all []change) (out []string) {
 // fadeChanged forgets what was changed long before anything that happens now.
 func (w *Watch) fadeChanged(ctx context.Context, now time.Time) (gone []store.Mutation, err error) {
 	err = w.o.Store.Scan(ctx, store.Prefix([]byte(prefixChanged)), func(k, _ []byte) (bool, error) {
-		if at := k[max(len(prefixChanged), len(k)-8):]; now.Sub(decodeTime(at, now)) > w.o.Limits.SharedFor {
+		if at := k[max(len(prefixChanged), len(k)-8):]; w.o.Age(decodeTime(at, now)) > w.o.Limits.SharedFor {
 			gone = append(gone, store.Mutation{Key: slices.Clone(k), Delete: true})
 		}
 		return len(gone) < fadeMost, nil

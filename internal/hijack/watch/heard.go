@@ -194,7 +194,7 @@ func (w *Watch) hear(ctx context.Context, a *account, from mail.Address, now tim
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil
 	}
-	if old, ok := decodeHeard(v); ok && now.Sub(old.last) <= l.HeardFor {
+	if old, ok := decodeHeard(v); ok && w.o.Age(old.last) <= l.HeardFor {
 		if now.Sub(old.last) < refreshed {
 			return nil
 		}
@@ -230,7 +230,7 @@ func (w *Watch) makeRoom(ctx context.Context, a *account, but []byte, now time.T
 	}
 	slices.SortFunc(all, func(x, y record) int { return x.last.Compare(y.last) })
 	for i, r := range all {
-		if now.Sub(r.last) <= w.o.Limits.HeardFor && i > w.o.Limits.Heard/roomFor {
+		if w.o.Age(r.last) <= w.o.Limits.HeardFor && i > w.o.Limits.Heard/roomFor {
 			break
 		}
 		if !bytes.Equal(r.key, but) {
@@ -257,9 +257,9 @@ func (w *Watch) fade(ctx context.Context) {
 	}
 	w.faded = now
 	gone, err := w.fadeChanged(ctx, now)
-	gone = append(gone, w.fadeShared(now)...)
+	gone = append(gone, w.fadeShared()...)
 	err = errors.Join(err, w.o.Store.Scan(ctx, store.Prefix([]byte(prefixHeard)), func(k, v []byte) (bool, error) {
-		if h, ok := decodeHeard(v); ok && now.Sub(h.last) <= w.o.Limits.HeardFor {
+		if h, ok := decodeHeard(v); ok && w.o.Age(h.last) <= w.o.Limits.HeardFor {
 			return true, nil
 		}
 		gone = append(gone, store.Mutation{Key: slices.Clone(k), Delete: true})

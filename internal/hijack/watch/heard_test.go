@@ -73,6 +73,16 @@ func TestAnAnswerLasts(t *testing.T) {
 	if !w.knows("alice@local.test", "silent@a.test") {
 		t.Error("a stranger is forgotten too early")
 	}
+	// A clock that is set ahead makes nobody forget.
+	age := w.o.Age
+	w.o.Age = func(time.Time) time.Duration { return 0 }
+	w.pass(10 * 365 * 24 * time.Hour)
+	w.fade(t.Context())
+	w.pass(-10 * 365 * 24 * time.Hour)
+	w.o.Age, w.faded = age, time.Time{}
+	if !w.knows("alice@local.test", "silent@a.test") {
+		t.Error("a stranger is forgotten by a clock that is ahead")
+	}
 	w.pass(2 * 24 * time.Hour)
 	if w.knows("alice@local.test", "silent@a.test") || !w.knows("alice@local.test", "answered@a.test") {
 		t.Error("after 91 days the silent one is known, or the other is not")

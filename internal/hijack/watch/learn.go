@@ -33,7 +33,7 @@ func (w *Watch) Learn(ctx context.Context, of mail.Address, all []Acquaintance, 
 			since[f] = at
 		}
 	}
-	b, tx, taught := newBook(ctx, w.o.Store, now, w.o.Limits.HeardFor), store.Tx{}, 0
+	b, tx, taught := w.bookAt(ctx, now), store.Tx{}, 0
 	for _, f := range order {
 		at, known := b.wrote(who, f)
 		lessons := b.learn(hijack.Wrote(who, []hijack.Fingerprint{f}, since[f]))

@@ -148,7 +148,7 @@ func (w *Watch) following(ctx context.Context, from, to hijack.Fingerprint) (out
 		out = append(out, store.Mutation{Key: other, Value: slices.Clone(v)})
 		return nil
 	}
-	for other := range newBook(ctx, w.o.Store, now, w.o.Limits.HeardFor).Known(from) {
+	for other := range w.bookAt(ctx, now).Known(from) {
 		for _, pair := range [][4]hijack.Fingerprint{{from, other, to, other}, {other, from, other, to}} {
 			k := keyOf(prefixPair, pair[0], pair[1])
 			v, err := w.o.Store.Get(ctx, k)

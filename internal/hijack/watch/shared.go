@@ -328,12 +328,12 @@ func (w *Watch) Resuming(of incident.Shared) store.Planner {
 }
 
 // fadeShared forgets what nobody has borne for long.
-func (w *Watch) fadeShared(now time.Time) (gone []store.Mutation) {
+func (w *Watch) fadeShared() (gone []store.Mutation) {
 	s := &w.shared
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for of, t := range s.all {
-		if t.paused || now.Sub(t.at) <= w.o.Limits.SharedFor {
+		if t.paused || w.o.Age(t.at) <= w.o.Limits.SharedFor {
 			continue
 		}
 		if t.stored {

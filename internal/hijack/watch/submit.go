@@ -78,7 +78,7 @@ func (w *Watch) Submitted(ctx context.Context, m Submission) Judged {
 		w.unpin(a)
 		return Judged{Paused: of}
 	}
-	b := newBook(ctx, w.o.Store, now, w.o.Limits.HeardFor)
+	b := w.bookAt(ctx, now)
 	prints := make([]hijack.Fingerprint, len(m.Ways))
 	for i, way := range m.Ways {
 		prints[i] = w.printOf(way)

@@ -169,7 +169,7 @@ func (w *Watch) room(ctx context.Context, q *waiting, pending []Way, now time.Ti
 	if err != nil {
 		return q.Asking, err
 	}
-	b := newBook(ctx, w.o.Store, now, w.o.Limits.HeardFor)
+	b := w.bookAt(ctx, now)
 	var wanted []hijack.Fingerprint
 	for _, p := range q.Asking {
 		f := w.printOf(Way(p))

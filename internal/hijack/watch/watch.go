@@ -88,6 +88,8 @@ type Options struct {
 	Now    func() time.Time
 	// Passed is the time by which bounds and evidence grow old, whatever the clock was set to; nil: Now.
 	Passed func() time.Time
+	// Age is how much time has passed since the clock showed a moment, whatever it was set to; nil: by Now.
+	Age    func(time.Time) time.Duration
 	Logger *slog.Logger
 }
 
@@ -119,6 +121,9 @@ type normal struct {
 func Open(ctx context.Context, o Options) (*Watch, error) {
 	if o.Passed == nil {
 		o.Passed = o.Now
+	}
+	if o.Age == nil {
+		o.Age = func(t time.Time) time.Duration { return o.Now().Sub(t) }
 	}
 	w := &Watch{o: o, accounts: map[string]*account{}}
 	w.Adjust(o.Settings)
@@ -315,7 +320,7 @@ func (w *Watch) Clearing(of mail.Address, since time.Time, vouched bool) store.P
 			a.mu.Lock()
 			a.heard = nil // it is counted anew
 			a.mu.Unlock()
-			s.Mutations = append(s.Mutations, newBook(ctx, w.o.Store, w.o.Now(), w.o.Limits.HeardFor).forget(a.who, since)...)
+			s.Mutations = append(s.Mutations, w.bookAt(ctx, w.o.Now()).forget(a.who, since)...)
 		}
 		return s, nil
 	}

@@ -54,7 +54,7 @@ func (s Settings) equal(o Settings) bool {
 		slices.EqualFunc(s.Keys, o.Keys, func(a, b []byte) bool { return slices.Equal(a, b) })
 }
 
-// Options is what a Hook needs. All of it is required.
+// Options is what a Hook needs. All of it but Age is required.
 type Options struct {
 	Hostname mail.Domain
 	Log      *incident.Log
@@ -63,7 +63,9 @@ type Options struct {
 	Write    func(ctx context.Context, facts ...fact.Fact) error
 	Limits   Limits
 	Now      func() time.Time
-	Logger   *slog.Logger
+	// Age is how much time has passed since the clock showed a moment, whatever it was set to; nil: by Now.
+	Age    func(time.Time) time.Duration
+	Logger *slog.Logger
 }
 
 // Hook tells. Its methods may be called concurrently.
@@ -103,6 +105,9 @@ type State struct {
 
 // New returns a Hook that tells nobody yet.
 func New(o Options) *Hook {
+	if o.Age == nil {
+		o.Age = func(t time.Time) time.Duration { return o.Now().Sub(t) }
+	}
 	return &Hook{o: o, wake: make(chan struct{}, 1), done: map[string]string{}}
 }
 
@@ -337,7 +342,7 @@ func (h *Hook) tell(ctx context.Context, s Settings, e event) error {
 	}
 	h.mu.Lock()
 	h.tried = h.o.Now().UTC()
-	over := err != nil && e.incident.State != incident.StateOpen && h.o.Now().Sub(e.at()) > h.o.Limits.Keep
+	over := err != nil && e.incident.State != incident.StateOpen && h.o.Age(e.at()) > h.o.Limits.Keep
 	switch {
 	case err == nil:
 		h.counts.Delivered++

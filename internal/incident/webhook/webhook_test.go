@@ -64,6 +64,7 @@ type world struct {
 
 	mu     sync.Mutex
 	shift  time.Duration
+	set    time.Duration // by how much the clock shows more
 	got    []request
 	answer func(http.ResponseWriter, *http.Request, request)
 }
@@ -142,7 +143,14 @@ func (w *world) all() (all []string) {
 func (w *world) time() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return time.Now().Add(w.shift)
+	return time.Now().Add(w.shift + w.set)
+}
+
+// age is how long ago something was that was written down before the clock was set.
+func (w *world) age(at time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return time.Now().Add(w.shift).Sub(at)
 }
 
 func quick() Limits {
@@ -157,7 +165,7 @@ func (w *world) hook(l Limits, adjust ...func(*Settings)) (h *Hook, stop func())
 	host, err := mail.ParseDomain("mx.local.test")
 	must(w.t, err)
 	h = New(Options{
-		Hostname: host, Log: w.log, Store: w.st, Limits: l, Now: w.time, Logger: slog.New(slog.DiscardHandler),
+		Hostname: host, Log: w.log, Store: w.st, Limits: l, Now: w.time, Age: w.age, Logger: slog.New(slog.DiscardHandler),
 		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
 			_, port, _ := net.SplitHostPort(address)
 			var d net.Dialer
@@ -446,9 +454,18 @@ func TestARefusedEventHoldsUpItsOwnAlone(t *testing.T) {
 		s, _ := h.State(t.Context())
 		return s.Waiting == 2 && s.Fault == "the receiver answers 400"
 	})
+	// A clock that is set ahead gives nothing up.
+	w.mu.Lock()
+	w.set = 10 * 365 * 24 * time.Hour
+	tries := len(w.got)
+	w.mu.Unlock()
+	w.until("three more tries", func() bool { return len(w.all()) >= tries+3 })
+	if s, _ := h.State(t.Context()); s.Waiting != 2 || s.GivenUp != 0 {
+		t.Errorf("by a clock that is ahead: %+v", s)
+	}
 	// After days it is given up, since it is over.
 	w.mu.Lock()
-	w.shift = 73 * time.Hour
+	w.shift, w.set = 73*time.Hour, 0
 	w.mu.Unlock()
 	w.until("given up", func() bool { s, _ := h.State(t.Context()); return s.Waiting == 0 && s.GivenUp == 2 })
 	w.mu.Lock()

@@ -111,10 +111,10 @@ func (t *Target) forget(box string) {
 	delete(t.known, box)
 }
 
-// Tend cleans every mailbox at once and then daily, until ctx ends.
-func (t *Target) Tend(ctx context.Context, now func() time.Time) {
+// Tend cleans every mailbox at once and then daily, until ctx ends; age is how long ago a file was written.
+func (t *Target) Tend(ctx context.Context, age func(time.Time) time.Duration) {
 	for {
-		if removed, err := t.Clean(ctx, now()); err != nil && ctx.Err() == nil {
+		if removed, err := t.Clean(ctx, age); err != nil && ctx.Err() == nil {
 			t.log.Warn("mailboxes not cleaned", "err", err)
 		} else if removed > 0 {
 			t.log.Info("stale files removed from mailboxes", "count", removed)
@@ -134,7 +134,7 @@ const cleanEvery = 24 * time.Hour
 // mailbox, once they are older than Limits.StaleTmp. It returns how many it
 // removed, and the first error, having cleaned on past it. It may run at any time
 // beside deliveries.
-func (t *Target) Clean(ctx context.Context, now time.Time) (removed int, err error) {
+func (t *Target) Clean(ctx context.Context, age func(time.Time) time.Duration) (removed int, err error) {
 	keep := func(e error) {
 		if err == nil && !errors.Is(e, fs.ErrNotExist) {
 			err = e
@@ -145,7 +145,7 @@ func (t *Target) Clean(ctx context.Context, now time.Time) (removed int, err err
 			if ctx.Err() != nil {
 				return removed, ctx.Err()
 			}
-			n, e := t.cleanBox(ctx, box, now)
+			n, e := t.cleanBox(ctx, box, age)
 			removed += n
 			keep(e)
 		}
@@ -154,7 +154,7 @@ func (t *Target) Clean(ctx context.Context, now time.Time) (removed int, err err
 }
 
 // cleanBox cleans the folders of one mailbox.
-func (t *Target) cleanBox(ctx context.Context, box string, now time.Time) (removed int, err error) {
+func (t *Target) cleanBox(ctx context.Context, box string, age func(time.Time) time.Duration) (removed int, err error) {
 	keep := func(e error) {
 		if err == nil && !errors.Is(e, fs.ErrNotExist) {
 			err = e
@@ -172,7 +172,7 @@ func (t *Target) cleanBox(ctx context.Context, box string, now time.Time) (remov
 			if ctx.Err() != nil {
 				return removed, ctx.Err()
 			}
-			old, e := t.stale(file, now)
+			old, e := t.stale(file, age)
 			if e == nil && old {
 				e = t.fs.Remove(file)
 			}
@@ -195,10 +195,10 @@ func (t *Target) list(dir string, keep func(error)) []string {
 }
 
 // stale reports whether a file in tmp/ belongs to no delivery that still lives.
-func (t *Target) stale(file string, now time.Time) (bool, error) {
+func (t *Target) stale(file string, age func(time.Time) time.Duration) (bool, error) {
 	info, err := t.fs.Stat(file)
 	if err != nil {
 		return false, err
 	}
-	return !info.IsDir() && now.Sub(info.ModTime()) > t.limits.StaleTmp, nil
+	return !info.IsDir() && age(info.ModTime()) > t.limits.StaleTmp, nil
 }

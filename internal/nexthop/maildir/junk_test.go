@@ -48,7 +48,7 @@ func TestJunkHasAFolderOfItsOwn(t *testing.T) {
 	f, err = fs.Create("/mail/local.test/alice/.Junk/tmp/left", "")
 	check(t, err)
 	check(t, f.Close())
-	if n, err := target.Clean(t.Context(), time.Now().Add(40*time.Hour)); n != 2 || err != nil {
+	if n, err := target.Clean(t.Context(), time.Now().Add(40*time.Hour).Sub); n != 2 || err != nil {
 		t.Errorf("cleaned %d, %v", n, err)
 	}
 }

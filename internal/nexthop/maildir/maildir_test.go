@@ -314,7 +314,7 @@ func TestCleanRemovesOnlyWhatIsStale(t *testing.T) {
 		check(t, os.WriteFile(file, nil, 0o600))
 		check(t, os.Chtimes(file, now.Add(-age), now.Add(-age)))
 	}
-	if n, err := target.Clean(t.Context(), now); n != 1 || err != nil {
+	if n, err := target.Clean(t.Context(), now.Sub); n != 1 || err != nil {
 		t.Fatalf("%d, %v", n, err)
 	}
 	for name, stays := range map[string]bool{"tmp/old": false, "tmp/young": true, "new/old": true} {

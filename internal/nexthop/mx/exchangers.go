@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"time"
 
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
@@ -29,6 +30,8 @@ type ExchangersOptions struct {
 	// MTASTS: other domains' MTA-STS policies are obeyed, and kept in Store.
 	MTASTS bool
 	Store  store.Store
+	// Passed is the time by which policies grow old, whatever the clock was set to; nil: Now.
+	Passed func() time.Time
 	// PolicyPort is that of web servers which strangers name: 443 in a server.
 	// RFC 8461 §3.3
 	PolicyPort uint16
@@ -60,8 +63,11 @@ func Build(ctx context.Context, o ExchangersOptions) (*Exchangers, error) {
 		Admit: func(ip netip.Addr) string { return string(Rule{Own: o.Own(), Allow: o.AllowPrivate}.Check(ip)) },
 	}
 	var err error
+	if o.Passed == nil {
+		o.Passed = o.Now
+	}
 	if o.MTASTS {
-		e.sts, err = mtasts.New(ctx, mtasts.Options{Resolver: o.Resolver, Fetch: e.web.Fetch, Store: o.Store, Limits: limits, Now: o.Now, Logger: o.Logger})
+		e.sts, err = mtasts.New(ctx, mtasts.Options{Resolver: o.Resolver, Fetch: e.web.Fetch, Store: o.Store, Limits: limits, Now: o.Passed, Logger: o.Logger})
 		if err != nil {
 			return nil, err
 		}

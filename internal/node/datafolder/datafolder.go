@@ -70,6 +70,7 @@ type Folder struct {
 	Store       store.Store
 	Trouble     func() (store.Trouble, bool) // why the store takes nothing at present
 	Damage      *damage.List                 // what the disk has damaged
+	Clock       *amounts.Clock               // of what grows old
 	Disks       diskspace.Disks              // that mail takes: the data folder's, and the mailboxes' where it is another
 	Trace       *trace.Log
 	Facts       *query.Reader // of what Trace keeps
@@ -137,9 +138,12 @@ func Open(ctx context.Context, cfg config.Config, o Options) (f *Folder, err err
 // open opens each room.
 func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys.Keys) (err error) {
 	f.HijackKey = k.Hijack
+	if f.Clock, err = amounts.OpenClock(ctx, f.Store, o.World); err != nil {
+		return err
+	}
 	f.Trace, err = trace.Open(ctx, f.Store, trace.Options{
 		Origin: k.Trace.Origin(), Key: k.Trace, CheckpointDir: cfg.CheckpointDir(), Limits: bounds.Trace(cfg),
-		Now: o.Now, Rand: o.Rand, Logger: o.Logger, Observe: o.Observe,
+		Now: o.Now, Age: f.Clock.Age, Rand: o.Rand, Logger: o.Logger, Observe: o.Observe,
 		Damage: f.noting(o.Logger),
 	})
 	if err != nil {
@@ -151,16 +155,16 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys.
 	}
 	f.ReturnPaths = returnpath.New(returnpath.Options{Keys: k.Returns, Note: returnpath.NoteIn(cfg.KeysDir()), Now: o.Now, Logger: o.Logger})
 	f.Accounts, err = accounts.Open(ctx, f.Store, accounts.Options{
-		Limits: bounds.Accounts(cfg, o.Processors.Count()), Mechanisms: settings.Mechanisms(cfg), Elsewhere: o.Elsewhere, Provider: o.Provider, Now: o.Now, Logger: o.Logger, Rand: o.Rand,
+		Limits: bounds.Accounts(cfg, o.Processors.Count()), Mechanisms: settings.Mechanisms(cfg), Elsewhere: o.Elsewhere, Provider: o.Provider, Now: o.Now, Age: f.Clock.Age, Logger: o.Logger, Rand: o.Rand,
 	})
 	if err != nil {
 		return err
 	}
 	f.DeviceCA = ca.New(f.Store, ca.Options{
-		Host: cfg.Hostname, Keys: cfg.KeysDir(), Holding: f.Accounts.Holding, Limits: ca.DefaultLimits(), Now: o.Now, Rand: o.Rand, Logger: o.Logger,
+		Host: cfg.Hostname, Keys: cfg.KeysDir(), Holding: f.Accounts.Holding, Limits: ca.DefaultLimits(), Now: o.Now, Age: f.Clock.Age, Rand: o.Rand, Logger: o.Logger,
 	})
 	f.Amounts, err = amounts.Open(ctx, f.Store, cfg, amounts.Options{
-		World: o.World, Accounts: f.Accounts.List,
+		World: o.World, Clock: f.Clock, Accounts: f.Accounts.List,
 		Usage: func(ctx context.Context, a mail.Address) (mailbox.Usage, error) { return f.Mail.Usage(ctx, a) },
 	})
 	if err != nil {
@@ -180,7 +184,7 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys.
 		return err
 	}
 	f.Ring, err = keyring.Open(ctx, f.Store, keyring.Options{
-		Limits: keyring.DefaultLimits(), Overlap: o.Overlap, Find: o.Find, Now: o.Now, Rand: o.Rand, Logger: o.Logger,
+		Limits: keyring.DefaultLimits(), Overlap: o.Overlap, Find: o.Find, Now: o.Now, Age: f.Clock.Age, Rand: o.Rand, Logger: o.Logger,
 	})
 	if err != nil {
 		return err

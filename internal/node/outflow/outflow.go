@@ -72,6 +72,7 @@ func (f *Outflow) Serve(ctx context.Context) error {
 func (f *Outflow) Build(ctx context.Context, cfg config.Config, former *Ways) (*Ways, error) {
 	o, err := wayOptions(cfg, f.o.World)
 	o.Journal, o.Exchangers.Store, o.Exchangers.Report = f.o.Data.Trace, f.o.Data.Store, f.o.Fared
+	o.Exchangers.Passed = f.o.Data.Clock.Now
 	o.Tokens.Tell = f.tellOfToken
 	next, faulty := ways.Build(ctx, o, former)
 	return next, errors.Join(err, faultsOf(cfg, faulty))

@@ -45,8 +45,8 @@ type Reporting struct {
 func Open(o Options) *Reporting {
 	return &Reporting{
 		o:     o,
-		dmarc: dmarc.NewReports(o.Data.Store, dmarc.DefaultLimits(), daily.DefaultLimits(), o.Now, o.Logger),
-		tls:   tls.NewReports(o.Data.Store, tls.DefaultLimits(), daily.DefaultLimits(), o.Now, o.Logger),
+		dmarc: dmarc.NewReports(o.Data.Store, dmarc.DefaultLimits(), daily.DefaultLimits(), o.Now, o.Data.Clock.Now, o.Logger),
+		tls:   tls.NewReports(o.Data.Store, tls.DefaultLimits(), daily.DefaultLimits(), o.Now, o.Data.Clock.Now, o.Logger),
 	}
 }
 

@@ -54,7 +54,7 @@ func Open(ctx context.Context, o Options) (w *Watchers, err error) {
 			return w.Incidents.Pause(ctx, i, by, with...)
 		},
 		Submitted: w.submittedWith,
-		Write:     d.Trace.Write, Now: o.Now, Passed: d.Clock.Now, Logger: o.Logger,
+		Write:     d.Trace.Write, Now: o.Now, Passed: d.Clock.Now, Age: d.Clock.Age, Logger: o.Logger,
 		Queued: func(ctx context.Context, id mail.ID) bool {
 			_, err := d.Spool.Get(ctx, id)
 			return !errors.Is(err, spool.ErrNotFound)
@@ -68,7 +68,7 @@ func Open(ctx context.Context, o Options) (w *Watchers, err error) {
 		Raised: func(incident.Incident) { o.Raised() },
 	}
 	w.Networks, err = guard.Open(ctx, guard.Options{
-		Store: d.Store, Look: o.Look, Account: d.Accounts.Lookup, Contain: w.contain, Limits: guard.DefaultLimits(), Now: o.Now, Logger: o.Logger,
+		Store: d.Store, Look: o.Look, Account: d.Accounts.Lookup, Contain: w.contain, Limits: guard.DefaultLimits(), Now: o.Now, Passed: d.Clock.Now, Logger: o.Logger,
 	})
 	return w, err
 }

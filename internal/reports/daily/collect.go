@@ -22,6 +22,8 @@ const day = 24 * time.Hour
 const (
 	// sentKeep is for how many days it is known how many reports left.
 	sentKeep = 7
+	// daysKept is of how many days that are over it is kept at most what is to be reported.
+	daysKept = 7
 	// maxMark bounds the mutations that say that a report has left.
 	maxMark = 100
 )
@@ -195,6 +197,7 @@ func (r *Reports[T]) load(ctx context.Context, d Due) (t T, err error) {
 }
 
 func (r *Reports[T]) forget(ctx context.Context, key string) {
+	delete(r.tried, key)
 	if err := r.apply(ctx, store.Mutation{Key: []byte(key), Delete: true}); err != nil {
 		r.log.Warn("what was counted is not forgotten", "domain", r.about(key), "err", err)
 	}

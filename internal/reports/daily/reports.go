@@ -30,7 +30,7 @@ func DefaultLimits() Limits {
 	return Limits{Flush: time.Minute, Look: 10 * time.Minute, Spread: 4 * time.Hour, Retry: day, Send: 2 * time.Minute}
 }
 
-// ReportsOptions are what Reports work with, whatever the configuration says; all are
+// ReportsOptions are what Reports work with, whatever the configuration says; all but Passed are
 // required.
 type ReportsOptions[T any] struct {
 	Store  store.Store
@@ -38,6 +38,8 @@ type ReportsOptions[T any] struct {
 	Room   Room
 	Limits Limits
 	Now    func() time.Time
+	// Passed is the time by which a report was tried for long, whatever the clock was set to; nil: Now.
+	Passed func() time.Time
 	Logger *slog.Logger
 }
 
@@ -106,6 +108,9 @@ type Reports[T any] struct {
 
 	mu    sync.Mutex
 	fresh tallies[T]
+
+	sending sync.Mutex
+	tried   map[string]time.Time // by key: when what is over was first tried, by ReportsOptions.Passed
 }
 
 // inForce is what the configuration says.
@@ -116,7 +121,10 @@ type inForce[T any] struct {
 
 // NewReports returns Reports that keep what they count in the store.
 func NewReports[T any](o ReportsOptions[T]) *Reports[T] {
-	return &Reports[T]{o: o, log: o.Logger.With("report", o.Kind.Name), fresh: tallies[T]{of: map[string]*T{}}}
+	if o.Passed == nil {
+		o.Passed = o.Now
+	}
+	return &Reports[T]{o: o, log: o.Logger.With("report", o.Kind.Name), fresh: tallies[T]{of: map[string]*T{}}, tried: map[string]time.Time{}}
 }
 
 // Adopt puts a form in force, by which at most so many reports leave as mail in a day;
@@ -163,16 +171,22 @@ func (r *Reports[T]) Send(ctx context.Context) {
 	if in == nil {
 		return
 	}
+	r.sending.Lock()
+	defer r.sending.Unlock()
 	now := r.o.Now().UTC()
 	all, err := r.over(ctx, now)
 	if err != nil && ctx.Err() == nil {
 		r.log.Warn("what is to be reported cannot be read", "err", err)
 	}
-	for _, d := range all {
+	for _, d := range r.latest(ctx, all) {
 		age := now.Sub(d.Day.Add(day))
 		// What was counted just before midnight needs its time to arrive.
-		if age < 2*r.o.Limits.Flush+delay(d, r.o.Limits.Spread) {
+		wait := 2*r.o.Limits.Flush + delay(d, r.o.Limits.Spread)
+		if age < wait {
 			continue
+		}
+		if _, again := r.tried[d.key]; !again {
+			r.tried[d.key] = r.o.Passed()
 		}
 		if ctx.Err() != nil {
 			return
@@ -181,13 +195,32 @@ func (r *Reports[T]) Send(ctx context.Context) {
 		if err != nil {
 			r.log.Warn("a report is not sent", "domain", d.Domain.ASCII(), "err", err)
 		}
-		if done || age >= r.o.Limits.Retry {
+		// A day that is long over by the clock alone, since that was set, is tried for as long as any other.
+		if done || age >= r.o.Limits.Retry && r.o.Passed().Sub(r.tried[d.key]) >= r.o.Limits.Retry-wait {
 			r.forget(ctx, d.key)
 		}
 		if errors.Is(err, errDaily) {
 			return
 		}
 	}
+}
+
+// latest returns what is kept of the last daysKept days that are over. What is kept of others is forgotten: by how many there
+// are, whatever the clock says of how long ago they were.
+func (r *Reports[T]) latest(ctx context.Context, all []Due) []Due {
+	days := 0
+	for i := len(all) - 1; i >= 0; i-- {
+		if i+1 == len(all) || !all[i].Day.Equal(all[i+1].Day) {
+			days++
+		}
+		if days > daysKept {
+			for _, d := range all[:i+1] {
+				r.forget(ctx, d.key)
+			}
+			return all[i+1:]
+		}
+	}
+	return all
 }
 
 // delay is how long after midnight a report goes out, so that not all of the world's

@@ -274,10 +274,52 @@ func TestRetries(t *testing.T) {
 	if len(w.keys(counted)) != 1 {
 		t.Error("it is given up too early")
 	}
-	w.at(4, 0)
+	// Nobody tried it before.
+	w.at(4, 19*time.Hour)
+	w.Send(t.Context())
+	if len(w.keys(counted)) != 1 {
+		t.Error("it is given up before it was tried for long")
+	}
+	w.at(5, 0)
 	w.Send(t.Context())
 	if len(w.keys(counted)) != 0 {
 		t.Error("it is not given up")
+	}
+}
+
+// A clock that is set ahead by years makes nothing old: what is over by it is tried for as long as ever. And of days without
+// number, as a clock that is set all the time makes, no more than some are kept.
+func TestAClockThatIsSetAhead(t *testing.T) {
+	w := newWorld(t)
+	passed := w.now
+	w.Reports.o.Passed = func() time.Time { return passed }
+	w.form.manner = map[string]manner{"later.test": later}
+	w.count("later.test")
+	w.Flush(t.Context())
+	w.at(3650, 0)
+	for range 20 {
+		w.Send(t.Context())
+		passed = passed.Add(time.Hour)
+	}
+	if len(w.keys(counted)) != 1 {
+		t.Error("it is given up by the clock alone")
+	}
+	passed = passed.Add(4 * time.Hour)
+	w.Send(t.Context())
+	if len(w.keys(counted)) != 0 || len(w.tried) != 0 {
+		t.Error("it is not given up")
+	}
+	for i := range 2 * daysKept {
+		w.at(4000+i, 0)
+		w.count("later.test")
+		w.count("other.test")
+		w.Flush(t.Context())
+	}
+	w.form.manner["other.test"] = later
+	w.at(5000, 0)
+	w.Send(t.Context())
+	if n := len(w.keys(counted)); n != 2*daysKept || len(w.tried) != n {
+		t.Errorf("%d are kept", n)
 	}
 }
 

@@ -59,7 +59,7 @@ func TestCollecting(t *testing.T) {
 	l.Rows, l.Fresh = 2, 4
 	f := told{map[string]tally{}}
 	reports := func() *Reports {
-		r := NewReports(st, l, daily.DefaultLimits(), func() time.Time { return now }, slog.New(slog.DiscardHandler))
+		r := NewReports(st, l, daily.DefaultLimits(), func() time.Time { return now }, nil, slog.New(slog.DiscardHandler))
 		r.Reports.Adopt(f, 100)
 		return r
 	}

@@ -34,10 +34,11 @@ type Reports struct {
 	limits Limits
 }
 
-// NewReports returns Reports that keep what they count in the store.
-func NewReports(s store.Store, l Limits, d daily.Limits, now func() time.Time, log *slog.Logger) Reports {
+// NewReports returns Reports that keep what they count in the store. passed is the time by which a report was tried for
+// long, whatever the clock was set to.
+func NewReports(s store.Store, l Limits, d daily.Limits, now, passed func() time.Time, log *slog.Logger) Reports {
 	return Reports{limits: l, Reports: daily.NewReports(daily.ReportsOptions[tally]{
-		Store: s, Limits: d, Room: daily.Room{Domains: l.Domains, Octets: l.DayOctets}, Now: now, Logger: log,
+		Store: s, Limits: d, Room: daily.Room{Domains: l.Domains, Octets: l.DayOctets}, Now: now, Passed: passed, Logger: log,
 		Kind: daily.Kind[tally]{Name: "TLS", Counted: keyPrefix, Sent: sentPrefix, Merge: (*tally).merge, Weight: tally.weight},
 	})}
 }

@@ -173,7 +173,7 @@ func TestCollecting(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	f := told{map[string]tally{}}
 	for range 2 { // with a restart
-		r := NewReports(st, DefaultLimits(), daily.DefaultLimits(), func() time.Time { return now }, slog.New(slog.DiscardHandler))
+		r := NewReports(st, DefaultLimits(), daily.DefaultLimits(), func() time.Time { return now }, nil, slog.New(slog.DiscardHandler))
 		r.Reports.Adopt(f, 1)
 		r.Add(tlspolicy.Session{Domain: domain(t, "a.test"), Kind: tlspolicy.KindNone})
 		r.Add(tlspolicy.Session{Domain: domain(t, "a.test"), Kind: tlspolicy.KindSTS, Failure: tlspolicy.ResultTrust})
@@ -184,7 +184,7 @@ func TestCollecting(t *testing.T) {
 	if len(f.all) != 0 {
 		t.Errorf("told on the same day: %v", f.all)
 	}
-	r := NewReports(st, DefaultLimits(), daily.DefaultLimits(), func() time.Time { return now.Add(24 * time.Hour) }, slog.New(slog.DiscardHandler))
+	r := NewReports(st, DefaultLimits(), daily.DefaultLimits(), func() time.Time { return now.Add(24 * time.Hour) }, nil, slog.New(slog.DiscardHandler))
 	r.Reports.Adopt(f, 1)
 	r.Send(t.Context())
 	got := f.all["a.test"]

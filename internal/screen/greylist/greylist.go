@@ -92,7 +92,7 @@ func (s Sighting) old(now time.Time, l Limits, window time.Duration) bool {
 // Options of a Greylist; all are needed.
 type Options struct {
 	Limits Limits
-	Now    func() time.Time
+	Now    func() time.Time // the time that passes, whatever the clock was set to
 	Logger *slog.Logger
 }
 

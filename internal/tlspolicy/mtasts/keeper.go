@@ -48,7 +48,7 @@ type Options struct {
 	Fetch  func(ctx context.Context, d mail.Domain) (Policy, error)
 	Store  store.Store
 	Limits Limits
-	Now    func() time.Time
+	Now    func() time.Time // the time that passes, whatever the clock was set to: policies grow old by it
 	Logger *slog.Logger
 }
 

@@ -52,7 +52,9 @@ type Options struct {
 	Contain func(ctx context.Context, i incident.Incident, by ...fact.Pair) (incident.Incident, accounts.Account, int, error)
 	Limits  Limits
 	Now     func() time.Time
-	Logger  *slog.Logger
+	// Passed is the time by which evidence grows old, whatever the clock was set to; nil: Now.
+	Passed func() time.Time
+	Logger *slog.Logger
 }
 
 // Guard guards all trusted networks. All methods may be called concurrently.
@@ -80,6 +82,9 @@ func evidenceKey() []byte { return store.SpaceTrust.Key([]byte("evidence")) }
 
 // Open reads what was seen before.
 func Open(ctx context.Context, o Options) (*Guard, error) {
+	if o.Passed == nil {
+		o.Passed = o.Now
+	}
 	g := &Guard{o: o, tripped: map[string]trust.Trip{}}
 	value, err := o.Store.Get(ctx, evidenceKey())
 	if errors.Is(err, store.ErrNotFound) {
@@ -171,7 +176,7 @@ func (g *Guard) refuses(n trust.Network, a netip.Addr) string {
 	if account, ok := g.o.Account(n.Account); !ok || account.Standing != accounts.StandingActive {
 		return "the account " + n.Account.String() + " does not exist, or may not act now"
 	}
-	return trust.Judge(a, g.host, g.evidence, g.set.Trust, g.o.Now())
+	return trust.Judge(a, g.host, g.evidence, g.set.Trust, g.o.Passed())
 }
 
 // Counts reports whether a client is taken for the account.
@@ -198,7 +203,7 @@ func (g *Guard) Saw(ctx context.Context, s trust.Sighting) {
 	}
 	var seen *trust.Evidence
 	if s.MX {
-		if next, changed := g.evidence.With(s.From, g.host, g.set.Table, g.set.Trust, s.At); changed {
+		if next, changed := g.evidence.With(s.From, g.host, g.set.Table, g.set.Trust, g.o.Passed()); changed {
 			g.evidence, seen = next, &next
 		}
 	}
@@ -231,7 +236,7 @@ func (g *Guard) trip(t trust.Trip) {
 // proven reports whether the evidence for any of a network's addresses stands. The caller holds mu.
 func (g *Guard) proven(n trust.Network) bool {
 	for _, p := range n.From {
-		if g.evidence.Lacks(p.Addr(), g.set.Trust, g.o.Now()) == "" {
+		if g.evidence.Lacks(p.Addr(), g.set.Trust, g.o.Passed()) == "" {
 			return true
 		}
 	}
@@ -332,7 +337,7 @@ func (g *Guard) Reports() (all []Report) {
 		case !g.proven(n):
 			r.State = StateWaiting
 			if len(n.From) > 0 {
-				r.Why = g.evidence.Lacks(n.From[0].Addr(), g.set.Trust, g.o.Now())
+				r.Why = g.evidence.Lacks(n.From[0].Addr(), g.set.Trust, g.o.Passed())
 			}
 		}
 		all = append(all, r)

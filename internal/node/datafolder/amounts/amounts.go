@@ -21,9 +21,18 @@ import (
 	"sallyport/internal/store"
 )
 
+// Clock is the clock of what grows old.
+type Clock = clock.Clock
+
+// OpenClock reads what time it was; the rest of a data folder grows old by it.
+func OpenClock(ctx context.Context, s store.Store, w settings.World) (*Clock, error) {
+	return clock.Open(ctx, s, clock.Options{Read: w.Clocks, Logger: w.Logger})
+}
+
 // Options are what Amounts are opened with; all are required.
 type Options struct {
 	settings.World
+	Clock *Clock // from OpenClock
 	// Usage counts what a mailbox holds, and Accounts lists whose there are.
 	Usage    func(context.Context, mail.Address) (mailbox.Usage, error)
 	Accounts func(context.Context) ([]accounts.Account, error)
@@ -31,7 +40,6 @@ type Options struct {
 
 // Amounts are those of one data folder. What they export never changes.
 type Amounts struct {
-	Clock    *clock.Clock   // of what grows old in budgets
 	Ledger   *ledger.Ledger // of recipients
 	Inflow   *inflow.Budget // of what networks bring and mailboxes take
 	Quota    *quota.Keeper  // of what mailboxes hold
@@ -41,10 +49,7 @@ type Amounts struct {
 // Open opens what a store remembers. How much mailboxes may hold is told it later.
 func Open(ctx context.Context, s store.Store, cfg config.Config, o Options) (a *Amounts, err error) {
 	a = &Amounts{}
-	if a.Clock, err = clock.Open(ctx, s, clock.Options{Read: o.Clocks, Logger: o.Logger}); err != nil {
-		return nil, err
-	}
-	if a.Ledger, err = ledger.Open(ctx, s, ledger.Options{Now: o.Now, Passed: a.Clock.Now, Logger: o.Logger}); err != nil {
+	if a.Ledger, err = ledger.Open(ctx, s, ledger.Options{Now: o.Now, Passed: o.Clock.Now, Logger: o.Logger}); err != nil {
 		return nil, err
 	}
 	a.Quota, err = quota.Open(ctx, s, quota.Options{
@@ -59,13 +64,13 @@ func Open(ctx context.Context, s store.Store, cfg config.Config, o Options) (a *
 			}
 			return all, err
 		},
-		Limits: quota.DefaultLimits(), Now: o.Now, Logger: o.Logger,
+		Limits: quota.DefaultLimits(), Now: o.Now, Age: o.Clock.Age, Logger: o.Logger,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if a.Inflow, err = inflow.Open(ctx, s, inflow.Options{Limits: bounds.Inflow(cfg), Room: a.Quota, Now: o.Now, Passed: a.Clock.Now, Logger: o.Logger}); err == nil {
-		a.Greylist, err = greylist.Open(ctx, s, greylist.Options{Limits: bounds.Greylist(cfg), Now: o.Now, Logger: o.Logger})
+	if a.Inflow, err = inflow.Open(ctx, s, inflow.Options{Limits: bounds.Inflow(cfg), Room: a.Quota, Now: o.Now, Passed: o.Clock.Now, Logger: o.Logger}); err == nil {
+		a.Greylist, err = greylist.Open(ctx, s, greylist.Options{Limits: bounds.Greylist(cfg), Now: o.Clock.Now, Logger: o.Logger})
 	}
 	if err != nil {
 		a.Quota.Close()

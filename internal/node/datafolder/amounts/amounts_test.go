@@ -60,8 +60,13 @@ func open(t *testing.T) *folder {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.store.Close() })
+	world := settings.World{}.Complete()
+	passed, err := OpenClock(t.Context(), f.store, world)
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.Amounts, err = Open(t.Context(), f.store, load(t), Options{
-		World: settings.World{}.Complete(),
+		World: world, Clock: passed,
 		Usage: func(_ context.Context, a mail.Address) (mailbox.Usage, error) { return f.holds[a.Key()], f.err },
 		Accounts: func(context.Context) ([]accounts.Account, error) {
 			return []accounts.Account{{Address: address(t, "alice@local.test")}, {Address: address(t, "bob@local.test")}}, nil
