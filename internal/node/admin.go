@@ -50,10 +50,14 @@ func (n *Node) endFallen(account mail.Address) int {
 // backup is what copies of everything are made of.
 func (n *Node) backup() *backup.Source {
 	cfg := n.config()
-	return backup.NewSource(backup.SourceOptions{
+	s := backup.NewSource(backup.SourceOptions{
 		Places: backup.Places{Data: cfg.Data, Store: cfg.StoreDir(), Checkpoints: cfg.CheckpointDir(), Mailboxes: cfg.Maildir.Root},
 		Store:  n.data.Store, Hostname: cfg.Hostname.ASCII(), Program: n.o.Version, Logger: n.log,
 	})
+	if err := s.Clean(); err != nil {
+		n.log.Warn("what a backup left behind is not removed", "err", err)
+	}
+	return s
 }
 
 // Operator returns every operator action on this node. Without Serve, changes are

@@ -80,6 +80,19 @@ func TestKeysAreMadeOnceAndGuarded(t *testing.T) {
 	site.Must(t, s.Open().Close())
 }
 
+// What a backup that was killed left behind goes with the next start.
+func TestAKilledBackupLeavesNothing(t *testing.T) {
+	s := site.New(t, nil)
+	site.Must(t, s.Open().Close())
+	left := filepath.Join(s.Config.Data, "backup.tmp")
+	site.Must(t, os.MkdirAll(filepath.Join(left, "store"), 0o700))
+	site.Must(t, os.WriteFile(filepath.Join(left, "store", "000001.sst"), []byte("x"), 0o600))
+	site.Must(t, s.Open().Close())
+	if _, err := os.Stat(left); err == nil {
+		t.Error("it is there still")
+	}
+}
+
 // Keys that are lost before anything depends on them are made again.
 func TestKeysOfAnEmptyStoreAreMadeAgain(t *testing.T) {
 	s := site.New(t, nil)
