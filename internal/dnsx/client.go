@@ -29,6 +29,10 @@ type Client struct {
 	trial    *trial    // under way
 	mute     bool      // the last trial had no answer, and nothing was answered since
 	tardy    time.Time // when a trial took longer than Limits.Sound; zero: the last one did not
+
+	way    *trial    // of whether our servers have a way out; the last one
+	sought time.Time // when it began
+	open   time.Time // when one was found the last time
 }
 
 var _ Resolver = (*Client)(nil)
@@ -155,7 +159,8 @@ func (c *Client) late(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.mute || !c.tardy.IsZero() && c.o.Now().Sub(c.tardy) <= c.o.Limits.Rest {
+	// Who takes longer than Sound for the root is slow, if not silent.
+	if c.mute || c.lags(c.trial) || c.lags(c.way) || !c.tardy.IsZero() && c.o.Now().Sub(c.tardy) <= c.o.Limits.Rest {
 		return fmt.Errorf("%w in time: %w", ErrMute, context.Cause(ctx))
 	}
 	return context.Cause(ctx)
@@ -286,23 +291,21 @@ func (c *Client) ask(ctx context.Context, q question) given {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Limits.Total)
 	defer cancel()
 	last := given{answer: answer{err: fmt.Errorf("%w: no server was asked", ErrTimeout)}}
-	var doubt *trial
+	var doubt, way *trial
 	for range c.o.Limits.Rounds {
 		for _, i := range c.turn() {
 			if ctx.Err() != nil {
 				break
 			}
 			s := c.o.Servers[i]
-			began := time.Now()
+			late := time.AfterFunc(c.o.Limits.Sound, func() { c.measure(ctx) })
 			a := c.o.Limits.exchange(ctx, s, q)
+			late.Stop()
 			if errors.Is(a.err, ErrExhausted) {
 				return given{answer: a}
 			}
 			if a.err == nil || Permanent(a.err) {
 				c.listened()
-				if time.Since(began) > c.o.Limits.Sound {
-					c.measure(ctx)
-				}
 				return given{answer: a, secure: a.ad && s.Validating, server: s.Addr}
 			}
 			last = given{answer: a, server: s.Addr}
@@ -310,9 +313,12 @@ func (c *Client) ask(ctx context.Context, q question) given {
 			if doubt == nil {
 				doubt = c.doubt(ctx)
 			}
+			if way == nil {
+				way = c.seek(ctx, doubt)
+			}
 		}
 	}
-	last.err = c.blamed(ctx, doubt, last.err)
+	last.err = c.blamed(ctx, doubt, way, last.err)
 	return last
 }
 

@@ -42,6 +42,8 @@ type Limits struct {
 
 	NetworkWaiting int           // of them for messages from one network
 	Sound          time.Duration // an answer so lately shows that our servers answer; else they are asked for the root when a question fails, as after an answer that took longer
+	Open           time.Duration // for so long a way out of our servers counts that was found: names that are made up are answered
+	Shut           time.Duration // for so long counts that none was found
 	Strays         int           // datagrams that are no answer to our question, before TCP is tried instead
 	UDPOctets      int           // of an answer over UDP, as EDNS0 announces. RFC 6891 §6.2.5
 	TCPOctets      int           // of an answer over TCP
@@ -63,7 +65,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Servers: 4, Query: 4 * time.Second, Total: 20 * time.Second, Rounds: 2, Rest: 30 * time.Second,
-		Concurrent: 256, Strangers: 192, Network: 32, Message: 16, Wait: 8 * time.Second, Waiting: 2048, NetworkWaiting: 128, Sound: time.Second,
+		Concurrent: 256, Strangers: 192, Network: 32, Message: 16, Wait: 8 * time.Second, Waiting: 2048, NetworkWaiting: 128, Sound: time.Second, Open: 30 * time.Second, Shut: 5 * time.Second,
 		Strays: 16, UDPOctets: 1232, TCPOctets: 32 << 10, Records: 256, Aliases: 8,
 		CacheEntries: 10_000, CacheOctets: 8 << 20,
 		MinTTL: 5 * time.Second, MaxTTL: time.Hour, MaxNegative: 10 * time.Minute, FailureTTL: 5 * time.Second, FailureMax: 5 * time.Minute, Failing: 10_000, ZoneFailures: 3,
@@ -85,7 +87,7 @@ func (o Options) check() error {
 	l := o.Limits
 	counts := min(l.Servers, l.Rounds, l.Concurrent, l.Strays, l.Records, l.Aliases, l.CacheEntries, l.CacheOctets,
 		l.Strangers, l.Network, l.Message, l.Waiting, l.NetworkWaiting, l.Failing, l.ZoneFailures)
-	times := min(l.Query, l.Total, l.Rest, l.Wait, l.MinTTL, l.MaxNegative, l.FailureTTL, l.Sound)
+	times := min(l.Query, l.Total, l.Rest, l.Wait, l.MinTTL, l.MaxNegative, l.FailureTTL, l.Sound, l.Open, l.Shut)
 	switch {
 	case o.Now == nil:
 		return errors.New("dnsx: a clock is needed")
@@ -121,6 +123,14 @@ const resolvConf = "/etc/resolv.conf"
 // System returns a Client of the servers, or of the system's where there are none.
 // validating: they check DNSSEC; only the administrator knows whether they do.
 func System(servers []netip.AddrPort, validating bool, now func() time.Time) (*Client, error) {
+	o, err := systemOptions(servers, validating, now)
+	if err != nil {
+		return nil, err
+	}
+	return NewClient(o)
+}
+
+func systemOptions(servers []netip.AddrPort, validating bool, now func() time.Time) (Options, error) {
 	o := Options{Limits: DefaultLimits(), Now: now}
 	for _, at := range servers {
 		o.Servers = append(o.Servers, Server{Addr: at})
@@ -128,11 +138,11 @@ func System(servers []netip.AddrPort, validating bool, now func() time.Time) (*C
 	if len(o.Servers) == 0 {
 		var err error
 		if o.Servers, err = ReadServers(resolvConf, o.Limits.Servers); err != nil {
-			return nil, err
+			return o, err
 		}
 	}
 	for i := range o.Servers {
 		o.Servers[i].Validating = validating
 	}
-	return NewClient(o)
+	return o, nil
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/miekg/dns"
 )
 
-// goodOnly answers for good.test and the root, and is silent about everything else.
+// goodOnly answers for good.test and the world, and is silent about everything else beneath test.
 func goodOnly(_ string, q *dns.Msg) [][]byte {
-	if q.Question[0].Name == "." {
+	if !strings.HasSuffix(q.Question[0].Name, ".test.") {
 		return one(reply(q))
 	}
 	if strings.HasSuffix(q.Question[0].Name, "good.test.") {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"slices"
 	"time"
 
 	"sallyport/internal/auth/dkim"
@@ -66,15 +65,13 @@ type State struct {
 	Keys   sender.Keys // the way to the keys of others
 	Checks *filter.Checks
 	Screen *policy.Screen
-
-	servers []netip.AddrPort // which were asked for keys
 }
 
 // Build prepares what a configuration has inspected. It takes over from last (nil: there is none)
 // what was learnt. There is a State even where it fails, to be retired.
 func (i *Inspection) Build(cfg config.Config, last *State) (*State, error) {
-	next := &State{servers: cfg.MX.DNS}
-	return next, errors.Join(i.buildKeys(cfg, next, last), i.buildChecks(cfg, next), i.buildScreen(cfg, next, last))
+	next := &State{}
+	return next, errors.Join(i.buildKeys(cfg, next), i.buildChecks(cfg, next), i.buildScreen(cfg, next, last))
 }
 
 // Retire ends what only this State has.
@@ -86,11 +83,7 @@ func (s *State) Retire() {
 
 // buildKeys makes the way to other domains' records. As long as the same servers are asked, what
 // they said stays known.
-func (i *Inspection) buildKeys(cfg config.Config, next, last *State) error {
-	if last != nil && slices.Equal(next.servers, last.servers) {
-		next.Keys = last.Keys
-		return nil
-	}
+func (i *Inspection) buildKeys(cfg config.Config, next *State) error {
 	resolver, err := settings.Resolver(cfg, i.o.World)
 	if err != nil {
 		return cfg.Fault("mx.dns", err.Error(), "")

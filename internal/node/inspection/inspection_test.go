@@ -239,10 +239,6 @@ func TestBuild(t *testing.T) {
 	if g.adopt(""); g.state.Keys != first.Keys || g.state.Checks == first.Checks {
 		t.Error("the way to keys was made anew, or the checks were not")
 	}
-	g.adopt("[mx]\ndns = [\"192.0.2.53:53\"]\n")
-	if slices.Equal(g.state.servers, first.servers) {
-		t.Errorf("asked are %v", g.state.servers)
-	}
 	g.write("screen.list", "refuse network 192.0.2.0/24 no\n")
 	g.write("secret", "a secret\n")
 	cfg := foldertest.Load(t, g.dir, screened+"[rspamd]\nurl = \"http://127.0.0.1:1/\"\npassword_file = \"secret\"\n")

@@ -27,6 +27,8 @@ type World struct {
 	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	// Resolver answers for mail exchangers; nil: the servers of mx.dns.
 	Resolver dnsx.Resolver
+	// DNS has everybody who asks the same servers ask by one client; nil: each has its own.
+	DNS *dnsx.Shared
 	// Look sees this host's own addresses and gateways, which never count for a trusted network.
 	Look       func() (trust.Host, error)
 	MXPort     uint16 // of mail exchangers; 0: 25
@@ -52,6 +54,9 @@ func (w World) Complete() World {
 	}
 	if w.Rand == nil {
 		w.Rand = rand.Reader
+	}
+	if w.DNS == nil {
+		w.DNS = new(dnsx.Shared)
 	}
 	if w.MXPort == 0 {
 		w.MXPort = 25 // RFC 5321 §4.5.4.2
@@ -91,6 +96,9 @@ func within(now func() time.Time) func() time.Time {
 func Resolver(cfg config.Config, w World) (dnsx.Resolver, error) {
 	if w.Resolver != nil {
 		return w.Resolver, nil
+	}
+	if w.DNS != nil {
+		return w.DNS.System(cfg.MX.DNS, cfg.TLSPolicy.Validated, w.Now)
 	}
 	return dnsx.System(cfg.MX.DNS, cfg.TLSPolicy.Validated, w.Now)
 }

@@ -1,8 +1,11 @@
 package settings
 
 import (
+	"net/netip"
 	"testing"
 	"time"
+
+	"sallyport/internal/config"
 )
 
 // Whatever the clock shows, times can be counted in nanoseconds, and one that can be is left as it is.
@@ -23,5 +26,24 @@ func TestAClockBeyondWhatCanBeCounted(t *testing.T) {
 		if later := got.AddDate(50, 0, 0); later.UnixNano() <= 0 || !time.Unix(0, later.UnixNano()).Equal(later) {
 			t.Errorf("%s: 50 years later cannot be counted", text)
 		}
+	}
+}
+
+// Everybody in a server asks the same name servers by one client, so that its bounds hold for all of them.
+func TestOneClientAsksTheDNS(t *testing.T) {
+	w := World{}.Complete()
+	cfg := config.Config{}
+	cfg.MX.DNS = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53")}
+	a, err := Resolver(cfg, w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := w // as each room has a copy of its own
+	if b, err := Resolver(cfg, again); err != nil || b != a {
+		t.Errorf("another client, %v", err)
+	}
+	cfg.TLSPolicy.Validated = true
+	if b, err := Resolver(cfg, again); err != nil || b == a {
+		t.Errorf("those whose word is believed have the same client, %v", err)
 	}
 }
