@@ -3,6 +3,7 @@ package clock
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"time"
 
 	"sallyport/internal/kit/codec"
@@ -86,7 +87,7 @@ func decodeSpans(v []byte) ([]span, error) {
 	r.Require(r.Octet() == spansVersion)
 	all := make([]span, r.Number(mostSpans))
 	for i := range all {
-		n := r.Number(1<<64 - 1)
+		n := r.Number(math.MaxUint64)
 		all[i].ahead = time.Duration(int64(n>>1) ^ -int64(n&1)) // as binary.AppendVarint puts a sign
 		all[i].from = r.Time()
 		r.Require(all[i].from.IsZero() == (i == 0) && (i == 0 || !all[i].from.Before(all[i-1].from)))
