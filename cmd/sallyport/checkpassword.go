@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"sallyport/internal/access/partner"
-	"sallyport/internal/operate"
+	partnersocket "sallyport/internal/operate/partner"
 )
 
 // checkPasswordTime is how long the server may take for one answer; a hash waits its turn there.
@@ -76,7 +76,7 @@ func (a checkPasswordCommand) Run(ctx context.Context, c console) error {
 func (a checkPasswordCommand) ask(ctx context.Context, login partner.Login) (partner.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkPasswordTime)
 	defer cancel()
-	o, err := operate.Dial(ctx, a.Socket)
+	o, err := partnersocket.Dial(ctx, a.Socket)
 	if err != nil {
 		return partner.Answer{}, err
 	}

@@ -10,4 +10,6 @@ const (
 	RuleDelivered = "delivered"
 	// RuleFailed: the answer refused it for good.
 	RuleFailed = "failed"
+	// RuleOperator: an operator did it.
+	RuleOperator = "operator"
 )

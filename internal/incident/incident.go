@@ -50,7 +50,7 @@ func (s *State) UnmarshalText(b []byte) error {
 }
 
 // RuleOperator is the rule of an incident that a person began.
-const RuleOperator = "operator"
+const RuleOperator = fact.RuleOperator
 
 // NoReason is the reason of an incident that a person began without one.
 const NoReason = "frozen by an operator"

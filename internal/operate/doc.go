@@ -7,7 +7,7 @@
 // are committed together; that a listing is streamed and never held whole in
 // memory; and that every request is bounded in size and time.
 //
-// Requests are JSON over HTTP on a Unix socket: POST /v1/ACTION. A listing answers
-// with one JSON object a line; its last line is {"end":true} or holds an error, so
-// that a listing that was cut short is never taken for a whole one.
+// Each topic is a room beneath it, with its actions and its part of the Client; call is how all of
+// them are called, and socket the way there. What is of no topic, since it tells of all, is the
+// status.
 package operate

@@ -2,184 +2,83 @@ package operate
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"os"
-	"time"
+
+	"sallyport/internal/operate/accounts"
+	"sallyport/internal/operate/backup/stream"
+	"sallyport/internal/operate/call"
+	"sallyport/internal/operate/callouts"
+	"sallyport/internal/operate/credentials"
+	"sallyport/internal/operate/damage"
+	"sallyport/internal/operate/domains"
+	"sallyport/internal/operate/helpers"
+	"sallyport/internal/operate/incidents"
+	"sallyport/internal/operate/mailboxes"
+	"sallyport/internal/operate/queue"
+	"sallyport/internal/operate/reload"
+	"sallyport/internal/operate/screening"
+	"sallyport/internal/operate/sessions"
+	"sallyport/internal/operate/signing"
+	"sallyport/internal/operate/socket"
+	"sallyport/internal/operate/tracing"
 )
 
-// MaxRequest is the largest request in octets: a pasted bounce with its headers.
-const MaxRequest = 1 << 20
-
-// lineTime is how long a reader of a listing may take for what is written at once.
-const lineTime = 30 * time.Second
-
-type callerKey struct{}
-
-// refusalKey is for the *Error that a connection is refused with.
-type refusalKey struct{}
-
-// WithCaller returns a context that says who acts. Only what asked the kernel may
-// call it.
-func WithCaller(ctx context.Context, c Caller) context.Context {
-	return context.WithValue(ctx, callerKey{}, c)
+// routes returns Routes whose failures all topics explain.
+func routes() *call.Routes {
+	return call.NewRoutes(domains.Explain, credentials.Explain, accounts.Explain, queue.Explain)
 }
 
 // Handler serves the actions of op to callers that are root or owner, the user
 // whom the data folder belongs to.
 func Handler(op *Operator, owner uint32) http.Handler {
-	mux := http.NewServeMux()
-	answer(mux, "account.add", op.AccountAdd)
-	answer(mux, "account.passwd", op.AccountPassword)
-	answer(mux, "account.set", op.AccountSet)
-	answer(mux, "account.freeze", op.AccountFreeze)
-	answer(mux, "account.thaw", op.AccountThaw)
-	answer(mux, "account.rm", op.AccountRemove)
-	answer(mux, "account.rename", op.AccountRename)
-	answer(mux, "account.show", op.AccountShow)
-	listing(mux, "account.ls", op.AccountList)
-	credentialRoutes(mux, op)
-	handleDirectory(mux, op)
-	handleBinding(mux, op)
-	listing(mux, "queue.ls", op.QueueList)
-	answer(mux, "queue.show", op.QueueShow)
-	listing(mux, "queue.summary", op.QueueSummary)
-	listing(mux, "queue.read", op.QueueRead)
-	answer(mux, "queue.redirect", op.QueueRedirect)
-	changes(mux, "queue.hold", op.QueueHold)
-	changes(mux, "queue.release", op.QueueRelease)
-	changes(mux, "queue.retry", op.QueueRetry)
-	changes(mux, "queue.rm", op.QueueRemove)
-	signingKeyRoutes(mux, op)
-	calloutRoutes(mux, op)
-	damageRoutes(mux, op)
-	screenRoutes(mux, op)
-	incidentRoutes(mux, op)
-	answer(mux, "learn", op.Learn)
-	incidentExportRoutes(mux, op)
-	answer(mux, "trace", op.Trace)
-	listing(mux, "trace.summary", op.TraceSummary)
-	listing(mux, "sessions", op.Sessions)
-	mailboxRoutes(mux, op)
-	answer(mux, "trace.verify", op.TraceVerify)
-	answer(mux, "status", op.Status)
-	streaming(mux, "backup", op.Backup)
-	answer(mux, "reload", op.Reload)
-	return admitting(mux, owner, mayAct)
+	r := routes()
+	accounts.Routes(r, op.accountActions)
+	credentials.Routes(r, op.credentialActions)
+	domains.Routes(r, op.domainActions)
+	queue.Routes(r, op.queueActions)
+	signing.Routes(r, op.signingActions)
+	callouts.Routes(r, op.calloutActions)
+	damage.Routes(r, op.damageActions)
+	screening.Routes(r, op.screeningActions)
+	incidents.Routes(r, op.incidentActions)
+	tracing.Routes(r, op.traceActions)
+	sessions.Routes(r, op.sessionActions)
+	mailboxes.Routes(r, op.mailboxActions)
+	stream.Routes(r, op.backupActions)
+	reload.Routes(r, op.reloadActions)
+	call.Answer(r, "status", op.Status)
+	return call.Admitting(r, owner, call.MayAct)
 }
 
-// admitting lets nobody through whom may refuses.
-func admitting(next http.Handler, owner uint32, may func(c Caller, owner uint32) *Error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if refused, ok := r.Context().Value(refusalKey{}).(*Error); ok {
-			fail(w, refused)
-			return
-		}
-		if err := may(callerOf(r.Context()), owner); err != nil {
-			fail(w, err)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
+// HelpersHandler serves the questions about trace, queue and status, and no other action. No
+// message is read by it, and nothing is changed but that each question is a fact of the trace.
+func HelpersHandler(op *Operator, owner uint32) http.Handler {
+	r, desk := routes(), helpers.Desk{Now: op.o.Now, Write: op.o.Write}
+	helpers.Answer(r, "trace", desk, func(q TraceQuery) string { return "the trace" + helpers.About(q.About()) }, op.Trace)
+	helpers.Listing(r, "trace.summary", desk, func(q TraceQuery) string { return "a summary of the trace" + helpers.About(q.About()) }, op.TraceSummary)
+	helpers.Listing(r, "queue.ls", desk, func(q Select) string { return "the queue" + helpers.About(q.About()) }, op.QueueList)
+	helpers.Listing(r, "queue.summary", desk, func(QueueSummary) string { return "a summary of the queue" }, op.QueueSummary)
+	helpers.Answer(r, "queue.show", desk, QueueRef.Asked, op.QueueShow)
+	helpers.Answer(r, "status", desk, func(struct{}) string { return "the status" }, op.Status)
+	r.Otherwise(helpers.Refusal())
+	return call.Admitting(r, owner, call.MayAsk)
 }
 
-// mayAct refuses whom the kernel did not name, and who is neither root nor the owner.
-func mayAct(c Caller, owner uint32) *Error {
-	if c.Known && (c.UID == 0 || c.UID == owner) {
-		return nil
-	}
-	return &Error{CodeForbidden, fmt.Sprintf("only root and the server's own user (uid %d) may do this", owner)}
+// Serve serves op on ln until ctx is done, then lets actions under way finish for
+// a short time.
+func Serve(ctx context.Context, ln net.Listener, op *Operator, log *slog.Logger) error {
+	return socket.Serve(ctx, ln, Handler(op, uint32(os.Geteuid())), log)
 }
 
-func callerOf(ctx context.Context) Caller {
-	c, _ := ctx.Value(callerKey{}).(Caller)
-	return c
+// ServeHelpers answers the questions of helpers on ln until ctx is done.
+func ServeHelpers(ctx context.Context, ln net.Listener, op *Operator, log *slog.Logger) error {
+	return socket.Serve(ctx, ln, HelpersHandler(op, uint32(os.Geteuid())), log)
 }
 
-// answer serves an action that returns one value.
-func answer[Q, A any](mux *http.ServeMux, name string, act func(context.Context, Caller, Q) (A, error)) {
-	mux.HandleFunc("POST /v1/"+name, func(w http.ResponseWriter, r *http.Request) {
-		q, err := request[Q](r)
-		if err != nil {
-			fail(w, err)
-			return
-		}
-		unhurried(http.NewResponseController(w))
-		a, err := act(r.Context(), callerOf(r.Context()), q)
-		if err != nil {
-			fail(w, err)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		// An error here is the client's going away.
-		_ = json.NewEncoder(w).Encode(a)
-	})
+// ServeConns serves op at connections that were made beforehand, as socket.ServeConns does.
+func ServeConns(ctx context.Context, all []*net.UnixConn, op *Operator, log *slog.Logger) error {
+	return socket.ServeConns(ctx, all, Handler(op, uint32(os.Geteuid())), log)
 }
-
-// last is the last line of a listing.
-type last struct {
-	End   bool   `json:"end,omitempty"`
-	Error *Error `json:"error,omitempty"`
-}
-
-// listing serves an action that returns many values, one a line.
-func listing[Q, A any](mux *http.ServeMux, name string, act func(context.Context, Caller, Q, func(A) error) error) {
-	mux.HandleFunc("POST /v1/"+name, func(w http.ResponseWriter, r *http.Request) {
-		q, err := request[Q](r)
-		if err != nil {
-			fail(w, err)
-			return
-		}
-		w.Header().Set("Content-Type", "application/x-ndjson")
-		control, enc := http.NewResponseController(w), json.NewEncoder(w)
-		unhurried(control)
-		begun, flushed := false, time.Now()
-		err = act(r.Context(), callerOf(r.Context()), q, func(a A) error {
-			begun = true
-			// In-process writers know no deadline; a socket does.
-			_ = control.SetWriteDeadline(time.Now().Add(lineTime))
-			err := enc.Encode(struct {
-				Item A `json:"item"`
-			}{a})
-			if err == nil && time.Since(flushed) >= tellEvery {
-				// What comes slowly is seen as it comes; in-process writers keep nothing back.
-				_, flushed = control.Flush(), time.Now()
-			}
-			return err
-		})
-		switch {
-		case err == nil:
-			_ = enc.Encode(last{End: true})
-		case begun:
-			_ = enc.Encode(last{Error: asError(err)})
-		default:
-			fail(w, err)
-		}
-	})
-}
-
-// request reads the whole request as a Q; unknown fields are refused, so that an
-// older server never ignores what a newer client asks for.
-func request[Q any](r *http.Request) (q Q, err error) {
-	dec := json.NewDecoder(http.MaxBytesReader(nil, r.Body, MaxRequest))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&q); err != nil {
-		return q, invalid(fmt.Errorf("the request does not read: %w", err))
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return q, invalid(errText("something follows the request"))
-	}
-	return q, nil
-}
-
-func fail(w http.ResponseWriter, err error) {
-	e := asError(err)
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(e.Code.status())
-	_ = json.NewEncoder(w).Encode(last{Error: e})
-}
-
-// Self is the process itself as a caller.
-func Self() Caller { return Caller{UID: uint32(os.Geteuid()), Known: true} }

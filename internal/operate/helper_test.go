@@ -1,10 +1,10 @@
-package operate
+package operate_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,23 +14,19 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/local/socket/sockettest"
+	"sallyport/internal/operate"
+	"sallyport/internal/operate/helpers"
+	"sallyport/internal/operate/socket"
 	"sallyport/internal/trace/query"
+	"sallyport/test/operator"
 )
-
-// asks calls an action of a handler as somebody, and returns the answer's code and text.
-func asks(h http.Handler, by Caller, action, body string) (int, string) {
-	r := httptest.NewRequest(http.MethodPost, "/v1/"+action, strings.NewReader(body))
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r.WithContext(WithCaller(r.Context(), by)))
-	return w.Code, w.Body.String()
-}
 
 // A helper may ask what stands on the list, of which each question is a fact; everything else
 // is refused, and so is who is not known.
 func TestHelpersAskAndDoNothingElse(t *testing.T) {
-	w := newWorld(t)
-	w.o.Write = w.trace.Write
-	h, helper := HelpersHandler(w.Operator, 1), Caller{UID: 4711, Known: true}
+	w := operator.New(t)
+	w.With(func(o *operate.Options) { o.Write = w.Log.Write })
+	h, helper := operate.HelpersHandler(w.Operator, 1), operate.Caller{UID: 4711, Known: true}
 	for action, body := range map[string]string{
 		"trace":         `{"text":"alice@local.test","rules":["relay-denied"]}`,
 		"trace.summary": `{"from":"2026-11-01T00:00:00Z"}`,
@@ -38,30 +34,30 @@ func TestHelpersAskAndDoNothingElse(t *testing.T) {
 		"queue.summary": `{"by":"account"}`,
 		"status":        `{}`,
 	} {
-		if code, text := asks(h, helper, action, body); code != http.StatusOK {
+		if code, text := operator.Asks(h, helper, action, body); code != http.StatusOK {
 			t.Errorf("%s: %d %s", action, code, text)
 		}
-		if code, text := asks(h, Caller{}, action, body); code != http.StatusForbidden {
+		if code, text := operator.Asks(h, operate.Caller{}, action, body); code != http.StatusForbidden {
 			t.Errorf("%s of nobody: %d %s", action, code, text)
 		}
 	}
-	if code, text := asks(h, helper, "queue.show", `{"id":"06f1k4h8m2n5q7r9s1t3v5w7"}`); code != http.StatusNotFound {
+	if code, text := operator.Asks(h, helper, "queue.show", `{"id":"06f1k4h8m2n5q7r9s1t3v5w7"}`); code != http.StatusNotFound {
 		t.Errorf("a message that is not there: %d %s", code, text)
 	}
 	for _, action := range []string{
 		"account.add", "account.passwd", "account.set", "account.freeze", "account.thaw", "account.rm", "account.rename", "account.show", "account.ls", "queue.read", "queue.redirect",
 		"queue.hold", "queue.release", "queue.retry", "queue.rm", "learn", "sessions", "trace.verify", "backup", "reload", "incident.ls", "incident.export", "", "anything",
 	} {
-		if code, text := asks(h, helper, action, `{}`); code != http.StatusForbidden || !strings.Contains(text, "helpers may ask") {
+		if code, text := operator.Asks(h, helper, action, `{}`); code != http.StatusForbidden || !strings.Contains(text, "helpers may ask") {
 			t.Errorf("%s: %d %s", action, code, text)
 		}
 	}
-	a, err := w.o.Facts.Query(t.Context(), query.Query{Terms: []query.Term{{Field: query.FieldAll}}, Kinds: []fact.Kind{fact.KindAsk}})
-	check(t, err)
+	a, err := w.Options.Facts.Query(t.Context(), query.Query{Terms: []query.Term{{Field: query.FieldAll}}, Kinds: []fact.Kind{fact.KindAsk}})
+	operator.Check(t, err)
 	said := map[string]bool{}
 	for _, e := range a.Entries {
 		said[e.Fact.Text] = true
-		if e.Fact.Rule != RuleHelper || len(e.Fact.Evidence) != 1 || e.Fact.Evidence[0].Value != "4711" {
+		if e.Fact.Rule != helpers.RuleHelper || len(e.Fact.Evidence) != 1 || e.Fact.Evidence[0].Value != "4711" {
 			t.Errorf("%+v", e.Fact)
 		}
 	}
@@ -80,11 +76,13 @@ func TestHelpersAskAndDoNothingElse(t *testing.T) {
 
 // What cannot be recorded is not answered.
 func TestAQuestionThatCannotBeRecorded(t *testing.T) {
-	w := newWorld(t)
-	w.o.Write = func(context.Context, ...fact.Fact) error { return errText("the disk is full") }
-	h, helper := HelpersHandler(w.Operator, 1), Caller{UID: 4711, Known: true}
+	w := operator.New(t)
+	w.With(func(o *operate.Options) {
+		o.Write = func(context.Context, ...fact.Fact) error { return errors.New("the disk is full") }
+	})
+	h, helper := operate.HelpersHandler(w.Operator, 1), operate.Caller{UID: 4711, Known: true}
 	for _, action := range []string{"status", "queue.ls"} {
-		if code, text := asks(h, helper, action, `{}`); code == http.StatusOK || !strings.Contains(text, "the disk is full") {
+		if code, text := operator.Asks(h, helper, action, `{}`); code == http.StatusOK || !strings.Contains(text, "the disk is full") {
 			t.Errorf("%s: %d %s", action, code, text)
 		}
 	}
@@ -93,31 +91,31 @@ func TestAQuestionThatCannotBeRecorded(t *testing.T) {
 // The socket is the group's alone, and the kernel says who of it asks.
 func TestTheHelpersSocketIsTheGroups(t *testing.T) {
 	dir := t.TempDir()
-	check(t, os.Chmod(filepath.Dir(dir), 0o755))
-	w := newWorld(t)
-	w.o.Write = w.trace.Write
+	operator.Check(t, os.Chmod(filepath.Dir(dir), 0o755))
+	w := operator.New(t)
+	w.With(func(o *operate.Options) { o.Write = w.Log.Write })
 	path := filepath.Join(dir, "run", "helpers.sock")
 	group := os.Getegid()
 	if os.Geteuid() == 0 {
 		group = 4002
 	}
-	ln, err := ListenHelpers(path, group)
-	check(t, err)
-	check(t, os.Chmod(dir, 0o755))
+	ln, err := socket.ListenGroup(path, group, socket.DefaultLimits().PerUser)
+	operator.Check(t, err)
+	operator.Check(t, os.Chmod(dir, 0o755))
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- ServeHelpers(ctx, ln, w.Operator, slog.New(slog.DiscardHandler)) }()
+	go func() { done <- operate.ServeHelpers(ctx, ln, w.Operator, slog.New(slog.DiscardHandler)) }()
 	defer func() {
 		stop()
-		check(t, <-done)
+		operator.Check(t, <-done)
 	}()
 	info, err := os.Stat(path)
-	check(t, err)
-	if stat := info.Sys().(*syscall.Stat_t); info.Mode().Perm() != HelpersMode || int(stat.Gid) != group {
+	operator.Check(t, err)
+	if stat := info.Sys().(*syscall.Stat_t); info.Mode().Perm() != socket.GroupMode || int(stat.Gid) != group {
 		t.Errorf("mode %o, group %d", info.Mode().Perm(), stat.Gid)
 	}
 	sockettest.As(t, 4002, func() {
-		c, err := Dial(t.Context(), path)
+		c, err := operate.Dial(t.Context(), path)
 		if err != nil {
 			t.Error(err)
 			return
@@ -130,7 +128,7 @@ func TestTheHelpersSocketIsTheGroups(t *testing.T) {
 		}
 	})
 	sockettest.As(t, 4003, func() {
-		if c, err := Dial(t.Context(), path); err == nil {
+		if c, err := operate.Dial(t.Context(), path); err == nil {
 			c.Close()
 			t.Error("somebody who is not of the group connects")
 		}

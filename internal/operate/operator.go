@@ -3,115 +3,93 @@ package operate
 import (
 	"context"
 	"crypto/x509"
-	"io"
-	"iter"
 	"log/slog"
 	"time"
 
-	"sallyport/internal/accounts"
-	"sallyport/internal/bind"
-	"sallyport/internal/budget"
-	"sallyport/internal/callout"
-	"sallyport/internal/directory/book"
-	"sallyport/internal/fact"
-	"sallyport/internal/incident"
 	"sallyport/internal/incident/notice"
 	"sallyport/internal/incident/webhook"
 	"sallyport/internal/ldap/roll"
-	"sallyport/internal/mail"
-	"sallyport/internal/mailbox"
-	"sallyport/internal/operate/backup"
-	"sallyport/internal/screen/policy"
-	"sallyport/internal/spool"
+	"sallyport/internal/operate/accounts"
+	"sallyport/internal/operate/alarms"
+	"sallyport/internal/operate/backup/stream"
+	"sallyport/internal/operate/call"
+	"sallyport/internal/operate/callouts"
+	"sallyport/internal/operate/credentials"
+	"sallyport/internal/operate/damage"
+	"sallyport/internal/operate/domains"
+	"sallyport/internal/operate/incidents"
+	"sallyport/internal/operate/mailboxes"
+	"sallyport/internal/operate/queue"
+	"sallyport/internal/operate/reload"
+	"sallyport/internal/operate/screening"
+	"sallyport/internal/operate/sessions"
+	"sallyport/internal/operate/signing"
+	"sallyport/internal/operate/tracing"
 	"sallyport/internal/store"
-	"sallyport/internal/trace"
-	"sallyport/internal/trace/query"
 	"sallyport/internal/trust/guard"
 )
 
-// Accounts is what an Operator needs of package accounts.
-type Accounts interface {
-	Add(ctx context.Context, a mail.Address, password string, s accounts.Sending, facts [][]byte, with ...store.Planner) (accounts.Account, error)
-	SetPassword(ctx context.Context, a mail.Address, password string, facts [][]byte) (accounts.Account, error)
-	TrustPassword(ctx context.Context, a mail.Address, facts [][]byte) (accounts.Account, error)
-	SetWithout(ctx context.Context, a mail.Address, names string, facts [][]byte) (accounts.Account, error)
-	SetSending(ctx context.Context, a mail.Address, s accounts.Sending, facts [][]byte) (accounts.Account, error)
-	SetQuota(ctx context.Context, a mail.Address, octets, messages int64, facts [][]byte) (accounts.Account, error)
-	Remove(ctx context.Context, a mail.Address, facts [][]byte, with ...store.Planner) error
-	Rename(ctx context.Context, from, to mail.Address, facts [][]byte, with ...store.Planner) (accounts.Account, error)
-	Moved(ctx context.Context, from mail.Address) error
-	Names(a mail.Address) []accounts.FormerName
-	Holder(a mail.Address, at time.Time) mail.Address
-	Get(a mail.Address) (accounts.Account, error)
-	List(ctx context.Context) ([]accounts.Account, error)
-}
-
-// Queue is what an Operator needs of package spool.
+// Queue is what the topics need of package spool.
 type Queue interface {
-	Get(ctx context.Context, id mail.ID) (spool.Entry, error)
-	List(ctx context.Context, f spool.Filter, fn func(spool.Entry) (more bool, err error)) error
-	Hold(ctx context.Context, f spool.Filter, reason string, facts [][]byte) (int, error)
-	Release(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
-	Retry(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
-	Remove(ctx context.Context, f spool.Filter, facts [][]byte) (int, error)
-	OpenBody(ctx context.Context, id mail.ID) (io.ReadCloser, error)
-	Shown(t time.Time) time.Time
-	Holding(account mail.Address, reason string) store.Planner
-	Vacating(account mail.Address) store.Planner
-	ReleaseAccount(ctx context.Context, account mail.Address, facts ...[]byte) error
-	AccountHeld(account mail.Address) (reason string, held bool)
-	Stats() spool.Stats
+	queue.Queue
+	accounts.Queue
+	incidents.Queue
 }
 
-// Trace is what an Operator needs of package trace.
+// Trace is what the topics need of package trace.
 type Trace interface {
-	Verify(ctx context.Context) (trace.VerifyReport, error)
-	Stats() trace.Stats
-	ProveAll(ctx context.Context, seqs []uint64) ([]trace.Proof, error)
-	Key() trace.Key
+	tracing.Log
+	incidents.Log
 }
 
-// Facts is what an Operator needs of package trace/query.
-type Facts interface {
-	Query(ctx context.Context, q query.Query) (query.Answer, error)
+// Guesses is what the topics need to know of whose passwords are being guessed.
+type Guesses interface {
+	accounts.Guesses
+	alarms.Guesses
+}
+
+// Findings is what the topics need of package bind/review.
+type Findings interface {
+	accounts.Findings
+	domains.Findings
 }
 
 // Options are what an Operator acts on. All are needed but EndSessions, Server,
 // Reload and what Status tells.
 type Options struct {
-	Accounts Accounts
+	Accounts accounts.Accounts
 	// Credentials are what the accounts sign in with.
-	Credentials Credentials
+	Credentials *credentials.Identity
 	// Guesses knows whose passwords are being guessed; nil: nobody does.
 	Guesses Guesses
 	// DeviceCA signs the certificates of devices.
-	DeviceCA DeviceCA
+	DeviceCA credentials.DeviceCA
 	Queue    Queue
 	Trace    Trace
-	Facts    Facts
-	Book     *book.Book
+	Facts    tracing.Facts
+	Book     *domains.Book
 	// Incidents contains accounts and sets them free.
-	Incidents incident.Keeper
+	Incidents incidents.Keeper
 	// ContactReplaced is told that a former contact waits to be told; nil: nobody is. It must
 	// not block.
 	ContactReplaced func()
 	// Mailboxes keep mail, and Mail is the same ones as those see them who read.
-	Mailboxes Mailboxes
-	Mail      *mailbox.Root
+	Mailboxes accounts.Mailboxes
+	Mail      *mailboxes.Root
 	// Renaming plans what else is kept of an account under its address.
-	Renaming func(from, to mail.Address) []store.Planner
+	Renaming accounts.Renaming
 	// Naming returns what the configuration says of an address, each with where it stands; nil:
 	// there is none.
-	Naming func(meant func(mail.Address) bool) []string
+	Naming accounts.Naming
 	// Watch is told what of accounts is changed, and whom they wrote to before; nil: nobody is.
-	Watch Watcher
+	Watch accounts.Watcher
 	// Binding says how senders are bound, and Findings keeps what was met while binding only
 	// reports.
-	Binding  func() bind.Mode
+	Binding  domains.HowBound
 	Findings Findings
 	// Ledger counts recipients, and Allowance says how many an account may have.
-	Ledger    Ledger
-	Allowance func(accounts.Account) budget.Limits
+	Ledger    accounts.Ledger
+	Allowance accounts.Allowing
 	Now       func() time.Time
 	// Trouble is why the database takes nothing at present; nil: it always does.
 	Trouble func() (store.Trouble, bool)
@@ -119,25 +97,25 @@ type Options struct {
 	Damage DamageList
 	// EndSessions ends those live sessions of an account whose sign-in gives no right any
 	// more, and says how many.
-	EndSessions func(account mail.Address) int
+	EndSessions accounts.EndSessions
 	// Sessions are the open ones of accounts, with when they signed in; nil: there are
 	// none.
-	Sessions func() iter.Seq2[time.Time, fact.Session]
+	Sessions sessions.Open
 	// Wake has what is retried try to connect, also to next hops that are left alone since they could not be
 	// reached; nil: nobody delivers.
 	Wake func()
 	// Redirects gives queued messages other recipients; nil: nobody does.
-	Redirects Redirector
+	Redirects queue.Redirector
 	// SigningKeys are the keys that sign mail.
-	SigningKeys SigningKeys
+	SigningKeys signing.SigningKeys
 	// Callouts is what servers behind us said of recipients; nil: there is no such memory.
-	Callouts func() *callout.Asker
+	Callouts callouts.Callouts
 	// Screen is who is kept out on port 25; nil: nobody is.
-	Screen func() *policy.Screen
+	Screen screening.Screen
 	// Inflow is what networks brought and mailboxes took; nil: nothing is bounded.
-	Inflow Inflow
+	Inflow screening.Inflow
 	// Quota is what mailboxes hold and may hold; nil: nothing is bounded.
-	Quota Quota
+	Quota mailboxes.Quota
 	// Directories tells how the directories fare that accounts and recipients come from; nil:
 	// there are none.
 	Directories func() []roll.Report
@@ -160,45 +138,100 @@ type Options struct {
 	// Webhook tells how it goes with telling another program of incidents; nil, or a nil answer: none is told.
 	Webhook func(context.Context) (*webhook.State, error)
 	// Greeting is our own name and the text for strangers in the banner; nil: there is neither.
-	Greeting func() (mail.Domain, string)
+	Greeting incidents.Greeting
 	Logger   *slog.Logger // nil: nothing is logged
 	// Write records facts that accompany no other change.
-	Write func(ctx context.Context, facts ...fact.Fact) error
+	Write call.Record
 	// Backup copies the data folder; nil: it cannot be copied.
-	Backup *backup.Source
+	Backup *stream.Source
 	// Reload reads the configuration again; nil: there is none.
 	Reload func(ctx context.Context, by string) (Reloaded, error)
 }
 
-// Operator is the actions. Callers are checked by Handler; who holds an Operator
+// Operator is the actions of all topics. Callers are checked by Handler; who holds an Operator
 // may do everything.
-type Operator struct{ o Options }
+type Operator struct {
+	*accountActions
+	*backupActions
+	*calloutActions
+	*credentialActions
+	*damageActions
+	*domainActions
+	*incidentActions
+	*mailboxActions
+	*queueActions
+	*reloadActions
+	*screeningActions
+	*sessionActions
+	*signingActions
+	*traceActions
+
+	o Options
+}
 
 // New returns an Operator.
 func New(o Options) *Operator {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Operator{o: o}
+	if o.EndSessions == nil {
+		o.EndSessions = accounts.NoSessions
+	}
+	op := &Operator{o: o}
+	op.calloutActions = callouts.New(callouts.Options{Callouts: o.Callouts, Running: op.running, Now: o.Now, Write: o.Write})
+	op.damageActions = damage.New(damage.Options{List: o.Damage, Now: o.Now, Write: o.Write})
+	op.reloadActions = reload.New(reload.Options{Reload: o.Reload})
+	op.screeningActions = screening.New(screening.Options{Screen: o.Screen, Inflow: o.Inflow, Running: op.running})
+	op.sessionActions = sessions.New(sessions.Options{Open: o.Sessions, Facts: o.Facts})
+	op.signingActions = signing.New(signing.Options{Keys: o.SigningKeys, Ours: domains.Ours(o.Book), Now: o.Now})
+	op.traceActions = tracing.New(tracing.Options{Log: o.Trace, Facts: o.Facts})
+	op.openQueue(o)
+	op.openAccounts(o)
+	return op
 }
 
-// Caller is who acts, as the kernel or the process itself knows. The zero Caller
-// is nobody, and is refused.
-type Caller struct {
-	UID   uint32
-	Known bool
+// openQueue makes what can be done with the queue, and with backups, which may hold it.
+func (op *Operator) openQueue(o Options) {
+	op.queueActions = queue.New(queue.Options{Queue: o.Queue, Wake: o.Wake, Redirects: o.Redirects, Forwarding: domains.Forwarding(o.Book), Write: o.Write, Now: o.Now})
+	op.backupActions = stream.New(stream.Options{Backup: o.Backup, Queued: func() int { return op.QueueStats().Messages }, HoldAll: op.holdAll, Now: o.Now, Write: o.Write})
 }
 
-// name is who it is, in words.
-func (c Caller) name() string { return "uid " + utoa(c.UID) }
-
-// RuleOperator is the rule of all that an operator does.
-const RuleOperator = incident.RuleOperator
-
-// doneBy is the evidence of something that by does, and what else there is of it.
-func doneBy(by Caller, more ...fact.Pair) []fact.Pair {
-	return append([]fact.Pair{{Name: "by uid", Value: utoa(by.UID)}}, more...)
+// openAccounts makes what can be done with accounts, and with what belongs to them. Each topic is
+// there before those that need it.
+func (op *Operator) openAccounts(o Options) {
+	known := accounts.Known{Accounts: o.Accounts}
+	op.mailboxActions = mailboxes.New(mailboxes.Options{Mail: o.Mail, Owner: known.Owner, Owners: known.Owners, Quota: o.Quota, Now: o.Now, Write: o.Write, Logger: o.Logger})
+	op.credentialActions = credentials.New(credentials.Options{
+		Credentials: o.Credentials, DeviceCA: o.DeviceCA, Accounts: known.Addresses, Host: domains.Hostname(o.Book), EndSessions: o.EndSessions, Now: o.Now,
+	})
+	op.domainActions = domains.New(domains.Options{
+		Book: o.Book, Account: known.Active, Accounts: known.Addresses, Binding: o.Binding, Findings: o.Findings, Signing: op.signingActions,
+		Queued: op.QueuedFor, HoldDomain: op.HoldDomain, Reaches: accounts.Reaches(o.Watch), ContactReplaced: o.ContactReplaced, Now: o.Now,
+	})
+	op.incidentActions = incidents.New(incidents.Options{
+		Incidents: o.Incidents, Queue: o.Queue, Shown: op.queueActions.Message, Facts: o.Facts, Trace: o.Trace, Holder: known.Holder, Names: known.Names,
+		Forward: op.ForwardOf, Greeting: o.Greeting, Now: o.Now, Write: o.Write,
+	})
+	op.accountActions = accounts.New(accounts.Options{
+		Accounts: o.Accounts, Guesses: o.Guesses, Queue: o.Queue, Book: o.Book, Keeper: o.Incidents, Findings: o.Findings, Mailboxes: o.Mailboxes,
+		Renaming: o.Renaming, Naming: o.Naming, Watch: o.Watch, Ledger: o.Ledger, Allowance: o.Allowance, EndSessions: o.EndSessions, Now: o.Now,
+		Domains: op.domainActions, Incidents: op.incidentActions, Boxes: op.mailboxActions, Sessions: op.sessionActions,
+	})
 }
 
-// because is why an operator does something, in his words.
-func because(reason string) fact.Pair { return fact.Pair{Name: "reason", Value: reason} }
+// running reports whether a server runs here.
+func (op *Operator) running() bool { return op.o.Server != nil && op.o.Server() != nil }
+
+// WatchGuesses tells once of each account that somebody begins to guess at, in the log and as
+// an alarm, until ctx ends.
+func (op *Operator) WatchGuesses(ctx context.Context) {
+	if op.o.Guesses != nil {
+		alarms.GuessAlarm{Guesses: op.o.Guesses, Write: op.o.Write, Now: op.o.Now, Logger: op.o.Logger}.Watch(ctx)
+	}
+}
+
+// holdAll holds the whole queue, and says how many messages that are.
+func (op *Operator) holdAll(ctx context.Context, by call.Caller, reason string) (int, error) {
+	held, err := op.QueueHold(ctx, by, QueueChange{Select: Select{All: true}, Reason: reason})
+	return held.Count, err
+}

@@ -2,18 +2,16 @@ package operate
 
 import (
 	"context"
+	"errors"
 	"time"
 
-	"sallyport/internal/accounts"
-	"sallyport/internal/bind"
-	"sallyport/internal/budget/inflow"
-	"sallyport/internal/guess"
 	"sallyport/internal/incident/notice"
 	"sallyport/internal/incident/webhook"
-	"sallyport/internal/kit/diskspace"
 	"sallyport/internal/ldap/roll"
-	"sallyport/internal/spool"
-	"sallyport/internal/trace"
+	"sallyport/internal/operate/accounts"
+	"sallyport/internal/operate/alarms"
+	"sallyport/internal/operate/screening"
+	"sallyport/internal/operate/tracing"
 	"sallyport/internal/trust/guard"
 )
 
@@ -46,13 +44,13 @@ type Status struct {
 	Capped []Capped `json:"capped,omitempty"`
 	// Limited are the networks and mailboxes that met a bound of [inflow] within the last hour,
 	// the latest first.
-	Limited []inflow.Limited `json:"limited,omitempty"`
+	Limited []screening.Limited `json:"limited,omitempty"`
 	// Filling are the mailboxes that are nearly full; nil: none is.
 	Filling *Filling `json:"filling,omitempty"`
 	// Guessed is how many accounts somebody guesses at, and GuessedAt the first of them, those
 	// with the most tries.
-	Guessed   int            `json:"guessed,omitempty"`
-	GuessedAt []guess.Report `json:"guessed_at,omitempty"`
+	Guessed   int                `json:"guessed,omitempty"`
+	GuessedAt []accounts.Guessed `json:"guessed_at,omitempty"`
 	// Binding is how senders are bound; nil: they are, and there is nothing to review.
 	Binding *BindingMode `json:"binding,omitempty"`
 	// Networks are those that sign in as accounts.
@@ -70,9 +68,9 @@ type Status struct {
 	// Damage is what the disk has damaged and nobody has acknowledged yet; nil: nothing.
 	Damage *Damaged `json:"damage,omitempty"`
 
-	Queue  QueueStats  `json:"queue"`
-	Trace  trace.Stats `json:"trace"`
-	Health Health      `json:"health"`
+	Queue  QueueStats    `json:"queue"`
+	Trace  tracing.Stats `json:"trace"`
+	Health Health        `json:"health"`
 }
 
 // Health is what tells trouble before it comes.
@@ -102,65 +100,37 @@ type Obtained struct {
 	Next      time.Time `json:"next,omitzero"`   // of the next attempt after a fault
 }
 
-// QueueStats is the queue in figures.
-type QueueStats struct {
-	Messages int   `json:"messages"`
-	Held     int   `json:"held"`
-	Octets   int64 `json:"octets"`
-	// Why are the commonest reasons of what is held.
-	Why []HeldReason `json:"why,omitempty"`
-}
-
 // Status returns the state of everything. What cannot be told at present is named as missing, and
 // the rest is told all the same.
-func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (Status, error) {
-	snapshot, queue := op.o.Book.Snapshot(), op.o.Queue.Stats()
-	s := Status{
-		Hostname: snapshot.Hostname().ASCII(),
-		Queue:    QueueStats{Messages: queue.Entries, Held: queue.Held, Octets: queue.Octets},
-		Trace:    op.o.Trace.Stats(),
-	}
-	for _, d := range snapshot.Domains() {
-		s.Domains = append(s.Domains, d.Name.ASCII())
-	}
-	s.Database = op.database()
+func (op *Operator) Status(ctx context.Context, _ Caller, _ struct{}) (s Status, err error) {
+	s.Hostname, s.Domains = op.Hosting()
+	s.Queue, s.Trace, s.Database = op.QueueStats(), op.TraceStats(), op.database()
 	if op.o.Server != nil {
 		s.Server = op.o.Server()
 	}
-	all, err := op.o.Accounts.List(ctx)
+	counted, err := op.AccountsCounted(ctx)
 	s.lacks("the accounts", err)
-	s.Accounts, s.Capped = len(all), op.cappedOf(all)
-	s.GuessedAt, s.Guessed = op.guessedAt()
-	if op.o.Inflow != nil {
-		s.Limited = op.o.Inflow.Limited(mostLimited)
-	}
-	s.Filling = op.filling()
-	s.Damage = op.damaged()
+	s.Accounts, s.Frozen, s.Capped = counted.All, counted.Frozen, counted.Capped
+	s.GuessedAt, s.Guessed = op.AccountsGuessed()
+	s.Limited, s.Filling, s.Damage = op.Limited(), op.MailboxesFilling(), op.Damaged()
 	if op.o.Networks != nil {
 		s.Networks = op.o.Networks()
 	}
-	if m := op.bindingMode(); m.Names > 0 || m.Mode != bind.Enforce.String() {
-		s.Binding = &m
-	}
-	for _, a := range all {
-		if a.Standing != accounts.StandingActive && a.Standing != accounts.StandingUnlisted {
-			s.Frozen++
-		}
-	}
-	s.Incidents, err = op.o.Incidents.Log.Count(ctx)
+	s.Binding = op.BindingReview()
+	s.Incidents, err = op.IncidentsOpen(ctx)
 	s.lacks("the open incidents", err)
 	op.told(ctx, &s)
-	s.Queue.Why, err = op.heldReasons(ctx, queue.Held)
+	s.Queue.Why, err = op.HeldReasons(ctx, s.Queue.Held)
 	s.lacks("why messages are held", err)
 	s.Directories, s.NotTheirs, err = op.directories(ctx)
 	s.lacks("the addresses that directories may not give", err)
 	s.Health = op.health(ctx)
 	if s.Database != nil && s.Health.Oldest.IsZero() && s.Queue.Messages > s.Queue.Held {
-		s.lacks("since when messages wait", errText(s.Database.Cause))
+		s.lacks("since when messages wait", errors.New(s.Database.Cause))
 	}
-	s.Health.Ending, err = op.ending(ctx)
+	s.Health.Ending, err = op.Ending(ctx)
 	s.lacks("the certificates that end soon", err)
-	s.Health.Authority, err = op.ailing(ctx)
+	s.Health.Authority, err = op.Ailing(ctx)
 	s.lacks("the authority for devices", err)
 	return s, ctx.Err()
 }
@@ -189,10 +159,7 @@ func (op *Operator) directories(ctx context.Context) (all []roll.Report, refused
 	if len(all) == 0 {
 		return nil, nil, nil
 	}
-	aliases, err := op.o.Book.FurtherRefused(ctx)
-	for _, a := range aliases[:min(len(aliases), mostNotTheirs)] {
-		refused = append(refused, a.Address.String()+" of "+a.Targets[0].String())
-	}
+	refused, err = op.NotTheirs(ctx, mostNotTheirs)
 	return all, refused, err
 }
 
@@ -202,7 +169,7 @@ func (op *Operator) health(ctx context.Context) (h Health) {
 		h.Oldest = at
 	}
 	if op.o.Data != "" {
-		h.DiskFree, h.DiskTotal, _ = diskspace.Usage(op.o.Data)
+		h.DiskFree, h.DiskTotal = alarms.Space(op.o.Data)
 	}
 	if op.o.Certificate != nil {
 		if leaf := op.o.Certificate(); leaf != nil {
@@ -222,15 +189,4 @@ func (op *Operator) health(ctx context.Context) (h Health) {
 		}
 	}
 	return h
-}
-
-// Oldest returns when the oldest message that is not held was received; ok is false when
-// there is none, or it is not known.
-func (op *Operator) Oldest(ctx context.Context) (at time.Time, ok bool) {
-	free := false
-	err := op.o.Queue.List(ctx, spool.Filter{Held: &free, Limit: 1}, func(e spool.Entry) (bool, error) {
-		at, ok = e.Received, true
-		return false, nil
-	})
-	return at, ok && err == nil
 }

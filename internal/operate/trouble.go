@@ -1,6 +1,10 @@
 package operate
 
-import "time"
+import (
+	"time"
+
+	"sallyport/internal/operate/call"
+)
 
 // Database is why the database takes nothing at present. That ends by itself when the disk is well again.
 type Database struct {
@@ -34,6 +38,6 @@ func (op *Operator) database() *Database {
 // lacks notes that something could not be told.
 func (s *Status) lacks(what string, err error) {
 	if err != nil {
-		s.Missing = append(s.Missing, Missing{what, words(err)})
+		s.Missing = append(s.Missing, Missing{what, call.Words(err)})
 	}
 }

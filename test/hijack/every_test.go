@@ -20,6 +20,7 @@ import (
 	"sallyport/internal/local/door"
 	"sallyport/internal/oidc/oidctest"
 	"sallyport/internal/operate"
+	partnersocket "sallyport/internal/operate/partner"
 	"sallyport/test/load"
 	"sallyport/test/load/rig"
 )
@@ -30,7 +31,7 @@ type walk struct {
 	s        *rig.Server
 	sink     *load.Sink
 	op       *operate.Client
-	asks     *operate.Client // at the socket of a Dovecot
+	asks     partnersocket.Client // at the socket of a Dovecot
 	provider *oidctest.Provider
 	people   []*person
 	tickets  map[string]*tickets // by door and what was shown in TLS, from before the containment
@@ -77,7 +78,7 @@ func newWalk(t *testing.T) *walk {
 	w.op, err = operate.Dial(t.Context(), cfg.Socket())
 	must(t, err)
 	t.Cleanup(w.op.Close)
-	w.asks, err = operate.Dial(t.Context(), asked)
+	w.asks, err = partnersocket.Dial(t.Context(), asked)
 	must(t, err)
 	t.Cleanup(w.asks.Close)
 	return w

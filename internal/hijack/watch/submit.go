@@ -18,6 +18,23 @@ type Way struct {
 	Mailbox   mail.Address // of ours; zero: it leaves
 }
 
+// Directory knows where mail comes to: mailboxes of ours, or with leaves another host.
+type Directory interface {
+	Leads(account, a mail.Address) (mailboxes []mail.Address, leaves bool)
+}
+
+// WaysTo is where a message to an address would go, as when the account submits it.
+func WaysTo(d Directory, account, a mail.Address) (out []Way) {
+	mailboxes, leaves := d.Leads(account, a)
+	if leaves {
+		return []Way{{Recipient: a}}
+	}
+	for _, m := range mailboxes {
+		out = append(out, Way{Recipient: a, Mailbox: m})
+	}
+	return out
+}
+
 func (w *Watch) printOf(way Way) hijack.Fingerprint {
 	if !way.Mailbox.IsZero() {
 		return w.o.Key.Account(way.Mailbox.Key())

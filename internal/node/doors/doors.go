@@ -25,6 +25,7 @@ import (
 	"sallyport/internal/node/settings"
 	"sallyport/internal/node/settings/bounds"
 	"sallyport/internal/operate"
+	partnersocket "sallyport/internal/operate/partner"
 	"sallyport/internal/signin"
 	"sallyport/internal/smtp/server"
 )
@@ -223,7 +224,7 @@ func (d *Doors) ServeHelpers(ctx context.Context) error {
 // ServePartner has the desk judge who signs in at a server beside us.
 func (d *Doors) ServePartner(ctx context.Context) error {
 	p := partner.New(partner.Options{Desk: d.to.Desk, Journal: d.to.Data.Trace, Now: d.o.Now, Rand: d.o.Rand, Logger: d.o.Logger})
-	return operate.ServePartner(ctx, d.listeners.Of(servicePartner)[0], p.SignIn, d.o.Logger)
+	return partnersocket.Serve(ctx, d.listeners.Of(servicePartner)[0], p.SignIn, d.o.Logger)
 }
 
 // End ends the sessions that an account has at a server beside us.

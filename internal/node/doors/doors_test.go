@@ -16,6 +16,7 @@ import (
 	"sallyport/internal/access/partner"
 	localdoor "sallyport/internal/local/door"
 	"sallyport/internal/operate"
+	partnersocket "sallyport/internal/operate/partner"
 	"sallyport/test/site"
 )
 
@@ -103,12 +104,14 @@ func sockets(t *testing.T, s *site.Site, n *site.Running, helpers, partners stri
 			t.Errorf("%s: %v", path, got)
 		}
 	}
+	asks, err := partnersocket.Dial(t.Context(), partners)
+	site.Must(t, err)
 	asked := partner.Login{User: "alice@local.test", Password: site.Password, Remote: netip.MustParseAddr("192.0.2.7"), Service: "imap", Mechanism: "PLAIN", Secured: true}
-	if a, err := dial(partners).SignIn(t.Context(), asked); err != nil || a.Account != "alice@local.test" {
+	if a, err := asks.SignIn(t.Context(), asked); err != nil || a.Account != "alice@local.test" {
 		t.Errorf("%+v, %v", a, err)
 	}
 	asked.Password += "x"
-	if a, err := dial(partners).SignIn(t.Context(), asked); err != nil || a.Account != "" {
+	if a, err := asks.SignIn(t.Context(), asked); err != nil || a.Account != "" {
 		t.Errorf("with another password: %+v, %v", a, err)
 	}
 	if _, err := dial(partners).Status(t.Context()); err == nil {

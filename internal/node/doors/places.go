@@ -12,7 +12,8 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/kit/listen"
 	"sallyport/internal/node/settings"
-	"sallyport/internal/operate"
+	partnersocket "sallyport/internal/operate/partner"
+	"sallyport/internal/operate/socket"
 	"sallyport/internal/smtp/server"
 )
 
@@ -73,13 +74,13 @@ func (d *Doors) bind(ctx context.Context, p listen.Place) (net.Listener, error) 
 	switch p.Service {
 	case serviceAdmin:
 		d.warnExposed(p.Path)
-		return operate.Listen(p.Path)
+		return socket.Listen(p.Path)
 	case serviceHelpers:
 		d.warnExposed(p.Path)
-		return operate.ListenHelpers(p.Path, d.o.Config().Helpers.Group.ID)
+		return socket.ListenGroup(p.Path, d.o.Config().Helpers.Group.ID, socket.DefaultLimits().PerUser)
 	case servicePartner:
 		d.warnExposed(p.Path)
-		return operate.ListenPartner(p.Path, d.o.Config().CheckPassword.Group.ID)
+		return partnersocket.Listen(p.Path, d.o.Config().CheckPassword.Group.ID)
 	case server.KindSendmail.String():
 		return d.listenSendmail(p.Path)
 	}

@@ -16,7 +16,6 @@ import (
 	"sallyport/internal/mail"
 	"sallyport/internal/node/datafolder"
 	"sallyport/internal/node/settings"
-	"sallyport/internal/operate"
 	"sallyport/internal/spool"
 	"sallyport/internal/store"
 	"sallyport/internal/trust"
@@ -129,7 +128,7 @@ func settingsOf(cfg config.Config) watch.Settings {
 // anybody is served. What can't be learnt keeps nobody from mail; a server that is stopped
 // meanwhile goes on with it at its next start, and stops as ever.
 func (w *Watchers) Learn(ctx context.Context, dir *directory.Snapshot) {
-	err := w.Watch.Past(ctx, func(account, to mail.Address) []watch.Way { return operate.WaysTo(dir, account, to) })
+	err := w.Watch.Past(ctx, func(account, to mail.Address) []watch.Way { return watch.WaysTo(dir, account, to) })
 	if err != nil && ctx.Err() == nil {
 		w.o.Logger.Error("accounts begin without the habits that the trace tells of", "err", err)
 	}
