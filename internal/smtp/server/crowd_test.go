@@ -39,6 +39,7 @@ func TestSilentConnectionsMakeRoom(t *testing.T) {
 	}
 	// The /56 has all that it may.
 	dial(t, at).steps(proxied("2001:db8:0:77::1") + "S: 421 4.7.0\nS.")
+	waitFor(t, func() bool { return cfg.Admission.Open() == len(mine) }) // until it was known it had a place
 	// A message in the making stays, whatever comes.
 	busy := silent(t, at, "2001:db8:1::1")
 	busy.steps("C: EHLO x\nS: 250\nC: MAIL FROM:<a@remote.test>\nS: 250\nC: RCPT TO:<bob@local.test>\nS: 250\nC: DATA\nS: 354")

@@ -33,6 +33,14 @@ func (m meter) add(n int, waited time.Duration, p pace) meter {
 	return meter{waited: m.waited + waited, advance: min(m.advance+worth-waited, p.advance)}
 }
 
+// moves reports whether a message comes at its pace; one that stood still must have caught up.
+func (m meter) moves(p pace, still bool) bool {
+	if p.rate > 0 && still {
+		return m.advance >= min(moveAhead, p.advance)
+	}
+	return m.advance >= 0
+}
+
 func (m meter) tooSlow(p pace) bool {
 	return m.waited > p.grace && m.advance < 0
 }

@@ -92,6 +92,7 @@ func TestAMessageThatStandsStillMakesRoom(t *testing.T) {
 	}{
 		"nothing more":      {"", time.Second, false},
 		"an octet":          {"x", 9 * time.Second, false},
+		"an octet, late":    {"x", 49 * time.Second, false},
 		"at its pace":       {strings.Repeat(line, 5), time.Second, true},
 		"in fits, on time":  {strings.Repeat(line, 60), 20 * time.Second, true},
 		"in fits, too late": {strings.Repeat(line, 2), 20 * time.Second, false},
@@ -183,4 +184,26 @@ func TestOneNetworkBorrowsItsPart(t *testing.T) {
 	other.steps("C: DATA\nS: 354\nC: x\nC: .\nS: 250")
 	first.steps("C: .\nS: 250")
 	second.steps("C: DATA\nS: 354\nC: x\nC: .\nS: 250")
+}
+
+// The first octet of a message moves nothing, nor does one now and then; a packet does, and whatever comes where any pace is
+// enough.
+func TestMoves(t *testing.T) {
+	p := pace{rate: 256, grace: time.Minute, advance: time.Minute}
+	for _, c := range []struct {
+		octets int
+		waited time.Duration
+		still  bool
+		want   bool
+	}{
+		{1, time.Millisecond, true, false}, {255, 0, true, false}, {256, 0, true, true}, {256, time.Second, true, false}, {768, time.Second, true, true},
+		{1, 0, false, true}, {256, time.Second, false, true}, {255, time.Second, false, false},
+	} {
+		if got := (meter{}).add(c.octets, c.waited, p).moves(p, c.still); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+	if any := (pace{}); !(meter{}).add(1, time.Hour, any).moves(any, true) {
+		t.Error("any pace is enough, and it does not move")
+	}
 }

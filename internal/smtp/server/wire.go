@@ -26,6 +26,10 @@ var (
 // connection counts as a silent one, which goes where others need its place.
 const standGrace = 10 * time.Second
 
+// moveAhead is by how much a message that stood still must be ahead of its pace to move: its first octet is not
+// enough.
+const moveAhead = time.Second
+
 // keepOut is the largest reply buffer that an idle connection keeps.
 const keepOut = 512
 
@@ -102,7 +106,7 @@ func (w *wire) measure(n int, waited time.Duration) error {
 	}
 	pace := w.limits.messages()
 	w.meter = w.meter.add(n, waited, pace)
-	w.moving(w.meter.advance >= 0)
+	w.moving(w.meter.moves(pace, w.still))
 	if w.meter.tooSlow(pace) {
 		return errSlow
 	}
