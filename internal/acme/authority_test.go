@@ -382,6 +382,10 @@ func TestTLSIsForChallengesAlone(t *testing.T) {
 	ca, err := k.authority()
 	must(t, err)
 	defer ca.cache.Stop()
+	// Not even one that the library has.
+	if _, err := ca.config.CacheUnmanagedTLSCertificate(t.Context(), issue(t, mem.New(), directory, time.Hour, domains(t, "mx.test")...), nil); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- k.answer(ctx, ca) }()
@@ -403,7 +407,9 @@ func TestChallengesNeedTCP(t *testing.T) {
 	defer l.Close()
 	p := newAuthority(t, "http-01", "")
 	k := keeperOf(t, p, mem.New(), HTTP01, l, domains(t, "mx.test"), func(tls.Certificate) {}, func(error) {})
-	if err := k.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "no address of TCP") {
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := k.Run(ctx); err == nil || !strings.Contains(err.Error(), "no address of TCP") {
 		t.Error(err)
 	}
 	if host, port, err := hostPort(&net.TCPAddr{IP: net.IPv6loopback, Port: 80}); host != "::1" || port != 80 || err != nil {

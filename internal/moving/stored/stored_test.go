@@ -257,6 +257,17 @@ func TestAMailboxIsReadAsItWas(t *testing.T) {
 	if b, err := os.ReadFile(file(t, dir, "one")); err != nil || strings.ReplaceAll(string(b), "\r\n", "\n") != strings.ReplaceAll(text("one"), "\r\n", "\n") {
 		t.Errorf("the copy that was read: %q, %v", b, err)
 	}
+	// Where the index is not there, the files say when their messages came.
+	bare := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(bare, "cur"), 0o700))
+	alone := filepath.Join(bare, "cur", "1.one.mx:2,S")
+	must(t, os.WriteFile(alone, []byte(text("one")), 0o600))
+	must(t, os.Chtimes(alone, came(), came()))
+	got := &taken{}
+	must(t, open(t, options(t, bare)).Read(t.Context(), mailbox.Inbox, got))
+	if len(got.got) != 1 || !got.got[0].Date.Equal(came()) || got.got[0].Flags.System != mailbox.Seen {
+		t.Errorf("without an index: %+v", got.got)
+	}
 	o := options(t, dir)
 	o.Into = "Old"
 	if p := open(t, o); p.Into() != "Old" {
