@@ -2,15 +2,19 @@ package mx
 
 import (
 	"context"
+	"encoding/binary"
 	"log/slog"
 	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"sallyport/internal/dnsx"
 	"sallyport/internal/mail"
+	"sallyport/internal/store"
 	"sallyport/internal/store/mem"
+	"sallyport/internal/tlspolicy/mtasts"
 )
 
 func (w *world) build(change func(*ExchangersOptions)) *Exchangers {
@@ -93,6 +97,34 @@ func TestAWorldObeysPolicies(t *testing.T) {
 		if built.Client(dnsx.NameOf(parse(t, "a@x.test").Domain()), 443) == nil {
 			t.Error("no client")
 		}
+	}
+}
+
+// A policy holds for as long as passes: a clock that is set ahead ends none, so that nothing leaves without the TLS that it
+// demands.
+func TestPoliciesOutliveASetClock(t *testing.T) {
+	w := newWorld(t)
+	w.dns.Texts = map[string][]string{"_mta-sts.x.test": {"v=STSv1; id=1;"}}
+	st := mem.New()
+	t.Cleanup(func() { _ = st.Close() })
+	fetched := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	entry := binary.BigEndian.AppendUint64([]byte{1}, uint64(fetched.Unix()))
+	entry = append(binary.BigEndian.AppendUint64(entry, uint64(fetched.Unix())), "\x011version: STSv1\r\nmode: enforce\r\nmx: mx.x.test\r\nmax_age: 604800\r\n"...)
+	_, err := st.Apply(t.Context(), store.Tx{Mutations: []store.Mutation{{Key: store.SpacePolicies.Key([]byte("x.test")), Value: entry}}}, store.Durable)
+	check(t, err)
+	passed := fetched.Add(time.Hour)
+	built := w.build(func(o *ExchangersOptions) {
+		o.Store, o.Passed = st, func() time.Time { return passed }
+		o.Now = func() time.Time { return fetched.AddDate(10, 0, 0) }
+	})
+	holds := func() bool {
+		return built.Policy(t.Context(), parse(t, "a@x.test").Domain()).Policy.Mode == mtasts.ModeEnforce
+	}
+	if !holds() {
+		t.Error("a clock that is set ahead ends a policy")
+	}
+	if passed = fetched.AddDate(0, 0, 8); holds() {
+		t.Error("a policy holds for ever")
 	}
 }
 

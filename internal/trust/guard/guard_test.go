@@ -25,6 +25,7 @@ import (
 type world struct {
 	t         *testing.T
 	now       time.Time
+	set       time.Duration // by how much the clock shows more
 	st        store.Store
 	host      trust.Host
 	hostFault error
@@ -76,7 +77,7 @@ func (w *world) open() {
 			w.standing, w.contained = accounts.StandingFrozen, append(w.contained, i)
 			return i, accounts.Account{}, 1, nil
 		},
-		Limits: guard.Limits{Look: time.Millisecond, Share: 1}, Now: func() time.Time { return w.now }, Logger: slog.New(slog.NewTextHandler(&w.logged, nil)),
+		Limits: guard.Limits{Look: time.Millisecond, Share: 1}, Now: func() time.Time { return w.now.Add(w.set) }, Passed: func() time.Time { return w.now }, Logger: slog.New(slog.NewTextHandler(&w.logged, nil)),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -136,6 +137,12 @@ func TestTrustIsProven(t *testing.T) {
 	w.open()
 	if !w.trusts("10.20.0.7") {
 		t.Error("a restart forgets the proof")
+	}
+	w.set = 10 * 365 * 24 * time.Hour
+	w.public()
+	w.set = 0
+	if w.state(guard.StateOpen); !w.trusts("10.20.0.7") {
+		t.Error("a clock that is set ahead takes the proof away")
 	}
 	w.now = w.now.Add(8 * 24 * time.Hour)
 	w.state(guard.StateWaiting)

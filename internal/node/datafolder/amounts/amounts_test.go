@@ -3,20 +3,24 @@ package amounts
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/budget/clock"
 	"sallyport/internal/budget/quota"
 	"sallyport/internal/config"
 	"sallyport/internal/mail"
 	"sallyport/internal/mailbox"
 	"sallyport/internal/node/settings"
+	"sallyport/internal/screen/greylist"
 	"sallyport/internal/store"
 	"sallyport/internal/store/pebble"
 )
@@ -54,13 +58,17 @@ type folder struct {
 
 func open(t *testing.T) *folder {
 	t.Helper()
+	return openIn(t, settings.World{}.Complete())
+}
+
+func openIn(t *testing.T, world settings.World) *folder {
+	t.Helper()
 	f := &folder{holds: map[string]mailbox.Usage{}}
 	var err error
-	if f.store, err = pebble.Open(pebble.Options{FS: vfs.Default, Dir: t.TempDir(), Logger: settings.World{}.Complete().Logger}); err != nil {
+	if f.store, err = pebble.Open(pebble.Options{FS: vfs.Default, Dir: t.TempDir(), Logger: world.Logger}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.store.Close() })
-	world := settings.World{}.Complete()
 	passed, err := OpenClock(t.Context(), f.store, world)
 	if err != nil {
 		t.Fatal(err)
@@ -182,5 +190,33 @@ func TestAmountsFollowAnAccount(t *testing.T) {
 	}
 	if got := known(); !slices.Contains(got, is.String()) || slices.Contains(got, was.String()) {
 		t.Errorf("after it was renamed, known are %q", got)
+	}
+}
+
+// Whose network was let through by greylisting stays known for as long as passes, whatever the clock is set to.
+func TestGreylistingGoesByTheTimeThatPasses(t *testing.T) {
+	r := clock.Reading{Boot: "a", Since: time.Hour, Wall: time.Now()}
+	f := openIn(t, settings.World{Now: func() time.Time { return r.Wall }, Clocks: func() clock.Reading { return r }}.Complete())
+	l := greylist.DefaultLimits()
+	l.Wait = 5 * time.Minute
+	f.Greylist.Adjust(l)
+	pass := func(d time.Duration) { r.Since, r.Wall = r.Since+d, r.Wall.Add(d) }
+	taken := func(from string) bool {
+		return f.Greylist.Judge(t.Context(), netip.MustParseAddr("192.0.2.7"), mail.PathOf(address(t, from)), address(t, "alice@local.test")).OK
+	}
+	if taken("eve@elsewhere.test") {
+		t.Fatal("who is new is not put off")
+	}
+	pass(6 * time.Minute)
+	if !taken("eve@elsewhere.test") {
+		t.Fatal("who comes again is put off")
+	}
+	for _, set := range []time.Duration{10 * 365 * 24 * time.Hour, -20 * 365 * 24 * time.Hour} {
+		if r.Wall = r.Wall.Add(set); !taken("mallory@elsewhere.test") {
+			t.Errorf("a clock that is set by %v makes a network unknown", set)
+		}
+	}
+	if pass(l.Keep + time.Hour); taken("mallory@elsewhere.test") {
+		t.Error("a network stays known for ever")
 	}
 }
