@@ -174,7 +174,7 @@ func (s *siege) judgeAttackers(all []*gone) {
 			s.t.Errorf("%s: a connection lasted %v, %d lasted for ever", g.Stage, g.Longest, g.Left)
 		}
 	}
-	if s.sockets < attackersAtOnce*9/10 {
+	if s.sockets < attackersAtOnce*8/10 { // who is in a handshake comes and goes
 		s.t.Errorf("at most %d connections were there at once", s.sockets)
 	}
 }
