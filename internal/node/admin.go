@@ -21,7 +21,7 @@ func (n *Node) openOperator(_ context.Context) error {
 		Incidents: n.watchers.Incidents,
 		Accounts:  d.Accounts, Credentials: d.Accounts, Guesses: d.Accounts, DeviceCA: d.DeviceCA, Queue: d.Spool, Trace: d.Trace, Facts: d.Facts, Book: n.book, Ledger: d.Ledger, Allowance: settings.Allowing(n.config), Now: n.o.Now,
 		EndSessions: n.endFallen, Sessions: n.desk.Sessions, Server: n.server,
-		Write: d.Trace.Write, Mailboxes: d.Mailboxes, Mail: d.Mail, Renaming: n.renaming, Naming: n.naming, Backup: n.backup(), Data: n.config().Data, Trouble: d.Trouble, Damage: metering.Damaged(d.Damage), Certificate: n.identity.Leaf, Obtained: n.identity.Obtained, Tokens: n.outflow.Tokenless, Logger: n.log,
+		Write: d.Trace.Write, Mailboxes: d.Mailboxes, Mail: d.Mail, Renaming: n.renaming, Naming: n.naming, Backup: n.backup(), Data: n.config().Data, Database: metering.Ailing(d.Trouble), Damage: metering.Damaged(d.Damage), Certificate: n.identity.Leaf, Obtained: n.identity.Obtained, Tokens: n.outflow.Tokenless, Logger: n.log,
 		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,
 		Greeting:        func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice },
 		ContactReplaced: n.letters.Notices.Wake,

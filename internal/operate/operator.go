@@ -25,7 +25,6 @@ import (
 	"sallyport/internal/operate/sessions"
 	"sallyport/internal/operate/signing"
 	"sallyport/internal/operate/tracing"
-	"sallyport/internal/store"
 	"sallyport/internal/trust/guard"
 )
 
@@ -91,8 +90,8 @@ type Options struct {
 	Ledger    accounts.Ledger
 	Allowance accounts.Allowing
 	Now       func() time.Time
-	// Trouble is why the database takes nothing at present; nil: it always does.
-	Trouble func() (store.Trouble, bool)
+	// Database tells why the database takes nothing at present; nil, or a nil answer: it does.
+	Database func() *Database
 	// Damage is the list of what the disk has damaged; nil: there is none.
 	Damage DamageList
 	// EndSessions ends those live sessions of an account whose sign-in gives no right any

@@ -1,6 +1,7 @@
 package operate_test
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/x509"
 	"errors"
@@ -18,6 +19,8 @@ import (
 	"sallyport/internal/budget/ledger"
 	"sallyport/internal/ca/device"
 	"sallyport/internal/guess"
+	"sallyport/internal/incident/notice"
+	"sallyport/internal/incident/webhook"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
 	"sallyport/internal/operate/call"
@@ -249,5 +252,28 @@ func TestStatusTellsOfEnds(t *testing.T) {
 	operator.Check(t, os.Remove(w.Options.DeviceCA.KeyPath(1)))
 	if h := health(); h.Authority == nil || !strings.Contains(h.Authority.KeyFault, "cert ca rollover") {
 		t.Errorf("%+v", h.Authority)
+	}
+}
+
+// A database that takes nothing is told of with why, and what cannot be told at present is named, while the rest is told.
+func TestStatusTellsWhatItCan(t *testing.T) {
+	w := operator.New(t)
+	w.Account(t, "alice@local.test")
+	if s, err := operate.Direct(w.Operator).Status(t.Context()); err != nil || s.Database != nil || len(s.Missing) != 0 {
+		t.Errorf("of a sound one: %+v, %+v, %v", s.Database, s.Missing, err)
+	}
+	ails := &operate.Database{Since: time.Now(), Cause: "I/O error", Tries: 2, Last: "no"}
+	w.With(func(o *operate.Options) {
+		o.Database = func() *operate.Database { return ails }
+		o.Notices = func(context.Context) (*notice.State, error) { return nil, errors.New("store: unavailable") }
+		o.Webhook = func(context.Context) (*webhook.State, error) { return nil, errors.New("broken") }
+	})
+	s, err := operate.Direct(w.Operator).Status(t.Context())
+	operator.Check(t, err)
+	if s.Database == nil || s.Database.Cause != "I/O error" || s.Database.Tries != 2 || s.Accounts != 1 || s.Hostname != "mx.local.test" {
+		t.Errorf("%+v, %+v", s.Database, s)
+	}
+	if len(s.Missing) != 2 || s.Missing[0].Why != "unavailable" || s.Missing[1].What != "of what the webhook was not told" {
+		t.Errorf("missing: %+v", s.Missing)
 	}
 }

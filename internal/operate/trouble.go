@@ -25,14 +25,10 @@ type Missing struct {
 
 // database tells why the database takes nothing; nil: it does.
 func (op *Operator) database() *Database {
-	if op.o.Trouble == nil {
+	if op.o.Database == nil {
 		return nil
 	}
-	t, ails := op.o.Trouble()
-	if !ails {
-		return nil
-	}
-	return &Database{Since: t.Since, Cause: t.Cause, Full: t.Full, Tries: t.Tries, Last: t.Last, Next: t.Next}
+	return op.o.Database()
 }
 
 // lacks notes that something could not be told.

@@ -3,6 +3,7 @@ package metering
 import (
 	"sallyport/internal/damage"
 	"sallyport/internal/operate"
+	"sallyport/internal/store"
 )
 
 // Damaged shows the list of damage to the operator.
@@ -35,4 +36,18 @@ func entries(all []damage.Noted) (out []operate.DamageEntry) {
 		})
 	}
 	return out
+}
+
+// Ailing tells the operator why the database takes nothing, as it says itself; nil: it never tells.
+func Ailing(trouble func() (store.Trouble, bool)) func() *operate.Database {
+	if trouble == nil {
+		return nil
+	}
+	return func() *operate.Database {
+		t, ails := trouble()
+		if !ails {
+			return nil
+		}
+		return &operate.Database{Since: t.Since, Cause: t.Cause, Full: t.Full, Tries: t.Tries, Last: t.Last, Next: t.Next}
+	}
 }
