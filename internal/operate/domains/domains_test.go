@@ -210,3 +210,29 @@ func TestAccountsAndAliasesDoNotCross(t *testing.T) {
 		}
 	}
 }
+
+// Where mail is not forwarded to other servers, no forward is made, and those that there are sleep.
+func TestForwardsSleep(t *testing.T) {
+	w := operator.New(t)
+	w.Account(t, "alice@local.test", "bob@local.test")
+	c, ctx := operate.Direct(w.Operator), t.Context()
+	_, err := c.ForwardAdd(ctx, operate.ForwardAdd{Account: "alice@local.test", Targets: []string{"a@remote.test"}})
+	operator.Check(t, err)
+	stated := w.Listed.Stated()
+	stated.Config.ForwardExternal = false
+	next, err := w.Listed.Build(ctx, stated, false)
+	operator.Check(t, err)
+	next.Adopt()
+	_, err = c.ForwardAdd(ctx, operate.ForwardAdd{Account: "bob@local.test", Targets: []string{"b@remote.test"}})
+	operator.WantCode(t, err, call.CodeInvalid)
+	asleep := 0
+	operator.Check(t, c.ForwardList(ctx, func(f operate.Forward) error {
+		if f.Asleep {
+			asleep++
+		}
+		return nil
+	}))
+	if asleep != 1 {
+		t.Errorf("%d forwards sleep", asleep)
+	}
+}
