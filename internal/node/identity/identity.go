@@ -114,7 +114,10 @@ func (i *Identity) Names(ctx context.Context) []mail.Domain {
 		return leaf != nil && leaf.VerifyHostname(d.ASCII()) == nil
 	}}
 	if len(cfg.TLSPolicy.Listen) > 0 || len(cfg.Autoconfig.Listen) > 0 {
-		resolver, err := settings.Resolver(cfg, i.o.World)
+		// Who has given a name an address reloads, and wants it seen: nothing of before may be remembered.
+		own := i.o.World
+		own.DNS = nil
+		resolver, err := settings.Resolver(cfg, own)
 		if err != nil {
 			i.o.Logger.Error("the names of policies cannot be looked up", "err", err)
 			return names.Wanted(ctx)
