@@ -457,7 +457,7 @@ func (n *night) theRest() {
 	n.open("Moving to another machine")
 	n.leaves("make systemd moves under a booted systemd", "sallyport doctor")
 	n.open("The DNS", "ADDRESS", "127.0.0.1")
-	n.leaves("dig is no part of what the tests install", "dig SOA . @ADDRESS", "time dig MX example.org @ADDRESS")
+	n.leaves("dig is no part of what the tests install", "dig SOA . @ADDRESS", "dig MADE-UP.com @ADDRESS", "time dig MX example.org @ADDRESS")
 	n.gave("sallyport doctor")
 	n.open("We are on a blocklist")
 	n.gave("sallyport doctor")
