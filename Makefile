@@ -240,7 +240,7 @@ crash:
 	SALLYPORT_CRASH=$(CRASH) SALLYPORT_KILLS=$(KILLS) SALLYPORT_CUTS_SEED=$(SEED) go test -timeout 60m -count 1 -v ./test/crash
 
 # The whole data folder on a small ext4, which the kernel fails in the middle of mail: full of octets, full of inodes,
-# read-only, EIO from fsync, an ext4 that met an error. Some two minutes, as root.
+# read-only, EIO and ENOSPC from fsync, an ext4 that met an error. Some three minutes, as root.
 disk:
 	./scripts/install-test-tools
 	SALLYPORT_DISK=1 go test -timeout 15m -count 1 -v ./test/disk

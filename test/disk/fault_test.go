@@ -56,6 +56,7 @@ type fault struct {
 	begin, end func(*image)
 	mends      bool // it ends while the server runs
 	shuts      bool // the database cannot be opened anew meanwhile
+	thin       bool // it is of a thin disk
 }
 
 var faults = []fault{
@@ -63,6 +64,7 @@ var faults = []fault{
 	{name: "inodes", begin: (*image).fillInodes, end: (*image).freeInodes, mends: true},
 	{name: "read-only", begin: (*image).lay, end: (*image).lift, mends: true, shuts: true},
 	{name: "EIO", begin: (*image).shrink, end: (*image).grow, mends: true},
+	{name: "ENOSPC", begin: (*image).fillHost, end: (*image).freeHost, mends: true, shuts: true, thin: true},
 	{name: "error", begin: (*image).meetError, end: func(*image) {}, shuts: true},
 }
 
@@ -75,7 +77,7 @@ type world struct {
 	f    *traffic
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, thin bool) *world {
 	t.Helper()
 	wanted(t)
 	binary, err := rig.Build(t.Context(), t.TempDir())
@@ -85,7 +87,7 @@ func newWorld(t *testing.T) *world {
 	must(t, err)
 	t.Cleanup(func() { must(t, w.sink.Close()) })
 	dir := filepath.Join(t.TempDir(), "server")
-	w.i = newImage(t, filepath.Join(dir, "data"))
+	w.i = newImage(t, filepath.Join(dir, "data"), thin)
 	w.s, err = rig.Prepare(t.Context(), rig.Options{Binary: binary, Dir: dir, Remote: w.sink.Addr(),
 		Extra: "[limits]\ngreet_delay = \"0s\"\ntransactions = 1000000\nmin_free = \"1MiB\"\n\n[retry]\nfirst = \"1s\"\nmax = \"1s\"\nfactor = 1\njitter = 0\n"})
 	must(t, err)
@@ -255,7 +257,7 @@ func (w *world) drained() {
 func TestTheDiskFails(t *testing.T) {
 	for _, x := range faults {
 		t.Run(x.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorld(t, x.thin)
 			w.good()
 			at := w.bad(x)
 			before := w.cpu()

@@ -31,6 +31,8 @@ type image struct {
 	host string // the tmpfs
 	file string
 	dir  string // where it is mounted
+	thin *thin  // what lies over it, if anything does
+	top  string // where that is mounted
 }
 
 func must(t testing.TB, err error) {
@@ -49,10 +51,15 @@ func run(t testing.TB, name string, args ...string) string {
 	return string(out)
 }
 
-// newImage makes one, and mounts it at a folder.
-func newImage(t *testing.T, dir string) *image {
+// newImage makes one, and mounts it at a folder; or beside it, and something thin over it there.
+func newImage(t *testing.T, dir string, isThin bool) *image {
 	t.Helper()
 	i := &image{t: t, host: t.TempDir(), dir: dir}
+	if isThin {
+		i.thin, i.top, i.dir = &thin{}, dir, dir+".below"
+		must(t, os.MkdirAll(i.top, 0o700))
+	}
+	dir = i.dir
 	i.file = filepath.Join(i.host, "image")
 	must(t, syscall.Mount("tmpfs", i.host, "tmpfs", 0, fmt.Sprintf("size=%d", hostOctets)))
 	t.Cleanup(func() { must(t, syscall.Unmount(i.host, syscall.MNT_DETACH)) })
@@ -66,6 +73,11 @@ func newImage(t *testing.T, dir string) *image {
 	must(t, errors.Join(os.Remove(filepath.Join(dir, "lost+found")), os.Chmod(dir, 0o700)))
 	i.allocate("low", lowOctets)
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	if i.thin != nil {
+		must(t, os.Remove(filepath.Join(dir, "low")))
+		i.thin.lie(t, i.dir, i.top)
+		t.Cleanup(func() { _ = i.thin.gone() })
+	}
 	return i
 }
 
@@ -80,6 +92,11 @@ func (i *image) mount() {
 // what is there now is what the disk holds.
 func (i *image) again() {
 	i.t.Helper()
+	if i.thin != nil {
+		i.t.Logf("%d syncs answered ENOSPC", i.thin.failed.Swap(0))
+		must(i.t, i.thin.gone())
+		defer i.thin.lie(i.t, i.dir, i.top)
+	}
 	must(i.t, syscall.Unmount(i.dir, 0))
 	for begun := time.Now(); run(i.t, "losetup", "--associated", i.file) != ""; time.Sleep(20 * time.Millisecond) {
 		if time.Since(begun) > 20*time.Second {
@@ -127,6 +144,10 @@ func (i *image) fill() {
 }
 
 func (i *image) free() { must(i.t, os.Remove(filepath.Join(i.dir, "filler"))) }
+
+// fillHost leaves nothing of what a thin disk lies on.
+func (i *image) fillHost() { i.thin.full.Store(true) }
+func (i *image) freeHost() { i.thin.full.Store(false) }
 
 // fillInodes leaves no inode, and many octets.
 func (i *image) fillInodes() {
