@@ -157,9 +157,7 @@ func (m Message) connectInfo() []byte {
 	}
 	b := append(texts("["+m.Client.String()+"]"), family)
 	b = binary.BigEndian.AppendUint16(b, 0)
-	address := m.Client.WithZone("").String()
-	if family == '6' {
-		address = "IPv6:" + address
-	}
-	return append(b, texts(address)...)
+	// Sendmail writes "IPv6:" before the address and Postfix does not. Each filter reads the latter;
+	// those that do without libmilter may find no address in the former.
+	return append(b, texts(m.Client.WithZone("").String())...)
 }

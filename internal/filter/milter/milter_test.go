@@ -149,7 +149,7 @@ func TestWholeConversation(t *testing.T) {
 	id := m.ID.String()
 	want := strings.Join([]string{
 		"D Cj|mx.local.test|_|unknown [2001:db8::7]|{daemon_name}|mx|{client_addr}|2001:db8::7|{client_name}|unknown|v|sallyport|",
-		"C [2001:db8::7]|6||IPv6:2001:db8::7|", "H client?.test|",
+		"C [2001:db8::7]|6||2001:db8::7|", "H client?.test|",
 		"D Mi|" + id + "|{auth_authen}|bob@local.test|", "M <x@far.test>|",
 		"D R{rcpt_addr}|bob@local.test|{rcpt_host}|local.test|{rcpt_mailer}|smtp|", "R <bob@local.test>|",
 		"D R{rcpt_addr}|carl@local.test|{rcpt_host}|local.test|{rcpt_mailer}|smtp|", "R <carl@local.test>|",
