@@ -162,13 +162,14 @@ func (a dkimActivate) Run(ctx context.Context, c console) error {
 type dkimImport struct {
 	dkimArg
 	Selector string `arg:"" help:"The selector under which its record is published."`
-	File     string `arg:"" type:"existingfile" help:"The private key in PEM."`
+	File     string `arg:"" type:"existingfile" help:"The private key: in PEM, or of Ed25519 in base64."`
 }
 
 // Help shows an example.
 func (dkimImport) Help() string {
 	return `Example:
   sallyport dkim import example.org mail2023 /etc/opendkim/keys/example.org/mail2023.private
+  sallyport dkim import example.org mail2023e /var/lib/rspamd/dkim/example.org.mail2023e.key
   sallyport dkim check example.org`
 }
 

@@ -1,10 +1,12 @@
 package keyring
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -116,11 +118,13 @@ func generate(a dkim.Algorithm, rsaBits int, rnd io.Reader) (secret []byte, err 
 	return x509.MarshalPKCS8PrivateKey(key)
 }
 
-// ParsePEM reads a private key as other programs keep it: PKCS #8, or PKCS #1 for RSA.
-func ParsePEM(text []byte) (secret []byte, err error) {
+// ParseSecret reads a private key as other programs keep it: in PEM, as PKCS #8 or as PKCS #1 for
+// RSA; a key for Ed25519 also as base64 alone, of its seed (dkimpy) or of the seed and the public
+// key behind it (Rspamd).
+func ParseSecret(text []byte) (secret []byte, err error) {
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, fmt.Errorf("%w: no PEM block", ErrInvalid)
+		return parseBare(text)
 	}
 	if block.Type == "RSA PRIVATE KEY" {
 		key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
@@ -133,6 +137,19 @@ func ParsePEM(text []byte) (secret []byte, err error) {
 		return nil, fmt.Errorf("%w: the key does not read: %w", ErrInvalid, err)
 	}
 	return block.Bytes, nil
+}
+
+// parseBare reads a key for Ed25519 that no PEM is around.
+func parseBare(text []byte) (secret []byte, err error) {
+	raw, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(text)))
+	if err != nil || len(raw) != ed25519.SeedSize && len(raw) != ed25519.PrivateKeySize {
+		return nil, fmt.Errorf("%w: no PEM block, and no key for Ed25519 in base64", ErrInvalid)
+	}
+	key := ed25519.NewKeyFromSeed(raw[:ed25519.SeedSize])
+	if len(raw) == ed25519.PrivateKeySize && !bytes.Equal(raw, key) {
+		return nil, fmt.Errorf("%w: the key does not read: its public half is another's", ErrInvalid)
+	}
+	return x509.MarshalPKCS8PrivateKey(key)
 }
 
 var (

@@ -217,7 +217,7 @@ func TestImportAndDrop(t *testing.T) {
 	secret, err := generate(dkim.RSASHA256, 1024, rand.Reader)
 	w.must(err)
 	n := dkim.KeyName{Selector: "mail2023", Domain: w.domain()}
-	parsed, err := ParsePEM(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
+	parsed, err := ParseSecret(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret}))
 	if err != nil || !bytes.Equal(parsed, secret) {
 		t.Fatalf("%v", err)
 	}
@@ -236,12 +236,48 @@ func TestImportAndDrop(t *testing.T) {
 	w.must(err)
 	w.want("")
 	for _, bad := range []string{"", "x", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n"} {
-		if _, err := ParsePEM([]byte(bad)); !errors.Is(err, ErrInvalid) {
+		if _, err := ParseSecret([]byte(bad)); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
 	if _, err := x509.ParsePKCS8PrivateKey(secret); err != nil {
 		t.Error(err)
+	}
+}
+
+// A key for Ed25519 comes in three forms, one for each program that makes it: OpenSSL, dkimpy, Rspamd. It is the
+// one of RFC 8463 appendix A.2, whose record stands there.
+func TestKeysForEd25519OfOtherPrograms(t *testing.T) {
+	const (
+		record = "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+		seed   = "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="
+		both   = "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2DXWpgBgrEKt9VL/tPJZAc6DuFy89qmIyWvAhpo9wdRGg=="
+	)
+	pkcs8 := "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n"
+	for name, text := range map[string]string{"OpenSSL": pkcs8, "dkimpy": seed, "Rspamd": both, "Rspamd, with a line's end": both + "\n"} {
+		w := newWorld(t)
+		secret, err := ParseSecret([]byte(text))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		n := dkim.KeyName{Selector: "brisbane", Domain: w.domain()}
+		if _, err := w.ring.Import(t.Context(), n, secret, nil); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if keys := w.ring.Keys(w.domain()); len(keys) != 1 || keys[0].Record != record {
+			t.Errorf("%s: %+v", name, keys)
+		}
+	}
+	for name, bad := range map[string]string{
+		"too short":                      seed[:40] + "fw==",
+		"a public key that fits another": strings.Replace(both, "Gg==", "eA==", 1),
+		"two keys":                       seed + "\n" + seed,
+		"hex":                            strings.Repeat("9d61b19deffd5a60", 4),
+	} {
+		if _, err := ParseSecret([]byte(bad)); !errors.Is(err, ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -69,7 +69,7 @@ type DKIMRef struct {
 	Selector string `json:"selector,omitempty"`
 }
 
-// DKIMImport brings a private key in PEM.
+// DKIMImport brings a private key as the program keeps it that it comes from.
 type DKIMImport struct {
 	Domain   string `json:"domain"`
 	Selector string `json:"selector"`
@@ -132,7 +132,7 @@ func (op *Actions) DKIMActivate(ctx context.Context, by call.Caller, r DKIMRef) 
 
 // DKIMImport takes over the key of another program.
 func (op *Actions) DKIMImport(ctx context.Context, by call.Caller, r DKIMImport) (DKIMKeys, error) {
-	secret, err := keyring.ParsePEM([]byte(r.PEM))
+	secret, err := keyring.ParseSecret([]byte(r.PEM))
 	if err != nil {
 		return DKIMKeys{}, keyError(err)
 	}
