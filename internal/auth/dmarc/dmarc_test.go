@@ -164,7 +164,12 @@ func TestJudge(t *testing.T) {
 		"a test":                        {"testing.test", Exists, Mechanism{}, nil, "fail none false false"},
 		"a policy that does not read":   {"unread.test", Exists, Mechanism{}, nil, "none none false false"},
 		"no policy":                     {"nowhere.test", Exists, pass("nowhere.test"), nil, "none none false false"},
-		"SPF not found out":             {"example.com", Exists, temp("example.com"), nil, "temperror none false false"},
+		"SPF not found out":             {"example.com", Exists, temp("example.com"), nil, "temperror quarantine false false"},
+		"SPF not found out, p=reject":   {"mail.example.com", Exists, temp("mail.example.com"), nil, "temperror quarantine false false"},
+		"SPF not found out, a test":     {"testing.test", Exists, temp("testing.test"), nil, "temperror none false false"},
+		"a key of the organization's":   {"example.com", Exists, Mechanism{}, []Mechanism{temp("example.com")}, "temperror quarantine false false"},
+		"one in doubt, and one unsure":  {"example.com", Exists, pass("silent.example.com"), []Mechanism{temp("example.com")}, "temperror none false false"},
+		"not found out, p=none":         {"other.test", Exists, temp("other.test"), nil, "temperror none false false"},
 		"not found out, but another's":  {"example.com", Exists, temp("other.test"), nil, "fail quarantine false false"},
 		"not looked at":                 {"example.com", Exists, Mechanism{}, []Mechanism{failed("example.com"), unseen("example.com")}, "permerror quarantine false false"},
 		"not looked at, p=reject":       {"mail.example.com", Exists, Mechanism{}, []Mechanism{unseen("a.example.com")}, "permerror quarantine false false"},
@@ -193,7 +198,8 @@ func TestJudge(t *testing.T) {
 
 // What the DNS does not say above an author's own record throws none of it away: who
 // cannot be of the same organization fails, who can be is in doubt. Where the author's
-// own record is not known, nothing is.
+// own record is not known, nothing is, and what speaks for nobody is kept apart by what
+// the records above ask for.
 func TestTheDNSFailsAboveTheRecord(t *testing.T) {
 	z := zone{"mail.example.co.test": {"v=DMARC1; p=reject"}, "strict.example.co.test": {"v=DMARC1; p=reject; aspf=s"}, "example.co.test": {"v=DMARC1; p=quarantine"}}
 	walk := func(start string, failing ...string) Walk {
@@ -207,11 +213,7 @@ func TestTheDNSFailsAboveTheRecord(t *testing.T) {
 				w = w.Add(z[d.ASCII()])
 				continue
 			}
-			next, goesOn := w.Unanswered()
-			if !goesOn {
-				return w
-			}
-			w = next
+			w = w.Unanswered()
 		}
 	}
 	for _, c := range []struct{ from, failing, passes, want string }{
@@ -225,11 +227,17 @@ func TestTheDNSFailsAboveTheRecord(t *testing.T) {
 		{"mail.example.co.test", "test", "bounce.example.co.test", "pass none"},
 		{"mail.example.co.test", "test", "evil.test", "fail reject"},
 		{"mail.example.co.test", "example.co.test co.test test", "evil.test", "fail reject"},
-		{"mail.example.co.test", "mail.example.co.test", "evil.test", "temperror none"},
+		{"mail.example.co.test", "mail.example.co.test", "evil.test", "temperror quarantine"},
+		{"mail.example.co.test", "mail.example.co.test", "", "temperror quarantine"},
+		{"mail.example.co.test", "mail.example.co.test", "bounce.example.co.test", "temperror none"},
+		{"mail.example.co.test", "mail.example.co.test", "mail.example.co.test", "temperror none"},
+		{"mail.example.co.test", "mail.example.co.test example.co.test", "evil.test", "temperror none"},
 		{"strict.example.co.test", "example.co.test", "bounce.example.co.test", "fail reject"},
 		{"news.example.co.test", "test", "evil.test", "fail quarantine"},
 		{"news.example.co.test", "example.co.test", "evil.test", "temperror none"},
-		{"news.example.co.test", "co.test", "evil.test", "temperror none"},
+		{"news.example.co.test", "co.test", "evil.test", "temperror quarantine"},
+		{"news.example.co.test", "news.example.co.test", "evil.test", "temperror quarantine"},
+		{"news.example.co.test", "news.example.co.test", "example.co.test", "temperror none"},
 	} {
 		w := walk(c.from, strings.Fields(c.failing)...)
 		f := Facts{Author: w, Organization: func(d mail.Domain) (mail.Domain, bool) { return walk(d.ASCII()).Organization(), true }}

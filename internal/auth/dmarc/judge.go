@@ -1,6 +1,10 @@
 package dmarc
 
-import "sallyport/internal/mail"
+import (
+	"slices"
+
+	"sallyport/internal/mail"
+)
 
 // Verdict is the result of an evaluation. The zero Verdict is none: no policy
 // applies.
@@ -66,7 +70,7 @@ type Result struct {
 	Author       mail.Domain // the domain in From
 	Organization mail.Domain // of the author
 	Policy       Policy      // that the domain asks for, for such an author
-	Disposition  Policy      // what is left to be done: PolicyNone unless Verdict is Fail, or nearly, and the policy is no test
+	Disposition  Policy      // what is left to be done: PolicyNone unless Verdict is Fail, or may be, and the policy is no test
 	AlignedSPF   bool
 	AlignedDKIM  bool
 }
@@ -85,26 +89,29 @@ func NeedsOrganization(author Walk, other mail.Domain, dkim bool) bool {
 	return !p.Record.StrictSPF
 }
 
-// Judge evaluates a message whose author's walk is decided. RFC 9989 §5.3.
+// Judge evaluates a message whose author's walk is over. RFC 9989 §5.3. Where it cannot be
+// found out whether a message fails, and nothing speaks for its author's organization, it is
+// kept apart if a policy asks for more: which names of that organization the DNS fails for,
+// whoever forges it can find out and use.
 func Judge(f Facts) Result {
 	r := Result{Author: f.Author.Start(), Disposition: PolicyNone}
+	place, ok := f.Author.Policy()
+	ok = ok && place.Record.Policy != PolicyAbsent
 	if !f.Author.Decided() {
 		r.Verdict = TempError
 		if f.Author.Start().IsZero() {
 			r.Verdict = PermError
 		}
+		if ok && !f.passes(false, false) {
+			r.Disposition = apart(place, f.asked(place))
+		}
 		return r
 	}
 	r.Organization = f.Author.Organization()
-	place, ok := f.Author.Policy()
-	if !ok || place.Record.Policy == PolicyAbsent {
+	if !ok {
 		return r
 	}
-	existence := f.Existence
-	if f.Author.Below() {
-		existence = Absent // no such name can be in the DNS
-	}
-	r.Place, r.Policy = place, asked(place, r.Author, f.Author.Below(), existence)
+	r.Place, r.Policy = place, f.asked(place)
 	var doubt, unseen bool
 	r.AlignedSPF, doubt = f.aligned(f.SPF, place.Record.StrictSPF, r.Organization)
 	for _, m := range f.DKIM {
@@ -119,13 +126,13 @@ func Judge(f Facts) Result {
 	case doubt:
 		// RFC 9989 §5.3.2: what may pass another time has not failed.
 		r.Verdict = TempError
+		if !f.passes(place.Record.StrictSPF, place.Record.StrictDKIM) {
+			r.Disposition = apart(place, r.Policy)
+		}
 	case unseen:
 		// What we did not look at has not failed; but who sends more than we look at
 		// must not get around a policy by it.
-		r.Verdict = PermError
-		if !place.Record.Testing {
-			r.Disposition = min(r.Policy, PolicyQuarantine)
-		}
+		r.Verdict, r.Disposition = PermError, apart(place, r.Policy)
 	default:
 		r.Verdict = Fail
 		if !place.Record.Testing {
@@ -133,6 +140,32 @@ func Judge(f Facts) Result {
 		}
 	}
 	return r
+}
+
+// apart is what is done about a message that may fail a policy.
+func apart(p Place, policy Policy) Policy {
+	if p.Record.Testing {
+		return PolicyNone
+	}
+	return min(policy, PolicyQuarantine)
+}
+
+// asked is the policy that a record has for the author.
+func (f Facts) asked(p Place) Policy {
+	existence := f.Existence
+	if f.Author.Below() {
+		existence = Absent // no such name can be in the DNS
+	}
+	return asked(p, f.Author.Start(), f.Author.Below(), existence)
+}
+
+// passes reports whether something passed that may speak for the author, as far as it is
+// known who belongs to his organization.
+func (f Facts) passes(strictSPF, strictDKIM bool) bool {
+	may := func(m Mechanism, strict bool) bool {
+		return m.Passed && f.Author.MayShare(m.Domain) && (!strict || m.Domain == f.Author.Start())
+	}
+	return may(f.SPF, strictSPF) || slices.ContainsFunc(f.DKIM, func(m Mechanism) bool { return may(m, strictDKIM) })
 }
 
 // asked is the policy that a record has for an author, or for one below. RFC 9989 §4.7.

@@ -19,6 +19,7 @@ type Walk struct {
 	next  mail.Domain // zero: it is over
 	found []Place
 	gap   mail.Domain // the shortest domain that the DNS did not answer for; zero: none
+	lost  bool        // a record that the DNS did not tell may be the one that decides
 }
 
 // Place is a domain that has exactly one record.
@@ -71,23 +72,20 @@ func (w Walk) Add(texts []string) Walk {
 }
 
 // Unanswered continues the walk where the DNS did not answer for the domain that Next
-// named. Where the record of the start is known the walk goes on, since that one decides
-// whatever stands above it (RFC 9989 §4.10.1); else it stays unfinished. A top label
-// counts as without a record: nobody's mail goes by one, and no organization is as wide.
-func (w Walk) Unanswered() (next Walk, goesOn bool) {
+// named. Where the record of the start is known that one decides, whatever stands above it
+// (RFC 9989 §4.10.1); else it is not known any more which one does, and the walk goes on to
+// see what those above ask for. A top label counts as without a record: nobody's mail goes
+// by one, and no organization is as wide.
+func (w Walk) Unanswered() Walk {
 	at := w.next
 	if at.IsZero() {
-		return w, false
+		return w
 	}
-	top := !strings.Contains(at.ASCII(), ".")
-	if !top && !w.own() {
-		return w, false
-	}
-	if !top {
-		w.gap = at
+	if strings.Contains(at.ASCII(), ".") {
+		w.gap, w.lost = at, w.lost || !w.own()
 	}
 	w.next = above(at, at == w.start)
-	return w, true
+	return w
 }
 
 // own reports whether the author has a record itself.
@@ -111,7 +109,7 @@ func above(d mail.Domain, first bool) mail.Domain {
 }
 
 // Decided reports whether it is known which record applies, if any.
-func (w Walk) Decided() bool { return !w.start.IsZero() && w.next.IsZero() }
+func (w Walk) Decided() bool { return !w.start.IsZero() && w.next.IsZero() && !w.lost }
 
 // Done reports whether it is known as well which organization the start belongs to.
 func (w Walk) Done() bool { return w.Decided() && w.gap.IsZero() }
@@ -161,7 +159,8 @@ func below(d, up mail.Domain) mail.Domain {
 
 // Policy returns the record that applies to mail from the domain where the walk
 // began: its own, that of its organizational domain, or that of the public suffix
-// above. false: none. RFC 9989 §4.10.1.
+// above. false: none. RFC 9989 §4.10.1. Of a walk that is not decided it is the one that
+// would apply if nobody were asked again.
 func (w Walk) Policy() (Place, bool) {
 	at := func(d mail.Domain) (Place, bool) {
 		for _, p := range w.found {

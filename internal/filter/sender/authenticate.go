@@ -147,7 +147,7 @@ type found struct {
 // find asks everything at once that does not depend on something else.
 func (g *authentication) find(ctx context.Context) found {
 	var r found
-	walks := make([]dmarc.Walk, len(g.author.judged))
+	walks, existences := make([]dmarc.Walk, len(g.author.judged)), make([]dmarc.Existence, len(g.author.judged))
 	var all sync.WaitGroup
 	meanwhile := func(f func()) {
 		all.Add(1)
@@ -159,7 +159,11 @@ func (g *authentication) find(ctx context.Context) found {
 	meanwhile(func() { r.spf, r.spfBy = g.spf(ctx) })
 	meanwhile(func() { r.hello, r.helloBy = g.spfOfHello(ctx) })
 	for i, c := range g.author.judged {
-		meanwhile(func() { walks[i] = g.walk(ctx, c.walk()) })
+		meanwhile(func() {
+			// At once, since who sends a sender of his own may have that take all the time there is.
+			walks[i] = g.walk(ctx, c.walk())
+			existences[i] = g.existence(ctx, walks[i])
+		})
 	}
 	if g.check.Signed() {
 		r.dkim = g.check.Results(g.a.Now(), g.keys.Find(ctx, g.check.Names()))
@@ -167,7 +171,7 @@ func (g *authentication) find(ctx context.Context) found {
 	all.Wait()
 	results := make([]dmarc.Result, len(walks))
 	for i, w := range walks {
-		results[i] = dmarc.Judge(g.facts(ctx, w, r))
+		results[i] = dmarc.Judge(g.facts(ctx, w, existences[i], r))
 	}
 	r.dmarc, r.shown = g.author.judge(results)
 	return r
@@ -194,9 +198,10 @@ func (g *authentication) spfOfHello(ctx context.Context) (spf.Result, mail.Domai
 }
 
 // helloName is what the client calls itself, if that is a name in the DNS with several
-// labels; others have no record. RFC 7208 §4.3.
+// labels; others have no record. RFC 7208 §4.3. The dot of the root at its end says
+// nothing that the name does not. RFC 1034 §3.1
 func (g *authentication) helloName() mail.Domain {
-	d, err := mail.ParseDomain(g.m.Hello)
+	d, err := mail.ParseDomain(strings.TrimSuffix(g.m.Hello, "."))
 	if err != nil || !strings.Contains(d.ASCII(), ".") {
 		return mail.Domain{}
 	}
@@ -209,7 +214,7 @@ func (g *authentication) spfOf(ctx context.Context, local string, by mail.Domain
 }
 
 // walk goes up the tree. RFC 9989 §4.10. A DNS that does not answer leaves it
-// unfinished where that matters.
+// undecided where that matters.
 func (g *authentication) walk(ctx context.Context, w dmarc.Walk) dmarc.Walk {
 	for {
 		d, more := w.Next()
@@ -223,11 +228,7 @@ func (g *authentication) walk(ctx context.Context, w dmarc.Walk) dmarc.Walk {
 		}
 		answer, err := g.dns.TXT(ctx, n)
 		if err != nil && !dnsx.Permanent(err) {
-			next, goesOn := w.Unanswered()
-			if !goesOn {
-				return w
-			}
-			w = next
+			w = w.Unanswered()
 			continue
 		}
 		w = w.Add(answer.Data)
@@ -235,10 +236,10 @@ func (g *authentication) walk(ctx context.Context, w dmarc.Walk) dmarc.Walk {
 }
 
 // facts puts together what DMARC is judged by, and asks what else that takes.
-func (g *authentication) facts(ctx context.Context, author dmarc.Walk, r found) dmarc.Facts {
+func (g *authentication) facts(ctx context.Context, author dmarc.Walk, e dmarc.Existence, r found) dmarc.Facts {
 	f := dmarc.Facts{
-		Author: author,
-		SPF:    dmarc.Mechanism{Domain: r.spfBy, Passed: r.spf.Verdict == spf.Pass, Temporary: r.spf.Verdict == spf.TempError},
+		Author: author, Existence: e,
+		SPF: dmarc.Mechanism{Domain: r.spfBy, Passed: r.spf.Verdict == spf.Pass, Temporary: r.spf.Verdict == spf.TempError},
 	}
 	organizations := map[mail.Domain]mail.Domain{}
 	learn := func(m dmarc.Mechanism, dkim bool) {
@@ -259,7 +260,6 @@ func (g *authentication) facts(ctx context.Context, author dmarc.Walk, r found) 
 		org, ok := organizations[d]
 		return org, ok
 	}
-	f.Existence = g.existence(ctx, author)
 	return f
 }
 

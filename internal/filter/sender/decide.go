@@ -82,8 +82,11 @@ func (g *authentication) proved(r found) mail.Address {
 func (g *authentication) byPolicy(r found) (f intake.Finding, override string) {
 	f = intake.Finding{Action: intake.Pass}
 	asked, why := r.dmarc.Disposition, "neither SPF nor DKIM speaks for its author"
-	if r.dmarc.Verdict != dmarc.Fail {
+	switch r.dmarc.Verdict {
+	case dmarc.PermError:
 		why = "it has more signatures, or larger ones, than are looked at"
+	case dmarc.TempError:
+		why = "the DNS does not say who speaks for its author, and nobody is known to"
 	}
 	switch {
 	case r.dmarc.Verdict == dmarc.Fail && asked != r.dmarc.Policy:
@@ -96,7 +99,7 @@ func (g *authentication) byPolicy(r found) (f intake.Finding, override string) {
 			Reply: mail.R(550, enhancedMultiple, "the DMARC policy of "+r.dmarc.Author.ASCII()+" refuses this message: "+why)}
 	default:
 		if asked == dmarc.PolicyReject || r.dmarc.Verdict != dmarc.Fail {
-			override = overrideLocal // that domain need not be meant, or it may have signed
+			override = overrideLocal // that domain need not be meant, or it may speak for the message
 		}
 		f = intake.Finding{Action: intake.Junk, Rule: RuleDMARCJunk, Reason: "the DMARC policy of " + r.dmarc.Author.ASCII() + " keeps it apart: " + why}
 	}

@@ -42,7 +42,9 @@ func each(t *testing.T, fn func(judgement)) {
 		for _, p := range []dmarc.Policy{dmarc.PolicyAbsent, dmarc.PolicyNone, dmarc.PolicyQuarantine, dmarc.PolicyReject} {
 			verdicts = append(verdicts, dmarc.Result{Verdict: v, Author: other, Policy: p, Disposition: dmarc.PolicyNone})
 			if v == dmarc.TempError {
-				verdicts = append(verdicts, dmarc.Result{Verdict: dmarc.PermError, Author: other, Policy: p, Disposition: min(p, dmarc.PolicyQuarantine)})
+				verdicts = append(verdicts, dmarc.Result{Verdict: dmarc.PermError, Author: other, Policy: p, Disposition: min(p, dmarc.PolicyQuarantine)},
+					dmarc.Result{Verdict: dmarc.TempError, Author: other, Policy: p, Disposition: min(p, dmarc.PolicyQuarantine)},
+					dmarc.Result{Verdict: dmarc.TempError, Author: other, Disposition: min(p, dmarc.PolicyQuarantine)}) // whose record is not known
 			}
 			if v == dmarc.Fail {
 				verdicts = append(verdicts, dmarc.Result{Verdict: v, Author: other, Policy: p, Disposition: p})

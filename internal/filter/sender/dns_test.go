@@ -75,14 +75,17 @@ func judged(t *testing.T, a Authenticator, s strange) (intake.Finding, string) {
 	return f, strings.Join(strings.Fields(string(f.Fields)), " ")
 }
 
-// A name server that fails above the author's own record, or for a stranger's own names,
-// saves no forged message from that record.
+// A name server that fails above the author's own record, for a stranger's own names, or for
+// some names of the author's organization, which the stranger may choose, saves no forged
+// message from that record; nor does it cost an honest one anything that something speaks for.
 func TestAFailingDNSSavesNobodyFromAPolicy(t *testing.T) {
 	r, _ := resolving(t, nil,
 		`_dmarc.a2.test. TXT "v=DMARC1; p=reject"`, "SERVFAIL _dmarc.test.",
 		`_dmarc.shop.a3.test. TXT "v=DMARC1; p=reject"`, "SERVFAIL _dmarc.a3.test.", `bounce.a3.test. TXT "v=spf1 +all"`, `shop.a3.test. TXT "v=spf1 ip4:192.0.2.1 -all"`,
 		`evil.test. TXT "v=spf1 +all"`,
 		`lame.test. TXT "v=spf1 +all"`, "SERVFAIL _dmarc.lame.test.", "SERVFAIL x._domainkey.lame.test.", "SERVFAIL lamer.test.",
+		`_dmarc.a4.test. TXT "v=DMARC1; p=reject"`, "SERVFAIL lost.a4.test.", "SERVFAIL _dmarc.lost.a4.test.", "SERVFAIL gone._domainkey.a4.test.", `bounce.a4.test. TXT "v=spf1 +all"`,
+		`_dmarc.a5.test. TXT "v=DMARC1; p=reject; t=y"`, "SERVFAIL lost.a5.test.",
 	)
 	a := checker(t, r)
 	signed := "DKIM-Signature: v=1; a=rsa-sha256; d=lame.test; s=x; h=from; bh=yZQq1c8wjBl0fZ4Wc/oraMCAG1mZJv5v/hlvyFy+t6A=; b=AAAA"
@@ -99,11 +102,53 @@ func TestAFailingDNSSavesNobodyFromAPolicy(t *testing.T) {
 		{strange{"192.0.2.1", "h.evil.test", "x@evil.test", "u@shop.a3.test", nil}, intake.Refuse, "dmarc=fail"},
 		{strange{"192.0.2.1", "h.a3.test", "x@shop.a3.test", "u@shop.a3.test", nil}, intake.Pass, "dmarc=pass"},
 		{strange{"192.0.2.1", "h.a3.test", "x@bounce.a3.test", "u@shop.a3.test", nil}, intake.Pass, "dmarc=temperror"},
+		{strange{"192.0.2.1", "h.evil.test", "x@lost.a4.test", "u@a4.test", nil}, intake.Junk, "dmarc=temperror"},
+		{strange{"192.0.2.1", "lost.a4.test", "", "u@a4.test", nil}, intake.Junk, "dmarc=temperror"},
+		{strange{"192.0.2.1", "h.evil.test", "x@evil.test", "u@a4.test", []string{strings.NewReplacer("lame", "a4", "s=x", "s=gone").Replace(signed)}}, intake.Junk, "dmarc=temperror"},
+		{strange{"192.0.2.1", "h.evil.test", "x@evil.test", "u@lost.a4.test", nil}, intake.Junk, "dmarc=temperror"},
+		{strange{"192.0.2.1", "h.a4.test", "x@bounce.a4.test", "u@lost.a4.test", nil}, intake.Pass, "dmarc=temperror"},
+		{strange{"192.0.2.1", "h.a4.test", "x@bounce.a4.test", "u@a4.test", nil}, intake.Pass, "dmarc=pass"},
+		{strange{"192.0.2.1", "h.evil.test", "x@lost.a5.test", "u@a5.test", nil}, intake.Pass, "dmarc=temperror"},
 	} {
 		f, words := judged(t, a, c.strange)
 		if f.Action != c.want || !strings.Contains(words, c.says) {
 			t.Errorf("%+v: action %v by %q, %s", c.strange, f.Action, f.Rule, words)
 		}
+	}
+}
+
+// slowSender does not answer for the domain slow.test before it is asked whether the author's
+// domain exists.
+type slowSender struct {
+	dnsx.Resolver
+	asked chan struct{}
+	once  *sync.Once
+}
+
+// TXT implements dnsx.Resolver.
+func (s slowSender) TXT(ctx context.Context, n dnsx.Name) (dnsx.Answer[string], error) {
+	switch n.String() {
+	case "nobody.victim.test":
+		s.once.Do(func() { close(s.asked) })
+	case "slow.test":
+		select {
+		case <-s.asked:
+		case <-ctx.Done():
+		}
+		return dnsx.Answer[string]{}, context.DeadlineExceeded
+	}
+	return s.Resolver.TXT(ctx, n)
+}
+
+// A stranger whose own domain takes all the time that a message has is not past the policy
+// for names that do not exist. RFC 9989 §4.7, np.
+func TestASlowSenderHidesNoMissingAuthor(t *testing.T) {
+	r, _ := resolving(t, nil, `_dmarc.victim.test. TXT "v=DMARC1; p=reject; sp=none; np=reject"`)
+	a := checker(t, slowSender{r, make(chan struct{}), new(sync.Once)})
+	a.Policy = func() Policy { return Policy{Check: true, Apply: true, Own: OwnRefuse, Time: 5 * time.Second} }
+	f, words := judged(t, a, strange{"192.0.2.1", "h.evil.test", "x@slow.test", "u@nobody.victim.test", nil})
+	if f.Action != intake.Refuse || !strings.Contains(words, "dmarc=fail (p reject)") {
+		t.Errorf("action %v by %q, %s", f.Action, f.Rule, words)
 	}
 }
 
@@ -139,6 +184,7 @@ func TestSPFOfHello(t *testing.T) {
 		// A good name of the client speaks for no sender's author.
 		{strange{"192.0.2.1", "h.good.test", "x@bad.test", "u@good.test", nil}, intake.Refuse, "spf=none smtp.mailfrom=bad.test; spf=pass smtp.helo=h.good.test"},
 		{strange{"192.0.2.1", "h.good.test", "", "u@good.test", nil}, intake.Pass, "spf=pass smtp.helo=h.good.test; dkim=none; dmarc=pass"},
+		{strange{"192.0.2.1", "h.good.test.", "", "u@good.test", nil}, intake.Pass, "spf=pass smtp.helo=h.good.test.; dkim=none; dmarc=pass"},
 		{strange{"192.0.2.1", "h.bad.test", "", "u@good.test", nil}, intake.Refuse, "spf=fail smtp.helo=h.bad.test; dkim=none; dmarc=fail"},
 	} {
 		f, words := judged(t, a, c.strange)
