@@ -117,11 +117,12 @@ type Check struct {
 // pending is a signature under verification.
 type pending struct {
 	Signature
-	err  error
-	rank int
-	raw  []byte    // the whole field
-	at   int       // where its value begins
-	body *bodyHash // nil where err is not
+	err   error
+	rank  int
+	raw   []byte    // the whole field
+	place int       // among all fields
+	at    int       // where its value begins
+	body  *bodyHash // nil where err is not
 }
 
 // NewCheck begins to verify the signatures in a header section, from the top.
@@ -134,11 +135,15 @@ func NewCheck(h message.Header, l Limits) *Check {
 // own.
 func NewCheckFor(h message.Header, l Limits, rank func(mail.Domain) int) *Check {
 	c := &Check{limits: l}
+	place := 0
 	for i, f := range h.Fields(signatureField) {
 		if i == 0 {
 			c.fields = indexFields(h)
 		}
-		p := &pending{raw: f.Raw, at: bytes.IndexByte(f.Raw, ':') + 1}
+		for &c.fields.all[place].Raw[0] != &f.Raw[0] { // it is one of them
+			place++
+		}
+		p := &pending{raw: f.Raw, place: place, at: bytes.IndexByte(f.Raw, ':') + 1}
 		p.Signature, p.err = ParseSignature(string(f.Raw[p.at:]), l)
 		p.rank = rank(p.Key.Domain)
 		c.sigs = append(c.sigs, p)
@@ -266,7 +271,7 @@ func (c *Check) result(p *pending, now time.Time, found map[KeyName]Found) Resul
 	if status != StatusPass {
 		return say(status, why)
 	}
-	sum := c.fields.hash(p.Header, p.Names, p.unsigned())
+	sum := c.fields.hash(p.Header, p.Names, p.unsigned(), p.place)
 	// RFC 6376 §3.6.2.2: what several keys mean is not defined; any will do.
 	i := slices.IndexFunc(keys, func(k PublicKey) bool { return k.verifies(sum, p.Value) })
 	if i >= 0 {

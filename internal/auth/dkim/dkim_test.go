@@ -275,7 +275,7 @@ func craft(t testing.TB, k SigningKey, field, text string) string {
 	b := newBodyHash(s.Body, s.Length)
 	b.write(body)
 	field = strings.Replace(field, base64.StdEncoding.EncodeToString(make([]byte, 32)), base64.StdEncoding.EncodeToString(b.finish()), 1)
-	value, err := k.sign(indexFields(h).hash(s.Header, s.Names, []byte(field)))
+	value, err := k.sign(indexFields(h).hash(s.Header, s.Names, []byte(field), unwritten))
 	must(t, err)
 	return field + base64.StdEncoding.EncodeToString(value) + "\r\n" + text
 }
@@ -317,6 +317,8 @@ func TestVerdicts(t *testing.T) {
 		{"a key with blanks in it", std, good[:40] + " \t" + good[40:], text, "pass"},
 		{"a key with padding within", std, good[:40] + "=" + good[40:], text, "permerror"},
 		{"a key that is tried out", std, good + "; t=y", text, "pass testing"},
+		{"signatures named where there are none", with("h=from:subject", "h=from:subject:dkim-signature"), good, text, "pass"},
+		{"a colon too many", with("h=from:subject", "h=:from::subject : "), good, text, "pass"},
 		{"a subdomain", with("s=e1", "i=b@sub.example.test; s=e1"), good, text, "pass"},
 		{"a strict key, same domain", with("s=e1", "i=@example.test; s=e1"), good + "; t=s", text, "pass"},
 		{"a strict key, subdomain", with("s=e1", "i=b@sub.example.test; s=e1"), good + ";t=y:s", text, "permerror"},
@@ -375,6 +377,30 @@ func TestVerdicts(t *testing.T) {
 				t.Errorf("%v, want %s", got, row.want)
 			}
 		})
+	}
+}
+
+// Who names signature fields signs those that were there before his own, never that one. RFC
+// 6376 §3.5, h=
+func TestASignatureOverSignatures(t *testing.T) {
+	keys, records := pair(t)
+	const text, below = "From: a@example.test\r\nSubject: x\r\n\r\nHello\r\n", "DKIM-Signature: v=1; of somebody else\r\n"
+	for _, k := range keys {
+		field := "DKIM-Signature: v=1; a=" + k.Algorithm.String() + "; d=example.test; s=" + k.Name.Selector + "; h=DKIM-Signature:from:dkim-signature; bh=" +
+			base64.StdEncoding.EncodeToString(make([]byte, 32)) + "; b="
+		signed := craft(t, k, field, below+text)
+		for message, want := range map[string]Status{
+			signed:                                StatusPass,
+			strings.Replace(signed, below, "", 1): StatusFail,
+			strings.Replace(signed, "of somebody", "of nobody", 1): StatusFail,
+			below + signed: StatusFail, // it was not there when this one was made
+		} {
+			for _, r := range check(t, message, time.Unix(1_800_000_000, 0), 5, records) {
+				if r.Key == k.Name && r.Status != want {
+					t.Errorf("%v, want %v, of %q", r, want, message)
+				}
+			}
+		}
 	}
 }
 

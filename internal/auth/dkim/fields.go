@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"hash"
+	"slices"
 	"strings"
 
 	"sallyport/internal/message"
@@ -11,6 +12,9 @@ import (
 
 // signatureField is the name of the field that this package is about.
 const signatureField = "DKIM-Signature"
+
+// signatureName is how the h= tag may name it.
+const signatureName = "dkim-signature"
 
 // fields are those of one header section, in its order.
 type fields struct {
@@ -32,16 +36,24 @@ func indexFields(h message.Header) fields {
 // count returns how many fields have a name in lower case.
 func (f fields) count(name string) int { return len(f.places[name]) }
 
+// unwritten is the place of a signature field that is not in the header yet.
+const unwritten = -1
+
 // hash returns the hash that is signed: the named fields, then the signature field
-// itself without the value of b=. RFC 6376 §3.7.
-func (f fields) hash(c Canon, names []string, signature []byte) []byte {
+// itself, which stands at a place of the header, without the value of b=. RFC 6376 §3.7.
+func (f fields) hash(c Canon, names []string, signature []byte, place int) []byte {
 	sum := sha256.New()
 	buf := make([]byte, 0, 1024)
 	taken := make(map[string]int, len(names))
+	// RFC 6376 §3.5, h=: who names signature fields means those that were there before his.
+	others := slices.DeleteFunc(slices.Clone(f.places[signatureName]), func(i int) bool { return i == place })
 	for _, name := range names {
 		// RFC 6376 §5.4.2: from the bottom up; a name too many stands for no field,
 		// so that none can be added.
 		places := f.places[name]
+		if name == signatureName {
+			places = others
+		}
 		if taken[name]++; taken[name] > len(places) {
 			continue
 		}

@@ -113,7 +113,7 @@ func (s *Signing) field(k SigningKey, now time.Time, lasts time.Duration) ([]byt
 		b.WriteString("; x=" + strconv.FormatInt(now.Add(lasts).Unix(), 10))
 	}
 	b.WriteString(";\r\n\t" + foldNames(s.names) + ";\r\n\tbh=" + base64.StdEncoding.EncodeToString(s.body.finish()) + ";\r\n\tb=")
-	value, err := k.sign(s.fields.hash(Relaxed, s.names, []byte(b.String())))
+	value, err := k.sign(s.fields.hash(Relaxed, s.names, []byte(b.String()), unwritten))
 	if err != nil {
 		return nil, err
 	}
