@@ -40,6 +40,22 @@ func TestParametersGoToServersThatTakeThem(t *testing.T) {
 	}
 }
 
+// A server that refuses with a code of no standard has refused, in its own words. RFC 5321 §4.2.
+func TestCodesOfNoStandardAreAnswers(t *testing.T) {
+	for code, failed := range map[string]bool{"571": true, "599": true, "499": false} {
+		for _, script := range []string{
+			"C: MAIL\nS: CODE blocked\nstall",
+			"C: MAIL\nS: 250 ok\nC: RCPT\nS: CODE blocked\nstall",
+			"C: MAIL\nS: 250 ok\nC: RCPT\nS: 250 ok\nC: DATA\nS: 354 go\n.\nS: CODE blocked\nstall",
+		} {
+			out, _ := send(t, honest+"S: 250 mx\n"+strings.ReplaceAll(script, "CODE", code), envelope(t, "", "c@x.test"), letter)
+			if codes(out) != code || out[0].Failed() != failed || !out[0].Said || out[0].Reply.Text != "blocked" {
+				t.Errorf("%s: %v", script, out)
+			}
+		}
+	}
+}
+
 func TestParametersStayFromServersThatDoNot(t *testing.T) {
 	env := envelope(t, "", "c@x.test")
 	env.Body, env.Ret, env.EnvID = mail.Body8BitMIME, mail.RetFull, "x"

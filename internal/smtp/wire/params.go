@@ -122,9 +122,9 @@ func (r *RcptParams) set(p param) *Fault {
 
 // splitPath parts "FROM:<path> params" into path and parameters.
 //
-// RFC 5321 §3.3 allows no space after the colon, and no address without its angle
-// brackets. Many devices send both, and as neither can change what the path says, they
-// are let pass; the path that is returned has its brackets.
+// RFC 5321 §3.3 allows no space after the colon, nor within the angle brackets, and no
+// address without them. Many devices send both, and as neither can change what the path says,
+// they are let pass; the path that is returned has its brackets, and no space around it.
 func splitPath(v Verb, rest []byte, lead string) (path string, params []param, f *Fault) {
 	if !hasPrefixFold(rest, lead) {
 		return "", nil, fault(v, 501, "5.5.4", v.String()+" must be followed by "+lead+"<address>")
@@ -157,7 +157,7 @@ func cutPath(text string) (path, rest string) {
 	if end < 0 {
 		return "", ""
 	}
-	return text[:end], text[end:]
+	return "<" + strings.Trim(text[1:end-1], " ") + ">", text[end:]
 }
 
 // isBare reports whether a word may be an address without its brackets: one without
@@ -198,13 +198,18 @@ func parseParams(s string) ([]param, bool) {
 		if !isKeyword(k) || given && v == "" {
 			return nil, false
 		}
-		// No value holds "=" (RFC 5321 §4.1.2); some clients write it into AUTH.
-		if strings.Contains(v, "=") && !strings.EqualFold(k, "AUTH") {
+		// No value holds "=" (RFC 5321 §4.1.2); some clients write it into those that should be xtext.
+		if strings.Contains(v, "=") && !isXtextKeyword(k) {
 			return nil, false
 		}
 		out = append(out, param{keyword: strings.ToUpper(k), value: v, given: given})
 	}
 	return out, true
+}
+
+// isXtextKeyword names the parameters whose values are xtext. RFC 3461 §4, RFC 4954 §5.
+func isXtextKeyword(k string) bool {
+	return strings.EqualFold(k, "AUTH") || strings.EqualFold(k, "ENVID") || strings.EqualFold(k, "ORCPT")
 }
 
 // isKeyword is esmtp-keyword of RFC 5321 §4.1.2.

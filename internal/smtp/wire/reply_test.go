@@ -50,6 +50,7 @@ func TestReadReply(t *testing.T) {
 		{"250-mx.test\r\n250-SIZE 1\r\n250 DSN\r\n", "250 mx.test / SIZE 1 / DSN"},
 		{"550-5.7.1 no\r\n550-5.7.1 really\r\n550 5.7.1 no\r\n", "550 5.7.1 no / really / no"},
 		{"550-5.7.1 no\r\n550 plain\r\n", "550 5.7.1 no / plain"},
+		{"550-no such mailbox\r\n550-5.1.1 really\r\n550 5.1.6 no\r\n", "550 5.1.1 no such mailbox / really / 5.1.6 no"},
 		{"250 5.7.1 x\r\n", "250 5.7.1 x"}, // no enhanced code of this class: text
 		{"250 caf\xc3\xa9 \x1b[2J\xff\r\n", "250 café ?[2J?"},
 		{"", "EOF"},
@@ -62,7 +63,9 @@ func TestReadReply(t *testing.T) {
 		{"250_a\r\n", ErrReply.Error()},
 		{"199 a\r\n", ErrReply.Error()},
 		{"690 a\r\n", ErrReply.Error()},
-		{"260 a\r\n", ErrReply.Error()},
+		{"571 a\r\n", "571 a"}, // of no RFC, and in use
+		{"499-a\r\n499 4.7.1 b\r\n", "499 4.7.1 a / b"},
+		{"2a0 a\r\n", ErrReply.Error()},
 		{"25\r\n", ErrReply.Error()},
 		{"\r\n", ErrReply.Error()},
 		{"HTTP/1.1 400 Bad Request\r\n", ErrReply.Error()},

@@ -26,8 +26,8 @@ var ErrReply = errors.New("malformed reply")
 var ErrReplyTooLong = errors.New("reply too long")
 
 // ReadReply reads one reply of a server, all its lines. Each line must end with
-// exactly CRLF and all lines must have one code. The enhanced code is taken off the
-// text; control characters in the text become "?". Errors are those of br,
+// exactly CRLF and all lines must have one code. The enhanced code, the first that there is,
+// is taken off the text; control characters in the text become "?". Errors are those of br,
 // io.ErrUnexpectedEOF in the midst of a reply, ErrReply, ErrReplyTooLong, ErrBareCR,
 // ErrBareLF or ErrNUL; each means that the connection is of no more use.
 func ReadReply(br *bufio.Reader, lim ReplyLimits) (mail.Reply, error) {
@@ -55,8 +55,8 @@ func ReadReply(br *bufio.Reader, lim ReplyLimits) (mail.Reply, error) {
 		}
 		r.Code = code
 		e, words := splitEnhanced(code, mail.ShownLine(string(rest), len(rest)))
-		if n == 1 {
-			r.Enhanced = e
+		if r.Enhanced == (mail.Enhanced{}) {
+			r.Enhanced = e // some have it in their last line alone
 		}
 		if e != r.Enhanced {
 			words = mail.ShownLine(string(rest), len(rest))
@@ -96,9 +96,11 @@ func readReplyLine(br *bufio.Reader, dst []byte, limit int) ([]byte, error) {
 	}
 }
 
-// splitReplyLine parts a Reply-line. RFC 5321 §4.2: the code alone is a whole line.
+// splitReplyLine parts a Reply-line. RFC 5321 §4.2: the code alone is a whole line. The
+// second digit of a code is 5 at most, but there are servers that refuse with 571 or 599, and
+// RFC 5321 §4.2 has a client go by the first digit where it does not know the code.
 func splitReplyLine(line []byte) (code int, more bool, text []byte, ok bool) {
-	if len(line) < 3 || line[0] < '2' || line[0] > '5' || line[1] < '0' || line[1] > '5' || line[2] < '0' || line[2] > '9' {
+	if len(line) < 3 || line[0] < '2' || line[0] > '5' || line[1] < '0' || line[1] > '9' || line[2] < '0' || line[2] > '9' {
 		return 0, false, nil, false
 	}
 	code = int(line[0]-'0')*100 + int(line[1]-'0')*10 + int(line[2]-'0')

@@ -40,13 +40,15 @@ func parseRet(s string) (mail.Ret, bool) {
 	return mail.RetUnset, false
 }
 
-// parseNotify reads the value of NOTIFY: NEVER alone, or a list of distinct
-// conditions. RFC 3461 §4.1.
+// parseNotify reads the value of NOTIFY: NEVER alone, or a list of conditions. One that is
+// said twice, or a comma too many, says no more. RFC 3461 §4.1.
 func parseNotify(s string) (mail.Notify, bool) {
 	var set mail.Notify
 	for word := range strings.SplitSeq(s, ",") {
 		var n mail.Notify
 		switch strings.ToUpper(word) {
+		case "":
+			continue
 		case "NEVER":
 			n = mail.NotifyNever
 		case "SUCCESS":
@@ -56,7 +58,7 @@ func parseNotify(s string) (mail.Notify, bool) {
 		case "DELAY":
 			n = mail.NotifyDelay
 		}
-		if n == 0 || set&n != 0 {
+		if n == 0 {
 			return 0, false
 		}
 		set |= n
@@ -64,14 +66,14 @@ func parseNotify(s string) (mail.Notify, bool) {
 	if set&mail.NotifyNever != 0 && set != mail.NotifyNever {
 		return 0, false
 	}
-	return set, true
+	return set, set != 0
 }
 
 // parseEnvID reads the value of ENVID. RFC 3461 §4.4: what it decodes to must be
 // printable ASCII, for it ends in the header of a notification.
 func parseEnvID(s string) (string, bool) {
-	id, ok := decodeXtext(s)
-	return id, ok && id != "" && len(id) <= MaxEnvIDOctets && mail.IsPlain(id)
+	id := tolerantXtext(s)
+	return id, id != "" && len(id) <= MaxEnvIDOctets && mail.IsPlain(id)
 }
 
 // parseORcpt reads the value of ORCPT: addr-type ";" xtext. RFC 3461 §4.2; for the
@@ -88,11 +90,11 @@ func parseORcpt(s string) (mail.ORcpt, bool) {
 	if kind != "utf-8" && !isASCII(encoded) {
 		return mail.ORcpt{}, false
 	}
-	addr, ok := decodeXtext(encoded)
+	addr := tolerantXtext(encoded)
 	if kind == "utf-8" {
 		addr = decodeUTF8Xtext(addr)
 	}
-	if !ok || addr == "" || !utf8.ValidString(addr) || strings.ContainsFunc(addr, unfit) {
+	if addr == "" || !utf8.ValidString(addr) || strings.ContainsFunc(addr, unfit) {
 		return mail.ORcpt{}, false
 	}
 	if kind != "utf-8" && !mail.IsPlain(addr) {
@@ -123,8 +125,18 @@ func parseAuthParam(s string) (string, bool) {
 	return v, true
 }
 
-// decodeXtext decodes xtext, whose hexchars are in capitals. RFC 3461 §4. Octets
-// beyond ASCII pass; callers say whether they may.
+// tolerantXtext decodes what a notification will show, and what no delivery goes by: xtext,
+// whose hexchars some write in small letters; or an address or a name as it is, where a "+"
+// begins no hexchar, or a "=" stands.
+func tolerantXtext(s string) string {
+	if v, ok := decodeXtext(s); ok {
+		return v
+	}
+	return s
+}
+
+// decodeXtext decodes xtext, whose hexchars are in capitals; small letters say the same. RFC
+// 3461 §4. Octets beyond ASCII pass; callers say whether they may.
 func decodeXtext(s string) (string, bool) {
 	if strings.ContainsAny(s, "= ") {
 		return "", false
@@ -203,11 +215,13 @@ func decodeUTF8Xtext(s string) string {
 	}
 }
 
-func isHexDigit(c byte) bool { return c >= '0' && c <= '9' || c >= 'A' && c <= 'F' }
+func isHexDigit(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'A' && c <= 'F' || c >= 'a' && c <= 'f'
+}
 
 func hexValue(c byte) byte {
 	if c <= '9' {
 		return c - '0'
 	}
-	return c - 'A' + 10
+	return (c | 0x20) - 'a' + 10
 }
