@@ -85,14 +85,14 @@ type Answer struct {
 
 // answer is the form of the protocol. What is not listed is not read.
 type answer struct {
-	Action   text    `json:"action"`
-	Score    *number `json:"score"`
-	Required number  `json:"required_score"`
-	Skipped  flag    `json:"is_skipped"`
-	Error    text    `json:"error"`
-	Symbols  object  `json:"symbols"`
-	Messages object  `json:"messages"`
-	Milter   object  `json:"milter"`
+	Action   text            `json:"action"`
+	Score    json.RawMessage `json:"score"` // a number; nil: it is not there
+	Required number          `json:"required_score"`
+	Skipped  flag            `json:"is_skipped"`
+	Error    text            `json:"error"`
+	Symbols  object          `json:"symbols"`
+	Messages object          `json:"messages"`
+	Milter   object          `json:"milter"`
 }
 
 // object is a place for an object. Lua has one kind of table, so that an empty object
@@ -152,7 +152,12 @@ type symbol struct {
 // protocol does not have is the answer of an Rspamd that was given actions of its own.
 func (l Limits) Parse(octets []byte) (Answer, error) {
 	var raw answer
-	if err := json.Unmarshal(octets, &raw); err != nil {
+	err := json.Unmarshal(octets, &raw)
+	if err != nil {
+		raw = answer{}
+		err = json.Unmarshal(withNulls(octets), &raw)
+	}
+	if err != nil {
 		return Answer{}, fmt.Errorf("rspamd: the answer is not understood: %w", err)
 	}
 	switch {
@@ -167,9 +172,9 @@ func (l Limits) Parse(octets []byte) (Answer, error) {
 		Action: actionOf(string(raw.Action)), Word: string(raw.Action),
 		Required: float64(raw.Required), Skipped: bool(raw.Skipped),
 	}
-	if raw.Score != nil {
-		a.Score = float64(*raw.Score)
-	}
+	var score number
+	_ = score.UnmarshalJSON(raw.Score) // it never fails
+	a.Score = float64(score)
 	for name, one := range raw.Symbols {
 		var s symbol
 		_ = json.Unmarshal(one, &s) // a symbol that says nothing of itself has spoken all the same
@@ -184,6 +189,60 @@ func (l Limits) Parse(octets []byte) (Answer, error) {
 	_ = json.Unmarshal(raw.Milter["add_headers"], &add) // nothing there: nothing to add
 	a.Fields = l.fields(add)
 	return a, nil
+}
+
+// withNulls makes null of what Rspamd writes where it has no number, though neither is JSON:
+// "nan" and "inf", and nothing at all behind a colon.
+func withNulls(octets []byte) []byte {
+	const null = "null"
+	out := make([]byte, 0, len(octets)+len(octets)/8)
+	owed := false // nothing came behind a colon yet
+	for len(octets) > 0 {
+		c, n := octets[0], 1
+		switch {
+		case c == '"':
+			n = textEnd(octets)
+		case owed && (c == ',' || c == '}'):
+			out = append(out, null...)
+		default:
+			word, none := noNumber(octets)
+			if none {
+				out, octets, owed = append(out, null...), octets[word:], false
+				continue
+			}
+			n = max(word, 1)
+		}
+		out = append(out, octets[:n]...)
+		octets = octets[n:]
+		owed = c == ':' || owed && strings.IndexByte(" \t\r\n", c) >= 0
+	}
+	return out
+}
+
+// textEnd returns how long the text is that begins octets with its quotation mark.
+func textEnd(octets []byte) int {
+	for i := 1; i < len(octets); i++ {
+		switch octets[i] {
+		case '"':
+			return i + 1
+		case '\\':
+			i++
+		}
+	}
+	return len(octets)
+}
+
+// noNumber returns how long the word is that begins octets, and whether it says that there is
+// no number.
+func noNumber(octets []byte) (n int, none bool) {
+	for n < len(octets) && (octets[n] == '-' || octets[n] == '+' || octets[n]|0x20 >= 'a' && octets[n]|0x20 <= 'z') {
+		n++
+	}
+	switch strings.ToLower(strings.TrimLeft(string(octets[:min(n, len("-infinity"))]), "+-")) {
+	case "nan", "inf", "infinity":
+		return n, true
+	}
+	return n, false
 }
 
 // fields reads a value, an object with a value, or a list of either for each name.

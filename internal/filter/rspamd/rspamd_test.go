@@ -96,6 +96,7 @@ func TestHostileServers(t *testing.T) {
 		"half":           "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"action\":",
 		"no JSON":        "HTTP/1.1 200 OK\r\n\r\nno",
 		"no action":      "HTTP/1.1 200 OK\r\n\r\n{}",
+		"a score of nan": "HTTP/1.1 200 OK\r\n\r\n{\"action\":,\"score\":nan}",
 		"no score":       "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"no action\"}",
 		"empty action":   "HTTP/1.1 200 OK\r\n\r\n{\"action\":\"\",\"score\":1}",
 		"action null":    "HTTP/1.1 200 OK\r\n\r\n{\"action\":null,\"score\":1}",
@@ -194,19 +195,25 @@ func TestEmptyTables(t *testing.T) {
 // answer: each such message would get 451 for ever.
 func TestOddValues(t *testing.T) {
 	for text, want := range map[string]string{
-		`"action":"no action","score":"1.5","required_score":"15"`:        "no action 1.5 15 false",
-		`"action":"no action","score":1e1,"required_score":null`:          "no action 10 0 false",
-		`"action":"no action","score":"nan","required_score":"inf"`:       "no action 0 0 false",
-		`"action":"no action","score":{},"required_score":[]`:             "no action 0 0 false",
-		`"action":"no action","score":1,"is_skipped":"false"`:             "no action 1 0 false",
-		`"action":"no action","score":1,"is_skipped":0`:                   "no action 1 0 false",
-		`"action":"no action","score":1,"is_skipped":1`:                   "no action 1 0 true",
-		`"action":"no action","is_skipped":"true"`:                        "no action 0 0 true",
-		`"action":"no action","score":1,"is_skipped":[],"error":null`:     "no action 1 0 false",
-		`"action":"no action","score":1,"symbols":{"A":{"score":"-2.5"}}`: "no action 1 0 false",
-		`"action":"soft_reject","score":1`:                                "soft reject 1 0 false",
-		`"action":"Reject","score":16`:                                    "reject 16 0 false",
-		`"action":"dance","score":1`:                                      "custom 1 0 false",
+		`"action":"no action","score":"1.5","required_score":"15"`:                                        "no action 1.5 15 false",
+		`"action":"no action","score":1e1,"required_score":null`:                                          "no action 10 0 false",
+		`"action":"no action","score":"nan","required_score":"inf"`:                                       "no action 0 0 false",
+		`"action":"no action","score":{},"required_score":[]`:                                             "no action 0 0 false",
+		`"action":"no action","score":1,"is_skipped":"false"`:                                             "no action 1 0 false",
+		`"action":"no action","score":1,"is_skipped":0`:                                                   "no action 1 0 false",
+		`"action":"no action","score":1,"is_skipped":1`:                                                   "no action 1 0 true",
+		`"action":"no action","is_skipped":"true"`:                                                        "no action 0 0 true",
+		`"action":"no action","score":1,"is_skipped":[],"error":null`:                                     "no action 1 0 false",
+		`"action":"no action","score":1,"symbols":{"A":{"score":"-2.5"}}`:                                 "no action 1 0 false",
+		`"action":"soft_reject","score":1`:                                                                "soft reject 1 0 false",
+		`"action":"no action","score":nan,"required_score":nan`:                                           "no action 0 0 false",
+		`"required_score":-inf , "score":-NaN,"action":"no action"`:                                       "no action 0 0 false",
+		`"action":"no action","score":1,"required_score":`:                                                "no action 1 0 false",
+		`"action":"no action","score": ,"x":[nan,inf,{"y":Infinity}]`:                                     "no action 0 0 false",
+		`"action":"no action","score":1e1,"nan":nan,"a\":\\":"nan,:,"`:                                    "no action 10 0 false",
+		`"action":"no action","score":1,"symbols":{"A":{"score":-2.5,"metric_score":,"options":["inf"]}}`: "no action 1 0 false",
+		`"action":"Reject","score":16`:                                                                    "reject 16 0 false",
+		`"action":"dance","score":1`:                                                                      "custom 1 0 false",
 	} {
 		a, err := rspamd.DefaultLimits().Parse([]byte("{" + text + "}"))
 		if got := fmt.Sprintf("%v %v %v %v", a.Action, a.Score, a.Required, a.Skipped); err != nil || got != want {
@@ -222,7 +229,7 @@ func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		`{"action":"reject","score":1e300,"symbols":{"A":{"score":1}},"messages":{"smtp_message":"x"}}`,
 		`{"action":"no action","is_skipped":true,"messages":["x"],"milter":{"add_headers":{"X":["1",{"value":"2"}]}}}`,
-		`{"action":"reject","score":"1"}`, `[]`, `null`, ``,
+		`{"action":"reject","score":"1"}`, `[]`, `null`, ``, `{"action":"reject","score":nan,"required_score":}`, `{"score":-inf,"action":"\`,
 	} {
 		f.Add([]byte(s))
 	}
