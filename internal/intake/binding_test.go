@@ -116,7 +116,7 @@ func TestWhatReportingNeverTakes(t *testing.T) {
 		"a domain below ours":   {as: "alice@local.test", say: "<alice@local.test>|" + headed("From: x@sub.local.test\r\n"), code: 550, found: "@sub.local.test From 0 1"},
 		"two From fields":       {as: "alice@local.test", say: "<alice@local.test>|From: bob@local.test\r\n" + message, code: 550},
 		"no author":             {as: "alice@local.test", say: "<alice@local.test>|" + headed(""), code: 550},
-		"an unclear author":     {as: "alice@local.test", say: "<alice@local.test>|" + headed("From : bob@local.test\r\n"), code: 550},
+		"an unclear author":     {as: "alice@local.test", say: "<alice@local.test>|" + headed("From: staff:bob@local.test;\r\n"), code: 550},
 		"nobody signed in":      {kind: server.KindSubmission, say: "<bob@local.test>", code: 530},
 		"our sender on port 25": {kind: server.KindMX, say: "<bob@local.test>", code: 550},
 	} {

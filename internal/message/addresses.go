@@ -19,8 +19,9 @@ type addressReader struct {
 	text    string
 	charset mail.Charset
 	room    int // how many more addresses there may be
-	// anew says that the field is written anew: then brackets may stand in a display name
-	// without quotes, and a comma at the end, as many programs write them.
+	// anew says that the field is written anew: then brackets and commas may stand in a display
+	// name without quotes, blanks around an address and its "@", and a comma or a semicolon at
+	// the end, as many programs write them.
 	anew bool
 
 	at        int
@@ -30,7 +31,7 @@ type addressReader struct {
 	claims    []mail.Address
 	fault     string
 	needsUTF8 bool
-	loose     bool // a comma stands at the end
+	loose     bool // a comma or a semicolon stands at the end
 }
 
 func (r *addressReader) fail(fault string) {
@@ -56,14 +57,20 @@ func (r *addressReader) list() {
 		if r.fault != "" || r.at == len(r.text) {
 			return
 		}
-		if r.text[r.at] != ',' {
+		c := r.text[r.at]
+		if c != ',' && !(c == ';' && r.anew) {
 			r.fail(r.unexpected())
 			return
 		}
+		at := r.at
 		r.at++
-		if r.anew && r.ends() {
+		switch {
+		case r.anew && r.ends():
 			r.loose = true
 			return
+		case c == ';':
+			r.at = at
+			r.fail(r.unexpected())
 		}
 	}
 }
@@ -118,7 +125,7 @@ func (r *addressReader) mailbox() {
 		if r.fault != "" {
 			return
 		}
-		if r.peek() == '@' {
+		if r.meets('@') {
 			r.spec(start)
 			r.shownAgain()
 			break
@@ -166,13 +173,40 @@ func (r *addressReader) phrase(start int) {
 		case r.peek() == '<':
 			r.angle(r.text[start:end])
 			return
-		case r.bracket():
+		case r.bracket() || r.comma():
 			continue
 		}
 		r.word()
 		if r.fault != "" {
 			return
 		}
+	}
+}
+
+// comma passes one behind a word of a display name that stands in no quotes: there is no
+// address before it.
+func (r *addressReader) comma() bool {
+	if !r.anew || r.peek() != ',' {
+		return false
+	}
+	r.at++
+	return true
+}
+
+// meets reports whether c comes next, behind blanks where they may stand.
+func (r *addressReader) meets(c byte) bool {
+	before := r.at
+	r.blanks()
+	met := r.peek() == c
+	r.at = before
+	return met
+}
+
+// blanks passes white space within an address. RFC 5322 §3.4.1 lets it stand around the "@";
+// readers differ about it.
+func (r *addressReader) blanks() {
+	for r.anew && r.at < len(r.text) && isSpace(r.text[r.at]) {
+		r.at++
 	}
 }
 
@@ -185,9 +219,10 @@ func (r *addressReader) bracket() bool {
 	return true
 }
 
-// angle reads: "<" addr-spec ">", without white space, comment or route in it.
+// angle reads: "<" addr-spec ">", without comment or route in it.
 func (r *addressReader) angle(name string) {
 	r.at++
+	r.blanks()
 	start := r.at
 	switch r.peek() {
 	case '@':
@@ -202,6 +237,7 @@ func (r *addressReader) angle(name string) {
 		return
 	}
 	r.spec(start)
+	r.blanks()
 	if r.fault != "" {
 		return
 	}
@@ -216,17 +252,22 @@ func (r *addressReader) angle(name string) {
 }
 
 // spec reads "@" and the domain behind a local-part that began at start, and takes
-// the address. White space and comments around the "@" (RFC 5322 §4.4) are faults.
+// the address. Comments around the "@" (RFC 5322 §4.4) are faults, and so is white space
+// unless the field is written anew.
 func (r *addressReader) spec(start int) {
+	local := r.text[start:r.at]
+	r.blanks()
 	if r.peek() != '@' {
 		r.fail("the address has no domain")
 		return
 	}
 	r.at++
+	r.blanks()
+	domain := r.at
 	for r.at < len(r.text) && isDomainOctet(r.text[r.at]) {
 		r.at++
 	}
-	text := r.text[start:r.at]
+	text := local + "@" + r.text[domain:r.at]
 	if strings.Contains(text, "=?") {
 		// Some programs decode it there, others do not: two authors.
 		r.fail("an encoded word stands in the address")

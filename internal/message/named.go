@@ -105,6 +105,9 @@ func (r *namedReader) list() {
 			r.at++
 			r.skip()
 		}
+		if r.peek() == ';' && strings.Trim(r.text[r.at:], "; \t") == "" {
+			r.at = len(r.text) // as others write a comma behind the last address
+		}
 		switch {
 		case r.ended:
 		case r.at == len(r.text):

@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -26,11 +27,13 @@ func authorFields() []string { return []string{"From", "Sender", "Resent-From", 
 // the same authors in them: folded between addresses alone, without comments, display
 // names in quotes or encoded words that hide nothing. A field that is written so already
 // stays as it is, to the octet. A display name beyond ASCII is encoded, so that a header
-// of ASCII addresses is one of ASCII authors.
+// of ASCII addresses is one of ASCII authors. White space before a colon and folded lines
+// that hold nothing are left out of every field.
 //
 // A field that cannot be read, or not be written so, stays too; where Authors would find
 // no fault in it, the header that is returned has one.
 func (h Header) Settled() Header {
+	h = h.cleared()
 	var spans []Span
 	var anew [][]byte
 	fault := ""
@@ -52,6 +55,44 @@ func (h Header) Settled() Header {
 	}
 	h.note(fault)
 	return h
+}
+
+// cleared leaves out what says nothing, and what some programs take for the end of the header
+// or for another field: white space before a colon (RFC 5322 §4.5), and folded lines of white
+// space alone (§4.2).
+func (h Header) cleared() Header {
+	if !slices.ContainsFunc(h.fields, func(f span) bool { return f.bad }) {
+		return h
+	}
+	raw := make([]byte, 0, len(h.raw))
+	for _, f := range h.fields {
+		raw = h.appendCleared(raw, f)
+	}
+	if h.Ended() {
+		raw = append(raw, "\r\n"...)
+	}
+	out, err := Limits{HeaderOctets: len(raw), Fields: len(h.fields)}.Parse(raw)
+	if err != nil {
+		return h
+	}
+	return out
+}
+
+// appendCleared appends one field; one whose name is none, or that has no colon, as it is.
+func (h Header) appendCleared(dst []byte, f span) []byte {
+	name := h.raw[f.start:f.nameEnd]
+	if !f.bad || f.value == f.start || h.raw[f.value-1] != ':' || nameFault(name, len(name)) != "" {
+		return append(dst, h.raw[f.start:f.end]...)
+	}
+	dst = append(append(dst, name...), ':')
+	first := true
+	for line := range bytes.SplitAfterSeq(h.raw[f.value:f.end], []byte("\r\n")) {
+		if first || len(bytes.Trim(line, " \t\r\n")) > 0 {
+			dst = append(dst, line...)
+		}
+		first = false
+	}
+	return dst
 }
 
 func (h Header) authorField(f span) (name string, ok bool) {

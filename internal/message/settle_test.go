@@ -72,6 +72,24 @@ func TestSettled(t *testing.T) {
 		{"From: alice@local.test, \t", "From: alice@local.test"},
 		{"From: Alice <alice@local.test>, Bob <bob@local.test>,", "From: Alice <alice@local.test>, Bob <bob@local.test>"},
 
+		// A comma in a name, a semicolon at the end, and blanks within an address.
+		{"From: Example, Alice <alice@local.test>", "From: \"Example, Alice\" <alice@local.test>"},
+		{"From: Alice [a, b] <alice@local.test>", "From: \"Alice [a, b]\" <alice@local.test>"},
+		{"From: B\u00fcro, EG <alice@local.test>, Bob, B. <bob@local.test>", "From: =?utf-8?q?B=C3=BCro=2C_EG?= <alice@local.test>,\r\n \"Bob, B.\" <bob@local.test>"},
+		{"From: Alice <alice@local.test>;", "From: Alice <alice@local.test>"},
+		{"From: alice@local.test ; ", "From: alice@local.test"},
+		{"From: < alice@local.test >", "From: <alice@local.test>"},
+		{"From: Alice <\n alice @ local.test\t>", "From: Alice <alice@local.test>"},
+		{"From: alice @local.test", "From: alice@local.test"},
+		{"From: alice@ local.test <alice@local.test>", "From: \"alice@local.test\" <alice@local.test>"},
+
+		// What says nothing, in any field.
+		{"From : alice@local.test", "From: alice@local.test"},
+		{"From: Alice\n \n <alice@local.test>", "From: Alice <alice@local.test>"},
+		{"Subject\t:\tx", "Subject:\tx"},
+		{"Subject: a\n\t\n b\n \t", "Subject: a\r\n b"},
+		{"Cc:\n \nReply-To : b@y.test\n ", "Cc:\r\nReply-To: b@y.test"},
+
 		// Names beyond ASCII.
 		{"From: B\u00fcro-Scanner <alice@local.test>", "From: =?utf-8?q?B=C3=BCro=2DScanner?= <alice@local.test>"},
 		{"From: \"M\u00fcller, Hans\" <alice@local.test>", "From: =?utf-8?q?M=C3=BCller=2C_Hans?= <alice@local.test>"},
@@ -115,7 +133,17 @@ func TestSettledRefuses(t *testing.T) {
 		"From: [evil]@remote.test":                                                   "From: ",
 		"From: <[evil]alice@local.test>":                                             "From: ",
 		"From: alice[x]@local.test":                                                  "From: ",
-		"From: Alice [a, b] <alice@local.test>":                                      "From: ",
+		"From: alice@local.test; bob@local.test":                                     "From: it is a group",
+		"From: alice@local.test;;":                                                   "From: it is a group",
+		"From: alice, bob@local.test":                                                "From: a name stands without an address",
+		"From: alice, bob":                                                           "From: ",
+		"From: alice@local .test":                                                    "From: ",
+		"From: alice (x) @local.test":                                                "From: ",
+		"From: alice@local.test.":                                                    "From: the address is malformed",
+		"From: < >":                                                                  "From: ",
+		"From: evil@remote .test <alice@local.test>":                                 "From: ",
+		"hello\nFrom: alice@local.test":                                              "a line has no colon",
+		"Fr\u00f6m : x\nFrom: alice@local.test":                                      "",
 		"From: alice@local.test,,":                                                   "From: ",
 		"From: ,alice@local.test":                                                    "From: ",
 		"From: ,":                                                                    "From: ",

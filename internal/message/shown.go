@@ -21,7 +21,7 @@ func (h Header) ShownDomains(name string) []mail.Domain {
 	var found []mail.Domain
 	seen, wide := map[string]bool{}, 0 // a field may hold a hundred thousand
 	for _, f := range h.fields {
-		if !h.named(f, name) {
+		if !h.looksNamed(f, name) {
 			continue
 		}
 		for _, reading := range readings(h.value(f)) {

@@ -12,6 +12,7 @@ func TestShownDomains(t *testing.T) {
 	for text, want := range map[string]string{
 		"From: a@x.test\n":                                 "x.test",
 		"From: a@x.test.\nFrom : <b@y.test\n":              "x.test y.test",
+		"From\xa0: \"a@x.test\n":                           "x.test",
 		"From: a@x(c).(d)test (e\n":                        "x.test",
 		"From: =?utf-8?q?a=40x=2Etest?=\n":                 "utf-8 40x x.test",
 		"From: a@\uff38\uff0eTEST\n":                       "x.test",

@@ -40,9 +40,16 @@ func (g generator) field(name string) string {
 		value = g.mutated(value)
 	}
 	if g.chance(12) {
-		value += g.one(",", ", ", ",\r\n ", ",,", ", ,", ",()")
+		value += g.one(",", ", ", ",\r\n ", ",,", ", ,", ",()", ";", " ; ", ";;", "; "+evil)
 	}
-	return g.one(name, name, name, name, strings.ToUpper(name)) + ":" + g.one(" ", " ", " ", "", "\t", "\r\n ") + value + "\r\n"
+	gap := ""
+	if g.chance(25) {
+		gap = g.one(" ", "\t")
+	}
+	if g.chance(25) {
+		value += g.one("\r\n ", "\r\n \t\r\n \r\n ", "\r\n \r\n "+evil, "\r\n \r\n ("+evil+")")
+	}
+	return g.one(name, name, name, name, strings.ToUpper(name)) + gap + ":" + g.one(" ", " ", " ", "", "\t", "\r\n ") + value + "\r\n"
 }
 
 func (g generator) list() string {
@@ -73,6 +80,7 @@ func (g generator) spec() string {
 	return g.one(own, own, own, own, own, own, own, own, "alice+x@local.test", "ALICE@Local.Test", `"alice"@local.test`, `"al\ice"@local.test`,
 		`"alice+a b"@local.test`, `"alice+<evil@remote.test>"@local.test`, `"alice+,evil"@local.test`, `"alice+x"`+"@local.test", "alice+=?utf-8?q?x?=@local.test", "alice+'x@local.test",
 		"alice+{x}|y@local.test", "alice @ local.test", "alice@(c)local.test", "alice(c)@local.test", "@remote.test:"+own, "alice+remote.test!evil@local.test", "alice+%evil@local.test",
+		own, own, " "+own+" ", "alice@ local.test", "alice\r\n @\r\n local.test", "evil @remote.test",
 		evil, "alice+ü@local.test", "alice@local.test.", "alice@[192.0.2.1]", "")
 }
 
@@ -105,7 +113,7 @@ func (g generator) word() string {
 	case 3:
 		return g.comment()
 	}
-	return g.one("Alice", "A.", "Alice.", "Alice-B", "O'Brien", "alice", "Mr", "via", "=?", "?=", "=", "*", "&", "evil@remote.test", "[x]", "[Sales]", "Alice[x]", "[a] [b]", "[", "]", "]a[", "["+evil+"]", "[B\u00fcro]", "Alice:", ".", "..", "#1", "{", "|", "`", "'"+evil+"'")
+	return g.one("Example,", ",", evil+",", "Alice;", "evil @remote.test", "Alice", "Alice", "Alice", "A.", "Alice.", "Alice-B", "O'Brien", "alice", "Mr", "via", "=?", "?=", "=", "*", "&", "evil@remote.test", "[x]", "[Sales]", "Alice[x]", "[a] [b]", "[", "]", "]a[", "["+evil+"]", "[B\u00fcro]", "Alice:", ".", "..", "#1", "{", "|", "`", "'"+evil+"'")
 }
 
 // mutated changes one place.

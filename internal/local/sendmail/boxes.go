@@ -56,18 +56,17 @@ func (l *lister) step() bool {
 	case ',':
 		l.at++
 		return l.end()
+	case ';':
+		// Outside of a group it means nothing; many write it where a comma belongs.
+		l.at++
+		l.group = false
+		return l.end()
 	case ':':
 		// The words before were a group's name. RFC 5322 §3.4.
 		if l.group || l.angled || len(l.words) == 0 {
 			return false
 		}
 		l.group, l.words, l.comment = true, nil, ""
-		l.at++
-	case ';':
-		if !l.group || !l.end() {
-			return false
-		}
-		l.group = false
 		l.at++
 	case ')', '>', '\\':
 		return false
