@@ -162,7 +162,7 @@ func TestDamagedReports(t *testing.T) {
 		fault      string
 	}{
 		"a count that is none":       {swap(t, raw, "<count>5", "<count>many"), 2, 1, "count"},
-		"a count without an end":     {swap(t, raw, "<count>5</count>", "<count>5"), 2, 1, "DMARC"},
+		"a count without an end":     {swap(t, raw, "<count>5</count>", "<count>5"), 3, 0, ""},
 		"a negative count":           {swap(t, raw, "<count>5", "<count>-5"), 2, 1, "count"},
 		"a count beyond all sums":    {swap(t, raw, "<count>5", "<count>9223372036854775807"), 2, 1, "count"},
 		"no count":                   {swap(t, raw, "<count>5</count>", ""), 2, 1, "count"},
@@ -219,9 +219,43 @@ func TestValuesOfOthers(t *testing.T) {
 		}
 	}
 	day := time.Unix(1793577600, 0).UTC()
-	for _, text := range []string{"1793577600", "2026-11-02T00:00:00Z", "2026-11-02 00:00:00", "2026-11-02"} {
+	for _, text := range []string{"1793577600", "2026-11-02T00:00:00Z", "2026-11-02 00:00:00", "2026-11-02", "1793577600.0", "1793577600.987", "1793577600000"} {
 		if got := moment(text); !got.Equal(day) {
 			t.Errorf("%q is %v", text, got)
+		}
+	}
+	for _, text := range []string{"", "-1", "1793577600.x", "9223372036854775807", "yesterday", "."} {
+		if got := moment(text); got.Unix() != 0 {
+			t.Errorf("%q is %v", text, got)
+		}
+	}
+}
+
+// Where the end of one element was lost, or its first character, what follows it counts all the
+// same: a large provider's reports had "<report_id>2026/report_id>".
+func TestALostEndCostsNothingElse(t *testing.T) {
+	raw := sample(t, "new.xml")
+	want, err := DefaultLimits().Read(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"org_name", "email", "extra_contact_info", "report_id", "date_range", "begin", "end", "domain", "p", "sp", "source_ip", "count", "policy_evaluated", "row", "identifiers"} {
+		if !bytes.Contains(raw, []byte("</"+name+">")) {
+			continue
+		}
+		for _, lost := range []string{"/" + name + ">", ""} {
+			got, err := DefaultLimits().Read(swap(t, raw, "</"+name+">", lost))
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			g, w := got.Reports[0], want.Reports[0]
+			first, was := g.Records[0].Row, w.Records[0].Row
+			if len(g.Records) != len(w.Records) || first.Source != was.Source || first.Count != was.Count || first.Evaluated.SPF != was.Evaluated.SPF ||
+				g.Records[0].Identifiers != w.Records[0].Identifiers || len(g.Records[0].Results.DKIM) != len(w.Records[0].Results.DKIM) ||
+				!g.Begin.Equal(w.Begin) || !g.End.Equal(w.End) || g.ID != w.ID || g.Policy != w.Policy {
+				t.Errorf("%s, %q: %+v", name, lost, got)
+			}
 		}
 	}
 }

@@ -35,6 +35,23 @@ func (e *element) first(name string) *element {
 	return nil
 }
 
+// within is first, or the first of that name further in: where the end of an element was
+// lost, what follows stands in it.
+func (e *element) within(name string) *element {
+	if e == nil {
+		return nil
+	}
+	if k := e.first(name); k != nil {
+		return k
+	}
+	for _, k := range e.kids {
+		if found := k.within(name); found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
 // each calls fn for at most the first most elements of a name.
 func (e *element) each(name string, most int, fn func(*element)) {
 	if e == nil {
@@ -49,11 +66,19 @@ func (e *element) each(name string, most int, fn func(*element)) {
 }
 
 // of returns the text of the first element of a name, printable and short.
-func (e *element) of(name string) string {
-	if k := e.first(name); k != nil {
-		return text(k.text.String())
+func (e *element) of(name string) string { return e.first(name).words() }
+
+// anywhere is of for a name that stands once in what is read, wherever that is.
+func (e *element) anywhere(name string) string { return e.within(name).words() }
+
+// words is the text of an element, without what is left of its end where the "<" of that was
+// lost: "17/report_id>".
+func (e *element) words() string {
+	if e == nil {
+		return ""
 	}
-	return ""
+	before, _, _ := strings.Cut(text(e.text.String()), "/"+e.name+">")
+	return strings.TrimSpace(before)
 }
 
 // word is of without the case that some write it in.
@@ -160,8 +185,9 @@ func (p *parser) end(whole bool) {
 		p.report.readMetadata(e)
 	case "policy_published":
 		p.policy = true
-		p.report.Policy = Policy{Domain: e.word("domain"), Discovery: e.word("discovery_method"), P: e.word("p"), SP: e.word("sp"), NP: e.word("np"),
-			FO: e.word("fo"), ADKIM: e.word("adkim"), ASPF: e.word("aspf"), Testing: e.word("testing")}
+		of := func(name string) string { return strings.ToLower(e.anywhere(name)) }
+		p.report.Policy = Policy{Domain: of("domain"), Discovery: of("discovery_method"), P: of("p"), SP: of("sp"), NP: of("np"),
+			FO: of("fo"), ADKIM: of("adkim"), ASPF: of("aspf"), Testing: of("testing")}
 	default:
 		p.row(e, whole)
 	}
@@ -209,15 +235,21 @@ func (p *parser) finish(whole bool) {
 }
 
 func (r *Report) readMetadata(e *element) {
-	r.Organisation, r.Contact, r.Extra, r.ID = e.of("org_name"), e.of("email"), e.of("extra_contact_info"), e.of("report_id")
-	span := e.first("date_range")
-	r.Begin, r.End = moment(span.of("begin")), moment(span.of("end"))
+	r.Organisation, r.Contact, r.Extra, r.ID = e.anywhere("org_name"), e.anywhere("email"), e.anywhere("extra_contact_info"), e.anywhere("report_id")
+	r.Begin, r.End = moment(e.anywhere("begin")), moment(e.anywhere("end"))
 }
 
-// moment reads seconds since 1970, or, as some write it, a date.
+// moment reads seconds since 1970, with a fraction or in thousandths where some write those,
+// or a date.
 func moment(s string) time.Time {
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n >= 0 && n < maxMoment {
-		return time.Unix(n, 0).UTC()
+	whole, fraction, _ := strings.Cut(s, ".")
+	if n, err := strconv.ParseInt(whole, 10, 64); err == nil && n >= 0 && strings.Trim(fraction, "0123456789") == "" {
+		if n >= maxMoment {
+			n /= thousandths
+		}
+		if n < maxMoment {
+			return time.Unix(n, 0).UTC()
+		}
 	}
 	for _, form := range [...]string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02"} {
 		if t, err := time.Parse(form, s); err == nil {
@@ -228,22 +260,24 @@ func moment(s string) time.Time {
 }
 
 const (
-	maxMoment = 253402300800 // the year 10000
-	maxCount  = 1e12         // of messages in one row, so that no sum overflows
+	maxMoment   = 253402300800 // the year 10000
+	thousandths = 1000         // of a second
+	maxCount    = 1e12         // of messages in one row, so that no sum overflows
 )
 
 // readRecord reads a row. What is not there is empty, but for what a row is about.
 func readRecord(e *element) (Record, error) {
 	row := e.first("row")
-	ip, err := readSource(row.word("source_ip"))
+	ip, err := readSource(strings.ToLower(row.anywhere("source_ip")))
 	if err != nil {
 		return Record{}, err
 	}
-	n, err := strconv.ParseInt(row.of("count"), 10, 64)
+	count := row.anywhere("count")
+	n, err := strconv.ParseInt(count, 10, 64)
 	if err != nil || n < 1 || n > maxCount {
-		return Record{}, fmt.Errorf("its count is %q", row.of("count"))
+		return Record{}, fmt.Errorf("its count is %q", count)
 	}
-	eval := row.first("policy_evaluated")
+	eval := row.within("policy_evaluated")
 	out := Record{Row: Row{Source: ip.String(), Count: int(n)}}
 	out.Row.Evaluated = Evaluated{Disposition: eval.word("disposition"), DKIM: eval.word("dkim"), SPF: eval.word("spf")}
 	if out.Row.Evaluated.DKIM == "" && out.Row.Evaluated.SPF == "" {
@@ -252,12 +286,12 @@ func readRecord(e *element) (Record, error) {
 	eval.each("reason", maxReasons, func(k *element) {
 		out.Row.Evaluated.Reasons = append(out.Row.Evaluated.Reasons, Reason{Type: k.word("type"), Comment: k.of("comment")})
 	})
-	ids := e.first("identifiers")
+	ids := e.within("identifiers")
 	if ids == nil {
-		ids = e.first("identities") // of drafts that are in use
+		ids = e.within("identities") // of drafts that are in use
 	}
 	out.Identifiers = Identifiers{HeaderFrom: ids.word("header_from"), EnvelopeFrom: ids.word("envelope_from")}
-	auth := e.first("auth_results")
+	auth := e.within("auth_results")
 	auth.each("dkim", maxSignatures, func(k *element) {
 		out.Results.DKIM = append(out.Results.DKIM, DKIM{Domain: k.word("domain"), Selector: k.of("selector"), Result: k.word("result"), Human: k.of("human_result")})
 	})
