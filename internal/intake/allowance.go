@@ -107,7 +107,7 @@ func (t *transaction) sent() {
 	if t.charge != nil {
 		t.charge.Done()
 	}
-	t.flow.Done(t.draft.ID)
+	t.flow.Done()
 }
 
 func (t *transaction) released(ctx context.Context) {

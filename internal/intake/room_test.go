@@ -37,8 +37,8 @@ func (x *shelf) More(octets int64) inflow.Verdict {
 	return inflow.Verdict{OK: true}
 }
 
-func (x *shelf) Sent(mail.ID, int64) { x.b.sent++ }
-func (x *shelf) Give()               { x.b.given++ }
+func (x *shelf) Sent() { x.b.sent++ }
+func (x *shelf) Give() { x.b.given++ }
 
 // Who is delivered here finds room in his mailbox, and gives it back where the message does not come;
 // who only sends on needs none, and whoever writes to a postmaster gets through.

@@ -26,7 +26,6 @@ func (n *Node) Serve(ctx context.Context) error {
 		return fmt.Errorf("the start could not be recorded: %w", err)
 	}
 	n.watchers.Learn(ctx, n.book.Snapshot())
-	n.data.ExpectQueued(ctx, n.log)
 	// These outlive doors and deliveries: what those leave behind is taken in.
 	var behind sync.WaitGroup
 	for _, work := range []func(context.Context){

@@ -114,7 +114,7 @@ func BenchmarkOpen(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/queued, "ns/message")
 }
 
-// schedule writes places of so many messages of a hundred accounts.
+// schedule writes places of so many messages of a hundred accounts, each of which waits for the account's own mailbox.
 func schedule(b *testing.B, st store.Store, n int) {
 	b.Helper()
 	at := time.Now().Add(time.Hour).UnixNano()
@@ -123,7 +123,8 @@ func schedule(b *testing.B, st store.Store, n int) {
 		for ; len(tx.Mutations) < 5000 && i < n; i++ {
 			var key [8]byte
 			binary.BigEndian.PutUint64(key[:], uint64(at)+uint64(i)*1000)
-			summary := fmt.Sprintf("\x01\x00\xbc\x05person%d@local.test", i%100)
+			account := fmt.Sprintf("person%d@local.test", i%100)
+			summary := fmt.Sprintf("\x02\x00\xbc\x05%c%s%s\x00", len(account), account, account)
 			tx.Mutations = append(tx.Mutations, store.Mutation{Key: store.SpaceDue.Key(key[:], newID().Bytes()), Value: []byte(summary)})
 		}
 		if _, err := st.Apply(context.Background(), tx, store.Lazy); err != nil {

@@ -23,6 +23,7 @@ type claim struct {
 	grant   gate.Grant // of the entry, verified
 
 	ending sync.Mutex // one Settle, Postpone or HoldClaimed at a time
+	waits  summary    // what the entry waited for when it was claimed; Spool.mu guards it
 	entry  *Entry     // as last read or written
 	record []byte     // entry, encoded
 	doubt  bool       // an earlier settlement may have happened
@@ -99,8 +100,13 @@ func (s *Spool) drop(c *claim) {
 	}
 }
 
-// confirm refuses a claim on an account that was held while the claim was made.
+// confirm refuses a claim on an account that was held while the claim was made, and notes which mailboxes
+// the message may arrive in.
 func (s *Spool) confirm(c *claim) error {
+	sum := summarise(c.entry)
+	s.mu.Lock()
+	c.waits = sum
+	s.mu.Unlock()
 	if _, held := s.AccountHeld(c.entry.Account); held {
 		return fmt.Errorf("%w: the queue of %s", ErrHeld, c.entry.Account)
 	}
@@ -249,10 +255,15 @@ func replacement(e, next *Entry, nextRecord []byte) []store.Mutation {
 
 // recount replaces e by next in the counts; a nil next was removed.
 func (s *Spool) recount(e, next *Entry) {
+	from, to := summarise(e), summary{}
+	if next != nil {
+		to = summarise(next)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.add(e, -1)
 	if next != nil {
 		s.counts.add(next, 1)
 	}
+	s.waits.change(e.ID, from, to)
 }

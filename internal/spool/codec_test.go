@@ -261,6 +261,8 @@ func body(record []byte) []byte { return record[1 : len(record)-4] }
 
 func FuzzDecodeSummary(f *testing.F) {
 	f.Add(summary{octets: 10_000, account: "alice@local.test", leased: true}.encode())
+	f.Add(summary{octets: 10_000, mailboxes: "alice@local.test\x00bob@local.test\x00"}.encode())
+	f.Add([]byte("\x01\x01\x07alice@local.test"))
 	f.Add(summary{}.encode())
 	f.Add([]byte("nonsense"))
 	f.Fuzz(func(t *testing.T, b []byte) {

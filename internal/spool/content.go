@@ -114,6 +114,7 @@ func (s *Spool) quarantine(ctx context.Context, id mail.ID, record, index []byte
 	if index != nil {
 		s.mu.Lock()
 		s.counts.addSummary(sum, placeOf(index), -1)
+		s.waits.change(id, sum, summary{})
 		s.mu.Unlock()
 	}
 }
@@ -219,5 +220,6 @@ func (s *Spool) unindex(ctx context.Context, id mail.ID, index []byte) (bool, er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.addSummary(sum, placeOf(index), -1)
+	s.waits.change(id, sum, summary{})
 	return true, err
 }

@@ -210,6 +210,9 @@ func checkBlackout(t *testing.T, b blackout) {
 		t.Errorf("%s: recovery %+v, verification %+v, %v", b.moment, r, full, err)
 	}
 	wantLedger(t, q, b.ledger, b.moment)
+	if err := counted(t, q, b.moment); err != nil {
+		t.Error(err)
+	}
 	due, err := q.Due(ctx, time.Now().Add(time.Hour), 10_000)
 	if err != nil || len(due) != r.Entries {
 		t.Errorf("%s: %d of %d entries are scheduled, %v", b.moment, len(due), r.Entries, err)

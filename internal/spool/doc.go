@@ -16,7 +16,7 @@
 //     notification about it.
 //   - Every record carries a checksum and every body a length and a SHA-256. What
 //     does not verify is quarantined and reported, never dropped.
-//   - Memory is bounded by live claims and accounts, not by queued messages.
+//   - Memory is bounded by live claims, accounts and mailboxes, not by queued messages.
 //
 // # Keys
 //
@@ -32,7 +32,7 @@
 //	s x ID              damaged records in quarantine
 //	s n                 number of openings, the high half of fencing tokens
 //
-// Each entry stands in exactly one of d, h and p, with a summary (size, account)
-// from which Open counts without reading entries, and by which what one account
-// has is found, and what is held.
+// Each entry stands in exactly one of d, h and p, with a summary (size, account, and the
+// mailboxes of ours that it waits for) from which Open counts without reading entries, by
+// which what one account has is found, and what is held, and how much waits for a mailbox.
 package spool

@@ -100,6 +100,7 @@ func faultRun(t *testing.T, f *fault) {
 		t.Errorf("%d entries are counted, %d are there", got, entries)
 	}
 	wantLedger(t, q, l, "while open")
+	again(t, func() error { return counted(t, q, "while open") })
 	if err := st.Close(); err != nil && f.fired.Load() == 0 {
 		t.Errorf("close: %v", err)
 	}

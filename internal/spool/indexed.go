@@ -120,7 +120,7 @@ func (s *Spool) readIndexes(ctx context.Context, c choice) ([]mail.ID, bool, err
 		at := placeOf(r.From)
 		err := s.st.Scan(ctx, r, func(k, v []byte) (bool, error) {
 			// A summary that does not read may be anybody's.
-			if _, account, ok := readSummary(v); ok && !c.takes(at, account) {
+			if sum, ok := readSummary(v); ok && !c.takes(at, sum.account) {
 				return true, nil
 			}
 			if id, ok := keyID(k); ok {

@@ -55,19 +55,31 @@ func TestKnownKeys(t *testing.T) {
 			t.Errorf("the key of %s is %s, want %s", what, c[0], c[1])
 		}
 	}
-	for stored, s := range map[string]summary{
-		"0101e907" + hex.EncodeToString([]byte("alice@local.test")): {octets: 1001, account: "alice@local.test", leased: true},
-		"010000": {},
+	alice := hex.EncodeToString([]byte("alice@local.test"))
+	for _, c := range []struct {
+		stored string
+		sum    summary
+		former bool
+	}{
+		{"0201e90710" + alice + hex.EncodeToString([]byte("bob@local.test\x00carol@local.test\x00")), summary{octets: 1001, account: "alice@local.test", leased: true, mailboxes: "bob@local.test\x00carol@local.test\x00"}, false},
+		{"0201e90710" + alice, summary{octets: 1001, account: "alice@local.test", leased: true}, false},
+		{"02000500" + hex.EncodeToString([]byte("bob@local.test\x00")), summarise(plainEntry(t)), false},
+		{"02000000", summary{}, false},
+		{"0101e907" + alice, summary{octets: 1001, account: "alice@local.test", leased: true}, true},
+		{"010000", summary{}, true},
 	} {
-		if got := hex.EncodeToString(s.encode()); got != stored {
-			t.Errorf("%+v is stored as %s, want %s", s, got, stored)
+		if got := hex.EncodeToString(c.sum.encode()); got != c.stored && !c.former {
+			t.Errorf("%+v is stored as %s, want %s", c.sum, got, c.stored)
 		}
-		b, err := hex.DecodeString(stored)
+		b, err := hex.DecodeString(c.stored)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if back, ok := decodeSummary(b); !ok || back != s {
-			t.Errorf("%s reads as %+v", stored, back)
+		if back, ok := decodeSummary(b); !ok || back != c.sum {
+			t.Errorf("%s reads as %+v", c.stored, back)
+		}
+		if v, ok := readSummary(b); !ok || v.former != c.former {
+			t.Errorf("%s is of an older release: %v, %v", c.stored, v.former, ok)
 		}
 	}
 }

@@ -45,6 +45,7 @@ type modelEntry struct {
 	warned  bool
 	forward spool.Forward
 	claim   *spool.Claim
+	there   map[string]bool // mailboxes in which it is already, as the process knows
 }
 
 func (e *modelEntry) busy(now time.Time) bool {
@@ -63,6 +64,7 @@ func TestTheQueueFollowsItsModel(t *testing.T) {
 			"claim":           m.doClaim,
 			"settle":          m.settle,
 			"settle stale":    m.settleStale,
+			"arrive":          m.arrive,
 			"postpone":        m.postpone,
 			"hold":            m.hold,
 			"release":         m.release,
@@ -276,6 +278,17 @@ func (m *model) settleStale(t *rapid.T) {
 	}
 }
 
+// arrive puts a claimed message into a mailbox, before anything is settled.
+func (m *model) arrive(t *rapid.T) {
+	id, e := m.some(t, func(e *modelEntry) bool { return e.claim != nil })
+	to := rapid.SampledFrom(slices.Sorted(maps.Keys(e.pending))).Draw(t, "mailbox")
+	m.q.Arrived(id, addr(to))
+	if e.there == nil {
+		e.there = map[string]bool{}
+	}
+	e.there[to] = true
+}
+
 func (m *model) postpone(t *rapid.T) {
 	_, e := m.some(t, func(e *modelEntry) bool { return e.claim != nil })
 	until := m.clock.now().Add(time.Duration(rapid.IntRange(0, 100).Draw(t, "minutes")) * time.Minute)
@@ -375,6 +388,7 @@ func (m *model) restart(t *rapid.T) {
 			e.next = m.clock.now()
 		}
 		m.lose(e)
+		e.there = nil
 	}
 	resumed = r.Resumed
 	if r.Damaged+r.Orphans+r.Repaired != 0 || resumed > len(m.entries) {
@@ -409,7 +423,30 @@ func (m *model) check(t *rapid.T) {
 	if m.st.FactHead() != m.facts {
 		t.Fatalf("%d facts, want %d", m.st.FactHead(), m.facts)
 	}
+	m.checkWaiting(t)
 	m.checkDue(t, now, due)
+}
+
+// checkWaiting holds what is kept of what waits for mailboxes to what the entries say.
+func (m *model) checkWaiting(t *rapid.T) {
+	const prefix = int64(len("Received: from somewhere\r\n"))
+	want, all := map[string]spool.Waiting{}, spool.Waiting{}
+	for _, e := range m.entries {
+		for r := range e.pending {
+			if e.there[r] {
+				continue
+			}
+			w := want[r]
+			w.Messages, w.Octets = w.Messages+1, w.Octets+int64(len(e.content))+prefix
+			want[r] = w
+			all.Messages, all.Octets = all.Messages+1, all.Octets+int64(len(e.content))+prefix
+		}
+	}
+	for _, r := range []string{"r0@local.test", "r1@local.test", "r2@local.test", "carol@local.test", "nobody@local.test"} {
+		if its, domain := m.q.Waiting(addr(r)); its != want[r] || domain != all {
+			t.Fatalf("for %s waits %+v, in its domain %+v; want %+v, %+v", r, its, domain, want[r], all)
+		}
+	}
 }
 
 func (m *model) checkDue(t *rapid.T, now time.Time, want []mail.ID) {

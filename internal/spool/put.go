@@ -52,14 +52,16 @@ func (s *Spool) Put(ctx context.Context, m Message, body *Body, facts [][]byte) 
 		return Claim{}, err
 	}
 	body.taken = true
+	sum := summarise(e)
 	if _, held := s.AccountHeld(m.Account); held || !claimed { // held while this was committed: set aside when its turn comes
 		s.drop(c)
 		s.mu.Lock()
 		s.fresh.entered(e.ID)
+		s.waits.enter(sum)
 		s.mu.Unlock()
 		return Claim{}, nil
 	}
-	return s.claimNew(c, e, m.Grant, record, body.inline()), nil
+	return s.claimNew(c, e, sum, m.Grant, record, body.inline()), nil
 }
 
 // newEntry judges m and returns its entry, due at once and not attempted yet.
@@ -133,7 +135,7 @@ func (s *Spool) reserve(e *Entry, passed time.Time) (c *claim, isNew bool, err e
 	if s.claims[e.ID] != nil || s.doubts[e.ID] != nil || s.fresh.ids[e.ID] {
 		return nil, false, fmt.Errorf("%w: id %s is in use", ErrInvalid, e.ID)
 	}
-	if err := s.refusal(summarise(e)); err != nil {
+	if err := s.refusal(outline(e)); err != nil {
 		return nil, false, err
 	}
 	if s.fullOfClaims() {
@@ -207,8 +209,10 @@ func (s *Spool) insertion(e *Entry, body *Body) (record []byte, ms []store.Mutat
 func (s *Spool) putFailed(e *Entry, body *Body, err error) {
 	if errors.Is(err, store.ErrInDoubt) {
 		body.taken = true
+		sum := summarise(e)
 		s.mu.Lock()
 		s.fresh.entered(e.ID)
+		s.waits.enter(sum)
 		s.doubts[e.ID] = e
 		s.mu.Unlock()
 		s.signal() // who asks for what is due may sleep for long, and settles this
@@ -240,6 +244,7 @@ func (s *Spool) settleDoubts(ctx context.Context) {
 		if s.doubts[e.ID] != nil {
 			delete(s.doubts, e.ID)
 			s.counts.add(e, -1)
+			s.waits.change(e.ID, summarise(e), summary{})
 		}
 		s.mu.Unlock()
 		s.log.Info("message in doubt removed", "queue", e.ID.String())
@@ -266,12 +271,14 @@ func (s *Spool) removeFile(e *Entry) {
 	}
 }
 
-// claimNew gives away the claim of a message's first attempt.
-func (s *Spool) claimNew(c *claim, e *Entry, g gate.Grant, record, body []byte) Claim {
+// claimNew gives away the claim of a message's first attempt. From now on the message waits: until then whoever brings it
+// has what it takes of a mailbox.
+func (s *Spool) claimNew(c *claim, e *Entry, sum summary, g gate.Grant, record, body []byte) Claim {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.entry, c.record = e, record
+	c.entry, c.record, c.waits = e, record, sum
 	s.fresh.entered(e.ID)
+	s.waits.enter(sum)
 	return Claim{Token: c.token, Entry: *e, Grant: g, Body: body, Expires: c.expires}
 }
 

@@ -1,7 +1,10 @@
 package spool
 
 import (
+	"bytes"
 	"encoding/binary"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -54,37 +57,88 @@ func cut(s string, max int) string {
 	return s[:max]
 }
 
+// The first octet of a summary.
+const (
+	// summaryFormer is a summary that does not say which mailboxes the entry waits for: an older release wrote it.
+	summaryFormer  = 1
+	summaryVersion = 2
+)
+
+// mailboxEnd stands behind each mailbox of a summary; no address has it.
+const mailboxEnd = "\x00"
+
 // summary is what an index keeps of an entry.
 type summary struct {
-	octets  int64  // body and prefix
-	account string // its key, "" for a stranger
-	leased  bool
+	octets    int64  // body and prefix
+	account   string // its key, "" for a stranger
+	leased    bool
+	mailboxes string // of ours, that it waits for, as mailboxesOf lists them
 }
 
+// summarise returns the whole summary of an entry, and outline what is counted of every one.
 func summarise(e *Entry) summary {
+	s := outline(e)
+	s.mailboxes = mailboxesOf(e)
+	return s
+}
+
+func outline(e *Entry) summary {
 	return summary{octets: e.Size + int64(len(e.Prefix)), account: e.Account.Key(), leased: e.leased}
 }
 
+// keys returns the keys of the mailboxes.
+func (s summary) keys() []string {
+	if s.mailboxes == "" {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(s.mailboxes, mailboxEnd), mailboxEnd)
+}
+
+// names reports whether a mailbox is among them.
+func (s summary) names(key string) bool { return slices.Contains(s.keys(), key) }
+
 func (s summary) encode() []byte {
-	b := []byte{recordVersion, 0}
-	if s.leased {
+	b := make([]byte, 2, summaryHead+len(s.account)+len(s.mailboxes))
+	if b[0] = summaryVersion; s.leased {
 		b[1] = flagLeased
 	}
 	b = binary.AppendUvarint(b, uint64(s.octets))
-	return append(b, s.account...)
+	b = codec.AppendText(b, s.account)
+	return append(b, s.mailboxes...)
 }
+
+// summaryHead is about what a summary takes beside its texts.
+const summaryHead = 8
 
 func decodeSummary(b []byte) (summary, bool) {
-	sum, account, ok := readSummary(b)
-	sum.account = string(account)
-	return sum, ok
+	v, ok := readSummary(b)
+	return summary{octets: v.octets, account: string(v.account), leased: v.leased, mailboxes: string(v.mailboxes)}, ok
 }
 
-// readSummary reads a summary without the account, which it returns as it stands in b.
-func readSummary(b []byte) (sum summary, account []byte, ok bool) {
+// summaryView is a summary whose texts are a part of what it was read from.
+type summaryView struct {
+	octets    int64
+	account   []byte
+	leased    bool
+	mailboxes []byte
+	former    bool // it does not say the mailboxes
+}
+
+// readSummary reads a summary, and makes no texts.
+func readSummary(b []byte) (v summaryView, ok bool) {
 	r := reader{codec.NewReader(b)}
-	v, flags := r.Octet(), r.Octet()
-	n, account := r.Number(mostSize), r.Rest()
-	ok = !r.Failed() && v == recordVersion && flags&^flagLeased == 0
-	return summary{octets: int64(n), leased: flags == flagLeased}, account, ok
+	version, flags := r.Octet(), r.Octet()
+	v.octets, v.leased, v.former = int64(r.Number(mostSize)), flags == flagLeased, version == summaryFormer
+	r.Require(flags&^flagLeased == 0 && (v.former || version == summaryVersion))
+	if v.former {
+		v.account = r.Rest()
+	} else {
+		v.account = r.Take(int(r.Number(uint64(r.Left()))))
+		v.mailboxes = r.Rest()
+		r.Require(len(v.mailboxes) == 0 || bytes.HasSuffix(v.mailboxes, []byte(mailboxEnd)))
+	}
+	if r.Failed() {
+		return summaryView{}, false
+	}
+	return v, true
 }

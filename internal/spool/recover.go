@@ -20,7 +20,8 @@ const openingBits = 40
 // Open opens the queue in st and recovers it: it counts what is there, makes due
 // what was under way, removes bodies without an entry, and verifies entries
 // within the limits' budget. It reads each index once, and no bodies, and starts in seconds
-// with ten million entries. The Report says what it found; Verify does the rest.
+// with ten million entries. Of entries that an older release put into the queue each is
+// read, once. The Report says what it found; Verify does the rest.
 func Open(ctx context.Context, st store.Store, o Options) (*Spool, Report, error) {
 	s, err := newSpool(st, o)
 	if err != nil {
@@ -112,6 +113,7 @@ func (s *Spool) loadIndexes(ctx context.Context, r *Report) error {
 			return err
 		}
 	}
+	s.waits.loaded()
 	if err := s.resume(ctx, r, under); err != nil {
 		return err
 	}
@@ -122,24 +124,36 @@ func (s *Spool) loadIndexes(ctx context.Context, r *Report) error {
 // queue is open: for each key it makes neither texts nor entries.
 func (s *Spool) loadIndex(ctx context.Context, space store.Space, under *interrupted) error {
 	var c census
+	var anew renewal
 	at := placeOf(space.Key())
 	err := s.st.Scan(ctx, spaceRange(space), func(k, v []byte) (bool, error) {
-		sum, account, ok := readSummary(v)
+		sum, ok := readSummary(v)
 		if at == placeDue && (sum.leased || !ok) {
 			under.note(k)
 		}
-		if id, isID := keyID(k); !ok && isID {
+		if id, isID := keyID(k); isID && (!ok || sum.former) {
 			// The summary can be made again from the entry; a damaged entry counts
-			// with nothing until verification quarantines it.
-			if e, _, err := s.read(ctx, id); err == nil {
-				sum = summarise(e)
-				account = []byte(sum.account)
+			// with what the summary says until verification quarantines it.
+			is, found, err := s.summaryOf(ctx, id)
+			if err == nil && found {
+				sum.octets, sum.account, sum.mailboxes = is.octets, []byte(is.account), []byte(is.mailboxes)
+				err = anew.add(ctx, s, k, is)
+			}
+			if err != nil {
+				return false, err
 			}
 		}
-		c.add(sum.octets, account)
+		c.add(sum.octets, sum.account)
+		s.waits.load(sum.mailboxes, sum.octets)
 		return true, nil
 	})
+	if err == nil {
+		err = anew.write(ctx, s)
+	}
 	s.counts.take(c, at)
+	if anew.written > 0 {
+		s.log.Info("places of messages say anew what they wait for", "count", anew.written)
+	}
 	return err
 }
 
@@ -206,7 +220,7 @@ func (s *Spool) leasedIn(ctx context.Context, r store.Range) (ids []mail.ID, las
 	ids = []mail.ID{}
 	err = s.st.Scan(ctx, r, func(k, v []byte) (bool, error) {
 		last = append(last[:0], k...)
-		sum, _, ok := readSummary(v)
+		sum, ok := readSummary(v)
 		if id, isID := keyID(k); isID && (sum.leased || !ok) {
 			ids = append(ids, id)
 		}
@@ -391,6 +405,7 @@ func (s *Spool) verifyPlace(ctx context.Context, r *Report, e *Entry, record []b
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.counts.add(e, 1)
+	s.waits.change(e.ID, summary{}, summarise(e))
 	return nil
 }
 

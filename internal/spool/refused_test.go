@@ -165,12 +165,16 @@ func TestKeysTell(t *testing.T) {
 
 // A summary of another version, or with flags that are none, does not read.
 func TestASummaryThatCannotBe(t *testing.T) {
-	good := summary{octets: 7, account: "alice@local.test", leased: true}.encode()
+	good := summary{octets: 7, account: "alice@local.test", leased: true, mailboxes: "bob@local.test\x00"}.encode()
 	for name, spoil := range map[string]func([]byte) []byte{
 		"another version": func(b []byte) []byte { b[0]++; return b },
 		"another flag":    func(b []byte) []byte { b[1] |= flagUTF8; return b },
 		"nothing":         func([]byte) []byte { return nil },
 		"no number":       func(b []byte) []byte { return b[:2] },
+		"no account":      func(b []byte) []byte { return b[:3] },
+		"half an account": func(b []byte) []byte { return b[:10] },
+		"half a mailbox":  func(b []byte) []byte { return b[:len(b)-1] },
+		"no such version": func(b []byte) []byte { b[0] = 0; return b },
 	} {
 		if s, ok := decodeSummary(spoil(bytes.Clone(good))); ok {
 			t.Errorf("%s reads as %+v", name, s)
@@ -178,6 +182,20 @@ func TestASummaryThatCannotBe(t *testing.T) {
 	}
 	e := &Entry{Size: 5, Prefix: []byte("abc"), Account: mustAddress(t, "Alice@local.test")}
 	if got := summarise(e); got != (summary{octets: 8, account: "alice@local.test"}) {
+		t.Errorf("%+v", got)
+	}
+	// Each mailbox once, and those alone that it still waits for.
+	for i, d := range []string{"Carol@local.test", "bob@local.test", "carol@local.test", "dave@local.test", "eve@far.test"} {
+		r := RecipientState{Delivery: Delivery{Kind: KindLocal, Mailbox: mustAddress(t, d)}, State: StatePending}
+		if i == 3 {
+			r.State = StateDelivered
+		}
+		if i == 4 {
+			r.Kind, r.Mailbox = KindOutbound, mail.Address{}
+		}
+		e.Recipients = append(e.Recipients, r)
+	}
+	if got := summarise(e); got.mailboxes != "bob@local.test\x00carol@local.test\x00" {
 		t.Errorf("%+v", got)
 	}
 }

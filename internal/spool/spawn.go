@@ -94,7 +94,7 @@ func (s *Spool) admit(all []born) error {
 	defer s.mu.Unlock()
 	for i, b := range all {
 		var err error
-		switch sum := summarise(b.entry); {
+		switch sum := outline(b.entry); {
 		case s.claims[b.entry.ID] != nil || s.doubts[b.entry.ID] != nil:
 			err = fmt.Errorf("%w: id %s is in use", ErrInvalid, b.entry.ID)
 		case sum.account != "":
@@ -129,8 +129,11 @@ func (s *Spool) enter(all []born, happened bool) {
 		s.dismiss(all)
 		return
 	}
+	s.mu.Lock()
 	for _, b := range all {
 		b.body.taken = true
+		s.waits.enter(summarise(b.entry))
 	}
+	s.mu.Unlock()
 	s.signal()
 }

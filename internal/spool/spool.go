@@ -48,6 +48,7 @@ type Spool struct {
 	claims    map[mail.ID]*claim
 	fence     uint64
 	counts    counts
+	waits     waits
 	returning returning
 	accounts  map[string]string // held accounts by key, with the reason
 	turns     map[string]uint64 // how often an account's hold began or ended, by key
@@ -70,7 +71,7 @@ type counts struct {
 }
 
 func (c *counts) add(e *Entry, sign int) {
-	c.addSummary(summarise(e), e.place, sign)
+	c.addSummary(outline(e), e.place, sign)
 }
 
 func (c *counts) addSummary(s summary, p place, sign int) {
@@ -161,6 +162,7 @@ func newSpool(st store.Store, o Options) (*Spool, error) {
 		wake:     make(chan struct{}, 1),
 		claims:   map[mail.ID]*claim{},
 		counts:   counts{accounts: map[string]int{}, free: map[string]int{}},
+		waits:    newWaits(),
 		accounts: map[string]string{},
 		turns:    map[string]uint64{},
 		ended:    memory{settled: map[Token]Settled{}, max: l.Remembered},

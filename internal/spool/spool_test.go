@@ -125,6 +125,9 @@ func (h *house) wantEmpty() {
 		h.Errorf("left in the store: blobs %q; %v %v", names, err, lerr)
 	}
 	h.wantStats(0, 0)
+	for _, box := range []string{"alice@local.test", "bob@local.test", "carol@local.test"} {
+		h.wantWaiting("empty", box, 0, 0)
+	}
 }
 
 func TestAMessageIsDelivered(t *testing.T) {

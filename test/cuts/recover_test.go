@@ -55,6 +55,7 @@ func (b blackout) check(t *testing.T, fs vfs.FS, how loss) tally {
 	j.families(there)
 	j.facts()
 	j.files(there)
+	j.waiting(there)
 	for id, m := range b.messages {
 		j.claim(id, m, there[id])
 	}
@@ -124,6 +125,29 @@ func (j *judge) facts() {
 	if err != nil || len(got) < j.k.durable || len(got) > len(j.k.issued) || !slices.Equal(got, j.k.issued[:len(got)]) {
 		j.t.Errorf("%s: %d facts, of %d that were durable and %d issued: %v", j.when, len(got), j.k.durable, len(j.k.issued), err)
 		j.corrupted++
+	}
+}
+
+// waiting demands that what is kept of what waits for mailboxes is what the entries say.
+func (j *judge) waiting(there map[mail.ID]spool.Entry) {
+	boxes, domains := map[mail.Address]spool.Waiting{}, map[mail.Domain]spool.Waiting{}
+	for _, e := range there {
+		seen := map[mail.Address]bool{}
+		for _, r := range e.Pending() {
+			if r.Kind != spool.KindLocal || seen[r.Mailbox] {
+				continue
+			}
+			seen[r.Mailbox] = true
+			box, all, octets := boxes[r.Mailbox], domains[r.Mailbox.Domain()], e.Size+int64(len(e.Prefix))
+			boxes[r.Mailbox] = spool.Waiting{Messages: box.Messages + 1, Octets: box.Octets + octets}
+			domains[r.Mailbox.Domain()] = spool.Waiting{Messages: all.Messages + 1, Octets: all.Octets + octets}
+		}
+	}
+	for box, want := range boxes {
+		if its, all := j.q.Waiting(box); its != want || all != domains[box.Domain()] {
+			j.t.Errorf("%s: for %s waits %+v, in its domain %+v; the entries say %+v, %+v", j.when, box, its, all, want, domains[box.Domain()])
+			j.corrupted++
+		}
 	}
 }
 

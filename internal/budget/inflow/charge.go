@@ -327,11 +327,11 @@ func (c *Charge) Keep(ctx context.Context) error {
 	return nil
 }
 
-// Done ends a charge whose message was taken, under a queue id: what it took counts.
-func (c *Charge) Done(id mail.ID) {
+// Done ends a charge whose message was taken: what it took counts.
+func (c *Charge) Done() {
 	if !c.ended {
 		for _, h := range c.held {
-			h.Sent(id, c.came)
+			h.Sent()
 		}
 		c.held = nil
 	}

@@ -109,7 +109,7 @@ func TestNoHourSeesMore(t *testing.T) {
 						if err := s.Keep(noContext{}); err != nil {
 							t.Fatal(err)
 						}
-						s.Done(mail.ID{})
+						s.Done()
 						for _, m := range s.mailboxes {
 							all = append(all, taken{c.at, s.source, m, s.kib, s.reply, true})
 						}
@@ -182,7 +182,7 @@ func TestWhatIsKept(t *testing.T) {
 		if err := ch.Keep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		ch.Done(mail.ID{})
+		ch.Done()
 		return v
 	}
 	for range 10 {
@@ -361,7 +361,7 @@ func TestCountsToTheUnit(t *testing.T) {
 			t.Fatal(v)
 		}
 		if taken {
-			ch.Done(mail.ID{})
+			ch.Done()
 		}
 		return ch
 	}
@@ -374,7 +374,7 @@ func TestCountsToTheUnit(t *testing.T) {
 	kept := send(600<<10, false)
 	kept.Mutations()
 	want("about to be written", 2, 1+600)
-	kept.Done(mail.ID{})
+	kept.Done()
 	kept.Release()
 	want("taken", 2, 1+600)
 	for range 3 {
@@ -401,7 +401,7 @@ func TestALineInUseStays(t *testing.T) {
 	if v := ch.Came(100 << 20); !v.OK {
 		t.Fatal(v)
 	}
-	ch.Done(mail.ID{})
+	ch.Done()
 	if v := b.Charge(stranger("192.0.2.1"), 200<<20, false).Add(box(1)); v.OK {
 		t.Error("what came in two hours was forgotten")
 	}

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"sallyport/internal/mail"
 	"sallyport/internal/store"
 	"sallyport/internal/store/mem"
 )
@@ -46,7 +45,7 @@ func TestWhoEndsNothingKeepsNobodyOut(t *testing.T) {
 		if v := c.Place(); !v.OK {
 			t.Fatalf("number %d: %+v", i, v)
 		}
-		c.Done(mail.ID{})
+		c.Done()
 	}
 	if v := others[4].Place(); v.OK || v.Rule != RuleMailboxMessages || v.Reply().Code != 452 {
 		t.Errorf("beyond the mailbox: %+v", v)
@@ -105,7 +104,7 @@ func TestMoving(t *testing.T) {
 		if err := ch.Keep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		ch.Done(mail.ID{})
+		ch.Done()
 		return v
 	}
 	full := func(what string, to int, want bool) {

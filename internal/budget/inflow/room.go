@@ -18,8 +18,8 @@ type Room interface {
 type Held interface {
 	// More is told how many octets the message has by now.
 	More(octets int64) Verdict
-	// Sent is told that it was accepted under a queue id, with so many octets: it is on its way.
-	Sent(id mail.ID, octets int64)
+	// Sent is told that it was accepted: it waits where a Room asks for itself what waits.
+	Sent()
 	// Give gives it back.
 	Give()
 }

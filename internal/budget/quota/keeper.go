@@ -14,10 +14,13 @@ import (
 	"sallyport/internal/store"
 )
 
-// Options is what a Keeper needs; all of it.
+// Options is what a Keeper needs.
 type Options struct {
 	// Count looks at a mailbox, and returns what it holds.
 	Count func(ctx context.Context, account mail.Address) (Usage, error)
+	// Waiting returns what was accepted for an account's mailbox, and for all mailboxes of its domain, and is not there
+	// yet; nil: nothing is. It is asked with the Keeper locked, and asks nothing of it.
+	Waiting func(account mail.Address) (its, domain Usage)
 	// Accounts returns those that may have a mailbox.
 	Accounts func(ctx context.Context) ([]mail.Address, error)
 	Limits   Limits
@@ -41,8 +44,7 @@ type Keeper struct {
 	mu      sync.Mutex
 	lines   map[string]*line // of accounts, by key
 	domains map[string]*line // by name
-	way     map[mail.ID][]*Hold
-	due     map[*line]bool // who may have to be told
+	due     map[*line]bool   // who may have to be told
 }
 
 // line is what is known of a mailbox, or of a domain.
@@ -51,7 +53,7 @@ type line struct {
 	domain  mail.Domain
 	of      *line // the domain's; nil: it is one
 	used    Usage
-	way     Usage
+	way     Usage     // taken by who adds
 	counted time.Time // when a look began; zero: not since the start
 	stale   bool      // messages went since
 	since   Usage     // came since the look that is under way began
@@ -65,11 +67,14 @@ func Open(ctx context.Context, st store.Store, o Options) (*Keeper, error) {
 	if o.Age == nil {
 		o.Age = func(t time.Time) time.Duration { return o.Now().Sub(t) }
 	}
+	if o.Waiting == nil {
+		o.Waiting = func(mail.Address) (its, domain Usage) { return Usage{}, Usage{} }
+	}
 	looking, end := context.WithCancel(context.WithoutCancel(ctx))
 	k := &Keeper{
 		ctx: looking, close: end,
 		o: o, st: st, looks: make(chan struct{}, o.Limits.Looks), wake: make(chan struct{}, 1),
-		lines: map[string]*line{}, domains: map[string]*line{}, way: map[mail.ID][]*Hold{}, due: map[*line]bool{},
+		lines: map[string]*line{}, domains: map[string]*line{}, due: map[*line]bool{},
 	}
 	return k, k.load(ctx)
 }
@@ -144,7 +149,6 @@ type Hold struct {
 	taken    Usage
 	declared int64 // octets that there was room for when it began
 	ended    bool
-	at       time.Time // when the message was accepted
 }
 
 // Take implements inflow.Room: one message, of at least so many octets. They are taken as they come,
@@ -203,11 +207,12 @@ func (k *Keeper) lasting(l *line) bool {
 
 // judge asks the mailbox and the domain; the lock is held.
 func (k *Keeper) judge(l *line, want Usage, mailbox, domain Quota, grace int64) inflow.Verdict {
-	v := party{mailbox, l.used, l.way, k.lasting(l)}.judge(want, grace, aboutMailbox, inflow.RuleQuota)
+	its, all := k.o.Waiting(l.account)
+	v := party{mailbox, l.used, l.way.plus(its), k.lasting(l)}.judge(want, grace, aboutMailbox, inflow.RuleQuota)
 	if !v.OK {
 		return v
 	}
-	return party{domain, l.of.used, l.of.way, k.lasting(l.of)}.judge(want, grace, aboutDomain, inflow.RuleDomainQuota)
+	return party{domain, l.of.used, l.of.way.plus(all), k.lasting(l.of)}.judge(want, grace, aboutDomain, inflow.RuleDomainQuota)
 }
 
 // More implements inflow.Held: the message has so many octets by now. Those that were not
@@ -244,22 +249,8 @@ func (h *Hold) grow(u Usage) {
 	h.line.way, h.line.of.way = h.line.way.plus(u), h.line.of.way.plus(u)
 }
 
-// Sent implements inflow.Held: the message was accepted and has a queue id. What it takes counts
-// until it arrives.
-func (h *Hold) Sent(id mail.ID, octets int64) {
-	if h.k == nil {
-		return
-	}
-	h.k.mu.Lock()
-	defer h.k.mu.Unlock()
-	if !h.ended {
-		h.give()
-		h.taken.Octets = max(octets, 1)
-		h.line.way, h.line.of.way = h.line.way.plus(h.taken), h.line.of.way.plus(h.taken)
-		h.at = h.k.o.Now()
-		h.k.way[id] = append(h.k.way[id], h)
-	}
-}
+// Sent implements inflow.Held: the message was accepted, and waits. What it takes counts there until it arrives.
+func (h *Hold) Sent() { h.End(false) }
 
 // Give implements inflow.Held: nothing came of it. A second time it does nothing.
 func (h *Hold) Give() { h.End(false) }
@@ -292,53 +283,20 @@ func (k *Keeper) came(l *line, u Usage) {
 }
 
 // Delivered is told that a message of the queue is in a mailbox, with the octets of its file;
-// below 0: it was there before.
-func (k *Keeper) Delivered(id mail.ID, account mail.Address, octets int64) {
+// below 0: it was there before. It waits no more from now on.
+func (k *Keeper) Delivered(account mail.Address, octets int64) {
 	mailbox, domain, _, ok := k.quotas(account)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	rest := k.way[id][:0]
-	for _, h := range k.way[id] {
-		if h.line.account.Key() != account.Key() {
-			rest = append(rest, h)
-			continue
-		}
-		h.give()
-		h.ended = true
-	}
-	if k.way[id] = rest; len(rest) == 0 {
-		delete(k.way, id)
-	}
 	if !ok || !mailbox.Bounds() && !domain.Bounds() {
 		return
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	l := k.line(account)
 	if octets < 0 {
 		l.stale = true
 		return
 	}
 	k.came(l, Usage{octets, 1})
-}
-
-// Watches reports whether any mailbox is known that has a quota, or all have one.
-func (k *Keeper) Watches() bool {
-	p := k.policy.Load()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return p != nil && p.All || len(k.lines) > 0
-}
-
-// Expect counts a message that was accepted before and waits in the queue, whatever room there is.
-func (k *Keeper) Expect(id mail.ID, account mail.Address, octets int64) {
-	mailbox, domain, _, ok := k.quotas(account)
-	if !ok || !mailbox.Bounds() && !domain.Bounds() {
-		return
-	}
-	k.mu.Lock()
-	h := &Hold{k: k, line: k.line(account)}
-	h.grow(Usage{octets, 1})
-	k.mu.Unlock()
-	h.Sent(id, octets)
 }
 
 // Left is told that messages are gone from a mailbox, so that it is looked at before anybody is

@@ -129,20 +129,3 @@ func (k *Keeper) forget(key string) {
 		delete(k.lines, key)
 	}
 }
-
-// arrive drops what was accepted long ago and did not arrive here: an operator took it away or
-// sent it on.
-func (k *Keeper) arrive() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for id, all := range k.way {
-		if len(all) > 0 && k.o.Now().Sub(all[0].at) < k.o.Limits.OnWay {
-			continue
-		}
-		for _, h := range all {
-			h.give()
-			h.ended = true
-		}
-		delete(k.way, id)
-	}
-}

@@ -121,8 +121,7 @@ func Size(n int64) string {
 type Policy struct {
 	// Of returns the quota of an account's mailbox, and that of all mailboxes of its domain
 	// together.
-	Of  func(account mail.Address) (mailbox, domain Quota)
-	All bool // mailboxes have a quota where nothing was set for one account alone
+	Of func(account mail.Address) (mailbox, domain Quota)
 	// Warn is at how many hundredths the owner is told; 0: never. Below Clear it counts as emptier,
 	// so that he may be told again.
 	Warn, Clear int
@@ -139,7 +138,6 @@ type Limits struct {
 	Looks    int           // at mailboxes at once
 	Sweep    time.Duration // how often all mailboxes with a quota are looked at
 	Pause    time.Duration // between two of them
-	OnWay    time.Duration // how long an accepted message counts that does not arrive
 	Lasting  time.Duration // from when on who writes to a full mailbox is refused for good
 	Lines    int           // mailboxes that are remembered
 	Tell     time.Duration // how often it is looked who must be told
@@ -150,7 +148,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Fresh: time.Minute, Again: 10 * time.Second, Wait: 10 * time.Second, Looks: 4, Sweep: time.Hour, Pause: 10 * time.Millisecond,
-		OnWay: time.Hour, Lasting: 3 * 24 * time.Hour, Lines: 200_000, Tell: time.Minute, Reported: 100,
+		Lasting: 3 * 24 * time.Hour, Lines: 200_000, Tell: time.Minute, Reported: 100,
 	}
 }
 
@@ -158,7 +156,7 @@ func DefaultLimits() Limits {
 type party struct {
 	quota Quota
 	used  Usage
-	way   Usage // taken by who adds, and by what was accepted and did not arrive yet
+	way   Usage // taken by who adds, and what was accepted and did not arrive yet
 	lasts bool  // it is full for as long as somebody is refused for good
 }
 

@@ -156,7 +156,6 @@ func (k *Keeper) Run(ctx context.Context, tell Tell) {
 			return
 		case <-k.wake:
 		case <-look.C:
-			k.arrive()
 		case <-sweep.C:
 			if err := k.sweep(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrLow) {
 				k.o.Logger.Warn("not all mailboxes were looked at", "err", err)
@@ -262,7 +261,7 @@ func (k *Keeper) write(ctx context.Context) error {
 			case l.of != nil && l.told == (told{}):
 				all = append(all, store.Mutation{Key: keyOf(l), Delete: true})
 				l.written = told{}
-				// A mailbox with nothing in it may have mail on its way, which counts.
+				// Somebody may be adding to a mailbox with nothing in it, which counts.
 				if l.way == (Usage{}) && l.looking == nil {
 					delete(m, key)
 				}

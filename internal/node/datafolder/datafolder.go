@@ -164,7 +164,7 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys.
 		Host: cfg.Hostname, Keys: cfg.KeysDir(), Holding: f.Accounts.Holding, Limits: ca.DefaultLimits(), Now: o.Now, Age: f.Clock.Age, Rand: o.Rand, Logger: o.Logger,
 	})
 	f.Amounts, err = amounts.Open(ctx, f.Store, cfg, amounts.Options{
-		World: o.World, Clock: f.Clock, Accounts: f.Accounts.List,
+		World: o.World, Clock: f.Clock, Accounts: f.Accounts.List, Waiting: f.waiting,
 		Usage: func(ctx context.Context, a mail.Address) (mailbox.Usage, error) { return f.Mail.Usage(ctx, a) },
 	})
 	if err != nil {

@@ -1,9 +1,6 @@
 package datafolder
 
 import (
-	"context"
-	"log/slog"
-
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"sallyport/internal/config"
@@ -11,7 +8,6 @@ import (
 	"sallyport/internal/mailbox"
 	"sallyport/internal/nexthop/maildir"
 	"sallyport/internal/node/settings/bounds"
-	"sallyport/internal/spool"
 	"sallyport/internal/store"
 	"sallyport/internal/store/pebble"
 )
@@ -33,29 +29,18 @@ func (f *Folder) openMailboxes(cfg config.Config, o Options) (err error) {
 	return err
 }
 
-// arrived tells those who want to know of mail that came.
+// arrived tells those who want to know of mail that came: it is in the mailbox first, and waits no more then, so that
+// it is never in neither.
 func (f *Folder) arrived(a maildir.Arrival) {
-	f.Quota.Delivered(a.ID, a.Mailbox, a.Octets)
+	f.Quota.Delivered(a.Mailbox, a.Octets)
+	f.Spool.Arrived(a.ID, a.Mailbox)
 	f.Mail.Arrived(a.Folder)
 }
 
-// ExpectQueued counts what waits in the queue for mailboxes of ours, before anything more is let
-// in.
-func (f *Folder) ExpectQueued(ctx context.Context, log *slog.Logger) {
-	if !f.Quota.Watches() {
-		return
-	}
-	err := f.Spool.List(ctx, spool.Filter{}, func(e spool.Entry) (bool, error) {
-		for _, r := range e.Pending() {
-			if r.Kind == spool.KindLocal {
-				f.Quota.Expect(e.ID, r.Mailbox, e.Size)
-			}
-		}
-		return ctx.Err() == nil, nil
-	})
-	if err != nil {
-		log.Warn("what waits in the queue is not held against the quota of mailboxes", "err", err)
-	}
+// waiting returns what waits in the queue for a mailbox, and for all of its domain.
+func (f *Folder) waiting(a mail.Address) (its, domain mailbox.Usage) {
+	box, all := f.Spool.Waiting(a)
+	return mailbox.Usage{Octets: box.Octets, Messages: box.Messages}, mailbox.Usage{Octets: all.Octets, Messages: all.Messages}
 }
 
 // Moving plans what the rooms of the folder that no command asks keep of an account under its

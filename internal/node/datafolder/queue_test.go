@@ -2,7 +2,6 @@ package datafolder_test
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"log/slog"
 	"os"
@@ -25,7 +24,7 @@ import (
 )
 
 // What waits in the queue outlives the folder: it is told when the folder is opened again, and held against the quota of
-// its mailbox, where that has one. What can't be read of the queue is said.
+// its mailbox until it is there.
 func TestWhatWaitsIsExpected(t *testing.T) {
 	cfg := foldertest.Load(t, t.TempDir(), "")
 	var logged bytes.Buffer
@@ -52,35 +51,45 @@ func TestWhatWaitsIsExpected(t *testing.T) {
 	if err != nil || told != 1 || !strings.Contains(logged.String(), "queue recovered") {
 		t.Errorf("told %d times, %v", told, err)
 	}
-	room := func() bool {
-		h, v := f.Quota.Add(t.Context(), alice, quota.Usage{Octets: 500, Messages: 1})
+	room := func(octets int64) bool {
+		h, v := f.Quota.Add(t.Context(), alice, quota.Usage{Octets: octets, Messages: 1})
 		if v.OK {
 			h.End(false)
 		}
 		return v.OK
 	}
-	policy := quota.Policy{All: true, Warn: 90, Clear: 80, Of: func(mail.Address) (box, all quota.Quota) {
-		return quota.Quota{Octets: 1000}.Or(quota.None()), quota.None()
-	}}
-	f.Quota.Adjust(quota.Policy{Of: policy.Of})
-	if f.ExpectQueued(t.Context(), w.Logger); f.Quota.Watches() {
-		t.Error("a mailbox is watched that nothing was expected for")
+	f.Quota.Adjust(quota.Policy{Warn: 90, Clear: 80, Of: func(mail.Address) (box, all quota.Quota) {
+		return quota.Quota{Octets: 4000}.Or(quota.None()), quota.None()
+	}})
+	its, _ := f.Spool.Waiting(alice)
+	if its.Messages != 1 || its.Octets < 1100 || its.Octets > 3000 {
+		t.Fatalf("for alice waits %+v", its)
 	}
-	f.Quota.Adjust(policy)
-	if _, err := f.Quota.Of(t.Context(), alice); err != nil { // which counts it
-		t.Fatal(err)
-	}
-	if !room() {
-		t.Error("an empty mailbox has no room")
-	}
-	if f.ExpectQueued(t.Context(), w.Logger); room() {
+	if room(4000 - its.Octets + 1) {
 		t.Error("the letter that waits takes no room")
 	}
-	logged.Reset()
-	ended, end := context.WithCancel(t.Context())
-	end()
-	if f.ExpectQueued(ended, w.Logger); !strings.Contains(logged.String(), "not held against the quota") {
-		t.Errorf("when it cannot be read: %q", logged.String())
+	if !room(4000 - its.Octets) {
+		t.Error("the letter that waits takes more than its room")
+	}
+	due, err := f.Spool.Due(t.Context(), time.Now().Add(time.Hour), 1)
+	if err != nil || len(due) != 1 {
+		t.Fatal(due, err)
+	}
+	c, err := f.Spool.Claim(t.Context(), due[0].ID, "test", time.Minute, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	job := nexthop.Job{ID: c.Entry.ID, Envelope: c.Entry.Envelope, Size: c.Entry.Size, Recipients: []nexthop.Recipient{{Recipient: mail.Recipient{Address: alice}, Mailbox: alice}},
+		Open: func() (io.ReadCloser, error) { return f.Spool.OpenBody(t.Context(), c.Entry.ID) }}
+	if out := f.Mailboxes.Deliver(t.Context(), job); !out[0].Reply.OK() {
+		t.Fatalf("%+v", out)
+	}
+	if its, _ := f.Spool.Waiting(alice); its.Messages != 0 {
+		t.Errorf("it is there, and %+v waits", its)
+	}
+	h, err := f.Quota.Of(t.Context(), alice)
+	if err != nil || h.Used.Messages != 1 || !room(4000-h.Used.Octets) || room(4000-h.Used.Octets+1) {
+		t.Errorf("what is there, and not settled, counts as %+v, %v", h, err)
 	}
 }
 
@@ -90,7 +99,7 @@ func TestWhoIsToldOfADelivery(t *testing.T) {
 	w := settings.World{}.Complete()
 	f := foldertest.Open(t, cfg, w)
 	alice := foldertest.Add(t, f, "alice@local.test")
-	f.Quota.Adjust(quota.Policy{All: true, Warn: 90, Clear: 80, Of: func(mail.Address) (box, all quota.Quota) {
+	f.Quota.Adjust(quota.Policy{Warn: 90, Clear: 80, Of: func(mail.Address) (box, all quota.Quota) {
 		return quota.Quota{Octets: 1 << 20}.Or(quota.None()), quota.None()
 	}})
 	held := func() quota.Usage {

@@ -276,7 +276,7 @@ func TestRoomIsTold(t *testing.T) {
 	t.Cleanup(k.Close)
 	k.Adjust(quota.Policy{Of: func(mail.Address) (quota.Quota, quota.Quota) {
 		return quota.Quota{Octets: 100, Messages: quota.Unbounded}, quota.Quota{Octets: quota.Unbounded, Messages: quota.Unbounded}
-	}, All: true, Warn: 90, Clear: 80})
+	}, Warn: 90, Clear: 80})
 	w.With(func(o *operate.Options) { o.Quota = k })
 	c, ctx := operate.Direct(w.Operator), t.Context()
 	octets := int64(100)

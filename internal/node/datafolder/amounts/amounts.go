@@ -33,8 +33,10 @@ func OpenClock(ctx context.Context, s store.Store, w settings.World) (*Clock, er
 type Options struct {
 	settings.World
 	Clock *Clock // from OpenClock
-	// Usage counts what a mailbox holds, and Accounts lists whose there are.
+	// Usage counts what a mailbox holds, Waiting says what waits in the queue for it and for all of its domain, and Accounts
+	// lists whose there are.
 	Usage    func(context.Context, mail.Address) (mailbox.Usage, error)
+	Waiting  func(mail.Address) (its, domain mailbox.Usage)
 	Accounts func(context.Context) ([]accounts.Account, error)
 }
 
@@ -55,7 +57,11 @@ func Open(ctx context.Context, s store.Store, cfg config.Config, o Options) (a *
 	a.Quota, err = quota.Open(ctx, s, quota.Options{
 		Count: func(ctx context.Context, of mail.Address) (quota.Usage, error) {
 			u, err := o.Usage(ctx, of)
-			return quota.Usage{Octets: u.Octets, Messages: int64(u.Messages)}, err
+			return usage(u), err
+		},
+		Waiting: func(of mail.Address) (its, domain quota.Usage) {
+			box, all := o.Waiting(of)
+			return usage(box), usage(all)
 		},
 		Accounts: func(ctx context.Context) (all []mail.Address, err error) {
 			list, err := o.Accounts(ctx)
@@ -77,6 +83,10 @@ func Open(ctx context.Context, s store.Store, cfg config.Config, o Options) (a *
 		return nil, err
 	}
 	return a, nil
+}
+
+func usage(u mailbox.Usage) quota.Usage {
+	return quota.Usage{Octets: u.Octets, Messages: int64(u.Messages)}
 }
 
 // Moving plans what is kept of an account under its address, for when it is renamed.

@@ -53,6 +53,7 @@ type folder struct {
 	*Amounts
 	store store.Store
 	holds map[string]mailbox.Usage
+	waits map[string]mailbox.Usage // by mailbox, or by domain
 	err   error
 }
 
@@ -63,7 +64,7 @@ func open(t *testing.T) *folder {
 
 func openIn(t *testing.T, world settings.World) *folder {
 	t.Helper()
-	f := &folder{holds: map[string]mailbox.Usage{}}
+	f := &folder{holds: map[string]mailbox.Usage{}, waits: map[string]mailbox.Usage{}}
 	var err error
 	if f.store, err = pebble.Open(pebble.Options{FS: vfs.Default, Dir: t.TempDir(), Logger: world.Logger}); err != nil {
 		t.Fatal(err)
@@ -75,7 +76,8 @@ func openIn(t *testing.T, world settings.World) *folder {
 	}
 	f.Amounts, err = Open(t.Context(), f.store, load(t), Options{
 		World: world, Clock: passed,
-		Usage: func(_ context.Context, a mail.Address) (mailbox.Usage, error) { return f.holds[a.Key()], f.err },
+		Usage:   func(_ context.Context, a mail.Address) (mailbox.Usage, error) { return f.holds[a.Key()], f.err },
+		Waiting: func(a mail.Address) (its, domain mailbox.Usage) { return f.waits[a.Key()], f.waits[a.Domain().ASCII()] },
 		Accounts: func(context.Context) ([]accounts.Account, error) {
 			return []accounts.Account{{Address: address(t, "alice@local.test")}, {Address: address(t, "bob@local.test")}}, nil
 		},
@@ -118,6 +120,23 @@ func TestMailboxesAskTheQuota(t *testing.T) {
 	ended(false)
 	if ended, err = take(400, 2); err != nil {
 		t.Fatalf("what was not kept was not given back: %v", err)
+	}
+	f.waits[alice.Key()] = mailbox.Usage{Octets: 1, Messages: 2}
+	ended(false)
+	if _, err := take(400, 1); !errors.As(err, &full) {
+		t.Errorf("what waits takes no octets: %v", err)
+	}
+	if _, err := take(1, 1); !errors.As(err, &full) {
+		t.Errorf("what waits takes no message: %v", err)
+	}
+	f.waits[alice.Key()], f.waits["local.test"] = mailbox.Usage{}, mailbox.Usage{Octets: 1, Messages: 2}
+	f.bound(quota.None(), quota.Quota{Octets: 1000, Messages: quota.Unbounded})
+	if _, err := take(400, 1); !errors.As(err, &full) {
+		t.Errorf("what waits takes nothing of the domain's: %v", err)
+	}
+	f.bound(quota.Quota{Octets: 1000, Messages: 5}, quota.None())
+	if ended, err = take(400, 2); err != nil {
+		t.Fatal(err)
 	}
 	f.holds[alice.Key()] = mailbox.Usage{Octets: 1000, Messages: 5}
 	ended(true)

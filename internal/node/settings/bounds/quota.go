@@ -27,12 +27,10 @@ func Mailbox(cfg config.Config) mailbox.Limits {
 // says, else what all may. Mailboxes that are not here have none.
 func Quota(cfg config.Config, dir func() *directory.Snapshot, account func(mail.Address) (accounts.Account, bool)) quota.Policy {
 	all, domains := limit(cfg.Mailbox.Quota), map[mail.Domain]config.Domain{}
-	bounded := cfg.Mailbox.Quota != (config.Quota{})
 	for _, d := range cfg.Domains {
 		domains[d.Name] = d
-		bounded = bounded || d.Quota != (config.Quota{}) || d.QuotaTotal != (config.Quota{})
 	}
-	p := quota.Policy{All: bounded, Warn: cfg.Mailbox.Warn, Clear: max(cfg.Mailbox.Warn-warnBelow, 1), Grace: cfg.Limits.MessageSize}
+	p := quota.Policy{Warn: cfg.Mailbox.Warn, Clear: max(cfg.Mailbox.Warn-warnBelow, 1), Grace: cfg.Limits.MessageSize}
 	if p.Warn == 0 {
 		p.Clear = fullFrom
 	}
