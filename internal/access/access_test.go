@@ -389,3 +389,89 @@ func TestNoDoorWithoutACertificate(t *testing.T) {
 		t.Error("a door of no kind opens")
 	}
 }
+
+// Who is turned away, and whose TLS fails before anything is said, finds out from the trace why, and when.
+func TestWhoIsNotServedIsTraced(t *testing.T) {
+	w := newWorld(t, func(c *Config, _ *signin.Limits) { c.Limits.Door.Connections = 1 })
+	seat := w.dial(KindIMAP, false, nil)
+	for _, k := range Kinds() {
+		c, err := net.Dial("tcp", w.at[k])
+		must(t, err)
+		must(t, c.SetDeadline(time.Now().Add(20*time.Second)))
+		said, _ := bufio.NewReader(c).ReadString('\n')
+		if k.implicit() != (said == "") {
+			t.Errorf("%s says %q", k, said)
+		}
+		must(t, c.Close())
+		f := w.await(door.RuleConnectionsCrowded, func(f fact.Fact) bool { return f.Door == k.String() })
+		if f.Kind != fact.KindRefuse || !f.Peer.IsLoopback() || f.Reply.Code != 421 {
+			t.Errorf("%s: %+v", k, f)
+		}
+	}
+	must(t, seat.raw.Close())
+	old := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+	for _, k := range []Kind{KindIMAPS, KindPOP3S} {
+		for tries := 0; ; tries++ { // until the seat is free
+			raw, err := net.Dial("tcp", w.at[k])
+			must(t, err)
+			if err := tls.Client(raw, old).Handshake(); err == nil {
+				t.Error("TLS 1.1 will do")
+			}
+			must(t, raw.Close())
+			if tries > 200 {
+				t.Fatal("the seat is not free")
+			}
+			time.Sleep(20 * time.Millisecond)
+			if w.journal.any(fact.RuleConnectionEnded, func(f fact.Fact) bool { return f.Door == k.String() }) {
+				break
+			}
+		}
+		f := w.await(fact.RuleConnectionEnded, func(f fact.Fact) bool { return f.Door == k.String() })
+		if f.Kind != fact.KindDisconnect || !strings.HasPrefix(f.Text, "tls-handshake: ") || !strings.Contains(f.Text, "version") || !f.Peer.IsLoopback() {
+			t.Errorf("%s: %+v", k, f)
+		}
+	}
+}
+
+// any reports whether there is a fact of a rule that is as wanted.
+func (j *journal) any(rule string, wanted func(fact.Fact) bool) bool {
+	for _, f := range j.find(rule) {
+		if wanted(f) {
+			return true
+		}
+	}
+	return false
+}
+
+// await returns the fact of a rule that is as wanted, once it is there.
+func (w *world) await(rule string, wanted func(fact.Fact) bool) fact.Fact {
+	w.t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		for _, f := range w.journal.find(rule) {
+			if wanted(f) {
+				return f
+			}
+		}
+	}
+	w.t.Fatalf("no fact of %s", rule)
+	return fact.Fact{}
+}
+
+// A program that calls itself something else all the time is judged, and remembered, as a few.
+func TestOneConnectionIsFewPrograms(t *testing.T) {
+	w := newWorld(t)
+	c := w.dial(KindIMAPS, true, w.client)
+	if got := c.login(alice, password); !ok(got) {
+		t.Fatal(got)
+	}
+	for i := range 50 {
+		for range 2 {
+			if got := c.say(`ID ("name" "program %d")`, i); !ok(got) {
+				t.Fatal(got)
+			}
+		}
+	}
+	if got := w.watch.programs(); len(got) != mostPrograms || !strings.HasSuffix(got[3], "program 3") {
+		t.Errorf("%q", got)
+	}
+}

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"sallyport/internal/door"
+	"sallyport/internal/fact"
 	imap "sallyport/internal/imap/server"
+	"sallyport/internal/mail"
 	"sallyport/internal/pop3"
 	"sallyport/internal/screen"
 )
@@ -151,18 +154,20 @@ func (d *Doors) Serve(ctx context.Context, k Kind, ln net.Listener) error {
 // admit starts a connection, or turns it away.
 func (e *entry) admit(ctx context.Context, nc net.Conn, conns *sync.WaitGroup) {
 	if e.secured.Own() == nil {
-		e.turnAway(nc, "there is no certificate yet; try again later")
+		e.turnAway(nc, door.AddrPort(nc.RemoteAddr()).Addr(), door.RuleCertificateAwaited, "there is no certificate yet; try again later")
 		return
 	}
 	e.entrance.Admit(ctx, nc, conns)
 }
 
 // TurnAway implements door.Engine.
-func (e *entry) TurnAway(nc net.Conn) { e.turnAway(nc, "too many connections; try again later") }
+func (e *entry) TurnAway(nc net.Conn, from netip.Addr) {
+	e.turnAway(nc, from, door.RuleConnectionsCrowded, "too many connections; try again later")
+}
 
 // turnAway refuses a connection before it costs anything. Under implicit TLS a word in clear
 // would only confuse.
-func (e *entry) turnAway(nc net.Conn, text string) {
+func (e *entry) turnAway(nc net.Conn, from netip.Addr, rule, text string) {
 	if !e.kind.implicit() && nc.SetWriteDeadline(e.o.Now().Add(refusalWriteTimeout)) == nil {
 		word := "* BYE [UNAVAILABLE] " // RFC 5530 §3
 		if e.kind.protocol() == KindPOP3.String() {
@@ -173,6 +178,9 @@ func (e *entry) turnAway(nc net.Conn, text string) {
 	}
 	_ = nc.Close()
 	e.entrance.Counted.Refused.Add(e.entrance, "connections refused")
+	e.o.Journal.Stranger(fact.Refused{
+		At: e.o.Now(), Rule: rule, Session: fact.Session{Peer: from.Unmap(), Door: e.kind.String()}, Reply: mail.R(421, "4.3.2", text),
+	}.Fact())
 }
 
 // Serve implements door.Engine.
@@ -183,9 +191,10 @@ func (e *entry) Serve(ctx context.Context, nc net.Conn, from *door.Origin, p *do
 		options := e.pop3
 		options.Backend, options.Handshake = &pop3Backend{reader: r}, r.handshake
 		pop3.Serve(ctx, nc, &options)
-		return
+	} else {
+		options := e.imap
+		options.Backend, options.Handshake = &imapBackend{reader: r}, r.handshake
+		imap.Serve(ctx, nc, &options)
 	}
-	options := e.imap
-	options.Backend, options.Handshake = &imapBackend{reader: r}, r.handshake
-	imap.Serve(ctx, nc, &options)
+	r.unserved()
 }

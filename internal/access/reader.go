@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/door"
 	"sallyport/internal/fact"
+	imap "sallyport/internal/imap/server"
 	"sallyport/internal/mail"
 	"sallyport/internal/mailbox"
 	"sallyport/internal/screen"
@@ -44,7 +45,10 @@ type reader struct {
 	started time.Time
 	channel channel
 	program string // as the client named itself, printable; "": it did not
+	named   int    // how often it did as something else
 	closing bool   // it will not any more
+	// insecure is why TLS failed; nil: it did not.
+	insecure error
 
 	mu  sync.Mutex
 	end func(text string) // nil: the engine has not begun
@@ -67,7 +71,19 @@ func (r *reader) handshake(_ context.Context, raw net.Conn, cfg *tls.Config) (*t
 	if err := raw.SetDeadline(now.Add(h.Timeout())); err != nil {
 		return nil, "", err
 	}
-	return h.Over(raw, cfg)
+	conn, offer, err := h.Over(raw, cfg)
+	r.insecure = err
+	return conn, offer, err
+}
+
+// unserved records a connection whose TLS failed before the engine had a session to tell.
+func (r *reader) unserved() {
+	if r.id != "" || r.insecure == nil {
+		return
+	}
+	r.o.Journal.Stranger(fact.Disconnected{
+		At: r.o.Now(), Rule: fact.RuleConnectionEnded, Session: r.Seen(accounts.Proof{}), Why: imap.EndTLS + ": " + mail.Printable(r.insecure.Error(), mail.FaultShown),
+	}.Fact())
 }
 
 // begins notes how the engine calls the connection and ends it. One that gives way to others
@@ -158,14 +174,18 @@ func (r *reader) identified(ctx context.Context, fields map[string]string) {
 			words = append(words, v)
 		}
 	}
-	if r.program = mail.ShownLine(strings.Join(words, " "), maxProgram); r.program != "" {
-		r.visit.Identified(ctx)
+	program := mail.ShownLine(strings.Join(words, " "), maxProgram)
+	if program == "" || program == r.program || r.named >= mostPrograms {
+		return
 	}
+	r.program, r.named = program, r.named+1
+	r.visit.Identified(ctx)
 }
 
 const (
 	maxProgramWord = 60  // octets of one thing that a program says of itself
 	maxProgram     = 160 // octets of all of it
+	mostPrograms   = 4   // that one connection is told to be, one after the other: each is judged, and kept
 )
 
 // closes sums the connection up.

@@ -16,7 +16,7 @@ type Limits struct {
 	Lookup      time.Duration // for a question to the DNS about a name that it may bear
 	Challenge   time.Duration // for a connection to where challenges are answered, with its request and answer
 	Header      int           // octets of the header of such a request
-	Connections int           // at once, at one address where challenges are answered; more wait
+	Connections int           // at once, at one address where challenges are answered, a quarter of them for one network; more wait
 }
 
 // DefaultLimits returns the bounds that nobody configured.

@@ -2,6 +2,7 @@ package callout
 
 import (
 	"errors"
+	"strings"
 	"time"
 
 	"sallyport/internal/mail"
@@ -44,7 +45,19 @@ func judge(r mail.Reply, remote string, err error) Answer {
 	default:
 		a.Why = "the server behind does not say whether it takes the recipient: " + r.String()
 	}
+	a.Reply.Text, a.Why = brief(a.Reply.Text), brief(a.Why)
 	return a
+}
+
+// maxText is how many octets of a server's words are remembered, of each address that strangers ask for.
+const maxText = 512
+
+// brief is a text of which no more is kept than that, and nothing that holds more.
+func brief(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.Clone(strings.ToValidUTF8(text[:maxText], ""))
 }
 
 // aboutRecipient reports whether a permanent reply to RCPT is about the recipient.

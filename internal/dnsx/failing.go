@@ -70,10 +70,19 @@ func (f *failing) rest(q question, now time.Time) time.Duration {
 	return d
 }
 
+// mostZoneLabels is how many labels a zone has at most that is looked at by itself: those of the network of one
+// customer in the reverse DNS of IPv6 have eighteen (RFC 3596 §2.5, RFC 6177 §2). Names of a hundred labels cost no
+// more than that.
+const mostZoneLabels = 20
+
 // zones are the names above and including n that may be a zone of somebody's: those of
 // two labels and more, the longest first.
 func zones(n Name) (all []question) {
-	for text := n.text; strings.Contains(text, "."); {
+	text := n.text
+	for range strings.Count(text, ".") + 1 - mostZoneLabels {
+		_, text, _ = strings.Cut(text, ".")
+	}
+	for strings.Contains(text, ".") {
 		all = append(all, question{name: Name{text}})
 		_, text, _ = strings.Cut(text, ".")
 	}
@@ -81,7 +90,9 @@ func zones(n Name) (all []question) {
 }
 
 // blame notes that a name did not answer, and returns the zones above it of which as
-// many names failed, one after the other, as are needed to ask for the zone itself.
+// many names failed, one after the other, as are needed to ask for the zone itself: the
+// longest of them, a few at a time, each of which somebody else asks for at the same time
+// no more. Those above them come when the next name fails.
 func (f *failing) blame(n Name, now time.Time) (suspects []question) {
 	for _, z := range zones(n) {
 		r := f.of(z)
@@ -89,8 +100,9 @@ func (f *failing) blame(n Name, now time.Time) (suspects []question) {
 			f.rest(z, now) // it was given a chance
 			continue
 		}
-		if r.times++; r.times >= f.limits.ZoneFailures && !now.Before(r.until) {
+		if r.times++; r.times >= f.limits.ZoneFailures && !now.Before(r.until) && len(suspects) < f.limits.Suspects {
 			suspects = append(suspects, z)
+			r.until = now.Add(f.limits.Total)
 		}
 	}
 	return suspects

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -77,6 +78,48 @@ func TestADeadZoneIsLeftAlone(t *testing.T) {
 				t.Errorf("%d questions when it answers again", got)
 			}
 		})
+	}
+}
+
+// Names of a hundred labels cost no question for each of the hundred zones that they may lie in, however many of them
+// fail and whoever asks at the same time.
+func TestDeepNamesCostFewQuestions(t *testing.T) {
+	s := serve(t, func(_ string, q *dns.Msg) [][]byte {
+		if strings.HasSuffix(q.Question[0].Name, ".dead.test.") {
+			return one(withCode(reply(q), dns.RcodeServerFailure))
+		}
+		return one(reply(q, q.Question[0].Name+" 60 MX 1 mx.x.test."))
+	})
+	l := quick()
+	l.Rounds = 1
+	c := client(t, l, s)
+	if _, err := c.MX(t.Context(), name(t, "before.test")); err != nil {
+		t.Fatal(err) // so that the server is known to live
+	}
+	deep := func(i int) Name { return name(t, fmt.Sprintf("h%d.%sdead.test", i, strings.Repeat("a.", 110))) }
+	var together sync.WaitGroup
+	for i := range 8 {
+		together.Go(func() {
+			if _, err := c.MX(t.Context(), deep(i)); err == nil || Permanent(err) {
+				t.Errorf("a dead zone says %v", err)
+			}
+		})
+	}
+	together.Wait()
+	c.busy() // what is asked of the zones themselves is answered
+	for i := range 20 {
+		_, _ = c.MX(t.Context(), deep(100+i))
+		c.busy()
+	}
+	// The first eight, and each zone of a few labels once.
+	if got := s.Below("dead.test"); got > 8+mostZoneLabels {
+		t.Errorf("%d questions for 28 names of a dead zone", got)
+	}
+	if got := len(c.failing.known); got > 28+mostZoneLabels {
+		t.Errorf("%d names are remembered for 28", got)
+	}
+	if got := len(zones(name(t, "a.b.c.test"))); got != 3 {
+		t.Errorf("%d zones of a short name", got)
 	}
 }
 

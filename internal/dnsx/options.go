@@ -59,6 +59,7 @@ type Limits struct {
 	FailureMax   time.Duration // how long at most, after failures in a row. RFC 9520 §3.2: no more than 5 min
 	Failing      int           // names and zones whose failures are remembered
 	ZoneFailures int           // names that fail, one after the other, until their zone itself is asked whether it answers
+	Suspects     int           // zones that are asked so for one name that fails
 }
 
 // DefaultLimits returns the bounds of a resolver that nobody configured.
@@ -68,7 +69,7 @@ func DefaultLimits() Limits {
 		Concurrent: 256, Strangers: 192, Network: 32, Message: 16, Wait: 8 * time.Second, Waiting: 2048, NetworkWaiting: 128, Sound: time.Second, Open: 30 * time.Second, Shut: 5 * time.Second,
 		Strays: 16, UDPOctets: 1232, TCPOctets: 32 << 10, Records: 256, Aliases: 8,
 		CacheEntries: 10_000, CacheOctets: 8 << 20,
-		MinTTL: 5 * time.Second, MaxTTL: time.Hour, MaxNegative: 10 * time.Minute, FailureTTL: 5 * time.Second, FailureMax: 5 * time.Minute, Failing: 10_000, ZoneFailures: 3,
+		MinTTL: 5 * time.Second, MaxTTL: time.Hour, MaxNegative: 10 * time.Minute, FailureTTL: 5 * time.Second, FailureMax: 5 * time.Minute, Failing: 10_000, ZoneFailures: 3, Suspects: 3,
 	}
 }
 
@@ -86,7 +87,7 @@ const (
 func (o Options) check() error {
 	l := o.Limits
 	counts := min(l.Servers, l.Rounds, l.Concurrent, l.Strays, l.Records, l.Aliases, l.CacheEntries, l.CacheOctets,
-		l.Strangers, l.Network, l.Message, l.Waiting, l.NetworkWaiting, l.Failing, l.ZoneFailures)
+		l.Strangers, l.Network, l.Message, l.Waiting, l.NetworkWaiting, l.Failing, l.ZoneFailures, l.Suspects)
 	times := min(l.Query, l.Total, l.Rest, l.Wait, l.MinTTL, l.MaxNegative, l.FailureTTL, l.Sound, l.Open, l.Shut)
 	switch {
 	case o.Now == nil:

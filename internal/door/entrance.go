@@ -43,8 +43,8 @@ type Engine interface {
 	// Serve serves a connection to its end, and closes it. The place is nil where it is not
 	// counted.
 	Serve(context.Context, net.Conn, *Origin, *Place)
-	// TurnAway says that there are too many connections, and closes this one.
-	TurnAway(net.Conn)
+	// TurnAway says that there are too many connections, and closes this one of a client's.
+	TurnAway(nc net.Conn, from netip.Addr)
 }
 
 // Tallies are what a door counts, whatever its configuration.
@@ -85,7 +85,7 @@ func (e *Entrance) Admit(ctx context.Context, nc net.Conn, conns *sync.WaitGroup
 	}
 	p, madeRoom := e.Admission.Enter(from, e.Stage, e.Limits, e.Now, func() { _ = nc.Close() })
 	if p == nil {
-		e.Engine.TurnAway(nc)
+		e.Engine.TurnAway(nc, remote.Addr())
 		return
 	}
 	if madeRoom {
@@ -129,7 +129,7 @@ func (e *Entrance) serveBehind(ctx context.Context, nc net.Conn, balancer netip.
 		counted = Counted(counted)
 	}
 	if !p.Join(counted, e.Limits) {
-		e.Engine.TurnAway(nc)
+		e.Engine.TurnAway(nc, from.Remote.Addr())
 		return
 	}
 	e.Engine.Serve(ctx, nc, from, p)

@@ -27,8 +27,8 @@ func (clerk) Serve(_ context.Context, nc net.Conn, o *Origin, p *Place) {
 	_, _ = fmt.Fprintf(nc, "%s through %s, counted %v, said %s", o.Remote.Addr(), o.Balancer.Addr(), p != nil, b[:n])
 }
 
-func (clerk) TurnAway(nc net.Conn) {
-	_, _ = io.WriteString(nc, "too many")
+func (clerk) TurnAway(nc net.Conn, from netip.Addr) {
+	_, _ = fmt.Fprintf(nc, "too many of %s", from)
 	_ = nc.Close()
 }
 
@@ -116,7 +116,7 @@ func TestWhoComesIsServed(t *testing.T) {
 			t.Fatal("two connections are not counted")
 		}
 	}
-	if got := g.says(""); got != "too many" {
+	if got := g.says(""); got != "too many of 127.0.0.1" {
 		t.Errorf("a third: %q", got)
 	}
 	_, _ = first.Close(), second.Close()
@@ -152,9 +152,9 @@ func TestWhoABalancerNames(t *testing.T) {
 	}
 	told := func() string { return g.says("PROXY TCP4 198.51.100.8 192.0.2.1 5000 25\r\nhello") }
 	got := told()
-	for until := time.Now().Add(30 * time.Second); got != "too many" && time.Now().Before(until); got = told() {
+	for until := time.Now().Add(30 * time.Second); got != "too many of 198.51.100.8" && time.Now().Before(until); got = told() {
 	}
-	if got != "too many" {
+	if got != "too many of 198.51.100.8" {
 		t.Errorf("another client of one network: %q", got)
 	}
 }

@@ -29,7 +29,7 @@ func one(t testing.TB) []Event {
 		Stopped{at, "server", "sallyport 1.2", []Pair{{"mx", "0.0.0.0:25"}}},
 		Reloaded{at, "configuration-reloaded", "the configuration is in force", []Pair{{"by", "uid 0"}, {"changed", "limits.message"}}},
 		Recovered{at, "recovery", 3, []Pair{{"resumed", "1"}, {"held", "2"}}},
-		Disconnected{at, "connection-ended", s, "quit", 2, []Pair{{"refused", "1"}, {"lasted", "1.5s"}}},
+		Disconnected{at, "connection-ended", s, "quit", 2, "", nil, "", []Pair{{"refused", "1"}, {"lasted", "1.5s"}}},
 		SignIn{at, "signin-password", s, mail.R(535, "5.7.8", "authentication failed"), "wrong password", []Pair{{"mechanism", "PLAIN"}, {"user", "alice"}}},
 		Refused{at, "relay-denied", s, mail.R(550, "5.7.1", "relaying denied"), "m@evil.test", []string{"bob@remote.test"}, "<x@evil.test>", "RCPT TO", saw},
 		Accepted{at, "submission-relay", s, m, to, mail.R(250, "2.0.0", "queued as 1"), []Pair{{"note", "a date was added"}}},

@@ -55,7 +55,7 @@ func Kinds() []KindInfo {
 		{KindStop, "stopped", "The server ended in order."},
 		{KindReload, "reload", "The configuration was read again: Rule says whether it is in force, Evidence names changed keys or faults."},
 		{KindRecover, "recovered", "What recovery found at start: Count entries, Evidence with the figures."},
-		{KindDisconnect, "disconnected", "A connection ended: Conn, Peer, Text (why), Count (accepted messages)."},
+		{KindDisconnect, "disconnected", "A connection ended: Conn, Peer, Text (why), Count (accepted messages); of a message that was cut off by that, Sender, Recipients and MessageID."},
 		{KindAuth, "sign-in", "A sign-in succeeded or failed: Conn, Peer, Account, Reply, Evidence (mechanism, cause)."},
 		{KindRefuse, "refused", "A command, sender, recipient or message was refused: Rule, Reply, and what was known by then."},
 		{KindAccept, "accepted", "A message became durable: Queue, MessageID, Account, Sender, Recipients, Peer, Size, Rule."},

@@ -13,12 +13,18 @@ type Disconnected struct {
 	Session  Session
 	Why      string
 	Accepted int // messages
-	Evidence []Pair
+	// Of a message that had begun to come and never came to its end.
+	Sender     string
+	Recipients []string
+	MessageID  string
+	Evidence   []Pair
 }
 
 // Fact returns the record.
 func (e Disconnected) Fact() Fact {
-	f := Fact{At: e.At, Kind: KindDisconnect, Rule: e.Rule, Text: e.Why, Count: e.Accepted}
+	f := Fact{
+		At: e.At, Kind: KindDisconnect, Rule: e.Rule, Text: e.Why, Count: e.Accepted, Sender: e.Sender, Recipients: e.Recipients, MessageID: e.MessageID,
+	}
 	e.Session.on(&f)
 	f.Evidence = append(f.Evidence, e.Evidence...)
 	return f
@@ -69,7 +75,7 @@ func (e Refused) Fact() Fact {
 func readSession(f Fact) (Event, bool) {
 	switch f.Kind {
 	case KindDisconnect:
-		return Disconnected{f.At, f.Rule, sessionOf(f), f.Text, f.Count, f.Evidence}, true
+		return Disconnected{f.At, f.Rule, sessionOf(f), f.Text, f.Count, f.Sender, f.Recipients, f.MessageID, f.Evidence}, true
 	case KindAuth:
 		return SignIn{f.At, f.Rule, sessionOf(f), f.Reply, f.Text, f.Evidence}, true
 	case KindRefuse:

@@ -88,6 +88,7 @@ type content struct {
 func (t *transaction) Data(ctx context.Context, r io.Reader) mail.Reply {
 	defer t.released(ctx) // does nothing once the message was sent
 	defer t.hold.End()
+	defer t.ended()
 	body, err := t.s.in.Queue.NewBody(ctx)
 	if err != nil {
 		return t.failed(ctx, content{}, err)
@@ -109,6 +110,13 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) mail.Reply {
 		return t.failed(ctx, c, err)
 	}
 	return t.put(ctx, c, body)
+}
+
+// ended lets the session forget the message, unless it was cut off: why, the engine says then.
+func (t *transaction) ended() {
+	if !t.cutOff && t.s.message == t {
+		t.s.message = nil
+	}
 }
 
 // standing asks the gate once more about the sender. The account may have been frozen while
@@ -133,6 +141,7 @@ func (t *transaction) receive(into *spool.Body, r *received) (content, error) {
 	}
 	body := kept{body: into, hold: t.hold, held: new(int64), flow: t.flow}
 	c := content{messageID: h.MessageID()}
+	t.messageID = c.messageID
 	// RFC 5321 §6.3: too many Received fields are a mail loop.
 	if h.Hops() > t.limit.Header.Hops {
 		return c, &errRefused{rule: RuleMailLoop, reply: mail.R(554, "5.4.6", "too many hops: this message is in a loop")}
@@ -328,6 +337,7 @@ func (t *transaction) acceptFact(c content, size int64) fact.Fact {
 // connection is the engine's to record.
 func (t *transaction) failed(ctx context.Context, c content, err error) mail.Reply {
 	if errors.Is(err, errConnection) {
+		t.cutOff = true
 		t.s.in.Logger.Debug("message not received", "conn", t.s.conn.ID, "err", err)
 		return mail.R(451, "4.3.0", "the message was not received; try again later")
 	}

@@ -229,3 +229,89 @@ func TestEngineRefusals(t *testing.T) {
 		t.Errorf("fact %+v", f)
 	}
 }
+
+// What the engine refuses of a message, or cuts off, is found by its sender, its recipients and its identifier: who asks
+// what became of it knows nothing else. What is said of anything else names none of it.
+func TestEngineRefusalsNameTheirMessage(t *testing.T) {
+	for name, tt := range map[string]struct {
+		door   server.Kind
+		as     string
+		from   string
+		to     string
+		before int // octets of the message that come
+	}{
+		"a stranger's":           {server.KindMX, "", "<x@far.test>", "<alice@local.test>", len(message) - 7},
+		"an account's":           {server.KindSubmission, "alice@local.test", "<alice@local.test>", "<x@remote.test>", len(message) - 7},
+		"one cut off in a field": {server.KindMX, "", "<x@far.test>", "<alice@local.test>", 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			begun := func(w *world) *client {
+				c := w.open(tt.door, tt.as)
+				c.want(c.from(tt.from), 250)
+				c.want(c.to(tt.to), 250)
+				return c
+			}
+			cut := func(w *world) *client {
+				c := begun(w)
+				c.stream(io.MultiReader(strings.NewReader(message[:tt.before]), broken{errLost}))
+				return c
+			}
+			id := ""
+			if tt.before > 100 {
+				id = "<1@local.test>"
+			}
+			names := func(f entry, id string) {
+				t.Helper()
+				to := f.Recipients
+				if f.Recipient != "" {
+					to = append(to, f.Recipient)
+				}
+				if f.Sender != tt.from || len(to) != 1 || "<"+to[0]+">" != tt.to || f.MessageID != id {
+					t.Errorf("nobody finds %+v", f.Fact)
+				}
+			}
+			silent := func(f entry) {
+				t.Helper()
+				if f.Sender+f.MessageID+f.Recipient != "" || len(f.Recipients) > 0 {
+					t.Errorf("it names a message that it is not about: %+v", f.Fact)
+				}
+			}
+			refused := mail.R(554, "5.5.2", "lines must end with CRLF")
+
+			w := newWorld(t)
+			c := begun(w)
+			c.s.Refused(t.Context(), "RCPT TO:<y@", refused) // of one in the making
+			names(w.oneFact("protocol"), "")
+			c.t.Abort(t.Context())
+			c.s.Refused(t.Context(), "NONSENSE", refused)
+			silent(w.oneFact("protocol"))
+
+			c = cut(w)
+			c.s.Refused(t.Context(), "DATA", refused)
+			names(w.oneFact("protocol"), id)
+			c.s.Refused(t.Context(), "DATA", refused) // another, without a transaction
+			silent(w.oneFact("protocol"))
+
+			c = cut(w)
+			c.s.Refused(t.Context(), "NONSENSE", refused)
+			silent(w.oneFact("protocol"))
+
+			c = cut(w)
+			c.s.Close(t.Context(), server.EndTimeout)
+			names(w.oneFact("connection-ended"), id)
+
+			c = begun(w)
+			c.t.Abort(t.Context())
+			c.s.Close(t.Context(), server.EndQuit)
+			silent(w.oneFact("connection-ended"))
+
+			c = begun(w) // one that comes to its end is told of by what became of it
+			c.want(c.data(message), 250)
+			w.facts()
+			c.s.Refused(t.Context(), "NONSENSE", refused)
+			silent(w.oneFact("protocol"))
+			c.s.Close(t.Context(), server.EndEOF)
+			silent(w.oneFact("connection-ended"))
+		})
+	}
+}

@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -26,6 +27,9 @@ type session struct {
 	exempt bool          // from the bounds of its network, by a line of the administrator's list
 
 	accepted, refused int
+	// message is the one in the making, or that was cut off, about which the engine says by itself what it says; nil:
+	// none is.
+	message *transaction
 
 	// leaving is what is offered to a server behind us meanwhile; nil: nothing is.
 	leaving atomic.Pointer[letter.Departure]
@@ -36,13 +40,28 @@ var _ server.Session = (*session)(nil)
 // Hello notes the client's name; it is recorded and never trusted.
 func (s *session) Hello(_ context.Context, h server.Hello) mail.Reply {
 	s.leaveNetwork()
-	s.hello = h
+	s.hello, s.message = h, nil
 	return mail.R(250, "", s.in.Hostname.ASCII())
 }
 
 // Refused records what the engine itself refused.
 func (s *session) Refused(ctx context.Context, command string, r mail.Reply) {
-	s.refuse(ctx, fact.Fact{Rule: RuleProtocol, Text: mail.Printable(command, mail.TextShown), Reply: r})
+	s.refuse(ctx, s.ofMessage(command, fact.Fact{Rule: RuleProtocol, Text: mail.Printable(command, mail.TextShown), Reply: r}))
+}
+
+// ofMessage adds what the message was that the engine refuses something of: whoever asks what became of it knows that,
+// and not the connection. One that was cut off is spoken of as its data is, and no more afterwards.
+func (s *session) ofMessage(command string, f fact.Fact) fact.Fact {
+	t := s.message
+	if t != nil && t.cutOff {
+		if s.message = nil; !strings.HasPrefix(command, "DATA") && !strings.HasPrefix(command, "BDAT") {
+			return f
+		}
+	}
+	if t != nil {
+		f.Sender, f.Recipients, f.MessageID = t.draft.Envelope.From.String(), t.recipients(), t.messageID
+	}
+	return f
 }
 
 // Close writes the one fact that sums the connection up.
@@ -55,6 +74,9 @@ func (s *session) Close(ctx context.Context, why string) {
 			{Name: "lasted", Value: now.Sub(s.conn.Started).Round(time.Millisecond).String()},
 		},
 	}.Fact()
+	if t := s.message; t != nil && why != server.EndQuit {
+		f.Sender, f.Recipients, f.MessageID = t.draft.Envelope.From.String(), t.recipients(), t.messageID
+	}
 	if s.anonymous() {
 		if s.accepted == 0 {
 			s.in.Journal.Stranger(f)
@@ -92,6 +114,16 @@ func (s *session) refuse(ctx context.Context, about fact.Fact) mail.Reply {
 		s.tell(ctx, s.account().Address, f)
 	}
 	return f.Reply
+}
+
+// Unserved records a connection that had no session: it was turned away, or its TLS failed.
+func (in *Intake) Unserved(u server.Unserved) {
+	of := fact.Session{Conn: u.Conn, Peer: u.Remote.Unmap(), Door: doorName(u.Kind)}
+	if u.Rule == "" {
+		in.Journal.Stranger(fact.Disconnected{At: in.Now(), Rule: fact.RuleConnectionEnded, Session: of, Why: u.Why}.Fact())
+		return
+	}
+	in.Journal.Stranger(fact.Refused{At: in.Now(), Rule: u.Rule, Session: of, Reply: u.Reply}.Fact())
 }
 
 // tell records a fact of somebody who signed in, and that accompanies no message.

@@ -41,6 +41,10 @@ type transaction struct {
 	flow    *inflow.Charge   // what it takes of those of its sender's network and of the mailboxes
 	invalid int              // recipients that were refused for good
 	said    []fact.Pair      // by servers behind us and by signed return paths, of recipients that were let in
+
+	// messageID is that of the header, once it has come; cutOff: the message began to come, and did not come to its end.
+	messageID string
+	cutOff    bool
 }
 
 var _ server.Transaction = (*transaction)(nil)
@@ -71,6 +75,7 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transacti
 	tx.draft = letter.Draft{ID: id, Account: s.account().Address, Envelope: env, Ownership: tx.dir.Ownership(s.account().Address, env.From), Session: s.facts}
 	v := tx.reportSender(tx.draft.Mail())
 	if v.Action == gate.AcceptLocal {
+		s.message = tx
 		return tx, mail.R(250, "2.1.0", "sender ok")
 	}
 	hold.End()
@@ -207,6 +212,7 @@ func (t *transaction) refuse(ctx context.Context, rule string, r mail.Reply, rec
 
 // Abort forgets the transaction; nothing of it was kept anywhere.
 func (t *transaction) Abort(ctx context.Context) {
+	t.s.message = nil
 	t.refusedWatched(ctx)
 	t.released(ctx)
 	t.hold.End()

@@ -175,7 +175,7 @@ func (f *folder) mayBear(flags Flags) error {
 	}
 	for _, w := range words {
 		if !IsKeyword(w) {
-			return fmt.Errorf("%q can be no keyword", w)
+			return ErrKeyword
 		}
 	}
 	return nil
@@ -206,6 +206,9 @@ func (a *Appending) Commit(ctx context.Context) ([]UID, error) {
 		return nil, err
 	}
 	f := a.to.folder
+	if err := f.user.mayAdd(len(a.items)); err != nil {
+		return nil, err
+	}
 	places, err := a.link()
 	if err == nil {
 		err = f.root.dirs.Do(filepath.Join(f.where(), "cur"))

@@ -34,6 +34,8 @@ var (
 	ErrTooMany = errors.New("there are too many")
 	// ErrTooBig: a message is longer than Limits.Message.
 	ErrTooBig = errors.New("the message is too big")
+	// ErrKeyword: a keyword is too long, or has letters that none can have.
+	ErrKeyword = errors.New("there can be no such keyword")
 	// ErrNoAccount: the address is in no domain and has no mailbox.
 	ErrNoAccount = errors.New("the address has no mailbox")
 )

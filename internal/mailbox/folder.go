@@ -15,6 +15,7 @@ type folder struct {
 	user *User
 
 	refs int // under the user's lock
+	held int // messages that it had when they were counted last; under the user's lock
 
 	mu       sync.Mutex
 	dir      string

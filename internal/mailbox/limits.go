@@ -22,6 +22,12 @@ type Limits struct {
 	Vanished int
 	// Subscriptions is how many names one account may subscribe to.
 	Subscriptions int
+	// Messages is how many messages the folders of one account may have together that somebody has open: about 300
+	// octets of memory each. Beyond it no further folder is opened, and nothing is added to one by its readers.
+	Messages int
+	// AtWork is for how many of one account's readers messages are read at the same time, to be searched or told: a
+	// command can ask for much. The others wait for their turn, message by message.
+	AtWork int
 	// Reserve is how many UIDs are promised ahead, so that none is given twice after a crash.
 	Reserve UID
 	// Journal is how many octets the journal of a folder has at least before the index is
@@ -42,14 +48,14 @@ type Limits struct {
 // DefaultLimits returns the bounds of a server that nobody configured.
 func DefaultLimits() Limits {
 	return Limits{
-		Message: 50 << 20, Folders: 2000, Depth: 20, Keywords: 100, Words: 1000, Vanished: 100_000, Subscriptions: 5000,
+		Message: 50 << 20, Folders: 2000, Depth: 20, Keywords: 100, Words: 1000, Vanished: 100_000, Subscriptions: 5000, Messages: 2_000_000, AtWork: 2,
 		Reserve: 1000, Journal: 64 << 10, Look: time.Second, Full: 10 * time.Minute,
 		Resting: 250_000, Rest: 10 * time.Minute,
 	}
 }
 
 func (l Limits) validate() error {
-	if l.Message < 1 || l.Folders < 1 || l.Depth < 1 || l.Keywords < 1 || l.Words < 1 || l.Vanished < 1 || l.Subscriptions < 1 || l.Reserve < 1 || l.Journal < 1 || l.Look <= 0 || l.Full <= 0 || l.Rest <= 0 {
+	if l.Message < 1 || l.Folders < 1 || l.Depth < 1 || l.Keywords < 1 || l.Words < 1 || l.Vanished < 1 || l.Subscriptions < 1 || l.Messages < 1 || l.AtWork < 1 || l.Reserve < 1 || l.Journal < 1 || l.Look <= 0 || l.Full <= 0 || l.Rest <= 0 {
 		return errors.New("mailbox: every limit but Resting must be positive")
 	}
 	return nil

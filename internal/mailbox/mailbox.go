@@ -54,24 +54,34 @@ type span struct{ first, end UID }
 // Select opens a folder, and looks at the disk. Unless it is for reading only, new messages move
 // to where seen ones are, and this session is the one to which they are recent.
 func (u *User) Select(ctx context.Context, name string, readOnly bool) (*Mailbox, error) {
-	var m *Mailbox
-	u.mu.Lock()
-	dir, err := u.find(name)
-	if err == nil {
-		var f *folder
-		if f, err = u.acquire(dir); err == nil {
-			m = &Mailbox{folder: f, name: name, readOnly: readOnly}
-		}
-	}
-	u.mu.Unlock()
+	f, err := u.occupy(name)
 	if err != nil {
 		return nil, told(err)
 	}
+	m := &Mailbox{folder: f, name: name, readOnly: readOnly}
 	if _, err := m.Refresh(ctx); err != nil {
 		m.Close()
 		return nil, err
 	}
 	return m, nil
+}
+
+// occupy opens a folder for somebody who reads, within Limits.Messages.
+func (u *User) occupy(name string) (*folder, error) {
+	u.mu.Lock()
+	dir, err := u.find(name)
+	var f *folder
+	if err == nil {
+		f, err = u.acquire(dir)
+	}
+	if err == nil {
+		err = u.mayOpen()
+	}
+	u.mu.Unlock()
+	if err != nil && f != nil {
+		u.release(f)
+	}
+	return f, err
 }
 
 // Close ends the view. A second time it does nothing.

@@ -13,6 +13,9 @@ type Pair struct{ From, To UID }
 // Copy makes the messages part of another folder too, with their flags and dates: all of those
 // that are there, or none. It is durable when it returns. RFC 9051 §6.4.7.
 func (m *Mailbox) Copy(ctx context.Context, uids []UID, to *Mailbox) ([]Pair, error) {
+	if err := to.folder.user.mayAdd(len(uids)); err != nil {
+		return nil, err
+	}
 	end, err := m.room(ctx, uids, to)
 	if err != nil {
 		return nil, err

@@ -18,6 +18,7 @@ type User struct {
 	refs    int // under the root's lock
 
 	moving sync.Mutex // held by who moves messages in from elsewhere
+	turns  turns      // of readers
 
 	mu       sync.Mutex
 	ended    error

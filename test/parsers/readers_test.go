@@ -253,7 +253,7 @@ func mailboxReaders() []reader {
 		if err != nil {
 			return
 		}
-		n := structure.NewNeedle("what is not there")
+		n := new(structure.Haystack).Needle("what is not there")
 		_, _ = l.InHeader(n, back, file)
 		_, _ = l.InBody(n, back, file)
 		_, _ = l.Preview(back, file)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 
 	"sallyport/internal/mailbox"
@@ -29,6 +30,8 @@ func (c *conn) failed(err error) result {
 		{mailbox.ErrReadOnly, "READ-ONLY", "the mailbox is open for reading"},
 		{mailbox.ErrTooMany, "LIMIT", "there are too many"},
 		{mailbox.ErrTooBig, "TOOBIG", "the message is too big"},
+		{mailbox.ErrKeyword, "LIMIT", "a keyword is too long"},
+		{context.Canceled, "UNAVAILABLE", "the session ends"},
 		{mailbox.ErrEnded, "UNAVAILABLE", "the mailbox is not where it was"},
 	} {
 		if errors.Is(err, f.err) {

@@ -130,8 +130,8 @@ func (f *fetching) markSeen(places []int, a imapwire.Fetch) error {
 	return err
 }
 
-// message tells one message. Everything but the octets of literals is gathered first, so that a
-// message that is gone is left out whole.
+// message tells one message. Everything but the octets of literals is gathered first, as far as
+// Limits.OutOctets go, so that a message that is gone is left out whole.
 func (f *fetching) message(i int) error {
 	s := &source{f: f, uid: f.box.msgs[i].UID}
 	defer s.close()
@@ -143,7 +143,7 @@ func (f *fetching) message(i int) error {
 			f.Out = append(f.Out, ' ')
 		}
 		flags = flags || item.Kind == imapwire.ItemFlags
-		body, err := f.item(i, s, item)
+		body, err := f.inTurn(i, s, item)
 		if err == nil && body != nil {
 			// What is in front of a literal is sent with it, and cannot be taken back.
 			if err = f.stream(body); err == nil {
@@ -160,6 +160,14 @@ func (f *fetching) message(i int) error {
 			return nil
 		case err != nil:
 			return err
+		}
+		// A client may ask for hundreds of pieces of one header: they are not held together.
+		if len(f.Out) >= f.o.Limits.OutOctets {
+			f.Spill()
+			start, streamed = len(f.Out), true
+		}
+		if f.Lost() != nil || f.ctx.Err() != nil {
+			return nil // fetch ends by itself
 		}
 	}
 	m := &f.box.msgs[i]
@@ -193,6 +201,20 @@ func (f *fetching) stream(b *body) error {
 		}
 	}
 	return nil
+}
+
+// inTurn writes one item in the turn of the account, if the message must be read for it; nothing is sent meanwhile.
+func (f *fetching) inTurn(i int, s *source, item imapwire.Item) (*body, error) {
+	switch item.Kind {
+	case imapwire.ItemUID, imapwire.ItemFlags, imapwire.ItemModSeq, imapwire.ItemInternalDate, imapwire.ItemEmailID, imapwire.ItemThreadID:
+		return f.item(i, s, item)
+	}
+	end, err := f.user().Turn(f.ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	return f.item(i, s, item)
 }
 
 // item writes one item, or what stands before the octets of a literal.

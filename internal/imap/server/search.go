@@ -18,7 +18,7 @@ func (c *conn) search(ctx context.Context, a imapwire.Search, cmd imapwire.Comma
 	if a.Key.ModSeq() {
 		c.condstore(ctx)
 	}
-	s := &searching{f: &fetching{conn: c, ctx: ctx}, now: c.o.Now()}
+	s := &searching{f: &fetching{conn: c, ctx: ctx}, now: c.o.Now(), reads: cost(a.Key) > 0}
 	matches := s.matcher(a.Key)
 	var found []int
 	for i := range c.box.msgs {
@@ -131,10 +131,13 @@ func (c *conn) tellESearch(a imapwire.Search, cmd imapwire.Command, found []int,
 	c.Write(append(b, "\r\n"...))
 }
 
-// searching is one search.
+// searching is one search. Its keys are asked one after the other, and share the memory that texts are read into.
 type searching struct {
-	f   *fetching
-	now time.Time
+	f    *fetching
+	now  time.Time
+	text structure.Haystack
+	// reads: some key asks for what must be read of a message.
+	reads bool
 }
 
 // candidate is a message that is looked at; what must be read for it is read once.
@@ -151,6 +154,13 @@ type match func(*candidate) (bool, error)
 
 // matches judges one message. One that is gone matches nothing that must be read for.
 func (s *searching) matches(m match, i int) (bool, error) {
+	if s.reads {
+		end, err := s.f.user().Turn(s.f.ctx)
+		if err != nil {
+			return false, err
+		}
+		defer end()
+	}
 	c := s.candidate(i)
 	defer c.close()
 	hit, err := m(c)
@@ -214,9 +224,9 @@ func (s *searching) matcher(k imapwire.Key) match {
 	case imapwire.KeyFlag:
 		return s.flagged(k.Text)
 	case imapwire.KeyHeader:
-		return headed(k)
+		return s.headed(k)
 	case imapwire.KeyBody, imapwire.KeyText:
-		return contains(k)
+		return s.contains(k)
 	}
 	return s.measured(k)
 }
@@ -278,8 +288,8 @@ func (s *searching) flagged(word string) match {
 }
 
 // headed asks for a text in a field, or with an empty one for the field. RFC 9051 §6.4.4.
-func headed(k imapwire.Key) match {
-	needle := structure.NewNeedle(k.Text)
+func (s *searching) headed(k imapwire.Key) match {
+	needle := s.text.Needle(k.Text)
 	if known := enveloped(k); known != nil {
 		return func(c *candidate) (bool, error) {
 			text, err := known(c)
@@ -350,8 +360,8 @@ func shown(list []structure.Address) string {
 	return b.String()
 }
 
-func contains(k imapwire.Key) match {
-	needle, l := structure.NewNeedle(k.Text), structure.DefaultLimits()
+func (s *searching) contains(k imapwire.Key) match {
+	needle, l := s.text.Needle(k.Text), structure.DefaultLimits()
 	return func(c *candidate) (bool, error) {
 		st, err := c.parsed()
 		if err != nil {

@@ -74,9 +74,14 @@ func (a *sortable) compare(b *sortable, by string) int {
 // sortable reads what the keys need of a message. One that is gone stands where one without
 // anything would.
 func (s *searching) sortable(i int, keys []imapwire.SortKey) (sortable, error) {
+	out := sortable{place: i}
+	end, err := s.f.user().Turn(s.f.ctx)
+	if err != nil {
+		return out, err
+	}
+	defer end()
 	c := s.candidate(i)
 	defer c.close()
-	out := sortable{place: i}
 	for _, k := range keys {
 		var err error
 		switch k.By {

@@ -143,6 +143,11 @@ type identity struct {
 
 // node reads what a thread needs of a message.
 func (s *searching) node(i int) (*node, identity, error) {
+	end, err := s.f.user().Turn(s.f.ctx)
+	if err != nil {
+		return nil, identity{}, err
+	}
+	defer end()
 	c := s.candidate(i)
 	defer c.close()
 	n := &node{place: i}

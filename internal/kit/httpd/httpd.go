@@ -1,8 +1,8 @@
 // Package httpd serves HTTP at listeners that are bound already, within bounds, and
 // stops cleanly. Every web server of ours is this one.
 //
-// It promises that no client costs more than the bounds say, that a request under way
-// may finish for a short time when the server stops, and that HTTP/1.1 alone is spoken.
+// It promises that no client costs more than the bounds say, that those of one network keep nobody else waiting,
+// that a request under way may finish for a short time when the server stops, and that HTTP/1.1 alone is spoken.
 package httpd
 
 import (
@@ -27,7 +27,7 @@ type Limits struct {
 	Idle         time.Duration // between two requests of a connection
 	Finish       time.Duration // for what is under way when the server stops
 	HeaderOctets int           // of a request
-	Connections  int           // at once at one address; more wait
+	Connections  int           // at once at one address; more wait, but for those of a network that has a quarter of them: they are closed
 }
 
 // DefaultLimits returns the bounds for strangers who ask for little.
@@ -108,7 +108,7 @@ func (o Options) serve(ctx context.Context, ln net.Listener) error {
 	}
 	srv.SetKeepAlivesEnabled(!o.Once)
 	if !o.Seats {
-		ln = netutil.LimitListener(ln, o.Limits.Connections)
+		ln = netutil.LimitListener(share(ln, o.Limits.Connections), o.Limits.Connections)
 	}
 	if o.TLS != nil {
 		ln = tls.NewListener(ln, o.TLS)

@@ -23,9 +23,13 @@ type Needle struct {
 // scratch is memory that is used for one text after the other.
 type scratch struct{ raw, folded []byte }
 
-// NewNeedle makes a needle of UTF-8, or of raw octets.
-func NewNeedle(text string) Needle {
-	return Needle{appendFolded(nil, []byte(text)), &scratch{}}
+// Haystack is memory in which many needles are looked for, one after the other, however many they are. Its zero
+// value is ready; one goroutine at a time uses it with all its needles.
+type Haystack struct{ scratch scratch }
+
+// Needle makes a needle of UTF-8, or of raw octets.
+func (h *Haystack) Needle(text string) Needle {
+	return Needle{appendFolded(nil, []byte(text)), &h.scratch}
 }
 
 // In reports whether the needle is in a text. An empty one is in each.

@@ -12,6 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// NewNeedle makes a needle that is alone in its haystack.
+func NewNeedle(text string) Needle { return new(Haystack).Needle(text) }
+
 func parsed(t testing.TB, text string) (Structure, *strings.Reader) {
 	t.Helper()
 	file := strings.NewReader(text)

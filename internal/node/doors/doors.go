@@ -173,6 +173,7 @@ func (d *Doors) serverConfig(cfg config.Config, secured *tls.Config) server.Conf
 	return server.Config{
 		Hostname: cfg.Hostname, TLS: secured, Awaiting: secured == nil && cfg.ACME.On(), Limits: bounds.Server(cfg), Admission: d.admission, Memory: d.memory,
 		Logger: d.o.Logger, Now: d.o.Now, Notice: cfg.Notice, Balancers: cfg.Proxy.From, Mechanisms: d.to.Intake.Mechanisms, Unoffered: d.to.Intake.Unoffered, Clear: d.clear, UserID: localdoor.UID,
+		Unserved: d.to.Intake.Unserved,
 	}
 }
 

@@ -104,7 +104,14 @@ type Greylist struct {
 	mu    sync.Mutex
 	many  map[byte]int // entries of each kind
 	swept time.Time
+	// Of the senders that were put off since the start, by their keys, whose network each is of, and how many each has.
+	owners  map[string]string
+	waiting map[string]int
 }
+
+// networkShare is the part of the senders that are remembered, one in so many, that may be of one network: what more of
+// it comes is put off and not remembered, so that nobody alone keeps others from being let through.
+const networkShare = 16
 
 // The kinds of entries.
 const (
@@ -124,7 +131,7 @@ const (
 
 // Open counts what was kept.
 func Open(ctx context.Context, st store.Store, o Options) (*Greylist, error) {
-	g := &Greylist{st: st, o: o, many: map[byte]int{}, swept: o.Now()}
+	g := &Greylist{st: st, o: o, many: map[byte]int{}, swept: o.Now(), owners: map[string]string{}, waiting: map[string]int{}}
 	err := st.Scan(ctx, store.SpaceGreylist.All(), func(k, _ []byte) (bool, error) {
 		if len(k) > len(store.SpaceGreylist) {
 			g.many[k[len(store.SpaceGreylist)]]++
@@ -161,7 +168,7 @@ func (g *Greylist) Judge(ctx context.Context, client netip.Addr, from mail.Rever
 	if !known.Passed.IsZero() {
 		if v, next := Decide(known, now, l); v.OK {
 			if next.Passed.Sub(known.Passed) >= fresh {
-				g.put(ctx, put{networkKey, next, false})
+				g.put(ctx, put{key: networkKey, Sighting: next})
 			}
 			return v
 		}
@@ -174,11 +181,11 @@ func (g *Greylist) Judge(ctx context.Context, client netip.Addr, from mail.Rever
 	v, next := Decide(seen, now, l)
 	switch {
 	case v.OK && (known != (Sighting{}) || g.room(ctx, kindNetwork, now)):
-		g.put(ctx, put{networkKey, next, known == Sighting{}}, put{senderKey, Sighting{}, false})
+		g.put(ctx, put{key: networkKey, Sighting: next, added: known == Sighting{}}, put{key: senderKey})
 	case v.OK:
-		g.put(ctx, put{senderKey, next, false}) // he alone is let through
-	case next != seen && (seen != (Sighting{}) || g.room(ctx, kindSender, now)):
-		g.put(ctx, put{senderKey, next, seen == Sighting{}})
+		g.put(ctx, put{key: senderKey, Sighting: next}) // he alone is let through
+	case next != seen && (seen != (Sighting{}) || g.room(ctx, kindSender, now) && g.waiting[network] < max(1, l.Entries/networkShare)):
+		g.put(ctx, put{senderKey, next, seen == Sighting{}, network})
 	}
 	return v
 }
@@ -211,7 +218,8 @@ func (g *Greylist) get(ctx context.Context, key []byte) (Sighting, error) {
 type put struct {
 	key []byte
 	Sighting
-	added bool
+	added   bool
+	network string // whose it is, of a sender that is added
 }
 
 // put writes. What could not be written was not seen: its sender waits longer.
@@ -233,9 +241,26 @@ func (g *Greylist) put(ctx context.Context, all ...put) {
 		switch {
 		case p.added:
 			g.many[kind]++
+			if p.network != "" {
+				g.owners[string(p.key)] = p.network
+				g.waiting[p.network]++
+			}
 		case p.Sighting == Sighting{}:
 			g.many[kind]--
+			g.disown(string(p.key))
 		}
+	}
+}
+
+// disown takes a sender from its network; the lock is held.
+func (g *Greylist) disown(key string) {
+	network, ok := g.owners[key]
+	if !ok {
+		return
+	}
+	delete(g.owners, key)
+	if g.waiting[network]--; g.waiting[network] == 0 {
+		delete(g.waiting, network)
 	}
 }
 

@@ -137,7 +137,7 @@ func TestNoRoomOpensNothing(t *testing.T) {
 		t.Fatal("the second try is not taken")
 	}
 	for s := range 100 {
-		if ask(2, s) {
+		if ask(byte(2+s), s) {
 			t.Fatal("who is new is let through")
 		}
 	}
@@ -160,6 +160,40 @@ func TestNoRoomOpensNothing(t *testing.T) {
 	if !ask(3, 7) {
 		t.Error("there is no room for others when the first are old")
 	}
+}
+
+// A network that names more senders than there is room for, and never comes again, keeps nobody else from being let
+// through; and it is let through itself when it comes again as it was.
+func TestOneNetworkTakesNoRoomFromOthers(t *testing.T) {
+	now, st, l := begin, mem.New(), limits()
+	l.Entries = 160
+	g, err := Open(t.Context(), st, Options{Limits: l, Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(network byte, s int) bool {
+		return g.Judge(t.Context(), netip.AddrFrom4([4]byte{192, 0, network, byte(s)}), path(s), box(0)).OK
+	}
+	for s := range 1000 {
+		if ask(2, s) {
+			t.Fatal("who is new is let through")
+		}
+	}
+	ask(3, 7)
+	now = now.Add(l.Wait)
+	if !ask(3, 7) {
+		t.Error("who comes again from elsewhere is put off")
+	}
+	if ask(2, 999) || !ask(2, 3) || !ask(2, 999) {
+		t.Error("the network itself is let through for what it did not repeat, or not for what it did")
+	}
+	now = now.Add(2 * l.Window)
+	g.mu.Lock()
+	g.sweep(t.Context(), now, false)
+	if len(g.waiting) > 0 || len(g.owners) > 0 {
+		t.Errorf("%d networks and %d senders are remembered when none is", len(g.waiting), len(g.owners))
+	}
+	g.mu.Unlock()
 }
 
 // broken is a store that cannot be read.

@@ -318,7 +318,7 @@ func (c *conn) nonsense(stage Stage, r mail.Reply) error {
 // readReply reads one reply and tells a server that breaks the grammar from a
 // connection that broke.
 func readReply(br *bufio.Reader, l Limits) (mail.Reply, error) {
-	r, err := wire.ReadReply(br, wire.ReplyLimits{Lines: l.ReplyLines, LineOctets: l.ReplyOctets})
+	r, err := wire.ReadReply(br, wire.ReplyLimits{Lines: l.ReplyLines, LineOctets: l.ReplyOctets, TextOctets: l.ReplyText})
 	for _, grammar := range []error{
 		wire.ErrReply, wire.ErrReplyTooLong, wire.ErrBareCR, wire.ErrBareLF, wire.ErrNUL,
 	} {

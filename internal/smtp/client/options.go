@@ -105,6 +105,7 @@ func (t Timeouts) valid() bool {
 type Limits struct {
 	ReplyLines     int // lines of one reply
 	ReplyOctets    int // octets of one line of a reply, with CRLF
+	ReplyText      int // octets of the text of a whole reply that are kept
 	Pipeline       int // commands sent before their replies are read
 	PipelineOctets int // octets of such commands; must fit into the sockets' buffers, RFC 2920 §3.1
 	// MinRate is the fewest octets per second that a server must take of a
@@ -118,13 +119,13 @@ type Limits struct {
 // above what RFC 5321 §4.5.3.1 lets a server send.
 func DefaultLimits() Limits {
 	return Limits{
-		ReplyLines: 100, ReplyOctets: 4096, Pipeline: 100, PipelineOctets: 16 << 10,
+		ReplyLines: 100, ReplyOctets: 4096, ReplyText: 16 << 10, Pipeline: 100, PipelineOctets: 16 << 10,
 		MinRate: 4096, SCRAMIterations: 1_000_000,
 	}
 }
 
 func (l Limits) valid() bool {
-	return min(l.ReplyLines, l.ReplyOctets, l.Pipeline, l.PipelineOctets, l.SCRAMIterations) > 0 && l.MinRate > 0
+	return min(l.ReplyLines, l.ReplyOctets, l.ReplyText, l.Pipeline, l.PipelineOctets, l.SCRAMIterations) > 0 && l.MinRate > 0
 }
 
 func (o Options) check() error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"sallyport/internal/mail"
@@ -139,10 +140,22 @@ func (t *transaction) said(i int, r mail.Reply) {
 		// A token may end, or be withdrawn, between two commands: that says nothing of the
 		// message.
 		t.signedOut = true
-		t.out[i].Reply = mail.R(454, "4.7.0", ErrSignedOut.Error()+": "+r.String())
+		t.out[i].Reply = mail.R(454, "4.7.0", ErrSignedOut.Error()+": "+brief(r).String())
 	default:
-		t.out[i].Reply, t.out[i].Said = r, true
+		t.out[i].Reply, t.out[i].Said = brief(r), true
 	}
+}
+
+// saidOctets is how much of the text of a reply an outcome keeps: there may be thousands of recipients, and a server
+// can say much of each.
+const saidOctets = 2 << 10
+
+// brief is a reply of which no more is kept than that.
+func brief(r mail.Reply) mail.Reply {
+	if len(r.Text) > saidOctets {
+		r.Text = strings.ToValidUTF8(r.Text[:saidOctets], "")
+	}
+	return r
 }
 
 // asksWhoWeAre reports whether a reply to MAIL or what follows it is about signing in.

@@ -3,6 +3,8 @@ package server
 import (
 	"errors"
 	"testing"
+
+	"sallyport/internal/door"
 )
 
 // While the certificate has yet to come, nobody is asked to sign in: the doors where
@@ -16,10 +18,17 @@ func TestAwaitingACertificate(t *testing.T) {
 	} {
 		cfg := testConfig(kind)
 		cfg.TLS, cfg.Awaiting = nil, true
+		told := make(chan Unserved, 1)
+		cfg.Unserved = func(u Unserved) { told <- u }
 		addr, stop := serve(t, cfg, &memory{})
 		d := dial(t, addr)
 		d.steps(want)
 		stop()
+		if kind != KindMX {
+			if u := <-told; u.Kind != kind || u.Rule != door.RuleCertificateAwaited || u.Reply.Code != 421 {
+				t.Errorf("nobody can learn why: %+v", u)
+			}
+		}
 	}
 	cfg := testConfig(KindSubmissions)
 	cfg.TLS = nil

@@ -51,6 +51,19 @@ type Config struct {
 	Balancers []netip.Prefix
 	// Notice is added to the greeting; may be empty.
 	Notice string
+	// Unserved is told of each connection that ends before there is a Session that could be. It must be quick; nil:
+	// nobody is.
+	Unserved func(Unserved)
+}
+
+// Unserved is a connection that ended before it had a Session.
+type Unserved struct {
+	Kind   Kind
+	Conn   string     // its identifier; "": it was turned away before it had one
+	Remote netip.Addr // the client, or the balancer where it had not said whom it brings
+	Rule   string     // by which it was turned away; "": it was not
+	Reply  mail.Reply // with which it was; zero: it was not
+	Why    string     // why it ended, where it was not turned away
 }
 
 // Channel is what decides which mechanisms a connection is offered.

@@ -38,6 +38,7 @@ func (c *conn) implicitTLS() (end string) {
 	h := c.beginHandshake()
 	defer h.End()
 	if err := c.startTLS(c.srv.cfg.TLS, h); err != nil {
+		c.srv.unserved(Unserved{Kind: c.info.Kind, Conn: c.info.ID, Remote: c.info.Remote.Addr(), Why: EndTLS + ": " + mail.Printable(err.Error(), mail.FaultShown)})
 		return c.handshakeFailed(err).end
 	}
 	return ""

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -73,14 +74,16 @@ func ServeConn(ctx context.Context, nc net.Conn, cfg Config, b Backend) {
 // admit starts a connection, or refuses it when there are too many.
 func (s *server) admit(ctx context.Context, nc net.Conn, conns *sync.WaitGroup) {
 	if s.cfg.closed() {
-		s.turnAway(nc, mail.R(421, "4.3.2", "there is no certificate yet; try again later"))
+		s.turnAway(nc, door.AddrPort(nc.RemoteAddr()).Addr(), door.RuleCertificateAwaited, mail.R(421, "4.3.2", "there is no certificate yet; try again later"))
 		return
 	}
 	s.entrance.Admit(ctx, nc, conns)
 }
 
 // TurnAway implements door.Engine.
-func (s *server) TurnAway(nc net.Conn) { s.turnAway(nc, tooMany()) }
+func (s *server) TurnAway(nc net.Conn, from netip.Addr) {
+	s.turnAway(nc, from, door.RuleConnectionsCrowded, tooMany())
+}
 
 // Serve runs one connection to its end. The frames from here to the read of an idle
 // connection are kept small: with them, its stack can be.
@@ -149,11 +152,21 @@ func tooMany() mail.Reply { return mail.R(421, "4.7.0", "too many connections; t
 
 // turnAway refuses a connection before it costs anything. Under implicit TLS a
 // reply in clear would only confuse.
-func (s *server) turnAway(nc net.Conn, r mail.Reply) {
-	if s.cfg.Kind != KindSubmissions && nc.SetWriteDeadline(s.cfg.Now().Add(refusalWriteTimeout)) == nil {
+func (s *server) turnAway(nc net.Conn, from netip.Addr, rule string, r mail.Reply) {
+	if s.cfg.Kind == KindSubmissions {
+		r.Text += " (nothing was said, since TLS comes first)"
+	} else if nc.SetWriteDeadline(s.cfg.Now().Add(refusalWriteTimeout)) == nil {
 		// It fits into the empty buffer of a fresh socket; if not, it is lost.
 		_, _ = nc.Write(smtpwire.AppendReply(nil, r))
 	}
 	_ = nc.Close()
 	s.entrance.Counted.Refused.Add(s.entrance, "connections refused")
+	s.unserved(Unserved{Kind: s.cfg.Kind, Remote: from, Rule: rule, Reply: r})
+}
+
+// unserved tells of a connection that nobody else hears of.
+func (s *server) unserved(u Unserved) {
+	if s.cfg.Unserved != nil {
+		s.cfg.Unserved(u)
+	}
 }

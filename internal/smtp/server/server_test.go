@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/door"
 	"sallyport/internal/mail"
 )
 
@@ -193,6 +195,8 @@ func TestShutdownStopsPipelinedCommands(t *testing.T) {
 func TestTooManyConnections(t *testing.T) {
 	cfg := testConfig(KindMX)
 	cfg.Limits.Connections = 2
+	told := make(chan Unserved, 100)
+	cfg.Unserved = func(u Unserved) { told <- u }
 	m := &memory{}
 	addr, _ := serve(t, cfg, m)
 	first, second := dial(t, addr), dial(t, addr)
@@ -200,6 +204,9 @@ func TestTooManyConnections(t *testing.T) {
 	second.steps(hello)
 	third := dial(t, addr)
 	third.steps("S: 421 4.7.0\nS.")
+	if u := <-told; u.Kind != KindMX || !u.Remote.IsLoopback() || u.Rule != door.RuleConnectionsCrowded || u.Reply != tooMany() {
+		t.Errorf("nobody can learn why: %+v", u)
+	}
 	first.run("")
 	waitFor(t, func() bool {
 		d := dial(t, addr)
@@ -207,6 +214,21 @@ func TestTooManyConnections(t *testing.T) {
 		line, _ := d.br.ReadString('\n')
 		return strings.HasPrefix(line, "220")
 	})
+}
+
+// Who fails at the TLS that comes first has no session that could tell of it.
+func TestFailedTLSIsTold(t *testing.T) {
+	cfg, _ := withTLS(t, testConfig(KindSubmissions))
+	told := make(chan Unserved, 1)
+	cfg.Unserved = func(u Unserved) { told <- u }
+	addr, _ := serve(t, cfg, &memory{})
+	old := tls.Client(dial(t, addr).raw, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
+	if err := old.Handshake(); err == nil {
+		t.Error("TLS 1.1 will do")
+	}
+	if u := <-told; u.Kind != KindSubmissions || u.Conn == "" || !u.Remote.IsLoopback() || u.Rule != "" || !strings.HasPrefix(u.Why, EndTLS+": ") || !strings.Contains(u.Why, "version") {
+		t.Errorf("nobody can learn why: %+v", u)
+	}
 }
 
 // An engine that was told too little does not run.

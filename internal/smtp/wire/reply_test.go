@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"sallyport/internal/mail"
 )
@@ -97,13 +98,27 @@ func TestReadReplyTakesNoMoreThanOne(t *testing.T) {
 	}
 }
 
+// Of a reply of any length, a bounded text is kept, and the next one is read as ever.
+func TestALongReplyIsKeptInPart(t *testing.T) {
+	lim := DefaultReplyLimits()
+	long := strings.Repeat("550-5.7.1 "+strings.Repeat("ü", 2000)+"\r\n", lim.Lines-1) + "550 5.7.1 end\r\n"
+	br := bufio.NewReader(strings.NewReader(long + "250 ok\r\n"))
+	r, err := ReadReply(br, lim)
+	if err != nil || r.Code != 550 || r.Enhanced != (mail.Enhanced{Class: 5, Subject: 7, Detail: 1}) || len(r.Text) > lim.TextOctets || len(r.Text) < lim.TextOctets-10 || !utf8.ValidString(r.Text) {
+		t.Errorf("%d octets of %s, %v", len(r.Text), r.Enhanced, err)
+	}
+	if r, err := ReadReply(br, lim); err != nil || r.String() != "250 ok" {
+		t.Errorf("then %v, %v", r, err)
+	}
+}
+
 // A reply that was read can be written, and reads back as itself.
 func FuzzReadReply(f *testing.F) {
 	for _, s := range []string{"250 ok\r\n", "250-a\r\n250 2.0.0 b\r\n", "550-5.7.1 a\r\n550-5.7.1 b\r\n550 c\r\n", "354\r\n", "250 ok\n", "250-a\r\n251 b\r\n", "220 \xff\r\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		lim := ReplyLimits{LineOctets: 100, Lines: 5}
+		lim := ReplyLimits{LineOctets: 100, Lines: 5, TextOctets: 1000}
 		r, err := ReadReply(bufio.NewReader(bytes.NewReader(in)), lim)
 		if err != nil {
 			if !r.IsZero() {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"strings"
 
 	"sallyport/internal/mail"
 )
@@ -12,11 +13,14 @@ import (
 type ReplyLimits struct {
 	LineOctets int // one line with its CRLF
 	Lines      int // lines of one reply
+	TextOctets int // of the text of all lines together that are kept; what follows is read and dropped
 }
 
 // DefaultReplyLimits returns limits that no honest server meets: eight times the
 // line of RFC 5321 §4.5.3.1.5, for the servers that explain at length.
-func DefaultReplyLimits() ReplyLimits { return ReplyLimits{LineOctets: 4096, Lines: 100} }
+func DefaultReplyLimits() ReplyLimits {
+	return ReplyLimits{LineOctets: 4096, Lines: 100, TextOctets: 16 << 10}
+}
 
 // ErrReply is a reply that does not follow the grammar of RFC 5321 §4.2: the
 // stream has lost its place, and the connection is of no more use.
@@ -50,7 +54,7 @@ func ReadReply(br *bufio.Reader, lim ReplyLimits) (mail.Reply, error) {
 		if !ok || n > 1 && code != r.Code {
 			return mail.Reply{}, ErrReply
 		}
-		if n > 1 {
+		if n > 1 && len(text) < lim.TextOctets {
 			text = append(text, '\n')
 		}
 		r.Code = code
@@ -60,6 +64,9 @@ func ReadReply(br *bufio.Reader, lim ReplyLimits) (mail.Reply, error) {
 		}
 		if e != r.Enhanced {
 			words = mail.ShownLine(string(rest), len(rest))
+		}
+		if room := max(lim.TextOctets-len(text), 0); len(words) > room {
+			words = strings.ToValidUTF8(words[:room], "")
 		}
 		text = append(text, words...)
 		if !more {

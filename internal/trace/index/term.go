@@ -3,6 +3,7 @@ package index
 import (
 	"crypto/sha256"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"sallyport/internal/fact"
@@ -26,6 +27,14 @@ const (
 	// the story of one message must not walk through the thousands that came over the
 	// same connection.
 	Session = 's'
+	Remote  = 'r' // what a next hop called a message that it took
+)
+
+// What may be the name that a next hop gave a message, among the words of its answer: at least so long, and the longest
+// of those, which tell most.
+const (
+	leastRemoteID = 6
+	mostRemoteIDs = 2
 )
 
 // Term is a term as it stands in an index key: the address itself for
@@ -102,6 +111,11 @@ func AppendTerms(terms []Term, f *fact.Fact) []Term {
 	if f.Conn != "" {
 		add(connTerm(f))
 	}
+	if f.Kind == fact.KindOutcome && f.Reply.OK() && f.Remote != "" {
+		for _, id := range RemoteIDs(f.Reply.Text) {
+			add(TextTerm(Remote, id))
+		}
+	}
 	if f.Summed() {
 		appendGroupTerms(f, add, addAddress)
 	}
@@ -159,6 +173,24 @@ func Address(s string) string {
 func MessageID(s string) string {
 	s = strings.Trim(strings.TrimSpace(s), "<>")
 	return strings.ToLower(fact.Clean(s, fact.MaxText))
+}
+
+// RemoteIDs returns the words of a next hop's answer that may be what it calls the message, in the form in which they
+// are searched: they have a digit, and are no addresses and no names of hosts. Every program says it in words of its own.
+func RemoteIDs(text string) []string {
+	var ids []string
+	for w := range strings.FieldsFuncSeq(text, func(r rune) bool { return !isRemoteID(r) && r != '@' }) {
+		w = strings.Trim(w, "._+/-")
+		if len(w) >= leastRemoteID && len(w) <= fact.MaxName && strings.ContainsAny(w, "0123456789") && !strings.Contains(w, "@") && strings.Count(w, ".") < 2 {
+			ids = append(ids, strings.ToLower(w))
+		}
+	}
+	slices.SortStableFunc(ids, func(a, b string) int { return len(b) - len(a) })
+	return ids[:min(len(ids), mostRemoteIDs)]
+}
+
+func isRemoteID(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._+/-", r)
 }
 
 // Stranger is the network that counts as one stranger; zero without a client.

@@ -45,6 +45,12 @@ func newMatcher(t Term) (matcher, error) {
 			return m, err
 		}
 		m.network = p
+	case FieldRemote:
+		ids := index.RemoteIDs(t.Text)
+		if len(ids) != 1 {
+			return m, fmt.Errorf("trace: %s is nothing that a server calls a message", mail.Printable(t.Text, mail.ValueShown))
+		}
+		m.term = index.TextTerm(index.Remote, ids[0])
 	case FieldAll:
 		m.all = true
 	case FieldConn:

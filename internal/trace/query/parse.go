@@ -9,6 +9,7 @@ import (
 
 	"sallyport/internal/fact"
 	"sallyport/internal/mail"
+	"sallyport/internal/trace/index"
 )
 
 // Bounds of what ParseQuery reads.
@@ -24,8 +25,8 @@ const (
 // bounce or log line, of which it takes whatever can be looked for. The terms
 // come best first: what names one message before what names a person.
 //
-// A single word may be told what it is: "queue:", "msgid:", "addr:", "ip:" or
-// "conn:" before it.
+// A single word may be told what it is: "queue:", "msgid:", "addr:", "ip:", "conn:" or
+// "remote:" before it.
 func ParseQuery(s string) (Query, error) {
 	s = strings.ToValidUTF8(s[:min(len(s), MaxQueryOctets)], "")
 	text := strings.TrimSpace(s)
@@ -47,7 +48,7 @@ func ParseQuery(s string) (Query, error) {
 	if terms := c.terms(); len(terms) > 0 {
 		return Query{Terms: terms}, nil
 	}
-	return Query{}, fmt.Errorf("%w in the pasted text: it has no queue id, message-id, address or IP address", ErrNoTerm)
+	return Query{}, fmt.Errorf("%w in the pasted text: it has no queue id, message-id, address, IP address or id of another server", ErrNoTerm)
 }
 
 // parseWord reads one word.
@@ -73,7 +74,11 @@ func parseWord(s string) ([]Term, error) {
 		return []Term{a, id}, nil
 	}
 	if len(s) <= fact.MaxName && mail.IsPlain(s) {
-		return []Term{{FieldConn, s}}, nil
+		terms := []Term{{FieldConn, s}}
+		if len(index.RemoteIDs(s)) == 1 {
+			terms = append(terms, Term{FieldRemote, s})
+		}
+		return terms, nil
 	}
 	return nil, fmt.Errorf("%w: %s is no queue id, message-id, address, IP address or connection", ErrNoTerm, mail.Printable(s, mail.ValueShown))
 }
@@ -96,6 +101,8 @@ func cutField(s string) (Field, string, bool) {
 		return FieldPeer, rest, true
 	case "conn", "connection":
 		return FieldConn, rest, true
+	case "remote":
+		return FieldRemote, rest, true
 	}
 	return "", "", false
 }
@@ -124,7 +131,7 @@ func asNetwork(s string) (string, bool) {
 }
 
 // collector gathers terms from a pasted text, by how well they name a message.
-type collector struct{ queues, ids, failed, people, clients []Term }
+type collector struct{ queues, ids, failed, people, clients, remotes []Term }
 
 func (c *collector) terms() []Term {
 	// A bounce quotes the header of the message that it is about below its own,
@@ -140,6 +147,9 @@ func (c *collector) terms() []Term {
 				out = append(out, t)
 			}
 		}
+	}
+	if len(out) == 0 {
+		return c.remotes
 	}
 	return out
 }
@@ -197,6 +207,11 @@ func (c *collector) words(text string) {
 			continue
 		}
 		c.people = appendPerson(c.people, w)
+		// What another server calls the message, as in "queued as 4ZxYab1c". Most words with a digit are nothing of the kind,
+		// so that they count where there is nothing else.
+		if len(c.remotes) < maxQueryTerms && len(index.RemoteIDs(w)) == 1 {
+			c.remotes = append(c.remotes, Term{FieldRemote, w})
+		}
 	}
 }
 

@@ -48,6 +48,10 @@ Message-ID:
 		{"msgid:x", "message-id=x"},
 		{"addr:not-an-address", "address=not-an-address"},
 		{"mail for alice@local.test was lost", "address=alice@local.test"},
+		{"4ZxYab1cQz", "connection=4ZxYab1cQz remote id=4ZxYab1cQz"},
+		{"remote:1tHabc-0000000ABC-2xyz", "remote id=1tHabc-0000000ABC-2xyz"},
+		{"250 2.0.0 Ok: queued as 4ZxYab1cQz", "remote id=4ZxYab1cQz"},
+		{"250 OK id=1tHabc-0000000ABC-2xyz", "remote id=1tHabc-0000000ABC-2xyz"},
 		{bounce, "queue id=" + other + " queue id=" + id + " message-id=original.1@local.test message-id=bounce.1@local.test address=bob@remote.test " +
 			"address=postmaster@local.test address=alice@local.test address=bounce.1@local.test address=original.1@local.test client=192.0.2.7"},
 		{"> " + strings.ReplaceAll(bounce, "\n", "\r\n> "), "queue id=" + other + " queue id=" + id + " message-id=original.1@local.test message-id=bounce.1@local.test address=bob@remote.test " +
@@ -71,7 +75,7 @@ Message-ID:
 			t.Errorf("ParseQuery(%q) = %v, %v", in, q, err)
 		}
 	}
-	for _, in := range []string{"ip:nonsense", "queue:abc"} {
+	for _, in := range []string{"ip:nonsense", "queue:abc", "remote:nothing", "remote:1tHabc:1tHabd"} {
 		if q, err := ParseQuery(in); err == nil {
 			t.Errorf("ParseQuery(%q) = %v", in, q)
 		}

@@ -25,6 +25,7 @@ const (
 	FieldAddress   Field = "address" // account, sender or recipient
 	FieldPeer      Field = "client"  // IP address or network
 	FieldConn      Field = "connection"
+	FieldRemote    Field = "remote id" // what a next hop called a message that it took
 	// FieldAll is every fact: for what is found by its kind or rule alone.
 	FieldAll Field = "everything"
 )

@@ -265,3 +265,51 @@ func (h *house) pages(l *trace.Log, q Query) (seqs []uint64) {
 	h.t.Fatal("the pages do not end")
 	return nil
 }
+
+// Who took a message knows it by a name of his own, which his answer had: that finds it, with all that became of it.
+func TestByTheNameOfWhoTookIt(t *testing.T) {
+	h := newHouse(t)
+	l := h.open()
+	for n, tt := range []struct{ said, name string }{
+		{"Ok: queued as 4ZxYab1cQz", "4ZxYab1cQz"},
+		{"OK id=1tHabc-0000000ABC-2xyz", "1tHabc-0000000abc-2xyz"},
+		{"OK  1732963000 d2e1a72fcca58-7251a4b3f2dsi12345b3a.123 - gsmtp", "d2e1a72fcca58-7251a4b3f2dsi12345b3a.123"},
+		{"<m3@local.test> [InternalId=65682041930373, Hostname=AM0PR01MB1234.eurprd01.prod.example] 1234 bytes in 0.123, 98.7 KB/sec Queued mail for delivery", "65682041930373"},
+		{"4AU9x7zB012345 Message accepted for delivery", "4AU9x7zB012345"},
+		{"<bob@remote.test> QmKaBcD3S2eYAgAAx+z Saved", "QmKaBcD3S2eYAgAAx+z"},
+	} {
+		id := testID(t, 10+n)
+		err := l.Write(context.Background(),
+			fact.Fact{At: h.now(), Kind: fact.KindAccept, Queue: id, Account: "alice@local.test", Sender: "alice@local.test", Recipients: []string{"bob@remote.test"}, Rule: "submission-relay"},
+			fact.Fact{At: h.now(), Kind: fact.KindOutcome, Queue: id, Recipient: "bob@remote.test", Remote: "mx.remote.test [203.0.113.9]:25", Reply: mail.R(250, "2.0.0", tt.said)},
+		)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // before it is in the index, and behind
+			for _, asked := range []string{tt.name, "remote:" + tt.name, "250 2.0.0 " + tt.said} {
+				if strings.Contains(asked, "@") && strings.Contains(asked, " ") {
+					continue // who pastes an address asks for that
+				}
+				a := h.ask(l, asked)
+				if got := kinds(a); got != "accept outcome" || a.Entries[0].Fact.Queue != id || a.Matched.Field != FieldRemote {
+					t.Errorf("%s: %s by %s", asked, got, a.Matched.Field)
+				}
+			}
+			sync1(t, l)
+		}
+	}
+	// What is refused has no name there, and what we say ourselves is none.
+	err := l.Write(context.Background(),
+		fact.Fact{At: h.now(), Kind: fact.KindOutcome, Queue: testID(t, 30), Recipient: "bob@remote.test", Remote: "mx.remote.test [203.0.113.9]:25", Reply: mail.R(451, "4.7.1", "try 4refused99 later")},
+		fact.Fact{At: h.now(), Kind: fact.KindOutcome, Queue: testID(t, 31), Recipient: "bob@local.test", Reply: mail.R(250, "2.0.0", "kept as 4local9999")},
+	)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, word := range []string{"4refused99", "4local9999", "4ZxYab1cQ"} {
+		if a := h.ask(l, "remote:"+word); len(a.Entries) > 0 {
+			t.Errorf("%s finds %s", word, kinds(a))
+		}
+	}
+}
