@@ -85,7 +85,7 @@ func TestADeadZoneIsLeftAlone(t *testing.T) {
 // fail and whoever asks at the same time.
 func TestDeepNamesCostFewQuestions(t *testing.T) {
 	s := serve(t, func(_ string, q *dns.Msg) [][]byte {
-		if strings.HasSuffix(q.Question[0].Name, ".dead.test.") {
+		if n := q.Question[0].Name; strings.HasSuffix(n, ".dead.test.") || strings.HasSuffix(n, ".gone.test.") {
 			return one(withCode(reply(q), dns.RcodeServerFailure))
 		}
 		return one(reply(q, q.Question[0].Name+" 60 MX 1 mx.x.test."))
@@ -95,6 +95,13 @@ func TestDeepNamesCostFewQuestions(t *testing.T) {
 	c := client(t, l, s)
 	if _, err := c.MX(t.Context(), name(t, "before.test")); err != nil {
 		t.Fatal(err) // so that the server is known to live
+	}
+	for i := range l.ZoneFailures {
+		_, _ = c.MX(t.Context(), name(t, fmt.Sprintf("h%d.%sgone.test", i, strings.Repeat("a.", 110))))
+		c.busy()
+	}
+	if got := s.Below("gone.test"); got > l.ZoneFailures+l.Suspects {
+		t.Errorf("%d questions for %d names of a dead zone", got, l.ZoneFailures)
 	}
 	deep := func(i int) Name { return name(t, fmt.Sprintf("h%d.%sdead.test", i, strings.Repeat("a.", 110))) }
 	var together sync.WaitGroup
@@ -115,7 +122,7 @@ func TestDeepNamesCostFewQuestions(t *testing.T) {
 	if got := s.Below("dead.test"); got > 8+mostZoneLabels {
 		t.Errorf("%d questions for 28 names of a dead zone", got)
 	}
-	if got := len(c.failing.known); got > 28+mostZoneLabels {
+	if got := len(c.failing.known); got > 31+2*mostZoneLabels {
 		t.Errorf("%d names are remembered for 28", got)
 	}
 	if got := len(zones(name(t, "a.b.c.test"))); got != 3 {
