@@ -172,7 +172,7 @@ func withoutOf(names []string) (string, error) {
 	for _, name := range names {
 		name = strings.ToUpper(strings.TrimSpace(name))
 		if !slices.Contains(imap.Removable(), name) {
-			return "", fmt.Errorf("%s is no extension that can be switched off; those are %s", mail.Printable(name, 40), strings.Join(imap.Removable(), ", "))
+			return "", fmt.Errorf("%s is no extension that can be switched off; those are %s", mail.Printable(name, mail.WordShown), strings.Join(imap.Removable(), ", "))
 		}
 		if !slices.Contains(out, name) {
 			out = append(out, name)

@@ -100,7 +100,7 @@ func (op *Actions) Learn(ctx context.Context, by call.Caller, r Learn) (Learned,
 		}
 	}
 	facts := func(taught int) [][]byte {
-		return fact.EncodeAll(call.AccountChanged(op.o.Now(), by, account, "correspondents learnt", fact.Pair{Name: "from", Value: mail.PlainLine(r.From, 80)}, fact.Pair{Name: "correspondents", Value: strconv.Itoa(taught)}))
+		return fact.EncodeAll(call.AccountChanged(op.o.Now(), by, account, "correspondents learnt", fact.Pair{Name: "from", Value: mail.PlainLine(r.From, mail.ValueShown)}, fact.Pair{Name: "correspondents", Value: strconv.Itoa(taught)}))
 	}
 	if r.DryRun {
 		facts = nil
@@ -141,7 +141,7 @@ func (op *Actions) learnNormal(ctx context.Context, by call.Caller, account mail
 		return 0, nil
 	}
 	facts := func(messages int) [][]byte {
-		return fact.EncodeAll(call.AccountChanged(op.o.Now(), by, account, "what is normal learnt", fact.Pair{Name: "from", Value: mail.PlainLine(r.From, 80)}, fact.Pair{Name: "messages", Value: strconv.Itoa(messages)}))
+		return fact.EncodeAll(call.AccountChanged(op.o.Now(), by, account, "what is normal learnt", fact.Pair{Name: "from", Value: mail.PlainLine(r.From, mail.ValueShown)}, fact.Pair{Name: "messages", Value: strconv.Itoa(messages)}))
 	}
 	if r.DryRun {
 		facts = nil

@@ -19,7 +19,7 @@ func ParseAccount(s string) (mail.Address, error) {
 		return mail.Address{}, Invalid(err)
 	}
 	if a.Domain().IsZero() {
-		return mail.Address{}, Refused(mail.Printable(s, 320) + " is in no domain")
+		return mail.Address{}, Refused(mail.Printable(s, mail.AddressShown) + " is in no domain")
 	}
 	folded, err := a.WithLocal(mail.FoldLocal(a.Local()))
 	if err != nil {

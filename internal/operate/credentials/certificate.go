@@ -43,7 +43,7 @@ func (op *Actions) CertEnroll(ctx context.Context, by call.Caller, r CertEnroll)
 		d.Expires = op.o.Now().Add(r.Lasts)
 	}
 	c, err := op.o.Credentials.Enroll(ctx, a, d, func(c accounts.Credential) [][]byte {
-		pairs := append(credentialPairs(c), fact.Pair{Name: "subject", Value: mail.Printable(d.Certificate.Subject.String(), 200)})
+		pairs := append(credentialPairs(c), fact.Pair{Name: "subject", Value: mail.Printable(d.Certificate.Subject.String(), mail.TextShown)})
 		return fact.EncodeAll(call.AccountChanged(op.o.Now(), by, a, "certificate enrolled", pairs...))
 	})
 	if err != nil {

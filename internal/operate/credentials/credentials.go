@@ -157,7 +157,7 @@ func parseNetworks(texts []string) (all []netip.Prefix, err error) {
 			n, err = netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()), nil
 		}
 		if err != nil {
-			return nil, call.Invalid(fmt.Errorf("%s is no network; write one as 192.0.2.0/24 or 2001:db8::/48", mail.Printable(s, 60)))
+			return nil, call.Invalid(fmt.Errorf("%s is no network; write one as 192.0.2.0/24 or 2001:db8::/48", mail.Printable(s, mail.ValueShown)))
 		}
 		all = append(all, n.Masked())
 	}
@@ -177,7 +177,7 @@ func (op *Actions) AppRemove(ctx context.Context, by call.Caller, r CredentialRe
 	if c, ok := named(all, accounts.KindApp, r.Credential); ok {
 		return op.revoke(ctx, by, a, c)
 	}
-	return Credential{}, call.NotFound(fmt.Sprintf("%s has no app password %s; see: sallyport account app ls %s", a, mail.Printable(r.Credential, 80), a))
+	return Credential{}, call.NotFound(fmt.Sprintf("%s has no app password %s; see: sallyport account app ls %s", a, mail.Printable(r.Credential, mail.ValueShown), a))
 }
 
 // named finds a credential of a kind by its id or name.

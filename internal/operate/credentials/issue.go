@@ -149,7 +149,7 @@ func (op *Actions) certificateOf(a mail.Address, name string) (accounts.Credenti
 	if c, ok := named(all, accounts.KindCertificate, name); ok {
 		return c, nil
 	}
-	return accounts.Credential{}, call.NotFound(fmt.Sprintf("%s has no certificate %s; see: sallyport cert ls", a, mail.Printable(name, 80)))
+	return accounts.Credential{}, call.NotFound(fmt.Sprintf("%s has no certificate %s; see: sallyport cert ls", a, mail.Printable(name, mail.ValueShown)))
 }
 
 // CertCRL calls fn for the revocation list of each authority, made now.

@@ -191,8 +191,12 @@ func checkClock(f Facts) []Finding {
 	return one(Fine, "the clock is kept right", "")
 }
 
-// syncSlow is a sync that makes every sender wait noticeably.
-const syncSlow = 500 * time.Millisecond
+// From where on a disk is told of.
+const (
+	diskLow  = 10                     // percent of a disk: with less free, or less than four times limits.min_free, it will soon be full
+	filesLow = 5                      // percent of the files that a disk can hold: with room for fewer, mailboxes, where each message is a file, soon take no more
+	syncSlow = 500 * time.Millisecond // of a sync: a slower one makes every sender wait noticeably
+)
 
 func checkDisk(f Facts) (all []Finding) {
 	d := f.Disk
@@ -205,12 +209,12 @@ func checkDisk(f Facts) (all []Finding) {
 	switch {
 	case d.Free < d.MinFree:
 		add(Wrong, fmt.Sprintf("%d MB are free, less than limits.min_free: no mail is accepted, and none goes into mailboxes", d.Free>>20), "free space; see docs/operations.md, the disk is full")
-	case share(d.Free, d.Total) < 10 || d.Free < 4*d.MinFree:
+	case share(d.Free, d.Total) < diskLow || d.Free < 4*d.MinFree:
 		add(Warning, fmt.Sprintf("only %d MB (%d %%) are free", d.Free>>20, share(d.Free, d.Total)), "free space before it is needed")
 	default:
 		add(Fine, fmt.Sprintf("%d MB are free", d.Free>>20), "")
 	}
-	if d.InodesTotal > 0 && share(d.InodesFree, d.InodesTotal) < 5 {
+	if d.InodesTotal > 0 && share(d.InodesFree, d.InodesTotal) < filesLow {
 		add(Wrong, fmt.Sprintf("only %s more can be made", words.Count(int(d.InodesFree), "file")), "remove files, or make the file system anew with more inodes: each message in a mailbox is a file")
 	}
 	switch {
@@ -341,6 +345,9 @@ func checkTelling(f Facts) (all []Finding) {
 	return all
 }
 
+// full is at how many percent of its quota a mailbox, or a domain, is told to refuse mail.
+const full = 100
+
 // checkMailboxes tells of mailboxes that are full, and of those that will be.
 func checkMailboxes(f Facts) (all []Finding) {
 	for _, m := range f.Mailboxes {
@@ -349,7 +356,7 @@ func checkMailboxes(f Facts) (all []Finding) {
 			found.What = fmt.Sprintf("its mailboxes together hold %d %% of %s", m.Share, m.Quota)
 			found.Remedy = "see which are the largest: sallyport mailbox ls; or raise domain.NAME.quota_total"
 		}
-		if m.Share >= 100 {
+		if m.Share >= full {
 			found.What += ": mail for it is refused"
 		}
 		all = append(all, found)

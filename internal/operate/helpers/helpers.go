@@ -55,12 +55,14 @@ func (d Desk) asked(ctx context.Context, by call.Caller, what string) error {
 	return d.Write(ctx, fact.Asked{At: d.Now(), Rule: RuleHelper, What: "a helper asked for " + what, Evidence: call.DoneBy(by)}.Fact())
 }
 
+// mostAsked is how many of the words that a question is about the trace keeps.
+const mostAsked = 5
+
 // About names the first of many words that a question is about; "": it is about everything.
 func About(words []string) string {
-	const most = 5
 	more := ""
-	if len(words) > most {
-		words, more = words[:most], " and more"
+	if len(words) > mostAsked {
+		words, more = words[:mostAsked], " and more"
 	}
 	if len(words) == 0 {
 		return ""

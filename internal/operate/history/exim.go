@@ -7,6 +7,12 @@ import (
 	"sallyport/internal/mail"
 )
 
+const (
+	eximAddressed = 5 // words of the line of a delivery among which its address is: it stands third, or in brackets up to here
+	leastEximPart = 2 // characters of the last part of an identifier, up to Exim 4.96
+	mostEximPart  = 4 // characters of it since Exim 4.97
+)
+
 // exim reads what follows the time in a line of Exim's main log: "ID <= SENDER …" for what
 // was accepted, and "ID => RECIPIENT …" for what was delivered.
 func (g *Log) exim(at time.Time, text string) (Sent, bool) {
@@ -31,7 +37,7 @@ func (g *Log) exim(at time.Time, text string) (Sent, bool) {
 		}
 	case "=>", "->":
 		to := words[2]
-		for _, w := range words[3:min(len(words), 5)] {
+		for _, w := range words[3:min(len(words), eximAddressed)] {
 			// "carl <carl@example.org>": a mailbox of that server, and the address that it is for.
 			if strings.HasPrefix(w, "<") {
 				to = w
@@ -70,7 +76,7 @@ func isEximID(s string) bool {
 	if len(parts) != 3 || len(parts[0]) != 6 {
 		return false
 	}
-	return isQueueID(parts[0]) && isQueueID(parts[1]) && len(parts[2]) >= 2 && len(parts[2]) <= 4
+	return isQueueID(parts[0]) && isQueueID(parts[1]) && len(parts[2]) >= leastEximPart && len(parts[2]) <= mostEximPart
 }
 
 // eximWords parts a line at blanks outside of quotes, in which a backslash hides a quote.

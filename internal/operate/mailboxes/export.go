@@ -77,7 +77,7 @@ func (op *Actions) MailboxExport(ctx context.Context, by call.Caller, r MailboxE
 	if len(r.Folders) > 0 {
 		what = strings.Join(r.Folders, ", ")
 	}
-	if err := op.o.Write(ctx, call.AccountChanged(op.o.Now(), by, a, "mail exported", call.Note("folders", mail.PlainLine(what, 200)))); err != nil {
+	if err := op.o.Write(ctx, call.AccountChanged(op.o.Now(), by, a, "mail exported", call.Note("folders", mail.PlainLine(what, mail.TextShown)))); err != nil {
 		return err
 	}
 	if err = out.Head(head); err == nil {

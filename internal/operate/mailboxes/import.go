@@ -88,7 +88,7 @@ func (op *Actions) MailboxImport(ctx context.Context, by call.Caller, r MailboxS
 	if err != nil || r.DryRun {
 		return err
 	}
-	return op.o.Write(ctx, call.AccountChanged(op.o.Now(), by, a, "mail moved in", call.Note("from", mail.PlainLine(r.Source, 200))))
+	return op.o.Write(ctx, call.AccountChanged(op.o.Now(), by, a, "mail moved in", call.Note("from", mail.PlainLine(r.Source, mail.TextShown))))
 }
 
 func eachCame(u *mailbox.User, source string, fn func(MailboxCame) error) error {
@@ -254,9 +254,12 @@ const maxAdd = 4 << 20
 // MaxAdd is how many messages one request adds.
 const MaxAdd = 1000
 
+// readAtOnce is how many octets of a request that adds messages are read at once.
+const readAtOnce = 64 << 10
+
 // adding is MailboxAdd as it is asked for: a line of JSON, and the octets.
 func (op *Actions) adding(ctx context.Context, by call.Caller, request io.Reader) (MailboxAdded, error) {
-	body := bufio.NewReaderSize(request, 64<<10)
+	body := bufio.NewReaderSize(request, readAtOnce)
 	head, err := readHead(body)
 	if err != nil {
 		return MailboxAdded{}, call.Unread(err)

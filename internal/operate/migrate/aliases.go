@@ -187,7 +187,7 @@ func (im *importer) isSelf(address, target string) bool {
 // It is carried over whole or not at all.
 func (im *importer) alias(e Entry, address string, to []string) {
 	if _, err := mail.ParseAddress(address, mail.UTF8); err != nil {
-		im.entry(e, Lost, TopicRecipients, "%s is no address of a domain of ours", mail.Printable(address, 80))
+		im.entry(e, Lost, TopicRecipients, "%s is no address of a domain of ours", mail.Printable(address, mail.ValueShown))
 		return
 	}
 	_, host, _ := strings.Cut(address, "@")
@@ -199,7 +199,7 @@ func (im *importer) alias(e Entry, address string, to []string) {
 	}
 	switch {
 	case d == nil:
-		im.entry(e, Lost, TopicRecipients, "%s is no address of a domain of ours", mail.Printable(address, 80))
+		im.entry(e, Lost, TopicRecipients, "%s is no address of a domain of ours", mail.Printable(address, mail.ValueShown))
 		return
 	case why != "":
 		im.entry(e, Lost, TopicRecipients, "%s", why)

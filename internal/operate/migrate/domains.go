@@ -216,9 +216,12 @@ func (im *importer) tellDomains() {
 	}
 }
 
+// briefly is how many names a line of the report shows of a list; the others it counts.
+const briefly = 10
+
 func brief(list []string) string {
-	if len(list) > 10 {
-		return strings.Join(list[:10], ", ") + fmt.Sprintf(" and %d more", len(list)-10)
+	if len(list) > briefly {
+		return strings.Join(list[:briefly], ", ") + fmt.Sprintf(" and %d more", len(list)-briefly)
 	}
 	return strings.Join(list, ", ")
 }

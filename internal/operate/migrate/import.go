@@ -237,12 +237,15 @@ func (im *importer) host() {
 		}
 	}
 	if d, err := mail.ParseHostname(im.hostname); err != nil || !strings.Contains(im.hostname, ".") {
-		im.note("myhostname", Lost, TopicOther, "%s is no host name with a domain; write your own as hostname", mail.Printable(im.hostname, 80))
+		im.note("myhostname", Lost, TopicOther, "%s is no host name with a domain; write your own as hostname", mail.Printable(im.hostname, mail.ValueShown))
 	} else {
 		im.hostname = d.ASCII()
 		im.note("myhostname", Carried, TopicOther, "hostname")
 	}
 }
+
+// delimitersShown is how many characters of recipient_delimiter a line of the report shows.
+const delimitersShown = 10
 
 // server reads what the host is called, and what parts a detail.
 func (im *importer) server() {
@@ -253,12 +256,12 @@ func (im *importer) server() {
 		im.note("recipient_delimiter", Carried, TopicRecipients, `detail = "off"`)
 	case !strings.ContainsAny(d, "+-="):
 		im.detail = "off"
-		im.note("recipient_delimiter", Lost, TopicRecipients, `%s parts no detail here; the characters are + - =: detail = "off"`, mail.Printable(d, 10))
+		im.note("recipient_delimiter", Lost, TopicRecipients, `%s parts no detail here; the characters are + - =: detail = "off"`, mail.Printable(d, delimitersShown))
 	default:
 		im.detail = d[strings.IndexAny(d, "+-="):][:1]
 		im.note("recipient_delimiter", Carried, TopicRecipients, "detail = %q", im.detail)
 		if rest := strings.ReplaceAll(d, im.detail, ""); rest != "" {
-			im.beside("recipient_delimiter", rest, Lost, TopicRecipients, "one character parts a detail here, and %q was taken: addresses that use %s for a detail are refused", im.detail, mail.Printable(rest, 10))
+			im.beside("recipient_delimiter", rest, Lost, TopicRecipients, "one character parts a detail here, and %q was taken: addresses that use %s for a detail are refused", im.detail, mail.Printable(rest, delimitersShown))
 		}
 	}
 	if s, ok := im.p.Given("mynetworks"); ok && onlyLoopback(im.value("mynetworks")) {
@@ -281,6 +284,6 @@ func shown(s string) string {
 	if len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
 		s = s[1 : len(s)-1]
 	}
-	quoted := mail.Printable(s, 80)
+	quoted := mail.Printable(s, mail.ValueShown)
 	return strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`)
 }

@@ -17,7 +17,7 @@ type bound struct {
 
 // bounds lists them. postconf(5).
 func bounds() []bound {
-	const hour, day = 3600, 86400
+	const day = 86400
 	return []bound{
 		{"message_size_limit", "message_size", 64 << 10, 2 << 30, "", "limits"},
 		{"header_size_limit", "header_size", 16 << 10, 16 << 20, "", "limits"},
@@ -39,6 +39,9 @@ func bounds() []bound {
 
 // postfixsSize is message_size_limit where main.cf says nothing.
 const postfixsSize = "10240000"
+
+// usualLongest is retry.max, in seconds, where a file does not say it.
+const usualLongest = 7200
 
 // bounds carries over the numbers that have a key here.
 func (im *importer) bounds() {
@@ -87,7 +90,7 @@ func (im *importer) bounds() {
 		}
 		im.retry = append(im.retry, setting{b.key, b.written(n)})
 	}
-	if first > 0 && longest > 0 && longest < first || first > 7200 && longest == 0 {
+	if first > 0 && longest > 0 && longest < first || first > usualLongest && longest == 0 {
 		im.retry = append(im.retry[:0:0], withMax(im.retry, strconv.Quote(strconv.FormatInt(first, 10)+"s"))...)
 	}
 }

@@ -52,6 +52,12 @@ func (im *importer) text() []byte {
 	return []byte(b.String())
 }
 
+// How many addresses one account may forward to.
+const (
+	usualTargets = 5   // forward.targets where a file does not say it
+	mostTargets  = 100 // the most that forward.targets may be
+)
+
 func (im *importer) domainsText(b *strings.Builder) {
 	for _, d := range im.domains {
 		fmt.Fprintf(b, "\n[domain.%s]\ndeliver = %s\n", quote(d.name), quote(d.deliver))
@@ -74,8 +80,8 @@ func (im *importer) domainsText(b *strings.Builder) {
 			most = max(most, len(f.Targets))
 		}
 		b.WriteString("\n[forward]\nexternal = \"on\"\n")
-		if most > 5 {
-			fmt.Fprintf(b, "targets = %d\n", min(most, 100))
+		if most > usualTargets {
+			fmt.Fprintf(b, "targets = %d\n", min(most, mostTargets))
 		}
 	}
 }

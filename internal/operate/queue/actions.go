@@ -127,7 +127,7 @@ func HeldFact(at time.Time, account, what string, evidence []fact.Pair) fact.Fac
 func (s Select) About() (words []string) {
 	for _, w := range append([]string{s.Account, s.Sender, s.Recipient, s.Domain}, s.IDs...) {
 		if w != "" {
-			words = append(words, mail.Printable(w, 100))
+			words = append(words, mail.Printable(w, mail.PieceShown))
 		}
 	}
 	return words

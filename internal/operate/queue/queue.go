@@ -80,7 +80,9 @@ type QueueRef struct {
 }
 
 // Asked says in words which message somebody asks for.
-func (r QueueRef) Asked() string { return "a message of the queue, " + mail.Printable(r.ID, 60) }
+func (r QueueRef) Asked() string {
+	return "a message of the queue, " + mail.Printable(r.ID, mail.NameShown)
+}
 
 // QueueList calls fn for each chosen message, oldest first.
 func (op *Actions) QueueList(ctx context.Context, _ call.Caller, r Select, fn func(Message) error) error {

@@ -140,6 +140,9 @@ func (op *Actions) QueueRedirect(ctx context.Context, by call.Caller, r QueueRed
 	return QueueRedirected{ID: done.ID.String(), Instead: call.Texts(done.Instead)}, nil
 }
 
+// maxOwnersTold is how many of those who forward to an address a refusal names.
+const maxOwnersTold = 3
+
 // withForwards adds to a refusal as whose forward the message could leave, or how somebody
 // gets one.
 func (op *Actions) withForwards(err error, r dispatch.Redirection) error {
@@ -154,7 +157,7 @@ func (op *Actions) withForwards(err error, r dispatch.Redirection) error {
 		}
 	}
 	if len(owners) > 0 {
-		return errors.New(err.Error() + "; who forwards there: " + strings.Join(owners[:min(len(owners), 3)], ", ") + " (--forward-of)")
+		return errors.New(err.Error() + "; who forwards there: " + strings.Join(owners[:min(len(owners), maxOwnersTold)], ", ") + " (--forward-of)")
 	}
 	return errors.New(err.Error() + "; 'sallyport forward add ACCOUNT " + r.To.String() + "' makes a forward, and --forward-of names its account")
 }

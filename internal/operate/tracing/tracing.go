@@ -146,17 +146,17 @@ func (r TraceQuery) About() (words []string) {
 		// A pasted header or bounce holds what the trace must not: what it names is enough.
 		if terms, err := query.ParseQuery(r.Text); err == nil {
 			for _, t := range terms.Terms {
-				if w := mail.Printable(t.Text, 100); !slices.Contains(words, w) {
+				if w := mail.Printable(t.Text, mail.PieceShown); !slices.Contains(words, w) {
 					words = append(words, w)
 				}
 			}
 		}
 	}
 	for _, k := range r.Kinds {
-		words = append(words, "kind "+mail.Printable(string(k), 40))
+		words = append(words, "kind "+mail.Printable(string(k), mail.WordShown))
 	}
 	for _, rule := range r.Rules {
-		words = append(words, "rule "+mail.Printable(rule, 60))
+		words = append(words, "rule "+mail.Printable(rule, mail.NameShown))
 	}
 	return words
 }

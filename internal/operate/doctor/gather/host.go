@@ -46,12 +46,15 @@ func gatherDisk(o Options) doctor.DiskFacts {
 	return f
 }
 
+// triedOctets is how much is written to see how long a sync takes.
+const triedOctets = 4096
+
 func trySync(dir string) error {
 	t, err := os.CreateTemp(dir, ".doctor-*")
 	if err != nil {
 		return err
 	}
-	_, err = t.Write(make([]byte, 4096))
+	_, err = t.Write(make([]byte, triedOctets))
 	if err == nil {
 		err = t.Sync()
 	}
