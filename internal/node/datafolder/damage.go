@@ -13,11 +13,11 @@ const damageFile = "damage.json"
 
 // What is read through, how often, and at what rate. The store reads its own tables through.
 const (
-	scrubEvery = 24 * time.Hour
+	scrubEvery = 24 * time.Hour // how often bodies of messages that wait, and mailboxes, are read through
 	// leastRest is the shortest pause between two such looks, however long one takes.
 	leastRest  = time.Minute
-	scrubRate  = 16 << 20 // octets a second of bodies of messages that wait
-	scrubPause = 10 * time.Millisecond
+	scrubRate  = 16 << 20              // octets a second of bodies of messages that wait
+	scrubPause = 10 * time.Millisecond // between two mailboxes that are read through
 )
 
 // noting puts damage on the list; the rooms log it themselves.

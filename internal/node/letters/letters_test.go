@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,16 +41,22 @@ type desk struct {
 	cfg    config.Config
 	data   *datafolder.Folder
 	alice  mail.Address
+	mu     sync.Mutex // of handed
 	handed []spool.Claim
 }
 
 func open(t *testing.T) *desk {
 	t.Helper()
+	return openIn(t, settings.World{}.Complete())
+}
+
+// openIn opens it in a world.
+func openIn(t *testing.T, w settings.World) *desk {
+	t.Helper()
 	d := &desk{t: t, dir: t.TempDir()}
 	d.write("key", key)
 	d.configure("")
 	var err error
-	w := settings.World{}.Complete()
 	d.data, err = datafolder.Open(t.Context(), d.cfg, datafolder.Options{
 		World: w, FS: vfs.Default, Version: "test", Overlap: func() time.Duration { return time.Hour },
 		Find: func(context.Context, []dkim.KeyName) map[dkim.KeyName]dkim.Found { return nil },
@@ -68,7 +75,11 @@ func open(t *testing.T) *desk {
 	}
 	d.Letters = Open(Options{
 		World: w, Config: func() config.Config { return d.cfg }, Data: d.data, Directory: func() *directory.Snapshot { return d.snapshot(d.alice) },
-		Handoff: func(c spool.Claim) { d.handed = append(d.handed, c) },
+		Handoff: func(c spool.Claim) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.handed = append(d.handed, c)
+		},
 		Sign: func(mail.Domain, message.Header, []byte) ([]byte, error) {
 			return []byte("X-Signed: yes\r\n"), nil
 		},
@@ -197,12 +208,7 @@ func TestProgram(t *testing.T) {
 // Everything that writes runs until the server ends, and ends then.
 func TestRun(t *testing.T) {
 	d := open(t)
-	ctx, end := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		d.Run(ctx)
-	}()
+	ended, end := d.run()
 	d.Wake()
 	select {
 	case <-ended:
@@ -210,10 +216,24 @@ func TestRun(t *testing.T) {
 	case <-time.After(50 * time.Millisecond):
 	}
 	end()
-	select {
-	case <-ended:
-	case <-time.After(20 * time.Second):
-		t.Error("it does not end")
+}
+
+// run writes letters until end is called, which waits for that.
+func (d *desk) run() (ended chan struct{}, end func()) {
+	ctx, stop := context.WithCancel(d.t.Context())
+	ended = make(chan struct{})
+	go func() {
+		defer close(ended)
+		d.Run(ctx)
+	}()
+	return ended, func() {
+		d.t.Helper()
+		stop()
+		select {
+		case <-ended:
+		case <-time.After(20 * time.Second):
+			d.t.Error("it does not end")
+		}
 	}
 }
 

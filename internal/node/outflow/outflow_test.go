@@ -2,6 +2,7 @@ package outflow
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -10,11 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/internal/budget/ledger"
 	"sallyport/internal/config"
 	"sallyport/internal/directory"
 	"sallyport/internal/dispatch"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/fact"
+	"sallyport/internal/hijack/watch"
 	"sallyport/internal/letter/notify"
 	"sallyport/internal/mail"
 	"sallyport/internal/nexthop"
@@ -41,9 +44,14 @@ type yard struct {
 
 func open(t *testing.T) *yard {
 	t.Helper()
+	return openIn(t, settings.World{Resolver: &dnsx.Fake{}}.Complete())
+}
+
+// openIn opens it in a world.
+func openIn(t *testing.T, w settings.World) *yard {
+	t.Helper()
 	y := &yard{t: t, dir: t.TempDir()}
 	y.cfg = foldertest.Load(t, y.dir, "")
-	w := settings.World{Resolver: &dnsx.Fake{}}.Complete()
 	y.data = foldertest.Open(t, y.cfg, w)
 	y.alice = foldertest.Add(t, y.data, "alice@local.test")
 	who, err := watching.Open(t.Context(), watching.Options{
@@ -74,11 +82,11 @@ func (y *yard) adopt(more string) {
 	former.Retire(next)
 }
 
-// write queues a letter for alice.
-func (y *yard) write() {
+// write queues a letter for alice, and has it offered to who is to deliver it.
+func (y *yard) write(offer func(spool.Claim)) {
 	y.t.Helper()
 	dir := foldertest.Directory(y.t, y.cfg, y.alice)
-	post := &notify.Post{Hostname: y.cfg.Hostname, Directory: func() *directory.Snapshot { return dir }, Queue: y.data.Spool, Handoff: y.Offer, Now: time.Now, Rand: y.o.Rand, Logger: y.o.Logger}
+	post := &notify.Post{Hostname: y.cfg.Hostname, Directory: func() *directory.Snapshot { return dir }, Queue: y.data.Spool, Handoff: offer, Now: y.o.Now, Rand: y.o.Rand, Logger: y.o.Logger}
 	if err := post.Send(y.t.Context(), notify.Letter{Rule: "mailbox-nearly-full", To: y.alice, Subject: "x", Text: "y\n"}); err != nil {
 		y.t.Fatal(err)
 	}
@@ -88,34 +96,66 @@ func (y *yard) write() {
 // the grace time.
 func TestWhatIsQueuedIsDelivered(t *testing.T) {
 	y := open(t)
-	ctx, end := context.WithCancel(t.Context())
+	end := y.serve()
+	y.write(y.Offer)
+	y.arrives()
+	end()
+}
+
+// serve delivers what is queued until end is called, which waits for that.
+func (y *yard) serve() (end func()) {
+	ctx, stop := context.WithCancel(y.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- y.Serve(ctx) }()
-	y.write()
+	return func() {
+		y.t.Helper()
+		stop()
+		select {
+		case err := <-ended:
+			if err != nil {
+				y.t.Error(err)
+			}
+		case <-time.After(30 * time.Second):
+			y.t.Error("it does not end")
+		}
+	}
+}
+
+// arrives waits until alice has one message.
+func (y *yard) arrives() {
+	y.t.Helper()
 	box := filepath.Join(y.cfg.Maildir.Root, "local.test", "alice", "new")
 	for until := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if names, _ := os.ReadDir(box); len(names) == 1 {
-			break
+			return
 		}
 		if time.Now().After(until) {
-			t.Fatal("it is not delivered")
+			y.t.Fatal("it is not delivered")
 		}
 	}
-	end()
-	select {
-	case err := <-ended:
-		if err != nil {
-			t.Error(err)
+}
+
+// told are the facts of a kind.
+func (y *yard) told(kind fact.Kind) (all []fact.Fact) {
+	y.t.Helper()
+	err := y.data.Store.Facts(y.t.Context(), 1, y.data.Store.FactHead()+1, func(_ uint64, raw []byte) (bool, error) {
+		f, err := fact.Decode(raw)
+		if f.Kind == kind {
+			all = append(all, f)
 		}
-	case <-time.After(30 * time.Second):
-		t.Error("it does not end")
+		return true, err
+	})
+	if err != nil {
+		y.t.Fatal(err)
 	}
+	return all
 }
 
 // A route whose endpoint gives no token waits, which is told with its name, and told again when it does not any more;
 // its mail is asked about by the ways in force.
 func TestARouteWithoutAToken(t *testing.T) {
-	y := open(t)
+	m := foldertest.NewMachine()
+	y := openIn(t, m.World(settings.World{Resolver: &dnsx.Fake{}}))
 	if all := y.Tokenless(); all != nil {
 		t.Errorf("without a route: %+v", all)
 	}
@@ -137,16 +177,8 @@ func TestARouteWithoutAToken(t *testing.T) {
 	if all := y.Tokenless(); len(all) != 1 || !slices.Equal(all[0].Routes, []string{"a.test"}) || all[0].Fault == "" || all[0].Since.IsZero() {
 		t.Errorf("waits: %+v", all)
 	}
-	told := 0
-	err = y.data.Store.Facts(t.Context(), 1, y.data.Store.FactHead()+1, func(_ uint64, raw []byte) (bool, error) {
-		f, err := fact.Decode(raw)
-		if f.Kind == fact.KindAlarm && f.Rule == "next-hop-token" {
-			told++
-		}
-		return true, err
-	})
-	if err != nil || told != 1 {
-		t.Errorf("told %d times, %v", told, err)
+	if told := y.told(fact.KindAlarm); len(told) != 1 || told[0].Rule != "next-hop-token" || !told[0].At.Equal(m.Now()) {
+		t.Errorf("told: %+v", told)
 	}
 }
 
@@ -185,5 +217,67 @@ func TestWaysThatCannotBe(t *testing.T) {
 	next.Retire(y.ways)
 	if told := settings.Faults(err); len(told) != 1 || told[0].Text != "tls_policy.ca" {
 		t.Errorf("told: %+v", told)
+	}
+}
+
+// What deliveries are held to is that of the server: its schedule and bounds, the budget of forwards, who may send now, the room on the
+// disk, and the ways that lead out.
+func TestWhatDeliveriesAreHeldTo(t *testing.T) {
+	y := open(t)
+	cfg := foldertest.Load(t, y.dir, "limits.active_messages = 17\n[retry]\nfirst = \"7m\"\n")
+	o := y.o
+	o.Config = func() config.Config { return cfg }
+	f := Open(o)
+	if p, l := f.Bounds(); p.First != 7*time.Minute || l.Active != 17 {
+		t.Errorf("by the configuration: %+v, %+v", p, l)
+	}
+	far := foldertest.Address(t, "x@far.test")
+	c := f.Charge(y.alice, far)
+	c.Take(3, f.Options.Allowance())
+	if c.Done(); y.data.Ledger.Use(ledger.Forward(y.alice, far)).Hour != 3 {
+		t.Error("what a forward sends is not counted")
+	}
+	if f.Options.Allowance() != cfg.Budget.Forward || cfg.Budget.Forward.Hour == 0 {
+		t.Errorf("a forward may send %+v", f.Options.Allowance())
+	}
+	if low := f.Low(1); low {
+		t.Error("there is no room at first")
+	}
+	if y.data.Disks.Reserve(1 << 60); !f.Low(1) {
+		t.Error("what would go into the reserve has room")
+	}
+	if was := f.Holder(y.alice, time.Now()); was != y.alice {
+		t.Errorf("the mailbox was that of %v", was)
+	}
+	if !f.Active(y.alice) {
+		t.Error("an account that may send may not")
+	}
+	if _, err := y.data.Accounts.Freeze(t.Context(), y.alice, "a test", nil); err != nil {
+		t.Fatal(err)
+	}
+	if f.Active(y.alice) {
+		t.Error("an account that is frozen may send")
+	}
+}
+
+// What another server says of recipients for good counts against whose message it was; what the watch keeps waits.
+func TestTheWatchIsAsked(t *testing.T) {
+	y := open(t)
+	id, err := mail.NewID(time.Now(), y.o.Rand)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := foldertest.Address(t, "new@far.test")
+	j := y.o.Watch.Submitted(t.Context(), watch.Submission{Act: watch.Act{Account: y.alice}, ID: id, Ways: []watch.Way{{Recipient: to}}})
+	j.Done(true)
+	pending := []spool.RecipientState{{Delivery: spool.Delivery{Recipient: mail.Recipient{Address: to}}}}
+	if waits, again := y.Options.Waits(t.Context(), id, pending); !waits[0] || again <= 0 {
+		t.Errorf("who is new waits: %v, %v", waits, again)
+	}
+	for n := 0; y.data.Accounts.Active(y.alice); n++ {
+		if n > 1000 {
+			t.Fatal("what others refuse is no evidence")
+		}
+		y.Options.Answered(t.Context(), dispatch.Answers{Account: y.alice, Message: id, Refused: []mail.Address{foldertest.Address(t, fmt.Sprintf("gone%d@far.test", n))}, All: 1})
 	}
 }

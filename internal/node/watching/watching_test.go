@@ -44,12 +44,19 @@ type post struct {
 
 func open(t *testing.T) *post {
 	t.Helper()
+	return openIn(t, settings.World{})
+}
+
+// openIn opens it in a world, on a host of its own.
+func openIn(t *testing.T, w settings.World) *post {
+	t.Helper()
 	p := &post{t: t, dir: t.TempDir(), host: trust.Host{Known: true}}
 	if err := pki.In(p.dir).Ensure("a test", pki.Names{Hosts: []string{"mx.local.test"}}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	p.cfg = foldertest.Load(t, p.dir, "")
-	w := settings.World{Logger: slog.New(slog.NewTextHandler(&p.logged, nil)), Look: func() (trust.Host, error) { return p.host, p.blind }}.Complete()
+	w.Logger, w.Look = slog.New(slog.NewTextHandler(&p.logged, nil)), func() (trust.Host, error) { return p.host, p.blind }
+	w = w.Complete()
 	p.data = foldertest.Open(t, p.cfg, w)
 	p.alice = foldertest.Add(t, p.data, "alice@local.test")
 	var err error
