@@ -29,10 +29,7 @@ type Limits struct {
 
 // DefaultLimits returns the limits of a server that was told nothing else.
 func DefaultLimits() Limits {
-	l := Limits{Door: door.DefaultLimits(), IMAP: imap.DefaultLimits(), POP3: pop3.DefaultLimits()}
-	// A mail program holds several connections open all day, and an office has one address.
-	l.Door.ConnectionsPerNetwork = 1024
-	return l
+	return Limits{Door: door.DefaultReaderLimits(), IMAP: imap.DefaultLimits(), POP3: pop3.DefaultLimits()}
 }
 
 // Config is what the doors are told by a configuration. It is not changed while it is used.

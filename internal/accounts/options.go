@@ -93,7 +93,7 @@ const (
 	// maxScramRounds, maxHashMemory and maxHashPasses bound what one record of
 	// the store can make a sign-in cost.
 	maxScramRounds = 10_000_000
-	maxHashMemory  = 1 << 20 // KiB
+	maxHashMemory  = 1 << 20 // in KiB: what one record of the store can make a sign-in take of memory
 	maxHashPasses  = 64
 )
 

@@ -103,6 +103,9 @@ func roomsWithBounds(t *testing.T) []roomBounds {
 			if !ok || st == nil || !(strings.HasSuffix(name, "Limits") || name == "Timeouts" || name == "Options" || strings.HasSuffix(name, "Params")) {
 				continue
 			}
+			if !returnsLiteral(f) {
+				t.Errorf("%s: the reference tells what a literal says: let %s return one, and nothing be changed in it", s.at(f), f.Name.Name)
+			}
 			out = append(out, roomBounds{title: s.room + "." + name, bounds: boundsOf(st, defaults(s, f))})
 		}
 	}
@@ -120,6 +123,16 @@ func result(f *ast.FuncDecl) string {
 		return ""
 	}
 	return name.Name
+}
+
+// returnsLiteral reports whether a function returns a composite literal, as it stands there.
+func returnsLiteral(f *ast.FuncDecl) bool {
+	last, ok := f.Body.List[len(f.Body.List)-1].(*ast.ReturnStmt)
+	if !ok || len(last.Results) != 1 {
+		return false
+	}
+	_, literal := last.Results[0].(*ast.CompositeLit)
+	return literal
 }
 
 // defaults reads the composite literal that f returns.

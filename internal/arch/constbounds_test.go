@@ -24,9 +24,9 @@ type constBound struct {
 // constBounds returns the constants that bound something.
 //
 // A bound is a constant of a package with a number of its own (written out, not counted by iota, and of no type of the
-// house's) that is a length of time, or that code compares with < <= > >= or case, takes the min or max of, makes room by
-// (make, a limited or buffered reader, a channel, a cache, workers), counts up to in a range, gives where a bound is asked for
-// (a parameter or a field that says so by its name), or that is called max, most, min, least or few. What such a number is instead, a length that a format has or a port or a value of a protocol, stands in formats.txt
+// house's) that is a length of time, or that code compares with < <= > >= or case, or a length with == or !=, takes the min or max of, makes
+// room by (make, a limited or buffered reader, a channel, a cache, workers), counts up to in a range, gives where a bound is asked for
+// (a parameter or a field that says so by its name), or that is called max, most, min, least or few, or ends in most or max. What such a number is instead, a length that a format has or a port or a value of a protocol, stands in formats.txt
 // with its reason; everything else is a bound, has a comment that says what it limits, and stands in docs/bounds.md. The figures
 // of a simulation (hijack/replay) and rooms that are for tests alone have none.
 func constBounds(t *testing.T) (out []constBound) {
@@ -66,7 +66,8 @@ func constBounds(t *testing.T) (out []constBound) {
 // limitingWord reports whether a name says that it bounds.
 func limitingWord(name string) bool {
 	name = strings.ToLower(name)
-	return slices.ContainsFunc([]string{"max", "most", "min", "least", "few"}, func(w string) bool { return strings.HasPrefix(name, w) })
+	return slices.ContainsFunc([]string{"max", "most", "min", "least", "few"}, func(w string) bool { return strings.HasPrefix(name, w) }) ||
+		strings.HasSuffix(name, "most") || strings.HasSuffix(name, "max")
 }
 
 // numeric reports whether an expression is a number by itself.
@@ -140,7 +141,7 @@ func limitingNames(t *testing.T) map[string]bool {
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			switch n := n.(type) {
 			case *ast.BinaryExpr:
-				if slices.Contains([]token.Token{token.LSS, token.LEQ, token.GTR, token.GEQ}, n.Op) {
+				if ordered(n.Op) || (n.Op == token.EQL || n.Op == token.NEQ) && (isLength(n.X) || isLength(n.Y)) {
 					ast.Inspect(n, note)
 				}
 			case *ast.RangeStmt:
@@ -153,7 +154,7 @@ func limitingNames(t *testing.T) map[string]bool {
 					}
 				}
 			case *ast.KeyValueExpr:
-				if key, ok := n.Key.(*ast.Ident); ok && fieldWord(key.Name) {
+				if key, ok := n.Key.(*ast.Ident); ok && (fieldWord(key.Name) || key.Name == "Entries") {
 					ast.Inspect(n.Value, note)
 				}
 			}

@@ -15,7 +15,7 @@ type OIDC struct {
 
 func oidcKeys() []entry[OIDC] {
 	return []entry[OIDC]{
-		parsed(Key{Path: "oidc.issuer", Type: TypeURL, Max: "2000", Required: true, Example: "https://login.example.org/realms/staff",
+		parsed(Key{Path: "oidc.issuer", Type: TypeURL, Max: "2048", Required: true, Example: "https://login.example.org/realms/staff",
 			Doc: "The OpenID provider whose access tokens sign people in (OAUTHBEARER, XOAUTH2), as its tokens name it in `iss`; https, or http of this host alone. Its keys are found below `/.well-known/openid-configuration`. [guides/oidc.md](guides/oidc.md) says what a token must have."},
 			parseIssuer, func(o *OIDC) *string { return &o.Issuer }),
 		parsed(Key{Path: "oidc.ca", Type: TypePath, Min: "1", Max: "4096",

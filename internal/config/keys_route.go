@@ -50,7 +50,7 @@ func signInKeys() []entry[Route] {
 // tokenKeys are about the access token that signs in instead of a password.
 func tokenKeys() []entry[Route] {
 	return []entry[Route]{
-		parsed(Key{Path: "route.NAME.token_url", Type: TypeURL, Max: "2000",
+		parsed(Key{Path: "route.NAME.token_url", Type: TypeURL, Max: "2048",
 			Doc: "The token endpoint of the OAuth 2.0 authorization server (RFC 6749) that gives the token which signs user in, by XOAUTH2 or OAUTHBEARER (RFC 7628); https, or http of this host alone. Needs client_id, and client_secret_file or refresh_token_file. A token is asked for when it is needed and renewed before it ends; while none is to be had, mail waits."},
 			parseTokenURL, func(r *Route) *string { return &r.Token.URL }),
 		parsed(Key{Path: "route.NAME.token_ca", Type: TypePath, Min: "1", Max: "4096",

@@ -88,7 +88,7 @@ func DefaultLimits() Limits {
 		Idle: time.Minute, Retry: time.Second, Suspended: 2 * time.Second,
 		ReturnedHeader: 64 << 10, ReturnedMessage: 1 << 20,
 		Forwards: 16, ForwardOctets: 1 << 20, Failing: 4096, FailingAlarm: 3, BudgetMost: 15 * time.Minute,
-		Header: message.DefaultLimits(),
+		Header: message.Limits{HeaderOctets: 1<<20 + 64<<10, Fields: 1000 + 1000, Hops: 50},
 	}
 }
 

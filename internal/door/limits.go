@@ -45,6 +45,15 @@ func DefaultLimits() Limits {
 	}
 }
 
+// DefaultReaderLimits returns those of the doors behind which mailboxes are read, where nothing else was told: a mail program
+// holds several connections open all day, and an office has one address.
+func DefaultReaderLimits() Limits {
+	return Limits{
+		Connections: 4096, ConnectionsPerNetwork: 1024, Handshakes: 512, HandshakesAtOnce: 4, HandshakeTurn: 5 * time.Millisecond,
+		HandshakeTimeout: 30 * time.Second, HandshakeRush: 5 * time.Second, ProxyTimeout: 5 * time.Second,
+	}
+}
+
 // ForOurs returns the share of a door behind which people sign in: who only connects leaves
 // room for those who did.
 func (l Limits) ForOurs() Limits {

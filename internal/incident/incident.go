@@ -121,10 +121,10 @@ func (c Cause) IsZero() bool { return c.Sender == "" && len(c.Recipients) == 0 &
 
 // Bounds of what one incident holds.
 const (
-	maxEvidence   = 64
-	maxOrigins    = 64
-	maxRecipients = 1000
-	maxText       = 1000
+	maxEvidence   = 64   // pieces of evidence of one incident
+	maxOrigins    = 64   // of one incident: from where somebody was seen, and as many credentials that were used, and that were revoked
+	maxRecipients = 1000 // recipients of the message that was the cause of one incident
+	maxText       = 1000 // octets of each text of one incident
 )
 
 // ErrCredential says that an incident cannot end yet.

@@ -91,9 +91,9 @@ type Change struct {
 
 // Bounds of what one story holds.
 const (
-	maxLeft    = 1000
-	maxSignIns = 200
-	maxChanges = 200
+	maxLeft    = 1000 // messages that left, of one story; more are counted
+	maxSignIns = 200  // sign-ins of one story, and as many networks from which one was tried in vain
+	maxChanges = 200  // changes of the account that one story tells
 )
 
 // Name is an address that an account had from one moment until before another; a zero To is that

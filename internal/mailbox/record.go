@@ -13,8 +13,8 @@ import (
 const (
 	mark       = 0xA5
 	frameOver  = 9
-	maxRecord  = 1 << 20
-	maxName    = 1 << 12
+	maxRecord  = 1 << 20 // octets of one record of an index; what claims more is damaged
+	maxName    = 1 << 12 // octets of the name of a file in one, with one more
 	formatNow  = 1
 	goneAtOnce = 50_000 // UIDs in one record
 )

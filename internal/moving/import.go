@@ -35,8 +35,8 @@ type Incoming struct {
 
 // The bounds of a batch.
 const (
-	batchMessages = 200
-	batchOctets   = 8 << 20
+	batchMessages = 200     // messages that are moved in at once
+	batchOctets   = 8 << 20 // octets of those messages
 )
 
 // Tally says what became of a folder.

@@ -62,6 +62,15 @@ func DefaultLimits() Limits {
 	}
 }
 
+// DefaultVisitLimits returns those for the server of somebody else, somewhere.
+func DefaultVisitLimits() Limits {
+	return Limits{
+		Dial: 15 * time.Second, Reply: 15 * time.Second,
+		LineOctets: 1024, Lines: 64,
+		BytePause: 20 * time.Microsecond, ByteOctets: 300,
+	}
+}
+
 // Split says how the octets of a script are cut into writes.
 type Split uint8
 

@@ -12,8 +12,8 @@ import (
 // cost the tester's memory.
 const (
 	maxRepeat   = 2 << 20 // octets that one {REP} or {FILL} may make
-	maxNesting  = 4
-	fillLine    = 64 // octets of a line made by {FILL}, with its CR LF
+	maxNesting  = 4       // directives of a template within each other
+	fillLine    = 64      // octets of a line made by {FILL}, with its CR LF
 	placeholder = "LD D2 RD HN LIT IP USER PASS SASL FROM TO MARK HDR SMUG"
 )
 

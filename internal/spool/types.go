@@ -59,13 +59,13 @@ type Options struct {
 // Limits bounds the queue. DefaultLimits gives every field.
 type Limits struct {
 	InlineOctets      int           // a body up to this is stored beside its entry, larger ones in a file
-	MessageOctets     int64         // largest body
+	MessageOctets     int64         // largest body: what may come (limits.message_size), and as much as a Prefix
 	PrefixOctets      int           // largest Prefix
 	Recipients        int           // most deliveries of one message
 	Entries           int           // most messages in the queue
 	Octets            int64         // most octets in the queue, bodies and prefixes
 	EntriesPerAccount int           // most messages of one account; strangers' are bounded by Entries alone
-	Claims            int           // most live claims
+	Claims            int           // most live claims: one for each message that may be active, and for each connection that may bring one
 	ClaimTime         time.Duration // how long the claim that Put returns lives
 	Remembered        int           // how many ended claims Settle can repeat its answer for
 	Batch             int           // most entries changed in one transaction of a mass operation
@@ -78,13 +78,13 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		InlineOctets:      128 << 10,
-		MessageOctets:     64 << 20,
+		MessageOctets:     50<<20 + 64<<10,
 		PrefixOctets:      64 << 10,
 		Recipients:        2000,
 		Entries:           2_000_000,
 		Octets:            64 << 30,
 		EntriesPerAccount: 50_000,
-		Claims:            20_000,
+		Claims:            10_000 + 4096,
 		ClaimTime:         time.Hour,
 		Remembered:        4096,
 		Batch:             500,

@@ -9,7 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/callout"
 	"sallyport/internal/config"
+	"sallyport/internal/nexthop/mx"
 	"sallyport/internal/nexthop/named"
 	"sallyport/internal/nexthop/ways"
 	"sallyport/internal/node/settings"
@@ -72,5 +74,21 @@ func TestPlacesOfNextHops(t *testing.T) {
 	other.Host = "192.0.2.10"
 	if got, want := o.Other(other).Limits.Connections, named.DefaultServerLimits().Connections; got != want || got == 3 {
 		t.Errorf("%d connections of a server that nobody configured", got)
+	}
+}
+
+// What the reference of bounds tells of next hops is what those have that nobody configured.
+func TestDefaultsOfNextHops(t *testing.T) {
+	o, err := wayOptions(load(t, text), settings.World{}.Complete())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, both := range map[string][2]any{
+		"a route": {o.Routes[0].Place.Limits, named.DefaultLimits()}, "a server behind us": {o.Servers[0].Place.Limits, named.DefaultServerLimits()},
+		"exchangers": {o.Exchangers.Limits, mx.DefaultLimits()}, "callouts": {o.Callouts, callout.DefaultLimits()},
+	} {
+		if both[0] != both[1] {
+			t.Errorf("%s: has %+v, and the reference tells %+v", what, both[0], both[1])
+		}
 	}
 }

@@ -21,6 +21,8 @@ import (
 	"sallyport/internal/directory"
 	"sallyport/internal/dnsx"
 	"sallyport/internal/filter"
+	"sallyport/internal/filter/milter"
+	"sallyport/internal/filter/rspamd"
 	"sallyport/internal/kit/pki"
 	"sallyport/internal/ldap"
 	"sallyport/internal/ldap/roll"
@@ -89,6 +91,11 @@ func TestChecks(t *testing.T) {
 	}
 	if o, err = settings.Checks(foldertest.Load(t, dir, ""), header); err != nil || o.Rspamd != nil || o.Milters != nil {
 		t.Errorf("without any: %+v, %v", o, err)
+	}
+	plain := foldertest.Load(t, dir, "[rspamd]\nurl = \"http://127.0.0.1:11333/\"\n[milter.one]\naddress = \"tcp://127.0.0.1:8891\"\n")
+	if o, err = settings.Checks(plain, header); err != nil || o.Rspamd.Time != rspamd.DefaultLimits().Time || o.Rspamd.Connections != rspamd.DefaultLimits().Connections ||
+		o.Milters[0].Time != milter.DefaultLimits().Time || o.Milters[0].Connections != milter.DefaultLimits().Connections {
+		t.Errorf("of bounds that nobody configured the reference tells others: %+v, %+v, %v", o.Rspamd, o.Milters, err)
 	}
 	cfg := foldertest.Load(t, dir, checks)
 	if err := os.Remove(filepath.Join(dir, "secret")); err != nil {

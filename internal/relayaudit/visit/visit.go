@@ -37,9 +37,7 @@ type Limits struct {
 
 // DefaultLimits suit servers anywhere.
 func DefaultLimits() Limits {
-	l := Limits{Pace: 50 * time.Millisecond, Session: 8, Busy: 4, Rest: time.Second, Lull: 400 * time.Millisecond, Names: 8, Pairs: 40, SignIns: 16, Await: time.Minute, Probe: relayaudit.DefaultLimits()}
-	l.Probe.Reply = 15 * time.Second
-	return l
+	return Limits{Pace: 50 * time.Millisecond, Session: 8, Busy: 4, Rest: time.Second, Lull: 400 * time.Millisecond, Names: 8, Pairs: 40, SignIns: 16, Await: time.Minute, Probe: relayaudit.DefaultVisitLimits()}
 }
 
 // Options say how servers are audited.

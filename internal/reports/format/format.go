@@ -226,6 +226,6 @@ func (r Record) clean() Record {
 
 // Bounds of one record. RFC 9990 §3.1.3: no more than 100 signatures.
 const (
-	maxReasons    = 10
-	maxSignatures = 100
+	maxReasons    = 10  // reasons of one record why a policy was overridden, and results of SPF in it
+	maxSignatures = 100 // results of DKIM of one record. RFC 9990 §3.1.3: no more than 100
 )

@@ -12,8 +12,8 @@ import (
 
 // Bounds of what is kept of one element below a <feedback>, until it is read.
 const (
-	maxElements = 2000
-	maxNesting  = 16
+	maxElements = 2000 // elements below one of a <feedback>, all levels together, that are kept until it is read
+	maxNesting  = 16   // levels of elements below one of a <feedback> that are kept
 )
 
 // element is one element with what stands in it, unknown ones too: those beyond the

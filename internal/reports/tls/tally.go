@@ -9,9 +9,9 @@ import (
 
 // Bounds of what is kept of one domain and day.
 const (
-	maxPolicies = 8
-	maxDetails  = 100
-	maxReason   = 200
+	maxPolicies = 8   // policies of one domain and day that were met
+	maxDetails  = 100 // kinds of failures of one policy on one day
+	maxReason   = 200 // octets of the reason of a failure that are kept
 	maxLines    = 110 // of one policy's text
 )
 

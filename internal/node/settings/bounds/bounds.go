@@ -91,7 +91,7 @@ func Dispatch(cfg config.Config) dispatch.Limits {
 	// What intake takes, with the fields that it adds, reads here.
 	h := Intake(cfg).Header
 	h.HeaderOctets += spool.DefaultLimits().PrefixOctets
-	h.Fields += l.Header.Fields
+	h.Fields += intake.DefaultLimits().Header.Fields
 	l.Header = h
 	return l
 }

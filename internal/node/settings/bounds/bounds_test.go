@@ -5,10 +5,27 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"testing"
 
+	"sallyport/internal/access"
+	"sallyport/internal/accounts"
+	"sallyport/internal/budget/inflow"
 	"sallyport/internal/config"
+	"sallyport/internal/directory"
+	"sallyport/internal/dispatch"
+	"sallyport/internal/hijack"
+	"sallyport/internal/intake"
+	"sallyport/internal/keyring"
 	"sallyport/internal/kit/memory"
+	"sallyport/internal/mailbox"
+	"sallyport/internal/sched"
+	"sallyport/internal/screen/greylist"
+	"sallyport/internal/signin"
+	"sallyport/internal/smtp/server"
+	"sallyport/internal/spool"
+	"sallyport/internal/store/pebble"
+	"sallyport/internal/trace"
 )
 
 const text = `hostname = "mx.local.test"
@@ -45,6 +62,23 @@ func given(c config.Config) string {
 		Server(c), Intake(c), Access(c), SignIn(c), Inflow(c), Spool(c), Dispatch(c),
 		Accounts(c, 2), Trace(c), Retry(c), c.Directory(), c.Limits.Free(), c.Limits.UnjudgedMemory, memory.SoftLimit(c.Limits.Memory, 0, 0),
 	})
+}
+
+// What the reference tells of a bound that has a key is what a server has that nobody configured.
+func TestDefaultsAreThoseOfTheConfiguration(t *testing.T) {
+	c := load(t, text)
+	for room, both := range map[string][2]any{
+		"smtp/server": {Server(c), server.DefaultLimits()}, "intake": {Intake(c), intake.DefaultLimits()}, "access": {Access(c), access.DefaultLimits()}, "signin": {SignIn(c), signin.DefaultLimits()},
+		"budget/inflow": {Inflow(c), inflow.DefaultLimits()}, "spool": {Spool(c), spool.DefaultLimits()}, "dispatch": {Dispatch(c), dispatch.DefaultLimits()},
+		"accounts": {Accounts(c, runtime.GOMAXPROCS(0)), accounts.DefaultLimits()}, "trace": {Trace(c), trace.DefaultLimits()}, "sched": {Retry(c), sched.Default()},
+		"greylist": {Greylist(c), greylist.DefaultLimits()}, "mailbox": {Mailbox(c), mailbox.DefaultLimits()}, "hijack": {c.Hijack.Params(), hijack.DefaultParams()},
+		"keyring": {c.DKIM.Overlap, keyring.DefaultLimits().Overlap}, "store/pebble": {c.Limits.MinFree, pebble.DefaultOptions().MinFree},
+		"directory": {[]int{c.Directory().MaxExpansion, c.Directory().MaxDepth, c.Directory().ForwardTargets}, []int{directory.DefaultMaxExpansion, directory.DefaultMaxDepth, directory.DefaultForwardTargets}},
+	} {
+		if has, told := fmt.Sprintf("%+v", both[0]), fmt.Sprintf("%+v", both[1]); has != told {
+			t.Errorf("%s: a server has\n%s, and the reference tells\n%s", room, has, told)
+		}
+	}
 }
 
 // Every limit that can be configured changes what some room is told: a key without
