@@ -220,7 +220,7 @@ func TestCertificatesGoByTheTimeThatPassed(t *testing.T) {
 // Who writes to a full mailbox is told to come again until it was full for as long as somebody must be refused for good.
 func TestAFullMailboxGoesByTheTimeThatPassed(t *testing.T) {
 	a := age(t, "")
-	a.Quota.Adjust(quota.Policy{All: true, Warn: 90, Clear: 80, Of: func(mail.Address) (box, all quota.Quota) {
+	a.Quota.Adjust(quota.Policy{Warn: 90, Clear: 80, Of: func(mail.Address) (box, all quota.Quota) {
 		return quota.Quota{Octets: 1000}.Or(quota.None()), quota.None()
 	}})
 	if code := a.deliver("Subject: x\r\n\r\n" + strings.Repeat("x", 950) + "\r\n"); code != 250 {
