@@ -322,7 +322,7 @@ func TestEachRecipientOverTheLimitIsOneRefusal(t *testing.T) {
 // A connection that keeps no place and vouches for nobody may be signed in on.
 func TestAConnectionThatNeedsNoWord(t *testing.T) {
 	w := newWorld(t)
-	s, _ := w.in.Connect(t.Context(), server.Conn{ID: "c", Kind: server.KindSubmissions, Remote: w.remote(), Started: w.now, End: func() {}})
+	s, _ := w.in.Connect(t.Context(), &server.Conn{ID: "c", Kind: server.KindSubmissions, Remote: w.remote(), Started: w.now, End: func() {}})
 	c := &client{w: w, s: s}
 	c.want(c.s.Hello(t.Context(), server.Hello{Name: "client.test", Extended: true, TLS: w.tls}), 250)
 	c.want(c.signIn("alice@local.test", password), 235)

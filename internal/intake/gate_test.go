@@ -49,7 +49,7 @@ func sessionOf(t *testing.T, k known, n Networks, kind server.Kind, who string, 
 	t.Helper()
 	now := func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 	in := New(Options{Limits: DefaultLimits(), Now: now, Accounts: k, Networks: n, Binding: func() bind.Mode { return bind.Report }, Notice: "ask us"})
-	s := &session{in: in, conn: server.Conn{Kind: kind}}
+	s := &session{in: in, conn: &server.Conn{Kind: kind}}
 	s.visit = signin.New(signin.Options{Accounts: k, Limits: signin.DefaultLimits(), Now: now}).Visit(s)
 	if who != "" && !s.visit.Local(accounts.Proof{Account: accounts.Account{Address: address(t, who)}, Credentials: []accounts.Credential{{Kind: with}}, For: accounts.ScopeSend}) {
 		t.Fatal("one session is too many")

@@ -44,7 +44,7 @@ func TestTheExemptHaveNoBoundsOfTheirNetwork(t *testing.T) {
 		w := newWorldOf(t, setup{limits: intake.DefaultLimits(), inflow: limits, screen: screenOf(t, list, 1)})
 		taken := 0
 		for range 3 {
-			s, _ := w.in.Connect(t.Context(), server.Conn{ID: "c", Kind: server.KindMX, Remote: w.remote(), Started: w.now, End: func() {}, Known: func() {}})
+			s, _ := w.in.Connect(t.Context(), &server.Conn{ID: "c", Kind: server.KindMX, Remote: w.remote(), Started: w.now, End: func() {}, Known: func() {}})
 			if s == nil {
 				continue
 			}

@@ -215,7 +215,7 @@ func (in *Intake) notice() string { return in.set.Load().notice }
 
 // Connect greets every client: who may do what is decided per transaction. At the
 // sendmail door it is the user who is known, or turned away.
-func (in *Intake) Connect(ctx context.Context, c server.Conn) (server.Session, mail.Reply) {
+func (in *Intake) Connect(ctx context.Context, c *server.Conn) (server.Session, mail.Reply) {
 	s := &session{in: in, conn: c}
 	s.visit = in.Desk.Visit(s)
 	if c.Kind == server.KindSendmail {
@@ -228,4 +228,4 @@ func (in *Intake) Connect(ctx context.Context, c server.Conn) (server.Session, m
 }
 
 // peer returns the client's address without an IPv4-in-IPv6 wrapping.
-func peer(c server.Conn) netip.Addr { return c.Remote.Addr().Unmap() }
+func peer(c *server.Conn) netip.Addr { return c.Remote.Addr().Unmap() }

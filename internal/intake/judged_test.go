@@ -180,7 +180,7 @@ func TestWhoSignedInIsVouchedFor(t *testing.T) {
 	w := newWorld(t)
 	known := 0
 	var still func() bool
-	s, _ := w.in.Connect(t.Context(), server.Conn{ID: "c", Kind: server.KindSubmissions, Remote: w.remote(), Started: w.now, End: func() {},
+	s, _ := w.in.Connect(t.Context(), &server.Conn{ID: "c", Kind: server.KindSubmissions, Remote: w.remote(), Started: w.now, End: func() {},
 		Known: func() { known++ }, Vouch: func(f func() bool) { still = f }})
 	c := &client{w: w, s: s}
 	c.want(c.s.Hello(t.Context(), server.Hello{Name: "client.test", Extended: true, TLS: w.tls}), 250)
@@ -206,7 +206,7 @@ func TestStrangersAreBoundedAndPeopleAreNot(t *testing.T) {
 	limits.Recipients, limits.Connections = 2, 1
 	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), inflow: limits})
 	c := w.connect(server.KindMX)
-	if s, r := w.in.Connect(t.Context(), server.Conn{ID: "d", Kind: server.KindMX, Remote: w.remote(), Started: w.now, End: func() {}, Known: func() {}}); s != nil || r.Code/100 != 4 {
+	if s, r := w.in.Connect(t.Context(), &server.Conn{ID: "d", Kind: server.KindMX, Remote: w.remote(), Started: w.now, End: func() {}, Known: func() {}}); s != nil || r.Code/100 != 4 {
 		t.Errorf("a second connection on port 25: %v", r)
 	}
 	w.facts()

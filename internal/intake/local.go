@@ -33,8 +33,9 @@ const mostUserName = 64
 // recognise takes the user whom the kernel named for the account that he sends as.
 // The greeting tells him which: "220 mx.local.test ESMTP account=<alice@local.test>".
 func (s *session) recognise(ctx context.Context) (server.Session, mail.Reply) {
+	s.local = &LocalUser{}
 	if s.in.LocalUser != nil {
-		s.local = s.in.LocalUser(s.conn.UID)
+		*s.local = s.in.LocalUser(s.conn.UID)
 	}
 	account, exists := s.in.Accounts.Lookup(s.local.Account)
 	if s.local.Account.IsZero() || !exists {

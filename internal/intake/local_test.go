@@ -24,7 +24,7 @@ func (w *world) local(uid uint32) (*client, mail.Reply) {
 		return intake.LocalUser{Why: "no account"}
 	}
 	id := "l" + string(rune('a'+len(w.ended)))
-	s, r := w.in.Connect(w.t.Context(), server.Conn{ID: id, Kind: server.KindSendmail, Started: w.now, UID: uid, End: func() { w.ended = append(w.ended, id) }})
+	s, r := w.in.Connect(w.t.Context(), &server.Conn{ID: id, Kind: server.KindSendmail, Started: w.now, UID: uid, End: func() { w.ended = append(w.ended, id) }})
 	if s == nil {
 		return nil, r
 	}
@@ -120,7 +120,7 @@ func TestAUserOfWhomNobodyKnows(t *testing.T) {
 		"carol (uid 7)": func(uint32) intake.LocalUser { return intake.LocalUser{Name: "carol"} },
 	} {
 		w.in.LocalUser = know
-		s, r := w.in.Connect(t.Context(), server.Conn{ID: "l", Kind: server.KindSendmail, Started: w.now, UID: 7, End: func() {}})
+		s, r := w.in.Connect(t.Context(), &server.Conn{ID: "l", Kind: server.KindSendmail, Started: w.now, UID: 7, End: func() {}})
 		if s != nil || r.Code != 554 || r.Text != name+": this user has no account to send as" {
 			t.Errorf("%v", r)
 		}

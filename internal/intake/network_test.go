@@ -102,7 +102,7 @@ func TestNetworkThatDoesNotCount(t *testing.T) {
 // Nobody of whom a balancer speaks is of a network, and neither is it told.
 func TestNetworkBehindABalancer(t *testing.T) {
 	w, n := newNetworkWorld(t)
-	s, _ := w.in.Connect(t.Context(), smtpserver.Conn{
+	s, _ := w.in.Connect(t.Context(), &smtpserver.Conn{
 		ID: "b", Kind: smtpserver.KindSubmission, Remote: netip.MustParseAddrPort("10.20.0.7:1"), Balancer: netip.MustParseAddrPort("10.0.0.1:1"), Started: w.now, End: func() {}, Known: func() {},
 	})
 	c := &client{w: w, s: s}

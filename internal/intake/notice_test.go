@@ -48,7 +48,7 @@ func TestNotice(t *testing.T) {
 // A fact about a connection that a balancer passed on names both.
 func TestFactsNameTheBalancer(t *testing.T) {
 	w := newWorld(t)
-	s, _ := w.in.Connect(t.Context(), server.Conn{
+	s, _ := w.in.Connect(t.Context(), &server.Conn{
 		ID: "c1", Kind: server.KindMX, Started: w.now, End: func() {},
 		Remote: netip.MustParseAddrPort("203.0.113.9:4711"), Balancer: netip.MustParseAddrPort("10.0.0.1:99"),
 	})

@@ -17,13 +17,13 @@ import (
 )
 
 // session is one connection's policy state. The engine calls it from one
-// goroutine.
+// goroutine at a time.
 type session struct {
 	in     *Intake
-	conn   server.Conn
+	conn   *server.Conn
 	hello  server.Hello
 	visit  *signin.Visit // with whom it belongs to
-	local  LocalUser     // at the sendmail door
+	local  *LocalUser    // at the sendmail door; nil elsewhere
 	exempt bool          // from the bounds of its network, by a line of the administrator's list
 
 	accepted, refused int
@@ -143,7 +143,7 @@ func (s *session) seenAs(p accounts.Proof) fact.Session {
 		Conn: s.conn.ID, Peer: peer(s.conn), Door: doorName(s.conn.Kind),
 		Hello: s.hello.Name, TLS: signin.TLSName(s.hello.TLS), Account: p.Address.String(),
 	}
-	if s.conn.Kind == server.KindSendmail {
+	if s.local != nil {
 		of.Evidence = append(of.Evidence, fact.Pair{Name: "local user", Value: s.local.name(s.conn.UID)})
 	}
 	if ids := p.CredentialIDs(); ids != "" {

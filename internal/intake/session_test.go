@@ -297,7 +297,7 @@ func TestCloseFacts(t *testing.T) {
 func TestASignInVouchesForItsAddress(t *testing.T) {
 	w := newWorld(t)
 	var still []func() bool
-	s, _ := w.in.Connect(t.Context(), server.Conn{
+	s, _ := w.in.Connect(t.Context(), &server.Conn{
 		ID: "v", Kind: server.KindSubmissions, Remote: netip.MustParseAddrPort("198.51.100.7:4711"), Started: w.now,
 		End: func() {}, Known: func() {}, Vouch: func(f func() bool) { still = append(still, f) },
 	})

@@ -286,7 +286,7 @@ func (w *world) remote() netip.AddrPort { return netip.MustParseAddrPort("[::fff
 func (w *world) connect(k smtpserver.Kind) *client {
 	w.t.Helper()
 	id := "c" + string(rune('a'+len(w.ended)))
-	s, r := w.in.Connect(w.t.Context(), smtpserver.Conn{
+	s, r := w.in.Connect(w.t.Context(), &smtpserver.Conn{
 		ID: id, Kind: k, Remote: w.remote(), Network: w.network, Started: w.now,
 		End: func() { w.ended = append(w.ended, id) }, Known: func() {},
 	})

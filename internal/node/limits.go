@@ -44,7 +44,8 @@ func (n *Node) buildLimits(_ context.Context, next, _ *generation) error {
 
 // watchMemory has the doors take less while memory is short, until ctx ends.
 func (n *Node) watchMemory(ctx context.Context) {
-	n.memory.Run(ctx, func(l memory.Level, alive, limit int64) {
+	open := func() int { c := n.doors.Count(); return c.Posting + c.Reading }
+	n.memory.Run(ctx, open, func(l memory.Level, alive, limit int64) {
 		n.doors.Narrow(l)
 		switch l {
 		case memory.Enough:

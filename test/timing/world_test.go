@@ -200,7 +200,7 @@ type planting struct {
 }
 
 // Connect implements smtpserver.Backend.
-func (p planting) Connect(ctx context.Context, c smtpserver.Conn) (smtpserver.Session, mail.Reply) {
+func (p planting) Connect(ctx context.Context, c *smtpserver.Conn) (smtpserver.Session, mail.Reply) {
 	s, r := p.Backend.Connect(ctx, c)
 	if s == nil {
 		return nil, r

@@ -45,8 +45,10 @@ func Judge(alive, limit int64, was Level) Level {
 	return Enough
 }
 
-// Run looks now and then, and tells each level that follows another, until ctx ends.
-func (k *Keeper) Run(ctx context.Context, tell func(l Level, alive, limit int64)) {
+// Run looks now and then, and tells each level that follows another, until ctx ends. open is how many connections there
+// are: where many have come and the process then rests, it gives back what their arrival left behind.
+func (k *Keeper) Run(ctx context.Context, open func() int, tell func(l Level, alive, limit int64)) {
+	var r rest
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -55,13 +57,16 @@ func (k *Keeper) Run(ctx context.Context, tell func(l Level, alive, limit int64)
 			return
 		case <-tick.C:
 		}
-		alive, cycles := living()
+		alive, cycles, allocated := living()
 		limit := k.account()
 		now, changed, stale := k.look(alive, limit, cycles)
 		if changed {
 			tell(now, alive, limit)
 		}
-		if stale {
+		switch {
+		case r.look(open(), allocated):
+			debug.FreeOSMemory()
+		case stale:
 			runtime.GC()
 		}
 	}
@@ -101,17 +106,17 @@ func (k *Keeper) account() int64 {
 }
 
 // living returns what is alive as of the last cycle of the collector, with the stacks and what the
-// runtime needs for itself, and how many cycles there were.
-func living() (octets int64, cycles uint64) {
+// runtime needs for itself, how many cycles there were, and the octets ever allocated.
+func living() (octets int64, cycles, allocated uint64) {
 	samples := []metrics.Sample{
 		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}, {Name: "/memory/classes/os-stacks:bytes"},
 		{Name: "/memory/classes/metadata/mcache/inuse:bytes"}, {Name: "/memory/classes/metadata/mspan/inuse:bytes"}, {Name: "/memory/classes/metadata/other:bytes"},
-		{Name: "/memory/classes/other:bytes"}, {Name: "/gc/cycles/total:gc-cycles"},
+		{Name: "/memory/classes/other:bytes"}, {Name: "/gc/cycles/total:gc-cycles"}, {Name: "/gc/heap/allocs:bytes"},
 	}
 	metrics.Read(samples)
-	last := len(samples) - 1
-	for _, s := range samples[:last] {
+	counted := len(samples) - 2
+	for _, s := range samples[:counted] {
 		octets += int64(s.Value.Uint64())
 	}
-	return octets, samples[last].Value.Uint64()
+	return octets, samples[counted].Value.Uint64(), samples[counted+1].Value.Uint64()
 }

@@ -210,7 +210,7 @@ func TestLooksAreNotStale(t *testing.T) {
 func TestLevelsFollowWhatIsAlive(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // no cycle comes by itself
 	runtime.GC()
-	alive, _ := living()
+	alive, _, _ := living()
 	const taken = 64 << 20
 	k := Keeper{own: true, within: alive + taken, group: 2 * (alive + taken)}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -218,7 +218,7 @@ func TestLevelsFollowWhatIsAlive(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		k.Run(ctx, func(l Level, _, _ int64) { levels <- l })
+		k.Run(ctx, func() int { return 0 }, func(l Level, _, _ int64) { levels <- l })
 	}()
 	defer func() { cancel(); <-ended }()
 	held := make([]byte, taken)

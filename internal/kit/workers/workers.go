@@ -29,6 +29,16 @@ func (c *Crew) Go(f func()) {
 	}
 }
 
+// Do runs f on another goroutine, as Go does, and waits until it has returned.
+func (c *Crew) Do(f func()) {
+	done := make(chan struct{})
+	c.Go(func() {
+		defer close(done)
+		f()
+	})
+	<-done
+}
+
 // work runs f, then whatever comes before it has waited too long.
 func (c *Crew) work(f func()) {
 	wait := time.NewTimer(c.linger)

@@ -56,8 +56,8 @@ type Backend interface {
 	// Connect is asked when a connection is accepted (and its TLS is up, on
 	// KindSubmissions). The Session is not nil exactly if the reply is a success;
 	// its text is added to the greeting. A refusal (421, 554) is sent and the
-	// connection closed.
-	Connect(ctx context.Context, c Conn) (Session, mail.Reply)
+	// connection closed. What c says never changes, and it may be kept as long as the Session.
+	Connect(ctx context.Context, c *Conn) (Session, mail.Reply)
 }
 
 // Conn is what is known of a connection when it is accepted.
@@ -99,8 +99,8 @@ type Hello struct {
 	Offer string
 }
 
-// Session is one connection. Its methods are called by one goroutine, never two at
-// a time, but Refused may be called while Transaction.Data reads. ctx ends with the
+// Session is one connection. Its methods are called by one goroutine at a time, which need not be
+// the same, but Refused may be called while Transaction.Data reads. ctx ends with the
 // connection, or when a shutdown has waited long enough.
 //
 // A reply that is none (no 2xx, 4xx or 5xx) is sent as 451; a reply with code 421

@@ -62,7 +62,7 @@ func (m *memory) note(format string, a ...any) {
 	m.faults = append(m.faults, fmt.Sprintf(format, a...))
 }
 
-func (m *memory) Connect(_ context.Context, c Conn) (Session, mail.Reply) {
+func (m *memory) Connect(_ context.Context, c *Conn) (Session, mail.Reply) {
 	if c.ID == "" || c.Kind == KindUnknown || c.Started.IsZero() {
 		m.note("Connect with %+v", c)
 	}

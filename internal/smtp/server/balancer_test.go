@@ -25,9 +25,9 @@ type recorder struct {
 	conns  []Conn
 }
 
-func (r *recorder) Connect(ctx context.Context, c Conn) (Session, mail.Reply) {
+func (r *recorder) Connect(ctx context.Context, c *Conn) (Session, mail.Reply) {
 	r.connMu.Lock()
-	r.conns = append(r.conns, c)
+	r.conns = append(r.conns, *c)
 	r.connMu.Unlock()
 	return r.memory.Connect(ctx, c)
 }

@@ -27,6 +27,10 @@ type conn struct {
 	pending *request
 	// stray: AUTH has just failed, and a response that the client still owed may follow.
 	stray bool
+
+	ctx     context.Context // of the connection, and release ends it
+	release func()
+	greeted bool // it was, or not let in
 }
 
 // state is what the conversation rests on, besides the transaction. It is replaced
@@ -85,8 +89,17 @@ func (r result) ending(why string) result {
 	return r
 }
 
-// run holds the whole conversation.
-func (c *conn) run(ctx context.Context) { c.finish(ctx, c.converse(ctx)) }
+// goOn holds the conversation to its end, or until the connection rests.
+func (c *conn) goOn() {
+	end := c.converse(c.ctx)
+	if end == "" {
+		c.settleDown()
+		return
+	}
+	c.resting = false
+	c.finish(c.ctx, end)
+	c.release()
+}
 
 // finish ends the connection: exactly once, whatever ended it.
 func (c *conn) finish(ctx context.Context, end string) {
@@ -115,25 +128,35 @@ func (c *conn) finish(ctx context.Context, end string) {
 	}
 }
 
+// converse goes on with the conversation until it ends, or, with an end of "", rests.
 func (c *conn) converse(ctx context.Context) (end string) {
-	if c.info.Kind == KindSubmissions {
-		if end := c.implicitTLS(); end != "" {
+	if !c.greeted {
+		c.greeted = true
+		if end := c.welcome(ctx); end != "" {
 			return end
 		}
 	}
-	if end := c.greet(ctx); end != "" {
-		return end
-	}
 	for {
-		// A connection spends its life in await: what a command needs on the stack
-		// is not held there.
-		if end := c.await(ctx); end != "" {
+		c.patient = c.socket.Exists() && !c.resting
+		end := c.await(ctx)
+		c.patient = false
+		if end != "" || c.resting {
 			return end
 		}
 		if end := c.turn(ctx); end != "" {
 			return end
 		}
 	}
+}
+
+// welcome is all that comes before the first command.
+func (c *conn) welcome(ctx context.Context) (end string) {
+	if c.info.Kind == KindSubmissions {
+		if end := c.implicitTLS(); end != "" {
+			return end
+		}
+	}
+	return c.greet(ctx)
 }
 
 // turn reads one command and answers it.
@@ -147,7 +170,7 @@ func (c *conn) turn(ctx context.Context) (end string) {
 
 // greet asks the backend, watches for early talkers, and greets. RFC 5321 §3.1.
 func (c *conn) greet(ctx context.Context) (end string) {
-	sess, r := c.srv.backend.Connect(ctx, c.info)
+	sess, r := c.srv.backend.Connect(ctx, &c.info)
 	c.sess = sess
 	r = mended(r)
 	if sess == nil || !r.OK() {
@@ -192,7 +215,8 @@ func (c *conn) awaitSilence(ctx context.Context) (end string) {
 	}
 }
 
-// await waits until some octet of a command is there.
+// await waits until some octet of a command is there. One that may rest does when that takes long, and
+// is waited for anew with the time that it had.
 func (c *conn) await(ctx context.Context) (end string) {
 	if c.pending != nil {
 		return ""
@@ -201,14 +225,22 @@ func (c *conn) await(ctx context.Context) (end string) {
 		return c.broken(ctx, "", errShutdown)
 	}
 	c.in.Release()
-	c.data, c.deadline = false, c.now().Add(c.limits.CommandTimeout)
+	if !c.resting {
+		c.data, c.deadline = false, c.now().Add(c.limits.CommandTimeout)
+	}
 	if c.in.Buffered() > 0 {
 		return ""
 	}
-	if err := c.in.Fill(); err != nil {
+	switch err := c.in.Fill(); err {
+	case nil:
+		c.resting = false
+		return ""
+	case errRests:
+		c.resting = true
+		return ""
+	default:
 		return c.broken(ctx, "", err)
 	}
-	return ""
 }
 
 // next reads the command that await has waited for, or ends the conversation with a

@@ -15,5 +15,6 @@
 // It follows RFC 5321 with PIPELINING (RFC 2920), SIZE (1870), 8BITMIME (6152),
 // SMTPUTF8 (6531), ENHANCEDSTATUSCODES (2034), CHUNKING (3030), DSN (3461),
 // STARTTLS (3207), implicit TLS (8314), AUTH (4954) and LIMITS (9422). A connection
-// runs on one goroutine, and holds about one KiB of buffers while it is idle.
+// speaks on one goroutine at a time, which it shares with others, and rests on one of its own, which
+// holds no buffer and hardly a stack.
 package server

@@ -85,25 +85,40 @@ func (s *server) TurnAway(nc net.Conn, from netip.Addr) {
 	s.turnAway(nc, from, door.RuleConnectionsCrowded, tooMany())
 }
 
-// Serve runs one connection to its end. The frames from here to the read of an idle
-// connection are kept small: with them, its stack can be.
+// Serve runs one connection to its end. It speaks on a goroutine of the crew, whose stack has grown
+// for that, and rests on its own, which has hardly any: the frames from here to its rest are kept small.
 func (s *server) Serve(ctx context.Context, nc net.Conn, from *door.Origin, p *door.Place) {
+	socket := door.SocketOf(nc)
+	if !socket.Exists() {
+		s.begin(ctx, nc, socket, from, p)
+		return
+	}
+	var c *conn
+	s.admission.crew.Do(func() { c = s.begin(ctx, nc, socket, from, p) })
+	for c != nil && c.resting {
+		c.rest()
+		s.admission.crew.Do(c.goOn)
+	}
+}
+
+// begin runs a connection to its end, or until it rests; nil: it is not served.
+func (s *server) begin(ctx context.Context, nc net.Conn, socket door.Socket, from *door.Origin, p *door.Place) *conn {
 	c, err := s.newConn(nc, from)
 	if err != nil {
 		s.cfg.Logger.Error("connection not served", "err", err)
 		_ = nc.Close()
-		return
+		return nil
 	}
-	c.place = p
+	c.socket, c.place = socket, p
 	p.Ending(c.giveWay)
-	inner, release := c.lifetime(ctx)
-	defer release()
-	c.run(inner)
+	c.live(ctx)
+	c.goOn()
+	return c
 }
 
-// lifetime returns the context of the connection, which outlives ctx by the grace
-// given to a message in progress. release ends it.
-func (c *conn) lifetime(ctx context.Context) (inner context.Context, release func()) {
+// live makes the context of the connection, which outlives ctx by the grace given to a message in
+// progress. release ends it.
+func (c *conn) live(ctx context.Context) {
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		c.interrupt()
@@ -111,7 +126,7 @@ func (c *conn) lifetime(ctx context.Context) (inner context.Context, release fun
 		cancel()
 		c.abandon()
 	})
-	return inner, func() {
+	c.ctx, c.release = inner, func() {
 		stop()
 		cancel()
 	}

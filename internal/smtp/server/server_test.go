@@ -306,6 +306,8 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// The goroutines on which they spoke are kept for a moment.
+	waitFor(t, func() bool { return resters() >= n && runtime.NumGoroutine() <= before+n+20 })
 	runtime.GC()
 	runtime.ReadMemStats(&end)
 	each := (int64(end.HeapAlloc+end.StackInuse) - int64(start.HeapAlloc+start.StackInuse)) / n
@@ -318,6 +320,12 @@ func TestIdleConnectionsAreSmall(t *testing.T) {
 	}
 	stop()
 	waitFor(t, func() bool { return runtime.NumGoroutine() <= before+2 })
+}
+
+// resters is how many connections rest in this process.
+func resters() int {
+	stacks := make([]byte, 8<<20)
+	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "door.Socket.Await(")
 }
 
 func TestKindNames(t *testing.T) {
@@ -360,7 +368,7 @@ type rogue struct {
 	closed, aborted int
 }
 
-func (r *rogue) Connect(context.Context, Conn) (Session, mail.Reply) {
+func (r *rogue) Connect(context.Context, *Conn) (Session, mail.Reply) {
 	if !r.sess {
 		return nil, r.greeting
 	}

@@ -20,6 +20,7 @@ var (
 	errSlow     = errors.New("the data came too slowly")
 	errDawdling = errors.New("the commands came too slowly")
 	errDuration = errors.New("the session has lasted too long")
+	errRests    = errors.New("nothing is said, and the connection rests")
 )
 
 // standGrace is how long no octet of a message may come, beyond what it earned by haste, before its
@@ -30,7 +31,15 @@ const standGrace = 10 * time.Second
 // enough.
 const moveAhead = time.Second
 
-// keepOut is the largest reply buffer that an idle connection keeps.
+// patience is how long a command is waited for with all at hand that reading it takes. Who says nothing
+// for longer rests.
+const patience = 200 * time.Millisecond
+
+// writeSlack is by how much of its time, one part in so many, a write may have less than it should, so that the deadline
+// of each need not be set anew.
+const writeSlack = 64
+
+// keepOut is the largest reply buffer that a connection keeps between two commands.
 const keepOut = 512
 
 // wire is the connection's input and output: what is written is sent when the
@@ -38,8 +47,9 @@ const keepOut = 512
 type wire struct {
 	limits *Limits
 	now    func() time.Time
-	raw    net.Conn // as accepted
-	nc     net.Conn // raw, or the TLS on top of it
+	raw    net.Conn    // as accepted
+	socket door.Socket // its own; none: the connection never rests
+	nc     net.Conn    // raw, or the TLS on top of it
 	tls    *tls.ConnectionState
 	offer  string // what the client offered when TLS began, as a fingerprint
 	in     *smtpwire.LineReader
@@ -53,6 +63,13 @@ type wire struct {
 	meter    meter     // of a message
 	commands meter     // of all commands, by the time between their first octet and their last
 	first    time.Time // when the first octet came of the record of TLS that is being read; zero: none did
+
+	due    time.Time // when the read that is being waited for takes too long
+	armed  time.Time // when the transport gives up a read; zero: it may have given up, or never does
+	writes time.Time // when it gives up a write; zero likewise
+
+	patient bool // the wait for a command may be given up for a rest
+	resting bool // it was, and nothing was read since
 
 	moves func(bool) // told whether a message comes at its pace, when that changes; nil: nobody asks
 	still bool       // it does not
@@ -75,16 +92,14 @@ func (w *wire) Read(p []byte) (int, error) {
 	begun := w.in.Buffered() > 0 // a command is, and the rest of it is being waited for
 	w.first = time.Time{}
 	n, err := w.nc.Read(p)
-	if w.message && !w.still && errors.Is(err, os.ErrDeadlineExceeded) {
-		// Its time is not over: it is only one of those that stand still from now on.
-		w.moving(false)
-		if err := w.arm(start); err != nil {
+	for errors.Is(err, os.ErrDeadlineExceeded) {
+		if err := w.expired(start); err != nil {
 			return 0, err
 		}
 		n, err = w.nc.Read(p)
 	}
 	if err != nil {
-		return n, w.cause(err)
+		return n, err
 	}
 	now := w.now()
 	switch {
@@ -158,8 +173,43 @@ func (r records) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// arm sets the deadline of the next read.
+// expired judges a read since start whose deadline is over; nil: it is to be tried again.
+func (w *wire) expired(start time.Time) error {
+	kept := !w.armed.Equal(w.due) // it was set for a wait before this one
+	w.armed = time.Time{}
+	switch {
+	case w.patient:
+		if w.lasts() {
+			return errRests
+		}
+	case kept:
+	case w.message && !w.still:
+		w.moving(false) // it is one of those that stand still from now on
+	default:
+		return w.cause()
+	}
+	return w.arm(start)
+}
+
+// arm sets the deadline of the next read. One that was set for an earlier wait, and is not over soon, is left: when
+// it is over, expired sets the right one. Who is busy has none set for most of his commands, which would cost as much as some of
+// them.
 func (w *wire) arm(now time.Time) error {
+	w.due = w.dueAt(now)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closing() {
+		return errShutdown
+	}
+	if w.armed.Sub(now) >= patience/2 && !w.armed.After(w.due) {
+		return nil
+	}
+	w.armed = w.due
+	return w.raw.SetReadDeadline(w.due)
+}
+
+// dueAt is until when the next read may take.
+func (w *wire) dueAt(now time.Time) time.Time {
 	deadline := w.deadline
 	if w.data {
 		deadline = now.Add(w.limits.DataTimeout)
@@ -167,29 +217,47 @@ func (w *wire) arm(now time.Time) error {
 	if deadline.After(w.ends) {
 		deadline = w.ends
 	}
+	if rest := now.Add(patience); w.patient && deadline.After(rest) {
+		deadline = rest
+	}
 	if w.message && !w.still {
 		// What comes later than this came too slowly.
 		if rest := now.Add(max(w.meter.advance, 0) + standGrace); deadline.After(rest) {
 			deadline = rest
 		}
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.closing() {
-		return errShutdown
+	return deadline
+}
+
+// lasts notes that nothing came for as long as somebody who is busy may take, and reports whether the
+// connection may rest: not in the middle of a record, of which TLS has something then that no poller knows of.
+func (w *wire) lasts() bool {
+	w.patient = false
+	now := w.now()
+	return w.first.IsZero() && now.Before(w.deadline) && now.Before(w.ends)
+}
+
+// settleDown gives back what a connection needs that says nothing.
+func (w *wire) settleDown() {
+	w.in.Close() // nothing is buffered
+	w.out = nil
+}
+
+// rest waits for the next octet of a command without anything to read it into, or for the end of the time that
+// it has.
+func (w *wire) rest() {
+	w.armed = time.Time{}
+	if w.arm(w.now()) == nil {
+		w.socket.Await()
 	}
-	return w.raw.SetReadDeadline(deadline)
 }
 
 // closing reports whether nothing more is to be read. A message in progress may end, unless
 // others need its place. w.mu is held.
 func (w *wire) closing() bool { return w.stopping && (!w.message || w.crowded) }
 
-// cause tells a shutdown and a timeout from other ends.
-func (w *wire) cause(err error) error {
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
-		return err
-	}
+// cause says why the time of a read or a write is over.
+func (w *wire) cause() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closing() {
@@ -270,11 +338,11 @@ func (w *wire) flush() error {
 	if len(w.out) == 0 || w.outErr != nil {
 		return w.outErr
 	}
-	if w.outErr = w.raw.SetWriteDeadline(w.now().Add(w.writeTimeout())); w.outErr != nil {
+	if w.outErr = w.armWrite(w.now()); w.outErr != nil {
 		return w.outErr
 	}
 	if _, err := w.nc.Write(w.out); err != nil {
-		w.outErr = w.cause(err)
+		w.outErr = w.of(err)
 	}
 	w.out = w.out[:0]
 	if cap(w.out) > keepOut {
@@ -283,12 +351,31 @@ func (w *wire) flush() error {
 	return w.outErr
 }
 
+// armWrite sets the deadline of the next write, unless there is one that is about as far away.
+func (w *wire) armWrite(now time.Time) error {
+	timeout := w.writeTimeout()
+	if timeout == w.limits.WriteTimeout && w.writes.Sub(now) >= timeout-timeout/writeSlack {
+		return nil
+	}
+	w.writes = now.Add(timeout)
+	return w.raw.SetWriteDeadline(w.writes)
+}
+
+// of tells a shutdown and a timeout from other ends.
+func (w *wire) of(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return w.cause()
+	}
+	return err
+}
+
 // startTLS puts TLS on top of the connection. Nothing may be buffered.
 func (w *wire) startTLS(cfg *tls.Config, h *door.Handshake) error {
 	if err := w.flush(); err != nil {
 		return err
 	}
 	w.deadline, w.data = w.now().Add(h.Timeout()), false
+	w.armed, w.writes = time.Time{}, time.Time{} // the handshake has none but its own
 	if err := w.arm(w.now()); err != nil {
 		return err
 	}
@@ -297,7 +384,7 @@ func (w *wire) startTLS(cfg *tls.Config, h *door.Handshake) error {
 	}
 	tc, offer, err := h.Over(records{w.raw, w}, cfg)
 	if err != nil {
-		return w.cause(err)
+		return w.of(err)
 	}
 	state := tc.ConnectionState()
 	w.nc, w.tls, w.offer = tc, &state, offer

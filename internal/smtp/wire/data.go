@@ -1,6 +1,9 @@
 package wire
 
-import "io"
+import (
+	"bytes"
+	"io"
+)
 
 // DataReader reads the message that follows DATA: it takes off the dots that were
 // stuffed, and ends with io.EOF exactly behind CRLF "." CRLF (or "." CRLF at its
@@ -76,6 +79,7 @@ func (d *DataReader) advance() error {
 // next stuffed dot or fault. It reports whether more octets are needed to go on.
 func (d *DataReader) scan() (need bool) {
 	p := d.lr.Peek()
+	d.scanLines(p)
 	for d.ready < len(p) {
 		if d.lineStart && p[d.ready] == '.' {
 			if d.ready > 0 {
@@ -103,6 +107,30 @@ func (d *DataReader) scan() (need bool) {
 		}
 	}
 	return true
+}
+
+// scanLines extends ready over the whole lines that come next, up to one that begins with a dot, if all is well with
+// them: most of any message, for the price of one search a line. What else there is, scan looks at by itself.
+func (d *DataReader) scanLines(p []byte) {
+	if !d.lineStart {
+		return
+	}
+	rest := p[d.ready:]
+	n, lines := 0, 0
+	for n < len(rest) && rest[n] != '.' {
+		cr := bytes.IndexByte(rest[n:], '\r')
+		if cr < 0 || n+cr+1 >= len(rest) {
+			break // the line goes on
+		}
+		if rest[n+cr+1] != '\n' || cr+len("\r\n") > d.lineLimit {
+			return
+		}
+		n, lines = n+cr+len("\r\n"), lines+1
+	}
+	// Each CR stands before an LF by now; that no LF stands alone, and no NUL anywhere, is seen at once.
+	if sound := rest[:n]; bytes.Count(sound, []byte{'\n'}) == lines && bytes.IndexByte(sound, 0) < 0 {
+		d.ready += n
+	}
 }
 
 // takeDot handles a dot at the beginning of a line, which is the first octet of p:

@@ -40,6 +40,7 @@ type LineReader struct {
 	buffers *Buffers
 	ration  Ration // of what the large buffers may take; nil: they may
 	buf     []byte
+	small   []byte // what buf is while large is nil; kept until Close
 	large   *[LargeBufferOctets]byte
 	r, w    int
 	busy    bool  // the last read filled the buffer: more is on its way
@@ -78,19 +79,27 @@ func (l *LineReader) Release() {
 	if l.large == nil || l.r != l.w {
 		return
 	}
-	l.Close()
+	l.giveBack()
+	l.buf, l.r, l.w, l.busy = l.small, 0, 0, false
 }
 
-// Close gives a borrowed buffer back with whatever is in it. Nothing can be read any
-// more that was buffered.
-func (l *LineReader) Close() {
-	if l.large != nil {
-		l.buffers.put(l.large)
-		if l.ration != nil {
-			l.ration.Give(LargeBufferOctets)
-		}
+// giveBack gives the large buffer back, if there is one.
+func (l *LineReader) giveBack() {
+	if l.large == nil {
+		return
 	}
-	l.large, l.buf, l.r, l.w, l.busy = nil, nil, 0, 0, false
+	l.buffers.put(l.large)
+	if l.ration != nil {
+		l.ration.Give(LargeBufferOctets)
+	}
+	l.large = nil
+}
+
+// Close gives a borrowed buffer back with whatever is in it, and drops the small one. Nothing can be read any
+// more that was buffered; what comes next is.
+func (l *LineReader) Close() {
+	l.giveBack()
+	l.buf, l.small, l.r, l.w, l.busy = nil, nil, 0, 0, false
 }
 
 // ReadLine returns the next line without its CRLF. It is valid until the next call
@@ -189,7 +198,8 @@ func (l *LineReader) makeRoom() {
 		}
 	}
 	if l.buf == nil {
-		l.buf = make([]byte, SmallBufferOctets)
+		l.small = make([]byte, SmallBufferOctets)
+		l.buf = l.small
 	}
 	if l.large == nil && (l.busy || l.w-l.r == len(l.buf)) && l.Grow() {
 		return

@@ -89,11 +89,14 @@ func TestLineReaderReleases(t *testing.T) {
 		t.Fatal(line, err)
 	}
 	lr.Release()
-	if lr.large != nil || lr.buf != nil {
+	if lr.large != nil || len(lr.buf) != SmallBufferOctets {
 		t.Error("an idle reader keeps the large buffer")
 	}
 	if _, err := lr.ReadLine(limit(10)); err != io.EOF || len(lr.buf) != SmallBufferOctets {
 		t.Errorf("%v, %d octets", err, len(lr.buf))
+	}
+	if lr.Close(); cap(lr.buf)+cap(lr.small) > 0 {
+		t.Error("a reader that is closed keeps a buffer")
 	}
 }
 
