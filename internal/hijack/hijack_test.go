@@ -267,6 +267,30 @@ func TestClearedBeginsAnew(t *testing.T) {
 	}
 }
 
+// What a thief did teaches nobody what is normal, and neither bound nor evidence is given back by its end.
+func TestATheftTeachesNothing(t *testing.T) {
+	p := DefaultParams()
+	s, at := habit(60, p)
+	at = at.Add(48 * time.Hour)
+	s, _ = Advance(s, Waiting{At: at}, old(p), p) // all of it is learnt
+	before := s
+	for v := (Verdict{}); !v.Contain; at = at.Add(time.Hour) {
+		s, v = Advance(s, Submitted{At: at, Recipients: Recipients{NewToSite: 1, Strangers: 1, Acquainted: true}}, old(p), p)
+	}
+	theft, alarm := s.Stolen(p), s.Cleared(p)
+	for i := range s.shares {
+		if got, want := theft.shares[i], before.shares[i]; got.n != want.n || got.s != want.s {
+			t.Errorf("%s: the theft taught %.3g of %.3g, where %.3g of %.3g were known", SiteNovelty+Signal(i), got.s, got.n, want.s, want.n)
+		}
+	}
+	if theft.shares[0].s >= alarm.shares[0].s || theft.odds(&p) != 0 {
+		t.Errorf("a theft is learnt as a false alarm is: %.3g and %.3g; odds %.3g", theft.shares[0].s, alarm.shares[0].s, theft.odds(&p))
+	}
+	if theft.left != s.left || theft.spent != s.spent {
+		t.Error("its end gives room back within the bounds")
+	}
+}
+
 func TestWords(t *testing.T) {
 	for want, f := range map[string]Finding{
 		"4 of 4 recipients were never written to from this site; normal here is at most 3 %: odds × 1,000,000":                    {Signal: SiteNovelty, Unusual: 4, Of: 4, Normal: 0.03, Odds: 1e6},

@@ -149,6 +149,13 @@ func (s State) Cleared(p Params) State {
 	return s
 }
 
+// Stolen is Cleared for an account that somebody else used: what was seen of it within the last day teaches
+// nothing, since nobody knows what of that was his.
+func (s State) Stolen(p Params) State {
+	s.fresh = [daySlots]young{}
+	return s.Cleared(p)
+}
+
 // Seen tells until when the state knows what happened; zero: nothing happened yet.
 func (s State) Seen() time.Time {
 	if s.high == 0 {

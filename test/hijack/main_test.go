@@ -55,7 +55,7 @@ func prepare(t *testing.T, hijack, extra string) (*rig.Server, *load.Sink) {
 	must(t, err)
 	t.Cleanup(func() { _ = sink.Close() })
 	s, err := rig.Prepare(t.Context(), rig.Options{
-		Binary: binary, Dir: filepath.Join(t.TempDir(), "data"), Remote: sink.Addr(), Sendmail: true,
+		Binary: binary, Dir: filepath.Join(t.TempDir(), "data"), Remote: sink.Addr(), Sendmail: true, Reading: true,
 		Extra: "[limits]\ngreet_delay = \"0s\"\ntransactions = 1000000\n\n[auth]\nguesses = 1000\nnetwork_guesses = 1000\n\n[hijack]\n" + hijack + "\n" + extra,
 	})
 	must(t, err)

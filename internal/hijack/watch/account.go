@@ -31,21 +31,8 @@ type account struct {
 	told   time.Time // when it was last told that the account would be contained
 	heard  *tally    // of strangers who wrote to it; nil: not counted yet
 	wrong  mistakes
-	// refused are the messages of which other servers refused recipients last. A restart forgets them.
-	refused messages
-}
-
-// messages are the last ones of something.
-type messages struct {
-	last [16]mail.ID
-	next int
-}
-
-// add takes a message among them; the zero one is none.
-func (m *messages) add(id mail.ID) {
-	if !id.IsZero() && m.last[(m.next+len(m.last)-1)%len(m.last)] != id {
-		m.last[m.next], m.next = id, (m.next+1)%len(m.last)
-	}
+	// gave are the credentials with which the evidence was given that there may be, by their names.
+	gave map[string]giver
 }
 
 // mistakes are the recipients of an account that were refused last. A program that sends the
@@ -70,6 +57,9 @@ func (m *mistakes) first(who hijack.Fingerprint) bool {
 const (
 	evidenceBegins = 10
 	evidencePause  = 6 * time.Hour
+	// giftPause is how long a credential must have given none, where there is less evidence than that, for what it
+	// gave to be over: no pace lasts as long.
+	giftPause = time.Hour
 )
 
 // noted takes a verdict into what is known of the account; the lock is held.
@@ -138,6 +128,9 @@ func (a *account) load(ctx context.Context, st store.Store) error {
 	})
 	if err != nil {
 		return fmt.Errorf("watch: reading what is known of an account: %w", err)
+	}
+	if err := a.loadGivers(ctx, st); err != nil {
+		return fmt.Errorf("watch: reading with what an account was used: %w", err)
 	}
 	a.loaded = true
 	return damaged

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/mail"
@@ -96,23 +95,5 @@ func TestRefusalsNameTheCredentialOfTheirMessages(t *testing.T) {
 	}
 	if len(w.found) != 1 || !slices.Equal(w.found[0].Used, []string{"app-stolen"}) || w.found[0].Credential != "the app password stolen" {
 		t.Errorf("%+v", w.found)
-	}
-}
-
-func TestTheLastMessagesAreKept(t *testing.T) {
-	var m messages
-	var all []mail.ID
-	for range 20 {
-		id, err := mail.NewID(time.Now(), rand.Reader)
-		must(t, err)
-		all = append(all, id)
-		m.add(id)
-		m.add(id)
-		m.add(mail.ID{})
-	}
-	for n, id := range all {
-		if slices.Contains(m.last[:], id) != (n >= 4) {
-			t.Errorf("of 20, %d is kept: %v", n, n < 4)
-		}
 	}
 }

@@ -28,6 +28,7 @@ const (
 	prefixWait    = prefix + "wait/"
 	prefixRename  = prefix + "renamed/"
 	prefixTaught  = prefix + "taught/"
+	prefixGave    = prefix + "gave/"
 	keyNormal     = prefix + "normal"
 	keyPast       = prefix + "past"
 )

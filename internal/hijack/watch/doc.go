@@ -32,6 +32,7 @@
 //	                               first, of which domain
 //	hijack/wait/ID                 who of a queued message may not leave yet
 //	hijack/renamed/ACCOUNT         whom it corresponds with is on its way to another address
+//	hijack/gave/ACCOUNT CREDENTIAL since when evidence was given with a credential, and when last by sign-ins
 //	hijack/taught/ACCOUNT          until when its past taught what is normal at this site
 //	hijack/normal                  what is normal at this site
 //	hijack/past                    how far the trace of the time before was learnt from

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -48,8 +49,8 @@ func (w *Watch) Moving(from, to mail.Address) store.Planner {
 			w.unpin(old)
 			return store.Share{}, err
 		}
-		before, begun := next.state, next.since
-		next.state, next.since, next.last, next.told, next.wrong = old.state, old.since, old.last, old.told, old.wrong
+		before, begun, gave := next.state, next.since, next.gave
+		next.state, next.since, next.last, next.told, next.wrong, next.gave = old.state, old.since, old.last, old.told, old.wrong, maps.Clone(old.gave)
 		m, at := next.mutation()
 		gone, place := old.forgotten()
 		next.heard = nil // it is counted anew
@@ -64,7 +65,7 @@ func (w *Watch) Moving(from, to mail.Address) store.Planner {
 			case errors.Is(err, store.ErrInDoubt):
 			case err != nil:
 				next.mu.Lock()
-				next.state, next.since = before, begun
+				next.state, next.since, next.gave = before, begun, gave
 				next.mu.Unlock()
 			default:
 				old.clear()
@@ -88,7 +89,7 @@ func (a *account) forgotten() (m store.Mutation, place int) {
 func (a *account) clear() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.state, a.since, a.last, a.told, a.heard, a.wrong = hijack.State{}, time.Time{}, time.Time{}, time.Time{}, nil, mistakes{}
+	a.state, a.since, a.last, a.told, a.heard, a.wrong, a.gave = hijack.State{}, time.Time{}, time.Time{}, time.Time{}, nil, mistakes{}, nil
 }
 
 // openRenamed ends what a process before this one began.
@@ -170,7 +171,7 @@ func (w *Watch) following(ctx context.Context, from, to hijack.Fingerprint) (out
 			return out, nil
 		}
 	}
-	for _, p := range []string{prefixSite, prefixFrom, prefixProgram, prefixReader, prefixReads, prefixPlace, prefixOffer, prefixChanged, prefixHeard, prefixTaught} {
+	for _, p := range []string{prefixSite, prefixFrom, prefixProgram, prefixReader, prefixReads, prefixPlace, prefixOffer, prefixChanged, prefixHeard, prefixTaught, prefixGave} {
 		begins := keyOf(p, from)
 		err := w.o.Store.Scan(ctx, store.Prefix(begins), func(k, v []byte) (bool, error) {
 			err := move(k, v, append(keyOf(p, to), k[len(begins):]...))

@@ -103,13 +103,13 @@ func (w *Watch) Submitted(ctx context.Context, m Submission) Judged {
 	e := hijack.Submitted{At: w.o.Passed(), Recipients: hijack.Classify(b, a.who, prints, now, p)}
 	e.Recipients.Invalid, e.Recipients.Elsewhere = m.Invalid, elsewhere(m.Ways, prints)
 	s, v := hijack.Advance(a.state, e, w.priors(now), p)
-	a.noted(s, v, now)
+	gave := w.took(a, e, s, v, m.Used, now)
 	since := a.since
 	state, place := a.mutation()
 	a.mu.Unlock()
 	end := func() { a.vacate(place); w.unpin(a) }
 	also, stop := w.share(m, a.who, bears, e.Recipients, now)
-	also = append(also, state)
+	also = append(append(also, state), gave...)
 	if refused, is := w.stopped(ctx, a, m, v, since, stop); is {
 		defer end()
 		if refused.Fault == nil {

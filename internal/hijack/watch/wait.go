@@ -178,17 +178,21 @@ func (w *Watch) room(ctx context.Context, q *waiting, pending []Way, now time.Ti
 		}
 	}
 	p := w.params(q.Account)
-	s, v := hijack.Advance(a.state, hijack.Waiting{At: w.o.Passed(), Recipients: len(wanted)}, w.priors(now), p)
-	a.noted(s, v, now)
+	e := hijack.Waiting{At: w.o.Passed(), Recipients: len(wanted)}
+	s, v := hijack.Advance(a.state, e, w.priors(now), p)
+	gave := w.took(a, e, s, v, nil, now)
 	state, place := a.mutation()
 	a.mu.Unlock()
 	defer w.unpin(a)
 	defer a.vacate(place)
 	if v.Leave == 0 && len(wanted) > 0 {
+		if len(gave) > 0 {
+			w.remember(ctx, gave...)
+		}
 		return q.Asking, nil
 	}
 	granted := wanted[:min(v.Leave, len(wanted))]
-	tx := store.Tx{Mutations: append(b.learn(hijack.Wrote(a.who, granted, now)), state)}
+	tx := store.Tx{Mutations: append(append(b.learn(hijack.Wrote(a.who, granted, now)), state), gave...)}
 	if _, err := w.o.Store.Apply(ctx, tx, store.Durable); err != nil {
 		return q.Asking, err
 	}

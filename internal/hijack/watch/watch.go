@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -188,10 +187,9 @@ type Act struct {
 	Offer   string // what that offers in TLS, as a fingerprint; "": not known
 	Began   time.Time
 	Reads   bool // it is there to read the mailbox, and not to send
-	// Used are the credentials with which the session was opened.
+	// Used are the credentials with which the session was opened, or the message submitted whose
+	// recipients other servers refused.
 	Used []accounts.Credential
-	// message is whose recipients other servers refused, where it is no session that acts.
-	message mail.ID
 }
 
 // Cause is the message with which something is found.
@@ -211,8 +209,7 @@ func (w *Watch) event(ctx context.Context, by Act, e hijack.Event, also ...store
 	}
 	p, now := w.params(by.Account), w.o.Now()
 	s, v := hijack.Advance(a.state, e, w.priors(now), p)
-	a.noted(s, v, now)
-	a.refused.add(by.message)
+	also = append(also, w.took(a, e, s, v, by.Used, now)...)
 	m, place := a.mutation()
 	since := a.since
 	a.mu.Unlock()
@@ -280,7 +277,7 @@ func (w *Watch) Answered(ctx context.Context, by Answer) {
 	e := hijack.Answered{At: w.o.Passed(), Refused: refused, Of: of, All: by.All}
 	switch {
 	case refused > 0:
-		w.event(ctx, Act{Account: by.Account, message: by.Message}, e)
+		w.event(ctx, Act{Account: by.Account, Used: w.submittedWith(ctx, by.Account, by.Message)}, e)
 	case of > 0:
 		a, err := w.enter(context.WithoutCancel(ctx), by.Account)
 		if err != nil {
@@ -293,29 +290,33 @@ func (w *Watch) Answered(ctx context.Context, by Answer) {
 }
 
 // Clearing plans what the end of an account's incident means here: what spoke against the
-// account is cleared, since it has another password, or a person vouched that nothing was
-// wrong. Whom it wrote to since the incident began it does not know for that, unless
-// nothing was wrong.
+// account is cleared, since what was used is revoked, or a person vouched that nothing was
+// wrong. Whom it wrote to since the incident began it does not know for that, and what it did of late is
+// no habit of it, unless nothing was wrong.
 func (w *Watch) Clearing(of mail.Address, since time.Time, vouched bool) store.Planner {
 	return func(ctx context.Context) (store.Share, error) {
 		a, err := w.enter(ctx, of)
 		if err != nil {
 			return store.Share{}, err
 		}
-		before, began := a.state, a.since
-		a.state, a.since, a.refused = a.state.Cleared(w.params(of)), time.Time{}, messages{}
+		before, began, gave := a.state, a.since, a.gave
+		if a.since = (time.Time{}); vouched {
+			a.state = a.state.Cleared(w.params(of))
+		} else {
+			a.state = a.state.Stolen(w.params(of))
+		}
 		m, place := a.mutation()
-		a.mu.Unlock()
-		s := store.Share{Mutations: []store.Mutation{m}, Done: func(err error) error {
+		s := store.Share{Mutations: append(w.ungive(a), m), Done: func(err error) error {
 			defer w.unpin(a)
 			defer a.vacate(place)
 			if err != nil && !errors.Is(err, store.ErrInDoubt) {
 				a.mu.Lock()
-				a.state, a.since = hijack.Merge(a.state, before), began
+				a.state, a.since, a.gave = hijack.Merge(a.state, before), began, gave
 				a.mu.Unlock()
 			}
 			return nil
 		}}
+		a.mu.Unlock()
 		if !vouched {
 			a.mu.Lock()
 			a.heard = nil // it is counted anew
@@ -353,9 +354,6 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 	}
 	i := incident.Incident{
 		Account: by.Account, Rule: Rule, By: detector, Reason: reason, Evidence: words, Odds: v.Odds, Since: since, Cause: c}
-	if !by.message.IsZero() {
-		by.Used = w.submittedWith(ctx, a, by.Account)
-	}
 	if by.Session.Door != "" { // what other servers refuse comes of no session
 		i.Seen = []incident.Origin{{
 			Peer: by.Session.Peer, Door: by.Session.Door, Program: by.Session.Hello, TLS: by.Session.TLS, Conn: by.Session.Conn, At: w.o.Now(),
@@ -364,12 +362,11 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 	i.Known = len(by.Used) > 0
 	for _, c := range by.Used {
 		i.Credential, i.CredentialOf = strings.TrimSpace("the "+c.Kind.String()+" "+c.Name), c.Created
-		if c.ID != "" {
-			i.Used = append(i.Used, c.ID)
-		} else if c.Kind == accounts.KindCertificate { // a partner's word, and one of several
-			i.Used = append(i.Used, accounts.AnyCertificate)
+		if id := nameOf(c); id != "" {
+			i.Used = append(i.Used, id)
 		}
 	}
+	i.Used = w.givers(a, v, i.Used, w.o.Now())
 	raised, _, ended, err := w.o.Contain(ctx, i, fact.Pair{Name: "by", Value: detector}, fact.Pair{Name: "odds", Value: hijack.OddsWords(v.Odds)})
 	if err != nil {
 		w.o.Logger.Error("an account that must be contained could not be; nothing of it is taken", "account", by.Account.String(), "err", err)
@@ -381,32 +378,6 @@ func (w *Watch) contain(ctx context.Context, a *account, by Act, v hijack.Verdic
 	}
 	log.Error("an account was contained: somebody else seems to use it")
 	return errContained
-}
-
-// submittedWith are the credentials with which those messages were submitted whose recipients other
-// servers refused last: whoever has them is who is found.
-func (w *Watch) submittedWith(ctx context.Context, a *account, of mail.Address) (all []accounts.Credential) {
-	if w.o.Submitted == nil {
-		return nil
-	}
-	a.mu.Lock()
-	refused := a.refused
-	a.mu.Unlock()
-	for _, id := range refused.last {
-		if id.IsZero() {
-			continue
-		}
-		used, err := w.o.Submitted(ctx, of, id)
-		if err != nil {
-			w.o.Logger.Warn("it is not known with what a message was submitted", "queue", id.String(), "err", err)
-		}
-		for _, c := range used {
-			if !slices.ContainsFunc(all, func(had accounts.Credential) bool { return had.ID == c.ID }) {
-				all = append(all, c)
-			}
-		}
-	}
-	return all
 }
 
 // earlier is the earlier of two times of which either may not be known.

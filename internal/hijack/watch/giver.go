@@ -1,0 +1,200 @@
+package watch
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"sallyport/internal/accounts"
+	"sallyport/internal/hijack"
+	"sallyport/internal/mail"
+	"sallyport/internal/store"
+)
+
+// giver is a credential of an account with which evidence against it was given. Whoever has it may
+// be who is found, whichever one the last piece of the evidence was given with.
+type giver struct {
+	sent time.Time // when it was first used for what is held against who sends; zero: it was not
+	came time.Time // when somebody last signed in with it from somewhere new; zero: nobody did
+	last time.Time // when it gave evidence last, of either kind
+}
+
+// Octets of a giver as it is stored: three moments, and the credential's id behind them.
+const (
+	momentOctets = 8
+	giverOctets  = 3 * momentOctets
+)
+
+func (g giver) encode(id string) []byte {
+	return slices.Concat(encodeMoment(g.sent), encodeMoment(g.came), encodeMoment(g.last), []byte(id))
+}
+
+// decodeGiver reads what encode wrote. What does not read was not used.
+func decodeGiver(v []byte) (id string, g giver, ok bool) {
+	if len(v) <= giverOctets {
+		return "", g, false
+	}
+	return string(v[giverOctets:]), giver{decodeMoment(v[:momentOctets]), decodeMoment(v[momentOctets : 2*momentOctets]), decodeMoment(v[2*momentOctets : giverOctets])}, true
+}
+
+// encodeMoment is encodeTime of a moment that there need not be.
+func encodeMoment(t time.Time) []byte {
+	if t.IsZero() {
+		return make([]byte, momentOctets)
+	}
+	return encodeTime(t)
+}
+
+func decodeMoment(v []byte) time.Time {
+	if slices.Equal(v, make([]byte, momentOctets)) {
+		return time.Time{}
+	}
+	return decodeTime(v, time.Time{})
+}
+
+// gift is what of an event is evidence. The zero gift is nothing.
+type gift uint8
+
+const (
+	giftNone gift = iota
+	giftSent      // whom it writes to, who is refused, in whose name
+	giftCame      // whence it comes
+)
+
+// giftOf says what of an event speaks against an account, or may.
+func giftOf(e hijack.Event) gift {
+	switch e := e.(type) {
+	case hijack.Submitted:
+		if r := e.Recipients; r.NewToAccount+r.NewToSite+r.Invalid > 0 {
+			return giftSent
+		}
+	case hijack.Answered:
+		if e.Refused > 0 {
+			return giftSent
+		}
+	case hijack.BindingFailed:
+		return giftSent
+	case hijack.SignedIn:
+		if e.NewNetwork || e.NewPlace {
+			return giftCame
+		}
+	}
+	return giftNone
+}
+
+// nameOf is what an incident calls a credential: its id, or, of a partner's word, any certificate; "":
+// it is none that can be revoked.
+func nameOf(c accounts.Credential) string {
+	if c.ID == "" && c.Kind == accounts.KindCertificate { // one of several
+		return accounts.AnyCertificate
+	}
+	return c.ID
+}
+
+// took takes a verdict into what is known of the account, with what the event was done, and returns what
+// is to be written of that. What gave evidence that came to nothing is forgotten. The lock is held.
+func (w *Watch) took(a *account, e hijack.Event, s hijack.State, v hijack.Verdict, used []accounts.Credential, now time.Time) (out []store.Mutation) {
+	a.noted(s, v, now)
+	var over []string
+	for id, g := range a.gave {
+		if v.Odds < evidenceBegins && now.Sub(g.last) > giftPause {
+			over = append(over, id)
+			delete(a.gave, id)
+		}
+	}
+	kind := giftOf(e)
+	for _, c := range used {
+		id := nameOf(c)
+		if id == "" || kind == giftNone {
+			continue
+		}
+		g := a.gave[id]
+		g.last = now
+		if kind == giftCame {
+			g.came = now
+		} else if g.sent.IsZero() {
+			g.sent = now
+		}
+		if a.gave == nil {
+			a.gave = map[string]giver{}
+		}
+		a.gave[id] = g
+		out = append(out, store.Mutation{Key: w.giverKey(a.who, id), Value: g.encode(id)})
+	}
+	for _, id := range over {
+		if _, anew := a.gave[id]; !anew {
+			out = append(out, store.Mutation{Key: w.giverKey(a.who, id), Delete: true})
+		}
+	}
+	return out
+}
+
+func (w *Watch) giverKey(who hijack.Fingerprint, id string) []byte {
+	return keyOf(prefixGave, who, w.o.Key.Text("credential", id))
+}
+
+// loadGivers reads with what evidence was given, and since when there is some; the lock is held.
+func (a *account) loadGivers(ctx context.Context, st store.Store) error {
+	return st.Scan(ctx, store.Prefix(keyOf(prefixGave, a.who)), func(_, v []byte) (bool, error) {
+		id, g, ok := decodeGiver(v)
+		if !ok {
+			return true, nil
+		}
+		if a.gave == nil {
+			a.gave = map[string]giver{}
+		}
+		a.gave[id] = g
+		for _, at := range []time.Time{g.sent, g.came} {
+			if !at.IsZero() {
+				a.since = earlier(a.since, at)
+			}
+		}
+		if g.last.After(a.last) {
+			a.last = g.last
+		}
+		return true, nil
+	})
+}
+
+// givers adds to what was used last with what else the evidence was given that decided: of what is held
+// against who sends all since it began, and of sign-ins those of late.
+func (w *Watch) givers(a *account, v hijack.Verdict, used []string, now time.Time) []string {
+	sent, came := false, false
+	for _, f := range v.Evidence {
+		places := f.Signal == hijack.NetworkPace || f.Signal == hijack.PlacePace
+		sent, came = sent || !places, came || places
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(a.gave)) {
+		g := a.gave[id]
+		if slices.Contains(used, id) || !(sent && !g.sent.IsZero() || came && !g.came.IsZero() && now.Sub(g.came) <= evidencePause) {
+			continue
+		}
+		used = append(used, id)
+	}
+	return used
+}
+
+// ungive is what is to be removed when the evidence is over; the lock is held.
+func (w *Watch) ungive(a *account) (out []store.Mutation) {
+	for id := range a.gave {
+		out = append(out, store.Mutation{Key: w.giverKey(a.who, id), Delete: true})
+	}
+	a.gave = nil
+	return out
+}
+
+// submittedWith are the credentials with which a message was submitted, as far as the account has
+// them: whoever has them is whom it tells of.
+func (w *Watch) submittedWith(ctx context.Context, of mail.Address, id mail.ID) []accounts.Credential {
+	if w.o.Submitted == nil || id.IsZero() {
+		return nil
+	}
+	used, err := w.o.Submitted(ctx, of, id)
+	if err != nil {
+		w.o.Logger.Warn("it is not known with what a message was submitted", "queue", id.String(), "err", err)
+	}
+	return used
+}
