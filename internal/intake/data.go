@@ -89,6 +89,7 @@ func (t *transaction) Data(ctx context.Context, r io.Reader) mail.Reply {
 	defer t.released(ctx) // does nothing once the message was sent
 	defer t.hold.End()
 	defer t.ended()
+	defer t.refusedWatched(ctx) // does nothing once they were counted with the message
 	body, err := t.s.in.Queue.NewBody(ctx)
 	if err != nil {
 		return t.failed(ctx, content{}, err)

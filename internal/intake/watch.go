@@ -72,8 +72,8 @@ func waysOf(all []spool.Delivery) []watch.Way {
 // also puts into the act that makes the message durable what is known of its account.
 func also(l *letter.Content, j watch.Judged) { l.Also = append(l.Also, j.Also...) }
 
-// refusedWatched tells who watches how many recipients of a message that never came were
-// refused.
+// refusedWatched tells who watches how many recipients of a message were refused that never came, or was
+// not taken.
 func (t *transaction) refusedWatched(ctx context.Context) {
 	n := t.invalid
 	t.invalid = 0

@@ -87,6 +87,13 @@ func TestWhoWatchesIsTold(t *testing.T) {
 	c.want(c.to("<again@local.test>"), 550)
 	c.want(c.data(message), 250)
 	seen.want(t, "alice@local.test: submitted, refused 1")
+
+	// Whoever looks for addresses spoils each message, so that none is taken: they count all the same, once.
+	c.want(c.from("<alice@local.test>"), 250)
+	c.want(c.to("<alice@local.test>"), 250)
+	c.want(c.to("<nobody@local.test>"), 550)
+	c.want(c.data("Subject: no author\r\n\r\nx\r\n"), 550)
+	seen.want(t, "alice@local.test: 1 of 2 refused")
 }
 
 // A new program is told by its name, its TLS and its way of signing in, and by no digits.
