@@ -47,6 +47,15 @@ func (s *session) recognise(ctx context.Context) (server.Session, mail.Reply) {
 	return s, mail.R(220, "", "account=<"+account.Address.String()+">")
 }
 
+// disowned refuses a user who is another account's by now, or nobody's: what the configuration says of him
+// holds at his next message, though he stays connected. The zero Reply goes on.
+func (s *session) disowned(ctx context.Context) mail.Reply {
+	if s.conn.Kind != server.KindSendmail || s.in.LocalUser == nil || s.in.LocalUser(s.conn.UID).Account == s.local.Account {
+		return mail.Reply{}
+	}
+	return s.refuse(ctx, fact.Fact{Rule: RuleLocalUserUnknown, Reply: mail.R(530, "5.7.0", "this user does not send as that account any more; connect again")})
+}
+
 // turnAway refuses a user without an account, and tells him what the administrator
 // has to do.
 func (s *session) turnAway() mail.Reply {

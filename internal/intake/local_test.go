@@ -62,6 +62,22 @@ func TestSendmailDoor(t *testing.T) {
 	}
 }
 
+// What the configuration says of a user holds at his next message, though he stays connected.
+func TestALocalUserOfSomebodyElse(t *testing.T) {
+	for name, now := range map[string]intake.LocalUser{"nobody's": {Why: "no account"}, "another's": {Name: "al", Account: addr(t, "bob@local.test")}} {
+		w := newWorld(t)
+		c, _ := w.local(1000)
+		c.want(c.from("<alice@local.test>"), 250)
+		c.t.Abort(t.Context())
+		w.facts()
+		w.in.LocalUser = func(uint32) intake.LocalUser { return now }
+		if c.want(c.from("<alice@local.test>"), 530); w.oneFact("local-user-unknown").Account != "alice@local.test" {
+			t.Errorf("%s: whose session it was is not told", name)
+		}
+		c.want(c.from("<bob@local.test>"), 530)
+	}
+}
+
 // Without an account nobody gets in; a freeze ends the session's rights at once.
 func TestSendmailDoorRefuses(t *testing.T) {
 	w := newWorld(t)

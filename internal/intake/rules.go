@@ -22,7 +22,7 @@ const (
 	RuleInspectionFailed = "inspection-failed"
 	// RuleInspectionTimeout: an inspector did not come back in time.
 	RuleInspectionTimeout = "inspection-timeout"
-	// RuleLocalUserUnknown: a local user has no account to send as.
+	// RuleLocalUserUnknown: a local user has no account to send as, or another one since he connected.
 	RuleLocalUserUnknown = "local-user-unknown"
 	// RuleMailLoop: the message came by here, or anywhere, too many times.
 	RuleMailLoop = "mail-loop"

@@ -51,6 +51,9 @@ var _ server.Transaction = (*transaction)(nil)
 
 // Mail decides whether this session may use the envelope sender.
 func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transaction, mail.Reply) {
+	if r := s.disowned(ctx); !r.IsZero() {
+		return nil, r
+	}
 	if r := s.unasked(ctx); !r.IsZero() {
 		return nil, r
 	}
