@@ -150,6 +150,45 @@ func TestAccountsBehindOwnTheirAddresses(t *testing.T) {
 	}
 }
 
+// Names have hyphens, and a hyphen may part details: whoever the server behind us has, or may have, is no
+// detail of another account, neither as a sender nor as a member of a group.
+func TestNamesWithASeparatorBehind(t *testing.T) {
+	cfg, accounts := shieldSite(t)
+	cfg.Detail = '-'
+	for i := range cfg.Domains {
+		if d := &cfg.Domains[i]; d.Name.ASCII() == "named.test" {
+			d.List = append(d.List, addresses(t, "jean@named.test", "jean-pierre@named.test")...)
+		}
+	}
+	cfg.Aliases = append(cfg.Aliases, Alias{Address: address(t, "board@local.test"), Targets: addresses(t, "jean-pierre@named.test"), Posting: PostingMembers})
+	s, err := NewSnapshot(cfg, append(accounts, addresses(t, "jean@named.test")...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	jean, ada := s.Owner(address(t, "jean@named.test")), s.Owner(address(t, "ada@asked.test"))
+	for _, c := range []struct {
+		owner Owner
+		addr  string
+		want  bool
+	}{
+		{jean, "jean@named.test", true}, {jean, "jean-lists@named.test", true},
+		{jean, "jean-pierre@named.test", false}, {jean, "JEAN-Pierre@named.test", false},
+		{ada, "ada@asked.test", true}, {ada, "ada-maria@asked.test", false}, {ada, "desk-x@asked.test", false},
+		{s.Owner(address(t, "alice@local.test")), "alice-lists@local.test", true}, // whom we know ourselves
+	} {
+		if got := c.owner.Owns(address(t, c.addr)); got != c.want {
+			t.Errorf("%s owns %s: %v", c.owner.key, c.addr, got)
+		}
+	}
+	class := s.Classify(address(t, "Jean-Pierre@named.test"))
+	if got := shownBehind(class); got != "mailbox Jean-Pierre@named.test" || class.Rule != RuleBehind || class.Mailboxes[0].Account.Key() != "jean-pierre@named.test" {
+		t.Errorf("the mailbox is %q by %s, of %v", got, class.Rule, class.Mailboxes)
+	}
+	if got := s.ClassifyFor(address(t, "jean@named.test"), address(t, "board@local.test")).Destination; got != gate.DestinationNonMember {
+		t.Errorf("to jean the group of jean-pierre is %v", got)
+	}
+}
+
 func TestDomainsBehindThatAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		what string

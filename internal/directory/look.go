@@ -62,10 +62,11 @@ func (s *Snapshot) account(key string) (mail.Address, bool) {
 }
 
 // cutDetail parts a local-part at the separator, if an account or an alias has the
-// base; otherwise the whole local-part is just an unknown name.
+// base; otherwise the whole local-part is just an unknown name. What the list of a server behind us names
+// is a mailbox of its own: "jean-pierre" is nobody's detail there.
 func (s *Snapshot) cutDetail(a mail.Address) (base mail.Address, detail string, ok bool) {
 	base, detail, ok = s.split(a)
-	if !ok {
+	if !ok || s.base.listed[a.Key()] {
 		return mail.Address{}, "", false
 	}
 	key := base.Key()

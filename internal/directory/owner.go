@@ -26,7 +26,8 @@ func (s *Snapshot) Owner(account mail.Address) Owner {
 
 // Owns reports whether a is the account's own address, that address with a detail,
 // an alias that leads to this account alone, or what a delegate lets it send as.
-// Where a catch-all leads to it, it owns none of those addresses. The role
+// Where a catch-all leads to it, it owns none of those addresses. Where only the server behind us
+// knows who is who, a detail is its owner's behind "+" alone. The role
 // addresses are the account's only if an alias or a delegate says so: being where
 // the postmaster's mail arrives does not make one the postmaster.
 func (o Owner) Owns(a mail.Address) bool {
@@ -49,6 +50,9 @@ func (o Owner) Reason(a mail.Address) (Subject, bool) {
 	case RuleAccount:
 		return own, a.Key() == o.key // whoever gets a copy
 	case RuleDetail:
+		if o.snapshot.mayBeAnother(a) {
+			return Subject{}, false
+		}
 		if base, _, ok := o.snapshot.split(a); ok {
 			if account, ok := o.snapshot.account(base.Key()); ok {
 				return own, account.Key() == o.key
@@ -62,6 +66,12 @@ func (o Owner) Reason(a mail.Address) (Subject, bool) {
 	// Whether the server behind us takes mail for it does not make it another's.
 	boxes := slices.Concat(c.Mailboxes, c.Ask)
 	return Subject{KindAlias, alias.String()}, len(boxes) == 1 && len(c.Missing) == 0 && boxes[0].Account.Key() == o.key
+}
+
+// mayBeAnother reports whether an address with a detail may be somebody else's all the same: the server behind
+// us alone knows whether it has a mailbox of the whole name, and names have hyphens.
+func (s *Snapshot) mayBeAnother(a mail.Address) bool {
+	return s.base.detail != '+' && s.base.domains[a.Domain()].Recipients == RecipientsCallout
 }
 
 // Ownership tells what an envelope sender is to an account; the zero account is
