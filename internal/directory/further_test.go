@@ -36,6 +36,30 @@ func TestFurtherAddressesTakeNothing(t *testing.T) {
 	}
 }
 
+// A name with a detail is its owner's, who may have it as a further address; where the separator stands in names as
+// well, it is a name like others.
+func TestFurtherAddressesAreNobodysDetail(t *testing.T) {
+	accounts := []mail.Address{addressed(t, "alice@local.test"), addressed(t, "mallory@local.test")}
+	for _, row := range []struct {
+		detail        byte
+		address, goes string
+		kept          bool
+	}{
+		{'+', "alice+bank@local.test", "mallory@local.test", false},
+		{'+', "Alice+Bank@local.test", "alice@local.test", true},
+		{'+', "team+bank@local.test", "mallory@local.test", false},
+		{'+', "nobody+bank@local.test", "mallory@local.test", true},
+		{'+', "alice-marie@local.test", "mallory@local.test", true},
+		{'-', "alice-marie@local.test", "mallory@local.test", true},
+		{0, "alice+bank@local.test", "mallory@local.test", true},
+	} {
+		cfg := Config{Detail: row.detail, Domains: []Domain{{Name: accounts[0].Domain()}}, Aliases: []Alias{theirs(t, "team@local.test", "alice@local.test")}}
+		if kept, _ := Further(cfg, accounts, []Alias{theirs(t, row.address, row.goes)}); (len(kept) == 1) != row.kept {
+			t.Errorf("with %q, %s of %s: %v", row.detail, row.address, row.goes, kept)
+		}
+	}
+}
+
 // Where nobody knows yet who exists, who is not known may exist: also behind an alias, past a
 // catch-all, and as half of an alias.
 func TestAnUnlistedDomain(t *testing.T) {

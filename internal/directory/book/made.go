@@ -37,6 +37,9 @@ func madeOf(j Judged, st Stated, s *roster.State, changes uint64) *made {
 	m.config.Aliases, m.config.Forwards, m.config.Delegates, m.config.Contacts = nil, nil, nil, nil
 	for _, a := range st.further {
 		m.further[a.Address.Key()] = true
+		if base, ok := directory.DetailOf(j.Config, a.Address); ok {
+			m.further[base.Key()] = true
+		}
 	}
 	return m
 }
