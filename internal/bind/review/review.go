@@ -193,6 +193,48 @@ func (f *Findings) Dropping(account mail.Address) store.Planner {
 	return func(ctx context.Context) (store.Share, error) { return f.dropping(ctx, account) }
 }
 
+// Clearing plans what the end of an account's incident means here: names that it first used since the incident
+// began may be a thief's, and are forgotten, unless a person vouched that nothing was wrong.
+func (f *Findings) Clearing(account mail.Address, since time.Time, vouched bool) store.Planner {
+	return func(context.Context) (s store.Share, err error) {
+		if vouched {
+			return s, nil
+		}
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		var gone []*kept
+		for _, k := range f.by[account.Key()] {
+			if !k.First.Before(since) {
+				gone = append(gone, k)
+				s.Mutations = append(s.Mutations, store.Mutation{Key: k.key(), Delete: true})
+			}
+		}
+		s.Done = func(err error) error {
+			if err == nil {
+				f.dropThese(gone)
+			}
+			return nil
+		}
+		return s, nil
+	}
+}
+
+// dropThese forgets findings that are still what they were.
+func (f *Findings) dropThese(gone []*kept) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, k := range gone {
+		all := f.by[k.Account.Key()]
+		if all[string(k.key())] != k {
+			continue
+		}
+		delete(all, string(k.key()))
+		if k.Name != "" {
+			f.count--
+		}
+	}
+}
+
 func (f *Findings) dropping(ctx context.Context, account mail.Address) (s store.Share, err error) {
 	of := store.SpaceBinding.All()
 	if !account.IsZero() {

@@ -160,6 +160,39 @@ func TestRefusedNamesAreWrittenSeldom(t *testing.T) {
 	}
 }
 
+// A name that a thief used first is no habit of the account: it is forgotten with the end of the incident, unless a
+// person vouches that nothing was wrong. What the account used before stays, though it was used again.
+func TestWhatAThiefUsedIsForgotten(t *testing.T) {
+	st := mem.New()
+	s := open(t, st, DefaultLimits())
+	s.use("alice@local.test", "team@local.test", true)
+	s.now = s.now.Add(time.Hour)
+	since := s.now
+	s.use("alice@local.test", "boss@local.test", true)
+	s.use("alice@local.test", "team@local.test", true)
+	s.use("bob@local.test", "boss@local.test", true)
+	all := s.words()
+	left := []string{`alice@local.test "team@local.test" From 2 0 0s 1h0m0s`, `bob@local.test "boss@local.test" From 1 0 1h0m0s 1h0m0s`}
+	for _, end := range []struct {
+		vouched bool
+		err     error
+		want    []string
+	}{{true, nil, all}, {false, store.ErrConflict, all}, {false, nil, left}} {
+		tx, done, err := store.Tx{}.With(t.Context(), s.Clearing(addr(t, "Alice@local.test"), since, end.vouched))
+		must(t, err)
+		if end.err == nil {
+			_, err = st.Apply(t.Context(), tx, store.Durable)
+			must(t, err)
+		}
+		must(t, done(end.err))
+		s.want(fmt.Sprintf("after the end (%v, %v)", end.vouched, end.err), end.want...)
+		open(t, st, DefaultLimits()).want("and a restart", end.want...)
+	}
+	if s.count != 2 {
+		t.Errorf("%d names are kept", s.count)
+	}
+}
+
 // What an account leaves behind is nobody's who comes after it.
 func TestFindingsGoWithTheirAccount(t *testing.T) {
 	st := mem.New()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"sallyport/internal/accounts"
 	"sallyport/internal/config"
@@ -63,13 +64,25 @@ func Open(ctx context.Context, o Options) (w *Watchers, err error) {
 		return nil, err
 	}
 	w.Incidents = incident.Keeper{
-		Log: incident.NewLog(d.Store), Accounts: d.Accounts, Queue: d.Spool, EndSessions: o.EndSessions, Clearing: w.Watch.Clearing, Resuming: w.Watch.Resuming, Now: o.Now,
+		Log: incident.NewLog(d.Store), Accounts: d.Accounts, Queue: d.Spool, EndSessions: o.EndSessions, Clearing: w.clearing, Resuming: w.Watch.Resuming, Now: o.Now,
 		Raised: func(incident.Incident) { o.Raised() },
 	}
 	w.Networks, err = guard.Open(ctx, guard.Options{
 		Store: d.Store, Look: o.Look, Account: d.Accounts.Lookup, Contain: w.contain, Limits: guard.DefaultLimits(), Now: o.Now, Passed: d.Clock.Now, Logger: o.Logger,
 	})
 	return w, err
+}
+
+// clearing plans what the end of an account's incident means to whoever watches it, and to what was found of its
+// senders.
+func (w *Watchers) clearing(account mail.Address, since time.Time, vouched bool) store.Planner {
+	return func(ctx context.Context) (store.Share, error) {
+		tx, done, err := store.Tx{}.With(ctx, w.Watch.Clearing(account, since, vouched), w.o.Data.Findings.Clearing(account, since, vouched))
+		if err != nil {
+			return store.Share{}, err
+		}
+		return store.Share{Preconditions: tx.Preconditions, Mutations: tx.Mutations, Facts: tx.Facts, Done: done}, nil
+	}
 }
 
 func (w *Watchers) contain(ctx context.Context, i incident.Incident, by ...fact.Pair) (incident.Incident, accounts.Account, int, error) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sallyport/internal/accounts"
+	"sallyport/internal/bind"
 	"sallyport/internal/config"
 	"sallyport/internal/fact"
 	"sallyport/internal/hijack"
@@ -152,6 +153,31 @@ func TestAnAccountIsContained(t *testing.T) {
 	}
 	if _, a, err = p.Incidents.Free(t.Context(), p.alice, incident.StateReleased, "me", "it was me", true); err != nil || a.Standing != accounts.StandingActive || p.raised != 2 {
 		t.Errorf("%+v, told %d times, %v", a, p.raised, err)
+	}
+}
+
+// What an account was found to send as since its incident began may be a thief's words, and is forgotten with the
+// end of it, unless a person vouches that nothing was wrong.
+func TestWhatAThiefWroteAsIsNoHabit(t *testing.T) {
+	for _, vouched := range []bool{true, false} {
+		p := open(t)
+		boss, err := mail.ParseAddress("boss@local.test", mail.ASCII)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.data.Findings.Keep(t.Context(), p.data.Findings.Used(p.alice, true, func(mail.Domain) bool { return true }, bind.Use{Where: bind.InFrom, Address: boss}))
+		if _, _, _, err := p.contain(t.Context(), incident.Incident{Account: p.alice, Rule: "hijack", By: "a test", Reason: "somebody else", Since: time.Now().Add(-time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.data.Accounts.SetPassword(t.Context(), p.alice, "another horse", nil); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := p.Incidents.Free(t.Context(), p.alice, incident.StateReleased, "me", "the end", vouched); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(p.data.Findings.List(p.alice)); n != map[bool]int{true: 1}[vouched] {
+			t.Errorf("vouched %v: %d names are found", vouched, n)
+		}
 	}
 }
 

@@ -177,7 +177,7 @@ func during(all []span, at time.Time) bool {
 // misuse is when incidents of an account began and ended.
 func (op *Actions) misuse(ctx context.Context, account mail.Address) (out []span, err error) {
 	err = op.o.Keeper.Log.List(ctx, func(i incident.Incident) (bool, error) {
-		if i.Account.Key() == account.Key() {
+		if op.o.Accounts.Holder(i.Account, i.At).Key() == account.Key() { // whatever it was called then
 			out = append(out, span{i.Since, i.Closed})
 		}
 		return true, nil

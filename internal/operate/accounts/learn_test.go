@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"sallyport/internal/fact"
 	"sallyport/internal/hijack/watch"
 	"sallyport/internal/incident"
@@ -122,6 +124,30 @@ func TestAnIncidentTeachesNothing(t *testing.T) {
 	}
 	if v, err := c.IncidentShow(t.Context(), operate.IncidentRef{Number: 1}); err != nil || v.State != incident.StateOpen {
 		t.Errorf("%v, %v", v.State, err)
+	}
+}
+
+// An account that has another name by now had its incident all the same, and who has the former one had none.
+func TestAnIncidentOfAFormerNameTeachesNothing(t *testing.T) {
+	w := operator.New(t)
+	p := &pupil{w: w}
+	withMailboxes(w, t, vfs.NewMem())
+	w.With(func(o *operate.Options) { o.Watch = p })
+	c, _, _ := w.Contained(t)
+	i, err := c.IncidentShow(t.Context(), operate.IncidentRef{Number: 1})
+	operator.Check(t, err)
+	_, err = c.AccountPassword(t.Context(), operate.AccountPassword{Address: "alice@local.test", Password: "another horse"})
+	operator.Check(t, err)
+	_, err = c.IncidentPurge(t.Context(), operate.IncidentPurge{Number: 1, All: true})
+	operator.Check(t, err)
+	_, err = operate.Direct(w.Operator).AccountRename(t.Context(), operate.AccountRename{Address: "alice@local.test", To: "smith@local.test"})
+	operator.Check(t, err)
+	w.Account(t, "alice@local.test")
+	for account, misused := range map[string]int{"smith@local.test": 1, "alice@local.test": 0} {
+		l, err := operate.Direct(w.Operator).Learn(t.Context(), operate.Learn{Account: account, Correspondents: []operate.Correspondent{{Address: "v@remote.test", Since: i.Since}}})
+		if err != nil || l.Misused != misused {
+			t.Errorf("%s: %+v, %v", account, l, err)
+		}
 	}
 }
 
