@@ -40,6 +40,9 @@ What was in the queue when the backup was taken may have been delivered since, a
 delivers it again. With --hold nothing leaves: look with 'queue ls' and 'trace', then 'queue release'
 or 'queue rm'. Never run the old server and the restored one at the same time.
 
+Accounts and what they sign in with are as they were, too: what was frozen, contained, revoked or
+changed since the backup is not. Do that anew before you serve; the old trace tells what it was.
+
 Examples:
   sallyport restore --from /backup/sallyport-mx.example.org-20260301T020000Z.tar.zst --to /srv/restored --hold
   sallyport serve -c /srv/restored/sallyport.toml`
@@ -108,6 +111,7 @@ func (r restoreCommand) tell(c console, out restored) {
 	}
 	path := filepath.Join(r.To, restoredConfig)
 	c.printf("\nNext:\n  sallyport check -c %s\n", path)
+	c.printf("  sallyport account ls -c %s   what was frozen or revoked since the backup is good again\n", path)
 	if out.Queue > 0 {
 		c.printf("  sallyport queue ls -c %s     what waits may have been delivered since the backup\n", path)
 	}
