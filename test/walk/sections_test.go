@@ -403,9 +403,8 @@ func (n *night) backups() {
 	restore := "sallyport restore --from /backup/sallyport-….tar.zst --to /srv/restored --hold"
 	n.gives(0, restore)
 	n.shows(restore)
-	n.words = []string{"WHEN", "24h"}
 	n.gives(0, "sallyport incident ls", "(?m)^ *1 ")
-	n.gives(0, "sallyport trace --kind account --since WHEN", "frozen|contained|password")
+	n.gives(0, "sallyport trace --kind account --since 14d", "frozen|contained|password")
 	n.open("Upgrade and the way back")
 	n.gives(0, "sallyport backup --to before-upgrade.tar.zst", "manifest ")
 }

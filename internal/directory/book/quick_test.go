@@ -2,6 +2,7 @@ package book
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -46,6 +47,31 @@ func TestChangesStayQuick(t *testing.T) {
 	b.state.Unlock()
 	if err := b.Change(t.Context(), aliasOf(t, "one.more@d1.test", "u1@d1.test")); err != nil || !b.quick() {
 		t.Errorf("after one that was judged as a whole the next is too, %v", err)
+	}
+}
+
+// Whose name with a detail a directory gives somebody else takes that back when he comes: the whole is judged then, and
+// who has nothing to do with it is judged by himself.
+func TestWhoseDetailWasGivenIsJudgedAsAWhole(t *testing.T) {
+	at := func(s string) mail.Address {
+		return parse(t, func(s string) (mail.Address, error) { return mail.ParseAddress(s, mail.ASCII) }, s)
+	}
+	mallory := at("mallory@d1.test")
+	given := directory.Alias{Address: at("alice+bank@d1.test"), Targets: []mail.Address{mallory}, Posting: directory.PostingAnyone}
+	cfg := directory.Config{Hostname: mallory.Domain(), Detail: '+', Postmaster: mallory, Domains: []directory.Domain{{Name: mallory.Domain(), Deliver: directory.DeliverMaildir}}, Aliases: []directory.Alias{given}}
+	all := []mail.Address{mallory}
+	for i := range 400 { // of whom everything is tried as some, whoever comes
+		all = append(all, at(fmt.Sprintf("u%03d@d1.test", i)))
+	}
+	snapshot, err := directory.NewSnapshot(cfg, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, quick := range map[string]bool{"alice": false, "bob": true} {
+		m := *madeOf(Judged{Snapshot: snapshot, Config: cfg, Accounts: all}, Stated{further: []directory.Alias{given}}, nil, 0)
+		if _, ok := m.with(directory.Change{Put: directory.Entries{Accounts: []mail.Address{at(name + "@d1.test")}}}); ok != quick {
+			t.Errorf("%s is judged by himself: %v", name, ok)
+		}
 	}
 }
 
