@@ -305,6 +305,7 @@ install:
 	bin/sallyport completion zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_sallyport
 	bin/sallyport completion fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/sallyport.fish
 	install -d $(DESTDIR)$(PREFIX)/share/doc/sallyport
+	find docs packaging/grafana packaging/prometheus -type f -exec install -D -m 644 '{}' '$(DESTDIR)$(PREFIX)/share/doc/sallyport/{}' ';'
 	install -m 644 README.md CHANGELOG.md $(DESTDIR)$(PREFIX)/share/doc/sallyport/
 	install -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/sallyport/copyright
 

@@ -42,7 +42,7 @@ func socketDoors() (all []string) {
 	for _, door := range (config.Listen{}).Doors() {
 		all = append(all, door.Name)
 	}
-	return append(all, "acme")
+	return append(all, "acme", "https")
 }
 
 // aliveTime is how long the store may take to answer before the server counts as

@@ -65,7 +65,7 @@ func (n *Node) parts() []part {
 		serve         func(context.Context, []net.Listener) error
 	}{
 		{"metrics", doors.ServiceMetrics, n.metering.Serve},
-		{"web server", doors.ServicePolicies, n.identity.ServeWeb},
+		{"web server", doors.ServiceWeb, n.identity.ServeWeb},
 		{"certificates", doors.ServiceACME, n.identity.Obtain},
 	} {
 		if at := n.doors.Of(w.service); len(at) > 0 {

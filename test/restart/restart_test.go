@@ -252,7 +252,7 @@ func TestSocketsMustAgree(t *testing.T) {
 func TestUnits(t *testing.T) {
 	units := filepath.Join("..", "..", "packaging", "systemd")
 	dir := t.TempDir()
-	for _, name := range []string{"sallyport.service", "sallyport-mx.socket", "sallyport-submission.socket", "sallyport-submissions.socket", "sallyport-acme.socket"} {
+	for _, name := range []string{"sallyport.service", "sallyport-mx.socket", "sallyport-submission.socket", "sallyport-submissions.socket", "sallyport-acme.socket", "sallyport-https.socket"} {
 		text, err := os.ReadFile(filepath.Join(units, name))
 		if err != nil {
 			t.Fatal(err)

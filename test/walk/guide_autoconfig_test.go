@@ -42,7 +42,7 @@ func TestGuideAutoconfig(t *testing.T) {
 	f.trusted("mx.example.org", "example.org", "autoconfig.example.org", "autodiscover.example.org", "ua-auto-config.example.org")
 	f.serve("sallyport serve", "127.0.0.1:25")
 	f.edit(f.doc.Block("toml", 0))
-	f.doc.Says("Then restart the server: `sallyport reload` opens no door.")
+	f.doc.Says("Then restart the server: `sallyport reload` does not open this door.")
 	f.gives(0, "sallyport check && "+f.doc.Command("sallyport reload"), "autoconfig.listen.*restart|restart.*autoconfig.listen")
 	f.gives(7, "curl -sS https://autoconfig.example.org/mail/config-v1.1.xml --resolve autoconfig.example.org:443:127.0.0.1")
 	f.halt()

@@ -17,9 +17,13 @@ type Place struct {
 	At      netip.AddrPort // zero: Path is a UNIX socket
 	Path    string
 	Name    string // by which faults call it
-	// Handed: who opens the listeners of this server for it opens this one too.
-	Handed bool
+	// Handed: who opens the listeners of this server for it opens this one too; Either: or
+	// this process binds it, where that one does not.
+	Handed, Either bool
 }
+
+// Free reports whether this process may bind a place whoever it runs as.
+func (p Place) Free() bool { return p.At.Port() == 0 || p.At.Port() >= privileged }
 
 // String returns the address or the path.
 func (p Place) String() string {

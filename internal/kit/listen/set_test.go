@@ -216,9 +216,11 @@ func TestSocketsHandedOver(t *testing.T) {
 		sockets []Socket
 		want    []Mismatch
 	}{
-		"nothing handed over":    {[]Place{at("mx", mxAt)}, nil, nil},
-		"as it should be":        {[]Place{at("mx", mxAt), local, at("inner", otherAt)}, handed[:1], nil},
-		"the same, written IPv6": {[]Place{at("mx", mapped)}, handed[:1], nil},
+		"nothing handed over":     {[]Place{at("mx", mxAt)}, nil, nil},
+		"as it should be":         {[]Place{at("mx", mxAt), local, at("inner", otherAt)}, handed[:1], nil},
+		"the same, written IPv6":  {[]Place{at("mx", mapped)}, handed[:1], nil},
+		"one that may be missing": {[]Place{at("mx", mxAt), {Service: "inner", At: otherAt, Name: "inner", Handed: true, Either: true}}, handed[:1], nil},
+		"one that may be there":   {[]Place{at("mx", mxAt), {Service: "inner", At: otherAt, Name: "inner", Handed: true, Either: true}}, handed, nil},
 		"one is missing": {[]Place{at("mx", mxAt), at("acme", otherAt)}, handed[:1],
 			[]Mismatch{{"acme", "acme", "no socket was handed over for " + otherAt.String()}}},
 		"one is nobody's": {[]Place{at("mx", mxAt), at("inner", otherAt)}, handed,

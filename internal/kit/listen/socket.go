@@ -28,7 +28,7 @@ func Mismatches(places []Place, sockets []Socket) (all []Mismatch) {
 		return nil
 	}
 	for _, p := range places {
-		if _, ok := handed(sockets, p); !ok && p.Handed {
+		if _, ok := handed(sockets, p); !ok && p.Handed && !p.Either {
 			all = append(all, Mismatch{Service: p.Service, Name: p.Name, Message: "no socket was handed over for " + p.String()})
 		}
 	}
@@ -48,7 +48,7 @@ const privileged = 1024
 // stays bound.
 func Early(ctx context.Context, places []Place) (bound []Socket, err error) {
 	for _, p := range places {
-		if p.At.Port() == 0 || p.At.Port() >= privileged {
+		if p.Free() {
 			continue
 		}
 		ln, err := TCP(ctx, p.At)

@@ -19,12 +19,12 @@ import (
 
 // Services that listen, beside the kinds of doors. Those that are exported are served by others.
 const (
-	serviceAdmin    = "admin"
-	serviceHelpers  = "helpers"
-	servicePartner  = "checkpassword"
-	ServiceMetrics  = "metrics"
-	ServicePolicies = "tls_policy"
-	ServiceACME     = "acme"
+	serviceAdmin   = "admin"
+	serviceHelpers = "helpers"
+	servicePartner = "checkpassword"
+	ServiceMetrics = "metrics"
+	ServiceWeb     = "https"
+	ServiceACME    = "acme"
 )
 
 // places are all at which a configuration has this server listen, in the order in which
@@ -49,10 +49,17 @@ func places(cfg config.Config) (all []listen.Place) {
 		all = append(all, listen.Place{Service: servicePartner, Path: path, Name: "checkpassword.socket"})
 	}
 	add(ServiceMetrics, "metrics.listen", false, cfg.Metrics.Listen)
-	add(ServicePolicies, "tls_policy.listen", false, cfg.TLSPolicy.Listen)
+	web := func(key string, i int, a netip.AddrPort) {
+		one := listen.Place{Service: ServiceWeb, At: a, Name: fmt.Sprintf("%s[%d]", key, i), Handed: true}
+		one.Either = one.Free()
+		all = append(all, one)
+	}
+	for i, a := range cfg.TLSPolicy.Listen {
+		web("tls_policy.listen", i, a)
+	}
 	for i, a := range cfg.Autoconfig.Listen {
 		if !slices.Contains(cfg.TLSPolicy.Listen, a) { // else that web server tells the settings, too
-			all = append(all, listen.Place{Service: ServicePolicies, At: a, Name: fmt.Sprintf("autoconfig.listen[%d]", i)})
+			web("autoconfig.listen", i, a)
 		}
 	}
 	add(ServiceACME, "acme.listen", true, cfg.ACME.Listen)
@@ -109,6 +116,8 @@ func (d *Doors) listen(ctx context.Context, cfg config.Config, running bool) (*l
 		switch {
 		case key == "" && m.Service == ServiceACME:
 			key = "acme.listen"
+		case key == "" && m.Service == ServiceWeb:
+			key = "autoconfig.listen"
 		case key == "":
 			key = "listen." + m.Service
 		}

@@ -74,7 +74,7 @@ func TestPlaces(t *testing.T) {
 	want := []string{
 		"mx listen.mx[0] 127.0.0.1:2525 true", "mx listen.mx[1] 127.0.0.1:2526 true", "imaps listen.imaps[0] 127.0.0.1:2993 true",
 		"sendmail listen.sendmail s.sock false", "admin data " + strings.TrimPrefix(cfg.Socket(), filepath.Dir(cfg.File)+"/") + " false",
-		"metrics metrics.listen[0] 127.0.0.1:9025 false", "tls_policy tls_policy.listen[0] 127.0.0.1:9443 false", "tls_policy autoconfig.listen[1] 127.0.0.1:9444 false",
+		"metrics metrics.listen[0] 127.0.0.1:9025 false", "https tls_policy.listen[0] 127.0.0.1:9443 true", "https autoconfig.listen[1] 127.0.0.1:9444 true",
 		"acme acme.listen[0] 127.0.0.1:9080 true",
 	}
 	if !slices.Equal(got, want) {
@@ -129,6 +129,17 @@ func TestHandedSockets(t *testing.T) {
 	cfg = load(t, fmt.Sprintf(small, at.Addr().String()))
 	if change, err := of(cfg, Socket{Service: "mx", Listener: at}).listen(t.Context(), cfg, false); change != nil || err != nil {
 		t.Errorf("what was handed over as it should: %v, %v", change, err)
+	}
+	// The web server binds by itself where it may; below 1024 its socket is demanded.
+	cfg = load(t, fmt.Sprintf(small, at.Addr().String())+"[acme]\nagree = \"yes\"\nlisten = [\"127.0.0.1:9080\"]\n[autoconfig]\nlisten = [\"127.0.0.1:443\", \"127.0.0.1:9443\"]\n")
+	want := []string{"autoconfig.listen[0]: systemd opens the listeners of this server, and none of this door: systemctl enable --now sallyport-https.socket",
+		"acme.listen[0]: systemd opens the listeners of this server, and none of this door: systemctl enable --now sallyport-acme.socket"}
+	if got := advice(false, "mx"); !slices.EqualFunc(got, want, strings.HasPrefix) {
+		t.Errorf("without the socket of the web server: %q", got)
+	}
+	cfg = load(t, fmt.Sprintf(small, "127.0.0.1:2525"))
+	if got := advice(false, "https"); len(got) != 2 || !strings.HasPrefix(got[1], "autoconfig.listen: systemd opens the listeners of this server: change ListenStream= in sallyport-https.socket") {
+		t.Errorf("a socket of the web server that nothing names: %q", got)
 	}
 }
 
