@@ -120,8 +120,8 @@ func TestBadConfigurations(t *testing.T) {
 			}
 			golden(t, strings.TrimSuffix(file, ".toml")+".want", err.Error()+"\n")
 			for _, f := range err.(Faults) {
-				if f.Message == "" || f.Position.File != "sallyport.toml" {
-					t.Errorf("a fault without place or message: %+v", f)
+				if f.Message == "" || f.Hint == "" || f.Position.File != "sallyport.toml" {
+					t.Errorf("a fault without place, message or what to do: %+v", f)
 				}
 			}
 		})

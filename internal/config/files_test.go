@@ -95,7 +95,7 @@ func TestAFileThatCannotBeReadIsAFault(t *testing.T) {
 	dir := t.TempDir()
 	for path, want := range map[string]string{
 		filepath.Join(dir, "none.toml"): "there is no such file; name another with -c",
-		dir:                             "cannot be read: it is no regular file",
+		dir:                             "cannot be read: it is no regular file; name the file in it: -c " + filepath.Join(dir, "sallyport.toml"),
 	} {
 		_, err := Load(path)
 		if err == nil || !strings.HasPrefix(err.Error(), path+": "+want) {

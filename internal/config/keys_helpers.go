@@ -38,11 +38,11 @@ func parseHostGroup(text string) (g HostGroup, message, hint string) {
 	if unknown := user.UnknownGroupError(""); errors.As(err, &unknown) {
 		return g, "this host has no such group", "groupadd --system " + text
 	} else if err != nil {
-		return g, "the groups of this host cannot be read: " + cause(err), ""
+		return g, "the groups of this host cannot be read: " + cause(err), "getent group shows them"
 	}
 	id, err := strconv.Atoi(found.Gid)
 	if err != nil {
-		return g, "the number of this group is no number", ""
+		return g, "the number of this group is no number", "look at its line: getent group " + text
 	}
 	return HostGroup{text, id}, "", ""
 }

@@ -20,7 +20,7 @@ func hijackKeys() []entry[Hijack] {
 	}
 	return []entry[Hijack]{
 		parsed(Key{Path: "hijack.mode", Type: TypeChoice, Default: "enforce",
-			Doc: `What follows when an account behaves as if somebody else used it: "enforce" contains it, as "sallyport account freeze" does, and tells why in an incident; "observe" records what it would have done, as an alarm of the rule hijack-observed, and nobody waits; "off" neither judges nor remembers.`},
+			Doc: `What follows when an account behaves as if somebody else used it: "enforce" contains it: it sends nothing, what it has in the queue is held, the credential that was used is revoked, and an incident tells why; "observe" records what it would have done, as an alarm of the rule hijack-observed, and nobody waits; "off" neither judges nor remembers.`},
 			parseHijacking, func(h *Hijack) *hijack.Mode { return &h.Mode }),
 		count("hijack.odds", "10000", "100", "1000000000", "The evidence at which an account is contained. An honest one is at most once in so many messages on average, as long as it does nothing less usual than its past says. A higher figure takes longer for a thief: ten times as much is less than one recipient more in a blast.",
 			func(h *Hijack) *int { return &h.Odds }),

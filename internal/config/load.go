@@ -238,11 +238,21 @@ func readFile(path string, limit int64) ([]byte, error) {
 
 // unreadable is the fault of a configuration file that could not be read.
 func unreadable(path string, err error) Fault {
-	f := Fault{Position: Position{File: path}, Message: "cannot be read: " + cause(err)}
-	if errors.Is(err, fs.ErrNotExist) {
+	f := Fault{Position: Position{File: path}, Message: "cannot be read: " + cause(err), Hint: "name the configuration with -c"}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		f.Message, f.Hint = "there is no such file", "name another with -c, or make one with: sallyport init"
+	case errors.Is(err, fs.ErrPermission):
+		f.Hint = "run this as root or as the server's user, or name another with -c"
+	case isFolder(path):
+		f.Hint = "name the file in it: -c " + filepath.Join(path, "sallyport.toml")
 	}
 	return f
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // cause returns an error of the file system without operation and path.
@@ -271,7 +281,7 @@ func Locate(path string) (Config, error) {
 	c := Config{File: path}
 	n := root.child("data")
 	if n == nil {
-		found.fault(span{}, "data", "this key is missing", "")
+		found.fault(span{}, "data", "this key is missing", `add data = "/var/lib/sallyport"`)
 		return found.result(Config{})
 	}
 	if data, ok := found.str(n); ok {

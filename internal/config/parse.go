@@ -44,7 +44,7 @@ func parsePath(text string) (path, message, hint string) {
 	case text == "":
 		return "", "this path is empty", "remove the key, or name a file"
 	case len(text) > mostPath || strings.ContainsRune(text, 0):
-		return "", "this is no path", ""
+		return "", "this is no path", "name a file or folder in at most 4096 octets"
 	}
 	return text, "", ""
 }
@@ -66,10 +66,10 @@ func parseMailbox(text string) (a mail.Address, message, hint string) {
 
 func parseNotice(text string) (notice, message, hint string) {
 	if len(text) > mostNotice {
-		return "", "this text is longer than 200 characters", ""
+		return "", "this text is longer than 200 characters", "shorten it"
 	}
 	if !mail.IsPlain(text) {
-		return "", "this text must be printable ASCII in one line", ""
+		return "", "this text must be printable ASCII in one line", "leave out letters with marks and ends of lines"
 	}
 	return text, "", ""
 }

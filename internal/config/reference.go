@@ -77,7 +77,9 @@ func referenceBounds(k Key) string {
 	case TypePath, TypeSocket:
 		return k.Min + " to " + k.Max + " octets"
 	case TypeAddresses:
-		return "at least one; all of them lead to at most " + k.Max + " mailboxes"
+		if k.Max != "" {
+			return "at least one; all of them lead to at most " + k.Max + " mailboxes"
+		}
 	}
 	return ""
 }

@@ -196,21 +196,31 @@ func (b *builder) syntax(err error) {
 	if errors.As(err, &perr) {
 		r := b.parser.Range(perr.Highlight)
 		at := span{int(r.Offset), int(r.Length)}
-		hint := ""
-		if strings.Contains(perr.Message, "start of value") {
-			hint = "text stands in \"quotes\", lists in [brackets]"
-		}
-		b.fault(at, b.literal(at), "this is not TOML: "+perr.Message, hint)
+		b.fault(at, b.literal(at), "this is not TOML: "+perr.Message, syntaxHint(perr.Message))
 		return
 	}
 	var derr *toml.DecodeError
 	if errors.As(err, &derr) {
 		row, column := derr.Position()
 		at := b.offset(row, column)
-		b.fault(at, b.literal(at), "this is not TOML: "+strings.TrimPrefix(derr.Error(), "toml: "), "")
+		message := strings.TrimPrefix(derr.Error(), "toml: ")
+		b.fault(at, b.literal(at), "this is not TOML: "+message, syntaxHint(message))
 		return
 	}
-	b.fault(span{}, "", "this is not TOML: "+err.Error(), "")
+	b.fault(span{}, "", "this is not TOML: "+err.Error(), syntaxHint(""))
+}
+
+// syntaxHint says how it is written, for what the reader of TOML said.
+func syntaxHint(message string) string {
+	switch {
+	case strings.Contains(message, "start of value"):
+		return `text stands in "quotes", lists in [brackets]`
+	case strings.Contains(message, "new lines"):
+		return `a text ends in its own line, with the "quote" that it began with`
+	case strings.Contains(message, "close table name"):
+		return `a table is opened by its name alone: [listen], [domain."example.org"]`
+	}
+	return `a line is key = "value", or opens a [table]`
 }
 
 // fault notes one fault at a place of the source.
