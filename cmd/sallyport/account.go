@@ -15,7 +15,7 @@ type accountCommands struct {
 	Passwd   accountPasswd   `cmd:"" help:"Change a password; live sessions of the account end."`
 	Ls       accountLs       `cmd:"" help:"List the accounts."`
 	Show     accountShow     `cmd:"" help:"Show one account."`
-	Set      accountSet      `cmd:"" help:"Change what an account may send (its role, and how many recipients in an hour and a day), and where outside its owner is told."`
+	Set      accountSet      `cmd:"" help:"Change how many recipients an account may write to, how much its mailbox may hold, what its programs are offered, and where outside its owner is told."`
 	App      appCommands     `cmd:"" help:"Passwords of an account for one device or program each."`
 	SignIn   accountSignIn   `cmd:"" help:"Say with what an account may sign in. Its sessions end."`
 	Freeze   accountFreeze   `cmd:"" help:"Stop an account at once: no sign-in, sessions end, its queue is held. It still receives."`

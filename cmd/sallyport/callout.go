@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"sallyport/internal/operate"
 )
@@ -82,7 +81,7 @@ func (f calloutForget) Run(ctx context.Context, c console) error {
 	choice := f.choice()
 	choice.All = f.All
 	if !choice.All && len(choice.Addresses) == 0 && choice.Domain == "" {
-		return errors.New("name addresses, --domain DOMAIN, or --all")
+		return usageError{"name addresses, --domain DOMAIN, or --all"}
 	}
 	return f.operate(ctx, c, func(o *operate.Client) error {
 		done, err := o.CalloutForget(ctx, choice)

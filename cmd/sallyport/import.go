@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"sallyport/internal/config"
 	"sallyport/internal/kit/safefile"
@@ -48,11 +49,15 @@ Examples:
 // Run imports.
 func (i importPostfix) Run(_ context.Context, c console) error {
 	if i.About != "" && !slices.Contains(migrate.Topics(), migrate.Topic(i.About)) {
-		return fmt.Errorf("%q is no kind of line; they are %s", i.About, topicList())
+		return usageError{fmt.Sprintf("--about: %q is no kind of line; they are %s", i.About, topicList())}
 	}
 	src := migrate.Source{Dir: i.configDirectory(), Read: i.read, MainFile: filepath.Join(i.Dir, "main.cf"), MasterFile: filepath.Join(i.Dir, "master.cf")}
 	var err error
-	if src.Main, err = os.ReadFile(src.MainFile); err != nil {
+	src.Main, err = os.ReadFile(src.MainFile)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return fmt.Errorf("%w; name the folder in which main.cf lies, such as /etc/postfix", err)
+	}
+	if err != nil {
 		return err
 	}
 	if src.Master, err = os.ReadFile(src.MasterFile); err != nil && !errors.Is(err, fs.ErrNotExist) { // a copy of main.cf alone will do

@@ -173,7 +173,11 @@ func tellPause(c console, v operate.IncidentShown) {
 
 // tellNext says what a person does now.
 func tellNext(c console, v operate.IncidentShown) {
-	c.prose("\nMail for the account is still delivered; it can neither sign in nor send. What next:\n")
+	stops := "it can neither sign in nor send"
+	if v.ReadsOn {
+		stops = "it sends nothing, and programs that sign in with what was not revoked read on"
+	}
+	c.prose("\nMail for the account is still delivered; %s. What next:\n", stops)
 	c.prose("  sallyport account passwd %s --generate    gives it another password\n", v.Account)
 	if v.Forward != nil {
 		c.prose("  sallyport forward rm %s    ends its forward, if its owner knows nothing of it\n", v.Account)

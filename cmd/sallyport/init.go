@@ -47,17 +47,25 @@ func (i initCommand) Run(_ context.Context, c console) error {
 		return err
 	}
 	if err := os.MkdirAll(i.Dir, 0o755); err != nil {
-		return err
+		return unwritable(err)
 	}
 	err = safefile.Create(path, text, 0o644)
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%s exists already, and is left as it is", path)
 	}
 	if err = errors.Join(err, os.MkdirAll(cfg.Data, 0o700)); err != nil {
-		return err
+		return unwritable(err)
 	}
 	i.tell(c, path)
 	return nil
+}
+
+// unwritable says what helps who may not write where a configuration is to be.
+func unwritable(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w; run this as root, or name folders of your own with --dir and --data", err)
+	}
+	return err
 }
 
 func (i initCommand) tell(c console, path string) {

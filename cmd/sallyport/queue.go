@@ -141,6 +141,16 @@ func (q queueHold) Run(ctx context.Context, c console) error {
 
 type queueRelease struct{ changeFlags }
 
+// Help shows examples.
+func (queueRelease) Help() string {
+	return `What is held with a contained or frozen account is released with it: sallyport incident release,
+sallyport account thaw.
+
+Examples:
+  sallyport queue release 06f1k4h8m2n5q7r9s1t3v5w7
+  sallyport queue release --domain example.net --dry-run`
+}
+
 // Run releases messages.
 func (q queueRelease) Run(ctx context.Context, c console) error {
 	return q.apply(ctx, c, "", "released", func(o *operate.Client, r operate.QueueChange) (operate.QueueChanged, error) {
@@ -149,6 +159,15 @@ func (q queueRelease) Run(ctx context.Context, c console) error {
 }
 
 type queueRetry struct{ changeFlags }
+
+// Help shows examples.
+func (queueRetry) Help() string {
+	return `Held messages stay held.
+
+Examples:
+  sallyport queue retry --domain example.net
+  sallyport queue retry --all`
+}
 
 // Run retries messages.
 func (q queueRetry) Run(ctx context.Context, c console) error {
@@ -160,6 +179,15 @@ func (q queueRetry) Run(ctx context.Context, c console) error {
 type queueRm struct {
 	changeFlags
 	Reason string `help:"Why; it stands in the trace."`
+}
+
+// Help shows examples.
+func (queueRm) Help() string {
+	return `Nobody is told, and nothing brings a message back.
+
+Examples:
+  sallyport queue rm 06f1k4h8m2n5q7r9s1t3v5w7 --reason "a virus"
+  sallyport queue rm --sender shop@example.org --older-than 24h --dry-run`
 }
 
 // Run removes messages.

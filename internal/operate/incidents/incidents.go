@@ -33,6 +33,7 @@ type IncidentSelect struct {
 type IncidentShown struct {
 	incident.Incident
 	Standing        string          `json:"standing,omitempty"` // of the account; "": it is gone
+	ReadsOn         bool            `json:"reads_on,omitempty"` // it is read on with what was not revoked
 	PasswordChanged time.Time       `json:"password_changed,omitzero"`
 	Story           incident.Story  `json:"story"`
 	Held            []queue.Message `json:"held,omitempty"` // the oldest first
@@ -104,7 +105,7 @@ func (op *Actions) IncidentShow(ctx context.Context, _ call.Caller, r IncidentRe
 		return v, nil // no account did anything, and none is held
 	}
 	if a, err := op.o.Incidents.Accounts.Get(i.Account); err == nil {
-		v.Standing, v.PasswordChanged = a.Standing.String(), a.PasswordChanged
+		v.Standing, v.ReadsOn, v.PasswordChanged = a.Standing.String(), a.ReadsOn, a.PasswordChanged
 	}
 	if v.Story, err = op.Story(ctx, op.o.Names(op.o.Holder(i.Account, i.At)), i.Since); err != nil {
 		return v, err
