@@ -392,7 +392,20 @@ func TestGuidePostfix(t *testing.T) {
 		}
 	}
 	must(t, os.WriteFile(log, []byte(text.String()), 0o644))
-	doc.EveryCommand(nil)
+	night := "test/walk gives it as docs/operations.md prints it"
+	doc.EveryCommand(map[string]string{
+		"sallyport queue hold ID": night, "sallyport queue release ID": night, "sallyport queue rm ID": night, "sallyport queue show ID --raw": night, "sallyport reload": night,
+	})
+	for command, want := range map[string]string{
+		"sallyport queue ls": "the queue is empty", "sallyport queue ls --by destination": "the queue is empty", "sallyport queue retry --all": "0 messages due now",
+		"sallyport check": "closed", "sallyport check --explain 'from=x@example.net to=ADDRESS'": "250", "sallyport alias add ADDRESS TARGET": "leads to alice@deb.example",
+		"sallyport trace ADDRESS": "alice@deb.example",
+	} {
+		command = doc.Command(command)
+		if out := g.sh(strings.NewReplacer("ADDRESS TARGET", "new@deb.example alice@deb.example", "ADDRESS", "alice@deb.example").Replace(command)); !strings.Contains(out, want) {
+			t.Errorf("%s:\n%s", command, out)
+		}
+	}
 	for command, want := range map[string]string{
 		"sallyport learn log /var/log/mail.log* -c new.toml":     "5 correspondents",
 		"grep -E '^(2026-11-01T|Nov ( |0)1 )' /var/log/mail.log": wanted.String(),

@@ -127,6 +127,10 @@ func TestGuideMovingIn(t *testing.T) {
 	f.masters()
 	f.files()
 	f.folders(move)
+	f.gives(0, f.doc.Command("sallyport domain add example.net"), "example.net is ours")
+	f.gives(0, f.doc.Command("sallyport alias add sales@example.net alice@example.org"), "sales@example.net leads to alice@example.org")
+	f.must("openssl genrsa -out mail2023.private 2048")
+	f.gives(0, f.doc.Command("sallyport dkim import example.net mail2023 mail2023.private"), "mail2023")
 	f.gives(0, f.doc.Command("sallyport mailbox export")+" alice@example.org out --format mbox && test -s out/INBOX.mbox")
 }
 
