@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"sallyport/internal/config"
@@ -129,7 +130,7 @@ func (q quickstartCommand) serve(ctx context.Context, c console, cfg config.Conf
 	} else {
 		o.Logger = slog.New(slog.NewTextHandler(c.err, nil))
 	}
-	return serve(ctx, cfg, o, func(n *node.Node) error {
+	err := serve(ctx, cfg, o, func(n *node.Node) error {
 		if err := addMissing(ctx, operate.Direct(n.Operator()), info.Accounts); err != nil {
 			return err
 		}
@@ -140,6 +141,10 @@ func (q quickstartCommand) serve(ctx context.Context, c console, cfg config.Conf
 		c.lines(welcome(info))
 		return nil
 	})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w, with --listen-base", err)
+	}
+	return err
 }
 
 // addMissing makes the accounts that do not exist.
