@@ -47,8 +47,8 @@ func (traceCommand) Help() string {
   sallyport trace --summary --since 24h          who sent how much, and from where
   sallyport trace --verify                       has the log been tampered with?
 
-What fits into one answer is shown with the whole story of each message. What is
-more is shown as it names the query, each entry once.
+A short answer has the whole story of each message. A long one has only the
+entries that name what was asked for.
 
 Exits with 1 when nothing is found, or when the log does not verify.`
 }
