@@ -299,11 +299,7 @@ func (t *transaction) ask(ctx context.Context, l look, c Content) Finding {
 	}
 	answer := make(chan Finding, 1)
 	t.hold.Share() // who does not come back in time goes on holding the message
-	t.s.in.inspectors.Go(func() {
-		defer func() { <-t.s.in.inspecting }()
-		defer t.hold.End()
-		answer <- l.Judge(ctx, c)
-	})
+	t.s.in.inspectors.Go(func() { answer <- t.look(ctx, l, c) })
 	select {
 	case f := <-answer:
 		if counts(f, ctx.Err() != nil) {
@@ -313,6 +309,14 @@ func (t *transaction) ask(ctx context.Context, l look, c Content) Finding {
 	}
 	t.s.in.Logger.Warn("an inspection did not end in time", "inspector", l.name, "conn", t.s.conn.ID, "queue", t.draft.ID.String())
 	return late
+}
+
+// look has one inspector judge. Its slot and the message's memory are free when the finding is told: whoever waited for
+// that finds no trace of it.
+func (t *transaction) look(ctx context.Context, l look, c Content) Finding {
+	defer func() { <-t.s.in.inspecting }()
+	defer t.hold.End()
+	return l.Judge(ctx, c)
 }
 
 // counts reports whether a finding counts that came when the time may have been over:
