@@ -73,7 +73,8 @@ func (a appLs) Run(ctx context.Context, c console) error {
 		}
 		t := newTable(c, "ID", "KIND", "NAME", "FOR", "MADE", "LAST USED", "ENDS", "NETWORKS")
 		err := o.AppList(ctx, ref, func(v operate.Credential) error {
-			t.row(v.ID, v.Kind, dash(v.Name), v.Scope, moment(v.Created), moment(v.LastUsed), moment(v.Expires), dash(strings.Join(v.Networks, ", ")))
+			t.row(v.ID, v.Kind, dash(v.Name), v.Scope, moment(v.Created), moment(v.LastUsed),
+				moment(v.Expires), dash(strings.Join(v.Networks, ", ")))
 			return nil
 		})
 		if err != nil {

@@ -31,6 +31,8 @@ stays in the trace under the old address.`
 func (a accountRename) Run(ctx context.Context, c console) error {
 	return a.operate(ctx, c, func(o *operate.Client) error {
 		account, err := o.AccountRename(ctx, operate.AccountRename{Address: a.Address, To: a.To, KeepAlias: a.KeepAlias})
-		return a.tell(c, account, err, fmt.Sprintf("is what %s is called now, %s ended", a.Address, words.Count(account.SessionsEnded, "session")), "")
+		return a.tell(c, account, err,
+			fmt.Sprintf("is what %s is called now, %s ended", a.Address, words.Count(account.SessionsEnded, "session")),
+			"")
 	})
 }

@@ -64,13 +64,18 @@ func (a accountSet) Run(ctx context.Context, c console) error {
 		switch {
 		case sends:
 		case holding && account.Mailbox != nil && a.Notify == "" && a.Without == "":
-			return a.tell(c, account, nil, "has a mailbox that may hold "+account.Mailbox.Quota.String()+" and holds "+holds(account.Mailbox.Used), "")
+			return a.tell(c, account, nil,
+				"has a mailbox that may hold "+account.Mailbox.Quota.String()+" and holds "+holds(account.Mailbox.Used),
+				"")
 		case a.Without != "" && a.Notify == "" && !holding:
 			return a.tell(c, account, nil, notOffered(account), "")
 		case a.Notify != "" && !holding:
 			return a.tell(c, account, nil, toldAt(account), "")
 		}
-		return a.tell(c, account, err, fmt.Sprintf("may write to %s an hour and %d a day", words.Count(int(account.Recipients.Most.Hour), "recipient"), account.Recipients.Most.Day), "")
+		return a.tell(c, account, err,
+			fmt.Sprintf("may write to %s an hour and %d a day",
+				words.Count(int(account.Recipients.Most.Hour), "recipient"), account.Recipients.Most.Day),
+			"")
 	})
 }
 

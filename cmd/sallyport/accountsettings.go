@@ -62,7 +62,10 @@ func (a accountSettings) Run(_ context.Context, c console) error {
 	}
 	t := newTable(c, "FOR", "SERVER", "PORT", "SECURITY", "USER NAME")
 	for _, d := range s.Doors {
-		v := programSetting{For: doorPurpose(d.Protocol), Server: s.Host.ASCII(), Port: d.Port, Security: "STARTTLS", User: address.String()}
+		v := programSetting{
+			For: doorPurpose(d.Protocol), Server: s.Host.ASCII(), Port: d.Port, Security: "STARTTLS",
+			User: address.String(),
+		}
 		if d.Implicit {
 			v.Security = "SSL/TLS"
 		}

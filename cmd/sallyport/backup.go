@@ -64,7 +64,8 @@ func (b backupCommand) Run(ctx context.Context, c console) error {
 		for _, m := range named.missing {
 			fmt.Fprintf(c.err, "sallyport: %s, which %s names, is not there, and so not in the backup\n", mail.Shown(m.Path), m.Key)
 		}
-		c.printf("wrote %s: %s, %s, %s compressed\nmanifest %s\n", sum.Path, words.Count(sum.Files, "file"), fact.Octets(sum.Octets), fact.Octets(sum.Size), sum.Manifest)
+		c.printf("wrote %s: %s, %s, %s compressed\nmanifest %s\n", sum.Path, words.Count(sum.Files, "file"),
+			fact.Octets(sum.Octets), fact.Octets(sum.Size), sum.Manifest)
 		return nil
 	})
 }

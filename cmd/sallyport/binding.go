@@ -48,7 +48,8 @@ func (b bindingLs) Run(ctx context.Context, c console) error {
 			if v.State == operate.StateMore {
 				v.Name, v.Where = "(more names)", "any"
 			}
-			t.row(v.Account, v.Name, v.Where, strconv.FormatUint(v.Taken, 10), strconv.FormatUint(v.Refused, 10), moment(v.First), moment(v.Last), string(v.State))
+			t.row(v.Account, v.Name, v.Where, strconv.FormatUint(v.Taken, 10),
+				strconv.FormatUint(v.Refused, 10), moment(v.First), moment(v.Last), string(v.State))
 			return nil
 		})
 		if err != nil {
@@ -132,6 +133,7 @@ func bindingStatus(c console, m *operate.BindingMode) {
 		c.prose("binding   senders are bound\n")
 	}
 	if m.Names > 0 {
-		c.prose("          %s to review of %s, the first since %s; see: sallyport binding ls\n", words.Count(m.Names, "name"), words.Count(m.Accounts, "account"), moment(m.Since))
+		c.prose("          %s to review of %s, the first since %s; see: sallyport binding ls\n",
+			words.Count(m.Names, "name"), words.Count(m.Accounts, "account"), moment(m.Since))
 	}
 }

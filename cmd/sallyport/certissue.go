@@ -140,7 +140,8 @@ func (f issueFlags) hand(ctx context.Context, c console, o *operate.Client, asJS
 		return errors.Join(err, files.remove())
 	}
 	if done.Passphrase, err = files.fill(key, done.CertIssued); err != nil {
-		return errors.Join(fmt.Errorf("the files could not be written, and the certificate is revoked: %w", err), files.remove(), takeBack(ctx, o, done.CertIssued))
+		return errors.Join(fmt.Errorf("the files could not be written, and the certificate is revoked: %w", err),
+			files.remove(), takeBack(ctx, o, done.CertIssued))
 	}
 	if asJSON {
 		return printJSON(c.out, done)

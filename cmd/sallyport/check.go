@@ -80,7 +80,10 @@ func (k checkCommand) Run(ctx context.Context, c console) error {
 	warning := survey.CertificateWarning(cfg, time.Now())
 	binding := survey.BindingWarning(cfg)
 	if k.JSON {
-		return printJSON(c.out, closedJSON{Binding: binding, File: k.Config, Closed: true, Addresses: tried.Addresses, Classes: tried.Classes, ReturnPath: returnPath, Warning: warning, Risks: risks})
+		return printJSON(c.out, closedJSON{
+			Binding: binding, File: k.Config, Closed: true, Addresses: tried.Addresses,
+			Classes: tried.Classes, ReturnPath: returnPath, Warning: warning, Risks: risks,
+		})
 	}
 	if warning != "" {
 		fmt.Fprintf(c.err, "sallyport: warning: %s\n", cfg.Fault("tls.cert", warning, "").Error())

@@ -79,7 +79,8 @@ func completeBash(root *page) string {
 				case f.takesFile():
 					fmt.Fprintf(&values, "\t%s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", quoted(at+" "+name))
 				case len(f.values) > 0:
-					fmt.Fprintf(&values, "\t%s) COMPREPLY=($(compgen -W %s -- \"$cur\")); return ;;\n", quoted(at+" "+name), quoted(strings.Join(f.values, " ")))
+					fmt.Fprintf(&values, "\t%s) COMPREPLY=($(compgen -W %s -- \"$cur\")); return ;;\n",
+						quoted(at+" "+name), quoted(strings.Join(f.values, " ")))
 				case f.value != "":
 					fmt.Fprintf(&values, "\t%s) COMPREPLY=(); return ;;\n", quoted(at+" "+name))
 				}

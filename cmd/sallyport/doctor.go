@@ -70,7 +70,9 @@ func (d doctorCommand) ask(ctx context.Context, c console, cfg config.Config) (k
 		}
 		knownBy(&known, v)
 		err = o.DamageList(ctx, operate.DamageRef{}, func(d operate.DamageEntry) error {
-			known.Damage = append(known.Damage, doctor.DamageFacts{Number: d.Number, File: d.File, What: d.What, Lost: d.Lost, Aside: d.Aside})
+			known.Damage = append(known.Damage, doctor.DamageFacts{
+				Number: d.Number, File: d.File, What: d.What, Lost: d.Lost, Aside: d.Aside,
+			})
 			return nil
 		})
 		if err != nil {
@@ -120,7 +122,9 @@ func knownBy(known *surroundings.Options, v operate.Status) {
 	known.Domains, known.Obtained, known.Tokens, known.Directories = v.Domains, v.Health.Obtained, v.Health.Tokens, v.Directories
 	known.Queue = doctor.QueueFacts{Known: true, Messages: v.Queue.Messages, Held: v.Queue.Held}
 	for _, r := range v.Queue.Why {
-		known.Queue.HeldFor = append(known.Queue.HeldFor, doctor.HeldFacts{Reason: r.Reason, Messages: r.Messages, Oldest: time.Since(r.Oldest)})
+		known.Queue.HeldFor = append(known.Queue.HeldFor, doctor.HeldFacts{
+			Reason: r.Reason, Messages: r.Messages, Oldest: time.Since(r.Oldest),
+		})
 	}
 	if !v.Health.Oldest.IsZero() {
 		known.Queue.Oldest = time.Since(v.Health.Oldest)

@@ -95,7 +95,8 @@ func policyRecords(cfg config.Config, domain mail.Domain) []dnsRecord {
 	// The id has to change with the policy, and only then.
 	sum := sha256.Sum256([]byte(cfg.Hostname.ASCII() + " " + p.Mode + " " + p.MaxAge.Round(time.Second).String()))
 	return []dnsRecord{
-		textRecord("_mta-sts."+domain.ASCII(), "v=STSv1; id="+hex.EncodeToString(sum[:10]), "MTA-STS: others fetch our policy for TLS; the id changes when the policy does"),
+		textRecord("_mta-sts."+domain.ASCII(), "v=STSv1; id="+hex.EncodeToString(sum[:10]),
+			"MTA-STS: others fetch our policy for TLS; the id changes when the policy does"),
 		{Name: "mta-sts." + domain.ASCII(), Type: "CNAME", Data: cfg.Hostname.ASCII() + ".", Why: "from where they fetch it; the certificate must name it"},
 	}
 }
@@ -117,7 +118,10 @@ func programRecords(cfg config.Config, domain mail.Domain) (all []dnsRecord) {
 		return all
 	}
 	for _, host := range autoconfig.Hosts(domain) {
-		all = append(all, dnsRecord{Name: host.ASCII(), Type: "CNAME", Data: cfg.Hostname.ASCII() + ".", Why: "where programs ask for their settings; the certificate must name it"})
+		all = append(all, dnsRecord{
+			Name: host.ASCII(), Type: "CNAME", Data: cfg.Hostname.ASCII() + ".",
+			Why: "where programs ask for their settings; the certificate must name it",
+		})
 	}
 	name, text := s.TXT()
 	return append(all, textRecord(name, text, "it vouches for the settings that programs are told (PACC); it changes when they do"))
@@ -146,7 +150,8 @@ func (d domainRecords) print(c console, cfg config.Config, keys int, all []dnsRe
 		return nil
 	}
 	host := cfg.Hostname.ASCII()
-	c.prose("; and %s itself needs A or AAAA records, and the address a reverse name that is %s: ask who gave you the address\n", host, host)
+	c.prose("; and %s itself needs A or AAAA records, and the address a reverse name that is %s: ask who gave you the address\n",
+		host, host)
 	switch {
 	case !cfg.DKIM.Sign:
 		c.prose("; no DKIM: dkim.sign is off\n")

@@ -111,7 +111,8 @@ const drillMark = "SALLYPORT_DRILL_STAGE"
 
 // child is the process that is killed: the same program once more.
 func (d drillCommand) child(ctx context.Context, p drill.Place) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", "drill-stage", "--config", d.Config, "--dir", p.Dir, "--outside", p.Sinks.Outside, "--behind", p.Sinks.Behind)
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "drill-stage", "--config", d.Config, "--dir", p.Dir,
+		"--outside", p.Sinks.Outside, "--behind", p.Sinks.Behind)
 	cmd.Args[0], cmd.Env = os.Args[0], append(os.Environ(), drillMark+"=yes")
 	// It ends with this process, and not by a key that was pressed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
@@ -135,7 +136,8 @@ func (s drillStageCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	err = drill.Serve(ctx, drill.Options{Config: cfg}, drill.Place{Dir: s.Dir, Sinks: stage.Sinks{Outside: s.Outside, Behind: s.Behind}}, c.out)
+	err = drill.Serve(ctx, drill.Options{Config: cfg},
+		drill.Place{Dir: s.Dir, Sinks: stage.Sinks{Outside: s.Outside, Behind: s.Behind}}, c.out)
 	if err != nil {
 		return fmt.Errorf("the rehearsal: %w", err)
 	}

@@ -13,7 +13,8 @@ func guessed(r guess.Report) string {
 	if r.Others > 0 {
 		networks = fmt.Sprintf("more than %d networks", len(r.Sources))
 	}
-	return fmt.Sprintf("%s and %s since %s, from %s", words.Count(r.Wrong, "wrong password"), words.Count(r.Refused, "refused attempt"), moment(r.Since), networks)
+	return fmt.Sprintf("%s and %s since %s, from %s", words.Count(r.Wrong, "wrong password"),
+		words.Count(r.Refused, "refused attempt"), moment(r.Since), networks)
 }
 
 // tellGuesses tells the same of one account, and from where.

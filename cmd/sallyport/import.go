@@ -51,7 +51,10 @@ func (i importPostfix) Run(_ context.Context, c console) error {
 	if i.About != "" && !slices.Contains(migrate.Topics(), migrate.Topic(i.About)) {
 		return usageError{fmt.Sprintf("--about: %q is no kind of line; they are %s", i.About, topicList())}
 	}
-	src := migrate.Source{Dir: i.configDirectory(), Read: i.read, MainFile: filepath.Join(i.Dir, "main.cf"), MasterFile: filepath.Join(i.Dir, "master.cf")}
+	src := migrate.Source{
+		Dir: i.configDirectory(), Read: i.read, MainFile: filepath.Join(i.Dir, "main.cf"),
+		MasterFile: filepath.Join(i.Dir, "master.cf"),
+	}
 	var err error
 	src.Main, err = os.ReadFile(src.MainFile)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {

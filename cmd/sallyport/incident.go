@@ -97,7 +97,8 @@ func tellIncident(c console, v operate.IncidentShown) {
 		tellPause(c, v)
 		return
 	}
-	c.prose("incident    %d, %s\naccount     %s, %s\ncontained   %s by %s\n", v.Number, v.State, v.Account, dash(v.Standing), moment(v.At), v.By)
+	c.prose("incident    %d, %s\naccount     %s, %s\ncontained   %s by %s\n", v.Number, v.State, v.Account,
+		dash(v.Standing), moment(v.At), v.By)
 	c.prose("because     %s\n", v.Reason)
 	for _, e := range v.More() {
 		c.prose("evidence    %s\n", e)
@@ -128,13 +129,15 @@ func tellIncident(c console, v operate.IncidentShown) {
 		c.prose("purged      %s %s to %s\n", moment(k.Received), k.Queue, some(k.Recipients))
 	}
 	for _, s := range firsts(v.Story.SignIns) {
-		c.prose("signed in   %s from %s at %s, program %s: %d good, %d refused\n", moment(s.Last), s.From(), dash(s.Door), dash(s.Program), s.Good, s.Bad)
+		c.prose("signed in   %s from %s at %s, program %s: %d good, %d refused\n", moment(s.Last), s.From(),
+			dash(s.Door), dash(s.Program), s.Good, s.Bad)
 	}
 	for _, ch := range firsts(v.Story.Changes) {
 		c.prose("changed     %s %s\n", moment(ch.At), whatChanged(ch))
 	}
 	if v.Forward != nil {
-		c.prose("forwards    to %s, since %s; nothing leaves by it while the account is contained\n", some(v.Forward.Targets), moment(v.Forward.Added))
+		c.prose("forwards    to %s, since %s; nothing leaves by it while the account is contained\n",
+			some(v.Forward.Targets), moment(v.Forward.Added))
 	}
 	for _, o := range v.Others {
 		c.prose("also        %s was signed in to from there\n", o)
@@ -152,7 +155,8 @@ func tellEnd(c console, v operate.IncidentShown) {
 
 // tellPause shows what many accounts have in common and is paused.
 func tellPause(c console, v operate.IncidentShown) {
-	c.prose("incident    %d, %s\npaused      %s\nsince       %s by %s\nbecause     %s\n", v.Number, v.State, v.Shared, moment(v.At), v.By, v.Reason)
+	c.prose("incident    %d, %s\npaused      %s\nsince       %s by %s\nbecause     %s\n", v.Number, v.State,
+		v.Shared, moment(v.At), v.By, v.Reason)
 	for _, e := range v.More() {
 		c.prose("evidence    %s\n", e)
 	}
@@ -264,7 +268,8 @@ func (i incidentArg) tell(c console, v operate.IncidentEnd, err error) error {
 		return printJSON(c.out, v)
 	}
 	if v.Purged > 0 {
-		c.prose("%s removed; their envelopes and headers are kept: sallyport incident show %d\n", words.Count(v.Purged, "message"), v.Incident.Number)
+		c.prose("%s removed; their envelopes and headers are kept: sallyport incident show %d\n",
+			words.Count(v.Purged, "message"), v.Incident.Number)
 	}
 	if v.Released > 0 {
 		c.prose("%s may leave\n", words.Count(v.Released, "message"))
@@ -290,10 +295,12 @@ func tellStory(c console, s incident.Story) {
 	c.prose("  sent            %s to %s, %s refused, %s left\n", words.Count(s.Accepted, "message"), words.Count(s.Recipients, "recipient"), words.Count(s.Refused, "command"),
 		words.Count(len(s.Left)+s.MoreLeft, "recipient"))
 	if s.Reports > 0 {
-		c.prose("  reports         %s did not get the reports that the server wrote in its name, which is no evidence\n", words.Count(s.Reports, "recipient"))
+		c.prose("  reports         %s did not get the reports that the server wrote in its name, which is no evidence\n",
+			words.Count(s.Reports, "recipient"))
 	}
 	for _, in := range firsts(s.SignIns) {
-		c.prose("  signed in       %s from %s at %s, program %s: %d good, %d refused\n", moment(in.Last), in.From(), dash(in.Door), dash(in.Program), in.Good, in.Bad)
+		c.prose("  signed in       %s from %s at %s, program %s: %d good, %d refused\n", moment(in.Last),
+			in.From(), dash(in.Door), dash(in.Program), in.Good, in.Bad)
 	}
 	if b := s.Bad; b.Count > 0 {
 		c.prose("  bad sign-ins    %d, the last at %s%s\n", b.Count, moment(b.Last), badFrom(b))

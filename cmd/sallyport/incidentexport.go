@@ -138,7 +138,8 @@ func (i incidentExport) say(c console, files []bundle.File) error {
 		return printJSON(c.out, told)
 	}
 	c.prose("incident %d is written to %s, %s, and signed\n", i.Number, i.To, words.Count(len(files), "file"))
-	c.prose("%s says how it is checked; tell whoever gets it the sum of %s by another way:\n  %s\n", bundle.Page, bundle.PublicKey, told.Key)
+	c.prose("%s says how it is checked; tell whoever gets it the sum of %s by another way:\n  %s\n",
+		bundle.Page, bundle.PublicKey, told.Key)
 	c.prose("Nothing was sent. The reports for networks are in abuse/; take out the owner's own before you send any.\n")
 	return nil
 }

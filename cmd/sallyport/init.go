@@ -71,7 +71,8 @@ func unwritable(err error) error {
 func (i initCommand) tell(c console, path string) {
 	c.printf("wrote %s\n\nNext:\n", path)
 	if i.Cert == "" {
-		c.printf("  edit %s: name a certificate in [tls], or let [acme] obtain one, and open submission and imaps in [listen], to let people send and read\n", path)
+		c.printf("  edit %s: name a certificate in [tls], or let [acme] obtain one, and open submission and imaps in [listen], to let people send and read\n",
+			path)
 	}
 	c.printf("  sallyport check -c %s\n  sallyport account add you@%s -c %s\n  sallyport domain records %s -c %s    what the DNS has to say\n  sallyport serve -c %s\n",
 		path, i.Domain, path, i.Domain, path, path)

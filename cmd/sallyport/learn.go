@@ -303,7 +303,8 @@ func (t *taught) tell() error {
 		what = "would be learnt"
 	}
 	say := console{out: to}
-	say.prose("%s of %s %s, from %s\n", words.Count(t.all.Taught, "correspondent"), words.Count(len(t.accounts), "account"), what, words.Count(t.read, t.noun))
+	say.prose("%s of %s %s, from %s\n", words.Count(t.all.Taught, "correspondent"),
+		words.Count(len(t.accounts), "account"), what, words.Count(t.read, t.noun))
 	if n := t.all.Normal; n > 0 {
 		say.prose("what is normal here %s from %s\n", what, words.Count(n, "message"))
 	}

@@ -65,7 +65,11 @@ func (m mailboxExport) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return errors.Join(err, stream.Close())
 		}
-		x := &exporting{c: c, out: out, json: m.JSON, bar: newProgress(c, "exporting", func(n int64) string { return words.Count(int(n), "message") }), of: stream.Head.Messages}
+		x := &exporting{
+			c: c, out: out, json: m.JSON,
+			bar: newProgress(c, "exporting", func(n int64) string { return words.Count(int(n), "message") }),
+			of:  stream.Head.Messages,
+		}
 		err = stream.Each(x.folder, x.message)
 		x.bar.end()
 		if err = errors.Join(err, stream.Close()); err == nil {

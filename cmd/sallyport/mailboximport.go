@@ -87,7 +87,9 @@ func (m mailboxImport) Run(ctx context.Context, c console) error {
 
 // bring brings everything from a place.
 func (m mailboxImport) bring(ctx context.Context, c console, place moving.Place, target moving.Target) error {
-	return move(ctx, c, place, target, moving.Choice{Folders: m.Folder, Exclude: m.Exclude, Into: m.Into, Keep: m.KeepNames}, m.DryRun, m.JSON)
+	return move(ctx, c, place, target,
+		moving.Choice{Folders: m.Folder, Exclude: m.Exclude, Into: m.Into, Keep: m.KeepNames}, m.DryRun,
+		m.JSON)
 }
 
 // move brings what was chosen of a place to a target, and says what came.
@@ -161,7 +163,8 @@ func tellMoved(c console, sum moving.Tally, dry bool) {
 	if dry {
 		what = "would come"
 	}
-	c.printf("%s %s, %s; %s known from before\n", words.Count(sum.Moved, "message"), what, fact.Octets(sum.Octets), words.Count(sum.There, "message"))
+	c.printf("%s %s, %s; %s known from before\n", words.Count(sum.Moved, "message"), what,
+		fact.Octets(sum.Octets), words.Count(sum.There, "message"))
 	if n := sum.Unreadable + sum.Refused; n > 0 {
 		c.printf("%s could not come; each is named above\n", words.Count(n, "message"))
 	}
@@ -304,7 +307,8 @@ func (t operatorTarget) Add(ctx context.Context, b moving.Batch) ([]mailbox.Arri
 	r := operate.MailboxAdd{Account: t.account, Source: b.Identity, Folder: b.Folder, Use: b.Use, Subscribe: b.Subscribe}
 	for _, m := range b.Messages {
 		in := operate.MailboxIncome{
-			Origin: m.Origin.String(), System: m.Flags.System, Keywords: m.Flags.Keywords(), Date: m.Date, Size: int64(len(m.Octets)), Octets: m.Octets,
+			Origin: m.Origin.String(), System: m.Flags.System, Keywords: m.Flags.Keywords(), Date: m.Date,
+			Size: int64(len(m.Octets)), Octets: m.Octets,
 		}
 		if m.Known {
 			in.Digest = hex.EncodeToString(m.Digest[:])
@@ -320,7 +324,10 @@ func (t operatorTarget) Add(ctx context.Context, b moving.Batch) ([]mailbox.Arri
 		if i == len(b.Messages) {
 			break
 		}
-		out = append(out, mailbox.Arrived{Origin: b.Messages[i].Origin, UID: mailbox.UID(m.UID), There: m.There, Refused: m.Refused, Dropped: m.Dropped})
+		out = append(out, mailbox.Arrived{
+			Origin: b.Messages[i].Origin, UID: mailbox.UID(m.UID), There: m.There, Refused: m.Refused,
+			Dropped: m.Dropped,
+		})
 	}
 	return out, nil
 }

@@ -109,7 +109,9 @@ func (m mailboxRestore) restore(ctx context.Context, c console, o *operate.Clien
 		return err
 	}
 	defer func() { _ = place.Close() }() // it is removed
-	err = move(ctx, c, place, restoreTarget{operatorTarget{o, m.Account, m.DryRun}}, moving.Choice{Folders: m.Folder, Exclude: m.Exclude, Into: place.Into(), Keep: true}, m.DryRun, m.JSON)
+	err = move(ctx, c, place, restoreTarget{operatorTarget{o, m.Account, m.DryRun}},
+		moving.Choice{Folders: m.Folder, Exclude: m.Exclude, Into: place.Into(), Keep: true}, m.DryRun,
+		m.JSON)
 	if still > 0 && !m.JSON {
 		c.printf("%d still in the folder that they were in; --all restores them too\n", still)
 	}

@@ -43,7 +43,8 @@ func (m manualCommand) Run(c console) error {
 func manualOf(p, root *page) string {
 	var b strings.Builder
 	title := strings.ReplaceAll(p.name(), " ", "-")
-	fmt.Fprintf(&b, ".TH %s 1 \"\" sallyport \"sallyport\"\n.SH NAME\n%s \\- %s\n", strings.ToUpper(title), title, rest(strings.TrimSuffix(p.help, ".")))
+	fmt.Fprintf(&b, ".TH %s 1 \"\" sallyport \"sallyport\"\n.SH NAME\n%s \\- %s\n", strings.ToUpper(title),
+		title, rest(strings.TrimSuffix(p.help, ".")))
 	b.WriteString(".SH SYNOPSIS\n")
 	for _, s := range p.leaves() {
 		fmt.Fprintf(&b, ".B %s\n%s\n.br\n", text(s.name()), text(s.usage()))

@@ -127,7 +127,8 @@ func tellNewFolder(c console, dir string) error {
 // notOurs refuses to open a folder as somebody else: what is written would belong to the
 // wrong user, and the server could not start again. Root becomes the owner instead.
 func notOurs(dir string, who owner.Owner) error {
-	return fmt.Errorf("%s belongs to %s, and no server runs on it: run this command as that user or as root, such as with: sudo -u %s", dir, who.Name, who.Name)
+	return fmt.Errorf("%s belongs to %s, and no server runs on it: run this command as that user or as root, such as with: sudo -u %s",
+		dir, who.Name, who.Name)
 }
 
 // quiet logs only what is wrong.

@@ -63,7 +63,8 @@ func bar(what string, amount func(int64) string, done, of int64, took time.Durat
 	}
 	share := min(float64(done)/float64(of), 1)
 	full := int(share * progressWidth)
-	line := fmt.Sprintf("%s [%s%s] %3.0f %%  %s of %s", what, strings.Repeat("#", full), strings.Repeat("-", progressWidth-full), 100*share, amount(done), amount(max(of, done)))
+	line := fmt.Sprintf("%s [%s%s] %3.0f %%  %s of %s", what, strings.Repeat("#", full),
+		strings.Repeat("-", progressWidth-full), 100*share, amount(done), amount(max(of, done)))
 	if share > 0 && share < 1 && took > leastTook {
 		left := time.Duration(float64(took) * (1 - share) / share)
 		line += fmt.Sprintf(", %s left", left.Round(time.Second))

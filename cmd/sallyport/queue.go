@@ -36,7 +36,10 @@ type selectFlags struct {
 }
 
 func (s selectFlags) choice() operate.Select {
-	return operate.Select{IDs: s.IDs, Account: s.Account, Sender: s.Sender, Recipient: s.Recipient, Domain: s.Domain, Held: s.Held, OlderThan: time.Duration(s.OlderThan)}
+	return operate.Select{
+		IDs: s.IDs, Account: s.Account, Sender: s.Sender, Recipient: s.Recipient, Domain: s.Domain,
+		Held: s.Held, OlderThan: time.Duration(s.OlderThan),
+	}
 }
 
 // changeFlags choose messages to change.
@@ -56,7 +59,8 @@ func (f changeFlags) apply(ctx context.Context, c console, reason, done string, 
 	return f.operate(ctx, c, func(o *operate.Client) error {
 		changed, err := f.watched(c, o, r, act)
 		if err != nil && changed.Count > 0 {
-			return fmt.Errorf("%s, at least, %s, and the rest is as it was; the command may be repeated: %w", words.Count(changed.Count, "message"), done, err)
+			return fmt.Errorf("%s, at least, %s, and the rest is as it was; the command may be repeated: %w",
+				words.Count(changed.Count, "message"), done, err)
 		}
 		if err != nil {
 			return err
@@ -72,10 +76,12 @@ func (f changeFlags) apply(ctx context.Context, c console, reason, done string, 
 		}
 		c.printf("%s %s\n", words.Count(changed.Count, "message"), done)
 		if changed.Unchanged > 0 {
-			c.printf("%s unchanged: already so, or held with an account, which only 'account thaw' ends\n", words.Count(changed.Unchanged, "message"))
+			c.printf("%s unchanged: already so, or held with an account, which only 'account thaw' ends\n",
+				words.Count(changed.Unchanged, "message"))
 		}
 		if changed.Missing > 0 {
-			return fmt.Errorf("%s not found in the queue; 'sallyport trace ID' tells what became of it", words.Count(changed.Missing, "named message"))
+			return fmt.Errorf("%s not found in the queue; 'sallyport trace ID' tells what became of it",
+				words.Count(changed.Missing, "named message"))
 		}
 		return nil
 	})

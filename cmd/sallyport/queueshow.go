@@ -41,7 +41,8 @@ func (q queueLs) Run(ctx context.Context, c console) error {
 		t, n := newTable(c, "ID", "STATE", "SIZE", "TRIES", "NEXT TRY", "SENDER", "RECIPIENTS", "BECAUSE"), 0
 		err := o.QueueList(ctx, choice, func(m operate.Message) error {
 			n++
-			t.row(m.ID, word(m.State), fact.Octets(m.Size), strconv.Itoa(m.Attempts), moment(m.NextTry), m.Sender, pending(m), dash(m.Why()))
+			t.row(m.ID, word(m.State), fact.Octets(m.Size), strconv.Itoa(m.Attempts), moment(m.NextTry),
+				m.Sender, pending(m), dash(m.Why()))
 			return nil
 		})
 		if err != nil {
@@ -68,7 +69,8 @@ func (q queueLs) summary(ctx context.Context, c console, choice operate.Select) 
 			if q.JSON {
 				return printJSON(c.out, g)
 			}
-			t.row(orOthers(g.Name), strconv.Itoa(g.Messages), strconv.Itoa(g.Held), strconv.Itoa(g.Recipients), fact.Octets(g.Octets), moment(g.Oldest), dash(g.Reason))
+			t.row(orOthers(g.Name), strconv.Itoa(g.Messages), strconv.Itoa(g.Held),
+				strconv.Itoa(g.Recipients), fact.Octets(g.Octets), moment(g.Oldest), dash(g.Reason))
 			return nil
 		})
 		switch {

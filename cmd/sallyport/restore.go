@@ -78,7 +78,8 @@ func (r restoreCommand) Run(ctx context.Context, c console) (err error) {
 		return fmt.Errorf("%s: %w; nothing was restored", r.From, err)
 	}
 	if known := format.Current(); out.Info.DataFormat > uint32(known) {
-		return fmt.Errorf("%s is of data format %d, and this program knows formats up to %d: restore it with sallyport %s; nothing was restored", r.From, out.Info.DataFormat, known, out.Info.Program)
+		return fmt.Errorf("%s is of data format %d, and this program knows formats up to %d: restore it with sallyport %s; nothing was restored",
+			r.From, out.Info.DataFormat, known, out.Info.Program)
 	}
 	if err := r.extract(ctx, c, out.Info); err != nil {
 		return fmt.Errorf("nothing was restored: %w", errors.Join(err, emptyAgain(r.To)))

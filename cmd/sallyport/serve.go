@@ -57,7 +57,9 @@ func (s serveCommand) Run(ctx context.Context, c console) error {
 	}
 	return serve(ctx, cfg, o, func(n *node.Node) error {
 		at := n.Addrs()
-		log.Info("serving", "hostname", cfg.Hostname.ASCII(), "mx", at.MX, "submission", at.Submission, "submissions", at.Submissions, "imap", at.IMAP, "imaps", at.IMAPS, "pop3", at.POP3, "pop3s", at.POP3S, "paused", s.Paused)
+		log.Info("serving", "hostname", cfg.Hostname.ASCII(), "mx", at.MX, "submission", at.Submission,
+			"submissions", at.Submissions, "imap", at.IMAP, "imaps", at.IMAPS, "pop3", at.POP3,
+			"pop3s", at.POP3S, "paused", s.Paused)
 		return nil
 	})
 }
@@ -95,7 +97,8 @@ func asOwner(ctx context.Context, cfg config.Config, o *node.Options) error {
 	for _, path := range []string{cfg.File, cfg.TLS.Cert, cfg.TLS.Key} {
 		f, err := os.Open(path)
 		if errors.Is(err, fs.ErrPermission) {
-			o.Logger.Warn("the owner of the data folder may not read this file: a change of it counts from the next start, and a reload fails", "path", path)
+			o.Logger.Warn("the owner of the data folder may not read this file: a change of it counts from the next start, and a reload fails",
+				"path", path)
 		} else if err == nil {
 			_ = f.Close()
 		}
@@ -157,7 +160,8 @@ func serve(ctx context.Context, cfg config.Config, o node.Options, ready func(*n
 	stop := reloadOnSignal(ctx, n)
 	tell := tellSupervisor(ctx, n, o.Logger)
 	quiet := context.AfterFunc(ctx, func() {
-		o.Logger.Info("stopping", "hint", "what is under way may finish; everything accepted stays queued", "limit", cfg.Limits.ShutdownGrace.String())
+		o.Logger.Info("stopping", "hint", "what is under way may finish; everything accepted stays queued",
+			"limit", cfg.Limits.ShutdownGrace.String())
 	})
 	err = n.Serve(ctx)
 	quiet()

@@ -81,7 +81,8 @@ func statusOf(c console, v operate.Status) {
 		}
 	}
 	health(c, v.Health)
-	c.prose("trace     %s, %d of them under the last signed checkpoint (%s)\n", words.Count(int(v.Trace.Facts), "fact"), v.Trace.Signed, moment(v.Trace.SignedAt))
+	c.prose("trace     %s, %d of them under the last signed checkpoint (%s)\n",
+		words.Count(int(v.Trace.Facts), "fact"), v.Trace.Signed, moment(v.Trace.SignedAt))
 	missing(c, v.Missing)
 }
 
@@ -216,7 +217,8 @@ func health(c console, h operate.Health) {
 		if a.KeyFault != "" {
 			c.prose("          authority %d for devices cannot sign: %s\n", a.Number, a.KeyFault)
 		} else {
-			c.prose("          authority %d for devices ends at %s; make a new one with: sallyport cert ca rollover\n", a.Number, moment(a.Ends))
+			c.prose("          authority %d for devices ends at %s; make a new one with: sallyport cert ca rollover\n",
+				a.Number, moment(a.Ends))
 		}
 	}
 	for _, t := range h.Tokens {
@@ -227,7 +229,8 @@ func health(c console, h operate.Health) {
 			c.prose("tls       there is no certificate yet: no STARTTLS, and nobody can sign in\n")
 		}
 		if o.Fault != "" {
-			c.prose("          none was obtained: %s\n          next attempt at %s, or with the next: sallyport reload\n", o.Fault, moment(o.Next))
+			c.prose("          none was obtained: %s\n          next attempt at %s, or with the next: sallyport reload\n",
+				o.Fault, moment(o.Next))
 		}
 	}
 }
@@ -235,7 +238,8 @@ func health(c console, h operate.Health) {
 // webhookState tells of incidents that another program was not told of.
 func webhookState(c console, w webhook.State) {
 	if w.Waiting > 0 {
-		c.prose("          the webhook at %s was not told of %s yet, the first of %s\n", w.Host, words.Count(w.Waiting, "change"), moment(w.Since))
+		c.prose("          the webhook at %s was not told of %s yet, the first of %s\n", w.Host,
+			words.Count(w.Waiting, "change"), moment(w.Since))
 	}
 	if w.Fault != "" {
 		c.prose("          the webhook at %s: %s; tried again at %s\n", w.Host, w.Fault, moment(w.Next))

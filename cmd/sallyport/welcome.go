@@ -61,7 +61,8 @@ func reading(p func(string, ...any), i quickstartInfo) {
 	p("  curl -sS --cacert %s -u %s 'imaps://%s/INBOX;MAILINDEX=1'\n", ca, user, i.Listen.IMAPS[0])
 	p("  curl -sS --cacert %s -u %s pop3s://%s/1\n", ca, user, i.Listen.POP3S[0])
 	p("\n  # His mailbox in a mail program (apt-get install mutt).\n")
-	p("  mutt -n -F /dev/null -e 'set ssl_ca_certificates_file=%s imap_user=%s imap_pass=%s header_cache=\"\" folder=imaps://%s' -f imaps://%s/INBOX\n", i.CA, bob.Address, bob.Password, i.Listen.IMAPS[0], i.Listen.IMAPS[0])
+	p("  mutt -n -F /dev/null -e 'set ssl_ca_certificates_file=%s imap_user=%s imap_pass=%s header_cache=\"\" folder=imaps://%s' -f imaps://%s/INBOX\n",
+		i.CA, bob.Address, bob.Password, i.Listen.IMAPS[0], i.Listen.IMAPS[0])
 	p("\n  # By hand.\n")
 	p("  openssl s_client -connect %s -starttls imap -crlf -quiet -CAfile %s -verify_return_error -verify_hostname %s\n",
 		i.Listen.IMAP[0], ca, hostToVerify(i.Listen.IMAP[0]))

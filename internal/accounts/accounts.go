@@ -225,7 +225,8 @@ func (i *Identity) reload(ctx context.Context, key string, revision uint64) erro
 func (i *Identity) mirror(key string, value []byte) {
 	r, err := decodeRecord(key, value)
 	if err != nil {
-		i.o.Logger.Error("the record of an account cannot be read; it may not sign in or send", "account", mail.Printable(key, mail.AddressShown), "err", err)
+		i.o.Logger.Error("the record of an account cannot be read; it may not sign in or send",
+			"account", mail.Printable(key, mail.AddressShown), "err", err)
 		if r, err = unreadable(key); err != nil {
 			return
 		}
@@ -245,7 +246,8 @@ func (i *Identity) mirror(key string, value []byte) {
 
 // same reports whether two records tell the same of an account and its credentials.
 func (r *record) same(as *record) bool {
-	return r.Account == as.Account && sameAddresses(r.aliases, as.aliases) && slices.EqualFunc(r.held, as.held, func(a, b held) bool { return a.ID == b.ID })
+	return r.Account == as.Account && sameAddresses(r.aliases, as.aliases) &&
+		slices.EqualFunc(r.held, as.held, func(a, b held) bool { return a.ID == b.ID })
 }
 
 // forget drops the account of key from memory. The caller holds load.

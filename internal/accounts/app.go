@@ -109,7 +109,10 @@ func (i *Identity) AddApp(ctx context.Context, a mail.Address, want AppPassword,
 		if !bytes.Equal(old.secret.Scram.Salt, salt) || old.secret.Scram.Rounds != rounds {
 			return nil, fmt.Errorf("%w: the account was changed meanwhile; try again", store.ErrConflict)
 		}
-		c = Credential{ID: idOf("app", revision), Kind: KindApp, Name: want.Name, Created: now, Expires: want.Expires.UTC(), Scope: want.Scope, Networks: want.Networks}
+		c = Credential{
+			ID: idOf("app", revision), Kind: KindApp, Name: want.Name, Created: now,
+			Expires: want.Expires.UTC(), Scope: want.Scope, Networks: want.Networks,
+		}
 		return old.with(held{Credential: c, App: &secret}, i.limits())
 	})
 	if _, err = i.change(ctx, a, made); err != nil {

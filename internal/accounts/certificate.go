@@ -64,7 +64,10 @@ func (i *Identity) Enroll(ctx context.Context, a mail.Address, d Device, facts f
 		if of, taken := i.keys.Load(key.index()); taken {
 			return nil, &TakenError{Kind: KindCertificate, Account: fmt.Sprint(of)}
 		}
-		c = Credential{ID: idOf("cert", revision), Kind: KindCertificate, Name: d.Name, Created: now, Expires: d.Expires.UTC(), Scope: d.Scope, Certificate: described(d.Certificate)}
+		c = Credential{
+			ID: idOf("cert", revision), Kind: KindCertificate, Name: d.Name, Created: now,
+			Expires: d.Expires.UTC(), Scope: d.Scope, Certificate: described(d.Certificate),
+		}
 		next, err := old.with(held{Credential: c, Key: &key}, i.limits())
 		if err != nil || d.Replaces == "" {
 			return next, err

@@ -314,7 +314,8 @@ func (r *record) refuses(c Credential, p Peer, now time.Time) error {
 	case r == nil:
 		return fail(ErrBadCredentials, RuleNoAccount, "no account has this address")
 	case !r.acts(p.For):
-		return fail(ErrBadCredentials, RuleNotActive, "the account is "+r.Standing.String()+": "+mail.Printable(r.FrozenReason, mail.TextShown))
+		return fail(ErrBadCredentials, RuleNotActive,
+			"the account is "+r.Standing.String()+": "+mail.Printable(r.FrozenReason, mail.TextShown))
 	case p.For == ScopeSend && !r.Sends():
 		return fail(ErrBadCredentials, RuleSilent, "the directory "+r.Source.Directory+" does not let it send")
 	case c.Kind == KindPassword && r.PasswordRevoked:

@@ -136,7 +136,8 @@ func Reply(err error) mail.Reply {
 	case err == nil:
 		return mail.R(235, "2.7.0", "signed in")
 	case errors.Is(err, ErrOtherIdentity):
-		return mail.R(535, "5.7.8", "this certificate belongs to another account than the user name says; set no user name, or the account's full address")
+		return mail.R(535, "5.7.8",
+			"this certificate belongs to another account than the user name says; set no user name, or the account's full address")
 	case errors.Is(err, ErrBadCredentials):
 		return mail.R(535, "5.7.8", "user name or password not valid; the user name is your full address")
 	case errors.Is(err, ErrToken):

@@ -52,7 +52,8 @@ func (i *Identity) Add(ctx context.Context, a mail.Address, password string, sen
 			return nil, fmt.Errorf("%w: %s", ErrExists, mail.Printable(a.String(), mail.AddressShown))
 		}
 		return &record{secret: s, Account: Account{
-			Address: a, Standing: StandingActive, Created: now, PasswordChanged: now, PasswordRevision: revision, SignIn: PolicyAny, Revision: revision,
+			Address: a, Standing: StandingActive, Created: now, PasswordChanged: now,
+			PasswordRevision: revision, SignIn: PolicyAny, Revision: revision,
 			Role: sends.Role, RecipientsHour: sends.RecipientsHour, RecipientsDay: sends.RecipientsDay,
 		}}, nil
 	}})

@@ -101,9 +101,12 @@ func (l Limits) validate() error {
 	for name, v := range map[string]int64{
 		"Accounts": int64(l.Accounts), "PasswordChars": int64(l.PasswordChars), "PasswordOctets": int64(l.PasswordOctets),
 		"ReasonOctets": int64(l.ReasonOctets), "ResponseOctets": int64(l.ResponseOctets), "HashAtOnce": int64(l.HashAtOnce),
-		"HashQueue": int64(l.HashQueue), "HashWait": int64(l.HashWait), "HashWrong": int64(l.HashWrong), "HashSpare": int64(l.HashSpare), "CacheEntries": int64(l.CacheEntries),
-		"NameOctets": int64(l.NameOctets), "FormerNames": int64(l.FormerNames), "Credentials": int64(l.Credentials), "CredentialNetworks": int64(l.CredentialNetworks),
-		"CacheTTL": int64(l.CacheTTL), "KnownNetworks": int64(l.KnownNetworks), "KnownFor": int64(l.KnownFor), "WrongFor": int64(l.WrongFor), "DeniedFor": int64(l.DeniedFor),
+		"HashQueue": int64(l.HashQueue), "HashWait": int64(l.HashWait), "HashWrong": int64(l.HashWrong),
+		"HashSpare": int64(l.HashSpare), "CacheEntries": int64(l.CacheEntries),
+		"NameOctets": int64(l.NameOctets), "FormerNames": int64(l.FormerNames),
+		"Credentials": int64(l.Credentials), "CredentialNetworks": int64(l.CredentialNetworks),
+		"CacheTTL": int64(l.CacheTTL), "KnownNetworks": int64(l.KnownNetworks), "KnownFor": int64(l.KnownFor),
+		"WrongFor": int64(l.WrongFor), "DeniedFor": int64(l.DeniedFor),
 	} {
 		if v <= 0 {
 			return fmt.Errorf("accounts: Limits.%s is not set", name)

@@ -60,7 +60,8 @@ func (p *population) costOf(key []byte, name string, present cost) cost {
 	at := int(binary.BigEndian.Uint32(m.Sum(nil)) % (1 << 24))
 	upTo := 0
 	for _, c := range slices.SortedFunc(maps.Keys(p.of), func(a, b cost) int {
-		return cmp.Or(compareBool(a == present, b == present), cmp.Compare(a.Memory, b.Memory), cmp.Compare(a.Passes, b.Passes), cmp.Compare(a.Lanes, b.Lanes), cmp.Compare(a.Rounds, b.Rounds))
+		return cmp.Or(compareBool(a == present, b == present), cmp.Compare(a.Memory, b.Memory),
+			cmp.Compare(a.Passes, b.Passes), cmp.Compare(a.Lanes, b.Lanes), cmp.Compare(a.Rounds, b.Rounds))
 	}) {
 		if upTo += p.of[c]; int64(at)*int64(all) < int64(upTo)<<24 {
 			return c

@@ -69,7 +69,10 @@ type storedAccount struct {
 }
 
 func (r *record) encode() ([]byte, error) {
-	return json.Marshal(storedAccount{Version: recordVersion, Account: r.Account, Secret: r.secret, Held: r.held, Former: r.former, Aliases: r.aliases, Names: r.names, Tokens: r.tokens})
+	return json.Marshal(storedAccount{
+		Version: recordVersion, Account: r.Account, Secret: r.secret, Held: r.held, Former: r.former,
+		Aliases: r.aliases, Names: r.names, Tokens: r.tokens,
+	})
 }
 
 // decodeRecord reads the value under an account's key. It refuses what it does

@@ -64,9 +64,12 @@ func (i *Identity) tryRename(ctx context.Context, from, to mail.Address, facts [
 		return Account{}, err
 	}
 	tx := store.Tx{
-		Preconditions: []store.Precondition{holds(accountKey(from.Key()), oldValue), holds(accountKey(to.Key()), nil), holds([]byte(keyRevision), revisionValue)},
-		Mutations:     []store.Mutation{{Key: []byte(keyRevision), Value: codec.EncodeRevision(revision)}},
-		Facts:         facts,
+		Preconditions: []store.Precondition{
+			holds(accountKey(from.Key()), oldValue), holds(accountKey(to.Key()), nil),
+			holds([]byte(keyRevision), revisionValue),
+		},
+		Mutations: []store.Mutation{{Key: []byte(keyRevision), Value: codec.EncodeRevision(revision)}},
+		Facts:     facts,
 	}
 	if tx.Mutations, err = appendRecord(tx.Mutations, from.Key(), nil); err != nil {
 		return Account{}, err

@@ -25,7 +25,8 @@ const AnyCertificate = "certificate"
 
 // Has reports whether the choice is on c.
 func (o Choice) Has(c Credential) bool {
-	return slices.Contains(o.IDs, c.ID) || c.Kind == KindCertificate && slices.Contains(o.IDs, AnyCertificate) || !o.Since.IsZero() && !c.Created.Before(o.Since)
+	return slices.Contains(o.IDs, c.ID) || c.Kind == KindCertificate &&
+		slices.Contains(o.IDs, AnyCertificate) || !o.Since.IsZero() && !c.Created.Before(o.Since)
 }
 
 // Containment is what is taken from an account at once. The zero Containment is nothing.

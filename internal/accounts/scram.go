@@ -275,7 +275,8 @@ func scramFault(answer string, err error) error {
 	}
 	switch answer {
 	case scram.ErrServerDoesSupportChannelBinding:
-		return fail(ErrBadCredentials, RuleDowngrade, "the client could bind to the channel and was told that we cannot: somebody may stand between")
+		return fail(ErrBadCredentials, RuleDowngrade,
+			"the client could bind to the channel and was told that we cannot: somebody may stand between")
 	case scram.ErrChannelBindingsDontMatch:
 		return fail(ErrBadCredentials, RuleBinding, "the channel binding is not this connection's: somebody may stand between")
 	}

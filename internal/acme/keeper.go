@@ -212,7 +212,9 @@ func (k *Keeper) authority() (*authority, error) {
 	a.cache = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert: func(certmagic.Certificate) (*certmagic.Config, error) { return a.config, nil }, Logger: silent,
 	})
-	a.config = certmagic.New(a.cache, certmagic.Config{Storage: a.storage, Logger: silent, OCSP: certmagic.OCSPConfig{DisableStapling: true}})
+	a.config = certmagic.New(a.cache, certmagic.Config{
+		Storage: a.storage, Logger: silent, OCSP: certmagic.OCSPConfig{DisableStapling: true},
+	})
 	a.issuer = certmagic.NewACMEIssuer(a.config, certmagic.ACMEIssuer{
 		CA: k.o.Directory, TestCA: k.o.Directory, Email: k.o.Contact, Agreed: true, TrustedRoots: k.o.Roots, Logger: silent,
 		DisableHTTPChallenge: k.o.Challenge != HTTP01, DisableTLSALPNChallenge: k.o.Challenge != TLSALPN01,

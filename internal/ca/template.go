@@ -47,7 +47,10 @@ type Limits struct {
 // DefaultLimits returns the bounds of a server that nobody configured.
 func DefaultLimits() Limits {
 	day := 24 * time.Hour
-	return Limits{Years: 10, Days: 365, MaxDays: 1825, Overlap: 30 * day, CRL: 7 * day, Kept: 30 * day, Warn: 365 * day, RequestOctets: 16 << 10}
+	return Limits{
+		Years: 10, Days: 365, MaxDays: 1825, Overlap: 30 * day, CRL: 7 * day, Kept: 30 * day, Warn: 365 * day,
+		RequestOctets: 16 << 10,
+	}
 }
 
 var (
@@ -105,7 +108,8 @@ func fitKey(public any) error {
 		}
 	}
 	// NSS, and so Thunderbird, takes no Ed25519.
-	return fmt.Errorf("%w: the key must be ECDSA P-256 or P-384, or RSA with %d to %d bits, which every program reads", ErrRequest, minRSABits, maxRSABits)
+	return fmt.Errorf("%w: the key must be ECDSA P-256 or P-384, or RSA with %d to %d bits, which every program reads",
+		ErrRequest, minRSABits, maxRSABits)
 }
 
 // authorityTemplate is the certificate of the authority of that number.

@@ -59,7 +59,8 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Timeout: 20 * time.Second, PositiveTTL: time.Hour, Grace: 24 * time.Hour, NegativeTTL: 5 * time.Minute,
-		Entries: 50_000, Rate: 100, Share: 4, Guesses: 20, GuessTime: 10 * time.Minute, Networks: 10_000, Waiting: 200, ProbeEvery: 12 * time.Hour,
+		Entries: 50_000, Rate: 100, Share: 4, Guesses: 20, GuessTime: 10 * time.Minute, Networks: 10_000,
+		Waiting: 200, ProbeEvery: 12 * time.Hour,
 	}
 }
 

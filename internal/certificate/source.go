@@ -131,7 +131,8 @@ func Warning(leaf *x509.Certificate, now time.Time) string {
 	case why != "":
 		return "the certificate " + why + ": clients refuse to speak to this server"
 	case left < DefaultLimits().Warn:
-		return fmt.Sprintf("the certificate expires in %s, on %s", words.Count(int(left.Hours()/24), "day"), leaf.NotAfter.UTC().Format(time.DateOnly))
+		return fmt.Sprintf("the certificate expires in %s, on %s", words.Count(int(left.Hours()/24), "day"),
+			leaf.NotAfter.UTC().Format(time.DateOnly))
 	}
 	return ""
 }

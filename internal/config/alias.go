@@ -25,7 +25,8 @@ func (s *source) checkAliases(c *Config) {
 		}
 		for j, target := range a.Targets {
 			if !c.ours(target.Domain()) {
-				s.faultAt(targetNode(at, a, j), "an alias leads only to addresses of ours, and this is none", "mail that leaves this server needs an account that sends it")
+				s.faultAt(targetNode(at, a, j), "an alias leads only to addresses of ours, and this is none",
+					"mail that leaves this server needs an account that sends it")
 			}
 		}
 		s.checkAudience(c, a, at)
@@ -47,13 +48,17 @@ func (s *source) checkAudience(c *Config, a Alias, at *node) {
 	local := mail.FoldLocal(a.Address.Local())
 	switch {
 	case closed && a.Keeps():
-		s.faultAt(firstOf(at.child("from"), at), "an alias that keeps a copy in the mailbox of its address is open to anyone", "give the group an address of its own")
+		s.faultAt(firstOf(at.child("from"), at),
+			"an alias that keeps a copy in the mailbox of its address is open to anyone",
+			"give the group an address of its own")
 	case closed && catchAll:
 		s.faultAt(firstOf(at.child("from"), at), "a catch-all is open to anyone", "give the group an address of its own")
 	case closed && (local == "postmaster" || local == "abuse"): // RFC 5321 §4.5.1, RFC 2142 §4
 		s.faultAt(firstOf(at.child("from"), at), "the world must be able to write to this address", `remove from, or write from = "anyone"`)
 	case catchAll && slices.ContainsFunc(c.Domains, func(d Domain) bool { return d.Name == a.CatchAll && d.Recipients == directory.RecipientsCallout }):
-		s.fault(at.key, s.literal(at.key), "a catch-all would hide the recipients that the server behind this domain knows", "make it on that server, or name the recipients in a recipients_file")
+		s.fault(at.key, s.literal(at.key),
+			"a catch-all would hide the recipients that the server behind this domain knows",
+			"make it on that server, or name the recipients in a recipients_file")
 	}
 }
 

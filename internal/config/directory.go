@@ -53,7 +53,8 @@ func (d Domain) Directory() directory.Domain {
 		return out
 	}
 	out.Server = directory.Server{
-		LMTP: d.Deliver.Kind == directory.DeliverLMTP, Path: d.Deliver.Path, Host: d.Deliver.Host, Port: d.Deliver.Port, TLS: d.TLS, CA: d.CA,
+		LMTP: d.Deliver.Kind == directory.DeliverLMTP, Path: d.Deliver.Path, Host: d.Deliver.Host,
+		Port: d.Deliver.Port, TLS: d.TLS, CA: d.CA,
 	}
 	out.Recipients, out.CutThrough = d.Recipients, d.CutThrough
 	return out

@@ -48,7 +48,8 @@ func (s *source) checkRouteFiles(r Route, at *node) {
 		key, path string
 		read      func(string) (string, error)
 	}{
-		{"password_file", r.PasswordFile, ReadPassword}, {"client_secret_file", r.Token.SecretFile, readLine}, {"refresh_token_file", r.Token.RefreshFile, readLine},
+		{"password_file", r.PasswordFile, ReadPassword}, {"client_secret_file", r.Token.SecretFile, readLine},
+		{"refresh_token_file", r.Token.RefreshFile, readLine},
 	} {
 		n := at.child(f.key)
 		if n == nil || f.path == "" {
@@ -77,7 +78,8 @@ func (s *source) checkPair(t TLS, certAt, keyAt *node) {
 		return
 	}
 	if _, err := tls.X509KeyPair(cert, key); err != nil {
-		s.faultAt(keyAt, "certificate and key do not go together: "+strings.TrimPrefix(err.Error(), "tls: "), "both must be PEM, and the key that of the first certificate")
+		s.faultAt(keyAt, "certificate and key do not go together: "+strings.TrimPrefix(err.Error(), "tls: "),
+			"both must be PEM, and the key that of the first certificate")
 	}
 }
 

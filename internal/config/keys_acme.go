@@ -137,7 +137,8 @@ func (s *source) checkChallengePlaces(c *Config, at *node) {
 		}
 		for _, other := range slices.Concat(others, c.ACME.Listen[:i]) {
 			if collide(addr, other) {
-				s.faultAt(at.item(i), "this address is taken by another listener: "+other.String(), "give it an address of its own; where port 443 is taken, the challenge http-01 needs port 80 alone")
+				s.faultAt(at.item(i), "this address is taken by another listener: "+other.String(),
+					"give it an address of its own; where port 443 is taken, the challenge http-01 needs port 80 alone")
 				break
 			}
 		}

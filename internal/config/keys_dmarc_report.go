@@ -34,6 +34,7 @@ func (s *source) checkDMARCReport(c *Config, root *node) {
 	at := root.child("dmarc_report", "account")
 	s.checkOurs(c, at, c.DMARCReport.Account)
 	if at != nil && !c.DMARCReport.Account.IsZero() && !c.Authentication.Check {
-		s.faultAt(at, "there is nothing to report while mail from outside is not checked", `remove this key, or authentication.check = "off"`)
+		s.faultAt(at, "there is nothing to report while mail from outside is not checked",
+			`remove this key, or authentication.check = "off"`)
 	}
 }

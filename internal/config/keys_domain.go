@@ -133,7 +133,8 @@ func (s *source) settleDomain(d *Domain, n *node) {
 	if !d.Deliver.Behind() {
 		for _, name := range []string{"tls", "ca", "connections", "messages", "recipients_file", "cut_through"} {
 			if at := n.child(name); at != nil {
-				s.faultAt(at, "no server stands behind this domain", `remove this key, or write deliver = "smtp://host:25" or "lmtp://host:24"`)
+				s.faultAt(at, "no server stands behind this domain",
+					`remove this key, or write deliver = "smtp://host:25" or "lmtp://host:24"`)
 			}
 		}
 		if at := n.child("recipients"); at != nil && d.Recipients != directory.RecipientsAccounts {

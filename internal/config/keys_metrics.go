@@ -27,7 +27,8 @@ func (s *source) checkMetrics(c *Config, root *node) {
 	at := root.child("metrics", "listen")
 	for i, l := range c.Metrics.Listen {
 		if !l.Addr().IsLoopback() {
-			s.faultAt(at.item(i), "other hosts would read the metrics here", `write "127.0.0.1:9025", or add beyond_loopback = "on" and let a firewall admit your Prometheus alone`)
+			s.faultAt(at.item(i), "other hosts would read the metrics here",
+				`write "127.0.0.1:9025", or add beyond_loopback = "on" and let a firewall admit your Prometheus alone`)
 		}
 	}
 }

@@ -70,11 +70,13 @@ func (s *source) networks(n *node, c *Config) {
 			return
 		}
 		if v.Budget.Day < v.Budget.Hour {
-			s.faultAt(cmp.Or(t.child("recipients_day"), t.child("recipients_hour")), "this is less than what may be sent in an hour", "recipients_day is at least recipients_hour")
+			s.faultAt(cmp.Or(t.child("recipients_day"), t.child("recipients_hour")),
+				"this is less than what may be sent in an hour", "recipients_day is at least recipients_hour")
 		}
 		s.checkOurs(c, t.child("account"), v.Account)
 		if slices.ContainsFunc(c.Networks, func(o Network) bool { return !v.Account.IsZero() && o.Account.Key() == v.Account.Key() }) {
-			s.faultAt(t.child("account"), "another network signs in as this account already", "give each network an account of its own, so that one can be closed without the other")
+			s.faultAt(t.child("account"), "another network signs in as this account already",
+				"give each network an account of its own, so that one can be closed without the other")
 		}
 		if len(c.Listen.Submission)+len(c.Listen.Submissions) == 0 {
 			s.fault(t.key, s.literal(t.key), "there is no door at which this network could hand in mail", "add listen.submission")

@@ -63,6 +63,7 @@ func parseSigning(text string) (s Signing, message, hint string) {
 func (s *source) checkReturnPath(c *Config, root *node) {
 	at := firstOf(root.child("return_path", "age"), root.child("retry", "expire"))
 	if c.ReturnPath.Sign != SignOff && at != nil && c.ReturnPath.Age < c.Retry.Expire+ReturnTime {
-		s.faultAt(at, "signed return paths would end before all bounces have come back", "return_path.age must be at least 7d longer than retry.expire")
+		s.faultAt(at, "signed return paths would end before all bounces have come back",
+			"return_path.age must be at least 7d longer than retry.expire")
 	}
 }

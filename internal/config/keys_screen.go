@@ -151,7 +151,8 @@ func (s *source) checkScreen(c *Config, root *node) {
 // checkPlaces looks whether what the list asks of an address is said by a file.
 func (s *source) checkPlaces(c *Config, list access.List, at *node) {
 	if list.Asks(access.System) && c.Screen.ASFile == "" {
-		s.faultAt(at, "it has lines about an autonomous system, and nothing says to which an address belongs", "name a file in screen.as_file")
+		s.faultAt(at, "it has lines about an autonomous system, and nothing says to which an address belongs",
+			"name a file in screen.as_file")
 	}
 	if list.Asks(access.Country) && c.Screen.CountryFile == "" {
 		s.faultAt(at, "it has lines about a country, and nothing says to which an address belongs", "name a file in screen.country_file")

@@ -48,7 +48,8 @@ func parseWebhook(text string) (u *url.URL, message, hint string) {
 func (s *source) checkWebhook(c *Config, root *node) {
 	at := root.child("webhook", "url")
 	if c.Webhook.URL != nil && c.Webhook.KeyFile == "" && root.child("webhook", "key_file") == nil {
-		s.faultAt(at, "webhook.key_file is missing, and unsigned requests are never made", `add key_file = "webhook.key"; echo "whsec_$(openssl rand -base64 32)" makes one`)
+		s.faultAt(at, "webhook.key_file is missing, and unsigned requests are never made",
+			`add key_file = "webhook.key"; echo "whsec_$(openssl rand -base64 32)" makes one`)
 	}
 	if c.Webhook.URL == nil && at == nil {
 		if n := firstOf(root.child("webhook", "key_file"), root.child("webhook", "ca")); n != nil {

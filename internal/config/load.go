@@ -85,7 +85,8 @@ func (s *source) table(n *node, name string) *node {
 		return nil
 	}
 	if t.kind != unstable.Table {
-		s.fault(t.meant(), s.literal(t.meant()), name+" must be a table, and is "+article(t.kind), "write ["+name+"] in a line of its own, and its keys below")
+		s.fault(t.meant(), s.literal(t.meant()), name+" must be a table, and is "+article(t.kind),
+			"write ["+name+"] in a line of its own, and its keys below")
 		return nil
 	}
 	return t
@@ -171,7 +172,12 @@ func (s *source) routes(n *node, c *Config) {
 // resolve makes paths relative to the file, and fills what follows from others.
 func (s *source) resolve(c *Config) {
 	dir := filepath.Dir(s.file)
-	paths := []*string{&c.Sendmail.Socket, &c.Helpers.Socket, &c.CheckPassword.Socket, &c.CheckPassword.Kick, &c.CheckPassword.KickKeyFile, &c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Maildir.Root, &c.TLSPolicy.CA, &c.Rspamd.PasswordFile, &c.Webhook.KeyFile, &c.Webhook.CA, &c.Screen.List, &c.Screen.ASFile, &c.Screen.CountryFile, &c.OIDC.CA, &c.OIDC.AskSecretAt}
+	paths := []*string{
+		&c.Sendmail.Socket, &c.Helpers.Socket, &c.CheckPassword.Socket, &c.CheckPassword.Kick,
+		&c.CheckPassword.KickKeyFile, &c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Maildir.Root, &c.TLSPolicy.CA,
+		&c.Rspamd.PasswordFile, &c.Webhook.KeyFile, &c.Webhook.CA, &c.Screen.List, &c.Screen.ASFile,
+		&c.Screen.CountryFile, &c.OIDC.CA, &c.OIDC.AskSecretAt,
+	}
 	for i := range c.Domains {
 		paths = append(paths, &c.Domains[i].CA, &c.Domains[i].RecipientsFile)
 	}

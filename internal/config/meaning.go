@@ -178,7 +178,8 @@ func (s *source) checkRoutes(c *Config) {
 	for i, r := range c.Routes {
 		at := s.routeAt[i]
 		if !r.Domain.IsZero() && c.ours(r.Domain) {
-			s.fault(at.key, s.literal(at.key), "this domain is one of ours, and its mail is delivered here", `remove this route, or the table [domain."`+r.Domain.ASCII()+`"]`)
+			s.fault(at.key, s.literal(at.key), "this domain is one of ours, and its mail is delivered here",
+				`remove this route, or the table [domain."`+r.Domain.ASCII()+`"]`)
 		}
 		if to := at.child("to"); to != nil && c.leadsHere(r.Host, r.Port) {
 			s.faultAt(to, "this route leads back to this server", "name the host that the mail shall go to")
@@ -197,10 +198,13 @@ func (c *Config) listeners() (all []netip.AddrPort) {
 func (s *source) checkRetry(c *Config, root *node) {
 	if n := root.child("retry"); n != nil {
 		if c.Retry.Max < c.Retry.First {
-			s.faultAt(firstOf(n.child("max"), n.child("first")), "the longest pause is shorter than the first", "retry.max must not be less than retry.first")
+			s.faultAt(firstOf(n.child("max"), n.child("first")),
+				"the longest pause is shorter than the first", "retry.max must not be less than retry.first")
 		}
 		if c.Retry.Expire < c.Retry.First {
-			s.faultAt(firstOf(n.child("expire"), n.child("first")), "mail would expire before it is tried a second time", "retry.expire must not be less than retry.first")
+			s.faultAt(firstOf(n.child("expire"), n.child("first")),
+				"mail would expire before it is tried a second time",
+				"retry.expire must not be less than retry.first")
 		}
 		if warn := n.child("warn"); warn != nil && c.Retry.Warn >= c.Retry.Expire {
 			s.faultAt(warn, "mail would go back before its sender is warned", "retry.warn must be less than retry.expire; 0s: no warnings")

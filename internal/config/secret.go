@@ -50,7 +50,8 @@ func secretsIn(line string) (found []string) {
 	}
 	name, value, assigned := strings.Cut(line, "=")
 	name = strings.ToLower(strings.Trim(name, " \t\"'{"))
-	speaks := slices.ContainsFunc([]string{"pass", "secret", "token", "credential"}, func(word string) bool { return strings.Contains(name, word) })
+	speaks := slices.ContainsFunc([]string{"pass", "secret", "token", "credential"},
+		func(word string) bool { return strings.Contains(name, word) })
 	if value = strings.TrimSpace(value); !assigned || !speaks || value == "" {
 		return found
 	}

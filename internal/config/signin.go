@@ -43,6 +43,7 @@ func (s *source) token(n, url *node) {
 		s.faultAt(url, "it is not said who asks for a token", "add client_id")
 	}
 	if n.child("client_secret_file") == nil && n.child("refresh_token_file") == nil {
-		s.faultAt(url, "nothing would show the endpoint who we are", "add client_secret_file for a client that signs in as itself, or refresh_token_file")
+		s.faultAt(url, "nothing would show the endpoint who we are",
+			"add client_secret_file for a client that signs in as itself, or refresh_token_file")
 	}
 }

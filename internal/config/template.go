@@ -61,7 +61,9 @@ func (t Template) Text() []byte {
 		t.challengeLine(&b)
 	}
 	if !t.Domain.IsZero() {
-		fmt.Fprintf(&b, "\n# A domain of ours: its mail is delivered here, and its accounts may send.\n[domain.%s]\ndeliver = \"maildir\"\n", quote(t.Domain.ASCII()))
+		fmt.Fprintf(&b,
+			"\n# A domain of ours: its mail is delivered here, and its accounts may send.\n[domain.%s]\ndeliver = \"maildir\"\n",
+			quote(t.Domain.ASCII()))
 	}
 	if t.Hijack != "" {
 		fmt.Fprintf(&b, "\n# What follows when an account behaves as if somebody else used it.\n[hijack]\nmode = %s\n", quote(t.Hijack))

@@ -116,7 +116,10 @@ func Open(path string, l Limits, now func() time.Time) (*List, error) {
 func (d *List) Note(f Found) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := Noted{Number: d.next, At: d.now().UTC(), Kind: f.Kind, File: d.cut(f.File), What: d.cut(f.What), Lost: d.cut(f.Lost), Aside: d.cut(f.Aside)}
+	n := Noted{
+		Number: d.next, At: d.now().UTC(), Kind: f.Kind, File: d.cut(f.File), What: d.cut(f.What),
+		Lost: d.cut(f.Lost), Aside: d.cut(f.Aside),
+	}
 	same := func(o Noted) bool {
 		return o.Acknowledged.IsZero() && o.Kind == n.Kind && o.File == n.File && o.What == n.What && o.Lost == n.Lost
 	}

@@ -66,10 +66,13 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		Servers: 4, Query: 4 * time.Second, Total: 20 * time.Second, Rounds: 2, Rest: 30 * time.Second,
-		Concurrent: 256, Strangers: 192, Network: 32, Message: 16, Wait: 8 * time.Second, Waiting: 2048, NetworkWaiting: 128, Sound: time.Second, Open: 30 * time.Second, Shut: 5 * time.Second,
+		Concurrent: 256, Strangers: 192, Network: 32, Message: 16, Wait: 8 * time.Second, Waiting: 2048,
+		NetworkWaiting: 128, Sound: time.Second, Open: 30 * time.Second, Shut: 5 * time.Second,
 		Strays: 16, UDPOctets: 1232, TCPOctets: 32 << 10, Records: 256, Aliases: 8,
 		CacheEntries: 10_000, CacheOctets: 8 << 20,
-		MinTTL: 5 * time.Second, MaxTTL: time.Hour, MaxNegative: 10 * time.Minute, FailureTTL: 5 * time.Second, FailureMax: 5 * time.Minute, Failing: 10_000, ZoneFailures: 3, Suspects: 3,
+		MinTTL: 5 * time.Second, MaxTTL: time.Hour, MaxNegative: 10 * time.Minute,
+		FailureTTL: 5 * time.Second, FailureMax: 5 * time.Minute, Failing: 10_000, ZoneFailures: 3,
+		Suspects: 3,
 	}
 }
 

@@ -43,7 +43,10 @@ func NewAdmission() *Admission { return NewAdmissionOn(func() int { return runti
 // NewAdmissionOn returns an Admission that counts nothing yet; processors returns how many there are
 // for handshakes.
 func NewAdmissionOn(processors func() int) *Admission {
-	return &Admission{crowd: screen.NewCrowd(), ends: map[uint64]func(){}, turns: &turns{vouched: newVouched(), processors: processors, crew: workers.New(handshakeLinger)}}
+	return &Admission{
+		crowd: screen.NewCrowd(), ends: map[uint64]func(){},
+		turns: &turns{vouched: newVouched(), processors: processors, crew: workers.New(handshakeLinger)},
+	}
 }
 
 // Beside returns an Admission that counts connections of its own, so that those of one take no

@@ -106,7 +106,11 @@ func (a *act) open(ctx context.Context, clock *stage.Clock) (err error) {
 const headerAdded = 64 << 10
 
 func (a *act) setting(clock *stage.Clock) stage.Options {
-	return stage.Options{Config: a.o.Config, Dir: a.dir, Sinks: stage.Sinks{Outside: a.sinks[0].Addr(), Behind: a.sinks[1].Addr()}, Clock: clock, Logger: a.o.Logger}
+	return stage.Options{
+		Config: a.o.Config, Dir: a.dir,
+		Sinks: stage.Sinks{Outside: a.sinks[0].Addr(), Behind: a.sinks[1].Addr()}, Clock: clock,
+		Logger: a.o.Logger,
+	}
 }
 
 // cast names the stand-ins; their passwords follow from the seed, since the server is
@@ -116,7 +120,10 @@ func (a *act) cast() {
 		return
 	}
 	for i, who := range []*stage.Account{&a.alice, &a.bob, &a.carol} {
-		*who = stage.Account{Address: []string{"alice", "bob", "carol"}[i] + ".drill@" + a.domain, Password: fmt.Sprintf("%016x-%016x", a.rand.Uint64(), a.rand.Uint64())}
+		*who = stage.Account{
+			Address:  []string{"alice", "bob", "carol"}[i] + ".drill@" + a.domain,
+			Password: fmt.Sprintf("%016x-%016x", a.rand.Uint64(), a.rand.Uint64()),
+		}
 	}
 }
 
@@ -138,7 +145,8 @@ func (a *act) standIns() []stage.Account {
 }
 
 func (a *act) unknownBehind(to string) bool {
-	return !slices.ContainsFunc([]string{a.alice.Address, a.bob.Address, a.carol.Address, "postmaster@" + a.domain}, func(known string) bool { return known == to })
+	return !slices.ContainsFunc([]string{a.alice.Address, a.bob.Address, a.carol.Address, "postmaster@" + a.domain},
+		func(known string) bool { return known == to })
 }
 
 // end stops everything and removes the folder.
@@ -196,7 +204,10 @@ func (a *act) peer() netip.Addr {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for {
-		ip := netip.AddrFrom4([4]byte{byte(1 + a.rand.IntN(222)), byte(a.rand.IntN(256)), byte(a.rand.IntN(256)), byte(1 + a.rand.IntN(254))})
+		ip := netip.AddrFrom4([4]byte{
+			byte(1 + a.rand.IntN(222)), byte(a.rand.IntN(256)), byte(a.rand.IntN(256)),
+			byte(1 + a.rand.IntN(254)),
+		})
 		if ip.IsGlobalUnicast() && !ip.IsPrivate() && !ip.IsLoopback() && !ip.IsLinkLocalUnicast() {
 			return ip
 		}

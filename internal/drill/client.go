@@ -43,7 +43,10 @@ type client struct {
 
 // at is the address of a door; "": there is none.
 func (a *act) at(d door) string {
-	all := map[door][]string{doorMX: a.stage.Addrs.MX, doorSubmission: a.stage.Addrs.Submission, doorSubmissions: a.stage.Addrs.Submissions}[d]
+	all := map[door][]string{
+		doorMX: a.stage.Addrs.MX, doorSubmission: a.stage.Addrs.Submission,
+		doorSubmissions: a.stage.Addrs.Submissions,
+	}[d]
 	if len(all) == 0 {
 		return ""
 	}

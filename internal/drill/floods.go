@@ -119,7 +119,11 @@ func (a *act) bomb(ctx context.Context, i int) {
 	if !good(c.say("MAIL FROM:<>")) || !good(c.say("RCPT TO:<"+a.alice.Address+">")) || !strings.HasPrefix(c.say("DATA"), "354") {
 		return
 	}
-	l := letter{id: fmt.Sprintf("bomb%d", i), actor: verdict.Bomber, to: []string{a.alice.Address}, authors: "From: MAILER-DAEMON@" + remoteDomain + "\r\n", fields: reportField, body: a.returned("bomb", "friend@"+remoteDomain)}
+	l := letter{
+		id: fmt.Sprintf("bomb%d", i), actor: verdict.Bomber, to: []string{a.alice.Address},
+		authors: "From: MAILER-DAEMON@" + remoteDomain + "\r\n", fields: reportField,
+		body: a.returned("bomb", "friend@"+remoteDomain),
+	}
 	size := int64(len(l.text()))
 	if c.put(l.text()) != nil {
 		return
@@ -158,7 +162,10 @@ func (a *act) honest(ctx context.Context) {
 }
 
 func (a *act) honestOne(ctx context.Context, i int) string {
-	l := letter{id: fmt.Sprintf("honest%d", i), actor: verdict.Owner, from: fmt.Sprintf("friend%d@%s", i, remoteDomain), to: []string{a.alice.Address}}
+	l := letter{
+		id: fmt.Sprintf("honest%d", i), actor: verdict.Owner,
+		from: fmt.Sprintf("friend%d@%s", i, remoteDomain), to: []string{a.alice.Address},
+	}
 	if i%2 == 0 || a.at(doorSubmissions) == "" {
 		c, err := a.call(ctx, doorMX, a.peer())
 		if err != nil {

@@ -86,7 +86,10 @@ func (a *act) gateway(ctx context.Context) error {
 			if before != "" {
 				c.say(before)
 			}
-			l := letter{id: fmt.Sprintf("gw%d-%d", i, d), actor: verdict.Stranger, from: "victim@" + innocentDomain, to: []string{"friend@" + remoteDomain, "other@" + remoteDomain}}
+			l := letter{
+				id: fmt.Sprintf("gw%d-%d", i, d), actor: verdict.Stranger, from: "victim@" + innocentDomain,
+				to: []string{"friend@" + remoteDomain, "other@" + remoteDomain},
+			}
 			a.post(c, l)
 			l.id, l.from = l.id+"own", a.bob.Address
 			a.post(c, l)
@@ -124,7 +127,10 @@ func (a *act) forward(ctx context.Context) error {
 	}
 	defer c.quit()
 	for i := range forwarded {
-		a.post(c, letter{id: fmt.Sprintf("fw%d", i), actor: verdict.Stranger, from: "victim@" + innocentDomain, to: []string{a.carol.Address}})
+		a.post(c, letter{
+			id: fmt.Sprintf("fw%d", i), actor: verdict.Stranger, from: "victim@" + innocentDomain,
+			to: []string{a.carol.Address},
+		})
 	}
 	return nil
 }
@@ -143,8 +149,15 @@ func (a *act) smuggling(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			l := letter{id: fmt.Sprintf("outer%d-%d", i, d), actor: verdict.Stranger, from: "victim@" + innocentDomain, to: []string{a.alice.Address}}
-			hidden := letter{id: fmt.Sprintf("hidden%d-%d", i, d), actor: verdict.Smuggler, from: "victim@" + innocentDomain, authors: "From: <ceo@" + a.domain + ">\r\n", to: []string{a.alice.Address}}
+			l := letter{
+				id: fmt.Sprintf("outer%d-%d", i, d), actor: verdict.Stranger,
+				from: "victim@" + innocentDomain, to: []string{a.alice.Address},
+			}
+			hidden := letter{
+				id: fmt.Sprintf("hidden%d-%d", i, d), actor: verdict.Smuggler,
+				from: "victim@" + innocentDomain, authors: "From: <ceo@" + a.domain + ">\r\n",
+				to: []string{a.alice.Address},
+			}
 			if d == doorSubmissions {
 				c.signIn(a.alice)
 				l.actor, l.account, l.from, l.to = verdict.Owner, a.alice.Address, a.alice.Address, []string{a.bob.Address}

@@ -173,7 +173,8 @@ func (w *Warnings) told(ctx context.Context, key []byte) (Step, []byte, error) {
 	n, err := strconv.Atoi(string(value))
 	if err != nil || n < 0 {
 		// To be told once more is better than not to be told.
-		w.o.Logger.Error("which step before the end of a certificate was told does not read", "key", mail.Printable(string(key), mail.ReplyShown))
+		w.o.Logger.Error("which step before the end of a certificate was told does not read",
+			"key", mail.Printable(string(key), mail.ReplyShown))
 		return StepNone, key, nil
 	}
 	return Step(n), key, nil

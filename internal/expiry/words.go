@@ -18,9 +18,11 @@ func ownerSubject(e accounts.Ending, s Step) string {
 // ownerText asks for nothing that a forged letter would ask for: no password, no page.
 func ownerText(e accounts.Ending, s Step, now time.Time) string {
 	if s == StepEnded {
-		return fmt.Sprintf("The certificate with which %s signed in as %s ended at %s.\n%s", e.Name, e.Account, e.At.UTC().Format(time.RFC3339), ask)
+		return fmt.Sprintf("The certificate with which %s signed in as %s ended at %s.\n%s", e.Name,
+			e.Account, e.At.UTC().Format(time.RFC3339), ask)
 	}
-	return fmt.Sprintf("The certificate with which %s signs in as %s ends at %s, %s.\nFrom then on it opens nothing.\n%s", e.Name, e.Account, e.At.UTC().Format(time.RFC3339), within(e.At.Sub(now)), ask)
+	return fmt.Sprintf("The certificate with which %s signs in as %s ends at %s, %s.\nFrom then on it opens nothing.\n%s",
+		e.Name, e.Account, e.At.UTC().Format(time.RFC3339), within(e.At.Sub(now)), ask)
 }
 
 const ask = "\nAsk whoever administers this mail server for a new one. It comes as a file, with its\npassphrase by another way. You need not tell anybody a password, nor open any page.\n"

@@ -43,7 +43,10 @@ type Outcome struct {
 
 // Fact returns the record.
 func (e Outcome) Fact() Fact {
-	f := Fact{At: e.At, Kind: KindOutcome, Rule: e.Rule, Recipients: e.Recipients, Remote: e.Remote, Reply: e.Reply, Count: e.Attempt, Text: e.Note}
+	f := Fact{
+		At: e.At, Kind: KindOutcome, Rule: e.Rule, Recipients: e.Recipients, Remote: e.Remote, Reply: e.Reply,
+		Count: e.Attempt, Text: e.Note,
+	}
 	e.Session.on(&f)
 	e.Message.on(&f)
 	f.TLS = e.TLS
@@ -121,7 +124,10 @@ type Alarm struct {
 
 // Fact returns the record.
 func (e Alarm) Fact() Fact {
-	f := Fact{At: e.At, Kind: KindAlarm, Rule: e.Rule, Text: e.Text, Recipients: e.Recipients, Reply: e.Reply, Remote: e.Remote, Count: e.Times}
+	f := Fact{
+		At: e.At, Kind: KindAlarm, Rule: e.Rule, Text: e.Text, Recipients: e.Recipients, Reply: e.Reply,
+		Remote: e.Remote, Count: e.Times,
+	}
 	e.Session.on(&f)
 	e.Message.on(&f)
 	f.Evidence = append(f.Evidence, e.Evidence...)

@@ -23,7 +23,8 @@ type Disconnected struct {
 // Fact returns the record.
 func (e Disconnected) Fact() Fact {
 	f := Fact{
-		At: e.At, Kind: KindDisconnect, Rule: e.Rule, Text: e.Why, Count: e.Accepted, Sender: e.Sender, Recipients: e.Recipients, MessageID: e.MessageID,
+		At: e.At, Kind: KindDisconnect, Rule: e.Rule, Text: e.Why, Count: e.Accepted, Sender: e.Sender,
+		Recipients: e.Recipients, MessageID: e.MessageID,
 	}
 	e.Session.on(&f)
 	f.Evidence = append(f.Evidence, e.Evidence...)

@@ -100,7 +100,9 @@ func (l milterLook) ask(ctx context.Context, c intake.Content) (milter.Advice, e
 	q.TLSVersion, q.TLSCipher = security(l.of.TLS)
 	h.All(func(f message.Field) bool {
 		if name, value, ok := bytes.Cut(f.Raw, []byte(":")); ok {
-			q.Fields = append(q.Fields, milter.Field{Name: string(bytes.TrimRight(name, " \t")), Value: strings.TrimSuffix(string(value), "\r\n")})
+			q.Fields = append(q.Fields, milter.Field{
+				Name: string(bytes.TrimRight(name, " \t")), Value: strings.TrimSuffix(string(value), "\r\n"),
+			})
 		}
 		return true
 	})

@@ -46,7 +46,10 @@ func (s Scope) covers(m intake.Message) bool {
 
 // oversize returns the finding for a message that is too large to be shown.
 func (s Scope) oversize(check string, octets int64) intake.Finding {
-	return intake.Finding{Action: intake.Pass, Notes: []fact.Pair{{Name: check, Value: fmt.Sprintf("not asked: %d octets are more than %d", octets, s.MaxSize)}}}
+	return intake.Finding{
+		Action: intake.Pass,
+		Notes:  []fact.Pair{{Name: check, Value: fmt.Sprintf("not asked: %d octets are more than %d", octets, s.MaxSize)}},
+	}
 }
 
 // failed returns the finding for a message about which a check gave no answer. Where
@@ -55,7 +58,8 @@ func (s Scope) oversize(check string, octets int64) intake.Finding {
 func (s Scope) failed(check string, err error, h *health) intake.Finding {
 	if lacking(err, h) {
 		return intake.Finding{
-			Action: intake.Defer, Rule: check + "-crowded", Reply: mail.R(451, "4.3.2", "this server is too busy to check the message; try again later"),
+			Action: intake.Defer, Rule: check + "-crowded",
+			Reply: mail.R(451, "4.3.2", "this server is too busy to check the message; try again later"),
 			Notes: []fact.Pair{{Name: check, Value: "not asked: " + err.Error()}},
 		}
 	}

@@ -26,14 +26,20 @@ func (s State) Findings(priors Priors, p Params) []Finding {
 		k := SiteNovelty + Signal(i)
 		d, u := &s.shares[i], p.usual(k)
 		if odds := d.odds(u); odds > 1 {
-			out = append(out, Finding{Signal: k, Unusual: float64(d.odd), Of: float64(d.of), Normal: d.normal(priors.Mean[i], u), Odds: max(d.evidence[0], d.evidence[1]), Weighed: odds})
+			out = append(out, Finding{
+				Signal: k, Unusual: float64(d.odd), Of: float64(d.of), Normal: d.normal(priors.Mean[i], u),
+				Odds: max(d.evidence[0], d.evidence[1]), Weighed: odds,
+			})
 		}
 	}
 	for i := range s.paces {
 		k := SitePace + Signal(i)
 		d, r := &s.paces[i], p.rate(k)
 		if odds := d.evidence * r.Weight; odds > 1 {
-			out = append(out, Finding{Signal: k, Unusual: float64(d.odd), Normal: d.normal(priors.Rate[i], r), Odds: d.evidence, Weighed: odds})
+			out = append(out, Finding{
+				Signal: k, Unusual: float64(d.odd), Normal: d.normal(priors.Rate[i], r), Odds: d.evidence,
+				Weighed: odds,
+			})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Finding) int {

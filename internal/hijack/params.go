@@ -130,7 +130,8 @@ func (p Params) Validate() error {
 		u := p.usual(k)
 		sum += u.Sure + u.Mixed
 		if !(u.Mean > 0 && u.Mean < 1 && u.Fresh > 0 && u.Fresh < 1 && u.Strength > 0 && u.Margin >= 1 && u.Floor > 0 && u.Cap > 0 && u.Cap < 1 && u.Mix > 0 && u.Mix < 1 && u.Sure >= 0 && u.Mixed >= 0) {
-			return fmt.Errorf("%w: %s: shares lie between 0 and 1, strength is above 0, margin at least 1, weights not below 0", ErrParams, k)
+			return fmt.Errorf("%w: %s: shares lie between 0 and 1, strength is above 0, margin at least 1, weights not below 0",
+				ErrParams, k)
 		}
 	}
 	for k := SitePace; k <= PlacePace; k++ {

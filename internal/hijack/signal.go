@@ -29,7 +29,11 @@ const (
 
 // String names the signal.
 func (k Signal) String() string {
-	names := [...]string{"", "new to the site", "strangers", "refused recipients", "failed sender binding", "pace of recipients new to the site", "pace of recipients new to the account", "pace of new networks", "pace of new places"}
+	names := [...]string{
+		"", "new to the site", "strangers", "refused recipients", "failed sender binding",
+		"pace of recipients new to the site", "pace of recipients new to the account", "pace of new networks",
+		"pace of new places",
+	}
 	if int(k) >= len(names) {
 		return ""
 	}

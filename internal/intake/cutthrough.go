@@ -123,7 +123,8 @@ func (t *transaction) mayLeave() bool { return t.draft.Mail().Action == gate.Acc
 // offer offers the message to one server behind us and notes what became of it.
 func (t *transaction) offer(leaving *letter.Departure, h directory.Server, prefix []byte, body *spool.Body, o *offered) {
 	out := letter.Out{
-		ID: t.draft.ID, Envelope: t.draft.Envelope, Prefix: prefix, Size: int64(len(prefix)) + body.Size(), Received: t.s.in.Now(), Attempt: 1,
+		ID: t.draft.ID, Envelope: t.draft.Envelope, Prefix: prefix, Size: int64(len(prefix)) + body.Size(),
+		Received: t.s.in.Now(), Attempt: 1,
 		// The account may have been frozen while a connection was made.
 		May: t.mayLeave,
 		Open: leaving.Guard(func() (io.ReadCloser, error) {
@@ -201,8 +202,10 @@ func (t *transaction) offerFacts(c content, o offered) []fact.Fact {
 	for i, d := range o.deliveries {
 		out := o.outcomes[i]
 		f := fact.Outcome{
-			At: t.s.in.Now(), Session: t.s.seen(), Message: fact.Message{Queue: t.draft.ID, MessageID: c.messageID, Sender: t.draft.Envelope.From.String()},
-			Recipients: []string{d.Mailbox.String()}, Remote: out.Remote, TLS: out.TLS, Reply: out.Reply, Attempt: 1, Note: "while the sender waited",
+			At: t.s.in.Now(), Session: t.s.seen(),
+			Message:    fact.Message{Queue: t.draft.ID, MessageID: c.messageID, Sender: t.draft.Envelope.From.String()},
+			Recipients: []string{d.Mailbox.String()}, Remote: out.Remote, TLS: out.TLS, Reply: out.Reply,
+			Attempt: 1, Note: "while the sender waited",
 		}
 		switch {
 		case out.Delivered():
@@ -244,6 +247,8 @@ func (t *transaction) notQueued(ctx context.Context, c content, o offered, err e
 		refused = &errRefused{rule: rule, reply: reply}
 	}
 	said := *refused
-	said.evidence = append(append(slices.Clone(refused.evidence), o.pairs()...), fact.Pair{Name: "repeated", Value: "some have the message already: " + err.Error()})
+	said.evidence = append(append(slices.Clone(refused.evidence), o.pairs()...), fact.Pair{
+		Name: "repeated", Value: "some have the message already: " + err.Error(),
+	})
 	return t.failed(ctx, c, &said)
 }

@@ -92,5 +92,8 @@ func (t *transaction) full(ctx context.Context, v inflow.Verdict, to mail.Addres
 	if v.OK {
 		return mail.Reply{}
 	}
-	return t.s.refuse(ctx, fact.Fact{Rule: string(v.Rule), Reply: v.Reply(), Sender: t.draft.Envelope.From.String(), Recipients: []string{to.String()}, Text: v.Words()})
+	return t.s.refuse(ctx, fact.Fact{
+		Rule: string(v.Rule), Reply: v.Reply(), Sender: t.draft.Envelope.From.String(),
+		Recipients: []string{to.String()}, Text: v.Words(),
+	})
 }

@@ -145,7 +145,8 @@ func (t *transaction) begin(came message.Header, head []byte) ([]look, error) {
 	}
 	m := Message{
 		Door: t.door, Conn: t.s.conn.ID, Peer: peer(t.s.conn), Hello: t.s.hello.Name, TLS: t.s.hello.TLS,
-		Account: t.s.account().Address, NotOwned: t.authorsNotOwned(), ID: t.draft.ID, Envelope: t.draft.Envelope, Header: came, Stored: stored,
+		Account: t.s.account().Address, NotOwned: t.authorsNotOwned(), ID: t.draft.ID,
+		Envelope: t.draft.Envelope, Header: came, Stored: stored,
 	}
 	var looks []look
 	for _, i := range t.s.in.Inspectors {

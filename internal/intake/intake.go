@@ -90,7 +90,10 @@ type Limits struct {
 
 // DefaultLimits returns the limits of a server that was told nothing.
 func DefaultLimits() Limits {
-	return Limits{Header: message.DefaultLimits(), Deliveries: 2000, OfferTime: 5 * time.Minute, AskTime: 20 * time.Second, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096}
+	return Limits{
+		Header: message.DefaultLimits(), Deliveries: 2000, OfferTime: 5 * time.Minute,
+		AskTime: 20 * time.Second, InspectTime: time.Minute, InspectedOctets: 32 << 10, Inspections: 4096,
+	}
 }
 
 // Watch is what intake needs of who watches accounts for misuse.

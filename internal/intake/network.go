@@ -60,7 +60,9 @@ func (s *session) ofNetwork(ctx context.Context, from mail.ReversePath) (r mail.
 		return r
 	}
 	proof := accounts.NetworkProof(account)
-	return s.visit.Network(ctx, proof, "the client lies in the network "+n.Name+", which signs in as this account", mail.R(250, "2.1.0", "sender ok"))
+	return s.visit.Network(ctx, proof,
+		"the client lies in the network "+n.Name+", which signs in as this account",
+		mail.R(250, "2.1.0", "sender ok"))
 }
 
 // byNetwork reports whether the session is that of a client of a trusted network.

@@ -65,9 +65,15 @@ func (t *transaction) takesHeader(ctx context.Context) error {
 		asked[d.Name.ASCII()] = true
 		switch takes, known := t.s.in.International.International(ctx, d, w.Mailbox); {
 		case !known:
-			return &errRefused{rule: RuleMessageInternational, reply: mail.R(451, "4.4.1", "the server of "+d.Name.ASCII()+" does not answer; try again later")}
+			return &errRefused{
+				rule:  RuleMessageInternational,
+				reply: mail.R(451, "4.4.1", "the server of "+d.Name.ASCII()+" does not answer; try again later"),
+			}
 		case !takes:
-			return &errRefused{rule: RuleMessageInternational, reply: mail.R(550, "5.6.7", "the server of "+d.Name.ASCII()+" takes no address beyond ASCII in a header")}
+			return &errRefused{
+				rule:  RuleMessageInternational,
+				reply: mail.R(550, "5.6.7", "the server of "+d.Name.ASCII()+" takes no address beyond ASCII in a header"),
+			}
 		}
 	}
 	return nil
@@ -94,7 +100,10 @@ func (t *transaction) decide(ctx context.Context, m returnpath.Reading) (letter.
 // by the server behind us is refused in its words, so that a full mailbox is not
 // called a missing one.
 func (t *transaction) refuseRecipient(ctx context.Context, v gate.Verdict, addr mail.Address, said []letter.Heard, m returnpath.Reading) mail.Reply {
-	f := fact.Fact{Rule: string(v.Rule), Reply: v.Reply, Sender: t.draft.Envelope.From.String(), Recipients: []string{addr.String()}, Evidence: readEvidence(m)}
+	f := fact.Fact{
+		Rule: string(v.Rule), Reply: v.Reply, Sender: t.draft.Envelope.From.String(),
+		Recipients: []string{addr.String()}, Evidence: readEvidence(m),
+	}
 	if t.s.anonymous() && m.Note != "" {
 		f.Text = "signed return path: " + m.Note // of a stranger's refusal the trace keeps no evidence but this
 	}

@@ -33,7 +33,10 @@ func (t *transaction) screened(ctx context.Context, to mail.Address) mail.Reply 
 	j := t.s.in.Screen.Judge(ctx, policy.Visitor{Client: peer(t.s.conn), Hello: t.s.hello.Name, From: t.draft.Envelope.From, To: to})
 	words := strings.Join(j.Words(), "; ")
 	if j.Verdict != policy.Take {
-		return t.s.refuse(ctx, fact.Fact{Rule: j.Rule, Reply: j.Reply, Sender: t.draft.Envelope.From.String(), Recipients: []string{to.String()}, Text: words})
+		return t.s.refuse(ctx, fact.Fact{
+			Rule: j.Rule, Reply: j.Reply, Sender: t.draft.Envelope.From.String(),
+			Recipients: []string{to.String()}, Text: words,
+		})
 	}
 	if words != "" {
 		t.note(nil, []fact.Pair{{Name: "screen", Value: words}})

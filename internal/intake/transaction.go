@@ -72,10 +72,16 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transacti
 	if !hold.Take(transactionOctets) {
 		return nil, s.refuse(ctx, fact.Fact{Rule: RuleMemory, Reply: crowded(), Sender: env.From.String()})
 	}
-	tx := &transaction{s: s, hold: hold, dir: s.in.Directory(), limit: s.in.Bounds(), door: door(s.conn.Kind), binding: s.binding(), seen: map[seenKey]bool{}}
+	tx := &transaction{
+		s: s, hold: hold, dir: s.in.Directory(), limit: s.in.Bounds(), door: door(s.conn.Kind),
+		binding: s.binding(), seen: map[seenKey]bool{},
+	}
 	tx.flow = s.in.Inflow.Charge(s.source(), env.Size, env.From.IsNull())
 	// What the directory says of the sender stays as it is now.
-	tx.draft = letter.Draft{ID: id, Account: s.account().Address, Envelope: env, Ownership: tx.dir.Ownership(s.account().Address, env.From), Session: s.facts}
+	tx.draft = letter.Draft{
+		ID: id, Account: s.account().Address, Envelope: env,
+		Ownership: tx.dir.Ownership(s.account().Address, env.From), Session: s.facts,
+	}
 	v := tx.reportSender(tx.draft.Mail())
 	if v.Action == gate.AcceptLocal {
 		s.message = tx

@@ -37,7 +37,10 @@ type Limits struct {
 
 // DefaultLimits returns the bounds of a server that was told nothing.
 func DefaultLimits() Limits {
-	return Limits{RSABits: 2048, Keys: 16, Overlap: 14 * 24 * time.Hour, LookNew: time.Minute, LookActive: time.Hour, LookTime: 30 * time.Second}
+	return Limits{
+		RSABits: 2048, Keys: 16, Overlap: 14 * 24 * time.Hour, LookNew: time.Minute, LookActive: time.Hour,
+		LookTime: 30 * time.Second,
+	}
 }
 
 // Options are what a Ring needs; all of them but Overlap and Age.

@@ -72,7 +72,8 @@ func (d *Directory) look(ctx context.Context, s Server) (seen Sight) {
 		return fail(StepSearch, err)
 	}
 	seen.Found = len(result.Entries) > 0
-	root := wire.NewSearchRequest("", wire.ScopeBaseObject, wire.NeverDerefAliases, 0, 0, false, terms.Present("objectClass").String(), []string{"supportedControl"}, nil)
+	root := wire.NewSearchRequest("", wire.ScopeBaseObject, wire.NeverDerefAliases, 0, 0, false,
+		terms.Present("objectClass").String(), []string{"supportedControl"}, nil)
 	err = d.ask(ctx, c, StepSearch, func() (err error) { result, err = c.Search(root); return err })
 	if err == nil && len(result.Entries) == 1 {
 		can := result.Entries[0].GetEqualFoldAttributeValues("supportedControl")

@@ -33,7 +33,8 @@ type Out struct {
 // recipient beyond us whom the Grant does not cover, is withdrawn before its first octet.
 func (o Out) Job() nexthop.Job {
 	j := nexthop.Job{
-		ID: o.ID, Envelope: o.Envelope, Recipients: o.To, Prefix: o.Prefix, Size: o.Size, Received: o.Received, Attempt: o.Attempt, Junk: o.Junk,
+		ID: o.ID, Envelope: o.Envelope, Recipients: o.To, Prefix: o.Prefix, Size: o.Size,
+		Received: o.Received, Attempt: o.Attempt, Junk: o.Junk,
 	}
 	covered := true
 	for _, to := range o.To {

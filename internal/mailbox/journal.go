@@ -226,7 +226,10 @@ func (j *journal) end(b *book) error {
 func (b *book) list(out []byte) []byte {
 	out = b.head.append(out)
 	for _, e := range b.entries {
-		out = (&entry{uid: e.uid, modseq: e.modseq, date: e.date, size: e.size, ragged: e.ragged, octets: e.octets, sum: e.sum, file: e.file, inCur: e.inCur}).append(out)
+		out = (&entry{
+			uid: e.uid, modseq: e.modseq, date: e.date, size: e.size, ragged: e.ragged, octets: e.octets,
+			sum: e.sum, file: e.file, inCur: e.inCur,
+		}).append(out)
 	}
 	return appendEnd(out, b.next, b.modseq)
 }

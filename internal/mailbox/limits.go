@@ -48,7 +48,8 @@ type Limits struct {
 // DefaultLimits returns the bounds of a server that nobody configured.
 func DefaultLimits() Limits {
 	return Limits{
-		Message: 50 << 20, Folders: 2000, Depth: 20, Keywords: 100, Words: 1000, Vanished: 100_000, Subscriptions: 5000, Messages: 2_000_000, AtWork: 2,
+		Message: 50 << 20, Folders: 2000, Depth: 20, Keywords: 100, Words: 1000, Vanished: 100_000,
+		Subscriptions: 5000, Messages: 2_000_000, AtWork: 2,
 		Reserve: 1000, Journal: 64 << 10, Look: time.Second, Full: 10 * time.Minute,
 		Resting: 250_000, Rest: 10 * time.Minute,
 	}

@@ -295,7 +295,8 @@ func (u *User) CameFrom(source string) ([]Came, error) {
 		}
 	})
 	if damaged > 0 {
-		u.root.log.Warn("what moved in before is not all known any more", "file", filepath.Join(dir, indexFolder, cameFile(source)), "octets", damaged)
+		u.root.log.Warn("what moved in before is not all known any more",
+			"file", filepath.Join(dir, indexFolder, cameFile(source)), "octets", damaged)
 	}
 	return all, nil
 }

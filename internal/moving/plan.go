@@ -108,7 +108,10 @@ func nameOf(levels []string) string {
 func usual(use mailbox.Use) []string {
 	switch use {
 	case mailbox.UseSent:
-		return []string{"sent", "sent items", "sent messages", "sent mail", "sent-mail", "gesendet", "gesendete elemente", "gesendete objekte"}
+		return []string{
+			"sent", "sent items", "sent messages", "sent mail", "sent-mail", "gesendet", "gesendete elemente",
+			"gesendete objekte",
+		}
 	case mailbox.UseTrash:
 		return []string{"trash", "deleted items", "deleted messages", "bin", "papierkorb", "gelöschte elemente", "gelöschte objekte"}
 	case mailbox.UseDrafts:

@@ -19,9 +19,14 @@ func (n *Node) openOperator(_ context.Context) error {
 	d := n.data
 	n.operator = operate.New(operate.Options{
 		Incidents: n.watchers.Incidents,
-		Accounts:  d.Accounts, Credentials: d.Accounts, Guesses: d.Accounts, DeviceCA: d.DeviceCA, Queue: d.Spool, Trace: d.Trace, Facts: d.Facts, Book: n.book, Ledger: d.Ledger, Allowance: settings.Allowing(n.config), Now: n.o.Now,
+		Accounts:  d.Accounts, Credentials: d.Accounts, Guesses: d.Accounts, DeviceCA: d.DeviceCA,
+		Queue: d.Spool, Trace: d.Trace, Facts: d.Facts, Book: n.book, Ledger: d.Ledger,
+		Allowance: settings.Allowing(n.config), Now: n.o.Now,
 		EndSessions: n.endFallen, Sessions: n.desk.Sessions, Server: n.server,
-		Write: d.Trace.Write, Mailboxes: d.Mailboxes, Mail: d.Mail, Renaming: n.renaming, Naming: n.naming, Backup: n.backup(), Data: n.config().Data, Database: metering.Ailing(d.Trouble), Damage: metering.Damaged(d.Damage), Certificate: n.identity.Leaf, Obtained: n.identity.Obtained, Tokens: n.outflow.Tokenless, Logger: n.log,
+		Write: d.Trace.Write, Mailboxes: d.Mailboxes, Mail: d.Mail, Renaming: n.renaming, Naming: n.naming,
+		Backup: n.backup(), Data: n.config().Data, Database: metering.Ailing(d.Trouble),
+		Damage: metering.Damaged(d.Damage), Certificate: n.identity.Leaf, Obtained: n.identity.Obtained,
+		Tokens: n.outflow.Tokenless, Logger: n.log,
 		ReturnPath: func() (*operate.ReturnPath, error) { return survey.ReturnPath(n.config()) }, Reload: n.Reload,
 		Greeting:        func() (mail.Domain, string) { return n.config().Hostname, n.config().Notice },
 		ContactReplaced: n.letters.Notices.Wake,
@@ -30,11 +35,14 @@ func (n *Node) openOperator(_ context.Context) error {
 		Binding:         n.binding, Findings: d.Findings,
 		Networks:    n.watchers.Networks.Reports,
 		Directories: func() []roll.Report { return n.now().roll.Reports() },
-		Watch:       n.watchers.Watch, SigningKeys: d.Ring, Redirects: n.outflow.Dispatch, Wake: n.outflow.Wake, Callouts: n.outflow.Callouts,
+		Watch:       n.watchers.Watch, SigningKeys: d.Ring, Redirects: n.outflow.Dispatch,
+		Wake: n.outflow.Wake, Callouts: n.outflow.Callouts,
 		Screen: n.inspection.Screen, Inflow: d.Inflow, Quota: d.Quota,
 	})
 	n.metering.Read(metering.Rooms{
-		World: n.o.World, Config: n.config, Started: n.started.Load, Data: d, Doors: n.doors, Identity: n.identity, Letters: n.letters, Outflow: n.outflow, Watchers: n.watchers, Operator: n.operator,
+		World: n.o.World, Config: n.config, Started: n.started.Load, Data: d, Doors: n.doors,
+		Identity: n.identity, Letters: n.letters, Outflow: n.outflow, Watchers: n.watchers,
+		Operator: n.operator,
 	})
 	return nil
 }

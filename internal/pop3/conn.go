@@ -84,7 +84,8 @@ func newConn(nc net.Conn, o *Options) (*conn, error) {
 		EndGrace: o.Limits.EndGrace, LingerTimeout: o.Limits.LingerTimeout, LingerOctets: o.Limits.LingerOctets,
 	}), o: o}
 	c.info = Conn{
-		ID: id.String(), Implicit: o.Implicit, Remote: textconn.AddrPort(nc.RemoteAddr()), Local: textconn.AddrPort(nc.LocalAddr()), Started: started,
+		ID: id.String(), Implicit: o.Implicit, Remote: textconn.AddrPort(nc.RemoteAddr()),
+		Local: textconn.AddrPort(nc.LocalAddr()), Started: started,
 		End: func(text string) { c.Interrupt(textconn.Ending{Why: EndPolicy, Text: text}) },
 	}
 	return c, nil

@@ -63,10 +63,14 @@ func (l Limits) check() error {
 		value int64
 	}{
 		{"CommandOctets", int64(l.CommandOctets)}, {"AuthOctets", int64(l.AuthOctets)}, {"StrangerCommands", int64(l.StrangerCommands)},
-		{"StrangerDuration", int64(l.StrangerDuration)}, {"StrangerTimeout", int64(l.StrangerTimeout)}, {"IdleTimeout", int64(l.IdleTimeout)},
-		{"CommandTimeout", int64(l.CommandTimeout)}, {"WriteTimeout", int64(l.WriteTimeout)}, {"HandshakeTimeout", int64(l.HandshakeTimeout)},
-		{"EndGrace", int64(l.EndGrace)}, {"LingerTimeout", int64(l.LingerTimeout)}, {"LingerOctets", l.LingerOctets}, {"OutOctets", int64(l.OutOctets)},
-		{"Errors", int64(l.Errors)}, {"AuthFailures", int64(l.AuthFailures)}, {"AuthRounds", int64(l.AuthRounds)}, {"AuthFailureDelay", int64(l.AuthFailureDelay)},
+		{"StrangerDuration", int64(l.StrangerDuration)}, {"StrangerTimeout", int64(l.StrangerTimeout)},
+		{"IdleTimeout", int64(l.IdleTimeout)},
+		{"CommandTimeout", int64(l.CommandTimeout)}, {"WriteTimeout", int64(l.WriteTimeout)},
+		{"HandshakeTimeout", int64(l.HandshakeTimeout)},
+		{"EndGrace", int64(l.EndGrace)}, {"LingerTimeout", int64(l.LingerTimeout)},
+		{"LingerOctets", l.LingerOctets}, {"OutOctets", int64(l.OutOctets)},
+		{"Errors", int64(l.Errors)}, {"AuthFailures", int64(l.AuthFailures)},
+		{"AuthRounds", int64(l.AuthRounds)}, {"AuthFailureDelay", int64(l.AuthFailureDelay)},
 	} {
 		if f.value <= 0 {
 			return fmt.Errorf("pop3: limit %s is %d; it must be positive", f.name, f.value)

@@ -13,7 +13,10 @@ import (
 const maxStrangerOctets = 1200
 
 // strangerVerbs are the commands that ask without delivering, and change nothing behind.
-var strangerVerbs = [...]string{"helo", "ehlo", "lhlo", "mail", "rcpt", "rset", "noop", "vrfy", "send", "saml", "xclient", "xforward", "proxy"}
+var strangerVerbs = [...]string{
+	"helo", "ehlo", "lhlo", "mail", "rcpt", "rset", "noop", "vrfy", "send", "saml", "xclient", "xforward",
+	"proxy",
+}
 
 // Asking returns the part of a row that only asks, as one that another server can be asked:
 // everything before its first message, with nobody for the mailboxes that the table knows, and

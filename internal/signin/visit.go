@@ -64,7 +64,10 @@ func (v *Visit) Fallen() string {
 
 // Act is what the session does, for who watches accounts.
 func (v *Visit) Act() watch.Act {
-	by := watch.Act{Account: v.proof.Address, Session: v.guest.Seen(v.proof), Began: v.guest.Began(), Used: v.proof.Credentials, Offer: v.guest.Offer()}
+	by := watch.Act{
+		Account: v.proof.Address, Session: v.guest.Seen(v.proof), Began: v.guest.Began(),
+		Used: v.proof.Credentials, Offer: v.guest.Offer(),
+	}
 	p := v.guest.Peer()
 	by.Reads = p.For == accounts.ScopeReceive
 	if n := screen.Network(p.Remote); n.IsValid() {
@@ -121,7 +124,10 @@ func (v *Visit) Unasked(ctx context.Context, in mail.Reply) (r mail.Reply) {
 	if !ok {
 		return r
 	}
-	f := fact.SignIn{At: v.desk.o.Now(), Rule: RuleSigninUnasked, Session: v.guest.Seen(proof), Why: "the certificate of the connection was right", Reply: in}.Fact()
+	f := fact.SignIn{
+		At: v.desk.o.Now(), Rule: RuleSigninUnasked, Session: v.guest.Seen(proof),
+		Why: "the certificate of the connection was right", Reply: in,
+	}.Fact()
 	if r = v.admit(ctx, proof, "certificate", f); r.OK() {
 		return mail.Reply{}
 	}
@@ -244,7 +250,10 @@ func (e *Exchange) fact(p accounts.Proof) fact.Fact {
 	a := e.x.Attempt()
 	of := e.v.guest.Seen(p)
 	of.Account = a.Account.String()
-	said := []fact.Pair{{Name: "mechanism", Value: a.Mechanism}, {Name: "user", Value: a.User}, {Name: "network", Value: a.Network.String()}}
+	said := []fact.Pair{
+		{Name: "mechanism", Value: a.Mechanism}, {Name: "user", Value: a.User},
+		{Name: "network", Value: a.Network.String()},
+	}
 	for _, c := range a.Credentials {
 		if c.Name != "" {
 			said = append(said, fact.Pair{Name: "credential name", Value: c.Name})

@@ -79,15 +79,21 @@ func byPolicy(f Facts) Verdict {
 		if errors.Is(f.DANE.Err, dnsx.ErrExhausted) {
 			result = "" // the domain could mend nothing
 		}
-		return refuse(RuleDANE, result, mail.R(451, "4.7.5", "whether "+f.Host.String()+" has a DANE policy cannot be found out: "+mail.Printable(f.DANE.Err.Error(), mail.FaultShown)))
+		return refuse(RuleDANE, result,
+			mail.R(451, "4.7.5", "whether "+f.Host.String()+" has a DANE policy cannot be found out: "+mail.Printable(f.DANE.Err.Error(), mail.FaultShown)))
 	case f.DANE.Kind == dane.KindVerify:
-		return Verdict{Rule: RuleDANE, Level: LevelVerified, Words: "DANE of " + f.DANE.Base.String() + ": TLSA " + shortened(f.DANE.Set.String())}
+		return Verdict{
+			Rule: RuleDANE, Level: LevelVerified,
+			Words: "DANE of " + f.DANE.Base.String() + ": TLSA " + shortened(f.DANE.Set.String()),
+		}
 	case f.STS.Lack != nil:
 		// What is not known because we lacked something may demand anything.
-		return refuse(RuleUnknown, "", mail.R(451, "4.3.0", "whether "+f.Domain.ASCII()+" has an MTA-STS policy for "+f.Host.String()+" was not found out, for this server lacked the means: "+mail.Printable(f.STS.Lack.Error(), mail.FaultShown)))
+		return refuse(RuleUnknown, "",
+			mail.R(451, "4.3.0", "whether "+f.Domain.ASCII()+" has an MTA-STS policy for "+f.Host.String()+" was not found out, for this server lacked the means: "+mail.Printable(f.STS.Lack.Error(), mail.FaultShown)))
 	case sts == mtasts.ModeEnforce && !f.STS.Policy.Allows(f.Host):
 		// RFC 8461 §5: such a host is not used.
-		return refuse(RuleSTS, ResultValidation, mail.R(451, "4.7.5", fmt.Sprintf("%s does not name the mail exchanger %s", stsWords(f), f.Host)))
+		return refuse(RuleSTS, ResultValidation,
+			mail.R(451, "4.7.5", fmt.Sprintf("%s does not name the mail exchanger %s", stsWords(f), f.Host)))
 	case sts == mtasts.ModeEnforce:
 		return Verdict{Rule: RuleSTS, Level: LevelVerified, Words: stsWords(f)}
 	case f.DANE.Kind == dane.KindEncrypt:

@@ -26,7 +26,10 @@ type Limits struct {
 
 // DefaultLimits returns the bounds of a server that nobody configured.
 func DefaultLimits() Limits {
-	return Limits{Clients: 3, For: 7 * 24 * time.Hour, Names: 5, Domains: 3, Accounts: 3, Window: 24 * time.Hour, Local: 5, Addresses: 4096, NameOctets: 255}
+	return Limits{
+		Clients: 3, For: 7 * 24 * time.Hour, Names: 5, Domains: 3, Accounts: 3, Window: 24 * time.Hour,
+		Local: 5, Addresses: 4096, NameOctets: 255,
+	}
 }
 
 // Evidence is which public clients were seen to arrive, apart for each family of addresses:

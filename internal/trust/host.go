@@ -38,5 +38,6 @@ func (h Host) Bars(a netip.Addr) string {
 
 // Equal reports whether both say the same.
 func (h Host) Equal(o Host) bool {
-	return h.Known == o.Known && slices.Equal(h.Own, o.Own) && slices.Equal(h.Gateways, o.Gateways) && slices.Equal(h.Bridges, o.Bridges) && slices.Equal(h.Balancers, o.Balancers)
+	return h.Known == o.Known && slices.Equal(h.Own, o.Own) && slices.Equal(h.Gateways, o.Gateways) &&
+		slices.Equal(h.Bridges, o.Bridges) && slices.Equal(h.Balancers, o.Balancers)
 }

@@ -36,7 +36,9 @@ func (b *bench) countings(ctx context.Context) (all []waysOfCounting, err error)
 		if w.Ended, err = b.untilItEnds(ctx, s); err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(b.progress, "round %d  %-50s CPU s per 1000: %.3f to the last 250, %.3f with the end of the process, %.3f to rest\n", round, s.name, w.Alone, w.Ended, w.Rested)
+		fmt.Fprintf(b.progress,
+			"round %d  %-50s CPU s per 1000: %.3f to the last 250, %.3f with the end of the process, %.3f to rest\n",
+			round, s.name, w.Alone, w.Ended, w.Rested)
 		all = append(all, w)
 	}
 	return all, nil

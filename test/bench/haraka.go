@@ -35,7 +35,8 @@ func startHaraka(ctx context.Context, p place) (*instance, error) {
 	i := &instance{
 		name: haraka, roots: []int{c.pid()}, mx: doors[0], stop: c.stop, enlist: trusted,
 		queued: func(context.Context) (int, error) {
-			return counted(filepath.Join(p.dir, "queue"), func(name string) bool { return !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "__tmp__") })
+			return counted(filepath.Join(p.dir, "queue"),
+				func(name string) bool { return !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "__tmp__") })
 		},
 	}
 	return i, c.serves(ctx, i.mx)

@@ -160,7 +160,8 @@ func (b *bench) visit(ctx context.Context, round int, c contender, queueOnly boo
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
 			m.Round, m.Scenario, m.Server, m.Clients = round, s.name, c.name, at.clients
-			fmt.Fprintf(b.progress, "round %d  %-50s %-28s %7.0f messages/s  %6.3f CPU s per 1000\n", round, s.name, c.name, m.rate(), m.cost())
+			fmt.Fprintf(b.progress, "round %d  %-50s %-28s %7.0f messages/s  %6.3f CPU s per 1000\n", round,
+				s.name, c.name, m.rate(), m.cost())
 			samples = append(samples, m)
 		}
 		return nil

@@ -79,7 +79,10 @@ func tasks(o options) []task {
 	if o.huge > 0 {
 		n := fmt.Sprint(o.huge)
 		all = append(all,
-			task{name: "SELECT of " + n + " messages, no index", folder: huge, times: 1, cold: true, first: true, do: []string{"SELECT Huge"}},
+			task{
+				name: "SELECT of " + n + " messages, no index", folder: huge, times: 1, cold: true,
+				first: true, do: []string{"SELECT Huge"},
+			},
 			task{name: "SELECT of " + n + " messages, index", folder: huge, times: 1, do: []string{"SELECT Huge"}},
 			task{name: n + " flags", folder: huge, times: 1, begin: []string{"SELECT Huge"}, do: []string{"FETCH 1:* (UID FLAGS)"}})
 	}

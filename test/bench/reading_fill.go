@@ -29,7 +29,8 @@ func (m mailboxes) fill(name string, messages, octets int, shared bool) error {
 	last := ""
 	for i := range messages {
 		at := 1_700_000_000 + i
-		path := filepath.Join(dir, "cur", fmt.Sprintf("%d.M%dP%dQ%d.mx.local.test:2,%s", at, i%1000000, 4242, i, []string{"", "S", "RS", "FS"}[i%4]))
+		path := filepath.Join(dir, "cur",
+			fmt.Sprintf("%d.M%dP%dQ%d.mx.local.test:2,%s", at, i%1000000, 4242, i, []string{"", "S", "RS", "FS"}[i%4]))
 		if shared && i%linksAtMost != 0 {
 			if err := os.Link(last, path); err != nil {
 				return err
@@ -66,9 +67,16 @@ func example(i, octets int) []byte {
 		return fmt.Sprintf("\"%s %s\" <person%d@example%d.test>", words[n%len(words)], words[n*7%len(words)], n, n%17)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "Return-Path: <person@example.test>\nReceived: from relay.example.test (relay.example.test [192.0.2.7])\n\tby mx.local.test with ESMTPS id %08x\n\tfor <alice@local.test>; %s\n", i, time.Unix(int64(1_700_000_000+i), 0).UTC().Format(time.RFC1123Z))
-	fmt.Fprintf(&b, "From: %s\nTo: %s, %s\nSubject: %s\nDate: %s\nMessage-ID: <%08x.%d@example.test>\nIn-Reply-To: <%08x.%d@example.test>\n", person(), person(), person(), phrase(7), time.Unix(int64(1_700_000_000+i), 0).UTC().Format(time.RFC1123Z), i, i, i/2, i/2)
-	fmt.Fprintf(&b, "X-Mailer: Program %d\nMIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n", i%9)
+	fmt.Fprintf(&b,
+		"Return-Path: <person@example.test>\nReceived: from relay.example.test (relay.example.test [192.0.2.7])\n\tby mx.local.test with ESMTPS id %08x\n\tfor <alice@local.test>; %s\n",
+		i, time.Unix(int64(1_700_000_000+i), 0).UTC().Format(time.RFC1123Z))
+	fmt.Fprintf(&b,
+		"From: %s\nTo: %s, %s\nSubject: %s\nDate: %s\nMessage-ID: <%08x.%d@example.test>\nIn-Reply-To: <%08x.%d@example.test>\n",
+		person(), person(), person(), phrase(7),
+		time.Unix(int64(1_700_000_000+i), 0).UTC().Format(time.RFC1123Z), i, i, i/2, i/2)
+	fmt.Fprintf(&b,
+		"X-Mailer: Program %d\nMIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n",
+		i%9)
 	for b.Len() < octets {
 		b.WriteString(phrase(11) + "\n")
 	}

@@ -34,13 +34,16 @@ func (s *readings) markdown(w waited) string {
 	if len(w.idle) > 0 {
 		b.WriteString("\n| | connections | server | KiB each | in all, none to all, MiB |\n|---|---:|---|---:|---:|\n")
 		for _, i := range w.idle {
-			fmt.Fprintf(&b, "| %s | %d | %s | %.1f | %.0f to %.0f |\n", i.Kind, i.Connections, i.Server, i.each()/1024, mib(i.Before), mib(i.After))
+			fmt.Fprintf(&b, "| %s | %d | %s | %.1f | %.0f to %.0f |\n", i.Kind, i.Connections, i.Server,
+				i.each()/1024, mib(i.Before), mib(i.After))
 		}
 	}
 	if len(w.notice) > 0 {
 		b.WriteString("\n| new mail told to an idler, after the 250 | messages | median | 99th percentile | longest |\n|---|---:|---:|---:|---:|\n")
 		for _, n := range w.notice {
-			fmt.Fprintf(&b, "| %s | %d | %v | %v | %v |\n", n.server, n.messages, n.median.Round(10*time.Microsecond), n.most.Round(10*time.Microsecond), n.worst.Round(10*time.Microsecond))
+			fmt.Fprintf(&b, "| %s | %d | %v | %v | %v |\n", n.server, n.messages,
+				n.median.Round(10*time.Microsecond), n.most.Round(10*time.Microsecond),
+				n.worst.Round(10*time.Microsecond))
 		}
 	}
 	return b.String()

@@ -176,7 +176,10 @@ userdb {
 	if err != nil {
 		return nil, err
 	}
-	r := &reading{name: dovecotName, imap: addrs[0], imaps: addrs[1], mail: addrs[2], greet: "LHLO", tls: cfg, index: []string{"dovecot.index*", "dovecot-uidlist"}}
+	r := &reading{
+		name: dovecotName, imap: addrs[0], imaps: addrs[1], mail: addrs[2], greet: "LHLO", tls: cfg,
+		index: []string{"dovecot.index*", "dovecot-uidlist"},
+	}
 	return r, r.launch(ctx, exec.Command(dovecotCommand, "-F", "-c", conf), &syscall.SysProcAttr{Setpgid: true}, dir)
 }
 

@@ -84,7 +84,8 @@ func smaller(samples []idleSample) (all []string) {
 	for _, our := range samples {
 		for _, s := range samples {
 			if our.Server == ours && s.Server != floor && s.Kind == our.Kind && s.each() < our.each() {
-				all = append(all, fmt.Sprintf("%s takes less memory for a connection that is %s (%.2f)", s.Server, s.Kind, our.each()/s.each()))
+				all = append(all,
+					fmt.Sprintf("%s takes less memory for a connection that is %s (%.2f)", s.Server, s.Kind, our.each()/s.each()))
 			}
 		}
 	}
@@ -174,7 +175,8 @@ func (r result) figures(b *strings.Builder) {
 			what = ""
 		}
 		last = c.scenario
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", what, r.marked(c.server), c.rate.of("%.0f"), c.rateRatio.ratio(), c.cost.of("%.3f"), c.costRatio.ratio())
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", what, r.marked(c.server), c.rate.of("%.0f"),
+			c.rateRatio.ratio(), c.cost.of("%.3f"), c.costRatio.ratio())
 	}
 	if slices.ContainsFunc(r.Syncs, syncSample.bare) {
 		b.WriteString("\n† answers 250 without a sync: after a loss of power its mail may be gone.\n")
@@ -281,6 +283,7 @@ func (r result) idle(b *strings.Builder) {
 				ratio = fmt.Sprintf("**%.3f**", our.each()/s.each())
 			}
 		}
-		fmt.Fprintf(b, "| %s | %d | %s | %.1f | %s | %.0f to %.0f |\n", s.Kind, s.Connections, s.Server, s.each()/1024, ratio, mib(s.Before), mib(s.After))
+		fmt.Fprintf(b, "| %s | %d | %s | %.1f | %s | %.0f to %.0f |\n", s.Kind, s.Connections, s.Server,
+			s.each()/1024, ratio, mib(s.Before), mib(s.After))
 	}
 }

@@ -69,7 +69,10 @@ func startSallyport(ctx context.Context, p place, v variant) (*instance, error) 
 
 // launch starts the process and reads the line that it prints when it serves.
 func (s *sallyport) launch(ctx context.Context, dir, sink string, queueOnly bool) error {
-	args := []string{"quickstart", "--json", "--listen-base", "0", "--dir", filepath.Join(dir, "server"), "--route", "remote.test=smtp://" + sink}
+	args := []string{
+		"quickstart", "--json", "--listen-base", "0", "--dir", filepath.Join(dir, "server"), "--route",
+		"remote.test=smtp://" + sink,
+	}
 	if queueOnly {
 		args = append(args, "--paused")
 	}
@@ -133,8 +136,9 @@ func (s *sallyport) instance(ctx context.Context) (*instance, error) {
 		return nil, err
 	}
 	i := &instance{
-		name: ours, roots: []int{s.cmd.Process.Pid}, mx: s.info.Listen.MX[0], submissions: submissions, submission: s.info.Listen.Submission[0],
-		relay: signedIn, tls: cfg, enlist: s.enlist, inbox: inbox, queued: s.queued, stop: s.stop,
+		name: ours, roots: []int{s.cmd.Process.Pid}, mx: s.info.Listen.MX[0], submissions: submissions,
+		submission: s.info.Listen.Submission[0],
+		relay:      signedIn, tls: cfg, enlist: s.enlist, inbox: inbox, queued: s.queued, stop: s.stop,
 		spent: func() time.Duration { return s.cmd.ProcessState.UserTime() + s.cmd.ProcessState.SystemTime() },
 	}
 	return i, answers(ctx, i.mx, i.submissions)

@@ -49,7 +49,9 @@ func (b *bench) syncs(ctx context.Context) (all []syncSample, err error) {
 					return err
 				}
 				s.Server, s.Clients = c.name, t.clients
-				fmt.Fprintf(b.progress, "%-59s %-28s %.2f a message, %d of %d covered\n", fmt.Sprintf("syncs before the 250, %d at once", t.clients), c.name, s.per(), s.Covered, s.Messages)
+				fmt.Fprintf(b.progress, "%-59s %-28s %.2f a message, %d of %d covered\n",
+					fmt.Sprintf("syncs before the 250, %d at once", t.clients), c.name, s.per(), s.Covered,
+					s.Messages)
 				all = append(all, s)
 			}
 			return nil
@@ -71,7 +73,10 @@ func traced(ctx context.Context, at site, t traffic, file string) (s syncSample,
 	if err != nil {
 		return s, err
 	}
-	args := []string{"-f", "-y", "-s", "8", "-e", "signal=none", "-e", "trace=write,writev,sendto,sendmsg,fsync,fdatasync,sync_file_range,msync,syncfs,sync", "-o", file}
+	args := []string{
+		"-f", "-y", "-s", "8", "-e", "signal=none", "-e",
+		"trace=write,writev,sendto,sendmsg,fsync,fdatasync,sync_file_range,msync,syncfs,sync", "-o", file,
+	}
 	for _, p := range tree {
 		args = append(args, "-p", strconv.Itoa(p.pid))
 	}

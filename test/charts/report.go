@@ -55,7 +55,8 @@ func growth(all []sample) string {
 	case ratio < 1/steep:
 		word = "grows slower than linearly"
 	}
-	return fmt.Sprintf("%v at %s, %v at %s: %.2f times, so that all of it %s", short(first.cost()), plot.Short(float64(first.value)), short(last.cost()), plot.Short(float64(last.value)), ratio, word)
+	return fmt.Sprintf("%v at %s, %v at %s: %.2f times, so that all of it %s", short(first.cost()),
+		plot.Short(float64(first.value)), short(last.cost()), plot.Short(float64(last.value)), ratio, word)
 }
 
 // short writes a time with three digits.
@@ -76,7 +77,8 @@ func table(s sweep, all []sample) string {
 	fmt.Fprintf(&b, "### %s\n\n![%s](charts/%s.svg)\n\n", s.title, s.title, s.name)
 	fmt.Fprintf(&b, "| %s | %ss/s | p99, ms | processor for one %s |\n|---:|---:|---:|---:|\n", s.axis, s.unit, s.unit)
 	for _, m := range all {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", plot.Short(float64(m.value)), plot.Short(m.rate()), plot.Short(m.p99.Seconds()*1000), short(m.cost()))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", plot.Short(float64(m.value)), plot.Short(m.rate()),
+			plot.Short(m.p99.Seconds()*1000), short(m.cost()))
 	}
 	fmt.Fprintf(&b, "\nOne %s costs %s.\n", s.unit, growth(all))
 	return b.String()

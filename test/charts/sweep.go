@@ -50,7 +50,9 @@ const octetsAtOnce = 400_000_000
 
 func atSize(ctx context.Context, w *world, n int) (sample, error) {
 	text := message(n)
-	return w.measure(ctx, n, float64(len(text)), load.Options{Messages: max(min(w.messages, octetsAtOnce/n), 16), Connections: 16, Text: text})
+	return w.measure(ctx, n, float64(len(text)), load.Options{
+		Messages: max(min(w.messages, octetsAtOnce/n), 16), Connections: 16, Text: text,
+	})
 }
 
 // message is one of about n octets.
@@ -76,7 +78,9 @@ func atRecipients(ctx context.Context, w *world, n int) (sample, error) {
 			return sample{}, err
 		}
 	}
-	return w.measure(ctx, n, float64(n), load.Options{Messages: max(5*w.messages/n, 40), Connections: 20, Size: 2_000, Each: n, To: w.spread(boxes)})
+	return w.measure(ctx, n, float64(n), load.Options{
+		Messages: max(5*w.messages/n, 40), Connections: 20, Size: 2_000, Each: n, To: w.spread(boxes),
+	})
 }
 
 func atMailboxes(ctx context.Context, w *world, n int) (sample, error) {

@@ -41,7 +41,8 @@ func main() {
 	flag.DurationVar(&o.timeout, "timeout", 10*time.Second, "time for one mutant; five times what its tests need, if that is longer")
 	flag.Float64Var(&o.least, "least", 0, "fail when a package's score is lower, in percent")
 	flag.IntVar(&o.sample, "sample", 1, "try one mutant in so many, spread over the package, and tell of each survivor when it is found")
-	flag.IntVar(&o.offset, "offset", 0, "begin the sample so many mutants later: 0 to sample-1 share none, so that tests written for one are judged by another")
+	flag.IntVar(&o.offset, "offset", 0,
+		"begin the sample so many mutants later: 0 to sample-1 share none, so that tests written for one are judged by another")
 	flag.Parse()
 	if *only != "" {
 		o.only = regexp.MustCompile(*only)
@@ -93,7 +94,8 @@ func measure(ctx context.Context, pattern string, o options) (float64, error) {
 // report prints the survivors and the score.
 func report(p *source, results []result, took time.Duration) float64 {
 	slices.SortFunc(results, func(a, b result) int {
-		return cmp.Or(cmp.Compare(a.site.file.name, b.site.file.name), cmp.Compare(a.site.line, b.site.line), cmp.Compare(a.site.id, b.site.id))
+		return cmp.Or(cmp.Compare(a.site.file.name, b.site.file.name), cmp.Compare(a.site.line, b.site.line),
+			cmp.Compare(a.site.id, b.site.id))
 	})
 	killed, slow := 0, 0
 	for _, r := range results {

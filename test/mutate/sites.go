@@ -224,7 +224,9 @@ func (s *seeker) binary(n *ast.BinaryExpr) {
 	m := s.add(n, "%s", f[1])
 	// The line stays as long as it was in lines: the operator becomes the comma.
 	s.wrap(m, n, fmt.Sprintf("%s(%d, ", f[0], m.id), ")")
-	s.file.inserts = append(s.file.inserts, insert{at: s.offset(n.OpPos), instead: len(n.Op.String()), text: ",", order: len(s.file.inserts), site: m})
+	s.file.inserts = append(s.file.inserts, insert{
+		at: s.offset(n.OpPos), instead: len(n.Op.String()), text: ",", order: len(s.file.inserts), site: m,
+	})
 }
 
 // numbers says whether both sides of n are numbers of one type.

@@ -102,7 +102,8 @@ func On(t *testing.T, st store.Store) *World {
 	w.Findings, err = review.Open(ctx, st, review.Options{Limits: review.DefaultLimits(), Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	Check(t, err)
 	w.Options = operate.Options{
-		Findings: w.Findings, Binding: func() bind.Mode { return w.Bound }, Ledger: w.Ledger, Allowance: Allowance, Accounts: id, Credentials: id, DeviceCA: deviceCA(t, st, id),
+		Findings: w.Findings, Binding: func() bind.Mode { return w.Bound }, Ledger: w.Ledger,
+		Allowance: Allowance, Accounts: id, Credentials: id, DeviceCA: deviceCA(t, st, id),
 		Queue: w.Queue, Trace: w.Log, Facts: reader(t, st, w.Log), Now: time.Now, Book: w.Listed, EndSessions: w.end, Write: w.Log.Write,
 		Incidents: incident.Keeper{Log: incident.NewLog(st), Accounts: id, Queue: queue, EndSessions: w.end, Now: time.Now},
 	}
@@ -129,7 +130,10 @@ func Allowance(a accounts.Account) budget.Limits {
 
 func deviceCA(t *testing.T, st store.Store, id *accounts.Identity) *ca.CA {
 	t.Helper()
-	return ca.New(st, ca.Options{Host: Domain(t, "mx.local.test"), Keys: t.TempDir(), Holding: id.Holding, Limits: ca.DefaultLimits(), Now: time.Now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler)})
+	return ca.New(st, ca.Options{
+		Host: Domain(t, "mx.local.test"), Keys: t.TempDir(), Holding: id.Holding, Limits: ca.DefaultLimits(),
+		Now: time.Now, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+	})
 }
 
 func reader(t *testing.T, st store.Store, l *trace.Log) *query.Reader {
@@ -161,7 +165,8 @@ func newBook(t *testing.T, id *accounts.Identity, r *roster.Roster) *book.Book {
 	ours, host := Domain(t, "local.test"), Domain(t, "mx.local.test")
 	next, err := b.Build(t.Context(), book.Stated{
 		Config: directory.Config{
-			Hostname: host, Domains: []directory.Domain{{Name: ours, Deliver: directory.DeliverMaildir}}, MaxExpansion: 10, MaxDepth: 3, Detail: '+', ForwardExternal: true,
+			Hostname: host, Domains: []directory.Domain{{Name: ours, Deliver: directory.DeliverMaildir}},
+			MaxExpansion: 10, MaxDepth: 3, Detail: '+', ForwardExternal: true,
 		},
 		Ways: map[mail.Domain]string{ours: "maildir"}, Where: stated,
 		Domain: func(name mail.Domain, _ string) (directory.Domain, error) {
@@ -237,7 +242,8 @@ func (w *World) Contained(t *testing.T) (c *operate.Client, before, after operat
 	time.Sleep(2 * time.Millisecond)
 	spam := w.Put(t, "alice@local.test")
 	_, _, _, err = w.Options.Incidents.Contain(t.Context(), incident.Incident{
-		Account: Address(t, "ALICE@Local.Test"), Rule: "hijack", By: "the detector", Reason: "4 of 4 recipients never seen at this site", Since: since, Odds: 1e6,
+		Account: Address(t, "ALICE@Local.Test"), Rule: "hijack", By: "the detector",
+		Reason: "4 of 4 recipients never seen at this site", Since: since, Odds: 1e6,
 		Evidence: []string{"4 of 4 recipients never seen at this site; normal here 3 %: odds x 1,000,000"},
 		Used:     []string{held[0].ID},
 		Cause:    incident.Cause{Sender: "alice@local.test", Recipients: []string{"v1@remote.test"}},

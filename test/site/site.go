@@ -94,7 +94,9 @@ func New(t *testing.T, fs vfs.FS, more ...string) *Site {
 	t.Helper()
 	s := &Site{t: t, Dir: t.TempDir(), FS: fs, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))}
 	files := pki.In(filepath.Join(s.Dir, "tls"))
-	err := files.Ensure("a site", pki.Names{Hosts: []string{"mx.local.test"}, Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}, time.Now())
+	err := files.Ensure("a site",
+		pki.Names{Hosts: []string{"mx.local.test"}, Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}},
+		time.Now())
 	Must(t, err)
 	pem, err := os.ReadFile(files.CA)
 	Must(t, err)
@@ -285,7 +287,9 @@ func (s *Site) ClientTLS() *tls.Config {
 // begin with dots.
 func Message(id, from string, size int) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "From: <%s>\r\nTo: somebody\r\nSubject: %s\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <%s@test.invalid>\r\n%s%s\r\n\r\n", from, id, id, load.IDField, id)
+	fmt.Fprintf(&b,
+		"From: <%s>\r\nTo: somebody\r\nSubject: %s\r\nDate: Mon, 23 Nov 2026 10:00:00 +0000\r\nMessage-ID: <%s@test.invalid>\r\n%s%s\r\n\r\n",
+		from, id, id, load.IDField, id)
 	for i := 0; b.Len() < size; i++ {
 		fmt.Fprintf(&b, ".%s line %d of a message that must arrive octet by octet\r\n..\r\n", id, i)
 	}
@@ -322,7 +326,8 @@ func (s *Site) Reload(n *Running) {
 func (s *Site) Certificate(dir string) pki.Files {
 	s.t.Helper()
 	files := pki.In(filepath.Join(s.Dir, dir))
-	Must(s.t, files.Ensure(dir, pki.Names{Hosts: []string{"mx.local.test"}, Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}, time.Now()))
+	Must(s.t,
+		files.Ensure(dir, pki.Names{Hosts: []string{"mx.local.test"}, Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}, time.Now()))
 	return files
 }
 

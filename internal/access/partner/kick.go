@@ -64,7 +64,13 @@ func NewKicker(o KickOptions) *Kicker {
 		return d.DialContext(ctx, "unix", o.Socket)
 	}
 	stopped, stop := context.WithCancel(context.Background())
-	return &Kicker{o: o, stop: stop, stopped: stopped, http: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true, DisableCompression: true}, Timeout: o.Limits.Time}}
+	return &Kicker{
+		o: o, stop: stop, stopped: stopped,
+		http: &http.Client{
+			Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true, DisableCompression: true},
+			Timeout:   o.Limits.Time,
+		},
+	}
 }
 
 // End has all sessions of an account ended, whatever they rest on, since the partner does not know
@@ -111,7 +117,8 @@ func (k *Kicker) insist(account mail.Address) bool {
 		k.o.Logger.Warn("the sessions of an account at the partner could not be ended", "account", account.String(), "err", err)
 	}
 	f := fact.Alarm{
-		At: k.o.Now(), Rule: RuleKick, Text: "sessions of an account may go on at the partner that must not", Session: fact.Session{Account: account.String()},
+		At: k.o.Now(), Rule: RuleKick, Text: "sessions of an account may go on at the partner that must not",
+		Session:  fact.Session{Account: account.String()},
 		Evidence: []fact.Pair{{Name: "error", Value: mail.Printable(err.Error(), maxUser)}},
 	}.Fact()
 	if err := k.o.Write(ctx, f); err != nil {

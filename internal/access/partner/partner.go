@@ -130,7 +130,8 @@ func (l Login) unfit() string {
 	case !l.Remote.IsValid() || l.Remote.IsUnspecified():
 		return "the client's address is missing (TCPREMOTEIP)"
 	case !slices.Contains(Services(), l.Service):
-		return fmt.Sprintf("the service is none to read by: %s; it is one of %s, and who sends signs in at the submission doors", mail.Printable(l.Service, maxService), strings.Join(Services(), ", "))
+		return fmt.Sprintf("the service is none to read by: %s; it is one of %s, and who sends signs in at the submission doors",
+			mail.Printable(l.Service, maxService), strings.Join(Services(), ", "))
 	case !l.external() && strings.ContainsRune(l.User+l.Password, 0):
 		return "user or password has a NUL"
 	}

@@ -151,7 +151,8 @@ func neighbours(runes []rune, from, to int) bool {
 		return true
 	}
 	row := string(runes[from : to+1])
-	return strings.Contains(rows, row) && !strings.Contains(row, " ") || strings.Contains(rows, reversed(row)) && !strings.Contains(row, " ")
+	return strings.Contains(rows, row) && !strings.Contains(row, " ") ||
+		strings.Contains(rows, reversed(row)) && !strings.Contains(row, " ")
 }
 
 func reversed(s string) string {

@@ -104,7 +104,8 @@ func Open(ctx context.Context, st store.Store, o Options) (*Clock, error) {
 	}
 	told := before.at(r)
 	if off := r.Wall.Sub(told) - before.read.Wall.Sub(before.told); off.Abs() >= sets {
-		o.Logger.Warn("the clock was set, or this machine was off for long; budgets and the queue go on by the time that passed", "by", off.Round(time.Second))
+		o.Logger.Warn("the clock was set, or this machine was off for long; budgets and the queue go on by the time that passed",
+			"by", off.Round(time.Second))
 	}
 	if len(c.spans) == 0 && err == nil {
 		c.spans = []span{{ahead: before.read.Wall.Sub(before.told)}}
@@ -123,7 +124,8 @@ func (c *Clock) openSpans(ctx context.Context) error {
 		return fmt.Errorf("clock: reading what the clock was set to: %w", err)
 	}
 	if c.spans, err = decodeSpans(v); err != nil {
-		c.o.Logger.Error("what the clock was set to before does not read; what was written then may be taken for younger than it is", "err", err)
+		c.o.Logger.Error("what the clock was set to before does not read; what was written then may be taken for younger than it is",
+			"err", err)
 	}
 	return nil
 }

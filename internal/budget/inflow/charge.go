@@ -215,7 +215,9 @@ func (c *Charge) Place() Verdict {
 // messages is what a copy takes beside its octets.
 func (c *Charge) messages(p part) (all []demand) {
 	if p.network != nil {
-		all = append(all, demand{p.keys[0], p.network, &p.network.messages, RuleNetworkMessages, 1}, demand{p.keys[1], p.share, &p.share.messages, RuleShareMessages, 1})
+		all = append(all, demand{p.keys[0], p.network, &p.network.messages, RuleNetworkMessages, 1}, demand{
+			p.keys[1], p.share, &p.share.messages, RuleShareMessages, 1,
+		})
 	}
 	all = append(all, demand{p.keys[2], p.mailbox, &p.mailbox.messages, RuleMailboxMessages, 1})
 	if c.reply {

@@ -74,7 +74,10 @@ const (
 
 // Rules returns every Rule, in the order in which they are told.
 func Rules() []Rule {
-	return []Rule{RuleConnections, RuleRecipients, RuleNetworkMessages, RuleNetworkOctets, RuleShareMessages, RuleShareOctets, RuleMailboxMessages, RuleMailboxOctets, RuleReplies}
+	return []Rule{
+		RuleConnections, RuleRecipients, RuleNetworkMessages, RuleNetworkOctets, RuleShareMessages,
+		RuleShareOctets, RuleMailboxMessages, RuleMailboxOctets, RuleReplies,
+	}
 }
 
 // unit is what octets are counted in.
@@ -188,7 +191,8 @@ func (v Verdict) Reply() mail.Reply {
 		return v.ofQuota()
 	}
 	if v.Wait == screen.Forever {
-		return mail.R(552, v.status("5.3.4", "5.2.3"), "the message is larger than "+v.About+" may have at once, of "+v.Bound+" ("+string(v.Rule)+")")
+		return mail.R(552, v.status("5.3.4", "5.2.3"),
+			"the message is larger than "+v.About+" may have at once, of "+v.Bound+" ("+string(v.Rule)+")")
 	}
 	text += " (" + string(v.Rule) + "); try again in " + waiting(v.Wait)
 	switch v.Rule {

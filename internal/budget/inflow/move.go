@@ -20,7 +20,8 @@ func (b *Budget) Moving(from, to mail.Address) store.Planner {
 		pairs := b.pairs(from, to)
 		for old, k := range pairs {
 			l := b.lines[old].with(b.lines[k])
-			s.Mutations = append(s.Mutations, store.Mutation{Key: old.stored(), Delete: true}, store.Mutation{Key: k.stored(), Value: l.encode()})
+			s.Mutations = append(s.Mutations, store.Mutation{Key: old.stored(), Delete: true},
+				store.Mutation{Key: k.stored(), Value: l.encode()})
 		}
 		s.Done = func(err error) error {
 			b.mu.Lock()
@@ -101,5 +102,8 @@ func (l *line) with(other *line) line {
 		}
 		return x
 	}
-	return line{messages: later(l.messages, other.messages), octets: later(l.octets, other.octets), further: later(l.further, other.further)}
+	return line{
+		messages: later(l.messages, other.messages), octets: later(l.octets, other.octets),
+		further: later(l.further, other.further),
+	}
 }

@@ -101,7 +101,8 @@ func Open(ctx context.Context, st store.Store, o Options) (*Budget, error) {
 		at := key{kind(name[0]), string(name[1:])}
 		l, err := decode(v)
 		if err != nil {
-			o.Logger.Error("what a party brought cannot be read; it counts as all that it may bring", "key", mail.Printable(string(k), mail.ReplyShown), "err", err)
+			o.Logger.Error("what a party brought cannot be read; it counts as all that it may bring",
+				"key", mail.Printable(string(k), mail.ReplyShown), "err", err)
 			used := func(r Rule) screen.Bucket { return o.Limits.bound(r).rate().Begun(o.Passed(), 0) }
 			l = &line{messages: used(RuleMailboxMessages), octets: used(RuleMailboxOctets), further: used(RuleReplies)}
 		}

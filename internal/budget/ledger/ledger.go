@@ -84,7 +84,8 @@ func Open(ctx context.Context, st store.Store, o Options) (*Ledger, error) {
 		}
 		number, count, err := decode(v)
 		if err != nil {
-			o.Logger.Error("a count of recipients cannot be read; it counts as used up for a day", "key", mail.Printable(string(k), mail.ReplyShown), "err", err)
+			o.Logger.Error("a count of recipients cannot be read; it counts as used up for a day",
+				"key", mail.Printable(string(k), mail.ReplyShown), "err", err)
 			number, count = math.MaxUint64>>1, budget.Count{}.Add(o.Passed(), math.MaxUint32)
 		}
 		ln := l.lines[name]

@@ -51,7 +51,8 @@ func (k *Keeper) load(ctx context.Context) error {
 		l := k.read(kind, name)
 		if err != nil || l == nil {
 			// To be told once more is better than not to be told.
-			k.o.Logger.Error("what is known of how full a mailbox is does not read; it is looked at again", "key", mail.Printable(string(key), mail.ReplyShown), "err", err)
+			k.o.Logger.Error("what is known of how full a mailbox is does not read; it is looked at again",
+				"key", mail.Printable(string(key), mail.ReplyShown), "err", err)
 			return true, nil
 		}
 		l.told, l.written = t, t
@@ -175,7 +176,8 @@ func (k *Keeper) tell(ctx context.Context, tell Tell) {
 	for l := range due {
 		if err := k.tellOf(ctx, l, tell); err != nil && ctx.Err() == nil {
 			if !errors.Is(err, store.ErrLow) {
-				k.o.Logger.Error("the owner of a mailbox that is nearly full was not told; it is tried again", "account", l.account.String(), "domain", l.domain.String(), "err", err)
+				k.o.Logger.Error("the owner of a mailbox that is nearly full was not told; it is tried again",
+					"account", l.account.String(), "domain", l.domain.String(), "err", err)
 			}
 			k.mu.Lock()
 			k.due[l] = true // the next tick comes by it

@@ -115,7 +115,8 @@ func Profile(rnd io.Reader, server, title string, p12 []byte) ([]byte, error) {
 	pair("\t\t", "PayloadUUID", inner)
 	pair("\t\t", "PayloadDisplayName", title)
 	pair("\t\t", "PayloadCertificateFileName", "identity.p12")
-	fmt.Fprintf(&b, "\t\t<key>PayloadContent</key><data>%s</data>\n\t</dict></array>\n</dict></plist>\n", base64.StdEncoding.EncodeToString(p12))
+	fmt.Fprintf(&b, "\t\t<key>PayloadContent</key><data>%s</data>\n\t</dict></array>\n</dict></plist>\n",
+		base64.StdEncoding.EncodeToString(p12))
 	return b.Bytes(), nil
 }
 

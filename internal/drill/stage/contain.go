@@ -66,7 +66,9 @@ func baseText(cfg config.Config, files pki.Files, sinks Sinks) string {
 	if cfg.TLS.Cert != "" || cfg.ACME.On() {
 		fmt.Fprintf(&b, "[tls]\ncert = %q\nkey = %q\n", files.Cert, files.Key)
 	}
-	fmt.Fprintf(&b, "[route.\"*\"]\nto = \"smtp://%s\"\ntls = \"none\"\n[mx]\ndelivery = \"off\"\n[authentication]\ncheck = \"off\"\n[trace]\norigin = \"drill\"\ncheckpoint_every = \"1s\"\n[domain.\"ours.drill.test\"]\ndeliver = \"maildir\"\n", sinks.Outside)
+	fmt.Fprintf(&b,
+		"[route.\"*\"]\nto = \"smtp://%s\"\ntls = \"none\"\n[mx]\ndelivery = \"off\"\n[authentication]\ncheck = \"off\"\n[trace]\norigin = \"drill\"\ncheckpoint_every = \"1s\"\n[domain.\"ours.drill.test\"]\ndeliver = \"maildir\"\n",
+		sinks.Outside)
 	return b.String()
 }
 

@@ -65,7 +65,9 @@ func Open(ctx context.Context, o Options) (s *Stage, err error) {
 	}
 	s = &Stage{Config: cfg, Clock: o.Clock, served: make(chan error, 1)}
 	files := pki.In(filepath.Join(o.Dir, "tls"))
-	err = files.Ensure("sallyport drill", pki.Names{Hosts: []string{cfg.Hostname.ASCII()}, Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}, time.Now())
+	err = files.Ensure("sallyport drill",
+		pki.Names{Hosts: []string{cfg.Hostname.ASCII()}, Addresses: []netip.Addr{netip.MustParseAddr("127.0.0.1")}},
+		time.Now())
 	if err != nil {
 		return nil, err
 	}

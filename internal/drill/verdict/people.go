@@ -13,7 +13,8 @@ import (
 // lieRules are the rules that refuse a false sender: of the gate, and of package bind.
 func lieRules() []string {
 	return []string{
-		string(gate.RuleMXOwnSender), string(gate.RuleSenderNotOwned), "author-not-owned", "author-twice", "author-unclear", "author-missing",
+		string(gate.RuleMXOwnSender), string(gate.RuleSenderNotOwned), "author-not-owned", "author-twice",
+		"author-unclear", "author-missing",
 		"author-not-ascii", "sender-field-not-owned", "resent-not-owned",
 	}
 }
@@ -28,7 +29,10 @@ func lied(s Seen) []Measure {
 	hidden, which := examples(arrived, func(l Letter) (string, bool) { return l.ID, l.Actor == Smuggler })
 	out := []Measure{{Promise: NoLie, What: "messages that arrived in a name that is not their sender's", Unit: "messages", Found: float64(n), Tried: tried + n, From: Sink, Examples: some}}
 	if around := refused(s.Facts, "protocol") + came(arrived, Owner); s.Smuggled && around+hidden > 0 {
-		out = append(out, Measure{Promise: NoLie, What: "messages that came hidden within others", Unit: "messages", Found: float64(hidden), Tried: around + hidden, From: Store, Examples: which})
+		out = append(out, Measure{
+			Promise: NoLie, What: "messages that came hidden within others", Unit: "messages",
+			Found: float64(hidden), Tried: around + hidden, From: Store, Examples: which,
+		})
 	}
 	return out
 }

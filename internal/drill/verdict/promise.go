@@ -52,19 +52,44 @@ type told struct{ name, word, plain, read string }
 func (p Promise) told() told {
 	switch p {
 	case NoRelay:
-		return told{"No stranger relays", "no-relay", "Nobody who has no account here can send mail to other people through this server.", "docs/threat-model.md, promise 1"}
+		return told{
+			"No stranger relays", "no-relay",
+			"Nobody who has no account here can send mail to other people through this server.",
+			"docs/threat-model.md, promise 1",
+		}
 	case NoLie:
-		return told{"No sender lies", "no-lie", "Nobody who has an account here can send in somebody else's name.", "docs/threat-model.md, promise 2"}
+		return told{
+			"No sender lies", "no-lie", "Nobody who has an account here can send in somebody else's name.",
+			"docs/threat-model.md, promise 2",
+		}
 	case NoHijack:
-		return told{"No hijack lasts", "no-hijack", "Whoever steals a password is stopped before much of his mail leaves.", "docs/hijack.md"}
+		return told{
+			"No hijack lasts", "no-hijack",
+			"Whoever steals a password is stopped before much of his mail leaves.", "docs/hijack.md",
+		}
 	case NoFalse250:
-		return told{"No 250 is a lie", "no-false-250", "Mail that this server said it took is there, even when it is killed a moment later.", "docs/threat-model.md, promise 4"}
+		return told{
+			"No 250 is a lie", "no-false-250",
+			"Mail that this server said it took is there, even when it is killed a moment later.",
+			"docs/threat-model.md, promise 4",
+		}
 	case NoBackscatter:
-		return told{"No bounce reaches an innocent", "no-backscatter", "Nobody gets error messages about mail that somebody else sent in his name.", "docs/threat-model.md, promise 5"}
+		return told{
+			"No bounce reaches an innocent", "no-backscatter",
+			"Nobody gets error messages about mail that somebody else sent in his name.",
+			"docs/threat-model.md, promise 5",
+		}
 	case NoBomb:
-		return told{"No bomb lands", "no-bomb", "Huge, endless or very many messages fill no disk and keep nobody else out.", "docs/bounds.md"}
+		return told{
+			"No bomb lands", "no-bomb",
+			"Huge, endless or very many messages fill no disk and keep nobody else out.", "docs/bounds.md",
+		}
 	case NoOpenQuestion:
-		return told{"No question stays open", "no-open-question", "What became of each message can be looked up, and the record can't be changed unnoticed.", "docs/operations.md, trace"}
+		return told{
+			"No question stays open", "no-open-question",
+			"What became of each message can be looked up, and the record can't be changed unnoticed.",
+			"docs/operations.md, trace",
+		}
 	}
 	return told{"no promise", "none", "", ""}
 }

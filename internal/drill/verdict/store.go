@@ -97,7 +97,8 @@ func bombed(s Seen) []Measure {
 	}
 	bombs := refused(s.Facts, "message-too-large", "protocol")
 	if s.Bombed {
-		m("the largest message that is here", "octets", float64(largest), float64(s.Bounds.MessageOctets), bombs+came(s.Boxes, Bomber), Store)
+		m("the largest message that is here", "octets", float64(largest), float64(s.Bounds.MessageOctets),
+			bombs+came(s.Boxes, Bomber), Store)
 	}
 	if s.Siege == nil {
 		return out
@@ -107,7 +108,8 @@ func bombed(s Seen) []Measure {
 	if s.Siege.Honest > 0 {
 		m("honest messages that were not taken meanwhile", "messages", float64(s.Siege.Failed), 0, s.Siege.Hostile, Store)
 		out[len(out)-1].Examples = s.Siege.Why[:min(len(s.Siege.Why), mostExamples)]
-		m("until honest mail was taken, at the slowest", "seconds", s.Siege.Slowest.Seconds(), s.Bounds.Serve.Seconds(), s.Siege.Hostile, Store)
+		m("until honest mail was taken, at the slowest", "seconds", s.Siege.Slowest.Seconds(),
+			s.Bounds.Serve.Seconds(), s.Siege.Hostile, Store)
 	}
 	if w := s.Wait; w != nil {
 		m("slow senders who were served for ever", "connections", float64(w.Left), 0, s.Siege.Hostile, Store)
@@ -115,7 +117,11 @@ func bombed(s Seen) []Measure {
 	}
 	bounces, some := examples(s.Boxes, func(l Letter) (string, bool) { return l.ID, l.Actor == Bouncer && !l.Junk })
 	if s.Flooded {
-		out = append(out, Measure{Promise: NoBomb, What: "bounces of mail that was never sent, in a mailbox", Unit: "messages", Found: float64(bounces), Tried: refused(s.Facts, "bounce-forged") + came(s.Boxes, Bouncer), From: Store, Examples: some})
+		out = append(out, Measure{
+			Promise: NoBomb, What: "bounces of mail that was never sent, in a mailbox", Unit: "messages",
+			Found: float64(bounces), Tried: refused(s.Facts, "bounce-forged") + came(s.Boxes, Bouncer),
+			From: Store, Examples: some,
+		})
 	}
 	return out
 }
@@ -142,7 +148,8 @@ func open(s Seen) []Measure {
 		m("refusals that name no rule", "refusals", nameless, refused(s.Facts), nil),
 	}
 	if v := s.Verified; v != nil {
-		out = append(out, m("faults in the chain of the trace", "faults", len(v.Faults), int(v.Records), v.Faults[:min(len(v.Faults), mostExamples)]))
+		out = append(out,
+			m("faults in the chain of the trace", "faults", len(v.Faults), int(v.Records), v.Faults[:min(len(v.Faults), mostExamples)]))
 	}
 	if len(s.Asked) > 0 {
 		n, which := examples(s.Asked, func(a Asked) (string, bool) { return a.Queue + ": " + a.Lacking, a.Lacking != "" })

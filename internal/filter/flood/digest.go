@@ -201,7 +201,8 @@ func (d *Digest) tell(ctx context.Context, b kept) error {
 		return err
 	}
 	err = d.o.Send(ctx, notify.Letter{
-		Rule: Rule, To: b.box, Subject: c.Subject(), Text: c.Text(d.o.Limits.Rows), Marks: []store.Mutation{{Key: toldKey(b.box), Value: note}},
+		Rule: Rule, To: b.box, Subject: c.Subject(), Text: c.Text(d.o.Limits.Rows),
+		Marks: []store.Mutation{{Key: toldKey(b.box), Value: note}},
 	})
 	if errors.Is(err, notify.ErrNobody) {
 		// Whom it was for is gone; `queue ls` has it still.

@@ -26,7 +26,10 @@ type Limits struct {
 
 // DefaultLimits returns the bounds.
 func DefaultLimits() Limits {
-	return Limits{First: 40, Mailboxes: 4096, Quiet: 10 * time.Minute, Every: time.Hour, Look: time.Minute, Counted: 5000, Octets: 64 << 10, Rows: 20}
+	return Limits{
+		First: 40, Mailboxes: 4096, Quiet: 10 * time.Minute, Every: time.Hour, Look: time.Minute,
+		Counted: 5000, Octets: 64 << 10, Rows: 20,
+	}
 }
 
 // Gauge decides which bounces a mailbox gets. What it counted is forgotten by a restart: then each
@@ -42,7 +45,10 @@ type Gauge struct {
 
 // NewGauge returns one that has counted nothing.
 func NewGauge(l Limits, now func() time.Time) *Gauge {
-	return &Gauge{first: l.First, now: now, wake: make(chan struct{}, 1), boxes: lru.New[string, screen.Bucket](lru.Bounds{Entries: l.Mailboxes}, nil)}
+	return &Gauge{
+		first: l.First, now: now, wake: make(chan struct{}, 1),
+		boxes: lru.New[string, screen.Bucket](lru.Bounds{Entries: l.Mailboxes}, nil),
+	}
 }
 
 // Passes counts one more bounce for everybody whom it is to; false: it is to be held, since

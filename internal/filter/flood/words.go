@@ -44,7 +44,8 @@ func (c *Counts) Add(remote string, f bounce.Found) {
 // reason is a status code with what the most frequent ones mean. RFC 3463 §3
 func reason(status string) string {
 	for code, means := range map[string]string{
-		"5.1.1": "no such mailbox", "5.1.2": "no such domain", "5.1.10": "the domain takes no mail", "5.2.1": "the mailbox is closed", "5.2.2": "the mailbox is full", "4.2.2": "the mailbox is full",
+		"5.1.1": "no such mailbox", "5.1.2": "no such domain", "5.1.10": "the domain takes no mail",
+		"5.2.1": "the mailbox is closed", "5.2.2": "the mailbox is full", "4.2.2": "the mailbox is full",
 		"5.7.1": "refused", "4.4.7": "it could not be delivered in time", "5.4.7": "it could not be delivered in time",
 	} {
 		if code == status {
@@ -63,14 +64,16 @@ func (c *Counts) Subject() string {
 func (c *Counts) Text(rows int) string {
 	var b strings.Builder
 	at := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
-	fmt.Fprintf(&b, "From %s to %s %s came to %s beyond the first ones, which are in the mailbox.\n", at(c.First), at(c.Last), words.Count(c.Fresh, "bounce"), c.Box)
+	fmt.Fprintf(&b, "From %s to %s %s came to %s beyond the first ones, which are in the mailbox.\n",
+		at(c.First), at(c.Last), words.Count(c.Fresh, "bounce"), c.Box)
 	b.WriteString("They are about messages that this server does not know as sent from here, so somebody\nseems to send in this name from elsewhere. No account here need be stolen for that.\n\n")
 	if c.read < c.Fresh {
 		fmt.Fprintf(&b, "Of them %d were read for these tables.\n\n", c.read)
 	}
 	table := func(title string, counts map[string]int) {
 		fmt.Fprintf(&b, "%s\n", title)
-		sorted := slices.SortedFunc(maps.Keys(counts), func(x, y string) int { return cmp.Or(cmp.Compare(counts[y], counts[x]), cmp.Compare(x, y)) })
+		sorted := slices.SortedFunc(maps.Keys(counts),
+			func(x, y string) int { return cmp.Or(cmp.Compare(counts[y], counts[x]), cmp.Compare(x, y)) })
 		for _, name := range sorted[:min(len(sorted), rows)] {
 			fmt.Fprintf(&b, "%8d  %s\n", counts[name], name)
 		}

@@ -156,7 +156,10 @@ func parseNegotiation(p packet) (negotiated, error) {
 		return negotiated{}, fmt.Errorf("milter: it does not negotiate, and answers %q", p.cmd)
 	}
 	version := binary.BigEndian.Uint32(p.data)
-	n := negotiated{actions: binary.BigEndian.Uint32(p.data[4:]), protocol: binary.BigEndian.Uint32(p.data[8:]), lists: map[stage][]string{}}
+	n := negotiated{
+		actions: binary.BigEndian.Uint32(p.data[4:]), protocol: binary.BigEndian.Uint32(p.data[8:]),
+		lists: map[stage][]string{},
+	}
 	switch {
 	case version < protocolOldest || version > protocolNewest:
 		return negotiated{}, fmt.Errorf("milter: it speaks version %d of the protocol", version)

@@ -98,7 +98,10 @@ func (a Authenticator) Begin(m intake.Message) intake.Look {
 		return nil
 	}
 	author := authorOf(m.Header, a.Ours)
-	return &authentication{a: a, m: m, policy: p, dns: a.Resolver(), keys: a.Keys(), check: dkim.NewCheckFor(m.Header, a.DKIM, author.rank), author: author}
+	return &authentication{
+		a: a, m: m, policy: p, dns: a.Resolver(), keys: a.Keys(),
+		check: dkim.NewCheckFor(m.Header, a.DKIM, author.rank), author: author,
+	}
 }
 
 // authentication is one message under judgement.

@@ -62,5 +62,6 @@ func passed(yes bool) string {
 // §3.5.2 and RFC 8460 §5.3 prescribe. Reports about reports would never end.
 func isReport(h message.Header) bool {
 	words := strings.Fields(h.Subject())
-	return len(words) >= 5 && strings.EqualFold(words[0], "Report") && strings.EqualFold(words[1], "Domain:") && strings.EqualFold(words[3], "Submitter:")
+	return len(words) >= 5 && strings.EqualFold(words[0], "Report") &&
+		strings.EqualFold(words[1], "Domain:") && strings.EqualFold(words[3], "Submitter:")
 }

@@ -23,12 +23,15 @@ func (r Report) Print(out io.Writer) error {
 
 func (r Report) honest(b *strings.Builder) {
 	h := r.Honest
-	fmt.Fprintf(b, "honest people: %d messages, %d deliveries, %d accounts, %d account-months\n", h.Messages, h.Deliveries, h.Accounts, h.AccountMonths)
-	fmt.Fprintf(b, "  new to the account %.1f %% of deliveries, new to the site %.1f %%\n", share(h.NewToAccount+h.NewToSite, h.Deliveries), share(h.NewToSite, h.Deliveries))
+	fmt.Fprintf(b, "honest people: %d messages, %d deliveries, %d accounts, %d account-months\n", h.Messages,
+		h.Deliveries, h.Accounts, h.AccountMonths)
+	fmt.Fprintf(b, "  new to the account %.1f %% of deliveries, new to the site %.1f %%\n",
+		share(h.NewToAccount+h.NewToSite, h.Deliveries), share(h.NewToSite, h.Deliveries))
 	fmt.Fprintf(b, "  %s\n", h.Shape.words())
 	fmt.Fprintf(b, "  contained falsely  %d: %.2f per 1000 account-months (95 %%: %.2f to %.2f), %.1f per million messages; theory allows %.1f\n",
 		len(h.Contained), h.Per1000, h.Low, h.High, h.PerMillion, h.Promised)
-	fmt.Fprintf(b, "  wait for bucket    %.3f %% of messages; median %s, p90 %s, longest %s\n", share(h.Delayed, h.Messages), span(h.Waits.Median), span(h.Waits.P90), span(h.Waits.Max))
+	fmt.Fprintf(b, "  wait for bucket    %.3f %% of messages; median %s, p90 %s, longest %s\n",
+		share(h.Delayed, h.Messages), span(h.Waits.Median), span(h.Waits.P90), span(h.Waits.Max))
 	fmt.Fprintf(b, "  wait for window    %.2f %% of messages; %s each\n", share(h.Held, h.Messages), r.Params.Hold)
 	fmt.Fprintf(b, "  cost               %d octets a state in memory, %d in the store, and %.0f acquaintances; %.0f ns of a processor a recipient\n",
 		h.Heap, h.Stored, float64(h.BookPairs)/max(1, float64(h.Accounts)), h.NanosPerRecipient)
@@ -50,7 +53,9 @@ func (r Report) thieves(b *strings.Builder) {
 	}
 	fmt.Fprintln(w)
 	for _, t := range r.Thefts {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t%.4g/%.4g/%.4g", t.Class, t.Scenario, t.Accounts, t.Missed, three(t.Handed), three(t.New), three(t.WithWindow), t.Seconds.Median, t.Seconds.P90, t.Seconds.Max)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t%.4g/%.4g/%.4g", t.Class, t.Scenario, t.Accounts,
+			t.Missed, three(t.Handed), three(t.New), three(t.WithWindow), t.Seconds.Median, t.Seconds.P90,
+			t.Seconds.Max)
 		for _, f := range t.Fixed {
 			fmt.Fprintf(w, "\t%d", f.Median)
 		}

@@ -62,7 +62,10 @@ func Run(log []Message, o Options) Report {
 // run replays a log, and returns what became of honest people beside what thieves got.
 func run(log []Message, o Options) (Report, *raid) {
 	s := newServer(o.Params)
-	r := &raid{server: s, chance: rand.New(rand.NewPCG(o.Seed, 0x5a11)), seed: o.Seed, each: o.Victims, only: o.Only, took: map[[2]string][]loot{}, fixed: map[[2]string][][]int{}}
+	r := &raid{
+		server: s, chance: rand.New(rand.NewPCG(o.Seed, 0x5a11)), seed: o.Seed, each: o.Victims, only: o.Only,
+		took: map[[2]string][]loot{}, fixed: map[[2]string][][]int{},
+	}
 	for _, m := range log {
 		if !m.In && m.Event == nil {
 			s.account(m.From)

@@ -56,12 +56,17 @@ func FirstWeek(p hijack.Params, seed uint64) Week {
 
 // print writes it for people.
 func (w Week) print(b *strings.Builder) {
-	fmt.Fprintf(b, "\nfirst week of %d made-up sites of %d people without history: %d messages, %d accounts\n", w.Sites, w.People, w.Messages, w.Accounts)
+	fmt.Fprintf(b,
+		"\nfirst week of %d made-up sites of %d people without history: %d messages, %d accounts\n", w.Sites,
+		w.People, w.Messages, w.Accounts)
 	fmt.Fprintf(b, "  contained falsely  %d: %.2f in 1000 account-weeks (95 %%: %.2f to %.2f)\n", w.Contained, w.Per1000, w.Low, w.High)
-	fmt.Fprintf(b, "  wait for bucket    %.3f %% of messages; for the window %.2f %%; new to the site %.1f %% of deliveries\n", share(w.Delayed, w.Messages), share(w.Held, w.Messages), share(w.NewToSite, w.Deliveries))
+	fmt.Fprintf(b,
+		"  wait for bucket    %.3f %% of messages; for the window %.2f %%; new to the site %.1f %% of deliveries\n",
+		share(w.Delayed, w.Messages), share(w.Held, w.Messages), share(w.NewToSite, w.Deliveries))
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, f := range w.Thefts {
-		fmt.Fprintf(t, "  %s\t%s\t%d accounts\t%d missed\thanded over %s\twith window %s\n", f.Class, f.Scenario, f.Accounts, f.Missed, three(f.Handed), three(f.WithWindow))
+		fmt.Fprintf(t, "  %s\t%s\t%d accounts\t%d missed\thanded over %s\twith window %s\n", f.Class,
+			f.Scenario, f.Accounts, f.Missed, three(f.Handed), three(f.WithWindow))
 	}
 	_ = t.Flush()
 }

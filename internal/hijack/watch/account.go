@@ -156,7 +156,8 @@ func (w *Watch) enter(ctx context.Context, of mail.Address) (*account, error) {
 	switch {
 	case err == nil:
 	case errors.Is(err, hijack.ErrState):
-		w.o.Logger.Error("what is known of an account does not read; it begins anew", "account", mail.Printable(id, mail.AddressShown), "err", err)
+		w.o.Logger.Error("what is known of an account does not read; it begins anew",
+			"account", mail.Printable(id, mail.AddressShown), "err", err)
 	default:
 		a.mu.Unlock()
 		w.unpin(a)

@@ -72,7 +72,10 @@ type answer struct {
 }
 
 func newBook(ctx context.Context, st store.Store, now time.Time, keep time.Duration) *book {
-	return &book{ctx: ctx, st: st, now: now, age: now.Sub, keep: keep, heard: map[[2]hijack.Fingerprint]answer{}, asked: map[[2]hijack.Fingerprint]answer{}}
+	return &book{
+		ctx: ctx, st: st, now: now, age: now.Sub, keep: keep, heard: map[[2]hijack.Fingerprint]answer{},
+		asked: map[[2]hijack.Fingerprint]answer{},
+	}
 }
 
 // bookAt is the book as accounts are judged by it at a moment.

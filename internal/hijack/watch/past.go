@@ -74,7 +74,8 @@ func (w *Watch) Past(ctx context.Context, ways func(account, to mail.Address) []
 		}
 		return fmt.Errorf("watch: learning from the trace: %w", err)
 	}
-	w.o.Logger.Info("the habits of accounts are learnt", "messages", p.messages, "correspondents", p.taught, "unusual", p.unusual, "took", w.o.Now().Sub(p.began).Round(time.Millisecond))
+	w.o.Logger.Info("the habits of accounts are learnt", "messages", p.messages, "correspondents", p.taught,
+		"unusual", p.unusual, "took", w.o.Now().Sub(p.began).Round(time.Millisecond))
 	return nil
 }
 
@@ -313,7 +314,8 @@ func (p *past) write(ctx context.Context) error {
 	}
 	if now := p.w.o.Now(); now.Sub(p.told) >= pastEvery {
 		p.told = now
-		p.w.o.Logger.Info("the habits of accounts are being learnt from the trace", "facts", p.record.End-p.record.Next, "messages", p.messages)
+		p.w.o.Logger.Info("the habits of accounts are being learnt from the trace",
+			"facts", p.record.End-p.record.Next, "messages", p.messages)
 	}
 	return nil
 }

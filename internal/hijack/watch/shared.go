@@ -231,7 +231,10 @@ func (w *Watch) share(m Submission, who hijack.Fingerprint, all []borne, r hijac
 
 // note keeps who did what is odd, as long as it is evidence.
 func (t *trait) note(m Submission, now time.Time, key hijack.Key) {
-	b := bearer{Account: m.Account, At: now, Peer: m.Session.Peer, Door: m.Session.Door, Hello: fact.Clean(m.Session.Hello, mail.PieceShown), To: m.Ways[0].Recipient.String()}
+	b := bearer{
+		Account: m.Account, At: now, Peer: m.Session.Peer, Door: m.Session.Door,
+		Hello: fact.Clean(m.Session.Hello, mail.PieceShown), To: m.Ways[0].Recipient.String(),
+	}
 	t.odd = slices.DeleteFunc(append([]bearer{b}, t.odd...), func(b bearer) bool {
 		return !t.state.Concerns(key.Account(b.Account.Key()))
 	})
@@ -249,7 +252,8 @@ func (t *trait) mutation(key hijack.Key) store.Mutation {
 func (t *trait) incident(p hijack.Pause) incident.Incident {
 	i := incident.Incident{
 		Shared: t.of, Rule: RuleShared, By: detector, Odds: p.Odds,
-		Reason: fmt.Sprintf("%d accounts or more, none of which had used %s for a day, wrote to strangers with it one after the other: odds %s", p.Accounts, t.of, hijack.OddsWords(p.Odds)),
+		Reason: fmt.Sprintf("%d accounts or more, none of which had used %s for a day, wrote to strangers with it one after the other: odds %s",
+			p.Accounts, t.of, hijack.OddsWords(p.Odds)),
 	}
 	for _, b := range t.odd {
 		i.Accounts = append(i.Accounts, b.Account)
@@ -280,7 +284,8 @@ func (w *Watch) pause(ctx context.Context, all []incident.Incident, by Act) erro
 			w.setPaused(i.Shared, false)
 			return err
 		}
-		w.o.Logger.Error("what many accounts have in common was paused: somebody else seems to use them", "paused", i.Shared.String(), "incident", i.Number, "evidence", i.Reason)
+		w.o.Logger.Error("what many accounts have in common was paused: somebody else seems to use them",
+			"paused", i.Shared.String(), "incident", i.Number, "evidence", i.Reason)
 	}
 	return nil
 }

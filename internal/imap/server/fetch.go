@@ -36,7 +36,10 @@ func (c *conn) fetch(ctx context.Context, a imapwire.Fetch, uid bool) result {
 			c.tellEarlier(mailbox.ModSeq(a.ChangedSince), a.Set.Within(uint32(b.mb.State().UIDNext)), nil)
 		}
 	}
-	f := &fetching{conn: c, ctx: ctx, items: a.Items, parses: asks(a.Items, imapwire.ItemEnvelope) || asks(a.Items, imapwire.ItemBody) || asks(a.Items, imapwire.ItemBodyStructure)}
+	f := &fetching{
+		conn: c, ctx: ctx, items: a.Items,
+		parses: asks(a.Items, imapwire.ItemEnvelope) || asks(a.Items, imapwire.ItemBody) || asks(a.Items, imapwire.ItemBodyStructure),
+	}
 	if err := f.markSeen(places, a); err != nil {
 		c.o.Logger.Debug("messages could not be marked as seen", "conn", c.info.ID, "err", err)
 	}

@@ -78,7 +78,8 @@ func (l Limits) check() error {
 		value int64
 	}{
 		{"Commands", int64(l.Commands.CommandOctets)}, {"Strangers", int64(l.Strangers.CommandOctets)},
-		{"StrangerCommands", int64(l.StrangerCommands)}, {"StrangerDuration", int64(l.StrangerDuration)}, {"StrangerTimeout", int64(l.StrangerTimeout)},
+		{"StrangerCommands", int64(l.StrangerCommands)}, {"StrangerDuration", int64(l.StrangerDuration)},
+		{"StrangerTimeout", int64(l.StrangerTimeout)},
 		{"IdleTimeout", int64(l.IdleTimeout)}, {"CommandTimeout", int64(l.CommandTimeout)}, {"WriteTimeout", int64(l.WriteTimeout)},
 		{"HandshakeTimeout", int64(l.HandshakeTimeout)}, {"EndGrace", int64(l.EndGrace)}, {"LingerTimeout", int64(l.LingerTimeout)},
 		{"LingerOctets", l.LingerOctets}, {"MessageOctets", l.MessageOctets}, {"Messages", int64(l.Messages)},

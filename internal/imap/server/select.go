@@ -24,7 +24,10 @@ func (c *conn) selects(ctx context.Context, a imapwire.Select, readOnly bool) re
 	}
 	c.enabled.condstore = c.enabled.condstore || a.CondStore
 	state := mb.State()
-	c.box = &box{view: view{msgs: state.Messages, shared: true, told: state.HighestModSeq}, mb: mb, readOnly: readOnly, validity: state.UIDValidity, keywords: map[string]bool{}}
+	c.box = &box{
+		view: view{msgs: state.Messages, shared: true, told: state.HighestModSeq}, mb: mb, readOnly: readOnly,
+		validity: state.UIDValidity, keywords: map[string]bool{},
+	}
 	c.greetMailbox(a.Name, state)
 	if q := a.QResync; q != nil && q.Validity == state.UIDValidity {
 		c.resync(q)

@@ -46,7 +46,8 @@ func newConn(nc net.Conn, o *Options) (*conn, error) {
 		c.hold = o.Memory.Hold(false)
 	}
 	c.info = Conn{
-		ID: id.String(), Implicit: o.Implicit, Remote: textconn.AddrPort(nc.RemoteAddr()), Local: textconn.AddrPort(nc.LocalAddr()), Started: started,
+		ID: id.String(), Implicit: o.Implicit, Remote: textconn.AddrPort(nc.RemoteAddr()),
+		Local: textconn.AddrPort(nc.LocalAddr()), Started: started,
 		End: func(text string) { c.Interrupt(textconn.Ending{Why: EndPolicy, Text: text}) },
 	}
 	return c, nil

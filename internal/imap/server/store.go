@@ -29,7 +29,10 @@ func (c *conn) store(ctx context.Context, a imapwire.Store, uid bool) result {
 	for _, i := range places {
 		before[b.msgs[i].UID] = b.msgs[i].Flags
 	}
-	op := map[imapwire.StoreOp]mailbox.Op{imapwire.StoreSet: mailbox.Replace, imapwire.StoreAdd: mailbox.Add, imapwire.StoreRemove: mailbox.Remove}[a.Op]
+	op := map[imapwire.StoreOp]mailbox.Op{
+		imapwire.StoreSet: mailbox.Replace, imapwire.StoreAdd: mailbox.Add,
+		imapwire.StoreRemove: mailbox.Remove,
+	}[a.Op]
 	flags := flagsOf(a.Flags)
 	stored, err := b.mb.Store(ctx, b.uids(places), op, flags, since)
 	c.tellStored(stored, before, a, uid)

@@ -120,7 +120,8 @@ func (Search) arguments()       {}
 var verbs = map[string]func(*scanner) Args{
 	"CAPABILITY": nil, "NOOP": nil, "LOGOUT": nil, "STARTTLS": nil, "CHECK": nil, "CLOSE": nil, "UNSELECT": nil,
 	"EXPUNGE": nil, "IDLE": nil, "NAMESPACE": nil,
-	"LOGIN": (*scanner).login, "AUTHENTICATE": (*scanner).authenticate, "ID": (*scanner).id, "ENABLE": (*scanner).enable, "COMPRESS": (*scanner).compress,
+	"LOGIN": (*scanner).login, "AUTHENTICATE": (*scanner).authenticate, "ID": (*scanner).id,
+	"ENABLE": (*scanner).enable, "COMPRESS": (*scanner).compress,
 	"DELETE": (*scanner).named, "SUBSCRIBE": (*scanner).named, "UNSUBSCRIBE": (*scanner).named,
 	"CREATE": (*scanner).create, "RENAME": (*scanner).rename, "SELECT": (*scanner).selects, "EXAMINE": (*scanner).selects,
 	"STATUS": (*scanner).status, "LIST": (*scanner).lists, "LSUB": (*scanner).lists,
@@ -131,7 +132,8 @@ var verbs = map[string]func(*scanner) Args{
 
 // uidVerbs are those that may follow UID. RFC 9051 §6.4.9.
 var uidVerbs = map[string]bool{
-	"COPY": true, "MOVE": true, "STORE": true, "FETCH": true, "SEARCH": true, "EXPUNGE": true, "SORT": true, "THREAD": true, "REPLACE": true,
+	"COPY": true, "MOVE": true, "STORE": true, "FETCH": true, "SEARCH": true, "EXPUNGE": true, "SORT": true,
+	"THREAD": true, "REPLACE": true,
 }
 
 // Parse reads one whole command, with its literals and its line end; utf8 says that the

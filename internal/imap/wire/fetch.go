@@ -267,7 +267,10 @@ func (t Section) String() string {
 		}
 		b = strconv.AppendInt(b, int64(n), 10)
 	}
-	word := map[SectionOf]string{SectionHeader: "HEADER", SectionFields: "HEADER.FIELDS", SectionNotFields: "HEADER.FIELDS.NOT", SectionText: "TEXT", SectionMIME: "MIME"}[t.Of]
+	word := map[SectionOf]string{
+		SectionHeader: "HEADER", SectionFields: "HEADER.FIELDS", SectionNotFields: "HEADER.FIELDS.NOT",
+		SectionText: "TEXT", SectionMIME: "MIME",
+	}[t.Of]
 	if word != "" && len(t.Part) > 0 {
 		b = append(b, '.')
 	}

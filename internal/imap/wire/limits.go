@@ -24,11 +24,17 @@ type Limits struct {
 // DefaultLimits returns the limits for somebody who has signed in. A program that names
 // every message of a large folder by itself sends long sets.
 func DefaultLimits() Limits {
-	return Limits{CommandOctets: 1 << 20, LiteralOctets: 256 << 10, Literals: 100, Nesting: 50, Keys: 2000, Items: 500, PatternOctets: 4096, Ranges: 100000}
+	return Limits{
+		CommandOctets: 1 << 20, LiteralOctets: 256 << 10, Literals: 100, Nesting: 50, Keys: 2000, Items: 500,
+		PatternOctets: 4096, Ranges: 100000,
+	}
 }
 
 // DefaultStrangerLimits returns the limits before anybody has signed in, which leave room for a
 // name, a password or a token.
 func DefaultStrangerLimits() Limits {
-	return Limits{CommandOctets: 12 << 10, LiteralOctets: 4096, Literals: 10, Nesting: 5, Keys: 10, Items: 60, PatternOctets: 1024, Ranges: 10}
+	return Limits{
+		CommandOctets: 12 << 10, LiteralOctets: 4096, Literals: 10, Nesting: 5, Keys: 10, Items: 60,
+		PatternOctets: 1024, Ranges: 10,
+	}
 }

@@ -94,7 +94,8 @@ var flagKeys = map[string]string{
 }
 
 var unflagKeys = map[string]string{
-	"UNANSWERED": FlagAnswered, "UNDELETED": FlagDeleted, "UNDRAFT": FlagDraft, "UNFLAGGED": FlagFlagged, "UNSEEN": FlagSeen, "OLD": FlagRecent,
+	"UNANSWERED": FlagAnswered, "UNDELETED": FlagDeleted, "UNDRAFT": FlagDraft, "UNFLAGGED": FlagFlagged,
+	"UNSEEN": FlagSeen, "OLD": FlagRecent,
 }
 
 // fieldKeys are the keys that ask for a header field.

@@ -97,7 +97,8 @@ func Serve(ctx context.Context, o Options, at ...net.Listener) error {
 
 func (o Options) serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
-		Handler: o.Handler, ReadHeaderTimeout: o.Limits.Header, ReadTimeout: o.Limits.Read, WriteTimeout: o.Limits.Write, IdleTimeout: o.Limits.Idle,
+		Handler: o.Handler, ReadHeaderTimeout: o.Limits.Header, ReadTimeout: o.Limits.Read,
+		WriteTimeout: o.Limits.Write, IdleTimeout: o.Limits.Idle,
 		MaxHeaderBytes: o.Limits.HeaderOctets, ErrorLog: slog.NewLogLogger(o.Logger.Handler(), o.Level),
 		ConnContext: o.Context, ConnState: o.State,
 		// What is under way may finish: its context outlives the server's.

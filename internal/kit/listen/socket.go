@@ -34,7 +34,10 @@ func Mismatches(places []Place, sockets []Socket) (all []Mismatch) {
 	}
 	for _, s := range sockets {
 		if !slices.ContainsFunc(places, s.is) {
-			all = append(all, Mismatch{Service: s.Service, Message: "a socket was handed over for " + s.Listener.Addr().String() + ", which is not named here"})
+			all = append(all, Mismatch{
+				Service: s.Service,
+				Message: "a socket was handed over for " + s.Listener.Addr().String() + ", which is not named here",
+			})
 		}
 	}
 	return all

@@ -26,7 +26,10 @@ type figure struct{ file, word string }
 // first and second are what the versions call the same. hierarchical_memory_limit is the least of
 // all groups above, also of those that a container does not see.
 func first(dirs []string) hierarchy {
-	return hierarchy{dirs, []figure{{"memory.limit_in_bytes", ""}, {"memory.stat", "hierarchical_memory_limit"}}, []figure{{"memory.kmem.usage_in_bytes", ""}}}
+	return hierarchy{
+		dirs, []figure{{"memory.limit_in_bytes", ""}, {"memory.stat", "hierarchical_memory_limit"}},
+		[]figure{{"memory.kmem.usage_in_bytes", ""}},
+	}
 }
 
 func second(dirs []string) hierarchy {

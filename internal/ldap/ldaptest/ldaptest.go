@@ -45,7 +45,10 @@ func Start(t *testing.T) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{Addr: netip.MustParseAddrPort(ln.Addr().String()), Passwords: map[string]string{}, Refuse: func(string) int { return 0 }, open: map[net.Conn]bool{}}
+	s := &Server{
+		Addr: netip.MustParseAddrPort(ln.Addr().String()), Passwords: map[string]string{},
+		Refuse: func(string) int { return 0 }, open: map[net.Conn]bool{},
+	}
 	t.Cleanup(func() { _ = ln.Close(); s.Cut() })
 	go func() {
 		for {
@@ -130,7 +133,10 @@ func (s *Server) bind(id int64, op *ber.Packet) [][]byte {
 func (s *Server) search(id int64, op, whole *ber.Packet) (out [][]byte) {
 	base, scope, limit := op.Children[0].Value.(string), op.Children[1].Value.(int64), int(op.Children[3].Value.(int64))
 	if base == "" { // the root of all, which says what the server can do
-		return [][]byte{entry(id, Entry{"", map[string][]string{"supportedcontrol": s.Controls}}), done(id, wire.ApplicationSearchResultDone, 0, nil)}
+		return [][]byte{
+			entry(id, Entry{"", map[string][]string{"supportedcontrol": s.Controls}}),
+			done(id, wire.ApplicationSearchResultDone, 0, nil),
+		}
 	}
 	what := "search"
 	if scope == wire.ScopeBaseObject {

@@ -59,7 +59,8 @@ func (s *source) password(ctx context.Context, a mail.Address, password string) 
 		return accounts.Said{}, err
 	}
 	if answer.Word == ldap.WordRight && answer.Grace >= 0 {
-		s.o.Logger.Warn("a password has expired in its directory and is in its grace time; each sign-in uses up a part of it", "account", a.String(), "ldap", s.Name, "left", answer.Grace)
+		s.o.Logger.Warn("a password has expired in its directory and is in its grace time; each sign-in uses up a part of it",
+			"account", a.String(), "ldap", s.Name, "left", answer.Grace)
 	}
 	return saidOf(answer), nil
 }

@@ -218,7 +218,8 @@ func (s *source) fetch(ctx context.Context) (good bool) {
 	case err != nil:
 		s.o.Logger.Error("the list of a directory is not taken in; the last good one stays", "ldap", s.Name, "err", err)
 	case done.Added+done.Changed+done.Absent > 0:
-		s.o.Logger.Info("the list of a directory was taken in", "ldap", s.Name, "people", next.People, "added", done.Added, "altered", done.Changed, "absent", done.Absent)
+		s.o.Logger.Info("the list of a directory was taken in", "ldap", s.Name, "people", next.People,
+			"added", done.Added, "altered", done.Changed, "absent", done.Absent)
 	}
 	if first {
 		s.tell(ctx, err)
@@ -285,7 +286,10 @@ func (s *source) listing(list ldap.List, k *kept) accounts.Listing {
 		if !of(p.Groups, s.Receivers) {
 			continue
 		}
-		l.People = append(l.People, accounts.Listed{Address: p.Address, DN: p.DN.String(), Entry: p.Entry, Aliases: p.Aliases, Sends: of(p.Groups, s.Senders)})
+		l.People = append(l.People, accounts.Listed{
+			Address: p.Address, DN: p.DN.String(), Entry: p.Entry, Aliases: p.Aliases,
+			Sends: of(p.Groups, s.Senders),
+		})
 	}
 	return l
 }

@@ -42,7 +42,8 @@ func (k kept) implausible(next kept, of Source) string {
 	}
 	for g, members := range k.Members {
 		if now, counts := next.Members[g]; counts && members > 0 && now == 0 {
-			return fmt.Sprintf("nobody is of the group %s any more, and %d were before; if that is meant, take the group out of the configuration", mail.ShownLine(g, mail.TextShown), members)
+			return fmt.Sprintf("nobody is of the group %s any more, and %d were before; if that is meant, take the group out of the configuration",
+				mail.ShownLine(g, mail.TextShown), members)
 		}
 	}
 	for _, d := range of.Recipients {

@@ -103,7 +103,8 @@ func (n *Post) Send(ctx context.Context, l Letter) error {
 		return err
 	}
 	f := fact.Notified{
-		At: n.Now(), Rule: l.Rule, Message: fact.Message{Queue: id, MessageID: messageID, Sender: "<>"}, Recipients: []string{l.To.String()},
+		At: n.Now(), Rule: l.Rule, Message: fact.Message{Queue: id, MessageID: messageID, Sender: "<>"},
+		Recipients: []string{l.To.String()},
 	}
 	claim, err := draft.Post(ctx, n.Queue, letter.Content{MessageID: messageID, Also: l.Marks}, body, f.Fact())
 	if err != nil {

@@ -152,7 +152,9 @@ func valueOf(c byte, joined string, rest []string) (value string, left []string,
 
 // refused names a flag that is taken from nobody; what Parse lets in has no line ends.
 func refused(flag string) error {
-	return fail(CodeUsage, "%s is not taken: this program hands in mail, and does not read or write files, run as a server or take orders of its own; see 'sallyport sendmail --help'", flag)
+	return fail(CodeUsage,
+		"%s is not taken: this program hands in mail, and does not read or write files, run as a server or take orders of its own; see 'sallyport sendmail --help'",
+		flag)
 }
 
 // mode reads what follows -b.

@@ -244,7 +244,9 @@ func (s *session) expect(line, about string) error {
 func (s *session) begin(o Options, from mail.ReversePath, to []mail.Address, size int64, eight bool, head []byte) error {
 	if s.most > 0 && len(to) > s.most {
 		// Never in parts, of which some could fail.
-		return fail(CodeUnavailable, "%d recipients, and the server takes at most %d in one message (limits.recipients); nothing was sent to any of them", len(to), s.most)
+		return fail(CodeUnavailable,
+			"%d recipients, and the server takes at most %d in one message (limits.recipients); nothing was sent to any of them",
+			len(to), s.most)
 	}
 	utf8 := !ascii(from.String())
 	for _, a := range to {

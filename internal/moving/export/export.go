@@ -146,7 +146,8 @@ func (m *maildir) Write(msg Message) (dropped int, err error) {
 	if err := m.note(); err != nil {
 		return dropped, err
 	}
-	base := fmt.Sprintf("%d.%s,S=%d,W=%d", max(msg.Date.Unix(), 0), m.base(msg.UID), len(msg.Octets), len(msg.Octets)+bytes.Count(msg.Octets, []byte("\n")))
+	base := fmt.Sprintf("%d.%s,S=%d,W=%d", max(msg.Date.Unix(), 0), m.base(msg.UID), len(msg.Octets),
+		len(msg.Octets)+bytes.Count(msg.Octets, []byte("\n")))
 	return dropped, m.store.write(m.dir, mailbox.FileFor(base, msg.Flags, m.letters), msg.Octets, msg.Date)
 }
 

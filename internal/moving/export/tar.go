@@ -99,7 +99,10 @@ func (a *archive) write(dir, name string, content []byte, at time.Time) error {
 }
 
 func (a *archive) add(name string, content []byte, at time.Time) error {
-	h := &tar.Header{Typeflag: tar.TypeReg, Name: filepath.Join(archiveRoot, name), Mode: 0o600, Size: int64(len(content)), ModTime: at, Format: tar.FormatPAX}
+	h := &tar.Header{
+		Typeflag: tar.TypeReg, Name: filepath.Join(archiveRoot, name), Mode: 0o600, Size: int64(len(content)),
+		ModTime: at, Format: tar.FormatPAX,
+	}
 	if err := a.tar.WriteHeader(h); err != nil {
 		return err
 	}

@@ -136,7 +136,10 @@ func (m *Maildir) Folders(ctx context.Context) (all []moving.Folder, err error) 
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		f := moving.Folder{Name: name, Levels: strings.Split(name, mailbox.Separator), Subscribed: !known || subscribed[name] || name == mailbox.Inbox}
+		f := moving.Folder{
+			Name: name, Levels: strings.Split(name, mailbox.Separator),
+			Subscribed: !known || subscribed[name] || name == mailbox.Inbox,
+		}
 		for _, sub := range []string{"cur", "new"} {
 			names, err := m.entries(filepath.Join(dir, sub))
 			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errLink) {

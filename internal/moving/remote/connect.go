@@ -146,7 +146,8 @@ func hinted(err error) error {
 	var unknown *tls.CertificateVerificationError
 	if errors.As(err, &unknown) && len(unknown.UnverifiedCertificates) > 0 {
 		sum := sha256.Sum256(unknown.UnverifiedCertificates[0].Raw)
-		return fmt.Errorf("%w; if it is the right one: --ca FILE names who signed it, and --fingerprint %s believes this one alone", err, hex.EncodeToString(sum[:]))
+		return fmt.Errorf("%w; if it is the right one: --ca FILE names who signed it, and --fingerprint %s believes this one alone",
+			err, hex.EncodeToString(sum[:]))
 	}
 	return err
 }

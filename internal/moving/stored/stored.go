@@ -262,7 +262,10 @@ func (p *Place) Folders(ctx context.Context) (all []moving.Folder, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", f.Name, err)
 		}
-		all = append(all, moving.Folder{Name: f.Name, Levels: strings.Split(f.Name, mailbox.Separator), Messages: s.Messages, Subscribed: true})
+		all = append(all, moving.Folder{
+			Name: f.Name, Levels: strings.Split(f.Name, mailbox.Separator), Messages: s.Messages,
+			Subscribed: true,
+		})
 	}
 	return all, nil
 }
@@ -279,7 +282,8 @@ func (p *Place) Read(ctx context.Context, folder string, r moving.Receiver) erro
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		origin := mailbox.OriginOf("backup", p.Into(), folder, strconv.FormatUint(uint64(s.UIDValidity), 10), strconv.FormatUint(uint64(m.UID), 10))
+		origin := mailbox.OriginOf("backup", p.Into(), folder, strconv.FormatUint(uint64(s.UIDValidity), 10),
+			strconv.FormatUint(uint64(m.UID), 10))
 		name := "UID " + strconv.FormatUint(uint64(m.UID), 10)
 		c := &candidate{ctx: ctx, box: box, uid: m.UID}
 		came, err := box.Date(ctx, m.UID)

@@ -182,7 +182,8 @@ func (s *search) admitted(h host, addrs []netip.Addr) (good []netip.Addr, ours b
 		case RefuseOurs:
 			ours = true
 		default:
-			s.notes(mail.R(550, "5.4.4", fmt.Sprintf("the address of the mail exchanger is not dialled: %s", why)), remote(h, ip, s.t.o.Port))
+			s.notes(mail.R(550, "5.4.4", fmt.Sprintf("the address of the mail exchanger is not dialled: %s", why)),
+				remote(h, ip, s.t.o.Port))
 		}
 	}
 	return good, ours
@@ -202,7 +203,8 @@ func (s *search) first(ctx context.Context, ends []endpoint) *client.Client {
 			continue
 		}
 		where := remote(e.host, e.addr, s.t.o.Port)
-		s.t.o.Logger.Info("mail exchanger does not serve", "queue", s.id.String(), "destination", s.to.String(), "remote", where, "err", err)
+		s.t.o.Logger.Info("mail exchanger does not serve", "queue", s.id.String(),
+			"destination", s.to.String(), "remote", where, "err", err)
 		// A family that this host does not speak costs nothing: it costs no try, and
 		// says less than what failed otherwise.
 		foreign := errors.Is(err, syscall.ENETUNREACH)
@@ -259,7 +261,10 @@ func (s *search) failure() pool.Failure {
 	case !s.temporary.Reply.IsZero():
 		return s.temporary
 	case s.skipped:
-		return pool.Failure{Reply: mail.R(451, "4.4.1", "none of the mail exchangers that were tried can be reached"), Remote: s.to.String()}
+		return pool.Failure{
+			Reply:  mail.R(451, "4.4.1", "none of the mail exchangers that were tried can be reached"),
+			Remote: s.to.String(),
+		}
 	case !s.permanent.Reply.IsZero():
 		return s.permanent
 	}

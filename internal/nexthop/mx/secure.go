@@ -99,7 +99,8 @@ func (s *search) judge(ctx context.Context, h host, addrs dnsx.Answer[netip.Addr
 
 // refused notes a host that the policy keeps us from using.
 func (s *search) refused(w secured, h host) {
-	s.t.o.Logger.Warn("mail exchanger not used", "queue", s.id.String(), "destination", s.to.String(), "host", h.text(), "reply", w.verdict.Refusal.String())
+	s.t.o.Logger.Warn("mail exchanger not used", "queue", s.id.String(), "destination", s.to.String(),
+		"host", h.text(), "reply", w.verdict.Refusal.String())
 	s.notes(w.verdict.Refusal, h.text())
 	if w.verdict.Result == "" {
 		return // it is nothing that the domain could mend
@@ -168,7 +169,8 @@ func (s *search) secures(e endpoint, c *client.Client) bool {
 		return true
 	}
 	s.tries++
-	s.notes(mail.R(550, "5.7.30", "the message requires TLS all the way, and the mail exchanger does not support that (REQUIRETLS)"), c.Remote())
+	s.notes(mail.R(550, "5.7.30", "the message requires TLS all the way, and the mail exchanger does not support that (REQUIRETLS)"),
+		c.Remote())
 	_ = c.Close() // nothing was begun
 	return false
 }

@@ -35,7 +35,8 @@ func arrive(ctx context.Context, server nexthop.Target, j nexthop.Job) []mail.Ou
 // accepted by then. Its mailbox is one of ours: the message waits like any other, its
 // sender hears of the delay if he may, and it ends when its time is over.
 func full(r mail.Reply) bool {
-	return r.Class() == mail.ClassPermanent && (r.Enhanced == mail.Enhanced{Class: 5, Subject: 2, Detail: 2} || r.Code == 552 && r.Enhanced == mail.Enhanced{})
+	return r.Class() == mail.ClassPermanent &&
+		(r.Enhanced == mail.Enhanced{Class: 5, Subject: 2, Detail: 2} || r.Code == 552 && r.Enhanced == mail.Enhanced{})
 }
 
 // merged returns the recipients as the server behind us knows them, each address once,

@@ -346,7 +346,10 @@ func (s *Source) ask(ctx context.Context) (*oauth2.Token, error) {
 	}
 	var got *oauth2.Token
 	if s.at.RefreshFile == "" {
-		c := clientcredentials.Config{ClientID: s.at.Client, ClientSecret: secret, TokenURL: s.at.URL, Scopes: strings.Fields(s.at.Scope), AuthStyle: s.at.Style.library()}
+		c := clientcredentials.Config{
+			ClientID: s.at.Client, ClientSecret: secret, TokenURL: s.at.URL,
+			Scopes: strings.Fields(s.at.Scope), AuthStyle: s.at.Style.library(),
+		}
 		got, err = c.Token(ctx)
 	} else {
 		got, err = s.refresh(ctx, secret)
@@ -397,7 +400,10 @@ func (s *Source) said(err error) error {
 		}
 		return &Error{Refused: true, Text: s.host() + " gives no token: " + mail.Printable(text, mail.FaultShown)}
 	case errors.As(err, &refused) && refused.Response != nil:
-		return &Error{Refused: refused.Response.StatusCode/100 == 4, Text: fmt.Sprintf("%s gives no token: it answers %d", s.host(), refused.Response.StatusCode)}
+		return &Error{
+			Refused: refused.Response.StatusCode/100 == 4,
+			Text:    fmt.Sprintf("%s gives no token: it answers %d", s.host(), refused.Response.StatusCode),
+		}
 	case errors.As(err, &u):
 		return &Error{Text: s.host() + " cannot be asked for a token: " + mail.Printable(u.Err.Error(), mail.TextShown)}
 	}

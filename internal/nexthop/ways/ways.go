@@ -71,7 +71,8 @@ func Build(ctx context.Context, o Options, last *Ways) (*Ways, error) {
 	}, last.routes)
 	w.exchangers, errs[1] = exchangers(ctx, o, last.exchangers)
 	w.servers, errs[2] = named.Build(named.SetOptions[directory.Server]{
-		Means: o.Means, Entries: o.Servers, Other: o.Other, Missing: mail.R(451, "4.3.5", "the server behind this domain cannot be used as it is configured"),
+		Means: o.Means, Entries: o.Servers, Other: o.Other,
+		Missing: mail.R(451, "4.3.5", "the server behind this domain cannot be used as it is configured"),
 	}, last.servers)
 	var err error
 	w.callouts, err = callout.Build(callout.Options{Limits: o.Callouts, Now: o.Now, Rand: o.Rand, Logger: o.Logger, Journal: o.Journal}, last.callouts)

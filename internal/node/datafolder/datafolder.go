@@ -153,15 +153,20 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys.
 	if err != nil {
 		return err
 	}
-	f.ReturnPaths = returnpath.New(returnpath.Options{Keys: k.Returns, Note: returnpath.NoteIn(cfg.KeysDir()), Now: o.Now, Logger: o.Logger})
+	f.ReturnPaths = returnpath.New(returnpath.Options{
+		Keys: k.Returns, Note: returnpath.NoteIn(cfg.KeysDir()), Now: o.Now, Logger: o.Logger,
+	})
 	f.Accounts, err = accounts.Open(ctx, f.Store, accounts.Options{
-		Limits: bounds.Accounts(cfg, o.Processors.Count()), Mechanisms: settings.Mechanisms(cfg), Elsewhere: o.Elsewhere, Provider: o.Provider, Now: o.Now, Age: f.Clock.Age, Logger: o.Logger, Rand: o.Rand,
+		Limits: bounds.Accounts(cfg, o.Processors.Count()), Mechanisms: settings.Mechanisms(cfg),
+		Elsewhere: o.Elsewhere, Provider: o.Provider, Now: o.Now, Age: f.Clock.Age, Logger: o.Logger,
+		Rand: o.Rand,
 	})
 	if err != nil {
 		return err
 	}
 	f.DeviceCA = ca.New(f.Store, ca.Options{
-		Host: cfg.Hostname, Keys: cfg.KeysDir(), Holding: f.Accounts.Holding, Limits: ca.DefaultLimits(), Now: o.Now, Age: f.Clock.Age, Rand: o.Rand, Logger: o.Logger,
+		Host: cfg.Hostname, Keys: cfg.KeysDir(), Holding: f.Accounts.Holding, Limits: ca.DefaultLimits(),
+		Now: o.Now, Age: f.Clock.Age, Rand: o.Rand, Logger: o.Logger,
 	})
 	f.Amounts, err = amounts.Open(ctx, f.Store, cfg, amounts.Options{
 		World: o.World, Clock: f.Clock, Accounts: f.Accounts.List, Waiting: f.waiting,
@@ -175,7 +180,8 @@ func (f *Folder) open(ctx context.Context, cfg config.Config, o Options, k keys.
 	}
 	var found spool.Report
 	f.Spool, found, err = spool.Open(ctx, f.Store, spool.Options{
-		Key: k.Grant, Policy: bounds.Retry(cfg), Limits: bounds.Spool(cfg), Paused: o.Paused, Now: o.Now, Passed: f.Clock.Now, Logger: o.Logger, Damage: f.noting(o.Logger),
+		Key: k.Grant, Policy: bounds.Retry(cfg), Limits: bounds.Spool(cfg), Paused: o.Paused, Now: o.Now,
+		Passed: f.Clock.Now, Logger: o.Logger, Damage: f.noting(o.Logger),
 	})
 	if err != nil {
 		return err

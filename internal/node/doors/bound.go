@@ -23,7 +23,10 @@ type Addrs struct {
 // Addrs returns what is bound now.
 func (d *Doors) Addrs() Addrs {
 	at := d.listeners.Addrs
-	a := Addrs{MX: at("mx"), Submission: at("submission"), Submissions: at("submissions"), IMAP: at("imap"), IMAPS: at("imaps"), POP3: at("pop3"), POP3S: at("pop3s")}
+	a := Addrs{
+		MX: at("mx"), Submission: at("submission"), Submissions: at("submissions"), IMAP: at("imap"),
+		IMAPS: at("imaps"), POP3: at("pop3"), POP3S: at("pop3s"),
+	}
 	if local := at(server.KindSendmail.String()); len(local) > 0 {
 		a.Sendmail = local[0]
 	}

@@ -72,7 +72,10 @@ type Doors struct {
 // New returns Doors that are closed, with nothing behind them.
 func New(o Options) *Doors {
 	counted := door.NewAdmissionOn(o.Processors.Count)
-	d := &Doors{o: o, admission: server.NewAdmission(counted), readers: counted.Beside(), memory: allowance.New(o.Config().Limits.UnjudgedMemory)}
+	d := &Doors{
+		o: o, admission: server.NewAdmission(counted), readers: counted.Beside(),
+		memory: allowance.New(o.Config().Limits.UnjudgedMemory),
+	}
 	d.listeners = listen.New(listen.Options{Sockets: o.Sockets, Early: o.Early, Bind: d.bind})
 	return d
 }
@@ -105,13 +108,15 @@ func (d *Doors) Open(b Behind) {
 	d.to = b
 	d.posting = server.NewDoors(b.Intake)
 	d.reading = access.New(access.Options{
-		Desk: b.Desk, Accounts: b.Data.Accounts, Journal: b.Data.Trace, Admission: d.readers, Mailboxes: d.mailboxes, Quota: b.Data.Quota.Of,
+		Desk: b.Desk, Accounts: b.Data.Accounts, Journal: b.Data.Trace, Admission: d.readers,
+		Mailboxes: d.mailboxes, Quota: b.Data.Quota.Of,
 		Memory: d.memory, Now: d.o.Now, Logger: d.o.Logger,
 	})
 	// The key of the server beside us is read each time.
 	d.kicker = partner.NewKicker(partner.KickOptions{
-		Socket: d.o.Config().CheckPassword.Kick, Key: func() (string, error) { return config.ReadPassword(d.o.Config().CheckPassword.KickKeyFile) },
-		Write: b.Data.Trace.Write, Limits: partner.DefaultKickLimits(), Now: d.o.Now, Logger: d.o.Logger,
+		Socket: d.o.Config().CheckPassword.Kick,
+		Key:    func() (string, error) { return config.ReadPassword(d.o.Config().CheckPassword.KickKeyFile) },
+		Write:  b.Data.Trace.Write, Limits: partner.DefaultKickLimits(), Now: d.o.Now, Logger: d.o.Logger,
 	})
 }
 
@@ -161,7 +166,8 @@ func (d *Doors) Present(cfg config.Config, secured *tls.Config) (*Change, error)
 	}
 	reading, fault := d.reading.Build(d.accessConfig(cfg, secured), readingKinds(cfg)...)
 	if fault != nil {
-		err = errors.Join(err, settings.Each(fault, func(e *access.KindError) error { return cfg.Fault("listen."+e.Kind.String(), e.Err.Error(), "") }))
+		err = errors.Join(err,
+			settings.Each(fault, func(e *access.KindError) error { return cfg.Fault("listen."+e.Kind.String(), e.Err.Error(), "") }))
 	} else {
 		c.adopt = append(c.adopt, reading.Adopt)
 	}
@@ -171,8 +177,11 @@ func (d *Doors) Present(cfg config.Config, secured *tls.Config) (*Change, error)
 // serverConfig is what the connections to come meet that bring mail, before the doors share it out.
 func (d *Doors) serverConfig(cfg config.Config, secured *tls.Config) server.Config {
 	return server.Config{
-		Hostname: cfg.Hostname, TLS: secured, Awaiting: secured == nil && cfg.ACME.On(), Limits: bounds.Server(cfg), Admission: d.admission, Memory: d.memory,
-		Logger: d.o.Logger, Now: d.o.Now, Notice: cfg.Notice, Balancers: cfg.Proxy.From, Mechanisms: d.to.Intake.Mechanisms, Unoffered: d.to.Intake.Unoffered, Clear: d.clear, UserID: localdoor.UID,
+		Hostname: cfg.Hostname, TLS: secured, Awaiting: secured == nil && cfg.ACME.On(),
+		Limits: bounds.Server(cfg), Admission: d.admission, Memory: d.memory,
+		Logger: d.o.Logger, Now: d.o.Now, Notice: cfg.Notice, Balancers: cfg.Proxy.From,
+		Mechanisms: d.to.Intake.Mechanisms, Unoffered: d.to.Intake.Unoffered, Clear: d.clear,
+		UserID:   localdoor.UID,
 		Unserved: d.to.Intake.Unserved,
 	}
 }

@@ -150,10 +150,13 @@ func atPlace(cfg config.Config, f *listen.Fault) error {
 func socketAdvice(m listen.Mismatch, handed []listen.Socket, running bool) string {
 	unit := "sallyport-" + m.Service + ".socket"
 	if slices.ContainsFunc(handed, func(s listen.Socket) bool { return s.Service == m.Service }) {
-		return fmt.Sprintf("systemd opens the listeners of this server: change ListenStream= in %s to the same addresses, and restart the socket unit", unit)
+		return fmt.Sprintf("systemd opens the listeners of this server: change ListenStream= in %s to the same addresses, and restart the socket unit",
+			unit)
 	}
 	if running {
-		return fmt.Sprintf("systemd opens the listeners of this server, and none of this door: systemctl stop sallyport.service, systemctl enable --now %s, systemctl start sallyport.service", unit)
+		return fmt.Sprintf("systemd opens the listeners of this server, and none of this door: systemctl stop sallyport.service, systemctl enable --now %s, systemctl start sallyport.service",
+			unit)
 	}
-	return fmt.Sprintf("systemd opens the listeners of this server, and none of this door: systemctl enable --now %s, then start the server", unit)
+	return fmt.Sprintf("systemd opens the listeners of this server, and none of this door: systemctl enable --now %s, then start the server",
+		unit)
 }

@@ -52,7 +52,8 @@ type Identity struct {
 func New(o Options) *Identity {
 	i := &Identity{o: o}
 	i.Keeper = certificate.New(certificate.Options{
-		Source: func() certificate.Source { return i.source(o.Config()) }, InForce: o.InForce, Change: o.Change, Present: o.Present, Record: o.Record,
+		Source: func() certificate.Source { return i.source(o.Config()) }, InForce: o.InForce,
+		Change: o.Change, Present: o.Present, Record: o.Record,
 		Limits: certificate.DefaultLimits(), Now: o.Now, Logger: o.Logger,
 	})
 	return i
@@ -90,8 +91,9 @@ func (i *Identity) Warning() string {
 func (i *Identity) Obtain(ctx context.Context, listeners []net.Listener) error {
 	cfg := i.o.Config()
 	return i.Keeper.Obtain(ctx, certificate.Order{
-		Authority: cfg.ACME.Directory, Contact: cfg.ACME.Contact, Agreed: cfg.ACME.Agree, CA: cfg.ACME.CA, TLSALPN: cfg.ACME.Challenge == config.ChallengeTLSALPN,
-		Host: cfg.Hostname, Names: i.Names, Listeners: listeners, Store: i.o.Store, Now: i.o.Now, Logger: i.o.Logger,
+		Authority: cfg.ACME.Directory, Contact: cfg.ACME.Contact, Agreed: cfg.ACME.Agree, CA: cfg.ACME.CA,
+		TLSALPN: cfg.ACME.Challenge == config.ChallengeTLSALPN,
+		Host:    cfg.Hostname, Names: i.Names, Listeners: listeners, Store: i.o.Store, Now: i.o.Now, Logger: i.o.Logger,
 	})
 }
 

@@ -178,8 +178,10 @@ func (i *Inspection) bounces() filter.Bounces {
 func (i *Inspection) Inspectors() []intake.Inspector {
 	all := []intake.Inspector{
 		sender.NewAuthenticator(sender.Authenticator{
-			Hostname: i.o.Config().Hostname, Ours: i.ours, Policy: func() sender.Policy { return policyOf(i.o.Config().Authentication) }, Resolver: func() dnsx.Resolver { return i.keys().Resolver },
-			Keys: i.keys, Observe: i.to.Came, Now: i.o.Now,
+			Hostname: i.o.Config().Hostname, Ours: i.ours,
+			Policy:   func() sender.Policy { return policyOf(i.o.Config().Authentication) },
+			Resolver: func() dnsx.Resolver { return i.keys().Resolver },
+			Keys:     i.keys, Observe: i.to.Came, Now: i.o.Now,
 		}),
 		i.bounces(),
 	}

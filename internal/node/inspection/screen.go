@@ -16,7 +16,10 @@ func screenOf(cfg config.Config, r policy.Resolver, log *slog.Logger, now func()
 	if err != nil {
 		return policy.Options{}, cfg.Fault("screen", err.Error(), "")
 	}
-	o := policy.Options{Lists: cfg.DNSBL, RefuseAt: cfg.Screen.RefuseAt, Slow: cfg.Screen.Slow, Time: cfg.Screen.Timeout, Resolver: r, Atlas: atlas, Now: now}
+	o := policy.Options{
+		Lists: cfg.DNSBL, RefuseAt: cfg.Screen.RefuseAt, Slow: cfg.Screen.Slow, Time: cfg.Screen.Timeout,
+		Resolver: r, Atlas: atlas, Now: now,
+	}
 	if cfg.Screen.List == "" {
 		return o, nil
 	}

@@ -52,16 +52,26 @@ func Open(o Options) *Letters {
 	l := &Letters{o: o}
 	log, d := incident.NewLog(o.Data.Store), o.Data
 	l.post = &notify.Post{
-		Hostname: o.Config().Hostname, Directory: o.Directory, Queue: d.Spool, Handoff: o.Handoff, Sign: o.Sign, Now: o.Now, Rand: o.Rand, Logger: o.Logger,
+		Hostname: o.Config().Hostname, Directory: o.Directory, Queue: d.Spool, Handoff: o.Handoff,
+		Sign: o.Sign, Now: o.Now, Rand: o.Rand, Logger: o.Logger,
 	}
-	l.Notices = notice.New(notice.Options{Log: log, Store: d.Store, Directory: o.Directory, Post: l.post, Limits: notice.DefaultLimits(), Now: o.Now, Logger: o.Logger})
+	l.Notices = notice.New(notice.Options{
+		Log: log, Store: d.Store, Directory: o.Directory, Post: l.post, Limits: notice.DefaultLimits(),
+		Now: o.Now, Logger: o.Logger,
+	})
 	l.Webhook = webhook.New(webhook.Options{
-		Hostname: o.Config().Hostname, Log: log, Store: d.Store, Dial: o.Dial, Write: d.Trace.Write, Limits: webhook.DefaultLimits(), Now: o.Now, Age: d.Clock.Age, Logger: o.Logger,
+		Hostname: o.Config().Hostname, Log: log, Store: d.Store, Dial: o.Dial, Write: d.Trace.Write,
+		Limits: webhook.DefaultLimits(), Now: o.Now, Age: d.Clock.Age, Logger: o.Logger,
 	})
 	l.warnings = expiry.New(expiry.Options{
-		Store: d.Store, Directory: o.Directory, Post: l.post, Endings: d.Accounts.Endings, Authority: d.DeviceCA.Signing, Limits: expiry.DefaultLimits(), Now: o.Now, Age: d.Clock.Age, Logger: o.Logger,
+		Store: d.Store, Directory: o.Directory, Post: l.post, Endings: d.Accounts.Endings,
+		Authority: d.DeviceCA.Signing, Limits: expiry.DefaultLimits(), Now: o.Now, Age: d.Clock.Age,
+		Logger: o.Logger,
 	})
-	l.digest = flood.NewDigest(flood.Options{Gauge: o.Flood, Queue: d.Spool, Store: d.Store, Send: l.post.Send, Limits: flood.DefaultLimits(), Now: o.Now, Logger: o.Logger})
+	l.digest = flood.NewDigest(flood.Options{
+		Gauge: o.Flood, Queue: d.Spool, Store: d.Store, Send: l.post.Send, Limits: flood.DefaultLimits(),
+		Now: o.Now, Logger: o.Logger,
+	})
 	return l
 }
 

@@ -32,7 +32,8 @@ func (d damaged) Acknowledge(numbers ...int) ([]operate.DamageEntry, error) {
 func entries(all []damage.Noted) (out []operate.DamageEntry) {
 	for _, n := range all {
 		out = append(out, operate.DamageEntry{
-			Number: n.Number, At: n.At, Kind: string(n.Kind), File: n.File, What: n.What, Lost: n.Lost, Aside: n.Aside, Acknowledged: n.Acknowledged,
+			Number: n.Number, At: n.At, Kind: string(n.Kind), File: n.File, What: n.What, Lost: n.Lost,
+			Aside: n.Aside, Acknowledged: n.Acknowledged,
 		})
 	}
 	return out

@@ -104,8 +104,10 @@ func (m *Metering) state(ctx context.Context) metrics.State {
 	var err error
 	queue, log, met := s.Data.Spool.Stats(), s.Data.Trace.Stats(), s.Doors.Count()
 	v := metrics.State{
-		Open: met.Posting + met.Reading, Reading: met.Reading, Connections: met.Entered, TurnedAway: met.TurnedAway, Messages: queue.Entries, Held: queue.Held, Active: queue.Claims, Octets: queue.Octets,
-		Facts: log.Facts, Sequenced: log.Sequenced, Signed: log.Signed, SignedAt: log.SignedAt, Skipped: log.Skipped,
+		Open: met.Posting + met.Reading, Reading: met.Reading, Connections: met.Entered,
+		TurnedAway: met.TurnedAway, Messages: queue.Entries, Held: queue.Held, Active: queue.Claims,
+		Octets: queue.Octets,
+		Facts:  log.Facts, Sequenced: log.Sequenced, Signed: log.Signed, SignedAt: log.SignedAt, Skipped: log.Skipped,
 	}
 	if capped, err := s.Operator.Capped(ctx); err == nil {
 		v.Capped = len(capped)

@@ -55,7 +55,8 @@ func Open(o Options) *Outflow {
 	f.Dispatch = dispatch.New(dispatch.Options{
 		Charge: f.charge, Allowance: f.Allowance, Waits: f.waits, Answered: f.answered,
 		ReturnPaths: o.Data.ReturnPaths,
-		Hostname:    cfg.Hostname, Queue: o.Data.Spool, Directory: o.Directory, Active: o.Data.Accounts.Active, Holder: o.Data.Accounts.Holder,
+		Hostname:    cfg.Hostname, Queue: o.Data.Spool, Directory: o.Directory,
+		Active: o.Data.Accounts.Active, Holder: o.Data.Accounts.Holder,
 		Local: o.Data.Mailboxes, Route: o.InForce.Route, Behind: o.InForce.Server,
 		Exchangers: o.InForce.Exchanger, Low: o.Data.Disks[0].Low, Policy: bounds.Retry(cfg), Limits: bounds.Dispatch(cfg),
 		Now: o.Now, Passed: o.Data.Clock.Now, Rand: o.Rand, Logger: o.Logger,
@@ -80,7 +81,9 @@ func (f *Outflow) Build(ctx context.Context, cfg config.Config, former *Ways) (*
 
 // tellOfToken tells that an endpoint gives no token any more, or one again.
 func (f *Outflow) tellOfToken(ctx context.Context, e token.Endpoint, fault error) {
-	operate.TokenAlarm{Write: f.o.Data.Trace.Write, Now: f.o.Now, Logger: f.o.Logger}.Changed(ctx, settings.RoutesOf(f.o.Config(), e), fault)
+	operate.TokenAlarm{
+		Write: f.o.Data.Trace.Write, Now: f.o.Now, Logger: f.o.Logger,
+	}.Changed(ctx, settings.RoutesOf(f.o.Config(), e), fault)
 }
 
 // Tokenless are the routes whose mail waits for a token.

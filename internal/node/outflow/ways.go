@@ -40,7 +40,9 @@ func wayOptions(cfg config.Config, w settings.World) (o ways.Options, err error)
 	for _, d := range cfg.Domains {
 		if d.Deliver.Behind() {
 			s := d.Directory().Server
-			o.Servers = append(o.Servers, named.Entry[directory.Server]{Key: s, Name: ofDomain + d.Name.ASCII(), Place: serverPlace(cfg, s)})
+			o.Servers = append(o.Servers, named.Entry[directory.Server]{
+				Key: s, Name: ofDomain + d.Name.ASCII(), Place: serverPlace(cfg, s),
+			})
 		}
 	}
 	o.Other = func(s directory.Server) named.Place { return serverPlace(cfg, s) }
@@ -80,7 +82,8 @@ func exchangers(cfg config.Config, w settings.World) (o mx.ExchangersOptions, er
 	limits.Connections = cfg.Limits.DeliveriesPerDomain
 	limits.Start = min(limits.Start, limits.Connections)
 	return mx.ExchangersOptions{
-		Made:     fmt.Sprintf("%+v %+v %s %v %d %q", cfg.MX, cfg.TLSPolicy, cfg.Hostname, cfg.Literals, cfg.Limits.DeliveriesPerDomain, pem),
+		Made: fmt.Sprintf("%+v %+v %s %v %d %q", cfg.MX, cfg.TLSPolicy, cfg.Hostname, cfg.Literals,
+			cfg.Limits.DeliveriesPerDomain, pem),
 		Delivery: cfg.MX.Delivery, MTASTS: cfg.TLSPolicy.STS, PolicyPort: w.PolicyPort,
 		Options: mx.Options{
 			Hello: cfg.Hostname, Own: func() []netip.Addr { return mx.OwnAddresses(cfg.Literals, w.Logger) },

@@ -101,7 +101,8 @@ func (c *Change) Abandon() {}
 // goes through it.
 func (r *Reporting) as(m Means, account mail.Address) (*daily.Sender, error) {
 	return daily.New(daily.Options{
-		Hostname: m.Config.Hostname, Account: account, Directory: r.o.Directory, Active: r.o.Data.Accounts.Active, Queue: r.o.Data.Spool, Servers: r.o.Servers,
+		Hostname: m.Config.Hostname, Account: account, Directory: r.o.Directory,
+		Active: r.o.Data.Accounts.Active, Queue: r.o.Data.Spool, Servers: r.o.Servers,
 		Sign: r.o.Sign, Handoff: m.Handoff, Now: r.o.Now, Rand: r.o.Rand, Logger: r.o.Logger,
 	})
 }

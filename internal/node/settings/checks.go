@@ -15,7 +15,8 @@ func Checks(cfg config.Config, header message.Limits) (o filter.ChecksOptions, e
 	o = filter.ChecksOptions{Hostname: cfg.Hostname, Header: header, Bounces: cfg.Bounces}
 	if r := cfg.Rspamd; r.Network != "" {
 		o.Rspamd = &filter.RspamdOptions{
-			Network: r.Network, Address: r.Address, Time: r.Timeout, Connections: r.Connections, Scope: scopeOf(r.Check), Spam: filter.SpamJunk,
+			Network: r.Network, Address: r.Address, Time: r.Timeout, Connections: r.Connections,
+			Scope: scopeOf(r.Check), Spam: filter.SpamJunk,
 		}
 		if r.MarkOnly {
 			o.Rspamd.Spam = filter.SpamField
@@ -28,7 +29,8 @@ func Checks(cfg config.Config, header message.Limits) (o filter.ChecksOptions, e
 	}
 	for _, m := range cfg.Milters {
 		o.Milters = append(o.Milters, filter.MilterOptions{
-			Name: m.Name, Network: m.Network, Address: m.Address, Time: m.Timeout, Connections: m.Connections, Scope: scopeOf(m.Check), Fields: slices.Clone(m.Fields),
+			Name: m.Name, Network: m.Network, Address: m.Address, Time: m.Timeout, Connections: m.Connections,
+			Scope: scopeOf(m.Check), Fields: slices.Clone(m.Fields),
 		})
 	}
 	return o, err

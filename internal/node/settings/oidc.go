@@ -9,7 +9,8 @@ import (
 func Provider(cfg config.Config) (oidc.Provider, bool) {
 	o := cfg.OIDC
 	return oidc.Provider{
-		Issuer: o.Issuer, CA: o.CA, Audience: o.Audience, Scope: o.Scope, ReadScope: o.ReadScope, Clients: o.Clients, Claim: o.Claim, Introspect: o.AskAs, SecretFile: o.AskSecretAt,
+		Issuer: o.Issuer, CA: o.CA, Audience: o.Audience, Scope: o.Scope, ReadScope: o.ReadScope,
+		Clients: o.Clients, Claim: o.Claim, Introspect: o.AskAs, SecretFile: o.AskSecretAt,
 	}, o.Issuer != ""
 }
 

@@ -11,7 +11,8 @@ func TokenEndpoint(t config.Token) token.Endpoint {
 		return token.Endpoint{}
 	}
 	e := token.Endpoint{
-		URL: t.URL, CA: t.CA, Client: t.Client, SecretFile: t.SecretFile, RefreshFile: t.RefreshFile, Scope: t.Scope, Style: token.StyleBody,
+		URL: t.URL, CA: t.CA, Client: t.Client, SecretFile: t.SecretFile, RefreshFile: t.RefreshFile,
+		Scope: t.Scope, Style: token.StyleBody,
 	}
 	if t.Header {
 		e.Style = token.StyleHeader

@@ -70,8 +70,9 @@ func (p *Provider) serve(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/.well-known/openid-configuration":
 		p.say(w, map[string]any{
-			"issuer": p.URL, "jwks_uri": p.URL + "/keys", "introspection_endpoint": p.URL + "/introspect", "authorization_endpoint": p.URL + "/auth",
-			"token_endpoint": p.URL + "/token", "id_token_signing_alg_values_supported": []string{"ES256"},
+			"issuer": p.URL, "jwks_uri": p.URL + "/keys", "introspection_endpoint": p.URL + "/introspect",
+			"authorization_endpoint": p.URL + "/auth",
+			"token_endpoint":         p.URL + "/token", "id_token_signing_alg_values_supported": []string{"ES256"},
 		})
 	case "/keys":
 		set := jose.JSONWebKeySet{}

@@ -88,7 +88,8 @@ func (s *Source) Begin(ctx context.Context, now time.Time, mailboxes bool) (c *C
 		return nil, ErrUnderWay
 	}
 	c = &Copy{
-		source: s, tmp: filepath.Join(s.o.Places.Data, copyDir), plan: planOf(s.o.Places, filepath.Join(s.o.Places.Data, copyDir), mailboxes),
+		source: s, tmp: filepath.Join(s.o.Places.Data, copyDir),
+		plan: planOf(s.o.Places, filepath.Join(s.o.Places.Data, copyDir), mailboxes),
 		info: Info{Format: Format, Program: s.o.Program, Hostname: s.o.Hostname, Began: now},
 	}
 	defer func() {

@@ -100,5 +100,8 @@ func Because(reason string) fact.Pair { return fact.Pair{Name: "reason", Value: 
 
 // AccountChanged is the fact that somebody changed something of an account.
 func AccountChanged(at time.Time, by Caller, account mail.Address, change string, more ...fact.Pair) fact.Fact {
-	return fact.AccountChanged{At: at, Rule: fact.RuleOperator, Account: account.String(), Change: change, Evidence: DoneBy(by, more...)}.Fact()
+	return fact.AccountChanged{
+		At: at, Rule: fact.RuleOperator, Account: account.String(), Change: change,
+		Evidence: DoneBy(by, more...),
+	}.Fact()
 }

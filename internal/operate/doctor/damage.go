@@ -11,7 +11,8 @@ func checkDamage(f Facts) (all []Finding) {
 		} else {
 			what += "; nothing is lost"
 		}
-		remedy := fmt.Sprintf("look into the health of the disk (smartctl -a, dmesg) and of the memory, then: sallyport damage acknowledge %d", d.Number)
+		remedy := fmt.Sprintf("look into the health of the disk (smartctl -a, dmesg) and of the memory, then: sallyport damage acknowledge %d",
+			d.Number)
 		if d.Aside != "" {
 			remedy += "; the file as it was found is " + d.Aside
 		}

@@ -24,7 +24,10 @@ func checkDatabase(f Facts) (all []Finding) {
 		all = append(all, Finding{"database", f.Hostname, Wrong, what + "; mail is put off meanwhile (452)", remedy})
 	}
 	if m := f.Server.Missing; len(m) > 0 {
-		all = append(all, Finding{"database", f.Hostname, Unknown, "the server could not tell: " + strings.Join(m, ", "), "ask again when it is well; see its log"})
+		all = append(all, Finding{
+			"database", f.Hostname, Unknown, "the server could not tell: " + strings.Join(m, ", "),
+			"ask again when it is well; see its log",
+		})
 	}
 	return all
 }

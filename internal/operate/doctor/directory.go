@@ -16,15 +16,20 @@ func checkDirectories(f Facts) (all []Finding) {
 		case d.Failed != "":
 			add(Wrong, d.Failed+" fails: "+d.Error, directoryRemedy(d.Failed))
 		case !d.Found:
-			add(Warning, "no entry below the base passes the filter and has an address", "look at base, filter and address of its table, and at what its bind_dn may read")
+			add(Warning, "no entry below the base passes the filter and has an address",
+				"look at base, filter and address of its table, and at what its bind_dn may read")
 		default:
 			add(Fine, "answers, and has people", "")
 		}
 		if d.Failed == "" && !d.Pages {
-			add(Warning, "gives no lists in pages: one that is longer than its limit of entries is never whole", "raise its limit for bind_dn")
+			add(Warning,
+				"gives no lists in pages: one that is longer than its limit of entries is never whole",
+				"raise its limit for bind_dn")
 		}
 		if d.Failed == "" && !d.Policy {
-			add(Note, "tells nothing of password policies: that a password has expired is seen as a wrong one, unless it is Active Directory, which says so in another way", "with OpenLDAP, load the overlay ppolicy")
+			add(Note,
+				"tells nothing of password policies: that a password has expired is seen as a wrong one, unless it is Active Directory, which says so in another way",
+				"with OpenLDAP, load the overlay ppolicy")
 		}
 		if d.Clear {
 			add(Note, "is asked without TLS", "nothing, as long as it runs on this host")
@@ -66,13 +71,17 @@ func checkLists(f Facts, d DirectoryFacts) (all []Finding) {
 	case d.Fault != "" && f.Now.Sub(d.Listed) > listOld:
 		add(Wrong, "the last good list is of "+d.Listed.UTC().Format(time.DateOnly), because(d.Fault))
 	case d.Fault != "":
-		add(Warning, "the last list was not taken in, and the one before stays: "+d.Fault, "the guide of this directory says what each error means")
+		add(Warning, "the last list was not taken in, and the one before stays: "+d.Fault,
+			"the guide of this directory says what each error means")
 	}
 	if n := len(d.Disputed); n > 0 {
-		add(Wrong, fmt.Sprintf("lists accounts that come from elsewhere too, so that they can do nothing: %s", strings.Join(d.Disputed, ", ")), "remove each in one place: sallyport account rm ADDRESS, or its address in the directory")
+		add(Wrong,
+			fmt.Sprintf("lists accounts that come from elsewhere too, so that they can do nothing: %s", strings.Join(d.Disputed, ", ")),
+			"remove each in one place: sallyport account rm ADDRESS, or its address in the directory")
 	}
 	if n := len(d.Doubtful); n > 0 {
-		add(Warning, "it is not clear whose these are: "+strings.Join(d.Doubtful, "; "), "give each address to one entry, and each entry one address of its own")
+		add(Warning, "it is not clear whose these are: "+strings.Join(d.Doubtful, "; "),
+			"give each address to one entry, and each entry one address of its own")
 	}
 	return all
 }

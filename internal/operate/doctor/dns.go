@@ -23,7 +23,8 @@ func checkResolver(f Facts) []Finding {
 	case Fine:
 		all = append(all, one(Fine, "the name servers validate with DNSSEC", ""))
 	case Note:
-		all = append(all, one(Note, "the name servers do not validate with DNSSEC, so that no DANE is possible", "run a validating resolver on this host, such as unbound, and name it in mx.dns"))
+		all = append(all,
+			one(Note, "the name servers do not validate with DNSSEC, so that no DANE is possible", "run a validating resolver on this host, such as unbound, and name it in mx.dns"))
 	}
 	return all
 }
@@ -36,14 +37,16 @@ func checkHost(f Facts) []Finding {
 	case !f.Host.known():
 		return nil // the name servers are at fault, which is told already
 	case f.Host.Absent:
-		return one(Wrong, "the DNS has no address for this server's name", "add an A or AAAA record for "+f.Hostname+", or change hostname; others check that the name in EHLO exists")
+		return one(Wrong, "the DNS has no address for this server's name",
+			"add an A or AAAA record for "+f.Hostname+", or change hostname; others check that the name in EHLO exists")
 	}
 	for _, text := range f.Host.Values {
 		if a, err := netip.ParseAddr(text); err == nil && slices.Contains(f.Own, a) {
 			return one(Fine, "leads to this host: "+strings.Join(f.Host.Values, ", "), "")
 		}
 	}
-	return one(Warning, "leads to "+strings.Join(f.Host.Values, ", ")+", and this host shows none of these", "correct the record; or, where the address is translated on the way, write it into literals")
+	return one(Warning, "leads to "+strings.Join(f.Host.Values, ", ")+", and this host shows none of these",
+		"correct the record; or, where the address is translated on the way, write it into literals")
 }
 
 func checkReverse(f Facts) (all []Finding) {
@@ -57,7 +60,8 @@ func checkReverse(f Facts) (all []Finding) {
 		case len(r.Names.Values) == 0:
 			add(Wrong, "has no reverse name, for which many servers refuse mail", ask)
 		case !slices.Contains(r.Back, at):
-			add(Wrong, "its reverse name "+strings.Join(r.Names.Values, ", ")+" does not lead back to it", ask+", and that name to the address")
+			add(Wrong, "its reverse name "+strings.Join(r.Names.Values, ", ")+" does not lead back to it",
+				ask+", and that name to the address")
 		case !slices.Contains(r.Names.Values, f.Hostname):
 			add(Warning, "its reverse name is "+strings.Join(r.Names.Values, ", ")+", and not "+f.Hostname, ask)
 		default:
@@ -71,7 +75,8 @@ func checkDomains(f Facts) (all []Finding) {
 	for _, d := range f.Domains {
 		all = append(all, checkMX(f, d))
 		all = append(all, d.checkText("SPF", d.SPF, "v=spf1", d.Name, `"v=spf1 mx -all"`, "that says who may send for the domain")...)
-		all = append(all, d.checkText("DMARC", d.DMARC, "v=DMARC1", "_dmarc."+d.Name, `"v=DMARC1; p=none; rua=mailto:postmaster@`+d.Name+`"`, "that asks for reports, and later says what to do with forged mail (docs/guides/dmarc.md)")...)
+		all = append(all,
+			d.checkText("DMARC", d.DMARC, "v=DMARC1", "_dmarc."+d.Name, `"v=DMARC1; p=none; rua=mailto:postmaster@`+d.Name+`"`, "that asks for reports, and later says what to do with forged mail (docs/guides/dmarc.md)")...)
 		all = append(all, d.optional("MTA-STS", d.MTASTS, "v=STSv1", "_mta-sts."+d.Name,
 			"tls_policy.listen serves a policy (docs/config.md); then sallyport domain records "+d.Name+" prints its record")...)
 		all = append(all, d.optional("TLS-RPT", d.TLSRPT, "v=TLSRPTv1", "_smtp._tls."+d.Name,
@@ -100,7 +105,8 @@ func checkMX(f Facts, d DomainFacts) Finding {
 			}
 		}
 	}
-	return one(Wrong, "its mail goes to "+strings.Join(d.MX.Values, ", ")+", and none of these is this host", "add: "+d.Name+". MX 10 "+f.Hostname+".; or, where a server in front passes mail on, ignore this")
+	return one(Wrong, "its mail goes to "+strings.Join(d.MX.Values, ", ")+", and none of these is this host",
+		"add: "+d.Name+". MX 10 "+f.Hostname+".; or, where a server in front passes mail on, ignore this")
 }
 
 // tagged returns the texts that begin with a version.

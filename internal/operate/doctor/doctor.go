@@ -320,7 +320,12 @@ type Check func(Facts) []Finding
 
 // Checks returns every check in the order in which it is told.
 func Checks() []Check {
-	return []Check{checkServer, checkDatabase, checkResolver, checkHost, checkReverse, checkDomains, checkPorts, checkOutbound, checkBehind, checkProvider, checkTokens, checkNetworks, checkHelpers, checkDirectories, checkTLS, checkClock, checkDisk, checkDamage, checkFiles, checkLimits, checkQueue, checkTelling, checkMailboxes, others}
+	return []Check{
+		checkServer, checkDatabase, checkResolver, checkHost, checkReverse, checkDomains, checkPorts,
+		checkOutbound, checkBehind, checkProvider, checkTokens, checkNetworks, checkHelpers, checkDirectories,
+		checkTLS, checkClock, checkDisk, checkDamage, checkFiles, checkLimits, checkQueue, checkTelling,
+		checkMailboxes, others,
+	}
 }
 
 func others(f Facts) []Finding { return f.Others }

@@ -18,13 +18,18 @@ func checkServer(f Facts) []Finding {
 	case s.Unasked != "":
 		return one(Unknown, "nobody could ask whether a server runs: "+s.Unasked, "run this as root or as the server's user")
 	case s.Holds:
-		return one(Wrong, "another process has the data folder open, and no server answers: one is starting or stopping, or hangs", "try again in a moment, then look into its log; fuser DATA/store/lock names the process")
+		return one(Wrong,
+			"another process has the data folder open, and no server answers: one is starting or stopping, or hangs",
+			"try again in a moment, then look into its log; fuser DATA/store/lock names the process")
 	case s.Fault != "":
 		return one(Wrong, "a server runs, and cannot say how it fares: "+s.Fault, "look into its log")
 	case !s.Running:
-		return one(Wrong, "no server runs on this data folder: no mail comes in, and none leaves", "start it: systemctl start sallyport, or sallyport serve; what keeps it from starting, sallyport check or the log says")
+		return one(Wrong, "no server runs on this data folder: no mail comes in, and none leaves",
+			"start it: systemctl start sallyport, or sallyport serve; what keeps it from starting, sallyport check or the log says")
 	case s.Version != "" && s.Version != s.Here:
-		return one(Warning, fmt.Sprintf("version %s runs (pid %d), and %s is installed", s.Version, s.PID, s.Here), "restart the server to run what is installed")
+		return one(Warning,
+			fmt.Sprintf("version %s runs (pid %d), and %s is installed", s.Version, s.PID, s.Here),
+			"restart the server to run what is installed")
 	}
 	return one(Fine, fmt.Sprintf("runs, pid %d", s.PID), "")
 }
@@ -41,13 +46,15 @@ func checkPorts(f Facts) (all []Finding) {
 		case p.Greeting != "":
 			add(Wrong, fmt.Sprintf("another program answers there: %q", p.Greeting), "stop it, or listen elsewhere; ss -ltnp names it")
 		case f.Server.Running:
-			add(Wrong, "the server runs, and does not answer there: "+p.Error, "look into its log; was the configuration changed since it started? is a firewall in the way?")
+			add(Wrong, "the server runs, and does not answer there: "+p.Error,
+				"look into its log; was the configuration changed since it started? is a firewall in the way?")
 		case p.Held:
 			add(Fine, "systemd listens there for the server, and starts it with the first connection", "")
 		case p.Free:
 			add(Fine, "nobody is there, and the server can listen", "")
 		default:
-			add(Wrong, "the server could not listen there: "+p.BindErr, "ss -ltnp names whoever is there: stop it, unless it is systemd with a socket of this server's; ports below 1024 need root or CAP_NET_BIND_SERVICE")
+			add(Wrong, "the server could not listen there: "+p.BindErr,
+				"ss -ltnp names whoever is there: stop it, unless it is systemd with a socket of this server's; ports below 1024 need root or CAP_NET_BIND_SERVICE")
 		}
 	}
 	return all
@@ -68,9 +75,15 @@ func checkBehind(f Facts) (all []Finding) {
 	for _, b := range f.Behind {
 		switch {
 		case b.Error != "":
-			all = append(all, Finding{"hops", b.For, Wrong, b.At + " does not answer: " + b.Error, "look whether that server runs and lets this host in; mail waits until it does"})
+			all = append(all, Finding{
+				"hops", b.For, Wrong, b.At + " does not answer: " + b.Error,
+				"look whether that server runs and lets this host in; mail waits until it does",
+			})
 		case !strings.HasPrefix(b.Greeting, "220"):
-			all = append(all, Finding{"hops", b.For, Wrong, fmt.Sprintf("%s greets with %q", b.At, b.Greeting), "look into that server's log: it turns us away, or is no mail server"})
+			all = append(all, Finding{
+				"hops", b.For, Wrong, fmt.Sprintf("%s greets with %q", b.At, b.Greeting),
+				"look into that server's log: it turns us away, or is no mail server",
+			})
 		default:
 			all = append(all, Finding{"hops", b.For, Fine, b.At + " answers", ""})
 		}
@@ -83,9 +96,17 @@ func checkHelpers(f Facts) (all []Finding) {
 	for _, h := range f.Helpers {
 		switch {
 		case h.Error != "" && h.Defers:
-			all = append(all, Finding{"content", h.For, Wrong, h.At + " does not answer: " + h.Error + "; all mail that it is to look at is told to come back (451)", "start it, or see its log; nothing is lost meanwhile, and down = \"accept\" in its table takes mail without it"})
+			all = append(all, Finding{
+				"content", h.For, Wrong,
+				h.At + " does not answer: " + h.Error + "; all mail that it is to look at is told to come back (451)",
+				"start it, or see its log; nothing is lost meanwhile, and down = \"accept\" in its table takes mail without it",
+			})
 		case h.Error != "":
-			all = append(all, Finding{"content", h.For, Warning, h.At + " does not answer: " + h.Error + "; mail is taken without it", "start it, or see its log"})
+			all = append(all, Finding{
+				"content", h.For, Warning,
+				h.At + " does not answer: " + h.Error + "; mail is taken without it",
+				"start it, or see its log",
+			})
 		default:
 			all = append(all, Finding{"content", h.For, Fine, h.At + " answers", ""})
 		}
@@ -127,7 +148,9 @@ func checkTLS(f Facts) (all []Finding) {
 	case f.Now.Before(t.NotBefore):
 		add(Wrong, "is not valid before "+t.NotBefore.UTC().Format(time.DateOnly), "look at the clock, or use the former one until then")
 	case left < soon:
-		add(Warning, fmt.Sprintf("expires in %s, on %s", words.Count(int(left.Hours()/24), "day"), t.NotAfter.UTC().Format(time.DateOnly)), "renew it; whatever renews it by itself has not")
+		add(Warning,
+			fmt.Sprintf("expires in %s, on %s", words.Count(int(left.Hours()/24), "day"), t.NotAfter.UTC().Format(time.DateOnly)),
+			"renew it; whatever renews it by itself has not")
 	default:
 		add(Fine, "is valid until "+t.NotAfter.UTC().Format(time.DateOnly), "")
 	}
@@ -138,7 +161,8 @@ func checkTLS(f Facts) (all []Finding) {
 		add(Warning, "is not for "+strings.Join(t.Lacks, ", "), lacksRemedy(t))
 	}
 	if t.Chain != "" {
-		add(Warning, "would not be trusted by clients: "+t.Chain, "put the intermediate certificates behind it into the same file; one of an authority of your own, as quickstart makes for trying out, serves only clients that know that authority: for everybody else get one of a public authority, as [acme] does")
+		add(Warning, "would not be trusted by clients: "+t.Chain,
+			"put the intermediate certificates behind it into the same file; one of an authority of your own, as quickstart makes for trying out, serves only clients that know that authority: for everybody else get one of a public authority, as [acme] does")
 	}
 	return append(all, checkObtaining(f, subject)...)
 }
@@ -184,9 +208,11 @@ func checkClock(f Facts) []Finding {
 	case !c.Known:
 		return one(Unknown, "the kernel does not say whether its clock is right", "run chrony or systemd-timesyncd")
 	case !c.Synced:
-		return one(Warning, "nothing keeps the clock right", "run chrony or systemd-timesyncd; certificates, signatures and traces need the time")
+		return one(Warning, "nothing keeps the clock right",
+			"run chrony or systemd-timesyncd; certificates, signatures and traces need the time")
 	case c.Error > clockBound:
-		return one(Wrong, fmt.Sprintf("the clock may be wrong by %s", c.Error.Round(time.Second)), "look at chronyc tracking or timedatectl timesync-status")
+		return one(Wrong, fmt.Sprintf("the clock may be wrong by %s", c.Error.Round(time.Second)),
+			"look at chronyc tracking or timedatectl timesync-status")
 	}
 	return one(Fine, "the clock is kept right", "")
 }
@@ -208,20 +234,25 @@ func checkDisk(f Facts) (all []Finding) {
 	share := func(free, total uint64) uint64 { return 100 * free / max(total, 1) }
 	switch {
 	case d.Free < d.MinFree:
-		add(Wrong, fmt.Sprintf("%d MB are free, less than limits.min_free: no mail is accepted, and none goes into mailboxes", d.Free>>20), "free space; see docs/operations.md, the disk is full")
+		add(Wrong,
+			fmt.Sprintf("%d MB are free, less than limits.min_free: no mail is accepted, and none goes into mailboxes", d.Free>>20),
+			"free space; see docs/operations.md, the disk is full")
 	case share(d.Free, d.Total) < diskLow || d.Free < 4*d.MinFree:
 		add(Warning, fmt.Sprintf("only %d MB (%d %%) are free", d.Free>>20, share(d.Free, d.Total)), "free space before it is needed")
 	default:
 		add(Fine, fmt.Sprintf("%d MB are free", d.Free>>20), "")
 	}
 	if d.InodesTotal > 0 && share(d.InodesFree, d.InodesTotal) < filesLow {
-		add(Wrong, fmt.Sprintf("only %s more can be made", words.Count(int(d.InodesFree), "file")), "remove files, or make the file system anew with more inodes: each message in a mailbox is a file")
+		add(Wrong, fmt.Sprintf("only %s more can be made", words.Count(int(d.InodesFree), "file")),
+			"remove files, or make the file system anew with more inodes: each message in a mailbox is a file")
 	}
 	switch {
 	case d.SyncError != "":
 		add(Wrong, "a write cannot be synced: "+d.SyncError, "look at dmesg: the disk fails, or is mounted read-only")
 	case d.SyncTook > syncSlow:
-		add(Warning, fmt.Sprintf("a sync took %s: every message waits for one", d.SyncTook.Round(time.Millisecond)), "look for what else writes there; a disk with a write cache that survives a power cut helps")
+		add(Warning,
+			fmt.Sprintf("a sync took %s: every message waits for one", d.SyncTook.Round(time.Millisecond)),
+			"look for what else writes there; a disk with a write cache that survives a power cut helps")
 	default:
 		add(Fine, "writes are synced", "")
 	}
@@ -242,17 +273,23 @@ func checkFiles(f Facts) (all []Finding) {
 		}
 		switch {
 		case p.Exposed != "":
-			add(Warning, "its clients will not speak to the server there: "+p.Exposed, "let every folder on the way to it belong to root or the server's user, and let nobody else write there (chmod go-w), or let the socket be elsewhere")
+			add(Warning, "its clients will not speak to the server there: "+p.Exposed,
+				"let every folder on the way to it belong to root or the server's user, and let nobody else write there (chmod go-w), or let the socket be elsewhere")
 		case p.Error != "":
 			add(Wrong, p.Error, "put it back, from a backup if need be")
 		case p.Mode&forbidden != 0:
-			add(Wrong, fmt.Sprintf("others may use it (mode %04o)", p.Mode), fmt.Sprintf("chmod %o %s; if it was so for long, consider a secret stolen", p.Mode&^(forbidden|0o7000), p.Path))
+			add(Wrong, fmt.Sprintf("others may use it (mode %04o)", p.Mode),
+				fmt.Sprintf("chmod %o %s; if it was so for long, consider a secret stolen", p.Mode&^(forbidden|0o7000), p.Path))
 		case !p.Ours:
-			add(Wrong, "belongs to "+p.Owner+", and not to the owner of the data folder", "chown it to the server's user: run sallyport as that user, never as another")
+			add(Wrong, "belongs to "+p.Owner+", and not to the owner of the data folder",
+				"chown it to the server's user: run sallyport as that user, never as another")
 		}
 	}
 	if !slices.ContainsFunc(all, func(x Finding) bool { return x.State != Fine }) && len(f.Files) > 0 {
-		all = append(all, Finding{"files", f.Files[0].Path, Fine, fmt.Sprintf("%d files and folders have the right owner and mode", len(f.Files)), ""})
+		all = append(all, Finding{
+			"files", f.Files[0].Path, Fine,
+			fmt.Sprintf("%d files and folders have the right owner and mode", len(f.Files)), "",
+		})
 	}
 	return all
 }
@@ -276,15 +313,21 @@ func checkLimits(f Facts) (all []Finding) {
 	case l.Files == 0:
 		add(Unknown, "open files", "the limit is not known", "")
 	case l.Files < need:
-		add(Warning, "open files", fmt.Sprintf("%s may open %d, and limits.connections = %d may need %d", l.FilesOf, l.Files, l.Connections, need), fmt.Sprintf("LimitNOFILE=%d in the unit, or ulimit -n %d, or fewer connections", need, need))
+		add(Warning, "open files",
+			fmt.Sprintf("%s may open %d, and limits.connections = %d may need %d", l.FilesOf, l.Files, l.Connections, need),
+			fmt.Sprintf("LimitNOFILE=%d in the unit, or ulimit -n %d, or fewer connections", need, need))
 	default:
 		add(Fine, "open files", fmt.Sprintf("%s may open %d", l.FilesOf, l.Files), "")
 	}
 	if l.Backlog > 0 && l.Backlog < backlogLow {
-		add(Note, "net.core.somaxconn", fmt.Sprintf("only %s may wait to be accepted", words.Count(l.Backlog, "connection")), fmt.Sprintf("sysctl net.core.somaxconn=%d", 4*backlogLow))
+		add(Note, "net.core.somaxconn",
+			fmt.Sprintf("only %s may wait to be accepted", words.Count(l.Backlog, "connection")),
+			fmt.Sprintf("sysctl net.core.somaxconn=%d", 4*backlogLow))
 	}
 	if l.LocalPorts > 0 && l.LocalPorts < portsLow {
-		add(Note, "net.ipv4.ip_local_port_range", fmt.Sprintf("only %d ports for connections to other hosts", l.LocalPorts), `sysctl net.ipv4.ip_local_port_range="32768 60999"`)
+		add(Note, "net.ipv4.ip_local_port_range",
+			fmt.Sprintf("only %d ports for connections to other hosts", l.LocalPorts),
+			`sysctl net.ipv4.ip_local_port_range="32768 60999"`)
 	}
 	return all
 }
@@ -304,12 +347,15 @@ func checkQueue(f Facts) (all []Finding) {
 	case !q.Known:
 		add(Unknown, "nobody could look into the queue: "+q.Why, "run this as root or as the server's user")
 	case q.Oldest > queueOld:
-		add(Warning, fmt.Sprintf("the oldest of %s waits for %s", words.Count(q.Messages-q.Held, "message"), q.Oldest.Round(time.Minute)), "sallyport queue ls --no-held --older-than 4h; queue show ID says what the other side answers")
+		add(Warning,
+			fmt.Sprintf("the oldest of %s waits for %s", words.Count(q.Messages-q.Held, "message"), q.Oldest.Round(time.Minute)),
+			"sallyport queue ls --no-held --older-than 4h; queue show ID says what the other side answers")
 	default:
 		add(Fine, waiting(q.Messages-q.Held), "")
 	}
 	if q.Known && q.Held > 0 {
-		add(Note, words.Are(q.Held, "message")+" held until somebody decides", "sallyport queue ls --held; then queue release, queue redirect or queue rm")
+		add(Note, words.Are(q.Held, "message")+" held until somebody decides",
+			"sallyport queue ls --held; then queue release, queue redirect or queue rm")
 	}
 	for _, h := range q.HeldFor {
 		if h.Oldest > heldOld {
@@ -351,7 +397,10 @@ const full = 100
 // checkMailboxes tells of mailboxes that are full, and of those that will be.
 func checkMailboxes(f Facts) (all []Finding) {
 	for _, m := range f.Mailboxes {
-		found := Finding{"mailbox", m.Whose, Warning, fmt.Sprintf("holds %d %% of %s", m.Share, m.Quota), "its owner was told to make room; or give it more: sallyport account set " + m.Whose + " --quota SIZE"}
+		found := Finding{
+			"mailbox", m.Whose, Warning, fmt.Sprintf("holds %d %% of %s", m.Share, m.Quota),
+			"its owner was told to make room; or give it more: sallyport account set " + m.Whose + " --quota SIZE",
+		}
 		if m.Domain {
 			found.What = fmt.Sprintf("its mailboxes together hold %d %% of %s", m.Share, m.Quota)
 			found.Remedy = "see which are the largest: sallyport mailbox ls; or raise domain.NAME.quota_total"

@@ -6,7 +6,8 @@ func checkNetworks(f Facts) (all []Finding) {
 		add := func(s State, what, remedy string) { all = append(all, Finding{"networks", n.Name, s, what, remedy}) }
 		switch {
 		case n.Closed:
-			add(Wrong, "it is not trusted any more: "+n.Why, "find out who came through it (sallyport incident ls --open), have client addresses arrive as they are, and then: sallyport account thaw "+n.Account)
+			add(Wrong, "it is not trusted any more: "+n.Why,
+				"find out who came through it (sallyport incident ls --open), have client addresses arrive as they are, and then: sallyport account thaw "+n.Account)
 		case n.Why != "":
 			add(Warning, "it does not count: "+n.Why, "its devices are refused meanwhile; it counts by itself once that is proven")
 		default:

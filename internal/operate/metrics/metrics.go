@@ -94,7 +94,10 @@ type Set struct {
 
 // New returns a Set with a registry of its own.
 func New(o Options) (*Set, error) {
-	s := &Set{o: o, registry: prometheus.NewRegistry(), counters: map[string]*prometheus.CounterVec{}, states: map[string]*prometheus.Desc{}, known: map[string]map[string]bool{}}
+	s := &Set{
+		o: o, registry: prometheus.NewRegistry(), counters: map[string]*prometheus.CounterVec{},
+		states: map[string]*prometheus.Desc{}, known: map[string]map[string]bool{},
+	}
 	all := []prometheus.Collector{
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), s,
 	}
@@ -259,10 +262,21 @@ func (s *Set) Collect(out chan<- prometheus.Metric) {
 // stateValues are the metrics that are read when somebody looks.
 func stateValues(v State) map[string]float64 {
 	values := map[string]float64{
-		buildInfo: 1, startTime: seconds(v.Started), connsOpen: float64(v.Open), connsReading: float64(v.Reading), connsTotal: float64(v.Connections), connsAway: float64(v.TurnedAway), accountsCapped: float64(v.Capped), mailboxesFilling: float64(v.Filling), mailboxesFull: float64(v.Full), accountsGuessed: float64(v.Guessed), certsEnding: float64(v.Ending), tokensFailing: float64(v.Tokenless), incidentsOpen: float64(v.Incidents), networksOpen: float64(v.NetworksOpen), networksWaiting: float64(v.NetworksWaiting), networksClosed: float64(v.NetworksClosed), webhookWaiting: float64(v.WebhookWaiting), webhookTold: float64(v.WebhookTold), webhookFailed: float64(v.WebhookFailed), memoryRefused: float64(v.MemoryRefused),
+		buildInfo: 1, startTime: seconds(v.Started), connsOpen: float64(v.Open),
+		connsReading: float64(v.Reading), connsTotal: float64(v.Connections),
+		connsAway: float64(v.TurnedAway), accountsCapped: float64(v.Capped),
+		mailboxesFilling: float64(v.Filling), mailboxesFull: float64(v.Full),
+		accountsGuessed: float64(v.Guessed), certsEnding: float64(v.Ending),
+		tokensFailing: float64(v.Tokenless), incidentsOpen: float64(v.Incidents),
+		networksOpen: float64(v.NetworksOpen), networksWaiting: float64(v.NetworksWaiting),
+		networksClosed: float64(v.NetworksClosed), webhookWaiting: float64(v.WebhookWaiting),
+		webhookTold: float64(v.WebhookTold), webhookFailed: float64(v.WebhookFailed),
+		memoryRefused: float64(v.MemoryRefused),
 		queueMessages: float64(v.Messages), queueHeld: float64(v.Held), queueOctets: float64(v.Octets), queueActive: float64(v.Active),
-		queueOldest: v.Oldest.Seconds(), diskFree: float64(v.DiskFree), diskLow: bit(v.DiskLow), damageOpen: float64(v.Damaged), traceFacts: float64(v.Facts), traceSequenced: float64(v.Sequenced),
-		traceSigned: float64(v.Signed), traceSignedTime: seconds(v.SignedAt), traceSkipped: float64(v.Skipped), certExpiry: seconds(v.CertificateExpires),
+		queueOldest: v.Oldest.Seconds(), diskFree: float64(v.DiskFree), diskLow: bit(v.DiskLow),
+		damageOpen: float64(v.Damaged), traceFacts: float64(v.Facts), traceSequenced: float64(v.Sequenced),
+		traceSigned: float64(v.Signed), traceSignedTime: seconds(v.SignedAt),
+		traceSkipped: float64(v.Skipped), certExpiry: seconds(v.CertificateExpires),
 	}
 	out := make(map[string]float64, len(values))
 	for name, n := range values {

@@ -86,7 +86,8 @@ func (im *importer) claim(name, param string, c class) {
 	case c == classLocal && (err != nil || !strings.Contains(lower, ".") || lower == "localhost.localdomain" || strings.HasPrefix(lower, "localhost.")):
 		if !contains(im.loopback, lower) {
 			im.loopback = append(im.loopback, lower)
-			im.beside(param, name, Changed, TopicRecipients, "it is a name of this host for itself, which nobody elsewhere can write to: no domain is made of it, and mail to it is refused")
+			im.beside(param, name, Changed, TopicRecipients,
+				"it is a name of this host for itself, which nobody elsewhere can write to: no domain is made of it, and mail to it is refused")
 		}
 	case err != nil || !strings.Contains(lower, "."):
 		im.beside(param, name, Lost, TopicRecipients, "%s is no domain", shown(name))
@@ -131,7 +132,8 @@ func (im *importer) classes() {
 		}
 	}
 	if im.origin != "" && im.ours(im.origin) == nil && !contains(im.loopback, im.origin) && strings.EqualFold(im.origin, im.hostname) && im.localDomain() != "" {
-		im.note("myorigin", Changed, TopicRecipients, "it is no domain of ours: names without a domain are taken to be in %s", im.localDomain())
+		im.note("myorigin", Changed, TopicRecipients,
+			"it is no domain of ours: names without a domain are taken to be in %s", im.localDomain())
 		im.origin = im.localDomain()
 	}
 }
@@ -182,7 +184,8 @@ func (im *importer) aliasDomains() {
 // stand there for a domain. Else it is a local name with dots.
 func (im *importer) meansNothing(key, value string) bool {
 	v := strings.ToLower(value)
-	return contains([]string{"anything", "something", "whatever", "domain", "virtual", "ok", "x", "1", "-", "yes", "dummy", "placeholder", "required", key}, v)
+	return contains([]string{"anything", "something", "whatever", "domain", "virtual", "ok", "x", "1", "-", "yes", "dummy", "placeholder", "required", key},
+		v)
 }
 
 // tellDomains says which domains of each parameter became ours.
@@ -323,10 +326,14 @@ func (im *importer) nullClient() {
 	}
 	d := &domain{name: name, class: classRelay, param: "myorigin", deliver: hub.to, hop: hub.hop, tls: hub.tls, list: map[string]bool{}}
 	if hub.user == "" {
-		im.note("myorigin", Carried, TopicRecipients, "[domain.%q], with the smarthost behind it: programs of this host send as its accounts, and mail to it goes on as before", name)
+		im.note("myorigin", Carried, TopicRecipients,
+			"[domain.%q], with the smarthost behind it: programs of this host send as its accounts, and mail to it goes on as before",
+			name)
 	} else {
 		d.deliver, d.tls, d.class = "maildir", "", classMailbox
-		im.note("myorigin", Lost, TopicRecipients, "[domain.%q], so that programs of this host have addresses to send as; the smarthost wants a password, which no server behind a domain is shown: mail to the domain stays here", name)
+		im.note("myorigin", Lost, TopicRecipients,
+			"[domain.%q], so that programs of this host have addresses to send as; the smarthost wants a password, which no server behind a domain is shown: mail to the domain stays here",
+			name)
 	}
 	im.domains = append(im.domains, d)
 	im.sendmail = name

@@ -25,7 +25,8 @@ func (im *importer) listeners() {
 		}
 	}
 	if im.yes("smtpd_sasl_auth_enable") && len(im.doors.submission)+len(im.doors.submissions) == 0 {
-		im.beside("smtpd_sasl_auth_enable", "yes", Lost, TopicDoors, "people signed in on port 25, which nobody does here: add listen.submission and listen.submissions with a certificate, and tell them")
+		im.beside("smtpd_sasl_auth_enable", "yes", Lost, TopicDoors,
+			"people signed in on port 25, which nobody does here: add listen.submission and listen.submissions with a certificate, and tell them")
 	}
 }
 
@@ -113,7 +114,10 @@ func (im *importer) door(s Service, hosts []string) noted {
 	}
 	filter, own := s.Option("content_filter")
 	if own && filter == "" && (im.value("content_filter") != "" || onlyLoopback(host) && host != "") || ask("smtpd_authorized_xforward_hosts") != "" && port != "25" {
-		return noted{Lost, TopicFilters, "a filter gave mail back here; a filter is asked during the session instead (docs/guides/rspamd.md), and needs no door"}
+		return noted{
+			Lost, TopicFilters,
+			"a filter gave mail back here; a filter is asked during the session instead (docs/guides/rspamd.md), and needs no door",
+		}
 	}
 	wrapped := ask("smtpd_tls_wrappermode") == "yes"
 	people := wrapped || port == "465" || port == "587" || ask("smtpd_sasl_auth_enable") == "yes" && port != "25"
@@ -122,7 +126,10 @@ func (im *importer) door(s Service, hosts []string) noted {
 		im.doors.mx = append(im.doors.mx, at(hosts, port)...)
 		return noted{Carried, TopicDoors, "listen.mx at port " + port + ": strangers come in by it, and nobody signs in"}
 	case im.cert == "":
-		return noted{Lost, TopicDoors, "people sign in under TLS alone, and there is no certificate: write [tls] or [acme], and listen.submission"}
+		return noted{
+			Lost, TopicDoors,
+			"people sign in under TLS alone, and there is no certificate: write [tls] or [acme], and listen.submission",
+		}
 	case wrapped || port == "465":
 		im.doors.submissions = append(im.doors.submissions, at(hosts, port)...)
 		return noted{Carried, TopicDoors, "listen.submissions at port " + port + ": TLS from the first octet, and signing in, always"}

@@ -45,7 +45,8 @@ func (im *importer) filters() {
 		im.milters = append(im.milters, milter{address, action == "accept"})
 	}
 	if im.given(name) && len(im.milters) > 0 {
-		im.note(name, Carried, TopicFilters, "a [milter] each, shown what strangers and accounts send; signing with DKIM needs none, fields other than X-… are added only if the key fields lists them, and an Rspamd is better asked by [rspamd] (docs/guides/rspamd.md)")
+		im.note(name, Carried, TopicFilters,
+			"a [milter] each, shown what strangers and accounts send; signing with DKIM needs none, fields other than X-… are added only if the key fields lists them, and an Rspamd is better asked by [rspamd] (docs/guides/rspamd.md)")
 	} else if im.given(name) {
 		im.note(name, Unneeded, TopicFilters, "it names none")
 	}

@@ -198,7 +198,10 @@ func (im *importer) note(name string, k Kind, t Topic, format string, a ...any) 
 // beside adds a verdict about a part of a parameter.
 func (im *importer) beside(name, part string, k Kind, t Topic, format string, a ...any) {
 	s, _ := im.p.Given(name)
-	im.extra = append(im.extra, Verdict{File: im.main, Line: s.Line, What: name + ": " + shown(part), Kind: k, Topic: t, Text: fmt.Sprintf(format, a...)})
+	im.extra = append(im.extra, Verdict{
+		File: im.main, Line: s.Line, What: name + ": " + shown(part), Kind: k, Topic: t,
+		Text: fmt.Sprintf(format, a...),
+	})
 }
 
 func (im *importer) entry(e Entry, k Kind, t Topic, format string, a ...any) {
@@ -237,7 +240,9 @@ func (im *importer) host() {
 		}
 	}
 	if d, err := mail.ParseHostname(im.hostname); err != nil || !strings.Contains(im.hostname, ".") {
-		im.note("myhostname", Lost, TopicOther, "%s is no host name with a domain; write your own as hostname", mail.Printable(im.hostname, mail.ValueShown))
+		im.note("myhostname", Lost, TopicOther,
+			"%s is no host name with a domain; write your own as hostname",
+			mail.Printable(im.hostname, mail.ValueShown))
 	} else {
 		im.hostname = d.ASCII()
 		im.note("myhostname", Carried, TopicOther, "hostname")
@@ -256,16 +261,23 @@ func (im *importer) server() {
 		im.note("recipient_delimiter", Carried, TopicRecipients, `detail = "off"`)
 	case !strings.ContainsAny(d, "+-="):
 		im.detail = "off"
-		im.note("recipient_delimiter", Lost, TopicRecipients, `%s parts no detail here; the characters are + - =: detail = "off"`, mail.Printable(d, delimitersShown))
+		im.note("recipient_delimiter", Lost, TopicRecipients,
+			`%s parts no detail here; the characters are + - =: detail = "off"`,
+			mail.Printable(d, delimitersShown))
 	default:
 		im.detail = d[strings.IndexAny(d, "+-="):][:1]
 		im.note("recipient_delimiter", Carried, TopicRecipients, "detail = %q", im.detail)
 		if rest := strings.ReplaceAll(d, im.detail, ""); rest != "" {
-			im.beside("recipient_delimiter", rest, Lost, TopicRecipients, "one character parts a detail here, and %q was taken: addresses that use %s for a detail are refused", im.detail, mail.Printable(rest, delimitersShown))
+			im.beside("recipient_delimiter", rest, Lost, TopicRecipients,
+				"one character parts a detail here, and %q was taken: addresses that use %s for a detail are refused",
+				im.detail, mail.Printable(rest, delimitersShown))
 		}
 	}
 	if s, ok := im.p.Given("mynetworks"); ok && onlyLoopback(im.value("mynetworks")) {
-		im.notes[s.Name] = noted{Changed, TopicTrust, "no address is trusted, this host's own neither: programs of this host send by the sendmail command, or sign in (docs/guides/application-relay.md)"}
+		im.notes[s.Name] = noted{
+			Changed, TopicTrust,
+			"no address is trusted, this host's own neither: programs of this host send by the sendmail command, or sign in (docs/guides/application-relay.md)",
+		}
 	}
 }
 

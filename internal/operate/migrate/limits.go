@@ -68,15 +68,19 @@ func (im *importer) bounds() {
 			continue
 		case n == 0 && b.least > 0: // no bound at all
 			n = b.most
-			im.note(b.name, missed, TopicLimits, "without a bound there is none here: %s.%s = %s is the most", b.limitsIn, b.key, b.written(n))
+			im.note(b.name, missed, TopicLimits, "without a bound there is none here: %s.%s = %s is the most",
+				b.limitsIn, b.key, b.written(n))
 		case n < b.least || n > b.most:
 			n = min(max(n, b.least), b.most)
-			im.note(b.name, missed, TopicLimits, "%s is out of the bounds of %s.%s, which was set to %s", shown(value), b.limitsIn, b.key, b.written(n))
+			im.note(b.name, missed, TopicLimits, "%s is out of the bounds of %s.%s, which was set to %s",
+				shown(value), b.limitsIn, b.key, b.written(n))
 		default:
 			im.note(b.name, Carried, TopicLimits, "%s.%s = %s", b.limitsIn, b.key, b.written(n))
 		}
 		if b.name == "smtpd_client_connection_count_limit" && im.notes[b.name].kind == Carried {
-			im.note(b.name, Carried, TopicLimits, "limits.connections_per_network = %d, which counts a network (/24, /64) where Postfix counts an address", n)
+			im.note(b.name, Carried, TopicLimits,
+				"limits.connections_per_network = %d, which counts a network (/24, /64) where Postfix counts an address",
+				n)
 		}
 		if b.limitsIn == "limits" {
 			im.limits = append(im.limits, setting{b.key, b.written(n)})

@@ -25,7 +25,9 @@ func ParseMaster(text string) (services []Service, faults []Fault) {
 		case !ok || len(fields) < 8:
 			faults = append(faults, Fault{l.number, l.text, "it is no service: it has too few fields, or a brace that is not closed"})
 		default:
-			services = append(services, Service{fields[0], fields[1], path.Base(fields[7]), fields[4] == "y", overrides(fields[8:]), l.number})
+			services = append(services, Service{
+				fields[0], fields[1], path.Base(fields[7]), fields[4] == "y", overrides(fields[8:]), l.number,
+			})
 		}
 	}
 	return services, faults
@@ -94,7 +96,11 @@ func (im *importer) service(name string) (Service, bool) {
 
 // own are the services by which the parts of Postfix speak with each other.
 func own() []string {
-	return []string{"pickup", "cleanup", "qmgr", "nqmgr", "tlsmgr", "trivial-rewrite", "bounce", "verify", "flush", "proxymap", "smtp", "relay", "showq", "error", "discard", "local", "virtual", "lmtp", "anvil", "scache", "postlogd", "tlsproxy", "dnsblog", "qmqpd", "smtpd"}
+	return []string{
+		"pickup", "cleanup", "qmgr", "nqmgr", "tlsmgr", "trivial-rewrite", "bounce", "verify", "flush",
+		"proxymap", "smtp", "relay", "showq", "error", "discard", "local", "virtual", "lmtp", "anvil",
+		"scache", "postlogd", "tlsproxy", "dnsblog", "qmqpd", "smtpd",
+	}
 }
 
 // masterVerdicts says what becomes of each service, and of each setting that it has for
@@ -125,11 +131,20 @@ func (im *importer) masterVerdicts() (all []Verdict) {
 func (im *importer) judgeService(s Service) noted {
 	switch {
 	case s.Command == "pickup" && im.sendmail != "":
-		return noted{Carried, TopicDoors, "listen.sendmail, and [sendmail]: a user of this host sends as the account of his name in " + im.sendmail + " (docs/guides/application-relay.md)"}
+		return noted{
+			Carried, TopicDoors,
+			"listen.sendmail, and [sendmail]: a user of this host sends as the account of his name in " + im.sendmail + " (docs/guides/application-relay.md)",
+		}
 	case s.Command == "pickup":
-		return noted{Changed, TopicDoors, "programs of this host send by listen.sendmail, as an account each (docs/guides/application-relay.md)"}
+		return noted{
+			Changed, TopicDoors,
+			"programs of this host send by listen.sendmail, as an account each (docs/guides/application-relay.md)",
+		}
 	case s.Command == "pipe" && im.serves(s.Name):
-		return noted{Lost, TopicDelivery, "no program runs on delivery: let it take mail by LMTP or SMTP, and name it as domain.NAME.deliver"}
+		return noted{
+			Lost, TopicDelivery,
+			"no program runs on delivery: let it take mail by LMTP or SMTP, and name it as domain.NAME.deliver",
+		}
 	case s.Command == "pipe":
 		return noted{Unneeded, TopicDelivery, "no line of main.cf or of transport_maps leads to it"}
 	case s.Command == "spawn":
@@ -171,7 +186,10 @@ func (im *importer) judgeOverride(s Service, name, value string) noted {
 	case name == "syslog_name":
 		return noted{Unneeded, TopicDoors, "each door has a name of its own in the trace"}
 	case name == "smtpd_tls_wrappermode" || name == "smtpd_tls_security_level" || name == "smtpd_sasl_auth_enable" || name == "smtpd_tls_auth_only":
-		return noted{Unneeded, TopicDoors, "what a door demands goes with its kind: mx never signs in, submission and submissions always do, under TLS"}
+		return noted{
+			Unneeded, TopicDoors,
+			"what a door demands goes with its kind: mx never signs in, submission and submissions always do, under TLS",
+		}
 	case name == "smtp_tls_wrappermode" && strings.EqualFold(value, "yes"):
 		return noted{Carried, TopicTLS, "smtps:// wherever mail is led to this service"}
 	case strings.HasSuffix(name, "_restrictions"):
@@ -193,7 +211,10 @@ func (im *importer) judgeOverride(s Service, name, value string) noted {
 func (im *importer) judgeOwnRestrictions(value string) noted {
 	for _, c := range im.conditions(value, 0) {
 		if c == "permit_mynetworks" && !onlyLoopback(im.value("mynetworks")) {
-			return noted{Lost, TopicTrust, "no address is ever trusted here; give each host that sends an account (docs/guides/application-relay.md)"}
+			return noted{
+				Lost, TopicTrust,
+				"no address is ever trusted here; give each host that sends an account (docs/guides/application-relay.md)",
+			}
 		}
 		if n := judgeCondition(c); n.kind == Lost {
 			n.text = shown(c) + ": " + n.text

@@ -41,7 +41,8 @@ func (im *importer) senders() {
 	if !im.given(name) {
 		return
 	}
-	im.note(name, Carried, TopicTrust, "an account sends as its own address and as aliases that lead to it alone; what is more is told below as 'delegate add'")
+	im.note(name, Carried, TopicTrust,
+		"an account sends as its own address and as aliases that lead to it alone; what is more is told below as 'delegate add'")
 	for _, spec := range Words(im.value(name)) {
 		if contains(Words(im.value("virtual_alias_maps")), spec) || contains(Words(im.value("virtual_mailbox_maps")), spec) {
 			im.rightsOf(spec, true)
@@ -55,7 +56,9 @@ func (im *importer) senders() {
 func (im *importer) rightsOf(spec string, told bool) {
 	entries, err := im.p.Table(spec, im.read)
 	if err != nil {
-		im.beside("smtpd_sender_login_maps", spec, Lost, TopicTrust, "%v; an account sends as its own addresses, others are 'sallyport delegate add ACCOUNT ADDRESS'", err)
+		im.beside("smtpd_sender_login_maps", spec, Lost, TopicTrust,
+			"%v; an account sends as its own addresses, others are 'sallyport delegate add ACCOUNT ADDRESS'",
+			err)
 		return
 	}
 	for _, e := range entries {
@@ -179,7 +182,8 @@ func (im *importer) roles() {
 // asked reports whether no table lists the recipients of a domain with a server behind it, so that
 // the server is asked.
 func (im *importer) asked(d *domain) bool {
-	return d.class == classMailbox && (im.boxesAll || im.boxes["@"+d.name]) || d.class == classRelay && (im.relayAll || im.relayed["@"+d.name]) || d.class == classLocal
+	return d.class == classMailbox && (im.boxesAll || im.boxes["@"+d.name]) || d.class == classRelay &&
+		(im.relayAll || im.relayed["@"+d.name]) || d.class == classLocal
 }
 
 // lists says of each domain with a server behind it who knows its recipients.
@@ -205,9 +209,12 @@ func (im *importer) lists() {
 			}
 		}
 		if len(names) == 0 && !all {
-			im.beside(d.param, d.name, Changed, TopicRecipients, "no table lists anybody of it, so that Postfix refused everybody but aliases: %s.recipients is empty", d.name)
+			im.beside(d.param, d.name, Changed, TopicRecipients,
+				"no table lists anybody of it, so that Postfix refused everybody but aliases: %s.recipients is empty",
+				d.name)
 		}
-		im.secrets[d.name+".recipients"] = strings.Join(append([]string{"# The recipients of " + d.name + ", imported from Postfix"}, names...), "\n") + "\n"
+		im.secrets[d.name+".recipients"] = strings.Join(append([]string{"# The recipients of " + d.name + ", imported from Postfix"}, names...),
+			"\n") + "\n"
 	}
 }
 

@@ -25,7 +25,10 @@ func (im *importer) restrictions() {
 				continue
 			}
 			lost++
-			im.extra = append(im.extra, Verdict{File: im.main, Line: s.Line, What: name + ": " + shown(c), Kind: n.kind, Topic: n.topic, Text: n.text})
+			im.extra = append(im.extra, Verdict{
+				File: im.main, Line: s.Line, What: name + ": " + shown(c), Kind: n.kind, Topic: n.topic,
+				Text: n.text,
+			})
 		}
 		text := "strangers never relay, senders are bound to their account and unknown recipients are refused, whatever is configured"
 		if lost > 0 {
@@ -67,7 +70,8 @@ func contains(list []string, s string) bool {
 }
 
 func takesArgument(w string) bool {
-	return strings.HasPrefix(w, "check_") && w != "check_relay_domains" || w == "sleep" || strings.HasPrefix(w, "permit_dnswl_") || strings.HasPrefix(w, "permit_rhswl_") ||
+	return strings.HasPrefix(w, "check_") && w != "check_relay_domains" || w == "sleep" ||
+		strings.HasPrefix(w, "permit_dnswl_") || strings.HasPrefix(w, "permit_rhswl_") ||
 		w == "reject_rbl_client" || strings.HasPrefix(w, "reject_rhsbl_") || w == "reject_rbl"
 }
 
@@ -76,18 +80,27 @@ func judgeCondition(c string) noted {
 	name, _, _ := strings.Cut(c, " ")
 	switch {
 	case name == "check_policy_service":
-		return noted{Lost, TopicFilters, "no policy service is asked. Greylisting: Rspamd does it (docs/guides/rspamd.md). SPF: it is checked by itself. Quotas: the server behind knows them. Rates: [budget]"}
+		return noted{
+			Lost, TopicFilters,
+			"no policy service is asked. Greylisting: Rspamd does it (docs/guides/rspamd.md). SPF: it is checked by itself. Quotas: the server behind knows them. Rates: [budget]",
+		}
 	case name == "reject_rbl_client" || name == "reject_rbl" || strings.HasPrefix(name, "reject_rhsbl_") || strings.HasPrefix(name, "permit_dnswl_") || strings.HasPrefix(name, "permit_rhswl_") || name == "reject_maps_rbl":
 		return noted{Lost, TopicFilters, "no list of addresses or domains is asked here; Rspamd does it (docs/guides/rspamd.md)"}
 	case strings.HasPrefix(name, "check_"):
-		return noted{Lost, TopicFilters, "tables of who may do what are not carried over: what it let in has to sign in, what it kept out is let in, as far as nothing else refuses it"}
+		return noted{
+			Lost, TopicFilters,
+			"tables of who may do what are not carried over: what it let in has to sign in, what it kept out is let in, as far as nothing else refuses it",
+		}
 	case name == "permit_mx_backup":
 		return noted{Lost, TopicTrust, "no domain is ours because its DNS says so; each is a [domain]"}
 	case strings.HasPrefix(name, "permit_tls_"):
 		return noted{Lost, TopicTrust, "a client's certificate proves nothing here: give who sends an account"}
 	case strings.HasPrefix(name, "reject_unknown_") && name != "reject_unknown_recipient_domain", name == "reject_unverified_sender",
 		strings.HasPrefix(name, "reject_invalid_helo"), strings.HasPrefix(name, "reject_non_fqdn_helo"), name == "reject_unknown_client", name == "reject_invalid_hostname", name == "reject_non_fqdn_hostname":
-		return noted{Lost, TopicFilters, "the client's and the sender's names are not refused for their DNS or form; SPF, DKIM and DMARC judge who sends, and Rspamd the rest (docs/guides/rspamd.md)"}
+		return noted{
+			Lost, TopicFilters,
+			"the client's and the sender's names are not refused for their DNS or form; SPF, DKIM and DMARC judge who sends, and Rspamd the rest (docs/guides/rspamd.md)",
+		}
 	case name == "reject_plaintext_session":
 		return noted{Lost, TopicTLS, "the mx door takes mail without TLS too"}
 	case name == "reject_unverified_recipient":

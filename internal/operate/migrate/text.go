@@ -8,7 +8,9 @@ import (
 // text writes the configuration.
 func (im *importer) text() []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Imported from Postfix. Read the report, then: sallyport check -c THIS\n\nhostname = %s\ndata     = \"/var/lib/sallyport\"\n", quote(im.hostname))
+	fmt.Fprintf(&b,
+		"# Imported from Postfix. Read the report, then: sallyport check -c THIS\n\nhostname = %s\ndata     = \"/var/lib/sallyport\"\n",
+		quote(im.hostname))
 	if im.detail != "" {
 		fmt.Fprintf(&b, "detail   = %s\n", quote(im.detail))
 	}

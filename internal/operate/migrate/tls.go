@@ -32,7 +32,8 @@ func (im *importer) tls() {
 	}
 	switch level := strings.ToLower(im.value("smtpd_tls_security_level")); {
 	case level == "encrypt" || im.yes("smtpd_enforce_tls"):
-		im.note("smtpd_tls_security_level", Lost, TopicTLS, "the mx door takes mail without TLS too; who must not come without it is told so by a policy of ours (tls_policy.listen)")
+		im.note("smtpd_tls_security_level", Lost, TopicTLS,
+			"the mx door takes mail without TLS too; who must not come without it is told so by a policy of ours (tls_policy.listen)")
 	case level == "none" && im.cert != "":
 		im.note("smtpd_tls_security_level", Changed, TopicTLS, "TLS is offered wherever there is a certificate")
 	case level == "verify" || level == "secure":
@@ -55,7 +56,9 @@ func (im *importer) chains(files []string) {
 	for _, name := range files {
 		text, err := im.read(name)
 		if err != nil {
-			im.note("smtpd_tls_chain_files", Lost, TopicTLS, "%v: which of the files has the key cannot be seen; run the import as root, or write tls.cert and tls.key yourself", err)
+			im.note("smtpd_tls_chain_files", Lost, TopicTLS,
+				"%v: which of the files has the key cannot be seen; run the import as root, or write tls.cert and tls.key yourself",
+				err)
 			return
 		}
 		f := pemFile{name: name, text: text}
@@ -86,10 +89,12 @@ func (im *importer) chains(files []string) {
 	}
 	im.chain(key, chain)
 	if left := len(files) - at - len(chain); left > 0 {
-		im.beside("smtpd_tls_chain_files", strings.Join(files[at+len(chain):], ", "), Lost, TopicTLS, "one certificate and its key are all that [tls] takes")
+		im.beside("smtpd_tls_chain_files", strings.Join(files[at+len(chain):], ", "), Lost, TopicTLS,
+			"one certificate and its key are all that [tls] takes")
 	}
 	if key.keys > 1 {
-		im.beside("smtpd_tls_chain_files", key.name, Lost, TopicTLS, "the file holds %d keys; the first one with its certificate is used", key.keys)
+		im.beside("smtpd_tls_chain_files", key.name, Lost, TopicTLS,
+			"the file holds %d keys; the first one with its certificate is used", key.keys)
 	}
 }
 
@@ -117,7 +122,9 @@ func (im *importer) chain(key pemFile, chain []pemFile) {
 		im.secrets[im.cert] = string(certificates(whole))
 	}
 	im.key = key.name
-	im.note("smtpd_tls_chain_files", Carried, TopicTLS, "tls.cert = %s and tls.key = %s, by what the files hold; submission needs it, where people sign in", im.cert, im.key)
+	im.note("smtpd_tls_chain_files", Carried, TopicTLS,
+		"tls.cert = %s and tls.key = %s, by what the files hold; submission needs it, where people sign in",
+		im.cert, im.key)
 }
 
 func pairs(chain, key []byte) bool {
@@ -152,9 +159,11 @@ func (im *importer) outwardTLS() {
 		open := im.demand(level)
 		switch {
 		case level == "fingerprint":
-			im.note(name, Lost, TopicTLS, "a certificate is known by who signed it, never by its print: put its issuer, or itself, into ca of the [route] or [domain]")
+			im.note(name, Lost, TopicTLS,
+				"a certificate is known by who signed it, never by its print: put its issuer, or itself, into ca of the [route] or [domain]")
 		case open && !im.closed:
-			im.note(name, Lost, TopicTLS, "of domains that are reached by their MX nothing is demanded but what MTA-STS and DANE say; routes and servers behind have tls = \"required\"")
+			im.note(name, Lost, TopicTLS,
+				"of domains that are reached by their MX nothing is demanded but what MTA-STS and DANE say; routes and servers behind have tls = \"required\"")
 		default:
 			im.note(name, Carried, TopicTLS, `tls = "required": the certificate must verify as well; ca names a root of your own`)
 		}
@@ -171,7 +180,8 @@ func (im *importer) outwardTLS() {
 		im.note("smtp_dns_support_level", Unneeded, TopicTLS, "it asks for nothing")
 	}
 	if im.yes("smtp_tls_wrappermode") {
-		im.note("smtp_tls_wrappermode", Carried, TopicTLS, "smtps:// wherever mail leaves by a named host; the exchangers of a domain are never reached so")
+		im.note("smtp_tls_wrappermode", Carried, TopicTLS,
+			"smtps:// wherever mail leaves by a named host; the exchangers of a domain are never reached so")
 	}
 	im.policies()
 }
@@ -207,11 +217,13 @@ func (im *importer) dane(name, level string) {
 		}
 	}
 	if !loopback || !any {
-		im.note(name, Lost, TopicTLS, "DANE counts only with a resolver on this host that validates DNSSEC, such as unbound: name it in mx.dns and write tls_policy.dns_validates = \"on\"; until then no TLSA record is obeyed")
+		im.note(name, Lost, TopicTLS,
+			"DANE counts only with a resolver on this host that validates DNSSEC, such as unbound: name it in mx.dns and write tls_policy.dns_validates = \"on\"; until then no TLSA record is obeyed")
 		return
 	}
 	im.validates = true
-	im.note(name, Carried, TopicTLS, `tls_policy.dns_validates = "on", since resolv.conf names this host alone: make sure that its resolver validates DNSSEC`)
+	im.note(name, Carried, TopicTLS,
+		`tls_policy.dns_validates = "on", since resolv.conf names this host alone: make sure that its resolver validates DNSSEC`)
 	if level == "dane-only" {
 		im.beside(name, level, Lost, TopicTLS, "domains without TLSA records get mail too")
 	}
@@ -223,7 +235,8 @@ func (im *importer) policies() {
 	if !im.given(name) {
 		return
 	}
-	im.note(name, Carried, TopicTLS, "tls of the [route] or [domain] that it is about, entry by entry as told below; MTA-STS and DANE are obeyed by themselves")
+	im.note(name, Carried, TopicTLS,
+		"tls of the [route] or [domain] that it is about, entry by entry as told below; MTA-STS and DANE are obeyed by themselves")
 	for _, spec := range Words(im.value(name)) {
 		if strings.HasPrefix(spec, "socketmap:") || strings.HasPrefix(spec, "tcp:") {
 			im.beside(name, spec, Changed, TopicTLS, "MTA-STS and DANE are obeyed by themselves")
@@ -241,7 +254,10 @@ func (im *importer) policies() {
 
 func (im *importer) policy(e Entry) {
 	level, _, _ := strings.Cut(strings.ToLower(e.Value), " ")
-	mode := map[string]string{"none": "none", "may": "opportunistic", "encrypt": "required", "verify": "required", "secure": "required"}[level]
+	mode := map[string]string{
+		"none": "none", "may": "opportunistic", "encrypt": "required", "verify": "required",
+		"secure": "required",
+	}[level]
 	found := false
 	for i := range im.routes {
 		if r := &im.routes[i]; mode != "" && (r.hop == e.Key || r.domain == strings.ToLower(e.Key)) && strings.HasPrefix(r.to, "smtp://") && r.user == "" {

@@ -164,7 +164,8 @@ func (im *importer) routed(e Entry, key string) {
 		}
 		im.entry(e, Lost, TopicDelivery, "only whole domains have a route here: write a [route] for each below it")
 	case strings.Contains(key, "@"):
-		im.entry(e, Lost, TopicDelivery, "only whole domains have a way of their own here; an address of ours may be an alias into another domain")
+		im.entry(e, Lost, TopicDelivery,
+			"only whole domains have a way of their own here; an address of ours may be an alias into another domain")
 	case err != nil:
 		im.entry(e, Lost, TopicDelivery, "%s is no domain", shown(key))
 	case im.ours(d.ASCII()) != nil:
@@ -224,7 +225,8 @@ func (im *importer) addRoute(e Entry, name string, w way) {
 
 // asksForMX says what a next hop without brackets is.
 func asksForMX(hop string) string {
-	return fmt.Sprintf("without brackets Postfix asks the DNS for the exchangers of %s first, and a name is dialled as it stands here: see 'dig MX', and write an exchanger where there is one", shown(hop))
+	return fmt.Sprintf("without brackets Postfix asks the DNS for the exchangers of %s first, and a name is dialled as it stands here: see 'dig MX', and write an exchanger where there is one",
+		shown(hop))
 }
 
 // outward is the transport of mail for others, with the smarthost in it.
@@ -349,7 +351,8 @@ func (im *importer) relayhost() {
 		if s, known := im.service(t); !known || s.Command != "smtp" {
 			im.closed = true
 			im.note("relayhost", Unneeded, TopicDelivery, "default_transport leads mail for others elsewhere")
-			im.note("default_transport", Lost, TopicDelivery, `mail for others leaves by SMTP alone; it waits until you write [route] or mx.delivery (which is "off")`)
+			im.note("default_transport", Lost, TopicDelivery,
+				`mail for others leaves by SMTP alone; it waits until you write [route] or mx.delivery (which is "off")`)
 			return
 		}
 	}
@@ -376,7 +379,8 @@ func (im *importer) relayhost() {
 		im.beside("relayhost", hop, Lost, TopicDelivery, "%s", asksForMX(hop))
 	}
 	if list := Words(hop); len(list) > 1 {
-		im.beside("relayhost", strings.Join(list[1:], ", "), Lost, TopicDelivery, "a route has one next hop; give its name several addresses")
+		im.beside("relayhost", strings.Join(list[1:], ", "), Lost, TopicDelivery,
+			"a route has one next hop; give its name several addresses")
 	}
 }
 
@@ -392,7 +396,8 @@ func (im *importer) passwords() {
 		return
 	}
 	im.note("smtp_sasl_auth_enable", Carried, TopicDelivery, "as user and password_file")
-	im.note(name, Carried, TopicDelivery, `user and password_file of each [route]; tls = "required", since a password is shown to a proven host alone`)
+	im.note(name, Carried, TopicDelivery,
+		`user and password_file of each [route]; tls = "required", since a password is shown to a proven host alone`)
 	entries, _ := im.tables(name, TopicDelivery, "")
 	for _, e := range entries {
 		im.password(e)

@@ -99,7 +99,10 @@ func judge(name, value string) noted {
 		}
 		return r.noted
 	}
-	return noted{Lost, TopicOther, "this importer does not know it; find out with 'postconf -d " + name + "' and postconf(5) what it did, and whether you miss it"}
+	return noted{
+		Lost, TopicOther,
+		"this importer does not know it; find out with 'postconf -d " + name + "' and postconf(5) what it did, and whether you miss it",
+	}
 }
 
 // byDefault are the values, in lower case, by which a parameter whose loss would matter asks

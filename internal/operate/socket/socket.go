@@ -33,7 +33,8 @@ type Limits struct {
 // DefaultLimits returns the bounds of the operator's socket.
 func DefaultLimits() Limits {
 	return Limits{
-		PerUser: 16, Partner: 256, Header: 5 * time.Second, Request: 30 * time.Second, Idle: time.Minute, Finish: 5 * time.Second, HeaderOctets: 16 << 10,
+		PerUser: 16, Partner: 256, Header: 5 * time.Second, Request: 30 * time.Second, Idle: time.Minute,
+		Finish: 5 * time.Second, HeaderOctets: 16 << 10,
 	}
 }
 

@@ -57,8 +57,9 @@ func Ask(ctx context.Context, dns dnsx.Resolver, ip netip.Addr, now time.Time) e
 	names, err := dns.Pointers(ctx, ip)
 	if err != nil {
 		return &Refusal{
-			Why:    fmt.Sprintf("%s is a public address, and nobody is known to consent: its reverse name: %v", ip, err),
-			Advice: fmt.Sprintf("Give %s a reverse name (PTR) that leads back to it, and that name a TXT record %q. Your provider sets reverse names.", ip, Record(now)),
+			Why: fmt.Sprintf("%s is a public address, and nobody is known to consent: its reverse name: %v", ip, err),
+			Advice: fmt.Sprintf("Give %s a reverse name (PTR) that leads back to it, and that name a TXT record %q. Your provider sets reverse names.",
+				ip, Record(now)),
 		}
 	}
 	return askNames(ctx, dns, ip, names.Data, now)
@@ -91,11 +92,15 @@ func askNames(ctx context.Context, dns dnsx.Resolver, ip netip.Addr, names []dns
 		}
 		why = append(why, fmt.Sprintf("%s: %s", n, reason))
 	}
-	advice := fmt.Sprintf("If the server is yours, give its reverse name a record, and take it away afterwards:\n%s. IN TXT %q", strings.TrimSuffix(at, "."), Record(now))
+	advice := fmt.Sprintf("If the server is yours, give its reverse name a record, and take it away afterwards:\n%s. IN TXT %q",
+		strings.TrimSuffix(at, "."), Record(now))
 	if at == "" {
 		advice = fmt.Sprintf("Make a reverse name of %s lead back to it, and give it a TXT record %q.", ip, Record(now))
 	}
-	return &Refusal{Why: fmt.Sprintf("%s is a public address, and nobody is known to consent: %s", ip, mail.Shown(strings.Join(why, "; "))), Advice: advice}
+	return &Refusal{
+		Why:    fmt.Sprintf("%s is a public address, and nobody is known to consent: %s", ip, mail.Shown(strings.Join(why, "; "))),
+		Advice: advice,
+	}
 }
 
 // Record returns the text of a record that consents from now on for two weeks.

@@ -103,7 +103,10 @@ func serverOf(r verdict.Result) Server {
 		s.Doors = append(s.Doors, doorOf(d))
 	}
 	for _, f := range r.Findings {
-		s.Findings = append(s.Findings, Finding{Check: f.Check, Grade: gradeWord(f.Grade), Words: f.Grade.String(), Title: f.Title, Detail: f.Detail, Doors: f.Doors, Said: exchanges(f.Said), Why: f.Why, Mend: f.Mend})
+		s.Findings = append(s.Findings, Finding{
+			Check: f.Check, Grade: gradeWord(f.Grade), Words: f.Grade.String(), Title: f.Title,
+			Detail: f.Detail, Doors: f.Doors, Said: exchanges(f.Said), Why: f.Why, Mend: f.Mend,
+		})
 	}
 	for _, f := range r.Laxer() {
 		s.Laxer = append(s.Laxer, Row{f.ID, f.Source, f.Laxer, exchanges(f.Said)})
@@ -118,7 +121,8 @@ func gradeWord(g verdict.Grade) string {
 func doorOf(r verdict.DoorResult) Door {
 	d, t := r.Door, r.Tally
 	out := Door{At: d.At.String(), Kind: d.Kind.String(), Verdict: r.Relay.Word(), Words: r.Relay.String(), Fault: d.Fault,
-		Greeting: strings.ReplaceAll(d.Greeting, "\n", " / "), Asked: t.Asked, Refused: t.Refused, Taken: t.Taken, Unclear: t.Unclear, Untold: t.Untold,
+		Greeting: strings.ReplaceAll(d.Greeting, "\n", " / "), Asked: t.Asked, Refused: t.Refused,
+		Taken: t.Taken, Unclear: t.Unclear, Untold: t.Untold,
 		Early: d.Early, TLS: d.TLS.Version, WantsCert: d.TLS.WantsCert}
 	for _, n := range d.Names.Taken {
 		out.Names = append(out.Names, n.ASCII())

@@ -32,7 +32,9 @@ func (s Server) text(b *strings.Builder, all bool) {
 		fmt.Fprintf(b, "  %s %s: %s: %s\n", d.At, d.Kind, d.Words, d.forms())
 	}
 	if s.Rows > 0 {
-		fmt.Fprintf(b, "  As strict as sallyport in %d of %d forms, which is another question: a server may be laxer and closed.\n", s.AsStrict, s.Rows)
+		fmt.Fprintf(b,
+			"  As strict as sallyport in %d of %d forms, which is another question: a server may be laxer and closed.\n",
+			s.AsStrict, s.Rows)
 	}
 	notes := 0
 	for _, f := range s.Findings {

@@ -26,7 +26,9 @@ func (j *judge) delivered(d Door) {
 	s := d.Smuggled
 	switch {
 	case s.Ended != "":
-		j.find(d, "smuggling", Hole, fmt.Sprintf("It took the message to end at %s. One message went to your own address; its subject holds %s.", s.Ended, s.Mark), s.Answer)
+		j.find(d, "smuggling", Hole,
+			fmt.Sprintf("It took the message to end at %s. One message went to your own address; its subject holds %s.", s.Ended, s.Mark),
+			s.Answer)
 	case !s.Asked && d.Kind == SMTP:
 		j.find(d, "smuggling.untold", Unknown, s.Why)
 	}
@@ -79,7 +81,8 @@ func greetsAgain(said []Said) bool {
 // reply is the one to EHLO, whereas one that read the header as a command has refused that.
 func believedProxy(said []Said) bool {
 	hello, asked := firstOf(said, "ehlo")
-	return len(said) > 0 && said[0].Verb == "greet" && said[0].Reply.Code == 220 && asked && hello.Took() && strings.Contains(hello.Reply.Text, "\n")
+	return len(said) > 0 && said[0].Verb == "greet" && said[0].Reply.Code == 220 && asked && hello.Took() &&
+		strings.Contains(hello.Reply.Text, "\n")
 }
 
 // questions judges VRFY, EXPN and ETRN.
@@ -127,12 +130,21 @@ func (j *judge) bounces(d Door, nobody Said) {
 	b := d.Bounce
 	switch {
 	case b.Back != nil:
-		back := Said{Verb: "back", Sent: "(" + seconds(b.Back.After) + " later, at " + b.From + ")", Outcome: fmt.Sprintf("a message from <%s>: %s", b.Back.From, b.Back.Subject)}
-		j.find(d, "backscatter", Hole, fmt.Sprintf("A message for %s was taken, and %s was told that it could not be delivered.", b.To, b.From), append(lastOf(b.Said, maxEvidence-1), back)...)
+		back := Said{
+			Verb: "back", Sent: "(" + seconds(b.Back.After) + " later, at " + b.From + ")",
+			Outcome: fmt.Sprintf("a message from <%s>: %s", b.Back.From, b.Back.Subject),
+		}
+		j.find(d, "backscatter", Hole,
+			fmt.Sprintf("A message for %s was taken, and %s was told that it could not be delivered.", b.To, b.From),
+			append(lastOf(b.Said, maxEvidence-1), back)...)
 	case b.Whole && b.Awaited > 0:
-		j.find(d, "bounces.none", Note, fmt.Sprintf("Within %s nothing came to %s. What comes later holds %s.", seconds(b.Awaited), b.From, b.Mark), b.Said...)
+		j.find(d, "bounces.none", Note,
+			fmt.Sprintf("Within %s nothing came to %s. What comes later holds %s.", seconds(b.Awaited), b.From, b.Mark),
+			b.Said...)
 	case b.Whole:
-		j.find(d, "bounces", Unknown, fmt.Sprintf("A message for %s was taken. Look whether an error message comes to %s: it holds %s.", b.To, b.From, b.Mark), b.Said...)
+		j.find(d, "bounces", Unknown,
+			fmt.Sprintf("A message for %s was taken. Look whether an error message comes to %s: it holds %s.", b.To, b.From, b.Mark),
+			b.Said...)
 	case b.To != "" && refusedForGood(b.Said):
 		j.find(d, "bounces.late", Note, "", b.Said...)
 	case b.To != "":

@@ -28,7 +28,10 @@ func (j *judge) timings(d Door) {
 			continue
 		}
 		if there, nobody, tells := t.tells(); tells {
-			j.find(d, "timing", Weakness, fmt.Sprintf("%s: %s where the name is there, %s where it is not (the middle ones of %d and %d answers, asked in turns).", what(t.Verb), there, nobody, len(t.There), len(t.Nobody)), t.Said...)
+			j.find(d, "timing", Weakness,
+				fmt.Sprintf("%s: %s where the name is there, %s where it is not (the middle ones of %d and %d answers, asked in turns).",
+					what(t.Verb), there, nobody, len(t.There), len(t.Nobody)),
+				t.Said...)
 		}
 	}
 }
@@ -43,7 +46,8 @@ func what(verb string) string {
 // alike reports whether two commands were answered in the same words. What holds a digit may be the name
 // of a session, and is another in each answer anyway; but for an enhanced code.
 func alike(a, b Said) bool {
-	return a.Reply.Code == b.Reply.Code && a.Reply.Enhanced == b.Reply.Enhanced && slices.Equal(wordsOf(a.Reply.Text), wordsOf(b.Reply.Text))
+	return a.Reply.Code == b.Reply.Code && a.Reply.Enhanced == b.Reply.Enhanced &&
+		slices.Equal(wordsOf(a.Reply.Text), wordsOf(b.Reply.Text))
 }
 
 func wordsOf(text string) []string {

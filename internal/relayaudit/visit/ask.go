@@ -128,7 +128,10 @@ func (v *visitor) wait(d time.Duration) {
 func saidOf(r relayaudit.Result) []verdict.Said {
 	said := make([]verdict.Said, 0, len(r.Replies))
 	for _, x := range r.Replies {
-		said = append(said, verdict.Said{Verb: x.Name, Line: x.Line(), Sent: strings.TrimSuffix(x.Sent, `\r\n`), Outcome: x.Outcome, Reply: printed(x.Reply)})
+		said = append(said, verdict.Said{
+			Verb: x.Name, Line: x.Line(), Sent: strings.TrimSuffix(x.Sent, `\r\n`), Outcome: x.Outcome,
+			Reply: printed(x.Reply),
+		})
 	}
 	return said
 }

@@ -110,7 +110,10 @@ func (v *visitor) await(mark string) (*verdict.Back, time.Duration) {
 }
 
 // sequences are ends of data that are none: only CR LF . CR LF is one. RFC 5321 §4.1.1.4.
-var sequences = [...]string{"\n.\n", "\n.\r\n", "\r.\r\n", "\r\n.\n", "\r\n.\r", "\r.\r", "\n.\r", "\r\n\x00.\r\n", "\r\n.\x00\r\n", "\r\n.\r\r\n"}
+var sequences = [...]string{
+	"\n.\n", "\n.\r\n", "\r.\r\n", "\r\n.\n", "\r\n.\r", "\r.\r", "\n.\r", "\r\n\x00.\r\n", "\r\n.\x00\r\n",
+	"\r\n.\r\r\n",
+}
 
 // smuggle begins a message for an address of the auditor's own that this server takes mail for,
 // and says every sequence within it. The message is never ended: the connection is dropped. Only
@@ -152,7 +155,8 @@ func (v *visitor) sequence(to string, left []string) (said int, err error) {
 	end, _ := ctx.Deadline()
 	_ = conn.SetDeadline(end)
 	talk := &talker{conn: conn, br: bufio.NewReaderSize(&bounded{conn, maxClear}, readOctets)}
-	header := fmt.Sprintf("From: <%s>\r\nTo: <%s>\r\nSubject: sallyport audit %s\r\n\r\nA server that ends this message here can be made to read another one in it.\r\n", to, to, v.d.Smuggled.Mark)
+	header := fmt.Sprintf("From: <%s>\r\nTo: <%s>\r\nSubject: sallyport audit %s\r\n\r\nA server that ends this message here can be made to read another one in it.\r\n",
+		to, to, v.d.Smuggled.Mark)
 	for _, step := range []struct {
 		say  string
 		want int
@@ -177,7 +181,10 @@ func (v *visitor) sequence(to string, left []string) (said int, err error) {
 			return i + 1, err
 		default:
 			v.d.Smuggled.Ended = strconv.QuoteToASCII(s)
-			v.d.Smuggled.Answer = verdict.Said{Verb: "end", Sent: strconv.QuoteToASCII("before" + s), Outcome: strconv.Itoa(code), Reply: mail.R(code, "", mail.Shown(text))}
+			v.d.Smuggled.Answer = verdict.Said{
+				Verb: "end", Sent: strconv.QuoteToASCII("before" + s), Outcome: strconv.Itoa(code),
+				Reply: mail.R(code, "", mail.Shown(text)),
+			}
 			return i + 1, nil
 		}
 		if _, err := conn.Write([]byte("after\r\n")); err != nil {

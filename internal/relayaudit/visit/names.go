@@ -113,7 +113,10 @@ func (v *visitor) sender() {
 
 // nobodies asks for a name that nobody has at each domain at which the forms ask for others.
 func (v *visitor) nobodies() {
-	tails := []string{"", v.d.Names.Local.ASCII(), v.d.Names.Host.ASCII(), v.target.Second.ASCII(), "localhost", "[127.0.0.1]", strings.ToLower(mail.FormatLiteral(v.d.At.Addr()))}
+	tails := []string{
+		"", v.d.Names.Local.ASCII(), v.d.Names.Host.ASCII(), v.target.Second.ASCII(), "localhost",
+		"[127.0.0.1]", strings.ToLower(mail.FormatLiteral(v.d.At.Addr())),
+	}
 	slices.Sort(tails)
 	var rows []relayaudit.Case
 	for _, tail := range slices.Compact(tails) {

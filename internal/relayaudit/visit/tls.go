@@ -166,7 +166,8 @@ func (v *visitor) certificate(chain []*x509.Certificate) {
 	}
 	c.Key, c.WeakKey = keyOf(leaf)
 	c.Signature = leaf.SignatureAlgorithm.String()
-	c.WeakSig = slices.Contains([]x509.SignatureAlgorithm{x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1}, leaf.SignatureAlgorithm)
+	c.WeakSig = slices.Contains([]x509.SignatureAlgorithm{x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1},
+		leaf.SignatureAlgorithm)
 	banner, _ := cutBlank(v.d.Greeting)
 	for _, name := range []string{v.s.Host, banner, v.d.At.Addr().Unmap().String()} {
 		if name != "" && leaf.VerifyHostname(name) == nil {

@@ -37,7 +37,10 @@ type Limits struct {
 
 // DefaultLimits suit servers anywhere.
 func DefaultLimits() Limits {
-	return Limits{Pace: 50 * time.Millisecond, Session: 8, Busy: 4, Rest: time.Second, Lull: 400 * time.Millisecond, Names: 8, Pairs: 40, SignIns: 16, Await: time.Minute, Probe: relayaudit.DefaultVisitLimits()}
+	return Limits{
+		Pace: 50 * time.Millisecond, Session: 8, Busy: 4, Rest: time.Second, Lull: 400 * time.Millisecond,
+		Names: 8, Pairs: 40, SignIns: 16, Await: time.Minute, Probe: relayaudit.DefaultVisitLimits(),
+	}
 }
 
 // Options say how servers are audited.
@@ -88,7 +91,11 @@ func Server(ctx context.Context, s Subject, o Options, now func() time.Time) ver
 	delivered := false
 	for _, e := range s.Doors {
 		v := visitor{ctx: ctx, o: o, s: s, rows: rows, nobody: nobodyName()}
-		v.d = verdict.Door{At: e.At, Kind: e.Kind, Own: e.At.Addr().IsLoopback() && (!o.Source.IsValid() || o.Source == netip.AddrFrom4([4]byte{127, 0, 0, 1})), Nobodies: map[string]verdict.Said{}, Probes: map[string][]verdict.Said{}}
+		v.d = verdict.Door{
+			At: e.At, Kind: e.Kind,
+			Own:      e.At.Addr().IsLoopback() && (!o.Source.IsValid() || o.Source == netip.AddrFrom4([4]byte{127, 0, 0, 1})),
+			Nobodies: map[string]verdict.Said{}, Probes: map[string][]verdict.Said{},
+		}
 		v.mayDeliver = e.Kind == verdict.SMTP && !delivered
 		v.door()
 		delivered = delivered || v.mayDeliver && v.d.Fault == ""

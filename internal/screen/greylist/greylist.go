@@ -60,7 +60,8 @@ type Verdict struct {
 // Reply is what who is put off is told. RFC 6647 §5
 func (v Verdict) Reply() mail.Reply {
 	minutes := max(int((v.Wait+time.Minute-1)/time.Minute), 1)
-	return mail.R(450, "4.7.1", fmt.Sprintf("greylisted: this server takes the first mail of whom it does not know at the second try (%s); try again in %d minutes", Rule, minutes))
+	return mail.R(450, "4.7.1",
+		fmt.Sprintf("greylisted: this server takes the first mail of whom it does not know at the second try (%s); try again in %d minutes", Rule, minutes))
 }
 
 // Decide says whether somebody who was seen so is let through now, and what is remembered of

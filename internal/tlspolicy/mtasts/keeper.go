@@ -72,7 +72,8 @@ var errStore = errors.New("the store fails")
 
 // lacking reports whether it is our own doing that a policy is not known.
 func lacking(err error) bool {
-	return errors.Is(err, ErrCrowded) || errors.Is(err, errStore) || errors.Is(err, dnsx.ErrExhausted) || errors.Is(err, dnsx.ErrMute) || shortage.Of(err)
+	return errors.Is(err, ErrCrowded) || errors.Is(err, errStore) || errors.Is(err, dnsx.ErrExhausted) ||
+		errors.Is(err, dnsx.ErrMute) || shortage.Of(err)
 }
 
 // Keeper knows the policies of domains. It is safe for concurrent use.

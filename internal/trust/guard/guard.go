@@ -152,7 +152,8 @@ func (g *Guard) look() {
 	case g.fault != "" && was == "":
 		g.o.Logger.Error("no trusted network counts, since this host's addresses and gateways can't be seen", "err", err)
 	case changed:
-		g.o.Logger.Info("addresses that never count for a trusted network", "own", len(h.Own), "gateways", h.Gateways, "containers", h.Bridges)
+		g.o.Logger.Info("addresses that never count for a trusted network", "own", len(h.Own),
+			"gateways", h.Gateways, "containers", h.Bridges)
 	}
 }
 
@@ -263,7 +264,8 @@ func (g *Guard) contain(ctx context.Context, seen *trust.Sighting) {
 	g.mu.Unlock()
 	for _, c := range all {
 		i := incident.Incident{
-			Account: c.network.Account, Rule: Rule, By: detector, Reason: "the network " + c.network.Name + " is not trusted any more: " + c.trip.Why,
+			Account: c.network.Account, Rule: Rule, By: detector,
+			Reason:   "the network " + c.network.Name + " is not trusted any more: " + c.trip.Why,
 			Evidence: []string{c.trip.Why},
 		}
 		if seen != nil {
@@ -271,13 +273,16 @@ func (g *Guard) contain(ctx context.Context, seen *trust.Sighting) {
 		}
 		raised, _, ended, err := g.o.Contain(context.WithoutCancel(ctx), i, fact.Pair{Name: "by", Value: detector}, fact.Pair{Name: "network", Value: c.network.Name})
 		if err != nil {
-			g.o.Logger.Error("a network that must not be trusted any more could not be closed for good; it is closed until the next start", "network", c.network.Name, "err", err)
+			g.o.Logger.Error("a network that must not be trusted any more could not be closed for good; it is closed until the next start",
+				"network", c.network.Name, "err", err)
 			continue
 		}
 		g.mu.Lock()
 		delete(g.tripped, c.network.Name)
 		g.mu.Unlock()
-		g.o.Logger.Error("a network is not trusted any more, until a person says so", "network", c.network.Name, "account", c.network.Account.String(), "incident", raised.Number, "why", c.trip.Why, "sessions", ended)
+		g.o.Logger.Error("a network is not trusted any more, until a person says so",
+			"network", c.network.Name, "account", c.network.Account.String(), "incident", raised.Number,
+			"why", c.trip.Why, "sessions", ended)
 	}
 }
 

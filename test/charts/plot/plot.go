@@ -51,7 +51,9 @@ func (c Chart) SVG() ([]byte, error) {
 	}
 	var b strings.Builder
 	w := panelWidth * len(c.Panels)
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="11" role="img">`+"\n", w, panelHeight, w, panelHeight)
+	fmt.Fprintf(&b,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" width="%d" height="%d" font-family="sans-serif" font-size="11" role="img">`+"\n",
+		w, panelHeight, w, panelHeight)
 	fmt.Fprintf(&b, "<title>%s</title>\n<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n", html.EscapeString(c.Title), w, panelHeight)
 	for i, p := range c.Panels {
 		c.panel(&b, i, p)
@@ -90,14 +92,17 @@ func (c Chart) panel(b *strings.Builder, i int, p Panel) {
 	}
 	fmt.Fprintf(b, `<path d="M%.1f %.1fV%.1fH%.1f" fill="none" stroke="#444444"/>`+"\n", x0, y1, y0, x1)
 	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle" fill="#222222">%s</text>`+"\n", (x0+x1)/2, y0+36, html.EscapeString(c.X))
-	fmt.Fprintf(b, `<text x="%.1f" y="%d" text-anchor="middle" fill="#222222" font-weight="bold">%s</text>`+"\n", (x0+x1)/2, top-18, html.EscapeString(p.Y))
+	fmt.Fprintf(b,
+		`<text x="%.1f" y="%d" text-anchor="middle" fill="#222222" font-weight="bold">%s</text>`+"\n",
+		(x0+x1)/2, top-18, html.EscapeString(p.Y))
 	var line []string
 	for _, q := range p.Points {
 		line = append(line, fmt.Sprintf("%.1f,%.1f", x.at(q.X), y.at(q.Y)))
 	}
 	fmt.Fprintf(b, `<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>`+"\n", strings.Join(line, " "), colour(i))
 	for _, q := range p.Points {
-		fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"><title>%s: %s</title></circle>`+"\n", x.at(q.X), y.at(q.Y), colour(i), Short(q.X), Short(q.Y))
+		fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"><title>%s: %s</title></circle>`+"\n",
+			x.at(q.X), y.at(q.Y), colour(i), Short(q.X), Short(q.Y))
 	}
 }
 
@@ -119,7 +124,10 @@ func (a axis) at(v float64) float64 {
 // across is the axis of what is varied. 0 lies a step before 1.
 func (c Chart) across(i int, p Panel) axis {
 	first := float64(i * panelWidth)
-	return axis{p.Points[0].X, p.Points[len(p.Points)-1].X, first + left + 10, first + panelWidth - right - 10, func(v float64) float64 { return math.Log10(max(v, 0.1)) }}
+	return axis{
+		p.Points[0].X, p.Points[len(p.Points)-1].X, first + left + 10, first + panelWidth - right - 10,
+		func(v float64) float64 { return math.Log10(max(v, 0.1)) },
+	}
 }
 
 // upwards is the axis of what was measured, from a step of its ticks below the least to one

@@ -236,7 +236,8 @@ func (s *Server) configuration(o Options) string {
 		sendmail = fmt.Sprintf("sendmail    = %q\n", s.Sendmail())
 	}
 	if o.Reading {
-		sendmail += fmt.Sprintf("imap = %s\nimaps = %s\npop3 = %s\npop3s = %s\n", list(s.Listen.IMAP), list(s.Listen.IMAPS), list(s.Listen.POP3), list(s.Listen.POP3S))
+		sendmail += fmt.Sprintf("imap = %s\nimaps = %s\npop3 = %s\npop3s = %s\n", list(s.Listen.IMAP),
+			list(s.Listen.IMAPS), list(s.Listen.POP3), list(s.Listen.POP3S))
 	}
 	return fmt.Sprintf(`hostname = %q
 data     = %q

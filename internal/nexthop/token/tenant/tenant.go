@@ -155,7 +155,9 @@ func (e *Tenant) give(w http.ResponseWriter, r *http.Request) {
 		if code == "" {
 			code = "invalid_client"
 		}
-		_ = json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": "AADSTS7000215: Invalid client secret provided."})
+		_ = json.NewEncoder(w).Encode(map[string]string{
+			"error": code, "error_description": "AADSTS7000215: Invalid client secret provided.",
+		})
 	default:
 		tok := fmt.Sprintf("token-%d", len(e.asked))
 		e.good[tok] = time.Now().Add(e.Life)
@@ -260,7 +262,8 @@ func authority(t testing.TB) (tls.Certificate, string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "tenant.test"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "tenant.test"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err2 := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)

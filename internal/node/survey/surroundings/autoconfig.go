@@ -88,7 +88,10 @@ func (s programsSeen) judge(d mail.Domain) []doctor.Finding {
 
 // examineAsked looks whether the names lead anywhere under which programs ask for the settings of a domain.
 func examineAsked(ctx context.Context, r dnsx.Resolver, d mail.Domain, wait time.Duration) doctor.Finding {
-	f := doctor.Finding{Check: "dns", Subject: d.ASCII(), State: doctor.Fine, What: "the names lead somewhere under which mail programs ask for settings"}
+	f := doctor.Finding{
+		Check: "dns", Subject: d.ASCII(), State: doctor.Fine,
+		What: "the names lead somewhere under which mail programs ask for settings",
+	}
 	var nowhere []string
 	for _, host := range autoconfig.Hosts(d) {
 		have, err := asked(ctx, wait, host.ASCII(), func(ctx context.Context, n dnsx.Name) (dnsx.Answer[netip.Addr], error) { return r.Addresses(ctx, n) })
@@ -109,7 +112,10 @@ func examineAsked(ctx context.Context, r dnsx.Resolver, d mail.Domain, wait time
 // judgeDigest judges the record that vouches for the settings. Programs that know it refuse
 // settings that it does not fit.
 func judgeDigest(d mail.Domain, name, text string, have []string, err error) doctor.Finding {
-	f := doctor.Finding{Check: "dns", Subject: d.ASCII(), State: doctor.Fine, What: "the settings of mail programs are vouched for (" + name + ")"}
+	f := doctor.Finding{
+		Check: "dns", Subject: d.ASCII(), State: doctor.Fine,
+		What: "the settings of mail programs are vouched for (" + name + ")",
+	}
 	remedy := "sallyport domain records " + d.ASCII() + " prints it"
 	switch {
 	case err != nil:

@@ -59,14 +59,21 @@ type Options struct {
 func Gather(ctx context.Context, cfg config.Config, d Options) doctor.Facts {
 	now := time.Now()
 	g := gather.Options{
-		Now: now, Hostname: cfg.Hostname, Own: mx.OwnAddresses(cfg.Literals, d.Logger), Domains: ourDomains(cfg, d.Domains), Listeners: doctorListeners(cfg),
-		Behind: doctorHops(cfg), Tokens: doctorTokens(cfg, d.Tokens), Certificate: doctorCertificate(cfg, d.Obtained), Signs: cfg.DKIM.Sign, KeysFault: d.KeysFault, Helpers: doctorHelpers(cfg), Data: cfg.Data, MinFree: cfg.Limits.Free(),
-		Connections: cfg.Limits.Connections, Files: doctorFiles(cfg), Outbound: d.Outbound, Port: 25, Dial: named.Dialer(), Server: d.Server, Queue: d.Queue, Telling: d.Telling,
+		Now: now, Hostname: cfg.Hostname, Own: mx.OwnAddresses(cfg.Literals, d.Logger),
+		Domains: ourDomains(cfg, d.Domains), Listeners: doctorListeners(cfg),
+		Behind: doctorHops(cfg), Tokens: doctorTokens(cfg, d.Tokens),
+		Certificate: doctorCertificate(cfg, d.Obtained), Signs: cfg.DKIM.Sign, KeysFault: d.KeysFault,
+		Helpers: doctorHelpers(cfg), Data: cfg.Data, MinFree: cfg.Limits.Free(),
+		Connections: cfg.Limits.Connections, Files: doctorFiles(cfg), Outbound: d.Outbound, Port: 25,
+		Dial: named.Dialer(), Server: d.Server, Queue: d.Queue, Telling: d.Telling,
 		Limits: gather.DefaultLimits(),
 	}
 	g.Provider, g.AskProvider = cfg.OIDC.Issuer, askProvider(cfg)
 	for _, k := range d.Keys {
-		g.Keys = append(g.Keys, gather.Key{Domain: k.Domain, Selector: k.Selector, Name: k.Name, Algorithm: k.Algorithm, State: k.State, Text: k.Text, Zone: k.Zone})
+		g.Keys = append(g.Keys, gather.Key{
+			Domain: k.Domain, Selector: k.Selector, Name: k.Name, Algorithm: k.Algorithm, State: k.State,
+			Text: k.Text, Zone: k.Zone,
+		})
 	}
 	resolver, err := dnsx.System(cfg.MX.DNS, cfg.TLSPolicy.Validated, time.Now)
 	if err != nil {
@@ -79,11 +86,15 @@ func Gather(ctx context.Context, cfg config.Config, d Options) doctor.Facts {
 	f.Damage = d.Damage
 	if d.Filling != nil {
 		for _, m := range d.Filling.First {
-			f.Mailboxes = append(f.Mailboxes, doctor.MailboxFacts{Whose: m.Account + m.Domain, Domain: m.Account == "", Share: m.Share, Quota: m.Quota.String()})
+			f.Mailboxes = append(f.Mailboxes, doctor.MailboxFacts{
+				Whose: m.Account + m.Domain, Domain: m.Account == "", Share: m.Share, Quota: m.Quota.String(),
+			})
 		}
 	}
 	for _, n := range d.Networks {
-		f.Networks = append(f.Networks, doctor.NetworkFacts{Name: n.Name, Account: n.Account, Closed: n.State == guard.StateClosed, Why: n.Why})
+		f.Networks = append(f.Networks, doctor.NetworkFacts{
+			Name: n.Name, Account: n.Account, Closed: n.State == guard.StateClosed, Why: n.Why,
+		})
 	}
 	f.Others = append(f.Others, examineReturnPath(cfg, f.Now)...)
 	f.Others = append(f.Others, examineBinding(cfg)...)
@@ -124,11 +135,17 @@ func doctorHops(cfg config.Config) (all []gather.Hop) {
 		case to.Behind() && to.Path != "":
 			all = append(all, gather.Hop{For: "domain " + d.Name.ASCII(), Network: "unix", At: to.Path})
 		case to.Behind():
-			all = append(all, gather.Hop{For: "domain " + d.Name.ASCII(), Network: "tcp", At: net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port))), TLS: to.Implicit})
+			all = append(all, gather.Hop{
+				For: "domain " + d.Name.ASCII(), Network: "tcp",
+				At: net.JoinHostPort(to.Host, strconv.Itoa(int(to.Port))), TLS: to.Implicit,
+			})
 		}
 	}
 	for _, r := range cfg.Routes {
-		all = append(all, gather.Hop{For: "route " + r.Name(), Network: "tcp", At: net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))), TLS: r.TLS == mail.TLSImplicit})
+		all = append(all, gather.Hop{
+			For: "route " + r.Name(), Network: "tcp", At: net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port))),
+			TLS: r.TLS == mail.TLSImplicit,
+		})
 	}
 	return all
 }
@@ -141,7 +158,10 @@ func doctorHelpers(cfg config.Config) (all []gather.Helper) {
 		all = append(all, gather.Helper{For: "rspamd", At: r.Address, Defers: r.Scope.Down == filter.DownDefer, Ask: r.Client().Ping})
 	}
 	for _, m := range o.Milters {
-		all = append(all, gather.Helper{For: "milter " + m.Name, At: m.Address, Defers: m.Scope.Down == filter.DownDefer, Ask: m.Client().Ping})
+		all = append(all, gather.Helper{
+			For: "milter " + m.Name, At: m.Address, Defers: m.Scope.Down == filter.DownDefer,
+			Ask: m.Client().Ping,
+		})
 	}
 	return all
 }
@@ -166,7 +186,8 @@ func doctorCertificate(cfg config.Config, obtained *operate.Obtained) gather.Cer
 func doctorFiles(cfg config.Config) []gather.File {
 	all := []gather.File{
 		{Path: cfg.Data, What: "the data folder", Secret: true, OwnOnly: true}, {Path: cfg.File, What: "the configuration"},
-		{Path: cfg.StoreDir(), What: "the store", Later: true}, {Path: cfg.CheckpointDir(), What: "the checkpoints of the trace", Later: true},
+		{Path: cfg.StoreDir(), What: "the store", Later: true},
+		{Path: cfg.CheckpointDir(), What: "the checkpoints of the trace", Later: true},
 		{Path: cfg.Maildir.Root, What: "the mailboxes", Later: true},
 	}
 	tokens, _ := filepath.Glob(filepath.Join(cfg.TokensDir(), "*")) // the pattern is a good one

@@ -28,7 +28,10 @@ func examineReturnPath(cfg config.Config, now time.Time) []doctor.Finding {
 
 // examineBinding says so to the doctor.
 func examineBinding(cfg config.Config) []doctor.Finding {
-	f := doctor.Finding{Check: "sender binding", Subject: "submission.sender_binding", State: doctor.Fine, What: "accounts send as what is theirs, and as nobody else"}
+	f := doctor.Finding{
+		Check: "sender binding", Subject: "submission.sender_binding", State: doctor.Fine,
+		What: "accounts send as what is theirs, and as nobody else",
+	}
 	if w := survey.BindingWarning(cfg); w != "" {
 		f.State, f.What, f.Remedy = doctor.Warning, w, "review what it would refuse (sallyport binding ls), grant what is right (sallyport binding grant), and set it to \"enforce\""
 	}

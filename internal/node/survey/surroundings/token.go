@@ -27,7 +27,10 @@ func doctorTokens(cfg config.Config, waits []operate.TokenTrouble) (all []gather
 			continue
 		}
 		seen = append(seen, e)
-		t := gather.Token{For: "route " + strings.Join(settings.RoutesOf(cfg, e), ", "), Tries: e.RefreshFile == "", Ask: askForToken(cfg, e)}
+		t := gather.Token{
+			For: "route " + strings.Join(settings.RoutesOf(cfg, e), ", "), Tries: e.RefreshFile == "",
+			Ask: askForToken(cfg, e),
+		}
 		if u, err := url.Parse(e.URL); err == nil {
 			t.At = u.Host
 		}
