@@ -42,7 +42,10 @@ func acmeKeys() []entry[ACME] {
 			Doc: `"yes": you agree to the terms of service of the certificate authority. Nothing is obtained without.`},
 			parseAgree, func(a *ACME) *bool { return &a.Agree }),
 		list(Key{Path: "acme.listen", Type: TypeListen, Restart: acmeRestart,
-			Doc: "Where the challenges of the authority are answered, as in `[\"0.0.0.0:80\", \"[::]:80\"]`; must be given, for each family that the names have addresses of. The authority calls at port 80 for http-01 and at port 443 for tls-alpn-01, so that these must lead here. Nothing else is ever answered there."},
+			Doc: "Where the challenges of the authority are answered, as in `[\"0.0.0.0:80\", \"[::]:80\"]`; " +
+				"must be given, for each family that the names have addresses of. The authority calls at " +
+				"port 80 for http-01 and at port 443 for tls-alpn-01, so that these must lead here. Nothing " +
+				"else is ever answered there."},
 			parseListen, func(a *ACME) *[]netip.AddrPort { return &a.Listen }),
 		parsed(Key{Path: "acme.challenge", Type: TypeChoice, Default: "http-01", Restart: acmeRestart,
 			Doc: `How this host proves that a name is its own: "http-01" (RFC 8555 §8.3) or "tls-alpn-01" (RFC 8737).`},
@@ -54,10 +57,14 @@ func acmeKeys() []entry[ACME] {
 			Doc: "The directory of the authority, an https URL. Without it: Let's Encrypt."},
 			parseDirectory, func(a *ACME) *string { return &a.Directory }),
 		list(Key{Path: "acme.names", Type: TypeWords,
-			Doc: `Names that the certificate bears beside hostname, at most 99, as in ["smtp.example.org"]. All of them must lead to this host: while one does not, no new certificate is obtained. With tls_policy.listen, mta-sts.DOMAIN of each domain is obtained, too, as soon as the DNS shows that it leads to where hostname leads.`},
+			Doc: `Names that the certificate bears beside hostname, at most 99, as in ["smtp.example.org"]. ` +
+				`All of them must lead to this host: while one does not, no new certificate is obtained. ` +
+				`With tls_policy.listen, mta-sts.DOMAIN of each domain is obtained, too, as soon as the DNS ` +
+				`shows that it leads to where hostname leads.`},
 			parseHost, func(a *ACME) *[]mail.Domain { return &a.Names }),
 		parsed(Key{Path: "acme.ca", Type: TypePath, Min: "1", Max: "4096", Restart: acmeRestart,
-			Doc: "A PEM file of the certificates to trust for the directory's own HTTPS, instead of the system's; for an authority of your own."},
+			Doc: "A PEM file of the certificates to trust for the directory's own HTTPS, instead of the " +
+				"system's; for an authority of your own."},
 			parsePath, func(a *ACME) *string { return &a.CA }),
 	}
 }

@@ -18,7 +18,11 @@ type Alias struct {
 
 func aliasKey() Key {
 	return Key{Path: "alias.NAME", Type: TypeAddresses, Min: "1", Max: "limits.alias_targets",
-		Doc: `An address of ours that stands for others of ours, each with its domain. An alias may lead to further aliases, but never back. One that names itself beside others stands beside the account of its address, and gives the others a copy of its mail: "bob@example.org" = ["bob@example.org", "alice@example.org"]. "@example.org" is a catch-all: it takes what people write to in that domain and no account, no alias, with or without a detail, and no role has.`}
+		Doc: `An address of ours that stands for others of ours, each with its domain. An alias may lead to ` +
+			`further aliases, but never back. One that names itself beside others stands beside the account ` +
+			`of its address, and gives the others a copy of its mail: "bob@example.org" = ` +
+			`["bob@example.org", "alice@example.org"]. "@example.org" is a catch-all: it takes what people ` +
+			`write to in that domain and no account, no alias, with or without a detail, and no role has.`}
 }
 
 // aliasKeys are those of an alias that is written as a table.
@@ -28,7 +32,9 @@ func aliasKeys() []entry[Alias] {
 	return []entry[Alias]{
 		list(targets, parseMailbox, func(a *Alias) *[]mail.Address { return &a.Targets }),
 		parsed(Key{Path: "alias.NAME.from", Type: TypeChoice, Default: "anyone",
-			Doc: `Who may write to it: "anyone"; "accounts", only people who are signed in here; or "members", only the accounts that it leads to. Where aliases lead to one another, the rule of each holds. postmaster, abuse and a catch-all are always open to anyone.`},
+			Doc: `Who may write to it: "anyone"; "accounts", only people who are signed in here; or ` +
+				`"members", only the accounts that it leads to. Where aliases lead to one another, the rule ` +
+				`of each holds. postmaster, abuse and a catch-all are always open to anyone.`},
 			parsePosting, func(a *Alias) *directory.Posting { return &a.Posting }),
 	}
 }

@@ -23,15 +23,30 @@ type Authentication struct {
 func authenticationKeys() []entry[Authentication] {
 	return []entry[Authentication]{
 		parsed(Key{Path: "authentication.check", Type: TypeChoice, Default: "on",
-			Doc: `Whether mail that comes to the mx door is held against its sender by SPF (RFC 7208), DKIM (RFC 6376) and DMARC (RFC 9989), with an Authentication-Results field (RFC 8601): "on" or "off". It asks the DNS (mx.dns); what a domain's servers do not answer in time counts as not known, and delays nothing but mail in our own name. What this server had no room to ask, because strangers cause too many questions, or could not ask, because none of its name servers answers anything, delays the message (451) unless DMARC passes anyway. SPF of the name in HELO is told as well, and decides nothing.`},
+			Doc: `Whether mail that comes to the mx door is held against its sender by SPF (RFC 7208), DKIM ` +
+				`(RFC 6376) and DMARC (RFC 9989), with an Authentication-Results field (RFC 8601): "on" or ` +
+				`"off". It asks the DNS (mx.dns); what a domain's servers do not answer in time counts as ` +
+				`not known, and delays nothing but mail in our own name. What this server had no room to ` +
+				`ask, because strangers cause too many questions, or could not ask, because none of its ` +
+				`name servers answers anything, delays the message (451) unless DMARC passes anyway. SPF of ` +
+				`the name in HELO is told as well, and decides nothing.`},
 			parseSwitch, func(a *Authentication) *bool { return &a.Check }),
 		parsed(Key{Path: "authentication.apply", Type: TypeChoice, Default: "on",
-			Doc: `Whether what a domain's DMARC policy asks for is done: "on" refuses (p=reject) or puts into the junk folder (p=quarantine) what fails, and into the junk folder as well what names no author that could be judged (no From, no domain in it, a field or a domain that two programs would read in two ways) or, under either policy, may fail, because the DNS does not say who speaks for its author and nothing is known to; "off" only notes it.`},
+			Doc: `Whether what a domain's DMARC policy asks for is done: "on" refuses (p=reject) or puts ` +
+				`into the junk folder (p=quarantine) what fails, and into the junk folder as well what ` +
+				`names no author that could be judged (no From, no domain in it, a field or a domain that ` +
+				`two programs would read in two ways) or, under either policy, may fail, because the DNS ` +
+				`does not say who speaks for its author and nothing is known to; "off" only notes it.`},
 			parseSwitch, func(a *Authentication) *bool { return &a.Apply }),
 		parsed(Key{Path: "authentication.own", Type: TypeChoice, Default: "refuse",
-			Doc: `What becomes of mail from outside that names one of our own domains as its author and bears no valid DKIM signature of that domain: "refuse", "junk", or "dmarc", which leaves it to the domain's own DMARC policy. Our people sign in, and what they sent and comes back by a list is signed (dkim.sign).`},
+			Doc: `What becomes of mail from outside that names one of our own domains as its author and ` +
+				`bears no valid DKIM signature of that domain: "refuse", "junk", or "dmarc", which leaves ` +
+				`it to the domain's own DMARC policy. Our people sign in, and what they sent and comes back ` +
+				`by a list is signed (dkim.sign).`},
 			parseOwn, func(a *Authentication) *Own { return &a.Own }),
-		duration("authentication.time", "20s", "1s", "30s", "How long one message waits for the DNS at most, for everything that is asked about it together.",
+		duration("authentication.time", "20s", "1s", "30s",
+			"How long one message waits for the DNS at most, for everything that is asked about it "+
+				"together.",
 			func(a *Authentication) *time.Duration { return &a.Time }),
 	}
 }

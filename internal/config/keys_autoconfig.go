@@ -10,7 +10,12 @@ type Autoconfig struct {
 func autoconfigKeys() []entry[Autoconfig] {
 	return []entry[Autoconfig]{
 		list(Key{Path: "autoconfig.listen", Type: TypeListen, Restart: "the web server of the settings is bound at the start alone",
-			Doc: "Where mail programs are told the settings of this server over HTTPS, usually port 443; it may be the address of tls_policy.listen. Programs ask under autoconfig.DOMAIN, autodiscover.DOMAIN and ua-auto-config.DOMAIN of each domain, which must lead here and be in the certificate. They are told hostname and the ports of [listen], and nothing about any address; doors on loopback are left out. [guides/autoconfig.md](guides/autoconfig.md) tells all of it."},
+			Doc: "Where mail programs are told the settings of this server over HTTPS, usually port 443; it " +
+				"may be the address of tls_policy.listen. Programs ask under autoconfig.DOMAIN, " +
+				"autodiscover.DOMAIN and ua-auto-config.DOMAIN of each domain, which must lead here and be " +
+				"in the certificate. They are told hostname and the ports of [listen], and nothing about " +
+				"any address; doors on loopback are left out. [guides/autoconfig.md](guides/autoconfig.md) " +
+				"tells all of it."},
 			parseListen, func(a *Autoconfig) *[]netip.AddrPort { return &a.Listen }),
 	}
 }

@@ -12,16 +12,28 @@ type CheckPassword struct {
 func checkPasswordKeys() []entry[CheckPassword] {
 	return []entry[CheckPassword]{
 		parsed(Key{Path: "checkpassword.socket", Type: TypeSocket, Restart: "the programs that ask know the socket by its path", Min: "1", Max: "4096",
-			Doc: "The UNIX socket at which `sallyport checkpassword` asks who signs in, such as /run/sallyport/checkpassword.sock, where it looks by itself: [Dovecot](guides/dovecot-signin.md). It belongs to the group of checkpassword.group and has the mode 0660; its folder is made with mode 0755 where it is missing. Without it nobody signs in elsewhere."},
+			Doc: "The UNIX socket at which `sallyport checkpassword` asks who signs in, such as " +
+				"/run/sallyport/checkpassword.sock, where it looks by itself: " +
+				"[Dovecot](guides/dovecot-signin.md). It belongs to the group of checkpassword.group and " +
+				"has the mode 0660; its folder is made with mode 0755 where it is missing. Without it " +
+				"nobody signs in elsewhere."},
 			parsePath, func(c *CheckPassword) *string { return &c.Socket }),
 		parsed(Key{Path: "checkpassword.group", Type: TypeText, Max: "256", Restart: "the socket belongs to the group that it was made for",
-			Doc: "The group of this host whose members may ask whether somebody signs in, with which password and from where, and do nothing else. They are believed in what they say of the client: its address, by which guesses are counted, and that its connection is encrypted. So nobody but the other mail server belongs to it, and the server's own user, since nobody else can give it the socket."},
+			Doc: "The group of this host whose members may ask whether somebody signs in, with which " +
+				"password and from where, and do nothing else. They are believed in what they say of the " +
+				"client: its address, by which guesses are counted, and that its connection is encrypted. " +
+				"So nobody but the other mail server belongs to it, and the server's own user, since nobody " +
+				"else can give it the socket."},
 			parseHostGroup, func(c *CheckPassword) *HostGroup { return &c.Group }),
 		parsed(Key{Path: "checkpassword.kick", Type: TypeSocket, Restart: "it is a part of the same arrangement", Min: "1", Max: "4096",
-			Doc: "The UNIX socket at which Dovecot takes commands by HTTP, such as /run/dovecot/http: whenever sessions of an account must end here, since it was frozen, contained or removed, or a credential changed or revoked, Dovecot is told to end all that it has of the account. Without it they go on there until they end by themselves."},
+			Doc: "The UNIX socket at which Dovecot takes commands by HTTP, such as /run/dovecot/http: " +
+				"whenever sessions of an account must end here, since it was frozen, contained or removed, " +
+				"or a credential changed or revoked, Dovecot is told to end all that it has of the account. " +
+				"Without it they go on there until they end by themselves."},
 			parsePath, func(c *CheckPassword) *string { return &c.Kick }),
 		parsed(Key{Path: "checkpassword.kick_key_file", Type: TypePath, Restart: "it is a part of the same arrangement", Min: "1", Max: "4096",
-			Doc: "A file with the key to that socket, in one line: Dovecot's doveadm_api_key. Nobody but its owner and its group may have access (mode 0600 or 0640)."},
+			Doc: "A file with the key to that socket, in one line: Dovecot's doveadm_api_key. Nobody but its " +
+				"owner and its group may have access (mode 0600 or 0640)."},
 			parsePath, func(c *CheckPassword) *string { return &c.KickKeyFile }),
 	}
 }

@@ -42,46 +42,62 @@ type Milter struct {
 func rspamdKeys() []entry[Rspamd] {
 	return []entry[Rspamd]{
 		parsed(Key{Path: "rspamd.url", Type: TypeURL,
-			Doc: `Where an Rspamd listens that is asked about each message from outside when it has come whole: "http://127.0.0.1:11333", "https://host:port", or "unix:///path" of a socket, of its normal worker or its proxy. Without it none is asked.`},
+			Doc: `Where an Rspamd listens that is asked about each message from outside when it has come ` +
+				`whole: "http://127.0.0.1:11333", "https://host:port", or "unix:///path" of a socket, of ` +
+				`its normal worker or its proxy. Without it none is asked.`},
 			parseRspamd, func(r *Rspamd) *Place { return &r.Place }),
 		parsed(Key{Path: "rspamd.password_file", Type: TypePath, Min: "1", Max: "4096",
-			Doc: "A file with the password that Rspamd asks for in its only line. Nobody but its owner and its group may have access (mode 0600 or 0640)."},
+			Doc: "A file with the password that Rspamd asks for in its only line. Nobody but its owner and " +
+				"its group may have access (mode 0600 or 0640)."},
 			parsePath, func(r *Rspamd) *string { return &r.PasswordFile }),
 		parsed(Key{Path: "rspamd.spam", Type: TypeChoice, Default: "junk",
-			Doc: `What becomes of mail from outside that Rspamd wants marked (add header, rewrite subject, quarantine): "junk", and mailboxes of ours keep it apart; or "field", and only the fields X-Spam and X-Spam-Status say so. What it rejects is refused, what it rejects softly is put off, what it wants discarded is held in the queue.`},
+			Doc: `What becomes of mail from outside that Rspamd wants marked (add header, rewrite subject, ` +
+				`quarantine): "junk", and mailboxes of ours keep it apart; or "field", and only the fields ` +
+				`X-Spam and X-Spam-Status say so. What it rejects is refused, what it rejects softly is put ` +
+				`off, what it wants discarded is held in the queue.`},
 			parseSpam, func(r *Rspamd) *bool { return &r.MarkOnly }),
 		duration("rspamd.timeout", "15s", "1s", "50s", "How long Rspamd may take over one message.",
 			func(r *Rspamd) *time.Duration { return &r.Timeout }),
-		size("rspamd.max_size", "20MiB", "1KiB", "1GiB", "The largest message that Rspamd is shown; larger ones are taken unseen, which the trace notes.",
+		size("rspamd.max_size", "20MiB", "1KiB", "1GiB",
+			"The largest message that Rspamd is shown; larger ones are taken unseen, which the trace "+
+				"notes.",
 			func(r *Rspamd) *int64 { return &r.MaxSize }),
 		parsed(Key{Path: "rspamd.down", Type: TypeChoice, Default: "defer", Doc: "What becomes of mail while Rspamd gives no answer: " + downDoc},
 			parseDown, func(r *Rspamd) *bool { return &r.AcceptDown }),
-		parsed(Key{Path: "rspamd.accounts", Type: TypeChoice, Default: "off", Doc: `Whether Rspamd is also asked about what accounts submit: "on" or "off". Such mail is refused, put off or held like any other, and never marked.`},
+		parsed(Key{Path: "rspamd.accounts", Type: TypeChoice, Default: "off", Doc: `Whether Rspamd is also asked about what accounts submit: "on" or "off". Such mail is ` +
+			`refused, put off or held like any other, and never marked.`},
 			parseSwitch, func(r *Rspamd) *bool { return &r.Accounts }),
-		count("rspamd.connections", "20", "1", "1000", "The most connections to Rspamd at once; a message waits for one within rspamd.timeout.",
+		count("rspamd.connections", "20", "1", "1000",
+			"The most connections to Rspamd at once; a message waits for one within rspamd.timeout.",
 			func(r *Rspamd) *int { return &r.Connections }),
 	}
 }
 
-const downDoc = `"defer", and the sender is told to try again (451); or "accept", unseen, which the trace notes. Where this server itself lacks what it takes to ask, mail is deferred in any case.`
+const downDoc = `"defer", and the sender is told to try again (451); or "accept", unseen, which the trace notes. ` +
+	`Where this server itself lacks what it takes to ask, mail is deferred in any case.`
 
 func milterKeys() []entry[Milter] {
 	return []entry[Milter]{
 		parsed(Key{Path: "milter.NAME.address", Type: TypeURL, Required: true, Example: "unix:///run/filter/milter.sock",
-			Doc: `Where a milter listens that is shown each message from outside when it has come whole: "tcp://host:port" or "unix:///path". Several are asked in the order of the file.`},
+			Doc: `Where a milter listens that is shown each message from outside when it has come whole: ` +
+				`"tcp://host:port" or "unix:///path". Several are asked in the order of the file.`},
 			parseMilter, func(m *Milter) *Place { return &m.Place }),
 		list(Key{Path: "milter.NAME.fields", Type: TypeWords,
-			Doc: `Header fields that the milter may add, beside all that begin with "X-": ["DKIM-Signature"]. Others that it adds are left out, which the trace notes.`},
+			Doc: `Header fields that the milter may add, beside all that begin with "X-": ` +
+				`["DKIM-Signature"]. Others that it adds are left out, which the trace notes.`},
 			parseFieldName, func(m *Milter) *[]string { return &m.Fields }),
 		duration("milter.NAME.timeout", "15s", "1s", "50s", "How long the milter may take over one message.",
 			func(m *Milter) *time.Duration { return &m.Timeout }),
-		size("milter.NAME.max_size", "20MiB", "1KiB", "1GiB", "The largest message that the milter is shown; larger ones are taken unseen, which the trace notes.",
+		size("milter.NAME.max_size", "20MiB", "1KiB", "1GiB",
+			"The largest message that the milter is shown; larger ones are taken unseen, which the "+
+				"trace notes.",
 			func(m *Milter) *int64 { return &m.MaxSize }),
 		parsed(Key{Path: "milter.NAME.down", Type: TypeChoice, Default: "defer", Doc: "What becomes of mail while the milter gives no answer: " + downDoc},
 			parseDown, func(m *Milter) *bool { return &m.AcceptDown }),
 		parsed(Key{Path: "milter.NAME.accounts", Type: TypeChoice, Default: "off", Doc: `Whether the milter is also shown what accounts submit: "on" or "off".`},
 			parseSwitch, func(m *Milter) *bool { return &m.Accounts }),
-		count("milter.NAME.connections", "20", "1", "1000", "The most connections to the milter at once; a message waits for one within its timeout.",
+		count("milter.NAME.connections", "20", "1", "1000",
+			"The most connections to the milter at once; a message waits for one within its timeout.",
 			func(m *Milter) *int { return &m.Connections }),
 	}
 }

@@ -40,35 +40,64 @@ const (
 func domainKeys() []entry[Domain] {
 	return append([]entry[Domain]{
 		parsed(Key{Path: "domain.NAME.deliver", Type: TypeDelivery, Required: true, Example: "maildir",
-			Doc: `How mail for this domain of ours is delivered: "maildir", into the mailboxes below maildir.root; or to a server that stands behind this one, which is dialled as written here and nowhere else: "lmtp://host:port" (port 24 where none is given), "lmtp+unix:///path" of a socket, "smtp://host:port" (25) or "smtps://host:port" (465, TLS from the first octet).`},
+			Doc: `How mail for this domain of ours is delivered: "maildir", into the mailboxes below ` +
+				`maildir.root; or to a server that stands behind this one, which is dialled as written here ` +
+				`and nowhere else: "lmtp://host:port" (port 24 where none is given), "lmtp+unix:///path" of ` +
+				`a socket, "smtp://host:port" (25) or "smtps://host:port" (465, TLS from the first octet).`},
 			parseDelivery, func(d *Domain) *Delivery { return &d.Deliver }),
 		parsed(Key{Path: "domain.NAME.postmaster", Type: TypeAddress,
-			Doc: "The address of ours that receives mail for postmaster and abuse of this domain; else what the key postmaster says. Where neither says anything and a server stands behind this one, postmaster is passed on to it without being asked about."},
+			Doc: "The address of ours that receives mail for postmaster and abuse of this domain; else what " +
+				"the key postmaster says. Where neither says anything and a server stands behind this one, " +
+				"postmaster is passed on to it without being asked about."},
 			parseMailbox, func(d *Domain) *mail.Address { return &d.Postmaster }),
 		parsed(Key{Path: "domain.NAME.tls", Type: TypeChoice,
-			Doc: `How the connection to the server behind is secured: "none", "opportunistic" (STARTTLS where offered, certificate not checked; where that fails, clear text, which the trace notes) or "required" (STARTTLS and a certificate that verifies, or the mail waits). Without it: opportunistic. smtps:// always verifies; a socket has none.`},
+			Doc: `How the connection to the server behind is secured: "none", "opportunistic" (STARTTLS ` +
+				`where offered, certificate not checked; where that fails, clear text, which the trace ` +
+				`notes) or "required" (STARTTLS and a certificate that verifies, or the mail waits). ` +
+				`Without it: opportunistic. smtps:// always verifies; a socket has none.`},
 			parseTLSMode, func(d *Domain) *mail.TLSMode { return &d.TLS }),
 		parsed(Key{Path: "domain.NAME.ca", Type: TypePath, Min: "1", Max: "4096",
 			Doc: "A PEM file of the certificates to trust for the server behind, instead of the system's."},
 			parsePath, func(d *Domain) *string { return &d.CA }),
-		count("domain.NAME.connections", "20", "1", "1000", "The most connections for deliveries to the server behind at once; never more than limits.deliveries_per_domain are used. Domains with the same server behind share its connections, and the first of them in the file says how many. Questions about recipients have callout.connections of their own.",
+		count("domain.NAME.connections", "20", "1", "1000",
+			"The most connections for deliveries to the server behind at once; never more than "+
+				"limits.deliveries_per_domain are used. Domains with the same server behind share its "+
+				"connections, and the first of them in the file says how many. Questions about recipients "+
+				"have callout.connections of their own.",
 			func(d *Domain) *int { return &d.Connections }),
 		count("domain.NAME.messages", "100", "1", "100000", "The most messages on one connection.",
 			func(d *Domain) *int { return &d.Messages }),
 		parsed(Key{Path: "domain.NAME.recipients", Type: TypeChoice,
-			Doc: `Who knows the recipients of a domain with a server behind: "callout", that server is asked at RCPT (see [callout]); "list", recipients_file names them; "ldap", a directory lists them: every address that an entry has in ldap.NAME.address or ldap.NAME.aliases; or "accounts", the accounts of this server. Aliases of this server exist in each case, and its accounts of the domain may sign in and send. Without it: list where there is a recipients_file, else callout. A Maildir domain always has accounts.`},
+			Doc: `Who knows the recipients of a domain with a server behind: "callout", that server is asked ` +
+				`at RCPT (see [callout]); "list", recipients_file names them; "ldap", a directory lists ` +
+				`them: every address that an entry has in ldap.NAME.address or ldap.NAME.aliases; or ` +
+				`"accounts", the accounts of this server. Aliases of this server exist in each case, and ` +
+				`its accounts of the domain may sign in and send. Without it: list where there is a ` +
+				`recipients_file, else callout. A Maildir domain always has accounts.`},
 			parseRecipients, func(d *Domain) *directory.Recipients { return &d.Recipients }),
 		parsed(Key{Path: "domain.NAME.recipients_file", Type: TypePath, Min: "1", Max: "4096",
-			Doc: "A file with the recipients of this domain, one in a line, as a whole address or as what stands before the @; lines that begin with # are comments. As Exchange exports it: UTF-16 with its mark is read, smtp: may stand before an address, and lines of other kinds (SIP:, X500:) and of other domains are passed over, but not if no address is left. At most 1000000 names. It is read at the start and at every reload."},
+			Doc: "A file with the recipients of this domain, one in a line, as a whole address or as what " +
+				"stands before the @; lines that begin with # are comments. As Exchange exports it: UTF-16 " +
+				"with its mark is read, smtp: may stand before an address, and lines of other kinds (SIP:, " +
+				"X500:) and of other domains are passed over, but not if no address is left. At most " +
+				"1000000 names. It is read at the start and at every reload."},
 			parsePath, func(d *Domain) *string { return &d.RecipientsFile }),
 		parsed(Key{Path: "domain.NAME.accounts", Type: TypeChoice, Default: "local",
-			Doc: `Where the accounts of the domain come from: "local", they are made by commands; or "ldap", a directory has them and knows their passwords (see [ldap.NAME]). With "ldap" there may be accounts of our own beside, for printers, say; one whose address the directory has too is neither's, and can do nothing until it is in one place alone. SCRAM cannot be used with a directory's passwords: unless auth.mechanisms says otherwise, it is not offered then.`},
+			Doc: `Where the accounts of the domain come from: "local", they are made by commands; or "ldap", ` +
+				`a directory has them and knows their passwords (see [ldap.NAME]). With "ldap" there may be ` +
+				`accounts of our own beside, for printers, say; one whose address the directory has too is ` +
+				`neither's, and can do nothing until it is in one place alone. SCRAM cannot be used with a ` +
+				`directory's passwords: unless auth.mechanisms says otherwise, it is not offered then.`},
 			parseAccounts, func(d *Domain) *bool { return &d.LDAPAccounts }),
 		parsed(Key{Path: "domain.NAME.ldap", Type: TypeText, Max: "40",
 			Doc: "The name of the directory's table, where accounts or recipients come from one; not needed where there is one alone."},
 			parseDirectoryName, func(d *Domain) *string { return &d.LDAP }),
 		parsed(Key{Path: "domain.NAME.cut_through", Type: TypeChoice, Default: "off",
-			Doc: `Whether the server behind gets each message while its sender still waits, so that its answer becomes ours: "on" or "off". With it, what that server refuses is refused here, and while it cannot be reached mail for this domain alone is deferred with 451. A stranger's message has one such recipient; the others get 452 4.5.3 and come by themselves, so that each has an answer of his own.`},
+			Doc: `Whether the server behind gets each message while its sender still waits, so that its ` +
+				`answer becomes ours: "on" or "off". With it, what that server refuses is refused here, and ` +
+				`while it cannot be reached mail for this domain alone is deferred with 451. A stranger's ` +
+				`message has one such recipient; the others get 452 4.5.3 and come by themselves, so that ` +
+				`each has an answer of his own.`},
 			parseSwitch, func(d *Domain) *bool { return &d.CutThrough }),
 	}, domainQuotaKeys()...)
 }

@@ -22,10 +22,16 @@ type HostGroup struct {
 func helpersKeys() []entry[Helpers] {
 	return []entry[Helpers]{
 		parsed(Key{Path: "helpers.socket", Type: TypeSocket, Restart: "the commands that run know the socket by its path", Min: "1", Max: "4096",
-			Doc: "The UNIX socket at which helpers ask, such as /run/sallyport/helpers.sock, where their commands look by themselves. It belongs to the group of helpers.group and has the mode 0660; its folder is made with mode 0755 where it is missing. Without it only root and the server's own user may ask anything."},
+			Doc: "The UNIX socket at which helpers ask, such as /run/sallyport/helpers.sock, where their " +
+				"commands look by themselves. It belongs to the group of helpers.group and has the mode " +
+				"0660; its folder is made with mode 0755 where it is missing. Without it only root and the " +
+				"server's own user may ask anything."},
 			parsePath, func(h *Helpers) *string { return &h.Socket }),
 		parsed(Key{Path: "helpers.group", Type: TypeText, Max: "256", Restart: "the socket belongs to the group that it was made for",
-			Doc: "The group of this host whose members may ask `sallyport trace`, `queue ls`, `queue show` and `status`, and do nothing else: they read no message and change nothing, and that they asked is in the trace. The server's own user must belong to it, since nobody else can give it the socket."},
+			Doc: "The group of this host whose members may ask `sallyport trace`, `queue ls`, `queue show` " +
+				"and `status`, and do nothing else: they read no message and change nothing, and that they " +
+				"asked is in the trace. The server's own user must belong to it, since nobody else can give " +
+				"it the socket."},
 			parseHostGroup, func(h *Helpers) *HostGroup { return &h.Group }),
 	}
 }

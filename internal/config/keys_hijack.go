@@ -20,13 +20,25 @@ func hijackKeys() []entry[Hijack] {
 	}
 	return []entry[Hijack]{
 		parsed(Key{Path: "hijack.mode", Type: TypeChoice, Default: "enforce",
-			Doc: `What follows when an account behaves as if somebody else used it: "enforce" contains it: it sends nothing, what it has in the queue is held, the credential that was used is revoked, and an incident tells why; "observe" records what it would have done, as an alarm of the rule hijack-observed, and nobody waits; "off" neither judges nor remembers.`},
+			Doc: `What follows when an account behaves as if somebody else used it: "enforce" contains it: ` +
+				`it sends nothing, what it has in the queue is held, the credential that was used is ` +
+				`revoked, and an incident tells why; "observe" records what it would have done, as an alarm ` +
+				`of the rule hijack-observed, and nobody waits; "off" neither judges nor remembers.`},
 			parseHijacking, func(h *Hijack) *hijack.Mode { return &h.Mode }),
-		count("hijack.odds", "10000", "100", "1000000000", "The evidence at which an account is contained. An honest one is at most once in so many messages on average, as long as it does nothing less usual than its past says. A higher figure takes longer for a thief: ten times as much is less than one recipient more in a blast.",
+		count("hijack.odds", "10000", "100", "1000000000",
+			"The evidence at which an account is contained. An honest one is at most once in so many "+
+				"messages on average, as long as it does nothing less usual than its past says. A higher "+
+				"figure takes longer for a thief: ten times as much is less than one recipient more in a "+
+				"blast.",
 			func(h *Hijack) *int { return &h.Odds }),
-		duration("hijack.hold", "20s", "0s", "1h", "How long mail for recipients waits in the queue that nobody at this site ever wrote to (about three of a hundred). When the account is contained within it, nothing of it leaves: a blast takes seconds. 0s: nobody waits.",
+		duration("hijack.hold", "20s", "0s", "1h",
+			"How long mail for recipients waits in the queue that nobody at this site ever wrote to "+
+				"(about three of a hundred). When the account is contained within it, nothing of it leaves: "+
+				"a blast takes seconds. 0s: nobody waits.",
 			func(h *Hijack) *time.Duration { return &h.Hold }),
-		k("new_at_once", "30", "The most recipients new to an account that may leave at once. More wait in the queue, and none is bounced for it. So many leave at most when a thief does nothing that is unusual.",
+		k("new_at_once", "30",
+			"The most recipients new to an account that may leave at once. More wait in the queue, and "+
+				"none is bounced for it. So many leave at most when a thief does nothing that is unusual.",
 			func(h *Hijack) *int { return &h.Bounds.Burst }),
 		k("new_hour", "10", "How many more of them may leave within each hour. Accounts of the role bulk may have as many as their budget.",
 			func(h *Hijack) *int { return &h.Bounds.Hour }),

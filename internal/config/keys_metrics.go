@@ -11,7 +11,9 @@ type Metrics struct {
 func metricsKeys() []entry[Config] {
 	return []entry[Config]{
 		list(Key{Path: "metrics.listen", Type: TypeListen, Restart: "everything is counted from the start on, or nothing is",
-			Doc: `Where Prometheus reads metrics, at /metrics, as in ["127.0.0.1:9025"]. Without it they are served nowhere. They hold no addresses, and are not protected by a password: only loopback is allowed, unless beyond_loopback says otherwise. [metrics.md](metrics.md) lists them.`},
+			Doc: `Where Prometheus reads metrics, at /metrics, as in ["127.0.0.1:9025"]. Without it they are ` +
+				`served nowhere. They hold no addresses, and are not protected by a password: only loopback ` +
+				`is allowed, unless beyond_loopback says otherwise. [metrics.md](metrics.md) lists them.`},
 			parseListen, func(c *Config) *[]netip.AddrPort { return &c.Metrics.Listen }),
 		parsed(Key{Path: "metrics.beyond_loopback", Type: TypeChoice, Default: "off", Restart: "it goes with metrics.listen",
 			Doc: `"on" lets metrics.listen name addresses that other hosts reach. Let a firewall admit your Prometheus alone.`},

@@ -21,12 +21,20 @@ type Network struct {
 func networkKeys() []entry[Network] {
 	return []entry[Network]{
 		list(Key{Path: "network.NAME.from", Type: TypeNetworks, Required: true, Example: "10.20.0.0/24",
-			Doc: `The addresses of devices that can't sign in, as printers: ["10.20.0.0/24"]. A client from there that gives a sender of the account is taken for it on the submission door (listen.submission, listen.submissions), with or without TLS. Networks may not overlap. An address of this host, of a gateway, of a container network or of proxy.from never counts, nor any that a balancer names. The network counts while public clients are seen to arrive on port 25 as they are, and until strangers are seen behind one of its addresses; then the account is frozen until a person thaws it. [networks.md](guides/networks.md) tells how.`},
+			Doc: `The addresses of devices that can't sign in, as printers: ["10.20.0.0/24"]. A client from ` +
+				`there that gives a sender of the account is taken for it on the submission door ` +
+				`(listen.submission, listen.submissions), with or without TLS. Networks may not overlap. An ` +
+				`address of this host, of a gateway, of a container network or of proxy.from never counts, ` +
+				`nor any that a balancer names. The network counts while public clients are seen to arrive ` +
+				`on port 25 as they are, and until strangers are seen behind one of its addresses; then the ` +
+				`account is frozen until a person thaws it. [networks.md](guides/networks.md) tells how.`},
 			parseTrusted, func(n *Network) *[]netip.Prefix { return &n.From }),
 		parsed(Key{Path: "network.NAME.account", Type: TypeAddress, Required: true, Example: "printers@example.org",
-			Doc: "The account that they send as, with its senders (delegates), limits and evidence, like any other. Each network has one of its own, which should be nobody's."},
+			Doc: "The account that they send as, with its senders (delegates), limits and evidence, like any " +
+				"other. Each network has one of its own, which should be nobody's."},
 			parseMailbox, func(n *Network) *mail.Address { return &n.Account }),
-		count("network.NAME.recipients_hour", "20", "1", mostRecipients, "Recipients that the account may write to in an hour, whatever else is set for it.",
+		count("network.NAME.recipients_hour", "20", "1", mostRecipients,
+			"Recipients that the account may write to in an hour, whatever else is set for it.",
 			func(n *Network) *int { return &n.Budget.Hour }),
 		count("network.NAME.recipients_day", "100", "1", mostRecipients, "And in a day.",
 			func(n *Network) *int { return &n.Budget.Day }),

@@ -40,12 +40,21 @@ type ReturnPath struct {
 func returnPathKeys() []entry[ReturnPath] {
 	return []entry[ReturnPath]{
 		parsed(Key{Path: "return_path.sign", Type: TypeChoice, Default: "off",
-			Doc: `Whether mail of our accounts leaves with a signed return path (BATV, prvs=0123abcdef=alice@example.org), by which its bounces are known: "off"; "tag", and a bounce to a signature that is forged or has ended is refused; or "require", and from 14 days after signing began every bounce from outside to an address without a signature is refused as well. The postmaster takes them always, as do addresses too long to be signed (more than 48 octets before the @) and domains with an smtp:// server behind, which are not signed: that server may send by itself. See docs/operations.md for what this breaks.`},
+			Doc: `Whether mail of our accounts leaves with a signed return path (BATV, ` +
+				`prvs=0123abcdef=alice@example.org), by which its bounces are known: "off"; "tag", and a ` +
+				`bounce to a signature that is forged or has ended is refused; or "require", and from 14 ` +
+				`days after signing began every bounce from outside to an address without a signature is ` +
+				`refused as well. The postmaster takes them always, as do addresses too long to be signed ` +
+				`(more than 48 octets before the @) and domains with an smtp:// server behind, which are ` +
+				`not signed: that server may send by itself. See docs/operations.md for what this breaks.`},
 			parseSigning, func(r *ReturnPath) *Signing { return &r.Sign }),
-		duration("return_path.age", "14d", "8d", "60d", "How long a signed return path lasts, in whole days from when the message was received: at least 7d longer than retry.expire, for the other side tries for days to return a message.",
+		duration("return_path.age", "14d", "8d", "60d",
+			"How long a signed return path lasts, in whole days from when the message was received: at "+
+				"least 7d longer than retry.expire, for the other side tries for days to return a message.",
 			func(r *ReturnPath) *time.Duration { return &r.Age }),
 		list(Key{Path: "return_path.exempt", Type: TypeAddresses,
-			Doc: `Addresses that take bounces without a signature even with sign = "require": those in whose name other servers or services send, and those that ask for read receipts.`},
+			Doc: `Addresses that take bounces without a signature even with sign = "require": those in whose ` +
+				`name other servers or services send, and those that ask for read receipts.`},
 			parseMailbox, func(r *ReturnPath) *[]mail.Address { return &r.Exempt }),
 	}
 }

@@ -8,7 +8,9 @@ import (
 
 func routeKeys() []entry[Route] {
 	return slices.Concat(hopKeys(), signInKeys(), tokenKeys(), []entry[Route]{
-		count("route.NAME.connections", "20", "1", "1000", "The most connections to this next hop at once; never more than limits.deliveries_per_domain are used.",
+		count("route.NAME.connections", "20", "1", "1000",
+			"The most connections to this next hop at once; never more than "+
+				"limits.deliveries_per_domain are used.",
 			func(r *Route) *int { return &r.Connections }),
 		count("route.NAME.messages", "100", "1", "100000", "The most messages on one connection.",
 			func(r *Route) *int { return &r.Messages }),
@@ -18,10 +20,15 @@ func routeKeys() []entry[Route] {
 func hopKeys() []entry[Route] {
 	return []entry[Route]{
 		{Key{Path: "route.NAME.to", Type: TypeURL, Required: true, Example: "smtp://mail.example.net:25",
-			Doc: `The next hop for a foreign domain, or for "*", all that have no route of their own (a smarthost): smtp://host, or smtps://host for TLS from the first octet. Ports are 25 and 465 where none is given.`},
+			Doc: `The next hop for a foreign domain, or for "*", all that have no route of their own (a ` +
+				`smarthost): smtp://host, or smtps://host for TLS from the first octet. Ports are 25 and ` +
+				`465 where none is given.`},
 			readTo},
 		parsed(Key{Path: "route.NAME.tls", Type: TypeChoice,
-			Doc: `How an smtp:// route is secured: "none", "opportunistic" (STARTTLS where offered, certificate not checked; where that fails, clear text, which the trace notes) or "required" (STARTTLS and a certificate that verifies, or the mail waits). Without it: opportunistic. An smtps:// route always verifies.`},
+			Doc: `How an smtp:// route is secured: "none", "opportunistic" (STARTTLS where offered, ` +
+				`certificate not checked; where that fails, clear text, which the trace notes) or ` +
+				`"required" (STARTTLS and a certificate that verifies, or the mail waits). Without it: ` +
+				`opportunistic. An smtps:// route always verifies.`},
 			parseTLSMode, func(r *Route) *mail.TLSMode { return &r.TLS }),
 		parsed(Key{Path: "route.NAME.ca", Type: TypePath, Min: "1", Max: "4096",
 			Doc: "A PEM file of the certificates to trust for this route, instead of the system's."},
@@ -39,7 +46,10 @@ func signInKeys() []entry[Route] {
 			Doc: "A file with the password in its only line. Nobody but its owner and its group may have access (mode 0600 or 0640)."},
 			parsePath, func(r *Route) *string { return &r.PasswordFile }),
 		parsed(Key{Path: "route.NAME.cert", Type: TypePath, Min: "1", Max: "4096",
-			Doc: "The certificate chain, PEM, that is shown to this next hop where it asks for one; needs cert_key, and TLS that verifies. Without user it signs in by itself: by AUTH EXTERNAL where that is offered, by the handshake alone where not. A next hop that asks for none gets no mail then. It is read for each connection."},
+			Doc: "The certificate chain, PEM, that is shown to this next hop where it asks for one; needs " +
+				"cert_key, and TLS that verifies. Without user it signs in by itself: by AUTH EXTERNAL " +
+				"where that is offered, by the handshake alone where not. A next hop that asks for none " +
+				"gets no mail then. It is read for each connection."},
 			parsePath, func(r *Route) *string { return &r.Cert }),
 		parsed(Key{Path: "route.NAME.cert_key", Type: TypePath, Min: "1", Max: "4096",
 			Doc: "The private key of that certificate, PEM. Nobody but its owner and its group may have access (mode 0600 or 0640)."},
@@ -51,7 +61,10 @@ func signInKeys() []entry[Route] {
 func tokenKeys() []entry[Route] {
 	return []entry[Route]{
 		parsed(Key{Path: "route.NAME.token_url", Type: TypeURL, Max: "2048",
-			Doc: "The token endpoint of the OAuth 2.0 authorization server (RFC 6749) that gives the token which signs user in, by XOAUTH2 or OAUTHBEARER (RFC 7628); https, or http of this host alone. Needs client_id, and client_secret_file or refresh_token_file. A token is asked for when it is needed and renewed before it ends; while none is to be had, mail waits."},
+			Doc: "The token endpoint of the OAuth 2.0 authorization server (RFC 6749) that gives the token " +
+				"which signs user in, by XOAUTH2 or OAUTHBEARER (RFC 7628); https, or http of this host " +
+				"alone. Needs client_id, and client_secret_file or refresh_token_file. A token is asked for " +
+				"when it is needed and renewed before it ends; while none is to be had, mail waits."},
 			parseTokenURL, func(r *Route) *string { return &r.Token.URL }),
 		parsed(Key{Path: "route.NAME.token_ca", Type: TypePath, Min: "1", Max: "4096",
 			Doc: "A PEM file of the certificates to trust for token_url, instead of the system's."},
@@ -60,10 +73,14 @@ func tokenKeys() []entry[Route] {
 			Doc: "What the authorization server knows this server by."},
 			parseClientID, func(r *Route) *string { return &r.Token.Client }),
 		parsed(Key{Path: "route.NAME.client_secret_file", Type: TypePath, Min: "1", Max: "4096",
-			Doc: "A file with the client's secret in its only line. Without refresh_token_file the client signs in as itself with it (client credentials). It is read for each token. Nobody but its owner and its group may have access (mode 0600 or 0640)."},
+			Doc: "A file with the client's secret in its only line. Without refresh_token_file the client " +
+				"signs in as itself with it (client credentials). It is read for each token. Nobody but its " +
+				"owner and its group may have access (mode 0600 or 0640)."},
 			parsePath, func(r *Route) *string { return &r.Token.SecretFile }),
 		parsed(Key{Path: "route.NAME.refresh_token_file", Type: TypePath, Min: "1", Max: "4096",
-			Doc: "A file with a refresh token in its only line, for a user who once agreed. What the server gives in exchange for it is kept in the data folder and used from then on, until the file holds another one. Nobody but its owner and its group may have access (mode 0600 or 0640)."},
+			Doc: "A file with a refresh token in its only line, for a user who once agreed. What the server " +
+				"gives in exchange for it is kept in the data folder and used from then on, until the file " +
+				"holds another one. Nobody but its owner and its group may have access (mode 0600 or 0640)."},
 			parsePath, func(r *Route) *string { return &r.Token.RefreshFile }),
 		parsed(Key{Path: "route.NAME.token_scope", Type: TypeText, Max: "1000",
 			Doc: "The scopes to ask for, with blanks between them. Without it: what the authorization server gives by itself."},

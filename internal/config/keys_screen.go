@@ -39,22 +39,37 @@ func (s Screen) Places() (all []string) {
 func screenKeys() []entry[Screen] {
 	place := func(key, what, line string, at func(*Screen) *string) entry[Screen] {
 		return parsed(Key{Path: "screen." + key, Type: TypePath, Min: "1", Max: "4096",
-			Doc: `A file in the form of MaxMind DB (.mmdb) that says to which ` + what + ` an address belongs, for lines of screen.list such as "` + line + `". When it changes it is read anew within half a minute; one that cannot be read leaves the old one in use, and is told in the log and by doctor.`},
+			Doc: `A file in the form of MaxMind DB (.mmdb) that says to which ` + what + ` an address belongs, for lines of screen.list such as "` + line +
+				`". When it changes it is read anew within half a minute; one that cannot be read ` +
+				`leaves the old one in use, and is told in the log and by doctor.`},
 			parsePath, at)
 	}
 	return []entry[Screen]{
 		parsed(Key{Path: "screen.list", Type: TypePath, Min: "1", Max: "4096",
-			Doc: `A file of parties that are refused, deferred, slowed or exempt on port 25, one a line: "refuse network 192.0.2.0/24 why". The first line that fits decides. [screen.md](screen.md) says what a line may hold. It is read at the start and at each reload.`},
+			Doc: `A file of parties that are refused, deferred, slowed or exempt on port 25, one a line: ` +
+				`"refuse network 192.0.2.0/24 why". The first line that fits decides. ` +
+				`[screen.md](screen.md) says what a line may hold. It is read at the start and at each ` +
+				`reload.`},
 			parsePath, func(c *Screen) *string { return &c.List }),
 		place("as_file", "autonomous system", "defer as AS64500", func(c *Screen) *string { return &c.ASFile }),
 		place("country_file", "country", "slow country ZZ", func(c *Screen) *string { return &c.CountryFile }),
-		count("screen.refuse_at", "10", "1", "1000", "The score from which somebody is refused: the sum of the weights of the lists ([dnsbl]) that have him.",
+		count("screen.refuse_at", "10", "1", "1000",
+			"The score from which somebody is refused: the sum of the weights of the lists ([dnsbl]) "+
+				"that have him.",
 			func(c *Screen) *int { return &c.RefuseAt }),
 		duration("screen.slow", "5s", "1s", "30s", "How long each recipient waits of somebody whom a line of screen.list slows.",
 			func(c *Screen) *time.Duration { return &c.Slow }),
-		duration("screen.greylist", "0s", "0s", "1h", "How long the first mail of a sender is put off whom nobody here knows: a network, sender and recipient that were never seen together get 450, and are taken when they come again after so long and within a day; from then on all of the network is known for 60 days after it last wrote. Not put off: whom the recipient wrote to, or got mail from that passed DMARC, whom screen.list exempts, and mail to postmaster and abuse. 0s: nobody is; 5m does where it is wanted. It delays honest first mails, and codes that people wait for.",
+		duration("screen.greylist", "0s", "0s", "1h",
+			"How long the first mail of a sender is put off whom nobody here knows: a network, sender "+
+				"and recipient that were never seen together get 450, and are taken when they come again "+
+				"after so long and within a day; from then on all of the network is known for 60 days after "+
+				"it last wrote. Not put off: whom the recipient wrote to, or got mail from that passed "+
+				"DMARC, whom screen.list exempts, and mail to postmaster and abuse. 0s: nobody is; 5m does "+
+				"where it is wanted. It delays honest first mails, and codes that people wait for.",
 			func(c *Screen) *time.Duration { return &c.Greylist }),
-		duration("screen.timeout", "10s", "1s", "30s", "How long all questions to the DNS about one recipient's sender may take; what is not answered by then lists nobody.",
+		duration("screen.timeout", "10s", "1s", "30s",
+			"How long all questions to the DNS about one recipient's sender may take; what is not "+
+				"answered by then lists nobody.",
 			func(c *Screen) *time.Duration { return &c.Timeout }),
 	}
 }
@@ -62,12 +77,20 @@ func screenKeys() []entry[Screen] {
 func dnsblKeys() []entry[dnsbl.List] {
 	return []entry[dnsbl.List]{
 		parsed(Key{Path: "dnsbl.NAME.of", Type: TypeChoice, Default: "client",
-			Doc: `What the list knows about: "client", the address that connects; "sender", the domain of the envelope sender; "hello", the name of EHLO or HELO. NAME is the zone of a list in the DNS, as in [dnsbl."zen.example.net"]. Each is asked about everybody who writes to us on port 25, but for those whom screen.list exempts, and for mail to postmaster and abuse.`},
+			Doc: `What the list knows about: "client", the address that connects; "sender", the domain of ` +
+				`the envelope sender; "hello", the name of EHLO or HELO. NAME is the zone of a list in the ` +
+				`DNS, as in [dnsbl."zen.example.net"]. Each is asked about everybody who writes to us on ` +
+				`port 25, but for those whom screen.list exempts, and for mail to postmaster and abuse.`},
 			parseListed, func(l *dnsbl.List) *dnsbl.Subject { return &l.Of }),
-		count("dnsbl.NAME.weight", "10", "-1000", "1000", "What an entry adds to the score of screen.refuse_at. A list of the good has a negative one.",
+		count("dnsbl.NAME.weight", "10", "-1000", "1000",
+			"What an entry adds to the score of screen.refuse_at. A list of the good has a negative "+
+				"one.",
 			func(l *dnsbl.List) *int { return &l.Weight }),
 		list(Key{Path: "dnsbl.NAME.answers", Type: TypeNetworks,
-			Doc: `Which answers are entries, where a list says different things by different addresses: ["127.0.0.2/31", "127.0.0.4/32"]. Without it all of 127.0.0.0/8 but 127.0.0.1, by which lists refuse to answer. An error of a list (127.255.255.0/24), and anything outside 127.0.0.0/8, never counts.`},
+			Doc: `Which answers are entries, where a list says different things by different addresses: ` +
+				`["127.0.0.2/31", "127.0.0.4/32"]. Without it all of 127.0.0.0/8 but 127.0.0.1, by which ` +
+				`lists refuse to answer. An error of a list (127.255.255.0/24), and anything outside ` +
+				`127.0.0.0/8, never counts.`},
 			parseNetwork, func(l *dnsbl.List) *[]netip.Prefix { return &l.Answers }),
 	}
 }

@@ -15,7 +15,11 @@ type Sendmail struct {
 func sendmailListenKeys() []entry[Sendmail] {
 	return []entry[Sendmail]{
 		parsed(Key{Path: "listen.sendmail", Type: TypeSocket, Restart: "the sendmail commands that run know the socket by its path", Min: "1", Max: "4096",
-			Doc: "The UNIX socket of the sendmail command, such as /run/sallyport/sendmail.sock, where the command looks by itself. Every user of this host may open it (mode 0666, in a folder of mode 0755 that is made where it is missing; nobody but root and the server's user may be able to write into a folder on the way to it, or other users' commands do not trust it), and is known by the uid that the kernel tells. Without it there is no such door."},
+			Doc: "The UNIX socket of the sendmail command, such as /run/sallyport/sendmail.sock, where the " +
+				"command looks by itself. Every user of this host may open it (mode 0666, in a folder of " +
+				"mode 0755 that is made where it is missing; nobody but root and the server's user may be " +
+				"able to write into a folder on the way to it, or other users' commands do not trust it), " +
+				"and is known by the uid that the kernel tells. Without it there is no such door."},
 			parsePath, func(s *Sendmail) *string { return &s.Socket }),
 	}
 }
@@ -23,7 +27,9 @@ func sendmailListenKeys() []entry[Sendmail] {
 func sendmailKeys() []entry[Sendmail] {
 	return []entry[Sendmail]{
 		parsed(Key{Path: "sendmail.domain", Type: TypeHost,
-			Doc: "A domain of ours where each user of this host sends as the account of his own name, if there is such an account: alice as alice@ this domain. A name with capitals or signs other than - _ . matches nothing. Without it, only those of sendmail.users may send."},
+			Doc: "A domain of ours where each user of this host sends as the account of his own name, if " +
+				"there is such an account: alice as alice@ this domain. A name with capitals or signs other " +
+				"than - _ . matches nothing. Without it, only those of sendmail.users may send."},
 			parseSendmailDomain, func(s *Sendmail) *mail.Domain { return &s.Domain }),
 	}
 }

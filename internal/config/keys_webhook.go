@@ -16,13 +16,19 @@ type Webhook struct {
 func webhookKeys() []entry[Webhook] {
 	return []entry[Webhook]{
 		parsed(Key{Path: "webhook.url", Type: TypeURL, Max: "2048",
-			Doc: `Where another program is told of each incident, once when it is raised and once when it is over: "https://hooks.example.org/mail". Requests are signed with the key of webhook.key_file, and its certificate must verify. [webhook.md](webhook.md) says what they hold and how a receiver checks them. Without it none is told.`},
+			Doc: `Where another program is told of each incident, once when it is raised and once when it is ` +
+				`over: "https://hooks.example.org/mail". Requests are signed with the key of ` +
+				`webhook.key_file, and its certificate must verify. [webhook.md](webhook.md) says what they ` +
+				`hold and how a receiver checks them. Without it none is told.`},
 			parseWebhook, func(w *Webhook) **url.URL { return &w.URL }),
 		parsed(Key{Path: "webhook.key_file", Type: TypePath, Min: "1", Max: "4096",
-			Doc: `A file with the key that signs requests, as the receiver has it: "whsec_" and 24 to 64 octets in Base64. While keys are changed it holds two lines, and both sign. Nobody but its owner and its group may have access (mode 0600 or 0640).`},
+			Doc: `A file with the key that signs requests, as the receiver has it: "whsec_" and 24 to 64 ` +
+				`octets in Base64. While keys are changed it holds two lines, and both sign. Nobody but its ` +
+				`owner and its group may have access (mode 0600 or 0640).`},
 			parsePath, func(w *Webhook) *string { return &w.KeyFile }),
 		parsed(Key{Path: "webhook.ca", Type: TypePath, Min: "1", Max: "4096",
-			Doc: "A file with the certificates of the authorities that the receiver's certificate must lead to, in PEM, in place of the system's."},
+			Doc: "A file with the certificates of the authorities that the receiver's certificate must lead " +
+				"to, in PEM, in place of the system's."},
 			parsePath, func(w *Webhook) *string { return &w.CA }),
 	}
 }
@@ -87,7 +93,9 @@ func ReadWebhookKeys(path string) (keys [][]byte, err error) {
 		code, named := strings.CutPrefix(line, "whsec_")
 		key, err := base64.StdEncoding.DecodeString(code)
 		if !named || err != nil || len(key) < leastWebhookKey || len(key) > mostWebhookKey {
-			return nil, errorText(`a key of a webhook is "whsec_" and 24 to 64 octets in Base64; echo "whsec_$(openssl rand -base64 32)" makes one`)
+			return nil, errorText(
+				`a key of a webhook is "whsec_" and 24 to 64 octets in Base64; echo "whsec_$(openssl ` +
+					`rand -base64 32)" makes one`)
 		}
 		keys = append(keys, key)
 	}
