@@ -39,7 +39,10 @@ Examples:
 // Run makes the password.
 func (a appAdd) Run(ctx context.Context, c console) error {
 	return a.operate(ctx, c, func(o *operate.Client) error {
-		v, err := o.AppAdd(ctx, operate.AppAdd{Account: a.Address, Name: a.Name, Scope: a.Scope, Networks: a.Network, Lasts: time.Duration(a.Lasts)})
+		v, err := o.AppAdd(ctx, operate.AppAdd{
+			Account: a.Address, Name: a.Name, Scope: a.Scope, Networks: a.Network,
+			Lasts: time.Duration(a.Lasts),
+		})
 		if err != nil {
 			return err
 		}

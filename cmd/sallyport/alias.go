@@ -40,7 +40,9 @@ Examples:
 // Run makes the alias.
 func (a aliasAdd) Run(ctx context.Context, c console) error {
 	return a.operate(ctx, c, func(o *operate.Client) error {
-		v, err := o.AliasAdd(ctx, operate.AliasAdd{Name: a.Name, Targets: splitTargets(a.Targets), From: a.From, More: a.More, DryRun: a.DryRun})
+		v, err := o.AliasAdd(ctx, operate.AliasAdd{
+			Name: a.Name, Targets: splitTargets(a.Targets), From: a.From, More: a.More, DryRun: a.DryRun,
+		})
 		if err != nil {
 			return err
 		}

@@ -47,7 +47,10 @@ func (a certEnroll) Run(ctx context.Context, c console) error {
 		return err
 	}
 	return a.operate(ctx, c, func(o *operate.Client) error {
-		v, err := o.CertEnroll(ctx, operate.CertEnroll{Account: a.Address, Name: a.Name, Certificate: string(text), Scope: a.Scope, Lasts: time.Duration(a.Lasts)})
+		v, err := o.CertEnroll(ctx, operate.CertEnroll{
+			Account: a.Address, Name: a.Name, Certificate: string(text), Scope: a.Scope,
+			Lasts: time.Duration(a.Lasts),
+		})
 		if err != nil {
 			return err
 		}

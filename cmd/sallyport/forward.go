@@ -34,7 +34,9 @@ Examples:
 // Run makes the forward.
 func (f forwardAdd) Run(ctx context.Context, c console) error {
 	return f.operate(ctx, c, func(o *operate.Client) error {
-		v, err := o.ForwardAdd(ctx, operate.ForwardAdd{Account: f.Account, Targets: f.Targets, Keep: f.Keep, More: f.More, DryRun: f.DryRun})
+		v, err := o.ForwardAdd(ctx, operate.ForwardAdd{
+			Account: f.Account, Targets: f.Targets, Keep: f.Keep, More: f.More, DryRun: f.DryRun,
+		})
 		if err != nil {
 			return err
 		}

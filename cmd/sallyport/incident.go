@@ -235,7 +235,9 @@ Examples:
 // Run releases an incident.
 func (i incidentRelease) Run(ctx context.Context, c console) error {
 	return i.operate(ctx, c, func(o *operate.Client) error {
-		v, err := o.IncidentRelease(ctx, operate.IncidentRelease{Number: i.Number, Messages: i.Message, All: i.All, FalseAlarm: i.FalseAlarm, Reason: i.Reason})
+		v, err := o.IncidentRelease(ctx, operate.IncidentRelease{
+			Number: i.Number, Messages: i.Message, All: i.All, FalseAlarm: i.FalseAlarm, Reason: i.Reason,
+		})
 		return i.tell(c, v, err)
 	})
 }

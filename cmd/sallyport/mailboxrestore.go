@@ -83,7 +83,8 @@ func (m mailboxRestore) Run(ctx context.Context, c console) error {
 
 func folderKey(name string, validity uint32) string { return fmt.Sprintf("%d %s", validity, name) }
 
-func (m mailboxRestore) restore(ctx context.Context, c console, o *operate.Client, tmp string, match func(stored.Candidate) (bool, error), here map[string]map[uint32]bool) error {
+func (m mailboxRestore) restore(ctx context.Context, c console, o *operate.Client, tmp string,
+	match func(stored.Candidate) (bool, error), here map[string]map[uint32]bool) error {
 	still := 0
 	s := stored.Options{From: m.From, Tmp: tmp, Into: m.Into, Now: time.Now(), Logger: quiet(c), Folder: m.wants, Match: func(k stored.Candidate) (bool, error) {
 		ok, err := match(k)
@@ -123,7 +124,8 @@ func (m mailboxRestore) restore(ctx context.Context, c console, o *operate.Clien
 
 // wants reports whether a folder is one that was chosen.
 func (m mailboxRestore) wants(name string) bool {
-	steps, err := moving.Plan([]moving.Folder{{Name: name, Levels: strings.Split(name, mailbox.Separator)}}, moving.Choice{Folders: m.Folder, Exclude: m.Exclude})
+	steps, err := moving.Plan([]moving.Folder{{Name: name, Levels: strings.Split(name, mailbox.Separator)}},
+		moving.Choice{Folders: m.Folder, Exclude: m.Exclude})
 	return err == nil && steps[0].Left == ""
 }
 

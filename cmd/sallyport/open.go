@@ -120,7 +120,9 @@ func tellNewFolder(c console, dir string) error {
 	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	_, err := fmt.Fprintf(c.err, "sallyport: there was no data folder %s: made one, which belongs to root; if the server runs as another user, give it to that user before it starts (chown -R), and if a disk is missing, mount it first\n", dir)
+	_, err := fmt.Fprintf(c.err,
+		"sallyport: there was no data folder %s: made one, which belongs to root; if the server runs as another user, give it to that user before it starts (chown -R), and if a disk is missing, mount it first\n",
+		dir)
 	return err
 }
 

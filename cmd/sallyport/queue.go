@@ -50,7 +50,8 @@ type changeFlags struct {
 }
 
 // apply changes the chosen messages and tells how many they were.
-func (f changeFlags) apply(ctx context.Context, c console, reason, done string, act func(*operate.Client, operate.QueueChange) (operate.QueueChanged, error)) error {
+func (f changeFlags) apply(ctx context.Context, c console, reason, done string,
+	act func(*operate.Client, operate.QueueChange) (operate.QueueChanged, error)) error {
 	r := operate.QueueChange{Select: f.choice(), Reason: reason, DryRun: f.DryRun}
 	r.All = f.All
 	if err := f.check(r); err != nil {
@@ -110,7 +111,8 @@ func checkIDs(ids ...string) error {
 
 // watched changes messages under the eyes of whoever sits at a terminal. How many they
 // will be is asked first, for the bar alone.
-func (f changeFlags) watched(c console, o *operate.Client, r operate.QueueChange, act func(*operate.Client, operate.QueueChange) (operate.QueueChanged, error)) (operate.QueueChanged, error) {
+func (f changeFlags) watched(c console, o *operate.Client, r operate.QueueChange,
+	act func(*operate.Client, operate.QueueChange) (operate.QueueChanged, error)) (operate.QueueChanged, error) {
 	bar := newProgress(c, "changing messages", func(n int64) string { return strconv.FormatInt(n, 10) })
 	if r.DryRun || !bar.seen() {
 		return act(o, r)

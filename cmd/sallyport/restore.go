@@ -207,7 +207,9 @@ func (r restoreCommand) finish(ctx context.Context, c console, out *restored) er
 }
 
 func (r restoreCommand) examine(ctx context.Context, n *node.Node, out *restored) error {
-	_, err := n.Operator().Restored(ctx, operate.Self(), operate.Restored{Began: out.Info.Began, Manifest: out.Backup.Manifest, Hold: r.Hold})
+	_, err := n.Operator().Restored(ctx, operate.Self(), operate.Restored{
+		Began: out.Info.Began, Manifest: out.Backup.Manifest, Hold: r.Hold,
+	})
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,8 @@ func handedOver() ([]listen.Socket, error) {
 	var sockets []listen.Socket
 	for name, files := range activation.FilesWithNames() {
 		if doors := socketDoors(); !slices.Contains(doors, name) {
-			return nil, fmt.Errorf("systemd handed over a socket named %q: FileDescriptorName= of a socket unit must be one of %s", name, strings.Join(doors, ", "))
+			return nil, fmt.Errorf("systemd handed over a socket named %q: FileDescriptorName= of a socket unit must be one of %s",
+				name, strings.Join(doors, ", "))
 		}
 		for _, f := range files {
 			ln, err := net.FileListener(f)

@@ -87,7 +87,8 @@ func (a AppPassword) check(l *Limits, now time.Time) error {
 // AddApp makes an app password and returns it, for this once: it is kept nowhere. facts
 // tells what is recorded with it. Errors: ErrNoSuch, ErrExists (the name), ErrInvalid,
 // ErrFull, and those of the store.
-func (i *Identity) AddApp(ctx context.Context, a mail.Address, want AppPassword, facts func(Credential) [][]byte) (c Credential, password string, err error) {
+func (i *Identity) AddApp(ctx context.Context, a mail.Address, want AppPassword,
+	facts func(Credential) [][]byte) (c Credential, password string, err error) {
 	now := i.o.Now().UTC()
 	if err := want.check(i.limits(), now); err != nil {
 		return c, "", err

@@ -48,7 +48,8 @@ type Device struct {
 // others change. A key belongs to one account. facts tells what is recorded with it. Errors:
 // ErrNoSuch, ErrExists (the name, or the key), ErrInvalid, ErrFull, and those of the store and
 // of the others.
-func (i *Identity) Enroll(ctx context.Context, a mail.Address, d Device, facts func(Credential) [][]byte, with ...store.Planner) (c Credential, err error) {
+func (i *Identity) Enroll(ctx context.Context, a mail.Address, d Device, facts func(Credential) [][]byte,
+	with ...store.Planner) (c Credential, err error) {
 	now := i.o.Now().UTC()
 	if d.Certificate == nil {
 		return c, fmt.Errorf("%w: there is no certificate", ErrInvalid)

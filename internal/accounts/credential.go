@@ -250,7 +250,8 @@ func ParsePolicy(s string) (Policy, error) {
 		}
 		words = append(words, v.String())
 	}
-	return PolicyUnknown, fmt.Errorf("%s is no way to sign in; it is one of %s", mail.Printable(s, mail.WordShown), strings.Join(words, ", "))
+	return PolicyUnknown, fmt.Errorf("%s is no way to sign in; it is one of %s",
+		mail.Printable(s, mail.WordShown), strings.Join(words, ", "))
 }
 
 // MarshalText writes String.

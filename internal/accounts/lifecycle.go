@@ -32,7 +32,8 @@ type change struct {
 // so is what others change with it; when Add returns nil, all of it is durable, and
 // otherwise there is nothing of it. Errors: ErrExists, ErrPassword,
 // ErrInvalid, ErrFull, and those of the store and of the others.
-func (i *Identity) Add(ctx context.Context, a mail.Address, password string, sends Sending, facts [][]byte, with ...store.Planner) (Account, error) {
+func (i *Identity) Add(ctx context.Context, a mail.Address, password string, sends Sending, facts [][]byte,
+	with ...store.Planner) (Account, error) {
 	if a.Domain().IsZero() {
 		return Account{}, fmt.Errorf("%w: an account needs an address in a domain", ErrInvalid)
 	}
@@ -66,7 +67,8 @@ func (i *Identity) SetPassword(ctx context.Context, a mail.Address, password str
 		return Account{}, err
 	}
 	if r := i.record(a.Key()); !r.kept() {
-		return Account{}, fmt.Errorf("%w: the password of %s is kept in the directory %s, and changed there", ErrInvalid, mail.Printable(a.String(), mail.AddressShown), r.Source.Directory)
+		return Account{}, fmt.Errorf("%w: the password of %s is kept in the directory %s, and changed there",
+			ErrInvalid, mail.Printable(a.String(), mail.AddressShown), r.Source.Directory)
 	}
 	s, err := i.derive(ctx, a, password, i.record(a.Key()))
 	if err != nil {
@@ -152,7 +154,8 @@ func (i *Identity) amend(ctx context.Context, a mail.Address, facts [][]byte, wi
 
 // amendUnder changes an existing account, which keeps its revision unless f gives it the
 // new one.
-func (i *Identity) amendUnder(ctx context.Context, a mail.Address, facts [][]byte, with []store.Planner, f func(r *record, revision uint64)) (Account, error) {
+func (i *Identity) amendUnder(ctx context.Context, a mail.Address, facts [][]byte, with []store.Planner,
+	f func(r *record, revision uint64)) (Account, error) {
 	return i.change(ctx, a, change{facts: facts, with: with, edit: existing(a, func(old *record, revision uint64) (*record, error) {
 		next := *old
 		f(&next, revision)
@@ -167,7 +170,8 @@ func existing(a mail.Address, f func(old *record, revision uint64) (*record, err
 			return nil, fmt.Errorf("%w: %s", ErrNoSuch, mail.Printable(a.String(), mail.AddressShown))
 		}
 		if old.Standing == StandingUnknown {
-			return nil, fmt.Errorf("%w: the record of %s cannot be read; remove the account and add it again", ErrInvalid, mail.Printable(a.String(), mail.AddressShown))
+			return nil, fmt.Errorf("%w: the record of %s cannot be read; remove the account and add it again",
+				ErrInvalid, mail.Printable(a.String(), mail.AddressShown))
 		}
 		return f(old, revision)
 	}

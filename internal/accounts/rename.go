@@ -28,7 +28,8 @@ func (i *Identity) Rename(ctx context.Context, from, to mail.Address, facts [][]
 	case to.Domain().IsZero():
 		return Account{}, fmt.Errorf("%w: an account needs an address in a domain", ErrInvalid)
 	case from.Key() == to.Key():
-		return Account{}, fmt.Errorf("%w: %s is the address that the account has", ErrInvalid, mail.Printable(to.String(), mail.AddressShown))
+		return Account{}, fmt.Errorf("%w: %s is the address that the account has", ErrInvalid,
+			mail.Printable(to.String(), mail.AddressShown))
 	}
 	select {
 	case i.write <- struct{}{}:
@@ -141,9 +142,11 @@ func (r *record) renamed(from, to mail.Address, other *record, revision uint64, 
 	case other != nil:
 		return nil, fmt.Errorf("%w: %s", ErrExists, mail.Printable(to.String(), mail.AddressShown))
 	case r.Source.Directory != "":
-		return nil, fmt.Errorf("%w: the address of %s is kept in the directory %s, and changed there", ErrInvalid, mail.Printable(from.String(), mail.AddressShown), r.Source.Directory)
+		return nil, fmt.Errorf("%w: the address of %s is kept in the directory %s, and changed there",
+			ErrInvalid, mail.Printable(from.String(), mail.AddressShown), r.Source.Directory)
 	case r.Account.seen().Standing != StandingActive:
-		return nil, fmt.Errorf("%w: %s is %s, and only an active account is renamed", ErrInvalid, mail.Printable(from.String(), mail.AddressShown), r.Account.seen().Standing)
+		return nil, fmt.Errorf("%w: %s is %s, and only an active account is renamed", ErrInvalid,
+			mail.Printable(from.String(), mail.AddressShown), r.Account.seen().Standing)
 	}
 	next := *r
 	next.names = append(slices.Clone(r.names), FormerName{Address: r.Address, Until: now})

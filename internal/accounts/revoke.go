@@ -41,7 +41,9 @@ type Containment struct {
 // Contain freezes an account, revokes credentials of it, or both, in one act with what
 // others change. Its password is among the credentials: once revoked, only a new one makes
 // one. It returns those it took; facts, asked when they are known, tells what is recorded.
-func (i *Identity) Contain(ctx context.Context, a mail.Address, c Containment, facts func(gone []Credential) [][]byte, with ...store.Planner) (acc Account, gone []Credential, err error) {
+func (i *Identity) Contain(ctx context.Context, a mail.Address, c Containment,
+	facts func(gone []Credential) [][]byte,
+	with ...store.Planner) (acc Account, gone []Credential, err error) {
 	if len(c.Freeze) > i.limits().ReasonOctets {
 		return acc, nil, fmt.Errorf("%w: the reason of a freeze has at most %d octets", ErrInvalid, i.limits().ReasonOctets)
 	}
@@ -68,7 +70,8 @@ func (r *record) freeze(c Containment, revision uint64) {
 }
 
 // Revoke is Contain of credentials alone.
-func (i *Identity) Revoke(ctx context.Context, a mail.Address, choice Choice, facts func(gone []Credential) [][]byte, with ...store.Planner) (gone []Credential, err error) {
+func (i *Identity) Revoke(ctx context.Context, a mail.Address, choice Choice,
+	facts func(gone []Credential) [][]byte, with ...store.Planner) (gone []Credential, err error) {
 	_, gone, err = i.Contain(ctx, a, Containment{Revoke: choice}, facts, with...)
 	return gone, err
 }

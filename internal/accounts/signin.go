@@ -343,7 +343,9 @@ func (i *Identity) rederive(t trial) *secret {
 // signed in with this password may go on.
 func (i *Identity) upgrade(ctx context.Context, t trial, s secret) {
 	_, err := i.change(ctx, t.account.Address, change{durability: store.Lazy, edit: func(old *record, _ uint64) (*record, error) {
-		if old == nil || old.Revision != t.account.Revision || old.PasswordRevision != t.account.PasswordRevision || len(old.held) > 0 && !s.Scram.fits(old.secret.Scram) {
+		if old == nil || old.Revision != t.account.Revision ||
+			old.PasswordRevision != t.account.PasswordRevision ||
+			len(old.held) > 0 && !s.Scram.fits(old.secret.Scram) {
 			return nil, ErrNoSuch
 		}
 		next := *old

@@ -249,7 +249,10 @@ func (c *CA) Sign(ctx context.Context, r Request, enrol func(Signed) error) (Sig
 	if err != nil {
 		return Signed{}, err
 	}
-	note, err := noting(Issued{Authority: authority.Number, Serial: serial, Account: r.Account.String(), Device: r.Device, SPKI: sha256.Sum256(cert.RawSubjectPublicKeyInfo), NotAfter: cert.NotAfter.UTC()})
+	note, err := noting(Issued{
+		Authority: authority.Number, Serial: serial, Account: r.Account.String(), Device: r.Device,
+		SPKI: sha256.Sum256(cert.RawSubjectPublicKeyInfo), NotAfter: cert.NotAfter.UTC(),
+	})
 	if err != nil {
 		return Signed{}, err
 	}
@@ -338,7 +341,12 @@ func (c *CA) nextList(ctx context.Context, authority int) (uint64, error) {
 		return 0, err
 	}
 	number++
-	_, err := c.st.Apply(ctx, store.Tx{Preconditions: []store.Precondition{before}, Mutations: []store.Mutation{{Key: name, Value: codec.EncodeRevision(number)}}}, store.Durable)
+	_, err := c.st.Apply(ctx,
+		store.Tx{
+			Preconditions: []store.Precondition{before},
+			Mutations:     []store.Mutation{{Key: name, Value: codec.EncodeRevision(number)}},
+		},
+		store.Durable)
 	return number, err
 }
 

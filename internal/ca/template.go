@@ -143,7 +143,8 @@ func deviceTemplate(r Request, ca *x509.Certificate, serial *big.Int, l Limits, 
 	case days < 1 || days > l.MaxDays:
 		return nil, fmt.Errorf("%w: it is 1 to %d days", ErrTooLong, l.MaxDays)
 	case ends.After(ca.NotAfter):
-		return nil, fmt.Errorf("%w: the authority ends on %s; make a new one with: sallyport cert ca rollover", ErrTooLong, ca.NotAfter.UTC().Format(time.DateOnly))
+		return nil, fmt.Errorf("%w: the authority ends on %s; make a new one with: sallyport cert ca rollover",
+			ErrTooLong, ca.NotAfter.UTC().Format(time.DateOnly))
 	}
 	t := &x509.Certificate{
 		SerialNumber: serial,

@@ -51,7 +51,8 @@ func (n Names) Wanted(ctx context.Context) []mail.Domain {
 // led returns those of hosts that lead to where host leads, so that a name that nobody has
 // set up does not keep the others from their certificate. While the DNS is silent those
 // stay that the certificate bears already. look returns no address where the DNS says so.
-func led(host mail.Domain, hosts []mail.Domain, borne func(mail.Domain) bool, look func(mail.Domain) ([]netip.Addr, error)) (all []mail.Domain) {
+func led(host mail.Domain, hosts []mail.Domain, borne func(mail.Domain) bool,
+	look func(mail.Domain) ([]netip.Addr, error)) (all []mail.Domain) {
 	own, ownErr := look(host)
 	for _, h := range hosts {
 		at, err := look(h)

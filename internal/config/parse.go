@@ -249,7 +249,8 @@ func readTo(s *source, _ Key, n *node, r *Route) {
 func parseTokenURL(text string) (u, message, hint string) {
 	const example = `write it as "https://login.example.net/oauth2/token"`
 	at, err := url.Parse(text)
-	if err != nil || at.Host == "" || at.Opaque != "" || at.Fragment != "" || len(text) > mostURL || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if err != nil || at.Host == "" || at.Opaque != "" || at.Fragment != "" || len(text) > mostURL ||
+		strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return "", "this is no URL of a token endpoint", example
 	}
 	if at.User != nil {

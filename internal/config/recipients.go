@@ -62,7 +62,8 @@ func recipientIn(line string) (name string, ok bool) {
 		return "", false
 	}
 	kind, rest, found := strings.Cut(line, ":")
-	if !found || kind == "" || strings.ContainsFunc(kind, func(c rune) bool { return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9') }) {
+	if !found || kind == "" ||
+		strings.ContainsFunc(kind, func(c rune) bool { return !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9') }) {
 		return line, true
 	}
 	return strings.TrimSpace(rest), strings.EqualFold(kind, "smtp")

@@ -62,7 +62,8 @@ func secretsIn(line string) (found []string) {
 		}
 	}
 	// What names a file is none, nor what says where and how a token is got.
-	if value == "" || strings.Contains(name, "file") || slices.Contains([]string{"token_url", "token_scope", "token_auth", "token_ca"}, name) {
+	if value == "" || strings.Contains(name, "file") ||
+		slices.Contains([]string{"token_url", "token_scope", "token_auth", "token_ca"}, name) {
 		return found
 	}
 	return append(found, value)

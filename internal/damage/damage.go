@@ -104,7 +104,10 @@ func Open(path string, l Limits, now func() time.Time) (*List, error) {
 		if err := safefile.Replace(aside, text, 0o600); err != nil {
 			return nil, err
 		}
-		return d, d.Note(Found{Kind: Unreadable, File: path, What: "the list of damage does not read: " + err.Error(), Lost: "what was on it", Aside: aside})
+		return d, d.Note(Found{
+			Kind: Unreadable, File: path, What: "the list of damage does not read: " + err.Error(),
+			Lost: "what was on it", Aside: aside,
+		})
 	}
 	for _, n := range d.all {
 		d.next = max(d.next, n.Number+1)

@@ -137,7 +137,8 @@ func (a *act) standIns() []stage.Account {
 	}
 	for _, p := range named {
 		known := p.IsZero() || slices.ContainsFunc(all, func(s stage.Account) bool { return s.Address == p.String() })
-		if !known && slices.Contains(a.seen.Ours, p.Domain().ASCII()) && !slices.ContainsFunc(a.stage.Config.Aliases, func(x config.Alias) bool { return x.Address == p }) {
+		if !known && slices.Contains(a.seen.Ours, p.Domain().ASCII()) &&
+			!slices.ContainsFunc(a.stage.Config.Aliases, func(x config.Alias) bool { return x.Address == p }) {
 			all = append(all, stage.Account{Address: p.String(), Password: a.alice.Password + "-" + p.String()})
 		}
 	}

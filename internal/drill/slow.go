@@ -85,7 +85,9 @@ func (a *act) join(ctx context.Context, to *crowd, i int) {
 	to.mu.Lock()
 	to.open = append(to.open, c)
 	to.mu.Unlock()
-	if good(c.say("MAIL FROM:<slow@"+innocentDomain+">")) && good(c.say("RCPT TO:<"+[]string{a.bob.Address, a.carol.Address}[i%2]+">")) && strings.HasPrefix(c.say("DATA"), "354") {
+	if good(c.say("MAIL FROM:<slow@"+innocentDomain+">")) &&
+		good(c.say("RCPT TO:<"+[]string{a.bob.Address, a.carol.Address}[i%2]+">")) &&
+		strings.HasPrefix(c.say("DATA"), "354") {
 		to.inside.Add(1)
 		_ = c.put("Subject: s")
 	}

@@ -90,7 +90,8 @@ func (l *line) named(name, value string) {
 // free returns a text of several words, which a peer may have chosen: in quotes where it
 // could be read as what may follow it on the line, a name with its value.
 func free(s string) string {
-	if strings.Contains(s, "=") || strings.Contains(" "+s, " rule ") || strings.Contains(" "+s, " message-id ") || strings.Contains(s, " - ") {
+	if strings.Contains(s, "=") || strings.Contains(" "+s, " rule ") ||
+		strings.Contains(" "+s, " message-id ") || strings.Contains(s, " - ") {
 		return mail.Word(s)
 	}
 	return mail.Shown(s)

@@ -43,7 +43,8 @@ type offered struct {
 // anything but 250 sends it again, to all: so once somebody has it the answer is
 // 250, and who does not have it yet is queued. That happens to our own people, who can
 // be told, and to an alias with several mailboxes; see crowds.
-func (t *transaction) cutThrough(ctx context.Context, l letter.Content, c content, body *spool.Body, w watch.Judged) (o offered, r mail.Reply, done bool) {
+func (t *transaction) cutThrough(ctx context.Context, l letter.Content, c content, body *spool.Body,
+	w watch.Judged) (o offered, r mail.Reply, done bool) {
 	servers := t.cutServers(t.draft.Deliveries())
 	if len(servers) == 0 || c.judged.Action == Hold || w.Waits {
 		return offered{rest: t.draft.Deliveries()}, mail.Reply{}, false

@@ -99,7 +99,8 @@ func (t *transaction) decide(ctx context.Context, m returnpath.Reading) (letter.
 // refuseRecipient answers a recipient that the gate did not let in. Who is refused
 // by the server behind us is refused in its words, so that a full mailbox is not
 // called a missing one.
-func (t *transaction) refuseRecipient(ctx context.Context, v gate.Verdict, addr mail.Address, said []letter.Heard, m returnpath.Reading) mail.Reply {
+func (t *transaction) refuseRecipient(ctx context.Context, v gate.Verdict, addr mail.Address,
+	said []letter.Heard, m returnpath.Reading) mail.Reply {
 	f := fact.Fact{
 		Rule: string(v.Rule), Reply: v.Reply, Sender: t.draft.Envelope.From.String(),
 		Recipients: []string{addr.String()}, Evidence: readEvidence(m),

@@ -63,7 +63,10 @@ func (s *session) Mail(ctx context.Context, env mail.Envelope) (server.Transacti
 	id, err := mail.NewID(s.in.Now(), s.in.Rand)
 	if err != nil {
 		s.in.Logger.Error("no chance for a queue id", "err", err)
-		return nil, s.refuse(ctx, fact.Fact{Rule: RuleQueueIDUnavailable, Reply: mail.R(451, "4.3.0", "try again later"), Sender: env.From.String(), Text: err.Error()})
+		return nil, s.refuse(ctx, fact.Fact{
+			Rule: RuleQueueIDUnavailable, Reply: mail.R(451, "4.3.0", "try again later"),
+			Sender: env.From.String(), Text: err.Error(),
+		})
 	}
 	if s.anonymous() && env.Ret == mail.RetFull {
 		env.Ret = mail.RetHeaders // nothing of a stranger is sent back whole

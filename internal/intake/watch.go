@@ -42,7 +42,10 @@ func (t *transaction) watched(ctx context.Context, c content, size int64) (watch
 	j := t.s.in.Watch.Submitted(ctx, m)
 	switch {
 	case j.Contained:
-		return j, &errRefused{rule: RuleContained, reply: mail.R(550, "5.7.13", "sending is suspended for this account: somebody else seems to use it; contact the postmaster")}
+		return j, &errRefused{
+			rule:  RuleContained,
+			reply: mail.R(550, "5.7.13", "sending is suspended for this account: somebody else seems to use it; contact the postmaster"),
+		}
 	case j.Fault != nil:
 		return j, j.Fault
 	case !j.Paused.IsZero():

@@ -25,7 +25,8 @@ type Heard struct {
 
 // Asking returns what Judge asks the servers behind us with, and where what they said is
 // found afterwards. A nil s is asked nothing.
-func Asking(ctx context.Context, s Servers, dir *directory.Snapshot, client netip.Addr) (ask func(directory.Mailbox) directory.Answer, heard *[]Heard) {
+func Asking(ctx context.Context, s Servers, dir *directory.Snapshot,
+	client netip.Addr) (ask func(directory.Mailbox) directory.Answer, heard *[]Heard) {
 	heard = new([]Heard)
 	if s == nil {
 		return nil, heard

@@ -56,7 +56,9 @@ func DefaultLimits() Limits {
 }
 
 func (l Limits) validate() error {
-	if l.Message < 1 || l.Folders < 1 || l.Depth < 1 || l.Keywords < 1 || l.Words < 1 || l.Vanished < 1 || l.Subscriptions < 1 || l.Messages < 1 || l.AtWork < 1 || l.Reserve < 1 || l.Journal < 1 || l.Look <= 0 || l.Full <= 0 || l.Rest <= 0 {
+	if l.Message < 1 || l.Folders < 1 || l.Depth < 1 || l.Keywords < 1 || l.Words < 1 || l.Vanished < 1 ||
+		l.Subscriptions < 1 || l.Messages < 1 || l.AtWork < 1 || l.Reserve < 1 || l.Journal < 1 ||
+		l.Look <= 0 || l.Full <= 0 || l.Rest <= 0 {
 		return errors.New("mailbox: every limit but Resting must be positive")
 	}
 	return nil

@@ -29,7 +29,8 @@ func Asking(c Case, nobody string) (Case, bool) {
 	var kept []string
 	for _, field := range strings.Split(c.Script, stepSeparator) {
 		field = strings.TrimSpace(field)
-		if strings.HasPrefix(field, "{LOAD}") || strings.HasPrefix(field, "{MSG}") || strings.HasPrefix(field, "DATA") || strings.HasPrefix(field, "{BDAT") {
+		if strings.HasPrefix(field, "{LOAD}") || strings.HasPrefix(field, "{MSG}") ||
+			strings.HasPrefix(field, "DATA") || strings.HasPrefix(field, "{BDAT") {
 			break
 		}
 		kept = append(kept, anonymous(field, nobody))

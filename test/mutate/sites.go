@@ -60,7 +60,8 @@ func (p place) before(q place) bool {
 // load reads a package, with types, and finds its sites.
 func load(pattern string) (*source, error) {
 	set := token.NewFileSet()
-	loaded, err := packages.Load(&packages.Config{Fset: set, Mode: packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo | packages.NeedImports | packages.NeedDeps}, pattern)
+	loaded, err := packages.Load(&packages.Config{Fset: set, Mode: packages.NeedName | packages.NeedFiles | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo | packages.NeedImports | packages.NeedDeps},
+		pattern)
 	if err != nil {
 		return nil, err
 	}

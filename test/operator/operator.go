@@ -91,7 +91,9 @@ func On(t *testing.T, st store.Store) *World {
 	Check(t, err)
 	key, err := gate.NewKey([]byte(strings.Repeat("k", 32)))
 	Check(t, err)
-	queue, _, err := spool.Open(ctx, st, spool.Options{Key: key, Policy: sched.Default(), Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	queue, _, err := spool.Open(ctx, st, spool.Options{
+		Key: key, Policy: sched.Default(), Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	})
 	Check(t, err)
 	w := &World{Spool: queue, Queue: &FaultyQueue{Spool: queue}, Log: openTrace(t, st), Identity: id}
 	w.Roster, err = roster.Open(ctx, st, roster.Options{Limits: roster.DefaultLimits()})

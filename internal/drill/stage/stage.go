@@ -61,7 +61,8 @@ func Open(ctx context.Context, o Options) (s *Stage, err error) {
 		return nil, err
 	}
 	if free, _, err := diskspace.Usage(o.Dir); err == nil && free < cfg.Limits.Free()+room {
-		return nil, fmt.Errorf("%s has too little room for a rehearsal (limits.min_free and 1 GiB more): name another folder in TMPDIR", o.Dir)
+		return nil, fmt.Errorf("%s has too little room for a rehearsal (limits.min_free and 1 GiB more): name another folder in TMPDIR",
+			o.Dir)
 	}
 	s = &Stage{Config: cfg, Clock: o.Clock, served: make(chan error, 1)}
 	files := pki.In(filepath.Join(o.Dir, "tls"))

@@ -200,7 +200,8 @@ func (w *Watch) paused(all []incident.Shared) incident.Shared {
 
 // share takes a message into account for what it bears. It returns what is to be written of
 // that, and what must be paused before the message is answered.
-func (w *Watch) share(m Submission, who hijack.Fingerprint, all []borne, r hijack.Recipients, now time.Time) (also []store.Mutation, stop []incident.Incident) {
+func (w *Watch) share(m Submission, who hijack.Fingerprint, all []borne, r hijack.Recipients,
+	now time.Time) (also []store.Mutation, stop []incident.Incident) {
 	if len(all) == 0 {
 		return nil, nil
 	}

@@ -154,7 +154,8 @@ func elsewhere(ways []Way, prints []hijack.Fingerprint) int {
 }
 
 // stopped pauses and contains what must be, and says whether the message is refused for it.
-func (w *Watch) stopped(ctx context.Context, a *account, m Submission, v hijack.Verdict, since time.Time, stop []incident.Incident) (Judged, bool) {
+func (w *Watch) stopped(ctx context.Context, a *account, m Submission, v hijack.Verdict, since time.Time,
+	stop []incident.Incident) (Judged, bool) {
 	if err := w.pause(ctx, stop, m.Act); err != nil {
 		return Judged{Fault: err}, true
 	}
@@ -186,7 +187,8 @@ func (w *Watch) remember(ctx context.Context, state ...store.Mutation) {
 // sort parts those who may leave from those who wait, and tells whom the account has
 // written to then. Whom it may not write to yet it has not written to: a second message to
 // the same one waits as well.
-func (w *Watch) sort(b *book, who hijack.Fingerprint, m Submission, prints []hijack.Fingerprint, v hijack.Verdict, now time.Time, p hijack.Params) (*waiting, []hijack.Fingerprint) {
+func (w *Watch) sort(b *book, who hijack.Fingerprint, m Submission, prints []hijack.Fingerprint,
+	v hijack.Verdict, now time.Time, p hijack.Params) (*waiting, []hijack.Fingerprint) {
 	out, passed := waiting{Version: waitVersion, Account: m.Account, At: now}, w.o.Passed()
 	var leaves []hijack.Fingerprint
 	left := v.Leave

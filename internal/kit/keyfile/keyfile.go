@@ -54,7 +54,8 @@ func read(path string) ([]byte, error) {
 	case !m.IsRegular():
 		return nil, fmt.Errorf("%s is no regular file", path)
 	case m.Perm()&0o077 != 0:
-		return nil, fmt.Errorf("%s is open to others than its owner (mode %04o): if it was always so, consider it stolen; else: chmod 600 %s", path, m.Perm(), path)
+		return nil, fmt.Errorf("%s is open to others than its owner (mode %04o): if it was always so, consider it stolen; else: chmod 600 %s",
+			path, m.Perm(), path)
 	case info.Size() > MaxOctets:
 		return nil, Damaged(path, errors.New("it is too large"))
 	}

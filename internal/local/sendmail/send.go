@@ -121,7 +121,8 @@ func Dial(ctx context.Context, socket, hello string) (net.Conn, error) {
 		return nil, fail(CodeTempFail, "the mail server does not answer at %s (%v); nothing was sent, try again later", socket, cause(err))
 	}
 	if _, err := io.WriteString(nc, hello+"\n"); err != nil {
-		return nil, errors.Join(fail(CodeTempFail, "the mail server does not answer at %s (%v); nothing was sent, try again later", socket, cause(err)), nc.Close())
+		return nil, errors.Join(fail(CodeTempFail, "the mail server does not answer at %s (%v); nothing was sent, try again later", socket, cause(err)),
+			nc.Close())
 	}
 	return nc, nil
 }
@@ -185,7 +186,8 @@ func accountIn(greeting string) (mail.Address, error) {
 	if a, err := mail.ParseAddress(text, mail.UTF8); found && ended && err == nil {
 		return a, nil
 	}
-	return mail.Address{}, fail(CodeSoftware, "the server at the socket is none of ours: it says %q", mail.Printable(greeting, mail.TextShown))
+	return mail.Address{}, fail(CodeSoftware, "the server at the socket is none of ours: it says %q",
+		mail.Printable(greeting, mail.TextShown))
 }
 
 func (s *session) close() {

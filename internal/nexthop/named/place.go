@@ -30,6 +30,7 @@ func ServerPlace(s directory.Server, l Limits) Place {
 }
 
 // DefaultMeans are the Means of a server that was told nothing else.
-func DefaultMeans(hello mail.Domain, dial func(ctx context.Context, network, addr string) (net.Conn, error), now func() time.Time, log *slog.Logger) Means {
+func DefaultMeans(hello mail.Domain, dial func(ctx context.Context, network, addr string) (net.Conn, error),
+	now func() time.Time, log *slog.Logger) Means {
 	return Means{Hello: hello, Dial: dial, Timeouts: client.DefaultTimeouts(), SMTP: client.DefaultLimits(), Now: now, Logger: log}
 }

@@ -71,7 +71,8 @@ func (i *Identity) source(cfg config.Config) certificate.Source {
 func (i *Identity) Build(ctx context.Context, cfg config.Config, in *tls.Config) (*tls.Config, error) {
 	next, err := certificate.Build(ctx, i.source(cfg), i.o.Store, in, i.o.Now(), i.o.Logger)
 	if err != nil {
-		return next, cfg.Fault("tls.cert", err.Error(), "certificate and key must be readable to the server, belong together and be within their time")
+		return next, cfg.Fault("tls.cert", err.Error(),
+			"certificate and key must be readable to the server, belong together and be within their time")
 	}
 	return next, nil
 }

@@ -39,7 +39,8 @@ func checkHeader(h *tar.Header) error {
 		return fmt.Errorf("%q is neither file nor folder", h.Name)
 	}
 	name := strings.TrimSuffix(h.Name, "/")
-	if len(name) > maxNameOctets || !filepath.IsLocal(name) || path.Clean(name) != name || name == "." || strings.ContainsAny(name, "\n\x00\\") {
+	if len(name) > maxNameOctets || !filepath.IsLocal(name) || path.Clean(name) != name || name == "." ||
+		strings.ContainsAny(name, "\n\x00\\") {
 		return fmt.Errorf("%q is no name below the top of an archive", h.Name)
 	}
 	return nil
@@ -187,7 +188,8 @@ func readInfo(h *tar.Header, r io.Reader, into *Info) ([]byte, error) {
 		return nil, damaged(err)
 	}
 	if into.Format != Format {
-		return nil, fmt.Errorf("the backup is of format %d, and this program knows format %d: restore it with sallyport %s", into.Format, Format, into.Program)
+		return nil, fmt.Errorf("the backup is of format %d, and this program knows format %d: restore it with sallyport %s",
+			into.Format, Format, into.Program)
 	}
 	return b, nil
 }

@@ -131,7 +131,8 @@ func (im *importer) classes() {
 			im.relay(n)
 		}
 	}
-	if im.origin != "" && im.ours(im.origin) == nil && !contains(im.loopback, im.origin) && strings.EqualFold(im.origin, im.hostname) && im.localDomain() != "" {
+	if im.origin != "" && im.ours(im.origin) == nil && !contains(im.loopback, im.origin) &&
+		strings.EqualFold(im.origin, im.hostname) && im.localDomain() != "" {
 		im.note("myorigin", Changed, TopicRecipients,
 			"it is no domain of ours: names without a domain are taken to be in %s", im.localDomain())
 		im.origin = im.localDomain()

@@ -113,7 +113,8 @@ func (im *importer) door(s Service, hosts []string) noted {
 		return strings.ToLower(im.value(param))
 	}
 	filter, own := s.Option("content_filter")
-	if own && filter == "" && (im.value("content_filter") != "" || onlyLoopback(host) && host != "") || ask("smtpd_authorized_xforward_hosts") != "" && port != "25" {
+	if own && filter == "" && (im.value("content_filter") != "" || onlyLoopback(host) && host != "") ||
+		ask("smtpd_authorized_xforward_hosts") != "" && port != "25" {
 		return noted{
 			Lost, TopicFilters,
 			"a filter gave mail back here; a filter is asked during the session instead (docs/guides/rspamd.md), and needs no door",

@@ -174,7 +174,8 @@ func (im *importer) roles() {
 			}
 		}
 	}
-	if im.sendmail == "" && im.master != "" && im.ours(im.origin) != nil && slices.ContainsFunc(im.services, func(s Service) bool { return s.Command == "pickup" }) {
+	if im.sendmail == "" && im.master != "" && im.ours(im.origin) != nil &&
+		slices.ContainsFunc(im.services, func(s Service) bool { return s.Command == "pickup" }) {
 		im.sendmail = im.origin
 	}
 }

@@ -410,7 +410,8 @@ func (im *importer) password(e Entry) {
 	for i := range im.routes {
 		r := &im.routes[i]
 		host, _, _ := strings.Cut(strings.Trim(strings.TrimPrefix(r.to[strings.Index(r.to, "://"):], "://"), "[]"), ":")
-		if !found || r.user != "" || e.Key != r.hop && e.Key != "*" && !strings.EqualFold(e.Key, host) && !strings.EqualFold(e.Key, r.domain) {
+		if !found || r.user != "" ||
+			e.Key != r.hop && e.Key != "*" && !strings.EqualFold(e.Key, host) && !strings.EqualFold(e.Key, r.domain) {
 			continue
 		}
 		if !strings.HasPrefix(r.to, "smtps") {

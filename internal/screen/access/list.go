@@ -173,9 +173,11 @@ func parseRule(text string) (Rule, error) {
 	}
 	switch {
 	case r.Action == NoAction:
-		return Rule{}, fmt.Errorf("%s is nothing that is done; it is refuse, defer, slow or exempt", mail.Printable(words[0], mail.WordShown))
+		return Rule{}, fmt.Errorf("%s is nothing that is done; it is refuse, defer, slow or exempt",
+			mail.Printable(words[0], mail.WordShown))
 	case r.Field == NoField:
-		return Rule{}, fmt.Errorf("%s is nothing that is looked at; it is network, as, country, name, hello, sender or recipient", mail.Printable(words[1], mail.WordShown))
+		return Rule{}, fmt.Errorf("%s is nothing that is looked at; it is network, as, country, name, hello, sender or recipient",
+			mail.Printable(words[1], mail.WordShown))
 	case len(r.Reason) > MaxReason || !mail.IsPlain(r.Reason):
 		return Rule{}, fmt.Errorf("its reason is not printable ASCII of at most %d characters, as a reply must be", MaxReason)
 	}

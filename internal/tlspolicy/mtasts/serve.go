@@ -76,7 +76,8 @@ var errNoCertificate = errors.New("mtasts: there is no certificate")
 // Serve serves our own policy at listeners until ctx ends. policy and secure are asked each
 // time, so that both are those of the moment; a nil secure refuses the connection. others answers
 // what is asked of other hosts than those of policies; it may be nil.
-func Serve(ctx context.Context, ours func(mail.Domain) bool, policy func() Policy, others http.Handler, secure func() *tls.Config, log *slog.Logger, at ...net.Listener) error {
+func Serve(ctx context.Context, ours func(mail.Domain) bool, policy func() Policy, others http.Handler,
+	secure func() *tls.Config, log *slog.Logger, at ...net.Listener) error {
 	return httpd.Serve(ctx, httpd.Options{
 		Limits: httpd.DefaultLimits(), Logger: log, Level: slog.LevelDebug,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

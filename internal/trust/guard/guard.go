@@ -271,7 +271,8 @@ func (g *Guard) contain(ctx context.Context, seen *trust.Sighting) {
 		if seen != nil {
 			i.Seen = []incident.Origin{{Peer: seen.From, Program: seen.Name, Door: door(seen.MX), At: seen.At}}
 		}
-		raised, _, ended, err := g.o.Contain(context.WithoutCancel(ctx), i, fact.Pair{Name: "by", Value: detector}, fact.Pair{Name: "network", Value: c.network.Name})
+		raised, _, ended, err := g.o.Contain(context.WithoutCancel(ctx), i,
+			fact.Pair{Name: "by", Value: detector}, fact.Pair{Name: "network", Value: c.network.Name})
 		if err != nil {
 			g.o.Logger.Error("a network that must not be trusted any more could not be closed for good; it is closed until the next start",
 				"network", c.network.Name, "err", err)

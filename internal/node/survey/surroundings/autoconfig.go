@@ -17,7 +17,8 @@ import (
 )
 
 // examinePrograms looks whether mail programs find their settings in the DNS of each domain.
-func examinePrograms(ctx context.Context, r dnsx.Resolver, cfg config.Config, domains []mail.Domain, wait time.Duration) (all []doctor.Finding) {
+func examinePrograms(ctx context.Context, r dnsx.Resolver, cfg config.Config, domains []mail.Domain,
+	wait time.Duration) (all []doctor.Finding) {
 	for _, d := range domains {
 		s := settings.Programs(cfg, d)
 		if len(s.Doors) == 0 {
@@ -25,7 +26,8 @@ func examinePrograms(ctx context.Context, r dnsx.Resolver, cfg config.Config, do
 		}
 		seen := programsSeen{}
 		for _, want := range s.SRV() {
-			have, err := asked(ctx, wait, want.Name, func(ctx context.Context, n dnsx.Name) (dnsx.Answer[dnsx.SRV], error) { return r.SRV(ctx, n) })
+			have, err := asked(ctx, wait, want.Name,
+				func(ctx context.Context, n dnsx.Name) (dnsx.Answer[dnsx.SRV], error) { return r.SRV(ctx, n) })
 			if seen.err = err; err != nil {
 				break
 			}
@@ -42,7 +44,8 @@ func examinePrograms(ctx context.Context, r dnsx.Resolver, cfg config.Config, do
 		}
 		if len(cfg.Autoconfig.Listen) > 0 {
 			name, text := s.TXT()
-			have, err := asked(ctx, wait, name, func(ctx context.Context, n dnsx.Name) (dnsx.Answer[string], error) { return r.TXT(ctx, n) })
+			have, err := asked(ctx, wait, name,
+				func(ctx context.Context, n dnsx.Name) (dnsx.Answer[string], error) { return r.TXT(ctx, n) })
 			all = append(all, judgeDigest(d, name, text, have, err))
 			all = append(all, examineAsked(ctx, r, d, wait))
 		}
@@ -51,7 +54,8 @@ func examinePrograms(ctx context.Context, r dnsx.Resolver, cfg config.Config, do
 }
 
 // asked is what the DNS has at a name; nothing there is no error.
-func asked[T any](ctx context.Context, wait time.Duration, name string, ask func(context.Context, dnsx.Name) (dnsx.Answer[T], error)) ([]T, error) {
+func asked[T any](ctx context.Context, wait time.Duration, name string,
+	ask func(context.Context, dnsx.Name) (dnsx.Answer[T], error)) ([]T, error) {
 	n, err := dnsx.ParseName(name)
 	if err != nil {
 		return nil, err
@@ -94,7 +98,8 @@ func examineAsked(ctx context.Context, r dnsx.Resolver, d mail.Domain, wait time
 	}
 	var nowhere []string
 	for _, host := range autoconfig.Hosts(d) {
-		have, err := asked(ctx, wait, host.ASCII(), func(ctx context.Context, n dnsx.Name) (dnsx.Answer[netip.Addr], error) { return r.Addresses(ctx, n) })
+		have, err := asked(ctx, wait, host.ASCII(),
+			func(ctx context.Context, n dnsx.Name) (dnsx.Answer[netip.Addr], error) { return r.Addresses(ctx, n) })
 		if err != nil {
 			f.State, f.What, f.Remedy = doctor.Unknown, host.ASCII()+" could not be looked up: "+mail.PlainLine(err.Error(), mail.TextShown), "try again"
 			return f

@@ -17,7 +17,10 @@ const Built = 1_700_000_000
 // Write makes a file of records by network, for IPv4 alone (4) or both (6).
 func Write(t testing.TB, path string, version int, records map[string]mmdbtype.DataType) {
 	t.Helper()
-	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: "test", IPVersion: version, RecordSize: 24, BuildEpoch: Built, IncludeReservedNetworks: true})
+	tree, err := mmdbwriter.New(mmdbwriter.Options{
+		DatabaseType: "test", IPVersion: version, RecordSize: 24, BuildEpoch: Built,
+		IncludeReservedNetworks: true,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
