@@ -91,7 +91,8 @@ func successor(ctx context.Context, o *operate.Client, account, certificate stri
 	return nextName(old, names), err
 }
 
-// mostNumbered is below which a number behind a name is one of ours: a longer one is part of the name, a telephone number say.
+// mostNumbered is below which a number behind a name is one of ours: a longer one is part of the
+// name, a telephone number say.
 const mostNumbered = 1_000_000
 
 // nextName is the next free one of phone-2, phone-3 and so on. taken are in small letters.

@@ -120,7 +120,8 @@ func isTerminal(f *os.File) bool {
 // passwordLetters has no letters that look alike. Sixteen of its 31 are 79 bits.
 const passwordLetters = "23456789abcdefghjkmnpqrstuvwxyz"
 
-// newPasswordLetters is how many letters a password has that is made, and groupLetters in how large groups they are told.
+// newPasswordLetters is how many letters a password has that is made, and groupLetters in how large
+// groups they are told.
 const (
 	newPasswordLetters = 16
 	groupLetters       = 4

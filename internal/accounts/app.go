@@ -152,8 +152,8 @@ func (i *Identity) deriveApp(ctx context.Context, salt []byte, rounds int, passw
 	return appSecret{Digest: digest[:], StoredKey: v.StoredKey, ServerKey: v.ServerKey}, nil
 }
 
-// appOf finds the app password that was typed by somebody who is there for s. It looks at all of them, whichever it is, and
-// does as much where there is no account.
+// appOf finds the app password that was typed by somebody who is there for s. It looks at all of
+// them, whichever it is, and does as much where there is no account.
 func (r *record) appOf(typed string, s Scope) (found held, ok bool) {
 	digest := sha256.Sum256([]byte(typed))
 	if r == nil || !r.acts(s) {

@@ -2,14 +2,14 @@ package accounts
 
 import "time"
 
-// pace bounds the part of its time that hashing spends on wrong passwords of strangers: once they took
-// some, others of theirs wait until it is no more than its share of the time that passed. What a
-// right one took is not counted, so that the first sign-ins of a whole company are as fast as before.
-// What goes ahead of strangers from a network that its account knows is counted when a stranger's would have
-// been, so that nobody can tell by who waits how long.
+// pace bounds the part of its time that hashing spends on wrong passwords of strangers: once they
+// took some, others of theirs wait until it is no more than its share of the time that passed. What
+// a right one took is not counted, so that the first sign-ins of a whole company are as fast as
+// before. What goes ahead of strangers from a network that its account knows is counted when a
+// stranger's would have been, so that nobody can tell by who waits how long.
 //
-// Time is what the clock says, and not what a processor spent: where the machine is busy with other work,
-// a hash takes longer, and guesses take less of it. It is a value; the hasher locks it.
+// Time is what the clock says, and not what a processor spent: where the machine is busy with other
+// work, a hash takes longer, and guesses take less of it. It is a value; the hasher locks it.
 type pace struct {
 	part  int           // one in so many
 	spare time.Duration // that may be spent at once

@@ -53,8 +53,8 @@ func renewAt(leaf *x509.Certificate) time.Time {
 	return leaf.NotAfter.Add(-leaf.NotAfter.Sub(leaf.NotBefore) / 3)
 }
 
-// leastWait is the shortest pause before it is looked again what is to be done: a time that has passed already keeps no processor
-// busy.
+// leastWait is the shortest pause before it is looked again what is to be done: a time that has
+// passed already keeps no processor busy.
 const leastWait = time.Second
 
 // wait is how long until then: never no time at all, and never longer than a look allows.

@@ -12,20 +12,22 @@ import (
 
 const bareFile = "bare.txt"
 
-// A number that bounds something has a name wherever it stands: it is a constant of its package or a field of its Limits, and so
-// in docs/bounds.md. Taken for a bound is a number of 3 or more, alone or with others, or a length of time,
+// A number that bounds something has a name wherever it stands: it is a constant of its package or
+// a field of its Limits, and so in docs/bounds.md. Taken for a bound is a number of 3 or more,
+// alone or with others, or a length of time,
 //
 //   - that something is compared with by order;
-//   - that min or max is given, with which something is made (make, a buffered or limited reader), or that a parameter says to be a
-//     bound, by its name (boundWord);
+//   - that min or max is given, with which something is made (make, a buffered or limited reader),
+//     or that a parameter says to be a bound, by its name (boundWord);
 //   - up to which a range counts;
 //   - that is put into a field whose name says so, outside the defaults of a package;
 //   - that a timer or a deadline is given;
 //   - that is a constant of a function, where nobody finds it.
 //
-// None is what a text must have before it is taken apart (len(x) < 4 beside x[3]), a letter or a hexadecimal number, a code of
-// a reply, a factor beside a name (2*l.Most), with what capacity something begins that grows, and a cut that no length
-// decides (a part of a sum, a head of a form). What is neither, and yet has no name, stands in bare.txt with its reason.
+// None is what a text must have before it is taken apart (len(x) < 4 beside x[3]), a letter or a
+// hexadecimal number, a code of a reply, a factor beside a name (2*l.Most), with what capacity
+// something begins that grows, and a cut that no length decides (a part of a sum, a head of a
+// form). What is neither, and yet has no name, stands in bare.txt with its reason.
 func TestNoBoundIsBare(t *testing.T) {
 	free := bareReasons(t)
 	for _, b := range bareBounds(sources(t)) {
@@ -173,8 +175,9 @@ func given(s source, call *ast.CallExpr, i int, takers map[string]map[int]bool) 
 	return ""
 }
 
-// boundParams are the parameters of the house's functions that are bounds by their names, by place: those of functions as
-// "room.function" and "package/function", those of methods as "#method", since whose method is called the syntax does not say.
+// boundParams are the parameters of the house's functions that are bounds by their names, by place:
+// those of functions as "room.function" and "package/function", those of methods as "#method",
+// since whose method is called the syntax does not say.
 func boundParams(all []source) map[string]map[int]bool {
 	out := map[string]map[int]bool{}
 	for _, s := range all {

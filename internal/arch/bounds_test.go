@@ -35,8 +35,8 @@ These are fixed: of the server, of its commands, and of the programs that try ot
 // bound is one field of a package's limits.
 type bound struct{ name, value, words string }
 
-// Every field of a Limits or Timeouts, and every constant that bounds something, has words and a default, and
-// stands in docs/bounds.md.
+// Every field of a Limits or Timeouts, and every constant that bounds something, has words and a
+// default, and stands in docs/bounds.md.
 func TestEveryBoundIsDocumented(t *testing.T) {
 	var b strings.Builder
 	b.WriteString(boundsHead)

@@ -23,12 +23,15 @@ type constBound struct {
 
 // constBounds returns the constants that bound something.
 //
-// A bound is a constant of a package with a number of its own (written out, not counted by iota, and of no type of the
-// house's) that is a length of time, or that code compares with < <= > >= or case, or a length with == or !=, takes the min or max of, makes
-// room by (make, a limited or buffered reader, a channel, a cache, workers), counts up to in a range, gives where a bound is asked for
-// (a parameter or a field that says so by its name), or that is called max, most, min, least or few, or ends in most or max. What such a number is instead, a length that a format has or a port or a value of a protocol, stands in formats.txt
-// with its reason; everything else is a bound, has a comment that says what it limits, and stands in docs/bounds.md. The figures
-// of a simulation (hijack/replay) and rooms that are for tests alone have none.
+// A bound is a constant of a package with a number of its own (written out, not counted by iota,
+// and of no type of the house's) that is a length of time, or that code compares with < <= > >= or
+// case, or a length with == or !=, takes the min or max of, makes room by (make, a limited or
+// buffered reader, a channel, a cache, workers), counts up to in a range, gives where a bound is
+// asked for (a parameter or a field that says so by its name), or that is called max, most, min,
+// least or few, or ends in most or max. What such a number is instead, a length that a format has
+// or a port or a value of a protocol, stands in formats.txt with its reason; everything else is a
+// bound, has a comment that says what it limits, and stands in docs/bounds.md. The figures of a
+// simulation (hijack/replay) and rooms that are for tests alone have none.
 func constBounds(t *testing.T) (out []constBound) {
 	limiting := limitingNames(t)
 	for _, s := range sources(t) {
@@ -98,7 +101,8 @@ func text(s source, n ast.Node) string {
 	return b.String()
 }
 
-// constWords are what is said of a constant: beside it or above it, above one before it that names it too, or above its group.
+// constWords are what is said of a constant: beside it or above it, above one before it that names
+// it too, or above its group.
 func constWords(g *ast.GenDecl, v *ast.ValueSpec) string {
 	words := strings.TrimSpace(v.Doc.Text() + " " + v.Comment.Text())
 	for i := 0; words == "" && i < len(g.Specs); i++ {
@@ -206,8 +210,8 @@ func constSections(t *testing.T) (document string, found int) {
 	return b.String(), found
 }
 
-// A length of time is written out nowhere but in a constant and in the defaults of a package: what bounds something has a name.
-// A day is a unit.
+// A length of time is written out nowhere but in a constant and in the defaults of a package: what
+// bounds something has a name. A day is a unit.
 func TestNoBoundIsWrittenOut(t *testing.T) {
 	free := []string{"hijack/replay", "store/conformance", "nexthop/token/tenant"} // figures of a simulation, and tests
 	for _, s := range sources(t) {

@@ -20,8 +20,8 @@ func TestFilesAreRenamedInOnePlace(t *testing.T) {
 	})
 }
 
-// Whose database it is knows the store, and node with the room that opens it, and that for its tests; everybody else sees
-// store.Store and fsys.FS.
+// Whose database it is knows the store, and node with the room that opens it, and that for its
+// tests; everybody else sees store.Store and fsys.FS.
 func TestOnlyTheStoreKnowsItsDatabase(t *testing.T) {
 	found := 0
 	for _, s := range sources(t) {

@@ -37,8 +37,9 @@ on call stands in [operations.md](operations.md).
 |---|---|---|---|
 `
 
-// Every rule is an exported constant, Rule or RuleX, of the room that it is of, and is named by that wherever the code
-// gives it; it stands in docs/rules.md with what it means, and every rule there is one that some code gives.
+// Every rule is an exported constant, Rule or RuleX, of the room that it is of, and is named by
+// that wherever the code gives it; it stands in docs/rules.md with what it means, and every rule
+// there is one that some code gives.
 func TestEveryRuleIsDocumented(t *testing.T) {
 	known, document := rulesDocument(t)
 	found, used := declaredRules(t), usedNames(t)

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// ruleConstants returns the rules that a file declares, by the name of the constant: those that are called Rule or RuleX and
-// have a text of their own. One that is another room's under a name of this room has none.
+// ruleConstants returns the rules that a file declares, by the name of the constant: those that are
+// called Rule or RuleX and have a text of their own. One that is another room's under a name of
+// this room has none.
 func ruleConstants(s source) map[string]*ast.BasicLit {
 	out := map[string]*ast.BasicLit{}
 	for _, d := range s.file.Decls {
@@ -75,7 +76,8 @@ func usedNames(t *testing.T) map[string]bool {
 	return out
 }
 
-// called is the name of a function or a type, and whose it is; "" for one of the same package, "?" where that is no name.
+// called is the name of a function or a type, and whose it is; "" for one of the same package, "?"
+// where that is no name.
 func called(e ast.Expr) (of, name string) {
 	switch e := e.(type) {
 	case *ast.Ident:
@@ -89,7 +91,8 @@ func called(e ast.Expr) (of, name string) {
 	return "", ""
 }
 
-// place is where among the parameters of functions of a name, or the fields of structs of a name, a room has the rule.
+// place is where among the parameters of functions of a name, or the fields of structs of a name, a
+// room has the rule.
 type place struct {
 	room  string
 	index int
@@ -158,8 +161,9 @@ func isRule(e ast.Expr) bool {
 	return false
 }
 
-// ruleSites returns every text of a file that is a rule by where it stands: the value of a constant, field, variable,
-// parameter or result of that name or type, what is compared with one, and what is returned beside a reply.
+// ruleSites returns every text of a file that is a rule by where it stands: the value of a
+// constant, field, variable, parameter or result of that name or type, what is compared with one,
+// and what is returned beside a reply.
 func ruleSites(s source, functions, structs map[string][]place) (out []*ast.BasicLit) {
 	add := func(e ast.Expr) {
 		if lit, ok := e.(*ast.BasicLit); ok && ruleWord.MatchString(lit.Value) {
@@ -214,7 +218,8 @@ func ruleSites(s source, functions, structs map[string][]place) (out []*ast.Basi
 	return out
 }
 
-// ruleResults adds what a function returns as a rule, by the name or type of a result, or because a reply stands beside it.
+// ruleResults adds what a function returns as a rule, by the name or type of a result, or because a
+// reply stands beside it.
 func ruleResults(f *ast.FuncType, body *ast.BlockStmt, add func(ast.Expr)) {
 	if body == nil {
 		return

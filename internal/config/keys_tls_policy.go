@@ -69,8 +69,8 @@ func parseSTSMode(text string) (mode, message, hint string) {
 	return "", "this mode is unknown", `write "testing", "enforce" or "none"`
 }
 
-// checkTLSPolicy refuses to serve a policy in clear text, and to believe a name server over a way that somebody else can
-// write to. RFC 6840 §5.8.
+// checkTLSPolicy refuses to serve a policy in clear text, and to believe a name server over a way
+// that somebody else can write to. RFC 6840 §5.8.
 func (s *source) checkTLSPolicy(c *Config, root *node) {
 	if n := root.child("tls_policy", "listen"); n != nil && len(n.items) > 0 && !root.certified() {
 		s.faultAt(n, "a policy is served under TLS only", "add [tls] with cert and key, or [acme], or remove this listener")

@@ -23,8 +23,9 @@ func parseHost(text string) (d mail.Domain, message, hint string) {
 	return d, "", ""
 }
 
-// How long the texts of the configuration may be, in octets. What a protocol bounds has its bound; the others are longer than any
-// right one, so that a file that was pasted into the wrong place is a fault of its line.
+// How long the texts of the configuration may be, in octets. What a protocol bounds has its bound;
+// the others are longer than any right one, so that a file that was pasted into the wrong place is
+// a fault of its line.
 const (
 	mostPath      = 4096 // octets of a path; Linux: PATH_MAX
 	mostURL       = 2048 // octets of a URL that is asked or told something

@@ -84,8 +84,8 @@ type List struct {
 	more int // that found no room
 }
 
-// Open reads the list in a file; there need not be one, and its folder is made. A list that does not read is put aside, and
-// that is the first entry of a new one.
+// Open reads the list in a file; there need not be one, and its folder is made. A list that does
+// not read is put aside, and that is the first entry of a new one.
 func Open(path string, l Limits, now func() time.Time) (*List, error) {
 	if err := safefile.MakeDir(filepath.Dir(path)); err != nil {
 		return nil, err

@@ -70,9 +70,9 @@ func (f *failing) rest(q question, now time.Time) time.Duration {
 	return d
 }
 
-// mostZoneLabels is how many labels a zone has at most that is looked at by itself: those of the network of one
-// customer in the reverse DNS of IPv6 have eighteen (RFC 3596 §2.5, RFC 6177 §2). Names of a hundred labels cost no
-// more than that.
+// mostZoneLabels is how many labels a zone has at most that is looked at by itself: those of the
+// network of one customer in the reverse DNS of IPv6 have eighteen (RFC 3596 §2.5, RFC 6177 §2).
+// Names of a hundred labels cost no more than that.
 const mostZoneLabels = 20
 
 // zones are the names above and including n that may be a zone of somebody's: those of
@@ -124,8 +124,8 @@ func (f *failing) bury(z question, now time.Time) {
 	f.of(z).dead = true
 }
 
-// dead returns the zone of a name that is not asked now. When its rest is over, and that of each zone above it, one
-// question is let through, and the others follow when it was answered.
+// dead returns the zone of a name that is not asked now. When its rest is over, and that of each
+// zone above it, one question is let through, and the others follow when it was answered.
 func (f *failing) dead(n Name, now time.Time) (question, bool) {
 	if len(f.known) == 0 {
 		return question{}, false

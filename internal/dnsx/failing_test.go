@@ -81,8 +81,8 @@ func TestADeadZoneIsLeftAlone(t *testing.T) {
 	}
 }
 
-// Names of a hundred labels cost no question for each of the hundred zones that they may lie in, however many of them
-// fail and whoever asks at the same time.
+// Names of a hundred labels cost no question for each of the hundred zones that they may lie in,
+// however many of them fail and whoever asks at the same time.
 func TestDeepNamesCostFewQuestions(t *testing.T) {
 	s := serve(t, func(_ string, q *dns.Msg) [][]byte {
 		if n := q.Question[0].Name; strings.HasSuffix(n, ".dead.test.") || strings.HasSuffix(n, ".gone.test.") {
@@ -130,7 +130,8 @@ func TestDeepNamesCostFewQuestions(t *testing.T) {
 	}
 }
 
-// Names that failed so often that they count as dead themselves get no chance of their own beside that of the zone above them.
+// Names that failed so often that they count as dead themselves get no chance of their own beside
+// that of the zone above them.
 func TestADeadZoneGetsOneChance(t *testing.T) {
 	f := newFailing(DefaultLimits())
 	now := time.Now()

@@ -44,8 +44,9 @@ func (c *Client) doubt(ctx context.Context) *trial {
 	return c.trial
 }
 
-// measure begins a trial when an answer takes long, for which nobody waits: it parts a slow zone from servers that are
-// slow themselves or silent, with which the time of a message may end before anything is known.
+// measure begins a trial when an answer takes long, for which nobody waits: it parts a slow zone
+// from servers that are slow themselves or silent, with which the time of a message may end before
+// anything is known.
 func (c *Client) measure(ctx context.Context) {
 	c.mu.Lock()
 	if c.named && c.trial == nil {
@@ -93,7 +94,8 @@ func (c *Client) probe(ctx context.Context, t *trial, s Server, q question) {
 	t.answered, t.quick = true, t.quick || time.Since(t.began) <= c.o.Limits.Sound
 }
 
-// lags reports whether a trial is under way for longer than a server that is well takes. The caller has the lock.
+// lags reports whether a trial is under way for longer than a server that is well takes. The caller
+// has the lock.
 func (c *Client) lags(t *trial) bool {
 	return t != nil && !t.began.IsZero() && !t.over() && !t.quick && time.Since(t.began) > c.o.Limits.Sound
 }

@@ -38,9 +38,9 @@ func impatient() Limits {
 	return l
 }
 
-// Servers that answer nothing at all are a want of ours, whatever they do instead, and so are those that answer for the root
-// alone, which need not be asked again for a moment; a name
-// that fails while they find anything outside is not. As soon as they answer, all is well.
+// Servers that answer nothing at all are a want of ours, whatever they do instead, and so are those
+// that answer for the root alone, which need not be asked again for a moment; a name that fails
+// while they find anything outside is not. As soon as they answer, all is well.
 func TestServersThatAnswerNothing(t *testing.T) {
 	for how, play := range useless {
 		t.Run(how, func(t *testing.T) {
@@ -133,8 +133,8 @@ func TestTrialsAreFew(t *testing.T) {
 	}
 }
 
-// Who waits no longer has met servers that are slow whatever they are asked, or a zone that is: the one is a want of
-// ours, the other not.
+// Who waits no longer has met servers that are slow whatever they are asked, or a zone that is: the
+// one is a want of ours, the other not.
 func TestSlowServersAreNoSlowZone(t *testing.T) {
 	for what, slow := range map[string]func(name string) bool{"the servers": func(string) bool { return true }, "a zone": func(name string) bool { return name != "." }} {
 		t.Run(what, func(t *testing.T) {
@@ -184,8 +184,8 @@ func (c *Client) rest(t *testing.T) {
 	}
 }
 
-// Whose time ends before the first question does has asked servers that are silent, or a zone that is: the one is a want of
-// ours, the other not, and one server that is well is enough to tell.
+// Whose time ends before the first question does has asked servers that are silent, or a zone that
+// is: the one is a want of ours, the other not, and one server that is well is enough to tell.
 func TestALittleTimeIsEnoughToTell(t *testing.T) {
 	silent := func(string, *dns.Msg) [][]byte { return nil }
 	answers := func(which func(name string) bool) script {

@@ -80,8 +80,8 @@ func DefaultLimits() Limits {
 const minUDPOctets = 512
 
 const (
-	// mostUDPOctets is the largest answer over UDP that may be announced: larger ones come in fragments, which others can forge.
-	// RFC 6891 §6.2.5.
+	// mostUDPOctets is the largest answer over UDP that may be announced: larger ones come in
+	// fragments, which others can forge. RFC 6891 §6.2.5.
 	mostUDPOctets = 4096
 	// mostTCPOctets is the largest message over TCP: two octets say how long it is. RFC 1035 §4.2.2.
 	mostTCPOctets = 65535

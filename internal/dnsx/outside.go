@@ -10,11 +10,12 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Servers that have no way out any more answer for the root all the same, from a copy or from what they remember, and for
-// whatever else they remember; what they cannot answer looks like the fault of each zone. So they are asked for what nobody
-// can remember: names that are made up, beneath domains that are everybody's, that several keep who have nothing to do with
-// each other, and whose signatures (NSEC3 with opt-out) let no server conclude what is not there. One answer, whatever
-// it is, shows a way out.
+// Servers that have no way out any more answer for the root all the same, from a copy or from what
+// they remember, and for whatever else they remember; what they cannot answer looks like the fault
+// of each zone. So they are asked for what nobody can remember: names that are made up, beneath
+// domains that are everybody's, that several keep who have nothing to do with each other, and whose
+// signatures (NSEC3 with opt-out) let no server conclude what is not there. One answer, whatever it
+// is, shows a way out.
 
 // outside returns names that nobody has asked for before.
 func outside() (all []Name) {
@@ -24,9 +25,9 @@ func outside() (all []Name) {
 	return all
 }
 
-// seek begins to look for a way out, or joins who does; nil where none need be looked for: one was there just now, or
-// nobody named a server. root is the trial that asks for the root meanwhile, if there is one: whoever does not answer
-// that is asked for nothing else.
+// seek begins to look for a way out, or joins who does; nil where none need be looked for: one was
+// there just now, or nobody named a server. root is the trial that asks for the root meanwhile, if
+// there is one: whoever does not answer that is asked for nothing else.
 func (c *Client) seek(ctx context.Context, root *trial) *trial {
 	c.mu.Lock()
 	defer c.mu.Unlock()

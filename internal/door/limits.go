@@ -45,8 +45,9 @@ func DefaultLimits() Limits {
 	}
 }
 
-// DefaultReaderLimits returns those of the doors behind which mailboxes are read, where nothing else was told: a mail program
-// holds several connections open all day, and an office has one address.
+// DefaultReaderLimits returns those of the doors behind which mailboxes are read, where nothing
+// else was told: a mail program holds several connections open all day, and an office has one
+// address.
 func DefaultReaderLimits() Limits {
 	return Limits{
 		Connections: 4096, ConnectionsPerNetwork: 1024, Handshakes: 512, HandshakesAtOnce: 4, HandshakeTurn: 5 * time.Millisecond,

@@ -27,13 +27,13 @@ func SocketOf(nc net.Conn) Socket {
 // Exists reports whether there is a socket.
 func (s Socket) Exists() bool { return s.raw != nil }
 
-// Await returns when there is something to read, the end of it too, or no more time to wait for it: the
-// next read tells which. What lies above the socket must have nothing left of what was read from it. The frames from here on
-// are kept small.
+// Await returns when there is something to read, the end of it too, or no more time to wait for it:
+// the next read tells which. What lies above the socket must have nothing left of what was read
+// from it. The frames from here on are kept small.
 func (s Socket) Await() { _ = s.raw.Read(readable) }
 
-// readable reports whether a socket has something to read, or nothing more to wait for. Whoever waits asks before he
-// does, since the poller tells only of what has come since.
+// readable reports whether a socket has something to read, or nothing more to wait for. Whoever
+// waits asks before he does, since the poller tells only of what has come since.
 func readable(fd uintptr) bool {
 	for {
 		asked := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}}

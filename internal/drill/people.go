@@ -18,7 +18,8 @@ const (
 	networksFirst  = 4   // of them come at once at first, as a thief does who keeps below the rates
 	networksAtOnce = 120 // come at once then
 
-	// aftermath is how much time passes after a theft until what it left is looked at: what was told by letter has arrived.
+	// aftermath is how much time passes after a theft until what it left is looked at: what was
+	// told by letter has arrived.
 	aftermath = 2 * time.Hour
 )
 

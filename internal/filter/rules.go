@@ -8,7 +8,8 @@ const (
 	RuleBounceNotLookedUp = "bounce-not-looked-up"
 	// RuleBounceUnreadable: what it returns could not be read for a reason of ours.
 	RuleBounceUnreadable = "bounce-unreadable"
-	// RuleBounceWithoutOrigin: it returns a message and does not say which, so that it cannot be told whether that was sent from here.
+	// RuleBounceWithoutOrigin: it returns a message and does not say which, so that it cannot be
+	// told whether that was sent from here.
 	RuleBounceWithoutOrigin = "bounce-without-origin"
 	// RuleMilterDiscard: a milter would drop it; nothing is dropped here.
 	RuleMilterDiscard = "milter-discard"

@@ -97,10 +97,11 @@ func DefaultParams() Params {
 	}
 }
 
-// Bulk returns what an account is judged by that declared to send so much: whom it writes
-// to is no evidence and nobody waits for the hold window, its bounds are what it declared,
-// and every other signal counts. Refused recipients count for more than with others, and
-// the bet is that a fifth is refused: it has to find a list that was bought by them alone. What it may send in all, to whomever, is for its budget.
+// Bulk returns what an account is judged by that declared to send so much: whom it writes to is no
+// evidence and nobody waits for the hold window, its bounds are what it declared, and every other
+// signal counts. Refused recipients count for more than with others, and the bet is that a fifth is
+// refused: it has to find a list that was bought by them alone. What it may send in all, to
+// whomever, is for its budget.
 func (p Params) Bulk(hour, day int) Params {
 	for _, u := range []*Usual{&p.SiteNovelty, &p.Strangers} {
 		u.Sure, u.Mixed = 0, 0

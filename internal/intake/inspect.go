@@ -122,7 +122,8 @@ type look struct {
 	Look
 }
 
-// How much longer than what came a header section may be that is kept: our own fields must not make it too large.
+// How much longer than what came a header section may be that is kept: our own fields must not make
+// it too large.
 const (
 	ownOctets = 1 << 10
 	ownFields = 8
@@ -312,8 +313,8 @@ func (t *transaction) ask(ctx context.Context, l look, c Content) Finding {
 	return late
 }
 
-// look has one inspector judge. Its slot and the message's memory are free when the finding is told: whoever waited for
-// that finds no trace of it.
+// look has one inspector judge. Its slot and the message's memory are free when the finding is
+// told: whoever waited for that finds no trace of it.
 func (t *transaction) look(ctx context.Context, l look, c Content) Finding {
 	defer func() { <-t.s.in.inspecting }()
 	defer t.hold.End()

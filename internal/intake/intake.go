@@ -117,8 +117,9 @@ type Findings interface {
 	Keep(ctx context.Context, all []store.Mutation)
 }
 
-// Options are everything that intake works with; all fields but Screen, Greylist, Acquainted, Watch, Networks, Memory, ReturnPaths,
-// Binding, Findings, Offers, Recipients, International, Reserved and Inspectors are required.
+// Options are everything that intake works with; all fields but Screen, Greylist, Acquainted,
+// Watch, Networks, Memory, ReturnPaths, Binding, Findings, Offers, Recipients, International,
+// Reserved and Inspectors are required.
 type Options struct {
 	Hostname  mail.Domain
 	Directory func() *directory.Snapshot

@@ -36,8 +36,8 @@ func crowded() mail.Reply {
 	return mail.R(452, "4.3.1", "too much mail is on its way; try again later")
 }
 
-// memory is a hold for a transaction. Strangers of one network share a part, unless the administrator's list
-// lets them in.
+// memory is a hold for a transaction. Strangers of one network share a part, unless the
+// administrator's list lets them in.
 func (s *session) memory() *allowance.Hold {
 	if s.exempt || !s.anonymous() {
 		return s.in.Memory.Hold(!s.anonymous())

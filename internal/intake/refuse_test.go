@@ -230,8 +230,9 @@ func TestEngineRefusals(t *testing.T) {
 	}
 }
 
-// What the engine refuses of a message, or cuts off, is found by its sender, its recipients and its identifier: who asks
-// what became of it knows nothing else. What is said of anything else names none of it.
+// What the engine refuses of a message, or cuts off, is found by its sender, its recipients and its
+// identifier: who asks what became of it knows nothing else. What is said of anything else names
+// none of it.
 func TestEngineRefusalsNameTheirMessage(t *testing.T) {
 	for name, tt := range map[string]struct {
 		door   server.Kind

@@ -4,7 +4,8 @@ package intake
 const (
 	// RuleAccountQueueHeld: the queue of the account is held.
 	RuleAccountQueueHeld = "account-queue-held"
-	// RuleCutThroughAlone: a recipient whose server is asked at the end of data comes in a transaction of his own.
+	// RuleCutThroughAlone: a recipient whose server is asked at the end of data comes in a
+	// transaction of his own.
 	RuleCutThroughAlone = "cut-through-alone"
 	// RuleCutThroughDeferred: it put the message off.
 	RuleCutThroughDeferred = "cut-through-deferred"
@@ -26,7 +27,8 @@ const (
 	RuleLocalUserUnknown = "local-user-unknown"
 	// RuleMailLoop: the message came by here, or anywhere, too many times.
 	RuleMailLoop = "mail-loop"
-	// RuleMessageInternational: the server behind takes no addresses beyond ASCII, and the message has some; or it cannot be asked whether it does.
+	// RuleMessageInternational: the server behind takes no addresses beyond ASCII, and the message
+	// has some; or it cannot be asked whether it does.
 	RuleMessageInternational = "message-international"
 	// RuleMessageNotStored: the message could not be stored for another reason.
 	RuleMessageNotStored = "message-not-stored"
@@ -38,7 +40,8 @@ const (
 	RuleQueueFull = "queue-full"
 	// RuleQueueIDUnavailable: no identifier could be made.
 	RuleQueueIDUnavailable = "queue-id-unavailable"
-	// RuleRecipientInternational: the server behind takes no recipients beyond ASCII, or cannot be asked whether it does.
+	// RuleRecipientInternational: the server behind takes no recipients beyond ASCII, or cannot be
+	// asked whether it does.
 	RuleRecipientInternational = "recipient-international"
 	// RuleRecipientSyntax: the recipient is no address.
 	RuleRecipientSyntax = "recipient-syntax"

@@ -42,7 +42,8 @@ type transaction struct {
 	invalid int              // recipients that were refused for good
 	said    []fact.Pair      // by servers behind us and by signed return paths, of recipients that were let in
 
-	// messageID is that of the header, once it has come; cutOff: the message began to come, and did not come to its end.
+	// messageID is that of the header, once it has come; cutOff: the message began to come, and did
+	// not come to its end.
 	messageID string
 	cutOff    bool
 }

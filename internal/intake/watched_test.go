@@ -88,7 +88,8 @@ func TestWhoWatchesIsTold(t *testing.T) {
 	c.want(c.data(message), 250)
 	seen.want(t, "alice@local.test: submitted, refused 1")
 
-	// Whoever looks for addresses spoils each message, so that none is taken: they count all the same, once.
+	// Whoever looks for addresses spoils each message, so that none is taken: they count all the
+	// same, once.
 	c.want(c.from("<alice@local.test>"), 250)
 	c.want(c.to("<alice@local.test>"), 250)
 	c.want(c.to("<nobody@local.test>"), 550)

@@ -310,7 +310,8 @@ func mutation(d mail.Domain, keys []owned) ([]store.Mutation, error) {
 	return []store.Mutation{{Key: storeKey(d), Value: record}}, err
 }
 
-// leastWait is the shortest pause between two looks at what is due: a time that has passed already keeps no processor busy.
+// leastWait is the shortest pause between two looks at what is due: a time that has passed already
+// keeps no processor busy.
 const leastWait = time.Second
 
 // Run watches the DNS until ctx ends.

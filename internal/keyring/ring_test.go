@@ -245,8 +245,8 @@ func TestImportAndDrop(t *testing.T) {
 	}
 }
 
-// A key for Ed25519 comes in three forms, one for each program that makes it: OpenSSL, dkimpy, Rspamd. It is the
-// one of RFC 8463 appendix A.2, whose record stands there.
+// A key for Ed25519 comes in three forms, one for each program that makes it: OpenSSL, dkimpy,
+// Rspamd. It is the one of RFC 8463 appendix A.2, whose record stands there.
 func TestKeysForEd25519OfOtherPrograms(t *testing.T) {
 	const (
 		record = "v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="

@@ -147,8 +147,8 @@ func TestHalfOfAListIsNone(t *testing.T) {
 	}
 }
 
-// A search on a connection that the server closes is asked again on another one; a password is not, since the
-// directory may have counted it.
+// A search on a connection that the server closes is asked again on another one; a password is not,
+// since the directory may have counted it.
 func TestASearchIsAskedTwice(t *testing.T) {
 	s := ldaptest.Start(t)
 	s.Entries, s.Passwords[nameOf("a")] = []ldaptest.Entry{someone("a", "a@local.test")}, "right"

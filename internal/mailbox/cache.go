@@ -195,7 +195,8 @@ func (c *cache) flush() {
 	}
 }
 
-// leastSpare is how many entries of messages that are gone a cache may keep, however few there are, before it is begun anew.
+// leastSpare is how many entries of messages that are gone a cache may keep, however few there are,
+// before it is begun anew.
 const leastSpare = 100
 
 // open finds what is kept. A file of another UIDValidity, or mostly of messages that are gone,

@@ -284,9 +284,9 @@ func (m *Mailbox) Lines(ctx context.Context, uid UID) (int64, error) {
 // lazyOctets is how much is gathered of what need not be durable before it is written.
 const lazyOctets = 16 << 10
 
-// learn notes how long a message is, and its checksum. It need not be durable, since the file tells it again:
-// it is written when there is much of it, or with the next that must be. What the file was at first stays
-// known, and altered says that it is something else; the log says so once.
+// learn notes how long a message is, and its checksum. It need not be durable, since the file tells
+// it again: it is written when there is much of it, or with the next that must be. What the file
+// was at first stays known, and altered says that it is something else; the log says so once.
 func (f *folder) learn(uid UID, c *Content) (altered bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Any one bit of an index flips: every record is read all the same, and that something was wrong is known. What a
-// power cut leaves is not taken for that.
+// Any one bit of an index flips: every record is read all the same, and that something was wrong is
+// known. What a power cut leaves is not taken for that.
 func TestABitOfARecordFlips(t *testing.T) {
 	var text []byte
 	var want [][]byte

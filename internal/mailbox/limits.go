@@ -22,11 +22,13 @@ type Limits struct {
 	Vanished int
 	// Subscriptions is how many names one account may subscribe to.
 	Subscriptions int
-	// Messages is how many messages the folders of one account may have together that somebody has open: about 300
-	// octets of memory each. Beyond it no further folder is opened, and nothing is added to one by its readers.
+	// Messages is how many messages the folders of one account may have together that somebody has
+	// open: about 300 octets of memory each. Beyond it no further folder is opened, and nothing is
+	// added to one by its readers.
 	Messages int
-	// AtWork is for how many of one account's readers messages are read at the same time, to be searched or told: a
-	// command can ask for much. The others wait for their turn, message by message.
+	// AtWork is for how many of one account's readers messages are read at the same time, to be
+	// searched or told: a command can ask for much. The others wait for their turn, message by
+	// message.
 	AtWork int
 	// Reserve is how many UIDs are promised ahead, so that none is given twice after a crash.
 	Reserve UID

@@ -1,7 +1,7 @@
 package mailbox
 
-// inUse counts the folders that somebody has open, and their messages, all of which are known in memory meanwhile. u.mu
-// is held.
+// inUse counts the folders that somebody has open, and their messages, all of which are known in
+// memory meanwhile. u.mu is held.
 func (u *User) inUse() (folders, messages int) {
 	for _, f := range u.open {
 		if f.refs == 0 {
@@ -17,7 +17,8 @@ func (u *User) inUse() (folders, messages int) {
 	return folders, messages
 }
 
-// mayOpen refuses a folder that was just opened where too many messages are known beside its own. u.mu is held.
+// mayOpen refuses a folder that was just opened where too many messages are known beside its own.
+// u.mu is held.
 func (u *User) mayOpen() error {
 	if folders, messages := u.inUse(); folders > 1 && messages > u.root.bounds().Messages {
 		return ErrTooMany
@@ -25,8 +26,8 @@ func (u *User) mayOpen() error {
 	return nil
 }
 
-// mayAdd refuses so many messages more in the folders that are open: a copy costs its reader a line, and doubles with
-// each that is made of all.
+// mayAdd refuses so many messages more in the folders that are open: a copy costs its reader a
+// line, and doubles with each that is made of all.
 func (u *User) mayAdd(more int) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// What one account can have the server know of its messages is bounded: copies that double stop, no further long folder
-// is opened beside others, and whoever closes one goes on. A move adds nothing.
+// What one account can have the server know of its messages is bounded: copies that double stop, no
+// further long folder is opened beside others, and whoever closes one goes on. A move adds nothing.
 func TestMessagesInMemoryAreBounded(t *testing.T) {
 	s := open(t, vfs.Default, t.TempDir())
 	limits := DefaultLimits()

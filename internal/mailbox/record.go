@@ -69,7 +69,8 @@ func frames(b []byte, do func(record []byte)) (damaged, torn int) {
 // mostFlipped bounds the record in which a bit is looked for that flipped.
 const mostFlipped = 4 << 10
 
-// flipped returns the frame that b begins with once one bit of it is put right; what a power cut leaves is no such.
+// flipped returns the frame that b begins with once one bit of it is put right; what a power cut
+// leaves is no such.
 func flipped(b []byte) (fixed []byte, ok bool) {
 	try := func(bit, n int) bool {
 		c := append([]byte(nil), b[:n]...)

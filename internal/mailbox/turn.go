@@ -12,8 +12,8 @@ type turns struct {
 	waiting []chan struct{} // the first that came in front; closed when it is his turn
 }
 
-// Turn waits until it is this reader's turn to have messages read and looked through; end ends it. Whoever holds one
-// waits for no client meanwhile. The error is that of ctx.
+// Turn waits until it is this reader's turn to have messages read and looked through; end ends it.
+// Whoever holds one waits for no client meanwhile. The error is that of ctx.
 func (u *User) Turn(ctx context.Context) (end func(), err error) {
 	t, most := &u.turns, u.root.bounds().AtWork
 	t.mu.Lock()

@@ -10,8 +10,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Of any number of readers of one account two are at work at the same time, each gets his turn, and who does not wait
-// any more takes none.
+// Of any number of readers of one account two are at work at the same time, each gets his turn, and
+// who does not wait any more takes none.
 func TestReadersTakeTurns(t *testing.T) {
 	s := open(t, vfs.Default, t.TempDir())
 	var busy, most, done atomic.Int64

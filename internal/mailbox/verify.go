@@ -75,8 +75,8 @@ func (r *Root) found(dir, what string) {
 	}
 }
 
-// Scrub reads the index of each folder of an account from the disk, and tells of damage. Of a folder that is damaged
-// the index is made anew. Messages are not read.
+// Scrub reads the index of each folder of an account from the disk, and tells of damage. Of a
+// folder that is damaged the index is made anew. Messages are not read.
 func (r *Root) Scrub(ctx context.Context, account mail.Address) error {
 	u, err := r.Existing(ctx, account)
 	if errors.Is(err, ErrNoAccount) {

@@ -153,8 +153,9 @@ func TestVerifyNamesFiles(t *testing.T) {
 	}
 }
 
-// A bit that the disk loses within a message is named: by the log when somebody reads it, and by verify,
-// whether somebody read it meanwhile or not, and after a restart. What is made anew takes the file as it is.
+// A bit that the disk loses within a message is named: by the log when somebody reads it, and by
+// verify, whether somebody read it meanwhile or not, and after a restart. What is made anew takes
+// the file as it is.
 func TestAMessageThatIsNotWhatItWas(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, vfs.Default, dir)

@@ -20,8 +20,8 @@ import (
 	"sallyport/internal/operate/tracing"
 )
 
-// What actions are asked for and answer with, by the names that whoever uses an Operator or a Client knows; each is of the topic that
-// has it.
+// What actions are asked for and answer with, by the names that whoever uses an Operator or a
+// Client knows; each is of the topic that has it.
 type (
 	// Of accounts.
 	Account         = accounts.Account

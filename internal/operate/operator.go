@@ -100,8 +100,8 @@ type Options struct {
 	// Sessions are the open ones of accounts, with when they signed in; nil: there are
 	// none.
 	Sessions sessions.Open
-	// Wake has what is retried try to connect, also to next hops that are left alone since they could not be
-	// reached; nil: nobody delivers.
+	// Wake has what is retried try to connect, also to next hops that are left alone since they
+	// could not be reached; nil: nobody delivers.
 	Wake func()
 	// Redirects gives queued messages other recipients; nil: nobody does.
 	Redirects queue.Redirector
@@ -131,10 +131,11 @@ type Options struct {
 	// Tokens returns the routes whose mail waits for a token; nil: none ever does.
 	Tokens     func() []TokenTrouble
 	ReturnPath func() (*ReturnPath, error)
-	// Notices tells how it goes with telling the administrator of incidents by mail; nil, or a nil answer: he was
-	// told of everything.
+	// Notices tells how it goes with telling the administrator of incidents by mail; nil, or a nil
+	// answer: he was told of everything.
 	Notices func(context.Context) (*notice.State, error)
-	// Webhook tells how it goes with telling another program of incidents; nil, or a nil answer: none is told.
+	// Webhook tells how it goes with telling another program of incidents; nil, or a nil answer:
+	// none is told.
 	Webhook func(context.Context) (*webhook.State, error)
 	// Greeting is our own name and the text for strangers in the banner; nil: there is neither.
 	Greeting incidents.Greeting

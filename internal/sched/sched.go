@@ -1,10 +1,9 @@
-// Package sched says when a message is tried again and when it has been tried
-// long enough.
+// Package sched says when a message is tried again and when it has been tried long enough.
 //
-// It promises pure arithmetic: the time is an argument, and the one that passes rather than the one that a
-// clock shows, which somebody may set; the jitter is derived from the queue id and the number of the attempt, so
-// that the same question always has the same answer, and messages that failed together do not come
-// back together.
+// It promises pure arithmetic: the time is an argument, and the one that passes rather than the one
+// that a clock shows, which somebody may set; the jitter is derived from the queue id and the
+// number of the attempt, so that the same question always has the same answer, and messages that
+// failed together do not come back together.
 package sched
 
 import (

@@ -136,7 +136,8 @@ func (w *world) app(name string, a accounts.AppPassword) (string, string) {
 }
 
 // Every sign-in is a fact that says who, whence and why, and who watches accounts hears of the good
-// ones. A bad one is the account's where there is one, by the name that is stored, and a stranger's otherwise.
+// ones. A bad one is the account's where there is one, by the name that is stored, and a stranger's
+// otherwise.
 func TestEverySignInIsAFact(t *testing.T) {
 	w := newWorld(t)
 	g := from("192.0.2.7", accounts.ScopeSend)

@@ -83,7 +83,8 @@ func TestWhatWasWrongWithACertificate(t *testing.T) {
 	}
 }
 
-// A session is reported under the policy that decided: DANE before MTA-STS, and MTA-STS with each line of it.
+// A session is reported under the policy that decided: DANE before MTA-STS, and MTA-STS with each
+// line of it.
 func TestUnderWhichPolicyASessionIsReported(t *testing.T) {
 	domain, err := mail.ParseDomain("x.test")
 	check(t, err)

@@ -44,7 +44,8 @@ func TestTimesOfNames(t *testing.T) {
 	}
 }
 
-// Our own server refuses wrong passwords in the same time and the same words, at a door that the world asks.
+// Our own server refuses wrong passwords in the same time and the same words, at a door that the
+// world asks.
 func TestOurTimesTellNothing(t *testing.T) {
 	needsPeers(t)
 	binary := built(t)
@@ -62,9 +63,9 @@ func TestOurTimesTellNothing(t *testing.T) {
 	}
 }
 
-// A Postfix without a list of who is there bounces to whoever is named as the sender, which comes to the
-// auditor's own address; one with a list refuses at RCPT; a Haraka that takes every name and throws it away sends
-// nothing back.
+// A Postfix without a list of who is there bounces to whoever is named as the sender, which comes
+// to the auditor's own address; one with a list refuses at RCPT; a Haraka that takes every name and
+// throws it away sends nothing back.
 func TestBackscatter(t *testing.T) {
 	needsPeers(t)
 	binary := built(t)

@@ -25,7 +25,8 @@ type desk struct {
 	crl     string // the authority and its list of revocations, as Dovecot reads them
 }
 
-// signsIn runs both as the guide says, word by word but for paths and names of this host. The group games stands for that of the guide.
+// signsIn runs both as the guide says, word by word but for paths and names of this host. The group
+// games stands for that of the guide.
 func (w *wire) signsIn() *desk {
 	w.t.Helper()
 	d := &desk{wire: w, guide: guide.Open(w.t, "dovecot-signin.md"), crl: filepath.Join(w.dir, "dovecot/devices.pem")}

@@ -18,9 +18,10 @@ import (
 // appended is how many messages are appended, one after the other.
 const appended = 10
 
-// TestEachAppendWaitsForItsSyncs traces the server's system calls. For every OK that answers APPEND, the
-// octets of the message were written to a file in tmp and synced, the file got its name in cur, and after that
-// the folder and the journal of the index were synced, all of it before the answer was handed to the kernel.
+// TestEachAppendWaitsForItsSyncs traces the server's system calls. For every OK that answers
+// APPEND, the octets of the message were written to a file in tmp and synced, the file got its name
+// in cur, and after that the folder and the journal of the index were synced, all of it before the
+// answer was handed to the kernel.
 func TestEachAppendWaitsForItsSyncs(t *testing.T) {
 	strace, err := exec.LookPath("strace")
 	if err != nil {

@@ -18,15 +18,16 @@ import (
 	"sallyport/test/load/rig"
 )
 
-// What TestKilledAgainAndAgain does by default: SALLYPORT_KILLS is how often it kills, SALLYPORT_CUTS_SEED where
-// the seed of its instants begins.
+// What TestKilledAgainAndAgain does by default: SALLYPORT_KILLS is how often it kills,
+// SALLYPORT_CUTS_SEED where the seed of its instants begins.
 const (
 	fewKills   = 8
 	perKill    = 100 // messages that must be acknowledged for each kill
 	longest    = 300 * time.Millisecond
 	perSecond  = 250 // of strangers, and as many of ours
 	traceEvery = 10
-	// unsynced is how long the outcome of a delivery may stay unsynced, with what a busy machine adds to it.
+	// unsynced is how long the outcome of a delivery may stay unsynced, with what a busy machine
+	// adds to it.
 	unsynced = 5 * time.Second
 )
 
@@ -43,9 +44,10 @@ type killed struct {
 	reports []load.Report
 }
 
-// TestKilledAgainAndAgain: one server takes mail of strangers and of ours all the time, an account is frozen and thawed, and
-// SIGKILL comes at random instants. Everything acknowledged is where it belongs, whole; nothing is there
-// twice but for a lost reply or an outcome that was not synced; the trace verifies, and a containment is whole.
+// TestKilledAgainAndAgain: one server takes mail of strangers and of ours all the time, an account
+// is frozen and thawed, and SIGKILL comes at random instants. Everything acknowledged is where it
+// belongs, whole; nothing is there twice but for a lost reply or an outcome that was not synced;
+// the trace verifies, and a containment is whole.
 func TestKilledAgainAndAgain(t *testing.T) {
 	kills, seed := number(t, "SALLYPORT_KILLS", fewKills), number(t, "SALLYPORT_CUTS_SEED", 1)
 	k := &killed{t: t, rng: rand.New(rand.NewPCG(uint64(seed), 2)), frozen: "active"}
@@ -269,7 +271,8 @@ func (k *killed) copies(c *counts, id string, all []arrival, again int, foreign 
 	}
 }
 
-// killedBetween reports whether the server was killed between two moments, before the outcome of the first had to be synced.
+// killedBetween reports whether the server was killed between two moments, before the outcome of
+// the first had to be synced.
 func (k *killed) killedBetween(first, second time.Time) bool {
 	return slices.ContainsFunc(k.kills, func(at time.Time) bool {
 		return at.After(first.Add(-time.Second)) && at.Before(second) && at.Before(first.Add(unsynced))

@@ -7,10 +7,10 @@ import (
 	"sallyport/test/load/rig"
 )
 
-// TestOneClientHasOneSyncForEachMessage traces the server's system calls while one client sends: between the
-// octets of a message and its 250 the log of the store is synced once, not twice. (Not at all is what
-// TestEachReplyWaitsForItsSync looks for.) What is lazy is synced by itself when nothing else was for a second,
-// which few messages meet even on a machine with much to do.
+// TestOneClientHasOneSyncForEachMessage traces the server's system calls while one client sends:
+// between the octets of a message and its 250 the log of the store is synced once, not twice. (Not
+// at all is what TestEachReplyWaitsForItsSync looks for.) What is lazy is synced by itself when
+// nothing else was for a second, which few messages meet even on a machine with much to do.
 func TestOneClientHasOneSyncForEachMessage(t *testing.T) {
 	var sessions []session
 	v := traced(t, "", func(s *rig.Server) {

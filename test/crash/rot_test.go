@@ -12,8 +12,9 @@ import (
 	"sallyport/test/load/rig"
 )
 
-// One bit flips in each log and in the manifest of the store while the server is off: it starts, has every message that it
-// had acknowledged and a trace that verifies, and tells of each damage until somebody acknowledges it.
+// One bit flips in each log and in the manifest of the store while the server is off: it starts,
+// has every message that it had acknowledged and a trace that verifies, and tells of each damage
+// until somebody acknowledges it.
 func TestABitFlipsWhileTheServerIsOff(t *testing.T) {
 	const messages = 40
 	s, err := rig.Prepare(t.Context(), rig.Options{

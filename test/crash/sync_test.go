@@ -59,7 +59,8 @@ func TestEachReplyWaitsForItsSync(t *testing.T) {
 	}
 }
 
-// traced has a server do its work under strace, which sees what it writes and syncs, and further calls; it returns what was seen.
+// traced has a server do its work under strace, which sees what it writes and syncs, and further
+// calls; it returns what was seen.
 func traced(t *testing.T, further string, work func(*rig.Server)) *verifier {
 	t.Helper()
 	strace, err := exec.LookPath("strace")

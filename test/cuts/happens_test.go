@@ -8,8 +8,9 @@ import (
 	"sallyport/test/site"
 )
 
-// script is what happens to a server: each step is done before the next begins. What was started again has no
-// connection that is kept, so that a foreign domain that can't be reached is seen to be.
+// script is what happens to a server: each step is done before the next begins. What was started
+// again has no connection that is kept, so that a foreign domain that can't be reached is seen to
+// be.
 func (v *server) script() {
 	for _, do := range []func(){v.accepted, v.relayed, v.requeued, v.bounced, v.contained, v.read} {
 		do()
@@ -75,8 +76,9 @@ func (v *server) tried(id string, attempts int) {
 	})
 }
 
-// leaves has a message tried now, and waits until it left: also where the next hop could not be reached a moment ago, and where a
-// try that began before fails meanwhile. It may have left already.
+// leaves has a message tried now, and waits until it left: also where the next hop could not be
+// reached a moment ago, and where a try that began before fails meanwhile. It may have left
+// already.
 func (v *server) leaves(id string) {
 	v.t.Helper()
 	one := operate.QueueChange{Select: operate.Select{IDs: []string{v.now.acked[id]}}, Reason: "it can be reached"}
@@ -190,7 +192,8 @@ func (v *server) read() {
 	v.know(func(k *told) { k.box["INBOX read-1"] = false })
 }
 
-// restarted: the server ends in the ordinary way, and starts again, so that tables are written and put together.
+// restarted: the server ends in the ordinary way, and starts again, so that tables are written and
+// put together.
 func (v *server) restarted() {
 	v.begin("restart")
 	v.n.Stopped()

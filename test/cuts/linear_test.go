@@ -88,7 +88,8 @@ func (c *concurrency) open() {
 	c.st, c.q = st, c.fault(q)
 }
 
-// run has clients ask at once, takes the power from them several times, and in the end looks at everything alone.
+// run has clients ask at once, takes the power from them several times, and in the end looks at
+// everything alone.
 func (c *concurrency) run() []porcupine.Operation {
 	rng := rand.New(rand.NewPCG(c.seed, 0))
 	for round := range crashes + 1 {
@@ -276,8 +277,9 @@ func (c *concurrency) alone() {
 
 func sound(q queue) queue { return q }
 
-// Clients put, claim, settle, hold and release at once, contain accounts and free them, and the power goes between:
-// there is an order, one after the other, in which every one of them would have been told the same.
+// Clients put, claim, settle, hold and release at once, contain accounts and free them, and the
+// power goes between: there is an order, one after the other, in which every one of them would have
+// been told the same.
 func TestTheQueueIsAsOneAfterTheOther(t *testing.T) {
 	size := size(t)
 	words := map[string]int{}

@@ -154,7 +154,8 @@ func (s state) crashed() []state {
 	return all
 }
 
-// claimed is next for a claim. Who asks while another's claim is being refused, or is just ending, may be told that there is one.
+// claimed is next for a claim. Who asks while another's claim is being refused, or is just ending,
+// may be told that there is one.
 func (s state) claimed(q question, a answer) []state {
 	to := s
 	to.claim = a.fence
@@ -198,8 +199,8 @@ func pick(first bool, a, b state) state {
 	return b
 }
 
-// model is a queue in which one thing happens after the other. A history of several messages is judged by each
-// message, with what happened to its account and to all.
+// model is a queue in which one thing happens after the other. A history of several messages is
+// judged by each message, with what happened to its account and to all.
 func model() porcupine.Model {
 	m := porcupine.NondeterministicModel{
 		Init: func() []any { return []any{state{}} },

@@ -57,8 +57,8 @@ const (
 	gone    place = "gone"
 )
 
-// message is what is known of a message. What an act changes that is under way, or not synced yet, was one and
-// is the other.
+// message is what is known of a message. What an act changes that is under way, or not synced yet,
+// was one and is the other.
 type message struct {
 	content string
 	account string
@@ -141,8 +141,9 @@ func (h *history) operation(k kind, path string) {
 // chance is the chance of one cut.
 func chance(seed uint64, n int) *rand.Rand { return rand.New(rand.NewPCG(seed, uint64(n))) }
 
-// play runs the script for so many acts. It is one after the other, and each waits until nothing moves, so that
-// the seed decides all but which of two goroutines of the database is first within one act.
+// play runs the script for so many acts. It is one after the other, and each waits until nothing
+// moves, so that the seed decides all but which of two goroutines of the database is first within
+// one act.
 func play(t *testing.T, seed uint64, acts, every int) *history {
 	h := &history{
 		t: t, seed: seed, every: every, rng: rand.New(rand.NewPCG(seed, 0)), mem: vfs.NewCrashableMem(),

@@ -195,9 +195,9 @@ func (j *judge) body(id mail.ID) (string, error) {
 	return string(b), err
 }
 
-// The power goes before each operation of the disk while a queue is used in every way that there is, and what was
-// not synced is dropped, reordered, torn or kept: what was acknowledged is there, whole and where it was said to be,
-// what was settled and synced is not, and acts are whole.
+// The power goes before each operation of the disk while a queue is used in every way that there
+// is, and what was not synced is dropped, reordered, torn or kept: what was acknowledged is there,
+// whole and where it was said to be, what was settled and synced is not, and acts are whole.
 func TestPowerIsCutAtEveryOperationOfTheQueue(t *testing.T) {
 	s := size(t)
 	var all tally

@@ -41,8 +41,8 @@ type told struct {
 	standing string            // of alice; "": it is being changed
 	box      map[string]bool   // what carol's folders hold or do not, as "folder identifier"
 	moving   string            // an identifier that is in one of her folders at least
-	// renamed is one whose file gets another name: the disk in memory may show it under both until the folder is
-	// synced, which one with a journal does not.
+	// renamed is one whose file gets another name: the disk in memory may show it under both until
+	// the folder is synced, which one with a journal does not.
 	renamed string
 }
 

@@ -223,9 +223,10 @@ func (c *check) trace() {
 	}
 }
 
-// The power goes before operations of the disk while a whole server accepts, delivers, relays, requeues, holds,
-// releases, notifies, contains, is read by IMAP and is started again: what starts on the rest keeps what was promised, the
-// trace verifies, and a containment is whole. SALLYPORT_CUTS=1 takes every operation, with every kind of loss.
+// The power goes before operations of the disk while a whole server accepts, delivers, relays,
+// requeues, holds, releases, notifies, contains, is read by IMAP and is started again: what starts
+// on the rest keeps what was promised, the trace verifies, and a containment is whole.
+// SALLYPORT_CUTS=1 takes every operation, with every kind of loss.
 func TestPowerIsCutAtEveryOperationOfAServer(t *testing.T) {
 	site.NoLeaks(t)
 	size := size(t)

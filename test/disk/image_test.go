@@ -14,8 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the image is. Its inode tables and its journal lie in front, and all that files hold lies behind: so a device that ends
-// behind the journal fails what files hold and leaves the file system whole.
+// What the image is. Its inode tables and its journal lie in front, and all that files hold lies
+// behind: so a device that ends behind the journal fails what files hold and leaves the file system
+// whole.
 const (
 	imageOctets = 256 << 20
 	hostOctets  = 300 << 20 // of the tmpfs that the image lies on
@@ -88,8 +89,8 @@ func (i *image) mount() {
 	}
 }
 
-// again takes the file system out of the kernel, with all that it remembers of it, repairs it as a boot does, and brings it back:
-// what is there now is what the disk holds.
+// again takes the file system out of the kernel, with all that it remembers of it, repairs it as a
+// boot does, and brings it back: what is there now is what the disk holds.
 func (i *image) again() {
 	i.t.Helper()
 	if i.thin != nil {
@@ -164,8 +165,9 @@ func (i *image) fillInodes() {
 
 func (i *image) freeInodes() { must(i.t, os.RemoveAll(filepath.Join(i.dir, "many"))) }
 
-// lay lays the folder over itself, read-only: what is opened from now on is, and what was open before is not. To remount the file system
-// itself is refused by the kernel as long as a program writes to it.
+// lay lays the folder over itself, read-only: what is opened from now on is, and what was open
+// before is not. To remount the file system itself is refused by the kernel as long as a program
+// writes to it.
 func (i *image) lay() {
 	if err := syscall.Mount("", i.dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); !errors.Is(err, syscall.EBUSY) {
 		i.t.Errorf("a file system that is written to is made read-only: %v", err)
@@ -191,7 +193,8 @@ func (i *image) resize(octets uint64) {
 func (i *image) shrink() { i.resize(endsAt) }
 func (i *image) grow()   { i.resize(0) }
 
-// meetError has ext4 find an error in itself: it ends its journal and takes no more writes until it is mounted anew.
+// meetError has ext4 find an error in itself: it ends its journal and takes no more writes until it
+// is mounted anew.
 func (i *image) meetError() {
 	must(i.t, os.WriteFile(filepath.Join("/sys/fs/ext4", filepath.Base(i.device()), "trigger_fs_error"), []byte("a test\n"), 0o200))
 }

@@ -12,9 +12,10 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// thin is a file system of the kernel (FUSE) over a folder. While the host that it lies on is full, it does as a thin disk does behind
-// a cache of writes: a write succeeds, the sync of the file that would bring it to the host answers ENOSPC, once, and what was written
-// since the last sync that succeeded is lost. A second sync of the same file has nothing left to do, and succeeds.
+// thin is a file system of the kernel (FUSE) over a folder. While the host that it lies on is full,
+// it does as a thin disk does behind a cache of writes: a write succeeds, the sync of the file that
+// would bring it to the host answers ENOSPC, once, and what was written since the last sync that
+// succeeded is lost. A second sync of the same file has nothing left to do, and succeeds.
 type thin struct {
 	full   atomic.Bool
 	failed atomic.Int64 // syncs

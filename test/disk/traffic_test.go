@@ -280,11 +280,13 @@ type outcome struct {
 	lost, changed                        int
 }
 
-// notStored is what a client is told while the disk fails; 421 is what those are told who are there when the server stops.
+// notStored is what a client is told while the disk fails; 421 is what those are told who are there
+// when the server stops.
 const notStored = "452 4.3.1 the message could not be stored; try again later"
 
-// judge holds what is there to what was answered. What left for another server just before a kill may be there twice, since its
-// outcome was not synced; what was refused just before one is not known to the server that starts, and may be there.
+// judge holds what is there to what was answered. What left for another server just before a kill
+// may be there twice, since its outcome was not synced; what was refused just before one is not
+// known to the server that starts, and may be there.
 func (f *traffic) judge(sink *load.Sink, killed bool) outcome {
 	f.t.Helper()
 	there := map[string][]string{}

@@ -91,8 +91,8 @@ func (g *Group) Killed() (int, error) {
 	return figure(filepath.Join(g.Dir, file), word)
 }
 
-// Most returns the most octets that the group had, with what files took that were written; 0 where the kernel does not
-// say.
+// Most returns the most octets that the group had, with what files took that were written; 0 where
+// the kernel does not say.
 func (g *Group) Most() int {
 	file := "memory.peak"
 	if g.first {

@@ -28,9 +28,9 @@ func reads(t *testing.T, s *rig.Server, user, word string) bool {
 	return strings.Contains(string(answers), "\r\na OK")
 }
 
-// A thief with an app password writes to two strangers and stops; then the owner writes to somebody new, with
-// another one. What decided is the owner's, and the thief loses his all the same: he neither reads
-// on nor sends once the account is released. What gave no evidence reads on.
+// A thief with an app password writes to two strangers and stops; then the owner writes to somebody
+// new, with another one. What decided is the owner's, and the thief loses his all the same: he
+// neither reads on nor sends once the account is released. What gave no evidence reads on.
 func TestAThiefWhoStopsShort(t *testing.T) {
 	s, sink := newServer(t, "", "")
 	ann := rig.Account{Address: "ann@local.test", Password: "a password that ann keeps"}

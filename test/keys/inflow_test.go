@@ -224,9 +224,9 @@ func TestInflow(t *testing.T) {
 	}
 }
 
-// Who floods one mailbox with large messages stops at his share, whether he tells their size
-// or not, by DATA or in chunks, and over a restart; the mailbox stays open to others, who have their shares of what
-// it takes. The network stops at its own bound.
+// Who floods one mailbox with large messages stops at his share, whether he tells their size or
+// not, by DATA or in chunks, and over a restart; the mailbox stays open to others, who have their
+// shares of what it takes. The network stops at its own bound.
 func TestInflowOfOctets(t *testing.T) {
 	const large = 1 << 20
 	s := newSite(t, limits+"message_size = \"1MiB\"\n"+balanced+"[inflow]\nshare_size = \"8MiB\"\nmailbox_size = \"12MiB\"\nnetwork_size = \"20MiB\"\n")

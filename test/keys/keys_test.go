@@ -63,7 +63,8 @@ func TestBudgets(t *testing.T) {
 	}
 }
 
-// auth.cache_entries, measured while no other test of this package runs: of two accounts that take turns, one password is remembered, or both.
+// auth.cache_entries, measured while no other test of this package runs: of two accounts that take
+// turns, one password is remembered, or both.
 func TestCacheEntries(t *testing.T) {
 	const dear = "[auth]\nargon_memory = \"64MiB\"\nargon_rounds = 2\nscram_rounds = 4096\n"
 	s := newSite(t, dear+"cache_entries = 1\n")

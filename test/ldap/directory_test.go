@@ -207,8 +207,8 @@ func TestPasswordPolicy(t *testing.T) {
 		for range 3 {
 			word(t, d, "locked", wrong)
 		}
-		// slapd stamps a lock by one clock and asks another whether it has begun, which is behind by up to a tick: in the first
-		// milliseconds of a second the lock is not there yet.
+		// slapd stamps a lock by one clock and asks another whether it has begun, which is behind
+		// by up to a tick: in the first milliseconds of a second the lock is not there yet.
 		time.Sleep(50 * time.Millisecond)
 		want := ldap.WordWrong // with an empty text, and nothing that tells it from a wrong one
 		if told {

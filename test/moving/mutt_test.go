@@ -21,7 +21,8 @@ var rare = []string{
 	"Subject: form\nMessage-ID: <rare7@old.test>\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/rfc822\n\nSubject: within\n\nFrom within\n--b--\nFrom after\n",
 }
 
-// muttReads opens a mailbox with Debian's mutt, pipes each message out as it is, and returns them by Message-ID.
+// muttReads opens a mailbox with Debian's mutt, pipes each message out as it is, and returns them
+// by Message-ID.
 func muttReads(t *testing.T, mailbox string) map[string][]string {
 	t.Helper()
 	dir := t.TempDir()
@@ -76,8 +77,8 @@ func plain(text string, mbox bool) string {
 	return strings.Join(lines, "\n") + "\n\n" + body
 }
 
-// What comes out is, for Debian's mutt, what it was, to the octet but for the ends of lines: as a Maildir, out of
-// a tar, and as mbox files.
+// What comes out is, for Debian's mutt, what it was, to the octet but for the ends of lines: as a
+// Maildir, out of a tar, and as mbox files.
 func TestExportReadByMutt(t *testing.T) {
 	for _, p := range []string{"mutt", "script", "tar"} {
 		if _, err := exec.LookPath(p); err != nil {

@@ -28,8 +28,8 @@ type small struct {
 	serial int
 }
 
-// newSmall runs the test once more in a mount namespace of its own, so that no mount outlives it, and returns nil
-// to who did that.
+// newSmall runs the test once more in a mount namespace of its own, so that no mount outlives it,
+// and returns nil to who did that.
 func newSmall(t *testing.T) *small {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -144,9 +144,9 @@ func (s *small) refused(why, code string) {
 	}
 }
 
-// On a real file system that is full of octets, then of inodes, then read-only, each in the middle of an import:
-// what is not kept is not acknowledged, what is in the way is named, what came stays, the import goes on when there
-// is room again, and nothing comes twice.
+// On a real file system that is full of octets, then of inodes, then read-only, each in the middle
+// of an import: what is not kept is not acknowledged, what is in the way is named, what came stays,
+// the import goes on when there is room again, and nothing comes twice.
 func TestASmallFileSystem(t *testing.T) {
 	s := newSmall(t)
 	if s == nil {

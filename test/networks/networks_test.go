@@ -37,7 +37,8 @@ type server struct {
 	binary string
 }
 
-// prepare writes the configuration of a domain with a folder for its data, which "data" is a used one of, and more.
+// prepare writes the configuration of a domain with a folder for its data, which "data" is a used
+// one of, and more.
 func prepare(t *testing.T, domain, data, more string) *server {
 	t.Helper()
 	dir := t.TempDir()

@@ -1,5 +1,5 @@
-// Package operator has what tests of an operator's actions stand on: an Operator on real rooms over a store in memory, and the ways
-// in that a server and a command have.
+// Package operator has what tests of an operator's actions stand on: an Operator on real rooms over
+// a store in memory, and the ways in that a server and a command have.
 package operator
 
 import (

@@ -19,7 +19,8 @@ import (
 	"sallyport/internal/operate"
 )
 
-// A TLS session that began at one door, where mail is sent, read or comes in, resumes at no other of the server.
+// A TLS session that began at one door, where mail is sent, read or comes in, resumes at no other
+// of the server.
 func TestATicketIsForItsDoorAlone(t *testing.T) {
 	t.Parallel()
 	s := start(t, "[listen]\n", "[listen]\nimap = [\"127.0.0.1:0\"]\nimaps = [\"127.0.0.1:0\"]\npop3 = [\"127.0.0.1:0\"]\npop3s = [\"127.0.0.1:0\"]\n")
@@ -78,8 +79,9 @@ func (w *told) Write(b []byte) (int, error) {
 	return w.text.Write(b)
 }
 
-// Whatever is typed where a password belongs or does not, by every mechanism, right, wrong and broken: no reply, no line of the
-// log at its most talkative and no fact of the trace holds any of it, also not in base64.
+// Whatever is typed where a password belongs or does not, by every mechanism, right, wrong and
+// broken: no reply, no line of the log at its most talkative and no fact of the trace holds any of
+// it, also not in base64.
 func TestWhatIsTypedIsNowhere(t *testing.T) {
 	t.Parallel()
 	all := &told{}
@@ -147,7 +149,8 @@ func TestWhatIsTypedIsNowhere(t *testing.T) {
 	}
 }
 
-// all returns what was told when enough of it is there, and a moment later: facts come behind what they are about.
+// all returns what was told when enough of it is there, and a moment later: facts come behind what
+// they are about.
 func (w *told) all(enough func(string) bool) (text string) {
 	for begun := time.Now(); time.Since(begun) < 20*time.Second && !enough(text); time.Sleep(10 * time.Millisecond) {
 		w.mu.Lock()

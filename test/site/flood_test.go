@@ -28,8 +28,9 @@ func (s *Site) inbox(local string) (all []string) {
 }
 
 // Bounces of what was never sent from here come by the hundred: the mailbox gets the first ones and
-// one digest that counts the others, which wait in the queue and are let go by one command. A bounce of our own
-// mail comes through, and nothing that was acknowledged is lost, over a restart as well.
+// one digest that counts the others, which wait in the queue and are let go by one command. A
+// bounce of our own mail comes through, and nothing that was acknowledged is lost, over a restart
+// as well.
 func TestAFloodOfBouncesIsOneDigest(t *testing.T) {
 	s := New(t, nil, "[authentication]\ncheck = \"off\"\n")
 	var later atomic.Int64

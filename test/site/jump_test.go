@@ -83,7 +83,8 @@ func (j *jumped) look() {
 	})
 }
 
-// waits demands that the message was tried so often and waits for its next turn, and that nobody is told that it failed.
+// waits demands that the message was tried so often and waits for its next turn, and that nobody is
+// told that it failed.
 func (j *jumped) waits(when string, attempts int) {
 	j.t.Helper()
 	j.look()
@@ -109,9 +110,9 @@ func (j *jumped) restart(meanwhile func()) {
 	j.start()
 }
 
-// The clock of a server is set, by a day and by ten years, ahead and back, while it runs, while it is down, and while its
-// machine is off: no message that waits is given up for it, or tried at once, or never again, and what waits for
-// as long as a message may is given up then.
+// The clock of a server is set, by a day and by ten years, ahead and back, while it runs, while it
+// is down, and while its machine is off: no message that waits is given up for it, or tried at
+// once, or never again, and what waits for as long as a message may is given up then.
 func TestTheQueueOutlivesASetClock(t *testing.T) {
 	const day, years = 24 * time.Hour, 10 * 365 * 24 * time.Hour
 	for name, set := range map[string]time.Duration{"a day ahead": day, "ten years ahead": years, "a day back": -day, "ten years back": -years} {

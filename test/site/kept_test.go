@@ -70,9 +70,9 @@ func (k *keeper) first() string {
 	return all[0].MessageID
 }
 
-// What is kept for a time is kept for as much time as passes, whatever the clock of a server is set to, by a day and by ten
-// years, ahead and back, while it runs, while it is down, and while its machine is off; and no longer, with a trace that
-// verifies.
+// What is kept for a time is kept for as much time as passes, whatever the clock of a server is set
+// to, by a day and by ten years, ahead and back, while it runs, while it is down, and while its
+// machine is off; and no longer, with a trace that verifies.
 func TestWhatIsKeptOutlivesASetClock(t *testing.T) {
 	const day, years = 24 * time.Hour, 10 * 365 * 24 * time.Hour
 	for name, set := range map[string]time.Duration{"a day ahead": day, "ten years ahead": years, "a day back": -day, "ten years back": -years} {

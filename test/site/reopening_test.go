@@ -16,8 +16,9 @@ import (
 	"sallyport/test/load/rig"
 )
 
-// While the database of a server is opened anew, since its disk takes nothing, the commands tell everything that needs no
-// database, what they cannot tell and why, and that the server runs; when the disk is well again, they tell all.
+// While the database of a server is opened anew, since its disk takes nothing, the commands tell
+// everything that needs no database, what they cannot tell and why, and that the server runs; when
+// the disk is well again, they tell all.
 func TestWhatIsToldWhileTheDatabaseIsOpenedAnew(t *testing.T) {
 	binary, err := rig.Build(t.Context(), t.TempDir())
 	Must(t, err)

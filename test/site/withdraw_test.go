@@ -87,9 +87,9 @@ func (c slowly) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// N07: an account is frozen while thousands of its messages leave: within a second of the command none leaves any
-// more but those that are on the wire, all others are held, and the mail of others flows. SALLYPORT_FREEZE is
-// how many there are.
+// N07: an account is frozen while thousands of its messages leave: within a second of the command
+// none leaves any more but those that are on the wire, all others are held, and the mail of others
+// flows. SALLYPORT_FREEZE is how many there are.
 func TestAFreezeAmongThousands(t *testing.T) {
 	many, wire := 600, 100 // on the wire are at most as many as there are connections
 	if n, err := strconv.Atoi(os.Getenv("SALLYPORT_FREEZE")); err == nil {

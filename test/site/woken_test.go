@@ -12,8 +12,8 @@ import (
 	"sallyport/internal/operate"
 )
 
-// A next hop that took long to be found out of reach is left alone for as long. Who knows that it is back and has its mail
-// retried gets it delivered at once.
+// A next hop that took long to be found out of reach is left alone for as long. Who knows that it
+// is back and has its mail retried gets it delivered at once.
 func TestARetryTriesTheNextHop(t *testing.T) {
 	s := New(t, nil)
 	var back atomic.Bool

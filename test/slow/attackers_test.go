@@ -151,8 +151,8 @@ func rest(ctx context.Context, then time.Time) {
 	}
 }
 
-// addressOf is the address of an attacker: 192 networks of /16, each of which has about as many, each in a /24 of
-// its own.
+// addressOf is the address of an attacker: 192 networks of /16, each of which has about as many,
+// each in a /24 of its own.
 func addressOf(i int) net.Addr {
 	return &net.TCPAddr{IP: net.IPv4(10, byte(64+i%192), byte(1+i/192%250), byte(1+i/48000))}
 }

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// errand is what honest senders are to do: so many messages a second, each over a connection of its own, every second one
-// under TLS, until they are told to stop.
+// errand is what honest senders are to do: so many messages a second, each over a connection of its
+// own, every second one under TLS, until they are told to stop.
 type errand struct {
 	MX        string
 	PerSecond int

@@ -141,7 +141,8 @@ func (b *burden) lift() {
 	}
 }
 
-// honest has honest messages sent, one after the other, until done is closed, and returns what they were answered.
+// honest has honest messages sent, one after the other, until done is closed, and returns what they
+// were answered.
 func (b *burden) honest(done <-chan struct{}) map[string]int {
 	codes := map[string]int{}
 	for i := 0; ; i++ {
@@ -160,9 +161,9 @@ func (b *burden) honest(done <-chan struct{}) map[string]int {
 	}
 }
 
-// Loaded beyond the memory that it may have, by its control group or by its configuration, the server goes on: it
-// tells who comes to come again, does not spin, keeps what it acknowledged, and serves honest people within 5 s of the
-// load's end.
+// Loaded beyond the memory that it may have, by its control group or by its configuration, the
+// server goes on: it tells who comes to come again, does not spin, keeps what it acknowledged, and
+// serves honest people within 5 s of the load's end.
 func TestNoMemoryLeft(t *testing.T) {
 	asked(t)
 	for _, row := range []struct{ name, limits string }{

@@ -100,8 +100,8 @@ func (l *load) told(when string) (others int) {
 	return part(rest)
 }
 
-// judge demands that p99 of honest people does not double. Beside others who want the processors it says how busy
-// those were, and is told but not judged.
+// judge demands that p99 of honest people does not double. Beside others who want the processors it
+// says how busy those were, and is told but not judged.
 func judge(t *testing.T, before, during phase, others ...int) {
 	t.Helper()
 	t.Logf("p99 during is %.2f of p99 before, the half %.2f", float64(during.p99)/float64(before.p99), float64(during.p50)/float64(before.p50))
@@ -113,9 +113,10 @@ func judge(t *testing.T, before, during phase, others ...int) {
 	}
 }
 
-// Ten thousand senders let an octet drip every ten seconds, wherever a session can stand still, and come again for two and a
-// half minutes when they are hung up on. Each connection is over within five minutes, memory stays within what so many sessions may
-// take, and honest people's p99 does not double.
+// Ten thousand senders let an octet drip every ten seconds, wherever a session can stand still, and
+// come again for two and a half minutes when they are hung up on. Each connection is over within
+// five minutes, memory stays within what so many sessions may take, and honest people's p99 does
+// not double.
 func TestSiege(t *testing.T) {
 	asked(t)
 	s := &siege{land: newLand(t, "[limits]\nconnections = 20000\n")}

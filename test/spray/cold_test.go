@@ -15,9 +15,10 @@ import (
 	"sallyport/test/cpu"
 )
 
-// BenchmarkColdSignIn: how many people a second sign in whose password the server has not verified of late, as after its
-// start, each over a connection and a TLS handshake of his own, at home; and what each costs it, beside the hash
-// alone. The server is a process of its own, with passwords of the default cost.
+// BenchmarkColdSignIn: how many people a second sign in whose password the server has not verified
+// of late, as after its start, each over a connection and a TLS handshake of his own, at home; and
+// what each costs it, beside the hash alone. The server is a process of its own, with passwords of
+// the default cost.
 func BenchmarkColdSignIn(b *testing.B) {
 	for _, hashing := range []int{1, 2} {
 		b.Run(fmt.Sprintf("hashing=%d", hashing), func(b *testing.B) {

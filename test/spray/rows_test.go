@@ -17,9 +17,10 @@ import (
 	"sallyport/test/load/rig"
 )
 
-// Row H24: one account, 10,000 passwords from 1,000 addresses, each in a network of its own, each password over a
-// connection of its own; among all tests a sixth of both. At most ten are judged in ten minutes, and five
-// beside; its owner signs in at home meanwhile, and with an app password on a new network, at last on one that guesses.
+// Row H24: one account, 10,000 passwords from 1,000 addresses, each in a network of its own, each
+// password over a connection of its own; among all tests a sixth of both. At most ten are judged in
+// ten minutes, and five beside; its owner signs in at home meanwhile, and with an app password on a
+// new network, at last on one that guesses.
 func TestOneAccountFromAThousandAddresses(t *testing.T) {
 	guesses, addresses := 1_500, 150
 	if os.Getenv(largeVar) != "" {
@@ -73,10 +74,10 @@ func TestOneAccountFromAThousandAddresses(t *testing.T) {
 	}
 }
 
-// Row H28: a thousand sockets, with a thousand names and passwords that all come in one moment, to a server whose
-// rates let all of them pass to the hash. One hash is computed at a time, few wait for it, and all others are told to
-// come back; an owner gets in at home meanwhile, and memory stays where it was, for a thousand hashes of the default cost would
-// take 19 GiB.
+// Row H28: a thousand sockets, with a thousand names and passwords that all come in one moment, to
+// a server whose rates let all of them pass to the hash. One hash is computed at a time, few wait
+// for it, and all others are told to come back; an owner gets in at home meanwhile, and memory
+// stays where it was, for a thousand hashes of the default cost would take 19 GiB.
 func TestAThousandSignInsAtOnce(t *testing.T) {
 	const sockets, waiting = 1000, 64
 	s, cfg := hashingServer(t, 1, 1)
@@ -144,8 +145,8 @@ func TestAThousandSignInsAtOnce(t *testing.T) {
 	}
 }
 
-// hashingServer is one that is a process of its own, with passwords of the default cost that are not remembered for
-// longer than a second, so many hashes at a time, and accounts.
+// hashingServer is one that is a process of its own, with passwords of the default cost that are
+// not remembered for longer than a second, so many hashes at a time, and accounts.
 func hashingServer(t testing.TB, hashing, accounts int) (*rig.Server, *tls.Config) {
 	t.Helper()
 	binary, err := rig.Build(t.Context(), t.TempDir())

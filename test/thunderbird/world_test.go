@@ -29,9 +29,9 @@ const (
 	readingPort, sendingPort = "1993", "1465"
 )
 
-// apart runs the test that calls it once more, in namespaces of the kernel of its own: with a network in which
-// all ports are free and nobody else is, with names of its own, and with processes that all end with it.
-// It reports whether the caller is that second run.
+// apart runs the test that calls it once more, in namespaces of the kernel of its own: with a
+// network in which all ports are free and nobody else is, with names of its own, and with processes
+// that all end with it. It reports whether the caller is that second run.
 func apart(t *testing.T) bool {
 	t.Helper()
 	dir := os.Getenv(pictures)

@@ -148,10 +148,10 @@ func TestRepeatsTakeTheSameTime(t *testing.T) {
 	held(t, w, "PLAIN", all, s)
 }
 
-// While strangers' guesses keep their pace, who has to wait tells nothing either: not who signed in from the
-// network of whoever guesses, and with what standing. Here the guesses themselves make each other wait, about as
-// long again as a hash takes. A processor does nothing meanwhile, so that only a clock can tell: the small form is
-// that of package accounts, whose clock is feigned.
+// While strangers' guesses keep their pace, who has to wait tells nothing either: not who signed in
+// from the network of whoever guesses, and with what standing. Here the guesses themselves make
+// each other wait, about as long again as a hash takes. A processor does nothing meanwhile, so that
+// only a clock can tell: the small form is that of package accounts, whose clock is feigned.
 func TestTheWaitOfGuessesTakesTheSameTime(t *testing.T) {
 	if !isLarge() {
 		t.Skip("make timing")

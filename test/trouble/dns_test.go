@@ -40,11 +40,12 @@ type kind struct {
 	// answers are what strangers are told, by their author's domain; one that is told 250 is delivered, and
 	// its Authentication-Results say what stands behind the 250.
 	answers map[string]string
-	// waits are the domains mail to which waits, with the last answer in the queue; others get theirs at once.
+	// waits are the domains mail to which waits, with the last answer in the queue; others get
+	// theirs at once.
 	waits map[string]string
 	mute  bool // our own servers answer nothing, but for what they have at hand
-	// deep is what is told whoever forges an author with so many labels that the time of a message ends before the policy above
-	// them is found; "": nobody does.
+	// deep is what is told whoever forges an author with so many labels that the time of a message
+	// ends before the policy above them is found; "": nobody does.
 	deep string
 }
 
@@ -54,7 +55,8 @@ func ours(name string, play func(w *world) dnstest.Script) kind {
 	return kind{
 		name: name, play: play, mute: true,
 		answers: map[string]string{"good.test": later, "victim.test": later, "quiet.test": later},
-		// The exchanger of known.test is remembered, but whether it must be reached under TLS can't be asked.
+		// The exchanger of known.test is remembered, but whether it must be reached under TLS can't
+		// be asked.
 		waits: map[string]string{"far.test": "451 4.4.3", "quiet.test": "451 4.4.3", "known.test": "451 4."},
 	}
 }
@@ -106,10 +108,11 @@ func kinds() []kind {
 	}
 }
 
-// An hour in which the DNS is silent, fails, refuses or is slow, or in which one domain alone is silent: nothing that was
-// to leave comes back or goes astray, nothing forged gets in, mail among our own people is delivered, nobody relays, the
-// questions are few; and when all is well again everything is delivered once, when its time has come. make test takes
-// two looks at it, SALLYPORT_TROUBLE=1 all twelve.
+// An hour in which the DNS is silent, fails, refuses or is slow, or in which one domain alone is
+// silent: nothing that was to leave comes back or goes astray, nothing forged gets in, mail among
+// our own people is delivered, nobody relays, the questions are few; and when all is well again
+// everything is delivered once, when its time has come. make test takes two looks at it,
+// SALLYPORT_TROUBLE=1 all twelve.
 func TestAnHourWithoutTheDNS(t *testing.T) {
 	var all sync.WaitGroup
 	defer all.Wait()
@@ -140,8 +143,8 @@ func (k kind) hour(w *world) {
 	w.arrived()
 }
 
-// before is a world in which all was well until now: what is known of known.test is remembered, and no connection
-// to its exchanger is left.
+// before is a world in which all was well until now: what is known of known.test is remembered, and
+// no connection to its exchanger is left.
 func (w *world) before() {
 	w.t.Helper()
 	alice := w.SignIn(w.n, true, "alice@local.test")
@@ -237,8 +240,9 @@ func (w *world) nobodyRelays() {
 	_ = c.Conn.Close()
 }
 
-// tried waits until all that was due at the beginning of a look has been tried, and demands that it waits on as the
-// schedule says, that nothing was tried before its time, and that nothing else is in the queue.
+// tried waits until all that was due at the beginning of a look has been tried, and demands that it
+// waits on as the schedule says, that nothing was tried before its time, and that nothing else is
+// in the queue.
 func (w *world) tried(k kind, before map[string]operate.Message, began time.Time) {
 	w.t.Helper()
 	waiting := 0
@@ -307,12 +311,14 @@ func (w *world) tries(age time.Duration) (n int) {
 	return n
 }
 
-// bounded demands that no more questions were asked than the limits of the DNS and the schedule let a server ask.
+// bounded demands that no more questions were asked than the limits of the DNS and the schedule let
+// a server ask.
 //
-// Everything that may be asked: by a stranger's message, for SPF of sender and greeting, for DMARC at the author's domain and
-// above, and for a key; by an attempt, for exchangers, a policy and both families of addresses. Behind a question that our own
-// servers do not answer nothing more is asked. A question takes Rounds datagrams to each server, and a question for the root
-// where nobody answers.
+// Everything that may be asked: by a stranger's message, for SPF of sender and greeting, for DMARC
+// at the author's domain and above, and for a key; by an attempt, for exchangers, a policy and both
+// families of addresses. Behind a question that our own servers do not answer nothing more is
+// asked. A question takes Rounds datagrams to each server, and a question for the root where nobody
+// answers.
 func (w *world) bounded(k kind, asked int) {
 	w.t.Helper()
 	const servers = 1
@@ -333,7 +339,8 @@ func (w *world) bounded(k kind, asked int) {
 		}
 	}
 	questions += attempts * perAttempt
-	// And for a way out, which is looked for once in Shut at most while there is none; each look takes less than a minute.
+	// And for a way out, which is looked for once in Shut at most while there is none; each look
+	// takes less than a minute.
 	const ways = 4
 	bound := questions*(l.Rounds*servers+servers) + n*ways*servers*int(time.Minute/l.Shut)
 	tried := 0
@@ -350,9 +357,10 @@ func (w *world) bounded(k kind, asked int) {
 	if k.mute || k.waits["quiet.test"] == "" {
 		return
 	}
-	// What is asked for strangers and what is asked for deliveries is remembered together. A zone is found to be dead
-	// when ZoneFailures of its names failed, while as many are under way as are asked for, and as many again while the zone is asked
-	// for itself, and so is each name that fails as often. Then one question is let through whenever the rest is over.
+	// What is asked for strangers and what is asked for deliveries is remembered together. A zone
+	// is found to be dead when ZoneFailures of its names failed, while as many are under way as are
+	// asked for, and as many again while the zone is asked for itself, and so is each name that
+	// fails as often. Then one question is let through whenever the rest is over.
 	const names = 4 // SPF and DMARC, exchangers and policy
 	bound = (l.ZoneFailures + 2*names + 1 + names + n*int(max(every/l.FailureMax, 1))) * l.Rounds
 	if asked := w.dns.Below("quiet.test"); asked > bound {

@@ -38,8 +38,8 @@ const (
 // hello is what every stranger calls himself.
 const hello = "mx.good.test"
 
-// outside are the records of everybody but those of quiet.test. What is known of known.test may be remembered for
-// longer than the trouble lasts.
+// outside are the records of everybody but those of quiet.test. What is known of known.test may be
+// remembered for longer than the trouble lasts.
 func outside(key string) []string {
 	return []string{
 		"far.test. 60 MX 10 mx.far.test.", "mx.far.test. 60 A " + atFar,
@@ -187,7 +187,8 @@ func (w *world) wake() {
 	})
 }
 
-// patiently waits until something is so: a question that nobody answers takes seconds, and a message several.
+// patiently waits until something is so: a question that nobody answers takes seconds, and a
+// message several.
 func (w *world) patiently(what string, ok func() bool) {
 	w.t.Helper()
 	for end := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {

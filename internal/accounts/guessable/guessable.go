@@ -26,8 +26,8 @@ const (
 	leastName = 3
 	// leastListed is the length of the shortest word that is looked up: shorter ones are in most words.
 	leastListed = 4
-	// mostUnit is the longest part that spoils a password by being repeated, whatever it is; a longer one does where it is
-	// common itself.
+	// mostUnit is the longest part that spoils a password by being repeated, whatever it is; a
+	// longer one does where it is common itself.
 	mostUnit = 7
 	// rows are the neighbours of keyboards; each reads both ways.
 	rows = "qwertyuiop asdfghjkl zxcvbnm qwertzuiop yxcvbnm azertyuiop qsdfghjklm 1234567890 !@#$%^&*() 1qaz2wsx3edc4rfv5tgb6yhn7ujm 1q2w3e4r5t6y7u8i9o0p"

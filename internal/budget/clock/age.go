@@ -16,16 +16,17 @@ type span struct {
 	ahead time.Duration // what the clock showed less the time that passes
 }
 
-// mostSpans is of how many times between two settings of the clock is known; the first ones run together beyond it.
+// mostSpans is of how many times between two settings of the clock is known; the first ones run
+// together beyond it.
 const mostSpans = 64
 
-// slack is by how much a moment may lie outside a time between two settings: that the clock was set is noticed
-// when somebody asks for the time, once in keepEvery at least.
+// slack is by how much a moment may lie outside a time between two settings: that the clock was set
+// is noticed when somebody asks for the time, once in keepEvery at least.
 const slack = 2 * keepEvery
 
-// Age is how much time has passed since the clock showed t, whatever it was set to since then. Where it showed that more than
-// once, it is the latest of them; and of what the clock cannot have shown, as far as is known, it is none: so
-// that nothing is taken for older than it is.
+// Age is how much time has passed since the clock showed t, whatever it was set to since then.
+// Where it showed that more than once, it is the latest of them; and of what the clock cannot have
+// shown, as far as is known, it is none: so that nothing is taken for older than it is.
 func (c *Clock) Age(t time.Time) time.Duration {
 	r, told := c.now()
 	if r.Boot == "" {
@@ -48,7 +49,8 @@ func age(spans []span, t, now time.Time) time.Duration {
 	return 0
 }
 
-// follow notes by how much the clock is ahead of the time that passes, if that is news. The caller has the lock.
+// follow notes by how much the clock is ahead of the time that passes, if that is news. The caller
+// has the lock.
 func (c *Clock) follow(ahead time.Duration) {
 	n := len(c.spans)
 	switch {

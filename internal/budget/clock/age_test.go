@@ -11,8 +11,9 @@ import (
 	"sallyport/internal/store/mem"
 )
 
-// What was written down as the clock showed it is as old as the time that passed since then, in whatever order the clock was
-// set before, while the server ran, while it was down and while its machine was off, and after a restart.
+// What was written down as the clock showed it is as old as the time that passed since then, in
+// whatever order the clock was set before, while the server ran, while it was down and while its
+// machine was off, and after a restart.
 func TestAge(t *testing.T) {
 	for name, set := range map[string]time.Duration{"not": 0, "a day ahead": 24 * time.Hour, "ten years ahead": 10 * year, "a day back": -24 * time.Hour, "ten years back": -10 * year} {
 		t.Run(name, func(t *testing.T) {
@@ -129,7 +130,8 @@ func TestNothingIsOlderThanItIs(t *testing.T) {
 			}
 			now := c.Now()
 			for _, n := range notes {
-				// By as much as the clock may be set unnoticed, and by as much again when it is looked where it belongs.
+				// By as much as the clock may be set unnoticed, and by as much again when it is
+				// looked where it belongs.
 				if got, is := c.Age(n.wall), now.Sub(n.told); got > is+2*sets || got < 0 {
 					t.Fatalf("%v is %v old, and %v passed", n.wall, got, is)
 				}

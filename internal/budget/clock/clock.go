@@ -1,17 +1,17 @@
-// Package clock tells budgets, the queue and whatever else grows old how much time has passed, whatever the clock was set to. It
-// promises that
+// Package clock tells budgets, the queue and whatever else grows old how much time has passed,
+// whatever the clock was set to. It promises that
 //
-//   - while the machine runs, no more and no less time passes than did, also over restarts of
-//     the program and while the machine sleeps: a clock that is set ahead gives nothing anew,
-//     and one that is set back takes nothing for longer;
-//   - over a restart of the machine as much time passes as the clock says between the last note
-//     and the start, a day at most, and none where it was set back: a day without the server counts as a
-//     day, and a clock that comes up years ahead makes nothing in the queue old;
+//   - while the machine runs, no more and no less time passes than did, also over restarts of the
+//     program and while the machine sleeps: a clock that is set ahead gives nothing anew, and one
+//     that is set back takes nothing for longer;
+//   - over a restart of the machine as much time passes as the clock says between the last note and
+//     the start, a day at most, and none where it was set back: a day without the server counts as
+//     a day, and a clock that comes up years ahead makes nothing in the queue old;
 //   - time never goes back.
 //
-// What it tells is a time as the clock would show it had nobody set it since the first start. It
-// is for what grows old, not for people. Of a moment that was written down as the clock showed it, it tells how long ago that
-// is, since it knows by how much the clock was set, and when.
+// What it tells is a time as the clock would show it had nobody set it since the first start. It is
+// for what grows old, not for people. Of a moment that was written down as the clock showed it, it
+// tells how long ago that is, since it knows by how much the clock was set, and when.
 package clock
 
 import (
@@ -114,7 +114,8 @@ func Open(ctx context.Context, st store.Store, o Options) (*Clock, error) {
 	return c, c.Keep(ctx)
 }
 
-// openSpans reads what the clock was set to. Where that does not read, everything counts as written by the clock as it is now.
+// openSpans reads what the clock was set to. Where that does not read, everything counts as written
+// by the clock as it is now.
 func (c *Clock) openSpans(ctx context.Context) error {
 	v, err := c.st.Get(ctx, spansKey())
 	switch {

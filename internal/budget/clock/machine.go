@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Machine reads the clocks of this machine. A reading costs no call to the kernel as long as the clocks that
-// need none agree: see counter.
+// Machine reads the clocks of this machine. A reading costs no call to the kernel as long as the
+// clocks that need none agree: see counter.
 func Machine() func() Reading {
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // a service may not see it, and is told
 	boot := strings.TrimSpace(string(id))
@@ -51,9 +51,9 @@ const (
 	countApart = 10 * time.Millisecond
 )
 
-// counter counts on from a reading of the time since the start of the machine, by the clock that stands still while the
-// machine sleeps. Of sleep the time of day knows: when the two come apart, and once a second, it reads
-// anew. Its methods may be called concurrently.
+// counter counts on from a reading of the time since the start of the machine, by the clock that
+// stands still while the machine sleeps. Of sleep the time of day knows: when the two come apart,
+// and once a second, it reads anew. Its methods may be called concurrently.
 type counter struct {
 	read func() (time.Duration, error)
 	now  func() (wall time.Time, awake time.Duration)

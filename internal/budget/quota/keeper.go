@@ -18,8 +18,9 @@ import (
 type Options struct {
 	// Count looks at a mailbox, and returns what it holds.
 	Count func(ctx context.Context, account mail.Address) (Usage, error)
-	// Waiting returns what was accepted for an account's mailbox, and for all mailboxes of its domain, and is not there
-	// yet; nil: nothing is. It is asked with the Keeper locked, and asks nothing of it.
+	// Waiting returns what was accepted for an account's mailbox, and for all mailboxes of its
+	// domain, and is not there yet; nil: nothing is. It is asked with the Keeper locked, and asks
+	// nothing of it.
 	Waiting func(account mail.Address) (its, domain Usage)
 	// Accounts returns those that may have a mailbox.
 	Accounts func(ctx context.Context) ([]mail.Address, error)
@@ -200,7 +201,8 @@ func (k *Keeper) reserve(l *line, want, at Usage, mailbox, domain Quota) (*Hold,
 	return &Hold{k: k, line: l, taken: at}, inflow.Verdict{OK: true}
 }
 
-// lasting reports whether a line has been full for as long as somebody is refused for good; the lock is held.
+// lasting reports whether a line has been full for as long as somebody is refused for good; the
+// lock is held.
 func (k *Keeper) lasting(l *line) bool {
 	return !l.told.Full.IsZero() && k.o.Age(l.told.Full) >= k.o.Limits.Lasting
 }
@@ -249,7 +251,8 @@ func (h *Hold) grow(u Usage) {
 	h.line.way, h.line.of.way = h.line.way.plus(u), h.line.of.way.plus(u)
 }
 
-// Sent implements inflow.Held: the message was accepted, and waits. What it takes counts there until it arrives.
+// Sent implements inflow.Held: the message was accepted, and waits. What it takes counts there
+// until it arrives.
 func (h *Hold) Sent() { h.End(false) }
 
 // Give implements inflow.Held: nothing came of it. A second time it does nothing.

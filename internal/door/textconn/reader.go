@@ -61,8 +61,8 @@ func (r *Reader) fill() error {
 // maxEmptyReads bounds reads that return neither octets nor an error.
 const maxEmptyReads = 100
 
-// Line appends the next line to b, which may then have at most limit octets, and ends it with CRLF: a bare LF, which
-// people type, is taken for one. RFC 9051 §2.2.
+// Line appends the next line to b, which may then have at most limit octets, and ends it with CRLF:
+// a bare LF, which people type, is taken for one. RFC 9051 §2.2.
 func (r *Reader) Line(b []byte, limit int) ([]byte, error) {
 	start := len(b)
 	for {

@@ -43,7 +43,8 @@ func quickstart(t *testing.T) config.Config {
 	return cfg
 }
 
-// send hands a message in as an account, and returns what the server says of the first thing that it refuses.
+// send hands a message in as an account, and returns what the server says of the first thing that
+// it refuses.
 func send(s *Stage, a Account, from string, to []string, text string) error {
 	c, err := tls.Dial("tcp", s.Addrs.Submissions[0], s.TLS)
 	if err != nil {
@@ -88,8 +89,9 @@ func errorsOf(steps ...func() error) error {
 	return nil
 }
 
-// A rehearsal is a whole server: mail of stand-ins arrives in mailboxes and at the sink, can be followed, and is found by a later
-// start in the same folder; nothing else is reached, and what it was made of is left alone.
+// A rehearsal is a whole server: mail of stand-ins arrives in mailboxes and at the sink, can be
+// followed, and is found by a later start in the same folder; nothing else is reached, and what it
+// was made of is left alone.
 func TestAStageServes(t *testing.T) {
 	outside, err := sink.New(func(to string) bool { return strings.HasPrefix(to, "nobody") })
 	must(t, err)

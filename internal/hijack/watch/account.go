@@ -57,8 +57,8 @@ func (m *mistakes) first(who hijack.Fingerprint) bool {
 const (
 	evidenceBegins = 10
 	evidencePause  = 6 * time.Hour
-	// giftPause is how long a credential must have given none, where there is less evidence than that, for what it
-	// gave to be over: no pace lasts as long.
+	// giftPause is how long a credential must have given none, where there is less evidence than
+	// that, for what it gave to be over: no pace lasts as long.
 	giftPause = time.Hour
 )
 

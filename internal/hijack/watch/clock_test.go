@@ -8,7 +8,8 @@ import (
 	"sallyport/internal/hijack"
 )
 
-// A clock that is set lets nobody new be written to, and ends no evidence: what counts is the time that passed.
+// A clock that is set lets nobody new be written to, and ends no evidence: what counts is the time
+// that passed.
 func TestTheClockIsSet(t *testing.T) {
 	const year = 365 * 24 * time.Hour
 	for name, by := range map[string]time.Duration{"a day ahead": 24 * time.Hour, "ten years ahead": 10 * year, "a day back": -24 * time.Hour, "ten years back": -10 * year} {

@@ -1,20 +1,20 @@
-// Package watch keeps what package hijack knows of each account, tells it what accounts do,
-// and does what it says.
+// Package watch keeps what package hijack knows of each account, tells it what accounts do, and
+// does what it says.
 //
 // It promises that
 //
-//   - what happens in an account is judged one event after the other, under the account's
-//     own lock, before the answer to it is given;
-//   - what is known of an account is durable with each message that it submits, in the act
-//     that makes the message durable, so that a crash forgets no message that was answered
-//     with 250; what else was seen (sign-ins, refusals) is written at once, lazily;
-//   - an account is contained in one act of package incident, and until that act is
-//     committed no message of it is taken;
-//   - what many accounts have in common, none of which is at home in it, is paused in their
-//     place, in one act with its incident: a message that bears it is put off, and what
-//     of such messages still waits goes on waiting;
-//   - recipients who may not leave yet wait in the queue, also through restarts, and are
-//     never bounced for it;
+//   - what happens in an account is judged one event after the other, under the account's own lock,
+//     before the answer to it is given;
+//   - what is known of an account is durable with each message that it submits, in the act that
+//     makes the message durable, so that a crash forgets no message that was answered with 250;
+//     what else was seen (sign-ins, refusals) is written at once, lazily;
+//   - an account is contained in one act of package incident, and until that act is committed no
+//     message of it is taken;
+//   - what many accounts have in common, none of which is at home in it, is paused in their place,
+//     in one act with its incident: a message that bears it is put off, and what of such messages
+//     still waits goes on waiting;
+//   - recipients who may not leave yet wait in the queue, also through restarts, and are never
+//     bounced for it;
 //   - memory is bounded by accounts that are at work and a number of others.
 //
 // In the store it has the keys that begin with "hijack/":

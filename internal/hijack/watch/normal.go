@@ -21,8 +21,8 @@ type Sending struct {
 // from how many messages; with nil facts nothing is written. Whom all accounts wrote to must be
 // learnt before: each message is judged as it would have been when it was sent, and what would have
 // had the account contained teaches nothing, nor does what follows within the day. Messages of the
-// last day, and those not later than what was learnt of the account before, teach nothing either, so that a second
-// run changes nothing. The account's own evidence and habits stay as they are.
+// last day, and those not later than what was learnt of the account before, teach nothing either,
+// so that a second run changes nothing. The account's own evidence and habits stay as they are.
 func (w *Watch) LearnNormal(ctx context.Context, of mail.Address, all []Sending, facts func(messages int) [][]byte) (int, error) {
 	now, who, p := w.o.Now(), w.o.Key.Account(of.Key()), w.params(of)
 	mark, last := keyOf(prefixTaught, who), time.Time{}

@@ -49,8 +49,8 @@ func (w *Watch) SignedIn(ctx context.Context, by Act) {
 	}
 }
 
-// The networks that count as one where somebody reads, and that are one place for everybody: what a carrier or an office has of
-// addresses, more or less.
+// The networks that count as one where somebody reads, and that are one place for everybody: what a
+// carrier or an office has of addresses, more or less.
 const (
 	wide4 = 16
 	wide6 = 32

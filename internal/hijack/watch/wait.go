@@ -116,8 +116,8 @@ func (q *queue) get(id mail.ID) *waiting {
 	return q.all[id]
 }
 
-// mostLeft is the longest that a delivery may still have to wait: where it is longer, the clock was set back, and nobody waits for
-// ever.
+// mostLeft is the longest that a delivery may still have to wait: where it is longer, the clock was
+// set back, and nobody waits for ever.
 const mostLeft = time.Hour
 
 // Waits says which deliveries of a queued message may not be tried yet, by place, and for

@@ -195,8 +195,8 @@ func (c *conn) unwanted(lit imapwire.Literal, res result) (result, string) {
 	return res, c.skipLine()
 }
 
-// skipLine reads the rest of a command that was refused. Another literal in it would be taken for commands, and
-// so must wait for nothing.
+// skipLine reads the rest of a command that was refused. Another literal in it would be taken for
+// commands, and so must wait for nothing.
 func (c *conn) skipLine() (end string) {
 	line, err := c.In.Line(nil, c.o.Limits.Commands.CommandOctets)
 	if err != nil {

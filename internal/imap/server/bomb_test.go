@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// most returns the most octets of objects that there were while a command is answered, beyond those before it.
+// most returns the most octets of objects that there were while a command is answered, beyond those
+// before it.
 func most(t *testing.T, command func()) int64 {
 	t.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(10))
@@ -46,8 +47,8 @@ func (c *client) pour(command string) (octets int, last string) {
 	return octets, string(tail)
 }
 
-// Somebody who asks for the same header in hundreds of pieces, or looks for thousands of words at once, has the server
-// hold one piece, and the text once.
+// Somebody who asks for the same header in hundreds of pieces, or looks for thousands of words at
+// once, has the server hold one piece, and the text once.
 func TestNoCommandIsHeldInMemoryMoreThanOnce(t *testing.T) {
 	w := newWorld(t)
 	c := w.login()

@@ -60,9 +60,9 @@ func newDeflated(nc net.Conn) *deflated {
 // Read implements io.Reader.
 func (d *deflated) Read(p []byte) (int, error) { return d.in.Read(p) }
 
-// Write sends all of p, each piece by one write. The compressor alone makes five of a short line, and the
-// last, an empty block, says nothing: Thunderbird, woken by it while it idles, waits for a line behind it, and
-// no longer for what its user does.
+// Write sends all of p, each piece by one write. The compressor alone makes five of a short line,
+// and the last, an empty block, says nothing: Thunderbird, woken by it while it idles, waits for a
+// line behind it, and no longer for what its user does.
 func (d *deflated) Write(p []byte) (int, error) {
 	var whole bytes.Buffer
 	for piece := range slices.Chunk(p, deflatePiece) {

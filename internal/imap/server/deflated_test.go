@@ -22,8 +22,8 @@ func (c *counted) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// What belongs together is written at once: nothing without a meaning comes behind a line, by which a client
-// that idles would be woken.
+// What belongs together is written at once: nothing without a meaning comes behind a line, by which
+// a client that idles would be woken.
 func TestDeflatedIsOneWrite(t *testing.T) {
 	near, far := net.Pipe()
 	defer near.Close()

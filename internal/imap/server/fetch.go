@@ -206,7 +206,8 @@ func (f *fetching) stream(b *body) error {
 	return nil
 }
 
-// inTurn writes one item in the turn of the account, if the message must be read for it; nothing is sent meanwhile.
+// inTurn writes one item in the turn of the account, if the message must be read for it; nothing is
+// sent meanwhile.
 func (f *fetching) inTurn(i int, s *source, item imapwire.Item) (*body, error) {
 	switch item.Kind {
 	case imapwire.ItemUID, imapwire.ItemFlags, imapwire.ItemModSeq, imapwire.ItemInternalDate, imapwire.ItemEmailID, imapwire.ItemThreadID:

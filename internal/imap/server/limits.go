@@ -46,8 +46,8 @@ type Limits struct {
 	DrainOctets int64
 	// OutOctets is how much is gathered before it is sent.
 	OutOctets int
-	// Pending is how many messages that are gone a session may have been told nothing of: one that never gives a
-	// command within which it may be told is ended.
+	// Pending is how many messages that are gone a session may have been told nothing of: one that
+	// never gives a command within which it may be told is ended.
 	Pending int
 
 	// Errors is how many commands in a row may be answered BAD.

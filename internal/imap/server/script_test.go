@@ -10,9 +10,10 @@ import (
 )
 
 // The transcripts of testdata/scripts, each with a mailbox of its own. "1> X" is what client 1
-// sends, as a command that gets a tag, or with "1>> X" as it stands; "1< X" is a response that must come, in this order
-// among those up to the answer, where … stands for anything; "1! X" must not. "\n" in what is sent is a
-// line end, {*} announces the rest of what is sent as a literal, and "message N" appends a message with the subject N to the INBOX.
+// sends, as a command that gets a tag, or with "1>> X" as it stands; "1< X" is a response that must
+// come, in this order among those up to the answer, where … stands for anything; "1! X" must not.
+// "\n" in what is sent is a line end, {*} announces the rest of what is sent as a literal, and
+// "message N" appends a message with the subject N to the INBOX.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/scripts/*.txt")
 	if err != nil || len(files) == 0 {

@@ -131,7 +131,8 @@ func (c *conn) tellESearch(a imapwire.Search, cmd imapwire.Command, found []int,
 	c.Write(append(b, "\r\n"...))
 }
 
-// searching is one search. Its keys are asked one after the other, and share the memory that texts are read into.
+// searching is one search. Its keys are asked one after the other, and share the memory that texts
+// are read into.
 type searching struct {
 	f    *fetching
 	now  time.Time

@@ -126,9 +126,9 @@ func within(ranges []imapwire.Range, n uint32) (int, bool) {
 	})
 }
 
-// absent returns the UIDs of ranges below next that no message has. Up to the last pair of a sequence number
-// and a UID that the client remembers and that is still so, it knows everything already. RFC
-// 7162 §3.2.5.2.
+// absent returns the UIDs of ranges below next that no message has. Up to the last pair of a
+// sequence number and a UID that the client remembers and that is still so, it knows everything
+// already. RFC 7162 §3.2.5.2.
 func absent(msgs []mailbox.Message, ranges []imapwire.Range, q *imapwire.QResync, next uint32) (out []imapwire.Range) {
 	least := uint32(1)
 	if q != nil {

@@ -30,8 +30,8 @@ func (g *gated) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	return g.FS.Open(name, opts...)
 }
 
-// However many sessions of an account search and read at once, two of them are at work, the others get their turn, and
-// what needs no message is answered meanwhile.
+// However many sessions of an account search and read at once, two of them are at work, the others
+// get their turn, and what needs no message is answered meanwhile.
 func TestReadersOfOneAccountTakeTurns(t *testing.T) {
 	disk := &gated{FS: vfs.NewMem(), open: make(chan struct{})}
 	w := newWorldOn(t, disk)

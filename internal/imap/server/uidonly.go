@@ -5,8 +5,8 @@ import (
 	"sallyport/internal/mailbox"
 )
 
-// byNumber refuses a command that speaks of sequence numbers, or that would be answered by them, of a client
-// that has enabled UIDONLY. RFC 9586 §3.
+// byNumber refuses a command that speaks of sequence numbers, or that would be answered by them, of
+// a client that has enabled UIDONLY. RFC 9586 §3.
 func (c *conn) byNumber(cmd imapwire.Command) (res result, refused bool) {
 	if !c.enabled.uidOnly {
 		return res, false
@@ -27,8 +27,8 @@ func uidRequired() result {
 	return result{status: "BAD", code: "UIDREQUIRED", text: "messages are named by their UIDs alone"}
 }
 
-// head begins to tell of a message: by its sequence number, and its UID if that is asked, or by its UID alone.
-// RFC 9586 §3.3.
+// head begins to tell of a message: by its sequence number, and its UID if that is asked, or by its
+// UID alone. RFC 9586 §3.3.
 func (c *conn) head(i int, uid bool) string {
 	n := c.box.msgs[i].UID
 	switch {
@@ -43,8 +43,8 @@ func (c *conn) head(i int, uid bool) string {
 // leastBatch is how many messages a batch has at least that a client may ask for. RFC 10022.
 const leastBatch = 500
 
-// batches answers UIDBATCHES: ranges of UIDs, from the largest on, that hold so many messages each, and leave out
-// no UID down to 1. RFC 10022.
+// batches answers UIDBATCHES: ranges of UIDs, from the largest on, that hold so many messages each,
+// and leave out no UID down to 1. RFC 10022.
 func (c *conn) batches(a imapwire.Batches, tag string) result {
 	switch {
 	case a.From > a.To:

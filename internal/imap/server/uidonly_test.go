@@ -9,8 +9,9 @@ import (
 	"sallyport/internal/mailbox"
 )
 
-// However many messages there are and whatever their UIDs: the batches leave out no UID from the largest down to
-// 1, each but the last holds as many messages as were asked for, and a part of them is that part of all.
+// However many messages there are and whatever their UIDs: the batches leave out no UID from the
+// largest down to 1, each but the last holds as many messages as were asked for, and a part of them
+// is that part of all.
 func TestBatchesCoverTheMailbox(t *testing.T) {
 	r := rand.New(rand.NewPCG(10022, 1))
 	for range 500 {

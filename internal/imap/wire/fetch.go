@@ -10,7 +10,8 @@ import (
 type Fetch struct {
 	Set   Set
 	Items []Item
-	// Changed: only what has changed since ChangedSince; Vanished: what is gone since, too. RFC 7162 §3.1.4, §3.2.6.
+	// Changed: only what has changed since ChangedSince; Vanished: what is gone since, too. RFC
+	// 7162 §3.1.4, §3.2.6.
 	Changed, Vanished bool
 	ChangedSince      uint64
 }
@@ -217,8 +218,8 @@ func (s *scanner) preview() Item {
 	return item
 }
 
-// section takes what stands in brackets. RFC 9051 §9: section; of BINARY, RFC 3516 §4.2 knows numbers alone, and
-// programs use the rest too.
+// section takes what stands in brackets. RFC 9051 §9: section; of BINARY, RFC 3516 §4.2 knows
+// numbers alone, and programs use the rest too.
 func (s *scanner) section() (out Section) {
 	s.expect('[')
 	for isDigit(s.peek()) {

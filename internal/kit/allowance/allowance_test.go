@@ -7,9 +7,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Whatever holds do, the sum is what they have, it is within the bound, strangers leave
-// a quarter of the part that may be used and those of one network have an eighth at most, and when all have ended
-// nothing is used.
+// Whatever holds do, the sum is what they have, it is within the bound, strangers leave a quarter
+// of the part that may be used and those of one network have an eighth at most, and when all have
+// ended nothing is used.
 func TestTheSumIsWithinTheBound(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const most = 1000
@@ -102,8 +102,8 @@ func TestTheSumIsWithinTheBound(t *testing.T) {
 	})
 }
 
-// Of nothing nobody gets even nothing, so that what needs no octets yet is put off as well; what was given out
-// stays, and afterwards all is as before.
+// Of nothing nobody gets even nothing, so that what needs no octets yet is put off as well; what
+// was given out stays, and afterwards all is as before.
 func TestNarrow(t *testing.T) {
 	b := New(1000)
 	early := b.Hold(true)

@@ -1,8 +1,9 @@
-// Package httpd serves HTTP at listeners that are bound already, within bounds, and
-// stops cleanly. Every web server of ours is this one.
+// Package httpd serves HTTP at listeners that are bound already, within bounds, and stops cleanly.
+// Every web server of ours is this one.
 //
-// It promises that no client costs more than the bounds say, that those of one network keep nobody else waiting,
-// that a request under way may finish for a short time when the server stops, and that HTTP/1.1 alone is spoken.
+// It promises that no client costs more than the bounds say, that those of one network keep nobody
+// else waiting, that a request under way may finish for a short time when the server stops, and
+// that HTTP/1.1 alone is spoken.
 package httpd
 
 import (

@@ -6,11 +6,13 @@ import (
 	"sync"
 )
 
-// networkShare is the part of the connections at one address, one in so many, that one network may have: what comes
-// from there beyond it is closed at once, so that nobody alone keeps others waiting.
+// networkShare is the part of the connections at one address, one in so many, that one network may
+// have: what comes from there beyond it is closed at once, so that nobody alone keeps others
+// waiting.
 const networkShare = 4
 
-// What counts as one network: what one site has of IPv4, and one customer of a provider of IPv6 at most. RFC 6177 §2.
+// What counts as one network: what one site has of IPv4, and one customer of a provider of IPv6 at
+// most. RFC 6177 §2.
 const (
 	networkBits4 = 24
 	networkBits6 = 48
@@ -29,8 +31,8 @@ func share(ln net.Listener, connections int) *shared {
 	return &shared{Listener: ln, most: max(1, connections/networkShare), of: map[netip.Prefix]int{}}
 }
 
-// networkOf returns what a client counts for; not valid: for nothing, as this host, on which a proxy may speak for
-// everybody.
+// networkOf returns what a client counts for; not valid: for nothing, as this host, on which a
+// proxy may speak for everybody.
 func networkOf(a net.Addr) netip.Prefix {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {

@@ -37,8 +37,8 @@ type distant struct {
 
 func (d distant) RemoteAddr() net.Addr { return d.from }
 
-// Who opens all connections that he can and says nothing keeps nobody else waiting: his network has its share, what
-// comes beyond it is closed, and what has ended leaves its place.
+// Who opens all connections that he can and says nothing keeps nobody else waiting: his network has
+// its share, what comes beyond it is closed, and what has ended leaves its place.
 func TestOneNetworkKeepsNobodyWaiting(t *testing.T) {
 	for name, networks := range map[string]struct{ his, other []string }{
 		"IPv4":         {[]string{"192.0.2.7:1", "192.0.2.200:2"}, []string{"198.51.100.1:3"}},

@@ -45,8 +45,9 @@ func Judge(alive, limit int64, was Level) Level {
 	return Enough
 }
 
-// Run looks now and then, and tells each level that follows another, until ctx ends. open is how many connections there
-// are: where many have come and the process then rests, it gives back what their arrival left behind.
+// Run looks now and then, and tells each level that follows another, until ctx ends. open is how
+// many connections there are: where many have come and the process then rests, it gives back what
+// their arrival left behind.
 func (k *Keeper) Run(ctx context.Context, open func() int, tell func(l Level, alive, limit int64)) {
 	var r rest
 	tick := time.NewTicker(every)

@@ -125,7 +125,8 @@ func TestKernelsPart(t *testing.T) {
 	}
 }
 
-// What the kernel takes is not left to the collector, of a limit of the group, and never more than a half of it.
+// What the kernel takes is not left to the collector, of a limit of the group, and never more than
+// a half of it.
 func TestTheKernelsPartCounts(t *testing.T) {
 	for _, c := range []struct{ within, group, kernel, want int64 }{
 		{900, 1000, 0, 900}, {900, 1000, 100, 800}, {500, 1000, 100, 500}, {500, 1000, 450, 500}, {900, 1000, 5000, 500}, {700, 0, 100, 700},

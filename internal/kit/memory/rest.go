@@ -8,14 +8,15 @@ const (
 	restLooks = 2
 	// restOctets is what is allocated from one look to the next by a process that does nothing.
 	restOctets = 256 << 10
-	// betweenRests is how many looks there are from one such collection to the next at least, half a minute:
-	// whoever comes and goes all the time has us collect no more often.
+	// betweenRests is how many looks there are from one such collection to the next at least, half
+	// a minute: whoever comes and goes all the time has us collect no more often.
 	betweenRests = 120
 )
 
-// rest finds out when the process has come to rest once it has started, and with many connections more than when it
-// did so last. What the start and their arrival left behind, garbage and stacks that have grown, would stay for minutes
-// then, since the collector comes when something is allocated.
+// rest finds out when the process has come to rest once it has started, and with many connections
+// more than when it did so last. What the start and their arrival left behind, garbage and stacks
+// that have grown, would stay for minutes then, since the collector comes when something is
+// allocated.
 type rest struct {
 	began     bool   // the start has left nothing behind any more
 	open      int    // least connections since the last collection of this kind

@@ -15,8 +15,8 @@ type look struct {
 	busy bool
 }
 
-// A collection follows the start, and when many connections have come and nothing is done any more, once, and not while
-// something is, nor for those who come instead of others.
+// A collection follows the start, and when many connections have come and nothing is done any more,
+// once, and not while something is, nor for those who come instead of others.
 func TestRest(t *testing.T) {
 	still := func(open, looks int) (all []look) {
 		for range looks {

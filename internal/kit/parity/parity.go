@@ -1,11 +1,13 @@
 // Package parity lets a file that is written once be put right where the disk has changed it.
 //
-// Beside the file stands another, the guard: a checksum of each page of the file, and pages that are the
-// sums of others. It promises that a file that Mend returns is octet for octet the one that was written, or
-// says which pages are not; and that a guard that was cut short, or is damaged, is told from a good one.
+// Beside the file stands another, the guard: a checksum of each page of the file, and pages that
+// are the sums of others. It promises that a file that Mend returns is octet for octet the one that
+// was written, or says which pages are not; and that a guard that was cut short, or is damaged, is
+// told from a good one.
 //
-// Pages are summed crosswise: of each stripe of 256 pages (1 MiB), every sixteenth page is in the same sum. So any
-// damage of up to 64 KiB in one place of a stripe can be undone, and any of which no two pages share a sum.
+// Pages are summed crosswise: of each stripe of 256 pages (1 MiB), every sixteenth page is in the
+// same sum. So any damage of up to 64 KiB in one place of a stripe can be undone, and any of which
+// no two pages share a sum.
 package parity
 
 import (
@@ -26,7 +28,8 @@ const (
 
 const magic = "sallyport guard 1"
 
-// tailOctets is what ends a guard: the file's size, the checksum of that and of all checksums, and the magic.
+// tailOctets is what ends a guard: the file's size, the checksum of that and of all checksums, and
+// the magic.
 const tailOctets = 8 + 4 + len(magic)
 
 // ErrGuard means that a guard is cut short or damaged.

@@ -102,8 +102,8 @@ func TestAListIsTakenIn(t *testing.T) {
 	}
 }
 
-// A list that fails, is not believed or cannot be adopted leaves the last good one; that is told once when it
-// begins, and once when it ends.
+// A list that fails, is not believed or cannot be adopted leaves the last good one; that is told
+// once when it begins, and once when it ends.
 func TestTheLastGoodListStays(t *testing.T) {
 	f := openOffice(t, nil)
 	s := f.roll.sources[0]
@@ -174,8 +174,8 @@ func TestListsAreFollowed(t *testing.T) {
 	awaits("the end", ended)
 }
 
-// A password is its owner's or wrong; of an address that the directory does not know one is asked about all the
-// same, and nobody can tell while the directory does not answer.
+// A password is its owner's or wrong; of an address that the directory does not know one is asked
+// about all the same, and nobody can tell while the directory does not answer.
 func TestPasswordsOfADirectory(t *testing.T) {
 	f := openOffice(t, nil)
 	f.Passwords["uid=alice,"+ldaptest.Base] = "right"

@@ -52,8 +52,9 @@ func files(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// A Maildir++ has each message once, as others name it, with its time, flags and keywords; an export that goes on
-// writes what came since, and nothing twice; one that is to begin leaves what is there.
+// A Maildir++ has each message once, as others name it, with its time, flags and keywords; an
+// export that goes on writes what came since, and nothing twice; one that is to begin leaves what
+// is there.
 func TestAMaildirGoesOn(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "out")
 	w, err := Maildir(dir, false)
@@ -113,8 +114,8 @@ func TestKeywordsWithoutALetter(t *testing.T) {
 	}
 }
 
-// An archive has the same Maildir, gets its name when it is whole, and replaces nothing; one that was given up leaves
-// nothing.
+// An archive has the same Maildir, gets its name when it is whole, and replaces nothing; one that
+// was given up leaves nothing.
 func TestAnArchive(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out.tar")
 	w, err := Tar(path)

@@ -385,8 +385,8 @@ func oneOf(word []byte, of string) bool {
 	return len(word) == 3 && bytes.Contains([]byte(of), word)
 }
 
-// A "From " line has days up to mostDay, and looks for its year within mostDateWords words of its date: what follows is of the program
-// that wrote it.
+// A "From " line has days up to mostDay, and looks for its year within mostDateWords words of its
+// date: what follows is of the program that wrote it.
 const (
 	mostDay       = 31
 	mostDateWords = 6

@@ -20,8 +20,8 @@ import (
 	"sallyport/internal/mailbox"
 )
 
-// A folder is known by what it is there for and where it stands, whatever its name begins with there; what shows
-// other folders' mail once more, or belongs to others, does not come by itself.
+// A folder is known by what it is there for and where it stands, whatever its name begins with
+// there; what shows other folders' mail once more, or belongs to others, does not come by itself.
 func TestWhichFoldersCome(t *testing.T) {
 	m, _ := at(t, map[string]func(*bufio.Writer, string){
 		"LIST": say("* LIST () \".\" INBOX\r\n* LIST (\\Sent) \".\" INBOX.Gone\r\n* LIST (\\Noselect) \".\" INBOX.Nothing\r\n" +

@@ -50,8 +50,8 @@ func text(subject string) string {
 	return "Subject: " + subject + "\r\n\r\n" + subject + " is here.\r\n"
 }
 
-// lived makes a mailbox in which somebody worked: two messages stay in the INBOX behind one that left, and one is in Work. It
-// returns the folder above all mailboxes, and that of the mailbox.
+// lived makes a mailbox in which somebody worked: two messages stay in the INBOX behind one that
+// left, and one is in Work. It returns the folder above all mailboxes, and that of the mailbox.
 func lived(t *testing.T) (root, dir string) {
 	t.Helper()
 	root = t.TempDir()
@@ -107,8 +107,8 @@ func file(t *testing.T, dir, subject string) (path string) {
 	return path
 }
 
-// pack makes a backup of everything below root. spoil says what the manifest says of a member instead of its sum, and "" leaves
-// the manifest away for good: the backup is cut short there.
+// pack makes a backup of everything below root. spoil says what the manifest says of a member
+// instead of its sum, and "" leaves the manifest away for good: the backup is cut short there.
 func pack(t *testing.T, root string, spoil func(name string, sum string) string) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -214,8 +214,8 @@ func read(t *testing.T, p *Place, folder string, want ...string) *taken {
 	return got
 }
 
-// A copy of a mailbox, and a backup, are read with the UIDs, flags, keywords and dates that the messages had, and what was backed
-// up is not touched.
+// A copy of a mailbox, and a backup, are read with the UIDs, flags, keywords and dates that the
+// messages had, and what was backed up is not touched.
 func TestAMailboxIsReadAsItWas(t *testing.T) {
 	root, dir := lived(t)
 	for _, c := range []struct{ from, identity, into string }{
@@ -275,7 +275,8 @@ func TestAMailboxIsReadAsItWas(t *testing.T) {
 	}
 }
 
-// Of folders that nobody asked for nothing is taken out, and of messages those that match and are wanted come.
+// Of folders that nobody asked for nothing is taken out, and of messages those that match and are
+// wanted come.
 func TestOnlyWhatIsAskedForComes(t *testing.T) {
 	root, dir := lived(t)
 	for _, from := range []string{dir, pack(t, root, asItIs)} {

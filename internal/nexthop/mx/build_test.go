@@ -100,8 +100,8 @@ func TestAWorldObeysPolicies(t *testing.T) {
 	}
 }
 
-// A policy holds for as long as passes: a clock that is set ahead ends none, so that nothing leaves without the TLS that it
-// demands.
+// A policy holds for as long as passes: a clock that is set ahead ends none, so that nothing leaves
+// without the TLS that it demands.
 func TestPoliciesOutliveASetClock(t *testing.T) {
 	w := newWorld(t)
 	w.dns.Texts = map[string][]string{"_mta-sts.x.test": {"v=STSv1; id=1;"}}

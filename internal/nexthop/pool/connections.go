@@ -183,8 +183,8 @@ func (p *connections) learn(err error, room int) {
 	}
 }
 
-// failed notes that no connection could be made, and that it took so long to find
-// out. For as long again, up to Limits.Rest, nobody else shall wait for the same, unless wake came meanwhile.
+// failed notes that no connection could be made, and that it took so long to find out. For as long
+// again, up to Limits.Rest, nobody else shall wait for the same, unless wake came meanwhile.
 func (p *connections) failed(why Failure, now time.Time, took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -229,8 +229,8 @@ func (p *Pool) log(j nexthop.Job) *slog.Logger {
 	return p.o.Logger.With("queue", j.ID.String())
 }
 
-// Wake has the next delivery try to connect, also where the next hop was left alone since it could not be reached: somebody
-// says that it can be.
+// Wake has the next delivery try to connect, also where the next hop was left alone since it could
+// not be reached: somebody says that it can be.
 func (p *Pool) Wake() { p.all.wake(p.o.Now()) }
 
 // connect opens a connection, unless the next hop is being left alone. A permanent

@@ -104,8 +104,8 @@ func (w *way) deliver(j nexthop.Job, codes ...int) {
 	}
 }
 
-// Messages go over one connection that is kept between them, each recipient has the server's own answer, and after so
-// many messages there is another connection.
+// Messages go over one connection that is kept between them, each recipient has the server's own
+// answer, and after so many messages there is another connection.
 func TestAConnectionIsKept(t *testing.T) {
 	w := open(t, 3)
 	for n, opens := range []int{1, 1, 1, 2} {
@@ -125,8 +125,8 @@ func TestAConnectionIsKept(t *testing.T) {
 	}
 }
 
-// A kept connection that the server has closed meanwhile costs no message and no try; a message that cannot be read
-// is put off, and the connection serves the next one.
+// A kept connection that the server has closed meanwhile costs no message and no try; a message
+// that cannot be read is put off, and the connection serves the next one.
 func TestAConnectionThatEnded(t *testing.T) {
 	w := open(t, 100)
 	w.deliver(w.job("ann"), 250)

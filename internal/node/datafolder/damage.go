@@ -29,8 +29,8 @@ func (f *Folder) noting(log *slog.Logger) damage.Note {
 	}
 }
 
-// Scrub reads what waits in the queue and the indexes of all mailboxes through, again and again until ctx ends, so
-// that rot is found before somebody needs what it hit.
+// Scrub reads what waits in the queue and the indexes of all mailboxes through, again and again
+// until ctx ends, so that rot is found before somebody needs what it hit.
 func (f *Folder) Scrub(ctx context.Context, log *slog.Logger) {
 	for {
 		began := time.Now()

@@ -83,9 +83,9 @@ func New(o Options) *Doors {
 // Memory bounds what the doors hold of mail that is not judged yet.
 func (d *Doors) Memory() *allowance.Budget { return d.memory }
 
-// Narrow has the doors take less while memory is short, and hardly anything when there is none: nobody
-// comes unless a silent connection goes, and of what is not judged yet little is held. While it is short alone, people of ours
-// come as ever.
+// Narrow has the doors take less while memory is short, and hardly anything when there is none:
+// nobody comes unless a silent connection goes, and of what is not judged yet little is held. While
+// it is short alone, people of ours come as ever.
 func (d *Doors) Narrow(l memory.Level) {
 	posting, reading, part := door.ScarceNot, door.ScarceNot, int64(1)
 	switch l {

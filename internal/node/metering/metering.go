@@ -92,7 +92,8 @@ func (m *Metering) WatchDisks(ctx context.Context) {
 	r.Data.Disks.Watch(ctx, func(dir string, c diskspace.Change) { alarm.Changed(ctx, dir, c) })
 }
 
-// leastAge is the age that is told of the oldest message where there is one, however new: no age at all is an empty queue.
+// leastAge is the age that is told of the oldest message where there is one, however new: no age at
+// all is an empty queue.
 const leastAge = time.Millisecond
 
 // state reads what is not counted. It is called once for each scrape.

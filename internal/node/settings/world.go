@@ -73,8 +73,8 @@ func (w World) Complete() World {
 	return w
 }
 
-// The years that a clock may show. Times are kept and ordered as nanoseconds since 1970 in 63 bits, which end in 2262;
-// what is added to a time within the server is less than the years between.
+// The years that a clock may show. Times are kept and ordered as nanoseconds since 1970 in 63 bits,
+// which end in 2262; what is added to a time within the server is less than the years between.
 const lastYear = 2200
 
 // within keeps a clock within the years that can be counted with: one that is beyond stands at their end.

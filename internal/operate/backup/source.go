@@ -52,8 +52,8 @@ type Source struct {
 // NewSource returns the source of what o names.
 func NewSource(o SourceOptions) *Source { return &Source{o: o} }
 
-// Clean removes what a copy left behind whose process was killed, and which keeps the disk from being free of what is removed
-// meanwhile. Nobody else has the data open.
+// Clean removes what a copy left behind whose process was killed, and which keeps the disk from
+// being free of what is removed meanwhile. Nobody else has the data open.
 func (s *Source) Clean() error { return os.RemoveAll(filepath.Join(s.o.Places.Data, copyDir)) }
 
 // Copy is what Begin set aside to be sent.

@@ -1,4 +1,5 @@
-// Package callouts is what an operator can do with what servers behind us said of recipients: list it, and have it forgotten.
+// Package callouts is what an operator can do with what servers behind us said of recipients: list
+// it, and have it forgotten.
 package callouts
 
 import (

@@ -298,7 +298,8 @@ type ServerFacts struct {
 	PID     int
 	Version string // "": not known
 	Here    string // version of this program
-	// Database is why its database takes nothing; nil: it does. Missing is what it could not tell of itself.
+	// Database is why its database takes nothing; nil: it does. Missing is what it could not tell
+	// of itself.
 	Database *DatabaseFacts
 	Missing  []string
 	Fault    string // it runs, and cannot say how it fares

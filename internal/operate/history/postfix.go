@@ -49,8 +49,9 @@ func (g *Log) postfix(at time.Time, program, text string) (Sent, bool) {
 	return Sent{}, false
 }
 
-// How many characters a queue id has: short ones at least a microsecond in five hexadecimal digits, long ones seconds, microseconds,
-// a letter between and the number of the file, which are 24 together where the number is the largest.
+// How many characters a queue id has: short ones at least a microsecond in five hexadecimal digits,
+// long ones seconds, microseconds, a letter between and the number of the file, which are 24
+// together where the number is the largest.
 const (
 	leastQueueID = 5
 	mostQueueID  = 24

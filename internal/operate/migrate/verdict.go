@@ -88,7 +88,8 @@ func (r rule) fits(name string) bool {
 	return false
 }
 
-// judge says what becomes of a parameter with a value as it is written, about which the import has nothing to say.
+// judge says what becomes of a parameter with a value as it is written, about which the import has
+// nothing to say.
 func judge(name, value string) noted {
 	for _, r := range rules() {
 		if !r.fits(name) {

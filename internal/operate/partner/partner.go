@@ -1,4 +1,5 @@
-// Package partner is the socket at which a server beside us asks who somebody is: it judges sign-ins, and does nothing else.
+// Package partner is the socket at which a server beside us asks who somebody is: it judges
+// sign-ins, and does nothing else.
 package partner
 
 import (

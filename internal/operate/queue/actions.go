@@ -29,8 +29,8 @@ type Queue interface {
 // Options are what Actions act on. All are needed but Wake and Redirects.
 type Options struct {
 	Queue Queue
-	// Wake has what is retried try to connect, also to next hops that are left alone since they could not be
-	// reached; nil: nobody delivers.
+	// Wake has what is retried try to connect, also to next hops that are left alone since they
+	// could not be reached; nil: nobody delivers.
 	Wake func()
 	// Redirects gives queued messages other recipients; nil: nobody does.
 	Redirects Redirector

@@ -120,8 +120,8 @@ func (op *Actions) QueueRelease(ctx context.Context, by call.Caller, r QueueChan
 	return op.change(ctx, by, r, tellReleased, op.o.Queue.Release)
 }
 
-// QueueRetry makes the chosen messages due now, and no next hop is left alone for having been out of reach: who asks
-// knows something.
+// QueueRetry makes the chosen messages due now, and no next hop is left alone for having been out
+// of reach: who asks knows something.
 func (op *Actions) QueueRetry(ctx context.Context, by call.Caller, r QueueChange) (QueueChanged, error) {
 	return op.change(ctx, by, r, tellRetried, func(ctx context.Context, f spool.Filter, facts [][]byte) (int, error) {
 		if op.o.Wake != nil {

@@ -1,4 +1,5 @@
-// Package screening tells an operator who is kept out on port 25, by which line, list or bound, and what would happen to somebody.
+// Package screening tells an operator who is kept out on port 25, by which line, list or bound, and
+// what would happen to somebody.
 package screening
 
 import (

@@ -1,4 +1,5 @@
-// Package tracing is what an operator can ask of the trace: what happened, summed up or fact by fact, and whether the log is whole.
+// Package tracing is what an operator can ask of the trace: what happened, summed up or fact by
+// fact, and whether the log is whole.
 package tracing
 
 import (

@@ -86,8 +86,8 @@ func TestWordsOfASignIn(t *testing.T) {
 	}
 }
 
-// What came back for a name that nobody has is a hole; what did not, is none; and what was only taken can't be
-// told.
+// What came back for a name that nobody has is a hole; what did not, is none; and what was only
+// taken can't be told.
 func TestBounces(t *testing.T) {
 	taken := rcpt("nobody@example.test", 250, "", "ok")
 	whole := []Said{mailFrom("me@away.test", 250), taken, {Verb: "end", Sent: ".", Outcome: "250", Reply: mail.R(250, "2.0.0", "queued")}}

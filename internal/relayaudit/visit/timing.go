@@ -69,7 +69,8 @@ func last(said []verdict.Said, verb string) (s verdict.Said) {
 	return s
 }
 
-// timeSignIns times refusals of wrong passwords: of the auditor's own account, and of names that nobody has.
+// timeSignIns times refusals of wrong passwords: of the auditor's own account, and of names that
+// nobody has.
 func (v *visitor) timeSignIns() {
 	a := v.o.Account
 	if a.IsZero() {

@@ -10,9 +10,9 @@ import (
 	"sallyport/internal/mail"
 )
 
-// Where every name is taken, or every password refused, a name that takes longer is found by its time; and
-// where it takes no longer, nothing is. Each asks a bounded number of times, and guesses at no account but the
-// auditor's own.
+// Where every name is taken, or every password refused, a name that takes longer is found by its
+// time; and where it takes no longer, nothing is. Each asks a bounded number of times, and guesses
+// at no account but the auditor's own.
 func TestTimesOfNames(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -54,8 +54,8 @@ func TestTimesOfNames(t *testing.T) {
 	}
 }
 
-// What comes back for a name that nobody has is awaited at the auditor's own address, and shows that it would
-// come to anybody. One message is sent, and none where names are refused.
+// What comes back for a name that nobody has is awaited at the auditor's own address, and shows
+// that it would come to anybody. One message is sent, and none where names are refused.
 func TestBouncesAreAwaited(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

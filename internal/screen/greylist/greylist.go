@@ -105,13 +105,15 @@ type Greylist struct {
 	mu    sync.Mutex
 	many  map[byte]int // entries of each kind
 	swept time.Time
-	// Of the senders that were put off since the start, by their keys, whose network each is of, and how many each has.
+	// Of the senders that were put off since the start, by their keys, whose network each is of,
+	// and how many each has.
 	owners  map[string]string
 	waiting map[string]int
 }
 
-// networkShare is the part of the senders that are remembered, one in so many, that may be of one network: what more of
-// it comes is put off and not remembered, so that nobody alone keeps others from being let through.
+// networkShare is the part of the senders that are remembered, one in so many, that may be of one
+// network: what more of it comes is put off and not remembered, so that nobody alone keeps others
+// from being let through.
 const networkShare = 16
 
 // The kinds of entries.

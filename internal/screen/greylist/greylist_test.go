@@ -162,8 +162,8 @@ func TestNoRoomOpensNothing(t *testing.T) {
 	}
 }
 
-// A network that names more senders than there is room for, and never comes again, keeps nobody else from being let
-// through; and it is let through itself when it comes again as it was.
+// A network that names more senders than there is room for, and never comes again, keeps nobody
+// else from being let through; and it is let through itself when it comes again as it was.
 func TestOneNetworkTakesNoRoomFromOthers(t *testing.T) {
 	now, st, l := begin, mem.New(), limits()
 	l.Entries = 160

@@ -33,8 +33,8 @@ func OpenClock(ctx context.Context, s store.Store, w settings.World) (*Clock, er
 type Options struct {
 	settings.World
 	Clock *Clock // from OpenClock
-	// Usage counts what a mailbox holds, Waiting says what waits in the queue for it and for all of its domain, and Accounts
-	// lists whose there are.
+	// Usage counts what a mailbox holds, Waiting says what waits in the queue for it and for all of
+	// its domain, and Accounts lists whose there are.
 	Usage    func(context.Context, mail.Address) (mailbox.Usage, error)
 	Waiting  func(mail.Address) (its, domain mailbox.Usage)
 	Accounts func(context.Context) ([]accounts.Account, error)

@@ -8,14 +8,15 @@ import (
 	"sallyport/internal/node/settings"
 )
 
-// Machine is one on which no time passes by itself, and whose clock somebody sets. All methods may be called concurrently.
+// Machine is one on which no time passes by itself, and whose clock somebody sets. All methods may
+// be called concurrently.
 type Machine struct {
 	mu   sync.Mutex
 	read clock.Reading
 }
 
-// NewMachine returns one that was switched on an hour ago. Its clock shows a year that is far from that of the test, so
-// that whoever asks another clock is found out.
+// NewMachine returns one that was switched on an hour ago. Its clock shows a year that is far from
+// that of the test, so that whoever asks another clock is found out.
 func NewMachine() *Machine {
 	return &Machine{read: clock.Reading{Boot: "a", Since: time.Hour, Wall: time.Date(2041, 2, 3, 4, 5, 6, 0, time.UTC)}}
 }

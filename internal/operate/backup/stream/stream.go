@@ -1,4 +1,5 @@
-// Package stream sends a backup of everything to whoever asked for it, and records that, and that data came out of one.
+// Package stream sends a backup of everything to whoever asked for it, and records that, and that
+// data came out of one.
 package stream
 
 import (
