@@ -1,4 +1,5 @@
-// Package access is the hub of those who read their mailboxes: it alone knows who may.
+// Package access is the hub for reading mail: it alone decides who may open a mailbox, by IMAP or
+// by POP3.
 //
 // It stands between the doors (imap, imaps, pop3, pop3s) and the engines that speak with mail
 // programs. It admits connections, puts TLS on them, has people sign in at the same desk as those

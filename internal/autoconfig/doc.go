@@ -1,5 +1,5 @@
-// Package autoconfig tells mail programs the settings of a server, in the forms in which they ask
-// for them: Thunderbird's, Autodiscover (Outlook), PACC (draft-ietf-mailmaint-pacc), a profile for
+// Package autoconfig serves mail programs their settings, in the formats in which they ask for
+// them: Thunderbird's, Autodiscover (Outlook), PACC (draft-ietf-mailmaint-pacc), a profile for
 // Apple's devices, and SRV records (RFC 6186, RFC 8314 §5.1).
 //
 // What it promises:

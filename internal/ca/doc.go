@@ -1,4 +1,4 @@
-// Package ca is the server's own authority for the certificates of people's devices.
+// Package ca is the server's own certificate authority for the devices of its users.
 //
 // It promises that the private key of a device is never here: whoever wants a certificate
 // shows that he has the key (PKCS #10), and of what he asks for only the public key is

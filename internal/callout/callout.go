@@ -1,5 +1,5 @@
-// Package callout knows whether a server behind us takes mail for an address, by
-// asking it, and remembers what it said.
+// Package callout verifies recipients by asking the server behind this one that has their
+// mailboxes, and caches its answers (Postfix calls this address verification).
 //
 // It promises that an Answer is Yes or No only when that server said so of that
 // address, not longer ago than the limits allow; everything else is Unknown, and its

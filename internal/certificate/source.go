@@ -1,6 +1,6 @@
-// Package certificate keeps the one certificate that every door presents: it reads it from
-// files or takes the one that was obtained, takes in a new one while the server runs, and
-// warns before one ends.
+// Package certificate keeps the one certificate that every listener presents: it reads it from
+// files or takes the one that ACME obtained, takes in a new one while the server runs, and warns
+// before one expires.
 //
 // It promises that a certificate that cannot be used replaces none that can, and that one
 // is presented alone, so that it is known which one a connection saw.

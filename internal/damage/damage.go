@@ -1,4 +1,5 @@
-// Package damage keeps what was found to be damaged on the disk, until a person has acknowledged it.
+// Package damage keeps a list of the damage that was found on the disk, until a person has
+// acknowledged it.
 //
 // It promises that what was noted is on disk before Note returns or is said not to be, that the same
 // damage is noted once, and that the list is bounded: what is acknowledged makes room for what comes.

@@ -1,5 +1,5 @@
-// Package directory tells what an address is to this server: a mailbox, the
-// postmaster, an alias, nobody, or somebody else's.
+// Package directory classifies addresses: a mailbox, the postmaster, an alias, unknown, or
+// foreign.
 //
 // It promises an immutable Snapshot. A transaction takes one and keeps it, so that
 // all its recipients are judged by one configuration. Looking up reads no disk and

@@ -1,4 +1,4 @@
-// Package dnsx asks the DNS, and parts what it says from what it fails to say.
+// Package dnsx asks the DNS, and keeps its answers apart from its failures.
 //
 // It promises that an answer was given to our question by the server that was
 // asked; that a failure of the DNS (silence, SERVFAIL, REFUSED, a referral, an

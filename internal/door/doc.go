@@ -1,6 +1,5 @@
-// Package door is what connections pass before anybody speaks with them, whatever is spoken
-// behind: it counts them in, makes room, reads what a balancer says of their origin, and lets
-// TLS begin in turn.
+// Package door admits connections before any protocol is spoken, alike for all listeners: it
+// counts them, makes room, reads the PROXY header of a balancer, and schedules TLS handshakes.
 //
 // It promises that the connections of all doors that share an Admission stay within one set of
 // bounds, that a network has its share of them alone, that strangers who stall a handshake keep

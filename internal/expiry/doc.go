@@ -1,5 +1,5 @@
-// Package expiry tells people that a certificate ends before it does: the owner of an
-// account of a device's certificate, and the administrator of the authority that signs them.
+// Package expiry warns people before a certificate expires: the owner of an account of a device's
+// certificate, and the administrator of the authority that signs them.
 //
 // It promises that each is told at most once at each step before the end, also after a crash;
 // and that a step that passed while the server stood is told of as soon as it runs again,

@@ -1,5 +1,5 @@
-// Package fact says what can be told of a message, a connection or an account, and how it
-// is written down.
+// Package fact defines the facts that are recorded about messages, connections and accounts, and
+// their encoding.
 //
 // A [Fact] is one thing that happened. Whoever decides makes the fact where the thing
 // happens; package trace keeps facts in their order, and finds them again. This package

@@ -1,6 +1,6 @@
-// Package filter is the opinion of others on complete messages, as intake meets it:
-// inspectors that ask an Rspamd or milters, and one that recognises bounces of mail
-// that we never sent.
+// Package filter has complete messages judged by others, as inspectors of package intake: by an
+// Rspamd, by milters, and by a check that recognises bounces of mail that was never sent from
+// here.
 //
 // They advise, within what intake.Finding can say: refuse, put off, hold, keep apart,
 // add header fields from an allow-list. None of them makes a gate.Grant, adds a

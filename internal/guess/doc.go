@@ -1,4 +1,4 @@
-// Package guess decides which passwords are judged at all, so that nobody guesses one and
+// Package guess limits the rate at which passwords are tried, so that nobody guesses one and
 // nobody who guesses locks an owner out.
 //
 // It promises, at every moment and whatever comes in which order: that the passwords tried at

@@ -1,5 +1,4 @@
-// Package keyring keeps the keys with which this server signs mail for its domains,
-// through their lives.
+// Package keyring manages the DKIM keys of our domains through their life cycle.
 //
 // A key is new when it is made: its record is to be published, and it signs nothing. It
 // becomes active when the DNS is seen to show its record, or when an operator says so;

@@ -1,5 +1,5 @@
-// Package ldap asks a directory (LDAP, RFC 4511) who its people are and whether a password
-// is theirs.
+// Package ldap asks an LDAP directory (RFC 4511) who its people are and whether a password is
+// theirs.
 //
 // It promises that nothing but result 49 is taken for a wrong password: every other error,
 // an answer that is cut midway among them, means that nobody can tell. Searches and

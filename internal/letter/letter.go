@@ -1,8 +1,7 @@
-// Package letter is the one maker of queued mail. Whoever has a message for the queue, be
-// it a stranger's, an account's, a forward, a report or a notification, drafts it here: the
-// draft asks the gate about its sender and about each recipient, asks the server behind us
-// where only that can tell, and becomes the spool's message with the Grant of all that the
-// gate let leave.
+// Package letter is the only maker of queued mail. Whoever has a message for the queue, be it a
+// stranger's, an account's, a forward, a report or a notification, drafts it here: the draft asks
+// the gate about its sender and about each recipient, asks the server behind us where only that
+// can tell, and becomes the spool's message with the Grant of all that the gate let leave.
 //
 // It promises that nothing is queued for a recipient whom the gate did not let in, that a
 // message leaves in the name of the account that the gate was told of, and that a mailbox

@@ -1,4 +1,4 @@
-// Package mailbox opens the mailboxes of accounts for those who read them.
+// Package mailbox opens the Maildirs of accounts for reading by IMAP and POP3.
 //
 // The files of a Maildir are the truth for messages, and its Maildir++ folders are those of the
 // account. Other programs may work on the same files at the same time: what they change is seen

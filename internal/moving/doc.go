@@ -1,4 +1,4 @@
-// Package moving brings mail from elsewhere into a mailbox.
+// Package moving imports mail from elsewhere into a mailbox.
 //
 // A Place is where mail lies: its packages read Maildirs, mbox files, other servers and mailboxes
 // of backups. A Plan says which of its folders become which here. Import reads the messages of a

@@ -1,6 +1,5 @@
-// Package nexthop says what a delivery is: a Job that names one message and some
-// of its recipients, and a Target that carries it somewhere and reports what
-// became of each of them.
+// Package nexthop defines what a delivery is: a Job that names one message and some of its
+// recipients, and a Target that carries it somewhere and reports what became of each of them.
 //
 // It promises that every attempt ends in exactly one outcome per recipient, in
 // their order, whatever happened: a Target has no other way to answer. The

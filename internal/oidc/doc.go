@@ -1,5 +1,5 @@
-// Package oidc judges the access tokens by which people of ours sign in: those of one OpenID
-// provider, by its keys (RFC 9068, OpenID Connect Discovery 1.0) or by asking it (RFC 7662).
+// Package oidc validates the access tokens with which users sign in: those of one OpenID provider,
+// by its keys (RFC 9068, OpenID Connect Discovery 1.0) or by introspection (RFC 7662).
 //
 // It promises that a token counts only if it is of that provider, for us, given to a client
 // that we know, with the scope that we ask for, in its time, and names a person whose address

@@ -1,6 +1,6 @@
-// Package operate is every action of an operator, once: the command line calls it over
-// the server's socket or, when no server runs, in its own process, and both go
-// through the same Handler.
+// Package operate implements every operator action, once: the command line calls it over the
+// server's socket or, when no server runs, in its own process, and both go through the same
+// Handler.
 //
 // It promises that nobody acts who is neither root nor the server's own user, as
 // the kernel tells (SO_PEERCRED); that each change and the fact about who made it

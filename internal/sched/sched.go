@@ -1,4 +1,4 @@
-// Package sched says when a message is tried again and when it has been tried long enough.
+// Package sched decides when a message is tried again and when it has been tried long enough.
 //
 // It promises pure arithmetic: the time is an argument, and the one that passes rather than the one
 // that a clock shows, which somebody may set; the jitter is derived from the queue id and the

@@ -1,5 +1,5 @@
-// Package signin is the desk at which people sign in, whichever door they come through and
-// whether they are there to send or to read.
+// Package signin authenticates users for every listener alike, whether they are there to send or
+// to read, and ends their sessions when their credentials no longer hold.
 //
 // It has accounts judge what they show, and it promises that
 //

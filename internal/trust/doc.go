@@ -1,5 +1,5 @@
-// Package trust decides whether the address of a client is worth anything: whether a network
-// of devices that can't sign in may hand in mail as the account that it was given.
+// Package trust decides whether a client's address proves anything: whether a network of devices
+// that can't sign in may submit mail as the account that it was given.
 //
 // It promises that
 //

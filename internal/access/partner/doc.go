@@ -1,4 +1,5 @@
-// Package partner signs people in to a server beside us that serves their mailboxes, such as Dovecot.
+// Package partner authenticates users for a server beside this one that serves their mailboxes,
+// such as Dovecot.
 //
 // The partner has TLS and the protocol, and asks us who somebody is, by the protocol of checkpassword
 // programs. It promises that whoever signs in there does so at the same desk (signin) as at our own

@@ -1,5 +1,5 @@
-// Package guessable says which passwords others try first: those that many people have, rows
-// of letters and digits, repetitions, and the names of the account itself.
+// Package guessable recognises passwords that others try first: common ones, rows of letters and
+// digits, repetitions, and the names of the account itself.
 //
 // It follows NIST SP 800-63B §3.1.1.2: a password is compared with a list of common ones and
 // with what the context gives away; which kinds of characters it has does not matter. It judges

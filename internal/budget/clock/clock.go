@@ -1,5 +1,5 @@
-// Package clock tells budgets, the queue and whatever else grows old how much time has passed,
-// whatever the clock was set to. It promises that
+// Package clock measures the time that passes for budgets, the queue and whatever else ages,
+// whatever the wall clock is set to. It promises that
 //
 //   - while the machine runs, no more and no less time passes than did, also over restarts of the
 //     program and while the machine sleeps: a clock that is set ahead gives nothing anew, and one

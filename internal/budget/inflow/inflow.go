@@ -1,6 +1,5 @@
-// Package inflow decides how much mail one network may bring, and how much one mailbox takes:
-// so many messages and octets within an hour, so many connections and recipients within a
-// minute. It promises that
+// Package inflow limits how much mail one network may send and one mailbox may receive: messages
+// and octets within an hour, connections and recipients within a minute. It promises that
 //
 //   - what one party brings is bounded for each mailbox, so that a mailbox that somebody
 //     floods goes on taking the mail of others;

@@ -1,4 +1,4 @@
-// Package ledger keeps what package budget counts: how many recipients each account,
+// Package ledger keeps the counts that package budget judges: how many recipients each account,
 // and each forward, has written to. It promises that
 //
 //   - what is asked for at the same time, by whatever number of sessions, counts

@@ -1,5 +1,5 @@
-// Package quota decides how much a mailbox may hold, and how much the mailboxes of a domain may
-// hold together, and keeps what they do hold. It promises that
+// Package quota decides how much a mailbox, and all mailboxes of a domain together, may hold, and
+// keeps count of what they do hold. It promises that
 //
 //   - who adds to a mailbox asks here, by whatever way the message comes, and what it then takes
 //     counts from that moment on: while it comes, while it is on its way, and when it is there;

@@ -1,5 +1,5 @@
-// Package device makes what is put on a device: its key, the request that shows the key to
-// an authority, and key and certificate in the forms that programs read.
+// Package device makes what a device needs to sign in by certificate: its key, the request that
+// shows the key to an authority, and both in the formats that programs import.
 //
 // It promises that the key leaves a Key only in PEM, PKCS12 and Profile, and that none of
 // these holds an authority's certificate: signing in needs none, and a device that imports

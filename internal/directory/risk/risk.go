@@ -1,6 +1,5 @@
-// Package risk names what of a configuration is legal and closed, and yet has cost others dearly:
-// forwards that leave, addresses that take everything, wide networks, mail in clear text. It
-// decides nothing.
+// Package risk warns of what is legal and closed in a configuration, and yet has cost others
+// dearly: forwards that leave, catch-alls, wide networks, mail in clear text. It decides nothing.
 package risk
 
 import (

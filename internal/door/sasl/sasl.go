@@ -1,6 +1,6 @@
-// Package sasl carries a sign-in by SASL over a connection of lines, as IMAP and POP3 have it:
-// challenges and responses in base64, "*" to end it, and an empty line for what the server says
-// at last. RFC 9051 §6.2.2, RFC 5034 §4.
+// Package sasl carries a SASL exchange over a line-based connection, as IMAP and POP3 have it:
+// challenges and responses in base64, "*" to cancel, and an empty line for the data that comes
+// with success. RFC 9051 §6.2.2, RFC 5034 §4.
 //
 // It decides nothing: the Mechanism says who signed in, and the door answers.
 package sasl

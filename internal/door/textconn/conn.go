@@ -1,6 +1,6 @@
-// Package textconn is a connection that speaks a protocol of lines, IMAP or POP3: it gathers what is
-// answered, sends it when the client has nothing more to say, bounds each wait, tells why no more
-// octets come, and ends a session that must end.
+// Package textconn is the connection of a line-based protocol, IMAP or POP3: it gathers responses
+// and sends them when no pipelined input is left, bounds each wait, says why reading ended, and
+// ends a session that must end.
 //
 // It knows no command and no policy. One goroutine reads and answers; Interrupt, Ended and Ending
 // may be called by any.

@@ -1,5 +1,5 @@
-// Package report writes what came of a drill for people: as text of 80 columns, and as one HTML
-// page that loads nothing and runs nothing.
+// Package report writes the report of a drill: as text of 80 columns, and as one HTML page that
+// loads nothing and runs nothing.
 package report
 
 import (

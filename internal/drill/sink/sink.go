@@ -1,5 +1,6 @@
-// Package sink is the mail server at which everything arrives that leaves a rehearsal, or comes back to
-// an auditor. It takes what it is given, keeps the head of each message, and passes nothing on.
+// Package sink is the mail server that receives everything that leaves a rehearsal, or that
+// returns to an auditor. It takes what it is given, keeps the head of each message, and passes
+// nothing on.
 package sink
 
 import (

@@ -1,5 +1,4 @@
-// Package bounce reads bounces: whether a message is one, and which message it brings
-// back.
+// Package bounce recognises bounces, and which message each of them returns.
 //
 // It promises to be arithmetic over a message that costs bounded time and memory,
 // whatever stands in it, and to find the returned Message-ID where RFC 6522 and RFC

@@ -1,5 +1,5 @@
-// Package milter speaks the milter protocol, versions 2 to 6, as a mail server does:
-// it shows a message to a filter and returns what the filter advises.
+// Package milter speaks the milter protocol, versions 2 to 6, as a mail server does: it shows a
+// message to a filter and returns its advice.
 //
 // The message is shown whole, from the connection to the end of its body, when it has
 // come whole. What a filter may bring about is an allow-list: accept, refuse, put off,

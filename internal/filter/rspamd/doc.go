@@ -1,5 +1,5 @@
-// Package rspamd asks an Rspamd what it thinks of a message, over the HTTP interface
-// of its workers (POST /checkv2).
+// Package rspamd has an Rspamd judge messages, over the HTTP interface of its workers (POST
+// /checkv2).
 //
 // It promises that a question costs bounded time, memory and connections whatever the
 // other side does, and that an answer is either understood as a whole or an error:

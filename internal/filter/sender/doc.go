@@ -1,4 +1,4 @@
-// Package sender is sender authentication as intake meets it: inspectors that sign
-// what our people submit, and verify what strangers bring. The decisions are those of
-// the pure rooms beside it; here is the order of things, and the DNS.
+// Package sender is sender authentication, as inspectors of package intake: they sign what local
+// users submit, and verify what strangers send. The decisions are those of the pure rooms beside
+// it; here is the order of things, and the DNS.
 package sender

@@ -1,5 +1,5 @@
-// Package watch keeps what package hijack knows of each account, tells it what accounts do, and
-// does what it says.
+// Package watch runs package hijack in a server: it keeps the state of each account, feeds it what
+// the account does, and acts on the verdicts.
 //
 // It promises that
 //

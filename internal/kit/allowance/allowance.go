@@ -1,5 +1,5 @@
-// Package allowance bounds the memory that all connections together hold of what is not
-// judged yet: header sections and bodies on their way, recipients, buffers.
+// Package allowance bounds the memory that all connections together hold for mail that is not
+// judged yet: header sections and bodies in transit, recipients, buffers.
 //
 // It promises that what was given out never exceeds the bound, that strangers leave a
 // part of it to people who signed in, that those of one network leave most of theirs to others, and

@@ -1,7 +1,7 @@
-// Package codec reads and writes the values that rooms store. Binary records are read
-// by a Reader, from which nothing can be read after its first fault; JSON ones by
-// Decode, which takes nothing that it does not know. What a record means, and whether
-// it is whole, says the room that it belongs to.
+// Package codec encodes and decodes the values that packages keep in the store. Binary records are
+// read by a Reader, from which nothing can be read after its first fault; JSON ones by Decode,
+// which takes nothing that it does not know. What a record means, and whether it is whole, says
+// the room that it belongs to.
 package codec
 
 import (

@@ -1,4 +1,4 @@
-// Package diskspace knows how much of a disk mail may still take.
+// Package diskspace tracks how much room a disk still has for mail.
 //
 // A part of the disk is kept free of mail, so that what was accepted can be settled,
 // accounts can be frozen and the trace goes on. Whoever brings content asks Take

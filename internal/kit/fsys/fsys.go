@@ -1,6 +1,6 @@
-// Package fsys is the little of a file system that mailboxes need, so that tests can
-// give them a disk that fails, or that loses what was not synced, and so that nobody
-// but the store knows whose file system that is.
+// Package fsys is the small part of a file system that mailboxes need, so that tests can
+// substitute a disk that fails or that loses what was not synced, and so that only the store knows
+// whose file system that is.
 package fsys
 
 import (

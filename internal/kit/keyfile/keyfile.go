@@ -1,5 +1,5 @@
-// Package keyfile keeps the keys that a server makes for itself, each in a file that
-// nobody but the server can read.
+// Package keyfile keeps the keys that a server generates for itself, each in a file that nobody
+// else can read.
 package keyfile
 
 import (

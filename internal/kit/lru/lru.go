@@ -1,5 +1,5 @@
-// Package lru remembers the values that were used last, within bounds that hold at every
-// moment. How long a value counts is for its owner to say.
+// Package lru is a cache of the values that were used last, with bounds that hold at every moment.
+// How long a value counts is for its owner to say.
 package lru
 
 import (

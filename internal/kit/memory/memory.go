@@ -1,6 +1,6 @@
-// Package memory keeps the process within the memory that it may take: what is configured, within
-// what the host and its control group allow. It tells the garbage collector, and whoever would take
-// more when little is left.
+// Package memory keeps the process within its memory limit: what is configured, within what the
+// host and its control group allow. It tells the garbage collector, and whoever would take more
+// when little is left.
 //
 // It promises that what the kernel holds for the group counts, that the levels follow what is alive
 // and not what is garbage, and that a level is left again within seconds of what brought it about,

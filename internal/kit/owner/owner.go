@@ -1,5 +1,4 @@
-// Package owner knows whose a folder is, and lets a process of root become that user for
-// good.
+// Package owner finds the owner of a folder, and lets a process of root become that user for good.
 //
 // It promises that a process that has become somebody holds nothing of root any more: no
 // user, no group, and no capability.

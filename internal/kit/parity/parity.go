@@ -1,4 +1,4 @@
-// Package parity lets a file that is written once be put right where the disk has changed it.
+// Package parity repairs files that are written once where the disk has damaged them.
 //
 // Beside the file stands another, the guard: a checksum of each page of the file, and pages that
 // are the sums of others. It promises that a file that Mend returns is octet for octet the one that

@@ -1,4 +1,4 @@
-// Package phrase makes passwords out of chance that people copy by hand.
+// Package phrase generates random passwords that people can copy by hand.
 //
 // It promises that they are of ASCII letters and digits that none takes for another, in
 // groups with a hyphen between them, and that each letter is worth five bits.

@@ -1,4 +1,5 @@
-// Package processors lets Go run long computations beside everything else, instead of in turn with it.
+// Package processors lets long computations run in parallel with everything else, instead of in
+// turn with it.
 //
 // Go runs as many goroutines at once as there are processors, and lets each compute for ten
 // milliseconds before another gets its turn; where one always computes, what arrives at a socket waits

@@ -1,7 +1,6 @@
-// Package safefile makes small files durable. A file that it wrote is there whole
-// after a power cut, or is as it was before; it is never half of either. Whoever
-// returns from one of its functions without an error may rely on what the disk now
-// holds.
+// Package safefile writes small files durably. A file that it wrote is there whole after a power
+// cut, or is as it was before; it is never half of either. Whoever returns from one of its
+// functions without an error may rely on what the disk now holds.
 //
 // Rename is the step that everything turns on, so no other package renames a file
 // of the disk (but the store and the mailboxes, which have orders of their own).

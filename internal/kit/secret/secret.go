@@ -1,5 +1,5 @@
-// Package secret holds 32 octets that nobody else knows, and authenticates texts with
-// them. Rooms make their own kinds of keys of it, so that none is taken for another.
+// Package secret holds a key of 32 octets, and authenticates texts with it. Rooms make their own
+// kinds of keys of it, so that none is taken for another.
 package secret
 
 import (

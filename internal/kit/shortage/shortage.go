@@ -1,5 +1,5 @@
-// Package shortage tells what this host has no more of apart from what others did, so
-// that a check for which we lacked the means is never taken for one that found nothing.
+// Package shortage tells this host's own shortages (files, memory, buffers) from the failures of
+// others, so that a check that we lacked the means for is never taken for one that found nothing.
 package shortage
 
 import (

@@ -1,5 +1,5 @@
-// Package timespan reads how a person writes a length of time, in the configuration
-// and on the command line alike.
+// Package timespan parses durations as people write them, in the configuration and on the command
+// line alike.
 package timespan
 
 import (

@@ -1,7 +1,6 @@
-// Package workers runs functions at the same time on goroutines that it keeps for a
-// while. What asks the DNS, parses and verifies for each message needs deep stacks;
-// on a goroutine of its own for each message they would be grown anew each time, which
-// costs as much as the work.
+// Package workers runs functions concurrently, on goroutines that it keeps for a while. What asks
+// the DNS, parses and verifies for each message needs deep stacks; on a goroutine of its own for
+// each message they would be grown anew each time, which costs as much as the work.
 package workers
 
 import "time"

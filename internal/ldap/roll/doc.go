@@ -1,6 +1,6 @@
-// Package roll keeps what directories say of our people and of the recipients of servers
-// behind us: it fetches the whole list of each directory every few minutes, and answers for
-// them when a password is to be judged.
+// Package roll keeps the lists that LDAP directories have of our users, and of the recipients of
+// servers behind us: it fetches the whole list of each directory every few minutes, and has the
+// directory judge passwords.
 //
 // It promises that only a whole and plausible list replaces the last good one, which
 // outlives restarts: a list that ends in an error changes nothing, and neither does one in

@@ -1,5 +1,5 @@
-// Package notify writes the server's own letters to people: to whoever administers it, to
-// the owner of an account, and to the contact that an administrator named for that account.
+// Package notify writes the server's own notices: to the administrator, to the owner of an
+// account, and to the contact that an administrator named for that account.
 //
 // It promises that a letter is queued in one act with the marks that it was written; that no
 // account answers for it, so that no hold of one keeps it back; that outside this server it

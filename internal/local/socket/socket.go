@@ -1,7 +1,7 @@
-// Package socket is what the local sockets of a server have in common: names that
-// fit into a socket address however deep their folder is, and the kernel's word for
-// who is at the other end, on both sides: a server knows who calls, and a caller knows
-// that it is the server whom he tells his mail or a password.
+// Package socket has what the server's UNIX sockets have in common: names that fit into a socket
+// address however deep their folder is, and the kernel's word for who is at the other end, on both
+// sides: a server knows who calls, and a caller knows that it gives its mail or a password to the
+// server.
 package socket
 
 import (

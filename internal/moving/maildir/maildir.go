@@ -1,7 +1,7 @@
-// Package maildir reads Maildirs as a place that mail moves in from: those with the folders of
-// Maildir++ (.Sent, .Lists.Go) and those with folders within folders, as Dovecot keeps them with
-// LAYOUT=fs. It changes nothing, follows no link, and takes flags and keywords from the names of
-// files, and the date of a message from when its file was changed last, as Dovecot does.
+// Package maildir reads Maildirs to import from: those with the folders of Maildir++ (.Sent,
+// .Lists.Go) and those with folders within folders, as Dovecot keeps them with LAYOUT=fs. It
+// changes nothing, follows no link, and takes flags and keywords from the names of files, and the
+// date of a message from when its file was changed last, as Dovecot does.
 package maildir
 
 import (

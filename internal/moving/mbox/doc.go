@@ -1,5 +1,5 @@
-// Package mbox reads and writes mailboxes that are one file: messages behind lines that begin
-// with "From ".
+// Package mbox reads and writes mbox files: one file a mailbox, each message behind a line that
+// begins with "From ".
 //
 // It reads all forms that are about. A message ends where its Content-Length says, if that leads
 // to the next "From " line or the end (mboxcl, mboxcl2); else before an empty line that such a

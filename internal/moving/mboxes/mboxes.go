@@ -1,7 +1,7 @@
-// Package mboxes reads mbox files as a place that mail moves in from: one file, or a folder of
-// them as Dovecot, pine, Thunderbird and Apple Mail keep them. It changes nothing and follows no
-// link. A message is known by what is in it, since nothing else in an mbox stays: of two that are
-// the same in one folder both come, once.
+// Package mboxes reads mbox files to import from: one file, or a folder of them as Dovecot, pine,
+// Thunderbird and Apple Mail keep them. It changes nothing and follows no link. A message is known
+// by what is in it, since nothing else in an mbox stays: of two that are the same in one folder
+// both come, once.
 package mboxes
 
 import (

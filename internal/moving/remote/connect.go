@@ -1,7 +1,7 @@
-// Package remote reads the mailbox of somebody on another server by IMAP, as a place that mail
-// moves in from. It opens folders for reading only and changes nothing there. Unless it is told
-// otherwise it speaks TLS and believes nobody whose certificate does not verify. A connection that
-// is lost is made again, and reading goes on where it was.
+// Package remote reads a mailbox on another server by IMAP, to import from it. It opens folders
+// for reading only and changes nothing there. Unless it is told otherwise it speaks TLS and
+// believes nobody whose certificate does not verify. A connection that is lost is made again, and
+// reading goes on where it was.
 package remote
 
 import (

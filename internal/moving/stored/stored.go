@@ -1,6 +1,6 @@
-// Package stored reads a mailbox of ours out of a backup, as a place that mail moves in from. The
-// mailbox is taken out of the backup into a folder of its own and opened there as a server opens
-// it, so that UIDs, flags, keywords and dates are those that it had.
+// Package stored reads a mailbox of ours out of a backup, to import from it. The mailbox is taken
+// out of the backup into a folder of its own and opened there as a server opens it, so that UIDs,
+// flags, keywords and dates are those that it had.
 package stored
 
 import (

@@ -1,6 +1,5 @@
-// Package named delivers to one next hop that the administrator named, and asks it about
-// recipients where it is asked: a route or smarthost for the mail of others, or a server
-// of ours that stands behind us.
+// Package named delivers to one next hop that the administrator configured (a route or smarthost
+// for outbound mail, or an internal server behind this one), and verifies recipients there.
 //
 // It promises one outcome per recipient whatever the next hop does, that a message
 // is counted as delivered only on the next hop's word after its last octet, that the

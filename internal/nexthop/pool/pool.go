@@ -1,5 +1,5 @@
-// Package pool delivers to one next hop over connections that it keeps: what a next hop
-// that the administrator named and a destination found in the DNS have in common.
+// Package pool delivers to one next hop over connections that it keeps, whether the administrator
+// configured that or the DNS named it.
 //
 // It promises one outcome per recipient whatever the next hop does, that a message
 // is sent once in an attempt unless nothing of it had been sent, and that a next

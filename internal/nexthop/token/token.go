@@ -1,5 +1,5 @@
-// Package token gets the access tokens that sign us in at a next hop: of an OAuth 2.0
-// authorization server (RFC 6749), by the credentials of a client or by a refresh token.
+// Package token obtains the access tokens with which the server signs in at a next hop: from an
+// OAuth 2.0 authorization server (RFC 6749), by the credentials of a client or by a refresh token.
 //
 // It promises that a token is renewed before it ends, that many deliveries at once ask
 // once, that a server which refuses or does not answer is left alone for a while, that a

@@ -1,6 +1,6 @@
-// Package ways holds every way by which mail leaves this host, in one state of the
-// configuration: the routes, the servers behind us with what asks them about recipients,
-// and the mail exchangers of everybody else.
+// Package ways holds every way by which mail leaves this host, for one state of the configuration:
+// the routes, the servers behind us with what verifies their recipients, and the mail exchangers
+// of everybody else.
 //
 // It promises that a state is made whole or not at all, that it takes over from the one
 // before it what need not change, with its connections and all that was learnt, and that a

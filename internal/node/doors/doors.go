@@ -1,6 +1,6 @@
-// Package doors is everything at which the server listens: it says which places a configuration
-// has, binds them, keeps count of who is connected, and serves the doors for mail and those
-// behind which mailboxes are read.
+// Package doors opens and serves every listener of the server: it says which addresses a
+// configuration names, binds them, counts connections, and serves those for mail and those for
+// mailboxes.
 package doors
 
 import (

@@ -1,5 +1,5 @@
-// Package identity is who the server is to others: which certificate it presents, under which
-// names, who renews it, and what its web server says under those names (its own policy, and the
+// Package identity has the server's identity: which certificate it presents, under which names,
+// who renews it, and what its web server says under those names (its own MTA-STS policy, and the
 // settings of mail programs).
 package identity
 

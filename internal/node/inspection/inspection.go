@@ -1,6 +1,5 @@
-// Package inspection is what is made of those who bring mail, and of what they bring: whom the
-// screen keeps out, who a sender really is, what others say of the content, and how mail of our
-// own is signed.
+// Package inspection builds what judges incoming mail and its senders: the screen, sender
+// authentication, content filters, and the signing of our own mail.
 package inspection
 
 import (

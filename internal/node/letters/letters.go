@@ -1,6 +1,5 @@
-// Package letters is what the server itself writes to people, and to a program, of what happened
-// to them: of incidents, of certificates that end, of bounces that were held, and of mailboxes
-// that are nearly full.
+// Package letters builds the notices that the server itself sends, to people and to a webhook: of
+// incidents, expiring certificates, held bounces, and mailboxes that are nearly full.
 package letters
 
 import (

@@ -1,5 +1,5 @@
-// Package metering is what a server says of itself in figures: it counts facts and what the store
-// does, reads from every room what is not counted, and tells when a disk is low.
+// Package metering builds the server's metrics: it counts facts and what the store does, reads
+// from every package what is not counted, and tells when a disk is low.
 package metering
 
 import (

@@ -1,5 +1,5 @@
-// Package outflow is how mail leaves a server: by which ways, at whose expense, when, and with
-// which tokens; and it says which routes wait for a token.
+// Package outflow builds how mail leaves the server: the ways, the budgets, the schedule and the
+// tokens; and it says which routes wait for a token.
 package outflow
 
 import (

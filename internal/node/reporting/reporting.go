@@ -1,6 +1,6 @@
-// Package reporting is what the server reports to other domains daily: what came in their name,
-// and how the TLS of mail to them fared. It says who answers for the reports, and as whose mail
-// they are sent.
+// Package reporting builds the daily reports to other domains: what came in their name, and how
+// the TLS of mail to them fared. It says who answers for the reports, and as whose mail they are
+// sent.
 package reporting
 
 import (

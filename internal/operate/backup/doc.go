@@ -1,5 +1,5 @@
-// Package backup knows the file that a backup is: a tar archive, compressed with
-// Zstandard, whose last member holds the SHA-256 of every other.
+// Package backup reads and writes the file of a backup: a tar archive, compressed with Zstandard,
+// whose last member holds the SHA-256 of every other.
 //
 //	backup.json             what was backed up, when, and by which program
 //	data/…                  the data folder: store, keys, trace, what others keep there

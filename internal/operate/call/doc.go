@@ -1,5 +1,5 @@
-// Package call is how the actions of an operator are called: it knows who calls, what kinds of
-// failure there are, and how a request comes to an action and its answer back.
+// Package call carries calls of operator actions: it knows who calls, what kinds of failure there
+// are, and how a request reaches an action and its answer returns.
 //
 // Requests are JSON over HTTP: POST /v1/ACTION. A listing answers with one JSON object a line; its
 // last line is {"end":true} or holds an error, so that a listing that was cut short is never taken

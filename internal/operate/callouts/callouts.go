@@ -1,5 +1,5 @@
-// Package callouts is what an operator can do with what servers behind us said of recipients: list
-// it, and have it forgotten.
+// Package callouts implements the operator actions on cached answers of recipient verification:
+// list them, and have them forgotten.
 package callouts
 
 import (

@@ -1,5 +1,5 @@
-// Package credentials is what an operator can do with what accounts sign in with: app passwords,
-// certificates of devices, and the authority that signs them.
+// Package credentials implements the operator actions on what accounts sign in with: app
+// passwords, certificates of devices, and the authority that signs them.
 package credentials
 
 import (

@@ -1,4 +1,5 @@
-// Package damage tells what the disk has damaged, until somebody has acknowledged it.
+// Package damage implements the operator actions on what the disk has damaged: list it, and
+// acknowledge it.
 package damage
 
 import (

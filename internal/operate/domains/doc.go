@@ -1,3 +1,3 @@
-// Package domains is what an operator can do with our domains and the addresses in them: domains,
+// Package domains implements the operator actions on our domains and their addresses: domains,
 // aliases, forwards, delegates and contacts, and the review of what accounts send as.
 package domains

@@ -1,5 +1,5 @@
-// Package history reads who wrote to whom before a site moved here: from a list, from the
-// messages that people sent, and from the logs of Postfix and Exim.
+// Package history reads who wrote to whom before a site moved here: from a list, from sent
+// messages, and from the logs of Postfix and Exim.
 //
 // It promises that what it reads is bounded, that a line it does not understand is left
 // out, and that a log teaches only what an account sent that had signed in, unless its

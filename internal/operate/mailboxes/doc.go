@@ -1,3 +1,3 @@
-// Package mailboxes is what an operator can do with the mail of accounts: count it, verify it, make
-// an index anew, bring mail in from elsewhere and take it out.
+// Package mailboxes implements the operator actions on the mail of accounts: count it, verify it,
+// rebuild an index, import and export.
 package mailboxes

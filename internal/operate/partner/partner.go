@@ -1,5 +1,5 @@
-// Package partner is the socket at which a server beside us asks who somebody is: it judges
-// sign-ins, and does nothing else.
+// Package partner serves the socket at which a server beside this one authenticates users: it
+// judges sign-ins, and does nothing else.
 package partner
 
 import (

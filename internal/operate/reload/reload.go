@@ -1,4 +1,4 @@
-// Package reload has a running server read its configuration again, and says what became of that.
+// Package reload has a running server read its configuration again, and reports the outcome.
 package reload
 
 import (

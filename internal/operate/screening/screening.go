@@ -1,5 +1,5 @@
-// Package screening tells an operator who is kept out on port 25, by which line, list or bound, and
-// what would happen to somebody.
+// Package screening implements the operator actions on the screen of port 25: who is kept out by
+// which line, list or bound, and what would happen to a client.
 package screening
 
 import (

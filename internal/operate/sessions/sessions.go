@@ -1,4 +1,4 @@
-// Package sessions tells an operator who is signed in, and when somebody signed in the last time.
+// Package sessions tells an operator who is signed in, and when an account signed in last.
 package sessions
 
 import (

@@ -1,5 +1,5 @@
-// Package signing is what an operator can do with the keys that sign mail: make the next, look for
-// them in the DNS, put them to use, take over those of another program, and remove them.
+// Package signing implements the operator actions on DKIM keys: make the next, check the DNS for
+// them, activate them, import those of another program, and remove them.
 package signing
 
 import (

@@ -1,5 +1,5 @@
-// Package tracing is what an operator can ask of the trace: what happened, summed up or fact by
-// fact, and whether the log is whole.
+// Package tracing implements the operator queries of the trace: what happened, summarised or fact
+// by fact, and whether the log is intact.
 package tracing
 
 import (

@@ -1,5 +1,5 @@
-// Package geo tells to which autonomous system and to which country an address belongs, by
-// files in the form of MaxMind DB.
+// Package geo looks up the autonomous system and the country of an address, in files of the
+// MaxMind DB format.
 //
 // It promises that an address is looked up as what it is (IPv4 in IPv6 as IPv4), that what no
 // file knows is told as nothing, that a file which changed is read anew while the server runs,

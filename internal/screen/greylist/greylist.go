@@ -1,5 +1,5 @@
-// Package greylist puts off, once, mail from senders that nobody here knows: an honest server
-// tries again, and much of what sends spam does not. RFC 6647
+// Package greylist defers the first mail of senders that nobody here knows: an honest server tries
+// again, and much of what sends spam does not. RFC 6647
 //
 // It promises that
 //

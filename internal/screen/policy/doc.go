@@ -1,5 +1,5 @@
-// Package policy judges who writes to us on port 25, before a recipient of ours is taken:
-// by the administrator's list (screen/access) and by lists that others keep (screen/dnsbl).
+// Package policy judges clients on port 25 before a local recipient is accepted: by the
+// administrator's access list (screen/access) and by DNS blocklists (screen/dnsbl).
 //
 // It promises that it never opens anything: it can only refuse, put off or slow down what
 // the gate would take, and that for want of our own means it puts off. The roles of a

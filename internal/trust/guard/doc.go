@@ -1,4 +1,5 @@
-// Package guard keeps what package trust decides from, and ends trust where it says so.
+// Package guard keeps the evidence on which package trust decides, and ends trust where it says
+// so.
 //
 // It promises that
 //

@@ -1,3 +1,3 @@
-// Package look sees which addresses are this host's own, which its gateways, and which networks
-// lie between it and containers, as the kernel tells over netlink(7). It decides nothing.
+// Package look finds this host's own addresses, its gateways, and the networks between it and
+// containers, as the kernel tells over netlink(7). It decides nothing.
 package look

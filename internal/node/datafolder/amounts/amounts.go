@@ -1,5 +1,5 @@
-// Package amounts is what a data folder remembers of how much: of the recipients that accounts wrote
-// to, of what networks bring and mailboxes take and hold, and of strangers who were put off.
+// Package amounts opens the stored counts of a data folder: of the recipients that accounts wrote
+// to, of what networks send and mailboxes receive and hold, and of strangers who were greylisted.
 package amounts
 
 import (

@@ -1,5 +1,5 @@
-// Package foldertest is for tests of the topics of a server: it reads a configuration from a text and
-// opens a real data folder for it, on a disk.
+// Package foldertest helps tests of the topics of a server: it reads a configuration from a text
+// and opens a real data folder for it, on a disk.
 package foldertest
 
 import (

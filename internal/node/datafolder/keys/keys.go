@@ -1,5 +1,5 @@
-// Package keys reads the keys that the server made for itself, and makes them for a data folder
-// that is new.
+// Package keys reads the keys that the server generated for itself, and generates them for a new
+// data folder.
 package keys
 
 import (

@@ -1,5 +1,5 @@
-// Package bounds says what the numbers of a configuration mean to the rooms that they bound: it
-// makes their limits of it.
+// Package bounds translates the numbers of the configuration into the limits of the packages that
+// they bound.
 package bounds
 
 import (

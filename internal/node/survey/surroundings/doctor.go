@@ -1,5 +1,5 @@
-// Package surroundings looks at what is around the server of a configuration, for a doctor: its
-// doors, the DNS, next hops, helpers, files, and lists that it asks.
+// Package surroundings examines the surroundings of a configured server for the doctor: its
+// listeners, the DNS, next hops, filters, files, and DNS blocklists.
 package surroundings
 
 import (

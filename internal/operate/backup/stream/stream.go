@@ -1,5 +1,5 @@
-// Package stream sends a backup of everything to whoever asked for it, and records that, and that
-// data came out of one.
+// Package stream sends a backup of everything to whoever asked for it, and records backups and
+// restores in the trace.
 package stream
 
 import (

@@ -1,4 +1,4 @@
-// Package geotest makes files in the form of MaxMind DB for tests.
+// Package geotest makes files of the MaxMind DB format for tests.
 package geotest
 
 import (
