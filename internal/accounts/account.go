@@ -2,7 +2,6 @@ package accounts
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"sallyport/internal/budget"
@@ -38,7 +37,7 @@ type Account struct {
 	// what they mean is for the engine to say. "": it is offered all.
 	Without string `json:"without,omitempty"`
 	// QuotaOctets and QuotaMessages are the most that its mailbox may hold; 0: what its domain's
-	// may; MaxQuota: any amount.
+	// may; math.MaxInt64: any amount.
 	QuotaOctets   int64 `json:"quota_octets,omitempty"`
 	QuotaMessages int64 `json:"quota_messages,omitempty"`
 	// Revision grows with every change of standing, role or policy, and is
@@ -100,9 +99,6 @@ func (a Account) acts(s Scope) bool {
 	}
 	return false
 }
-
-// MaxQuota is the quota of what is not bounded.
-const MaxQuota = math.MaxInt64
 
 // MaxRecipients is the largest limit of recipients that an account may have.
 const MaxRecipients = 10_000_000

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"sallyport/internal/kit/codec"
 	"sallyport/internal/mail"
 	"sallyport/internal/store"
 )
@@ -74,42 +73,6 @@ func (i *Identity) Revoke(ctx context.Context, a mail.Address, choice Choice,
 	facts func(gone []Credential) [][]byte, with ...store.Planner) (gone []Credential, err error) {
 	_, gone, err = i.Contain(ctx, a, Containment{Revoke: choice}, facts, with...)
 	return gone, err
-}
-
-// Revoking is Revoke as a share of a transaction of somebody else's; one of this Identity's
-// own takes no such share, and Contain does both. told gets what is taken, each time when it
-// is planned, and returns the facts about it.
-func (i *Identity) Revoking(a mail.Address, choice Choice, told func([]Credential) [][]byte) store.Planner {
-	return func(ctx context.Context) (store.Share, error) {
-		key := a.Key()
-		oldValue, old, err := i.stored(ctx, key)
-		if err != nil {
-			return store.Share{}, err
-		}
-		revisionValue, revision, err := i.storedRevision(ctx)
-		if err != nil {
-			return store.Share{}, err
-		}
-		revision++
-		var gone []Credential
-		next, err := existing(a, func(old *record, revision uint64) (next *record, err error) {
-			next, gone, err = old.without(choice, revision, i.o.Rand)
-			return next, err
-		})(old, revision)
-		if err != nil {
-			return store.Share{}, err
-		}
-		if len(gone) == 0 && next.tokens == old.tokens {
-			return store.Share{Facts: told(nil)}, nil
-		}
-		mutations, err := appendRecord([]store.Mutation{{Key: []byte(keyRevision), Value: codec.EncodeRevision(revision)}}, key, next)
-		return store.Share{
-			Preconditions: []store.Precondition{holds(accountKey(key), oldValue), holds([]byte(keyRevision), revisionValue)},
-			Mutations:     mutations,
-			Facts:         told(gone),
-			Done:          func(error) error { return i.reload(context.WithoutCancel(ctx), key, revision) },
-		}, err
-	}
 }
 
 // without returns the record without the chosen credentials, and those.

@@ -2,7 +2,7 @@
 // queued message becomes deliveries.
 //
 // It claims what is due, plans one group of recipients per destination, hands
-// each group to its deliver.Target, and settles the message with one outcome per
+// each group to its nexthop.Target, and settles the message with one outcome per
 // recipient. It promises that
 //
 //   - an outbound recipient reaches a target only while its Grant covers it and

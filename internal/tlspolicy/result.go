@@ -18,7 +18,6 @@ const (
 	ResultExpired    = "certificate-expired"
 	ResultTrust      = "certificate-not-trusted"
 	ResultValidation = "validation-failure"
-	ResultTLSA       = "tlsa-invalid"
 	ResultDNSSEC     = "dnssec-invalid"
 )
 

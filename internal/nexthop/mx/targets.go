@@ -104,7 +104,7 @@ func (t *Targets) Wake() {
 	}
 }
 
-// target is the deliver.Target of one destination.
+// target is the nexthop.Target of one destination.
 type target struct {
 	t  *Targets
 	to destination
