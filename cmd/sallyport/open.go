@@ -61,13 +61,13 @@ func (f configFlag) operate(ctx context.Context, c console, act func(*operate.Cl
 const HelpersSocket = "/run/sallyport/helpers.sock"
 
 // asHelper runs act at the helpers' socket, where whoever may not reach the operator's can
-// still ask; err is why he may not, and the answer where there is no such socket for him.
+// still ask; err is why they may not, and the answer where no such socket may be used.
 func (f configFlag) asHelper(ctx context.Context, act func(*operate.Client) error, err error) error {
 	path := HelpersSocket
 	if place, locateErr := config.Locate(f.Config); locateErr == nil {
 		path = place.Helpers.Socket
 	} else if file, openErr := os.Open(f.Config); openErr == nil {
-		return errors.Join(err, file.Close()) // he may read it, and it is wrong
+		return errors.Join(err, file.Close()) // it may be read, and is wrong
 	} else if !errors.Is(openErr, fs.ErrPermission) {
 		return err
 	}

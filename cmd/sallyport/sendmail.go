@@ -173,7 +173,7 @@ func closedInput(in io.Reader) bool {
 }
 
 // sendmailSocket is where the server is. This program has no more rights than its
-// caller, who may name any place he likes.
+// caller, who may name any place.
 func sendmailSocket() string {
 	if at := os.Getenv("SALLYPORT_SENDMAIL"); at != "" {
 		return at

@@ -182,7 +182,7 @@ func (p Peer) endOf(c Credential) time.Time {
 	return time.Time{}
 }
 
-// LocalProof is the proof of a user of this host whose account a is, as the kernel knows him.
+// LocalProof is the proof of a user of this host whose account a is, as the kernel says.
 func LocalProof(a Account) Proof {
 	return Proof{Account: a, Credentials: []Credential{{Kind: KindLocal, Scope: ScopeSend}}, For: ScopeSend}
 }
@@ -343,7 +343,7 @@ func (i *Identity) Credentials(a mail.Address) ([]Credential, error) {
 	return r.credentials(), nil
 }
 
-// Fallen says why whoever gave the proof may do nothing any more; "" if he may. Every
+// Fallen says why whoever gave the proof may do nothing any more; "" if they may. Every
 // change of the account's standing, role or policy ends what was proved before it; the
 // revocation or the end of a credential ends what rests on that one.
 func (i *Identity) Fallen(p Proof) string {

@@ -8,7 +8,7 @@ import (
 // What a network knows to the account is judged ahead of strangers, so that a flood of guesses
 // keeps no owner waiting. But what is wrong is answered when a stranger's would have been, and in
 // the same words: in its turn among strangers, as long after it as a hash takes, or with them that
-// there are too many. Else whoever shares a network with somebody could tell, by the time that his
+// there are too many. Else whoever shares a network with somebody could tell, by the time that their
 // guesses take while others guess too, who signs in from there. So a trial that would have to wait
 // has two places: one ahead, in which it is judged, and one among strangers, in which it is
 // answered unless it was right.

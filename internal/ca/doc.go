@@ -1,7 +1,7 @@
 // Package ca is the server's own certificate authority for the devices of its users.
 //
 // It promises that the private key of a device is never here: whoever wants a certificate
-// shows that he has the key (PKCS #10), and of what he asks for only the public key is
+// shows possession of the key (PKCS #10), and of what is asked for only the public key is
 // taken; that nothing it signs lets anybody in by itself, since only an enrolled key does,
 // and what it signs is noted in the same act in which the key is enrolled; that the numbers
 // of its revocation lists never fall; that a list names every certificate of which no

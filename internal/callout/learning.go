@@ -8,7 +8,7 @@ import (
 )
 
 // Learning returns the way to a server of that name; of whom it refuses at a delivery, for
-// good or for want of space, it is not known any more that mail for him is taken.
+// good or for want of space, it is not known any more that mail for that recipient is taken.
 func (v *Asker) Learning(server string, t nexthop.Target) nexthop.Target {
 	return learning{t, v, server}
 }

@@ -124,7 +124,7 @@ func OutOfTime(leaf *x509.Certificate, now time.Time) string {
 	return ""
 }
 
-// Warning says what an operator should know of a certificate before clients tell him: that
+// Warning says what an operator should know of a certificate before clients complain: that
 // it is out of its time, or will be soon; "": nothing.
 func Warning(leaf *x509.Certificate, now time.Time) string {
 	switch why, left := OutOfTime(leaf, now), leaf.NotAfter.Sub(now); {

@@ -97,7 +97,7 @@ func domainKeys() []entry[Domain] {
 				`answer becomes ours: "on" or "off". With it, what that server refuses is refused here, and ` +
 				`while it cannot be reached mail for this domain alone is deferred with 451. A stranger's ` +
 				`message has one such recipient; the others get 452 4.5.3 and come by themselves, so that ` +
-				`each has an answer of his own.`},
+				`each has an answer of its own.`},
 			parseSwitch, func(d *Domain) *bool { return &d.CutThrough }),
 	}, domainQuotaKeys()...)
 }

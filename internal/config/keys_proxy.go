@@ -39,7 +39,7 @@ func parseBalancers(text string) (p netip.Prefix, message, hint string) {
 	}
 	if message == "" && p.Bits() < least {
 		return p, "this network is too large to hold balancers alone",
-			`whoever is in it may say what he likes of his address; name the balancers, as in ` +
+			`whoever is in it may claim any address; name the balancers, as in ` +
 				`"10.0.0.1/32"`
 	}
 	return p, message, hint

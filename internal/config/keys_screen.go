@@ -55,7 +55,7 @@ func screenKeys() []entry[Screen] {
 		place("country_file", "country", "slow country ZZ", func(c *Screen) *string { return &c.CountryFile }),
 		count("screen.refuse_at", "10", "1", "1000",
 			"The score from which somebody is refused: the sum of the weights of the lists ([dnsbl]) "+
-				"that have him.",
+				"that have the client.",
 			func(c *Screen) *int { return &c.RefuseAt }),
 		duration("screen.slow", "5s", "1s", "30s", "How long each recipient waits of somebody whom a line of screen.list slows.",
 			func(c *Screen) *time.Duration { return &c.Slow }),

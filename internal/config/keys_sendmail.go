@@ -27,7 +27,7 @@ func sendmailListenKeys() []entry[Sendmail] {
 func sendmailKeys() []entry[Sendmail] {
 	return []entry[Sendmail]{
 		parsed(Key{Path: "sendmail.domain", Type: TypeHost,
-			Doc: "A domain of ours where each user of this host sends as the account of his own name, if " +
+			Doc: "A domain of ours where each user of this host sends as the account of that name, if " +
 				"there is such an account: alice as alice@ this domain. A name with capitals or signs other " +
 				"than - _ . matches nothing. Without it, only those of sendmail.users may send."},
 			parseSendmailDomain, func(s *Sendmail) *mail.Domain { return &s.Domain }),
@@ -36,7 +36,7 @@ func sendmailKeys() []entry[Sendmail] {
 
 func sendmailUserKey() Key {
 	return Key{Path: "sendmail.users.NAME", Type: TypeAddress,
-		Doc: "The account that a user of this host sends as, by his name or his uid in digits; it comes before sendmail.domain."}
+		Doc: "The account that a user of this host sends as, by name or by uid in digits; it comes before sendmail.domain."}
 }
 
 func parseSendmailDomain(text string) (mail.Domain, string, string) {

@@ -28,7 +28,7 @@ type Admission struct {
 // handshakeLinger is how long who computed a handshake waits for another.
 const handshakeLinger = time.Second
 
-// turns are the handshakes in progress, and who has a lane of his own for them.
+// turns are the handshakes in progress, and who has a lane apart for them.
 type turns struct {
 	hands      sync.Mutex
 	handshakes [lanes]handshakes

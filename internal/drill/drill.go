@@ -133,8 +133,8 @@ func played(ctx context.Context, o Options, s Scenario) (p Played) {
 // Scenarios are all of them, in the order in which they are played.
 func Scenarios() []Scenario {
 	return []Scenario{
-		{"stranger", "The stranger of 1997", "Somebody without an account tries to send his advertisement to 45,000 people through this server, in the name of somebody who knows nothing of it.", (*act).stranger},
-		{"password", "The stolen password", "A thief has one password and sends as fast as he can, over several connections, and comes back when he was stopped.", (*act).password},
+		{"stranger", "The stranger of 1997", "Somebody without an account tries to send an advertisement to 45,000 people through this server, in the name of somebody who knows nothing of it.", (*act).stranger},
+		{"password", "The stolen password", "A thief has one password and sends as fast as possible, over several connections, and comes back when stopped.", (*act).password},
 		{"networks", "One password, 500 networks", "The same password is used from 500 places of the Internet, with one message from each, so that no single place stands out.", (*act).networks},
 		{"forward", "The forward of a stopped account", "Mail comes for an account that sends its mail on elsewhere, and that may not send any more.", (*act).forward},
 		{"bounces", "6,000 wrong addresses, 14,000 bounces", "Mail comes for 6,000 people who do not exist, in the names of innocents; and 14,000 error messages about mail that was never sent from here.", (*act).bounces},
@@ -142,7 +142,7 @@ func Scenarios() []Scenario {
 		{"slow", "Slow senders by the thousand", "Thousands of connections stay open and send a letter now and then, while honest people want to send their mail.", (*act).slow},
 		{"smuggling", "Messages hidden within messages", "Odd line ends make some servers see two messages where there is one, the second in anybody's name.", (*act).smuggling},
 		{"gateway", "A lost client address", "A container or a gateway makes every client look as if it were this host itself.", (*act).gateway},
-		{"lookalike", "A From that is not the sender's", "Somebody with an account writes as his colleague, in every way that a header has.", (*act).lookalike},
+		{"lookalike", "A From that is not the sender's", "Somebody with an account writes as a colleague, in every way that a header has.", (*act).lookalike},
 		{"kill", "A sudden end", "The server is killed while mail comes in, and started again.", (*act).kill},
 		{"trace", "Ten messages, followed", "Ten messages of many are followed from the door to the last answer, and the whole record is recomputed.", (*act).trace},
 	}

@@ -13,7 +13,7 @@ import (
 
 const (
 	thieves        = 4   // connections of the thief at once
-	most           = 200 // messages that he sends on each, if nobody stops him
+	most           = 200 // messages sent over each, unless they are stopped
 	networkCount   = 500
 	networksFirst  = 4   // of them come at once at first, as a thief does who keeps below the rates
 	networksAtOnce = 120 // come at once then

@@ -12,7 +12,7 @@ import (
 
 const (
 	victims   = 45_000 // of the stranger of 1997
-	perCall   = 19     // recipients that he names on one connection before he is hung up on
+	perCall   = 19     // recipients that are named on one connection before it is cut
 	strangers = 48     // connections at once
 	forwarded = 10     // messages to an account that forwards
 )

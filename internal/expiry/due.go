@@ -20,7 +20,7 @@ const late = 30 * day
 
 // Due returns the step that somebody must be told of now: of those that passed the one that is
 // nearest to the end. steps fall; told is the last one that was told, and made is when the
-// certificate came: steps before that are none, so that nobody is warned of what he has just
+// certificate came: steps before that are none, so that nobody is warned of what has just
 // been given.
 func Due(steps []Step, made, end, now time.Time, told Step) Step {
 	due := StepNone

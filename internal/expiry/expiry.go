@@ -124,7 +124,7 @@ func (w *Warnings) warnings(ctx context.Context) (all []warning, err error) {
 		}
 		all = append(all, x)
 		if c, ok := w.o.Directory().Contact(e.Account); ok && !c.Address.IsZero() {
-			// Whoever is named later is told for himself.
+			// Whoever is named later is told separately.
 			x.who = "contact:" + c.Address.String()
 			x.letter = func(s Step) notify.Letter {
 				return notify.Letter{To: c.Address, About: e.Account, Subject: ownerSubject(e, s), Text: ownerText(e, s, w.o.Now())}

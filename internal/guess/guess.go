@@ -100,7 +100,7 @@ type Ticket struct{ claims []claim }
 type networks [3]netip.Prefix
 
 // networksOf returns the networks of an address. A site has an IPv6 /56 or /48 of its own
-// (RFC 6177 §2), who routes his own a /32; neighbours at one host have one IPv4 /16.
+// (RFC 6177 §2), who routes their own a /32; neighbours at one host have one IPv4 /16.
 func networksOf(a netip.Addr) (n networks) {
 	a = a.Unmap().WithZone("")
 	bits := [3]int{56, 48, 32}

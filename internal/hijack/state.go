@@ -150,7 +150,7 @@ func (s State) Cleared(p Params) State {
 }
 
 // Stolen is Cleared for an account that somebody else used: what was seen of it within the last day teaches
-// nothing, since nobody knows what of that was his.
+// nothing, since nobody knows what of that was the owner's.
 func (s State) Stolen(p Params) State {
 	s.fresh = [daySlots]young{}
 	return s.Cleared(p)

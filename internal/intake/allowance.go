@@ -43,7 +43,7 @@ func (t *transaction) allowed(ctx context.Context, deliveries int, to mail.Addre
 }
 
 // tellOver records the recipients of this message that a limit kept out, as one fact: who
-// tries with all his might must not fill the trace.
+// keeps trying must not fill the trace.
 func (t *transaction) tellOver(ctx context.Context) {
 	if n := len(t.over.Recipients); n > 0 {
 		t.s.refused += n - 1

@@ -95,7 +95,7 @@ func (t *transaction) cutServer(d spool.Delivery) (directory.Server, bool) {
 // crowds reports whether a recipient would keep a stranger from getting one answer for
 // all: a server behind us that gets the message while its sender waits answers for its
 // own recipient alone, and what it refuses could only be held. So such a recipient is by
-// himself in a stranger's transaction, and the others come in another one: RFC 5321
+// alone in a stranger's transaction, and the others come in another one: RFC 5321
 // §4.5.3.1.10 has senders do that. Our own people are told by a notification.
 func (t *transaction) crowds(to mail.Address, ways []spool.Delivery) bool {
 	if !t.s.anonymous() || len(t.draft.Deliveries()) == 0 || t.seen[recipientKey(to)] {

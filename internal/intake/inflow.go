@@ -77,7 +77,7 @@ func (t *transaction) placed() error {
 }
 
 // stays reports whether a delivery must find room in its mailbox. One that is sent on and leaves no
-// copy needs none, and who writes to a postmaster gets through to him (RFC 5321 §4.5.1): about a
+// copy needs none, and who writes to a postmaster gets through (RFC 5321 §4.5.1): about a
 // full mailbox, say.
 func (t *transaction) stays(w spool.Delivery, to mail.Address) bool {
 	if directory.IsRole(to) {

@@ -25,7 +25,7 @@ type International interface {
 }
 
 // international refuses a sender that a server behind us cannot be given: RFC 6531 §3.5.
-// After the message nobody could be told of it. The recipient himself it was asked about.
+// After the message nobody could be told of it. The recipient itself was asked about.
 func (t *transaction) international(ctx context.Context, ways []spool.Delivery) mail.Reply {
 	from, named := t.draft.Envelope.From.Address()
 	if !named || from.IsASCII() || t.s.in.International == nil {

@@ -5,7 +5,7 @@ const (
 	// RuleAccountQueueHeld: the queue of the account is held.
 	RuleAccountQueueHeld = "account-queue-held"
 	// RuleCutThroughAlone: a recipient whose server is asked at the end of data comes in a
-	// transaction of his own.
+	// transaction of its own.
 	RuleCutThroughAlone = "cut-through-alone"
 	// RuleCutThroughDeferred: it put the message off.
 	RuleCutThroughDeferred = "cut-through-deferred"
@@ -23,7 +23,7 @@ const (
 	RuleInspectionFailed = "inspection-failed"
 	// RuleInspectionTimeout: an inspector did not come back in time.
 	RuleInspectionTimeout = "inspection-timeout"
-	// RuleLocalUserUnknown: a local user has no account to send as, or another one since he connected.
+	// RuleLocalUserUnknown: a local user has no account to send as, or another one since the connection.
 	RuleLocalUserUnknown = "local-user-unknown"
 	// RuleMailLoop: the message came by here, or anywhere, too many times.
 	RuleMailLoop = "mail-loop"

@@ -23,7 +23,7 @@ type Screen interface {
 	Exempts(client netip.Addr) bool
 }
 
-// screened asks the screen about a stranger who names a recipient of ours, and lets him
+// screened asks the screen about a stranger who names a recipient of ours, and lets them
 // wait where it says so. The zero Reply goes on. Whether the recipient exists is not looked
 // at yet, so that who is kept out learns nothing of it; relaying is the gate's to refuse.
 func (t *transaction) screened(ctx context.Context, to mail.Address) mail.Reply {
@@ -54,7 +54,7 @@ func (t *transaction) screened(ctx context.Context, to mail.Address) mail.Reply 
 	return mail.Reply{}
 }
 
-// greylisted puts a stranger off whom neither the server nor the recipient knows, when he names
+// greylisted puts a stranger off whom neither the server nor the recipient knows, when they name
 // a recipient of ours that would be taken. The roles are reached at once. The zero Reply goes on.
 func (t *transaction) greylisted(ctx context.Context, ways []spool.Delivery, to mail.Address) mail.Reply {
 	g := t.s.in.Greylist

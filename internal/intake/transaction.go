@@ -170,7 +170,7 @@ func (t *transaction) notify(n mail.Notify) mail.Notify {
 	return n
 }
 
-// seenKey is what a transaction has seen: a recipient as he was named, or a way of delivery.
+// seenKey is what a transaction has seen: a recipient as it was named, or a way of delivery.
 type seenKey struct {
 	way    spool.Kind // zero: a recipient
 	to     mail.Address

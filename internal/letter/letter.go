@@ -97,7 +97,7 @@ type Part struct {
 	grant     gate.Grant
 }
 
-// Part returns what a recipient adds to a message, if the gate let him in. A verdict to
+// Part returns what a recipient adds to a message, if the gate let it in. A verdict to
 // relay without its capability is no permission.
 func (j Judged) Part(r mail.Recipient) (p Part, ok bool) {
 	p.Recipient = r

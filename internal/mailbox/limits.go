@@ -18,7 +18,7 @@ type Limits struct {
 	// Words is how many different keywords one folder may have.
 	Words int
 	// Vanished is how many UIDs a folder remembers of messages that are gone. Who was away for
-	// longer is told that all he knows may be gone, and is told right.
+	// longer is told that all of them may be gone, and is told right.
 	Vanished int
 	// Subscriptions is how many names one account may subscribe to.
 	Subscriptions int

@@ -9,7 +9,7 @@ import (
 type turns struct {
 	mu      sync.Mutex
 	busy    int
-	waiting []chan struct{} // the first that came in front; closed when it is his turn
+	waiting []chan struct{} // the first that came in front; closed when its turn comes
 }
 
 // Turn waits until it is this reader's turn to have messages read and looked through; end ends it.

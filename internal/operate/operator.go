@@ -132,7 +132,7 @@ type Options struct {
 	Tokens     func() []TokenTrouble
 	ReturnPath func() (*ReturnPath, error)
 	// Notices tells how it goes with telling the administrator of incidents by mail; nil, or a nil
-	// answer: he was told of everything.
+	// answer: everything was told.
 	Notices func(context.Context) (*notice.State, error)
 	// Webhook tells how it goes with telling another program of incidents; nil, or a nil answer:
 	// none is told.

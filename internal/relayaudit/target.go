@@ -28,7 +28,7 @@ type Target struct {
 	User     string         // the account that signs in
 	Password string
 
-	// Of somebody who audits a server that he knows nothing of:
+	// Of somebody who audits a server without knowing anything of it:
 	Sender         string           // the usual sender of strangers; "": x at Remote
 	Client         string           // the name in EHLO; "": client below Remote
 	AnyCertificate bool             // the server's certificate is not asked whose it is

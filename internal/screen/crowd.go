@@ -136,7 +136,7 @@ func (c *Crowd) Enter(from netip.Addr, stage Stage, l CrowdLimits, now time.Time
 // sent no MAIL go before those who have; of the same stage, one of the most crowded
 // network, and of these the one that has waited longest. Nobody goes for one of a more
 // crowded network, and for one of a network as crowded only after SeatGrace: who opens
-// many connections pushes out his own.
+// many connections pushes out their own.
 func (c *Crowd) victim(networks []netip.Prefix, now time.Time) uint64 {
 	mine := 2
 	if len(networks) > 0 {

@@ -174,7 +174,7 @@ func (v *Visit) tell(ctx context.Context, account mail.Address, f fact.Fact) {
 }
 
 // admit takes the session for that of whoever gave the proof, and records it with f, as long as
-// what he proved it with has time; or it refuses a session too many. That is the account's fact:
+// the credential has time; or it refuses a session too many. That is the account's fact:
 // the credentials were right.
 func (v *Visit) admit(ctx context.Context, p accounts.Proof, mechanism string, f fact.Fact) mail.Reply {
 	if !v.desk.take(v, p) {

@@ -57,7 +57,7 @@ func ParseLogin(said []byte, environ []string) (Login, error) {
 }
 
 // ReplyEnviron is the environment of the program that tells the partner who signed in: environ
-// without what might say more of him, and the account's address.
+// without what might say more of them, and the account's address.
 func ReplyEnviron(environ []string, account string) []string {
 	ours := []string{"USER", "HOME", "SHELL", "EXTRA", "AUTHORIZED"}
 	var out []string

@@ -48,7 +48,7 @@ func (b *Budget) ask(all []demand, now time.Time) Verdict {
 	return Verdict{OK: true}
 }
 
-// about names whose bound it is for who is refused: whose mailbox it is he knows himself.
+// about names whose bound it is for who is refused: whose mailbox it is they know.
 func (d demand) about() string {
 	switch d.key.of {
 	case kindMailbox:

@@ -9,7 +9,7 @@
 //   - an account that is renamed has what it took, and what it brought, under its new address;
 //   - messages and octets that were let through stay counted over a restart (what would fill
 //     again within a minute is not written, and an abrupt end may lose as much);
-//   - its memory is bounded, and who finds no line of his own shares one with others: want of
+//   - its memory is bounded, and who finds no free line shares one with others: want of
 //     memory lets nobody through;
 //   - zero Limits let nothing through.
 //

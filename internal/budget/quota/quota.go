@@ -123,7 +123,7 @@ type Policy struct {
 	// together.
 	Of func(account mail.Address) (mailbox, domain Quota)
 	// Warn is at how many hundredths the owner is told; 0: never. Below Clear it counts as emptier,
-	// so that he may be told again.
+	// so that the owner may be told again.
 	Warn, Clear int
 	// Grace is how far a message may pass a quota whose length was not known when it was let
 	// in, all such messages together.
@@ -134,7 +134,7 @@ type Policy struct {
 type Limits struct {
 	Fresh    time.Duration // how old a look at a mailbox may be on which it is let in
 	Again    time.Duration // how old one may be on which it is refused
-	Wait     time.Duration // for a look, of who asks; he is told to come again
+	Wait     time.Duration // for a look at the mailbox; whoever asks is told to come again
 	Looks    int           // at mailboxes at once
 	Sweep    time.Duration // how often all mailboxes with a quota are looked at
 	Pause    time.Duration // between two of them

@@ -224,7 +224,7 @@ func (b *Book) take(next *made) {
 	b.current.Store(next.snapshot)
 }
 
-// Publish makes a change of accounts visible; who made it calls this before he answers.
+// Publish makes a change of accounts visible; who made it calls this before the answer.
 func (b *Book) Publish(ctx context.Context) error { return b.publish(ctx, false) }
 
 // Renew is Publish for who changed what directories elsewhere list as well.

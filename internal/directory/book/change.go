@@ -39,7 +39,7 @@ func (r *Refused) Error() string {
 // Unwrap returns the faults.
 func (r *Refused) Unwrap() error { return r.Faults }
 
-// Changing is held by who changes accounts, so that no change of entries judges what he
+// Changing is held by who changes accounts, so that no change of entries judges what they
 // is about to replace.
 func (b *Book) Changing() sync.Locker { return &b.changing }
 

@@ -65,7 +65,7 @@ func (p Promise) told() told {
 	case NoHijack:
 		return told{
 			"No hijack lasts", "no-hijack",
-			"Whoever steals a password is stopped before much of his mail leaves.", "docs/hijack.md",
+			"Whoever steals a password is stopped before much of their mail leaves.", "docs/hijack.md",
 		}
 	case NoFalse250:
 		return told{
@@ -76,7 +76,7 @@ func (p Promise) told() told {
 	case NoBackscatter:
 		return told{
 			"No bounce reaches an innocent", "no-backscatter",
-			"Nobody gets error messages about mail that somebody else sent in his name.",
+			"Nobody gets error messages about mail that somebody else sent in their name.",
 			"docs/threat-model.md, promise 5",
 		}
 	case NoBomb:

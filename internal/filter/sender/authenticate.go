@@ -163,7 +163,7 @@ func (g *authentication) find(ctx context.Context) found {
 	meanwhile(func() { r.hello, r.helloBy = g.spfOfHello(ctx) })
 	for i, c := range g.author.judged {
 		meanwhile(func() {
-			// At once, since who sends a sender of his own may have that take all the time there is.
+			// At once, since who chooses the sender may have its lookup take all the time there is.
 			walks[i] = g.walk(ctx, c.walk())
 			existences[i] = g.existence(ctx, walks[i])
 		})

@@ -17,7 +17,7 @@ type author struct {
 	// judged are the domains that DMARC is asked about: domain, or, where there is not
 	// one author, each that a reader may take for it.
 	judged []candidate
-	unread bool // the author cannot be told: no policy of his can speak for the message
+	unread bool // the author cannot be told: no policy of theirs can speak for the message
 	many   bool // there are more than are judged
 }
 
@@ -88,7 +88,7 @@ func authorOf(h message.Header, ours func(mail.Domain) bool) author {
 		all.show(h, "From")
 	}
 	if before := len(all.found); out.fault == "" {
-		// By the grammar he is not the author, but many a program shows him.
+		// By the grammar this is not the author, but many a program shows it.
 		for _, d := range from.Misread {
 			all.add(candidate{domain: d, shown: true})
 		}

@@ -55,7 +55,7 @@ func (s Signer) Begin(m intake.Message) intake.Look {
 
 // choose returns the domain of the first author whose domain can sign; else the first
 // of ours, without keys. An author who is not the account's own was only not refused: a
-// signature of his domain would vouch for him, and that is given in the account's own domain
+// signature of that domain would vouch for them, and that is given in the account's own domain
 // alone. alien is the first domain that was passed over for this; zero: none.
 func (s Signer) choose(m intake.Message) (first mail.Domain, keys []dkim.SigningKey, alien mail.Domain) {
 	for _, a := range m.Stored.Authors(mail.UTF8).From {

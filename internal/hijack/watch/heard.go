@@ -148,8 +148,8 @@ func (w *Watch) Heard(ctx context.Context, from mail.Address, ways []Way) Judged
 	return j
 }
 
-// Acquainted reports whether an account has written to somebody, or heard from him with proof
-// that it was he.
+// Acquainted reports whether an account has written to somebody, or heard from them with proof
+// of who it was.
 func (w *Watch) Acquainted(ctx context.Context, of, other mail.Address) bool {
 	lessons := hijack.Heard(w.o.Key.Account(of.Key()), w.o.Key.Address(other), w.o.Now())
 	for _, l := range lessons {

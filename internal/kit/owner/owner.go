@@ -18,8 +18,8 @@ import (
 // Owner is a user of this host.
 type Owner struct {
 	UID, GID int
-	Groups   []int  // all that he belongs to, GID among them
-	Name     string // of the user; his number where he has none
+	Groups   []int  // all of the user, GID among them
+	Name     string // of the user; the uid in digits where there is none
 }
 
 // Of returns the owner of a file or folder. A user whom this host does not know belongs to
@@ -50,7 +50,7 @@ func Of(path string) (Owner, error) {
 func groups(u *user.User) (all []int) {
 	ids, err := u.GroupIds()
 	if err != nil {
-		return nil // his own group is enough for what is his
+		return nil // the user's own group is enough for the user's own files
 	}
 	for _, id := range ids {
 		if gid, err := strconv.Atoi(id); err == nil {
@@ -80,8 +80,8 @@ func (o Owner) Become() error {
 	return nil
 }
 
-// Reach returns why the owner, who this process is by now, cannot use his own folder: it
-// names the way there. It is nil where he can.
+// Reach returns why the owner, who this process is by now, cannot use that folder: it
+// names the way there. It is nil where nothing is in the way.
 func (o Owner) Reach(path string) error {
 	_, err := os.Stat(path)
 	if err == nil {

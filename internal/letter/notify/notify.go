@@ -146,7 +146,7 @@ func (n *Post) compose(id mail.ID, l Letter) (text []byte, messageID string, err
 		from = l.About.Domain()
 	}
 	messageID = "<" + id.String() + "@" + n.Hostname.ASCII() + ">"
-	// RFC 3834 §5: nobody answers it by himself.
+	// RFC 3834 §5: no program answers it.
 	head := fmt.Appendf(nil, "From: Mail server <postmaster@%s>\r\nTo: %s\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: %s\r\nAuto-Submitted: auto-generated\r\n"+
 		"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
 		from.ASCII(), l.To, mail.PlainLine(l.Subject, maxSubject), message.FormatDate(n.Now().UTC()), messageID)

@@ -30,9 +30,9 @@ func NameOf(uid uint32) string {
 // Account decides whose account the user uid, whom this host calls name, sends as, or why
 // nobody's. exists reports whether there is an account.
 func (u Users) Account(uid uint32, name string, exists func(mail.Address) bool) (account mail.Address, why string) {
-	const remedy = "the administrator can name his account in [sendmail.users]"
+	const remedy = "the administrator can name an account for this user in [sendmail.users]"
 	if uid == overflowUID {
-		return mail.Address{}, "the kernel does not say who this user is; he may be in another user namespace"
+		return mail.Address{}, "the kernel does not say who this user is, who may be in another user namespace"
 	}
 	if a, ok := u.Named[strconv.FormatUint(uint64(uid), 10)]; ok {
 		return a, ""

@@ -25,7 +25,7 @@ const replyTime = 10 * time.Minute
 // Caller is who calls, and how the server is found.
 type Caller struct {
 	Socket   string
-	FullName string // of the user, as the host knows him; -F comes before it
+	FullName string // of the user, as the host knows it; -F comes before it
 }
 
 // Sent is what became of a message.
@@ -242,7 +242,7 @@ func (s *session) expect(line, about string) error {
 }
 
 // begin names sender and recipients. When a recipient is refused, nothing is sent to
-// any: whoever called knows then that the message is still his.
+// any: whoever called knows then that the message is still theirs.
 func (s *session) begin(o Options, from mail.ReversePath, to []mail.Address, size int64, eight bool, head []byte) error {
 	if s.most > 0 && len(to) > s.most {
 		// Never in parts, of which some could fail.

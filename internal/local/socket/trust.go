@@ -21,8 +21,8 @@ const maxLinks = 40
 // trust judges who listens at the other end of c, which was reached by path. Root may
 // listen anywhere, and so may the caller's own user, who learns nothing new. Anybody
 // else must be the one whom the place of the socket belongs to: nobody but root, the
-// caller and he can have put it there. Otherwise any user of this host could wait with a
-// socket of his own while the server is away.
+// caller and that user can have put it there. Otherwise any user of this host could wait with a
+// socket while the server is away.
 func trust(c *net.UnixConn, path string) error {
 	uid, known := PeerUID(c)
 	self := uint32(os.Geteuid())
@@ -44,8 +44,8 @@ type placement struct {
 	caller   uint32
 }
 
-// Exposed says why callers would take whoever listens at path for a stranger although he
-// is the user listener: somebody else may put a socket of his own there. It is nil where
+// Exposed says why callers would take whoever listens at path for a stranger although it
+// is the user listener: somebody else may put another socket there. It is nil where
 // they would not, as they never do with root. The socket need not be there yet.
 func Exposed(path string, listener uint32) error {
 	if listener == 0 {
@@ -55,7 +55,7 @@ func Exposed(path string, listener uint32) error {
 	if err != nil {
 		return err
 	}
-	// Root owns what is no stranger's to any caller; another caller's own folders he knows.
+	// Root owns what is no stranger's to any caller; another caller knows their own folders.
 	p := placement{listener: listener, caller: 0}
 	at, _, err := p.follow(filepath.Dir(path))
 	if err != nil {

@@ -326,7 +326,7 @@ type content struct {
 }
 
 // readFile reads one file. A Maildir is its owner's, who may be anybody and is not who runs this:
-// neither a link nor a pipe is followed, and what he puts in the place of either meanwhile leads
+// neither a link nor a pipe is followed, and what somebody puts in the place of either meanwhile leads
 // nowhere out of the Maildir.
 func (m *Maildir) readFile(path string, most int64) (c content, err error) {
 	if info, err := m.root.Lstat(path); err != nil || !info.Mode().IsRegular() {

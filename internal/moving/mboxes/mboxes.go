@@ -145,7 +145,7 @@ func (p *Place) entries(dir string) ([]fs.DirEntry, error) {
 }
 
 // open opens a file to read it. Whoever owns the folder may be anybody: neither a link nor a pipe
-// is followed, and what he puts in the place of either meanwhile leads nowhere out of the folder.
+// is followed, and what somebody puts in the place of either meanwhile leads nowhere out of the folder.
 func (p *Place) open(path string) (*os.File, int64, error) {
 	if info, err := p.root.Lstat(path); err != nil {
 		return nil, 0, err

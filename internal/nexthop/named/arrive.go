@@ -33,14 +33,14 @@ func arrive(ctx context.Context, server nexthop.Target, j nexthop.Job) []mail.Ou
 // RFC 3463 §3.3, X.2.2; RFC 5321 §4.2.3, 552, where it gives no such code (a message that
 // is too large was not sent, RFC 1870). Dovecot says so after the message, so that it was
 // accepted by then. Its mailbox is one of ours: the message waits like any other, its
-// sender hears of the delay if he may, and it ends when its time is over.
+// sender hears of the delay where that is allowed, and it ends when its time is over.
 func full(r mail.Reply) bool {
 	return r.Class() == mail.ClassPermanent &&
 		(r.Enhanced == mail.Enhanced{Class: 5, Subject: 2, Detail: 2} || r.Code == 552 && r.Enhanced == mail.Enhanced{})
 }
 
 // merged returns the recipients as the server behind us knows them, each address once,
-// so that nobody gets a message twice because two aliases lead to him; of says which of
+// so that nobody gets a message twice because two aliases lead to one mailbox; of says which of
 // them stands for each.
 func merged(all []nexthop.Recipient) (once []nexthop.Recipient, of []int) {
 	at := map[mail.Address]int{}

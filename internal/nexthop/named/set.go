@@ -43,7 +43,7 @@ func (f *Fault) Error() string { return fmt.Sprintf("%s: %v", f.Name, f.Err) }
 func (f *Fault) Unwrap() error { return f.Err }
 
 // Set holds one target for each next hop that the administrator named, so that nothing
-// is dialled that he did not name. It is safe for concurrent use.
+// is dialled that was not named. It is safe for concurrent use.
 type Set[K comparable] struct {
 	o SetOptions[K]
 

@@ -60,7 +60,7 @@ func MayAct(c Caller, owner uint32) *Error {
 	return &Error{CodeForbidden, fmt.Sprintf("only root and the server's own user (uid %d) may do this", owner)}
 }
 
-// MayAsk refuses whom the kernel did not name. That he belongs to the group that may ask is what
+// MayAsk refuses whom the kernel did not name. That somebody belongs to the group that may ask is what
 // the socket's mode sees to.
 func MayAsk(c Caller, _ uint32) *Error {
 	if c.Known {
@@ -95,7 +95,7 @@ func DoneBy(by Caller, more ...fact.Pair) []fact.Pair {
 // Note is a piece of evidence by its name.
 func Note(name, value string) fact.Pair { return fact.Pair{Name: name, Value: value} }
 
-// Because is why an operator does something, in his words.
+// Because is why an operator does something, in their words.
 func Because(reason string) fact.Pair { return fact.Pair{Name: "reason", Value: reason} }
 
 // AccountChanged is the fact that somebody changed something of an account.

@@ -273,7 +273,7 @@ type HeldFacts struct {
 type TellingFacts struct {
 	Untold  int    // changes of incidents that the administrator was not told of, since nobody is
 	Webhook string // who else is told; "": nobody
-	Waiting int    // changes that he was not told of
+	Waiting int    // changes that were not told
 	Fault   string // why; "": it is under way
 }
 

@@ -24,7 +24,7 @@ type HeldReason struct {
 }
 
 // HeldReasons tells why what is held is held. Nobody else is told of it: a sender whom
-// nobody verified must not be, and what an operator took away he can bring back.
+// nobody verified must not be, and what an operator took away can be brought back.
 func (op *Actions) HeldReasons(ctx context.Context, held int) ([]HeldReason, error) {
 	if held == 0 {
 		return nil, nil

@@ -144,7 +144,7 @@ type conn struct {
 // seat is whose places a connection takes.
 type seat struct {
 	uid     uint32
-	outside bool // everybody's who is only told why he may not, or not now
+	outside bool // of those who are only told why not, or not now
 }
 
 // Close frees the connection's place.
@@ -155,8 +155,8 @@ func (c *conn) Close() error {
 
 // Accept never lets a connection wait for another. Whose it is the kernel says before
 // anything is read: root and the server's own user have places of their own each, and all
-// others share some in which they are told to go away. Where a user has all his places,
-// his connection that has been idle for longest makes room; when all are at work, the new
+// others share some in which they are told to go away. Where a user has no place left,
+// the user's connection that has been idle for longest makes room; when all are at work, the new
 // one is told to come back.
 func (s *socket) Accept() (net.Conn, error) {
 	nc, err := s.AcceptUnix()
@@ -224,7 +224,7 @@ func peer(c *net.UnixConn) call.Caller {
 }
 
 // told returns a context that says who is at the other end of a connection of ours, or
-// what he is refused with.
+// the refusal.
 func told(ctx context.Context, c net.Conn) context.Context {
 	ours, ok := c.(*conn)
 	switch {

@@ -4,7 +4,7 @@
 // It brings nobody mail. Recipients elsewhere are at names that nobody has, each transaction is
 // reset before its message begins, and a chunk is sent only where there is no recipient. It asks
 // slowly, one question after the other, in short sessions. Only for an address that the auditor
-// calls his own it completes one message.
+// owns it completes one message.
 package visit
 
 import (

@@ -4,7 +4,7 @@
 // It promises that
 //
 //   - who tries again after the wait and within a day is let through, and from then on all of
-//     his network for as long as it goes on writing;
+//     that network for as long as it goes on writing;
 //   - what was seen outlives a restart;
 //   - what is remembered is bounded: where there is no room, who is new stays put off, and
 //     who is known stays known;
@@ -35,8 +35,8 @@ const Rule = "screen-greylisted"
 
 // Limits say how long somebody waits, and what is remembered.
 type Limits struct {
-	Wait    time.Duration // of who is new, before he is let through; 0: nobody waits
-	Window  time.Duration // within which he must come again
+	Wait    time.Duration // of new senders, before they are let through; 0: nobody waits
+	Window  time.Duration // within which they must try again
 	Crowded time.Duration // the same where there is no room for others
 	Keep    time.Duration // for which a network stays known after it last wrote
 	Entries int           // senders that were put off, and as many networks that were let through
@@ -65,7 +65,7 @@ func (v Verdict) Reply() mail.Reply {
 }
 
 // Decide says whether somebody who was seen so is let through now, and what is remembered of
-// him from then on. A clock that was set back begins the wait anew.
+// them from then on. A clock that was set back begins the wait anew.
 func Decide(s Sighting, now time.Time, l Limits) (Verdict, Sighting) {
 	switch since := now.Sub(s.First); {
 	case l.Wait <= 0:
@@ -186,7 +186,7 @@ func (g *Greylist) Judge(ctx context.Context, client netip.Addr, from mail.Rever
 	case v.OK && (known != (Sighting{}) || g.room(ctx, kindNetwork, now)):
 		g.put(ctx, put{key: networkKey, Sighting: next, added: known == Sighting{}}, put{key: senderKey})
 	case v.OK:
-		g.put(ctx, put{key: senderKey, Sighting: next}) // he alone is let through
+		g.put(ctx, put{key: senderKey, Sighting: next}) // this sender alone is let through
 	case next != seen && (seen != (Sighting{}) || g.room(ctx, kindSender, now) && g.waiting[network] < max(1, l.Entries/networkShare)):
 		g.put(ctx, put{senderKey, next, seen == Sighting{}, network})
 	}

@@ -95,7 +95,7 @@ func (f Fetcher) get(ctx context.Context, d mail.Domain) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Some hosts of policies refuse who does not say what he is.
+	// Some hosts of policies refuse clients that do not say what they are.
 	req.Header.Set("User-Agent", agent)
 	resp, err := client.Do(req)
 	if err != nil {

@@ -110,7 +110,7 @@ func (w within) Take(ctx context.Context, account mail.Address, octets int64, me
 		return nil, fmt.Errorf("%w: %w", mailbox.ErrUnavailable, errors.New(v.Found))
 	}
 	text := v.Found
-	if v.Rule == inflow.RuleDomainQuota { // what others hold is not for him to know
+	if v.Rule == inflow.RuleDomainQuota { // what others hold is not for the owner to know
 		text = v.Reply().Text
 	}
 	return nil, &mailbox.QuotaError{Text: text}
