@@ -56,14 +56,14 @@ func (f configFlag) operate(ctx context.Context, c console, act func(*operate.Cl
 	return errors.Join(act(direct), n.Close())
 }
 
-// HelpersSocket is where the commands of helpers look for a server whose configuration they
+// helpersSocket is where the commands of helpers look for a server whose configuration they
 // may not read.
-const HelpersSocket = "/run/sallyport/helpers.sock"
+const helpersSocket = "/run/sallyport/helpers.sock"
 
 // asHelper runs act at the helpers' socket, where whoever may not reach the operator's can
 // still ask; err is why they may not, and the answer where no such socket may be used.
 func (f configFlag) asHelper(ctx context.Context, act func(*operate.Client) error, err error) error {
-	path := HelpersSocket
+	path := helpersSocket
 	if place, locateErr := config.Locate(f.Config); locateErr == nil {
 		path = place.Helpers.Socket
 	} else if file, openErr := os.Open(f.Config); openErr == nil {
