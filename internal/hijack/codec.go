@@ -164,7 +164,8 @@ func appendWhole(b []byte, ns ...int64) []byte {
 	return b
 }
 
-// Round floats end in zero bits: turned round, they are short numbers.
+// appendFloats writes floats with their bits reversed: round ones end in zero bits, and so become
+// short numbers.
 func appendFloats(b []byte, xs ...float64) []byte {
 	for _, x := range xs {
 		b = binary.AppendUvarint(b, bits.ReverseBytes64(math.Float64bits(x)))

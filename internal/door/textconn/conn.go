@@ -181,6 +181,7 @@ func (c *Conn) cause(err error) error {
 	return ErrTimeout
 }
 
+// Ended reports whether the session must end.
 func (c *Conn) Ended() bool {
 	select {
 	case <-c.gone:

@@ -70,7 +70,7 @@ func (a *account) noted(s hijack.State, v hijack.Verdict, at time.Time) {
 	a.state, a.last = s, at
 }
 
-// place is a key for what is known of the account.
+// stateKey returns the key under which the state of an account stands at one of its places.
 func stateKey(id string, place int) []byte {
 	return append([]byte(prefixState+id), 0, byte(place>>8), byte(place))
 }

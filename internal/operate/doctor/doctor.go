@@ -56,7 +56,7 @@ type Lookup struct {
 	Error  string // it could not be found out; "" and no Values and not Absent: not asked
 }
 
-// Asked reports whether the question has an answer.
+// known reports whether the question has an answer.
 func (l Lookup) known() bool { return len(l.Values) > 0 || l.Absent }
 
 // Facts are everything that the checks look at.

@@ -294,7 +294,7 @@ func checkFiles(f Facts) (all []Finding) {
 	return all
 }
 
-// Open files that a server needs beside its connections: store, bodies, mailboxes.
+// filesBeside is how many open files a server needs beside its connections: store, bodies, mailboxes.
 const filesBeside = 4096
 
 // Kernel settings below which a busy server suffers.
@@ -332,7 +332,7 @@ func checkLimits(f Facts) (all []Finding) {
 	return all
 }
 
-// Ages of the oldest waiting message at which somebody should look.
+// queueOld is the age of the oldest waiting message at which somebody should look.
 const queueOld = 4 * time.Hour
 
 // heldOld is the age from which what is held is no act of the moment any more.

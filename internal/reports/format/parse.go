@@ -119,7 +119,7 @@ type parser struct {
 	deeper   int // elements open that are passed over
 }
 
-// tops are the elements of a report that are read.
+// isTop reports whether an element is one of those of a report that are read.
 func isTop(name string) bool {
 	return name == "record" || name == "report_metadata" || name == "policy_published"
 }
