@@ -50,15 +50,23 @@ func (v *Asker) probe(server string, s Server, d mail.Domain) {
 	}
 }
 
+// catchallHint says what helps where a server takes any address.
+const catchallHint = "give the domain a recipients_file, or mend that server"
+
 // tell tells the operator that a server takes any address of a domain, so that no callout
 // protects it, or that it does not any more.
 func (v *Asker) tell(d mail.Domain, remote string, catchall bool) {
-	f := fact.Alarm{At: v.o.Now(), Rule: RuleTakesAnybody, Remote: remote,
-		Text: "the server behind " + d.String() + " takes any recipient, so that asking it protects nobody: give the domain a recipients_file, or mend that server"}
-	if !catchall {
-		f.Rule, f.Text = RuleKnowsRecipients, "the server behind "+d.String()+" does not take any recipient any more"
+	f := fact.Alarm{
+		At: v.o.Now(), Rule: RuleTakesAnybody, Remote: remote,
+		Text: "the server behind " + d.String() + " takes any recipient, so that asking it protects nobody: " + catchallHint,
 	}
-	v.o.Logger.Warn(f.Text, "remote", remote)
+	if catchall {
+		v.o.Logger.Warn("a server behind us takes any recipient, so that asking it protects nobody",
+			"domain", d.String(), "remote", remote, "hint", catchallHint)
+	} else {
+		f.Rule, f.Text = RuleKnowsRecipients, "the server behind "+d.String()+" does not take any recipient any more"
+		v.o.Logger.Warn("a server behind us does not take any recipient any more", "domain", d.String(), "remote", remote)
+	}
 	if err := v.o.Journal.Write(context.Background(), f.Fact()); err != nil {
 		v.o.Logger.Error("fact not recorded", "kind", string(fact.KindAlarm), "err", err)
 	}
