@@ -30,7 +30,7 @@ func TestAnIncidentSaysWhoReadsOn(t *testing.T) {
 	}
 }
 
-// Who may not write where a configuration is to be is told what helps; any other fault stays as it is.
+// Whoever may not write where a configuration is to be is told what helps; any other fault stays as it is.
 func TestWhoMayNotWriteIsToldWhatHelps(t *testing.T) {
 	if got := unwritable(fmt.Errorf("mkdir /etc/sallyport: %w", fs.ErrPermission)).Error(); !strings.HasSuffix(got, "run this as root, or name folders of your own with --dir and --data") {
 		t.Errorf("%s", got)

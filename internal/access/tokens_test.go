@@ -34,7 +34,7 @@ func (c *line) lines(command string) (all []string) {
 	}
 }
 
-// token signs in by a token. Who is refused by OAUTHBEARER is told why in a challenge, and says that
+// token signs in by a token. Whoever is refused by OAUTHBEARER is told why in a challenge, and says that
 // he has read it. RFC 7628 §3.2.2
 func (c *line) token(mechanism, response string) string {
 	got := c.sasl(mechanism, response)

@@ -197,7 +197,7 @@ func TestFormsOfANameAreOneAccount(t *testing.T) {
 	}
 }
 
-// Who is guessed at is told by the account's address, with where from; each once when it begins.
+// Whoever is guessed at is told by the account's address, with where from; each once when it begins.
 // A name that is nobody's is never told, and a removed account is forgotten.
 func TestWhoIsToldOfAsGuessedAt(t *testing.T) {
 	f := withAlice(t, cheapLimits())

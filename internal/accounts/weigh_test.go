@@ -177,7 +177,7 @@ func TestAnOldPasswordAtHomeCostsOneGuess(t *testing.T) {
 	}
 }
 
-// Who leaves while his wrong password waits to be told has used up his guess.
+// Whoever leaves while his wrong password waits to be told has used up his guess.
 func TestWhoLeavesHasGuessed(t *testing.T) {
 	f := withAliceOnly(t, cheapLimits())
 	if err := f.signIn("alice@local.test", alicePassword, home()); err != nil {

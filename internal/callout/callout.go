@@ -6,7 +6,7 @@
 // caller asks the sender to try again. A question is asked once at a time, however
 // many wait for its answer, and questions to one server are bounded in number, rate
 // and time. Memory is bounded, and a flood of addresses that do not exist displaces
-// none that do. Who guesses takes no question from others: where questions are scarce, each
+// none that do. Whoever guesses takes no question from others: where questions are scarce, each
 // network of clients has a share of the rate, and those whose guesses are mostly wrong have
 // one share together.
 //

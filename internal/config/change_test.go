@@ -229,7 +229,7 @@ exempt = ["a@example.org"]
 	}
 }
 
-// Who may ask is said whole or not at all, and of a group that this host has.
+// Whoever may ask is said whole or not at all, and of a group that this host has.
 func TestHelpersKeys(t *testing.T) {
 	const begin = "hostname = \"mx.example.org\"\ndata = \"d\"\nlisten.mx = [\"127.0.0.1:25\"]\n[domain.\"example.net\"]\ndeliver = \"maildir\"\n[helpers]\n"
 	c, err := Parse("a.toml", []byte(begin+"socket = \"s\"\ngroup = \"games\"\n"))

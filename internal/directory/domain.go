@@ -71,7 +71,7 @@ type Domain struct {
 	CutThrough bool           // its answer to a message becomes ours
 
 	// Unlisted: a directory elsewhere says who exists in the domain, and has not been heard yet.
-	// Who is not known to exist may exist.
+	// Whoever is not known to exist may exist.
 	Unlisted bool
 }
 

@@ -14,7 +14,7 @@ const rightPrefix = "\x02"
 func rightOf(account string) string { return rightPrefix + account }
 
 // leadsTo notes, in a base that nobody else has yet, that an alias, a catch-all or a right names t.
-// Who looks t up looks at the name before the separator as well.
+// Whoever looks t up looks at the name before the separator as well.
 func (b *base) leadsTo(t mail.Address, who string) {
 	for _, key := range b.reads(t) {
 		b.leads.fresh(key, append(b.leads.of(key), who), 0)

@@ -19,7 +19,7 @@ type charge struct {
 }
 
 // afford takes for each recipient of a forward's message what it needs of the budget of
-// that forward and target. Who finds none waits in the queue and was not tried, so that
+// that forward and target. Whoever finds none waits in the queue and was not tried, so that
 // nothing is bounced, however long it takes; the account's own budget is not touched.
 func (d *Dispatch) afford(r *run) (waits map[int]bool, facts []fact.Fact) {
 	e := r.claim.Entry

@@ -129,7 +129,7 @@ func TestWhatExpires(t *testing.T) {
 	}
 }
 
-// Who is told of a failure, where it may be told, and what is held for the administrator
+// Whoever is told of a failure, where it may be told, and what is held for the administrator
 // because nobody may: only when nothing else is left to do.
 func TestWhatBecomesOfOutcomes(t *testing.T) {
 	alice, bob := aPath(t, "alice@local.test"), aPath(t, "bob@local.test")
@@ -368,7 +368,7 @@ func TestHowManyAreSentOnAtOnce(t *testing.T) {
 	}
 }
 
-// Who waits for a message, each once; whether its sender wants to hear of it; what its sender is
+// Whoever waits for a message, each once; whether its sender wants to hear of it; what its sender is
 // to its account, and by which door it would come again.
 func TestOfAQueuedMessage(t *testing.T) {
 	alice, bob := aPath(t, "alice@local.test"), aPath(t, "bob@local.test")

@@ -101,7 +101,7 @@ func TestRemovedAccountIsHeld(t *testing.T) {
 	})
 }
 
-// Who may send is for the Grant to say, whatever else a message says of itself.
+// Whoever may send is for the Grant to say, whatever else a message says of itself.
 func TestTheGrantsAccountMustBeActive(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		c := w.put(fresh("x@remote.test"))

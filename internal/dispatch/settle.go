@@ -12,7 +12,7 @@ import (
 )
 
 // attempt is what an attempt came to: recipients and their outcomes, side by side.
-// Who is not among them was not tried and stays pending.
+// Whoever is not among them was not tried and stays pending.
 type attempt struct {
 	states   []spool.RecipientState
 	outcomes []mail.Outcome

@@ -64,7 +64,7 @@ func TestWarning(t *testing.T) {
 	})
 }
 
-// Who is warned: RFC 3461 §4.1, and promise 5.
+// Whoever is warned: RFC 3461 §4.1, and promise 5.
 func TestWhoIsWarned(t *testing.T) {
 	for name, row := range map[string]struct {
 		l       letterOf

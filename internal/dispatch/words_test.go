@@ -45,7 +45,7 @@ func noticeOf(t *testing.T, change func(*notice, *report)) notice {
 	return n
 }
 
-// Who answered is named by his host alone, and by a literal where he has no name.
+// Whoever answered is named by his host alone, and by a literal where he has no name.
 func TestTheNameOfWhoAnswered(t *testing.T) {
 	for remote, want := range map[string]string{
 		"mx.remote.test (192.0.2.1:25)": "mx.remote.test", "mx.remote.test:25": "mx.remote.test", "mx.remote.test": "mx.remote.test",

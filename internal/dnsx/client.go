@@ -159,7 +159,7 @@ func (c *Client) late(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// Who takes longer than Sound for the root is slow, if not silent.
+	// Whoever takes longer than Sound for the root is slow, if not silent.
 	if c.mute || c.lags(c.trial) || c.lags(c.way) || !c.tardy.IsZero() && c.o.Now().Sub(c.tardy) <= c.o.Limits.Rest {
 		return fmt.Errorf("%w in time: %w", ErrMute, context.Cause(ctx))
 	}

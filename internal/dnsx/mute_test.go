@@ -133,7 +133,7 @@ func TestTrialsAreFew(t *testing.T) {
 	}
 }
 
-// Who waits no longer has met servers that are slow whatever they are asked, or a zone that is: the
+// Whoever waits no longer has met servers that are slow whatever they are asked, or a zone that is: the
 // one is a want of ours, the other not.
 func TestSlowServersAreNoSlowZone(t *testing.T) {
 	for what, slow := range map[string]func(name string) bool{"the servers": func(string) bool { return true }, "a zone": func(name string) bool { return name != "." }} {

@@ -55,7 +55,7 @@ func shareOf(ctx context.Context) *Share {
 }
 
 // room admits questions within the bounds: all, those of strangers, those of one
-// network, and those of one message. Who must wait is admitted in the order of how much
+// network, and those of one message. Whoever must wait is admitted in the order of how much
 // its network has under way, so that a flood from one waits behind everybody else.
 type room struct {
 	limits Limits

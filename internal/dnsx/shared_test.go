@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Who asks the same servers shares one client, and with it what is known and every bound; who asks
+// Whoever asks the same servers shares one client, and with it what is known and every bound; who asks
 // others, or has their word believed, does not.
 func TestShared(t *testing.T) {
 	var s Shared

@@ -38,7 +38,7 @@ func TestAdmissionByNetwork(t *testing.T) {
 	}
 }
 
-// Who signed in is remembered for a while, as long as the sign-in gives a right and no
+// Whoever signed in is remembered for a while, as long as the sign-in gives a right and no
 // connection from there ends for what it did.
 func TestWhoIsVouchedFor(t *testing.T) {
 	v, a, now, still := newVouched(), netip.MustParseAddr("192.0.2.1"), time.Unix(1e9, 0), true

@@ -71,7 +71,7 @@ func deferred(t *testing.T, what string, i intake.Inspector, f intake.Finding) {
 	}
 }
 
-// Who takes all our turns at a check does not get others' mail past it; a check that is
+// Whoever takes all our turns at a check does not get others' mail past it; a check that is
 // known to be down is another matter.
 func TestTurnsThatAreTakenLetNothingPass(t *testing.T) {
 	for n := range 2 {

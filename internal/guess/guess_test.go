@@ -84,7 +84,7 @@ func TestATrickleOfGuessesLocksNobodyOutForGood(t *testing.T) {
 	}
 }
 
-// Who has used up the account's rate from his network has no try beside it from there.
+// Whoever has used up the account's rate from his network has no try beside it from there.
 func TestATryBesideTheRateIsForNetworksThatAreQuiet(t *testing.T) {
 	g, now := fresh(), at(long)
 	var rules []Rule

@@ -147,7 +147,7 @@ type Lesson struct {
 	Site bool
 }
 
-// Wrote returns what a Book learns from a message that an account submitted. Who was
+// Wrote returns what a Book learns from a message that an account submitted. Whoever was
 // written to knows the account from then on, and may answer at once.
 func Wrote(account Fingerprint, to []Fingerprint, at time.Time) []Lesson {
 	out := make([]Lesson, 0, 2*len(to))

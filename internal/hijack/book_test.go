@@ -96,7 +96,7 @@ func TestSearchesAreBounded(t *testing.T) {
 	}
 }
 
-// Who was written to knows the account at once, who wrote with proof is known at once, and
+// Whoever was written to knows the account at once, who wrote with proof is known at once, and
 // whom one writes to becomes known a day later.
 func TestLessons(t *testing.T) {
 	wrote := Wrote(1, []Fingerprint{2, 1, 0}, noon)

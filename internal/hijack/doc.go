@@ -24,5 +24,5 @@
 // a text.
 //
 // It knows nothing of disks and clocks: events come with their time, and values come
-// out. Who stores a State, ends what is contained, and makes mail wait is for others.
+// out. Whoever stores a State, ends what is contained, and makes mail wait is for others.
 package hijack

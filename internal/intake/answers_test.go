@@ -151,7 +151,7 @@ func (g *gist) Submitted(ctx context.Context, m watch.Submission) watch.Judged {
 	return g.judge.Submitted(ctx, m)
 }
 
-// Who watches is told the gist of what our people submit: the same for the same text, another for
+// Whoever watches is told the gist of what our people submit: the same for the same text, another for
 // another one.
 func TestTheGistIsTold(t *testing.T) {
 	seen := &gist{}

@@ -178,7 +178,7 @@ func TestReportingAtTheSendmailDoor(t *testing.T) {
 	}
 }
 
-// Who watches accounts is not told of what was taken: it is what an administrator asked to
+// Whoever watches accounts is not told of what was taken: it is what an administrator asked to
 // see, and no evidence. What is refused is.
 func TestReportedNamesAreNoEvidence(t *testing.T) {
 	watch := &watcher{}

@@ -235,7 +235,7 @@ func (t *transaction) passedOn(ctx context.Context, c content, size int64, o off
 	return f.Reply
 }
 
-// notQueued answers a message that the queue did not take. Who has it already from a server
+// notQueued answers a message that the queue did not take. Whoever has it already from a server
 // behind us gets it again when it is sent again: the trace says so, and they were sent to.
 func (t *transaction) notQueued(ctx context.Context, c content, o offered, err error) mail.Reply {
 	if !slices.ContainsFunc(o.outcomes, mail.Outcome.Delivered) {

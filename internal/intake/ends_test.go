@@ -36,7 +36,7 @@ func (g *guard) Submitted(ctx context.Context, m watch.Submission) watch.Judged 
 	return g.Watch.Submitted(ctx, m)
 }
 
-// Who watches is told how a message ended: the recipients of one that is stored wait in the queue for
+// Whoever watches is told how a message ended: the recipients of one that is stored wait in the queue for
 // their turn, and those of one that was not stored wait for nothing.
 func TestWhoWatchesIsToldHowItEnded(t *testing.T) {
 	for _, full := range []bool{false, true} {

@@ -114,7 +114,7 @@ func (w *world) enrolled(cert *x509.Certificate, alone bool) {
 	must(w.t, err)
 }
 
-// Who shows the certificate of an account that chose it sends without AUTH, at the submission
+// Whoever shows the certificate of an account that chose it sends without AUTH, at the submission
 // doors and under TLS; nobody else does, and nobody on port 25.
 func TestACertificateAlone(t *testing.T) {
 	for _, alone := range []bool{true, false} {

@@ -125,7 +125,7 @@ func TestNetworkIsForgotten(t *testing.T) {
 	c.want(c.from("<alice@local.test>"), 250)
 }
 
-// Who guards networks is told what clients do that did not sign in: names, domains that are not
+// Whoever guards networks is told what clients do that did not sign in: names, domains that are not
 // ours, accounts that they fail at.
 func TestNetworksAreTold(t *testing.T) {
 	w, n := newNetworkWorld(t)

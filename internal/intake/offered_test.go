@@ -30,7 +30,7 @@ func (o *offering) Lapsed(p accounts.Peer) string {
 	return "it ended"
 }
 
-// Who connects is offered what his own certificate allows, to send with; that a certificate
+// Whoever connects is offered what his own certificate allows, to send with; that a certificate
 // ended is told to who asks for EXTERNAL alone.
 func TestWhatAConnectionIsOffered(t *testing.T) {
 	o := &offering{}

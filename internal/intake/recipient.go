@@ -96,7 +96,7 @@ func (t *transaction) decide(ctx context.Context, m returnpath.Reading) (letter.
 	return j, *said
 }
 
-// refuseRecipient answers a recipient that the gate did not let in. Who is refused
+// refuseRecipient answers a recipient that the gate did not let in. Whoever is refused
 // by the server behind us is refused in its words, so that a full mailbox is not
 // called a missing one.
 func (t *transaction) refuseRecipient(ctx context.Context, v gate.Verdict, addr mail.Address,

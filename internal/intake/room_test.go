@@ -40,7 +40,7 @@ func (x *shelf) More(octets int64) inflow.Verdict {
 func (x *shelf) Sent() { x.b.sent++ }
 func (x *shelf) Give() { x.b.given++ }
 
-// Who is delivered here finds room in his mailbox, and gives it back where the message does not come;
+// Whoever is delivered here finds room in his mailbox, and gives it back where the message does not come;
 // who only sends on needs none, and whoever writes to a postmaster gets through.
 func TestWhoNeedsRoom(t *testing.T) {
 	for name, row := range map[string]struct {

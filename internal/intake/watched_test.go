@@ -114,7 +114,7 @@ func TestProgramsAreToldApart(t *testing.T) {
 	}
 }
 
-// Who wrote from outside is told with the proof of it, and not where the message is junk or
+// Whoever wrote from outside is told with the proof of it, and not where the message is junk or
 // held.
 func TestStrangersAreHeard(t *testing.T) {
 	x, err := mail.ParseAddress("x@far.test", mail.ASCII)

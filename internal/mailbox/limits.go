@@ -17,7 +17,7 @@ type Limits struct {
 	Keywords int
 	// Words is how many different keywords one folder may have.
 	Words int
-	// Vanished is how many UIDs a folder remembers of messages that are gone. Who was away for
+	// Vanished is how many UIDs a folder remembers of messages that are gone. Whoever was away for
 	// longer is told that all of them may be gone, and is told right.
 	Vanished int
 	// Subscriptions is how many names one account may subscribe to.

@@ -29,7 +29,7 @@ func parse(a string) netip.Addr {
 	return netip.MustParseAddr(a)
 }
 
-// Who goes for whom: first who has sent no MAIL, then who is of the most crowded network,
+// Whoever goes for whom: first who has sent no MAIL, then who is of the most crowded network,
 // then who has waited longest; nobody for one of a more crowded network, and for one as
 // crowded only after SeatGrace.
 func TestWhoGoes(t *testing.T) {

@@ -183,7 +183,7 @@ func TestEverySignInIsAFact(t *testing.T) {
 }
 
 // An account has so many sessions to send and so many to read, each apart, and one that leaves makes
-// room. Who has one too many was right: it is no bad sign-in, and it counts nowhere.
+// room. Whoever has one too many was right: it is no bad sign-in, and it counts nowhere.
 func TestSessionsAreBounded(t *testing.T) {
 	w := newWorld(t, func(l *Limits) { l.SessionsPerAccount, l.ReadersPerAccount = 2, 1 })
 	first := w.in(from("192.0.2.7", accounts.ScopeSend), "alice@local.test", password)

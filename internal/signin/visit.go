@@ -86,7 +86,7 @@ func (v *Visit) Leave() {
 	}
 }
 
-// Identified tells that the client's program said what it is. Who signed in before is told of
+// Identified tells that the client's program said what it is. Whoever signed in before is told of
 // with it from now on.
 func (v *Visit) Identified(ctx context.Context) {
 	if v.Anonymous() {

@@ -87,7 +87,7 @@ func TestDovecotIsToldToEndSessions(t *testing.T) {
 	}
 }
 
-// Who cannot be told is told of: in the trace, once, after all tries.
+// Whoever cannot be told is told of: in the trace, once, after all tries.
 func TestSessionsThatAreNotEnded(t *testing.T) {
 	refused := `[["error",{"type":"unAuthorized", "exitCode":0},"sallyport"]]`
 	d := &dovecot{}

@@ -12,7 +12,7 @@ import (
 var errSlow = errors.New("it is being counted")
 
 // known returns the line of an account, looked at within an age; exact: also if something went
-// since. Who waits too long, or whose look failed, gets an error.
+// since. Whoever waits too long, or whose look failed, gets an error.
 func (k *Keeper) known(ctx context.Context, account mail.Address, age time.Duration, exact bool) (*line, error) {
 	wait := time.NewTimer(k.o.Limits.Wait)
 	defer wait.Stop()

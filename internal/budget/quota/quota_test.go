@@ -355,7 +355,7 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// Who waits too long for a look is told to come again, and the look goes on, once.
+// Whoever waits too long for a look is told to come again, and the look goes on, once.
 func TestASlowLook(t *testing.T) {
 	s := newSite(t)
 	s.o.Limits.Wait = 20 * time.Millisecond

@@ -55,7 +55,7 @@ type Book struct {
 // New returns a Book without a directory; Build makes the first one.
 func New(o Options) *Book { return &Book{o: o} }
 
-// Snapshot returns the directory in force. Who needs several answers that go together
+// Snapshot returns the directory in force. Whoever needs several answers that go together
 // takes it once and keeps it. It is nil until the first Build was adopted.
 func (b *Book) Snapshot() *directory.Snapshot { return b.current.Load() }
 

@@ -51,7 +51,7 @@ type Options struct {
 type Conn struct {
 	// In takes lines and literals from the client. Answers are sent before it waits.
 	In *Reader
-	// Out is what was gathered of answers and not sent yet. Who answers appends to it; Line, Write
+	// Out is what was gathered of answers and not sent yet. Whoever answers appends to it; Line, Write
 	// and Spill send it when it is much.
 	Out []byte
 

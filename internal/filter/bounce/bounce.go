@@ -70,7 +70,7 @@ type Found struct {
 	Failed []Failure
 }
 
-// Failure is one recipient as a report tells of it. Who wrote that may have written anything.
+// Failure is one recipient as a report tells of it. Whoever wrote that may have written anything.
 type Failure struct {
 	Domain mail.Domain // of the address; zero: it does not read
 	Status string      // the enhanced status code, as it parses; "": there is none

@@ -133,7 +133,7 @@ func (c *Client) Check(ctx context.Context, r Request, body io.Reader) (Answer, 
 	return c.o.Limits.Parse(text)
 }
 
-// Ping finds out whether something answers there, without showing it a message. Who knows
+// Ping finds out whether something answers there, without showing it a message. Whoever knows
 // no /ping answers too.
 func (c *Client) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.o.Limits.Time)

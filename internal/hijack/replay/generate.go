@@ -99,7 +99,7 @@ func (m *maker) person(i, day int) *person {
 	p.desk = i%desks == desks/2
 	p.sales = i%sales == sales/3
 	if day > 0 {
-		// Who comes new sits with some group, and knows nobody.
+		// Whoever comes new sits with some group, and knows nobody.
 		p.group = m.chance.IntN(max(1, m.People/groupSize))
 		p.novelty = math.Max(p.novelty, 0.3)
 	}

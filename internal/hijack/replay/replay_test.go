@@ -148,7 +148,7 @@ func TestWhoWaitsLeaves(t *testing.T) {
 	}
 }
 
-// Who wrote first with proof is known to the account, and is no stranger.
+// Whoever wrote first with proof is known to the account, and is no stranger.
 func TestWhoWroteFirstIsKnown(t *testing.T) {
 	s := newServer(hijack.DefaultParams())
 	var h Honest

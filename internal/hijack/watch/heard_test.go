@@ -166,7 +166,7 @@ func TestStrangersAreBounded(t *testing.T) {
 	}
 }
 
-// Who wrote for the first time since an incident began is forgotten with it.
+// Whoever wrote for the first time since an incident began is forgotten with it.
 func TestAnIncidentForgetsItsStrangers(t *testing.T) {
 	w := newWorld(t, nil)
 	w.hears("before@a.test", "alice@local.test")

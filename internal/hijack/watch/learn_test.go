@@ -102,7 +102,7 @@ func TestLearningClearsNoEvidence(t *testing.T) {
 	}
 }
 
-// Who is learnt of a colleague is the account, whatever the address is.
+// What is learnt of a colleague is learnt of the account, whatever the address is.
 func TestColleaguesAreLearntByAccount(t *testing.T) {
 	w := newWorld(t, nil)
 	w.learn(func(int) [][]byte { return nil }, Acquaintance{Way{addr(t, "info@local.test"), addr(t, "bob@local.test")}, w.time().Add(-48 * time.Hour)})

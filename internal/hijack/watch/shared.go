@@ -152,7 +152,7 @@ func (w *Watch) bears(ctx context.Context, a *account, m Submission, now time.Ti
 	}
 	out = append(out, borne{incident.Shared{Kind: incident.KindNetwork, Text: m.Network}, home})
 	if m.Offer != "" {
-		// Who travels with the usual computer is at home in it.
+		// Whoever travels with the usual computer is at home in it.
 		own := home || settled(keyOf(prefixOffer, a.who, w.o.Key.Text("tls", m.Offer)))
 		out = append(out, borne{incident.Shared{Kind: incident.KindTLS, Text: m.Offer}, own})
 	}

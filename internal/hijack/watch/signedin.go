@@ -27,7 +27,7 @@ func (w *Watch) SignedIn(ctx context.Context, by Act) {
 	}
 	programs, networks, network := prefixProgram, prefixFrom, by.Network
 	if by.Reads {
-		// Who has sent for long begins to read with no program that is strange for it. And what
+		// Whoever has sent for long begins to read with no program that is strange for it. And what
 		// reads is a phone, which a carrier gives one address after another of the same
 		// networks: only one far from all that are known is new, and what reads takes no place
 		// among those that send.

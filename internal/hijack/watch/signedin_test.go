@@ -161,7 +161,7 @@ func TestFivePlacesWithinTenMinutes(t *testing.T) {
 	}
 }
 
-// Who is at home, at work, on the way, in a hotel and behind a VPN is one person.
+// Somebody who is at home, at work, on the way, in a hotel and behind a VPN is one person.
 func TestHonestPlaces(t *testing.T) {
 	places := []string{"192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "20.1.2.0/24", "2001:db8:7::/48"}
 	type come struct {

@@ -162,7 +162,7 @@ func (w *Watch) Waits(ctx context.Context, id mail.ID, pending []Way) (waits map
 	return waits, wait
 }
 
-// room asks for recipients that found none, and returns those who still wait. Who gets it
+// room asks for recipients that found none, and returns those who still wait. Whoever gets it
 // is written durably, with what is known of the account then.
 func (w *Watch) room(ctx context.Context, q *waiting, pending []Way, now time.Time) ([]place, error) {
 	a, err := w.enter(ctx, q.Account)

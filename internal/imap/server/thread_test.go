@@ -17,7 +17,7 @@ func inTime(t *testing.T, what string, f func()) {
 	}
 }
 
-// Who writes to somebody decides what subjects and references his mailbox holds: none costs more
+// Whoever writes to somebody decides what subjects and references his mailbox holds: none costs more
 // than its length.
 func TestHostileSubjectsAreCheap(t *testing.T) {
 	const n = 200_000

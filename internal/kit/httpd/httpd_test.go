@@ -119,7 +119,7 @@ func TestTheSlowAreCut(t *testing.T) {
 	}
 }
 
-// Who does not take his answer is cut.
+// Whoever does not take his answer is cut.
 func TestTheDeafAreCut(t *testing.T) {
 	o, failed := options(), make(chan error, 1)
 	o.Limits.Write = 100 * time.Millisecond

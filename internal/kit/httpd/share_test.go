@@ -37,7 +37,7 @@ type distant struct {
 
 func (d distant) RemoteAddr() net.Addr { return d.from }
 
-// Who opens all connections that he can and says nothing keeps nobody else waiting: his network has
+// Whoever opens all connections that he can and says nothing keeps nobody else waiting: his network has
 // its share, what comes beyond it is closed, and what has ended leaves its place.
 func TestOneNetworkKeepsNobodyWaiting(t *testing.T) {
 	for name, networks := range map[string]struct{ his, other []string }{

@@ -77,7 +77,7 @@ func openOffice(t *testing.T, change func(*Source)) *office {
 	return f
 }
 
-// Who is listed is adopted, who is of no group that receives is not, and only who is of one that sends
+// Whoever is listed is adopted, who is of no group that receives is not, and only who is of one that sends
 // sends; the recipients of a server behind us are known after the first list.
 func TestAListIsTakenIn(t *testing.T) {
 	f := openOffice(t, nil)

@@ -159,7 +159,7 @@ func TestLetters(t *testing.T) {
 	}
 }
 
-// Who is not the contact of the account gets nothing outside, and nobody's mailbox is no
+// Whoever is not the contact of the account gets nothing outside, and nobody's mailbox is no
 // mailbox; then nothing is marked as told either.
 func TestLettersThatNobodyTakes(t *testing.T) {
 	alice := addr(t, "alice@local.test")

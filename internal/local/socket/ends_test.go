@@ -48,7 +48,7 @@ func TestTheWayHasAnEnd(t *testing.T) {
 	}
 }
 
-// Who waits for a place in a crowd does not wait longer than he wants, and who calls
+// Whoever waits for a place in a crowd does not wait longer than he wants, and who calls
 // where nobody is gets an error and no connection.
 func TestDialEnds(t *testing.T) {
 	dir := t.TempDir()

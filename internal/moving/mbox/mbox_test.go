@@ -139,7 +139,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 }
 
 // A message is one, whatever its sender wrote: where the next begins, that it was removed, or a line
-// in its header that looks like the beginning of another. Who reads what was written must not find
+// in its header that looks like the beginning of another. Whoever reads what was written must not find
 // a message that never came.
 func TestNobodyWritesAnothersMessage(t *testing.T) {
 	const forged = "From bank@x.test Sun Nov 29 15:04:05 2026\nFrom: bank@x.test\n\npay\n"

@@ -21,7 +21,7 @@ type letter struct {
 	at     []int // their places in the job
 }
 
-// copies groups the recipients of a job by mailbox, in their order. Who has none is in
+// copies groups the recipients of a job by mailbox, in their order. Whoever has none is in
 // no group.
 func (t *Target) copies(j nexthop.Job) []*letter {
 	var all []*letter

@@ -63,7 +63,7 @@ func merged(all []nexthop.Recipient) (once []nexthop.Recipient, of []int) {
 	return once, of
 }
 
-// together asks for what either of two recipients asks to be told. Who said nothing is
+// together asks for what either of two recipients asks to be told. Whoever said nothing is
 // told of failures; NEVER stands alone. RFC 3461 §4.1.
 func together(a, b mail.Notify) mail.Notify {
 	if a == b {

@@ -83,7 +83,7 @@ func TestFailuresToConnect(t *testing.T) {
 	}
 }
 
-// Who says that the next hop can be reached again has it tried at once, also where it is being
+// Whoever says that the next hop can be reached again has it tried at once, also where it is being
 // tried in vain just now.
 func TestARestIsEndedByWake(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)

@@ -149,7 +149,7 @@ func TestAConnectionThatEnded(t *testing.T) {
 	}
 }
 
-// Who exists is asked over the same connections; what cannot be reached says why.
+// Whether a recipient exists is asked over the same connections; what cannot be reached says why.
 func TestAsking(t *testing.T) {
 	w := open(t, 100)
 	for range 2 {

@@ -143,7 +143,7 @@ func (w *Ways) Retire(heir *Ways) {
 	w.servers.Retire(heir.servers)
 }
 
-// Current returns the ways in force. Who sends mail takes them anew for each message.
+// Current returns the ways in force. Whoever sends mail takes them anew for each message.
 type Current func() *Ways
 
 // Route returns the way of a route; one that is not there any more defers.

@@ -82,7 +82,8 @@ func (a *aging) send() error {
 	return post.Send(a.t.Context(), notify.Letter{Rule: "a test", To: a.alice, Subject: "x", Text: "y\n"})
 }
 
-// What an account may write to, and what a network may bring, is refilled by the time that passes, whatever the clock is set to.
+// What an account may write to, and what a network may bring, is refilled by the time that passes,
+// whatever the clock is set to.
 func TestBudgetsGoByTheTimeThatPasses(t *testing.T) {
 	a := age(t, "[inflow]\nnetwork_connections = 2\n")
 	may := func() bool {
@@ -217,7 +218,8 @@ func TestCertificatesGoByTheTimeThatPassed(t *testing.T) {
 	}
 }
 
-// Who writes to a full mailbox is told to come again until it was full for as long as somebody must be refused for good.
+// Whoever writes to a full mailbox is told to come again until it was full for as long as somebody
+// must be refused for good.
 func TestAFullMailboxGoesByTheTimeThatPassed(t *testing.T) {
 	a := age(t, "")
 	a.Quota.Adjust(quota.Policy{Warn: 90, Clear: 80, Of: func(mail.Address) (box, all quota.Quota) {

@@ -117,7 +117,8 @@ func (i *Identity) Names(ctx context.Context) []mail.Domain {
 		return leaf != nil && leaf.VerifyHostname(d.ASCII()) == nil
 	}}
 	if len(cfg.TLSPolicy.Listen) > 0 || len(cfg.Autoconfig.Listen) > 0 {
-		// Who has given a name an address reloads, and wants it seen: nothing of before may be remembered.
+		// Whoever has given a name an address reloads, and wants it seen: nothing of before may be
+		// remembered.
 		own := i.o.World
 		own.DNS = nil
 		resolver, err := settings.Resolver(cfg, own)

@@ -104,8 +104,8 @@ func header(t *testing.T, lines ...string) message.Header {
 	return h
 }
 
-// Who the sender is comes first, then bounces and what others say, and signing comes last: it covers what
-// the others have put before the message.
+// Whoever the sender is comes first, then bounces and what others say, and signing comes last: it
+// covers what the others have put before the message.
 func TestTheOrderOfInspectors(t *testing.T) {
 	g := open(t)
 	var names []string
@@ -118,8 +118,8 @@ func TestTheOrderOfInspectors(t *testing.T) {
 	}
 }
 
-// A stranger is who the DNS says, in this server's words, and the reports are told of it; what becomes of him
-// is said by the configuration in force.
+// A stranger is who the DNS says, in this server's words, and the reports are told of it; what
+// becomes of him is said by the configuration in force.
 func TestAStrangerIsWhoTheDNSSays(t *testing.T) {
 	g := open(t)
 	g.dns.Texts["bad.test"], g.dns.Texts["_dmarc.bad.test"] = []string{"v=spf1 -all"}, []string{"v=DMARC1; p=reject"}
@@ -139,8 +139,9 @@ func TestAStrangerIsWhoTheDNSSays(t *testing.T) {
 	}
 }
 
-// What our people send, and what the server writes itself, is signed with the key that is in use, of a domain of
-// ours alone, while the configuration says so; and the published key is found where it is asked for.
+// What our people send, and what the server writes itself, is signed with the key that is in use,
+// of a domain of ours alone, while the configuration says so; and the published key is found where
+// it is asked for.
 func TestWhatIsOursIsSigned(t *testing.T) {
 	g := open(t)
 	alice := foldertest.Address(t, "alice@local.test")
@@ -182,8 +183,8 @@ func TestWhatIsOursIsSigned(t *testing.T) {
 	}
 }
 
-// A bounce of what was never sent from here is looked up in the trace: of a domain whose mail all leaves here, and
-// of the host itself.
+// A bounce of what was never sent from here is looked up in the trace: of a domain whose mail all
+// leaves here, and of the host itself.
 func TestABounceIsLookedUp(t *testing.T) {
 	g := open(t)
 	to := mail.Recipient{Address: foldertest.Address(t, "alice@local.test")}

@@ -72,7 +72,8 @@ func (p *post) waiting(m submitted) int {
 	return len(waits)
 }
 
-// Who must wait for a message waits for as long as passes: no clock that is set lets a thief's message out, or keeps anybody's.
+// Whoever must wait for a message waits for as long as passes: no clock that is set lets a thief's
+// message out, or keeps anybody's.
 func TestWhoWaitsGoesByTheTimeThatPasses(t *testing.T) {
 	for _, set := range []time.Duration{day, -day, 10 * year, -10 * year} {
 		m := foldertest.NewMachine()
@@ -91,7 +92,7 @@ func TestWhoWaitsGoesByTheTimeThatPasses(t *testing.T) {
 	}
 }
 
-// Who wrote first is known for as long as passes, whatever the clock is set to.
+// Whoever wrote first is known for as long as passes, whatever the clock is set to.
 func TestWhoWroteFirstIsKnownForTheTimeThatPasses(t *testing.T) {
 	m := foldertest.NewMachine()
 	p := openIn(t, m.World(settings.World{}))
@@ -144,8 +145,9 @@ func (p *post) trustPrinters() {
 	}
 }
 
-// What an incident says of when it began, and of when somebody was seen, is what the clock of the world showed, for who
-// finds a thief in what an account does as for who finds strangers in a network.
+// What an incident says of when it began, and of when somebody was seen, is what the clock of the
+// world showed, for who finds a thief in what an account does as for who finds strangers in a
+// network.
 func TestIncidentsTellTheTimeOfTheClock(t *testing.T) {
 	m := foldertest.NewMachine()
 	p := openIn(t, m.World(settings.World{}))

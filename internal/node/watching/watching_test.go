@@ -141,7 +141,7 @@ func TestWhatIsWrongIsToldAtItsKey(t *testing.T) {
 	}
 }
 
-// Who contains an account stops it, ends its sessions and tells of it; who frees it again tells too.
+// Whoever contains an account stops it, ends its sessions and tells of it; who frees it again tells too.
 func TestAnAccountIsContained(t *testing.T) {
 	p := open(t)
 	i, a, ended, err := p.contain(t.Context(), incident.Incident{Account: p.alice, Rule: "hijack", By: "a test", Reason: "somebody else"}, fact.Pair{Name: "seen", Value: "here"})
@@ -156,8 +156,8 @@ func TestAnAccountIsContained(t *testing.T) {
 	}
 }
 
-// What an account was found to send as since its incident began may be a thief's words, and is forgotten with the
-// end of it, unless a person vouches that nothing was wrong.
+// What an account was found to send as since its incident began may be a thief's words, and is
+// forgotten with the end of it, unless a person vouches that nothing was wrong.
 func TestWhatAThiefWroteAsIsNoHabit(t *testing.T) {
 	for _, vouched := range []bool{true, false} {
 		p := open(t)

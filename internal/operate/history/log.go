@@ -102,7 +102,7 @@ func (g *Log) sent(id string, to mail.Address, at time.Time) (Sent, bool) {
 	return Sent{From: from, To: []mail.Address{to}, At: at, Of: at.UTC().Format(time.DateOnly) + " " + id}, !from.IsZero()
 }
 
-// author is whose a message is. Who signed in as "alice" is alice of the domain of the
+// author is whose a message is. Whoever signed in as "alice" is alice of the domain of the
 // sender, whoever the sender says it is.
 func (m *message) author() mail.Address {
 	if m.login == "" {

@@ -125,7 +125,7 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-// Who may send as whom is not lost without a word.
+// Whoever may send as whom is not lost without a word.
 func TestSenderLoginMapsAreToBeMadeDelegates(t *testing.T) {
 	r := site("smtpd_sender_login_maps = hash:/a\n", nil)
 	if v, ok := verdictOf(r, "smtpd_sender_login_maps: hash:/a"); !ok || v.Kind != Lost || !strings.Contains(v.Text, "delegate add") {

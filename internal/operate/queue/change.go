@@ -95,7 +95,7 @@ func (c *changing) tell(fn func(QueueChanged)) (more bool) {
 // the answer.
 func changes(routes *call.Routes, name string, act func(context.Context, call.Caller, QueueChange) (QueueChanged, error)) {
 	call.Listing(routes, name, func(ctx context.Context, by call.Caller, r QueueChange, fn func(QueueChanged) error) error {
-		// Who no longer listens has ended ctx.
+		// Whoever no longer listens has ended ctx.
 		r.Tell = func(c QueueChanged) { _ = fn(c) }
 		done, err := act(ctx, by, r)
 		if err != nil {

@@ -29,8 +29,9 @@ func (r *redirector) Redirect(_ context.Context, ask dispatch.Redirection) (disp
 	return r.done, r.err
 }
 
-// Who redirects a message is asked for what the operator wants, of which message, as whose forward, and is told who wants it and
-// why; the operator is told as which message it waits, and who does not get it any more.
+// Whoever redirects a message is asked for what the operator wants, of which message, as whose
+// forward, and is told who wants it and why; the operator is told as which message it waits, and
+// who does not get it any more.
 func TestAMessageIsRedirected(t *testing.T) {
 	w, to := operator.New(t), &redirector{}
 	w.With(func(o *operate.Options) { o.Redirects = to })
@@ -61,8 +62,8 @@ func TestAMessageIsRedirected(t *testing.T) {
 	}
 }
 
-// What keeps a message from being redirected is told as what it is. Where no forward of the account leads there, it is told who
-// forwards there, the first of many, or how somebody gets a forward.
+// What keeps a message from being redirected is told as what it is. Where no forward of the account
+// leads there, it is told who forwards there, the first of many, or how somebody gets a forward.
 func TestWhyAMessageIsNotRedirected(t *testing.T) {
 	w, to := operator.New(t), &redirector{}
 	w.With(func(o *operate.Options) { o.Redirects = to })

@@ -14,7 +14,7 @@ import (
 	"sallyport/test/operator"
 )
 
-// Who is signed in is told by account and age, of one account or of all.
+// Whoever is signed in is told by account and age, of one account or of all.
 func TestWhoIsSignedIn(t *testing.T) {
 	at := time.Date(2026, 11, 30, 8, 0, 0, 0, time.UTC)
 	open := func() iter.Seq2[time.Time, fact.Session] {

@@ -21,7 +21,7 @@ const standInTime = 24 * time.Hour
 var errNoMore = errors.New("the stand-in has no more connections")
 
 // ServeConns serves requests at connections that were made beforehand, for the one command that
-// has their other ends, until ctx ends. Who acts is the one who made them, as the kernel
+// has their other ends, until ctx ends. Whoever acts is the one who made them, as the kernel
 // says.
 func ServeConns(ctx context.Context, all []*net.UnixConn, h http.Handler, log *slog.Logger) error {
 	limits := DefaultLimits()

@@ -49,7 +49,7 @@ func (f told) Hand(_ context.Context, d daily.Due, t tally, _ []store.Mutation) 
 	return true, nil
 }
 
-// Who asks for reports by mail is counted, with the policy as it was last; kinds of
+// Whoever asks for reports by mail is counted, with the policy as it was last; kinds of
 // messages beyond the bounds of a domain, and of memory, are only counted.
 func TestCollecting(t *testing.T) {
 	st := mem.New()

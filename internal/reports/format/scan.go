@@ -126,7 +126,8 @@ func (s *scanner) tag() event {
 	return eventOpen
 }
 
-// mostReference is how far the end of a reference is looked for; "#x10FFFF;" has nine characters. XML 1.0 §4.1.
+// mostReference is how far the end of a reference is looked for; "#x10FFFF;" has nine characters.
+// XML 1.0 §4.1.
 const mostReference = 12
 
 // plain returns the text that was found, with its references, up to a bound.
@@ -210,7 +211,7 @@ func toUTF8(data []byte) []byte {
 		name = m[1]
 	}
 	enc, label := charset.Lookup(string(name))
-	// Who says UTF-16 in octets that are none does not mean it.
+	// Whoever says UTF-16 in octets that are none does not mean it.
 	if bom || enc == nil || label == "utf-8" || strings.HasPrefix(label, "utf-16") || label == "replacement" {
 		return bytes.ToValidUTF8(data, []byte("\ufffd"))
 	}

@@ -35,7 +35,7 @@ func TestLMTPAnswersForEachRecipient(t *testing.T) {
 		"none": {"C: MAIL\nC: RCPT\nC: RCPT\nC: RCPT\nC: DATA\nS: 250 ok\nS: 550 who\nS: 550 who\nS: 550 who\nS: 503 nobody\nstall", "550 550 550", false},
 		// A server that wants a message for nobody would give no reply to it.
 		"nobody": {"C: MAIL\nC: RCPT\nC: RCPT\nC: RCPT\nC: DATA\nS: 250 ok\nS: 550 who\nS: 550 who\nS: 550 who\nS: 354 go\neof", "550 550 550", true},
-		// Who was answered before the end keeps the answer; the others wait.
+		// Whoever was answered before the end keeps the answer; the others wait.
 		"breaks off":   {"C: MAIL\nC: RCPT\nC: RCPT\nC: RCPT\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\n.\nS: 250 a\nreset", "250 451 451", true},
 		"one too many": {"C: MAIL\nC: RCPT\nC: RCPT\nC: RCPT\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 550 who\nS: 550 who\nS: 354 go\n.\nS* 250 a\\r\\n250 b\\r\\n\nstall", "250 550 550", true},
 		"hangs up":     {"C: MAIL\nC: RCPT\nC: RCPT\nC: RCPT\nC: DATA\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 250 ok\nS: 354 go\n.\nS: 250 a\nS: 421 4.3.2 down\nstall", "250 421 421", true},

@@ -2,7 +2,7 @@ package server
 
 import "testing"
 
-// Who may hand in mail in clear text may do that alone: nobody signs in without TLS, and what
+// Whoever may hand in mail in clear text may do that alone: nobody signs in without TLS, and what
 // is allowed is asked anew for each command. Other doors know nothing of it.
 func TestClearText(t *testing.T) {
 	cfg, client := withTLS(t, testConfig(KindSubmission))

@@ -96,7 +96,7 @@ func TestReserveIsForThoseWhoSignIn(t *testing.T) {
 	mute[1].steps("C: NOOP\nS: 250")
 }
 
-// Who is known without AUTH, by the certificate of TLS, keeps his place as if he had signed in.
+// Whoever is known without AUTH, by the certificate of TLS, keeps his place as if he had signed in.
 func TestWhoIsKnownWithoutAUTHKeepsHisPlace(t *testing.T) {
 	cfg, client := withTLS(t, testConfig(KindSubmission))
 	var later atomic.Int64

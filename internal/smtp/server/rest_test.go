@@ -211,7 +211,7 @@ func (d *deadlines) SetWriteDeadline(t time.Time) error {
 	return d.TCPConn.SetWriteDeadline(t)
 }
 
-// Who is busy has a deadline set now and then, and not for each command.
+// Whoever is busy has a deadline set now and then, and not for each command.
 func TestDeadlinesOfWhoIsBusy(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -241,7 +241,8 @@ func TestDeadlinesOfWhoIsBusy(t *testing.T) {
 	}
 }
 
-// Many clients that come and go quiet all the time are each answered, whatever the moment in which they speak.
+// Many clients that come and go quiet all the time are each answered, whatever the moment in which
+// they speak.
 func TestClientsThatSpeakAtAnyMoment(t *testing.T) {
 	addr, _ := serve(t, testConfig(KindMX), &memory{})
 	const clients = 40

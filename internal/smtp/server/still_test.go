@@ -138,8 +138,8 @@ func TestAMessageThatStandsStillMakesRoom(t *testing.T) {
 	}
 }
 
-// Who is told to send his message, or lets it drip, holds no large buffer; one whose octets come does, until
-// they come slowly.
+// Whoever is told to send his message, or lets it drip, holds no large buffer; one whose octets
+// come does, until they come slowly.
 func TestWhoSendsNothingHoldsNothing(t *testing.T) {
 	for _, begin := range []string{"C: DATA\nS: 354", "C+ \"BDAT 9000\\r\\n\""} {
 		cfg := testConfig(KindMX)
@@ -186,8 +186,8 @@ func TestOneNetworkBorrowsItsPart(t *testing.T) {
 	second.steps("C: DATA\nS: 354\nC: x\nC: .\nS: 250")
 }
 
-// The first octet of a message moves nothing, nor does one now and then; a packet does, and whatever comes where any pace is
-// enough.
+// The first octet of a message moves nothing, nor does one now and then; a packet does, and
+// whatever comes where any pace is enough.
 func TestMoves(t *testing.T) {
 	p := pace{rate: 256, grace: time.Minute, advance: time.Minute}
 	for _, c := range []struct {

@@ -8,7 +8,7 @@ import (
 	"sallyport/internal/door"
 )
 
-// Who had a message taken is greeted at once, over loopback as from anywhere; a connection
+// Whoever had a message taken is greeted at once, over loopback as from anywhere; a connection
 // that ends for what it did takes that away.
 func TestWhoeverWaitedIsGreetedAtOnce(t *testing.T) {
 	const delay = 300 * time.Millisecond

@@ -27,16 +27,16 @@ var (
 // connection counts as a silent one, which goes where others need its place.
 const standGrace = 10 * time.Second
 
-// moveAhead is by how much a message that stood still must be ahead of its pace to move: its first octet is not
-// enough.
+// moveAhead is by how much a message that stood still must be ahead of its pace to move: its first
+// octet is not enough.
 const moveAhead = time.Second
 
-// patience is how long a command is waited for with all at hand that reading it takes. Who says nothing
+// patience is how long a command is waited for with all at hand that reading it takes. Whoever says nothing
 // for longer rests.
 const patience = 200 * time.Millisecond
 
-// writeSlack is by how much of its time, one part in so many, a write may have less than it should, so that the deadline
-// of each need not be set anew.
+// writeSlack is by how much of its time, one part in so many, a write may have less than it should,
+// so that the deadline of each need not be set anew.
 const writeSlack = 64
 
 // keepOut is the largest reply buffer that a connection keeps between two commands.
@@ -191,9 +191,9 @@ func (w *wire) expired(start time.Time) error {
 	return w.arm(start)
 }
 
-// arm sets the deadline of the next read. One that was set for an earlier wait, and is not over soon, is left: when
-// it is over, expired sets the right one. Who is busy has none set for most of his commands, which would cost as much as some of
-// them.
+// arm sets the deadline of the next read. One that was set for an earlier wait, and is not over
+// soon, is left: when it is over, expired sets the right one. Whoever is busy has none set for most
+// of his commands, which would cost as much as some of them.
 func (w *wire) arm(now time.Time) error {
 	w.due = w.dueAt(now)
 	w.mu.Lock()
@@ -229,8 +229,9 @@ func (w *wire) dueAt(now time.Time) time.Time {
 	return deadline
 }
 
-// lasts notes that nothing came for as long as somebody who is busy may take, and reports whether the
-// connection may rest: not in the middle of a record, of which TLS has something then that no poller knows of.
+// lasts notes that nothing came for as long as somebody who is busy may take, and reports whether
+// the connection may rest: not in the middle of a record, of which TLS has something then that no
+// poller knows of.
 func (w *wire) lasts() bool {
 	w.patient = false
 	now := w.now()
@@ -243,8 +244,8 @@ func (w *wire) settleDown() {
 	w.out = nil
 }
 
-// rest waits for the next octet of a command without anything to read it into, or for the end of the time that
-// it has.
+// rest waits for the next octet of a command without anything to read it into, or for the end of
+// the time that it has.
 func (w *wire) rest() {
 	w.armed = time.Time{}
 	if w.arm(w.now()) == nil {

@@ -306,7 +306,7 @@ func TestOurOwnWantIsNoAnswer(t *testing.T) {
 	}
 }
 
-// Who waits for a turn to fetch has learnt nothing when his time is over.
+// Whoever waits for a turn to fetch has learnt nothing when his time is over.
 func TestCrowdedFetchesAreNoAnswer(t *testing.T) {
 	s := newSite(t)
 	s.set(func() { s.hang["slow.test"] = true })
