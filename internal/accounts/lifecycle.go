@@ -194,6 +194,12 @@ func (i *Identity) derive(ctx context.Context, a mail.Address, password string, 
 // change carries out one change and returns when it is committed as it asks for
 // and visible to Lookup. Changes of one process follow one another.
 func (i *Identity) change(ctx context.Context, a mail.Address, c change) (Account, error) {
+	return i.inTurn(ctx, func() (Account, error) { return i.tryChange(ctx, a.Key(), c) })
+}
+
+// inTurn makes a change when those before it are made, and again where another process came
+// between its reading and its writing.
+func (i *Identity) inTurn(ctx context.Context, try func() (Account, error)) (Account, error) {
 	select {
 	case i.write <- struct{}{}:
 		defer func() { <-i.write }()
@@ -201,7 +207,7 @@ func (i *Identity) change(ctx context.Context, a mail.Address, c change) (Accoun
 		return Account{}, ctx.Err()
 	}
 	for range conflictTries {
-		acc, err := i.tryChange(ctx, a.Key(), c)
+		acc, err := try()
 		if !errors.Is(err, store.ErrConflict) {
 			return acc, err
 		}

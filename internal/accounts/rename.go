@@ -31,19 +31,7 @@ func (i *Identity) Rename(ctx context.Context, from, to mail.Address, facts [][]
 		return Account{}, fmt.Errorf("%w: %s is the address that the account has", ErrInvalid,
 			mail.Printable(to.String(), mail.AddressShown))
 	}
-	select {
-	case i.write <- struct{}{}:
-		defer func() { <-i.write }()
-	case <-ctx.Done():
-		return Account{}, ctx.Err()
-	}
-	for range conflictTries {
-		acc, err := i.tryRename(ctx, from, to, facts, with)
-		if !errors.Is(err, store.ErrConflict) {
-			return acc, err
-		}
-	}
-	return Account{}, fmt.Errorf("accounts: %w: accounts are being changed elsewhere all the time", store.ErrConflict)
+	return i.inTurn(ctx, func() (Account, error) { return i.tryRename(ctx, from, to, facts, with) })
 }
 
 func (i *Identity) tryRename(ctx context.Context, from, to mail.Address, facts [][]byte, with []store.Planner) (Account, error) {
