@@ -27,7 +27,7 @@ type Limits struct {
 	POP3 pop3.Limits // of what is spoken at pop3 and pop3s; see there
 }
 
-// DefaultLimits returns the limits of a server that was told nothing else.
+// DefaultLimits returns the limits where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{Door: door.DefaultReaderLimits(), IMAP: imap.DefaultLimits(), POP3: pop3.DefaultLimits()}
 }

@@ -55,7 +55,7 @@ type Limits struct {
 	ProbeEvery  time.Duration // how often a domain is asked about an address that nobody has
 }
 
-// DefaultLimits returns the limits of a server that was told nothing.
+// DefaultLimits returns the limits where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{
 		Timeout: 20 * time.Second, PositiveTTL: time.Hour, Grace: 24 * time.Hour, NegativeTTL: 5 * time.Minute,

@@ -58,7 +58,8 @@ func (a *Admission) Beside() *Admission {
 	return b
 }
 
-// Scarcity is who may not be more than there are, for want of memory. The zero Scarcity is nobody.
+// Scarcity says which connections may not grow in number, for want of memory. The zero Scarcity:
+// none.
 type Scarcity uint8
 
 const (
@@ -67,13 +68,13 @@ const (
 	ScarceAll
 )
 
-// bars reports whether a connection may only come for another that goes.
+// bars reports whether a new connection needs another one to be closed in exchange.
 func (s Scarcity) bars(stage screen.Stage, l *Limits) bool {
 	return s == ScarceAll || s == ScarceStrangers && stage != screen.StageOurs && l.Reserved == 0
 }
 
-// Scarce says who may not be more than there are, from now on: who comes is turned away unless a silent
-// connection goes for it.
+// Scarce sets the scarcity from now on: a new connection that it bars is turned away, unless a silent
+// one is closed in exchange.
 func (a *Admission) Scarce(s Scarcity) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -88,8 +89,8 @@ type Place struct {
 	now       func() time.Time
 }
 
-// Enter counts a connection in, if there is room for it or another goes for it; nil if
-// not. end is called, by any goroutine, when it has to go itself.
+// Enter counts a connection in, if there is room for it or another one is closed in exchange; nil
+// if not. end is called, by any goroutine, when this one has to be closed itself.
 func (a *Admission) Enter(from netip.Addr, stage screen.Stage, l *Limits, now func() time.Time, end func()) (p *Place, madeRoom bool) {
 	e, goes := a.decide(from, stage, l, now(), end)
 	if goes != nil {

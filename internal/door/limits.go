@@ -37,7 +37,7 @@ type Limits struct {
 	ProxyTimeout time.Duration
 }
 
-// DefaultLimits returns the limits of a server that was told nothing else.
+// DefaultLimits returns the limits where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{
 		Connections: 4096, ConnectionsPerNetwork: 128, Handshakes: 512, HandshakesAtOnce: 4, HandshakeTurn: 5 * time.Millisecond,

@@ -88,7 +88,7 @@ type Limits struct {
 	Inspections int
 }
 
-// DefaultLimits returns the limits of a server that was told nothing.
+// DefaultLimits returns the limits where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{
 		Header: message.DefaultLimits(), Deliveries: 2000, OfferTime: 5 * time.Minute,

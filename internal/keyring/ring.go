@@ -35,7 +35,7 @@ type Limits struct {
 	LookTime time.Duration
 }
 
-// DefaultLimits returns the bounds of a server that was told nothing.
+// DefaultLimits returns the bounds where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{
 		RSABits: 2048, Keys: 16, Overlap: 14 * 24 * time.Hour, LookNew: time.Minute, LookActive: time.Hour,

@@ -45,7 +45,7 @@ type Limits struct {
 	AuthFailureDelay time.Duration
 }
 
-// DefaultLimits returns the limits of a server that was told nothing else.
+// DefaultLimits returns the limits where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{
 		CommandOctets: 512, AuthOctets: 12288, StrangerCommands: 50, StrangerDuration: 3 * time.Minute, StrangerTimeout: time.Minute,

@@ -54,7 +54,7 @@ type Limits struct {
 	ReadingFacts int
 }
 
-// DefaultLimits returns the limits of a server that was told nothing.
+// DefaultLimits returns the limits where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{SessionsPerAccount: 32, ReadersPerAccount: 64, Facts: 20_000, ReadingFacts: 120}
 }

@@ -39,7 +39,7 @@ type Limits struct {
 	Lines           int   // networks, mailboxes and pairs of both that are remembered, of each; the rest shares one line
 }
 
-// DefaultLimits returns the limits of a server that was told nothing else.
+// DefaultLimits returns the limits where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{
 		Connections: 1200, Recipients: 6000,

@@ -58,7 +58,7 @@ type Limits struct {
 	AuthFailureDelay time.Duration
 }
 
-// DefaultLimits returns the limits of a server that was told nothing else.
+// DefaultLimits returns the limits where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{
 		Commands: imapwire.DefaultLimits(), Strangers: imapwire.DefaultStrangerLimits(),
