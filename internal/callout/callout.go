@@ -14,7 +14,7 @@
 // operator has it forgotten.
 //
 // A server that takes any address at all tells nothing by a yes. It is found out by
-// asking about an address that nobody has, and shows in Catchall.
+// asking about an address that nobody has, and the Journal is told.
 package callout
 
 import (

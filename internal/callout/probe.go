@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"io"
-	"slices"
-	"strings"
 	"time"
 
 	"sallyport/internal/fact"
@@ -100,22 +98,6 @@ func (v *Asker) learn(server string, d mail.Domain, catchall bool) bool {
 	news := p.catchall != catchall
 	p.catchall = catchall
 	return news
-}
-
-// Catchall returns the domains of which the server takes any address, sorted.
-func (v *Asker) Catchall(server string) []mail.Domain {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	var out []mail.Domain
-	if at := v.servers[server]; at != nil {
-		for d, p := range at.domains {
-			if p.catchall {
-				out = append(out, d)
-			}
-		}
-	}
-	slices.SortFunc(out, func(a, b mail.Domain) int { return strings.Compare(a.ASCII(), b.ASCII()) })
-	return out
 }
 
 // nobody makes a local-part that nobody has.
