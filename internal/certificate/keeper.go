@@ -68,7 +68,7 @@ func (k *Keeper) Watch(ctx context.Context) {
 		s, leaf, now := k.o.Source(), Leaf(k.o.InForce()), k.o.Now()
 		if leaf != nil && leaf.NotAfter.Sub(now) < k.o.Limits.warnBefore(s, leaf) && now.Sub(warned) >= warnEvery {
 			warned = now
-			if why := OutOfTime(leaf, now); why != "" {
+			if why := outOfTime(leaf, now); why != "" {
 				s.log(k.o.Logger).Error("the certificate is out of its time: clients refuse to speak to this server", "fault", why)
 			} else {
 				s.log(k.o.Logger).Warn("the certificate ends soon, and nothing has renewed it", "until", leaf.NotAfter)

@@ -106,15 +106,15 @@ func Build(ctx context.Context, s Source, st store.Store, last *tls.Config, now 
 // worse is why one certificate does not take the place of another: it is out of its time,
 // and the other is not.
 func worse(next, last *x509.Certificate, now time.Time) error {
-	why := OutOfTime(next, now)
-	if why == "" || last == nil || OutOfTime(last, now) != "" {
+	why := outOfTime(next, now)
+	if why == "" || last == nil || outOfTime(last, now) != "" {
 		return nil
 	}
 	return fmt.Errorf("this certificate %s, and the one in force is good until %s", why, last.NotAfter.UTC().Format(time.DateOnly))
 }
 
-// OutOfTime says that a certificate has ended, or has not begun; "": it is within its time.
-func OutOfTime(leaf *x509.Certificate, now time.Time) string {
+// outOfTime says that a certificate has ended, or has not begun; "": it is within its time.
+func outOfTime(leaf *x509.Certificate, now time.Time) string {
 	switch {
 	case !now.Before(leaf.NotAfter):
 		return "expired on " + leaf.NotAfter.UTC().Format(time.DateOnly)
@@ -127,7 +127,7 @@ func OutOfTime(leaf *x509.Certificate, now time.Time) string {
 // Warning says what an operator should know of a certificate before clients complain: that
 // it is out of its time, or will be soon; "": nothing.
 func Warning(leaf *x509.Certificate, now time.Time) string {
-	switch why, left := OutOfTime(leaf, now), leaf.NotAfter.Sub(now); {
+	switch why, left := outOfTime(leaf, now), leaf.NotAfter.Sub(now); {
 	case why != "":
 		return "the certificate " + why + ": clients refuse to speak to this server"
 	case left < DefaultLimits().Warn:

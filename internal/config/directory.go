@@ -35,7 +35,7 @@ func (c Config) FullDirectory() (directory.Config, error) {
 		if d.Recipients != directory.RecipientsList {
 			continue
 		}
-		list, err := ReadRecipients(d.RecipientsFile, d.Name)
+		list, err := readRecipients(d.RecipientsFile, d.Name)
 		if err != nil {
 			return out, fmt.Errorf("%s: %w", c.At("domain."+d.Name.ASCII()+".recipients_file"), err)
 		}

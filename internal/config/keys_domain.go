@@ -215,7 +215,7 @@ func (s *source) checkDomainFiles(c *Config) {
 			s.checkCA(d.CA, n)
 		}
 		if n := s.domainAt[i].child("recipients_file"); n != nil && d.RecipientsFile != "" {
-			if _, err := ReadRecipients(d.RecipientsFile, d.Name); err != nil {
+			if _, err := readRecipients(d.RecipientsFile, d.Name); err != nil {
 				s.faultAt(n, "these recipients cannot be read: "+cause(err), "looked for "+d.RecipientsFile)
 			}
 		}

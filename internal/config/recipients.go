@@ -12,11 +12,11 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// ReadRecipients returns the addresses of a domain that its recipients_file names. Lines of
+// readRecipients returns the addresses of a domain that its recipients_file names. Lines of
 // other domains and other kinds of addresses are passed over, so that one export serves
 // several domains; a file that names addresses, and none of this domain, is an error. The error names
 // the line that is no address, or says why the file cannot be read.
-func ReadRecipients(path string, domain mail.Domain) ([]mail.Address, error) {
+func readRecipients(path string, domain mail.Domain) ([]mail.Address, error) {
 	text, err := readFile(path, MaxRecipientsOctets)
 	if err != nil {
 		return nil, err

@@ -141,7 +141,7 @@ func systemOptions(servers []netip.AddrPort, validating bool, now func() time.Ti
 	}
 	if len(o.Servers) == 0 {
 		var err error
-		if o.Servers, err = ReadServers(resolvConf, o.Limits.Servers); err != nil {
+		if o.Servers, err = readServers(resolvConf, o.Limits.Servers); err != nil {
 			return o, err
 		}
 	}

@@ -16,10 +16,10 @@ const port = 53
 // ErrNoServers says that a resolv.conf names no server.
 var ErrNoServers = errors.New("dnsx: no name server is configured")
 
-// SystemServers reads the servers of a resolv.conf(5), at most as many as most, in
+// systemServers reads the servers of a resolv.conf(5), at most as many as most, in
 // their order. None of them is taken to validate: only the administrator knows
 // that. ErrNoServers if there is none.
-func SystemServers(conf io.Reader, most int) ([]Server, error) {
+func systemServers(conf io.Reader, most int) ([]Server, error) {
 	var servers []Server
 	lines := bufio.NewScanner(conf) // no line is longer than its 64 KiB
 	for lines.Scan() && len(servers) < most {
@@ -40,10 +40,10 @@ func SystemServers(conf io.Reader, most int) ([]Server, error) {
 	return servers, nil
 }
 
-// ReadServers reads the servers of the resolv.conf(5) at path, as SystemServers does. A
+// readServers reads the servers of the resolv.conf(5) at path, as systemServers does. A
 // system that has no such file, or names no server in it, has one on this host, as the
 // manual says; nobody vouches that it is there.
-func ReadServers(path string, most int) ([]Server, error) {
+func readServers(path string, most int) ([]Server, error) {
 	local := []Server{{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port), Assumed: true}}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -52,7 +52,7 @@ func ReadServers(path string, most int) ([]Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	servers, err := SystemServers(f, most)
+	servers, err := systemServers(f, most)
 	err = errors.Join(err, f.Close())
 	if errors.Is(err, ErrNoServers) {
 		return local, nil

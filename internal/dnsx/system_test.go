@@ -16,7 +16,7 @@ func TestSystemServers(t *testing.T) {
 		"nameserver 192.0.2.1\nnameserver 192.0.2.2\nnameserver 192.0.2.3\nnameserver 192.0.2.4": "192.0.2.1:53 192.0.2.2:53 192.0.2.3:53",
 		"": "", ";nameserver 192.0.2.1": "", "#" + strings.Repeat("x", 1<<17): "",
 	} {
-		servers, err := SystemServers(strings.NewReader(conf), 3)
+		servers, err := systemServers(strings.NewReader(conf), 3)
 		var got []string
 		for _, s := range servers {
 			got = append(got, s.Addr.String())
@@ -46,12 +46,12 @@ func TestReadServers(t *testing.T) {
 		write("empty", "search test\n"):                                {Addr: netip.MustParseAddrPort("127.0.0.1:53"), Assumed: true},
 		filepath.Join(dir, "missing"):                                  {Addr: netip.MustParseAddrPort("127.0.0.1:53"), Assumed: true},
 	} {
-		if got, err := ReadServers(path, 1); err != nil || len(got) != 1 || got[0] != want {
+		if got, err := readServers(path, 1); err != nil || len(got) != 1 || got[0] != want {
 			t.Errorf("%s: %+v, %v", path, got, err)
 		}
 	}
 	for _, path := range []string{dir, write("long", "#"+strings.Repeat("x", 1<<17))} {
-		if got, err := ReadServers(path, 1); err == nil {
+		if got, err := readServers(path, 1); err == nil {
 			t.Errorf("%s: %+v", path, got)
 		}
 	}

@@ -21,8 +21,8 @@ type card struct {
 	since map[hijack.Fingerprint]time.Time
 }
 
-// NewBook returns an empty book on top of another, or of none.
-func NewBook(below *Book) *Book {
+// newBook returns an empty book on top of another, or of none.
+func newBook(below *Book) *Book {
 	return &Book{below: below, cards: map[hijack.Fingerprint]*card{}, site: map[hijack.Fingerprint]time.Time{}}
 }
 

@@ -44,7 +44,7 @@ func (r *raid) crowd(names []string, colleagues []hijack.Fingerprint, at time.Ti
 // crowdRun runs it, with the network judged or not.
 func (r *raid) crowdRun(victims []*victim, at time.Time, judged bool) (handed, touched int, took time.Duration) {
 	s := r.server
-	book, priors := NewBook(s.book), s.site.Priors(s.params)
+	book, priors := newBook(s.book), s.site.Priors(s.params)
 	var network hijack.Attribute
 	now := at
 	caught := make([]bool, len(victims))

@@ -45,7 +45,7 @@ const askAgain = 6 * time.Minute
 
 func newServer(p hijack.Params) *server {
 	key, _ := hijack.NewKey([]byte("a key that only makes names short"[:hijack.KeyOctets]))
-	return &server{params: p, key: key, book: NewBook(nil), accounts: map[string]*account{}, ours: map[hijack.Fingerprint]bool{}}
+	return &server{params: p, key: key, book: newBook(nil), accounts: map[string]*account{}, ours: map[hijack.Fingerprint]bool{}}
 }
 
 // account returns the one of a name.

@@ -65,7 +65,7 @@ const linger = 7 * 24 * time.Hour
 // steal runs a thief's steps with a victim's account, from a moment on. Nothing of it
 // stays with the server.
 func (s *server) steal(v *victim, steps iter.Seq[step], at time.Time) loot {
-	t := theft{server: s, account: v.account, book: NewBook(s.book), priors: s.site.Priors(s.params), began: at, now: at, clock: at}
+	t := theft{server: s, account: v.account, book: newBook(s.book), priors: s.site.Priors(s.params), began: at, now: at, clock: at}
 	t.saved = t.account.state
 	for st := range steps {
 		if t.step(st); t.caught {

@@ -79,8 +79,8 @@ func NewAuthority(title string, permitted Names, now time.Time) (Authority, erro
 	return Authority{cert, key}, err
 }
 
-// ParseAuthority reads what CertPEM and KeyPEM wrote.
-func ParseAuthority(certPEM, keyPEM []byte) (Authority, error) {
+// parseAuthority reads what CertPEM and KeyPEM wrote.
+func parseAuthority(certPEM, keyPEM []byte) (Authority, error) {
 	cert, err := parseCertificate(certPEM)
 	if err != nil {
 		return Authority{}, err

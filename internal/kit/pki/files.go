@@ -50,7 +50,7 @@ func (f Files) authority(title string, n Names, now time.Time) (Authority, error
 	key, errKey := os.ReadFile(f.CAKey)
 	switch {
 	case errCert == nil && errKey == nil:
-		a, err := ParseAuthority(cert, key)
+		a, err := parseAuthority(cert, key)
 		if err != nil {
 			return a, fmt.Errorf("%s: %w", f.CA, err)
 		}

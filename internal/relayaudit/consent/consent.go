@@ -38,17 +38,17 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return r.Why }
 
-// Needed reports whether an address may be audited only with consent.
-func Needed(ip netip.Addr) bool {
+// needed reports whether an address may be audited only with consent.
+func needed(ip netip.Addr) bool {
 	ip = ip.Unmap()
 	return !ip.IsLoopback() && !ip.IsPrivate() && !ip.IsLinkLocalUnicast()
 }
 
 // Ask returns nil if the address may be audited now, and otherwise a *Refusal. It asks the DNS
-// only about addresses for which consent is Needed.
+// only about addresses for which consent is needed.
 func Ask(ctx context.Context, dns dnsx.Resolver, ip netip.Addr, now time.Time) error {
 	ip = ip.Unmap()
-	if !Needed(ip) {
+	if !needed(ip) {
 		return nil
 	}
 	if ip.IsUnspecified() || ip.IsMulticast() {

@@ -59,7 +59,7 @@ func TestAsk(t *testing.T) {
 			case !strings.Contains(r.Why, c.why) || !strings.Contains(r.Advice, c.advice):
 				t.Errorf("why %q, advice %q", r.Why, r.Advice)
 			}
-			if !Needed(netip.MustParseAddr(c.ip)) && server.Asked() > 0 {
+			if !needed(netip.MustParseAddr(c.ip)) && server.Asked() > 0 {
 				t.Error("the DNS was asked about an address of our own network")
 			}
 		})

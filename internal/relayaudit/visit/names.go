@@ -9,11 +9,11 @@ import (
 	"sallyport/internal/relayaudit/verdict"
 )
 
-// Candidates returns the domains that may be a server's own, the likeliest first: those that the
+// candidates returns the domains that may be a server's own, the likeliest first: those that the
 // auditor knows, and the names that it was asked for by, greets with, has in the DNS and in its
 // certificate, each with the domain above it. Whatever is no name of the public DNS, such as an
 // address, is left out.
-func Candidates(known []mail.Domain, host, greeting string, reverse, certificate []string) (own []mail.Domain) {
+func candidates(known []mail.Domain, host, greeting string, reverse, certificate []string) (own []mail.Domain) {
 	own = append(own, known...)
 	add := func(s string) {
 		d, err := mail.ParseHostname(strings.TrimSuffix(s, "."))
@@ -45,7 +45,7 @@ func above(name string) string {
 
 // names finds out what the server takes for its own.
 func (v *visitor) names() {
-	own := Candidates(v.o.Domains, v.s.Host, v.d.Greeting, v.s.Reverse, v.d.TLS.Cert.Names)
+	own := candidates(v.o.Domains, v.s.Host, v.d.Greeting, v.s.Reverse, v.d.TLS.Cert.Names)
 	own = slices.DeleteFunc(own, v.isAway)
 	own = own[:min(len(own), v.o.Limits.Names)]
 	v.d.Names.Own = own

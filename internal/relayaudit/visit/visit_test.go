@@ -167,7 +167,7 @@ func TestCandidates(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []string
-	for _, d := range Candidates([]mail.Domain{known}, "host.example.net", "mx.example.org ESMTP x", []string{"static-1.isp.example.", "bad name"}, []string{"*.wild.example", "192.0.2.1"}) {
+	for _, d := range candidates([]mail.Domain{known}, "host.example.net", "mx.example.org ESMTP x", []string{"static-1.isp.example.", "bad name"}, []string{"*.wild.example", "192.0.2.1"}) {
 		got = append(got, d.ASCII())
 	}
 	want := []string{"known.test", "mx.example.org", "example.org", "host.example.net", "example.net", "static-1.isp.example", "isp.example", "wild.example"}
