@@ -60,7 +60,7 @@ func reading(p func(string, ...any), i quickstartInfo) {
 	p("  curl -sS --cacert %s -u %s -X 'STATUS INBOX (MESSAGES UNSEEN)' imaps://%s\n", ca, user, i.Listen.IMAPS[0])
 	p("  curl -sS --cacert %s -u %s 'imaps://%s/INBOX;MAILINDEX=1'\n", ca, user, i.Listen.IMAPS[0])
 	p("  curl -sS --cacert %s -u %s pop3s://%s/1\n", ca, user, i.Listen.POP3S[0])
-	p("\n  # His mailbox in a mail program (apt-get install mutt).\n")
+	p("\n  # Bob's mailbox in a mail program (apt-get install mutt).\n")
 	p("  mutt -n -F /dev/null -e 'set ssl_ca_certificates_file=%s imap_user=%s imap_pass=%s header_cache=\"\" folder=imaps://%s' -f imaps://%s/INBOX\n",
 		i.CA, bob.Address, bob.Password, i.Listen.IMAPS[0], i.Listen.IMAPS[0])
 	p("\n  # By hand.\n")
