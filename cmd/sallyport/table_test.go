@@ -40,7 +40,8 @@ bbbbbbbbbbbbbbbbbbbbbbbb  held     900 B   -
 
 // Prose folds below its value; what may be a record to copy does not.
 func TestProseFolds(t *testing.T) {
-	got := foldedProse("wrong    dns: a.test: one two three four five\n         -> do this and that and more\nadd TXT \"a b c d e f g h i j k l m n o p\"\nshort\n/etc/x.toml: a line with no name at all\n; of a zone file: a line to be read past\n", 30)
+	got := foldedProse("wrong    dns: a.test: one two three four five\n         -> do this and that and more\nadd TXT \"a b c d e f g h i j k l m n o p\"\nshort\n/etc/x.toml: a line with no name at all\n; of a zone file: a line to be read past\n",
+		30)
 	want := "wrong    dns: a.test: one two\n         three four five\n         -> do this and that\n             and more\nadd TXT \"a b c d e f g h i j k l m n o p\"\nshort\n/etc/x.toml: a line with no\n    name at all\n; of a zone file: a line to be\n;     read past\n"
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)

@@ -68,7 +68,8 @@ func TestTokensSignIn(t *testing.T) {
 	} {
 		_, x := say(f.Identity, home(), row.mech, row.responses...)
 		proof, ok := x.Proof()
-		if !ok || proof.Address.String() != "alice@local.test" || proof.Credentials[0].Kind != KindToken || proof.CredentialIDs() != "token" || proof.Ends.Sub(f.clock.Now()) != time.Hour {
+		if !ok || proof.Address.String() != "alice@local.test" || proof.Credentials[0].Kind != KindToken ||
+			proof.CredentialIDs() != "token" || proof.Ends.Sub(f.clock.Now()) != time.Hour {
 			t.Errorf("%s: %+v, %+v", row.mech, proof, x.Attempt())
 			continue
 		}

@@ -31,11 +31,18 @@ func TestKnownRecords(t *testing.T) {
 			Scram: scramVerifier{Rounds: 10000, Salt: octets(3, saltOctets), StoredKey: octets(4, hashOctets), ServerKey: octets(5, hashOctets)},
 		},
 		held: []held{{
-			Credential: Credential{ID: "app7", Kind: KindApp, Name: "phone", Created: at, Expires: at.Add(time.Hour), Scope: ScopeSend, Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
-			App:        &appSecret{Digest: octets(6, hashOctets), StoredKey: octets(7, hashOctets), ServerKey: octets(8, hashOctets)},
+			Credential: Credential{
+				ID: "app7", Kind: KindApp, Name: "phone", Created: at, Expires: at.Add(time.Hour),
+				Scope: ScopeSend, Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+			},
+			App: &appSecret{Digest: octets(6, hashOctets), StoredKey: octets(7, hashOctets), ServerKey: octets(8, hashOctets)},
 		}, {
-			Credential: Credential{ID: "cert8", Kind: KindCertificate, Name: "laptop", Created: at, Scope: ScopeAll, Certificate: &Certificate{Serial: "1f", Issuer: "CN=devices", NotAfter: at.Add(time.Hour)}, ReplacedBy: "cert9"},
-			Key:        &publicKey{SPKI: octets(9, 32)},
+			Credential: Credential{
+				ID: "cert8", Kind: KindCertificate, Name: "laptop", Created: at, Scope: ScopeAll,
+				Certificate: &Certificate{Serial: "1f", Issuer: "CN=devices", NotAfter: at.Add(time.Hour)},
+				ReplacedBy:  "cert9",
+			},
+			Key: &publicKey{SPKI: octets(9, 32)},
 		}},
 	}
 	const stored = `{"v":1,"address":"Alice@local.test","standing":"frozen","frozen_reason":"stolen","role":"bulk","created":"2026-01-02T03:04:05.000000006Z","password_changed":"2026-01-02T04:04:05.000000006Z","password_revision":8,"sign_in":"app","recipients_hour":7,"recipients_day":70,"revision":9,"secret":{"argon2id":{"m":65536,"t":3,"p":4,"salt":"AQEBAQEBAQEBAQEBAQEBAQ==","hash":"AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="},"scram_sha_256":{"i":10000,"salt":"AwMDAwMDAwMDAwMDAwMDAw==","stored_key":"BAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ=","server_key":"BQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQU="}},"credentials":[{"id":"app7","kind":"app password","name":"phone","created":"2026-01-02T03:04:05.000000006Z","expires":"2026-01-02T04:04:05.000000006Z","scope":"send","networks":["192.0.2.0/24"],"app_password":{"sha256":"BgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgYGBgY=","stored_key":"BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=","server_key":"CAgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAg="}},{"id":"cert8","kind":"certificate","name":"laptop","created":"2026-01-02T03:04:05.000000006Z","scope":"send,receive","certificate":{"serial":"1f","issuer":"CN=devices","not_after":"2026-01-02T04:04:05.000000006Z"},"replaced_by":"cert9","public_key":{"spki_sha256":"CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk="}}]}`

@@ -65,7 +65,10 @@ func issue(t *testing.T, st store.Store, from string, lasts time.Duration, names
 	must(t, err)
 	plain, err := x509.MarshalPKCS8PrivateKey(key)
 	must(t, err)
-	r := record{recordVersion, from, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: plain}))}
+	r := record{
+		recordVersion, from, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: plain})),
+	}
 	text, err := json.Marshal(r)
 	must(t, err)
 	must(t, newStorage(st).Store(t.Context(), currentKey, text))
@@ -201,7 +204,9 @@ func TestNoRush(t *testing.T) {
 func TestOptionsAreRequired(t *testing.T) {
 	whole := Options{
 		Store: mem.New(), Directory: directory, Agreed: true, Challenge: TLSALPN01, Host: domains(t, "mx.test")[0], Listeners: []net.Listener{nil},
-		Obtained: func(context.Context, tls.Certificate) {}, Failed: func(context.Context, error, time.Time) {}, Limits: limits, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Obtained: func(context.Context, tls.Certificate) {},
+		Failed:   func(context.Context, error, time.Time) {}, Limits: limits, Now: time.Now,
+		Logger: slog.New(slog.DiscardHandler),
 	}
 	if k, err := New(whole); err != nil || k == nil {
 		t.Errorf("%v, %v", k, err)
@@ -209,7 +214,9 @@ func TestOptionsAreRequired(t *testing.T) {
 	for i, without := range []func(*Options){
 		func(o *Options) { o.Store = nil }, func(o *Options) { o.Directory = "" }, func(o *Options) { o.Agreed = false },
 		func(o *Options) { o.Challenge = ChallengeNone }, func(o *Options) { o.Host = mail.Domain{} }, func(o *Options) { o.Listeners = nil },
-		func(o *Options) { o.Limits.Look = 0 }, func(o *Options) { o.Limits.Names = 0 }, func(o *Options) { o.Obtained = nil }, func(o *Options) { o.Failed = nil }, func(o *Options) { o.Now = nil }, func(o *Options) { o.Logger = nil },
+		func(o *Options) { o.Limits.Look = 0 }, func(o *Options) { o.Limits.Names = 0 },
+		func(o *Options) { o.Obtained = nil }, func(o *Options) { o.Failed = nil },
+		func(o *Options) { o.Now = nil }, func(o *Options) { o.Logger = nil },
 	} {
 		o := whole
 		without(&o)
@@ -288,7 +295,9 @@ func TestOnlyChallengesAreAnswered(t *testing.T) {
 	must(t, err)
 	k, err := New(Options{
 		Store: mem.New(), Directory: directory, Agreed: true, Challenge: HTTP01, Host: domains(t, "mx.test")[0], Listeners: []net.Listener{l},
-		Obtained: func(context.Context, tls.Certificate) {}, Failed: func(context.Context, error, time.Time) {}, Limits: limits, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Obtained: func(context.Context, tls.Certificate) {},
+		Failed:   func(context.Context, error, time.Time) {}, Limits: limits, Now: time.Now,
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
 	ca, err := k.authority()
@@ -316,7 +325,9 @@ func TestOnlyChallengesAreAnswered(t *testing.T) {
 		code, body, _ := strings.Cut(c.want, " ")
 		// A host that is none is told so before anything is looked for.
 		odd := strings.Contains(c.host, "/") && strings.HasPrefix(string(text), "HTTP/1.1 400 ")
-		if !odd && !strings.HasPrefix(string(text), "HTTP/1.1 "+code+" ") || !strings.HasSuffix(string(text), body) || code == "404" && (strings.Contains(string(text), "tok-") || strings.Contains(string(text), "remote")) {
+		if !odd && !strings.HasPrefix(string(text), "HTTP/1.1 "+code+" ") ||
+			!strings.HasSuffix(string(text), body) ||
+			code == "404" && (strings.Contains(string(text), "tok-") || strings.Contains(string(text), "remote")) {
 			t.Errorf("%s %s of %s: %q", c.method, c.path, c.host, text)
 		}
 	}

@@ -211,7 +211,8 @@ func boundParams(all []source) map[string]map[int]bool {
 
 // boundWord reports whether a parameter of this name is a bound.
 func boundWord(name string) bool {
-	return slices.Contains([]string{"most", "max", "limit", "bound", "within", "atMost", "atOnce", "octets", "timeout", "tries", "width", "least", "wait", "pause", "rate"}, name) ||
+	return slices.Contains([]string{"most", "max", "limit", "bound", "within", "atMost", "atOnce", "octets", "timeout", "tries", "width", "least", "wait", "pause", "rate"},
+		name) ||
 		strings.HasPrefix(name, "max") || strings.HasPrefix(name, "most")
 }
 

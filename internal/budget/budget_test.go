@@ -63,7 +63,8 @@ func TestNonsenseRefuses(t *testing.T) {
 		"less than none":   budget.Decide(budget.Count{}, 0, -1, noon, budget.Limits{Hour: 9, Day: 9}),
 		"negative use":     budget.Decide(budget.Count{}, -9, 1, noon, budget.Limits{Hour: 9, Day: 9}),
 		"negative limits":  budget.Decide(budget.Count{}, 0, 1, noon, budget.Limits{Hour: -9, Day: -9}),
-		"more than counts": budget.Decide(budget.Count{}.Add(noon, math.MaxInt64).Add(noon, math.MaxInt64), math.MaxInt, math.MaxInt, noon, budget.Limits{Hour: math.MaxInt, Day: math.MaxInt}),
+		"more than counts": budget.Decide(budget.Count{}.Add(noon, math.MaxInt64).Add(noon, math.MaxInt64),
+			math.MaxInt, math.MaxInt, noon, budget.Limits{Hour: math.MaxInt, Day: math.MaxInt}),
 	} {
 		if v.OK {
 			t.Errorf("%s: %+v", name, v)

@@ -90,7 +90,8 @@ func TestACertificateSaysWhatWeSay(t *testing.T) {
 	if len(c.DNSNames) != 0 || len(c.EmailAddresses) != 1 || c.EmailAddresses[0] != "alice@local.test" || c.Subject.CommonName != "alice@local.test" || c.IsCA {
 		t.Errorf("it says %v %v %v", c.Subject, c.EmailAddresses, c.DNSNames)
 	}
-	if !c.NotAfter.Equal(w.now.AddDate(0, 0, 365).UTC()) || c.KeyUsage != x509.KeyUsageDigitalSignature || len(c.ExtKeyUsage) != 1 || c.ExtKeyUsage[0] != x509.ExtKeyUsageClientAuth {
+	if !c.NotAfter.Equal(w.now.AddDate(0, 0, 365).UTC()) || c.KeyUsage != x509.KeyUsageDigitalSignature ||
+		len(c.ExtKeyUsage) != 1 || c.ExtKeyUsage[0] != x509.ExtKeyUsageClientAuth {
 		t.Errorf("until %v, for %v %v", c.NotAfter, c.KeyUsage, c.ExtKeyUsage)
 	}
 	all, err := w.Authorities(t.Context())
@@ -316,7 +317,8 @@ func FuzzRequest(f *testing.F) {
 }
 
 func FuzzIssued(f *testing.F) {
-	f.Add([]byte("ca/issued/000001/1f"), []byte(`{"v":1,"account":"a","device":"b","spki_sha256":"AQIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","not_after":"2026-01-02T03:04:05Z"}`))
+	f.Add([]byte("ca/issued/000001/1f"),
+		[]byte(`{"v":1,"account":"a","device":"b","spki_sha256":"AQIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=","not_after":"2026-01-02T03:04:05Z"}`))
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		i, err := decodeIssued(key, value)
 		if err != nil {

@@ -292,7 +292,9 @@ func (m *model) change(rt *rapid.T) {
 
 func (m *model) pass(rt *rapid.T) {
 	d := rapid.SampledFrom([]time.Duration{
-		10 * time.Millisecond, 300 * time.Millisecond, time.Second, time.Minute, m.limits.NegativeTTL, 50 * time.Minute, m.limits.PositiveTTL, 5 * time.Hour, m.limits.ProbeEvery, m.limits.Grace, -time.Second, -2 * time.Hour,
+		10 * time.Millisecond, 300 * time.Millisecond, time.Second, time.Minute, m.limits.NegativeTTL,
+		50 * time.Minute, m.limits.PositiveTTL, 5 * time.Hour, m.limits.ProbeEvery, m.limits.Grace,
+		-time.Second, -2 * time.Hour,
 	}).Draw(rt, "passes")
 	if d < 0 && m.now.Add(time.Second).After(m.latest) {
 		m.latest = m.now.Add(time.Second)

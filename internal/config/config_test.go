@@ -63,7 +63,10 @@ func TestEveryKeyOfAFullFileIsRead(t *testing.T) {
 	equal("listen.mx[1]", c.Listen.MX[1], netip.MustParseAddrPort("[::1]:2525"))
 	equal("listen.submission", c.Listen.Submission[0], netip.MustParseAddrPort("127.0.0.1:2587"))
 	equal("tls.cert", c.TLS.Cert, "/etc/sallyport/server.pem")
-	equal("domain 0", c.Domains[0], Domain{Name: c.Domains[0].Name, Deliver: Delivery{Kind: directory.DeliverMaildir}, Postmaster: address(t, "bob@local.test"), Recipients: directory.RecipientsAccounts})
+	equal("domain 0", c.Domains[0], Domain{
+		Name: c.Domains[0].Name, Deliver: Delivery{Kind: directory.DeliverMaildir},
+		Postmaster: address(t, "bob@local.test"), Recipients: directory.RecipientsAccounts,
+	})
 	equal("domain 1", c.Domains[1].Name.ASCII(), "xn--bcher-kva.test")
 	equal("alias 0", c.Aliases[0].Targets[1], address(t, "team@local.test"))
 	equal("alias 1", c.Aliases[1].Targets[0], address(t, "bob@local.test"))
@@ -73,7 +76,10 @@ func TestEveryKeyOfAFullFileIsRead(t *testing.T) {
 	equal("group", c.Aliases[3].Address, address(t, "Board@local.test"))
 	equal("who writes to the group", c.Aliases[3].Posting, directory.PostingMembers)
 	equal("members of the group", len(c.Aliases[3].Targets), 2)
-	equal("route 0", c.Routes[0], Route{Route: directory.Route{Domain: c.Routes[0].Domain, Host: "127.0.0.1", Port: 2626, TLS: mail.TLSOpportunistic}, Connections: 20, Messages: 100})
+	equal("route 0", c.Routes[0], Route{
+		Route:       directory.Route{Domain: c.Routes[0].Domain, Host: "127.0.0.1", Port: 2626, TLS: mail.TLSOpportunistic},
+		Connections: 20, Messages: 100,
+	})
 	equal("route *", c.Routes[1], Route{Route: directory.Route{Host: "smart.example.net", Port: 465, TLS: mail.TLSImplicit, User: "sallyport",
 		PasswordFile: "/etc/sallyport/password"}, Connections: 5, Messages: 100})
 	equal("message_size", c.Limits.MessageSize, int64(10e6))

@@ -92,8 +92,14 @@ func TestOffersTellProgramsApart(t *testing.T) {
 
 // The order of what some programs shuffle, and values that mean nothing, change nothing.
 func TestOffersAreStable(t *testing.T) {
-	a := &tls.ClientHelloInfo{CipherSuites: []uint16{1, 2, 0x1a1a}, Extensions: []uint16{10, 11, 43, 0xfafa}, SupportedVersions: []uint16{0x2a2a, 0x304, 0x303}, SupportedCurves: []tls.CurveID{0x3a3a, 29, 23}}
-	b := &tls.ClientHelloInfo{CipherSuites: []uint16{0x0a0a, 2, 1}, Extensions: []uint16{11, 43, 10, 21, 0, 41}, SupportedVersions: []uint16{0x304, 0x303}, SupportedCurves: []tls.CurveID{29, 23}}
+	a := &tls.ClientHelloInfo{
+		CipherSuites: []uint16{1, 2, 0x1a1a}, Extensions: []uint16{10, 11, 43, 0xfafa},
+		SupportedVersions: []uint16{0x2a2a, 0x304, 0x303}, SupportedCurves: []tls.CurveID{0x3a3a, 29, 23},
+	}
+	b := &tls.ClientHelloInfo{
+		CipherSuites: []uint16{0x0a0a, 2, 1}, Extensions: []uint16{11, 43, 10, 21, 0, 41},
+		SupportedVersions: []uint16{0x304, 0x303}, SupportedCurves: []tls.CurveID{29, 23},
+	}
 	if x, y := offerOf(a), offerOf(b); x != y {
 		t.Errorf("%q and %q", x, y)
 	}

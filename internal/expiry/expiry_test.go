@@ -74,7 +74,11 @@ func newWorld(t *testing.T, contacts ...string) *world {
 	must(t, err)
 	local, err := mail.ParseDomain("local.test")
 	must(t, err)
-	cfg := directory.Config{Hostname: host, Postmaster: w.addr("boss@local.test"), Domains: []directory.Domain{{Name: local, Deliver: directory.DeliverMaildir}}, MaxExpansion: 10, MaxDepth: 3}
+	cfg := directory.Config{
+		Hostname: host, Postmaster: w.addr("boss@local.test"),
+		Domains: []directory.Domain{{Name: local, Deliver: directory.DeliverMaildir}}, MaxExpansion: 10,
+		MaxDepth: 3,
+	}
 	for _, c := range contacts {
 		cfg.Contacts = append(cfg.Contacts, directory.Contact{Account: w.addr("alice@local.test"), Address: w.addr(c)})
 	}
@@ -96,7 +100,11 @@ func newWorld(t *testing.T, contacts ...string) *world {
 }
 
 func (w *world) phone(end time.Time) accounts.Ending {
-	return accounts.Ending{Account: w.addr("alice@local.test"), Credential: accounts.Credential{ID: "cert2", Kind: accounts.KindCertificate, Name: "phone", Created: epoch}, At: end}
+	return accounts.Ending{
+		Account:    w.addr("alice@local.test"),
+		Credential: accounts.Credential{ID: "cert2", Kind: accounts.KindCertificate, Name: "phone", Created: epoch},
+		At:         end,
+	}
 }
 
 // queued are the letters in the queue: recipient and text of each.

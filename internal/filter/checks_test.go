@@ -38,7 +38,10 @@ func TestInspectorsOfTheChecksInForce(t *testing.T) {
 	}
 	force.Retire() // of nothing
 	options := filter.ChecksOptions{
-		Rspamd: &filter.RspamdOptions{Network: "http", Address: strings.TrimPrefix(web.URL, "http://"), Time: 10 * time.Second, Connections: 4, Scope: filter.Scope{MaxSize: 1 << 20}, Spam: filter.SpamJunk},
+		Rspamd: &filter.RspamdOptions{
+			Network: "http", Address: strings.TrimPrefix(web.URL, "http://"), Time: 10 * time.Second,
+			Connections: 4, Scope: filter.Scope{MaxSize: 1 << 20}, Spam: filter.SpamJunk,
+		},
 		Header: message.DefaultLimits(), Logger: slog.New(slog.DiscardHandler),
 	}
 	force = filter.NewChecks(options)

@@ -19,7 +19,8 @@ func TestWhoIsGuessedAt(t *testing.T) {
 	tally.Wrong(Attempt{Account: alice, From: ip(9), Known: true}, at(9*time.Minute))
 	tally.Refused(stranger("bob", 1), at(10*time.Minute))
 	r, ok := tally.At(alice, at(69*time.Minute-1))
-	if !ok || r.Wrong != 10 || r.Refused != 0 || !r.Since.Equal(at(0)) || !r.Last.Equal(at(9*time.Minute)) || len(r.Sources) != 4 || r.Sources[0].Tries != 3 || !r.Sources[3].Known {
+	if !ok || r.Wrong != 10 || r.Refused != 0 || !r.Since.Equal(at(0)) || !r.Last.Equal(at(9*time.Minute)) ||
+		len(r.Sources) != 4 || r.Sources[0].Tries != 3 || !r.Sources[3].Known {
 		t.Errorf("%v %+v", ok, r)
 	}
 	if all := tally.All(at(10 * time.Minute)); len(all) != 2 || all[0].Account != alice || all[1].Account != "bob" || all[1].Refused != 1 {

@@ -126,7 +126,8 @@ func TestHistoryIsJudgedAsItWas(t *testing.T) {
 	have, lines := strings.Split(c.String(), "\n"), strings.Split(string(want), "\n")
 	for i := range max(len(have), len(lines)) {
 		if i >= len(have) || i >= len(lines) || have[i] != lines[i] {
-			t.Fatalf("line %d is judged otherwise; if that is meant, go test ./internal/hijack -update and read the difference:\n%s", i+1, strings.Join(have[min(i, len(have)-1):min(i+3, len(have))], "\n"))
+			t.Fatalf("line %d is judged otherwise; if that is meant, go test ./internal/hijack -update and read the difference:\n%s",
+				i+1, strings.Join(have[min(i, len(have)-1):min(i+3, len(have))], "\n"))
 		}
 	}
 }

@@ -99,7 +99,11 @@ func TestWhatIsHeldIsNotOffered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := &gateway{replies: map[string]mail.Reply{"a": mail.R(250, "2.0.0", "saved")}}
-			w := newWorldOf(t, setup{limits: intake.DefaultLimits(), recipients: g, inspectors: []intake.Inspector{&reader{name: "r", say: row.find}}, watch: &judge{says: watch.Judged{Waits: row.waits}}})
+			w := newWorldOf(t, setup{
+				limits: intake.DefaultLimits(), recipients: g,
+				inspectors: []intake.Inspector{&reader{name: "r", say: row.find}},
+				watch:      &judge{says: watch.Judged{Waits: row.waits}},
+			})
 			c := w.signedIn("alice@local.test")
 			c.want(c.from("<alice@local.test>"), 250)
 			c.want(c.to("<a@cut.test>"), 250)

@@ -124,7 +124,9 @@ func TestWhoIsToldTheNotice(t *testing.T) {
 		rule gate.Rule
 		told bool
 	}{
-		{"", gate.RuleRelayDenied, true}, {"", gate.RuleMXOwnSender, true}, {"", gate.RuleSignInRequired, true}, {"", gate.RuleNoSuchUser, false}, {"alice@local.test", gate.RuleRelayDenied, false},
+		{"", gate.RuleRelayDenied, true}, {"", gate.RuleMXOwnSender, true},
+		{"", gate.RuleSignInRequired, true}, {"", gate.RuleNoSuchUser, false},
+		{"alice@local.test", gate.RuleRelayDenied, false},
 	} {
 		s := sessionOf(t, known{standing: accounts.StandingActive}, nil, server.KindSubmission, row.who, accounts.KindPassword)
 		want := "no"

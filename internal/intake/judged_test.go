@@ -108,7 +108,9 @@ func (w *world) shows(ends time.Time) *x509.Certificate {
 func (w *world) enrolled(cert *x509.Certificate, alone bool) {
 	w.t.Helper()
 	alice := addr(w.t, "alice@local.test")
-	_, err := w.identity.Enroll(w.t.Context(), alice, accounts.Device{Name: "laptop", Certificate: cert, Scope: accounts.ScopeSend}, func(accounts.Credential) [][]byte { return nil })
+	_, err := w.identity.Enroll(w.t.Context(), alice,
+		accounts.Device{Name: "laptop", Certificate: cert, Scope: accounts.ScopeSend},
+		func(accounts.Credential) [][]byte { return nil })
 	must(w.t, err)
 	_, err = w.identity.SetPolicy(w.t.Context(), alice, accounts.PolicyAny, alone, nil)
 	must(w.t, err)
@@ -252,7 +254,10 @@ func TestWhatALimitKeptOutIsTold(t *testing.T) {
 // A refusal by an inspector tells of a stranger what was found, in one line; and fields that fit
 // the bound to the octet are taken.
 func TestWhatAnInspectorFound(t *testing.T) {
-	no := &reader{name: "no", say: intake.Finding{Action: intake.Refuse, Rule: "odd", Reply: mail.R(554, "5.7.1", "no"), Notes: []fact.Pair{{Name: "score", Value: "7"}, {Name: "sign", Value: "X"}}}}
+	no := &reader{
+		name: "no",
+		say:  intake.Finding{Action: intake.Refuse, Rule: "odd", Reply: mail.R(554, "5.7.1", "no"), Notes: []fact.Pair{{Name: "score", Value: "7"}, {Name: "sign", Value: "X"}}},
+	}
 	w, r := say(t, message, no)
 	if r.Code != 554 {
 		t.Fatal(r)

@@ -127,7 +127,9 @@ func TestRecipientsAreBounded(t *testing.T) {
 func TestNoSessionLeavesMemoryBehind(t *testing.T) {
 	pieces := []string{
 		"EHLO client.test\r\n", "MAIL FROM:<x@far.test>\r\n", "RCPT TO:<bob@local.test>\r\n", "RCPT TO:<bob+x@local.test>\r\n", "DATA\r\n", "Subject: x\r\n", "\r\n", ".\r\n",
-		"RSET\r\n", "NOOP\r\n", "BDAT 10\r\n0123456789", "BDAT 4 LAST\r\n\r\n\r\n", "BDAT 50000\r\n", strings.Repeat("X: 0123456789\r\n", 3000), "MAIL FROM:<" + strings.Repeat("y", 600), "AUTH PLAIN " + strings.Repeat("A", 5000),
+		"RSET\r\n", "NOOP\r\n", "BDAT 10\r\n0123456789", "BDAT 4 LAST\r\n\r\n\r\n", "BDAT 50000\r\n",
+		strings.Repeat("X: 0123456789\r\n", 3000), "MAIL FROM:<" + strings.Repeat("y", 600),
+		"AUTH PLAIN " + strings.Repeat("A", 5000),
 		"bare\n", "QUIT\r\n", "RCPT TO:<nobody@local.test>\r\n",
 	}
 	outer := t
@@ -141,7 +143,9 @@ func TestNoSessionLeavesMemoryBehind(t *testing.T) {
 		limits.CommandTimeout, limits.DataTimeout = 50*time.Millisecond, 50*time.Millisecond
 		go func() {
 			defer close(served)
-			server.ServeConn(context.Background(), far, server.Config{Kind: server.KindMX, Hostname: domain(outer, "mx.local.test"), Limits: limits, Logger: w.in.Logger, Now: time.Now, Memory: memory}, w.in)
+			server.ServeConn(context.Background(), far,
+				server.Config{Kind: server.KindMX, Hostname: domain(outer, "mx.local.test"), Limits: limits, Logger: w.in.Logger, Now: time.Now, Memory: memory},
+				w.in)
 		}()
 		go func() { _, _ = io.Copy(io.Discard, near) }()
 		script := append([]string{"EHLO client.test\r\n"}, rapid.SliceOfN(rapid.SampledFrom(pieces), 0, 12).Draw(t, "script")...)

@@ -103,7 +103,8 @@ func TestNetworkThatDoesNotCount(t *testing.T) {
 func TestNetworkBehindABalancer(t *testing.T) {
 	w, n := newNetworkWorld(t)
 	s, _ := w.in.Connect(t.Context(), &smtpserver.Conn{
-		ID: "b", Kind: smtpserver.KindSubmission, Remote: netip.MustParseAddrPort("10.20.0.7:1"), Balancer: netip.MustParseAddrPort("10.0.0.1:1"), Started: w.now, End: func() {}, Known: func() {},
+		ID: "b", Kind: smtpserver.KindSubmission, Remote: netip.MustParseAddrPort("10.20.0.7:1"),
+		Balancer: netip.MustParseAddrPort("10.0.0.1:1"), Started: w.now, End: func() {}, Known: func() {},
 	})
 	c := &client{w: w, s: s}
 	c.want(s.Hello(t.Context(), smtpserver.Hello{Name: "client.test", Extended: true, TLS: w.tls}), 250)

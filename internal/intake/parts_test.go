@@ -97,7 +97,9 @@ func TestWordsOfServersBehind(t *testing.T) {
 		want string
 	}{
 		{mail.R(550, "5.2.2", "mailbox\nfull"), "550 5.2.2 the server of this domain refuses the recipient: mailbox full"},
-		{mail.R(550, "5.1.1", "who"), otherwise.String()}, {mail.R(550, "", "who"), otherwise.String()}, {mail.R(450, "4.2.2", "full"), otherwise.String()}, {mail.R(550, "4.2.2", "full"), otherwise.String()}, {mail.Reply{}, otherwise.String()},
+		{mail.R(550, "5.1.1", "who"), otherwise.String()}, {mail.R(550, "", "who"), otherwise.String()},
+		{mail.R(450, "4.2.2", "full"), otherwise.String()},
+		{mail.R(550, "4.2.2", "full"), otherwise.String()}, {mail.Reply{}, otherwise.String()},
 	} {
 		if got := refusalOf(letter.Heard{Answer: callout.Answer{Reply: row.r}}, otherwise); got.String() != row.want {
 			t.Errorf("%v is told as %v", row.r, got)
@@ -171,7 +173,8 @@ func TestWhyAMessageIsNotStored(t *testing.T) {
 		}
 	}
 	for err, want := range map[error]string{
-		message.ErrHeaderTooLarge: "header-too-large 552", message.ErrTooManyFields: "header-too-large 552", message.ErrNoRoom: RuleMemory + " 452", message.ErrLineEnding: "header-line-ending 554",
+		message.ErrHeaderTooLarge: "header-too-large 552", message.ErrTooManyFields: "header-too-large 552",
+		message.ErrNoRoom: RuleMemory + " 452", message.ErrLineEnding: "header-line-ending 554",
 	} {
 		refused, ok := errors.AsType[*errRefused](headerError(fmt.Errorf("header: %w", err)))
 		if !ok || fmt.Sprint(refused.rule, " ", refused.reply.Code) != want {

@@ -70,7 +70,9 @@ func TestSessionsEndWithTheirCredential(t *testing.T) {
 	}
 	desk.want(desk.from("<alice@local.test>"), 250)
 	desk.want(desk.to("<x@remote.test>"), 250)
-	reader, secret, err := w.identity.AddApp(t.Context(), alice, accounts.AppPassword{Name: "reader", Scope: accounts.ScopeReceive}, func(accounts.Credential) [][]byte { return nil })
+	reader, secret, err := w.identity.AddApp(t.Context(), alice,
+		accounts.AppPassword{Name: "reader", Scope: accounts.ScopeReceive},
+		func(accounts.Credential) [][]byte { return nil })
 	must(t, err)
 	c := w.connect(server.KindSubmissions)
 	c.want(c.signIn("alice@local.test", secret), 535)
@@ -285,7 +287,9 @@ func TestCloseFacts(t *testing.T) {
 			f := w.oneFact("connection-ended")
 			lasted, _ := f.Find("lasted")
 			refused, _ := f.Find("refused")
-			if f.Kind != fact.KindDisconnect || f.stranger != row.stranger || f.Count != row.messages || f.Text != "timeout" || lasted != "1.5s" || refused != fmt.Sprint(row.messages) || f.Account != row.as {
+			if f.Kind != fact.KindDisconnect || f.stranger != row.stranger || f.Count != row.messages ||
+				f.Text != "timeout" || lasted != "1.5s" || refused != fmt.Sprint(row.messages) ||
+				f.Account != row.as {
 				t.Errorf("fact %+v", f)
 			}
 		})

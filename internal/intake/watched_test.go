@@ -109,7 +109,9 @@ func TestProgramsAreToldApart(t *testing.T) {
 		programs[hello] = seen.signed[0].Program
 	}
 	one, literal, other := programs["client.test"], programs["[192.0.2.1]"], programs["evil.test"]
-	if programs["CLIENT.elsewhere.test"] != one || programs["client42.test"] != one || programs["client90.test"] != one || programs["[IPv6:2001:db8::1]"] != literal || one == literal || other == one {
+	if programs["CLIENT.elsewhere.test"] != one || programs["client42.test"] != one ||
+		programs["client90.test"] != one || programs["[IPv6:2001:db8::1]"] != literal || one == literal ||
+		other == one {
 		t.Errorf("%q", programs)
 	}
 }
@@ -145,7 +147,10 @@ func TestStrangersAreHeard(t *testing.T) {
 	}
 	// What our own people submit is theirs, whoever is said to have written it.
 	seen := &watcher{}
-	w := newWorldOf(t, setup{limits: intake.DefaultLimits(), watch: seen, inspectors: []intake.Inspector{&reader{name: "proof", say: intake.Finding{Action: intake.Pass, Author: x}}}})
+	w := newWorldOf(t, setup{
+		limits: intake.DefaultLimits(), watch: seen,
+		inspectors: []intake.Inspector{&reader{name: "proof", say: intake.Finding{Action: intake.Pass, Author: x}}},
+	})
 	c := w.signedIn("alice@local.test")
 	c.want(c.from("<alice@local.test>"), 250)
 	c.want(c.to("<bob@local.test>"), 250)

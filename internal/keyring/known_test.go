@@ -40,7 +40,9 @@ func TestKnownRing(t *testing.T) {
 	}
 	for i, k := range keys {
 		b := back[i]
-		if b.Name != k.Name || b.State != k.State || !b.Created.Equal(k.Created) || !b.Since.Equal(k.Since) || !b.Seen.Equal(k.Seen) || !b.Lost.Equal(k.Lost) || b.Forced != k.Forced || string(b.secret) != string(secret) {
+		if b.Name != k.Name || b.State != k.State || !b.Created.Equal(k.Created) || !b.Since.Equal(k.Since) ||
+			!b.Seen.Equal(k.Seen) || !b.Lost.Equal(k.Lost) || b.Forced != k.Forced ||
+			string(b.secret) != string(secret) {
 			t.Errorf("%+v reads as %+v", k.Key, b.Key)
 		}
 		if want := "v=DKIM1; k=ed25519; p=iojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb1w="; b.Record != want {

@@ -57,7 +57,9 @@ func (w *world) reopen() {
 	l.RSABits = 1024 // as fast as may be
 	var err error
 	w.ring, err = Open(w.Context(), w.st, Options{
-		Limits: l, Now: func() time.Time { return w.now.Add(w.set) }, Age: func(at time.Time) time.Duration { return w.now.Sub(at) }, Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+		Limits: l, Now: func() time.Time { return w.now.Add(w.set) },
+		Age: func(at time.Time) time.Duration { return w.now.Sub(at) }, Rand: rand.Reader,
+		Logger: slog.New(slog.DiscardHandler),
 		Find: func(_ context.Context, names []dkim.KeyName) map[dkim.KeyName]dkim.Found {
 			out := map[dkim.KeyName]dkim.Found{}
 			for _, n := range names {
@@ -333,7 +335,10 @@ func TestLifeKeepsItsPromises(t *testing.T) {
 				var fresh []Key
 				for _, a := range []dkim.Algorithm{dkim.RSASHA256, dkim.Ed25519SHA256} {
 					serial++
-					fresh = append(fresh, Key{Name: dkim.KeyName{Selector: "k" + time.Duration(serial).String(), Domain: d}, Algorithm: a, State: StateNew, Created: now, Since: now})
+					fresh = append(fresh, Key{
+						Name:      dkim.KeyName{Selector: "k" + time.Duration(serial).String(), Domain: d},
+						Algorithm: a, State: StateNew, Created: now, Since: now,
+					})
 				}
 				keys, _, _ = Begin(keys, fresh)
 			case 1:

@@ -69,7 +69,8 @@ func TestAnAddressIsOnePersonsOrNobodys(t *testing.T) {
 		someone("many", "m@local.test", "n@local.test"), someone("primary", "smtp:old@local.test", "SMTP:new@local.test"), someone("away", "x@elsewhere.test")}
 	d := asked(t, asking(t, s))
 	p, err := d.Find(t.Context(), addressOf(t, "alice@local.test"))
-	if err != nil || p.DN.String() != nameOf("alice") || len(p.Aliases) != 1 || p.Aliases[0].String() != "a@local.test" || !slices.Equal(p.Groups, d.o.Groups) || p.Entry != "1b-2c" {
+	if err != nil || p.DN.String() != nameOf("alice") || len(p.Aliases) != 1 ||
+		p.Aliases[0].String() != "a@local.test" || !slices.Equal(p.Groups, d.o.Groups) || p.Entry != "1b-2c" {
 		t.Errorf("%+v, %v", p, err)
 	}
 	if p, err := d.Find(t.Context(), addressOf(t, "new@local.test")); err != nil || p.DN.String() != nameOf("primary") {
@@ -90,7 +91,11 @@ func TestAListIsOfEveryPage(t *testing.T) {
 	s := ldaptest.Start(t)
 	a, b := someone("a", "a@local.test"), someone("b", "b@local.test")
 	a.Values["mailalias"], b.Values["mailalias"] = []string{"info@local.test", "own@local.test"}, []string{"info@local.test"}
-	s.Entries = []ldaptest.Entry{a, b, someone("c", "c@local.test"), someone("c2", "c@local.test"), someone("away", "x@elsewhere.test"), someone("m", "m@local.test", "n@local.test"), someone("z", "z@local.test")}
+	s.Entries = []ldaptest.Entry{
+		a, b, someone("c", "c@local.test"), someone("c2", "c@local.test"),
+		someone("away", "x@elsewhere.test"), someone("m", "m@local.test", "n@local.test"),
+		someone("z", "z@local.test"),
+	}
 	s.Elsewhere = []string{"ldap://other.test/dc=other"}
 	d := asked(t, asking(t, s))
 	l, err := d.List(t.Context())
@@ -247,7 +252,8 @@ func TestALook(t *testing.T) {
 			return 0
 		}
 		all := asked(t, asking(t, s)).Look(t.Context())
-		if len(all) != 1 || all[0].Failed != c.want.Failed || (all[0].Err == nil) != (c.want.Failed == "") || all[0].Found != c.want.Found || all[0].Policy != c.want.Policy || all[0].Pages != c.want.Pages {
+		if len(all) != 1 || all[0].Failed != c.want.Failed || (all[0].Err == nil) != (c.want.Failed == "") ||
+			all[0].Found != c.want.Found || all[0].Policy != c.want.Policy || all[0].Pages != c.want.Pages {
 			t.Errorf("%s: %+v", name, all)
 		}
 	}

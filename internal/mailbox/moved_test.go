@@ -36,7 +36,8 @@ func TestWhatMovesInComesOnce(t *testing.T) {
 	s := open(t, vfs.Default, t.TempDir())
 	m := s.sel(t, Inbox)
 	wait := m.Changed()
-	all, err := m.MoveIn(t.Context(), "there", arrivals(arrival("a", "Subject: a\r\n\r\nx\r\n", NewFlags(Seen, "word")), arrival("b", "b\n", NewFlags(0)), arrival("a", "again", NewFlags(0))))
+	all, err := m.MoveIn(t.Context(), "there",
+		arrivals(arrival("a", "Subject: a\r\n\r\nx\r\n", NewFlags(Seen, "word")), arrival("b", "b\n", NewFlags(0)), arrival("a", "again", NewFlags(0))))
 	check(t, err)
 	if len(all) != 3 || all[0].UID == 0 || all[1].UID != all[0].UID+1 || !all[2].There {
 		t.Fatalf("%+v", all)

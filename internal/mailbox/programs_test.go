@@ -57,7 +57,8 @@ func (b *beside) doveadm(args ...string) string {
 func (b *beside) mutt(keys string) {
 	b.t.Helper()
 	rc := filepath.Join(b.home, "muttrc")
-	check(b.t, os.WriteFile(rc, []byte("set folder="+b.home+" record=\"\" delete=yes quit=yes move=no confirmappend=no confirmcreate=no sort=date mbox_type=maildir mark_old=no wait_key=no\n"), 0o644))
+	check(b.t,
+		os.WriteFile(rc, []byte("set folder="+b.home+" record=\"\" delete=yes quit=yes move=no confirmappend=no confirmcreate=no sort=date mbox_type=maildir mark_old=no wait_key=no\n"), 0o644))
 	b.program("script", "-qec", "mutt -n -F "+rc+" -f "+b.dir+" -e \"push '"+keys+"'\"", "/dev/null")
 }
 
@@ -76,7 +77,8 @@ func TestDovecotAndMuttOnTheSameMaildir(t *testing.T) {
 	for d := b.dir; d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
 		check(t, os.Chmod(d, 0o755))
 	}
-	check(t, os.WriteFile(filepath.Join(b.home, "dovecot.conf"), []byte("base_dir = "+b.home+"/run\nlog_path = /dev/stderr\nmail_location = maildir:"+b.dir+"\nfirst_valid_uid = 1\nssl = no\nnamespace inbox {\n  inbox = yes\n  separator = /\n}\n"), 0o644))
+	check(t,
+		os.WriteFile(filepath.Join(b.home, "dovecot.conf"), []byte("base_dir = "+b.home+"/run\nlog_path = /dev/stderr\nmail_location = maildir:"+b.dir+"\nfirst_valid_uid = 1\nssl = no\nnamespace inbox {\n  inbox = yes\n  separator = /\n}\n"), 0o644))
 	m, sent := b.sel(t, Inbox), b.sel(t, "Sent")
 	for n := range 6 { // mutt lists them by date
 		put(t, m, fmt.Sprintf("From: a@remote.test\r\nDate: Sun, 29 Nov 2026 10:00:%02d +0000\r\nSubject: number %d\r\n\r\nhello\r\n", n, n+1), NewFlags(0))

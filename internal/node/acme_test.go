@@ -17,7 +17,9 @@ import (
 
 // withACME is a configuration whose authority nobody can reach.
 func withACME(more string) string {
-	return strings.Replace(site.Text, "[tls]\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n", "[acme]\nagree = \"yes\"\nlisten = [\"127.0.0.1:0\"]\ndirectory = \"https://127.0.0.1:1/\"\n"+more, 1) +
+	return strings.Replace(site.Text, "[tls]\ncert = \"tls/server.pem\"\nkey = \"tls/server.key\"\n",
+		"[acme]\nagree = \"yes\"\nlisten = [\"127.0.0.1:0\"]\ndirectory = \"https://127.0.0.1:1/\"\n"+more,
+		1) +
 		"[authentication]\ncheck = \"off\"\n"
 }
 

@@ -75,7 +75,8 @@ func TestTheUnitOfAMissingSocketIsNamed(t *testing.T) {
 	s.Serve(n)
 	s.Write(text)
 	r, err := n.Reload(t.Context(), "test")
-	if err != nil || len(r.Faults) != 1 || !strings.Contains(r.Faults[0].Hint, "systemctl stop sallyport.service, systemctl enable --now sallyport-pop3s.socket, systemctl start sallyport.service") {
+	if err != nil || len(r.Faults) != 1 ||
+		!strings.Contains(r.Faults[0].Hint, "systemctl stop sallyport.service, systemctl enable --now sallyport-pop3s.socket, systemctl start sallyport.service") {
 		t.Errorf("%v, %+v", err, r.Faults)
 	}
 }

@@ -61,7 +61,10 @@ func TestAnOldFolderBeginsWithItsHistory(t *testing.T) {
 	if got := c.Send(dora, site.Message("someone", dora, 300), "someone@remote.test"); !strings.HasPrefix(got, "250") {
 		t.Fatalf("one to somebody new gets %q", got)
 	}
-	learnt, err := r.Operator().Learn(t.Context(), operate.Self(), operate.Learn{Account: "alice@local.test", Correspondents: []operate.Correspondent{{Address: "carl@remote.test"}}, DryRun: true})
+	learnt, err := r.Operator().Learn(t.Context(), operate.Self(), operate.Learn{
+		Account: "alice@local.test", Correspondents: []operate.Correspondent{{Address: "carl@remote.test"}},
+		DryRun: true,
+	})
 	if err != nil || learnt.Taught != 0 || learnt.Known != 1 {
 		t.Errorf("whom the first release wrote to is not known: %+v, %v", learnt, err)
 	}

@@ -172,7 +172,9 @@ func TestAQueueOutlivesARestart(t *testing.T) {
 	n := s.Start()
 	s.Populate(n.Node)
 	wide := messages // one account stands for many people
-	_, err := n.Operator().AccountSet(t.Context(), operate.Caller{UID: 0, Known: true}, operate.AccountSet{Address: "alice@local.test", RecipientsHour: &wide, RecipientsDay: &wide})
+	_, err := n.Operator().AccountSet(t.Context(), operate.Caller{UID: 0, Known: true}, operate.AccountSet{
+		Address: "alice@local.test", RecipientsHour: &wide, RecipientsDay: &wide,
+	})
 	site.Must(t, err)
 	rep, err := load.Run(t.Context(), load.Options{
 		Addr: func() string { return n.Addrs().Submissions[0] }, Connections: 10, Messages: messages, Size: 2000,

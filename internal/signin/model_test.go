@@ -111,7 +111,11 @@ func (p *play) start() {
 		if err != nil {
 			p.t.Fatal(err)
 		}
-		return id, New(Options{Accounts: id, Journal: &journal{}, Limits: Limits{SessionsPerAccount: 1000, ReadersPerAccount: 1000, Facts: 1000, ReadingFacts: 1000}, Now: now, Logger: log})
+		return id, New(Options{
+			Accounts: id, Journal: &journal{},
+			Limits: Limits{SessionsPerAccount: 1000, ReadersPerAccount: 1000, Facts: 1000, ReadingFacts: 1000},
+			Now:    now, Logger: log,
+		})
 	}
 	p.id, p.desk = open(p.st)
 	p.none, p.blank = open(p.empty)

@@ -150,7 +150,9 @@ func TestEverySignInIsAFact(t *testing.T) {
 			t.Errorf("%s: %v", who, r)
 		}
 	}
-	if len(w.journal.many) != 1 || w.journal.many[0].Account != "alice@local.test" || w.journal.many[0].Rule != "signin-bad-password" || len(w.journal.strangers) != 2 || len(w.journal.kept) != 0 {
+	if len(w.journal.many) != 1 || w.journal.many[0].Account != "alice@local.test" ||
+		w.journal.many[0].Rule != "signin-bad-password" || len(w.journal.strangers) != 2 ||
+		len(w.journal.kept) != 0 {
 		t.Errorf("%+v", w.journal)
 	}
 	if v.Refused() != 3 || g.known != nil || len(w.watch.acts) != 0 {
@@ -162,7 +164,8 @@ func TestEverySignInIsAFact(t *testing.T) {
 	f := w.journal.kept[0]
 	mechanism, _ := f.Find("mechanism")
 	network, _ := f.Find("network")
-	if len(w.journal.kept) != 1 || f.Rule != "signin-ok" || f.Account != "alice@local.test" || mechanism != "PLAIN" || network != "192.0.2.0/24" || strings.Contains(f.Text, password) {
+	if len(w.journal.kept) != 1 || f.Rule != "signin-ok" || f.Account != "alice@local.test" ||
+		mechanism != "PLAIN" || network != "192.0.2.0/24" || strings.Contains(f.Text, password) {
 		t.Errorf("%+v", w.journal.kept)
 	}
 	if a := w.watch.acts; len(a) != 1 || a[0].Program != "program PLAIN" || a[0].Network != "192.0.2.0/24" || a[0].Offer != "offer" || a[0].Reads {

@@ -79,23 +79,25 @@ func judge(t *testing.T, f Facts, v Verdict) {
 	enforced := f.STS.Policy.Mode == mtasts.ModeEnforce
 	records := f.DANE.Kind == dane.KindVerify || f.DANE.Kind == dane.KindEncrypt || f.DANE.Kind == dane.KindUnknown
 	for what, bad := range map[string]bool{
-		"a refusal without a reply, or a reply without a refusal":    refused != !v.Refusal.IsZero(),
-		"a refusal that is none":                                     refused && v.Refusal.Code/100 != 4 && v.Refusal.Code/100 != 5,
-		"a refusal that is not reported":                             refused && v.Result == "" && v.Rule != RuleUnknown,
-		"our own want told as the domain's failure":                  v.Rule == RuleUnknown && v.Result != "",
-		"our own want opens what a policy could close":               f.STS.Lack != nil && f.Demand != mail.TLSOptional && f.DANE.Kind != dane.KindVerify && !refused,
-		"our own want closes for good":                               v.Rule == RuleUnknown && v.Refusal.Code >= 500,
-		"no rule":                                                    v.Rule == "",
-		"less than a policy demands":                                 f.Demand != mail.TLSOptional && (enforced || records) && v.Level == LevelOpportunistic,
-		"a host that an enforced policy does not name":               f.Demand != mail.TLSOptional && enforced && f.DANE.Kind != dane.KindVerify && !f.STS.Policy.Allows(f.Host) && !refused,
-		"MTA-STS before DANE":                                        f.Demand != mail.TLSOptional && f.DANE.Kind == dane.KindVerify && v.Rule != RuleDANE,
-		"a policy against a message that wants none":                 f.Demand == mail.TLSOptional && v.Level != LevelOpportunistic,
-		"less than a message requires":                               f.Demand == mail.RequireTLS && !refused && v.Level != LevelVerified,
-		"a message that requires TLS to a host that could be forged": f.Demand == mail.RequireTLS && !refused && v.Rule != RuleDANE && !f.NameSecured && !f.STS.Policy.Allows(f.Host),
-		"a message that requires TLS to a literal":                   f.Demand == mail.RequireTLS && f.Host.IsZero() && !refused,
-		"a permanent refusal of what may pass":                       refused && v.Refusal.Code >= 500 && (f.Demand != mail.RequireTLS || f.DANE.Kind == dane.KindUnknown),
-		"more than anybody demands":                                  f.Demand == mail.TLSAsUsual && !enforced && !records && f.STS.Lack == nil && v.Level != LevelOpportunistic,
-		"a refusal that names no host":                               refused && !strings.Contains(v.Refusal.Text, f.Host.String()),
+		"a refusal without a reply, or a reply without a refusal": refused != !v.Refusal.IsZero(),
+		"a refusal that is none":                                  refused && v.Refusal.Code/100 != 4 && v.Refusal.Code/100 != 5,
+		"a refusal that is not reported":                          refused && v.Result == "" && v.Rule != RuleUnknown,
+		"our own want told as the domain's failure":               v.Rule == RuleUnknown && v.Result != "",
+		"our own want opens what a policy could close":            f.STS.Lack != nil && f.Demand != mail.TLSOptional && f.DANE.Kind != dane.KindVerify && !refused,
+		"our own want closes for good":                            v.Rule == RuleUnknown && v.Refusal.Code >= 500,
+		"no rule":                                                 v.Rule == "",
+		"less than a policy demands":                              f.Demand != mail.TLSOptional && (enforced || records) && v.Level == LevelOpportunistic,
+		"a host that an enforced policy does not name": f.Demand != mail.TLSOptional &&
+			enforced && f.DANE.Kind != dane.KindVerify && !f.STS.Policy.Allows(f.Host) && !refused,
+		"MTA-STS before DANE":                        f.Demand != mail.TLSOptional && f.DANE.Kind == dane.KindVerify && v.Rule != RuleDANE,
+		"a policy against a message that wants none": f.Demand == mail.TLSOptional && v.Level != LevelOpportunistic,
+		"less than a message requires":               f.Demand == mail.RequireTLS && !refused && v.Level != LevelVerified,
+		"a message that requires TLS to a host that could be forged": f.Demand == mail.RequireTLS &&
+			!refused && v.Rule != RuleDANE && !f.NameSecured && !f.STS.Policy.Allows(f.Host),
+		"a message that requires TLS to a literal": f.Demand == mail.RequireTLS && f.Host.IsZero() && !refused,
+		"a permanent refusal of what may pass":     refused && v.Refusal.Code >= 500 && (f.Demand != mail.RequireTLS || f.DANE.Kind == dane.KindUnknown),
+		"more than anybody demands":                f.Demand == mail.TLSAsUsual && !enforced && !records && f.STS.Lack == nil && v.Level != LevelOpportunistic,
+		"a refusal that names no host":             refused && !strings.Contains(v.Refusal.Text, f.Host.String()),
 	} {
 		if bad {
 			t.Errorf("%s: %+v gives %+v", what, f, v)

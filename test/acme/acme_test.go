@@ -244,7 +244,8 @@ func TestObtain(t *testing.T) {
 // its certificate, and keeps it through a restart.
 func overHTTP(t *testing.T, p programs) {
 	at := place(0)
-	s := newSite(t, p, 0, 90*24*3600, fmt.Sprintf("listen = [%q]\ncontact = \"alice@local.test\"\nnames = [\"smtp.local.test\"]\n[tls_policy]\nlisten = [%q]\n", at+":5080", at+":8443"))
+	s := newSite(t, p, 0, 90*24*3600,
+		fmt.Sprintf("listen = [%q]\ncontact = \"alice@local.test\"\nnames = [\"smtp.local.test\"]\n[tls_policy]\nlisten = [%q]\n", at+":5080", at+":8443"))
 	s.serve()
 	s.failed(s.at+":14000", "connection refused")
 	s.closed()

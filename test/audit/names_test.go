@@ -75,7 +75,8 @@ func TestBackscatter(t *testing.T) {
 		code  int
 	}{
 		"Postfix that bounces": {func(t *testing.T, back string) string {
-			return postfix(t, "mynetworks = 127.0.0.1/32\nlocal_recipient_maps =\nlocal_transport = local\ntransport_maps = inline:{ {elsewhere.test = smtp:["+strings.Replace(back, ":", "]:", 1)+"} }\n")
+			return postfix(t,
+				"mynetworks = 127.0.0.1/32\nlocal_recipient_maps =\nlocal_transport = local\ntransport_maps = inline:{ {elsewhere.test = smtp:["+strings.Replace(back, ":", "]:", 1)+"} }\n")
 		}, "backscatter", 1},
 		"Postfix that knows": {func(t *testing.T, _ string) string { return postfixOf(t, false) }, "", 0},
 		"Haraka": {func(t *testing.T, _ string) string {

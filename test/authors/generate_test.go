@@ -78,8 +78,10 @@ func (g generator) box() string {
 
 func (g generator) spec() string {
 	return g.one(own, own, own, own, own, own, own, own, "alice+x@local.test", "ALICE@Local.Test", `"alice"@local.test`, `"al\ice"@local.test`,
-		`"alice+a b"@local.test`, `"alice+<evil@remote.test>"@local.test`, `"alice+,evil"@local.test`, `"alice+x"`+"@local.test", "alice+=?utf-8?q?x?=@local.test", "alice+'x@local.test",
-		"alice+{x}|y@local.test", "alice @ local.test", "alice@(c)local.test", "alice(c)@local.test", "@remote.test:"+own, "alice+remote.test!evil@local.test", "alice+%evil@local.test",
+		`"alice+a b"@local.test`, `"alice+<evil@remote.test>"@local.test`, `"alice+,evil"@local.test`,
+		`"alice+x"`+"@local.test", "alice+=?utf-8?q?x?=@local.test", "alice+'x@local.test",
+		"alice+{x}|y@local.test", "alice @ local.test", "alice@(c)local.test", "alice(c)@local.test",
+		"@remote.test:"+own, "alice+remote.test!evil@local.test", "alice+%evil@local.test",
 		own, own, " "+own+" ", "alice@ local.test", "alice\r\n @\r\n local.test", "evil @remote.test",
 		evil, "alice+ü@local.test", "alice@local.test.", "alice@[192.0.2.1]", "")
 }
@@ -89,7 +91,8 @@ func (g generator) blank() string {
 }
 
 func (g generator) comment() string {
-	return "(" + g.one("Alice", evil, "<"+evil+">", "a (b) c", "a, "+evil, `\)`, `a\) <`+evil+">", "=?utf-8?q?=29_<evil=40remote.test>?=", `"`, "ü", "", "B\xfcro", ")", "(", `\`, "a;b:c") + ")"
+	return "(" + g.one("Alice", evil, "<"+evil+">", "a (b) c", "a, "+evil, `\)`, `a\) <`+evil+">",
+		"=?utf-8?q?=29_<evil=40remote.test>?=", `"`, "ü", "", "B\xfcro", ")", "(", `\`, "a;b:c") + ")"
 }
 
 func (g generator) name() string {
@@ -103,10 +106,16 @@ func (g generator) name() string {
 func (g generator) word() string {
 	switch g.r.IntN(5) {
 	case 0:
-		return `"` + g.one("Alice", "Example, Alice", evil, evil+">", "<"+evil+">", `\"`, `\\`, `\" <`+evil+`>, \"`, "a (b", "a) b", ":;", "=?utf-8?q?=22_=3Cevil=40remote.test=3E?=", "ü", "Ö, x", "\xfc", "", " ", `a\`, "x\r\n y", "'evil@remote.test'", "[x]", `a \"b\" c`, `\"`+evil+`\"`, `a\" <evil@remote.test>, \"b`, `\"a\" <evil@remote.test>, \"b\"`, `a, \"b\"`, "@", ",", "<", ">", "undisclosed:") + `"`
+		return `"` + g.one("Alice", "Example, Alice", evil, evil+">", "<"+evil+">", `\"`, `\\`,
+			`\" <`+evil+`>, \"`, "a (b", "a) b", ":;", "=?utf-8?q?=22_=3Cevil=40remote.test=3E?=", "ü",
+			"Ö, x", "\xfc", "", " ", `a\`, "x\r\n y", "'evil@remote.test'", "[x]", `a \"b\" c`,
+			`\"`+evil+`\"`, `a\" <evil@remote.test>, \"b`, `\"a\" <evil@remote.test>, \"b\"`,
+			`a, \"b\"`, "@", ",", "<", ">", "undisclosed:") + `"`
 	case 1:
 		return "=?" + g.one("utf-8", "UTF-8", "iso-8859-1", "us-ascii", "utf-8*en", "windows-1252", "iso-2022-jp", "utf-7", "unknown-8bit", "gb18030", "shift_jis") + "?" + g.one(
-			"q?evil=40remote.test?=", "q?=22?=", "Q?=2C?=", "q?=3Cevil=40remote.test=3E?=", "q?evil=40remote.test=2C?=", "q?J=C3=BCrgen?=", "q?M=FCller=2C_Hans?=", "b?ZXZpbEByZW1vdGUudGVzdA==?=",
+			"q?evil=40remote.test?=", "q?=22?=", "Q?=2C?=", "q?=3Cevil=40remote.test=3E?=",
+			"q?evil=40remote.test=2C?=", "q?J=C3=BCrgen?=", "q?M=FCller=2C_Hans?=",
+			"b?ZXZpbEByZW1vdGUudGVzdA==?=",
 			"b?ZXZpbEByZW1vdGUudGVzdCw?=", "b?Ig==?=", "q?=28?=", "q?=29?=", "q?=5C?=", "q?a_b?=", "q?=0D=0A_Sender:_evil=40remote.test?=", "q?(x)?=", "q?a,b?=", `q?"?=`, "q?<evil@remote.test>?=", "q??=", "q?x", "b?GyRCOzNFREJATzobKEI=?=", "q?+AEA-?=", "q?evil@remote.test?=", "q?;:?=")
 	case 2:
 		return g.one("Büro", "Jürgen", "B\xfcro", "\xa0", "\u00a0", "\u202e", "\u200b", "山田", "\u3000", "\uff0c", "\uff20", "\u2028")

@@ -129,7 +129,9 @@ func TestMarkdownHasARowForEverything(t *testing.T) {
 		"\n† answers 250 without a sync", ", Postfix 9, Haraka 8. 1000 messages of 10240 octets, 20 clients",
 		"| idle | 10 | sallyport | 102.4 |  | 1 to 2 |\n", "| idle | 10 | Postfix | 102.4 | **1.000** | 1 to 2 |\n",
 		"| sallyport | yes | 1.00, 0.00 | 0.20, 20 |\n", "| Haraka | **no** | 0.00, 0.00 | 0.00, 20 |\n", "| Exim | **9 of 10** | 2.00, 1.00 | 3.00, 20 |\n",
-		"| the process, to the last 250 | 0.200 (0.100 to 0.300) |\n", "with its end, which it is told at once | 0.300 (0.200 to 0.400) |\n", "what all tables say | 0.400 (0.300 to 0.500) |\n",
+		"| the process, to the last 250 | 0.200 (0.100 to 0.300) |\n",
+		"with its end, which it is told at once | 0.300 (0.200 to 0.400) |\n",
+		"what all tables say | 0.400 (0.300 to 0.500) |\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)

@@ -76,7 +76,8 @@ service imap-login {
 // trusts gives Dovecot the authority and its list, as the guide's four lines do.
 func (d *desk) trusts() {
 	d.t.Helper()
-	script := guide.Replaced(d.t, d.guide.Block("", 4), "/etc/dovecot/", filepath.Join(d.dir, "dovecot")+"/", "doveadm reload", "if test -n \"$RUNS\"; then doveadm -c "+d.conf+" reload; fi")
+	script := guide.Replaced(d.t, d.guide.Block("", 4), "/etc/dovecot/", filepath.Join(d.dir, "dovecot")+"/",
+		"doveadm reload", "if test -n \"$RUNS\"; then doveadm -c "+d.conf+" reload; fi")
 	cmd := exec.Command("sh", "-eu", "-c", "sallyport() { "+d.s.binary+" \"$@\" -c "+d.s.conf+"; }\n"+script)
 	if cmd.Env = append(os.Environ(), "RUNS="); d.dovecot != nil {
 		cmd.Env = append(os.Environ(), "RUNS=yes")

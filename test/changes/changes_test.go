@@ -82,7 +82,10 @@ func begin(t testing.TB, of sizes) *site {
 	t.Helper()
 	binary, err := rig.Build(t.Context(), t.TempDir())
 	must(t, err)
-	s, err := rig.Prepare(t.Context(), rig.Options{Binary: binary, Dir: t.TempDir(), Remote: "127.0.0.1:1", Patience: 10 * time.Minute, Extra: "[forward]\nexternal = \"on\"\n" + of.tables()})
+	s, err := rig.Prepare(t.Context(), rig.Options{
+		Binary: binary, Dir: t.TempDir(), Remote: "127.0.0.1:1", Patience: 10 * time.Minute,
+		Extra: "[forward]\nexternal = \"on\"\n" + of.tables(),
+	})
 	must(t, err)
 	text, err := os.ReadFile(s.Config)
 	must(t, err)
@@ -130,7 +133,9 @@ func (n sizes) fill(t testing.TB, cfg config.Config) {
 	var put []roster.Entry
 	for i := 1; i < n.aliases; i += 2 {
 		put = append(put, roster.Alias{Alias: directory.Alias{
-			Address: address(t, "a%d@d%d.test", i, i%n.domains), Targets: []mail.Address{address(t, "u%d@d%d.test", i%n.accounts, i%n.accounts%n.domains)}, Posting: directory.PostingAnyone,
+			Address: address(t, "a%d@d%d.test", i, i%n.domains),
+			Targets: []mail.Address{address(t, "u%d@d%d.test", i%n.accounts, i%n.accounts%n.domains)},
+			Posting: directory.PostingAnyone,
 		}})
 	}
 	for some := range slices.Chunk(put, 5000) {

@@ -91,7 +91,9 @@ func TestAlpineReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := "{localhost:" + portOf(r.s.Listen.IMAPS[0]) + "/imap/ssl/user=" + r.user + "}"
-	rc := r.file("pinerc", "user-domain=local.test\ninbox-path=%[1]sINBOX\nfolder-collections=%[1]s[]\ndefault-fcc=\"\"\nlast-version-used=99.99\nfeature-list=quit-without-confirm,expunge-without-confirm,expunge-without-confirm-everywhere,enable-flag-cmd\nsort-key=arrival\n", at)
+	rc := r.file("pinerc",
+		"user-domain=local.test\ninbox-path=%[1]sINBOX\nfolder-collections=%[1]s[]\ndefault-fcc=\"\"\nlast-version-used=99.99\nfeature-list=quit-without-confirm,expunge-without-confirm,expunge-without-confirm-everywhere,enable-flag-cmd\nsort-key=arrival\n",
+		at)
 	line := fmt.Sprintf("HOME=%s TERM=xterm SSL_CERT_FILE=%s alpine -p %s -i", home, r.s.CA, rc)
 	shown, err := typing(t, 60*time.Second, line,
 		stroke{"ENTER PASSWORD:", r.password + "\r"},

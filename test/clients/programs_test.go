@@ -120,7 +120,8 @@ smtp.quit()
 `
 
 func runPython(t *testing.T, a attempt) error {
-	return a.run(t, string(a.message.octets), "python3", "-c", pythonAttempt, fmt.Sprint(a.implicit), a.host(), a.port(), a.s.CA, a.pem, a.mech(), a.user, a.password, a.message.from, a.to())
+	return a.run(t, string(a.message.octets), "python3", "-c", pythonAttempt, fmt.Sprint(a.implicit),
+		a.host(), a.port(), a.s.CA, a.pem, a.mech(), a.user, a.password, a.message.from, a.to())
 }
 
 func runGsasl(t *testing.T, a attempt) error {
@@ -235,5 +236,7 @@ await nodemailer.createTransport(options).sendMail({ envelope: { from, to }, raw
 `
 
 func runNodemailer(t *testing.T, a attempt) error {
-	return a.runIn(t, "../authors/readers/node", a.lf(), "node", "--input-type=module", "-e", nodemailerAttempt, fmt.Sprint(a.implicit), a.host(), a.port(), a.s.CA, a.pem, a.mech(), a.user, a.password, a.message.from, a.to())
+	return a.runIn(t, "../authors/readers/node", a.lf(), "node", "--input-type=module", "-e",
+		nodemailerAttempt, fmt.Sprint(a.implicit), a.host(), a.port(), a.s.CA, a.pem, a.mech(), a.user,
+		a.password, a.message.from, a.to())
 }

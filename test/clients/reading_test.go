@@ -245,7 +245,9 @@ func TestMuttReads(t *testing.T) {
 			out, err := Try(t, nil, "script", "-qec", line, "/dev/null")
 			left := r.folder("new") + r.folder("cur")
 			saved := r.folder(".Archive/new") + r.folder(".Archive/cur")
-			if err != nil || strings.Contains(left, "Subject: letter 0\n") || strings.Count(left, "file ")+strings.Count(saved, "file ") != 2 || strings.Count(saved, "file ") != 1 {
+			if err != nil || strings.Contains(left, "Subject: letter 0\n") ||
+				strings.Count(left, "file ")+strings.Count(saved, "file ") != 2 ||
+				strings.Count(saved, "file ") != 1 {
 				t.Errorf("%v\nleft:\n%s\nsaved:\n%s\nit showed %q", err, left, saved, out[max(0, len(out)-2000):])
 			}
 		})
@@ -295,7 +297,9 @@ func TestFetchersRead(t *testing.T) {
 		}})
 	}
 	mpopdir := into("mpop")
-	mpoprc := r.file("mpoprc", "account default\nhost localhost\nport %s\ntls on\ntls_starttls off\ntls_trust_file %s\nuser %s\npassword %s\ndelivery maildir %s\nkeep on\nuidls_file %s/uidls\n", portOf(r.s.Listen.POP3S[0]), r.s.CA, r.user, r.password, mpopdir, r.dir)
+	mpoprc := r.file("mpoprc",
+		"account default\nhost localhost\nport %s\ntls on\ntls_starttls off\ntls_trust_file %s\nuser %s\npassword %s\ndelivery maildir %s\nkeep on\nuidls_file %s/uidls\n",
+		portOf(r.s.Listen.POP3S[0]), r.s.CA, r.user, r.password, mpopdir, r.dir)
 	all = append(all, fetcher{"mpop", mpopdir, func() (string, error) { return Try(t, nil, "mpop", "-C", mpoprc) }})
 	offdir := filepath.Join(r.dir, "off")
 	offrc := r.file("offlineimaprc", "[general]\naccounts = a\nmetadata = %s/meta\nui = quiet\n[Account a]\nlocalrepository = l\nremoterepository = r\n[Repository l]\ntype = Maildir\nlocalfolders = %s\n[Repository r]\ntype = IMAP\nremotehost = localhost\nremoteport = %s\nremoteuser = %s\nremotepass = %s\nssl = yes\nsslcacertfile = %s\n",

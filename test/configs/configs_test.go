@@ -239,7 +239,10 @@ func (s *site) beneath(m made) {
 	classify, decide, ownership := w.Classify, w.Decide, w.Ownership
 	leak := directory.Class{Destination: gate.DestinationMailbox, Rule: "planted", Mailboxes: []directory.Mailbox{{Account: address("victim@outside.invalid")}}}
 	own := func(s gate.Subject) gate.Subject { s.Account, s.Sender = alice, mail.PathOf(alice); return s }
-	submitted := gate.Facts{Door: gate.DoorSubmission, Peer: gate.PeerStranger, Auth: gate.AuthPassword, Standing: gate.StandingActive, Ownership: gate.OwnershipOwned, Destination: gate.DestinationForeign}
+	submitted := gate.Facts{
+		Door: gate.DoorSubmission, Peer: gate.PeerStranger, Auth: gate.AuthPassword,
+		Standing: gate.StandingActive, Ownership: gate.OwnershipOwned, Destination: gate.DestinationForeign,
+	}
 	switch m.hole {
 	case alias, forward:
 		w.Classify = func(account, a mail.Address) directory.Class {

@@ -140,7 +140,10 @@ func (c *concurrency) crash(rng *rand.Rand, all *sync.WaitGroup) {
 
 // ask is one client.
 func (c *concurrency) ask(client int, rng *rand.Rand) {
-	verbs := []verb{verbPut, verbPut, verbClaim, verbClaim, verbClaim, verbSettle, verbSettle, verbSettle, verbHold, verbRelease, verbRelease, verbContain, verbFree, verbFree, verbLook}
+	verbs := []verb{
+		verbPut, verbPut, verbClaim, verbClaim, verbClaim, verbSettle, verbSettle, verbSettle, verbHold,
+		verbRelease, verbRelease, verbContain, verbFree, verbFree, verbLook,
+	}
 	for range asked {
 		m := rng.IntN(subjects)
 		q := question{verb: verbs[rng.IntN(len(verbs))], message: m, account: m % 2, done: rng.IntN(3) > 0}

@@ -320,7 +320,9 @@ func TestWeVerifyOpenDKIM(t *testing.T) {
 		w.must(os.WriteFile(filepath.Join(dir, names[i]), []byte(texts[i]), 0o600))
 	}
 	w.must(os.WriteFile(filepath.Join(dir, "key.pem"), w.rsaPEM, 0o600))
-	out := w.openDKIM(dir, "Mode s\nRequireSafeKeys no\nDomain example.test\nSelector r\nKeyFile "+filepath.Join(dir, "key.pem")+"\nCanonicalization relaxed/"+w.pick("relaxed", "simple")+"\n", names)
+	out := w.openDKIM(dir,
+		"Mode s\nRequireSafeKeys no\nDomain example.test\nSelector r\nKeyFile "+filepath.Join(dir, "key.pem")+"\nCanonicalization relaxed/"+w.pick("relaxed", "simple")+"\n",
+		names)
 	fields := regexp.MustCompile(`(?s)hname='DKIM-Signature' hvalue='(.*?)'`).FindAllStringSubmatch(out, -1)
 	if len(fields) != messages {
 		t.Fatalf("%d signatures of %d\n%.2000s", len(fields), messages, out)

@@ -77,7 +77,10 @@ func (z *zone) chain() {
 	for i, n := range names {
 		bits := append(types[n], dns.TypeRRSIG, dns.TypeNSEC)
 		slices.Sort(bits)
-		z.records = append(z.records, &dns.NSEC{Hdr: dns.RR_Header{Name: n, Rrtype: dns.TypeNSEC, Class: dns.ClassINET, Ttl: 60}, NextDomain: names[(i+1)%len(names)], TypeBitMap: bits})
+		z.records = append(z.records, &dns.NSEC{
+			Hdr:        dns.RR_Header{Name: n, Rrtype: dns.TypeNSEC, Class: dns.ClassINET, Ttl: 60},
+			NextDomain: names[(i+1)%len(names)], TypeBitMap: bits,
+		})
 	}
 }
 

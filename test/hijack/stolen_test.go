@@ -171,7 +171,8 @@ func TestNothingOpensAfterwards(t *testing.T) {
 	wrong := dial(t, s, "submissions", nil).signIn(alice.Address, "not the password")
 	for _, door := range []string{"submissions", "submission"} {
 		for _, name := range []string{
-			"alice@local.test", "Alice@local.test", "ALICE@LOCAL.TEST", "alice@Local.Test", `"alice"@local.test`, "alice@local.test.", " alice@local.test", "alice+x@local.test", "alice",
+			"alice@local.test", "Alice@local.test", "ALICE@LOCAL.TEST", "alice@Local.Test",
+			`"alice"@local.test`, "alice@local.test.", " alice@local.test", "alice+x@local.test", "alice",
 		} {
 			for _, c := range []*tls.Config{nil, resumed} {
 				x := dial(t, s, door, c)

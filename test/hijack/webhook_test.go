@@ -96,7 +96,8 @@ func TestTheWebhookIsTold(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(dir, "ca.pem"), ca.PEM(), 0o600))
 	must(t, os.WriteFile(filepath.Join(dir, "key"), []byte("whsec_"+base64.StdEncoding.EncodeToString(r.key)+"\n"), 0o600))
 	stop := r.serve()
-	s, sink := newServer(t, `hold = "3s"`, fmt.Sprintf("[webhook]\nurl = \"https://localhost:%s/mail\"\nkey_file = %q\nca = %q\n", at, filepath.Join(dir, "key"), filepath.Join(dir, "ca.pem")))
+	s, sink := newServer(t, `hold = "3s"`,
+		fmt.Sprintf("[webhook]\nurl = \"https://localhost:%s/mail\"\nkey_file = %q\nca = %q\n", at, filepath.Join(dir, "key"), filepath.Join(dir, "ca.pem")))
 	alice := s.Accounts[0]
 	began := time.Now()
 	blast(t, s, "submissions", alice, 2, 1)

@@ -40,7 +40,9 @@ func TestADomainThatLeavesTheConfiguration(t *testing.T) {
 	}
 	eventually(t, "both to be held", func() bool { return queue().Held == 2 })
 	q := queue()
-	if q.Messages != 2 || len(q.Why) != 1 || q.Why[0].Messages != 2 || !strings.Contains(q.Why[0].Reason, "its domain old.test is not configured any more") || q.Why[0].Oldest.IsZero() {
+	if q.Messages != 2 || len(q.Why) != 1 || q.Why[0].Messages != 2 ||
+		!strings.Contains(q.Why[0].Reason, "its domain old.test is not configured any more") ||
+		q.Why[0].Oldest.IsZero() {
 		t.Errorf("the queue: %+v", q)
 	}
 

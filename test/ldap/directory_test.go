@@ -227,7 +227,10 @@ func TestAListIsWholeOrThereIsNone(t *testing.T) {
 	for n := range 1200 {
 		people.WriteString(slapd.Person(fmt.Sprint("p", n), fmt.Sprintf("mail: p%d@local.test", n)))
 	}
-	s := slapd.Start(t, slapd.Options{Limits: "limits dn.exact=\"cn=reader,dc=local,dc=test\" size.soft=unlimited size.hard=unlimited size.prtotal=unlimited", Entries: people.String()})
+	s := slapd.Start(t, slapd.Options{
+		Limits:  "limits dn.exact=\"cn=reader,dc=local,dc=test\" size.soft=unlimited size.hard=unlimited size.prtotal=unlimited",
+		Entries: people.String(),
+	})
 	o := options(t, s)
 	d := open(t, o)
 	if l, err := d.List(t.Context()); err != nil || len(l.People) != 1200 {

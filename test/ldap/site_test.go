@@ -512,7 +512,8 @@ func TestListsAreFetchedByThemselves(t *testing.T) {
 // and while there is no list nobody is refused for good. The list outlives the directory and a start.
 func TestRecipientsOfADirectory(t *testing.T) {
 	t.Parallel()
-	d := slapd.Start(t, slapd.Options{Entries: slapd.Person("alice", "mail: alice@behind.test", "mail: second@behind.test", "mail: alice@other.test", "description: smtp:al@behind.test", "description: SIP:sip@behind.test")})
+	d := slapd.Start(t,
+		slapd.Options{Entries: slapd.Person("alice", "mail: alice@behind.test", "mail: second@behind.test", "mail: alice@other.test", "description: smtp:al@behind.test", "description: SIP:sip@behind.test")})
 	d.Stop()
 	s := start(t, d, "accounts = \"ldap\"\n", "", "MORE", "[domain.\"behind.test\"]\ndeliver = \"lmtp://127.0.0.1:1\"\nrecipients = \"ldap\"\n")
 	s.expect("never listed", s.rcpt("alice@behind.test"), "451")
@@ -549,7 +550,10 @@ func TestTheDoctorLooksAtADirectory(t *testing.T) {
 		check(t, err)
 		st, err := s.op.Status(t.Context(), operate.Self(), struct{}{})
 		check(t, err)
-		facts := surroundings.Gather(t.Context(), cfg, surroundings.Options{Logger: slog.New(slog.DiscardHandler), Directories: st.Directories, Queue: doctor.QueueFacts{Known: true}, Server: doctor.ServerFacts{Running: true}})
+		facts := surroundings.Gather(t.Context(), cfg, surroundings.Options{
+			Logger: slog.New(slog.DiscardHandler), Directories: st.Directories,
+			Queue: doctor.QueueFacts{Known: true}, Server: doctor.ServerFacts{Running: true},
+		})
 		for _, f := range doctor.Examine(facts) {
 			if f.Check == "directory" {
 				text += f.State.String() + " " + f.Subject + ": " + f.What + "\n"

@@ -197,7 +197,8 @@ func TestGuideApplicationRelay(t *testing.T) {
 func (g *guideServer) dovecot(local string) {
 	g.t.Helper()
 	conf := filepath.Join(g.dir, "dovecot.conf")
-	must(g.t, os.WriteFile(conf, []byte(fmt.Sprintf("base_dir = %[1]s/dovecot\nstate_dir = %[1]s/dovecot-state\nlog_path = %[1]s/dovecot.log\n!include /etc/dovecot/conf.d/*.conf\nlog_path = %[1]s/dovecot.log\nssl = no\n%[2]s", g.dir, local)), 0o644))
+	must(g.t,
+		os.WriteFile(conf, []byte(fmt.Sprintf("base_dir = %[1]s/dovecot\nstate_dir = %[1]s/dovecot-state\nlog_path = %[1]s/dovecot.log\n!include /etc/dovecot/conf.d/*.conf\nlog_path = %[1]s/dovecot.log\nssl = no\n%[2]s", g.dir, local)), 0o644))
 	_ = os.Remove(g.dir + "/dovecot/auth-userdb") // of the one before
 	cmd := exec.Command("dovecot", "-F", "-c", conf)
 	must(g.t, cmd.Start())
@@ -235,7 +236,9 @@ func TestGuideDovecot(t *testing.T) {
 	socket := filepath.Join(g.dir, "dovecot-lmtp")
 	g.write(guide.Replaced(t, doc.Block("toml", 0), "/run/dovecot/lmtp", socket, "alice@example.org", "nobody@example.org"))
 	user := "auth_username_format = %Ln\n" // nobody is the user of the host that every Debian has, and that Dovecot takes
-	local := guide.Replaced(t, doc.Block("", 0), "protocols = imap lmtp", "protocols = lmtp", "unix_listener lmtp {", "unix_listener "+socket+" {", "group = sallyport", "group = nogroup", user, user) +
+	local := guide.Replaced(t, doc.Block("", 0), "protocols = imap lmtp", "protocols = lmtp",
+		"unix_listener lmtp {", "unix_listener "+socket+" {", "group = sallyport", "group = nogroup", user,
+		user) +
 		"mail_location = maildir:" + g.dir + "/mail/%n\n"
 	must(t, os.MkdirAll(g.dir+"/mail", 0o777))
 	must(t, os.Chmod(g.dir+"/mail", 0o777))

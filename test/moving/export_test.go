@@ -97,12 +97,16 @@ func TestDamageIsNamedAndNothingElseLost(t *testing.T) {
 	must(t, os.WriteFile(filepath.Join(index, "journal"), text, 0o600)) // a flipped bit
 	must(t, os.RemoveAll(filepath.Join(s.box(), ".Sent", "sallyport"))) // a lost index
 	out := s.gives(1, "mailbox", "verify")
-	if !strings.Contains(out, filepath.Base(cut)+" has 63 octets with CRLF, and had 5048") || !strings.Contains(out, filepath.Base(flipped)+" is not what it was") || !strings.Contains(out, "sallyport/journal is damaged") {
+	if !strings.Contains(out, filepath.Base(cut)+" has 63 octets with CRLF, and had 5048") ||
+		!strings.Contains(out, filepath.Base(flipped)+" is not what it was") ||
+		!strings.Contains(out, "sallyport/journal is damaged") {
 		t.Errorf("verify says\n%s", out)
 	}
 	to := filepath.Join(t.TempDir(), "out")
 	out = s.gives(1, "mailbox", "export", s.account().Address, to)
-	if strings.Count(out, "sallyport: ") != 2 || !strings.Contains(out, "has 63 octets with CRLF, and had 5048; it is written as it is") || !strings.Contains(out, "is not what it was: its octets have changed; it is written as it is") {
+	if strings.Count(out, "sallyport: ") != 2 ||
+		!strings.Contains(out, "has 63 octets with CRLF, and had 5048; it is written as it is") ||
+		!strings.Contains(out, "is not what it was: its octets have changed; it is written as it is") {
 		t.Errorf("export names\n%s", out)
 	}
 	s.stop()

@@ -30,7 +30,8 @@ func muttReads(t *testing.T, mailbox string) map[string][]string {
 	must(t, os.Mkdir(out, 0o700))
 	must(t, os.WriteFile(pipe, fmt.Appendf(nil, "#!/bin/sh\nexec cat > $(mktemp %s/XXXXXX)\n", out), 0o700))
 	rc := filepath.Join(dir, "rc")
-	must(t, os.WriteFile(rc, []byte("set pipe_decode=no pipe_split=yes pipe_sep=\"\" weed=no wait_key=no quit=yes move=no mark_old=no header_cache=\"\" record=\"\" folder=\""+dir+"\" check_new=no tmpdir=\""+dir+"\"\n"), 0o600))
+	must(t,
+		os.WriteFile(rc, []byte("set pipe_decode=no pipe_split=yes pipe_sep=\"\" weed=no wait_key=no quit=yes move=no mark_old=no header_cache=\"\" record=\"\" folder=\""+dir+"\" check_new=no tmpdir=\""+dir+"\"\n"), 0o600))
 	// The commands are read from a file: what stands in quotes within quotes is nobody's delight.
 	keys := "push '<tag-pattern>~A<enter><tag-prefix><pipe-message>" + pipe + "<enter><exit>'\n"
 	must(t, os.WriteFile(rc, append(must1(t, os.ReadFile, rc), keys...), 0o600))

@@ -44,7 +44,8 @@ func newSmall(t *testing.T) *small {
 	if os.Getenv(within) == "" {
 		self, err := os.Executable()
 		must(t, err)
-		cmd := exec.Command("timeout", "--kill-after=5", "180", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", self, "-test.run", "^"+t.Name()+"$", "-test.v")
+		cmd := exec.Command("timeout", "--kill-after=5", "180", "unshare", "--mount", "--pid", "--fork",
+			"--kill-child", "--mount-proc", self, "-test.run", "^"+t.Name()+"$", "-test.v")
 		cmd.Env = append(os.Environ(), within+"=yes")
 		out, err := cmd.CombinedOutput()
 		if t.Logf("%s", out); err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) && !bytes.Contains(out, []byte("--- SKIP: "+t.Name())) {

@@ -157,7 +157,10 @@ func stranger(from, to, sender string) session {
 
 // printer is what a printer sends.
 func printer() session {
-	return session{From: "10.20.0.7", To: host + ":587", Hello: "printer", Sender: "printers@local.test", Rcpt: "boss@elsewhere.invalid", Body: "From: <printers@local.test>\r\nSubject: scan\r\n\r\npage"}
+	return session{
+		From: "10.20.0.7", To: host + ":587", Hello: "printer", Sender: "printers@local.test",
+		Rcpt: "boss@elsewhere.invalid", Body: "From: <printers@local.test>\r\nSubject: scan\r\n\r\npage",
+	}
 }
 
 func (w *world) want(what string, s session, reached bool) {

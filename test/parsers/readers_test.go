@@ -171,7 +171,10 @@ func authenticate(t testing.TB, host mail.Domain, h message.Header) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	look := a.Begin(intake.Message{Door: gate.DoorMX, Peer: netip.MustParseAddr("192.0.2.1"), Hello: "stranger.test", Envelope: mail.Envelope{From: mail.PathOf(from)}, Header: h, Stored: h})
+	look := a.Begin(intake.Message{
+		Door: gate.DoorMX, Peer: netip.MustParseAddr("192.0.2.1"), Hello: "stranger.test",
+		Envelope: mail.Envelope{From: mail.PathOf(from)}, Header: h, Stored: h,
+	})
 	look.Body([]byte("hello\r\n"))
 	look.Judge(context.Background(), intake.Content{})
 }
@@ -380,7 +383,8 @@ func fileReaders() []reader {
 		{"reports in gzip", mebi, func(text []byte) []byte { return zipped(append([]byte("<feedback>"), text...)) }, reports},
 		{"reports in zip", mebi, func(text []byte) []byte { return archived(text) }, reports},
 		{"reports in a message", mebi, func(text []byte) []byte {
-			return append([]byte("Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n"), lined([]byte(base64.StdEncoding.EncodeToString(zipped(text))), 76)...)
+			return append([]byte("Content-Type: application/gzip\r\nContent-Transfer-Encoding: base64\r\n\r\n"),
+				lined([]byte(base64.StdEncoding.EncodeToString(zipped(text))), 76)...)
 		}, reports},
 		{"reports in broken base64", mebi, func(text []byte) []byte {
 			return append([]byte("Content-Type: application/xml\r\nContent-Transfer-Encoding: base64\r\n\r\n"), lined(text, 76)...)

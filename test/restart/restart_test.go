@@ -43,7 +43,8 @@ func TestNothingIsLostByARestart(t *testing.T) {
 	defer file.Close()
 	at := ln.Addr().String()
 	conf := filepath.Join(dir, "sallyport.toml")
-	write(t, conf, "hostname = \"mx.local.test\"\ndata = \"data\"\nlisten.mx = [\""+at+"\"]\n[domain.\"local.test\"]\ndeliver = \"maildir\"\n[limits]\ngreet_delay = \"0s\"\nmin_free = \"1MiB\"\n")
+	write(t, conf,
+		"hostname = \"mx.local.test\"\ndata = \"data\"\nlisten.mx = [\""+at+"\"]\n[domain.\"local.test\"]\ndeliver = \"maildir\"\n[limits]\ngreet_delay = \"0s\"\nmin_free = \"1MiB\"\n")
 	run(t, "correct horse battery\n", bin, "account", "add", "bob@local.test", "--password-stdin", "-c", conf)
 
 	server := start(t, bin, conf, file)

@@ -132,7 +132,8 @@ func TestPasswordsForEverybody(t *testing.T) {
 	}
 	list.WriteString("nobody@elsewhere.test phone\n")
 	everybody := list.String()
-	o.write("people", strings.ReplaceAll(strings.ReplaceAll(everybody, "nobody@elsewhere.test phone\n", ""), "alice@local.test phone\nalice@local.test laptop\nbob@local.test phone\n", ""))
+	o.write("people",
+		strings.ReplaceAll(strings.ReplaceAll(everybody, "nobody@elsewhere.test phone\n", ""), "alice@local.test phone\nalice@local.test laptop\nbob@local.test phone\n", ""))
 	if out := o.sh(block("accounts")); out != "" {
 		t.Errorf("passwords of accounts are shown: %s", out)
 	}

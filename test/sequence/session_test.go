@@ -113,7 +113,8 @@ func (s *session) drop() {
 }
 
 func (s *session) mail() bool {
-	from := s.pick("alice@local.test", "alice+tag@local.test", "sales@local.test", "bob@local.test", "x@remote.test", "", "alice@remote.test", "ALICE@LOCAL.TEST", "nobody@sub.local.test")
+	from := s.pick("alice@local.test", "alice+tag@local.test", "sales@local.test", "bob@local.test",
+		"x@remote.test", "", "alice@remote.test", "ALICE@LOCAL.TEST", "nobody@sub.local.test")
 	line := "MAIL FROM:<" + from + ">" + s.pick("", "", " SIZE=1000", " BODY=8BITMIME", " SIZE=1 SIZE=1", " FOO=bar", " SMTPUTF8", " AUTH=<>", " RET=HDRS ENVID=a+20b")
 	code, ok := s.command(line)
 	if code != 250 {

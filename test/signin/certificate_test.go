@@ -219,7 +219,10 @@ func TestCostlyCertificates(t *testing.T) {
 		"another's":          {Certificate: plain.pair.Certificate, PrivateKey: stranger{leaf.PublicKey}},
 	} {
 		began := time.Now()
-		nc := tls.Client(s.raw(s.addrs["submissions"]), &tls.Config{RootCAs: s.roots, ServerName: "mx.local.test", GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &show, nil }})
+		nc := tls.Client(s.raw(s.addrs["submissions"]), &tls.Config{
+			RootCAs: s.roots, ServerName: "mx.local.test",
+			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &show, nil },
+		})
 		err := nc.Handshake()
 		if err == nil {
 			_, err = nc.Read(make([]byte, 512)) // in TLS 1.3 a refusal comes with the first read

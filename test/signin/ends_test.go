@@ -46,8 +46,10 @@ func TestTheLocalDoorIsItsUsers(t *testing.T) {
 	s := start(t, withSendmail(t)...)
 	c := s.local()
 	for line, want := range map[string]string{
-		"MAIL FROM:<bob@local.test>": "553", "MAIL FROM:<x@elsewhere.test>": "553", "MAIL FROM:<alice@local.test\x00>": "5", "MAIL FROM:<alice@local.test>\rRCPT TO:<x@elsewhere.test>": "5",
-		"AUTH PLAIN " + b64("\x00bob@local.test\x00"+password): "50", "XCLIENT LOGIN=bob@local.test": "50",
+		"MAIL FROM:<bob@local.test>": "553", "MAIL FROM:<x@elsewhere.test>": "553",
+		"MAIL FROM:<alice@local.test\x00>":                         "5",
+		"MAIL FROM:<alice@local.test>\rRCPT TO:<x@elsewhere.test>": "5",
+		"AUTH PLAIN " + b64("\x00bob@local.test\x00"+password):     "50", "XCLIENT LOGIN=bob@local.test": "50",
 	} {
 		c.say(line, want)
 		if !strings.ContainsAny(line, "\x00\r") { // by which the session ends

@@ -25,7 +25,10 @@ func TestATicketIsForItsDoorAlone(t *testing.T) {
 	t.Parallel()
 	s := start(t, "[listen]\n", "[listen]\nimap = [\"127.0.0.1:0\"]\nimaps = [\"127.0.0.1:0\"]\npop3 = [\"127.0.0.1:0\"]\npop3s = [\"127.0.0.1:0\"]\n")
 	a := s.node.Addrs()
-	doors := map[string]string{"mx": a.MX[0], "submission": a.Submission[0], "submissions": a.Submissions[0], "imap": a.IMAP[0], "imaps": a.IMAPS[0], "pop3": a.POP3[0], "pop3s": a.POP3S[0]}
+	doors := map[string]string{
+		"mx": a.MX[0], "submission": a.Submission[0], "submissions": a.Submissions[0], "imap": a.IMAP[0],
+		"imaps": a.IMAPS[0], "pop3": a.POP3[0], "pop3s": a.POP3S[0],
+	}
 	resumes := func(door string, cfg *tls.Config) bool {
 		raw := s.raw(doors[door])
 		br := bufio.NewReader(raw)

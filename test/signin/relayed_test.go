@@ -211,7 +211,8 @@ func TestGsaslThroughARelayedChannel(t *testing.T) {
 	m := s.relay(same, same)
 	try := func(addr, ca string, more ...string) string {
 		var out bytes.Buffer
-		args := append([]string{"--smtp", "--authentication-id", "alice@local.test", "--authorization-id", "", "--password", password, "--x509-ca-file", ca, "--connect", addr}, more...)
+		args := append([]string{"--smtp", "--authentication-id", "alice@local.test", "--authorization-id", "", "--password", password, "--x509-ca-file", ca, "--connect", addr},
+			more...)
 		cmd := exec.CommandContext(t.Context(), path, args...)
 		cmd.Stdout, cmd.Stderr = &out, &out
 		_ = cmd.Run()

@@ -330,7 +330,8 @@ func TestRealDialogues(t *testing.T) {
 	}
 	for _, mech := range []string{"PLAIN", "LOGIN"} {
 		for word, want := range map[string]string{password: "235", "not " + password: "535"} {
-			out := run("swaks", "--server", s.addrs["submissions"], "--tls-on-connect", "--quit-after", "AUTH", "--auth", mech, "--auth-user", "alice@local.test", "--auth-password", word)
+			out := run("swaks", "--server", s.addrs["submissions"], "--tls-on-connect", "--quit-after",
+				"AUTH", "--auth", mech, "--auth-user", "alice@local.test", "--auth-password", word)
 			if !strings.Contains(out, want) {
 				t.Errorf("swaks %s: %s", mech, out)
 			}
@@ -342,7 +343,10 @@ func TestRealDialogues(t *testing.T) {
 		}
 	}
 	for mech, want := range map[string]string{"SCRAM-SHA-256-PLUS": "235", "SCRAM-SHA-256": "235"} {
-		args := []string{"--smtp", "--mechanism", mech, "--authentication-id", "alice@local.test", "--authorization-id", "", "--password", password, "--x509-ca-file", ca, "--connect", s.addrs["submission"]}
+		args := []string{
+			"--smtp", "--mechanism", mech, "--authentication-id", "alice@local.test", "--authorization-id",
+			"", "--password", password, "--x509-ca-file", ca, "--connect", s.addrs["submission"],
+		}
 		if mech == "SCRAM-SHA-256" {
 			// Told to use it where -PLUS is offered, gsasl takes that for a downgrade itself.
 			if out := run("gsasl", args...); strings.Contains(out, "235 ") {

@@ -134,7 +134,8 @@ func (s *site) certified(name string, key *ecdsa.PrivateKey, change func(*x509.C
 	s.t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "alice@local.test"}, EmailAddresses: []string{"alice@local.test", "bob@local.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
 	if change != nil {
 		change(template)
@@ -396,7 +397,10 @@ func TestSessionsEndWithTheTimeOfWhatTheyRestOn(t *testing.T) {
 	soon := s.device("soon", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(4 * time.Second) })
 	laptop := s.device("laptop", nil)
 	s.enroll("alice@local.test", "soon", soon)
-	_, err := s.op.CertEnroll(t.Context(), operate.Self(), operate.CertEnroll{Account: "alice@local.test", Name: "visit", Certificate: laptop.pem, Scope: "send", Lasts: 4 * time.Second})
+	_, err := s.op.CertEnroll(t.Context(), operate.Self(), operate.CertEnroll{
+		Account: "alice@local.test", Name: "visit", Certificate: laptop.pem, Scope: "send",
+		Lasts: 4 * time.Second,
+	})
 	must(t, err)
 	app, err := s.op.AppAdd(t.Context(), operate.Self(), operate.AppAdd{Account: "alice@local.test", Name: "scanner", Scope: "send", Lasts: 4 * time.Second})
 	must(t, err)

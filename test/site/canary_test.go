@@ -64,7 +64,8 @@ func TestNoCredentialIsKept(t *testing.T) {
 		{"STARTTLS " + secret}, {"BDAT " + secret}, {"BDAT 0 " + secret},
 		{"MAIL " + secret}, {"MAIL FROM:" + secret}, {"MAIL FROM:<a@b.test> " + secret}, {"MAIL FROM:<a@b.test> AUTH=" + secret + " X=1"}, {"MAIL FROM:<a@b.test> X=" + secret},
 		{"RCPT " + secret}, {"RCPT TO:" + secret}, {"RCPT TO:<a@b.test>" + secret}, {"RCPT TO:<a@b.test> " + secret},
-		{secret + "\nx"}, {"AUTH PLAIN " + secret + "\nx"}, {"AUTH LOGIN", pass + "\nx"}, {secret + "\x00"}, {secret + ": x"}, {strings.Repeat(secret, 60)}, {strings.Repeat(secret, 1200)},
+		{secret + "\nx"}, {"AUTH PLAIN " + secret + "\nx"}, {"AUTH LOGIN", pass + "\nx"}, {secret + "\x00"},
+		{secret + ": x"}, {strings.Repeat(secret, 60)}, {strings.Repeat(secret, 1200)},
 	}
 	talk := func(t testing.TB, door string, lines []string) {
 		var c *Client

@@ -180,7 +180,9 @@ func TestSecondTransactionAfterARefusal(t *testing.T) {
 				}
 				n.Idle()
 				text := only(t, filepath.Join(s.Config.Maildir.Root, "local.test", "alice", "new"))
-				if strings.Contains(text, "first") || strings.Count(text, "X-Of: <"+second+">") != 1 || strings.Count(text, "X-Spam-Report: about <"+second+">") != 1 || !strings.Contains(text, "hello") {
+				if strings.Contains(text, "first") || strings.Count(text, "X-Of: <"+second+">") != 1 ||
+					strings.Count(text, "X-Spam-Report: about <"+second+">") != 1 ||
+					!strings.Contains(text, "hello") {
 					t.Errorf("after %s: delivered\n%s", tc.word, text)
 				}
 				Must(t, os.RemoveAll(filepath.Join(s.Config.Maildir.Root, "local.test", "alice", "new")))

@@ -127,7 +127,8 @@ func TestDMARCReports(t *testing.T) {
 	if from, err := header.AddressList("From"); err != nil || from[0].Address != "alice@local.test" || header.Get("Auto-Submitted") != "auto-generated" || header.Get("DKIM-Signature") == "" {
 		t.Errorf("header %v", header)
 	}
-	if !strings.HasPrefix(file, "local.test!far.test!") || !strings.HasSuffix(file, ".xml.gz") || !strings.Contains(header.Get("Subject"), "Submitter: local.test Report-ID: <"+doc.ID+">") {
+	if !strings.HasPrefix(file, "local.test!far.test!") || !strings.HasSuffix(file, ".xml.gz") ||
+		!strings.Contains(header.Get("Subject"), "Submitter: local.test Report-ID: <"+doc.ID+">") {
 		t.Errorf("file %q, subject %q", file, header.Get("Subject"))
 	}
 	if doc.Organisation != "Local <Test>" || doc.Contact != "alice@local.test" || doc.Extra != "https://local.test/" || doc.Begin.Unix() != day || doc.End.Unix() != day+86399 ||
@@ -135,7 +136,8 @@ func TestDMARCReports(t *testing.T) {
 		t.Errorf("report %+v", doc)
 	}
 	if len(doc.Records) != 2 || doc.Records[0].Row.Count != 2 || doc.Records[0].Row.Source != "127.0.0.1" || doc.Records[0].Row.Evaluated.Disposition != "reject" ||
-		doc.Records[0].Results.SPF[0] != (format.SPF{Domain: "far.test", Scope: "mfrom", Result: "fail"}) || doc.Records[1].Identifiers != (format.Identifiers{HeaderFrom: "sub.far.test"}) ||
+		doc.Records[0].Results.SPF[0] != (format.SPF{Domain: "far.test", Scope: "mfrom", Result: "fail"}) ||
+		doc.Records[1].Identifiers != (format.Identifiers{HeaderFrom: "sub.far.test"}) ||
 		doc.Records[1].Row.Evaluated.Disposition != "none" {
 		t.Errorf("records %+v", doc.Records)
 	}

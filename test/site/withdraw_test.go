@@ -146,7 +146,8 @@ func TestAFreezeAmongThousands(t *testing.T) {
 		Must(t, err)
 		return status.Queue.Held == many-(s.Sink.Messages()-1) && status.Queue.Messages == status.Queue.Held
 	})
-	t.Logf("%d messages were queued within %s; frozen within %s, when %d had left; %d a second later", many, filled.Round(time.Millisecond), frozen.Round(time.Millisecond), left, then)
+	t.Logf("%d messages were queued within %s; frozen within %s, when %d had left; %d a second later", many,
+		filled.Round(time.Millisecond), frozen.Round(time.Millisecond), left, then)
 	if last := s.Sink.Messages(); last > left+wire+1 || last == many+1 {
 		t.Errorf("%d left, of which %d when the command was answered", last-1, left)
 	}

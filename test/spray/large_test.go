@@ -129,7 +129,8 @@ func of(all []time.Duration, q float64) time.Duration {
 }
 
 func (h *honest) String() string {
-	return fmt.Sprintf("%d messages, %d failed; sign-in p50 %v, p99 %v; mail p50 %v, p99 %v", len(h.mail), len(h.failed), of(h.signIn, .5), of(h.signIn, .99), of(h.mail, .5), of(h.mail, .99))
+	return fmt.Sprintf("%d messages, %d failed; sign-in p50 %v, p99 %v; mail p50 %v, p99 %v", len(h.mail),
+		len(h.failed), of(h.signIn, .5), of(h.signIn, .99), of(h.mail, .5), of(h.mail, .99))
 }
 
 // large is the server, pinned to a processor, and its people.
@@ -211,7 +212,8 @@ func TestLargeSpray(t *testing.T) {
 	if n := len(before.failed) + len(during.failed); n > 0 {
 		t.Errorf("%d honest ones failed: %.300q", n, append(before.failed, during.failed...))
 	}
-	t.Logf("the p99 of honest mail rose from %v to %v, that of signing in from %v to %v", of(before.mail, .99), of(during.mail, .99), of(before.signIn, .99), of(during.signIn, .99))
+	t.Logf("the p99 of honest mail rose from %v to %v, that of signing in from %v to %v",
+		of(before.mail, .99), of(during.mail, .99), of(before.signIn, .99), of(during.signIn, .99))
 	if of(during.mail, .99) >= 2*of(before.mail, .99) {
 		t.Error("the p99 of honest mail more than doubled; does this machine do anything else?")
 	}
@@ -246,7 +248,8 @@ func judge(t *testing.T, got map[string]map[string]int, took time.Duration) {
 			t.Errorf("%d guesses were judged at %s", of["535"], name)
 		}
 	}
-	t.Logf("%d guesses over %d networks and %d accounts in %v: %v; most judged at one account %d", largeGuesses, largeNetworks, largeAccounts, took.Round(100*time.Millisecond), total, most)
+	t.Logf("%d guesses over %d networks and %d accounts in %v: %v; most judged at one account %d",
+		largeGuesses, largeNetworks, largeAccounts, took.Round(100*time.Millisecond), total, most)
 	if total["535"]+total["454"] != largeGuesses || total["535"] < largeAccounts {
 		t.Error("that is not what was to be measured")
 	}

@@ -127,7 +127,8 @@ func TestAThousandSignInsAtOnce(t *testing.T) {
 	all.Wait()
 	took, after := time.Since(began), most(t, s)
 	of := got.of[""]
-	t.Logf("dialled in %v; %v after %v; at most %d MiB before and %d MiB by then", began.Sub(dialled).Round(time.Millisecond), of, took.Round(time.Millisecond), before>>20, after>>20)
+	t.Logf("dialled in %v; %v after %v; at most %d MiB before and %d MiB by then",
+		began.Sub(dialled).Round(time.Millisecond), of, took.Round(time.Millisecond), before>>20, after>>20)
 	// A hash takes at least ten milliseconds, so that no more were judged than that.
 	if of["535"]+of["454"] != sockets || of["535"] < 2 || of["454"] < sockets/4 || of["535"] > waiting+1+int(took/(10*time.Millisecond)) {
 		t.Errorf("%v", of)

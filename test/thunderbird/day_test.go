@@ -102,7 +102,8 @@ func (w *world) reads(t *testing.T) {
 
 func (w *world) filesAway(t *testing.T) {
 	// What it opens by itself when a row goes stays unread from here on.
-	w.does("a new folder", `Services.prefs.setBoolPref("mailnews.mark_message_read.auto", false); server().rootFolder.createSubfolder("Reeds & Röhricht", window.msgWindow); await until("the folder", () => named("Reeds & Röhricht")); await sleep(500);`)
+	w.does("a new folder",
+		`Services.prefs.setBoolPref("mailnews.mark_message_read.auto", false); server().rootFolder.createSubfolder("Reeds & Röhricht", window.msgWindow); await until("the folder", () => named("Reeds & Röhricht")); await sleep(500);`)
 	w.does("moved", `await select("letter 3"); const to = named("Reeds & Röhricht");
 		MailServices.copy.copyMessages(folder("Inbox"), [pane().gDBView.hdrForFirstSelectedMessage], to, true, null, window.msgWindow, true);
 		await holds(folder("Inbox"), "letter 0", "letter 1 read flagged", "letter 2"); await show(to); await holds(to, "letter 3"); await sleep(500);`)
@@ -208,7 +209,8 @@ func (w *world) certificate(t *testing.T) {
 	if !since(w, n, "authenticate EXTERNAL") {
 		t.Errorf("it sent %q", w.sent()[n:])
 	}
-	w.does("sent by certificate", `await write("`+bob+`", "Bittern", "No password."); await send(); await holds(folder("SentMail"), "Bittern read", "Kingfisher read"); await sleep(500);`)
+	w.does("sent by certificate",
+		`await write("`+bob+`", "Bittern", "No password."); await send(); await holds(folder("SentMail"), "Bittern read", "Kingfisher read"); await sleep(500);`)
 	w.holds(bob, "", map[string]string{"Kingfisher": "", "Bittern": ""})
 }
 

@@ -126,10 +126,12 @@ func (w *world) stand(path, text string) {
 func (w *world) certify() {
 	w.t.Helper()
 	key := []string{"-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"}
-	w.run("", "openssl", append([]string{"req", "-x509", "-days", "90", "-subj", "/CN=Birds", "-addext", "keyUsage=keyCertSign", "-keyout", w.dir + "/ca.key", "-out", w.dir + "/ca.pem"}, key...)...)
+	w.run("", "openssl",
+		append([]string{"req", "-x509", "-days", "90", "-subj", "/CN=Birds", "-addext", "keyUsage=keyCertSign", "-keyout", w.dir + "/ca.key", "-out", w.dir + "/ca.pem"}, key...)...)
 	w.run("", "openssl", append([]string{"req", "-subj", "/CN=" + host, "-keyout", w.dir + "/key.pem", "-out", w.dir + "/request.pem"}, key...)...)
 	must(w.t, os.WriteFile(w.dir+"/names", []byte("subjectAltName=DNS:"+host+",DNS:autoconfig.birds.test\n"), 0o600))
-	w.run("", "openssl", "x509", "-req", "-days", "90", "-in", w.dir+"/request.pem", "-CA", w.dir+"/ca.pem", "-CAkey", w.dir+"/ca.key", "-CAcreateserial", "-extfile", w.dir+"/names", "-out", w.dir+"/cert.pem")
+	w.run("", "openssl", "x509", "-req", "-days", "90", "-in", w.dir+"/request.pem", "-CA", w.dir+"/ca.pem",
+		"-CAkey", w.dir+"/ca.key", "-CAcreateserial", "-extfile", w.dir+"/names", "-out", w.dir+"/cert.pem")
 }
 
 // begin starts Thunderbird with a new profile that trusts our authority and has seen its first pages.

@@ -53,7 +53,9 @@ func kinds(w *world) []kind {
 	_, err := w.identity.Freeze(ctx, frozen, "test", nil)
 	must(t, err)
 	for n := range 8 {
-		_, _, err := w.identity.AddApp(ctx, apps, accounts.AppPassword{Name: fmt.Sprint("device ", n), Scope: accounts.ScopeSend}, func(accounts.Credential) [][]byte { return nil })
+		_, _, err := w.identity.AddApp(ctx, apps,
+			accounts.AppPassword{Name: fmt.Sprint("device ", n), Scope: accounts.ScopeSend},
+			func(accounts.Credential) [][]byte { return nil })
 		must(t, err)
 	}
 	_, err = w.identity.SetPolicy(ctx, only, accounts.PolicyApp, false, nil)
@@ -163,7 +165,10 @@ func TestTheWaitOfGuessesTakesTheSameTime(t *testing.T) {
 	all := slices.DeleteFunc(kinds(w), func(k kind) bool { return k.name == "app passwords only, right password" })
 	known, gone := w.add("known@local.test"), w.add("gone@local.test")
 	for _, a := range []mail.Address{known, gone} {
-		_, err := w.identity.SignIn(t.Context(), a.String(), password, accounts.Peer{Remote: netip.MustParseAddr("127.0.0.1"), Partner: accounts.Partner{Secured: true}, For: accounts.ScopeSend})
+		_, err := w.identity.SignIn(t.Context(), a.String(), password, accounts.Peer{
+			Remote: netip.MustParseAddr("127.0.0.1"), Partner: accounts.Partner{Secured: true},
+			For: accounts.ScopeSend,
+		})
 		must(t, err)
 	}
 	_, err := w.identity.Freeze(t.Context(), gone, "test", nil)

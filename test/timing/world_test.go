@@ -78,10 +78,14 @@ func newWorld(t *testing.T, l accounts.Limits) *world {
 	must(t, err)
 	signing, err := trace.ParseKey(secret)
 	must(t, err)
-	facts, err := trace.Open(t.Context(), st, trace.Options{Origin: signing.Origin(), Key: signing, CheckpointDir: t.TempDir(), Limits: trace.DefaultLimits(), Now: time.Now, Rand: rand.Reader, Logger: log})
+	facts, err := trace.Open(t.Context(), st, trace.Options{
+		Origin: signing.Origin(), Key: signing, CheckpointDir: t.TempDir(), Limits: trace.DefaultLimits(),
+		Now: time.Now, Rand: rand.Reader, Logger: log,
+	})
 	must(t, err)
 	local := address(t, "x@local.test").Domain()
-	dir, err := directory.NewSnapshot(directory.Config{Hostname: address(t, "x@mx.local.test").Domain(), Detail: '+', Domains: []directory.Domain{{Name: local, Deliver: directory.DeliverMaildir}}}, nil)
+	dir, err := directory.NewSnapshot(directory.Config{Hostname: address(t, "x@mx.local.test").Domain(), Detail: '+', Domains: []directory.Domain{{Name: local, Deliver: directory.DeliverMaildir}}},
+		nil)
 	must(t, err)
 	in := intake.New(intake.Options{
 		Desk:     signin.New(signin.Options{Accounts: w.identity, Journal: facts, Limits: signin.DefaultLimits(), Now: time.Now, Logger: log}),

@@ -376,7 +376,10 @@ func (w *world) over() {
 	w.pass(dnsx.DefaultLimits().FailureMax + time.Second) // failures are remembered no longer
 	come := w.put
 	for i, s := range come {
-		come[i].want = map[string]string{"good.test": "250 spf=pass dkim=pass dmarc=pass", "victim.test": "550 5.7.26", "quiet.test": "250 spf=pass dmarc=pass", "a.b.c.d.e.f.victim.test": "550 5.7.26"}[s.author]
+		come[i].want = map[string]string{
+			"good.test": "250 spf=pass dkim=pass dmarc=pass", "victim.test": "550 5.7.26",
+			"quiet.test": "250 spf=pass dmarc=pass", "a.b.c.d.e.f.victim.test": "550 5.7.26",
+		}[s.author]
 	}
 	w.put = nil
 	for ; len(come) > 0; come = come[min(len(come), 8):] {

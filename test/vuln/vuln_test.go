@@ -18,9 +18,10 @@ func aDatabase(t *testing.T, module string) string {
 	dir := t.TempDir()
 	const when = `"modified":"2026-11-20T00:00:00Z"`
 	for name, text := range map[string]string{
-		"index/db.json":        `{` + when + `}`,
-		"index/modules.json":   fmt.Sprintf(`[{"path":%q,"vulns":[{"id":"GO-2026-9999",%s,"fixed":"9.0.0"}]}]`, module, when),
-		"ID/GO-2026-9999.json": fmt.Sprintf(`{"schema_version":"1.3.1","id":"GO-2026-9999",%s,"published":"2026-11-20T00:00:00Z","summary":"an example","affected":[{"package":{"name":%q,"ecosystem":"Go"},"ranges":[{"type":"SEMVER","events":[{"introduced":"0"},{"fixed":"9.0.0"}]}],"ecosystem_specific":{}}],"database_specific":{"url":"https://pkg.go.dev/vuln/GO-2026-9999"}}`, when, module),
+		"index/db.json":      `{` + when + `}`,
+		"index/modules.json": fmt.Sprintf(`[{"path":%q,"vulns":[{"id":"GO-2026-9999",%s,"fixed":"9.0.0"}]}]`, module, when),
+		"ID/GO-2026-9999.json": fmt.Sprintf(`{"schema_version":"1.3.1","id":"GO-2026-9999",%s,"published":"2026-11-20T00:00:00Z","summary":"an example","affected":[{"package":{"name":%q,"ecosystem":"Go"},"ranges":[{"type":"SEMVER","events":[{"introduced":"0"},{"fixed":"9.0.0"}]}],"ecosystem_specific":{}}],"database_specific":{"url":"https://pkg.go.dev/vuln/GO-2026-9999"}}`,
+			when, module),
 	} {
 		file := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {

@@ -36,7 +36,9 @@ const outlook = ` -H 'Content-Type: text/xml' -d '<?xml version="1.0"?><Autodisc
 // The guide to programs that configure themselves: its switch, the DNS that it has printed, and each
 // address that it names, asked as a program does that believes no certificate by itself.
 func TestGuideAutoconfig(t *testing.T) {
-	f := follow(t, guide.Open(t, "autoconfig.md"), newcomersZone+"example.org. 300 IN A 127.0.0.1\n", strings.Replace(least, "mx = [\"127.0.0.1:25\"]\nsubmission = [\"127.0.0.1:587\"]\n", doorsForPeople, 1), "alice@example.org")
+	f := follow(t, guide.Open(t, "autoconfig.md"), newcomersZone+"example.org. 300 IN A 127.0.0.1\n",
+		strings.Replace(least, "mx = [\"127.0.0.1:25\"]\nsubmission = [\"127.0.0.1:587\"]\n", doorsForPeople, 1),
+		"alice@example.org")
 	f.doc.EveryCommand(nil)
 	f.doc.Says("a certificate for `autoconfig.DOMAIN`, `autodiscover.DOMAIN` and `ua-auto-config.DOMAIN` of each domain")
 	f.trusted("mx.example.org", "example.org", "autoconfig.example.org", "autodiscover.example.org", "ua-auto-config.example.org")

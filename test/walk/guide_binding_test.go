@@ -46,7 +46,9 @@ func (f *follower) refused(reply string, l letter) {
 
 // The guide to sender binding, from the report to what is enforced.
 func TestGuideSenderBinding(t *testing.T) {
-	f := follow(t, guide.Open(t, "sender-binding.md"), nightsZone, least+"[domain.\"example.net\"]\ndeliver = \"maildir\"\n", "alice@example.org", "bob@example.org", "shop@example.org")
+	f := follow(t, guide.Open(t, "sender-binding.md"), nightsZone,
+		least+"[domain.\"example.net\"]\ndeliver = \"maildir\"\n", "alice@example.org", "bob@example.org",
+		"shop@example.org")
 	f.doc.EveryCommand(nil)
 	out := listen(t, "127.0.0.1:2600")
 	for _, line := range []string{"alias add team@example.org alice@example.org bob@example.org", "alias add info@example.org alice@example.org bob@example.org", "alias add all@example.net alice@example.org bob@example.org", "dkim rotate example.org", "dkim activate example.org", "dkim rotate example.net", "dkim activate example.net"} {
@@ -131,5 +133,9 @@ func (f *follower) enforces() {
 	f.must("sallyport delegate add alice@example.org info@example.org")
 	f.taken(letter{"alice@example.org", "info@example.org", "<info@example.org>", "", "bob@example.org", "missed"})
 	f.doc.Says("The reply says what helps: a forward of the account, or an attachment.")
-	f.refused("^550 .5.7.1 .*(forward|attach)", letter{"alice@example.org", "alice@example.org", "<carl@remote.test>", "Resent-From: <alice@example.org>\r\nResent-Date: Sun, 29 Nov 2026 10:00:00 +0000\r\n", "bob@example.org", "redirected"})
+	f.refused("^550 .5.7.1 .*(forward|attach)", letter{
+		"alice@example.org", "alice@example.org", "<carl@remote.test>",
+		"Resent-From: <alice@example.org>\r\nResent-Date: Sun, 29 Nov 2026 10:00:00 +0000\r\n",
+		"bob@example.org", "redirected",
+	})
 }

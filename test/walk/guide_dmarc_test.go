@@ -23,7 +23,8 @@ func source(ip string, n int, dkim, spf string, reason string) string {
 		}
 		return "fail"
 	}
-	text := fmt.Sprintf("<record><row><source_ip>%s</source_ip><count>%d</count><policy_evaluated><disposition>none</disposition><dkim>%s</dkim><spf>%s</spf>%s</policy_evaluated></row><identifiers><header_from>example.org</header_from></identifiers><auth_results>", ip, n, aligned(dkim), aligned(spf), reason)
+	text := fmt.Sprintf("<record><row><source_ip>%s</source_ip><count>%d</count><policy_evaluated><disposition>none</disposition><dkim>%s</dkim><spf>%s</spf>%s</policy_evaluated></row><identifiers><header_from>example.org</header_from></identifiers><auth_results>",
+		ip, n, aligned(dkim), aligned(spf), reason)
 	if dkim != "" {
 		text += "<dkim><domain>" + dkim + "</domain><selector>s</selector><result>pass</result></dkim>"
 	}

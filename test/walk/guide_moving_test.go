@@ -20,7 +20,9 @@ const movingsZone = nightsZone + "old.example.org. 300 IN A 127.0.0.1\n"
 func mbox(about string, n int) string {
 	var b strings.Builder
 	for i := range n {
-		fmt.Fprintf(&b, "From a@old.test Fri Jan  2 03:04:%02d 2004\nFrom: a@old.test\nSubject: %[2]s %[1]d\nMessage-ID: <%[2]s%[1]d@old.test>\nStatus: RO\n\n>From here on\n\n", i, about)
+		fmt.Fprintf(&b,
+			"From a@old.test Fri Jan  2 03:04:%02d 2004\nFrom: a@old.test\nSubject: %[2]s %[1]d\nMessage-ID: <%[2]s%[1]d@old.test>\nStatus: RO\n\n>From here on\n\n",
+			i, about)
 	}
 	return b.String()
 }

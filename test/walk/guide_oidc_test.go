@@ -82,7 +82,8 @@ type wrong struct {
 // The guide to tokens of a provider: its block as it is, a good token by either mechanism, and each
 // fault of its table (make test has some), for which the trace has to say what the table says.
 func TestGuideOIDC(t *testing.T) {
-	f := follow(t, guide.Open(t, "oidc.md"), newcomersZone+"login.example.org. 300 IN A 127.0.0.1\n", least+"guesses = 1000\nnetwork_guesses = 1000\n", "alice@example.org", "bob@example.org")
+	f := follow(t, guide.Open(t, "oidc.md"), newcomersZone+"login.example.org. 300 IN A 127.0.0.1\n",
+		least+"guesses = 1000\nnetwork_guesses = 1000\n", "alice@example.org", "bob@example.org")
 	f.doc.EveryCommand(nil)
 	p := f.provide()
 	f.edit("\n" + f.doc.Block("toml", 0))
@@ -152,7 +153,11 @@ func (f *follower) table(p *oidctest.Provider) {
 		"the provider has not verified the address":               with("email_verified", false),
 	}
 	// Those that need another configuration, below.
-	later := map[string]bool{"sallyport trace --rule signin-no-account": true, "signin-no-account": true, "its key is none of the provider's": true, "signin-expired": true, "signin-scope": true, "signin-provider": true, "signin-token": true}
+	later := map[string]bool{
+		"sallyport trace --rule signin-no-account": true, "signin-no-account": true,
+		"its key is none of the provider's": true, "signin-expired": true, "signin-scope": true,
+		"signin-provider": true, "signin-token": true,
+	}
 	rows := regexp.MustCompile("(?m)^\\| (`.*?) \\| .* \\|$").FindAllStringSubmatch(f.doc.Text(), -1)
 	if len(rows) < 10 {
 		f.t.Fatalf("the table has %d rows", len(rows))

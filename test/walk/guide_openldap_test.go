@@ -130,7 +130,9 @@ func members(uids ...string) (text string) {
 
 // people are some whom the guide's sentences are about, and as many that a list ends early.
 func people() (text string) {
-	text = person("alice", "mailLocalAddress: al@example.org", "mailLocalAddress: postmaster@example.org", "mailLocalAddress: al@elsewhere.example") + person("bob", "employeeType: staff") +
+	text = person("alice", "mailLocalAddress: al@example.org",
+		"mailLocalAddress: postmaster@example.org",
+		"mailLocalAddress: al@elsewhere.example") + person("bob", "employeeType: staff") +
 		person("carol") + person("reset") + person("grace", "pwdChangedTime: 20200101000000Z") + person("locked") + person("dora") + person("erin", "mailLocalAddress: same@example.org") + person("fred", "mailLocalAddress: same@example.org") + person("greta")
 	for i := range 600 {
 		text += person(fmt.Sprint("many", i))

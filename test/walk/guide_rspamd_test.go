@@ -262,7 +262,8 @@ func (c *content) milter() *milter {
 	c.t.Helper()
 	block := c.doc.Block("toml", 1)
 	c.must("mkdir -p /etc/dkimkeys && openssl genrsa -out /etc/dkimkeys/walk.private 2048 2>/dev/null && printf '0.0.0.0/0\n' > /etc/dkimkeys/hosts")
-	c.write("/etc/dkimkeys/walk.conf", "Background no\nUserID root\nRequireSafeKeys no\nSyslog no\nMode s\nDomain remote.test\nSelector s\nKeyFile /etc/dkimkeys/walk.private\nInternalHosts /etc/dkimkeys/hosts\nSocket local:/run/opendkim/opendkim.sock\n")
+	c.write("/etc/dkimkeys/walk.conf",
+		"Background no\nUserID root\nRequireSafeKeys no\nSyslog no\nMode s\nDomain remote.test\nSelector s\nKeyFile /etc/dkimkeys/walk.private\nInternalHosts /etc/dkimkeys/hosts\nSocket local:/run/opendkim/opendkim.sock\n")
 	c.daemon("opendkim -f -x /etc/dkimkeys/walk.conf", func() bool {
 		nc, err := net.Dial("unix", c.path("/run/opendkim/opendkim.sock"))
 		if err == nil {

@@ -69,7 +69,9 @@ func lines(block string) (all []string) {
 func (w *world) checkout() {
 	w.t.Helper()
 	must(w.t, os.MkdirAll(w.path("/root/night/bin"), 0o755))
-	cmd := exec.Command("sh", "-ec", `cd ../.. && { git ls-files -z 2>/dev/null || find . -type f -not -path './bin/*' -not -path './.git*' -print0; } | tar -c --null --ignore-failed-read -T - | tar -x -C "$1"`, "sh", w.path("/root/night"))
+	cmd := exec.Command("sh", "-ec",
+		`cd ../.. && { git ls-files -z 2>/dev/null || find . -type f -not -path './bin/*' -not -path './.git*' -print0; } | tar -c --null --ignore-failed-read -T - | tar -x -C "$1"`,
+		"sh", w.path("/root/night"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		w.t.Fatalf("%v\n%s", err, out)
 	}

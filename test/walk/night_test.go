@@ -36,7 +36,8 @@ func (n *night) open(title string, words ...string) {
 func (n *night) says(text string) {
 	n.t.Helper()
 	asked := slices.Contains(n.at.asked(), text) || slices.Contains(n.at.spans, text)
-	if !asked && !strings.Contains(strings.Join(strings.Fields(n.at.text), " "), text) && !slices.ContainsFunc(n.at.blocks, func(b string) bool { return strings.Contains(b, text) }) {
+	if !asked && !strings.Contains(strings.Join(strings.Fields(n.at.text), " "), text) &&
+		!slices.ContainsFunc(n.at.blocks, func(b string) bool { return strings.Contains(b, text) }) {
 		n.t.Fatalf("%q: the page no longer says %q", n.at.title, text)
 	}
 	n.done[n.at.title+": "+text] = true

@@ -293,7 +293,9 @@ func (n *night) contained() {
 	// Once more, and it was the owner.
 	n.must("echo " + password + "-2 | sallyport account passwd alice@example.org --password-stdin")
 	n.open("An account is contained")
-	n.leaves("the other two ends of an incident, of which one was tried", "sallyport incident release 7 --message ID", "sallyport incident purge 7", "sallyport queue release ID", "sallyport status")
+	n.leaves("the other two ends of an incident, of which one was tried",
+		"sallyport incident release 7 --message ID", "sallyport incident purge 7",
+		"sallyport queue release ID", "sallyport status")
 	n.gave("sallyport doctor")
 	n.must("sallyport account freeze bob@example.org --reason again")
 	out := n.must("sallyport incident ls --open")

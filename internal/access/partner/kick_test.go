@@ -115,7 +115,10 @@ func TestAStopTriesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := &journal{}
 		tries := 0
-		k := NewKicker(KickOptions{Socket: "/nowhere/http", Key: func() (string, error) { tries++; return "", errors.New("no key") }, Write: j.Write, Limits: DefaultKickLimits(), Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+		k := NewKicker(KickOptions{
+			Socket: "/nowhere/http", Key: func() (string, error) { tries++; return "", errors.New("no key") },
+			Write: j.Write, Limits: DefaultKickLimits(), Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		})
 		begun := time.Now()
 		k.stop()
 		k.End(who(t))
@@ -124,7 +127,10 @@ func TestAStopTriesOnce(t *testing.T) {
 			t.Errorf("%d tries, %+v, after %s", tries, j.facts, time.Since(begun))
 		}
 	})
-	k := NewKicker(KickOptions{Key: key, Write: func(context.Context, ...fact.Fact) error { return fmt.Errorf("told") }, Limits: DefaultKickLimits(), Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
+	k := NewKicker(KickOptions{
+		Key: key, Write: func(context.Context, ...fact.Fact) error { return fmt.Errorf("told") },
+		Limits: DefaultKickLimits(), Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+	})
 	k.End(who(t))
 	k.Close()
 }

@@ -56,7 +56,10 @@ var begin = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
 // sees more in a mailbox, from a network, or of one in the other than the limits say, and what
 // was given up is free again.
 func TestNoHourSeesMore(t *testing.T) {
-	limits := Limits{Connections: 1, Recipients: 1, NetworkMessages: 40, NetworkOctets: 4 << 20, ShareMessages: 20, ShareOctets: 2 << 20, MailboxMessages: 30, MailboxOctets: 3 << 20, Replies: 10, Lines: 100}
+	limits := Limits{
+		Connections: 1, Recipients: 1, NetworkMessages: 40, NetworkOctets: 4 << 20, ShareMessages: 20,
+		ShareOctets: 2 << 20, MailboxMessages: 30, MailboxOctets: 3 << 20, Replies: 10, Lines: 100,
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		c, st := &clock{begin}, mem.New()
 		b := open(t, st, c, limits)

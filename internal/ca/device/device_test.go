@@ -88,7 +88,8 @@ func TestProfile(t *testing.T) {
 	must(t, err)
 	var any struct{}
 	must(t, xml.Unmarshal(text, &any))
-	if !strings.Contains(string(text), base64.StdEncoding.EncodeToString([]byte("a PKCS #12"))) || strings.Contains(string(text), "<alice>") || strings.Contains(string(text), "Password") {
+	if !strings.Contains(string(text), base64.StdEncoding.EncodeToString([]byte("a PKCS #12"))) ||
+		strings.Contains(string(text), "<alice>") || strings.Contains(string(text), "Password") {
 		t.Errorf("%s", text)
 	}
 	ids := regexp.MustCompile(`PayloadUUID</key><string>([0-9A-F]{8}-[0-9A-F]{4}-4[0-9A-F]{3}-[89AB][0-9A-F]{3}-[0-9A-F]{12})<`).FindAllStringSubmatch(string(text), -1)

@@ -19,7 +19,10 @@ func example(found float64) drill.Report {
 	}
 	return drill.Report{
 		Host: "mx.local.test", Seed: 7, Took: 90 * time.Second, Verdicts: verdict.Judge(all),
-		Played: []drill.Played{{Scenario: drill.Scenario{Name: "stranger", Title: "The stranger of 1997", Story: "A stranger."}}, {Scenario: drill.Scenario{Name: "forward", Title: "A forward"}, Fault: "this configuration forwards to nobody elsewhere", Lacking: true}},
+		Played: []drill.Played{
+			{Scenario: drill.Scenario{Name: "stranger", Title: "The stranger of 1997", Story: "A stranger."}},
+			{Scenario: drill.Scenario{Name: "forward", Title: "A forward"}, Fault: "this configuration forwards to nobody elsewhere", Lacking: true},
+		},
 	}
 }
 

@@ -207,7 +207,9 @@ func TestLetter(t *testing.T) {
 		{"To: x@y.test\r\n\r\nFrom: a@x.test\r\n", verdict.Letter{}},
 	} {
 		got := Letter([]byte(c.head))
-		if got.ID != c.want.ID || got.Actor != c.want.Actor || got.Account != c.want.Account || got.From != c.want.From || got.Queue != c.want.Queue || got.Unread != c.want.Unread || !slices.Equal(got.Authors, c.want.Authors) {
+		if got.ID != c.want.ID || got.Actor != c.want.Actor || got.Account != c.want.Account ||
+			got.From != c.want.From || got.Queue != c.want.Queue || got.Unread != c.want.Unread ||
+			!slices.Equal(got.Authors, c.want.Authors) {
 			t.Errorf("%q: %+v, want %+v", c.head, got, c.want)
 		}
 	}

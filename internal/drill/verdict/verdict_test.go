@@ -45,7 +45,8 @@ func goodScenario(t *testing.T) Seen {
 		Boxes: []Letter{{ID: "a", Actor: Owner, Account: "alice@ours.test", From: "alice@ours.test", Authors: []string{"alice@ours.test"}, To: []string{"bob@ours.test"}, Queue: in.String(), Boxed: true, Size: 10}},
 		Left:  []Letter{{ID: "b", Actor: Owner, Account: "alice@ours.test", From: "prvs=1234abcd=alice@ours.test", Authors: []string{"Alice@ours.test"}, To: []string{"x@remote.test"}, Queue: out.String(), Size: 10}},
 		Facts: slices.Concat(wholeStory(in, "alice@ours.test", "bob@ours.test"), wholeStory(out, "alice@ours.test", "x@remote.test"), []fact.Fact{
-			refusal("relay-denied", 100), refusal("author-not-owned", 3), refusal("no-such-user", 5), refusal("message-too-large", 2), refusal("bounce-forged", 9), refusal("protocol", 1),
+			refusal("relay-denied", 100), refusal("author-not-owned", 3), refusal("no-such-user", 5),
+			refusal("message-too-large", 2), refusal("bounce-forged", 9), refusal("protocol", 1),
 		}),
 		Stolen: []string{"carol@ours.test"}, Contained: []Contained{{"carol@ours.test", noon.Add(2 * time.Second)}},
 		Verified: &Verified{Records: 12}, Asked: []Asked{{Queue: in.String()}},
@@ -209,7 +210,10 @@ func TestFigures(t *testing.T) {
 	}
 	for want, got := range map[string]string{
 		"0": Thousands(0), "999": Thousands(999), "1,000": Thousands(1000), "45,012": Thousands(45012), "-1,000": Thousands(-1000), "-100": Thousands(-100),
-		"1.5 s": Amount(1.5, "seconds"), "163.2 s": Amount(163.2, "seconds"), "5.2 min": Amount(315, "seconds"), "2.0 h": Amount(7290, "seconds"), "52.5 MB": Amount(52494336, "octets"), "3 octets": Amount(3, "octets"), "1.3 GB": Amount(1.3e9, "octets"), "2.0 kB": Amount(2000, "octets"),
+		"1.5 s": Amount(1.5, "seconds"), "163.2 s": Amount(163.2, "seconds"),
+		"5.2 min": Amount(315, "seconds"), "2.0 h": Amount(7290, "seconds"),
+		"52.5 MB": Amount(52494336, "octets"), "3 octets": Amount(3, "octets"),
+		"1.3 GB": Amount(1.3e9, "octets"), "2.0 kB": Amount(2000, "octets"),
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -51,7 +51,10 @@ func TestEachBounceIsCountedOnce(t *testing.T) {
 		_, err := st.Apply(ctx, store.Tx{Mutations: l.Marks}, store.Durable)
 		return err
 	}
-	d := NewDigest(Options{Gauge: NewGauge(limits, func() time.Time { return now }), Queue: queue, Store: st, Send: send, Limits: limits, Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler)})
+	d := NewDigest(Options{
+		Gauge: NewGauge(limits, func() time.Time { return now }), Queue: queue, Store: st, Send: send,
+		Limits: limits, Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler),
+	})
 	to := mail.Recipient{Address: box(t, "joe@example.org")}
 	held := func(begun time.Duration) {
 		id, err := mail.NewID(now.Add(-begun), rand.Reader)

@@ -23,7 +23,9 @@ func TestSigning(t *testing.T) {
 	on := true
 	now := time.Unix(1_700_000_000, 0)
 	s := Signer{
-		On: func() bool { return on }, Ours: func(d mail.Domain) bool { return strings.HasSuffix(d.ASCII(), "local.test") }, Keys: func(d mail.Domain) []dkim.SigningKey { return keys[d.ASCII()] },
+		On:    func() bool { return on },
+		Ours:  func(d mail.Domain) bool { return strings.HasSuffix(d.ASCII(), "local.test") },
+		Keys:  func(d mail.Domain) []dkim.SigningKey { return keys[d.ASCII()] },
 		Lasts: func() time.Duration { return 6 * 24 * time.Hour }, Now: func() time.Time { return now }, Logger: slog.New(slog.DiscardHandler),
 	}
 	sign := func(account, from string) (intake.Finding, bool) {

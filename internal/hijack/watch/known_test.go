@@ -26,7 +26,10 @@ func TestWhatWasUsedIsKnownOrNot(t *testing.T) {
 	} {
 		w := newWorld(t, nil)
 		for n := range 1000 {
-			m := Submission{Act: Act{Account: addr(t, "alice@local.test"), Used: row.used}, ID: w.nextID(), Ways: []Way{{Recipient: addr(t, fmt.Sprintf("v%d@remote%d.test", n, n))}}}
+			m := Submission{
+				Act: Act{Account: addr(t, "alice@local.test"), Used: row.used}, ID: w.nextID(),
+				Ways: []Way{{Recipient: addr(t, fmt.Sprintf("v%d@remote%d.test", n, n))}},
+			}
 			if w.Submitted(t.Context(), m).Contained {
 				break
 			}

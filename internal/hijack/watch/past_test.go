@@ -29,7 +29,9 @@ func (w *world) sentAgo(d time.Duration, from string, to ...string) mail.ID {
 	w.t.Helper()
 	id := w.nextID()
 	w.ago(d, fact.Accepted{
-		Session: fact.Session{Door: "submissions", Account: from}, Message: fact.Message{Queue: id, Sender: "<" + from + ">"}, Recipients: to, Reply: mail.R(250, "2.0.0", "queued"),
+		Session: fact.Session{Door: "submissions", Account: from},
+		Message: fact.Message{Queue: id, Sender: "<" + from + ">"}, Recipients: to,
+		Reply: mail.R(250, "2.0.0", "queued"),
 	}.Fact())
 	return id
 }
@@ -55,7 +57,8 @@ func (w *world) months() {
 		if day%3 == 0 {
 			w.sentAgo(ago-7*time.Hour, "alice@local.test", fmt.Sprintf("new%d@far.test", day))
 		}
-		w.ago(ago, fact.SignIn{Session: fact.Session{Door: "submissions", Account: "alice@local.test", Peer: netip.MustParseAddr("192.0.2.7")}, Reply: mail.R(235, "2.7.0", "welcome")}.Fact())
+		w.ago(ago,
+			fact.SignIn{Session: fact.Session{Door: "submissions", Account: "alice@local.test", Peer: netip.MustParseAddr("192.0.2.7")}, Reply: mail.R(235, "2.7.0", "welcome")}.Fact())
 	}
 }
 
@@ -96,7 +99,9 @@ func TestTheFirstDayAfterAnUpgrade(t *testing.T) {
 	if told := w.log.String(); !strings.Contains(told, "the habits of accounts are learnt") || !strings.Contains(told, "messages=740") {
 		t.Errorf("the log says\n%s", told)
 	}
-	taught, err := w.Learn(t.Context(), addr(t, "alice@local.test"), []Acquaintance{{Way: outside(mail.Address{}, addr(t, "friend5@far.test"))[0]}, {Way: outside(mail.Address{}, addr(t, "bob@local.test"))[0]}}, nil)
+	taught, err := w.Learn(t.Context(), addr(t, "alice@local.test"),
+		[]Acquaintance{{Way: outside(mail.Address{}, addr(t, "friend5@far.test"))[0]}, {Way: outside(mail.Address{}, addr(t, "bob@local.test"))[0]}},
+		nil)
 	if must(t, err); taught != 0 {
 		t.Errorf("%d of two correspondents are not known, though the trace has them", taught)
 	}

@@ -77,7 +77,9 @@ func TestASharedNetworkIsPaused(t *testing.T) {
 		t.Fatalf("%s is paused after %d messages, with %d incidents", of, len(taken), len(w.found))
 	}
 	i := w.found[0]
-	if i.Shared != want || !i.Account.IsZero() || i.Rule != RuleShared || i.Odds < 1e4 || len(i.Accounts) < 5 || len(i.Evidence) != len(i.Accounts) || !strings.Contains(i.Reason, cafe) || !strings.HasSuffix(i.Reason, "odds "+hijack.OddsWords(i.Odds)) {
+	if i.Shared != want || !i.Account.IsZero() || i.Rule != RuleShared || i.Odds < 1e4 ||
+		len(i.Accounts) < 5 || len(i.Evidence) != len(i.Accounts) || !strings.Contains(i.Reason, cafe) ||
+		!strings.HasSuffix(i.Reason, "odds "+hijack.OddsWords(i.Odds)) {
 		t.Errorf("%+v", i)
 	}
 	wait := func(what string, want int) {

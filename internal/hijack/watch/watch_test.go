@@ -54,7 +54,13 @@ func (w *world) open(set func(*Settings)) {
 		set(&s)
 	}
 	w.Watch, err = Open(w.t.Context(), Options{
-		Store: w.st, Key: key, Settings: s, Limits: Limits{Accounts: 4, Heard: 40, HeardFor: 90 * 24 * time.Hour, HeardDay: 30, HeardDomainDay: 25, HeardAtOnce: 2, Origins: 5, Shared: 50, SharedFor: 30 * 24 * time.Hour, PastFacts: 100_000, PastSent: 500, PastBatch: 100}, Account: w.account, Now: w.time, Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
+		Store: w.st, Key: key, Settings: s,
+		Limits: Limits{
+			Accounts: 4, Heard: 40, HeardFor: 90 * 24 * time.Hour, HeardDay: 30, HeardDomainDay: 25,
+			HeardAtOnce: 2, Origins: 5, Shared: 50, SharedFor: 30 * 24 * time.Hour, PastFacts: 100_000,
+			PastSent: 500, PastBatch: 100,
+		},
+		Account: w.account, Now: w.time, Logger: slog.New(slog.NewTextHandler(&w.log, nil)),
 		Allowance: func(accounts.Account) budget.Limits { return budget.Limits{Hour: 1000, Day: 5000} },
 		Contain:   w.contain, Pause: w.pauses, Queued: func(context.Context, mail.ID) bool { return false },
 		Write: func(_ context.Context, facts ...fact.Fact) error { w.told = append(w.told, facts...); return nil },

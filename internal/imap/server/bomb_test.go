@@ -93,7 +93,9 @@ func TestNoCommandWritesTheLog(t *testing.T) {
 	before := len(w.log.String())
 	word := strings.Repeat("keyword", 20_000)
 	for _, command := range []string{
-		"STORE 1 +FLAGS (" + word + ")", "APPEND INBOX (" + word + ") {1+}\r\nx", "CREATE \"" + strings.Repeat("a/", 30) + "\"", "STATUS " + word + " (MESSAGES)", "SELECT \"x\u0001y\"",
+		"STORE 1 +FLAGS (" + word + ")", "APPEND INBOX (" + word + ") {1+}\r\nx",
+		"CREATE \"" + strings.Repeat("a/", 30) + "\"", "STATUS " + word + " (MESSAGES)",
+		"SELECT \"x\u0001y\"",
 		"COPY 1 " + word, "FETCH 1 BODY[" + strings.Repeat("1.", 40) + "1]", "SEARCH KEYWORD " + word,
 	} {
 		lines := c.do(command)

@@ -60,7 +60,10 @@ func TestAnIndependentClient(t *testing.T) {
 	messages := must[[]*imapclient.FetchMessageBuffer](t)(c.Fetch(all, &imap.FetchOptions{
 		UID: true, Flags: true, Envelope: true, InternalDate: true, RFC822Size: true, ModSeq: true,
 		BodyStructure: &imap.FetchItemBodyStructure{Extended: true},
-		BodySection:   []*imap.FetchItemBodySection{{Peek: true}, {Part: []int{2}, Peek: true}, {Specifier: imap.PartSpecifierHeader, HeaderFields: []string{"Subject"}, Peek: true}},
+		BodySection: []*imap.FetchItemBodySection{
+			{Peek: true}, {Part: []int{2}, Peek: true},
+			{Specifier: imap.PartSpecifierHeader, HeaderFields: []string{"Subject"}, Peek: true},
+		},
 	}).Collect())
 	if len(messages) != 1 {
 		t.Fatal(messages)

@@ -69,12 +69,19 @@ func (b *busy) store() string {
 		delete(b.flags, uid)
 		b.mute[uid] = true
 	}
-	return []string{fmt.Sprintf("UID STORE %d %s (%s)", uid, item, flags), fmt.Sprintf("UID STORE %d %s (%s)", uid, item, flags), fmt.Sprintf("STORE %d %s (%s)", seq, item, flags)}[b.rnd.IntN(3)]
+	return []string{
+		fmt.Sprintf("UID STORE %d %s (%s)", uid, item, flags),
+		fmt.Sprintf("UID STORE %d %s (%s)", uid, item, flags),
+		fmt.Sprintf("STORE %d %s (%s)", seq, item, flags),
+	}[b.rnd.IntN(3)]
 }
 
 // read asks what a message is, as a whole and in pieces.
 func (b *busy) read(seq, uid int) {
-	which := []string{fmt.Sprint("FETCH ", seq), fmt.Sprint("UID FETCH ", uid), fmt.Sprintf("UID FETCH %d:%d", uid, uid+3), fmt.Sprintf("FETCH %d:*", max(1, len(b.uids)-3))}[b.rnd.IntN(4)]
+	which := []string{
+		fmt.Sprint("FETCH ", seq), fmt.Sprint("UID FETCH ", uid), fmt.Sprintf("UID FETCH %d:%d", uid, uid+3),
+		fmt.Sprintf("FETCH %d:*", max(1, len(b.uids)-3)),
+	}[b.rnd.IntN(4)]
 	from, octets := b.rnd.IntN(300), 1+b.rnd.IntN(500)
 	b.run(which + " (UID " + []string{
 		"RFC822.SIZE INTERNALDATE BODY.PEEK[]", "ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER.FIELDS (SUBJECT)]", fmt.Sprintf("BODY.PEEK[]<%d.%d>", from, octets),

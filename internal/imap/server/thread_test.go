@@ -36,7 +36,8 @@ func TestHostileSubjectsAreCheap(t *testing.T) {
 		})
 	}
 	for text, want := range map[string]string{
-		"[a] [b] c": "C", "[a] re: [b] c": "C", "[a][b]": "[B]", "re: [a]": "[A]", "[a] [b] re: ": "", "[a] re": "RE", "re": "RE", "[a": "[A", "[fwd: [l] re: x] (fwd)": "X", "": "",
+		"[a] [b] c": "C", "[a] re: [b] c": "C", "[a][b]": "[B]", "re: [a]": "[A]", "[a] [b] re: ": "",
+		"[a] re": "RE", "re": "RE", "[a": "[A", "[fwd: [l] re: x] (fwd)": "X", "": "",
 	} {
 		if base, _ := baseSubject(text); base != want {
 			t.Errorf("%q: %q, want %q", text, base, want)

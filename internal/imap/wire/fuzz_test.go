@@ -10,9 +10,15 @@ import (
 // Whatever comes, a command is read or refused, and what it holds is within the bounds.
 func FuzzCommand(f *testing.F) {
 	for _, seed := range []string{
-		"a LOGIN {3}\r\njoe \"x\\\"y\"\r\n", "a SEARCH RETURN (MIN) OR (FROM joe) NOT 1:5,* SINCE 1-Feb-2026\r\n", "a UID FETCH 1:* (UID BODY.PEEK[1.2.HEADER.FIELDS (a b)]<0.5>) (CHANGEDSINCE 5 VANISHED)\r\n",
-		"a LIST (SUBSCRIBED) \"\" (a %) RETURN (STATUS (MESSAGES))\r\n", "a SELECT x (QRESYNC (1 2 3:4 (1 2)))\r\n", "a STORE 1 (UNCHANGEDSINCE 1) +FLAGS (\\seen)\r\n", "a APPEND {1}\r\nb (x) UTF8 (~{5+}\r\n",
-		"a UID REPLACE 7 {1}\r\nb (x) {5}\r\n", "a COMPRESS DEFLATE\r\n", "a ID (\"a\" NIL)\r\n", "a SORT (REVERSE DATE) UTF-8 ALL\r\n", "a THREAD REFERENCES UTF-8 ALL\r\n", "a CREATE &ANw- (USE (\\Sent))\r\n", "a AUTHENTICATE PLAIN =\r\n",
+		"a LOGIN {3}\r\njoe \"x\\\"y\"\r\n",
+		"a SEARCH RETURN (MIN) OR (FROM joe) NOT 1:5,* SINCE 1-Feb-2026\r\n",
+		"a UID FETCH 1:* (UID BODY.PEEK[1.2.HEADER.FIELDS (a b)]<0.5>) (CHANGEDSINCE 5 VANISHED)\r\n",
+		"a LIST (SUBSCRIBED) \"\" (a %) RETURN (STATUS (MESSAGES))\r\n",
+		"a SELECT x (QRESYNC (1 2 3:4 (1 2)))\r\n", "a STORE 1 (UNCHANGEDSINCE 1) +FLAGS (\\seen)\r\n",
+		"a APPEND {1}\r\nb (x) UTF8 (~{5+}\r\n",
+		"a UID REPLACE 7 {1}\r\nb (x) {5}\r\n", "a COMPRESS DEFLATE\r\n", "a ID (\"a\" NIL)\r\n",
+		"a SORT (REVERSE DATE) UTF-8 ALL\r\n", "a THREAD REFERENCES UTF-8 ALL\r\n",
+		"a CREATE &ANw- (USE (\\Sent))\r\n", "a AUTHENTICATE PLAIN =\r\n",
 	} {
 		f.Add([]byte(seed), false)
 	}

@@ -116,7 +116,10 @@ func nobodyThere(t *testing.T) (o ldap.Options, came *atomic.Int64) {
 func TestTheLastGoodListOutlivesAStart(t *testing.T) {
 	ctx, st := context.Background(), mem.New()
 	o, _ := nobodyThere(t)
-	options := Options{Store: st, Now: time.Now, Logger: slog.New(slog.DiscardHandler), Sources: []Source{{Name: "office", Options: o, Recipients: []mail.Domain{domain(t, "behind.test")}, Accounts: []mail.Domain{domain(t, "local.test")}}}}
+	options := Options{
+		Store: st, Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+		Sources: []Source{{Name: "office", Options: o, Recipients: []mail.Domain{domain(t, "behind.test")}, Accounts: []mail.Domain{domain(t, "local.test")}}},
+	}
 	r, err := Build(ctx, options, nil)
 	parsed(t, r, err)
 	behind, local := directory.Domain{Name: domain(t, "behind.test")}, directory.Domain{Name: domain(t, "local.test")}
@@ -192,7 +195,12 @@ func TestFeigning(t *testing.T) {
 // A flood that feigns asks the directory once in a while.
 func TestAFloodAsksOnce(t *testing.T) {
 	o, came := nobodyThere(t)
-	r, err := Build(context.Background(), Options{Store: mem.New(), Now: time.Now, Logger: slog.New(slog.DiscardHandler), Sources: []Source{{Name: "office", Options: o, Accounts: []mail.Domain{domain(t, "local.test")}}}}, nil)
+	r, err := Build(context.Background(),
+		Options{
+			Store: mem.New(), Now: time.Now, Logger: slog.New(slog.DiscardHandler),
+			Sources: []Source{{Name: "office", Options: o, Accounts: []mail.Domain{domain(t, "local.test")}}},
+		},
+		nil)
 	parsed(t, r, err)
 	c := Current(func() *Roll { return r })
 	if c.Of(domain(t, "local.test")) != "office" || c.Of(domain(t, "other.test")) != "" {

@@ -21,7 +21,10 @@ func TestLocalAccount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	users := map[string]mail.Address{"www-data": address("web@local.test"), "1000": address("byuid@local.test"), "65534": address("web@local.test"), "nobody": address("web@local.test")}
+	users := map[string]mail.Address{
+		"www-data": address("web@local.test"), "1000": address("byuid@local.test"),
+		"65534": address("web@local.test"), "nobody": address("web@local.test"),
+	}
 	exists := func(a mail.Address) bool {
 		return a.Local() == "alice" || a.Local() == "carol-x" || a.Local() == "alice+tag"
 	}

@@ -29,7 +29,10 @@ func write(t *testing.T, w Writer, uids ...uint32) (dropped int) {
 			if w.Has(uid) {
 				continue
 			}
-			n, err := w.Write(Message{UID: uid, Flags: mailbox.NewFlags(mailbox.Seen, "Work", fmt.Sprint("k", uid)), Date: noon, Octets: Unix([]byte("Subject: x\r\n\r\nHello.\r\n"))})
+			n, err := w.Write(Message{
+				UID: uid, Flags: mailbox.NewFlags(mailbox.Seen, "Work", fmt.Sprint("k", uid)), Date: noon,
+				Octets: Unix([]byte("Subject: x\r\n\r\nHello.\r\n")),
+			})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -57,10 +57,13 @@ func validating(t *testing.T, port uint16, records ...string) *dnsx.Client {
 func TestUnusableTLSARecordsOverTheWire(t *testing.T) {
 	digest := strings.Repeat("d", sha256.Size)
 	odd := map[string]string{
-		"a digest that lacks an octet": "\x03\x01\x01" + digest[1:], "a digest with one too many": "\x03\x01\x01" + digest + "d", "a digest of another length": "\x03\x01\x02" + digest,
-		"no octets": "", "one octet": "\x03", "two octets": "\x03\x01", "three octets": "\x03\x01\x01", "half a digest": "\x02\x00\x01" + digest[:16],
+		"a digest that lacks an octet": "\x03\x01\x01" + digest[1:],
+		"a digest with one too many":   "\x03\x01\x01" + digest + "d",
+		"a digest of another length":   "\x03\x01\x02" + digest,
+		"no octets":                    "", "one octet": "\x03", "two octets": "\x03\x01", "three octets": "\x03\x01\x01", "half a digest": "\x02\x00\x01" + digest[:16],
 		"PKIX-TA": "\x00\x01\x01" + digest, "PKIX-EE": "\x01\x01\x01" + digest, "an unknown usage": "\xff\x01\x01" + digest,
-		"an unknown selector": "\x03\x09\x01" + digest, "an unknown matching": "\x03\x01\x07" + digest, "a certificate that is none": "\x03\x00\x00\x30\x82\x01", "a key that is none": "\x03\x01\x00k",
+		"an unknown selector": "\x03\x09\x01" + digest, "an unknown matching": "\x03\x01\x07" + digest,
+		"a certificate that is none": "\x03\x00\x00\x30\x82\x01", "a key that is none": "\x03\x01\x00k",
 	}
 	var all []string
 	for _, r := range odd {

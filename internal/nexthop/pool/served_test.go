@@ -47,7 +47,10 @@ func open(t *testing.T, messages int) *way {
 				Dial: func(ctx context.Context) (net.Conn, error) {
 					return (&net.Dialer{}).DialContext(ctx, "tcp", w.sink.Addr())
 				},
-				SMTP: client.Options{Hello: hello, Host: "sink.test", TLS: client.TLSPolicy{Mode: mail.TLSNone}, Timeouts: client.DefaultTimeouts(), Limits: client.DefaultLimits()},
+				SMTP: client.Options{
+					Hello: hello, Host: "sink.test", TLS: client.TLSPolicy{Mode: mail.TLSNone},
+					Timeouts: client.DefaultTimeouts(), Limits: client.DefaultLimits(),
+				},
 			}.Open(ctx)
 			if err != nil {
 				return nil, pool.Failure{Reply: pool.ReplyFor("sink", err), Remote: "sink"}
@@ -83,7 +86,10 @@ func (w *way) job(to ...string) nexthop.Job {
 		w.t.Fatal(err)
 	}
 	const text = "Subject: x\r\n\r\nHello.\r\n"
-	j := nexthop.Job{ID: id, Envelope: mail.Envelope{From: mail.NullPath()}, Size: int64(len(text)), Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil }}
+	j := nexthop.Job{
+		ID: id, Envelope: mail.Envelope{From: mail.NullPath()}, Size: int64(len(text)),
+		Open: func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(text)), nil },
+	}
 	for _, name := range to {
 		j.Recipients = append(j.Recipients, nexthop.Recipient{Recipient: mail.Recipient{Address: w.address(name)}})
 	}

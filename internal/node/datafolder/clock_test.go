@@ -78,7 +78,10 @@ func (a *aging) kept(s store.Space, text string) (n int) {
 // send queues a letter for alice.
 func (a *aging) send() error {
 	dir := foldertest.Directory(a.t, a.cfg, a.alice)
-	post := &notify.Post{Hostname: a.cfg.Hostname, Directory: func() *directory.Snapshot { return dir }, Queue: a.Spool, Handoff: func(spool.Claim) {}, Now: a.w.Now, Rand: a.w.Rand, Logger: a.w.Logger}
+	post := &notify.Post{
+		Hostname: a.cfg.Hostname, Directory: func() *directory.Snapshot { return dir }, Queue: a.Spool,
+		Handoff: func(spool.Claim) {}, Now: a.w.Now, Rand: a.w.Rand, Logger: a.w.Logger,
+	}
 	return post.Send(a.t.Context(), notify.Letter{Rule: "a test", To: a.alice, Subject: "x", Text: "y\n"})
 }
 

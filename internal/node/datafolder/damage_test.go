@@ -63,7 +63,11 @@ func kept(t *testing.T) keeping {
 			t.Fatal(err)
 		}
 		to := mail.Recipient{Address: alice}
-		m := spool.Message{ID: id, Envelope: mail.Envelope{From: mail.PathOf(alice), To: []mail.Recipient{to}}, Deliveries: []spool.Delivery{{Recipient: to, Kind: spool.KindLocal, Mailbox: alice}}, Hold: "for the test"}
+		m := spool.Message{
+			ID: id, Envelope: mail.Envelope{From: mail.PathOf(alice), To: []mail.Recipient{to}},
+			Deliveries: []spool.Delivery{{Recipient: to, Kind: spool.KindLocal, Mailbox: alice}},
+			Hold:       "for the test",
+		}
 		if _, err := f.Spool.Put(t.Context(), m, b, nil); err != nil {
 			t.Fatal(err)
 		}

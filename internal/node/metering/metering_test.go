@@ -87,7 +87,10 @@ func TestFiguresOfRooms(t *testing.T) {
 		})
 		return text
 	}
-	text := follow("a message that waits", "sallyport_queue_messages 1\n", "sallyport_queue_held_messages 0\n", "sallyport_connections_open 1\n", "sallyport_connections_total 1\n", "sallyport_disk_low 0\n", "sallyport_accepted_total{door=\"submissions\"} 1\n")
+	text := follow("a message that waits", "sallyport_queue_messages 1\n",
+		"sallyport_queue_held_messages 0\n", "sallyport_connections_open 1\n",
+		"sallyport_connections_total 1\n", "sallyport_disk_low 0\n",
+		"sallyport_accepted_total{door=\"submissions\"} 1\n")
 	for _, name := range []string{"certificate_expiry_timestamp_seconds", "queue_oldest_seconds", "queue_octets", "disk_free_octets", "trace_facts_total", "start_timestamp_seconds"} {
 		if _, rest, ok := strings.Cut(text, "\nsallyport_"+name+" "); !ok || strings.HasPrefix(rest, "0\n") {
 			t.Errorf("%s %.20q", name, rest)

@@ -47,8 +47,9 @@ func TestPoliciesGoByTheTimeThatPasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	keeper, err := mtasts.New(t.Context(), mtasts.Options{
-		Resolver: &dnsx.Fake{Texts: map[string][]string{"_mta-sts.far.test": {"v=STSv1; id=1"}}}, Fetch: func(context.Context, mail.Domain) (mtasts.Policy, error) { return demands, nil },
-		Store: y.data.Store, Limits: mtasts.DefaultLimits(), Now: y.data.Clock.Now, Logger: y.o.Logger,
+		Resolver: &dnsx.Fake{Texts: map[string][]string{"_mta-sts.far.test": {"v=STSv1; id=1"}}},
+		Fetch:    func(context.Context, mail.Domain) (mtasts.Policy, error) { return demands, nil },
+		Store:    y.data.Store, Limits: mtasts.DefaultLimits(), Now: y.data.Clock.Now, Logger: y.o.Logger,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -80,13 +80,16 @@ func TestChecks(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	one, two := o.Milters[0], o.Milters[1]
-	if one.Name != "one" || one.Address != "127.0.0.1:8891" || !slices.Equal(one.Fields, []string{"Received-SPF"}) || one.Time != 4*time.Second || one.Connections != 6 || one.Scope.Down != filter.DownAccept || one.Scope.Accounts {
+	if one.Name != "one" || one.Address != "127.0.0.1:8891" ||
+		!slices.Equal(one.Fields, []string{"Received-SPF"}) || one.Time != 4*time.Second ||
+		one.Connections != 6 || one.Scope.Down != filter.DownAccept || one.Scope.Accounts {
 		t.Errorf("%+v", one)
 	}
 	if two.Name != "two" || two.Network != "unix" || two.Address != "/run/two.sock" || two.Scope.Down != filter.DownDefer {
 		t.Errorf("%+v", two)
 	}
-	if o, err = settings.Checks(foldertest.Load(t, dir, strings.Replace(checks, "timeout = \"3s\"", "spam = \"field\"", 1)), header); err != nil || o.Rspamd.Spam != filter.SpamField {
+	if o, err = settings.Checks(foldertest.Load(t, dir, strings.Replace(checks, "timeout = \"3s\"", "spam = \"field\"", 1)), header); err != nil ||
+		o.Rspamd.Spam != filter.SpamField {
 		t.Errorf("marked alone: %+v, %v", o.Rspamd, err)
 	}
 	if o, err = settings.Checks(foldertest.Load(t, dir, ""), header); err != nil || o.Rspamd != nil || o.Milters != nil {
@@ -154,23 +157,29 @@ func TestDirectories(t *testing.T) {
 	}
 	slices.SortFunc(all, func(a, b roll.Source) int { return strings.Compare(b.Name, a.Name) })
 	s, o := all[0], all[0].Options
-	if s.Name != "staff" || s.Every != 7*time.Minute || fmt.Sprint(s.Accounts) != "[staff.test]" || fmt.Sprint(s.Recipients) != "[behind.test]" || fmt.Sprint(o.Domains) != "[staff.test]" {
+	if s.Name != "staff" || s.Every != 7*time.Minute || fmt.Sprint(s.Accounts) != "[staff.test]" ||
+		fmt.Sprint(s.Recipients) != "[behind.test]" || fmt.Sprint(o.Domains) != "[staff.test]" {
 		t.Errorf("%+v", s)
 	}
 	if want := []ldap.Server{{Host: "one.test", Port: 636, Security: ldap.SecurityTLS}, {Host: "two.test", Port: 3890, Security: ldap.SecurityStart}}; !slices.Equal(o.Servers, want) {
 		t.Errorf("servers %+v", o.Servers)
 	}
-	if o.User.String() != "cn=reader" || o.Password != "a secret" || o.CA == nil || o.Base.String() != "ou=people" || fmt.Sprint(o.Filter) != "(mail=*)" || fmt.Sprintf("%s %s %s", o.Address, o.Aliases, o.Entry) != "mailPrimary [proxyAddresses] objectGUID" {
+	if o.User.String() != "cn=reader" || o.Password != "a secret" || o.CA == nil ||
+		o.Base.String() != "ou=people" || fmt.Sprint(o.Filter) != "(mail=*)" ||
+		fmt.Sprintf("%s %s %s", o.Address, o.Aliases, o.Entry) != "mailPrimary [proxyAddresses] objectGUID" {
 		t.Errorf("%+v", o)
 	}
-	if fmt.Sprint(o.Group) != "isMemberOf" || !slices.Equal(o.Groups, []string{"cn=Senders,dc=test", "cn=both,dc=test", "cn=senders,dc=test"}) || len(s.Senders) != 2 || len(s.Receivers) != 2 {
+	if fmt.Sprint(o.Group) != "isMemberOf" ||
+		!slices.Equal(o.Groups, []string{"cn=Senders,dc=test", "cn=both,dc=test", "cn=senders,dc=test"}) ||
+		len(s.Senders) != 2 || len(s.Receivers) != 2 {
 		t.Errorf("groups %q of %q; %q send, %q receive", o.Groups, o.Group, s.Senders, s.Receivers)
 	}
 	if o.Limits != (ldap.Limits{Timeout: 2 * time.Second, Connections: 3, Entries: 99}) {
 		t.Errorf("%+v", o.Limits)
 	}
 	plain := all[1]
-	if plain.Options.Servers[0].Security != ldap.SecurityNone || fmt.Sprint(plain.Options.Group) != "" || plain.Options.CA != nil || len(plain.Accounts)+len(plain.Recipients) != 0 {
+	if plain.Options.Servers[0].Security != ldap.SecurityNone || fmt.Sprint(plain.Options.Group) != "" ||
+		plain.Options.CA != nil || len(plain.Accounts)+len(plain.Recipients) != 0 {
 		t.Errorf("%+v", plain)
 	}
 	for _, name := range []string{"ca.pem", "secret"} {
@@ -232,7 +241,9 @@ func TestStated(t *testing.T) {
 func TestFaults(t *testing.T) {
 	cfg := foldertest.Load(t, folder(t), "")
 	entries := directory.Faults{{Text: "one entry"}, {Text: "another"}}
-	all := errors.Join(cfg.Fault("hostname", "a", "h"), errors.Join(fmt.Errorf("within: %w", cfg.Fault("data", "b", "")), config.Faults{{Message: "c"}, {Message: "d"}}), entries, errors.New(" e\n"))
+	all := errors.Join(cfg.Fault("hostname", "a", "h"),
+		errors.Join(fmt.Errorf("within: %w", cfg.Fault("data", "b", "")), config.Faults{{Message: "c"}, {Message: "d"}}),
+		entries, errors.New(" e\n"))
 	var got []string
 	for _, f := range settings.Faults(all) {
 		got = append(got, strings.TrimSpace(f.Text+" "+f.Message+" "+f.Hint))
@@ -266,7 +277,8 @@ func TestNaming(t *testing.T) {
 
 // Whoever is in a network that a proxy speaks for is no device; networks that overlap are an error.
 func TestNetworks(t *testing.T) {
-	cfg := foldertest.Load(t, folder(t), "listen.submission = [\"127.0.0.1:0\"]\ntls.cert = \"server.pem\"\ntls.key = \"server.key\"\n[network.printers]\nfrom = [\"192.0.2.0/24\"]\naccount = \"alice@local.test\"\n")
+	cfg := foldertest.Load(t, folder(t),
+		"listen.submission = [\"127.0.0.1:0\"]\ntls.cert = \"server.pem\"\ntls.key = \"server.key\"\n[network.printers]\nfrom = [\"192.0.2.0/24\"]\naccount = \"alice@local.test\"\n")
 	s, err := settings.Networks(cfg)
 	if n, ok := s.Table.Of(netip.MustParseAddr("192.0.2.7")); err != nil || !ok || n.Name != "printers" || s.Trust != trust.DefaultLimits() {
 		t.Fatalf("%+v, %v, %v", n, ok, err)
@@ -300,19 +312,27 @@ func TestTokens(t *testing.T) {
 	cfg := foldertest.Load(t, dir, "[oidc]\nissuer = \"https://login.test\"\nca = \"ca.pem\"\naudience = \"mail\"\nscope = \"smtp\"\nread_scope = \"imap\"\nclients = [\"thunderbird\"]\nclaim = \"upn\"\nask_as = \"us\"\nask_secret_file = \"secret\"\n"+
 		"[route.\"a.test\"]\nto = \"smtp://192.0.2.7\"\n"+give+"[route.\"b.test\"]\nto = \"smtp://192.0.2.8\"\n"+give+"[route.\"c.test\"]\nto = \"smtp://192.0.2.9\"\n"+give+"token_auth = \"header\"\n[route.\"d.test\"]\nto = \"smtp://192.0.2.9\"\ntls = \"none\"\n")
 	p, ok := settings.Provider(cfg)
-	want := oidc.Provider{Issuer: "https://login.test", CA: filepath.Join(dir, "ca.pem"), Audience: "mail", Scope: "smtp", ReadScope: "imap", Clients: []string{"thunderbird"}, Claim: "upn", Introspect: "us", SecretFile: filepath.Join(dir, "secret")}
+	want := oidc.Provider{
+		Issuer: "https://login.test", CA: filepath.Join(dir, "ca.pem"), Audience: "mail", Scope: "smtp",
+		ReadScope: "imap", Clients: []string{"thunderbird"}, Claim: "upn", Introspect: "us",
+		SecretFile: filepath.Join(dir, "secret"),
+	}
 	if !ok || !reflect.DeepEqual(p, want) {
 		t.Errorf("%+v, %v", p, ok)
 	}
 	if _, ok := settings.Provider(foldertest.Load(t, dir, "")); ok {
 		t.Error("somebody's tokens sign in, whom nobody named")
 	}
-	cfg = foldertest.Load(t, dir, "[route.\"a.test\"]\nto = \"smtp://192.0.2.7\"\n"+give+"[route.\"b.test\"]\nto = \"smtp://192.0.2.8\"\n"+give+"[route.\"c.test\"]\nto = \"smtp://192.0.2.9\"\n"+give+"token_auth = \"header\"\n[route.\"d.test\"]\nto = \"smtp://192.0.2.9\"\ntls = \"none\"\n")
+	cfg = foldertest.Load(t, dir,
+		"[route.\"a.test\"]\nto = \"smtp://192.0.2.7\"\n"+give+"[route.\"b.test\"]\nto = \"smtp://192.0.2.8\"\n"+give+"[route.\"c.test\"]\nto = \"smtp://192.0.2.9\"\n"+give+"token_auth = \"header\"\n[route.\"d.test\"]\nto = \"smtp://192.0.2.9\"\ntls = \"none\"\n")
 	var got []token.Endpoint
 	for _, r := range cfg.Routes {
 		got = append(got, settings.TokenEndpoint(r.Token))
 	}
-	body := token.Endpoint{URL: "https://login.test/token", CA: filepath.Join(dir, "ca.pem"), Client: "us", SecretFile: filepath.Join(dir, "secret"), Scope: "smtp", Style: token.StyleBody}
+	body := token.Endpoint{
+		URL: "https://login.test/token", CA: filepath.Join(dir, "ca.pem"), Client: "us",
+		SecretFile: filepath.Join(dir, "secret"), Scope: "smtp", Style: token.StyleBody,
+	}
 	header := body
 	header.Style = token.StyleHeader
 	if !slices.Equal(got, []token.Endpoint{body, body, header, {}}) {
@@ -335,7 +355,9 @@ func TestReturnRules(t *testing.T) {
 	dir := folder(t)
 	for sign, mode := range map[string]returnpath.Mode{"off": returnpath.ModeOff, "tag": returnpath.ModeTag, "require": returnpath.ModeRequire} {
 		r := settings.ReturnRules(foldertest.Load(t, dir, "[return_path]\nsign = \""+sign+"\"\nage = \"19d\"\nexempt = [\"List@local.test\"]\n[forward]\nreturn_age = \"11d\"\n"))
-		if r.Mode != mode || r.Life != 19*24*time.Hour || r.ForwardAge != 11*24*time.Hour || !r.Exempt[foldertest.Address(t, "list@local.test").Key()] || len(r.Exempt) != 1 || r.Detail != '+' {
+		if r.Mode != mode || r.Life != 19*24*time.Hour || r.ForwardAge != 11*24*time.Hour ||
+			!r.Exempt[foldertest.Address(t, "list@local.test").Key()] || len(r.Exempt) != 1 ||
+			r.Detail != '+' {
 			t.Errorf("%s: %+v", sign, r)
 		}
 	}
@@ -348,7 +370,10 @@ func TestTheWorldIsCompleted(t *testing.T) {
 		t.Errorf("%+v", w)
 	}
 	at, chance, look := time.Unix(1, 0), bytes.NewReader(nil), errors.New("no host")
-	given := settings.World{Now: func() time.Time { return at }, Rand: chance, MXPort: 26, PolicyPort: 444, Look: func() (trust.Host, error) { return trust.Host{}, look }}.Complete()
+	given := settings.World{
+		Now: func() time.Time { return at }, Rand: chance, MXPort: 26, PolicyPort: 444,
+		Look: func() (trust.Host, error) { return trust.Host{}, look },
+	}.Complete()
 	if _, err := given.Look(); given.Clocks() != (clock.Reading{Wall: at}) || given.Rand != chance || given.MXPort != 26 || given.PolicyPort != 444 || err != look {
 		t.Errorf("%+v", given)
 	}

@@ -196,7 +196,11 @@ func TestWithWhatAMessageWasSubmitted(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := fact.Accepted{At: time.Now(), Rule: "submission-sender", Message: fact.Message{Queue: id, Account: "alice@local.test"}, Recipients: []string{"x@far.test"}, Reply: mail.R(250, "2.0.0", "ok")}
+		f := fact.Accepted{
+			At: time.Now(), Rule: "submission-sender",
+			Message: fact.Message{Queue: id, Account: "alice@local.test"}, Recipients: []string{"x@far.test"},
+			Reply: mail.R(250, "2.0.0", "ok"),
+		}
 		if c.told != "" {
 			f.Evidence = []fact.Pair{{Name: fact.EvidenceCredential, Value: c.told}}
 		}

@@ -28,7 +28,9 @@ import (
 func withMailboxes(w *operator.World, t *testing.T, disk vfs.FS) *maildir.Target {
 	t.Helper()
 	boxes, err := maildir.New(maildir.Options{
-		FS: pebble.Disk(disk), Root: "/mail", Hostname: operator.Domain(t, "mx.local.test"), Limits: maildir.DefaultLimits(), Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler), Holder: w.Identity.Holder,
+		FS: pebble.Disk(disk), Root: "/mail", Hostname: operator.Domain(t, "mx.local.test"),
+		Limits: maildir.DefaultLimits(), Rand: rand.Reader, Logger: slog.New(slog.DiscardHandler),
+		Holder: w.Identity.Holder,
 	})
 	operator.Check(t, err)
 	w.With(func(o *operate.Options) { o.Mailboxes = boxes })
@@ -123,7 +125,9 @@ func TestAnAccountIsRenamed(t *testing.T) {
 			w.Account(t, "alice@local.test")
 			heir, err := c.AccountShow(ctx, operate.AccountRef{Address: "alice@local.test"})
 			operator.Check(t, err)
-			if len(heir.FormerNames)+len(heir.Incidents)+len(heir.ForwardsTo)+len(heir.NamedBy) != 0 || heir.Recipients.Used.Hour != 0 || strings.Contains(fmt.Sprint(heir.Story.Changes), "incident") {
+			if len(heir.FormerNames)+len(heir.Incidents)+len(heir.ForwardsTo)+len(heir.NamedBy) != 0 ||
+				heir.Recipients.Used.Hour != 0 ||
+				strings.Contains(fmt.Sprint(heir.Story.Changes), "incident") {
 				t.Errorf("the heir: %+v", heir)
 			}
 		})

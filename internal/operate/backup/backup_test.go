@@ -80,7 +80,8 @@ func TestWhatWasWrittenIsExtracted(t *testing.T) {
 func TestTheToolsOfTheSystemReadIt(t *testing.T) {
 	path, sum := sample(t)
 	dir := t.TempDir()
-	out, err := exec.Command("sh", "-c", "zstd -dc "+path+" | tar -C "+dir+" -x && cd "+dir+" && sha256sum -c manifest.sha256 && sha256sum manifest.sha256 && chmod -R u+w .").CombinedOutput()
+	out, err := exec.Command("sh", "-c",
+		"zstd -dc "+path+" | tar -C "+dir+" -x && cd "+dir+" && sha256sum -c manifest.sha256 && sha256sum manifest.sha256 && chmod -R u+w .").CombinedOutput()
 	if err != nil || strings.Count(string(out), ": OK") != sum.Files || !strings.Contains(string(out), sum.Manifest) {
 		t.Errorf("%v\n%s\nwant the manifest %s", err, out, sum.Manifest)
 	}

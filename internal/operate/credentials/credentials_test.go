@@ -127,7 +127,10 @@ func TestAppPasswords(t *testing.T) {
 			w := operator.New(t)
 			w.Account(t, "alice@local.test")
 			c := w.Clients(t)[way]
-			made, err := c.AppAdd(t.Context(), operate.AppAdd{Account: "alice@local.test", Name: "phone", Scope: "send,receive", Networks: []string{"192.0.2.0/24"}, Lasts: time.Hour})
+			made, err := c.AppAdd(t.Context(), operate.AppAdd{
+				Account: "alice@local.test", Name: "phone", Scope: "send,receive",
+				Networks: []string{"192.0.2.0/24"}, Lasts: time.Hour,
+			})
 			operator.Check(t, err)
 			if made.Password == "" || made.Name != "phone" || made.Expires.IsZero() {
 				t.Fatalf("%+v", made)
@@ -137,7 +140,8 @@ func TestAppPasswords(t *testing.T) {
 			names := ""
 			list := func() string {
 				names = ""
-				operator.Check(t, c.AppList(t.Context(), operate.AccountRef{Address: "alice@local.test"}, func(k operate.Credential) error { names += k.Name + k.Kind + " "; return nil }))
+				operator.Check(t,
+					c.AppList(t.Context(), operate.AccountRef{Address: "alice@local.test"}, func(k operate.Credential) error { names += k.Name + k.Kind + " "; return nil }))
 				return names
 			}
 			if !strings.Contains(list(), "phone") {

@@ -200,8 +200,11 @@ func TestNoFactsAreNotFine(t *testing.T) {
 func TestRemediesOfTokens(t *testing.T) {
 	seen := map[string]bool{}
 	for _, text := range []string{
-		"the next hop does not take the token that x gave", "x gives no token: invalid_client", "x gives no token: unauthorized_client: no", "x gives no token: unsupported_grant_type",
-		"x gives no token: invalid_scope", "x gives no token: invalid_grant", "x cannot be asked for a token: tls: failed to verify certificate", "the client's secret cannot be read",
+		"the next hop does not take the token that x gave", "x gives no token: invalid_client",
+		"x gives no token: unauthorized_client: no", "x gives no token: unsupported_grant_type",
+		"x gives no token: invalid_scope", "x gives no token: invalid_grant",
+		"x cannot be asked for a token: tls: failed to verify certificate",
+		"the client's secret cannot be read",
 		"x gives no token: it answers 404", "x gives no token: it answers 503", "x cannot be asked for a token: dial tcp: lookup x: no such host", "connection refused",
 	} {
 		remedy := tokenRemedy(text)

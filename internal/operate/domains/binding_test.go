@@ -21,7 +21,8 @@ func uses(w *operator.World, t *testing.T, account string, names ...string) {
 		a, err := mail.ParseAddress(n, mail.ASCII)
 		operator.Check(t, err)
 		ours := w.Listed.Snapshot().IsOurs(a.Domain())
-		w.Findings.Keep(t.Context(), w.Findings.Used(from, ours, w.Listed.Snapshot().IsOurs, bind.Use{Where: bind.InEnvelope, Address: a}, bind.Use{Where: bind.InFrom, Address: a}))
+		w.Findings.Keep(t.Context(),
+			w.Findings.Used(from, ours, w.Listed.Snapshot().IsOurs, bind.Use{Where: bind.InEnvelope, Address: a}, bind.Use{Where: bind.InFrom, Address: a}))
 	}
 }
 

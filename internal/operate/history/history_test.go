@@ -172,7 +172,8 @@ alice@office.test > bob@remote.test carl@remote.test dan@far.test
 
 func TestMessages(t *testing.T) {
 	read := func(text string, l Limits) (Sent, error) { return Message(strings.NewReader(text), written, l) }
-	s, err := read("From: Alice <alice@office.test>\nTo: \"Bob, B.\" <bob@remote.test>,\n carl@remote.test\nTo: undisclosed-recipients:;\nCc: dan@far.test\nBcc: eve@far.test\nDate: Sun, 1 Nov 2026 12:00:00 +0100\n\nTo: nobody@x.test\n", DefaultLimits())
+	s, err := read("From: Alice <alice@office.test>\nTo: \"Bob, B.\" <bob@remote.test>,\n carl@remote.test\nTo: undisclosed-recipients:;\nCc: dan@far.test\nBcc: eve@far.test\nDate: Sun, 1 Nov 2026 12:00:00 +0100\n\nTo: nobody@x.test\n",
+		DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
 	}

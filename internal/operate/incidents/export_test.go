@@ -55,7 +55,9 @@ func TestTheEvidenceComesAsFiles(t *testing.T) {
 					t.Errorf("the sum of %s is another", name)
 				}
 			}
-			if !strings.Contains(files["headers/held-"+before.ID+".txt"], "Subject: x") || !strings.Contains(files["timeline.txt"], "incident 1 raised") || !strings.Contains(files[bundle.Page], "strangers, beware") {
+			if !strings.Contains(files["headers/held-"+before.ID+".txt"], "Subject: x") ||
+				!strings.Contains(files["timeline.txt"], "incident 1 raised") ||
+				!strings.Contains(files[bundle.Page], "strangers, beware") {
 				t.Errorf("the files say nothing:\n%s", files[bundle.Page])
 			}
 			if s := w.Story(t, "alice@local.test"); !strings.Contains(s, "the evidence of incident 1 was exported") {
@@ -74,7 +76,9 @@ func TestTheEvidenceComesAsFiles(t *testing.T) {
 // A pause of what accounts have in common ends once, holds no messages, and can be neither purged nor exported.
 func TestAPauseEnds(t *testing.T) {
 	w := operator.New(t)
-	raised, err := w.Options.Incidents.Pause(t.Context(), incident.Incident{Shared: incident.Shared{Kind: incident.KindNetwork, Text: "192.0.2.0/24"}, Rule: "hijack", By: "the detector", Reason: "three accounts at once"}, nil)
+	raised, err := w.Options.Incidents.Pause(t.Context(),
+		incident.Incident{Shared: incident.Shared{Kind: incident.KindNetwork, Text: "192.0.2.0/24"}, Rule: "hijack", By: "the detector", Reason: "three accounts at once"},
+		nil)
 	operator.Check(t, err)
 	c, ctx := operate.Direct(w.Operator), t.Context()
 	shown, err := c.IncidentShow(ctx, operate.IncidentRef{Number: raised.Number})
@@ -134,7 +138,8 @@ func TestOthersFromTheSameAddress(t *testing.T) {
 	w.Account(t, "alice@local.test", "bob@local.test", "carol@local.test")
 	ctx, peer := t.Context(), netip.MustParseAddr("192.0.2.66")
 	for account, from := range map[string]netip.Addr{"alice@local.test": peer, "bob@local.test": peer, "carol@local.test": netip.MustParseAddr("192.0.2.7")} {
-		operator.Check(t, w.Log.Write(ctx, fact.Fact{At: time.Now(), Kind: fact.KindAuth, Rule: "signed-in", Account: account, Door: "submission", Peer: from, Reply: mail.R(235, "2.7.0", "ok")}))
+		operator.Check(t,
+			w.Log.Write(ctx, fact.Fact{At: time.Now(), Kind: fact.KindAuth, Rule: "signed-in", Account: account, Door: "submission", Peer: from, Reply: mail.R(235, "2.7.0", "ok")}))
 	}
 	c := operate.Direct(w.Operator)
 	_, err := c.ForwardAdd(ctx, operate.ForwardAdd{Account: "alice@local.test", Targets: []string{"a@remote.test"}})

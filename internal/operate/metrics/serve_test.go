@@ -52,7 +52,9 @@ func TestTimedAndServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	text, err := io.ReadAll(r.Body)
-	if err = errors.Join(err, r.Body.Close()); err != nil || !strings.Contains(string(text), `sallyport_store_commit_seconds_count{durability="durable"} 1`) || strings.Contains(string(text), `durability="lazy"`) {
+	if err = errors.Join(err, r.Body.Close()); err != nil ||
+		!strings.Contains(string(text), `sallyport_store_commit_seconds_count{durability="durable"} 1`) ||
+		strings.Contains(string(text), `durability="lazy"`) {
 		t.Errorf("%v\n%s", err, text)
 	}
 	stop()

@@ -88,8 +88,13 @@ func TestOffice(t *testing.T) {
 	}
 	config := string(r.Config)
 	for _, want := range []string{
-		`hostname = "mail.office.example"`, `detail   = "+"`, `mx = ["0.0.0.0:25"]`, "[domain.\"office.example\"]\ndeliver = \"maildir\"", "[domain.\"shop.example\"]\ndeliver = \"lmtp://127.0.0.1:2424\"",
-		`"sales@office.example" = ["alice@office.example", "bob@office.example"]`, `"@shop.example" = ["shop@shop.example"]`, `"root@office.example" = ["alice@office.example"]`, `"root@mail.office.example" = ["root@office.example"]`, `"alice@mail.office.example" = ["alice@office.example"]`,
+		`hostname = "mail.office.example"`, `detail   = "+"`, `mx = ["0.0.0.0:25"]`,
+		"[domain.\"office.example\"]\ndeliver = \"maildir\"",
+		"[domain.\"shop.example\"]\ndeliver = \"lmtp://127.0.0.1:2424\"",
+		`"sales@office.example" = ["alice@office.example", "bob@office.example"]`,
+		`"@shop.example" = ["shop@shop.example"]`, `"root@office.example" = ["alice@office.example"]`,
+		`"root@mail.office.example" = ["root@office.example"]`,
+		`"alice@mail.office.example" = ["alice@office.example"]`,
 		`to = "smtp://smart.example:587"`, `tls = "required"`, `user = "office"`, `message_size = 20480000`, `cert = "/etc/ssl/certs/mail.pem"`,
 	} {
 		if !strings.Contains(config, want) {
@@ -110,7 +115,8 @@ func TestRelay(t *testing.T) {
 	r := imported(t, "relay")
 	config := string(r.Config)
 	for _, want := range []string{
-		"[domain.\"inner.example\"]\ndeliver = \"smtp://10.0.0.5:25\"\nrecipients_file = \"inner.example.recipients\"", "[domain.\"static.example\"]\ndeliver = \"smtp://10.0.0.6:25\"",
+		"[domain.\"inner.example\"]\ndeliver = \"smtp://10.0.0.5:25\"\nrecipients_file = \"inner.example.recipients\"",
+		"[domain.\"static.example\"]\ndeliver = \"smtp://10.0.0.6:25\"",
 		"[route.\"partner.example\"]\nto = \"smtp://mail.partner.example:25\"", `mx = ["0.0.0.0:25", "[::]:25"]`,
 	} {
 		if !strings.Contains(config, want) {
@@ -171,7 +177,8 @@ func TestExpand(t *testing.T) {
 	p := NewParams(settings, "/etc/postfix", "host.example")
 	for in, want := range map[string]string{
 		"$b": "xx"[:1] + "1", "${a?yes}": "yes", "${empty?yes}": "", "${empty:no}": "no", "${a:no}": "", "${a?{y}:{n}}": "y", "${empty?{y}:{n$a}}": "n1",
-		"${{$a} == {1}?{same}:{other}}": "same", "${{$a} < {10}?{less}:{more}}": "less", "$(a)b": "1b", "$d": "$a", "$myhostname": "host.example", "$mydomain": "example", "$": "$", "$ x": "$ x",
+		"${{$a} == {1}?{same}:{other}}": "same", "${{$a} < {10}?{less}:{more}}": "less", "$(a)b": "1b",
+		"$d": "$a", "$myhostname": "host.example", "$mydomain": "example", "$": "$", "$ x": "$ x",
 	} {
 		if got, ok := p.expand(in, 0); got != want || !ok {
 			t.Errorf("%s: %q, %v, want %q", in, got, ok, want)
@@ -192,7 +199,10 @@ func FuzzImport(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		table := []byte("a@b.c: \"|x\", b\n@a.b x@a.b\n[a]:x u:p\n")
-		r := Import(Source{Main: in, Master: in, MainFile: "main.cf", MasterFile: "master.cf", Dir: "/etc/postfix", Host: "host.example", Read: func(string) ([]byte, error) { return table, nil }})
+		r := Import(Source{
+			Main: in, Master: in, MainFile: "main.cf", MasterFile: "master.cf", Dir: "/etc/postfix",
+			Host: "host.example", Read: func(string) ([]byte, error) { return table, nil },
+		})
 		settings, faults := ParseMain(string(in))
 		n := 0
 		for _, v := range r.Lines {

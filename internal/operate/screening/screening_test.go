@@ -60,7 +60,9 @@ func TestWhoWouldBeKeptOut(t *testing.T) {
 				{operate.ScreenVisitor{Client: "2001:db8::7", From: "<>"}, "take", "", ""},
 			} {
 				a, err := c.ScreenTest(ctx, s.who)
-				if err != nil || a.Verdict != s.verdict || !strings.Contains(a.Text, s.line) || !strings.Contains(a.Reply, s.reply) || a.Client != s.who.Client || (a.Line > 0) != (s.line != "") {
+				if err != nil || a.Verdict != s.verdict || !strings.Contains(a.Text, s.line) ||
+					!strings.Contains(a.Reply, s.reply) || a.Client != s.who.Client ||
+					(a.Line > 0) != (s.line != "") {
 					t.Errorf("%+v: %+v, %v", s.who, a, err)
 				}
 			}

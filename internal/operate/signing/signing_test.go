@@ -32,7 +32,9 @@ func TestSigningKeys(t *testing.T) {
 			c := w.Clients(t)[way]
 			made, err := c.DKIMRotate(t.Context(), operate.DKIMRef{Domain: "local.test"})
 			operator.Check(t, err)
-			if len(made.Keys) == 0 || len(made.Changes) == 0 || made.Keys[0].Signs || !strings.Contains(made.Keys[0].Zone, " IN TXT ( ") || !strings.HasSuffix(made.Keys[0].Name, "._domainkey.local.test") {
+			if len(made.Keys) == 0 || len(made.Changes) == 0 || made.Keys[0].Signs ||
+				!strings.Contains(made.Keys[0].Zone, " IN TXT ( ") ||
+				!strings.HasSuffix(made.Keys[0].Name, "._domainkey.local.test") {
 				t.Fatalf("%+v", made)
 			}
 			_, err = c.DKIMRotate(t.Context(), operate.DKIMRef{Domain: "local.test"})

@@ -72,7 +72,10 @@ func TestASummaryIsByAccount(t *testing.T) {
 	now := time.Now()
 	for account, n := range map[string]int{"alice@local.test": 3, "bob@local.test": 1} {
 		for range n {
-			f := fact.Accepted{At: now, Rule: "accepted", Message: fact.Message{Account: account, Sender: account}, Recipients: []string{"x@remote.test", "y@remote.test"}, Reply: mail.R(250, "2.0.0", "ok")}
+			f := fact.Accepted{
+				At: now, Rule: "accepted", Message: fact.Message{Account: account, Sender: account},
+				Recipients: []string{"x@remote.test", "y@remote.test"}, Reply: mail.R(250, "2.0.0", "ok"),
+			}
 			operator.Check(t, w.Log.Write(ctx, f.Fact()))
 		}
 	}

@@ -28,8 +28,11 @@ func TestLookup(t *testing.T) {
 		"198.51.100.0/24": mmdbtype.Map{"asn": mmdbtype.String("AS64501"), "country": mmdbtype.String("FR")}, "203.0.113.0/24": mmdbtype.Map{"asn": mmdbtype.Uint32(64502)},
 	})
 	geotest.Write(t, countries, 4, map[string]mmdbtype.DataType{
-		"192.0.2.0/25": geotest.Country("DE"), "198.51.100.0/24": mmdbtype.Map{"country_code": mmdbtype.String("CH")}, "203.0.113.0/25": mmdbtype.Map{"country": mmdbtype.String("AT")},
-		"203.0.113.128/25": mmdbtype.Map{"registered_country": mmdbtype.Map{"iso_code": mmdbtype.String("NL")}}, "192.0.2.128/25": mmdbtype.Map{"country_code": mmdbtype.String("none")},
+		"192.0.2.0/25":     geotest.Country("DE"),
+		"198.51.100.0/24":  mmdbtype.Map{"country_code": mmdbtype.String("CH")},
+		"203.0.113.0/25":   mmdbtype.Map{"country": mmdbtype.String("AT")},
+		"203.0.113.128/25": mmdbtype.Map{"registered_country": mmdbtype.Map{"iso_code": mmdbtype.String("NL")}},
+		"192.0.2.128/25":   mmdbtype.Map{"country_code": mmdbtype.String("none")},
 	})
 	a, err := Open([]string{systems, countries}, quiet())
 	if err != nil {

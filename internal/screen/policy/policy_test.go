@@ -49,7 +49,8 @@ func visitor(t *testing.T, client, to string) access.Visitor {
 }
 
 func TestJudge(t *testing.T) {
-	s := New(options(t, "exempt network 192.0.2.3\nslow network 192.0.2.16/28\ndefer hello later.test come again\nrefuse name *.dyn.test\nrefuse recipient closed@local.test gone"), nil)
+	s := New(options(t, "exempt network 192.0.2.3\nslow network 192.0.2.16/28\ndefer hello later.test come again\nrefuse name *.dyn.test\nrefuse recipient closed@local.test gone"),
+		nil)
 	for _, c := range []struct {
 		client, to, hello string
 		verdict           Verdict

@@ -77,7 +77,9 @@ func (w *world) open() {
 			w.standing, w.contained = accounts.StandingFrozen, append(w.contained, i)
 			return i, accounts.Account{}, 1, nil
 		},
-		Limits: guard.Limits{Look: time.Millisecond, Share: 1}, Now: func() time.Time { return w.now.Add(w.set) }, Passed: func() time.Time { return w.now }, Logger: slog.New(slog.NewTextHandler(&w.logged, nil)),
+		Limits: guard.Limits{Look: time.Millisecond, Share: 1},
+		Now:    func() time.Time { return w.now.Add(w.set) }, Passed: func() time.Time { return w.now },
+		Logger: slog.New(slog.NewTextHandler(&w.logged, nil)),
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -199,7 +201,9 @@ func TestTheTripwireContains(t *testing.T) {
 	w.state(guard.StateOpen)
 	w.strangers("10.20.0.7", 3)
 	w.state(guard.StateClosed)
-	if len(w.contained) != 1 || w.contained[0].Account != address(t, "printers@local.test") || w.contained[0].Rule != guard.Rule || !strings.Contains(w.contained[0].Reason, "10.20.0.7") || len(w.contained[0].Seen) != 1 {
+	if len(w.contained) != 1 || w.contained[0].Account != address(t, "printers@local.test") ||
+		w.contained[0].Rule != guard.Rule || !strings.Contains(w.contained[0].Reason, "10.20.0.7") ||
+		len(w.contained[0].Seen) != 1 {
 		t.Fatalf("contained: %+v", w.contained)
 	}
 	w.public()

@@ -35,7 +35,10 @@ func TestOurOwnAddresses(t *testing.T) {
 
 // A pair of virtual ends leads to containers, and so does a bridge, unless one of its ports leads outside.
 func TestWhatLeadsToContainers(t *testing.T) {
-	links := map[uint32]link{1: {}, 2: {kind: "veth"}, 3: {kind: "bridge"}, 4: {kind: "bridge"}, 5: {kind: "veth", master: 3}, 6: {kind: "veth", master: 4}, 7: {master: 4}, 8: {kind: "bridge"}, 9: {kind: "vlan"}}
+	links := map[uint32]link{
+		1: {}, 2: {kind: "veth"}, 3: {kind: "bridge"}, 4: {kind: "bridge"}, 5: {kind: "veth", master: 3},
+		6: {kind: "veth", master: 4}, 7: {master: 4}, 8: {kind: "bridge"}, 9: {kind: "vlan"},
+	}
 	for index, want := range map[uint32]bool{1: false, 2: true, 3: true, 4: false, 8: true, 9: false, 99: false} {
 		if containers(index, links) != want {
 			t.Errorf("%d: %v", index, !want)

@@ -68,7 +68,8 @@ func given(c config.Config) string {
 func TestDefaultsAreThoseOfTheConfiguration(t *testing.T) {
 	c := load(t, text)
 	for room, both := range map[string][2]any{
-		"smtp/server": {Server(c), server.DefaultLimits()}, "intake": {Intake(c), intake.DefaultLimits()}, "access": {Access(c), access.DefaultLimits()}, "signin": {SignIn(c), signin.DefaultLimits()},
+		"smtp/server": {Server(c), server.DefaultLimits()}, "intake": {Intake(c), intake.DefaultLimits()},
+		"access": {Access(c), access.DefaultLimits()}, "signin": {SignIn(c), signin.DefaultLimits()},
 		"budget/inflow": {Inflow(c), inflow.DefaultLimits()}, "spool": {Spool(c), spool.DefaultLimits()}, "dispatch": {Dispatch(c), dispatch.DefaultLimits()},
 		"accounts": {Accounts(c, runtime.GOMAXPROCS(0)), accounts.DefaultLimits()}, "trace": {Trace(c), trace.DefaultLimits()}, "sched": {Retry(c), sched.Default()},
 		"greylist": {Greylist(c), greylist.DefaultLimits()}, "mailbox": {Mailbox(c), mailbox.DefaultLimits()}, "hijack": {c.Hijack.Params(), hijack.DefaultParams()},

@@ -176,7 +176,8 @@ func TestGather(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := around(t, "[dnsbl.\"list.test\"]\nweight = 5\n[ldap.staff]\nurls = [\"ldap://127.0.0.1:1\"]\ntls = \"off\"\nbase = \"ou=people\"\nbind_dn = \"cn=x\"\npassword_file = \"password\"\n")
+	cfg := around(t,
+		"[dnsbl.\"list.test\"]\nweight = 5\n[ldap.staff]\nurls = [\"ldap://127.0.0.1:1\"]\ntls = \"off\"\nbase = \"ou=people\"\nbind_dn = \"cn=x\"\npassword_file = \"password\"\n")
 	cfg.MX.DNS = []netip.AddrPort{dnstest.Serve(t, zone.Play).Addr}
 	f := Gather(t.Context(), cfg, Options{
 		Logger: slog.New(slog.DiscardHandler), Keys: []operate.DKIMKey{{Domain: "local.test", Selector: "s1", Name: "s1._domainkey.local.test", State: "active"}},
