@@ -19,7 +19,7 @@ type Limits struct {
 	Connections int           // at once, at one address where challenges are answered, a quarter of them for one network; more wait
 }
 
-// DefaultLimits returns the bounds that nobody configured.
+// DefaultLimits returns the bounds where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{
 		FirstPause: time.Minute, MaxPause: 12 * time.Hour, Attempt: 10 * time.Minute, Look: time.Hour, Names: 100, Lookup: 5 * time.Second,

@@ -44,7 +44,7 @@ type Limits struct {
 	RequestOctets int
 }
 
-// DefaultLimits returns the bounds of a server that nobody configured.
+// DefaultLimits returns the bounds where the configuration says nothing.
 func DefaultLimits() Limits {
 	day := 24 * time.Hour
 	return Limits{

@@ -22,7 +22,7 @@ type Limits struct {
 	WarnPart int
 }
 
-// DefaultLimits returns the bounds that nobody configured.
+// DefaultLimits returns the bounds where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{Every: 10 * time.Second, Warn: 14 * 24 * time.Hour, WarnPart: 4}
 }

@@ -70,7 +70,7 @@ type Limits struct {
 	Text int
 }
 
-// DefaultLimits returns the bounds of a server that nobody configured.
+// DefaultLimits returns the bounds where the configuration says nothing.
 func DefaultLimits() Limits { return Limits{Entries: 1000, Text: 2000} }
 
 // List is what was found. Its methods may be called concurrently.

@@ -27,7 +27,7 @@ type Limits struct {
 	Kept      time.Duration // how long after the end it is known who was told of it
 }
 
-// DefaultLimits returns the bounds of a server that nobody configured.
+// DefaultLimits returns the bounds where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{Look: 10 * time.Minute, AtOnce: 200, Owner: []Step{30, 7, 1}, Authority: []Step{365, 90, 30, 7, 1}, Kept: 90 * day}
 }

@@ -47,7 +47,7 @@ type Limits struct {
 	Rest time.Duration
 }
 
-// DefaultLimits returns the bounds of a server that nobody configured.
+// DefaultLimits returns the bounds where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{
 		Message: 50 << 20, Folders: 2000, Depth: 20, Keywords: 100, Words: 1000, Vanished: 100_000,

@@ -24,7 +24,7 @@ type Limits struct {
 	NameOctets int // of a name that is remembered
 }
 
-// DefaultLimits returns the bounds of a server that nobody configured.
+// DefaultLimits returns the bounds where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{
 		Clients: 3, For: 7 * 24 * time.Hour, Names: 5, Domains: 3, Accounts: 3, Window: 24 * time.Hour,

@@ -27,7 +27,7 @@ type KickLimits struct {
 	Answer int64         // octets of an answer that are read
 }
 
-// DefaultKickLimits returns the bounds of a server that nobody configured.
+// DefaultKickLimits returns the bounds where the configuration says nothing.
 func DefaultKickLimits() KickLimits {
 	return KickLimits{Time: 10 * time.Second, Tries: 5, Pause: 5 * time.Second, Again: 5 * time.Second, Answer: 64 << 10}
 }

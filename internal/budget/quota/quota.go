@@ -144,7 +144,7 @@ type Limits struct {
 	Reported int           // mailboxes that a report names
 }
 
-// DefaultLimits returns the bounds of a server that nobody configured.
+// DefaultLimits returns the bounds where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{
 		Fresh: time.Minute, Again: 10 * time.Second, Wait: 10 * time.Second, Looks: 4, Sweep: time.Hour, Pause: 10 * time.Millisecond,

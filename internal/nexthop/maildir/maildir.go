@@ -37,7 +37,7 @@ type Limits struct {
 	StaleTmp time.Duration
 }
 
-// DefaultLimits returns the bounds of a server that nobody configured.
+// DefaultLimits returns the bounds where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{Files: 64, PerMessage: 8, Named: 50, Known: 10_000, StaleTmp: 36 * time.Hour}
 }

@@ -38,7 +38,7 @@ type Limits struct {
 	Open         int           // connections to all destinations together
 }
 
-// DefaultLimits returns the bounds that nobody configured.
+// DefaultLimits returns the bounds where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{
 		Hosts: 10, Addresses: 5, Tries: 5, Connect: 30 * time.Second, Search: 5 * time.Minute,

@@ -68,7 +68,7 @@ type Limits struct {
 
 func (l Limits) valid() bool { return min(l.Time, l.Early, l.Life, l.Rest) > 0 }
 
-// DefaultLimits returns the bounds of a server that nobody configured.
+// DefaultLimits returns the bounds where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{Time: 20 * time.Second, Early: 5 * time.Minute, Life: 10 * time.Minute, Rest: 30 * time.Second}
 }

@@ -29,7 +29,7 @@ type Limits struct {
 	RefreshRun time.Duration // how often all policies are looked at for those to refresh
 }
 
-// DefaultLimits returns the bounds that nobody configured.
+// DefaultLimits returns the bounds where the configuration says nothing.
 func DefaultLimits() Limits {
 	return Limits{
 		Entries: 10_000, Fetch: time.Minute, Wait: 70 * time.Second, Fetches: 64, Addresses: 3,

@@ -31,7 +31,7 @@ type Limits struct {
 	Share int           // how many times as long as a look took is waited at least
 }
 
-// DefaultLimits returns the bounds of a server that nobody configured.
+// DefaultLimits returns the bounds where the configuration says nothing.
 func DefaultLimits() Limits { return Limits{Look: 500 * time.Millisecond, Share: 50} }
 
 // Settings are what a configuration says.

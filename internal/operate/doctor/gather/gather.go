@@ -26,7 +26,7 @@ type Limits struct {
 	Text int           // octets of a text from the DNS that are looked at
 }
 
-// DefaultLimits returns the bounds that nobody configured.
+// DefaultLimits returns the bounds where the configuration says nothing.
 func DefaultLimits() Limits { return Limits{Look: 5 * time.Second, Text: 1000} }
 
 // DNSSECProbe is a signed name of the root's operators, at which it shows whether the
