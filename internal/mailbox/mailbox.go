@@ -99,9 +99,6 @@ func (m *Mailbox) Close() {
 // puts back was taken once. Nobody else uses the view yet.
 func (m *Mailbox) Unbounded() { m.unbounded = true }
 
-// ReadOnly reports whether the view was opened for reading only.
-func (m *Mailbox) ReadOnly() bool { return m.readOnly }
-
 func (e *entry) message() Message { return Message{e.uid, e.modseq, e.flags} }
 
 // State returns the folder as it was last looked at. After a change it costs as much as the folder
