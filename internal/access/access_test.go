@@ -13,6 +13,7 @@ import (
 	"sallyport/internal/accounts"
 	"sallyport/internal/door"
 	"sallyport/internal/fact"
+	imap "sallyport/internal/imap/server"
 	"sallyport/internal/mail"
 	"sallyport/internal/signin"
 )
@@ -353,6 +354,77 @@ func TestReadersBehindABalancer(t *testing.T) {
 	if got := dial("a1 NOOP\r\n").read(); !strings.HasPrefix(got, "(") {
 		t.Errorf("without a header: %q", got)
 	}
+	f := w.await(door.RuleProxyHeader, func(f fact.Fact) bool { return f.Door == KindIMAP.String() })
+	if f.Kind != fact.KindRefuse || !f.Peer.IsLoopback() || !f.Reply.IsZero() || !strings.Contains(f.Text, "PROXY header") {
+		t.Errorf("nobody can learn why: %+v", f)
+	}
+}
+
+// A sign-in that the engine refuses before a credential is looked at is in the trace, with its words and nothing that the client sent.
+func TestARefusedSignInIsTraced(t *testing.T) {
+	w := newWorld(t)
+	for k, command := range map[Kind]string{KindIMAP: "LOGIN " + alice + " s3cretWord", KindPOP3: "USER s3cretWord"} {
+		w.dial(k, false, nil).say("%s", command)
+		f := w.await(RuleProtocol, func(f fact.Fact) bool { return f.Door == k.String() })
+		verb, _, _ := strings.Cut(command, " ")
+		if f.Kind != fact.KindRefuse || f.Conn == "" || f.Text != verb+": encryption is required to sign in; the credential was not looked at" {
+			t.Errorf("%s: %+v", k, f)
+		}
+	}
+	w.broken.Store(true)
+	c := w.dial(KindIMAPS, true, w.client)
+	if got := c.login(alice, password); ok(got) || !strings.Contains(got, "the mailbox cannot be opened now") {
+		t.Errorf("%q", got)
+	}
+	f := w.await(RuleMailboxUnavailable, func(fact.Fact) bool { return true })
+	if f.Kind != fact.KindRefuse || f.Account != alice || f.Door != KindIMAPS.String() || f.Reply.Code != 421 {
+		t.Errorf("%+v", f)
+	}
+}
+
+// Who is told to go is told why by the trace: others needed his place, or what he signed in with gives no right any more.
+func TestWhyASessionHadToGo(t *testing.T) {
+	for text, want := range map[string]string{makeWay: endCrowded, farewell: imap.EndPolicy} {
+		r := &reader{}
+		r.ends(text)
+		r.ends(makeWay)
+		if got := r.why(imap.EndPolicy); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+		if got := r.why(imap.EndTimeout); got != imap.EndTimeout {
+			t.Errorf("%s: it timed out, and %q is told", text, got)
+		}
+	}
+	w := newWorld(t)
+	c := w.dial(KindIMAPS, true, w.client)
+	if got := c.login(alice, password); !ok(got) {
+		t.Fatal(got)
+	}
+	_, err := w.identity.SetPassword(t.Context(), addr(t, alice), password+" anew", nil)
+	must(t, err)
+	if n := w.desk.EndFallen(addr(t, alice)); n != 1 {
+		t.Errorf("%d sessions end", n)
+	}
+	f := w.await(fact.RuleConnectionEnded, func(f fact.Fact) bool { return f.Door == KindIMAPS.String() })
+	if why, _ := f.Find("standing"); f.Text != imap.EndPolicy || f.Account != alice || why == "" {
+		t.Errorf("%+v", f)
+	}
+}
+
+// Who asks for TLS and then fails at it finds out from the trace at what.
+func TestFailedSTARTTLSIsTraced(t *testing.T) {
+	w := newWorld(t)
+	for k, command := range map[Kind]string{KindIMAP: "STARTTLS", KindPOP3: "STLS"} {
+		c := w.dial(k, false, nil)
+		if got := c.say("%s", command); !ok(got) {
+			t.Fatalf("%s: %q", k, got)
+		}
+		fmt.Fprint(c.raw, "this is no TLS\r\n")
+		f := w.await(fact.RuleConnectionEnded, func(f fact.Fact) bool { return f.Door == k.String() })
+		if f.Conn == "" || f.Text != "tls-handshake: "+door.CauseNoTLS {
+			t.Errorf("%s: %+v", k, f)
+		}
+	}
 }
 
 // While there is no certificate, connections are turned away, and doors that could never have one
@@ -427,7 +499,7 @@ func TestWhoIsNotServedIsTraced(t *testing.T) {
 			}
 		}
 		f := w.await(fact.RuleConnectionEnded, func(f fact.Fact) bool { return f.Door == k.String() })
-		if f.Kind != fact.KindDisconnect || !strings.HasPrefix(f.Text, "tls-handshake: ") || !strings.Contains(f.Text, "version") || !f.Peer.IsLoopback() {
+		if f.Kind != fact.KindDisconnect || f.Text != "tls-handshake: "+door.CauseVersion || !f.Peer.IsLoopback() {
 			t.Errorf("%s: %+v", k, f)
 		}
 	}

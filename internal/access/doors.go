@@ -165,6 +165,13 @@ func (e *entry) TurnAway(nc net.Conn, from netip.Addr) {
 	e.turnAway(nc, from, door.RuleConnectionsCrowded, "too many connections; try again later")
 }
 
+// Headless implements door.Engine.
+func (e *entry) Headless(balancer netip.Addr, why string) {
+	e.o.Journal.Stranger(fact.Refused{
+		At: e.o.Now(), Rule: door.RuleProxyHeader, Session: fact.Session{Peer: balancer.Unmap(), Door: e.kind.String()}, Detail: why,
+	}.Fact())
+}
+
 // turnAway refuses a connection before it costs anything. Under implicit TLS a word in clear
 // would only confuse.
 func (e *entry) turnAway(nc net.Conn, from netip.Addr, rule, text string) {

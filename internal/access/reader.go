@@ -47,12 +47,14 @@ type reader struct {
 	program string // as the client named itself, printable; "": it did not
 	named   int    // how often it did as something else
 	closing bool   // it will not any more
-	// insecure is why TLS failed; nil: it did not.
-	insecure error
+	turned  int    // sign-ins that the engine refused
+	// insecure is why TLS failed, one of door's causes; "": it did not.
+	insecure string
 
-	mu  sync.Mutex
-	end func(text string) // nil: the engine has not begun
-	was string            // what it is to be told as soon as it has
+	mu    sync.Mutex
+	end   func(text string) // nil: the engine has not begun
+	was   string            // what it is to be told as soon as it has
+	ended string            // what it was told at first; "": it was not told to go
 }
 
 // channel is what a sign-in comes over.
@@ -72,17 +74,37 @@ func (r *reader) handshake(_ context.Context, raw net.Conn, cfg *tls.Config) (*t
 		return nil, "", err
 	}
 	conn, offer, err := h.Over(raw, cfg)
-	r.insecure = err
+	if err != nil {
+		r.insecure = door.HandshakeCause(err)
+	}
 	return conn, offer, err
+}
+
+// endCrowded is why a connection ended that gave way to others.
+const endCrowded = "made-room"
+
+// why says of an end more than the engine knows, which calls it the same in imap and pop3: what TLS failed at, and that others needed the
+// place of a connection.
+func (r *reader) why(end string) string {
+	r.mu.Lock()
+	ended := r.ended
+	r.mu.Unlock()
+	switch {
+	case end == imap.EndTLS && r.insecure != "":
+		return end + ": " + r.insecure
+	case end == imap.EndPolicy && ended == makeWay:
+		return endCrowded
+	}
+	return end
 }
 
 // unserved records a connection whose TLS failed before the engine had a session to tell.
 func (r *reader) unserved() {
-	if r.id != "" || r.insecure == nil {
+	if r.id != "" || r.insecure == "" {
 		return
 	}
 	r.o.Journal.Stranger(fact.Disconnected{
-		At: r.o.Now(), Rule: fact.RuleConnectionEnded, Session: r.Seen(accounts.Proof{}), Why: imap.EndTLS + ": " + mail.Printable(r.insecure.Error(), mail.FaultShown),
+		At: r.o.Now(), Rule: fact.RuleConnectionEnded, Session: r.Seen(accounts.Proof{}), Why: r.why(imap.EndTLS),
 	}.Fact())
 }
 
@@ -110,6 +132,9 @@ func (r *reader) ends(text string) {
 	if end == nil {
 		r.was = text
 	}
+	if r.ended == "" {
+		r.ended = text
+	}
 	r.mu.Unlock()
 	if end != nil {
 		end(text)
@@ -132,6 +157,22 @@ func (r *reader) auth(c channel, mechanism string) (*signin.Exchange, mail.Reply
 		return nil, f.Reply
 	}
 	return x, mail.Reply{}
+}
+
+// refused records what the engine itself refused: a sign-in, or what came behind it.
+func (r *reader) refused(ctx context.Context, rule string, reply mail.Reply, detail string) {
+	r.turned++
+	f := fact.Refused{At: r.o.Now(), Rule: rule, Session: r.Seen(r.visit.Proof()), Reply: reply, Detail: detail}.Fact()
+	if r.visit.Anonymous() {
+		r.o.Journal.Stranger(f)
+		return
+	}
+	r.o.Desk.TellReading(ctx, r.visit.Proof().Address, f)
+}
+
+// Refused implements imap.Session and pop3.Session.
+func (r *reader) Refused(ctx context.Context, command, text string) {
+	r.refused(ctx, RuleProtocol, mail.Reply{}, command+": "+text)
 }
 
 // maxDetail bounds what is kept of a refusal.
@@ -160,7 +201,9 @@ func (r *reader) settle(ctx context.Context, reply mail.Reply) mail.Reply {
 	user, err := r.o.Mailboxes(ctx, account)
 	if err != nil {
 		r.o.Logger.Error("a mailbox could not be opened", "account", account.String(), "conn", r.id, "err", err)
-		return mail.R(421, "4.3.0", "the mailbox cannot be opened now; try again later")
+		refusal := mail.R(421, "4.3.0", "the mailbox cannot be opened now; try again later")
+		r.refused(ctx, RuleMailboxUnavailable, refusal, "")
+		return refusal
 	}
 	r.user = user
 	return reply
@@ -192,12 +235,15 @@ const (
 func (r *reader) closes(ctx context.Context, why string, misbehaved bool) {
 	now := r.o.Now()
 	f := fact.Disconnected{
-		At: now, Rule: fact.RuleConnectionEnded, Session: r.Seen(r.visit.Proof()), Why: why,
+		At: now, Rule: fact.RuleConnectionEnded, Session: r.Seen(r.visit.Proof()), Why: r.why(why),
 		Evidence: []fact.Pair{
-			{Name: "refused", Value: strconv.Itoa(r.visit.Refused())},
+			{Name: "refused", Value: strconv.Itoa(r.visit.Refused() + r.turned)},
 			{Name: "lasted", Value: now.Sub(r.started).Round(time.Millisecond).String()},
 		},
 	}.Fact()
+	if why := r.visit.Fallen(); why != "" {
+		f = f.Evidenced("standing", why)
+	}
 	if r.closing = true; r.program == "" {
 		r.visit.Identified(ctx)
 	}

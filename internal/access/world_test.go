@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/big"
@@ -18,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -127,6 +129,7 @@ type world struct {
 	client   *tls.Config
 	at       map[Kind]string
 	judge    *oidc.Judge // of access tokens; nil: nobody judges them
+	broken   atomic.Bool // no mailbox can be opened
 }
 
 func newWorld(t *testing.T, change ...func(*Config, *signin.Limits)) *world {
@@ -166,7 +169,7 @@ func newWorld(t *testing.T, change ...func(*Config, *signin.Limits)) *world {
 	})
 	must(t, err)
 	w.doors = New(Options{
-		Desk: w.desk, Accounts: w.identity, Journal: w.journal, Admission: door.NewAdmission(), Mailboxes: w.boxes.User,
+		Desk: w.desk, Accounts: w.identity, Journal: w.journal, Admission: door.NewAdmission(), Mailboxes: w.mailboxes,
 		Memory: allowance.New(64 << 20), Now: time.Now, Logger: log,
 	})
 	w.use(w.config)
@@ -184,6 +187,13 @@ func newWorld(t *testing.T, change ...func(*Config, *signin.Limits)) *world {
 		served.Go(func() { _ = w.doors.Serve(ctx, k, ln) })
 	}
 	return w
+}
+
+func (w *world) mailboxes(ctx context.Context, a mail.Address) (*mailbox.User, error) {
+	if w.broken.Load() {
+		return nil, errors.New("the disk fails")
+	}
+	return w.boxes.User(ctx, a)
 }
 
 func (w *world) use(c Config) {

@@ -45,6 +45,9 @@ type Engine interface {
 	Serve(context.Context, net.Conn, *Origin, *Place)
 	// TurnAway says that there are too many connections, and closes this one of a client's.
 	TurnAway(nc net.Conn, from netip.Addr)
+	// Headless tells of a connection of a balancer's that was closed without a word, since it had no proper
+	// header of the PROXY protocol. why is one of few texts, and holds nothing that came.
+	Headless(balancer netip.Addr, why string)
 }
 
 // Tallies are what a door counts, whatever its configuration.
@@ -122,6 +125,11 @@ func (e *Entrance) serveBehind(ctx context.Context, nc net.Conn, balancer netip.
 	if err != nil {
 		e.Counted.headless.Add(e, "connections closed: no proper PROXY header", "balancer", balancer.String(), "err", err.Error())
 		_ = nc.Close()
+		why := headerCause(err)
+		if ctx.Err() != nil {
+			why = CauseShutdown
+		}
+		e.Engine.Headless(balancer.Addr(), why)
 		return
 	}
 	counted := from.Remote.Addr()

@@ -18,7 +18,7 @@ import (
 )
 
 // clerk is an engine that says who came and what he said in one line; it is asked for its door by each connection.
-type clerk struct{}
+type clerk struct{ headless chan string }
 
 func (clerk) Serve(_ context.Context, nc net.Conn, o *Origin, p *Place) {
 	defer nc.Close()
@@ -32,6 +32,10 @@ func (clerk) TurnAway(nc net.Conn, from netip.Addr) {
 	_ = nc.Close()
 }
 
+func (c clerk) Headless(balancer netip.Addr, why string) {
+	c.headless <- balancer.String() + ": " + why
+}
+
 // gate is a door on loopback.
 type gate struct {
 	*Entrance
@@ -41,6 +45,8 @@ type gate struct {
 	logged *syncBuffer
 	ended  chan error
 	end    context.CancelFunc
+	// headless are those without a header, as the engine is told of them.
+	headless chan string
 }
 
 type syncBuffer struct {
@@ -61,11 +67,11 @@ func openGate(t *testing.T, balancers ...netip.Prefix) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{t: t, ln: ln, limits: DefaultLimits(), logged: &syncBuffer{}, ended: make(chan error, 1)}
+	g := &gate{t: t, ln: ln, limits: DefaultLimits(), logged: &syncBuffer{}, ended: make(chan error, 1), headless: make(chan string, 100)}
 	g.limits.Connections = 2
 	g.Entrance = &Entrance{
 		Name: "mx", Admission: NewAdmission(), Limits: &g.limits, Balancers: balancers, Stage: screen.StageOurs, Now: time.Now,
-		Logger: slog.New(slog.NewTextHandler(g.logged, nil)), Counted: &Tallies{}, Engine: clerk{},
+		Logger: slog.New(slog.NewTextHandler(g.logged, nil)), Counted: &Tallies{}, Engine: clerk{g.headless},
 	}
 	return g
 }
@@ -140,9 +146,32 @@ func TestWhoABalancerNames(t *testing.T) {
 	if got := g.says("\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00hello"); got != "127.0.0.1 through invalid IP, counted true, said hello" {
 		t.Errorf("a balancer itself: %q", got)
 	}
-	if got := g.says("EHLO x\r\n"); got != "" || !strings.Contains(g.logged.String(), "no proper PROXY header") {
+	if got := g.says("EHLO client.test\r\n"); got != "" || !strings.Contains(g.logged.String(), "no proper PROXY header") {
 		t.Errorf("without a header: %q, %s", got, g.logged.String())
 	}
+	if got := <-g.headless; got != "127.0.0.1: it begins with no PROXY header" {
+		t.Errorf("without a header: %q is told", got)
+	}
+	silent := g.dial()
+	_ = silent.Close()
+	if got := <-g.headless; got != "127.0.0.1: it ended before its PROXY header did" {
+		t.Errorf("without a word: %q is told", got)
+	}
+	counted := func(want int) {
+		for until := time.Now().Add(30 * time.Second); g.Admission.Open() != want; time.Sleep(time.Millisecond) {
+			if time.Now().After(until) {
+				t.Fatalf("%d connections are counted, want %d", g.Admission.Open(), want)
+			}
+		}
+	}
+	counted(0)
+	waits := g.dial()
+	counted(1)
+	g.end()
+	if got := <-g.headless; got != "127.0.0.1: "+CauseShutdown {
+		t.Errorf("at the end: %q is told", got)
+	}
+	_ = waits.Close()
 	g = openGate(t, netip.MustParsePrefix("127.0.0.0/8"))
 	g.limits.ConnectionsPerNetwork = 1
 	g.begin()

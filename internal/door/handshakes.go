@@ -86,7 +86,7 @@ func (h *Handshake) Over(raw net.Conn, cfg *tls.Config) (secured *tls.Conn, offe
 	ended := make(chan error, 1)
 	h.a.crew.Go(func() { ended <- secured.Handshake() })
 	if err := <-ended; err != nil {
-		return nil, "", err
+		return nil, "", h.displaced(err)
 	}
 	hello.await = nil // the connection outlives what it waited for
 	return secured, hello.offer, nil

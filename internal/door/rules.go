@@ -6,4 +6,6 @@ const (
 	RuleCertificateAwaited = "certificate-awaited"
 	// RuleConnectionsCrowded: there are as many connections as there may be, of the client's network or of all.
 	RuleConnectionsCrowded = "connections-crowded"
+	// RuleProxyHeader: a connection of a balancer's does not begin with a proper header of the PROXY protocol.
+	RuleProxyHeader = "proxy-header"
 )

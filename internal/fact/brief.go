@@ -84,7 +84,11 @@ func (l *line) refusal(f Fact) {
 	l.client(f)
 	l.from(f)
 	l.to(f)
-	l.reply(f.Reply)
+	if f.Reply.IsZero() { // it was refused without a word
+		l.word(free(f.Text))
+	} else {
+		l.reply(f.Reply)
+	}
 	l.word("(" + f.Rule + ")")
 	if f.Count > 1 {
 		l.word(strconv.Itoa(f.Count) + " times")

@@ -31,6 +31,8 @@ func TestBriefIsWhatAWatcherReads(t *testing.T) {
 			"14:03:12  signed in  a@local.test from 192.0.2.7 with PLAIN"},
 		{Fact{Kind: KindRefuse, Rule: "relay-denied", Network: netip.MustParsePrefix("192.0.2.0/24"), Sender: "x@y.test", Recipients: []string{"v@z.test"}, Reply: mail.R(550, "5.7.1", "relaying denied"), Count: 3},
 			"14:03:12  refused    from 192.0.2.0/24 from <x@y.test> to <v@z.test> 550 5.7.1 relaying denied (relay-denied) 3 times"},
+		{Fact{Kind: KindRefuse, Rule: "proxy-header", Peer: peer, Door: "mx", Text: "it begins with no PROXY header"},
+			"14:03:12  refused    from 192.0.2.7 it begins with no PROXY header (proxy-header)"},
 		{Fact{Kind: KindAccount, Account: "a@local.test", Text: "frozen"}, "14:03:12  account    a@local.test frozen"},
 		{Fact{Kind: KindDisconnect, Text: "quit"}, ""},
 	} {

@@ -18,8 +18,8 @@ type LocalUser struct {
 	Why     string       // why he has none, in words for himself
 }
 
-// name shows a user in facts: "alice (uid 1000)".
-func (u LocalUser) name(uid uint32) string {
+// Who shows a user in facts: "alice (uid 1000)".
+func (u LocalUser) Who(uid uint32) string {
 	number := "uid " + strconv.FormatUint(uint64(uid), 10)
 	if u.Name == "" {
 		return number
@@ -68,8 +68,8 @@ func (s *session) turnAway() mail.Reply {
 		why = "this user's account " + s.local.Account.String() + " does not exist"
 	}
 	f := fact.Refused{
-		At: s.in.Now(), Rule: RuleLocalUserUnknown, Session: s.seen(), Detail: s.local.name(s.conn.UID),
-		Reply: mail.R(554, "5.7.1", s.local.name(s.conn.UID)+": "+why),
+		At: s.in.Now(), Rule: RuleLocalUserUnknown, Session: s.seen(), Detail: s.local.Who(s.conn.UID),
+		Reply: mail.R(554, "5.7.1", s.local.Who(s.conn.UID)+": "+why),
 	}
 	s.in.Journal.Stranger(f.Fact())
 	return f.Reply

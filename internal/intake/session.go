@@ -74,6 +74,9 @@ func (s *session) Close(ctx context.Context, why string) {
 			{Name: "lasted", Value: now.Sub(s.conn.Started).Round(time.Millisecond).String()},
 		},
 	}.Fact()
+	if why := s.fallen(); why != "" {
+		f = f.Evidenced("standing", why) // which is why it was told to go, most often
+	}
 	if t := s.message; t != nil && why != server.EndQuit {
 		f.Sender, f.Recipients, f.MessageID = t.draft.Envelope.From.String(), t.recipients(), t.messageID
 	}
@@ -116,14 +119,14 @@ func (s *session) refuse(ctx context.Context, about fact.Fact) mail.Reply {
 	return f.Reply
 }
 
-// Unserved records a connection that had no session: it was turned away, or its TLS failed.
+// Unserved records a connection that had no session: it was turned away, had no PROXY header, or its TLS failed.
 func (in *Intake) Unserved(u server.Unserved) {
 	of := fact.Session{Conn: u.Conn, Peer: u.Remote.Unmap(), Door: doorName(u.Kind)}
 	if u.Rule == "" {
 		in.Journal.Stranger(fact.Disconnected{At: in.Now(), Rule: fact.RuleConnectionEnded, Session: of, Why: u.Why}.Fact())
 		return
 	}
-	in.Journal.Stranger(fact.Refused{At: in.Now(), Rule: u.Rule, Session: of, Reply: u.Reply}.Fact())
+	in.Journal.Stranger(fact.Refused{At: in.Now(), Rule: u.Rule, Session: of, Reply: u.Reply, Detail: u.Why}.Fact())
 }
 
 // tell records a fact of somebody who signed in, and that accompanies no message.
@@ -144,7 +147,7 @@ func (s *session) seenAs(p accounts.Proof) fact.Session {
 		Hello: s.hello.Name, TLS: signin.TLSName(s.hello.TLS), Account: p.Address.String(),
 	}
 	if s.local != nil {
-		of.Evidence = append(of.Evidence, fact.Pair{Name: "local user", Value: s.local.name(s.conn.UID)})
+		of.Evidence = append(of.Evidence, fact.Pair{Name: "local user", Value: s.local.Who(s.conn.UID)})
 	}
 	if ids := p.CredentialIDs(); ids != "" {
 		of.Evidence = append(of.Evidence, fact.Pair{Name: fact.EvidenceCredential, Value: ids})

@@ -35,7 +35,7 @@ func TestWhenToComeAgain(t *testing.T) {
 func TestHowALocalUserIsCalled(t *testing.T) {
 	long := strings.Repeat("a", 64)
 	for name, want := range map[string]string{"": "uid 7", "alice": "alice (uid 7)", long: long + " (uid 7)", long + "b": long + " (uid 7)"} {
-		if got := (LocalUser{Name: name}).name(7); got != want {
+		if got := (LocalUser{Name: name}).Who(7); got != want {
 			t.Errorf("%q is called %q", name, got)
 		}
 	}

@@ -52,6 +52,9 @@ type Session interface {
 	Login(ctx context.Context, c Channel, user, password string) error
 	// Mailboxes are those of who has signed in. They stay open until Close.
 	Mailboxes() *mailbox.User
+	// Refused tells of a sign-in that the engine itself refused, by the command and in the words that the client
+	// was told: nothing that it sent is among them.
+	Refused(ctx context.Context, command, text string)
 	// Close is called exactly once, at the end. why is one of the End constants.
 	Close(ctx context.Context, why string)
 }

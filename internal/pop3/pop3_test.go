@@ -47,7 +47,8 @@ type site struct {
 
 	mu       sync.Mutex
 	sessions []*session
-	refusal  error // of Connect
+	refusal  error    // of Connect
+	refused  []string // by the engine, as the session is told of it
 }
 
 const letter = "Subject: hello\r\n\r\nbody\r\n"
@@ -194,6 +195,12 @@ func (s *session) Auth(_ context.Context, c Channel, mechanism string) (SASL, er
 }
 
 func (s *session) Mailboxes() *mailbox.User { return s.user }
+
+func (s *session) Refused(_ context.Context, command, text string) {
+	s.site.mu.Lock()
+	defer s.site.mu.Unlock()
+	s.site.refused = append(s.site.refused, command+": "+text)
+}
 
 func (s *session) Close(_ context.Context, why string) {
 	s.site.mu.Lock()
@@ -398,6 +405,9 @@ func TestOneSession(t *testing.T) {
 	c.over()
 	s.mu.Lock()
 	first := s.sessions[0]
+	if got := strings.Join(s.refused, "\n"); got != "PASS: another POP3 session has the mailbox" {
+		t.Errorf("nobody learns of it: %q", got)
+	}
 	s.mu.Unlock()
 	for first.ending() == "" {
 		time.Sleep(time.Millisecond)
@@ -433,6 +443,11 @@ func TestSTLS(t *testing.T) {
 	c.talk("CAPA\r\n", "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\nUTF8\r\nSTLS\r\n.\r\n")
 	const refused = "-ERR [SYS/PERM] encryption is required to sign in; the credential was not looked at\r\n"
 	c.talk("USER alice\r\nPASS pass word\r\nAUTH PLAIN\r\nSTAT\r\n", strings.Repeat(refused, 3)+"-ERR this command is not known, or not at this time\r\n")
+	s.mu.Lock()
+	if len(s.refused) != 3 || s.refused[0] != "USER: encryption is required to sign in; the credential was not looked at" {
+		t.Errorf("nobody learns of it: %q", s.refused)
+	}
+	s.mu.Unlock()
 	c.talk("STLS\r\n", "+OK begin TLS now\r\n")
 	c.secure(s)
 	c.talk("CAPA\r\n", "+OK\r\nTOP\r\nUIDL\r\nRESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\nEXPIRE NEVER\r\nUTF8\r\nUSER\r\nSASL PLAIN TWO-STEPS\r\n.\r\n")
@@ -470,7 +485,16 @@ func TestSASL(t *testing.T) {
 	} {
 		c := s.dial(t)
 		c.talk("", "+OK mx.local.test POP3 ready\r\n")
+		s.mu.Lock()
+		s.refused = nil
+		s.mu.Unlock()
 		c.talk(say, hear)
+		s.mu.Lock()
+		told := len(s.refused)
+		s.mu.Unlock()
+		if want := strings.Count(hear, "cancelled") + strings.Count(hear, "base64") + strings.Count(hear, "is not offered"); told != want {
+			t.Errorf("%q: %d of %d refusals are told", say, told, want)
+		}
 		_ = c.nc.Close()
 		s.ended(t)
 	}

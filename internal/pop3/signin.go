@@ -22,7 +22,7 @@ func (c *conn) authorization(ctx context.Context, cmd command) result {
 		return ok("") // RFC 6856 §2: messages are told as they are anyhow
 	case "USER", "PASS", "AUTH":
 		if c.tls == nil {
-			return failed("SYS/PERM", "encryption is required to sign in; the credential was not looked at")
+			return c.told(ctx, cmd.verb, failed("SYS/PERM", "encryption is required to sign in; the credential was not looked at"))
 		}
 	default:
 		return bad("this command is not known, or not at this time")
@@ -32,7 +32,7 @@ func (c *conn) authorization(ctx context.Context, cmd command) result {
 	case cmd.verb == "AUTH":
 		return c.authenticate(ctx, cmd, mechanisms)
 	case !offersPlain(mechanisms):
-		return failed("SYS/PERM", cmd.verb+" is not offered here")
+		return c.told(ctx, cmd.verb, failed("SYS/PERM", cmd.verb+" is not offered here"))
 	case cmd.verb == "USER":
 		if cmd.arg == "" {
 			return bad("a name is wanted")
@@ -47,8 +47,19 @@ func (c *conn) authorization(ctx context.Context, cmd command) result {
 	if err := c.sess.Login(ctx, c.channel(), user, cmd.arg); err != nil {
 		return c.refused(ctx, err)
 	}
-	return c.welcome(ctx)
+	return c.welcome(ctx, commandPass)
 }
+
+// told tells the session of a sign-in that is refused here, which nobody else hears of.
+func (c *conn) told(ctx context.Context, command string, res result) result {
+	c.sess.Refused(ctx, command, res.text)
+	return res
+}
+
+const (
+	commandPass = "PASS"
+	commandAuth = "AUTH"
+)
 
 func offersPlain(mechanisms []string) bool { return slices.Contains(mechanisms, "PLAIN") }
 
@@ -69,12 +80,12 @@ func (c *conn) authenticate(ctx context.Context, cmd command, mechanisms []strin
 		var cancelled bool
 		var fault *imapwire.Fault
 		if response, cancelled, fault = imapwire.ParseResponse([]byte(words[1])); len(words) > 2 || cancelled || fault != nil {
-			return bad("the initial response is no base64")
+			return c.told(ctx, commandAuth, bad("the initial response is no base64"))
 		}
 	}
 	mechanism := strings.ToUpper(words[0])
 	if !slices.Contains(mechanisms, mechanism) {
-		return failed("", "this mechanism is not offered")
+		return c.told(ctx, commandAuth, failed("", "this mechanism is not offered"))
 	}
 	m, err := c.sess.Auth(ctx, c.channel(), mechanism)
 	if err != nil || m == nil {
@@ -89,13 +100,13 @@ func (c *conn) exchange(ctx context.Context, m SASL, mechanism string, response 
 	err := sasl.Run(ctx, sasl.Line{Write: c.Write, Read: c.readLine, Rounds: c.o.Limits.AuthRounds}, m, mechanism, response)
 	switch {
 	case err == nil:
-		return c.welcome(ctx)
+		return c.welcome(ctx, commandAuth)
 	case errors.Is(err, sasl.ErrBroken):
 		return result{end: c.broken(err)}
 	case errors.Is(err, sasl.ErrGaveUp):
-		err = &Refusal{Text: err.Error()}
+		return c.told(ctx, commandAuth, c.refused(ctx, &Refusal{Text: err.Error()}))
 	case errors.Is(err, sasl.ErrTooLong):
-		err = &Refusal{Code: "AUTH", Text: err.Error()}
+		return c.told(ctx, commandAuth, c.refused(ctx, &Refusal{Code: "AUTH", Text: err.Error()}))
 	}
 	return c.refused(ctx, err)
 }
@@ -122,20 +133,20 @@ func (c *conn) refused(ctx context.Context, err error) result {
 }
 
 // welcome gives who has signed in the mailbox, if nobody else has it.
-func (c *conn) welcome(ctx context.Context) result {
+func (c *conn) welcome(ctx context.Context, command string) result {
 	c.SignedIn()
 	user := c.sess.Mailboxes()
 	if user == nil {
-		return failed("SYS/TEMP", "the mailbox cannot be opened now").ending(EndPolicy)
+		return c.told(ctx, command, failed("SYS/TEMP", "the mailbox cannot be opened now").ending(EndPolicy))
 	}
 	if !c.o.Locks.take(user) {
-		return failed("IN-USE", "another POP3 session has the mailbox").ending(EndPolicy) // RFC 2449 §8.1.2
+		return c.told(ctx, command, failed("IN-USE", "another POP3 session has the mailbox").ending(EndPolicy)) // RFC 2449 §8.1.2
 	}
 	drop, err := openMaildrop(ctx, user)
 	if err != nil {
 		c.o.Locks.give(user)
 		c.o.Logger.Warn("a mailbox was not opened", "conn", c.info.ID, "err", err)
-		return failed("SYS/TEMP", "the mailbox cannot be opened now").ending(EndPolicy)
+		return c.told(ctx, command, failed("SYS/TEMP", "the mailbox cannot be opened now").ending(EndPolicy))
 	}
 	c.drop = drop
 	return ok("signed in")

@@ -309,6 +309,11 @@ func TestDomainQuota(t *testing.T) {
 	s.arrives(bobBox, 1)
 	r := s.reads("carl@local.test")
 	expect(t, r.line("a APPEND Sent {%d}", 20*kib), "a NO [OVERQUOTA] all mailboxes of this domain together are full (domain-quota)")
+	told, err := s.Operator().Trace(t.Context(), operate.Self(), operate.TraceQuery{Text: "carl@local.test", Rules: []string{"protocol"}})
+	must(t, err)
+	if all := told.Facts(); len(all) != 1 || !strings.HasPrefix(all[0].Text, "APPEND: all mailboxes of this domain together are full (domain-quota)") || all[0].Account != "carl@local.test" {
+		t.Errorf("nobody learns of it: %+v", all)
+	}
 	s.domain = "quota_messages = 3\nquota_total_messages = 4\n"
 	s.reload("[mailbox]\nquota = \"0\"\nquota_warn = 0\n[forward]\nexternal = \"on\"\n" + balanced)
 	expect(t, s.gives(bobBox, 100*kib, true), "250")
@@ -317,7 +322,7 @@ func TestDomainQuota(t *testing.T) {
 	one := int64(2)
 	set(aliceBox, nil, &one)
 	expect(t, s.gives(aliceBox, 1*kib, true), "452 4.2.2 this mailbox is full (mailbox-quota)")
-	_, err := s.Operator().ForwardAdd(t.Context(), operate.Self(), operate.ForwardAdd{Account: aliceBox, Targets: []string{"alice@far.test"}})
+	_, err = s.Operator().ForwardAdd(t.Context(), operate.Self(), operate.ForwardAdd{Account: aliceBox, Targets: []string{"alice@far.test"}})
 	must(t, err)
 	expect(t, s.gives(aliceBox, 1*kib, true), "250")
 	account, err := s.Operator().AccountShow(t.Context(), operate.Self(), operate.AccountRef{Address: aliceBox})

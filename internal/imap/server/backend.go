@@ -60,6 +60,9 @@ type Session interface {
 	// Program tells what the program says of itself with ID, names in small letters. Nothing
 	// in it is verified, and its octets may be any. It may come at any time and again.
 	Program(ctx context.Context, fields map[string]string)
+	// Refused tells of a sign-in that the engine itself refused, or of messages for which there is no room, by the command and
+	// in the words that the client was told: nothing that it sent is among them.
+	Refused(ctx context.Context, command, text string)
 	// Close is called exactly once, at the end. why is one of the End constants.
 	Close(ctx context.Context, why string)
 }

@@ -292,6 +292,9 @@ func (c *conn) settle(ctx context.Context, cmd imapwire.Command, res result) (en
 	if tag == "" {
 		tag = "*"
 	}
+	if res.code == overQuota {
+		c.sess.Refused(ctx, cmd.Verb, res.text)
+	}
 	if res.code != "" {
 		res.code = "[" + res.code + "] "
 	}

@@ -7,13 +7,16 @@ import (
 	"sallyport/internal/mailbox"
 )
 
+// overQuota is what is said where there is no room for a message. RFC 9208 §4.3.1
+const overQuota = "OVERQUOTA"
+
 // failed tells why something on a mailbox was not done. RFC 5530.
 func (c *conn) failed(err error) result {
 	if _, ok := errors.AsType[*mailbox.NameError](err); ok {
 		return no("CANNOT", "no mailbox can have this name")
 	}
 	if full, ok := errors.AsType[*mailbox.QuotaError](err); ok { // RFC 9208 §4.3.1
-		return no("OVERQUOTA", full.Text)
+		return no(overQuota, full.Text)
 	}
 	for _, f := range []struct {
 		err        error
@@ -25,7 +28,7 @@ func (c *conn) failed(err error) result {
 		{mailbox.ErrInbox, "CANNOT", "the INBOX always is"},
 		{mailbox.ErrUse, "USEATTR", "another mailbox has this use"},
 		{mailbox.ErrGone, "EXPUNGEISSUED", "some messages no longer exist"},
-		{mailbox.ErrNoRoom, "OVERQUOTA", "there is no room left for mail"},
+		{mailbox.ErrNoRoom, overQuota, "there is no room left for mail"},
 		{mailbox.ErrUnavailable, "UNAVAILABLE", "it is not known now how full the mailbox is; try again later"},
 		{mailbox.ErrReadOnly, "READ-ONLY", "the mailbox is open for reading"},
 		{mailbox.ErrTooMany, "LIMIT", "there are too many"},

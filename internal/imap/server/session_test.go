@@ -52,6 +52,10 @@ func TestNobodySignsInOutsideTLS(t *testing.T) {
 			t.Errorf("%q", lines)
 		}
 	}
+	const words = ": encryption is required to sign in; the credential was not looked at"
+	if got := w.told(); got != "LOGIN"+words+"\nAUTHENTICATE"+words+"\nAUTHENTICATE"+words {
+		t.Errorf("nobody learns of it: %q", got)
+	}
 	if lines := c.do("SELECT INBOX"); !strings.HasPrefix(lines[0], "t BAD") {
 		t.Errorf("%q", lines)
 	}
@@ -125,6 +129,9 @@ func TestSigningIn(t *testing.T) {
 	}
 	if lines := c.do("AUTHENTICATE EXTERNAL"); !strings.HasPrefix(lines[0], "t NO [CANNOT]") {
 		t.Errorf("%q", lines)
+	}
+	if got := w.told(); got != "AUTHENTICATE: cancelled\nAUTHENTICATE: this mechanism is not offered" {
+		t.Errorf("nobody learns of it: %q", got) // of the others whose credentials were looked at the desk does
 	}
 }
 

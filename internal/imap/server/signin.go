@@ -21,24 +21,35 @@ func (c *conn) mechanisms() []string {
 }
 
 // noSignIn says why nobody can sign in now.
-func (c *conn) noSignIn() (res result, refused bool) {
+func (c *conn) noSignIn(ctx context.Context, command string) (res result, refused bool) {
 	switch {
 	case c.signedIn:
 		return bad("you are signed in already"), true
 	case c.tls == nil:
 		// RFC 9051 §6.2.3 and RFC 5530 §3.
-		return no("PRIVACYREQUIRED", "encryption is required to sign in; the credential was not looked at"), true
+		return c.told(ctx, command, no("PRIVACYREQUIRED", "encryption is required to sign in; the credential was not looked at")), true
 	}
 	return res, false
 }
 
+// told tells the session of a sign-in that is refused here, which nobody else hears of.
+func (c *conn) told(ctx context.Context, command string, res result) result {
+	c.sess.Refused(ctx, command, res.text)
+	return res
+}
+
+const (
+	commandLogin        = "LOGIN"
+	commandAuthenticate = "AUTHENTICATE"
+)
+
 // login answers LOGIN. RFC 9051 §6.2.3.
 func (c *conn) login(ctx context.Context, a imapwire.Login) result {
-	if res, refused := c.noSignIn(); refused {
+	if res, refused := c.noSignIn(ctx, commandLogin); refused {
 		return res
 	}
 	if !slices.Contains(c.mechanisms(), "PLAIN") {
-		return no("CANNOT", "LOGIN is not offered here")
+		return c.told(ctx, commandLogin, no("CANNOT", "LOGIN is not offered here"))
 	}
 	if err := c.sess.Login(ctx, c.channel(), a.User, a.Password); err != nil {
 		return c.refused(ctx, err)
@@ -48,11 +59,11 @@ func (c *conn) login(ctx context.Context, a imapwire.Login) result {
 
 // authenticate answers AUTHENTICATE. RFC 9051 §6.2.2, RFC 4959.
 func (c *conn) authenticate(ctx context.Context, a imapwire.Authenticate) result {
-	if res, refused := c.noSignIn(); refused {
+	if res, refused := c.noSignIn(ctx, commandAuthenticate); refused {
 		return res
 	}
 	if !slices.Contains(c.mechanisms(), a.Mechanism) {
-		return no("CANNOT", "this mechanism is not offered")
+		return c.told(ctx, commandAuthenticate, no("CANNOT", "this mechanism is not offered"))
 	}
 	m, err := c.sess.Auth(ctx, c.channel(), a.Mechanism)
 	if err != nil || m == nil {
@@ -75,9 +86,9 @@ func (c *conn) exchange(ctx context.Context, m SASL, a imapwire.Authenticate) re
 	case errors.Is(err, sasl.ErrBroken):
 		return result{status: "-", end: c.broken(err)}
 	case errors.Is(err, sasl.ErrGaveUp):
-		err = &Refusal{Text: err.Error(), Bad: true}
+		return c.told(ctx, commandAuthenticate, c.refused(ctx, &Refusal{Text: err.Error(), Bad: true}))
 	case errors.Is(err, sasl.ErrTooLong):
-		err = &Refusal{Code: "AUTHENTICATIONFAILED", Text: err.Error()}
+		return c.told(ctx, commandAuthenticate, c.refused(ctx, &Refusal{Code: "AUTHENTICATIONFAILED", Text: err.Error()}))
 	}
 	return c.refused(ctx, err)
 }

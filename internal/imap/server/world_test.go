@@ -44,6 +44,7 @@ type world struct {
 	mu       sync.Mutex
 	sessions []*session
 	program  map[string]string
+	refused  []string                    // by the engine, as the session is told of it
 	room     func() (server.Room, error) // nil: it is not bounded
 	serving  sync.WaitGroup
 	cancel   func(error) // ends everything
@@ -64,6 +65,13 @@ func (l *lockedLog) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// told is what the engine refused, as sessions were told of it.
+func (w *world) told() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return strings.Join(w.refused, "\n")
 }
 
 func newWorld(t testing.TB, change ...func(*server.Options)) *world {
@@ -187,6 +195,12 @@ func (s *session) Room(context.Context) (server.Room, error) {
 		return server.Room{MostOctets: -1, MostMessages: -1}, nil
 	}
 	return s.w.room()
+}
+
+func (s *session) Refused(_ context.Context, command, text string) {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	s.w.refused = append(s.w.refused, command+": "+text)
 }
 
 func (s *session) Program(_ context.Context, fields map[string]string) {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"sallyport/internal/local/socket"
+	"sallyport/internal/mail"
 )
 
 // The first line of a connection says what it is for.
@@ -65,7 +66,28 @@ func DefaultLimits() Limits {
 type Handler struct {
 	Queue func(ctx context.Context, uid uint32, w io.Writer) error
 	Retry func(ctx context.Context, uid uint32, w io.Writer) error
+	// Unserved is told of each connection that ends before it has said what it is for, but of none that said nothing and left. It
+	// must be quick; nil: nobody is.
+	Unserved func(Unserved)
 }
+
+// Unserved is a connection that ended before it had said what it is for.
+type Unserved struct {
+	UID   uint32
+	Known bool       // the kernel says who it is: UID
+	Reply mail.Reply // with which it was turned away; zero: without a word
+	Why   string     // one of the End constants
+}
+
+// Why a connection ended before it had said what it is for.
+const (
+	EndNobody  = "the kernel does not say whose it is"
+	EndCrowded = "too many connections"
+	EndTimeout = "its first line did not come in time"
+	EndCut     = "it left within its first line"
+	EndLong    = "its first line is too long"
+	EndForeign = "its first line is none that is known here"
+)
 
 // Conn is a connection whose other end the kernel named.
 type Conn struct {
@@ -183,12 +205,15 @@ func (d *Door) receive(ctx context.Context, nc *net.UnixConn) {
 	uid, known := socket.PeerUID(nc)
 	if !known {
 		_ = nc.Close()
+		d.unserved(Unserved{Why: EndNobody})
 		return
 	}
 	if !d.enter(uid) {
+		r := mail.R(421, "4.7.0", "too many connections; try again later")
 		_ = nc.SetWriteDeadline(d.now().Add(refusalWriteTimeout))
-		_, _ = io.WriteString(nc, "421 4.7.0 too many connections; try again later\r\n")
+		_, _ = io.WriteString(nc, r.String()+"\r\n")
 		_ = nc.Close()
+		d.unserved(Unserved{UID: uid, Known: true, Reply: r, Why: EndCrowded})
 		return
 	}
 	c := &Conn{UnixConn: nc, in: bufio.NewReaderSize(nc, readOctets), uid: uid, done: sync.OnceFunc(func() { d.leave(uid) })}
@@ -197,9 +222,32 @@ func (d *Door) receive(ctx context.Context, nc *net.UnixConn) {
 	stop()
 	if err != nil {
 		_ = c.Close()
+		if why := endOf(err); why != "" && ctx.Err() == nil {
+			d.unserved(Unserved{UID: uid, Known: true, Why: why})
+		}
 		return
 	}
 	d.serve(ctx, c, hello)
+}
+
+// unserved tells of a connection that nobody else hears of.
+func (d *Door) unserved(u Unserved) {
+	if d.handler.Unserved != nil {
+		d.handler.Unserved(u)
+	}
+}
+
+// endOf says why no first line came; "": nobody asks, since nothing was said.
+func endOf(err error) string {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return EndTimeout
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return EndCut
+	case errors.Is(err, errLong):
+		return EndLong
+	}
+	return ""
 }
 
 // serve hands an SMTP connection over, and answers any other.
@@ -215,9 +263,14 @@ func (d *Door) serve(ctx context.Context, c *Conn, hello string) {
 		d.answer(ctx, c, d.handler.Queue)
 	case HelloRetry:
 		d.answer(ctx, c, d.handler.Retry)
+	default:
+		d.unserved(Unserved{UID: c.uid, Known: true, Why: EndForeign})
 	}
 	_ = c.Close()
 }
+
+// errLong is a first line that is longer than any of ours.
+var errLong = errors.New("door: the first line is too long")
 
 // hello reads the first line.
 func (c *Conn) hello(deadline time.Time) (string, error) {
@@ -228,12 +281,14 @@ func (c *Conn) hello(deadline time.Time) (string, error) {
 	for {
 		b, err := c.in.ReadByte()
 		switch {
+		case errors.Is(err, io.EOF) && len(line) > 0:
+			return "", io.ErrUnexpectedEOF
 		case err != nil:
 			return "", err
 		case b == '\n':
 			return strings.TrimSuffix(string(line), "\r"), c.SetReadDeadline(time.Time{})
 		case len(line) == maxHello:
-			return "", errors.New("door: the first line is too long")
+			return "", errLong
 		}
 		line = append(line, b)
 	}

@@ -21,13 +21,20 @@ import (
 // open runs a door; it is closed when the test ends.
 func open(t *testing.T, l Limits) (d *Door, path string) {
 	t.Helper()
+	return openTelling(t, l, nil)
+}
+
+// openTelling runs a door that tells of connections that came to nothing.
+func openTelling(t *testing.T, l Limits, tell func(Unserved)) (d *Door, path string) {
+	t.Helper()
 	path = filepath.Join(t.TempDir(), strings.Repeat("deep", 40), "run", "sendmail.sock")
 	h := Handler{
 		Queue: func(_ context.Context, uid uint32, w io.Writer) error {
 			_, err := fmt.Fprintf(w, "{\"uid\":%d}\n", uid)
 			return err
 		},
-		Retry: func(context.Context, uint32, io.Writer) error { return errors.New("not\nyou") },
+		Retry:    func(context.Context, uint32, io.Writer) error { return errors.New("not\nyou") },
+		Unserved: tell,
 	}
 	d, err := Listen(path, l, h, time.Now)
 	if err != nil {
@@ -137,6 +144,44 @@ func TestPlacesOfAUser(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	t.Error("the place does not come back")
+}
+
+// Whoever is turned away, or does not say what he is there for, is told of with his uid and why, and nothing that he wrote; who says nothing
+// and leaves asks no question.
+func TestWhoIsNotServedIsToldOf(t *testing.T) {
+	l := DefaultLimits()
+	l.HelloTime = time.Minute
+	told := make(chan Unserved, 100)
+	_, path := openTelling(t, l, func(u Unserved) { told <- u })
+	want := func(what, why string) {
+		t.Helper()
+		if u := <-told; !u.Known || u.UID != uint32(os.Getuid()) || u.Why != why || !u.Reply.IsZero() {
+			t.Errorf("%s: %+v", what, u)
+		}
+	}
+	say(t, path, "GET / HTTP/1.1\n")
+	want("another protocol", EndForeign)
+	say(t, path, strings.Repeat("x", 100))
+	want("a long line", EndLong)
+	_ = dial(t, path).Close() // says nothing
+	cut := dial(t, path)
+	if _, err := io.WriteString(cut, "SALLY"); err != nil {
+		t.Fatal(err)
+	}
+	_ = cut.Close()
+	want("a line that is cut off", EndCut)
+	l.HelloTime = 50 * time.Millisecond
+	_, path = openTelling(t, l, func(u Unserved) { told <- u })
+	say(t, path, "SALLY")
+	want("half a line", EndTimeout)
+	l.Connections, l.Reserved = 0, 0
+	_, path = openTelling(t, l, func(u Unserved) { told <- u })
+	if got := say(t, path, ""); got != "421 4.7.0 too many connections; try again later\r\n" {
+		t.Errorf("%q", got)
+	}
+	if u := <-told; !u.Known || u.UID != uint32(os.Getuid()) || u.Why != EndCrowded || u.Reply.Code != 421 {
+		t.Errorf("%+v", u)
+	}
 }
 
 // Several users together do not lock out root and the server's own user.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sallyport/internal/access/partner"
+	"sallyport/internal/fact"
 	localdoor "sallyport/internal/local/door"
 	"sallyport/internal/operate"
 	partnersocket "sallyport/internal/operate/partner"
@@ -70,6 +71,7 @@ func TestEveryDoorAnswers(t *testing.T) {
 		t.Error(r)
 	}
 	sockets(t, s, n, in("h"), in("c"))
+	unserved(t, s, in("s"))
 
 	s.Write(strings.Replace(text, "pop3 = [\"127.0.0.1:0\"]\n", "", 1))
 	s.Reload(n)
@@ -85,6 +87,46 @@ func TestEveryDoorAnswers(t *testing.T) {
 		if nc, err := net.Dial(network, at); err == nil {
 			nc.Close()
 			t.Errorf("%s is still open", at)
+		}
+	}
+}
+
+// unserved finds out from the trace who came to the sendmail command's socket and was not served, and why.
+func unserved(t *testing.T, s *site.Site, path string) {
+	t.Helper()
+	dial := func(text string) net.Conn {
+		nc, err := net.Dial("unix", path)
+		site.Must(t, err)
+		t.Cleanup(func() { nc.Close() })
+		_, err = fmt.Fprint(nc, text)
+		site.Must(t, err)
+		return nc
+	}
+	dial("GET / HTTP/1.1\n")
+	for range localdoor.DefaultLimits().ConnectionsPerUser {
+		dial("")
+	}
+	c, err := operate.Dial(t.Context(), s.Config.Socket())
+	site.Must(t, err)
+	me, err := user.Current()
+	site.Must(t, err)
+	who := fmt.Sprintf("%s (uid %d)", me.Username, os.Geteuid())
+	for rule, want := range map[string]string{"connections-crowded": who, "connection-ended": localdoor.EndForeign + ": " + who} {
+		found := false
+		for until := time.Now().Add(20 * time.Second); !found && time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
+			a, err := c.Trace(t.Context(), operate.TraceQuery{Rules: []string{rule}})
+			site.Must(t, err)
+			for _, f := range a.Facts() {
+				found = found || f.Door == "sendmail" && (f.Text == want || slices.ContainsFunc(f.Evidence, func(p fact.Pair) bool { return p.Value == want }))
+			}
+			if rule == "connections-crowded" && !found {
+				nc, err := net.Dial("unix", path) // one too many
+				site.Must(t, err)
+				nc.Close()
+			}
+		}
+		if !found {
+			t.Errorf("nothing in the trace by the rule %s of %q", rule, want)
 		}
 	}
 }

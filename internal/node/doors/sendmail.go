@@ -5,11 +5,14 @@ import (
 	"os"
 
 	"sallyport/internal/config"
+	"sallyport/internal/door"
+	"sallyport/internal/fact"
 	"sallyport/internal/intake"
 	localdoor "sallyport/internal/local/door"
 	"sallyport/internal/local/socket"
 	"sallyport/internal/mail"
 	"sallyport/internal/operate"
+	"sallyport/internal/smtp/server"
 )
 
 // listenSendmail binds the socket of the sendmail command.
@@ -19,7 +22,23 @@ func (d *Doors) listenSendmail(path string) (net.Listener, error) {
 		u := d.LocalUser(uid)
 		return u.Account, u.Why
 	}}
-	return localdoor.Listen(path, localdoor.DefaultLimits(), localdoor.Handler{Queue: queue.List, Retry: queue.Retry}, d.o.Now)
+	return localdoor.Listen(path, localdoor.DefaultLimits(), localdoor.Handler{Queue: queue.List, Retry: queue.Retry, Unserved: d.unserved}, d.o.Now)
+}
+
+// unserved records a connection to that socket of which nobody else hears.
+func (d *Doors) unserved(u localdoor.Unserved) {
+	at, session, who := d.o.Now(), fact.Session{Door: server.KindSendmail.String()}, u.Why
+	if u.Known {
+		who = intake.LocalUser{Name: localdoor.NameOf(u.UID)}.Who(u.UID)
+	}
+	f := fact.Disconnected{At: at, Rule: fact.RuleConnectionEnded, Session: session, Why: u.Why + ": " + who}.Fact()
+	switch u.Why {
+	case localdoor.EndNobody:
+		f = fact.Refused{At: at, Rule: intake.RuleLocalUserUnknown, Session: session, Detail: who}.Fact()
+	case localdoor.EndCrowded:
+		f = fact.Refused{At: at, Rule: door.RuleConnectionsCrowded, Session: session, Reply: u.Reply, Detail: who}.Fact()
+	}
+	d.to.Data.Trace.Stranger(f)
 }
 
 // warnExposed says in the log, when a socket begins, that who calls there will not speak to

@@ -44,6 +44,8 @@ var (
 	ErrTooLong  = errors.New("proxy: the header is too long")
 	ErrSyntax   = errors.New("proxy: the header is malformed")
 	ErrAddress  = errors.New("proxy: the header names no address of a client")
+	// ErrEnds goes with ErrNoHeader, where the other side has said that no more comes.
+	ErrEnds = errors.New("it ends too early")
 )
 
 // signature begins every header of version 2, and nothing that a client says. §2.2
@@ -68,7 +70,7 @@ func Read(r io.Reader) (Header, error) {
 func readFull(r io.Reader, buf []byte) error {
 	_, err := io.ReadFull(r, buf)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: it ends too early", ErrNoHeader)
+		return fmt.Errorf("%w: %w", ErrNoHeader, ErrEnds)
 	}
 	return err
 }

@@ -117,10 +117,11 @@ type Session interface {
 	// Mail begins a transaction; env has no recipients. The Transaction is not nil
 	// exactly if the reply is a success.
 	Mail(ctx context.Context, env mail.Envelope) (Transaction, mail.Reply)
-	// Refused tells of a command that the engine itself refused, in the words of
+	// Refused tells of a command that the engine itself refused, or to which the session gave no answer, in the words of
 	// wire.Outline: nothing that could be a credential is among them.
 	Refused(ctx context.Context, command string, r mail.Reply)
-	// Close is called exactly once, at the end. why is one of the End constants.
+	// Close is called exactly once, at the end. why is one of the End constants; behind EndTLS stands a
+	// colon and one of door's causes.
 	Close(ctx context.Context, why string)
 }
 

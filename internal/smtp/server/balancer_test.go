@@ -140,9 +140,15 @@ func TestHeaderIsRequiredAndBelievedOfBalancersOnly(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			var log bytes.Buffer
 			row.cfg.Logger = slog.New(slog.NewTextHandler(&syncWriter{w: &log}, nil))
+			told := make(chan Unserved, 10)
+			row.cfg.Unserved = func(u Unserved) { told <- u }
 			addr, r := serveRecorded(t, row.cfg)
 			dial(t, addr).steps(row.script)
 			if row.want == "" {
+				u := <-told
+				if u.Kind != KindMX || !u.Remote.IsLoopback() || u.Rule != door.RuleProxyHeader || !u.Reply.IsZero() || !strings.Contains(u.Why, "PROXY header") {
+					t.Errorf("nobody can learn why: %+v", u)
+				}
 				if r.connMu.Lock(); len(r.conns) > 0 {
 					t.Errorf("%+v", r.conns)
 				}

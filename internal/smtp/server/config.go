@@ -62,8 +62,8 @@ type Unserved struct {
 	Conn   string     // its identifier; "": it was turned away before it had one
 	Remote netip.Addr // the client, or the balancer where it had not said whom it brings
 	Rule   string     // by which it was turned away; "": it was not
-	Reply  mail.Reply // with which it was; zero: it was not
-	Why    string     // why it ended, where it was not turned away
+	Reply  mail.Reply // with which it was; zero: without a word
+	Why    string     // in words of ours: why it ended, or what it lacked; "": the rule says it
 }
 
 // Channel is what decides which mechanisms a connection is offered.

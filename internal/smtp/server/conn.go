@@ -27,6 +27,8 @@ type conn struct {
 	pending *request
 	// stray: AUTH has just failed, and a response that the client still owed may follow.
 	stray bool
+	// insecure is why TLS failed; "": it did not.
+	insecure string
 
 	ctx     context.Context // of the connection, and release ends it
 	release func()
@@ -112,7 +114,7 @@ func (c *conn) finish(ctx context.Context, end string) {
 		c.hold.End()
 	}
 	if c.sess != nil {
-		c.sess.Close(ctx, end)
+		c.sess.Close(ctx, c.why(end))
 	}
 	c.srv.admission.waited.loses(c.info.Remote.Addr(), end)
 	if misbehaved(end) {
@@ -286,7 +288,7 @@ func (c *conn) settle(ctx context.Context, req request, res result) (end string)
 	if !res.bare {
 		r = mended(r)
 	}
-	if res.own && !r.OK() && c.sess != nil {
+	if (res.own || r == undecided()) && !r.OK() && c.sess != nil {
 		c.sess.Refused(ctx, req.told(), r)
 	}
 	c.count = c.count.after(r)
@@ -297,12 +299,17 @@ func (c *conn) settle(ctx context.Context, req request, res result) (end string)
 	return res.end
 }
 
+// undecided is the answer where a Session gave none, and so told nobody why.
+func undecided() mail.Reply {
+	return mail.R(451, "4.3.0", "no decision was made; try again later")
+}
+
 // mended makes sure that a reply is one that may be sent here: a missing decision
 // is a temporary failure, and an enhanced code is always there. RFC 2034 §4.
 func mended(r mail.Reply) mail.Reply {
 	class := r.Class()
 	if class != mail.ClassSuccess && class != mail.ClassTransient && class != mail.ClassPermanent {
-		return mail.R(451, "4.3.0", "no decision was made; try again later")
+		return undecided()
 	}
 	if r.Enhanced.Class != uint16(class) {
 		r.Enhanced = mail.Enhanced{Class: uint16(class)}

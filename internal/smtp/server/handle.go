@@ -17,7 +17,7 @@ func (c *conn) handle(ctx context.Context, req request) result {
 	stray := c.stray && isStray(req.line)
 	c.stray = false
 	if stray {
-		return said(mail.R(535, "5.7.8", "the sign-in has failed already"))
+		return refuse(535, "5.7.8", "the sign-in has failed already")
 	}
 	if req.fault != nil {
 		return c.faulty(req)

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 
 	"sallyport/internal/door"
 	"sallyport/internal/mail"
@@ -38,8 +39,9 @@ func (c *conn) implicitTLS() (end string) {
 	h := c.beginHandshake()
 	defer h.End()
 	if err := c.startTLS(c.srv.cfg.TLS, h); err != nil {
-		c.srv.unserved(Unserved{Kind: c.info.Kind, Conn: c.info.ID, Remote: c.info.Remote.Addr(), Why: EndTLS + ": " + mail.Printable(err.Error(), mail.FaultShown)})
-		return c.handshakeFailed(err).end
+		res := c.handshakeFailed(err)
+		c.srv.unserved(Unserved{Kind: c.info.Kind, Conn: c.info.ID, Remote: c.info.Remote.Addr(), Why: c.why(res.end)})
+		return res.end
 	}
 	return ""
 }
@@ -53,8 +55,29 @@ func (c *conn) beginHandshake() *door.Handshake {
 // which one would be safe.
 func (c *conn) handshakeFailed(err error) result {
 	c.srv.cfg.Logger.Debug("TLS handshake failed", "conn", c.info.ID, "remote", c.info.Remote.String(), "err", err)
-	c.outErr = err
+	c.outErr, c.insecure = err, c.handshakeCause(err)
 	return result{silent: true, end: EndTLS}
+}
+
+// handshakeCause says why a handshake failed: one of door's causes.
+func (c *conn) handshakeCause(err error) string {
+	switch {
+	case errors.Is(err, errShutdown) && c.givesWay():
+		return door.CauseRoom
+	case errors.Is(err, errTimeout), errors.Is(err, errDuration):
+		return door.CauseTimeout
+	case errors.Is(err, errShutdown):
+		return door.CauseShutdown
+	}
+	return door.HandshakeCause(err)
+}
+
+// why says what Session.Close is told of an end: with the cause, where it is that TLS failed.
+func (c *conn) why(end string) string {
+	if end == EndTLS && c.insecure != "" {
+		return end + ": " + c.insecure
+	}
+	return end
 }
 
 // presented returns the certificate of this connection's TLS: each configuration

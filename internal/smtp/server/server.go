@@ -85,6 +85,11 @@ func (s *server) TurnAway(nc net.Conn, from netip.Addr) {
 	s.turnAway(nc, from, door.RuleConnectionsCrowded, tooMany())
 }
 
+// Headless implements door.Engine.
+func (s *server) Headless(balancer netip.Addr, why string) {
+	s.unserved(Unserved{Kind: s.cfg.Kind, Remote: balancer, Rule: door.RuleProxyHeader, Why: why})
+}
+
 // Serve runs one connection to its end. It speaks on a goroutine of the crew, whose stack has grown
 // for that, and rests on its own, which has hardly any: the frames from here to its rest are kept small.
 func (s *server) Serve(ctx context.Context, nc net.Conn, from *door.Origin, p *door.Place) {

@@ -226,9 +226,40 @@ func TestFailedTLSIsTold(t *testing.T) {
 	if err := old.Handshake(); err == nil {
 		t.Error("TLS 1.1 will do")
 	}
-	if u := <-told; u.Kind != KindSubmissions || u.Conn == "" || !u.Remote.IsLoopback() || u.Rule != "" || !strings.HasPrefix(u.Why, EndTLS+": ") || !strings.Contains(u.Why, "version") {
+	if u := <-told; u.Kind != KindSubmissions || u.Conn == "" || !u.Remote.IsLoopback() || u.Rule != "" || u.Why != EndTLS+": "+door.CauseVersion {
 		t.Errorf("nobody can learn why: %+v", u)
 	}
+}
+
+// Who fails at the TLS that he asked for has a session, which is told at what.
+func TestFailedSTARTTLSIsTold(t *testing.T) {
+	for name, c := range map[string]struct{ says, want string }{
+		"no TLS":        {"C: MAIL FROM:<alice@local.test>", door.CauseNoTLS},
+		"the other end": {"CLOSE\nS.", door.CauseLeft},
+	} {
+		cfg, client := withTLS(t, testConfig(KindSubmission))
+		m := &memory{}
+		addr, _ := serve(t, cfg, m)
+		d := dial(t, addr)
+		d.client = client
+		d.steps(clearHello + "C: STARTTLS\nS: 220\n" + c.says)
+		waitFor(t, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return len(m.ends) == 1 })
+		if m.mu.Lock(); m.ends[0] != EndTLS+": "+c.want {
+			t.Errorf("%s: %q", name, m.ends)
+		}
+		m.mu.Unlock()
+	}
+	// A silent one takes its time.
+	cfg, _ := withTLS(t, testConfig(KindSubmission))
+	cfg.Limits.HandshakeTimeout = 50 * time.Millisecond
+	m := &memory{}
+	addr, _ := serve(t, cfg, m)
+	dial(t, addr).steps(clearHello + "C: STARTTLS\nS: 220\nS.")
+	waitFor(t, func() bool { m.mu.Lock(); defer m.mu.Unlock(); return len(m.ends) == 1 })
+	if m.mu.Lock(); m.ends[0] != EndTLS+": "+door.CauseTimeout {
+		t.Errorf("%q", m.ends)
+	}
+	m.mu.Unlock()
 }
 
 // An engine that was told too little does not run.
