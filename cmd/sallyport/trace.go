@@ -20,7 +20,7 @@ import (
 type traceCommand struct {
 	configFlag
 	jsonFlag
-	Query       []string       `arg:"" optional:"" help:"A queue id, message-id, address, IP address or network, connection id, or what another server called a message when it took it. Without it, and without a kind, a rule or a time, a header, bounce or log line is read from standard input."`
+	Query       []string       `arg:"" optional:"" help:"A queue id, message-id, address, IP address or network, connection id, envelope id (ENVID), or what another server called a message when it took it. Without it, and without a kind, a rule or a time, a header, bounce or log line is read from standard input."`
 	Kind        []string       `placeholder:"KIND" help:"Only facts of these kinds, such as ALARM, sign-in or refused."`
 	Rule        []string       `placeholder:"RULE" help:"Only what these rules decided, such as relay-denied."`
 	Since       timespan.Since `placeholder:"WHEN" help:"Only what happened since this day or minute, 2026-11-01 or 2026-11-01T13:00, or since so long ago: 48h, 14d."`

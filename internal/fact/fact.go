@@ -61,6 +61,10 @@ const EvidenceCredential = "credential"
 // found by that address, too.
 const EvidenceReturnPath = "return path"
 
+// EvidenceEnvelope names the envelope identifier (ENVID) that a sender gave a message, and by which a notification tells
+// him of it; the message is found by it, too. RFC 3461 §4.4.
+const EvidenceEnvelope = "envelope id"
+
 // RuleReportFailed is the rule of an outcome: a report that this server wrote was refused for
 // good, or did not arrive in time. It tells nothing of whose account it left in the name of.
 const RuleReportFailed = "report-failed"

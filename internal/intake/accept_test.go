@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"sallyport/internal/fact"
 	"sallyport/internal/mail"
 	"sallyport/internal/smtp/server"
 	"sallyport/internal/smtp/wire"
@@ -93,6 +94,28 @@ func TestAcceptFactNamesEveryRule(t *testing.T) {
 		if got, _ := f.Find("other recipients"); got != other || len(f.Evidence) != 2 {
 			t.Errorf("%q: evidence %q", to, f.Evidence)
 		}
+	}
+}
+
+// The envelope id that a sender gives stands in the acceptance, by which it is found, and cannot be crowded out.
+func TestAcceptFactNamesTheEnvelopeID(t *testing.T) {
+	w := newWorld(t)
+	c := w.signedIn("alice@local.test")
+	from, err := mail.ParseReversePath("<alice@local.test>", mail.ASCII)
+	must(t, err)
+	c.want(c.mail(mail.Envelope{From: from, EnvID: "QQ 314159"}), 250)
+	c.want(c.to("<x@remote.test>"), 250)
+	c.want(c.to("<bob@local.test>"), 250)
+	c.want(c.data(message), 250)
+	f := w.oneFact("submission-relay")
+	if id, _ := f.Find(fact.EvidenceEnvelope); id != "QQ 314159" {
+		t.Errorf("%q", f.Evidence)
+	}
+	c.want(c.from("<alice@local.test>"), 250)
+	c.want(c.to("<x@remote.test>"), 250)
+	c.want(c.data(message), 250)
+	if id, found := w.oneFact("submission-relay").Find(fact.EvidenceEnvelope); found {
+		t.Errorf("another message has it, too: %q", id)
 	}
 }
 

@@ -319,6 +319,9 @@ func (t *transaction) acceptFact(c content, size int64) fact.Fact {
 		At: t.s.in.Now(), Session: t.s.seen(), Recipients: t.recipients(), Reply: mail.R(250, "2.0.0", "queued as "+t.draft.ID.String()),
 		Message: fact.Message{Queue: t.draft.ID, MessageID: c.messageID, Sender: t.draft.Envelope.From.String(), Size: size},
 	}
+	if id := t.draft.Envelope.EnvID; id != "" {
+		e.Evidence = append(e.Evidence, fact.Pair{Name: fact.EvidenceEnvelope, Value: id})
+	}
 	for i, r := range t.rules {
 		if i == 0 {
 			e.Rule = string(r)

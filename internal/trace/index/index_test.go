@@ -28,7 +28,7 @@ func TestTheKeysStay(t *testing.T) {
 	f := fact.Fact{
 		At: time.Unix(1, 0), Kind: fact.KindAccept, Queue: id(t, 1), About: id(t, 2), MessageID: "<A.b@Local.test>", Conn: "c1",
 		Account: "alice@local.test", Sender: "<alice@local.test>", Recipient: "Bob@remote.test", Recipients: []string{"bob@REMOTE.test"},
-		Peer: netip.MustParseAddr("::ffff:192.0.2.7"), Evidence: []fact.Pair{{Name: fact.EvidenceReturnPath, Value: "prvs=x@local.test"}},
+		Peer: netip.MustParseAddr("::ffff:192.0.2.7"), Evidence: []fact.Pair{{Name: fact.EvidenceReturnPath, Value: "prvs=x@local.test"}, {Name: fact.EvidenceEnvelope, Value: " QQ 1"}},
 	}
 	want := []string{
 		"742f6971dd6eda34d13e0eb20000000000000102",
@@ -37,6 +37,7 @@ func TestTheKeysStay(t *testing.T) {
 		"742f69619e66dc088e488a700000000000000102",
 		"742f696152fccfd3abf246a40000000000000102",
 		"742f69611cc6dac975e500d20000000000000102",
+		"742f6965736241ac5d0149410000000000000102",
 		"742f697000000000000000000000ffffc00002070000000000000102",
 		"742f6963d0f631ca1ddba8db0000000000000102",
 	}

@@ -28,6 +28,8 @@ const (
 	// same connection.
 	Session = 's'
 	Remote  = 'r' // what a next hop called a message that it took
+	// Envelope is the identifier that a sender gave a message's envelope.
+	Envelope = 'e'
 )
 
 // What may be the name that a next hop gave a message, among the words of its answer: at least so long, and the longest
@@ -105,6 +107,11 @@ func AppendTerms(terms []Term, f *fact.Fact) []Term {
 	if path, ok := f.Find(fact.EvidenceReturnPath); ok {
 		addAddress(path)
 	}
+	if id, ok := f.Find(fact.EvidenceEnvelope); ok {
+		if id = EnvelopeID(id); id != "" {
+			add(TextTerm(Envelope, id))
+		}
+	}
 	if f.Peer.IsValid() {
 		add(PeerTerm(f.Peer))
 	}
@@ -173,6 +180,12 @@ func Address(s string) string {
 func MessageID(s string) string {
 	s = strings.Trim(strings.TrimSpace(s), "<>")
 	return strings.ToLower(fact.Clean(s, fact.MaxText))
+}
+
+// EnvelopeID is the form in which envelope identifiers are searched: without regard to case, since people copy them by hand.
+// RFC 3461 §4.4 makes them opaque.
+func EnvelopeID(s string) string {
+	return strings.ToLower(fact.Clean(strings.TrimSpace(s), fact.MaxText))
 }
 
 // RemoteIDs returns the words of a next hop's answer that may be what it calls the message, in the form in which they

@@ -51,6 +51,12 @@ func newMatcher(t Term) (matcher, error) {
 			return m, fmt.Errorf("trace: %s is nothing that a server calls a message", mail.Printable(t.Text, mail.ValueShown))
 		}
 		m.term = index.TextTerm(index.Remote, ids[0])
+	case FieldEnvelope:
+		id := index.EnvelopeID(t.Text)
+		if id == "" {
+			return m, fmt.Errorf("trace: an envelope id is not empty")
+		}
+		m.term = index.TextTerm(index.Envelope, id)
 	case FieldAll:
 		m.all = true
 	case FieldConn:

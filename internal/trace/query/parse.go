@@ -25,8 +25,8 @@ const (
 // bounce or log line, of which it takes whatever can be looked for. The terms
 // come best first: what names one message before what names a person.
 //
-// A single word may be told what it is: "queue:", "msgid:", "addr:", "ip:", "conn:" or
-// "remote:" before it.
+// A single word may be told what it is: "queue:", "msgid:", "addr:", "ip:", "conn:", "remote:" or
+// "envid:" before it; behind the last there may be blanks.
 func ParseQuery(s string) (Query, error) {
 	s = strings.ToValidUTF8(s[:min(len(s), MaxQueryOctets)], "")
 	text := strings.TrimSpace(s)
@@ -35,7 +35,7 @@ func ParseQuery(s string) (Query, error) {
 	}
 	// A quoted local-part may hold a space.
 	_, err := mail.ParseAddress(strings.Trim(text, "<>"), mail.UTF8)
-	if err == nil || !strings.ContainsFunc(text, unicode.IsSpace) {
+	if err == nil || isEnvelope(text) || !strings.ContainsFunc(text, unicode.IsSpace) {
 		t, err := parseWord(text)
 		if err != nil {
 			return Query{}, err
@@ -67,18 +67,18 @@ func parseWord(s string) ([]Term, error) {
 	inner := strings.Trim(s, "<>")
 	if strings.Contains(inner, "@") {
 		// In brackets it can be either; a bare one is more likely a person.
-		id, a := Term{FieldMessageID, inner}, Term{FieldAddress, inner}
+		id, a, envelope := Term{FieldMessageID, inner}, Term{FieldAddress, inner}, Term{FieldEnvelope, s}
 		if strings.HasPrefix(s, "<") {
-			return []Term{id, a}, nil
+			return []Term{id, a, envelope}, nil
 		}
-		return []Term{a, id}, nil
+		return []Term{a, id, envelope}, nil
 	}
 	if len(s) <= fact.MaxName && mail.IsPlain(s) {
 		terms := []Term{{FieldConn, s}}
 		if len(index.RemoteIDs(s)) == 1 {
 			terms = append(terms, Term{FieldRemote, s})
 		}
-		return terms, nil
+		return append(terms, Term{FieldEnvelope, s}), nil
 	}
 	return nil, fmt.Errorf("%w: %s is no queue id, message-id, address, IP address or connection", ErrNoTerm, mail.Printable(s, mail.ValueShown))
 }
@@ -103,8 +103,16 @@ func cutField(s string) (Field, string, bool) {
 		return FieldConn, rest, true
 	case "remote":
 		return FieldRemote, rest, true
+	case "envid", "envelope-id":
+		return FieldEnvelope, rest, true
 	}
 	return "", "", false
+}
+
+// isEnvelope reports whether a text is an envelope id that is told to be one: it may hold blanks. RFC 3461 §4.4.
+func isEnvelope(s string) bool {
+	field, _, ok := cutField(s)
+	return ok && field == FieldEnvelope && !strings.Contains(s, "\n")
 }
 
 // asNetwork reads an address or network, also in the brackets of a literal.
@@ -131,7 +139,7 @@ func asNetwork(s string) (string, bool) {
 }
 
 // collector gathers terms from a pasted text, by how well they name a message.
-type collector struct{ queues, ids, failed, people, clients, remotes []Term }
+type collector struct{ queues, ids, envelopes, failed, people, clients, remotes []Term }
 
 func (c *collector) terms() []Term {
 	// A bounce quotes the header of the message that it is about below its own,
@@ -140,7 +148,7 @@ func (c *collector) terms() []Term {
 	slices.Reverse(c.failed)
 	var out []Term
 	seen := map[Term]bool{}
-	for _, list := range [][]Term{c.queues, c.ids, c.failed, c.people, c.clients} {
+	for _, list := range [][]Term{c.queues, c.ids, c.envelopes, c.failed, c.people, c.clients} {
 		for _, t := range list {
 			if !seen[t] && len(out) < maxQueryTerms {
 				seen[t] = true
@@ -180,6 +188,12 @@ func (c *collector) field(name, value string) {
 			if inner := strings.Trim(w, "<>"); strings.Contains(inner, "@") {
 				c.ids = append(c.ids, Term{FieldMessageID, inner})
 			}
+		}
+	case "original-envelope-id":
+		// RFC 3464 §2.2.1. Where the sender gave none, it is our own queue id in some reports, which words takes.
+		value = strings.TrimSpace(value)
+		if _, err := mail.ParseID(value); err != nil && index.EnvelopeID(value) != "" {
+			c.envelopes = append(c.envelopes, Term{FieldEnvelope, value})
 		}
 	case "final-recipient", "original-recipient":
 		// RFC 3464 §2.3.1: type ";" address.

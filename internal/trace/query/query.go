@@ -25,7 +25,8 @@ const (
 	FieldAddress   Field = "address" // account, sender or recipient
 	FieldPeer      Field = "client"  // IP address or network
 	FieldConn      Field = "connection"
-	FieldRemote    Field = "remote id" // what a next hop called a message that it took
+	FieldRemote    Field = "remote id"   // what a next hop called a message that it took
+	FieldEnvelope  Field = "envelope id" // ENVID, which its sender gave a message
 	// FieldAll is every fact: for what is found by its kind or rule alone.
 	FieldAll Field = "everything"
 )

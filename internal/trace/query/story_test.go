@@ -313,3 +313,37 @@ func TestByTheNameOfWhoTookIt(t *testing.T) {
 		}
 	}
 }
+
+// A message is found by the envelope id that its sender gave it, as a pasted report names it, whatever is in it; and by none of another's.
+func TestByTheEnvelopeID(t *testing.T) {
+	h := newHouse(t)
+	l := h.open()
+	for n, envelope := range []string{"QQ314159", "a b+c=1", "one@two.test", "<three@four.test>"} {
+		id := testID(t, 10+n)
+		accepted := fact.Fact{At: h.now(), Kind: fact.KindAccept, Queue: id, Account: "alice@local.test", Sender: "alice@local.test", Recipients: []string{"bob@remote.test"}, Rule: "submission-relay"}
+		err := l.Write(context.Background(), accepted.Evidenced("note", "x").Evidenced(fact.EvidenceEnvelope, envelope),
+			fact.Fact{At: h.now(), Kind: fact.KindOutcome, Queue: id, Recipient: "bob@remote.test", Remote: "mx.remote.test [203.0.113.9]:25", Reply: mail.R(550, "5.1.1", "no")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // before it is in the index, and behind
+			for _, asked := range []string{"envid:" + envelope, "envid:" + strings.ToLower(envelope), "Reporting-MTA: dns; x\nOriginal-Envelope-Id: " + envelope + "\n"} {
+				a := h.ask(l, asked)
+				if got := kinds(a); got != "accept outcome" || a.Entries[0].Fact.Queue != id || a.Matched.Field != FieldEnvelope {
+					t.Errorf("%q: %s by %s", asked, got, a.Matched.Field)
+				}
+			}
+			sync1(t, l)
+		}
+	}
+	for _, asked := range []string{"QQ314159", "one@two.test", "<three@four.test>"} {
+		if a := h.ask(l, asked); kinds(a) != "accept outcome" || a.Matched.Field != FieldEnvelope {
+			t.Errorf("%s: %s by %s", asked, kinds(a), a.Matched.Field)
+		}
+	}
+	for _, asked := range []string{"envid:QQ31415", "envid:x"} {
+		if a := h.ask(l, asked); len(a.Entries) > 0 {
+			t.Errorf("%s finds %s", asked, kinds(a))
+		}
+	}
+}
