@@ -63,7 +63,7 @@ func HelpersHandler(op *Operator, owner uint32) http.Handler {
 	helpers.Listing(r, "queue.summary", desk, func(QueueSummary) string { return "a summary of the queue" }, op.QueueSummary)
 	helpers.Answer(r, "queue.show", desk, QueueRef.Asked, op.QueueShow)
 	helpers.Answer(r, "status", desk, func(struct{}) string { return "the status" }, op.Status)
-	r.Otherwise(helpers.Refusal())
+	helpers.Refuse(r, desk)
 	return call.Admitting(r, owner, call.MayAsk)
 }
 

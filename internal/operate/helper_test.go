@@ -3,6 +3,7 @@ package operate_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -44,10 +45,11 @@ func TestHelpersAskAndDoNothingElse(t *testing.T) {
 	if code, text := operator.Asks(h, helper, "queue.show", `{"id":"06f1k4h8m2n5q7r9s1t3v5w7"}`); code != http.StatusNotFound {
 		t.Errorf("a message that is not there: %d %s", code, text)
 	}
-	for _, action := range []string{
+	refused := []string{
 		"account.add", "account.passwd", "account.set", "account.freeze", "account.thaw", "account.rm", "account.rename", "account.show", "account.ls", "queue.read", "queue.redirect",
 		"queue.hold", "queue.release", "queue.retry", "queue.rm", "learn", "sessions", "trace.verify", "backup", "reload", "incident.ls", "incident.export", "", "anything",
-	} {
+	}
+	for _, action := range refused {
 		if code, text := operator.Asks(h, helper, action, `{}`); code != http.StatusForbidden || !strings.Contains(text, "helpers may ask") {
 			t.Errorf("%s: %d %s", action, code, text)
 		}
@@ -69,7 +71,12 @@ func TestHelpersAskAndDoNothingElse(t *testing.T) {
 			t.Errorf("%q is not among %v", text, said)
 		}
 	}
-	if len(said) != 6 {
+	for _, action := range refused {
+		if text := fmt.Sprintf("a helper asked for %q, and was refused", action); !said[text] {
+			t.Errorf("%q is not among %v", text, said)
+		}
+	}
+	if len(said) != 6+len(refused) {
 		t.Errorf("%d questions are recorded: %v", len(said), said)
 	}
 }

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
+
+	"sallyport/internal/mail"
 )
 
 const (
@@ -34,6 +37,17 @@ func (r *Routes) ServeHTTP(w http.ResponseWriter, q *http.Request) { r.mux.Serve
 func (r *Routes) Otherwise(why *Error) {
 	r.mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { why.write(w) })
 }
+
+// Telling does what Otherwise does, once somebody was told who asked for which action.
+func (r *Routes) Telling(why *Error, tell func(ctx context.Context, by Caller, action string)) {
+	r.mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
+		tell(q.Context(), callerOf(q.Context()), mail.Printable(strings.TrimPrefix(q.URL.Path, actionPath), mail.PieceShown))
+		why.write(w)
+	})
+}
+
+// actionPath is what paths of actions begin with.
+const actionPath = "/v1/"
 
 func (r *Routes) fail(w http.ResponseWriter, err error) { explained(err, r.explain).write(w) }
 

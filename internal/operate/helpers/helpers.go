@@ -55,6 +55,13 @@ func (d Desk) asked(ctx context.Context, by call.Caller, what string) error {
 	return d.Write(ctx, fact.Asked{At: d.Now(), Rule: RuleHelper, What: "a helper asked for " + what, Evidence: call.DoneBy(by)}.Fact())
 }
 
+// Refuse refuses every other action, and records who asked for which.
+func Refuse(routes *call.Routes, d Desk) {
+	routes.Telling(Refusal(), func(ctx context.Context, by call.Caller, action string) {
+		_ = d.asked(ctx, by, action+", and was refused") // as he is where that cannot be recorded
+	})
+}
+
 // mostAsked is how many of the words that a question is about the trace keeps.
 const mostAsked = 5
 

@@ -31,7 +31,7 @@ func TestAQuestionIsAFactFirst(t *testing.T) {
 	helpers.Listing(routes, "many", d, what, func(_ context.Context, _ call.Caller, _ []string, fn func(string) error) error {
 		return errors.Join(fn("first"), fn("last"))
 	})
-	routes.Otherwise(helpers.Refusal())
+	helpers.Refuse(routes, d)
 	if code, said := operator.Asks(routes, by, "one", `["alice"]`); code != http.StatusOK || !strings.Contains(said, "answered") {
 		t.Errorf("%d %s", code, said)
 	}
@@ -49,7 +49,16 @@ func TestAQuestionIsAFactFirst(t *testing.T) {
 	if code, said := operator.Asks(routes, by, "other", `{}`); code != http.StatusForbidden || !strings.Contains(said, "helpers may ask") {
 		t.Errorf("%d %s", code, said)
 	}
+	if len(told) != 3 || told[2].Text != `a helper asked for "other", and was refused` || told[2].Rule != helpers.RuleHelper {
+		t.Errorf("%+v", told)
+	}
+	if code, _ := operator.Asks(routes, by, "x%1b[2J", `{}`); code != http.StatusForbidden || len(told) != 4 || strings.Contains(told[3].Text, "\x1b") {
+		t.Errorf("%d, %+v", code, told)
+	}
 	fails = errors.New("the disk is full")
+	if code, said := operator.Asks(routes, by, "other", `{}`); code != http.StatusForbidden || !strings.Contains(said, "helpers may ask") {
+		t.Errorf("%d %s", code, said)
+	}
 	for _, action := range []string{"one", "many"} {
 		if code, said := operator.Asks(routes, by, action, `[]`); code == http.StatusOK || !strings.Contains(said, "the disk is full") || strings.Contains(said, "answered") || strings.Contains(said, "first") {
 			t.Errorf("%s: %d %s", action, code, said)

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"time"
 
 	"sallyport/internal/mail"
@@ -143,8 +144,8 @@ func (op *Actions) known(account string) (mail.Address, error) {
 	return owner.Address, err
 }
 
-// MailboxAdd adds messages, whose octets follow each other in body.
-func (op *Actions) MailboxAdd(ctx context.Context, _ call.Caller, r MailboxAdd, body io.Reader) (out MailboxAdded, err error) {
+// MailboxAdd adds messages, whose octets follow each other in body. That it added some is a fact.
+func (op *Actions) MailboxAdd(ctx context.Context, by call.Caller, r MailboxAdd, body io.Reader) (out MailboxAdded, err error) {
 	a, err := op.known(r.Account)
 	if err != nil {
 		return out, err
@@ -178,10 +179,18 @@ func (op *Actions) MailboxAdd(ctx context.Context, _ call.Caller, r MailboxAdd, 
 	if err != nil {
 		return out, moveRefused(err)
 	}
+	added := 0
 	for _, m := range all {
 		out.Messages = append(out.Messages, MailboxArrived{UID: uint32(m.UID), There: m.There, Refused: m.Refused, Dropped: m.Dropped})
+		if !m.There && m.Refused == "" {
+			added++
+		}
 	}
-	return out, nil
+	if added == 0 {
+		return out, nil
+	}
+	return out, op.o.Write(context.WithoutCancel(ctx), call.AccountChanged(op.o.Now(), by, a, "messages added to its mailbox",
+		call.Note("messages", strconv.Itoa(added)), call.Note("folder", mail.PlainLine(out.Folder, mail.TextShown)), call.Note("from", mail.PlainLine(r.Source, mail.TextShown))))
 }
 
 func (m MailboxIncome) arrival(body io.Reader) (a mailbox.Arrival, err error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"sallyport/internal/budget/quota"
@@ -162,15 +163,32 @@ func (op *Actions) MailboxVerify(ctx context.Context, _ call.Caller, r MailboxRe
 
 // MailboxRebuild makes the index of folders anew from their files, and calls fn for each. Who has
 // them open goes on.
-func (op *Actions) MailboxRebuild(ctx context.Context, _ call.Caller, r MailboxRef, fn func(MailboxRebuilt) error) error {
+func (op *Actions) MailboxRebuild(ctx context.Context, by call.Caller, r MailboxRef, fn func(MailboxRebuilt) error) error {
 	if r.Account == "" {
 		return call.Refused("name the account whose mailbox is to be rebuilt")
 	}
+	var done []string
+	err := op.rebuild(ctx, r, &done, fn)
+	if len(done) == 0 {
+		return err
+	}
+	// Who reads the mailbox sees new numbers, so that the owner may ask why.
+	a, fault := call.ParseAccount(r.Account)
+	if fault == nil {
+		folders := mail.PlainLine(strings.Join(done, ", "), mail.TextShown)
+		fault = op.o.Write(context.WithoutCancel(ctx), call.AccountChanged(op.o.Now(), by, a, "the index of its mailbox made anew", call.Note("folders", folders)))
+	}
+	return errors.Join(err, fault)
+}
+
+// rebuild makes the indexes anew, and names the folders where that is done.
+func (op *Actions) rebuild(ctx context.Context, r MailboxRef, done *[]string, fn func(MailboxRebuilt) error) error {
 	return op.eachFolder(ctx, r, func(a mail.Address, u *mailbox.User, f mailbox.Folder) error {
 		b, err := u.Rebuild(ctx, f.Name)
 		if err != nil {
 			return err
 		}
+		*done = append(*done, f.Name)
 		return fn(MailboxRebuilt{Account: a.String(), Name: f.Name, Messages: b.Messages, NewUIDs: b.NewUIDs, UIDValidity: b.UIDValidity, Damage: b.Damage})
 	})
 }

@@ -101,8 +101,14 @@ func TestMailComesInOnce(t *testing.T) {
 			if rebuilt != 2 {
 				t.Errorf("%d messages after a rebuild", rebuilt)
 			}
-			if s := w.Story(t, "alice@local.test"); !strings.Contains(s, "mail moved in") || !strings.Contains(s, "an old server") {
-				t.Errorf("the trace says nothing of it:\n%s", s)
+			s := w.Story(t, "alice@local.test")
+			for _, told := range []string{"mail moved in", "an old server", "messages added to its mailbox", "messages: 2", "folder: Work", "the index of its mailbox made anew", "by uid"} {
+				if !strings.Contains(s, told) {
+					t.Errorf("the trace says nothing of %q:\n%s", told, s)
+				}
+			}
+			if strings.Count(s, "messages added") != 1 {
+				t.Errorf("nothing was added the second time:\n%s", s)
 			}
 		})
 	}
